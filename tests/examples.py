@@ -1,0 +1,18 @@
+"""The example answers of the Workload API that the tests decode: one file a payload, named P01 to P32."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent / "payloads"
+
+
+def payload(name: str) -> Any:
+    return json.loads((FOLDER / f"{name}.json").read_text())
+
+
+def page(*items: Any, **envelope: Any) -> bytes:
+    """A list answer as the API sends it."""
+    return json.dumps(
+        {"totalCount": len(items), "count": len(items), "next": None, "previous": None, "data": items} | envelope
+    ).encode()
