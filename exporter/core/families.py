@@ -1,0 +1,360 @@
+"""FAMILIES: every workload family on /metrics is one row.
+
+A row is name, unit, extra labels, help, source, the meaning of its absence, and a function of one `Seen` workload.
+The labels ``account``, ``workload_id`` and ``workload`` stand on every sample and are added by the exposition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Literal, NamedTuple
+
+from exporter.core import model
+from exporter.core.model import Autoscaling, Bundle, Workload
+
+
+class Seen(NamedTuple):
+    """One workload as of a sweep; `since` is when we first saw its present status, in seconds since the epoch."""
+
+    account: str
+    workload: Workload
+    since: float
+
+
+Sample = tuple[tuple[str, ...], float]
+Samples = tuple[Sample, ...]
+"""Label values in the order of the row's `labels`, and the value."""
+
+
+class Family(NamedTuple):
+    """One metric family; `samples` returns nothing where the API told nothing: unknown is not zero."""
+
+    name: str
+    kind: Literal["gauge"]
+    labels: tuple[str, ...]
+    help: str
+    source: str
+    absence: str
+    samples: Callable[[Seen], Samples]
+
+
+COMMON_LABELS = ("account", "workload", "workload_id")
+
+
+def _one(value: float | None) -> Samples:
+    return () if value is None else (((), value),)
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    """The sum, or None where there is nothing to add or one part is unknown."""
+    parts = list(values)
+    return sum(p for p in parts if p is not None) if parts and None not in parts else None
+
+
+_ONE_HOT: dict[str, Samples] = {
+    told: tuple(((name,), float(name == told)) for name in (*model.STATUSES, "other"))
+    for told in (*model.STATUSES, "other")
+}
+
+
+def _status(seen: Seen) -> Samples:
+    return _ONE_HOT.get(model.folded(seen.workload.status), _ONE_HOT["other"])
+
+
+def _info(seen: Seen) -> Samples:
+    workload = seen.workload
+    return (
+        (
+            (
+                workload.artifact_id or "",
+                model.folded(workload.importance),
+                workload.proton_id or "",
+                workload.status or "",
+                model.folded(workload.type),
+            ),
+            1.0,
+        ),
+    )
+
+
+def _artifact(seen: Seen) -> Samples:
+    artifact = seen.workload.artifact
+    if artifact is None:
+        return ()
+    version = "" if artifact.version is None else str(artifact.version)
+    return (((artifact.id or "", artifact.name or "", model.folded(artifact.status), version), 1.0),)
+
+
+def _importance(seen: Seen) -> Samples:
+    told = model.folded(seen.workload.importance)
+    return (((told if told in model.IMPORTANCES else "other",), 1.0),)
+
+
+_REPLACEMENT_ENDED = frozenset({"completed", "errored", "failed", "cancelled", "canceled"})
+REPLACEMENT_STATUSES = frozenset(
+    (
+        "unknown submitted initializing awaiting_promotion switching deleting cleaning_up completed errored "
+        "staged promoting canceling cancelling canceled cancelled finalizing failed "
+        "candidate_warming pending in_progress"
+    ).split()
+)
+
+
+def _replacement_active(seen: Seen) -> Samples:
+    replacement = seen.workload.replacement
+    return _one(float(replacement is not None and model.folded(replacement.status) not in _REPLACEMENT_ENDED))
+
+
+def _replacement_status(seen: Seen) -> Samples:
+    if seen.workload.replacement is None:
+        return ()
+    told = model.folded(seen.workload.replacement.status)
+    return (((told if told in REPLACEMENT_STATUSES else "other",), 1.0),)
+
+
+def _replicas_configured(seen: Seen) -> Samples:
+    groups = model.groups(seen.workload)
+    if any(model.autoscaled(g) for g in groups):
+        return ()
+    return _one(_sum(model.finite(g.replica_count) for g in groups))
+
+
+def _scalings(seen: Seen) -> list[Autoscaling]:
+    return [scaling for g in model.groups(seen.workload) if (scaling := model.autoscaled(g)) is not None]
+
+
+def _bound(which: int) -> Callable[[Seen], Samples]:
+    return lambda seen: _one(_sum(model.finite(model.replica_bounds(s)[which]) for s in _scalings(seen)))
+
+
+def _target(seen: Seen) -> Samples:
+    targets: dict[str, float] = {}
+    for scaling in _scalings(seen):
+        for policy in scaling.policies or ():
+            value = model.finite(policy.target)
+            if policy.scaling_metric and value is not None:
+                targets[policy.scaling_metric] = value
+    return tuple(((metric,), value) for metric, value in sorted(targets.items()))
+
+
+def _cooldown(seen: Seen) -> Samples:
+    minutes = [m for s in _scalings(seen) if (m := model.finite(s.cooldown_period_minutes)) is not None]
+    return _one(max(minutes) * 60 if minutes else None)
+
+
+def _bundles(seen: Seen) -> list[Bundle]:
+    return [g.resolved_bundle for g in model.groups(seen.workload) if g.resolved_bundle is not None]
+
+
+def _bundle_info(seen: Seen) -> Samples:
+    told = {(b.id or "", b.gpu_maker or "", b.gpu_type_label or "") for b in _bundles(seen)}
+    return tuple((labels, 1.0) for labels in sorted(told))
+
+
+def _allocated(amount: Callable[[Bundle], model.Number | None]) -> Callable[[Seen], Samples]:
+    return lambda seen: _one(_sum(model.finite(amount(b)) for b in _bundles(seen)))
+
+
+def _requested(amount: Callable[[model.Allocation], float | None]) -> Callable[[Seen], Samples]:
+    def samples(seen: Seen) -> Samples:
+        told = [
+            value
+            for group in model.groups(seen.workload)
+            for container in group.containers or ()
+            if container.resource_allocation is not None
+            and (value := model.finite(amount(container.resource_allocation))) is not None
+        ]
+        return _one(sum(told) if told else None)
+
+    return samples
+
+
+def _draft_expiry(seen: Seen) -> Samples:
+    artifact = seen.workload.artifact
+    created = model.timestamp(seen.workload.created_at)
+    draft = artifact is not None and model.folded(artifact.status) == "draft"
+    return _one(created + model.DRAFT_LIFETIME_SECONDS if draft and created is not None else None)
+
+
+def _row(
+    name: str,
+    help: str,  # noqa: A002 — the exposition format's own word
+    samples: Callable[[Seen], Samples],
+    *,
+    source: str,
+    absence: str,
+    labels: tuple[str, ...] = (),
+) -> Family:
+    return Family(f"datarobot_workload_{name}", "gauge", labels, help, source, absence, samples)
+
+
+FAMILIES: tuple[Family, ...] = (
+    _row(
+        "info",
+        "What a workload is; always 1. `status` is the API's own spelling.",
+        _info,
+        labels=("artifact_id", "importance", "proton_id", "status", "workload_type"),
+        source="id, artifactId, importance, protonId, status, type",
+        absence="the workload is not in the last complete sweep",
+    ),
+    _row(
+        "status",
+        "Status of the workload, one series per status and `other`; the present one is 1.",
+        _status,
+        labels=("status",),
+        source="status",
+        absence="the workload is not in the last complete sweep",
+    ),
+    _row(
+        "status_since_timestamp_seconds",
+        "When this exporter first saw the present status, in seconds since the epoch.",
+        lambda seen: _one(seen.since),
+        source="observed",
+        absence="the workload is not in the last complete sweep",
+    ),
+    _row(
+        "importance",
+        "Importance of the workload; the present one is 1.",
+        _importance,
+        labels=("importance",),
+        source="importance",
+        absence="the workload is not in the last complete sweep",
+    ),
+    _row(
+        "artifact_info",
+        "The artifact a workload runs; always 1. `version` is empty while a draft.",
+        _artifact,
+        labels=("artifact_id", "artifact_name", "artifact_status", "version"),
+        source="artifact",
+        absence="the API told no artifact",
+    ),
+    _row(
+        "created_timestamp_seconds",
+        "When the workload was created, in seconds since the epoch.",
+        lambda seen: _one(model.timestamp(seen.workload.created_at)),
+        source="createdAt",
+        absence="not told or no timestamp",
+    ),
+    _row(
+        "updated_timestamp_seconds",
+        "When the workload or its metadata last changed, in seconds since the epoch.",
+        lambda seen: _one(model.timestamp(seen.workload.updated_at)),
+        source="updatedAt",
+        absence="not told or no timestamp",
+    ),
+    _row(
+        "last_response_timestamp_seconds",
+        "When the workload last answered a request, in seconds since the epoch.",
+        lambda seen: _one(model.timestamp(seen.workload.last_response)),
+        source="lastResponse",
+        absence="no response was ever seen, or not told",
+    ),
+    _row(
+        "draft_expiry_timestamp_seconds",
+        "When the platform will stop a draft: creation plus 8 h, in seconds since the epoch; a restart moves it.",
+        _draft_expiry,
+        source="artifact.status, createdAt",
+        absence="the artifact is no draft, or createdAt is not told",
+    ),
+    _row(
+        "replacement_active",
+        "1 while a replacement is under way, else 0.",
+        _replacement_active,
+        source="replacement.status",
+        absence="the workload is not in the last complete sweep",
+    ),
+    _row(
+        "replacement_status",
+        "Status of the replacement the API tells of; only the present one, 1.",
+        _replacement_status,
+        labels=("status",),
+        source="replacement.status",
+        absence="there is no replacement",
+    ),
+    _row(
+        "replicas_configured",
+        "Replicas the settings ask for, over all container groups.",
+        _replicas_configured,
+        source="runtime.containerGroups[].replicaCount",
+        absence="autoscaled, or not told for some group",
+    ),
+    _row(
+        "autoscaling_replicas_min",
+        "Least replicas the autoscaler may run, over all autoscaled container groups.",
+        _bound(0),
+        source="autoscaling.minReplicaCount, else policies[].minCount",
+        absence="not autoscaled, or not told for some group",
+    ),
+    _row(
+        "autoscaling_replicas_max",
+        "Most replicas the autoscaler may run, over all autoscaled container groups.",
+        _bound(1),
+        source="autoscaling.maxReplicaCount, else policies[].maxCount",
+        absence="not autoscaled, or not told for some group",
+    ),
+    _row(
+        "autoscaling_target",
+        "Target of an autoscaling policy, in the unit of its scaling metric as configured.",
+        _target,
+        labels=("scaling_metric",),
+        source="autoscaling.policies[].target",
+        absence="no such policy",
+    ),
+    _row(
+        "autoscaling_cooldown_seconds",
+        "Idle time before the autoscaler goes down, in seconds.",
+        _cooldown,
+        source="autoscaling.cooldownPeriodMinutes",
+        absence="not autoscaled or not told",
+    ),
+    _row(
+        "bundle_info",
+        "Resource bundle chosen at scheduling; always 1.",
+        _bundle_info,
+        labels=("bundle_id", "gpu_maker", "gpu_type"),
+        source="runtime.containerGroups[].resolvedBundle",
+        absence="the API told no resolved bundle",
+    ),
+    _row(
+        "replica_cpu_cores",
+        "Cores of one replica by its resource bundle.",
+        _allocated(lambda bundle: bundle.cpu_count),
+        source="resolvedBundle.cpuCount",
+        absence="the API told no resolved bundle",
+    ),
+    _row(
+        "replica_memory_bytes",
+        "Memory of one replica by its resource bundle, in bytes.",
+        _allocated(lambda bundle: bundle.memory_bytes),
+        source="resolvedBundle.memoryBytes",
+        absence="the API told no resolved bundle",
+    ),
+    _row(
+        "replica_gpus",
+        "GPUs of one replica by its resource bundle.",
+        _allocated(lambda bundle: bundle.gpu_count),
+        source="resolvedBundle.gpuCount",
+        absence="the API told no resolved bundle, or not its GPUs",
+    ),
+    _row(
+        "requested_cpu_cores",
+        "Cores the containers of one replica ask for.",
+        _requested(lambda allocation: allocation.cpu),
+        source="containers[].resourceAllocation.cpu",
+        absence="not told",
+    ),
+    _row(
+        "requested_memory_bytes",
+        "Memory the containers of one replica ask for, in bytes.",
+        _requested(lambda allocation: model.memory_bytes(allocation.memory)),
+        source="containers[].resourceAllocation.memory",
+        absence="not told or unreadable",
+    ),
+    _row(
+        "requested_gpus",
+        "GPUs the containers of one replica ask for.",
+        _requested(lambda allocation: allocation.gpu),
+        source="containers[].resourceAllocation.gpu",
+        absence="not told",
+    ),
+)

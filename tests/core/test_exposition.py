@@ -1,0 +1,210 @@
+"""The bytes of /metrics: equal to prometheus_client's, and the same whatever the order of changes."""
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.utils import floatToGoString
+
+from exporter.core import exposition, model
+from exporter.core.decode import workload_page
+from exporter.core.exposition import Exposition
+from exporter.core.families import COMMON_LABELS, FAMILIES, Seen
+from exporter.core.model import Workload
+from tests.examples import page, payload
+
+TIMES = st.sampled_from(["1900-01-01T00:00:00Z", "2026-11-20T10:00:00.5Z", "", "later"]) | st.none()
+NUMBERS = st.none() | st.integers(-5, 2**40) | st.floats(allow_nan=False, allow_infinity=False)
+TEXTS = st.text(max_size=300)
+GROUPS = st.fixed_dictionaries(
+    {},
+    optional={
+        "replicaCount": st.none() | st.integers(-2, 9),
+        "autoscaling": st.none()
+        | st.fixed_dictionaries(
+            {"enabled": st.booleans(), "minReplicaCount": st.none() | st.integers(0, 3)},
+            optional={
+                "cooldownPeriodMinutes": NUMBERS,
+                "policies": st.lists(st.fixed_dictionaries({"scalingMetric": TEXTS, "target": NUMBERS}), max_size=2),
+            },
+        ),
+        "resolvedBundle": st.none()
+        | st.fixed_dictionaries({"id": TEXTS, "cpuCount": NUMBERS, "memoryBytes": NUMBERS, "gpuCount": NUMBERS}),
+        "containers": st.lists(
+            st.fixed_dictionaries({"resourceAllocation": st.fixed_dictionaries({"cpu": NUMBERS, "memory": NUMBERS})}),
+            max_size=2,
+        ),
+    },
+)
+ITEMS = st.fixed_dictionaries(
+    {"id": st.sampled_from(["a", "b", "c"]), "name": TEXTS},
+    optional={
+        "status": st.sampled_from(model.STATUSES) | TEXTS,
+        "type": TEXTS,
+        "importance": st.sampled_from(model.IMPORTANCES) | TEXTS,
+        "artifact": st.fixed_dictionaries({"status": st.sampled_from(["draft", "locked"]), "name": TEXTS}),
+        "replacement": st.none() | st.fixed_dictionaries({"status": st.sampled_from(["ERRORED", "switching", "new"])}),
+        "createdAt": TIMES,
+        "updatedAt": TIMES,
+        "lastResponse": TIMES,
+        "runtime": st.fixed_dictionaries({"containerGroups": st.lists(GROUPS, max_size=2)}),
+    },
+)
+
+
+def read(item: Any) -> Workload:
+    (workload,) = workload_page(page(item)).items
+    return workload
+
+
+WORKLOADS = ITEMS.filter(lambda item: json.dumps(item).isascii()).map(read)
+FLEETS = st.lists(WORKLOADS, max_size=3, unique_by=lambda w: w.id).map(lambda ws: [Seen("acme", w, 7.0) for w in ws])
+
+
+class Reference:
+    """The same families through prometheus_client, sample by sample."""
+
+    def __init__(self, fleet: list[Seen]) -> None:
+        self.fleet = sorted(fleet, key=lambda seen: (seen.account, seen.workload.id))
+
+    def collect(self) -> Any:
+        for row in FAMILIES:
+            family = GaugeMetricFamily(row.name, row.help, labels=[*COMMON_LABELS, *row.labels])
+            for seen in self.fleet:
+                for labels, value in row.samples(seen):
+                    common = [seen.account, seen.workload.name or "", seen.workload.id]
+                    family.add_metric([clean(text) for text in [*common, *labels]], value)
+            yield family
+
+
+def line(family: str, name: str, workload_id: str, value: str, **extra: str) -> str:
+    """A sample line of a workload family, its labels sorted."""
+    labels = {"account": "acme", "workload": name, "workload_id": workload_id} | extra
+    pairs = ",".join(f'{key}="{labels[key]}"' for key in sorted(labels))
+    return f"datarobot_workload_{family}{{{pairs}}} {value}"
+
+
+def clean(text: str) -> str:
+    return exposition._CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text[: exposition.LABEL_LENGTH])
+
+
+def reference(fleet: list[Seen]) -> bytes:
+    registry = CollectorRegistry()
+    registry.register(Reference(fleet))
+    return generate_latest(registry)
+
+
+def render(fleet: list[Seen]) -> bytes:
+    page = Exposition()
+    page.update(fleet)
+    return page.text()
+
+
+@given(FLEETS)
+@settings(deadline=None)
+def test_a_full_render_is_byte_equal_to_prometheus_client(fleet: list[Seen]) -> None:
+    assert render(fleet) == reference(fleet)
+
+
+@given(st.lists(FLEETS, min_size=1, max_size=5))
+@settings(deadline=None)
+def test_after_any_sequence_of_changes_the_page_is_the_full_render(fleets: list[list[Seen]]) -> None:
+    page = Exposition()
+    for fleet in fleets:
+        page.update(fleet)
+        assert page.text() == render(fleet)
+        assert page.series == sum(len(row.samples(seen)) for row in FAMILIES for seen in fleet)
+
+
+@given(FLEETS)
+@settings(deadline=None)
+def test_the_same_fleet_again_changes_no_bytes(fleet: list[Seen]) -> None:
+    page = Exposition()
+    page.update(fleet)
+    assert page.update(fleet) == set()
+
+
+def test_a_change_of_status_touches_only_the_families_that_tell_it() -> None:
+    page = Exposition()
+    before = Workload(id="w", name="n", status="running")
+    page.update([Seen("acme", before, 1.0)])
+    changed = page.update([Seen("acme", Workload(id="w", name="n", status="errored"), 1.0)])
+    names = [FAMILIES[place].name for place in sorted(changed)]
+    assert names == ["datarobot_workload_info", "datarobot_workload_status"]
+    assert len(page.bodies()) == len(FAMILIES)
+
+
+@pytest.mark.parametrize(
+    ("item", "lines"),
+    [
+        (
+            payload("P03"),
+            [
+                line("status", "from-the-future", "70aa00000000000000000004", "1.0", status="other"),
+                line("status", "from-the-future", "70aa00000000000000000004", "0.0", status="running"),
+                line("autoscaling_replicas_max", "from-the-future", "70aa00000000000000000004", "4.0"),
+                line("autoscaling_cooldown_seconds", "from-the-future", "70aa00000000000000000004", "1800.0"),
+            ],
+        ),
+        (
+            payload("P05"),
+            [
+                line("replacement_active", "roller2", "70aa00000000000000000006", "0.0"),
+                line("replacement_status", "roller2", "70aa00000000000000000006", "1.0", status="errored"),
+            ],
+        ),
+        (
+            {"id": "w", "name": "n", "artifact": {"status": "draft"}, "createdAt": "1970-01-01T00:00:00Z"},
+            [line("draft_expiry_timestamp_seconds", "n", "w", "28800.0")],
+        ),
+    ],
+)
+def test_a_workload_is_told_in_these_lines(item: Any, lines: list[str]) -> None:
+    text = render([Seen("acme", read(item), 0.0)]).decode().splitlines()
+    assert [line for line in lines if line not in text] == []
+
+
+def test_what_the_api_did_not_tell_has_no_sample() -> None:
+    text = render([Seen("acme", read(payload("P02")), 0.0)]).decode()
+    told = {f.name for f in text_string_to_metric_families(text) if f.samples}
+    assert told == {
+        "datarobot_workload_info",
+        "datarobot_workload_status",
+        "datarobot_workload_status_since_timestamp_seconds",
+        "datarobot_workload_importance",
+        "datarobot_workload_created_timestamp_seconds",
+        "datarobot_workload_updated_timestamp_seconds",
+        "datarobot_workload_replacement_active",
+    }
+
+
+@given(st.floats())
+def test_numbers_are_written_as_prometheus_client_writes_them(value: float) -> None:
+    assert exposition.number(value) == floatToGoString(value)  # type: ignore[no-untyped-call]  # the library has no types here
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1763632800.0, "1.7636328e+09"), (0.0, "0.0"), (math.inf, "+Inf"), (-math.inf, "-Inf"), (math.nan, "NaN")],
+)
+def test_a_number_is_written_so(value: float, text: str) -> None:
+    assert exposition.number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [('a"b', 'a\\"b'), ("a\nb", "a\\nb"), ("a\\b", "a\\\\b"), ("a\x00b", "a\ufffdb"), ("x" * 999, "x" * 256)],
+)
+def test_a_label_is_bounded_clean_and_escaped(value: str, text: str) -> None:
+    assert exposition.label(value) == text
+
+
+def test_family_rows_have_unique_names_and_labels_in_order() -> None:
+    assert len({row.name for row in FAMILIES}) == len(FAMILIES)
+    assert all(row.help and row.source and row.absence for row in FAMILIES)
