@@ -43,6 +43,8 @@ class Page(NamedTuple, Generic[Item]):
     rejects: tuple[Reject, ...]
     next: str | None
     total: int | None
+    size: int = 0
+    """How many items the page had, left-out ones included."""
 
 
 class _Envelope(msgspec.Struct):
@@ -65,13 +67,15 @@ def workload_page(body: bytes) -> Page[Workload]:
     envelope = _open(body)
     data = bytes(envelope.data)
     rejects: list[Reject] = []
+    size = None
     try:
         items = _workloads.decode(data)
     except (msgspec.ValidationError, UnicodeDecodeError):
-        items = tuple(_patiently(data, Workload, rejects))
+        raws = _raw_items.decode(data)
+        items, size = tuple(_patiently(raws, Workload, rejects)), len(raws)
     total = next((n for n in (envelope.total_count, envelope.total) if type(n) is int and n >= 0), None)
     following = envelope.next if isinstance(envelope.next, str) and envelope.next else None
-    return Page(items, tuple(rejects), following, total)
+    return Page(items, tuple(rejects), following, total, len(items) if size is None else size)
 
 
 def _open(body: bytes) -> _Envelope:
@@ -88,8 +92,8 @@ def _open(body: bytes) -> _Envelope:
     return envelope
 
 
-def _patiently(data: bytes, kind: type[Item], rejects: list[Reject]) -> Iterator[Item]:
-    for raw in _raw_items.decode(data):
+def _patiently(raws: list[msgspec.Raw], kind: type[Item], rejects: list[Reject]) -> Iterator[Item]:
+    for raw in raws:
         try:
             yield msgspec.json.decode(raw, type=kind)
         except (msgspec.ValidationError, UnicodeDecodeError):

@@ -1,0 +1,1 @@
+"""Effects: each module wraps one outside thing."""

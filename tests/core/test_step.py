@@ -1,0 +1,64 @@
+"""What a sweep changes: complete ones add and remove, incomplete ones change nothing."""
+
+import pytest
+
+from exporter.core.decode import Reject
+from exporter.core.model import Workload
+from exporter.core.step import Knowledge, Sweep, step, visible
+
+
+def sweep(*workloads: tuple[str, str], rejects: tuple[Reject, ...] = ()) -> Sweep:
+    return Sweep(tuple(Workload(id=i, status=s) for i, s in workloads), rejects)
+
+
+def after(*sweeps: Sweep) -> Knowledge:
+    """Known after these sweeps, at 10, 20, 30 … seconds."""
+    known = Knowledge("acme")
+    for number, each in enumerate(sweeps, 1):
+        known = step(known, each, number * 10.0)
+    return known
+
+
+FAILED = Sweep((), (), "timeout")
+
+
+def test_the_time_of_a_status_is_when_it_was_first_seen_and_survives_other_changes() -> None:
+    known = after(sweep(("a", "running")), sweep(("a", "Running ")), sweep(("a", "errored")), sweep(("a", "errored")))
+    assert known.workloads["a"].since == 30.0
+
+
+def test_a_failed_sweep_keeps_everything_and_moves_no_success() -> None:
+    known = after(sweep(("a", "running")), FAILED, FAILED)
+    assert list(known.workloads) == ["a"]
+    assert (known.attempted, known.succeeded) == (30.0, 10.0)
+
+
+def test_a_workload_absent_once_is_not_shown_and_absent_twice_has_vanished() -> None:
+    both = sweep(("a", "running"), ("b", "running"))
+    once = after(both, sweep(("a", "running")))
+    assert (list(once.workloads), once.vanished) == (["a"], 0)
+    twice = after(both, sweep(("a", "running")), sweep(("a", "running")), sweep(("a", "running")))
+    assert (list(twice.workloads), twice.vanished) == (["a"], 1)
+
+
+def test_a_workload_back_after_one_absence_has_not_vanished_and_keeps_its_time() -> None:
+    known = after(sweep(("a", "running")), sweep(), sweep(("a", "running")))
+    assert (known.workloads["a"].since, known.vanished) == (10.0, 0)
+
+
+@pytest.mark.parametrize("reject", [Reject("$", "type"), Reject("$.id", "missing")])
+def test_an_unreadable_item_without_an_id_may_be_anyone_so_nobody_is_removed(reject: Reject) -> None:
+    known = after(sweep(("a", "running"), ("b", "stopped")), sweep(("a", "errored"), rejects=(reject,)))
+    assert {i: s.workload.status for i, s in known.workloads.items()} == {"a": "errored", "b": "stopped"}
+
+
+def test_an_unreadable_item_with_an_id_keeps_that_workload_only() -> None:
+    known = after(sweep(("a", "running"), ("b", "stopped")), sweep(rejects=(Reject("$", "type", "b"),)))
+    assert list(known.workloads) == ["b"]
+
+
+def test_workloads_are_shown_until_the_last_complete_sweep_is_too_old() -> None:
+    known = after(sweep(("a", "running")), FAILED)
+    assert [s.workload.id for s in visible(known, 909.0, 900.0)] == ["a"]
+    assert list(visible(known, 911.0, 900.0)) == []
+    assert list(visible(Knowledge("acme"), 0.0, 900.0)) == []
