@@ -1,16 +1,19 @@
-# make run | test | check | bench | lock; each does all it needs on a fresh machine with Python 3.11 or newer.
+# make run | test | check | lock; each does all it needs on a fresh machine with Python 3.11 or newer.
 VENV ?= .venv
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
 
-.PHONY: test check lock
+.PHONY: run test check lock
 $(STAMP): pyproject.toml requirements-dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with make PYTHON=python3.12 …" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "no virtual environment could be made in $(VENV); on Debian: apt-get install python3-venv" >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
+
+run: $(STAMP)
+	$(BIN)/workload-exporter run
 
 test: $(STAMP)
 	$(BIN)/coverage run -m pytest
