@@ -208,3 +208,14 @@ def test_a_label_is_bounded_clean_and_escaped(value: str, text: str) -> None:
 def test_family_rows_have_unique_names_and_labels_in_order() -> None:
     assert len({row.name for row in FAMILIES}) == len(FAMILIES)
     assert all(row.help and row.source and row.absence for row in FAMILIES)
+
+
+def test_what_is_no_longer_told_has_no_sample_any_more_and_a_new_name_moves_every_series() -> None:
+    page = Exposition()
+    page.update([Seen("acme", Workload(id="w", name="old", last_response="2026-11-20T10:00:00Z"), 1.0)])
+    page.update([Seen("acme", Workload(id="w", name="old"), 1.0)])
+    assert page.text() == render([Seen("acme", Workload(id="w", name="old"), 1.0)])
+    page.update([Seen("acme", Workload(id="w", name="new"), 1.0)])
+    assert page.text() == render([Seen("acme", Workload(id="w", name="new"), 1.0)])
+    page.update([])
+    assert page.text() == render([])
