@@ -1,0 +1,375 @@
+"""What the daemon is told: one frozen `Settings` from a YAML file, the environment and a few flags.
+
+Flags win over the file, the file over the environment, the environment over the defaults. Every problem is found at
+once and told with its place and a remedy, before anything is opened. Secrets never show in a repr, a dump or an error.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, Self
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+
+DEFAULT_ENDPOINT = "https://app.datarobot.com/api/v2"
+DEFAULT_ADDRESS = "127.0.0.1:10142"
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong with the settings: where (``accounts[0].endpoint``, a flag), what, and a remedy."""
+
+    place: str
+    what: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.place}{f' (line {self.line})' if self.line else ''}: {self.what}"
+
+
+class BadSettings(Exception):
+    """The settings cannot be used; `problems` lists all that is wrong."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("; ".join(map(str, problems)))
+        self.problems = problems
+
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d|w))+")
+
+
+def seconds(given: object) -> object:
+    """Seconds of a duration as Prometheus writes it (``30s``, ``1h30m``) or of a plain number. Raises ValueError."""
+    if not isinstance(given, str):
+        return given
+    if not _DURATION.fullmatch(given.strip()):
+        raise ValueError("give a duration such as 30s, 5m or 1h30m")
+    return sum(float(n) * _UNITS[unit] for n, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)", given))
+
+
+def base_url(endpoint: str) -> str:
+    """``https://HOST/api/v2`` of an endpoint given with or without ``/api/v2``. Raises ValueError."""
+    given = endpoint.strip()
+    try:
+        parts = urlsplit(given)
+        parts.port  # noqa: B018 — reading it checks it
+    except ValueError as error:
+        raise ValueError(f"no URL: {error}; give one such as {DEFAULT_ENDPOINT}") from None
+    if parts.username or parts.password:
+        raise ValueError("a URL with a user or password in it; the token goes into token_file or the environment")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"no URL with http:// or https:// and a host; give one such as {DEFAULT_ENDPOINT}")
+    if parts.query or parts.fragment:
+        raise ValueError(f"a URL with a query or fragment; give one such as {DEFAULT_ENDPOINT}")
+    return given.rstrip("/").removesuffix("/api/v2").rstrip("/") + "/api/v2"
+
+
+def listen_address(given: str) -> tuple[str, int]:
+    """Host and port of ``HOST:PORT``, ``[::1]:PORT`` or ``:PORT`` (all addresses: empty host). Raises ValueError."""
+    host, colon, port = given.strip().rpartition(":")
+    if not colon or not port.isdecimal() or not int(port) < 65536 or (":" in host and not host.startswith("[")):
+        raise ValueError(f"no HOST:PORT; give one such as {DEFAULT_ADDRESS}, [::1]:10142, or :10142 for all addresses")
+    return host.strip("[]"), int(port)
+
+
+Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0, allow_inf_nan=False)]
+
+
+def _address(given: str) -> str:
+    listen_address(given)
+    return given.strip()
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Account(_Part):
+    """One endpoint with one token. The token comes from exactly one of `token_file`, `token_env` and `token`."""
+
+    name: str = Field(
+        "default", pattern=r"^[a-zA-Z0-9_.-]{1,63}$", description="Value of the label `account` on every metric."
+    )
+    endpoint: Annotated[str, BeforeValidator(lambda given: base_url(given) if isinstance(given, str) else given)] = (
+        Field(DEFAULT_ENDPOINT, description="URL of DataRobot, with or without `/api/v2`.")
+    )
+    token_file: Path | None = Field(
+        None, description="File that holds the API token; read again when it changes and after a 401."
+    )
+    token_env: str | None = Field(None, description="Environment variable that holds the API token.")
+    token: SecretStr | None = Field(None, description="The API token itself, for files that are secrets as a whole.")
+    ca_file: Path | None = Field(None, description="PEM file of certificate authorities to trust besides the system's.")
+    requests_per_second: float = Field(
+        10.0, gt=0, le=1000, description="Budget: requests to the API per second, evenly spaced, retries included."
+    )
+    concurrency: int = Field(4, ge=1, le=64, description="Budget: requests to the API at once.")
+    timeout: Duration = Field(30.0, description="Time for one request, from start to last byte.")
+
+    @model_validator(mode="after")
+    def _one_token(self) -> Self:
+        given = [name for name in ("token_file", "token_env", "token") if getattr(self, name) is not None]
+        if len(given) != 1:
+            said = " and ".join(given) if given else "no token"
+            raise ValueError(f"{said}; give exactly one of token_file, token_env and token")
+        return self
+
+    def token_source(self, environment: Mapping[str, str] = os.environ) -> Callable[[], str]:
+        """A function that gives the token as it is now; a token file is read again when it has changed."""
+        if self.token_file is not None:
+            return _TokenFile(self.token_file)
+        if self.token_env is not None:
+            name = self.token_env
+            return lambda: environment.get(name, "").strip()
+        secret = self.token or SecretStr("")
+        return lambda: secret.get_secret_value().strip()
+
+
+class _TokenFile:
+    """The text of a file; unreadable for a moment (a mount being swapped) means the text it had before."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp: tuple[int, int, int] | None = None
+        self._text = ""
+
+    def __call__(self) -> str:
+        try:
+            status = self._path.stat()
+            stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+            if stamp != self._stamp:
+                self._text = self._path.read_text("utf-8").strip() or self._text
+                self._stamp = stamp
+        except (OSError, UnicodeDecodeError):
+            return self._text
+        return self._text
+
+    def __repr__(self) -> str:
+        return f"<token of {self._path}>"
+
+
+class Sweep(_Part):
+    """How often the API is swept."""
+
+    interval: Duration = Field(30.0, ge=1, description="Time between the starts of two sweeps of the workload list.")
+    stale_after: Duration = Field(
+        900.0, description="After this time without a complete sweep the workload metrics of the account are withdrawn."
+    )
+
+    @model_validator(mode="after")
+    def _longer(self) -> Self:
+        if self.stale_after < 3 * self.interval:
+            raise ValueError(
+                f"stale_after ({self.stale_after:g}s) is below three times interval ({self.interval:g}s): one failed "
+                "sweep would withdraw metrics; raise stale_after or lower interval"
+            )
+        return self
+
+
+class Metrics(_Part):
+    """Which families are served."""
+
+    profile: Literal["minimal", "standard", "full"] = Field(
+        "standard", description="`minimal` for users billed by series, `full` adds raw values of undocumented meaning."
+    )
+
+
+class Web(_Part):
+    """The exporter's own HTTP server."""
+
+    listen_address: tuple[Annotated[str, BeforeValidator(lambda g: _address(g) if isinstance(g, str) else g)], ...] = (
+        Field((DEFAULT_ADDRESS,), min_length=1, description="Addresses to listen on; `:PORT` means all addresses.")
+    )
+    telemetry_path: str = Field("/metrics", pattern=r"^/[^\s?#]+$", description="Path of the metrics.")
+    config_file: Path | None = Field(
+        None, description="TLS and basic auth, in the web-config format of the Prometheus exporter-toolkit."
+    )
+    debug_config: bool = Field(False, description="Serve these settings, secrets hidden, at `/debug/config`.")
+
+
+class Log(_Part):
+    """What is logged to standard error, and how."""
+
+    level: Literal["debug", "info", "warn", "error"] = Field("info", description="Least level to log.")
+    format: Literal["auto", "logfmt", "json"] = Field(
+        "auto", description="`auto`: coloured logfmt on a terminal, plain logfmt elsewhere."
+    )
+
+
+def _some(accounts: tuple[Account, ...]) -> tuple[Account, ...]:
+    if not accounts:
+        raise ValueError("no account; list at least one, or leave `accounts` out to use the environment")
+    return accounts
+
+
+class Settings(_Part):
+    """All settings. `accounts` of the file replace the one that the environment makes."""
+
+    accounts: Annotated[tuple[Account, ...], AfterValidator(_some)] = Field(
+        (), description="The accounts to sweep; without any, the environment makes one."
+    )
+    sweep: Sweep = Field(default_factory=lambda: Sweep.model_validate({}), description="How often the API is swept.")
+    metrics: Metrics = Field(default_factory=lambda: Metrics.model_validate({}), description="What is served.")
+    web: Web = Field(default_factory=lambda: Web.model_validate({}), description="The exporter's own HTTP server.")
+    log: Log = Field(default_factory=lambda: Log.model_validate({}), description="Logging.")
+
+    def dump(self) -> str:
+        """The settings as YAML, defaults included, secrets hidden."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def load(
+    file: Path | None, environment: Mapping[str, str], flags: Mapping[str, Any] | None = None, *, accounts: bool = True
+) -> Settings:
+    """The settings of a file (None: no file), the environment and flags (``web.telemetry_path`` -> value).
+
+    `accounts` False leaves the accounts out, for commands that bring their own. Raises `BadSettings` with all problems.
+    """
+    problems: list[Problem] = []
+    told, lines = _read(file, problems) if file is not None else ({}, {})
+    for place, value in (flags or {}).items():
+        part, _, name = place.partition(".")
+        if isinstance(told.setdefault(part, {}), dict):
+            told[part][name] = value
+    from_environment = "accounts" not in told
+    if not accounts:
+        told["accounts"] = [{"token": "-"}]
+    elif from_environment:
+        told["accounts"] = [_environment_account(environment)]
+    settings: Settings | None = None
+    try:
+        settings = Settings.model_validate(told)
+    except ValidationError as error:
+        problems += [_problem(e, lines, flags or {}, from_environment) for e in error.errors(include_url=False)]
+    if accounts:
+        problems += _of_this_machine(told["accounts"], environment, lines, from_environment)
+    if problems or settings is None:
+        raise BadSettings(problems)
+    return settings
+
+
+def _environment_account(environment: Mapping[str, str]) -> dict[str, Any]:
+    account: dict[str, Any] = {"endpoint": environment.get("DATAROBOT_ENDPOINT") or DEFAULT_ENDPOINT}
+    if environment.get("DATAROBOT_API_TOKEN_FILE"):
+        return account | {"token_file": environment["DATAROBOT_API_TOKEN_FILE"]}
+    return account | {"token_env": "DATAROBOT_API_TOKEN"}
+
+
+def _of_this_machine(accounts: Any, environment: Mapping[str, str], lines: Lines, named: bool) -> Iterator[Problem]:
+    """Names given twice, files that cannot be read, variables not set; looks at what was given, valid or not."""
+    taken: set[str] = set()
+    for number, account in enumerate(accounts if isinstance(accounts, list) else ()):
+        told = account if isinstance(account, dict) else {}
+        name = str(told.get("name", "default"))
+        findings = [*_missing(told, environment)]
+        if name in taken:
+            findings.insert(0, ("name", f"{name!r} is taken by another account; give each its own name"))
+        taken.add(name)
+        for key, what in findings:
+            if named:
+                yield Problem({"token_file": "DATAROBOT_API_TOKEN_FILE"}.get(key, "environment"), what)
+            else:
+                yield Problem(f"accounts[{number}].{key}", what, lines.get(("accounts", number, key)))
+
+
+def _missing(account: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    variable = account.get("token_env")
+    if isinstance(variable, str) and not environment.get(variable, "").strip():
+        yield "token_env", f"{variable} is not set; put the API token into it"
+    for key in ("token_file", "ca_file"):
+        path = account.get(key)
+        if not isinstance(path, str):
+            continue
+        try:
+            if not Path(path).read_text("utf-8").strip():
+                yield key, f"{path} is empty"
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "no UTF-8 text"
+            yield key, f"{path} cannot be read: {why}; check the path and the permissions"
+
+
+Lines = dict[tuple[str | int, ...], int]
+
+
+def _read(file: Path, problems: list[Problem]) -> tuple[dict[str, Any], Lines]:
+    """The file's mapping and the line of each place in it; what is wrong is added to `problems`."""
+    try:
+        text = file.read_text("utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        told = yaml.safe_load(text)
+    except OSError as error:
+        problems.append(Problem(str(file), f"cannot be read: {error.strerror}; check the path and the permissions"))
+        return {}, {}
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        what = getattr(error, "problem", None) or str(error).splitlines()[0]
+        problems.append(Problem(str(file), f"no YAML: {what}", mark.line + 1 if mark else None))
+        return {}, {}
+    if told is None:
+        return {}, {}
+    if not isinstance(told, dict):
+        problems.append(Problem(str(file), "must hold a mapping, such as `accounts: …`"))
+        return {}, {}
+    lines: Lines = {}
+    _walk(node, (), lines, problems)
+    return told, lines
+
+
+def _walk(node: yaml.Node | None, place: tuple[str | int, ...], lines: Lines, problems: list[Problem]) -> None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            here = (*place, str(key.value))
+            if here in lines:
+                problems.append(Problem(_place(here), "is given twice; keep one", key.start_mark.line + 1))
+            lines[here] = key.start_mark.line + 1
+            _walk(value, here, lines, problems)
+    elif isinstance(node, yaml.SequenceNode):
+        for number, value in enumerate(node.value):
+            lines[(*place, number)] = value.start_mark.line + 1
+            _walk(value, (*place, number), lines, problems)
+
+
+def _place(parts: tuple[str | int, ...]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".") or "settings"
+
+
+def _problem(error: Any, lines: Lines, flags: Mapping[str, Any], from_environment: bool) -> Problem:
+    parts: tuple[str | int, ...] = error["loc"]
+    what = str(error["msg"]).removeprefix("Value error, ")
+    place = _place(parts)
+    if error["type"] == "extra_forbidden":
+        names = _names(parts[:-1])
+        near = difflib.get_close_matches(str(parts[-1]), names, 1, 0.5)
+        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(names)}"
+        what = f"unknown setting; {hint}"
+    flag = next((f for f in flags if place == f or place.startswith(f + "[")), None)
+    if flag is not None:
+        return Problem("--" + flag.replace("_", "-"), what)
+    if parts[:1] == ("accounts",) and from_environment:
+        names_of = {"endpoint": "DATAROBOT_ENDPOINT", "token_file": "DATAROBOT_API_TOKEN_FILE"}
+        return Problem(names_of.get(str(parts[-1]), "environment"), what)
+    line = next((lines[parts[:n]] for n in range(len(parts), 0, -1) if parts[:n] in lines), None)
+    return Problem(place, what, line)
+
+
+def _names(parts: tuple[str | int, ...]) -> list[str]:
+    """The settings known at a place."""
+    kind: Any = Settings
+    for part in parts:
+        if isinstance(part, str):
+            kind = {"accounts": Account, "sweep": Sweep, "metrics": Metrics, "web": Web, "log": Log}.get(part, kind)
+    return list(kind.model_fields)

@@ -1,0 +1,162 @@
+"""Settings: what is read, from where, and what is said about every mistake at once."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from exporter.settings import BadSettings, Settings, base_url, listen_address, load, seconds
+
+ENVIRONMENT = {"DATAROBOT_API_TOKEN": "s3cret"}
+
+
+def loaded(tmp_path: Path, text: str, environment: dict[str, str] = ENVIRONMENT, **flags: object) -> Settings:
+    file = tmp_path / "exporter.yaml"
+    file.write_text(text)
+    return load(file, environment, {name.replace("__", "."): value for name, value in flags.items()})
+
+
+def problems(tmp_path: Path, text: str, environment: dict[str, str] = ENVIRONMENT, **flags: object) -> list[str]:
+    with pytest.raises(BadSettings) as raised:
+        loaded(tmp_path, text, environment, **flags)
+    return [str(problem) for problem in raised.value.problems]
+
+
+def test_the_two_variables_of_datarobot_users_are_enough() -> None:
+    settings = load(None, {"DATAROBOT_ENDPOINT": "https://dr.test/", "DATAROBOT_API_TOKEN": "s3cret"})
+    (account,) = settings.accounts
+    assert (account.name, account.endpoint) == ("default", "https://dr.test/api/v2")
+    assert account.token_source({"DATAROBOT_API_TOKEN": " s3cret\n"})() == "s3cret"
+    assert settings.web.listen_address == ("127.0.0.1:10142",)
+
+
+def test_a_file_names_several_accounts_and_wins_over_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("from-file\n")
+    settings = loaded(
+        tmp_path,
+        f"""
+        accounts:
+          - {{name: eu, endpoint: https://eu.test, token_file: {tmp_path / "token"}, requests_per_second: 2}}
+          - {{name: us, endpoint: https://us.test/api/v2, token_env: DATAROBOT_API_TOKEN}}
+        sweep: {{interval: 1m, stale_after: 1h30m}}
+        """,
+    )
+    assert [(a.name, a.endpoint, a.token_source(ENVIRONMENT)()) for a in settings.accounts] == [
+        ("eu", "https://eu.test/api/v2", "from-file"),
+        ("us", "https://us.test/api/v2", "s3cret"),
+    ]
+    assert (settings.sweep.interval, settings.sweep.stale_after) == (60.0, 5400.0)
+
+
+def test_a_flag_wins_over_the_file(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, "web: {telemetry_path: /file}", web__telemetry_path="/flag")
+    assert settings.web.telemetry_path == "/flag"
+
+
+def test_every_problem_is_told_at_once_with_its_line_and_a_remedy(tmp_path: Path) -> None:
+    text = """accounts:
+  - name: eu
+    endpont: https://eu.test
+    token_env: EU_TOKEN
+  - name: eu
+    endpoint: eu.test
+    token_file: /nowhere/token
+swep: {}
+sweep:
+  interval: soon
+"""
+    told = problems(tmp_path, text, web__telemetry_path="metrics")
+    assert told[0] == "accounts[0].endpont (line 3): unknown setting; did you mean endpoint?"
+    assert told[1].startswith("accounts[1].endpoint (line 6): no URL with http:// or https:// and a host; give one")
+    assert told[2] == "sweep.interval (line 10): give a duration such as 30s, 5m or 1h30m"
+    assert told[3].startswith("--web.telemetry-path: String should match pattern")
+    assert told[4] == "swep (line 8): unknown setting; did you mean sweep?"
+    assert told[5] == "accounts[0].token_env (line 4): EU_TOKEN is not set; put the API token into it"
+    assert told[6] == "accounts[1].name (line 5): 'eu' is taken by another account; give each its own name"
+    assert told[7].startswith("accounts[1].token_file (line 7): /nowhere/token cannot be read: No such file")
+    assert len(told) == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("accounts: [", "no YAML: expected the node content"),
+        ("- 1", "must hold a mapping"),
+        ("sweep: {interval: 0}", "sweep.interval (line 1): Input should be greater than"),
+        ("sweep: {interval: 10m}", "sweep (line 1): stale_after (900s) is below three times interval (600s)"),
+        ("sweep: 5", "sweep (line 1): Input should be"),
+        ("accounts: []", "accounts (line 1): no account; list at least one"),
+        ("accounts: [{}]", "accounts[0] (line 1): no token; give exactly one of token_file, token_env and token"),
+        ("accounts: [{token: a, token_env: B}]", "accounts[0] (line 1): token_env and token; give exactly one"),
+        ("accounts: [{token: a, endpoint: 'https://u:p@h'}]", "a URL with a user or password in it"),
+        ("web: {listen_address: [nowhere]}", "web.listen_address[0] (line 1): no HOST:PORT"),
+        ("log:\n  level: info\n  level: warn", "log.level (line 3): is given twice; keep one"),
+        ("log: {level: loud}", "log.level (line 1): Input should be 'debug', 'info', 'warn' or 'error'"),
+    ],
+)
+def test_each_mistake_is_told_in_words(tmp_path: Path, text: str, told: str) -> None:
+    assert told in "\n".join(problems(tmp_path, text))
+
+
+def test_a_missing_token_in_the_environment_says_which_variable() -> None:
+    with pytest.raises(BadSettings, match="environment: DATAROBOT_API_TOKEN is not set"):
+        load(None, {})
+
+
+def test_a_bad_endpoint_in_the_environment_is_told_by_its_name() -> None:
+    with pytest.raises(BadSettings, match="DATAROBOT_ENDPOINT: no URL"):
+        load(None, {"DATAROBOT_ENDPOINT": "dr.test", "DATAROBOT_API_TOKEN": "s3cret"})
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BadSettings, match="cannot be read: No such file"):
+        load(tmp_path / "none.yaml", ENVIRONMENT)
+
+
+def test_no_secret_shows_in_a_dump_a_repr_or_an_error(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, "accounts: [{token: s3cret}]")
+    assert settings.accounts[0].token_source()() == "s3cret"
+    assert "s3cret" not in settings.dump() + repr(settings) + repr(settings.accounts[0].token_source())
+    assert yaml.safe_load(settings.dump())["accounts"][0]["token"] == "**********"
+    told = problems(tmp_path, "accounts: [{token: {s3cret: s3cret}}]")
+    assert "s3cret" not in "".join(told)
+
+
+def test_a_token_file_is_read_again_when_it_changes_and_kept_while_it_is_gone(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("one\n")
+    token = loaded(tmp_path, f"accounts: [{{token_file: {file}}}]").accounts[0].token_source()
+    seen = [token()]
+    file.write_text("second\n")
+    seen.append(token())
+    file.unlink()
+    seen.append(token())
+    assert seen == ["one", "second", "second"]
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["https://app.test", "https://app.test/", "https://app.test/api/v2", " https://app.test/api/v2/ "]
+)
+def test_an_endpoint_is_taken_with_or_without_its_path(endpoint: str) -> None:
+    assert base_url(endpoint) == "https://app.test/api/v2"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [("127.0.0.1:1", ("127.0.0.1", 1)), (":10142", ("", 10142)), ("[::1]:9", ("::1", 9)), ("host:80", ("host", 80))],
+)
+def test_an_address_is_host_and_port(given: str, told: tuple[str, int]) -> None:
+    assert listen_address(given) == told
+
+
+@pytest.mark.parametrize("given", ["", "host", "host:", "host:http", "host:65536", "::1:80"])
+def test_what_is_no_address_is_refused(given: str) -> None:
+    with pytest.raises(ValueError, match="no HOST:PORT"):
+        listen_address(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"), [("30s", 30.0), ("1h30m", 5400.0), ("500ms", 0.5), ("1.5m", 90.0), (7, 7), ("2d", 172800.0)]
+)
+def test_durations_are_written_as_prometheus_writes_them(given: object, told: float) -> None:
+    assert seconds(given) == told
