@@ -14,11 +14,17 @@ from exporter.core.model import Autoscaling, Bundle, Workload
 
 
 class Seen(NamedTuple):
-    """One workload as of a sweep; `since` is when we first saw its present status, in seconds since the epoch."""
+    """One workload as of a sweep. Times are our own observations, in seconds since the epoch.
+
+    `since`: the first sweep that told the present status; `first`: the first sweep that told the workload at all, so
+    ``since == first`` means that the status may be older; `vanished`: the second complete sweep without it, else None.
+    """
 
     account: str
     workload: Workload
     since: float
+    first: float = 0.0
+    vanished: float | None = None
 
 
 Sample = tuple[tuple[str, ...], float]
@@ -26,16 +32,28 @@ Samples = tuple[Sample, ...]
 """Label values in the order of the row's `labels`, and the value."""
 
 
+Kind = Literal["gauge", "counter"]
+Stability = Literal["stable", "experimental"]
+Profile = Literal["minimal", "standard", "full"]
+PROFILES: tuple[Profile, ...] = ("minimal", "standard", "full")
+
+
 class Family(NamedTuple):
-    """One metric family; `samples` returns nothing where the API told nothing: unknown is not zero."""
+    """One metric family; `samples` returns nothing where the API told nothing: unknown is not zero.
+
+    `profile` is the least profile that serves the family; a stable family keeps its name, type and labels.
+    """
 
     name: str
-    kind: Literal["gauge"]
+    kind: Kind
     labels: tuple[str, ...]
     help: str
     source: str
     absence: str
     samples: Callable[[Seen], Samples]
+    unit: str = ""
+    stability: Stability = "stable"
+    profile: Profile = "standard"
 
 
 COMMON_LABELS = ("account", "workload", "workload_id")
@@ -127,14 +145,35 @@ def _bound(which: int) -> Callable[[Seen], Samples]:
     return lambda seen: _one(_sum(model.finite(model.replica_bounds(s)[which]) for s in _scalings(seen)))
 
 
-def _target(seen: Seen) -> Samples:
-    targets: dict[str, float] = {}
-    for scaling in _scalings(seen):
-        for policy in scaling.policies or ():
-            value = model.finite(policy.target)
-            if policy.scaling_metric and value is not None:
-                targets[policy.scaling_metric] = value
-    return tuple(((metric,), value) for metric, value in sorted(targets.items()))
+_CPU_TARGET = "cpuAverageUtilization"
+_CONCURRENCY_TARGET = "httpRequestsConcurrency"
+
+
+def _targets(seen: Seen) -> dict[str, float]:
+    return {
+        policy.scaling_metric: value
+        for scaling in _scalings(seen)
+        for policy in scaling.policies or ()
+        if policy.scaling_metric and (value := model.finite(policy.target)) is not None
+    }
+
+
+def _cpu_target(seen: Seen) -> Samples:
+    percent = _targets(seen).get(_CPU_TARGET)
+    return _one(None if percent is None else percent / 100)
+
+
+def _other_targets(seen: Seen) -> Samples:
+    told = sorted(_targets(seen).items())
+    return tuple(((metric,), value) for metric, value in told if metric not in (_CPU_TARGET, _CONCURRENCY_TARGET))
+
+
+def _list_stats(amount: Callable[[model.RequestStats], float | None]) -> Callable[[Seen], Samples]:
+    def samples(seen: Seen) -> Samples:
+        stats = seen.workload.request_stats
+        return _one(None if stats is None else amount(stats))
+
+    return samples
 
 
 def _cooldown(seen: Seen) -> Samples:
@@ -176,6 +215,17 @@ def _draft_expiry(seen: Seen) -> Samples:
     return _one(created + model.DRAFT_LIFETIME_SECONDS if draft and created is not None else None)
 
 
+def _present(samples: Callable[[Seen], Samples]) -> Callable[[Seen], Samples]:
+    return lambda seen: samples(seen) if seen.vanished is None else ()
+
+
+def _vanished(seen: Seen) -> Samples:
+    if seen.vanished is None:
+        return ()
+    told = model.folded(seen.workload.status)
+    return (((told if told in model.STATUSES else "other",), seen.vanished),)
+
+
 def _row(
     name: str,
     help: str,  # noqa: A002 — the exposition format's own word
@@ -184,8 +234,24 @@ def _row(
     source: str,
     absence: str,
     labels: tuple[str, ...] = (),
+    unit: str = "",
+    stability: Stability = "stable",
+    profile: Profile = "standard",
 ) -> Family:
-    return Family(f"datarobot_workload_{name}", "gauge", labels, help, source, absence, samples)
+    # The unit is the name's own, by the conventions of Prometheus, unless a row says more.
+    told = next((u for u in ("seconds", "bytes", "cores", "ratio") if name.endswith("_" + u)), "")
+    return Family(
+        f"datarobot_workload_{name}",
+        "gauge",
+        labels,
+        help,
+        source,
+        absence,
+        _present(samples) if samples is not _vanished else samples,
+        unit or told,
+        stability,
+        profile,
+    )
 
 
 FAMILIES: tuple[Family, ...] = (
@@ -196,6 +262,7 @@ FAMILIES: tuple[Family, ...] = (
         labels=("artifact_id", "importance", "proton_id", "status", "workload_type"),
         source="id, artifactId, importance, protonId, status, type",
         absence="the workload is not in the last complete sweep",
+        profile="minimal",
     ),
     _row(
         "status",
@@ -204,13 +271,34 @@ FAMILIES: tuple[Family, ...] = (
         labels=("status",),
         source="status",
         absence="the workload is not in the last complete sweep",
+        profile="minimal",
     ),
     _row(
         "status_since_timestamp_seconds",
-        "When this exporter first saw the present status, in seconds since the epoch.",
+        "When this exporter first saw the present status, in seconds since the epoch. "
+        "Equal to first_observed: the status may be older.",
         lambda seen: _one(seen.since),
         source="observed",
         absence="the workload is not in the last complete sweep",
+        profile="minimal",
+    ),
+    _row(
+        "first_observed_timestamp_seconds",
+        "When this exporter first saw the workload, in seconds since the epoch.",
+        lambda seen: _one(seen.first),
+        source="observed",
+        absence="the workload is not in the last complete sweep",
+    ),
+    _row(
+        "vanished_timestamp_seconds",
+        "When the workload was found absent from two complete sweeps in a row, in seconds since the epoch; "
+        "shown for an hour, with its last status.",
+        _vanished,
+        labels=("status",),
+        source="observed",
+        absence="the workload is there, or has been gone for more than an hour",
+        stability="experimental",
+        profile="minimal",
     ),
     _row(
         "importance",
@@ -219,6 +307,7 @@ FAMILIES: tuple[Family, ...] = (
         labels=("importance",),
         source="importance",
         absence="the workload is not in the last complete sweep",
+        profile="minimal",
     ),
     _row(
         "artifact_info",
@@ -227,6 +316,7 @@ FAMILIES: tuple[Family, ...] = (
         labels=("artifact_id", "artifact_name", "artifact_status", "version"),
         source="artifact",
         absence="the API told no artifact",
+        stability="experimental",
     ),
     _row(
         "created_timestamp_seconds",
@@ -255,6 +345,8 @@ FAMILIES: tuple[Family, ...] = (
         _draft_expiry,
         source="artifact.status, createdAt",
         absence="the artifact is no draft, or createdAt is not told",
+        profile="minimal",
+        stability="experimental",
     ),
     _row(
         "replacement_active",
@@ -262,6 +354,7 @@ FAMILIES: tuple[Family, ...] = (
         _replacement_active,
         source="replacement.status",
         absence="the workload is not in the last complete sweep",
+        profile="minimal",
     ),
     _row(
         "replacement_status",
@@ -270,6 +363,7 @@ FAMILIES: tuple[Family, ...] = (
         labels=("status",),
         source="replacement.status",
         absence="there is no replacement",
+        stability="experimental",
     ),
     _row(
         "replicas_configured",
@@ -277,6 +371,8 @@ FAMILIES: tuple[Family, ...] = (
         _replicas_configured,
         source="runtime.containerGroups[].replicaCount",
         absence="autoscaled, or not told for some group",
+        profile="minimal",
+        unit="replicas",
     ),
     _row(
         "autoscaling_replicas_min",
@@ -284,6 +380,7 @@ FAMILIES: tuple[Family, ...] = (
         _bound(0),
         source="autoscaling.minReplicaCount, else policies[].minCount",
         absence="not autoscaled, or not told for some group",
+        unit="replicas",
     ),
     _row(
         "autoscaling_replicas_max",
@@ -291,14 +388,32 @@ FAMILIES: tuple[Family, ...] = (
         _bound(1),
         source="autoscaling.maxReplicaCount, else policies[].maxCount",
         absence="not autoscaled, or not told for some group",
+        unit="replicas",
+    ),
+    _row(
+        "autoscaling_target_cpu_ratio",
+        "Processor use the autoscaler aims at: 1 is all of what a replica asks for.",
+        _cpu_target,
+        source="autoscaling.policies[scalingMetric=cpuAverageUtilization].target, percent",
+        absence="no such policy",
+    ),
+    _row(
+        "autoscaling_target_concurrency",
+        "Requests at once per replica the autoscaler aims at.",
+        lambda seen: _one(_targets(seen).get(_CONCURRENCY_TARGET)),
+        source="autoscaling.policies[scalingMetric=httpRequestsConcurrency].target",
+        absence="no such policy",
+        unit="requests per replica",
     ),
     _row(
         "autoscaling_target",
-        "Target of an autoscaling policy, in the unit of its scaling metric as configured.",
-        _target,
+        "Target of any other autoscaling policy, in the unit of its scaling metric as configured.",
+        _other_targets,
         labels=("scaling_metric",),
         source="autoscaling.policies[].target",
         absence="no such policy",
+        unit="as configured",
+        stability="experimental",
     ),
     _row(
         "autoscaling_cooldown_seconds",
@@ -306,6 +421,7 @@ FAMILIES: tuple[Family, ...] = (
         _cooldown,
         source="autoscaling.cooldownPeriodMinutes",
         absence="not autoscaled or not told",
+        stability="experimental",
     ),
     _row(
         "bundle_info",
@@ -335,6 +451,7 @@ FAMILIES: tuple[Family, ...] = (
         _allocated(lambda bundle: bundle.gpu_count),
         source="resolvedBundle.gpuCount",
         absence="the API told no resolved bundle, or not its GPUs",
+        unit="GPUs",
     ),
     _row(
         "requested_cpu_cores",
@@ -356,5 +473,58 @@ FAMILIES: tuple[Family, ...] = (
         _requested(lambda allocation: allocation.gpu),
         source="containers[].resourceAllocation.gpu",
         absence="not told",
+        unit="GPUs",
+    ),
+    _row(
+        "list_requests",
+        "Requests by the workload list, over a window the API does not document. Do not rate().",
+        _list_stats(lambda stats: model.finite(stats.total_requests)),
+        source="requestStats.totalRequests",
+        absence="not told",
+        unit="requests",
+        stability="experimental",
+        profile="full",
+    ),
+    _row(
+        "list_response_seconds",
+        "Response time by the workload list, over a window the API does not document, in seconds.",
+        _list_stats(lambda stats: None if (ms := model.finite(stats.response_time)) is None else ms / 1000),
+        source="requestStats.responseTime, milliseconds",
+        absence="not told",
+        stability="experimental",
+        profile="full",
+    ),
+    _row(
+        "list_error_rate_raw",
+        "Error rate by the workload list as the API gives it: percent or fraction is not documented.",
+        _list_stats(lambda stats: model.finite(stats.error_rate)),
+        source="requestStats.errorRate",
+        absence="not told",
+        unit="not documented",
+        stability="experimental",
+        profile="full",
+    ),
+    _row(
+        "list_concurrent_requests",
+        "Requests in work at once by the workload list.",
+        _list_stats(lambda stats: model.finite(stats.concurrent_requests)),
+        source="requestStats.concurrentRequests",
+        absence="not told",
+        unit="requests",
+        stability="experimental",
+        profile="full",
+    ),
+    _row(
+        "last_request_timestamp_seconds",
+        "When the last request to the workload came, in seconds since the epoch.",
+        lambda seen: _one(model.timestamp(stats.last_request_at) if (stats := seen.workload.request_stats) else None),
+        source="requestStats.lastRequestAt",
+        absence="no request was ever seen, or not told",
     ),
 )
+
+
+def served(profile: Profile) -> tuple[Family, ...]:
+    """The families that a profile serves."""
+    allowed = PROFILES[: PROFILES.index(profile) + 1]
+    return tuple(family for family in FAMILIES if family.profile in allowed)

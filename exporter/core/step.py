@@ -6,12 +6,13 @@ nothing but the time of the attempt.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import NamedTuple
 
 from exporter.core import model
 from exporter.core.decode import Reject
-from exporter.core.families import Seen
+from exporter.core.families import REPLACEMENT_STATUSES, Seen
 from exporter.core.model import Workload
 
 
@@ -24,38 +25,73 @@ class Sweep(NamedTuple):
 
 
 class Knowledge(NamedTuple):
-    """What is known of one account. Times are seconds since the epoch, None before the first."""
+    """What is known of one account. Times are seconds since the epoch, None before the first.
+
+    `missing` are workloads absent from one complete sweep, `gone` those absent from two, kept for `GONE_SHOWN`.
+    """
 
     account: str
     workloads: Mapping[str, Seen] = {}
     missing: Mapping[str, Seen] = {}
+    gone: Mapping[str, Seen] = {}
     attempted: float | None = None
     succeeded: float | None = None
+    failure: str = ""
     vanished: int = 0
+
+
+GONE_SHOWN = 3600.0
 
 
 def step(known: Knowledge, sweep: Sweep, now: float) -> Knowledge:
     """The account after `sweep`, which ended at `now`."""
     if sweep.failure:
-        return known._replace(attempted=now)
+        return known._replace(attempted=now, failure=sweep.failure)
     before = {**known.missing, **known.workloads}
-    present = {w.id: Seen(known.account, w, _since(before.get(w.id), w, now)) for w in sweep.workloads}
+    present = {w.id: _seen(before.get(w.id), known.account, w, now) for w in sweep.workloads}
     held = _held(known.workloads, sweep.rejects, present)
     absent = {i: seen for i, seen in known.workloads.items() if i not in present and i not in held}
-    vanished = sum(1 for i in known.missing if i not in present)
-    return Knowledge(known.account, {**held, **present}, absent, now, now, known.vanished + vanished)
+    vanished = {i: seen._replace(vanished=now) for i, seen in known.missing.items() if i not in present}
+    gone = {
+        i: seen
+        for i, seen in {**known.gone, **vanished}.items()
+        if i not in present and seen.vanished is not None and now - seen.vanished < GONE_SHOWN
+    }
+    return Knowledge(known.account, {**held, **present}, absent, gone, now, now, "", known.vanished + len(vanished))
 
 
-def visible(known: Knowledge, now: float, stale_after: float) -> Iterable[Seen]:
-    """The workloads to show: none once the last complete sweep is older than `stale_after` seconds."""
-    if known.succeeded is None or now - known.succeeded > stale_after:
+def visible(known: Knowledge, age: float, stale_after: float) -> Iterable[Seen]:
+    """The workloads to show: none before the first complete sweep, or once it is `age` > `stale_after` seconds ago.
+
+    The age is the caller's to measure, on a clock that does not jump.
+    """
+    if known.succeeded is None or age > stale_after:
         return ()
-    return known.workloads.values()
+    return (*known.workloads.values(), *known.gone.values())
 
 
-def _since(before: Seen | None, workload: Workload, now: float) -> float:
-    same = before is not None and model.folded(before.workload.status) == model.folded(workload.status)
-    return before.since if same and before is not None else now
+def _seen(before: Seen | None, account: str, workload: Workload, now: float) -> Seen:
+    if before is None:
+        return Seen(account, workload, now, now)
+    same = model.folded(before.workload.status) == model.folded(workload.status)
+    return Seen(account, workload, before.since if same else now, before.first)
+
+
+def unknown_values(workloads: Iterable[Workload]) -> Mapping[str, Counter[str]]:
+    """Values of enumerations that no source of ours names, by field: a sign that the API has moved on."""
+    there = list(workloads)
+    return {
+        field: Counter({v: n for v, n in Counter(map(read, there)).items() if v and model.folded(v) not in names})
+        for field, read, names in _ENUMS
+    }
+
+
+_ENUMS: tuple[tuple[str, Callable[[Workload], str | None], Container[str]], ...] = (
+    ("status", lambda workload: workload.status, model.STATUS_GROUPS.keys() | {"unknown"}),
+    ("importance", lambda workload: workload.importance, model.IMPORTANCES),
+    ("type", lambda workload: workload.type, ("service", "nim", "agent", "mcp")),
+    ("replacement.status", lambda w: w.replacement.status if w.replacement else None, REPLACEMENT_STATUSES),
+)
 
 
 def _held(workloads: Mapping[str, Seen], rejects: Iterable[Reject], present: Mapping[str, Seen]) -> dict[str, Seen]:

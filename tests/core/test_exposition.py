@@ -177,6 +177,7 @@ def test_what_the_api_did_not_tell_has_no_sample() -> None:
         "datarobot_workload_info",
         "datarobot_workload_status",
         "datarobot_workload_status_since_timestamp_seconds",
+        "datarobot_workload_first_observed_timestamp_seconds",
         "datarobot_workload_importance",
         "datarobot_workload_created_timestamp_seconds",
         "datarobot_workload_updated_timestamp_seconds",

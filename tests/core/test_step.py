@@ -3,8 +3,8 @@
 import pytest
 
 from exporter.core.decode import Reject
-from exporter.core.model import Workload
-from exporter.core.step import Knowledge, Sweep, step, visible
+from exporter.core.model import Replacement, Workload
+from exporter.core.step import Knowledge, Sweep, step, unknown_values, visible
 
 
 def sweep(*workloads: tuple[str, str], rejects: tuple[Reject, ...] = ()) -> Sweep:
@@ -59,6 +59,38 @@ def test_an_unreadable_item_with_an_id_keeps_that_workload_only() -> None:
 
 def test_workloads_are_shown_until_the_last_complete_sweep_is_too_old() -> None:
     known = after(sweep(("a", "running")), FAILED)
-    assert [s.workload.id for s in visible(known, 909.0, 900.0)] == ["a"]
-    assert list(visible(known, 911.0, 900.0)) == []
+    assert [s.workload.id for s in visible(known, 900.0, 900.0)] == ["a"]
+    assert list(visible(known, 901.0, 900.0)) == []
     assert list(visible(Knowledge("acme"), 0.0, 900.0)) == []
+
+
+def test_a_vanished_workload_is_shown_as_such_for_an_hour_unless_it_comes_back() -> None:
+    gone = after(sweep(("a", "errored")), sweep(), sweep())
+    assert {s.workload.id: s.vanished for s in visible(gone, 0.0, 900.0)} == {"a": 30.0}
+    assert list(visible(step(gone, sweep(), 30.0 + 3600.0), 0.0, 900.0)) == []
+    back = step(gone, sweep(("a", "running")), 40.0)
+    assert {s.workload.id: (s.vanished, s.first) for s in visible(back, 0.0, 900.0)} == {"a": (None, 40.0)}
+
+
+def test_the_first_sight_of_a_workload_and_of_its_status_are_told_apart() -> None:
+    known = after(sweep(("a", "running")), sweep(("a", "errored")))
+    assert known.workloads["a"][2:4] == (20.0, 10.0)
+
+
+def test_the_reason_of_the_last_failure_is_kept_until_a_sweep_is_complete() -> None:
+    assert after(sweep(), FAILED).failure == "timeout"
+    assert after(sweep(), FAILED, sweep()).failure == ""
+
+
+def test_values_that_nobody_has_heard_of_are_counted_by_field() -> None:
+    fleet = (
+        Workload(id="a", status="Hibernating", importance="urgent", type="service"),
+        Workload(id="b", status="hibernating", importance="LOW", type="agent"),
+        Workload(id="c", status="pending", replacement=Replacement(status="paused")),
+    )
+    assert {field: dict(values) for field, values in unknown_values(fleet).items()} == {
+        "status": {"Hibernating": 1, "hibernating": 1},
+        "importance": {"urgent": 1},
+        "type": {},
+        "replacement.status": {"paused": 1},
+    }
