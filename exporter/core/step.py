@@ -17,11 +17,15 @@ from exporter.core.model import Workload
 
 
 class Sweep(NamedTuple):
-    """All pages of one sweep; `failure` is empty when it was complete, else one of the client's reasons."""
+    """All pages of one sweep; `failure` is empty when it was complete, else one of the client's reasons.
+
+    `message` says in words what failed.
+    """
 
     workloads: tuple[Workload, ...]
     rejects: tuple[Reject, ...]
     failure: str = ""
+    message: str = ""
 
 
 class Knowledge(NamedTuple):

@@ -1,7 +1,7 @@
 """GET answers of one account's Workload API, and nothing but GET.
 
-The token goes to the configured scheme and host only: redirects are not followed, and links of an answer are used
-only when they lead back to the same place. No message of ours holds the token or a query string.
+The token goes to the configured scheme, host and port only: redirects are not followed, and links of an answer are not
+used. No message of ours holds the token, a query string or what stood in the place of an id.
 """
 
 from __future__ import annotations
@@ -10,20 +10,33 @@ import asyncio
 import email.utils
 import json
 import random
+import re
+import socket
+import ssl
 import time
-from collections.abc import Mapping
-from types import TracebackType
-from typing import Protocol, Self
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol, Self
+from urllib.parse import quote
 
 import httpx
 
-DETAIL_LENGTH = 256
+DETAIL_LENGTH = 200
 RETRIES = 2
 BODY_LIMIT = 32 * 1024 * 1024
+PROBE_AFTER = 3600.0
+PAUSE_FIRST, PAUSE_MOST = 5.0, 300.0
+ROOTS = ("/workloads", "/version")
+REASONS = (
+    "timeout dns connect tls auth forbidden not_found absent redirect throttled server_error bad_request too_large "
+    "decode incomplete"
+).split()
+"""Why a request, or a sweep, brought nothing usable."""
+
+Params = Mapping[str, str | int | Sequence[str]]
 
 
 class ApiError(Exception):
-    """A GET that brought no usable answer: `reason` from a closed set, the status (0: none), the server's words."""
+    """A GET that brought no usable answer: `reason` of `REASONS`, the status (0: none), the server's words."""
 
     def __init__(self, reason: str, message: str, status: int = 0, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -34,144 +47,308 @@ class ApiError(Exception):
     @property
     def transient(self) -> bool:
         """Whether the same GET may succeed soon: network trouble, 429, 5xx."""
-        return self.reason in ("timeout", "connect", "throttled", "server_error")
+        return self.reason in ("timeout", "dns", "connect", "server_error") or self.status == 429
 
 
-REASONS = (
-    "timeout connect tls auth forbidden not_found redirect throttled server_error bad_request too_large decode "
-    "incomplete"
-).split()
+class Answer(NamedTuple):
+    """A 200, or a 204 with an empty body. `date` is the server's clock by the Date header, seconds since the epoch."""
+
+    status: int
+    body: bytes
+    date: float | None
 
 
 class Observer(Protocol):
-    """Who counts the requests."""
+    """Who counts the requests. `endpoint` is the route's template, never the filled path."""
 
     def request(self, endpoint: str, code: str, seconds: float) -> None: ...
+    def failure(self, endpoint: str, reason: str) -> None: ...
+    def received(self, endpoint: str, size: int) -> None: ...
     def retry(self, endpoint: str, reason: str) -> None: ...
     def wait(self, reason: str, seconds: float) -> None: ...
+
+
+class _Route:
+    """What was learned of one route: which slash form it wants, whether the server has it, when to look again."""
+
+    def __init__(self, template: str) -> None:
+        self.slash = not template.endswith("/statusDetails")
+        self.answered = False
+        self.absent_until: float | None = None
 
 
 class Client:
     """One account: base URL, token, budget. `get` is its one method.
 
-    `base` is ``https://HOST/api/v2``; `rate` is in requests per second, `concurrency` in requests at once.
+    `base` is ``https://HOST/api/v2``. `token` is called for every request, so a token that is replaced in its file is
+    used at once. `rate` is in requests per second, evenly spaced, retries included; `concurrency` in requests at once;
+    `timeout` in seconds for a whole request. `steady` and `pause` are the clock and the sleep.
     """
 
     def __init__(
         self,
         base: str,
-        token: str,
+        token: Callable[[], str],
         observer: Observer,
         *,
         rate: float = 10.0,
         concurrency: int = 4,
         timeout: float = 30.0,
+        ca_file: str | None = None,
+        body_limit: int = BODY_LIMIT,
+        user_agent: str = "workload-exporter",
         transport: httpx.AsyncBaseTransport | None = None,
+        steady: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._base = base
-        self._observer = observer
-        self._http = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
-            timeout=timeout,
-            follow_redirects=False,
-            transport=transport,
-            limits=httpx.Limits(max_connections=concurrency),
-        )
+        self._base, self._token, self._observer = base, token, observer
+        self._timeout, self._body_limit = timeout, body_limit
+        self._steady, self._pause = steady, pause
         self._spacing = 1.0 / rate
-        self._turn = 0.0
-        self._slots = asyncio.Semaphore(concurrency)
+        self._turn = self._held_until = 0.0
+        self._refusals = 0
+        self._routes: dict[str, _Route] = {}
+        trusted = ssl.create_default_context()
+        if ca_file is not None:
+            trusted.load_verify_locations(ca_file)
+        # One connection per httpx client: the cost of its pool grows with the pool, at every request.
+        self._idle: asyncio.LifoQueue[httpx.AsyncClient] = asyncio.LifoQueue()
+        self._all = [
+            httpx.AsyncClient(
+                headers={"Accept": "application/json", "User-Agent": user_agent},
+                timeout=timeout,
+                follow_redirects=False,
+                verify=trusted,
+                transport=transport,
+                limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
+            )
+            for _ in range(concurrency)
+        ]
+        for http in self._all:
+            self._idle.put_nowait(http)
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        await self._http.aclose()
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
-    async def get(self, endpoint: str, params: Mapping[str, str | int] | None = None) -> bytes:
-        """The body of a 200 (or an empty one for 204). `endpoint` is a path below the base, such as ``/workloads/``.
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for http in self._all:
+            await http.aclose()
 
-        Raises `ApiError` when the retries are used up or the answer is final.
+    @property
+    def capabilities(self) -> Mapping[str, bool]:
+        """Which routes the server offers, of those whose answer told: template -> offered."""
+        return {
+            template: route.absent_until is None
+            for template, route in self._routes.items()
+            if route.answered or route.absent_until is not None
+        }
+
+    async def get(self, route: str, params: Params | None = None, **places: str) -> Answer:
+        """The answer of one route, such as ``get("/workloads/{id}/events", {"limit": 20}, id=…)``.
+
+        What was learned: whether the route wants a closing slash (404, 405, 422 or a redirect makes us try the other
+        form once, as long as the route has never answered), and whether the server has it. A route other than
+        `ROOTS` that has never answered and refuses with 403, 404, 405 or 501 in both forms is absent: for an hour it
+        is not asked again. Once a route has answered, a refusal is about that one object and nothing more.
+
+        Raises `ApiError` when the retries are used up, the answer is final, or the route is absent.
         """
+        known = self._routes.setdefault(route, _Route(route))
+        if known.absent_until is not None and self._steady() < known.absent_until:
+            raise ApiError("absent", f"GET {route} is not offered by this server; it is asked again within the hour")
+        try:
+            return await self._retried(known, route, params or {}, places)
+        except ApiError as error:
+            self._observer.failure(route, error.reason)
+            raise
+
+    async def _retried(self, known: _Route, route: str, params: Params, places: Mapping[str, str]) -> Answer:
         for attempt in range(RETRIES + 1):
             try:
-                async with self._slots:
-                    await self._budget()
-                    return await self._once(endpoint, params or {})
+                return await self._either_form(known, route, params, places)
             except ApiError as error:
-                if error.retry_after is not None or error.reason == "throttled":
-                    # The whole account pauses: other requests would be refused as well.
-                    self._turn = max(self._turn, time.monotonic() + min(error.retry_after or 5.0, 300.0))
+                self._heed(error)
                 if not error.transient or attempt == RETRIES:
                     raise
-                self._observer.retry(endpoint, error.reason)
-                await asyncio.sleep(random.uniform(0.1, 0.5 * 2**attempt))  # noqa: S311 — jitter, no secret
+                self._observer.retry(route, error.reason)
+                # Full jitter, so that many clients do not come back at the same time.
+                await self._pause(random.uniform(0, 0.5 * 2**attempt))  # noqa: S311 — no secret
         raise AssertionError("the loop returns or raises")
 
-    async def _budget(self) -> None:
-        now = time.monotonic()
-        self._turn = max(self._turn, now)
-        pause, self._turn = self._turn - now, self._turn + self._spacing
-        if pause > 0:
-            self._observer.wait("budget", pause)
-            await asyncio.sleep(pause)
+    def _heed(self, error: ApiError) -> None:
+        """Pause the whole account after a 429, or where the server asked for it: others would be refused as well."""
+        if error.status == 429:
+            self._refusals += 1
+        elif error.retry_after is None:
+            return
+        grown = min(PAUSE_FIRST * 2 ** max(0, self._refusals - 1), PAUSE_MOST)
+        pause = min(grown if error.retry_after is None else error.retry_after, PAUSE_MOST)
+        self._held_until = max(self._held_until, self._steady() + pause)
 
-    async def _once(self, endpoint: str, params: Mapping[str, str | int]) -> bytes:
-        began = time.monotonic()
+    async def _either_form(self, known: _Route, route: str, params: Params, places: Mapping[str, str]) -> Answer:
+        forms = (known.slash,) if known.answered else (known.slash, not known.slash)
+        refused: ApiError | None = None
+        for slash in forms:
+            try:
+                answer = await self._once(route, params, places, slash)
+            except ApiError as error:
+                if error.status not in (403, 404, 405, 422, 501) and error.reason != "redirect":
+                    raise
+                refused = refused or error
+                if error.status in (403, 501):
+                    break  # another form of the path changes neither a right nor a feature
+            else:
+                known.slash, known.answered, known.absent_until = slash, True, None
+                self._refusals = 0
+                return answer
+        assert refused is not None
+        if not known.answered and route not in ROOTS and refused.status in (403, 404, 405, 501):
+            known.absent_until = self._steady() + PROBE_AFTER
+        raise refused
+
+    async def _once(self, route: str, params: Params, places: Mapping[str, str], slash: bool) -> Answer:
+        path = route.format(**{name: quote(value, safe="") for name, value in places.items()})
+        url = f"{self._base}{path}{'/' if slash else ''}"
+        http = await self._idle.get()
+        try:
+            await self._budget(route)
+            token = self._token()
+            try:
+                return await self._send(http, route, url, params, token)
+            except ApiError as error:
+                renewed = self._token() if error.status == 401 else token
+                if renewed == token:
+                    raise
+            await self._budget(route)
+            return await self._send(http, route, url, params, renewed)
+        finally:
+            self._idle.put_nowait(http)
+
+    async def _budget(self, route: str) -> None:
+        """Wait for this request's turn. Turns are never saved up: after a pause there is no burst."""
+        while True:
+            now = self._steady()
+            if self._held_until - now > self._timeout:
+                wait = f"{self._held_until - now:.0f} s"
+                raise ApiError("throttled", f"GET {route} was not sent: the server wants no request for {wait} more")
+            start = max(self._turn, self._held_until, now)
+            self._turn = start + self._spacing
+            if start > now:
+                self._observer.wait("throttled" if self._held_until > now else "budget", start - now)
+                await self._pause(start - now)
+            if self._held_until <= self._steady():
+                return
+
+    async def _send(self, http: httpx.AsyncClient, route: str, url: str, params: Params, token: str) -> Answer:
+        if not re.fullmatch(r"[!-~]+", token):
+            said = "is empty" if not token else "holds characters that no header may have"
+            raise ApiError("auth", f"GET {route} was not sent: the API token {said}")
+        began = self._steady()
         code = "error"
         try:
-            async with self._http.stream("GET", self._base + endpoint, params=dict(params)) as response:
-                code = str(response.status_code)
-                body = await self._body(endpoint, response)
-        except httpx.TimeoutException as error:
-            raise ApiError("timeout", f"GET {endpoint} was not answered in time") from error
-        except httpx.HTTPError as error:
-            reason = "tls" if "SSL" in str(error) or "certificate" in str(error) else "connect"
-            raise ApiError(reason, f"GET {endpoint} failed: {str(error)[:DETAIL_LENGTH]}") from error
+            async with asyncio.timeout(self._timeout):
+                async with http.stream(
+                    "GET", url, params=dict(params), headers={"Authorization": f"Bearer {token}"}
+                ) as response:
+                    code = str(response.status_code)
+                    body = await self._body(route, response)
+        except (httpx.TimeoutException, TimeoutError) as error:
+            raise ApiError("timeout", f"GET {route} was not answered within {self._timeout:g} s") from error
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            reason = _trouble(error)
+            raise ApiError(reason, f"GET {route} failed: {_one_line(_HINTS.get(reason, '') + str(error))}") from error
         finally:
-            self._observer.request(endpoint, code, time.monotonic() - began)
+            self._observer.request(route, code, self._steady() - began)
+        self._observer.received(route, len(body))
         if response.status_code in (200, 204):
-            return body
-        raise _refused(endpoint, response, body)
+            return Answer(response.status_code, body, _date(response.headers.get("date")))
+        raise _refused(route, response, body)
 
-    async def _body(self, endpoint: str, response: httpx.Response) -> bytes:
+    async def _body(self, route: str, response: httpx.Response) -> bytes:
+        words = f"GET {route} answered more than {self._body_limit} bytes; the rest is not read"
+        too_large = ApiError("too_large", words)
+        told = response.headers.get("content-length", "")
+        if told.isdecimal() and int(told) > self._body_limit:
+            raise too_large
         chunks: list[bytes] = []
         size = 0
-        async for chunk in response.aiter_bytes():
+        async for chunk in response.aiter_bytes(65536):  # decoded: a bomb counts by what it unpacks to
             size += len(chunk)
-            if size > BODY_LIMIT:
-                raise ApiError("too_large", f"GET {endpoint} answered more than {BODY_LIMIT} bytes")
+            if size > self._body_limit:
+                raise too_large
             chunks.append(chunk)
         return b"".join(chunks)
 
 
-def _refused(endpoint: str, response: httpx.Response, body: bytes) -> ApiError:
+_HINTS = {
+    "dns": "the host name is not known: ",
+    "tls": "TLS was not agreed on: ",
+    "connect": "no connection, or it was cut: ",
+}
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        yield error
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+
+
+def _trouble(error: BaseException) -> str:
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLError):
+            return "tls"
+        if isinstance(cause, socket.gaierror):
+            return "dns"
+    text = str(error).casefold()
+    if "ssl" in text or "certificate" in text:
+        return "tls"
+    return "dns" if "name or service not known" in text or "name resolution" in text else "connect"
+
+
+def _refused(route: str, response: httpx.Response, body: bytes) -> ApiError:
     status = response.status_code
     reason = {401: "auth", 403: "forbidden", 404: "not_found", 429: "throttled"}.get(status)
     if reason is None:
-        reason = "server_error" if status >= 500 else "redirect" if 300 <= status < 400 else "bad_request"
-    return ApiError(
-        reason,
-        f"GET {endpoint} answered {status}: {detail(body)}",
-        status,
-        retry_after(response.headers.get("retry-after"), time.time()),
-    )
+        failed = status >= 500 and status != 501
+        reason = "server_error" if failed else "redirect" if 300 <= status < 400 else "bad_request"
+    words = "a redirect, which is not followed" if reason == "redirect" else detail(body)
+    asked = retry_after(response.headers.get("retry-after"), time.time()) if status in (429, 503) else None
+    return ApiError(reason, f"GET {route} answered {status}: {words}", status, asked)
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"[\x00-\x20\x7f-\x9f]+", " ", text).strip()[:DETAIL_LENGTH]
 
 
 def detail(body: bytes) -> str:
     """The server's own words in an error body: detail, message or error of JSON of any shape, else the text."""
     text = body[:65536].decode("utf-8", "replace")
+    told: object = text
     try:
         told = json.loads(text)
-    except ValueError:
-        told = text
+    except (ValueError, RecursionError):
+        told = re.sub(r"<(style|script)\b.*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL | re.IGNORECASE)
     if isinstance(told, dict):
         told = next((told[key] for key in ("detail", "message", "error") if told.get(key)), told)
     if isinstance(told, list):
         told = "; ".join(
-            f"{'.'.join(map(str, item.get('loc', ())))}: {item.get('msg', '')}" if isinstance(item, dict) else str(item)
+            f"{'.'.join(map(str, item.get('loc') or ()))}: {item.get('msg')}" if isinstance(item, dict) else str(item)
             for item in told
         )
-    return " ".join(str(told).split())[:DETAIL_LENGTH] or "(no words)"
+    return _one_line(str(told)) or "(no words)"
+
+
+def _date(header: str | None) -> float | None:
+    try:
+        return email.utils.parsedate_to_datetime(header).timestamp() if header else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def retry_after(header: str | None, now: float) -> float | None:
@@ -180,7 +357,5 @@ def retry_after(header: str | None, now: float) -> float | None:
         return None
     if header.strip().isdecimal():
         return float(header.strip())
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - now)
-    except ValueError:
-        return None
+    moment = _date(header)
+    return None if moment is None else max(0.0, moment - now)

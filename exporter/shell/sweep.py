@@ -5,7 +5,7 @@ from __future__ import annotations
 from exporter.core.decode import NotDecodable, Reject, workload_page
 from exporter.core.model import Workload
 from exporter.core.step import Sweep
-from exporter.shell.client import ApiError, Client
+from exporter.shell.client import ApiError, Client, Params
 
 PAGE = 100
 PAGES = 2000
@@ -14,29 +14,45 @@ PAGES = 2000
 async def sweep(client: Client) -> Sweep:
     """List the whole fleet, by creation so that pages do not shift.
 
-    Never raises: what goes wrong is the sweep's `failure`. A list that tells another size than it gives, repeats a
-    page or does not end is incomplete. `next` only says that there is more: its URL is never followed, so no link
-    of an answer can send the token elsewhere.
+    Never raises for what the API does: what goes wrong is the sweep's `failure` and `message`. A list that tells
+    another size than it gives, repeats a page, does not end, or shrinks while it is read is incomplete. `next` only
+    says that there is more: its URL is never followed, so no link of an answer can send the token elsewhere.
     """
-    found: dict[str, Workload] = {}
     rejects: list[Reject] = []
+    try:
+        return Sweep(await _all_pages(client, rejects), tuple(rejects))
+    except ApiError as error:
+        return Sweep((), tuple(rejects), error.reason, str(error))
+    except NotDecodable as error:
+        return Sweep((), tuple(rejects), "decode", f"GET /workloads answered 200, but {error}")
+
+
+async def _all_pages(client: Client, rejects: list[Reject]) -> tuple[Workload, ...]:
+    found: dict[str, Workload] = {}
+    total: int | None = None
     offset = 0
     for _ in range(PAGES):
-        params: dict[str, str | int] = {"limit": PAGE, "offset": offset, "orderBy": "createdAt", "serviceStats": "true"}
-        try:
-            page = workload_page(await client.get("/workloads/", params))
-        except ApiError as error:
-            return Sweep((), tuple(rejects), error.reason)
-        except NotDecodable:
-            return Sweep((), tuple(rejects), "decode")
+        params: Params = {"limit": PAGE, "offset": offset, "orderBy": "createdAt", "serviceStats": "true"}
+        page = workload_page((await client.get("/workloads", params)).body)
+        if total is not None and page.total is not None and page.total < total:
+            # A workload deleted from a page already read shifts another one past us, unseen.
+            raise _incomplete(f"shrank from {total} to {page.total} while it was read")
+        total = page.total if page.total is not None else total
         rejects.extend(page.rejects)
-        repeated = [workload.id for workload in page.items if workload.id in found]
-        rejects.extend(Reject("$.id", "duplicate", i) for i in repeated)
-        found.update((workload.id, workload) for workload in page.items)
+        before = len(found)
+        for workload in page.items:
+            if workload.id in found:
+                rejects.append(Reject("$.id", "duplicate", workload.id))
+            found[workload.id] = workload
         offset += page.size
-        if not page.size or (page.next is None and (page.total is None or offset >= page.total)):
-            complete = page.total is None or offset >= page.total
-            return Sweep(tuple(found.values()), tuple(rejects), "" if complete else "incomplete")
-        if len(repeated) == page.size:
-            break  # the server ignores the offset: it would never end
-    return Sweep((), tuple(rejects), "incomplete")
+        if not page.size or (page.next is None and (total is None or offset >= total)):
+            if total is not None and offset < total:
+                raise _incomplete(f"told {total} workloads and gave {offset}")
+            return tuple(found.values())
+        if page.items and len(found) == before:
+            raise _incomplete(f"gave at offset {offset - page.size} only workloads that it gave before")
+    raise _incomplete(f"does not end after {PAGES} pages")
+
+
+def _incomplete(what: str) -> ApiError:
+    return ApiError("incomplete", f"the list of GET /workloads {what}")

@@ -1,148 +1,339 @@
-"""The client against plain functions as servers."""
+"""The client against plain functions as servers, in a time that the tests make."""
 
 import asyncio
-from collections.abc import Callable
+import heapq
+import logging
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
+from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from exporter.core.step import Sweep
-from exporter.shell.client import ApiError, Client, detail, retry_after
-from exporter.shell.sweep import sweep
-from tests.examples import page, payload
+from exporter.shell.client import Answer, ApiError, Client, detail, retry_after
+from tests.examples import payload
 
 Server = Callable[[httpx.Request], httpx.Response]
 
 
-class Counts:
-    def __init__(self) -> None:
-        self.codes: list[str] = []
-        self.retries: list[str] = []
+class World:
+    """A server, a clock that only pauses move, and what was counted. `get` asks, in one event loop for all."""
+
+    def __init__(self, server: Server, token: Callable[[], str] = lambda: "s3cret", **options: Any) -> None:
+        self.now = 0.0
+        self.sent: list[tuple[float, httpx.Request]] = []
+        self.counted: list[tuple[str, ...]] = []
+        self._sleepers: list[float] = []
+        self._server = server
+        self._options = {"rate": 1000.0, **options}
+        self._token = token
 
     def request(self, endpoint: str, code: str, seconds: float) -> None:
-        self.codes.append(code)
+        self.counted.append(("request", endpoint, code))
 
-    def retry(self, endpoint: str, reason: str) -> None:
-        self.retries.append(reason)
+    def failure(self, endpoint: str, reason: str) -> None:
+        self.counted.append(("failure", endpoint, reason))
 
-    def wait(self, reason: str, seconds: float) -> None:
+    def received(self, endpoint: str, size: int) -> None:
         pass
 
+    def retry(self, endpoint: str, reason: str) -> None:
+        self.counted.append(("retry", endpoint, reason))
 
-def swept(server: Server) -> Sweep:
-    async def run() -> Sweep:
-        transport = httpx.MockTransport(server)
-        async with Client("https://dr.test/api/v2", "s3cret", Counts(), rate=1000, transport=transport) as client:
-            return await sweep(client)
+    def wait(self, reason: str, seconds: float) -> None:
+        self.counted.append(("wait", reason))
 
-    return asyncio.run(run())
+    async def pause(self, seconds: float) -> None:
+        deadline = self.now + seconds
+        heapq.heappush(self._sleepers, deadline)
+        for _ in range(50):  # everyone else gets as far as they can in this moment
+            await asyncio.sleep(0)
+        while self._sleepers[0] < deadline:  # noqa: ASYNC110 — no event tells that all others wait
+            await asyncio.sleep(0)
+        heapq.heappop(self._sleepers)
+        self.now = max(self.now, deadline)
+
+    def run(self, work: Callable[[Client], Awaitable[Any]]) -> Any:
+        def answer(request: httpx.Request) -> httpx.Response:
+            self.sent.append((self.now, request))
+            return self._server(request)
+
+        async def inside() -> Any:
+            async with Client(
+                "https://dr.test/api/v2",
+                self._token,
+                self,
+                transport=httpx.MockTransport(answer),
+                steady=lambda: self.now,
+                pause=self.pause,
+                **self._options,
+            ) as client:
+                return await work(client)
+
+        return asyncio.run(inside())
+
+    def get(self, route: str = "/workloads", **places: str) -> Answer:
+        answer: Answer = self.run(lambda client: client.get(route, None, **places))
+        return answer
+
+    def fails(self, route: str = "/workloads", **places: str) -> ApiError:
+        with pytest.raises(ApiError) as raised:
+            self.get(route, **places)
+        return raised.value
+
+    @property
+    def paths(self) -> list[str]:
+        return [request.url.raw_path.decode().removeprefix("/api/v2") for _, request in self.sent]
 
 
-def fleet(request: httpx.Request, size: int = 250) -> httpx.Response:
-    offset, limit = int(request.url.params["offset"]), int(request.url.params["limit"])
-    items = [{"id": str(i)} for i in range(offset, min(size, offset + limit))]
-    following = f"https://dr.test/api/v2/workloads/?offset={offset + limit}" if offset + limit < size else None
-    return httpx.Response(200, content=page(*items, totalCount=size, next=following))
+def always(status: int, **given: Any) -> Server:
+    return lambda request: httpx.Response(status, **given)
 
 
-def test_a_sweep_lists_every_page_with_get_only_and_the_token_at_the_configured_host() -> None:
-    requests: list[httpx.Request] = []
-
-    def server(request: httpx.Request) -> httpx.Response:
-        requests.append(request)
-        return fleet(request)
-
-    result = swept(server)
-    assert [w.id for w in result.workloads] == [str(i) for i in range(250)]
-    assert result.failure == ""
-    assert {(r.method, r.url.host, r.headers["authorization"]) for r in requests} == {
-        ("GET", "dr.test", "Bearer s3cret")
-    }
-    assert [r.url.params["offset"] for r in requests] == ["0", "100", "200"]
+def test_a_request_is_a_get_with_the_token_at_the_configured_host() -> None:
+    world = World(always(200, content=b"{}", headers={"date": "Thu, 01 Jan 1970 00:00:30 GMT"}))
+    assert world.get() == Answer(200, b"{}", 30.0)
+    (_, request) = world.sent[0]
+    assert (request.method, str(request.url)) == ("GET", "https://dr.test/api/v2/workloads/")
+    assert request.headers["authorization"] == "Bearer s3cret"
 
 
-def test_a_next_to_another_host_is_never_followed() -> None:
-    def server(request: httpx.Request) -> httpx.Response:
-        assert request.url.host == "dr.test"
-        done = request.url.params["offset"] != "0"
-        return httpx.Response(200, content=page(*([] if done else [{"id": "a"}]), next="https://evil.test/?offset=1"))
+def test_204_is_an_answer_with_nothing_in_it() -> None:
+    world = World(always(204))
+    assert world.get("/workloads/{id}/protons/{pid}/statusDetails", id="a", pid="b") == Answer(204, b"", None)
+    assert world.paths == ["/workloads/a/protons/b/statusDetails"]
 
-    assert swept(server).failure == ""
+
+def test_what_stands_in_the_place_of_an_id_cannot_change_the_path() -> None:
+    world = World(always(200))
+    world.get("/workloads/{id}/events", id="../../version?x=1#\n")
+    assert world.paths == ["/workloads/..%2F..%2Fversion%3Fx%3D1%23%0A/events/"]
 
 
 @pytest.mark.parametrize(
-    ("answer", "failure"),
+    ("status", "body", "reason", "requests"),
     [
-        (httpx.Response(401, json=payload("P30")[0]), "auth"),
-        (httpx.Response(403, json=payload("P30")[1]), "forbidden"),
-        (httpx.Response(404, json={"detail": "gone"}), "not_found"),
-        (httpx.Response(301, headers={"location": "https://evil.test/"}), "redirect"),
-        (httpx.Response(422, json=payload("P30")[3]), "bad_request"),
-        (httpx.Response(200, content=b""), "decode"),
-        (httpx.Response(200, content=b'{"data": ['), "decode"),
-        (httpx.Response(200, json={"count": 0}), "decode"),
-        (httpx.Response(502, text="<html>bad gateway</html>"), "server_error"),
-        (httpx.Response(200, content=page({"id": "a"}, totalCount=5)), "incomplete"),
+        (401, payload("P30")[0], "auth", 1),
+        (403, payload("P30")[1], "forbidden", 1),
+        (404, {"detail": "gone"}, "not_found", 2),
+        (405, {}, "bad_request", 2),
+        (409, payload("P30")[2], "bad_request", 1),
+        (422, payload("P30")[3], "bad_request", 2),
+        (301, {}, "redirect", 2),
+        (500, {"detail": "oops"}, "server_error", 3),
+        (501, {}, "bad_request", 1),
+        (503, {}, "server_error", 3),
     ],
 )
-def test_a_bad_answer_makes_the_sweep_fail_by_its_reason(answer: httpx.Response, failure: str) -> None:
-    assert (
-        swept(
-            lambda request: httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
-        ).failure
-        == failure
-    )
-
-
-def test_a_list_without_next_goes_on_to_its_total() -> None:
-    def server(request: httpx.Request) -> httpx.Response:
-        offset = int(request.url.params["offset"])
-        return httpx.Response(200, json={"totalCount": 2, "data": [{"id": str(offset)}]})
-
-    assert [w.id for w in swept(server).workloads] == ["0", "1"]
-
-
-def test_a_page_that_repeats_for_ever_is_an_incomplete_sweep() -> None:
-    body = page({"id": "a"}, next="https://dr.test/api/v2/workloads/?offset=1", totalCount=9)
-    assert swept(lambda request: httpx.Response(200, content=body)).failure == "incomplete"
-
-
-def test_a_rejected_item_is_counted_as_listed_and_the_sweep_is_complete() -> None:
-    result = swept(lambda request: httpx.Response(200, content=page(5, {"id": "a"})))
-    assert ([w.id for w in result.workloads], len(result.rejects), result.failure) == (["a"], 1, "")
+def test_each_refusal_has_its_reason(status: int, body: object, reason: str, requests: int) -> None:
+    world = World(always(status, json=body))
+    error = world.fails()
+    assert (error.reason, error.status, len(world.sent)) == (reason, status, requests)
+    assert ("failure", "/workloads", reason) in world.counted
 
 
 @pytest.mark.parametrize(
-    ("error", "failure"),
+    ("error", "reason"),
     [
-        (httpx.ConnectError("Name or service not known"), "connect"),
-        (httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED]"), "tls"),
+        (httpx.ConnectError("[Errno -2] Name or service not known"), "dns"),
+        (httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed"), "tls"),
+        (httpx.ConnectError("All connection attempts failed"), "connect"),
+        (httpx.ReadError("reset"), "connect"),
+        (httpx.RemoteProtocolError("peer closed connection"), "connect"),
         (httpx.ReadTimeout("slow"), "timeout"),
     ],
 )
-def test_trouble_on_the_way_makes_the_sweep_fail_by_its_reason(error: Exception, failure: str) -> None:
+def test_trouble_on_the_way_has_its_reason_and_is_tried_again(error: Exception, reason: str) -> None:
     def server(request: httpx.Request) -> httpx.Response:
         raise error
 
-    assert swept(server).failure == failure
+    world = World(server)
+    assert world.fails().reason == reason
+    expected = 1 if reason == "tls" else 3
+    assert (len(world.sent), world.counted.count(("retry", "/workloads", reason))) == (expected, expected - 1)
 
 
 def test_a_transient_failure_is_tried_again() -> None:
-    answers = iter([httpx.Response(503), httpx.Response(200, content=page({"id": "a"}))])
-    assert [w.id for w in swept(lambda request: next(answers)).workloads] == ["a"]
+    answers = iter([httpx.Response(503), httpx.Response(429), httpx.Response(200, content=b"x")])
+    assert World(lambda request: next(answers)).get().body == b"x"
 
 
-def test_no_error_tells_the_token() -> None:
-    async def run() -> ApiError:
-        transport = httpx.MockTransport(lambda request: httpx.Response(401, text="no"))
-        async with Client("https://dr.test/api/v2", "s3cret", Counts(), transport=transport) as client:
-            with pytest.raises(ApiError) as raised:
-                await client.get("/workloads/", {"limit": 1})
-            return raised.value
+def test_retry_after_pauses_every_request_of_the_account() -> None:
+    def server(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(429 if world.now < 7 else 200, headers={"retry-after": "7"})
 
-    error = asyncio.run(run())
-    assert "s3cret" not in str(error) + repr(error)
-    assert str(error) == "GET /workloads/ answered 401: no"
+    world = World(server)
+    world.run(lambda client: asyncio.gather(client.get("/workloads"), client.get("/version")))
+    sent = [round(at, 3) for at, _ in world.sent]
+    assert [at for at in sent if 1 < at < 7] == []
+    assert ("wait", "throttled") in world.counted
+
+
+def test_a_storm_of_refusals_is_met_with_ever_longer_pauses_and_then_with_silence() -> None:
+    world = World(always(429), timeout=30.0)
+
+    async def storm(client: Client) -> None:
+        for _ in range(40):
+            with pytest.raises(ApiError, match=r"429|wants no request"):
+                await client.get("/workloads")
+            world.now += 30.0
+
+    world.run(storm)
+    gaps = [b - a for (a, _), (b, _) in pairwise(world.sent)]
+    assert gaps[0] >= 5.0
+    assert gaps == sorted(gaps) or max(gaps[-3:]) >= 300.0
+    assert len(world.sent) < 15
+
+
+@given(
+    st.lists(st.sampled_from([200, 204, 429, 500, 503, 404]), min_size=1, max_size=30),
+    st.sampled_from([0.5, 2.0, 10.0]),
+    st.integers(1, 4),
+)
+def test_the_budget_is_never_exceeded_retries_included(statuses: list[int], rate: float, concurrency: int) -> None:
+    answers = iter([*statuses, *[200] * 200])
+    world = World(lambda request: httpx.Response(next(answers)), rate=rate, concurrency=concurrency)
+
+    async def ask(client: Client) -> None:
+        await asyncio.gather(*(client.get("/workloads") for _ in range(10)), return_exceptions=True)
+
+    world.run(ask)
+    sent = [at for at, _ in world.sent]
+    assert all(later - sooner >= 1 / rate - 1e-9 for sooner, later in pairwise(sent))
+
+
+def test_at_most_so_many_requests_are_under_way() -> None:
+    under_way: list[int] = []
+
+    async def ask() -> None:
+        now = 0
+
+        async def server(request: httpx.Request) -> httpx.Response:
+            nonlocal now
+            now += 1
+            under_way.append(now)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            now -= 1
+            return httpx.Response(200)
+
+        world = World(always(200))
+        transport = httpx.MockTransport(server)
+        async with Client(
+            "https://dr.test/api/v2", lambda: "t", world, rate=1e6, concurrency=3, transport=transport
+        ) as client:
+            await asyncio.gather(*(client.get("/workloads") for _ in range(20)))
+
+    asyncio.run(ask())
+    assert max(under_way) == 3
+
+
+def slashed(request: httpx.Request) -> bool:
+    return request.url.path.endswith("/")
+
+
+@pytest.mark.parametrize("refusal", [404, 405, 422, 301])
+def test_the_slash_form_is_learned_per_route_and_then_kept(refusal: int) -> None:
+    world = World(lambda request: httpx.Response(refusal if slashed(request) else 200))
+
+    async def ask(client: Client) -> None:
+        for _ in range(3):
+            await client.get("/workloads")
+
+    world.run(ask)
+    assert world.paths == ["/workloads/", "/workloads", "/workloads", "/workloads"]
+
+
+def test_an_object_that_is_gone_on_a_known_route_is_asked_for_once() -> None:
+    world = World(lambda request: httpx.Response(404 if "/gone/" in request.url.path else 200))
+
+    async def ask(client: Client) -> str:
+        await client.get("/workloads/{id}/events", id="there")
+        with pytest.raises(ApiError) as raised:
+            await client.get("/workloads/{id}/events", id="gone")
+        await client.get("/workloads/{id}/events", id="there")
+        return raised.value.reason
+
+    assert world.run(ask) == "not_found"
+    assert len(world.sent) == 3
+
+
+@pytest.mark.parametrize("status", [403, 404, 405, 501])
+def test_a_route_that_never_answered_is_absent_for_an_hour(status: int) -> None:
+    offered = False
+    world = World(lambda request: httpx.Response(200 if offered else status))
+
+    async def ask(client: Client) -> list[str]:
+        nonlocal offered
+        told = []
+        for wait in (0.0, 3599.0, 2.0):
+            world.now += wait
+            offered = wait == 2.0
+            try:
+                told.append(str((await client.get("/workloads/{id}/protons", id="a")).status))
+            except ApiError as error:
+                told.append(error.reason)
+            told.append(str(dict(client.capabilities)["/workloads/{id}/protons"]))
+        return told
+
+    first = {403: "forbidden", 404: "not_found", 405: "bad_request", 501: "bad_request"}[status]
+    assert world.run(ask) == [first, "False", "absent", "False", "200", "True"]
+
+
+def test_the_list_itself_is_never_absent() -> None:
+    world = World(always(403))
+
+    async def ask(client: Client) -> None:
+        for _ in range(2):
+            with pytest.raises(ApiError, match="403"):
+                await client.get("/workloads")
+
+    world.run(ask)
+    assert len(world.sent) == 2
+
+
+def test_a_token_that_was_replaced_is_used_at_once() -> None:
+    tokens = iter(["old", "new", "new"])
+
+    def server(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200 if request.headers["authorization"] == "Bearer new" else 401)
+
+    world = World(server, token=lambda: next(tokens))
+    assert world.get().status == 200
+    assert len(world.sent) == 2
+
+
+@pytest.mark.parametrize(("token", "words"), [("", "is empty"), ("a\nb", "no header may have"), ("ä", "no header")])
+def test_a_token_that_no_header_can_hold_is_told_and_not_sent(token: str, words: str) -> None:
+    world = World(always(200), token=lambda: token)
+    error = world.fails()
+    assert (error.reason, world.sent) == ("auth", [])
+    assert words in str(error)
+    assert not token or token not in str(error)
+
+
+def test_a_redirect_is_not_followed() -> None:
+    world = World(always(302, headers={"location": "https://evil.test/"}))
+    assert world.fails().reason == "redirect"
+    assert {request.url.host for _, request in world.sent} == {"dr.test"}
+
+
+def test_no_error_tells_the_token_or_a_query(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "exporter")
+    world = World(always(401, text="no\x00\n" * 500))
+    error = world.fails()
+    assert str(error).startswith("GET /workloads answered 401: no no")
+    assert len(str(error)) < 300
+    told = str(error) + repr(error) + repr(error.__cause__) + caplog.text
+    assert "s3cret" not in told
+    assert "?" not in told
+
+
+def test_an_answer_that_is_too_large_is_not_read() -> None:
+    world = World(always(200, content=b"x" * 1001), body_limit=1000)
+    assert world.fails().reason == "too_large"
 
 
 @pytest.mark.parametrize(
@@ -152,12 +343,15 @@ def test_no_error_tells_the_token() -> None:
         (b'{"detail": ["a", "b"]}', "a; b"),
         (b'{"detail": [{"loc": ["query", "limit"], "msg": "at most 100"}]}', "query.limit: at most 100"),
         (b'{"message": "Invalid API key"}', "Invalid API key"),
-        (b"<html>\n502</html>", "<html> 502</html>"),
+        (b'{"error": "API rate limit exceeded"}', "API rate limit exceeded"),
+        (b'"plain"', "plain"),
+        (b"<html><style>a{}</style>\n<h1>502</h1></html>", "502"),
+        (b"[" * 100000, "["),
         (b"", "(no words)"),
     ],
 )
 def test_error_bodies_of_every_shape_become_words(body: bytes, words: str) -> None:
-    assert detail(body) == words
+    assert detail(body).startswith(words)
 
 
 @pytest.mark.parametrize(
