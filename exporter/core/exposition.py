@@ -1,15 +1,15 @@
 """Workloads -> bytes of /metrics, incrementally.
 
 One block of bytes per (family, workload), rendered again only when its samples differ; one body per family, joined
-again only when one of its blocks differs. Text 0.0.4 and OpenMetrics share all sample lines of gauges.
-A full render is byte-equal to what prometheus_client writes for the same families.
+again only when one of its blocks differs. Text 0.0.4 and OpenMetrics share the sample lines; only headers differ.
+A full render is byte-equal to what prometheus_client writes for the same families, in both formats.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from exporter.core.families import COMMON_LABELS, FAMILIES, Family, Samples, Seen
@@ -41,11 +41,21 @@ def label(value: str) -> str:
     return bounded.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
+class Body(NamedTuple):
+    """One family's bytes: its header in either format, and the samples, which both share."""
+
+    name: str
+    text_header: bytes
+    openmetrics_header: bytes
+    samples: bytes
+
+
 class _Renderer(NamedTuple):
     """How one family writes itself: header lines, and the sample line with its labels in sorted order."""
 
     family: Family
-    header: bytes
+    text_header: bytes
+    openmetrics_header: bytes
     line: str
     order: Callable[[tuple[str, ...]], tuple[str, ...]]
 
@@ -59,11 +69,20 @@ def _renderer(family: Family) -> _Renderer:
     names = (*COMMON_LABELS, *family.labels)
     places = sorted(range(len(names)), key=names.__getitem__)
     pairs = ",".join(f'{names[place]}="%s"' for place in places)
-    help_text = family.help.replace("\\", r"\\").replace("\n", r"\n")
-    header = f"# HELP {family.name} {help_text}\n# TYPE {family.name} {family.kind}\n"
+    told = family.help.replace("\\", r"\\").replace("\n", r"\n")
+    # OpenMetrics names a counter without the suffix of its samples, and escapes quotes in help.
+    metric, quoted = family.name.removesuffix("_total"), told.replace('"', r"\"")
     return _Renderer(
-        family, header.encode(), f"{family.name}{{{pairs}}} %s\n", lambda values: tuple(values[p] for p in places)
+        family,
+        f"# HELP {family.name} {told}\n# TYPE {family.name} {family.kind}\n".encode(),
+        f"# HELP {metric} {quoted}\n# TYPE {metric} {family.kind}\n".encode(),
+        f"{family.name}{{{pairs}}} %s\n",
+        lambda values: tuple(values[p] for p in places),
     )
+
+
+SLICE = 250
+"""Workloads between two steps of an update: one or two milliseconds of work."""
 
 
 class Exposition:
@@ -71,48 +90,65 @@ class Exposition:
 
     def __init__(self, families: Iterable[Family] = FAMILIES) -> None:
         self._renderers = [_renderer(family) for family in families]
+        # Ordered by account and id: the same fleet gives the same bytes, however it came about.
         self._blocks: list[dict[Key, bytes]] = [{} for _ in self._renderers]
-        self._bodies: list[bytes] = [r.header for r in self._renderers]
+        self._bodies = [Body(r.family.name, r.text_header, r.openmetrics_header, b"") for r in self._renderers]
         self._seen: dict[Key, Seen] = {}
         self._samples: dict[Key, tuple[Samples, ...]] = {}
+        self._dirty: set[int] = set()
+        self._disordered: set[int] = set()
         self.series = 0
 
-    def update(self, workloads: Iterable[Seen]) -> set[int]:
-        """Take `workloads` as all there is; return the numbers of the families whose bytes changed."""
-        present = {(seen.account, seen.workload.id): seen for seen in workloads}
-        dirty: set[int] = set()
-        for key in self._seen.keys() - present.keys():
-            self._forget(key, dirty)
-        for key, seen in present.items():
-            if self._seen.get(key) != seen:
-                self._render(key, seen, dirty)
-        for place in dirty:
-            # Ordered by account and id: the same fleet gives the same bytes, however it came about.
-            blocks = self._blocks[place]
-            self._bodies[place] = self._renderers[place].header + b"".join(blocks[key] for key in sorted(blocks))
-        return dirty
+    def update(self, workloads: Iterable[Seen]) -> None:
+        """Take `workloads` as all there is."""
+        for _ in self.steps(workloads):
+            pass
 
-    def bodies(self) -> list[bytes]:
-        """Each family's header and samples, in the order of the rows."""
-        return list(self._bodies)
+    def steps(self, workloads: Iterable[Seen]) -> Iterator[None]:
+        """`update` in small steps, so that an event loop can answer between them; the bodies change at the end."""
+        present = {(seen.account, seen.workload.id): seen for seen in workloads}
+        for key in self._seen.keys() - present.keys():
+            self._forget(key)
+        for done, (key, seen) in enumerate(sorted(present.items()) if not self._seen else present.items(), 1):
+            if self._seen.get(key) != seen:
+                self._render(key, seen)
+            if done % SLICE == 0:
+                yield
+        bodies = list(self._bodies)
+        for place in sorted(self._dirty):
+            if place in self._disordered:
+                self._blocks[place] = dict(sorted(self._blocks[place].items()))
+            bodies[place] = bodies[place]._replace(samples=b"".join(self._blocks[place].values()))
+            yield
+        self._dirty.clear()
+        self._disordered.clear()
+        self._bodies = bodies
+
+    def bodies(self) -> list[Body]:
+        """Each family's header and samples, in the order of the rows. A body that did not change is the same object."""
+        return self._bodies
 
     def text(self) -> bytes:
-        """The whole page."""
-        return b"".join(self._bodies)
+        """The whole page in text format 0.0.4."""
+        return b"".join(part for body in self._bodies for part in (body.text_header, body.samples))
 
-    def _forget(self, key: Key, dirty: set[int]) -> None:
+    def openmetrics(self) -> bytes:
+        """The whole page in OpenMetrics, without the closing ``# EOF``."""
+        return b"".join(part for body in self._bodies for part in (body.openmetrics_header, body.samples))
+
+    def _forget(self, key: Key) -> None:
         del self._seen[key]
         for place, samples in enumerate(self._samples.pop(key)):
             if samples:
                 self.series -= len(samples)
                 del self._blocks[place][key]
-                dirty.add(place)
+                self._dirty.add(place)
 
-    def _render(self, key: Key, seen: Seen, dirty: set[int]) -> None:
+    def _render(self, key: Key, seen: Seen) -> None:
         before = self._seen.get(key)
         renamed = before is not None and before.workload.name != seen.workload.name
         if renamed:
-            self._forget(key, dirty)
+            self._forget(key)
         old = self._samples.get(key) or ((),) * len(self._renderers)
         new = tuple(renderer.family.samples(seen) for renderer in self._renderers)
         common = (label(seen.account), label(seen.workload.name or ""), label(seen.workload.id))
@@ -120,9 +156,12 @@ class Exposition:
             if new[place] == old[place]:
                 continue
             self.series += len(new[place]) - len(old[place])
-            dirty.add(place)
+            self._dirty.add(place)
             if new[place]:
-                self._blocks[place][key] = renderer.block(common, new[place])
+                blocks = self._blocks[place]
+                if blocks and key not in blocks and next(reversed(blocks)) > key:
+                    self._disordered.add(place)
+                blocks[key] = renderer.block(common, new[place])
             else:
                 del self._blocks[place][key]
         self._seen[key] = seen

@@ -2,20 +2,22 @@
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.utils import floatToGoString
 
 from exporter.core import exposition, model
 from exporter.core.decode import workload_page
 from exporter.core.exposition import Exposition
-from exporter.core.families import COMMON_LABELS, FAMILIES, Seen
+from exporter.core.families import COMMON_LABELS, FAMILIES, Family, Seen
 from exporter.core.model import Workload
 from tests.examples import page, payload
 
@@ -70,12 +72,14 @@ FLEETS = st.lists(WORKLOADS, max_size=3, unique_by=lambda w: w.id).map(lambda ws
 class Reference:
     """The same families through prometheus_client, sample by sample."""
 
-    def __init__(self, fleet: list[Seen]) -> None:
+    def __init__(self, fleet: list[Seen], rows: Sequence[Family]) -> None:
+        self.rows = rows
         self.fleet = sorted(fleet, key=lambda seen: (seen.account, seen.workload.id))
 
     def collect(self) -> Any:
-        for row in FAMILIES:
-            family = GaugeMetricFamily(row.name, row.help, labels=[*COMMON_LABELS, *row.labels])
+        for row in self.rows:
+            kind = CounterMetricFamily if row.kind == "counter" else GaugeMetricFamily
+            family = kind(row.name, row.help, labels=[*COMMON_LABELS, *row.labels])
             for seen in self.fleet:
                 for labels, value in row.samples(seen):
                     common = [seen.account, seen.workload.name or "", seen.workload.id]
@@ -94,22 +98,47 @@ def clean(text: str) -> str:
     return exposition._CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text[: exposition.LABEL_LENGTH])
 
 
-def reference(fleet: list[Seen]) -> bytes:
-    registry = CollectorRegistry()
-    registry.register(Reference(fleet))
-    return generate_latest(registry)
+def registry(fleet: list[Seen], rows: Sequence[Family] = FAMILIES) -> CollectorRegistry:
+    made = CollectorRegistry()
+    made.register(Reference(fleet, rows))
+    return made
+
+
+def rendered(fleet: list[Seen], rows: Sequence[Family] = FAMILIES) -> Exposition:
+    page = Exposition(rows)
+    page.update(fleet)
+    return page
 
 
 def render(fleet: list[Seen]) -> bytes:
-    page = Exposition()
-    page.update(fleet)
-    return page.text()
+    return rendered(fleet).text()
+
+
+ODD = Family(
+    "datarobot_workload_odd_things_total",
+    "counter",
+    ("zone",),
+    'Help with a "quote", a \\ and a\nnewline.',
+    "",
+    "",
+    lambda seen: (((seen.workload.name or "",), seen.since),),
+)
 
 
 @given(FLEETS)
 @settings(deadline=None)
 def test_a_full_render_is_byte_equal_to_prometheus_client(fleet: list[Seen]) -> None:
-    assert render(fleet) == reference(fleet)
+    page, library = rendered(fleet), registry(fleet)
+    assert page.text() == generate_latest(library)
+    assert page.openmetrics() + b"# EOF\n" == generate_openmetrics(library)  # type: ignore[no-untyped-call]
+
+
+@given(FLEETS)
+@settings(deadline=None)
+def test_a_counter_is_written_as_prometheus_client_writes_it(fleet: list[Seen]) -> None:
+    page, library = rendered(fleet, (ODD,)), registry(fleet, (ODD,))
+    assert page.text() == generate_latest(library)
+    assert page.openmetrics() + b"# EOF\n" == generate_openmetrics(library)  # type: ignore[no-untyped-call]
 
 
 @given(st.lists(FLEETS, min_size=1, max_size=5))
@@ -125,19 +154,37 @@ def test_after_any_sequence_of_changes_the_page_is_the_full_render(fleets: list[
 @given(FLEETS)
 @settings(deadline=None)
 def test_the_same_fleet_again_changes_no_bytes(fleet: list[Seen]) -> None:
-    page = Exposition()
+    page = rendered(fleet)
+    before = list(page.bodies())
     page.update(fleet)
-    assert page.update(fleet) == set()
+    assert all(a is b for a, b in zip(before, page.bodies(), strict=True))
 
 
 def test_a_change_of_status_touches_only_the_families_that_tell_it() -> None:
     page = Exposition()
     before = Workload(id="w", name="n", status="running")
     page.update([Seen("acme", before, 1.0)])
-    changed = page.update([Seen("acme", Workload(id="w", name="n", status="errored"), 1.0)])
-    names = [FAMILIES[place].name for place in sorted(changed)]
-    assert names == ["datarobot_workload_info", "datarobot_workload_status"]
-    assert len(page.bodies()) == len(FAMILIES)
+    bodies = page.bodies()
+    page.update([Seen("acme", Workload(id="w", name="n", status="errored"), 1.0)])
+    changed = [new.name for old, new in zip(bodies, page.bodies(), strict=True) if old is not new]
+    assert changed == ["datarobot_workload_info", "datarobot_workload_status"]
+
+
+def test_an_update_yields_often_and_shows_nothing_until_its_end() -> None:
+    page = Exposition()
+    fleet = [Seen("acme", Workload(id=str(number)), 1.0) for number in range(1000)]
+    between = [page.text() for _ in page.steps(fleet)]
+    assert len(between) > 4
+    assert set(between) == {Exposition().text()}
+    assert page.text() == render(fleet)
+
+
+def test_an_update_that_was_broken_off_is_made_up_for_by_the_next() -> None:
+    page = rendered([Seen("acme", Workload(id="0", status="running"), 1.0)])
+    fleet = [Seen("acme", Workload(id=str(number), status="errored"), 2.0) for number in range(1000)]
+    next(page.steps(fleet))
+    page.update(fleet)
+    assert page.text() == render(fleet)
 
 
 @pytest.mark.parametrize(
