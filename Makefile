@@ -1,10 +1,10 @@
-# make run | test | check | lock; each does all it needs on a fresh machine with Python 3.11 or newer.
+# make run | test | check | bench | docs | lock; each does all it needs on a fresh machine with Python 3.11 or newer.
 VENV ?= .venv
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
 
-.PHONY: run test check lock
+.PHONY: run test check bench docs lock
 $(STAMP): pyproject.toml requirements-dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with make PYTHON=python3.12 …" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "no virtual environment could be made in $(VENV); on Debian: apt-get install python3-venv" >&2; exit 1; }
@@ -12,8 +12,10 @@ $(STAMP): pyproject.toml requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
+# Without a token there is nothing to sweep, so the demo fleet stands in.
 run: $(STAMP)
-	$(BIN)/workload-exporter run
+	@if [ -n "$$DATAROBOT_API_TOKEN$$DATAROBOT_API_TOKEN_FILE" ]; then exec $(BIN)/workload-exporter run $(ARGS); \
+	else echo "No DATAROBOT_API_TOKEN: running on the demo fleet." >&2; exec $(BIN)/workload-exporter demo $(ARGS); fi
 
 test: $(STAMP)
 	$(BIN)/coverage run -m pytest
@@ -24,6 +26,14 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks
+
+docs: $(STAMP)
+	@mkdir -p docs
+	$(BIN)/workload-exporter docs metrics >docs/metrics.md.new && mv docs/metrics.md.new docs/metrics.md
+	$(BIN)/workload-exporter docs settings >docs/settings.md.new && mv docs/settings.md.new docs/settings.md
 
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -o requirements.lock

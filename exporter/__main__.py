@@ -1,73 +1,284 @@
-"""The command line: run (default) and once."""
+"""The command line; the only module that knows all others."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
 import sys
-from urllib.parse import urlsplit
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
-from exporter import __version__
-from exporter.shell.daemon import Options, once, run
+import uvloop
+
+from exporter import __revision__, __version__
+from exporter.checked import BadSettings
+from exporter.core.decode import NotDecodable
+from exporter.docs import PAGES
+from exporter.settings import Account, Settings, listen_address, load
+from exporter.shell.client import ApiError
+from exporter.shell.daemon import Daemon
+from exporter.shell.probe import alive, check_online, fleet_size, plan_lines
+from exporter.shell.web_config import read_web_config
+from exporter.simulator import Simulator
+
+DESCRIPTION = """\
+Prometheus metrics for the workloads you run on DataRobot. Reads the Workload API with GET and nothing else.
+
+  workload-exporter demo        a simulated fleet, no account needed: look at http://127.0.0.1:10142/
+  workload-exporter             sweep and serve; DATAROBOT_ENDPOINT and DATAROBOT_API_TOKEN are enough
+  workload-exporter check       say all that is wrong with the settings, and start nothing
+"""
+COMMANDS = {
+    "run": "sweep the accounts and serve their metrics (default)",
+    "demo": "run against a simulated DataRobot with a living fleet; needs no account",
+    "check": "list every problem of the settings; with --online ask the API for each route",
+    "once": "make one complete sweep, print the metrics, exit 0; exit 1 with the reason otherwise",
+    "plan": "say how many API calls a minute these settings make",
+    "healthcheck": "ask the running daemon for /-/healthy; exit 0 when it is",
+    "docs": "print the reference of metrics or settings, as in docs/",
+}
+EXITS = "Exit status: 0 done, 1 it failed (the reason is on standard error), 2 bad settings or usage."
 
 
-def base_url(endpoint: str) -> str:
-    """``https://HOST/api/v2`` of an endpoint given with or without ``/api/v2``. Raises ValueError."""
-    parts = urlsplit(endpoint.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"DATAROBOT_ENDPOINT is {endpoint!r}; give a URL such as https://app.datarobot.com/api/v2")
-    return endpoint.strip().rstrip("/").removesuffix("/api/v2") + "/api/v2"
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Exit status: 0 done, 1 the sweep failed, 2 bad settings."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "workload-exporter",
-        description="Prometheus metrics for DataRobot workloads. Reads DATAROBOT_ENDPOINT and DATAROBOT_API_TOKEN.",
+        description=DESCRIPTION,
+        epilog=EXITS + " `workload-exporter COMMAND --help` shows the flags of a command.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "command",
-        nargs="?",
-        choices=("run", "once"),
-        default="run",
-        help="run: sweep and serve (default); once: one sweep, metrics on standard output",
+    parser.add_argument("--version", action="version", version=f"workload-exporter {__version__} ({__revision__})")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=EXITS)
+        _FLAGS[name](command)
+    return parser
+
+
+def _settings_flags(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--config.file", dest="config_file", type=Path, metavar="FILE", help="settings in YAML; see docs/settings.md"
     )
-    parser.add_argument("--web.listen-address", dest="listen", default="127.0.0.1:10142", metavar="HOST:PORT")
-    parser.add_argument("--sweep.interval", dest="interval", type=float, default=30.0, metavar="SECONDS")
-    parser.add_argument("--version", action="version", version=f"workload-exporter {__version__}")
-    given = parser.parse_args(arguments)
-    problems: list[str] = []
-    base = ""
+    log = command.add_argument_group("logging")
+    log.add_argument("--log.level", dest="log.level", metavar="LEVEL", help="debug, info (default), warn or error")
+    log.add_argument("--log.format", dest="log.format", metavar="FORMAT", help="auto (default), logfmt or json")
+
+
+def _web_flags(command: argparse.ArgumentParser) -> None:
+    _settings_flags(command)
+    web = command.add_argument_group("serving")
+    web.add_argument(
+        "--web.listen-address",
+        dest="web.listen_address",
+        action="append",
+        metavar="HOST:PORT",
+        help="default 127.0.0.1:10142; :PORT listens on all addresses; may be given several times",
+    )
+    web.add_argument("--web.telemetry-path", dest="web.telemetry_path", metavar="PATH", help="default /metrics")
+    web.add_argument(
+        "--web.config.file",
+        dest="web.config_file",
+        metavar="FILE",
+        help="TLS and basic auth, in the format of the Prometheus exporter-toolkit",
+    )
+
+
+def _demo_flags(command: argparse.ArgumentParser) -> None:
+    _web_flags(command)
+    demo = command.add_argument_group("the simulated fleet")
+    demo.add_argument(
+        "--demo.workloads", dest="workloads", type=_at_least_one, default=50, metavar="N", help="default 50"
+    )
+    demo.add_argument("--demo.seed", dest="seed", type=int, default=7, metavar="N", help="another seed, another fleet")
+    demo.add_argument(
+        "--demo.speed", dest="speed", type=_positive, default=1.0, metavar="X", help="stories run X times as fast"
+    )
+    demo.add_argument(
+        "--demo.api-address",
+        dest="api_address",
+        default="127.0.0.1:0",
+        metavar="HOST:PORT",
+        help="where the simulated API listens; default: a free port of 127.0.0.1",
+    )
+    demo.add_argument(
+        "--demo.spec", dest="spec", choices=("11.5",), help="answer strictly as the published API description says"
+    )
+
+
+def _check_flags(command: argparse.ArgumentParser) -> None:
+    _web_flags(command)
+    command.add_argument("--online", action="store_true", help="also ask the API: the token, each route, each right")
+
+
+def _plan_flags(command: argparse.ArgumentParser) -> None:
+    _settings_flags(command)
+    command.add_argument(
+        "--workloads", type=_at_least_one, metavar="N", help="size of the fleet; without it the API is asked"
+    )
+
+
+def _docs_flags(command: argparse.ArgumentParser) -> None:
+    command.add_argument("page", choices=sorted(PAGES))
+
+
+_FLAGS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
+    "run": _web_flags,
+    "demo": _demo_flags,
+    "check": _check_flags,
+    "once": _settings_flags,
+    "plan": _plan_flags,
+    "healthcheck": _web_flags,
+    "docs": _docs_flags,
+}
+
+
+def _at_least_one(given: str) -> int:
+    if not given.isdecimal() or int(given) < 1:
+        raise argparse.ArgumentTypeError(f"{given!r} is no number from 1 on")
+    return int(given)
+
+
+def _positive(given: str) -> float:
     try:
-        base = base_url(os.environ.get("DATAROBOT_ENDPOINT", "https://app.datarobot.com/api/v2"))
-    except ValueError as error:
-        problems.append(str(error))
-    token = os.environ.get("DATAROBOT_API_TOKEN", "")
-    if not token:
-        problems.append("DATAROBOT_API_TOKEN is not set; create a key in DataRobot under API keys and tools")
-    host, _, port = given.listen.rpartition(":")
-    if not port.isdecimal():
-        problems.append(f"--web.listen-address is {given.listen!r}; give HOST:PORT, such as 127.0.0.1:10142")
-    if not given.interval > 0:
-        problems.append("--sweep.interval must be above 0")
-    if problems:
-        for problem in problems:
-            print(f"workload-exporter: {problem}", file=sys.stderr)
-        return 2
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s level=%(levelname)s %(message)s")
-    for noisy in ("httpx", "apscheduler"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    options = Options(base, token, host.strip("[]") or "0.0.0.0", int(port), given.interval)  # noqa: S104 — ":PORT" asks for it
-    if given.command == "run":
-        asyncio.run(run(options))
+        number = float(given)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1e6:
+        raise argparse.ArgumentTypeError(f"{given!r} is no number above 0")
+    return number
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit status: 0 done, 1 failed, 2 bad settings or usage."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help", "--version")):
+        given.insert(0, "run")
+    told = _parser().parse_args(given)
+    if told.command == "docs":
+        sys.stdout.write(PAGES[told.page]())
         return 0
-    page, failure = asyncio.run(once(options))
+    flags: dict[str, Any] = {place: value for place, value in vars(told).items() if "." in place and value is not None}
+    own_accounts = told.command not in ("demo", "healthcheck") and not (told.command == "plan" and told.workloads)
+
+    def read() -> Settings:
+        return load(told.config_file, os.environ, flags, accounts=own_accounts)
+
+    try:
+        settings = read()
+        return _COMMANDS[told.command](told, settings, read)
+    except BadSettings as error:
+        for problem in error.problems:
+            print(f"workload-exporter: {problem}", file=sys.stderr)
+        if own_accounts and told.command == "run":
+            print("workload-exporter: to see it work without an account: workload-exporter demo", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"workload-exporter: {error.strerror or error}", file=sys.stderr)
+        return 1
+
+
+Read = Callable[[], Settings]
+
+
+def _run(_: argparse.Namespace, settings: Settings, read: Read) -> int:
+    async def run() -> None:
+        daemon = Daemon(settings, read)
+        daemon.log_to(settings)
+        await daemon.run()
+
+    uvloop.run(run())
+    return 0
+
+
+def _demo(told: argparse.Namespace, settings: Settings, read: Read) -> int:
+    host, port = listen_address(told.api_address)
+    with Simulator(
+        workloads=told.workloads, seed=told.seed, speed=told.speed, strict=told.spec is not None, host=host, port=port
+    ) as simulator:
+        account = Account.model_validate(
+            {"name": "demo", "endpoint": simulator.url, "token": simulator.token, "requests_per_second": 100}
+        )
+
+        def simulated() -> Settings:
+            return read().model_copy(update={"accounts": (account,)})
+
+        address = settings.web.listen_address[0]
+        shown = f"127.0.0.1{address}" if address.startswith(":") else address
+        print(
+            f"A SIMULATION, no DataRobot is asked: {told.workloads} workloads that tell stories, at {simulator.url}\n"
+            f"Look at http://{shown}/ and http://{shown}{settings.web.telemetry_path}; Ctrl-C ends it.",
+            file=sys.stderr,
+        )
+        return _run(told, simulated(), simulated)
+
+
+def _check(told: argparse.Namespace, settings: Settings, _: Read) -> int:
+    if settings.web.config_file is not None:
+        read_web_config(settings.web.config_file)
+    for account in settings.accounts:
+        print(f"settings are good: account {account.name} at {account.endpoint}")
+    if not told.online:
+        print("the API was not asked; --online does")
+        return 0
+
+    async def ask() -> bool:
+        good = True
+        for account in settings.accounts:
+            async for finding in check_online(account):
+                print(finding.text, flush=True)
+                good = good and finding.good
+        return good
+
+    return 0 if asyncio.run(ask()) else 1
+
+
+def _once(_: argparse.Namespace, settings: Settings, read: Read) -> int:
+    async def once() -> tuple[bytes, str]:
+        daemon = Daemon(settings, read)
+        daemon.log_to(settings)
+        return await daemon.once()
+
+    page, failures = asyncio.run(once())
     sys.stdout.buffer.write(page)
-    if failure:
-        print(f"workload-exporter: the sweep was not complete: {failure}", file=sys.stderr)
-    return 1 if failure else 0
+    sys.stdout.buffer.flush()
+    if failures:
+        print(f"workload-exporter: the sweep was not complete: {failures}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _plan(told: argparse.Namespace, settings: Settings, _: Read) -> int:
+    for account in settings.accounts:
+        try:
+            size = told.workloads or asyncio.run(fleet_size(account))
+        except (ApiError, NotDecodable) as error:
+            print(f"workload-exporter: the size of the fleet is not known: {error}; give --workloads", file=sys.stderr)
+            return 1
+        print("\n".join(plan_lines(settings, account, size)))
+    return 0
+
+
+def _tls(settings: Settings) -> bool:
+    file = settings.web.config_file
+    return file is not None and read_web_config(file).tls_server_config is not None
+
+
+def _healthcheck(_: argparse.Namespace, settings: Settings, __: Read) -> int:
+    why = alive(settings.web.listen_address[0], _tls(settings))
+    if why:
+        print(f"workload-exporter: {why}", file=sys.stderr)
+    return 1 if why else 0
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace, Settings, Read], int]] = {
+    "run": _run,
+    "demo": _demo,
+    "check": _check,
+    "once": _once,
+    "plan": _plan,
+    "healthcheck": _healthcheck,
+}
 
 
 if __name__ == "__main__":

@@ -6,12 +6,11 @@ once and told with its place and a remedy, before anything is opened. Secrets ne
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import yaml
@@ -26,27 +25,10 @@ from pydantic import (
     model_validator,
 )
 
+from exporter.checked import BadSettings, Lines, Problem, problems_of, read
+
 DEFAULT_ENDPOINT = "https://app.datarobot.com/api/v2"
 DEFAULT_ADDRESS = "127.0.0.1:10142"
-
-
-class Problem(NamedTuple):
-    """One thing that is wrong with the settings: where (``accounts[0].endpoint``, a flag), what, and a remedy."""
-
-    place: str
-    what: str
-    line: int | None = None
-
-    def __str__(self) -> str:
-        return f"{self.place}{f' (line {self.line})' if self.line else ''}: {self.what}"
-
-
-class BadSettings(Exception):
-    """The settings cannot be used; `problems` lists all that is wrong."""
-
-    def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("; ".join(map(str, problems)))
-        self.problems = problems
 
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -240,7 +222,7 @@ def load(
     `accounts` False leaves the accounts out, for commands that bring their own. Raises `BadSettings` with all problems.
     """
     problems: list[Problem] = []
-    told, lines = _read(file, problems) if file is not None else ({}, {})
+    told, lines = read(file, problems) if file is not None else ({}, {})
     for place, value in (flags or {}).items():
         part, _, name = place.partition(".")
         if isinstance(told.setdefault(part, {}), dict):
@@ -254,7 +236,8 @@ def load(
     try:
         settings = Settings.model_validate(told)
     except ValidationError as error:
-        problems += [_problem(e, lines, flags or {}, from_environment) for e in error.errors(include_url=False)]
+        found = problems_of(error, Settings, lines)
+        problems += [_renamed(each, flags or {}, from_environment) for each in found]
     if accounts:
         problems += _of_this_machine(told["accounts"], environment, lines, from_environment)
     if problems or settings is None:
@@ -302,74 +285,12 @@ def _missing(account: Mapping[str, Any], environment: Mapping[str, str]) -> Iter
             yield key, f"{path} cannot be read: {why}; check the path and the permissions"
 
 
-Lines = dict[tuple[str | int, ...], int]
-
-
-def _read(file: Path, problems: list[Problem]) -> tuple[dict[str, Any], Lines]:
-    """The file's mapping and the line of each place in it; what is wrong is added to `problems`."""
-    try:
-        text = file.read_text("utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        told = yaml.safe_load(text)
-    except OSError as error:
-        problems.append(Problem(str(file), f"cannot be read: {error.strerror}; check the path and the permissions"))
-        return {}, {}
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        what = getattr(error, "problem", None) or str(error).splitlines()[0]
-        problems.append(Problem(str(file), f"no YAML: {what}", mark.line + 1 if mark else None))
-        return {}, {}
-    if told is None:
-        return {}, {}
-    if not isinstance(told, dict):
-        problems.append(Problem(str(file), "must hold a mapping, such as `accounts: …`"))
-        return {}, {}
-    lines: Lines = {}
-    _walk(node, (), lines, problems)
-    return told, lines
-
-
-def _walk(node: yaml.Node | None, place: tuple[str | int, ...], lines: Lines, problems: list[Problem]) -> None:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            here = (*place, str(key.value))
-            if here in lines:
-                problems.append(Problem(_place(here), "is given twice; keep one", key.start_mark.line + 1))
-            lines[here] = key.start_mark.line + 1
-            _walk(value, here, lines, problems)
-    elif isinstance(node, yaml.SequenceNode):
-        for number, value in enumerate(node.value):
-            lines[(*place, number)] = value.start_mark.line + 1
-            _walk(value, (*place, number), lines, problems)
-
-
-def _place(parts: tuple[str | int, ...]) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".") or "settings"
-
-
-def _problem(error: Any, lines: Lines, flags: Mapping[str, Any], from_environment: bool) -> Problem:
-    parts: tuple[str | int, ...] = error["loc"]
-    what = str(error["msg"]).removeprefix("Value error, ")
-    place = _place(parts)
-    if error["type"] == "extra_forbidden":
-        names = _names(parts[:-1])
-        near = difflib.get_close_matches(str(parts[-1]), names, 1, 0.5)
-        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(names)}"
-        what = f"unknown setting; {hint}"
-    flag = next((f for f in flags if place == f or place.startswith(f + "[")), None)
+def _renamed(problem: Problem, flags: Mapping[str, Any], from_environment: bool) -> Problem:
+    """The problem at the flag or the variable that brought the value, where no file did."""
+    flag = next((f for f in flags if problem.place == f or problem.place.startswith(f + "[")), None)
     if flag is not None:
-        return Problem("--" + flag.replace("_", "-"), what)
-    if parts[:1] == ("accounts",) and from_environment:
-        names_of = {"endpoint": "DATAROBOT_ENDPOINT", "token_file": "DATAROBOT_API_TOKEN_FILE"}
-        return Problem(names_of.get(str(parts[-1]), "environment"), what)
-    line = next((lines[parts[:n]] for n in range(len(parts), 0, -1) if parts[:n] in lines), None)
-    return Problem(place, what, line)
-
-
-def _names(parts: tuple[str | int, ...]) -> list[str]:
-    """The settings known at a place."""
-    kind: Any = Settings
-    for part in parts:
-        if isinstance(part, str):
-            kind = {"accounts": Account, "sweep": Sweep, "metrics": Metrics, "web": Web, "log": Log}.get(part, kind)
-    return list(kind.model_fields)
+        return Problem("--" + flag.replace("_", "-"), problem.what)
+    if from_environment and problem.place.startswith("accounts"):
+        names = {"endpoint": "DATAROBOT_ENDPOINT", "token_file": "DATAROBOT_API_TOKEN_FILE"}
+        return Problem(names.get(problem.place.rpartition(".")[2], "environment"), problem.what)
+    return problem

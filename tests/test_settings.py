@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.settings import BadSettings, Settings, base_url, listen_address, load, seconds
+from exporter.checked import BadSettings
+from exporter.settings import Settings, base_url, listen_address, load, seconds
 
 ENVIRONMENT = {"DATAROBOT_API_TOKEN": "s3cret"}
 

@@ -1,14 +1,16 @@
 """Bytes of one API answer -> model values and rejects.
 
-Three steps, each slower and more patient than the one before: the page in one typed pass; item by item when that
-fails; field by field for an item that fails, so that a field of an odd type costs that field and no more.
+Three steps, each slower and more patient than the one before: the answer in one typed pass; item by item when that
+fails; field by field for an item that fails, down to the leaves, so that a value of an odd type costs that field, or
+that element of a list, and no more.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Generic, NamedTuple, TypeVar
+from functools import cache
+from types import UnionType
+from typing import Any, Generic, NamedTuple, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -47,6 +49,13 @@ class Page(NamedTuple, Generic[Item]):
     """How many items the page had, left-out ones included."""
 
 
+class One(NamedTuple, Generic[Item]):
+    """One object and what was left out of it."""
+
+    value: Item
+    rejects: tuple[Reject, ...]
+
+
 class _Envelope(msgspec.Struct):
     data: msgspec.Raw = msgspec.Raw()
     next: Any = None
@@ -56,11 +65,20 @@ class _Envelope(msgspec.Struct):
 
 _envelope = msgspec.json.Decoder(_Envelope)
 _raw_items = msgspec.json.Decoder(list[msgspec.Raw])
-_workloads = msgspec.json.Decoder(tuple[Workload, ...])
+
+
+@cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
 
 
 def workload_page(body: bytes) -> Page[Workload]:
-    """Decode one page of ``GET /workloads`` (spec 11.5 WorkloadListResponse; contract of the envelope: drift 17).
+    """Decode one page of ``GET /workloads`` (spec 11.5 WorkloadListResponse); see `page`."""
+    return page(body, Workload)
+
+
+def page(body: bytes, kind: type[Item]) -> Page[Item]:
+    """Decode one page of a list of `kind`; ``totalCount`` may be called ``total``, and ``next`` may be missing.
 
     Raises `NotDecodable` when the body is empty, is no JSON object, or has no ``data`` list.
     """
@@ -69,13 +87,31 @@ def workload_page(body: bytes) -> Page[Workload]:
     rejects: list[Reject] = []
     size = None
     try:
-        items = _workloads.decode(data)
+        items = _decoder(tuple[kind, ...]).decode(data)  # type: ignore[valid-type]
     except (msgspec.ValidationError, UnicodeDecodeError):
         raws = _raw_items.decode(data)
-        items, size = tuple(_patiently(raws, Workload, rejects)), len(raws)
+        items, size = tuple(_patiently(raws, kind, rejects)), len(raws)
     total = next((n for n in (envelope.total_count, envelope.total) if type(n) is int and n >= 0), None)
     following = envelope.next if isinstance(envelope.next, str) and envelope.next else None
     return Page(items, tuple(rejects), following, total, len(items) if size is None else size)
+
+
+def one(body: bytes, kind: type[Item]) -> One[Item]:
+    """Decode one object of `kind`. Raises `NotDecodable` when the body is empty, no JSON object, or lacks its id."""
+    if not body.strip():
+        raise NotDecodable("empty", "the answer has no body")
+    try:
+        return One(_decoder(kind).decode(body), ())
+    except (msgspec.ValidationError, UnicodeDecodeError):
+        pass
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise NotDecodable("json", f"the answer is no JSON: {error}") from None
+    rejects: list[Reject] = []
+    found = _field_by_field(body, kind, rejects)
+    if found is None:
+        last = rejects[-1]
+        raise NotDecodable("no_data" if last.reason == "type" else last.reason, f"the answer is no {kind.__name__}")
+    return One(found, tuple(rejects))
 
 
 def _open(body: bytes) -> _Envelope:
@@ -95,42 +131,62 @@ def _open(body: bytes) -> _Envelope:
 def _patiently(raws: list[msgspec.Raw], kind: type[Item], rejects: list[Reject]) -> Iterator[Item]:
     for raw in raws:
         try:
-            yield msgspec.json.decode(raw, type=kind)
+            yield _decoder(kind).decode(raw)
         except (msgspec.ValidationError, UnicodeDecodeError):
             item = _field_by_field(raw, kind, rejects)
             if item is not None:
                 yield item
 
 
-def _field_by_field(raw: msgspec.Raw, kind: type[Item], rejects: list[Reject]) -> Item | None:
+def _field_by_field(raw: msgspec.Raw | bytes, kind: type[Item], rejects: list[Reject]) -> Item | None:
     try:
         values = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         rejects.append(Reject("$", "json"))
         return None
-    if not isinstance(values, Mapping):
-        rejects.append(Reject("$", "type"))
-        return None
-    told_id = values.get("id")
-    item_id = told_id if isinstance(told_id, str) else None
-    kept: dict[str, Any] = {}
-    for field in msgspec.structs.fields(kind):
-        if field.encode_name not in values:
-            continue
+    told_id = values.get("id") if isinstance(values, Mapping) else None
+    salvage = _Salvage(rejects, told_id if isinstance(told_id, str) else None)
+    found = salvage.value(values, kind, "$")
+    return None if found is _NOTHING else found
+
+
+_NOTHING: Any = object()
+
+
+class _Salvage:
+    """Takes from decoded JSON what fits a type, and rejects the rest by its path."""
+
+    def __init__(self, rejects: list[Reject], item_id: str | None) -> None:
+        self._rejects, self._item_id = rejects, item_id
+
+    def value(self, value: Any, kind: Any, path: str) -> Any:
+        """`value` as a `kind`, or `_NOTHING` where nothing can be kept of it."""
         try:
-            kept[field.name] = msgspec.convert(values[field.encode_name], field.type, strict=True)
-        except msgspec.ValidationError as error:
-            rejects.append(Reject(_path(field.encode_name, error), "type", item_id))
-    if not kept.get("id"):
-        rejects.append(Reject("$.id", "missing", item_id))
-        return None
-    return kind(**kept)
+            return msgspec.convert(value, kind, strict=True)
+        except msgspec.ValidationError:
+            pass
+        for option in get_args(kind) if isinstance(kind, UnionType) else (kind,):
+            if isinstance(value, Mapping) and isinstance(option, type) and issubclass(option, msgspec.Struct):
+                return self._object(value, option, path)
+            if isinstance(value, list) and get_origin(option) is tuple:
+                parts = (self.value(part, get_args(option)[0], f"{path}[]") for part in value)
+                return tuple(part for part in parts if part is not _NOTHING)
+            if isinstance(value, Mapping) and get_origin(option) is dict:
+                named = ((key, self.value(part, get_args(option)[1], f"{path}{{}}")) for key, part in value.items())
+                return {key: part for key, part in named if part is not _NOTHING}
+        return self._reject(path, "type")
 
+    def _object(self, values: Mapping[str, Any], kind: Any, path: str) -> Any:
+        kept: dict[str, Any] = {}
+        for field in msgspec.structs.fields(kind):
+            if field.encode_name in values:
+                part = self.value(values[field.encode_name], field.type, f"{path}.{field.encode_name}")
+                if part is not _NOTHING:
+                    kept[field.name] = part
+            if field.required and not kept.get(field.name):
+                return self._reject(f"{path}.{field.encode_name}", "missing")
+        return kind(**kept)
 
-_PLACE = re.compile(r"at `\$(.*)`")
-
-
-def _path(field: str, error: msgspec.ValidationError) -> str:
-    place = _PLACE.search(str(error))
-    inner = re.sub(r"\[[^]]*\]", "[]", place[1]) if place else ""
-    return f"$.{field}{inner}"
+    def _reject(self, path: str, reason: str) -> Any:
+        self._rejects.append(Reject(path, reason, self._item_id))
+        return _NOTHING

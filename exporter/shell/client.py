@@ -150,10 +150,10 @@ class Client:
     async def get(self, route: str, params: Params | None = None, **places: str) -> Answer:
         """The answer of one route, such as ``get("/workloads/{id}/events", {"limit": 20}, id=…)``.
 
-        What was learned: whether the route wants a closing slash (404, 405, 422 or a redirect makes us try the other
-        form once, as long as the route has never answered), and whether the server has it. A route other than
-        `ROOTS` that has never answered and refuses with 403, 404, 405 or 501 in both forms is absent: for an hour it
-        is not asked again. Once a route has answered, a refusal is about that one object and nothing more.
+        What is learned: whether the route wants a closing slash (404, 405, 422 or a redirect makes us try the other
+        form once; the one that answers is kept), and whether the server has it. A route other than `ROOTS` that has
+        never answered and refuses with 403, 404, 405 or 501 is absent: for an hour it is not asked again. Once a route
+        has answered, 403, 404 and 422 are about that one object and nothing more.
 
         Raises `ApiError` when the retries are used up, the answer is final, or the route is absent.
         """
@@ -190,9 +190,8 @@ class Client:
         self._held_until = max(self._held_until, self._steady() + pause)
 
     async def _either_form(self, known: _Route, route: str, params: Params, places: Mapping[str, str]) -> Answer:
-        forms = (known.slash,) if known.answered else (known.slash, not known.slash)
         refused: ApiError | None = None
-        for slash in forms:
+        for slash in (known.slash, not known.slash):
             try:
                 answer = await self._once(route, params, places, slash)
             except ApiError as error:
@@ -201,6 +200,8 @@ class Client:
                 refused = refused or error
                 if error.status in (403, 501):
                     break  # another form of the path changes neither a right nor a feature
+                if known.answered and places and error.status in (404, 422):
+                    break  # it is about this one object
             else:
                 known.slash, known.answered, known.absent_until = slash, True, None
                 self._refusals = 0

@@ -1,123 +1,281 @@
-"""The daemon: APScheduler starts a sweep every interval, its page is published, uvicorn serves it."""
+"""The daemon: APScheduler starts the sweeps, the page is brought up to date after each and on a timer, uvicorn serves.
+
+The timer does not depend on the sweeps: one that hangs neither keeps old workloads on the page nor stops the heartbeat.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
-import time
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable
+from datetime import UTC, datetime
 
-import uvicorn
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobExecutionEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from exporter import __version__
+from exporter.checked import BadSettings
 from exporter.core.exposition import Exposition
-from exporter.core.step import Knowledge, step, visible
+from exporter.core.families import served
+from exporter.core.step import Knowledge
+from exporter.settings import Account, Settings
 from exporter.shell.client import Client
-from exporter.shell.report import Report
-from exporter.shell.server import Application, published
-from exporter.shell.sweep import sweep
+from exporter.shell.logs import set_up
+from exporter.shell.page import Publisher
+from exporter.shell.report import LANE, Report
+from exporter.shell.server import AccountStatus, Application, Server, Status
+from exporter.shell.watch import Clock, Watch
+from exporter.shell.web_config import WebSecurity
 
 log = logging.getLogger("exporter")
 
-
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handling: it would raise SIGTERM again after a clean stop, and we exit 0."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self._stop)
-        yield
-
-    def _stop(self) -> None:
-        self.should_exit = True
+REFRESH = 5.0
+"""Seconds between two refreshes of the page when nothing else asks for one."""
+CLOCK_JUMP = 5.0
 
 
-class Options(NamedTuple):
-    """What the daemon needs to know; times in seconds. The token is in no repr: see `__repr__`."""
+class Daemon:
+    """All accounts, the page and the server. `load` gives the settings again when a reload is asked for."""
 
-    base: str
-    token: str
-    host: str = "127.0.0.1"
-    port: int = 10142
-    interval: float = 30.0
-    account: str = "default"
-    stale_after: float = 900.0
-
-    def __repr__(self) -> str:
-        return f"Options(base={self.base!r}, account={self.account!r}, token=<secret>)"
-
-
-class Cycle:
-    """One account: sweep, step, render, publish."""
-
-    def __init__(self, options: Options, client: Client, report: Report, application: Application) -> None:
-        self._options, self._client, self._report, self._application = options, client, report, application
-        self._known = Knowledge(options.account)
-        self._exposition = Exposition()
-        self.failure = ""
-
-    async def run(self) -> bytes:
-        """Make one sweep and publish what is known after it; return the page."""
-        began = time.monotonic()
-        result = await sweep(self._client)
-        now, seconds = time.time(), time.monotonic() - began
-        self._known = step(self._known, result, now)
-        self.failure = result.failure
-        self._report.swept(result, self._known, seconds, self._options.interval)
-        self._exposition.update(visible(self._known, now, self._options.stale_after))
-        text = self._exposition.text() + self._report.text()
-        reason = "" if self._known.succeeded else f"no complete sweep yet; the last one ended with: {result.failure}"
-        self._application.publish(published(text, reason))
-        log.log(
-            logging.WARNING if result.failure else logging.INFO,
-            "sweep account=%s workloads=%d rejects=%d seconds=%.3f failure=%s",
-            self._options.account,
-            len(self._known.workloads),
-            len(result.rejects),
-            seconds,
-            result.failure or "none",
+    def __init__(
+        self,
+        settings: Settings,
+        load: Callable[[], Settings],
+        *,
+        clock: Clock | None = None,
+    ) -> None:
+        self._load, self._clock = load, clock or Clock()
+        self.settings = settings
+        self.report = Report(self._clock.wall())
+        self.watches: dict[str, Watch] = {}
+        self._exposition = Exposition(served(settings.metrics.profile))
+        self._publisher = Publisher()
+        self._publishing = asyncio.Lock()
+        self._beat = self._clock.steady()
+        self._drift = self._clock.wall() - self._clock.steady()
+        self._started = self._clock.wall()
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._security: WebSecurity | None = None
+        self._scheduler = AsyncIOScheduler(timezone=UTC)
+        self._scheduler.add_listener(self._overran, EVENT_JOB_MAX_INSTANCES)
+        self.application = Application(
+            metrics_path=settings.web.telemetry_path,
+            reload=self.reload,
+            heartbeat_age=lambda: self._clock.steady() - self._beat,
+            not_ready=self._not_ready,
+            status=self._status,
+            config=lambda: self.settings.dump() if self.settings.web.debug_config else None,
+            count=lambda path, code: self.report.count("http_requests", path, code),
         )
-        return text
+        self._reloaded(True)
 
+    # -- accounts
 
-async def run(options: Options) -> None:
-    """Sweep and serve until SIGTERM or Ctrl-C."""
-    report, application = Report(options.account), Application()
-    async with Client(options.base, options.token, report) as client:
-        cycle = Cycle(options, client, report, application)
-        scheduler = AsyncIOScheduler()
-        first = asyncio.create_task(cycle.run())
-        scheduler.add_job(
-            cycle.run, "interval", seconds=options.interval, coalesce=True, max_instances=1, misfire_grace_time=None
+    def _watch(self, account: Account, settings: Settings) -> Watch:
+        report = self.report.account(account.name, settings.sweep.interval, account.requests_per_second)
+        client = Client(
+            account.endpoint,
+            account.token_source(),
+            report,
+            rate=account.requests_per_second,
+            concurrency=account.concurrency,
+            timeout=account.timeout,
+            ca_file=str(account.ca_file) if account.ca_file else None,
+            user_agent=f"workload-exporter/{__version__}",
+            steady=self._clock.steady,
+            pause=self._clock.pause,
         )
-        scheduler.start()
-        server = _Server(
-            uvicorn.Config(
-                application,
-                host=options.host,
-                port=options.port,
-                log_level="warning",
-                access_log=False,
-                lifespan="off",
-                server_header=False,
-                limit_concurrency=40,
-                timeout_graceful_shutdown=4,
+        before = self.watches.get(account.name)
+        if before is not None:
+            return before.resumed(client, report, settings.sweep.stale_after)
+        return Watch(Knowledge(account.name), client, report, settings.sweep.stale_after, self._clock)
+
+    def adopt(self, settings: Settings) -> None:
+        """Watch the accounts of `settings` from now on; what is known of an account that stays is kept."""
+        before = {account.name: account for account in self.settings.accounts} if self.watches else {}
+        timing_changed = settings.sweep != self.settings.sweep
+        watches: dict[str, Watch] = {}
+        for account in settings.accounts:
+            same = before.get(account.name) == account and not timing_changed
+            watches[account.name] = self.watches[account.name] if same else self._watch(account, settings)
+            if not same:
+                self._schedule(account.name, settings.sweep.interval)
+        replaced = [watch for name, watch in self.watches.items() if watches.get(name) is not watch]
+        for name in self.watches.keys() - watches.keys():
+            self._scheduler.remove_job(name)
+            self.report.forget(name)
+        self.watches, self.settings = watches, settings
+        self._tasks.update(asyncio.create_task(watch.close()) for watch in replaced)
+
+    def _schedule(self, name: str, interval: float) -> None:
+        self._scheduler.add_job(
+            self.sweep,
+            "interval",
+            args=(name,),
+            id=name,
+            seconds=interval,
+            next_run_time=datetime.fromtimestamp(self._clock.wall(), UTC),
+            coalesce=True,
+            max_instances=1,
+            misfire_grace_time=None,
+            replace_existing=True,
+        )
+
+    @property
+    def schedule(self) -> dict[str, float]:
+        """When the next sweep of each account is due, in seconds since the epoch."""
+        return {job.id: job.next_run_time.timestamp() for job in self._scheduler.get_jobs()}
+
+    def _overran(self, event: JobExecutionEvent) -> None:
+        self.report.count("sweep_overruns", event.job_id, LANE)
+
+    async def sweep(self, name: str) -> None:
+        """Sweep one account and bring the page up to date."""
+        await self.watches[name].sweep()
+        await self.publish()
+
+    # -- the page
+
+    async def publish(self) -> None:
+        """Bring the page up to date with what is known now."""
+        async with self._publishing:
+            began = self._clock.steady()
+            for _ in self._exposition.steps([seen for watch in self.watches.values() for seen in watch.visible()]):
+                await asyncio.sleep(0)
+            self._beat = self._clock.steady()
+            self.report.set("heartbeat_timestamp_seconds", self._clock.wall())
+            self.report.set("series", self._exposition.series)
+            tails = self.report.text(), self.report.openmetrics()
+            published = await asyncio.to_thread(self._publisher.publish, self._exposition.bodies(), *tails)
+            self.application.publish(published)
+            for (form, encoding), size in published.sizes.items():
+                self.report.set("exposition_bytes", size, form, encoding)
+            self.report.observe("publish_duration_seconds", self._clock.steady() - began)
+
+    def tick(self) -> None:
+        """Notice a clock that was set: the schedule is kept by the wall clock and would wait for it, or storm."""
+        drift = self._clock.wall() - self._clock.steady()
+        jump, self._drift = drift - self._drift, drift
+        if abs(jump) > CLOCK_JUMP:
+            log.warning("the clock was set; sweeping now", extra={"fields": {"seconds": round(jump, 1)}})
+            for account in self.settings.accounts:
+                self._schedule(account.name, self.settings.sweep.interval)
+
+    async def _refresh(self) -> None:
+        while True:
+            self.tick()
+            if self._security is not None:
+                self._security.refresh()
+            try:
+                await self.publish()
+            except Exception:
+                log.exception("the page could not be brought up to date; serving the one before")
+            await asyncio.sleep(REFRESH)
+
+    def _not_ready(self) -> str:
+        return "; ".join(why for watch in self.watches.values() if (why := watch.not_ready))
+
+    def _status(self) -> Status:
+        accounts = tuple(
+            AccountStatus(
+                account.name,
+                account.endpoint.removesuffix("/api/v2"),
+                len(watch.known.workloads),
+                watch.known.succeeded,
+                watch.message if watch.known.failure else "",
             )
+            for account in self.settings.accounts
+            if (watch := self.watches.get(account.name)) is not None
+        )
+        return Status(__version__, accounts, self._started, self._clock.wall())
+
+    # -- settings
+
+    async def reload(self) -> list[str]:
+        """Read the settings again; return the problems, in which case the old ones stay in force."""
+        try:
+            settings = self._load()
+        except BadSettings as error:
+            self._reloaded(False)
+            problems = [str(problem) for problem in error.problems]
+            for problem in problems:
+                log.error("bad settings; the old ones stay in force", extra={"fields": {"problem": problem}})  # noqa: TRY400 — told in words
+            return problems
+        old = self.settings
+        for name in ("listen_address", "config_file", "telemetry_path"):
+            if getattr(settings.web, name) != getattr(old.web, name):
+                log.warning("takes effect at the next start", extra={"fields": {"setting": f"web.{name}"}})
+        if settings.metrics != old.metrics:
+            self._exposition = Exposition(served(settings.metrics.profile))
+            self._publisher = Publisher()
+        if settings.log != old.log:
+            self.log_to(settings)
+        self.adopt(settings)
+        self._reloaded(True)
+        log.info("settings reloaded", extra={"fields": {"accounts": len(settings.accounts)}})
+        return []
+
+    def _reloaded(self, good: bool) -> None:
+        self.report.set("config_last_reload_successful", float(good))
+        if good:
+            self.report.set("config_last_reload_success_timestamp_seconds", self._clock.wall())
+
+    def log_to(self, settings: Settings) -> None:
+        """Log as the settings say, and count the lines."""
+        set_up(settings.log.level, settings.log.format, lambda level: self.report.count("log_messages", level))
+
+    # -- life
+
+    async def run(self) -> None:
+        """Sweep and serve until SIGTERM or Ctrl-C.
+
+        Raises OSError when an address cannot be listened on, `BadSettings` for a bad web config.
+        """
+        web = self.settings.web
+        if web.config_file is not None:
+            self._security = WebSecurity(web.config_file)
+            self.application.allowed = self._security.allowed
+        http = Server(self.application, web.listen_address, self._security.tls if self._security else None)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, http.stop)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._tasks.add(asyncio.create_task(self.reload())))
+        self.adopt(self.settings)
+        self._scheduler.start()
+        refresh = asyncio.create_task(self._refresh())
+        log.info(
+            "serving",
+            extra={
+                "fields": {
+                    "version": __version__,
+                    "metrics": ", ".join(a + web.telemetry_path for a in web.listen_address),
+                    "accounts": ", ".join(account.name for account in self.settings.accounts),
+                }
+            },
         )
         try:
-            await server.serve()
+            await http.run_until_stopped()
         finally:
-            first.cancel()
-            scheduler.shutdown(wait=False)
+            log.info("stopping")
+            refresh.cancel()
+            self._scheduler.shutdown(wait=False)
+            for watch in self.watches.values():
+                await watch.client.aclose()
 
-
-async def once(options: Options) -> tuple[bytes, str]:
-    """One sweep: the page, and why it was not complete (empty: it was)."""
-    report = Report(options.account)
-    async with Client(options.base, options.token, report) as client:
-        cycle = Cycle(options, client, report, Application())
-        return await cycle.run(), cycle.failure
+    async def once(self) -> tuple[bytes, str]:
+        """One sweep of every account: the page, and why it was not complete (empty: it was)."""
+        for account in self.settings.accounts:
+            self.watches[account.name] = self._watch(account, self.settings)
+        try:
+            await asyncio.gather(*(watch.sweep() for watch in self.watches.values()))
+        finally:
+            for watch in self.watches.values():
+                await watch.client.aclose()
+        self._exposition.update([seen for watch in self.watches.values() for seen in watch.visible()])
+        failures = "; ".join(
+            f"account {name}: {watch.known.failure}: {watch.message}"
+            for name, watch in self.watches.items()
+            if watch.known.failure
+        )
+        return self._exposition.text() + self.report.text(), failures

@@ -1,91 +1,212 @@
-"""Our own counters, kept by prometheus_client: requests, sweeps, rejects, and the process."""
+"""Our own metrics, kept by prometheus_client: sweeps, API requests, what is served, and the process.
+
+Each family is one row of `OWN`; `Report` holds them, `AccountReport` is what one account's client and sweep may count.
+"""
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
-from prometheus_client import generate_latest as _generate
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from exporter import __version__
-from exporter.core.step import Knowledge, Sweep
+from exporter import __revision__, __version__
+from exporter.core.step import Knowledge, Sweep, unknown_values
 from exporter.shell.client import REASONS
 
 PREFIX = "datarobot_exporter_"
+LANE = "status"
+_PARTS = ("status", "importance", "type", "replacement.status")
+_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_SWEEP_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+
+
+class Own(NamedTuple):
+    """One family of our own. `name` lacks the prefix, and ``_total`` of a counter."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    help: str
+    buckets: tuple[float, ...] = _BUCKETS
+
+
+_LANE = ("account", "lane")
+OWN: tuple[Own, ...] = (
+    Own("build_info", "gauge", ("version", "revision", "python"), "What this exporter is; always 1."),
+    Own("start_timestamp_seconds", "gauge", (), "When this exporter started, in seconds since the epoch."),
+    Own("api_up", "gauge", ("account",), "1 when the last sweep of the workload list was complete, else 0."),
+    Own("sweep_last_attempt_timestamp_seconds", "gauge", _LANE, "When the last sweep ended, complete or not."),
+    Own("sweep_last_success_timestamp_seconds", "gauge", _LANE, "When the last complete sweep ended."),
+    Own("sweep_interval_seconds", "gauge", _LANE, "Time between the starts of two sweeps, as set."),
+    Own("sweep_complete", "gauge", _LANE, "1 when what is served comes from the last sweep, 0 from one before."),
+    Own("sweeps", "counter", _LANE, "Sweeps ended, complete or not."),
+    Own("sweep_failures", "counter", (*_LANE, "reason"), "Sweeps that were not complete, by why."),
+    Own("sweep_overruns", "counter", _LANE, "Sweeps that did not start on time because the one before had not ended."),
+    Own("sweep_duration_seconds", "histogram", _LANE, "How long sweeps took.", _SWEEP_BUCKETS),
+    Own("objects", "gauge", ("account", "kind"), "Objects known from the last complete sweep."),
+    Own("vanished_workloads", "counter", ("account",), "Workloads found absent from two complete sweeps in a row."),
+    Own("api_requests", "counter", ("account", "endpoint", "code"), "Requests to the API by route and status code."),
+    Own("api_request_failures", "counter", ("account", "endpoint", "reason"), "Requests that brought nothing, by why."),
+    Own("api_retries", "counter", ("account", "endpoint", "reason"), "Requests tried again, by why."),
+    Own("api_request_duration_seconds", "histogram", ("account", "endpoint"), "Time from request to last byte."),
+    Own("api_received_bytes", "counter", ("account", "endpoint"), "Bytes of answers, after decompression."),
+    Own("api_wait_seconds", "counter", ("account", "reason"), "Seconds that requests were held back, by what for."),
+    Own("api_budget_requests_per_second", "gauge", ("account",), "Requests per second that the settings allow."),
+    Own("api_capability", "gauge", ("account", "endpoint"), "1 where the server offers the route, else 0."),
+    Own(
+        "api_rejects",
+        "counter",
+        ("account", "path", "reason"),
+        "Items or fields left out, by place and why.",
+    ),
+    Own("api_unknown_values", "counter", ("account", "field"), "Values of enumerations that nobody has heard of."),
+    Own("heartbeat_timestamp_seconds", "gauge", (), "When the page was last brought up to date."),
+    Own("series", "gauge", (), "Series of workloads on the page."),
+    Own("exposition_bytes", "gauge", ("format", "encoding"), "Size of the page."),
+    Own("publish_duration_seconds", "histogram", (), "How long bringing the page up to date took."),
+    Own("http_requests", "counter", ("path", "code"), "Requests to this exporter."),
+    Own("log_messages", "counter", ("level",), "Lines logged."),
+    Own("config_last_reload_successful", "gauge", (), "1 when the last reading of the settings was good, else 0."),
+    Own("config_last_reload_success_timestamp_seconds", "gauge", (), "When the settings were last read well."),
+)
 
 
 class Report:
-    """The exporter's own families. Every reason is there from the start, at 0."""
+    """All of our own families. Reasons and levels are there from the start, at 0."""
 
-    def __init__(self, account: str) -> None:
+    def __init__(self, started: float) -> None:
+        # Kept by the library for the whole process: a creation time per counter would double our own series.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        self._account = account
+        GCCollector(registry=self.registry)
+        self._counters: dict[str, Counter] = {}
+        self._gauges: dict[str, Gauge] = {}
+        self._histograms: dict[str, Histogram] = {}
+        for row in OWN:
+            name = PREFIX + row.name
+            if row.kind == "counter":
+                self._counters[row.name] = Counter(name, row.help, row.labels, registry=self.registry)
+            elif row.kind == "gauge":
+                self._gauges[row.name] = Gauge(name, row.help, row.labels, registry=self.registry)
+            else:
+                self._histograms[row.name] = Histogram(
+                    name, row.help, row.labels, buckets=row.buckets, registry=self.registry
+                )
+        self.set("build_info", 1, __version__, __revision__, platform.python_version())
+        self.set("start_timestamp_seconds", started)
+        for level in ("debug", "info", "warn", "error"):
+            self.count("log_messages", level, by=0)
 
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(PREFIX + name, text, ("account", *labels), registry=self.registry)
+    def set(self, name: str, value: float, *labels: str) -> None:
+        """Set a gauge of `OWN`."""
+        gauge = self._gauges[name]
+        (gauge.labels(*labels) if labels else gauge).set(value)
 
-        def gauge(name: str, text: str, *labels: str) -> Gauge:
-            return Gauge(PREFIX + name, text, ("account", *labels), registry=self.registry)
+    def count(self, name: str, *labels: str, by: float = 1) -> None:
+        """Add to a counter of `OWN`."""
+        counter = self._counters[name]
+        (counter.labels(*labels) if labels else counter).inc(by)
 
-        Gauge(
-            PREFIX + "build_info", "Version of this exporter; always 1.", ("version", "python"), registry=self.registry
-        ).labels(__version__, platform.python_version()).set(1)
-        self._requests = counter(
-            "api_requests_total", "Requests to the API by route and status code.", "endpoint", "code"
-        )
-        self._retries = counter("api_retries_total", "Requests tried again, by why.", "endpoint", "reason")
-        self._waits = counter("api_wait_seconds_total", "Seconds requests waited, by what for.", "reason")
-        self._seconds = Histogram(
-            PREFIX + "api_request_duration_seconds",
-            "Time from request to last byte of the answer.",
-            ("account", "endpoint"),
-            registry=self.registry,
-        )
-        self._rejects = counter(
-            "api_rejects_total", "Items or fields of answers left out, by place and why.", "path", "reason"
-        )
-        self._sweeps = counter("sweeps_total", "Sweeps ended, complete or not.")
-        self._failures = counter("sweep_failures_total", "Sweeps that were not complete, by why.", "reason")
-        self._vanished = gauge("vanished_workloads", "Workloads absent from two complete sweeps in a row, since start.")
-        self._up = gauge("api_up", "1 when the last sweep was complete, else 0.")
-        self._attempt = gauge("sweep_last_attempt_timestamp_seconds", "When the last sweep ended, complete or not.")
-        self._success = gauge("sweep_last_success_timestamp_seconds", "When the last complete sweep ended.")
-        self._interval = gauge("sweep_interval_seconds", "Time between the starts of two sweeps.")
-        self._duration = gauge("sweep_last_duration_seconds", "How long the last sweep took.")
+    def observe(self, name: str, value: float, *labels: str) -> None:
+        """Add one value to a histogram of `OWN`."""
+        histogram = self._histograms[name]
+        (histogram.labels(*labels) if labels else histogram).observe(value)
+
+    def account(self, name: str, interval: float, rate: float) -> AccountReport:
+        """The part of one account, with its settings told and its reasons at 0."""
+        self.set("sweep_interval_seconds", interval, name, LANE)
+        self.set("api_budget_requests_per_second", rate, name)
         for reason in REASONS:
-            self._failures.labels(account, reason)
+            self.count("sweep_failures", name, LANE, reason, by=0)
+        for field in _PARTS:
+            self.count("api_unknown_values", name, field, by=0)
+        for counter in ("sweeps", "sweep_overruns"):
+            self.count(counter, name, LANE, by=0)
+        self.count("vanished_workloads", name, by=0)
+        return AccountReport(self, name)
 
-    def request(self, endpoint: str, code: str, seconds: float) -> None:
-        """Count one request that ended with `code`, or with ``error`` when there was no answer."""
-        self._requests.labels(self._account, endpoint, code).inc()
-        self._seconds.labels(self._account, endpoint).observe(seconds)
-
-    def retry(self, endpoint: str, reason: str) -> None:
-        """Count one request that is tried again."""
-        self._retries.labels(self._account, endpoint, reason).inc()
-
-    def wait(self, reason: str, seconds: float) -> None:
-        """Count the time a request was held back."""
-        self._waits.labels(self._account, reason).inc(seconds)
-
-    def swept(self, sweep: Sweep, known: Knowledge, seconds: float, interval: float) -> None:
-        """Tell of a sweep that ended and of what is known after it. The time of success moves on success only."""
-        self._sweeps.labels(self._account).inc()
-        if sweep.failure:
-            self._failures.labels(self._account, sweep.failure).inc()
-        for reject in sweep.rejects:
-            self._rejects.labels(self._account, reject.path, reject.reason).inc()
-        self._up.labels(self._account).set(0 if sweep.failure else 1)
-        self._vanished.labels(self._account).set(known.vanished)
-        self._duration.labels(self._account).set(seconds)
-        self._interval.labels(self._account).set(interval)
-        if known.attempted is not None:
-            self._attempt.labels(self._account).set(known.attempted)
-        if known.succeeded is not None:
-            self._success.labels(self._account).set(known.succeeded)
+    def forget(self, account: str) -> None:
+        """Drop the gauges of an account that is swept no more; its counters stay until the end."""
+        for row in OWN:
+            if row.kind == "gauge" and row.labels[:1] == ("account",):
+                self._gauges[row.name].remove_by_labels({"account": account})
 
     def text(self) -> bytes:
         """The families in text format 0.0.4."""
-        return _generate(self.registry)
+        return generate_latest(self.registry)
+
+    def openmetrics(self) -> bytes:
+        """The families in OpenMetrics, without the closing ``# EOF``."""
+        page: bytes = generate_openmetrics(self.registry)  # type: ignore[no-untyped-call]
+        return page.removesuffix(b"# EOF\n")
+
+
+class AccountReport:
+    """What one account's client (`exporter.shell.client.Observer`) and sweeps count."""
+
+    def __init__(self, report: Report, account: str) -> None:
+        self._report, self._account = report, account
+
+    def request(self, endpoint: str, code: str, seconds: float) -> None:
+        """Count one request that ended with `code`, or with ``error`` when there was no answer."""
+        self._report.count("api_requests", self._account, endpoint, code)
+        self._report.observe("api_request_duration_seconds", seconds, self._account, endpoint)
+
+    def failure(self, endpoint: str, reason: str) -> None:
+        """Count one GET that brought nothing, after its retries."""
+        self._report.count("api_request_failures", self._account, endpoint, reason)
+
+    def received(self, endpoint: str, size: int) -> None:
+        """Count the bytes of one answer."""
+        self._report.count("api_received_bytes", self._account, endpoint, by=size)
+
+    def retry(self, endpoint: str, reason: str) -> None:
+        """Count one request that is tried again."""
+        self._report.count("api_retries", self._account, endpoint, reason)
+
+    def wait(self, reason: str, seconds: float) -> None:
+        """Count the time a request was held back."""
+        self._report.count("api_wait_seconds", self._account, reason, by=seconds)
+
+    def capabilities(self, routes: Iterable[tuple[str, bool]]) -> None:
+        """Tell which routes the server offers."""
+        for endpoint, offered in routes:
+            self._report.set("api_capability", float(offered), self._account, endpoint)
+
+    def swept(self, sweep: Sweep, known: Knowledge, vanished: int, seconds: float) -> None:
+        """Tell of a sweep that ended, of what is known after it, and of how many workloads it found to have vanished.
+
+        The time of success moves on success only.
+        """
+        report, account = self._report, self._account
+        report.count("sweeps", account, LANE)
+        report.observe("sweep_duration_seconds", seconds, account, LANE)
+        if sweep.failure:
+            report.count("sweep_failures", account, LANE, sweep.failure)
+        for reject in sweep.rejects:
+            report.count("api_rejects", account, reject.path, reject.reason)
+        for field, values in unknown_values(sweep.workloads).items():
+            report.count("api_unknown_values", account, field, by=values.total())
+        report.set("api_up", float(not sweep.failure), account)
+        report.set("sweep_complete", float(not sweep.failure), account, LANE)
+        report.count("vanished_workloads", account, by=vanished)
+        if known.attempted is not None:
+            report.set("sweep_last_attempt_timestamp_seconds", known.attempted, account, LANE)
+        if known.succeeded is not None:
+            report.set("sweep_last_success_timestamp_seconds", known.succeeded, account, LANE)
+            report.set("objects", len(known.workloads), account, "workload")

@@ -1,35 +1,113 @@
-"""/metrics and the health routes: an ASGI application that writes bytes which are ready."""
+"""/metrics, health, reload and the landing page: an ASGI application that writes bytes which are ready.
+
+No request makes it render metrics or ask the API anything. `Server` runs it in uvicorn, with limits: a client that is
+slow to ask, slow to read, or that asks too much is cut, and costs no copy of the page meanwhile.
+"""
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Awaitable, Callable, MutableMapping
+import asyncio
+import contextlib
+import errno
+import functools
+import html
+import logging
+import re
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from exporter.settings import listen_address
+from exporter.shell.page import Published
+
+log = logging.getLogger("exporter")
+
+HEARTBEAT_OLD = 60.0
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
 
 
-class Published(NamedTuple):
-    """What is served: the page, the same gzipped, and why we are not ready (empty: ready)."""
+class Limits(NamedTuple):
+    """What one client may take: connections at once, bytes and seconds of a head, seconds to read an answer."""
 
-    text: bytes
-    gzip: bytes
-    not_ready: str
+    connections: int = 40
+    head_bytes: int = 32 * 1024
+    head_seconds: float = 10.0
+    write_seconds: float = 30.0
 
 
-def published(text: bytes, not_ready: str) -> Published:
-    """A page with its gzip form, one member, made once for all scrapes."""
-    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
-    return Published(text, packer.compress(text) + packer.flush(), not_ready)
+class AccountStatus(NamedTuple):
+    """One account for the landing page; `succeeded` in seconds since the epoch, `failure` in words."""
+
+    name: str
+    url: str
+    workloads: int
+    succeeded: float | None
+    failure: str
+
+
+class Status(NamedTuple):
+    """What the landing page tells. Times in seconds since the epoch."""
+
+    version: str
+    accounts: tuple[AccountStatus, ...]
+    started: float
+    now: float
+
+
+class Reply(NamedTuple):
+    """A status, headers without Content-Length, and a body in parts."""
+
+    status: int
+    headers: Headers
+    body: tuple[bytes, ...]
+
+
+def _plain(status: int, text: str, *headers: tuple[bytes, bytes]) -> Reply:
+    return Reply(status, [(b"content-type", b"text/plain; charset=utf-8"), *headers], (text.encode(),))
 
 
 class Application:
-    """The ASGI application; `publish` swaps what it serves in one assignment."""
+    """The ASGI application. `publish` swaps what it serves in one assignment; all else is asked of the callables.
 
-    def __init__(self) -> None:
-        self._now = published(b"", "the first sweep has not ended yet")
+    `reload` returns the problems (empty: done); `heartbeat_age` is in seconds; `not_ready` says why (empty: ready);
+    `config` gives the settings as text, or None where that is not enabled; `count` gets (path, code) of each request;
+    `allowed` says whether an Authorization header may pass (None: everyone may).
+    """
+
+    def __init__(
+        self,
+        *,
+        metrics_path: str,
+        reload: Callable[[], Awaitable[list[str]]],
+        heartbeat_age: Callable[[], float],
+        not_ready: Callable[[], str],
+        status: Callable[[], Status],
+        config: Callable[[], str | None],
+        count: Callable[[str, str], None],
+        allowed: Callable[[str | None], Awaitable[bool]] | None = None,
+        limits: Limits = Limits(),  # noqa: B008 — immutable
+    ) -> None:
+        self._now = Published()
+        self._reload, self._heartbeat_age, self._not_ready = reload, heartbeat_age, not_ready
+        self._status, self._config, self._count = status, config, count
+        self._metrics_path = metrics_path
+        self.allowed = allowed
+        self.limits = limits
+        self._routes: dict[str, tuple[tuple[str, ...], Callable[[Headers], Awaitable[Reply]]]] = {
+            metrics_path: (("GET", "HEAD"), self._metrics),
+            "/": (("GET", "HEAD"), self._landing),
+            "/-/healthy": (("GET", "HEAD"), self._healthy),
+            "/-/ready": (("GET", "HEAD"), self._ready),
+            "/-/reload": (("POST", "PUT"), self._reloaded),
+            "/debug/config": (("GET", "HEAD"), self._configured),
+        }
 
     def publish(self, page: Published) -> None:
         """Serve `page` from now on."""
@@ -39,37 +117,269 @@ class Application:
         """Answer one request (ASGI 3.0, http scope only)."""
         if scope["type"] != "http":
             return
-        status, headers, body = self._answer(scope)
-        headers = [*headers, (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        reply = await self._answer(scope)
+        known = scope["path"] in self._routes
+        self._count(scope["path"] if known else "other", str(reply.status))
+        length = str(sum(map(len, reply.body))).encode()
+        headers = [*reply.headers, (b"content-length", length), (b"x-content-type-options", b"nosniff")]
+        parts = () if scope["method"] == "HEAD" else reply.body
+        try:
+            async with asyncio.timeout(self.limits.write_seconds):
+                await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+                for part in parts:
+                    await send({"type": "http.response.body", "body": part, "more_body": True})
+                # The last message is empty, so that it waits until the client has taken nearly all.
+                await send({"type": "http.response.body", "body": b""})
+        except TimeoutError:
+            abort = scope.get("extensions", {}).get("abort")
+            if abort is not None:
+                abort()
 
-    def _answer(self, scope: MutableMapping[str, Any]) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-        plain = [(b"content-type", b"text/plain; charset=utf-8")]
-        page, path = self._now, scope["path"]
-        if path not in ("/", "/metrics", "/-/healthy", "/-/ready"):
-            return 404, plain, b"not found; see /\n"
-        if scope["method"] not in ("GET", "HEAD"):
-            return 405, [*plain, (b"allow", b"GET, HEAD")], b"only GET and HEAD\n"
-        if path == "/metrics":
-            headers = [(b"content-type", CONTENT_TYPE), (b"vary", b"accept-encoding")]
-            accepted = b",".join(value for name, value in scope["headers"] if name == b"accept-encoding")
-            if accepts_gzip(accepted.decode("latin-1")):
-                return 200, [*headers, (b"content-encoding", b"gzip")], page.gzip
-            return 200, headers, page.text
-        if path == "/-/healthy":
-            return 200, plain, b"healthy\n"
-        if path == "/-/ready":
-            return (
-                (503, plain, f"not ready: {page.not_ready}\n".encode()) if page.not_ready else (200, plain, b"ready\n")
-            )
-        return 200, plain, b"DataRobot workload exporter\n\n/metrics  /-/healthy  /-/ready\n"
+    async def _answer(self, scope: MutableMapping[str, Any]) -> Reply:
+        headers: Headers = scope["headers"]
+        if self.allowed is not None and not await self.allowed(_header(headers, b"authorization") or None):
+            return _plain(401, "Unauthorized\n", (b"www-authenticate", b'Basic realm="workload-exporter"'))
+        methods, answer = self._routes.get(scope["path"], ((), None))
+        if answer is None:
+            return _plain(404, f"not found; there are {' '.join(self._routes)}\n")
+        if scope["method"] not in methods:
+            return _plain(405, f"only {' and '.join(methods)}\n", (b"allow", ", ".join(methods).encode()))
+        return await answer(headers)
+
+    async def _metrics(self, headers: Headers) -> Reply:
+        page = self._now
+        kind = content_type(_header(headers, b"accept"))
+        openmetrics = kind.startswith("application/")
+        told: Headers = [(b"content-type", kind.encode()), (b"vary", b"accept, accept-encoding")]
+        if accepts_gzip(_header(headers, b"accept-encoding")):
+            body = page.openmetrics_gzip if openmetrics else page.text_gzip
+            return Reply(200, [*told, (b"content-encoding", b"gzip")], (body,))
+        return Reply(200, told, page.openmetrics if openmetrics else page.text)
+
+    async def _healthy(self, _: Headers) -> Reply:
+        age = self._heartbeat_age()
+        if age > HEARTBEAT_OLD:
+            return _plain(503, f"not healthy: the page was last brought up to date {age:.0f} s ago\n")
+        return _plain(200, "healthy\n")
+
+    async def _ready(self, _: Headers) -> Reply:
+        why = self._not_ready()
+        return _plain(503, f"not ready: {why}\n") if why else _plain(200, "ready\n")
+
+    async def _reloaded(self, _: Headers) -> Reply:
+        problems = await self._reload()
+        if problems:
+            return _plain(500, "bad settings, the old ones stay in force:\n" + "".join(f"{p}\n" for p in problems))
+        return _plain(200, "reloaded\n")
+
+    async def _configured(self, _: Headers) -> Reply:
+        text = self._config()
+        return _plain(404, "not enabled; see web.debug_config\n") if text is None else _plain(200, text)
+
+    async def _landing(self, _: Headers) -> Reply:
+        page = landing(self._status(), self._metrics_path)
+        policy = b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+        return Reply(
+            200,
+            [(b"content-type", b"text/html; charset=utf-8"), (b"content-security-policy", policy)],
+            (page.encode("utf-8", "replace"),),
+        )
+
+
+def _header(headers: Headers, name: bytes) -> str:
+    return b",".join(value for told, value in headers if told == name).decode("latin-1")
+
+
+def _weight(parameters: Sequence[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            return float(value) if re.fullmatch(r"\s*[01](\.\d{0,3})?\s*", value) else 0.0
+    return 1.0
 
 
 def accepts_gzip(header: str) -> bool:
-    """Whether an Accept-Encoding header takes gzip (RFC 9110 12.5.3): named, and not with q=0."""
+    """Whether an Accept-Encoding header takes gzip (RFC 9110 12.5.3): named, or by ``*``, and not with q=0."""
+    weights = {name.strip(): _weight(rest) for name, *rest in (p.split(";") for p in header.casefold().split(","))}
+    return weights.get("gzip", weights.get("*", 0.0)) > 0
+
+
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version={}; charset=utf-8"
+
+
+def content_type(header: str) -> str:
+    """The Content-Type to answer an Accept header with (RFC 9110 12.5.1): the dearest of what we have, else text.
+
+    Our names are plain in every escaping scheme, so the scheme that is asked for is the one that is told.
+    """
+    best, best_weight = TEXT, 0.0
     for part in header.split(","):
-        name, _, weight = part.partition(";")
-        if name.strip().casefold() == "gzip":
-            return weight.replace(" ", "").casefold() not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False
+        kind, *parameters = (piece.strip() for piece in part.casefold().split(";"))
+        told = dict(p.partition("=")[::2] for p in parameters)
+        weight = _weight(parameters)
+        offer = ""
+        if kind == "application/openmetrics-text" and told.get("version", "1.0.0") in ("1.0.0", "0.0.1"):
+            offer = OPENMETRICS.format(told.get("version", "1.0.0"))
+            if re.fullmatch(r"[a-z0-9-]+", told.get("escaping", "")):
+                offer += f"; escaping={told['escaping']}"
+        elif kind in ("text/plain", "text/*", "*/*"):
+            offer = TEXT
+        if offer and weight > best_weight:
+            best, best_weight = offer, weight
+    return best
+
+
+def landing(status: Status, metrics_path: str) -> str:
+    """The landing page: version, links, and each account with its age and trouble."""
+
+    def when(moment: float) -> str:
+        return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+    def row(account: AccountStatus) -> str:
+        seen = "never" if account.succeeded is None else f"{max(0, status.now - account.succeeded):.0f} s ago"
+        cells = (account.name, account.url, str(account.workloads), seen, account.failure or "none")
+        return "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
+
+    links = "".join(f'<li><a href="{html.escape(p)}">{html.escape(p)}</a></li>' for p in (metrics_path, "/-/ready"))
+    return f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>DataRobot workload exporter</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>:root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }} body {{ margin: 2rem auto;
+max-width: 60rem; padding: 0 1rem }} td, th {{ padding: .2rem 1rem .2rem 0; text-align: left; vertical-align: top }}
+</style></head><body>
+<h1>DataRobot workload exporter</h1>
+<p>Version {html.escape(status.version)}, started {when(status.started)}.</p>
+<ul>{links}</ul>
+<table><tr><th>Account</th><th>DataRobot</th><th>Workloads</th><th>Last complete sweep</th><th>Trouble</th></tr>
+{"".join(map(row, status.accounts))}</table>
+</body></html>
+"""
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol with the limits it lacks: time and bytes for the head, and an end for unread answers."""
+
+    def __init__(self, limits: Limits, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._limits = limits
+        self._timer: asyncio.TimerHandle | None = None
+        self._head = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the time for the first head."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop all timers."""
+        self._head_came()
+        self._unset_keepalive_if_required()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Refuse a head that is too long, else go on."""
+        if self._timer is not None:
+            self._head += len(data)
+            if self._head > self._limits.head_bytes:
+                self.transport.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\r\n")
+                self.transport.close()
+                return
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """Start the time for this head; let the application end the connection."""
+        if self._timer is None:
+            self._await_head()
+        super().on_message_begin()
+        self.scope["extensions"] = {"abort": self.transport.abort}  # type: ignore[dict-item]
+
+    def on_headers_complete(self) -> None:
+        """The head is there."""
+        self._head_came()
+        super().on_headers_complete()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection; one that left an answer unread would never close by itself."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _await_head(self) -> None:
+        self._head = 0
+        self._timer = self.loop.call_later(self._limits.head_seconds, self.transport.abort)
+
+    def _head_came(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class Server(uvicorn.Server):
+    """uvicorn on sockets that are bound already, without its signal handling, which would raise SIGTERM again."""
+
+    def __init__(self, application: Application, listen: Sequence[str], tls: ssl.SSLContext | None = None) -> None:
+        """Bind all addresses. Raises OSError that names the address which could not be had."""
+        self._sockets = bound(listen)
+        config = uvicorn.Config(
+            application,
+            http=functools.partial(Protocol, application.limits),  # type: ignore[arg-type]
+            ws="none",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            interface="asgi3",
+            proxy_headers=False,
+            server_header=False,
+            limit_concurrency=application.limits.connections,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=4,
+        )
+        config.load()
+        config.ssl = tls
+        super().__init__(config)
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Host and port of each socket."""
+        return [each.getsockname()[:2] for each in self._sockets]
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to the daemon."""
+        yield
+
+    def stop(self) -> None:
+        """End `run` after the answers under way; never later than five seconds."""
+        self.should_exit = True
+
+    async def run_until_stopped(self) -> None:
+        """Serve until `stop`."""
+        await self.serve(sockets=self._sockets)
+
+
+def bound(listen: Sequence[str]) -> list[socket.socket]:
+    """One listening socket an address; an empty host means all addresses, of IPv6 too where there is such a thing."""
+    sockets: list[socket.socket] = []
+    try:
+        for address in listen:
+            host, port = listen_address(address)
+            dual = not host and socket.has_dualstack_ipv6()
+            family = socket.AF_INET6 if dual or ":" in host else socket.AF_INET
+            try:
+                made = socket.create_server((host, port), family=family, backlog=128, dualstack_ipv6=dual)
+            except OSError as error:
+                remedy = {
+                    errno.EADDRINUSE: "is taken; stop the other program or give --web.listen-address another port",
+                    errno.EACCES: "may not be had; ports below 1024 want a right that this user lacks",
+                }.get(error.errno or 0, f"cannot be listened on: {error.strerror or error}")
+                raise OSError(f"{address} {remedy}") from error
+            made.setblocking(False)
+            sockets.append(made)
+    except OSError:
+        for each in sockets:
+            each.close()
+        raise
+    return sockets

@@ -1,0 +1,269 @@
+"""``make bench``: every performance claim as a ratio of two things measured side by side in this run.
+
+Prints a table, writes ``benchmarks/RESULTS.md``, and exits 1 when a gate is missed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from prometheus_client import generate_latest
+from pydantic import TypeAdapter
+
+from benchmarks.client import Scraper
+from benchmarks.fleet import SERIES_PER_WORKLOAD, fleet
+from benchmarks.servers import registry, rendered
+from exporter.core.decode import workload_page
+from exporter.core.exposition import Exposition
+
+SERIES = 100_000
+ROUNDS = 9
+HERE = Path(__file__).parent
+
+
+class Row(NamedTuple):
+    """One claim: a measured number, its gate, and how it was measured. `least`: the gate is a lower bound."""
+
+    claim: str
+    measured: float
+    gate: float
+    least: bool
+    detail: str
+
+    @property
+    def good(self) -> bool:
+        """Whether the gate holds."""
+        return self.measured >= self.gate if self.least else self.measured <= self.gate
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def process(*command: str, ready: str = "") -> Iterator[subprocess.Popen[str]]:
+    """A child process, waited for until it prints `ready`, ended at the end."""
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        if ready:
+            assert child.stdout is not None
+            for line in child.stdout:
+                if ready in line:
+                    break
+        yield child
+    finally:
+        child.send_signal(signal.SIGTERM)
+        try:
+            child.wait(10)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        if child.stdout is not None:
+            child.stdout.close()
+
+
+def reachable(port: int) -> None:
+    """Wait until somebody listens."""
+    for _ in range(200):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise TimeoutError(f"nobody listens on port {port}")
+
+
+NGINX = """
+daemon off; master_process off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;
+events {{ worker_connections 64; }}
+http {{ access_log off; sendfile on; tcp_nodelay on; keepalive_requests 100000;
+  client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
+  uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
+  server {{ listen 127.0.0.1:{port}; root {folder}; default_type text/plain; }} }}
+"""
+
+
+def scrapes() -> list[Row]:
+    """Scrapes of the same series from prometheus_client, from us, and of the same bytes from nginx."""
+    nginx = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder.chmod(0o755)
+        ours, rival, static = free_port(), free_port(), free_port()
+        python = (sys.executable, "-m", "benchmarks.servers")
+        stack.enter_context(process(*python, "ours", str(ours), str(SERIES), str(folder), ready="ready"))
+        stack.enter_context(process(*python, "prometheus_client", str(rival), str(SERIES), ready="ready"))
+        if nginx:
+            configuration = folder / "nginx.conf"
+            configuration.write_text(NGINX.format(folder=folder, port=static))
+            stack.enter_context(process(nginx, "-c", str(configuration), "-p", str(folder)))
+            reachable(static)
+        for port in (ours, rival):
+            reachable(port)
+        rows: list[Row] = []
+        for form, gate in (("identity", 60.0), ("gzip", 500.0)):
+            gzip = form == "gzip"
+            scrapers = {"ours": Scraper(ours, "/metrics", gzip), "prometheus_client": Scraper(rival, "/metrics", gzip)}
+            if nginx:
+                scrapers["nginx"] = Scraper(static, "/page.gz" if gzip else "/page", gzip=False)
+            times, sizes = interleaved(scrapers)
+            p50 = {name: statistics.median(told) for name, told in times.items()}
+            shown = ", ".join(f"{name} {p50[name] * 1000:.2f} ms" for name in scrapers)
+            size = f"{sizes['ours'] / 1e6:.1f} MB"
+            rows.append(
+                Row(f"scrape, {form}: start_http_server ÷ ours", p50["prometheus_client"] / p50["ours"], gate, True,
+                    f"{shown}; {size}")
+            )  # fmt: skip
+            if nginx:
+                rows.append(
+                    Row(f"scrape, {form}: ours ÷ nginx, same bytes", p50["ours"] / p50["nginx"], 1.25, False, shown)
+                )
+            for scraper in scrapers.values():
+                scraper.close()
+        return rows
+
+
+def interleaved(scrapers: dict[str, Scraper]) -> tuple[dict[str, list[float]], dict[str, int]]:
+    """Times and body size of each, in rounds where everyone has a turn; the fast ones get more turns a round."""
+    times: dict[str, list[float]] = {name: [] for name in scrapers}
+    sizes: dict[str, int] = {}
+    for number in range(ROUNDS + 1):
+        for name, scraper in scrapers.items():
+            for _ in range(1 if name == "prometheus_client" else 15):
+                seconds, sizes[name] = scraper.scrape()
+                if number:  # the first round warms up
+                    times[name].append(seconds)
+    return times, sizes
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds of one call."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def refresh() -> list[Row]:
+    """Bringing the page up to date, against rendering all of it with prometheus_client."""
+    size = SERIES // SERIES_PER_WORKLOAD
+    exposition = rendered(SERIES)
+    library = registry(exposition)
+    rows = []
+    for percent, gate in ((1, 200.0), (10, 50.0)):
+        ours, theirs = [], []
+        for number in range(1, ROUNDS + 1):
+            changed = range(number, size, 100 // percent)
+            seen = fleet(size, changed, number)
+            before = fleet(size)
+            exposition.update(before)
+            # Those that did not change are the very same workloads, as they are after an unchanged answer.
+            ours.append(timed(lambda: (exposition.update(seen), exposition.bodies())))  # noqa: B023 — called at once
+            theirs.append(timed(lambda: generate_latest(library)))
+        a, b = statistics.median(ours), statistics.median(theirs)
+        rows.append(
+            Row(f"refresh, {percent} % changed: generate_latest of all ÷ ours", b / a, gate, True,
+                f"ours {a * 1000:.2f} ms, generate_latest {b * 1000:.0f} ms, {exposition.series} series")
+        )  # fmt: skip
+    full = statistics.median(timed(lambda: Exposition().update(fleet(size))) for _ in range(3))
+    made = statistics.median(timed(lambda: fleet(size)) for _ in range(3))
+    rows.append(
+        Row("full render: generate_latest ÷ ours", b / (full - made), 8.0, True,
+            f"ours {(full - made) * 1000:.0f} ms, generate_latest {b * 1000:.0f} ms")
+    )  # fmt: skip
+    return rows
+
+
+def decoding() -> list[Row]:
+    """Decoding one page of the list, against json and a pydantic model of the whole object."""
+    from benchmarks.pydantic_model import Listed  # noqa: PLC0415 — built only when measured
+
+    from exporter.simulator import list_page  # noqa: PLC0415
+
+    body = list_page(workloads=100)
+    whole = TypeAdapter(Listed)
+    ours = statistics.median(timed(lambda: workload_page(body)) for _ in range(50))
+    theirs = statistics.median(timed(lambda: whole.validate_python(json.loads(body))) for _ in range(50))
+    return [
+        Row("page decode: ours ÷ (json + pydantic)", ours / theirs, 0.2, False,
+            f"ours {ours * 1e6:.0f} µs, json + pydantic {theirs * 1e6:.0f} µs, {len(body) / 1000:.0f} kB")
+    ]  # fmt: skip
+
+
+def memory() -> list[Row]:
+    """Resident memory of the daemon that sweeps 10,000 workloads, the simulator being another process."""
+    api, web = free_port(), free_port()
+    with ExitStack() as stack:
+        stack.enter_context(
+            process(sys.executable, "-m", "exporter.simulator", f"--port={api}", "--workloads=10000", "--seed=7")
+        )
+        reachable(api)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        (folder / "exporter.yaml").write_text(
+            f"accounts: [{{endpoint: 'http://127.0.0.1:{api}', token: demo-token, requests_per_second: 100}}]\n"
+            "sweep: {interval: 5s, stale_after: 15m}\n"
+        )
+        daemon = stack.enter_context(
+            process(
+                *(sys.executable, "-m", "exporter", "run", f"--config.file={folder / 'exporter.yaml'}"),
+                *(f"--web.listen-address=127.0.0.1:{web}", "--log.level=error"),
+            )
+        )
+        reachable(web)
+        time.sleep(60)  # a dozen sweeps of a living fleet
+        scraper = Scraper(web, "/metrics", gzip=True)
+        scraper.scrape()
+        scraper.close()
+        status = Path(f"/proc/{daemon.pid}/status").read_text()
+        resident = int(status.split("VmRSS:")[1].split()[0]) / 1024
+        peak = int(status.split("VmHWM:")[1].split()[0]) / 1024
+    return [Row("10,000 workloads: resident memory, MB", resident, 600.0, False, f"peak {peak:.0f} MB after a minute")]
+
+
+def main() -> int:
+    """Run all; 0 when every gate holds."""
+    rows: list[Row] = []
+    for part in (refresh, decoding, scrapes, memory):
+        print(f"measuring: {part.__name__} …", file=sys.stderr, flush=True)
+        rows += part()
+    model = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), ": unknown")
+    machine = f"{os.cpu_count()} cores ({model.split(': ')[1]}), Python {platform.python_version()}, Linux"
+    table = "\n".join(
+        [
+            "| Claim | Measured | Gate | | How |",
+            "|---|---|---|---|---|",
+            *(
+                f"| {row.claim} | {row.measured:.3g} | {'≥' if row.least else '≤'} {row.gate:g} "
+                f"| {'holds' if row.good else 'MISSED'} | {row.detail} |"
+                for row in rows
+            ),
+        ]
+    )
+    print(table)
+    (HERE / "RESULTS.md").write_text(
+        "# Results\n\nMade by `make bench`: ratios of medians, rivals interleaved in one run over loopback. "
+        f"{SERIES:,} series unless a row says otherwise. Both rivals serve the same series; prometheus_client gets "
+        "families that are built already, its cheapest case. Cached bytes are compared with rendering: that is the "
+        f"point.\n\nMachine: {machine}.\n\n{table}\n"
+    )
+    return 0 if all(row.good for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

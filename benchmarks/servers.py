@@ -1,0 +1,76 @@
+"""The rivals as processes: ``python -m benchmarks.servers ours|prometheus_client PORT SERIES [FOLDER]``.
+
+Each serves the very same series. ``ours`` also writes the page and its gzip form into FOLDER, for nginx.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+
+from benchmarks.fleet import SERIES_PER_WORKLOAD, fleet
+from exporter.core.exposition import Exposition
+
+
+class Given(Collector):
+    """Families that are there already: the cheapest thing prometheus_client can be asked to serve."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = list(families)
+
+    def collect(self) -> list[Metric]:
+        """All of them."""
+        return self._families
+
+
+def rendered(series: int) -> Exposition:
+    """A page of about `series` series."""
+    exposition = Exposition()
+    exposition.update(fleet(series // SERIES_PER_WORKLOAD))
+    return exposition
+
+
+def registry(exposition: Exposition) -> CollectorRegistry:
+    """The same page as prometheus_client holds it."""
+    made = CollectorRegistry()
+    made.register(Given(text_string_to_metric_families(exposition.text().decode())))
+    return made
+
+
+def serve_rival(port: int, series: int) -> None:
+    """Serve with ``start_http_server``, for ever."""
+    made = registry(rendered(series))
+    gc.collect()
+    gc.freeze()
+    start_http_server(port, "127.0.0.1", made)
+    print("ready", flush=True)
+    threading.Event().wait()
+
+
+def serve_ours(port: int, series: int, folder: Path) -> None:
+    """Serve as the daemon does, for ever."""
+    from exporter.shell.server import Application, Publisher, server  # noqa: PLC0415
+
+    page = Publisher().publish(rendered(series).bodies(), b"", b"")
+    (folder / "page").write_bytes(page.text_bytes())
+    (folder / "page.gz").write_bytes(page.text_gzip)
+    application = Application.for_benchmark(page)
+    print("ready", flush=True)
+    asyncio.run(server(application, (f"127.0.0.1:{port}",), None).serve())
+
+
+if __name__ == "__main__":
+    rival, port, series = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    if rival == "ours":
+        serve_ours(port, series, Path(sys.argv[4]))
+    else:
+        serve_rival(port, series)

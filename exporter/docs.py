@@ -1,0 +1,105 @@
+"""The reference pages, made from the rows they describe: ``docs/metrics.md`` and ``docs/settings.md``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from exporter.core.families import COMMON_LABELS, FAMILIES
+from exporter.settings import Account, Log, Metrics, Settings, Sweep, Web
+from exporter.shell.report import OWN, PREFIX
+
+_NOTE = "<!-- Made by `workload-exporter docs`; a test keeps it so. Change the rows, not this page. -->\n"
+
+
+def metrics_page() -> str:
+    """``docs/metrics.md``: each family's type, labels, unit, source, and what its absence means."""
+    lines = [
+        "# Metrics\n",
+        _NOTE,
+        "## Workloads\n",
+        f"Every sample has the labels {_code(COMMON_LABELS)}; `account` is the name in the settings, `workload` the "
+        "name in DataRobot (not unique), `workload_id` its id. A value the API did not tell has no sample: unknown is "
+        "never zero. All come from `GET /workloads`, once an interval; after `sweep.stale_after` without a complete "
+        "sweep they are withdrawn, and `datarobot_exporter_*` says why.\n",
+        "| Family | Type | More labels | Unit | Meaning | Source | No sample when | Stability | From profile |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *(
+            f"| `{f.name}` | {f.kind} | {_code(f.labels)} | {f.unit or '1'} | {f.help} | {_cell(f.source)} "
+            f"| {f.absence} | {f.stability} | {f.profile} |"
+            for f in FAMILIES
+        ),
+        "",
+        "A stable family keeps its name, type and labels; an experimental one may change with an entry in the change "
+        "log. `metrics.profile` chooses how much is served.\n",
+        "## The exporter itself\n",
+        "These are always served, whatever the API does. Standard `process_*` and `python_*` families stand beside "
+        "them.\n",
+        "| Family | Type | Labels | Meaning |",
+        "|---|---|---|---|",
+        *(
+            f"| `{PREFIX}{o.name}{'_total' if o.kind == 'counter' else ''}` | {o.kind} | {_code(o.labels)} | {o.help} |"
+            for o in OWN
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def settings_page() -> str:
+    """``docs/settings.md``: each setting's place, default and meaning."""
+    parts: tuple[tuple[str, type[BaseModel]], ...] = (
+        ("accounts[].", Account),
+        ("sweep.", Sweep),
+        ("metrics.", Metrics),
+        ("web.", Web),
+        ("log.", Log),
+    )
+    lines = [
+        "# Settings\n",
+        _NOTE,
+        "One YAML file, given with `--config.file`. Without `accounts` in it, or without a file, the environment makes "
+        "one account named `default`: `DATAROBOT_ENDPOINT`, and `DATAROBOT_API_TOKEN` or `DATAROBOT_API_TOKEN_FILE`. "
+        "Durations are written as Prometheus writes them (`30s`, `1h30m`) or as seconds. `workload-exporter check` "
+        "lists every mistake at once. SIGHUP or `POST /-/reload` reads the file again; `web.listen_address` and "
+        "`web.config_file` need a restart to point elsewhere.\n",
+        "```yaml",
+        "accounts:",
+        "  - name: production",
+        "    endpoint: https://app.datarobot.com",
+        "    token_file: /run/secrets/datarobot-token",
+        "sweep:",
+        "  interval: 30s",
+        "web:",
+        "  listen_address: [127.0.0.1:10142]",
+        "```\n",
+        "| Setting | Default | Meaning |",
+        "|---|---|---|",
+    ]
+    for prefix, kind in parts:
+        assert prefix.rstrip(".[]") in Settings.model_fields
+        for name, field in kind.model_fields.items():
+            lines.append(f"| `{prefix}{name}` | {_default(field.default)} | {field.description} |")
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"metrics": metrics_page, "settings": settings_page}
+
+
+def _code(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|")
+
+
+def _default(value: Any) -> str:
+    if value is None or value is PydanticUndefined:
+        return "none"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, float):
+        return f"`{value:g}`"
+    return f"`{', '.join(value) if isinstance(value, tuple) else value}`"

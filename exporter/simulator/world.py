@@ -1,0 +1,210 @@
+"""The simulated fleet as a pure function of (seed, size, speed, start, now): nothing ticks, nothing is stored.
+
+Times are seconds since the epoch on the reader's clock. A speed of 60 makes a story's hour last a minute of that clock;
+every timestamp told is the moment at which the reader could have seen it, and never lies in the reader's future.
+"""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+import math
+from collections.abc import Iterator
+from functools import cached_property, lru_cache
+from typing import NamedTuple
+
+from exporter.simulator.stories import DRAFT_LIFETIME, HEALTHY, LASTING, STORIES, Pods, Step, Story
+
+AGE = 90 * 86400.0
+"""How long before the start the oldest workload was created; the others follow a minute apart."""
+PAST_ROUNDS = 3
+
+
+@lru_cache(maxsize=1 << 18)
+def identity(*parts: object) -> str:
+    """A 24-hex object id, the same for the same parts."""
+    return hashlib.sha256(":".join(map(str, parts)).encode()).hexdigest()[:24]
+
+
+def chance(*parts: object) -> float:
+    """A number from 0 to 1, the same for the same parts."""
+    return int(identity("chance", *parts)[:12], 16) / 16**12
+
+
+class Moment(NamedTuple):
+    """Where a workload is in its story: the round, the step, when the step began, and seconds (speed 1) into it."""
+
+    round: int
+    step: Step
+    number: int
+    since: float
+    into: float
+
+
+class Event(NamedTuple):
+    """One recorded event of a workload."""
+
+    id: str
+    at: float
+    step: Step
+    proton: str
+
+
+class Actor:
+    """One workload of the fleet: its story, its facts, and where it is at a moment."""
+
+    def __init__(self, world: World, number: int) -> None:
+        self.number = number
+        self.world = world
+        self.story = _story(world.seed, number)
+        self.name = f"{self.story.name.replace(' ', '-')}-{number}"
+        importances = ("low", "low", "moderate", "high", "critical")
+        self.importance = self.story.importance or importances[int(chance(world.seed, number, "importance") * 5)]
+        self.requests = self.story.requests * (0.5 + chance(world.seed, number, "requests"))
+        seconds = self.story.seconds
+        first = self.story.steps[0].seconds
+        # The beginning of the first steps of small fleets is at hand, so that something happens soon.
+        lead = min(first, DRAFT_LIFETIME) * (
+            0.98 if self.story.young else 0.5 + 0.5 * chance(world.seed, number, "lead")
+        )
+        self.origin = world.start - (0.0 if math.isinf(seconds) else lead / world.speed)
+
+    @cached_property
+    def bounds(self) -> list[float]:
+        """Where each step of a round begins, in seconds at speed 1."""
+        begins, total = [], 0.0
+        for step in self.story.steps:
+            begins.append(total)
+            total += step.seconds
+        return begins
+
+    def moment(self, now: float) -> Moment:
+        """Where the story is at `now`."""
+        elapsed = (now - self.origin) * self.world.speed
+        if math.isinf(self.story.seconds):
+            return Moment(0, self.story.steps[0], 0, self.created(0), elapsed)
+        turn, into = divmod(elapsed, self.story.seconds)
+        index = bisect.bisect_right(self.bounds, into) - 1
+        return Moment(
+            int(turn), self.story.steps[index], index, self.begin(int(turn), index), into - self.bounds[index]
+        )
+
+    def begin(self, turn: int, index: int) -> float:
+        """When a step of a round begins."""
+        total = 0.0 if math.isinf(self.story.seconds) else turn * self.story.seconds
+        return self.origin + (total + self.bounds[index]) / self.world.speed
+
+    def created(self, turn: int) -> float:
+        """When the workload of a round was created."""
+        if not self.story.rounds_ids:
+            return self.world.start - AGE + self.number * 60.0
+        if self.story.draft:  # so that eight hours on the reader's clock end when the story says so
+            return self.begin(turn, 1) - DRAFT_LIFETIME
+        births = [i for i, step in enumerate(self.story.steps) if step.status == "submitted"]
+        return self.begin(turn - 1, births[0]) if births else self.begin(turn, 0)
+
+    def life(self, moment: Moment) -> int:
+        """Which workload of its line it is: a story that is deleted is born again in its last steps."""
+        births = [i for i, step in enumerate(self.story.steps) if step.status == "submitted"]
+        return moment.round + (1 if births and moment.number >= births[0] and self.story.rounds_ids else 0)
+
+    def id(self, moment: Moment) -> str:
+        """The workload's id."""
+        return identity(self.world.seed, self.number, "workload", self.life(moment) if self.story.rounds_ids else 0)
+
+    def proton(self, moment: Moment, ahead: int = 0) -> str:
+        """The id of the active proton, or of one `ahead` of it."""
+        count = moment.round * self.story.protons + moment.step.proton + ahead
+        if self.story.rounds_ids:
+            count = self.life(moment)
+        return identity(self.world.seed, self.number, "proton", count)
+
+    def restarts(self, moment: Moment, pods: Pods) -> int:
+        """How often a container was started again since the step began."""
+        return int(moment.into / pods.restart_every) if pods.restart_every else 0
+
+    def live(self, pods: Pods) -> int:
+        """How many pods are listed."""
+        if pods.live is not None:
+            return pods.live
+        return self.story.bounds[1] if self.story.bounds else self.story.replicas or 1
+
+    def requests_until(self, at: float) -> int:
+        """Requests served from the origin of the story until `at`; differences of two of them add up."""
+        elapsed = (at - self.origin) * self.world.speed
+        if math.isinf(self.story.seconds):
+            served = elapsed if self.story.steps[0].serves else 0.0
+        else:
+            turn, into = divmod(elapsed, self.story.seconds)
+            served = turn * self._served(self.story.seconds) + self._served(into)
+        return math.floor(self.requests / 60 * served / self.world.speed)
+
+    def _served(self, until: float) -> float:
+        return sum(
+            max(0.0, min(until - begin, step.seconds))
+            for begin, step in zip(self.bounds, self.story.steps, strict=True)
+            if step.serves
+        )
+
+    def events(self, now: float) -> Iterator[Event]:
+        """The events of the last rounds, in no order, as servers give them."""
+        moment = self.moment(now)
+        for turn in range(max(-1, moment.round - PAST_ROUNDS), moment.round + 1):
+            for index, step in enumerate(self.story.steps):
+                at = self.begin(turn, index) if step.event else math.inf
+                if at <= now:
+                    there = Moment(turn, step, index, at, 0.0)
+                    yield Event(
+                        identity(self.world.seed, self.number, "event", turn, index), at, step, self.proton(there, 1)
+                    )
+
+
+@lru_cache(maxsize=1 << 18)
+def _story(seed: int, number: int) -> Story:
+    """The first workloads play every story once, the most telling first; the others are healthy, most of them."""
+    if number < len(STORIES):
+        return STORIES[number]
+    told = chance(seed, number, "story")
+    if told < 0.85:
+        return HEALTHY[int(told / 0.85 * len(HEALTHY))]
+    return LASTING[int((told - 0.85) / 0.15 * len(LASTING))]
+
+
+class World:
+    """A fleet of `size` workloads. The first N workloads of a larger fleet of the same seed are the same."""
+
+    def __init__(self, size: int, seed: int, speed: float, start: float) -> None:
+        self.size, self.seed, self.speed, self.start = size, seed, speed, start
+        self._actors: dict[int, Actor] = {}
+
+    def actor(self, number: int) -> Actor:
+        """The workload of a number."""
+        known = self._actors.get(number)
+        if known is None:
+            known = self._actors[number] = Actor(self, number)
+        return known
+
+    def listed(self, now: float) -> list[int]:
+        """The numbers of the workloads that are there, oldest first."""
+        young = [n for n in range(min(self.size, len(STORIES))) if STORIES[n].young]
+        there = [n for n in young if self.actor(n).moment(now).step.listed]
+        there.sort(key=lambda n: self.actor(n).created(self.actor(n).life(self.actor(n).moment(now))))
+        return [n for n in range(self.size) if n not in young] + there if young else list(range(self.size))
+
+    def find(self, workload: str, now: float) -> Actor | None:
+        """The workload of an id, if it is there now."""
+        number = self._numbers.get(workload)
+        if number is None:
+            for n in range(min(self.size, len(STORIES))):
+                if STORIES[n].rounds_ids and self.actor(n).id(self.actor(n).moment(now)) == workload:
+                    number = n
+        if number is None:
+            return None
+        actor = self.actor(number)
+        return actor if actor.moment(now).step.listed else None
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {
+            identity(self.seed, n, "workload", 0): n for n in range(self.size) if not _story(self.seed, n).rounds_ids
+        }

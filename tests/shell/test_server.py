@@ -1,0 +1,329 @@
+"""The server over real sockets: what is answered, in which form, and who is cut."""
+
+import asyncio
+import gzip
+import shutil
+import subprocess
+import zlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.core.exposition import Body
+from exporter.shell.page import Published, Publisher
+from exporter.shell.server import (
+    AccountStatus,
+    Application,
+    Limits,
+    Server,
+    Status,
+    accepts_gzip,
+    bound,
+    content_type,
+    landing,
+)
+
+PAGE = Publisher().publish(
+    [Body("a", b"# TYPE a gauge\n", b"# TYPE a gauge\n", b"a 1.0\n" * 1000), Body("b", b"# B\n", b"# B2\n", b"")],
+    b"own 2.0\n",
+    b"own 2.0\n",
+)
+STATUS = Status("1.2.3", (AccountStatus("<eu>", "https://dr.test", 3, 90.0, "timeout & more"),), 0.0, 100.0)
+
+
+class Asked:
+    """An application whose facts a test may change, and what it counted."""
+
+    def __init__(self, page: Published = PAGE, limits: Limits = Limits()) -> None:  # noqa: B008 — immutable
+        self.age, self.why, self.problems = 0.0, "", list[str]()
+        self.config: str | None = None
+        self.counted: list[tuple[str, str]] = []
+        self.application = Application(
+            metrics_path="/metrics",
+            reload=self.reload,
+            heartbeat_age=lambda: self.age,
+            not_ready=lambda: self.why,
+            status=lambda: STATUS,
+            config=lambda: self.config,
+            count=lambda path, code: self.counted.append((path, code)),
+            limits=limits,
+        )
+        self.application.publish(page)
+
+    async def reload(self) -> list[str]:
+        return self.problems
+
+    def serve(self, work: Callable[[str, int], Awaitable[Any]]) -> Any:
+        async def inside() -> Any:
+            server = self.server = Server(self.application, ["127.0.0.1:0"])
+            (host, port), *_ = server.addresses
+            running = asyncio.create_task(server.run_until_stopped())
+            try:
+                return await work(host, port)
+            finally:
+                server.stop()
+                await running
+
+        return asyncio.run(inside())
+
+    async def idle(self) -> None:
+        """Wait until the server has been asked something and has ended every connection."""
+        while not self.counted or self.server.server_state.connections:  # noqa: ASYNC110 — it tells nobody
+            await asyncio.sleep(0.01)
+
+    def ask(self, method: str, path: str, **headers: str) -> httpx.Response:
+        async def work(host: str, port: int) -> httpx.Response:
+            async with httpx.AsyncClient(base_url=f"http://{host}:{port}", trust_env=False) as client:
+                return await client.request(method, path, headers=headers)
+
+        answer: httpx.Response = self.serve(work)
+        return answer
+
+
+def test_metrics_are_served_as_text_with_their_length() -> None:
+    answer = Asked().ask("GET", "/metrics", **{"accept-encoding": "identity"})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    assert answer.text == "# TYPE a gauge\n" + "a 1.0\n" * 1000 + "# B\nown 2.0\n"
+    assert answer.headers["content-length"] == str(len(answer.content))
+    assert answer.headers["vary"] == "accept, accept-encoding"
+
+
+def test_openmetrics_ends_with_eof() -> None:
+    answer = Asked().ask("GET", "/metrics", accept="application/openmetrics-text;version=1.0.0")
+    assert answer.headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    assert answer.headers["content-encoding"] == "gzip"
+    assert answer.text.endswith("# B2\nown 2.0\n# EOF\n")
+
+
+def test_head_has_the_headers_and_no_body() -> None:
+    answer = Asked().ask("HEAD", "/metrics", **{"accept-encoding": "identity"})
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert int(answer.headers["content-length"]) > 6000
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allow"),
+    [
+        ("GET", "/nothing", 404, None),
+        ("POST", "/metrics", 405, "GET, HEAD"),
+        ("DELETE", "/", 405, "GET, HEAD"),
+        ("GET", "/-/reload", 405, "POST, PUT"),
+        ("GET", "/debug/config", 404, None),
+    ],
+)
+def test_what_is_not_there_is_404_and_what_may_not_be_done_is_405(
+    method: str, path: str, status: int, allow: str | None
+) -> None:
+    asked = Asked()
+    answer = asked.ask(method, path)
+    assert (answer.status_code, answer.headers.get("allow")) == (status, allow)
+    assert asked.counted == [(path if path != "/nothing" else "other", str(status))]
+
+
+def test_health_is_the_heartbeat_of_the_page_and_says_how_old_it_is() -> None:
+    asked = Asked()
+    assert asked.ask("GET", "/-/healthy").text == "healthy\n"
+    asked.age = 61.0
+    answer = asked.ask("GET", "/-/healthy")
+    assert (answer.status_code, "61 s ago" in answer.text) == (503, True)
+
+
+def test_readiness_says_why_not() -> None:
+    asked = Asked()
+    asked.why = "account eu: no complete sweep yet"
+    answer = asked.ask("GET", "/-/ready")
+    assert (answer.status_code, answer.text) == (503, "not ready: account eu: no complete sweep yet\n")
+
+
+def test_reload_answers_500_with_the_problems() -> None:
+    asked = Asked()
+    assert asked.ask("POST", "/-/reload").text == "reloaded\n"
+    asked.problems = ["sweep.interval: bad"]
+    answer = asked.ask("PUT", "/-/reload")
+    assert (answer.status_code, "sweep.interval: bad" in answer.text) == (500, True)
+
+
+def test_the_settings_are_shown_only_where_enabled() -> None:
+    asked = Asked()
+    asked.config = "accounts: []\n"
+    assert asked.ask("GET", "/debug/config").text == "accounts: []\n"
+
+
+def test_the_landing_page_escapes_and_allows_no_script() -> None:
+    answer = Asked().ask("GET", "/")
+    assert "&lt;eu&gt;" in answer.text
+    assert "10 s ago" in answer.text
+    assert "timeout &amp; more" in answer.text
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert "never" in landing(Status("1", (AccountStatus("a", "u", 0, None, ""),), 0.0, 1.0), "/metrics")
+
+
+@pytest.mark.parametrize(
+    ("accept", "told"),
+    [
+        ("", "text/plain; version=0.0.4; charset=utf-8"),
+        ("*/*", "text/plain; version=0.0.4; charset=utf-8"),
+        (  # as Prometheus 2.42 asks
+            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+            "text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        ),
+        (  # as Prometheus 3 asks
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;"
+            "version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+            "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8",
+        ),
+        (  # as Prometheus asks with native histograms on
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,"
+            "text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+            "text/plain; version=0.0.4; charset=utf-8",
+        ),
+        ("application/openmetrics-text;version=9.0.0", "text/plain; version=0.0.4; charset=utf-8"),
+        ("application/openmetrics-text;q=0,text/plain;q=0.1", "text/plain; version=0.0.4; charset=utf-8"),
+        ("application/openmetrics-text; version=0.0.1", "application/openmetrics-text; version=0.0.1; charset=utf-8"),
+        ("application/openmetrics-text;escaping=\x00", "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+    ],
+)
+def test_the_format_is_the_one_asked_for_dearest(accept: str, told: str) -> None:
+    assert content_type(accept) == told
+
+
+@given(st.text(max_size=200))
+def test_no_header_makes_negotiation_fail(header: str) -> None:
+    assert content_type(header).split(";")[0] in ("text/plain", "application/openmetrics-text")
+    assert accepts_gzip(header) in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("header", "taken"),
+    [
+        ("gzip", True),
+        ("br, GZIP;q=0.5", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0.000", False),
+        ("*", True),
+        ("*;q=0", False),
+        ("", False),
+        ("identity", False),
+    ],
+)
+def test_gzip_is_sent_to_who_takes_it(header: str, taken: bool) -> None:
+    assert accepts_gzip(header) is taken
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is missing")
+def test_curl_reads_the_whole_stitched_page(tmp_path: Path) -> None:
+    async def work(host: str, port: int) -> bytes:
+        command = ("curl", "--silent", "--noproxy", "*", "--compressed", f"http://{host}:{port}/metrics")
+        process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+        out, _ = await process.communicate()
+        return out
+
+    assert Asked().serve(work) == b"".join(PAGE.text)
+
+
+async def talk(host: str, port: int, *sent: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection(host, port)
+    for part in sent:
+        writer.write(part)
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
+def test_a_head_that_is_too_long_is_refused() -> None:
+    long = b"GET /metrics HTTP/1.1\r\nhost: x\r\n" + b"x-odd: " + b"y" * 40_000
+    assert Asked().serve(lambda host, port: talk(host, port, long)).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /metrics HT", b"GET /metrics HTTP/1.1\r\nhost: x\r\n"])
+def test_a_client_that_never_finishes_its_head_is_cut(begun: bytes) -> None:
+    asked = Asked(limits=Limits(head_seconds=0.05))
+    assert asked.serve(lambda host, port: talk(host, port, begun)) == b""
+
+
+def test_a_client_that_does_not_read_is_cut() -> None:
+    big = Publisher().publish([Body("a", b"", b"", b"x" * 25_000_000)], b"", b"")
+    asked = Asked(big, Limits(write_seconds=0.1))
+
+    async def work(host: str, port: int) -> bool:
+        reader, writer = await asyncio.open_connection(host, port, limit=1024)
+        writer.write(b"GET /metrics HTTP/1.1\r\nhost: x\r\naccept-encoding: identity\r\n\r\n")
+        await asked.idle()  # the server ends the connection, nobody else will
+        size = 0
+        try:
+            while part := await reader.read(1 << 20):
+                size += len(part)
+        except ConnectionResetError:
+            return size < 25_000_000
+        finally:
+            writer.close()
+        return size < 25_000_000
+
+    assert asked.serve(work)
+
+
+def test_one_connection_too_many_is_told_to_come_back() -> None:
+    async def work(host: str, port: int) -> bytes:
+        held = [await asyncio.open_connection(host, port) for _ in range(Limits().connections)]
+        answer = await talk(host, port, b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        for _, writer in held:
+            writer.close()
+        return answer
+
+    assert Asked().serve(work).startswith(b"HTTP/1.1 503 ")
+
+
+def test_an_address_that_is_taken_is_named() -> None:
+    (held,) = bound(["127.0.0.1:0"])
+    address = f"127.0.0.1:{held.getsockname()[1]}"
+    with pytest.raises(OSError, match=f"{address} is taken; stop the other program"):
+        bound(["127.0.0.1:0", address])
+    held.close()
+
+
+def test_an_address_of_another_machine_is_named() -> None:
+    with pytest.raises(OSError, match=r"192\.0\.2\.1:1 cannot be listened on: "):
+        bound(["192.0.2.1:1"])
+
+
+bodies = st.lists(st.binary(max_size=400), min_size=1, max_size=4)
+
+
+@given(st.lists(bodies, min_size=1, max_size=4), st.binary(max_size=50))
+def test_after_any_changes_the_gzip_form_is_one_member_of_the_same_bytes(pages: list[list[bytes]], tail: bytes) -> None:
+    publisher = Publisher()
+    for page in pages:
+        families = [Body(str(n), b"h%d\n" % n, b"o%d\n" % n, samples) for n, samples in enumerate(page)]
+        made = publisher.publish(families, tail, tail)
+        text = b"".join(b"h%d\n%s" % (n, samples) for n, samples in enumerate(page)) + tail
+        openmetrics = b"".join(b"o%d\n%s" % (n, samples) for n, samples in enumerate(page)) + tail + b"# EOF\n"
+        for plain, packed, expected in (
+            (made.text, made.text_gzip, text),
+            (made.openmetrics, made.openmetrics_gzip, openmetrics),
+        ):
+            assert b"".join(plain) == expected
+            assert one_member(packed) == expected
+
+
+def one_member(packed: bytes) -> bytes:
+    """What a client sees that reads one gzip member and no more."""
+    unpacker = zlib.decompressobj(31)
+    out: bytes = unpacker.decompress(packed)
+    assert unpacker.eof
+    assert unpacker.unused_data == b""
+    assert gzip.decompress(packed) == out
+    return out
+
+
+def test_small_parts_are_put_together_and_large_ones_are_not_copied() -> None:
+    large = b"x" * 300_000
+    made = Publisher().publish([Body("a", b"h", b"h", large), Body("b", b"i", b"i", b"y")], b"t", b"t")
+    assert made.text == (b"h", large, b"iyt")
+    assert made.text[1] is large
+    assert made.sizes["text", "identity"] == 300_004

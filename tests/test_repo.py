@@ -1,0 +1,62 @@
+"""What the repository promises about itself: reference pages and locked names are up to date."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from exporter.core.families import COMMON_LABELS, FAMILIES
+from exporter.docs import PAGES
+from exporter.shell.report import OWN, PREFIX
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("page", sorted(PAGES))
+def test_a_reference_page_is_what_its_rows_say(page: str) -> None:
+    assert (ROOT / "docs" / f"{page}.md").read_text() == PAGES[page](), "run `make docs`"
+
+
+def test_names_types_and_labels_of_families_are_locked() -> None:
+    """A stable name is a promise to rules and dashboards: change the lock on purpose, with a line in the change log."""
+    ours = [(f.name, f.kind, (*COMMON_LABELS, *f.labels)) for f in FAMILIES]
+    own = [(PREFIX + o.name, o.kind, o.labels) for o in OWN]
+    now = "".join(f"{name} {kind} {','.join(sorted(labels))}\n" for name, kind, labels in sorted(ours + own))
+    assert now == (ROOT / "tests" / "families.lock").read_text()
+
+
+def test_every_family_is_named_once_and_well() -> None:
+    names = [family.name for family in FAMILIES]
+    assert len(set(names)) == len(names)
+    for family in FAMILIES:
+        assert re.fullmatch(r"datarobot_[a-z_]+", family.name)
+        assert family.help.endswith("."), family.name
+        assert family.source, family.name
+        assert family.absence, family.name
+
+
+def test_every_dependency_has_its_reason() -> None:
+    lines = (ROOT / "pyproject.toml").read_text().splitlines()
+    first, last = lines.index("dependencies = ["), lines.index("[project.scripts]")
+    for line in lines[first + 1 : last]:
+        if line.startswith('  "'):
+            assert "# " in line, line
+
+
+def test_nothing_but_get_can_be_asked_of_the_api() -> None:
+    """httpx is used in one module, and the one call there that sends names its method as a literal GET."""
+    users = {
+        file.name
+        for file in (ROOT / "exporter").rglob("*.py")
+        if re.search(r"^(import|from) (httpx|aiohttp|requests|urllib3|http\.client)", file.read_text(), re.MULTILINE)
+    }
+    assert users == {"client.py"}
+    calls = [
+        (node.func.attr, [ast.unparse(argument) for argument in node.args])
+        for node in ast.walk(ast.parse((ROOT / "exporter/shell/client.py").read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and ast.unparse(node.func.value) == "http"
+    ]
+    assert sorted(calls) == [("aclose", []), ("stream", ["'GET'", "url"])]
