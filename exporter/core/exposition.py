@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from operator import itemgetter
 from typing import NamedTuple
 
 from exporter.core.families import COMMON_LABELS, FAMILIES, Family, Samples, Seen
@@ -23,6 +25,8 @@ _CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 def number(value: float) -> str:
     """A sample value as prometheus_client and Go write it: ``1.0``, ``1.5e+09``, ``+Inf``, ``NaN``."""
+    if value == 1.0:
+        return "1.0"
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
     text = repr(float(value))
@@ -33,6 +37,7 @@ def number(value: float) -> str:
     return text
 
 
+@lru_cache(maxsize=1 << 16)
 def label(value: str) -> str:
     """A label value, bounded in length, without control characters other than newline, escaped."""
     if value.isalnum() and len(value) <= LABEL_LENGTH:
@@ -61,8 +66,8 @@ class _Renderer(NamedTuple):
 
     def block(self, common: tuple[str, ...], samples: Samples) -> bytes:
         line, order = self.line, self.order
-        text = "".join(line % (*order((*common, *map(label, labels))), number(value)) for labels, value in samples)
-        return text.encode("utf-8", "replace")
+        lines = [line % order((*common, *map(label, labels), number(value))) for labels, value in samples]
+        return "".join(lines).encode("utf-8", "replace")
 
 
 def _renderer(family: Family) -> _Renderer:
@@ -77,12 +82,12 @@ def _renderer(family: Family) -> _Renderer:
         f"# HELP {family.name} {told}\n# TYPE {family.name} {family.kind}\n".encode(),
         f"# HELP {metric} {quoted}\n# TYPE {metric} {family.kind}\n".encode(),
         f"{family.name}{{{pairs}}} %s\n",
-        lambda values: tuple(values[p] for p in places),
+        itemgetter(*places, len(names)),
     )
 
 
-SLICE = 250
-"""Workloads between two steps of an update: one or two milliseconds of work."""
+SLICE, RENDERED, FORGOTTEN = 2500, 100, 10
+"""The work between two steps of an update, one or two milliseconds, and what one workload is of it; else it is 1."""
 
 
 class Exposition:
@@ -107,12 +112,21 @@ class Exposition:
     def steps(self, workloads: Iterable[Seen]) -> Iterator[None]:
         """`update` in small steps, so that an event loop can answer between them; the bodies change at the end."""
         present = {(seen.account, seen.workload.id): seen for seen in workloads}
+        work = 0
         for key in self._seen.keys() - present.keys():
             self._forget(key)
-        for done, (key, seen) in enumerate(sorted(present.items()) if not self._seen else present.items(), 1):
-            if self._seen.get(key) != seen:
+            work += FORGOTTEN
+            if work >= SLICE:
+                work = 0
+                yield
+        for key, seen in sorted(present.items()) if not self._seen else present.items():
+            if self._seen.get(key) == seen:
+                work += 1
+            else:
                 self._render(key, seen)
-            if done % SLICE == 0:
+                work += RENDERED
+            if work >= SLICE:
+                work = 0
                 yield
         bodies = list(self._bodies)
         for place in sorted(self._dirty):

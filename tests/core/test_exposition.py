@@ -172,11 +172,13 @@ def test_a_change_of_status_touches_only_the_families_that_tell_it() -> None:
 
 def test_an_update_yields_often_and_shows_nothing_until_its_end() -> None:
     page = Exposition()
-    fleet = [Seen("acme", Workload(id=str(number)), 1.0) for number in range(1000)]
-    between = [page.text() for _ in page.steps(fleet)]
-    assert len(between) > 4
-    assert set(between) == {Exposition().text()}
-    assert page.text() == render(fleet)
+    fleet = [Seen("acme", Workload(id=str(number)), 1.0) for number in range(2000)]
+    empty, full = Exposition().text(), render(fleet)
+    for workloads, before, after in ((fleet, empty, full), ([], full, empty)):
+        between = [page.text() for _ in page.steps(workloads)]
+        assert len(between) > 10
+        assert set(between) == {before}
+        assert page.text() == after
 
 
 def test_an_update_that_was_broken_off_is_made_up_for_by_the_next() -> None:
