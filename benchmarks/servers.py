@@ -5,13 +5,13 @@ Each serves the very same series. ``ours`` also writes the page and its gzip for
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import sys
 import threading
 from collections.abc import Iterable
 from pathlib import Path
 
+import uvloop
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -19,6 +19,8 @@ from prometheus_client.registry import Collector
 
 from benchmarks.fleet import SERIES_PER_WORKLOAD, fleet
 from exporter.core.exposition import Exposition
+from exporter.shell.page import Publisher
+from exporter.shell.server import Application, Server, Status
 
 
 class Given(Collector):
@@ -58,14 +60,31 @@ def serve_rival(port: int, series: int) -> None:
 
 def serve_ours(port: int, series: int, folder: Path) -> None:
     """Serve as the daemon does, for ever."""
-    from exporter.shell.server import Application, Publisher, server  # noqa: PLC0415
-
     page = Publisher().publish(rendered(series).bodies(), b"", b"")
-    (folder / "page").write_bytes(page.text_bytes())
+    (folder / "page").write_bytes(b"".join(page.text))
     (folder / "page.gz").write_bytes(page.text_gzip)
-    application = Application.for_benchmark(page)
+
+    async def nothing() -> list[str]:
+        return []
+
+    application = Application(
+        metrics_path="/metrics",
+        reload=nothing,
+        heartbeat_age=lambda: 0.0,
+        not_ready=lambda: "",
+        status=lambda: Status("", (), 0.0, 0.0),
+        config=lambda: None,
+        count=lambda path, code: None,  # noqa: ARG005 — a counter costs nothing here
+    )
+    application.publish(page)
+
+    async def serve() -> None:
+        await Server(application, (f"127.0.0.1:{port}",)).run_until_stopped()
+
+    gc.collect()
+    gc.freeze()
     print("ready", flush=True)
-    asyncio.run(server(application, (f"127.0.0.1:{port}",), None).serve())
+    uvloop.run(serve())
 
 
 if __name__ == "__main__":
