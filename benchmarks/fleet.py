@@ -16,7 +16,7 @@ from exporter.core.model import (
     Workload,
 )
 
-SERIES_PER_WORKLOAD = 37
+SERIES_PER_WORKLOAD = 34
 STATUSES = ("running", "running", "running", "stopped", "launching", "errored")
 
 

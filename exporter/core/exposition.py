@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from operator import itemgetter
 from typing import NamedTuple
 
-from exporter.core.families import COMMON_LABELS, FAMILIES, Family, Samples, Seen
+from exporter.core.families import COMMON_LABELS, FAMILIES, Family, Samples, Seen, samples_of
 
 Key = tuple[str, str]
 """(account, workload id)"""
@@ -55,35 +54,35 @@ class Body(NamedTuple):
     samples: bytes
 
 
-class _Renderer(NamedTuple):
-    """How one family writes itself: header lines, and the sample line with its labels in sorted order."""
+class _Renderer:
+    """How one family writes itself: header lines, and sample lines with their labels in sorted order."""
 
-    family: Family
-    text_header: bytes
-    openmetrics_header: bytes
-    line: str
-    order: Callable[[tuple[str, ...]], tuple[str, ...]]
+    def __init__(self, family: Family) -> None:
+        self.family = family
+        told = family.help.replace("\\", r"\\").replace("\n", r"\n")
+        # OpenMetrics names a counter without the suffix of its samples, and escapes quotes in help.
+        metric, quoted = family.name.removesuffix("_total"), told.replace('"', r"\"")
+        self.text_header = f"# HELP {family.name} {told}\n# TYPE {family.name} {family.kind}\n".encode()
+        self.openmetrics_header = f"# HELP {metric} {quoted}\n# TYPE {metric} {family.kind}\n".encode()
+        self._name = family.name + "{"
+        # Families with labels of their own have few distinct samples, as a rule: their lines are kept as templates.
+        self._template = lru_cache(maxsize=1024)(self._template_of)
 
-    def block(self, common: tuple[str, ...], samples: Samples) -> bytes:
-        line, order = self.line, self.order
-        lines = [line % order((*common, *map(label, labels), number(value))) for labels, value in samples]
-        return "".join(lines).encode("utf-8", "replace")
+    def block(self, common: tuple[str, ...], joined: str, samples: Samples) -> bytes:
+        """The lines of `samples`. `common` are the values of the common labels, `joined` the same as text."""
+        if self.family.labels:
+            text = self._template(samples) % (common * len(samples))
+        else:
+            text = "".join([f"{self._name}{joined}}} {number(value)}\n" for _, value in samples])
+        return text.encode("utf-8", "replace")
 
-
-def _renderer(family: Family) -> _Renderer:
-    names = (*COMMON_LABELS, *family.labels)
-    places = sorted(range(len(names)), key=names.__getitem__)
-    pairs = ",".join(f'{names[place]}="%s"' for place in places)
-    told = family.help.replace("\\", r"\\").replace("\n", r"\n")
-    # OpenMetrics names a counter without the suffix of its samples, and escapes quotes in help.
-    metric, quoted = family.name.removesuffix("_total"), told.replace('"', r"\"")
-    return _Renderer(
-        family,
-        f"# HELP {family.name} {told}\n# TYPE {family.name} {family.kind}\n".encode(),
-        f"# HELP {metric} {quoted}\n# TYPE {metric} {family.kind}\n".encode(),
-        f"{family.name}{{{pairs}}} %s\n",
-        itemgetter(*places, len(names)),
-    )
+    def _template_of(self, samples: Samples) -> str:
+        lines = []
+        for values, value in samples:
+            own = dict(zip(self.family.labels, (label(v).replace("%", "%%") for v in values), strict=True))
+            pairs = sorted({**dict.fromkeys(COMMON_LABELS, "%s"), **own}.items())
+            lines.append(self._name + ",".join(f'{name}="{told}"' for name, told in pairs) + f"}} {number(value)}\n")
+        return "".join(lines)
 
 
 SLICE, RENDERED, FORGOTTEN = 2500, 100, 10
@@ -94,11 +93,13 @@ class Exposition:
     """The blocks of all workloads seen; `update` brings them up to date, `bodies` are the families' bytes."""
 
     def __init__(self, families: Iterable[Family] = FAMILIES) -> None:
-        self._renderers = [_renderer(family) for family in families]
+        self._families = tuple(families)
+        self._renderers = [_Renderer(family) for family in self._families]
         # Ordered by account and id: the same fleet gives the same bytes, however it came about.
         self._blocks: list[dict[Key, bytes]] = [{} for _ in self._renderers]
         self._bodies = [Body(r.family.name, r.text_header, r.openmetrics_header, b"") for r in self._renderers]
         self._seen: dict[Key, Seen] = {}
+        self._held: set[int] = set()  # the identities of the objects in _seen
         self._samples: dict[Key, tuple[Samples, ...]] = {}
         self._dirty: set[int] = set()
         self._disordered: set[int] = set()
@@ -111,23 +112,26 @@ class Exposition:
 
     def steps(self, workloads: Iterable[Seen]) -> Iterator[None]:
         """`update` in small steps, so that an event loop can answer between them; the bodies change at the end."""
-        present = {(seen.account, seen.workload.id): seen for seen in workloads}
+        there = list(workloads)
+        if not self._seen:
+            there.sort(key=lambda seen: (seen.account, seen.workload.id))
         work = 0
-        for key in self._seen.keys() - present.keys():
-            self._forget(key)
-            work += FORGOTTEN
-            if work >= SLICE:
-                work = 0
-                yield
-        for key, seen in sorted(present.items()) if not self._seen else present.items():
-            if self._seen.get(key) == seen:
+        for seen in there:
+            if id(seen) in self._held:  # the very object of the last update, as `step` leaves what did not change
                 work += 1
             else:
-                self._render(key, seen)
-                work += RENDERED
+                work += self._take((seen.account, seen.workload.id), seen)
             if work >= SLICE:
                 work = 0
                 yield
+        if len(there) < len(self._seen):
+            present = {(seen.account, seen.workload.id) for seen in there}
+            for key in self._seen.keys() - present:
+                self._forget(key)
+                work += FORGOTTEN
+                if work >= SLICE:
+                    work = 0
+                    yield
         bodies = list(self._bodies)
         for place in sorted(self._dirty):
             if place in self._disordered:
@@ -150,22 +154,36 @@ class Exposition:
         """The whole page in OpenMetrics, without the closing ``# EOF``."""
         return b"".join(part for body in self._bodies for part in (body.openmetrics_header, body.samples))
 
+    def _take(self, key: Key, seen: Seen) -> int:
+        """Remember a workload, rendered again if it differs; return the work it was."""
+        before = self._seen.get(key)
+        if before is not None:
+            self._held.remove(id(before))
+        differs = before != seen
+        if differs:
+            self._render(key, before, seen)
+        self._seen[key] = seen
+        self._held.add(id(seen))
+        return RENDERED if differs else 1
+
     def _forget(self, key: Key) -> None:
-        del self._seen[key]
+        self._held.remove(id(self._seen.pop(key)))
+        self._drop(key)
+
+    def _drop(self, key: Key) -> None:
         for place, samples in enumerate(self._samples.pop(key)):
             if samples:
                 self.series -= len(samples)
                 del self._blocks[place][key]
                 self._dirty.add(place)
 
-    def _render(self, key: Key, seen: Seen) -> None:
-        before = self._seen.get(key)
-        renamed = before is not None and before.workload.name != seen.workload.name
-        if renamed:
-            self._forget(key)
+    def _render(self, key: Key, before: Seen | None, seen: Seen) -> None:
+        if before is not None and before.workload.name != seen.workload.name:
+            self._drop(key)  # the name is on every line
         old = self._samples.get(key) or ((),) * len(self._renderers)
-        new = tuple(renderer.family.samples(seen) for renderer in self._renderers)
+        new = samples_of(self._families, seen)
         common = (label(seen.account), label(seen.workload.name or ""), label(seen.workload.id))
+        joined = ",".join([f'{name}="{value}"' for name, value in zip(COMMON_LABELS, common, strict=True)])
         for place, renderer in enumerate(self._renderers):
             if new[place] == old[place]:
                 continue
@@ -175,8 +193,7 @@ class Exposition:
                 blocks = self._blocks[place]
                 if blocks and key not in blocks and next(reversed(blocks)) > key:
                     self._disordered.add(place)
-                blocks[key] = renderer.block(common, new[place])
+                blocks[key] = renderer.block(common, joined, new[place])
             else:
                 del self._blocks[place][key]
-        self._seen[key] = seen
         self._samples[key] = new

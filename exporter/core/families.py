@@ -6,11 +6,11 @@ The labels ``account``, ``workload_id`` and ``workload`` stand on every sample a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from exporter.core import model
-from exporter.core.model import Autoscaling, Bundle, Workload
+from exporter.core.model import Autoscaling, Bundle, Group, Workload
 
 
 class Seen(NamedTuple):
@@ -25,6 +25,28 @@ class Seen(NamedTuple):
     since: float
     first: float = 0.0
     vanished: float | None = None
+
+
+class View(NamedTuple):
+    """What a row looks at: one workload as seen, and what several rows need of its runtime, worked out once."""
+
+    seen: Seen
+    workload: Workload
+    groups: tuple[Group, ...]
+    scalings: tuple[Autoscaling, ...]
+    bundles: tuple[Bundle, ...]
+
+
+def view(seen: Seen) -> View:
+    """The view of a workload."""
+    groups = model.groups(seen.workload)
+    return View(
+        seen,
+        seen.workload,
+        groups,
+        tuple([scaling for group in groups if (scaling := model.autoscaled(group)) is not None]),
+        tuple([group.resolved_bundle for group in groups if group.resolved_bundle is not None]),
+    )
 
 
 Sample = tuple[tuple[str, ...], float]
@@ -50,7 +72,7 @@ class Family(NamedTuple):
     help: str
     source: str
     absence: str
-    samples: Callable[[Seen], Samples]
+    samples: Callable[[View], Samples]
     unit: str = ""
     stability: Stability = "stable"
     profile: Profile = "standard"
@@ -75,12 +97,12 @@ _ONE_HOT: dict[str, Samples] = {
 }
 
 
-def _status(seen: Seen) -> Samples:
-    return _ONE_HOT.get(model.folded(seen.workload.status), _ONE_HOT["other"])
+def _status(view: View) -> Samples:
+    return _ONE_HOT.get(model.folded(view.workload.status), _ONE_HOT["other"])
 
 
-def _info(seen: Seen) -> Samples:
-    workload = seen.workload
+def _info(view: View) -> Samples:
+    workload = view.workload
     return (
         (
             (
@@ -95,16 +117,16 @@ def _info(seen: Seen) -> Samples:
     )
 
 
-def _artifact(seen: Seen) -> Samples:
-    artifact = seen.workload.artifact
+def _artifact(view: View) -> Samples:
+    artifact = view.workload.artifact
     if artifact is None:
         return ()
     version = "" if artifact.version is None else str(artifact.version)
     return (((artifact.id or "", artifact.name or "", model.folded(artifact.status), version), 1.0),)
 
 
-def _importance(seen: Seen) -> Samples:
-    told = model.folded(seen.workload.importance)
+def _importance(view: View) -> Samples:
+    told = model.folded(view.workload.importance)
     return (((told if told in model.IMPORTANCES else "other",), 1.0),)
 
 
@@ -118,87 +140,79 @@ REPLACEMENT_STATUSES = frozenset(
 )
 
 
-def _replacement_active(seen: Seen) -> Samples:
-    replacement = seen.workload.replacement
+def _replacement_active(view: View) -> Samples:
+    replacement = view.workload.replacement
     return _one(float(replacement is not None and model.folded(replacement.status) not in _REPLACEMENT_ENDED))
 
 
-def _replacement_status(seen: Seen) -> Samples:
-    if seen.workload.replacement is None:
+def _replacement_status(view: View) -> Samples:
+    if view.workload.replacement is None:
         return ()
-    told = model.folded(seen.workload.replacement.status)
+    told = model.folded(view.workload.replacement.status)
     return (((told if told in REPLACEMENT_STATUSES else "other",), 1.0),)
 
 
-def _replicas_configured(seen: Seen) -> Samples:
-    groups = model.groups(seen.workload)
+def _replicas_configured(view: View) -> Samples:
+    groups = view.groups
     if any(model.autoscaled(g) for g in groups):
         return ()
     return _one(_sum(model.finite(g.replica_count) for g in groups))
 
 
-def _scalings(seen: Seen) -> list[Autoscaling]:
-    return [scaling for g in model.groups(seen.workload) if (scaling := model.autoscaled(g)) is not None]
-
-
-def _bound(which: int) -> Callable[[Seen], Samples]:
-    return lambda seen: _one(_sum(model.finite(model.replica_bounds(s)[which]) for s in _scalings(seen)))
+def _bound(which: int) -> Callable[[View], Samples]:
+    return lambda view: _one(_sum(model.finite(model.replica_bounds(s)[which]) for s in view.scalings))
 
 
 _CPU_TARGET = "cpuAverageUtilization"
 _CONCURRENCY_TARGET = "httpRequestsConcurrency"
 
 
-def _targets(seen: Seen) -> dict[str, float]:
+def _targets(view: View) -> dict[str, float]:
     return {
         policy.scaling_metric: value
-        for scaling in _scalings(seen)
+        for scaling in view.scalings
         for policy in scaling.policies or ()
         if policy.scaling_metric and (value := model.finite(policy.target)) is not None
     }
 
 
-def _cpu_target(seen: Seen) -> Samples:
-    percent = _targets(seen).get(_CPU_TARGET)
+def _cpu_target(view: View) -> Samples:
+    percent = _targets(view).get(_CPU_TARGET)
     return _one(None if percent is None else percent / 100)
 
 
-def _other_targets(seen: Seen) -> Samples:
-    told = sorted(_targets(seen).items())
+def _other_targets(view: View) -> Samples:
+    told = sorted(_targets(view).items())
     return tuple(((metric,), value) for metric, value in told if metric not in (_CPU_TARGET, _CONCURRENCY_TARGET))
 
 
-def _list_stats(amount: Callable[[model.RequestStats], float | None]) -> Callable[[Seen], Samples]:
-    def samples(seen: Seen) -> Samples:
-        stats = seen.workload.request_stats
+def _list_stats(amount: Callable[[model.RequestStats], float | None]) -> Callable[[View], Samples]:
+    def samples(view: View) -> Samples:
+        stats = view.workload.request_stats
         return _one(None if stats is None else amount(stats))
 
     return samples
 
 
-def _cooldown(seen: Seen) -> Samples:
-    minutes = [m for s in _scalings(seen) if (m := model.finite(s.cooldown_period_minutes)) is not None]
+def _cooldown(view: View) -> Samples:
+    minutes = [m for s in view.scalings if (m := model.finite(s.cooldown_period_minutes)) is not None]
     return _one(max(minutes) * 60 if minutes else None)
 
 
-def _bundles(seen: Seen) -> list[Bundle]:
-    return [g.resolved_bundle for g in model.groups(seen.workload) if g.resolved_bundle is not None]
-
-
-def _bundle_info(seen: Seen) -> Samples:
-    told = {(b.id or "", b.gpu_maker or "", b.gpu_type_label or "") for b in _bundles(seen)}
+def _bundle_info(view: View) -> Samples:
+    told = {(b.id or "", b.gpu_maker or "", b.gpu_type_label or "") for b in view.bundles}
     return tuple((labels, 1.0) for labels in sorted(told))
 
 
-def _allocated(amount: Callable[[Bundle], model.Number | None]) -> Callable[[Seen], Samples]:
-    return lambda seen: _one(_sum(model.finite(amount(b)) for b in _bundles(seen)))
+def _allocated(amount: Callable[[Bundle], model.Number | None]) -> Callable[[View], Samples]:
+    return lambda view: _one(_sum(model.finite(amount(b)) for b in view.bundles))
 
 
-def _requested(amount: Callable[[model.Allocation], float | None]) -> Callable[[Seen], Samples]:
-    def samples(seen: Seen) -> Samples:
+def _requested(amount: Callable[[model.Allocation], float | None]) -> Callable[[View], Samples]:
+    def samples(view: View) -> Samples:
         told = [
             value
-            for group in model.groups(seen.workload)
+            for group in view.groups
             for container in group.containers or ()
             if container.resource_allocation is not None
             and (value := model.finite(amount(container.resource_allocation))) is not None
@@ -208,28 +222,24 @@ def _requested(amount: Callable[[model.Allocation], float | None]) -> Callable[[
     return samples
 
 
-def _draft_expiry(seen: Seen) -> Samples:
-    artifact = seen.workload.artifact
-    created = model.timestamp(seen.workload.created_at)
+def _draft_expiry(view: View) -> Samples:
+    artifact = view.workload.artifact
+    created = model.timestamp(view.workload.created_at)
     draft = artifact is not None and model.folded(artifact.status) == "draft"
     return _one(created + model.DRAFT_LIFETIME_SECONDS if draft and created is not None else None)
 
 
-def _present(samples: Callable[[Seen], Samples]) -> Callable[[Seen], Samples]:
-    return lambda seen: samples(seen) if seen.vanished is None else ()
-
-
-def _vanished(seen: Seen) -> Samples:
-    if seen.vanished is None:
+def _vanished(view: View) -> Samples:
+    if view.seen.vanished is None:
         return ()
-    told = model.folded(seen.workload.status)
-    return (((told if told in model.STATUSES else "other",), seen.vanished),)
+    told = model.folded(view.workload.status)
+    return (((told if told in model.STATUSES else "other",), view.seen.vanished),)
 
 
 def _row(
     name: str,
     help: str,  # noqa: A002 — the exposition format's own word
-    samples: Callable[[Seen], Samples],
+    samples: Callable[[View], Samples],
     *,
     source: str,
     absence: str,
@@ -247,7 +257,7 @@ def _row(
         help,
         source,
         absence,
-        _present(samples) if samples is not _vanished else samples,
+        samples,
         unit or told,
         stability,
         profile,
@@ -277,7 +287,7 @@ FAMILIES: tuple[Family, ...] = (
         "status_since_timestamp_seconds",
         "When this exporter first saw the present status, in seconds since the epoch. "
         "Equal to first_observed: the status may be older.",
-        lambda seen: _one(seen.since),
+        lambda view: _one(view.seen.since),
         source="observed",
         absence="the workload is not in the last complete sweep",
         profile="minimal",
@@ -285,7 +295,7 @@ FAMILIES: tuple[Family, ...] = (
     _row(
         "first_observed_timestamp_seconds",
         "When this exporter first saw the workload, in seconds since the epoch.",
-        lambda seen: _one(seen.first),
+        lambda view: _one(view.seen.first),
         source="observed",
         absence="the workload is not in the last complete sweep",
     ),
@@ -321,21 +331,21 @@ FAMILIES: tuple[Family, ...] = (
     _row(
         "created_timestamp_seconds",
         "When the workload was created, in seconds since the epoch.",
-        lambda seen: _one(model.timestamp(seen.workload.created_at)),
+        lambda view: _one(model.timestamp(view.workload.created_at)),
         source="createdAt",
         absence="not told or no timestamp",
     ),
     _row(
         "updated_timestamp_seconds",
         "When the workload or its metadata last changed, in seconds since the epoch.",
-        lambda seen: _one(model.timestamp(seen.workload.updated_at)),
+        lambda view: _one(model.timestamp(view.workload.updated_at)),
         source="updatedAt",
         absence="not told or no timestamp",
     ),
     _row(
         "last_response_timestamp_seconds",
         "When the workload last answered a request, in seconds since the epoch.",
-        lambda seen: _one(model.timestamp(seen.workload.last_response)),
+        lambda view: _one(model.timestamp(view.workload.last_response)),
         source="lastResponse",
         absence="no response was ever seen, or not told",
     ),
@@ -400,7 +410,7 @@ FAMILIES: tuple[Family, ...] = (
     _row(
         "autoscaling_target_concurrency",
         "Requests at once per replica the autoscaler aims at.",
-        lambda seen: _one(_targets(seen).get(_CONCURRENCY_TARGET)),
+        lambda view: _one(_targets(view).get(_CONCURRENCY_TARGET)),
         source="autoscaling.policies[scalingMetric=httpRequestsConcurrency].target",
         absence="no such policy",
         unit="requests per replica",
@@ -517,11 +527,22 @@ FAMILIES: tuple[Family, ...] = (
     _row(
         "last_request_timestamp_seconds",
         "When the last request to the workload came, in seconds since the epoch.",
-        lambda seen: _one(model.timestamp(stats.last_request_at) if (stats := seen.workload.request_stats) else None),
+        lambda view: _one(model.timestamp(stats.last_request_at) if (stats := view.workload.request_stats) else None),
         source="requestStats.lastRequestAt",
         absence="no request was ever seen, or not told",
     ),
 )
+
+
+_VANISHED = next(family for family in FAMILIES if family.samples is _vanished)
+
+
+def samples_of(families: Sequence[Family], seen: Seen) -> tuple[Samples, ...]:
+    """The samples of each family for one workload; one that has vanished is told by the family of the vanished only."""
+    looked = view(seen)
+    if seen.vanished is not None:
+        return tuple([family.samples(looked) if family is _VANISHED else () for family in families])
+    return tuple([family.samples(looked) for family in families])
 
 
 def served(profile: Profile) -> tuple[Family, ...]:

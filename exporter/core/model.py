@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -187,6 +188,7 @@ IMPORTANCES = ("critical", "high", "moderate", "low")
 DRAFT_LIFETIME_SECONDS = 8 * 3600.0
 
 
+@lru_cache(maxsize=4096)
 def folded(text: str | None) -> str:
     """An enum value as servers vary it: case, blanks, hyphens. ``None`` becomes ``unknown``."""
     return re.sub(r"[-\s]+", "_", text.strip().casefold()) if text and text.strip() else "unknown"
@@ -197,6 +199,7 @@ def status_group(status: str | None) -> StatusGroup:
     return STATUS_GROUPS.get(folded(status), "indeterminate")
 
 
+@lru_cache(maxsize=1 << 14)
 def timestamp(text: str | None) -> float | None:
     """Seconds since the epoch of an RFC 3339 text.
 

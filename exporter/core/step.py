@@ -77,6 +77,8 @@ def visible(known: Knowledge, age: float, stale_after: float) -> Iterable[Seen]:
 def _seen(before: Seen | None, account: str, workload: Workload, now: float) -> Seen:
     if before is None:
         return Seen(account, workload, now, now)
+    if before.workload == workload:
+        return before  # the very object, so that nobody needs to compare it again
     same = model.folded(before.workload.status) == model.folded(workload.status)
     return Seen(account, workload, before.since if same else now, before.first)
 

@@ -6,6 +6,7 @@ The timer does not depend on the sweeps: one that hangs neither keeps old worklo
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import Callable
@@ -55,6 +56,7 @@ class Daemon:
         self._beat = self._clock.steady()
         self._drift = self._clock.wall() - self._clock.steady()
         self._started = self._clock.wall()
+        self._settled = False
         self._tasks: set[asyncio.Task[object]] = set()
         self._security: WebSecurity | None = None
         self._scheduler = AsyncIOScheduler(timezone=UTC)
@@ -152,6 +154,11 @@ class Daemon:
             for (form, encoding), size in published.sizes.items():
                 self.report.set("exposition_bytes", size, form, encoding)
             self.report.observe("publish_duration_seconds", self._clock.steady() - began)
+        if not self._settled and not self._not_ready():
+            # The first fleet stays for long: left out of every later collection, it pauses nobody.
+            self._settled = True
+            gc.collect()
+            gc.freeze()
 
     def tick(self) -> None:
         """Notice a clock that was set: the schedule is kept by the wall clock and would wait for it, or storm."""

@@ -97,7 +97,8 @@ def read_web_config(file: Path) -> WebConfig:
             what = f"cannot be used: {error}; check that the files are PEM and readable, and that the key fits"
             problems.append(Problem("tls_server_config", what, lines.get(("tls_server_config",))))
     if problems or config is None:
-        raise BadSettings([p._replace(place=f"{file}: {p.place}") for p in problems])
+        here = str(file)
+        raise BadSettings([p if p.place == here else p._replace(place=f"{here}: {p.place}") for p in problems])
     return config
 
 

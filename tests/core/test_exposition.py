@@ -17,7 +17,7 @@ from prometheus_client.utils import floatToGoString
 from exporter.core import exposition, model
 from exporter.core.decode import workload_page
 from exporter.core.exposition import Exposition
-from exporter.core.families import COMMON_LABELS, FAMILIES, Family, Seen
+from exporter.core.families import COMMON_LABELS, FAMILIES, Family, Seen, view
 from exporter.core.model import Workload
 from tests.examples import page, payload
 
@@ -81,7 +81,7 @@ class Reference:
             kind = CounterMetricFamily if row.kind == "counter" else GaugeMetricFamily
             family = kind(row.name, row.help, labels=[*COMMON_LABELS, *row.labels])
             for seen in self.fleet:
-                for labels, value in row.samples(seen):
+                for labels, value in row.samples(view(seen)):
                     common = [seen.account, seen.workload.name or "", seen.workload.id]
                     family.add_metric([clean(text) for text in [*common, *labels]], value)
             yield family
@@ -121,7 +121,7 @@ ODD = Family(
     'Help with a "quote", a \\ and a\nnewline.',
     "",
     "",
-    lambda seen: (((seen.workload.name or "",), seen.since),),
+    lambda view: (((view.workload.name or "",), view.seen.since),),
 )
 
 
@@ -148,7 +148,7 @@ def test_after_any_sequence_of_changes_the_page_is_the_full_render(fleets: list[
     for fleet in fleets:
         page.update(fleet)
         assert page.text() == render(fleet)
-        assert page.series == sum(len(row.samples(seen)) for row in FAMILIES for seen in fleet)
+        assert page.series == sum(len(row.samples(view(seen))) for row in FAMILIES for seen in fleet)
 
 
 @given(FLEETS)
