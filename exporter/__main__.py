@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import uvloop
 
@@ -150,6 +150,9 @@ def _positive(given: str) -> float:
     return number
 
 
+Accounts = Literal["needed", "planned", "replaced"]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status: 0 done, 1 failed, 2 bad settings or usage."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -160,10 +163,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(PAGES[told.page]())
         return 0
     flags: dict[str, Any] = {place: value for place, value in vars(told).items() if "." in place and value is not None}
-    own_accounts = told.command not in ("demo", "healthcheck") and not (told.command == "plan" and told.workloads)
+    planned = told.command == "plan" and told.workloads
+    accounts: Accounts = "planned" if planned else "replaced" if told.command in ("demo", "healthcheck") else "needed"
 
     def read() -> Settings:
-        return load(told.config_file, os.environ, flags, accounts=own_accounts)
+        return load(told.config_file, os.environ, flags, accounts)
 
     try:
         settings = read()
@@ -171,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BadSettings as error:
         for problem in error.problems:
             print(f"workload-exporter: {problem}", file=sys.stderr)
-        if own_accounts and told.command == "run":
+        if told.command == "run":
             print("workload-exporter: to see it work without an account: workload-exporter demo", file=sys.stderr)
         return 2
     except OSError as error:

@@ -215,11 +215,15 @@ class Settings(_Part):
 
 
 def load(
-    file: Path | None, environment: Mapping[str, str], flags: Mapping[str, Any] | None = None, *, accounts: bool = True
+    file: Path | None,
+    environment: Mapping[str, str],
+    flags: Mapping[str, Any] | None = None,
+    accounts: Literal["needed", "planned", "replaced"] = "needed",
 ) -> Settings:
     """The settings of a file (None: no file), the environment and flags (``web.telemetry_path`` -> value).
 
-    `accounts` False leaves the accounts out, for commands that bring their own. Raises `BadSettings` with all problems.
+    `accounts`: ``planned`` ones are not used, so their tokens may be missing; ``replaced`` ones are left out, for
+    commands that bring their own. Raises `BadSettings` with all problems.
     """
     problems: list[Problem] = []
     told, lines = read(file, problems) if file is not None else ({}, {})
@@ -228,7 +232,7 @@ def load(
         if isinstance(told.setdefault(part, {}), dict):
             told[part][name] = value
     from_environment = "accounts" not in told
-    if not accounts:
+    if accounts == "replaced" or (accounts == "planned" and from_environment):
         told["accounts"] = [{"token": "-"}]
     elif from_environment:
         told["accounts"] = [_environment_account(environment)]
@@ -238,7 +242,7 @@ def load(
     except ValidationError as error:
         found = problems_of(error, Settings, lines)
         problems += [_renamed(each, flags or {}, from_environment) for each in found]
-    if accounts:
+    if accounts == "needed":
         problems += _of_this_machine(told["accounts"], environment, lines, from_environment)
     if problems or settings is None:
         raise BadSettings(problems)

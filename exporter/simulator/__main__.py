@@ -37,12 +37,11 @@ def main() -> int:
         )
     except ValueError as error:
         parser.error(str(error))
-    print(
+    words = (
         f"A SIMULATION at {simulator.url}\n"
-        f"  DATAROBOT_ENDPOINT={simulator.url} DATAROBOT_API_TOKEN={TOKEN} workload-exporter",
-        file=sys.stderr,
+        f"  DATAROBOT_ENDPOINT={simulator.url} DATAROBOT_API_TOKEN={TOKEN} workload-exporter"
     )
-    simulator.serve()
+    simulator.serve(lambda: print(words, file=sys.stderr, flush=True))
     return 0
 
 

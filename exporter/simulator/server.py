@@ -103,12 +103,13 @@ class Simulator:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.stop()
 
-    def serve(self) -> None:
-        """Serve in this thread until SIGTERM or Ctrl-C."""
+    def serve(self, ready: Callable[[], None]) -> None:
+        """Serve in this thread until SIGTERM or Ctrl-C; `ready` is called once both are heeded."""
 
         async def until_signal() -> None:
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, setattr, self._server, "should_exit", True)
+            ready()
             await self._server.serve(sockets=[self._socket])
 
         asyncio.run(until_signal())

@@ -6,10 +6,10 @@ from exporter.core.families import FAMILIES, PROFILES, Profile, Samples, Seen, s
 from exporter.core.model import Autoscaling, Group, Policy, RequestStats, Runtime, Workload
 
 
-def told(name: str, workload: Workload, **seen: float) -> Samples:
+def told(name: str, workload: Workload) -> Samples:
     """The samples of one family."""
     place = next(n for n, family in enumerate(FAMILIES) if family.name == f"datarobot_workload_{name}")
-    return samples_of(FAMILIES, Seen("acme", workload, 20.0, 10.0)._replace(**seen))[place]
+    return samples_of(FAMILIES, Seen("acme", workload, 20.0, 10.0))[place]
 
 
 def scaled(**policies: float | None) -> Workload:
