@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import zlib
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
@@ -19,7 +20,7 @@ Key = tuple[str, str]
 """(account, workload id)"""
 
 LABEL_LENGTH = 256
-_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+_UNFIT = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def number(value: float) -> str:
@@ -38,11 +39,21 @@ def number(value: float) -> str:
 
 @lru_cache(maxsize=1 << 16)
 def label(value: str) -> str:
-    """A label value, bounded in length, without control characters other than newline, escaped."""
+    """A label value, bounded and escaped."""
     if value.isalnum() and len(value) <= LABEL_LENGTH:
         return value
-    bounded = _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", value[:LABEL_LENGTH])
-    return bounded.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+    return bounded(value).replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+
+
+def bounded(value: str) -> str:
+    """A label value of at most `LABEL_LENGTH` characters, without control characters other than newline.
+
+    One that had to be changed ends in its checksum: two odd names, or ids, never become one series.
+    """
+    plain = _UNFIT.sub("\N{REPLACEMENT CHARACTER}", value)
+    if plain == value and len(value) <= LABEL_LENGTH:
+        return value
+    return f"{plain[: LABEL_LENGTH - 9]}~{zlib.crc32(value.encode('utf-8', 'surrogatepass')):08x}"
 
 
 class Body(NamedTuple):
@@ -74,7 +85,7 @@ class _Renderer:
             text = self._template(samples) % (common * len(samples))
         else:
             text = "".join([f"{self._name}{joined}}} {number(value)}\n" for _, value in samples])
-        return text.encode("utf-8", "replace")
+        return text.encode()
 
     def _template_of(self, samples: Samples) -> str:
         lines = []
