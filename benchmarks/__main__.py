@@ -30,6 +30,9 @@ from benchmarks.fleet import SERIES_PER_WORKLOAD, fleet
 from benchmarks.servers import registry, rendered
 from exporter.core.decode import workload_page
 from exporter.core.exposition import Exposition
+from exporter.core.families import served
+from exporter.core.step import Knowledge, Sweep, step, visible
+from exporter.shell.page import Publisher
 from exporter.simulator import list_page
 
 SERIES = 100_000
@@ -190,7 +193,7 @@ def refresh() -> list[Row]:
     full = statistics.median(timed(lambda: Exposition().update(fleet(size))) for _ in range(3))
     made = statistics.median(timed(lambda: fleet(size)) for _ in range(3))
     rows.append(
-        Row("full render: generate_latest ÷ ours", b / (full - made), 8.0, True,
+        Row("full render: generate_latest ÷ ours", b / (full - made), 3.0, True,
             f"ours {(full - made) * 1000:.0f} ms, generate_latest {b * 1000:.0f} ms")
     )  # fmt: skip
     return rows
@@ -208,6 +211,105 @@ def decoding() -> list[Row]:
         Row("page decode: ours ÷ (json + pydantic)", ours / theirs, 0.2, False,
             f"ours {ours * 1e6:.0f} µs, json + pydantic {theirs * 1e6:.0f} µs, {len(body) / 1000:.0f} kB")
     ]  # fmt: skip
+
+
+def while_refreshing() -> list[Row]:
+    """Scrapes of a page that is brought up to date all the time, against scrapes of one that is not."""
+    tails = {}
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        for kind in ("ours", "busy"):
+            port = free_port()
+            stack.enter_context(
+                process(sys.executable, "-m", "benchmarks.servers", kind, str(port), str(SERIES), folder, ready="ready")
+            )
+            reachable(port)
+            scraper = Scraper(port, "/metrics", gzip=True)
+            times = sorted(scraper.scrape()[0] for _ in range(1000))
+            scraper.close()
+            tails[kind] = times[990] * 1000
+    shown = f"p99 idle {tails['ours']:.2f} ms, while refreshing {tails['busy']:.2f} ms"
+    return [
+        Row("scrape p99 while refreshing ÷ idle, gzip", tails["busy"] / tails["ours"], 8.0, False, shown),
+        Row("scrape p99 while refreshing, ms", tails["busy"], 15.0, False, "a tenth of them changes each time"),
+    ]
+
+
+def stalled() -> list[Row]:
+    """Memory of a server that clients ask for the page and then do not read."""
+    with ExitStack() as stack:
+        folder, port = stack.enter_context(tempfile.TemporaryDirectory()), free_port()
+        child = stack.enter_context(
+            process(sys.executable, "-m", "benchmarks.servers", "ours", str(port), "200000", folder, ready="ready")
+        )
+        reachable(port)
+        status = Path(f"/proc/{child.pid}/status")
+
+        def resident() -> int:
+            return int(status.read_text().split("VmRSS:")[1].split()[0]) * 1024
+
+        before = resident()
+        for _ in range(10):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            client.sendall(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n")
+        time.sleep(2)
+        grown, body = (resident() - before) / 10, (Path(folder) / "page").stat().st_size
+    return [
+        Row(
+            "memory per stalled scrape ÷ page", grown / body, 0.1, False, f"{grown / 1e6:.2f} MB of {body / 1e6:.0f} MB"
+        )
+    ]
+
+
+def pages(size: int, now: float) -> list[bytes]:
+    """All pages of a living fleet of `size`."""
+    return [list_page(workloads=size, offset=offset, now=now) for offset in range(0, size, 100)]
+
+
+def cycle(size: int) -> float:
+    """Processor seconds of one cycle without HTTP: decode, step, render, publish; three in four workloads changed."""
+    rounds = [pages(size, 1.7e9 + 30 * number) for number in range(4)]
+    known, exposition, publisher = Knowledge("bench"), Exposition(served("standard")), Publisher()
+    spent = []
+    for number, bodies in enumerate(rounds):
+        began = time.process_time()
+        workloads = tuple(workload for body in bodies for workload in workload_page(body).items)
+        known = step(known, Sweep(workloads, ()), 1.7e9 + 30 * number)
+        exposition.update(visible(known, 0.0, 900.0))
+        publisher.publish(exposition.bodies(), b"", b"")
+        spent.append(time.process_time() - began)
+        if not number:
+            gc.collect()
+            gc.freeze()
+    return statistics.median(spent[1:])
+
+
+def cycles() -> list[Row]:
+    """Our processor time of a cycle, and how it grows with the fleet."""
+    small, large = cycle(1000), cycle(10_000)
+    grown = large / 10 / small
+    return [
+        Row("our CPU of a cycle of 1,000 workloads, ms", small * 1000, 20.0, False, "HTTP client left out"),
+        Row("CPU per workload, 10,000 ÷ 1,000", grown, 1.6, False, f"{small * 1e3:.1f} µs and {large * 1e2:.1f} µs"),
+    ]
+
+
+def held() -> list[Row]:
+    """Resident memory a series costs, against the library's children."""
+    bytes_of = {
+        rival: float(
+            subprocess.run(
+                [sys.executable, "-m", "benchmarks.servers", "held", rival, str(SERIES)],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+        )
+        for rival in ("ours", "prometheus_client")
+    }
+    ratio = bytes_of["ours"] / bytes_of["prometheus_client"]
+    shown = f"ours {bytes_of['ours']:.0f} bytes, prometheus_client {bytes_of['prometheus_client']:.0f} bytes"
+    return [Row("memory per series ÷ prometheus_client's children", ratio, 0.65, False, shown)]
 
 
 def memory() -> list[Row]:
@@ -243,7 +345,7 @@ def memory() -> list[Row]:
 def main() -> int:
     """Run all; 0 when every gate holds."""
     rows: list[Row] = []
-    for part in (refresh, decoding, scrapes, memory):
+    for part in (refresh, cycles, decoding, scrapes, while_refreshing, stalled, held, memory):
         print(f"measuring: {part.__name__} …", file=sys.stderr, flush=True)
         rows += part()
     model = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), ": unknown")

@@ -1,10 +1,12 @@
-"""The rivals as processes: ``python -m benchmarks.servers ours|prometheus_client PORT SERIES [FOLDER]``.
+"""The rivals as processes: ``python -m benchmarks.servers ours|busy|prometheus_client PORT SERIES [FOLDER]``.
 
-Each serves the very same series. ``ours`` also writes the page and its gzip form into FOLDER, for nginx.
+Each serves the very same series. ``ours`` also writes the page and its gzip form into FOLDER, for nginx; ``busy``
+brings its page up to date all the time. ``held ours|prometheus_client SERIES`` prints the resident bytes a series costs.
 """
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sys
 import threading
@@ -12,11 +14,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import uvloop
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, Gauge, start_http_server
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from benchmarks.fleet import SERIES_PER_WORKLOAD, fleet
+from benchmarks.fleet import SERIES_PER_WORKLOAD, fleet, workload
 from exporter.core.exposition import Exposition
 from exporter.core.families import COMMON_LABELS, FAMILIES, Seen, samples_of
 from exporter.shell.page import Publisher
@@ -40,9 +42,9 @@ class Written(Collector):
         """Each family, built now."""
         for row, told in self._told:
             family = GaugeMetricFamily(row.name, row.help, labels=[*COMMON_LABELS, *row.labels])
-            for account, workload, workload_id, samples in told:
+            for account, name, workload_id, samples in told:
                 for labels, value in samples:
-                    family.add_metric([account, workload, workload_id, *labels], value)
+                    family.add_metric([account, name, workload_id, *labels], value)
             yield family
 
 
@@ -70,11 +72,27 @@ def serve_rival(port: int, series: int) -> None:
     threading.Event().wait()
 
 
-def serve_ours(port: int, series: int, folder: Path) -> None:
-    """Serve as the daemon does, for ever."""
-    page = Publisher().publish(rendered(series).bodies(), b"", b"")
-    (folder / "page").write_bytes(b"".join(page.text))
-    (folder / "page.gz").write_bytes(page.text_gzip)
+async def keep_refreshing(application: Application, exposition: Exposition, size: int) -> None:
+    """Bring the page up to date again and again, a tenth of the workloads changed, as the daemon does it."""
+    publisher, number = Publisher(), 0
+    there = fleet(size)
+    while True:
+        number += 1
+        moved = {n: Seen("bench", workload(n, number), 1.7e9 + number, 1.7e9) for n in range(number % 10, size, 10)}
+        there = [moved.get(n, seen) for n, seen in enumerate(there)]
+        for _ in exposition.steps(there):
+            await asyncio.sleep(0)
+        page = await asyncio.to_thread(publisher.publish, exposition.bodies(), b"", b"")
+        application.publish(page)
+
+
+def serve_ours(port: int, series: int, folder: Path | None) -> None:
+    """Serve as the daemon does, for ever; without a folder the page is brought up to date all the time."""
+    exposition = rendered(series)
+    page = Publisher().publish(exposition.bodies(), b"", b"")
+    if folder is not None:
+        (folder / "page").write_bytes(b"".join(page.text))
+        (folder / "page.gz").write_bytes(page.text_gzip)
 
     async def nothing() -> list[str]:
         return []
@@ -91,7 +109,11 @@ def serve_ours(port: int, series: int, folder: Path) -> None:
     application.publish(page)
 
     async def serve() -> None:
+        refreshing = keep_refreshing(application, exposition, series // SERIES_PER_WORKLOAD)
+        task = asyncio.create_task(refreshing) if folder is None else refreshing.close()
         await Server(application, (f"127.0.0.1:{port}",)).run_until_stopped()
+        if task is not None:
+            task.cancel()
 
     gc.collect()
     gc.freeze()
@@ -99,9 +121,38 @@ def serve_ours(port: int, series: int, folder: Path) -> None:
     uvloop.run(serve())
 
 
-if __name__ == "__main__":
-    rival, port, series = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+def resident() -> int:
+    """Resident bytes of this process."""
+    return int(Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0]) * 1024
+
+
+def held(rival: str, series: int) -> None:
+    """Print the resident bytes a series costs, blocks and page or the library's children."""
+    size = series // SERIES_PER_WORKLOAD
+    seen = fleet(size)
+    samples = [samples_of(FAMILIES, each) for each in seen]
+    gc.collect()
+    before = resident()
+    kept: list[object] = []
     if rival == "ours":
-        serve_ours(port, series, Path(sys.argv[4]))
+        exposition = rendered(series)
+        kept += [exposition, Publisher().publish(exposition.bodies(), b"", b"")]
     else:
-        serve_rival(port, series)
+        made = CollectorRegistry()
+        for place, row in enumerate(FAMILIES):
+            gauge = Gauge(row.name, row.help, [*COMMON_LABELS, *row.labels], registry=made)
+            for each, told in zip(seen, samples, strict=True):
+                for labels, value in told[place]:
+                    gauge.labels(each.account, each.workload.name, each.workload.id, *labels).set(value)
+        kept.append(made)
+    gc.collect()
+    print((resident() - before) / series, flush=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "held":
+        held(sys.argv[2], int(sys.argv[3]))
+    elif sys.argv[1] == "prometheus_client":
+        serve_rival(int(sys.argv[2]), int(sys.argv[3]))
+    else:
+        serve_ours(int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]) if sys.argv[1] == "ours" else None)

@@ -6,6 +6,7 @@ The timer does not depend on the sweeps: one that hangs neither keeps old worklo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import signal
@@ -112,7 +113,7 @@ class Daemon:
 
     def _schedule(self, name: str, interval: float) -> None:
         self._scheduler.add_job(
-            self.sweep,
+            self._scheduled,
             "interval",
             args=(name,),
             id=name,
@@ -131,6 +132,10 @@ class Daemon:
 
     def _overran(self, event: JobExecutionEvent) -> None:
         self.report.count("sweep_overruns", event.job_id, LANE)
+
+    async def _scheduled(self, name: str) -> None:
+        with contextlib.suppress(asyncio.CancelledError):  # nothing but the end of the process cancels a sweep
+            await self.sweep(name)
 
     async def sweep(self, name: str) -> None:
         """Sweep one account and bring the page up to date."""

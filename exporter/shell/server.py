@@ -97,7 +97,7 @@ class Application:
         self._now = Published()
         self._reload, self._heartbeat_age, self._not_ready = reload, heartbeat_age, not_ready
         self._status, self._config, self._count = status, config, count
-        self._metrics_path = metrics_path
+        self._metrics_path, self._metrics_target = metrics_path, metrics_path.encode()
         self.allowed = allowed
         self.limits = limits
         self._routes: dict[str, tuple[tuple[str, ...], Callable[[Headers], Awaitable[Reply]]]] = {
@@ -118,22 +118,25 @@ class Application:
         if scope["type"] != "http":
             return
         reply = await self._answer(scope)
-        known = scope["path"] in self._routes
-        self._count(scope["path"] if known else "other", str(reply.status))
+        headers = self._told(scope["path"], reply)
+        *parts, last = (b"",) if scope["method"] == "HEAD" else reply.body
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        for part in parts:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": last})
+
+    def scraped(self, path: bytes, headers: Headers) -> Reply | None:
+        """The answer to a scrape, where it needs no waiting for anybody: the metrics, and nobody to be let in first."""
+        if self.allowed is not None or path != self._metrics_target:
+            return None
+        reply = self._page(headers)
+        return reply._replace(headers=self._told(self._metrics_path, reply))
+
+    def _told(self, path: str, reply: Reply) -> Headers:
+        """All headers of a reply, which is counted."""
+        self._count(path if path in self._routes else "other", str(reply.status))
         length = str(sum(map(len, reply.body))).encode()
-        headers = [*reply.headers, (b"content-length", length), (b"x-content-type-options", b"nosniff")]
-        parts = () if scope["method"] == "HEAD" else reply.body
-        try:
-            async with asyncio.timeout(self.limits.write_seconds):
-                await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-                for part in parts:
-                    await send({"type": "http.response.body", "body": part, "more_body": True})
-                # The last message is empty, so that it waits until the client has taken nearly all.
-                await send({"type": "http.response.body", "body": b""})
-        except TimeoutError:
-            abort = scope.get("extensions", {}).get("abort")
-            if abort is not None:
-                abort()
+        return [*reply.headers, (b"content-length", length), (b"x-content-type-options", b"nosniff")]
 
     async def _answer(self, scope: MutableMapping[str, Any]) -> Reply:
         headers: Headers = scope["headers"]
@@ -147,6 +150,9 @@ class Application:
         return await answer(headers)
 
     async def _metrics(self, headers: Headers) -> Reply:
+        return self._page(headers)
+
+    def _page(self, headers: Headers) -> Reply:
         page = self._now
         kind = content_type(_header(headers, b"accept"))
         openmetrics = kind.startswith("application/")
@@ -198,6 +204,7 @@ def _weight(parameters: Sequence[str]) -> float:
     return 1.0
 
 
+@functools.lru_cache(maxsize=256)
 def accepts_gzip(header: str) -> bool:
     """Whether an Accept-Encoding header takes gzip (RFC 9110 12.5.3): named, or by ``*``, and not with q=0."""
     weights = {name.strip(): _weight(rest) for name, *rest in (p.split(";") for p in header.casefold().split(","))}
@@ -208,6 +215,7 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version={}; charset=utf-8"
 
 
+@functools.lru_cache(maxsize=256)
 def content_type(header: str) -> str:
     """The Content-Type to answer an Accept header with (RFC 9110 12.5.1): the dearest of what we have, else text.
 
@@ -258,12 +266,17 @@ max-width: 60rem; padding: 0 1rem }} td, th {{ padding: .2rem 1rem .2rem 0; text
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol with the limits it lacks: time and bytes for the head, and an end for unread answers."""
+    """uvicorn's HTTP protocol with the limits it lacks: time and bytes for the head, and an end for unread answers.
 
-    def __init__(self, limits: Limits, *arguments: Any, **named: Any) -> None:
+    A plain scrape is answered at once, without a task of its own: that is a third of the time of a small page.
+    """
+
+    def __init__(self, application: Application, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._limits = limits
-        self._timer: asyncio.TimerHandle | None = None
+        self._application, self._limits = application, application.limits
+        self._answered = False
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._read_timer: asyncio.TimerHandle | None = None
         self._head = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -274,12 +287,13 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop all timers."""
         self._head_came()
+        self._answer_was_read()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Refuse a head that is too long, else go on."""
-        if self._timer is not None:
+        if self._head_timer is not None:
             self._head += len(data)
             if self._head > self._limits.head_bytes:
                 self.transport.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\r\n")
@@ -288,32 +302,65 @@ class Protocol(HttpToolsProtocol):
         super().data_received(data)
 
     def on_message_begin(self) -> None:
-        """Start the time for this head; let the application end the connection."""
-        if self._timer is None:
+        """Start the time for this head."""
+        self._answer_was_read()
+        if self._head_timer is None:
             self._await_head()
         super().on_message_begin()
-        self.scope["extensions"] = {"abort": self.transport.abort}  # type: ignore[dict-item]
 
     def on_headers_complete(self) -> None:
-        """The head is there."""
+        """The head is there: start the time for the answer."""
         self._head_came()
-        super().on_headers_complete()
+        self._read_timer = self.loop.call_later(self._limits.write_seconds, self.transport.abort)
+        reply = self._application.scraped(self.url, self.headers) if self._plain() else None
+        self._answered = reply is not None
+        if reply is None:
+            super().on_headers_complete()
+            return
+        head = b"".join([b"%s: %s\r\n" % pair for pair in (*self.server_state.default_headers, *reply.headers)])
+        self.transport.writelines([b"HTTP/1.1 200 OK\r\n", head, b"\r\n", *reply.body])
+        self.on_response_complete()
 
-    def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection; one that left an answer unread would never close by itself."""
-        if self.transport.get_write_buffer_size():
-            self.transport.abort()
-        else:
-            super().timeout_keep_alive_handler()
+    def on_body(self, body: bytes) -> None:
+        """Leave the body of a request that is answered."""
+        if not self._answered:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End the request."""
+        if not self._answered:
+            super().on_message_complete()
+
+    def _plain(self) -> bool:
+        """Whether this is a GET that stays connected, with no answer under way before it and room for one more."""
+        return (
+            self.parser.get_method() == b"GET"
+            and self.parser.get_http_version() == "1.1"
+            and self.parser.should_keep_alive()
+            and not self.parser.should_upgrade()
+            and (self.cycle is None or self.cycle.response_complete)  # type: ignore[redundant-expr]  # None at first
+            and len(self.connections) < self._limits.connections
+        )
+
+    def on_response_complete(self) -> None:
+        """All is handed to the system; what a slow client has not taken yet keeps its time running."""
+        if not self.transport.get_write_buffer_size():
+            self._answer_was_read()
+        super().on_response_complete()
 
     def _await_head(self) -> None:
         self._head = 0
-        self._timer = self.loop.call_later(self._limits.head_seconds, self.transport.abort)
+        self._head_timer = self.loop.call_later(self._limits.head_seconds, self.transport.abort)
 
     def _head_came(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _answer_was_read(self) -> None:
+        if self._read_timer is not None:
+            self._read_timer.cancel()
+            self._read_timer = None
 
 
 class Server(uvicorn.Server):
@@ -324,7 +371,7 @@ class Server(uvicorn.Server):
         self._sockets = bound(listen)
         config = uvicorn.Config(
             application,
-            http=functools.partial(Protocol, application.limits),  # type: ignore[arg-type]
+            http=functools.partial(Protocol, application),  # type: ignore[arg-type]
             ws="none",
             log_config=None,
             log_level="warning",

@@ -212,9 +212,8 @@ def _json(status: int, body: Any) -> Answer:
     return Answer(status, JSON, json.dumps(body).encode())
 
 
-def list_page(*, workloads: int, seed: int = 7, now: float = 1.7e9) -> bytes:
-    """One page of the list, for benchmarks."""
-    asked = Asked(
-        World(workloads, seed, 1.0, now), {"limit": ["100"], "serviceStats": ["true"]}, now, "https://dr.test"
-    )
+def list_page(*, workloads: int, offset: int = 0, seed: int = 7, now: float = 1.7e9) -> bytes:
+    """One page of the list of a fleet that began at 1.7e9, for benchmarks."""
+    query = {"limit": ["100"], "offset": [str(offset)], "serviceStats": ["true"]}
+    asked = Asked(World(workloads, seed, 1.0, 1.7e9), query, now, "https://dr.test")
     return json.dumps(routed("/workloads")[1](asked)).encode()

@@ -69,7 +69,8 @@ class Scene:
             sent.append(message)
 
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-        await self.daemon.application({"type": "http", "method": "GET", "path": path, "headers": raw}, None, send)
+        scope = {"type": "http", "method": "GET", "path": path, "headers": raw}
+        await self.daemon.application(scope, None, send)
         return sent[0]["status"], b"".join(message.get("body", b"") for message in sent)
 
     async def page(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
