@@ -1,7 +1,8 @@
 """The rivals as processes: ``python -m benchmarks.servers ours|busy|prometheus_client PORT SERIES [FOLDER]``.
 
 Each serves the very same series. ``ours`` also writes the page and its gzip form into FOLDER, for nginx; ``busy``
-brings its page up to date all the time. ``held ours|prometheus_client SERIES`` prints the resident bytes a series costs.
+brings its page up to date all the time. ``held ours|prometheus_client SERIES``
+prints the resident bytes a series costs.
 """
 
 from __future__ import annotations
@@ -135,7 +136,8 @@ def held(rival: str, series: int) -> None:
     before = resident()
     kept: list[object] = []
     if rival == "ours":
-        exposition = rendered(series)
+        exposition = Exposition()
+        exposition.update(seen)
         kept += [exposition, Publisher().publish(exposition.bodies(), b"", b"")]
     else:
         made = CollectorRegistry()

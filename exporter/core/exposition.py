@@ -37,7 +37,7 @@ def number(value: float) -> str:
     return text
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 12)
 def label(value: str) -> str:
     """A label value, bounded and escaped."""
     if value.isalnum() and len(value) <= LABEL_LENGTH:
@@ -96,7 +96,7 @@ class _Renderer:
         return "".join(lines)
 
 
-SLICE, RENDERED, FORGOTTEN = 2500, 100, 10
+SLICE, RENDERED, FORGOTTEN = 1000, 50, 10
 """The work between two steps of an update, one or two milliseconds, and what one workload is of it; else it is 1."""
 
 
@@ -192,7 +192,9 @@ class Exposition:
         if before is not None and before.workload.name != seen.workload.name:
             self._drop(key)  # the name is on every line
         old = self._samples.get(key) or ((),) * len(self._renderers)
-        new = samples_of(self._families, seen)
+        same = before is not None and key in self._samples and before.vanished == seen.vanished
+        same = same and before is not None and before.workload.runtime == seen.workload.runtime
+        new = samples_of(self._families, seen, old if same else None)
         common = (label(seen.account), label(seen.workload.name or ""), label(seen.workload.id))
         joined = ",".join([f'{name}="{value}"' for name, value in zip(COMMON_LABELS, common, strict=True)])
         for place, renderer in enumerate(self._renderers):

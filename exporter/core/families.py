@@ -76,6 +76,8 @@ class Family(NamedTuple):
     unit: str = ""
     stability: Stability = "stable"
     profile: Profile = "standard"
+    of_runtime: bool = False
+    """Whether it reads the runtime settings and nothing else: it is looked at again only when they change."""
 
 
 COMMON_LABELS = ("account", "workload", "workload_id")
@@ -261,6 +263,7 @@ def _row(
         unit or told,
         stability,
         profile,
+        source.startswith(("runtime.", "autoscaling.", "resolvedBundle.", "containers[].")),
     )
 
 
@@ -537,11 +540,17 @@ FAMILIES: tuple[Family, ...] = (
 _VANISHED = next(family for family in FAMILIES if family.samples is _vanished)
 
 
-def samples_of(families: Sequence[Family], seen: Seen) -> tuple[Samples, ...]:
-    """The samples of each family for one workload; one that has vanished is told by the family of the vanished only."""
+def samples_of(families: Sequence[Family], seen: Seen, kept: Sequence[Samples] | None = None) -> tuple[Samples, ...]:
+    """The samples of each family for one workload; one that has vanished is told by the family of the vanished only.
+
+    `kept` are the samples from when its runtime settings were the same.
+    """
     looked = view(seen)
     if seen.vanished is not None:
         return tuple([family.samples(looked) if family is _VANISHED else () for family in families])
+    if kept is not None:
+        pairs = zip(families, kept, strict=True)
+        return tuple([old if family.of_runtime else family.samples(looked) for family, old in pairs])
     return tuple([family.samples(looked) for family in families])
 
 
