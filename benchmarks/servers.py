@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import sys
 import threading
 from collections.abc import Iterable, Iterator
@@ -75,12 +76,14 @@ def serve_rival(port: int, series: int) -> None:
 
 async def keep_refreshing(application: Application, exposition: Exposition, size: int) -> None:
     """Bring the page up to date again and again, a tenth of the workloads changed, as the daemon does it."""
-    publisher, number = Publisher(), 0
-    there = fleet(size)
-    while True:
-        number += 1
+    publisher = Publisher()
+    states = [fleet(size)]
+    for number in range(1, 11):
         moved = {n: Seen("bench", workload(n, number), 1.7e9 + number, 1.7e9) for n in range(number % 10, size, 10)}
-        there = [moved.get(n, seen) for n, seen in enumerate(there)]
+        states.append([moved.get(n, seen) for n, seen in enumerate(states[-1])])
+    gc.collect()
+    gc.freeze()
+    for there in itertools.cycle([*states, *reversed(states)]):
         for _ in exposition.steps(there):
             await asyncio.sleep(0)
         page = await asyncio.to_thread(publisher.publish, exposition.bodies(), b"", b"")
