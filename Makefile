@@ -31,8 +31,9 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 
 docs: $(STAMP)
-	@mkdir -p docs
+	@mkdir -p docs alerts
 	$(BIN)/workload-exporter docs metrics >docs/metrics.md.new && mv docs/metrics.md.new docs/metrics.md
+	$(BIN)/workload-exporter rules >alerts/rules.yml.new && mv alerts/rules.yml.new alerts/rules.yml
 	$(BIN)/workload-exporter docs settings >docs/settings.md.new && mv docs/settings.md.new docs/settings.md
 
 lock:

@@ -15,7 +15,7 @@ import uvloop
 from exporter import __revision__, __version__
 from exporter.checked import BadSettings
 from exporter.core.decode import NotDecodable
-from exporter.docs import PAGES
+from exporter.docs import PAGES, rules_page
 from exporter.settings import Account, Settings, listen_address, load
 from exporter.shell.client import ApiError
 from exporter.shell.daemon import Daemon
@@ -37,6 +37,7 @@ COMMANDS = {
     "once": "make one complete sweep, print the metrics, exit 0; exit 1 with the reason otherwise",
     "plan": "say how many API calls a minute these settings make",
     "healthcheck": "ask the running daemon for /-/healthy; exit 0 when it is",
+    "rules": "print the Prometheus alert rules, as in alerts/rules.yml",
     "docs": "print the reference of metrics or settings, as in docs/",
 }
 EXITS = "Exit status: 0 done, 1 it failed (the reason is on standard error), 2 bad settings or usage."
@@ -130,6 +131,7 @@ _FLAGS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "once": _settings_flags,
     "plan": _plan_flags,
     "healthcheck": _web_flags,
+    "rules": lambda _: None,
     "docs": _docs_flags,
 }
 
@@ -161,6 +163,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     told = _parser().parse_args(given)
     if told.command == "docs":
         sys.stdout.write(PAGES[told.page]())
+        return 0
+    if told.command == "rules":
+        sys.stdout.write(rules_page())
         return 0
     flags: dict[str, Any] = {place: value for place, value in vars(told).items() if "." in place and value is not None}
     planned = told.command == "plan" and told.workloads

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import yaml
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from exporter.core.conditions import rules
 from exporter.core.families import COMMON_LABELS, FAMILIES
 from exporter.settings import Account, Log, Metrics, Settings, Sweep, Web
 from exporter.shell.report import OWN, PREFIX
@@ -82,6 +84,12 @@ def settings_page() -> str:
         for name, field in kind.model_fields.items():
             lines.append(f"| `{prefix}{name}` | {_default(field.default)} | {field.description} |")
     return "\n".join(lines) + "\n"
+
+
+def rules_page() -> str:
+    """``alerts/rules.yml``: the Prometheus rule file."""
+    note = "# Made by `workload-exporter rules`; a test keeps it so. Load it under rule_files of Prometheus.\n"
+    return note + yaml.safe_dump(rules(), sort_keys=False, allow_unicode=True, width=120)
 
 
 PAGES = {"metrics": metrics_page, "settings": settings_page}

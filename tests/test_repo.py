@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from exporter.core.conditions import ALERTS
 from exporter.core.families import COMMON_LABELS, FAMILIES
-from exporter.docs import PAGES
+from exporter.docs import PAGES, rules_page
 from exporter.shell.report import OWN, PREFIX
 
 ROOT = Path(__file__).parent.parent
@@ -16,6 +17,20 @@ ROOT = Path(__file__).parent.parent
 @pytest.mark.parametrize("page", sorted(PAGES))
 def test_a_reference_page_is_what_its_rows_say(page: str) -> None:
     assert (ROOT / "docs" / f"{page}.md").read_text() == PAGES[page](), "run `make docs`"
+
+
+def test_the_rule_file_is_what_its_rows_say() -> None:
+    assert (ROOT / "alerts" / "rules.yml").read_text() == rules_page(), "run `make docs`"
+
+
+def test_every_alert_asks_for_families_that_exist() -> None:
+    ours = {family.name for family in FAMILIES}
+    ours |= {PREFIX + own.name + ("_total" if own.kind == "counter" else "") for own in OWN}
+    for alert in ALERTS:
+        asked = set(re.findall(r"datarobot_\w+", alert.expr))
+        assert asked, alert.name
+        assert asked <= ours, alert.name
+        assert re.fullmatch(r"DataRobot[A-Za-z]{1,31}", alert.name), alert.name
 
 
 def test_names_types_and_labels_of_families_are_locked() -> None:

@@ -181,7 +181,7 @@ class Daemon:
                 self._security.refresh()
             try:
                 await self.publish()
-            except Exception:
+            except Exception:  # whatever it is, the page before is better than none, and the next may be good
                 log.exception("the page could not be brought up to date; serving the one before")
             await asyncio.sleep(REFRESH)
 

@@ -1,8 +1,6 @@
 """A real Prometheus scrapes the demo: what it stores is what the fleet does."""
 
 import json
-import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -10,22 +8,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
 import pytest
 
+from tests.components import component
+
 pytestmark = pytest.mark.real
-
-
-def component(name: str) -> str:
-    """The path of a program; a missing one fails in CI and is skipped, loudly, elsewhere."""
-    found = shutil.which(name)
-    if found is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{name} is missing; apt-get install prometheus prometheus-alertmanager")
-        pytest.skip(f"{name} is missing; on Debian: apt-get install prometheus prometheus-alertmanager")
-    return found
 
 
 def free_port() -> int:
@@ -81,6 +72,7 @@ def stop(process: subprocess.Popen[bytes]) -> int:
 
 
 INTERVAL = 2.0
+RULES = Path(__file__).parent.parent.parent / "alerts" / "rules.yml"
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +83,13 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     (folder / "exporter.yaml").write_text(f"sweep: {{interval: {INTERVAL:g}s, stale_after: 1m}}\n")
     job = {"job_name": "datarobot", "static_configs": [{"targets": [f"127.0.0.1:{ours}"]}]}
     (folder / "prometheus.yml").write_text(
-        json.dumps({"global": {"scrape_interval": "500ms", "scrape_timeout": "500ms"}, "scrape_configs": [job]})
+        json.dumps(
+            {
+                "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "1s"},
+                "rule_files": [str(RULES)],
+                "scrape_configs": [job],
+            }
+        )
     )
     with ExitStack() as stack:
         logs = {name: stack.enter_context((folder / f"{name}.log").open("wb")) for name in ("demo", "prometheus")}
@@ -140,7 +138,19 @@ def test_the_sweep_metrics_are_right(scene: Scene) -> None:
     assert eventually(lambda: (scene.value("rate(datarobot_exporter_sweeps_total[10s])") or 0) > 0.5, 30)
     assert (scene.value("time() - datarobot_exporter_sweep_last_success_timestamp_seconds") or 99) < 5
     assert scene.value("sum(datarobot_exporter_sweep_failures_total)") == 0
-    assert scene.query('ALERTS{alertstate="firing"}') == []
+
+
+def test_every_alert_rule_is_evaluated_without_an_error(scene: Scene) -> None:
+    def groups() -> Any:
+        told = httpx.get(f"{scene.prometheus}/api/v1/rules", trust_env=False).json()["data"]["groups"]
+        rules = [rule for group in told for rule in group["rules"]]
+        return rules if rules and all(rule["health"] != "unknown" for rule in rules) else None
+
+    rules = eventually(groups, 30)
+    assert [(rule["name"], rule["lastError"]) for rule in rules if rule["health"] != "ok"] == []
+    important = 'ALERTS{alertname="DataRobotWorkloadFailed",workload="crash-loop-1"}'
+    assert eventually(lambda: scene.query(important), 60)  # pending, while its story lets it crash
+    assert scene.query('ALERTS{alertname="DataRobotWorkloadFailed",workload="healthy-0"}') == []
 
 
 def test_promtool_has_no_remark(scene: Scene) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import gzip
-import shutil
 import subprocess
 import zlib
 from collections.abc import Awaitable, Callable
@@ -27,6 +26,7 @@ from exporter.shell.server import (
     content_type,
     landing,
 )
+from tests.components import component
 
 PAGE = Publisher().publish(
     [Body("a", b"# TYPE a gauge\n", b"# TYPE a gauge\n", b"a 1.0\n" * 1000), Body("b", b"# B\n", b"# B2\n", b"")],
@@ -216,10 +216,9 @@ def test_gzip_is_sent_to_who_takes_it(header: str, taken: bool) -> None:
     assert accepts_gzip(header) is taken
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is missing")
 def test_curl_reads_the_whole_stitched_page(tmp_path: Path) -> None:
     async def work(host: str, port: int) -> bytes:
-        command = ("curl", "--silent", "--noproxy", "*", "--compressed", f"http://{host}:{port}/metrics")
+        command = (component("curl"), "--silent", "--noproxy", "*", "--compressed", f"http://{host}:{port}/metrics")
         process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
         out, _ = await process.communicate()
         return out

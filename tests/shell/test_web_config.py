@@ -13,6 +13,7 @@ import pytest
 from exporter.checked import BadSettings
 from exporter.shell.server import Server
 from exporter.shell.web_config import WebSecurity, read_web_config
+from tests.components import component
 from tests.shell.test_server import Asked
 
 HASH = bcrypt.hashpw(b"open sesame", bcrypt.gensalt(4)).decode()
@@ -22,7 +23,16 @@ def certificate(folder: Path, name: str = "server", host: str = "127.0.0.1", day
     """A self-signed certificate ``name.pem`` with its key ``name.key``."""
     subprocess.run(
         [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *(
+                component("openssl"),
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+            ),
             *("-days", str(days), "-subj", f"/CN={name}", "-addext", f"subjectAltName=IP:{host}"),
             *("-keyout", str(folder / f"{name}.key"), "-out", str(folder / f"{name}.pem")),
         ],
