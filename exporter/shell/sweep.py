@@ -15,8 +15,9 @@ async def sweep(client: Client) -> Sweep:
     """List the whole fleet, by creation so that pages do not shift.
 
     Never raises for what the API does: what goes wrong is the sweep's `failure` and `message`. A list that tells
-    another size than it gives, repeats a page, does not end, or shrinks while it is read is incomplete. `next` only
-    says that there is more: its URL is never followed, so no link of an answer can send the token elsewhere.
+    another size than it gives, repeats a page or does not end is incomplete; one that shrinks while it is read is read
+    again where others moved. `next` only says that there is more: its URL is never followed, so no link of an answer
+    can send the token elsewhere.
     """
     rejects: list[Reject] = []
     try:
@@ -30,18 +31,20 @@ async def sweep(client: Client) -> Sweep:
 async def _all_pages(client: Client, rejects: list[Reject]) -> tuple[Workload, ...]:
     found: dict[str, Workload] = {}
     total: int | None = None
-    offset = 0
+    offset = again = 0
     for _ in range(PAGES):
         params: Params = {"limit": PAGE, "offset": offset, "orderBy": "createdAt", "serviceStats": "true"}
         page = workload_page((await client.get("/workloads", params)).body)
-        if total is not None and page.total is not None and page.total < total:
-            # A workload deleted from a page already read shifts another one past us, unseen.
-            raise _incomplete(f"shrank from {total} to {page.total} while it was read")
+        gone = total - page.total if total is not None and page.total is not None else 0
         total = page.total if page.total is not None else total
+        if gone > 0:
+            # Workloads deleted from pages already read have moved as many others past us: go back for them.
+            again, offset = min(gone, offset), max(0, offset - gone)
+            continue
         rejects.extend(page.rejects)
         before = len(found)
-        for workload in page.items:
-            if workload.id in found:
+        for place, workload in enumerate(page.items):
+            if workload.id in found and place >= again:
                 rejects.append(Reject("$.id", "duplicate", workload.id))
             found[workload.id] = workload
         offset += min(page.size, PAGE)  # a page may repeat an item and be longer than asked for
@@ -49,8 +52,9 @@ async def _all_pages(client: Client, rejects: list[Reject]) -> tuple[Workload, .
             if total is not None and offset < total:
                 raise _incomplete(f"told {total} workloads and gave {offset}")
             return tuple(found.values())
-        if page.items and len(found) == before:
+        if page.items and len(found) == before and not again:
             raise _incomplete(f"gave at offset {offset - page.size} only workloads that it gave before")
+        again = max(0, again - PAGE)
     raise _incomplete(f"does not end after {PAGES} pages")
 
 
