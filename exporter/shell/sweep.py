@@ -39,7 +39,7 @@ async def _all_pages(client: Client, rejects: list[Reject]) -> tuple[Workload, .
         total = page.total if page.total is not None else total
         if gone > 0:
             # Workloads deleted from pages already read have moved as many others past us: go back for them.
-            again, offset = min(gone, offset), max(0, offset - gone)
+            again, offset = again + min(gone, offset), max(0, offset - gone)
             continue
         rejects.extend(page.rejects)
         before = len(found)

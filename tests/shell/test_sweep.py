@@ -4,7 +4,7 @@ import json
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from exporter.core.step import Sweep
@@ -78,6 +78,7 @@ def test_a_list_without_next_goes_on_to_its_total() -> None:
 @given(
     st.integers(150, 420), st.dictionaries(st.integers(1, 9), st.sets(st.integers(0, 419), max_size=120), max_size=4)
 )
+@example(size=150, deletions={1: {100}, 2: {101}})
 @settings(deadline=None)
 def test_who_is_there_all_the_time_is_found_whoever_is_deleted_meanwhile(
     size: int, deletions: dict[int, set[int]]
