@@ -6,7 +6,7 @@ the last state of a container, conditions with `value` instead of `met`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -214,3 +214,17 @@ def overview(details: StatusDetails) -> Overview:
     live = [replica for replica in details.replicas or () if replica_live(replica)]
     ready = [replica_ready(replica) for replica in live]
     return Overview(len(live), ready.count(True), ready.count(None))
+
+
+class Pods(msgspec.Struct, frozen=True):
+    """All protons of a workload and the snapshots of their pods, by proton id; None: the API told none (204)."""
+
+    protons: tuple[Proton, ...] = ()
+    details: Mapping[str, StatusDetails | None] = {}
+
+    def replicas(self) -> Iterator[tuple[Proton, Replica]]:
+        """Every listed pod with its proton."""
+        for proton in self.protons:
+            snapshot = self.details.get(proton.id)
+            for replica in (snapshot.replicas or ()) if snapshot is not None else ():
+                yield proton, replica

@@ -1,0 +1,436 @@
+"""What is counted over a workload's life and kept across restarts: the one durable record of a workload.
+
+A ledger holds totals beside the cursors they were counted with (event ids, restart counts of pods, the status and the
+replacement last seen), so that writing it at once keeps both true: what was counted is never counted again. First sight
+is the baseline: what happened before it is no news. All times are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from exporter.core import model
+from exporter.core.details import Event, EventKind, SharedRole, event_kind
+from exporter.core.model import Workload
+from exporter.core.pods import Pods, container_name, terminated_reason
+
+TRANSITIONS = (
+    "started ready errored recovered stopped suspended interrupted terminated draft_expired "
+    "replaced reverted vanished reappeared"
+).split()
+OUTCOMES = ("completed", "errored", "reverted", "cancelled")
+DURATION_BUCKETS = (30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0)
+JUDGED_AFTER = 60.0
+"""How long an event may lag behind the end of a replacement before the end is judged without one."""
+UNTOLD_AFTER = 300.0
+"""How long a replacement's end waits for events that cannot be read."""
+KEPT_IDS, MISSED_READS = 200, 3
+ENDED = {
+    "completed": "completed",
+    "errored": "errored",
+    "failed": "errored",
+    "cancelled": "cancelled",
+    "canceled": "cancelled",
+}
+"""Statuses of a replacement that is over, and how it ended. A server may keep such a record on the workload."""
+
+
+class _Kept(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Written as JSON into the state; a field that is new has a default, so that older rows still read."""
+
+
+class Rollout(_Kept, frozen=True):
+    """A replacement under way, or over but not judged yet; `proton` is the one that served before it."""
+
+    since: float
+    ids: tuple[str, ...] = ()
+    proton: str = ""
+    status: str = ""
+    ended: float | None = None
+    counted: bool = False
+    whole: bool = True
+    """Whether its beginning was seen, so that it has a duration."""
+
+
+class Pod(_Kept, frozen=True):
+    """One container of one pod as last read; `missed` counts the reads since that did not list it."""
+
+    restarts: int = 0
+    finished: str = ""
+    missed: int = 0
+
+
+class Ledger(_Kept, frozen=True):
+    """Totals and cursors of one workload. `since`: when the present status was first seen."""
+
+    first: float
+    since: float
+    name: str = ""
+    status: str = "unknown"
+    group: str = ""
+    proton: str = ""
+    artifact: str = ""
+    begun: float | None = None
+    failed: bool = False
+    transitions: Mapping[str, int] = {}
+    rollout: Rollout | None = None
+    judged: tuple[str, ...] = ()
+    outcomes: Mapping[str, int] = {}
+    seen_events: tuple[str, ...] | None = None
+    events: Mapping[str, int] = {}
+    newest: Mapping[str, float] = {}
+    pods: Mapping[str, Pod] | None = None
+    restarts: Mapping[str, int] = {}
+    terminations: Mapping[str, Mapping[str, int]] = {}
+    resets: int = 0
+    reset_at: float | None = None
+    grants: tuple[str, ...] | None = None
+    sharing_changes: int = 0
+    gone: float | None = None
+
+
+class Durations(_Kept, frozen=True):
+    """A histogram: counts by bucket of `DURATION_BUCKETS` and one above, and the sum in seconds."""
+
+    counts: tuple[int, ...] = (0,) * (len(DURATION_BUCKETS) + 1)
+    sum: float = 0.0
+
+    def with_one(self, seconds: float) -> Durations:
+        """The histogram after one more value."""
+        place = next((n for n, bound in enumerate(DURATION_BUCKETS) if seconds <= bound), len(DURATION_BUCKETS))
+        counts = tuple(count + (n == place) for n, count in enumerate(self.counts))
+        return Durations(counts, self.sum + seconds)
+
+
+class Tally(_Kept, frozen=True):
+    """What is counted for an account as a whole: how long starts and replacements took."""
+
+    starts: Durations = Durations()
+    replacements: Durations = Durations()
+
+    def after(self, entry: Entry) -> Tally:
+        """The tally with the durations of an entry."""
+        starts, replacements = self.starts, self.replacements
+        if entry.start_seconds is not None:
+            starts = starts.with_one(entry.start_seconds)
+        if entry.replacement_seconds is not None:
+            replacements = replacements.with_one(entry.replacement_seconds)
+        return self if (starts, replacements) == (self.starts, self.replacements) else Tally(starts, replacements)
+
+
+class Entry(NamedTuple):
+    """A ledger after something was read, and the durations that ended with it."""
+
+    ledger: Ledger
+    start_seconds: float | None = None
+    replacement_seconds: float | None = None
+
+
+def _plus(counts: Mapping[str, int], *names: str) -> Mapping[str, int]:
+    return counts if not names else {**counts, **{name: counts.get(name, 0) + names.count(name) for name in names}}
+
+
+def replacement_active(workload: Workload) -> bool:
+    """Whether the API tells of a replacement that is not over."""
+    told = workload.replacement
+    return told is not None and model.folded(told.status) not in ENDED
+
+
+# -- the workload list
+
+
+def first_sight(workload: Workload, now: float, *, baseline: bool) -> Ledger:
+    """The ledger of a workload that nobody has seen before; `baseline`: with the whole fleet, so nothing is news."""
+    group = model.status_group(workload.status)
+    ids = _record_ids(workload)
+    ledger = Ledger(
+        now,
+        now,
+        workload.name or "",
+        model.folded(workload.status),
+        "" if group == "indeterminate" else group,
+        workload.proton_id or "",
+        _artifact_status(workload),
+        failed=group == "failed" and model.folded(workload.status) != "terminated",
+        judged=() if replacement_active(workload) else ids,
+    )
+    if replacement_active(workload):
+        rollout = Rollout(now, ids, workload.proton_id or "", _record_status(workload), whole=False)
+        ledger = msgspec.structs.replace(ledger, rollout=rollout)
+    if baseline or group != "starting":
+        return ledger
+    created = model.timestamp(workload.created_at)
+    begun = created if created is not None and created <= now else now
+    return msgspec.structs.replace(ledger, begun=begun, transitions={"started": 1})
+
+
+def listed(ledger: Ledger, workload: Workload, now: float, expiry: float | None = None) -> Entry:
+    """The ledger after a sweep told `workload`. `expiry`: when the platform stops a draft.
+
+    A status that nobody knows changes no group: it is neither healthy nor failed.
+    """
+    status, told = model.folded(workload.status), model.status_group(workload.status)
+    group = ledger.group if told == "indeterminate" else told
+    happened = [] if told == "indeterminate" else [*_happened(ledger, status, group, now, expiry)]
+    begun, took = ledger.begun, None
+    if "started" in happened:
+        begun = now
+    if group == "up" and begun is not None:
+        took = now - begun if ledger.group == "starting" else None
+        begun = None
+    elif group in ("off", "leaving"):
+        begun = None
+    failed = (ledger.failed or (group == "failed" and status != "terminated")) and group not in ("up", "off")
+    artifact = _artifact_status(workload)
+    promoted = ledger.artifact == "draft" and artifact == "locked"
+    after = msgspec.structs.replace(
+        ledger,
+        since=ledger.since if status == ledger.status else now,
+        name=workload.name or "",
+        status=status,
+        group=group,
+        artifact=artifact,
+        begun=begun,
+        failed=failed,
+        transitions=_plus(ledger.transitions, *happened),
+        resets=ledger.resets + promoted,
+        reset_at=now if promoted else ledger.reset_at,
+    )
+    entry = _rolled(after, workload, now, stayed_up=ledger.group == group == "up")
+    final = msgspec.structs.replace(entry.ledger, proton=workload.proton_id or ledger.proton)
+    return Entry(ledger if final == ledger else final, took, entry.replacement_seconds)
+
+
+def _happened(ledger: Ledger, status: str, group: str, now: float, expiry: float | None) -> Iterable[str]:
+    before = ledger.group
+    if group in ("starting", "up"):
+        if before in ("off", "leaving") or (group, before) == ("starting", "failed"):
+            yield "started"
+        if group == "up" and before in ("off", "leaving", "starting"):
+            yield "ready"
+        if group == "up" and ledger.failed:
+            yield "recovered"
+    elif status != ledger.status and group in ("failed", "off"):
+        yield from _ended(before, status, group)
+        if status == "stopped" and expiry is not None and now >= expiry - 60:
+            yield "draft_expired"
+
+
+def _ended(before: str, status: str, group: str) -> Iterable[str]:
+    if group == "off" or status == "terminated":
+        yield status
+    elif before != "failed":
+        yield "errored"
+
+
+def vanished(ledger: Ledger, now: float) -> Ledger:
+    """The ledger of a workload found absent from two complete sweeps in a row."""
+    return msgspec.structs.replace(ledger, transitions=_plus(ledger.transitions, "vanished"), gone=now)
+
+
+def reappeared(ledger: Ledger) -> Ledger:
+    """The ledger of a workload that had vanished and is listed again."""
+    return msgspec.structs.replace(ledger, transitions=_plus(ledger.transitions, "reappeared"), gone=None)
+
+
+def _artifact_status(workload: Workload) -> str:
+    return model.folded(workload.artifact.status) if workload.artifact is not None else ""
+
+
+# -- replacements
+
+
+def _record_ids(workload: Workload) -> tuple[str, ...]:
+    told = workload.replacement
+    return () if told is None else tuple(filter(None, (told.id, *(told.candidate_proton_ids or ()))))
+
+
+def _record_status(workload: Workload) -> str:
+    return model.folded(workload.replacement.status) if workload.replacement is not None else ""
+
+
+def _rolled(ledger: Ledger, workload: Workload, now: float, *, stayed_up: bool) -> Entry:
+    """Follow the record of a replacement, which the workload's status does not show.
+
+    A record that ends tells its outcome. One that disappears may have gone well or been reverted without a word: an
+    event says which, or, when none came, whether another proton serves than before it.
+    """
+    rollout, ids, status = ledger.rollout, _record_ids(workload), _record_status(workload)
+    serving = workload.proton_id or ""
+    if replacement_active(workload):
+        if rollout is not None and rollout.ended is None and (not ids or not rollout.ids or {*ids} & {*rollout.ids}):
+            known = tuple(dict.fromkeys((*rollout.ids, *ids)))
+            kept = msgspec.structs.replace(rollout, ids=known, status=status)
+            return Entry(ledger if kept == rollout else msgspec.structs.replace(ledger, rollout=kept))
+        entry = _judged(ledger, serving, now) if rollout is not None else Entry(ledger)
+        begun = Rollout(now, ids, serving, status)
+        return entry._replace(ledger=msgspec.structs.replace(entry.ledger, rollout=begun))
+    if status in ENDED and not (ids and {*ids} <= {*ledger.judged}) and (ids or rollout is not None):
+        if rollout is not None and rollout.counted:
+            return Entry(msgspec.structs.replace(ledger, rollout=None, judged=_with(ledger.judged, ids)))
+        return _count(ledger, ENDED[status], ids, now, rollout)
+    if rollout is None:
+        if stayed_up and ledger.proton and serving and ledger.proton != serving:
+            # Another proton serves and no record was ever seen: a replacement between two sweeps.
+            missed = Rollout(now, (serving,), ledger.proton, ended=now, whole=False)
+            new = not {serving} & {*ledger.judged}
+            return Entry(msgspec.structs.replace(ledger, rollout=missed) if new else ledger)
+        return Entry(ledger)
+    if rollout.ended is None:
+        ended = msgspec.structs.replace(rollout, ended=now)
+        return Entry(msgspec.structs.replace(ledger, rollout=None if rollout.counted else ended))
+    return _judged(ledger, serving, now) if now - rollout.ended >= UNTOLD_AFTER else Entry(ledger)
+
+
+def _judged(ledger: Ledger, serving: str, now: float) -> Entry:
+    """Count a replacement of which no event told the end."""
+    rollout = ledger.rollout
+    if rollout is None or rollout.counted:
+        return Entry(msgspec.structs.replace(ledger, rollout=None))
+    if serving and rollout.proton and serving != rollout.proton:
+        outcome = "completed"
+    else:
+        outcome = "cancelled" if rollout.status in ("canceling", "cancelling", "deleting") else "reverted"
+    return _count(ledger, outcome, rollout.ids, rollout.ended or now, rollout)
+
+
+def _count(ledger: Ledger, outcome: str, ids: Sequence[str], at: float, rollout: Rollout | None) -> Entry:
+    transition = {"completed": "replaced", "errored": "reverted", "reverted": "reverted"}.get(outcome)
+    known = (*ids, *(rollout.ids if rollout is not None else ()))
+    after = msgspec.structs.replace(
+        ledger,
+        outcomes=_plus(ledger.outcomes, outcome),
+        transitions=_plus(ledger.transitions, *([transition] if transition else [])),
+        judged=_with(ledger.judged, known),
+        rollout=None,
+    )
+    whole = rollout is not None and rollout.whole and outcome == "completed"
+    return Entry(after, None, max(0.0, at - rollout.since) if rollout is not None and whole else None)
+
+
+def _with(judged: tuple[str, ...], ids: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*judged, *ids)))[-20:]
+
+
+# -- events
+
+
+def told_events(ledger: Ledger, events: Sequence[Event], serving: str, now: float) -> Entry:
+    """The ledger after events were read, in whatever order. `serving`: the proton that serves now.
+
+    Each id counts once. At the first reading, those from before first sight are the baseline.
+    """
+    known = frozenset(ledger.seen_events or ())
+    fresh = {event.id: event for event in events if event.id not in known}
+    ordered = sorted(fresh.values(), key=lambda event: (model.timestamp(event.timestamp) or 0.0, event.id))
+    entry = Entry(ledger)
+    for event in ordered:
+        at = model.timestamp(event.timestamp)
+        news = ledger.seen_events is not None or (at is not None and at > ledger.first)
+        after = _told(entry.ledger, event_kind(event), event, at, news=news, now=now)
+        entry = Entry(after.ledger, None, after.replacement_seconds or entry.replacement_seconds)
+    rollout = entry.ledger.rollout
+    if rollout is not None and rollout.ended is not None and now - rollout.ended >= JUDGED_AFTER:
+        after = _judged(entry.ledger, serving, now)
+        entry = Entry(after.ledger, None, after.replacement_seconds or entry.replacement_seconds)
+    if not fresh and ledger.seen_events is not None:
+        return entry
+    ids = tuple(dict.fromkeys((*(ledger.seen_events or ()), *(event.id for event in ordered))))[-KEPT_IDS:]
+    return entry._replace(ledger=msgspec.structs.replace(entry.ledger, seen_events=ids))
+
+
+def _told(ledger: Ledger, kind: EventKind, event: Event, at: float | None, *, news: bool, now: float) -> Entry:
+    newest = ledger.newest
+    if at is not None and at > newest.get(kind, 0.0):
+        newest = {**newest, kind: at}
+    ledger = msgspec.structs.replace(ledger, newest=newest, events=_plus(ledger.events, *([kind] if news else [])))
+    if kind not in ("replacement_completed", "replacement_errored"):
+        return Entry(ledger)
+    details = event.details
+    named = tuple(filter(None, (details.replacement_id, *(details.candidate_proton_ids or ())))) if details else ()
+    ids = tuple(dict.fromkeys((event.id, *named)))
+    rollout = ledger.rollout
+    about = rollout is not None and _about(rollout, named, at)
+    if {*ids} & {*ledger.judged} or (rollout is not None and about and rollout.counted):
+        return Entry(msgspec.structs.replace(ledger, judged=_with(ledger.judged, ids)))
+    if not (news or about):
+        return Entry(msgspec.structs.replace(ledger, judged=_with(ledger.judged, ids)))
+    entry = _count(ledger, kind.removeprefix("replacement_"), ids, at or now, rollout if about else None)
+    if rollout is not None and not about:
+        return entry._replace(ledger=msgspec.structs.replace(entry.ledger, rollout=rollout))
+    if rollout is not None and rollout.ended is None:
+        # The event came before the list forgot the record: remember that its end is counted.
+        counted = msgspec.structs.replace(rollout, counted=True)
+        return entry._replace(ledger=msgspec.structs.replace(entry.ledger, rollout=counted))
+    return entry
+
+
+def _about(rollout: Rollout, named: Sequence[str], at: float | None) -> bool:
+    """Whether an event is about this replacement: by what it names, else by when it came."""
+    if {*named} & {*rollout.ids}:
+        return True
+    late = at is not None and at >= rollout.since - 60
+    return late and (len(named) < 2 or len(rollout.ids) < 2)
+
+
+# -- pods
+
+
+def told_pods(ledger: Ledger, told: Pods) -> Ledger:
+    """The ledger after the pods were read: restarts and ends of containers, counted across pods that come and go.
+
+    A pod that is new since first sight counts in full, at first sight it is the baseline; a count that has fallen is
+    a container that began anew.
+    """
+    before = ledger.pods or {}
+    pods: dict[str, Pod] = {}
+    restarts = dict(ledger.restarts)
+    ends = {container: dict(reasons) for container, reasons in ledger.terminations.items()}
+    for proton, replica in told.replicas():
+        began = model.timestamp(replica.started_at)
+        for container in replica.containers or ():
+            name = container_name(container.name, proton.id)
+            key = f"{replica.name or ''}/{name}"
+            last = container.last_state
+            count = container.restart_count
+            finished = (last.finished_at if last is not None else None) or ""
+            known = before.get(key)
+            new = known is None and (ledger.pods is not None or (began is not None and began > ledger.first))
+            was = known.restarts if known is not None else 0 if new else (count or 0)
+            ended = known.finished if known is not None else "" if new else finished
+            restarts.setdefault(name, 0)
+            if count is not None:
+                restarts[name] += count - was if count >= was else count
+            reason = terminated_reason(container)
+            if finished and finished != ended and reason is not None:
+                reasons = ends.setdefault(name, {})
+                reasons[reason] = reasons.get(reason, 0) + 1
+            if container.reason is not None or last is not None:
+                ends.setdefault(name, {}).setdefault("OOMKilled", 0)
+            pods[key] = Pod(was if count is None else count, finished or ended)
+    for key, known in before.items():
+        if key not in pods and known.missed < MISSED_READS:
+            pods[key] = msgspec.structs.replace(known, missed=known.missed + 1)
+    after = msgspec.structs.replace(ledger, pods=pods, restarts=restarts, terminations=ends)
+    return ledger if after == ledger else after
+
+
+# -- sharing and statistics
+
+
+def told_grants(ledger: Ledger, grants: Sequence[SharedRole], marks: Sequence[str]) -> Ledger:
+    """The ledger after the grants were read; `marks` tell one grant from another without naming anybody."""
+    assert len(grants) == len(marks)
+    now, before = tuple(sorted(marks)), ledger.grants
+    if now == before:
+        return ledger
+    changes = 0 if before is None else max(len({*now} - {*before}), len({*before} - {*now}))
+    return msgspec.structs.replace(ledger, grants=now, sharing_changes=ledger.sharing_changes + changes)
+
+
+def told_reset(ledger: Ledger, now: float) -> Ledger:
+    """The ledger after the statistics were found to begin anew."""
+    return msgspec.structs.replace(ledger, resets=ledger.resets + 1, reset_at=now)

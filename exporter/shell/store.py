@@ -1,0 +1,175 @@
+"""The state on disk: one SQLite file, one writer. The verbs are load and commit, and the SQL is any database's.
+
+One row per workload, its ledger, and one per account, its tally, as JSON. A commit is one transaction: what was counted
+and the cursor it was counted with are written together or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from exporter.core.ledger import Ledger, Tally
+
+VERSION = 1
+"""Version of the schema, kept in ``user_version``. Each step of `MIGRATIONS` leads from its index to the next."""
+MIGRATIONS = (
+    """
+    CREATE TABLE workload (account TEXT NOT NULL, id TEXT NOT NULL, ledger BLOB NOT NULL, PRIMARY KEY (account, id));
+    CREATE TABLE account (account TEXT NOT NULL PRIMARY KEY, tally BLOB NOT NULL);
+    """,
+)
+_ledger = msgspec.json.Decoder(Ledger)
+_tally = msgspec.json.Decoder(Tally)
+
+
+class StateError(Exception):
+    """The state file cannot be used; the message says why and what to do."""
+
+
+class State(NamedTuple):
+    """What was kept of an account. `unreadable` rows were left out."""
+
+    ledgers: Mapping[str, Ledger] = {}
+    tally: Tally = Tally()
+    unreadable: int = 0
+
+
+class Store:
+    """The state file at `path`, made when missing; None keeps the state in memory, for this run alone.
+
+    `set_aside`: a file that is corrupt or newer than we are is renamed and a new one begun. Otherwise, and for a file
+    that cannot be written at all, raises `StateError`. Another process on the same file is refused as well.
+    """
+
+    def __init__(self, path: Path | None, *, set_aside: bool = False) -> None:
+        self.path = path
+        self.aside: Path | None = None
+        self._lock = threading.Lock()
+        try:
+            self._db = self._opened()
+        except StateError as error:
+            if not set_aside or path is None or not isinstance(error.__cause__, _Unusable):
+                raise
+            self.aside = path.with_name(f"{path.name}.{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}")
+            for suffix in ("", "-wal", "-shm"):
+                with contextlib.suppress(FileNotFoundError):
+                    Path(f"{path}{suffix}").replace(f"{self.aside}{suffix}")
+            self._db = self._opened()
+
+    def _opened(self) -> sqlite3.Connection:
+        place = ":memory:" if self.path is None else str(self.path)
+        db: sqlite3.Connection | None = None
+        try:
+            # Autocommit mode: transactions begin and end where the code says so.
+            db = sqlite3.connect(place, isolation_level=None, check_same_thread=False, timeout=1.0)
+            db.execute("PRAGMA locking_mode=EXCLUSIVE")
+            version = _version(db)  # before anything is written: a file that is not ours stays as it is
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=NORMAL")
+            for number in range(version, VERSION):
+                db.executescript(f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;")
+            db.execute("BEGIN IMMEDIATE")  # take the lock now: a second process must learn it at its start
+            db.execute("COMMIT")
+        except (_Unusable, sqlite3.DatabaseError) as error:
+            if db is not None:
+                db.close()
+            raise _explained(error, place) from _cause(error)
+        return db
+
+    def load(self, account: str) -> State:
+        """What was kept of an account; a row that cannot be read costs that workload's totals and no more."""
+        ledgers: dict[str, Ledger] = {}
+        unreadable = 0
+        with self._lock:
+            rows = self._db.execute("SELECT id, ledger FROM workload WHERE account = ?", (account,)).fetchall()
+            told = self._db.execute("SELECT tally FROM account WHERE account = ?", (account,)).fetchone()
+        for workload, row in rows:
+            try:
+                ledgers[workload] = _ledger.decode(row)
+            except msgspec.MsgspecError:
+                unreadable += 1
+        tally = Tally()
+        if told is not None:
+            try:
+                tally = _tally.decode(told[0])
+            except msgspec.MsgspecError:
+                unreadable += 1
+        return State(ledgers, tally, unreadable)
+
+    def commit(self, account: str, ledgers: Mapping[str, Ledger | None], tally: Tally | None = None) -> None:
+        """Write these ledgers (None: forget the workload) and the tally, all or nothing.
+
+        Raises `StateError` when that cannot be done, such as on a full disk; the same may be tried again.
+        """
+        written = [(account, i, msgspec.json.encode(each)) for i, each in ledgers.items() if each is not None]
+        dropped = [(account, i) for i, each in ledgers.items() if each is None]
+        with self._lock:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                self._db.executemany("DELETE FROM workload WHERE account = ? AND id = ?", [row[:2] for row in written])
+                self._db.executemany("INSERT INTO workload (account, id, ledger) VALUES (?, ?, ?)", written)
+                self._db.executemany("DELETE FROM workload WHERE account = ? AND id = ?", dropped)
+                if tally is not None:
+                    self._db.execute("DELETE FROM account WHERE account = ?", (account,))
+                    self._db.execute("INSERT INTO account VALUES (?, ?)", (account, msgspec.json.encode(tally)))
+                self._db.execute("COMMIT")
+            except sqlite3.Error as error:
+                with contextlib.suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
+                raise StateError(f"the state was not written to {self.path}: {error}") from error
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        if self.path is None:
+            return 0
+        files = (Path(f"{self.path}{suffix}") for suffix in ("", "-wal"))
+        return sum(file.stat().st_size for file in files if file.exists())
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+
+class _Unusable(Exception):
+    pass
+
+
+def _version(db: sqlite3.Connection) -> int:
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    if version > VERSION:
+        raise _Unusable(f"it was written by a newer exporter (schema {version}, this one knows {VERSION})")
+    if version == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
+        raise _Unusable("it is a database of another program")
+    if db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+        raise _Unusable("it is damaged")
+    return version
+
+
+def _cause(error: Exception) -> Exception:
+    """`_Unusable` for what another file would mend; the error itself for what it would not."""
+    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+        return _Unusable(str(error))
+    return error
+
+
+def _explained(error: Exception, place: str) -> StateError:
+    text = str(error)
+    if "locked" in text:
+        return StateError(f"{place} is in use by another process; give each exporter a state.path of its own")
+    if isinstance(_cause(error), _Unusable):
+        return StateError(
+            f"{place} cannot be used: {text}; move it away, or set state.on_trouble: set_aside to have that done"
+        )
+    return StateError(
+        f"{place} cannot be written: {text}; check the folder and its permissions, the space left, or state.path"
+    )
