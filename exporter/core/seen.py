@@ -1,0 +1,215 @@
+"""One workload as it is known: what the list told, what its details told, and what was counted over its life.
+
+The judgements that families, the plan of the detail lane and alerts share stand here, so that they cannot differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from exporter.core import model
+from exporter.core.details import ComputeBundle, OtelValue, Quota, RequestMetrics, SharedRole
+from exporter.core.ledger import Ledger, replacement_active
+from exporter.core.model import Bundle, Replacement, Workload
+from exporter.core.pods import Overview, Pods, Proton, active_proton, overview, replica_live, waiting_reason
+
+
+class Window(NamedTuple):
+    """Statistics from `start` to `end`, seconds since the epoch, over all protons that served.
+
+    `quantiles` are (quantile, seconds) of the active proton; none where there was no request.
+    """
+
+    start: float
+    end: float
+    metrics: RequestMetrics
+    quantiles: tuple[tuple[float, float], ...] = ()
+
+
+class Details(NamedTuple):
+    """What the routes of one workload told last; None, or no key: not told, or too long ago.
+
+    `fresh`: part -> whether it was told lately; no key: it is not asked for. `refused`: parts that the token's user
+    may not read. `looked`: part -> when it was told, seconds since the epoch, while the workload is not steady.
+    """
+
+    pods: Pods | None = None
+    windows: Mapping[str, Window] = {}
+    usage: tuple[OtelValue, ...] | None = None
+    quotas: tuple[Quota, ...] | None = None
+    grants: tuple[SharedRole, ...] | None = None
+    replacement: Replacement | None = None
+    fresh: Mapping[str, bool] = {}
+    refused: frozenset[str] = frozenset()
+    looked: Mapping[str, float] = {}
+
+
+NOTHING = Details()
+_NOBODY = Ledger(0.0, 0.0)
+
+
+class Seen(NamedTuple):
+    """One workload of an account. `vanished`: the second complete sweep without it, seconds since the epoch.
+
+    `gone_because`: what the API answers for one that vanished: ``not_found``, ``forbidden``, or empty where not known.
+    `catalogue`: ids of the resource bundles on offer; None: not known.
+    """
+
+    account: str
+    workload: Workload
+    ledger: Ledger = _NOBODY
+    details: Details = NOTHING
+    vanished: float | None = None
+    gone_because: str = ""
+    catalogue: frozenset[str] | None = None
+
+
+class Account(NamedTuple):
+    """What is known of an account beside its workloads; None: not told. 0 as a limit means that there is none."""
+
+    name: str
+    org_id: str = ""
+    workloads_limit: int | None = None
+    replicas_limit: int | None = None
+    active_reported: int | None = None
+    bundles: tuple[ComputeBundle, ...] | None = None
+
+
+def status_group(seen: Seen) -> str:
+    """The group of the status: up, starting, leaving, off, failed or indeterminate."""
+    return model.status_group(seen.workload.status)
+
+
+def active(seen: Seen) -> Proton | None:
+    """The proton that serves; None while the protons are not known."""
+    pods = seen.details.pods
+    return active_proton(pods.protons, seen.workload) if pods is not None else None
+
+
+def serving(seen: Seen) -> Overview | None:
+    """The pods of the active proton, counted; None while they are not known."""
+    proton, pods = active(seen), seen.details.pods
+    snapshot = pods.details.get(proton.id) if proton is not None and pods is not None else None
+    return overview(snapshot) if snapshot is not None else None
+
+
+def role(seen: Seen, proton: Proton) -> str:
+    """``active``, ``candidate``, ``outgoing``, or ``other``: servers name the role of the active proton only."""
+    told = active(seen)
+    if told is not None and proton.id == told.id:
+        return "active"
+    if model.folded(proton.role) == "candidate" or proton.id in _candidates(seen):
+        return "candidate"
+    return "outgoing" if model.folded(proton.status) in ("running", "draining", "stopping") else "other"
+
+
+def _candidates(seen: Seen) -> tuple[str, ...]:
+    record = seen.workload.replacement
+    return (record.candidate_proton_ids or ()) if record is not None else ()
+
+
+def bundles(seen: Seen) -> tuple[Bundle, ...]:
+    """The resolved bundles of the workload's container groups."""
+    return tuple(g.resolved_bundle for g in model.groups(seen.workload) if g.resolved_bundle is not None)
+
+
+def live_by_bundle(seen: Seen) -> Mapping[Bundle, int] | None:
+    """Live pods, of whatever proton, by the one bundle they run on; None where that is not known.
+
+    A workload of several groups is left out: its pods do not say which group they belong to.
+    """
+    pods = seen.details.pods
+    if pods is None or any(pods.details.get(proton.id) is None for proton in pods.protons):
+        return None
+    told = bundles(seen)
+    if len(told) != 1 or len(model.groups(seen.workload)) != 1:
+        return None
+    found: dict[Bundle, int] = {}
+    for proton, replica in pods.replicas():
+        own = proton.runtime.container_groups if proton.runtime is not None else None
+        own_bundle = next((g.resolved_bundle for g in own or () if g.resolved_bundle is not None), told[0])
+        found[own_bundle] = found.get(own_bundle, 0) + replica_live(replica)
+    return found or {told[0]: 0}
+
+
+def least_replicas(seen: Seen) -> int | None:
+    """How few replicas there should be: those configured, or the autoscaler's least; None where not told."""
+    least = 0
+    for group in model.groups(seen.workload):
+        scaling = model.autoscaled(group)
+        count = model.replica_bounds(scaling)[0] if scaling is not None else group.replica_count
+        if count is None:
+            return None
+        least += count
+    return least if model.groups(seen.workload) else None
+
+
+def most_replicas(seen: Seen) -> int | None:
+    """How many replicas there may be: those configured, or the autoscaler's most; None where not told."""
+    most = 0
+    for group in model.groups(seen.workload):
+        scaling = model.autoscaled(group)
+        count = model.replica_bounds(scaling)[1] if scaling is not None else group.replica_count
+        if count is None:
+            return None
+        most += count
+    return most if model.groups(seen.workload) else None
+
+
+def scaled_to_zero(seen: Seen) -> bool | None:
+    """Whether the autoscaler has taken away all pods because nobody asks, which is no fault.
+
+    None where it may not do so, or where the pods are not known.
+    """
+    groups = model.groups(seen.workload)
+    scalings = [scaling for group in groups if (scaling := model.autoscaled(group)) is not None]
+    if not scalings or len(scalings) < len(groups) or least_replicas(seen) != 0:
+        return None
+    counted = serving(seen)
+    if counted is None:
+        return None
+    return counted.live == 0 and status_group(seen) not in ("failed", "starting")
+
+
+def draft_expiry(seen: Seen) -> float | None:
+    """When the platform stops a draft: eight hours after its proton began to run, else after it was created."""
+    artifact = seen.workload.artifact
+    if artifact is None or model.folded(artifact.status) != "draft":
+        return None
+    proton = active(seen)
+    told = (proton.running_since, proton.created_at) if proton is not None else ()
+    began = next((at for text in (*told, seen.workload.created_at) if (at := model.timestamp(text)) is not None), None)
+    return None if began is None else began + model.DRAFT_LIFETIME_SECONDS
+
+
+def unsteady(seen: Seen) -> bool:
+    """Whether there is something to watch: not simply running or off, rolling, or running without all its pods."""
+    group = status_group(seen)
+    if replacement_active(seen.workload) or seen.ledger.rollout is not None:
+        return True
+    if group == "off" or model.folded(seen.workload.status) == "terminated":
+        return False
+    if group != "up":
+        return True
+    return any(troubles(seen))
+
+
+def troubles(seen: Seen) -> Iterator[str]:
+    """What is wrong with the pods of a workload that is up."""
+    counted = serving(seen)
+    if counted is not None and not scaled_to_zero(seen):
+        least = least_replicas(seen)
+        if counted.live == 0 and least != 0:
+            yield "no live pod"
+        elif counted.ready + counted.unknown < max(counted.live, least or 0):
+            yield "pods not ready"
+    pods = seen.details.pods
+    for _, replica in pods.replicas() if pods is not None else ():
+        if any(waiting_reason(container) for container in replica.containers or ()):
+            yield "a container waits"
+
+
+def consumer_only(seen: Seen) -> bool:
+    """Whether the token's user may call the workload but not look into it: nothing is known to be wrong with it."""
+    return {"stats_5m", "pods"} <= seen.details.refused or {"stats_5m", "sharing"} <= seen.details.refused
