@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from exporter.core.families import Seen
+from exporter.core.ledger import Ledger
 from exporter.core.model import (
     Allocation,
     Artifact,
@@ -15,6 +15,7 @@ from exporter.core.model import (
     Runtime,
     Workload,
 )
+from exporter.core.seen import Seen
 
 SERIES_PER_WORKLOAD = 34
 STATUSES = ("running", "running", "running", "stopped", "launching", "errored")
@@ -52,6 +53,6 @@ def fleet(size: int, changed: Sequence[int] = (), change: int = 0) -> list[Seen]
     """`size` workloads as seen; those numbered in `changed` differ by `change`."""
     moved = frozenset(changed)
     return [
-        Seen("bench", workload(n, change if n in moved else 0), 1.7e9 + (change if n in moved else 0), 1.7e9)
+        Seen("bench", workload(n, change if n in moved else 0), Ledger(1.7e9, 1.7e9 + (change if n in moved else 0)))
         for n in range(size)
     ]

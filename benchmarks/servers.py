@@ -22,7 +22,10 @@ from prometheus_client.registry import Collector
 
 from benchmarks.fleet import SERIES_PER_WORKLOAD, fleet, workload
 from exporter.core.exposition import Exposition
-from exporter.core.families import COMMON_LABELS, FAMILIES, Seen, samples_of
+from exporter.core.families import FAMILIES, samples_of
+from exporter.core.family import COMMON_LABELS
+from exporter.core.ledger import Ledger
+from exporter.core.seen import Seen
 from exporter.shell.page import Publisher
 from exporter.shell.server import Application, Server, Status
 
@@ -79,7 +82,9 @@ async def keep_refreshing(application: Application, exposition: Exposition, size
     publisher = Publisher()
     states = [fleet(size)]
     for number in range(1, 11):
-        moved = {n: Seen("bench", workload(n, number), 1.7e9 + number, 1.7e9) for n in range(number % 10, size, 10)}
+        moved = {
+            n: Seen("bench", workload(n, number), Ledger(1.7e9, 1.7e9 + number)) for n in range(number % 10, size, 10)
+        }
         states.append([moved.get(n, seen) for n, seen in enumerate(states[-1])])
     gc.collect()
     gc.freeze()

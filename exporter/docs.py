@@ -8,8 +8,10 @@ import yaml
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from exporter.core.account_families import ACCOUNTS
 from exporter.core.conditions import rules
-from exporter.core.families import COMMON_LABELS, FAMILIES
+from exporter.core.families import FAMILIES
+from exporter.core.family import COMMON_LABELS
 from exporter.settings import Account, Log, Metrics, Settings, Sweep, Web
 from exporter.shell.report import OWN, PREFIX
 
@@ -24,14 +26,26 @@ def metrics_page() -> str:
         "## Workloads\n",
         f"Every sample has the labels {_code(COMMON_LABELS)}; `account` is the name in the settings, `workload` the "
         "name in DataRobot (not unique), `workload_id` its id. A value the API did not tell has no sample: unknown is "
-        "never zero. All come from `GET /workloads`, once an interval; after `sweep.stale_after` without a complete "
-        "sweep they are withdrawn, and `datarobot_exporter_*` says why.\n",
+        "never zero. What the list tells is read once an interval; after `sweep.stale_after` without a complete sweep "
+        "all gauges are withdrawn, and `datarobot_exporter_*` says why. What a workload's own routes tell is read in "
+        "turn, under the budget: `datarobot_workload_fresh` says which parts are recent, and a part that is too old is "
+        "withdrawn.\n",
         "| Family | Type | More labels | Unit | Meaning | Source | No sample when | Stability | From profile |",
         "|---|---|---|---|---|---|---|---|---|",
         *(
             f"| `{f.name}` | {f.kind} | {_code(f.labels)} | {f.unit or '1'} | {f.help} | {_cell(f.source)} "
             f"| {f.absence} | {f.stability} | {f.profile} |"
             for f in FAMILIES
+        ),
+        "",
+        "## Accounts\n",
+        "The one common label is `account`. Limits are read every 15 minutes, the catalogue of bundles every hour.\n",
+        "| Family | Type | More labels | Unit | Meaning | Source | No sample when | Stability | From profile |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *(
+            f"| `{a.name}` | {a.kind} | {_code(a.labels)} | {a.unit or '1'} | {a.help} | {_cell(a.source)} "
+            f"| {a.absence} | {a.stability} | {a.profile} |"
+            for a in ACCOUNTS
         ),
         "",
         "A stable family keeps its name, type and labels; an experimental one may change with an entry in the change "

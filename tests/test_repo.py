@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from exporter.core.account_families import ACCOUNTS
 from exporter.core.conditions import ALERTS
-from exporter.core.families import COMMON_LABELS, FAMILIES
+from exporter.core.families import FAMILIES
+from exporter.core.family import COMMON_LABELS
 from exporter.docs import PAGES, rules_page
 from exporter.shell.report import OWN, PREFIX
 
@@ -24,7 +26,7 @@ def test_the_rule_file_is_what_its_rows_say() -> None:
 
 
 def test_every_alert_asks_for_families_that_exist() -> None:
-    ours = {family.name for family in FAMILIES}
+    ours = {family.name for family in (*FAMILIES, *ACCOUNTS)}
     ours |= {PREFIX + own.name + ("_total" if own.kind == "counter" else "") for own in OWN}
     for alert in ALERTS:
         asked = set(re.findall(r"datarobot_\w+", alert.expr))
@@ -36,15 +38,16 @@ def test_every_alert_asks_for_families_that_exist() -> None:
 def test_names_types_and_labels_of_families_are_locked() -> None:
     """A stable name is a promise to rules and dashboards: change the lock on purpose, with a line in the change log."""
     ours = [(f.name, f.kind, (*COMMON_LABELS, *f.labels)) for f in FAMILIES]
+    ours += [(f.name, f.kind, ("account", *f.labels)) for f in ACCOUNTS]
     own = [(PREFIX + o.name, o.kind, o.labels) for o in OWN]
     now = "".join(f"{name} {kind} {','.join(sorted(labels))}\n" for name, kind, labels in sorted(ours + own))
     assert now == (ROOT / "tests" / "families.lock").read_text()
 
 
 def test_every_family_is_named_once_and_well() -> None:
-    names = [family.name for family in FAMILIES]
-    assert len(set(names)) == len(names)
-    for family in FAMILIES:
+    rows = (*FAMILIES, *ACCOUNTS)
+    assert len({family.name for family in rows}) == len(rows)
+    for family in rows:
         assert re.fullmatch(r"datarobot_[a-z_]+", family.name)
         assert family.help.endswith("."), family.name
         assert family.source, family.name

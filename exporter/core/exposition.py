@@ -14,7 +14,10 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from exporter.core.families import COMMON_LABELS, FAMILIES, Family, Samples, Seen, samples_of
+from exporter.core.account_families import AccountFamily, Known
+from exporter.core.families import FAMILIES, changed, samples_of
+from exporter.core.family import COMMON_LABELS, Family, Samples
+from exporter.core.seen import Seen
 
 Key = tuple[str, str]
 """(account, workload id)"""
@@ -68,8 +71,8 @@ class Body(NamedTuple):
 class _Renderer:
     """How one family writes itself: header lines, and sample lines with their labels in sorted order."""
 
-    def __init__(self, family: Family) -> None:
-        self.family = family
+    def __init__(self, family: Family | AccountFamily, common: tuple[str, ...] = COMMON_LABELS) -> None:
+        self.family, self._common = family, common
         told = family.help.replace("\\", r"\\").replace("\n", r"\n")
         # OpenMetrics names a counter without the suffix of its samples, and escapes quotes in help.
         metric, quoted = family.name.removesuffix("_total"), told.replace('"', r"\"")
@@ -81,7 +84,7 @@ class _Renderer:
 
     def block(self, common: tuple[str, ...], joined: str, samples: Samples) -> bytes:
         """The lines of `samples`. `common` are the values of the common labels, `joined` the same as text."""
-        if self.family.labels:
+        if self.family.labels or self.family.kind == "histogram":
             text = self._template(samples) % (common * len(samples))
         else:
             text = "".join([f"{self._name}{joined}}} {number(value)}\n" for _, value in samples])
@@ -90,9 +93,14 @@ class _Renderer:
     def _template_of(self, samples: Samples) -> str:
         lines = []
         for values, value in samples:
-            own = dict(zip(self.family.labels, (label(v).replace("%", "%%") for v in values), strict=True))
-            pairs = sorted({**dict.fromkeys(COMMON_LABELS, "%s"), **own}.items())
-            lines.append(self._name + ",".join(f'{name}="{told}"' for name, told in pairs) + f"}} {number(value)}\n")
+            name, labels = self._name, self.family.labels
+            if self.family.kind == "histogram" and values[-1] in ("sum", "count"):
+                name, values = f"{self.family.name}_{values[-1]}{{", values[:-1]
+            elif self.family.kind == "histogram":
+                name, labels = f"{self.family.name}_bucket{{", (*labels, "le")
+            own = dict(zip(labels, (label(v).replace("%", "%%") for v in values), strict=True))
+            pairs = sorted({**dict.fromkeys(self._common, "%s"), **own}.items())
+            lines.append(name + ",".join(f'{key}="{told}"' for key, told in pairs) + f"}} {number(value)}\n")
         return "".join(lines)
 
 
@@ -191,10 +199,13 @@ class Exposition:
     def _render(self, key: Key, before: Seen | None, seen: Seen) -> None:
         if before is not None and before.workload.name != seen.workload.name:
             self._drop(key)  # the name is on every line
-        old = self._samples.get(key) or ((),) * len(self._renderers)
-        same = before is not None and key in self._samples and before.vanished == seen.vanished
-        same = same and before is not None and before.workload.runtime == seen.workload.runtime
-        new = samples_of(self._families, seen, old if same else None)
+        old = self._samples.get(key)
+        parts = changed(before, seen) if before is not None else frozenset()
+        if old is None or "vanished" in parts:
+            new = samples_of(self._families, seen)
+        else:
+            new = samples_of(self._families, seen, old, parts)
+        old = old or ((),) * len(self._renderers)
         common = (label(seen.account), label(seen.workload.name or ""), label(seen.workload.id))
         joined = ",".join([f'{name}="{value}"' for name, value in zip(COMMON_LABELS, common, strict=True)])
         for place, renderer in enumerate(self._renderers):
@@ -210,3 +221,17 @@ class Exposition:
             else:
                 del self._blocks[place][key]
         self._samples[key] = new
+
+
+def account_bodies(families: Iterable[AccountFamily], accounts: Iterable[tuple[str, Known]]) -> list[Body]:
+    """The families of accounts, whole: there are few of them."""
+    there = sorted(accounts, key=lambda told: told[0])
+    bodies = []
+    for family in families:
+        renderer = _Renderer(family, ("account",))
+        lines = []
+        for name, known in there:
+            told = label(name)
+            lines.append(renderer.block((told,), f'account="{told}"', family.samples(known)))
+        bodies.append(Body(family.name, renderer.text_header, renderer.openmetrics_header, b"".join(lines)))
+    return bodies

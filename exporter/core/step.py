@@ -10,10 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import NamedTuple
 
+from exporter.core import ledger as book
 from exporter.core import model
+from exporter.core import seen as facts
 from exporter.core.decode import Reject
-from exporter.core.families import REPLACEMENT_STATUSES, Seen
+from exporter.core.ledger import Ledger, Tally
+from exporter.core.list_families import REPLACEMENT_STATUSES
 from exporter.core.model import Workload
+from exporter.core.seen import Seen
 
 
 class Sweep(NamedTuple):
@@ -31,7 +35,8 @@ class Sweep(NamedTuple):
 class Knowledge(NamedTuple):
     """What is known of one account. Times are seconds since the epoch, None before the first.
 
-    `missing` are workloads absent from one complete sweep, `gone` those absent from two, kept for `GONE_SHOWN`.
+    `missing` are workloads absent from one complete sweep, `gone` those absent from two: shown for `GONE_SHOWN`, their
+    ledgers kept for `GONE_KEPT`. `deselected` counts workloads that the settings leave out.
     """
 
     account: str
@@ -42,9 +47,23 @@ class Knowledge(NamedTuple):
     succeeded: float | None = None
     failure: str = ""
     vanished: int = 0
+    tally: Tally = Tally()
+    baseline: bool = True
+    deselected: int = 0
 
 
-GONE_SHOWN = 3600.0
+GONE_SHOWN, GONE_KEPT = 3600.0, 7 * 86400.0
+
+
+def restored(account: str, ledgers: Mapping[str, Ledger], tally: Tally) -> Knowledge:
+    """The account as it was when its state was written: nothing to show yet, but nothing to count again either."""
+    stubs = {
+        i: Seen(account, Workload(id=i, name=ledger.name, status=ledger.status), ledger, vanished=ledger.gone)
+        for i, ledger in ledgers.items()
+    }
+    gone = {i: seen for i, seen in stubs.items() if seen.vanished is not None}
+    there = {i: seen for i, seen in stubs.items() if seen.vanished is None}
+    return Knowledge(account, there, gone=gone, tally=tally, baseline=not ledgers)
 
 
 def step(known: Knowledge, sweep: Sweep, now: float) -> Knowledge:
@@ -52,16 +71,34 @@ def step(known: Knowledge, sweep: Sweep, now: float) -> Knowledge:
     if sweep.failure:
         return known._replace(attempted=now, failure=sweep.failure)
     before = {**known.missing, **known.workloads}
-    present = {w.id: _seen(before.get(w.id), known.account, w, now) for w in sweep.workloads}
+    present: dict[str, Seen] = {}
+    tally = known.tally
+    for workload in sweep.workloads:
+        present[workload.id], entry = _seen(before.get(workload.id), known, workload, now)
+        if entry is not None:
+            tally = tally.after(entry)
     held = _held(known.workloads, sweep.rejects, present)
     absent = {i: seen for i, seen in known.workloads.items() if i not in present and i not in held}
-    vanished = {i: seen._replace(vanished=now) for i, seen in known.missing.items() if i not in present}
+    vanished = {
+        i: seen._replace(vanished=now, ledger=book.vanished(seen.ledger, now))
+        for i, seen in known.missing.items()
+        if i not in present
+    }
     gone = {
         i: seen
         for i, seen in {**known.gone, **vanished}.items()
-        if i not in present and seen.vanished is not None and now - seen.vanished < GONE_SHOWN
+        if i not in present and seen.vanished is not None and now - seen.vanished < GONE_KEPT
     }
-    return Knowledge(known.account, {**held, **present}, absent, gone, now, now, "", known.vanished + len(vanished))
+    return Knowledge(
+        known.account, {**held, **present}, absent, gone, now, now, "", known.vanished + len(vanished), tally, False
+    )
+
+
+def ledgers(known: Knowledge) -> Iterable[tuple[str, Ledger]]:
+    """The ledger of every workload whose totals are to be kept."""
+    for there in (known.gone, known.missing, known.workloads):
+        for i, seen in there.items():
+            yield i, seen.ledger
 
 
 def visible(known: Knowledge, age: float, stale_after: float) -> Iterable[Seen]:
@@ -71,16 +108,23 @@ def visible(known: Knowledge, age: float, stale_after: float) -> Iterable[Seen]:
     """
     if known.succeeded is None or age > stale_after:
         return ()
-    return (*known.workloads.values(), *known.gone.values())
+    latest = known.succeeded
+    shown = [seen for seen in known.gone.values() if seen.vanished is not None and latest - seen.vanished < GONE_SHOWN]
+    return (*known.workloads.values(), *shown)
 
 
-def _seen(before: Seen | None, account: str, workload: Workload, now: float) -> Seen:
+def _seen(before: Seen | None, known: Knowledge, workload: Workload, now: float) -> tuple[Seen, book.Entry | None]:
     if before is None:
-        return Seen(account, workload, now, now)
-    if before.workload == workload:
-        return before  # the very object, so that nobody needs to compare it again
-    same = model.folded(before.workload.status) == model.folded(workload.status)
-    return Seen(account, workload, before.since if same else now, before.first)
+        gone = known.gone.get(workload.id)
+        if gone is None:
+            return Seen(known.account, workload, book.first_sight(workload, now, baseline=known.baseline)), None
+        before = gone._replace(ledger=book.reappeared(gone.ledger), vanished=None, gone_because="")
+    elif before.workload == workload and before.ledger.rollout is None:
+        return before, None  # the very object, so that nobody needs to compare it again
+    entry = book.listed(before.ledger, workload, now, facts.draft_expiry(before))
+    if before.workload == workload and entry.ledger is before.ledger:
+        return before, None
+    return before._replace(workload=workload, ledger=entry.ledger), entry
 
 
 def unknown_values(workloads: Iterable[Workload]) -> Mapping[str, Counter[str]]:

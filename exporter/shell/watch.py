@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 
-from exporter.core.families import Seen
+from exporter.core.seen import Seen
 from exporter.core.step import Knowledge, step, unknown_values, visible
 from exporter.shell.client import Client
 from exporter.shell.report import AccountReport

@@ -8,18 +8,24 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.utils import floatToGoString
 
 from exporter.core import exposition, model
+from exporter.core.account_families import ACCOUNTS, Known, Use
 from exporter.core.decode import workload_page
-from exporter.core.exposition import Exposition, bounded
-from exporter.core.families import COMMON_LABELS, FAMILIES, Family, Seen, view
+from exporter.core.details import ComputeBundle, OtelValue, Quota, QuotaRule, RequestMetrics, SharedRole
+from exporter.core.exposition import Exposition, account_bodies, bounded
+from exporter.core.families import FAMILIES, samples_of
+from exporter.core.family import COMMON_LABELS, Family
+from exporter.core.ledger import DURATION_BUCKETS, Durations, Ledger, Tally
 from exporter.core.model import Workload
+from exporter.core.seen import Account, Details, Seen, Window
 from tests.examples import page, payload
+from tests.make import container, pods, replica, sight
 
 TIMES = st.sampled_from(["1900-01-01T00:00:00Z", "2026-11-20T10:00:00.5Z", "", "later"]) | st.none()
 NUMBERS = st.none() | st.integers(-5, 2**40) | st.floats(allow_nan=False, allow_infinity=False)
@@ -66,7 +72,53 @@ def read(item: Any) -> Workload:
 
 
 WORKLOADS = ITEMS.filter(lambda item: json.dumps(item).isascii()).map(read)
-FLEETS = st.lists(WORKLOADS, max_size=3, unique_by=lambda w: w.id).map(lambda ws: [Seen("acme", w, 7.0) for w in ws])
+PODS = st.sampled_from(
+    [
+        None,
+        pods(),
+        pods(replica(container())),
+        pods(
+            replica(container(ended=("OOMKilled", 137, "2026-11-20T10:00:00Z"))),
+            replica(status="pending"),
+            role="active",
+        ),
+        pods(replica(container(status="waiting", ready=False, reason="CrashLoopBackOff")), status="errored"),
+    ]
+)
+DETAILS = st.builds(
+    Details,
+    pods=PODS,
+    windows=st.sampled_from(
+        [{}, {"5m": Window(0.0, 300.0, RequestMetrics(total_requests=9, server_errors=3), ((0.5, 0.1), (0.99, 2.0)))}]
+    ),
+    usage=st.sampled_from([None, (OtelValue("cpu.usage", "nanocores", current_value=5e8, level="pod"),)]),
+    quotas=st.sampled_from([None, (Quota(id="q", default_rules=(QuotaRule("requests", 300, "min"),)),)]),
+    grants=st.sampled_from([None, (SharedRole(id="s", role="OWNER", share_recipient_type="user"),)]),
+    fresh=st.sampled_from([{}, {"pods": True, "events": False}]),
+    refused=st.sampled_from([frozenset(), frozenset({"stats_5m", "pods"})]),
+    looked=st.sampled_from([{}, {"pods": 7.5}]),
+)
+LEDGERS = st.builds(
+    Ledger,
+    first=st.just(7.0),
+    since=st.just(7.0),
+    transitions=st.sampled_from([{}, {"errored": 2}]),
+    seen_events=st.sampled_from([None, ("e",)]),
+    newest=st.sampled_from([{}, {"other": 7.0}]),
+    restarts=st.sampled_from([{}, {"main": 4}]),
+    terminations=st.sampled_from([{}, {"main": {"OOMKilled": 1}}]),
+    reset_at=st.sampled_from([None, 0.0, 100.0]),
+)
+SEEN = st.builds(
+    Seen,
+    st.just("acme"),
+    WORKLOADS,
+    LEDGERS,
+    DETAILS,
+    vanished=st.sampled_from([None, None, 9.0]),
+    catalogue=st.sampled_from([None, frozenset({"cpu.medium"})]),
+)
+FLEETS = st.lists(SEEN, max_size=3, unique_by=lambda seen: seen.workload.id)
 
 
 class Reference:
@@ -81,7 +133,8 @@ class Reference:
             kind = CounterMetricFamily if row.kind == "counter" else GaugeMetricFamily
             family = kind(row.name, row.help, labels=[*COMMON_LABELS, *row.labels])
             for seen in self.fleet:
-                for labels, value in row.samples(view(seen)):
+                (samples,) = samples_of((row,), seen)
+                for labels, value in samples:
                     common = [seen.account, seen.workload.name or "", seen.workload.id]
                     family.add_metric([bounded(text) for text in [*common, *labels]], value)
             yield family
@@ -117,7 +170,7 @@ ODD = Family(
     'Help with a "quote", a \\ and a\nnewline.',
     "",
     "",
-    lambda view: (((view.workload.name or "",), view.seen.since),),
+    lambda view: (((view.workload.name or "",), view.seen.ledger.since),),
 )
 
 
@@ -144,7 +197,7 @@ def test_after_any_sequence_of_changes_the_page_is_the_full_render(fleets: list[
     for fleet in fleets:
         page.update(fleet)
         assert page.text() == render(fleet)
-        assert page.series == sum(len(row.samples(view(seen))) for row in FAMILIES for seen in fleet)
+        assert page.series == sum(len(samples) for seen in fleet for samples in samples_of(FAMILIES, seen))
 
 
 @given(FLEETS)
@@ -159,16 +212,16 @@ def test_the_same_fleet_again_changes_no_bytes(fleet: list[Seen]) -> None:
 def test_a_change_of_status_touches_only_the_families_that_tell_it() -> None:
     page = Exposition()
     before = Workload(id="w", name="n", status="running")
-    page.update([Seen("acme", before, 1.0)])
+    page.update([sight(before, 1.0)])
     bodies = page.bodies()
-    page.update([Seen("acme", Workload(id="w", name="n", status="errored"), 1.0)])
+    page.update([sight(Workload(id="w", name="n", status="errored"), 1.0)])
     changed = [new.name for old, new in zip(bodies, page.bodies(), strict=True) if old is not new]
     assert changed == ["datarobot_workload_info", "datarobot_workload_status"]
 
 
 def test_an_update_yields_often_and_shows_nothing_until_its_end() -> None:
     page = Exposition()
-    fleet = [Seen("acme", Workload(id=str(number)), 1.0) for number in range(2000)]
+    fleet = [sight(Workload(id=str(number)), 1.0) for number in range(2000)]
     empty, full = Exposition().text(), render(fleet)
     for workloads, before, after in ((fleet, empty, full), ([], full, empty)):
         between = [page.text() for _ in page.steps(workloads)]
@@ -178,8 +231,8 @@ def test_an_update_yields_often_and_shows_nothing_until_its_end() -> None:
 
 
 def test_an_update_that_was_broken_off_is_made_up_for_by_the_next() -> None:
-    page = rendered([Seen("acme", Workload(id="0", status="running"), 1.0)])
-    fleet = [Seen("acme", Workload(id=str(number), status="errored"), 2.0) for number in range(1000)]
+    page = rendered([sight(Workload(id="0", status="running"), 1.0)])
+    fleet = [sight(Workload(id=str(number), status="errored"), 2.0) for number in range(1000)]
     next(page.steps(fleet))
     page.update(fleet)
     assert page.text() == render(fleet)
@@ -211,12 +264,12 @@ def test_an_update_that_was_broken_off_is_made_up_for_by_the_next() -> None:
     ],
 )
 def test_a_workload_is_told_in_these_lines(item: Any, lines: list[str]) -> None:
-    text = render([Seen("acme", read(item), 0.0)]).decode().splitlines()
+    text = render([sight(read(item), 0.0)]).decode().splitlines()
     assert [line for line in lines if line not in text] == []
 
 
 def test_what_the_api_did_not_tell_has_no_sample() -> None:
-    text = render([Seen("acme", read(payload("P02")), 0.0)]).decode()
+    text = render([sight(read(payload("P02")), 0.0)]).decode()
     told = {f.name for f in text_string_to_metric_families(text) if f.samples}
     assert told == {
         "datarobot_workload_info",
@@ -227,6 +280,9 @@ def test_what_the_api_did_not_tell_has_no_sample() -> None:
         "datarobot_workload_created_timestamp_seconds",
         "datarobot_workload_updated_timestamp_seconds",
         "datarobot_workload_replacement_active",
+        "datarobot_workload_replacements",
+        "datarobot_workload_stats_resets",
+        "datarobot_workload_transitions",
     }
 
 
@@ -264,10 +320,46 @@ def test_family_rows_have_unique_names_and_labels_in_order() -> None:
 
 def test_what_is_no_longer_told_has_no_sample_any_more_and_a_new_name_moves_every_series() -> None:
     page = Exposition()
-    page.update([Seen("acme", Workload(id="w", name="old", last_response="2026-11-20T10:00:00Z"), 1.0)])
-    page.update([Seen("acme", Workload(id="w", name="old"), 1.0)])
-    assert page.text() == render([Seen("acme", Workload(id="w", name="old"), 1.0)])
-    page.update([Seen("acme", Workload(id="w", name="new"), 1.0)])
-    assert page.text() == render([Seen("acme", Workload(id="w", name="new"), 1.0)])
+    page.update([sight(Workload(id="w", name="old", last_response="2026-11-20T10:00:00Z"), 1.0)])
+    page.update([sight(Workload(id="w", name="old"), 1.0)])
+    assert page.text() == render([sight(Workload(id="w", name="old"), 1.0)])
+    page.update([sight(Workload(id="w", name="new"), 1.0)])
+    assert page.text() == render([sight(Workload(id="w", name="new"), 1.0)])
     page.update([])
     assert page.text() == render([])
+
+
+def test_the_families_of_accounts_are_written_as_prometheus_client_writes_them() -> None:
+    account = Account("eu", "org", 25, 0, 4, (ComputeBundle(id="cpu.small", cpu_count=1.0),))
+    tally = Tally(Durations().with_one(30.0).with_one(31.0).with_one(1e6))
+    bodies = account_bodies(ACCOUNTS, [("eu", Known(account, Use(3, 6, 5), tally))])
+    by_name = {body.name: body.text_header + body.samples for body in bodies}
+    name = "datarobot_account_start_duration_seconds"
+    histogram = Histogram(name, ACCOUNTS[-2].help, ["account"], buckets=DURATION_BUCKETS, registry=None)
+    for value in (30.0, 31.0, 1e6):
+        histogram.labels("eu").observe(value)
+    made = CollectorRegistry()
+    made.register(histogram)
+    library = generate_latest(made).decode().split(f"# HELP {name}_created")[0]
+    assert by_name[name].decode() == library
+    told = {
+        (sample.name, *sample.labels.items()): sample.value
+        for family in text_string_to_metric_families(b"".join(by_name.values()).decode())
+        for sample in family.samples
+        if family.type == "gauge"
+    }
+    eu = ("account", "eu")
+    assert told == {
+        ("datarobot_account_info", eu, ("org_id", "org")): 1.0,
+        ("datarobot_account_workloads_limit", eu): 25.0,
+        ("datarobot_account_workloads_active", eu): 3.0,
+        ("datarobot_account_replicas_max", eu): 6.0,
+        ("datarobot_account_replicas_live", eu): 5.0,
+        ("datarobot_account_workloads_active_reported", eu): 4.0,
+        ("datarobot_account_bundle_cpu_cores", eu, ("bundle_id", "cpu.small")): 1.0,
+    }
+
+
+def test_of_an_account_that_told_nothing_there_is_nothing_but_what_we_counted() -> None:
+    bodies = account_bodies(ACCOUNTS, [("eu", Known(Account("eu"), None, Tally()))])
+    assert [body.name for body in bodies if body.samples] == [family.name for family in ACCOUNTS[-2:]]

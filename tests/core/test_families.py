@@ -2,14 +2,16 @@
 
 import pytest
 
-from exporter.core.families import FAMILIES, PROFILES, Profile, Samples, Seen, samples_of, served
+from exporter.core.families import FAMILIES, samples_of, served
+from exporter.core.family import PROFILES, Profile, Samples
 from exporter.core.model import Autoscaling, Group, Policy, RequestStats, Runtime, Workload
+from tests.make import sight
 
 
 def told(name: str, workload: Workload) -> Samples:
     """The samples of one family."""
     place = next(n for n, family in enumerate(FAMILIES) if family.name == f"datarobot_workload_{name}")
-    return samples_of(FAMILIES, Seen("acme", workload, 20.0, 10.0))[place]
+    return samples_of(FAMILIES, sight(workload, 20.0, 10.0))[place]
 
 
 def scaled(**policies: float | None) -> Workload:
@@ -49,9 +51,14 @@ def test_what_a_workload_says_is_what_is_served(name: str, workload: Workload, s
 
 
 @pytest.mark.parametrize(("status", "label"), [("ERRORED", "errored"), ("Hibernating", "other"), (None, "unknown")])
-def test_a_vanished_workload_is_told_by_one_family_with_its_last_status(status: str | None, label: str) -> None:
-    gone = Seen("acme", Workload(id="w", status=status), 20.0, 10.0, vanished=30.0)
-    assert [s for s in samples_of(FAMILIES, gone) if s] == [(((label,), 30.0),)]
+def test_a_vanished_workload_is_told_with_its_last_status_and_its_totals(status: str | None, label: str) -> None:
+    gone = sight(Workload(id="w", status=status), 20.0, 10.0, vanished=30.0)
+    named = dict(zip([f.name for f in FAMILIES], samples_of(FAMILIES, gone), strict=True))
+    assert named["datarobot_workload_vanished_timestamp_seconds"] == (((label, ""), 30.0),)
+    assert {name for name, samples in named.items() if samples} == {
+        "datarobot_workload_vanished_timestamp_seconds",
+        "datarobot_workload_transitions_total",
+    }
 
 
 @pytest.mark.parametrize(

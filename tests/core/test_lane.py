@@ -104,7 +104,7 @@ def test_one_that_has_just_changed_is_asked_about_before_all_others_in_trouble(
     changed = Ask("changed", "pods", 2, 30.0, urgent=True)
     before = [(ask, max(looked, -4000.0)) for ask, looked in waiting]
     chosen = plan([*before, (changed, -math.inf)], 1000.0, budget)
-    assert [ask for ask in chosen if ask.urgent][0] == changed
+    assert next(ask for ask in chosen if ask.urgent) == changed
 
 
 def seen(status: str = "running", importance: str = "low", **more: object) -> Seen:

@@ -24,7 +24,7 @@ FAILED = Sweep((), (), "timeout")
 
 def test_the_time_of_a_status_is_when_it_was_first_seen_and_survives_other_changes() -> None:
     known = after(sweep(("a", "running")), sweep(("a", "Running ")), sweep(("a", "errored")), sweep(("a", "errored")))
-    assert known.workloads["a"].since == 30.0
+    assert known.workloads["a"].ledger.since == 30.0
 
 
 def test_a_failed_sweep_keeps_everything_and_moves_no_success() -> None:
@@ -43,7 +43,7 @@ def test_a_workload_absent_once_is_not_shown_and_absent_twice_has_vanished() -> 
 
 def test_a_workload_back_after_one_absence_has_not_vanished_and_keeps_its_time() -> None:
     known = after(sweep(("a", "running")), sweep(), sweep(("a", "running")))
-    assert (known.workloads["a"].since, known.vanished) == (10.0, 0)
+    assert (known.workloads["a"].ledger.since, known.vanished) == (10.0, 0)
 
 
 @pytest.mark.parametrize("reject", [Reject("$", "type"), Reject("$.id", "missing")])
@@ -69,12 +69,12 @@ def test_a_vanished_workload_is_shown_as_such_for_an_hour_unless_it_comes_back()
     assert {s.workload.id: s.vanished for s in visible(gone, 0.0, 900.0)} == {"a": 30.0}
     assert list(visible(step(gone, sweep(), 30.0 + 3600.0), 0.0, 900.0)) == []
     back = step(gone, sweep(("a", "running")), 40.0)
-    assert {s.workload.id: (s.vanished, s.first) for s in visible(back, 0.0, 900.0)} == {"a": (None, 40.0)}
+    assert {s.workload.id: (s.vanished, s.ledger.first) for s in visible(back, 0.0, 900.0)} == {"a": (None, 10.0)}
 
 
 def test_the_first_sight_of_a_workload_and_of_its_status_are_told_apart() -> None:
     known = after(sweep(("a", "running")), sweep(("a", "errored")))
-    assert known.workloads["a"][2:4] == (20.0, 10.0)
+    assert (known.workloads["a"].ledger.since, known.workloads["a"].ledger.first) == (20.0, 10.0)
 
 
 def test_the_reason_of_the_last_failure_is_kept_until_a_sweep_is_complete() -> None:

@@ -14,11 +14,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.core.decode import workload_page
 from exporter.core.exposition import Exposition, bounded
-from exporter.core.families import Seen
 from exporter.core.model import folded
 from exporter.settings import Settings
 from exporter.shell.daemon import Daemon
 from tests.examples import page
+from tests.make import sight
 from tests.shell.test_daemon import Time
 
 TEXT = st.one_of(
@@ -136,7 +136,7 @@ def test_a_page_of_random_values_keeps_everyone_and_calls_nobody_healthy_falsely
     assert {w.id for w in decoded.items} == {item["id"] for item in items if item["id"]}
     assert decoded.size == len(items)
     exposition = Exposition()
-    exposition.update([Seen("acme", workload, 1.0, 1.0) for workload in decoded.items])
+    exposition.update([sight(workload, 1.0, 1.0) for workload in decoded.items])
     expected = {item["id"] for item in items if item["id"] and folded(item.get("status")) == "running"}
     text, openmetrics = exposition.text().decode(), exposition.openmetrics().decode() + "# EOF\n"
     told = running(text_string_to_metric_families(text))

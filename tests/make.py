@@ -1,0 +1,31 @@
+"""Values that tests begin with, in as few words as they need."""
+
+from typing import Any
+
+from exporter.core.ledger import Ledger
+from exporter.core.model import Workload
+from exporter.core.pods import Container, LastState, Pods, Proton, Replica, StatusDetails
+from exporter.core.seen import Seen
+
+
+def sight(workload: Workload, since: float = 1.0, first: float = 1.0, *, account: str = "acme", **parts: Any) -> Seen:
+    """A workload as seen; `parts` are further fields of `Seen`."""
+    return Seen(account, workload, Ledger(first, since), **parts)
+
+
+def container(name: str = "main", **facts: Any) -> Container:
+    """A container that runs and is ready, unless `facts` say more; `ended` is (reason, exit code, when)."""
+    ended = facts.pop("ended", None)
+    last = LastState(reason=ended[0], exit_code=ended[1], finished_at=ended[2]) if ended else None
+    told: dict[str, Any] = {"name": name, "status": "running", "ready": True, "reason": "", "last_state": last}
+    return Container(**(told | facts))
+
+
+def replica(*containers: Container, name: str = "pod", **facts: Any) -> Replica:
+    """A pod that runs."""
+    return Replica(**({"name": name, "status": "running", "containers": containers} | facts))
+
+
+def pods(*replicas: Replica, proton: str = "p", **facts: Any) -> Pods:
+    """One proton with these pods."""
+    return Pods((Proton(**({"id": proton, "status": "running"} | facts)),), {proton: StatusDetails(replicas=replicas)})
