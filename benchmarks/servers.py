@@ -113,6 +113,7 @@ def serve_ours(port: int, series: int, folder: Path | None) -> None:
         not_ready=lambda: "",
         status=lambda: Status("", (), 0.0, 0.0),
         config=lambda: None,
+        targets=list,
         count=lambda path, code: None,  # noqa: ARG005 — a counter costs nothing here
     )
     application.publish(page)

@@ -20,6 +20,7 @@ from exporter.settings import Account, Settings, listen_address, load
 from exporter.shell.client import ApiError
 from exporter.shell.daemon import Daemon
 from exporter.shell.probe import alive, check_online, fleet_size, plan_lines
+from exporter.shell.store import StateError, Store
 from exporter.shell.web_config import read_web_config
 from exporter.simulator import Simulator
 
@@ -86,8 +87,18 @@ def _web_flags(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _demo_flags(command: argparse.ArgumentParser) -> None:
+def _run_flags(command: argparse.ArgumentParser) -> None:
     _web_flags(command)
+    command.add_argument(
+        "--state.path", dest="state.path", metavar="FILE", help="where totals and times are kept across restarts"
+    )
+    command.add_argument(
+        "--shard", dest="select.shard", metavar="I/N", help="of N exporters, this is number I, counted from 0"
+    )
+
+
+def _demo_flags(command: argparse.ArgumentParser) -> None:
+    _run_flags(command)
     demo = command.add_argument_group("the simulated fleet")
     demo.add_argument(
         "--demo.workloads", dest="workloads", type=_at_least_one, default=50, metavar="N", help="default 50"
@@ -125,7 +136,7 @@ def _docs_flags(command: argparse.ArgumentParser) -> None:
 
 
 _FLAGS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
-    "run": _web_flags,
+    "run": _run_flags,
     "demo": _demo_flags,
     "check": _check_flags,
     "once": _settings_flags,
@@ -183,6 +194,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if told.command == "run":
             print("workload-exporter: to see it work without an account: workload-exporter demo", file=sys.stderr)
         return 2
+    except StateError as error:
+        print(f"workload-exporter: {error}", file=sys.stderr)
+        return 1
     except OSError as error:
         print(f"workload-exporter: {error.strerror or error}", file=sys.stderr)
         return 1
@@ -193,10 +207,13 @@ Read = Callable[[], Settings]
 
 def _run(_: argparse.Namespace, settings: Settings, read: Read) -> int:
     async def run() -> None:
-        daemon = Daemon(settings, read)
+        daemon = Daemon(settings, read, store=store)
         daemon.log_to(settings)
+        if store.aside is not None:
+            print(f"workload-exporter: the state could not be used and is now {store.aside}", file=sys.stderr)
         await daemon.run()
 
+    store = Store(settings.state.path, set_aside=settings.state.on_trouble == "set_aside")
     uvloop.run(run())
     return 0
 

@@ -12,7 +12,7 @@ from exporter.core.account_families import ACCOUNTS
 from exporter.core.conditions import rules
 from exporter.core.families import FAMILIES
 from exporter.core.family import COMMON_LABELS
-from exporter.settings import Account, Log, Metrics, Settings, Sweep, Web
+from exporter.settings import Account, Detail, Log, Metrics, Select, Settings, State, Sweep, Web
 from exporter.shell.report import OWN, PREFIX
 
 _NOTE = "<!-- Made by `workload-exporter docs`; a test keeps it so. Change the rows, not this page. -->\n"
@@ -68,6 +68,9 @@ def settings_page() -> str:
     parts: tuple[tuple[str, type[BaseModel]], ...] = (
         ("accounts[].", Account),
         ("sweep.", Sweep),
+        ("detail.", Detail),
+        ("select.", Select),
+        ("state.", State),
         ("metrics.", Metrics),
         ("web.", Web),
         ("log.", Log),
@@ -124,4 +127,6 @@ def _default(value: Any) -> str:
         return f"`{str(value).lower()}`"
     if isinstance(value, float):
         return f"`{value:g}`"
-    return f"`{', '.join(value) if isinstance(value, tuple) else value}`"
+    if isinstance(value, tuple):
+        value = ", ".join(map(str, value))
+    return f"`{value}`" if value != "" else "none"

@@ -72,6 +72,21 @@ def listen_address(given: str) -> tuple[str, int]:
 Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0, allow_inf_nan=False)]
 
 
+def _pattern(given: str) -> str:
+    try:
+        re.compile(given)
+    except re.error as error:
+        raise ValueError(f"no regular expression: {error}") from None
+    return given
+
+
+def _shard(given: str) -> str:
+    number, slash, count = given.partition("/")
+    if not slash or not number.isdecimal() or not count.isdecimal() or not int(number) < int(count):
+        raise ValueError("no shard; give I/N with I from 0 to N-1, such as 0/3")
+    return given
+
+
 def _address(given: str) -> str:
     listen_address(given)
     return given.strip()
@@ -168,6 +183,70 @@ class Metrics(_Part):
     profile: Literal["minimal", "standard", "full"] = Field(
         "standard", description="`minimal` for users billed by series, `full` adds raw values of undocumented meaning."
     )
+    series_limit: int = Field(
+        500_000,
+        ge=0,
+        description="Most series of workloads per account; workloads beyond it are left out, counted and logged. "
+        "0: no limit.",
+    )
+
+
+class Detail(_Part):
+    """What is asked about each workload beside the list, in turn and under the account's budget."""
+
+    enabled: bool = Field(True, description="Ask for details at all: pods, events, statistics, resource use, sharing.")
+    interval: Duration = Field(
+        300.0,
+        ge=10,
+        description="Time between two looks at a workload that is steady; one in trouble, or changing, is looked at "
+        "at `sweep.interval`. Statistics of long windows, quotas and sharing are looked at less often in proportion.",
+    )
+    parts: tuple[
+        Literal[
+            "pods", "events", "replacement", "stats_5m", "stats_1h", "stats_6h", "stats_1d", "stats_3d", "usage",
+            "sharing", "quotas",
+        ],
+        ...,
+    ] = Field((), description="The parts to ask for; empty: all.")  # fmt: skip
+    quantiles: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        (0.5, 0.95, 0.99), min_length=1, description="Quantiles of the response time; each but the first is a request."
+    )
+    slow_requests: Duration = Field(2.0, description="A request that takes longer counts as slow.")
+
+
+class State(_Part):
+    """What is kept across restarts: when things were first seen, and all totals of workloads."""
+
+    path: Path | None = Field(
+        None, description="SQLite file of the state. Without it, totals of workloads begin anew at each start."
+    )
+    on_trouble: Literal["refuse", "set_aside"] = Field(
+        "refuse",
+        description="When the file is damaged or newer than this exporter: `refuse` to start, or `set_aside` the file "
+        "under another name and begin anew.",
+    )
+
+
+class Select(_Part):
+    """Which workloads are watched; what is left out is counted. Empty means all."""
+
+    tags: tuple[Annotated[str, Field(pattern=r"^[^=]+(=.*)?$")], ...] = Field(
+        (), description="Tags that a workload must all have: `name=value`, or `name` for any value."
+    )
+    importance: tuple[Literal["critical", "high", "moderate", "low"], ...] = Field((), description="Importances.")
+    name: Annotated[str, AfterValidator(_pattern)] = Field(
+        "", description="Regular expression that the whole name matches."
+    )
+    creators: tuple[str, ...] = Field((), description="Ids or user names of the people who created the workloads.")
+    shard: Annotated[str, AfterValidator(_shard)] = Field(
+        "0/1", description="`I/N`: of N exporters, this is number I, counted from 0; each takes its part of the fleet."
+    )
+
+    @property
+    def shard_numbers(self) -> tuple[int, int]:
+        """The number of this shard, and how many there are."""
+        number, _, count = self.shard.partition("/")
+        return int(number), int(count)
 
 
 class Web(_Part):
@@ -206,6 +285,9 @@ class Settings(_Part):
     )
     sweep: Sweep = Field(default_factory=lambda: Sweep.model_validate({}), description="How often the API is swept.")
     metrics: Metrics = Field(default_factory=lambda: Metrics.model_validate({}), description="What is served.")
+    detail: Detail = Field(default_factory=lambda: Detail.model_validate({}), description="Details of workloads.")
+    select: Select = Field(default_factory=lambda: Select.model_validate({}), description="Which workloads.")
+    state: State = Field(default_factory=lambda: State.model_validate({}), description="What is kept.")
     web: Web = Field(default_factory=lambda: Web.model_validate({}), description="The exporter's own HTTP server.")
     log: Log = Field(default_factory=lambda: Log.model_validate({}), description="Logging.")
 

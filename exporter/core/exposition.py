@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
@@ -109,10 +110,15 @@ SLICE, RENDERED, FORGOTTEN = 1000, 50, 10
 
 
 class Exposition:
-    """The blocks of all workloads seen; `update` brings them up to date, `bodies` are the families' bytes."""
+    """The blocks of all workloads seen; `update` brings them up to date, `bodies` are the families' bytes.
 
-    def __init__(self, families: Iterable[Family] = FAMILIES) -> None:
-        self._families = tuple(families)
+    `limit`: most series of one account; 0: none. Workloads beyond it have no series, until there is room again.
+    """
+
+    def __init__(self, families: Iterable[Family] = FAMILIES, limit: int = 0) -> None:
+        self._families, self._limit = tuple(families), limit
+        self._of_account: Counter[str] = Counter()
+        self._left_out: set[Key] = set()
         self._renderers = [_Renderer(family) for family in self._families]
         # Ordered by account and id: the same fleet gives the same bytes, however it came about.
         self._blocks: list[dict[Key, bytes]] = [{} for _ in self._renderers]
@@ -123,6 +129,11 @@ class Exposition:
         self._dirty: set[int] = set()
         self._disordered: set[int] = set()
         self.series = 0
+
+    @property
+    def left_out(self) -> int:
+        """How many workloads are beyond the limit."""
+        return len(self._left_out)
 
     def update(self, workloads: Iterable[Seen]) -> None:
         """Take `workloads` as all there is."""
@@ -136,7 +147,9 @@ class Exposition:
             there.sort(key=lambda seen: (seen.account, seen.workload.id))
         work = 0
         for seen in there:
-            if id(seen) in self._held:  # the very object of the last update, as `step` leaves what did not change
+            if id(seen) in self._held and not self._may_return(
+                seen
+            ):  # the very object of the last update, as `step` leaves what did not change
                 work += 1
             else:
                 work += self._take((seen.account, seen.workload.id), seen)
@@ -178,40 +191,57 @@ class Exposition:
         before = self._seen.get(key)
         if before is not None:
             self._held.remove(id(before))
-        differs = before != seen
+        differs = before != seen or key in self._left_out
         if differs:
             self._render(key, before, seen)
         self._seen[key] = seen
         self._held.add(id(seen))
         return RENDERED if differs else 1
 
+    def _may_return(self, seen: Seen) -> bool:
+        """Whether a workload that was left out may have room again."""
+        if not self._left_out or (seen.account, seen.workload.id) not in self._left_out:
+            return False
+        return self._of_account[seen.account] < 0.95 * self._limit
+
     def _forget(self, key: Key) -> None:
         self._held.remove(id(self._seen.pop(key)))
         self._drop(key)
 
     def _drop(self, key: Key) -> None:
+        self._left_out.discard(key)
         for place, samples in enumerate(self._samples.pop(key)):
             if samples:
-                self.series -= len(samples)
+                self._count(key, -len(samples))
                 del self._blocks[place][key]
                 self._dirty.add(place)
+
+    def _count(self, key: Key, by: int) -> None:
+        self.series += by
+        self._of_account[key[0]] += by
 
     def _render(self, key: Key, before: Seen | None, seen: Seen) -> None:
         if before is not None and before.workload.name != seen.workload.name:
             self._drop(key)  # the name is on every line
         old = self._samples.get(key)
         parts = changed(before, seen) if before is not None else frozenset()
-        if old is None or "vanished" in parts:
+        if old is None or "vanished" in parts or key in self._left_out:
             new = samples_of(self._families, seen)
         else:
             new = samples_of(self._families, seen, old, parts)
         old = old or ((),) * len(self._renderers)
         common = (label(seen.account), label(seen.workload.name or ""), label(seen.workload.id))
         joined = ",".join([f'{name}="{value}"' for name, value in zip(COMMON_LABELS, common, strict=True)])
+        growth = sum(map(len, new)) - sum(map(len, old))
+        if self._limit and growth > 0 and self._of_account[seen.account] + growth > self._limit:
+            new = ((),) * len(self._renderers)
+            self._left_out.add(key)
+        else:
+            self._left_out.discard(key)
         for place, renderer in enumerate(self._renderers):
             if new[place] == old[place]:
                 continue
-            self.series += len(new[place]) - len(old[place])
+            self._count(key, len(new[place]) - len(old[place]))
             self._dirty.add(place)
             if new[place]:
                 blocks = self._blocks[place]

@@ -22,7 +22,7 @@ Samples = tuple[Sample, ...]
 Of a histogram, the last value is the bucket's bound, ``sum`` or ``count``.
 """
 
-Kind = Literal["gauge", "counter", "histogram"]
+Kind = Literal["gauge", "counter", "histogram", "summary"]
 Stability = Literal["stable", "experimental"]
 Profile = Literal["minimal", "standard", "full"]
 PROFILES: tuple[Profile, ...] = ("minimal", "standard", "full")
@@ -98,7 +98,7 @@ def row(
     reads: tuple[Part, ...] = ("workload",),
 ) -> Family:
     """One row; `name` lacks ``datarobot_``. Type and unit are the name's own, unless a row says more."""
-    kind: Kind = "counter" if name.endswith("_total") else "gauge"
+    kind: Kind = "counter" if name.endswith("_total") else "summary" if "quantile" in labels else "gauge"
     told = unit or next((u for u in ("seconds", "bytes", "cores", "ratio") if name.endswith("_" + u)), "")
     return Family(
         f"datarobot_{name}", kind, labels, help, source, absence, samples, told, stability, profile, frozenset(reads)

@@ -142,6 +142,13 @@ class Tag(ApiObject, frozen=True):
     value: str | None = None
 
 
+class Creator(ApiObject, frozen=True):
+    """Who created a workload; read to select by it, never shown."""
+
+    id: str | None = None
+    username: str | None = None
+
+
 class Workload(ApiObject, frozen=True):
     """One workload as the list tells it (spec 11.5 WorkloadFormatted). Only the id is required."""
 
@@ -158,6 +165,7 @@ class Workload(ApiObject, frozen=True):
     last_response: str | None = None
     runtime: Runtime | None = None
     tags: tuple[Tag, ...] | None = None
+    creator: Creator | None = None
     created_at: str | None = None
     updated_at: str | None = None
 

@@ -18,13 +18,15 @@ from exporter.core.pods import Overview, Pods, Proton, active_proton, overview, 
 class Window(NamedTuple):
     """Statistics from `start` to `end`, seconds since the epoch, over all protons that served.
 
-    `quantiles` are (quantile, seconds) of the active proton; none where there was no request.
+    `quantiles` are (quantile, seconds) of the active proton; none where there was no request. `protons` are those that
+    were asked about; none: the one that served.
     """
 
     start: float
     end: float
     metrics: RequestMetrics
     quantiles: tuple[tuple[float, float], ...] = ()
+    protons: tuple[str, ...] = ()
 
 
 class Details(NamedTuple):

@@ -25,7 +25,7 @@ RETRIES = 2
 BODY_LIMIT = 32 * 1024 * 1024
 PROBE_AFTER = 3600.0
 PAUSE_FIRST, PAUSE_MOST = 5.0, 300.0
-ROOTS = ("/workloads", "/version")
+ROOTS = ("/workloads", "/version", "/workloads/{id}")
 REASONS = (
     "timeout dns connect tls auth forbidden not_found absent redirect throttled server_error bad_request too_large "
     "decode incomplete"

@@ -12,22 +12,27 @@ import logging
 import signal
 from collections.abc import Callable
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobExecutionEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from exporter import __version__
 from exporter.checked import BadSettings
-from exporter.core.exposition import Exposition
-from exporter.core.families import served
-from exporter.core.step import Knowledge
+from exporter.core import model
+from exporter.core.exposition import Exposition, account_bodies, bounded
+from exporter.core.families import served, served_accounts
+from exporter.core.lane import Policy
+from exporter.core.select import Selection
+from exporter.core.step import restored
 from exporter.settings import Account, Settings
 from exporter.shell.client import Client
 from exporter.shell.logs import set_up
 from exporter.shell.page import Publisher
 from exporter.shell.report import LANE, Report
 from exporter.shell.server import AccountStatus, Application, Server, Status
-from exporter.shell.watch import Clock, Watch
+from exporter.shell.store import StateError, Store
+from exporter.shell.watch import Clock, Plan, Watch
 from exporter.shell.web_config import WebSecurity
 
 log = logging.getLogger("exporter")
@@ -35,6 +40,21 @@ log = logging.getLogger("exporter")
 REFRESH = 5.0
 """Seconds between two refreshes of the page when nothing else asks for one."""
 CLOCK_JUMP = 5.0
+
+
+def plan(account: Account, settings: Settings) -> Plan:
+    """How an account is watched under these settings."""
+    told, chosen = settings.detail, settings.select
+    shard, shards = chosen.shard_numbers
+    tags = {name: value if equals else None for tag in chosen.tags for name, equals, value in [tag.partition("=")]}
+    return Plan(
+        settings.sweep.stale_after,
+        Selection(tags, chosen.importance, chosen.name, chosen.creators, shard, shards),
+        Policy(settings.sweep.interval, told.interval, told.quantiles, frozenset(told.parts)) if told.enabled else None,
+        told.slow_requests,
+        account.requests_per_second,
+        account.concurrency,
+    )
 
 
 class Daemon:
@@ -46,18 +66,24 @@ class Daemon:
         load: Callable[[], Settings],
         *,
         clock: Clock | None = None,
+        store: Store | None = None,
     ) -> None:
         self._load, self._clock = load, clock or Clock()
+        self._store = store or Store(None)
+        self._live = False
+        self._committing = True
         self.settings = settings
         self.report = Report(self._clock.wall())
         self.watches: dict[str, Watch] = {}
-        self._exposition = Exposition(served(settings.metrics.profile))
+        self._exposition = Exposition(served(settings.metrics.profile), settings.metrics.series_limit)
         self._publisher = Publisher()
         self._publishing = asyncio.Lock()
         self._beat = self._clock.steady()
         self._drift = self._clock.wall() - self._clock.steady()
         self._started = self._clock.wall()
         self._settled = False
+        self._left_out = 0
+        self._of_accounts = served_accounts(settings.metrics.profile)
         self._tasks: set[asyncio.Task[object]] = set()
         self._security: WebSecurity | None = None
         self._scheduler = AsyncIOScheduler(timezone=UTC)
@@ -68,6 +94,7 @@ class Daemon:
             heartbeat_age=lambda: self._clock.steady() - self._beat,
             not_ready=self._not_ready,
             status=self._status,
+            targets=self._targets,
             config=lambda: self.settings.dump() if self.settings.web.debug_config else None,
             count=lambda path, code: self.report.count("http_requests", path, code),
         )
@@ -91,13 +118,19 @@ class Daemon:
         )
         before = self.watches.get(account.name)
         if before is not None:
-            return before.resumed(client, report, settings.sweep.stale_after)
-        return Watch(Knowledge(account.name), client, report, settings.sweep.stale_after, self._clock)
+            return before.resumed(client, report, plan(account, settings))
+        state = self._store.load(account.name)
+        if state.unreadable:
+            fields = {"account": account.name, "rows": state.unreadable}
+            log.warning("rows of the state cannot be read; their totals begin anew", extra={"fields": fields})
+        known = restored(account.name, state.ledgers, state.tally)
+        return Watch(known, client, report, plan(account, settings), self._clock)
 
     def adopt(self, settings: Settings) -> None:
         """Watch the accounts of `settings` from now on; what is known of an account that stays is kept."""
         before = {account.name: account for account in self.settings.accounts} if self.watches else {}
-        timing_changed = settings.sweep != self.settings.sweep
+        parts = ("sweep", "detail", "select")
+        timing_changed = any(getattr(settings, part) != getattr(self.settings, part) for part in parts)
         watches: dict[str, Watch] = {}
         for account in settings.accounts:
             same = before.get(account.name) == account and not timing_changed
@@ -109,6 +142,13 @@ class Daemon:
             self._scheduler.remove_job(name)
             self.report.forget(name)
         self.watches, self.settings = watches, settings
+        for watch in watches.values():
+            if self._live:
+                watch.start()
+        shard, shards = settings.select.shard_numbers
+        self.report.set("shard_ordinal", shard)
+        self.report.set("shards", shards)
+        self.report.set("series_limit", settings.metrics.series_limit)
         self._tasks.update(asyncio.create_task(watch.close()) for watch in replaced)
 
     def _schedule(self, name: str, interval: float) -> None:
@@ -148,13 +188,18 @@ class Daemon:
         """Bring the page up to date with what is known now."""
         async with self._publishing:
             began = self._clock.steady()
-            for _ in self._exposition.steps([seen for watch in self.watches.values() for seen in watch.visible()]):
+            shown = [seen for watch in self.watches.values() for seen in watch.visible()]
+            accounts = [(name, watch.facts) for name, watch in self.watches.items()]
+            await self.commit()  # before it is shown: what Prometheus has counted, a restart must not count again
+            for _ in self._exposition.steps(shown):
                 await asyncio.sleep(0)
+            bodies = [*self._exposition.bodies(), *account_bodies(self._of_accounts, accounts)]
+            self._tell_left_out(self._exposition.left_out)
             self._beat = self._clock.steady()
             self.report.set("heartbeat_timestamp_seconds", self._clock.wall())
             self.report.set("series", self._exposition.series)
             tails = self.report.text(), self.report.openmetrics()
-            published = await asyncio.to_thread(self._publisher.publish, self._exposition.bodies(), *tails)
+            published = await asyncio.to_thread(self._publisher.publish, bodies, *tails)
             self.application.publish(published)
             for (form, encoding), size in published.sizes.items():
                 self.report.set("exposition_bytes", size, form, encoding)
@@ -164,6 +209,33 @@ class Daemon:
             self._settled = True
             gc.collect()
             gc.freeze()
+
+    async def commit(self) -> None:
+        """Write what is to be kept; a state that cannot be written stops nothing else, and is tried again."""
+        for name, watch in list(self.watches.items()):
+            changed, tally = watch.pending()
+            if not changed and tally is None:
+                continue
+            try:
+                await asyncio.to_thread(self._store.commit, name, changed, tally)
+            except StateError as error:
+                self.report.count("state_commit_failures")
+                if self._committing:
+                    log.error("the state is not kept; all else goes on", extra={"fields": {"words": str(error)}})  # noqa: TRY400 — told in words
+                self._committing = False
+                return
+            watch.kept(changed, tally)
+            self._committing = True
+            self.report.count("state_commits")
+            self.report.set("state_last_commit_timestamp_seconds", self._clock.wall())
+            self.report.set("state_size_bytes", self._store.size)
+
+    def _tell_left_out(self, count: int) -> None:
+        if count and not self._left_out:
+            fields = {"workloads": count, "series_limit": self.settings.metrics.series_limit}
+            log.warning("workloads are left out: metrics.series_limit is reached", extra={"fields": fields})
+        self._left_out = count
+        self.report.set("series_left_out_workloads", count)
 
     def tick(self) -> None:
         """Notice a clock that was set: the schedule is kept by the wall clock and would wait for it, or storm."""
@@ -187,6 +259,26 @@ class Daemon:
 
     def _not_ready(self) -> str:
         return "; ".join(why for watch in self.watches.values() if (why := watch.not_ready))
+
+    def _targets(self) -> list[dict[str, object]]:
+        """The invoke endpoints of the workloads that are up, as Prometheus's HTTP service discovery takes them."""
+        bases = {account.name: account.endpoint for account in self.settings.accounts}
+        return [
+            {
+                "targets": [f"{bases[seen.account]}/endpoints/workloads/{quote(seen.workload.id, safe='')}/"],
+                "labels": {
+                    "__meta_datarobot_account": bounded(seen.account),
+                    "__meta_datarobot_workload": bounded(seen.workload.name or ""),
+                    "__meta_datarobot_workload_id": bounded(seen.workload.id),
+                    "__meta_datarobot_importance": model.folded(seen.workload.importance),
+                    "__meta_datarobot_status": model.folded(seen.workload.status),
+                    "__meta_datarobot_type": model.folded(seen.workload.type),
+                },
+            }
+            for name, watch in self.watches.items()
+            for seen in watch.visible()
+            if name in bases and seen.vanished is None and model.status_group(seen.workload.status) == "up"
+        ]
 
     def _status(self) -> Status:
         accounts = tuple(
@@ -219,7 +311,8 @@ class Daemon:
             if getattr(settings.web, name) != getattr(old.web, name):
                 log.warning("takes effect at the next start", extra={"fields": {"setting": f"web.{name}"}})
         if settings.metrics != old.metrics:
-            self._exposition = Exposition(served(settings.metrics.profile))
+            self._exposition = Exposition(served(settings.metrics.profile), settings.metrics.series_limit)
+            self._of_accounts = served_accounts(settings.metrics.profile)
             self._publisher = Publisher()
         if settings.log != old.log:
             self.log_to(settings)
@@ -253,6 +346,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, http.stop)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._tasks.add(asyncio.create_task(self.reload())))
+        self._live = True
         self.adopt(self.settings)
         self._scheduler.start()
         refresh = asyncio.create_task(self._refresh())
@@ -273,12 +367,16 @@ class Daemon:
             refresh.cancel()
             self._scheduler.shutdown(wait=False)
             for watch in self.watches.values():
+                watch.stop()
                 await watch.client.aclose()
+            await self.commit()
+            self._store.close()
 
     async def once(self) -> tuple[bytes, str]:
         """One sweep of every account: the page, and why it was not complete (empty: it was)."""
+        bare = self.settings.model_copy(update={"detail": self.settings.detail.model_copy(update={"enabled": False})})
         for account in self.settings.accounts:
-            self.watches[account.name] = self._watch(account, self.settings)
+            self.watches[account.name] = self._watch(account, bare)
         try:
             await asyncio.gather(*(watch.sweep() for watch in self.watches.values()))
         finally:

@@ -5,8 +5,9 @@ Each family is one row of `OWN`; `Report` holds them, `AccountReport` is what on
 
 from __future__ import annotations
 
+import itertools
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
 from prometheus_client import (
@@ -20,11 +21,16 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.core import GaugeHistogramMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.registry import Collector
 
 from exporter import __revision__, __version__
+from exporter.core import lane
+from exporter.core.decode import Reject
 from exporter.core.step import Knowledge, Sweep, unknown_values
 from exporter.shell.client import REASONS
+from exporter.shell.lane import AGES, State
 
 PREFIX = "datarobot_exporter_"
 LANE = "status"
@@ -37,7 +43,7 @@ class Own(NamedTuple):
     """One family of our own. `name` lacks the prefix, and ``_total`` of a counter."""
 
     name: str
-    kind: Literal["counter", "gauge", "histogram"]
+    kind: Literal["counter", "gauge", "histogram", "gaugehistogram"]
     labels: tuple[str, ...]
     help: str
     buckets: tuple[float, ...] = _BUCKETS
@@ -73,6 +79,34 @@ OWN: tuple[Own, ...] = (
         "Items or fields left out, by place and why.",
     ),
     Own("api_unknown_values", "counter", ("account", "field"), "Values of enumerations that nobody has heard of."),
+    Own("detail_looks", "counter", ("account", "part"), "Parts of details asked for, told or not."),
+    Own("detail_look_failures", "counter", ("account", "part", "reason"), "Parts that were not told, by why."),
+    Own("detail_queue", "gauge", ("account",), "Parts of details that are due and wait for their turn."),
+    Own(
+        "detail_load_ratio",
+        "gauge",
+        ("account",),
+        "Requests that the details would take at their intervals, over what the budget leaves; above 1 they are "
+        "looked at less often, evenly.",
+    ),
+    Own("detail_age_seconds", "gaugehistogram", ("account", "part"), "Ages of what was told, over the fleet."),
+    Own("detail_stale", "gauge", ("account", "part"), "Workloads of which a part is too old and withdrawn."),
+    Own(
+        "detail_dropped_workloads",
+        "gauge",
+        ("account", "extra", "importance"),
+        "Workloads that go without extra quantiles or long windows because the budget does not carry them.",
+    ),
+    Own("deselected_workloads", "gauge", ("account",), "Listed workloads that the settings leave out."),
+    Own("other_shards_workloads", "gauge", ("account",), "Listed workloads that belong to other shards."),
+    Own("shard_ordinal", "gauge", (), "Number of this shard, from 0."),
+    Own("shards", "gauge", (), "How many shards there are."),
+    Own("series_limit", "gauge", (), "Most series of workloads per account; 0: no limit."),
+    Own("series_left_out_workloads", "gauge", (), "Workloads left out because of the limit of series."),
+    Own("state_commits", "counter", (), "Times the state was written."),
+    Own("state_commit_failures", "counter", (), "Times the state could not be written; nothing else stops for it."),
+    Own("state_last_commit_timestamp_seconds", "gauge", (), "When the state was last written."),
+    Own("state_size_bytes", "gauge", (), "Size of the state on disk."),
     Own("heartbeat_timestamp_seconds", "gauge", (), "When the page was last brought up to date."),
     Own("series", "gauge", (), "Series of workloads on the page."),
     Own("exposition_bytes", "gauge", ("format", "encoding"), "Size of the page."),
@@ -82,6 +116,26 @@ OWN: tuple[Own, ...] = (
     Own("config_last_reload_successful", "gauge", (), "1 when the last reading of the settings was good, else 0."),
     Own("config_last_reload_success_timestamp_seconds", "gauge", (), "When the settings were last read well."),
 )
+
+
+Ages = Mapping[str, tuple[list[int], float]]
+
+
+class _AgeCollector(Collector):
+    """The ages as a histogram of now: its counts go up and down."""
+
+    def __init__(self, ages: Mapping[str, Ages]) -> None:
+        self._ages = ages
+
+    def collect(self) -> Iterable[Metric]:
+        row = next(row for row in OWN if row.kind == "gaugehistogram")
+        family = GaugeHistogramMetricFamily(PREFIX + row.name, row.help, labels=row.labels)
+        for account, parts in self._ages.items():
+            for part, (counts, total) in parts.items():
+                below = list(itertools.accumulate(counts))
+                bounds = [*map(str, AGES), "+Inf"]
+                family.add_metric((account, part), list(zip(bounds, below, strict=True)), total)
+        yield family
 
 
 class Report:
@@ -97,13 +151,15 @@ class Report:
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
         self._histograms: dict[str, Histogram] = {}
+        self.ages: dict[str, Ages] = {}
+        self.registry.register(_AgeCollector(self.ages))
         for row in OWN:
             name = PREFIX + row.name
             if row.kind == "counter":
                 self._counters[row.name] = Counter(name, row.help, row.labels, registry=self.registry)
             elif row.kind == "gauge":
                 self._gauges[row.name] = Gauge(name, row.help, row.labels, registry=self.registry)
-            else:
+            elif row.kind == "histogram":
                 self._histograms[row.name] = Histogram(
                     name, row.help, row.labels, buckets=row.buckets, registry=self.registry
                 )
@@ -138,13 +194,16 @@ class Report:
         for counter in ("sweeps", "sweep_overruns"):
             self.count(counter, name, LANE, by=0)
         self.count("vanished_workloads", name, by=0)
-        return AccountReport(self, name)
+        for part in lane.NAMES:
+            self.count("detail_looks", name, part, by=0)
+        return AccountReport(self, name, interval)
 
     def forget(self, account: str) -> None:
         """Drop the gauges of an account that is swept no more; its counters stay until the end."""
         for row in OWN:
             if row.kind == "gauge" and row.labels[:1] == ("account",):
                 self._gauges[row.name].remove_by_labels({"account": account})
+        self.ages.pop(account, None)
 
     def text(self) -> bytes:
         """The families in text format 0.0.4."""
@@ -159,8 +218,8 @@ class Report:
 class AccountReport:
     """What one account's client (`exporter.shell.client.Observer`) and sweeps count."""
 
-    def __init__(self, report: Report, account: str) -> None:
-        self._report, self._account = report, account
+    def __init__(self, report: Report, account: str, interval: float = 30.0) -> None:
+        self._report, self._account, self.interval = report, account, interval
 
     def request(self, endpoint: str, code: str, seconds: float) -> None:
         """Count one request that ended with `code`, or with ``error`` when there was no answer."""
@@ -187,6 +246,30 @@ class AccountReport:
         """Tell which routes the server offers."""
         for endpoint, offered in routes:
             self._report.set("api_capability", float(offered), self._account, endpoint)
+
+    def chosen(self, deselected: int, elsewhere: int) -> None:
+        """Tell how many listed workloads are left out by the settings, and how many are another shard's."""
+        self._report.set("deselected_workloads", deselected, self._account)
+        self._report.set("other_shards_workloads", elsewhere, self._account)
+
+    def looked(self, part: str, failure: str, rejects: Iterable[Reject]) -> None:
+        """Count one part that was asked for; `failure` is empty, or why it was not told."""
+        self._report.count("detail_looks", self._account, part)
+        if failure:
+            self._report.count("detail_look_failures", self._account, part, failure)
+        for reject in rejects:
+            self._report.count("api_rejects", self._account, f"{part} {reject.path}", reject.reason)
+
+    def turned(self, state: State) -> None:
+        """Tell of the detail lane as of a turn."""
+        report, account = self._report, self._account
+        report.set("detail_queue", state.queue, account)
+        report.set("detail_load_ratio", state.load, account)
+        for part, count in state.stale.items():
+            report.set("detail_stale", count, account, part)
+        for (extra, importance), count in state.dropped.items():
+            report.set("detail_dropped_workloads", count, account, extra, importance)
+        report.ages[account] = state.ages
 
     def swept(self, sweep: Sweep, known: Knowledge, vanished: int, seconds: float) -> None:
         """Tell of a sweep that ended, of what is known after it, and of how many workloads it found to have vanished.

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import functools
 import html
+import json
 import logging
 import re
 import socket
@@ -77,7 +78,8 @@ class Application:
     """The ASGI application. `publish` swaps what it serves in one assignment; all else is asked of the callables.
 
     `reload` returns the problems (empty: done); `heartbeat_age` is in seconds; `not_ready` says why (empty: ready);
-    `config` gives the settings as text, or None where that is not enabled; `count` gets (path, code) of each request;
+    `config` gives the settings as text, or None where that is not enabled; `targets` are target groups in the format of
+    Prometheus's HTTP service discovery; `count` gets (path, code) of each request;
     `allowed` says whether an Authorization header may pass (None: everyone may).
     """
 
@@ -90,13 +92,14 @@ class Application:
         not_ready: Callable[[], str],
         status: Callable[[], Status],
         config: Callable[[], str | None],
+        targets: Callable[[], list[dict[str, object]]],
         count: Callable[[str, str], None],
         allowed: Callable[[str | None], Awaitable[bool]] | None = None,
         limits: Limits = Limits(),  # noqa: B008 — immutable
     ) -> None:
         self._now = Published()
         self._reload, self._heartbeat_age, self._not_ready = reload, heartbeat_age, not_ready
-        self._status, self._config, self._count = status, config, count
+        self._status, self._config, self._count, self._targets = status, config, count, targets
         self._metrics_path, self._metrics_target = metrics_path, metrics_path.encode()
         self.allowed = allowed
         self.limits = limits
@@ -106,6 +109,7 @@ class Application:
             "/-/healthy": (("GET", "HEAD"), self._healthy),
             "/-/ready": (("GET", "HEAD"), self._ready),
             "/-/reload": (("POST", "PUT"), self._reloaded),
+            "/sd": (("GET", "HEAD"), self._discovery),
             "/debug/config": (("GET", "HEAD"), self._configured),
         }
 
@@ -181,6 +185,10 @@ class Application:
     async def _configured(self, _: Headers) -> Reply:
         text = self._config()
         return _plain(404, "not enabled; see web.debug_config\n") if text is None else _plain(200, text)
+
+    async def _discovery(self, _: Headers) -> Reply:
+        told = json.dumps(self._targets(), separators=(",", ":")).encode()
+        return Reply(200, [(b"content-type", b"application/json; charset=utf-8")], (told,))
 
     async def _landing(self, _: Headers) -> Reply:
         page = landing(self._status(), self._metrics_path)

@@ -1,18 +1,26 @@
-"""One account as it is watched: sweep, step, report, one log line."""
+"""One account as it is watched: sweep, step, report, one log line; its detail lane, and what is to be kept."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from typing import NamedTuple
 
-from exporter.core.seen import Seen
-from exporter.core.step import Knowledge, step, unknown_values, visible
+from exporter.core.account_families import Known, Use, use
+from exporter.core.lane import Policy
+from exporter.core.ledger import Entry, Ledger, Tally
+from exporter.core.model import Workload
+from exporter.core.seen import Account, Seen
+from exporter.core.select import Selection, in_shard, selected
+from exporter.core.step import Knowledge, ledgers, step, unknown_values, visible
 from exporter.shell.client import Client
+from exporter.shell.lane import Lane
+from exporter.shell.looks import gone_because
 from exporter.shell.report import AccountReport
-from exporter.shell.sweep import sweep
+from exporter.shell.sweep import PAGE, sweep
 
 log = logging.getLogger("exporter")
 
@@ -27,43 +35,163 @@ class Clock(NamedTuple):
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
+class Plan(NamedTuple):
+    """What the settings say of an account's watching. `details` None: the list only."""
+
+    stale_after: float
+    selection: Selection = Selection()
+    details: Policy | None = None
+    slow: float = 2.0
+    rate: float = 10.0
+    concurrency: int = 4
+
+
+ASKED_GONE = 10
+"""How many of the workloads that vanish at once the API is asked about one by one."""
+
+
 class Watch:
     """Holds what is known of one account; `sweep` brings it up to date and never raises for what the API does."""
 
-    def __init__(
-        self, known: Knowledge, client: Client, report: AccountReport, stale_after: float, clock: Clock
-    ) -> None:
+    def __init__(self, known: Knowledge, client: Client, report: AccountReport, plan: Plan, clock: Clock) -> None:
         self.known, self.client = known, client
         self.message = ""
-        self._report, self._stale_after, self._clock = report, stale_after, clock
+        self._report, self._plan, self._clock = report, plan, clock
+        self._account = Account(known.account)
+        self._catalogue: frozenset[str] | None = None
+        self._use: Use | None = None
         self._succeeded: float | None = None
         self._unknown: set[tuple[str, str]] = set()
         self._sweeping = asyncio.Lock()
+        self._kept: dict[str, Ledger] = dict(ledgers(known))
+        self._kept_tally = known.tally
+        self.lane: Lane | None = None
+        self._running: asyncio.Task[None] | None = None
+        if plan.details is not None:
+            self.lane = Lane(
+                self,
+                client,
+                plan.details,
+                report,
+                rate=plan.rate,
+                concurrency=plan.concurrency,
+                slow=plan.slow,
+                wall=clock.wall,
+                steady=clock.steady,
+            )
 
-    def resumed(self, client: Client, report: AccountReport, stale_after: float) -> Watch:
+    def resumed(self, client: Client, report: AccountReport, plan: Plan) -> Watch:
         """The same account under new settings: what is known stays known, and stays as old as it is."""
-        again = Watch(self.known, client, report, stale_after, self._clock)
+        again = Watch(self.known, client, report, plan, self._clock)
         again._succeeded, again._unknown, again.message = self._succeeded, self._unknown, self.message
+        again._account, again._catalogue, again._use = self._account, self._catalogue, self._use
+        again._kept, again._kept_tally = self._kept, self._kept_tally
+        if again.lane is not None and self.lane is not None:
+            again.lane.inherit(self.lane)
         return again
+
+    def start(self) -> None:
+        """Let the detail lane run."""
+        if self.lane is not None and self._running is None:
+            self._running = asyncio.create_task(self.lane.run())
 
     async def sweep(self) -> None:
         """Make one sweep."""
         async with self._sweeping:
-            await self._sweep()
+            if self.lane is not None:
+                self.lane.hold()
+            try:
+                await self._sweep()
+            finally:
+                if self.lane is not None:
+                    self.lane.release(math.ceil(len(self.known.workloads) / PAGE) / self._report.interval)
+
+    def stop(self) -> None:
+        """Let the detail lane end."""
+        if self._running is not None:
+            self._running.cancel()
 
     async def close(self) -> None:
         """Close the client once the sweep under way, if any, has ended."""
+        self.stop()
         async with self._sweeping:
             await self.client.aclose()
+
+    # -- what the detail lane reads and changes
+
+    @property
+    def workloads(self) -> Mapping[str, Seen]:
+        """The workloads that are listed."""
+        return self.known.workloads
+
+    def replaced(self, seen: Seen, entry: Entry | None = None) -> None:
+        """Take a workload of which more is known now."""
+        # In place: a copy of a large fleet for each of many answers a second would cost more than the answers.
+        there = self.known.workloads
+        if seen.workload.id in there and isinstance(there, dict):
+            there[seen.workload.id] = seen
+        if entry is not None and (tally := self.known.tally.after(entry)) is not self.known.tally:
+            self.known = self.known._replace(tally=tally)
+
+    @property
+    def account(self) -> Account:
+        """What is known of the account beside its workloads."""
+        return self._account
+
+    @account.setter
+    def account(self, told: Account) -> None:
+        self._account = told
+        if told.bundles is not None:
+            self._catalogue = frozenset(bundle.id for bundle in told.bundles)
+            self._offer()
+
+    def _offer(self) -> None:
+        """Tell every workload what the catalogue holds."""
+        for seen in list(self.known.workloads.values()):
+            if seen.catalogue is not self._catalogue:
+                self.replaced(seen._replace(catalogue=self._catalogue))
+
+    @property
+    def facts(self) -> Known:
+        """The account as its families look at it; what the API told is withdrawn with the workloads."""
+        fresh = self._succeeded is not None and self._age() <= self._plan.stale_after
+        account = self._account if fresh else Account(self.known.account)
+        return Known(account, self._use if fresh else None, self.known.tally)
+
+    # -- what is to be kept
+
+    def pending(self) -> tuple[dict[str, Ledger | None], Tally | None]:
+        """The ledgers, and the tally, that differ from those written last; None: the workload is forgotten."""
+        if self.known.succeeded is None:
+            return {}, None
+        now = dict(ledgers(self.known))
+        changed: dict[str, Ledger | None] = {i: each for i, each in now.items() if self._kept.get(i) is not each}
+        changed |= dict.fromkeys(self._kept.keys() - now.keys())
+        return changed, None if self.known.tally is self._kept_tally else self.known.tally
+
+    def kept(self, written: Mapping[str, Ledger | None], tally: Tally | None) -> None:
+        """Remember what was written."""
+        for i, each in written.items():
+            if each is None:
+                self._kept.pop(i, None)
+            else:
+                self._kept[i] = each
+        self._kept_tally = tally if tally is not None else self._kept_tally
+
+    # -- the sweep
 
     async def _sweep(self) -> None:
         began = self._clock.steady()
         result = await sweep(self.client)
         ended = self._clock.steady()
-        before, self.known = self.known, step(self.known, result, self._clock.wall())
+        chosen, deselected, elsewhere = self._chosen(result.workloads)
+        before, self.known = self.known, step(self.known, result._replace(workloads=chosen), self._clock.wall())
         self.message = result.message
         if not result.failure:
             self._succeeded = ended
+            self._offer()
+            self._use = use(self.known.workloads.values())
+            self._report.chosen(deselected, elsewhere)
         self._report.swept(result, self.known, self.known.vanished - before.vanished, ended - began)
         self._report.capabilities(self.client.capabilities.items())
         fields: dict[str, object] = {
@@ -82,12 +210,34 @@ class Watch:
         for field, values in unknown_values(result.workloads).items():
             for value in values:
                 self._tell_once(field, value)
+        if self._plan.details is not None:
+            await self._ask_about_the_gone(before.gone.keys())
+
+    def _chosen(self, listed: tuple[Workload, ...]) -> tuple[tuple[Workload, ...], int, int]:
+        """The workloads that are ours, how many the settings leave out, and how many are another shard's."""
+        rules = self._plan.selection
+        if rules == Selection():
+            return listed, 0, 0
+        wanted = [workload for workload in listed if selected(workload, rules)]
+        ours = tuple(workload for workload in wanted if in_shard(workload.id, rules.shard, rules.shards))
+        return ours, len(listed) - len(wanted), len(wanted) - len(ours)
+
+    async def _ask_about_the_gone(self, before: Container[str]) -> None:
+        """Ask what the API says of those that have just vanished: deleted, or no longer shared with us."""
+        new = [i for i in self.known.gone if i not in before][:ASKED_GONE]
+        for i in new:
+            why = await gone_because(self.client, i)
+            if i in self.known.gone and isinstance(self.known.gone, dict):
+                self.known.gone[i] = self.known.gone[i]._replace(gone_because=why)
+
+    def _age(self) -> float:
+        return self._clock.steady() - (self._succeeded or 0.0)
 
     def visible(self) -> Iterable[Seen]:
         """The workloads to show now."""
         if self._succeeded is None:
             return ()
-        return visible(self.known, self._clock.steady() - self._succeeded, self._stale_after)
+        return visible(self.known, self._age(), self._plan.stale_after)
 
     @property
     def not_ready(self) -> str:
@@ -102,7 +252,7 @@ class Watch:
         if self._succeeded is None:
             return "no workloads: none were ever swept"
         age = now - self._succeeded
-        if age > self._stale_after:
+        if age > self._plan.stale_after:
             return f"no workloads: the last complete sweep was {age:.0f} s ago"
         return f"the workloads of {age:.0f} s ago"
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.utils import floatToGoString
@@ -130,13 +130,15 @@ class Reference:
 
     def collect(self) -> Any:
         for row in self.rows:
-            kind = CounterMetricFamily if row.kind == "counter" else GaugeMetricFamily
-            family = kind(row.name, row.help, labels=[*COMMON_LABELS, *row.labels])
+            kinds = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily, "summary": SummaryMetricFamily}
+            names = [*COMMON_LABELS, *row.labels]
+            family = kinds[row.kind](row.name, row.help, labels=names)
             for seen in self.fleet:
                 (samples,) = samples_of((row,), seen)
                 for labels, value in samples:
                     common = [seen.account, seen.workload.name or "", seen.workload.id]
-                    family.add_metric([bounded(text) for text in [*common, *labels]], value)
+                    told = dict(zip(names, [bounded(text) for text in [*common, *labels]], strict=True))
+                    family.add_sample(row.name, told, value)
             yield family
 
 

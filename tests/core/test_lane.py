@@ -97,7 +97,7 @@ def test_one_in_trouble_is_looked_at_within_its_interval_and_the_steady_do_not_s
     assert max(oldest.values()) <= 300.0 + math.ceil(steady * parts / (0.25 * rate * turn)) * turn + turn
 
 
-@given(WAITING, st.integers(6, 40))
+@given(WAITING, st.integers(8, 40))
 def test_one_that_has_just_changed_is_asked_about_before_all_others_in_trouble(
     waiting: list[tuple[Ask, float]], budget: int
 ) -> None:

@@ -50,6 +50,7 @@ class Asked:
             not_ready=lambda: self.why,
             status=lambda: STATUS,
             config=lambda: self.config,
+            targets=list,
             count=lambda path, code: self.counted.append((path, code)),
             limits=limits,
         )

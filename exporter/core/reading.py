@@ -1,0 +1,127 @@
+"""What one answer about one workload changes: (workload as seen, part, value, now) -> workload as seen.
+
+Each part of `exporter.core.lane.PARTS` has its row in `_FOLDS`. Times are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple
+
+from exporter.core import ledger as book
+from exporter.core import model
+from exporter.core import seen as facts
+from exporter.core.details import SharedRole
+from exporter.core.ledger import Entry, Ledger
+from exporter.core.seen import Details, Seen, Window
+
+
+class Shared(NamedTuple):
+    """The grants of a workload, and marks that tell one from another without naming anybody."""
+
+    grants: tuple[SharedRole, ...]
+    marks: tuple[str, ...]
+
+
+def told(seen: Seen, part: str, value: Any, now: float) -> tuple[Seen, Entry]:
+    """The workload after `part` was told: what it says, and what it adds to the totals."""
+    details, entry = _FOLDS[part](seen, value, now)
+    fresh = details.fresh if details.fresh.get(part) else {**details.fresh, part: True}
+    refused = details.refused - {part} if part in details.refused else details.refused
+    details = details._replace(fresh=fresh, refused=refused)
+    after = seen._replace(ledger=entry.ledger, details=details)
+    if facts.unsteady(after):
+        details = details._replace(looked={**details.looked, part: now})
+    elif details.looked:
+        details = details._replace(looked={})
+    return (seen, entry) if after == seen and details == seen.details else (after._replace(details=details), entry)
+
+
+def refused(seen: Seen, part: str) -> Seen:
+    """The workload after the API refused `part` to this token: what it told before is withdrawn."""
+    if part in seen.details.refused:
+        return seen
+    details = _without(seen.details, part)
+    return seen._replace(details=details._replace(refused=details.refused | {part}))
+
+
+def withdrawn(seen: Seen, old: Collection[str], unwanted: Collection[str] = ()) -> Seen:
+    """The workload without the parts that are too old, and without those that nobody asks for any more."""
+    details = seen.details
+    for part in (*old, *unwanted):
+        details = _without(details, part)
+    fresh = {part: value for part, value in details.fresh.items() if part not in unwanted}
+    return seen._replace(details=details._replace(fresh=fresh | dict.fromkeys(old, False)))
+
+
+_FIELDS = {"pods": "pods", "usage": "usage", "quotas": "quotas", "sharing": "grants", "replacement": "replacement"}
+
+
+def _without(details: Details, part: str) -> Details:
+    window = part.removeprefix("stats_")
+    if window in details.windows:
+        details = details._replace(windows={name: w for name, w in details.windows.items() if name != window})
+    if part in _FIELDS:
+        nothing: dict[str, Any] = {_FIELDS[part]: None}
+        details = details._replace(**nothing)
+    fresh = {name: value for name, value in details.fresh.items() if name != part}
+    looked = {name: at for name, at in details.looked.items() if name != part}
+    return details._replace(fresh=fresh, looked=looked)
+
+
+Fold = Callable[[Seen, Any, float], tuple[Details, Entry]]
+
+
+def _pods(seen: Seen, value: Any, _: float) -> tuple[Details, Entry]:
+    return seen.details._replace(pods=value), Entry(book.told_pods(seen.ledger, value))
+
+
+def _events(seen: Seen, value: Any, now: float) -> tuple[Details, Entry]:
+    return seen.details, book.told_events(seen.ledger, value, seen.workload.proton_id or "", now)
+
+
+def _sharing(seen: Seen, value: Any, _: float) -> tuple[Details, Entry]:
+    return seen.details._replace(grants=value.grants), Entry(book.told_grants(seen.ledger, value.grants, value.marks))
+
+
+def _plain(field: str) -> Fold:
+    return lambda seen, value, _: (seen.details._replace(**{field: value}), Entry(seen.ledger))
+
+
+def _window(name: str) -> Fold:
+    def fold(seen: Seen, value: Any, now: float) -> tuple[Details, Entry]:
+        ledger = book.told_reset(seen.ledger, now) if shrunk(seen, value) else seen.ledger
+        return seen.details._replace(windows={**seen.details.windows, name: value}), Entry(ledger)
+
+    return fold
+
+
+def shrunk(seen: Seen, window: Window) -> bool:
+    """Whether a window holds fewer requests than one told before that lies within it: the statistics began anew."""
+    return any(
+        _requests(window) < _requests(before)
+        for before in seen.details.windows.values()
+        if window.start <= before.start
+        and before.end <= window.end
+        and before.protons == window.protons
+        and _counts_on(seen.ledger, before)
+    )
+
+
+def _counts_on(ledger: Ledger, window: Window) -> bool:
+    return ledger.reset_at is None or window.start >= ledger.reset_at
+
+
+def _requests(window: Window) -> float:
+    return model.finite(window.metrics.total_requests) or 0.0
+
+
+_FOLDS: dict[str, Fold] = {
+    "pods": _pods,
+    "events": _events,
+    "sharing": _sharing,
+    "replacement": _plain("replacement"),
+    "usage": _plain("usage"),
+    "quotas": _plain("quotas"),
+    **{f"stats_{name}": _window(name) for name in ("5m", "1h", "6h", "1d", "3d")},
+}

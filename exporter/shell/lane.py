@@ -1,0 +1,339 @@
+"""The detail lane of one account: plans by `exporter.core.lane`, asks by `exporter.shell.looks`, keeps ages.
+
+A turn takes what is due and fits into a few seconds of the budget. While the workload list is being read the lane
+holds back, so that a change of state is seen as soon as ever; it keeps a trickle, so that nothing stops for good.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple, Protocol
+
+from exporter.core import lane
+from exporter.core.decode import NotDecodable, Reject
+from exporter.core.lane import Ask, Extra, Policy
+from exporter.core.ledger import Entry
+from exporter.core.reading import refused, told, withdrawn
+from exporter.core.seen import Account, Seen
+from exporter.shell.client import ApiError, Client
+from exporter.shell.looks import ACCOUNT_LOOKS, LOOKS, Question, problem
+
+log = logging.getLogger("exporter")
+
+TURN = 5.0
+"""Seconds of the budget that one turn spends."""
+AT_ONCE = 500
+"""Workloads looked through before the event loop gets its turn."""
+AGAIN = 60.0
+"""Seconds until an ask is repeated that failed for a reason that may pass."""
+FORGET = 600.0
+"""Seconds until the asks of a workload that did not change are worked out again."""
+AGES = (15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0, 7200.0, 21600.0)
+
+
+class Fleet(Protocol):
+    """Whose details the lane brings: it reads the workloads, and gives back the same ones changed."""
+
+    account: Account
+
+    @property
+    def workloads(self) -> Mapping[str, Seen]: ...
+
+    def replaced(self, seen: Seen, entry: Entry | None = None) -> None: ...
+
+
+class Teller(Protocol):
+    """Who counts what the lane does."""
+
+    def looked(self, part: str, failure: str, rejects: Iterable[Reject]) -> None: ...
+    def turned(self, state: State) -> None: ...
+
+
+class State(NamedTuple):
+    """The lane as of a turn. `ages`: part -> counts by bucket of `AGES` and one above, and the sum, in seconds.
+
+    `dropped`: (extra, importance) -> how many workloads go without it.
+    """
+
+    queue: int
+    load: float
+    stale: Mapping[str, int]
+    ages: Mapping[str, tuple[list[int], float]]
+    dropped: Mapping[Extra, int]
+
+
+class _Asked:
+    """What is asked about one workload, when each part was last looked at and last told (steady clock)."""
+
+    __slots__ = ("asks", "looked", "seen", "told", "until")
+
+    def __init__(self, now: float) -> None:
+        self.seen: Seen | None = None
+        self.asks: tuple[Ask, ...] = ()
+        self.until = now
+        self.looked: dict[str, float] = {}
+        self.told: dict[str, float] = {}
+
+
+class Lane:
+    """`turn` is one turn, `run` goes on for ever. `rate` is the account's budget, `share` the part that is ours."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        client: Client,
+        policy: Policy,
+        teller: Teller,
+        *,
+        rate: float,
+        concurrency: int,
+        slow: float,
+        wall: Callable[[], float],
+        steady: Callable[[], float],
+    ) -> None:
+        self._fleet, self._client, self._policy, self._teller = fleet, client, policy, teller
+        self._budget, self._workers, self._slow = rate, max(1, concurrency - 1), slow
+        self._wall, self._steady = wall, steady
+        self._asked: dict[str, _Asked] = {}
+        self._account: dict[str, float] = {}
+        self._dropped: frozenset[Extra] = frozenset()
+        self._load = 1.0
+        self._free = asyncio.Event()
+        self._free.set()
+        self._trickle = asyncio.Lock()
+        self._woken = asyncio.Event()
+        self.rate = rate
+
+    def inherit(self, other: Lane) -> None:
+        """Take over the ages from the lane before a reload of the settings."""
+        self._asked, self._account, self._dropped = other._asked, other._account, other._dropped
+
+    def hold(self) -> None:
+        """Hold back: the workload list is being read."""
+        self._free.clear()
+
+    def release(self, pages_per_second: float) -> None:
+        """Go on; the list takes so many requests a second of the budget."""
+        self.rate = max(self._budget - pages_per_second, 0.2 * self._budget)
+        self._free.set()
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Turn after turn; waits for the next sweep, or a few seconds, where nothing is due."""
+        while True:
+            self._woken.clear()
+            began = self._steady()
+            done = 0
+            try:
+                done = await self.turn()
+            except Exception:  # whatever it is, the status lane goes on, and the next turn may be good
+                log.exception("a turn of the detail lane failed")
+            if not done or self._steady() - began < 1.0:
+                with_timeout = asyncio.timeout(TURN if not done else 1.0)
+                try:
+                    async with with_timeout:
+                        await self._woken.wait()
+                except TimeoutError:
+                    pass
+
+    async def turn(self) -> int:
+        """Plan, and carry it out; returns how many asks there were."""
+        asks = await self._plan()
+        waiting = iter(asks)
+        await asyncio.gather(*(self._work(waiting) for _ in range(min(self._workers, len(asks)))))
+        return len(asks)
+
+    # -- the plan
+
+    async def _plan(self) -> list[Ask]:
+        now, wall = self._steady(), self._wall()
+        budget = max(8, int(self.rate * TURN))
+        workloads = self._fleet.workloads
+        for gone in self._asked.keys() - workloads.keys():
+            del self._asked[gone]
+        extras = dict.fromkeys(lane.EXTRAS, 0.0)
+        wanted, queue = 0.0, 0
+        stale: dict[str, int] = dict.fromkeys(lane.NAMES, 0)
+        ages: dict[str, tuple[list[int], float]] = {name: ([0] * (len(AGES) + 1), 0.0) for name in lane.NAMES}
+        chosen: list[Ask] = [ask for ask, _ in self._of_the_account(now)]
+        queue += len(chosen)
+        ids = list(workloads)
+        for start in range(0, len(ids), AT_ONCE):
+            due: list[tuple[Ask, float]] = []
+            there = [seen for i in ids[start : start + AT_ONCE] if (seen := workloads.get(i)) is not None]
+            for extra, cost in lane.extra_costs(there, self._policy).items():
+                extras[extra] += cost
+            for seen in there:
+                asked = self._about(seen, now, wall)
+                old = []
+                for ask in asked.asks:
+                    wanted += ask.cost / ask.every
+                    looked = asked.looked[ask.part]
+                    if now - looked >= ask.every:
+                        due.append((ask, looked))
+                    if (at := asked.told.get(ask.part)) is not None:
+                        _age(ages, ask.part, now - at)
+                        if now - at > lane.lasts(ask, self._load):
+                            old.append(ask.part)
+                            stale[ask.part] += 1
+                self._withdraw(seen, asked, old)
+            queue += len(due)
+            chosen.extend(lane.plan(due, now, budget))
+            await asyncio.sleep(0)
+        asks = [ask for ask, _ in self._of_the_account(now)]
+        asks += lane.plan([(ask, self._looked(ask)) for ask in chosen if ask.workload], now, budget)
+        self._settle(wanted, extras, queue, stale, ages)
+        return asks
+
+    def _of_the_account(self, now: float) -> Iterator[tuple[Ask, float]]:
+        for part, every in lane.ACCOUNT_PARTS.items():
+            looked = self._account.get(part, -math.inf)
+            if now - looked >= every:
+                yield Ask("", part, 1, every), looked
+
+    def _looked(self, ask: Ask) -> float:
+        return self._asked[ask.workload].looked[ask.part] if ask.workload in self._asked else -math.inf
+
+    def _about(self, seen: Seen, now: float, wall: float) -> _Asked:
+        asked = self._asked.get(seen.workload.id)
+        if asked is None:
+            asked = self._asked[seen.workload.id] = _Asked(now)
+        if asked.seen is seen and now < asked.until:
+            return asked
+        before = asked.seen
+        asked.asks = lane.asks(seen, self._policy, wall, self._dropped)
+        asked.seen, asked.until = seen, now + FORGET
+        for ask in asked.asks:
+            # One never looked at is as overdue as if it had missed three of its turns: new ones go before steady ones.
+            asked.looked.setdefault(ask.part, now - 4 * ask.every)
+        if before is not None and _moved(before, seen):
+            for part in ("pods", "events"):
+                if part in asked.looked:
+                    asked.looked[part] = -math.inf
+        unwanted = seen.details.fresh.keys() - {ask.part for ask in asked.asks}
+        if unwanted:
+            for part in unwanted:
+                asked.looked.pop(part, None)
+                asked.told.pop(part, None)
+            after = withdrawn(seen, (), unwanted)
+            asked.seen = after
+            self._fleet.replaced(after)
+        return asked
+
+    def _withdraw(self, seen: Seen, asked: _Asked, old: list[str]) -> None:
+        now = self._fleet.workloads.get(seen.workload.id)
+        if now is not None and any(now.details.fresh.get(part) for part in old):
+            asked.seen = withdrawn(now, old)
+            self._fleet.replaced(asked.seen)
+
+    def _settle(
+        self,
+        wanted: float,
+        extras: Mapping[Extra, float],
+        queue: int,
+        stale: Mapping[str, int],
+        ages: Mapping[str, tuple[list[int], float]],
+    ) -> None:
+        self._load = max(1e-9, wanted / self.rate)
+        kept = sum(cost for extra, cost in extras.items() if extra not in self._dropped)
+        dropped = lane.affordable(max(0.0, wanted - kept), extras, self.rate, self._dropped)
+        if dropped != self._dropped:
+            self._dropped = dropped
+            for asked in self._asked.values():
+                asked.until = -math.inf
+            words = ", ".join(f"{extra} of {which} workloads" for extra, which in sorted(dropped)) or "nothing"
+            log.info("the budget carries not all details", extra={"fields": {"left out": words}})
+        fleet = self._fleet.workloads.values()
+        counts = dict.fromkeys(lane.EXTRAS, 0)
+        for seen in fleet if dropped else ():
+            for extra in dropped:
+                counts[extra] += lane.importance(seen) == extra[1]
+        self._teller.turned(State(queue, self._load, stale, ages, counts))
+
+    # -- the work
+
+    async def _work(self, waiting: Iterator[Ask]) -> None:
+        for ask in waiting:
+            await self._permission()
+            if not ask.workload:
+                await self._ask_account(ask)
+            elif (seen := self._fleet.workloads.get(ask.workload)) is not None:
+                await self._ask(ask, seen)
+
+    async def _permission(self) -> None:
+        if self._free.is_set():
+            return
+        async with self._trickle:
+            try:
+                async with asyncio.timeout(8 / self._budget):
+                    await self._free.wait()
+            except TimeoutError:
+                pass
+
+    async def _ask(self, ask: Ask, seen: Seen) -> None:
+        quantiles = lane.quantiles(ask.part, seen, self._policy, self._dropped)
+        failure = ""
+        rejects: tuple[Reject, ...] = ()
+        again = ask.every
+        try:
+            question = Question(self._client, seen, self._wall(), quantiles, self._slow)
+            value, rejects = await LOOKS[ask.part](question)
+        except (ApiError, NotDecodable) as error:
+            failure = problem(error)
+            if isinstance(error, ApiError) and error.transient:
+                again = min(again, AGAIN)
+        except Exception:  # a fault of ours about one workload must not cost the others their turn
+            failure = "internal"
+            log.exception("a look failed", extra={"fields": {"part": ask.part, "workload_id": ask.workload}})
+        now = self._steady()
+        asked = self._asked.get(ask.workload)
+        latest = self._fleet.workloads.get(ask.workload)
+        self._teller.looked(ask.part, failure, rejects)
+        if asked is None or latest is None:
+            return
+        if not failure and value is None and ask.part != "replacement":
+            again = min(again, AGAIN / 2)  # an answer that says nothing yet
+        asked.looked[ask.part] = now - ask.every + again
+        if failure == "forbidden":
+            self._fleet.replaced(refused(latest, ask.part))
+        elif not failure and (value is not None or ask.part == "replacement"):
+            asked.told[ask.part] = now
+            after, entry = told(latest, ask.part, value, self._wall())
+            if after is not latest:
+                self._fleet.replaced(after, entry)
+
+    async def _ask_account(self, ask: Ask) -> None:
+        failure = ""
+        rejects: tuple[Reject, ...] = ()
+        self._account[ask.part] = self._steady()
+        try:
+            fields, rejects = await ACCOUNT_LOOKS[ask.part](self._client)
+            self._fleet.account = self._fleet.account._replace(**fields)
+        except (ApiError, NotDecodable) as error:
+            failure = problem(error)
+            if isinstance(error, ApiError) and error.transient:
+                self._account[ask.part] = self._steady() - ask.every + AGAIN
+        self._teller.looked(ask.part, failure, rejects)
+
+
+def _moved(before: Seen, now: Seen) -> bool:
+    """Whether a workload has changed in what its details depend on."""
+    a, b = before.workload, now.workload
+    if a is b:
+        return False
+    return (a.status, a.proton_id, a.artifact_id, a.replacement, a.runtime) != (
+        b.status,
+        b.proton_id,
+        b.artifact_id,
+        b.replacement,
+        b.runtime,
+    )
+
+
+def _age(ages: dict[str, tuple[list[int], float]], part: str, age: float) -> None:
+    counts, total = ages[part]
+    counts[next((place for place, bound in enumerate(AGES) if age <= bound), len(AGES))] += 1
+    ages[part] = counts, total + age

@@ -1,0 +1,273 @@
+"""What each part of the details is asked with: one function a part, giving what `exporter.core.reading` takes.
+
+Each returns the value and what had to be left out, and raises `ApiError` or `NotDecodable`; None as a value means that
+the answer says nothing yet, and is asked for again soon.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from exporter.core import model
+from exporter.core import seen as facts
+from exporter.core.decode import Item, NotDecodable, Reject, one, page
+from exporter.core.details import (
+    AccountInfo,
+    AggregateStats,
+    ComputeBundle,
+    Event,
+    OtelValue,
+    Quota,
+    RequestMetrics,
+    SharedRole,
+    Stats,
+)
+from exporter.core.lane import WINDOWS
+from exporter.core.model import Replacement, Workload
+from exporter.core.pods import Pods, Proton, StatusDetails
+from exporter.core.reading import Shared
+from exporter.core.seen import Seen, Window
+from exporter.shell.client import ApiError, Client, Params
+
+PAGE, EVENT_PAGES, PROTONS = 100, 5, 8
+LAG = 90.0
+"""A window of statistics ends so long ago at the least: those of the last minute are not complete yet."""
+Rejects = tuple[Reject, ...]
+
+
+class Question(NamedTuple):
+    """One part of one workload. `quantiles` of the response time; `slow` is the threshold of slow requests, seconds."""
+
+    client: Client
+    seen: Seen
+    now: float
+    quantiles: tuple[float, ...] = (0.5,)
+    slow: float = 2.0
+
+    @property
+    def id(self) -> str:
+        """The workload's id."""
+        return self.seen.workload.id
+
+
+Look = Callable[[Question], Awaitable[tuple[Any, Rejects]]]
+
+
+async def _pods(asked: Question) -> tuple[Pods | None, Rejects]:
+    answer = await asked.client.get("/workloads/{id}/protons", {"limit": PAGE}, id=asked.id)
+    told = page(answer.body, Proton)
+    if not told.items and (before := asked.seen.details.pods) is not None and before.protons:
+        return None, told.rejects  # between one proton and the next the list is empty for a moment
+    rejects = list(told.rejects)
+    details: dict[str, StatusDetails | None] = {}
+    newest = sorted(told.items, key=lambda proton: proton.created_at or "", reverse=True)
+    serving = [proton for proton in newest if proton.id == asked.seen.workload.proton_id]
+    for proton in list({proton.id: proton for proton in (*serving, *newest)}.values())[:PROTONS]:
+        details[proton.id] = None
+        try:
+            route = "/workloads/{id}/protons/{pid}/statusDetails"
+            snapshot = await asked.client.get(route, id=asked.id, pid=proton.id)
+        except ApiError as error:
+            if error.status != 404:  # it was taken away since it was listed
+                raise
+            continue
+        if snapshot.status != 204:
+            read = one(snapshot.body, StatusDetails)
+            details[proton.id] = read.value
+            rejects.extend(read.rejects)
+    return Pods(tuple(p for p in told.items if p.id in details), details), tuple(rejects)
+
+
+async def _events(asked: Question) -> tuple[tuple[Event, ...], Rejects]:
+    known = frozenset(asked.seen.ledger.seen_events or ())
+    found: list[Event] = []
+    rejects: list[Reject] = []
+    for number in range(EVENT_PAGES):
+        params: Params = {"limit": PAGE, "offset": number * PAGE}
+        told = page((await asked.client.get("/workloads/{id}/events", params, id=asked.id)).body, Event)
+        found.extend(told.items)
+        rejects.extend(told.rejects)
+        if told.size < PAGE or any(event.id in known for event in told.items):
+            break
+    return tuple(found), tuple(rejects)
+
+
+async def _replacement(asked: Question) -> tuple[Replacement | None, Rejects]:
+    try:
+        answer = await asked.client.get("/workloads/{id}/replacement", id=asked.id)
+    except ApiError as error:
+        if error.status == 404 or error.reason == "absent":
+            return None, ()  # none is under way, or the server does not tell
+        raise
+    return one(answer.body, Replacement)
+
+
+def _stamp(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
+
+
+def window_of(name: str, now: float) -> tuple[float, float]:
+    """Start and end of the last complete window of a name: whole minutes, so that two exporters ask for the same."""
+    end = math.floor((now - LAG) / 60) * 60.0
+    return end - WINDOWS[name], end
+
+
+def _stats(name: str) -> Look:
+    async def look(asked: Question) -> tuple[Window, Rejects]:
+        start, end = window_of(name, asked.now)
+        protons = _serving(asked.seen)
+        window: Params = {"startTime": _stamp(start), "endTime": _stamp(end)}
+        parts: list[RequestMetrics] = []
+        times: list[tuple[float, float]] = []
+        rejects: list[Reject] = []
+        active = facts.active(asked.seen)
+        for proton in protons or (None,):
+            told = proton is None or (active is not None and proton == active.id)
+            for number, quantile in enumerate(asked.quantiles if told else asked.quantiles[:1]):
+                params = {"responseTimeQuantile": f"{quantile:g}", "slowRequestsThreshold": f"{asked.slow * 1000:.0f}"}
+                params |= {} if proton is None else {"protonId": proton}
+                answer = await asked.client.get("/workloads/{id}/stats", {**window, **params}, id=asked.id)
+                read = one(answer.body, Stats)
+                rejects.extend(read.rejects)
+                metrics = _metrics(read.value, start, end)
+                if number == 0:
+                    parts.append(metrics)
+                milliseconds = model.finite(metrics.response_time)
+                if told and metrics.total_requests and milliseconds is not None:
+                    times.append((quantile, milliseconds / 1000))
+        return Window(start, end, _sum(parts), tuple(times), tuple(protons)), tuple(rejects)
+
+    return look
+
+
+def _serving(seen: Seen) -> tuple[str, ...]:
+    """The protons that may have served in the window; none where they are not known, and the server chooses."""
+    pods = seen.details.pods
+    if pods is None:
+        return ()
+    told = [proton for proton in pods.protons if facts.role(seen, proton) in ("active", "outgoing")]
+    return tuple(proton.id for proton in told)
+
+
+def _metrics(stats: Stats, start: float, end: float) -> RequestMetrics:
+    period = stats.period
+    for told, asked in ((period.start, start), (period.end, end)) if period is not None else ():
+        at = model.timestamp(told)
+        if at is not None and abs(at - asked) > 60:
+            raise NotDecodable("value", "the statistics are of another window than was asked for")
+    if stats.metrics is None:
+        raise NotDecodable("no_data", "the answer has no `metrics`")
+    return stats.metrics
+
+
+def _sum(parts: list[RequestMetrics]) -> RequestMetrics:
+    if len(parts) == 1:
+        return parts[0]
+
+    def total(name: str) -> Any:
+        told = [getattr(part, name) for part in parts]
+        return None if None in told else sum(told)
+
+    counts = "total_requests server_errors user_errors slow_requests requests_per_minute concurrent_requests".split()
+    return RequestMetrics(**{name: total(name) for name in counts})
+
+
+class _Values(model.ApiObject, frozen=True):
+    data: tuple[OtelValue, ...] | None = None
+
+
+async def _usage(asked: Question) -> tuple[tuple[OtelValue, ...], Rejects]:
+    end = math.floor((asked.now - 30) / 60) * 60.0
+    params: Params = {"startTime": _stamp(end - 300), "endTime": _stamp(end)}
+    route = "/otel/workload/{id}/metrics/autocollectedValues"
+    read = one((await asked.client.get(route, params, id=asked.id)).body, _Values)
+    return read.value.data or (), read.rejects
+
+
+async def _sharing(asked: Question) -> tuple[Shared, Rejects]:
+    grants, rejects = await _all(asked.client, "/workloads/{id}/sharedRoles", SharedRole, id=asked.id)
+    marks = [hashlib.blake2b(f"{g.id}/{g.role}".encode(), digest_size=6).hexdigest() for g in grants]
+    return Shared(grants, tuple(marks)), rejects
+
+
+async def _quotas(asked: Question) -> tuple[tuple[Quota, ...], Rejects]:
+    params: Params = {"resourceType": "workload", "resourceId": asked.id, "limit": PAGE}
+    told = page((await asked.client.get("/quotas", params)).body, Quota)
+    return tuple(quota for quota in told.items if quota.resource_id in (None, asked.id)), told.rejects
+
+
+async def _all(client: Client, route: str, kind: type[Item], **places: str) -> tuple[tuple[Item, ...], Rejects]:
+    found: dict[str, Item] = {}
+    rejects: list[Reject] = []
+    for number in range(EVENT_PAGES):
+        told = page((await client.get(route, {"limit": PAGE, "offset": number * PAGE}, **places)).body, kind)
+        rejects.extend(told.rejects)
+        found.update((getattr(item, "id"), item) for item in told.items)  # noqa: B009 — every kind asked for has one
+        if told.size < PAGE:
+            break
+    return tuple(found.values()), tuple(rejects)
+
+
+LOOKS: dict[str, Look] = {
+    "pods": _pods,
+    "events": _events,
+    "replacement": _replacement,
+    "usage": _usage,
+    "sharing": _sharing,
+    "quotas": _quotas,
+    **{f"stats_{name}": _stats(name) for name in WINDOWS},
+}
+
+
+Told = dict[str, Any]
+"""Fields of `exporter.core.seen.Account` that an answer tells."""
+
+
+async def _limits(client: Client) -> tuple[Told, Rejects]:
+    read = one((await client.get("/account/info")).body, AccountInfo)
+    limits = read.value.limits
+    return {
+        "org_id": read.value.org_id or "",
+        "workloads_limit": limits.max_concurrent_workloads if limits is not None else None,
+        "replicas_limit": limits.max_workload_replicas if limits is not None else None,
+    }, read.rejects
+
+
+async def _totals(client: Client) -> tuple[Told, Rejects]:
+    read = one((await client.get("/workloads/stats")).body, AggregateStats)
+    counts = read.value.workloads
+    return {"active_reported": counts.active if counts is not None else None}, read.rejects
+
+
+async def _bundles(client: Client) -> tuple[Told, Rejects]:
+    bundles, rejects = await _all(client, "/mlops/compute/bundles", ComputeBundle)
+    return {"bundles": tuple(sorted(bundles, key=lambda bundle: bundle.id))}, rejects
+
+
+ACCOUNT_LOOKS: dict[str, Callable[[Client], Awaitable[tuple[Told, Rejects]]]] = {
+    "limits": _limits,
+    "totals": _totals,
+    "bundles": _bundles,
+}
+
+
+async def gone_because(client: Client, workload_id: str) -> str:
+    """What the API says of a workload that is listed no more: ``not_found``, ``forbidden``, ``found``, or empty."""
+    try:
+        told = one((await client.get("/workloads/{id}", id=workload_id)).body, Workload)
+    except ApiError as error:
+        return error.reason if error.reason in ("not_found", "forbidden") else ""
+    except NotDecodable:
+        return ""
+    return "found" if told.value.id == workload_id else ""
+
+
+def problem(error: ApiError | NotDecodable | msgspec.MsgspecError) -> str:
+    """The reason of a failed look, of a closed set."""
+    return error.reason if isinstance(error, ApiError) else "decode"
