@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from exporter.simulator.stories import Pods
+from exporter.simulator.stories import READY, Pods
 from exporter.simulator.world import Actor, Event, Moment, World, identity
 
 PREFIX = "/api/v2"
@@ -129,14 +129,15 @@ def _group(asked: Asked, actor: Actor, *, resolved: bool) -> Json:
 
 def _artifact(actor: Actor, moment: Moment, ahead: int = 0) -> Json:
     story = actor.story
-    version = moment.round * story.protons + moment.step.proton + ahead + 1
+    version = 1 if story.settings_only else moment.round * story.protons + moment.step.proton + ahead + 1
+    draft = story.draft and not moment.step.locked
     return {
         "id": identity(actor.world.seed, actor.number, "artifact", version),
         "artifactRepositoryId": identity(actor.world.seed, actor.number, "repository"),
         "name": story.name,
-        "status": "draft" if story.draft else "locked",
+        "status": "draft" if draft else "locked",
         "type": story.type,
-        "version": None if story.draft else max(1, version),
+        "version": None if draft else max(1, version),
     }
 
 
@@ -159,7 +160,7 @@ def _replacement(asked: Asked, actor: Actor, moment: Moment) -> Json | None:
     if asked.strict:
         return brief
     return brief | {
-        "id": identity(actor.world.seed, actor.number, "event", moment.round, "replacement"),
+        "id": actor.record(moment),
         "workloadId": actor.id(moment),
         "candidateArtifactId": _artifact(actor, moment, 1)["id"],
         "config": {"warmupDurationMinutes": 1, "keepOldVersionMinutes": 0},
@@ -239,8 +240,9 @@ def _list_stats(actor: Actor, now: float, last: str | None) -> Json:
     }
 
 
-def _counts(actor: Actor, start: float, end: float) -> Json:
-    """Counts of a window; those of two adjacent windows add up."""
+def _counts(actor: Actor, start: float, end: float, reset: float = -math.inf) -> Json:
+    """Counts of a window; those of two adjacent windows add up. Nothing from before `reset` counts."""
+    start, end = max(start, reset), max(end, reset)
     before, after = actor.requests_until(start), actor.requests_until(end)
     story = actor.story
 
@@ -371,7 +373,10 @@ def _status_details(asked: Asked, actor: Actor, moment: Moment, ahead: int) -> J
             "summary": f"state {state}, derived from pods",
             "lastUpdated": stamp(moment.since),
         },
-        "replicas": [_replica(asked, actor, moment, pods, proton, n) for n in range(actor.live(pods))],
+        "replicas": [
+            _replica(asked, actor, moment, pods if pods.only is None or n < pods.only else READY, proton, n)
+            for n in range(actor.live(pods))
+        ],
     }
 
 
@@ -410,6 +415,16 @@ def _there(asked: Asked, workload: str) -> Actor:
     actor = asked.world.find(workload, asked.now)
     if actor is None:
         raise _missing("workload")
+    if actor.moment(asked.now).step.hidden:
+        raise Refused(403, {"detail": "you have no access to this workload"})
+    return actor
+
+
+def _inside(asked: Asked, workload: str) -> Actor:
+    """The workload, where the token may look into it."""
+    actor = _there(asked, workload)
+    if actor.story.consumer:
+        raise Refused(403, {"detail": "a consumer may not read this"})
     return actor
 
 
@@ -475,7 +490,7 @@ def _window(asked: Asked) -> tuple[float, float]:
 
 
 def _metrics(asked: Asked, actor: Actor, start: float, end: float) -> Json:
-    counts, story = _counts(actor, start, end), actor.story
+    counts, story = _counts(actor, start, end, actor.reset(actor.moment(asked.now))), actor.story
     total = counts["totalRequests"]
     quantile = float(asked.query.get("responseTimeQuantile", ["0.5"])[-1])
     minutes = max((end - start) / 60, 1 / 60)
@@ -494,7 +509,7 @@ def _metrics(asked: Asked, actor: Actor, start: float, end: float) -> Json:
 
 
 def _stats(asked: Asked, workload: str) -> Json:
-    actor = _there(asked, workload)
+    actor = _inside(asked, workload)
     start, end = _window(asked)
     return {"period": {"start": stamp(start), "end": stamp(end)}, "metrics": _metrics(asked, actor, start, end)}
 
@@ -511,7 +526,7 @@ _SERIES = (
 
 
 def _series(asked: Asked, workload: str, metric: str) -> Json:
-    actor = _there(asked, workload)
+    actor = _inside(asked, workload)
     resolution = asked.query.get("resolution", ["P1D"])[-1]
     if metric not in _SERIES or resolution not in _RESOLUTIONS:
         raise Refused(422, {"detail": [{"loc": ["path", "metric"], "msg": "not one of the names", "type": "enum"}]})
@@ -530,7 +545,7 @@ def _series(asked: Asked, workload: str, metric: str) -> Json:
 
 
 def _events(asked: Asked, workload: str) -> Json:
-    actor = _there(asked, workload)
+    actor = _inside(asked, workload)
     for key in asked.query:
         if key not in ("offset", "limit"):
             detail = [{"loc": ["query", key], "msg": "Extra inputs are not permitted", "type": "extra_forbidden"}]
@@ -543,7 +558,7 @@ def _events(asked: Asked, workload: str) -> Json:
 
 
 def _history(asked: Asked, workload: str) -> Json:
-    actor = _there(asked, workload)
+    actor = _inside(asked, workload)
     moment = actor.moment(asked.now)
 
     def record(event: Event) -> Json:
@@ -575,7 +590,7 @@ def _history(asked: Asked, workload: str) -> Json:
 
 
 def _replacement_of(asked: Asked, workload: str) -> Json:
-    actor = _there(asked, workload)
+    actor = _inside(asked, workload)
     record = _replacement(asked, actor, actor.moment(asked.now))
     if record is None or asked.strict:
         raise Refused(404, {"detail": "no replacement is active here"})
@@ -583,7 +598,7 @@ def _replacement_of(asked: Asked, workload: str) -> Json:
 
 
 def _proton_list(asked: Asked, workload: str) -> Json:
-    actor = _there(asked, workload)
+    actor = _inside(asked, workload)
     moment = actor.moment(asked.now)
     told = _enveloped(
         asked, _protons(moment), lambda ahead: _proton(asked, actor, moment, ahead), f"/workloads/{workload}/protons"
@@ -601,19 +616,19 @@ def _ahead(actor: Actor, moment: Moment, proton: str) -> int:
 
 
 def _proton_one(asked: Asked, workload: str, proton: str) -> Json:
-    actor = _there(asked, workload)
+    actor = _inside(asked, workload)
     moment = actor.moment(asked.now)
     return _proton(asked, actor, moment, _ahead(actor, moment, proton))
 
 
 def _details(asked: Asked, workload: str, proton: str) -> Json:
-    actor = _there(asked, workload)
+    actor = _inside(asked, workload)
     moment = actor.moment(asked.now)
     return _status_details(asked, actor, moment, _ahead(actor, moment, proton))
 
 
 def _settings(asked: Asked, workload: str) -> Json:
-    actor = _there(asked, workload)
+    actor = _inside(asked, workload)
     runtime = {"runtime": {"containerGroups": [_group(asked, actor, resolved=True)]}}
     return runtime if asked.strict else runtime | {"replacement": None}
 
@@ -631,7 +646,7 @@ def _related(asked: Asked, workload: str) -> Json:
 
 
 def _shared(asked: Asked, workload: str) -> Json:
-    actor = _there(asked, workload)
+    actor = _inside(asked, workload)
     roles = [{"role": "OWNER", "shareRecipientType": "user"}, {"role": "CONSUMER", "shareRecipientType": "group"}]
     kept = roles[1:] if actor.number % 17 == 16 else roles[: 1 + actor.number % 2]
     data = [{"id": identity(actor.number, "share", n), "name": f"Somebody {n}", **r} for n, r in enumerate(kept)]
@@ -657,7 +672,7 @@ def _bundles(asked: Asked) -> Json:
 
 
 def _autocollected(asked: Asked, workload: str) -> Json:
-    actor = _there(asked, workload)
+    actor = _inside(asked, workload)
     story, moment = actor.story, actor.moment(asked.now)
     up = moment.step.serves and moment.step.pods is not None
     bundle = BUNDLES[story.bundle]

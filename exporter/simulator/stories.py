@@ -30,6 +30,8 @@ class Pods(NamedTuple):
     scheduled: bool = True
     live: int | None = None
     """How many pods, where it is not the number configured."""
+    only: int | None = None
+    """How many of them are like this; the others are ready."""
 
 
 READY = Pods()
@@ -55,7 +57,7 @@ PULL_FAILING = Pods(
     reason="ImagePullBackOff",
     message="rpc error: code = NotFound desc = manifest unknown",
 )
-OOM = Pods(last=("OOMKilled", 137), restart_every=900)
+OOM = Pods(last=("OOMKilled", 137), restart_every=900, only=1)
 NONE = Pods(live=0)
 
 
@@ -64,6 +66,8 @@ class Step(NamedTuple):
 
     `proton` counts the protons of one round of the story; `candidate` and `outgoing` say that a second one is there,
     with its status. `replacement` is the status of the record on the workload. `event` is recorded at the start.
+    `hidden`: it is there, but this token may not see it any more. `locked`: the draft was promoted, and its statistics
+    began anew.
     """
 
     seconds: float
@@ -78,13 +82,16 @@ class Step(NamedTuple):
     evidence: bool = False
     serves: bool = True
     listed: bool = True
+    hidden: bool = False
+    locked: bool = False
 
 
 class Story(NamedTuple):
     """A story: its steps, what it shows in one sentence, and the facts of a workload that plays it.
 
     `young`: the workload was created lately, not long ago with the rest of the fleet. `rounds_ids`: each round is a
-    new workload. Rates are requests a minute, latency in milliseconds, shares 0..1.
+    new workload. `consumer`: the token may call it and no more. `settings_only`: replacements keep the artifact. Rates
+    are requests a minute, latency in milliseconds, shares 0..1.
     """
 
     name: str
@@ -107,6 +114,8 @@ class Story(NamedTuple):
     young: bool = False
     rounds_ids: bool = False
     bare: bool = False
+    consumer: bool = False
+    settings_only: bool = False
 
     @property
     def seconds(self) -> float:
@@ -116,8 +125,8 @@ class Story(NamedTuple):
 
     @property
     def protons(self) -> int:
-        """How many new protons one round brings."""
-        return max(step.proton for step in self.steps) + 1
+        """How many new protons one round brings: the next one begins with the last of them."""
+        return max(step.proton for step in self.steps)
 
 
 def _start(*, minutes: float = 5.0, proton: int = 0) -> tuple[Step, ...]:
@@ -328,6 +337,73 @@ STORIES: tuple[Story, ...] = (
         "it starts and starts, because nobody reports on its pods",
         (Step(HOLDS, "provisioning", None, serves=False),),
         importance="moderate",
+    ),
+    Story(
+        "slow start",
+        "a start so slow that it reads errored for a while, and recovers by itself",
+        (
+            *_start(minutes=4),
+            Step(4 * MINUTE, "errored", NOT_READY, serves=False),
+            Step(20 * MINUTE, "running"),
+            Step(MINUTE, "stopping", NOT_READY, serves=False),
+            Step(5 * MINUTE, "stopped", COMPLETED, serves=False),
+        ),
+        replicas=1,
+    ),
+    Story(
+        "silent revert",
+        "a replacement that is taken back and of which not even an event tells",
+        (
+            Step(20 * MINUTE, "running"),
+            Step(30, "running", candidate=("initializing", None), replacement="initializing"),
+            Step(4 * MINUTE, "running", candidate=("launching", PULL_FAILING), replacement="awaiting_promotion"),
+            Step(10 * MINUTE, "running"),
+        ),
+        importance="high",
+    ),
+    Story(
+        "settings change",
+        "new settings, carried out as a replacement onto the same artifact",
+        (
+            Step(20 * MINUTE, "running"),
+            Step(83, "running", candidate=_WARMING, replacement="awaiting_promotion"),
+            Step(61, "running", proton=1, outgoing="running", replacement="switching"),
+            Step(10 * MINUTE, "running", proton=1, outgoing="draining", event="Replacement Completed"),
+        ),
+        settings_only=True,
+    ),
+    Story(
+        "woken from zero",
+        "no replica for a while, then a request wakes one",
+        (
+            Step(10 * MINUTE, "running", NONE, serves=False),
+            Step(MINUTE, "running", CREATING._replace(live=1), serves=False),
+            Step(20 * MINUTE, "running", Pods(live=1)),
+        ),
+        replicas=None,
+        bounds=(0, 3),
+        scaling=("httpRequestsConcurrency", 4.0),
+        bundle="cpu.small",
+    ),
+    Story(
+        "promoted",
+        "a draft that is promoted: it goes on without a restart, and its statistics begin anew",
+        (Step(2 * HOUR, "running"), Step(1000 * HOUR, "running", locked=True)),
+        draft=True,
+        replicas=1,
+    ),
+    Story(
+        "access lost",
+        "it is shared no more, and some time later it is shared again",
+        (Step(20 * MINUTE, "running"), Step(20 * MINUTE, "running", listed=False, hidden=True)),
+        young=True,
+        importance="low",
+    ),
+    Story(
+        "consumer only",
+        "the token may call it, but neither look into it nor read its statistics",
+        (Step(HOLDS, "running"),),
+        consumer=True,
     ),
     Story(
         "autoscaled",

@@ -117,7 +117,20 @@ class Actor:
         count = moment.round * self.story.protons + moment.step.proton + ahead
         if self.story.rounds_ids:
             count = self.life(moment)
+        if ahead > 0 and not any(step.proton > moment.step.proton for step in self.story.steps[moment.number :]):
+            return identity(self.world.seed, self.number, "candidate", moment.round)  # one that never comes to serve
         return identity(self.world.seed, self.number, "proton", count)
+
+    def record(self, moment: Moment) -> str:
+        """The id of the replacement under way; that of the event which will tell its end, if one will."""
+        for index in range(moment.number, len(self.story.steps)):
+            if self.story.steps[index].event:
+                return identity(self.world.seed, self.number, "event", moment.round, index)
+        return identity(self.world.seed, self.number, "record", moment.round)
+
+    def reset(self, moment: Moment) -> float:
+        """When the statistics last began anew; minus infinity where they never did."""
+        return moment.since if moment.step.locked else -math.inf
 
     def restarts(self, moment: Moment, pods: Pods) -> int:
         """How often a container was started again since the step began."""
@@ -154,9 +167,8 @@ class Actor:
                 at = self.begin(turn, index) if step.event else math.inf
                 if at <= now:
                     there = Moment(turn, step, index, at, 0.0)
-                    yield Event(
-                        identity(self.world.seed, self.number, "event", turn, index), at, step, self.proton(there, 1)
-                    )
+                    ahead = 0 if step.event.endswith("Completed") else 1
+                    yield Event(self.record(there), at, step, self.proton(there, ahead))
 
 
 @lru_cache(maxsize=1 << 18)
@@ -186,10 +198,14 @@ class World:
 
     def listed(self, now: float) -> list[int]:
         """The numbers of the workloads that are there, oldest first."""
-        young = [n for n in range(min(self.size, len(STORIES))) if STORIES[n].young]
-        there = [n for n in young if self.actor(n).moment(now).step.listed]
+        firsts = range(min(self.size, len(STORIES)))
+        absent = {n for n in firsts if not self.actor(n).moment(now).step.listed}
+        young = [n for n in firsts if STORIES[n].rounds_ids]
+        there = [n for n in young if n not in absent]
         there.sort(key=lambda n: self.actor(n).created(self.actor(n).life(self.actor(n).moment(now))))
-        return [n for n in range(self.size) if n not in young] + there if young else list(range(self.size))
+        if not young:
+            return list(range(self.size))
+        return [n for n in range(self.size) if n not in young and n not in absent] + there
 
     def find(self, workload: str, now: float) -> Actor | None:
         """The workload of an id, if it is there now."""
@@ -201,7 +217,8 @@ class World:
         if number is None:
             return None
         actor = self.actor(number)
-        return actor if actor.moment(now).step.listed else None
+        step = actor.moment(now).step
+        return actor if step.listed or step.hidden else None
 
     @cached_property
     def _numbers(self) -> dict[str, int]:

