@@ -24,6 +24,8 @@ DETAIL_LENGTH = 200
 RETRIES = 2
 BODY_LIMIT = 32 * 1024 * 1024
 PROBE_AFTER = 3600.0
+REFUSED_TO = 3
+"""To so many objects a route must have been refused before it counts as absent: one alone may be hidden from us."""
 PAUSE_FIRST, PAUSE_MOST = 5.0, 300.0
 ROOTS = ("/workloads", "/version", "/workloads/{id}")
 REASONS = (
@@ -74,6 +76,7 @@ class _Route:
     def __init__(self, template: str) -> None:
         self.slash = not template.endswith("/statusDetails")
         self.answered = False
+        self.refused: set[tuple[str, ...]] = set()
         self.absent_until: float | None = None
 
 
@@ -152,8 +155,8 @@ class Client:
 
         What is learned: whether the route wants a closing slash (404, 405, 422 or a redirect makes us try the other
         form once; the one that answers is kept), and whether the server has it. A route other than `ROOTS` that has
-        never answered and refuses with 403, 404, 405 or 501 is absent: for an hour it is not asked again. Once a route
-        has answered, 403, 404 and 422 are about that one object and nothing more.
+        never answered and refuses with 405 or 501, or to three objects with 403 or 404, is absent: for an hour it is
+        not asked again. Once a route has answered, 403, 404 and 422 are about that one object and nothing more.
 
         Raises `ApiError` when the retries are used up, the answer is final, or the route is absent.
         """
@@ -207,7 +210,9 @@ class Client:
                 self._refusals = 0
                 return answer
         assert refused is not None
-        if not known.answered and route not in ROOTS and refused.status in (403, 404, 405, 501):
+        known.refused.add(tuple(places.values())[:1])
+        surely = not places or refused.status in (405, 501) or len(known.refused) >= REFUSED_TO
+        if not known.answered and route not in ROOTS and refused.status in (403, 404, 405, 501) and surely:
             known.absent_until = self._steady() + PROBE_AFTER
         raise refused
 

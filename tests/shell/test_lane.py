@@ -1,0 +1,185 @@
+"""The detail lane against the simulator, in virtual time: the budget, the ages, and what is asked when."""
+
+import bisect
+import re
+from collections import Counter
+
+import pytest
+
+from exporter.core.lane import Policy
+from exporter.core.model import status_group
+from exporter.simulator import Simulator
+from exporter.simulator.stories import STORIES
+from tests.shell.stage import Sent, Stage, played
+
+
+def looked(sent: list[Sent], part: str) -> dict[str, list[float]]:
+    """When each workload was asked about on a route that ends in `part`."""
+    found: dict[str, list[float]] = {}
+    for request in sent:
+        if match := re.fullmatch(rf"/api/v2/workloads/([0-9a-f]+)/{part}", request.path):
+            found.setdefault(match[1], []).append(request.at)
+    return found
+
+
+def most_within(times: list[float], seconds: float) -> int:
+    """The most requests in any stretch of so many seconds."""
+    ordered = sorted(times)
+    return max(bisect.bisect_left(ordered, at + seconds) - place for place, at in enumerate(ordered))
+
+
+@pytest.mark.long
+def test_a_thousand_workloads_at_five_requests_a_second_for_an_hour() -> None:
+    rate, hour, interval = 5.0, 3600.0, 30.0
+    turned: dict[str, float] = {}
+    group_of: dict[str, str] = {}
+
+    async def play(stage: Stage) -> None:
+        async def note() -> None:
+            for i, seen in stage.watch.workloads.items():
+                group = status_group(seen.workload.status)
+                if group == "failed" and group_of.get(i, group) != group:
+                    turned[i] = stage.now
+                group_of[i] = group
+
+        await stage.run(hour, note)
+        times = [request.at for request in stage.sent]
+        assert len(times) <= rate * hour + 1
+        for seconds in (1, 10, 60, 600):
+            assert most_within(times, seconds) <= rate * seconds + 1
+        assert len(times) >= 0.95 * rate * hour  # and none of the budget is left over while there is work
+        pods = looked(stage.sent, "protons")
+        assert pods.keys() >= group_of.keys()
+        assert len(turned) >= 3
+        for i, at in turned.items():
+            first = min((asked for asked in pods.get(i, []) if asked >= at - 1), default=float("inf"))
+            if at < hour - interval:
+                assert first - at <= interval + 1 / rate, (i, at, first)
+        # What the budget leaves after the list, over what all parts would take at their intervals: the turns' length.
+        load = next(
+            s.value for f in stage.report.registry.collect() for s in f.samples if s.name.endswith("load_ratio")
+        )
+        policy = Policy()
+        oldest = max(b - a for asked in pods.values() for a, b in zip(asked, [*asked[1:], hour], strict=True))
+        assert oldest <= 4 * policy.interval * max(1.0, load) + interval
+
+    with Simulator(workloads=1000, speed=4) as simulator:
+        played(play, simulator, rate=rate)
+
+
+def test_the_detail_lane_leaves_the_way_to_the_list() -> None:
+    """A sweep takes its pages' time and a little of the lane's trickle, however much the lane has to do."""
+    took: list[float] = []
+
+    async def play(stage: Stage) -> None:
+        stage.watch.start()
+        for _ in range(4):
+            began = stage.now
+            await stage.watch.sweep()
+            took.append(stage.now - began)
+            await stage.run(stage.now + 20, interval=1000)
+
+    with Simulator(workloads=300) as simulator:
+        played(play, simulator, rate=5.0)
+    alone = 3 / 5
+    assert max(took[1:]) <= alone + 4.0
+
+
+def test_everything_is_told_of_every_workload_and_nothing_is_asked_twice_before_its_time() -> None:
+    async def play(stage: Stage) -> None:
+        await stage.run(120.0)
+        for seen in stage.watch.workloads.values():
+            if not seen.workload.name or not seen.workload.name.startswith("consumer"):
+                assert {"pods", "events", "sharing", "quotas"} <= seen.details.fresh.keys(), seen.workload.name
+        steady = {i for i, seen in stage.watch.workloads.items() if (seen.workload.name or "").startswith("healthy")}
+        assert steady
+        asked = Counter({i: len(times) for i, times in looked(stage.sent, "protons").items()})
+        assert {asked[i] for i in steady} == {1}
+
+    with Simulator(workloads=len(STORIES)) as simulator:
+        played(play, simulator)
+
+
+@pytest.mark.parametrize(
+    ("odd", "part", "reason"),
+    [
+        ("absent@/workloads/{id}/protons", "pods", "not_found"),
+        ("error-text@/workloads/{id}/events", "events", "server_error"),
+        ("truncated@/workloads/{id}/stats", "stats_5m", "decode"),
+        ("no-data@/workloads/{id}/sharedRoles", "sharing", "decode"),
+        ("forbidden@/quotas", "quotas", "forbidden"),
+        ("empty@/account/info", "limits", "decode"),
+    ],
+)
+def test_a_part_that_is_not_told_is_counted_withheld_and_costs_the_others_nothing(
+    odd: str, part: str, reason: str
+) -> None:
+    async def play(stage: Stage) -> None:
+        simulator.odd = frozenset({odd})
+        await stage.run(100.0)
+        text = stage.report.text().decode()
+        assert f'detail_look_failures_total{{account="acme",part="{part}",reason="{reason}"}}' in text
+        fresh = Counter(p for seen in stage.watch.workloads.values() for p in seen.details.fresh)
+        assert part not in fresh
+        assert {"pods", "events", "stats_5m", "sharing", "quotas"} - {part} <= fresh.keys()
+
+    with Simulator(workloads=20) as simulator:
+        played(play, simulator)
+
+
+def test_a_route_that_the_server_lacks_is_asked_for_once_an_hour() -> None:
+    async def play(stage: Stage) -> None:
+        simulator.odd = frozenset({"absent@/workloads/{id}/protons"})
+        await stage.run(3000.0)
+        assert (
+            sum(map(len, looked(stage.sent, "protons").values())) <= 2 * 6
+        )  # either form, to three and those under way
+
+    with Simulator(workloads=20) as simulator:
+        played(play, simulator)
+
+
+def test_what_is_not_told_any_more_is_withdrawn_and_comes_back() -> None:
+    async def play(stage: Stage) -> None:
+        await stage.run(60.0)
+        assert "datarobot_proton_replicas_ready{" in stage.page()
+        simulator.odd = frozenset({"bad-gateway@/workloads/{id}/protons"})
+        await stage.run(3000.0)
+        page = stage.page()
+        assert "datarobot_proton_replicas_ready{" not in page
+        assert 'datarobot_workload_fresh{account="acme",part="pods",' in page
+        assert "datarobot_container_restarts_total{" in page  # what was counted stays true
+        assert "datarobot_workload_window_requests{" in page
+        simulator.odd = frozenset()
+        await stage.run(3200.0)
+        assert "datarobot_proton_replicas_ready{" in stage.page()
+
+    with Simulator(workloads=12) as simulator:
+        played(play, simulator)
+
+
+def test_extras_that_the_budget_does_not_carry_are_dropped_and_told() -> None:
+    async def play(stage: Stage) -> None:
+        await stage.run(400.0)
+        text = stage.report.text().decode()
+        told = dict(
+            re.findall(r'detail_dropped_workloads\{account="acme",extra="(\w+)",importance="low"\} (\S+)', text)
+        )
+        assert float(told["quantiles"]) > 0
+
+    with Simulator(workloads=200) as simulator:
+        played(play, simulator, rate=2.0)
+
+
+def test_one_who_vanished_is_asked_about_and_told_apart_from_one_no_longer_shared() -> None:
+    told: set[str] = set()
+
+    async def play(stage: Stage) -> None:
+        async def note() -> None:
+            told.update(re.findall(r'vanished_timestamp_seconds\{account="acme",answer="(\w*)"', stage.page()))
+
+        await stage.run(3600.0, note)
+        assert told == {"not_found", "forbidden"}
+
+    with Simulator(workloads=len(STORIES)) as simulator:
+        played(play, simulator, policy=Policy(parts=frozenset({"events"})))
