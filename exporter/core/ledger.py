@@ -27,7 +27,7 @@ JUDGED_AFTER = 60.0
 """How long an event may lag behind the end of a replacement before the end is judged without one."""
 UNTOLD_AFTER = 300.0
 """How long a replacement's end waits for events that cannot be read."""
-KEPT_IDS, MISSED_READS = 200, 3
+KEPT_IDS, POD_KEPT = 200, 600.0
 ENDED = {
     "completed": "completed",
     "errored": "errored",
@@ -56,11 +56,11 @@ class Rollout(_Kept, frozen=True):
 
 
 class Pod(_Kept, frozen=True):
-    """One container of one pod as last read; `missed` counts the reads since that did not list it."""
+    """One container of one pod as last read; `missing`: since when it is listed no more."""
 
     restarts: int = 0
     finished: str = ""
-    missed: int = 0
+    missing: float | None = None
 
 
 class Ledger(_Kept, frozen=True):
@@ -379,11 +379,11 @@ def _about(rollout: Rollout, named: Sequence[str], at: float | None) -> bool:
 # -- pods
 
 
-def told_pods(ledger: Ledger, told: Pods) -> Ledger:
+def told_pods(ledger: Ledger, told: Pods, now: float) -> Ledger:
     """The ledger after the pods were read: restarts and ends of containers, counted across pods that come and go.
 
     A pod that is new since first sight counts in full, at first sight it is the baseline; a count that has fallen is
-    a container that began anew.
+    a container that began anew. A pod that is listed no more is remembered for a while: lists are empty for moments.
     """
     before = ledger.pods or {}
     pods: dict[str, Pod] = {}
@@ -412,8 +412,8 @@ def told_pods(ledger: Ledger, told: Pods) -> Ledger:
                 ends.setdefault(name, {}).setdefault("OOMKilled", 0)
             pods[key] = Pod(was if count is None else count, finished or ended)
     for key, known in before.items():
-        if key not in pods and known.missed < MISSED_READS:
-            pods[key] = msgspec.structs.replace(known, missed=known.missed + 1)
+        if key not in pods and (known.missing is None or now - known.missing < POD_KEPT):
+            pods[key] = known if known.missing is not None else msgspec.structs.replace(known, missing=now)
     after = msgspec.structs.replace(ledger, pods=pods, restarts=restarts, terminations=ends)
     return ledger if after == ledger else after
 

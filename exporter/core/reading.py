@@ -72,8 +72,8 @@ def _without(details: Details, part: str) -> Details:
 Fold = Callable[[Seen, Any, float], tuple[Details, Entry]]
 
 
-def _pods(seen: Seen, value: Any, _: float) -> tuple[Details, Entry]:
-    return seen.details._replace(pods=value), Entry(book.told_pods(seen.ledger, value))
+def _pods(seen: Seen, value: Any, now: float) -> tuple[Details, Entry]:
+    return seen.details._replace(pods=value), Entry(book.told_pods(seen.ledger, value, now))
 
 
 def _events(seen: Seen, value: Any, now: float) -> tuple[Details, Entry]:

@@ -175,9 +175,12 @@ def scaled_to_zero(seen: Seen) -> bool | None:
 
 
 def draft_expiry(seen: Seen) -> float | None:
-    """When the platform stops a draft: eight hours after its proton began to run, else after it was created."""
+    """When the platform stops a draft: eight hours after its proton began to run, else after it was created.
+
+    None for one that is stopped already, or has ended.
+    """
     artifact = seen.workload.artifact
-    if artifact is None or model.folded(artifact.status) != "draft":
+    if artifact is None or model.folded(artifact.status) != "draft" or status_group(seen) in ("off", "failed"):
         return None
     proton = active(seen)
     told = (proton.running_since, proton.created_at) if proton is not None else ()

@@ -100,6 +100,7 @@ class Lane:
         self._asked: dict[str, _Asked] = {}
         self._account: dict[str, float] = {}
         self._dropped: frozenset[Extra] = frozenset()
+        self._begun = False
         self._load = 1.0
         self._free = asyncio.Event()
         self._free.set()
@@ -186,6 +187,7 @@ class Lane:
         asks = [ask for ask, _ in self._of_the_account(now)]
         asks += lane.plan([(ask, self._looked(ask)) for ask in chosen if ask.workload], now, budget)
         self._settle(wanted, extras, queue, stale, ages)
+        self._begun = bool(ids)
         return asks
 
     def _of_the_account(self, now: float) -> Iterator[tuple[Ask, float]]:
@@ -199,6 +201,7 @@ class Lane:
 
     def _about(self, seen: Seen, now: float, wall: float) -> _Asked:
         asked = self._asked.get(seen.workload.id)
+        new = asked is None and self._begun
         if asked is None:
             asked = self._asked[seen.workload.id] = _Asked(now)
         if asked.seen is seen and now < asked.until:
@@ -207,9 +210,10 @@ class Lane:
         asked.asks = lane.asks(seen, self._policy, wall, self._dropped)
         asked.seen, asked.until = seen, now + FORGET
         for ask in asked.asks:
-            # One never looked at is as overdue as if it had missed three of its turns: new ones go before steady ones.
+            # One never looked at is as overdue as if it had missed three of its turns.
             asked.looked.setdefault(ask.part, now - 4 * ask.every)
-        if before is not None and _moved(before, seen):
+        # One that came later than the fleet, or has changed, is asked about before all that is merely due.
+        if new or (before is not None and _moved(before, seen)):
             for part in ("pods", "events"):
                 if part in asked.looked:
                     asked.looked[part] = -math.inf

@@ -256,8 +256,8 @@ def pods(*counts: tuple[str, int, str], began: float = 0.0) -> Pods:
 
 def restarts(*reads: Pods) -> tuple[int, int]:
     ledger = life(workload())
-    for read in reads:
-        ledger = book.told_pods(ledger, read)
+    for number, read in enumerate(reads):
+        ledger = book.told_pods(ledger, read, 200.0 + number * 300)
     return ledger.restarts.get("main", -1), ledger.terminations.get("main", {}).get("OOMKilled", -1)
 
 
@@ -301,7 +301,7 @@ def test_restart_totals_never_fall(reads: list[tuple[str, int]]) -> None:
     ledger = life(workload())
     total = 0
     for name, count in reads:
-        ledger = book.told_pods(ledger, pods((name, count, "")))
+        ledger = book.told_pods(ledger, pods((name, count, "")), 200.0)
         assert ledger.restarts["main"] >= total
         total = ledger.restarts["main"]
 
@@ -333,15 +333,15 @@ def test_durations_fill_the_bucket_they_fit_in() -> None:
 
 
 def test_what_changes_nothing_is_the_same_object() -> None:
-    ledger = book.told_pods(READ, pods(("a", 1, "t1")))
+    ledger = book.told_pods(READ, pods(("a", 1, "t1")), 200.0)
     assert book.listed(ledger, workload(), 999.0).ledger is ledger
-    assert book.told_pods(ledger, pods(("a", 1, "t1"))) is ledger
+    assert book.told_pods(ledger, pods(("a", 1, "t1")), 300.0) is ledger
     assert after(ledger) is ledger
 
 
 @given(EVENTS)
 def test_a_ledger_survives_being_written_and_read(events: list[Event]) -> None:
-    ledger = book.told_pods(after(life(workload(), rolling("initializing")), *events), pods(("a", 1, "t1")))
+    ledger = book.told_pods(after(life(workload(), rolling("initializing")), *events), pods(("a", 1, "t1")), 200.0)
     written = msgspec.json.encode(ledger)
     assert msgspec.json.decode(written, type=Ledger) == ledger
     assert json.loads(written)["first"] == 100.0

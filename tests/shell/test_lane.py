@@ -43,7 +43,7 @@ def test_a_thousand_workloads_at_five_requests_a_second_for_an_hour() -> None:
                 group_of[i] = group
 
         await stage.run(hour, note)
-        times = [request.at for request in stage.sent]
+        times = [request.at for request in stage.sent if request.at <= hour]
         assert len(times) <= rate * hour + 1
         for seconds in (1, 10, 60, 600):
             assert most_within(times, seconds) <= rate * seconds + 1
