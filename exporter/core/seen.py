@@ -185,7 +185,11 @@ def draft_expiry(seen: Seen) -> float | None:
     proton = active(seen)
     told = (proton.running_since, proton.created_at) if proton is not None else ()
     began = next((at for text in (*told, seen.workload.created_at) if (at := model.timestamp(text)) is not None), None)
-    return None if began is None else began + model.DRAFT_LIFETIME_SECONDS
+    if began is None:
+        return None
+    expiry = began + model.DRAFT_LIFETIME_SECONDS
+    # One seen alive after eight hours from its creation was started again since: its proton will tell when.
+    return expiry if proton is not None or expiry >= seen.ledger.since else None
 
 
 def unsteady(seen: Seen) -> bool:

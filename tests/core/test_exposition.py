@@ -365,3 +365,21 @@ def test_the_families_of_accounts_are_written_as_prometheus_client_writes_them()
 def test_of_an_account_that_told_nothing_there_is_nothing_but_what_we_counted() -> None:
     bodies = account_bodies(ACCOUNTS, [("eu", Known(Account("eu"), None, Tally()))])
     assert [body.name for body in bodies if body.samples] == [family.name for family in ACCOUNTS[-2:]]
+
+
+def test_workloads_beyond_the_limit_of_their_account_are_left_out_until_there_is_room() -> None:
+    one = rendered([sight(Workload(id="a", status="running"))])
+    page = Exposition(limit=2 * one.series)
+    fleet = [sight(Workload(id=i, status="running")) for i in "abc"]
+    other = sight(Workload(id="d", status="running"), account="other")
+    page.update([*fleet, other])
+    assert (page.left_out, page.series) == (1, 3 * one.series)
+    assert page.text() == render([*fleet[:2], other])
+    page.update([*fleet, other])
+    assert page.left_out == 1
+    page.update([*fleet[1:], other])
+    page.update([*fleet[1:], other])
+    assert page.left_out == 0
+    assert page.text() == render([*fleet[1:], other])
+    page.update([])
+    assert (page.left_out, page.series) == (0, 0)

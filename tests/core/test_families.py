@@ -2,10 +2,23 @@
 
 import pytest
 
+from exporter.core.details import OtelValue, Quota, QuotaRule, RequestMetrics
 from exporter.core.families import FAMILIES, samples_of, served
 from exporter.core.family import PROFILES, Profile, Samples
-from exporter.core.model import Autoscaling, Group, Policy, RequestStats, Runtime, Workload
-from tests.make import sight
+from exporter.core.model import (
+    Allocation,
+    Autoscaling,
+    Bundle,
+    ContainerRuntime,
+    Group,
+    Policy,
+    RequestStats,
+    Runtime,
+    Workload,
+)
+from exporter.core.pods import Condition, Pods, Proton, Replica
+from exporter.core.seen import Details, Window
+from tests.make import container, pods, replica, sight
 
 
 def told(name: str, workload: Workload) -> Samples:
@@ -76,3 +89,78 @@ def test_a_profile_serves_its_families_and_those_of_the_smaller_ones(profile: Pr
     sizes = [len(served(each)) for each in PROFILES]
     assert sizes == sorted(sizes)
     assert sizes[-1] == len(FAMILIES)
+
+
+def detailed(name: str, details: Details, **workload: object) -> Samples:
+    """The samples of a family of details; `name` lacks ``datarobot_``."""
+    place = next(n for n, family in enumerate(FAMILIES) if family.name == f"datarobot_{name}")
+    of = Workload(**({"id": "w", "status": "running", "proton_id": "p"} | workload))  # type: ignore[arg-type]
+    return samples_of(FAMILIES, sight(of, details=details))[place]
+
+
+def with_pods(*replicas: Replica) -> Details:
+    return Details(pods=pods(*replicas))
+
+
+UNREADY = Condition(type="Ready", value=False, reason="ContainersNotReady")
+LACKING = Condition(type="PodScheduled", value=False, message="0/9 nodes: Insufficient memory", reason="Unschedulable")
+ODD = Condition(type="Ready", value=None, reason="SomethingNew")
+SCALED = scaled(httpRequestsConcurrency=4, cpuAverageUtilization=50).runtime
+
+
+@pytest.mark.parametrize(
+    ("name", "details", "samples"),
+    [
+        ("proton_replicas_unmet_reason", with_pods(replica(conditions=(UNREADY, ODD, LACKING))), (
+            (("PodScheduled", "p", "Unschedulable", "active"), 1.0),
+            (("Ready", "p", "ContainersNotReady", "active"), 1.0),
+            (("Ready", "p", "other", "active"), 1.0),
+        )),
+        ("proton_replicas_unmet_reason", Details(pods=Pods((Proton(id="p"),), {"p": None})), ()),
+        ("container_replicas_ready", with_pods(replica(container(ready=None))), ()),
+        ("container_replicas_ready", with_pods(replica(container()), replica(container(ready=False))), (
+            (("main", "p", "active"), 1.0),
+        )),
+        ("container_last_exit_code", with_pods(
+            replica(container(ended=("Error", 1, "2026-01-01T00:00:00Z"))),
+            replica(container(ended=("OOMKilled", 137, "2026-01-02T00:00:00Z"))),
+            replica(container(ended=("Error", 2, "2025-01-02T00:00:00Z"))),
+        ), ((("main",), 137.0),)),
+        ("workload_quota_limit", Details(quotas=(Quota(id="q", default_rules=(
+            QuotaRule("requests", 300, None), QuotaRule("sleep", 3, "week"), QuotaRule("token", None, "min"),
+        )),)), ((("other", "other"), 3.0), (("requests", "min"), 300.0))),
+        ("workload_cpu_usage_cores", Details(usage=(OtelValue("cpu", "nanocores", current_value=5e8),)), (
+            (("other",), 0.5),
+        )),
+        ("workload_cpu_usage_cores", Details(usage=(OtelValue("cpu", "furlongs", current_value=5),)), ()),
+        ("workload_cpu_usage_cores", Details(usage=(OtelValue("cpu", "nanocores", current_value=None),)), ()),
+        ("workload_memory_usage_bytes", Details(usage=(OtelValue("memory", "percentage", current_value=5),)), ()),
+        ("workload_window_server_error_ratio", Details(windows={"5m": Window(0, 300, RequestMetrics(0, 0))}), ()),
+    ],
+)  # fmt: skip
+def test_what_the_details_say_is_what_is_served(name: str, details: Details, samples: Samples) -> None:
+    assert detailed(name, details) == samples
+
+
+def test_use_that_the_bundle_could_not_give_is_a_unit_misunderstood() -> None:
+    runtime = Runtime(container_groups=(Group(replica_count=2, resolved_bundle=Bundle("b", 2.0, 4096, 0)),))
+    much = Details(usage=(OtelValue("cpu", "nanocores", current_value=9e9),))
+    assert detailed("workload_cpu_usage_cores", much, runtime=runtime) == ()
+
+
+def test_load_over_target_tells_what_the_autoscaler_wants() -> None:
+    asked = Group(
+        autoscaling=(SCALED.container_groups or ())[0].autoscaling if SCALED is not None else None,
+        containers=(ContainerRuntime("main", Allocation(cpu=2.0)),),
+    )
+    details = Details(
+        pods=pods(replica(), replica()),
+        windows={"5m": Window(0, 300, RequestMetrics(concurrent_requests=12))},
+        usage=(OtelValue("cpu", "nanocores", current_value=3e9, level="workload"),),
+    )
+    told = detailed("workload_autoscaling_load_ratio", details, runtime=Runtime(container_groups=(asked,)))
+    assert told == ((("cpuAverageUtilization",), 1.5), (("httpRequestsConcurrency",), 1.5))
+    nobody = details._replace(pods=pods())
+    assert detailed("workload_autoscaling_load_ratio", nobody, runtime=Runtime(container_groups=(asked,))) == ()
+    odd = scaled(gpuRequestQueueDepth=3).runtime
+    assert detailed("workload_autoscaling_load_ratio", details, runtime=odd) == ()

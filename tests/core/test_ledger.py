@@ -164,6 +164,28 @@ def test_a_record_that_stays_tells_its_outcome_once(status: str, outcome: str) -
     assert life(rolling(status), rolling(status)).outcomes == {}  # it was there at first sight
 
 
+def test_a_replacement_under_way_at_first_sight_is_followed_and_has_no_duration() -> None:
+    ledger = goes_on(life(rolling("initializing")), workload(proton="p2"))
+    judged = book.told_events(ledger, (), "p2", 480.0)
+    assert (judged.ledger.outcomes, judged.replacement_seconds) == ({"completed": 1}, None)
+
+
+def test_a_record_that_ends_after_its_event_counts_nothing_more() -> None:
+    begun = after(goes_on(READ, rolling("initializing")), event())
+    assert goes_on(begun, rolling("errored", id="r1-later"), since=500.0).outcomes == {"errored": 1}
+
+
+def test_a_replacement_that_an_event_has_counted_is_not_counted_again_when_another_begins() -> None:
+    begun = after(goes_on(READ, rolling("initializing")), event())
+    other = Replacement(status="initializing", candidate_proton_ids=("p3",), id="r2")
+    assert goes_on(begun, workload(replacement=other), since=500.0).outcomes == {"errored": 1}
+
+
+def test_a_replacement_missed_whose_event_was_read_already_is_no_news() -> None:
+    told = after(READ, event("Completed", 199.0, candidate_proton_ids=("p2",)), now=220.0)
+    assert goes_on(told, workload(proton="p2"), since=230.0).rollout is None
+
+
 def test_a_cancelled_replacement_is_no_revert() -> None:
     ledger = after(goes_on(READ, rolling("initializing"), rolling("canceling"), workload()), now=480.0)
     assert (ledger.outcomes, ledger.transitions) == ({"cancelled": 1}, {})

@@ -4,7 +4,7 @@ import pytest
 
 from exporter.core.decode import Reject
 from exporter.core.model import Replacement, Workload
-from exporter.core.step import Knowledge, Sweep, step, unknown_values, visible
+from exporter.core.step import Knowledge, Sweep, ledgers, restored, step, unknown_values, visible
 
 
 def sweep(*workloads: tuple[str, str], rejects: tuple[Reject, ...] = ()) -> Sweep:
@@ -94,3 +94,28 @@ def test_values_that_nobody_has_heard_of_are_counted_by_field() -> None:
         "type": {},
         "replacement.status": {"paused": 1},
     }
+
+
+def test_a_restored_account_shows_nothing_counts_on_and_forgets_nobody_too_soon() -> None:
+    before = after(
+        sweep(("a", "running"), ("b", "running"), ("c", "running")), sweep(("a", "running"), ("b", "running"))
+    )
+    before = step(before, sweep(("a", "running"), ("b", "running")), 30.0)
+    known = restored("acme", dict(ledgers(before)), before.tally)
+    assert list(visible(known, 0.0, 900.0)) == []
+    now = step(known, sweep(("a", "errored"), ("new", "submitted")), 40.0)
+    assert {i: dict(s.ledger.transitions) for i, s in now.workloads.items()} == {
+        "a": {"errored": 1},
+        "new": {"started": 1},
+    }
+    assert now.workloads["a"].ledger.first == 10.0
+    assert [list(now.missing), list(now.gone), now.vanished] == [["b"], ["c"], 0]
+    then = step(now, sweep(("a", "errored"), ("c", "running")), 50.0)
+    assert [list(then.missing), sorted(then.gone), then.vanished] == [["new"], ["b"], 1]
+    assert dict(then.workloads["c"].ledger.transitions) == {"vanished": 1, "reappeared": 1}
+    assert then.workloads["c"].ledger.first == 10.0
+
+
+def test_durations_of_starts_are_tallied_for_the_account() -> None:
+    known = after(sweep(("a", "stopped")), sweep(("a", "submitted")), sweep(("a", "running")))
+    assert (sum(known.tally.starts.counts), known.tally.starts.sum) == (1, 10.0)

@@ -132,6 +132,11 @@ class Stage:
         return dict(line.rsplit(" ", 1) for line in self.page().splitlines() if not line.startswith("#"))
 
 
+def simulated(workloads: int, **facts: Any) -> Simulator:
+    """A fleet of which the stories begin when virtual time does."""
+    return Simulator(workloads=workloads, clock=lambda: START, **facts)
+
+
 def played(play: Callable[[Stage], Awaitable[None]], simulator: Simulator, **stage: Any) -> None:
     """Run `play` on a stage in virtual time."""
 

@@ -8,9 +8,8 @@ import pytest
 
 from exporter.core.lane import Policy
 from exporter.core.model import status_group
-from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES
-from tests.shell.stage import Sent, Stage, played
+from tests.shell.stage import Sent, Stage, played, simulated
 
 
 def looked(sent: list[Sent], part: str) -> dict[str, list[float]]:
@@ -63,7 +62,7 @@ def test_a_thousand_workloads_at_five_requests_a_second_for_an_hour() -> None:
         oldest = max(b - a for asked in pods.values() for a, b in zip(asked, [*asked[1:], hour], strict=True))
         assert oldest <= 4 * policy.interval * max(1.0, load) + interval
 
-    with Simulator(workloads=1000, speed=4) as simulator:
+    with simulated(1000, speed=4) as simulator:
         played(play, simulator, rate=rate)
 
 
@@ -79,7 +78,7 @@ def test_the_detail_lane_leaves_the_way_to_the_list() -> None:
             took.append(stage.now - began)
             await stage.run(stage.now + 20, interval=1000)
 
-    with Simulator(workloads=300) as simulator:
+    with simulated(300) as simulator:
         played(play, simulator, rate=5.0)
     alone = 3 / 5
     assert max(took[1:]) <= alone + 4.0
@@ -96,7 +95,7 @@ def test_everything_is_told_of_every_workload_and_nothing_is_asked_twice_before_
         asked = Counter({i: len(times) for i, times in looked(stage.sent, "protons").items()})
         assert {asked[i] for i in steady} == {1}
 
-    with Simulator(workloads=len(STORIES)) as simulator:
+    with simulated(len(STORIES)) as simulator:
         played(play, simulator)
 
 
@@ -123,7 +122,7 @@ def test_a_part_that_is_not_told_is_counted_withheld_and_costs_the_others_nothin
         assert part not in fresh
         assert {"pods", "events", "stats_5m", "sharing", "quotas"} - {part} <= fresh.keys()
 
-    with Simulator(workloads=20) as simulator:
+    with simulated(20) as simulator:
         played(play, simulator)
 
 
@@ -135,7 +134,7 @@ def test_a_route_that_the_server_lacks_is_asked_for_once_an_hour() -> None:
             sum(map(len, looked(stage.sent, "protons").values())) <= 2 * 6
         )  # either form, to three and those under way
 
-    with Simulator(workloads=20) as simulator:
+    with simulated(20) as simulator:
         played(play, simulator)
 
 
@@ -154,7 +153,7 @@ def test_what_is_not_told_any_more_is_withdrawn_and_comes_back() -> None:
         await stage.run(3200.0)
         assert "datarobot_proton_replicas_ready{" in stage.page()
 
-    with Simulator(workloads=12) as simulator:
+    with simulated(12) as simulator:
         played(play, simulator)
 
 
@@ -167,7 +166,7 @@ def test_extras_that_the_budget_does_not_carry_are_dropped_and_told() -> None:
         )
         assert float(told["quantiles"]) > 0
 
-    with Simulator(workloads=200) as simulator:
+    with simulated(200) as simulator:
         played(play, simulator, rate=2.0)
 
 
@@ -181,5 +180,5 @@ def test_one_who_vanished_is_asked_about_and_told_apart_from_one_no_longer_share
         await stage.run(3600.0, note)
         assert told == {"not_found", "forbidden"}
 
-    with Simulator(workloads=len(STORIES)) as simulator:
+    with simulated(len(STORIES)) as simulator:
         played(play, simulator, policy=Policy(parts=frozenset({"events"})))

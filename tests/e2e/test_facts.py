@@ -1,0 +1,207 @@
+"""Each condition that a person may want to be paged for can be proven from /metrics alone, in a real Prometheus.
+
+The stories are played in virtual time and their page is written every 30 seconds into a Prometheus (by promtool, as its
+own blocks); then each expression must name exactly the workloads of the stories that it is about.
+"""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from exporter.simulator.stories import STORIES
+from tests.components import component
+from tests.e2e.test_prometheus import eventually, free_port, stop
+from tests.shell.stage import START, Stage, played, simulated
+
+pytestmark = [pytest.mark.real, pytest.mark.long]
+LASTS, EVERY = 5400.0, 30.0
+_W = "datarobot_workload_"
+_ON = "on (workload)"
+ACTIVE = 'role="active"'
+
+FACTS: dict[str, tuple[str, set[str]]] = {
+    "1 failed": (
+        f'max_over_time({_W}status{{status=~"errored|terminated"}}[90m:30s]) == 1',
+        {"crash loop", "exit 0", "image pull", "terminated", "slow start"},
+    ),
+    "2 no ready replica while it should serve": (
+        f"max by (workload) (datarobot_proton_replicas_ready{{{ACTIVE}}}) == 0 "
+        f'and {_ON} {_W}status{{status="running"}} == 1 '
+        f"unless {_ON} {_W}scaled_to_zero == 1",
+        set(),
+    ),
+    "2a scaled to zero is no fault": (
+        f"max_over_time({_W}scaled_to_zero[90m:30s]) == 1", {"scaled to zero", "woken from zero"},
+    ),
+    "3 crash loop": (
+        f'max_over_time(datarobot_container_waiting_reason{{reason="CrashLoopBackOff",{ACTIVE}}}[90m:30s]) > 0',
+        {"crash loop", "exit 0"},
+    ),
+    "3a restarts": (
+        "max_over_time(increase(datarobot_container_restarts_total[15m])[75m:30s]) >= 3",
+        {"crash loop", "exit 0", "reverted replacement"},
+    ),
+    "4 out of memory": (
+        'increase(datarobot_container_terminations_total{reason="OOMKilled"}[90m]) > 0', {"out of memory"},
+    ),
+    "5 image pull": (
+        f'datarobot_container_waiting_reason{{reason=~"ImagePullBackOff|ErrImagePull|InvalidImageName",{ACTIVE}}} > 0',
+        {"image pull"},
+    ),
+    "6 unschedulable": (
+        'max_over_time(datarobot_proton_replicas_unschedulable{resource="gpu"}[90m:30s]) > 0', {"unschedulable GPU"},
+    ),
+    "7 stuck starting": (
+        f'max by (workload) ({_W}status{{status=~"submitted|initializing|provisioning|launching|warming"}}) == 1 '
+        f"and {_ON} time() - {_W}status_since_timestamp_seconds > 2700",
+        {"not ready", "monitor frozen"},
+    ),
+    "9 rollout failed or reverted": (
+        f'increase({_W}transitions_total{{transition="reverted"}}[90m]) > 0',
+        {"reverted replacement", "silent revert", "no bundle for it"},
+    ),
+    "9a rollout completed": (
+        f'increase({_W}replacements_total{{outcome="completed"}}[90m]) > 0', {"replacement", "settings change"},
+    ),
+    "10 rollout under way": (
+        f"max_over_time({_W}replacement_active[90m:30s]) == 1",
+        {"replacement", "reverted replacement", "silent revert", "settings change"},
+    ),
+    "12 saturated autoscaler": (
+        f"{_W}autoscaling_load_ratio >= 1 and {_ON} "
+        f"datarobot_proton_replicas_live{{{ACTIVE}}} == {_ON} {_W}autoscaling_replicas_max",
+        {"saturated autoscaler"},
+    ),
+    "13 server errors": (
+        f'{_W}window_server_error_ratio{{window="5m"}} > 0.05 and {_ON} {_W}window_requests{{window="5m"}} > 100',
+        {"server errors"},
+    ),
+    "14 slow": (f'{_W}window_slow_ratio{{window="1h"}} > 0.1', {"slow"}),
+    "14a latency at a quantile": (
+        f'{_W}window_response_seconds{{window="5m",quantile="0.95"}} > 2', {"slow"},
+    ),
+    "17 draft near its end": (
+        f"min_over_time(({_W}draft_expiry_timestamp_seconds - time())[90m:30s]) < 3600", {"draft about to end"},
+    ),
+    "18 important on a draft": (
+        f'({_W}artifact_info{{artifact_status="draft"}} and {_ON} {_W}importance{{importance=~"critical|high"}})',
+        {"draft about to end"},
+    ),
+    "19 single replica": (
+        f'({_W}replicas_configured{{workload=~"draft.*|crash.*|unsched.*|out.*"}} == 1) '
+        f'and {_ON} {_W}importance{{importance="high"}}',
+        {"draft about to end", "crash loop", "unschedulable GPU"},
+    ),
+    "20 interrupted or suspended": (
+        f'max_over_time({_W}status{{status=~"interrupted|suspended"}}[90m:30s]) == 1', {"interrupted", "suspended"},
+    ),
+    "21 vanished": (
+        f"last_over_time({_W}vanished_timestamp_seconds[90m])", {"deleted", "access lost", "draft about to end"},
+    ),
+    "21a no longer shared": (
+        f'last_over_time({_W}vanished_timestamp_seconds{{answer="forbidden"}}[90m])', {"access lost"},
+    ),
+    "22 snapshot missing": (
+        "datarobot_proton_info unless on (workload, proton_id) datarobot_proton_replicas_live",
+        {"monitor frozen", "bare"},
+    ),
+    "23 bundle gone": (f"{_W}bundle_offered == 0", set()),
+    "24 traffic": (
+        f'{_W}window_requests{{window="5m"}} == 0 and {_ON} time() - {_W}status_since_timestamp_seconds > 1800',
+        {"scaled to zero"},
+    ),
+    "26 memory near its bundle": (
+        f'{_W}memory_usage_bytes{{level="pod"}} / {_ON} {_W}replica_memory_bytes > 0.9',
+        {"out of memory", "memory near its bundle"},
+    ),
+    "consumer only": (f"{_W}consumer_only == 1", {"consumer only"}),
+    "reset of the statistics": (f"{_W}stats_resets_total > 0", {"promoted"}),
+    "values from the future": (f'{_W}status{{status="other"}} == 1', {"from the future"}),
+}  # fmt: skip
+ACCOUNT_FACTS = {
+    "16 near the limit": "datarobot_account_workloads_active / datarobot_account_workloads_limit > 0.5",
+    "starts have durations": "datarobot_account_start_duration_seconds_count > 0",
+    "11 degraded and 8 stuck leaving have their series": (
+        "count(datarobot_proton_replicas_ready) > 0 and count(datarobot_workload_status{status='stopping'}) > 0"
+    ),
+}
+
+
+def _pages(folder: Path) -> Path:
+    """The pages of the stories over time, as OpenMetrics with timestamps, for promtool to make blocks of."""
+    rows: dict[str, list[str]] = {}
+    with simulated(len(STORIES), seed=11) as simulator:
+
+        async def play(stage: Stage) -> None:
+            async def note() -> None:
+                at = round(stage.wall)
+                for line in stage.page().splitlines():
+                    if not line.startswith("#"):
+                        rows.setdefault(re.split(r"[{ ]", line)[0], []).append(f"{line} {at}\n")
+
+            await stage.run(LASTS + 1, note)
+
+        played(play, simulator)
+    file = folder / "pages.om"
+    with file.open("w") as out:
+        for name in sorted(rows):
+            out.write(f"# TYPE {name} unknown\n")
+            # One series after another, each in order of time, as the format wants it.
+            out.writelines(sorted(rows[name], key=lambda line: (line.rsplit(" ", 2)[0], int(line.rsplit(" ", 1)[1]))))
+        out.write("# EOF\n")
+    return file
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    server, promtool = component("prometheus"), component("promtool")
+    folder = tmp_path_factory.mktemp("facts")
+    made = subprocess.run(
+        [promtool, "tsdb", "create-blocks-from", "openmetrics", str(_pages(folder)), str(folder / "tsdb")],
+        capture_output=True, check=False, text=True,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr[-2000:]
+    (folder / "prometheus.yml").write_text(json.dumps({"global": {}}))
+    port = free_port()
+    with ExitStack() as stack:
+        log = stack.enter_context((folder / "prometheus.log").open("wb"))
+        process = subprocess.Popen(
+            [
+                *(server, f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'tsdb'}"),
+                *(f"--web.listen-address=127.0.0.1:{port}", "--storage.tsdb.retention.time=100y"),
+            ],
+            stderr=log,
+        )
+        url = f"http://127.0.0.1:{port}"
+        try:
+            assert eventually(lambda: httpx.get(f"{url}/-/ready", trust_env=False).status_code == 200, 60)
+            yield url
+        finally:
+            stop(process)
+
+
+def query(prometheus: str, expression: str) -> list[dict[str, Any]]:
+    params = {"query": expression, "time": str(START + LASTS)}
+    answer = httpx.get(f"{prometheus}/api/v1/query", params=params, trust_env=False).json()
+    assert answer["status"] == "success", answer
+    result: list[dict[str, Any]] = answer["data"]["result"]
+    return result
+
+
+@pytest.mark.parametrize("fact", FACTS)
+def test_a_fact_is_proven_for_the_workloads_of_its_stories_and_no_other(prometheus: str, fact: str) -> None:
+    expression, stories = FACTS[fact]
+    named = {re.sub(r"-\d+$", "", row["metric"]["workload"]).replace("-", " ") for row in query(prometheus, expression)}
+    assert named == {story.replace("-", " ") for story in stories}
+
+
+@pytest.mark.parametrize("fact", ACCOUNT_FACTS)
+def test_a_fact_about_the_account_is_proven(prometheus: str, fact: str) -> None:
+    assert query(prometheus, ACCOUNT_FACTS[fact])
