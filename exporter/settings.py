@@ -184,7 +184,7 @@ class Metrics(_Part):
         "standard", description="`minimal` for users billed by series, `full` adds raw values of undocumented meaning."
     )
     series_limit: int = Field(
-        500_000,
+        2_000_000,
         ge=0,
         description="Most series of workloads per account; workloads beyond it are left out, counted and logged. "
         "0: no limit.",

@@ -10,14 +10,15 @@ from __future__ import annotations
 import math
 import re
 import zlib
+from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from exporter.core.account_families import AccountFamily, Known
 from exporter.core.families import FAMILIES, changed, samples_of
-from exporter.core.family import COMMON_LABELS, Family, Samples
+from exporter.core.family import COMMON_LABELS, Family, Part, Samples
 from exporter.core.seen import Seen
 
 Key = tuple[str, str]
@@ -125,7 +126,10 @@ class Exposition:
         self._bodies = [Body(r.family.name, r.text_header, r.openmetrics_header, b"") for r in self._renderers]
         self._seen: dict[Key, Seen] = {}
         self._held: set[int] = set()  # the identities of the objects in _seen
-        self._samples: dict[Key, tuple[Samples, ...]] = {}
+        # What each family last said of a workload: a hash of its samples, to tell whether they differ, and how many.
+        self._marks: dict[Key, tuple[array[int], array[int]]] = {}
+        self._depending: dict[frozenset[Part], tuple[int, ...]] = {}
+        self._nothing = [0] * len(self._families)
         self._dirty: set[int] = set()
         self._disordered: set[int] = set()
         self.series = 0
@@ -210,11 +214,19 @@ class Exposition:
 
     def _drop(self, key: Key) -> None:
         self._left_out.discard(key)
-        for place, samples in enumerate(self._samples.pop(key)):
-            if samples:
-                self._count(key, -len(samples))
+        for place, size in enumerate(self._marks.pop(key)[1]):
+            if size:
+                self._count(key, -size)
                 del self._blocks[place][key]
                 self._dirty.add(place)
+
+    def _places(self, parts: frozenset[Part]) -> tuple[int, ...]:
+        """The families that depend on these parts."""
+        known = self._depending.get(parts)
+        if known is None:
+            known = tuple(n for n, family in enumerate(self._families) if not family.reads.isdisjoint(parts))
+            self._depending[parts] = known
+        return known
 
     def _count(self, key: Key, by: int) -> None:
         self.series += by
@@ -223,34 +235,40 @@ class Exposition:
     def _render(self, key: Key, before: Seen | None, seen: Seen) -> None:
         if before is not None and before.workload.name != seen.workload.name:
             self._drop(key)  # the name is on every line
-        old = self._samples.get(key)
         parts = changed(before, seen) if before is not None else frozenset()
-        if old is None or "vanished" in parts or key in self._left_out:
-            new = samples_of(self._families, seen)
+        marks, sizes = self._marks.get(key) or (array("q", self._nothing), array("q", self._nothing))
+        if key not in self._marks or "vanished" in parts or key in self._left_out:
+            places: Sequence[int] = range(len(self._families))
         else:
-            new = samples_of(self._families, seen, old, parts)
-        old = old or ((),) * len(self._renderers)
-        common = (label(seen.account), label(seen.workload.name or ""), label(seen.workload.id))
-        joined = ",".join([f'{name}="{value}"' for name, value in zip(COMMON_LABELS, common, strict=True)])
-        growth = sum(map(len, new)) - sum(map(len, old))
+            places = self._places(parts)
+        new = samples_of([self._families[place] for place in places], seen)
+        growth = sum(map(len, new)) - sum([sizes[place] for place in places])
         if self._limit and growth > 0 and self._of_account[seen.account] + growth > self._limit:
-            new = ((),) * len(self._renderers)
+            places, new = range(len(self._families)), ((),) * len(self._families)
             self._left_out.add(key)
         else:
             self._left_out.discard(key)
-        for place, renderer in enumerate(self._renderers):
-            if new[place] == old[place]:
+        common = (label(seen.account), label(seen.workload.name or ""), label(seen.workload.id))
+        joined = ",".join([f'{name}="{value}"' for name, value in zip(COMMON_LABELS, common, strict=True)])
+        for place, samples in zip(places, new, strict=True):
+            mark = hash(samples)
+            if mark == marks[place] and len(samples) == sizes[place]:
                 continue
-            self._count(key, len(new[place]) - len(old[place]))
-            self._dirty.add(place)
-            if new[place]:
-                blocks = self._blocks[place]
-                if blocks and key not in blocks and next(reversed(blocks)) > key:
-                    self._disordered.add(place)
-                blocks[key] = renderer.block(common, joined, new[place])
-            else:
-                del self._blocks[place][key]
-        self._samples[key] = new
+            if samples or sizes[place]:
+                self._write(place, key, self._renderers[place].block(common, joined, samples))
+            self._count(key, len(samples) - sizes[place])
+            marks[place], sizes[place] = mark, len(samples)
+        self._marks[key] = marks, sizes
+
+    def _write(self, place: int, key: Key, block: bytes) -> None:
+        blocks = self._blocks[place]
+        self._dirty.add(place)
+        if not block:
+            del blocks[key]
+            return
+        if blocks and key not in blocks and next(reversed(blocks)) > key:
+            self._disordered.add(place)
+        blocks[key] = block
 
 
 def account_bodies(families: Iterable[AccountFamily], accounts: Iterable[tuple[str, Known]]) -> list[Body]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from exporter.core.account_families import ACCOUNTS, AccountFamily
 from exporter.core.detail_families import DETAILED
@@ -32,22 +32,11 @@ def changed(before: Seen, now: Seen) -> frozenset[Part]:
     return frozenset(parts)
 
 
-def samples_of(
-    families: Sequence[Family],
-    seen: Seen,
-    kept: Sequence[Samples] | None = None,
-    parts: Collection[Part] = frozenset(),
-) -> tuple[Samples, ...]:
-    """The samples of each family for one workload; of one that has vanished, only what is told of the vanished.
-
-    `kept` are the samples from before, when all but `parts` were the same.
-    """
+def samples_of(families: Sequence[Family], seen: Seen) -> tuple[Samples, ...]:
+    """The samples of each family for one workload; of one that has vanished, only what is told of the vanished."""
     looked = view(seen)
     if seen.vanished is not None:
         return tuple([family.samples(looked) if family.name in _OF_THE_GONE else () for family in families])
-    if kept is not None:
-        pairs = zip(families, kept, strict=True)
-        return tuple([old if family.reads.isdisjoint(parts) else family.samples(looked) for family, old in pairs])
     return tuple([family.samples(looked) for family in families])
 
 

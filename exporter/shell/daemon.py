@@ -40,6 +40,7 @@ log = logging.getLogger("exporter")
 REFRESH = 5.0
 """Seconds between two refreshes of the page when nothing else asks for one."""
 CLOCK_JUMP = 5.0
+LAG_EVERY = 0.1
 
 
 def plan(account: Account, settings: Settings) -> Plan:
@@ -257,6 +258,13 @@ class Daemon:
                 log.exception("the page could not be brought up to date; serving the one before")
             await asyncio.sleep(REFRESH)
 
+    async def _feel(self) -> None:
+        """Measure how late the event loop is."""
+        while True:
+            began = self._clock.steady()
+            await asyncio.sleep(LAG_EVERY)
+            self.report.observe("event_loop_lag_seconds", max(0.0, self._clock.steady() - began - LAG_EVERY))
+
     def _not_ready(self) -> str:
         return "; ".join(why for watch in self.watches.values() if (why := watch.not_ready))
 
@@ -349,7 +357,7 @@ class Daemon:
         self._live = True
         self.adopt(self.settings)
         self._scheduler.start()
-        refresh = asyncio.create_task(self._refresh())
+        refresh, feel = asyncio.create_task(self._refresh()), asyncio.create_task(self._feel())
         log.info(
             "serving",
             extra={
@@ -365,6 +373,7 @@ class Daemon:
         finally:
             log.info("stopping")
             refresh.cancel()
+            feel.cancel()
             self._scheduler.shutdown(wait=False)
             for watch in self.watches.values():
                 watch.stop()

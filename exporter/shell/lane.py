@@ -25,7 +25,7 @@ log = logging.getLogger("exporter")
 
 TURN = 5.0
 """Seconds of the budget that one turn spends."""
-AT_ONCE = 500
+AT_ONCE = 100
 """Workloads looked through before the event loop gets its turn."""
 AGAIN = 60.0
 """Seconds until an ask is repeated that failed for a reason that may pass."""

@@ -12,7 +12,10 @@ from typing import NamedTuple
 
 from exporter import __version__
 from exporter.core.decode import NotDecodable, page, workload_page
+from exporter.core.lane import EXTRAS, Policy, asks, load
+from exporter.core.model import Workload
 from exporter.core.pods import Proton
+from exporter.core.seen import Seen
 from exporter.settings import Account, Settings, listen_address
 from exporter.shell.client import ApiError, Client
 from exporter.shell.sweep import PAGE
@@ -139,6 +142,25 @@ def plan_lines(settings: Settings, account: Account, workloads: int) -> list[str
         lines.append(
             f"  DOES NOT FIT: raise accounts[].requests_per_second above {pages / interval:.1f}, "
             f"or sweep.interval above {least:.0f} s; until then sweeps run back to back"
+        )
+    return lines + _detail_lines(settings, workloads, max(rate - pages / interval, 0.2 * rate))
+
+
+def _detail_lines(settings: Settings, workloads: int, left: float) -> list[str]:
+    """What the details cost, for a fleet that runs, all of low importance."""
+    told = settings.detail
+    if not told.enabled:
+        return ["  details: none are asked for"]
+    policy = Policy(settings.sweep.interval, told.interval, told.quantiles, frozenset(told.parts))
+    one = Seen(workload=Workload(id="w", status="running", importance="low"), account="")
+    wanted, kept = (
+        workloads * load(asks(one, policy, 0.0, dropped), left) for dropped in (frozenset(), frozenset(EXTRAS))
+    )
+    lines = [f"  details: {wanted * left * 60:.0f} calls a minute if all were taken, of {left * 60:.0f} that are left"]
+    if wanted > 1:
+        lines.append(
+            f"  the least important go without extra quantiles and long windows; each part is then looked at every "
+            f"{max(1.0, kept) * told.interval:.0f} s instead of every {told.interval:g} s"
         )
     return lines
 

@@ -111,6 +111,13 @@ OWN: tuple[Own, ...] = (
     Own("series", "gauge", (), "Series of workloads on the page."),
     Own("exposition_bytes", "gauge", ("format", "encoding"), "Size of the page."),
     Own("publish_duration_seconds", "histogram", (), "How long bringing the page up to date took."),
+    Own(
+        "event_loop_lag_seconds",
+        "histogram",
+        (),
+        "How much later than asked for the exporter woke up: how long a scrape may have to wait.",
+        (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
+    ),
     Own("http_requests", "counter", ("path", "code"), "Requests to this exporter."),
     Own("log_messages", "counter", ("level",), "Lines logged."),
     Own("config_last_reload_successful", "gauge", (), "1 when the last reading of the settings was good, else 0."),
