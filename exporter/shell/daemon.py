@@ -305,7 +305,12 @@ class Daemon:
     # -- settings
 
     async def reload(self) -> list[str]:
-        """Read the settings again; return the problems, in which case the old ones stay in force."""
+        """Read the settings again, and tell so; return the problems, in which case the old ones stay in force."""
+        problems = self._read_again()
+        await self.publish()
+        return problems
+
+    def _read_again(self) -> list[str]:
         try:
             settings = self._load()
         except BadSettings as error:

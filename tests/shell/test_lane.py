@@ -143,14 +143,14 @@ def test_what_is_not_told_any_more_is_withdrawn_and_comes_back() -> None:
         await stage.run(60.0)
         assert "datarobot_proton_replicas_ready{" in stage.page()
         simulator.odd = frozenset({"bad-gateway@/workloads/{id}/protons"})
-        await stage.run(3000.0)
+        await stage.run(1400.0)
         page = stage.page()
         assert "datarobot_proton_replicas_ready{" not in page
         assert 'datarobot_workload_fresh{account="acme",part="pods",' in page
         assert "datarobot_container_restarts_total{" in page  # what was counted stays true
         assert "datarobot_workload_window_requests{" in page
         simulator.odd = frozenset()
-        await stage.run(3200.0)
+        await stage.run(1600.0)
         assert "datarobot_proton_replicas_ready{" in stage.page()
 
     with simulated(12) as simulator:
