@@ -740,6 +740,13 @@ def _quotas(asked: Asked) -> Json:
     return _enveloped(asked, items, lambda item: item, "/quotas")
 
 
+def _endpoint(asked: Asked, workload: str) -> Json:
+    """The workload itself, as a caller sees it."""
+    if not _there(asked, workload).moment(asked.now).step.serves:
+        raise Refused(503, {"message": "no replica is ready"})
+    return {"simulated": True}
+
+
 ID = r"([^/]+)"
 ROUTES: tuple[tuple[str, Callable[..., Json]], ...] = (
     ("/version", _version),
@@ -763,6 +770,7 @@ ROUTES: tuple[tuple[str, Callable[..., Json]], ...] = (
     ("/otel/workload/{id}/logs", _logs),
     ("/otel/workload/{id}/traces", _traces),
     ("/quotas", _quotas),
+    ("/endpoints/workloads/{id}", _endpoint),
 )
 _PATTERNS = [
     (template, re.compile(re.sub(r"\{[a-z]+\}", ID, template) + "/?"), handler) for template, handler in ROUTES
