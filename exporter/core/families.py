@@ -27,9 +27,15 @@ def changed(before: Seen, now: Seen) -> frozenset[Part]:
         parts.append("catalogue")
     if (before.vanished, before.gone_because) != (now.vanished, now.gone_because):
         parts.append("vanished")
+    if "workload" in parts and _role_facts(before) != _role_facts(now):
+        parts.append("pods")  # which proton is the active one, and which a candidate, is on every one of their samples
     if before.details is not now.details:
         parts.extend(part for part in DETAILS if getattr(before.details, part) != getattr(now.details, part))
     return frozenset(parts)
+
+
+def _role_facts(seen: Seen) -> tuple[object, ...]:
+    return seen.workload.proton_id, seen.workload.replacement
 
 
 def samples_of(families: Sequence[Family], seen: Seen) -> tuple[Samples, ...]:
