@@ -137,26 +137,23 @@ def live_by_bundle(seen: Seen) -> Mapping[Bundle, int] | None:
 
 def least_replicas(seen: Seen) -> int | None:
     """How few replicas there should be: those configured, or the autoscaler's least; None where not told."""
-    least = 0
-    for group in model.groups(seen.workload):
-        scaling = model.autoscaled(group)
-        count = model.replica_bounds(scaling)[0] if scaling is not None else group.replica_count
-        if count is None:
-            return None
-        least += count
-    return least if model.groups(seen.workload) else None
+    return _replicas(seen, 0)
 
 
 def most_replicas(seen: Seen) -> int | None:
     """How many replicas there may be: those configured, or the autoscaler's most; None where not told."""
-    most = 0
+    return _replicas(seen, 1)
+
+
+def _replicas(seen: Seen, bound: int) -> int | None:
+    total = 0
     for group in model.groups(seen.workload):
         scaling = model.autoscaled(group)
-        count = model.replica_bounds(scaling)[1] if scaling is not None else group.replica_count
+        count = model.replica_bounds(scaling)[bound] if scaling is not None else group.replica_count
         if count is None:
             return None
-        most += count
-    return most if model.groups(seen.workload) else None
+        total += count
+    return total if model.groups(seen.workload) else None
 
 
 def scaled_to_zero(seen: Seen) -> bool | None:

@@ -159,8 +159,9 @@ class Lane:
         wanted, queue = 0.0, 0
         stale: dict[str, int] = dict.fromkeys(lane.NAMES, 0)
         ages: dict[str, tuple[list[int], float]] = {name: ([0] * (len(AGES) + 1), 0.0) for name in lane.NAMES}
-        chosen: list[Ask] = [ask for ask, _ in self._of_the_account(now)]
-        queue += len(chosen)
+        of_the_account = list(self._of_the_account(now))
+        queue += len(of_the_account)
+        chosen: list[Ask] = []
         ids = list(workloads)
         for start in range(0, len(ids), AT_ONCE):
             due: list[tuple[Ask, float]] = []
@@ -184,17 +185,15 @@ class Lane:
             queue += len(due)
             chosen.extend(lane.plan(due, now, budget))
             await asyncio.sleep(0)
-        asks = [ask for ask, _ in self._of_the_account(now)]
-        asks += lane.plan([(ask, self._looked(ask)) for ask in chosen if ask.workload], now, budget)
+        asks = of_the_account + lane.plan([(ask, self._looked(ask)) for ask in chosen], now, budget)
         self._settle(wanted, extras, queue, stale, ages)
         self._begun = bool(ids)
         return asks
 
-    def _of_the_account(self, now: float) -> Iterator[tuple[Ask, float]]:
+    def _of_the_account(self, now: float) -> Iterator[Ask]:
         for part, every in lane.ACCOUNT_PARTS.items():
-            looked = self._account.get(part, -math.inf)
-            if now - looked >= every:
-                yield Ask("", part, 1, every), looked
+            if now - self._account.get(part, -math.inf) >= every:
+                yield Ask("", part, 1, every)
 
     def _looked(self, ask: Ask) -> float:
         return self._asked[ask.workload].looked[ask.part] if ask.workload in self._asked else -math.inf
