@@ -257,18 +257,23 @@ def stalled() -> list[Row]:
 
 
 def pages(size: int, number: int) -> list[bytes]:
-    """All pages of a fleet, a tenth of whose workloads were swept anew in round `number`."""
-    made = []
-    for offset in range(0, size, 100):
-        old, new = (json.loads(list_page(workloads=size, offset=offset, now=now)) for now in (1.7e9, 1.7e9 + number))
-        pairs = enumerate(zip(old["data"], new["data"], strict=False))  # one may be deleted
-        made.append(json.dumps(old | {"data": [b if n % 10 == number % 10 else a for n, (a, b) in pairs]}).encode())
-    return made
+    """All pages of a fleet, a tenth of whose workloads were swept anew, 31 s later each round."""
+    old, new = (
+        {told["id"]: told for offset in range(0, size, 100) for told in _listed(size, offset, 1.7e9 + 31 * later)}
+        for later in (0, number)
+    )
+    told = [new.get(name, old[name]) if n % 10 == number % 10 else old[name] for n, name in enumerate(old)]
+    return [json.dumps({"data": told[n : n + 100], "next": None}).encode() for n in range(0, size, 100)]
+
+
+def _listed(size: int, offset: int, now: float) -> list[dict[str, str]]:
+    there: list[dict[str, str]] = json.loads(list_page(workloads=size, offset=offset, now=now))["data"]
+    return there
 
 
 def cycle(size: int) -> float:
     """Processor seconds of one cycle without HTTP: decode, step, render, publish; two in ten workloads changed."""
-    rounds = [pages(size, number * 31) for number in range(5)]
+    rounds = [pages(size, number) for number in range(5)]
     known, exposition, publisher = Knowledge("bench"), Exposition(served("standard")), Publisher()
     spent = []
     for number, bodies in enumerate(rounds):

@@ -1,7 +1,8 @@
 """Workloads -> bytes of /metrics, incrementally.
 
-One block of bytes per (family, workload), rendered again only when its samples differ; one body per family, joined
-again only when one of its blocks differs. Text 0.0.4 and OpenMetrics share the sample lines; only headers differ.
+The lines of a workload in a family are rendered again only when its samples differ, and then cut into the text of
+its shelf: workloads that are neighbours in the order of the page. A line is held once, in that text.
+Text 0.0.4 and OpenMetrics share the sample lines; only headers differ.
 A full render is byte-equal to what prometheus_client writes for the same families, in both formats.
 """
 
@@ -11,6 +12,7 @@ import math
 import re
 import zlib
 from array import array
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
@@ -62,12 +64,12 @@ def bounded(value: str) -> str:
 
 
 class Body(NamedTuple):
-    """One family's bytes: its header in either format, and the samples, which both share."""
+    """One family's bytes: its header in either format, and the samples, which both share, in pieces."""
 
     name: str
     text_header: bytes
     openmetrics_header: bytes
-    samples: bytes
+    samples: tuple[bytes, ...]
 
 
 class _Renderer:
@@ -106,32 +108,78 @@ class _Renderer:
         return "".join(lines)
 
 
+SHELF = 64
+"""Most workloads of a shelf: large enough for pieces of some kilobytes, small enough to be cut often."""
+
+
+class _Shelf:
+    """Workloads in order, and of each family the lines of all of them in one piece."""
+
+    def __init__(self, keys: list[Key], texts: list[bytes], lengths: list[array[int]]) -> None:
+        self.keys, self.texts, self._lengths = keys, texts, lengths
+
+    def put(self, key: Key) -> None:
+        """Make room for a workload that has no lines yet."""
+        at = bisect_left(self.keys, key)
+        self.keys.insert(at, key)
+        for lengths in self._lengths:
+            lengths.insert(at, 0)
+
+    def write(self, place: int, key: Key, block: bytes) -> None:
+        """Put `block` where the workload's lines of the family at `place` were."""
+        at, text, lengths = bisect_left(self.keys, key), self.texts[place], self._lengths[place]
+        begin = sum(lengths[:at])
+        self.texts[place] = b"".join((text[:begin], block, text[begin + lengths[at] :]))
+        lengths[at] = len(block)
+
+    def remove(self, key: Key) -> None:
+        """Take a workload away; its lines are gone already."""
+        at = bisect_left(self.keys, key)
+        del self.keys[at]
+        for lengths in self._lengths:
+            del lengths[at]
+
+    def split(self) -> _Shelf:
+        """Keep the first half; return the other."""
+        at = len(self.keys) // 2
+        begins = [sum(lengths[:at]) for lengths in self._lengths]
+        other = _Shelf(
+            self.keys[at:],
+            [text[begin:] for text, begin in zip(self.texts, begins, strict=True)],
+            [lengths[at:] for lengths in self._lengths],
+        )
+        self.texts = [text[:begin] for text, begin in zip(self.texts, begins, strict=True)]
+        self.keys, self._lengths = self.keys[:at], [lengths[:at] for lengths in self._lengths]
+        return other
+
+
 SLICE, RENDERED, FORGOTTEN = 1000, 50, 10
 """The work between two steps of an update, one or two milliseconds, and what one workload is of it; else it is 1."""
 
 
 class Exposition:
-    """The blocks of all workloads seen; `update` brings them up to date, `bodies` are the families' bytes.
+    """The lines of all workloads seen; `update` brings them up to date, `bodies` are the families' bytes.
 
     `limit`: most series of one account; 0: none. Workloads beyond it have no series, until there is room again.
+    `shelf`: most workloads of a shelf.
     """
 
-    def __init__(self, families: Iterable[Family] = FAMILIES, limit: int = 0) -> None:
-        self._families, self._limit = tuple(families), limit
+    def __init__(self, families: Iterable[Family] = FAMILIES, limit: int = 0, shelf: int = SHELF) -> None:
+        self._families, self._limit, self._shelf_size = tuple(families), limit, shelf
         self._of_account: Counter[str] = Counter()
         self._left_out: set[Key] = set()
         self._renderers = [_Renderer(family) for family in self._families]
         # Ordered by account and id: the same fleet gives the same bytes, however it came about.
-        self._blocks: list[dict[Key, bytes]] = [{} for _ in self._renderers]
-        self._bodies = [Body(r.family.name, r.text_header, r.openmetrics_header, b"") for r in self._renderers]
+        self._shelves = [self._empty()]
+        self._starts: list[Key] = [("", "")]  # the least key that each shelf is for
+        self._bodies = [Body(r.family.name, r.text_header, r.openmetrics_header, ()) for r in self._renderers]
         self._seen: dict[Key, Seen] = {}
         self._held: set[int] = set()  # the identities of the objects in _seen
         # What each family last said of a workload: a hash of its samples, to tell whether they differ, and how many.
         self._marks: dict[Key, tuple[array[int], array[int]]] = {}
         self._depending: dict[frozenset[Part], tuple[int, ...]] = {}
-        self._nothing = [0] * len(self._families)
+        self._nothing = array("q", [hash(())] * len(self._families)), array("I", [0] * len(self._families))
         self._dirty: set[int] = set()
-        self._disordered: set[int] = set()
         self.series = 0
 
     @property
@@ -170,12 +218,9 @@ class Exposition:
                     yield
         bodies = list(self._bodies)
         for place in sorted(self._dirty):
-            if place in self._disordered:
-                self._blocks[place] = dict(sorted(self._blocks[place].items()))
-            bodies[place] = bodies[place]._replace(samples=b"".join(self._blocks[place].values()))
-            yield
+            pieces = tuple([shelf.texts[place] for shelf in self._shelves if shelf.texts[place]])
+            bodies[place] = bodies[place]._replace(samples=pieces)
         self._dirty.clear()
-        self._disordered.clear()
         self._bodies = bodies
 
     def bodies(self) -> list[Body]:
@@ -184,11 +229,11 @@ class Exposition:
 
     def text(self) -> bytes:
         """The whole page in text format 0.0.4."""
-        return b"".join(part for body in self._bodies for part in (body.text_header, body.samples))
+        return b"".join(part for body in self._bodies for part in (body.text_header, *body.samples))
 
     def openmetrics(self) -> bytes:
         """The whole page in OpenMetrics, without the closing ``# EOF``."""
-        return b"".join(part for body in self._bodies for part in (body.openmetrics_header, body.samples))
+        return b"".join(part for body in self._bodies for part in (body.openmetrics_header, *body.samples))
 
     def _take(self, key: Key, seen: Seen) -> int:
         """Remember a workload, rendered again if it differs; return the work it was."""
@@ -214,11 +259,16 @@ class Exposition:
 
     def _drop(self, key: Key) -> None:
         self._left_out.discard(key)
+        at = self._shelf(key)
+        shelf = self._shelves[at]
         for place, size in enumerate(self._marks.pop(key)[1]):
             if size:
                 self._count(key, -size)
-                del self._blocks[place][key]
+                shelf.write(place, key, b"")
                 self._dirty.add(place)
+        shelf.remove(key)
+        if not shelf.keys and at:
+            del self._shelves[at], self._starts[at]
 
     def _places(self, parts: frozenset[Part]) -> tuple[int, ...]:
         """The families that depend on these parts."""
@@ -236,8 +286,14 @@ class Exposition:
         if before is not None and before.workload.name != seen.workload.name:
             self._drop(key)  # the name is on every line
         parts = changed(before, seen) if before is not None else frozenset()
-        marks, sizes = self._marks.get(key) or (array("q", self._nothing), array("q", self._nothing))
-        if key not in self._marks or "vanished" in parts or key in self._left_out:
+        whole = key not in self._marks or "vanished" in parts or key in self._left_out
+        if key not in self._marks:
+            marks, sizes = self._marks[key] = self._nothing[0][:], self._nothing[1][:]
+            shelf = self._shelved(key)
+        else:
+            marks, sizes = self._marks[key]
+            shelf = self._shelves[self._shelf(key)]
+        if whole:
             places: Sequence[int] = range(len(self._families))
         else:
             places = self._places(parts)
@@ -254,21 +310,30 @@ class Exposition:
             mark = hash(samples)
             if mark == marks[place] and len(samples) == sizes[place]:
                 continue
-            if samples or sizes[place]:
-                self._write(place, key, self._renderers[place].block(common, joined, samples))
+            shelf.write(place, key, self._renderers[place].block(common, joined, samples))
+            self._dirty.add(place)
             self._count(key, len(samples) - sizes[place])
             marks[place], sizes[place] = mark, len(samples)
-        self._marks[key] = marks, sizes
 
-    def _write(self, place: int, key: Key, block: bytes) -> None:
-        blocks = self._blocks[place]
-        self._dirty.add(place)
-        if not block:
-            del blocks[key]
-            return
-        if blocks and key not in blocks and next(reversed(blocks)) > key:
-            self._disordered.add(place)
-        blocks[key] = block
+    def _empty(self) -> _Shelf:
+        return _Shelf([], [b""] * len(self._families), [array("I") for _ in self._families])
+
+    def _shelf(self, key: Key) -> int:
+        """The number of the shelf that a workload is on, or is to be put on."""
+        return bisect_right(self._starts, key) - 1
+
+    def _shelved(self, key: Key) -> _Shelf:
+        """The shelf of a new workload, which has no lines yet."""
+        at = self._shelf(key)
+        shelf = self._shelves[at]
+        if len(shelf.keys) >= self._shelf_size:
+            last = at == len(self._shelves) - 1 and key > shelf.keys[-1]
+            other = self._empty() if last else shelf.split()
+            self._shelves.insert(at + 1, other)
+            self._starts.insert(at + 1, key if last else other.keys[0])
+            shelf = self._shelves[self._shelf(key)]
+        shelf.put(key)
+        return shelf
 
 
 def account_bodies(families: Iterable[AccountFamily], accounts: Iterable[tuple[str, Known]]) -> list[Body]:
@@ -281,5 +346,5 @@ def account_bodies(families: Iterable[AccountFamily], accounts: Iterable[tuple[s
         for name, known in there:
             told = label(name)
             lines.append(renderer.block((told,), f'account="{told}"', family.samples(known)))
-        bodies.append(Body(family.name, renderer.text_header, renderer.openmetrics_header, b"".join(lines)))
+        bodies.append(Body(family.name, renderer.text_header, renderer.openmetrics_header, tuple(filter(None, lines))))
     return bodies

@@ -39,6 +39,8 @@ log = logging.getLogger("exporter")
 
 REFRESH = 5.0
 """Seconds between two refreshes of the page when nothing else asks for one."""
+COLLECT = 3600.0
+"""Seconds between two complete garbage collections."""
 CLOCK_JUMP = 5.0
 LAG_EVERY = 0.1
 
@@ -82,7 +84,7 @@ class Daemon:
         self._beat = self._clock.steady()
         self._drift = self._clock.wall() - self._clock.steady()
         self._started = self._clock.wall()
-        self._settled = False
+        self._collected: float | None = None
         self._left_out = 0
         self._of_accounts = served_accounts(settings.metrics.profile)
         self._tasks: set[asyncio.Task[object]] = set()
@@ -205,11 +207,20 @@ class Daemon:
             for (form, encoding), size in published.sizes.items():
                 self.report.set("exposition_bytes", size, form, encoding)
             self.report.observe("publish_duration_seconds", self._clock.steady() - began)
-        if not self._settled and not self._not_ready():
-            # The first fleet stays for long: left out of every later collection, it pauses nobody.
-            self._settled = True
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Leave what is known out of later garbage collections: looking through it all pauses everybody, a quarter of
+        a second for a large fleet, and finds next to nothing. What it might find waits for one collection an hour.
+        """
+        now = self._clock.steady()
+        if self._collected is None and self._not_ready():
+            return
+        if self._collected is None or now - self._collected > COLLECT:
+            self._collected = now
+            gc.unfreeze()
             gc.collect()
-            gc.freeze()
+        gc.freeze()
 
     async def commit(self) -> None:
         """Write what is to be kept; a state that cannot be written stops nothing else, and is tried again."""

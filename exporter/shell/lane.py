@@ -184,8 +184,10 @@ class Lane:
                 self._withdraw(seen, asked, old)
             queue += len(due)
             chosen.extend(lane.plan(due, now, budget))
+            if len(chosen) > 2 * budget:
+                chosen = self._best(chosen, now, budget)
             await asyncio.sleep(0)
-        asks = of_the_account + lane.plan([(ask, self._looked(ask)) for ask in chosen], now, budget)
+        asks = of_the_account + self._best(chosen, now, budget)
         self._settle(wanted, extras, queue, stale, ages)
         self._begun = bool(ids)
         return asks
@@ -195,8 +197,11 @@ class Lane:
             if now - self._account.get(part, -math.inf) >= every:
                 yield Ask("", part, 1, every)
 
-    def _looked(self, ask: Ask) -> float:
-        return self._asked[ask.workload].looked[ask.part] if ask.workload in self._asked else -math.inf
+    def _best(self, asks: Iterable[Ask], now: float, budget: int) -> list[Ask]:
+        def looked(ask: Ask) -> float:
+            return self._asked[ask.workload].looked[ask.part] if ask.workload in self._asked else -math.inf
+
+        return lane.plan([(ask, looked(ask)) for ask in asks], now, budget)
 
     def _about(self, seen: Seen, now: float, wall: float) -> _Asked:
         asked = self._asked.get(seen.workload.id)

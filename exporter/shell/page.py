@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ with suppress(ImportError):  # a platform without the wheel compresses five time
 
 _GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
 _LAST_BLOCK = b"\x03\x00"
-_JOINED = 256 * 1024
+_SMALL = 1024
 
 
 class Published(NamedTuple):
@@ -49,7 +50,7 @@ class Publisher:
     """
 
     def __init__(self) -> None:
-        self._chunks: dict[str, tuple[bytes, bytes]] = {}
+        self._chunks: dict[str, tuple[tuple[bytes, ...], bytes]] = {}
 
     def publish(self, bodies: Sequence[Body], text_tail: bytes, openmetrics_tail: bytes) -> Published:
         """The page of `bodies` followed by the tail of each format. Takes no lock and reads no clock."""
@@ -59,11 +60,11 @@ class Publisher:
             ([body.text_header for body in bodies], text_tail),
             ([body.openmetrics_header for body in bodies], openmetrics_tail + b"# EOF\n"),
         ):
-            parts = [part for header, body in zip(headers, bodies, strict=True) for part in (header, body.samples)]
+            parts = [part for header, body in zip(headers, bodies, strict=True) for part in (header, *body.samples)]
             chunks = [
-                part for header, chunk in zip(headers, samples, strict=True) for part in (_deflate(header), chunk)
+                part for header, chunk in zip(headers, samples, strict=True) for part in (_deflate((header,)), chunk)
             ]
-            forms.append((_joined([*parts, tail]), _member([*chunks, _deflate(tail)], [*parts, tail])))
+            forms.append((_joined([*parts, tail]), _member([*chunks, _deflate((tail,))], [*parts, tail])))
         (text, text_gzip), (openmetrics, openmetrics_gzip) = forms
         return Published(text, openmetrics, text_gzip, openmetrics_gzip)
 
@@ -74,13 +75,12 @@ class Publisher:
         return known[1]
 
 
-def _deflate(data: bytes) -> bytes:
+def _deflate(data: Sequence[bytes]) -> bytes:
     """Raw deflate that ends on a byte and refers to nothing before it, so that chunks can be put in a row."""
-    if not data:
+    if not any(data):
         return b""
     packer = deflater.compressobj(1, deflater.DEFLATED, -15)
-    packed: bytes = packer.compress(data) + packer.flush(deflater.Z_FULL_FLUSH)
-    return packed
+    return b"".join([*map(packer.compress, data), packer.flush(deflater.Z_FULL_FLUSH)])
 
 
 def _member(chunks: Iterable[bytes], parts: Iterable[bytes]) -> bytes:
@@ -92,13 +92,9 @@ def _member(chunks: Iterable[bytes], parts: Iterable[bytes]) -> bytes:
 
 
 def _joined(parts: Iterable[bytes]) -> tuple[bytes, ...]:
-    """The parts with small neighbours put together: a write to a socket costs more than a copy of a small part."""
+    """The parts, small ones put together: a write to a socket costs more than a copy of a small part."""
     buffers: list[bytes] = []
-    small: list[bytes] = []
-    for part in parts:
-        if len(part) > _JOINED:
-            buffers += [b"".join(small), part]
-            small = []
-        else:
-            small.append(part)
-    return tuple(buffer for buffer in (*buffers, b"".join(small)) if buffer)
+    for large, group in itertools.groupby(parts, lambda part: len(part) > _SMALL):
+        told = tuple(group)
+        buffers += told if large else (b"".join(told),)
+    return tuple(filter(None, buffers))

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import signal
+import socket
 import threading
 import time
 from collections import Counter
@@ -65,6 +66,8 @@ class Simulator:
             proxy_headers=False,
         )
         self._socket = config.bind_socket()
+        # Inherited by each connection: the head and the body of an answer are two writes, and 40 ms would lie between.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         shown = "127.0.0.1" if host in ("", _ALL) else host
         self.url = f"http://{shown}:{self._socket.getsockname()[1]}"
         self._server: uvicorn.Server = _Quiet(config)

@@ -202,6 +202,17 @@ def test_after_any_sequence_of_changes_the_page_is_the_full_render(fleets: list[
         assert page.series == sum(len(samples) for seen in fleet for samples in samples_of(FAMILIES, seen))
 
 
+@given(st.lists(st.dictionaries(st.integers(0, 30), st.sampled_from(["running", "errored"])), min_size=2, max_size=6))
+def test_wherever_workloads_come_and_go_among_the_shelves_the_page_is_the_full_render(
+    fleets: list[dict[int, str]],
+) -> None:
+    page = Exposition(shelf=4)
+    for fleet in fleets:
+        there = [sight(Workload(id=f"{n:02}", name="n" * n, status=status)) for n, status in fleet.items()]
+        page.update(there)
+        assert page.text() == render(there)
+
+
 @given(FLEETS)
 @settings(deadline=None)
 def test_the_same_fleet_again_changes_no_bytes(fleet: list[Seen]) -> None:
@@ -335,7 +346,7 @@ def test_the_families_of_accounts_are_written_as_prometheus_client_writes_them()
     account = Account("eu", "org", 25, 0, 4, (ComputeBundle(id="cpu.small", cpu_count=1.0),))
     tally = Tally(Durations().with_one(30.0).with_one(31.0).with_one(1e6))
     bodies = account_bodies(ACCOUNTS, [("eu", Known(account, Use(3, 6, 5), tally))])
-    by_name = {body.name: body.text_header + body.samples for body in bodies}
+    by_name = {body.name: b"".join((body.text_header, *body.samples)) for body in bodies}
     name = "datarobot_account_start_duration_seconds"
     histogram = Histogram(name, ACCOUNTS[-2].help, ["account"], buckets=DURATION_BUCKETS, registry=None)
     for value in (30.0, 31.0, 1e6):

@@ -125,7 +125,9 @@ class Stage:
         """What would be on /metrics now, our own metrics left out."""
         self.exposition.update(self.watch.visible())
         accounts = account_bodies(served_accounts("full"), [("acme", self.watch.facts)])
-        return (self.exposition.text() + b"".join(body.text_header + body.samples for body in accounts)).decode()
+        return (
+            self.exposition.text() + b"".join(b"".join((body.text_header, *body.samples)) for body in accounts)
+        ).decode()
 
     def samples(self) -> dict[str, str]:
         """The sample lines of the page: series -> value."""

@@ -29,7 +29,7 @@ from exporter.shell.server import (
 from tests.components import component
 
 PAGE = Publisher().publish(
-    [Body("a", b"# TYPE a gauge\n", b"# TYPE a gauge\n", b"a 1.0\n" * 1000), Body("b", b"# B\n", b"# B2\n", b"")],
+    [Body("a", b"# TYPE a gauge\n", b"# TYPE a gauge\n", (b"a 1.0\n" * 1000,)), Body("b", b"# B\n", b"# B2\n", ())],
     b"own 2.0\n",
     b"own 2.0\n",
 )
@@ -248,7 +248,7 @@ def test_a_client_that_never_finishes_its_head_is_cut(begun: bytes) -> None:
 
 
 def test_a_client_that_does_not_read_is_cut() -> None:
-    big = Publisher().publish([Body("a", b"", b"", b"x" * 25_000_000)], b"", b"")
+    big = Publisher().publish([Body("a", b"", b"", (b"x" * 25_000_000,))], b"", b"")
     asked = Asked(big, Limits(write_seconds=0.1))
 
     async def work(host: str, port: int) -> bool:
@@ -299,7 +299,7 @@ bodies = st.lists(st.binary(max_size=400), min_size=1, max_size=4)
 def test_after_any_changes_the_gzip_form_is_one_member_of_the_same_bytes(pages: list[list[bytes]], tail: bytes) -> None:
     publisher = Publisher()
     for page in pages:
-        families = [Body(str(n), b"h%d\n" % n, b"o%d\n" % n, samples) for n, samples in enumerate(page)]
+        families = [Body(str(n), b"h%d\n" % n, b"o%d\n" % n, (samples,)) for n, samples in enumerate(page)]
         made = publisher.publish(families, tail, tail)
         text = b"".join(b"h%d\n%s" % (n, samples) for n, samples in enumerate(page)) + tail
         openmetrics = b"".join(b"o%d\n%s" % (n, samples) for n, samples in enumerate(page)) + tail + b"# EOF\n"
@@ -323,7 +323,7 @@ def one_member(packed: bytes) -> bytes:
 
 def test_small_parts_are_put_together_and_large_ones_are_not_copied() -> None:
     large = b"x" * 300_000
-    made = Publisher().publish([Body("a", b"h", b"h", large), Body("b", b"i", b"i", b"y")], b"t", b"t")
+    made = Publisher().publish([Body("a", b"h", b"h", (large,)), Body("b", b"i", b"i", (b"y",))], b"t", b"t")
     assert made.text == (b"h", large, b"iyt")
     assert made.text[1] is large
     assert made.sizes["text", "identity"] == 300_004
