@@ -17,7 +17,7 @@ from exporter.core.model import (
 )
 from exporter.core.seen import Seen
 
-SERIES_PER_WORKLOAD = 34
+SERIES_PER_WORKLOAD = 52
 STATUSES = ("running", "running", "running", "stopped", "launching", "errored")
 
 

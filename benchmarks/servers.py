@@ -12,12 +12,12 @@ import gc
 import itertools
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import uvloop
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
 from benchmarks.fleet import SERIES_PER_WORKLOAD, fleet, workload
@@ -28,6 +28,12 @@ from exporter.core.ledger import Ledger
 from exporter.core.seen import Seen
 from exporter.shell.page import Publisher
 from exporter.shell.server import Application, Server, Status
+
+KINDS: dict[str, Callable[..., Metric]] = {
+    "counter": CounterMetricFamily,
+    "gauge": GaugeMetricFamily,
+    "summary": SummaryMetricFamily,
+}
 
 
 class Written(Collector):
@@ -46,10 +52,12 @@ class Written(Collector):
     def collect(self) -> Iterator[Metric]:
         """Each family, built now."""
         for row, told in self._told:
-            family = GaugeMetricFamily(row.name, row.help, labels=[*COMMON_LABELS, *row.labels])
+            names = (*COMMON_LABELS, *row.labels)
+            family = KINDS[row.kind](row.name, row.help, labels=names)
             for account, name, workload_id, samples in told:
                 for labels, value in samples:
-                    family.add_metric([account, name, workload_id, *labels], value)
+                    of = dict(zip(names, (account, name, workload_id, *labels), strict=True))
+                    family.add_sample(row.name, of, value)
             yield family
 
 

@@ -9,9 +9,9 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from exporter.core.account_families import ACCOUNTS
-from exporter.core.conditions import rules
 from exporter.core.families import FAMILIES
 from exporter.core.family import COMMON_LABELS
+from exporter.core.rules import rules
 from exporter.settings import Account, Detail, Log, Metrics, Select, Settings, State, Sweep, Web
 from exporter.shell.report import OWN, PREFIX
 

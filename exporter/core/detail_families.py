@@ -533,6 +533,9 @@ DETAILED: tuple[Family, ...] = (
         "reverted: the record disappeared and the proton before it still serves.",
         lambda view: _totals(view.seen.ledger.outcomes, list(OUTCOMES)), labels=("outcome",),
         source="events, replacement, protonId", absence="the workload is not listed", reads=("ledger",)),
+    row("workload_replacement_failed_timestamp_seconds", "When a replacement last ended without success, by its own "
+        "word or reverted, in seconds since the epoch.", lambda view: one(view.seen.ledger.rollout_failed),
+        source="events, replacement, protonId", absence="none was seen to fail", reads=("ledger",), profile="minimal"),
     row("workload_replacement_started_timestamp_seconds", "When the replacement under way began, in seconds since the "
         "epoch: as told, else as first seen.", _rollout_began, source="replacement.createdAt, observed",
         absence="no replacement is under way", reads=("ledger", "replacement")),

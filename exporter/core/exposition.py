@@ -84,7 +84,8 @@ class _Renderer:
         self.openmetrics_header = f"# HELP {metric} {quoted}\n# TYPE {metric} {family.kind}\n".encode()
         self._name = family.name + "{"
         # Families with labels of their own have few distinct samples, as a rule: their lines are kept as templates.
-        self._template = lru_cache(maxsize=1024)(self._template_of)
+        # A few: of those whose values all differ, such as times, no template is ever used again.
+        self._template = lru_cache(maxsize=64)(self._template_of)
 
     def block(self, common: tuple[str, ...], joined: str, samples: Samples) -> bytes:
         """The lines of `samples`. `common` are the values of the common labels, `joined` the same as text."""

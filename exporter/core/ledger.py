@@ -78,6 +78,7 @@ class Ledger(_Kept, frozen=True):
     transitions: Mapping[str, int] = {}
     rollout: Rollout | None = None
     judged: tuple[str, ...] = ()
+    rollout_failed: float | None = None
     outcomes: Mapping[str, int] = {}
     seen_events: tuple[str, ...] | None = None
     events: Mapping[str, int] = {}
@@ -306,6 +307,7 @@ def _count(ledger: Ledger, outcome: str, ids: Sequence[str], at: float, rollout:
         transitions=_plus(ledger.transitions, *([transition] if transition else [])),
         judged=_with(ledger.judged, known),
         rollout=None,
+        rollout_failed=at if transition == "reverted" else ledger.rollout_failed,
     )
     whole = rollout is not None and rollout.whole and outcome == "completed"
     return Entry(after, None, max(0.0, at - rollout.since) if rollout is not None and whole else None)

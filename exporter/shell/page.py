@@ -7,6 +7,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from types import ModuleType
 from typing import NamedTuple
 
@@ -62,7 +63,9 @@ class Publisher:
         ):
             parts = [part for header, body in zip(headers, bodies, strict=True) for part in (header, *body.samples)]
             chunks = [
-                part for header, chunk in zip(headers, samples, strict=True) for part in (_deflate((header,)), chunk)
+                part
+                for header, chunk in zip(headers, samples, strict=True)
+                for part in (_deflated_header(header), chunk)
             ]
             forms.append((_joined([*parts, tail]), _member([*chunks, _deflate((tail,))], [*parts, tail])))
         (text, text_gzip), (openmetrics, openmetrics_gzip) = forms
@@ -81,6 +84,11 @@ def _deflate(data: Sequence[bytes]) -> bytes:
         return b""
     packer = deflater.compressobj(1, deflater.DEFLATED, -15)
     return b"".join([*map(packer.compress, data), packer.flush(deflater.Z_FULL_FLUSH)])
+
+
+@lru_cache(maxsize=1024)
+def _deflated_header(header: bytes) -> bytes:
+    return _deflate((header,))
 
 
 def _member(chunks: Iterable[bytes], parts: Iterable[bytes]) -> bytes:
