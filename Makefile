@@ -34,6 +34,7 @@ docs: $(STAMP)
 	@mkdir -p docs alerts
 	$(BIN)/workload-exporter docs metrics >docs/metrics.md.new && mv docs/metrics.md.new docs/metrics.md
 	$(BIN)/workload-exporter rules >alerts/rules.yml.new && mv alerts/rules.yml.new alerts/rules.yml
+	$(BIN)/workload-exporter rules --format=kubernetes >alerts/prometheusrule.yml.new && mv alerts/prometheusrule.yml.new alerts/prometheusrule.yml
 	$(BIN)/workload-exporter docs settings >docs/settings.md.new && mv docs/settings.md.new docs/settings.md
 
 lock:

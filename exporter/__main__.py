@@ -15,7 +15,7 @@ import uvloop
 from exporter import __revision__, __version__
 from exporter.checked import BadSettings
 from exporter.core.decode import NotDecodable
-from exporter.docs import PAGES, rules_page
+from exporter.docs import PAGES, RULES_FORMS, rules_page
 from exporter.settings import Account, Settings, listen_address, load
 from exporter.shell.client import ApiError
 from exporter.shell.daemon import Daemon
@@ -38,7 +38,7 @@ COMMANDS = {
     "once": "make one complete sweep, print the metrics, exit 0; exit 1 with the reason otherwise",
     "plan": "say how many API calls a minute these settings make",
     "healthcheck": "ask the running daemon for /-/healthy; exit 0 when it is",
-    "rules": "print the Prometheus alert rules, as in alerts/rules.yml",
+    "rules": "print the alert rules for Prometheus or its operator",
     "docs": "print the reference of metrics or settings, as in docs/",
 }
 EXITS = "Exit status: 0 done, 1 it failed (the reason is on standard error), 2 bad settings or usage."
@@ -131,6 +131,18 @@ def _plan_flags(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _rules_flags(command: argparse.ArgumentParser) -> None:
+    _settings_flags(command)
+    rules = command.add_argument_group("the rules; alerts.* of the settings say more")
+    rules.add_argument("--format", choices=RULES_FORMS, default="prometheus", help="default prometheus")
+    rules.add_argument("--alerts.selector", dest="alerts.selector", metavar="MATCHERS", help='default job="datarobot"')
+    rules.add_argument(
+        "--alerts.runbook-url", dest="alerts.runbook_url", metavar="URL", help="what stands before NAME.md"
+    )
+    rules.add_argument("--alerts.dashboard-url", dest="alerts.dashboard_url", metavar="URL", help="base URL of Grafana")
+    rules.add_argument("--alerts.console-url", dest="alerts.console_url", metavar="URL", help="base URL of DataRobot")
+
+
 def _docs_flags(command: argparse.ArgumentParser) -> None:
     command.add_argument("page", choices=sorted(PAGES))
 
@@ -142,7 +154,7 @@ _FLAGS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "once": _settings_flags,
     "plan": _plan_flags,
     "healthcheck": _web_flags,
-    "rules": lambda _: None,
+    "rules": _rules_flags,
     "docs": _docs_flags,
 }
 
@@ -175,12 +187,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if told.command == "docs":
         sys.stdout.write(PAGES[told.page]())
         return 0
-    if told.command == "rules":
-        sys.stdout.write(rules_page())
-        return 0
     flags: dict[str, Any] = {place: value for place, value in vars(told).items() if "." in place and value is not None}
     planned = told.command == "plan" and told.workloads
-    accounts: Accounts = "planned" if planned else "replaced" if told.command in ("demo", "healthcheck") else "needed"
+    accounts: Accounts = (
+        "planned" if planned else "replaced" if told.command in ("demo", "healthcheck", "rules") else "needed"
+    )
 
     def read() -> Settings:
         return load(told.config_file, os.environ, flags, accounts)
@@ -297,6 +308,11 @@ def _healthcheck(_: argparse.Namespace, settings: Settings, __: Read) -> int:
     return 1 if why else 0
 
 
+def _rules(told: argparse.Namespace, settings: Settings, _: Read) -> int:
+    sys.stdout.write(rules_page(settings.alerts.options, told.format))
+    return 0
+
+
 _COMMANDS: dict[str, Callable[[argparse.Namespace, Settings, Read], int]] = {
     "run": _run,
     "demo": _demo,
@@ -304,6 +320,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Settings, Read], int]] = {
     "once": _once,
     "plan": _plan,
     "healthcheck": _healthcheck,
+    "rules": _rules,
 }
 
 

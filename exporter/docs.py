@@ -11,8 +11,8 @@ from pydantic_core import PydanticUndefined
 from exporter.core.account_families import ACCOUNTS
 from exporter.core.families import FAMILIES
 from exporter.core.family import COMMON_LABELS
-from exporter.core.rules import rules
-from exporter.settings import Account, Detail, Log, Metrics, Select, Settings, State, Sweep, Web
+from exporter.core.rules import DEFAULT, Options, rules
+from exporter.settings import Account, Alerts, Detail, Log, Metrics, Select, Settings, State, Sweep, Web
 from exporter.shell.report import OWN, PREFIX
 
 _NOTE = "<!-- Made by `workload-exporter docs`; a test keeps it so. Change the rows, not this page. -->\n"
@@ -72,6 +72,7 @@ def settings_page() -> str:
         ("select.", Select),
         ("state.", State),
         ("metrics.", Metrics),
+        ("alerts.", Alerts),
         ("web.", Web),
         ("log.", Log),
     )
@@ -103,10 +104,32 @@ def settings_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def rules_page() -> str:
-    """``alerts/rules.yml``: the Prometheus rule file."""
-    note = "# Made by `workload-exporter rules`; a test keeps it so. Load it under rule_files of Prometheus.\n"
-    return note + yaml.safe_dump(rules(), sort_keys=False, allow_unicode=True, width=120)
+class _Written(yaml.SafeDumper):
+    """YAML in which a text of several lines is one that people can read."""
+
+
+_Written.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None),
+)
+RULES_FORMS = ("prometheus", "kubernetes")
+
+
+def rules_page(options: Options = DEFAULT, form: str = "prometheus") -> str:
+    """The alert rules as a rule file of Prometheus, or as a manifest for the Prometheus operator."""
+    made: dict[str, object] = rules(options)
+    note = "Load it under rule_files of Prometheus 2.42 or newer."
+    if form == "kubernetes":
+        made = {
+            "apiVersion": "monitoring.coreos.com/v1",
+            "kind": "PrometheusRule",
+            "metadata": {"name": "datarobot-workload-exporter", "labels": {"app": "datarobot-workload-exporter"}},
+            "spec": made,
+        }
+        note = "For the Prometheus operator; add the labels that its ruleSelector asks for."
+    return f"# Made by `workload-exporter rules`; a test keeps it so. {note}\n" + yaml.dump(
+        made, Dumper=_Written, sort_keys=False, allow_unicode=True, width=1000
+    )
 
 
 PAGES = {"metrics": metrics_page, "settings": settings_page}

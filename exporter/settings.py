@@ -6,9 +6,10 @@ once and told with its place and a remedy, before anything is opened. Secrets ne
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -26,6 +27,8 @@ from pydantic import (
 )
 
 from exporter.checked import BadSettings, Lines, Problem, problems_of, read
+from exporter.core.conditions import ALERTS, DEFAULTS
+from exporter.core.rules import Options
 
 DEFAULT_ENDPOINT = "https://app.datarobot.com/api/v2"
 DEFAULT_ADDRESS = "127.0.0.1:10142"
@@ -249,6 +252,61 @@ class Select(_Part):
         return int(number), int(count)
 
 
+def _named(of: Collection[str], kind: str) -> AfterValidator:
+    def check(told: Collection[str]) -> Collection[str]:
+        unknown = [name for name in told if name not in of]
+        if unknown:
+            near = difflib.get_close_matches(unknown[0], of, 1)
+            raise ValueError(f"no {kind} is called {unknown[0]!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        return told
+
+    return AfterValidator(check)
+
+
+_ALERT = _named([alert.name for alert in ALERTS], "alert")
+
+
+class Alerts(_Part):
+    """The alerts: what rules are written, with which thresholds. See docs/alerts.md."""
+
+    selector: str = Field(
+        'job="datarobot"',
+        pattern=r'^(\w+(=|=~|!=|!~)"[^"\\]*"(, ?|$))*$',
+        description="Matchers in every selector of the rules.",
+    )
+    thresholds: Annotated[dict[str, float], _named(DEFAULTS, "threshold")] = Field(
+        default_factory=dict, description="Thresholds by name, where they differ from those in docs/alerts.md."
+    )
+    wait: Annotated[dict[str, Annotated[float, BeforeValidator(seconds), Field(ge=0)]], _ALERT] = Field(
+        default_factory=dict, description="How long the condition of an alert must hold, by its name."
+    )
+    on: Annotated[tuple[str, ...], _ALERT] = Field((), description="Alerts to add that are off by default.")
+    off: Annotated[tuple[str, ...], _ALERT] = Field((), description="Alerts to leave out.")
+    labels: dict[str, str] = Field(default_factory=dict, description="Labels set on every alert.")
+    severity_label: str = Field("severity", pattern=r"^[a-zA-Z_]\w*$", description="Name of the label of severity.")
+    hold: Duration = Field(600.0, description="How long an alert outlasts data that does not come.")
+    runbook_url: str = Field("alerts/runbooks/", description="What stands before `NAME.md` in links to runbooks.")
+    dashboard_url: str = Field("", description="Base URL of Grafana, for links to dashboards.")
+    console_url: str = Field("", description="Base URL of DataRobot, for links to its console.")
+
+    @property
+    def options(self) -> Options:
+        """The same, as rules are written with."""
+        return Options(
+            selector=self.selector,
+            thresholds={**DEFAULTS, **self.thresholds},
+            waits=self.wait,
+            on=frozenset(self.on),
+            off=frozenset(self.off),
+            labels=self.labels,
+            severity_label=self.severity_label,
+            runbooks=self.runbook_url,
+            dashboards=self.dashboard_url.rstrip("/"),
+            console=self.console_url.rstrip("/"),
+            hold=self.hold,
+        )
+
+
 class Web(_Part):
     """The exporter's own HTTP server."""
 
@@ -288,6 +346,7 @@ class Settings(_Part):
     detail: Detail = Field(default_factory=lambda: Detail.model_validate({}), description="Details of workloads.")
     select: Select = Field(default_factory=lambda: Select.model_validate({}), description="Which workloads.")
     state: State = Field(default_factory=lambda: State.model_validate({}), description="What is kept.")
+    alerts: Alerts = Field(default_factory=lambda: Alerts.model_validate({}), description="Alerts.")
     web: Web = Field(default_factory=lambda: Web.model_validate({}), description="The exporter's own HTTP server.")
     log: Log = Field(default_factory=lambda: Log.model_validate({}), description="Logging.")
 

@@ -10,6 +10,7 @@ from exporter.core.account_families import ACCOUNTS, AccountFamily
 from exporter.core.conditions import ALERTS
 from exporter.core.families import FAMILIES
 from exporter.core.family import COMMON_LABELS, Family
+from exporter.core.rules import DEFAULT, expression, levels
 from exporter.docs import PAGES, rules_page
 from exporter.shell.report import OWN, PREFIX
 
@@ -21,16 +22,18 @@ def test_a_reference_page_is_what_its_rows_say(page: str) -> None:
     assert (ROOT / "docs" / f"{page}.md").read_text() == PAGES[page](), "run `make docs`"
 
 
-def test_the_rule_file_is_what_its_rows_say() -> None:
-    assert (ROOT / "alerts" / "rules.yml").read_text() == rules_page(), "run `make docs`"
+@pytest.mark.parametrize(("file", "form"), [("rules.yml", "prometheus"), ("prometheusrule.yml", "kubernetes")])
+def test_the_rule_files_are_what_their_rows_say(file: str, form: str) -> None:
+    assert (ROOT / "alerts" / file).read_text() == rules_page(form=form), "run `make docs`"
 
 
 def test_every_alert_asks_for_families_that_exist() -> None:
     ours = {family.name for family in FAMILIES} | {family.name for family in ACCOUNTS}
     ours |= {PREFIX + own.name + ("_total" if own.kind == "counter" else "") for own in OWN}
     for alert in ALERTS:
-        asked = set(re.findall(r"datarobot_\w+", alert.expr))
-        assert asked, alert.name
+        ((_, condition), *_) = levels(alert)
+        asked = set(re.findall(r"datarobot_\w+", expression(alert, condition, DEFAULT)))
+        assert asked or alert.name in ("DataRobotWatchdog", "DataRobotExporterDown")
         assert asked <= ours, alert.name
         assert re.fullmatch(r"DataRobot[A-Za-z]{1,31}", alert.name), alert.name
 

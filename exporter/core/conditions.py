@@ -143,7 +143,7 @@ ALERTS: tuple[Alert, ...] = (
         "A workload has failed.",
         "has been errored for five minutes; nothing, or not all of it, serves."),
     Alert("DataRobotWorkloadTerminated", "workload",
-        _status("terminated") & _SEEN_TO_CHANGE & (T("terminated_seconds") > _IN_STATE), PAGE_IF_IMPORTANT, 60,
+        _status("terminated") & _SEEN_TO_CHANGE & (_IN_STATE < T("terminated_seconds")), PAGE_IF_IMPORTANT, 60,
         "A workload has been terminated for good.",
         "is terminated, which is final: it can only be deleted and created anew."),
     Alert("DataRobotWorkloadNoReadyReplica", "workload", _RUNNING & _NONE_READY, PAGE, 180,
@@ -153,7 +153,7 @@ ALERTS: tuple[Alert, ...] = (
         "A workload was interrupted by the platform.",
         "was interrupted: the platform took its place away. It has to be started again."),
     Alert("DataRobotWorkloadStopped", "workload",
-        (_status("stopped", "suspended") & _IMPORTANT & _SEEN_TO_CHANGE & (T("stopped_seconds") > _IN_STATE))
+        (_status("stopped", "suspended") & _IMPORTANT & _SEEN_TO_CHANGE & (_IN_STATE < T("stopped_seconds")))
         .unless(_DRAFT).unless(M("workload_event_last_timestamp_seconds", event="stopped") > _SINCE - 300),
         TICKET, 300,
         "An important workload has been stopped.",
@@ -188,7 +188,7 @@ ALERTS: tuple[Alert, ...] = (
         "A container of a workload cannot be started.",
         "has {{ $value }} containers that cannot be created: a secret, a variable, a volume or the command is wrong."),
     Alert("DataRobotPodSnapshotMissing", "workload",
-        _STARTING & (T("snapshot_seconds") < _IN_STATE) & (
+        _STARTING & (_IN_STATE > T("snapshot_seconds")) & (
         M("workload_fresh", part="pods").is_(1).unless(_LIVE >= 0)
         | (NOW - M("proton_snapshot_timestamp_seconds", role="active") > T("snapshot_seconds"))), TICKET, 300,
         "The platform does not tell the pods of a workload that starts.",
@@ -202,7 +202,7 @@ ALERTS: tuple[Alert, ...] = (
         "An important workload runs on a draft.",
         "is of high or critical importance and runs on a draft, which lives for eight hours."),
     Alert("DataRobotWorkloadStuckStopping", "workload",
-        _group("leaving") & (T("stopping_seconds") < _IN_STATE), TICKET, 60,
+        _group("leaving") & (_IN_STATE > T("stopping_seconds")), TICKET, 60,
         "A workload does not come to its end.",
         "has been draining or stopping for longer than it should; it still holds its capacity."),
     Alert("DataRobotReplacementFailed", "workload",

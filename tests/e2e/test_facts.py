@@ -4,20 +4,13 @@ The stories are played in virtual time and their page is written every 30 second
 own blocks); then each expression must name exactly the workloads of the stories that it is about.
 """
 
-import json
 import re
-import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
 from exporter.simulator.stories import STORIES
-from tests.components import component
-from tests.e2e.test_prometheus import eventually, free_port, stop
+from tests.e2e.backfill import Filled, Pages, filled
 from tests.shell.stage import START, Stage, played, simulated
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
@@ -134,74 +127,32 @@ ACCOUNT_FACTS = {
 }
 
 
-def _pages(folder: Path) -> Path:
-    """The pages of the stories over time, as OpenMetrics with timestamps, for promtool to make blocks of."""
-    rows: dict[str, list[str]] = {}
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+    pages = Pages()
     with simulated(len(STORIES), seed=11) as simulator:
 
         async def play(stage: Stage) -> None:
             async def note() -> None:
-                at = round(stage.wall)
-                for line in stage.page().splitlines():
-                    if not line.startswith("#"):
-                        rows.setdefault(re.split(r"[{ ]", line)[0], []).append(f"{line} {at}\n")
+                pages.add(stage.page(), stage.wall)
 
             await stage.run(LASTS + 1, note)
 
         played(play, simulator)
-    file = folder / "pages.om"
-    with file.open("w") as out:
-        for name in sorted(rows):
-            out.write(f"# TYPE {name} unknown\n")
-            # One series after another, each in order of time, as the format wants it.
-            out.writelines(sorted(rows[name], key=lambda line: (line.rsplit(" ", 2)[0], int(line.rsplit(" ", 1)[1]))))
-        out.write("# EOF\n")
-    return file
-
-
-@pytest.fixture(scope="module")
-def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server, promtool = component("prometheus"), component("promtool")
-    folder = tmp_path_factory.mktemp("facts")
-    made = subprocess.run(
-        [promtool, "tsdb", "create-blocks-from", "openmetrics", str(_pages(folder)), str(folder / "tsdb")],
-        capture_output=True, check=False, text=True,
-    )  # fmt: skip
-    assert made.returncode == 0, made.stderr[-2000:]
-    (folder / "prometheus.yml").write_text(json.dumps({"global": {}}))
-    port = free_port()
-    with ExitStack() as stack:
-        log = stack.enter_context((folder / "prometheus.log").open("wb"))
-        process = subprocess.Popen(
-            [
-                *(server, f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'tsdb'}"),
-                *(f"--web.listen-address=127.0.0.1:{port}", "--storage.tsdb.retention.time=100y"),
-            ],
-            stderr=log,
-        )
-        url = f"http://127.0.0.1:{port}"
-        try:
-            assert eventually(lambda: httpx.get(f"{url}/-/ready", trust_env=False).status_code == 200, 60)
-            yield url
-        finally:
-            stop(process)
-
-
-def query(prometheus: str, expression: str) -> list[dict[str, Any]]:
-    params = {"query": expression, "time": str(START + LASTS)}
-    answer = httpx.get(f"{prometheus}/api/v1/query", params=params, trust_env=False).json()
-    assert answer["status"] == "success", answer
-    result: list[dict[str, Any]] = answer["data"]["result"]
-    return result
+    with filled(tmp_path_factory.mktemp("facts"), pages) as server:
+        yield server
 
 
 @pytest.mark.parametrize("fact", FACTS)
-def test_a_fact_is_proven_for_the_workloads_of_its_stories_and_no_other(prometheus: str, fact: str) -> None:
+def test_a_fact_is_proven_for_the_workloads_of_its_stories_and_no_other(prometheus: Filled, fact: str) -> None:
     expression, stories = FACTS[fact]
-    named = {re.sub(r"-\d+$", "", row["metric"]["workload"]).replace("-", " ") for row in query(prometheus, expression)}
+    named = {
+        re.sub(r"-\d+$", "", row["metric"]["workload"]).replace("-", " ")
+        for row in prometheus.query(expression, START + LASTS)
+    }
     assert named == {story.replace("-", " ") for story in stories}
 
 
 @pytest.mark.parametrize("fact", ACCOUNT_FACTS)
-def test_a_fact_about_the_account_is_proven(prometheus: str, fact: str) -> None:
-    assert query(prometheus, ACCOUNT_FACTS[fact])
+def test_a_fact_about_the_account_is_proven(prometheus: Filled, fact: str) -> None:
+    assert prometheus.query(ACCOUNT_FACTS[fact], START + LASTS)

@@ -148,9 +148,9 @@ def test_every_alert_rule_is_evaluated_without_an_error(scene: Scene) -> None:
 
     rules = eventually(groups, 30)
     assert [(rule["name"], rule["lastError"]) for rule in rules if rule["health"] != "ok"] == []
-    important = 'ALERTS{alertname="DataRobotWorkloadFailed",workload="crash-loop-1"}'
+    important = 'ALERTS{alertname="DataRobotWorkloadErrored",workload="crash-loop-1"}'
     assert eventually(lambda: scene.query(important), 60)  # pending, while its story lets it crash
-    assert scene.query('ALERTS{alertname="DataRobotWorkloadFailed",workload="healthy-0"}') == []
+    assert scene.query('ALERTS{alertname="DataRobotWorkloadErrored",workload="healthy-0"}') == []
 
 
 def test_promtool_has_no_remark(scene: Scene) -> None:

@@ -1,0 +1,233 @@
+"""Rules and the daemon's own judgement agree: what PromQL names in a real Prometheus is what `holds` says.
+
+Hypothesis makes the snapshots; each is an account of its own, so that one Prometheus and one query for each alert and
+level compare them all. The expressions are the shipped ones, holds through blindness included.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from exporter.core.account_families import ACCOUNTS, Known, use
+from exporter.core.conditions import ALERTS, DEFAULTS, Alert
+from exporter.core.details import ComputeBundle, OtelValue, RequestMetrics
+from exporter.core.exposition import Exposition, account_bodies
+from exporter.core.ledger import Ledger, Rollout, Tally
+from exporter.core.model import Artifact, Autoscaling, Bundle, Group, Policy, Replacement, Runtime, Workload
+from exporter.core.pods import Condition as PodCondition
+from exporter.core.pods import OverallStatus, Pods, Proton, StatusDetails
+from exporter.core.rules import DEFAULT, expression, levels
+from exporter.core.seen import Account, Details, Seen, Window
+from exporter.core.terms import AccountLook, WorkloadLook
+from tests.e2e.backfill import Filled, Pages, filled
+from tests.make import container, replica
+
+pytestmark = [pytest.mark.real, pytest.mark.long]
+NOW, SNAPSHOTS = 1.7e9, 600
+GIB = 1024.0**3
+
+
+def at(seconds_ago: float) -> str:
+    """A time of the API, so long ago."""
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(NOW - seconds_ago, UTC).isoformat()
+
+
+AGES = st.sampled_from([0.0, 30.0, 299.0, 301.0, 599.0, 601.0, 899.0, 901.0, 1199.0, 1201.0, 1799.0, 1801.0, 2701.0])
+REASONS = ["", "CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "CreateContainerConfigError", "PodInitializing"]
+CONTAINERS = st.builds(
+    lambda reason, ended, ago: container(
+        status="waiting" if reason else "running",
+        ready=not reason,
+        reason=reason,
+        ended=(ended, 137, at(ago)) if ended else None,
+    ),
+    st.sampled_from(REASONS),
+    st.sampled_from(["", "", "OOMKilled", "Error"]),
+    AGES,
+)
+LACKING = PodCondition(
+    type="PodScheduled", value=False, reason="Unschedulable", message="0/3 nodes: Insufficient nvidia.com/gpu"
+)
+REPLICAS = st.one_of(
+    st.builds(lambda c: replica(c), CONTAINERS),
+    st.just(replica(container())),
+    st.just(replica(status="pending", conditions=(LACKING,))),
+    st.just(replica(status="succeeded")),
+)
+PODS = st.none() | st.builds(
+    lambda there, replicas, ago: Pods(
+        (Proton(id="p", status="running", running_since=at(27000 + ago)),),
+        {
+            "p": StatusDetails(replicas=tuple(replicas), overall_status=OverallStatus(last_updated=at(ago)))
+            if there
+            else None
+        },
+    ),
+    st.sampled_from([True, True, True, False]),
+    st.lists(REPLICAS, max_size=3),
+    AGES,
+)
+COUNTS = st.sampled_from([(0, 0), (19, 15), (20, 0), (20, 1), (200, 2), (200, 120), (1000, 80), (5000, 40)])
+WINDOWS = st.fixed_dictionaries(
+    {},
+    optional={
+        name: st.builds(
+            lambda count, refused, p95, length: Window(
+                NOW - length,
+                NOW,
+                RequestMetrics(total_requests=count[0], server_errors=count[1], user_errors=count[0] * refused // 4,
+                               concurrent_requests=8.0),
+                ((0.5, 0.1), (0.95, p95)) if count[0] else (),
+            ),
+            COUNTS, st.integers(0, 4), st.sampled_from([0.2, 10.0, 12.0]), st.just(length),
+        )
+        for name, length in (("5m", 300.0), ("1h", 3600.0), ("6h", 21600.0), ("1d", 86400.0), ("3d", 259200.0))
+    },
+)  # fmt: skip
+BUNDLE = st.none() | st.builds(
+    Bundle, st.sampled_from(["cpu.small", "gpu.l4"]), st.just(1.0), st.just(GIB), st.sampled_from([0, 1])
+)
+SCALING = st.none() | st.builds(
+    lambda least, most: Autoscaling(
+        enabled=True, min_replica_count=least, max_replica_count=most,
+        policies=(Policy("httpRequestsConcurrency", 4.0),),
+    ),
+    st.integers(0, 2), st.integers(1, 3),
+)  # fmt: skip
+GROUPS = st.builds(
+    lambda scaling, count, bundle: Group(
+        autoscaling=scaling, replica_count=count, resolved_bundle=bundle, resource_bundles=("cpu.small",)
+    ),
+    SCALING, st.none() | st.integers(0, 3), BUNDLE,
+)  # fmt: skip
+STATUS = st.sampled_from(
+    "running running running running errored terminated interrupted stopped suspended launching submitted provisioning "
+    "stopping draining unknown odd".split()
+)
+WORKLOADS = st.builds(
+    lambda status, importance, artifact, group, kind, rolling: Workload(
+        id="", name="n", status=status, importance=importance, type=kind, proton_id="p",
+        artifact=Artifact(id="a", status=artifact), runtime=Runtime(container_groups=(group,)), created_at=at(90000),
+        replacement=Replacement(status="switching") if rolling else None,
+    ),
+    STATUS, st.sampled_from(["critical", "high", "moderate", "low", None]), st.sampled_from(["draft", "locked"]),
+    GROUPS, st.sampled_from(["service", "service", "nim"]), st.sampled_from([False, False, True]),
+)  # fmt: skip
+LEDGERS = st.builds(
+    lambda first, since, failed, rolling, stopped: Ledger(
+        NOW - first, NOW - min(since, first), rollout_failed=failed and NOW - failed,
+        rollout=Rollout(NOW - rolling) if rolling else None, newest={"stopped": NOW - stopped} if stopped else {},
+    ),
+    st.sampled_from([601.0, 5000.0, 90000.0]), AGES, st.none() | AGES.filter(bool), st.none() | AGES.filter(bool),
+    st.none() | AGES.filter(bool),
+)  # fmt: skip
+USAGE = st.none() | st.builds(
+    lambda level, share: (OtelValue("memory.usage", "bytes", current_value=share * GIB, level=level),),
+    st.sampled_from(["pod", "workload", "container"]), st.sampled_from([0.5, 0.89, 0.91, 1.0]),
+)  # fmt: skip
+SEEN = st.builds(
+    lambda workload, ledger, pods, windows, usage, gone, catalogue: Seen(
+        "", workload, ledger,
+        Details(pods=pods, windows=windows, usage=usage, fresh={} if pods is None else {"pods": True}),
+        vanished=gone and NOW - gone, catalogue=catalogue,
+    ),
+    WORKLOADS, LEDGERS, PODS, WINDOWS, USAGE, st.sampled_from([None, None, None, None, None, 60.0, 1801.0]),
+    st.sampled_from([None, frozenset({"cpu.small"}), frozenset({"gpu.l4"})]),
+)  # fmt: skip
+
+
+class Snapshot(NamedTuple):
+    """One account at `NOW`."""
+
+    fleet: tuple[Seen, ...]
+    known: Known
+
+
+def _snapshot(number: int, there: list[Seen], limits: tuple[int | None, int | None]) -> Snapshot:
+    name = f"s{number}"
+    fleet = tuple(
+        seen._replace(account=name, workload=_renamed(seen.workload, f"w{place}")) for place, seen in enumerate(there)
+    )
+    account = Account(name, workloads_limit=limits[0], replicas_limit=limits[1], bundles=(ComputeBundle("cpu.small"),))
+    return Snapshot(fleet, Known(account, use(seen for seen in fleet if seen.vanished is None), Tally()))
+
+
+def _renamed(workload: Workload, told: str) -> Workload:
+    import msgspec
+
+    return msgspec.structs.replace(workload, id=told)
+
+
+def _snapshots() -> list[Snapshot]:
+    found: list[Snapshot] = []
+
+    @settings(
+        max_examples=SNAPSHOTS, phases=[Phase.generate], deadline=None, database=None, derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(
+        st.lists(SEEN, min_size=1, max_size=3) | st.lists(SEEN, min_size=1, max_size=1).map(lambda one: one * 7),
+        st.sampled_from([(None, None), (0, 0), (1, 1), (4, 3), (100, 100)]),
+    )
+    def gather(there: list[Seen], limits: tuple[int | None, int | None]) -> None:
+        found.append(_snapshot(len(found), there, limits))
+
+    gather()
+    return found
+
+
+@pytest.fixture(scope="module")
+def snapshots() -> list[Snapshot]:
+    return _snapshots()
+
+
+@pytest.fixture(scope="module")
+def prometheus(snapshots: list[Snapshot], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+    exposition = Exposition()
+    exposition.update(seen for snapshot in snapshots for seen in snapshot.fleet)
+    accounts = account_bodies(ACCOUNTS, [(s.known.account.name, s.known) for s in snapshots])
+    pages = Pages()
+    pages.add(exposition.text().decode(), NOW, 'job="datarobot"')
+    pages.add(b"".join(piece for body in accounts for piece in body.samples).decode(), NOW, 'job="datarobot"')
+    with filled(tmp_path_factory.mktemp("parity"), pages) as server:
+        yield server
+
+
+ROWS = [
+    (alert, severity, condition)
+    for alert in ALERTS
+    if alert.component != "exporter"
+    for severity, condition in levels(alert)
+]
+
+
+def judged(alert: Alert, condition: Any, snapshots: list[Snapshot]) -> set[tuple[str, ...]]:
+    """Of whom the condition holds, by our own judgement."""
+    if alert.component == "account":
+        looks = [(s, AccountLook(s.known, s.fleet, NOW, DEFAULTS)) for s in snapshots]
+        return {(s.known.account.name,) for s, look in looks if condition.holds(look)}
+    return {
+        (seen.account, seen.workload.id)
+        for snapshot in snapshots
+        for seen in snapshot.fleet
+        if condition.holds(WorkloadLook(seen, NOW, DEFAULTS))
+    }
+
+
+@pytest.mark.parametrize(("alert", "severity", "condition"), ROWS, ids=[f"{a.name}-{s}" for a, s, _ in ROWS])
+def test_promql_names_exactly_those_of_whom_the_condition_holds(
+    alert: Alert, severity: str, condition: Any, snapshots: list[Snapshot], prometheus: Filled
+) -> None:
+    ours = judged(alert, condition, snapshots)
+    names = ("account",) if alert.component == "account" else ("account", "workload_id")
+    told = prometheus.query(expression(alert, condition, DEFAULT), NOW)
+    theirs = {tuple(row["metric"][name] for name in names) for row in told}
+    assert len(told) == len(theirs)
+    assert theirs == ours
+    assert ours, "no snapshot makes it hold: the comparison proves nothing"
+    assert len(snapshots) >= 500
