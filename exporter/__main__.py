@@ -18,7 +18,7 @@ from exporter.core.decode import NotDecodable
 from exporter.docs import PAGES, RULES_FORMS, rules_page
 from exporter.settings import Account, Settings, listen_address, load
 from exporter.shell.client import ApiError
-from exporter.shell.daemon import Daemon
+from exporter.shell.daemon import Daemon, keep_memory_whole
 from exporter.shell.probe import alive, check_online, fleet_size, plan_lines
 from exporter.shell.store import StateError, Store
 from exporter.shell.web_config import read_web_config
@@ -225,6 +225,7 @@ def _run(_: argparse.Namespace, settings: Settings, read: Read) -> int:
         await daemon.run()
 
     store = Store(settings.state.path, set_aside=settings.state.on_trouble == "set_aside")
+    keep_memory_whole()
     uvloop.run(run())
     return 0
 

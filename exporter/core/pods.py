@@ -177,12 +177,17 @@ def replica_live(replica: Replica) -> bool:
 
 
 def replica_ready(replica: Replica) -> bool | None:
-    """Whether a pod takes traffic: its Ready condition, else all of its containers; None where neither is told."""
+    """Whether a pod takes traffic: its Ready condition, else all of its containers; None where neither is told.
+
+    A pending pod never does: not all of its containers have been started, and one without a node tells none of them.
+    """
     if not replica_live(replica):
         return False
     told = next((c.truth for c in replica.conditions or () if c.kind == "Ready" and c.truth is not None), None)
     if told is not None:
         return told
+    if folded(replica.status) == "pending":
+        return False
     ready = [container.ready for container in replica.containers or ()]
     if False in ready:
         return False

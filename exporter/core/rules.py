@@ -8,6 +8,7 @@ anew, and one whose condition ends resolves at once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from textwrap import indent
 from typing import NamedTuple
 
 from exporter.core.conditions import ALERTS, DEFAULTS, Alert
@@ -61,7 +62,7 @@ def expression(alert: Alert, condition: Condition, options: Options) -> str:
     if alert.component == "exporter":
         return now
     held = condition.promql(writing._replace(held=duration(options.hold / options.scale)))
-    return f"(\n{_indented(now)}\n)\nor\n(\n{_indented(held)}\n)\n{_unless_seen(alert, options)}"
+    return f"(\n{indent(now, '  ')}\n)\nor\n(\n{indent(held, '  ')}\n)\n{_unless_seen(alert, options)}"
 
 
 def _unless_seen(alert: Alert, options: Options) -> str:
@@ -129,7 +130,3 @@ def words(alert: Alert, options: Options) -> dict[str, str]:
     if alert.component == "workload" and options.console:
         made["console_url"] = f"{options.console}/console-nextgen/workloads/{{{{ $labels.workload_id }}}}/overview"
     return made
-
-
-def _indented(text: str) -> str:
-    return "\n".join("  " + line for line in text.split("\n"))

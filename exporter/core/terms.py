@@ -12,6 +12,7 @@ import operator
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from textwrap import indent
 from typing import Literal, NamedTuple, Protocol
 
 from exporter.core.account_families import ACCOUNTS, Known
@@ -210,7 +211,7 @@ class Count(Term):
         self.condition = condition
 
     def promql(self, writing: Writing) -> str:
-        return f"count by (account) (\n{_indented(self.condition.promql(writing))}\n)"
+        return f"count by (account) (\n{indent(self.condition.promql(writing), '  ')}\n)"
 
     def value(self, look: Look) -> float | None:
         return sum(self.condition.holds(each) for each in look.workloads()) or None
@@ -289,9 +290,9 @@ class Both(Condition):
         # `and` and `unless` bind alike, from the left; `or` is weaker than both.
         left, right = self.left.promql(writing), self.right.promql(writing)
         if isinstance(self.left, Both) and self.left.sign == "or" != self.sign:
-            left = f"(\n{_indented(left)}\n)"
+            left = f"(\n{indent(left, '  ')}\n)"
         if isinstance(self.right, Both):
-            right = f"(\n{_indented(right)}\n)"
+            right = f"(\n{indent(right, '  ')}\n)"
         return f"{left}\n{self.sign} {right}"
 
     def holds(self, look: Look) -> bool:
@@ -344,10 +345,6 @@ def duration(seconds: float) -> str:
 
 def _term(value: Term | float) -> Term:
     return value if isinstance(value, Term) else Number(value)
-
-
-def _indented(text: str) -> str:
-    return "\n".join("  " + line for line in text.split("\n"))
 
 
 class WorkloadLook:

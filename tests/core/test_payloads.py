@@ -148,8 +148,8 @@ def test_p13_an_image_that_cannot_be_pulled() -> None:
 
 def test_p14_a_pod_that_no_node_takes_has_no_containers() -> None:
     (replica,) = replicas("P14")
-    assert (replica.containers, unschedulable(replica), replica_ready(replica)) == (None, "gpu", None)
-    assert overview(details("P14")) == Overview(1, 0, 1)
+    assert (replica.containers, unschedulable(replica), replica_ready(replica)) == (None, "gpu", False)
+    assert overview(details("P14")) == Overview(1, 0, 0)
 
 
 def test_p15_a_pod_that_ended_well_is_listed_and_not_live() -> None:
@@ -354,6 +354,7 @@ def test_the_truth_of_a_condition_is_the_first_that_is_told(condition: Condition
         (Replica(containers=(Container(ready=True), Container(ready=None))), None),
         (Replica(containers=(Container(ready=False), Container(ready=None))), False),
         (Replica(containers=()), None),
+        (Replica(status="Pending", containers=()), False),
         (Replica(conditions=(Condition(type="Ready", value=True),), containers=(Container(ready=False),)), True),
         (Replica(status="FAILED", conditions=(Condition(type="Ready", value=True),)), False),
     ],

@@ -26,7 +26,7 @@ from tests.e2e.backfill import Filled, Pages, filled
 from tests.make import container, replica
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
-NOW, SNAPSHOTS = 1.7e9, 600
+NOW, SNAPSHOTS = 1.7e9, 800
 GIB = 1024.0**3
 
 
@@ -59,6 +59,9 @@ REPLICAS = st.one_of(
     st.just(replica(status="pending", conditions=(LACKING,))),
     st.just(replica(status="succeeded")),
 )
+READY, UNFIT = replica(container()), replica(container(status="waiting", ready=False, reason="RunContainerError"))
+PENDING = replica(status="pending", conditions=(LACKING,))
+TELLING = st.sampled_from([[READY], [READY, READY], [PENDING], [UNFIT], [PENDING, UNFIT], [READY, UNFIT]])
 PODS = st.none() | st.builds(
     lambda there, replicas, ago: Pods(
         (Proton(id="p", status="running", running_since=at(27000 + ago)),),
@@ -69,10 +72,10 @@ PODS = st.none() | st.builds(
         },
     ),
     st.sampled_from([True, True, True, False]),
-    st.lists(REPLICAS, max_size=3),
+    TELLING | st.lists(REPLICAS, max_size=3),
     AGES,
 )
-COUNTS = st.sampled_from([(0, 0), (19, 15), (20, 0), (20, 1), (200, 2), (200, 120), (1000, 80), (5000, 40)])
+COUNTS = st.sampled_from([(0, 0), (0, 0), (19, 15), (20, 0), (20, 1), (200, 2), (200, 120), (1000, 80), (5000, 40)])
 WINDOWS = st.fixed_dictionaries(
     {},
     optional={
@@ -89,6 +92,9 @@ WINDOWS = st.fixed_dictionaries(
         for name, length in (("5m", 300.0), ("1h", 3600.0), ("6h", 21600.0), ("1d", 86400.0), ("3d", 259200.0))
     },
 )  # fmt: skip
+SILENT = Window(NOW - 3600, NOW, RequestMetrics(total_requests=0))
+BUSY = Window(NOW - 86400, NOW, RequestMetrics(total_requests=5000, server_errors=0))
+TRAFFIC = WINDOWS | st.just({"1h": SILENT, "1d": BUSY})
 BUNDLE = st.none() | st.builds(
     Bundle, st.sampled_from(["cpu.small", "gpu.l4"]), st.just(1.0), st.just(GIB), st.sampled_from([0, 1])
 )
@@ -97,7 +103,7 @@ SCALING = st.none() | st.builds(
         enabled=True, min_replica_count=least, max_replica_count=most,
         policies=(Policy("httpRequestsConcurrency", 4.0),),
     ),
-    st.integers(0, 2), st.integers(1, 3),
+    st.sampled_from([0, 1, 2, 3, 3]), st.integers(1, 3),
 )  # fmt: skip
 GROUPS = st.builds(
     lambda scaling, count, bundle: Group(
@@ -106,16 +112,17 @@ GROUPS = st.builds(
     SCALING, st.none() | st.integers(0, 3), BUNDLE,
 )  # fmt: skip
 STATUS = st.sampled_from(
-    "running running running running errored terminated interrupted stopped suspended launching submitted provisioning "
-    "stopping draining unknown odd".split()
+    "running running running running errored terminated terminated launching interrupted stopped suspended launching "
+    "submitted provisioning stopping draining unknown odd".split()
 )
+IMPORTANCES = st.sampled_from(["critical", "critical", "high", "moderate", "low", None])
 WORKLOADS = st.builds(
     lambda status, importance, artifact, group, kind, rolling: Workload(
-        id="", name="n", status=status, importance=importance, type=kind, proton_id="p",
+        id="w", name="n", status=status, importance=importance, type=kind, proton_id="p",
         artifact=Artifact(id="a", status=artifact), runtime=Runtime(container_groups=(group,)), created_at=at(90000),
         replacement=Replacement(status="switching") if rolling else None,
     ),
-    STATUS, st.sampled_from(["critical", "high", "moderate", "low", None]), st.sampled_from(["draft", "locked"]),
+    STATUS, IMPORTANCES, st.sampled_from(["draft", "locked"]),
     GROUPS, st.sampled_from(["service", "service", "nim"]), st.sampled_from([False, False, True]),
 )  # fmt: skip
 LEDGERS = st.builds(
@@ -136,7 +143,7 @@ SEEN = st.builds(
         Details(pods=pods, windows=windows, usage=usage, fresh={} if pods is None else {"pods": True}),
         vanished=gone and NOW - gone, catalogue=catalogue,
     ),
-    WORKLOADS, LEDGERS, PODS, WINDOWS, USAGE, st.sampled_from([None, None, None, None, None, 60.0, 1801.0]),
+    WORKLOADS, LEDGERS, PODS, TRAFFIC, USAGE, st.sampled_from([None, None, None, None, None, 60.0, 1801.0]),
     st.sampled_from([None, frozenset({"cpu.small"}), frozenset({"gpu.l4"})]),
 )  # fmt: skip
 
@@ -171,7 +178,7 @@ def _snapshots() -> list[Snapshot]:
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(
-        st.lists(SEEN, min_size=1, max_size=3) | st.lists(SEEN, min_size=1, max_size=1).map(lambda one: one * 7),
+        st.lists(SEEN, min_size=4, max_size=6) | st.lists(SEEN, min_size=1, max_size=1).map(lambda one: one * 7),
         st.sampled_from([(None, None), (0, 0), (1, 1), (4, 3), (100, 100)]),
     )
     def gather(there: list[Seen], limits: tuple[int | None, int | None]) -> None:
