@@ -41,6 +41,7 @@ ONE, TWO = STATUS.is_(1), SINCE > 0
         (NOW - 10, "time() - 10", 150.0),
         ((NOW - 10) * (NOW + 1), "(time() - 10) * (time() + 1)", 24150.0),
         (NOW / 0, "time() / 0", math.inf),
+        ((NOW - 10) / (NOW - 110), "(time() - 10) / (time() - 110)", 3.0),
         ((NOW - 170) / (NOW - 160), "(time() - 170) / (time() - 160)", -math.inf),
         (NOW - MISSING, f'time() - max {BY} (datarobot_workload_vanished_timestamp_seconds{{job="x"}})', None),
     ],
