@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from exporter.simulator.stories import STORIES
-from tests.e2e.backfill import Filled, Pages, filled
+from tests.e2e.backfill import Pages, filled
+from tests.e2e.servers import Prometheus
 from tests.shell.stage import START, Stage, played, simulated
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
@@ -128,7 +129,7 @@ ACCOUNT_FACTS = {
 
 
 @pytest.fixture(scope="module")
-def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     pages = Pages()
     with simulated(len(STORIES), seed=11) as simulator:
 
@@ -144,7 +145,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
 
 
 @pytest.mark.parametrize("fact", FACTS)
-def test_a_fact_is_proven_for_the_workloads_of_its_stories_and_no_other(prometheus: Filled, fact: str) -> None:
+def test_a_fact_is_proven_for_the_workloads_of_its_stories_and_no_other(prometheus: Prometheus, fact: str) -> None:
     expression, stories = FACTS[fact]
     named = {
         re.sub(r"-\d+$", "", row["metric"]["workload"]).replace("-", " ")
@@ -154,5 +155,5 @@ def test_a_fact_is_proven_for_the_workloads_of_its_stories_and_no_other(promethe
 
 
 @pytest.mark.parametrize("fact", ACCOUNT_FACTS)
-def test_a_fact_about_the_account_is_proven(prometheus: Filled, fact: str) -> None:
+def test_a_fact_about_the_account_is_proven(prometheus: Prometheus, fact: str) -> None:
     assert prometheus.query(ACCOUNT_FACTS[fact], START + LASTS)

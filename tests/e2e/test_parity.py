@@ -22,7 +22,8 @@ from exporter.core.pods import OverallStatus, Pods, Proton, StatusDetails
 from exporter.core.rules import DEFAULT, expression, levels
 from exporter.core.seen import Account, Details, Seen, Window
 from exporter.core.terms import AccountLook, WorkloadLook
-from tests.e2e.backfill import Filled, Pages, filled
+from tests.e2e.backfill import Pages, filled
+from tests.e2e.servers import Prometheus
 from tests.make import container, replica
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
@@ -194,7 +195,7 @@ def snapshots() -> list[Snapshot]:
 
 
 @pytest.fixture(scope="module")
-def prometheus(snapshots: list[Snapshot], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+def prometheus(snapshots: list[Snapshot], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     exposition = Exposition()
     exposition.update(seen for snapshot in snapshots for seen in snapshot.fleet)
     accounts = account_bodies(ACCOUNTS, [(s.known.account.name, s.known) for s in snapshots])
@@ -228,7 +229,7 @@ def judged(alert: Alert, condition: Any, snapshots: list[Snapshot]) -> set[tuple
 
 @pytest.mark.parametrize(("alert", "severity", "condition"), ROWS, ids=[f"{a.name}-{s}" for a, s, _ in ROWS])
 def test_promql_names_exactly_those_of_whom_the_condition_holds(
-    alert: Alert, severity: str, condition: Any, snapshots: list[Snapshot], prometheus: Filled
+    alert: Alert, severity: str, condition: Any, snapshots: list[Snapshot], prometheus: Prometheus
 ) -> None:
     ours = judged(alert, condition, snapshots)
     names = ("account",) if alert.component == "account" else ("account", "workload_id")

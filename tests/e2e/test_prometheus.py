@@ -1,13 +1,8 @@
 """A real Prometheus scrapes the demo: what it stores is what the fleet does."""
 
-import json
-import signal
-import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,33 +10,16 @@ import httpx
 import pytest
 
 from tests.components import component
+from tests.e2e.servers import Prometheus, demo, eventually, free_port, prometheus
 
 pytestmark = pytest.mark.real
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def eventually(told: Callable[[], Any], seconds: float) -> Any:
-    """Poll until `told` is truthy. A process of another makes the progress, so only the clock can be waited for."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            value = told()
-        except httpx.TransportError:
-            value = None
-        if value or time.monotonic() > deadline:
-            return value
-        time.sleep(0.1)
+INTERVAL = 2.0
+RULES = Path(__file__).parent.parent.parent / "alerts" / "rules.yml"
 
 
 class Scene(NamedTuple):
     exporter: str
-    prometheus: str
+    prometheus: Prometheus
     api: str
 
     def told(self, workload: str) -> str:
@@ -56,66 +34,30 @@ class Scene(NamedTuple):
         return status
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        answer = httpx.get(f"{self.prometheus}/api/v1/query", params={"query": expression}, trust_env=False).json()
-        assert answer["status"] == "success", answer
-        result: list[dict[str, Any]] = answer["data"]["result"]
-        return result
+        return self.prometheus.query(expression)
 
     def value(self, expression: str) -> float | None:
-        result = self.query(expression)
-        return float(result[0]["value"][1]) if result else None
-
-
-def stop(process: subprocess.Popen[bytes]) -> int:
-    process.send_signal(signal.SIGTERM)
-    return process.wait(timeout=20)
-
-
-INTERVAL = 2.0
-RULES = Path(__file__).parent.parent.parent / "alerts" / "rules.yml"
+        return self.prometheus.value(expression)
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    prometheus = component("prometheus")
     folder = tmp_path_factory.mktemp("prometheus")
-    ours, theirs, api = free_port(), free_port(), free_port()
+    port, api = free_port(), free_port()
     (folder / "exporter.yaml").write_text(f"sweep: {{interval: {INTERVAL:g}s, stale_after: 1m}}\n")
-    job = {"job_name": "datarobot", "static_configs": [{"targets": [f"127.0.0.1:{ours}"]}]}
-    (folder / "prometheus.yml").write_text(
-        json.dumps(
-            {
-                "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "1s"},
-                "rule_files": [str(RULES)],
-                "scrape_configs": [job],
-            }
-        )
+    config = {
+        "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "1s"},
+        "rule_files": [str(RULES)],
+        "scrape_configs": [{"job_name": "datarobot", "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}],
+    }
+    fleet = (
+        *(f"--config.file={folder / 'exporter.yaml'}", f"--demo.api-address=127.0.0.1:{api}"),
+        *("--demo.workloads=30", "--demo.speed=120"),
     )
-    with ExitStack() as stack:
-        logs = {name: stack.enter_context((folder / f"{name}.log").open("wb")) for name in ("demo", "prometheus")}
-        demo = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "exporter", "demo", f"--config.file={folder / 'exporter.yaml'}"),
-                *(f"--web.listen-address=127.0.0.1:{ours}", f"--demo.api-address=127.0.0.1:{api}"),
-                *("--demo.workloads=30", "--demo.speed=120"),
-            ],
-            stderr=logs["demo"],
-        )
-        server = subprocess.Popen(
-            [
-                *(prometheus, f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'tsdb'}"),
-                f"--web.listen-address=127.0.0.1:{theirs}",
-            ],
-            stderr=logs["prometheus"],
-        )
-        made = Scene(f"http://127.0.0.1:{ours}", f"http://127.0.0.1:{theirs}", f"http://127.0.0.1:{api}")
-        try:
-            ready = eventually(lambda: made.value('up{job="datarobot"}') == 1, 60)
-            assert ready, (folder / "demo.log").read_text() + (folder / "prometheus.log").read_text()[-2000:]
-            yield made
-        finally:
-            statuses = [stop(demo), stop(server)]
-        assert statuses[0] == 0, (folder / "demo.log").read_text()
+    with demo(folder, port, *fleet), prometheus(folder, config) as server:
+        made = Scene(f"http://127.0.0.1:{port}", server, f"http://127.0.0.1:{api}")
+        assert eventually(lambda: made.value('up{job="datarobot"}') == 1, 60), (folder / "demo.log").read_text()
+        yield made
 
 
 def test_the_whole_fleet_is_there(scene: Scene) -> None:
@@ -142,7 +84,7 @@ def test_the_sweep_metrics_are_right(scene: Scene) -> None:
 
 def test_every_alert_rule_is_evaluated_without_an_error(scene: Scene) -> None:
     def groups() -> Any:
-        told = httpx.get(f"{scene.prometheus}/api/v1/rules", trust_env=False).json()["data"]["groups"]
+        told = scene.prometheus.get("rules")["groups"]
         rules = [rule for group in told for rule in group["rules"]]
         return rules if rules and all(rule["health"] != "unknown" for rule in rules) else None
 

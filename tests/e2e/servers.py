@@ -1,0 +1,95 @@
+"""Real programs on ports of loopback: started for a test, asked over HTTP, ended with it."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.components import component
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def eventually(told: Callable[[], Any], seconds: float) -> Any:
+    """Poll until `told` is truthy. A process of another makes the progress, so only the clock can be waited for."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            value = told()
+        except httpx.TransportError:
+            value = None
+        if value or time.monotonic() > deadline:
+            return value
+        time.sleep(0.05)
+
+
+@contextmanager
+def running(log: Path, *command: str | Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that is told to end, and waited for, when the block does; what it says goes to a file."""
+    with log.open("wb") as out:
+        process = subprocess.Popen([str(part) for part in command], stdout=out, stderr=out)
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=20)
+
+
+@contextmanager
+def demo(folder: Path, port: int, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The daemon on its simulated fleet. Its end is clean, or the test fails."""
+    log = folder / "demo.log"
+    address = f"--web.listen-address=127.0.0.1:{port}"
+    with running(log, sys.executable, "-m", "exporter", "demo", address, *options) as process:
+        yield process
+    assert process.returncode == 0, log.read_text()
+
+
+class Prometheus:
+    """Asks a Prometheus."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def get(self, path: str) -> Any:
+        """What its API answers under ``/api/v1/``."""
+        return httpx.get(f"{self.url}/api/v1/{path}", trust_env=False).json()["data"]
+
+    def query(self, expression: str, at: float | None = None) -> list[dict[str, Any]]:
+        """The series of an expression, now or at a time."""
+        told = {"query": expression} | ({} if at is None else {"time": str(at)})
+        answer = httpx.post(f"{self.url}/api/v1/query", data=told, trust_env=False, timeout=60).json()
+        assert answer["status"] == "success", answer
+        result: list[dict[str, Any]] = answer["data"]["result"]
+        return result
+
+    def value(self, expression: str) -> float | None:
+        result = self.query(expression)
+        return float(result[0]["value"][1]) if result else None
+
+
+@contextmanager
+def prometheus(folder: Path, config: Mapping[str, Any], *options: str) -> Iterator[Prometheus]:
+    """A real Prometheus with these settings, from the moment on at which it answers; its data are in ``tsdb``."""
+    program, port, log = component("prometheus"), free_port(), folder / "prometheus.log"
+    file = folder / "prometheus.yml"
+    file.write_text(json.dumps(config))
+    told = (f"--config.file={file}", f"--storage.tsdb.path={folder / 'tsdb'}", *options)
+    with running(log, program, *told, f"--web.listen-address=127.0.0.1:{port}"):
+        url = f"http://127.0.0.1:{port}"
+        ready = eventually(lambda: httpx.get(f"{url}/-/ready", trust_env=False).status_code == 200, 60)
+        assert ready, log.read_text()[-2000:]
+        yield Prometheus(url)
