@@ -31,11 +31,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 
 docs: $(STAMP)
-	@mkdir -p docs alerts
-	$(BIN)/workload-exporter docs metrics >docs/metrics.md.new && mv docs/metrics.md.new docs/metrics.md
-	$(BIN)/workload-exporter rules >alerts/rules.yml.new && mv alerts/rules.yml.new alerts/rules.yml
-	$(BIN)/workload-exporter rules --format=kubernetes >alerts/prometheusrule.yml.new && mv alerts/prometheusrule.yml.new alerts/prometheusrule.yml
-	$(BIN)/workload-exporter docs settings >docs/settings.md.new && mv docs/settings.md.new docs/settings.md
+	$(BIN)/workload-exporter docs --write .
 
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -o requirements.lock

@@ -15,7 +15,7 @@ import uvloop
 from exporter import __revision__, __version__
 from exporter.checked import BadSettings
 from exporter.core.decode import NotDecodable
-from exporter.docs import PAGES, RULES_FORMS, rules_page
+from exporter.docs import PAGES, RULES_FORMS, files, rules_page
 from exporter.settings import Account, Settings, listen_address, load
 from exporter.shell.client import ApiError
 from exporter.shell.daemon import Daemon, keep_memory_whole
@@ -39,7 +39,7 @@ COMMANDS = {
     "plan": "say how many API calls a minute these settings make",
     "healthcheck": "ask the running daemon for /-/healthy; exit 0 when it is",
     "rules": "print the alert rules for Prometheus or its operator",
-    "docs": "print the reference of metrics or settings, as in docs/",
+    "docs": "print the reference of metrics, settings or alerts, as in docs/",
 }
 EXITS = "Exit status: 0 done, 1 it failed (the reason is on standard error), 2 bad settings or usage."
 
@@ -144,7 +144,8 @@ def _rules_flags(command: argparse.ArgumentParser) -> None:
 
 
 def _docs_flags(command: argparse.ArgumentParser) -> None:
-    command.add_argument("page", choices=sorted(PAGES))
+    command.add_argument("page", choices=sorted(PAGES), nargs="?", help="print this page")
+    command.add_argument("--write", metavar="FOLDER", type=Path, help="write all files that are made, in a repository")
 
 
 _FLAGS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
@@ -185,8 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given.insert(0, "run")
     told = _parser().parse_args(given)
     if told.command == "docs":
-        sys.stdout.write(PAGES[told.page]())
-        return 0
+        return _docs(told)
     flags: dict[str, Any] = {place: value for place, value in vars(told).items() if "." in place and value is not None}
     planned = told.command == "plan" and told.workloads
     accounts: Accounts = (
@@ -211,6 +211,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"workload-exporter: {error.strerror or error}", file=sys.stderr)
         return 1
+
+
+def _docs(told: argparse.Namespace) -> int:
+    if told.write is not None:
+        for place, text in files((told.write / "README.md").read_text()).items():
+            (told.write / place).parent.mkdir(parents=True, exist_ok=True)
+            (told.write / place).write_text(text)
+    for page in [told.page] if told.page else () if told.write else sorted(PAGES):
+        sys.stdout.write(PAGES[page]())
+    return 0
 
 
 Read = Callable[[], Settings]

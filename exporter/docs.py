@@ -1,4 +1,4 @@
-"""The reference pages, made from the rows they describe: ``docs/metrics.md`` and ``docs/settings.md``."""
+"""All files of the repository that are made from the rows they describe: see `files`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from exporter.core.account_families import ACCOUNTS
+from exporter.core.conditions import ALERTS, LIMITS
 from exporter.core.families import FAMILIES
 from exporter.core.family import COMMON_LABELS
 from exporter.core.rules import DEFAULT, Options, rules
+from exporter.core.terms import duration
+from exporter.runbooks.page import pages as runbooks
+from exporter.runbooks.page import severities, value
 from exporter.settings import Account, Alerts, Detail, Log, Metrics, Select, Settings, State, Sweep, Web
 from exporter.shell.report import OWN, PREFIX
 
@@ -132,7 +136,58 @@ def rules_page(options: Options = DEFAULT, form: str = "prometheus") -> str:
     )
 
 
-PAGES = {"metrics": metrics_page, "settings": settings_page}
+def alerts_page() -> str:
+    """``docs/alerts.md``: the alerts and their thresholds."""
+    lines = [
+        "# Alerts\n",
+        _NOTE,
+        "The rules are in [alerts/rules.yml](../alerts/rules.yml), and for the Prometheus operator in "
+        "[alerts/prometheusrule.yml](../alerts/prometheusrule.yml). `workload-exporter rules` writes them for other "
+        "thresholds, waits, labels and links: see `alerts.*` in [settings.md](settings.md).\n",
+        "What they share:\n",
+        "- `critical` wakes somebody, `warning` is a ticket, `info` notifies nobody. An alert of both severities has "
+        "one of them at a time.",
+        "- An alert about a workload has the labels `account`, `workload` and `workload_id`, one about an account the "
+        "label `account`; never `job`, `instance` or `pod`. So a new exporter fires nothing anew.",
+        "- What is not known proves nothing. An alert that fires is held while nothing recent is told of its workload, "
+        "for `alerts.hold` at the most, and ends at once when it is told that all is well.",
+        "- Workloads that are scaled to zero, were stopped on purpose, or are drafts at their end wake nobody.\n",
+        "## The alerts\n",
+        alerts_table("../alerts/runbooks/"),
+        "## Thresholds\n",
+        "| Name | Default | Why |",
+        "|---|---|---|",
+        *(f"| `{limit.name}` | {value(limit)} | {limit.why} |" for limit in LIMITS),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def alerts_table(runbooks: str = "alerts/runbooks/") -> str:
+    """A row for each alert."""
+    lines = ["| Alert | Fires after | Severity | |", "|---|---|---|---|"]
+    for alert in ALERTS:
+        wait = duration(alert.wait) if alert.wait else "at once"
+        asked = " Off by default." if alert.asked else ""
+        lines.append(
+            f"| [{alert.name}]({runbooks}{alert.name}.md) | {wait} | {severities(alert)} | {alert.summary}{asked} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"metrics": metrics_page, "settings": settings_page, "alerts": alerts_page}
+
+
+def files(readme: str) -> dict[str, str]:
+    """Every file that is made from rows, by its path in the repository; of `readme` only the table of alerts is."""
+    begin, end = "<!-- alerts -->\n", "<!-- end of alerts -->\n"
+    before, rest = readme.split(begin)
+    return {
+        "README.md": before + begin + alerts_table() + end + rest.split(end)[1],
+        "alerts/rules.yml": rules_page(),
+        "alerts/prometheusrule.yml": rules_page(form="kubernetes"),
+        **{f"docs/{name}.md": page() for name, page in PAGES.items()},
+        **{f"alerts/runbooks/{name}": text for name, text in runbooks().items()},
+    }
 
 
 def _code(names: tuple[str, ...]) -> str:

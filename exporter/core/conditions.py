@@ -28,10 +28,11 @@ class Limit(NamedTuple):
 
 
 class Level(NamedTuple):
-    """How loud an alert is, where `when` holds; the first level that holds counts."""
+    """How loud an alert is, where `when` holds, which is `said` in words; the first level that holds counts."""
 
     severity: Severity
     when: Condition | None = None
+    said: str = ""
 
 
 class Alert(NamedTuple):
@@ -133,9 +134,25 @@ _FAILING = _status("errored", "interrupted") | (_RUNNING & _NONE_READY)
 PAGE: tuple[Level, ...] = (Level("critical"),)
 TICKET: tuple[Level, ...] = (Level("warning"),)
 NOTE: tuple[Level, ...] = (Level("info"),)
-PAGE_IF_IMPORTANT = (Level("critical", _IMPORTANT), Level("warning"))
-PAGE_IF_CRITICAL = (Level("critical", _CRITICAL), Level("warning"))
-PAGE_IF_IMPORTANT_AND_DOWN = (Level("critical", _IMPORTANT & _NONE_READY), Level("warning"))
+_IF_IMPORTANT = "the workload is of high or critical importance"
+PAGE_IF_IMPORTANT = (Level("critical", _IMPORTANT, _IF_IMPORTANT), *TICKET)
+PAGE_IF_CRITICAL = (Level("critical", _CRITICAL, "the workload is of critical importance"), *TICKET)
+PAGE_IF_IMPORTANT_AND_DOWN = (
+    Level("critical", _IMPORTANT & _NONE_READY, f"{_IF_IMPORTANT} and no replica is ready"),
+    *TICKET,
+)
+PAGE_IF_IMPORTANT_AND_FEWER = (
+    Level("critical", _IMPORTANT & _FEWER_READY, f"{_IF_IMPORTANT} and fewer replicas are ready than should be"),
+    *TICKET,
+)
+PAGE_IF_IMPORTANT_AND_HALVED = (
+    Level(
+        "critical",
+        _IMPORTANT & (T("degraded_ratio") > _READY / _LEAST),
+        f"{_IF_IMPORTANT} and less than `degraded_ratio` of its replicas are ready",
+    ),
+    *TICKET,
+)
 
 ALERTS: tuple[Alert, ...] = (
     # -- availability
@@ -219,7 +236,7 @@ ALERTS: tuple[Alert, ...] = (
     Alert("DataRobotContainerCrashLooping", "workload",
         _waits("CrashLoopBackOff")
         | ((NOW - M("container_last_terminated_timestamp_seconds") < T("crashed_seconds")) & _FEWER_READY),
-        (Level("critical", _IMPORTANT & _FEWER_READY), Level("warning")), 300,
+        PAGE_IF_IMPORTANT_AND_FEWER, 300,
         "A container of a workload crashes again and again.",
         "has a container that ends as soon as it is started; see its last exit code and its log."),
     Alert("DataRobotContainerOOMKilled", "workload",
@@ -228,7 +245,7 @@ ALERTS: tuple[Alert, ...] = (
         "A container of a workload ran out of memory.",
         "has {{ $value }} containers that were ended for lack of memory lately."),
     Alert("DataRobotWorkloadReplicasDegraded", "workload", _RUNNING & _FEWER_READY.unless(_NONE_READY),
-        (Level("critical", _IMPORTANT & (T("degraded_ratio") > _READY / _LEAST)), Level("warning")), 600,
+        PAGE_IF_IMPORTANT_AND_HALVED, 600,
         "A workload has fewer ready replicas than it should.",
         "serves with fewer replicas than its settings ask for at the least."),
     Alert("DataRobotWorkloadSingleReplica", "workload", _RUNNING & _CRITICAL & _MOST.is_(1), NOTE, 3600,

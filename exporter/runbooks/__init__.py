@@ -1,0 +1,1 @@
+"""What to do when an alert fires: a page per alert, made from one row each."""

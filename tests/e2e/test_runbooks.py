@@ -1,0 +1,77 @@
+"""Every command and every query of every runbook, run as it stands against the demo and a real Prometheus."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
+from typing import Any, NamedTuple
+
+import pytest
+
+from exporter.core.conditions import ALERTS
+from exporter.runbooks.page import RUNBOOKS, page
+from tests.components import component
+from tests.e2e.servers import Prometheus, demo, eventually, free_port, prometheus
+
+pytestmark = pytest.mark.real
+
+
+class Scene(NamedTuple):
+    prometheus: Prometheus
+    environment: dict[str, str]
+    workload_id: str
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    component("curl")
+    folder = tmp_path_factory.mktemp("runbooks")
+    port, api = free_port(), free_port()
+    config = {
+        "global": {"scrape_interval": "1s"},
+        "scrape_configs": [{"job_name": "datarobot", "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}],
+    }
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "DATAROBOT_ENDPOINT": f"http://127.0.0.1:{api}/api/v2",
+        "DATAROBOT_API_TOKEN": "demo-token",
+    }
+    fleet = (f"--demo.api-address=127.0.0.1:{api}", "--demo.workloads=40")
+    with demo(folder, port, *fleet), prometheus(folder, config) as server:
+        told = eventually(lambda: server.query('datarobot_container_last_exit_code{workload=~"crash-loop.*"}'), 60)
+        assert told, (folder / "demo.log").read_text()
+        environment["EXPORTER"] = f"http://127.0.0.1:{port}"
+        yield Scene(server, environment, told[0]["metric"]["workload_id"])
+
+
+def blocks(text: str, language: str) -> list[str]:
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE)
+    return [dedent(block) for _, block in found]
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=[alert.name for alert in ALERTS])
+def test_the_commands_of_a_page_run(scene: Scene, alert: Any) -> None:
+    script = "\n".join(blocks(page(alert), "bash"))
+    script = script.replace("WORKLOAD_ID=... ", f"WORKLOAD_ID={scene.workload_id} ")
+    script = re.sub("^export EXPORTER=.*", "", script, flags=re.MULTILINE)
+    ran = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], env=scene.environment, capture_output=True, check=False, text=True
+    )
+    assert ran.returncode == 0, (script, ran.stdout[-500:], ran.stderr[-1000:])
+    assert ran.stdout or not script
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=[alert.name for alert in ALERTS])
+def test_the_queries_of_a_page_are_answered(scene: Scene, alert: Any) -> None:
+    for query in blocks(page(alert), "promql"):
+        scene.prometheus.query(query.replace("WORKLOAD_ID", scene.workload_id).replace("ACCOUNT", "demo"))
+
+
+def test_the_queries_about_a_crash_show_it(scene: Scene) -> None:
+    """Not only answered: they show what the page promises."""
+    query = RUNBOOKS["DataRobotContainerCrashLooping"].steps[0].query
+    told = scene.prometheus.query(query.replace("WORKLOAD_ID", scene.workload_id))
+    assert [series["value"][1] for series in told] == ["1"]
