@@ -19,6 +19,7 @@ GIB = 1024**3
 BUNDLES: dict[str, dict[str, Any]] = {
     "cpu.small": {"cpuCount": 1.0, "memoryBytes": GIB // 2, "gpuCount": 0, "gpuMaker": None, "gpuTypeLabel": None},
     "cpu.medium": {"cpuCount": 2.0, "memoryBytes": 4 * GIB, "gpuCount": 0, "gpuMaker": None, "gpuTypeLabel": None},
+    "cpu.legacy": {"cpuCount": 2.0, "memoryBytes": 3 * GIB, "gpuCount": 0, "gpuMaker": None, "gpuTypeLabel": None},
     "gpu.l4.small": {
         "cpuCount": 4.0,
         "memoryBytes": 16 * GIB,
@@ -34,6 +35,8 @@ BUNDLES: dict[str, dict[str, Any]] = {
         "gpuTypeLabel": "nvidia-a10g",
     },
 }
+WITHDRAWN = frozenset({"cpu.legacy"})
+"""Bundles that workloads still have and the catalogue has not."""
 
 Query = Mapping[str, Sequence[str]]
 Json = dict[str, Any]
@@ -252,7 +255,7 @@ def _counts(actor: Actor, start: float, end: float, reset: float = -math.inf) ->
     return {
         "totalRequests": after - before,
         "serverErrors": of(story.server_errors),
-        "userErrors": of(0.01),
+        "userErrors": of(story.client_errors),
         "slowRequests": of(story.slow),
     }
 
@@ -667,6 +670,7 @@ def _bundles(asked: Asked) -> Json:
     items = [
         {"id": name, "name": name, "description": None, **facts, "useCases": ["workload"]}
         for name, facts in BUNDLES.items()
+        if name not in WITHDRAWN
     ]
     return _enveloped(asked, items, lambda item: item, "/mlops/compute/bundles")
 

@@ -107,6 +107,7 @@ class Story(NamedTuple):
     requests: float = 240.0
     latency: float = 120.0
     server_errors: float = 0.002
+    client_errors: float = 0.01
     slow: float = 0.01
     concurrency: float = 3.0
     memory_share: float = 0.55
@@ -412,6 +413,39 @@ STORIES: tuple[Story, ...] = (
         replicas=None,
         bounds=(2, 6),
     ),
+    Story(
+        "not stopping",
+        "it is told to stop, and its process takes more than an hour to obey",
+        (
+            Step(10 * MINUTE, "running"),
+            Step(70 * MINUTE, "stopping", NOT_READY, serves=False),
+            Step(5 * MINUTE, "stopped", COMPLETED, serves=False),
+            *_start(proton=1),
+        ),
+        importance="moderate",
+    ),
+    Story(
+        "degraded",
+        "one of three replicas is never ready; the others serve",
+        (Step(HOLDS, "running", NOT_READY._replace(only=1)),),
+        importance="high",
+        replicas=3,
+    ),
+    Story(
+        "nobody ready",
+        "it says that it runs, and none of its replicas is ready",
+        (Step(HOLDS, "running", NOT_READY, serves=False),),
+        importance="critical",
+    ),
+    Story(
+        "bundle withdrawn",
+        "it runs in a resource bundle that is no longer in the catalogue",
+        (Step(HOLDS, "running"),),
+        importance="low",
+        bundle="cpu.legacy",
+    ),
+    Story("outage", "it runs, and nine of ten answers are a 5xx", (Step(HOLDS, "running"),), server_errors=0.9),
+    Story("callers refused", "it refuses seven of ten requests", (Step(HOLDS, "running"),), client_errors=0.7),
 )
 HEALTHY = tuple(story for story in STORIES if story.name in ("healthy", "autoscaled", "scaled to zero"))
 """What most workloads of a large fleet do."""

@@ -29,7 +29,7 @@ FACTS: dict[str, tuple[str, set[str]]] = {
         f"max by (workload) (datarobot_proton_replicas_ready{{{ACTIVE}}}) == 0 "
         f'and {_ON} {_W}status{{status="running"}} == 1 '
         f"unless {_ON} {_W}scaled_to_zero == 1",
-        set(),
+        {"nobody ready"},
     ),
     "2a scaled to zero is no fault": (
         f"max_over_time({_W}scaled_to_zero[90m:30s]) == 1", {"scaled to zero", "woken from zero"},
@@ -57,6 +57,11 @@ FACTS: dict[str, tuple[str, set[str]]] = {
         f"and {_ON} time() - {_W}status_since_timestamp_seconds > 2700",
         {"not ready", "monitor frozen"},
     ),
+    "8 stuck stopping": (
+        f'(max by (workload) (max_over_time({_W}status{{status="stopping"}}[90m:30s])) == 1) '
+        f"and {_ON} sum_over_time({_W}status{{status='stopping'}}[90m:30s]) > 40",
+        {"not stopping"},
+    ),
     "9 rollout failed or reverted": (
         f'increase({_W}transitions_total{{transition="reverted"}}[90m]) > 0',
         {"reverted replacement", "silent revert", "no bundle for it"},
@@ -68,6 +73,11 @@ FACTS: dict[str, tuple[str, set[str]]] = {
         f"max_over_time({_W}replacement_active[90m:30s]) == 1",
         {"replacement", "reverted replacement", "silent revert", "settings change"},
     ),
+    "11 degraded": (
+        f"max by (workload) (datarobot_proton_replicas_ready{{{ACTIVE}}}) > 0 and {_ON} "
+        f"max by (workload) (datarobot_proton_replicas_ready{{{ACTIVE}}}) < {_ON} {_W}replicas_min",
+        {"degraded"},
+    ),
     "12 saturated autoscaler": (
         f"{_W}autoscaling_load_ratio >= 1 and {_ON} "
         f"datarobot_proton_replicas_live{{{ACTIVE}}} == {_ON} {_W}autoscaling_replicas_max",
@@ -75,12 +85,13 @@ FACTS: dict[str, tuple[str, set[str]]] = {
     ),
     "13 server errors": (
         f'{_W}window_server_error_ratio{{window="5m"}} > 0.05 and {_ON} {_W}window_requests{{window="5m"}} > 100',
-        {"server errors"},
+        {"server errors", "outage"},
     ),
     "14 slow": (f'{_W}window_slow_ratio{{window="1h"}} > 0.1', {"slow"}),
     "14a latency at a quantile": (
         f'{_W}window_response_seconds{{window="5m",quantile="0.95"}} > 2', {"slow"},
     ),
+    "15 refuses its callers": (f'{_W}window_client_error_ratio{{window="5m"}} > 0.5', {"callers refused"}),
     "17 draft near its end": (
         f"min_over_time(({_W}draft_expiry_timestamp_seconds - time())[90m:30s]) < 3600", {"draft about to end"},
     ),
@@ -106,10 +117,10 @@ FACTS: dict[str, tuple[str, set[str]]] = {
         "datarobot_proton_info unless on (workload, proton_id) datarobot_proton_replicas_live",
         {"monitor frozen", "bare"},
     ),
-    "23 bundle gone": (f"{_W}bundle_offered == 0", set()),
+    "23 bundle gone": (f"{_W}bundle_offered == 0", {"bundle withdrawn"}),
     "24 traffic": (
         f'{_W}window_requests{{window="5m"}} == 0 and {_ON} time() - {_W}status_since_timestamp_seconds > 1800',
-        {"scaled to zero"},
+        {"scaled to zero", "nobody ready"},
     ),
     "26 memory near its bundle": (
         f'{_W}memory_usage_bytes{{level="pod"}} / {_ON} {_W}replica_memory_bytes > 0.9',
@@ -122,9 +133,6 @@ FACTS: dict[str, tuple[str, set[str]]] = {
 ACCOUNT_FACTS = {
     "16 near the limit": "datarobot_account_workloads_active / datarobot_account_workloads_limit > 0.5",
     "starts have durations": "datarobot_account_start_duration_seconds_count > 0",
-    "11 degraded and 8 stuck leaving have their series": (
-        "count(datarobot_proton_replicas_ready) > 0 and count(datarobot_workload_status{status='stopping'}) > 0"
-    ),
 }
 
 
