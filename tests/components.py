@@ -5,12 +5,12 @@ import shutil
 
 import pytest
 
-PACKAGES = {"promtool": "prometheus"}
+PACKAGES = {"promtool": "prometheus", "amtool": "prometheus-alertmanager"}
 
 
-def component(name: str) -> str:
-    """The path of a program; a missing one fails in CI and is skipped, loudly, elsewhere."""
-    found = shutil.which(name)
+def component(name: str, *others: str) -> str:
+    """The path of a program, under this name or another; a missing one fails in CI and is skipped, in words, else."""
+    found = next(filter(None, map(shutil.which, (name, *others))), None)
     if found is None:
         words = f"{name} is missing; on Debian: apt-get install {PACKAGES.get(name, name)}"
         if os.environ.get("CI") == "true":

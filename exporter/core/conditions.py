@@ -166,7 +166,7 @@ ALERTS: tuple[Alert, ...] = (
     Alert("DataRobotWorkloadNoReadyReplica", "workload", _RUNNING & _NONE_READY, PAGE, 180,
         "A workload is running by its status, but none of its replicas is ready.",
         "says that it runs, and no replica of its active version is ready: its endpoint cannot answer."),
-    Alert("DataRobotWorkloadInterrupted", "workload", _status("interrupted"), PAGE_IF_IMPORTANT, 120,
+    Alert("DataRobotWorkloadInterrupted", "workload", _status("interrupted"), PAGE_IF_IMPORTANT, 180,
         "A workload was interrupted by the platform.",
         "was interrupted: the platform took its place away. It has to be started again."),
     Alert("DataRobotWorkloadStopped", "workload",
@@ -193,21 +193,23 @@ ALERTS: tuple[Alert, ...] = (
     Alert("DataRobotWorkloadUnschedulable", "workload", M("proton_replicas_unschedulable", "sum") > 0,
         PAGE_IF_IMPORTANT_AND_DOWN, 600,
         "Replicas of a workload find no node.",
-        "has {{ $value }} replicas that no node can take: GPUs, processor, memory or a volume are lacking."),
+        "has replicas that no node can take ({{ $value }}): GPUs, processor, memory or a volume are lacking."),
     Alert("DataRobotWorkloadImagePullFailing", "workload",
         _waits("ImagePullBackOff|ErrImagePull|InvalidImageName|ErrImageNeverPull|ImageInspectError"
         "|RegistryUnavailable"),
         PAGE_IF_IMPORTANT_AND_DOWN, 300,
         "An image of a workload cannot be pulled.",
-        "has {{ $value }} containers whose image cannot be pulled: wrong name or tag, or no access to the registry."),
+        "has containers whose image cannot be pulled ({{ $value }}): wrong name or tag, or no access to the registry."),
     Alert("DataRobotContainerCannotStart", "workload",
         _waits("CreateContainerConfigError|CreateContainerError|RunContainerError"), PAGE_IF_IMPORTANT_AND_DOWN, 300,
         "A container of a workload cannot be started.",
-        "has {{ $value }} containers that cannot be created: a secret, a variable, a volume or the command is wrong."),
+        "has containers that cannot be created ({{ $value }}): a secret, a variable, a volume or the command is "
+        "wrong."),
     Alert("DataRobotPodSnapshotMissing", "workload",
         _STARTING & (_IN_STATE > T("snapshot_seconds")) & (
         M("workload_fresh", part="pods").is_(1).unless(_LIVE >= 0)
-        | (NOW - M("proton_snapshot_timestamp_seconds", role="active") > T("snapshot_seconds"))), TICKET, 300,
+        | (_LIVE.is_(0) & (NOW - M("proton_snapshot_timestamp_seconds", role="active") > T("snapshot_seconds")))),
+        TICKET, 300,
         "The platform does not tell the pods of a workload that starts.",
         "is starting, and the platform has told nothing new about its pods for long: its monitor may be stuck."),
     Alert("DataRobotDraftExpiring", "workload",
@@ -243,7 +245,7 @@ ALERTS: tuple[Alert, ...] = (
         (M("container_last_terminated_reason", "sum", reason="OOMKilled") > 0)
         & (NOW - M("container_last_terminated_timestamp_seconds") < T("oom_seconds")), TICKET, 0,
         "A container of a workload ran out of memory.",
-        "has {{ $value }} containers that were ended for lack of memory lately."),
+        "has containers that were ended for lack of memory lately ({{ $value }})."),
     Alert("DataRobotWorkloadReplicasDegraded", "workload", _RUNNING & _FEWER_READY.unless(_NONE_READY),
         PAGE_IF_IMPORTANT_AND_HALVED, 600,
         "A workload has fewer ready replicas than it should.",
@@ -278,7 +280,7 @@ ALERTS: tuple[Alert, ...] = (
         asked=True),
     Alert("DataRobotFleetManyFailing", "account",
         (Count(_FAILING) >= T("fleet_workloads"))
-        & (Count(_FAILING) / M("account_workloads_active") >= T("fleet_ratio")), PAGE, 300,
+        & (Count(_FAILING) / M("account_workloads_active") >= T("fleet_ratio")), PAGE, 120,
         "Many workloads of an account fail at once.",
         "has {{ $value }} workloads that are failing; look for one cause before looking at each."),
     # -- performance

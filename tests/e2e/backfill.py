@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,16 +11,19 @@ from tests.e2e.servers import Prometheus, prometheus
 
 
 class Pages:
-    """Samples of pages with the time of each."""
+    """Samples of pages with the time of each; `only` families of these names, where it is given."""
 
-    def __init__(self) -> None:
+    def __init__(self, only: Container[str] | None = None) -> None:
         self._rows: dict[str, list[str]] = {}
+        self._only = only
 
     def add(self, page: str, at: float, more: str = "") -> None:
         """A page in text format as scraped `at`, in seconds since the epoch; `more` labels such as ``job="x"``."""
         for line in page.splitlines():
             if not line.startswith("#"):
                 name = re.split(r"[{ ]", line)[0]
+                if self._only is not None and name not in self._only:
+                    continue
                 self._rows.setdefault(name, []).append(f"{_with(line, more)} {round(at)}\n")
 
     def write(self, file: Path) -> Path:
@@ -45,8 +48,11 @@ def _with(line: str, more: str) -> str:
 
 
 @contextmanager
-def filled(folder: Path, pages: Pages) -> Iterator[Prometheus]:
-    """A real Prometheus with these pages as its history."""
+def filled(folder: Path, pages: Pages, lookback: str = "5m") -> Iterator[Prometheus]:
+    """A real Prometheus with these pages as its history.
+
+    A history has no marks of staleness: a series that is gone lasts for `lookback`, so let it be less than two pages.
+    """
     promtool = component("promtool")
     file = pages.write(folder / "pages.om")
     made = subprocess.run(
@@ -54,5 +60,6 @@ def filled(folder: Path, pages: Pages) -> Iterator[Prometheus]:
         capture_output=True, check=False, text=True,
     )  # fmt: skip
     assert made.returncode == 0, made.stderr[-2000:]
-    with prometheus(folder, {"global": {}}, "--storage.tsdb.retention.time=100y") as server:
+    options = ("--storage.tsdb.retention.time=100y", f"--query.lookback-delta={lookback}")
+    with prometheus(folder, {"global": {}}, *options) as server:
         yield server

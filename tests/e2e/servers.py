@@ -76,6 +76,14 @@ class Prometheus:
         result: list[dict[str, Any]] = answer["data"]["result"]
         return result
 
+    def range(self, expression: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
+        """The series of an expression from `start` to `end`, every `step` seconds."""
+        told = {"query": expression, "start": str(start), "end": str(end), "step": str(step)}
+        answer = httpx.post(f"{self.url}/api/v1/query_range", data=told, trust_env=False, timeout=300).json()
+        assert answer["status"] == "success", answer
+        result: list[dict[str, Any]] = answer["data"]["result"]
+        return result
+
     def value(self, expression: str) -> float | None:
         result = self.query(expression)
         return float(result[0]["value"][1]) if result else None
@@ -93,3 +101,28 @@ def prometheus(folder: Path, config: Mapping[str, Any], *options: str) -> Iterat
         ready = eventually(lambda: httpx.get(f"{url}/-/ready", trust_env=False).status_code == 200, 60)
         assert ready, log.read_text()[-2000:]
         yield Prometheus(url)
+
+
+class Alertmanager:
+    """Posts to an Alertmanager and asks it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def post(self, *alerts: Mapping[str, Any]) -> None:
+        """Alerts as Prometheus sends them: ``labels``, ``annotations``, ``startsAt``, ``endsAt``."""
+        answer = httpx.post(f"{self.url}/api/v2/alerts", json=alerts, trust_env=False)
+        assert answer.status_code == 200, answer.text
+
+
+@contextmanager
+def alertmanager(folder: Path, config: Path) -> Iterator[Alertmanager]:
+    """A real Alertmanager with this file, from the moment on at which it is ready. Debian prefixes its name."""
+    program = component("prometheus-alertmanager", "alertmanager")
+    port, log = free_port(), folder / "alertmanager.log"
+    told = (f"--config.file={config}", f"--storage.path={folder / 'alertmanager'}", "--cluster.listen-address=")
+    with running(log, program, *told, f"--web.listen-address=127.0.0.1:{port}"):
+        url = f"http://127.0.0.1:{port}"
+        ready = eventually(lambda: httpx.get(f"{url}/-/ready", trust_env=False).status_code == 200, 60)
+        assert ready, log.read_text()[-2000:]
+        yield Alertmanager(url)

@@ -1,0 +1,545 @@
+"""CASES: for each alert what a page says when it is right to fire, what it says then, and what must leave it silent.
+
+Pages are those of workload `churn` (w1) of account `acme`; each differs from `WELL` by what is named. Written by hand
+from what a person would want, not from the rules.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from tests.alerts.timeline import NOTHING, Ago, Grows, Lag, Page, Value
+
+STATUSES = (
+    "unknown submitted initializing provisioning launching warming running draining restarting suspended interrupted "
+    "stopping stopped errored terminated other"
+).split()
+STARTING = ("submitted", "initializing", "provisioning", "launching", "warming", "restarting")
+IMPORTANCES = ("critical", "high", "moderate", "low", "other")
+NOW = Ago(0)
+ACTIVE = 'proton_id="p1",role="active"'
+W, P, C, A, X = (f"datarobot_{kind}_" for kind in ("workload", "proton", "container", "account", "exporter"))
+SINCE, FIRST = f"{W}status_since_timestamp_seconds", f"{W}first_observed_timestamp_seconds"
+READY, LIVE = f"{P}replicas_ready{{{ACTIVE}}}", f"{P}replicas_live{{{ACTIVE}}}"
+UNTOLD, LEAST, MOST = f"{P}replicas_readiness_unknown{{{ACTIVE}}}", f"{W}replicas_min", f"{W}replicas_max"
+ENDED = f'{C}last_terminated_timestamp_seconds{{container="primary"}}'
+MINUTE, HOUR = 60.0, 3600.0
+
+
+def status(now: str, since: Value = NOW) -> Page:
+    """One-hot: the series of all other statuses are there, and 0."""
+    return {f'{W}status{{status="{name}"}}': float(name == now) for name in STATUSES} | {SINCE: since}
+
+
+def importance(now: str) -> Page:
+    return {f'{W}importance{{importance="{name}"}}': float(name == now) for name in IMPORTANCES}
+
+
+def artifact(status: str) -> Page:
+    there = f'{W}artifact_info{{artifact_id="a1",artifact_name="a",artifact_status="%s",version="1"}}'
+    return {there % name: 1.0 if name == status else None for name in ("draft", "locked")}
+
+
+def pods(ready: float | None, least: float | None = 2, live: float | None = 2, most: float | None = 2) -> Page:
+    return {READY: ready, UNTOLD: None if ready is None else 0.0, LIVE: live, LEAST: least, MOST: most}
+
+
+def waiting(reason: str, count: float = 1, role: str = "active") -> Page:
+    return {f'{C}waiting_reason{{container="primary",proton_id="p1",reason="{reason}",role="{role}"}}': count}
+
+
+def ended(reason: str, at: Value, count: float = 1) -> Page:
+    name = f'{C}last_terminated_reason{{container="primary",proton_id="p1",reason="{reason}",role="active"}}'
+    return {name: count, ENDED: at}
+
+
+def requests(count: float, window: str = "5m") -> Page:
+    return {f'{W}window_requests{{window="{window}"}}': count}
+
+
+def errors(share: float, window: str = "5m") -> Page:
+    return {f'{W}window_server_error_ratio{{window="{window}"}}': share}
+
+
+def refused(share: float, window: str = "5m") -> Page:
+    return {f'{W}window_client_error_ratio{{window="{window}"}}': share}
+
+
+def response(seconds: float, quantile: str = "0.95", window: str = "5m") -> Page:
+    return {f'{W}window_response_seconds{{quantile="{quantile}",window="{window}"}}': seconds}
+
+
+def memory(level: str, used: float, of: float) -> Page:
+    return {f'{W}memory_usage_bytes{{level="{level}"}}': used, f"{W}replica_memory_bytes": of}
+
+
+def lacking(resource: str, count: float = 1, role: str = "active") -> Page:
+    there = f'{P}replicas_unschedulable{{proton_id="p1",resource="%s",role="{role}"}}'
+    return {there % name: count if name == resource else 0.0 for name in ("gpu", "cpu", "memory", "other")}
+
+
+def fleet(**statuses: str) -> Page:
+    """More workloads of the account, by their ids."""
+    return {
+        f'{name.rstrip("}")},workload="{i}",workload_id="{i}"}}': value
+        for i, told in statuses.items()
+        for name, value in status(told).items()
+        if name != SINCE
+    }
+
+
+def swept(at: Value, interval: float = 30) -> Page:
+    return {
+        f'{X}sweep_last_success_timestamp_seconds{{lane="status"}}': at,
+        f'{X}sweep_interval_seconds{{lane="status"}}': interval,
+    }
+
+
+WELL: Page = {
+    f"{W}info": 1.0,
+    **status("running", Ago(7200)),
+    FIRST: -90000.0,
+    **importance("high"),
+    **artifact("locked"),
+    **pods(2),
+    f'{W}fresh{{part="pods"}}': 1.0,
+    f"{W}replacement_active": 0.0,
+    f"{A}workloads_active": 25.0,
+    "up": 1.0,
+    f"{X}api_up": 1.0,
+    **swept(Lag(10)),
+    f'{X}sweep_complete{{lane="status"}}': 1.0,
+}
+SOFT = {**importance("moderate")}
+GONE: Page = {name: None for name in WELL if name.startswith((W, P, C))}
+
+
+class Way(NamedTuple):
+    """Another page at which it fires; what is None is as in the case itself."""
+
+    page: Page
+    after: float | None = None
+    severity: str | None = None
+    says: str | None = None
+    ends: float | None = None
+
+
+class Case(NamedTuple):
+    """One alert. `bad` is what differs from all being well; it fires `after` seconds plus its wait.
+
+    `who`: labels but for severity and component. `says`: its description, or that at so many
+    seconds after all ceased to be well. `also`: other ways to fire. `silent`: what
+    differs from `bad` and leaves it silent. `ends`: when it ends by itself, counted from the beginning of `bad`.
+    `lingers`: how long after the end of `bad` it goes on, where a condition looks back. `wait` and `keep` in seconds.
+    `well`: what differs from `WELL` for as long as all is well.
+    """
+
+    alert: str
+    severity: str
+    bad: Page
+    says: str | Callable[[float], str]
+    wait: float = 0
+    after: float = 0
+    keep: float = 0
+    who: Mapping[str, str] = {"account": "acme", "workload": "churn", "workload_id": "w1"}
+    also: Mapping[str, Way] = {}
+    silent: Mapping[str, Page] = {}
+    ends: float | None = None
+    lingers: float = 0
+    well: Page = NOTHING
+
+
+CANDIDATE = 'proton_id="p2",role="candidate"'
+
+
+def of_candidate(ready: float, unknown: float = 0) -> Page:
+    """The pods of a candidate, which do not serve yet."""
+    return {f"{P}replicas_ready{{{CANDIDATE}}}": ready, f"{P}replicas_readiness_unknown{{{CANDIDATE}}}": unknown}
+
+
+WHO = "Workload churn (w1) of account acme "
+ACCOUNT = {"account": "acme"}
+NOBODY: Mapping[str, str] = {}
+SCALED_TO_ZERO: Page = {**status("running"), **pods(0, least=0, live=0), f"{W}scaled_to_zero": 1.0}
+STOPPED_BY_A_USER: Page = {
+    **status("stopped"), **pods(0, live=0), f'{W}event_last_timestamp_seconds{{event="stopped"}}': Ago(100),
+}  # fmt: skip
+
+
+def softly(*pages: Page, severity: str = "warning") -> dict[str, Way]:
+    """The ways that are no page but a ticket."""
+    return {f"softly {number}": Way(page, severity=severity) for number, page in enumerate(pages)}
+
+
+def other_statuses(*but: str) -> dict[str, Page]:
+    """The siblings of a one-hot family."""
+    return {f"status {name}": status(name) for name in STATUSES if name not in but}
+
+
+IMPORTANT = {"critical": Way(importance("critical"))}
+TICKETS = softly(importance("moderate"), importance("low"), importance("other"))
+CANDIDATES = {
+    "only the candidate's are ready": Way(of_candidate(2)),
+    "only the candidate's are not told": Way(of_candidate(0, 2)),
+}
+CRITICAL_ONLY = softly(importance("high"), importance("moderate"), importance("low"))
+
+CASES: tuple[Case, ...] = (
+    Case("DataRobotWorkloadErrored", "critical", status("errored"), wait=300,
+        says=WHO + "has been errored for five minutes; nothing, or not all of it, serves.",
+        also={**IMPORTANT, **TICKETS},
+        silent={**other_statuses("errored"), "stopped by a user": STOPPED_BY_A_USER, "at zero": SCALED_TO_ZERO}),
+    Case("DataRobotWorkloadTerminated", "critical", status("terminated"), wait=60, ends=3600,
+        says=WHO + "is terminated, which is final: it can only be deleted and created anew.",
+        also={**IMPORTANT, **TICKETS},
+        silent={**other_statuses("terminated"), "a state from before we looked": {FIRST: Ago(0)},
+            "for more than an hour": {SINCE: Ago(3600)}}),
+    Case("DataRobotWorkloadNoReadyReplica", "critical", pods(0), wait=180,
+        says=WHO + "says that it runs, and no replica of its active version is ready: its endpoint cannot answer.",
+        also={"low": Way(importance("low")), "one is wanted": Way({LEAST: 1.0}),
+            **CANDIDATES},
+        silent={"at zero": SCALED_TO_ZERO, "one is ready": {READY: 1.0}, "one of which it is not told": {UNTOLD: 1.0},
+            "pods that are not told": pods(None, live=None), "stopped by a user": STOPPED_BY_A_USER,
+            "starting": status("launching"), "only the candidate's are unready": {READY: 2.0,
+                **of_candidate(0.0, 0.0)},
+            "the candidate's are told and ours are not": {READY: None, UNTOLD: None,
+                **of_candidate(0.0, 0.0)},
+            "it is not told how many there should be": {LEAST: None}}),
+    Case("DataRobotWorkloadInterrupted", "critical", status("interrupted"), wait=180,
+        says=WHO + "was interrupted: the platform took its place away. It has to be started again.",
+        also={**IMPORTANT, **TICKETS},
+        silent={**other_statuses("interrupted"), "stopped by a user": STOPPED_BY_A_USER}),
+    Case("DataRobotWorkloadStopped", "warning", {**status("stopped"), **pods(0, live=0)}, wait=300, ends=900,
+        says=WHO + "is stopped or suspended and was not a few minutes ago. If nobody meant it, start it again.",
+        also={**IMPORTANT, "suspended": Way(status("suspended")),
+            "an older stop": Way({f'{W}event_last_timestamp_seconds{{event="stopped"}}': Ago(301)}),
+            "another event": Way({f'{W}event_last_timestamp_seconds{{event="started"}}': Ago(100)})},
+        silent={**other_statuses("stopped", "suspended"), "stopped by a user": STOPPED_BY_A_USER,
+            "stopped by a user a little before": {f'{W}event_last_timestamp_seconds{{event="stopped"}}': Ago(299)},
+            "a draft at its end": artifact("draft"), "of no importance": importance("moderate"),
+            "a state from before we looked": {FIRST: Ago(0)}, "for long": {SINCE: Ago(900)}}),
+    Case("DataRobotWorkloadVanished", "warning",
+        {**GONE, f'{W}vanished_timestamp_seconds{{answer="not_found",status="running"}}': Ago(0)}, ends=1800,
+        says=WHO + "was running and is missing from two complete sweeps: deleted, or no longer shared with the "
+        "token's user.",
+        silent={"it was stopped": {f'{W}vanished_timestamp_seconds{{answer="not_found",status="running"}}': None,
+                f'{W}vanished_timestamp_seconds{{answer="not_found",status="stopped"}}': Ago(0)},
+            "for half an hour": {f'{W}vanished_timestamp_seconds{{answer="not_found",status="running"}}': Ago(1800)},
+            "only one sweep lacks it": {f'{W}vanished_timestamp_seconds{{answer="not_found",status="running"}}': None},
+        }),
+    Case("DataRobotWorkloadNotServing", "critical", {**requests(200), **errors(0.6)}, wait=180, keep=300,
+        says=WHO + "runs, and most requests of the last five minutes were answered with 500 or above.",
+        also={"few but enough": Way(requests(20)), "low": Way(importance("low"))},
+        silent={"half": errors(0.5), "too few requests": requests(19), "stopped by a user": STOPPED_BY_A_USER,
+            "in another window": {**errors(0.0), **errors(0.9, "1h")},
+            "requests of another window": {**requests(0), **requests(900, "1h")}},
+        well={**requests(200), **errors(0.01), **errors(0.0, "1h")}),
+    Case("DataRobotWorkloadStuckStarting", "critical", {**status("launching"), **importance("critical")}, wait=60,
+        after=930,
+        says=WHO + "does not get on: it has been in one state of its start for longer than any start should take.",
+        also={**{name: Way(status(name)) for name in STARTING}, **CRITICAL_ONLY,
+            **{f"softly {name}": Way({**status(name), **importance("high")}, severity="warning") for name in STARTING},
+            "softly, with a GPU": Way({f"{W}replica_gpus": 1.0, **importance("high")}, 2730, "warning"),
+            "softly, with no GPU": Way({f"{W}replica_gpus": 0.0, **importance("high")}, severity="warning"),
+            "softly, a NIM": Way({f"{W}info": None, f'{W}info{{workload_type="nim"}}': 1.0, **importance("high")}, 2730,
+                "warning"),
+            "softly, a NIM, in capitals": Way({f"{W}info": None, f'{W}info{{workload_type="NIM"}}': 1.0,
+                **importance("high")}, 2730, "warning"),
+            "with a GPU": Way({f"{W}replica_gpus": 1.0}, 2730),
+            "a NIM": Way({f"{W}info": None, f'{W}info{{workload_type="nim"}}': 1.0}, 2730),
+            "a NIM, in capitals": Way({f"{W}info": None, f'{W}info{{workload_type="NIM"}}': 1.0}, 2730),
+            "no GPU": Way({f"{W}replica_gpus": 0.0})},
+        silent={**other_statuses(*STARTING), "not that long": {SINCE: Lag(890)}, "at zero": SCALED_TO_ZERO,
+            "with a GPU, not that long": {f"{W}replica_gpus": 1.0, SINCE: Lag(2690)},
+            "a NIM, not that long": {f"{W}info": None, f'{W}info{{workload_type="nim"}}': 1.0, SINCE: Lag(2690)}}),
+    Case("DataRobotWorkloadUnschedulable", "critical", {**status("submitted"), **pods(0), **lacking("gpu")}, wait=600,
+        says=WHO + "has replicas that no node can take (1): GPUs, processor, memory or a volume are lacking.",
+        also={**IMPORTANT, **TICKETS, **softly({READY: 1.0}), "of memory": Way({**lacking("memory")}),
+            "of two": Way(lacking("gpu", 2), says=WHO + "has replicas that no node can take (2): GPUs, processor, "
+                "memory or a volume are lacking."),
+            "of a candidate": Way({**lacking("gpu", 0), **lacking("cpu", role="candidate")}),
+            **CANDIDATES,
+            "one is wanted": Way({LEAST: 1.0}), "none has to be": Way({LEAST: 0.0}, severity="warning"),
+            "a candidate is unready": Way({READY: 1.0, UNTOLD: 0.0,
+                **of_candidate(0.0, 0.0)}, severity="warning"),
+            "readiness is not told": Way({UNTOLD: 1.0}, severity="warning")},
+        silent={"nothing lacks": lacking("gpu", 0), "nothing is told": dict.fromkeys(lacking("gpu"))},
+        well=lacking("gpu", 0)),
+    *(Case(alert, "critical", {**status("errored"), **pods(0), **waiting(reasons[0])}, wait=300,
+        says=WHO + says.format(1),
+        also={**IMPORTANT, **TICKETS, **softly({READY: 1.0}),
+            **{reason: Way({**waiting(reasons[0], 0), **waiting(reason)}) for reason in reasons},
+            "of two": Way(waiting(reasons[0], 2), says=WHO + says.format(2)),
+            "of a candidate": Way({**waiting(reasons[0], 0), **waiting(reasons[0], role="candidate")}),
+            **{f"softly {reason}": Way({**waiting(reasons[0], 0), **waiting(reason), **importance("low")},
+                severity="warning") for reason in reasons},
+            **CANDIDATES,
+            "one is wanted": Way({LEAST: 1.0}), "none has to be": Way({LEAST: 0.0}, severity="warning"),
+            "ours are ready, the candidate's not": Way({READY: 1.0, UNTOLD: 0.0,
+                **of_candidate(0.0, 0.0)}, severity="warning"),
+            "readiness is not told": Way({UNTOLD: 1.0}, severity="warning")},
+        silent={f"for {reason}": {**waiting(reasons[0], 0), **waiting(reason)}
+            for reason in ("CrashLoopBackOff", "ContainerCreating", "PodInitializing", "other", others)})
+      for alert, says, others, reasons in (
+        ("DataRobotWorkloadImagePullFailing",
+            "has containers whose image cannot be pulled ({}): wrong name or tag, or no access to the registry.",
+            "CreateContainerError",
+            ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError",
+                "RegistryUnavailable")),
+        ("DataRobotContainerCannotStart",
+            "has containers that cannot be created ({}): a secret, a variable, a volume or the command is wrong.",
+            "ImagePullBackOff",
+            ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")))),
+    Case("DataRobotPodSnapshotMissing", "warning", {**status("provisioning"), **pods(None, live=None)}, wait=300,
+        after=930,
+        says=WHO + "is starting, and the platform has told nothing new about its pods for long: its monitor may be "
+        "stuck.",
+        also={**{name: Way(status(name)) for name in STARTING},
+            "an old picture": Way({**pods(0, live=0), f"{P}snapshot_timestamp_seconds{{{ACTIVE}}}": Ago(0)}),
+            "and that of a candidate": Way({f'{P}replicas_live{{proton_id="p2",role="candidate"}}': 1.0})},
+        silent={**other_statuses(*STARTING), "told": pods(0, live=0), "not that long": {SINCE: Lag(890)},
+            "an old picture of pods": {**pods(0), f"{P}snapshot_timestamp_seconds{{{ACTIVE}}}": Ago(0)},
+            "told lately": {**pods(0, live=0), f"{P}snapshot_timestamp_seconds{{{ACTIVE}}}": Lag(890)},
+            "an old picture of the one before": {**pods(0, live=0),
+                f'{P}snapshot_timestamp_seconds{{proton_id="p0",role="outgoing"}}': Ago(9000)},
+            "we do not know": {f'{W}fresh{{part="pods"}}': 0.0},
+            "another part is fresh": {f'{W}fresh{{part="pods"}}': 0.0, f'{W}fresh{{part="events"}}': 1.0}}),
+    Case("DataRobotDraftExpiring", "warning", {**artifact("draft"), f"{W}draft_expiry_timestamp_seconds": Ago(-3599)},
+        says=WHO + "runs on a draft, which is stopped eight hours after it began; promote it to keep it.",
+        also={**IMPORTANT, "moderate": Way(importance("moderate"))},
+        silent={"more than an hour": {f"{W}draft_expiry_timestamp_seconds": Lag(-3601)}, "low": importance("low"),
+            "stopped by a user": STOPPED_BY_A_USER, **other_statuses("running")}),
+    Case("DataRobotImportantOnDraft", "info", artifact("draft"), wait=1800,
+        says=WHO + "is of high or critical importance and runs on a draft, which lives for eight hours.",
+        also=IMPORTANT,
+        silent={"moderate": importance("moderate"), "stopped by a user": STOPPED_BY_A_USER,
+            "locked": artifact("locked"), **other_statuses("running")}),
+    Case("DataRobotWorkloadStuckStopping", "warning", status("stopping"), wait=60, after=1230,
+        says=WHO + "has been draining or stopping for longer than it should; it still holds its capacity.",
+        also={"draining": Way(status("draining")), "low": Way(importance("low"))},
+        silent={**other_statuses("stopping", "draining"), "not that long": {SINCE: Lag(1190)}}),
+    Case("DataRobotReplacementFailed", "critical",
+        {**importance("critical"), f"{W}replacement_failed_timestamp_seconds": Ago(0)}, ends=1800,
+        says=WHO + "could not be replaced: the version from before serves on, while people may believe that the new "
+        "one does.",
+        also=CRITICAL_ONLY,
+        silent={"half an hour ago": {f"{W}replacement_failed_timestamp_seconds": Ago(1800)},
+            "one under way": {f"{W}replacement_failed_timestamp_seconds": None, f"{W}replacement_active": 1.0}}),
+    Case("DataRobotReplacementStuck", "warning",
+        {f"{W}replacement_active": 1.0, f"{W}replacement_started_timestamp_seconds": Ago(0)}, wait=60, after=1830,
+        says=WHO + "is being replaced for longer than it should take; two versions hold capacity.",
+        also={"low": Way(importance("low"))},
+        silent={"over": {f"{W}replacement_active": 0.0},
+            "not that long": {f"{W}replacement_started_timestamp_seconds": Lag(1790)}}),
+    Case("DataRobotContainerCrashLooping", "critical", {**pods(1), **waiting("CrashLoopBackOff")}, wait=300,
+        says=WHO + "has a container that ends as soon as it is started; see its last exit code and its log.",
+        also={**IMPORTANT, **TICKETS, "and ready all the same": Way({READY: 2.0}, severity="warning"),
+            "of a candidate": Way({**waiting("CrashLoopBackOff", 0), **waiting("CrashLoopBackOff", role="candidate")}),
+            "between two starts": Way({**waiting("CrashLoopBackOff", 0), ENDED: Lag(590)}),
+            **CANDIDATES,
+            "softly, between two starts": Way({**waiting("CrashLoopBackOff", 0), ENDED: Lag(590),
+                **importance("low")}, severity="warning"),
+            "none is ready": Way({READY: 0.0}), "of one": Way({**pods(0, least=1, live=1)}),
+            "none has to be": Way({LEAST: 0.0, READY: -1.0}, severity="warning"),
+            "readiness is not told": Way({UNTOLD: 1.0}, severity="warning"),
+            "only the candidate is unready": Way({READY: 2.0,
+                **of_candidate(0.0, 0.0)}, severity="warning"),
+            "readiness of ours is not told": Way({READY: None, UNTOLD: None,
+                **of_candidate(0.0, 0.0)}, severity="warning")},
+        silent={"for another reason": {**waiting("CrashLoopBackOff", 0), **waiting("ImagePullBackOff")},
+            "a while ago": {**waiting("CrashLoopBackOff", 0), ENDED: Lag(610)},
+            "once, and ready again": {**waiting("CrashLoopBackOff", 0), **pods(2), ENDED: Lag(30)},
+            "once, and none has to be": {**waiting("CrashLoopBackOff", 0), ENDED: Lag(30), LEAST: 0.0, READY: -1.0}}),
+    Case("DataRobotContainerOOMKilled", "warning", ended("OOMKilled", Ago(0)), ends=1800,
+        says=WHO + "has containers that were ended for lack of memory lately (1).",
+        also={"low": Way(importance("low")), "of two": Way(ended("OOMKilled", Ago(0), 2), says=WHO + "has containers "
+            "that were ended for lack of memory lately (2).")},
+        silent={"half an hour ago": {ENDED: Ago(1800)},
+            "for another reason": {**ended("OOMKilled", Ago(0), 0), **ended("Error", Ago(0))}}),
+    Case("DataRobotWorkloadReplicasDegraded", "critical", pods(2, least=5, live=5), wait=600,
+        says=WHO + "serves with fewer replicas than its settings ask for at the least.",
+        also={**IMPORTANT, **TICKETS, "three of five": Way({READY: 3.0}, severity="warning"),
+            "half": Way(pods(1), severity="warning"), "three of seven": Way(pods(3, least=7, live=7)),
+            "one of which it is not told": Way({UNTOLD: 1.0}, severity="warning"),
+            "the candidate's do not count": Way({**of_candidate(5.0, 5.0)})},
+        silent={"all are ready": {READY: 5.0}, "none is ready": {READY: 0.0}, "starting": status("launching"),
+            "none has to be": {LEAST: 0.0}, "at zero": SCALED_TO_ZERO, "pods that are not told": pods(None),
+            "the candidate's are not ready": {READY: 5.0, **of_candidate(1.0, 0.0)}}),
+    Case("DataRobotWorkloadSingleReplica", "info", {**importance("critical"), **pods(1, 1, 1, 1)}, wait=3600,
+        says=WHO + "is critical and may only run one replica: each crash and each eviction is an outage.",
+        silent={"high": importance("high"), "two may run": {MOST: 2.0}, "stopped": status("stopped"),
+            "none may run": {MOST: 0.0}}),
+    Case("DataRobotAutoscalerSaturated", "warning",
+        {**pods(4, 1, 4, 4), f'{W}autoscaling_load_ratio{{scaling_metric="httpRequestsConcurrency"}}': 1.5},
+        wait=900, keep=600,
+        says=WHO + "runs as many replicas as its autoscaler may, and its load is 1.5 times the target.",
+        also={"just so": Way({f'{W}autoscaling_load_ratio{{scaling_metric="httpRequestsConcurrency"}}': 1.0},
+                says=WHO + "runs as many replicas as its autoscaler may, and its load is 1 times the target."),
+            "the candidate's do not count": Way({f'{P}replicas_live{{proton_id="p2",role="candidate"}}': 7.0})},
+        silent={"least is most": {LEAST: 4.0}, "room to grow": {LIVE: 3.0},
+            "satisfied": {f'{W}autoscaling_load_ratio{{scaling_metric="httpRequestsConcurrency"}}': 0.99},
+            "with those of the candidate": {LIVE: 3.0, f'{P}replicas_live{{proton_id="p2",role="candidate"}}': 4.0}},
+        well={**pods(2, 1, 2, 4), f'{W}autoscaling_load_ratio{{scaling_metric="httpRequestsConcurrency"}}': 0.5}),
+    Case("DataRobotWorkloadMemoryNearLimit", "warning", memory("pod", 95, 100), wait=900, keep=600,
+        says=WHO + "uses 95% of the memory of its resource bundle.",
+        also={"of all its pods": Way({**memory("pod", 10, 100), **memory("workload", 190, 100)}),
+            "of its three pods": Way({**memory("pod", 10, 100), **memory("workload", 285, 100), LIVE: 3.0,
+                f'{P}replicas_live{{proton_id="p2",role="candidate"}}': 9.0})},
+        silent={"nine tenths": memory("pod", 90, 100), "nine tenths of all": {**memory("pod", 10, 100),
+                **memory("workload", 180, 100)},
+            "of a container": {**memory("pod", 10, 100), **memory("container", 990, 100)},
+            "no bundle is told": {f"{W}replica_memory_bytes": None}},
+        well={**memory("pod", 40, 100), **memory("workload", 80, 100)}),
+    Case("DataRobotBundleNotOffered", "warning", {f'{W}bundle_offered{{bundle_id="cpu.small"}}': 0.0}, wait=3600,
+        says=WHO + "names a resource bundle that is not in the catalogue: its next start may fail.",
+        also={"one of two": Way({f'{W}bundle_offered{{bundle_id="cpu.large"}}': 1.0})},
+        silent={"offered": {f'{W}bundle_offered{{bundle_id="cpu.small"}}': 1.0},
+            "not told": {f'{W}bundle_offered{{bundle_id="cpu.small"}}': None}},
+        well={f'{W}bundle_offered{{bundle_id="cpu.small"}}': 1.0}),
+    Case("DataRobotAccountWorkloadLimitNear", "warning", {f"{A}workloads_active": 23.0}, wait=900, who=ACCOUNT,
+        says="Account acme has 92% of the workloads that it may have active at once, or more: what is not shared with "
+        "the token's user is not counted.",
+        silent={"nine tenths": {f"{A}workloads_active": 22.5}, "no limit": {f"{A}workloads_limit": None}},
+        well={f"{A}workloads_active": 10.0, f"{A}workloads_limit": 25.0}),
+    Case("DataRobotAccountReplicaLimitNear", "warning", {f"{A}replicas_max": 46.0}, wait=900, who=ACCOUNT,
+        says="Account acme could run 92% of its limit of replicas if every autoscaler went to its most.",
+        silent={"nine tenths": {f"{A}replicas_max": 45.0}, "no limit": {f"{A}replicas_limit": None}},
+        well={f"{A}replicas_max": 10.0, f"{A}replicas_limit": 50.0}),
+    Case("DataRobotFleetManyFailing", "critical",
+        fleet(a="errored", b="errored", c="errored", d="interrupted", e="interrupted"), wait=120, who=ACCOUNT,
+        says="Account acme has 5 workloads that are failing; look for one cause before looking at each.",
+        also={"running and none ready": Way({**fleet(a="running"), **pods(0)}),
+            "and one more": Way(fleet(f="errored"), says="Account acme has 6 workloads that are failing; look for one "
+                "cause before looking at each.")},
+        silent={"four": fleet(a="running"), "four of ten": {**fleet(a="running"), f"{A}workloads_active": 10.0},
+            "of a large account": {f"{A}workloads_active": 26.0},
+            "stopped by a user": fleet(a="stopped"), "starting": fleet(a="launching"),
+            "running, of which none has to be ready": {**fleet(a="running"), **pods(0, least=0)},
+            "running, and told of a candidate only": {**fleet(a="running"), READY: None, UNTOLD: None,
+                **of_candidate(0.0, 0.0)},
+            "starting, and none ready": {**fleet(a="running"), **status("launching"), **pods(0)}},
+        well=fleet(a="running", b="running", c="running", d="running", e="running", f="running")),
+    Case("DataRobotErrorBudgetBurnFast", "critical",
+        {**errors(0.08), **errors(0.08, "1h"), **errors(0.0, "6h"), **requests(400, "1h")}, wait=120, keep=300,
+        says=WHO + "answers so many requests with errors that its budget of the month is gone within hours or days.",
+        also={"few but enough": Way(requests(20, "1h")), "steadily": Way({**errors(0), **errors(0.033, "1h"),
+            **errors(0.033, "6h")})},
+        silent={"a moment": errors(0.07, "1h"), "it is over": errors(0.07), "too few requests": requests(19, "1h"),
+            "steadily, less": {**errors(0.07), **errors(0.06, "1h"), **errors(0.03, "6h")},
+            "steadily, and over": {**errors(0), **errors(0.03, "1h"), **errors(0.06, "6h")},
+            "requests of another window": {**requests(0, "1h"), **requests(9000)}},
+        well={**errors(0), **errors(0, "1h"), **errors(0, "6h"), **requests(400, "1h")}),
+    Case("DataRobotErrorBudgetBurnSlow", "warning",
+        {**errors(0.017, "6h"), **errors(0.017, "1d"), **errors(0.0, "3d"), **requests(4000, "1d")}, wait=3600,
+        says=WHO + "answers more requests with errors than its objective allows, and has done so for long.",
+        also={"few but enough": Way(requests(20, "1d")),
+            "a trickle": Way({**errors(0.0055, "6h"), **errors(0.0, "1d"), **errors(0.0055, "3d")})},
+        silent={"a trickle that is over": {**errors(0.005, "6h"), **errors(0, "1d"), **errors(0.0055, "3d")},
+            "a trickle within the objective": {**errors(0.0055, "6h"), **errors(0, "1d"), **errors(0.005, "3d")},
+            "within the objective": {**errors(0.005, "6h"), **errors(0.005, "1d"), **errors(0.005, "3d")},
+            "it is over": errors(0.005, "6h"), "a day, less": errors(0.015, "1d"),
+            "a few hours, less": {**errors(0.015, "6h"), **errors(0.09, "1d")},
+            "too few requests": requests(19, "1d"),
+            "requests of another window": {**requests(0, "1d"), **requests(9000)}},
+        well={**errors(0, "6h"), **errors(0, "1d"), **errors(0, "3d"), **requests(4000, "1d")}),
+    Case("DataRobotWorkloadLatencyHigh", "warning", {**response(12), **requests(200)}, wait=600, keep=300,
+        says=WHO + "takes 12s and more for one request in twenty.",
+        also={"few but enough": Way(requests(20))},
+        silent={"ten seconds": response(10), "too few requests": requests(19),
+            "another quantile": {**response(0.2), **response(20, "0.99")},
+            "another window": {**response(0.2), **response(20, window="1h")},
+            "requests of another window": {**requests(0), **requests(900, "1h")}},
+        well={**response(0.2), **requests(200)}),
+    Case("DataRobotWorkloadRefusesCallers", "warning", {**refused(0.6), **requests(200)}, wait=900,
+        says=WHO + "answered 60% of its requests with 400 to 499: callers are throttled, not let in, or ask wrongly.",
+        also={"few but enough": Way(requests(20))},
+        silent={"half": refused(0.5), "too few requests": requests(19), "another window": {**refused(0),
+            **refused(0.9, "1h")}, "requests of another window": {**requests(0), **requests(900, "1h")}},
+        well={**refused(0.1), **requests(200)}),
+    Case("DataRobotWorkloadTrafficStopped", "warning", requests(0, "1h"), wait=600,
+        says=WHO + "had no request for an hour and many over the day: what calls it may be broken.",
+        also={"busy enough": Way(requests(1000, "1d"))},
+        silent={"never busy": requests(999, "1d"), "one request": requests(1, "1h"), "not told": {**dict.fromkeys(
+            requests(0, "1h"))}, "stopped by a user": STOPPED_BY_A_USER,
+            "of another window": {**requests(50, "1h"), **requests(0, "6h")},
+            "busy by another window": {**requests(10, "1d"), **requests(5000, "3d")}},
+        well={**requests(50, "1h"), **requests(5000, "1d")}),
+    # -- the exporter itself
+    Case("DataRobotExporterDown", "critical", {"up": 0.0}, wait=180,
+        who={"instance": "a:1", "job": "datarobot"},
+        says="Prometheus cannot scrape the exporter a:1: nothing is known of any workload.",
+        silent={"up": {"up": 1.0}}),
+    Case("DataRobotApiUnreachable", "critical", {f"{X}api_up": 0.0}, wait=180, who=ACCOUNT,
+        says="No sweep of account acme is complete; datarobot_exporter_sweep_failures_total says why.",
+        silent={"it answers": {f"{X}api_up": 1.0}, "not told": {f"{X}api_up": None}}),
+    Case("DataRobotDataStale", "critical", swept(Ago(0)), wait=60, after=180, who=ACCOUNT,
+        says=lambda at: f"The last complete sweep of account acme was {at // 60:.0f}m {at % 60:.0f}s ago.",
+        also={"a longer interval": Way(swept(Ago(0), 60), after=330),
+            "another lane is not": Way({name.replace("status", "slow"): value
+                for name, value in swept(Lag(10)).items()}),
+            "another lane is slower": Way({name.replace("status", "slow"): value
+                for name, value in swept(Ago(9000), 900).items()})},
+        silent={"five intervals": swept(Lag(150)), "never": {f'{X}sweep_last_success_timestamp_seconds'
+            '{lane="status"}': None}, "of another lane": {**swept(Lag(10)),
+            f'{X}sweep_last_success_timestamp_seconds{{lane="slow"}}': Ago(9000)}}),
+    Case("DataRobotTokenRejected", "critical",
+        {f"{X}api_up": 0.0, f'{X}sweep_failures_total{{lane="status",reason="auth"}}': Grows(1)}, wait=120, who=ACCOUNT,
+        says="The token of account acme is refused: it was revoked, has expired, or lacks a right.",
+        also={"forbidden": Way({f'{X}sweep_failures_total{{lane="status",reason="auth"}}': 0.0,
+            f'{X}sweep_failures_total{{lane="status",reason="forbidden"}}': Grows(1)}),
+            "refused once, then something else": Way({f'{X}sweep_failures_total{{lane="status",reason="auth"}}': 1.0},
+                ends=300)},
+        silent={"another reason": {f'{X}sweep_failures_total{{lane="status",reason="auth"}}': 0.0,
+            f'{X}sweep_failures_total{{lane="status",reason="timeout"}}': Grows(1)},
+            "it answers": {f"{X}api_up": 1.0}},
+        well={f'{X}sweep_failures_total{{lane="status",reason="{reason}"}}': 0.0
+            for reason in ("auth", "forbidden", "timeout")}),
+    Case("DataRobotApiRateLimited", "warning",
+        {f'{X}api_requests_total{{code="429",endpoint="workloads"}}': Grows(6)}, wait=900, after=750, who=ACCOUNT,
+        lingers=120, says="5.941% of the requests for account acme are answered with 429.",
+        silent={"one in twenty": {f'{X}api_requests_total{{code="429",endpoint="workloads"}}': Grows(5)},
+            "errors of another kind": {f'{X}api_requests_total{{code="429",endpoint="workloads"}}': Grows(0),
+                f'{X}api_requests_total{{code="503",endpoint="workloads"}}': Grows(50)}},
+        well={f'{X}api_requests_total{{code="200",endpoint="workloads"}}': Grows(95),
+            f'{X}api_requests_total{{code="429",endpoint="workloads"}}': Grows(0)}),
+    Case("DataRobotApiUnknownAnswers", "warning",
+        {f'{X}api_rejects_total{{path="$.status",reason="type"}}': Grows(1)}, wait=900, lingers=900,
+        who=ACCOUNT,
+        says="Answers for account acme have items that are left out or states that nobody has heard of.",
+        also={f"a new {field}": Way({f'{X}api_rejects_total{{path="$.status",reason="type"}}': 0.0,
+            f'{X}api_unknown_values_total{{field="{field}"}}': Grows(1)})
+            for field in ("status", "replacement.status")},
+        silent={"a new type": {f'{X}api_rejects_total{{path="$.status",reason="type"}}': 0.0,
+            f'{X}api_unknown_values_total{{field="type"}}': Grows(1)}},
+        well={f'{X}api_rejects_total{{path="$.status",reason="type"}}': 0.0,
+            **{f'{X}api_unknown_values_total{{field="{field}"}}': 0.0
+                for field in ("status", "replacement.status", "type")}}),
+    Case("DataRobotExporterPartialSweep", "warning", {f'{X}sweep_complete{{lane="status"}}': 0.0}, wait=1800,
+        who=ACCOUNT,
+        says="What is shown of account acme has come from a sweep before the last one for half an hour.",
+        also={"another lane is": Way({f'{X}sweep_complete{{lane="slow"}}': 1.0})},
+        silent={"complete": {f'{X}sweep_complete{{lane="status"}}': 1.0}, "of another lane": {
+            f'{X}sweep_complete{{lane="status"}}': 1.0, f'{X}sweep_complete{{lane="slow"}}': 0.0}}),
+    Case("DataRobotExporterDetailsStale", "warning", {f'{X}detail_stale{{part="pods"}}': 3.0}, wait=1800,
+        who={**ACCOUNT, "part": "pods"},
+        says="Of 3 workloads of account acme the part pods is too old.",
+        also={"of one": Way({f'{X}detail_stale{{part="pods"}}': 1.0},
+            says="Of 1 workloads of account acme the part pods is too old.")},
+        silent={"of none": {f'{X}detail_stale{{part="pods"}}': 0.0}},
+        well={f'{X}detail_stale{{part="pods"}}': 0.0}),
+    Case("DataRobotExporterSeriesLimit", "warning", {f"{X}series_left_out_workloads": 2.0}, wait=900,
+        who={"job": "datarobot"},
+        says="2 workloads have no series: metrics.series_limit is reached. No alert covers them.",
+        also={"one": Way({f"{X}series_left_out_workloads": 1.0},
+            says="1 workloads have no series: metrics.series_limit is reached. No alert covers them.")},
+        silent={"none": {f"{X}series_left_out_workloads": 0.0}}, well={f"{X}series_left_out_workloads": 0.0}),
+    Case("DataRobotExporterStateNotKept", "warning", {f"{X}state_commit_failures_total": Grows(1)}, wait=900,
+        lingers=900, who={"job": "datarobot"},
+        says="Totals go on in memory; a restart would lose what was counted since. Its disk may be full.",
+        silent={"kept": {f"{X}state_commit_failures_total": 0.0}}, well={f"{X}state_commit_failures_total": 0.0}),
+    Case("DataRobotExporterReloadFailed", "warning", {f"{X}config_last_reload_successful": 0.0}, wait=300,
+        who={"job": "datarobot"},
+        says="The settings were read again and are bad; the log of the exporter lists the mistakes.",
+        silent={"good": {f"{X}config_last_reload_successful": 1.0}},
+        well={f"{X}config_last_reload_successful": 1.0}),
+)  # fmt: skip
+BY_NAME = {case.alert: case for case in CASES}

@@ -1,0 +1,227 @@
+"""The shipped Alertmanager example: where alerts go, and what mutes what, in a real Alertmanager."""
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from exporter.core.conditions import ALERTS, Alert
+from tests.alerts.receivers import ALERTS as FOLDER
+from tests.alerts.receivers import Receivers, example, receivers
+from tests.components import component
+from tests.e2e.servers import Alertmanager, alertmanager, eventually
+
+FILE = FOLDER / "alertmanager.example.yml"
+ROWS = {alert.name: alert for alert in ALERTS}
+CONFIG: dict[str, Any] = yaml.safe_load(FILE.read_text())
+SCALE = 50.0
+"""A flush of pages every 1.2 s instead of every minute, of tickets every 6 s."""
+FLUSH = 60 / SCALE
+
+
+@pytest.mark.real
+def test_amtool_takes_it() -> None:
+    ran = subprocess.run([component("amtool"), "check-config", str(FILE)], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_amlint_has_no_warning() -> None:
+    """The receiver of those that notify nobody is empty on purpose."""
+    told = ["check", "--strict", "--ignore", "empty-receiver", "--rules", str(FOLDER / "rules.yml"), str(FILE)]
+    ran = subprocess.run([Path(sys.executable).with_name("amlint"), *told], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout
+
+
+RECEIVERS = {"critical": "page", "warning": "tickets", "info": "nobody", "none": "dead-mans-switch"}
+ROUTES = [(alert.name, level.severity) for alert in ALERTS for level in alert.levels]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("name", "severity"), ROUTES, ids=[f"{name}-{severity}" for name, severity in ROUTES])
+def test_an_alert_goes_where_its_severity_says(name: str, severity: str) -> None:
+    labels = {"alertname": name, "severity": severity, "component": ROWS[name].component}
+    told = [f"{label}={value}" for label, value in labels.items()]
+    command = [component("amtool"), "config", "routes", "test", f"--config.file={FILE}", *told]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == RECEIVERS[severity]
+
+
+def _named(matchers: list[str]) -> list[Alert]:
+    """The alerts that matchers may mean."""
+    found = list(ALERTS)
+    for matcher in matchers:
+        label, sign, value = re.match(r'(\w+)\s*(=~|=)\s*"?([^"]*)"?$', matcher).groups()  # type: ignore[union-attr]
+        pattern = value if sign == "=~" else re.escape(value)
+        told = {
+            "alertname": lambda alert: [alert.name],
+            "severity": lambda alert: [level.severity for level in alert.levels],
+            "component": lambda alert: [alert.component],
+        }[label]
+        found = [alert for alert in found if any(re.fullmatch(pattern, one) for one in told(alert))]
+        assert sign == "=" or all(any(re.fullmatch(one, each) for a in ALERTS for each in told(a)) for one in
+            value.split("|")), matcher  # fmt: skip
+    return found
+
+
+LABELS = {"workload": {"account", "workload", "workload_id"}, "account": {"account"}, "exporter": {"account"}}
+
+
+@pytest.mark.parametrize("rule", CONFIG["inhibit_rules"], ids=lambda rule: rule["source_matchers"][-1][:60])
+def test_both_sides_of_an_inhibition_are_there_and_have_the_labels_to_compare(rule: Mapping[str, Any]) -> None:
+    sources, targets = _named(rule["source_matchers"]), _named(rule["target_matchers"])
+    assert sources
+    assert targets
+    assert rule["equal"]
+    for alert in (*sources, *targets):
+        assert LABELS[alert.component] >= {*rule["equal"]}, alert.name
+        assert alert.name not in ("DataRobotExporterDown", "DataRobotExporterReloadFailed"), "it has no account"
+
+
+def test_a_storm_is_told_of_before_any_of_those_that_it_mutes() -> None:
+    (rule,) = [rule for rule in CONFIG["inhibit_rules"] if "FleetManyFailing" in str(rule["source_matchers"])]
+    assert all(ROWS["DataRobotFleetManyFailing"].wait < alert.wait for alert in _named(rule["target_matchers"]))
+
+
+def test_blindness_mutes_no_page() -> None:
+    for rule in CONFIG["inhibit_rules"]:
+        if any(alert.component == "exporter" for alert in _named(rule["source_matchers"])):
+            for alert in _named(rule["target_matchers"]):
+                assert alert.component == "exporter" or "severity = warning" in rule["target_matchers"]
+
+
+# -- in a real Alertmanager
+
+
+class Chain:
+    """An Alertmanager with the shipped example, and what its receivers got."""
+
+    def __init__(self, server: Alertmanager, got: Receivers) -> None:
+        self._server, self.got = server, got
+        self._began = time.time()
+
+    def _alert(self, name: str, severity: str, more: Mapping[str, str], **times: float) -> dict[str, Any]:
+        row = ROWS[name]
+        labels = {"alertname": name, "severity": severity, "component": row.component, "account": "acme", **more}
+        if row.component == "workload":
+            labels = {"workload": "churn", "workload_id": "w1", **labels}
+        notes = {
+            "summary": row.summary,
+            "description": f"{row.name} of {labels.get('workload_id')}",
+            "runbook_url": f"https://runbooks.example.test/{name}.md",
+            "dashboard_url": "https://grafana.example.test/d/datarobot-workload?var-workload=w1",
+        }
+        written = {key: datetime.fromtimestamp(at, UTC).isoformat() for key, at in times.items()}
+        return {"labels": labels, "annotations": notes, **written}
+
+    def fire(self, name: str, severity: str = "critical", **more: str) -> None:
+        self._server.post(self._alert(name, severity, more, startsAt=self._began, endsAt=time.time() + 300))
+
+    def end(self, name: str, severity: str = "critical", **more: str) -> None:
+        self._server.post(self._alert(name, severity, more, startsAt=self._began, endsAt=time.time()))
+
+    def incident(self, name: str, workload_id: str = "") -> list[str]:
+        return self.got.incidents().get((name, workload_id), [])
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Iterator[Chain]:
+    with receivers() as got, alertmanager(tmp_path, example(tmp_path, got.url, SCALE)) as server:
+        yield Chain(server, got)
+
+
+ERRORED, PULL, STALE, FLEET = (
+    f"DataRobot{name}" for name in ("WorkloadErrored", "WorkloadImagePullFailing", "DataStale", "FleetManyFailing")
+)
+
+
+@pytest.mark.real
+def test_a_page_says_what_and_links_to_the_time_and_ends_when_the_alert_does(chain: Chain) -> None:
+    chain.fire(ERRORED)
+    assert eventually(lambda: chain.incident(ERRORED, "w1") == ["trigger"], 10)
+    (event,) = chain.got.at("/pagerduty")
+    assert event["payload"]["summary"] == "[FIRING] DataRobotWorkloadErrored: churn (acme)"
+    assert event["payload"]["severity"] == "critical"
+    assert "DataRobotWorkloadErrored of w1" in event["payload"]["custom_details"]["what"]
+    runbook, dashboard = event["links"]
+    assert runbook["href"] == "https://runbooks.example.test/DataRobotWorkloadErrored.md"
+    found = re.fullmatch(
+        r"https://grafana.example.test/d/datarobot-workload\?var-workload=w1&from=(\d+)&to=now", dashboard["href"]
+    )
+    assert found
+    assert abs(int(found[1]) / 1000 - (chain._began - 1800)) < 1
+    chain.end(ERRORED)
+    assert eventually(lambda: chain.incident(ERRORED, "w1") == ["trigger", "resolve"], 10)
+
+
+@pytest.mark.real
+def test_each_workload_has_an_incident_of_its_own_and_tickets_are_told_together(chain: Chain) -> None:
+    for workload in ("w1", "w2"):
+        chain.fire(ERRORED, workload_id=workload)
+        chain.fire("DataRobotContainerOOMKilled", "warning", workload_id=workload + "x", workload=workload)
+    assert eventually(lambda: chain.incident(ERRORED, "w1") and chain.incident(ERRORED, "w2"), 10)
+    assert eventually(chain.got.tickets, 10) == [("DataRobotContainerOOMKilled (acme)", False)]
+
+
+@pytest.mark.real
+def test_the_cause_rings_and_its_consequences_do_not(chain: Chain) -> None:
+    for name in (PULL, ERRORED):
+        chain.fire(name)
+    chain.fire(ERRORED, workload_id="w2")
+    assert eventually(lambda: chain.incident(ERRORED, "w2"), 10)
+    assert eventually(lambda: chain.incident(PULL, "w1"), 10)
+    assert not eventually(lambda: chain.incident(ERRORED, "w1"), 3 * FLUSH)
+
+
+@pytest.mark.real
+def test_in_a_storm_the_account_rings_alone_and_those_that_outlast_it_ring_after(chain: Chain) -> None:
+    chain.fire(FLEET)
+    assert eventually(lambda: chain.incident(FLEET), 10)
+    for number in range(6):
+        chain.fire(ERRORED, workload_id=f"w{number}")
+    assert not eventually(lambda: len(chain.got.incidents()) > 1, 3 * FLUSH)
+    for number in range(5):
+        chain.end(ERRORED, workload_id=f"w{number}")
+    chain.end(FLEET)
+    assert eventually(lambda: chain.incident(FLEET) == ["trigger", "resolve"], 10)
+    assert eventually(lambda: chain.incident(ERRORED, "w5") == ["trigger"], 10)
+    assert len(chain.got.incidents()) == 2
+
+
+@pytest.mark.real
+def test_a_page_ends_also_while_nothing_is_known_of_the_account(chain: Chain) -> None:
+    chain.fire(ERRORED)
+    assert eventually(lambda: chain.incident(ERRORED, "w1"), 10)
+    chain.fire(STALE)
+    assert eventually(lambda: chain.incident(STALE), 10)
+    chain.end(ERRORED)
+    assert eventually(lambda: chain.incident(ERRORED, "w1") == ["trigger", "resolve"], 10)
+
+
+@pytest.mark.real
+def test_the_end_of_a_muted_alert_is_told_once_nothing_mutes_it_if_prometheus_still_sends_it(chain: Chain) -> None:
+    """Alertmanager alone would never tell it: Prometheus sends an end for 15 minutes, and that is what saves it."""
+    told = "DataRobotWorkloadUnschedulable"
+    chain.fire(ERRORED)
+    assert eventually(lambda: chain.incident(ERRORED, "w1"), 10)
+    chain.fire(told)
+    assert eventually(lambda: chain.incident(told, "w1"), 10)
+    chain.end(ERRORED)
+    assert not eventually(lambda: chain.incident(ERRORED, "w1") == ["trigger", "resolve"], 3 * FLUSH)
+    chain.end(told)
+    assert eventually(lambda: chain.incident(told, "w1") == ["trigger", "resolve"], 10)
+    assert not eventually(lambda: chain.incident(ERRORED, "w1") == ["trigger", "resolve"], 3 * FLUSH)
+    chain.end(ERRORED)
+    assert eventually(lambda: chain.incident(ERRORED, "w1") == ["trigger", "resolve"], 10)
+
+
+@pytest.mark.real
+def test_the_watchdog_is_heard_again_and_again(chain: Chain) -> None:
+    chain.fire("DataRobotWatchdog", "none")
+    assert eventually(lambda: len(chain.got.at("/dead-man")) >= 2, 20)

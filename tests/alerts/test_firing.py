@@ -1,0 +1,67 @@
+"""Each alert in Prometheus's rule engine (promtool): when it fires, with which words, and what leaves it silent."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.alerts.cases import CASES, Case
+from tests.alerts.timeline import Expected, Phase, Trial, document, judged
+from tests.alerts.trials import ROWS, trials, written
+
+pytestmark = pytest.mark.real
+RULES = written()
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.alert for case in CASES])
+def test_it_fires_when_it_should_and_only_then(case: Case, tmp_path: Path) -> None:
+    tests = json.dumps(document("case.rules.json", case.alert, trials(case)))
+    verdict = judged(tmp_path, "case", RULES[case.alert], tests)
+    assert verdict.passed, verdict.words
+
+
+def test_the_watchdog_fires_always(tmp_path: Path) -> None:
+    row = ROWS["DataRobotWatchdog"]
+    labels = {"severity": "none", "component": "exporter"}
+    words = {"summary": row.summary, "description": row.description, "runbook_url": f"alerts/runbooks/{row.name}.md"}
+    told = tuple(Expected(at, ({"labels": labels, "annotations": words},)) for at in (0.0, 600.0))
+    tests = json.dumps(document("case.rules.json", row.name, [Trial("always", (Phase(0, {}),), told)]))
+    verdict = judged(tmp_path, "case", RULES[row.name], tests)
+    assert verdict.passed, verdict.words
+
+
+def test_every_alert_has_its_case() -> None:
+    """A case shows the wait, the words, each severity that the row has, and something that leaves it silent."""
+    assert {case.alert for case in CASES} == ROWS.keys() - {"DataRobotWatchdog"}
+    for case in CASES:
+        row = ROWS[case.alert]
+        assert case.wait == row.wait, case.alert
+        assert case.keep == row.keep, case.alert
+        assert case.silent, case.alert
+        shown = {case.severity, *(way.severity for way in case.also.values() if way.severity)}
+        assert shown == {level.severity for level in row.levels}, case.alert
+        names = [trial.name for trial in trials(case)]
+        assert len(set(names)) == len(names), case.alert
+        if row.component != "exporter":
+            for severity in shown:
+                assert f"{severity} fires on through a gap" in names
+                assert f"{severity} fires on when the exporter is replaced" in names
+
+
+TWINS = {
+    "at zero": {"DataRobotWorkloadErrored", "DataRobotWorkloadNoReadyReplica", "DataRobotWorkloadStuckStarting",
+        "DataRobotWorkloadReplicasDegraded"},
+    "stopped by a user": {"DataRobotWorkloadErrored", "DataRobotWorkloadNoReadyReplica", "DataRobotWorkloadInterrupted",
+        "DataRobotWorkloadStopped", "DataRobotWorkloadNotServing", "DataRobotWorkloadTrafficStopped",
+        "DataRobotDraftExpiring", "DataRobotFleetManyFailing"},
+    "a state from before we looked": {"DataRobotWorkloadTerminated", "DataRobotWorkloadStopped"},
+    "no limit": {"DataRobotAccountWorkloadLimitNear", "DataRobotAccountReplicaLimitNear"},
+    "least is most": {"DataRobotAutoscalerSaturated"},
+    "status running": {"DataRobotWorkloadErrored", "DataRobotWorkloadStuckStopping", "DataRobotWorkloadInterrupted"},
+}  # fmt: skip
+"""What looks like trouble and is none, and the alerts that could be mistaken."""
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_what_is_no_trouble_is_tried(twin: str) -> None:
+    assert {case.alert for case in CASES if twin in case.silent} >= TWINS[twin]

@@ -1,0 +1,140 @@
+"""The trials of an alert, made from its case: when it fires, as what, for how long, and what leaves it silent."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from exporter.core.conditions import ALERTS, Alert
+from exporter.core.rules import DEFAULT, Options, rules
+from tests.alerts.cases import WELL, C, Case, P, W, Way
+from tests.alerts.timeline import BEGINS, NOTHING, STEP, Ago, Expected, Page, Phase, Trial, every
+
+HOLD = 600
+"""How long an alert is held while nothing is told of its workload."""
+GAP = 300
+OF_PODS = (P, C, f"{W}draft_expiry", f"{W}autoscaling_load", f"{W}scaled_to_zero")
+"""What the names of series begin with that are withdrawn with the pods."""
+ROWS = {alert.name: alert for alert in ALERTS}
+ALL = DEFAULT._replace(on=frozenset(ROWS))
+
+
+def written(options: Options = ALL) -> dict[str, list[Mapping[str, Any]]]:
+    """The rules of each alert, those that are off by default included."""
+    made: dict[str, list[Mapping[str, Any]]] = {}
+    groups: Any = rules(options)["groups"]
+    for rule in (rule for group in groups for rule in group["rules"]):
+        made.setdefault(rule["alert"], []).append(rule)
+    return made
+
+
+def firing(case: Case, at: float, way: Way | None = None) -> Expected:
+    """The alert fires at `at` seconds after all ceased to be well, with these labels and these words, and no other."""
+    alert: Alert = ROWS[case.alert]
+    says = way.says if way is not None and way.says is not None else case.says
+    severity = way.severity if way is not None and way.severity is not None else case.severity
+    labels = {**case.who, "severity": severity, "component": alert.component}
+    annotations = {
+        "summary": alert.summary,
+        "description": says(at) if callable(says) else says,
+        "runbook_url": f"alerts/runbooks/{alert.name}.md",
+    }
+    return Expected(BEGINS + at, ({"labels": labels, "annotations": annotations},))
+
+
+def silent(at: float) -> Expected:
+    return Expected(BEGINS + at)
+
+
+def trials(case: Case) -> Iterator[Trial]:
+    """All trials of a case; those of silence and of being held, once for each severity that it has."""
+    yield from _ways(case)
+    for severity, way in _severities(case).items():
+        if ROWS[case.alert].component != "exporter":
+            yield from _held(case, severity, way)
+        for name, page in case.silent.items():
+            lasts = case.after + case.wait + 300
+            begun = _begun(case, {**way.page, **page})
+            yield Trial(f"no {severity}: {name}", begun, tuple(silent(at) for at in every(0, lasts)))
+
+
+def _severities(case: Case) -> dict[str, Way]:
+    """The first way to fire with each severity."""
+    ways = {way.severity: way for way in reversed(case.also.values()) if way.severity is not None}
+    return {**ways, case.severity: Way({})}
+
+
+def _begun(case: Case, more: Page = NOTHING) -> tuple[Phase, ...]:
+    well = {**WELL, **case.well}
+    return Phase(0, well), Phase(BEGINS, {**well, **case.bad, **more})
+
+
+def _ways(case: Case) -> Iterator[Trial]:
+    """Each way to fire: not before its wait, then at once, for as long as it lasts, and no longer."""
+    for name, way in {"fires": Way({}), **case.also}.items():
+        well, bad = _begun(case, way.page)
+        at = (case.after if way.after is None else way.after) + case.wait
+        before = [silent(at - STEP)] if at else [silent(-STEP)]
+        ends = case.ends if way.ends is None else way.ends
+        if ends is None:
+            over = at + 600
+            gone = over + max(case.keep, case.lingers) + 2 * STEP
+            still = [firing(case, over - STEP, way)]
+            still += [firing(case, over + more - 2 * STEP, way) for more in (case.keep, case.lingers) if more]
+            after = [] if case.keep or case.lingers else [silent(over)]
+            expected = (*before, firing(case, at, way), *still, *after, silent(gone))
+            yield Trial(name, (well, bad, Phase(BEGINS + over, well.page)), expected)
+        else:
+            told = (firing(case, at, way), firing(case, ends - STEP, way), silent(ends))
+            yield Trial(name, (well, bad), (*before, *told))
+            early = Phase(BEGINS + at + 60, well.page)
+            yield Trial(f"{name}, and is over", (well, bad, early), (firing(case, at, way), silent(at + 60)))
+
+
+def _held(case: Case, severity: str, way: Way) -> Iterator[Trial]:
+    """Nothing that happens to the scrapes, or to the exporter, resolves it or makes it wait anew."""
+    at = case.after + case.wait
+    if case.wait > STEP and case.after + STEP + GAP < (case.ends or at + GAP + STEP):
+        blind = BEGINS + case.after + STEP
+        told = (silent(at - STEP), firing(case, at, way))
+        yield Trial(f"{severity} waits on through a gap", _resumed(case, way, blind, GAP), told)
+    blind = BEGINS + at + STEP
+    lasts = GAP if case.ends is None else min(GAP, case.ends - at - 4 * STEP)
+    through = [firing(case, at + STEP + passed, way) for passed in range(0, int(lasts), STEP)]
+    through.append(firing(case, at + lasts + 2 * STEP, way))
+    yield Trial(f"{severity} fires on through a gap", _resumed(case, way, blind, lasts), tuple(through))
+    new = _resumed(case, way, blind, 120, instance="b:1")
+    yield Trial(f"{severity} fires on when the exporter is replaced", new, tuple(through))
+    early = case.after + STEP if case.wait < HOLD - 4 * STEP else at + STEP
+    last = early + HOLD + case.keep
+    phases = (*_begun(case, way.page), Phase(BEGINS + early, {}, served=False))
+    told = (firing(case, last - 3 * STEP, way), silent(last + 2 * STEP))
+    yield Trial(f"{severity} is not held for ever", phases, told)
+    if ROWS[case.alert].pods:
+        yield from _without_pods(case, severity, way, at)
+
+
+def _without_pods(case: Case, severity: str, way: Way, at: float) -> Iterator[Trial]:
+    """Pods are told apart from the rest: their series go when they are too old, or when another proton serves."""
+    well, bad = _begun(case, way.page)
+    fresh = {f'{W}fresh{{part="pods"}}': 0.0, f'{W}fresh{{part="events"}}': 1.0}
+    withdrawn = {name: value for name, value in _settled(bad).items() if not name.startswith(OF_PODS)}
+    phases = (well, bad, Phase(BEGINS + at + STEP, {**withdrawn, **fresh}))
+    told = tuple(firing(case, at + passed, way) for passed in (0, 2 * STEP, 4 * STEP))
+    if not any(metric.name == f"{W}fresh" for metric in ROWS[case.alert].condition.metrics()):  # it is about that
+        yield Trial(f"{severity} fires on while its pods are not told", phases, told)
+    new = {name.replace('"p1"', '"p3"'): value for name, value in well.page.items()}
+    gone = silent(at + case.keep + 4 * STEP)
+    yield Trial(
+        f"{severity} ends when another proton serves", (well, bad, Phase(BEGINS + at + STEP, new)), (told[0], gone)
+    )
+
+
+def _resumed(case: Case, way: Way, blind: float, lasts: float, instance: str = "a:1") -> tuple[Phase, ...]:
+    """All goes on as before after a time in which nothing is told."""
+    well, bad = _begun(case, way.page)
+    after = bad._replace(begins=blind + lasts, instance=instance, page=_settled(bad))
+    return well, bad, Phase(blind, {}, served=False), after
+
+
+def _settled(phase: Phase) -> Page:
+    """The page with times that no longer depend on where a phase begins."""
+    return {n: phase.begins - v.seconds if isinstance(v, Ago) else v for n, v in phase.page.items()}
