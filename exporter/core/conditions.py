@@ -154,6 +154,8 @@ PAGE_IF_IMPORTANT_AND_HALVED = (
     *TICKET,
 )
 
+# Causes wait a minute less than what they bring about: rule groups are evaluated at different moments, and an
+# Alertmanager can only mute what it has not told yet.
 ALERTS: tuple[Alert, ...] = (
     # -- availability
     Alert("DataRobotWorkloadErrored", "workload", _status("errored"), PAGE_IF_IMPORTANT, 300,
@@ -197,11 +199,11 @@ ALERTS: tuple[Alert, ...] = (
     Alert("DataRobotWorkloadImagePullFailing", "workload",
         _waits("ImagePullBackOff|ErrImagePull|InvalidImageName|ErrImageNeverPull|ImageInspectError"
         "|RegistryUnavailable"),
-        PAGE_IF_IMPORTANT_AND_DOWN, 300,
+        PAGE_IF_IMPORTANT_AND_DOWN, 240,
         "An image of a workload cannot be pulled.",
         "has containers whose image cannot be pulled ({{ $value }}): wrong name or tag, or no access to the registry."),
     Alert("DataRobotContainerCannotStart", "workload",
-        _waits("CreateContainerConfigError|CreateContainerError|RunContainerError"), PAGE_IF_IMPORTANT_AND_DOWN, 300,
+        _waits("CreateContainerConfigError|CreateContainerError|RunContainerError"), PAGE_IF_IMPORTANT_AND_DOWN, 240,
         "A container of a workload cannot be started.",
         "has containers that cannot be created ({{ $value }}): a secret, a variable, a volume or the command is "
         "wrong."),
@@ -238,7 +240,7 @@ ALERTS: tuple[Alert, ...] = (
     Alert("DataRobotContainerCrashLooping", "workload",
         _waits("CrashLoopBackOff")
         | ((NOW - M("container_last_terminated_timestamp_seconds") < T("crashed_seconds")) & _FEWER_READY),
-        PAGE_IF_IMPORTANT_AND_FEWER, 300,
+        PAGE_IF_IMPORTANT_AND_FEWER, 240,
         "A container of a workload crashes again and again.",
         "has a container that ends as soon as it is started; see its last exit code and its log."),
     Alert("DataRobotContainerOOMKilled", "workload",
@@ -286,7 +288,7 @@ ALERTS: tuple[Alert, ...] = (
     # -- performance
     Alert("DataRobotErrorBudgetBurnFast", "workload",
         (M("workload_window_requests", window="1h") >= T("requests"))
-        & (_burns("burn_fast", "5m", "1h") | _burns("burn_steady", "1h", "6h")), PAGE, 120,
+        & (_burns("burn_fast", "5m", "1h") | _burns("burn_steady", "1h", "6h")), PAGE, 240,
         "A workload uses up its error budget within hours.",
         "answers so many requests with errors that its budget of the month is gone within hours or days.", keep=300),
     Alert("DataRobotErrorBudgetBurnSlow", "workload",

@@ -20,7 +20,7 @@ class Message(NamedTuple):
 
 
 class Receivers:
-    """The messages that came, in order."""
+    """The messages that came, in order. At any GET stands the runbook of that name, or 404."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -61,6 +61,12 @@ def receivers() -> Iterator[Receivers]:
             self.send_header("content-length", str(len(text)))
             self.end_headers()
             self.wfile.write(text)
+
+        def do_GET(self) -> None:
+            page = ALERTS / "runbooks" / Path(self.path).name
+            self.send_response(200 if page.is_file() else 404)
+            self.send_header("content-length", "0")
+            self.end_headers()
 
         def log_message(self, *_: object) -> None:
             pass

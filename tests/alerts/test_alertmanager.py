@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.core.conditions import ALERTS, Alert
+from exporter.core.conditions import ALERTS, DEFAULTS, Alert
 from tests.alerts.receivers import ALERTS as FOLDER
 from tests.alerts.receivers import Receivers, example, receivers
 from tests.components import component
@@ -53,20 +53,25 @@ def test_an_alert_goes_where_its_severity_says(name: str, severity: str) -> None
     assert ran.stdout.strip() == RECEIVERS[severity]
 
 
+TOLD: dict[str, Callable[[Alert], list[str]]] = {
+    "alertname": lambda alert: [alert.name],
+    "severity": lambda alert: [level.severity for level in alert.levels],
+    "component": lambda alert: [alert.component],
+}
+
+
 def _named(matchers: list[str]) -> list[Alert]:
     """The alerts that matchers may mean."""
     found = list(ALERTS)
     for matcher in matchers:
-        label, sign, value = re.match(r'(\w+)\s*(=~|=)\s*"?([^"]*)"?$', matcher).groups()  # type: ignore[union-attr]
+        parts = re.match(r'(\w+)\s*(=~|=)\s*"?([^"]*)"?$', matcher)
+        assert parts
+        label, sign, value = parts.groups()
         pattern = value if sign == "=~" else re.escape(value)
-        told = {
-            "alertname": lambda alert: [alert.name],
-            "severity": lambda alert: [level.severity for level in alert.levels],
-            "component": lambda alert: [alert.component],
-        }[label]
+        told = TOLD[label]
         found = [alert for alert in found if any(re.fullmatch(pattern, one) for one in told(alert))]
-        assert sign == "=" or all(any(re.fullmatch(one, each) for a in ALERTS for each in told(a)) for one in
-            value.split("|")), matcher  # fmt: skip
+        for one in value.split("|") if sign == "=~" else ():
+            assert any(one in told(alert) for alert in ALERTS), matcher
     return found
 
 
@@ -87,6 +92,21 @@ def test_both_sides_of_an_inhibition_are_there_and_have_the_labels_to_compare(ru
 def test_a_storm_is_told_of_before_any_of_those_that_it_mutes() -> None:
     (rule,) = [rule for rule in CONFIG["inhibit_rules"] if "FleetManyFailing" in str(rule["source_matchers"])]
     assert all(ROWS["DataRobotFleetManyFailing"].wait < alert.wait for alert in _named(rule["target_matchers"]))
+
+
+def test_a_cause_is_told_of_before_what_it_brings_about() -> None:
+    """Unless it takes longer to be sure of: that no node takes a pod may pass; it ends with what it brings about."""
+    (rule,) = [rule for rule in CONFIG["inhibit_rules"] if "CrashLooping" in str(rule["source_matchers"])]
+    slow = {"DataRobotWorkloadUnschedulable"}
+    soon = {"DataRobotWorkloadNoReadyReplica", "DataRobotWorkloadNotServing", "DataRobotErrorBudgetBurnFast"}
+    assert ROWS["DataRobotWorkloadNotServing"].wait + 60 <= ROWS["DataRobotErrorBudgetBurnFast"].wait
+    for cause in _named(rule["source_matchers"]):
+        for effect in _named(rule["target_matchers"]):
+            assert cause.name in slow or effect.name in soon or cause.wait + 60 <= _earliest(effect)
+
+
+def _earliest(alert: Alert) -> float:
+    return alert.wait + (DEFAULTS["starting_seconds"] if alert.name == "DataRobotWorkloadStuckStarting" else 0)
 
 
 def test_blindness_mutes_no_page() -> None:

@@ -58,7 +58,7 @@ def trials(case: Case) -> Iterator[Trial]:
 
 def _severities(case: Case) -> dict[str, Way]:
     """The first way to fire with each severity."""
-    ways = {way.severity: way for way in reversed(case.also.values()) if way.severity is not None}
+    ways = {way.severity: way for way in reversed(list(case.also.values())) if way.severity is not None}
     return {**ways, case.severity: Way({})}
 
 
