@@ -139,6 +139,7 @@ class Metric(Term):
         if self.family is None or not where.keys() <= {*self.family.labels}:
             raise ValueError(f"no family {self.name} with labels {', '.join(where)}")
         self.by = WORKLOAD if self.name in _FAMILIES else ACCOUNT
+        self._wanted = [(self.family.labels.index(label), value.split("|")) for label, value in where.items()]
 
     @property
     def reads(self) -> frozenset[Part]:
@@ -158,9 +159,9 @@ class Metric(Term):
         return f"{self.aggregate} by ({', '.join(self.by)}) ({inner})"
 
     def value(self, look: Look) -> float | None:
-        assert self.family is not None
-        wanted = [(self.family.labels.index(label), value.split("|")) for label, value in self.where.items()]
-        found = [v for labels, v in look.samples(self) if all(labels[place] in values for place, values in wanted)]
+        found = [
+            v for labels, v in look.samples(self) if all(labels[place] in values for place, values in self._wanted)
+        ]
         return _AGGREGATES[self.aggregate](found) if found else None
 
     def metrics(self) -> Iterator[Metric]:
@@ -296,8 +297,10 @@ class Both(Condition):
         return f"{left}\n{self.sign} {right}"
 
     def holds(self, look: Look) -> bool:
-        left, right = self.left.holds(look), self.right.holds(look)
-        return {"and": left and right, "or": left or right, "unless": left and not right}[self.sign]
+        # The right side is not looked at where the left one decides: a board of 10,000 workloads costs half as much.
+        if self.left.holds(look):
+            return self.sign == "or" or self.right.holds(look) == (self.sign == "and")
+        return self.sign == "or" and self.right.holds(look)
 
     def metrics(self) -> Iterator[Metric]:
         yield from self.left.metrics()
