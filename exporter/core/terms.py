@@ -12,12 +12,13 @@ import operator
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import product
 from textwrap import indent
 from typing import Literal, NamedTuple, Protocol
 
 from exporter.core.account_families import ACCOUNTS, Known
-from exporter.core.families import FAMILIES, samples_of
-from exporter.core.family import Part, Samples
+from exporter.core.families import FAMILIES, OF_THE_GONE
+from exporter.core.family import Part, Samples, view
 from exporter.core.seen import Seen
 
 PREFIX = "datarobot_"
@@ -139,7 +140,9 @@ class Metric(Term):
         if self.family is None or not where.keys() <= {*self.family.labels}:
             raise ValueError(f"no family {self.name} with labels {', '.join(where)}")
         self.by = WORKLOAD if self.name in _FAMILIES else ACCOUNT
-        self._wanted = [(self.family.labels.index(label), value.split("|")) for label, value in where.items()]
+        self._label = operator.itemgetter(*map(self.family.labels.index, where)) if where else None
+        values = [value.split("|") for value in where.values()]
+        self._wanted = frozenset(*values) if len(values) == 1 else frozenset(product(*values))
 
     @property
     def reads(self) -> frozenset[Part]:
@@ -159,9 +162,8 @@ class Metric(Term):
         return f"{self.aggregate} by ({', '.join(self.by)}) ({inner})"
 
     def value(self, look: Look) -> float | None:
-        found = [
-            v for labels, v in look.samples(self) if all(labels[place] in values for place, values in self._wanted)
-        ]
+        label, wanted = self._label, self._wanted
+        found = [value for labels, value in look.samples(self) if label is None or label(labels) in wanted]
         return _AGGREGATES[self.aggregate](found) if found else None
 
     def metrics(self) -> Iterator[Metric]:
@@ -354,14 +356,14 @@ class WorkloadLook:
     """One workload at a time."""
 
     def __init__(self, seen: Seen, now: float, thresholds: Mapping[str, float]) -> None:
-        self._seen, self.now, self.thresholds = seen, now, thresholds
+        self._view, self.now, self.thresholds = view(seen), now, thresholds
         self._told: dict[str, Samples] = {}
 
     def samples(self, metric: Metric) -> Samples:
         told = self._told.get(metric.name)
         if told is None:
-            (told,) = samples_of((_FAMILIES[metric.name],), self._seen)
-            self._told[metric.name] = told
+            shown = self._view.seen.vanished is None or metric.name in OF_THE_GONE
+            told = self._told[metric.name] = _FAMILIES[metric.name].samples(self._view) if shown else ()
         return told
 
     def workloads(self) -> Iterable[Look]:

@@ -205,7 +205,7 @@ def runbook(alert: str, options: Options) -> str:
 
 def _badge(holding: Holding, options: Options) -> str:
     words, href = holding.alert.removeprefix("DataRobot"), runbook(holding.alert, options)
-    title = f"{holding.alert}: {_SUMMARIES[holding.alert]}"
+    title = f"{holding.severity}: {holding.alert}: {_SUMMARIES[holding.alert]}"
     if href:
         return _link(href, words, f"badge {holding.severity}", f"{title} Opens its runbook.")
     return f'<span class="badge {holding.severity}" title="{escape(title)}">{escape(words)}</span>'
@@ -222,7 +222,7 @@ def _held(told: Board) -> Iterator[str]:
         return
     yield '<p class="chips">'
     for holding, count in found:
-        title = escape(f"{holding.alert}: {_SUMMARIES[holding.alert]}")
+        title = escape(f"{holding.severity}: {holding.alert}: {_SUMMARIES[holding.alert]}")
         words = f"{escape(holding.alert.removeprefix('DataRobot'))} <b>{count:,}</b>"
         href = escape(address(Choice(holding.alert)))
         yield f'<a class="badge {holding.severity}" href="{href}" title="{title}">{words}</a>'

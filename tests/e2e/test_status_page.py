@@ -157,9 +157,10 @@ def test_every_word_can_be_read_in_light_and_in_dark(tab: Browser, scheme: str) 
 def test_on_a_phone_nothing_is_wider_than_the_screen(tab: Browser) -> None:
     with served(Workload(id="f" * 200, name="a-very-long-name-" * 10, status="errored")) as url:
         tab.shown(360, 740)
-        tab.open(url)
+        tab.open(f"{url}/?q=DataRobotWorkloadErrored")
+        assert len(names(tab)) == 1
         assert tab.evaluate("document.documentElement.scrollWidth") == 360
-        beyond = "[...document.querySelectorAll('td')].filter(e => e.getBoundingClientRect().right > 360).length"
+        beyond = "[...document.querySelectorAll('td, code')].filter(e => e.getBoundingClientRect().right > 360).length"
         assert tab.evaluate(beyond) == 0
 
 
