@@ -375,10 +375,11 @@ class AccountLook:
 
     def __init__(self, known: Known, fleet: Iterable[Seen], now: float, thresholds: Mapping[str, float]) -> None:
         self._known, self.now, self.thresholds = known, now, thresholds
-        self._fleet = [WorkloadLook(seen, now, thresholds) for seen in fleet]
+        self._fleet = tuple(fleet)
 
     def samples(self, metric: Metric) -> Samples:
         return _ACCOUNTS[metric.name].samples(self._known)
 
     def workloads(self) -> Iterable[Look]:
-        return self._fleet
+        # Made while they are counted: to keep them all at once would cost a large fleet a pause to collect garbage.
+        return (WorkloadLook(seen, self.now, self.thresholds) for seen in self._fleet)

@@ -2,9 +2,9 @@
 // The page works without this script. With it, the page finds while one types, and stays up to date: a page that
 // cannot be brought up to date says so, since when.
 (() => {
-  const EVERY = 15000, PATIENCE = 10000, TYPING = 250;
+  const EVERY = 15000, PATIENCE = 25000, TYPING = 250;
   const form = document.querySelector("form"), stale = document.getElementById("stale");
-  let asking = null, told = new Date(), address = location.href;
+  let asking = null, address = location.href;
 
   function put(next) {
     for (const id of ["told", "fleet"]) {
@@ -27,14 +27,15 @@
       const answer = await fetch(address, {signal: mine.signal, cache: "no-store"});
       if (!answer.ok) throw new Error(answer.status);
       put(new DOMParser().parseFromString(await answer.text(), "text/html"));
-      told = new Date();
       stale.hidden = true;
     } catch {
       if (mine.signal.aborted && mine.signal.reason !== "patience") return;
-      stale.textContent = `Not up to date: the exporter does not answer. All below is as of ${told.toLocaleTimeString()}.`;
+      const told = document.querySelector("#told time").textContent;
+      stale.textContent = `Not up to date: the exporter does not answer. All below is as of ${told}.`;
       stale.hidden = false;
     } finally {
       clearTimeout(patience);
+      if (asking === mine) asking = null;
     }
   }
 
@@ -48,8 +49,8 @@
   let typing;
   form.addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(find, TYPING); });
   form.addEventListener("submit", event => { event.preventDefault(); clearTimeout(typing); find(); });
-  // Nothing is moved under somebody who selects text, and nothing is asked for a tab that nobody sees.
-  const seen = () => { if (!document.hidden && getSelection().isCollapsed) bring(); };
+  // Nothing is moved under somebody who selects text, nothing is asked for a tab that nobody sees, and nothing twice.
+  const seen = () => { if (!asking && !document.hidden && getSelection().isCollapsed) bring(); };
   setInterval(seen, EVERY);
   document.addEventListener("visibilitychange", seen);
 })();

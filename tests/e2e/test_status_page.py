@@ -110,7 +110,9 @@ def test_the_demo_is_found_by_typing_and_a_daemon_that_ends_is_told(tab: Browser
         assert tab.told == [], "the browser has nothing to complain of, the policy least of all"
     tab.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     stale = "document.getElementById('stale').hidden ? '' : document.getElementById('stale').textContent"
-    assert eventually(lambda: tab.evaluate(stale), 20).startswith("Not up to date: the exporter does not answer.")
+    told = tab.evaluate("document.querySelector('#told time').textContent")
+    words = f"Not up to date: the exporter does not answer. All below is as of {told}."
+    assert eventually(lambda: tab.evaluate(stale), 20) == words
     assert len(names(tab)) == 1, "what was known stays, and is said to be old"
 
 
