@@ -254,9 +254,16 @@ def _replicas(row: Row) -> str:
 
 
 def _kind(row: Row) -> str:
-    """How loud the state is shown: one that runs, and of which an alert holds, is not green."""
-    calm = row.group in ("up", "off")
-    return "critical" if row.urgency == 0 else "warning" if calm and row.urgency <= TROUBLE else row.group
+    """How loud the state is shown: one that runs is not green where an alert holds of it or its pods are not told."""
+    if row.urgency == 0:
+        return "critical"
+    if row.group in ("up", "off") and row.urgency <= TROUBLE:
+        return "warning"
+    return "untold" if _untold(row) else row.group
+
+
+def _untold(row: Row) -> bool:
+    return row.group == "up" and row.ready is None
 
 
 def _row(row: Row, url: str, status: Status) -> str:
@@ -344,8 +351,9 @@ def _fleet(status: Status, choice: Choice, chosen: Chosen) -> Iterator[str]:
 def _icon(status: Status, told: Board) -> str:
     """A spot for the tab: red, amber, green, or gray where not all is known."""
     worst = min((row.urgency for row in told.rows), default=9)
-    fresh = bool(told.rows) and all(_age(account, status.now)[1] for account in status.accounts)
-    color = "#d93025" if worst == 0 else "#f29900" if worst <= TROUBLE else "#1e8e3e" if fresh else "#80868b"
+    fresh = all(_age(account, status.now)[1] for account in status.accounts)
+    known = bool(told.rows) and fresh and not any(map(_untold, told.rows))
+    color = "#d93025" if worst == 0 else "#f29900" if worst <= TROUBLE else "#1e8e3e" if known else "#80868b"
     spot = f'<circle cx="4.5" cy="4.5" r="4" fill="{color}"/>'
     return "data:image/svg+xml," + quote(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9">{spot}</svg>')
 
@@ -383,8 +391,8 @@ def _page(status: Status, told: Board, choice: Choice, chosen: Chosen) -> Iterab
     yield (
         "</section></main>\n<footer><p><b>Holds now</b>: the condition of the alert is true at this moment. The alert "
         "fires once that has lasted for its wait, so it may not have fired yet. What is about the exporter itself only "
-        "Prometheus can tell. <b>?</b> is what the API did not tell. <b>For</b> counts from when this exporter first "
-        "saw the state.</p><nav>"
+        "Prometheus can tell. <b>?</b> is what the API did not tell; what runs is green once its pods are told. "
+        "<b>For</b> counts from when this exporter first saw the state.</p><nav>"
     )
     yield from (f'<a href=".{escape(path)}">{escape(path)}</a>' for path in status.links)
     yield f"</nav><p>Version {escape(status.version)}, started {_moment(status.started)}.</p></footer>\n"

@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 
 from exporter.core.account_families import Known, use
-from exporter.core.ledger import Ledger, Tally
+from exporter.core.ledger import Tally
 from exporter.core.model import Workload
+from exporter.core.pods import Pods
 from exporter.core.rules import DEFAULT
-from exporter.core.seen import Account, Seen
+from exporter.core.seen import Account, Details
 from exporter.shell.page import Publisher
 from exporter.shell.server import Application, Server
 from exporter.shell.status_page import AccountStatus, Status, StatusPage
 from tests.browser import Browser, browser
 from tests.e2e.servers import demo, eventually, free_port
+from tests.make import container, pods, replica, sight
 
 pytestmark = pytest.mark.real
 
@@ -52,9 +54,9 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @contextmanager
-def served(*fleet: Workload) -> Iterator[str]:
-    """The page of a fleet that does not change, on a server in a thread."""
-    seen = tuple(Seen("eu", workload, Ledger(1.0, NOW - 60)) for workload in fleet)
+def served(*fleet: Workload, told: Pods | None = None) -> Iterator[str]:
+    """The page of a fleet that does not change, on a server in a thread; `told` are the pods of each."""
+    seen = tuple(sight(workload, NOW - 60, account="eu", details=Details(pods=told)) for workload in fleet)
     known = Known(Account("eu"), use(seen), Tally())
     account = AccountStatus("eu", "https://dr.test", known, seen, NOW - 5, "", 30.0, 900.0)
 
@@ -143,11 +145,12 @@ def test_names_of_workloads_are_text(tab: Browser) -> None:
     assert "Content Security Policy" in tab.told[0]
 
 
+@pytest.mark.parametrize("told", [None, pods(replica(container()))], ids=["pods not told", "pods ready"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_word_can_be_read_in_light_and_in_dark(tab: Browser, scheme: str) -> None:
+def test_every_word_can_be_read_in_light_and_in_dark(tab: Browser, scheme: str, told: Pods | None) -> None:
     statuses = "errored launching running stopped draining novel".split()
     fleet = [Workload(id=s, name=s, status=s, importance="critical") for s in statuses]
-    with served(*fleet) as url:
+    with served(*fleet, told=told) as url:
         tab.shown(1280, 900, scheme)
         tab.open(url + "/?q=critical&sort=since")
         assert len(names(tab)) == len(statuses)

@@ -1,6 +1,7 @@
 """The status page as HTML: what stands where, what is escaped, what is asked for by its query."""
 
 import asyncio
+import re
 from html.parser import HTMLParser
 from typing import Any
 
@@ -19,6 +20,7 @@ from exporter.shell.status_page import AccountStatus, Status, StatusPage, addres
 from tests.make import container, pods, replica, sight
 
 NOW = 1_795_000_000.0
+READY = replica(container())
 EVIL = '<script>alert(1)</script>"onmouseover="alert(2)'
 
 
@@ -78,12 +80,13 @@ class Parsed(HTMLParser):
             self.rows[-1][-1] += data
 
 
-def parsed(told: Status, query: str = "") -> Parsed:
+def html(told: Status, query: str = "") -> str:
     of = board(((each.known, each.fleet) for each in told.accounts), told.options, told.now)
-    return Parsed(page(told, of, chosen_by(query)))
+    return page(told, of, chosen_by(query))
 
 
-READY = replica(container())
+def parsed(told: Status, query: str = "") -> Parsed:
+    return Parsed(html(told, query))
 
 
 def test_a_workload_is_a_row_and_links_to_its_console() -> None:
@@ -104,6 +107,38 @@ def test_what_is_not_told_is_said_so() -> None:
         "not told",
         "its status does not say how it is",
     ]
+
+
+@pytest.mark.parametrize(
+    ("of", "kind"),
+    [
+        (seen("a", pods(READY, READY)), "up"),
+        (seen("a", None), "untold"),
+        (seen("a", pods(READY)), "warning"),
+        (seen("a", pods()), "critical"),
+        (seen("a", None, status="stopped"), "off"),
+        (seen("a", None, status="errored"), "failed"),
+        (seen("a", None, status="errored", importance="high"), "critical"),
+    ],
+)
+def test_only_what_runs_and_is_known_to_be_ready_is_green(of: Seen, kind: str) -> None:
+    assert re.findall(r'<tr><td><span class="badge (\w+)">', html(status(account(of)))) == [kind]
+
+
+@pytest.mark.parametrize(
+    ("accounts", "color"),
+    [
+        ([account(seen("a", pods(READY, READY)))], "1e8e3e"),
+        ([account(seen("a", None))], "80868b"),
+        ([account(seen("a", pods(READY, READY)), succeeded=NOW - 100)], "80868b"),
+        ([account(seen("a", pods(READY)))], "f29900"),
+        ([account(seen("a", pods()))], "d93025"),
+        ([account(succeeded=None)], "80868b"),
+    ],
+)
+def test_the_tab_is_green_only_where_all_is_known_and_well(accounts: list[AccountStatus], color: str) -> None:
+    (icon,) = [attributes["href"] for tag, attributes in parsed(status(*accounts)).tags if tag == "link"]
+    assert f"%23{color}" in (icon or "")
 
 
 def test_one_that_vanished_has_no_links_and_no_replicas() -> None:
@@ -171,9 +206,7 @@ def test_of_several_accounts_each_row_says_whose_it_is() -> None:
 
 def test_a_page_of_a_large_fleet_is_bounded_and_says_how_much_there_is() -> None:
     fleet = [seen(f"workload-{number:05}", id=f"{number:024}") for number in range(10_000)]
-    whole = status(account(*fleet))
-    of = board(((each.known, each.fleet) for each in whole.accounts), whole.options, whole.now)
-    text = page(whole, of, chosen_by("sort=workload&page=3"))
+    text = html(status(account(*fleet)), "sort=workload&page=3")
     told = Parsed(text)
     assert len(text) < 200_000
     assert told.rows[3][1].startswith("workload-00200")
