@@ -27,7 +27,7 @@ from exporter.core.family import COMMON_LABELS
 from exporter.core.ledger import Ledger
 from exporter.core.seen import Seen
 from exporter.shell.page import Publisher
-from exporter.shell.server import Application, Server, Status
+from exporter.shell.server import Application, Server
 
 KINDS: dict[str, Callable[..., Metric]] = {
     "counter": CounterMetricFamily,
@@ -114,12 +114,15 @@ def serve_ours(port: int, series: int, folder: Path | None) -> None:
     async def nothing() -> list[str]:
         return []
 
+    async def blank(_: str) -> bytes:
+        return b""
+
     application = Application(
         metrics_path="/metrics",
         reload=nothing,
         heartbeat_age=lambda: 0.0,
         not_ready=lambda: "",
-        status=lambda: Status("", (), 0.0, 0.0),
+        front=blank,
         config=lambda: None,
         targets=list,
         count=lambda path, code: None,  # noqa: ARG005 — a counter costs nothing here

@@ -226,9 +226,9 @@ def _docs(told: argparse.Namespace) -> int:
 Read = Callable[[], Settings]
 
 
-def _run(_: argparse.Namespace, settings: Settings, read: Read) -> int:
+def _run(_: argparse.Namespace, settings: Settings, read: Read, note: str = "") -> int:
     async def run() -> None:
-        daemon = Daemon(settings, read, store=store)
+        daemon = Daemon(settings, read, store=store, note=note)
         daemon.log_to(settings)
         if store.aside is not None:
             print(f"workload-exporter: the state could not be used and is now {store.aside}", file=sys.stderr)
@@ -259,7 +259,7 @@ def _demo(told: argparse.Namespace, settings: Settings, read: Read) -> int:
             f"Look at http://{shown}/ and http://{shown}{settings.web.telemetry_path}; Ctrl-C ends it.",
             file=sys.stderr,
         )
-        return _run(told, simulated(), simulated)
+        return _run(told, simulated(), simulated, "A simulation: no DataRobot is asked, and no workload here exists.")
 
 
 def _check(told: argparse.Namespace, settings: Settings, _: Read) -> int:

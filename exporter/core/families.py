@@ -11,7 +11,8 @@ from exporter.core.list_families import LISTED
 from exporter.core.seen import Seen
 
 FAMILIES: tuple[Family, ...] = (*LISTED, *DETAILED)
-_OF_THE_GONE = {"datarobot_workload_vanished_timestamp_seconds", "datarobot_workload_transitions_total"}
+OF_THE_GONE = {"datarobot_workload_vanished_timestamp_seconds", "datarobot_workload_transitions_total"}
+"""What is told of a workload that has vanished."""
 
 
 def changed(before: Seen, now: Seen) -> frozenset[Part]:
@@ -42,7 +43,7 @@ def samples_of(families: Sequence[Family], seen: Seen) -> tuple[Samples, ...]:
     """The samples of each family for one workload; of one that has vanished, only what is told of the vanished."""
     looked = view(seen)
     if seen.vanished is not None:
-        return tuple([family.samples(looked) if family.name in _OF_THE_GONE else () for family in families])
+        return tuple([family.samples(looked) if family.name in OF_THE_GONE else () for family in families])
     return tuple([family.samples(looked) for family in families])
 
 

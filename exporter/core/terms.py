@@ -12,12 +12,13 @@ import operator
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import product
 from textwrap import indent
 from typing import Literal, NamedTuple, Protocol
 
 from exporter.core.account_families import ACCOUNTS, Known
-from exporter.core.families import FAMILIES, samples_of
-from exporter.core.family import Part, Samples
+from exporter.core.families import FAMILIES, OF_THE_GONE
+from exporter.core.family import Part, Samples, view
 from exporter.core.seen import Seen
 
 PREFIX = "datarobot_"
@@ -139,6 +140,9 @@ class Metric(Term):
         if self.family is None or not where.keys() <= {*self.family.labels}:
             raise ValueError(f"no family {self.name} with labels {', '.join(where)}")
         self.by = WORKLOAD if self.name in _FAMILIES else ACCOUNT
+        self._label = operator.itemgetter(*map(self.family.labels.index, where)) if where else None
+        values = [value.split("|") for value in where.values()]
+        self._wanted = frozenset(*values) if len(values) == 1 else frozenset(product(*values))
 
     @property
     def reads(self) -> frozenset[Part]:
@@ -158,9 +162,8 @@ class Metric(Term):
         return f"{self.aggregate} by ({', '.join(self.by)}) ({inner})"
 
     def value(self, look: Look) -> float | None:
-        assert self.family is not None
-        wanted = [(self.family.labels.index(label), value.split("|")) for label, value in self.where.items()]
-        found = [v for labels, v in look.samples(self) if all(labels[place] in values for place, values in wanted)]
+        label, wanted = self._label, self._wanted
+        found = [value for labels, value in look.samples(self) if label is None or label(labels) in wanted]
         return _AGGREGATES[self.aggregate](found) if found else None
 
     def metrics(self) -> Iterator[Metric]:
@@ -296,8 +299,10 @@ class Both(Condition):
         return f"{left}\n{self.sign} {right}"
 
     def holds(self, look: Look) -> bool:
-        left, right = self.left.holds(look), self.right.holds(look)
-        return {"and": left and right, "or": left or right, "unless": left and not right}[self.sign]
+        # The right side is not looked at where the left one decides: a board of 10,000 workloads costs half as much.
+        if self.left.holds(look):
+            return self.sign == "or" or self.right.holds(look) == (self.sign == "and")
+        return self.sign == "or" and self.right.holds(look)
 
     def metrics(self) -> Iterator[Metric]:
         yield from self.left.metrics()
@@ -351,14 +356,14 @@ class WorkloadLook:
     """One workload at a time."""
 
     def __init__(self, seen: Seen, now: float, thresholds: Mapping[str, float]) -> None:
-        self._seen, self.now, self.thresholds = seen, now, thresholds
+        self._view, self.now, self.thresholds = view(seen), now, thresholds
         self._told: dict[str, Samples] = {}
 
     def samples(self, metric: Metric) -> Samples:
         told = self._told.get(metric.name)
         if told is None:
-            (told,) = samples_of((_FAMILIES[metric.name],), self._seen)
-            self._told[metric.name] = told
+            shown = self._view.seen.vanished is None or metric.name in OF_THE_GONE
+            told = self._told[metric.name] = _FAMILIES[metric.name].samples(self._view) if shown else ()
         return told
 
     def workloads(self) -> Iterable[Look]:
@@ -370,10 +375,11 @@ class AccountLook:
 
     def __init__(self, known: Known, fleet: Iterable[Seen], now: float, thresholds: Mapping[str, float]) -> None:
         self._known, self.now, self.thresholds = known, now, thresholds
-        self._fleet = [WorkloadLook(seen, now, thresholds) for seen in fleet]
+        self._fleet = tuple(fleet)
 
     def samples(self, metric: Metric) -> Samples:
         return _ACCOUNTS[metric.name].samples(self._known)
 
     def workloads(self) -> Iterable[Look]:
-        return self._fleet
+        # Made while they are counted: to keep them all at once would cost a large fleet a pause to collect garbage.
+        return (WorkloadLook(seen, self.now, self.thresholds) for seen in self._fleet)

@@ -31,7 +31,8 @@ from exporter.shell.client import Client
 from exporter.shell.logs import set_up
 from exporter.shell.page import Publisher
 from exporter.shell.report import LANE, Report
-from exporter.shell.server import AccountStatus, Application, Server, Status
+from exporter.shell.server import Application, Server
+from exporter.shell.status_page import AccountStatus, Status, StatusPage
 from exporter.shell.store import StateError, Store
 from exporter.shell.watch import Clock, Plan, Watch
 from exporter.shell.web_config import WebSecurity
@@ -76,7 +77,10 @@ def keep_memory_whole() -> None:
 
 
 class Daemon:
-    """All accounts, the page and the server. `load` gives the settings again when a reload is asked for."""
+    """All accounts, the page and the server. `load` gives the settings again when a reload is asked for.
+
+    `note` is what the status page says before all else.
+    """
 
     def __init__(
         self,
@@ -85,7 +89,9 @@ class Daemon:
         *,
         clock: Clock | None = None,
         store: Store | None = None,
+        note: str = "",
     ) -> None:
+        self._note = note
         self._load, self._clock = load, clock or Clock()
         self._store = store or Store(None)
         self._live = False
@@ -111,7 +117,7 @@ class Daemon:
             reload=self.reload,
             heartbeat_age=lambda: self._clock.steady() - self._beat,
             not_ready=self._not_ready,
-            status=self._status,
+            front=StatusPage(self._status),
             targets=self._targets,
             config=lambda: self.settings.dump() if self.settings.web.debug_config else None,
             count=lambda path, code: self.report.count("http_requests", path, code),
@@ -315,18 +321,26 @@ class Daemon:
         ]
 
     def _status(self) -> Status:
+        settings = self.settings
         accounts = tuple(
             AccountStatus(
                 account.name,
                 account.endpoint.removesuffix("/api/v2"),
-                len(watch.known.workloads),
+                watch.facts,
+                tuple(watch.visible()),
                 watch.known.succeeded,
-                watch.message if watch.known.failure else "",
+                (watch.message or watch.known.failure) if watch.known.failure else "",
+                settings.sweep.interval,
+                settings.sweep.stale_after,
             )
-            for account in self.settings.accounts
+            for account in settings.accounts
             if (watch := self.watches.get(account.name)) is not None
         )
-        return Status(__version__, accounts, self._started, self._clock.wall())
+        told = ("/debug/config",) if settings.web.debug_config else ()
+        links = (settings.web.telemetry_path, "/sd", "/-/healthy", "/-/ready", *told)
+        return Status(
+            __version__, accounts, self._started, self._clock.wall(), settings.alerts.options, links, self._note
+        )
 
     # -- settings
 

@@ -1,6 +1,7 @@
-"""/metrics, health, reload and the landing page: an ASGI application that writes bytes which are ready.
+"""/metrics, health, reload and the status page: an ASGI application that writes bytes which are ready.
 
-No request makes it render metrics or ask the API anything. `Server` runs it in uvicorn, with limits: a client that is
+No request makes it render metrics or ask the API anything; the status page is made when it is asked for, by `front`,
+beside the event loop. `Server` runs it in uvicorn, with limits: a client that is
 slow to ask, slow to read, or that asks too much is cut, and costs no copy of the page meanwhile.
 """
 
@@ -10,14 +11,12 @@ import asyncio
 import contextlib
 import errno
 import functools
-import html
 import json
 import logging
 import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import uvicorn
@@ -25,6 +24,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from exporter.settings import listen_address
 from exporter.shell.page import Published
+from exporter.shell.status_page import POLICY
 
 log = logging.getLogger("exporter")
 
@@ -43,23 +43,11 @@ class Limits(NamedTuple):
     write_seconds: float = 30.0
 
 
-class AccountStatus(NamedTuple):
-    """One account for the landing page; `succeeded` in seconds since the epoch, `failure` in words."""
+class Request(NamedTuple):
+    """What a request asks beside its path; `query` is what stands behind the question mark, still encoded."""
 
-    name: str
-    url: str
-    workloads: int
-    succeeded: float | None
-    failure: str
-
-
-class Status(NamedTuple):
-    """What the landing page tells. Times in seconds since the epoch."""
-
-    version: str
-    accounts: tuple[AccountStatus, ...]
-    started: float
-    now: float
+    headers: Headers
+    query: str
 
 
 class Reply(NamedTuple):
@@ -78,9 +66,9 @@ class Application:
     """The ASGI application. `publish` swaps what it serves in one assignment; all else is asked of the callables.
 
     `reload` returns the problems (empty: done); `heartbeat_age` is in seconds; `not_ready` says why (empty: ready);
-    `config` gives the settings as text, or None where that is not enabled; `targets` are target groups in the format of
-    Prometheus's HTTP service discovery; `count` gets (path, code) of each request;
-    `allowed` says whether an Authorization header may pass (None: everyone may).
+    `front` makes the page at / for a query string; `config` gives the settings as text, or None where that is not
+    enabled; `targets` are target groups in the format of Prometheus's HTTP service discovery; `count` gets (path, code)
+    of each request; `allowed` says whether an Authorization header may pass (None: everyone may).
     """
 
     def __init__(
@@ -90,7 +78,7 @@ class Application:
         reload: Callable[[], Awaitable[list[str]]],
         heartbeat_age: Callable[[], float],
         not_ready: Callable[[], str],
-        status: Callable[[], Status],
+        front: Callable[[str], Awaitable[bytes]],
         config: Callable[[], str | None],
         targets: Callable[[], list[dict[str, object]]],
         count: Callable[[str, str], None],
@@ -99,13 +87,13 @@ class Application:
     ) -> None:
         self._now = Published()
         self._reload, self._heartbeat_age, self._not_ready = reload, heartbeat_age, not_ready
-        self._status, self._config, self._count, self._targets = status, config, count, targets
+        self._front, self._config, self._count, self._targets = front, config, count, targets
         self._metrics_path, self._metrics_target = metrics_path, metrics_path.encode()
         self.allowed = allowed
         self.limits = limits
-        self._routes: dict[str, tuple[tuple[str, ...], Callable[[Headers], Awaitable[Reply]]]] = {
+        self._routes: dict[str, tuple[tuple[str, ...], Callable[[Request], Awaitable[Reply]]]] = {
             metrics_path: (("GET", "HEAD"), self._metrics),
-            "/": (("GET", "HEAD"), self._landing),
+            "/": (("GET", "HEAD"), self._status),
             "/-/healthy": (("GET", "HEAD"), self._healthy),
             "/-/ready": (("GET", "HEAD"), self._ready),
             "/-/reload": (("POST", "PUT"), self._reloaded),
@@ -151,10 +139,10 @@ class Application:
             return _plain(404, f"not found; there are {' '.join(self._routes)}\n")
         if scope["method"] not in methods:
             return _plain(405, f"only {' and '.join(methods)}\n", (b"allow", ", ".join(methods).encode()))
-        return await answer(headers)
+        return await answer(Request(headers, scope.get("query_string", b"").decode("latin-1")))
 
-    async def _metrics(self, headers: Headers) -> Reply:
-        return self._page(headers)
+    async def _metrics(self, request: Request) -> Reply:
+        return self._page(request.headers)
 
     def _page(self, headers: Headers) -> Reply:
         page = self._now
@@ -166,38 +154,38 @@ class Application:
             return Reply(200, [*told, (b"content-encoding", b"gzip")], (body,))
         return Reply(200, told, page.openmetrics if openmetrics else page.text)
 
-    async def _healthy(self, _: Headers) -> Reply:
+    async def _healthy(self, _: Request) -> Reply:
         age = self._heartbeat_age()
         if age > HEARTBEAT_OLD:
             return _plain(503, f"not healthy: the page was last brought up to date {age:.0f} s ago\n")
         return _plain(200, "healthy\n")
 
-    async def _ready(self, _: Headers) -> Reply:
+    async def _ready(self, _: Request) -> Reply:
         why = self._not_ready()
         return _plain(503, f"not ready: {why}\n") if why else _plain(200, "ready\n")
 
-    async def _reloaded(self, _: Headers) -> Reply:
+    async def _reloaded(self, _: Request) -> Reply:
         problems = await self._reload()
         if problems:
             return _plain(500, "bad settings, the old ones stay in force:\n" + "".join(f"{p}\n" for p in problems))
         return _plain(200, "reloaded\n")
 
-    async def _configured(self, _: Headers) -> Reply:
+    async def _configured(self, _: Request) -> Reply:
         text = self._config()
         return _plain(404, "not enabled; see web.debug_config\n") if text is None else _plain(200, text)
 
-    async def _discovery(self, _: Headers) -> Reply:
+    async def _discovery(self, _: Request) -> Reply:
         told = json.dumps(self._targets(), separators=(",", ":")).encode()
         return Reply(200, [(b"content-type", b"application/json; charset=utf-8")], (told,))
 
-    async def _landing(self, _: Headers) -> Reply:
-        page = landing(self._status(), self._metrics_path)
-        policy = b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
-        return Reply(
-            200,
-            [(b"content-type", b"text/html; charset=utf-8"), (b"content-security-policy", policy)],
-            (page.encode("utf-8", "replace"),),
-        )
+    async def _status(self, request: Request) -> Reply:
+        headers = [
+            (b"content-type", b"text/html; charset=utf-8"),
+            (b"content-security-policy", POLICY.encode()),
+            (b"referrer-policy", b"no-referrer"),
+            (b"cache-control", b"no-store"),
+        ]
+        return Reply(200, headers, (await self._front(request.query),))
 
 
 def _header(headers: Headers, name: bytes) -> str:
@@ -244,33 +232,6 @@ def content_type(header: str) -> str:
         if offer and weight > best_weight:
             best, best_weight = offer, weight
     return best
-
-
-def landing(status: Status, metrics_path: str) -> str:
-    """The landing page: version, links, and each account with its age and trouble."""
-
-    def when(moment: float) -> str:
-        return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-    def row(account: AccountStatus) -> str:
-        seen = "never" if account.succeeded is None else f"{max(0, status.now - account.succeeded):.0f} s ago"
-        cells = (account.name, account.url, str(account.workloads), seen, account.failure or "none")
-        return "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
-
-    links = "".join(f'<li><a href="{html.escape(p)}">{html.escape(p)}</a></li>' for p in (metrics_path, "/-/ready"))
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>DataRobot workload exporter</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>:root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }} body {{ margin: 2rem auto;
-max-width: 60rem; padding: 0 1rem }} td, th {{ padding: .2rem 1rem .2rem 0; text-align: left; vertical-align: top }}
-</style></head><body>
-<h1>DataRobot workload exporter</h1>
-<p>Version {html.escape(status.version)}, started {when(status.started)}.</p>
-<ul>{links}</ul>
-<table><tr><th>Account</th><th>DataRobot</th><th>Workloads</th><th>Last complete sweep</th><th>Trouble</th></tr>
-{"".join(map(row, status.accounts))}</table>
-</body></html>
-"""
 
 
 class Protocol(HttpToolsProtocol):

@@ -408,3 +408,31 @@ def test_the_demo_as_the_specification_says_is_digested_without_a_reject() -> No
             assert await scene.value("datarobot_exporter_api_rejects_total") is None
 
         play(simulator, work)
+
+
+def test_the_status_page_shows_what_was_swept_how_old_it_is_and_what_fails(simulator: Simulator) -> None:
+    async def work(scene: Scene) -> None:
+        await scene.sweep()
+        swept = len(simulator.world.listed(scene.time.wall))
+        simulator.odd = {"unavailable@/workloads"}
+        await scene.sweep(after=240)
+        status, body = await scene.get("/")
+        assert status == 200
+        page = body.decode()
+        assert f"1 to 100 of {swept}<" in page
+        assert "4 min ago</time>" in page
+        assert "answered 503: no healthy upstream" in page
+        assert 'href="./metrics"' in page
+        assert "/debug/config" not in page
+        assert "demo-token" not in page
+
+    play(simulator, work)
+
+
+def test_the_status_page_of_an_account_that_was_not_swept_yet_claims_nothing(simulator: Simulator) -> None:
+    async def work(scene: Scene) -> None:
+        page = (await scene.get("/"))[1].decode()
+        assert "the first sweep has not ended yet" in page
+        assert "No workload is known, so nothing can be said." in page
+
+    play(simulator, work)

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import re
 import subprocess
 import zlib
 from collections.abc import Awaitable, Callable
@@ -15,17 +16,7 @@ from hypothesis import strategies as st
 
 from exporter.core.exposition import Body
 from exporter.shell.page import Published, Publisher
-from exporter.shell.server import (
-    AccountStatus,
-    Application,
-    Limits,
-    Server,
-    Status,
-    accepts_gzip,
-    bound,
-    content_type,
-    landing,
-)
+from exporter.shell.server import Application, Limits, Server, accepts_gzip, bound, content_type
 from tests.components import component
 
 PAGE = Publisher().publish(
@@ -33,7 +24,6 @@ PAGE = Publisher().publish(
     b"own 2.0\n",
     b"own 2.0\n",
 )
-STATUS = Status("1.2.3", (AccountStatus("<eu>", "https://dr.test", 3, 90.0, "timeout & more"),), 0.0, 100.0)
 
 
 class Asked:
@@ -48,7 +38,7 @@ class Asked:
             reload=self.reload,
             heartbeat_age=lambda: self.age,
             not_ready=lambda: self.why,
-            status=lambda: STATUS,
+            front=self.front,
             config=lambda: self.config,
             targets=list,
             count=lambda path, code: self.counted.append((path, code)),
@@ -58,6 +48,9 @@ class Asked:
 
     async def reload(self) -> list[str]:
         return self.problems
+
+    async def front(self, query: str) -> bytes:
+        return f"<p>{query}".encode()
 
     def serve(self, work: Callable[[str, int], Awaitable[Any]]) -> Any:
         async def inside() -> Any:
@@ -155,13 +148,19 @@ def test_the_settings_are_shown_only_where_enabled() -> None:
     assert asked.ask("GET", "/debug/config").text == "accounts: []\n"
 
 
-def test_the_landing_page_escapes_and_allows_no_script() -> None:
-    answer = Asked().ask("GET", "/")
-    assert "&lt;eu&gt;" in answer.text
-    assert "10 s ago" in answer.text
-    assert "timeout &amp; more" in answer.text
-    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
-    assert "never" in landing(Status("1", (AccountStatus("a", "u", 0, None, ""),), 0.0, 1.0), "/metrics")
+def test_the_front_page_is_made_for_its_query_and_lets_in_no_script_but_its_own() -> None:
+    answer = Asked().ask("GET", "/?q=a%20b&state=failed")
+    assert answer.text == "<p>q=a%20b&state=failed"
+    policy = dict(part.partition(" ")[::2] for part in answer.headers["content-security-policy"].split("; "))
+    assert policy["default-src"] == "'none'"
+    assert re.fullmatch(r"'sha256-[\w+/]+='", policy["script-src"])
+    assert re.fullmatch(r"'sha256-[\w+/]+='", policy["style-src"])
+    assert (answer.headers["referrer-policy"], answer.headers["cache-control"]) == ("no-referrer", "no-store")
+
+
+def test_head_of_the_front_page_has_its_length_and_no_body() -> None:
+    answer = Asked().ask("HEAD", "/?q=a")
+    assert (answer.status_code, answer.content, answer.headers["content-length"]) == (200, b"", "6")
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,13 @@ class Secured:
         self.asked = Asked()
         self.asked.application.allowed = self.security.allowed
 
-    def get(self, *requests: dict[str, Any], scheme: str = "https", cert: tuple[str, str] | None = None) -> list[int]:
+    def get(
+        self,
+        *requests: dict[str, Any],
+        scheme: str = "https",
+        cert: tuple[str, str] | None = None,
+        path: str = "/metrics",
+    ) -> list[int]:
         async def inside() -> list[int]:
             server = Server(self.asked.application, ["127.0.0.1:0"], self.security.tls)
             running = asyncio.create_task(server.run_until_stopped())
@@ -121,7 +127,7 @@ class Secured:
                 context.load_cert_chain(self.folder / cert[0], self.folder / cert[1])
             try:
                 async with httpx.AsyncClient(verify=context, trust_env=False) as client:
-                    url = f"{scheme}://127.0.0.1:{server.addresses[0][1]}/metrics"
+                    url = f"{scheme}://127.0.0.1:{server.addresses[0][1]}{path}"
                     return [(await client.get(url, **request)).status_code for request in requests]
             finally:
                 server.stop()
@@ -154,7 +160,8 @@ def test_a_client_certificate_is_asked_for_and_verified(tmp_path: Path) -> None:
             secured.get({}, cert=cert)
 
 
-def test_only_a_user_with_the_password_passes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", ["/metrics", "/"])
+def test_only_a_user_with_the_password_passes(tmp_path: Path, path: str) -> None:
     secured = Secured(tmp_path, f"basic_auth_users: {{prometheus: '{HASH}'}}\n")
     assert secured.get(
         {},
@@ -165,6 +172,7 @@ def test_only_a_user_with_the_password_passes(tmp_path: Path) -> None:
         {"headers": {"authorization": "Basic ???"}},
         {"headers": {"authorization": "Bearer x"}},
         scheme="http",
+        path=path,
     ) == [401, 200, 200, 401, 401, 401, 401]
 
 

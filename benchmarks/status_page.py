@@ -1,0 +1,67 @@
+"""The status page of a large fleet: how long a person waits for it, and how long the event loop does meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from typing import NamedTuple
+
+import uvloop
+
+from benchmarks.fleet import fleet
+from exporter.core.account_families import Known, use
+from exporter.core.ledger import Tally
+from exporter.core.rules import DEFAULT
+from exporter.core.seen import Account
+from exporter.shell.status_page import AccountStatus, Status, StatusPage
+
+NOW = 1.7e9 + 4000
+TICK = 0.001
+
+
+class Waits(NamedTuple):
+    """Seconds: for the page made anew, for another search of the same board; the event loop's lag at p99, idle too."""
+
+    anew: float
+    again: float
+    lag: float
+    idle: float
+
+
+async def _measured(size: int) -> Waits:
+    seen = tuple(fleet(size))
+    known = Known(Account("bench"), use(seen), Tally())
+    account = AccountStatus("bench", "https://dr.test", known, seen, NOW, "", 30.0, 900.0)
+    page = StatusPage(lambda: Status("", (account,), NOW, NOW, DEFAULT))
+    gc.collect()
+    gc.freeze()
+    lags: list[float] = []
+
+    async def feel() -> None:
+        while True:
+            began = time.perf_counter()
+            await asyncio.sleep(TICK)
+            lags.append(time.perf_counter() - began - TICK)
+
+    feeling = asyncio.create_task(feel())
+    await asyncio.sleep(1)
+    idle = _p99(lags)
+    lags.clear()
+    began = time.perf_counter()
+    await page("")
+    anew = time.perf_counter() - began
+    began = time.perf_counter()
+    await page("q=workload-99&sort=-since")
+    again = time.perf_counter() - began
+    feeling.cancel()
+    return Waits(anew, again, _p99(lags), idle)
+
+
+def _p99(lags: list[float]) -> float:
+    return sorted(lags)[int(0.99 * len(lags))]
+
+
+def measured(size: int) -> Waits:
+    """Measure once."""
+    return uvloop.run(_measured(size))

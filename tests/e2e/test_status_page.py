@@ -1,0 +1,194 @@
+"""The status page in a real browser: headless Chromium, over real sockets."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from exporter.core.account_families import Known, use
+from exporter.core.ledger import Tally
+from exporter.core.model import Workload
+from exporter.core.pods import Pods
+from exporter.core.rules import DEFAULT
+from exporter.core.seen import Account, Details
+from exporter.shell.page import Publisher
+from exporter.shell.server import Application, Server
+from exporter.shell.status_page import AccountStatus, Status, StatusPage
+from tests.browser import Browser, browser
+from tests.e2e.servers import demo, eventually, free_port
+from tests.make import container, pods, replica, sight
+
+pytestmark = pytest.mark.real
+
+NOW = 1_795_000_000.0
+EVIL = '<script>alert(1)</script>"onmouseover="alert(2)'
+CONTRAST = """(() => {
+  const light = color => color.match(/[\\d.]+/g).slice(0, 3).map(part => part / 255)
+    .map(part => part <= .04045 ? part / 12.92 : ((part + .055) / 1.055) ** 2.4)
+    .reduce((sum, part, place) => sum + part * [.2126, .7152, .0722][place], 0);
+  const back = element => {
+    for (; element; element = element.parentElement) {
+      const color = getComputedStyle(element).backgroundColor;
+      if (!color.startsWith("rgba(0, 0, 0, 0")) return color;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  const faint = new Set();
+  for (const element of document.body.querySelectorAll("*:not(script)")) {
+    const own = [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim());
+    if (!own || !element.checkVisibility()) continue;
+    const [a, b] = [light(getComputedStyle(element).color), light(back(element))].sort((a, b) => b - a);
+    if ((a + .05) / (b + .05) < 4.5) faint.add(element.outerHTML.slice(0, 90));
+  }
+  return [...faint];
+})()"""
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browser(tmp_path_factory.mktemp("browser")) as made:
+        yield made
+
+
+@contextmanager
+def served(*fleet: Workload, told: Pods | None = None) -> Iterator[str]:
+    """The page of a fleet that does not change, on a server in a thread; `told` are the pods of each."""
+    seen = tuple(sight(workload, NOW - 60, account="eu", details=Details(pods=told)) for workload in fleet)
+    known = Known(Account("eu"), use(seen), Tally())
+    account = AccountStatus("eu", "https://dr.test", known, seen, NOW - 5, "", 30.0, 900.0)
+
+    async def reload() -> list[str]:
+        return []
+
+    application = Application(
+        metrics_path="/metrics",
+        reload=reload,
+        heartbeat_age=lambda: 0.0,
+        not_ready=lambda: "",
+        front=StatusPage(lambda: Status("1", (account,), NOW - 60, NOW, DEFAULT, ("/metrics",))),
+        config=lambda: None,
+        targets=list,
+        count=lambda path, code: None,
+    )
+    application.publish(Publisher().publish([], b"", b""))
+    server = Server(application, ["127.0.0.1:0"])
+    thread = threading.Thread(target=lambda: asyncio.run(server.run_until_stopped()))
+    thread.start()
+    try:
+        host, port = server.addresses[0]
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+        thread.join(timeout=20)
+
+
+def names(tab: Browser) -> list[str]:
+    """The workloads that are shown."""
+    told: list[str] = tab.evaluate("[...document.querySelectorAll('#fleet .workload > a')].map(a => a.textContent)")
+    return told
+
+
+def type_into_the_search(tab: Browser, words: str) -> None:
+    tab.evaluate("document.querySelector('input[type=search]').select()")
+    tab.ask("Input.insertText", text=words)
+
+
+def test_the_demo_is_found_by_typing_and_a_daemon_that_ends_is_told(tab: Browser, tmp_path: Path) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/"
+    tab.told.clear()
+    with demo(tmp_path, port, "--demo.speed=30"):
+        assert eventually(lambda: _opened(tab, url) and len(names(tab)) > 40, 60)
+        assert "A simulation" in tab.evaluate("document.querySelector('.note').textContent")
+        type_into_the_search(tab, "image-pull")
+        assert eventually(lambda: len(names(tab)) == 1, 10), names(tab)
+        assert names(tab)[0].startswith("image-pull")
+        assert tab.evaluate("location.search") == "?q=image-pull"
+        assert tab.evaluate("document.activeElement.name") == "q", "who types is not interrupted"
+        assert tab.evaluate("document.getElementById('stale').hidden")
+        assert tab.told == [], "the browser has nothing to complain of, the policy least of all"
+    tab.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    stale = "document.getElementById('stale').hidden ? '' : document.getElementById('stale').textContent"
+    told = tab.evaluate("document.querySelector('#told time').textContent")
+    words = f"Not up to date: the exporter does not answer. All below is as of {told}."
+    assert eventually(lambda: tab.evaluate(stale), 20) == words
+    assert len(names(tab)) == 1, "what was known stays, and is said to be old"
+
+
+def _opened(tab: Browser, url: str) -> bool:
+    try:
+        tab.open(url)
+    except AssertionError:
+        return False
+    return True
+
+
+def test_names_of_workloads_are_text(tab: Browser) -> None:
+    tab.told.clear()
+    with served(Workload(id=EVIL, name=EVIL, status=EVIL), Workload(id="b", name="plain")) as url:
+        tab.open(f"{url}/?q=%22onmouseover%3D")
+        assert names(tab) == [EVIL]
+        assert tab.evaluate("document.querySelector('input[name=q]').value") == '"onmouseover='
+        assert tab.evaluate("document.scripts.length") == 1
+        assert tab.evaluate("[...document.querySelectorAll('*')].filter(e => e.onmouseover).length") == 0
+        type_into_the_search(tab, "<script>")
+        assert eventually(lambda: tab.evaluate("location.search") == "?q=%3Cscript%3E", 10)
+        assert eventually(lambda: names(tab) == [EVIL], 10)
+        assert tab.evaluate("document.scripts.length") == 1
+        foreign = "(() => { const s = document.createElement('script'); s.textContent = 'window.ran = 1';"
+        tab.evaluate(foreign + " document.body.append(s) })()")
+        assert tab.evaluate("typeof window.ran") == "undefined", "the policy lets in no script but ours"
+    assert len(tab.told) == 1
+    assert "Content Security Policy" in tab.told[0]
+
+
+@pytest.mark.parametrize("told", [None, pods(replica(container()))], ids=["pods not told", "pods ready"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_word_can_be_read_in_light_and_in_dark(tab: Browser, scheme: str, told: Pods | None) -> None:
+    statuses = "errored launching running stopped draining novel".split()
+    fleet = [Workload(id=s, name=s, status=s, importance="critical") for s in statuses]
+    with served(*fleet, told=told) as url:
+        tab.shown(1280, 900, scheme)
+        tab.open(url + "/?q=critical&sort=since")
+        assert len(names(tab)) == len(statuses)
+        dark = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (sum(map(int, dark[4:-1].split(","))) < 150) == (scheme == "dark")
+        assert tab.evaluate(CONTRAST) == []
+
+
+def test_on_a_phone_nothing_is_wider_than_the_screen(tab: Browser) -> None:
+    with served(Workload(id="f" * 200, name="a-very-long-name-" * 10, status="errored")) as url:
+        tab.shown(360, 740)
+        tab.open(f"{url}/?q=DataRobotWorkloadErrored")
+        assert len(names(tab)) == 1
+        assert tab.evaluate("document.documentElement.scrollWidth") == 360
+        beyond = "[...document.querySelectorAll('td, code')].filter(e => e.getBoundingClientRect().right > 360).length"
+        assert tab.evaluate(beyond) == 0
+
+
+def test_without_script_the_server_finds_sorts_and_turns_pages(tab: Browser) -> None:
+    fleet = [Workload(id=f"{n:024}", name=f"workload-{n:05}", status="running") for n in range(10_000)]
+    tab.shown(1280, 900)
+    with served(*fleet) as url:
+        tab.ask("Emulation.setScriptExecutionDisabled", value=True)
+        try:
+            tab.open(url)
+            assert len(names(tab)) == 100
+            follow(tab, "Workload")
+            follow(tab, "Workload")
+            assert names(tab)[0] == "workload-09999"
+            follow(tab, "the next page")
+            assert names(tab)[0] == "workload-09899"
+            assert "101 to 200 of 10,000" in tab.evaluate("document.querySelector('.pages').textContent")
+            tab.open(f"{url}/?q=workload-0042")
+            assert names(tab) == [f"workload-0042{n}" for n in range(10)]
+        finally:
+            tab.ask("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def follow(tab: Browser, words: str) -> None:
+    """Go where the link with these words leads."""
+    tab.open(tab.evaluate(f"[...document.querySelectorAll('#fleet a')].find(a => a.textContent === '{words}').href"))
