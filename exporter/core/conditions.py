@@ -127,7 +127,7 @@ _LEAST, _MOST = M("workload_replicas_min"), M("workload_replicas_max")
 _READY = M("proton_replicas_ready", role="active") + M("proton_replicas_readiness_unknown", role="active")
 _LIVE = M("proton_replicas_live", role="active")
 _NONE_READY = _READY.is_(0) & (_LEAST > 0)
-_FEWER_READY = (_READY < _LEAST) & (_LEAST > 0)
+_FEWER_READY = _READY < _LEAST
 _ASKED_ENOUGH = M("workload_window_requests", window="5m") >= T("requests")
 _FAILING = _status("errored", "interrupted") | (_RUNNING & _NONE_READY)
 
@@ -248,7 +248,7 @@ ALERTS: tuple[Alert, ...] = (
         & (NOW - M("container_last_terminated_timestamp_seconds") < T("oom_seconds")), TICKET, 0,
         "A container of a workload ran out of memory.",
         "has containers that were ended for lack of memory lately ({{ $value }})."),
-    Alert("DataRobotWorkloadReplicasDegraded", "workload", _RUNNING & _FEWER_READY.unless(_NONE_READY),
+    Alert("DataRobotWorkloadReplicasDegraded", "workload", _RUNNING & _FEWER_READY & (_READY > 0),
         PAGE_IF_IMPORTANT_AND_HALVED, 600,
         "A workload has fewer ready replicas than it should.",
         "serves with fewer replicas than its settings ask for at the least."),

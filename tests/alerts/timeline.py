@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from tests.components import component
 
-STEP = 30
+STEP = 60
 BEGINS = 1200
 """When all ceases to be well. Whatever a condition looks back on lies before it."""
 

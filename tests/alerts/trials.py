@@ -5,7 +5,7 @@ from typing import Any
 
 from exporter.core.conditions import ALERTS, Alert
 from exporter.core.rules import DEFAULT, Options, rules
-from tests.alerts.cases import WELL, C, Case, P, W, Way
+from tests.alerts.cases import READY, WELL, C, Case, P, W, Way
 from tests.alerts.timeline import BEGINS, NOTHING, STEP, Ago, Expected, Page, Phase, Trial, every
 
 HOLD = 600
@@ -50,10 +50,33 @@ def trials(case: Case) -> Iterator[Trial]:
     for severity, way in _severities(case).items():
         if ROWS[case.alert].component != "exporter":
             yield from _held(case, severity, way)
-        for name, page in case.silent.items():
-            lasts = case.after + case.wait + 300
-            begun = _begun(case, {**way.page, **page})
-            yield Trial(f"no {severity}: {name}", begun, tuple(silent(at) for at in every(0, lasts)))
+        yield from _silent(case, severity, way)
+
+
+def _silent(case: Case, severity: str, way: Way) -> Iterator[Trial]:
+    """What leaves it silent: where it is about a workload all at once, each on a workload of its own."""
+    told = tuple(silent(at) for at in every(0, case.after + case.wait + 300))
+    pages = {name: _begun(case, {**way.page, **page}) for name, page in case.silent.items()}
+    if ROWS[case.alert].component != "workload":
+        yield from (Trial(f"no {severity}: {name}", begun, told) for name, begun in pages.items())
+        return
+    both = tuple(
+        phase._replace(page={
+            _on(series, f"n{number}"): value
+            for number, begun in enumerate(pages.values())
+            for series, value in begun[place].page.items()
+        })
+        for place, phase in enumerate(_begun(case))
+    )  # fmt: skip
+    yield Trial(f"no {severity}: {', '.join(pages)}", both, told)
+
+
+def _on(series: str, workload: str) -> str:
+    """The series of another workload."""
+    name, _, labels = series.rstrip("}").partition("{")
+    if not name.startswith((W, P, C)):
+        return series
+    return f'{name}{{{labels}{"," if labels else ""}workload="{workload}",workload_id="{workload}"}}'
 
 
 def _severities(case: Case) -> dict[str, Way]:
@@ -118,14 +141,16 @@ def _without_pods(case: Case, severity: str, way: Way, at: float) -> Iterator[Tr
     fresh = {f'{W}fresh{{part="pods"}}': 0.0, f'{W}fresh{{part="events"}}': 1.0}
     withdrawn = {name: value for name, value in _settled(bad).items() if not name.startswith(OF_PODS)}
     phases = (well, bad, Phase(BEGINS + at + STEP, {**withdrawn, **fresh}))
-    told = tuple(firing(case, at + passed, way) for passed in (0, 2 * STEP, 4 * STEP))
+    told = tuple(firing(case, at + passed, way) for passed in (0, 2 * STEP, HOLD + case.keep - 2 * STEP))
     if not any(metric.name == f"{W}fresh" for metric in ROWS[case.alert].condition.metrics()):  # it is about that
         yield Trial(f"{severity} fires on while its pods are not told", phases, told)
     new = {name.replace('"p1"', '"p3"'): value for name, value in well.page.items()}
-    gone = silent(at + case.keep + 4 * STEP)
-    yield Trial(
-        f"{severity} ends when another proton serves", (well, bad, Phase(BEGINS + at + STEP, new)), (told[0], gone)
-    )
+    expected = (told[0], silent(at + case.keep + 4 * STEP))
+    yield Trial(f"{severity} ends when another proton serves", (well, bad, Phase(BEGINS + at + STEP, new)), expected)
+    if any("waiting_reason" in name or "unschedulable" in name for name in case.bad):
+        starting = {**new, READY.replace('"p1"', '"p3"'): 0.0}
+        phases = (well, bad, Phase(BEGINS + at + STEP, starting))
+        yield Trial(f"{severity} ends when another proton starts", phases, expected)
 
 
 def _resumed(case: Case, way: Way, blind: float, lasts: float, instance: str = "a:1") -> tuple[Phase, ...]:
