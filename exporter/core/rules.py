@@ -124,7 +124,7 @@ def words(alert: Alert, options: Options) -> dict[str, str]:
     }
     if alert.component == "workload" and options.dashboards:
         made["dashboard_url"] = (
-            f"{options.dashboards}/d/drw-workload?var-account={{{{ $labels.account | urlquery }}}}"
+            f"{options.dashboards}/d/datarobot-workload?var-account={{{{ $labels.account | urlquery }}}}"
             "&var-workload={{ $labels.workload_id | urlquery }}"
         )
     if alert.component == "workload" and options.console:

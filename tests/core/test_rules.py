@@ -35,7 +35,7 @@ def test_links_lead_to_the_workload_where_their_bases_are_told() -> None:
     made = written(told)[ERRORED]["annotations"]
     assert made["runbook_url"] == "https://r/DataRobotWorkloadErrored.md"
     assert made["dashboard_url"] == (
-        "https://g/d/drw-workload?var-account={{ $labels.account | urlquery }}"
+        "https://g/d/datarobot-workload?var-account={{ $labels.account | urlquery }}"
         "&var-workload={{ $labels.workload_id | urlquery }}"
     )
     assert made["console_url"] == "https://c/console-nextgen/workloads/{{ $labels.workload_id }}/overview"

@@ -48,6 +48,7 @@ def _with(line: str, more: str) -> str:
 def filled(folder: Path, pages: Pages) -> Iterator[Prometheus]:
     """A real Prometheus with these pages as its history."""
     promtool = component("promtool")
+    folder.mkdir(exist_ok=True)
     file = pages.write(folder / "pages.om")
     made = subprocess.run(
         [promtool, "tsdb", "create-blocks-from", "openmetrics", str(file), str(folder / "tsdb")],

@@ -76,6 +76,14 @@ class Prometheus:
         result: list[dict[str, Any]] = answer["data"]["result"]
         return result
 
+    def range(self, expression: str, begin: float, end: float, step: float) -> list[dict[str, Any]]:
+        """The series of an expression over time, with their ``values``."""
+        told = {"query": expression, "start": str(begin), "end": str(end), "step": str(step)}
+        answer = httpx.post(f"{self.url}/api/v1/query_range", data=told, trust_env=False, timeout=60).json()
+        assert answer["status"] == "success", answer
+        result: list[dict[str, Any]] = answer["data"]["result"]
+        return result
+
     def value(self, expression: str) -> float | None:
         result = self.query(expression)
         return float(result[0]["value"][1]) if result else None
