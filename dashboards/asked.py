@@ -11,13 +11,13 @@ from dashboards.look import BAD, MOVING, NUMBERS, OFF, STATES, WARNING
 from dashboards.troubles import CHOSEN, IDS, WHICH
 from exporter.core.conditions import DEFAULTS
 
-OF_IMPORTANCE = f'{WHICH} datarobot_workload_importance{{{CHOSEN}, importance=~"$importance"}} == 1'
-"""What follows `and`, and lets through the workloads of the importances that are chosen."""
+UNIMPORTANT = f'{WHICH} datarobot_workload_importance{{{CHOSEN}, importance!~"$importance"}} == 1'
+"""What follows `unless`: a workload of which no importance is told, as one that has gone, is never left out."""
 
 
 def important(expression: str) -> str:
     """PromQL: an expression, of the workloads whose importance is chosen."""
-    return f"{expression}\nand {OF_IMPORTANCE}"
+    return f"{expression}\nunless {UNIMPORTANT}"
 
 
 def family(name: str, selector: str = CHOSEN, **matchers: str) -> str:
@@ -38,11 +38,11 @@ def numbered(name: str, *more: str, selector: str) -> str:
     return "\nor ".join(f"{number} * (max by ({kept}) ({each_state}) == 1)" for number, each_state in told)
 
 
-def worst_ten(name: str, selector: str = CHOSEN, **matchers: str) -> str:
-    """PromQL: a family over time, of the ten workloads where it was greatest in the time that is shown."""
+def worst_five(name: str, selector: str = CHOSEN, **matchers: str) -> str:
+    """PromQL: a family over time, of the five workloads where it was greatest in the time that is shown."""
     told = family(name, selector, **matchers)
     greatest = important(f"{each(f'max_over_time({told}[$__range] @ end())')} > 0")
-    return f"{each(told)}\nand topk(10, {greatest})"
+    return f"{each(told)}\nand topk(5, {greatest})"
 
 
 STATE_TEXTS: Mapping[str, tuple[str, str]] = {status: (status, colour) for status, colour in STATES.items()}
@@ -51,8 +51,8 @@ NUMBER_TEXTS: Mapping[str, tuple[str, str]] = {
 }
 
 DATA_AGE = (
-    'time() - max by (account) (datarobot_exporter_sweep_last_success_timestamp_seconds{job=~"$job", '
-    'account=~"$account", lane="status"})'
+    'clamp_min(time() - max by (account) (datarobot_exporter_sweep_last_success_timestamp_seconds{job=~"$job", '
+    'account=~"$account", lane="status"}), 0)'
 )
 STALE = DEFAULTS["stale_sweeps"] * 30.0
 """Seconds: the age at which an account's data are called stale, at the default interval."""

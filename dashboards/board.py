@@ -24,7 +24,7 @@ from grafana_foundation_sdk.models import (
     timeseries,
 )
 
-from dashboards.look import BAD, GOOD
+from dashboards.look import BAD, GOOD, OFF
 
 TAG = "datarobot-workloads"
 FLEET, WORKLOAD, CAPACITY, LIFECYCLE, EXPORTER = (
@@ -59,6 +59,7 @@ class Column(NamedTuple):
     decimals: int | None = None
     whole: bool = False
     """Whether the whole cell is coloured, and not only what is written in it."""
+    nothing: str = "-"
 
 
 class Panel(NamedTuple):
@@ -98,12 +99,18 @@ def _thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
     )
 
 
-def _mappings(texts: Texts) -> list[Any]:
+def _mappings(texts: Texts, nothing: tuple[str, str] | None = None) -> list[Any]:
+    """`nothing`: text and colour of a value that is not there."""
     options = {
         value: dashboard.ValueMappingResult(text=text, color=colour, index=index)
         for index, (value, (text, colour)) in enumerate(texts.items())
     }
-    return [dashboard.ValueMap(options)] if options else []
+    told: list[Any] = [dashboard.ValueMap(options)] if options else []
+    if nothing is not None:
+        missing = dashboard.ValueMappingResult(text=nothing[0], color=nothing[1])
+        match = dashboard.SpecialValueMatch.NULL_AND_NAN
+        told.append(dashboard.SpecialValueMap(dashboard.DashboardSpecialValueMapOptions(match, missing)))
+    return told
 
 
 def _override(matcher: str, told: str, **properties: Any) -> dashboard.DashboardFieldConfigSourceOverrides:
@@ -159,8 +166,12 @@ def fact(
     filled: bool = False,
     decimals: int | None = None,
     link: tuple[str, str] | None = None,
+    nothing: str = OFF,
 ) -> Panel:
-    """One number of now, or several. `names`: what is shown is the name of the series, not its value."""
+    """One number of now, or several. `names`: what is shown is the name of the series, not its value.
+
+    `nothing` is the colour of `no_value`.
+    """
     mode = common.BigValueTextMode.NAME if names else common.BigValueTextMode.AUTO
     colour = common.BigValueColorMode.BACKGROUND_SOLID if filled else common.BigValueColorMode.VALUE
     made = _panel(
@@ -180,17 +191,22 @@ def fact(
             unit=unit,
             decimals=decimals,
             thresholds=_thresholds(steps),
-            mappings=_mappings(texts),
+            mappings=_mappings(texts, (no_value, nothing)),
             no_value=no_value,
             color=dashboard.FieldColor(dashboard.FieldColorModeId.THRESHOLDS),
-            links=_links(link),
         ),
+        overrides=_linked(link),
     )
     return Panel(made, width, height)
 
 
-def _links(link: tuple[str, str] | None) -> Any:
+def _links(link: tuple[str, str] | None) -> list[dict[str, str]]:
     return [{"title": link[0], "url": link[1]}] if link else []
+
+
+def _linked(link: tuple[str, str] | None) -> list[dashboard.DashboardFieldConfigSourceOverrides]:
+    """A link on every field: the models take links of dashboards for those of fields, an override is left as it is."""
+    return [_override("byRegexp", "/.*/", links=_links(link))] if link else []
 
 
 def course(
@@ -213,7 +229,7 @@ def course(
     dashed: Sequence[str] = (),
     axis: str = "",
 ) -> Panel:
-    """Values over time. `colours` of series by name; `steps` are drawn as lines; `dashed` names series of bounds."""
+    """Values over time. `colours` of series by name; `steps` are lines; `dashed` are bounds, by name or query."""
     drawn = common.GraphDrawStyle.BARS if bars else common.GraphDrawStyle.LINE
     custom = timeseries.FieldConfig(
         draw_style=drawn,
@@ -232,7 +248,12 @@ def course(
     )
     overrides = [_override("byName", name, color=_fixed(colour)) for name, colour in colours.items()]
     overrides += [
-        _override("byName", name, custom__lineStyle={"fill": "dash", "dash": [8, 6]}, custom__fillOpacity=0.0)
+        _override(
+            "byFrameRefID" if len(name) == 1 else "byName",
+            name,
+            custom__lineStyle={"fill": "dash", "dash": [8, 6]},
+            custom__fillOpacity=0.0,
+        )
         for name in dashed
     ]
     made = _panel(
@@ -256,9 +277,8 @@ def course(
             color=dashboard.FieldColor(dashboard.FieldColorModeId.PALETTE_CLASSIC_BY_NAME),
             no_value=no_value,
             custom=custom,
-            links=_links(link),
         ),
-        overrides=overrides,
+        overrides=[*overrides, *_linked(link)],
     )
     return Panel(made, width, height)
 
@@ -323,8 +343,8 @@ def shares(
             thresholds=_thresholds(steps),
             color=dashboard.FieldColor(dashboard.FieldColorModeId.THRESHOLDS),
             no_value=no_value,
-            links=_links(link),
         ),
+        overrides=_linked(link),
     )
     return Panel(made, width, height)
 
@@ -366,6 +386,7 @@ def listing(
                 custom__width=column.width,
                 custom__align="left",
                 custom__cellOptions=style if coloured else None,
+                noValue=None if alone else column.nothing,
                 thresholds=_thresholds(column.steps) if column.steps else None,
                 mappings=_mappings(column.texts),
                 links=_links(column.link),
@@ -564,7 +585,10 @@ def board(
 
 def written(made: dashboard.Dashboard) -> str:
     """A dashboard as Grafana reads it."""
-    return json.dumps(made, cls=JSONEncoder, indent=1, ensure_ascii=False) + "\n"
+    told = json.loads(json.dumps(made, cls=JSONEncoder))
+    for link in told["links"]:
+        del link["placement"]  # the models put every link into a menu, where nobody looks for it
+    return json.dumps(told, indent=1, ensure_ascii=False) + "\n"
 
 
 def none_is_good(step: float = 1, colour: str = BAD) -> Steps:

@@ -39,16 +39,23 @@ def _allocated(name: str) -> Query:
 
 
 _LIVE = each(family("proton_replicas_live", role="active"))
-_SATURATED = " ".join(condition("DataRobotAutoscalerSaturated").split())
-_MEMORY = (
-    f"({each(family('workload_memory_usage_bytes', level='pod'))}\n"
-    f"/ {WHICH} group_left () max by (account, workload_id) ({family('workload_replica_memory_bytes')}))"
-)
-_CPU = (
-    f"({each(family('workload_cpu_usage_cores', level='pod'))}\n"
-    f"/ {WHICH} group_left () max by (account, workload_id) ({family('workload_replica_cpu_cores')}))"
-)
-_IN_A_WEEK = f"clamp_min(max by (account) (predict_linear({family('account_workloads_active')}[7d], {_WEEK})), 0)"
+_SATURATED = condition("DataRobotAutoscalerSaturated")
+
+
+def _of_the_bundle(used: str, there: str) -> str:
+    """The share that the fullest pod of each workload uses, of the five workloads where it was greatest."""
+    used = family(used, level="pod")
+    whole = f"{WHICH} group_left () max by (account, workload_id) ({family(there)})"
+    last = f"{WHICH} group_left () max by (account, workload_id) (last_over_time({family(there)}[$__range] @ end()))"
+    greatest = f"{each(f'max_over_time({used}[$__range] @ end())')} / {last}"
+    return f"{each(used)} / {whole}\nand topk(5, {important(greatest)})"
+
+
+_MEMORY = _of_the_bundle("workload_memory_usage_bytes", "workload_replica_memory_bytes")
+_CPU = _of_the_bundle("workload_cpu_usage_cores", "workload_replica_cpu_cores")
+_ACTIVE = family("account_workloads_active")
+_THERE = f"last_over_time({_ACTIVE}[6d] offset 1d)"
+_IN_A_WEEK = f"clamp_min(max by (account) (predict_linear({_ACTIVE}[7d], {_WEEK}) and {_THERE}), 0)"
 _AUTOSCALED = f"and {WHICH} {family('workload_autoscaling_replicas_max')}"
 _WORKLOAD = Column("workload", "Workload", link=to_workload())
 
@@ -70,7 +77,7 @@ def made() -> dashboard.Dashboard:
                              "{{account}}"), steps=_NEAR, no_value="no limit", width=9, height=5),
                 shares("In a week at the pace of the last one",
                        "The limit's share that active workloads will have in seven days, if they grow on as they did "
-                       "in the last seven.",
+                       "in the last seven; not told before a day of history is there.",
                        Query(f"{_IN_A_WEEK} / {_account('account_workloads_limit')}", "{{account}}"),
                        steps=_NEAR, no_value="no limit", width=9, height=5),
                 fact("Find no node", "Live pods that no node can take.",
@@ -95,7 +102,7 @@ def made() -> dashboard.Dashboard:
                                 steps=((None, GOOD), (1, WARNING))),
                          Column("E", "Of its most", unit="percentunit", width=110, steps=((None, GOOD), (1, NOTICE))),
                          Column("account", "Account", width=100)],
-                        sort="Load over target", width=14, no_value="", hidden=["workload_id"]),
+                        sort="Load over target", width=14, no_value="nobody is autoscaled", hidden=["workload_id"]),
                 listing("Find no node",
                         "Pods that no node can take, by what the nodes lack: ask who runs the cluster.",
                         [f"{_unschedulable()} > 0"],
@@ -110,22 +117,22 @@ def made() -> dashboard.Dashboard:
                        Query(_account("account_replicas_live"), "{{account}} replicas live"),
                        Query(_account("account_replicas_max"), "{{account}} replicas at most"),
                        Query(_account("account_workloads_limit"), "{{account}} limit of workloads"),
-                       unit="short", no_value=NOT_REPORTED, width=12),
+                       unit="short", no_value=NOT_REPORTED, width=12, dashed=["D"]),
                 course("Cores by bundle", "Cores of the resource bundle times the live pods.", _allocated("cpu_cores"),
-                       unit="suffix: cores", no_value=NOT_REPORTED, width=12, stacked=True),
+                       unit="short", axis="cores", no_value=NOT_REPORTED, width=12, stacked=True),
                 course("Memory by bundle", "Memory of the resource bundle times the live pods.",
                        _allocated("memory_bytes"), unit="bytes", no_value=NOT_REPORTED, width=12, stacked=True),
                 course("GPUs by bundle", "GPUs of the resource bundle times the live pods.", _allocated("gpus"),
                        unit="short", no_value="no GPU", width=12, stacked=True),
             ]),
             Row("What is used of it", [
-                course("Memory in use, of the bundle: the ten fullest", "The fullest pod of each workload. The line: "
+                course("Memory in use, of the bundle: the five fullest", "The fullest pod of each workload. The line: "
                        "the alert's threshold; above it the container is soon ended.",
-                       Query(f"{_MEMORY}\nand topk(10, {important(_MEMORY)})", "{{workload}}"),
+                       Query(_MEMORY, "{{workload}}"),
                        unit="percentunit", no_value=NOT_REPORTED, most=1, link=to_workload("__field.labels"),
                        steps=((None, GOOD), (DEFAULTS["memory_ratio"], BAD))),
-                course("Processor in use, of the bundle: the ten busiest", "The busiest pod of each workload.",
-                       Query(f"{_CPU}\nand topk(10, {important(_CPU)})", "{{workload}}"),
+                course("Processor in use, of the bundle: the five busiest", "The busiest pod of each workload.",
+                       Query(_CPU, "{{workload}}"),
                        unit="percentunit", no_value=NOT_REPORTED, most=1, link=to_workload("__field.labels")),
                 listing("Quotas", "What a quota's default rule lets through in a window.",
                         [important(each(family("workload_quota_limit"), "rule", "window") + " > 0")],

@@ -14,7 +14,7 @@ from dashboards.asked import (
     important,
     replacements,
     restarts_of_exporter,
-    worst_ten,
+    worst_five,
 )
 from dashboards.board import (
     ACCOUNT,
@@ -54,7 +54,7 @@ _READY = each(
     f"{family('proton_replicas_ready', role='active')} + {family('proton_replicas_readiness_unknown', role='active')}"
 )
 _REQUESTS = family("workload_window_requests", window="5m")
-_SLOWEST = worst_ten("workload_window_response_seconds", window="5m", quantile="0.95")
+_SLOWEST = worst_five("workload_window_response_seconds", window="5m", quantile="0.95")
 _IMPORTANCES = {name: (name, colour) for name, colour in IMPORTANCES.items()}
 
 
@@ -78,8 +78,8 @@ def _grouped(title: str, description: str, label: str, info: str, shown: str) ->
         [
             Column(label, shown),
             Column("A", "Workloads", width=100),
-            Column("B", "Running", width=90, steps=((None, GOOD),)),
-            Column("C", "Failed", width=90, steps=((None, GOOD), (1, BAD))),
+            Column("B", "Running", width=90, steps=((None, GOOD),), nothing="0"),
+            Column("C", "Failed", width=90, steps=((None, GOOD), (1, BAD)), nothing="0"),
         ],
         sort="Workloads",
         width=8,
@@ -95,7 +95,7 @@ def made() -> dashboard.Dashboard:
         fact(
             "In trouble", "Workloads of which a condition of the alerts holds now, whether or not it has lasted long "
             "enough to page. From the families of the workloads; the table below names them.",
-            _count(worst()), steps=none_is_good(), no_value="0", filled=True, width=4,
+            _count(worst()), steps=none_is_good(), no_value="0", filled=True,
         ),
         fact("Workloads", "All workloads that the last complete sweep listed.",
              _count(each(_INFO)), no_value=NOT_REPORTED),
@@ -114,7 +114,7 @@ def made() -> dashboard.Dashboard:
              _alerts("warning"), steps=none_is_good(colour=WARNING), no_value=NONE, filled=True),
         fact("Age of the data", "Time since the last complete sweep, of the account that waits longest. Red: what is "
              "shown here is stale.",
-             Query(f"max({DATA_AGE})"), unit="s", steps=((None, GOOD), (STALE, BAD)), no_value=NOT_REPORTED, width=2,
+             Query(f"max({DATA_AGE})"), unit="s", steps=((None, GOOD), (STALE, BAD)), no_value=NOT_REPORTED,
              link=("Is the exporter well?", to(EXPORTER))),
     ]  # fmt: skip
     attention = listing(
@@ -141,8 +141,9 @@ def made() -> dashboard.Dashboard:
             Column("workload_id", "Id"),
         ],
         sort="Trouble",
-        height=13,
-        no_value="",
+        height=16,
+        no_value="nothing is wrong",
+        hidden=["Value #B"],
     )  # fmt: skip
     return board(
         FLEET,
@@ -157,26 +158,27 @@ def made() -> dashboard.Dashboard:
                 course("Workloads by status",
                        "How many workloads have each status, by the list. A gap: no complete sweep lately.",
                        Query(f"count by (status) ({important(each(f'{_STATUS} == 1', 'status'))})", "{{status}}"),
-                       unit="short", no_value=NOT_REPORTED, colours=STATES, stacked=True, table=True),
+                       unit="short", no_value=NOT_REPORTED, colours=STATES, stacked=True, table=True,
+                       height=10),
                 course("Alerts that fire",
                        "How many alerts fire, by severity. Empty: none, or the alert rules are not loaded.",
                        Query('count by (severity) (ALERTS{account=~"$account", alertstate="firing", '
                              'severity=~"critical|warning|info"})', "{{severity}}"),
-                       unit="short", no_value=NONE, colours=SEVERITIES, step=True),
+                       unit="short", no_value=NONE, colours=SEVERITIES, step=True, height=10),
             ]),
             Row("How the fleet serves", [
                 course("Requests a minute",
                        "Requests of the last five minutes, as the API counts them, over the fleet.",
                        Query(f"sum({important(each(_REQUESTS))}) / 5", "requests"),
                        unit="reqpm", no_value=IDLE, width=8),
-                course("Share of requests answered with 5xx: the ten worst",
+                course("Share of requests answered with 5xx: the five worst",
                        "Of the last five minutes. The lines: the share at which the error budget burns fast, and the "
                        "share at which nobody is served. Only workloads with an error.",
-                       Query(worst_ten("workload_window_server_error_ratio", window="5m"), "{{workload}}"),
+                       Query(worst_five("workload_window_server_error_ratio", window="5m"), "{{workload}}"),
                        unit="percentunit", no_value=IDLE, width=8, link=to_workload("__field.labels"),
                        steps=((None, GOOD), (DEFAULTS["error_budget"] * DEFAULTS["burn_fast"], WARNING),
                               (DEFAULTS["server_error_ratio"], BAD))),
-                course("Response time at the 95th percentile: the ten slowest",
+                course("Response time at the 95th percentile: the five slowest",
                        "Of the last five minutes, as the API works it out; the network is not in it. The line: the "
                        "alert's threshold.",
                        Query(_SLOWEST, "{{workload}}"),

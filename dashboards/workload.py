@@ -65,7 +65,7 @@ def made() -> dashboard.Dashboard:
     first = [
         fact("What is wrong", "What tells most about it, by the conditions of the alerts, without their wait.",
              Query(f"max({worst(THIS)})", "trouble"), texts=troubles, steps=((None, GOOD),), no_value="nothing",
-             width=5, filled=True),
+             width=5, filled=True, nothing=GOOD),
         fact("Status", "As the list tells it. Grey and purple prove nothing.",
              Query(numbered("workload_status", selector=THIS), "status"), texts=NUMBER_TEXTS, no_value=NOT_REPORTED,
              filled=True),
@@ -80,10 +80,10 @@ def made() -> dashboard.Dashboard:
              no_value=NOT_REPORTED, texts={name: (name, colour) for name, colour in IMPORTANCES.items()}),
         fact("Artifact", "Name and version of what it runs; a draft has no version.",
              Query(_max("workload_artifact_info", "artifact_name", "version", "artifact_status"),
-                   "{{artifact_name}} {{version}} {{artifact_status}}"), names=True, no_value=NOT_REPORTED, width=4),
+                   "{{artifact_name}} {{version}} {{artifact_status}}"), names=True, no_value=NOT_REPORTED, width=3),
         fact("Draft ends in", "Drafts are stopped after eight hours. Red: within the hour that the alert names.",
              Query(f"{_max('workload_draft_expiry_timestamp_seconds')} - time()"), unit="s",
-             steps=((None, BAD), (DEFAULTS["draft_seconds"], GOOD)), no_value="no draft", width=2),
+             steps=((None, BAD), (DEFAULTS["draft_seconds"], GOOD)), no_value="no draft", width=3),
     ]  # fmt: skip
     return board(
         WORKLOAD,
@@ -99,17 +99,17 @@ def made() -> dashboard.Dashboard:
                        "candidate is to replace it, outgoing was replaced.",
                        Query(numbered("workload_status", selector=THIS), "workload"),
                        Query(numbered("proton_status", "role", "proton_id", selector=THIS), "{{role}} {{proton_id}}"),
-                       texts=NUMBER_TEXTS, no_value=NOT_REPORTED, width=16, height=7),
+                       texts=NUMBER_TEXTS, no_value=NOT_REPORTED, width=14, height=7),
                 listing("Alerts about it", "Alerts that fire or wait to, by the rules that Prometheus has loaded. "
                         "Empty: none, or the rules are not loaded. Each alert has a runbook in the project.",
-                        [f'max by (alertname, severity, alertstate) (ALERTS{{{_ALERTED}}})',
+                        [_FIRES,
                          f"1000 * min by (alertname, severity) (ALERTS_FOR_STATE{{{_ALERTED}}})"],
                         [Column("alertname", "Alert"),
-                         Column("severity", "Severity", width=90,
+                         Column("severity", "Severity", width=80,
                                 texts={name: (name, colour) for name, colour in SEVERITIES.items()}),
-                         Column("alertstate", "State", width=80),
+                         Column("A", "State", texts={"2": ("fires", BAD), "1": ("waits", NOTICE)}, width=70),
                          Column("B", "Since", unit="dateTimeFromNow", width=110)],
-                        sort="Severity", descending=False, width=8, height=7, hidden=["Value #A"]),
+                        sort="State", width=10, height=7),
             ]),
             Row("Does it serve", [
                 course("Requests a minute", "Requests of the last five minutes, and those answered with an error, each "
@@ -158,7 +158,8 @@ def made() -> dashboard.Dashboard:
                          Column("reason", "Waits because of", texts=_WAITS),
                          Column("D", "Last exit code", width=120, steps=((None, GOOD), (1, BAD))),
                          Column("E", "Last ended", unit="dateTimeFromNow", width=140)],
-                        sort="Container", descending=False, width=16, height=6, no_value="", hidden=["Value #C"]),
+                        sort="Container", descending=False, width=16, height=6, no_value="no live pod",
+                        hidden=["Value #C"]),
                 listing("Pods that are not right", "Live pods of which a condition is not met, and why.",
                         [f"sum by (role, condition, reason) ({_of('proton_replicas_unmet_reason')})"],
                         [Column("condition", "Condition"), Column("reason", "Reason"), Column("role", "Version"),
@@ -167,7 +168,7 @@ def made() -> dashboard.Dashboard:
             Row("What it uses", [
                 course("Processor", "Cores in use, at the level at which the API tells it, and those of one replica.",
                        Query(_max("workload_cpu_usage_cores", "level"), "in use, by {{level}}"),
-                       Query(_max("workload_replica_cpu_cores"), "of one replica"), unit="suffix: cores",
+                       Query(_max("workload_replica_cpu_cores"), "of one replica"), unit="short", axis="cores",
                        no_value=NOT_REPORTED, width=8, dashed=["of one replica"], colours={"of one replica": OFF}),
                 course("Memory", "Memory in use, and that of one replica. Near the line the container is ended.",
                        Query(_max(_MEMORY, "level"), "in use, by {{level}}"),
@@ -204,6 +205,10 @@ def made() -> dashboard.Dashboard:
 
 _ABOUT = 'account=~"$account", workload_id="$workload"'
 _ALERTED = f'{_ABOUT}, severity=~"critical|warning|info"'
+_FIRES = "\nor ".join(
+    f'{number} * max by (alertname, severity) (ALERTS{{{_ALERTED}, alertstate="{state}"}})'
+    for number, state in ((2, "firing"), (1, "pending"))
+)
 _WAITS = {
     reason: (reason, BAD)
     for reason in ("CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "CreateContainerConfigError")

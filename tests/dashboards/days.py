@@ -1,15 +1,15 @@
 """A good day and a bad day of a fleet, as Prometheus would have stored them: whole pages of the real daemon.
 
 The simulator's stories are played in virtual time against a daemon that was never started: its page is asked for over
-ASGI every 30 seconds and written into a Prometheus as its own blocks. What Prometheus itself adds is added: the target's
-labels, ``up``, and the ``ALERTS`` of our rules, of which Prometheus evaluates the expressions.
+ASGI every 30 seconds and written into a Prometheus as its own blocks. What Prometheus itself adds is added: labels of
+the target, ``up``, and the ``ALERTS`` of our rules, of which Prometheus evaluates the expressions.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,20 +27,27 @@ from tests.shell.stage import START, Stage, played, simulated
 
 LASTS, EVERY = 5400.0, 30.0
 END = START + LASTS
+_GONE = "--query.lookback-delta=45s"
+"""A scrape in which a series is missing ends it at once; blocks that are written cannot say so."""
 TARGET = 'instance="127.0.0.1:10142",job="datarobot"'
 _WELL = "healthy|autoscaled|scaled-to-zero|replacement|settings-change|stop-and-start|woken-from-zero|promoted"
 
 
 class Day(NamedTuple):
-    """How a day goes. `troubles` are oddities of the API: seconds from the beginning -> those that are on from then."""
+    """How a day goes. `troubles` are oddities of the API, each from when to when, in seconds from the beginning."""
 
     workloads: int
     selection: Selection = Selection()
-    troubles: Mapping[float, tuple[str, ...]] = {}
+    troubles: tuple[tuple[float, float, str], ...] = ()
 
 
-GOOD = Day(150, Selection(name=rf"({_WELL})-\d+"))
-BAD = Day(len(STORIES) + 20, troubles={2400.0: ("throttled",), 2700.0: (), 3600.0: ("bad-gateway",), 3800.0: ()})
+GOOD = Day(90, Selection(name=rf"({_WELL})-\d+"))
+BAD = Day(len(STORIES) + 20, troubles=((1500, 1800, "throttled"), (2400, 2520, "bad-gateway"), (3000, 3060, "no-id")))
+
+
+def named(story: str) -> str:
+    """The name of the workload that plays a story first."""
+    return f"{story.replace(' ', '-')}-{[each.name for each in STORIES].index(story)}"
 
 
 class _AtOnce(ThreadPoolExecutor):
@@ -59,9 +66,12 @@ async def _play(day: Day, stage: Stage, daemon: Daemon, pages: Pages) -> None:
     feeling = asyncio.create_task(daemon._feel())
 
     async def note() -> None:
-        stage.simulator.odd = next((odd for at, odd in sorted(day.troubles.items(), reverse=True) if stage.now >= at), ())
+        stage.simulator.odd = [odd for begin, end, odd in day.troubles if begin <= stage.now < end]
         await daemon.publish()
-        pages.add((await _scraped(daemon)) + "up 1\n", stage.wall, TARGET)
+        page = (await _scraped(daemon)) + "up 1\n"
+        pages.add(page, stage.wall, TARGET)
+        if stage.now < EVERY:  # two days before, all was as it is at the beginning: what grows needs a past
+            pages.add(page, stage.wall - 2 * 86400, TARGET)
 
     await stage.run(LASTS + 1, note)
     feeling.cancel()
@@ -88,8 +98,9 @@ def pages_of(day: Day) -> Pages:
             await _play(day, stage, daemon, pages)
 
         # made here: the stage counts into the daemon's report
-        daemon = Daemon(settings, lambda: settings, clock=Clock(lambda: simulator.clock(), lambda: simulator.clock() - START))
-        played(play, simulator, report=daemon.report, selection=day.selection)
+        clock = Clock(lambda: simulator.clock(), lambda: simulator.clock() - START)
+        daemon = Daemon(settings, lambda: settings, clock=clock)
+        played(play, simulator, report=daemon.report, rate=10.0, selection=day.selection)
     return pages
 
 
@@ -113,8 +124,8 @@ def _alerts(prometheus: Prometheus) -> Iterator[tuple[str, float]]:
 def stored(day: Day, folder: Path) -> Iterator[Prometheus]:
     """A Prometheus that has seen a day, from `START` to `END`."""
     pages = pages_of(day)
-    with filled(folder / "pages", pages) as prometheus:
+    with filled(folder / "pages", pages, _GONE) as prometheus:
         for line, at in _alerts(prometheus):
             pages.add(line, at)
-    with filled(folder / "day", pages) as prometheus:
+    with filled(folder / "day", pages, _GONE) as prometheus:
         yield prometheus

@@ -45,7 +45,7 @@ def _with(line: str, more: str) -> str:
 
 
 @contextmanager
-def filled(folder: Path, pages: Pages) -> Iterator[Prometheus]:
+def filled(folder: Path, pages: Pages, *options: str) -> Iterator[Prometheus]:
     """A real Prometheus with these pages as its history."""
     promtool = component("promtool")
     folder.mkdir(exist_ok=True)
@@ -55,5 +55,5 @@ def filled(folder: Path, pages: Pages) -> Iterator[Prometheus]:
         capture_output=True, check=False, text=True,
     )  # fmt: skip
     assert made.returncode == 0, made.stderr[-2000:]
-    with prometheus(folder, {"global": {}}, "--storage.tsdb.retention.time=100y") as server:
+    with prometheus(folder, {"global": {}}, "--storage.tsdb.retention.time=100y", *options) as server:
         yield server
