@@ -219,7 +219,6 @@ def course(
     height: int = 8,
     colours: Mapping[str, str] = {},
     stacked: bool = False,
-    bars: bool = False,
     steps: Steps = (),
     least: float | None = 0,
     most: float | None = None,
@@ -230,11 +229,10 @@ def course(
     axis: str = "",
 ) -> Panel:
     """Values over time. `colours` of series by name; `steps` are lines; `dashed` are bounds, by name or query."""
-    drawn = common.GraphDrawStyle.BARS if bars else common.GraphDrawStyle.LINE
     custom = timeseries.FieldConfig(
-        draw_style=drawn,
-        line_width=0 if stacked and not bars else 2 if not bars else 1,
-        fill_opacity=80 if stacked or bars else 8,
+        draw_style=common.GraphDrawStyle.LINE,
+        line_width=0 if stacked else 2,
+        fill_opacity=80 if stacked else 0,
         show_points=common.VisibilityMode.NEVER,
         span_nulls=False,
         line_interpolation=common.LineInterpolation.STEP_AFTER if step else common.LineInterpolation.LINEAR,
@@ -249,10 +247,7 @@ def course(
     overrides = [_override("byName", name, color=_fixed(colour)) for name, colour in colours.items()]
     overrides += [
         _override(
-            "byFrameRefID" if len(name) == 1 else "byName",
-            name,
-            custom__lineStyle={"fill": "dash", "dash": [8, 6]},
-            custom__fillOpacity=0.0,
+            "byFrameRefID" if len(name) == 1 else "byName", name, custom__lineStyle={"fill": "dash", "dash": [8, 6]}
         )
         for name in dashed
     ]
@@ -274,7 +269,7 @@ def course(
             unit=unit,
             min_val=None,
             thresholds=_thresholds(steps),
-            color=dashboard.FieldColor(dashboard.FieldColorModeId.PALETTE_CLASSIC_BY_NAME),
+            color=dashboard.FieldColor(dashboard.FieldColorModeId.PALETTE_CLASSIC),
             no_value=no_value,
             custom=custom,
         ),

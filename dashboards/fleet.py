@@ -112,7 +112,7 @@ def made() -> dashboard.Dashboard:
              _alerts("critical"), steps=none_is_good(), no_value=NONE, filled=True),
         fact("Warnings", "Alerts that fire and are a ticket. Needs the alert rules to be loaded in this Prometheus.",
              _alerts("warning"), steps=none_is_good(colour=WARNING), no_value=NONE, filled=True),
-        fact("Age of the data", "Time since the last complete sweep, of the account that waits longest. Red: what is "
+        fact("Data age", "Time since the last complete sweep, of the account that waits longest. Red: what is "
              "shown here is stale.",
              Query(f"max({DATA_AGE})"), unit="s", steps=((None, GOOD), (STALE, BAD)), no_value=NOT_REPORTED,
              link=("Is the exporter well?", to(EXPORTER))),
@@ -171,14 +171,14 @@ def made() -> dashboard.Dashboard:
                        "Requests of the last five minutes, as the API counts them, over the fleet.",
                        Query(f"sum({important(each(_REQUESTS))}) / 5", "requests"),
                        unit="reqpm", no_value=IDLE, width=8),
-                course("Share of requests answered with 5xx: the five worst",
+                course("Share of 5xx: the five worst",
                        "Of the last five minutes. The lines: the share at which the error budget burns fast, and the "
                        "share at which nobody is served. Only workloads with an error.",
                        Query(worst_five("workload_window_server_error_ratio", window="5m"), "{{workload}}"),
                        unit="percentunit", no_value=IDLE, width=8, link=to_workload("__field.labels"),
                        steps=((None, GOOD), (DEFAULTS["error_budget"] * DEFAULTS["burn_fast"], WARNING),
                               (DEFAULTS["server_error_ratio"], BAD))),
-                course("Response time at the 95th percentile: the five slowest",
+                course("Response time (p95): the five slowest",
                        "Of the last five minutes, as the API works it out; the network is not in it. The line: the "
                        "alert's threshold.",
                        Query(_SLOWEST, "{{workload}}"),

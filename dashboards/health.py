@@ -69,15 +69,15 @@ def made() -> dashboard.Dashboard:
                 fact("DataRobot API", "Whether the last sweep of every account was complete.",
                      Query(f"min({_own('api_up', account=True)})"), texts=_ANSWERS, no_value=NOT_REPORTED,
                      filled=True),
-                fact("Age of the data", "Time since the last complete sweep, of the account that waits longest.",
+                fact("Data age", "Time since the last complete sweep, of the account that waits longest.",
                      Query(f"max({DATA_AGE})"), unit="s", steps=((None, GOOD), (STALE, BAD)), no_value=NOT_REPORTED),
-                fact("Sweeps that failed", "In the time that is shown, of every account and reason.",
+                fact("Failed sweeps", "In the time that is shown, of every account and reason.",
                      Query(f"round(sum(increase({_own('sweep_failures_total', account=True)}[$__range])))"),
                      steps=none_is_good(colour=WARNING), no_value=NONE),
                 fact("Details too old", "Workloads of which a part of the details is too old and withdrawn, summed "
                      "over the parts.", Query(f"sum({_own('detail_stale', account=True)})"),
                      steps=none_is_good(colour=WARNING), no_value=NOT_REPORTED),
-                fact("Not understood", "Items and fields of answers that were left out, in the time that is shown.",
+                fact("Left out", "Items and fields of answers that were left out, in the time that is shown.",
                      Query(f"round(sum(increase({_own('api_rejects_total', account=True)}[$__range]))) or vector(0)"),
                      steps=none_is_good(colour=WARNING), no_value=NONE),
                 fact("Settings", "Whether the settings, when last read, were good.",
@@ -87,7 +87,7 @@ def made() -> dashboard.Dashboard:
                      names=True, no_value=NOT_REPORTED),
             ]),
             Row("Is it in time", [
-                course("Age of the data by account", "Time since the last complete sweep. The line: where the alert "
+                course("Data age by account", "Time since the last complete sweep. The line: where the alert "
                        "calls it stale.", Query(DATA_AGE, "{{account}}"), unit="s", no_value=NOT_REPORTED, width=8,
                        steps=((None, GOOD), (STALE, BAD))),
                 course("How long a sweep takes", "The slowest twentieth, by account. Dashed: the interval, which it "
@@ -104,16 +104,17 @@ def made() -> dashboard.Dashboard:
                 course("What the details ask for", "Requests that they would take at their intervals, over what the "
                        "budget leaves. Above 1 they are looked at less often, evenly.",
                        Query(f"max by (account) ({_own('detail_load_ratio', account=True)})", "{{account}}"),
-                       unit="percentunit", no_value=NOT_REPORTED, width=8, steps=((None, GOOD), (1, WARNING))),
+                       unit="percentunit", no_value=NOT_REPORTED, width=8, height=10,
+                       steps=((None, GOOD), (1, WARNING))),
                 course("Parts that wait", "Parts of details that are due.",
                        Query(f"max by (account) ({_own('detail_queue', account=True)})", "{{account}}"),
-                       unit="short", no_value=NOT_REPORTED, width=8),
+                       unit="short", no_value=NOT_REPORTED, width=8, height=10),
             ]),
             Row("What it asks of the API", [
                 course("Requests by answer", "Requests a second by status code. Dashed: what the settings allow.",
                        Query(_rate("api_requests_total", by="code"), "{{code}}"),
                        Query(f"sum(max by (account) ({_BUDGET}))", "budget"),
-                       unit="reqps", no_value=NONE, width=8, dashed=["budget"],
+                       unit="reqps", no_value=NONE, width=8, height=10, dashed=["budget"],
                        colours={"200": GOOD, "204": "light-green", "429": WARNING, "401": BAD, "502": BAD,
                                 "error": BAD}),
                 course("Requests by route", "Requests a second by route.",

@@ -141,7 +141,7 @@ def made() -> dashboard.Dashboard:
             ]),
             Row("Crashes", [
                 course("Restarts an hour: the five worst", "Restarts of containers, those of replaced pods included.",
-                       Query(f"topk(5, {important(_restarts())} > 0)", "{{workload}}"), unit="short", no_value=NONE,
+                       Query(f"topk(5, {important(_restarts())})", "{{workload}}"), unit="short", no_value=NONE,
                        width=12, link=to_workload("__field.labels")),
                 listing("How containers ended", "Ends that were seen in the time that is shown, by reason. OOMKilled: "
                         "for lack of memory.",
@@ -176,4 +176,5 @@ def _terminations() -> str:
 
 
 def _restarts() -> str:
-    return each(f"increase({family('container_restarts_total')}[1h])", aggregate="sum")
+    told = family("container_restarts_total")
+    return f"round({each(f'increase({told}[1h])', aggregate='sum')}) > 0"

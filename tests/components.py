@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-PACKAGES = {"promtool": "prometheus"}
+PACKAGES = {"promtool": "prometheus", "node": "nodejs"}
 
 
 def component(name: str) -> str:

@@ -28,7 +28,7 @@ from tests.shell.stage import START
 
 HERE = Path(__file__).parent
 PICTURES = HERE.parent.parent / "docs" / "pictures"
-BEGIN, END, STEP = START + 300, START + 4530, 30
+BEGIN, END, STEP = START + 300, START + 4500, 30
 STORY = "crash loop"
 EMPTY: Mapping[str, frozenset[str]] = {
     "workload": frozenset({"What the autoscaler sees", "Events"}),  # it has no autoscaler, and no event
@@ -153,7 +153,7 @@ def draw(name: str, prometheus: Prometheus, code: Path, to: Path) -> list[str]:
     height = 64 + 38 * max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in board["panels"])
     with serving(Handler) as url, tempfile.TemporaryDirectory() as profile:
         command = [program("chromium", "chromium-browser", "google-chrome"), *CHROMIUM, f"--user-data-dir={profile}",
-                   f"--window-size=1440,{height}", "--virtual-time-budget=15000",
+                   f"--window-size=1300,{height}", "--virtual-time-budget=15000",
                    f"--screenshot={to}", url]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=180)
     told = Handler.told

@@ -15,7 +15,7 @@ import 'uplot/dist/uPlot.min.css';
 
 const { dashboard, values, begin, end, step, only } = window.asked;
 const theme = createTheme({ colors: { mode: 'dark' } });
-const WIDTH = 1440, MARGIN = 8, CELL = 30, HEAD = 64;
+const WIDTH = 1300, MARGIN = 8, CELL = 30, HEAD = 64;
 
 // -- what a Grafana server registers at its start
 
@@ -73,14 +73,19 @@ async function frames(panel) {
   return found.flat();
 }
 
+function steps() {
+  return Array.from({ length: Math.floor((end - begin) / step) + 1 }, (_, number) => begin + number * step);
+}
+
 function series(target, result) {
   return result.map(({ metric, value, values: many }) => {
-    const rows = many ?? [value];
+    const told = new Map(many ?? [value]);
+    const rows = many ? steps().map((at) => [at, told.get(at) ?? null]) : [value];
     return createDataFrame({
       refId: target.refId,
       fields: [
         { name: 'Time', type: FieldType.time, values: rows.map(([at]) => at * 1000), config: { interval: step * 1000 } },
-        { name: 'Value', type: FieldType.number, values: rows.map(([, number]) => Number(number)), labels: metric,
+        { name: 'Value', type: FieldType.number, values: rows.map(([, number]) => (number === null ? null : Number(number))), labels: metric,
           config: { displayNameFromDS: named(target.legendFormat, metric) } },
       ],
     });
@@ -178,6 +183,9 @@ function StandIn({ panel, data, width, height }) {
       const [time, value] = frame.fields;
       const bands = [];
       time.values.forEach((at, place) => {
+        if (value.values[place] === null) {
+          return;
+        }
         const told = value.display(value.values[place]);
         const last = bands[bands.length - 1];
         if (last && last.text === told.text && at - last.to <= step * 1500) {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,7 +20,7 @@ from exporter.core.conditions import ALERTS
 from exporter.core.rules import Options, words
 from tests.dashboards import promql
 from tests.dashboards.boards import BOARDS, EVERY_TARGET, Target, targets, variables
-from tests.dashboards.days import BAD, END, EVERY, GOOD, LASTS, named, stored
+from tests.dashboards.days import END, EVERY, LASTS, named
 from tests.e2e.servers import Prometheus
 from tests.shell.stage import START
 
@@ -74,18 +74,6 @@ TOLD = {
     "bundle withdrawn": "bundle not on offer",
 }
 """Story -> what is told first of the workload that plays it."""
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    with stored(GOOD, tmp_path_factory.mktemp("good")) as prometheus:
-        yield prometheus
-
-
-@pytest.fixture(scope="module")
-def bad(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    with stored(BAD, tmp_path_factory.mktemp("bad")) as prometheus:
-        yield prometheus
 
 
 def values(prometheus: Prometheus, uid: str, name: str, account: str = ".+") -> dict[str, str]:
