@@ -69,7 +69,7 @@ def made() -> dashboard.Dashboard:
         annotations=[restarts_of_exporter(), *replacements(CHOSEN)],
         rows=[
             Row("", [
-                fact("Replacements that failed", "Ended without success, or reverted, in the time that is shown.",
+                fact("Failed replacements", "Ended without success, or reverted, in the time that is shown.",
                      Query(f"{_failed()} or vector(0)"), steps=none_is_good(), no_value=NONE, width=4, filled=True),
                 fact("Completed", "Replacements that completed in the time that is shown.",
                      Query(f"{_completed()} or vector(0)"), steps=((None, "text"), (1, GOOD)), no_value=NONE, width=4),
@@ -111,8 +111,9 @@ def made() -> dashboard.Dashboard:
                         [important(f"1000 * {_LAST_FAILED}"),
                          f"{each(family('workload_artifact_info'), 'artifact_name', 'version')}\n"
                          f"and {WHICH} {_LAST_FAILED}"],
-                        [_WORKLOAD, Column("A", "When", unit="dateTimeFromNow", width=140),
-                         Column("artifact_name", "Still runs"), Column("version", "Version", width=80), _ACCOUNT],
+                        [_WORKLOAD, Column("A", "When", unit="dateTimeFromNow", width=125),
+                         Column("artifact_name", "Still runs", width=140), Column("version", "Version", width=70),
+                         Column("account", "Account", width=75)],
                         sort="When", width=12, height=7, hidden=["workload_id", "Value #B"]),
             ]),
             Row("States", [
