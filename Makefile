@@ -1,10 +1,10 @@
-# make run | test | check | bench | docs | lock; each does all it needs on a fresh machine with Python 3.11 or newer.
+# make run | test | check | bench | docs | dashboards | pictures | lock; each does all it needs on a fresh machine with Python 3.11 or newer.
 VENV ?= .venv
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
 
-.PHONY: run test check bench docs lock
+.PHONY: run test check bench docs dashboards pictures lock
 $(STAMP): pyproject.toml requirements-dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with make PYTHON=python3.12 …" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "no virtual environment could be made in $(VENV); on Debian: apt-get install python3-venv" >&2; exit 1; }
@@ -32,6 +32,13 @@ bench: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/workload-exporter docs --write .
+
+dashboards: $(STAMP)
+	$(BIN)/python -m dashboards
+
+# Needs node, npm, chromium and prometheus; the first time, npm fetches some 400 MB.
+pictures: $(STAMP)
+	$(BIN)/python -m dashboards.pictures
 
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -o requirements.lock

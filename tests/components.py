@@ -5,7 +5,12 @@ import shutil
 
 import pytest
 
-PACKAGES = {"promtool": "prometheus", "amtool": "prometheus-alertmanager", "systemd-analyze": "systemd"}
+PACKAGES = {
+    "promtool": "prometheus",
+    "amtool": "prometheus-alertmanager",
+    "systemd-analyze": "systemd",
+    "node": "nodejs",
+}
 
 
 def component(name: str, *others: str) -> str:

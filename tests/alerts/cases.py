@@ -338,7 +338,7 @@ CASES: tuple[Case, ...] = (
             **CANDIDATES,
             "softly, between two starts": Way({**waiting("CrashLoopBackOff", 0), ENDED: Lag(590),
                 **importance("low")}, severity="warning"),
-            "none is ready": Way({READY: 0.0}), "the only one": Way(pods(0, least=1, live=1)), "of one": Way({**pods(0, least=1, live=1)}),
+            "none is ready": Way({READY: 0.0}), "of one": Way({**pods(0, least=1, live=1)}),
             "readiness is not told": Way({UNTOLD: 1.0}, severity="warning"),
             "only the candidate is unready": Way({READY: 2.0,
                 **of_candidate(0.0, 0.0)}, severity="warning"),

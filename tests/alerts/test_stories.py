@@ -35,7 +35,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
             await stage.run(LASTS + 1, note)
 
         played(play, simulator)
-    with filled(tmp_path_factory.mktemp("stories"), pages, "55s") as server:
+    with filled(tmp_path_factory.mktemp("stories"), pages, lookback="55s") as server:
         yield server
 
 

@@ -54,12 +54,13 @@ def filled(folder: Path, pages: Pages, lookback: str = "5m") -> Iterator[Prometh
     A history has no marks of staleness: a series that is gone lasts for `lookback`, so let it be less than two pages.
     """
     promtool = component("promtool")
+    folder.mkdir(exist_ok=True)
     file = pages.write(folder / "pages.om")
     made = subprocess.run(
         [promtool, "tsdb", "create-blocks-from", "openmetrics", str(file), str(folder / "tsdb")],
         capture_output=True, check=False, text=True,
     )  # fmt: skip
     assert made.returncode == 0, made.stderr[-2000:]
-    options = ("--storage.tsdb.retention.time=100y", f"--query.lookback-delta={lookback}")
-    with prometheus(folder, {"global": {}}, *options) as server:
+    kept = ("--storage.tsdb.retention.time=100y", f"--query.lookback-delta={lookback}")
+    with prometheus(folder, {"global": {}}, *kept) as server:
         yield server

@@ -78,12 +78,13 @@ class Stage:
         latency: float = 0.01,
         known: Knowledge | None = None,
         policy: Policy | None = None,
+        report: Report | None = None,
         **plan: Any,
     ) -> None:
         self.simulator, self.latency, self.sent = simulator, latency, list[Sent]()
         self._loop = asyncio.get_running_loop()
         simulator.clock = lambda: self.wall
-        self.report = Report(START)
+        self.report = report or Report(START)
         account = self.report.account("acme", 30.0, rate)
         self.client = Client(
             "http://simulated.test/api/v2",

@@ -1,0 +1,43 @@
+"""What looks the same on every dashboard: the colours of states, and what stands where there is nothing to show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from exporter.core import model
+
+GOOD, BAD, WARNING, NOTICE, MOVING, OFF, UNKNOWN = "green", "red", "orange", "yellow", "blue", "#8e8e8e", "purple"
+
+STATES: Mapping[str, str] = {
+    "running": GOOD,
+    "submitted": "super-light-blue",
+    "initializing": "light-blue",
+    "provisioning": "semi-dark-blue",
+    "launching": MOVING,
+    "warming": "dark-blue",
+    "restarting": "super-light-blue",
+    "draining": "light-yellow",
+    "stopping": NOTICE,
+    "stopped": OFF,
+    "suspended": "#b5b5b5",
+    "interrupted": WARNING,
+    "errored": BAD,
+    "terminated": "dark-red",
+    "unknown": "light-purple",
+    "other": UNKNOWN,
+}
+"""The colour of each status: green serves, blue is on its way up, yellow on its way down, grey is off, red has failed,
+purple nobody can tell."""
+assert {*STATES} == {*model.STATUSES, "other"}
+
+NUMBERS: Mapping[str, int] = {status: number for number, status in enumerate(STATES, 1)}
+"""A number for each status, where a chart can only draw numbers."""
+
+IMPORTANCES: Mapping[str, str] = {"critical": BAD, "high": WARNING, "moderate": NOTICE, "low": OFF}
+SEVERITIES: Mapping[str, str] = {"critical": BAD, "warning": WARNING, "info": MOVING}
+OUTCOMES: Mapping[str, str] = {"completed": GOOD, "errored": BAD, "reverted": WARNING, "cancelled": OFF}
+ROLES: Mapping[str, str] = {"active": GOOD, "candidate": MOVING, "outgoing": NOTICE, "other": UNKNOWN}
+
+NONE = "none"
+NOT_REPORTED = "not reported"
+IDLE = "no traffic"

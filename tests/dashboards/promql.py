@@ -1,0 +1,146 @@
+"""What an expression means: its selectors, its unit, and the labels that its series have."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import promql_parser as p
+
+from exporter.core.account_families import ACCOUNTS
+from exporter.core.families import FAMILIES
+from exporter.shell.report import OWN, PREFIX
+
+TIMES: Mapping[str, str] = {"__rate_interval": "2m", "__range": "5400s", "__interval": "30s"}
+"""What Grafana would put in, for a scrape interval of 30 s and a time range as long as a day of `days`."""
+COUNTING = ("rate", "irate", "increase")
+_UNITS = {"seconds": "time", "bytes": "bytes", "ratio": "ratio", "cores": "cores"}
+_OTHERS = {"process_cpu_seconds_total": "time", "process_resident_memory_bytes": "bytes", "up": "number",
+           "ALERTS": "number", "ALERTS_FOR_STATE": "time"}  # fmt: skip
+ALL = frozenset({"*"})
+"""Every label there is."""
+
+
+def units() -> dict[str, str]:
+    """The unit of every family that may be asked for: time, bytes, ratio, cores or number."""
+    told = {family.name: _UNITS.get(family.unit, "number") for family in FAMILIES}
+    told |= {family.name: _UNITS.get(family.unit, "number") for family in ACCOUNTS}
+    for own in OWN:
+        word = own.name.rsplit("_", 1)[-1]
+        unit = "rate" if own.name.endswith("_per_second") else _UNITS.get(word, "number")
+        told[PREFIX + own.name + ("_total" if own.kind == "counter" else "")] = unit
+    histograms = [f.name for f in ACCOUNTS if f.kind == "histogram"]
+    histograms += [PREFIX + own.name for own in OWN if "histogram" in own.kind]
+    return told | {f"{name}_bucket": told[name] for name in histograms} | _OTHERS
+
+
+UNITS = units()
+
+
+def filled_in(expression: str, values: Mapping[str, str]) -> str:
+    """An expression with its variables substituted."""
+    told = {**TIMES, **values}
+    return re.sub(r"\$\{?(\w+)\}?", lambda match: told[match[1]], expression)
+
+
+def parsed(expression: str, **values: str) -> Any:
+    """The tree of an expression whose variables stand for anything."""
+    anything = dict.fromkeys(("job", "account", "importance", "instance", "workload"), "x")
+    return p.parse(filled_in(expression, anything | values))
+
+
+def walked(node: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    """Every node, and those above it, the nearest last."""
+    yield node, above
+    below = (*above, node)
+    for name in ("lhs", "rhs", "expr", "param", "vector_selector"):
+        child = getattr(node, name, None)
+        if child is not None:
+            yield from walked(child, below)
+    for child in getattr(node, "args", ()):
+        yield from walked(child, below)
+
+
+def selectors(node: Any) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    """Every vector selector, and the nodes above it."""
+    return ((each, above) for each, above in walked(node) if isinstance(each, p.VectorSelector))
+
+
+def matchers(selector: Any) -> dict[str, str]:
+    """The matchers of a selector as they are written: label -> operator and value."""
+    return dict(re.findall(r'(\w+)((?:=~|!~|!=|=)"(?:[^"\\]|\\.)*")', str(selector)))
+
+
+def _inner(node: Any) -> Any:
+    while isinstance(node, p.ParenExpr | p.SubqueryExpr | p.UnaryExpr):
+        node = node.expr
+    return node
+
+
+def labels(node: Any) -> frozenset[str]:
+    """The labels that the series of an expression have; `ALL` where nothing takes any away."""
+    node = _inner(node)
+    if isinstance(node, p.VectorSelector | p.MatrixSelector):
+        return ALL
+    if isinstance(node, p.AggregateExpr):
+        if str(node.op) in ("topk", "bottomk"):
+            return labels(node.expr)
+        return frozenset(node.modifier.labels) if node.modifier is not None else frozenset()
+    if isinstance(node, p.Call):
+        series = [labels(argument) for argument in node.args if not isinstance(argument, p.NumberLiteral)]
+        return series[-1] - {"le"} if series else frozenset()
+    if isinstance(node, p.BinaryExpr):
+        left = labels(node.lhs)
+        if not left:  # a number, or time()
+            return labels(node.rhs)
+        modifier: Any = node.modifier
+        many = modifier is not None and modifier.card == p.VectorMatchCardinality.ManyToOne
+        return left | frozenset(modifier.group_labels or ()) if many else left
+    return frozenset()
+
+
+def unit(node: Any) -> str:
+    """time, bytes, ratio, cores, number or rate; raises ValueError where two sides do not fit together."""
+    node = _inner(node)
+    if isinstance(node, p.VectorSelector | p.MatrixSelector):
+        selector: Any = getattr(node, "vector_selector", node)
+        return UNITS[selector.name]
+    if isinstance(node, p.AggregateExpr):
+        return "number" if str(node.op) in ("count", "group") else unit(node.expr)
+    if isinstance(node, p.Call):
+        return _unit_of_call(node)
+    if isinstance(node, p.BinaryExpr):
+        return _unit_of_both(node)
+    return "number"
+
+
+def _unit_of_call(node: Any) -> str:
+    name = node.func.name
+    if name == "time":
+        return "time"
+    if name == "vector":
+        return "any"
+    inner = node.args[-1] if name == "histogram_quantile" else node.args[0]
+    told = unit(inner)
+    if any(selector.name.endswith("_bucket") for selector, _ in selectors(inner)):
+        return told
+    return {"time": "cores", "number": "rate"}[told] if name in ("rate", "irate") else told
+
+
+def _unit_of_both(node: Any) -> str:
+    sign = str(node.op)
+    left, right = unit(node.lhs), unit(node.rhs)
+    if sign in ("and", "unless") or sign in ("==", "!=", ">", "<", ">=", "<="):
+        return left
+    if sign == "*" and isinstance(_inner(node.lhs), p.NumberLiteral):
+        return right
+    if sign in ("*", "/") and isinstance(_inner(node.rhs), p.NumberLiteral):
+        return left
+    if sign == "/" and left == right:
+        return "ratio"
+    if sign == "*" and right == "number":
+        return left
+    if left != right and "any" not in (left, right):
+        raise ValueError(f"{left} {sign} {right}")
+    return left

@@ -1,0 +1,381 @@
+"""Rules that every dashboard keeps: those of grafana/dashboard-linter, written again, and our own.
+
+The linter's rules have exclusions, with reasons, in ``dashboards/.lint``, which is the linter's own format. The linter
+itself is asked where it is installed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models import dashboard as models
+
+from dashboards import FILES
+from dashboards.board import TAG
+from exporter.core.conditions import ALERTS
+from exporter.core.rules import Options, words
+from tests.dashboards import promql
+from tests.dashboards.boards import (
+    BOARDS,
+    EVERY_PANEL,
+    EVERY_TARGET,
+    FOLDER,
+    Target,
+    addresses,
+    panels,
+    targets,
+    variables,
+)
+
+register_default_plugins()
+Found = Iterator[tuple[str, str]]
+"""Where a rule is broken: the panel's title, or empty for the dashboard itself; and how."""
+FITS = {
+    "time": {"s", "dateTimeFromNow", "dateTimeAsIso"},
+    "bytes": {"bytes"},
+    "ratio": {"percentunit"},
+    "cores": {"short"},
+    "number": {"short", "none", "reqpm"},
+    "rate": {"reqps", "cpm", "reqpm"},
+}
+
+
+# -- the linter's rules
+
+
+def _template(uid: str, name: str) -> Found:
+    variable = variables(uid).get(name)
+    if variable is None:
+        yield "", f"no variable {name}"
+        return
+    told = {key: variable.get(key) for key in ("type", "label", "multi", "allValue", "datasource")}
+    wanted = {"type": "query", "label": name, "multi": True, "allValue": ".+", "datasource": _DATASOURCE}
+    if told != wanted:
+        yield "", f"{name}: {told}"
+
+
+def _template_datasource(uid: str) -> Found:
+    found = [v for v in variables(uid).values() if v["type"] == "datasource"]
+    if [(v["name"], v["label"], v["query"]) for v in found] != [("datasource", "Data Source", "prometheus")]:
+        yield "", "not one variable datasource"
+
+
+def _template_promql(uid: str) -> Found:
+    for name, variable in variables(uid).items():
+        if variable["type"] == "query":
+            try:
+                promql.parsed(asked_of(variable))
+            except ValueError as error:
+                yield "", f"{name}: {error}"
+
+
+def _template_reload(uid: str) -> Found:
+    for name, variable in variables(uid).items():
+        if variable["type"] == "query" and variable["refresh"] != 2:
+            yield "", name
+
+
+def _panel_datasource(uid: str) -> Found:
+    for panel in panels(uid):
+        if any(part["datasource"] != _DATASOURCE for part in (panel, *panel["targets"])):
+            yield panel["title"], "another datasource"
+
+
+def _panel_words(uid: str) -> Found:
+    for panel in panels(uid):
+        if not panel["title"] or not panel["description"].rstrip().endswith("."):
+            yield panel["title"], "no title, or no description that is a sentence"
+
+
+def _panel_units(uid: str) -> Found:
+    for panel in panels(uid):
+        if panel["fieldConfig"]["defaults"]["unit"] not in set().union(*FITS.values()):
+            yield panel["title"], "no unit"
+
+
+def _panel_targets(uid: str) -> Found:
+    for panel in panels(uid):
+        if not panel["targets"]:
+            yield panel["title"], "asks nothing"
+
+
+def _each_target(broken: Callable[[Any, tuple[Any, ...]], str]) -> Callable[[str], Found]:
+    """A rule about each selector of each query."""
+
+    def rule(uid: str) -> Found:
+        for target in targets(uid):
+            for selector, above in promql.selectors(promql.parsed(target.expr)):
+                words = broken(selector, above)
+                if words:
+                    yield target.panel["title"], f"{target.ref}: {selector}: {words}"
+
+    return rule
+
+
+def _target_promql(uid: str) -> Found:
+    for target in targets(uid):
+        try:
+            promql.parsed(target.expr)
+        except ValueError as error:
+            yield target.panel["title"], str(error)
+
+
+def _target_interval(uid: str) -> Found:
+    for target in targets(uid):
+        for called in re.findall(r"\b(?:rate|irate|increase)\([^\[]*\[([^\]]*)\]", target.expr):
+            if called != "$__rate_interval":
+                yield target.panel["title"], f"{target.ref}: [{called}]"
+
+
+def _counter(selector: Any, above: tuple[Any, ...]) -> str:
+    counted = any(getattr(getattr(node, "func", None), "name", "") in promql.COUNTING for node in above)
+    return "a counter by itself" if selector.name.endswith("_total") and not counted else ""
+
+
+def _has(label: str) -> Callable[[Any, tuple[Any, ...]], str]:
+    def broken(selector: Any, above: tuple[Any, ...]) -> str:
+        return "" if promql.matchers(selector).get(label) == '=~"x"' else f"no {label} of the variable"
+
+    return broken
+
+
+def _uneditable(uid: str) -> Found:
+    if BOARDS[uid]["editable"] is not False:
+        yield "", "editable"
+
+
+_DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
+RULES: dict[str, Callable[[str], Found]] = {
+    "template-datasource-rule": _template_datasource,
+    "template-job-rule": lambda uid: _template(uid, "job"),
+    "template-instance-rule": lambda uid: _template(uid, "instance"),
+    "template-label-promql-rule": _template_promql,
+    "template-on-time-change-reload-rule": _template_reload,
+    "panel-datasource-rule": _panel_datasource,
+    "panel-title-description-rule": _panel_words,
+    "panel-units-rule": _panel_units,
+    "panel-no-targets-rule": _panel_targets,
+    "target-promql-rule": _target_promql,
+    "target-rate-interval-rule": _target_interval,
+    "target-job-rule": _each_target(_has("job")),
+    "target-instance-rule": _each_target(_has("instance")),
+    "target-counter-agg-rule": _each_target(_counter),
+    "uneditable-dashboard": _uneditable,
+}
+EXCLUSIONS: dict[str, Any] = yaml.safe_load((FOLDER / ".lint").read_text())["exclusions"]
+
+
+def asked_of(variable: dict[str, Any]) -> str:
+    """The PromQL of a variable's query."""
+    query: str = variable["query"]["query"]
+    told = re.fullmatch(r"(?:label_values\((.*), \w+\)|query_result\((.*)\))", query)
+    assert told, query
+    return told[1] or told[2]
+
+
+def _excluded(rule: str, uid: str, panel: str) -> dict[str, str] | None:
+    for entry in EXCLUSIONS.get(rule, {}).get("entries", []):
+        if entry["dashboard"] == BOARDS[uid]["title"] and entry.get("panel", panel) == panel:
+            return dict(entry)
+    return None
+
+
+@pytest.mark.parametrize("uid", BOARDS)
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_of_the_linter_is_kept(rule: str, uid: str) -> None:
+    assert [(panel, how) for panel, how in RULES[rule](uid) if _excluded(rule, uid, panel) is None] == []
+
+
+@pytest.mark.parametrize("rule", EXCLUSIONS)
+def test_an_exclusion_has_its_reason_and_is_needed(rule: str) -> None:
+    broken = [(uid, panel) for uid in BOARDS for panel, _ in RULES[rule](uid)]
+    used = [_excluded(rule, uid, panel) for uid, panel in broken]
+    assert len(EXCLUSIONS[rule]["reason"]) > 40
+    assert [entry for entry in EXCLUSIONS[rule]["entries"] if entry not in used] == []
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("uid", BOARDS)
+def test_the_linter_itself_has_no_remark(uid: str) -> None:
+    """Skipped in CI too: it is in no package of the system, and can only be had where the Go module proxy offers it."""
+    linter = shutil.which("dashboard-linter")
+    if linter is None:
+        pytest.skip(
+            "dashboard-linter is missing; go install github.com/grafana/dashboard-linter@latest, if Go is there"
+        )
+    command = [linter, "lint", "--strict", "--config", str(FOLDER / ".lint"), str(FOLDER / f"{uid}.json")]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stdout + told.stderr
+
+
+# -- our own
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_dashboard_is_what_its_rows_say(name: str) -> None:
+    assert (FOLDER / name).read_text() == FILES[name], "run `make dashboards`"
+
+
+def test_no_dashboard_outlives_its_rows() -> None:
+    assert {f"{uid}.json" for uid in BOARDS} == {*FILES}
+
+
+def test_uids_are_a_promise() -> None:
+    """They stand in the links of alerts and in bookmarks."""
+    assert {*BOARDS} == {f"datarobot-{name}" for name in ("fleet", "workload", "capacity", "lifecycle", "exporter")}
+    for uid, board in BOARDS.items():
+        assert (board["uid"], board["tags"], board["schemaVersion"]) == (uid, [TAG], 42)
+        assert len(uid) <= 40
+
+
+@pytest.mark.parametrize("uid", BOARDS)
+def test_grafana_s_own_models_know_every_key(uid: str) -> None:
+    """They drop what they do not know: a misspelt option would be lost on the way through them."""
+    again = json.loads(json.dumps(models.Dashboard.from_json(BOARDS[uid]), cls=JSONEncoder))
+    for link in again["links"]:
+        assert link.pop("placement") == "inControlsMenu"
+    assert again == BOARDS[uid]
+
+
+@pytest.mark.parametrize("uid", BOARDS)
+def test_panels_have_ids_of_their_own_and_lie_side_by_side(uid: str) -> None:
+    every = BOARDS[uid]["panels"]
+    assert [panel["id"] for panel in every] == list(range(1, len(every) + 1))
+    taken: set[tuple[int, int]] = set()
+    for panel in every:
+        place = panel["gridPos"]
+        cells = {(x, y) for x in range(place["x"], place["x"] + place["w"])
+                 for y in range(place["y"], place["y"] + place["h"])}  # fmt: skip
+        assert not cells & taken, panel["title"]
+        assert max(x for x, _ in cells) < 24, panel["title"]
+        taken |= cells
+    assert len(panels(uid)) <= 25
+
+
+def test_every_panel_says_what_nothing_means() -> None:
+    for uid, panel in EVERY_PANEL:
+        assert isinstance(panel["fieldConfig"]["defaults"]["noValue"], str), (uid, panel["title"])
+
+
+@pytest.mark.parametrize("uid", BOARDS)
+def test_it_can_be_provisioned_as_it_is(uid: str) -> None:
+    """Nothing that only an import by hand would fill in, and no host but the one that people may change."""
+    text = (FOLDER / f"{uid}.json").read_text()
+    assert "__inputs" not in text
+    assert "${DS_" not in text
+    hosts = re.findall(r"https?://[^\"/]*", text)
+    console = variables(uid).get("console", {"query": ""})["query"]
+    assert {*hosts} == ({console} if console else set())
+
+
+@pytest.mark.parametrize("uid", BOARDS)
+def test_several_values_are_matched_as_a_regular_expression(uid: str) -> None:
+    several = {name: variable for name, variable in variables(uid).items() if variable.get("multi")}
+    assert {variable["allValue"] for variable in several.values()} == {".+"}
+    asked = [target.expr for target in targets(uid)] + [mark["expr"] for mark in BOARDS[uid]["annotations"]["list"]]
+    asked += [variable["query"]["query"] for variable in variables(uid).values() if variable["type"] == "query"]
+    for name in several:
+        uses = {use for expr in asked for use in re.findall(rf'([=!~]+)"\${name}\|?"', expr)}
+        assert uses, name
+        assert uses <= {"=~", "!~"}, name
+    used = {name for expr in asked for name in re.findall(r"\$(\w+)", expr)} - {*promql.TIMES}
+    assert used <= {*variables(uid)}
+
+
+@pytest.mark.parametrize("target", EVERY_TARGET, ids=lambda target: target.place)
+def test_a_query_asks_only_for_families_that_there_are(target: Target) -> None:
+    assert {selector.name for selector, _ in promql.selectors(promql.parsed(target.expr))} <= {*promql.UNITS}
+
+
+@pytest.mark.parametrize("target", EVERY_TARGET, ids=lambda target: target.place)
+def test_a_legend_names_labels_that_the_query_keeps(target: Target) -> None:
+    kept = promql.labels(promql.parsed(target.expr))
+    assert {*re.findall(r"{{(\w+)}}", target.legend)} <= kept
+    assert "*" not in kept, "series of one exporter or another"
+
+
+@pytest.mark.parametrize("target", EVERY_TARGET, ids=lambda target: target.place)
+def test_the_unit_of_a_panel_is_that_of_its_families(target: Target) -> None:
+    tree = promql.parsed(target.expr)
+    shown = _shown(target)
+    if shown is None:
+        return
+    assert shown["unit"] in FITS[promql.unit(tree)]
+    assert shown["unit"].startswith("dateTime") == target.expr.startswith("1000 *"), "dates are milliseconds"
+
+
+def _shown(target: Target) -> dict[str, Any] | None:
+    """The settings under which the value of a query is shown; None where only the labels are."""
+    defaults: dict[str, Any] = target.panel["fieldConfig"]["defaults"]
+    if target.panel["type"] != "table":
+        return defaults
+    alone = len(target.panel["targets"]) == 1
+    options = target.panel["transformations"][-1]["options"]
+    name = "Value" if alone else f"Value #{target.ref}"
+    if options["excludeByName"].get(name):
+        return None
+    title = options["renameByName"].get(name)
+    if title is None:
+        return None
+    override = next(o for o in target.panel["fieldConfig"]["overrides"] if o["matcher"]["options"] == title)
+    return defaults | {each["id"]: each["value"] for each in override["properties"]}
+
+
+@pytest.mark.parametrize("panel", [p for _, p in EVERY_PANEL if p["type"] == "table"], ids=lambda p: p["title"])
+def test_every_column_of_a_table_is_meant(panel: dict[str, Any]) -> None:
+    """A label or a value is a column with a title, or it is left out by name."""
+    alone = len(panel["targets"]) == 1
+    there = {"Time"} | {"Value" if alone else f"Value #{told['refId']}" for told in panel["targets"]}
+    for told in panel["targets"]:
+        there |= promql.labels(promql.parsed(told["expr"]))
+    options = panel["transformations"][-1]["options"]
+    assert there == {*options["renameByName"]} | {*options["excludeByName"]}
+    assert {override["matcher"]["options"] for override in panel["fieldConfig"]["overrides"]} == {
+        *options["renameByName"].values()
+    }
+    assert panel["options"]["sortBy"][0]["displayName"] in options["renameByName"].values()
+
+
+@pytest.mark.parametrize("uid", BOARDS)
+def test_a_link_leads_to_a_dashboard_of_ours_and_sets_variables_that_it_has(uid: str) -> None:
+    found = [url for url in addresses(BOARDS[uid]) if url.startswith("/")]
+    for url in found:
+        there = urlsplit(url.replace("${", "").replace("}", ""))
+        other = there.path.removeprefix("/d/")
+        assert other in BOARDS, url
+        assert "${__url_time_range}" in url
+        kept = {*re.findall(r"\${(\w+):queryparam}", url)}
+        given = {name.removeprefix("var-") for name in parse_qs(there.query) if name.startswith("var-")}
+        assert kept <= {*variables(uid)}, url
+        assert kept | given <= {*variables(other)}, url
+        assert {"datasource", "job"} <= kept, url
+    for link in BOARDS[uid]["links"]:
+        assert link["type"] == "link" or (link["tags"], link["includeVars"], link["keepTime"]) == ([TAG], True, True)
+
+
+def test_a_row_that_names_a_workload_leads_to_it() -> None:
+    for _, panel in EVERY_PANEL:
+        if panel["type"] == "table":
+            named = [o for o in panel["fieldConfig"]["overrides"] if o["matcher"]["options"] == "Workload"]
+            for override in named:
+                links = [p["value"] for p in override["properties"] if p["id"] == "links"]
+                gone = panel["title"] == "No longer listed"
+                assert bool(links) != gone, panel["title"]
+
+
+def test_the_link_of_an_alert_leads_to_the_dashboard_of_its_workload() -> None:
+    alert = next(alert for alert in ALERTS if alert.component == "workload")
+    there = urlsplit(words(alert, Options(dashboards="https://grafana.test"))["dashboard_url"])
+    assert there.path == "/d/datarobot-workload"
+    assert {name.removeprefix("var-") for name in parse_qs(there.query)} == {"account", "workload"}
+    assert {"account", "workload"} <= {*variables("datarobot-workload")}
