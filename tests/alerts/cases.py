@@ -7,110 +7,41 @@ from what a person would want, not from the rules.
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from tests.alerts.timeline import NOTHING, Ago, Grows, Lag, Page, Value
-
-STATUSES = (
-    "unknown submitted initializing provisioning launching warming running draining restarting suspended interrupted "
-    "stopping stopped errored terminated other"
-).split()
-STARTING = ("submitted", "initializing", "provisioning", "launching", "warming", "restarting")
-IMPORTANCES = ("critical", "high", "moderate", "low", "other")
-NOW = Ago(0)
-ACTIVE = 'proton_id="p1",role="active"'
-W, P, C, A, X = (f"datarobot_{kind}_" for kind in ("workload", "proton", "container", "account", "exporter"))
-SINCE, FIRST = f"{W}status_since_timestamp_seconds", f"{W}first_observed_timestamp_seconds"
-READY, LIVE = f"{P}replicas_ready{{{ACTIVE}}}", f"{P}replicas_live{{{ACTIVE}}}"
-UNTOLD, LEAST, MOST = f"{P}replicas_readiness_unknown{{{ACTIVE}}}", f"{W}replicas_min", f"{W}replicas_max"
-ENDED = f'{C}last_terminated_timestamp_seconds{{container="primary"}}'
-MINUTE, HOUR = 60.0, 3600.0
-
-
-def status(now: str, since: Value = NOW) -> Page:
-    """One-hot: the series of all other statuses are there, and 0."""
-    return {f'{W}status{{status="{name}"}}': float(name == now) for name in STATUSES} | {SINCE: since}
-
-
-def importance(now: str) -> Page:
-    return {f'{W}importance{{importance="{name}"}}': float(name == now) for name in IMPORTANCES}
-
-
-def artifact(status: str) -> Page:
-    there = f'{W}artifact_info{{artifact_id="a1",artifact_name="a",artifact_status="%s",version="1"}}'
-    return {there % name: 1.0 if name == status else None for name in ("draft", "locked")}
-
-
-def pods(ready: float | None, least: float | None = 2, live: float | None = 2, most: float | None = 2) -> Page:
-    return {READY: ready, UNTOLD: None if ready is None else 0.0, LIVE: live, LEAST: least, MOST: most}
-
-
-def waiting(reason: str, count: float = 1, role: str = "active") -> Page:
-    return {f'{C}waiting_reason{{container="primary",proton_id="p1",reason="{reason}",role="{role}"}}': count}
-
-
-def ended(reason: str, at: Value, count: float = 1) -> Page:
-    name = f'{C}last_terminated_reason{{container="primary",proton_id="p1",reason="{reason}",role="active"}}'
-    return {name: count, ENDED: at}
-
-
-def requests(count: float, window: str = "5m") -> Page:
-    return {f'{W}window_requests{{window="{window}"}}': count}
-
-
-def errors(share: float, window: str = "5m") -> Page:
-    return {f'{W}window_server_error_ratio{{window="{window}"}}': share}
-
-
-def refused(share: float, window: str = "5m") -> Page:
-    return {f'{W}window_client_error_ratio{{window="{window}"}}': share}
-
-
-def response(seconds: float, quantile: str = "0.95", window: str = "5m") -> Page:
-    return {f'{W}window_response_seconds{{quantile="{quantile}",window="{window}"}}': seconds}
-
-
-def memory(level: str, used: float, of: float) -> Page:
-    return {f'{W}memory_usage_bytes{{level="{level}"}}': used, f"{W}replica_memory_bytes": of}
-
-
-def lacking(resource: str, count: float = 1, role: str = "active") -> Page:
-    there = f'{P}replicas_unschedulable{{proton_id="p1",resource="%s",role="{role}"}}'
-    return {there % name: count if name == resource else 0.0 for name in ("gpu", "cpu", "memory", "other")}
-
-
-def fleet(**statuses: str) -> Page:
-    """More workloads of the account, by their ids."""
-    return {
-        f'{name.rstrip("}")},workload="{i}",workload_id="{i}"}}': value
-        for i, told in statuses.items()
-        for name, value in status(told).items()
-        if name != SINCE
-    }
-
-
-def swept(at: Value, interval: float = 30) -> Page:
-    return {
-        f'{X}sweep_last_success_timestamp_seconds{{lane="status"}}': at,
-        f'{X}sweep_interval_seconds{{lane="status"}}': interval,
-    }
-
-
-WELL: Page = {
-    f"{W}info": 1.0,
-    **status("running", Ago(7200)),
-    FIRST: -90000.0,
-    **importance("high"),
-    **artifact("locked"),
-    **pods(2),
-    f'{W}fresh{{part="pods"}}': 1.0,
-    f"{W}replacement_active": 0.0,
-    f"{A}workloads_active": 25.0,
-    "up": 1.0,
-    f"{X}api_up": 1.0,
-    **swept(Lag(10)),
-    f'{X}sweep_complete{{lane="status"}}': 1.0,
-}
-SOFT = {**importance("moderate")}
-GONE: Page = {name: None for name in WELL if name.startswith((W, P, C))}
+from tests.alerts.pages import (
+    ACTIVE,
+    CANDIDATE,
+    ENDED,
+    FIRST,
+    GONE,
+    LEAST,
+    LIVE,
+    MOST,
+    READY,
+    SINCE,
+    STARTING,
+    STATUSES,
+    UNTOLD,
+    A,
+    P,
+    W,
+    X,
+    artifact,
+    ended,
+    errors,
+    fleet,
+    importance,
+    lacking,
+    memory,
+    of_candidate,
+    pods,
+    refused,
+    requests,
+    response,
+    status,
+    swept,
+    waiting,
+)
+from tests.alerts.timeline import NOTHING, Ago, Grows, Lag, Page
 
 
 class Way(NamedTuple):
@@ -146,14 +77,6 @@ class Case(NamedTuple):
     ends: float | None = None
     lingers: float = 0
     well: Page = NOTHING
-
-
-CANDIDATE = 'proton_id="p2",role="candidate"'
-
-
-def of_candidate(ready: float, unknown: float = 0) -> Page:
-    """The pods of a candidate, which do not serve yet."""
-    return {f"{P}replicas_ready{{{CANDIDATE}}}": ready, f"{P}replicas_readiness_unknown{{{CANDIDATE}}}": unknown}
 
 
 WHO = "Workload churn (w1) of account acme "
@@ -295,6 +218,11 @@ CASES: tuple[Case, ...] = (
         "stuck.",
         also={**{name: Way(status(name)) for name in STARTING},
             "an old picture": Way({**pods(0, live=0), f"{P}snapshot_timestamp_seconds{{{ACTIVE}}}": Ago(0)}),
+            "an old picture, and a new one of a candidate": Way({**pods(0, live=0),
+                f"{P}snapshot_timestamp_seconds{{{ACTIVE}}}": Ago(0),
+                f"{P}snapshot_timestamp_seconds{{{CANDIDATE}}}": Lag(10)}),
+            "an old picture without pods, a candidate with": Way({**pods(0, live=0),
+                f"{P}snapshot_timestamp_seconds{{{ACTIVE}}}": Ago(0), f"{P}replicas_live{{{CANDIDATE}}}": 2.0}),
             "and that of a candidate": Way({f'{P}replicas_live{{proton_id="p2",role="candidate"}}': 1.0})},
         silent={**other_statuses(*STARTING), "told": pods(0, live=0), "not that long": {SINCE: Lag(890)},
             "an old picture of pods": {**pods(0), f"{P}snapshot_timestamp_seconds{{{ACTIVE}}}": Ago(0)},
@@ -336,6 +264,10 @@ CASES: tuple[Case, ...] = (
             "of a candidate": Way({**waiting("CrashLoopBackOff", 0), **waiting("CrashLoopBackOff", role="candidate")}),
             "between two starts": Way({**waiting("CrashLoopBackOff", 0), ENDED: Lag(590)}),
             **CANDIDATES,
+            **{f"{name}, between two starts": Way({**waiting("CrashLoopBackOff", 0), ENDED: Lag(590), **way.page})
+                for name, way in CANDIDATES.items()},
+            **{f"softly, {name}, between two starts": Way({**waiting("CrashLoopBackOff", 0), ENDED: Lag(590),
+                **way.page, **importance("low")}, severity="warning") for name, way in CANDIDATES.items()},
             "softly, between two starts": Way({**waiting("CrashLoopBackOff", 0), ENDED: Lag(590),
                 **importance("low")}, severity="warning"),
             "none is ready": Way({READY: 0.0}), "of one": Way({**pods(0, least=1, live=1)}),
@@ -358,9 +290,15 @@ CASES: tuple[Case, ...] = (
         says=WHO + "serves with fewer replicas than its settings ask for at the least.",
         also={**IMPORTANT, **TICKETS, "three of five": Way({READY: 3.0}, severity="warning"),
             "half": Way(pods(1), severity="warning"), "three of seven": Way(pods(3, least=7, live=7)),
+            "one of three": Way(pods(1, least=3, live=3)),
             "one of which it is not told": Way({UNTOLD: 1.0}, severity="warning"),
-            "the candidate's do not count": Way({**of_candidate(5.0, 5.0)})},
-        silent={"all are ready": {READY: 5.0}, "none is ready": {READY: 0.0}, "starting": status("launching"),
+            "softly, the candidate's do not count": Way({**of_candidate(5, 5), **importance("low")},
+                severity="warning"),
+            "the candidate's do not count": Way(of_candidate(5, 5))},
+        silent={"all are ready": {READY: 5.0}, "none is ready": {READY: 0.0},
+            "none is ready, of a candidate all": {READY: 0.0, **of_candidate(5)},
+            "none is ready, of a candidate it is not told": {READY: 0.0, **of_candidate(0, 5)},
+            "starting": status("launching"),
             "none has to be": {LEAST: 0.0}, "at zero": SCALED_TO_ZERO, "pods that are not told": pods(None),
             "the candidate's are not ready": {READY: 5.0, **of_candidate(1.0, 0.0)}}),
     Case("DataRobotWorkloadSingleReplica", "info", {**importance("critical"), **pods(1, 1, 1, 1)}, wait=3600,
@@ -407,9 +345,19 @@ CASES: tuple[Case, ...] = (
         fleet(a="errored", b="errored", c="errored", d="interrupted", e="interrupted"), wait=120, who=ACCOUNT,
         says="Account acme has 5 workloads that are failing; look for one cause before looking at each.",
         also={"running and none ready": Way({**fleet(a="running"), **pods(0)}),
+            "running and its only one not ready": Way({**fleet(a="running"), **pods(0, least=1)}),
+            "running and only a candidate ready": Way({**fleet(a="running"), **pods(0), **of_candidate(2)}),
+            "running and only a candidate not told": Way({**fleet(a="running"), **pods(0), **of_candidate(0, 2)}),
+            "six of many": Way({**pods(0, least=1), f"{A}workloads_active": 26.0}, says="Account acme has 6 workloads "
+                "that are failing; look for one cause before looking at each."),
             "and one more": Way(fleet(f="errored"), says="Account acme has 6 workloads that are failing; look for one "
                 "cause before looking at each.")},
         silent={"four": fleet(a="running"), "four of ten": {**fleet(a="running"), f"{A}workloads_active": 10.0},
+            "four of ten, and one that starts": {**fleet(a="running"), **status("launching"), **pods(0),
+                f"{A}workloads_active": 10.0},
+            "four of ten, and one at zero": {**fleet(a="running"), **pods(0, least=0), f"{A}workloads_active": 10.0},
+            "five of many, and one that starts": {**status("launching"), **pods(0), f"{A}workloads_active": 26.0},
+            "five of many, and one at zero": {**pods(0, least=0), f"{A}workloads_active": 26.0},
             "of a large account": {f"{A}workloads_active": 26.0},
             "stopped by a user": fleet(a="stopped"), "starting": fleet(a="launching"),
             "running, of which none has to be ready": {**fleet(a="running"), **pods(0, least=0)},

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from tests.alerts.timeline import STEP
+
 Rule = Mapping[str, Any]
 _NUMBER = re.compile(r'(?<![\w."\[])\d+(?:\.\d+)?(?![\w."])')
 _MATCHER = re.compile(r'(\w+)(=~|=)"([^"]*)"(, )?')
@@ -38,8 +40,9 @@ def _changed(rule: Rule) -> Iterator[tuple[str, Rule]]:
 
 
 def _scaled(duration: str, factor: float) -> str:
-    size = {"s": 1, "m": 60, "h": 3600}[duration[-1]]
-    return f"{round(int(duration[:-1]) * size * factor)}s"
+    """Another duration; one that is less than the time between two evaluations is none."""
+    seconds = round(int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600}[duration[-1]] * factor)
+    return f"{seconds if seconds >= STEP else 0}s"
 
 
 def _expressions(text: str) -> Iterator[tuple[str, str]]:

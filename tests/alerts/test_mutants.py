@@ -19,7 +19,19 @@ RULES = written()
 AT_ONCE = 2
 """How many trials promtool gets at once: most mutants are found out by the first ones."""
 
-EQUAL: dict[str, str] = {}
+_KEPT = "what its pods were is kept for ten minutes all the same"
+_MOST = "of two protons the one with more ready pods counts, so what an old one was holds nothing"
+_ASKS = "it asks itself whether its pods are told"
+EQUAL: dict[str, str] = {
+    "DataRobotPodSnapshotMissing warning: 0 is -0.01 at 533": "no count is below 0",
+    "DataRobotPodSnapshotMissing warning: no part of what is fresh": _ASKS,
+    "DataRobotPodSnapshotMissing warning: part without pods of what is fresh": _ASKS,
+    "DataRobotAutoscalerSaturated warning: part without pods of what is fresh": _KEPT,
+    "DataRobotWorkloadMemoryNearLimit warning: part without pods of what is fresh": _KEPT,
+    "DataRobotWorkloadMemoryNearLimit warning: no part of what is fresh": "a pod's memory is not told with the pods",
+    "DataRobotWorkloadReplicasDegraded critical: part without pods of what is fresh": _MOST,
+    "DataRobotWorkloadReplicasDegraded warning: part without pods of what is fresh": _MOST,
+}
 """Mutants that do the same as the rule, each with its reason: ``alert severity: what``."""
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from exporter.core.conditions import ALERTS, Alert
 from exporter.core.rules import DEFAULT, Options, rules
-from tests.alerts.cases import READY, WELL, C, Case, P, W, Way
+from tests.alerts.cases import Case, Way
+from tests.alerts.pages import READY, WELL, C, P, W
 from tests.alerts.timeline import BEGINS, NOTHING, STEP, Ago, Expected, Page, Phase, Trial, every
 
 HOLD = 600

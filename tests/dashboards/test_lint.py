@@ -24,7 +24,7 @@ from dashboards import FILES
 from dashboards.board import TAG
 from exporter.core.conditions import ALERTS
 from exporter.core.rules import Options, words
-from tests.dashboards import promql
+from tests import promql
 from tests.dashboards.boards import (
     BOARDS,
     EVERY_PANEL,

@@ -18,7 +18,7 @@ import pytest
 from dashboards.troubles import TROUBLES
 from exporter.core.conditions import ALERTS
 from exporter.core.rules import Options, words
-from tests.dashboards import promql
+from tests import promql
 from tests.dashboards.boards import BOARDS, EVERY_TARGET, Target, targets, variables
 from tests.dashboards.days import END, EVERY, named
 from tests.e2e.servers import Prometheus

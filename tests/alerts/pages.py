@@ -1,0 +1,113 @@
+"""Parts of pages: what series say of the workload `churn` (w1) of the account `acme`, well or not."""
+
+from tests.alerts.timeline import Ago, Lag, Page, Value
+
+STATUSES = (
+    "unknown submitted initializing provisioning launching warming running draining restarting suspended interrupted "
+    "stopping stopped errored terminated other"
+).split()
+STARTING = ("submitted", "initializing", "provisioning", "launching", "warming", "restarting")
+IMPORTANCES = ("critical", "high", "moderate", "low", "other")
+NOW = Ago(0)
+ACTIVE = 'proton_id="p1",role="active"'
+W, P, C, A, X = (f"datarobot_{kind}_" for kind in ("workload", "proton", "container", "account", "exporter"))
+SINCE, FIRST = f"{W}status_since_timestamp_seconds", f"{W}first_observed_timestamp_seconds"
+READY, LIVE = f"{P}replicas_ready{{{ACTIVE}}}", f"{P}replicas_live{{{ACTIVE}}}"
+UNTOLD, LEAST, MOST = f"{P}replicas_readiness_unknown{{{ACTIVE}}}", f"{W}replicas_min", f"{W}replicas_max"
+ENDED = f'{C}last_terminated_timestamp_seconds{{container="primary"}}'
+MINUTE, HOUR = 60.0, 3600.0
+
+
+def status(now: str, since: Value = NOW) -> Page:
+    """One-hot: the series of all other statuses are there, and 0."""
+    return {f'{W}status{{status="{name}"}}': float(name == now) for name in STATUSES} | {SINCE: since}
+
+
+def importance(now: str) -> Page:
+    return {f'{W}importance{{importance="{name}"}}': float(name == now) for name in IMPORTANCES}
+
+
+def artifact(status: str) -> Page:
+    there = f'{W}artifact_info{{artifact_id="a1",artifact_name="a",artifact_status="%s",version="1"}}'
+    return {there % name: 1.0 if name == status else None for name in ("draft", "locked")}
+
+
+def pods(ready: float | None, least: float | None = 2, live: float | None = 2, most: float | None = 2) -> Page:
+    return {READY: ready, UNTOLD: None if ready is None else 0.0, LIVE: live, LEAST: least, MOST: most}
+
+
+def waiting(reason: str, count: float = 1, role: str = "active") -> Page:
+    return {f'{C}waiting_reason{{container="primary",proton_id="p1",reason="{reason}",role="{role}"}}': count}
+
+
+def ended(reason: str, at: Value, count: float = 1) -> Page:
+    name = f'{C}last_terminated_reason{{container="primary",proton_id="p1",reason="{reason}",role="active"}}'
+    return {name: count, ENDED: at}
+
+
+def requests(count: float, window: str = "5m") -> Page:
+    return {f'{W}window_requests{{window="{window}"}}': count}
+
+
+def errors(share: float, window: str = "5m") -> Page:
+    return {f'{W}window_server_error_ratio{{window="{window}"}}': share}
+
+
+def refused(share: float, window: str = "5m") -> Page:
+    return {f'{W}window_client_error_ratio{{window="{window}"}}': share}
+
+
+def response(seconds: float, quantile: str = "0.95", window: str = "5m") -> Page:
+    return {f'{W}window_response_seconds{{quantile="{quantile}",window="{window}"}}': seconds}
+
+
+def memory(level: str, used: float, of: float) -> Page:
+    return {f'{W}memory_usage_bytes{{level="{level}"}}': used, f"{W}replica_memory_bytes": of}
+
+
+def lacking(resource: str, count: float = 1, role: str = "active") -> Page:
+    there = f'{P}replicas_unschedulable{{proton_id="p1",resource="%s",role="{role}"}}'
+    return {there % name: count if name == resource else 0.0 for name in ("gpu", "cpu", "memory", "other")}
+
+
+def fleet(**statuses: str) -> Page:
+    """More workloads of the account, by their ids."""
+    return {
+        f'{name.rstrip("}")},workload="{i}",workload_id="{i}"}}': value
+        for i, told in statuses.items()
+        for name, value in status(told).items()
+        if name != SINCE
+    }
+
+
+def swept(at: Value, interval: float = 30) -> Page:
+    return {
+        f'{X}sweep_last_success_timestamp_seconds{{lane="status"}}': at,
+        f'{X}sweep_interval_seconds{{lane="status"}}': interval,
+    }
+
+
+WELL: Page = {
+    f"{W}info": 1.0,
+    **status("running", Ago(7200)),
+    FIRST: -90000.0,
+    **importance("high"),
+    **artifact("locked"),
+    **pods(2),
+    f'{W}fresh{{part="pods"}}': 1.0,
+    f"{W}replacement_active": 0.0,
+    f"{A}workloads_active": 25.0,
+    "up": 1.0,
+    f"{X}api_up": 1.0,
+    **swept(Lag(10)),
+    f'{X}sweep_complete{{lane="status"}}': 1.0,
+}
+GONE: Page = {name: None for name in WELL if name.startswith((W, P, C))}
+
+
+CANDIDATE = 'proton_id="p2",role="candidate"'
+
+
+def of_candidate(ready: float, unknown: float = 0) -> Page:
+    """The pods of a candidate, which do not serve yet."""
+    return {f"{P}replicas_ready{{{CANDIDATE}}}": ready, f"{P}replicas_readiness_unknown{{{CANDIDATE}}}": unknown}
