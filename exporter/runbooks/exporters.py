@@ -14,9 +14,14 @@ _CODES = Step(
     query="sum by (account, endpoint, code) (rate(datarobot_exporter_api_requests_total[15m])) > 0",
 )
 _TOKEN = Cause(
-    "The reason is `auth` or `forbidden` (401 or 403).",
-    "The token was revoked, has expired, or its user lost a right.",
+    "The reason is `auth` (401).",
+    "The token was revoked or has expired.",
     "Make a new token; a token in a file is read again by itself, one in the environment needs a restart.",
+)
+_RIGHT = Cause(
+    "The reason is `forbidden` (403).",
+    "The token's user lost a right, or the feature was switched off for it.",
+    "Give the right back; another token of the same user would not help. `check --online` names the route.",
 )
 
 EXPORTERS: dict[str, Runbook] = {
@@ -74,7 +79,7 @@ EXPORTERS: dict[str, Runbook] = {
         "Nothing is known of the account any more.",
         ON_CALL,
         (CHECK, SWEEPS, EXPORTER_LOG),
-        (_TOKEN,),
+        (_TOKEN, _RIGHT),
         "Never.",
         "a moment of trouble at the API's door is not a revoked token",
     ),
@@ -141,8 +146,7 @@ EXPORTERS: dict[str, Runbook] = {
         "No metric and no alert covers the workloads that are left out.",
         ON_CALL,
         (Step("How many, of how many series?",
-              query="datarobot_exporter_series_left_out_workloads\nor datarobot_exporter_series\n"
-              "or datarobot_exporter_series_limit"),),
+              query='{__name__=~"datarobot_exporter_series.*"}'),),
         (Cause("The fleet has grown.", "The limit is too low.", "Raise it, if Prometheus can take it; or use shards."),
          Cause("The profile is larger than needed.", "Too many series for each workload.",
                "A smaller `metrics.profile`, fewer `detail.parts`.")),

@@ -16,12 +16,16 @@ RUNBOOKS: dict[str, Runbook] = {**WORKLOADS, **EXPORTERS}
 NOTE = "<!-- Made by `workload-exporter docs`; a test keeps it so. Change the rows, not this page. -->"
 BEGIN = """\
 export WORKLOAD_ID=...        # the label workload_id of the alert
-# DATAROBOT_ENDPOINT and DATAROBOT_API_TOKEN as for the exporter
+# DATAROBOT_ENDPOINT and DATAROBOT_API_TOKEN as for the exporter: your own token may see more, or less
 dr() { curl -sSL --fail-with-body -H "Authorization: Bearer $DATAROBOT_API_TOKEN" \\
-  "${DATAROBOT_ENDPOINT%/api/v2}/api/v2/$1" | python3 -m json.tool; }
-pods() { dr "workloads/$WORKLOAD_ID/protons/" |
-  python3 -c 'import json, sys; [print(proton["id"]) for proton in json.load(sys.stdin)["data"]]' |
-  while read -r proton; do dr "workloads/$WORKLOAD_ID/protons/$proton/statusDetails"; done; }"""
+  "${DATAROBOT_ENDPOINT%/api/v2}/api/v2/$1" | python3 -c 'import json, sys
+told = sys.stdin.read()
+print(json.dumps(json.loads(told), indent=2) if told.strip() else "(an empty answer: 204, it is not told yet)")'; }
+pods() { dr "workloads/$WORKLOAD_ID/protons/" | python3 -c 'import json, sys
+for proton in json.load(sys.stdin)["data"]: print(proton["id"], proton.get("role") or "-", proton["status"])' |
+  while read -r proton role status; do echo "# version $proton, role $role, $status"
+    dr "workloads/$WORKLOAD_ID/protons/$proton/statusDetails"; done; }
+# In the queries, write the label's value for WORKLOAD_ID and ACCOUNT by hand."""
 BEGIN_EXPORTER = """\
 export EXPORTER=http://127.0.0.1:10142    # where the exporter listens
 export CONFIG=                            # its settings file, if it has one"""

@@ -39,9 +39,16 @@ class Runbook(NamedTuple):
 
 
 ME = 'workload_id="WORKLOAD_ID"'
+
+
+def several(*names: str, of: str = ME) -> str:
+    """A query for several families at once: ``or`` would show one of them, as they have the same labels."""
+    return f'{{__name__=~"{"|".join(f"datarobot_{name}" for name in names)}",{of}}}'
+
+
 CALLERS = "Everybody who calls the workload."
-SOME = "Callers of the workload, some of the time or not yet."
-OWNERS = "The people who deploy the workload; its callers not yet."
+SOME = "Perhaps its callers: see how many replicas are ready."
+OWNERS = "The people who deploy the workload; its callers too, where no other version of it serves."
 ON_CALL = "Whoever relies on these alerts: nothing that is said of the workloads is new any more."
 
 # -- steps
@@ -72,8 +79,7 @@ STATES = Step(
 )
 READY = Step(
     "How many replicas are ready, how many live, how many should there be?",
-    query=f"datarobot_proton_replicas_ready{{{ME}}}\nor datarobot_proton_replicas_live{{{ME}}}\n"
-    f"or datarobot_workload_replicas_min{{{ME}}}",
+    query=several("proton_replicas_ready", "proton_replicas_live", "workload_replicas_min", "workload_replicas_max"),
 )
 OTHERS = Step(
     "Is it alone? If many fail at once, look for one cause instead.",
@@ -81,13 +87,12 @@ OTHERS = Step(
 )
 TRAFFIC = Step(
     "What do its callers get: requests and shares of errors, by window?",
-    query=f"datarobot_workload_window_requests{{{ME}}}\nor datarobot_workload_window_server_error_ratio{{{ME}}}\n"
-    f"or datarobot_workload_window_client_error_ratio{{{ME}}}",
+    query=several(*(f"workload_window_{name}" for name in ("requests", "server_error_ratio", "client_error_ratio"))),
 )
 REPLACEMENT = Step(
-    "Is a replacement under way, or how did the last ones end?",
-    query=f"datarobot_workload_replacement_active{{{ME}}}\n"
-    f"or sum by (workload_id, outcome) (datarobot_workload_replacements_total{{{ME}}}) > 0",
+    "Is a replacement under way, when did the last one fail, and how many ended how, within six hours?",
+    query=f"{several('workload_replacement_active', 'workload_replacement_failed_timestamp_seconds')}\n"
+    f"or sum by (workload_id, outcome) (increase(datarobot_workload_replacements_total{{{ME}}}[6h])) > 0",
 )
 SWEEPS = Step(
     "Why do sweeps fail? The label `reason` names it.",
@@ -112,8 +117,8 @@ CRASH = Cause(
     "else correct the command, the environment or the image, and replace the artifact.",
 )
 EXIT_ZERO = Cause(
-    "A container waits with `CrashLoopBackOff`; it ended last with `Completed` and exit code 0.",
-    "The process is no server: it does its work and ends, and is started again and again.",
+    "Its container ended last with `Completed` and exit code 0, whatever it waits with now.",
+    "The process is no server: it does its work and ends, or a start script put the server into the background.",
     "Let the container's command be one that stays and listens on its port; jobs that end are not supported.",
 )
 PROBE_KILLS = Cause(
@@ -128,9 +133,10 @@ OOM = Cause(
 )
 PULL = Cause(
     "A container waits with `ImagePullBackOff`, `ErrImagePull` or `InvalidImageName`; nothing has ever started.",
-    "The image's name or tag is wrong, or the registry does not let the platform in.",
-    "Compare the image in the message with the registry; push what is missing, correct the tag or renew the "
-    "credential, then replace the artifact.",
+    "The image's name or tag is wrong, or the registry does not let the platform in: `manifest unknown` or `not found` "
+    "in the message is a tag or digest that is not there, `unauthorized` or `denied` a credential.",
+    "Compare the image (`image` of the container in the platform's answer) with the registry; push what is missing, "
+    "correct the tag or renew the credential, then replace the artifact.",
 )
 CONFIG = Cause(
     "A container waits with `CreateContainerConfigError`, `CreateContainerError` or `RunContainerError`.",
@@ -139,9 +145,11 @@ CONFIG = Cause(
 )
 READINESS = Cause(
     "Containers run, but are not ready; the condition `Ready` is unmet with `ContainersNotReady`.",
-    "The readiness probe fails: wrong port or path, or the application is still loading.",
-    "Ask the path of the probe from the log's point of view: does the application listen on that port? Correct the "
-    "port or the path of the probe, or give it more time.",
+    "The readiness probe fails: wrong port or path, the application is still loading, it hangs, or it waits for "
+    "something that is down.",
+    "Find the probe's port and path in the artifact; in the log, see which port the application listens on and whether "
+    "it has finished loading. Correct the probe or give it more time. If it was ready before and nothing was replaced, "
+    "mend what it waits for, or restart the workload.",
 )
 NODE = Cause(
     "The condition `PodScheduled` is unmet with `Unschedulable`; there are no containers yet.",
@@ -157,7 +165,8 @@ PREEMPTED = Cause(
 NOTHING_TOLD = Cause(
     "The pods are not told (the answer is 204), or nothing about them has changed for long.",
     "The platform's monitor does not report on this workload; its status is the last one known.",
-    "Call its endpoint to see whether it serves; restart it, and tell those who run the platform.",
+    "Call its endpoint. If it answers, leave the workload alone and tell those who run the platform. If it does not, "
+    "and nobody is stopping it, start it again and tell them too.",
 )
 BAD_RELEASE = Cause(
     "It began with a replacement, new settings or a promotion.",
@@ -170,7 +179,8 @@ OVERLOAD = Cause(
     "Raise the number of replicas or the most that the autoscaler may run; choose a larger bundle.",
 )
 DOWNSTREAM = Cause(
-    "The log shows timeouts or refusals of what it calls itself.",
-    "Something behind it is down or slow, or the network does not let it out: private ranges are blocked.",
+    "The log shows timeouts or refused connections to services that it calls.",
+    "A service behind it is down or slow: if it never worked, or its address is new, the network may block it; private "
+    "ranges are blocked.",
     "Mend that; nothing in this workload will help.",
 )

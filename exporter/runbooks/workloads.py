@@ -35,6 +35,7 @@ from exporter.runbooks.parts import (
     Cause,
     Runbook,
     Step,
+    several,
 )
 
 WORKLOADS: dict[str, Runbook] = {
@@ -121,7 +122,7 @@ WORKLOADS: dict[str, Runbook] = {
     ),
     "DataRobotWorkloadVanished": Runbook(
         "A workload that ran is missing from two complete lists. It was deleted, or the token's user may not see it "
-        "any more: the API tells both alike, with 404.",
+        "any more; some servers tell both alike, with 404.",
         "If it was deleted, nothing answers. If only the sharing is gone, it runs on, unseen by any of these alerts.",
         "Either its callers, or only those who watch it.",
         (
@@ -132,7 +133,7 @@ WORKLOADS: dict[str, Runbook] = {
             Step("Is it still listed for a colleague, in the console?"),
         ),
         (
-            Cause("A colleague still sees it.", "The token's user lost its grant.",
+            Cause("The answer is 403, or a colleague still sees it.", "The token's user lost its grant.",
                   "Share it with that user again, with the role `user` or more."),
             Cause("Many vanished at once.", "The token's user, group or organisation was changed.",
                   "Compare with `workload-exporter check --online`; restore the rights."),
@@ -248,13 +249,16 @@ WORKLOADS: dict[str, Runbook] = {
     ),
     "DataRobotWorkloadStuckStopping": Runbook(
         "The workload has been draining or stopping for longer than the ten to twelve minutes that this takes.",
-        "It holds processors, memory, GPUs and a place under the account's limit. Nobody is turned away.",
+        "It holds processors, memory, GPUs and a place under the account's limit.",
         OWNERS,
         (STATES, PODS, EVENTS),
-        (Cause("Containers still run.", "The process ignores SIGTERM, or requests last very long.",
-               "Wait for the requests; else let the application end on SIGTERM."),
-         NOTHING_TOLD,
-         Cause("No pods are left.", "The platform did not notice the end.", "Tell those who run the platform.")),
+        (Cause("Containers still run.", "The process ignores SIGTERM, requests last very long, or its node is lost.",
+               "Wait for the requests; else let the application end on SIGTERM. If nothing moves, tell those who run "
+               "the platform. Do not start it: somebody is stopping it."),
+         Cause("The pods are not told: the answer is empty.", "The platform's monitor does not report on it.",
+               "Tell those who run the platform; it may have stopped already."),
+         Cause("`replicas` is an empty list: no pods are left.", "The platform did not notice the end.",
+               "Tell those who run the platform.")),
         "During maintenance of the cluster.",
         "the time is in the condition",
     ),
@@ -268,9 +272,10 @@ WORKLOADS: dict[str, Runbook] = {
                "The new version crashes, cannot be pulled or is never ready.",
                "Mend the artifact and replace again. Reasons and codes mean the same as for a workload that is "
                "errored: see [DataRobotWorkloadErrored](DataRobotWorkloadErrored.md#likely-causes)."),
-         Cause("`ResourceBundleInferenceError`, and no candidate.",
-               "No resource bundle fits what the artifact asks for.",
-               "Name a bundle in the settings."),
+         Cause("The event's message says `ResourceBundleInferenceError`.",
+               "The platform could not choose a bundle: the artifact names no resources, or none fits.",
+               "Name a resource bundle in the workload's own runtime settings. It can wait until morning: the old "
+               "version serves."),
          Cause("No event at all.", "The replacement was taken back or cancelled; it may have been a person.",
                "Ask who replaced it; else replace again and watch the candidate's pods.")),
         "While somebody tries a replacement again and again.",
@@ -346,7 +351,11 @@ WORKLOADS: dict[str, Runbook] = {
         SOME,
         (Step("Load as a share of its target, by metric.", query=f"datarobot_workload_autoscaling_load_ratio{{{ME}}}"),
          READY, TRAFFIC,
-         Step("How near is the account's own limit?",
+         Step("What were requests and answers like a day ago?",
+              query=several("workload_window_requests", "workload_window_response_seconds", of=f'{ME},window="5m"')
+              + " offset 1d"),
+         Step("What does the autoscaler aim at?", query=f'{{__name__=~"datarobot_workload_autoscaling_.+",{ME}}}'),
+         Step("How near is the account's own limit? Near 1 the limit has to be raised first.",
               query='datarobot_account_replicas_max{account="ACCOUNT"}\n'
               '/ datarobot_account_replicas_limit{account="ACCOUNT"}')),
         (Cause("Traffic has grown.", "It needs more replicas.", "Raise `maxReplicaCount`, if the account may."),
@@ -362,8 +371,7 @@ WORKLOADS: dict[str, Runbook] = {
         "None yet. The next large request may end a container.",
         SOME,
         (Step("Memory in use, and what a replica has, in bytes.",
-              query=f"datarobot_workload_memory_usage_bytes{{{ME}}}\n"
-                    f"or datarobot_workload_replica_memory_bytes{{{ME}}}"),
+              query=several("workload_memory_usage_bytes", "workload_replica_memory_bytes")),
          Step("Was it ended for lack of memory before?",
               query=f'datarobot_container_last_terminated_reason{{{ME},reason="OOMKilled"}}'), TRAFFIC),
         (Cause("It has been level since the start.", "The model and its workers need that much.",
@@ -383,7 +391,8 @@ WORKLOADS: dict[str, Runbook] = {
               'or datarobot_account_bundle_cpu_cores{account="ACCOUNT"}'),
          Step("Ask the catalogue.", 'dr "mlops/compute/bundles/"')),
         (Cause("Several workloads with the same bundle.", "It was withdrawn.", "Choose another bundle for each."),
-         Cause("Only this one.", "A wrong name, or a bundle of another cluster.", "Correct it in the settings.")),
+         Cause("Only this one.", "A wrong name, or a bundle of another cluster.",
+               "Correct it in the workload's runtime settings.")),
         "While the catalogue is being changed.",
         "the catalogue is read once an hour",
     ),
@@ -393,8 +402,7 @@ WORKLOADS: dict[str, Runbook] = {
         "New workloads and starts will be refused with 403.",
         OWNERS,
         (Step("How many are active, and how many may be?",
-              query='datarobot_account_workloads_active{account="ACCOUNT"}\n'
-              'or datarobot_account_workloads_limit{account="ACCOUNT"}'),
+              query=several("account_workloads_active", "account_workloads_limit", of='account="ACCOUNT"')),
          Step("Which are not needed: nobody asked them for a day?",
               query='datarobot_workload_window_requests{account="ACCOUNT",window="1d"} == 0'),
          Step("Which are broken anyway?",
@@ -410,9 +418,8 @@ WORKLOADS: dict[str, Runbook] = {
         "Autoscalers may be refused their next replica.",
         OWNERS,
         (Step("Live, possible and permitted replicas.",
-              query='datarobot_account_replicas_live{account="ACCOUNT"}\n'
-              'or datarobot_account_replicas_max{account="ACCOUNT"}\n'
-              'or datarobot_account_replicas_limit{account="ACCOUNT"}'),
+              query=several("account_replicas_live", "account_replicas_max", "account_replicas_limit",
+                            of='account="ACCOUNT"')),
          Step("Which workloads may run the most?",
               query='topk(10, datarobot_workload_replicas_max{account="ACCOUNT"})')),
         (Cause("Generous maxima.", "They were set once and never looked at.", "Lower them where the load allows it."),
@@ -472,8 +479,7 @@ WORKLOADS: dict[str, Runbook] = {
               query=f'datarobot_workload_window_response_seconds{{{ME},window="5m"}}'),
          TRAFFIC,
          Step("How loaded is it?",
-              query=f"datarobot_workload_concurrent_requests{{{ME}}}\n"
-                    f"or datarobot_workload_autoscaling_load_ratio{{{ME}}}"),
+              query=several("workload_concurrent_requests", "workload_autoscaling_load_ratio")),
          LOG, CHANGED),
         (OVERLOAD, DOWNSTREAM, BAD_RELEASE,
          Cause("It was scaled to zero a moment ago.", "A cold start: the first requests wait for a replica.",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import counts
 from tests.alerts.cases import CASES, Case
 from tests.alerts.mutants import Mutant, mutants
 from tests.alerts.timeline import Trial, document, judged
@@ -61,4 +62,6 @@ def test_a_changed_rule_is_found_out(case: Case, tmp_path: Path) -> None:
     with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
         survived = pool.map(lambda one: _survives(tmp_path, case.alert, chunks, *one), enumerate(made))
         alive = {f"{case.alert} {mutant.what}" for mutant, lives in zip(made, survived, strict=True) if lives}
+    counts.told["rules changed"] = counts.told.get("rules changed", 0) + len(made)
+    counts.told["found out"] = counts.told.get("found out", 0) + len(made) - len(alive)
     assert alive == {what for what in EQUAL if what.startswith(f"{case.alert} ")}

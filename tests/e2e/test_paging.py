@@ -17,6 +17,7 @@ import pytest
 from exporter.core.rules import Options, rules
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES
+from tests import counts
 from tests.alerts.receivers import Receivers, example, receivers
 from tests.e2e.servers import alertmanager, eventually, free_port, prometheus, running
 
@@ -117,7 +118,7 @@ def test_each_story_wakes_whom_it_should_once_and_each_incident_ends(scene: Scen
     )
     for told in incidents(scene.got).values():
         assert told == ["trigger", "resolve"] * (len(told) // 2)
-    print(f"\npages: {sum(len(told) for told in incidents(scene.got).values())} for {len(wanted)} stories")
+    counts.told["incidents opened and closed"] = sum(len(told) for told in incidents(scene.got).values()) // 2
 
 
 def test_tickets_are_written_for_what_can_wait(scene: Scene) -> None:

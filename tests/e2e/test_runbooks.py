@@ -13,6 +13,7 @@ import pytest
 
 from exporter.core.conditions import ALERTS
 from exporter.runbooks.page import RUNBOOKS, page
+from exporter.runbooks.parts import READY
 from tests.components import component
 from tests.e2e.servers import Prometheus, demo, eventually, free_port, prometheus
 
@@ -68,6 +69,14 @@ def test_the_commands_of_a_page_run(scene: Scene, alert: Any) -> None:
 def test_the_queries_of_a_page_are_answered(scene: Scene, alert: Any) -> None:
     for query in blocks(page(alert), "promql"):
         scene.prometheus.query(query.replace("WORKLOAD_ID", scene.workload_id).replace("ACCOUNT", "demo"))
+
+
+def test_a_query_for_several_families_shows_each_of_them(scene: Scene) -> None:
+    """``or`` would show the first alone: their labels are the same."""
+    told = scene.prometheus.query(READY.query.replace("WORKLOAD_ID", scene.workload_id))
+    assert {series["metric"]["__name__"].removeprefix("datarobot_") for series in told} == {
+        "proton_replicas_ready", "proton_replicas_live", "workload_replicas_min", "workload_replicas_max"
+    }  # fmt: skip
 
 
 def test_the_queries_about_a_crash_show_it(scene: Scene) -> None:

@@ -76,6 +76,7 @@ class Stage:
         rate: float = 100.0,
         concurrency: int = 4,
         latency: float = 0.01,
+        interval: float = 30.0,
         known: Knowledge | None = None,
         policy: Policy | None = None,
         report: Report | None = None,
@@ -85,7 +86,7 @@ class Stage:
         self._loop = asyncio.get_running_loop()
         simulator.clock = lambda: self.wall
         self.report = report or Report(START)
-        account = self.report.account("acme", 30.0, rate)
+        account = self.report.account("acme", interval, rate)
         self.client = Client(
             "http://simulated.test/api/v2",
             lambda: simulator.token,

@@ -1,0 +1,79 @@
+"""A week in which nothing is wrong wakes nobody: rollouts, starts, stops, scaling to zero and back, hiccups of the API.
+
+The week passes in virtual time; what the page said every two minutes of it stands in a real Prometheus, and the shipped
+rules look back on it.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from exporter.core.lane import Policy
+from exporter.simulator import Simulator
+from exporter.simulator.stories import STORIES
+from tests import counts
+from tests.alerts.history import Fired, asked, fired, shipped
+from tests.e2e.backfill import Pages, filled
+from tests.shell.stage import START, Stage, played, simulated
+
+pytestmark = [pytest.mark.real, pytest.mark.long]
+HOUR = 3600.0
+WEEK, EVERY = 7 * 24 * HOUR, 120.0
+QUIET = (
+    "healthy", "autoscaled", "scaled to zero", "woken from zero", "replacement", "settings change", "slow start",
+    "start of 14 minutes", "promoted", "stop and start",
+)  # fmt: skip
+TROUBLES = ("unavailable", "throttled", "bad-gateway", "truncated", "error-text")
+RULES = shipped()
+TICKETS = {
+    "DataRobotWorkloadStopped": "an important workload is stopped, and who wanted it the API does not tell",
+    "DataRobotAccountWorkloadLimitNear": "the simulated account may have little more than its fleet",
+}
+"""Tickets that a quiet week may bring, and why."""
+
+
+def fleet() -> Simulator:
+    """Workloads that all matter, of which nobody is in trouble."""
+    made = simulated(len(QUIET), seed=3)
+    stories = {story.name: story for story in STORIES}
+    for number, name in enumerate(QUIET):
+        actor = made.world.actor(number)
+        actor.story, actor.importance, actor.origin = stories[name], "critical", START - 60.0 * number
+    return made
+
+
+@pytest.fixture(scope="module")
+def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Fired]]:
+    pages = Pages(asked(RULES))
+    with fleet() as simulator:
+
+        async def play(stage: Stage) -> None:
+            async def note() -> None:
+                page = stage.page() + stage.report.text().decode() + 'up{instance="a"} 1\n'
+                pages.add(page, stage.wall, 'job="datarobot"')
+                hours, seconds = divmod(stage.now, HOUR)
+                hiccup = hours % 5 == 3 and 1800 <= seconds < 1800 + EVERY  # one sweep in five hours fails
+                simulator.odd = frozenset({TROUBLES[int(hours) % len(TROUBLES)]}) if hiccup else frozenset()
+
+            stage.report.set("config_last_reload_successful", 1)  # the daemon says so at its start
+            await stage.run(WEEK, note, EVERY)
+
+        played(play, simulator, interval=EVERY, policy=Policy(EVERY, 900.0))
+    with filled(tmp_path_factory.mktemp("week"), pages, lookback=f"{EVERY * 1.5:g}s") as prometheus:
+        yield [one for rule in RULES for one in fired(prometheus, rule, START + EVERY, START + WEEK - EVERY, EVERY)]
+
+
+def test_nobody_is_woken(week: list[Fired]) -> None:
+    pages = [one for one in week if one.severity == "critical"]
+    counts.told["pages in a quiet week"] = len(pages)
+    assert pages == []
+
+
+def test_there_are_no_tickets_but_those_that_must_be(week: list[Fired]) -> None:
+    assert Counter(one.alert for one in week if one.severity == "warning").keys() <= TICKETS.keys()
+
+
+def test_the_watchdog_was_heard_all_week(week: list[Fired]) -> None:
+    (watchdog,) = [one for one in week if one.severity == "none"]
+    assert watchdog.ends is None

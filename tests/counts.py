@@ -1,0 +1,3 @@
+"""What tests counted, printed at the end of a run."""
+
+told: dict[str, int] = {}
