@@ -1,8 +1,13 @@
-"""What a run tells at its end: how much of the paging was proven."""
+"""How tests of laws are run, and what a run tells at its end: how much of the paging was proven."""
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import counts
+
+# A machine that is busy with other things is no mistake of the code.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
