@@ -1,6 +1,7 @@
 """What a trace is, before anybody encodes it: values alone, in the words of the OpenTelemetry trace model.
 
-Source: OTLP 1.x `opentelemetry/proto/trace/v1/trace.proto`. Times are nanoseconds since the epoch; ids are 16 and 8 bytes.
+Source: OTLP 1.x `opentelemetry/proto/trace/v1/trace.proto`. Times are nanoseconds since the epoch; ids have
+16 and 8 bytes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ class SpanEvent(NamedTuple):
 
     name: str
     at: int
-    attributes: Attributes = {}
+    attributes: Mapping[str, Value] = {}
 
 
 class Link(NamedTuple):
@@ -25,7 +26,7 @@ class Link(NamedTuple):
 
     trace: bytes
     span: bytes
-    attributes: Attributes = {}
+    attributes: Mapping[str, Value] = {}
 
 
 class Span(NamedTuple):
@@ -36,7 +37,7 @@ class Span(NamedTuple):
     name: str
     start: int
     end: int
-    attributes: Attributes = {}
+    attributes: Mapping[str, Value] = {}
     events: tuple[SpanEvent, ...] = ()
     links: tuple[Link, ...] = ()
     error: str | None = None

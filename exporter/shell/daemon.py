@@ -246,18 +246,18 @@ class Daemon:
     async def commit(self) -> None:
         """Write what is to be kept; a state that cannot be written stops nothing else, and is tried again."""
         for name, watch in list(self.watches.items()):
-            changed, tally = watch.pending()
-            if not changed and tally is None:
+            pending = watch.pending()
+            if not pending:
                 continue
             try:
-                await asyncio.to_thread(self._store.commit, name, changed, tally)
+                await asyncio.to_thread(self._store.commit, name, pending.ledgers, pending.tally)
             except StateError as error:
                 self.report.count("state_commit_failures")
                 if self._committing:
                     log.error("the state is not kept; all else goes on", extra={"fields": {"words": str(error)}})  # noqa: TRY400 — told in words
                 self._committing = False
                 return
-            watch.kept(changed, tally)
+            watch.kept(pending)
             self._committing = True
             self.report.count("state_commits")
             self.report.set("state_last_commit_timestamp_seconds", self._clock.wall())

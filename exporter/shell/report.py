@@ -28,6 +28,8 @@ from prometheus_client.registry import Collector
 from exporter import __revision__, __version__
 from exporter.core import lane
 from exporter.core.decode import Reject
+from exporter.core.episode import KINDS, OUTCOMES
+from exporter.core.lifecycle import Made
 from exporter.core.step import Knowledge, Sweep, unknown_values
 from exporter.shell.client import REASONS
 from exporter.shell.lane import AGES, State
@@ -96,6 +98,16 @@ OWN: tuple[Own, ...] = (
         "gauge",
         ("account", "extra", "importance"),
         "Workloads that go without extra quantiles or long windows because the budget does not carry them.",
+    ),
+    Own(
+        "episodes", "counter", ("account", "kind", "outcome"), "Starts, stops, failures, replacements … that are over."
+    ),
+    Own(
+        "episode_duration_seconds",
+        "histogram",
+        ("account", "kind"),
+        "How long they lasted. In OpenMetrics with the trace of the last one as exemplar.",
+        (5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 21600.0, 86400.0),
     ),
     Own("deselected_workloads", "gauge", ("account",), "Listed workloads that the settings leave out."),
     Own("other_shards_workloads", "gauge", ("account",), "Listed workloads that belong to other shards."),
@@ -180,15 +192,15 @@ class Report:
         gauge = self._gauges[name]
         (gauge.labels(*labels) if labels else gauge).set(value)
 
-    def count(self, name: str, *labels: str, by: float = 1) -> None:
+    def count(self, name: str, *labels: str, by: float = 1, exemplar: dict[str, str] | None = None) -> None:
         """Add to a counter of `OWN`."""
         counter = self._counters[name]
-        (counter.labels(*labels) if labels else counter).inc(by)
+        (counter.labels(*labels) if labels else counter).inc(by, exemplar)
 
-    def observe(self, name: str, value: float, *labels: str) -> None:
+    def observe(self, name: str, value: float, *labels: str, exemplar: dict[str, str] | None = None) -> None:
         """Add one value to a histogram of `OWN`."""
         histogram = self._histograms[name]
-        (histogram.labels(*labels) if labels else histogram).observe(value)
+        (histogram.labels(*labels) if labels else histogram).observe(value, exemplar)
 
     def account(self, name: str, interval: float, rate: float) -> AccountReport:
         """The part of one account, with its settings told and its reasons at 0."""
@@ -201,6 +213,9 @@ class Report:
         for counter in ("sweeps", "sweep_overruns"):
             self.count(counter, name, LANE, by=0)
         self.count("vanished_workloads", name, by=0)
+        for kind in KINDS:
+            for outcome in OUTCOMES:
+                self.count("episodes", name, kind, outcome, by=0)
         for part in lane.NAMES:
             self.count("detail_looks", name, part, by=0)
         return AccountReport(self, name, interval)
@@ -266,6 +281,15 @@ class AccountReport:
             self._report.count("detail_look_failures", self._account, part, failure)
         for reject in rejects:
             self._report.count("api_rejects", self._account, f"{part} {reject.path}", reject.reason)
+
+    def made(self, made: Made) -> None:
+        """Count an episode that is over; its trace, if there is one, is the exemplar."""
+        if made.outcome not in OUTCOMES:
+            return
+        exemplar = {"trace_id": made.trace.id.hex()} if made.trace is not None else None
+        labels = self._account, made.kind
+        self._report.count("episodes", *labels, made.outcome, exemplar=exemplar)
+        self._report.observe("episode_duration_seconds", made.seconds, *labels, exemplar=exemplar)
 
     def turned(self, state: State) -> None:
         """Tell of the detail lane as of a turn."""

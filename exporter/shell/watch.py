@@ -6,12 +6,14 @@ import asyncio
 import logging
 import math
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from typing import NamedTuple
 
 from exporter.core.account_families import Known, Use, use
 from exporter.core.lane import Policy
 from exporter.core.ledger import Entry, Ledger, Tally
+from exporter.core.lifecycle import Made, Tracing, settled
 from exporter.core.model import Workload
 from exporter.core.seen import Account, Seen
 from exporter.core.select import Selection, in_shard, selected
@@ -36,7 +38,7 @@ class Clock(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What the settings say of an account's watching. `details` None: the list only."""
+    """What the settings say of an account's watching. `details` None: the list only; `tracing` None: no traces."""
 
     stale_after: float
     selection: Selection = Selection()
@@ -44,10 +46,24 @@ class Plan(NamedTuple):
     slow: float = 2.0
     rate: float = 10.0
     concurrency: int = 4
+    tracing: Tracing | None = None
 
 
 ASKED_GONE = 10
 """How many of the workloads that vanish at once the API is asked about one by one."""
+UNWRITTEN = 2000
+"""Traces that wait for the state to be written again; the oldest are dropped beyond that."""
+
+
+class Pending(NamedTuple):
+    """What differs from what was written last. None as a ledger: the workload is forgotten; as the tally: no change."""
+
+    ledgers: Mapping[str, Ledger | None]
+    tally: Tally | None = None
+    made: tuple[Made, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.ledgers or self.made) or self.tally is not None
 
 
 class Watch:
@@ -65,6 +81,7 @@ class Watch:
         self._sweeping = asyncio.Lock()
         self._kept: dict[str, Ledger] = dict(ledgers(known))
         self._kept_tally = known.tally
+        self._made: deque[Made] = deque(maxlen=UNWRITTEN)
         self.lane: Lane | None = None
         self._running: asyncio.Task[None] | None = None
         if plan.details is not None:
@@ -85,7 +102,7 @@ class Watch:
         again = Watch(self.known, client, report, plan, self._clock)
         again._succeeded, again._unknown, again.message = self._succeeded, self._unknown, self.message
         again._account, again._catalogue, again._use = self._account, self._catalogue, self._use
-        again._kept, again._kept_tally = self._kept, self._kept_tally
+        again._kept, again._kept_tally, again._made = self._kept, self._kept_tally, self._made
         if again.lane is not None and self.lane is not None:
             again.lane.inherit(self.lane)
         return again
@@ -160,23 +177,26 @@ class Watch:
 
     # -- what is to be kept
 
-    def pending(self) -> tuple[dict[str, Ledger | None], Tally | None]:
-        """The ledgers, and the tally, that differ from those written last; None: the workload is forgotten."""
+    def pending(self) -> Pending:
+        """What is to be written, all of it at once."""
         if self.known.succeeded is None:
-            return {}, None
+            return Pending({})
         now = dict(ledgers(self.known))
         changed: dict[str, Ledger | None] = {i: each for i, each in now.items() if self._kept.get(i) is not each}
         changed |= dict.fromkeys(self._kept.keys() - now.keys())
-        return changed, None if self.known.tally is self._kept_tally else self.known.tally
+        tally = None if self.known.tally is self._kept_tally else self.known.tally
+        return Pending(changed, tally, tuple(self._made))
 
-    def kept(self, written: Mapping[str, Ledger | None], tally: Tally | None) -> None:
+    def kept(self, written: Pending) -> None:
         """Remember what was written."""
-        for i, each in written.items():
+        for i, each in written.ledgers.items():
             if each is None:
                 self._kept.pop(i, None)
             else:
                 self._kept[i] = each
-        self._kept_tally = tally if tally is not None else self._kept_tally
+        self._kept_tally = written.tally if written.tally is not None else self._kept_tally
+        gone = {id(each) for each in written.made}
+        self._made = deque((each for each in self._made if id(each) not in gone), maxlen=UNWRITTEN)
 
     # -- the sweep
 
@@ -192,6 +212,7 @@ class Watch:
             self._offer()
             self._use = use(self.known.workloads.values())
             self._report.chosen(deselected, elsewhere)
+            self._settle()
         self._report.swept(result, self.known, self.known.vanished - before.vanished, ended - began)
         self._report.capabilities(self.client.capabilities.items())
         fields: dict[str, object] = {
@@ -229,6 +250,20 @@ class Watch:
             why = await gone_because(self.client, i)
             if i in self.known.gone and isinstance(self.known.gone, dict):
                 self.known.gone[i] = self.known.gone[i]._replace(gone_because=why)
+
+    def _settle(self) -> None:
+        """Make traces of the episodes that are over."""
+        now, previous = self.known.succeeded, self.known.previous
+        assert now is not None
+        for there in (self.known.workloads, self.known.missing, self.known.gone):
+            for i, seen in list(there.items()):
+                if not seen.ledger.course.stirs or not isinstance(there, dict):
+                    continue
+                there[i], made = settled(seen, now, previous, self._plan.tracing)
+                for each in made:
+                    self._report.made(each)
+                    if each.trace is not None:
+                        self._made.append(each)
 
     def _age(self) -> float:
         return self._clock.steady() - (self._succeeded or 0.0)
