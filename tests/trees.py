@@ -33,7 +33,7 @@ def tree(trace: Trace, zero: int | None = None) -> str:
             facts = ", ".join(str(value) for name, value in event.attributes.items() if not _HIDDEN.search(name))
             lines.append(f"{'  ' * (depth + 1)}* {_short(event.name)} +{(event.at - begun) / 1e9:g} s: {facts}")
         children = [each for each in trace.spans if each.parent == span.id]
-        for child in sorted(children, key=lambda each: (each.start, each.end, each.name, each.id)):
+        for child in sorted(children, key=lambda each: each.start):
             add(child, depth + 1)
 
     add(trace.spans[0], 0)

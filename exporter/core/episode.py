@@ -381,8 +381,8 @@ def _pod(before: Pod, replica: Replica, now: float) -> Pod:
     trouble, culprit = ("Unschedulable", "") if unschedulable(replica) is not None else ("", "")
     for container in replica.containers or ():
         name = container_name(container.name, before.proton)
-        starts.append(model.timestamp(container.started_at))
         run = _run(name, container.last_state)
+        starts += [model.timestamp(container.started_at), run.started if run is not None else None]
         if run is not None and run not in runs:
             runs.append(run)
         reason = _wrong(container)

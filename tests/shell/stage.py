@@ -123,6 +123,10 @@ class Stage:
                 await each()
             await asyncio.sleep(max(0.0, min(began + interval, until) - self.now))
 
+    async def rest(self, seconds: float) -> None:
+        """Let time pass while nobody sweeps."""
+        await asyncio.sleep(seconds)
+
     def page(self) -> str:
         """What would be on /metrics now, our own metrics left out."""
         self.exposition.update(self.watch.visible())
