@@ -53,11 +53,14 @@ class ApiError(Exception):
 
 
 class Answer(NamedTuple):
-    """A 200, or a 204 with an empty body. `date` is the server's clock by the Date header, seconds since the epoch."""
+    """A 200, or a 204 with an empty body. `date` is the server's clock by the Date header, seconds since the epoch;
+    `seconds` is how long the request took, to the last byte.
+    """
 
     status: int
     body: bytes
     date: float | None
+    seconds: float = 0.0
 
 
 class Observer(Protocol):
@@ -271,7 +274,7 @@ class Client:
             self._observer.request(route, code, self._steady() - began)
         self._observer.received(route, len(body))
         if response.status_code in (200, 204):
-            return Answer(response.status_code, body, _date(response.headers.get("date")))
+            return Answer(response.status_code, body, _date(response.headers.get("date")), self._steady() - began)
         raise _refused(route, response, body)
 
     async def _body(self, route: str, response: httpx.Response) -> bytes:

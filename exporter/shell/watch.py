@@ -15,8 +15,9 @@ from exporter.core.ledger import Entry, Ledger, Tally
 from exporter.core.model import Workload
 from exporter.core.seen import Account, Seen
 from exporter.core.select import Selection, in_shard, selected
+from exporter.core.skew import Skew
 from exporter.core.step import Knowledge, ledgers, step, unknown_values, visible
-from exporter.shell.client import Client
+from exporter.shell.client import Answer, Client
 from exporter.shell.lane import Lane
 from exporter.shell.looks import gone_because
 from exporter.shell.report import AccountReport
@@ -56,6 +57,7 @@ class Watch:
     def __init__(self, known: Knowledge, client: Client, report: AccountReport, plan: Plan, clock: Clock) -> None:
         self.known, self.client = known, client
         self.message = ""
+        self.skew = Skew()
         self._report, self._plan, self._clock = report, plan, clock
         self._account = Account(known.account)
         self._catalogue: frozenset[str] | None = None
@@ -84,6 +86,7 @@ class Watch:
         """The same account under new settings: what is known stays known, and stays as old as it is."""
         again = Watch(self.known, client, report, plan, self._clock)
         again._succeeded, again._unknown, again.message = self._succeeded, self._unknown, self.message
+        again.skew = self.skew
         again._account, again._catalogue, again._use = self._account, self._catalogue, self._use
         again._kept, again._kept_tally = self._kept, self._kept_tally
         if again.lane is not None and self.lane is not None:
@@ -182,7 +185,7 @@ class Watch:
 
     async def _sweep(self) -> None:
         began = self._clock.steady()
-        result = await sweep(self.client)
+        result = await sweep(self.client, self._heard)
         ended = self._clock.steady()
         chosen, deselected, elsewhere = self._chosen(result.workloads)
         before, self.known = self.known, step(self.known, result._replace(workloads=chosen), self._clock.wall())
@@ -194,6 +197,7 @@ class Watch:
             self._report.chosen(deselected, elsewhere)
         self._report.swept(result, self.known, self.known.vanished - before.vanished, ended - began)
         self._report.capabilities(self.client.capabilities.items())
+        self._report.api_clock(self.skew.offset)
         fields: dict[str, object] = {
             "account": self.known.account,
             "workloads": len(self.known.workloads),
@@ -212,6 +216,10 @@ class Watch:
                 self._tell_once(field, value)
         if self._plan.details is not None:
             await self._ask_about_the_gone(before.gone.keys())
+
+    def _heard(self, answer: Answer) -> None:
+        if answer.date is not None:
+            self.skew = self.skew.heard(answer.date, self._clock.wall() - answer.seconds / 2)
 
     def _chosen(self, listed: tuple[Workload, ...]) -> tuple[tuple[Workload, ...], int, int]:
         """The workloads that are ours, how many the settings leave out, and how many are another shard's."""
