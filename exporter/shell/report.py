@@ -113,6 +113,13 @@ OWN: tuple[Own, ...] = (
     Own("state_commit_failures", "counter", (), "Times the state could not be written; nothing else stops for it."),
     Own("state_last_commit_timestamp_seconds", "gauge", (), "When the state was last written."),
     Own("state_size_bytes", "gauge", (), "Size of the state on disk."),
+    Own("self_traces", "counter", ("account", "reason"), "Traces of sweeps that were kept, by why."),
+    Own(
+        "self_trace_spans_lost",
+        "counter",
+        (),
+        "Spans of traces of sweeps that were not delivered; they are gone.",
+    ),
     Own("heartbeat_timestamp_seconds", "gauge", (), "When the page was last brought up to date."),
     Own("series", "gauge", (), "Series of workloads on the page."),
     Own("exposition_bytes", "gauge", ("format", "encoding"), "Size of the page."),

@@ -8,6 +8,7 @@ from exporter.core.decode import NotDecodable, Reject, workload_page
 from exporter.core.model import Workload
 from exporter.core.step import Sweep
 from exporter.shell.client import Answer, ApiError, Client, Params
+from exporter.shell.sweep_trace import part
 
 PAGE = 100
 PAGES = 2000
@@ -38,7 +39,8 @@ async def _all_pages(client: Client, rejects: list[Reject], heard: Callable[[Ans
         params: Params = {"limit": PAGE, "offset": offset, "orderBy": "createdAt", "serviceStats": "true"}
         answer = await client.get("/workloads", params)
         heard(answer)
-        page = workload_page(answer.body)
+        with part("decode"):
+            page = workload_page(answer.body)
         gone = total - page.total if total is not None and page.total is not None else 0
         total = page.total if page.total is not None else total
         if gone > 0:

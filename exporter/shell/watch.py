@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 from exporter.core.account_families import Known, Use, use
@@ -22,6 +23,7 @@ from exporter.shell.lane import Lane
 from exporter.shell.looks import gone_because
 from exporter.shell.report import AccountReport
 from exporter.shell.sweep import PAGE, sweep
+from exporter.shell.sweep_trace import CURRENT, part
 
 log = logging.getLogger("exporter")
 
@@ -51,11 +53,26 @@ ASKED_GONE = 10
 """How many of the workloads that vanish at once the API is asked about one by one."""
 
 
-class Watch:
-    """Holds what is known of one account; `sweep` brings it up to date and never raises for what the API does."""
+Traced = Callable[[], AbstractContextManager[object]]
+"""Makes the context within which a sweep is traced."""
 
-    def __init__(self, known: Knowledge, client: Client, report: AccountReport, plan: Plan, clock: Clock) -> None:
-        self.known, self.client = known, client
+
+class Watch:
+    """Holds what is known of one account; `sweep` brings it up to date and never raises for what the API does.
+
+    Whoever sweeps does so, and what belongs to it, within `traced`; unless told otherwise that traces nothing.
+    """
+
+    def __init__(
+        self,
+        known: Knowledge,
+        client: Client,
+        report: AccountReport,
+        plan: Plan,
+        clock: Clock,
+        traced: Traced = nullcontext,
+    ) -> None:
+        self.known, self.client, self.traced = known, client, traced
         self.message = ""
         self.skew = Skew()
         self._report, self._plan, self._clock = report, plan, clock
@@ -82,9 +99,9 @@ class Watch:
                 steady=clock.steady,
             )
 
-    def resumed(self, client: Client, report: AccountReport, plan: Plan) -> Watch:
+    def resumed(self, client: Client, report: AccountReport, plan: Plan, traced: Traced = nullcontext) -> Watch:
         """The same account under new settings: what is known stays known, and stays as old as it is."""
-        again = Watch(self.known, client, report, plan, self._clock)
+        again = Watch(self.known, client, report, plan, self._clock, traced)
         again._succeeded, again._unknown, again.message = self._succeeded, self._unknown, self.message
         again.skew = self.skew
         again._account, again._catalogue, again._use = self._account, self._catalogue, self._use
@@ -187,8 +204,11 @@ class Watch:
         began = self._clock.steady()
         result = await sweep(self.client, self._heard)
         ended = self._clock.steady()
+        if (trace := CURRENT.get()) is not None:
+            trace.failure, trace.workloads = result.failure, None if result.failure else len(result.workloads)
         chosen, deselected, elsewhere = self._chosen(result.workloads)
-        before, self.known = self.known, step(self.known, result._replace(workloads=chosen), self._clock.wall())
+        with part("step"):
+            before, self.known = self.known, step(self.known, result._replace(workloads=chosen), self._clock.wall())
         self.message = result.message
         if not result.failure:
             self._succeeded = ended

@@ -64,7 +64,7 @@ class _Wire(httpx.AsyncBaseTransport):
         path, query = request.url.raw_path.decode().partition("?")[::2]
         answer = stage.simulator.answer(request.method, path, query, headers)
         stage.sent.append(Sent(at, path.rstrip("/"), answer.status))
-        told = [*answer.headers, ("date", formatdate(stage.wall + stage.ahead, usegmt=True))]
+        told = {"date": formatdate(stage.wall + stage.ahead, usegmt=True)} | dict(answer.headers)
         return httpx.Response(answer.status, headers=told, content=answer.body, request=request)
 
 
@@ -124,7 +124,8 @@ class Stage:
         self.watch.start()
         while self.now < until:
             began = self.now
-            await self.watch.sweep()
+            with self.watch.traced():
+                await self.watch.sweep()
             if each is not None:
                 await each()
             await asyncio.sleep(max(0.0, min(began + interval, until) - self.now))
