@@ -34,6 +34,7 @@ from exporter.shell.report import LANE, Report
 from exporter.shell.server import Application, Server
 from exporter.shell.status_page import AccountStatus, Status, StatusPage
 from exporter.shell.store import StateError, Store
+from exporter.shell.sweep_trace import part
 from exporter.shell.watch import Clock, Plan, Watch
 from exporter.shell.web_config import WebSecurity
 
@@ -203,8 +204,10 @@ class Daemon:
 
     async def sweep(self, name: str) -> None:
         """Sweep one account and bring the page up to date."""
-        await self.watches[name].sweep()
-        await self.publish()
+        watch = self.watches[name]
+        with watch.traced():
+            await watch.sweep()
+            await self.publish()
 
     # -- the page
 
@@ -215,9 +218,10 @@ class Daemon:
             shown = [seen for watch in self.watches.values() for seen in watch.visible()]
             accounts = [(name, watch.facts) for name, watch in self.watches.items()]
             await self.commit()  # before it is shown: what Prometheus has counted, a restart must not count again
-            for _ in self._exposition.steps(shown):
-                await asyncio.sleep(0)
-            bodies = [*self._exposition.bodies(), *account_bodies(self._of_accounts, accounts)]
+            with part("render"):
+                for _ in self._exposition.steps(shown):
+                    await asyncio.sleep(0)
+                bodies = [*self._exposition.bodies(), *account_bodies(self._of_accounts, accounts)]
             self._tell_left_out(self._exposition.left_out)
             self._beat = self._clock.steady()
             self.report.set("heartbeat_timestamp_seconds", self._clock.wall())
@@ -250,7 +254,8 @@ class Daemon:
             if not pending:
                 continue
             try:
-                await asyncio.to_thread(self._store.commit, name, pending.ledgers, pending.tally)
+                with part("commit"):
+                    await asyncio.to_thread(self._store.commit, name, pending.ledgers, pending.tally)
             except StateError as error:
                 self.report.count("state_commit_failures")
                 if self._committing:

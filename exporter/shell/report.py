@@ -73,6 +73,12 @@ OWN: tuple[Own, ...] = (
     Own("api_received_bytes", "counter", ("account", "endpoint"), "Bytes of answers, after decompression."),
     Own("api_wait_seconds", "counter", ("account", "reason"), "Seconds that requests were held back, by what for."),
     Own("api_budget_requests_per_second", "gauge", ("account",), "Requests per second that the settings allow."),
+    Own(
+        "api_clock_offset_seconds",
+        "gauge",
+        ("account",),
+        "How far the API's clock is ahead of ours, to the second, by the Date headers of the last answers.",
+    ),
     Own("api_capability", "gauge", ("account", "endpoint"), "1 where the server offers the route, else 0."),
     Own(
         "api_rejects",
@@ -119,6 +125,13 @@ OWN: tuple[Own, ...] = (
     Own("state_commit_failures", "counter", (), "Times the state could not be written; nothing else stops for it."),
     Own("state_last_commit_timestamp_seconds", "gauge", (), "When the state was last written."),
     Own("state_size_bytes", "gauge", (), "Size of the state on disk."),
+    Own("self_traces", "counter", ("account", "reason"), "Traces of sweeps that were kept, by why."),
+    Own(
+        "self_trace_spans_lost",
+        "counter",
+        (),
+        "Spans of traces of sweeps that were not delivered; they are gone.",
+    ),
     Own("heartbeat_timestamp_seconds", "gauge", (), "When the page was last brought up to date."),
     Own("series", "gauge", (), "Series of workloads on the page."),
     Own("exposition_bytes", "gauge", ("format", "encoding"), "Size of the page."),
@@ -268,6 +281,11 @@ class AccountReport:
         """Tell which routes the server offers."""
         for endpoint, offered in routes:
             self._report.set("api_capability", float(offered), self._account, endpoint)
+
+    def api_clock(self, ahead: float | None) -> None:
+        """Tell how many seconds the API's clock is ahead of ours, where that is known."""
+        if ahead is not None:
+            self._report.set("api_clock_offset_seconds", ahead, self._account)
 
     def chosen(self, deselected: int, elsewhere: int) -> None:
         """Tell how many listed workloads are left out by the settings, and how many are another shard's."""

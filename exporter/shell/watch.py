@@ -8,6 +8,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 from exporter.core.account_families import Known, Use, use
@@ -17,12 +18,14 @@ from exporter.core.lifecycle import Made, Tracing, settled
 from exporter.core.model import Workload
 from exporter.core.seen import Account, Seen
 from exporter.core.select import Selection, in_shard, selected
+from exporter.core.skew import Skew
 from exporter.core.step import Knowledge, ledgers, step, unknown_values, visible
-from exporter.shell.client import Client
+from exporter.shell.client import Answer, Client
 from exporter.shell.lane import Lane
 from exporter.shell.looks import gone_because
 from exporter.shell.report import AccountReport
 from exporter.shell.sweep import PAGE, sweep
+from exporter.shell.sweep_trace import CURRENT, part
 
 log = logging.getLogger("exporter")
 
@@ -66,12 +69,28 @@ class Pending(NamedTuple):
         return bool(self.ledgers or self.made) or self.tally is not None
 
 
-class Watch:
-    """Holds what is known of one account; `sweep` brings it up to date and never raises for what the API does."""
+Traced = Callable[[], AbstractContextManager[object]]
+"""Makes the context within which a sweep is traced."""
 
-    def __init__(self, known: Knowledge, client: Client, report: AccountReport, plan: Plan, clock: Clock) -> None:
-        self.known, self.client = known, client
+
+class Watch:
+    """Holds what is known of one account; `sweep` brings it up to date and never raises for what the API does.
+
+    Whoever sweeps does so, and what belongs to it, within `traced`; unless told otherwise that traces nothing.
+    """
+
+    def __init__(
+        self,
+        known: Knowledge,
+        client: Client,
+        report: AccountReport,
+        plan: Plan,
+        clock: Clock,
+        traced: Traced = nullcontext,
+    ) -> None:
+        self.known, self.client, self.traced = known, client, traced
         self.message = ""
+        self.skew = Skew()
         self._report, self._plan, self._clock = report, plan, clock
         self._account = Account(known.account)
         self._catalogue: frozenset[str] | None = None
@@ -97,10 +116,11 @@ class Watch:
                 steady=clock.steady,
             )
 
-    def resumed(self, client: Client, report: AccountReport, plan: Plan) -> Watch:
+    def resumed(self, client: Client, report: AccountReport, plan: Plan, traced: Traced = nullcontext) -> Watch:
         """The same account under new settings: what is known stays known, and stays as old as it is."""
-        again = Watch(self.known, client, report, plan, self._clock)
+        again = Watch(self.known, client, report, plan, self._clock, traced)
         again._succeeded, again._unknown, again.message = self._succeeded, self._unknown, self.message
+        again.skew = self.skew
         again._account, again._catalogue, again._use = self._account, self._catalogue, self._use
         again._kept, again._kept_tally, again._made = self._kept, self._kept_tally, self._made
         if again.lane is not None and self.lane is not None:
@@ -202,10 +222,13 @@ class Watch:
 
     async def _sweep(self) -> None:
         began = self._clock.steady()
-        result = await sweep(self.client)
+        result = await sweep(self.client, self._heard)
         ended = self._clock.steady()
+        if (trace := CURRENT.get()) is not None:
+            trace.failure, trace.workloads = result.failure, None if result.failure else len(result.workloads)
         chosen, deselected, elsewhere = self._chosen(result.workloads)
-        before, self.known = self.known, step(self.known, result._replace(workloads=chosen), self._clock.wall())
+        with part("step"):
+            before, self.known = self.known, step(self.known, result._replace(workloads=chosen), self._clock.wall())
         self.message = result.message
         if not result.failure:
             self._succeeded = ended
@@ -215,6 +238,7 @@ class Watch:
             self._settle()
         self._report.swept(result, self.known, self.known.vanished - before.vanished, ended - began)
         self._report.capabilities(self.client.capabilities.items())
+        self._report.api_clock(self.skew.offset)
         fields: dict[str, object] = {
             "account": self.known.account,
             "workloads": len(self.known.workloads),
@@ -233,6 +257,10 @@ class Watch:
                 self._tell_once(field, value)
         if self._plan.details is not None:
             await self._ask_about_the_gone(before.gone.keys())
+
+    def _heard(self, answer: Answer) -> None:
+        if answer.date is not None:
+            self.skew = self.skew.heard(answer.date, self._clock.wall() - answer.seconds / 2)
 
     def _chosen(self, listed: tuple[Workload, ...]) -> tuple[tuple[Workload, ...], int, int]:
         """The workloads that are ours, how many the settings leave out, and how many are another shard's."""
@@ -259,7 +287,9 @@ class Watch:
             for i, seen in list(there.items()):
                 if not seen.ledger.course.stirs or not isinstance(there, dict):
                     continue
-                there[i], made = settled(seen, now, previous, self._plan.tracing)
+                there[i], made = settled(seen, now, previous, self._plan.tracing, self.skew.counts)
+                if made and (trace := CURRENT.get()) is not None:
+                    trace.keep("episode")
                 for each in made:
                     self._report.made(each)
                     if each.trace is not None:

@@ -3,6 +3,7 @@
 import asyncio
 import selectors
 from collections.abc import Awaitable, Callable
+from email.utils import formatdate
 from typing import Any, NamedTuple
 
 import httpx
@@ -63,11 +64,15 @@ class _Wire(httpx.AsyncBaseTransport):
         path, query = request.url.raw_path.decode().partition("?")[::2]
         answer = stage.simulator.answer(request.method, path, query, headers)
         stage.sent.append(Sent(at, path.rstrip("/"), answer.status))
-        return httpx.Response(answer.status, headers=list(answer.headers), content=answer.body, request=request)
+        told = {"date": formatdate(stage.wall + stage.ahead, usegmt=True)} | dict(answer.headers)
+        return httpx.Response(answer.status, headers=told, content=answer.body, request=request)
 
 
 class Stage:
-    """`watch` sweeps the simulator; `run` lets time pass. Call inside `played`."""
+    """`watch` sweeps the simulator; `run` lets time pass. Call inside `played`.
+
+    `ahead`: seconds that the clock in the API's Date headers is ahead of ours.
+    """
 
     def __init__(
         self,
@@ -83,6 +88,7 @@ class Stage:
         **plan: Any,
     ) -> None:
         self.simulator, self.latency, self.sent = simulator, latency, list[Sent]()
+        self.ahead = 0.0
         self._loop = asyncio.get_running_loop()
         simulator.clock = lambda: self.wall
         self.report = report or Report(START)
@@ -118,7 +124,8 @@ class Stage:
         self.watch.start()
         while self.now < until:
             began = self.now
-            await self.watch.sweep()
+            with self.watch.traced():
+                await self.watch.sweep()
             if each is not None:
                 await each()
             await asyncio.sleep(max(0.0, min(began + interval, until) - self.now))
