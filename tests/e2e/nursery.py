@@ -34,9 +34,9 @@ async def cycle(url: str, path: Path, now: float) -> None:
     )
 
     def commit() -> None:
-        changed, tally = watch.pending()
-        store.commit("acme", changed, tally)
-        watch.kept(changed, tally)
+        pending = watch.pending()
+        store.commit("acme", pending.ledgers, pending.tally)
+        watch.kept(pending)
 
     await watch.sweep()
     commit()
