@@ -389,7 +389,7 @@ STORIES: tuple[Story, ...] = (
     Story(
         "promoted",
         "a draft that is promoted: it goes on without a restart, and its statistics begin anew",
-        (Step(2 * HOUR, "running"), Step(1000 * HOUR, "running", locked=True)),
+        (Step(2 * HOUR, "running", proton=1), Step(1000 * HOUR, "running", proton=1, locked=True)),
         draft=True,
         replicas=1,
     ),
