@@ -114,17 +114,6 @@ def test_a_proton_that_nobody_reported_on_answers_204() -> None:
     assert refused.value.status == 204
 
 
-@pytest.mark.parametrize("speed", [1.0, 60.0])
-def test_nothing_told_lies_in_the_future_and_a_draft_lives_eight_hours(speed: float) -> None:
-    made = world(speed=speed)
-    for now in (START, START + 100, START + 5000):
-        text = json.dumps(list(listed(made, now).values()))
-        for time in stamps_in(text):
-            assert time <= now + 1e-3
-    draft = made.actor(at("draft about to end"))
-    assert draft.begin(0, 1) - draft.created(0) == pytest.approx(8 * 3600)
-
-
 def stamps_in(text: str) -> list[float]:
     found = re.findall(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", text)
     return [datetime.fromisoformat(told).timestamp() for told in found]
@@ -311,6 +300,11 @@ def test_a_start_brings_new_pods_and_a_stop_leaves_them_listed() -> None:
     times = {condition["type"]: condition["lastTransitionTime"] for condition in pod["conditions"]}
     assert pod["startedAt"] == times["PodScheduled"] == stamp(actor.begin(1, 1))
     assert pod["containers"][0]["startedAt"] == times["Ready"] == stamp(actor.begin(1, 3))
+
+
+def test_the_last_response_came_before_the_stop_however_long_that_lasts() -> None:
+    actor, seen = at_steps("stop and start", (1, 1), (1, 2), (1, 3), (1, 4), (1, 5))
+    assert {each.item["lastResponse"] for each in seen} == {stamp(actor.begin(1, 1))}
 
 
 @pytest.mark.parametrize("speed", [1.0, 60.0])
