@@ -122,10 +122,9 @@ def _as_the_script_says(simulator: Simulator, ledgers: dict[str, Ledger], moment
         if actor.story.rounds_ids or actor.story.consumer:
             continue
         ledger = ledgers[actor.id(actor.moment(end))]
-        events = [event for event in actor.events(end) if START < event.at <= end]
+        events = [told.end.step.event for told in actor.told(end) if told.end.since > START]
         assert sum(ledger.events.values()) == len(events), ledger.name
-        completed = sum(event.step.event == "Replacement Completed" for event in events)
-        assert ledger.outcomes.get("completed", 0) == completed, ledger.name
+        assert ledger.outcomes.get("completed", 0) == events.count("Replacement Completed"), ledger.name
         if actor.story.name == "out of memory":
             pods = actor.story.steps[0].pods
             assert pods is not None
