@@ -23,6 +23,8 @@ from exporter.core.trace import Attributes, Link, Span, SpanEvent, Trace, Value
 
 SLACK = 2.0
 """How far a reported time may lie outside the two sweeps between which it must, in seconds: clocks differ."""
+ANEW = 3600.0
+"""A proton whose first pod comes so long after it was created was started before."""
 REPLICA_SPANS, EVENTS, TEXT = 16, 32, 256
 _VERSION = "wx-trace/1"
 
@@ -87,8 +89,9 @@ def span_id(trace: bytes, *path: str) -> bytes:
 def identity(course: Course, episode: Episode, skew: float = 0.0) -> tuple[tuple[str, ...], bool]:
     """What tells this episode from others of its kind, and whether the API told it.
 
-    A run is known by its proton and since when it has run, a first start by its proton alone, a replacement by its id.
-    Where nothing was told, our own time stands in: it survives a restart, but another exporter has another.
+    A run is known by its proton and since when it has run, a first start by its proton alone, another by its first pod,
+    a replacement by its id. Where nothing was told, our own time stands in: it survives a restart, but another exporter
+    has another.
     """
     local = ("local", f"{episode.opened.at:.3f}"), False
     if episode.kind == "deletion":
@@ -105,7 +108,9 @@ def identity(course: Course, episode: Episode, skew: float = 0.0) -> tuple[tuple
         return (episode.proton, proton.since), True
     if created is not None and (episode.kind == "failure" or _between(created, episode.opened, ended, skew)):
         return (episode.proton, "first"), True
-    return local
+    pods = ((pod.came, name) for name, pod in course.pods.items() if pod.proton == episode.proton)
+    came = [(at, name) for at, name in pods if at is not None and _between(at, episode.opened, ended, skew)]
+    return ((episode.proton, min(came)[1]), True) if came else local
 
 
 def _between(at: float | None, opened: Mark, ended: Mark, skew: float) -> bool:
@@ -213,12 +218,26 @@ class _Maker:
     def _opening(self) -> Iterator[float | None]:
         kind = self.episode.kind
         if kind in ("start", "replacement"):
-            yield from self._told("created")
-            yield from self._happened("started", "created") if kind == "start" else ()
+            yield from (at for at in self._told("created") if self._fresh(at))
+        if kind == "start":
+            yield from self._happened("started", "created")
+            yield from self._arrivals() if self.episode.opened.last is None else ()
         elif kind == "stop":
             yield from self._happened("stopp")
         elif kind == "failure":
             yield from sorted(run.finished for _, _, run in self._lives())
+
+    def _fresh(self, created: float | None) -> bool:
+        """Whether a proton was created for this episode. Where nobody saw the beginning, it may be one started anew."""
+        if created is None or self.episode.opened.last is not None:
+            return created is not None
+        return created >= next(self._arrivals(), self.episode.opened.at + self.skew) - ANEW
+
+    def _arrivals(self) -> Iterator[float]:
+        """When the first pods came, of those that were there when the workload was first seen, but not long before."""
+        pods = (at for _, pod in self._pods() for at in (pod.came, *pod.true.values()) if at is not None)
+        recent = [at for at in pods if at > self.episode.opened.at + self.skew - ANEW]
+        yield from [min(recent)] if recent else []
 
     def _ending(self) -> Iterator[float | None]:
         if self.episode.after == "running":
@@ -302,7 +321,7 @@ class _Maker:
                 facts["k8s.container.name"] = pod.container[:TEXT]
             wrong = self.failed and not pod.ready
             if wrong:
-                facts["error.type"] = _type(pod.trouble)
+                facts["error.type"] = phases[-1].attributes.get("error.type", _type(pod.trouble))
             start = _When(phases[0].start, "reported", 0)
             told = _When(phases[-1].end, "reported", 0)
             end = told if "datarobot.replica.phase.unfinished" not in phases[-1].attributes else self.end
@@ -317,12 +336,12 @@ class _Maker:
         start = _When(_ns(born), "reported", 0) if born is not None else self.start._replace(source="derived")
         true = pod.true
         ends = (true.get("PodScheduled"), true.get("Initialized"), pod.started, true.get("Ready"))
-        for phase, at in zip(_PHASES, ends, strict=True):
+        for (phase, hung), at in zip(_PHASES.items(), ends, strict=True):
             path = ("replica", name, phase)
             if at is None or _ns(at) > self.end.ns + _ns(SLACK):
                 hangs: dict[str, Value] = {"datarobot.replica.phase.unfinished": True}
                 if self.failed:
-                    hangs["error.type"] = _type(pod.trouble)
+                    hangs["error.type"] = _type(pod.trouble or hung)
                 yield self._span(path, phase, start, self.end, hangs, parent=parent, error="" if self.failed else None)
                 return
             end = _When(max(_ns(at), start.ns), "reported", 0)
@@ -415,6 +434,8 @@ class _Maker:
         troubles = sorted(pod.trouble for _, pod in self._pods() if pod.trouble and not pod.ready)
         if troubles:
             return _type(troubles[0])
+        if any(not pod.ready for _, pod in self._started_pods()):
+            return "NotReady"
         if episode.kind == "replacement":
             return {"errored": "ReplacementErrored"}.get(episode.cause, "ReplacementReverted")
         return {"terminated": "Terminated", "flapping": "Flapping"}.get(episode.cause, "Errored")
@@ -428,7 +449,13 @@ class _Maker:
 
 _CHECKPOINT = "checkpoint"
 _STATUS = ("datarobot.workload.status", "datarobot.replacement.status")
-_PHASES = ("schedule", "init", "pull and start", "readiness")
+_PHASES = {
+    "schedule": "Unschedulable",
+    "init": "NotInitialized",
+    "pull and start": "NotStarted",
+    "readiness": "NotReady",
+}
+"""What a pod goes through before it takes traffic, and what it is called when it hangs there and nobody says why."""
 
 
 def _whole(episode: Episode) -> bool:
