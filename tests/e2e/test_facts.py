@@ -6,6 +6,7 @@ own blocks); then each expression must name exactly the workloads of the stories
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -134,6 +135,34 @@ ACCOUNT_FACTS = {
     "16 near the limit": "datarobot_account_workloads_active / datarobot_account_workloads_limit > 0.5",
     "starts have durations": "datarobot_account_start_duration_seconds_count > 0",
 }
+_X = "datarobot_exporter_"
+BLIND = {
+    "unauthorized": f'increase({_X}sweep_failures_total{{reason="auth"}}[10m]) > 0',
+    "forbidden": f'increase({_X}sweep_failures_total{{reason="forbidden"}}[10m]) > 0',
+    "throttled": f'increase({_X}api_requests_total{{code="429"}}[10m]) > 0',
+    "truncated": f'increase({_X}sweep_failures_total{{reason="decode"}}[10m]) > 0',
+    "wrong-type": f"increase({_X}api_rejects_total[10m]) > 0",
+    "bad-gateway": f"time() - {_X}sweep_last_success_timestamp_seconds > 300",
+}
+"""25, the exporter is blind: what a server does that makes it so, and what tells of it. Nothing does on a good day."""
+
+
+@pytest.mark.parametrize("oddity", BLIND)
+def test_25_that_the_exporter_is_blind_is_proven_and_why(tmp_path: Path, oddity: str) -> None:
+    pages = Pages()
+    with simulated(3) as simulator:
+
+        async def play(stage: Stage) -> None:
+            async def note() -> None:
+                pages.add(stage.report.text().decode(), stage.wall)
+                simulator.odd = {oddity} if stage.now >= 590 else ()
+
+            await stage.run(1201, note)
+
+        played(play, simulator)
+    with filled(tmp_path, pages) as server:
+        assert not server.query(BLIND[oddity], START + 595)
+        assert server.query(BLIND[oddity], START + 1200)
 
 
 @pytest.fixture(scope="module")
