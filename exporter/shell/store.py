@@ -206,7 +206,7 @@ class Store:
         return Outbox(*told)
 
     def trim(self, max_bytes: int, max_age: float, now: float) -> dict[str, int]:
-        """Drop whole traces, the oldest first, until none is older than `max_age` seconds and all are `max_bytes` at most.
+        """Drop whole traces, the oldest first, to keep within `max_age` seconds and `max_bytes`.
 
         Return how many spans went because of their ``age`` and because of the ``cap``. Traces put in more than
         `REMEMBERED` ago are forgotten. Raises `StateError`.
