@@ -543,7 +543,7 @@ def _environment_traces(told: Mapping[str, Any], environment: Mapping[str, str])
         pairs = given["OTEL_RESOURCE_ATTRIBUTES"].split(",")
         shared = ",".join(pair for pair in pairs if not pair.strip().startswith(_OF_THE_PROCESS))
         found["resource_attributes"] = "OTEL_RESOURCE_ATTRIBUTES", shared
-    if not ("endpoint" in told or "endpoint" in found):
+    if not told.get("endpoint", "endpoint" in found):
         return {}
     return {name: each for name, each in found.items() if name not in told}
 
