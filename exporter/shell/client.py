@@ -320,7 +320,7 @@ def _trouble(error: BaseException) -> str:
     text = str(error).casefold()
     if "ssl" in text or "certificate" in text:
         return "tls"
-    unknown = ("name or service not known", "name resolution", "dns resolution")
+    unknown = ("name or service not known", "name resolution", "domain name not found")
     return "dns" if any(words in text for words in unknown) else "connect"
 
 

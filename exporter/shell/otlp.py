@@ -8,12 +8,12 @@ answer. The exporters of the SDK take a redirect for success and lose what a col
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import re
 import ssl
-import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
@@ -56,7 +56,8 @@ def encode(trace: Trace) -> bytes:
     )
     resource = Resource(attributes=_attributes(trace.resource))
     spans = [pb.ResourceSpans(resource=resource, scope_spans=[scope])]
-    return ExportTraceServiceRequest(resource_spans=spans).SerializeToString(deterministic=True)
+    body: bytes = ExportTraceServiceRequest(resource_spans=spans).SerializeToString(deterministic=True)
+    return body
 
 
 def _span(trace: bytes, span: Span) -> pb.Span:
@@ -166,7 +167,7 @@ class Transport(Protocol):
         """Send one serialised request, and wait for what becomes of it: no longer than the timeout, all told."""
 
     def close(self) -> None:
-        """End a `send` under way in another thread, which is then ``again``. Nothing can be sent after."""
+        """End a `send` under way in another thread, which is then ``again``. Between two of them nothing is held."""
 
 
 def transport(traces: Traces) -> Transport:
@@ -198,35 +199,35 @@ class Http:
     """OTLP/HTTP, protobuf. Redirects are not followed: headers go to the configured host and nowhere else."""
 
     def __init__(self, traces: Traces, trusted: ssl.SSLContext) -> None:
-        self._url = traces.endpoint + traces.path
-        self._timeout, self._gzip = traces.timeout, traces.compression == "gzip"
+        self._url, self._timeout, self._trusted = traces.endpoint + traces.path, traces.timeout, trusted
+        self._compress = traces.compression == "gzip"
         ours = {"content-type": "application/x-protobuf", "user-agent": _AGENT, "accept-encoding": "identity"}
-        if self._gzip:
-            ours["content-encoding"] = "gzip"
-        # The blocking client limits the time of one read, so that a server that sends a byte now and then holds it for
-        # ever, and nobody can end what is under way. A loop of our own does both.
-        self._loop = asyncio.new_event_loop()
-        self._sending: asyncio.Task[Verdict] | None = None
-        self._turn = threading.Lock()
-        self._http = httpx.AsyncClient(
-            headers=_headers(traces) | ours, timeout=traces.timeout, follow_redirects=False, verify=trusted
-        )
+        self._headers = _headers(traces) | ours | ({"content-encoding": "gzip"} if self._compress else {})
+        self._cut: Callable[[], object] = lambda: None
 
     def send(self, body: bytes) -> Verdict:
         """See `Transport`."""
-        with self._turn:
-            self._sending = self._loop.create_task(self._post(gzip.compress(body, mtime=0) if self._gzip else body))
-            try:
-                return self._loop.run_until_complete(self._sending)
-            except asyncio.CancelledError:
-                return _verdict("again", f"POST {self._url} was cut short", "timeout")
+        # The blocking client limits the time of one read, so that a server that sends a byte now and then holds it for
+        # ever, and nobody can end what is under way. A loop of our own does both.
+        loop = asyncio.new_event_loop()
+        sending = loop.create_task(self._post(gzip.compress(body, mtime=0) if self._compress else body))
+        self._cut = lambda: loop.call_soon_threadsafe(sending.cancel)
+        try:
+            return loop.run_until_complete(sending)
+        except asyncio.CancelledError:
+            return _verdict("again", f"POST {self._url} was cut short", "timeout")
+        finally:
+            self._cut = lambda: None
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
 
     async def _post(self, content: bytes) -> Verdict:
         what = f"POST {self._url}"
         try:
             async with (
                 asyncio.timeout(self._timeout),
-                self._http.stream("POST", self._url, content=content) as response,
+                httpx.AsyncClient(headers=self._headers, timeout=self._timeout, verify=self._trusted) as http,
+                http.stream("POST", self._url, content=content) as response,
             ):
                 answer = await _some_of(response)
         except (TimeoutError, httpx.TimeoutException):
@@ -239,10 +240,8 @@ class Http:
 
     def close(self) -> None:
         """See `Transport`."""
-        self._loop.call_soon_threadsafe(lambda: self._sending and self._sending.cancel())
-        with self._turn:
-            self._loop.run_until_complete(self._http.aclose())
-            self._loop.close()
+        with contextlib.suppress(RuntimeError):  # it has just ended by itself
+            self._cut()
 
 
 async def _some_of(response: httpx.Response) -> bytes:
@@ -324,8 +323,7 @@ class Grpc:
                 )
             )  # fmt: skip
             self._credentials = grpc.ssl_channel_credentials(authorities, key, chain)
-        self._channel: grpc.Channel | None = None
-        self._closed = False
+        self._cut: Callable[[], object] = lambda: None
 
     def _opened(self) -> grpc.Channel:
         """A channel for one request: one that is kept waits on its own account once it has failed."""
@@ -341,12 +339,10 @@ class Grpc:
         import grpc
 
         what = f"Export to {self._endpoint}"
-        if self._closed:
-            return _verdict("again", f"{what} was cut short", "timeout")
-        self._channel = self._opened()
+        channel = self._opened()
+        self._cut = channel.close
         try:
-            export = self._channel.unary_unary(METHOD)
-            answer = export(body, self._timeout, self._metadata, compression=self._compression)
+            answer = channel.unary_unary(METHOD)(body, self._timeout, self._metadata, compression=self._compression)
         except grpc.RpcError as error:
             return _failed(what, error.code().name, error.details() or "", error.trailing_metadata() or ())
         except ValueError:  # closed meanwhile
@@ -354,13 +350,11 @@ class Grpc:
         else:
             return _accepted(what, answer)
         finally:
-            self._channel.close()
+            channel.close()
 
     def close(self) -> None:
         """See `Transport`."""
-        self._closed = True
-        if self._channel is not None:
-            self._channel.close()
+        self._cut()
 
 
 def _failed(what: str, code: str, details: str, metadata: Iterable[tuple[str, str | bytes]]) -> Verdict:
@@ -368,7 +362,7 @@ def _failed(what: str, code: str, details: str, metadata: Iterable[tuple[str, st
     words, remedy = one_line(details) or "(no words)", ""
     if code == "UNAVAILABLE":
         reason, words = trouble(ConnectionError(details))
-        remedy = "if it is a port of OTLP/HTTP, set traces.protocol: http/protobuf" if "http1" in details else ""
+        remedy = "if it is a port of OTLP/HTTP, set traces.protocol: http/protobuf" if "HTTP/2" in details else ""
     if code == "RESOURCE_EXHAUSTED" and "larger than max" in details:
         fate, reason = "bad", "too_large"
     status = dict(metadata).get("grpc-status-details-bin")
