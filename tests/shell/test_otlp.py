@@ -304,12 +304,13 @@ def test_a_certificate_that_cannot_be_used_is_a_problem_of_the_settings(tmp_path
 def test_a_decoder_over_http_sees_every_span_with_what_it_says() -> None:
     async def seen() -> list[Any]:
         port = free_port()
+        plain = way(f"http://127.0.0.1:{port}", compression="none")  # it does not unpack
         async with OtelTapHttpProtobufReceiver(OtelTapHttpProtobufReceiverSettings(http_port=port)) as tap:
-            plain = way(f"http://127.0.0.1:{port}", compression="none")  # it does not unpack
-            verdict = await asyncio.to_thread(plain.send, encode(TRACE))
-            assert verdict.fate == "accepted", verdict.words
-            spans = tap.stream_traces()
-            return [await asyncio.wait_for(anext(spans), 10) for _ in TRACE.spans]
+            waits = [tap.await_trace(lambda it, wanted=span.id: it.span_id == wanted, 10) for span in TRACE.spans]
+            *spans, verdict = await asyncio.gather(*waits, asyncio.to_thread(plain.send, encode(TRACE)))
+        assert isinstance(verdict, Verdict)
+        assert verdict.fate == "accepted", verdict.words
+        return spans
 
     root, child = asyncio.run(seen())
     assert (root.trace_id, root.span_id, root.name, root.flags) == (TRACE.id, ROOT.id, ROOT.name, 0x101)
