@@ -26,11 +26,13 @@ from exporter.core.families import served, served_accounts
 from exporter.core.lane import Policy
 from exporter.core.select import Selection
 from exporter.core.step import restored
-from exporter.settings import Account, Settings
+from exporter.settings import Account, Settings, Traces
 from exporter.shell.client import Client
 from exporter.shell.logs import set_up
+from exporter.shell.otlp import transport
 from exporter.shell.page import Publisher
 from exporter.shell.report import LANE, Report
+from exporter.shell.sender import Sender
 from exporter.shell.server import Application, Server
 from exporter.shell.status_page import AccountStatus, Status, StatusPage
 from exporter.shell.store import StateError, Store
@@ -99,6 +101,7 @@ class Daemon:
         self.settings = settings
         self.report = Report(self._clock.wall())
         self.watches: dict[str, Watch] = {}
+        self.sender: Sender | None = None
         self._exposition = Exposition(served(settings.metrics.profile), settings.metrics.series_limit)
         self._publisher = Publisher()
         self._publishing = asyncio.Lock()
@@ -205,6 +208,21 @@ class Daemon:
         """Sweep one account and bring the page up to date."""
         await self.watches[name].sweep()
         await self.publish()
+
+    # -- traces
+
+    def send_to(self, traces: Traces) -> None:
+        """Send traces as these settings say from now on. Raises `BadSettings` for certificates that cannot be used."""
+        new = Sender(self._store, transport(traces), self.report, traces, self._clock) if traces.endpoint else None
+        old, self.sender = self.sender, new
+
+        async def replace() -> None:
+            if old is not None:
+                await old.close()
+            if new is not None and self.sender is new:
+                new.start()
+
+        self._tasks.add(asyncio.create_task(replace()))
 
     # -- the page
 
@@ -353,6 +371,8 @@ class Daemon:
     def _read_again(self) -> list[str]:
         try:
             settings = self._load()
+            if settings.traces != self.settings.traces:
+                self.send_to(settings.traces)
         except BadSettings as error:
             self._reloaded(False)
             problems = [str(problem) for problem in error.problems]
@@ -388,7 +408,7 @@ class Daemon:
     async def run(self) -> None:
         """Sweep and serve until SIGTERM or Ctrl-C.
 
-        Raises OSError when an address cannot be listened on, `BadSettings` for a bad web config.
+        Raises OSError when an address cannot be listened on, `BadSettings` for a bad web config or certificate.
         """
         web = self.settings.web
         if web.config_file is not None:
@@ -400,6 +420,7 @@ class Daemon:
             loop.add_signal_handler(number, http.stop)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._tasks.add(asyncio.create_task(self.reload())))
         self._live = True
+        self.send_to(self.settings.traces)
         self.adopt(self.settings)
         self._scheduler.start()
         refresh, feel = asyncio.create_task(self._refresh()), asyncio.create_task(self._feel())
@@ -424,6 +445,8 @@ class Daemon:
                 watch.stop()
                 await watch.client.aclose()
             await self.commit()
+            if self.sender is not None:
+                await self.sender.close()
             self._store.close()
 
     async def once(self) -> tuple[bytes, str]:

@@ -190,10 +190,10 @@ class Store:
                 found.append(row)
         return found
 
-    def remove(self, upto: int) -> None:
-        """Take the traces up to this `seq` out. Raises `StateError`; the same may be tried again."""
+    def remove(self, upto: int) -> int:
+        """Take the traces up to this `seq` out; return how many. Raises `StateError`; the same may be tried again."""
         with self._written() as db:
-            db.execute("DELETE FROM outbox WHERE seq <= ?", (upto,))
+            return db.execute("DELETE FROM outbox WHERE seq <= ?", (upto,)).rowcount
 
     def outbox(self, after: int = 0) -> Outbox:
         """What waits, with a `seq` above `after`. Raises `StateError`."""

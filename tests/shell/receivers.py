@@ -31,7 +31,7 @@ class Answer(NamedTuple):
 HANG, DRIP, HALF = Answer(how="hang"), Answer(how="drip"), Answer(how="half")
 
 
-def partial(rejected: int, words: str) -> bytes:
+def partly(rejected: int, words: str) -> bytes:
     """The body of an answer that did not take every span."""
     said = ExportTracePartialSuccess(rejected_spans=rejected, error_message=words)
     body: bytes = ExportTraceServiceResponse(partial_success=said).SerializeToString()

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from exporter.checked import BadSettings
 from exporter.core.trace import Link, Span, SpanEvent, Trace
 from exporter.settings import Traces
 from exporter.shell.otlp import EMPTY, REASONS, Transport, Verdict, encode, transport
-from tests.shell.receivers import DRIP, HALF, HANG, Answer, GrpcReceiver, HttpReceiver, partial
+from tests.shell.receivers import DRIP, HALF, HANG, Answer, GrpcReceiver, HttpReceiver, partly
 
 SECOND = 10**9
 ROOT = Span(
@@ -137,7 +138,7 @@ HTTP = [
     (Answer(200), "accepted", "", "accepted"),
     (Answer(202, b"thanks"), "accepted", "", "accepted"),
     (Answer(200, b"{}", {"content-encoding": "gzip"}), "accepted", "", "accepted"),
-    (Answer(200, partial(0, "a warning")), "accepted", "", "all accepted: a warning"),
+    (Answer(200, partly(0, "a warning")), "accepted", "", "all accepted: a warning"),
     (Answer(302, b"", {"location": "https://u:p@c.test/v1?k=s"}), "refused", "redirect", "to https://c.test/v1, which"),
     (Answer(307), "refused", "redirect", "a redirect to nowhere, which is not followed"),
     (Answer(400, b'{"message": "bad span"}'), "bad", "bad_request", "400: bad span; smaller batches"),
@@ -176,7 +177,7 @@ def test_each_answer_over_http_has_its_verdict(answer: Answer, fate: str, reason
 
 
 def test_spans_that_were_rejected_are_counted_and_the_words_kept() -> None:
-    verdict = sent(HttpReceiver(Answer(200, partial(3, "too old"))))
+    verdict = sent(HttpReceiver(Answer(200, partly(3, "too old"))))
     assert (verdict.fate, verdict.rejected) == ("accepted", 3)
     assert "3 spans were rejected and are lost: too old" in verdict.words
 
@@ -276,7 +277,7 @@ def test_each_code_of_grpc_has_its_verdict(code: grpc.StatusCode, said: str, fat
 
 
 def test_over_grpc_a_partial_success_a_wait_and_a_hang_mean_the_same() -> None:
-    assert sent(GrpcReceiver(partial(2, "too old"))).rejected == 2
+    assert sent(GrpcReceiver(partly(2, "too old"))).rejected == 2
     # google.rpc.Status with a google.rpc.RetryInfo of 7 seconds
     kind = b"type.googleapis.com/google.rpc.RetryInfo"
     info = bytes([10, len(kind)]) + kind + bytes([18, 4, 10, 2, 8, 7])
@@ -301,12 +302,16 @@ def test_a_certificate_that_cannot_be_used_is_a_problem_of_the_settings(tmp_path
 # -- receivers that nobody here wrote
 
 
+def has_id(wanted: bytes, span: Any) -> bool:
+    return bool(span.span_id == wanted)
+
+
 def test_a_decoder_over_http_sees_every_span_with_what_it_says() -> None:
     async def seen() -> list[Any]:
         port = free_port()
         plain = way(f"http://127.0.0.1:{port}", compression="none")  # it does not unpack
         async with OtelTapHttpProtobufReceiver(OtelTapHttpProtobufReceiverSettings(http_port=port)) as tap:
-            waits = [tap.await_trace(lambda it, wanted=span.id: it.span_id == wanted, 10) for span in TRACE.spans]
+            waits = [tap.await_trace(partial(has_id, span.id), 10) for span in TRACE.spans]
             *spans, verdict = await asyncio.gather(*waits, asyncio.to_thread(plain.send, encode(TRACE)))
         assert isinstance(verdict, Verdict)
         assert verdict.fate == "accepted", verdict.words
