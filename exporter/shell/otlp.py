@@ -112,22 +112,8 @@ REASONS = (
 """Why a request was not accepted."""
 
 
-class Verdict(NamedTuple):
-    """What became of one request, and what is to become of its traces.
-
-    ``accepted``: they are there, but for `rejected` spans. ``again``: the same may be accepted later, after `after`
-    seconds if the collector told. ``bad``: something in them, or their size, is not wanted. ``refused``: nothing will
-    be accepted until somebody changes something. `reason` is one of `REASONS`, empty for what was accepted.
-    """
-
-    fate: Literal["accepted", "again", "bad", "refused"]
-    words: str
-    reason: str = ""
-    rejected: int = 0
-    after: float | None = None
-
-
 _NEXT = {
+    "accepted": "",
     "again": "the traces are kept and sent again",
     "bad": "smaller batches are sent until the trace is found that is not wanted; it is dropped",
     "refused": "the traces are kept and sent again every five minutes",
@@ -136,15 +122,31 @@ _REMEDIES = {
     "auth": "check traces.headers",
     "forbidden": "check the rights of what traces.headers hold",
     "not_found": "check traces.endpoint and traces.path",
+    "redirect": "set traces.endpoint and traces.path to where it leads",
     "tls": "check traces.certificate, and http or https in traces.endpoint",
 }
 
 
-def _verdict(
-    fate: Literal["again", "bad", "refused"], what: str, reason: str, remedy: str = "", after: float | None = None
-) -> Verdict:
-    remedy = remedy or _REMEDIES.get(reason, "")
-    return Verdict(fate, "; ".join(filter(None, (what, _NEXT[fate], remedy))), reason, after=after)
+class Verdict(NamedTuple):
+    """What became of one request, and what is to become of its traces.
+
+    ``accepted``: they are there, but for `rejected` spans. ``again``: the same may be accepted later, after `after`
+    seconds if the collector told. ``bad``: something in them, or their size, is not wanted. ``refused``: nothing will
+    be accepted until somebody changes something. `reason` is one of `REASONS`, empty for what was accepted; `what` was
+    tried and came back.
+    """
+
+    fate: Literal["accepted", "again", "bad", "refused"]
+    what: str
+    reason: str = ""
+    rejected: int = 0
+    after: float | None = None
+    hint: str = ""
+
+    @property
+    def words(self) -> str:
+        """What was tried, what came back, what happens next, and what helps."""
+        return "; ".join(filter(None, (self.what, _NEXT[self.fate], self.hint or _REMEDIES.get(self.reason))))
 
 
 def _accepted(what: str, body: bytes) -> Verdict:
@@ -158,6 +160,10 @@ def _accepted(what: str, body: bytes) -> Verdict:
     said = one_line(partial.error_message) or "(no words)"
     lost = f"{partial.rejected_spans} spans were rejected and are lost" if partial.rejected_spans else "all accepted"
     return Verdict("accepted", f"{what}: {lost}: {said}", rejected=partial.rejected_spans)
+
+
+def _cut_short(what: str) -> Verdict:
+    return Verdict("again", f"{what} was cut short", "timeout")
 
 
 class Transport(Protocol):
@@ -215,7 +221,7 @@ class Http:
         try:
             return loop.run_until_complete(sending)
         except asyncio.CancelledError:
-            return _verdict("again", f"POST {self._url} was cut short", "timeout")
+            return _cut_short(f"POST {self._url}")
         finally:
             self._cut = lambda: None
             loop.run_until_complete(loop.shutdown_asyncgens())
@@ -231,11 +237,11 @@ class Http:
             ):
                 answer = await _some_of(response)
         except (TimeoutError, httpx.TimeoutException):
-            return _verdict("again", f"{what} was not answered within {self._timeout:g} s", "timeout")
+            return Verdict("again", f"{what} was not answered within {self._timeout:g} s", "timeout")
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             reason, words = trouble(error)
-            remedy = "if it is a port of OTLP/gRPC, set traces.protocol: grpc" if "illegal" in words else ""
-            return _verdict("again", f"{what} failed: {words}", reason, remedy)
+            hint = "if it is a port of OTLP/gRPC, set traces.protocol: grpc" if "illegal" in words else ""
+            return Verdict("again", f"{what} failed: {words}", reason, hint=hint)
         return _answered(what, response, answer)
 
     def close(self) -> None:
@@ -261,20 +267,21 @@ def _answered(what: str, response: httpx.Response, body: bytes) -> Verdict:
     if 300 <= status < 400:
         leads = re.sub(r"//[^/@]*@", "//", response.headers.get("location", "nowhere").partition("?")[0])
         words = f"{what} answered {status}: a redirect to {one_line(leads)}, which is not followed"
-        return _verdict("refused", words, "redirect", "set traces.endpoint and traces.path to where it leads")
+        return Verdict("refused", words, "redirect")
     said = _said(body) if "protobuf" in response.headers.get("content-type", "") else detail(body)
     words = f"{what} answered {status}: {said}"
     if status == 429 or status >= 500:
         after = retry_after(response.headers.get("retry-after"), time.time())
-        return _verdict("again", words, _REASONS_OF.get(status, "server_error"), after=after)
+        return Verdict("again", words, _REASONS_OF.get(status, "server_error"), after=after)
     if status in (400, 413, 422):
-        return _verdict("bad", words, _REASONS_OF.get(status, "bad_request"))
-    return _verdict("refused", words, _REASONS_OF.get(status, "refused"))
+        return Verdict("bad", words, _REASONS_OF.get(status, "bad_request"))
+    return Verdict("refused", words, _REASONS_OF.get(status, "refused"))
 
 
 def _said(status: bytes) -> str:
     """The message of a serialised google.rpc.Status."""
-    return one_line("".join(text.decode("utf-8", "replace") for text in _fields(status, 2))) or "(no words)"
+    said = b"".join(text for text in _fields(status, 2) if isinstance(text, bytes))
+    return one_line(said.decode("utf-8", "replace")) or "(no words)"
 
 
 def _fields(message: Any, number: int) -> list[Any]:
@@ -326,7 +333,7 @@ class Grpc:
         self._cut: Callable[[], object] = lambda: None
 
     def _opened(self) -> grpc.Channel:
-        """A channel for one request: one that is kept waits on its own account once it has failed."""
+        """A channel for one request: one that is kept waits as long as it likes once it has failed."""
         import grpc
 
         options = (("grpc.use_local_subchannel_pool", 1), ("grpc.primary_user_agent", _AGENT))
@@ -346,7 +353,7 @@ class Grpc:
         except grpc.RpcError as error:
             return _failed(what, error.code().name, error.details() or "", error.trailing_metadata() or ())
         except ValueError:  # closed meanwhile
-            return _verdict("again", f"{what} was cut short", "timeout")
+            return _cut_short(what)
         else:
             return _accepted(what, answer)
         finally:
@@ -359,19 +366,20 @@ class Grpc:
 
 def _failed(what: str, code: str, details: str, metadata: Iterable[tuple[str, str | bytes]]) -> Verdict:
     fate, reason = _CODES.get(code, ("again", "server_error"))
-    words, remedy = one_line(details) or "(no words)", ""
+    words, hint = one_line(details) or "(no words)", ""
     if code == "UNAVAILABLE":
         reason, words = trouble(ConnectionError(details))
-        remedy = "if it is a port of OTLP/HTTP, set traces.protocol: http/protobuf" if "HTTP/2" in details else ""
+        hint = "if it is a port of OTLP/HTTP, set traces.protocol: http/protobuf" if "HTTP/2" in details else ""
     if code == "RESOURCE_EXHAUSTED" and "larger than max" in details:
         fate, reason = "bad", "too_large"
     status = dict(metadata).get("grpc-status-details-bin")
     after = _retry_delay(status) if isinstance(status, bytes) else None
-    return _verdict(fate, f"{what} answered {code}: {words}", reason, remedy, after)
+    return Verdict(fate, f"{what} answered {code}: {words}", reason, after=after, hint=hint)
 
 
 def _retry_delay(status: bytes) -> float | None:
     """Whole seconds of the google.rpc.RetryInfo in a serialised google.rpc.Status; None if there is none."""
     infos = [info for info in _fields(status, 3) if b"type.googleapis.com/google.rpc.RetryInfo" in _fields(info, 1)]
     delays = [delay for info in infos for value in _fields(info, 2) for delay in _fields(value, 1)]
-    return float(sum(seconds for delay in delays for seconds in _fields(delay, 1))) if delays else None
+    seconds = [each for delay in delays for each in _fields(delay, 1) if isinstance(each, int)]
+    return float(sum(seconds)) if delays else None

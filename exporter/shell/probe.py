@@ -125,6 +125,8 @@ async def _ask(client: Client, route: Route, places: dict[str, str]) -> Finding:
 def check_traces(traces: Traces) -> Finding:
     """Send a request without traces, and tell what the collector says. Raises `BadSettings` for bad certificates."""
     verdict = transport(traces).send(EMPTY)
+    if verdict.fate == "bad":
+        return Finding(False, f"  ?     {verdict.what}; it does not like an empty request, and may like traces")
     good = verdict.fate == "accepted"
     return Finding(good, f"  {'ok  ' if good else 'FAIL'}  {verdict.words}")
 

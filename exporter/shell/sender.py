@@ -72,18 +72,13 @@ class Sender:
 
     async def _run(self) -> None:
         while True:
-            pause = IDLE
-            try:
-                pause = await self.turn()
-            except Exception:  # whatever it is, the traces are still there, and the next turn may be good
-                log.exception("traces could not be sent; they are kept")
-            await self._clock.pause(pause)
+            await self._clock.pause(await self.turn())
 
     async def close(self, budget: float = LAST) -> None:
         """End, after a last send that may take `budget` seconds; what is not sent by then stays in the store."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(budget), self._turning:
-                while await self._turn(proving=False) == 0:
+            async with asyncio.timeout(budget):
+                while await self.turn(proving=False) == 0:
                     pass
         self._transport.close()
         if self._running is not None:
@@ -92,12 +87,19 @@ class Sender:
             self._report.set(gauge, 0)
         self._report.clear("trace_endpoint_up")
 
-    async def turn(self) -> float:
-        """Send one batch if there is one and it is time; return after how many seconds to look again."""
-        async with self._turning:
-            return await self._turn()
+    async def turn(self, proving: bool = True) -> float:
+        """Send one batch if there is one and it is time; return after how many seconds to look again.
 
-    async def _turn(self, proving: bool = True) -> float:
+        `proving`: where there is none, send an empty request now and then.
+        """
+        async with self._turning:
+            try:
+                return await self._turn(proving)
+            except Exception:  # whatever it is, the traces are still there, and the next turn may be good
+                log.exception("traces could not be sent; they are kept")
+                return IDLE
+
+    async def _turn(self, proving: bool) -> float:
         await self._tidy()
         now = self._clock.steady()
         if now < self._held_until:
@@ -128,8 +130,7 @@ class Sender:
         """
         proof = await self._send(EMPTY)
         if proof.fate == "bad":
-            words = f"{proof.words.partition(';')[0]}, even to an empty request; the traces are kept"
-            return verdict._replace(fate="refused", words=words)
+            return proof._replace(fate="refused", what=f"{proof.what}, even to an empty request")
         return verdict if proof.fate == "accepted" else proof
 
     async def _heeded(self, verdict: Verdict, rows: Sequence[Waiting]) -> float:
@@ -150,20 +151,26 @@ class Sender:
                 await self._done(rows)
                 return 0.0
             case "bad":  # an empty request: some do not like it, and take traces
+                if not self._proven:
+                    self._tell(verdict)
                 return 0.0
         self._failures += verdict.fate == "again"
         self._prove_at = self._clock.steady()
         self._report.set("trace_endpoint_up", 0, self._settings.protocol)
-        if self._told != verdict.reason:
-            level = logging.ERROR if verdict.fate == "refused" else logging.WARNING
-            log.log(level, "the collector does not accept traces", extra={"fields": {"words": verdict.words}})
-            self._told = verdict.reason
+        self._tell(verdict)
         if verdict.fate == "refused":
             return REFUSED
         if verdict.after is not None:
             return min(max(verdict.after, FIRST), LONGEST)
         grown: float = min(MOST, FIRST * 2 ** min(self._failures - 1, 30))
         return grown * random.uniform(0.5, 1.0)  # noqa: S311 — no secret
+
+    def _tell(self, verdict: Verdict) -> None:
+        """Say what is wrong, once for each reason."""
+        if self._told != verdict.reason:
+            level = logging.ERROR if verdict.fate == "refused" else logging.WARNING
+            log.log(level, "the collector does not accept traces", extra={"fields": {"words": verdict.words}})
+            self._told = verdict.reason
 
     async def _accepted(self, verdict: Verdict, rows: Sequence[Waiting], spans: int) -> None:
         rejected = max(0, min(verdict.rejected, spans))
