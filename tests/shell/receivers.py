@@ -1,11 +1,13 @@
 """Collectors that answer as they are told: one over HTTP, one over gRPC, each with a script of answers."""
 
 import gzip
+import ssl
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
@@ -57,9 +59,12 @@ class Received(NamedTuple):
 
 
 class HttpReceiver:
-    """OTLP/HTTP at `url`. Answers come from `script`, then from `answer`; a body that holds `poison` is a 400."""
+    """OTLP/HTTP at `url`. Answers come from `script`, then from `answer`; a body that holds `poison` is a 400.
 
-    def __init__(self, *script: Answer) -> None:
+    `tls` is a folder with ``server.pem``, ``server.key`` and ``client.pem``, which a client must show.
+    """
+
+    def __init__(self, *script: Answer, tls: Path | None = None) -> None:
         self.script, self.answer = deque(script), Answer()
         self.poison = b""
         self.received: list[Received] = []
@@ -81,7 +86,12 @@ class HttpReceiver:
                 pass
 
         self._server = Quiet(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._server.server_address[1]}"
+        if tls is not None:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=tls / "client.pem")
+            context.load_cert_chain(tls / "server.pem", tls / "server.key")
+            context.verify_mode = ssl.CERT_REQUIRED
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
 
@@ -130,12 +140,21 @@ class HttpReceiver:
 class GrpcReceiver(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     """OTLP/gRPC at `url`. The script holds codes, with words and trailing metadata, or bodies."""
 
-    def __init__(self, *script: tuple[grpc.StatusCode, str, Iterable[tuple[str, Any]]] | bytes | None) -> None:
+    def __init__(
+        self,
+        *script: tuple[grpc.StatusCode, str, Iterable[tuple[str, Any]]] | bytes | None,
+        tls: Path | None = None,
+    ) -> None:
         self.script = deque(script)
         self.received: list[Received] = []
         self._ended = threading.Event()
         self._server = grpc.server(ThreadPoolExecutor(2), handlers=[self])
-        self.url = f"http://127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        if tls is None:
+            self.url = f"http://127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        else:
+            key, chain, clients = (tls.joinpath(n).read_bytes() for n in ("server.key", "server.pem", "client.pem"))
+            credentials = grpc.ssl_server_credentials([(key, chain)], clients, require_client_auth=True)
+            self.url = f"https://127.0.0.1:{self._server.add_secure_port('127.0.0.1:0', credentials)}"
         self._server.start()
 
     def service(self, call: Any) -> Any:

@@ -152,7 +152,7 @@ def test_after_each_fault_every_trace_arrives_once_and_with_the_same_bytes(
 ) -> None:
     async def work() -> None:
         with HttpReceiver(fault, fault) as receiver:
-            stage = over_http(receiver, timeout=0.3)
+            stage = over_http(receiver, timeout=1.0)
             stage.put(1, 2)
             began = stage.time.steady
             await stage.turns(1)
