@@ -19,7 +19,8 @@ from exporter.docs import PAGES, RULES_FORMS, files, rules_page
 from exporter.settings import Account, Settings, listen_address, load
 from exporter.shell.client import ApiError
 from exporter.shell.daemon import Daemon, keep_memory_whole
-from exporter.shell.probe import alive, check_online, fleet_size, plan_lines
+from exporter.shell.otlp import transport
+from exporter.shell.probe import alive, check_online, check_traces, fleet_size, plan_lines
 from exporter.shell.store import StateError, Store
 from exporter.shell.web_config import read_web_config
 from exporter.simulator import Simulator
@@ -34,7 +35,7 @@ Prometheus metrics for the workloads you run on DataRobot. Reads the Workload AP
 COMMANDS = {
     "run": "sweep the accounts and serve their metrics (default)",
     "demo": "run against a simulated DataRobot with a living fleet; needs no account",
-    "check": "list every problem of the settings; with --online ask the API for each route",
+    "check": "list every problem of the settings; with --online ask the API for each route, and the collector",
     "once": "make one complete sweep, print the metrics, exit 0; exit 1 with the reason otherwise",
     "plan": "say how many API calls a minute these settings make",
     "healthcheck": "ask the running daemon for /-/healthy; exit 0 when it is",
@@ -121,7 +122,9 @@ def _demo_flags(command: argparse.ArgumentParser) -> None:
 
 def _check_flags(command: argparse.ArgumentParser) -> None:
     _web_flags(command)
-    command.add_argument("--online", action="store_true", help="also ask the API: the token, each route, each right")
+    command.add_argument(
+        "--online", action="store_true", help="also ask the API: the token, each route, each right; and the collector"
+    )
 
 
 def _plan_flags(command: argparse.ArgumentParser) -> None:
@@ -267,6 +270,10 @@ def _check(told: argparse.Namespace, settings: Settings, _: Read) -> int:
         read_web_config(settings.web.config_file)
     for account in settings.accounts:
         print(f"settings are good: account {account.name} at {account.endpoint}")
+    traces = settings.traces
+    if traces.endpoint:
+        transport(traces)
+        print(f"settings are good: traces to {traces.endpoint} by {traces.protocol}")
     if not told.online:
         print("the API was not asked; --online does")
         return 0
@@ -279,7 +286,12 @@ def _check(told: argparse.Namespace, settings: Settings, _: Read) -> int:
                 good = good and finding.good
         return good
 
-    return 0 if asyncio.run(ask()) else 1
+    good = asyncio.run(ask())
+    if traces.endpoint:
+        finding = check_traces(traces)
+        print(f"traces: {traces.endpoint}\n{finding.text}")
+        good = good and finding.good
+    return 0 if good else 1
 
 
 def _once(_: argparse.Namespace, settings: Settings, read: Read) -> int:

@@ -16,7 +16,7 @@ from exporter.core.rules import DEFAULT, Options, rules
 from exporter.core.terms import duration
 from exporter.runbooks.page import pages as runbooks
 from exporter.runbooks.page import severities, value
-from exporter.settings import Account, Alerts, Detail, Log, Metrics, Select, Settings, State, Sweep, Web
+from exporter.settings import Account, Alerts, Detail, Log, Metrics, Select, Settings, State, Sweep, Traces, Web
 from exporter.shell.report import OWN, PREFIX
 
 _NOTE = "<!-- Made by `workload-exporter docs`; a test keeps it so. Change the rows, not this page. -->\n"
@@ -76,6 +76,7 @@ def settings_page() -> str:
         ("select.", Select),
         ("state.", State),
         ("metrics.", Metrics),
+        ("traces.", Traces),
         ("alerts.", Alerts),
         ("web.", Web),
         ("log.", Log),
@@ -88,6 +89,13 @@ def settings_page() -> str:
         "Durations are written as Prometheus writes them (`30s`, `1h30m`) or as seconds. `workload-exporter check` "
         "lists every mistake at once. SIGHUP or `POST /-/reload` reads the file again; `web.listen_address` and "
         "`web.config_file` need a restart to point elsewhere.\n",
+        "Where the file is silent about `traces`, OpenTelemetry's variables are heard: `OTEL_EXPORTER_OTLP_ENDPOINT`, "
+        "`_PROTOCOL`, `_HEADERS`, `_COMPRESSION`, `_CERTIFICATE`, `_CLIENT_CERTIFICATE`, `_CLIENT_KEY`, `_TIMEOUT` "
+        "(milliseconds), each also as `OTEL_EXPORTER_OTLP_TRACES_…`, which goes before; and "
+        "`OTEL_RESOURCE_ATTRIBUTES`, without what is true of this process alone (`service.*`, `k8s.*` and such). "
+        "`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is used as it stands, without `traces.path`. With "
+        "`OTEL_SDK_DISABLED=true` or `OTEL_TRACES_EXPORTER=none` none of them counts. `OTEL_SERVICE_NAME` names this "
+        "exporter, never the workloads.\n",
         "```yaml",
         "accounts:",
         "  - name: production",

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import yaml
 from pydantic import (
@@ -49,19 +49,24 @@ def seconds(given: object) -> object:
 
 def base_url(endpoint: str) -> str:
     """``https://HOST/api/v2`` of an endpoint given with or without ``/api/v2``. Raises ValueError."""
-    given = endpoint.strip()
+    given = _url(endpoint, DEFAULT_ENDPOINT, "the token goes into token_file or the environment")
+    return given.rstrip("/").removesuffix("/api/v2").rstrip("/") + "/api/v2"
+
+
+def _url(given: str, example: str, secrets: str) -> str:
+    """A URL of http or https with a host and neither secrets nor a query. Raises ValueError."""
     try:
-        parts = urlsplit(given)
+        parts = urlsplit(given.strip())
         parts.port  # noqa: B018 — reading it checks it
     except ValueError as error:
-        raise ValueError(f"no URL: {error}; give one such as {DEFAULT_ENDPOINT}") from None
+        raise ValueError(f"no URL: {error}; give one such as {example}") from None
     if parts.username or parts.password:
-        raise ValueError("a URL with a user or password in it; the token goes into token_file or the environment")
+        raise ValueError(f"a URL with a user or password in it; {secrets}")
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"no URL with http:// or https:// and a host; give one such as {DEFAULT_ENDPOINT}")
+        raise ValueError(f"no URL with http:// or https:// and a host; give one such as {example}")
     if parts.query or parts.fragment:
-        raise ValueError(f"a URL with a query or fragment; give one such as {DEFAULT_ENDPOINT}")
-    return given.rstrip("/").removesuffix("/api/v2").rstrip("/") + "/api/v2"
+        raise ValueError(f"a URL with a query or fragment; give one such as {example}")
+    return given.strip()
 
 
 def listen_address(given: str) -> tuple[str, int]:
@@ -73,6 +78,7 @@ def listen_address(given: str) -> tuple[str, int]:
 
 
 Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0, allow_inf_nan=False)]
+_MaybeZero = Annotated[float, BeforeValidator(seconds), Field(ge=0, allow_inf_nan=False)]
 
 
 def _pattern(given: str) -> str:
@@ -277,7 +283,7 @@ class Alerts(_Part):
     thresholds: Annotated[dict[str, float], _named(DEFAULTS, "threshold")] = Field(
         default_factory=dict, description="Thresholds by name, where they differ from those in docs/alerts.md."
     )
-    wait: Annotated[dict[str, Annotated[float, BeforeValidator(seconds), Field(ge=0)]], _ALERT] = Field(
+    wait: Annotated[dict[str, _MaybeZero], _ALERT] = Field(
         default_factory=dict, description="How long the condition of an alert must hold, by its name."
     )
     on: Annotated[tuple[str, ...], _ALERT] = Field((), description="Alerts to add that are off by default.")
@@ -305,6 +311,115 @@ class Alerts(_Part):
             console=self.console_url.rstrip("/"),
             hold=self.hold,
         )
+
+
+def _collector(given: str) -> str:
+    return given and _url(given, "http://collector:4318", "secrets go into traces.headers").rstrip("/")
+
+
+def _pairs(given: object) -> object:
+    """The mapping of ``name=value,name=value`` with percent-encoded values, as OpenTelemetry's variables have it."""
+    if not isinstance(given, str):
+        return given
+    pairs = [pair.partition("=") for pair in given.split(",") if pair.strip()]
+    if not all(name.strip() and equals for name, equals, _ in pairs):
+        raise ValueError("give name=value, several of them separated by commas")
+    return {name.strip(): unquote(value.strip()) for name, _, value in pairs}
+
+
+def _sendable(headers: Mapping[str, SecretStr]) -> dict[str, SecretStr]:
+    """The headers with small names, which gRPC wants. Raises ValueError for what no header may hold."""
+    for name, value in headers.items():
+        if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII):
+            raise ValueError(f"{name!r} is no name of a header")
+        if not re.fullmatch(r"[ -~]*", value.get_secret_value()):
+            raise ValueError(f"the value of {name} holds characters that no header may have")
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _template(*names: str) -> AfterValidator:
+    """A text in which each of these names may stand in braces, and nothing else may."""
+
+    def check(given: str) -> str:
+        try:
+            given.format(**dict.fromkeys(names, ""))
+        except (LookupError, ValueError, AttributeError):
+            known = " and ".join(f"{{{name}}}" for name in names)
+            raise ValueError(f"only {known} may stand in braces") from None
+        return given
+
+    return AfterValidator(check)
+
+
+class Traces(_Part):
+    """OpenTelemetry traces of what happens to workloads, and where they are sent. Without an `endpoint`: none."""
+
+    endpoint: Annotated[str, AfterValidator(_collector)] = Field(
+        "", description="URL of an OpenTelemetry collector, such as `http://collector:4318`. Empty: no traces."
+    )
+    path: str = Field(
+        "/v1/traces", pattern=r"^(/[!-~]*)?$", description="What is added to the endpoint for `http/protobuf`."
+    )
+    protocol: Literal["http/protobuf", "grpc"] = Field("http/protobuf", description="How traces are sent.")
+    headers: Annotated[dict[str, SecretStr], BeforeValidator(_pairs), AfterValidator(_sendable)] = Field(
+        default_factory=dict, description="Headers sent along, such as an API key; their values are secrets."
+    )
+    compression: Literal["gzip", "none"] = Field("gzip", description="How requests are compressed.")
+    certificate: Path | None = Field(
+        None, description="PEM file of the certificate authorities to trust instead of the system's."
+    )
+    client_certificate: Path | None = Field(None, description="PEM file of the certificate to show to the collector.")
+    client_key: Path | None = Field(
+        None, description="PEM file of its private key, where it is not in the same file as the certificate."
+    )
+    timeout: Duration = Field(10.0, description="Time for one request, from start to last byte.")
+    service_name: Annotated[str, _template("id", "name")] = Field(
+        "workload-{id}",
+        min_length=1,
+        description="`service.name` of a workload's traces; `{id}` and `{name}` stand for the workload's.",
+    )
+    environment: str = Field("", description="`deployment.environment.name` of the traces; empty: none.")
+    resource_attributes: Annotated[dict[str, str | bool | int | float], BeforeValidator(_pairs)] = Field(
+        default_factory=dict, description="More attributes of the resource of every trace."
+    )
+    kinds: tuple[Literal["start", "stop", "failure", "replacement", "deletion"], ...] = Field(
+        ("start", "stop", "failure", "replacement", "deletion"), description="What traces are made of."
+    )
+    importance: frozenset[Literal["critical", "high", "moderate", "low"]] = Field(
+        frozenset(), description="Traces only of workloads of these importances; empty: of all."
+    )
+    sample_ratio: float = Field(1.0, ge=0, le=1, description="Which part of the traces is made, chosen by trace id.")
+    min_duration: _MaybeZero = Field(0.0, description="Starts that succeed in less than this make no trace.")
+    crashes: bool = Field(False, description="Also a trace of each crash of a container whose workload stays running.")
+    checkpoint_after: _MaybeZero = Field(
+        0.0, description="What lasts longer than this gets a trace of what is known so far, again and again; 0: never."
+    )
+    backfill: Annotated[float, BeforeValidator(seconds), Field(ge=0, le=604800)] = Field(
+        0.0,
+        description="How far back the very first sweep looks for replacements and starts that were over before; 0: not.",
+    )
+    max_bytes: int = Field(
+        50_000_000, gt=0, description="Most bytes of traces that wait to be sent; beyond it the oldest are dropped."
+    )
+    max_age: Duration = Field(604800.0, le=2592000, description="How long a trace waits before it is dropped.")
+    url_template: Annotated[str, _template("trace_id")] = Field(
+        "",
+        pattern=r"^(https?://\S*\{trace_id\}\S*)?$",
+        description="Link to a trace, with `{trace_id}` in it, such as `http://jaeger:16686/trace/{trace_id}`.",
+    )
+    self_traces: bool = Field(True, description="Also send traces of the exporter's own sweeps that tell something.")
+
+    @model_validator(mode="after")
+    def _key_of_a_certificate(self) -> Self:
+        if self.client_key is not None and self.client_certificate is None:
+            raise ValueError("client_key without client_certificate; give both or neither")
+        return self
+
+    @property
+    def resource(self) -> dict[str, str | bool | int | float]:
+        """The attributes that the resource of every trace has."""
+        named: dict[str, str | bool | int | float] = {"deployment.environment.name": self.environment}
+        return self.resource_attributes | (named if self.environment else {})
 
 
 class Web(_Part):
@@ -346,6 +461,7 @@ class Settings(_Part):
     detail: Detail = Field(default_factory=lambda: Detail.model_validate({}), description="Details of workloads.")
     select: Select = Field(default_factory=lambda: Select.model_validate({}), description="Which workloads.")
     state: State = Field(default_factory=lambda: State.model_validate({}), description="What is kept.")
+    traces: Traces = Field(default_factory=lambda: Traces.model_validate({}), description="Traces of workloads.")
     alerts: Alerts = Field(default_factory=lambda: Alerts.model_validate({}), description="Alerts.")
     web: Web = Field(default_factory=lambda: Web.model_validate({}), description="The exporter's own HTTP server.")
     log: Log = Field(default_factory=lambda: Log.model_validate({}), description="Logging.")
@@ -368,26 +484,41 @@ def load(
     """
     problems: list[Problem] = []
     told, lines = read(file, problems) if file is not None else ({}, {})
+    origins = {place: "--" + place.replace("_", "-") for place in flags or {}}
     for place, value in (flags or {}).items():
         part, _, name = place.partition(".")
         if isinstance(told.setdefault(part, {}), dict):
             told[part][name] = value
+    traces = told.setdefault("traces", {})
+    if isinstance(traces, dict):
+        for name, (variable, given) in _environment_traces(traces, environment).items():
+            traces[name], origins[f"traces.{name}"] = given, variable
     from_environment = "accounts" not in told
     if accounts == "replaced" or (accounts == "planned" and from_environment):
         told["accounts"] = [{"token": "-"}]
     elif from_environment:
         told["accounts"] = [_environment_account(environment)]
+        origins |= _ACCOUNT_VARIABLES
     settings: Settings | None = None
     try:
         settings = Settings.model_validate(told)
     except ValidationError as error:
-        found = problems_of(error, Settings, lines)
-        problems += [_renamed(each, flags or {}, from_environment) for each in found]
+        problems += problems_of(error, Settings, lines)
+    if settings is not None and accounts == "needed":
+        problems += _back_to_datarobot(settings)
     if accounts == "needed":
-        problems += _of_this_machine(told["accounts"], environment, lines, from_environment)
+        problems += _of_this_machine(told, environment, lines)
+    problems = [_renamed(each, origins) for each in problems]
     if problems or settings is None:
         raise BadSettings(problems)
     return settings
+
+
+def _back_to_datarobot(settings: Settings) -> Iterator[Problem]:
+    """Traces are sent by POST; DataRobot is asked by GET and by nothing else."""
+    collector = urlsplit(settings.traces.endpoint).netloc
+    if collector and any(urlsplit(account.endpoint).netloc == collector for account in settings.accounts):
+        yield Problem("traces.endpoint", f"{collector} is DataRobot, which is only read; name a collector")
 
 
 def _environment_account(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -397,29 +528,73 @@ def _environment_account(environment: Mapping[str, str]) -> dict[str, Any]:
     return account | {"token_env": "DATAROBOT_API_TOKEN"}
 
 
-def _of_this_machine(accounts: Any, environment: Mapping[str, str], lines: Lines, named: bool) -> Iterator[Problem]:
+_ACCOUNT_VARIABLES = {
+    "accounts": "environment",
+    "accounts[0].endpoint": "DATAROBOT_ENDPOINT",
+    "accounts[0].token_file": "DATAROBOT_API_TOKEN_FILE",
+}
+_TRACES_VARIABLES = (
+    "ENDPOINT", "PROTOCOL", "HEADERS", "COMPRESSION", "CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY", "TIMEOUT",
+)  # fmt: skip
+_OF_THE_PROCESS = ("service.", "telemetry.", "process.", "host.", "os.", "container.", "k8s.")
+"""Attributes of OTEL_RESOURCE_ATTRIBUTES that are true of this process and not of the workloads it tells about."""
+
+
+def _environment_traces(told: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, tuple[str, Any]]:
+    """Settings of traces that the file (`told`) lacks, as OpenTelemetry's variables give them: name -> variable, value.
+
+    Empty where the variables switch traces off, or nothing names an endpoint: then they are meant for somebody else.
+    Source: OpenTelemetry specification, "OpenTelemetry Protocol Exporter" and "Environment Variable Specification".
+    """
+    given = {name: value.strip() for name, value in environment.items() if value.strip()}
+    if given.get("OTEL_SDK_DISABLED", "").lower() == "true" or given.get("OTEL_TRACES_EXPORTER") == "none":
+        return {}
+    found: dict[str, tuple[str, Any]] = {}
+    for name in _TRACES_VARIABLES:
+        for variable in (f"OTEL_EXPORTER_OTLP_{name}", f"OTEL_EXPORTER_OTLP_TRACES_{name}"):
+            if variable in given:
+                found[name.lower()] = variable, given[variable]
+    if found.get("endpoint", ("",))[0] == "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" and "endpoint" not in told:
+        found["path"] = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", ""  # it is a whole URL
+    if "timeout" in found:
+        variable, milliseconds = found["timeout"]
+        found["timeout"] = variable, float(milliseconds) / 1000 if milliseconds.isdecimal() else milliseconds
+    if "OTEL_RESOURCE_ATTRIBUTES" in given:
+        pairs = given["OTEL_RESOURCE_ATTRIBUTES"].split(",")
+        shared = ",".join(pair for pair in pairs if not pair.strip().startswith(_OF_THE_PROCESS))
+        found["resource_attributes"] = "OTEL_RESOURCE_ATTRIBUTES", shared
+    if not told.get("endpoint", "endpoint" in found):
+        return {}
+    return {name: each for name, each in found.items() if name not in told}
+
+
+def _of_this_machine(told: Mapping[str, Any], environment: Mapping[str, str], lines: Lines) -> Iterator[Problem]:
     """Names given twice, files that cannot be read, variables not set; looks at what was given, valid or not."""
     taken: set[str] = set()
-    for number, account in enumerate(accounts if isinstance(accounts, list) else ()):
-        told = account if isinstance(account, dict) else {}
-        name = str(told.get("name", "default"))
-        findings = [*_missing(told, environment)]
+    accounts = told["accounts"]
+    for number, each in enumerate(accounts if isinstance(accounts, list) else ()):
+        account = each if isinstance(each, dict) else {}
+        name = str(account.get("name", "default"))
+        findings = [*_missing(account, environment), *_unreadable(account, "token_file", "ca_file")]
         if name in taken:
             findings.insert(0, ("name", f"{name!r} is taken by another account; give each its own name"))
         taken.add(name)
         for key, what in findings:
-            if named:
-                yield Problem({"token_file": "DATAROBOT_API_TOKEN_FILE"}.get(key, "environment"), what)
-            else:
-                yield Problem(f"accounts[{number}].{key}", what, lines.get(("accounts", number, key)))
+            yield Problem(f"accounts[{number}].{key}", what, lines.get(("accounts", number, key)))
+    traces = told["traces"] if isinstance(told["traces"], dict) else {}
+    for key, what in _unreadable(traces, "certificate", "client_certificate", "client_key"):
+        yield Problem(f"traces.{key}", what, lines.get(("traces", key)))
 
 
 def _missing(account: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     variable = account.get("token_env")
     if isinstance(variable, str) and not environment.get(variable, "").strip():
         yield "token_env", f"{variable} is not set; put the API token into it"
-    for key in ("token_file", "ca_file"):
-        path = account.get(key)
+
+
+def _unreadable(told: Mapping[str, Any], *keys: str) -> Iterator[tuple[str, str]]:
+    for key in keys:
+        path = told.get(key)
         if not isinstance(path, str):
             continue
         try:
@@ -430,12 +605,7 @@ def _missing(account: Mapping[str, Any], environment: Mapping[str, str]) -> Iter
             yield key, f"{path} cannot be read: {why}; check the path and the permissions"
 
 
-def _renamed(problem: Problem, flags: Mapping[str, Any], from_environment: bool) -> Problem:
+def _renamed(problem: Problem, origins: Mapping[str, str]) -> Problem:
     """The problem at the flag or the variable that brought the value, where no file did."""
-    flag = next((f for f in flags if problem.place == f or problem.place.startswith(f + "[")), None)
-    if flag is not None:
-        return Problem("--" + flag.replace("_", "-"), problem.what)
-    if from_environment and problem.place.startswith("accounts"):
-        names = {"endpoint": "DATAROBOT_ENDPOINT", "token_file": "DATAROBOT_API_TOKEN_FILE"}
-        return Problem(names.get(problem.place.rpartition(".")[2], "environment"), problem.what)
-    return problem
+    near = [place for place in origins if re.match(re.escape(place) + r"(?![^.\[])", problem.place)]
+    return Problem(origins[max(near, key=len)], problem.what) if near else problem

@@ -16,11 +16,15 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.__main__ import COMMANDS, main
+from exporter.core.trace import Trace
+from exporter.shell.otlp import encode
+from exporter.shell.store import Frozen, Store
 from exporter.simulator import Simulator
+from tests.shell.receivers import Answer, HttpReceiver
 
 
 def process(*arguments: str, **environment: str) -> subprocess.Popen[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("DATAROBOT_")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DATAROBOT_", "OTEL_"))}
     return subprocess.Popen(
         [sys.executable, "-m", "exporter", *arguments],
         env=kept | environment,
@@ -109,6 +113,26 @@ def test_check_online_fails_when_the_list_does_not_answer(api: Simulator) -> Non
     api.odd = {"unauthorized"}
     status, out, _ = run("check", "--online", **account(api))
     assert (status, "FAIL  GET /workloads answered 401: Invalid API key" in out) == (1, True)
+
+
+def test_check_sends_an_empty_request_to_the_collector_and_prints_what_it_says(api: Simulator) -> None:
+    with HttpReceiver(Answer(), Answer(401, b"who?")) as receiver:
+        environment = account(api) | {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}
+        status, out, _ = run("check", **environment)
+        assert (status, f"settings are good: traces to {receiver.url} by http/protobuf" in out) == (0, True)
+        assert not receiver.received
+        status, out, _ = run("check", "--online", **environment)
+        assert (status, f"ok    POST {receiver.url}/v1/traces: accepted" in out) == (0, True)
+        status, out, _ = run("check", "--online", **environment)
+        assert (status, f"FAIL  POST {receiver.url}/v1/traces answered 401: who?; " in out) == (1, True)
+        assert [each.body for each in receiver.received] == [b"", b""]
+
+
+def test_a_certificate_that_is_none_is_told_before_anything_is_opened(api: Simulator) -> None:
+    traces = {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://c.test", "OTEL_EXPORTER_OTLP_CERTIFICATE": __file__}
+    for command in ("check", "run"):
+        status, _, err = run(command, **account(api) | traces)
+        assert (status, "traces.certificate: cannot be used: " in err) == (2, True)
 
 
 def test_plan_says_what_a_fleet_costs_and_whether_it_fits(api: Simulator, tmp_path: Path) -> None:
@@ -208,6 +232,28 @@ def test_the_daemon_serves_becomes_ready_and_stops_with_0_within_five_seconds(
     assert "msg=stopping" in log
     assert "\x1b" not in log
     assert api.token not in log
+
+
+def test_the_daemon_sends_what_waits_and_stops_in_time_though_the_collector_hangs(
+    api: Simulator, tmp_path: Path
+) -> None:
+    path = tmp_path / "state.db"
+    store = Store(path)
+    store.commit("default", {}, traces=[Frozen(b"t" * 16, 1, encode(Trace(b"t" * 16, {}, ())), time.time())])
+    store.close()
+    environment = account(api) | {"OTEL_EXPORTER_OTLP_TIMEOUT": "60000"}
+    with HttpReceiver(Answer(how="hang")) as receiver:
+        environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = receiver.url
+        running = Running("run", f"--state.path={path}", **environment)
+        running.until("/metrics", "datarobot_exporter_trace_outbox_traces 1.0")
+        running.until("/-/ready", "ready\n")
+        status, took, _ = running.stop()
+        assert (status, took < 5) == (0, True)
+        running = Running("run", f"--state.path={path}", **environment)
+        running.until("/metrics", 'datarobot_exporter_trace_endpoint_up{protocol="http/protobuf"} 1.0')
+        running.until("/metrics", "datarobot_exporter_trace_outbox_traces 0.0")
+        running.stop()
+        assert len({each.body for each in receiver.received}) == 1
 
 
 def test_healthcheck_says_why_it_fails() -> None:

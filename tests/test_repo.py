@@ -69,18 +69,28 @@ def test_every_dependency_has_its_reason() -> None:
 
 
 def test_nothing_but_get_can_be_asked_of_the_api() -> None:
-    """httpx is used in one module, and the one call there that sends names its method as a literal GET."""
+    """httpx is used in one module to ask the API, and the one call there that sends names its method as a literal GET.
+
+    The other module that uses it sends traces, to the URL of `traces` and nowhere else: it knows no account.
+    """
     users = {
-        file.name
+        file.name: file.read_text()
         for file in (ROOT / "exporter").rglob("*.py")
         if re.search(r"^(import|from) (httpx|aiohttp|requests|urllib3|http\.client)", file.read_text(), re.MULTILINE)
     }
-    assert users == {"client.py"}
-    calls = [
-        (node.func.attr, [ast.unparse(argument) for argument in node.args])
-        for node in ast.walk(ast.parse((ROOT / "exporter/shell/client.py").read_text()))
+    assert users.keys() == {"client.py", "otlp.py"}
+    assert sent(users["client.py"]) == ["'GET', url"]
+    assert sent(users["otlp.py"]) == ["'POST', self._url"]
+    assert not re.search(r"\b(accounts?|token|/api/v2)\b", users["otlp.py"], re.IGNORECASE)
+
+
+def sent(module: str) -> list[str]:
+    """The arguments of each call that sends something with httpx."""
+    return [
+        ", ".join(map(ast.unparse, node.args))
+        for node in ast.walk(ast.parse(module))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and ast.unparse(node.func.value) == "http"
+        and node.func.attr != "aclose"
     ]
-    assert sorted(calls) == [("aclose", []), ("stream", ["'GET'", "url"])]

@@ -161,3 +161,108 @@ def test_what_is_no_address_is_refused(given: str) -> None:
 )
 def test_durations_are_written_as_prometheus_writes_them(given: object, told: float) -> None:
     assert seconds(given) == told
+
+
+COLLECTOR = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318/"}
+
+
+def test_without_an_endpoint_there_are_no_traces_and_variables_for_others_are_not_even_read() -> None:
+    settings = load(None, ENVIRONMENT | {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json", "OTEL_SERVICE_NAME": "x"})
+    assert settings.traces == Settings.model_validate({}).traces
+    assert settings.traces.endpoint == ""
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        (COLLECTOR, {"endpoint": "http://collector:4318", "path": "/v1/traces", "protocol": "http/protobuf"}),
+        (
+            COLLECTOR | {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://dr.test/otel/v1/traces"},
+            {"endpoint": "https://dr.test/otel/v1/traces", "path": ""},
+        ),
+        (COLLECTOR | {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, {"protocol": "grpc"}),
+        (COLLECTOR | {"OTEL_EXPORTER_OTLP_TIMEOUT": "2500"}, {"timeout": 2.5}),
+        (
+            COLLECTOR | {"OTEL_EXPORTER_OTLP_TIMEOUT": "1", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "3000"},
+            {"timeout": 3.0},
+        ),
+        (COLLECTOR | {"OTEL_EXPORTER_OTLP_COMPRESSION": "none"}, {"compression": "none"}),
+        (COLLECTOR | {"OTEL_EXPORTER_OTLP_CERTIFICATE": __file__}, {"certificate": Path(__file__)}),
+        (
+            COLLECTOR | {"OTEL_RESOURCE_ATTRIBUTES": "team=a%2Cb, service.name=exporter,k8s.pod.name=exporter-0"},
+            {"resource": {"team": "a,b"}},
+        ),
+        (COLLECTOR | {"OTEL_SDK_DISABLED": "True"}, {"endpoint": ""}),
+        (COLLECTOR | {"OTEL_TRACES_EXPORTER": "none"}, {"endpoint": ""}),
+        (COLLECTOR | {"OTEL_EXPORTER_OTLP_PROTOCOL": " "}, {"protocol": "http/protobuf"}),
+    ],
+)
+def test_the_variables_of_opentelemetry_are_heard(variables: dict[str, str], told: dict[str, object]) -> None:
+    traces = load(None, ENVIRONMENT | variables).traces
+    assert {name: getattr(traces, name) for name in told} == told
+
+
+def test_the_file_wins_over_the_variables_of_opentelemetry_one_by_one(tmp_path: Path) -> None:
+    text = "traces: {endpoint: 'https://mine.test', timeout: 4s, environment: prod, resource_attributes: {n: 1}}"
+    others = {
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://other:4318/x",
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "9000",
+        "OTEL_EXPORTER_OTLP_HEADERS": "X-Api-Key=s3%3Dcret,tenant = a",
+    }
+    traces = loaded(tmp_path, text, ENVIRONMENT | others).traces
+    assert (traces.endpoint, traces.path, traces.timeout) == ("https://mine.test", "/v1/traces", 4.0)
+    assert traces.resource == {"n": 1, "deployment.environment.name": "prod"}
+    assert {name: value.get_secret_value() for name, value in traces.headers.items()} == {
+        "x-api-key": "s3=cret",
+        "tenant": "a",
+    }
+    dump = loaded(tmp_path, text, ENVIRONMENT | others).dump()
+    assert "s3" not in dump
+    assert yaml.safe_load(dump)["traces"]["headers"]["x-api-key"] == "**********"
+    off = loaded(tmp_path, "traces: {endpoint: ''}", ENVIRONMENT | others).traces
+    assert off.endpoint == ""
+
+
+def test_every_bad_variable_of_opentelemetry_is_told_at_once_by_its_name() -> None:
+    variables = {
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "collector:4317",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json",
+        "OTEL_EXPORTER_OTLP_HEADERS": "s3cret",
+        "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "soon",
+        "OTEL_EXPORTER_OTLP_CERTIFICATE": "/nowhere/ca.pem",
+        "OTEL_RESOURCE_ATTRIBUTES": "=x",
+    }
+    with pytest.raises(BadSettings) as raised:
+        load(None, ENVIRONMENT | variables)
+    told = sorted(map(str, raised.value.problems))
+    assert told == [
+        "OTEL_EXPORTER_OTLP_CERTIFICATE: /nowhere/ca.pem cannot be read: No such file or directory; "
+        "check the path and the permissions",
+        "OTEL_EXPORTER_OTLP_HEADERS: give name=value, several of them separated by commas",
+        "OTEL_EXPORTER_OTLP_PROTOCOL: Input should be 'http/protobuf' or 'grpc'",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: no URL with http:// or https:// and a host; give one such as "
+        "http://collector:4318",
+        "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT: give a duration such as 30s, 5m or 1h30m",
+        "OTEL_RESOURCE_ATTRIBUTES: give name=value, several of them separated by commas",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("endpoint: 'http://u:p@h'", "traces.endpoint (line 1): a URL with a user or password in it; secrets go into"),
+        ("headers: {a b: x}", "traces.headers (line 1): 'a b' is no name of a header"),
+        ('headers: {key: "s3cret\\n"}', "the value of key holds characters that no header may have"),
+        ("client_key: settings.py", "traces (line 1): client_key without client_certificate"),
+        ("kinds: [started]", "traces.kinds[0] (line 1): Input should be 'start', 'stop', 'failure', 'replacement' or"),
+        ("sample_ratio: 1.5", "traces.sample_ratio (line 1): Input should be less than or equal to 1"),
+        ("service_name: '{workload}'", "traces.service_name (line 1): only {id} and {name} may stand in braces"),
+        ("url_template: 'http://jaeger/trace'", "traces.url_template (line 1): String should match pattern"),
+        ("url_template: 'http://jaeger/{trace_id}/{x}'", "only {trace_id} may stand in braces"),
+        ("max_age: 31d", "traces.max_age (line 1): Input should be less than or equal to 2592000"),
+        ("certificate: /nowhere", "traces.certificate (line 1): /nowhere cannot be read: No such file"),
+    ],
+)
+def test_each_mistake_about_traces_is_told_in_words(tmp_path: Path, text: str, told: str) -> None:
+    assert told in "\n".join(problems(tmp_path, f"traces: {{{text}}}"))
+    assert "s3cret" not in "".join(problems(tmp_path, f"traces: {{{text}}}"))

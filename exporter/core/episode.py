@@ -8,7 +8,7 @@ of it. All times are seconds since the epoch: those of a `Mark` by our clock, th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -26,6 +26,7 @@ from exporter.core.pods import (
     unschedulable,
     waiting_reason,
 )
+from exporter.core.pods import Proton as ListedProton
 
 Kind = Literal["start", "stop", "failure", "replacement", "deletion", "flapping"]
 KINDS: tuple[Kind, ...] = ("start", "stop", "failure", "replacement", "deletion", "flapping")
@@ -42,6 +43,7 @@ LONGEST = 7 * 86400.0
 """An episode that has been open so long is closed as timed out."""
 PAST, PAST_SECONDS = 20, 86400.0
 """Traces of a workload that are remembered, and for how long something late is added to them."""
+DAY = 86400.0
 LATE = 3
 """How many late facts are added to one trace."""
 
@@ -85,6 +87,8 @@ class Episode(Kept, frozen=True):
     candidates: tuple[str, ...] = ()
     folded: int = 0
     checkpoints: int = 0
+    recalled: bool = False
+    """Whether it was over before the workload was first seen."""
 
 
 class Run(Kept, frozen=True):
@@ -350,6 +354,42 @@ def rolled(
     return _over(course if unseen else _with(course, rollout=None), done)
 
 
+def recalled(
+    course: Course, records: Iterable[Replacement], protons: Iterable[ListedProton], now: float, back: float
+) -> Course:
+    """The course with what was over before the workload was first seen, up to `back` seconds ago.
+
+    `records`: the replacements of its history; of its protons the start of the present run counts, where it was the
+    first one. All times are as told.
+    """
+    found: list[Episode] = []
+    candidates: set[str] = set()
+    about: dict[str, Any]
+    for record in records:
+        opened, ended = model.timestamp(record.created_at), model.timestamp(record.deleted_at or record.updated_at)
+        outcome = _RECORDED.get(model.folded(record.status))
+        candidates.update(record.candidate_proton_ids or ())
+        if opened is None or ended is None or not now - back <= ended <= now or outcome is None or not record.id:
+            continue
+        about = {"replacement": record.id, "candidates": record.candidate_proton_ids or ()}
+        found.append(_recalled("replacement", opened, ended, now, outcome=outcome, **about))
+    for proton in protons:
+        opened, ended = model.timestamp(proton.created_at), model.timestamp(proton.running_since)
+        if opened is None or ended is None or not now - back <= opened <= ended <= now or proton.id in candidates:
+            continue
+        if ended - opened < DAY:  # later, it was stopped in between
+            about = {"outcome": "success", "after": "running", "proton": proton.id, "since": proton.running_since}
+            found.append(_recalled("start", opened, ended, now, **about))
+    return _with(course, over=(*course.over, *found)) if found else course
+
+
+def _recalled(kind: Kind, opened: float, ended: float, now: float, **facts: Any) -> Episode:
+    return Episode(kind, Mark(now, None, opened), ended=Mark(now, None, ended), recalled=True, **facts)
+
+
+_RECORDED = {"completed": "success", "errored": "failure", "failed": "failure", "cancelled": "cancellation"}
+
+
 # -- what details say
 
 
@@ -411,6 +451,19 @@ def _wrong(container: Container) -> str:
         return waits
     ended = terminated_reason(container) if container.ready is False else None
     return ended if ended is not None and ended != "Completed" else ""
+
+
+def crashed(course: Course, pod: str, container: Container, now: float) -> Course:
+    """The course after a container of a workload that is up has ended, and was started again: a failure of a moment."""
+    last = container.last_state
+    ended = model.timestamp(last.finished_at) if last is not None else None
+    if course.life is not None or ended is None or len(course.over) >= FLAPPING:
+        return course
+    again = model.timestamp(container.started_at)
+    mark = Mark(now, None, again if again is not None and again >= ended else ended)
+    crash = Episode("failure", Mark(now, None, ended), ended=mark, outcome="failure", cause="crashed")
+    about = _with(crash, proton=course.run[0], since=course.run[1], candidates=(pod, f"{ended:.3f}"))
+    return _with(course, over=(*course.over, about))
 
 
 def _run(name: str, last: LastState | None) -> Run | None:

@@ -430,6 +430,7 @@ def told_pods(ledger: Ledger, told: Pods, now: float) -> Ledger:
     pods: dict[str, Pod] = {}
     restarts = dict(ledger.restarts)
     ends = {container: dict(reasons) for container, reasons in ledger.terminations.items()}
+    course = ledger.course
     for proton, replica in told.replicas():
         began = model.timestamp(replica.started_at)
         for container in replica.containers or ():
@@ -449,13 +450,15 @@ def told_pods(ledger: Ledger, told: Pods, now: float) -> Ledger:
             if finished and finished != ended and reason is not None:
                 reasons = ends.setdefault(name, {})
                 reasons[reason] = reasons.get(reason, 0) + 1
+                if ledger.group == "up" and reason != "Completed":
+                    course = episode.crashed(course, replica.name or "", container, now)
             if container.reason is not None or last is not None:
                 ends.setdefault(name, {}).setdefault("OOMKilled", 0)
             pods[key] = Pod(was if count is None else count, finished or ended)
     for key, known in before.items():
         if key not in pods and (known.missing is None or now - known.missing < POD_KEPT):
             pods[key] = known if known.missing is not None else msgspec.structs.replace(known, missing=now)
-    course = episode.told_pods(ledger.course, told, ledger.proton, now)
+    course = episode.told_pods(course, told, ledger.proton, now)
     after = msgspec.structs.replace(ledger, pods=pods, restarts=restarts, terminations=ends, course=course)
     return ledger if after == ledger else after
 

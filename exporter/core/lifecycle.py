@@ -33,18 +33,21 @@ class Tracing(NamedTuple):
     """What the settings say. `host`: the origin of the API, so that the ids of two installations differ.
 
     `ratio`: the share of traces that is made, and `min_duration` in seconds, what a successful start must last; neither
-    touches traces of what failed. `checkpoint_after`: seconds after which an open episode gets a trace of what is
-    known so far; 0: never. `late`: seconds during which late facts are added.
+    touches traces of what failed. `importance`: of which workloads; empty: all. `crashes`: of containers of workloads
+    that stay up, too. `checkpoint_after`: seconds after which an open episode gets a trace of what is known so far;
+    0: never. `backfill`: seconds before the first sweep of which traces are made, too.
     """
 
     host: str
-    service_name: str = ""
-    environment: str = ""
-    attributes: Mapping[str, str] = {}
+    service_name: str = "workload-{id}"
+    attributes: Mapping[str, Value] = {}
     kinds: frozenset[str] = frozenset(KINDS)
+    importance: frozenset[str] = frozenset()
     ratio: float = 1.0
     min_duration: float = 0.0
+    crashes: bool = False
     checkpoint_after: float = 0.0
+    backfill: float = 0.0
 
 
 class Made(NamedTuple):
@@ -99,6 +102,10 @@ def identity(course: Course, episode: Episode, skew: float = 0.0) -> tuple[tuple
     if episode.kind == "replacement":
         name = episode.replacement or next(iter(episode.candidates), "")
         return ((name,), True) if name else local
+    if episode.cause == "crashed":
+        return (episode.proton, episode.since, *episode.candidates), True
+    if episode.recalled and episode.kind == "start":
+        return (episode.proton, episode.since), True
     if episode.kind == "stop" or (episode.kind == "failure" and episode.since):
         return ((episode.proton, episode.since), True) if episode.since else local
     proton = course.protons.get(episode.proton, book.Proton())
@@ -399,6 +406,7 @@ class _Maker:
             "datarobot.workload.episode.identity": "reported" if self.reported else "local",
             "datarobot.workload.episode.key": "/".join(self.key)[:TEXT],
             "datarobot.workload.episode.folded": episode.folded or None,
+            "datarobot.workload.episode.backfilled": episode.recalled or None,
             "datarobot.workload.status.from": episode.before or None,
             "datarobot.workload.status.to": episode.after or None,
             "datarobot.workload.states.unseen": True if unseen else None,
@@ -411,7 +419,7 @@ class _Maker:
             "datarobot.artifact.status": _enum(artifact.status) if artifact is not None else None,
             "datarobot.proton.id": episode.proton or None,
             "datarobot.replacement.id": episode.replacement or None,
-            "datarobot.replacement.proton.candidate.id": episode.candidates or None,
+            "datarobot.replacement.proton.candidate.id": episode.candidates if episode.kind == "replacement" else None,
             "datarobot.workload.replicas.known": len(counted) if counted else None,
             "datarobot.workload.replicas.ready": counted.count(True) if counted else None,
             "datarobot.clock.offset_ms": round(self.skew * 1000) if self.skew else None,
@@ -459,7 +467,7 @@ _PHASES = {
 
 
 def _whole(episode: Episode) -> bool:
-    return episode.kind in ("replacement", "deletion", "flapping")
+    return episode.kind in ("replacement", "deletion", "flapping") or episode.opened.told is not None
 
 
 def _enum(text: str | None) -> str | None:
@@ -487,15 +495,14 @@ def _event(event: Happened, name: str) -> SpanEvent:
 def resource(seen: Seen, tracing: Tracing) -> Attributes:
     """The resource of a workload's traces: the same service as that of the traces which the workload itself sends."""
     workload = seen.workload
-    told = {
+    return {
         **tracing.attributes,
-        "service.name": tracing.service_name or f"workload-{workload.id}",
+        "service.name": tracing.service_name.format(id=workload.id, name=workload.name or "")[:TEXT],
         "service.namespace": "datarobot",
         "datarobot.workload.id": workload.id,
         "datarobot.workload.name": (workload.name or "")[:TEXT],
         "datarobot.host": tracing.host,
     }
-    return {**told, **({"deployment.environment.name": tracing.environment} if tracing.environment else {})}
 
 
 # -- what is made when
@@ -514,9 +521,12 @@ def settled(
     for each in sorted(episodes, key=lambda episode: (episode.opened.at, episode.kind)):
         if each.kind == "deletion" and seen.gone_because in ("forbidden", "found"):
             continue  # it is there, and not shown to us any more
+        if each.cause == "crashed" and (tracing is None or not tracing.crashes):
+            continue
         maker = _Maker(seen, course, each, tracing or _NOWHERE, skew)
         trace = maker.made() if tracing is not None and _wanted(each, maker, tracing) else None
-        made.append(Made(each.kind, each.outcome, (maker.end.ns - maker.start.ns) / 1e9, trace, maker.trace))
+        outcome = "recalled" if each.recalled else each.outcome
+        made.append(Made(each.kind, outcome, (maker.end.ns - maker.start.ns) / 1e9, trace, maker.trace))
         course = msgspec.structs.replace(course, past=(*course.past, maker.past))
     if episodes:
         course = book.remembered(course, (), now)
@@ -535,12 +545,17 @@ _NOWHERE = Tracing("")
 
 
 def _wanted(episode: Episode, maker: _Maker, tracing: Tracing) -> bool:
-    if episode.kind not in tracing.kinds and episode.kind != "flapping":
+    if not _selected(episode.kind, maker.seen, tracing):
         return False
     if maker.failed:
         return True
     short = episode.kind == "start" and maker.end.ns - maker.start.ns < _ns(tracing.min_duration)
     return not short and sampled(maker.trace, tracing.ratio)
+
+
+def _selected(kind: str, seen: Seen, tracing: Tracing) -> bool:
+    important = not tracing.importance or model.folded(seen.workload.importance) in tracing.importance
+    return important and (kind in tracing.kinds or kind == "flapping")
 
 
 def sampled(trace: bytes, ratio: float) -> bool:
@@ -568,7 +583,7 @@ def _late(seen: Seen, course: Course, tracing: Tracing | None) -> tuple[Course, 
                 span_id(trace, "late", i), root, "late event", told.at, told.at,
                 {**told.attributes, "datarobot.late": True, **_timed(*[_When(told.at, "reported", 0)] * 2)},
             )  # fmt: skip
-            if tracing is not None and each.kind in tracing.kinds:
+            if tracing is not None and _selected(each.kind, seen, tracing):
                 whole = Trace(trace, resource(seen, tracing), (span,))
                 made.append(Made(each.kind, "late", 0.0, whole, trace + span.id))
     return msgspec.structs.replace(course, late={}, past=tuple(past)), made
@@ -585,7 +600,7 @@ def _checkpoints(seen: Seen, course: Course, now: float, tracing: Tracing, skew:
         stuck = msgspec.structs.replace(counted, ended=Mark(now, now), outcome="timeout", cause=_CHECKPOINT)
         maker = _Maker(seen, course, stuck, tracing, skew)
         course = msgspec.structs.replace(course, **{place: counted})
-        if episode.kind in tracing.kinds:
+        if _selected(episode.kind, seen, tracing):
             made.append(Made(episode.kind, _CHECKPOINT, 0.0, maker.made(), maker.trace))
             course = msgspec.structs.replace(course, past=(*course.past, maker.past))
     return course, made

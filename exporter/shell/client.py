@@ -291,8 +291,8 @@ class Client:
         except (httpx.TimeoutException, TimeoutError) as error:
             raise ApiError("timeout", f"GET {route} was not answered within {self._timeout:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            reason = _trouble(error)
-            raise ApiError(reason, f"GET {route} failed: {_one_line(_HINTS.get(reason, '') + str(error))}") from error
+            reason, words = trouble(error)
+            raise ApiError(reason, f"GET {route} failed: {words}") from error
         finally:
             self._observer.request(route, code, self._steady() - began)
         self._observer.received(route, len(body))
@@ -331,6 +331,12 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
+def trouble(error: BaseException) -> tuple[str, str]:
+    """Why a request brought no answer, as one of `REASONS` and in words of one line."""
+    reason = _trouble(error)
+    return reason, one_line(_HINTS.get(reason, "") + str(error))
+
+
 def _trouble(error: BaseException) -> str:
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLError):
@@ -340,7 +346,8 @@ def _trouble(error: BaseException) -> str:
     text = str(error).casefold()
     if "ssl" in text or "certificate" in text:
         return "tls"
-    return "dns" if "name or service not known" in text or "name resolution" in text else "connect"
+    unknown = ("name or service not known", "name resolution", "domain name not found")
+    return "dns" if any(words in text for words in unknown) else "connect"
 
 
 def _refused(route: str, response: httpx.Response, body: bytes) -> ApiError:
@@ -354,7 +361,8 @@ def _refused(route: str, response: httpx.Response, body: bytes) -> ApiError:
     return ApiError(reason, f"GET {route} answered {status}: {words}", status, asked)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """The text without control characters, cut to a length that a log line bears."""
     return re.sub(r"[\x00-\x20\x7f-\x9f]+", " ", text).strip()[:DETAIL_LENGTH]
 
 
@@ -373,7 +381,7 @@ def detail(body: bytes) -> str:
             f"{'.'.join(map(str, item.get('loc') or ()))}: {item.get('msg')}" if isinstance(item, dict) else str(item)
             for item in told
         )
-    return _one_line(str(told)) or "(no words)"
+    return one_line(str(told)) or "(no words)"
 
 
 def _date(header: str | None) -> float | None:

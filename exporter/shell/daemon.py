@@ -11,9 +11,12 @@ import ctypes
 import gc
 import logging
 import signal
+import socket
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
-from urllib.parse import quote
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobExecutionEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -24,19 +27,25 @@ from exporter.core import model
 from exporter.core.exposition import Exposition, account_bodies, bounded
 from exporter.core.families import served, served_accounts
 from exporter.core.lane import Policy
+from exporter.core.lifecycle import Tracing
 from exporter.core.select import Selection
 from exporter.core.step import restored
-from exporter.settings import Account, Settings
+from exporter.settings import Account, Settings, Traces
 from exporter.shell.client import Client
 from exporter.shell.logs import set_up
+from exporter.shell.otlp import encode, transport
 from exporter.shell.page import Publisher
 from exporter.shell.report import LANE, Report
+from exporter.shell.sender import Sender
 from exporter.shell.server import Application, Server
 from exporter.shell.status_page import AccountStatus, Status, StatusPage
-from exporter.shell.store import StateError, Store
+from exporter.shell.store import Frozen, StateError, Store
 from exporter.shell.sweep_trace import part
-from exporter.shell.watch import Clock, Plan, Watch
+from exporter.shell.watch import Clock, Pending, Plan, Watch
 from exporter.shell.web_config import WebSecurity
+
+if TYPE_CHECKING:
+    from exporter.shell.self_traces import SelfTraces
 
 log = logging.getLogger("exporter")
 
@@ -60,6 +69,24 @@ def plan(account: Account, settings: Settings) -> Plan:
         told.slow_requests,
         account.requests_per_second,
         account.concurrency,
+        tracing(account, settings.traces) if settings.traces.endpoint else None,
+    )
+
+
+def tracing(account: Account, traces: Traces) -> Tracing:
+    """Which traces are made of an account's workloads, and with which ids."""
+    parts = urlsplit(account.endpoint)
+    return Tracing(
+        f"{parts.scheme}://{parts.netloc}",
+        traces.service_name,
+        traces.resource,
+        frozenset(traces.kinds),
+        traces.importance,
+        traces.sample_ratio,
+        traces.min_duration,
+        traces.crashes,
+        traces.checkpoint_after,
+        traces.backfill,
     )
 
 
@@ -100,6 +127,8 @@ class Daemon:
         self.settings = settings
         self.report = Report(self._clock.wall())
         self.watches: dict[str, Watch] = {}
+        self.sender: Sender | None = None
+        self._self_traces: SelfTraces | None = None
         self._exposition = Exposition(served(settings.metrics.profile), settings.metrics.series_limit)
         self._publisher = Publisher()
         self._publishing = asyncio.Lock()
@@ -142,19 +171,20 @@ class Daemon:
             pause=self._clock.pause,
         )
         before = self.watches.get(account.name)
+        traced = self._self_traces.account(account.name, account.endpoint) if self._self_traces else nullcontext
         if before is not None:
-            return before.resumed(client, report, plan(account, settings))
+            return before.resumed(client, report, plan(account, settings), traced)
         state = self._store.load(account.name)
         if state.unreadable:
             fields = {"account": account.name, "rows": state.unreadable}
             log.warning("rows of the state cannot be read; their totals begin anew", extra={"fields": fields})
         known = restored(account.name, state.ledgers, state.tally)
-        return Watch(known, client, report, plan(account, settings), self._clock)
+        return Watch(known, client, report, plan(account, settings), self._clock, traced)
 
     def adopt(self, settings: Settings) -> None:
         """Watch the accounts of `settings` from now on; what is known of an account that stays is kept."""
         before = {account.name: account for account in self.settings.accounts} if self.watches else {}
-        parts = ("sweep", "detail", "select")
+        parts = ("sweep", "detail", "select", "traces")
         timing_changed = any(getattr(settings, part) != getattr(self.settings, part) for part in parts)
         watches: dict[str, Watch] = {}
         for account in settings.accounts:
@@ -209,6 +239,41 @@ class Daemon:
             await watch.sweep()
             await self.publish()
 
+    # -- traces
+
+    def send_to(self, traces: Traces) -> None:
+        """Send traces as these settings say from now on. Raises `BadSettings` for certificates that cannot be used."""
+        new = Sender(self._store, transport(traces), self.report, traces, self._clock) if traces.endpoint else None
+        old, self.sender = self.sender, new
+        ended, self._self_traces = self._self_traces, self._traces_of_ours(traces)
+
+        async def replace() -> None:
+            if ended is not None:
+                await asyncio.to_thread(ended.close)
+            if old is not None:
+                await old.close()
+            if new is not None and self.sender is new:
+                new.start()
+
+        self._tasks.add(asyncio.create_task(replace()))
+
+    def _traces_of_ours(self, traces: Traces) -> SelfTraces | None:
+        if not (traces.endpoint and traces.self_traces):
+            return None
+        from exporter.shell.self_traces import SelfTraces  # here: the SDK, for those who use it
+
+        instance = f"{socket.gethostname()}{self.settings.web.listen_address[0].removeprefix('127.0.0.1')}"
+        attributes = {name: str(value) for name, value in traces.resource.items()}
+        clock = self._clock
+        return SelfTraces(
+            transport(traces),
+            self.report,
+            instance=instance,
+            attributes=attributes,
+            wall=clock.wall,
+            steady=clock.steady,
+        )
+
     # -- the page
 
     async def publish(self) -> None:
@@ -255,7 +320,7 @@ class Daemon:
                 continue
             try:
                 with part("commit"):
-                    await asyncio.to_thread(self._store.commit, name, pending.ledgers, pending.tally)
+                    await asyncio.to_thread(self._write, name, pending)
             except StateError as error:
                 self.report.count("state_commit_failures")
                 if self._committing:
@@ -267,6 +332,13 @@ class Daemon:
             self.report.count("state_commits")
             self.report.set("state_last_commit_timestamp_seconds", self._clock.wall())
             self.report.set("state_size_bytes", self._store.size)
+
+    def _write(self, account: str, pending: Pending) -> None:
+        now = self._clock.wall()
+        frozen = [
+            Frozen(each.key, len(each.trace.spans), encode(each.trace), now) for each in pending.made if each.trace
+        ]
+        self._store.commit(account, pending.ledgers, pending.tally, frozen)
 
     def _tell_left_out(self, count: int) -> None:
         if count and not self._left_out:
@@ -358,6 +430,8 @@ class Daemon:
     def _read_again(self) -> list[str]:
         try:
             settings = self._load()
+            if settings.traces != self.settings.traces:
+                self.send_to(settings.traces)
         except BadSettings as error:
             self._reloaded(False)
             problems = [str(problem) for problem in error.problems]
@@ -393,7 +467,7 @@ class Daemon:
     async def run(self) -> None:
         """Sweep and serve until SIGTERM or Ctrl-C.
 
-        Raises OSError when an address cannot be listened on, `BadSettings` for a bad web config.
+        Raises OSError when an address cannot be listened on, `BadSettings` for a bad web config or certificate.
         """
         web = self.settings.web
         if web.config_file is not None:
@@ -405,6 +479,7 @@ class Daemon:
             loop.add_signal_handler(number, http.stop)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._tasks.add(asyncio.create_task(self.reload())))
         self._live = True
+        self.send_to(self.settings.traces)
         self.adopt(self.settings)
         self._scheduler.start()
         refresh, feel = asyncio.create_task(self._refresh()), asyncio.create_task(self._feel())
@@ -429,6 +504,10 @@ class Daemon:
                 watch.stop()
                 await watch.client.aclose()
             await self.commit()
+            if self._self_traces is not None:
+                await asyncio.to_thread(self._self_traces.close, 1.0)
+            if self.sender is not None:
+                await self.sender.close()
             self._store.close()
 
     async def once(self) -> tuple[bytes, str]:

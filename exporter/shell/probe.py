@@ -16,8 +16,9 @@ from exporter.core.lane import EXTRAS, Policy, asks, load
 from exporter.core.model import Workload
 from exporter.core.pods import Proton
 from exporter.core.seen import Seen
-from exporter.settings import Account, Settings, listen_address
+from exporter.settings import Account, Settings, Traces, listen_address
 from exporter.shell.client import ApiError, Client
+from exporter.shell.otlp import EMPTY, transport
 from exporter.shell.sweep import PAGE
 
 
@@ -119,6 +120,15 @@ async def _ask(client: Client, route: Route, places: dict[str, str]) -> Finding:
         if protons:
             places["pid"] = protons[0].id
     return Finding(True, f"  ok    {route.template}: {answer.status}")
+
+
+def check_traces(traces: Traces) -> Finding:
+    """Send a request without traces, and tell what the collector says. Raises `BadSettings` for bad certificates."""
+    verdict = transport(traces).send(EMPTY)
+    if verdict.fate == "bad":
+        return Finding(False, f"  ?     {verdict.what}; it does not like an empty request, and may like traces")
+    good = verdict.fate == "accepted"
+    return Finding(good, f"  {'ok  ' if good else 'FAIL'}  {verdict.words}")
 
 
 async def fleet_size(account: Account) -> int:

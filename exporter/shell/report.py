@@ -132,6 +132,19 @@ OWN: tuple[Own, ...] = (
         (),
         "Spans of traces of sweeps that were not delivered; they are gone.",
     ),
+    Own("trace_spans_sent", "counter", (), "Spans of workloads' traces that the collector has accepted."),
+    Own("trace_spans_dropped", "counter", ("reason",), "Spans of workloads' traces that are lost, by why."),
+    Own("trace_export_failures", "counter", ("reason",), "Requests to the collector not accepted, by why."),
+    Own("trace_outbox_traces", "gauge", (), "Traces that wait to be sent."),
+    Own("trace_outbox_bytes", "gauge", (), "Bytes of traces that wait to be sent."),
+    Own("trace_outbox_oldest_seconds", "gauge", (), "Age of the oldest trace that waits to be sent; 0: none waits."),
+    Own(
+        "trace_endpoint_up",
+        "gauge",
+        ("protocol",),
+        "1 when the collector accepted the last request, an empty one every five minutes at the least, else 0; "
+        "absent without traces.",
+    ),
     Own("heartbeat_timestamp_seconds", "gauge", (), "When the page was last brought up to date."),
     Own("series", "gauge", (), "Series of workloads on the page."),
     Own("exposition_bytes", "gauge", ("format", "encoding"), "Size of the page."),
@@ -239,6 +252,10 @@ class Report:
             if row.kind == "gauge" and row.labels[:1] == ("account",):
                 self._gauges[row.name].remove_by_labels({"account": account})
         self.ages.pop(account, None)
+
+    def clear(self, name: str) -> None:
+        """Drop all samples of a gauge that has labels."""
+        self._gauges[name].clear()
 
     def text(self) -> bytes:
         """The families in text format 0.0.4."""

@@ -11,7 +11,11 @@ from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
+import msgspec
+
 from exporter.core.account_families import Known, Use, use
+from exporter.core.decode import NotDecodable
+from exporter.core.episode import recalled
 from exporter.core.lane import Policy
 from exporter.core.ledger import Entry, Ledger, Tally
 from exporter.core.lifecycle import Made, Tracing, settled
@@ -20,9 +24,9 @@ from exporter.core.seen import Account, Seen
 from exporter.core.select import Selection, in_shard, selected
 from exporter.core.skew import Skew
 from exporter.core.step import Knowledge, ledgers, step, unknown_values, visible
-from exporter.shell.client import Answer, Client
+from exporter.shell.client import Answer, ApiError, Client
 from exporter.shell.lane import Lane
-from exporter.shell.looks import gone_because
+from exporter.shell.looks import gone_because, history
 from exporter.shell.report import AccountReport
 from exporter.shell.sweep import PAGE, sweep
 from exporter.shell.sweep_trace import CURRENT, part
@@ -54,6 +58,8 @@ class Plan(NamedTuple):
 
 ASKED_GONE = 10
 """How many of the workloads that vanish at once the API is asked about one by one."""
+RECALLED = 200
+"""Traces at most of what was over before the first sweep."""
 UNWRITTEN = 2000
 """Traces that wait for the state to be written again; the oldest are dropped beyond that."""
 
@@ -103,6 +109,7 @@ class Watch:
         self._made: deque[Made] = deque(maxlen=UNWRITTEN)
         self.lane: Lane | None = None
         self._running: asyncio.Task[None] | None = None
+        self._recalling: asyncio.Task[None] | None = None
         if plan.details is not None:
             self.lane = Lane(
                 self,
@@ -145,8 +152,9 @@ class Watch:
 
     def stop(self) -> None:
         """Let the detail lane end."""
-        if self._running is not None:
-            self._running.cancel()
+        for task in (self._running, self._recalling):
+            if task is not None:
+                task.cancel()
 
     async def close(self) -> None:
         """Close the client once the sweep under way, if any, has ended."""
@@ -255,8 +263,25 @@ class Watch:
         for field, values in unknown_values(result.workloads).items():
             for value in values:
                 self._tell_once(field, value)
+        if before.baseline and not result.failure and self._plan.tracing is not None and self._plan.tracing.backfill:
+            self._recalling = asyncio.create_task(self._recall(self._plan.tracing.backfill))
         if self._plan.details is not None:
             await self._ask_about_the_gone(before.gone.keys())
+
+    async def _recall(self, back: float) -> None:
+        """Ask each workload once what was over before we were there, and make traces of it, as if we had been."""
+        made = 0
+        for i in sorted(self.known.workloads):
+            try:
+                records, protons = await history(self.client, i)
+            except (ApiError, NotDecodable):
+                continue
+            seen = self.known.workloads.get(i)
+            if seen is None or made >= RECALLED:
+                continue
+            course = recalled(seen.ledger.course, records, protons, self._clock.wall(), back)
+            made += len(course.over) - len(seen.ledger.course.over)
+            self.replaced(seen._replace(ledger=msgspec.structs.replace(seen.ledger, course=course)))
 
     def _heard(self, answer: Answer) -> None:
         if answer.date is not None:

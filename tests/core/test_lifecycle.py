@@ -414,12 +414,12 @@ def test_a_trace_leads_to_what_came_before() -> None:
 
 
 def test_the_resource_is_the_workload_as_it_names_itself_in_its_own_traces() -> None:
-    told = Tracing(HOST, environment="prod", attributes={"team": "x"})
+    told = Tracing(HOST, attributes={"team": "x"})
     assert trace(stop(), tracing=told).resource == {
         "team": "x", "service.name": "workload-w", "service.namespace": "datarobot", "datarobot.workload.id": "w",
-        "datarobot.workload.name": "chat", "datarobot.host": HOST, "deployment.environment.name": "prod",
+        "datarobot.workload.name": "chat", "datarobot.host": HOST,
     }  # fmt: skip
-    assert trace(stop(), tracing=Tracing(HOST, "ours")).resource["service.name"] == "ours"
+    assert trace(stop(), tracing=Tracing(HOST, "{name}!")).resource["service.name"] == "chat!"
 
 
 # -- which traces are made
