@@ -506,6 +506,7 @@ def load(
         problems += problems_of(error, Settings, lines)
     if accounts == "needed":
         problems += _of_this_machine(told, environment, lines)
+        problems += _back_to_datarobot(settings)
     problems = [_renamed(each, origins) for each in problems]
     if problems or settings is None:
         raise BadSettings(problems)
