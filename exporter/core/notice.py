@@ -11,8 +11,8 @@ class Notice(NamedTuple):
 
     `key` is the identity of the incident: the same from its beginning to its end, and for every receiver. `labels` are
     those that the rules for Prometheus give the same alert, no more and no less; `annotations` likewise, with the
-    templates filled in. `evidence` are pairs of a title and a text, `links` of a text and a URL, in the order in which a
-    person wants them. `ended` None: it fires. `importance` and `tags` are the workload's, to route by.
+    templates filled in. `evidence` are pairs of a title and a text, `links` of a text and a URL, in the order in which
+    a person wants them. `ended` None: it fires. `importance` and `tags` are the workload's, to route by.
     """
 
     key: str
