@@ -128,10 +128,12 @@ def subjects(fleets: Iterable[Fleet], exporter: Exporter, options: Options, now:
         there = tuple(fleet.workloads)
         for seen in there:
             values = seen.account, seen.workload.name or "", seen.workload.id
-            holds = holding(of_workloads, WorkloadLook(seen, now, options.thresholds))
+            # What is no longer shown is not judged either: an alarm is held as it was, for a while.
+            holds = holding(of_workloads, WorkloadLook(seen, now, options.thresholds)) if fleet.told else ()
             pods = fleet.told and (seen.vanished is not None or seen.details.fresh.get("pods") is True)
             yield Subject(dict(zip(WORKLOAD, values, strict=True)), frozenset(holds), fleet.told, pods)
-        account = holding(of_accounts, AccountLook(fleet.known, there, now, options.thresholds))
+        look = AccountLook(fleet.known, there, now, options.thresholds)
+        account = holding(of_accounts, look) if fleet.told else ()
         sweeps = {(a, own[a]) for a, is_so in OF_SWEEPS.items() if a in own and is_so(fleet.sweeping, options)}
         yield Subject({"account": fleet.known.account.name}, frozenset(account) | sweeps, fleet.told)
     yield Subject({}, frozenset((a, own[a]) for a, is_so in OF_THE_EXPORTER.items() if a in own and is_so(exporter)))

@@ -8,9 +8,12 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from exporter.core.paging import OF_SWEEPS, OF_THE_EXPORTER, Alarm, Exporter, Fleet, Sweeping, after, subjects
+from exporter.core.rules import DEFAULT
 from exporter.simulator.stories import STORIES
 from tests.alerts.history import asked, fired, shipped
 from tests.e2e.backfill import Pages, filled
@@ -20,23 +23,47 @@ from tests.shell.stage import START, Stage, played, simulated
 pytestmark = [pytest.mark.real, pytest.mark.long]
 FILE = Path(__file__).with_name("stories.txt")
 LASTS, EVERY = 9000.0, 30.0
+OWN = {*OF_SWEEPS, *OF_THE_EXPORTER}
 RULES = [rule for rule in shipped() if rule["labels"]["component"] != "exporter"]
 
 
+Fires = tuple[str, str, str]
+"""Alert, severity and workload id."""
+
+
+class Played(NamedTuple):
+    """The stories as Prometheus has them, and what the daemon's own alarms were at each look: time -> what fires."""
+
+    prometheus: Prometheus
+    alarms: dict[float, set[Fires]]
+
+
 @pytest.fixture(scope="module")
-def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+def stories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     pages = Pages(asked(RULES))
+    fired_then: dict[float, set[Fires]] = {}
+    alarms: dict[str, Alarm] = {}
     with simulated(len(STORIES), seed=11) as simulator:
 
         async def play(stage: Stage) -> None:
             async def note() -> None:
                 pages.add(stage.page(), stage.wall, 'job="datarobot"')
+                fleet = Fleet(stage.watch.facts, stage.watch.visible(), Sweeping("", 0.0, EVERY))
+                told = subjects([fleet], Exporter(), DEFAULT, stage.wall)
+                now = after(alarms, told, DEFAULT, stage.wall)
+                alarms.clear()
+                alarms.update(now)
+                fired_then[stage.wall] = {
+                    (each.alert, each.severity, each.labels.get("workload_id", ""))
+                    for each in now.values()
+                    if each.firing
+                }
 
             await stage.run(LASTS + 1, note)
 
         played(play, simulator)
     with filled(tmp_path_factory.mktemp("stories"), pages, lookback="55s") as server:
-        yield server
+        yield Played(server, fired_then)
 
 
 def _told(prometheus: Prometheus) -> str:
@@ -52,8 +79,32 @@ def _told(prometheus: Prometheus) -> str:
     )
 
 
-def test_a_story_wakes_whom_it_should_and_nobody_else(prometheus: Prometheus) -> None:
-    text = _told(prometheus) + "\n"
+def test_a_story_wakes_whom_it_should_and_nobody_else(stories: Played) -> None:
+    text = _told(stories.prometheus) + "\n"
     if os.environ.get("UPDATE_GOLDEN"):
         FILE.write_text(text)
     assert text == FILE.read_text(), "if it is meant: UPDATE_GOLDEN=1, and read the difference"
+
+
+def test_the_daemons_own_alarms_fire_when_the_rules_do_give_or_take_one_evaluation(stories: Played) -> None:
+    looks = sorted(stories.alarms)
+    ours: dict[Fires, list[float]] = {}
+    for at in looks:
+        for each in stories.alarms[at] - {one for one in stories.alarms[at] if one[0] in OWN}:
+            ours.setdefault(each, []).append(at)
+    theirs: dict[Fires, list[float]] = {}
+    for rule in RULES:
+        for one in fired(stories.prometheus, rule, START, START + LASTS, EVERY):
+            key = one.alert, one.severity, one.labels.get("workload_id", "")
+            ends = START + LASTS if one.ends is None else one.ends - EVERY
+            theirs.setdefault(key, []).extend(at for at in looks if one.begins <= at <= ends + 1)
+    # What one of them saw fire for a single evaluation, the other may have missed by less than that.
+    assert {
+        key: len((ours | theirs)[key]) for key in ours.keys() ^ theirs.keys() if len((ours | theirs)[key]) > 1
+    } == {}
+    assert len(ours) > 20
+    for key, times in ours.items():
+        others = theirs.get(key, times)
+        late = [at for at in times if not any(abs(at - other) <= EVERY + 1 for other in others)]
+        missed = [at for at in others if not any(abs(at - mine) <= EVERY + 1 for mine in times)]
+        assert (key, late, missed) == (key, [], [])
