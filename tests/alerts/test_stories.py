@@ -88,23 +88,23 @@ def test_a_story_wakes_whom_it_should_and_nobody_else(stories: Played) -> None:
 
 def test_the_daemons_own_alarms_fire_when_the_rules_do_give_or_take_one_evaluation(stories: Played) -> None:
     looks = sorted(stories.alarms)
-    ours: dict[Fires, list[float]] = {}
-    for at in looks:
-        for each in stories.alarms[at] - {one for one in stories.alarms[at] if one[0] in OWN}:
-            ours.setdefault(each, []).append(at)
-    theirs: dict[Fires, list[float]] = {}
+    ours = {(each, at) for at in looks for each in stories.alarms[at] if each[0] not in OWN}
+    theirs: set[tuple[Fires, float]] = set()
     for rule in RULES:
         for one in fired(stories.prometheus, rule, START, START + LASTS, EVERY):
             key = one.alert, one.severity, one.labels.get("workload_id", "")
-            ends = START + LASTS if one.ends is None else one.ends - EVERY
-            theirs.setdefault(key, []).extend(at for at in looks if one.begins <= at <= ends + 1)
-    # What one of them saw fire for a single evaluation, the other may have missed by less than that.
-    assert {
-        key: len((ours | theirs)[key]) for key in ours.keys() ^ theirs.keys() if len((ours | theirs)[key]) > 1
-    } == {}
-    assert len(ours) > 20
-    for key, times in ours.items():
-        others = theirs.get(key, times)
-        late = [at for at in times if not any(abs(at - other) <= EVERY + 1 for other in others)]
-        missed = [at for at in others if not any(abs(at - mine) <= EVERY + 1 for mine in times)]
-        assert (key, late, missed) == (key, [], [])
+            ends = START + LASTS + 1 if one.ends is None else one.ends
+            theirs.update((key, at) for at in looks if one.begins <= at < ends)
+
+    def alone(some: set[tuple[Fires, float]], others: set[tuple[Fires, float]]) -> list[tuple[Fires, float]]:
+        """Firings of two evaluations in a row of which the other side has nothing nearby."""
+        near = {
+            (key, looks[n]) for key, at in others for n in range(max(0, place[at] - 1), place[at] + 2) if n < len(looks)
+        }
+        lonely = some - near
+        return sorted((key, at) for key, at in lonely if (key, looks[max(0, place[at] - 1)]) in lonely - {(key, at)})
+
+    place = {at: number for number, at in enumerate(looks)}
+    assert alone(ours, theirs) == []
+    assert alone(theirs, ours) == []
+    assert len({key for key, _ in ours & theirs}) > 20
