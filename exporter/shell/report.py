@@ -145,6 +145,17 @@ OWN: tuple[Own, ...] = (
         "1 when the collector accepted the last request, an empty one every five minutes at the least, else 0; "
         "absent without traces.",
     ),
+    Own("alerts_firing", "gauge", ("alertname", "severity"), "Alerts that fire by the exporter's own paging."),
+    Own(
+        "notifications",
+        "counter",
+        ("receiver", "fate"),
+        "Notices to receivers: delivered, to be sent again, or failed.",
+    ),
+    Own("notification_failures", "counter", ("receiver", "reason"), "Notices that did not arrive, by why."),
+    Own("notification_failing_seconds", "gauge", ("receiver",), "How long a receiver could not be told; 0: it can."),
+    Own("notifications_pending", "gauge", ("receiver",), "Notices that a receiver must still be told of."),
+    Own("silences", "gauge", (), "Silences of the exporter's own paging that hold."),
     Own("heartbeat_timestamp_seconds", "gauge", (), "When the page was last brought up to date."),
     Own("series", "gauge", (), "Series of workloads on the page."),
     Own("exposition_bytes", "gauge", ("format", "encoding"), "Size of the page."),

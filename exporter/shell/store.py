@@ -18,8 +18,9 @@ from typing import NamedTuple
 import msgspec
 
 from exporter.core.ledger import Ledger, Tally
+from exporter.core.paging import Alarm, Silence, Told
 
-VERSION = 2
+VERSION = 3
 """Version of the schema, kept in ``user_version``. Each step of `MIGRATIONS` leads from its index to the next."""
 MIGRATIONS = (
     """
@@ -33,6 +34,9 @@ MIGRATIONS = (
         spans INTEGER NOT NULL, size INTEGER NOT NULL, created REAL NOT NULL, body BLOB NOT NULL
     );
     CREATE TABLE emitted (trace BLOB NOT NULL PRIMARY KEY, at REAL NOT NULL);
+    """,
+    """
+    CREATE TABLE paging (kind TEXT NOT NULL, id TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (kind, id));
     """,
 )
 REMEMBERED = 30 * 86400.0
@@ -69,6 +73,25 @@ class Waiting(NamedTuple):
     trace: bytes
     spans: int
     body: bytes
+
+
+class Paged(NamedTuple):
+    """What direct paging keeps: alarms by place, what each receiver was told by incident, silences by name."""
+
+    alarms: Mapping[str, Alarm] = {}
+    told: Mapping[str, Mapping[str, Told]] = {}
+    silences: Mapping[str, Silence] = {}
+
+    def rows(self) -> dict[tuple[str, str], object]:
+        """All of it by kind and id."""
+        told = {
+            ("told", f"{name}\x1f{key}"): each for name, all_of in self.told.items() for key, each in all_of.items()
+        }
+        return {
+            **{("alarm", place): alarm for place, alarm in self.alarms.items()},
+            **told,
+            **{("silence", name): silence for name, silence in self.silences.items()},
+        }
 
 
 class Outbox(NamedTuple):
@@ -170,6 +193,33 @@ class Store:
                         "INSERT INTO outbox (trace, account, spans, size, created, body) VALUES (?, ?, ?, ?, ?, ?)",
                         (each.trace, account, each.spans, len(each.body), each.at, each.body),
                     )
+
+    # -- paging
+
+    def paged(self) -> Paged:
+        """What direct paging kept. A row that cannot be read is left out: what still holds fires anew."""
+        with self._lock:
+            rows = self._db.execute("SELECT kind, id, value FROM paging").fetchall()
+        kept = Paged({}, {}, {})
+        for kind, name, value in rows:
+            with contextlib.suppress(msgspec.MsgspecError):
+                if kind == "alarm":
+                    kept = kept._replace(alarms={**kept.alarms, name: msgspec.json.decode(value, type=Alarm)})
+                elif kind == "silence":
+                    kept = kept._replace(silences={**kept.silences, name: msgspec.json.decode(value, type=Silence)})
+                elif kind == "told":
+                    receiver, _, key = name.partition("\x1f")
+                    told = {**kept.told.get(receiver, {}), key: msgspec.json.decode(value, type=Told)}
+                    kept = kept._replace(told={**kept.told, receiver: told})
+        return kept
+
+    def page(self, now: Paged, before: Paged) -> None:
+        """Write what differs from `before`, all or nothing. Raises `StateError`; the same may be tried again."""
+        new, old = now.rows(), before.rows()
+        changed = [(*row, msgspec.json.encode(value)) for row, value in new.items() if old.get(row) != value]
+        with self._written() as db:
+            db.executemany("INSERT OR REPLACE INTO paging VALUES (?, ?, ?)", changed)
+            db.executemany("DELETE FROM paging WHERE kind = ? AND id = ?", [*(old.keys() - new.keys())])
 
     # -- the outbox
 
