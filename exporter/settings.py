@@ -128,6 +128,12 @@ class Account(_Part):
             raise ValueError(f"{said}; give exactly one of token_file, token_env and token")
         return self
 
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port of the endpoint: what tells one installation of DataRobot from another."""
+        parts = urlsplit(self.endpoint)
+        return f"{parts.scheme}://{parts.netloc.lower()}"
+
     def token_source(self, environment: Mapping[str, str] = os.environ) -> Callable[[], str]:
         """A function that gives the token as it is now; a token file is read again when it has changed."""
         if self.token_file is not None:
@@ -317,7 +323,11 @@ class Web(_Part):
     config_file: Path | None = Field(
         None, description="TLS and basic auth, in the web-config format of the Prometheus exporter-toolkit."
     )
-    debug_config: bool = Field(False, description="Serve these settings, secrets hidden, at `/debug/config`.")
+    debug_config: bool = Field(
+        False,
+        description="Serve these settings, secrets hidden, at `/debug/config`, and the episodes under way, with the "
+        "ids of their traces to come, at `/debug/episodes`.",
+    )
 
 
 class Log(_Part):

@@ -142,6 +142,11 @@ def test_an_endpoint_is_taken_with_or_without_its_path(endpoint: str) -> None:
     assert base_url(endpoint) == "https://app.test/api/v2"
 
 
+def test_an_installation_is_told_by_the_origin_of_its_endpoint(tmp_path: Path) -> None:
+    (account,) = loaded(tmp_path, "accounts: [{token: a, endpoint: 'https://App.test:8443/dr/api/v2'}]").accounts
+    assert account.origin == "https://app.test:8443"
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [("127.0.0.1:1", ("127.0.0.1", 1)), (":10142", ("", 10142)), ("[::1]:9", ("::1", 9)), ("host:80", ("host", 80))],

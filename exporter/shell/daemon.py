@@ -24,6 +24,7 @@ from exporter.core import model
 from exporter.core.exposition import Exposition, account_bodies, bounded
 from exporter.core.families import served, served_accounts
 from exporter.core.lane import Policy
+from exporter.core.lifecycle import Tracing, in_progress
 from exporter.core.select import Selection
 from exporter.core.step import restored
 from exporter.settings import Account, Settings
@@ -121,6 +122,7 @@ class Daemon:
             front=StatusPage(self._status),
             targets=self._targets,
             config=lambda: self.settings.dump() if self.settings.web.debug_config else None,
+            episodes=lambda: self._episodes() if self.settings.web.debug_config else None,
             count=lambda path, code: self.report.count("http_requests", path, code),
         )
         self._reloaded(True)
@@ -325,6 +327,23 @@ class Daemon:
             if name in bases and seen.vanished is None and model.status_group(seen.workload.status) == "up"
         ]
 
+    def _episodes(self) -> list[dict[str, object]]:
+        """The episodes under way, the oldest first; `trace_id` None: not known yet."""
+        origins = {account.name: account.origin for account in self.settings.accounts}
+        found: list[dict[str, object]] = [
+            {
+                "account": name,
+                "workload": seen.workload.name or "",
+                **each,
+                "since": datetime.fromtimestamp(float(each["since"]), UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "trace_id": each["trace_id"] or None,
+            }
+            for name, watch in self.watches.items()
+            for seen in watch.workloads.values()
+            for each in in_progress(seen, watch.tracing or Tracing(origins[name]))
+        ]
+        return sorted(found, key=lambda each: str(each["since"]))
+
     def _status(self) -> Status:
         settings = self.settings
         accounts = tuple(
@@ -341,7 +360,7 @@ class Daemon:
             for account in settings.accounts
             if (watch := self.watches.get(account.name)) is not None
         )
-        told = ("/debug/config",) if settings.web.debug_config else ()
+        told = ("/debug/config", "/debug/episodes") if settings.web.debug_config else ()
         links = (settings.web.telemetry_path, "/sd", "/-/healthy", "/-/ready", *told)
         return Status(
             __version__, accounts, self._started, self._clock.wall(), settings.alerts.options, links, self._note
