@@ -95,6 +95,15 @@ def _address(given: str) -> str:
     return given.strip()
 
 
+def _trace_url(given: str) -> str:
+    parts = urlsplit(given)
+    if given and (parts.scheme not in ("http", "https") or not parts.hostname or "{workload_id}" not in given):
+        raise ValueError("no URL with http:// or https:// and {workload_id}, where the id belongs")
+    if re.search(r"[{}\s]", given.replace("{workload_id}", "")):
+        raise ValueError("a URL with a space or a brace in it; write %20, %7B, %7D, and braces for {workload_id} alone")
+    return given
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -294,6 +303,11 @@ class Alerts(_Part):
     runbook_url: str = Field("alerts/runbooks/", description="What stands before `NAME.md` in links to runbooks.")
     dashboard_url: str = Field("", description="Base URL of Grafana, for links to dashboards.")
     console_url: str = Field("", description="Base URL of DataRobot, for links to its console.")
+    trace_url: Annotated[str, AfterValidator(_trace_url)] = Field(
+        "",
+        description="URL that finds the traces of `{workload_id}`, for links to them, such as "
+        "`http://127.0.0.1:16686/search?service=workload-{workload_id}` of Jaeger.",
+    )
 
     @property
     def options(self) -> Options:
@@ -309,6 +323,7 @@ class Alerts(_Part):
             runbooks=self.runbook_url,
             dashboards=self.dashboard_url.rstrip("/"),
             console=self.console_url.rstrip("/"),
+            traces=self.trace_url,
             hold=self.hold,
         )
 
