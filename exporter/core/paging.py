@@ -84,11 +84,15 @@ class Sweeping(NamedTuple):
 
 
 class Exporter(NamedTuple):
-    """What the exporter knows of itself. `unwritten`: seconds since the state could not be written; None: it can."""
+    """What the exporter knows of itself. `unwritten`: seconds since the state could not be written; None: it can.
+
+    `unheard`: for how many seconds a receiver has not been told what it must be.
+    """
 
     left_out: int = 0
     unwritten: float | None = None
     settings_good: bool = True
+    unheard: float = 0.0
 
 
 class Fleet(NamedTuple):
@@ -108,11 +112,14 @@ OF_SWEEPS: Mapping[str, Callable[[Sweeping, Options], bool]] = {
         sweeping.age is not None and sweeping.age > options.thresholds["stale_sweeps"] * sweeping.interval
     ),
 }
-OF_THE_EXPORTER: Mapping[str, Callable[[Exporter], bool]] = {
-    "DataRobotExporterSeriesLimit": lambda exporter: exporter.left_out > 0,
-    "DataRobotExporterStateNotKept": lambda exporter: exporter.unwritten is not None and exporter.unwritten < 900,
-    "DataRobotExporterReloadFailed": lambda exporter: not exporter.settings_good,
-    "DataRobotWatchdog": lambda _: True,
+OF_THE_EXPORTER: Mapping[str, Callable[[Exporter, Options], bool]] = {
+    "DataRobotExporterSeriesLimit": lambda exporter, _: exporter.left_out > 0,
+    "DataRobotExporterStateNotKept": lambda exporter, _: exporter.unwritten is not None and exporter.unwritten < 900,
+    "DataRobotExporterReloadFailed": lambda exporter, _: not exporter.settings_good,
+    "DataRobotExporterCannotNotify": lambda exporter, options: (
+        exporter.unheard > options.thresholds["notify_seconds"] / options.scale
+    ),
+    "DataRobotWatchdog": lambda _, __: True,
 }
 """The alerts about the exporter that it can raise itself. Those that look back over its own counters it cannot, nor
 that it is not there: who expects the watchdog and does not hear it tells that."""
@@ -136,7 +143,8 @@ def subjects(fleets: Iterable[Fleet], exporter: Exporter, options: Options, now:
         account = holding(of_accounts, look) if fleet.told else ()
         sweeps = {(a, own[a]) for a, is_so in OF_SWEEPS.items() if a in own and is_so(fleet.sweeping, options)}
         yield Subject({"account": fleet.known.account.name}, frozenset(account) | sweeps, fleet.told)
-    yield Subject({}, frozenset((a, own[a]) for a, is_so in OF_THE_EXPORTER.items() if a in own and is_so(exporter)))
+    ours = {(a, own[a]) for a, is_so in OF_THE_EXPORTER.items() if a in own and is_so(exporter, options)}
+    yield Subject({}, frozenset(ours))
 
 
 # -- what becomes of it

@@ -153,6 +153,7 @@ def test_how_sweeps_go_is_told_of_the_account(sweeping: Sweeping, alerts: set[st
         (Exporter(left_out=3), "DataRobotExporterSeriesLimit"),
         (Exporter(unwritten=10.0), "DataRobotExporterStateNotKept"),
         (Exporter(settings_good=False), "DataRobotExporterReloadFailed"),
+        (Exporter(unheard=301.0), "DataRobotExporterCannotNotify"),
     ],
 )
 def test_what_the_exporter_knows_of_itself_is_told(exporter: Exporter, alert: str) -> None:
