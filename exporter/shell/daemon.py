@@ -12,7 +12,7 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -30,14 +30,15 @@ from exporter.core.lane import Policy
 from exporter.core.lifecycle import Tracing, in_progress
 from exporter.core.select import Selection
 from exporter.core.step import restored
-from exporter.settings import Account, Settings, Traces
+from exporter.settings import Account, Settings, Traces, seconds
 from exporter.shell.client import Client
 from exporter.shell.logs import set_up
 from exporter.shell.otlp import encode, transport
 from exporter.shell.page import Publisher
+from exporter.shell.pager import Pager
 from exporter.shell.report import LANE, Report
 from exporter.shell.sender import Sender
-from exporter.shell.server import Application, Server
+from exporter.shell.server import Application, Server, Silenced
 from exporter.shell.status_page import AccountStatus, Status, StatusPage
 from exporter.shell.store import Frozen, StateError, Store
 from exporter.shell.sweep_trace import part
@@ -127,6 +128,7 @@ class Daemon:
         self.report = Report(self._clock.wall())
         self.watches: dict[str, Watch] = {}
         self.sender: Sender | None = None
+        self.pager: Pager | None = None
         self._self_traces: SelfTraces | None = None
         self._exposition = Exposition(served(settings.metrics.profile), settings.metrics.series_limit)
         self._publisher = Publisher()
@@ -148,6 +150,7 @@ class Daemon:
             not_ready=self._not_ready,
             front=StatusPage(self._status),
             targets=self._targets,
+            silences=self._silences,
             config=lambda: self.settings.dump() if self.settings.web.debug_config else None,
             episodes=lambda: self._episodes() if self.settings.web.debug_config else None,
             count=lambda path, code: self.report.count("http_requests", path, code),
@@ -413,6 +416,34 @@ class Daemon:
             for each in in_progress(seen, watch.tracing or Tracing(origins[name]))
         ]
         return sorted(found, key=lambda each: str(each["since"]))
+
+    def _silences(self, method: str, asked: Mapping[str, str]) -> Silenced:
+        """What is silenced; with ``for``, ``author``, ``comment`` and labels a new silence, with ``id`` the end of one."""
+        pager = self.pager
+        if pager is None:
+            return 404, "the exporter does not page by itself; see paging.who\n"
+        if method == "DELETE":
+            if not pager.speak(asked.get("id", "")):
+                return 404, "there is no silence of this id\n"
+        elif method == "POST":
+            matchers = {name: value for name, value in asked.items() if name not in ("for", "author", "comment")}
+            try:
+                length = seconds(asked.get("for", ""))
+            except ValueError:
+                length = 0.0
+            if not matchers or not asked.get("author") or not isinstance(length, int | float) or length <= 0:
+                return 400, "give labels, for=DURATION and author=NAME; the comment is up to you\n"
+            pager.silence(matchers, length, asked["author"], asked.get("comment", ""))
+        return [
+            {
+                "id": name,
+                "matchers": dict(each.matchers),
+                "ends": datetime.fromtimestamp(each.ends, UTC).isoformat(timespec="seconds"),
+                "author": each.author,
+                "comment": each.comment,
+            }
+            for name, each in sorted(pager.silences.items(), key=lambda item: item[1].ends)
+        ]
 
     def _status(self) -> Status:
         settings = self.settings

@@ -72,6 +72,7 @@ def served(*fleet: Workload, told: Pods | None = None) -> Iterator[str]:
         config=lambda: None,
         episodes=lambda: None,
         targets=list,
+        silences=lambda _, __: [],
         count=lambda path, code: None,
     )
     application.publish(Publisher().publish([], b"", b""))
