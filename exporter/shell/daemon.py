@@ -418,7 +418,7 @@ class Daemon:
         return sorted(found, key=lambda each: str(each["since"]))
 
     def _silences(self, method: str, asked: Mapping[str, str]) -> Silenced:
-        """What is silenced; with ``for``, ``author``, ``comment`` and labels a new silence, with ``id`` the end of one."""
+        """What is silenced; after a new silence (``for``, ``author``, ``comment``, labels) or the end of one (``id``)."""
         pager = self.pager
         if pager is None:
             return 404, "the exporter does not page by itself; see paging.who\n"

@@ -82,8 +82,8 @@ class Application:
     `reload` returns the problems (empty: done); `heartbeat_age` is in seconds; `not_ready` says why (empty: ready);
     `front` makes the page at / for a query string; `config` gives the settings as text and `episodes` those under way,
     or None where that is not enabled; `targets` are target groups in the format of Prometheus's HTTP service discovery;
-    `silences` lists (GET), makes (POST) and ends (DELETE) silences; `count` gets (path, code) of each request; `allowed` says whether an Authorization header may pass (None: everyone
-    may).
+    `silences` lists (GET), makes (POST) and ends (DELETE) silences; `count` gets (path, code) of each request;
+    `allowed` says whether an Authorization header may pass (None: everyone may).
     """
 
     def __init__(
