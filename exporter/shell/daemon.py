@@ -28,6 +28,7 @@ from exporter.core.exposition import Exposition, account_bodies, bounded
 from exporter.core.families import served, served_accounts
 from exporter.core.lane import Policy
 from exporter.core.lifecycle import Tracing, in_progress
+from exporter.core.paging import Exporter
 from exporter.core.select import Selection
 from exporter.core.step import restored
 from exporter.settings import Account, Settings, Traces, seconds
@@ -124,6 +125,8 @@ class Daemon:
         self._store = store or Store(None)
         self._live = False
         self._committing = True
+        self._unwritten_at: float | None = None
+        self._settings_good = True
         self.settings = settings
         self.report = Report(self._clock.wall())
         self.watches: dict[str, Watch] = {}
@@ -277,6 +280,14 @@ class Daemon:
             steady=clock.steady,
         )
 
+    # -- paging
+
+    def _own_state(self) -> Exporter:
+        """What the exporter knows of itself."""
+        failing = self.pager.failing.values() if self.pager is not None else ()
+        unwritten = None if self._unwritten_at is None else self._clock.steady() - self._unwritten_at
+        return Exporter(self._left_out, unwritten, self._settings_good, max(failing, default=0.0))
+
     # -- the page
 
     async def publish(self) -> None:
@@ -326,6 +337,7 @@ class Daemon:
                     await asyncio.to_thread(self._write, name, pending)
             except StateError as error:
                 self.report.count("state_commit_failures")
+                self._unwritten_at = self._clock.steady()
                 if self._committing:
                     log.error("the state is not kept; all else goes on", extra={"fields": {"words": str(error)}})  # noqa: TRY400 — told in words
                 self._committing = False
@@ -418,7 +430,7 @@ class Daemon:
         return sorted(found, key=lambda each: str(each["since"]))
 
     def _silences(self, method: str, asked: Mapping[str, str]) -> Silenced:
-        """What is silenced; after a new silence (``for``, ``author``, ``comment``, labels) or the end of one (``id``)."""
+        """What is silenced, after a new silence (``for``, ``author``, labels) or the end of one (``id``)."""
         pager = self.pager
         if pager is None:
             return 404, "the exporter does not page by itself; see paging.who\n"
@@ -502,6 +514,7 @@ class Daemon:
         return []
 
     def _reloaded(self, good: bool) -> None:
+        self._settings_good = good
         self.report.set("config_last_reload_successful", float(good))
         if good:
             self.report.set("config_last_reload_success_timestamp_seconds", self._clock.wall())

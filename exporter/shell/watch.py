@@ -20,6 +20,7 @@ from exporter.core.lane import Policy
 from exporter.core.ledger import Entry, Ledger, Tally
 from exporter.core.lifecycle import Made, Tracing, settled
 from exporter.core.model import Workload
+from exporter.core.paging import Fleet, Sweeping
 from exporter.core.seen import Account, Seen
 from exporter.core.select import Selection, in_shard, selected
 from exporter.core.skew import Skew
@@ -199,9 +200,20 @@ class Watch:
     @property
     def facts(self) -> Known:
         """The account as its families look at it; what the API told is withdrawn with the workloads."""
-        fresh = self._succeeded is not None and self._age() <= self._plan.stale_after
-        account = self._account if fresh else Account(self.known.account)
-        return Known(account, self._use if fresh else None, self.known.tally)
+        account = self._account if self.fresh else Account(self.known.account)
+        return Known(account, self._use if self.fresh else None, self.known.tally)
+
+    @property
+    def fresh(self) -> bool:
+        """Whether what is known of the workloads is recent enough to be shown."""
+        return self._succeeded is not None and self._age() <= self._plan.stale_after
+
+    @property
+    def fleet(self) -> Fleet:
+        """The account as alarms look at it."""
+        there = self.visible() if self.fresh else (*self.known.workloads.values(), *self.known.gone.values())
+        age = self._age() if self._succeeded is not None else None
+        return Fleet(self.facts, tuple(there), Sweeping(self.known.failure, age, self._report.interval), self.fresh)
 
     # -- what is to be kept
 
