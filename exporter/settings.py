@@ -396,7 +396,7 @@ class Traces(_Part):
     )
     backfill: Annotated[float, BeforeValidator(seconds), Field(ge=0, le=604800)] = Field(
         0.0,
-        description="How far back the very first sweep looks for replacements and starts that were over before; 0: not.",
+        description="How far back the very first sweep looks for replacements and starts that were over; 0: not.",
     )
     max_bytes: int = Field(
         50_000_000, gt=0, description="Most bytes of traces that wait to be sent; beyond it the oldest are dropped."
@@ -504,20 +504,23 @@ def load(
         settings = Settings.model_validate(told)
     except ValidationError as error:
         problems += problems_of(error, Settings, lines)
-    if settings is not None and accounts == "needed":
-        problems += _back_to_datarobot(settings)
     if accounts == "needed":
         problems += _of_this_machine(told, environment, lines)
+        problems += _back_to_datarobot(settings)
     problems = [_renamed(each, origins) for each in problems]
     if problems or settings is None:
         raise BadSettings(problems)
     return settings
 
 
-def _back_to_datarobot(settings: Settings) -> Iterator[Problem]:
+def _back_to_datarobot(settings: Settings | None) -> Iterator[Problem]:
     """Traces are sent by POST; DataRobot is asked by GET and by nothing else."""
-    collector = urlsplit(settings.traces.endpoint).netloc
-    if collector and any(urlsplit(account.endpoint).netloc == collector for account in settings.accounts):
+    collector = urlsplit(settings.traces.endpoint).netloc if settings is not None else ""
+    if (
+        settings is not None
+        and collector
+        and any(urlsplit(account.endpoint).netloc == collector for account in settings.accounts)
+    ):
         yield Problem("traces.endpoint", f"{collector} is DataRobot, which is only read; name a collector")
 
 

@@ -266,3 +266,12 @@ def test_every_bad_variable_of_opentelemetry_is_told_at_once_by_its_name() -> No
 def test_each_mistake_about_traces_is_told_in_words(tmp_path: Path, text: str, told: str) -> None:
     assert told in "\n".join(problems(tmp_path, f"traces: {{{text}}}"))
     assert "s3cret" not in "".join(problems(tmp_path, f"traces: {{{text}}}"))
+
+
+def test_a_collector_that_is_datarobot_itself_is_refused_because_it_is_only_read() -> None:
+    endpoint = "https://dr.test/otel"
+    with pytest.raises(BadSettings) as raised:
+        load(None, ENVIRONMENT | {"DATAROBOT_ENDPOINT": "https://dr.test", "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
+    assert [str(problem) for problem in raised.value.problems] == [
+        "OTEL_EXPORTER_OTLP_ENDPOINT: dr.test is DataRobot, which is only read; name a collector"
+    ]

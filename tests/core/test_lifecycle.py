@@ -176,6 +176,7 @@ def edges(span: Span) -> tuple[float, str, float, str]:
         (replaced(replacement=""), {}, "p2", "reported"),
         (replaced(replacement="", candidates=()), {}, "local/100.000", "local"),
         (stop(kind="deletion"), {}, "deleted", "reported"),
+        (start(recalled=True, since="S"), {}, "p1/S", "reported"),
         (stop(kind="flapping", since=""), {}, "local/100.000", "local"),
     ],
 )  # fmt: skip
@@ -434,6 +435,8 @@ def test_the_resource_is_the_workload_as_it_names_itself_in_its_own_traces() -> 
         (stop(kind="flapping", outcome="failure"), Tracing(HOST, kinds=frozenset()), True),
         (stop(), Tracing(HOST, ratio=0.0), False),
         (stop(outcome="error"), Tracing(HOST, ratio=0.0), True),
+        (stop(), Tracing(HOST, importance=frozenset({"critical"})), False),
+        (stop(outcome="error"), Tracing(HOST, importance=frozenset({"high"})), True),
         (start(), Tracing(HOST, min_duration=101.0), False),
         (start(), Tracing(HOST, min_duration=100.0), True),
         (start("failure"), Tracing(HOST, min_duration=1000.0), True),
@@ -446,6 +449,22 @@ def test_a_trace_is_made_where_it_is_wanted_and_of_every_failure(
     assert (one.kind, one.outcome, one.seconds) == (episode.kind, episode.outcome, 100.0)
     assert (one.trace is not None) == wanted
     assert (len(course.past), course.over) == (1, ())
+
+
+def test_a_crash_has_a_trace_only_where_that_is_wanted_and_is_known_by_pod_and_time() -> None:
+    crash = stop(kind="failure", cause="crashed", outcome="failure", candidates=("pod-1", "150.000"))
+    assert made(crash)[1] == ()
+    assert made(crash, None)[1] == ()
+    root = trace(crash, tracing=Tracing(HOST, crashes=True)).spans[0]
+    assert root.attributes["datarobot.workload.episode.key"] == "p1/S/pod-1/150.000"
+    assert "datarobot.replacement.proton.candidate.id" not in root.attributes
+
+
+def test_what_was_over_before_the_first_sweep_is_marked_and_no_news() -> None:
+    _, (one,) = made(start(recalled=True, since="S"))
+    assert one.outcome == "recalled"
+    assert one.trace is not None
+    assert one.trace.spans[0].attributes["datarobot.workload.episode.backfilled"] is True
 
 
 def test_what_has_not_settled_stays_as_it_is() -> None:
