@@ -11,7 +11,7 @@ from exporter.settings import Settings, load
 from exporter.shell.daemon import Daemon
 from exporter.shell.store import Store
 from exporter.simulator import Simulator
-from tests.shell.test_daemon import Time
+from tests.shell.test_daemon import START, Time
 
 SWEEP, LOOK = 30.0, 5.0
 
@@ -29,18 +29,21 @@ class _Hurried(Time):
 class Life:
     """The life of a daemon on a simulated fleet. One request at a time, so that each life is like the other.
 
-    `told` are more settings. Those of `traces` and the rest may be changed by `reload`.
+    It begins at `born`, in seconds since the epoch. Its state is kept in `folder`, unless a `store` is given. `told`
+    are more settings.
     """
 
-    def __init__(self, simulator: Simulator, folder: Path, **told: Any) -> None:
+    def __init__(
+        self, simulator: Simulator, folder: Path, store: Store | None = None, *, born: float = START, **told: Any
+    ) -> None:
         folder.mkdir(exist_ok=True)
         self._file = folder / "exporter.yaml"
         self._account = {
             "name": "eu", "endpoint": simulator.url, "token": simulator.token,
             "requests_per_second": 100, "concurrency": 1,
         }  # fmt: skip
-        self.time, self.store = _Hurried(), Store(folder / "state.db")
-        self._born = self.time.wall
+        self.time, self.store = _Hurried(), store or Store(folder / "state.db")
+        self.time.wall = self._born = born
         simulator.clock = lambda: self.time.wall
         settings = self._written(told)
         self.daemon = Daemon(settings, lambda: load(self._file, {}), clock=self.time.clock, store=self.store)
