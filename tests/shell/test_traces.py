@@ -14,6 +14,7 @@ from exporter.simulator import Simulator
 from tests.shell.life import Life
 from tests.shell.receivers import HttpReceiver
 from tests.shell.test_daemon import START
+from tests.shell.test_kept import Full
 
 HOUR = 3600.0
 
@@ -75,6 +76,21 @@ def test_a_trace_is_kept_in_one_transaction_with_the_ledger_that_will_not_make_i
             assert ledger is not None
             assert ledger.course.over == ()
             assert ledger.course.past[-1].trace == each.trace.hex()
+
+    asyncio.run(work())
+
+
+def test_a_trace_that_could_not_be_written_is_sent_once_the_disk_has_room_again(tmp_path: Path) -> None:
+    async def work() -> None:
+        with fleet() as simulator, HttpReceiver() as receiver:
+            store = Full(tmp_path / "state.db")
+            async with Life(simulator, tmp_path, store, **only("stop-and-start"), **traces(receiver)) as life:
+                await life.until(10)
+                assert (store.outbox().traces, receiver.traces) == (0, [])
+                store.full = False
+                await life.until(11)
+                await life.sent()
+            assert [root["name"] for root in roots(receiver)] == ["workload stop"]
 
     asyncio.run(work())
 
