@@ -101,6 +101,15 @@ def _address(given: str) -> str:
     return given.strip()
 
 
+def _trace_url(given: str) -> str:
+    parts = urlsplit(given)
+    if given and (parts.scheme not in ("http", "https") or not parts.hostname or "{workload_id}" not in given):
+        raise ValueError("no URL with http:// or https:// and {workload_id}, where the id belongs")
+    if re.search(r"[{}\s]", given.replace("{workload_id}", "")):
+        raise ValueError("a URL with a space or a brace in it; write %20, %7B, %7D, and braces for {workload_id} alone")
+    return given
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -133,6 +142,12 @@ class Account(_Part):
             said = " and ".join(given) if given else "no token"
             raise ValueError(f"{said}; give exactly one of token_file, token_env and token")
         return self
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port of the endpoint: what tells one installation of DataRobot from another."""
+        parts = urlsplit(self.endpoint)
+        return f"{parts.scheme}://{parts.netloc.lower()}"
 
     def token_source(self, environment: Mapping[str, str] = os.environ) -> Callable[[], str]:
         """A function that gives the token as it is now; a token file is read again when it has changed."""
@@ -294,6 +309,11 @@ class Alerts(_Part):
     runbook_url: str = Field("alerts/runbooks/", description="What stands before `NAME.md` in links to runbooks.")
     dashboard_url: str = Field("", description="Base URL of Grafana, for links to dashboards.")
     console_url: str = Field("", description="Base URL of DataRobot, for links to its console.")
+    trace_url: Annotated[str, AfterValidator(_trace_url)] = Field(
+        "",
+        description="URL that finds the traces of `{workload_id}`, for links to them, such as "
+        "`http://127.0.0.1:16686/search?service=workload-{workload_id}` of Jaeger.",
+    )
 
     @property
     def options(self) -> Options:
@@ -309,6 +329,7 @@ class Alerts(_Part):
             runbooks=self.runbook_url,
             dashboards=self.dashboard_url.rstrip("/"),
             console=self.console_url.rstrip("/"),
+            traces=self.trace_url,
             hold=self.hold,
         )
 
@@ -432,7 +453,11 @@ class Web(_Part):
     config_file: Path | None = Field(
         None, description="TLS and basic auth, in the web-config format of the Prometheus exporter-toolkit."
     )
-    debug_config: bool = Field(False, description="Serve these settings, secrets hidden, at `/debug/config`.")
+    debug_config: bool = Field(
+        False,
+        description="Serve these settings, secrets hidden, at `/debug/config`, and the episodes under way, with the "
+        "ids of their traces to come, at `/debug/episodes`.",
+    )
 
 
 class Log(_Part):

@@ -15,7 +15,10 @@ import pytest
 import yaml
 
 from exporter.__main__ import _parser
+from exporter.core.lifecycle import Made
+from exporter.core.trace import Trace
 from exporter.settings import load
+from exporter.shell.report import Report
 from tests.components import component
 
 ROOT = Path(__file__).parent.parent
@@ -211,12 +214,15 @@ def test_grafana_finds_its_datasources_and_its_dashboards() -> None:
     assert seen["/etc/grafana/provisioning"] == DEPLOY / "grafana" / "provisioning"
 
 
-def test_a_number_leads_to_its_trace() -> None:
-    """Prometheus keeps exemplars where it is told to, and Grafana has to know what they name."""
+def test_an_exemplar_leads_to_its_trace() -> None:
     assert "--enable-feature=exemplar-storage" in SERVICES["prometheus"]["command"]
     kinds = {each["uid"]: each["type"] for each in sources()}
-    (told,) = sources()[0]["jsonData"]["exemplarTraceIdDestinations"]
-    assert (told["name"], kinds[told["datasourceUid"]]) == ("trace_id", "jaeger")
+    (prometheus,) = [each for each in sources() if each["type"] == "prometheus"]
+    (way,) = prometheus["jsonData"]["exemplarTraceIdDestinations"]
+    report = Report(0.0)
+    report.account("acme", 30.0, 10.0).made(Made("start", "success", 90.0, Trace(bytes(16), {}, ())))
+    assert f'# {{{way["name"]}="{bytes(16).hex()}"}} 90.0' in report.openmetrics().decode()
+    assert kinds[way["datasourceUid"]] == "jaeger"
 
 
 # -- kubernetes

@@ -90,6 +90,9 @@ sweep:
         ("accounts: [{}]", "accounts[0] (line 1): no token; give exactly one of token_file, token_env and token"),
         ("accounts: [{token: a, token_env: B}]", "accounts[0] (line 1): token_env and token; give exactly one"),
         ("accounts: [{token: a, endpoint: 'https://u:p@h'}]", "a URL with a user or password in it"),
+        ("alerts: {trace_url: 'https://jaeger.test/search'}", "alerts.trace_url (line 1): no URL with http:// or"),
+        ("alerts: {trace_url: 'jaeger.test/{workload_id}'}", "and {workload_id}, where the id belongs"),
+        ("alerts: {trace_url: 'https://g.test/?q={a}&s={workload_id}'}", "write %20, %7B, %7D"),
         ("web: {listen_address: [nowhere]}", "web.listen_address[0] (line 1): no HOST:PORT"),
         ("log:\n  level: info\n  level: warn", "log.level (line 3): is given twice; keep one"),
         ("log: {level: loud}", "log.level (line 1): Input should be 'debug', 'info', 'warn' or 'error'"),
@@ -140,6 +143,16 @@ def test_a_token_file_is_read_again_when_it_changes_and_kept_while_it_is_gone(tm
 )
 def test_an_endpoint_is_taken_with_or_without_its_path(endpoint: str) -> None:
     assert base_url(endpoint) == "https://app.test/api/v2"
+
+
+def test_a_url_of_traces_may_have_its_braces_encoded(tmp_path: Path) -> None:
+    url = "https://jaeger.test/search?tags=%7B%22datarobot.workload.id%22:%22{workload_id}%22%7D"
+    assert loaded(tmp_path, f"accounts: [{{token: a}}]\nalerts: {{trace_url: '{url}'}}").alerts.options.traces == url
+
+
+def test_an_installation_is_told_by_the_origin_of_its_endpoint(tmp_path: Path) -> None:
+    (account,) = loaded(tmp_path, "accounts: [{token: a, endpoint: 'https://App.test:8443/dr/api/v2'}]").accounts
+    assert account.origin == "https://app.test:8443"
 
 
 @pytest.mark.parametrize(

@@ -551,7 +551,24 @@ def test_people_can_see_what_is_under_way_and_which_trace_it_will_be() -> None:
         ("stop", 100.0, "stopping"), ("replacement", 50.0, ""), ("start", 100.0, "launching"),
     ]  # fmt: skip
     assert now[0]["trace_id"] == trace_id(HOST, "w", "stop", ("p1", "S")).hex()
-    assert (now[1]["trace_id"], bool(now[2]["trace_id"])) == ("", True)
+    assert [each["trace_id"] for each in now[1:]] == ["", ""], "nothing was told of the one, more may be of the other"
+
+
+@pytest.mark.parametrize(
+    ("episode", "key"),
+    [
+        (Episode("replacement", Mark(100.0), replacement="r1"), ("r1",)),
+        (Episode("failure", Mark(100.0), proton="p1", since="S"), ("p1", "S")),
+        (Episode("failure", Mark(100.0), proton="p1"), ("p1", "first")),
+        (Episode("stop", Mark(100.0), proton="p1", since="T"), ("p1", "T", "#2")),
+    ],
+    ids=["a replacement", "a failure of a run", "of one that never ran", "a second stop of the same run"],
+)
+def test_the_id_to_come_is_told_where_nothing_can_change_it(episode: Episode, key: tuple[str, ...]) -> None:
+    before = Past("p1|T", "stop", "", "", 10.0, 20.0)
+    course = Course(life=episode, protons=proton(95), past=(before,))
+    (told,) = lifecycle.in_progress(Seen("acme", workload(), Ledger(1.0, 1.0, course=course)), TRACING)
+    assert told["trace_id"] == trace_id(HOST, "w", episode.kind, key).hex()
 
 
 # -- laws
