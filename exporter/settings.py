@@ -423,11 +423,6 @@ class Traces(_Part):
         50_000_000, gt=0, description="Most bytes of traces that wait to be sent; beyond it the oldest are dropped."
     )
     max_age: Duration = Field(604800.0, le=2592000, description="How long a trace waits before it is dropped.")
-    url_template: Annotated[str, _template("trace_id")] = Field(
-        "",
-        pattern=r"^(https?://\S*\{trace_id\}\S*)?$",
-        description="Link to a trace, with `{trace_id}` in it, such as `http://jaeger:16686/trace/{trace_id}`.",
-    )
     self_traces: bool = Field(True, description="Also send traces of the exporter's own sweeps that tell something.")
 
     @model_validator(mode="after")

@@ -318,3 +318,35 @@ def test_systemd_finds_the_unit_little_exposed(installed: Path) -> None:
 
 def test_systemd_tries_again_after_a_failure_but_not_after_bad_settings() -> None:
     assert (unit("Restart"), unit("RestartPreventExitStatus")) == (["on-failure"], ["2"])
+
+
+# -- the collector that hands traces on to DataRobot
+
+COLLECTOR_TEXT = (DEPLOY / "otel-collector.example.yaml").read_text()
+COLLECTOR = yaml.safe_load(COLLECTOR_TEXT)
+ROUTES = COLLECTOR["connectors"]["routing"]["table"]
+PIPELINES: dict[str, dict[str, list[str]]] = COLLECTOR["service"]["pipelines"]
+
+
+def test_every_part_of_a_pipeline_of_the_collector_is_there_and_every_part_is_used() -> None:
+    for side in ("receivers", "exporters"):
+        there = COLLECTOR[side].keys() | COLLECTOR["connectors"].keys()
+        assert {name for pipeline in PIPELINES.values() for name in pipeline[side]} == there
+    routed = {name for route in ROUTES for name in route["pipelines"]}
+    routed |= {*COLLECTOR["connectors"]["routing"]["default_pipelines"]}
+    assert routed == {name for name, pipeline in PIPELINES.items() if pipeline["receivers"] == ["routing"]}
+
+
+def test_the_collector_tells_datarobot_of_each_workload_in_its_own_name() -> None:
+    for route in ROUTES:
+        (workload,) = re.findall(r'^attributes\["datarobot\.workload\.id"\] == "(\w+)"$', route["condition"])
+        sent = [COLLECTOR["exporters"][name] for place in route["pipelines"] for name in PIPELINES[place]["exporters"]]
+        (theirs,) = (each for each in sent if "headers" in each)
+        assert theirs["headers"]["X-DataRobot-Entity-Id"] == f"workload-{workload}"
+        assert theirs["traces_endpoint"] == "${env:DATAROBOT_HOST}/otel/v1/traces"
+
+
+def test_no_secret_stands_in_the_file_of_the_collector() -> None:
+    keys = {each["headers"]["X-DataRobot-Api-Key"] for each in COLLECTOR["exporters"].values() if "headers" in each}
+    assert keys == {"${env:DATAROBOT_API_TOKEN}"}
+    assert re.findall(r"(?i)(?:token|secret|password|key)\s*: *(?!\$\{env:)\S+", COLLECTOR_TEXT) == []

@@ -270,8 +270,6 @@ def test_every_bad_variable_of_opentelemetry_is_told_at_once_by_its_name() -> No
         ("kinds: [started]", "traces.kinds[0] (line 1): Input should be 'start', 'stop', 'failure', 'replacement' or"),
         ("sample_ratio: 1.5", "traces.sample_ratio (line 1): Input should be less than or equal to 1"),
         ("service_name: '{workload}'", "traces.service_name (line 1): only {id} and {name} may stand in braces"),
-        ("url_template: 'http://jaeger/trace'", "traces.url_template (line 1): String should match pattern"),
-        ("url_template: 'http://jaeger/{trace_id}/{x}'", "only {trace_id} may stand in braces"),
         ("max_age: 31d", "traces.max_age (line 1): Input should be less than or equal to 2592000"),
         ("certificate: /nowhere", "traces.certificate (line 1): /nowhere cannot be read: No such file"),
     ],

@@ -418,9 +418,11 @@ def history(status: str, created: float | None, ended: float | None, name: str |
 @pytest.mark.parametrize(
     ("records", "episodes"),
     [
-        ([history("completed", 500, 600)], "replacement success"),
-        ([history("errored", 500, 600)], "replacement failure"),
-        ([history("CANCELLED", 500, 600)], "replacement cancellation"),
+        ([history("completed", 500, 600)], "replacement success completed"),
+        ([history("errored", 500, 600)], "replacement failure errored"),
+        ([history("failed", 500, 600)], "replacement failure errored"),
+        ([history("CANCELLED", 500, 600)], "replacement cancellation cancelled"),
+        ([history("canceled", 500, 600)], "replacement cancellation cancelled"),
         ([history("switching", 500, 600)], ""),
         ([history("completed", 50, 90)], ""),
         ([history("completed", 500, 2000)], ""),
@@ -443,7 +445,7 @@ def test_replacements_of_the_past_are_recalled_as_far_back_as_is_wanted(
         ("p1", 500.0, 600.0, "start success"),
         ("p1", 50.0, 600.0, ""),
         ("p1", 500.0, None, ""),
-        ("c1", 500.0, 600.0, "replacement success"),
+        ("c1", 500.0, 600.0, "replacement success completed"),
     ],
 )
 def test_the_start_of_the_present_run_is_recalled_where_no_replacement_brought_it(
