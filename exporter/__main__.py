@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlencode
 
 import uvloop
 
@@ -20,7 +22,7 @@ from exporter.settings import Account, Settings, listen_address, load
 from exporter.shell.client import ApiError
 from exporter.shell.daemon import Daemon, keep_memory_whole
 from exporter.shell.otlp import transport
-from exporter.shell.probe import alive, check_online, check_traces, fleet_size, plan_lines
+from exporter.shell.probe import alive, asked, check_online, check_traces, fleet_size, plan_lines
 from exporter.shell.store import StateError, Store
 from exporter.shell.web_config import read_web_config
 from exporter.simulator import Simulator
@@ -39,6 +41,7 @@ COMMANDS = {
     "once": "make one complete sweep, print the metrics, exit 0; exit 1 with the reason otherwise",
     "plan": "say how many API calls a minute these settings make",
     "healthcheck": "ask the running daemon for /-/healthy; exit 0 when it is",
+    "silence": "list, add or end silences of the running daemon's own paging",
     "rules": "print the alert rules for Prometheus or its operator",
     "docs": "print the reference of metrics, settings or alerts, as in docs/",
 }
@@ -134,6 +137,15 @@ def _plan_flags(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _silence_flags(command: argparse.ArgumentParser) -> None:
+    _web_flags(command)
+    command.add_argument("what", choices=("list", "add", "end"), help="`end` takes the id that `list` shows")
+    command.add_argument("which", nargs="*", metavar="LABEL=VALUE | ID", help="such as workload_id=… or alertname=…")
+    command.add_argument("--for", dest="length", default="", metavar="DURATION", help="such as 2h; needed to add one")
+    command.add_argument("--author", default=os.environ.get("USER", ""), metavar="NAME", help="default: $USER")
+    command.add_argument("--comment", default="", metavar="TEXT", help="why, for others")
+
+
 def _rules_flags(command: argparse.ArgumentParser) -> None:
     _settings_flags(command)
     rules = command.add_argument_group("the rules; alerts.* of the settings say more")
@@ -161,6 +173,7 @@ _FLAGS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "once": _settings_flags,
     "plan": _plan_flags,
     "healthcheck": _web_flags,
+    "silence": _silence_flags,
     "rules": _rules_flags,
     "docs": _docs_flags,
 }
@@ -196,7 +209,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags: dict[str, Any] = {place: value for place, value in vars(told).items() if "." in place and value is not None}
     planned = told.command == "plan" and told.workloads
     accounts: Accounts = (
-        "planned" if planned else "replaced" if told.command in ("demo", "healthcheck", "rules") else "needed"
+        "planned"
+        if planned
+        else "replaced"
+        if told.command in ("demo", "healthcheck", "silence", "rules")
+        else "needed"
     )
 
     def read() -> Settings:
@@ -334,6 +351,34 @@ def _healthcheck(_: argparse.Namespace, settings: Settings, __: Read) -> int:
     return 1 if why else 0
 
 
+def _silence(told: argparse.Namespace, settings: Settings, _: Read) -> int:
+    pairs = [each.partition("=") for each in told.which]
+    asked_for = {name: value for name, _, value in pairs} if told.what == "add" else {}
+    if told.what == "add" and not (pairs and all(sign for _, sign, _ in pairs) and told.length and told.author):
+        print("workload-exporter: give LABEL=VALUE, --for DURATION and --author NAME", file=sys.stderr)
+        return 2
+    if told.what == "end" and len(told.which) != 1:
+        print("workload-exporter: give the one id that `silence list` shows", file=sys.stderr)
+        return 2
+    params = {
+        "list": {},
+        "add": {**asked_for, "for": told.length, "author": told.author, "comment": told.comment},
+        "end": {"id": (told.which or [""])[0]},
+    }[told.what]
+    path = "/-/silences" + (f"?{urlencode(params)}" if params else "")
+    method = {"list": "GET", "add": "POST", "end": "DELETE"}[told.what]
+    login = os.environ.get("WORKLOAD_EXPORTER_LOGIN", "")
+    status, words = asked(settings.web.listen_address[0], _tls(settings), path, method=method, login=login)
+    if status != 200:
+        hint = "; its USER:PASSWORD goes into WORKLOAD_EXPORTER_LOGIN" if status == 401 else ""
+        print(f"workload-exporter: {words}{hint}", file=sys.stderr)
+        return 1
+    for each in json.loads(words):
+        who = " ".join(f"{name}={value}" for name, value in each["matchers"].items())
+        print(f"{each['id']}  until {each['ends']}  {who}  ({each['author']}: {each['comment'] or 'no comment'})")
+    return 0
+
+
 def _rules(told: argparse.Namespace, settings: Settings, _: Read) -> int:
     sys.stdout.write(rules_page(settings.alerts.options, told.format))
     return 0
@@ -341,6 +386,7 @@ def _rules(told: argparse.Namespace, settings: Settings, _: Read) -> int:
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace, Settings, Read], int]] = {
     "run": _run,
+    "silence": _silence,
     "demo": _demo,
     "check": _check,
     "once": _once,
