@@ -48,7 +48,7 @@ class Alertmanager:
         self.name = f"{settings.name}@{urlsplit(url).netloc}{urlsplit(url).path}"
         self._headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
         address = f"{url}/api/v2/alerts"
-        self._to = Address(address, address, (*self._headers.values(),))
+        self._to = Address(address, address)
         self._post = Post(settings)
 
     async def send(self, notices: Sequence[Notice], now: float) -> list[Sent]:

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -29,6 +30,7 @@ logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every URL at inf
 
 LONGEST = 300.0
 """Most seconds that a receiver may ask us to wait: a page must not be kept for longer."""
+_JSON = {"content-type": "application/json"}
 _REASONS_OF = {
     400: "bad_request", 401: "auth", 403: "forbidden", 404: "not_found", 408: "timeout", 410: "not_found",
     413: "too_large", 422: "bad_request", 429: "throttled",
@@ -63,7 +65,7 @@ class Budget:
 
 
 class Address(NamedTuple):
-    """A URL, how it is shown, and all that may not be: other secrets of the request too."""
+    """A URL, how it is shown, and secrets of the request that may not be; headers are never shown anyway."""
 
     url: str
     shown: str
@@ -111,7 +113,7 @@ class Post:
         self,
         to: Address,
         body: bytes,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
         *,
         said: Callable[[bytes], str] = detail,
         taken: Callable[[bytes], bool] = lambda _: True,
@@ -122,36 +124,33 @@ class Post:
         """
         what = f"POST {to.shown}"
         if not to.url:
-            return Sent(
-                "", "again", "refused", f"{what} was not tried: it is no URL with http:// or https:// and a host"
-            )
+            return Sent("", "again", "refused", f"{what} was not tried: give one with http:// or https:// and a host")
         http = self._http
         try:
             async with (
                 asyncio.timeout(self._timeout),
-                http.stream(
-                    "POST", to.url, content=body, headers={"content-type": "application/json"} | {**(headers or {})}
-                ) as response,
+                http.stream("POST", to.url, content=body, headers={**_JSON, **headers}) as response,
             ):
                 answer = await some_of(response)
         except (TimeoutError, httpx.TimeoutException):
             return Sent("", "again", "timeout", f"{what} was not answered within {self._timeout:g} s")
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             reason, words = trouble(error)
-            return Sent("", "again", reason, f"{what} failed: {without(to.secrets, words)}")
+            return Sent("", "again", reason, f"{what} failed: {_without(to.secrets, headers, words)}")
         fate, reason = _verdict(response.status_code, taken(answer))
         words = f"{what} answered {response.status_code}"
         if reason == "redirect":
             words += ": a redirect, which is not followed"
         elif answer.strip():
-            words += f": {said(without(to.secrets, answer.decode('utf-8', 'replace')).encode())}"
+            words += f": {said(_without(to.secrets, headers, answer.decode('utf-8', 'replace')).encode())}"
         asked = retry_after(response.headers.get("retry-after"), time.time()) if fate == "again" else None
         return Sent("", fate, reason, words, None if asked is None else min(asked, LONGEST))
 
 
-def without(secrets: Sequence[str], text: str) -> str:
-    """A text in which no secret is left."""
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+def _without(secrets: Sequence[str], headers: Mapping[str, str], text: str) -> str:
+    """A text in which no secret is left, whole or, of a header such as ``Bearer …``, by itself."""
+    of_headers = {word for value in headers.values() for word in (value, *value.split())}
+    for secret in sorted({*secrets, *of_headers} - {""}, key=len, reverse=True):
         text = text.replace(secret, "***")
     return text
 

@@ -36,8 +36,7 @@ class Webhook:
     async def _sent(self, notice: Notice) -> Sent:
         body, secret = encoded(message(notice, self.name)), self._secret()
         signed = {"x-signature-256": signature(secret, body)} if secret else {}
-        to = hidden(self._url(), secret, *self._headers.values())
-        return await self._post.send(to, body, self._headers | signed)
+        return await self._post.send(hidden(self._url(), secret), body, self._headers | signed)
 
     async def aclose(self) -> None:
         """See `Notifier`."""
