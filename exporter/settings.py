@@ -575,6 +575,15 @@ class AlertmanagerReceiver(Receiver):
     )
     repeat_interval: Annotated[float, BeforeValidator(seconds), Field(gt=0, le=60)] = 60.0
 
+    @model_validator(mode="after")
+    def _left_to_it(self) -> Self:
+        if self.quiet_hours or not self.send_resolved:
+            raise ValueError(
+                "an Alertmanager is told of everything: set mute_time_intervals and send_resolved there, "
+                "and leave quiet_hours and send_resolved out here"
+            )
+        return self
+
     @property
     def _wants_all(self) -> bool:
         return True

@@ -325,6 +325,7 @@ paging:
   - {name: e, kind: pagerduty, routing_key: s3cret, url: 'http://x', quiet_hours: ['22-07', '00:00-24:00']}
   - {name: f, kind: webhook, url: https://x, hmac_secret: s3cret, hmac_secret_env: s3cret}
   - {name: g, kind: alertmanager, urls: ['http://am/?x=1'], repeat_interval: 2m}
+  - {name: h, kind: alertmanager, urls: ['http://am'], quiet_hours: ['22:00-07:00']}
 """
     told = problems(tmp_path, text)
     here = [problem.removeprefix("paging.receivers") for problem in told]
@@ -343,6 +344,8 @@ paging:
         "[7].repeat_interval (line 13): Input should be less than or equal to 60",
         "[7].urls[0] (line 13): a URL with a query or fragment; give one such as http://alertmanager:9093",
         "[7].urls (line 13): Tuple should have at least 1 item after validation, not 0",
+        "[8] (line 14): an Alertmanager is told of everything: set mute_time_intervals and send_resolved there, "
+        "and leave quiet_hours and send_resolved out here",
         "[4].name (line 10): 'd' is taken by another receiver; give each its own name",
         "[4].url_env (line 10): NOT_SET is not set; put the url into it",
         "[4].hmac_secret_file (line 10): /nowhere cannot be read: No such file or directory; "

@@ -31,14 +31,15 @@ class Wants(NamedTuple):
 
 
 def wants(receiver: Wants, notice: Notice, now: float) -> bool:
-    """Whether a receiver is to be told of a notice at this time, in seconds since the epoch.
+    """Whether a receiver is to be told of a notice at this time, in seconds since the epoch."""
+    return chosen(receiver, notice) and not quiet(receiver, notice, now)
 
-    An end disturbs nobody, so quiet hours do not hold it back: what they hold back may be told once they are over.
-    """
+
+def chosen(receiver: Wants, notice: Notice) -> bool:
+    """Whether a receiver wants to hear of a notice, at whatever time."""
     if notice.ended is not None and not receiver.resolved:
         return False
-    severity = notice.labels.get(receiver.severity_label, "none")
-    if severity not in receiver.severities:
+    if notice.labels.get(receiver.severity_label, "none") not in receiver.severities:
         return False
     if receiver.alerts and notice.labels["alertname"] not in receiver.alerts:
         return False
@@ -46,9 +47,14 @@ def wants(receiver: Wants, notice: Notice, now: float) -> bool:
         return False
     if receiver.importance and model.folded(notice.importance) not in ("unknown", *receiver.importance):
         return False
-    if any(name not in notice.tags or value not in (None, notice.tags[name]) for name, value in receiver.tags.items()):
-        return False
-    return severity == "critical" or notice.ended is not None or not _is_in(receiver.quiet, now % DAY)
+    tags = notice.tags
+    return all(name in tags and value in (None, tags[name]) for name, value in receiver.tags.items())
+
+
+def quiet(receiver: Wants, notice: Notice, now: float) -> bool:
+    """Whether quiet hours hold a notice back. An end disturbs nobody, and what is critical may."""
+    loud = notice.labels.get(receiver.severity_label) == "critical"
+    return not loud and notice.ended is None and _is_in(receiver.quiet, now % DAY)
 
 
 def _is_in(hours: tuple[tuple[int, int], ...], moment: float) -> bool:
