@@ -15,12 +15,14 @@ from urllib.parse import urlencode
 import uvloop
 
 from exporter import __revision__, __version__
-from exporter.checked import BadSettings
+from exporter.checked import BadSettings, Problem
 from exporter.core.decode import NotDecodable
 from exporter.docs import PAGES, RULES_FORMS, files, rules_page
-from exporter.settings import Account, Settings, listen_address, load
+from exporter.settings import SEVERITIES, Account, Settings, listen_address, load, nearest, seconds
 from exporter.shell.client import ApiError
 from exporter.shell.daemon import Daemon, keep_memory_whole
+from exporter.shell.notify import notifiers
+from exporter.shell.notify.trial import test_page
 from exporter.shell.otlp import transport
 from exporter.shell.probe import alive, asked, check_online, check_traces, fleet_size, plan_lines
 from exporter.shell.store import StateError, Store
@@ -40,6 +42,7 @@ COMMANDS = {
     "check": "list every problem of the settings; with --online ask the API for each route, and the collector",
     "once": "make one complete sweep, print the metrics, exit 0; exit 1 with the reason otherwise",
     "plan": "say how many API calls a minute these settings make",
+    "notify": "send a receiver a page that says that it is a test, end it, and print what came back",
     "healthcheck": "ask the running daemon for /-/healthy; exit 0 when it is",
     "silence": "list, add or end silences of the running daemon's own paging",
     "rules": "print the alert rules for Prometheus or its operator",
@@ -146,6 +149,19 @@ def _silence_flags(command: argparse.ArgumentParser) -> None:
     command.add_argument("--comment", default="", metavar="TEXT", help="why, for others")
 
 
+def _notify_flags(command: argparse.ArgumentParser) -> None:
+    _settings_flags(command)
+    command.add_argument("action", choices=("test",), help="the one thing to do")
+    command.add_argument("receiver", metavar="RECEIVER", help="name of a receiver in paging.receivers")
+    command.add_argument(
+        "--hold",
+        type=_duration,
+        default=5.0,
+        metavar="TIME",
+        help="how long the page stays open, default 5s; Alertmanager tells nobody what ends within its group_wait",
+    )
+
+
 def _rules_flags(command: argparse.ArgumentParser) -> None:
     _settings_flags(command)
     rules = command.add_argument_group("the rules; alerts.* of the settings say more")
@@ -172,6 +188,7 @@ _FLAGS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "check": _check_flags,
     "once": _settings_flags,
     "plan": _plan_flags,
+    "notify": _notify_flags,
     "healthcheck": _web_flags,
     "silence": _silence_flags,
     "rules": _rules_flags,
@@ -183,6 +200,13 @@ def _at_least_one(given: str) -> int:
     if not given.isdecimal() or int(given) < 1:
         raise argparse.ArgumentTypeError(f"{given!r} is no number from 1 on")
     return int(given)
+
+
+def _duration(given: str) -> float:
+    try:
+        return float(str(seconds(given)))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _positive(given: str) -> float:
@@ -294,6 +318,11 @@ def _check(told: argparse.Namespace, settings: Settings, _: Read) -> int:
     if traces.endpoint:
         transport(traces)
         print(f"settings are good: traces to {traces.endpoint} by {traces.protocol}")
+    for receiver in settings.paging.receivers:
+        notifiers(receiver)
+        severities = ", ".join(name for name in SEVERITIES if name in receiver.wants().severities)
+        unused = "" if settings.paging.who != "rules" else "; not told, as paging.who is rules"
+        print(f"settings are good: receiver {receiver.name} by {receiver.kind}: {severities}{unused}")
     if not told.online:
         print("the API was not asked; --online does")
         return 0
@@ -337,6 +366,23 @@ def _plan(told: argparse.Namespace, settings: Settings, _: Read) -> int:
             return 1
         print("\n".join(plan_lines(settings, account, size)))
     return 0
+
+
+def _notify(told: argparse.Namespace, settings: Settings, _: Read) -> int:
+    receivers = {receiver.name: receiver for receiver in settings.paging.receivers}
+    if told.receiver not in receivers:
+        what = f"no receiver is called {told.receiver!r}{nearest(told.receiver, receivers)}"
+        raise BadSettings([Problem("paging.receivers", what)])
+    label = settings.alerts.severity_label
+
+    async def ask() -> bool:
+        good = True
+        async for sent in test_page(notifiers(receivers[told.receiver], label), label, told.hold):
+            print(sent, flush=True)
+            good = good and sent.good
+        return good
+
+    return 0 if asyncio.run(ask()) else 1
 
 
 def _tls(settings: Settings) -> bool:
@@ -391,6 +437,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Settings, Read], int]] = {
     "check": _check,
     "once": _once,
     "plan": _plan,
+    "notify": _notify,
     "healthcheck": _healthcheck,
     "rules": _rules,
 }

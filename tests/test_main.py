@@ -128,6 +128,42 @@ def test_check_sends_an_empty_request_to_the_collector_and_prints_what_it_says(a
         assert [each.body for each in receiver.received] == [b"", b""]
 
 
+def test_a_test_page_goes_to_the_receiver_that_is_named_and_is_ended(api: Simulator, tmp_path: Path) -> None:
+    secret = "canary-77"
+    with HttpReceiver(*[Answer(200, b"ok")] * 2, Answer(404, f"no_team {secret}".encode())) as receiver:
+        file = tmp_path / "exporter.yaml"
+        file.write_text(
+            "paging:\n  receivers:\n"
+            f"  - {{name: team, kind: slack, webhook_url: '{receiver.url}/{secret}'}}\n"
+            "  - {name: am, kind: alertmanager, urls: ['http://127.0.0.1:1']}\n"
+        )
+
+        def ask(*arguments: str) -> tuple[int, str, str]:
+            return run(*arguments, f"--config.file={file}", **account(api))
+
+        status, out, _ = ask("check")
+        assert status == 0
+        team = "settings are good: receiver team by slack: critical, warning; not told, as paging.who is rules\n"
+        assert team in out
+        assert "settings are good: receiver am by alertmanager: critical, warning, info, none; not told" in out
+        ask("check", "--online")
+        assert not receiver.received
+        status, out, err = ask("notify", "test", "team", "--hold=10ms")
+        assert (status, out.count("answered 200: ok\n"), err) == (0, 2, "")
+        assert [b"DataRobotTestPage" in each.body for each in receiver.received] == [True, True]
+        status, out, err = ask("notify", "test", "team")
+        assert (status, out, err) == (1, f"FAIL  team, paged: POST {receiver.url}/… answered 404: no_team ***\n", "")
+        status, out, _ = ask("notify", "test", "am")
+        assert (status, out.startswith("FAIL  am@127.0.0.1:1, paged: POST http://127.0.0.1:1/api/v2/alerts f")) == (
+            1,
+            True,
+        )
+        status, _, err = ask("notify", "test", "tem")
+        told = "workload-exporter: paging.receivers: no receiver is called 'tem'; did you mean 'team'?\n"
+        assert (status, err) == (2, told)
+        assert ask("notify", "test", "team", "--hold=soon")[0] == 2
+
+
 def test_a_certificate_that_is_none_is_told_before_anything_is_opened(api: Simulator) -> None:
     traces = {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://c.test", "OTEL_EXPORTER_OTLP_CERTIFICATE": __file__}
     for command in ("check", "run"):

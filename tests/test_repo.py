@@ -72,17 +72,19 @@ def test_every_dependency_has_its_reason() -> None:
 def test_nothing_but_get_can_be_asked_of_the_api() -> None:
     """httpx is used in one module to ask the API, and the one call there that sends names its method as a literal GET.
 
-    The other module that uses it sends traces, to the URL of `traces` and nowhere else: it knows no account.
+    The other modules that use it send traces and notices, to the URLs of `traces` and `paging`: they know no account.
     """
     users = {
         file.name: file.read_text()
         for file in (ROOT / "exporter").rglob("*.py")
         if re.search(r"^(import|from) (httpx|aiohttp|requests|urllib3|http\.client)", file.read_text(), re.MULTILINE)
     }
-    assert users.keys() == {"client.py", "otlp.py"}
+    assert users.keys() == {"client.py", "otlp.py", "post.py"}
     assert sent(users["client.py"]) == ["'GET', url"]
     assert sent(users["otlp.py"]) == ["'POST', self._url"]
-    assert not re.search(r"\b(accounts?|token|/api/v2)\b", users["otlp.py"], re.IGNORECASE)
+    assert sent(users["post.py"]) == ["'POST', to.url"]
+    for module in ("otlp.py", "post.py"):
+        assert not re.search(r"\b(accounts?|token|/api/v2)\b", users[module], re.IGNORECASE)
 
 
 def sent(module: str) -> list[str]:

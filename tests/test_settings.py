@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from exporter.checked import BadSettings
+from exporter.core.routing import Wants
 from exporter.settings import Settings, base_url, listen_address, load, seconds
 
 ENVIRONMENT = {"DATAROBOT_API_TOKEN": "s3cret"}
@@ -277,6 +278,111 @@ def test_every_bad_variable_of_opentelemetry_is_told_at_once_by_its_name() -> No
 def test_each_mistake_about_traces_is_told_in_words(tmp_path: Path, text: str, told: str) -> None:
     assert told in "\n".join(problems(tmp_path, f"traces: {{{text}}}"))
     assert "s3cret" not in "".join(problems(tmp_path, f"traces: {{{text}}}"))
+
+
+RECEIVERS = """
+paging:
+  who: direct
+  receivers:
+  - {name: on-call, kind: pagerduty, routing_key_file: KEY, severities: [critical], importance: [high], changes: true}
+  - name: team
+    kind: slack
+    webhook_url: https://hooks.slack.test/services/s3cret
+    accounts: [default]
+    tags: [team=claims, beta]
+    quiet_hours: ["22:00-07:00", "12:00-24:00"]
+    send_resolved: false
+  - {name: am, kind: alertmanager, urls: ["http://am:9093/"], headers: {Authorization: Bearer s3cret}}
+  - {name: dead-man, kind: webhook, url_env: DEAD_MAN, alerts: [DataRobotWatchdog], repeat_interval: 1m}
+"""
+
+
+def test_receivers_say_what_they_want_and_where_they_are(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("k" * 32 + "\n")
+    environment = ENVIRONMENT | {"DEAD_MAN": "https://s3cret.test"}
+    settings = loaded(tmp_path, RECEIVERS.replace("KEY", str(key)), environment)
+    pagerduty, slack, alertmanager, webhook = settings.paging.receivers
+    all_of_them = frozenset({"critical", "warning", "info", "none"})
+    assert pagerduty.wants() == Wants(frozenset({"critical"}), importance=frozenset({"high"}))
+    assert slack.wants("level") == Wants(
+        frozenset({"critical", "warning"}),
+        accounts=frozenset({"default"}),
+        tags={"team": "claims", "beta": None},
+        quiet=((79200, 25200), (43200, 0)),
+        resolved=False,
+        severity_label="level",
+    )
+    assert alertmanager.wants() == Wants(all_of_them)
+    assert webhook.wants() == Wants(all_of_them, alerts=frozenset({"DataRobotWatchdog"}))
+    assert [each.repeat_interval for each in settings.paging.receivers] == [0.0, 0.0, 60.0, 60.0]
+    assert pagerduty.source("routing_key")() == "k" * 32
+    assert webhook.source("url", environment)() == "https://s3cret.test"
+    assert webhook.source("hmac_secret")() == ""
+    assert "s3cret" not in settings.dump() + repr(settings) + repr(pagerduty.source("routing_key"))
+
+
+def test_every_mistake_about_receivers_is_told_at_once_with_its_place(tmp_path: Path) -> None:
+    text = """
+paging:
+  receivers:
+  - {name: a, kind: slak}
+  - {name: b}
+  - name: c
+    kind: slack
+    webhok_url: s3cret
+  - {name: d, kind: slack, webhook_url: s3cret}
+  - {name: d, kind: webhook, url_env: NOT_SET, hmac_secret_file: /nowhere, alerts: [DataRobotWatchdo]}
+  - {name: e, kind: pagerduty, routing_key: s3cret, url: 'http://x', quiet_hours: ['22-07', '00:00-24:00']}
+  - {name: f, kind: webhook, url: https://x, hmac_secret: s3cret, hmac_secret_env: s3cret}
+  - {name: g, kind: alertmanager, urls: ['http://am/?x=1'], repeat_interval: 2m}
+  - {name: h, kind: alertmanager, urls: ['http://am'], quiet_hours: ['22:00-07:00']}
+"""
+    told = problems(tmp_path, text)
+    here = [problem.removeprefix("paging.receivers") for problem in told]
+    assert here == [
+        "[0] (line 4): give a kind; one of alertmanager, pagerduty, slack, webhook",
+        "[1] (line 5): give a kind; one of alertmanager, pagerduty, slack, webhook",
+        "[2].webhok_url (line 8): unknown setting; did you mean webhook_url?",
+        "[3].webhook_url (line 9): no URL with http:// or https:// and a host",
+        "[4].alerts (line 10): no alert is called 'DataRobotWatchdo'; did you mean 'DataRobotWatchdog'?",
+        "[5].quiet_hours[0] (line 11): no times of the day; give two such as 22:00-07:00, UTC",
+        "[5].quiet_hours[1] (line 11): begins when it ends; give two times such as 22:00-07:00, UTC",
+        "[5].routing_key (line 11): no integration key of Events API v2, which has 32 letters and digits",
+        "[5].url (line 11): no URL of Events API v2; give one such as https://events.eu.pagerduty.com/v2/enqueue",
+        "[6] (line 12): hmac_secret_env and hmac_secret; give exactly one of hmac_secret_file, hmac_secret_env and "
+        "hmac_secret",
+        "[7].repeat_interval (line 13): Input should be less than or equal to 60",
+        "[7].urls[0] (line 13): a URL with a query or fragment; give one such as http://alertmanager:9093",
+        "[7].urls (line 13): Tuple should have at least 1 item after validation, not 0",
+        "[8] (line 14): an Alertmanager is told of everything: set mute_time_intervals and send_resolved there, "
+        "and leave quiet_hours and send_resolved out here",
+        "[4].name (line 10): 'd' is taken by another receiver; give each its own name",
+        "[4].url_env (line 10): NOT_SET is not set; put the url into it",
+        "[4].hmac_secret_file (line 10): /nowhere cannot be read: No such file or directory; "
+        "check the path and the permissions",
+        "[6].hmac_secret_env (line 12): s3cret is not set; put the hmac_secret into it",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("who: direct", "paging (line 1): who is direct, but there are no receivers; list one, or leave it to rules"),
+        ("who: me", "paging.who (line 1): Input should be 'rules', 'direct' or 'both'"),
+        (
+            "receivers: [{name: a, kind: slack, webhook_url: https://x, accounts: [defalt]}]",
+            "paging.receivers[0].accounts (line 1): no account is called 'defalt'; did you mean 'default'?",
+        ),
+        (
+            "receivers: [{name: a, kind: webhook, url: 'https://u:s3cret@APP.datarobot.com/s3cret'}]",
+            "paging.receivers[0] (line 1): app.datarobot.com is DataRobot, which is only read; name a receiver",
+        ),
+    ],
+)
+def test_each_mistake_about_paging_is_told_in_words(tmp_path: Path, text: str, told: str) -> None:
+    found = problems(tmp_path, f"paging: {{{text}}}")
+    assert found == [told]
 
 
 def test_a_collector_that_is_datarobot_itself_is_refused_because_it_is_only_read() -> None:

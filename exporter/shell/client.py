@@ -26,6 +26,7 @@ from exporter.shell.sweep_trace import attempted
 DETAIL_LENGTH = 200
 RETRIES = 2
 BODY_LIMIT = 32 * 1024 * 1024
+SOME = 65536
 PROBE_AFTER = 3600.0
 REFUSED_TO = 3
 """To so many objects a route must have been refused before it counts as absent: one alone may be hidden from us."""
@@ -368,7 +369,7 @@ def one_line(text: str) -> str:
 
 def detail(body: bytes) -> str:
     """The server's own words in an error body: detail, message or error of JSON of any shape, else the text."""
-    text = body[:65536].decode("utf-8", "replace")
+    text = body[:SOME].decode("utf-8", "replace")
     told: object = text
     try:
         told = json.loads(text)
@@ -382,6 +383,16 @@ def detail(body: bytes) -> str:
             for item in told
         )
     return one_line(str(told)) or "(no words)"
+
+
+async def some_of(response: httpx.Response) -> bytes:
+    """The body of an answer, or as much of it as is worth reading for its words."""
+    body = b""
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > SOME:
+            break
+    return body
 
 
 def _date(header: str | None) -> float | None:

@@ -31,7 +31,7 @@ from exporter.core.lifecycle import Tracing, in_progress
 from exporter.core.paging import Exporter
 from exporter.core.select import Selection
 from exporter.core.step import restored
-from exporter.settings import Account, Settings, Traces, seconds
+from exporter.settings import Account, Settings, Traces, seconds, tag_values
 from exporter.shell.client import Client
 from exporter.shell.logs import set_up
 from exporter.shell.otlp import encode, transport
@@ -63,10 +63,9 @@ def plan(account: Account, settings: Settings) -> Plan:
     """How an account is watched under these settings."""
     told, chosen = settings.detail, settings.select
     shard, shards = chosen.shard_numbers
-    tags = {name: value if equals else None for tag in chosen.tags for name, equals, value in [tag.partition("=")]}
     return Plan(
         settings.sweep.stale_after,
-        Selection(tags, chosen.importance, chosen.name, chosen.creators, shard, shards),
+        Selection(tag_values(chosen.tags), chosen.importance, chosen.name, chosen.creators, shard, shards),
         Policy(settings.sweep.interval, told.interval, told.quantiles, frozenset(told.parts)) if told.enabled else None,
         told.slow_requests,
         account.requests_per_second,

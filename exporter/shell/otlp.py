@@ -33,7 +33,7 @@ from exporter import __version__
 from exporter.checked import BadSettings, Problem
 from exporter.core.trace import Attributes, Span, Trace, Value
 from exporter.settings import Traces
-from exporter.shell.client import detail, one_line, retry_after, trouble
+from exporter.shell.client import detail, one_line, retry_after, some_of, trouble
 
 if TYPE_CHECKING:
     import grpc
@@ -202,7 +202,6 @@ def _headers(traces: Traces) -> dict[str, str]:
 
 # -- HTTP
 
-ANSWER_LIMIT = 65536
 _REASONS_OF = {401: "auth", 403: "forbidden", 404: "not_found", 413: "too_large", 429: "throttled"}
 
 
@@ -240,7 +239,7 @@ class Http:
                 httpx.AsyncClient(headers=self._headers, timeout=self._timeout, verify=self._trusted) as http,
                 http.stream("POST", self._url, content=content) as response,
             ):
-                answer = await _some_of(response)
+                answer = await some_of(response)
         except (TimeoutError, httpx.TimeoutException):
             return Verdict("again", f"{what} was not answered within {self._timeout:g} s", "timeout")
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
@@ -253,16 +252,6 @@ class Http:
         """See `Transport`."""
         with contextlib.suppress(RuntimeError):  # it has just ended by itself
             self._cut()
-
-
-async def _some_of(response: httpx.Response) -> bytes:
-    """The body of an answer, or as much of it as an answer may have."""
-    body = b""
-    async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > ANSWER_LIMIT:
-            break
-    return body
 
 
 def _answered(what: str, response: httpx.Response, body: bytes) -> Verdict:
