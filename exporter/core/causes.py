@@ -138,7 +138,7 @@ CHANGES = {
     "scaled": "it was scaled",
     "failure": "it had failed until then",
     "start": "a start ended",
-    "stop": "a stop ended",
+    "stop": "it came to a stop",
 }
 ABOUT: Mapping[str, str] = {
     "replaced": "rollout",
@@ -360,7 +360,7 @@ CAUSES: tuple[Cause, ...] = (
         "See in its activity log who ended it; if it is needed, create it anew from its artifact.",
         "DataRobotWorkloadTerminated"),
     Cause("draft_ended", lambda facts: facts.draft_over,
-        "It runs a draft, and the platform stops drafts after eight hours.",
+        "Its artifact is a draft: the platform stops drafts eight hours after they began to run.",
         "Promote the artifact if it is needed, and start it again.", "DataRobotDraftExpiring"),
     Cause("suspended", _status("suspended"),
         "It is suspended: a pause on purpose.",
@@ -377,10 +377,11 @@ CAUSES: tuple[Cause, ...] = (
         "Wait for its requests; if nothing moves, tell those who run the platform.", "DataRobotWorkloadStuckStopping"),
     Cause("stopping", _LEAVING,
         "It was told to stop, and its last requests are being served.",
-        "Wait: ten to twelve minutes are usual.", "DataRobotWorkloadStuckStopping"),
+        "Wait ten to twelve minutes; if it takes longer, its process ignores SIGTERM, or its node is lost.",
+        "DataRobotWorkloadStuckStopping"),
     # -- its pods say it
     *_shown_by(_OWN),
-    *_shown_by(("candidate",), "In the version that is being rolled out, ", "new_version_"),
+    *_shown_by(("candidate",), "The version that is being rolled out does not come up: ", "new_version_"),
     # -- starting, failed
     Cause("failed_unready", _both(_FAILED, _unready),
         "Its containers run and are not ready: still loading, the readiness probe asks the wrong port or path, or what "
@@ -443,7 +444,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause("errors", _both(_UP, _errors),
         "Its pods are well, and it answers a part of its requests with errors: some input, or what it calls.",
         _READ_LOG, "DataRobotErrorBudgetBurnFast"),
-    *_shown_by(("reverted",), "The last new version was taken back, the one before serves on: ", "reverted_"),
+    *_shown_by(("reverted",), "The last new version did not come up and was taken back: ", "reverted_"),
     Cause("no_bundle", lambda facts: _recent(facts, "reverted") and facts.event is not None
         and "resourcebundleinference" in facts.event.words.casefold(),
         "A replacement failed before it had a pod: no resource bundle could be chosen for it; the old version serves "
@@ -455,7 +456,7 @@ CAUSES: tuple[Cause, ...] = (
         "Ask who replaced it; else replace again, and watch the pods of the new version.",
         "DataRobotReplacementFailed"),
     Cause("saturated", _alert("DataRobotAutoscalerSaturated"),
-        "It has more load than the most replicas that its autoscaler may run can carry.",
+        "It is loaded beyond what its autoscaler may run: all replicas that it may have are there.",
         "Raise the most replicas if the account may; else find out who asks so much.", "DataRobotAutoscalerSaturated"),
     Cause("memory", _alert("DataRobotWorkloadMemoryNearLimit"),
         "It uses nearly all the memory of its resource bundle: the next large request may end a container.",

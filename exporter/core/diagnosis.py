@@ -15,7 +15,6 @@ from exporter.core.board import holding
 from exporter.core.causes import (
     ABOUT,
     CAUSES,
-    CHANGES,
     PARTS,
     RECENT,
     Cause,
@@ -34,6 +33,7 @@ from exporter.core.episode import Happened
 from exporter.core.ledger import replacement_active
 from exporter.core.lifecycle import scrubbed
 from exporter.core.pods import (
+    TERMINATED_REASONS,
     WAITING_REASONS,
     Container,
     StatusDetails,
@@ -165,7 +165,7 @@ def _containers(seen: Seen, now: float, events: Iterable[Event]) -> tuple[Troubl
         for replica in snapshot.replicas or ()
         for container in replica.containers or ()
     ]
-    failed = _failed(events, now)
+    failed = _failed(events, now) if not replacement_active(seen.workload) else None
     if failed is not None and failed.details is not None:
         told += [
             ("reverted", proton, container)
@@ -173,13 +173,13 @@ def _containers(seen: Seen, now: float, events: Iterable[Event]) -> tuple[Troubl
             for replica in snapshot.replicas or ()
             for container in replica.containers or ()
         ]
+    lost = _lost(seen, now) if failed is None else ()
     over = facts_of.status_group(seen) == "off" or model.folded(seen.workload.status) == "terminated"
     found: dict[tuple[object, ...], Trouble] = {}
-    for role, proton, container in told:
-        one = _trouble(role, proton, container)
+    for one in (*(_trouble(*each) for each in told), *lost):
         if not _troubled(one, now) or (over and one.ended in ("", "Completed")):
             continue
-        key = (one.container, role, one.waits, one.ready, one.ended, one.code)
+        key = (one.container, one.role, one.waits, one.ready, one.ended, one.code)
         other = found.get(key)
         found[key] = one if other is None else other._replace(
             at=max((at for at in (one.at, other.at) if at is not None), default=None),
@@ -188,6 +188,33 @@ def _containers(seen: Seen, now: float, events: Iterable[Event]) -> tuple[Troubl
             message=other.message or one.message,
         )  # fmt: skip
     return tuple(sorted(found.values(), key=lambda one: (_RANK.get(one.role, 2), one.ready is True, one.container)))
+
+
+def _lost(seen: Seen, now: float) -> Iterator[Trouble]:
+    """What we saw of the pods of a version that was taken back, while that is remembered."""
+    pods, at = seen.details.pods, seen.ledger.rollout_failed
+    if at is None or now - at >= RECENT or replacement_active(seen.workload) or pods is None:
+        return
+    listed = {proton.id for proton in pods.protons}
+    for pod in seen.ledger.course.pods.values():
+        if pod.trouble and not pod.ready and pod.proton not in listed:
+            run = max(pod.runs, key=lambda each: each.finished, default=None)
+            yield Trouble(
+                container=scrubbed(pod.container),
+                role="reverted",
+                waits=pod.trouble if pod.trouble in WAITING_REASONS else "",
+                ready=False,
+                ended=(_closed(run.reason) if run is not None else "") or (_closed(pod.trouble)),
+                code=run.exit_code if run is not None else None,
+                at=run.finished if run is not None else None,
+                restarts=pod.restarts,
+                pods=1,
+                message="",
+            )
+
+
+def _closed(reason: str) -> str:
+    return reason if reason in TERMINATED_REASONS else ""
 
 
 def _trouble(role: str, proton: str, container: Container) -> Trouble:
@@ -249,40 +276,59 @@ def _last_event(seen: Seen, events: Iterable[Event]) -> Happened | None:
 _OF_EVENTS = {"replacement_completed": "replaced", "replacement_errored": "reverted"} | {
     name: name for name in ("promoted", "started", "stopped", "scaled")
 }
+_OF_EPISODES = {"replacement": "replaced", "failure": "failure", "start": "start", "stop": "stop"}
+BRIEF, SLACK = 60.0, 60.0
+"""A failure so short is none that needs to be told; clocks differ by so much."""
 _SAME = 300.0
 """Two tellings of one change are at most so far apart."""
 
 
 def _changes(seen: Seen, now: float, events: Iterable[Event], version: float | None) -> tuple[Change, ...]:
     """What changed, the latest first; one that goes on before all."""
-    ledger, workload = seen.ledger, seen.workload
+    ledger = seen.ledger
     newest = dict(ledger.newest)
     for event in events:
         newest[event_kind(event)] = max(newest.get(event_kind(event), 0.0), _at(event))
-    found = [Change(_OF_EVENTS[kind], at) for kind, at in newest.items() if kind in _OF_EVENTS and at]
-    # What an event tells comes first: what we saw ourselves is added where no event tells the same.
-    lives = [(each.kind, each.ended) for each in ledger.course.over if each.kind != "flapping"]
-    ends = [(kind, ended.told or ended.at) for kind, ended in lives if ended is not None]
-    seen_to_end = [*ends, *((past.kind, past.ended) for past in ledger.course.past)]
-    own = [("reverted", ledger.rollout_failed), ("reset", ledger.reset_at), ("version", version)]
-    own += [("replaced" if kind == "replacement" else kind, at) for kind, at in seen_to_end if kind != "deletion"]
+    going_on = tuple(_going_on(seen))
+    found = [*going_on, *(Change(_OF_EVENTS[kind], at) for kind, at in newest.items() if kind in _OF_EVENTS and at)]
+    # What we saw ourselves is added where no event tells the same.
+    own = [("reverted", ledger.rollout_failed), ("reset", ledger.reset_at), *_ended(seen), ("version", version)]
     for kind, at in own:
-        if kind in CHANGES and at is not None and not any(_same(kind, at, each) for each in found):
+        if at is not None and at <= now + SLACK and not any(_same(kind, at, each) for each in found):
             found.append(Change(kind, at))
-    found = sorted((each for each in found if (each.at or 0.0) <= now + 60), key=lambda each: -(each.at or 0.0))
+    return (*going_on, *sorted(found[len(going_on) :], key=lambda each: -(each.at or 0.0)))
+
+
+def _going_on(seen: Seen) -> Iterator[Change]:
+    """The replacement under way."""
+    workload, rollout = seen.workload, seen.ledger.rollout
     record = seen.details.replacement or workload.replacement
     if record is None or not replacement_active(workload):
-        return tuple(found)
-    rollout = ledger.rollout
+        return
     at = model.timestamp(record.created_at)
     if at is None and rollout is not None and rollout.whole:
         at = rollout.since
-    status = scrubbed(model.folded(record.status)).replace("_", " ")
     same = record.candidate_artifact_id is not None and record.candidate_artifact_id == workload.artifact_id
-    return (Change("new_settings" if same else "replacing", at, status), *found)
+    status = scrubbed(model.folded(record.status)).replace("_", " ")
+    yield Change("new_settings" if same else "replacing", at, status)
+
+
+def _ended(seen: Seen) -> Iterator[tuple[str, float]]:
+    """What began and ended in its life, as we saw it, but for crashes that were over at once."""
+    course = seen.ledger.course
+    for each in course.over:
+        if each.ended is not None and each.kind in _OF_EPISODES and each.cause != "crashed":
+            yield _OF_EPISODES[each.kind], each.ended.told or each.ended.at
+    for past in course.past:
+        brief = past.kind == "failure" and past.ended - past.opened < BRIEF
+        if past.kind in _OF_EPISODES and not brief:
+            yield _OF_EPISODES[past.kind], past.ended
 
 
 def _same(kind: str, at: float, other: Change) -> bool:
+    """Whether another change tells the same: a version is created for its replacement."""
+    if kind == "version" and other.kind in ("replacing", "new_settings", "replaced"):
+        return other.at is None or abs(at - other.at) < 2 * _SAME
     return ABOUT.get(kind, kind) == ABOUT.get(other.kind, other.kind) and abs(at - (other.at or 0.0)) < _SAME
 
 

@@ -12,6 +12,7 @@ from exporter.core.causes import CHANGES, PARTS, Change, Diagnosis, Facts, Lack,
 
 SHOWN = 4
 """Containers and the like that are told one by one."""
+_WEEK = 7 * 86400.0
 _LAST = 253402300799.0
 """The last second that has a date."""
 
@@ -53,16 +54,17 @@ def _state_words(facts: Facts) -> str:
 
 
 def _replica_words(facts: Facts) -> str:
-    told, off = facts.replicas, facts.state.group == "off"
+    told = facts.replicas
     wanted = "an untold number" if told.least is None else str(told.least)
     if told.most is not None and told.most != told.least:
         wanted += f" to {told.most}"
     if told.zero:
-        return f"none: scaled to zero, for nobody asks; {wanted} wanted, which is no fault"
+        return f"none: scaled to zero, as nobody asks, which is no fault ({wanted} wanted)"
     if told.ready is None or told.live is None:
         return "" if facts.gone else f"how many are ready is not known; {wanted} wanted"
-    if off and not told.live:
-        return f"none, as it should be while {facts.state.status}"
+    if not told.live:
+        off = facts.state.status in ("stopped", "suspended", "terminated")
+        return f"none, as it should be while {facts.state.status}" if off else f"no live pod; {wanted} wanted"
     words = f"{told.ready} of {told.live} ready; {wanted} wanted"
     if told.live == told.least == told.most:
         words = f"{told.ready} of {told.live} ready"
@@ -100,6 +102,10 @@ def _lack_words(one: Lack) -> str:
 
 def _change_words(one: Change, now: float) -> str:
     return CHANGES[one.kind] + (f" ({one.words})" if one.words else "") + f": {_when(one.at, now)}"
+
+
+def _lately(one: Change, now: float) -> bool:
+    return one.at is None or now - one.at < _WEEK
 
 
 def _request_words(facts: Facts) -> str:
@@ -153,7 +159,7 @@ def _lines(told: Diagnosis) -> Iterator[tuple[str, str]]:
     yield "Replicas", _replica_words(facts)
     yield "Containers", _bounded(_container_words(one, facts.at) for one in facts.containers)
     yield "No node", _bounded(map(_lack_words, facts.lacks))
-    yield "Changed", _bounded((_change_words(one, facts.at) for one in facts.changes[:3]), 3)
+    yield "Changed", "; ".join(_change_words(one, facts.at) for one in facts.changes[:3] if _lately(one, facts.at))
     yield "Last event", _event_words(facts)
     yield "Requests", _request_words(facts)
     yield "Limits", _limit_words(facts)
@@ -181,8 +187,9 @@ def text(told: Diagnosis, colour: bool = False) -> str:
 
     facts = told.facts
     loud = told.severity or "nothing holds"
-    ready = facts.replicas.ready
-    counted = f", {ready} of {facts.replicas.least} ready" if ready is not None and facts.replicas.least else ""
+    there = facts.replicas
+    total = max(there.live or 0, there.least or 0) if facts.state.group != "off" else 0
+    counted = f", {there.ready} of {total} ready" if there.ready is not None and total else ""
     head = _cut(f"{facts.name}: {facts.state.status}{counted} [{loud}]", 80)
     who = f"{facts.id}, account {facts.account}, importance {facts.importance}"
     lines = [

@@ -86,7 +86,8 @@ def _lines(found: Sequence[Found]) -> list[str]:
 
 
 def _nobody(wanted: str, listed: Sequence[Found], failures: Sequence[str]) -> Iterable[str]:
-    if not listed and failures:
+    if not listed:
+        yield from [] if failures else ["this token sees no workload at all"]
         return
     names = {(each.workload.name or each.workload.id).casefold(): each.workload.name for each in listed}
     near = difflib.get_close_matches(wanted.casefold(), names, NEAREST, 0.5)
