@@ -15,6 +15,8 @@ from exporter.core.episode import Happened
 
 RECENT = 6 * 3600.0
 """What changed so long ago may still be the cause."""
+UNTOLD = "not told"
+"""Why a container waits, where no reason is told."""
 _ERRORS, _SLOW, _REFUSED, _REQUESTS = 0.02, 0.1, 0.5, 20
 """Shares of requests from which on they are told of, and the fewest requests that prove one."""
 
@@ -266,7 +268,8 @@ _OF_PODS: tuple[tuple[str, _Of, str, str, str], ...] = (
      "a pod was put off its node: something of more importance needed the place, or the node went away.",
      "Start it again if it does not come back; if it must not be evicted, raise its importance.",
      "DataRobotWorkloadInterrupted"),
-    ("crashing", _some(lambda one: one.waits == "CrashLoopBackOff" or (one.ready is not True and bool(one.ended))),
+    ("crashing", _some(lambda one: one.waits == "CrashLoopBackOff" or (one.waits == UNTOLD and one.restarts > 0)
+        or (one.ready is not True and bool(one.ended))),
      "its process ends soon after each start.",
      _MEND, "DataRobotContainerCrashLooping"),
     ("no_gpu", _lacking("gpu"), "no node has a GPU free for it.", _ROOM, "DataRobotWorkloadUnschedulable"),
@@ -319,11 +322,6 @@ def _unready(facts: Facts) -> bool:
     return any(one.ready is False and not one.waits for one in facts.containers if one.role in _OWN)
 
 
-def _errors(facts: Facts) -> bool:
-    told = facts.requests
-    return told is not None and told.total >= _REQUESTS and (told.server_errors or 0.0) >= _ERRORS
-
-
 def _share(name: str, least: float) -> Callable[[Facts], bool]:
     def holds(facts: Facts) -> bool:
         told = facts.requests
@@ -332,8 +330,11 @@ def _share(name: str, least: float) -> Callable[[Facts], bool]:
     return holds
 
 
+_errors = _share("server_errors", _ERRORS)
+
+
 def _creating(facts: Facts) -> bool:
-    return any(one.waits in ("ContainerCreating", "PodInitializing", "not told") for one in facts.containers)
+    return any(one.waits in ("ContainerCreating", "PodInitializing", UNTOLD) for one in facts.containers)
 
 
 def _both(*tests: Callable[[Facts], bool]) -> Callable[[Facts], bool]:
@@ -412,6 +413,10 @@ CAUSES: tuple[Cause, ...] = (
     Cause("failed_untold", _both(_FAILED, lambda facts: not facts.snapshot),
         "It has failed; why is not known, for its pods are not told.",
         "Look at its pods and its log in the console.", "DataRobotWorkloadErrored"),
+    Cause("failed_waiting", _both(_FAILED, _creating),
+        "Its containers wait and have never run; why is not told: the image or something that they need is missing.",
+        "Look at its pods in the console; compare the image's name with the registry.",
+        "DataRobotWorkloadErrored"),
     Cause("failed_before", _both(_FAILED, lambda facts: not facts.replicas.live),
         "It failed a while ago: no pod of it is left, and nothing replaces it.",
         "Start it again or replace its artifact; delete it if nobody needs it.", "DataRobotWorkloadErrored"),
@@ -434,8 +439,8 @@ CAUSES: tuple[Cause, ...] = (
     Cause("waking", _both(_UP, _creating),
         "A replica of it is only being made: it was scaled up, or woken from zero.",
         "Wait some minutes.", "DataRobotWorkloadNoReadyReplica"),
-    Cause("errors_since_change", _both(_UP, _errors, lambda facts: _recent(facts, "replaced", "promoted", "reset")),
-        "It answers with errors of its own, and it was replaced or promoted lately: the new version may be bad.",
+    Cause("errors_since_change", _both(_UP, _errors, lambda facts: _recent(facts, "replaced", "version")),
+        "It answers with errors of its own, and its version is new: that may be the cause.",
         "If the errors began with it, replace it with the artifact from before.", "DataRobotWorkloadNotServing"),
     Cause("outage", _both(_UP, _share("server_errors", 0.5)),
         "Its pods are well, and it answers most requests with errors of its own: the application, or what it calls, is "

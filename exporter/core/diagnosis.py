@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote
 
-from exporter.core import model
+from exporter.core import episode, model
 from exporter.core import seen as facts_of
 from exporter.core.board import holding
 from exporter.core.causes import (
@@ -17,6 +17,7 @@ from exporter.core.causes import (
     CAUSES,
     PARTS,
     RECENT,
+    UNTOLD,
     Cause,
     Change,
     Diagnosis,
@@ -65,16 +66,18 @@ def _facts(seen: Seen, now: float, options: Options, events: tuple[Event, ...]) 
     met, workload = holding(_OF_WORKLOADS, look), seen.workload
     wanted = {alert.name for alert in in_force(options)}
     gone, state, version = seen.vanished is not None, _state(seen, now), _version(seen)
+    reverted, lost = ((), ()) if replacement_active(workload) else _reverted(seen, now, events)
+    snapshots = (*_snapshots(seen), *reverted)
     return Facts(
         at=now,
         account=seen.account,
         id=_printable(workload.id),
         name=_printable(workload.name or workload.id),
-        importance=scrubbed(model.folded(workload.importance)),
+        importance=_enum(workload.importance),
         state=state,
         replicas=_replicas(seen),
-        containers=() if gone else _containers(seen, now, events),
-        lacks=() if gone else _lacks(seen),
+        containers=() if gone else _containers(seen, now, snapshots, lost),
+        lacks=() if gone else _lacks(snapshots, lost),
         event=_last_event(seen, events),
         changes=_changes(seen, now, events, version),
         requests=None if gone else _requests(seen, look),
@@ -107,6 +110,10 @@ def _draft_over(seen: Seen, version: float | None, ended: float) -> bool:
     return old or "draft_expired" in seen.ledger.transitions
 
 
+def _enum(text: str | None) -> str:
+    return model.folded(scrubbed(text or ""))  # in this order: what is folded looks less like a secret
+
+
 def _printable(text: str) -> str:
     return "".join(each if each.isprintable() else " " for each in text)[:256]
 
@@ -116,7 +123,7 @@ def _state(seen: Seen, now: float) -> State:
     ledger, group = seen.ledger, facts_of.status_group(seen)
     if seen.vanished is not None:
         return State("vanished", "vanished", seen.vanished)
-    status, failures = scrubbed(model.folded(seen.workload.status)), ledger.transitions.get("errored", 0)
+    status, failures = _enum(seen.workload.status), ledger.transitions.get("errored", 0)
     if ledger.since > ledger.first:
         return State(status, group, ledger.since, failures=failures)
     proton = facts_of.active(seen) if group == "up" else None
@@ -138,8 +145,12 @@ def _replicas(seen: Seen) -> Replicas:
     )
 
 
-def _snapshots(seen: Seen) -> Iterator[tuple[str, str, StatusDetails]]:
-    """The pods of the versions that serve or are to serve, with the role and the id of each; of all, if none is named.
+Snapshot = tuple[str, str, StatusDetails]
+"""The role and the id of a version, and its pods."""
+
+
+def _snapshots(seen: Seen) -> Iterator[Snapshot]:
+    """The pods of the versions that serve or are to serve; of all, if none is known to serve.
 
     A version that leaves is not ready as a matter of course.
     """
@@ -154,30 +165,41 @@ def _snapshots(seen: Seen) -> Iterator[tuple[str, str, StatusDetails]]:
             yield roles[proton.id], proton.id, snapshot
 
 
+_NO_NODE = "Unschedulable"
+"""What is wrong with a pod that no node took, as episodes remember it."""
 _RANK = {"active": 0, "candidate": 1, "reverted": 9}
 
 
-def _containers(seen: Seen, now: float, events: Iterable[Event]) -> tuple[Trouble, ...]:
+def _reverted(seen: Seen, now: float, events: Iterable[Event]) -> tuple[tuple[Snapshot, ...], tuple[episode.Pod, ...]]:
+    """The pods of a version that was taken back lately: as an event tells them, else as we saw them ourselves."""
+    failed, at, pods = _failed(events, now), seen.ledger.rollout_failed, seen.details.pods
+    if failed is not None:
+        told = failed.details.proton_statuses if failed.details is not None else None
+        return tuple(("reverted", proton, snapshot) for proton, snapshot in (told or {}).items()), ()
+    if at is None or now - at >= RECENT or pods is None:
+        return (), ()
+    listed = {proton.id for proton in pods.protons}
+    there = seen.ledger.course.pods.values()
+    return (), tuple(pod for pod in there if pod.trouble and not pod.ready and pod.proton not in listed)
+
+
+def _containers(
+    seen: Seen, now: float, snapshots: Iterable[Snapshot], lost: Iterable[episode.Pod]
+) -> tuple[Trouble, ...]:
     """The containers in trouble, those of the version that serves first."""
     told = [
-        (role, proton, container)
-        for role, proton, snapshot in _snapshots(seen)
+        _trouble(role, proton, container)
+        for role, proton, snapshot in snapshots
         for replica in snapshot.replicas or ()
         for container in replica.containers or ()
     ]
-    failed = _failed(events, now) if not replacement_active(seen.workload) else None
-    if failed is not None and failed.details is not None:
-        told += [
-            ("reverted", proton, container)
-            for proton, snapshot in (failed.details.proton_statuses or {}).items()
-            for replica in snapshot.replicas or ()
-            for container in replica.containers or ()
-        ]
-    lost = _lost(seen, now) if failed is None else ()
+    told += [_remembered(pod) for pod in lost if pod.trouble != _NO_NODE]
     over = facts_of.status_group(seen) == "off" or model.folded(seen.workload.status) == "terminated"
     found: dict[tuple[object, ...], Trouble] = {}
-    for one in (*(_trouble(*each) for each in told), *lost):
-        if not _troubled(one, now) or (over and one.ended in ("", "Completed")):
+    for each in told:
+        one = each if each.waits or each.at is None or now - each.at < LATELY else each._replace(ended="", code=None)
+        fine = not one.waits and one.ready is not False and not one.ended
+        if fine or (over and one.ended in ("", "Completed")):
             continue
         key = (one.container, one.role, one.waits, one.ready, one.ended, one.code)
         other = found.get(key)
@@ -190,27 +212,20 @@ def _containers(seen: Seen, now: float, events: Iterable[Event]) -> tuple[Troubl
     return tuple(sorted(found.values(), key=lambda one: (_RANK.get(one.role, 2), one.ready is True, one.container)))
 
 
-def _lost(seen: Seen, now: float) -> Iterator[Trouble]:
-    """What we saw of the pods of a version that was taken back, while that is remembered."""
-    pods, at = seen.details.pods, seen.ledger.rollout_failed
-    if at is None or now - at >= RECENT or replacement_active(seen.workload) or pods is None:
-        return
-    listed = {proton.id for proton in pods.protons}
-    for pod in seen.ledger.course.pods.values():
-        if pod.trouble and not pod.ready and pod.proton not in listed:
-            run = max(pod.runs, key=lambda each: each.finished, default=None)
-            yield Trouble(
-                container=scrubbed(pod.container),
-                role="reverted",
-                waits=pod.trouble if pod.trouble in WAITING_REASONS else "",
-                ready=False,
-                ended=(_closed(run.reason) if run is not None else "") or (_closed(pod.trouble)),
-                code=run.exit_code if run is not None else None,
-                at=run.finished if run is not None else None,
-                restarts=pod.restarts,
-                pods=1,
-                message="",
-            )
+def _remembered(pod: episode.Pod) -> Trouble:
+    run = max(pod.runs, key=lambda each: each.finished, default=None)
+    return Trouble(
+        container=scrubbed(pod.container),
+        role="reverted",
+        waits=pod.trouble if pod.trouble in WAITING_REASONS else "",
+        ready=False,
+        ended=(_closed(run.reason) if run is not None else "") or _closed(pod.trouble),
+        code=run.exit_code if run is not None else None,
+        at=run.finished if run is not None else None,
+        restarts=pod.restarts,
+        pods=1,
+        message="",
+    )
 
 
 def _closed(reason: str) -> str:
@@ -219,7 +234,7 @@ def _closed(reason: str) -> str:
 
 def _trouble(role: str, proton: str, container: Container) -> Trouble:
     last = container.last_state
-    waits = waiting_reason(container) or ("not told" if model.folded(container.status) == "waiting" else "")
+    waits = waiting_reason(container) or (UNTOLD if model.folded(container.status) == "waiting" else "")
     if role == "reverted" and container.reason in WAITING_REASONS:
         waits = container.reason or ""  # an event tells the reason without the status
     return Trouble(
@@ -236,20 +251,18 @@ def _trouble(role: str, proton: str, container: Container) -> Trouble:
     )
 
 
-def _troubled(one: Trouble, now: float) -> bool:
-    lately = one.at is None or now - one.at < LATELY
-    return bool(one.waits) or one.ready is False or (bool(one.ended) and lately)
-
-
-def _lacks(seen: Seen) -> tuple[Lack, ...]:
+def _lacks(snapshots: Iterable[Snapshot], lost: Iterable[episode.Pod]) -> tuple[Lack, ...]:
     found: dict[tuple[str, str], Lack] = {}
-    for role, _, snapshot in _snapshots(seen):
-        for replica in snapshot.replicas or ():
-            what = unschedulable(replica)
-            if what is not None:
-                words = next((c.message for c in replica.conditions or () if c.kind == "PodScheduled"), None)
-                other = found.get((role, what), Lack(role, what, 0, scrubbed(words or "")))
-                found[role, what] = other._replace(pods=other.pods + 1)
+    told = [
+        (role, what, next((c.message for c in replica.conditions or () if c.kind == "PodScheduled"), None))
+        for role, _, snapshot in snapshots
+        for replica in snapshot.replicas or ()
+        if (what := unschedulable(replica)) is not None
+    ]
+    told += [("reverted", "other", None) for pod in lost if pod.trouble == _NO_NODE]
+    for role, what, words in told:
+        other = found.get((role, what), Lack(role, what, 0, scrubbed(words or "")))
+        found[role, what] = other._replace(pods=other.pods + 1)
     return tuple(sorted(found.values(), key=lambda one: (_RANK.get(one.role, 2), one.what)))
 
 
@@ -309,7 +322,7 @@ def _going_on(seen: Seen) -> Iterator[Change]:
     if at is None and rollout is not None and rollout.whole:
         at = rollout.since
     same = record.candidate_artifact_id is not None and record.candidate_artifact_id == workload.artifact_id
-    status = scrubbed(model.folded(record.status)).replace("_", " ")
+    status = _enum(record.status).replace("_", " ")
     yield Change("new_settings" if same else "replacing", at, status)
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from exporter.core.board import lasted
-from exporter.core.causes import CHANGES, PARTS, Change, Diagnosis, Facts, Lack, Trouble
+from exporter.core.causes import CHANGES, PARTS, UNTOLD, Change, Diagnosis, Facts, Lack, Trouble
 
 SHOWN = 4
 """Containers and the like that are told one by one."""
@@ -79,9 +79,11 @@ _ROLES = {
 
 
 def _container_words(one: Trouble, now: float) -> str:
-    parts = [f"waits with {one.waits}"] if one.waits else ["runs and is not ready"] if one.ready is False else []
-    if one.waits == "not told":
-        parts = ["waits, why is not told"]
+    parts = []
+    if one.waits:
+        parts.append("waits, why is not told" if one.waits == UNTOLD else f"waits with {one.waits}")
+    elif one.ready is False:
+        parts.append("is not ready" if one.ended else "runs and is not ready")
     if one.ended or one.code is not None:
         code = f" with exit code {one.code}" if one.code is not None else ""
         when = f" {lasted(now - one.at)} ago" if one.at is not None and one.at <= now else ""
