@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import json
 import os
 import sys
@@ -330,9 +331,11 @@ def _explain(told: argparse.Namespace, settings: Settings, _: Read) -> int:
         print(f"workload-exporter: no account is called {told.account}; there are: {names}", file=sys.stderr)
         return 2
 
+    plain = bool(os.environ.get("NO_COLOR"))
+
     def progress(words: str) -> None:
         if sys.stderr.isatty():
-            print(f"\x1b[2m{words} …\x1b[0m", file=sys.stderr)
+            print(f"{words} ..." if plain else f"\x1b[2m{words} ...\x1b[0m", file=sys.stderr)
 
     async def ask() -> Diagnosis:
         async with AsyncExitStack() as stack:
@@ -346,8 +349,12 @@ def _explain(told: argparse.Namespace, settings: Settings, _: Read) -> int:
         for line in str(error).splitlines():
             print(f"workload-exporter: {line}", file=sys.stderr)
         return 1
-    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    print(json.dumps(as_json(found), indent=2) if told.json else text(found, coloured), end="\n" if told.json else "")
+    if told.json:
+        print(json.dumps(as_json(found), indent=2))
+    else:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # a name need not be in the terminal's alphabet
+        sys.stdout.write(text(found, colour=sys.stdout.isatty() and not plain))
     return {"critical": 4, "warning": 3}.get(found.severity, 0)
 
 
