@@ -23,7 +23,7 @@ from exporter.core.reading import refused, told
 from exporter.core.rules import Options
 from exporter.core.seen import Seen
 from exporter.settings import Account
-from exporter.shell.client import ApiError, Client
+from exporter.shell.client import ApiError, Client, one_line
 from exporter.shell.looks import ACCOUNT_LOOKS, LOOKS, Question
 from exporter.shell.sweep import sweep
 
@@ -81,8 +81,11 @@ def _matches(listed: Sequence[Found], wanted: str) -> Iterator[list[Found]]:
 
 
 def _lines(found: Sequence[Found]) -> list[str]:
-    rows = [f"  {f.workload.id}  {f.workload.status or 'unknown'}, account {f.account.name}" for f in found[:LISTED]]
-    return rows + ([f"  and {len(found) - LISTED} more"] if len(found) > LISTED else [])
+    rows = [
+        one_line(f"{each.workload.id} {each.workload.status or 'unknown'}, account {each.account.name}")
+        for each in found[:LISTED]
+    ]
+    return [f"  {row}" for row in rows] + ([f"  and {len(found) - LISTED} more"] if len(found) > LISTED else [])
 
 
 def _nobody(wanted: str, listed: Sequence[Found], failures: Sequence[str]) -> Iterable[str]:
@@ -94,7 +97,7 @@ def _nobody(wanted: str, listed: Sequence[Found], failures: Sequence[str]) -> It
     near += [name for name in sorted(names) if wanted.casefold() in name and name not in near]
     yield f"no workload of {len(listed)} has the id or the name {wanted}"
     if near:
-        yield "perhaps: " + ", ".join(names[name] or name for name in near[:NEAREST])
+        yield "perhaps: " + ", ".join(one_line(names[name] or name) for name in near[:NEAREST])
 
 
 async def explain(found: Found, options: Options, slow: float, progress: Progress, now: float) -> Diagnosis:
