@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlencode
@@ -16,15 +18,18 @@ import uvloop
 
 from exporter import __revision__, __version__
 from exporter.checked import BadSettings, Problem
+from exporter.core.causes import Diagnosis
 from exporter.core.decode import NotDecodable
+from exporter.core.telling import as_json, text
 from exporter.docs import PAGES, RULES_FORMS, files, rules_page
 from exporter.settings import SEVERITIES, Account, Settings, listen_address, load, nearest, seconds
 from exporter.shell.client import ApiError
 from exporter.shell.daemon import Daemon, keep_memory_whole
+from exporter.shell.explain import NotFound, explained
 from exporter.shell.notify import notifiers
 from exporter.shell.notify.trial import test_page
 from exporter.shell.otlp import transport
-from exporter.shell.probe import alive, asked, check_online, check_traces, fleet_size, plan_lines
+from exporter.shell.probe import alive, asked, check_online, check_traces, client_of, fleet_size, plan_lines
 from exporter.shell.store import StateError, Store
 from exporter.shell.web_config import read_web_config
 from exporter.simulator import Simulator
@@ -41,6 +46,7 @@ COMMANDS = {
     "demo": "run against a simulated DataRobot with a living fleet; needs no account",
     "check": "list every problem of the settings; with --online ask the API for each route, and the collector",
     "once": "make one complete sweep, print the metrics, exit 0; exit 1 with the reason otherwise",
+    "explain": "say what is wrong with one workload, why, and what to do next; asks the API, no daemon needed",
     "plan": "say how many API calls a minute these settings make",
     "notify": "send a receiver a page that says that it is a test, end it, and print what came back",
     "healthcheck": "ask the running daemon for /-/healthy; exit 0 when it is",
@@ -60,8 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"workload-exporter {__version__} ({__revision__})")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for name, text in COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=EXITS)
+    for name, words in COMMANDS.items():
+        command = commands.add_parser(name, help=words, description=words[0].upper() + words[1:] + ".", epilog=EXITS)
         _FLAGS[name](command)
     return parser
 
@@ -133,6 +139,14 @@ def _check_flags(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _explain_flags(command: argparse.ArgumentParser) -> None:
+    _settings_flags(command)
+    command.add_argument("workload", metavar="WORKLOAD", help="its id or its name")
+    command.add_argument("--account", metavar="NAME", help="look in this account alone; default: in all")
+    command.add_argument("--json", action="store_true", help="for scripts: keys stay, times are RFC 3339")
+    command.epilog = f"{EXITS} Also: 3 something holds that is a ticket (warning), 4 something that wakes (critical)."
+
+
 def _plan_flags(command: argparse.ArgumentParser) -> None:
     _settings_flags(command)
     command.add_argument(
@@ -187,6 +201,7 @@ _FLAGS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "demo": _demo_flags,
     "check": _check_flags,
     "once": _settings_flags,
+    "explain": _explain_flags,
     "plan": _plan_flags,
     "notify": _notify_flags,
     "healthcheck": _web_flags,
@@ -357,6 +372,40 @@ def _once(_: argparse.Namespace, settings: Settings, read: Read) -> int:
     return 1 if failures else 0
 
 
+def _explain(told: argparse.Namespace, settings: Settings, _: Read) -> int:
+    accounts = [account for account in settings.accounts if told.account in (None, account.name)]
+    if not accounts:
+        names = ", ".join(account.name for account in settings.accounts)
+        print(f"workload-exporter: no account is called {told.account}; there are: {names}", file=sys.stderr)
+        return 2
+
+    plain = bool(os.environ.get("NO_COLOR"))
+
+    def progress(words: str) -> None:
+        if sys.stderr.isatty():
+            print(f"{words} ..." if plain else f"\x1b[2m{words} ...\x1b[0m", file=sys.stderr)
+
+    async def ask() -> Diagnosis:
+        async with AsyncExitStack() as stack:
+            clients = [(each, await stack.enter_async_context(client_of(each))) for each in accounts]
+            slow = settings.detail.slow_requests
+            return await explained(clients, told.workload, settings.alerts.options, slow, progress)
+
+    try:
+        found = asyncio.run(ask())
+    except NotFound as error:
+        for line in str(error).splitlines():
+            print(f"workload-exporter: {line}", file=sys.stderr)
+        return 1
+    if told.json:
+        print(json.dumps(as_json(found), indent=2))
+    else:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # a name need not be in the terminal's alphabet
+        sys.stdout.write(text(found, colour=sys.stdout.isatty() and not plain))
+    return {"critical": 4, "warning": 3}.get(found.severity, 0)
+
+
 def _plan(told: argparse.Namespace, settings: Settings, _: Read) -> int:
     for account in settings.accounts:
         try:
@@ -436,6 +485,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Settings, Read], int]] = {
     "demo": _demo,
     "check": _check,
     "once": _once,
+    "explain": _explain,
     "plan": _plan,
     "notify": _notify,
     "healthcheck": _healthcheck,

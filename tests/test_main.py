@@ -1,5 +1,7 @@
 """The command line as a person meets it: words, exit codes, signals. Each command is a real process."""
 
+import contextlib
+import json
 import os
 import re
 import signal
@@ -182,6 +184,95 @@ def test_plan_says_what_a_fleet_costs_and_whether_it_fits(api: Simulator, tmp_pa
     assert re.search(r"account default: 1\d\d workloads, 2 list pages a sweep", out)
     status, _, err = run("plan", **account(api) | {"DATAROBOT_ENDPOINT": "http://127.0.0.1:1"})
     assert (status, "the size of the fleet is not known: GET /workloads failed" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("workload", "status", "words"),
+    [
+        ("healthy-0", 0, "Likely cause  Nothing is known to be wrong with it.\n"),
+        ("bundle-withdrawn-36", 3, "its resource bundle cpu.legacy is no longer in the catalogue\n"),
+        ("nobody-ready-35", 4, "nobody-ready-35: running, 0 of 2 ready [critical]\n"),
+    ],
+)
+def test_explain_says_what_is_wrong_and_how_loud_it_is(api: Simulator, workload: str, status: int, words: str) -> None:
+    told, out, err = run("explain", workload, **account(api))
+    assert (told, err, words in out) == (status, "", True), out
+    assert "\x1b" not in out
+    assert f"Console: {api.url}/console-nextgen/workloads/" in out
+    assert api.token not in out
+
+
+def test_explain_tells_scripts_the_same_and_takes_an_id(api: Simulator) -> None:
+    told = json.loads(run("explain", "Nobody-Ready-35", "--json", **account(api))[1])
+    assert (told["workload"], told["likely_cause"]["name"]) == ("nobody-ready-35", "none_ready")
+    before = api.requests["/workloads", 200]
+    status, out, _ = run("explain", told["workload_id"], "--json", **account(api))
+    assert (status, json.loads(out)["workload"]) == (4, "nobody-ready-35")
+    assert api.requests["/workloads", 200] == before
+
+
+def test_explain_asks_who_is_meant_and_names_the_nearest(api: Simulator, tmp_path: Path) -> None:
+    status, out, err = run("explain", "nobody-redy-35", **account(api))
+    assert (status, out) == (1, "")
+    assert re.search(
+        r"no workload of 1\d\d has the id or the name nobody-redy-35\nworkload-exporter: perhaps: nobody-ready-35", err
+    )
+    status, _, err = run("explain", "0" * 24, **account(api))
+    assert (status, f"has the id or the name {'0' * 24}" in err) == (1, True)
+    file = tmp_path / "exporter.yaml"
+    rows = (f"{{name: {name}, endpoint: '{api.url}', token: {api.token}}}" for name in ("eu", "us"))
+    file.write_text(f"accounts: [{', '.join(rows)}]\n")
+    status, out, err = run("explain", "nobody-ready-35", f"--config.file={file}")
+    assert (status, out, "2 workloads are called nobody-ready-35; give the id:" in err) == (1, "", True)
+    assert re.search(r"  [0-9a-f]{24} running, account us\n", err)
+    status, out, _ = run("explain", "nobody-ready-35", "--account=us", f"--config.file={file}")
+    assert (status, ", account us, " in out) == (4, True)
+    status, _, err = run("explain", "nobody-ready-35", "--account=uk", f"--config.file={file}")
+    assert (status, "no account is called uk; there are: eu, us" in err) == (2, True)
+
+
+def test_explain_says_what_the_api_does_not_tell_and_tells_the_rest(api: Simulator) -> None:
+    api.odd = {"forbidden@/workloads/{id}/events", "absent@/mlops/compute/bundles"}
+    status, out, err = run("explain", "nobody-ready-35", "--json", **account(api))
+    told = json.loads(out)
+    assert (status, err, told["likely_cause"]["name"]) == (4, "", "none_ready")
+    assert told["not_known"].keys() == {"events", "bundles"}
+    assert told["not_known"]["events"].startswith("the API answered 403: ")
+    api.odd = {"forbidden@/workloads/{id}/protons"}
+    out = run("explain", "nobody-ready-35", **account(api))[1]
+    assert "Likely cause  It says that it runs; more is not known, for its pods are not\n" in out
+    assert "Not known     its pods: the API answered 403: " in out
+
+
+def test_explain_fails_with_the_reason_where_the_list_does_not_answer(api: Simulator) -> None:
+    wrong = account(api) | {"DATAROBOT_API_TOKEN": "wrong"}
+    for workload in ("nobody-ready-35", "0" * 24):
+        status, out, err = run("explain", workload, **wrong)
+        assert (status, out) == (1, "")
+        assert re.fullmatch(r"workload-exporter: account default: GET /workloads\S* answered 401: Invalid.*\n", err)
+
+
+@pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_explain_on_a_terminal_has_colour_unless_it_is_not_wanted(
+    api: Simulator, environment: dict[str, str], coloured: bool
+) -> None:
+    terminal, end = os.openpty()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DATAROBOT_", "NO_COLOR"))}
+    child = subprocess.Popen(
+        [sys.executable, "-m", "exporter", "explain", "nobody-ready-35"],
+        env=kept | account(api) | environment, stdout=end, stderr=end,
+    )  # fmt: skip
+    os.close(end)
+    shown = b""
+    with contextlib.suppress(OSError):  # the end of a terminal is an error
+        while read := os.read(terminal, 65536):
+            shown += read
+    os.close(terminal)
+    assert child.wait(timeout=60) == 4
+    words = shown.decode()
+    assert "asking for pods" in words
+    assert ("\x1b[1;31mnobody-ready-35: running" in words) == coloured
+    assert ("\x1b" in words) == coloured
 
 
 def test_help_teaches_each_command(capsys: pytest.CaptureFixture[str]) -> None:
