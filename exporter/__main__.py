@@ -22,7 +22,7 @@ from exporter.core.causes import Diagnosis
 from exporter.core.decode import NotDecodable
 from exporter.core.telling import as_json, text
 from exporter.docs import PAGES, RULES_FORMS, files, rules_page
-from exporter.settings import SEVERITIES, Account, Settings, listen_address, load, nearest, seconds
+from exporter.settings import SEVERITIES, Account, Paging, Settings, listen_address, load, nearest, seconds
 from exporter.shell.client import ApiError
 from exporter.shell.daemon import Daemon, keep_memory_whole
 from exporter.shell.explain import NotFound, explained
@@ -312,7 +312,8 @@ def _demo(told: argparse.Namespace, settings: Settings, read: Read) -> int:
         )
 
         def simulated() -> Settings:
-            return read().model_copy(update={"accounts": (account,)})
+            # Nobody is to be woken for a workload that does not exist.
+            return read().model_copy(update={"accounts": (account,), "paging": Paging.model_validate({})})
 
         address = settings.web.listen_address[0]
         shown = f"127.0.0.1{address}" if address.startswith(":") else address

@@ -415,3 +415,5 @@ def _links(facts: Facts, cause: Cause, options: Options) -> Iterator[tuple[str, 
         yield "Dashboard", f"{options.dashboards}/d/datarobot-workload?var-account={account}&var-workload={place}"
     if options.console:
         yield "Console", f"{options.console}/console-nextgen/workloads/{place}/overview"
+    if options.traces:
+        yield "Traces", options.traces.replace("{workload_id}", place)

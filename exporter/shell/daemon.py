@@ -24,19 +24,24 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from exporter import __version__
 from exporter.checked import BadSettings
 from exporter.core import model
+from exporter.core.diagnosis import diagnosis
 from exporter.core.exposition import Exposition, account_bodies, bounded
 from exporter.core.families import served, served_accounts
 from exporter.core.lane import Policy
 from exporter.core.lifecycle import Tracing, in_progress
-from exporter.core.paging import Exporter
+from exporter.core.paging import Exporter, Wish
+from exporter.core.routing import chosen, quiet
 from exporter.core.select import Selection
 from exporter.core.step import restored
-from exporter.settings import Account, Settings, Traces, seconds, tag_values
+from exporter.core.telling import evidence
+from exporter.settings import Account, AnyReceiver, Settings, Traces, seconds, tag_values
 from exporter.shell.client import Client
 from exporter.shell.logs import set_up
+from exporter.shell.notify import Notifier, notifiers
+from exporter.shell.notify.pagerduty import PagerDuty
 from exporter.shell.otlp import encode, transport
 from exporter.shell.page import Publisher
-from exporter.shell.pager import Pager
+from exporter.shell.pager import Pager, Receiver
 from exporter.shell.report import LANE, Report
 from exporter.shell.sender import Sender
 from exporter.shell.server import Application, Server, Silenced
@@ -87,6 +92,20 @@ def tracing(account: Account, traces: Traces) -> Tracing:
         traces.crashes,
         traces.checkpoint_after,
         traces.backfill,
+    )
+
+
+def _receiver(told: AnyReceiver, way: Notifier, severity_label: str) -> Receiver:
+    """A receiver of the settings as the pager takes it."""
+    wants = told.wants(severity_label)
+    change = way.change if isinstance(way, PagerDuty) and told.kind == "pagerduty" and told.changes else None
+    return Receiver(
+        way.name,
+        way.send,
+        Wish(lambda each: chosen(wants, each), lambda each, now: quiet(wants, each, now), wants.resolved),
+        told.kind == "alertmanager",
+        told.repeat_interval,
+        change,
     )
 
 
@@ -280,6 +299,37 @@ class Daemon:
         )
 
     # -- paging
+
+    async def page_by(self, settings: Settings) -> None:
+        """Page as these settings say from now on. Raises `BadSettings` for certificates that cannot be used."""
+        told, options = settings.paging, settings.alerts.options
+        ways = [
+            (receiver, way)
+            for receiver in (told.receivers if told.who != "rules" else ())
+            for way in notifiers(receiver, options.severity_label)
+        ]
+        if self.pager is not None:
+            await self.pager.close()
+            self.pager = None
+        if ways:
+            receivers = [_receiver(receiver, way, options.severity_label) for receiver, way in ways]
+            self.pager = Pager(
+                self._store,
+                self.report,
+                options,
+                receivers,
+                lambda seen, now: evidence(diagnosis(seen, now, options)),
+                lambda: [watch.fleet for watch in self.watches.values()],
+                self._own_state,
+                self._clock,
+                [way.aclose for _, way in ways],
+            )
+            self.pager.start()
+
+    def _paging_anew(self, settings: Settings) -> None:
+        for receiver in settings.paging.receivers:
+            notifiers(receiver)  # what is wrong with their certificates is told before anything is changed
+        self._tasks.add(asyncio.create_task(self.page_by(settings)))
 
     def _own_state(self) -> Exporter:
         """What the exporter knows of itself."""
@@ -491,6 +541,8 @@ class Daemon:
             settings = self._load()
             if settings.traces != self.settings.traces:
                 self.send_to(settings.traces)
+            if (settings.paging, settings.alerts) != (self.settings.paging, self.settings.alerts):
+                self._paging_anew(settings)
         except BadSettings as error:
             self._reloaded(False)
             problems = [str(problem) for problem in error.problems]
@@ -541,6 +593,7 @@ class Daemon:
         self._live = True
         self.send_to(self.settings.traces)
         self.adopt(self.settings)
+        await self.page_by(self.settings)
         self._scheduler.start()
         refresh, feel = asyncio.create_task(self._refresh()), asyncio.create_task(self._feel())
         log.info(
@@ -563,6 +616,8 @@ class Daemon:
             for watch in self.watches.values():
                 watch.stop()
                 await watch.client.aclose()
+            if self.pager is not None:
+                await self.pager.close()
             await self.commit()
             if self._self_traces is not None:
                 await asyncio.to_thread(self._self_traces.close, 1.0)

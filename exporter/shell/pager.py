@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import secrets
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -32,9 +32,7 @@ RESEND = 60.0
 FIRST, MOST = 1.0, 60.0
 """Seconds of the first pause after a failure, and of the longest of ours."""
 LONGEST = 300.0
-"""The longest pause that a receiver may ask for, and how long one that refuses is left alone."""
-AT_ONCE = 50
-"""Notices handed over at once."""
+"""The longest pause that a receiver may ask for, and how long it is not asked again what it will not have."""
 
 
 class Sent(Protocol):
@@ -52,20 +50,34 @@ class Sent(Protocol):
     def after(self) -> float | None: ...
 
 
+Change = Callable[[str, Sequence[tuple[str, str]], float], Awaitable[Sent]]
+"""Tells that something was changed: a summary, links, and when."""
+
+
 class Receiver(NamedTuple):
-    """Somebody who is told. `standing`: it wants all that fires, again and again, as an Alertmanager does."""
+    """Somebody who is told. `standing`: it wants all that fires, again and again, as an Alertmanager does.
+
+    `repeat`: seconds after which any other is told again what fires; 0: never. `change`: it wants to hear of
+    replacements.
+    """
 
     name: str
     send: Callable[[Sequence[Notice], float], Awaitable[Sequence[Sent]]]
     wish: Wish
     standing: bool = False
+    repeat: float = 0.0
+    change: Change | None = None
 
 
 class _Way:
-    """How it goes with a receiver: when it may be asked again, and since when it has not answered well."""
+    """How it goes with a receiver: when it may be asked again, and since when it has not answered well.
+
+    `refused`: incidents that it will not hear of, and until when they are kept from it.
+    """
 
     def __init__(self) -> None:
         self.held_until = 0.0
+        self.refused: dict[str, float] = {}
         self.failures = 0
         self.failing_since: float | None = None
         self.told_at = float("-inf")
@@ -73,10 +85,21 @@ class _Way:
         self.said = ""
 
 
+class _Judged(NamedTuple):
+    alarms: Mapping[str, Alarm]
+    firing: Sequence[Notice]
+    over: Sequence[Notice]
+
+
+_CHANGES = {"replaced": "was replaced by another version", "reverted": "was to be replaced, and was not"}
+"""Transitions that others want to know of when they look at an incident."""
+
+
 class Pager:
     """`look` judges what is known, `turn` tells the receivers; `run` does both, again and again.
 
-    `evidence`: what a page shows of a workload. `fleets` and `exporter` give what is known now.
+    `evidence`: what a page shows of a workload. `fleets` and `exporter` give what is known now; `endings` are waited
+    for at the end.
     """
 
     def __init__(
@@ -89,16 +112,19 @@ class Pager:
         fleets: Callable[[], Sequence[Fleet]],
         exporter: Callable[[], Exporter],
         clock: Clock,
+        endings: Sequence[Callable[[], Awaitable[None]]] = (),
     ) -> None:
         self._store, self._report, self.options, self._receivers = store, report, options, receivers
         self._evidence, self._fleets, self._exporter, self._clock = evidence, fleets, exporter, clock
+        self._endings = endings
         kept = store.paged()
         self.alarms: Mapping[str, Alarm] = kept.alarms
         self.told: dict[str, dict[str, Told]] = {name: dict(each) for name, each in kept.told.items()}
         self.silences: dict[str, Silence] = dict(kept.silences)
         self._written = kept
         self._ways = {receiver.name: _Way() for receiver in receivers}
-        self._seen: dict[tuple[str, str], Seen] = {}
+        self._changes: dict[tuple[str, str], list[int]] = {}
+        self._news: deque[tuple[str, float]] = deque(maxlen=100)
         self._firing: dict[str, Notice] = {}
         self._standing: tuple[Notice, ...] = ()
         self._hushed: frozenset[str] = frozenset()
@@ -118,6 +144,8 @@ class Pager:
         """End; what was not told yet is told after the next start."""
         if self._running is not None:
             self._running.cancel()
+        for ending in self._endings:
+            await ending()
 
     async def _run(self) -> None:
         while True:
@@ -134,36 +162,49 @@ class Pager:
         """Judge what is known now, and keep what comes of it."""
         now = self._clock.wall()
         fleets = [fleet._replace(workloads=tuple(fleet.workloads)) for fleet in self._fleets()]
-        exporter = self._exporter()
         # Ten thousand workloads take a second: in a thread, so that nobody waits for it.
-        before = self.alarms
-        self.alarms = await asyncio.to_thread(self._judged, before, fleets, exporter, now)
-        self._seen = {(seen.account, seen.workload.id): seen for fleet in fleets for seen in fleet.workloads}
+        judged = await asyncio.to_thread(self._judged, self.alarms, fleets, self._exporter(), now)
+        before, self.alarms = self.alarms, judged.alarms
         self._tell_changes(before, now)
-        firing = [alarm for alarm in self.alarms.values() if alarm.firing]
-        notices = [self._notice(alarm, now) for alarm in firing]
-        self._firing = paging.loudest(notices, self.options.severity_label)
-        over = [self._notice(alarm, now) for alarm in self.alarms.values() if alarm.ended is not None]
-        self._standing = (*notices, *over)
+        self._standing = (*judged.firing, *judged.over)
+        self._firing = paging.loudest(judged.firing, self.options.severity_label)
         self.silences = {name: each for name, each in self.silences.items() if now < each.ends}
         quiet = {key for key, each in self._firing.items() if paging.silenced(each, self.silences.values(), now)}
+        firing = [alarm for alarm in self.alarms.values() if alarm.firing]
         self._hushed = paging.muted(firing) | quiet
         self._count(firing)
+        self._note_changes(fleets, now)
         self.keep()
 
-    def _judged(
-        self, before: Mapping[str, Alarm], fleets: Iterable[Fleet], exporter: Exporter, now: float
-    ) -> Mapping[str, Alarm]:
-        return paging.after(before, paging.subjects(fleets, exporter, self.options, now), self.options, now)
+    def _judged(self, before: Mapping[str, Alarm], fleets: Sequence[Fleet], exporter: Exporter, now: float) -> _Judged:
+        alarms = paging.after(before, paging.subjects(fleets, exporter, self.options, now), self.options, now)
+        told = {(alarm.labels.get("account"), alarm.labels.get("workload_id")) for alarm in alarms.values()}
+        there = [seen for fleet in fleets for seen in fleet.workloads if (seen.account, seen.workload.id) in told]
+        seen = {(each.account, each.workload.id): each for each in there}
+        firing = [self._notice(alarm, seen, now) for alarm in alarms.values() if alarm.firing]
+        over = [self._notice(alarm, seen, now) for alarm in alarms.values() if alarm.ended is not None]
+        return _Judged(alarms, firing, over)
 
-    def _notice(self, alarm: Alarm, now: float) -> Notice:
-        seen = self._seen.get((alarm.labels.get("account", ""), alarm.labels.get("workload_id", "")))
+    def _notice(self, alarm: Alarm, there: Mapping[tuple[str, str], Seen], now: float) -> Notice:
+        seen = there.get((alarm.labels.get("account", ""), alarm.labels.get("workload_id", "")))
         if seen is None:
             return paging.notice(alarm, self.options)
-        workload = seen.workload
-        tags = {tag.name: tag.value or "" for tag in workload.tags or () if tag.name}
+        tags = {tag.name: tag.value or "" for tag in seen.workload.tags or () if tag.name}
         evidence = self._evidence(seen, now) if alarm.firing else ()
-        return paging.notice(alarm, self.options, About(evidence, workload.importance or "", tags))
+        return paging.notice(alarm, self.options, About(evidence, seen.workload.importance or "", tags))
+
+    def _note_changes(self, fleets: Sequence[Fleet], now: float) -> None:
+        """What was replaced or taken back since the last look; at the first look nothing is news."""
+        counts = {
+            (seen.account, seen.workload.id): (seen, [seen.ledger.transitions.get(name, 0) for name in _CHANGES])
+            for fleet in fleets
+            for seen in fleet.workloads
+        }
+        for key, (seen, numbers) in counts.items():
+            for change, number, before in zip(_CHANGES.values(), numbers, self._changes.get(key, numbers), strict=True):
+                if number > before:
+                    self._news.append((f"Workload {seen.workload.name} ({seen.workload.id}) {change}", now))
+        self._changes = {key: numbers for key, (_, numbers) in counts.items()}
 
     def _tell_changes(self, before: Mapping[str, Alarm], now: float) -> None:
         """The log of what happened, whatever the receivers hear of it."""
@@ -186,60 +227,77 @@ class Pager:
         """Tell every receiver what it must be told and may be told now."""
         async with self._turning:
             await asyncio.gather(*(self._tell(receiver) for receiver in self._receivers))
+            while self._news:
+                await self._tell_news(*self._news.popleft())
+            for receiver in self._receivers:
+                self._report.set("notification_failing_seconds", self.failing.get(receiver.name, 0.0), receiver.name)
             self.keep()
+
+    async def _tell_news(self, summary: str, at: float) -> None:
+        """Tell of a change, once: it wakes nobody, and what does not arrive is missed by nobody."""
+        for receiver in self._receivers:
+            if receiver.change is not None:
+                sent = await receiver.change(summary, (), at)
+                self._report.count("notifications", receiver.name, sent.fate)
 
     async def _tell(self, receiver: Receiver) -> None:
         way, now = self._ways[receiver.name], self._clock.steady()
         if now < way.held_until:
             return
-        said = self._due(receiver, way)
-        for begin in range(0, len(said), AT_ONCE):
-            try:
-                sent = await receiver.send(said[begin : begin + AT_ONCE], self._clock.wall())
-            except Exception:  # a fault of one notifier is no reason to tell nobody
-                log.exception("a receiver could not be told", extra={"fields": {"receiver": receiver.name}})
-                way.held_until = now + MOST
-                return
-            self._heed(receiver, way, said[begin : begin + AT_ONCE], sent)
-            if self._clock.steady() < way.held_until:
-                return
-        if said and receiver.standing:
-            way.told_at, way.standing = now, said
+        way.refused = {key: until for key, until in way.refused.items() if now < until}
+        said = [each for each in self._due(receiver, way) if each.key not in way.refused]
+        self._report.set("notifications_pending", len(said), receiver.name)
+        if not said:
+            return
+        try:
+            sent = await receiver.send(said, self._clock.wall())
+        except Exception:  # a fault of one notifier is no reason to tell nobody
+            log.exception("a receiver could not be told", extra={"fields": {"receiver": receiver.name}})
+            way.held_until = now + MOST
+            return
+        self._heed(receiver, way, said, sent)
 
     def _due(self, receiver: Receiver, way: _Way) -> list[Notice]:
-        told = self.told.setdefault(receiver.name, {})
-        if receiver.standing:
-            wanted = [each for each in self._standing if receiver.wish.wants(each)]
-            new = [(each.labels, each.ended) for each in wanted] != [(each.labels, each.ended) for each in way.standing]
-            return wanted if new or self._clock.steady() - way.told_at >= RESEND else []
         wish, now = receiver.wish, self._clock.wall()
-        self.told[receiver.name] = told = paging.forgotten(told, self._firing, wish)
+        again = receiver.standing or receiver.repeat
+        late = bool(again) and self._clock.steady() - way.told_at >= (receiver.repeat or RESEND)
+        if receiver.standing:
+            wanted = [each for each in self._standing if wish.wants(each)]
+            new = [(each.labels, each.ended) for each in wanted] != [(each.labels, each.ended) for each in way.standing]
+            return wanted if new or late else []
+        told = self.told[receiver.name] = paging.forgotten(self.told.get(receiver.name, {}), self._firing, wish)
         found = paging.due(self._firing, told, self._hushed, wish, now)
-        self._report.set("notifications_pending", len(found), receiver.name)
+        if late:
+            known = {each.key for each in found}
+            found += [each for key, each in self._firing.items() if key in told and key not in known]
         return found
 
     def _heed(self, receiver: Receiver, way: _Way, said: Sequence[Notice], sent: Sequence[Sent]) -> None:
-        fates = {each.key: each for each in sent}
-        arrived = [each for each in said if (of := fates.get(each.key)) is not None and of.fate == "delivered"]
+        """Do with a receiver what it says. One that takes something works: what it will not have is another matter."""
+        now, fates = self._clock.steady(), Counter(each.fate for each in sent)
         if not receiver.standing:
-            self.told[receiver.name] = paging.remembered(self.told[receiver.name], arrived)
+            arrived = {each.key for each in sent if each.fate == "delivered"}
+            told = self.told[receiver.name]
+            self.told[receiver.name] = paging.remembered(told, (each for each in said if each.key in arrived))
         for each in sent:
             self._report.count("notifications", receiver.name, each.fate)
+            if each.fate == "failed":
+                way.refused[each.key] = now + LONGEST
+            if each.fate != "delivered":
+                self._report.count("notification_failures", receiver.name, each.reason)
         bad = [each for each in sent if each.fate != "delivered"]
-        if not bad:
-            if way.failing_since is not None and sent:
+        if fates["delivered"]:
+            if way.failing_since is not None:
                 log.info("a receiver can be told again", extra={"fields": {"receiver": receiver.name}})
             way.failures, way.failing_since, way.said = 0, None, ""
-            self._report.set("notification_failing_seconds", 0, receiver.name)
-            return
-        way.failures += 1
-        now = self._clock.steady()
-        way.failing_since = now if way.failing_since is None else way.failing_since
-        self._report.set("notification_failing_seconds", now - way.failing_since, receiver.name)
-        for each in bad:
-            self._report.count("notification_failures", receiver.name, each.reason)
-        way.held_until = now + max(self._pause(each, way.failures) for each in bad)
-        if way.said != bad[0].reason:
+            way.told_at, way.standing = now, said
+        elif bad:
+            way.failures += 1
+            way.failing_since = now if way.failing_since is None else way.failing_since
+        way.held_until = now + max(
+            (self._pause(each, way.failures) for each in bad if each.fate == "again"), default=0.0
+        )
+        if bad and not fates["delivered"] and way.said != bad[0].reason:
             way.said = bad[0].reason
             fields = {"receiver": receiver.name, "words": bad[0].words}
             log.error("a receiver could not be told; it is tried again", extra={"fields": fields})
@@ -247,9 +305,7 @@ class Pager:
     def _pause(self, sent: Sent, failures: int) -> float:
         if sent.after is not None:
             return min(max(sent.after, FIRST), LONGEST)
-        if sent.fate == "failed":
-            return LONGEST
-        grown: float = min(MOST, FIRST * 2 ** min(failures - 1, 30))
+        grown: float = min(MOST, FIRST * 2 ** min(max(failures - 1, 0), 30))
         return grown * random.uniform(0.5, 1.0)  # noqa: S311 — no secret
 
     @property

@@ -53,17 +53,26 @@ class Phone:
 class Scene:
     """A fleet of one workload, a pager with one phone, and time that passes when it is told to."""
 
-    def __init__(self, path: Path | None = None, *, standing: bool = False, wish: Wish = ALL) -> None:
+    def __init__(
+        self,
+        path: Path | None = None,
+        *,
+        standing: bool = False,
+        wish: Wish = ALL,
+        repeat: float = 0.0,
+        change: Any = None,
+    ) -> None:
         self.now, self.status, self.told = 1_795_000_000.0, "running", True
         self.phone, self.path = Phone(), path
-        self.standing, self.wish = standing, wish
+        self.standing, self.wish, self.repeat, self.change = standing, wish, repeat, change
+        self.transitions: dict[str, int] = {}
         self.exporter = Exporter()
         self.start()
 
     def start(self) -> None:
         """The exporter is started, with the state that there is."""
         self.store, self.report = Store(self.path), Report(self.now)
-        receiver = Receiver("phone", self.phone.send, self.wish, self.standing)
+        receiver = Receiver("phone", self.phone.send, self.wish, self.standing, self.repeat, self.change)
         clock = Clock(lambda: self.now, lambda: self.now, asyncio.sleep)
         evidence = lambda seen, _: (("State", seen.workload.status or ""),)  # noqa: E731
         self.pager = Pager(
@@ -74,13 +83,20 @@ class Scene:
         """What is known now."""
         told = Workload(id="w1", name="chat", status=self.status, importance="critical", tags=(Tag("team", "x"),))
         known = Known(Account("acme"), None, Tally())
-        return [Fleet(known, [Seen("acme", told, Ledger(0.0, 0.0))], Sweeping("", 1.0, 30.0), self.told)]
+        return [
+            Fleet(
+                known,
+                [Seen("acme", told, Ledger(0.0, 0.0, transitions=self.transitions))],
+                Sweeping("", 1.0, 30.0),
+                self.told,
+            )
+        ]
 
-    async def passes(self, seconds: float) -> None:
+    async def passes(self, seconds: float, every: float = 30.0) -> None:
         """Time goes by, half a minute at a time."""
         until = self.now + seconds
         while self.now < until:
-            self.now = min(until, self.now + 30.0)
+            self.now = min(until, self.now + every)
             await self.pager.look()
             await self.pager.turn()
 
@@ -119,7 +135,7 @@ def test_an_incident_opens_once_with_its_evidence_and_closes_once() -> None:
 def test_a_receiver_that_is_away_for_a_day_hears_of_what_is_still_broken(answer: Fate | Exception) -> None:
     async def work(scene: Scene) -> None:
         scene.phone.answer, scene.status = answer, "errored"
-        await scene.passes(86400)
+        await scene.passes(86400, every=600.0)
         assert scene.phone.heard == []
         scene.phone.answer = Fate("")
         await scene.passes(LONGEST + 60)
@@ -250,6 +266,51 @@ def test_a_silence_that_is_ended_lets_the_page_through() -> None:
         assert scene.phone.heard == [FIRES]
 
     play(work)
+
+
+def test_a_dead_mans_switch_is_told_again_and_again_that_paging_works() -> None:
+    async def work(scene: Scene) -> None:
+        await scene.passes(600)
+
+    watchdog = Wish(lambda told: told.labels["alertname"] == "DataRobotWatchdog", lambda _, __: False)
+    assert play(work, wish=watchdog, repeat=60.0).phone.heard == ["firing DataRobotWatchdog"] * 10
+
+
+def test_a_notice_that_a_receiver_will_not_have_holds_up_no_other() -> None:
+    class Choosy(Phone):
+        async def send(self, notices: Sequence[Notice], _: float) -> list[Fate]:
+            good = [each for each in notices if each.labels["alertname"] != "DataRobotWorkloadErrored"]
+            self.heard += [f"{each.status} {each.title}" for each in good]
+            return [Fate(n.key) if n in good else Fate(n.key, "failed", "bad_request", "400") for n in notices]
+
+    async def work(scene: Scene) -> None:
+        scene.phone = Choosy()
+        scene.start()
+        scene.status, scene.exporter = "errored", Exporter(settings_good=False)
+        await scene.passes(1200)
+        assert scene.phone.heard == ["firing DataRobotExporterReloadFailed"]
+        assert scene.pager.failing.keys() <= {"phone"}
+
+    play(work)
+
+
+def test_replacements_are_told_to_whom_they_interest_once_and_never_those_of_before() -> None:
+    heard: list[str] = []
+
+    async def change(summary: str, _: object, __: float) -> Fate:
+        heard.append(summary)
+        return Fate("")
+
+    async def work(scene: Scene) -> None:
+        scene.transitions = {"replaced": 3}
+        await scene.passes(60)
+        scene.transitions = {"replaced": 4, "reverted": 1}
+        await scene.passes(90)
+
+    play(work, change=change)
+    assert heard == [
+        "Workload chat (w1) was replaced by another version", "Workload chat (w1) was to be replaced, and was not",
+    ]  # fmt: skip
 
 
 def test_what_does_not_concern_a_receiver_it_does_not_hear() -> None:
