@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from email.utils import formatdate
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs
@@ -64,6 +65,7 @@ class Simulator:
             lifespan="off",
             interface="asgi3",
             proxy_headers=False,
+            date_header=False,
         )
         self._socket = config.bind_socket()
         # Inherited by each connection: the head and the body of an answer are two writes, and 40 ms would lie between.
@@ -129,7 +131,8 @@ class Simulator:
         if answer.delay:
             await asyncio.sleep(answer.delay)
         size = answer.fill or len(answer.body)
-        sent = [(name.encode(), value.encode("latin-1")) for name, value in answer.headers]
+        dated = {"date": formatdate(self.clock(), usegmt=True)} | dict(answer.headers)
+        sent = [(name.encode(), value.encode("latin-1")) for name, value in dated.items()]
         if not answer.fill and not answer.cut:
             sent.append((b"content-length", str(size).encode()))
         await send({"type": "http.response.start", "status": answer.status, "headers": sent})
