@@ -1,4 +1,4 @@
-"""How tests of laws are run, and what a run tells at its end: how much of the paging, and of the sending of traces, was proven."""
+"""How tests of laws are run, and what a run tells at its end: how much was proven of paging and of sending traces."""
 
 import pytest
 from hypothesis import HealthCheck, settings
