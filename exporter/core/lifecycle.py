@@ -521,8 +521,12 @@ def settled(
     for each in sorted(episodes, key=lambda episode: (episode.opened.at, episode.kind)):
         if each.kind == "deletion" and seen.gone_because in ("forbidden", "found"):
             continue  # it is there, and not shown to us any more
-        if each.cause == "crashed" and (tracing is None or not tracing.crashes):
-            continue
+        if each.cause == "crashed":
+            if tracing is None or not tracing.crashes:
+                continue
+            course, admitted = book.admission(course, each)
+            if not admitted:
+                continue
         maker = _Maker(seen, course, each, tracing or _NOWHERE, skew)
         trace = maker.made() if tracing is not None and _wanted(each, maker, tracing) else None
         outcome = "recalled" if each.recalled else each.outcome

@@ -355,6 +355,14 @@ def test_of_many_pods_those_read_last_are_kept() -> None:
     assert sum(name.startswith("new") for name in second.pods) == 10
 
 
+def test_of_many_protons_those_told_last_are_kept() -> None:
+    course = swept(workload("stopped"), workload("submitted")).course
+    for n in range(100):
+        told = Pods((Proton(id="p1", created_at=at(200)), Proton(id=f"new-{n}", created_at=at(200 + n))), {})
+        course = book.told_pods(course, told, "p1", 210.0 + n)
+    assert [*course.protons] == [*(f"new-{n}" for n in range(37, 99)), "p1", "new-99"]
+
+
 def test_events_are_kept_in_whatever_order_they_are_told() -> None:
     events = [event(f"e{n}", "Scaled", at(200 + n)) for n in range(100)]
     begun = swept(workload("stopped"), workload("submitted")).course

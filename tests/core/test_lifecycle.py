@@ -425,6 +425,17 @@ def test_the_resource_is_the_workload_as_it_names_itself_in_its_own_traces() -> 
 # -- which traces are made
 
 
+def test_crashes_have_traces_where_they_are_wanted_and_no_more_than_all_else_may() -> None:
+    crash = stop(kind="failure", outcome="failure", cause="crashed", ended=Mark(9000.0))
+    for tracing in (None, TRACING):
+        assert made(crash, tracing)[1] == ()
+    wanted = Tracing(HOST, crashes=True)
+    course, (one,) = made(crash, wanted)
+    assert (one.kind, course.recent, course.flapping) == ("failure", (9000.0,), None)
+    course, none = made(crash, wanted, recent=(8000.0,) * book.FLAPPING)
+    assert (none, course.flapping and course.flapping.folded) == ((), 1)
+
+
 @pytest.mark.parametrize(
     ("episode", "tracing", "wanted"),
     [
