@@ -519,8 +519,6 @@ def settled(
     course, episodes = book.due(seen.ledger.course, now, previous)
     made: list[Made] = []
     for each in sorted(episodes, key=lambda episode: (episode.opened.at, episode.kind)):
-        if each.kind == "deletion" and seen.gone_because in ("forbidden", "found"):
-            continue  # it is there, and not shown to us any more
         if each.cause == "crashed":
             if tracing is None or not tracing.crashes:
                 continue

@@ -16,7 +16,7 @@ from exporter.core.account_families import Known, Use, use
 from exporter.core.decode import NotDecodable
 from exporter.core.episode import recalled
 from exporter.core.lane import Policy
-from exporter.core.ledger import Entry, Ledger, Tally
+from exporter.core.ledger import Entry, Ledger, Tally, hidden
 from exporter.core.lifecycle import Made, Tracing, settled
 from exporter.core.model import Workload
 from exporter.core.seen import Account, Seen
@@ -300,8 +300,11 @@ class Watch:
         new = [i for i in self.known.gone if i not in before][:ASKED_GONE]
         for i in new:
             why = await gone_because(self.client, i)
-            if i in self.known.gone and isinstance(self.known.gone, dict):
-                self.known.gone[i] = self.known.gone[i]._replace(gone_because=why)
+            seen = self.known.gone.get(i)
+            if seen is not None and isinstance(self.known.gone, dict):
+                # What it means is kept in the ledger: a restart must not make a deletion of it.
+                ledger = hidden(seen.ledger) if why in ("forbidden", "found") else seen.ledger
+                self.known.gone[i] = seen._replace(gone_because=why, ledger=ledger)
 
     def _settle(self) -> None:
         """Make traces of the episodes that are over."""

@@ -130,6 +130,7 @@ def test_a_workload_that_vanishes_ends_what_was_going_on(statuses: str, episodes
 def test_one_that_is_listed_again_was_not_deleted() -> None:
     gone = ledger.vanished(swept(workload()), 400.0)
     assert ledger.reappeared(gone).course.over == ()
+    assert ledger.hidden(gone) == msgspec.structs.replace(gone, course=ledger.reappeared(gone).course)
 
 
 # -- runs

@@ -97,12 +97,12 @@ def workload(status: str = "running", **more: Any) -> Workload:
 
 
 def made(
-    episode: Episode, tracing: Tracing | None = TRACING, skew: float = 0.0, because: str = "", **facts: Any
+    episode: Episode, tracing: Tracing | None = TRACING, skew: float = 0.0, **facts: Any
 ) -> tuple[Course, tuple[Made, ...]]:
     """The course after the episode has settled, and what was made of it."""
     told: dict[str, Any] = {"over": (episode,), "pods_told": 9500.0, "events_told": 9500.0}
     course = Course(**(told | facts))
-    seen = Seen("acme", workload(), Ledger(1.0, 1.0, course=course), gone_because=because)
+    seen = Seen("acme", workload(), Ledger(1.0, 1.0, course=course))
     after, found = settled(seen, 10_000.0, 9_900.0, tracing, skew)
     return after.ledger.course, found
 
@@ -462,12 +462,6 @@ def test_a_trace_is_made_where_it_is_wanted_and_of_every_failure(
 def test_what_has_not_settled_stays_as_it_is() -> None:
     seen = Seen("acme", workload(), Ledger(1.0, 1.0, course=Course(over=(stop(),))))
     assert settled(seen, 201.0, 150.0, TRACING) == (seen, ())
-
-
-@pytest.mark.parametrize(("because", "traces"), [("not_found", 1), ("", 1), ("forbidden", 0), ("found", 0)])
-def test_a_workload_that_is_only_hidden_from_us_was_not_deleted(because: str, traces: int) -> None:
-    course, found = made(stop(kind="deletion"), because=because)
-    assert (len(found), course.over) == (traces, ())
 
 
 # -- what comes late, and what takes long
