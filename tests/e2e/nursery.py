@@ -33,10 +33,13 @@ POINTS = ("before commit", "within commit", "after commit", "before removal", "a
 
 
 class Nursery:
-    """The process that bears the children. `child` is the one that lives now."""
+    """The process that bears the children. `child` is the one that lives now.
+
+    `usual`: how long the last one that was done has lived, in seconds: the machine is not always as busy.
+    """
 
     def __init__(self) -> None:
-        self.child = 0
+        self.child, self.usual = 0, 0.0
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.e2e.nursery"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -51,6 +54,7 @@ class Nursery:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         orders = {"url": url, "path": str(path), "now": now, "collector": collector, "dies": dies}
+        began = time.monotonic()
         self.process.stdin.write(json.dumps(orders) + "\n")
         self.process.stdin.flush()
         timer: threading.Timer | None = None
@@ -68,6 +72,8 @@ class Nursery:
                 if timer is not None:
                     timer.cancel()
                     timer.join()
+                if done:
+                    self.usual = time.monotonic() - began
                 return done, int(more[0])
 
     def kill(self) -> None:
