@@ -124,6 +124,7 @@ def serve_ours(port: int, series: int, folder: Path | None) -> None:
         not_ready=lambda: "",
         front=blank,
         config=lambda: None,
+        episodes=lambda: None,
         targets=list,
         count=lambda path, code: None,  # noqa: ARG005 — a counter costs nothing here
     )

@@ -144,6 +144,9 @@ def _rules_flags(command: argparse.ArgumentParser) -> None:
     )
     rules.add_argument("--alerts.dashboard-url", dest="alerts.dashboard_url", metavar="URL", help="base URL of Grafana")
     rules.add_argument("--alerts.console-url", dest="alerts.console_url", metavar="URL", help="base URL of DataRobot")
+    rules.add_argument(
+        "--alerts.trace-url", dest="alerts.trace_url", metavar="URL", help="finds the traces of {workload_id}"
+    )
 
 
 def _docs_flags(command: argparse.ArgumentParser) -> None:

@@ -213,6 +213,6 @@ def _default(value: Any) -> str:
         return f"`{str(value).lower()}`"
     if isinstance(value, float):
         return f"`{value:g}`"
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | frozenset):
         value = ", ".join(map(str, value))
     return f"`{value}`" if value != "" else "none"

@@ -101,6 +101,15 @@ def _address(given: str) -> str:
     return given.strip()
 
 
+def _trace_url(given: str) -> str:
+    parts = urlsplit(given)
+    if given and (parts.scheme not in ("http", "https") or not parts.hostname or "{workload_id}" not in given):
+        raise ValueError("no URL with http:// or https:// and {workload_id}, where the id belongs")
+    if re.search(r"[{}\s]", given.replace("{workload_id}", "")):
+        raise ValueError("a URL with a space or a brace in it; write %20, %7B, %7D, and braces for {workload_id} alone")
+    return given
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -133,6 +142,12 @@ class Account(_Part):
             said = " and ".join(given) if given else "no token"
             raise ValueError(f"{said}; give exactly one of token_file, token_env and token")
         return self
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port of the endpoint: what tells one installation of DataRobot from another."""
+        parts = urlsplit(self.endpoint)
+        return f"{parts.scheme}://{parts.netloc.lower()}"
 
     def token_source(self, environment: Mapping[str, str] = os.environ) -> Callable[[], str]:
         """A function that gives the token as it is now; a token file is read again when it has changed."""
@@ -294,6 +309,11 @@ class Alerts(_Part):
     runbook_url: str = Field("alerts/runbooks/", description="What stands before `NAME.md` in links to runbooks.")
     dashboard_url: str = Field("", description="Base URL of Grafana, for links to dashboards.")
     console_url: str = Field("", description="Base URL of DataRobot, for links to its console.")
+    trace_url: Annotated[str, AfterValidator(_trace_url)] = Field(
+        "",
+        description="URL that finds the traces of `{workload_id}`, for links to them, such as "
+        "`http://127.0.0.1:16686/search?service=workload-{workload_id}` of Jaeger.",
+    )
 
     @property
     def options(self) -> Options:
@@ -309,6 +329,7 @@ class Alerts(_Part):
             runbooks=self.runbook_url,
             dashboards=self.dashboard_url.rstrip("/"),
             console=self.console_url.rstrip("/"),
+            traces=self.trace_url,
             hold=self.hold,
         )
 
@@ -396,17 +417,12 @@ class Traces(_Part):
     )
     backfill: Annotated[float, BeforeValidator(seconds), Field(ge=0, le=604800)] = Field(
         0.0,
-        description="How far back the very first sweep looks for replacements and starts that were over before; 0: not.",
+        description="How far back the very first sweep looks for replacements and starts that were over; 0: not.",
     )
     max_bytes: int = Field(
         50_000_000, gt=0, description="Most bytes of traces that wait to be sent; beyond it the oldest are dropped."
     )
     max_age: Duration = Field(604800.0, le=2592000, description="How long a trace waits before it is dropped.")
-    url_template: Annotated[str, _template("trace_id")] = Field(
-        "",
-        pattern=r"^(https?://\S*\{trace_id\}\S*)?$",
-        description="Link to a trace, with `{trace_id}` in it, such as `http://jaeger:16686/trace/{trace_id}`.",
-    )
     self_traces: bool = Field(True, description="Also send traces of the exporter's own sweeps that tell something.")
 
     @model_validator(mode="after")
@@ -432,7 +448,11 @@ class Web(_Part):
     config_file: Path | None = Field(
         None, description="TLS and basic auth, in the web-config format of the Prometheus exporter-toolkit."
     )
-    debug_config: bool = Field(False, description="Serve these settings, secrets hidden, at `/debug/config`.")
+    debug_config: bool = Field(
+        False,
+        description="Serve these settings, secrets hidden, at `/debug/config`, and the episodes under way, with the "
+        "ids of their traces to come, at `/debug/episodes`.",
+    )
 
 
 class Log(_Part):
@@ -504,20 +524,23 @@ def load(
         settings = Settings.model_validate(told)
     except ValidationError as error:
         problems += problems_of(error, Settings, lines)
-    if settings is not None and accounts == "needed":
-        problems += _back_to_datarobot(settings)
     if accounts == "needed":
         problems += _of_this_machine(told, environment, lines)
+        problems += _back_to_datarobot(settings)
     problems = [_renamed(each, origins) for each in problems]
     if problems or settings is None:
         raise BadSettings(problems)
     return settings
 
 
-def _back_to_datarobot(settings: Settings) -> Iterator[Problem]:
+def _back_to_datarobot(settings: Settings | None) -> Iterator[Problem]:
     """Traces are sent by POST; DataRobot is asked by GET and by nothing else."""
-    collector = urlsplit(settings.traces.endpoint).netloc
-    if collector and any(urlsplit(account.endpoint).netloc == collector for account in settings.accounts):
+    collector = urlsplit(settings.traces.endpoint).netloc if settings is not None else ""
+    if (
+        settings is not None
+        and collector
+        and any(urlsplit(account.endpoint).netloc == collector for account in settings.accounts)
+    ):
         yield Problem("traces.endpoint", f"{collector} is DataRobot, which is only read; name a collector")
 
 

@@ -12,6 +12,7 @@ from exporter.core.families import FAMILIES
 from exporter.core.family import COMMON_LABELS, Family
 from exporter.core.rules import DEFAULT, expression, levels
 from exporter.docs import files
+from exporter.settings import load
 from exporter.shell.report import OWN, PREFIX
 
 ROOT = Path(__file__).parent.parent
@@ -94,3 +95,36 @@ def sent(module: str) -> list[str]:
         and ast.unparse(node.func.value) == "http"
         and node.func.attr != "aclose"
     ]
+
+
+# -- docs/traces.md
+
+TRACES = (ROOT / "docs" / "traces.md").read_text()
+
+
+def shown(block: str) -> str:
+    """What stands in a block of docs/traces.md."""
+    (found,) = re.findall(rf"^```{block}\n(.*?)^```$", TRACES, re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
+def test_the_trace_that_is_explained_is_the_one_that_the_story_gives() -> None:
+    golden = (ROOT / "tests" / "golden" / "traces" / "start-of-14-minutes.txt").read_text().split("\n\n")[1]
+    made = re.findall(r"^( *)(.+?)  \+(\S+) s, (\S+) s, (\S+)", golden, re.MULTILINE)
+    told = re.findall(r"^( *)(.+?) +\+(\S+) s +(\S+) s  (\S+)$", shown("trace start-of-14-minutes"), re.MULTILINE)
+    assert told == [(depth, name, f"{float(a):.0f}", f"{float(b):.0f}", source) for depth, name, a, b, source in made]
+    assert shown("trace start-of-14-minutes") in (ROOT / "README.md").read_text()
+
+
+def test_the_settings_that_are_shown_send_traces(tmp_path: Path) -> None:
+    file = tmp_path / "exporter.yaml"
+    file.write_text(shown("yaml settings"))
+    secret = {"DATAROBOT_API_TOKEN": "t", "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20k"}
+    traces = load(file, secret).traces
+    assert (traces.endpoint, traces.protocol) == ("http://collector:4317", "grpc")
+    assert [*traces.headers] == ["authorization"]
+
+
+def test_the_metrics_to_watch_are_there() -> None:
+    ours = {PREFIX + own.name + ("_total" if own.kind == "counter" else "") for own in OWN}
+    assert {*re.findall(r"`(datarobot_exporter_\w+)", TRACES)} <= ours

@@ -90,6 +90,9 @@ sweep:
         ("accounts: [{}]", "accounts[0] (line 1): no token; give exactly one of token_file, token_env and token"),
         ("accounts: [{token: a, token_env: B}]", "accounts[0] (line 1): token_env and token; give exactly one"),
         ("accounts: [{token: a, endpoint: 'https://u:p@h'}]", "a URL with a user or password in it"),
+        ("alerts: {trace_url: 'https://jaeger.test/search'}", "alerts.trace_url (line 1): no URL with http:// or"),
+        ("alerts: {trace_url: 'jaeger.test/{workload_id}'}", "and {workload_id}, where the id belongs"),
+        ("alerts: {trace_url: 'https://g.test/?q={a}&s={workload_id}'}", "write %20, %7B, %7D"),
         ("web: {listen_address: [nowhere]}", "web.listen_address[0] (line 1): no HOST:PORT"),
         ("log:\n  level: info\n  level: warn", "log.level (line 3): is given twice; keep one"),
         ("log: {level: loud}", "log.level (line 1): Input should be 'debug', 'info', 'warn' or 'error'"),
@@ -140,6 +143,16 @@ def test_a_token_file_is_read_again_when_it_changes_and_kept_while_it_is_gone(tm
 )
 def test_an_endpoint_is_taken_with_or_without_its_path(endpoint: str) -> None:
     assert base_url(endpoint) == "https://app.test/api/v2"
+
+
+def test_a_url_of_traces_may_have_its_braces_encoded(tmp_path: Path) -> None:
+    url = "https://jaeger.test/search?tags=%7B%22datarobot.workload.id%22:%22{workload_id}%22%7D"
+    assert loaded(tmp_path, f"accounts: [{{token: a}}]\nalerts: {{trace_url: '{url}'}}").alerts.options.traces == url
+
+
+def test_an_installation_is_told_by_the_origin_of_its_endpoint(tmp_path: Path) -> None:
+    (account,) = loaded(tmp_path, "accounts: [{token: a, endpoint: 'https://App.test:8443/dr/api/v2'}]").accounts
+    assert account.origin == "https://app.test:8443"
 
 
 @pytest.mark.parametrize(
@@ -257,8 +270,6 @@ def test_every_bad_variable_of_opentelemetry_is_told_at_once_by_its_name() -> No
         ("kinds: [started]", "traces.kinds[0] (line 1): Input should be 'start', 'stop', 'failure', 'replacement' or"),
         ("sample_ratio: 1.5", "traces.sample_ratio (line 1): Input should be less than or equal to 1"),
         ("service_name: '{workload}'", "traces.service_name (line 1): only {id} and {name} may stand in braces"),
-        ("url_template: 'http://jaeger/trace'", "traces.url_template (line 1): String should match pattern"),
-        ("url_template: 'http://jaeger/{trace_id}/{x}'", "only {trace_id} may stand in braces"),
         ("max_age: 31d", "traces.max_age (line 1): Input should be less than or equal to 2592000"),
         ("certificate: /nowhere", "traces.certificate (line 1): /nowhere cannot be read: No such file"),
     ],
@@ -266,3 +277,12 @@ def test_every_bad_variable_of_opentelemetry_is_told_at_once_by_its_name() -> No
 def test_each_mistake_about_traces_is_told_in_words(tmp_path: Path, text: str, told: str) -> None:
     assert told in "\n".join(problems(tmp_path, f"traces: {{{text}}}"))
     assert "s3cret" not in "".join(problems(tmp_path, f"traces: {{{text}}}"))
+
+
+def test_a_collector_that_is_datarobot_itself_is_refused_because_it_is_only_read() -> None:
+    endpoint = "https://dr.test/otel"
+    with pytest.raises(BadSettings) as raised:
+        load(None, ENVIRONMENT | {"DATAROBOT_ENDPOINT": "https://dr.test", "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
+    assert [str(problem) for problem in raised.value.problems] == [
+        "OTEL_EXPORTER_OTLP_ENDPOINT: dr.test is DataRobot, which is only read; name a collector"
+    ]

@@ -372,12 +372,12 @@ def recalled(
     about: dict[str, Any]
     for record in records:
         opened, ended = model.timestamp(record.created_at), model.timestamp(record.deleted_at or record.updated_at)
-        outcome = _RECORDED.get(model.folded(record.status))
+        cause, outcome = _RECORDED.get(model.folded(record.status), ("", ""))
         candidates.update(record.candidate_proton_ids or ())
-        if opened is None or ended is None or not now - back <= ended <= now or outcome is None or not record.id:
+        if opened is None or ended is None or not now - back <= ended <= now or not outcome or not record.id:
             continue
         about = {"replacement": record.id, "candidates": record.candidate_proton_ids or ()}
-        found.append(_recalled("replacement", opened, ended, now, outcome=outcome, **about))
+        found.append(_recalled("replacement", opened, ended, now, outcome=outcome, cause=cause, **about))
     for proton in protons:
         opened, ended = model.timestamp(proton.created_at), model.timestamp(proton.running_since)
         if opened is None or ended is None or not now - back <= opened <= ended <= now or proton.id in candidates:
@@ -392,7 +392,14 @@ def _recalled(kind: Kind, opened: float, ended: float, now: float, **facts: Any)
     return Episode(kind, Mark(now, None, opened), ended=Mark(now, None, ended), recalled=True, **facts)
 
 
-_RECORDED = {"completed": "success", "errored": "failure", "failed": "failure", "cancelled": "cancellation"}
+_RECORDED = {
+    "completed": ("completed", "success"),
+    "errored": ("errored", "failure"),
+    "failed": ("errored", "failure"),
+    "cancelled": ("cancelled", "cancellation"),
+    "canceled": ("cancelled", "cancellation"),
+}
+"""What ended a replacement of the history, and with which outcome, as where it was seen to end."""
 
 
 # -- what details say

@@ -120,6 +120,12 @@ def identity(course: Course, episode: Episode, skew: float = 0.0) -> tuple[tuple
     return ((episode.proton, min(came)[1]), True) if came else local
 
 
+def _numbered(course: Course, episode: Episode, key: tuple[str, ...]) -> tuple[str, ...]:
+    """The key of an episode, with its number where others had the same before."""
+    again = sum(past.kind == episode.kind and past.key == "|".join(key) for past in course.past)
+    return (*key, f"#{again + 1}") if again else key
+
+
 def _between(at: float | None, opened: Mark, ended: Mark, skew: float) -> bool:
     if at is None:
         return False
@@ -187,8 +193,7 @@ class _Maker:
         self.seen, self.course, self.episode, self.tracing, self.skew = seen, course, episode, tracing, skew
         key, self.reported = identity(course, episode, skew)
         name = "|".join(key)
-        again = sum(past.kind == episode.kind and past.key == name for past in course.past)
-        self.key = (*key, f"#{again + 1}") if again else key
+        self.key = _numbered(course, episode, key)
         if episode.cause == _CHECKPOINT:
             self.key = (*self.key, _CHECKPOINT, str(episode.checkpoints))
         self.trace = trace_id(tracing.host, seen.workload.id, episode.kind, self.key)
@@ -609,15 +614,20 @@ def _checkpoints(seen: Seen, course: Course, now: float, tracing: Tracing, skew:
 
 
 def in_progress(seen: Seen, tracing: Tracing) -> Iterator[Mapping[str, str | float]]:
-    """The episodes of a workload that have no trace yet: since when, and the id of the trace to come, if known."""
+    """The episodes of a workload that have no trace yet: since when, and the id of the trace to come, if known.
+
+    What a start is known by, or what the first pod of a failure was, is sure only when the trace is made.
+    """
     course = seen.ledger.course
     for episode in (*course.episodes, *course.over):
         key, reported = identity(course, episode)
-        known = reported and (episode.kind != "start" or episode.ended is not None)
+        first = episode.kind == "failure" and key[-1] == "first"
+        known = reported and (episode.kind in ("replacement", "deletion") or bool(episode.since) or first)
+        trace = trace_id(tracing.host, seen.workload.id, episode.kind, _numbered(course, episode, key))
         yield {
             "workload_id": seen.workload.id,
             "kind": episode.kind,
             "since": episode.opened.at,
             "status": episode.states[-1].status if episode.states else "",
-            "trace_id": trace_id(tracing.host, seen.workload.id, episode.kind, key).hex() if known else "",
+            "trace_id": trace.hex() if known else "",
         }

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobExecutionEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -27,7 +27,7 @@ from exporter.core import model
 from exporter.core.exposition import Exposition, account_bodies, bounded
 from exporter.core.families import served, served_accounts
 from exporter.core.lane import Policy
-from exporter.core.lifecycle import Tracing
+from exporter.core.lifecycle import Tracing, in_progress
 from exporter.core.select import Selection
 from exporter.core.step import restored
 from exporter.settings import Account, Settings, Traces
@@ -75,9 +75,8 @@ def plan(account: Account, settings: Settings) -> Plan:
 
 def tracing(account: Account, traces: Traces) -> Tracing:
     """Which traces are made of an account's workloads, and with which ids."""
-    parts = urlsplit(account.endpoint)
     return Tracing(
-        f"{parts.scheme}://{parts.netloc}",
+        account.origin,
         traces.service_name,
         traces.resource,
         frozenset(traces.kinds),
@@ -150,6 +149,7 @@ class Daemon:
             front=StatusPage(self._status),
             targets=self._targets,
             config=lambda: self.settings.dump() if self.settings.web.debug_config else None,
+            episodes=lambda: self._episodes() if self.settings.web.debug_config else None,
             count=lambda path, code: self.report.count("http_requests", path, code),
         )
         self._reloaded(True)
@@ -397,6 +397,23 @@ class Daemon:
             if name in bases and seen.vanished is None and model.status_group(seen.workload.status) == "up"
         ]
 
+    def _episodes(self) -> list[dict[str, object]]:
+        """The episodes under way, the oldest first; `trace_id` None: not known yet."""
+        origins = {account.name: account.origin for account in self.settings.accounts}
+        found: list[dict[str, object]] = [
+            {
+                "account": name,
+                "workload": seen.workload.name or "",
+                **each,
+                "since": datetime.fromtimestamp(float(each["since"]), UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "trace_id": each["trace_id"] or None,
+            }
+            for name, watch in self.watches.items()
+            for seen in watch.workloads.values()
+            for each in in_progress(seen, watch.tracing or Tracing(origins[name]))
+        ]
+        return sorted(found, key=lambda each: str(each["since"]))
+
     def _status(self) -> Status:
         settings = self.settings
         accounts = tuple(
@@ -413,7 +430,7 @@ class Daemon:
             for account in settings.accounts
             if (watch := self.watches.get(account.name)) is not None
         )
-        told = ("/debug/config",) if settings.web.debug_config else ()
+        told = ("/debug/config", "/debug/episodes") if settings.web.debug_config else ()
         links = (settings.web.telemetry_path, "/sd", "/-/healthy", "/-/ready", *told)
         return Status(
             __version__, accounts, self._started, self._clock.wall(), settings.alerts.options, links, self._note

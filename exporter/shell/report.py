@@ -242,6 +242,7 @@ class Report:
         for kind in KINDS:
             for outcome in OUTCOMES:
                 self.count("episodes", name, kind, outcome, by=0)
+            self._histograms["episode_duration_seconds"].labels(name, kind)  # Prometheus counts from the second sample
         for part in lane.NAMES:
             self.count("detail_looks", name, part, by=0)
         return AccountReport(self, name, interval)

@@ -32,6 +32,7 @@ HEARTBEAT_OLD = 60.0
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
+Rows = list[dict[str, object]]
 
 
 class Limits(NamedTuple):
@@ -62,13 +63,22 @@ def _plain(status: int, text: str, *headers: tuple[bytes, bytes]) -> Reply:
     return Reply(status, [(b"content-type", b"text/plain; charset=utf-8"), *headers], (text.encode(),))
 
 
+def _json(told: Rows) -> Reply:
+    body = json.dumps(told, separators=(",", ":")).encode()
+    return Reply(200, [(b"content-type", b"application/json; charset=utf-8")], (body,))
+
+
+_NOT_ENABLED = _plain(404, "not enabled; see web.debug_config\n")
+
+
 class Application:
     """The ASGI application. `publish` swaps what it serves in one assignment; all else is asked of the callables.
 
     `reload` returns the problems (empty: done); `heartbeat_age` is in seconds; `not_ready` says why (empty: ready);
-    `front` makes the page at / for a query string; `config` gives the settings as text, or None where that is not
-    enabled; `targets` are target groups in the format of Prometheus's HTTP service discovery; `count` gets (path, code)
-    of each request; `allowed` says whether an Authorization header may pass (None: everyone may).
+    `front` makes the page at / for a query string; `config` gives the settings as text and `episodes` those under way,
+    or None where that is not enabled; `targets` are target groups in the format of Prometheus's HTTP service discovery;
+    `count` gets (path, code) of each request; `allowed` says whether an Authorization header may pass (None: everyone
+    may).
     """
 
     def __init__(
@@ -80,14 +90,16 @@ class Application:
         not_ready: Callable[[], str],
         front: Callable[[str], Awaitable[bytes]],
         config: Callable[[], str | None],
-        targets: Callable[[], list[dict[str, object]]],
+        episodes: Callable[[], Rows | None],
+        targets: Callable[[], Rows],
         count: Callable[[str, str], None],
         allowed: Callable[[str | None], Awaitable[bool]] | None = None,
         limits: Limits = Limits(),  # noqa: B008 — immutable
     ) -> None:
         self._now = Published()
         self._reload, self._heartbeat_age, self._not_ready = reload, heartbeat_age, not_ready
-        self._front, self._config, self._count, self._targets = front, config, count, targets
+        self._front, self._config, self._episodes = front, config, episodes
+        self._count, self._targets = count, targets
         self._metrics_path, self._metrics_target = metrics_path, metrics_path.encode()
         self.allowed = allowed
         self.limits = limits
@@ -99,6 +111,7 @@ class Application:
             "/-/reload": (("POST", "PUT"), self._reloaded),
             "/sd": (("GET", "HEAD"), self._discovery),
             "/debug/config": (("GET", "HEAD"), self._configured),
+            "/debug/episodes": (("GET", "HEAD"), self._under_way),
         }
 
     def publish(self, page: Published) -> None:
@@ -172,11 +185,14 @@ class Application:
 
     async def _configured(self, _: Request) -> Reply:
         text = self._config()
-        return _plain(404, "not enabled; see web.debug_config\n") if text is None else _plain(200, text)
+        return _NOT_ENABLED if text is None else _plain(200, text)
+
+    async def _under_way(self, _: Request) -> Reply:
+        told = self._episodes()
+        return _NOT_ENABLED if told is None else _json(told)
 
     async def _discovery(self, _: Request) -> Reply:
-        told = json.dumps(self._targets(), separators=(",", ":")).encode()
-        return Reply(200, [(b"content-type", b"application/json; charset=utf-8")], (told,))
+        return _json(self._targets())
 
     async def _status(self, request: Request) -> Reply:
         headers = [

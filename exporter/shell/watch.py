@@ -334,6 +334,11 @@ class Watch:
         return visible(self.known, self._age(), self._plan.stale_after)
 
     @property
+    def tracing(self) -> Tracing | None:
+        """How traces of the account's workloads are made; None: they are not."""
+        return self._plan.tracing
+
+    @property
     def not_ready(self) -> str:
         """Why the account is not ready; empty once a sweep was complete."""
         if self.known.succeeded is not None:

@@ -65,7 +65,7 @@ class Simulator:
             lifespan="off",
             interface="asgi3",
             proxy_headers=False,
-            date_header=False,
+            date_header=False,  # it would be that of the machine, whatever `clock` says
         )
         self._socket = config.bind_socket()
         # Inherited by each connection: the head and the body of an answer are two writes, and 40 ms would lie between.
@@ -131,8 +131,9 @@ class Simulator:
         if answer.delay:
             await asyncio.sleep(answer.delay)
         size = answer.fill or len(answer.body)
-        dated = {"date": formatdate(self.clock(), usegmt=True)} | dict(answer.headers)
-        sent = [(name.encode(), value.encode("latin-1")) for name, value in dated.items()]
+        sent = [(name.encode(), value.encode("latin-1")) for name, value in answer.headers]
+        if "date" not in dict(answer.headers):
+            sent.append((b"date", formatdate(self.clock(), usegmt=True).encode()))
         if not answer.fill and not answer.cut:
             sent.append((b"content-length", str(size).encode()))
         await send({"type": "http.response.start", "status": answer.status, "headers": sent})

@@ -375,6 +375,101 @@ def test_events_are_kept_in_whatever_order_they_are_told() -> None:
     assert book.told_events(Course(), events, frozenset(), 210.0) == Course()
 
 
+# -- crashes
+
+
+def ended(second: float, reason: str = "OOMKilled", again: float | None = None) -> Pods:
+    last = LastState(reason=reason, exit_code=137, started_at=at(1), finished_at=at(second))
+    started = at(again) if again is not None else None
+    return snapshot("SINCE", pod(Container(name="a", ready=True, last_state=last, started_at=started)))
+
+
+@pytest.mark.parametrize(
+    ("told", "until"), [(ended(150, again=152), 152.0), (ended(150), 150.0), (ended(150, again=20), 150.0)]
+)
+def test_a_crash_of_a_workload_that_stays_up_is_a_failure_of_a_moment(told: Pods, until: float) -> None:
+    known = ledger.told_pods(swept(workload()), snapshot("SINCE", pod(Container(name="a"))), 110.0)
+    (crash,) = ledger.told_pods(known, told, 160.0).course.over
+    assert (crash.kind, crash.outcome, crash.cause, crash.since) == ("failure", "failure", "crashed", "SINCE")
+    assert (crash.opened.told, crash.ended and crash.ended.told) == (150.0, until)
+
+
+def test_an_end_that_is_no_crash_or_is_told_while_something_goes_on_is_none() -> None:
+    known = ledger.told_pods(swept(workload()), snapshot("SINCE", pod(Container(name="a"))), 110.0)
+    assert ledger.told_pods(known, ended(150, "Completed"), 160.0).course.over == ()
+    failing = ledger.listed(known, workload("errored"), 200.0, last=100.0).ledger
+    assert ledger.told_pods(failing, ended(150), 210.0).course.over == ()
+    stopping = ledger.listed(known, workload("stopping"), 200.0, last=100.0).ledger
+    assert ledger.told_pods(stopping, ended(150), 210.0).course.over == ()
+
+
+def test_crashes_do_not_pile_up_while_none_has_settled() -> None:
+    course = Course(run=("p1", "SINCE"))
+    for number in range(FLAPPING + 5):
+        told = LastState(reason="Error", finished_at=at(number))
+        course = book.crashed(course, "pod", Container(name="a", last_state=told), 200.0)
+    assert len(course.over) == FLAPPING
+    assert book.crashed(Course(), "pod", Container(name="a"), 200.0) == Course()
+
+
+# -- what was over before the first sight
+
+
+def history(status: str, created: float | None, ended: float | None, name: str | None = "r1") -> Replacement:
+    def iso(second: float | None) -> str | None:
+        return at(second) if second is not None else None
+
+    return Replacement(
+        id=name, status=status, candidate_proton_ids=("c1",), created_at=iso(created), updated_at=iso(ended)
+    )
+
+
+@pytest.mark.parametrize(
+    ("records", "episodes"),
+    [
+        ([history("completed", 500, 600)], "replacement success completed"),
+        ([history("errored", 500, 600)], "replacement failure errored"),
+        ([history("failed", 500, 600)], "replacement failure errored"),
+        ([history("CANCELLED", 500, 600)], "replacement cancellation cancelled"),
+        ([history("canceled", 500, 600)], "replacement cancellation cancelled"),
+        ([history("switching", 500, 600)], ""),
+        ([history("completed", 50, 90)], ""),
+        ([history("completed", 500, 2000)], ""),
+        ([history("completed", None, 600)], ""),
+        ([history("completed", 500, None)], ""),
+        ([history("completed", 500, 600, None)], ""),
+    ],
+)
+def test_replacements_of_the_past_are_recalled_as_far_back_as_is_wanted(
+    records: list[Replacement], episodes: str
+) -> None:
+    course = book.recalled(Course(), records, (), 1000.0, 900.0)
+    assert words(course) == episodes
+    assert all(each.recalled for each in course.over)
+
+
+@pytest.mark.parametrize(
+    ("name", "created", "since", "episodes"),
+    [
+        ("p1", 500.0, 600.0, "start success"),
+        ("p1", 50.0, 600.0, ""),
+        ("p1", 500.0, None, ""),
+        ("c1", 500.0, 600.0, "replacement success completed"),
+    ],
+)
+def test_the_start_of_the_present_run_is_recalled_where_no_replacement_brought_it(
+    name: str, created: float, since: float | None, episodes: str
+) -> None:
+    proton = Proton(name, created_at=at(created), running_since=at(since) if since is not None else None)
+    records = [history("completed", 450, 650)] if name == "c1" else []
+    assert words(book.recalled(Course(), records, [proton], 1000.0, 900.0)) == episodes
+
+
+def test_a_run_that_began_long_after_its_proton_was_not_its_first() -> None:
+    proton = Proton("p1", created_at="1970-01-01T00:10:00Z", running_since="1970-01-03T00:10:00Z")
+    assert book.recalled(Course(), (), [proton], 300_000.0, 600_000.0) == Course()
+
+
 # -- when an episode has settled
 
 

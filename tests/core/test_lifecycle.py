@@ -176,6 +176,7 @@ def edges(span: Span) -> tuple[float, str, float, str]:
         (replaced(replacement=""), {}, "p2", "reported"),
         (replaced(replacement="", candidates=()), {}, "local/100.000", "local"),
         (stop(kind="deletion"), {}, "deleted", "reported"),
+        (start(recalled=True, since="S"), {}, "p1/S", "reported"),
         (stop(kind="flapping", since=""), {}, "local/100.000", "local"),
     ],
 )  # fmt: skip
@@ -445,6 +446,8 @@ def test_crashes_have_traces_where_they_are_wanted_and_no_more_than_all_else_may
         (stop(kind="flapping", outcome="failure"), Tracing(HOST, kinds=frozenset()), True),
         (stop(), Tracing(HOST, ratio=0.0), False),
         (stop(outcome="error"), Tracing(HOST, ratio=0.0), True),
+        (stop(), Tracing(HOST, importance=frozenset({"critical"})), False),
+        (stop(outcome="error"), Tracing(HOST, importance=frozenset({"high"})), True),
         (start(), Tracing(HOST, min_duration=101.0), False),
         (start(), Tracing(HOST, min_duration=100.0), True),
         (start("failure"), Tracing(HOST, min_duration=1000.0), True),
@@ -457,6 +460,22 @@ def test_a_trace_is_made_where_it_is_wanted_and_of_every_failure(
     assert (one.kind, one.outcome, one.seconds) == (episode.kind, episode.outcome, 100.0)
     assert (one.trace is not None) == wanted
     assert (len(course.past), course.over) == (1, ())
+
+
+def test_a_crash_has_a_trace_only_where_that_is_wanted_and_is_known_by_pod_and_time() -> None:
+    crash = stop(kind="failure", cause="crashed", outcome="failure", candidates=("pod-1", "150.000"))
+    assert made(crash)[1] == ()
+    assert made(crash, None)[1] == ()
+    root = trace(crash, tracing=Tracing(HOST, crashes=True)).spans[0]
+    assert root.attributes["datarobot.workload.episode.key"] == "p1/S/pod-1/150.000"
+    assert "datarobot.replacement.proton.candidate.id" not in root.attributes
+
+
+def test_what_was_over_before_the_first_sweep_is_marked_and_no_news() -> None:
+    _, (one,) = made(start(recalled=True, since="S"))
+    assert one.outcome == "recalled"
+    assert one.trace is not None
+    assert one.trace.spans[0].attributes["datarobot.workload.episode.backfilled"] is True
 
 
 def test_what_has_not_settled_stays_as_it_is() -> None:
@@ -537,7 +556,24 @@ def test_people_can_see_what_is_under_way_and_which_trace_it_will_be() -> None:
         ("stop", 100.0, "stopping"), ("replacement", 50.0, ""), ("start", 100.0, "launching"),
     ]  # fmt: skip
     assert now[0]["trace_id"] == trace_id(HOST, "w", "stop", ("p1", "S")).hex()
-    assert (now[1]["trace_id"], bool(now[2]["trace_id"])) == ("", True)
+    assert [each["trace_id"] for each in now[1:]] == ["", ""], "nothing was told of the one, more may be of the other"
+
+
+@pytest.mark.parametrize(
+    ("episode", "key"),
+    [
+        (Episode("replacement", Mark(100.0), replacement="r1"), ("r1",)),
+        (Episode("failure", Mark(100.0), proton="p1", since="S"), ("p1", "S")),
+        (Episode("failure", Mark(100.0), proton="p1"), ("p1", "first")),
+        (Episode("stop", Mark(100.0), proton="p1", since="T"), ("p1", "T", "#2")),
+    ],
+    ids=["a replacement", "a failure of a run", "of one that never ran", "a second stop of the same run"],
+)
+def test_the_id_to_come_is_told_where_nothing_can_change_it(episode: Episode, key: tuple[str, ...]) -> None:
+    before = Past("p1|T", "stop", "", "", 10.0, 20.0)
+    course = Course(life=episode, protons=proton(95), past=(before,))
+    (told,) = lifecycle.in_progress(Seen("acme", workload(), Ledger(1.0, 1.0, course=course)), TRACING)
+    assert told["trace_id"] == trace_id(HOST, "w", episode.kind, key).hex()
 
 
 # -- laws

@@ -70,6 +70,7 @@ def served(*fleet: Workload, told: Pods | None = None) -> Iterator[str]:
         not_ready=lambda: "",
         front=StatusPage(lambda: Status("1", (account,), NOW - 60, NOW, DEFAULT, ("/metrics",))),
         config=lambda: None,
+        episodes=lambda: None,
         targets=list,
         count=lambda path, code: None,
     )

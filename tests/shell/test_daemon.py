@@ -1,6 +1,7 @@
 """The daemon over real HTTP against the simulator, in a time that the tests make: what each trouble does."""
 
 import asyncio
+import json
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterator
@@ -12,6 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.checked import BadSettings, Problem
+from exporter.core.lifecycle import trace_id
 from exporter.settings import Settings
 from exporter.shell.client import REASONS
 from exporter.shell.daemon import Daemon
@@ -85,6 +87,10 @@ class Scene:
         wanted = set(labels.items())
         found = [v for (told, has), v in (await self.page()).items() if told == name and wanted <= has]
         return sum(found) if found else None
+
+    async def episodes(self) -> list[dict[str, Any]]:
+        told: list[dict[str, Any]] = json.loads((await self.get("/debug/episodes"))[1])
+        return told
 
     async def workloads(self) -> int:
         return (await self.get("/metrics"))[1].count(b"\ndatarobot_workload_info{")
@@ -425,6 +431,36 @@ def test_the_status_page_shows_what_was_swept_how_old_it_is_and_what_fails(simul
         assert 'href="./metrics"' in page
         assert "/debug/config" not in page
         assert "demo-token" not in page
+
+    play(simulator, work)
+
+
+def test_the_episodes_under_way_are_told_where_the_settings_say_so(simulator: Simulator) -> None:
+    async def work(scene: Scene) -> None:
+        await scene.sweep()
+        assert (await scene.get("/debug/episodes"))[0] == 404
+        shown = scene.settings.web.model_copy(update={"debug_config": True})
+        scene.next = scene.settings.model_copy(update={"web": shown})
+        await scene.daemon.reload()
+        assert 'href="./debug/episodes"' in (await scene.get("/"))[1].decode()
+        (hangs,) = [each for each in await scene.episodes() if each["workload"] == "not-ready-11"]
+        assert hangs == {
+            "account": "eu",
+            "workload": "not-ready-11",
+            "workload_id": "4782513e70c7d06a6345ac0a",
+            "kind": "start",
+            "since": "2026-11-18T11:06:40Z",
+            "status": "launching",
+            "trace_id": None,
+        }
+        while not (known := [each for each in await scene.episodes() if each["trace_id"]]):
+            await scene.sweep(after=30)
+        workload = scene.daemon.watches["eu"].workloads[known[0]["workload_id"]].workload
+        assert workload.replacement is not None
+        key = "replacement", (workload.replacement.id or "",)
+        assert known[0]["trace_id"] == trace_id(scene.settings.accounts[0].origin, workload.id, *key).hex()
+        begun = [each["since"] for each in await scene.episodes()]
+        assert begun == sorted(begun)
 
     play(simulator, work)
 

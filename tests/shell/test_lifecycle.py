@@ -4,11 +4,12 @@
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from exporter.core.lifecycle import Made, Tracing
+from exporter.core.lifecycle import Made, Tracing, in_progress
 from exporter.core.step import ledgers, restored
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES, Story
@@ -21,8 +22,17 @@ TRACING = Tracing("https://dr.example.test")
 CHANGING = tuple(story for story in STORIES if len(story.steps) > 1 and story.name != "promoted")
 
 
-def lived(story: Story, interval: float = 30.0, late: float = 0.0, tracing: Tracing = TRACING) -> list[Made]:
-    """What becomes of a story's first round and a little more, swept every `interval` seconds, the first one `late`."""
+def lived(
+    story: Story,
+    interval: float = 30.0,
+    late: float = 0.0,
+    tracing: Tracing = TRACING,
+    look: Callable[[Stage], None] = lambda _: None,
+) -> list[Made]:
+    """What becomes of a story's first round and a little more, swept every `interval` seconds, the first one `late`.
+
+    Somebody may `look` after every sweep.
+    """
     made: list[Made] = []
     with Simulator(workloads=1) as simulator:
         simulator.world = world = _OneStory(story)
@@ -30,9 +40,12 @@ def lived(story: Story, interval: float = 30.0, late: float = 0.0, tracing: Trac
         length = _length(story)
 
         async def play(stage: Stage) -> None:
+            async def looked() -> None:
+                look(stage)
+
             if late:
                 await stage.rest(late)
-            await stage.run(length, interval=interval)
+            await stage.run(length, looked, interval)
             made.extend(stage.watch.pending().made)
 
         played(play, simulator, tracing=tracing, interval=interval)
@@ -63,6 +76,21 @@ def test_a_story_gives_the_traces_that_its_script_states(story: Story) -> None:
         GOLDEN.mkdir(exist_ok=True, parents=True)
         file.write_text(text)
     assert text == file.read_text(), "if it is meant: UPDATE_GOLDEN=1, and read the difference"
+
+
+@pytest.mark.parametrize("story", CHANGING, ids=lambda story: story.name)
+def test_an_id_that_is_told_while_an_episode_goes_on_is_that_of_its_trace(story: Story) -> None:
+    told: set[str] = set()
+    now: set[str] = set()
+
+    def look(stage: Stage) -> None:
+        there = [each for seen in stage.watch.workloads.values() for each in in_progress(seen, TRACING)]
+        now.clear()
+        now.update(str(each["trace_id"]) for each in there if each["trace_id"])
+        told.update(now)
+
+    made = {each.trace.id.hex() for each in lived(story, look=look) if each.trace is not None}
+    assert told - now <= made
 
 
 def test_there_is_no_golden_file_without_its_story() -> None:
