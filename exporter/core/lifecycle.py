@@ -620,6 +620,8 @@ def in_progress(seen: Seen, tracing: Tracing) -> Iterator[Mapping[str, str | flo
     """
     course = seen.ledger.course
     for episode in (*course.episodes, *course.over):
+        if episode.cause == "crashed" and not tracing.crashes:
+            continue
         key, reported = identity(course, episode)
         first = episode.kind == "failure" and key[-1] == "first"
         known = reported and (episode.kind in ("replacement", "deletion") or bool(episode.since) or first)
