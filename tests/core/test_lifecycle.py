@@ -549,7 +549,9 @@ def test_a_replacement_that_takes_long_is_told_only_where_it_is_wanted() -> None
 
 def test_people_can_see_what_is_under_way_and_which_trace_it_will_be() -> None:
     life = Episode("stop", Mark(100.0), states=(State("stopping", Mark(100.0)),), proton="p1", since="S")
-    course = Course(life=life, rollout=Episode("replacement", Mark(50.0)), over=(start(),), protons=proton(95, 190))
+    crash = stop(kind="failure", cause="crashed")  # of which no trace is wanted
+    over = (start(), crash)
+    course = Course(life=life, rollout=Episode("replacement", Mark(50.0)), over=over, protons=proton(95, 190))
     seen = Seen("acme", workload(), Ledger(1.0, 1.0, course=course))
     now = list(lifecycle.in_progress(seen, TRACING))
     assert [(each["kind"], each["since"], each["status"]) for each in now] == [
