@@ -477,6 +477,11 @@ CAUSES: tuple[Cause, ...] = (
     Cause("crashed_lately", lambda facts: any(one.ended and one.role in _OWN for one in facts.containers),
         "A container ended within the hour and was started again; it is ready now.",
         "Read what its log said before that; nothing is to be done at once.", "DataRobotContainerCrashLooping"),
+    Cause("errors_lately", lambda facts: bool(facts.met & {
+            "DataRobotErrorBudgetBurnFast", "DataRobotErrorBudgetBurnSlow"}),
+        "Over hours or days it has answered more requests with errors than it may; in the last minutes it does not.",
+        "See in its log what failed and when; if it has ended, nothing is to be done at once.",
+        "DataRobotErrorBudgetBurnSlow"),
     Cause("draft_ends", _alert("DataRobotDraftExpiring"),
         "It runs on a draft, which the platform is about to stop.",
         "Promote the artifact if it is needed: it runs on without a restart.", "DataRobotDraftExpiring"),

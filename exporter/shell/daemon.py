@@ -41,7 +41,7 @@ from exporter.shell.notify import Notifier, notifiers
 from exporter.shell.notify.pagerduty import PagerDuty
 from exporter.shell.otlp import encode, transport
 from exporter.shell.page import Publisher
-from exporter.shell.pager import Pager, Receiver
+from exporter.shell.pager import EVERY, Pager, Receiver
 from exporter.shell.report import LANE, Report
 from exporter.shell.sender import Sender
 from exporter.shell.server import Application, Server, Silenced
@@ -323,6 +323,7 @@ class Daemon:
                 self._own_state,
                 self._clock,
                 [way.aclose for _, way in ways],
+                min(EVERY, max(0.5, settings.sweep.interval / 2)),
             )
             self.pager.start()
 
@@ -541,7 +542,7 @@ class Daemon:
             settings = self._load()
             if settings.traces != self.settings.traces:
                 self.send_to(settings.traces)
-            if (settings.paging, settings.alerts) != (self.settings.paging, self.settings.alerts):
+            if any(getattr(settings, part) != getattr(self.settings, part) for part in ("paging", "alerts", "sweep")):
                 self._paging_anew(settings)
         except BadSettings as error:
             self._reloaded(False)

@@ -26,7 +26,7 @@ from exporter.shell.watch import Clock
 log = logging.getLogger("exporter")
 
 EVERY = 15.0
-"""Seconds between two looks."""
+"""Seconds between two looks, at the most."""
 RESEND = 60.0
 """Seconds after which an Alertmanager is told again what fires: it forgets what it does not hear of."""
 FIRST, MOST = 1.0, 60.0
@@ -96,7 +96,7 @@ _CHANGES = {"replaced": "was replaced by another version", "reverted": "was to b
 
 
 class Pager:
-    """`look` judges what is known, `turn` tells the receivers; `run` does both, again and again.
+    """`look` judges what is known, `turn` tells the receivers; `start` does both, every so many seconds.
 
     `evidence`: what a page shows of a workload. `fleets` and `exporter` give what is known now; `endings` are waited
     for at the end.
@@ -113,10 +113,11 @@ class Pager:
         exporter: Callable[[], Exporter],
         clock: Clock,
         endings: Sequence[Callable[[], Awaitable[None]]] = (),
+        every: float = EVERY,
     ) -> None:
         self._store, self._report, self.options, self._receivers = store, report, options, receivers
         self._evidence, self._fleets, self._exporter, self._clock = evidence, fleets, exporter, clock
-        self._endings = endings
+        self._endings, self._every = endings, every
         kept = store.paged()
         self.alarms: Mapping[str, Alarm] = kept.alarms
         self.told: dict[str, dict[str, Told]] = {name: dict(each) for name, each in kept.told.items()}
@@ -154,7 +155,7 @@ class Pager:
                 await self.turn()
             except Exception:  # whatever it is, the alarms are still there, and the next look may be good
                 log.exception("paging failed; it goes on")
-            await self._clock.pause(EVERY)
+            await self._clock.pause(self._every)
 
     # -- looking
 

@@ -1,4 +1,4 @@
-"""What the exporter's own pages say in each story of the simulator, in tests/golden/pages: read them as one who was woken.
+"""What the exporter's own pages say in each story, in tests/golden/pages: read them as one who was woken.
 
 One round of the story is played in virtual time, then the workload is well, until nothing fires any more. The receiver
 wants what is critical and what is a warning. `UPDATE_GOLDEN=1 pytest tests/alerts/test_pages.py` writes them anew.

@@ -193,6 +193,9 @@ CASES: list[tuple[str, Seen, tuple[Event, ...]]] = [
     ("slow", seen(details={"windows": stats(slow_requests=200)}), ()),
     ("refuses", seen(details={"windows": stats(user_errors=700)}), ()),
     ("crashed_lately", seen(told=pods(replica(container(ended=("Error", 1, ago(900)), restart_count=1)))), ()),
+    ("errors_lately", seen(details={"windows": {name: Window(
+        NOW - 100, NOW, RequestMetrics(total_requests=50_000, server_errors=errors, user_errors=0))
+        for name, errors in (("5m", 0), ("6h", 2000), ("1d", 2000))}}), ()),
     ("draft_ends", seen(told=OLD, artifact=DRAFT), ()),
     ("bundle_gone", seen(runtime=runtime(resource_bundles=("old",)), parts={"catalogue": frozenset({"new"})}), ()),
     ("replacement_stuck", seen(replacement=ROLLING, ledger={"rollout": Rollout(NOW - 2 * HOUR, ("r",))}), ()),

@@ -119,7 +119,7 @@ class HttpReceiver:
             handler.send_header("content-length", str(len(answer.body) + 10 * half))
             handler.end_headers()
             handler.wfile.write(answer.body)
-            if answer.status == 200 and not half:
+            if 200 <= answer.status < 300 and not half:
                 self.accepted.append(received)
 
     @property
