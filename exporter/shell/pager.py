@@ -83,6 +83,8 @@ class _Way:
         self.told_at = float("-inf")
         self.standing: Sequence[Notice] = ()
         self.said = ""
+        self.news: deque[tuple[str, float]] = deque(maxlen=100)
+        self.telling: asyncio.Task[None] | None = None
 
 
 class _Judged(NamedTuple):
@@ -125,11 +127,9 @@ class Pager:
         self._written = kept
         self._ways = {receiver.name: _Way() for receiver in receivers}
         self._changes: dict[tuple[str, str], list[int]] = {}
-        self._news: deque[tuple[str, float]] = deque(maxlen=100)
         self._firing: dict[str, Notice] = {}
         self._standing: tuple[Notice, ...] = ()
         self._hushed: frozenset[str] = frozenset()
-        self._turning = asyncio.Lock()
         self._running: asyncio.Task[None] | None = None
         for receiver in receivers:
             for fate in ("delivered", "again", "failed"):
@@ -143,8 +143,9 @@ class Pager:
 
     async def close(self) -> None:
         """End; what was not told yet is told after the next start."""
-        if self._running is not None:
-            self._running.cancel()
+        for task in (self._running, *(way.telling for way in self._ways.values())):
+            if task is not None:
+                task.cancel()
         for ending in self._endings:
             await ending()
 
@@ -204,7 +205,10 @@ class Pager:
         for key, (seen, numbers) in counts.items():
             for change, number, before in zip(_CHANGES.values(), numbers, self._changes.get(key, numbers), strict=True):
                 if number > before:
-                    self._news.append((f"Workload {seen.workload.name} ({seen.workload.id}) {change}", now))
+                    for receiver in self._receivers:
+                        if receiver.change is not None:
+                            news = f"Workload {seen.workload.name} ({seen.workload.id}) {change}", now
+                            self._ways[receiver.name].news.append(news)
         self._changes = {key: numbers for key, (_, numbers) in counts.items()}
 
     def _tell_changes(self, before: Mapping[str, Alarm], now: float) -> None:
@@ -225,23 +229,30 @@ class Pager:
     # -- telling
 
     async def turn(self) -> None:
-        """Tell every receiver what it must be told and may be told now."""
-        async with self._turning:
-            await asyncio.gather(*(self._tell(receiver) for receiver in self._receivers))
-            while self._news:
-                await self._tell_news(*self._news.popleft())
-            for receiver in self._receivers:
-                self._report.set("notification_failing_seconds", self.failing.get(receiver.name, 0.0), receiver.name)
-            self.keep()
-
-    async def _tell_news(self, summary: str, at: float) -> None:
-        """Tell of a change, once: it wakes nobody, and what does not arrive is missed by nobody."""
+        """Tell every receiver what it must be told and may be told now. One that is slow is not waited for long."""
         for receiver in self._receivers:
-            if receiver.change is not None:
-                sent = await receiver.change(summary, (), at)
-                self._report.count("notifications", receiver.name, sent.fate)
+            way = self._ways[receiver.name]
+            if way.telling is None or way.telling.done():
+                way.telling = asyncio.create_task(self._tell(receiver))
+        telling = [way.telling for way in self._ways.values() if way.telling is not None]
+        done = (await asyncio.wait(telling, timeout=self._every))[0] if telling else ()
+        for receiver in self._receivers:
+            self._report.set("notification_failing_seconds", self.failing.get(receiver.name, 0.0), receiver.name)
+        for task in done:
+            task.result()
 
     async def _tell(self, receiver: Receiver) -> None:
+        await self._tell_due(receiver)
+        way = self._ways[receiver.name]
+        # Changes wake nobody: each is told once, and what does not arrive is missed by nobody.
+        while way.news and receiver.change is not None:
+            summary, at = way.news.popleft()
+            sent = await receiver.change(summary, (), at)
+            self._report.count("notifications", receiver.name, sent.fate)
+            if sent.fate != "delivered":
+                way.news.clear()
+
+    async def _tell_due(self, receiver: Receiver) -> None:
         way, now = self._ways[receiver.name], self._clock.steady()
         if now < way.held_until:
             return
@@ -302,6 +313,7 @@ class Pager:
             way.said = bad[0].reason
             fields = {"receiver": receiver.name, "words": bad[0].words}
             log.error("a receiver could not be told; it is tried again", extra={"fields": fields})
+        self.keep()
 
     def _pause(self, sent: Sent, failures: int) -> float:
         if sent.after is not None:

@@ -144,6 +144,28 @@ def test_a_receiver_that_is_away_for_a_day_hears_of_what_is_still_broken(answer:
     play(work)
 
 
+def test_a_receiver_that_hangs_keeps_neither_the_looks_nor_others_nor_what_they_were_told(tmp_path: Path) -> None:
+    async def hangs(*_: object) -> list[Fate]:
+        await asyncio.Event().wait()
+        raise AssertionError("it never answers")
+
+    async def work(scene: Scene) -> None:
+        clock = Clock(lambda: scene.now, lambda: scene.now, asyncio.sleep)
+        ways = [Receiver("stuck", hangs, ALL), Receiver("phone", scene.phone.send, ALL)]
+        pager = scene.pager = Pager(
+            scene.store, scene.report, Options(), ways, lambda *_: (), scene.fleets, Exporter, clock, every=0.01
+        )
+        scene.status = "errored"
+        await scene.passes(600)
+        assert [*scene.store.paged().told["phone"]] == [*pager.told["phone"]] != []
+        scene.status = "running"
+        await scene.passes(60)
+        assert scene.phone.heard == [FIRES, ENDS]
+        await pager.close()
+
+    play(work, path=tmp_path / "state.db")
+
+
 def test_of_what_healed_meanwhile_it_hears_nothing_but_the_log_does(caplog: pytest.LogCaptureFixture) -> None:
     async def work(scene: Scene) -> None:
         scene.phone.answer, scene.status = Fate("", "again", "connect", "refused"), "errored"
@@ -311,6 +333,22 @@ def test_replacements_are_told_to_whom_they_interest_once_and_never_those_of_bef
     assert heard == [
         "Workload chat (w1) was replaced by another version", "Workload chat (w1) was to be replaced, and was not",
     ]  # fmt: skip
+
+
+def test_of_replacements_that_cannot_be_told_none_is_told_later() -> None:
+    heard: list[str] = []
+
+    async def change(summary: str, _: object, __: float) -> Fate:
+        heard.append(summary)
+        return Fate("", "again", "timeout", "x")
+
+    async def work(scene: Scene) -> None:
+        await scene.passes(30)
+        scene.transitions = {"replaced": 1, "reverted": 1}
+        await scene.passes(300)
+
+    play(work, change=change)
+    assert len(heard) == 1
 
 
 def test_what_does_not_concern_a_receiver_it_does_not_hear() -> None:
