@@ -426,6 +426,85 @@ def test_the_settings_are_read_again_and_a_bad_file_changes_nothing(api: Simulat
     assert '"msg": "settings reloaded"' in log
 
 
+def paging(receiver: HttpReceiver, **more: str) -> str:
+    """Settings that page a webhook directly."""
+    told = {"name": "hook", "kind": "webhook", "url": receiver.url} | more
+    return f"sweep: {{interval: 1s}}\npaging: {json.dumps({'who': 'direct', 'receivers': [told]})}\n"
+
+
+def test_silences_of_a_running_daemon_are_added_listed_and_ended(api: Simulator, tmp_path: Path) -> None:
+    file = tmp_path / "exporter.yaml"
+    with HttpReceiver() as receiver:
+        file.write_text(paging(receiver))
+        running = Running("run", f"--config.file={file}", f"--state.path={tmp_path / 'state.db'}", **account(api))
+
+        def silence(*arguments: str) -> tuple[int, str, str]:
+            return run("silence", *arguments, f"--web.listen-address={running.address}", USER="jo")
+
+        running.until("/-/ready", "ready\n")
+        assert silence("list") == (0, "", "")
+        status, out, _ = silence("add", "workload_id=w 1&x", "severity=critical", "--for=2h", "--comment=we know")
+        name, _, rest = out.partition("  ")
+        assert (status, bool(re.fullmatch(r"[0-9a-f]{8}", name))) == (0, True)
+        assert re.fullmatch(r"until \S+\+00:00  workload_id=w 1&x severity=critical  \(jo: we know\)\n", rest)
+        assert silence("list") == (0, out, "")
+        running.until("/metrics", "datarobot_exporter_silences 1.0")
+        for bad in (["add", "--for=2h"], ["add", "severity", "--for=2h"], ["add", "severity=critical"], ["end"]):
+            assert silence(*bad)[0] == 2
+        for length in ("soon", "0", "-1s"):
+            status, _, err = silence("add", "severity=critical", f"--for={length}")
+            assert (status, "/-/silences answered 400: give labels, for=DURATION and author=NAME" in err) == (1, True)
+        ask = running.client
+        assert ask.get("/-/silences").json()[0]["matchers"] == {"workload_id": "w 1&x", "severity": "critical"}
+        for method in ("POST", "DELETE"):  # as a page of somebody else's would, that a person has open
+            refused = ask.request(method, f"/-/silences?severity=critical&for=9h&author=x&id={name}")
+            assert (refused.status_code, "send the header x-requested-by" in refused.text) == (403, True)
+        assert ask.put("/-/silences").status_code == 405
+        running.stop()
+        running = Running("run", f"--config.file={file}", f"--state.path={tmp_path / 'state.db'}", **account(api))
+        running.until("/-/silences", name)
+        assert silence("end", name) == (0, "", "")
+        status, _, err = silence("end", name)
+        assert (status, "answered 404: there is no silence of this id\n" in err) == (1, True)
+        running.stop()
+
+
+def test_who_pages_may_be_changed_while_it_runs(api: Simulator, tmp_path: Path) -> None:
+    file = tmp_path / "exporter.yaml"
+    rules = f"accounts: [{{endpoint: '{api.url}', token: {api.token}}}]\n"
+    with HttpReceiver() as first, HttpReceiver() as second:
+        file.write_text(rules)
+        running = Running("run", f"--config.file={file}")
+        running.until("/-/ready", "ready\n")
+        status, _, err = run("silence", "list", f"--web.listen-address={running.address}")
+        assert (status, "404: the exporter does not page by itself; see paging.who" in err) == (1, True)
+
+        def reload(text: str) -> int:
+            file.write_text(rules + text)
+            return running.client.post("/-/reload").status_code
+
+        def told(receiver: HttpReceiver, since: int) -> bool:
+            return bool(eventually(lambda: len(receiver.received) > since, 10))
+
+        dead_man = {"alerts": ["DataRobotWatchdog"], "repeat_interval": "1s"}
+        assert reload(paging(first, **dead_man)) == 200  # type: ignore[arg-type]
+        assert told(first, 2)
+        bad = paging(second, ca_file=__file__, **dead_man)  # type: ignore[arg-type]
+        answer = running.client.post("/-/reload") if reload(bad) == 500 else None
+        assert answer is not None
+        assert "paging.receivers.ca_file: of hook cannot be used" in answer.text
+        assert told(first, len(first.received) + 1)
+        assert not second.received
+        assert reload(paging(second, **dead_man)) == 200  # type: ignore[arg-type]
+        assert told(second, 2)
+        heard = len(first.received)
+        assert reload("") == 200
+        running.until("/-/silences", "does not page by itself")
+        assert len(first.received) == heard
+        status, _, log = running.stop()
+        assert (status, "Traceback" in log) == (0, False)
+
+
 def test_the_demo_runs_with_nothing_given() -> None:
     running = Running("demo", "--demo.workloads=10", "--demo.speed=60", "--demo.seed=3")
     running.until("/-/ready", "ready\n")
