@@ -150,6 +150,7 @@ class Daemon:
         self.watches: dict[str, Watch] = {}
         self.sender: Sender | None = None
         self.pager: Pager | None = None
+        self._paging_lock = asyncio.Lock()
         self._self_traces: SelfTraces | None = None
         self._exposition = Exposition(served(settings.metrics.profile), settings.metrics.series_limit)
         self._publisher = Publisher()
@@ -308,10 +309,12 @@ class Daemon:
             for receiver in (told.receivers if told.who != "rules" else ())
             for way in notifiers(receiver, options.severity_label)
         ]
-        if self.pager is not None:
-            await self.pager.close()
-            self.pager = None
-        if ways:
+        async with self._paging_lock:  # two reloads at once must not leave two pagers
+            if self.pager is not None:
+                await self.pager.close()
+                self.pager = None
+            if not ways:
+                return
             receivers = [_receiver(receiver, way, options.severity_label) for receiver, way in ways]
             self.pager = Pager(
                 self._store,
@@ -326,11 +329,6 @@ class Daemon:
                 min(EVERY, max(0.5, settings.sweep.interval / 2)),
             )
             self.pager.start()
-
-    def _paging_anew(self, settings: Settings) -> None:
-        for receiver in settings.paging.receivers:
-            notifiers(receiver)  # what is wrong with their certificates is told before anything is changed
-        self._tasks.add(asyncio.create_task(self.page_by(settings)))
 
     def _own_state(self) -> Exporter:
         """What the exporter knows of itself."""
@@ -540,10 +538,12 @@ class Daemon:
     def _read_again(self) -> list[str]:
         try:
             settings = self._load()
+            for receiver in settings.paging.receivers:
+                notifiers(receiver)  # what is wrong with their certificates is told before anything is changed
             if settings.traces != self.settings.traces:
                 self.send_to(settings.traces)
             if any(getattr(settings, part) != getattr(self.settings, part) for part in ("paging", "alerts", "sweep")):
-                self._paging_anew(settings)
+                self._tasks.add(asyncio.create_task(self.page_by(settings)))
         except BadSettings as error:
             self._reloaded(False)
             problems = [str(problem) for problem in error.problems]

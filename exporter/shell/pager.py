@@ -146,6 +146,10 @@ class Pager:
         for task in (self._running, *(way.telling for way in self._ways.values())):
             if task is not None:
                 task.cancel()
+        # Of a receiver that is there no more nothing may stay, as if it still failed.
+        for gauge in ("alerts_firing", "notifications_pending", "notification_failing_seconds"):
+            self._report.clear(gauge)
+        self._report.set("silences", 0)
         for ending in self._endings:
             await ending()
 

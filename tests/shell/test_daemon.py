@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.checked import BadSettings, Problem
 from exporter.core.lifecycle import trace_id
-from exporter.settings import Settings
+from exporter.settings import Paging, Settings, Traces
 from exporter.shell.client import REASONS
 from exporter.shell.daemon import Daemon
 from exporter.shell.watch import Clock
@@ -349,6 +349,40 @@ def test_a_good_reload_keeps_what_is_known_and_a_bad_one_keeps_the_settings(simu
         assert await scene.value("datarobot_workload_created_timestamp_seconds") is None
         await scene.sweep(after=30)
         assert await scene.value("datarobot_exporter_sweeps_total") == 2
+
+    play(simulator, work)
+
+
+def paged(settings: Settings, name: str, **receiver: Any) -> Settings:
+    """The same settings, by which a webhook is paged."""
+    hook = {"name": name, "kind": "webhook", "url": "http://127.0.0.1:1"} | receiver
+    paging = Paging.model_validate({"who": "direct", "receivers": [hook]})
+    return settings.model_copy(update={"paging": paging})
+
+
+def test_reloads_that_come_together_leave_one_pager_and_it_is_the_last_ones(simulator: Simulator) -> None:
+    async def work(scene: Scene) -> None:
+        daemon, names = scene.daemon, ("one", "two", "three")
+        await daemon.page_by(paged(scene.settings, "none"))
+        await asyncio.gather(*(daemon.page_by(paged(scene.settings, name)) for name in names))
+        await asyncio.sleep(0)
+        running = [task for task in asyncio.all_tasks() if "Pager._run" in str(task.get_coro())]
+        assert len(running) == 1
+        assert daemon.pager is not None
+        assert [receiver.name for receiver in daemon.pager._receivers] == ["three"]
+        await daemon.pager.close()
+
+    play(simulator, work)
+
+
+def test_a_bad_certificate_of_a_receiver_leaves_the_traces_as_they_were(simulator: Simulator) -> None:
+    async def work(scene: Scene) -> None:
+        traces = Traces.model_validate({"endpoint": "http://127.0.0.1:1"})
+        bad = paged(scene.settings, "page", ca_file=__file__)
+        scene.next = bad.model_copy(update={"traces": traces})
+        (problem,) = await scene.daemon.reload()
+        assert problem.startswith("paging.receivers.ca_file: of page cannot be used")
+        assert (scene.daemon.sender, scene.daemon.settings) == (None, scene.settings)
 
     play(simulator, work)
 

@@ -360,6 +360,19 @@ def test_what_does_not_concern_a_receiver_it_does_not_hear() -> None:
     play(work, wish=Wish(lambda told: told.labels["severity"] == "warning", lambda _, __: False))
 
 
+def test_of_a_receiver_that_is_there_no_more_no_metric_says_that_it_fails() -> None:
+    async def work(scene: Scene) -> None:
+        scene.phone.answer, scene.status = Fate("", "again", "connect", "x"), "errored"
+        await scene.passes(900)
+        assert (scene.value("notification_failing_seconds", receiver="phone") or 0) > 300
+        await scene.pager.close()
+        for name in ("notification_failing_seconds", "notifications_pending"):
+            assert scene.value(name, receiver="phone") is None
+        assert scene.value("alerts_firing", alertname="DataRobotWorkloadErrored", severity="critical") is None
+
+    play(work)
+
+
 def test_it_runs_by_itself_until_it_is_closed() -> None:
     async def work(scene: Scene) -> None:
         scene.pager.start()
