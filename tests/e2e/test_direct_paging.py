@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import yaml
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES
 from tests import counts
-from tests.e2e.servers import Alertmanager, alertmanager, eventually, free_port, prometheus
+from tests.e2e.servers import Alertmanager, Prometheus, alertmanager, eventually, free_port, prometheus
 from tests.shell.receivers import HALF, HANG, Answer, HttpReceiver
 
 KEY = "k" * 32
@@ -166,6 +167,12 @@ def named(server: Alertmanager, name: str) -> list[dict[str, str]]:
     return [each["labels"] for each in server.alerts() if each["labels"]["alertname"] == name]
 
 
+def of_prometheus(theirs: Prometheus, name: str) -> list[dict[str, str]]:
+    """The labels of the alerts of a name that fire by its rules."""
+    alerts = theirs.get("alerts")["alerts"]
+    return [each["labels"] for each in alerts if each["state"] == "firing" and each["labels"]["alertname"] == name]
+
+
 QUIET = {"route": {"receiver": "nobody"}, "receivers": [{"name": "nobody"}]}
 
 
@@ -231,17 +238,8 @@ def test_what_is_told_directly_is_the_same_alert_as_that_of_prometheus(tmp_path:
             ours.play("exit 0", 0)
             with prometheus(tmp_path, told, "--rules.alert.resend-delay=2s") as theirs:
                 for name in (ALERT, OF_THE_ACCOUNT, "DataRobotWatchdog"):
-
-                    def fires(name: str = name) -> list[dict[str, str]]:
-                        alerts = theirs.get("alerts")["alerts"]
-                        return [
-                            each["labels"]
-                            for each in alerts
-                            if each["state"] == "firing" and each["labels"]["alertname"] == name
-                        ]
-
-                    (labels,) = eventually(fires, 30)
-                    assert eventually(lambda name=name: named(server, name), 20) == [labels], name
+                    (labels,) = eventually(partial(of_prometheus, theirs, name), 30)
+                    assert eventually(partial(named, server, name), 20) == [labels], name
                 # Both have sent: it is still one alert.
                 sent = f'notifications_total{{fate="delivered",receiver="am@{server.url[7:]}"}}'
                 assert float(ours.metric(sent) or 0) > 3
