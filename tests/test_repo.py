@@ -10,9 +10,11 @@ from exporter.core.account_families import ACCOUNTS, AccountFamily
 from exporter.core.conditions import ALERTS
 from exporter.core.families import FAMILIES
 from exporter.core.family import COMMON_LABELS, Family
+from exporter.core.paging import OF_SWEEPS, OF_THE_EXPORTER
 from exporter.core.rules import DEFAULT, expression, levels
 from exporter.docs import files
 from exporter.settings import load
+from exporter.shell.notify import KINDS
 from exporter.shell.report import OWN, PREFIX
 
 ROOT = Path(__file__).parent.parent
@@ -130,3 +132,49 @@ def test_the_settings_that_are_shown_send_traces(tmp_path: Path) -> None:
 def test_the_metrics_to_watch_are_there() -> None:
     ours = {PREFIX + own.name + ("_total" if own.kind == "counter" else "") for own in OWN}
     assert {*re.findall(r"`(datarobot_exporter_\w+)", TRACES)} <= ours
+
+
+# -- docs/paging.md
+
+PAGING = (ROOT / "docs" / "paging.md").read_text()
+SECRETS = {
+    "DATAROBOT_API_TOKEN": "t",
+    "PAGERDUTY_KEY": "k" * 32,
+    "SLACK_WEBHOOK": "https://hooks.slack.test/services/x",
+    "TICKETS_URL": "https://tickets.test/new",
+    "TICKETS_SECRET": "s",
+    "DEAD_MANS_SWITCH": "https://snitch.test/x",
+}
+
+
+@pytest.mark.parametrize(("kind", "block"), re.findall(r"^```yaml (\w+)\n(.*?)^```$", PAGING, re.MULTILINE | re.DOTALL))
+def test_the_settings_that_are_shown_page_somebody(tmp_path: Path, kind: str, block: str) -> None:
+    file = tmp_path / "exporter.yaml"
+    file.write_text(block)
+    paging = load(file, SECRETS).paging
+    (receiver,) = paging.receivers
+    assert receiver.kind == ("webhook" if kind == "watchdog" else kind)
+    assert paging.who in ("direct", "both")
+
+
+def test_every_kind_of_receiver_is_shown() -> None:
+    assert {*re.findall(r"^```yaml (\w+)$", PAGING, re.MULTILINE)} == {*KINDS, "watchdog"}
+
+
+def test_what_only_prometheus_can_tell_is_listed() -> None:
+    listed = re.search(r"<!-- only prometheus -->\n((?:- `\w+`\n)+)", PAGING)
+    assert listed is not None
+    own = {alert.name for alert in ALERTS if alert.component == "exporter"}
+    assert {*re.findall(r"\w+", listed[1])} == own - {*OF_SWEEPS, *OF_THE_EXPORTER}
+
+
+def test_the_page_that_is_shown_is_one_of_a_story() -> None:
+    (page,) = re.findall(r"^```page crash-loop\n(.*?)^```$", PAGING, re.MULTILINE | re.DOTALL)
+    golden = (ROOT / "tests" / "golden" / "pages" / "crash-loop.txt").read_text()
+    assert page in golden
+
+
+def test_the_metrics_of_paging_are_there_and_alerts_that_are_named_exist() -> None:
+    ours = {PREFIX + own.name + ("_total" if own.kind == "counter" else "") for own in OWN}
+    assert {*re.findall(r"`(datarobot_exporter_\w+)", PAGING)} <= ours
+    assert {*re.findall(r"`(DataRobot\w+)`", PAGING)} <= {alert.name for alert in ALERTS}
