@@ -157,7 +157,7 @@ def after(alarms: Alarms, told: Iterable[Subject], options: Options, now: float)
         before.setdefault(_about(alarm.labels), []).append((place, alarm))
     found: dict[str, Alarm] = {}
     for subject in told:
-        for alert, severity in subject.holds:
+        for alert, severity in sorted(subject.holds):
             place = "\x1f".join((alert, severity, *_about(subject.labels)))
             old = alarms.get(place)
             if old is None or old.ended is not None:
