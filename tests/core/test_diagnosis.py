@@ -467,15 +467,13 @@ LINKED = DEFAULT._replace(dashboards="https://grafana.test", console="https://dr
 
 
 def test_links_lead_to_the_runbook_of_the_cause_the_loudest_alert_and_the_workload() -> None:
-    traced = LINKED._replace(traces="https://jaeger.test/search?service=workload-{workload_id}")
-    told = diagnosis(seen("errored", crashing(1), importance="high", id="w/1"), NOW, traced)
+    told = diagnosis(seen("errored", crashing(1), importance="high", id="w/1"), NOW, LINKED)
     assert told.severity == "critical"
     assert told.links == (
         ("Runbook DataRobotContainerCrashLooping", "alerts/runbooks/DataRobotContainerCrashLooping.md"),
         ("Runbook DataRobotWorkloadErrored", "alerts/runbooks/DataRobotWorkloadErrored.md"),
         ("Dashboard", "https://grafana.test/d/datarobot-workload?var-account=acme&var-workload=w%2F1"),
         ("Console", "https://dr.test/console-nextgen/workloads/w%2F1/overview"),
-        ("Traces", "https://jaeger.test/search?service=workload-w%2F1"),
     )
 
 
