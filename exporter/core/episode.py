@@ -33,7 +33,7 @@ KINDS: tuple[Kind, ...] = ("start", "stop", "failure", "replacement", "deletion"
 OUTCOMES = ("success", "failure", "error", "cancellation", "timeout")
 """How an episode ended: `error`: the platform took the workload away; `failure`: it, or its container, failed."""
 MOST_PODS, MOST_EVENTS, MOST_RUNS = 64, 64, 16
-"""How many facts of an episode are kept, the first ones."""
+"""How many facts are kept: of pods, protons and events the latest, of the lives of a pod the first."""
 FLAPPING = 20
 """Episodes of one workload within `FLAPPING_SECONDS` that have a trace of their own; the others are folded into one."""
 FLAPPING_SECONDS = 3600.0
@@ -301,14 +301,19 @@ def _closed(course: Course, mark: Mark, outcome: str, cause: str, workload: Work
 
 
 def _over(course: Course, ended: Episode) -> Course:
-    """Put an episode among those that are over, or fold it where there have been too many lately."""
+    course, admitted = admission(course, ended)
+    return _with(course, over=(*course.over, ended)) if admitted else course
+
+
+def admission(course: Course, ended: Episode) -> tuple[Course, bool]:
+    """The course with an episode counted among those of the last hour; False: they are too many, and it is folded."""
     assert ended.ended is not None
     now = ended.ended.at
     recent = tuple(at for at in course.recent if now - at < FLAPPING_SECONDS)
     if len(recent) < FLAPPING:
-        return _with(course, over=(*course.over, ended), recent=(*recent, now))
+        return _with(course, recent=(*recent, now)), True
     fold = course.flapping or Episode("flapping", ended.opened, outcome="failure", cause="flapping")
-    return _with(course, flapping=_with(fold, ended=ended.ended, folded=fold.folded + 1), recent=recent)
+    return _with(course, recent=recent, flapping=_with(fold, ended=ended.ended, folded=fold.folded + 1)), False
 
 
 # -- what the replacement says
@@ -407,12 +412,13 @@ def told_pods(course: Course, told: Pods, serving: str, now: float) -> Course:
         return course if run == course.run else _with(course, run=run)
     protons, pods = dict(course.protons), dict(course.pods)
     for proton in told.protons:
-        before = protons.get(proton.id, Proton())
+        before = protons.pop(proton.id, Proton())  # those told last stand last
         protons[proton.id] = Proton(proton.created_at or before.created, proton.running_since or before.since)
     for proton, replica in told.replicas():
         name = replica.name or ""
         pods[name] = _pod(pods.get(name) or Pod(proton.id), replica, now)
     latest = sorted(pods, key=lambda name: (-pods[name].read, name))[:MOST_PODS]
+    protons = dict([*protons.items()][-MOST_PODS:])
     return _with(course, run=run, protons=protons, pods={name: pods[name] for name in sorted(latest)}, pods_told=now)
 
 

@@ -246,6 +246,11 @@ def reappeared(ledger: Ledger) -> Ledger:
     return msgspec.structs.replace(ledger, transitions=transitions, gone=None, course=course)
 
 
+def hidden(ledger: Ledger) -> Ledger:
+    """The ledger of a workload that had vanished and is there, but not shown to us any more: it was not deleted."""
+    return msgspec.structs.replace(ledger, course=episode.reappeared(ledger.course))
+
+
 def _artifact_status(workload: Workload) -> str:
     return model.folded(workload.artifact.status) if workload.artifact is not None else ""
 

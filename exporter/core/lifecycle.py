@@ -524,10 +524,12 @@ def settled(
     course, episodes = book.due(seen.ledger.course, now, previous)
     made: list[Made] = []
     for each in sorted(episodes, key=lambda episode: (episode.opened.at, episode.kind)):
-        if each.kind == "deletion" and seen.gone_because in ("forbidden", "found"):
-            continue  # it is there, and not shown to us any more
-        if each.cause == "crashed" and (tracing is None or not tracing.crashes):
-            continue
+        if each.cause == "crashed":
+            if tracing is None or not tracing.crashes:
+                continue
+            course, admitted = book.admission(course, each)
+            if not admitted:
+                continue
         maker = _Maker(seen, course, each, tracing or _NOWHERE, skew)
         trace = maker.made() if tracing is not None and _wanted(each, maker, tracing) else None
         outcome = "recalled" if each.recalled else each.outcome
@@ -618,6 +620,8 @@ def in_progress(seen: Seen, tracing: Tracing) -> Iterator[Mapping[str, str | flo
     """
     course = seen.ledger.course
     for episode in (*course.episodes, *course.over):
+        if episode.cause == "crashed" and not tracing.crashes:
+            continue
         key, reported = identity(course, episode)
         first = episode.kind == "failure" and key[-1] == "first"
         known = reported and (episode.kind in ("replacement", "deletion") or bool(episode.since) or first)

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import math
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
@@ -17,7 +16,7 @@ from exporter.core.account_families import Known, Use, use
 from exporter.core.decode import NotDecodable
 from exporter.core.episode import recalled
 from exporter.core.lane import Policy
-from exporter.core.ledger import Entry, Ledger, Tally
+from exporter.core.ledger import Entry, Ledger, Tally, hidden
 from exporter.core.lifecycle import Made, Tracing, settled
 from exporter.core.model import Workload
 from exporter.core.paging import Fleet, Sweeping
@@ -62,7 +61,7 @@ ASKED_GONE = 10
 RECALLED = 200
 """Traces at most of what was over before the first sweep."""
 UNWRITTEN = 2000
-"""Traces that wait for the state to be written again; the oldest are dropped beyond that."""
+"""Traces that wait to be written, about: while there are so many, what has settled waits for a later sweep."""
 
 
 class Pending(NamedTuple):
@@ -107,7 +106,7 @@ class Watch:
         self._sweeping = asyncio.Lock()
         self._kept: dict[str, Ledger] = dict(ledgers(known))
         self._kept_tally = known.tally
-        self._made: deque[Made] = deque(maxlen=UNWRITTEN)
+        self._made: list[Made] = []
         self.lane: Lane | None = None
         self._running: asyncio.Task[None] | None = None
         self._recalling: asyncio.Task[None] | None = None
@@ -236,7 +235,7 @@ class Watch:
                 self._kept[i] = each
         self._kept_tally = written.tally if written.tally is not None else self._kept_tally
         gone = {id(each) for each in written.made}
-        self._made = deque((each for each in self._made if id(each) not in gone), maxlen=UNWRITTEN)
+        self._made = [each for each in self._made if id(each) not in gone]
 
     # -- the sweep
 
@@ -313,8 +312,11 @@ class Watch:
         new = [i for i in self.known.gone if i not in before][:ASKED_GONE]
         for i in new:
             why = await gone_because(self.client, i)
-            if i in self.known.gone and isinstance(self.known.gone, dict):
-                self.known.gone[i] = self.known.gone[i]._replace(gone_because=why)
+            seen = self.known.gone.get(i)
+            if seen is not None and isinstance(self.known.gone, dict):
+                # What it means is kept in the ledger: a restart must not make a deletion of it.
+                ledger = hidden(seen.ledger) if why in ("forbidden", "found") else seen.ledger
+                self.known.gone[i] = seen._replace(gone_because=why, ledger=ledger)
 
     def _settle(self) -> None:
         """Make traces of the episodes that are over."""
@@ -322,6 +324,8 @@ class Watch:
         assert now is not None
         for there in (self.known.workloads, self.known.missing, self.known.gone):
             for i, seen in list(there.items()):
+                if len(self._made) >= UNWRITTEN:
+                    return
                 if not seen.ledger.course.stirs or not isinstance(there, dict):
                     continue
                 there[i], made = settled(seen, now, previous, self._plan.tracing, self.skew.counts)

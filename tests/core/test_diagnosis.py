@@ -463,7 +463,9 @@ def test_what_is_not_known_is_said(of: Seen, words: str | None) -> None:
 
 # -- links, and how loud it is
 
-LINKED = DEFAULT._replace(dashboards="https://grafana.test", console="https://dr.test")
+LINKED = DEFAULT._replace(
+    dashboards="https://grafana.test", console="https://dr.test", traces="https://jaeger.test/search?id={workload_id}"
+)
 
 
 def test_links_lead_to_the_runbook_of_the_cause_the_loudest_alert_and_the_workload() -> None:
@@ -474,6 +476,14 @@ def test_links_lead_to_the_runbook_of_the_cause_the_loudest_alert_and_the_worklo
         ("Runbook DataRobotWorkloadErrored", "alerts/runbooks/DataRobotWorkloadErrored.md"),
         ("Dashboard", "https://grafana.test/d/datarobot-workload?var-account=acme&var-workload=w%2F1"),
         ("Console", "https://dr.test/console-nextgen/workloads/w%2F1/overview"),
+        ("Traces", "https://jaeger.test/search?id=w%2F1"),
+    )
+
+
+def test_a_container_that_came_back_is_told_by_how_it_ended() -> None:
+    back = pods(replica(container(ended=("OOMKilled", 137, ago(300)), restart_count=1)))
+    assert (
+        said(seen(told=back)).get("Containers") == "main ended last with exit code 137 (OOMKilled) 5 min ago, 1 restart"
     )
 
 
@@ -515,6 +525,7 @@ Runbook DataRobotContainerCrashLooping: alerts/runbooks/DataRobotContainerCrashL
 Runbook DataRobotWorkloadErrored: alerts/runbooks/DataRobotWorkloadErrored.md
 Dashboard: https://grafana.test/d/datarobot-workload?var-account=acme&var-workload=w
 Console: https://dr.test/console-nextgen/workloads/w/overview
+Traces: https://jaeger.test/search?id=w
 """
     )
     coloured = text(told, colour=True)
@@ -531,7 +542,7 @@ def test_where_there_is_nothing_to_link_to_nothing_is_linked() -> None:
 
 def test_a_script_reads_the_same_with_stable_keys() -> None:
     told = json.loads(json.dumps(as_json(diagnosis(SICK, NOW, LINKED, (REVERTED,)))))
-    assert told | {"links": told["links"][-1:], "containers": told["containers"][:1]} == {
+    assert told | {"links": told["links"][-2:], "containers": told["containers"][:1]} == {
         "account": "acme",
         "workload_id": "w",
         "workload": "name",
@@ -587,7 +598,10 @@ def test_a_script_reads_the_same_with_stable_keys() -> None:
             {"alert": "DataRobotWorkloadErrored", "severity": "critical"},
             {"alert": "DataRobotContainerCrashLooping", "severity": "critical"},
         ],
-        "links": [{"text": "Console", "url": "https://dr.test/console-nextgen/workloads/w/overview"}],
+        "links": [
+            {"text": "Console", "url": "https://dr.test/console-nextgen/workloads/w/overview"},
+            {"text": "Traces", "url": "https://jaeger.test/search?id=w"},
+        ],
     }
 
 

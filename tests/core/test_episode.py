@@ -130,6 +130,7 @@ def test_a_workload_that_vanishes_ends_what_was_going_on(statuses: str, episodes
 def test_one_that_is_listed_again_was_not_deleted() -> None:
     gone = ledger.vanished(swept(workload()), 400.0)
     assert ledger.reappeared(gone).course.over == ()
+    assert ledger.hidden(gone) == msgspec.structs.replace(gone, course=ledger.reappeared(gone).course)
 
 
 # -- runs
@@ -353,6 +354,14 @@ def test_of_many_pods_those_read_last_are_kept() -> None:
     second = read(*(pod(name=f"new-{n:02}") for n in range(10)), course=first, now=240.0)
     assert len(second.pods) == book.MOST_PODS
     assert sum(name.startswith("new") for name in second.pods) == 10
+
+
+def test_of_many_protons_those_told_last_are_kept() -> None:
+    course = swept(workload("stopped"), workload("submitted")).course
+    for n in range(100):
+        told = Pods((Proton(id="p1", created_at=at(200)), Proton(id=f"new-{n}", created_at=at(200 + n))), {})
+        course = book.told_pods(course, told, "p1", 210.0 + n)
+    assert [*course.protons] == [*(f"new-{n}" for n in range(37, 99)), "p1", "new-99"]
 
 
 def test_events_are_kept_in_whatever_order_they_are_told() -> None:

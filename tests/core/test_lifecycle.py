@@ -97,12 +97,12 @@ def workload(status: str = "running", **more: Any) -> Workload:
 
 
 def made(
-    episode: Episode, tracing: Tracing | None = TRACING, skew: float = 0.0, because: str = "", **facts: Any
+    episode: Episode, tracing: Tracing | None = TRACING, skew: float = 0.0, **facts: Any
 ) -> tuple[Course, tuple[Made, ...]]:
     """The course after the episode has settled, and what was made of it."""
     told: dict[str, Any] = {"over": (episode,), "pods_told": 9500.0, "events_told": 9500.0}
     course = Course(**(told | facts))
-    seen = Seen("acme", workload(), Ledger(1.0, 1.0, course=course), gone_because=because)
+    seen = Seen("acme", workload(), Ledger(1.0, 1.0, course=course))
     after, found = settled(seen, 10_000.0, 9_900.0, tracing, skew)
     return after.ledger.course, found
 
@@ -426,6 +426,17 @@ def test_the_resource_is_the_workload_as_it_names_itself_in_its_own_traces() -> 
 # -- which traces are made
 
 
+def test_crashes_have_traces_where_they_are_wanted_and_no_more_than_all_else_may() -> None:
+    crash = stop(kind="failure", outcome="failure", cause="crashed", ended=Mark(9000.0))
+    for tracing in (None, TRACING):
+        assert made(crash, tracing)[1] == ()
+    wanted = Tracing(HOST, crashes=True)
+    course, (one,) = made(crash, wanted)
+    assert (one.kind, course.recent, course.flapping) == ("failure", (9000.0,), None)
+    course, none = made(crash, wanted, recent=(8000.0,) * book.FLAPPING)
+    assert (none, course.flapping and course.flapping.folded) == ((), 1)
+
+
 @pytest.mark.parametrize(
     ("episode", "tracing", "wanted"),
     [
@@ -470,12 +481,6 @@ def test_what_was_over_before_the_first_sweep_is_marked_and_no_news() -> None:
 def test_what_has_not_settled_stays_as_it_is() -> None:
     seen = Seen("acme", workload(), Ledger(1.0, 1.0, course=Course(over=(stop(),))))
     assert settled(seen, 201.0, 150.0, TRACING) == (seen, ())
-
-
-@pytest.mark.parametrize(("because", "traces"), [("not_found", 1), ("", 1), ("forbidden", 0), ("found", 0)])
-def test_a_workload_that_is_only_hidden_from_us_was_not_deleted(because: str, traces: int) -> None:
-    course, found = made(stop(kind="deletion"), because=because)
-    assert (len(found), course.over) == (traces, ())
 
 
 # -- what comes late, and what takes long
@@ -544,7 +549,9 @@ def test_a_replacement_that_takes_long_is_told_only_where_it_is_wanted() -> None
 
 def test_people_can_see_what_is_under_way_and_which_trace_it_will_be() -> None:
     life = Episode("stop", Mark(100.0), states=(State("stopping", Mark(100.0)),), proton="p1", since="S")
-    course = Course(life=life, rollout=Episode("replacement", Mark(50.0)), over=(start(),), protons=proton(95, 190))
+    crash = stop(kind="failure", cause="crashed")  # of which no trace is wanted
+    over = (start(), crash)
+    course = Course(life=life, rollout=Episode("replacement", Mark(50.0)), over=over, protons=proton(95, 190))
     seen = Seen("acme", workload(), Ledger(1.0, 1.0, course=course))
     now = list(lifecycle.in_progress(seen, TRACING))
     assert [(each["kind"], each["since"], each["status"]) for each in now] == [

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from exporter.core.lifecycle import Made, Tracing, in_progress
+from exporter.core.step import ledgers, restored
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES, Story
 from tests.shell.stage import START, Stage, played
@@ -121,3 +122,24 @@ def test_two_exporters_that_sweep_at_other_moments_make_the_same_ids_of_what_was
     one, other = outcomes(lived(story), story, "reported"), outcomes(lived(story, late=13.0), story, "reported")
     assert one == other
     assert one or not outcomes(lived(story), story)
+
+
+@pytest.mark.parametrize(("name", "kinds"), [("access lost", []), ("deleted", ["deletion"])])
+def test_what_is_only_hidden_from_us_was_not_deleted_though_we_restart_before_that_is_settled(
+    name: str, kinds: list[str]
+) -> None:
+    story = next(each for each in STORIES if each.name == name)
+    ends = story.steps[0].seconds
+    with Simulator(workloads=1) as simulator:
+        simulator.world = _OneStory(story)
+
+        async def play(stage: Stage) -> None:
+            await stage.run(ends + 40.0)
+            assert (stage.watch.known.vanished, stage.watch.pending().made) == (1, ())
+            known = restored("acme", dict(ledgers(stage.watch.known)), stage.watch.known.tally)
+            again = Stage(simulator, known=known, tracing=TRACING)
+            await again.run(ends + 150.0)
+            await again.watch.close()
+            assert [each.kind for each in again.watch.pending().made] == kinds
+
+        played(play, simulator, tracing=TRACING)
