@@ -124,7 +124,9 @@ def serve_ours(port: int, series: int, folder: Path | None) -> None:
         not_ready=lambda: "",
         front=blank,
         config=lambda: None,
+        episodes=lambda: None,
         targets=list,
+        silences=lambda _, __: [],
         count=lambda path, code: None,  # noqa: ARG005 — a counter costs nothing here
     )
     application.publish(page)

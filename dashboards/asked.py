@@ -31,6 +31,12 @@ def each(expression: str, *more: str, aggregate: str = "max") -> str:
     return f"{aggregate} by ({', '.join((IDS, *more))}) ({expression})"
 
 
+def quantile(share: float, buckets: str) -> str:
+    """PromQL: a quantile of buckets by ``le``; nothing where they are all empty, which would be no number."""
+    # Empty buckets stay in: without those below it, the first of the others would count as beginning at 0.
+    return f"histogram_quantile({share:g}, {buckets}) >= 0"
+
+
 def numbered(name: str, *more: str, selector: str) -> str:
     """PromQL: the status of a one-hot family as a number of `NUMBERS`; `more` labels are kept."""
     kept = ", ".join(("workload_id", *more))

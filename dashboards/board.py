@@ -40,10 +40,11 @@ Texts = Mapping[str, tuple[str, str]]
 
 
 class Query(NamedTuple):
-    """One query of a panel. `legend` names its series, as ``{{label}}``."""
+    """One query of a panel. `legend` names its series, as ``{{label}}``; `exemplar`: exemplars are asked for, too."""
 
     expr: str
     legend: str = ""
+    exemplar: bool = False
 
 
 class Column(NamedTuple):
@@ -83,6 +84,7 @@ def _targets(queries: Sequence[Query], *, instant: bool = False, rows: bool = Fa
             datasource=DATASOURCE,
             expr=query.expr,
             legend_format=query.legend or None,
+            exemplar=query.exemplar or None,
             instant=instant,
             range_val=not instant,
             format_val=prometheus.PromQueryFormat.TABLE if rows else prometheus.PromQueryFormat.TIME_SERIES,

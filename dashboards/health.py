@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.models import dashboard
 
-from dashboards.asked import DATA_AGE, STALE, restarts_of_exporter
+from dashboards.asked import DATA_AGE, STALE, quantile, restarts_of_exporter
 from dashboards.board import (
     ACCOUNT,
     EXPORTER,
@@ -40,7 +40,7 @@ def _rate(name: str, *matchers: str, by: str = "", account: bool = True) -> str:
 def _quantile(name: str, share: float, *by: str, account: bool = True) -> str:
     kept = ", ".join(("le", *by))
     told = _own(f"{name}_bucket", account=account)
-    return f"histogram_quantile({share:g}, sum by ({kept}) (rate({told}{_RATE})) > 0)"
+    return quantile(share, f"sum by ({kept}) (rate({told}{_RATE}))")
 
 
 def _process(name: str) -> str:
@@ -99,7 +99,7 @@ def made() -> dashboard.Dashboard:
                        Query(f"{_rate('sweep_failures_total', by='account, reason')} * 60 > 0",
                              "{{account}} {{reason}}"), unit="cpm", no_value=NONE, width=8),
                 course("Age of the details", "The oldest twentieth of each part of the details, over the fleet.",
-                       Query(f"histogram_quantile(0.95, sum by (le, part) ({_AGES}) > 0)", "{{part}}"), unit="s",
+                       Query(quantile(0.95, f"sum by (le, part) ({_AGES})"), "{{part}}"), unit="s",
                        no_value=NOT_REPORTED, width=8, height=10),
                 course("What the details ask for", "Requests that they would take at their intervals, over what the "
                        "budget leaves. Above 1 they are looked at less often, evenly.",

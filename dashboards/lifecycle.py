@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.models import dashboard
 
-from dashboards.asked import STATE_TEXTS, UNIMPORTANT, each, family, important, replacements, restarts_of_exporter
+from dashboards.asked import (
+    STATE_TEXTS,
+    UNIMPORTANT,
+    each,
+    family,
+    important,
+    quantile,
+    replacements,
+    restarts_of_exporter,
+)
 from dashboards.board import (
     ACCOUNT,
     IMPORTANCE,
@@ -20,14 +29,18 @@ from dashboards.board import (
     none_is_good,
     to_workload,
 )
-from dashboards.look import BAD, GOOD, MOVING, NONE, OFF, OUTCOMES, WARNING
+from dashboards.look import BAD, ENDS, GOOD, MOVING, NONE, OFF, OUTCOMES, WARNING
 from dashboards.troubles import CHOSEN, WHICH, condition
 from exporter.core.conditions import DEFAULTS
 
 _NOTHING = "nothing happened"
 _WORKLOAD = Column("workload", "Workload", link=to_workload())
 _ACCOUNT = Column("account", "Account", width=100)
+_KINDS = ("start", "stop", "failure", "replacement")
 _ENDED = family("workload_replacements_total")
+_EPISODES = family("exporter_episodes_total")
+_LASTED = family("exporter_episode_duration_seconds_bucket", kind="|".join(_KINDS))
+_OPEN = each(family("workload_episode_open_since_timestamp_seconds"), "kind")
 _TRANSITIONS = family("workload_transitions_total")
 _HAPPENED = f"sum by (transition) (increase({_TRANSITIONS}[1h]) unless {UNIMPORTANT}) > 0"
 _COLOURS = {
@@ -52,11 +65,12 @@ _ENDS_SOON = f"{_EXPIRY} - time() < {DEFAULTS['draft_seconds']:g}"
 _STATUSES = f"max by (account, workload, workload_id, status) ({family('workload_status')} == 1)"
 
 
-def _quantiles(name: str) -> list[Query]:
-    """Of what was counted in the six hours before each moment."""
-    counted = f"sum by (le) (increase(datarobot_account_{name}_bucket{{{CHOSEN}}}[6h])) > 0"
+def _quantiles(told: str, *by: str, exemplar: bool = False) -> list[Query]:
+    """Of what a histogram counted in the six hours before each moment."""
+    counted = f"sum by ({', '.join(('le', *by))}) (increase({told}[6h]))"
+    named = "".join(f"{{{{{label}}}}}: " for label in by)
     shares = ((0.5, "median"), (0.95, "95 %"))
-    return [Query(f"histogram_quantile({share:g}, {counted})", words) for share, words in shares]
+    return [Query(quantile(share, counted), named + words, exemplar) for share, words in shares]
 
 
 def made() -> dashboard.Dashboard:
@@ -93,11 +107,11 @@ def made() -> dashboard.Dashboard:
                        unit="short", no_value=_NOTHING, width=8, colours=OUTCOMES, step=True),
                 course("How long replacements took", "Quantiles of those that completed in the six hours before each "
                        "moment, over the accounts. Empty: none completed.",
-                       *_quantiles("replacement_duration_seconds"), unit="s",
+                       *_quantiles(family("account_replacement_duration_seconds_bucket")), unit="s",
                        no_value=_NOTHING, width=8),
                 course("How long starts took", "Quantiles of the starts of the six hours before each moment that were "
                        "seen from their beginning. Empty: none ended.",
-                       *_quantiles("start_duration_seconds"), unit="s",
+                       *_quantiles(family("account_start_duration_seconds_bucket")), unit="s",
                        no_value=_NOTHING, width=8),
                 listing("Under way", "Replacements that are under way, and since when. Red: longer than they should.",
                         [important(f"time() - {_STARTED}"),
@@ -115,6 +129,25 @@ def made() -> dashboard.Dashboard:
                          Column("artifact_name", "Still runs", width=140), Column("version", "Version", width=70),
                          Column("account", "Account", width=75)],
                         sort="When", width=12, height=7, hidden=["workload_id", "Value #B"]),
+            ]),
+            Row("Episodes", [
+                course("How long starts, stops, failures and replacements took", "Quantiles of those that were over in "
+                       "the six hours before each moment, of every importance. Diamonds are exemplars: each leads to "
+                       "the trace of one. They need a Prometheus with exemplar storage, and a data source with "
+                       "exemplarTraceIdDestinations.",
+                       *_quantiles(_LASTED, "kind", exemplar=True), unit="s", no_value=_NOTHING, width=12, height=9),
+                listing("How they ended", "Those that were over in the time that is shown, of every importance. Error: "
+                        "the platform took the workload away.",
+                        [f"round(sum by (kind, outcome) (increase({_EPISODES}[$__range]))) > 0"],
+                        [Column("kind", "What"), Column("outcome", "Outcome", width=110,
+                                                        texts={name: (name, colour) for name, colour in ENDS.items()}),
+                         Column("A", "Times", width=70)],
+                        sort="Times", no_value=_NOTHING, width=5, height=9),
+                listing("Goes on", "Starts, stops, failures and replacements that are not over, the oldest first.",
+                        [important(f"1000 * {_OPEN}")],
+                        [_WORKLOAD, Column("kind", "What", width=100),
+                         Column("A", "Since", unit="dateTimeFromNow", width=125), _ACCOUNT],
+                        sort="Since", descending=False, width=7, height=9, hidden=["workload_id"]),
             ]),
             Row("States", [
                 course("What happened within an hour", "Transitions in the hour before each moment, by kind.",

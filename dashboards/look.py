@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from exporter.core import model
+from exporter.core import episode, model
 
 GOOD, BAD, WARNING, NOTICE, MOVING, OFF, UNKNOWN = "green", "red", "orange", "yellow", "blue", "#8e8e8e", "purple"
 
@@ -36,6 +36,8 @@ NUMBERS: Mapping[str, int] = {status: number for number, status in enumerate(STA
 IMPORTANCES: Mapping[str, str] = {"critical": BAD, "high": WARNING, "moderate": NOTICE, "low": OFF}
 SEVERITIES: Mapping[str, str] = {"critical": BAD, "warning": WARNING, "info": MOVING}
 OUTCOMES: Mapping[str, str] = {"completed": GOOD, "errored": BAD, "reverted": WARNING, "cancelled": OFF}
+ENDS: Mapping[str, str] = {"success": GOOD, "failure": BAD, "error": WARNING, "cancellation": OFF, "timeout": NOTICE}
+assert {*ENDS} == {*episode.OUTCOMES}
 ROLES: Mapping[str, str] = {"active": GOOD, "candidate": MOVING, "outgoing": NOTICE, "other": UNKNOWN}
 
 NONE = "none"

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlencode
 
 import uvloop
 
 from exporter import __revision__, __version__
-from exporter.checked import BadSettings
+from exporter.checked import BadSettings, Problem
+from exporter.core.causes import Diagnosis
 from exporter.core.decode import NotDecodable
+from exporter.core.telling import as_json, text
 from exporter.docs import PAGES, RULES_FORMS, files, rules_page
-from exporter.settings import Account, Settings, listen_address, load
+from exporter.settings import SEVERITIES, Account, Paging, Settings, listen_address, load, nearest, seconds
 from exporter.shell.client import ApiError
 from exporter.shell.daemon import Daemon, keep_memory_whole
-from exporter.shell.probe import alive, check_online, fleet_size, plan_lines
+from exporter.shell.explain import NotFound, explained
+from exporter.shell.notify import notifiers
+from exporter.shell.notify.trial import test_page
+from exporter.shell.otlp import transport
+from exporter.shell.probe import alive, asked, check_online, check_traces, client_of, fleet_size, plan_lines
 from exporter.shell.store import StateError, Store
 from exporter.shell.web_config import read_web_config
 from exporter.simulator import Simulator
@@ -34,10 +44,13 @@ Prometheus metrics for the workloads you run on DataRobot. Reads the Workload AP
 COMMANDS = {
     "run": "sweep the accounts and serve their metrics (default)",
     "demo": "run against a simulated DataRobot with a living fleet; needs no account",
-    "check": "list every problem of the settings; with --online ask the API for each route",
+    "check": "list every problem of the settings; with --online ask the API for each route, and the collector",
     "once": "make one complete sweep, print the metrics, exit 0; exit 1 with the reason otherwise",
+    "explain": "say what is wrong with one workload, why, and what to do next; asks the API, no daemon needed",
     "plan": "say how many API calls a minute these settings make",
+    "notify": "send a receiver a page that says that it is a test, end it, and print what came back",
     "healthcheck": "ask the running daemon for /-/healthy; exit 0 when it is",
+    "silence": "list, add or end silences of the running daemon's own paging",
     "rules": "print the alert rules for Prometheus or its operator",
     "docs": "print the reference of metrics, settings or alerts, as in docs/",
 }
@@ -53,8 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"workload-exporter {__version__} ({__revision__})")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for name, text in COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=EXITS)
+    for name, words in COMMANDS.items():
+        command = commands.add_parser(name, help=words, description=words[0].upper() + words[1:] + ".", epilog=EXITS)
         _FLAGS[name](command)
     return parser
 
@@ -121,13 +134,45 @@ def _demo_flags(command: argparse.ArgumentParser) -> None:
 
 def _check_flags(command: argparse.ArgumentParser) -> None:
     _web_flags(command)
-    command.add_argument("--online", action="store_true", help="also ask the API: the token, each route, each right")
+    command.add_argument(
+        "--online", action="store_true", help="also ask the API: the token, each route, each right; and the collector"
+    )
+
+
+def _explain_flags(command: argparse.ArgumentParser) -> None:
+    _settings_flags(command)
+    command.add_argument("workload", metavar="WORKLOAD", help="its id or its name")
+    command.add_argument("--account", metavar="NAME", help="look in this account alone; default: in all")
+    command.add_argument("--json", action="store_true", help="for scripts: keys stay, times are RFC 3339")
+    command.epilog = f"{EXITS} Also: 3 something holds that is a ticket (warning), 4 something that wakes (critical)."
 
 
 def _plan_flags(command: argparse.ArgumentParser) -> None:
     _settings_flags(command)
     command.add_argument(
         "--workloads", type=_at_least_one, metavar="N", help="size of the fleet; without it the API is asked"
+    )
+
+
+def _silence_flags(command: argparse.ArgumentParser) -> None:
+    _web_flags(command)
+    command.add_argument("what", choices=("list", "add", "end"), help="`end` takes the id that `list` shows")
+    command.add_argument("which", nargs="*", metavar="LABEL=VALUE | ID", help="such as workload_id=… or alertname=…")
+    command.add_argument("--for", dest="length", default="", metavar="DURATION", help="such as 2h; needed to add one")
+    command.add_argument("--author", default=os.environ.get("USER", ""), metavar="NAME", help="default: $USER")
+    command.add_argument("--comment", default="", metavar="TEXT", help="why, for others")
+
+
+def _notify_flags(command: argparse.ArgumentParser) -> None:
+    _settings_flags(command)
+    command.add_argument("action", choices=("test",), help="the one thing to do")
+    command.add_argument("receiver", metavar="RECEIVER", help="name of a receiver in paging.receivers")
+    command.add_argument(
+        "--hold",
+        type=_duration,
+        default=5.0,
+        metavar="TIME",
+        help="how long the page stays open, default 5s; Alertmanager tells nobody what ends within its group_wait",
     )
 
 
@@ -141,6 +186,9 @@ def _rules_flags(command: argparse.ArgumentParser) -> None:
     )
     rules.add_argument("--alerts.dashboard-url", dest="alerts.dashboard_url", metavar="URL", help="base URL of Grafana")
     rules.add_argument("--alerts.console-url", dest="alerts.console_url", metavar="URL", help="base URL of DataRobot")
+    rules.add_argument(
+        "--alerts.trace-url", dest="alerts.trace_url", metavar="URL", help="finds the traces of {workload_id}"
+    )
 
 
 def _docs_flags(command: argparse.ArgumentParser) -> None:
@@ -153,8 +201,11 @@ _FLAGS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "demo": _demo_flags,
     "check": _check_flags,
     "once": _settings_flags,
+    "explain": _explain_flags,
     "plan": _plan_flags,
+    "notify": _notify_flags,
     "healthcheck": _web_flags,
+    "silence": _silence_flags,
     "rules": _rules_flags,
     "docs": _docs_flags,
 }
@@ -164,6 +215,13 @@ def _at_least_one(given: str) -> int:
     if not given.isdecimal() or int(given) < 1:
         raise argparse.ArgumentTypeError(f"{given!r} is no number from 1 on")
     return int(given)
+
+
+def _duration(given: str) -> float:
+    try:
+        return float(str(seconds(given)))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _positive(given: str) -> float:
@@ -190,7 +248,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags: dict[str, Any] = {place: value for place, value in vars(told).items() if "." in place and value is not None}
     planned = told.command == "plan" and told.workloads
     accounts: Accounts = (
-        "planned" if planned else "replaced" if told.command in ("demo", "healthcheck", "rules") else "needed"
+        "planned"
+        if planned
+        else "replaced"
+        if told.command in ("demo", "healthcheck", "silence", "rules")
+        else "needed"
     )
 
     def read() -> Settings:
@@ -250,7 +312,8 @@ def _demo(told: argparse.Namespace, settings: Settings, read: Read) -> int:
         )
 
         def simulated() -> Settings:
-            return read().model_copy(update={"accounts": (account,)})
+            # Nobody is to be woken for a workload that does not exist.
+            return read().model_copy(update={"accounts": (account,), "paging": Paging.model_validate({})})
 
         address = settings.web.listen_address[0]
         shown = f"127.0.0.1{address}" if address.startswith(":") else address
@@ -267,6 +330,15 @@ def _check(told: argparse.Namespace, settings: Settings, _: Read) -> int:
         read_web_config(settings.web.config_file)
     for account in settings.accounts:
         print(f"settings are good: account {account.name} at {account.endpoint}")
+    traces = settings.traces
+    if traces.endpoint:
+        transport(traces)
+        print(f"settings are good: traces to {traces.endpoint} by {traces.protocol}")
+    for receiver in settings.paging.receivers:
+        notifiers(receiver)
+        severities = ", ".join(name for name in SEVERITIES if name in receiver.wants().severities)
+        unused = "" if settings.paging.who != "rules" else "; not told, as paging.who is rules"
+        print(f"settings are good: receiver {receiver.name} by {receiver.kind}: {severities}{unused}")
     if not told.online:
         print("the API was not asked; --online does")
         return 0
@@ -279,7 +351,12 @@ def _check(told: argparse.Namespace, settings: Settings, _: Read) -> int:
                 good = good and finding.good
         return good
 
-    return 0 if asyncio.run(ask()) else 1
+    good = asyncio.run(ask())
+    if traces.endpoint:
+        finding = check_traces(traces)
+        print(f"traces: {traces.endpoint}\n{finding.text}")
+        good = good and finding.good
+    return 0 if good else 1
 
 
 def _once(_: argparse.Namespace, settings: Settings, read: Read) -> int:
@@ -296,6 +373,40 @@ def _once(_: argparse.Namespace, settings: Settings, read: Read) -> int:
     return 1 if failures else 0
 
 
+def _explain(told: argparse.Namespace, settings: Settings, _: Read) -> int:
+    accounts = [account for account in settings.accounts if told.account in (None, account.name)]
+    if not accounts:
+        names = ", ".join(account.name for account in settings.accounts)
+        print(f"workload-exporter: no account is called {told.account}; there are: {names}", file=sys.stderr)
+        return 2
+
+    plain = bool(os.environ.get("NO_COLOR"))
+
+    def progress(words: str) -> None:
+        if sys.stderr.isatty():
+            print(f"{words} ..." if plain else f"\x1b[2m{words} ...\x1b[0m", file=sys.stderr)
+
+    async def ask() -> Diagnosis:
+        async with AsyncExitStack() as stack:
+            clients = [(each, await stack.enter_async_context(client_of(each))) for each in accounts]
+            slow = settings.detail.slow_requests
+            return await explained(clients, told.workload, settings.alerts.options, slow, progress)
+
+    try:
+        found = asyncio.run(ask())
+    except NotFound as error:
+        for line in str(error).splitlines():
+            print(f"workload-exporter: {line}", file=sys.stderr)
+        return 1
+    if told.json:
+        print(json.dumps(as_json(found), indent=2))
+    else:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # a name need not be in the terminal's alphabet
+        sys.stdout.write(text(found, colour=sys.stdout.isatty() and not plain))
+    return {"critical": 4, "warning": 3}.get(found.severity, 0)
+
+
 def _plan(told: argparse.Namespace, settings: Settings, _: Read) -> int:
     for account in settings.accounts:
         try:
@@ -305,6 +416,23 @@ def _plan(told: argparse.Namespace, settings: Settings, _: Read) -> int:
             return 1
         print("\n".join(plan_lines(settings, account, size)))
     return 0
+
+
+def _notify(told: argparse.Namespace, settings: Settings, _: Read) -> int:
+    receivers = {receiver.name: receiver for receiver in settings.paging.receivers}
+    if told.receiver not in receivers:
+        what = f"no receiver is called {told.receiver!r}{nearest(told.receiver, receivers)}"
+        raise BadSettings([Problem("paging.receivers", what)])
+    label = settings.alerts.severity_label
+
+    async def ask() -> bool:
+        good = True
+        async for sent in test_page(notifiers(receivers[told.receiver], label), label, told.hold):
+            print(sent, flush=True)
+            good = good and sent.good
+        return good
+
+    return 0 if asyncio.run(ask()) else 1
 
 
 def _tls(settings: Settings) -> bool:
@@ -319,6 +447,34 @@ def _healthcheck(_: argparse.Namespace, settings: Settings, __: Read) -> int:
     return 1 if why else 0
 
 
+def _silence(told: argparse.Namespace, settings: Settings, _: Read) -> int:
+    pairs = [each.partition("=") for each in told.which]
+    asked_for = {name: value for name, _, value in pairs} if told.what == "add" else {}
+    if told.what == "add" and not (pairs and all(sign for _, sign, _ in pairs) and told.length and told.author):
+        print("workload-exporter: give LABEL=VALUE, --for DURATION and --author NAME", file=sys.stderr)
+        return 2
+    if told.what == "end" and len(told.which) != 1:
+        print("workload-exporter: give the one id that `silence list` shows", file=sys.stderr)
+        return 2
+    params = {
+        "list": {},
+        "add": {**asked_for, "for": told.length, "author": told.author, "comment": told.comment},
+        "end": {"id": (told.which or [""])[0]},
+    }[told.what]
+    path = "/-/silences" + (f"?{urlencode(params)}" if params else "")
+    method = {"list": "GET", "add": "POST", "end": "DELETE"}[told.what]
+    login = os.environ.get("WORKLOAD_EXPORTER_LOGIN", "")
+    status, words = asked(settings.web.listen_address[0], _tls(settings), path, method=method, login=login)
+    if status != 200:
+        hint = "; its USER:PASSWORD goes into WORKLOAD_EXPORTER_LOGIN" if status == 401 else ""
+        print(f"workload-exporter: {words}{hint}", file=sys.stderr)
+        return 1
+    for each in json.loads(words):
+        who = " ".join(f"{name}={value}" for name, value in each["matchers"].items())
+        print(f"{each['id']}  until {each['ends']}  {who}  ({each['author']}: {each['comment'] or 'no comment'})")
+    return 0
+
+
 def _rules(told: argparse.Namespace, settings: Settings, _: Read) -> int:
     sys.stdout.write(rules_page(settings.alerts.options, told.format))
     return 0
@@ -326,10 +482,13 @@ def _rules(told: argparse.Namespace, settings: Settings, _: Read) -> int:
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace, Settings, Read], int]] = {
     "run": _run,
+    "silence": _silence,
     "demo": _demo,
     "check": _check,
     "once": _once,
+    "explain": _explain,
     "plan": _plan,
+    "notify": _notify,
     "healthcheck": _healthcheck,
     "rules": _rules,
 }

@@ -78,12 +78,14 @@ def place_of(parts: tuple[str | int, ...]) -> str:
 
 def problem(error: Any, root: type[BaseModel], lines: Lines) -> Problem:
     """One error of pydantic (an item of ``ValidationError.errors()``) in words."""
-    parts: Place = error["loc"]
+    parts, sections = _found(root, error["loc"])
     what = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
-        names = _names(root, parts[:-1])
+        names = [field.alias or name for name, field in sections[0].model_fields.items()]
         near = difflib.get_close_matches(str(parts[-1]), names, 1, 0.5)
         what = "unknown setting; " + (f"did you mean {near[0]}?" if near else f"known here: {', '.join(names)}")
+    elif error["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        what = f"give a kind; one of {', '.join(map(kind_of, sections))}"
     line = next((lines[parts[:n]] for n in range(len(parts), 0, -1) if parts[:n] in lines), None)
     return Problem(place_of(parts), what, line)
 
@@ -93,16 +95,30 @@ def problems_of(error: ValidationError, root: type[BaseModel], lines: Lines) -> 
     return [problem(each, root, lines) for each in error.errors(include_url=False)]
 
 
-def _names(root: type[BaseModel], parts: Place) -> list[str]:
-    """The settings known at a place below `root`."""
-    kind = root
-    for part in parts:
-        if isinstance(part, str) and part in kind.model_fields:
-            kind = _model_in(kind.model_fields[part].annotation) or kind
-    return [field.alias or name for name, field in kind.model_fields.items()]
+def _found(root: type[BaseModel], told: Place) -> tuple[Place, list[type[BaseModel]]]:
+    """A place of pydantic's below `root` as it is in the file, and the section there: all kinds of it, if none is told.
+
+    Sections that may stand in the same place are told apart by their `kind`, which pydantic makes a part of the place.
+    """
+    place: list[str | int] = []
+    sections = [root]
+    for part in told:
+        of_kind = [section for section in sections if len(sections) > 1 and kind_of(section) == part]
+        if of_kind:
+            sections = of_kind
+            continue
+        place.append(part)
+        if isinstance(part, str) and part in sections[0].model_fields:
+            sections = _models_in(sections[0].model_fields[part].annotation) or sections
+    return tuple(place), sections
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def kind_of(section: type[BaseModel]) -> str:
+    """What `kind` must say to mean this section, of those that may stand in the same place."""
+    return str(get_args(section.model_fields["kind"].annotation)[0])
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        return annotation if issubclass(annotation, BaseModel) else None
-    return next((found for part in get_args(annotation) if (found := _model_in(part)) is not None), None)
+        return [annotation] if issubclass(annotation, BaseModel) else []
+    return [found for part in get_args(annotation) for found in _models_in(part)]

@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from exporter.checked import kind_of
 from exporter.core.account_families import ACCOUNTS
 from exporter.core.conditions import ALERTS, LIMITS
 from exporter.core.families import FAMILIES
@@ -16,7 +17,22 @@ from exporter.core.rules import DEFAULT, Options, rules
 from exporter.core.terms import duration
 from exporter.runbooks.page import pages as runbooks
 from exporter.runbooks.page import severities, value
-from exporter.settings import Account, Alerts, Detail, Log, Metrics, Select, Settings, State, Sweep, Web
+from exporter.settings import (
+    RECEIVERS,
+    Account,
+    Alerts,
+    Detail,
+    Log,
+    Metrics,
+    Paging,
+    Receiver,
+    Select,
+    Settings,
+    State,
+    Sweep,
+    Traces,
+    Web,
+)
 from exporter.shell.report import OWN, PREFIX
 
 _NOTE = "<!-- Made by `workload-exporter docs`; a test keeps it so. Change the rows, not this page. -->\n"
@@ -76,7 +92,11 @@ def settings_page() -> str:
         ("select.", Select),
         ("state.", State),
         ("metrics.", Metrics),
+        ("traces.", Traces),
         ("alerts.", Alerts),
+        ("paging.", Paging),
+        ("paging.receivers[].", Receiver),
+        *(("paging.receivers[].", kind) for kind in RECEIVERS),
         ("web.", Web),
         ("log.", Log),
     )
@@ -88,6 +108,13 @@ def settings_page() -> str:
         "Durations are written as Prometheus writes them (`30s`, `1h30m`) or as seconds. `workload-exporter check` "
         "lists every mistake at once. SIGHUP or `POST /-/reload` reads the file again; `web.listen_address` and "
         "`web.config_file` need a restart to point elsewhere.\n",
+        "Where the file is silent about `traces`, OpenTelemetry's variables are heard: `OTEL_EXPORTER_OTLP_ENDPOINT`, "
+        "`_PROTOCOL`, `_HEADERS`, `_COMPRESSION`, `_CERTIFICATE`, `_CLIENT_CERTIFICATE`, `_CLIENT_KEY`, `_TIMEOUT` "
+        "(milliseconds), each also as `OTEL_EXPORTER_OTLP_TRACES_…`, which goes before; and "
+        "`OTEL_RESOURCE_ATTRIBUTES`, without what is true of this process alone (`service.*`, `k8s.*` and such). "
+        "`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is used as it stands, without `traces.path`. With "
+        "`OTEL_SDK_DISABLED=true` or `OTEL_TRACES_EXPORTER=none` none of them counts. `OTEL_SERVICE_NAME` names this "
+        "exporter, never the workloads.\n",
         "```yaml",
         "accounts:",
         "  - name: production",
@@ -98,13 +125,32 @@ def settings_page() -> str:
         "web:",
         "  listen_address: [127.0.0.1:10142]",
         "```\n",
+        "Whom the exporter itself tells of alerts, where `paging.who` is not `rules`; `workload-exporter notify test "
+        "NAME` sends a page that says that it is a test, and ends it:\n",
+        "```yaml",
+        "paging:",
+        "  who: direct",
+        "  receivers:",
+        "    - {name: on-call, kind: pagerduty, routing_key_file: /run/secrets/pagerduty, severities: [critical]}",
+        "    - {name: team, kind: slack, webhook_url_file: /run/secrets/slack, quiet_hours: ['22:00-07:00']}",
+        "    - name: dead-man",
+        "      kind: webhook",
+        "      url_file: /run/secrets/dead-man-url",
+        "      alerts: [DataRobotWatchdog]",
+        "      repeat_interval: 1m",
+        "```\n",
         "| Setting | Default | Meaning |",
         "|---|---|---|",
     ]
     for prefix, kind in parts:
-        assert prefix.rstrip(".[]") in Settings.model_fields
+        assert prefix.partition(".")[0].rstrip("[]") in Settings.model_fields
+        shared = Receiver.model_fields if kind in RECEIVERS else {}
+        of_kind = f" of `{kind_of(kind)}`" if shared else ""
         for name, field in kind.model_fields.items():
-            lines.append(f"| `{prefix}{name}` | {_default(field.default)} | {field.description} |")
+            if name == "kind":
+                lines.append(f"| `{prefix}kind: {kind_of(kind)}` | none | {field.description} |")
+            elif name not in shared:
+                lines.append(f"| `{prefix}{name}`{of_kind} | {_default(field.default)} | {field.description} |")
     return "\n".join(lines) + "\n"
 
 
@@ -205,6 +251,6 @@ def _default(value: Any) -> str:
         return f"`{str(value).lower()}`"
     if isinstance(value, float):
         return f"`{value:g}`"
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | frozenset):
         value = ", ".join(map(str, value))
     return f"`{value}`" if value != "" else "none"

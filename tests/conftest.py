@@ -1,4 +1,4 @@
-"""How tests of laws are run, and what a run tells at its end: how much of the paging was proven."""
+"""How tests of laws are run, and what a run tells at its end: how much was proven of paging and of sending traces."""
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -11,7 +11,7 @@ settings.load_profile("patient")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what the tests of paging counted."""
+    """Print what tests counted."""
     if counts.told:
         terminalreporter.section("paging")
     for what, count in counts.told.items():

@@ -15,7 +15,10 @@ import pytest
 import yaml
 
 from exporter.__main__ import _parser
+from exporter.core.lifecycle import Made
+from exporter.core.trace import Trace
 from exporter.settings import load
+from exporter.shell.report import Report
 from tests.components import component
 
 ROOT = Path(__file__).parent.parent
@@ -211,6 +214,17 @@ def test_grafana_finds_its_datasources_and_its_dashboards() -> None:
     assert seen["/etc/grafana/provisioning"] == DEPLOY / "grafana" / "provisioning"
 
 
+def test_an_exemplar_leads_to_its_trace() -> None:
+    assert "--enable-feature=exemplar-storage" in SERVICES["prometheus"]["command"]
+    kinds = {each["uid"]: each["type"] for each in sources()}
+    (prometheus,) = [each for each in sources() if each["type"] == "prometheus"]
+    (way,) = prometheus["jsonData"]["exemplarTraceIdDestinations"]
+    report = Report(0.0)
+    report.account("acme", 30.0, 10.0).made(Made("start", "success", 90.0, Trace(bytes(16), {}, ())))
+    assert f'# {{{way["name"]}="{bytes(16).hex()}"}} 90.0' in report.openmetrics().decode()
+    assert kinds[way["datasourceUid"]] == "jaeger"
+
+
 # -- kubernetes
 
 
@@ -304,3 +318,35 @@ def test_systemd_finds_the_unit_little_exposed(installed: Path) -> None:
 
 def test_systemd_tries_again_after_a_failure_but_not_after_bad_settings() -> None:
     assert (unit("Restart"), unit("RestartPreventExitStatus")) == (["on-failure"], ["2"])
+
+
+# -- the collector that hands traces on to DataRobot
+
+COLLECTOR_TEXT = (DEPLOY / "otel-collector.example.yaml").read_text()
+COLLECTOR = yaml.safe_load(COLLECTOR_TEXT)
+ROUTES = COLLECTOR["connectors"]["routing"]["table"]
+PIPELINES: dict[str, dict[str, list[str]]] = COLLECTOR["service"]["pipelines"]
+
+
+def test_every_part_of_a_pipeline_of_the_collector_is_there_and_every_part_is_used() -> None:
+    for side in ("receivers", "exporters"):
+        there = COLLECTOR[side].keys() | COLLECTOR["connectors"].keys()
+        assert {name for pipeline in PIPELINES.values() for name in pipeline[side]} == there
+    routed = {name for route in ROUTES for name in route["pipelines"]}
+    routed |= {*COLLECTOR["connectors"]["routing"]["default_pipelines"]}
+    assert routed == {name for name, pipeline in PIPELINES.items() if pipeline["receivers"] == ["routing"]}
+
+
+def test_the_collector_tells_datarobot_of_each_workload_in_its_own_name() -> None:
+    for route in ROUTES:
+        (workload,) = re.findall(r'^attributes\["datarobot\.workload\.id"\] == "(\w+)"$', route["condition"])
+        sent = [COLLECTOR["exporters"][name] for place in route["pipelines"] for name in PIPELINES[place]["exporters"]]
+        (theirs,) = (each for each in sent if "headers" in each)
+        assert theirs["headers"]["X-DataRobot-Entity-Id"] == f"workload-{workload}"
+        assert theirs["traces_endpoint"] == "${env:DATAROBOT_HOST}/otel/v1/traces"
+
+
+def test_no_secret_stands_in_the_file_of_the_collector() -> None:
+    keys = {each["headers"]["X-DataRobot-Api-Key"] for each in COLLECTOR["exporters"].values() if "headers" in each}
+    assert keys == {"${env:DATAROBOT_API_TOKEN}"}
+    assert re.findall(r"(?i)(?:token|secret|password|key)\s*: *(?!\$\{env:)\S+", COLLECTOR_TEXT) == []

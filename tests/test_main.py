@@ -1,5 +1,7 @@
 """The command line as a person meets it: words, exit codes, signals. Each command is a real process."""
 
+import contextlib
+import json
 import os
 import re
 import signal
@@ -16,11 +18,16 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.__main__ import COMMANDS, main
+from exporter.core.trace import Trace
+from exporter.shell.otlp import encode
+from exporter.shell.store import Frozen, Store
 from exporter.simulator import Simulator
+from tests.e2e.servers import eventually
+from tests.shell.receivers import Answer, HttpReceiver
 
 
 def process(*arguments: str, **environment: str) -> subprocess.Popen[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("DATAROBOT_")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DATAROBOT_", "OTEL_"))}
     return subprocess.Popen(
         [sys.executable, "-m", "exporter", *arguments],
         env=kept | environment,
@@ -111,6 +118,62 @@ def test_check_online_fails_when_the_list_does_not_answer(api: Simulator) -> Non
     assert (status, "FAIL  GET /workloads answered 401: Invalid API key" in out) == (1, True)
 
 
+def test_check_sends_an_empty_request_to_the_collector_and_prints_what_it_says(api: Simulator) -> None:
+    with HttpReceiver(Answer(), Answer(401, b"who?")) as receiver:
+        environment = account(api) | {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}
+        status, out, _ = run("check", **environment)
+        assert (status, f"settings are good: traces to {receiver.url} by http/protobuf" in out) == (0, True)
+        assert not receiver.received
+        status, out, _ = run("check", "--online", **environment)
+        assert (status, f"ok    POST {receiver.url}/v1/traces: accepted" in out) == (0, True)
+        status, out, _ = run("check", "--online", **environment)
+        assert (status, f"FAIL  POST {receiver.url}/v1/traces answered 401: who?; " in out) == (1, True)
+        assert [each.body for each in receiver.received] == [b"", b""]
+
+
+def test_a_test_page_goes_to_the_receiver_that_is_named_and_is_ended(api: Simulator, tmp_path: Path) -> None:
+    secret = "canary-77"
+    with HttpReceiver(*[Answer(200, b"ok")] * 2, Answer(404, f"no_team {secret}".encode())) as receiver:
+        file = tmp_path / "exporter.yaml"
+        file.write_text(
+            "paging:\n  receivers:\n"
+            f"  - {{name: team, kind: slack, webhook_url: '{receiver.url}/{secret}'}}\n"
+            "  - {name: am, kind: alertmanager, urls: ['http://127.0.0.1:1']}\n"
+        )
+
+        def ask(*arguments: str) -> tuple[int, str, str]:
+            return run(*arguments, f"--config.file={file}", **account(api))
+
+        status, out, _ = ask("check")
+        assert status == 0
+        team = "settings are good: receiver team by slack: critical, warning; not told, as paging.who is rules\n"
+        assert team in out
+        assert "settings are good: receiver am by alertmanager: critical, warning, info, none; not told" in out
+        ask("check", "--online")
+        assert not receiver.received
+        status, out, err = ask("notify", "test", "team", "--hold=10ms")
+        assert (status, out.count("answered 200: ok\n"), err) == (0, 2, "")
+        assert [b"DataRobotTestPage" in each.body for each in receiver.received] == [True, True]
+        status, out, err = ask("notify", "test", "team")
+        assert (status, out, err) == (1, f"FAIL  team, paged: POST {receiver.url}/… answered 404: no_team ***\n", "")
+        status, out, _ = ask("notify", "test", "am")
+        assert (status, out.startswith("FAIL  am@127.0.0.1:1, paged: POST http://127.0.0.1:1/api/v2/alerts f")) == (
+            1,
+            True,
+        )
+        status, _, err = ask("notify", "test", "tem")
+        told = "workload-exporter: paging.receivers: no receiver is called 'tem'; did you mean 'team'?\n"
+        assert (status, err) == (2, told)
+        assert ask("notify", "test", "team", "--hold=soon")[0] == 2
+
+
+def test_a_certificate_that_is_none_is_told_before_anything_is_opened(api: Simulator) -> None:
+    traces = {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://c.test", "OTEL_EXPORTER_OTLP_CERTIFICATE": __file__}
+    for command in ("check", "run"):
+        status, _, err = run(command, **account(api) | traces)
+        assert (status, "traces.certificate: cannot be used: " in err) == (2, True)
+
+
 def test_plan_says_what_a_fleet_costs_and_whether_it_fits(api: Simulator, tmp_path: Path) -> None:
     status, out, _ = run("plan", "--workloads=250")
     assert (status, "3 list pages a sweep" in out, "6.0 a minute of 600" in out) == (0, True, True)
@@ -122,6 +185,95 @@ def test_plan_says_what_a_fleet_costs_and_whether_it_fits(api: Simulator, tmp_pa
     assert re.search(r"account default: 1\d\d workloads, 2 list pages a sweep", out)
     status, _, err = run("plan", **account(api) | {"DATAROBOT_ENDPOINT": "http://127.0.0.1:1"})
     assert (status, "the size of the fleet is not known: GET /workloads failed" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("workload", "status", "words"),
+    [
+        ("healthy-0", 0, "Likely cause  Nothing is known to be wrong with it.\n"),
+        ("bundle-withdrawn-36", 3, "its resource bundle cpu.legacy is no longer in the catalogue\n"),
+        ("nobody-ready-35", 4, "nobody-ready-35: running, 0 of 2 ready [critical]\n"),
+    ],
+)
+def test_explain_says_what_is_wrong_and_how_loud_it_is(api: Simulator, workload: str, status: int, words: str) -> None:
+    told, out, err = run("explain", workload, **account(api))
+    assert (told, err, words in out) == (status, "", True), out
+    assert "\x1b" not in out
+    assert f"Console: {api.url}/console-nextgen/workloads/" in out
+    assert api.token not in out
+
+
+def test_explain_tells_scripts_the_same_and_takes_an_id(api: Simulator) -> None:
+    told = json.loads(run("explain", "Nobody-Ready-35", "--json", **account(api))[1])
+    assert (told["workload"], told["likely_cause"]["name"]) == ("nobody-ready-35", "none_ready")
+    before = api.requests["/workloads", 200]
+    status, out, _ = run("explain", told["workload_id"], "--json", **account(api))
+    assert (status, json.loads(out)["workload"]) == (4, "nobody-ready-35")
+    assert api.requests["/workloads", 200] == before
+
+
+def test_explain_asks_who_is_meant_and_names_the_nearest(api: Simulator, tmp_path: Path) -> None:
+    status, out, err = run("explain", "nobody-redy-35", **account(api))
+    assert (status, out) == (1, "")
+    assert re.search(
+        r"no workload of 1\d\d has the id or the name nobody-redy-35\nworkload-exporter: perhaps: nobody-ready-35", err
+    )
+    status, _, err = run("explain", "0" * 24, **account(api))
+    assert (status, f"has the id or the name {'0' * 24}" in err) == (1, True)
+    file = tmp_path / "exporter.yaml"
+    rows = (f"{{name: {name}, endpoint: '{api.url}', token: {api.token}}}" for name in ("eu", "us"))
+    file.write_text(f"accounts: [{', '.join(rows)}]\n")
+    status, out, err = run("explain", "nobody-ready-35", f"--config.file={file}")
+    assert (status, out, "2 workloads are called nobody-ready-35; give the id:" in err) == (1, "", True)
+    assert re.search(r"  [0-9a-f]{24} running, account us\n", err)
+    status, out, _ = run("explain", "nobody-ready-35", "--account=us", f"--config.file={file}")
+    assert (status, ", account us, " in out) == (4, True)
+    status, _, err = run("explain", "nobody-ready-35", "--account=uk", f"--config.file={file}")
+    assert (status, "no account is called uk; there are: eu, us" in err) == (2, True)
+
+
+def test_explain_says_what_the_api_does_not_tell_and_tells_the_rest(api: Simulator) -> None:
+    api.odd = {"forbidden@/workloads/{id}/events", "absent@/mlops/compute/bundles"}
+    status, out, err = run("explain", "nobody-ready-35", "--json", **account(api))
+    told = json.loads(out)
+    assert (status, err, told["likely_cause"]["name"]) == (4, "", "none_ready")
+    assert told["not_known"].keys() == {"events", "bundles"}
+    assert told["not_known"]["events"].startswith("the API answered 403: ")
+    api.odd = {"forbidden@/workloads/{id}/protons"}
+    out = run("explain", "nobody-ready-35", **account(api))[1]
+    assert "Likely cause  It says that it runs; more is not known, for its pods are not\n" in out
+    assert "Not known     its pods: the API answered 403: " in out
+
+
+def test_explain_fails_with_the_reason_where_the_list_does_not_answer(api: Simulator) -> None:
+    wrong = account(api) | {"DATAROBOT_API_TOKEN": "wrong"}
+    for workload in ("nobody-ready-35", "0" * 24):
+        status, out, err = run("explain", workload, **wrong)
+        assert (status, out) == (1, "")
+        assert re.fullmatch(r"workload-exporter: account default: GET /workloads\S* answered 401: Invalid.*\n", err)
+
+
+@pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_explain_on_a_terminal_has_colour_unless_it_is_not_wanted(
+    api: Simulator, environment: dict[str, str], coloured: bool
+) -> None:
+    terminal, end = os.openpty()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DATAROBOT_", "NO_COLOR"))}
+    child = subprocess.Popen(
+        [sys.executable, "-m", "exporter", "explain", "nobody-ready-35"],
+        env=kept | account(api) | environment, stdout=end, stderr=end,
+    )  # fmt: skip
+    os.close(end)
+    shown = b""
+    with contextlib.suppress(OSError):  # the end of a terminal is an error
+        while read := os.read(terminal, 65536):
+            shown += read
+    os.close(terminal)
+    assert child.wait(timeout=60) == 4
+    words = shown.decode()
+    assert "asking for pods" in words
+    assert ("\x1b[1;31mnobody-ready-35: running" in words) == coloured
+    assert ("\x1b" in words) == coloured
 
 
 def test_help_teaches_each_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -175,7 +327,7 @@ class Running:
                     return text
             except httpx.TransportError:
                 pass
-            time.sleep(0.05)  # between two questions to a process that tells nothing by itself
+            time.sleep(0.05)
         raise AssertionError(f"{words!r} not in {text[-2000:]} {''.join(self.lines)}")
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float, str]:
@@ -208,6 +360,29 @@ def test_the_daemon_serves_becomes_ready_and_stops_with_0_within_five_seconds(
     assert "msg=stopping" in log
     assert "\x1b" not in log
     assert api.token not in log
+
+
+def test_the_daemon_sends_what_waits_and_stops_in_time_though_the_collector_hangs(
+    api: Simulator, tmp_path: Path
+) -> None:
+    path = tmp_path / "state.db"
+    store = Store(path)
+    store.commit("default", {}, traces=[Frozen(b"t" * 16, 1, encode(Trace(b"t" * 16, {}, ())), time.time())])
+    store.close()
+    environment = account(api) | {"OTEL_EXPORTER_OTLP_TIMEOUT": "60000"}
+    with HttpReceiver(Answer(how="hang")) as receiver:
+        environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = receiver.url
+        running = Running("run", f"--state.path={path}", **environment)
+        running.until("/metrics", "datarobot_exporter_trace_outbox_traces 1.0")
+        running.until("/-/ready", "ready\n")
+        status, took, _ = running.stop()
+        assert (status, took < 5) == (0, True)
+        running = Running("run", f"--state.path={path}", **environment)
+        running.until("/metrics", 'datarobot_exporter_trace_endpoint_up{protocol="http/protobuf"} 1.0')
+        running.until("/metrics", "datarobot_exporter_trace_outbox_traces 0.0")
+        running.stop()
+        ours = {each.body for each in receiver.received if b"datarobot_exporter.lifecycle" in each.body}
+        assert len(ours) == 1  # the same bytes each time; traces of sweeps come beside it
 
 
 def test_healthcheck_says_why_it_fails() -> None:
@@ -250,6 +425,83 @@ def test_the_settings_are_read_again_and_a_bad_file_changes_nothing(api: Simulat
     assert status == 0
     assert '"msg": "bad settings; the old ones stay in force", "problem": "accounts[0].odd (line 1): unknown' in log
     assert '"msg": "settings reloaded"' in log
+
+
+def paging(receiver: HttpReceiver, **more: object) -> str:
+    """Settings that page a webhook directly."""
+    told = {"name": "hook", "kind": "webhook", "url": receiver.url} | more
+    return f"sweep: {{interval: 1s}}\npaging: {json.dumps({'who': 'direct', 'receivers': [told]})}\n"
+
+
+def test_silences_of_a_running_daemon_are_added_listed_and_ended(api: Simulator, tmp_path: Path) -> None:
+    file = tmp_path / "exporter.yaml"
+    with HttpReceiver() as receiver:
+        file.write_text(paging(receiver))
+        running = Running("run", f"--config.file={file}", f"--state.path={tmp_path / 'state.db'}", **account(api))
+
+        def silence(*arguments: str) -> tuple[int, str, str]:
+            return run("silence", *arguments, f"--web.listen-address={running.address}", USER="jo")
+
+        running.until("/-/ready", "ready\n")
+        assert silence("list") == (0, "", "")
+        status, out, _ = silence("add", "workload_id=w 1&x", "severity=critical", "--for=2h", "--comment=we know")
+        name, _, rest = out.partition("  ")
+        assert (status, bool(re.fullmatch(r"[0-9a-f]{8}", name))) == (0, True)
+        assert re.fullmatch(r"until \S+\+00:00  workload_id=w 1&x severity=critical  \(jo: we know\)\n", rest)
+        assert silence("list") == (0, out, "")
+        running.until("/metrics", "datarobot_exporter_silences 1.0")
+        for bad in (["add", "--for=2h"], ["add", "severity", "--for=2h"], ["add", "severity=critical"], ["end"]):
+            assert silence(*bad)[0] == 2
+        for length in ("soon", "0", "-1s"):
+            status, _, err = silence("add", "severity=critical", f"--for={length}")
+            assert (status, "/-/silences answered 400: give labels, for=DURATION and author=NAME" in err) == (1, True)
+        ask = running.client
+        assert ask.get("/-/silences").json()[0]["matchers"] == {"workload_id": "w 1&x", "severity": "critical"}
+        for method in ("POST", "DELETE"):  # as a page of somebody else's would, that a person has open
+            refused = ask.request(method, f"/-/silences?severity=critical&for=9h&author=x&id={name}")
+            assert (refused.status_code, "send the header x-requested-by" in refused.text) == (403, True)
+        assert ask.put("/-/silences").status_code == 405
+        running.stop()
+        running = Running("run", f"--config.file={file}", f"--state.path={tmp_path / 'state.db'}", **account(api))
+        running.until("/-/silences", name)
+        assert silence("end", name) == (0, "", "")
+        status, _, err = silence("end", name)
+        assert (status, "answered 404: there is no silence of this id\n" in err) == (1, True)
+        running.stop()
+
+
+def test_who_pages_may_be_changed_while_it_runs(api: Simulator, tmp_path: Path) -> None:
+    file = tmp_path / "exporter.yaml"
+    rules = f"accounts: [{{endpoint: '{api.url}', token: {api.token}}}]\n"
+    with HttpReceiver() as first, HttpReceiver() as second:
+        file.write_text(rules)
+        running = Running("run", f"--config.file={file}")
+        running.until("/-/ready", "ready\n")
+        status, _, err = run("silence", "list", f"--web.listen-address={running.address}")
+        assert (status, "404: the exporter does not page by itself; see paging.who" in err) == (1, True)
+
+        def reload(text: str) -> int:
+            file.write_text(rules + text)
+            return running.client.post("/-/reload").status_code
+
+        def told(receiver: HttpReceiver, since: int) -> bool:
+            return bool(eventually(lambda: len(receiver.received) > since, 10))
+
+        dead_man = {"alerts": ["DataRobotWatchdog"], "repeat_interval": "1s"}
+        assert reload(paging(first, **dead_man)) == 200
+        assert told(first, 2)
+        assert reload(paging(second, ca_file=__file__, **dead_man)) == 500
+        assert "paging.receivers.ca_file: of hook cannot be used" in running.client.post("/-/reload").text
+        assert told(first, len(first.received) + 1)
+        assert not second.received
+        assert reload(paging(second, **dead_man)) == 200
+        assert told(second, 2)
+        heard = len(first.received)
+        assert reload("") == 200
+        running.until("/-/silences", "does not page by itself")
+        assert len(first.received) == heard
+        status, _, log = running.stop()
+        assert (status, "Traceback" in log) == (0, False)
 
 
 def test_the_demo_runs_with_nothing_given() -> None:

@@ -10,8 +10,11 @@ from exporter.core.account_families import ACCOUNTS, AccountFamily
 from exporter.core.conditions import ALERTS
 from exporter.core.families import FAMILIES
 from exporter.core.family import COMMON_LABELS, Family
+from exporter.core.paging import OF_SWEEPS, OF_THE_EXPORTER
 from exporter.core.rules import DEFAULT, expression, levels
 from exporter.docs import files
+from exporter.settings import load
+from exporter.shell.notify import KINDS
 from exporter.shell.report import OWN, PREFIX
 
 ROOT = Path(__file__).parent.parent
@@ -69,18 +72,109 @@ def test_every_dependency_has_its_reason() -> None:
 
 
 def test_nothing_but_get_can_be_asked_of_the_api() -> None:
-    """httpx is used in one module, and the one call there that sends names its method as a literal GET."""
+    """httpx is used in one module to ask the API, and the one call there that sends names its method as a literal GET.
+
+    The other modules that use it send traces and notices, to the URLs of `traces` and `paging`: they know no account.
+    """
     users = {
-        file.name
+        file.name: file.read_text()
         for file in (ROOT / "exporter").rglob("*.py")
         if re.search(r"^(import|from) (httpx|aiohttp|requests|urllib3|http\.client)", file.read_text(), re.MULTILINE)
     }
-    assert users == {"client.py"}
-    calls = [
-        (node.func.attr, [ast.unparse(argument) for argument in node.args])
-        for node in ast.walk(ast.parse((ROOT / "exporter/shell/client.py").read_text()))
+    assert users.keys() == {"client.py", "otlp.py", "post.py"}
+    assert sent(users["client.py"]) == ["'GET', url"]
+    assert sent(users["otlp.py"]) == ["'POST', self._url"]
+    assert sent(users["post.py"]) == ["'POST', to.url"]
+    for module in ("otlp.py", "post.py"):
+        assert not re.search(r"\b(accounts?|token|/api/v2)\b", users[module], re.IGNORECASE)
+
+
+def sent(module: str) -> list[str]:
+    """The arguments of each call that sends something with httpx."""
+    return [
+        ", ".join(map(ast.unparse, node.args))
+        for node in ast.walk(ast.parse(module))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and ast.unparse(node.func.value) == "http"
+        and node.func.attr != "aclose"
     ]
-    assert sorted(calls) == [("aclose", []), ("stream", ["'GET'", "url"])]
+
+
+# -- docs/traces.md
+
+TRACES = (ROOT / "docs" / "traces.md").read_text()
+
+
+def shown(block: str) -> str:
+    """What stands in a block of docs/traces.md."""
+    (found,) = re.findall(rf"^```{block}\n(.*?)^```$", TRACES, re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
+def test_the_trace_that_is_explained_is_the_one_that_the_story_gives() -> None:
+    golden = (ROOT / "tests" / "golden" / "traces" / "start-of-14-minutes.txt").read_text().split("\n\n")[1]
+    made = re.findall(r"^( *)(.+?)  \+(\S+) s, (\S+) s, (\S+)", golden, re.MULTILINE)
+    told = re.findall(r"^( *)(.+?) +\+(\S+) s +(\S+) s  (\S+)$", shown("trace start-of-14-minutes"), re.MULTILINE)
+    assert told == [(depth, name, f"{float(a):.0f}", f"{float(b):.0f}", source) for depth, name, a, b, source in made]
+    assert shown("trace start-of-14-minutes") in (ROOT / "README.md").read_text()
+
+
+def test_the_settings_that_are_shown_send_traces(tmp_path: Path) -> None:
+    file = tmp_path / "exporter.yaml"
+    file.write_text(shown("yaml settings"))
+    secret = {"DATAROBOT_API_TOKEN": "t", "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20k"}
+    traces = load(file, secret).traces
+    assert (traces.endpoint, traces.protocol) == ("http://collector:4317", "grpc")
+    assert [*traces.headers] == ["authorization"]
+
+
+def test_the_metrics_to_watch_are_there() -> None:
+    ours = {PREFIX + own.name + ("_total" if own.kind == "counter" else "") for own in OWN}
+    assert {*re.findall(r"`(datarobot_exporter_\w+)", TRACES)} <= ours
+
+
+# -- docs/paging.md
+
+PAGING = (ROOT / "docs" / "paging.md").read_text()
+SECRETS = {
+    "DATAROBOT_API_TOKEN": "t",
+    "PAGERDUTY_KEY": "k" * 32,
+    "SLACK_WEBHOOK": "https://hooks.slack.test/services/x",
+    "TICKETS_URL": "https://tickets.test/new",
+    "TICKETS_SECRET": "s",
+    "DEAD_MANS_SWITCH": "https://snitch.test/x",
+}
+
+
+@pytest.mark.parametrize(("kind", "block"), re.findall(r"^```yaml (\w+)\n(.*?)^```$", PAGING, re.MULTILINE | re.DOTALL))
+def test_the_settings_that_are_shown_page_somebody(tmp_path: Path, kind: str, block: str) -> None:
+    file = tmp_path / "exporter.yaml"
+    file.write_text(block)
+    paging = load(file, SECRETS).paging
+    (receiver,) = paging.receivers
+    assert receiver.kind == ("webhook" if kind == "watchdog" else kind)
+    assert paging.who in ("direct", "both")
+
+
+def test_every_kind_of_receiver_is_shown() -> None:
+    assert {*re.findall(r"^```yaml (\w+)$", PAGING, re.MULTILINE)} == {*KINDS, "watchdog"}
+
+
+def test_what_only_prometheus_can_tell_is_listed() -> None:
+    listed = re.search(r"<!-- only prometheus -->\n((?:- `\w+`\n)+)", PAGING)
+    assert listed is not None
+    own = {alert.name for alert in ALERTS if alert.component == "exporter"}
+    assert {*re.findall(r"\w+", listed[1])} == own - {*OF_SWEEPS, *OF_THE_EXPORTER}
+
+
+def test_the_page_that_is_shown_is_one_of_a_story() -> None:
+    (page,) = re.findall(r"^```page crash-loop\n(.*?)^```$", PAGING, re.MULTILINE | re.DOTALL)
+    golden = (ROOT / "tests" / "golden" / "pages" / "crash-loop.txt").read_text()
+    assert page in golden
+
+
+def test_the_metrics_of_paging_are_there_and_alerts_that_are_named_exist() -> None:
+    ours = {PREFIX + own.name + ("_total" if own.kind == "counter" else "") for own in OWN}
+    assert {*re.findall(r"`(datarobot_exporter_\w+)", PAGING)} <= ours
+    assert {*re.findall(r"`(DataRobot\w+)`", PAGING)} <= {alert.name for alert in ALERTS}

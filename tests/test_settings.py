@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from exporter.checked import BadSettings
+from exporter.core.routing import Wants
 from exporter.settings import Settings, base_url, listen_address, load, seconds
 
 ENVIRONMENT = {"DATAROBOT_API_TOKEN": "s3cret"}
@@ -90,6 +91,9 @@ sweep:
         ("accounts: [{}]", "accounts[0] (line 1): no token; give exactly one of token_file, token_env and token"),
         ("accounts: [{token: a, token_env: B}]", "accounts[0] (line 1): token_env and token; give exactly one"),
         ("accounts: [{token: a, endpoint: 'https://u:p@h'}]", "a URL with a user or password in it"),
+        ("alerts: {trace_url: 'https://jaeger.test/search'}", "alerts.trace_url (line 1): no URL with http:// or"),
+        ("alerts: {trace_url: 'jaeger.test/{workload_id}'}", "and {workload_id}, where the id belongs"),
+        ("alerts: {trace_url: 'https://g.test/?q={a}&s={workload_id}'}", "write %20, %7B, %7D"),
         ("web: {listen_address: [nowhere]}", "web.listen_address[0] (line 1): no HOST:PORT"),
         ("log:\n  level: info\n  level: warn", "log.level (line 3): is given twice; keep one"),
         ("log: {level: loud}", "log.level (line 1): Input should be 'debug', 'info', 'warn' or 'error'"),
@@ -142,6 +146,16 @@ def test_an_endpoint_is_taken_with_or_without_its_path(endpoint: str) -> None:
     assert base_url(endpoint) == "https://app.test/api/v2"
 
 
+def test_a_url_of_traces_may_have_its_braces_encoded(tmp_path: Path) -> None:
+    url = "https://jaeger.test/search?tags=%7B%22datarobot.workload.id%22:%22{workload_id}%22%7D"
+    assert loaded(tmp_path, f"accounts: [{{token: a}}]\nalerts: {{trace_url: '{url}'}}").alerts.options.traces == url
+
+
+def test_an_installation_is_told_by_the_origin_of_its_endpoint(tmp_path: Path) -> None:
+    (account,) = loaded(tmp_path, "accounts: [{token: a, endpoint: 'https://App.test:8443/dr/api/v2'}]").accounts
+    assert account.origin == "https://app.test:8443"
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [("127.0.0.1:1", ("127.0.0.1", 1)), (":10142", ("", 10142)), ("[::1]:9", ("::1", 9)), ("host:80", ("host", 80))],
@@ -161,3 +175,220 @@ def test_what_is_no_address_is_refused(given: str) -> None:
 )
 def test_durations_are_written_as_prometheus_writes_them(given: object, told: float) -> None:
     assert seconds(given) == told
+
+
+COLLECTOR = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318/"}
+
+
+def test_without_an_endpoint_there_are_no_traces_and_variables_for_others_are_not_even_read() -> None:
+    settings = load(None, ENVIRONMENT | {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json", "OTEL_SERVICE_NAME": "x"})
+    assert settings.traces == Settings.model_validate({}).traces
+    assert settings.traces.endpoint == ""
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        (COLLECTOR, {"endpoint": "http://collector:4318", "path": "/v1/traces", "protocol": "http/protobuf"}),
+        (
+            COLLECTOR | {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://dr.test/otel/v1/traces"},
+            {"endpoint": "https://dr.test/otel/v1/traces", "path": ""},
+        ),
+        (COLLECTOR | {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, {"protocol": "grpc"}),
+        (COLLECTOR | {"OTEL_EXPORTER_OTLP_TIMEOUT": "2500"}, {"timeout": 2.5}),
+        (
+            COLLECTOR | {"OTEL_EXPORTER_OTLP_TIMEOUT": "1", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "3000"},
+            {"timeout": 3.0},
+        ),
+        (COLLECTOR | {"OTEL_EXPORTER_OTLP_COMPRESSION": "none"}, {"compression": "none"}),
+        (COLLECTOR | {"OTEL_EXPORTER_OTLP_CERTIFICATE": __file__}, {"certificate": Path(__file__)}),
+        (
+            COLLECTOR | {"OTEL_RESOURCE_ATTRIBUTES": "team=a%2Cb, service.name=exporter,k8s.pod.name=exporter-0"},
+            {"resource": {"team": "a,b"}},
+        ),
+        (COLLECTOR | {"OTEL_SDK_DISABLED": "True"}, {"endpoint": ""}),
+        (COLLECTOR | {"OTEL_TRACES_EXPORTER": "none"}, {"endpoint": ""}),
+        (COLLECTOR | {"OTEL_EXPORTER_OTLP_PROTOCOL": " "}, {"protocol": "http/protobuf"}),
+    ],
+)
+def test_the_variables_of_opentelemetry_are_heard(variables: dict[str, str], told: dict[str, object]) -> None:
+    traces = load(None, ENVIRONMENT | variables).traces
+    assert {name: getattr(traces, name) for name in told} == told
+
+
+def test_the_file_wins_over_the_variables_of_opentelemetry_one_by_one(tmp_path: Path) -> None:
+    text = "traces: {endpoint: 'https://mine.test', timeout: 4s, environment: prod, resource_attributes: {n: 1}}"
+    others = {
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://other:4318/x",
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "9000",
+        "OTEL_EXPORTER_OTLP_HEADERS": "X-Api-Key=s3%3Dcret,tenant = a",
+    }
+    traces = loaded(tmp_path, text, ENVIRONMENT | others).traces
+    assert (traces.endpoint, traces.path, traces.timeout) == ("https://mine.test", "/v1/traces", 4.0)
+    assert traces.resource == {"n": 1, "deployment.environment.name": "prod"}
+    assert {name: value.get_secret_value() for name, value in traces.headers.items()} == {
+        "x-api-key": "s3=cret",
+        "tenant": "a",
+    }
+    dump = loaded(tmp_path, text, ENVIRONMENT | others).dump()
+    assert "s3" not in dump
+    assert yaml.safe_load(dump)["traces"]["headers"]["x-api-key"] == "**********"
+    off = loaded(tmp_path, "traces: {endpoint: ''}", ENVIRONMENT | others).traces
+    assert off.endpoint == ""
+
+
+def test_every_bad_variable_of_opentelemetry_is_told_at_once_by_its_name() -> None:
+    variables = {
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "collector:4317",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json",
+        "OTEL_EXPORTER_OTLP_HEADERS": "s3cret",
+        "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "soon",
+        "OTEL_EXPORTER_OTLP_CERTIFICATE": "/nowhere/ca.pem",
+        "OTEL_RESOURCE_ATTRIBUTES": "=x",
+    }
+    with pytest.raises(BadSettings) as raised:
+        load(None, ENVIRONMENT | variables)
+    told = sorted(map(str, raised.value.problems))
+    assert told == [
+        "OTEL_EXPORTER_OTLP_CERTIFICATE: /nowhere/ca.pem cannot be read: No such file or directory; "
+        "check the path and the permissions",
+        "OTEL_EXPORTER_OTLP_HEADERS: give name=value, several of them separated by commas",
+        "OTEL_EXPORTER_OTLP_PROTOCOL: Input should be 'http/protobuf' or 'grpc'",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: no URL with http:// or https:// and a host; give one such as "
+        "http://collector:4318",
+        "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT: give a duration such as 30s, 5m or 1h30m",
+        "OTEL_RESOURCE_ATTRIBUTES: give name=value, several of them separated by commas",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("endpoint: 'http://u:p@h'", "traces.endpoint (line 1): a URL with a user or password in it; secrets go into"),
+        ("headers: {a b: x}", "traces.headers (line 1): 'a b' is no name of a header"),
+        ('headers: {key: "s3cret\\n"}', "the value of key holds characters that no header may have"),
+        ("client_key: settings.py", "traces (line 1): client_key without client_certificate"),
+        ("kinds: [started]", "traces.kinds[0] (line 1): Input should be 'start', 'stop', 'failure', 'replacement' or"),
+        ("sample_ratio: 1.5", "traces.sample_ratio (line 1): Input should be less than or equal to 1"),
+        ("service_name: '{workload}'", "traces.service_name (line 1): only {id} and {name} may stand in braces"),
+        ("max_age: 31d", "traces.max_age (line 1): Input should be less than or equal to 2592000"),
+        ("certificate: /nowhere", "traces.certificate (line 1): /nowhere cannot be read: No such file"),
+    ],
+)
+def test_each_mistake_about_traces_is_told_in_words(tmp_path: Path, text: str, told: str) -> None:
+    assert told in "\n".join(problems(tmp_path, f"traces: {{{text}}}"))
+    assert "s3cret" not in "".join(problems(tmp_path, f"traces: {{{text}}}"))
+
+
+RECEIVERS = """
+paging:
+  who: direct
+  receivers:
+  - {name: on-call, kind: pagerduty, routing_key_file: KEY, severities: [critical], importance: [high], changes: true}
+  - name: team
+    kind: slack
+    webhook_url: https://hooks.slack.test/services/s3cret
+    accounts: [default]
+    tags: [team=claims, beta]
+    quiet_hours: ["22:00-07:00", "12:00-24:00"]
+    send_resolved: false
+  - {name: am, kind: alertmanager, urls: ["http://am:9093/"], headers: {Authorization: Bearer s3cret}}
+  - {name: dead-man, kind: webhook, url_env: DEAD_MAN, alerts: [DataRobotWatchdog], repeat_interval: 1m}
+"""
+
+
+def test_receivers_say_what_they_want_and_where_they_are(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("k" * 32 + "\n")
+    environment = ENVIRONMENT | {"DEAD_MAN": "https://s3cret.test"}
+    settings = loaded(tmp_path, RECEIVERS.replace("KEY", str(key)), environment)
+    pagerduty, slack, alertmanager, webhook = settings.paging.receivers
+    all_of_them = frozenset({"critical", "warning", "info", "none"})
+    assert pagerduty.wants() == Wants(frozenset({"critical"}), importance=frozenset({"high"}))
+    assert slack.wants("level") == Wants(
+        frozenset({"critical", "warning"}),
+        accounts=frozenset({"default"}),
+        tags={"team": "claims", "beta": None},
+        quiet=((79200, 25200), (43200, 0)),
+        resolved=False,
+        severity_label="level",
+    )
+    assert alertmanager.wants() == Wants(all_of_them)
+    assert webhook.wants() == Wants(all_of_them, alerts=frozenset({"DataRobotWatchdog"}))
+    assert [each.repeat_interval for each in settings.paging.receivers] == [0.0, 0.0, 60.0, 60.0]
+    assert pagerduty.source("routing_key")() == "k" * 32
+    assert webhook.source("url", environment)() == "https://s3cret.test"
+    assert webhook.source("hmac_secret")() == ""
+    assert "s3cret" not in settings.dump() + repr(settings) + repr(pagerduty.source("routing_key"))
+
+
+def test_every_mistake_about_receivers_is_told_at_once_with_its_place(tmp_path: Path) -> None:
+    text = """
+paging:
+  receivers:
+  - {name: a, kind: slak}
+  - {name: b}
+  - name: c
+    kind: slack
+    webhok_url: s3cret
+  - {name: d, kind: slack, webhook_url: s3cret}
+  - {name: d, kind: webhook, url_env: NOT_SET, hmac_secret_file: /nowhere, alerts: [DataRobotWatchdo]}
+  - {name: e, kind: pagerduty, routing_key: s3cret, url: 'http://x', quiet_hours: ['22-07', '00:00-24:00']}
+  - {name: f, kind: webhook, url: https://x, hmac_secret: s3cret, hmac_secret_env: s3cret}
+  - {name: g, kind: alertmanager, urls: ['http://am/?x=1'], repeat_interval: 2m}
+  - {name: h, kind: alertmanager, urls: ['http://am'], quiet_hours: ['22:00-07:00']}
+"""
+    told = problems(tmp_path, text)
+    here = [problem.removeprefix("paging.receivers") for problem in told]
+    assert here == [
+        "[0] (line 4): give a kind; one of alertmanager, pagerduty, slack, webhook",
+        "[1] (line 5): give a kind; one of alertmanager, pagerduty, slack, webhook",
+        "[2].webhok_url (line 8): unknown setting; did you mean webhook_url?",
+        "[3].webhook_url (line 9): no URL with http:// or https:// and a host",
+        "[4].alerts (line 10): no alert is called 'DataRobotWatchdo'; did you mean 'DataRobotWatchdog'?",
+        "[5].quiet_hours[0] (line 11): no times of the day; give two such as 22:00-07:00, UTC",
+        "[5].quiet_hours[1] (line 11): begins when it ends; give two times such as 22:00-07:00, UTC",
+        "[5].routing_key (line 11): no integration key of Events API v2, which has 32 letters and digits",
+        "[5].url (line 11): no URL of Events API v2; give one such as https://events.eu.pagerduty.com/v2/enqueue",
+        "[6] (line 12): hmac_secret_env and hmac_secret; give exactly one of hmac_secret_file, hmac_secret_env and "
+        "hmac_secret",
+        "[7].repeat_interval (line 13): Input should be less than or equal to 60",
+        "[7].urls[0] (line 13): a URL with a query or fragment; give one such as http://alertmanager:9093",
+        "[7].urls (line 13): Tuple should have at least 1 item after validation, not 0",
+        "[8] (line 14): an Alertmanager is told of everything: set mute_time_intervals and send_resolved there, "
+        "and leave quiet_hours and send_resolved out here",
+        "[4].name (line 10): 'd' is taken by another receiver; give each its own name",
+        "[4].url_env (line 10): NOT_SET is not set; put the url into it",
+        "[4].hmac_secret_file (line 10): /nowhere cannot be read: No such file or directory; "
+        "check the path and the permissions",
+        "[6].hmac_secret_env (line 12): s3cret is not set; put the hmac_secret into it",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("who: direct", "paging (line 1): who is direct, but there are no receivers; list one, or leave it to rules"),
+        ("who: me", "paging.who (line 1): Input should be 'rules', 'direct' or 'both'"),
+        (
+            "receivers: [{name: a, kind: slack, webhook_url: https://x, accounts: [defalt]}]",
+            "paging.receivers[0].accounts (line 1): no account is called 'defalt'; did you mean 'default'?",
+        ),
+        (
+            "receivers: [{name: a, kind: webhook, url: 'https://u:s3cret@APP.datarobot.com/s3cret'}]",
+            "paging.receivers[0] (line 1): app.datarobot.com is DataRobot, which is only read; name a receiver",
+        ),
+    ],
+)
+def test_each_mistake_about_paging_is_told_in_words(tmp_path: Path, text: str, told: str) -> None:
+    found = problems(tmp_path, f"paging: {{{text}}}")
+    assert found == [told]
+
+
+def test_a_collector_that_is_datarobot_itself_is_refused_because_it_is_only_read() -> None:
+    endpoint = "https://dr.test/otel"
+    with pytest.raises(BadSettings) as raised:
+        load(None, ENVIRONMENT | {"DATAROBOT_ENDPOINT": "https://dr.test", "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
+    assert [str(problem) for problem in raised.value.problems] == [
+        "OTEL_EXPORTER_OTLP_ENDPOINT: dr.test is DataRobot, which is only read; name a collector"
+    ]

@@ -134,6 +134,19 @@ def _reasons(seen: Seen, told_of: bool) -> Iterator[str]:
         yield "its pods were not told lately"
 
 
+def lasted(seconds: float) -> str:
+    """A duration for a person: ``45 s``, ``12 min``, ``3 h 20 min``, ``4 d 2 h``."""
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min"
+    big, small, units = (whole // 3600, whole % 3600 // 60, "h min") if whole < 86400 else (
+        whole // 86400, whole % 86400 // 3600, "d h")  # fmt: skip
+    first, second = units.split()
+    return f"{big} {first} {small} {second}" if small else f"{big} {first}"
+
+
 class Board(NamedTuple):
     """All rows as of `at` (seconds since the epoch), the worst first; what holds of each account, by its name."""
 

@@ -89,6 +89,7 @@ LIMITS: tuple[Limit, ...] = (
     Limit("fleet_workloads", 5, "fewer are incidents of their own"),
     Limit("fleet_ratio", 0.2, "a fifth of an account at once has one cause"),
     Limit("stale_sweeps", 5, "sweeps missed in a row; a slow one is no incident"),
+    Limit("notify_seconds", 300, "a receiver may be away for a minute or two"),
     Limit("throttled_ratio", 0.05, "a few refusals are absorbed by retries"),
 )
 DEFAULTS: Mapping[str, float] = {limit.name: limit.default for limit in LIMITS}
@@ -359,6 +360,10 @@ ALERTS: tuple[Alert, ...] = (
         Raw("sum by (job) (increase(datarobot_exporter_state_commit_failures_total{$job}[$900s])) > 0"), TICKET, 900,
         "The exporter cannot write its state.",
         "Totals go on in memory; a restart would lose what was counted since. Its disk may be full."),
+    Alert("DataRobotExporterCannotNotify", "exporter",
+        Raw("max by (job) (datarobot_exporter_notification_failing_seconds{$job}) > $notify_seconds"), PAGE, 60,
+        "The exporter cannot reach a receiver of its pages.",
+        "A receiver of the exporter's own paging has not taken a notice for {{ $value | humanizeDuration }}."),
     Alert("DataRobotExporterReloadFailed", "exporter",
         Raw("min by (job) (datarobot_exporter_config_last_reload_successful{$job}) == 0"), TICKET, 300,
         "The exporter runs on old settings.",

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from exporter.core import model
+from exporter.core import episode, model
 from exporter.core.details import Event, EventKind, SharedRole, event_kind
-from exporter.core.model import Workload
+from exporter.core.episode import Course, Kept, Mark
+from exporter.core.model import Replacement, Workload
 from exporter.core.pods import Pods, container_name, terminated_reason
 
 TRANSITIONS = (
@@ -38,11 +39,7 @@ ENDED = {
 """Statuses of a replacement that is over, and how it ended. A server may keep such a record on the workload."""
 
 
-class _Kept(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Written as JSON into the state; a field that is new has a default, so that older rows still read."""
-
-
-class Rollout(_Kept, frozen=True):
+class Rollout(Kept, frozen=True):
     """A replacement under way, or over but not judged yet; `proton` is the one that served before it."""
 
     since: float
@@ -55,7 +52,7 @@ class Rollout(_Kept, frozen=True):
     """Whether its beginning was seen, so that it has a duration."""
 
 
-class Pod(_Kept, frozen=True):
+class Pod(Kept, frozen=True):
     """One container of one pod as last read; `missing`: since when it is listed no more."""
 
     restarts: int = 0
@@ -63,7 +60,7 @@ class Pod(_Kept, frozen=True):
     missing: float | None = None
 
 
-class Ledger(_Kept, frozen=True):
+class Ledger(Kept, frozen=True):
     """Totals and cursors of one workload. `since`: when the present status was first seen."""
 
     first: float
@@ -91,9 +88,10 @@ class Ledger(_Kept, frozen=True):
     grants: tuple[str, ...] | None = None
     sharing_changes: int = 0
     gone: float | None = None
+    course: Course = episode.NOTHING
 
 
-class Durations(_Kept, frozen=True):
+class Durations(Kept, frozen=True):
     """A histogram: counts by bucket of `DURATION_BUCKETS` and one above, and the sum in seconds."""
 
     counts: tuple[int, ...] = (0,) * (len(DURATION_BUCKETS) + 1)
@@ -106,7 +104,7 @@ class Durations(_Kept, frozen=True):
         return Durations(counts, self.sum + seconds)
 
 
-class Tally(_Kept, frozen=True):
+class Tally(Kept, frozen=True):
     """What is counted for an account as a whole: how long starts and replacements took."""
 
     starts: Durations = Durations()
@@ -143,8 +141,11 @@ def replacement_active(workload: Workload) -> bool:
 # -- the workload list
 
 
-def first_sight(workload: Workload, now: float, *, baseline: bool) -> Ledger:
-    """The ledger of a workload that nobody has seen before; `baseline`: with the whole fleet, so nothing is news."""
+def first_sight(workload: Workload, now: float, *, baseline: bool, last: float | None = None) -> Ledger:
+    """The ledger of a workload that nobody has seen before; `baseline`: with the whole fleet, so nothing is news.
+
+    `last`: the complete sweep before this one.
+    """
     group = model.status_group(workload.status)
     ids = _record_ids(workload)
     ledger = Ledger(
@@ -157,10 +158,11 @@ def first_sight(workload: Workload, now: float, *, baseline: bool) -> Ledger:
         _artifact_status(workload),
         failed=group == "failed" and model.folded(workload.status) != "terminated",
         judged=() if replacement_active(workload) else ids,
+        course=episode.first_sight(workload, now, last, baseline=baseline),
     )
     if replacement_active(workload):
         rollout = Rollout(now, ids, workload.proton_id or "", _record_status(workload), whole=False)
-        ledger = msgspec.structs.replace(ledger, rollout=rollout)
+        ledger = _rolling(ledger, rollout, Mark(now, None if baseline else last), workload.replacement)
     if baseline or group != "starting":
         return ledger
     created = model.timestamp(workload.created_at)
@@ -168,8 +170,10 @@ def first_sight(workload: Workload, now: float, *, baseline: bool) -> Ledger:
     return msgspec.structs.replace(ledger, begun=begun, transitions={"started": 1})
 
 
-def listed(ledger: Ledger, workload: Workload, now: float, expiry: float | None = None) -> Entry:
-    """The ledger after a sweep told `workload`. `expiry`: when the platform stops a draft.
+def listed(
+    ledger: Ledger, workload: Workload, now: float, expiry: float | None = None, last: float | None = None
+) -> Entry:
+    """The ledger after a sweep told `workload`. `expiry`: when the platform stops a draft; `last`: the sweep before.
 
     A status that nobody knows changes no group: it is neither healthy nor failed.
     """
@@ -187,8 +191,10 @@ def listed(ledger: Ledger, workload: Workload, now: float, expiry: float | None 
     failed = (ledger.failed or (group == "failed" and status != "terminated")) and group not in ("up", "off")
     artifact = _artifact_status(workload)
     promoted = ledger.artifact == "draft" and artifact == "locked"
+    mark, expired = Mark(now, last), "draft_expired" in happened
     after = msgspec.structs.replace(
         ledger,
+        course=episode.listed(ledger.course, (ledger.status, ledger.group), workload, mark, expired=expired),
         since=ledger.since if status == ledger.status else now,
         name=workload.name or "",
         status=status,
@@ -200,7 +206,7 @@ def listed(ledger: Ledger, workload: Workload, now: float, expiry: float | None 
         resets=ledger.resets + promoted,
         reset_at=now if promoted else ledger.reset_at,
     )
-    entry = _rolled(after, workload, now, stayed_up=ledger.group == group == "up")
+    entry = _rolled(after, workload, mark, stayed_up=ledger.group == group == "up")
     final = msgspec.structs.replace(entry.ledger, proton=workload.proton_id or ledger.proton)
     return Entry(ledger if final == ledger else final, took, entry.replacement_seconds)
 
@@ -227,14 +233,22 @@ def _ended(before: str, status: str, group: str) -> Iterable[str]:
         yield "errored"
 
 
-def vanished(ledger: Ledger, now: float) -> Ledger:
-    """The ledger of a workload found absent from two complete sweeps in a row."""
-    return msgspec.structs.replace(ledger, transitions=_plus(ledger.transitions, "vanished"), gone=now)
+def vanished(ledger: Ledger, now: float, mark: Mark | None = None) -> Ledger:
+    """The ledger of a workload found absent from two complete sweeps in a row; `mark`: when it first was."""
+    course = episode.vanished(ledger.course, mark or Mark(now))
+    transitions = _plus(ledger.transitions, "vanished")
+    return msgspec.structs.replace(ledger, transitions=transitions, gone=now, course=course)
 
 
 def reappeared(ledger: Ledger) -> Ledger:
     """The ledger of a workload that had vanished and is listed again."""
-    return msgspec.structs.replace(ledger, transitions=_plus(ledger.transitions, "reappeared"), gone=None)
+    transitions, course = _plus(ledger.transitions, "reappeared"), episode.reappeared(ledger.course)
+    return msgspec.structs.replace(ledger, transitions=transitions, gone=None, course=course)
+
+
+def hidden(ledger: Ledger) -> Ledger:
+    """The ledger of a workload that had vanished and is there, but not shown to us any more: it was not deleted."""
+    return msgspec.structs.replace(ledger, course=episode.reappeared(ledger.course))
 
 
 def _artifact_status(workload: Workload) -> str:
@@ -253,37 +267,52 @@ def _record_status(workload: Workload) -> str:
     return model.folded(workload.replacement.status) if workload.replacement is not None else ""
 
 
-def _rolled(ledger: Ledger, workload: Workload, now: float, *, stayed_up: bool) -> Entry:
+def _rolling(ledger: Ledger, rollout: Rollout, mark: Mark, told: Replacement | None) -> Ledger:
+    """The ledger while a replacement is under way."""
+    course = episode.rolling(ledger.course, rollout.ids, rollout.status, mark, told)
+    return msgspec.structs.replace(ledger, rollout=rollout, course=course)
+
+
+def _rolled(ledger: Ledger, workload: Workload, mark: Mark, *, stayed_up: bool) -> Entry:
     """Follow the record of a replacement, which the workload's status does not show.
 
     A record that ends tells its outcome. One that disappears may have gone well or been reverted without a word: an
     event says which, or, when none came, whether another proton serves than before it.
     """
-    rollout, ids, status = ledger.rollout, _record_ids(workload), _record_status(workload)
+    rollout, ids, status, now = ledger.rollout, _record_ids(workload), _record_status(workload), mark.at
     serving = workload.proton_id or ""
     if replacement_active(workload):
         if rollout is not None and rollout.ended is None and (not ids or not rollout.ids or {*ids} & {*rollout.ids}):
             known = tuple(dict.fromkeys((*rollout.ids, *ids)))
             kept = msgspec.structs.replace(rollout, ids=known, status=status)
-            return Entry(ledger if kept == rollout else msgspec.structs.replace(ledger, rollout=kept))
+            if kept == rollout:
+                return Entry(ledger)
+            if kept.counted:
+                return Entry(msgspec.structs.replace(ledger, rollout=kept))
+            return Entry(_rolling(ledger, kept, mark, workload.replacement))
         entry = _judged(ledger, serving, now) if rollout is not None else Entry(ledger)
-        begun = Rollout(now, ids, serving, status)
-        return entry._replace(ledger=msgspec.structs.replace(entry.ledger, rollout=begun))
+        return entry._replace(
+            ledger=_rolling(entry.ledger, Rollout(now, ids, serving, status), mark, workload.replacement)
+        )
     if status in ENDED and not (ids and {*ids} <= {*ledger.judged}) and (ids or rollout is not None):
         if rollout is not None and rollout.counted:
             return Entry(msgspec.structs.replace(ledger, rollout=None, judged=_with(ledger.judged, ids)))
-        return _count(ledger, ENDED[status], ids, now, rollout)
+        return _count(ledger, ENDED[status], ids, mark, rollout)
     if rollout is None:
-        if stayed_up and ledger.proton and serving and ledger.proton != serving:
+        unseen = stayed_up and ledger.proton and serving and ledger.proton != serving
+        if unseen and not {serving} & {*ledger.judged}:
             # Another proton serves and no record was ever seen: a replacement between two sweeps.
             missed = Rollout(now, (serving,), ledger.proton, ended=now, whole=False)
-            new = not {serving} & {*ledger.judged}
-            return Entry(msgspec.structs.replace(ledger, rollout=missed) if new else ledger)
+            return Entry(_faded(_rolling(ledger, missed, mark, None), mark))
         return Entry(ledger)
     if rollout.ended is None:
-        ended = msgspec.structs.replace(rollout, ended=now)
-        return Entry(msgspec.structs.replace(ledger, rollout=None if rollout.counted else ended))
+        ended = None if rollout.counted else msgspec.structs.replace(rollout, ended=now)
+        return Entry(_faded(msgspec.structs.replace(ledger, rollout=ended), mark))
     return _judged(ledger, serving, now) if now - rollout.ended >= UNTOLD_AFTER else Entry(ledger)
+
+
+def _faded(ledger: Ledger, mark: Mark) -> Ledger:
+    return msgspec.structs.replace(ledger, course=episode.faded(ledger.course, mark))
 
 
 def _judged(ledger: Ledger, serving: str, now: float) -> Entry:
@@ -295,12 +324,21 @@ def _judged(ledger: Ledger, serving: str, now: float) -> Entry:
         outcome = "completed"
     else:
         outcome = "cancelled" if rollout.status in ("canceling", "cancelling", "deleting") else "reverted"
-    return _count(ledger, outcome, rollout.ids, rollout.ended or now, rollout)
+    return _count(ledger, outcome, rollout.ids, Mark(rollout.ended or now), rollout)
 
 
-def _count(ledger: Ledger, outcome: str, ids: Sequence[str], at: float, rollout: Rollout | None) -> Entry:
+_EPISODES = {"completed": "success", "errored": "failure", "reverted": "failure", "cancelled": "cancellation"}
+
+
+def _count(
+    ledger: Ledger, outcome: str, ids: Sequence[str], mark: Mark, rollout: Rollout | None, name: str = ""
+) -> Entry:
+    """Count the end of a replacement, at `mark`; `name`: its id, where that is not the first of `ids`."""
     transition = {"completed": "replaced", "errored": "reverted", "reverted": "reverted"}.get(outcome)
     known = (*ids, *(rollout.ids if rollout is not None else ()))
+    at = mark.at if mark.told is None else mark.told
+    unseen = rollout is None and ledger.rollout is not None
+    name = name or next(iter(ids), "")
     after = msgspec.structs.replace(
         ledger,
         outcomes=_plus(ledger.outcomes, outcome),
@@ -308,6 +346,7 @@ def _count(ledger: Ledger, outcome: str, ids: Sequence[str], at: float, rollout:
         judged=_with(ledger.judged, known),
         rollout=None,
         rollout_failed=at if transition == "reverted" else ledger.rollout_failed,
+        course=episode.rolled(ledger.course, _EPISODES[outcome], mark, outcome, name, unseen=unseen),
     )
     whole = rollout is not None and rollout.whole and outcome == "completed"
     return Entry(after, None, max(0.0, at - rollout.since) if rollout is not None and whole else None)
@@ -326,6 +365,8 @@ def told_events(ledger: Ledger, events: Sequence[Event], serving: str, now: floa
     Each id counts once. At the first reading, those from before first sight are the baseline.
     """
     known = frozenset(ledger.seen_events or ())
+    course = episode.told_events(ledger.course, events, known, now)
+    ledger = ledger if course is ledger.course else msgspec.structs.replace(ledger, course=course)
     fresh = {event.id: event for event in events if event.id not in known}
     ordered = sorted(fresh.values(), key=lambda event: (model.timestamp(event.timestamp) or 0.0, event.id))
     entry = Entry(ledger)
@@ -360,7 +401,10 @@ def _told(ledger: Ledger, kind: EventKind, event: Event, at: float | None, *, ne
         return Entry(msgspec.structs.replace(ledger, judged=_with(ledger.judged, ids)))
     if not (news or about):
         return Entry(msgspec.structs.replace(ledger, judged=_with(ledger.judged, ids)))
-    entry = _count(ledger, kind.removeprefix("replacement_"), ids, at or now, rollout if about else None)
+    # The event of its end has the replacement's own id, unless it tells another.
+    name = (details.replacement_id if details is not None else None) or event.id
+    outcome, mark = kind.removeprefix("replacement_"), Mark(now, told=at)
+    entry = _count(ledger, outcome, ids, mark, rollout if about else None, name)
     if rollout is not None and not about:
         return entry._replace(ledger=msgspec.structs.replace(entry.ledger, rollout=rollout))
     if rollout is not None and rollout.ended is None:
@@ -391,6 +435,7 @@ def told_pods(ledger: Ledger, told: Pods, now: float) -> Ledger:
     pods: dict[str, Pod] = {}
     restarts = dict(ledger.restarts)
     ends = {container: dict(reasons) for container, reasons in ledger.terminations.items()}
+    course = ledger.course
     for proton, replica in told.replicas():
         began = model.timestamp(replica.started_at)
         for container in replica.containers or ():
@@ -410,13 +455,16 @@ def told_pods(ledger: Ledger, told: Pods, now: float) -> Ledger:
             if finished and finished != ended and reason is not None:
                 reasons = ends.setdefault(name, {})
                 reasons[reason] = reasons.get(reason, 0) + 1
+                if ledger.group == "up" and reason != "Completed":
+                    course = episode.crashed(course, replica.name or "", container, now)
             if container.reason is not None or last is not None:
                 ends.setdefault(name, {}).setdefault("OOMKilled", 0)
             pods[key] = Pod(was if count is None else count, finished or ended)
     for key, known in before.items():
         if key not in pods and (known.missing is None or now - known.missing < POD_KEPT):
             pods[key] = known if known.missing is not None else msgspec.structs.replace(known, missing=now)
-    after = msgspec.structs.replace(ledger, pods=pods, restarts=restarts, terminations=ends)
+    course = episode.told_pods(course, told, ledger.proton, now)
+    after = msgspec.structs.replace(ledger, pods=pods, restarts=restarts, terminations=ends, course=course)
     return ledger if after == ledger else after
 
 

@@ -407,6 +407,15 @@ LISTED: tuple[Family, ...] = (
         reads=("runtime",),
     ),
     row(
+        "workload_episode_open_since_timestamp_seconds",
+        "Since when a start, a stop, a failure or a replacement of the workload goes on, in seconds since the epoch.",
+        lambda view: tuple([((each.kind,), each.opened.at) for each in view.seen.ledger.course.episodes]),
+        labels=("kind",),
+        source="status and replacement, from sweep to sweep",
+        absence="none goes on",
+        reads=("ledger",),
+    ),
+    row(
         "workload_list_requests",
         "Requests by the workload list, over a window the API does not document. Do not rate().",
         _list_stats(lambda stats: model.finite(stats.total_requests)),

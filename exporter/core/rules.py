@@ -22,8 +22,9 @@ class Options(NamedTuple):
 
     `selector`: matchers in every selector. `waits`: name of an alert -> seconds, instead of its own. `on`, `off`: names
     of alerts to add or to leave out. `labels` are set on every alert; `severity_label` is the name of that one.
-    `runbooks` is what stands before ``NAME.md``; `dashboards` the base of Grafana, `console` that of DataRobot; empty:
-    no such link. `scale` divides every duration, for trials in less time.
+    `runbooks` is what stands before ``NAME.md``; `dashboards` the base of Grafana, `console` that of DataRobot,
+    `traces` where those of ``{workload_id}`` are found; empty: no such link. `scale` divides every duration, for trials
+    in less time.
     """
 
     selector: str = 'job="datarobot"'
@@ -36,6 +37,7 @@ class Options(NamedTuple):
     runbooks: str = "alerts/runbooks/"
     dashboards: str = ""
     console: str = ""
+    traces: str = ""
     hold: float = 600.0
     scale: float = 1.0
 
@@ -129,4 +131,6 @@ def words(alert: Alert, options: Options) -> dict[str, str]:
         )
     if alert.component == "workload" and options.console:
         made["console_url"] = f"{options.console}/console-nextgen/workloads/{{{{ $labels.workload_id }}}}/overview"
+    if alert.component == "workload" and options.traces:
+        made["trace_url"] = options.traces.replace("{workload_id}", "{{ $labels.workload_id }}")
     return made

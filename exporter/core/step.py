@@ -14,6 +14,7 @@ from exporter.core import ledger as book
 from exporter.core import model
 from exporter.core import seen as facts
 from exporter.core.decode import Reject
+from exporter.core.episode import Mark
 from exporter.core.ledger import Ledger, Tally
 from exporter.core.list_families import REPLACEMENT_STATUSES
 from exporter.core.model import Workload
@@ -37,6 +38,7 @@ class Knowledge(NamedTuple):
 
     `missing` are workloads absent from one complete sweep, `gone` those absent from two: shown for `GONE_SHOWN`, their
     ledgers kept for `GONE_KEPT`. `deselected` counts workloads that the settings leave out.
+    `previous`: when the complete sweep before the last ended.
     """
 
     account: str
@@ -50,6 +52,7 @@ class Knowledge(NamedTuple):
     tally: Tally = Tally()
     baseline: bool = True
     deselected: int = 0
+    previous: float | None = None
 
 
 GONE_SHOWN, GONE_KEPT = 3600.0, 7 * 86400.0
@@ -79,8 +82,9 @@ def step(known: Knowledge, sweep: Sweep, now: float) -> Knowledge:
             tally = tally.after(entry)
     held = _held(known.workloads, sweep.rejects, present)
     absent = {i: seen for i, seen in known.workloads.items() if i not in present and i not in held}
+    missed = Mark(known.succeeded if known.succeeded is not None else now, known.previous)
     vanished = {
-        i: seen._replace(vanished=now, ledger=book.vanished(seen.ledger, now))
+        i: seen._replace(vanished=now, ledger=book.vanished(seen.ledger, now, missed))
         for i, seen in known.missing.items()
         if i not in present
     }
@@ -90,7 +94,16 @@ def step(known: Knowledge, sweep: Sweep, now: float) -> Knowledge:
         if i not in present and seen.vanished is not None and now - seen.vanished < GONE_KEPT
     }
     return Knowledge(
-        known.account, {**held, **present}, absent, gone, now, now, "", known.vanished + len(vanished), tally, False
+        known.account,
+        {**held, **present},
+        absent,
+        gone,
+        now,
+        now,
+        vanished=known.vanished + len(vanished),
+        tally=tally,
+        baseline=False,
+        previous=known.succeeded,
     )
 
 
@@ -117,11 +130,12 @@ def _seen(before: Seen | None, known: Knowledge, workload: Workload, now: float)
     if before is None:
         gone = known.gone.get(workload.id)
         if gone is None:
-            return Seen(known.account, workload, book.first_sight(workload, now, baseline=known.baseline)), None
+            new = book.first_sight(workload, now, baseline=known.baseline, last=known.succeeded)
+            return Seen(known.account, workload, new), None
         before = gone._replace(ledger=book.reappeared(gone.ledger), vanished=None, gone_because="")
     elif before.workload == workload and before.ledger.rollout is None:
         return before, None  # the very object, so that nobody needs to compare it again
-    entry = book.listed(before.ledger, workload, now, facts.draft_expiry(before))
+    entry = book.listed(before.ledger, workload, now, facts.draft_expiry(before), known.succeeded)
     if before.workload == workload and entry.ledger is before.ledger:
         return before, None
     return before._replace(workload=workload, ledger=entry.ledger), entry

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import itertools
 import json
 import random
 import re
@@ -20,9 +21,12 @@ from urllib.parse import quote
 
 import httpx
 
+from exporter.shell.sweep_trace import attempted
+
 DETAIL_LENGTH = 200
 RETRIES = 2
 BODY_LIMIT = 32 * 1024 * 1024
+SOME = 65536
 PROBE_AFTER = 3600.0
 REFUSED_TO = 3
 """To so many objects a route must have been refused before it counts as absent: one alone may be hidden from us."""
@@ -53,11 +57,14 @@ class ApiError(Exception):
 
 
 class Answer(NamedTuple):
-    """A 200, or a 204 with an empty body. `date` is the server's clock by the Date header, seconds since the epoch."""
+    """A 200, or a 204 with an empty body. `date` is the server's clock by the Date header, seconds since the epoch;
+    `seconds` is how long the request took, to the last byte.
+    """
 
     status: int
     body: bytes
     date: float | None
+    seconds: float = 0.0
 
 
 class Observer(Protocol):
@@ -78,6 +85,15 @@ class _Route:
         self.answered = False
         self.refused: set[tuple[str, ...]] = set()
         self.absent_until: float | None = None
+
+
+class _Get(NamedTuple):
+    """One GET as it was asked for; `sends` numbers the requests that it takes."""
+
+    route: str
+    params: Params
+    places: Mapping[str, str]
+    sends: Iterator[int]
 
 
 class Client:
@@ -164,20 +180,20 @@ class Client:
         if known.absent_until is not None and self._steady() < known.absent_until:
             raise ApiError("absent", f"GET {route} is not offered by this server; it is asked again within the hour")
         try:
-            return await self._retried(known, route, params or {}, places)
+            return await self._retried(known, _Get(route, params or {}, places, itertools.count()))
         except ApiError as error:
             self._observer.failure(route, error.reason)
             raise
 
-    async def _retried(self, known: _Route, route: str, params: Params, places: Mapping[str, str]) -> Answer:
+    async def _retried(self, known: _Route, asked: _Get) -> Answer:
         for attempt in range(RETRIES + 1):
             try:
-                return await self._either_form(known, route, params, places)
+                return await self._either_form(known, asked)
             except ApiError as error:
                 self._heed(error)
                 if not error.transient or attempt == RETRIES:
                     raise
-                self._observer.retry(route, error.reason)
+                self._observer.retry(asked.route, error.reason)
                 # Full jitter, so that many clients do not come back at the same time.
                 await self._pause(random.uniform(0, 0.5 * 2**attempt))  # noqa: S311 — no secret
         raise AssertionError("the loop returns or raises")
@@ -192,45 +208,45 @@ class Client:
         pause = min(grown if error.retry_after is None else error.retry_after, PAUSE_MOST)
         self._held_until = max(self._held_until, self._steady() + pause)
 
-    async def _either_form(self, known: _Route, route: str, params: Params, places: Mapping[str, str]) -> Answer:
+    async def _either_form(self, known: _Route, asked: _Get) -> Answer:
         refused: ApiError | None = None
         for slash in (known.slash, not known.slash):
             try:
-                answer = await self._once(route, params, places, slash)
+                answer = await self._once(asked, slash)
             except ApiError as error:
                 if error.status not in (403, 404, 405, 422, 501) and error.reason != "redirect":
                     raise
                 refused = refused or error
                 if error.status in (403, 501):
                     break  # another form of the path changes neither a right nor a feature
-                if known.answered and places and error.status in (404, 422):
+                if known.answered and asked.places and error.status in (404, 422):
                     break  # it is about this one object
             else:
                 known.slash, known.answered, known.absent_until = slash, True, None
                 self._refusals = 0
                 return answer
         assert refused is not None
-        known.refused.add(tuple(places.values())[:1])
-        surely = not places or refused.status in (405, 501) or len(known.refused) >= REFUSED_TO
-        if not known.answered and route not in ROOTS and refused.status in (403, 404, 405, 501) and surely:
+        known.refused.add(tuple(asked.places.values())[:1])
+        surely = not asked.places or refused.status in (405, 501) or len(known.refused) >= REFUSED_TO
+        if not known.answered and asked.route not in ROOTS and refused.status in (403, 404, 405, 501) and surely:
             known.absent_until = self._steady() + PROBE_AFTER
         raise refused
 
-    async def _once(self, route: str, params: Params, places: Mapping[str, str], slash: bool) -> Answer:
-        path = route.format(**{name: quote(value, safe="") for name, value in places.items()})
+    async def _once(self, asked: _Get, slash: bool) -> Answer:
+        path = asked.route.format(**{name: quote(value, safe="") for name, value in asked.places.items()})
         url = f"{self._base}{path}{'/' if slash else ''}"
         http = await self._idle.get()
         try:
-            await self._budget(route)
+            await self._budget(asked.route)
             token = self._token()
             try:
-                return await self._send(http, route, url, params, token)
+                return await self._attempt(http, asked, url, token)
             except ApiError as error:
                 renewed = self._token() if error.status == 401 else token
                 if renewed == token:
                     raise
-            await self._budget(route)
-            return await self._send(http, route, url, params, renewed)
+            await self._budget(asked.route)
+            return await self._attempt(http, asked, url, renewed)
         finally:
             self._idle.put_nowait(http)
 
@@ -249,10 +265,21 @@ class Client:
             if self._held_until <= self._steady():
                 return
 
-    async def _send(self, http: httpx.AsyncClient, route: str, url: str, params: Params, token: str) -> Answer:
+    async def _attempt(self, http: httpx.AsyncClient, asked: _Get, url: str, token: str) -> Answer:
+        """Send one request, and tell of it as a part of the sweep."""
         if not re.fullmatch(r"[!-~]+", token):
             said = "is empty" if not token else "holds characters that no header may have"
-            raise ApiError("auth", f"GET {route} was not sent: the API token {said}")
+            raise ApiError("auth", f"GET {asked.route} was not sent: the API token {said}")
+        began, resend = self._steady(), next(asked.sends)
+        try:
+            answer = await self._send(http, asked.route, url, asked.params, token)
+        except ApiError as error:
+            attempted(asked.route, self._steady() - began, error.status, resend, error.reason)
+            raise
+        attempted(asked.route, answer.seconds, answer.status, resend)
+        return answer
+
+    async def _send(self, http: httpx.AsyncClient, route: str, url: str, params: Params, token: str) -> Answer:
         began = self._steady()
         code = "error"
         try:
@@ -265,13 +292,13 @@ class Client:
         except (httpx.TimeoutException, TimeoutError) as error:
             raise ApiError("timeout", f"GET {route} was not answered within {self._timeout:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            reason = _trouble(error)
-            raise ApiError(reason, f"GET {route} failed: {_one_line(_HINTS.get(reason, '') + str(error))}") from error
+            reason, words = trouble(error)
+            raise ApiError(reason, f"GET {route} failed: {words}") from error
         finally:
             self._observer.request(route, code, self._steady() - began)
         self._observer.received(route, len(body))
         if response.status_code in (200, 204):
-            return Answer(response.status_code, body, _date(response.headers.get("date")))
+            return Answer(response.status_code, body, _date(response.headers.get("date")), self._steady() - began)
         raise _refused(route, response, body)
 
     async def _body(self, route: str, response: httpx.Response) -> bytes:
@@ -305,6 +332,12 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
+def trouble(error: BaseException) -> tuple[str, str]:
+    """Why a request brought no answer, as one of `REASONS` and in words of one line."""
+    reason = _trouble(error)
+    return reason, one_line(_HINTS.get(reason, "") + str(error))
+
+
 def _trouble(error: BaseException) -> str:
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLError):
@@ -314,7 +347,8 @@ def _trouble(error: BaseException) -> str:
     text = str(error).casefold()
     if "ssl" in text or "certificate" in text:
         return "tls"
-    return "dns" if "name or service not known" in text or "name resolution" in text else "connect"
+    unknown = ("name or service not known", "name resolution", "domain name not found")
+    return "dns" if any(words in text for words in unknown) else "connect"
 
 
 def _refused(route: str, response: httpx.Response, body: bytes) -> ApiError:
@@ -328,13 +362,14 @@ def _refused(route: str, response: httpx.Response, body: bytes) -> ApiError:
     return ApiError(reason, f"GET {route} answered {status}: {words}", status, asked)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """The text without control characters, cut to a length that a log line bears."""
     return re.sub(r"[\x00-\x20\x7f-\x9f]+", " ", text).strip()[:DETAIL_LENGTH]
 
 
 def detail(body: bytes) -> str:
     """The server's own words in an error body: detail, message or error of JSON of any shape, else the text."""
-    text = body[:65536].decode("utf-8", "replace")
+    text = body[:SOME].decode("utf-8", "replace")
     told: object = text
     try:
         told = json.loads(text)
@@ -347,7 +382,17 @@ def detail(body: bytes) -> str:
             f"{'.'.join(map(str, item.get('loc') or ()))}: {item.get('msg')}" if isinstance(item, dict) else str(item)
             for item in told
         )
-    return _one_line(str(told)) or "(no words)"
+    return one_line(str(told)) or "(no words)"
+
+
+async def some_of(response: httpx.Response) -> bytes:
+    """The body of an answer, or as much of it as is worth reading for its words."""
+    body = b""
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > SOME:
+            break
+    return body
 
 
 def _date(header: str | None) -> float | None:

@@ -11,8 +11,11 @@ import ctypes
 import gc
 import logging
 import signal
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobExecutionEvent
@@ -21,21 +24,35 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from exporter import __version__
 from exporter.checked import BadSettings
 from exporter.core import model
+from exporter.core.diagnosis import diagnosis
 from exporter.core.exposition import Exposition, account_bodies, bounded
 from exporter.core.families import served, served_accounts
 from exporter.core.lane import Policy
+from exporter.core.lifecycle import Tracing, in_progress
+from exporter.core.paging import Exporter, Wish
+from exporter.core.routing import chosen, quiet
 from exporter.core.select import Selection
 from exporter.core.step import restored
-from exporter.settings import Account, Settings
+from exporter.core.telling import evidence
+from exporter.settings import Account, AnyReceiver, Settings, Traces, seconds, tag_values
 from exporter.shell.client import Client
 from exporter.shell.logs import set_up
+from exporter.shell.notify import Notifier, notifiers
+from exporter.shell.notify.pagerduty import PagerDuty
+from exporter.shell.otlp import encode, transport
 from exporter.shell.page import Publisher
+from exporter.shell.pager import EVERY, Pager, Receiver
 from exporter.shell.report import LANE, Report
-from exporter.shell.server import Application, Server
+from exporter.shell.sender import Sender
+from exporter.shell.server import Application, Server, Silenced
 from exporter.shell.status_page import AccountStatus, Status, StatusPage
-from exporter.shell.store import StateError, Store
-from exporter.shell.watch import Clock, Plan, Watch
+from exporter.shell.store import Frozen, StateError, Store
+from exporter.shell.sweep_trace import part
+from exporter.shell.watch import Clock, Pending, Plan, Watch
 from exporter.shell.web_config import WebSecurity
+
+if TYPE_CHECKING:
+    from exporter.shell.self_traces import SelfTraces
 
 log = logging.getLogger("exporter")
 
@@ -51,14 +68,44 @@ def plan(account: Account, settings: Settings) -> Plan:
     """How an account is watched under these settings."""
     told, chosen = settings.detail, settings.select
     shard, shards = chosen.shard_numbers
-    tags = {name: value if equals else None for tag in chosen.tags for name, equals, value in [tag.partition("=")]}
     return Plan(
         settings.sweep.stale_after,
-        Selection(tags, chosen.importance, chosen.name, chosen.creators, shard, shards),
+        Selection(tag_values(chosen.tags), chosen.importance, chosen.name, chosen.creators, shard, shards),
         Policy(settings.sweep.interval, told.interval, told.quantiles, frozenset(told.parts)) if told.enabled else None,
         told.slow_requests,
         account.requests_per_second,
         account.concurrency,
+        tracing(account, settings.traces) if settings.traces.endpoint else None,
+    )
+
+
+def tracing(account: Account, traces: Traces) -> Tracing:
+    """Which traces are made of an account's workloads, and with which ids."""
+    return Tracing(
+        account.origin,
+        traces.service_name,
+        traces.resource,
+        frozenset(traces.kinds),
+        traces.importance,
+        traces.sample_ratio,
+        traces.min_duration,
+        traces.crashes,
+        traces.checkpoint_after,
+        traces.backfill,
+    )
+
+
+def _receiver(told: AnyReceiver, way: Notifier, severity_label: str) -> Receiver:
+    """A receiver of the settings as the pager takes it."""
+    wants = told.wants(severity_label)
+    change = way.change if isinstance(way, PagerDuty) and told.kind == "pagerduty" and told.changes else None
+    return Receiver(
+        way.name,
+        way.send,
+        Wish(lambda each: chosen(wants, each), lambda each, now: quiet(wants, each, now), wants.resolved),
+        told.kind == "alertmanager",
+        told.repeat_interval,
+        change,
     )
 
 
@@ -96,9 +143,15 @@ class Daemon:
         self._store = store or Store(None)
         self._live = False
         self._committing = True
+        self._unwritten_at: float | None = None
+        self._settings_good = True
         self.settings = settings
         self.report = Report(self._clock.wall())
         self.watches: dict[str, Watch] = {}
+        self.sender: Sender | None = None
+        self.pager: Pager | None = None
+        self._paging_lock = asyncio.Lock()
+        self._self_traces: SelfTraces | None = None
         self._exposition = Exposition(served(settings.metrics.profile), settings.metrics.series_limit)
         self._publisher = Publisher()
         self._publishing = asyncio.Lock()
@@ -119,7 +172,9 @@ class Daemon:
             not_ready=self._not_ready,
             front=StatusPage(self._status),
             targets=self._targets,
+            silences=self._silences,
             config=lambda: self.settings.dump() if self.settings.web.debug_config else None,
+            episodes=lambda: self._episodes() if self.settings.web.debug_config else None,
             count=lambda path, code: self.report.count("http_requests", path, code),
         )
         self._reloaded(True)
@@ -141,19 +196,20 @@ class Daemon:
             pause=self._clock.pause,
         )
         before = self.watches.get(account.name)
+        traced = self._self_traces.account(account.name, account.endpoint) if self._self_traces else nullcontext
         if before is not None:
-            return before.resumed(client, report, plan(account, settings))
+            return before.resumed(client, report, plan(account, settings), traced)
         state = self._store.load(account.name)
         if state.unreadable:
             fields = {"account": account.name, "rows": state.unreadable}
             log.warning("rows of the state cannot be read; their totals begin anew", extra={"fields": fields})
         known = restored(account.name, state.ledgers, state.tally)
-        return Watch(known, client, report, plan(account, settings), self._clock)
+        return Watch(known, client, report, plan(account, settings), self._clock, traced)
 
     def adopt(self, settings: Settings) -> None:
         """Watch the accounts of `settings` from now on; what is known of an account that stays is kept."""
         before = {account.name: account for account in self.settings.accounts} if self.watches else {}
-        parts = ("sweep", "detail", "select")
+        parts = ("sweep", "detail", "select", "traces")
         timing_changed = any(getattr(settings, part) != getattr(self.settings, part) for part in parts)
         watches: dict[str, Watch] = {}
         for account in settings.accounts:
@@ -203,8 +259,82 @@ class Daemon:
 
     async def sweep(self, name: str) -> None:
         """Sweep one account and bring the page up to date."""
-        await self.watches[name].sweep()
-        await self.publish()
+        watch = self.watches[name]
+        with watch.traced():
+            await watch.sweep()
+            await self.publish()
+
+    # -- traces
+
+    def send_to(self, traces: Traces) -> None:
+        """Send traces as these settings say from now on. Raises `BadSettings` for certificates that cannot be used."""
+        new = Sender(self._store, transport(traces), self.report, traces, self._clock) if traces.endpoint else None
+        old, self.sender = self.sender, new
+        ended, self._self_traces = self._self_traces, self._traces_of_ours(traces)
+
+        async def replace() -> None:
+            if ended is not None:
+                await asyncio.to_thread(ended.close)
+            if old is not None:
+                await old.close()
+            if new is not None and self.sender is new:
+                new.start()
+
+        self._tasks.add(asyncio.create_task(replace()))
+
+    def _traces_of_ours(self, traces: Traces) -> SelfTraces | None:
+        if not (traces.endpoint and traces.self_traces):
+            return None
+        from exporter.shell.self_traces import SelfTraces  # here: the SDK, for those who use it
+
+        instance = f"{socket.gethostname()}{self.settings.web.listen_address[0].removeprefix('127.0.0.1')}"
+        attributes = {name: str(value) for name, value in traces.resource.items()}
+        clock = self._clock
+        return SelfTraces(
+            transport(traces),
+            self.report,
+            instance=instance,
+            attributes=attributes,
+            wall=clock.wall,
+            steady=clock.steady,
+        )
+
+    # -- paging
+
+    async def page_by(self, settings: Settings) -> None:
+        """Page as these settings say from now on. Raises `BadSettings` for certificates that cannot be used."""
+        told, options = settings.paging, settings.alerts.options
+        ways = [
+            (receiver, way)
+            for receiver in (told.receivers if told.who != "rules" else ())
+            for way in notifiers(receiver, options.severity_label)
+        ]
+        async with self._paging_lock:  # two reloads at once must not leave two pagers
+            if self.pager is not None:
+                await self.pager.close()
+                self.pager = None
+            if not ways:
+                return
+            receivers = [_receiver(receiver, way, options.severity_label) for receiver, way in ways]
+            self.pager = Pager(
+                self._store,
+                self.report,
+                options,
+                receivers,
+                lambda seen, now: evidence(diagnosis(seen, now, options)),
+                lambda: [watch.fleet for watch in self.watches.values()],
+                self._own_state,
+                self._clock,
+                [way.aclose for _, way in ways],
+                min(EVERY, max(0.5, settings.sweep.interval / 2)),
+            )
+            self.pager.start()
+
+    def _own_state(self) -> Exporter:
+        """What the exporter knows of itself."""
+        failing = self.pager.failing.values() if self.pager is not None else ()
+        unwritten = None if self._unwritten_at is None else self._clock.steady() - self._unwritten_at
+        return Exporter(self._left_out, unwritten, self._settings_good, max(failing, default=0.0))
 
     # -- the page
 
@@ -215,9 +345,10 @@ class Daemon:
             shown = [seen for watch in self.watches.values() for seen in watch.visible()]
             accounts = [(name, watch.facts) for name, watch in self.watches.items()]
             await self.commit()  # before it is shown: what Prometheus has counted, a restart must not count again
-            for _ in self._exposition.steps(shown):
-                await asyncio.sleep(0)
-            bodies = [*self._exposition.bodies(), *account_bodies(self._of_accounts, accounts)]
+            with part("render"):
+                for _ in self._exposition.steps(shown):
+                    await asyncio.sleep(0)
+                bodies = [*self._exposition.bodies(), *account_bodies(self._of_accounts, accounts)]
             self._tell_left_out(self._exposition.left_out)
             self._beat = self._clock.steady()
             self.report.set("heartbeat_timestamp_seconds", self._clock.wall())
@@ -246,22 +377,31 @@ class Daemon:
     async def commit(self) -> None:
         """Write what is to be kept; a state that cannot be written stops nothing else, and is tried again."""
         for name, watch in list(self.watches.items()):
-            changed, tally = watch.pending()
-            if not changed and tally is None:
+            pending = watch.pending()
+            if not pending:
                 continue
             try:
-                await asyncio.to_thread(self._store.commit, name, changed, tally)
+                with part("commit"):
+                    await asyncio.to_thread(self._write, name, pending)
             except StateError as error:
                 self.report.count("state_commit_failures")
+                self._unwritten_at = self._clock.steady()
                 if self._committing:
                     log.error("the state is not kept; all else goes on", extra={"fields": {"words": str(error)}})  # noqa: TRY400 — told in words
                 self._committing = False
                 return
-            watch.kept(changed, tally)
+            watch.kept(pending)
             self._committing = True
             self.report.count("state_commits")
             self.report.set("state_last_commit_timestamp_seconds", self._clock.wall())
             self.report.set("state_size_bytes", self._store.size)
+
+    def _write(self, account: str, pending: Pending) -> None:
+        now = self._clock.wall()
+        frozen = [
+            Frozen(each.key, len(each.trace.spans), encode(each.trace), now) for each in pending.made if each.trace
+        ]
+        self._store.commit(account, pending.ledgers, pending.tally, frozen)
 
     def _tell_left_out(self, count: int) -> None:
         if count and not self._left_out:
@@ -320,6 +460,51 @@ class Daemon:
             if name in bases and seen.vanished is None and model.status_group(seen.workload.status) == "up"
         ]
 
+    def _episodes(self) -> list[dict[str, object]]:
+        """The episodes under way, the oldest first; `trace_id` None: not known yet."""
+        origins = {account.name: account.origin for account in self.settings.accounts}
+        found: list[dict[str, object]] = [
+            {
+                "account": name,
+                "workload": seen.workload.name or "",
+                **each,
+                "since": datetime.fromtimestamp(float(each["since"]), UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "trace_id": each["trace_id"] or None,
+            }
+            for name, watch in self.watches.items()
+            for seen in watch.workloads.values()
+            for each in in_progress(seen, watch.tracing or Tracing(origins[name]))
+        ]
+        return sorted(found, key=lambda each: str(each["since"]))
+
+    def _silences(self, method: str, asked: Mapping[str, str]) -> Silenced:
+        """What is silenced, after a new silence (``for``, ``author``, labels) or the end of one (``id``)."""
+        pager = self.pager
+        if pager is None:
+            return 404, "the exporter does not page by itself; see paging.who\n"
+        if method == "DELETE":
+            if not pager.speak(asked.get("id", "")):
+                return 404, "there is no silence of this id\n"
+        elif method == "POST":
+            matchers = {name: value for name, value in asked.items() if name not in ("for", "author", "comment")}
+            try:
+                length = seconds(asked.get("for", ""))
+            except ValueError:
+                length = 0.0
+            if not matchers or not asked.get("author") or not isinstance(length, int | float) or length <= 0:
+                return 400, "give labels, for=DURATION and author=NAME; the comment is up to you\n"
+            pager.silence(matchers, length, asked["author"], asked.get("comment", ""))
+        return [
+            {
+                "id": name,
+                "matchers": dict(each.matchers),
+                "ends": datetime.fromtimestamp(each.ends, UTC).isoformat(timespec="seconds"),
+                "author": each.author,
+                "comment": each.comment,
+            }
+            for name, each in sorted(pager.silences.items(), key=lambda item: item[1].ends)
+        ]
+
     def _status(self) -> Status:
         settings = self.settings
         accounts = tuple(
@@ -336,7 +521,7 @@ class Daemon:
             for account in settings.accounts
             if (watch := self.watches.get(account.name)) is not None
         )
-        told = ("/debug/config",) if settings.web.debug_config else ()
+        told = ("/debug/config", "/debug/episodes") if settings.web.debug_config else ()
         links = (settings.web.telemetry_path, "/sd", "/-/healthy", "/-/ready", *told)
         return Status(
             __version__, accounts, self._started, self._clock.wall(), settings.alerts.options, links, self._note
@@ -353,6 +538,12 @@ class Daemon:
     def _read_again(self) -> list[str]:
         try:
             settings = self._load()
+            for receiver in settings.paging.receivers:
+                notifiers(receiver)  # what is wrong with their certificates is told before anything is changed
+            if settings.traces != self.settings.traces:
+                self.send_to(settings.traces)
+            if any(getattr(settings, part) != getattr(self.settings, part) for part in ("paging", "alerts", "sweep")):
+                self._tasks.add(asyncio.create_task(self.page_by(settings)))
         except BadSettings as error:
             self._reloaded(False)
             problems = [str(problem) for problem in error.problems]
@@ -375,6 +566,7 @@ class Daemon:
         return []
 
     def _reloaded(self, good: bool) -> None:
+        self._settings_good = good
         self.report.set("config_last_reload_successful", float(good))
         if good:
             self.report.set("config_last_reload_success_timestamp_seconds", self._clock.wall())
@@ -388,7 +580,7 @@ class Daemon:
     async def run(self) -> None:
         """Sweep and serve until SIGTERM or Ctrl-C.
 
-        Raises OSError when an address cannot be listened on, `BadSettings` for a bad web config.
+        Raises OSError when an address cannot be listened on, `BadSettings` for a bad web config or certificate.
         """
         web = self.settings.web
         if web.config_file is not None:
@@ -400,7 +592,9 @@ class Daemon:
             loop.add_signal_handler(number, http.stop)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._tasks.add(asyncio.create_task(self.reload())))
         self._live = True
+        self.send_to(self.settings.traces)
         self.adopt(self.settings)
+        await self.page_by(self.settings)
         self._scheduler.start()
         refresh, feel = asyncio.create_task(self._refresh()), asyncio.create_task(self._feel())
         log.info(
@@ -423,7 +617,13 @@ class Daemon:
             for watch in self.watches.values():
                 watch.stop()
                 await watch.client.aclose()
+            if self.pager is not None:
+                await self.pager.close()
             await self.commit()
+            if self._self_traces is not None:
+                await asyncio.to_thread(self._self_traces.close, 1.0)
+            if self.sender is not None:
+                await self.sender.close()
             self._store.close()
 
     async def once(self) -> tuple[bytes, str]:

@@ -268,6 +268,13 @@ async def gone_because(client: Client, workload_id: str) -> str:
     return "found" if told.value.id == workload_id else ""
 
 
+async def history(client: Client, workload_id: str) -> tuple[tuple[Replacement, ...], tuple[Proton, ...]]:
+    """The last replacements of a workload, and its protons. Raises `ApiError` or `NotDecodable`."""
+    records = page((await client.get("/workloads/{id}/history", {"limit": PAGE}, id=workload_id)).body, Replacement)
+    protons = page((await client.get("/workloads/{id}/protons", {"limit": PAGE}, id=workload_id)).body, Proton)
+    return records.items, protons.items
+
+
 def problem(error: ApiError | NotDecodable | msgspec.MsgspecError) -> str:
     """The reason of a failed look, of a closed set."""
     return error.reason if isinstance(error, ApiError) else "decode"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import ssl
 import urllib.error
@@ -16,8 +17,9 @@ from exporter.core.lane import EXTRAS, Policy, asks, load
 from exporter.core.model import Workload
 from exporter.core.pods import Proton
 from exporter.core.seen import Seen
-from exporter.settings import Account, Settings, listen_address
+from exporter.settings import Account, Settings, Traces, listen_address
 from exporter.shell.client import ApiError, Client
+from exporter.shell.otlp import EMPTY, transport
 from exporter.shell.sweep import PAGE
 
 
@@ -121,6 +123,15 @@ async def _ask(client: Client, route: Route, places: dict[str, str]) -> Finding:
     return Finding(True, f"  ok    {route.template}: {answer.status}")
 
 
+def check_traces(traces: Traces) -> Finding:
+    """Send a request without traces, and tell what the collector says. Raises `BadSettings` for bad certificates."""
+    verdict = transport(traces).send(EMPTY)
+    if verdict.fate == "bad":
+        return Finding(False, f"  ?     {verdict.what}; it does not like an empty request, and may like traces")
+    good = verdict.fate == "accepted"
+    return Finding(good, f"  {'ok  ' if good else 'FAIL'}  {verdict.words}")
+
+
 async def fleet_size(account: Account) -> int:
     """How many workloads the token sees. Raises `ApiError` or `NotDecodable`."""
     async with client_of(account) as client:
@@ -167,19 +178,33 @@ def _detail_lines(settings: Settings, workloads: int, left: float) -> list[str]:
 
 def alive(address: str, tls: bool, timeout: float = 5.0) -> str:
     """Why the daemon at a listen address is not healthy; empty when it is. 401 counts as alive: it asks for a name."""
+    status, words = asked(address, tls, "/-/healthy", timeout=timeout)
+    return "" if status in (200, 401) else words
+
+
+def asked(
+    address: str, tls: bool, path: str, *, method: str = "GET", login: str = "", timeout: float = 5.0
+) -> tuple[int, str]:
+    """What our own daemon at a listen address answers: the status (0: none), and its words, or why there are none.
+
+    `login` is ``USER:PASSWORD`` where the web config wants one.
+    """
     host, port = listen_address(address)
     host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 — compared, not bound
     shown = f"[{host}]" if ":" in host else host
-    url = f"http{'s' if tls else ''}://{shown}:{port}/-/healthy"
+    url = f"http{'s' if tls else ''}://{shown}:{port}{path}"
     context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # we ask ourselves whether we are alive
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # it is ourselves that we ask
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+    request = urllib.request.Request(url, method=method, headers={"x-requested-by": "workload-exporter"})  # noqa: S310 — ours
+    if login:
+        request.add_header("authorization", f"Basic {base64.b64encode(login.encode()).decode()}")
     try:
-        with opener.open(url, timeout=timeout):
-            return ""
+        with opener.open(request, timeout=timeout) as answer:
+            return answer.status, answer.read().decode("utf-8", "replace")
     except urllib.error.HTTPError as error:
         with error:
             words = error.read(200).decode("utf-8", "replace").strip()
-            return "" if error.code == 401 else f"{url} answered {error.code}: {words}"
+            return error.code, f"{url.partition('?')[0]} answered {error.code}: {words}"
     except OSError as error:
-        return f"{url} cannot be reached: {getattr(error, 'reason', error)}"
+        return 0, f"{url.partition('?')[0]} cannot be reached: {getattr(error, 'reason', error)}"

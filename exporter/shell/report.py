@@ -28,6 +28,8 @@ from prometheus_client.registry import Collector
 from exporter import __revision__, __version__
 from exporter.core import lane
 from exporter.core.decode import Reject
+from exporter.core.episode import KINDS, OUTCOMES
+from exporter.core.lifecycle import Made
 from exporter.core.step import Knowledge, Sweep, unknown_values
 from exporter.shell.client import REASONS
 from exporter.shell.lane import AGES, State
@@ -71,6 +73,12 @@ OWN: tuple[Own, ...] = (
     Own("api_received_bytes", "counter", ("account", "endpoint"), "Bytes of answers, after decompression."),
     Own("api_wait_seconds", "counter", ("account", "reason"), "Seconds that requests were held back, by what for."),
     Own("api_budget_requests_per_second", "gauge", ("account",), "Requests per second that the settings allow."),
+    Own(
+        "api_clock_offset_seconds",
+        "gauge",
+        ("account",),
+        "How far the API's clock is ahead of ours, to the second, by the Date headers of the last answers.",
+    ),
     Own("api_capability", "gauge", ("account", "endpoint"), "1 where the server offers the route, else 0."),
     Own(
         "api_rejects",
@@ -97,6 +105,16 @@ OWN: tuple[Own, ...] = (
         ("account", "extra", "importance"),
         "Workloads that go without extra quantiles or long windows because the budget does not carry them.",
     ),
+    Own(
+        "episodes", "counter", ("account", "kind", "outcome"), "Starts, stops, failures, replacements … that are over."
+    ),
+    Own(
+        "episode_duration_seconds",
+        "histogram",
+        ("account", "kind"),
+        "How long they lasted. In OpenMetrics with the trace of the last one as exemplar.",
+        (5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 21600.0, 86400.0),
+    ),
     Own("deselected_workloads", "gauge", ("account",), "Listed workloads that the settings leave out."),
     Own("other_shards_workloads", "gauge", ("account",), "Listed workloads that belong to other shards."),
     Own("shard_ordinal", "gauge", (), "Number of this shard, from 0."),
@@ -107,6 +125,37 @@ OWN: tuple[Own, ...] = (
     Own("state_commit_failures", "counter", (), "Times the state could not be written; nothing else stops for it."),
     Own("state_last_commit_timestamp_seconds", "gauge", (), "When the state was last written."),
     Own("state_size_bytes", "gauge", (), "Size of the state on disk."),
+    Own("self_traces", "counter", ("account", "reason"), "Traces of sweeps that were kept, by why."),
+    Own(
+        "self_trace_spans_lost",
+        "counter",
+        (),
+        "Spans of traces of sweeps that were not delivered; they are gone.",
+    ),
+    Own("trace_spans_sent", "counter", (), "Spans of workloads' traces that the collector has accepted."),
+    Own("trace_spans_dropped", "counter", ("reason",), "Spans of workloads' traces that are lost, by why."),
+    Own("trace_export_failures", "counter", ("reason",), "Requests to the collector not accepted, by why."),
+    Own("trace_outbox_traces", "gauge", (), "Traces that wait to be sent."),
+    Own("trace_outbox_bytes", "gauge", (), "Bytes of traces that wait to be sent."),
+    Own("trace_outbox_oldest_seconds", "gauge", (), "Age of the oldest trace that waits to be sent; 0: none waits."),
+    Own(
+        "trace_endpoint_up",
+        "gauge",
+        ("protocol",),
+        "1 when the collector accepted the last request, an empty one every five minutes at the least, else 0; "
+        "absent without traces.",
+    ),
+    Own("alerts_firing", "gauge", ("alertname", "severity"), "Alerts that fire by the exporter's own paging."),
+    Own(
+        "notifications",
+        "counter",
+        ("receiver", "fate"),
+        "Notices to receivers: delivered, to be sent again, or failed.",
+    ),
+    Own("notification_failures", "counter", ("receiver", "reason"), "Notices that did not arrive, by why."),
+    Own("notification_failing_seconds", "gauge", ("receiver",), "How long a receiver could not be told; 0: it can."),
+    Own("notifications_pending", "gauge", ("receiver",), "Notices that a receiver must still be told of."),
+    Own("silences", "gauge", (), "Silences of the exporter's own paging that hold."),
     Own("heartbeat_timestamp_seconds", "gauge", (), "When the page was last brought up to date."),
     Own("series", "gauge", (), "Series of workloads on the page."),
     Own("exposition_bytes", "gauge", ("format", "encoding"), "Size of the page."),
@@ -180,15 +229,15 @@ class Report:
         gauge = self._gauges[name]
         (gauge.labels(*labels) if labels else gauge).set(value)
 
-    def count(self, name: str, *labels: str, by: float = 1) -> None:
+    def count(self, name: str, *labels: str, by: float = 1, exemplar: dict[str, str] | None = None) -> None:
         """Add to a counter of `OWN`."""
         counter = self._counters[name]
-        (counter.labels(*labels) if labels else counter).inc(by)
+        (counter.labels(*labels) if labels else counter).inc(by, exemplar)
 
-    def observe(self, name: str, value: float, *labels: str) -> None:
+    def observe(self, name: str, value: float, *labels: str, exemplar: dict[str, str] | None = None) -> None:
         """Add one value to a histogram of `OWN`."""
         histogram = self._histograms[name]
-        (histogram.labels(*labels) if labels else histogram).observe(value)
+        (histogram.labels(*labels) if labels else histogram).observe(value, exemplar)
 
     def account(self, name: str, interval: float, rate: float) -> AccountReport:
         """The part of one account, with its settings told and its reasons at 0."""
@@ -201,6 +250,10 @@ class Report:
         for counter in ("sweeps", "sweep_overruns"):
             self.count(counter, name, LANE, by=0)
         self.count("vanished_workloads", name, by=0)
+        for kind in KINDS:
+            for outcome in OUTCOMES:
+                self.count("episodes", name, kind, outcome, by=0)
+            self._histograms["episode_duration_seconds"].labels(name, kind)  # Prometheus counts from the second sample
         for part in lane.NAMES:
             self.count("detail_looks", name, part, by=0)
         return AccountReport(self, name, interval)
@@ -211,6 +264,10 @@ class Report:
             if row.kind == "gauge" and row.labels[:1] == ("account",):
                 self._gauges[row.name].remove_by_labels({"account": account})
         self.ages.pop(account, None)
+
+    def clear(self, name: str) -> None:
+        """Drop all samples of a gauge that has labels."""
+        self._gauges[name].clear()
 
     def text(self) -> bytes:
         """The families in text format 0.0.4."""
@@ -254,6 +311,11 @@ class AccountReport:
         for endpoint, offered in routes:
             self._report.set("api_capability", float(offered), self._account, endpoint)
 
+    def api_clock(self, ahead: float | None) -> None:
+        """Tell how many seconds the API's clock is ahead of ours, where that is known."""
+        if ahead is not None:
+            self._report.set("api_clock_offset_seconds", ahead, self._account)
+
     def chosen(self, deselected: int, elsewhere: int) -> None:
         """Tell how many listed workloads are left out by the settings, and how many are another shard's."""
         self._report.set("deselected_workloads", deselected, self._account)
@@ -266,6 +328,15 @@ class AccountReport:
             self._report.count("detail_look_failures", self._account, part, failure)
         for reject in rejects:
             self._report.count("api_rejects", self._account, f"{part} {reject.path}", reject.reason)
+
+    def made(self, made: Made) -> None:
+        """Count an episode that is over; its trace, if there is one, is the exemplar."""
+        if made.outcome not in OUTCOMES:
+            return
+        exemplar = {"trace_id": made.trace.id.hex()} if made.trace is not None else None
+        labels = self._account, made.kind
+        self._report.count("episodes", *labels, made.outcome, exemplar=exemplar)
+        self._report.observe("episode_duration_seconds", made.seconds, *labels, exemplar=exemplar)
 
     def turned(self, state: State) -> None:
         """Tell of the detail lane as of a turn."""

@@ -16,8 +16,9 @@ import logging
 import re
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -32,6 +33,7 @@ HEARTBEAT_OLD = 60.0
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
+Rows = list[dict[str, object]]
 
 
 class Limits(NamedTuple):
@@ -48,6 +50,7 @@ class Request(NamedTuple):
 
     headers: Headers
     query: str
+    method: str = "GET"
 
 
 class Reply(NamedTuple):
@@ -62,13 +65,25 @@ def _plain(status: int, text: str, *headers: tuple[bytes, bytes]) -> Reply:
     return Reply(status, [(b"content-type", b"text/plain; charset=utf-8"), *headers], (text.encode(),))
 
 
+def _json(told: Rows) -> Reply:
+    body = json.dumps(told, separators=(",", ":")).encode()
+    return Reply(200, [(b"content-type", b"application/json; charset=utf-8")], (body,))
+
+
+ASKED_BY = b"x-requested-by"
+Silenced = Rows | tuple[int, str]
+"""Silences, or a status and why there are none to tell."""
+_NOT_ENABLED = _plain(404, "not enabled; see web.debug_config\n")
+
+
 class Application:
     """The ASGI application. `publish` swaps what it serves in one assignment; all else is asked of the callables.
 
     `reload` returns the problems (empty: done); `heartbeat_age` is in seconds; `not_ready` says why (empty: ready);
-    `front` makes the page at / for a query string; `config` gives the settings as text, or None where that is not
-    enabled; `targets` are target groups in the format of Prometheus's HTTP service discovery; `count` gets (path, code)
-    of each request; `allowed` says whether an Authorization header may pass (None: everyone may).
+    `front` makes the page at / for a query string; `config` gives the settings as text and `episodes` those under way,
+    or None where that is not enabled; `targets` are target groups in the format of Prometheus's HTTP service discovery;
+    `silences` lists (GET), makes (POST) and ends (DELETE) silences; `count` gets (path, code) of each request;
+    `allowed` says whether an Authorization header may pass (None: everyone may).
     """
 
     def __init__(
@@ -80,14 +95,17 @@ class Application:
         not_ready: Callable[[], str],
         front: Callable[[str], Awaitable[bytes]],
         config: Callable[[], str | None],
-        targets: Callable[[], list[dict[str, object]]],
+        episodes: Callable[[], Rows | None],
+        targets: Callable[[], Rows],
+        silences: Callable[[str, Mapping[str, str]], Silenced],
         count: Callable[[str, str], None],
         allowed: Callable[[str | None], Awaitable[bool]] | None = None,
         limits: Limits = Limits(),  # noqa: B008 — immutable
     ) -> None:
         self._now = Published()
         self._reload, self._heartbeat_age, self._not_ready = reload, heartbeat_age, not_ready
-        self._front, self._config, self._count, self._targets = front, config, count, targets
+        self._front, self._config, self._episodes = front, config, episodes
+        self._count, self._targets, self._silences = count, targets, silences
         self._metrics_path, self._metrics_target = metrics_path, metrics_path.encode()
         self.allowed = allowed
         self.limits = limits
@@ -97,8 +115,10 @@ class Application:
             "/-/healthy": (("GET", "HEAD"), self._healthy),
             "/-/ready": (("GET", "HEAD"), self._ready),
             "/-/reload": (("POST", "PUT"), self._reloaded),
+            "/-/silences": (("GET", "HEAD", "POST", "DELETE"), self._silenced),
             "/sd": (("GET", "HEAD"), self._discovery),
             "/debug/config": (("GET", "HEAD"), self._configured),
+            "/debug/episodes": (("GET", "HEAD"), self._under_way),
         }
 
     def publish(self, page: Published) -> None:
@@ -139,7 +159,7 @@ class Application:
             return _plain(404, f"not found; there are {' '.join(self._routes)}\n")
         if scope["method"] not in methods:
             return _plain(405, f"only {' and '.join(methods)}\n", (b"allow", ", ".join(methods).encode()))
-        return await answer(Request(headers, scope.get("query_string", b"").decode("latin-1")))
+        return await answer(Request(headers, scope.get("query_string", b"").decode("latin-1"), scope["method"]))
 
     async def _metrics(self, request: Request) -> Reply:
         return self._page(request.headers)
@@ -172,11 +192,21 @@ class Application:
 
     async def _configured(self, _: Request) -> Reply:
         text = self._config()
-        return _plain(404, "not enabled; see web.debug_config\n") if text is None else _plain(200, text)
+        return _NOT_ENABLED if text is None else _plain(200, text)
+
+    async def _under_way(self, _: Request) -> Reply:
+        told = self._episodes()
+        return _NOT_ENABLED if told is None else _json(told)
+
+    async def _silenced(self, request: Request) -> Reply:
+        if request.method in ("POST", "DELETE") and not _header(request.headers, ASKED_BY):
+            # A page of somebody else's that a person has open cannot send it, and so cannot mute anything.
+            return _plain(403, f"send the header {ASKED_BY.decode()}, with whatever you like\n")
+        told = self._silences(request.method, dict(parse_qsl(request.query)))
+        return _json(told) if isinstance(told, list) else _plain(*told)
 
     async def _discovery(self, _: Request) -> Reply:
-        told = json.dumps(self._targets(), separators=(",", ":")).encode()
-        return Reply(200, [(b"content-type", b"application/json; charset=utf-8")], (told,))
+        return _json(self._targets())
 
     async def _status(self, request: Request) -> Reply:
         headers = [

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qs, quote, urlencode
 
 from exporter.core.account_families import Known
-from exporter.core.board import GROUPS, SORTS, TROUBLE, Board, Choice, Chosen, Holding, Row, board, choose, held
+from exporter.core.board import GROUPS, SORTS, TROUBLE, Board, Choice, Chosen, Holding, Row, board, choose, held, lasted
 from exporter.core.conditions import ALERTS
 from exporter.core.rules import Options
 from exporter.core.seen import Seen
@@ -124,19 +124,6 @@ def address(choice: Choice) -> str:
         "page": choice.page if choice.page > 1 else "",
     }
     return "?" + urlencode({name: value for name, value in told.items() if value}, errors="replace")
-
-
-def lasted(seconds: float) -> str:
-    """A duration for a person: ``45 s``, ``12 min``, ``3 h 20 min``, ``4 d 2 h``."""
-    whole = max(0, int(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min"
-    big, small, units = (whole // 3600, whole % 3600 // 60, "h min") if whole < 86400 else (
-        whole // 86400, whole % 86400 // 3600, "d h")  # fmt: skip
-    first, second = units.split()
-    return f"{big} {first} {small} {second}" if small else f"{big} {first}"
 
 
 def _moment(at: float) -> str:

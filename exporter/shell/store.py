@@ -1,7 +1,8 @@
 """The state on disk: one SQLite file, one writer. The verbs are load and commit, and the SQL is any database's.
 
 One row per workload, its ledger, and one per account, its tally, as JSON. A commit is one transaction: what was counted
-and the cursor it was counted with are written together or not at all.
+and the cursor it was counted with are written together or not at all, and so are the traces that came of it. Those wait
+in the outbox, first in, first out: the verbs are batch, remove and trim.
 """
 
 from __future__ import annotations
@@ -10,22 +11,36 @@ import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from exporter.core.ledger import Ledger, Tally
+from exporter.core.paging import Alarm, Silence, Told
 
-VERSION = 1
+VERSION = 3
 """Version of the schema, kept in ``user_version``. Each step of `MIGRATIONS` leads from its index to the next."""
 MIGRATIONS = (
     """
     CREATE TABLE workload (account TEXT NOT NULL, id TEXT NOT NULL, ledger BLOB NOT NULL, PRIMARY KEY (account, id));
     CREATE TABLE account (account TEXT NOT NULL PRIMARY KEY, tally BLOB NOT NULL);
     """,
+    # The body stands last: what only counts and adds up need not read past it.
+    """
+    CREATE TABLE outbox (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, trace BLOB NOT NULL UNIQUE, account TEXT NOT NULL,
+        spans INTEGER NOT NULL, size INTEGER NOT NULL, created REAL NOT NULL, body BLOB NOT NULL
+    );
+    CREATE TABLE emitted (trace BLOB NOT NULL PRIMARY KEY, at REAL NOT NULL);
+    """,
+    """
+    CREATE TABLE paging (kind TEXT NOT NULL, id TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (kind, id));
+    """,
 )
+REMEMBERED = 30 * 86400.0
+"""Seconds for which a trace that was put in once is not put in again."""
 _ledger = msgspec.json.Decoder(Ledger)
 _tally = msgspec.json.Decoder(Tally)
 
@@ -40,6 +55,52 @@ class State(NamedTuple):
     ledgers: Mapping[str, Ledger] = {}
     tally: Tally = Tally()
     unreadable: int = 0
+
+
+class Frozen(NamedTuple):
+    """A whole trace as it is sent: its id, how many spans, the serialised request, when it was made (epoch seconds)."""
+
+    trace: bytes
+    spans: int
+    body: bytes
+    at: float
+
+
+class Waiting(NamedTuple):
+    """A trace of the outbox; `seq` grows from the oldest to the newest."""
+
+    seq: int
+    trace: bytes
+    spans: int
+    body: bytes
+
+
+class Paged(NamedTuple):
+    """What direct paging keeps: alarms by place, what each receiver was told by incident, silences by name."""
+
+    alarms: Mapping[str, Alarm] = {}
+    told: Mapping[str, Mapping[str, Told]] = {}
+    silences: Mapping[str, Silence] = {}
+
+    def rows(self) -> dict[tuple[str, str], object]:
+        """All of it by kind and id."""
+        told = {
+            ("told", f"{name}\x1f{key}"): each for name, all_of in self.told.items() for key, each in all_of.items()
+        }
+        return {
+            **{("alarm", place): alarm for place, alarm in self.alarms.items()},
+            **told,
+            **{("silence", name): silence for name, silence in self.silences.items()},
+        }
+
+
+class Outbox(NamedTuple):
+    """What waits to be sent; `oldest` is when the oldest of it was made, in epoch seconds, None if nothing waits."""
+
+    traces: int = 0
+    spans: int = 0
+    size: int = 0
+    oldest: float | None = None
 
 
 class Store:
@@ -104,27 +165,136 @@ class Store:
                 unreadable += 1
         return State(ledgers, tally, unreadable)
 
-    def commit(self, account: str, ledgers: Mapping[str, Ledger | None], tally: Tally | None = None) -> None:
-        """Write these ledgers (None: forget the workload) and the tally, all or nothing.
+    def commit(
+        self,
+        account: str,
+        ledgers: Mapping[str, Ledger | None],
+        tally: Tally | None = None,
+        traces: Sequence[Frozen] = (),
+    ) -> None:
+        """Write these ledgers (None: forget the workload), the tally and the traces, all or nothing.
 
-        Raises `StateError` when that cannot be done, such as on a full disk; the same may be tried again.
+        A trace that was put in before is left out: whoever makes it again makes it once. Raises `StateError` when that
+        cannot be done, such as on a full disk; the same may be tried again.
         """
         written = [(account, i, msgspec.json.encode(each)) for i, each in ledgers.items() if each is not None]
         dropped = [(account, i) for i, each in ledgers.items() if each is None]
+        with self._written() as db:
+            db.executemany("DELETE FROM workload WHERE account = ? AND id = ?", [row[:2] for row in written])
+            db.executemany("INSERT INTO workload (account, id, ledger) VALUES (?, ?, ?)", written)
+            db.executemany("DELETE FROM workload WHERE account = ? AND id = ?", dropped)
+            if tally is not None:
+                db.execute("DELETE FROM account WHERE account = ?", (account,))
+                db.execute("INSERT INTO account VALUES (?, ?)", (account, msgspec.json.encode(tally)))
+            for each in traces:
+                if db.execute("SELECT 1 FROM emitted WHERE trace = ?", (each.trace,)).fetchone() is None:
+                    db.execute("INSERT INTO emitted VALUES (?, ?)", (each.trace, each.at))
+                    db.execute(
+                        "INSERT INTO outbox (trace, account, spans, size, created, body) VALUES (?, ?, ?, ?, ?, ?)",
+                        (each.trace, account, each.spans, len(each.body), each.at, each.body),
+                    )
+
+    # -- paging
+
+    def paged(self) -> Paged:
+        """What direct paging kept. A row that cannot be read is left out: what still holds fires anew."""
         with self._lock:
+            rows = self._db.execute("SELECT kind, id, value FROM paging").fetchall()
+        kept = Paged({}, {}, {})
+        for kind, name, value in rows:
+            with contextlib.suppress(msgspec.MsgspecError):
+                if kind == "alarm":
+                    kept = kept._replace(alarms={**kept.alarms, name: msgspec.json.decode(value, type=Alarm)})
+                elif kind == "silence":
+                    kept = kept._replace(silences={**kept.silences, name: msgspec.json.decode(value, type=Silence)})
+                elif kind == "told":
+                    receiver, _, key = name.partition("\x1f")
+                    told = {**kept.told.get(receiver, {}), key: msgspec.json.decode(value, type=Told)}
+                    kept = kept._replace(told={**kept.told, receiver: told})
+        return kept
+
+    def page(self, now: Paged, before: Paged) -> None:
+        """Write what differs from `before`, all or nothing. Raises `StateError`; the same may be tried again."""
+        new, old = now.rows(), before.rows()
+        changed = [(*row, msgspec.json.encode(value)) for row, value in new.items() if old.get(row) != value]
+        with self._written() as db:
+            db.executemany("INSERT OR REPLACE INTO paging VALUES (?, ?, ?)", changed)
+            db.executemany("DELETE FROM paging WHERE kind = ? AND id = ?", [*(old.keys() - new.keys())])
+
+    # -- the outbox
+
+    def batch(self, after: int, traces: int, spans: int, size: int) -> list[Waiting]:
+        """The oldest traces with a `seq` above `after`, within these limits, but one at the least if there is one.
+
+        Raises `StateError`.
+        """
+        found: list[Waiting] = []
+        with self._troubled("read from"), self._lock:
+            rows = self._db.execute(
+                "SELECT seq, trace, spans, body FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", (after, traces)
+            )
+            for row in map(Waiting._make, rows):
+                spans, size = spans - row.spans, size - len(row.body)
+                if found and (spans < 0 or size < 0):
+                    break
+                found.append(row)
+        return found
+
+    def remove(self, upto: int) -> int:
+        """Take the traces up to this `seq` out; return how many. Raises `StateError`; the same may be tried again."""
+        with self._written() as db:
+            return db.execute("DELETE FROM outbox WHERE seq <= ?", (upto,)).rowcount
+
+    def outbox(self, after: int = 0) -> Outbox:
+        """What waits, with a `seq` above `after`. Raises `StateError`."""
+        with self._troubled("read from"), self._lock:
+            told = self._db.execute(
+                "SELECT count(*), coalesce(sum(spans), 0), coalesce(sum(size), 0), min(created) FROM outbox "
+                "WHERE seq > ?",
+                (after,),
+            ).fetchone()
+        return Outbox(*told)
+
+    def trim(self, max_bytes: int, max_age: float, now: float) -> dict[str, int]:
+        """Drop whole traces, the oldest first, to keep within `max_age` seconds and `max_bytes`.
+
+        Return how many spans went because of their ``age`` and because of the ``cap``. Traces put in more than
+        `REMEMBERED` ago are forgotten. Raises `StateError`.
+        """
+        count, total = "SELECT coalesce(sum(spans), 0) FROM outbox WHERE", "SELECT coalesce(sum(size), 0) FROM outbox"
+        with self._written() as db:
+            db.execute("DELETE FROM emitted WHERE at < ?", (now - REMEMBERED,))
+            (aged,) = db.execute(f"{count} created < ?", (now - max_age,)).fetchone()
+            db.execute("DELETE FROM outbox WHERE created < ?", (now - max_age,))
+            (size,) = db.execute(total).fetchone()
+            last = 0
+            for seq, one in db.execute("SELECT seq, size FROM outbox ORDER BY seq"):
+                if size <= max_bytes:
+                    break
+                size, last = size - one, seq
+            (capped,) = db.execute(f"{count} seq <= ?", (last,)).fetchone()
+            db.execute("DELETE FROM outbox WHERE seq <= ?", (last,))
+        return {"age": aged, "cap": capped}
+
+    @contextlib.contextmanager
+    def _written(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, all or nothing."""
+        with self._troubled("written to"), self._lock:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
-                self._db.executemany("DELETE FROM workload WHERE account = ? AND id = ?", [row[:2] for row in written])
-                self._db.executemany("INSERT INTO workload (account, id, ledger) VALUES (?, ?, ?)", written)
-                self._db.executemany("DELETE FROM workload WHERE account = ? AND id = ?", dropped)
-                if tally is not None:
-                    self._db.execute("DELETE FROM account WHERE account = ?", (account,))
-                    self._db.execute("INSERT INTO account VALUES (?, ?)", (account, msgspec.json.encode(tally)))
+                yield self._db
                 self._db.execute("COMMIT")
-            except sqlite3.Error as error:
+            except BaseException:
                 with contextlib.suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
-                raise StateError(f"the state was not written to {self.path}: {error}") from error
+                raise
+
+    @contextlib.contextmanager
+    def _troubled(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StateError(f"the state was not {what} {self.path}: {error}") from error
 
     @property
     def size(self) -> int:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from exporter.core.decode import NotDecodable, Reject, workload_page
 from exporter.core.model import Workload
 from exporter.core.step import Sweep
-from exporter.shell.client import ApiError, Client, Params
+from exporter.shell.client import Answer, ApiError, Client, Params
+from exporter.shell.sweep_trace import part
 
 PAGE = 100
 PAGES = 2000
 
 
-async def sweep(client: Client) -> Sweep:
-    """List the whole fleet, by creation so that pages do not shift.
+async def sweep(client: Client, heard: Callable[[Answer], None] = lambda _: None) -> Sweep:
+    """List the whole fleet, by creation so that pages do not shift; `heard` gets each answer as it comes.
 
     Never raises for what the API does: what goes wrong is the sweep's `failure` and `message`. A list that tells
     another size than it gives, repeats a page or does not end is incomplete; one that shrinks while it is read is read
@@ -21,20 +24,23 @@ async def sweep(client: Client) -> Sweep:
     """
     rejects: list[Reject] = []
     try:
-        return Sweep(await _all_pages(client, rejects), tuple(rejects))
+        return Sweep(await _all_pages(client, rejects, heard), tuple(rejects))
     except ApiError as error:
         return Sweep((), tuple(rejects), error.reason, str(error))
     except NotDecodable as error:
         return Sweep((), tuple(rejects), "decode", f"GET /workloads answered 200, but {error}")
 
 
-async def _all_pages(client: Client, rejects: list[Reject]) -> tuple[Workload, ...]:
+async def _all_pages(client: Client, rejects: list[Reject], heard: Callable[[Answer], None]) -> tuple[Workload, ...]:
     found: dict[str, Workload] = {}
     total: int | None = None
     offset = again = 0
     for _ in range(PAGES):
         params: Params = {"limit": PAGE, "offset": offset, "orderBy": "createdAt", "serviceStats": "true"}
-        page = workload_page((await client.get("/workloads", params)).body)
+        answer = await client.get("/workloads", params)
+        heard(answer)
+        with part("decode"):
+            page = workload_page(answer.body)
         gone = total - page.total if total is not None and page.total is not None else 0
         total = page.total if page.total is not None else total
         if gone > 0:

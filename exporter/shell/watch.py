@@ -7,20 +7,29 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
+import msgspec
+
 from exporter.core.account_families import Known, Use, use
+from exporter.core.decode import NotDecodable
+from exporter.core.episode import recalled
 from exporter.core.lane import Policy
-from exporter.core.ledger import Entry, Ledger, Tally
+from exporter.core.ledger import Entry, Ledger, Tally, hidden
+from exporter.core.lifecycle import Made, Tracing, settled
 from exporter.core.model import Workload
+from exporter.core.paging import Fleet, Sweeping
 from exporter.core.seen import Account, Seen
 from exporter.core.select import Selection, in_shard, selected
+from exporter.core.skew import Skew
 from exporter.core.step import Knowledge, ledgers, step, unknown_values, visible
-from exporter.shell.client import Client
+from exporter.shell.client import Answer, ApiError, Client
 from exporter.shell.lane import Lane
-from exporter.shell.looks import gone_because
+from exporter.shell.looks import gone_because, history
 from exporter.shell.report import AccountReport
 from exporter.shell.sweep import PAGE, sweep
+from exporter.shell.sweep_trace import CURRENT, part
 
 log = logging.getLogger("exporter")
 
@@ -36,7 +45,7 @@ class Clock(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What the settings say of an account's watching. `details` None: the list only."""
+    """What the settings say of an account's watching. `details` None: the list only; `tracing` None: no traces."""
 
     stale_after: float
     selection: Selection = Selection()
@@ -44,18 +53,50 @@ class Plan(NamedTuple):
     slow: float = 2.0
     rate: float = 10.0
     concurrency: int = 4
+    tracing: Tracing | None = None
 
 
 ASKED_GONE = 10
 """How many of the workloads that vanish at once the API is asked about one by one."""
+RECALLED = 200
+"""Traces at most of what was over before the first sweep."""
+UNWRITTEN = 2000
+"""Traces that wait to be written, about: while there are so many, what has settled waits for a later sweep."""
+
+
+class Pending(NamedTuple):
+    """What differs from what was written last. None as a ledger: the workload is forgotten; as the tally: no change."""
+
+    ledgers: Mapping[str, Ledger | None]
+    tally: Tally | None = None
+    made: tuple[Made, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.ledgers or self.made) or self.tally is not None
+
+
+Traced = Callable[[], AbstractContextManager[object]]
+"""Makes the context within which a sweep is traced."""
 
 
 class Watch:
-    """Holds what is known of one account; `sweep` brings it up to date and never raises for what the API does."""
+    """Holds what is known of one account; `sweep` brings it up to date and never raises for what the API does.
 
-    def __init__(self, known: Knowledge, client: Client, report: AccountReport, plan: Plan, clock: Clock) -> None:
-        self.known, self.client = known, client
+    Whoever sweeps does so, and what belongs to it, within `traced`; unless told otherwise that traces nothing.
+    """
+
+    def __init__(
+        self,
+        known: Knowledge,
+        client: Client,
+        report: AccountReport,
+        plan: Plan,
+        clock: Clock,
+        traced: Traced = nullcontext,
+    ) -> None:
+        self.known, self.client, self.traced = known, client, traced
         self.message = ""
+        self.skew = Skew()
         self._report, self._plan, self._clock = report, plan, clock
         self._account = Account(known.account)
         self._catalogue: frozenset[str] | None = None
@@ -65,8 +106,10 @@ class Watch:
         self._sweeping = asyncio.Lock()
         self._kept: dict[str, Ledger] = dict(ledgers(known))
         self._kept_tally = known.tally
+        self._made: list[Made] = []
         self.lane: Lane | None = None
         self._running: asyncio.Task[None] | None = None
+        self._recalling: asyncio.Task[None] | None = None
         if plan.details is not None:
             self.lane = Lane(
                 self,
@@ -80,12 +123,13 @@ class Watch:
                 steady=clock.steady,
             )
 
-    def resumed(self, client: Client, report: AccountReport, plan: Plan) -> Watch:
+    def resumed(self, client: Client, report: AccountReport, plan: Plan, traced: Traced = nullcontext) -> Watch:
         """The same account under new settings: what is known stays known, and stays as old as it is."""
-        again = Watch(self.known, client, report, plan, self._clock)
+        again = Watch(self.known, client, report, plan, self._clock, traced)
         again._succeeded, again._unknown, again.message = self._succeeded, self._unknown, self.message
+        again.skew = self.skew
         again._account, again._catalogue, again._use = self._account, self._catalogue, self._use
-        again._kept, again._kept_tally = self._kept, self._kept_tally
+        again._kept, again._kept_tally, again._made = self._kept, self._kept_tally, self._made
         if again.lane is not None and self.lane is not None:
             again.lane.inherit(self.lane)
         return again
@@ -108,8 +152,9 @@ class Watch:
 
     def stop(self) -> None:
         """Let the detail lane end."""
-        if self._running is not None:
-            self._running.cancel()
+        for task in (self._running, self._recalling):
+            if task is not None:
+                task.cancel()
 
     async def close(self) -> None:
         """Close the client once the sweep under way, if any, has ended."""
@@ -154,46 +199,65 @@ class Watch:
     @property
     def facts(self) -> Known:
         """The account as its families look at it; what the API told is withdrawn with the workloads."""
-        fresh = self._succeeded is not None and self._age() <= self._plan.stale_after
-        account = self._account if fresh else Account(self.known.account)
-        return Known(account, self._use if fresh else None, self.known.tally)
+        account = self._account if self.fresh else Account(self.known.account)
+        return Known(account, self._use if self.fresh else None, self.known.tally)
+
+    @property
+    def fresh(self) -> bool:
+        """Whether what is known of the workloads is recent enough to be shown."""
+        return self._succeeded is not None and self._age() <= self._plan.stale_after
+
+    @property
+    def fleet(self) -> Fleet:
+        """The account as alarms look at it."""
+        there = self.visible() if self.fresh else (*self.known.workloads.values(), *self.known.gone.values())
+        age = self._age() if self._succeeded is not None else None
+        return Fleet(self.facts, tuple(there), Sweeping(self.known.failure, age, self._report.interval), self.fresh)
 
     # -- what is to be kept
 
-    def pending(self) -> tuple[dict[str, Ledger | None], Tally | None]:
-        """The ledgers, and the tally, that differ from those written last; None: the workload is forgotten."""
+    def pending(self) -> Pending:
+        """What is to be written, all of it at once."""
         if self.known.succeeded is None:
-            return {}, None
+            return Pending({})
         now = dict(ledgers(self.known))
         changed: dict[str, Ledger | None] = {i: each for i, each in now.items() if self._kept.get(i) is not each}
         changed |= dict.fromkeys(self._kept.keys() - now.keys())
-        return changed, None if self.known.tally is self._kept_tally else self.known.tally
+        tally = None if self.known.tally is self._kept_tally else self.known.tally
+        return Pending(changed, tally, tuple(self._made))
 
-    def kept(self, written: Mapping[str, Ledger | None], tally: Tally | None) -> None:
+    def kept(self, written: Pending) -> None:
         """Remember what was written."""
-        for i, each in written.items():
+        for i, each in written.ledgers.items():
             if each is None:
                 self._kept.pop(i, None)
             else:
                 self._kept[i] = each
-        self._kept_tally = tally if tally is not None else self._kept_tally
+        self._kept_tally = written.tally if written.tally is not None else self._kept_tally
+        gone = {id(each) for each in written.made}
+        self._made = [each for each in self._made if id(each) not in gone]
 
     # -- the sweep
 
     async def _sweep(self) -> None:
         began = self._clock.steady()
-        result = await sweep(self.client)
+        result = await sweep(self.client, self._heard)
         ended = self._clock.steady()
+        if (trace := CURRENT.get()) is not None:
+            trace.failure, trace.workloads = result.failure, None if result.failure else len(result.workloads)
         chosen, deselected, elsewhere = self._chosen(result.workloads)
-        before, self.known = self.known, step(self.known, result._replace(workloads=chosen), self._clock.wall())
+        with part("step"):
+            before, self.known = self.known, step(self.known, result._replace(workloads=chosen), self._clock.wall())
         self.message = result.message
         if not result.failure:
             self._succeeded = ended
             self._offer()
             self._use = use(self.known.workloads.values())
             self._report.chosen(deselected, elsewhere)
+            self._settle()
         self._report.swept(result, self.known, self.known.vanished - before.vanished, ended - began)
         self._report.capabilities(self.client.capabilities.items())
+        self._report.api_clock(self.skew.offset)
         fields: dict[str, object] = {
             "account": self.known.account,
             "workloads": len(self.known.workloads),
@@ -210,8 +274,29 @@ class Watch:
         for field, values in unknown_values(result.workloads).items():
             for value in values:
                 self._tell_once(field, value)
+        if before.baseline and not result.failure and self._plan.tracing is not None and self._plan.tracing.backfill:
+            self._recalling = asyncio.create_task(self._recall(self._plan.tracing.backfill))
         if self._plan.details is not None:
             await self._ask_about_the_gone(before.gone.keys())
+
+    async def _recall(self, back: float) -> None:
+        """Ask each workload once what was over before we were there, and make traces of it, as if we had been."""
+        made = 0
+        for i in sorted(self.known.workloads):
+            try:
+                records, protons = await history(self.client, i)
+            except (ApiError, NotDecodable):
+                continue
+            seen = self.known.workloads.get(i)
+            if seen is None or made >= RECALLED:
+                continue
+            course = recalled(seen.ledger.course, records, protons, self._clock.wall(), back)
+            made += len(course.over) - len(seen.ledger.course.over)
+            self.replaced(seen._replace(ledger=msgspec.structs.replace(seen.ledger, course=course)))
+
+    def _heard(self, answer: Answer) -> None:
+        if answer.date is not None:
+            self.skew = self.skew.heard(answer.date, self._clock.wall() - answer.seconds / 2)
 
     def _chosen(self, listed: tuple[Workload, ...]) -> tuple[tuple[Workload, ...], int, int]:
         """The workloads that are ours, how many the settings leave out, and how many are another shard's."""
@@ -227,8 +312,29 @@ class Watch:
         new = [i for i in self.known.gone if i not in before][:ASKED_GONE]
         for i in new:
             why = await gone_because(self.client, i)
-            if i in self.known.gone and isinstance(self.known.gone, dict):
-                self.known.gone[i] = self.known.gone[i]._replace(gone_because=why)
+            seen = self.known.gone.get(i)
+            if seen is not None and isinstance(self.known.gone, dict):
+                # What it means is kept in the ledger: a restart must not make a deletion of it.
+                ledger = hidden(seen.ledger) if why in ("forbidden", "found") else seen.ledger
+                self.known.gone[i] = seen._replace(gone_because=why, ledger=ledger)
+
+    def _settle(self) -> None:
+        """Make traces of the episodes that are over."""
+        now, previous = self.known.succeeded, self.known.previous
+        assert now is not None
+        for there in (self.known.workloads, self.known.missing, self.known.gone):
+            for i, seen in list(there.items()):
+                if len(self._made) >= UNWRITTEN:
+                    return
+                if not seen.ledger.course.stirs or not isinstance(there, dict):
+                    continue
+                there[i], made = settled(seen, now, previous, self._plan.tracing, self.skew.counts)
+                if made and (trace := CURRENT.get()) is not None:
+                    trace.keep("episode")
+                for each in made:
+                    self._report.made(each)
+                    if each.trace is not None:
+                        self._made.append(each)
 
     def _age(self) -> float:
         return self._clock.steady() - (self._succeeded or 0.0)
@@ -238,6 +344,11 @@ class Watch:
         if self._succeeded is None:
             return ()
         return visible(self.known, self._age(), self._plan.stale_after)
+
+    @property
+    def tracing(self) -> Tracing | None:
+        """How traces of the account's workloads are made; None: they are not."""
+        return self._plan.tracing
 
     @property
     def not_ready(self) -> str:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from exporter.simulator.stories import READY, Pods
-from exporter.simulator.world import Actor, Event, Moment, World, identity
+from exporter.simulator.stories import Pods
+from exporter.simulator.world import Actor, Moment, Rollout, World, identity
 
 PREFIX = "/api/v2"
 GIB = 1024**3
@@ -155,19 +155,23 @@ def _user(seed: int) -> Json:
 
 
 def _replacement(asked: Asked, actor: Actor, moment: Moment) -> Json | None:
-    step = moment.step
-    if not step.replacement:
+    rollout = actor.rollout(moment.round) if moment.step.replacement else None
+    if rollout is None:
         return None
-    candidates = [actor.proton(moment, 1)] if step.candidate else []
-    brief: Json = {"status": step.replacement, "strategy": "rolling", "candidateProtonIds": candidates}
-    if asked.strict:
-        return brief
-    return brief | {
-        "id": actor.record(moment),
-        "workloadId": actor.id(moment),
-        "candidateArtifactId": _artifact(actor, moment, 1)["id"],
+    candidates = [rollout.proton] if moment.step.candidate else []
+    brief: Json = {"status": moment.step.replacement, "strategy": "rolling", "candidateProtonIds": candidates}
+    return brief if asked.strict else brief | _record(asked, actor, rollout) | {"message": None}
+
+
+def _record(asked: Asked, actor: Actor, rollout: Rollout) -> Json:
+    """What a replacement tells of itself from its beginning to its end, and afterwards."""
+    return {
+        "id": rollout.id,
+        "workloadId": actor.id(rollout.began),
+        "candidateArtifactId": _artifact(actor, rollout.began, 1)["id"],
         "config": {"warmupDurationMinutes": 1, "keepOldVersionMinutes": 0},
-        "message": None,
+        "createdAt": stamp(rollout.began.since),
+        "switchedAt": stamp(rollout.switched) if rollout.switched <= asked.now else None,
     }
 
 
@@ -225,7 +229,7 @@ def _workload(asked: Asked, actor: Actor, *, stats: bool) -> Json:
 def _last_response(actor: Actor, moment: Moment, now: float) -> str | None:
     if actor.requests_until(now) <= 0:
         return None
-    return stamp(now - now % 5) if moment.step.serves else stamp(moment.since)
+    return stamp(now - now % 5 if moment.step.serves else actor.since(moment, lambda there: there.step.serves))
 
 
 def _list_stats(actor: Actor, now: float, last: str | None) -> Json:
@@ -260,29 +264,30 @@ def _counts(actor: Actor, start: float, end: float, reset: float = -math.inf) ->
     }
 
 
-def _proton(asked: Asked, actor: Actor, moment: Moment, ahead: int) -> Json:
-    """The active proton (0), the candidate (1), or the outgoing one (-1)."""
-    step = moment.step
-    proton = actor.proton(moment, ahead)
-    status = {0: step.status, 1: (step.candidate or ("", None))[0], -1: step.outgoing}[ahead]
-    running = status in ("running", "draining")
-    begun = stamp(max(moment.since, actor.created(actor.life(moment))))
+def _proton(asked: Asked, actor: Actor, moment: Moment, proton: str) -> Json:
+    def runs(there: Moment) -> bool:
+        seat = actor.seats(there).get(proton)
+        return seat is not None and seat.status in ("running", "draining")
+
+    ahead, status, _ = actor.seats(moment)[proton]
+    running = runs(moment)
+    artifact = _artifact(actor, moment, ahead)
     told: Json = {
         "id": proton,
-        "name": f"{actor.name}-v{_artifact(actor, moment, ahead)['version'] or 0}",
+        "name": f"{actor.name}-v{artifact['version'] or 0}",
         "status": status,
         "role": {0: "active", 1: "candidate", -1: None}[ahead],
-        "artifactId": _artifact(actor, moment, ahead)["id"],
+        "artifactId": artifact["id"],
         "workloadId": actor.id(moment),
-        "runningSince": begun if running else None,
+        "runningSince": stamp(actor.since(moment, runs)) if running else None,
         "endpoint": f"{asked.base}{PREFIX}/endpoints/workloads/{actor.id(moment)}?protonId={proton}"
         if running
         else None,
         "runtime": {"containerGroups": [_group(asked, actor, resolved=False)]},
         "statusDetails": {"logTail": None},
         "creator": None,
-        "createdAt": begun,
-        "updatedAt": begun,
+        "createdAt": stamp(actor.born(moment, proton)),
+        "updatedAt": stamp(max(moment.since, actor.created(actor.life(moment)))),
     }
     if not asked.strict:
         told["deployedImages"] = {"primary": f"registry.example.test/{actor.story.name.replace(' ', '-')}:1"}
@@ -291,121 +296,122 @@ def _proton(asked: Asked, actor: Actor, moment: Moment, ahead: int) -> Json:
     return told
 
 
-def _protons(moment: Moment) -> list[int]:
-    return [0, *([1] if moment.step.candidate else []), *([-1] if moment.step.outgoing else [])]
-
-
 def _condition(asked: Asked, kind: str, truth: bool, at: float, reason: str = "", message: str = "") -> Json:
     if asked.strict:
         return {"type": kind, "met": truth, "since": stamp(at)}
     return {"type": kind, "value": truth, "lastTransitionTime": stamp(at), "reason": reason, "message": message}
 
 
-def _replica(asked: Asked, actor: Actor, moment: Moment, pods: Pods, proton: str, number: int) -> Json:
-    since = moment.since
-    name = f"lrs-{proton}-{identity(proton, 'set')[:6]}-{identity(proton, number)[:5]}"
-    restarts = actor.restarts(moment, pods)
-    began = since + restarts * pods.restart_every / actor.world.speed
-    unready = "PodCompleted" if pods.phase == "succeeded" else "ContainersNotReady"
-    truths = [
-        ("PodScheduled", pods.scheduled, "Unschedulable", pods.message if not pods.scheduled else ""),
-        ("PodReadyToStartContainers", pods.scheduled, "", ""),
-        ("Initialized", pods.scheduled, "", ""),
-        ("ContainersReady", pods.ready, unready, ""),
-        ("Ready", pods.ready, unready, ""),
+def _replica(asked: Asked, actor: Actor, moment: Moment, proton: str, number: int, pod: Pods) -> Json:
+    def since(look: Callable[[Pods], object]) -> float:
+        """Since when this very pod has been like this; one that found a node never loses it."""
+
+        def seen(there: Moment) -> object:
+            then = actor.pod(there, proton, number)
+            return then and (then.scheduled, look(then))
+
+        return actor.since(moment, seen)
+
+    came = since(lambda _: None)
+    turned = since(lambda then: then.ready)
+    unready = "PodCompleted" if pod.phase == "succeeded" else "ContainersNotReady"
+    conditions = [
+        ("PodScheduled", pod.scheduled, came, "Unschedulable", pod.message if not pod.scheduled else ""),
+        ("PodReadyToStartContainers", pod.scheduled, came, "", ""),
+        ("Initialized", pod.scheduled, came, "", ""),
+        ("ContainersReady", pod.ready, turned, unready, ""),
+        ("Ready", pod.ready, turned, unready, ""),
     ]
     told: Json = {
-        "name": name,
-        "status": pods.phase,
-        "address": "10.1.2.3" if pods.scheduled else "",
-        "nodeAddress": "10.1.0.9" if pods.scheduled else "",
-        "startedAt": stamp(since) if pods.scheduled else None,
+        "name": f"lrs-{proton}-{identity(proton, 'set')[:6]}-{identity(proton, came, number)[:5]}",
+        "status": pod.phase,
+        "address": "10.1.2.3" if pod.scheduled else "",
+        "nodeAddress": "10.1.0.9" if pod.scheduled else "",
+        "startedAt": stamp(came) if pod.scheduled else None,
         "conditions": [
-            _condition(asked, kind, truth, since, "" if truth else reason, "" if truth else message)
-            for kind, truth, reason, message in truths
+            _condition(asked, kind, truth, at, "" if truth else reason, "" if truth else message)
+            for kind, truth, at, reason, message in conditions
         ],
         "containers": [],
     }
-    if not pods.scheduled:
+    if not pod.scheduled:
         if not asked.strict:
             del told["containers"]
         return told
+    restarts, restarted = actor.restarts(moment, pod), actor.restarted(moment, pod)
+    began = restarted if pod.restart_every else since(lambda then: then.state)
     container: Json = {
         "name": f"lrs-{proton}-primary",
         "image": "registry.example.test/simulated:1",
-        "status": pods.state,
-        "ready": pods.ready,
+        "status": pod.state,
+        "ready": pod.ready,
         "restartCount": restarts,
-        "startedAt": stamp(began) if pods.state == "running" else None,
+        "startedAt": stamp(began) if pod.state == "running" else None,
     }
     if not asked.strict:
-        ended = restarts > 0 and pods.last is not None
         container |= {
-            "reason": pods.reason,
-            "exitCode": pods.exit_code,
-            "message": pods.message,
+            "reason": pod.reason,
+            "exitCode": pod.exit_code,
+            "message": pod.message,
             "lastState": {
                 "status": "terminated",
-                "reason": pods.last[0],
-                "exitCode": pods.last[1],
+                "reason": pod.last[0],
+                "exitCode": pod.last[1],
                 "message": "",
-                "startedAt": stamp(began - min(2.0, pods.restart_every / actor.world.speed)),
-                "finishedAt": stamp(began),
+                "startedAt": stamp(restarted - min(2.0, pod.restart_every / actor.world.speed)),
+                "finishedAt": stamp(restarted),
             }
-            if ended and pods.last is not None
+            if restarts and pod.last
             else None,
         }
     told["containers"].append(container)
     return told
 
 
-def _status_details(asked: Asked, actor: Actor, moment: Moment, ahead: int) -> Json:
-    step = moment.step
-    if ahead == 1:
-        state, pods = step.candidate or ("unknown", None)
-    elif ahead == -1:
-        state, pods = step.outgoing, Pods()
-    else:
-        state, pods = step.status, step.pods
+def _status_details(asked: Asked, actor: Actor, moment: Moment, proton: str) -> Json:
+    _, state, pods = actor.seats(moment)[proton]
     if pods is None:
         raise Refused(204, None)
-    proton = actor.proton(moment, ahead)
+
+    def seen(there: Moment) -> object:
+        seat = actor.seats(there).get(proton)
+        return seat and (seat.status, seat.pods)
+
+    each = ((n, actor.pod(moment, proton, n)) for n in range(actor.live(pods)))
     return {
         "overallStatus": {
             "state": state if not asked.strict or state.islower() else "unknown",
             "summary": f"state {state}, derived from pods",
-            "lastUpdated": stamp(moment.since),
+            "lastUpdated": stamp(actor.restarted(moment, pods) if pods.restart_every else actor.since(moment, seen)),
         },
-        "replicas": [
-            _replica(asked, actor, moment, pods if pods.only is None or n < pods.only else READY, proton, n)
-            for n in range(actor.live(pods))
-        ],
+        "replicas": [_replica(asked, actor, moment, proton, n, pod) for n, pod in each if pod],
     }
 
 
-def _event(actor: Actor, moment: Moment, event: Event) -> Json:
-    step = event.step
+def _event(asked: Asked, actor: Actor, rollout: Rollout) -> Json:
+    step = rollout.end.step
     evidence = None
     if step.evidence:
         container = {
-            "name": f"lrs-{event.proton}-primary",
+            "name": f"lrs-{rollout.proton}-primary",
             "ready": False,
             "restartCount": 2,
             "reason": "CrashLoopBackOff",
             "lastState": {"reason": "Error", "exitCode": 1},
         }
-        evidence = {event.proton: {"replicas": [{"containers": [container]}]}}
+        evidence = {rollout.proton: {"replicas": [{"containers": [container]}]}}
+    record = _record(asked, actor, rollout)
     return {
-        "id": event.id,
-        "workloadId": actor.id(moment),
-        "timestamp": stamp(event.at),
+        "id": rollout.id,
+        "workloadId": record["workloadId"],
+        "timestamp": stamp(rollout.end.since),
         "eventType": step.event,
         "actorId": identity(actor.world.seed, "user"),
         "details": {
-            "replacementId": event.id,
-            "artifactId": _artifact(actor, moment)["id"],
+            "replacementId": rollout.id,
+            "artifactId": record["candidateArtifactId"],
             "message": step.message or "the replacement is complete",
-            "candidateProtonIds": [event.proton] if step.evidence or not step.message else [],
+            "candidateProtonIds": [rollout.proton] if step.evidence or not step.message else [],
             "protonStatuses": evidence,
         },
     }
@@ -553,43 +559,33 @@ def _events(asked: Asked, workload: str) -> Json:
         if key not in ("offset", "limit"):
             detail = [{"loc": ["query", key], "msg": "Extra inputs are not permitted", "type": "extra_forbidden"}]
             raise Refused(422, {"detail": detail})
-    moment = actor.moment(asked.now)
-    events = sorted(actor.events(asked.now), key=lambda event: event.at, reverse=True)
+    events = actor.told(asked.now)
     if len(events) > 1:
         events[0], events[1] = events[1], events[0]  # newest first by intent, with inversions
-    return _enveloped(asked, events, lambda event: _event(actor, moment, event), f"/workloads/{workload}/events")
+    return _enveloped(asked, events, lambda event: _event(asked, actor, event), f"/workloads/{workload}/events")
 
 
 def _history(asked: Asked, workload: str) -> Json:
     actor = _inside(asked, workload)
-    moment = actor.moment(asked.now)
 
-    def record(event: Event) -> Json:
-        good = event.step.event == "Replacement Completed"
-        at = stamp(event.at)
-        return {
-            "id": event.id,
+    def record(rollout: Rollout) -> Json:
+        step, ended = rollout.end.step, stamp(rollout.end.since)
+        return _record(asked, actor, rollout) | {
             "name": actor.name,
             "tenantId": "00000000-0000-4000-8000-000000000001",
             "userId": identity(actor.world.seed, "user"),
-            "workloadId": actor.id(moment),
-            "candidateArtifactId": _artifact(actor, moment)["id"],
-            "candidateProtonIds": [event.proton],
+            "candidateProtonIds": [rollout.proton],
             "previousProtonIds": None,
-            "config": {"warmupDurationMinutes": 1, "keepOldVersionMinutes": 0},
             "runtime": {},
-            "status": "completed" if good else "errored",
+            "status": "completed" if step.event == "Replacement Completed" else "errored",
             "strategy": "rolling",
-            "message": event.step.message or None,
-            "switchedAt": at if good else None,
+            "message": step.message or None,
             "isDeleted": True,
-            "deletedAt": at,
-            "createdAt": stamp(event.at - 300 / actor.world.speed),
-            "updatedAt": at,
+            "deletedAt": ended,
+            "updatedAt": ended,
         }
 
-    events = sorted(actor.events(asked.now), key=lambda event: event.at, reverse=True)
-    return _enveloped(asked, events, record, f"/workloads/{workload}/history")
+    return _enveloped(asked, actor.told(asked.now), record, f"/workloads/{workload}/history")
 
 
 def _replacement_of(asked: Asked, workload: str) -> Json:
@@ -604,30 +600,30 @@ def _proton_list(asked: Asked, workload: str) -> Json:
     actor = _inside(asked, workload)
     moment = actor.moment(asked.now)
     told = _enveloped(
-        asked, _protons(moment), lambda ahead: _proton(asked, actor, moment, ahead), f"/workloads/{workload}/protons"
+        asked,
+        list(actor.seats(moment)),
+        lambda proton: _proton(asked, actor, moment, proton),
+        f"/workloads/{workload}/protons",
     )
     if not asked.strict:
         del told["next"], told["previous"]
     return told
 
 
-def _ahead(actor: Actor, moment: Moment, proton: str) -> int:
-    for ahead in _protons(moment):
-        if actor.proton(moment, ahead) == proton:
-            return ahead
-    raise _missing("proton")
+def _proton_there(asked: Asked, workload: str, proton: str) -> tuple[Actor, Moment]:
+    actor = _inside(asked, workload)
+    moment = actor.moment(asked.now)
+    if proton not in actor.seats(moment):
+        raise _missing("proton")
+    return actor, moment
 
 
 def _proton_one(asked: Asked, workload: str, proton: str) -> Json:
-    actor = _inside(asked, workload)
-    moment = actor.moment(asked.now)
-    return _proton(asked, actor, moment, _ahead(actor, moment, proton))
+    return _proton(asked, *_proton_there(asked, workload, proton), proton)
 
 
 def _details(asked: Asked, workload: str, proton: str) -> Json:
-    actor = _inside(asked, workload)
-    moment = actor.moment(asked.now)
-    return _status_details(asked, actor, moment, _ahead(actor, moment, proton))
+    return _status_details(asked, *_proton_there(asked, workload, proton), proton)
 
 
 def _settings(asked: Asked, workload: str) -> Json:
@@ -639,11 +635,14 @@ def _settings(asked: Asked, workload: str) -> Json:
 def _related(asked: Asked, workload: str) -> Json:
     actor = _there(asked, workload)
     moment = actor.moment(asked.now)
-    at = stamp(actor.created(actor.life(moment)))
-    artifact = _artifact(actor, moment)
+    artifact, proton = _artifact(actor, moment), actor.proton(moment)
+
+    def related(kind: str, name: str, key: str, born: float) -> Json:
+        return {"id": key, "type": kind, "name": name, "createdAt": stamp(born), "updatedAt": stamp(born)}
+
     data = [
-        {"id": artifact["id"], "type": "artifact", "name": artifact["name"], "createdAt": at, "updatedAt": at},
-        {"id": actor.proton(moment), "type": "proton", "name": actor.name, "createdAt": at, "updatedAt": at},
+        related("artifact", artifact["name"], artifact["id"], actor.created(actor.life(moment))),
+        related("proton", actor.name, proton, actor.born(moment, proton)),
     ]
     return {"count": len(data), "data": data}
 

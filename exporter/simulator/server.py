@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from email.utils import formatdate
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs
@@ -64,6 +65,7 @@ class Simulator:
             lifespan="off",
             interface="asgi3",
             proxy_headers=False,
+            date_header=False,  # it would be that of the machine, whatever `clock` says
         )
         self._socket = config.bind_socket()
         # Inherited by each connection: the head and the body of an answer are two writes, and 40 ms would lie between.
@@ -91,7 +93,7 @@ class Simulator:
         """Serve, in a thread of its own, until `stop`."""
         self._thread.start()
         while not self._server.started and self._thread.is_alive():
-            time.sleep(0.005)  # uvicorn tells nobody that it has started
+            time.sleep(0.005)
         return self
 
     def stop(self) -> None:
@@ -130,6 +132,8 @@ class Simulator:
             await asyncio.sleep(answer.delay)
         size = answer.fill or len(answer.body)
         sent = [(name.encode(), value.encode("latin-1")) for name, value in answer.headers]
+        if "date" not in dict(answer.headers):
+            sent.append((b"date", formatdate(self.clock(), usegmt=True).encode()))
         if not answer.fill and not answer.cut:
             sent.append((b"content-length", str(size).encode()))
         await send({"type": "http.response.start", "status": answer.status, "headers": sent})

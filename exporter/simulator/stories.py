@@ -389,7 +389,8 @@ STORIES: tuple[Story, ...] = (
     Story(
         "promoted",
         "a draft that is promoted: it goes on without a restart, and its statistics begin anew",
-        (Step(2 * HOUR, "running"), Step(1000 * HOUR, "running", locked=True)),
+        # Each round begins with a new proton: no draft runs for longer than its eight hours.
+        (Step(2 * HOUR, "running", proton=1), Step(1000 * HOUR, "running", proton=1, locked=True)),
         draft=True,
         replicas=1,
     ),

@@ -9,11 +9,11 @@ from __future__ import annotations
 import bisect
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
-from exporter.simulator.stories import DRAFT_LIFETIME, HEALTHY, LASTING, STORIES, Pods, Step, Story
+from exporter.simulator.stories import DRAFT_LIFETIME, HEALTHY, LASTING, READY, STORIES, Pods, Step, Story
 
 AGE = 90 * 86400.0
 """How long before the start the oldest workload was created; the others follow a minute apart."""
@@ -41,13 +41,26 @@ class Moment(NamedTuple):
     into: float
 
 
-class Event(NamedTuple):
-    """One recorded event of a workload."""
+class Seat(NamedTuple):
+    """One proton at a moment: the active one (`ahead` 0), the candidate (1), or the outgoing one (-1)."""
+
+    ahead: int
+    status: str
+    pods: Pods | None
+
+
+class Rollout(NamedTuple):
+    """The replacement of a round as a whole: how much of it a reader knows is for the reader's clock to say.
+
+    It `began` when its candidate came, and `switched` when that began to serve: never is infinity. Its `end` is its
+    last step, of which an event may tell.
+    """
 
     id: str
-    at: float
-    step: Step
     proton: str
+    began: Moment
+    switched: float
+    end: Moment
 
 
 class Actor:
@@ -85,9 +98,11 @@ class Actor:
             return Moment(0, self.story.steps[0], 0, self.created(0), elapsed)
         turn, into = divmod(elapsed, self.story.seconds)
         index = bisect.bisect_right(self.bounds, into) - 1
-        return Moment(
-            int(turn), self.story.steps[index], index, self.begin(int(turn), index), into - self.bounds[index]
-        )
+        return self.at(int(turn), index, into - self.bounds[index])
+
+    def at(self, turn: int, index: int, into: float = 0.0) -> Moment:
+        """A step of a round, from its beginning or so many seconds (speed 1) into it."""
+        return Moment(turn, self.story.steps[index], index, self.begin(turn, index), into)
 
     def begin(self, turn: int, index: int) -> float:
         """When a step of a round begins."""
@@ -105,12 +120,36 @@ class Actor:
 
     def life(self, moment: Moment) -> int:
         """Which workload of its line it is: a story that is deleted is born again in its last steps."""
+        if not self.story.rounds_ids:
+            return 0
         births = [i for i, step in enumerate(self.story.steps) if step.status == "submitted"]
-        return moment.round + (1 if births and moment.number >= births[0] and self.story.rounds_ids else 0)
+        return moment.round + (1 if births and moment.number >= births[0] else 0)
+
+    def since(self, moment: Moment, look: Callable[[Moment], object]) -> float:
+        """Since when `look` has seen what it sees at a moment.
+
+        What was the same throughout two rounds always was: no proton is there for as long, but one that never goes.
+        """
+        seen, begun = look(moment), moment.since
+        for before in self._earlier(moment):
+            if look(before) != seen:
+                return begun
+            begun = before.since
+        return self.created(self.life(moment))
+
+    def _earlier(self, moment: Moment) -> Iterator[Moment]:
+        """The steps of the same workload before that of a moment, the latest first, through two rounds."""
+        count = len(self.story.steps)
+        place = moment.round * count + moment.number
+        for earlier in () if math.isinf(self.story.seconds) else range(place - 1, place - 2 * count - 1, -1):
+            before = self.at(*divmod(earlier, count))
+            if self.life(before) != self.life(moment):
+                return
+            yield before
 
     def id(self, moment: Moment) -> str:
         """The workload's id."""
-        return identity(self.world.seed, self.number, "workload", self.life(moment) if self.story.rounds_ids else 0)
+        return identity(self.world.seed, self.number, "workload", self.life(moment))
 
     def proton(self, moment: Moment, ahead: int = 0) -> str:
         """The id of the active proton, or of one `ahead` of it."""
@@ -121,12 +160,29 @@ class Actor:
             return identity(self.world.seed, self.number, "candidate", moment.round)  # one that never comes to serve
         return identity(self.world.seed, self.number, "proton", count)
 
-    def record(self, moment: Moment) -> str:
-        """The id of the replacement under way; that of the event which will tell its end, if one will."""
-        for index in range(moment.number, len(self.story.steps)):
-            if self.story.steps[index].event:
-                return identity(self.world.seed, self.number, "event", moment.round, index)
-        return identity(self.world.seed, self.number, "record", moment.round)
+    def seats(self, moment: Moment) -> dict[str, Seat]:
+        """The protons that are there, by id, the active one first."""
+        step = moment.step
+        seats = {self.proton(moment): Seat(0, step.status, step.pods)}
+        if step.candidate:
+            seats[self.proton(moment, 1)] = Seat(1, *step.candidate)
+        if step.outgoing:
+            seats[self.proton(moment, -1)] = Seat(-1, step.outgoing, READY)
+        return seats
+
+    def born(self, moment: Moment, proton: str) -> float:
+        """When a proton that is there came to be."""
+        return self.since(moment, lambda there: proton in self.seats(there))
+
+    def rollout(self, turn: int) -> Rollout | None:
+        """The replacement of a round, if the story has one."""
+        there = [self.at(turn, i) for i, step in enumerate(self.story.steps) if step.replacement or step.event]
+        if not there:
+            return None
+        began, end = there[0], there[-1]
+        switched = min((each.since for each in there if each.step.proton > began.step.proton), default=math.inf)
+        record = identity(self.world.seed, self.number, "event", turn, end.number)
+        return Rollout(record, self.proton(began, 1), began, switched, end)
 
     def reset(self, moment: Moment) -> float:
         """When the statistics last began anew; minus infinity where they never did."""
@@ -136,11 +192,23 @@ class Actor:
         """How often a container was started again since the step began."""
         return int(moment.into / pods.restart_every) if pods.restart_every else 0
 
+    def restarted(self, moment: Moment, pods: Pods) -> float:
+        """When a container was last started again; the beginning of the step before the first time."""
+        begun = self.begin(moment.round, moment.number)
+        return begun + self.restarts(moment, pods) * pods.restart_every / self.world.speed
+
     def live(self, pods: Pods) -> int:
         """How many pods are listed."""
         if pods.live is not None:
             return pods.live
         return self.story.bounds[1] if self.story.bounds else self.story.replicas or 1
+
+    def pod(self, moment: Moment, proton: str, number: int) -> Pods | None:
+        """What one pod of a proton is like; None where it is not listed."""
+        seat = self.seats(moment).get(proton)
+        if seat is None or seat.pods is None or number >= self.live(seat.pods):
+            return None
+        return seat.pods if seat.pods.only is None or number < seat.pods.only else READY
 
     def requests_until(self, at: float) -> int:
         """Requests served from the origin of the story until `at`; differences of two of them add up."""
@@ -159,16 +227,11 @@ class Actor:
             if step.serves
         )
 
-    def events(self, now: float) -> Iterator[Event]:
-        """The events of the last rounds, in no order, as servers give them."""
-        moment = self.moment(now)
-        for turn in range(max(-1, moment.round - PAST_ROUNDS), moment.round + 1):
-            for index, step in enumerate(self.story.steps):
-                at = self.begin(turn, index) if step.event else math.inf
-                if at <= now:
-                    there = Moment(turn, step, index, at, 0.0)
-                    ahead = 0 if step.event.endswith("Completed") else 1
-                    yield Event(self.record(there), at, step, self.proton(there, ahead))
+    def told(self, now: float) -> list[Rollout]:
+        """The replacements of the last rounds of whose end an event has told, the latest first."""
+        latest = self.moment(now).round
+        rollouts = map(self.rollout, range(latest, max(-1, latest - PAST_ROUNDS) - 1, -1))
+        return [each for each in rollouts if each and each.end.step.event and each.end.since <= now]
 
 
 @lru_cache(maxsize=1 << 18)

@@ -136,6 +136,7 @@ class Chain:
             "description": f"{row.name} of {labels.get('workload_id')}",
             "runbook_url": f"https://runbooks.example.test/{name}.md",
             "dashboard_url": "https://grafana.example.test/d/datarobot-workload?var-workload=w1",
+            "trace_url": "https://jaeger.example.test/search?service=workload-w1&lookback=2d",
         }
         written = {key: datetime.fromtimestamp(at, UTC).isoformat() for key, at in times.items()}
         return {"labels": labels, "annotations": notes, **written}
@@ -168,7 +169,10 @@ def test_a_page_says_what_and_links_to_the_time_and_ends_when_the_alert_does(cha
     (event,) = chain.got.at("/pagerduty")
     assert event["payload"]["summary"] == "[FIRING] DataRobotWorkloadErrored: churn (acme)"
     assert event["payload"]["severity"] == "critical"
-    assert "DataRobotWorkloadErrored of w1" in event["payload"]["custom_details"]["what"]
+    what = event["payload"]["custom_details"]["what"]
+    assert "DataRobotWorkloadErrored of w1" in what
+    assert what.rstrip().endswith(" Traces: https://jaeger.example.test/search?service=workload-w1&lookback=2d")
+    assert "Console:" not in what, "no rule says where it is"
     runbook, dashboard = event["links"]
     assert runbook["href"] == "https://runbooks.example.test/DataRobotWorkloadErrored.md"
     found = re.fullmatch(

@@ -8,9 +8,12 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from exporter.core.paging import OF_SWEEPS, OF_THE_EXPORTER, Alarm, Exporter, Fleet, Sweeping, after, subjects
+from exporter.core.rules import DEFAULT
 from exporter.simulator.stories import STORIES
 from tests.alerts.history import asked, fired, shipped
 from tests.e2e.backfill import Pages, filled
@@ -20,23 +23,47 @@ from tests.shell.stage import START, Stage, played, simulated
 pytestmark = [pytest.mark.real, pytest.mark.long]
 FILE = Path(__file__).with_name("stories.txt")
 LASTS, EVERY = 9000.0, 30.0
+OWN = {*OF_SWEEPS, *OF_THE_EXPORTER}
 RULES = [rule for rule in shipped() if rule["labels"]["component"] != "exporter"]
 
 
+Fires = tuple[str, str, str]
+"""Alert, severity and workload id."""
+
+
+class Played(NamedTuple):
+    """The stories as Prometheus has them, and what the daemon's own alarms were at each look: time -> what fires."""
+
+    prometheus: Prometheus
+    alarms: dict[float, set[Fires]]
+
+
 @pytest.fixture(scope="module")
-def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+def stories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     pages = Pages(asked(RULES))
+    fired_then: dict[float, set[Fires]] = {}
+    alarms: dict[str, Alarm] = {}
     with simulated(len(STORIES), seed=11) as simulator:
 
         async def play(stage: Stage) -> None:
             async def note() -> None:
                 pages.add(stage.page(), stage.wall, 'job="datarobot"')
+                fleet = Fleet(stage.watch.facts, stage.watch.visible(), Sweeping("", 0.0, EVERY))
+                told = subjects([fleet], Exporter(), DEFAULT, stage.wall)
+                now = after(alarms, told, DEFAULT, stage.wall)
+                alarms.clear()
+                alarms.update(now)
+                fired_then[stage.wall] = {
+                    (each.alert, each.severity, each.labels.get("workload_id", ""))
+                    for each in now.values()
+                    if each.firing
+                }
 
             await stage.run(LASTS + 1, note)
 
         played(play, simulator)
     with filled(tmp_path_factory.mktemp("stories"), pages, lookback="55s") as server:
-        yield server
+        yield Played(server, fired_then)
 
 
 def _told(prometheus: Prometheus) -> str:
@@ -52,8 +79,32 @@ def _told(prometheus: Prometheus) -> str:
     )
 
 
-def test_a_story_wakes_whom_it_should_and_nobody_else(prometheus: Prometheus) -> None:
-    text = _told(prometheus) + "\n"
+def test_a_story_wakes_whom_it_should_and_nobody_else(stories: Played) -> None:
+    text = _told(stories.prometheus) + "\n"
     if os.environ.get("UPDATE_GOLDEN"):
         FILE.write_text(text)
     assert text == FILE.read_text(), "if it is meant: UPDATE_GOLDEN=1, and read the difference"
+
+
+def test_the_daemons_own_alarms_fire_when_the_rules_do_give_or_take_one_evaluation(stories: Played) -> None:
+    looks = sorted(stories.alarms)
+    ours = {(each, at) for at in looks for each in stories.alarms[at] if each[0] not in OWN}
+    theirs: set[tuple[Fires, float]] = set()
+    for rule in RULES:
+        for one in fired(stories.prometheus, rule, START, START + LASTS, EVERY):
+            key = one.alert, one.severity, one.labels.get("workload_id", "")
+            ends = START + LASTS + 1 if one.ends is None else one.ends
+            theirs.update((key, at) for at in looks if one.begins <= at < ends)
+
+    def alone(some: set[tuple[Fires, float]], others: set[tuple[Fires, float]]) -> list[tuple[Fires, float]]:
+        """Firings of two evaluations in a row of which the other side has nothing nearby."""
+        near = {
+            (key, looks[n]) for key, at in others for n in range(max(0, place[at] - 1), place[at] + 2) if n < len(looks)
+        }
+        lonely = some - near
+        return sorted((key, at) for key, at in lonely if (key, looks[max(0, place[at] - 1)]) in lonely - {(key, at)})
+
+    place = {at: number for number, at in enumerate(looks)}
+    assert alone(ours, theirs) == []
+    assert alone(theirs, ours) == []
+    assert len({key for key, _ in ours & theirs}) > 20

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.core.account_families import Known, use
-from exporter.core.board import PAGE, SORTS, TROUBLE, Board, Choice, Holding, Row, board, choose, held
+from exporter.core.board import PAGE, SORTS, TROUBLE, Board, Choice, Holding, Row, board, choose, held, lasted
 from exporter.core.conditions import ALERTS
 from exporter.core.ledger import Tally
 from exporter.core.model import Autoscaling, Group, Replacement, Runtime, Workload
@@ -254,3 +254,20 @@ def test_what_holds_of_the_fleet_is_told_the_loudest_first() -> None:
         (Holding("DataRobotWorkloadErrored", "warning"), 2),
         (Holding("DataRobotWorkloadInterrupted", "warning"), 1),
     ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-1, "0 s"),
+        (59.9, "59 s"),
+        (60, "1 min"),
+        (3599, "59 min"),
+        (3600, "1 h"),
+        (12_000, "3 h 20 min"),
+        (86_400, "1 d"),
+        (360_000, "4 d 4 h"),
+    ],
+)
+def test_a_duration_in_words(seconds: float, words: str) -> None:
+    assert lasted(seconds) == words

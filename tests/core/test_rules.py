@@ -31,7 +31,12 @@ def test_a_rule_has_its_wait_its_severity_and_what_a_person_reads() -> None:
 
 
 def test_links_lead_to_the_workload_where_their_bases_are_told() -> None:
-    told = Options(runbooks="https://r/", dashboards="https://g", console="https://c")
+    told = Options(
+        runbooks="https://r/",
+        dashboards="https://g",
+        console="https://c",
+        traces="https://j/search?service=workload-{workload_id}",
+    )
     made = written(told)[ERRORED]["annotations"]
     assert made["runbook_url"] == "https://r/DataRobotWorkloadErrored.md"
     assert made["dashboard_url"] == (
@@ -39,6 +44,9 @@ def test_links_lead_to_the_workload_where_their_bases_are_told() -> None:
         "&var-workload={{ $labels.workload_id | urlquery }}"
     )
     assert made["console_url"] == "https://c/console-nextgen/workloads/{{ $labels.workload_id }}/overview"
+    assert made["trace_url"] == "https://j/search?service=workload-{{ $labels.workload_id }}"
+    account = written(told)["DataRobotApiUnreachable", "critical"]["annotations"]
+    assert account.keys() == {"summary", "description", "runbook_url"}
 
 
 def test_thresholds_waits_selector_and_labels_are_those_that_are_told() -> None:

@@ -238,6 +238,17 @@ def test_uids_are_a_promise() -> None:
         assert len(uid) <= 40
 
 
+def test_exemplars_are_asked_for_where_there_are_some_and_a_panel_can_draw_them() -> None:
+    asked = [(uid, panel, told["expr"]) for uid, panel in EVERY_PANEL for told in panel["targets"]
+             if told.get("exemplar")]  # fmt: skip
+    assert {uid for uid, _, _ in asked} == {"datarobot-lifecycle"}
+    for _, panel, expr in asked:
+        names = {selector.name for selector, _ in promql.selectors(promql.parsed(expr))}
+        assert names == {"datarobot_exporter_episode_duration_seconds_bucket"}
+        assert panel["type"] == "timeseries"
+        assert "exemplar storage" in panel["description"]
+
+
 @pytest.mark.parametrize("uid", BOARDS)
 def test_grafana_s_own_models_know_every_key(uid: str) -> None:
     """They drop what they do not know: a misspelt option would be lost on the way through them."""

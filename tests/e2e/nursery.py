@@ -1,65 +1,182 @@
 """Children that watch an API for one cycle each, to be killed at any moment; forked, so that each is there at once.
 
-Reads ``{"url": …, "path": …, "now": …}`` a line; forks a child that restores the state at `path`, sweeps, looks at all
-details, writes the state after each step as the daemon does, says ``done`` and ends. Says ``pid N`` first.
+Reads orders, a line of JSON each, as `Nursery.live` gives them; forks a child that does what the daemon does: it
+restores the state at `path`, sweeps, looks at all details, sweeps again, writes the state after each step, sends traces
+meanwhile and once more at its end, says ``done`` and ends. Says ``pid N`` first.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
+import signal
+import subprocess
 import sys
+import threading
 import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from exporter.core.lane import Policy
-from exporter.core.step import restored
-from exporter.shell.client import Client
-from exporter.shell.report import Report
-from exporter.shell.store import Store
-from exporter.shell.watch import Clock, Plan, Watch
+from exporter.core.ledger import Ledger, Tally
+from exporter.settings import Settings
+from exporter.shell.daemon import Daemon
+from exporter.shell.otlp import transport
+from exporter.shell.sender import Sender
+from exporter.shell.store import Frozen, Store
+from exporter.shell.watch import Clock
 
-PARTS = frozenset({"pods", "events"})
+POINTS = ("before commit", "within commit", "after commit", "before removal", "after removal")
+"""Where a child may be told to die: around the commit of traces, and around their removal once they were accepted."""
 
 
-async def cycle(url: str, path: Path, now: float) -> None:
-    """One sweep and all details that are due, with the state written after each step."""
-    store = Store(path)
-    state = store.load("acme")
-    report = Report(now).account("acme", 30.0, 1000.0)
-    client = Client(url, lambda: "demo-token", report, rate=1000.0)
-    plan = Plan(900.0, details=Policy(parts=PARTS), rate=1000.0)
-    watch = Watch(
-        restored("acme", state.ledgers, state.tally), client, report, plan, Clock(lambda: now, time.monotonic)
+class Nursery:
+    """The process that bears the children. `child` is the one that lives now.
+
+    `usual`: how long the last one that was done has lived, in seconds: the machine is not always as busy.
+    """
+
+    def __init__(self) -> None:
+        self.child, self.usual = 0, 0.0
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.e2e.nursery"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def live(
+        self, url: str, path: Path, now: float, lifetime: float | None = None, *, collector: str = "", dies: str = ""
+    ) -> tuple[bool, int]:
+        """Let one child live so long (None: to its end); returns whether it was done, and its exit status.
+
+        `collector`: where it sends traces (empty: it makes none); `dies`: the one of `POINTS` at which it ends itself.
+        """
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        orders = {"url": url, "path": str(path), "now": now, "collector": collector, "dies": dies}
+        began = time.monotonic()
+        self.process.stdin.write(json.dumps(orders) + "\n")
+        self.process.stdin.flush()
+        timer: threading.Timer | None = None
+        done = False
+        while True:
+            word, *more = self.process.stdout.readline().split()
+            if word == "pid":
+                self.child = int(more[0])
+                if lifetime is not None:
+                    timer = threading.Timer(lifetime, self.kill)
+                    timer.start()
+            elif word == "done":
+                done = True
+            elif word == "ended":
+                if timer is not None:
+                    timer.cancel()
+                    timer.join()
+                if done:
+                    self.usual = time.monotonic() - began
+                return done, int(more[0])
+
+    def kill(self) -> None:
+        """Kill the child, if it has not just ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.child, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Bear no more."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.wait(10)
+        self.process.stdout.close()
+
+
+class _Fatal(list[Frozen]):
+    """Whoever has read all of it is dead."""
+
+    def __iter__(self) -> Iterator[Frozen]:
+        yield from super().__iter__()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class _Mortal(Store):
+    """A state file at which its process dies once it comes to the point `dies`."""
+
+    def __init__(self, path: Path, dies: str) -> None:
+        super().__init__(path)
+        self._dies = dies
+
+    def _at(self, point: str) -> None:
+        if self._dies == point:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def commit(
+        self,
+        account: str,
+        ledgers: Mapping[str, Ledger | None],
+        tally: Tally | None = None,
+        traces: Sequence[Frozen] = (),
+    ) -> None:
+        if not traces:
+            super().commit(account, ledgers, tally)
+            return
+        self._at("before commit")
+        super().commit(account, ledgers, tally, _Fatal(traces) if self._dies == "within commit" else traces)
+        self._at("after commit")
+
+    def remove(self, upto: int) -> int:
+        self._at("before removal")
+        removed = super().remove(upto)
+        self._at("after removal")
+        return removed
+
+
+async def cycle(orders: Mapping[str, Any]) -> None:
+    """Two sweeps with all details that are due between them, the state written after each step, and traces sent."""
+    settings = Settings.model_validate(
+        {
+            "accounts": [
+                {"name": "acme", "endpoint": orders["url"], "token": "demo-token", "requests_per_second": 1000}
+            ],
+            "detail": {"parts": ["pods", "events"]},
+            "traces": {"endpoint": orders["collector"]},
+        }
     )
-
-    def commit() -> None:
-        changed, tally = watch.pending()
-        store.commit("acme", changed, tally)
-        watch.kept(changed, tally)
-
+    store = _Mortal(Path(orders["path"]), orders["dies"])
+    clock = Clock(lambda: orders["now"], time.monotonic)
+    daemon = Daemon(settings, lambda: settings, clock=clock, store=store)
+    daemon.adopt(settings)
+    watch = daemon.watches["acme"]
+    sender = None
+    if orders["collector"]:
+        sender = Sender(store, transport(settings.traces), daemon.report, settings.traces, clock)
+        sender.start()
     await watch.sweep()
-    commit()
+    await daemon.commit()
     assert watch.lane is not None
     while await watch.lane.turn():
-        commit()
-    commit()
+        await daemon.commit()
+    await watch.sweep()  # what was over is settled once two sweeps have seen it so
+    await daemon.commit()
+    if sender is not None:
+        await sender.close(10.0)
     await watch.close()
     store.close()
 
 
 def main() -> None:
     for line in sys.stdin:
-        asked = json.loads(line)
+        orders = json.loads(line)
         child = os.fork()
         if child == 0:
             code = 1
             logging.disable()
             try:
-                asyncio.run(cycle(asked["url"], Path(asked["path"]), asked["now"]))
+                asyncio.run(cycle(orders))
                 os.write(1, b"done\n")
                 code = 0
             finally:
+                if code:
+                    traceback.print_exc()
                 os._exit(code)
         os.write(1, f"pid {child}\n".encode())
         _, status = os.waitpid(child, 0)

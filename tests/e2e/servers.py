@@ -33,7 +33,7 @@ def eventually(told: Callable[[], Any], seconds: float) -> Any:
             value = None
         if value or time.monotonic() > deadline:
             return value
-        time.sleep(0.05)  # between two questions to a process that tells nothing by itself
+        time.sleep(0.05)
 
 
 @contextmanager
@@ -106,8 +106,13 @@ def prometheus(folder: Path, config: Mapping[str, Any], *options: str) -> Iterat
 class Alertmanager:
     """Posts to an Alertmanager and asks it."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, process: subprocess.Popen[bytes]) -> None:
+        self.url, self.process = url, process
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """The alerts that fire."""
+        told: list[dict[str, Any]] = httpx.get(f"{self.url}/api/v2/alerts", trust_env=False).json()
+        return told
 
     def post(self, *alerts: Mapping[str, Any]) -> None:
         """Alerts as Prometheus sends them: ``labels``, ``annotations``, ``startsAt``, ``endsAt``."""
@@ -116,13 +121,16 @@ class Alertmanager:
 
 
 @contextmanager
-def alertmanager(folder: Path, config: Path) -> Iterator[Alertmanager]:
-    """A real Alertmanager with this file, from the moment on at which it is ready. Debian prefixes its name."""
+def alertmanager(folder: Path, config: Path, port: int = 0) -> Iterator[Alertmanager]:
+    """A real Alertmanager with this file, from the moment on at which it is ready. Debian prefixes its name.
+
+    Without a `port` it gets a free one.
+    """
     program = component("prometheus-alertmanager", "alertmanager")
-    port, log = free_port(), folder / "alertmanager.log"
+    port, log = port or free_port(), folder / "alertmanager.log"
     told = (f"--config.file={config}", f"--storage.path={folder / 'alertmanager'}", "--cluster.listen-address=")
-    with running(log, program, *told, f"--web.listen-address=127.0.0.1:{port}"):
+    with running(log, program, *told, f"--web.listen-address=127.0.0.1:{port}") as process:
         url = f"http://127.0.0.1:{port}"
         ready = eventually(lambda: httpx.get(f"{url}/-/ready", trust_env=False).status_code == 200, 60)
         assert ready, log.read_text()[-2000:]
-        yield Alertmanager(url)
+        yield Alertmanager(url, process)

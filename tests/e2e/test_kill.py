@@ -1,15 +1,8 @@
 """kill -9 at any moment: after all restarts the totals are those of a life without any."""
 
-import contextlib
 import itertools
-import json
-import os
 import random
 import signal
-import subprocess
-import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -18,54 +11,12 @@ from exporter.core.ledger import Ledger
 from exporter.shell.store import Store
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES
+from tests.e2e.nursery import Nursery
 
 START = 1_795_000_000.0
 STEP, STEPS = 60.0, 60
 KILLS = 225
 WORKLOADS = 16
-
-
-class Nursery:
-    """The process that bears the children."""
-
-    def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.e2e.nursery"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def live(self, url: str, path: Path, now: float, lifetime: float | None) -> tuple[bool, int]:
-        """Let one child live so long (None: to its end); returns whether it was done, and its exit status."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({"url": url, "path": str(path), "now": now}) + "\n")
-        self.process.stdin.flush()
-        timer: threading.Timer | None = None
-        done, lines = False, []
-        while True:
-            line = self.process.stdout.readline().split()
-            lines.append(line)
-            if line[0] == "pid" and lifetime is not None:
-                timer = threading.Timer(lifetime, _kill, [int(line[1])])
-                timer.start()
-            elif line[0] == "done":
-                done = True
-            elif line[0] == "ended":
-                if timer is not None:
-                    timer.cancel()
-                    timer.join()
-                return done, int(line[1])
-
-    def close(self) -> None:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.close()
-        self.process.wait(10)
-        self.process.stdout.close()
-
-
-def _kill(child: int) -> None:
-    with contextlib.suppress(ProcessLookupError):  # it had just ended
-        os.kill(child, signal.SIGKILL)
 
 
 def totals(path: Path) -> dict[str, Ledger]:
@@ -93,17 +44,14 @@ def test_two_hundred_kills_change_no_total(tmp_path: Path) -> None:
     with Simulator(workloads=WORKLOADS, clock=lambda: now) as simulator:
         url = simulator.url + "/api/v2"
         try:
-            lifetimes = []
-            for moment in moments:
-                now, began = moment, time.monotonic()
-                assert nursery.live(url, calm, moment, None) == (True, 0)
-                lifetimes.append(time.monotonic() - began)
-            usual = sorted(lifetimes)[len(lifetimes) // 2]
+            for now in moments:
+                assert nursery.live(url, calm, now) == (True, 0)
             for number, moment in enumerate(moments):
                 now, done = moment, False
                 while not done:  # several lives a moment are cut short, the last one is not
                     cut = kills < KILLS * (number + 1) / len(moments)
-                    done, status = nursery.live(url, killed, moment, chance.uniform(0.0, 1.2) * usual if cut else None)
+                    lifetime = chance.uniform(0.0, 1.2) * nursery.usual if cut else None
+                    done, status = nursery.live(url, killed, moment, lifetime)
                     kills += status == -signal.SIGKILL
                     assert status in (0, -signal.SIGKILL)
         finally:
@@ -122,10 +70,9 @@ def _as_the_script_says(simulator: Simulator, ledgers: dict[str, Ledger], moment
         if actor.story.rounds_ids or actor.story.consumer:
             continue
         ledger = ledgers[actor.id(actor.moment(end))]
-        events = [event for event in actor.events(end) if START < event.at <= end]
+        events = [told.end.step.event for told in actor.told(end) if told.end.since > START]
         assert sum(ledger.events.values()) == len(events), ledger.name
-        completed = sum(event.step.event == "Replacement Completed" for event in events)
-        assert ledger.outcomes.get("completed", 0) == completed, ledger.name
+        assert ledger.outcomes.get("completed", 0) == events.count("Replacement Completed"), ledger.name
         if actor.story.name == "out of memory":
             pods = actor.story.steps[0].pods
             assert pods is not None

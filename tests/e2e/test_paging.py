@@ -43,10 +43,10 @@ TICKETS = {
     for name in (
         "WorkloadInterrupted WorkloadVanished WorkloadStuckStarting PodSnapshotMissing WorkloadStuckStopping "
         "ReplacementFailed ContainerOOMKilled WorkloadReplicasDegraded AutoscalerSaturated WorkloadMemoryNearLimit "
-        "BundleNotOffered ApiUnknownAnswers"
+        "BundleNotOffered ApiUnknownAnswers DraftExpiring"
     ).split()
 }
-"""Alerts of which a ticket is written. A draft's end is none: the platform's eight hours do not pass faster."""
+"""Alerts of which a ticket is written."""
 
 
 class Scene(NamedTuple):

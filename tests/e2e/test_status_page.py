@@ -70,7 +70,9 @@ def served(*fleet: Workload, told: Pods | None = None) -> Iterator[str]:
         not_ready=lambda: "",
         front=StatusPage(lambda: Status("1", (account,), NOW - 60, NOW, DEFAULT, ("/metrics",))),
         config=lambda: None,
+        episodes=lambda: None,
         targets=list,
+        silences=lambda _, __: [],
         count=lambda path, code: None,
     )
     application.publish(Publisher().publish([], b"", b""))

@@ -3,6 +3,8 @@
 import asyncio
 import selectors
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from email.utils import formatdate
 from typing import Any, NamedTuple
 
 import httpx
@@ -32,12 +34,25 @@ class _Selector(selectors.DefaultSelector):
         return ready
 
 
+class _AtOnce(ThreadPoolExecutor):
+    """What would be done in a thread is done before time can move on."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **named: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        try:
+            done.set_result(fn(*args, **named))
+        except Exception as error:  # noqa: BLE001 — it is the caller's
+            done.set_exception(error)
+        return done
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop of which time passes only while everybody waits."""
 
     def __init__(self) -> None:
         self._clock = _Selector()
         super().__init__(self._clock)
+        self.set_default_executor(_AtOnce())
 
     def time(self) -> float:
         return self._clock.now
@@ -63,11 +78,15 @@ class _Wire(httpx.AsyncBaseTransport):
         path, query = request.url.raw_path.decode().partition("?")[::2]
         answer = stage.simulator.answer(request.method, path, query, headers)
         stage.sent.append(Sent(at, path.rstrip("/"), answer.status))
-        return httpx.Response(answer.status, headers=list(answer.headers), content=answer.body, request=request)
+        told = {"date": formatdate(stage.wall + stage.ahead, usegmt=True)} | dict(answer.headers)
+        return httpx.Response(answer.status, headers=told, content=answer.body, request=request)
 
 
 class Stage:
-    """`watch` sweeps the simulator; `run` lets time pass. Call inside `played`."""
+    """`watch` sweeps the simulator; `run` lets time pass. Call inside `played`.
+
+    `ahead`: seconds that the clock in the API's Date headers is ahead of ours.
+    """
 
     def __init__(
         self,
@@ -83,6 +102,7 @@ class Stage:
         **plan: Any,
     ) -> None:
         self.simulator, self.latency, self.sent = simulator, latency, list[Sent]()
+        self.ahead = 0.0
         self._loop = asyncio.get_running_loop()
         simulator.clock = lambda: self.wall
         self.report = report or Report(START)
@@ -118,10 +138,15 @@ class Stage:
         self.watch.start()
         while self.now < until:
             began = self.now
-            await self.watch.sweep()
+            with self.watch.traced():
+                await self.watch.sweep()
             if each is not None:
                 await each()
             await asyncio.sleep(max(0.0, min(began + interval, until) - self.now))
+
+    async def rest(self, seconds: float) -> None:
+        """Let time pass while nobody sweeps."""
+        await asyncio.sleep(seconds)
 
     def page(self) -> str:
         """What would be on /metrics now, our own metrics left out."""

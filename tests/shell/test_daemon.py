@@ -1,6 +1,7 @@
 """The daemon over real HTTP against the simulator, in a time that the tests make: what each trouble does."""
 
 import asyncio
+import json
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterator
@@ -12,7 +13,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.checked import BadSettings, Problem
-from exporter.settings import Settings
+from exporter.core.lifecycle import trace_id
+from exporter.settings import Paging, Settings, Traces
 from exporter.shell.client import REASONS
 from exporter.shell.daemon import Daemon
 from exporter.shell.watch import Clock
@@ -86,13 +88,18 @@ class Scene:
         found = [v for (told, has), v in (await self.page()).items() if told == name and wanted <= has]
         return sum(found) if found else None
 
+    async def episodes(self) -> list[dict[str, Any]]:
+        told: list[dict[str, Any]] = json.loads((await self.get("/debug/episodes"))[1])
+        return told
+
     async def workloads(self) -> int:
         return (await self.get("/metrics"))[1].count(b"\ndatarobot_workload_info{")
 
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Simulator]:
-    with Simulator(workloads=120) as simulator:
+    # Begun when, for eight minutes from START on, no story adds or removes a workload: not at the hour of the test run.
+    with Simulator(workloads=120, clock=lambda: START - 6720) as simulator:
         yield simulator
 
 
@@ -347,6 +354,40 @@ def test_a_good_reload_keeps_what_is_known_and_a_bad_one_keeps_the_settings(simu
     play(simulator, work)
 
 
+def paged(settings: Settings, name: str, **receiver: Any) -> Settings:
+    """The same settings, by which a webhook is paged."""
+    hook = {"name": name, "kind": "webhook", "url": "http://127.0.0.1:1"} | receiver
+    paging = Paging.model_validate({"who": "direct", "receivers": [hook]})
+    return settings.model_copy(update={"paging": paging})
+
+
+def test_reloads_that_come_together_leave_one_pager_and_it_is_the_last_ones(simulator: Simulator) -> None:
+    async def work(scene: Scene) -> None:
+        daemon, names = scene.daemon, ("one", "two", "three")
+        await daemon.page_by(paged(scene.settings, "none"))
+        await asyncio.gather(*(daemon.page_by(paged(scene.settings, name)) for name in names))
+        await asyncio.sleep(0)
+        running = [task for task in asyncio.all_tasks() if "Pager._run" in str(task.get_coro())]
+        assert len(running) == 1
+        assert daemon.pager is not None
+        assert [receiver.name for receiver in daemon.pager._receivers] == ["three"]
+        await daemon.pager.close()
+
+    play(simulator, work)
+
+
+def test_a_bad_certificate_of_a_receiver_leaves_the_traces_as_they_were(simulator: Simulator) -> None:
+    async def work(scene: Scene) -> None:
+        traces = Traces.model_validate({"endpoint": "http://127.0.0.1:1"})
+        bad = paged(scene.settings, "page", ca_file=__file__)
+        scene.next = bad.model_copy(update={"traces": traces})
+        (problem,) = await scene.daemon.reload()
+        assert problem.startswith("paging.receivers.ca_file: of page cannot be used")
+        assert (scene.daemon.sender, scene.daemon.settings) == (None, scene.settings)
+
+    play(simulator, work)
+
+
 def test_an_account_that_is_dropped_by_a_reload_is_gone_from_the_page(simulator: Simulator) -> None:
     async def work(scene: Scene) -> None:
         await scene.sweep()
@@ -425,6 +466,36 @@ def test_the_status_page_shows_what_was_swept_how_old_it_is_and_what_fails(simul
         assert 'href="./metrics"' in page
         assert "/debug/config" not in page
         assert "demo-token" not in page
+
+    play(simulator, work)
+
+
+def test_the_episodes_under_way_are_told_where_the_settings_say_so(simulator: Simulator) -> None:
+    async def work(scene: Scene) -> None:
+        await scene.sweep()
+        assert (await scene.get("/debug/episodes"))[0] == 404
+        shown = scene.settings.web.model_copy(update={"debug_config": True})
+        scene.next = scene.settings.model_copy(update={"web": shown})
+        await scene.daemon.reload()
+        assert 'href="./debug/episodes"' in (await scene.get("/"))[1].decode()
+        (hangs,) = [each for each in await scene.episodes() if each["workload"] == "not-ready-11"]
+        assert hangs == {
+            "account": "eu",
+            "workload": "not-ready-11",
+            "workload_id": "4782513e70c7d06a6345ac0a",
+            "kind": "start",
+            "since": "2026-11-18T11:06:40Z",
+            "status": "launching",
+            "trace_id": None,
+        }
+        while not (known := [each for each in await scene.episodes() if each["trace_id"]]):
+            await scene.sweep(after=30)
+        workload = scene.daemon.watches["eu"].workloads[known[0]["workload_id"]].workload
+        assert workload.replacement is not None
+        key = "replacement", (workload.replacement.id or "",)
+        assert known[0]["trace_id"] == trace_id(scene.settings.accounts[0].origin, workload.id, *key).hex()
+        begun = [each["since"] for each in await scene.episodes()]
+        assert begun == sorted(begun)
 
     play(simulator, work)
 

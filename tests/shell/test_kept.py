@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from exporter.core.ledger import Ledger, Tally
 from exporter.settings import Settings
 from exporter.shell.daemon import Daemon
-from exporter.shell.store import StateError, Store
+from exporter.shell.store import Frozen, StateError, Store
 from exporter.simulator import Simulator
 from tests.shell.test_daemon import START, Scene, play
 
@@ -68,10 +69,10 @@ class Full(Store):
 
     full = True
 
-    def commit(self, account: str, ledgers: Any, tally: Tally | None = None) -> None:
+    def commit(self, account: str, ledgers: Any, tally: Tally | None = None, traces: Sequence[Frozen] = ()) -> None:
         if self.full:
             raise StateError("the state was not written: disk full")
-        super().commit(account, ledgers, tally)
+        super().commit(account, ledgers, tally, traces)
 
 
 def test_a_state_that_cannot_be_written_stops_nothing_and_is_made_up_for(
@@ -191,7 +192,7 @@ def test_the_lane_runs_with_the_daemon_and_ends_with_it(simulator: Simulator) ->
         watch.start()
         await scene.sweep()
         for _ in range(400):
-            await asyncio.sleep(0.005)  # real time for the lane, which asks over a real socket
+            await asyncio.sleep(0.005)
             if any(seen.details.pods for seen in watch.workloads.values()):
                 break
         await scene.daemon.publish()

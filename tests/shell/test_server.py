@@ -32,6 +32,7 @@ class Asked:
     def __init__(self, page: Published = PAGE, limits: Limits = Limits()) -> None:  # noqa: B008 — immutable
         self.age, self.why, self.problems = 0.0, "", list[str]()
         self.config: str | None = None
+        self.episodes: list[dict[str, object]] | None = None
         self.counted: list[tuple[str, str]] = []
         self.application = Application(
             metrics_path="/metrics",
@@ -40,7 +41,9 @@ class Asked:
             not_ready=lambda: self.why,
             front=self.front,
             config=lambda: self.config,
+            episodes=lambda: self.episodes,
             targets=list,
+            silences=lambda _, __: [],
             count=lambda path, code: self.counted.append((path, code)),
             limits=limits,
         )
@@ -108,6 +111,7 @@ def test_head_has_the_headers_and_no_body() -> None:
         ("DELETE", "/", 405, "GET, HEAD"),
         ("GET", "/-/reload", 405, "POST, PUT"),
         ("GET", "/debug/config", 404, None),
+        ("GET", "/debug/episodes", 404, None),
     ],
 )
 def test_what_is_not_there_is_404_and_what_may_not_be_done_is_405(
@@ -146,6 +150,14 @@ def test_the_settings_are_shown_only_where_enabled() -> None:
     asked = Asked()
     asked.config = "accounts: []\n"
     assert asked.ask("GET", "/debug/config").text == "accounts: []\n"
+
+
+def test_the_episodes_under_way_are_json_and_shown_only_where_enabled() -> None:
+    asked = Asked()
+    asked.episodes = [{"kind": "start", "trace_id": None}]
+    answer = asked.ask("GET", "/debug/episodes")
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
+    assert answer.text == '[{"kind":"start","trace_id":null}]'
 
 
 def test_the_front_page_is_made_for_its_query_and_lets_in_no_script_but_its_own() -> None:

@@ -16,7 +16,7 @@ from exporter.core.model import Group, Runtime, Workload
 from exporter.core.pods import Pods
 from exporter.core.rules import DEFAULT, Options
 from exporter.core.seen import Account, Details, Seen
-from exporter.shell.status_page import AccountStatus, Status, StatusPage, address, chosen_by, lasted, page
+from exporter.shell.status_page import AccountStatus, Status, StatusPage, address, chosen_by, page
 from tests.make import container, pods, replica, sight
 
 NOW = 1_795_000_000.0
@@ -240,23 +240,6 @@ def test_what_a_query_asks_for(query: str, choice: Choice) -> None:
 def test_an_address_asks_for_its_choice(words: str, state: str, sort: str, number: int) -> None:
     choice = Choice(words.strip(), state, sort, number)
     assert chosen_by(address(choice).removeprefix("?")) == choice
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (-1, "0 s"),
-        (59.9, "59 s"),
-        (60, "1 min"),
-        (3599, "59 min"),
-        (3600, "1 h"),
-        (12_000, "3 h 20 min"),
-        (86_400, "1 d"),
-        (360_000, "4 d 4 h"),
-    ],
-)
-def test_a_duration_in_words(seconds: float, words: str) -> None:
-    assert lasted(seconds) == words
 
 
 def test_everybody_who_looks_at_once_is_answered_from_one_board() -> None:

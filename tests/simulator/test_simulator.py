@@ -8,8 +8,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import groupby, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -17,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.simulator import Simulator
-from exporter.simulator.answers import ROUTES, Asked, Refused, routed
+from exporter.simulator.answers import ROUTES, Asked, Refused, routed, stamp
 from exporter.simulator.oddities import ODDITIES
-from exporter.simulator.stories import STORIES
+from exporter.simulator.stories import DRAFT_LIFETIME, STORIES
 from exporter.simulator.world import World
 
 START = 1_795_000_000.0
@@ -113,20 +114,206 @@ def test_a_proton_that_nobody_reported_on_answers_204() -> None:
     assert refused.value.status == 204
 
 
-@pytest.mark.parametrize("speed", [1.0, 60.0])
-def test_nothing_told_lies_in_the_future_and_a_draft_lives_eight_hours(speed: float) -> None:
-    made = world(speed=speed)
-    for now in (START, START + 100, START + 5000):
-        text = json.dumps(list(listed(made, now).values()))
-        for stamp in stamps_in(text):
-            assert stamp <= now + 1e-3
-    draft = made.actor(at("draft about to end"))
-    assert draft.begin(0, 1) - draft.created(0) == pytest.approx(8 * 3600)
-
-
 def stamps_in(text: str) -> list[float]:
     found = re.findall(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", text)
     return [datetime.fromisoformat(told).timestamp() for told in found]
+
+
+class Look(NamedTuple):
+    """What a reader saw of one workload at a moment: all that its routes tell, and of pods what each proton's tells."""
+
+    now: float
+    item: dict[str, Any]
+    protons: dict[str, dict[str, Any]]
+    pods: dict[str, dict[str, Any]]
+    records: list[dict[str, Any]]
+    texts: list[str]
+
+
+def look(made: World, number: int, now: float) -> Look:
+    def asked(part: str) -> Any:
+        try:
+            return ask(made, f"{path}{part}", now)
+        except Refused:  # no pods yet, no replacement, or not for this token
+            return {}
+
+    path = f"/workloads/{made.actor(number).id(made.actor(number).moment(now))}"
+    item, protons = ask(made, path, now), asked("/protons").get("data", [])
+    details = [asked(f"/protons/{proton['id']}/statusDetails") for proton in protons]
+    pods = {replica["name"]: replica for detail in details for replica in detail.get("replicas", ())}
+    records = [item["replacement"], asked("/replacement"), *asked("/history").get("data", ())]
+    texts = [json.dumps(told) for told in (item, protons, details, records, asked("/events"), asked("/related"))]
+    return Look(now, item, {each["id"]: each for each in protons}, pods, [each for each in records if each], texts)
+
+
+def looks(name: str, speed: float = 1.0) -> list[Look]:
+    """Three looks at each step of two rounds of a story, where it may be looked at."""
+    made, number = world(speed=speed), at(name)
+    actor, steps = made.actor(number), made.actor(number).story.steps
+    moments = [
+        actor.begin(turn, index) + part * (step.seconds or 3600) / speed
+        for turn in (0, 1)
+        for index, step in enumerate(steps)
+        if step.listed
+        for part in (0.01, 0.5, 0.99)
+    ]
+    return [look(made, number, now) for now in (moments if any(step.seconds for step in steps) else moments[:3])]
+
+
+def told_of(seen: list[Look], part: str) -> dict[str, list[dict[str, Any]]]:
+    """What each proton, or pod, told of itself from one look to the next."""
+    told: dict[str, list[dict[str, Any]]] = {}
+    for each in seen:
+        for name, thing in getattr(each, part).items():
+            told.setdefault(name, []).append(thing)
+    return told
+
+
+each_story = pytest.mark.parametrize("name", [story.name for story in STORIES])
+
+
+@each_story
+def test_a_proton_was_created_once_and_not_before_its_workload(name: str) -> None:
+    seen = looks(name)
+    for told in told_of(seen, "protons").values():
+        assert len({proton["createdAt"] for proton in told}) == 1
+    for each in seen:
+        assert all(proton["createdAt"] >= each.item["createdAt"] for proton in each.protons.values())
+
+
+@each_story
+def test_a_proton_tells_since_when_it_runs_while_it_does_and_the_same_until_it_stops(name: str) -> None:
+    for told in told_of(looks(name), "protons").values():
+        for proton in told:
+            assert (proton["runningSince"] is not None) == (proton["status"] in ("running", "draining"))
+            assert proton["runningSince"] is None or proton["runningSince"] >= proton["createdAt"]
+        runs = groupby(proton["runningSince"] for proton in told)
+        since = [began for began, _ in runs if began]
+        assert since == sorted(set(since))
+        for before, after in pairwise(told):
+            if before["runningSince"] and after["runningSince"]:
+                assert before["runningSince"] == after["runningSince"]
+
+
+@each_story
+def test_a_pod_started_once_and_tells_when_the_truth_about_it_last_changed(name: str) -> None:
+    for told in told_of(looks(name), "pods").values():
+        assert len({pod["startedAt"] for pod in told}) == 1
+        for pod in told:
+            times = [condition["lastTransitionTime"] for condition in pod["conditions"]]
+            times += [container["startedAt"] for container in pod.get("containers", ())]
+            assert all(pod["startedAt"] is None or time is None or time >= pod["startedAt"] for time in times)
+        for before, after in pairwise(told):
+            for then, now in zip(before["conditions"], after["conditions"], strict=True):
+                same = then["value"] == now["value"]
+                assert (then["lastTransitionTime"] == now["lastTransitionTime"]) == same
+            for then, now in zip(before.get("containers", ()), after.get("containers", ()), strict=True):
+                if then["status"] == now["status"] and then["restartCount"] == now["restartCount"]:
+                    assert (then["startedAt"], then["lastState"]) == (now["startedAt"], now["lastState"])
+
+
+@each_story
+def test_pods_that_are_gone_do_not_come_back(name: str) -> None:
+    seen = looks(name)
+    for pod in told_of(seen, "pods"):
+        there = [there for there, _ in groupby(pod in each.pods for each in seen)]
+        assert there.count(True) == 1
+
+
+@each_story
+def test_a_replacement_tells_the_same_times_wherever_it_is_told(name: str) -> None:
+    records: dict[str, list[dict[str, Any]]] = {}
+    for each in looks(name):
+        for record in each.records:
+            records.setdefault(record["id"], []).append(record)
+    for told in records.values():
+        assert len({(record["createdAt"], record["candidateArtifactId"]) for record in told}) == 1
+        assert len({record["switchedAt"] for record in told} - {None}) <= 1
+        for before, after in pairwise(told):
+            assert before["switchedAt"] in (None, after["switchedAt"])
+
+
+@each_story
+@pytest.mark.parametrize("speed", [1.0, 60.0])
+def test_no_time_lies_in_the_future_of_its_reader(name: str, speed: float) -> None:
+    for each in looks(name, speed):
+        assert max(time for text in each.texts for time in stamps_in(text)) <= each.now + 1e-3
+
+
+def at_steps(name: str, *places: tuple[int, int]) -> tuple[Any, list[Look]]:
+    """A workload, and a look at it shortly after a step of a round began."""
+    made = world()
+    actor = made.actor(at(name))
+    return actor, [look(made, actor.number, actor.begin(turn, index) + 1) for turn, index in places]
+
+
+@pytest.mark.parametrize(("name", "came", "switched"), [("replacement", 1, 3), ("settings change", 1, 2)])
+def test_a_candidate_stays_itself_when_it_comes_to_serve_and_runs_from_then_on(
+    name: str, came: int, switched: int
+) -> None:
+    actor, seen = at_steps(name, (0, came), (0, switched), (0, switched + 1), (1, 0), (1, switched + 1))
+    candidate = next(key for key, proton in seen[0].protons.items() if proton["role"] == "candidate")
+    told = [each.protons[candidate] for each in seen]
+    assert [proton.get("role") for proton in told] == ["candidate", "active", "active", "active", None]
+    assert {proton["createdAt"] for proton in told} == {stamp(actor.begin(0, came))}
+    assert told[0]["runningSince"] is None
+    assert {proton["runningSince"] for proton in told[1:]} == {stamp(actor.begin(0, switched))}
+    (record,) = (record for record in seen[-1].records if candidate in record["candidateProtonIds"])
+    assert record["createdAt"] == stamp(actor.begin(0, came))
+    assert record["switchedAt"] == stamp(actor.begin(0, switched))
+
+
+def test_a_failed_replacement_was_never_switched() -> None:
+    _, (seen,) = at_steps("reverted replacement", (0, 3))
+    assert {record["switchedAt"] for record in seen.records} == {None}
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "began"),
+    [
+        ("healthy", (0, 0), None),
+        ("access lost", (0, 0), None),
+        ("stop and start", (0, 0), (-1, 6)),
+        ("stop and start", (0, 6), (0, 6)),
+        ("start of 14 minutes", (1, 3), (1, 3)),
+        ("slow start", (1, 4), (1, 4)),
+        ("interrupted", (0, 0), (0, 0)),
+        ("interrupted", (1, 0), (1, 0)),
+        ("replacement", (0, 0), (-1, 3)),
+        ("promoted", (0, 1), (0, 0)),
+    ],
+)
+def test_a_proton_runs_since_its_last_start_or_since_its_workload_was_created(
+    name: str, place: tuple[int, int], began: tuple[int, int] | None
+) -> None:
+    actor, (seen,) = at_steps(name, place)
+    since = seen.protons[seen.item["protonId"]]["runningSince"]
+    assert since == (stamp(actor.begin(*began)) if began else seen.item["createdAt"])
+
+
+def test_a_start_brings_new_pods_and_a_stop_leaves_them_listed() -> None:
+    actor, (runs, stopped, starts, again) = at_steps("start of 14 minutes", (0, 3), (0, 5), (1, 1), (1, 3))
+    assert [len(each.protons) for each in (runs, stopped, starts, again)] == [1, 1, 1, 1]
+    assert runs.protons.keys() == again.protons.keys()
+    assert runs.pods.keys() == stopped.pods.keys() != starts.pods.keys() == again.pods.keys()
+    (pod,) = again.pods.values()
+    times = {condition["type"]: condition["lastTransitionTime"] for condition in pod["conditions"]}
+    assert pod["startedAt"] == times["PodScheduled"] == stamp(actor.begin(1, 1))
+    assert pod["containers"][0]["startedAt"] == times["Ready"] == stamp(actor.begin(1, 3))
+
+
+def test_the_last_response_came_before_the_stop_however_long_that_lasts() -> None:
+    actor, seen = at_steps("stop and start", (1, 1), (1, 2), (1, 3), (1, 4), (1, 5))
+    assert {each.item["lastResponse"] for each in seen} == {stamp(actor.begin(1, 1))}
+
+
+@pytest.mark.parametrize("speed", [1.0, 60.0])
+def test_a_draft_is_stopped_eight_hours_after_it_began_to_run(speed: float) -> None:
+    made, number = world(speed=speed), at("draft about to end")
+    for turn in (0, 1):
+        stop = made.actor(number).begin(turn, 1)
+        (proton,) = look(made, number, stop - 1).protons.values()
+        assert proton["runningSince"] == stamp(stop - DRAFT_LIFETIME)
 
 
 def test_a_larger_fleet_has_the_same_first_workloads() -> None:

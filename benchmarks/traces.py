@@ -1,0 +1,188 @@
+"""What lifecycle traces cost: to make and to encode one, to keep one, and to look for them where nothing happens."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import set_span_in_context
+
+from benchmarks.fleet import workload
+from exporter.core.episode import Course, Episode, Happened, Mark, Pod, Proton, State
+from exporter.core.ledger import Ledger
+from exporter.core.lifecycle import Tracing, settled
+from exporter.core.seen import Seen
+from exporter.core.step import Knowledge
+from exporter.core.trace import Trace
+from exporter.shell.client import Client
+from exporter.shell.otlp import SCOPE, encode
+from exporter.shell.report import Report
+from exporter.shell.store import Frozen, Store
+from exporter.shell.watch import Clock, Plan, Watch
+from exporter.simulator import list_page
+
+TRACING = Tracing("https://dr.test")
+BEGAN, ENDED, NOW = 1.7e9, 1.7e9 + 240, 1.7e9 + 400
+SPANS = 8
+ROUNDS, TIMES = 15, 200
+
+
+def episode(number: int) -> Seen:
+    """A workload that has just started: two states were seen, and one pod with all it went through."""
+    told = workload(number)
+    name = told.proton_id or ""
+    start = Episode(
+        "start",
+        Mark(BEGAN, BEGAN - 30),
+        "stopped",
+        (State("provisioning", Mark(BEGAN, BEGAN - 30)), State("launching", Mark(BEGAN + 60, BEGAN + 30))),
+        Mark(ENDED, ENDED - 30),
+        "success",
+        "running",
+        proton=name,
+    )
+    true = {"PodScheduled": BEGAN + 5, "Initialized": BEGAN + 20, "Ready": ENDED - 2}
+    course = Course(
+        over=(start,),
+        pods={f"pod-{number}": Pod(name, NOW, BEGAN, true, BEGAN + 200, ready=True)},
+        protons={name: Proton("2023-11-14T22:13:10+00:00", "2023-11-14T22:17:15+00:00")},
+        events={"e": Happened("Workload Started", BEGAN + 1)},
+        pods_told=NOW,
+        events_told=NOW,
+    )
+    return Seen("bench", told, Ledger(1.6e9, BEGAN, course=course))
+
+
+def made(seen: Seen) -> tuple[Seen, Trace]:
+    """The trace of an episode, and the workload without it."""
+    after, (one,) = settled(seen, NOW, NOW - 30, TRACING)
+    assert one.trace is not None
+    return after, one.trace
+
+
+class Library:
+    """The same spans by the tracer of OpenTelemetry's SDK, with its in-memory exporter and its encoder."""
+
+    def __init__(self, like: Trace) -> None:
+        self._spans, self._exporter = like.spans, InMemorySpanExporter()
+        provider = TracerProvider(resource=Resource(dict(like.resource)))
+        provider.add_span_processor(SimpleSpanProcessor(self._exporter))
+        self._tracer = provider.get_tracer(SCOPE)
+
+    def traced(self) -> Sequence[ReadableSpan]:
+        """Start and end all spans."""
+        self._exporter.clear()
+        contexts: dict[bytes, Context] = {b"": Context()}
+        for told in self._spans:
+            span = self._tracer.start_span(
+                told.name, contexts[told.parent], attributes=told.attributes, start_time=told.start
+            )
+            for event in told.events:
+                span.add_event(event.name, event.attributes, event.at)
+            span.end(told.end)
+            contexts[told.id] = set_span_in_context(span, contexts[b""])
+        return self._exporter.get_finished_spans()
+
+
+def encoded(spans: Sequence[ReadableSpan]) -> bytes:
+    """The request that the library's exporter would send."""
+    body: bytes = encode_spans(spans).SerializeToString()
+    return body
+
+
+def interleaved(rivals: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    """Median seconds of one call of each, in rounds where everyone has a turn."""
+    spent: dict[str, list[float]] = {name: [] for name in rivals}
+    for number in range(ROUNDS + 1):
+        for name, work in rivals.items():
+            began = time.perf_counter()
+            for _ in range(TIMES):
+                work()
+            if number:  # the first round warms up
+                spent[name].append((time.perf_counter() - began) / TIMES)
+    return {name: statistics.median(told) for name, told in spent.items()}
+
+
+def against_the_library() -> dict[str, float]:
+    """Seconds: a trace made and encoded, and encoded alone, by us and by the library."""
+    seen = episode(1)
+    trace = made(seen)[1]
+    library = Library(trace)
+    spans = library.traced()
+    assert len(spans) == len(trace.spans) == SPANS
+    return interleaved(
+        {
+            "ours": lambda: encode(made(seen)[1]),
+            "library": lambda: encoded(library.traced()),
+            "our encoding": lambda: encode(trace),
+            "its encoding": lambda: encoded(spans),
+        }
+    )
+
+
+def kept(size: int = 500) -> float:
+    """Seconds a span takes from the episode to the committed row of the outbox, with its ledger; many in one commit."""
+    seen = [episode(number) for number in range(size)]
+    spent = []
+    for _ in range(5):
+        with tempfile.TemporaryDirectory() as folder:
+            store = Store(Path(folder) / "state.db")
+            began = time.perf_counter()
+            found = [made(each) for each in seen]
+            frozen = [Frozen(trace.id, len(trace.spans), encode(trace), NOW) for _, trace in found]
+            store.commit("bench", {after.workload.id: after.ledger for after, _ in found}, traces=frozen)
+            spent.append(time.perf_counter() - began)
+            assert store.outbox().spans == size * SPANS
+            store.close()
+    return statistics.median(spent) / size / SPANS
+
+
+async def _quiet(size: int) -> dict[str, float]:
+    bodies = {offset: list_page(workloads=size, offset=offset, now=NOW) for offset in range(0, size, 100)}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        offset = parse_qs(urlsplit(str(request.url)).query).get("offset", ["0"])[0]
+        return httpx.Response(200, content=bodies[int(offset)])
+
+    def watch(tracing: Tracing | None) -> Watch:
+        report = Report(NOW).account("bench", 30.0, 1e6)
+        client = Client("http://dr.test", lambda: "-", report, rate=1e6, transport=httpx.MockTransport(answer))
+        return Watch(Knowledge("bench"), client, report, Plan(900.0, tracing=tracing), Clock())
+
+    watches = {"on": watch(TRACING), "off": watch(None)}
+    spent: dict[str, list[float]] = {name: [] for name in watches}
+    spent["look"] = []
+    for number in range(ROUNDS + 2):
+        for name, each in watches.items():
+            began = time.process_time()
+            await each.sweep()
+            if number > 1:
+                spent[name].append(time.process_time() - began)
+            else:
+                gc.collect()
+                gc.freeze()
+        began = time.process_time()
+        sum(seen.ledger.course.stirs for seen in watches["on"].workloads.values())
+        spent["look"].append(time.process_time() - began)
+    assert len(watches["on"].workloads) == len(watches["off"].workloads) > 0.99 * size
+    for each in watches.values():
+        await each.close()
+    return {name: statistics.median(told) for name, told in spent.items()}
+
+
+def quiet(size: int) -> dict[str, float]:
+    """Processor seconds of a sweep in which nothing happens, with traces and without, and of the look that tells so."""
+    return asyncio.run(_quiet(size))

@@ -1,0 +1,28 @@
+"""Ways to the receivers of alerts: one file a kind, one row in `KINDS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from exporter.settings import AnyReceiver
+from exporter.shell.notify.alertmanager import Alertmanager
+from exporter.shell.notify.contract import REASONS, Notifier, Sent
+from exporter.shell.notify.pagerduty import PagerDuty
+from exporter.shell.notify.slack import Slack
+from exporter.shell.notify.webhook import Webhook
+
+__all__ = ["KINDS", "REASONS", "Notifier", "Sent", "notifiers"]
+
+KINDS: Mapping[str, Callable[[Any, str], Sequence[Notifier]]] = {
+    "alertmanager": lambda told, _: [Alertmanager(told, url) for url in dict.fromkeys(told.urls)],
+    "pagerduty": lambda told, severity_label: [PagerDuty(told, severity_label)],
+    "slack": lambda told, severity_label: [Slack(told, severity_label)],
+    "webhook": lambda told, _: [Webhook(told)],
+}
+"""From the settings of a receiver and the name of the label of severity to its notifiers."""
+
+
+def notifiers(receiver: AnyReceiver, severity_label: str = "severity") -> Sequence[Notifier]:
+    """The ways to a receiver: one for each of its URLs. Raises `BadSettings` for certificates that cannot be used."""
+    return KINDS[receiver.kind](receiver, severity_label)

@@ -1,0 +1,364 @@
+"""Direct paging: looks at what is known, keeps the alarms, and tells each receiver what it must be told.
+
+Nothing is queued. What a receiver was told stands in the state; what it must be told is worked out anew at each turn
+(`exporter.core.paging.due`), so a restart, or a receiver that was away, changes nothing but the time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from exporter.core import paging
+from exporter.core.notice import Notice
+from exporter.core.paging import About, Alarm, Exporter, Fleet, Silence, Told, Wish
+from exporter.core.rules import Options
+from exporter.core.seen import Seen
+from exporter.shell.report import Report
+from exporter.shell.store import Paged, StateError, Store
+from exporter.shell.watch import Clock
+
+log = logging.getLogger("exporter")
+
+EVERY = 15.0
+"""Seconds between two looks, at the most."""
+RESEND = 60.0
+"""Seconds after which an Alertmanager is told again what fires: it forgets what it does not hear of."""
+FIRST, MOST = 1.0, 60.0
+"""Seconds of the first pause after a failure, and of the longest of ours."""
+LONGEST = 300.0
+"""The longest pause that a receiver may ask for, and how long it is not asked again what it will not have."""
+
+
+class Sent(Protocol):
+    """What became of a notice; see `exporter.shell.notify.contract`."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def fate(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def words(self) -> str: ...
+    @property
+    def after(self) -> float | None: ...
+
+
+Change = Callable[[str, Sequence[tuple[str, str]], float], Awaitable[Sent]]
+"""Tells that something was changed: a summary, links, and when."""
+
+
+class Receiver(NamedTuple):
+    """Somebody who is told. `standing`: it wants all that fires, again and again, as an Alertmanager does.
+
+    `repeat`: seconds after which any other is told again what fires; 0: never. `change`: it wants to hear of
+    replacements.
+    """
+
+    name: str
+    send: Callable[[Sequence[Notice], float], Awaitable[Sequence[Sent]]]
+    wish: Wish
+    standing: bool = False
+    repeat: float = 0.0
+    change: Change | None = None
+
+
+class _Way:
+    """How it goes with a receiver: when it may be asked again, and since when it has not answered well.
+
+    `refused`: incidents that it will not hear of, and until when they are kept from it.
+    """
+
+    def __init__(self) -> None:
+        self.held_until = 0.0
+        self.refused: dict[str, float] = {}
+        self.failures = 0
+        self.failing_since: float | None = None
+        self.told_at = float("-inf")
+        self.standing: Sequence[Notice] = ()
+        self.said = ""
+        self.news: deque[tuple[str, float]] = deque(maxlen=100)
+        self.telling: asyncio.Task[None] | None = None
+
+
+class _Judged(NamedTuple):
+    alarms: Mapping[str, Alarm]
+    firing: Sequence[Notice]
+    over: Sequence[Notice]
+
+
+_CHANGES = {"replaced": "was replaced by another version", "reverted": "was to be replaced, and was not"}
+"""Transitions that others want to know of when they look at an incident."""
+
+
+class Pager:
+    """`look` judges what is known, `turn` tells the receivers; `start` does both, every so many seconds.
+
+    `evidence`: what a page shows of a workload. `fleets` and `exporter` give what is known now; `endings` are waited
+    for at the end.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        report: Report,
+        options: Options,
+        receivers: Sequence[Receiver],
+        evidence: Callable[[Seen, float], tuple[tuple[str, str], ...]],
+        fleets: Callable[[], Sequence[Fleet]],
+        exporter: Callable[[], Exporter],
+        clock: Clock,
+        endings: Sequence[Callable[[], Awaitable[None]]] = (),
+        every: float = EVERY,
+    ) -> None:
+        self._store, self._report, self.options, self._receivers = store, report, options, receivers
+        self._evidence, self._fleets, self._exporter, self._clock = evidence, fleets, exporter, clock
+        self._endings, self._every = endings, every
+        kept = store.paged()
+        self.alarms: Mapping[str, Alarm] = kept.alarms
+        self.told: dict[str, dict[str, Told]] = {name: dict(each) for name, each in kept.told.items()}
+        self.silences: dict[str, Silence] = dict(kept.silences)
+        self._written = kept
+        self._ways = {receiver.name: _Way() for receiver in receivers}
+        self._changes: dict[tuple[str, str], list[int]] = {}
+        self._firing: dict[str, Notice] = {}
+        self._standing: tuple[Notice, ...] = ()
+        self._hushed: frozenset[str] = frozenset()
+        self._running: asyncio.Task[None] | None = None
+        for receiver in receivers:
+            for fate in ("delivered", "again", "failed"):
+                report.count("notifications", receiver.name, fate, by=0)
+            report.set("notification_failing_seconds", 0, receiver.name)
+
+    def start(self) -> None:
+        """Page from now on."""
+        if self._running is None:
+            self._running = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """End; what was not told yet is told after the next start."""
+        for task in (self._running, *(way.telling for way in self._ways.values())):
+            if task is not None:
+                task.cancel()
+        # Of a receiver that is there no more nothing may stay, as if it still failed.
+        for gauge in ("alerts_firing", "notifications_pending", "notification_failing_seconds"):
+            self._report.clear(gauge)
+        self._report.set("silences", 0)
+        for ending in self._endings:
+            await ending()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.look()
+                await self.turn()
+            except Exception:  # whatever it is, the alarms are still there, and the next look may be good
+                log.exception("paging failed; it goes on")
+            await self._clock.pause(self._every)
+
+    # -- looking
+
+    async def look(self) -> None:
+        """Judge what is known now, and keep what comes of it."""
+        now = self._clock.wall()
+        fleets = [fleet._replace(workloads=tuple(fleet.workloads)) for fleet in self._fleets()]
+        # Ten thousand workloads take a second: in a thread, so that nobody waits for it.
+        judged = await asyncio.to_thread(self._judged, self.alarms, fleets, self._exporter(), now)
+        before, self.alarms = self.alarms, judged.alarms
+        self._tell_changes(before, now)
+        self._standing = (*judged.firing, *judged.over)
+        self._firing = paging.loudest(judged.firing, self.options.severity_label)
+        self.silences = {name: each for name, each in self.silences.items() if now < each.ends}
+        quiet = {key for key, each in self._firing.items() if paging.silenced(each, self.silences.values(), now)}
+        firing = [alarm for alarm in self.alarms.values() if alarm.firing]
+        self._hushed = paging.muted(firing) | quiet
+        self._count(firing)
+        self._note_changes(fleets, now)
+        self.keep()
+
+    def _judged(self, before: Mapping[str, Alarm], fleets: Sequence[Fleet], exporter: Exporter, now: float) -> _Judged:
+        alarms = paging.after(before, paging.subjects(fleets, exporter, self.options, now), self.options, now)
+        told = {(alarm.labels.get("account"), alarm.labels.get("workload_id")) for alarm in alarms.values()}
+        there = [seen for fleet in fleets for seen in fleet.workloads if (seen.account, seen.workload.id) in told]
+        seen = {(each.account, each.workload.id): each for each in there}
+        firing = [self._notice(alarm, seen, now) for alarm in alarms.values() if alarm.firing]
+        over = [self._notice(alarm, seen, now) for alarm in alarms.values() if alarm.ended is not None]
+        return _Judged(alarms, firing, over)
+
+    def _notice(self, alarm: Alarm, there: Mapping[tuple[str, str], Seen], now: float) -> Notice:
+        seen = there.get((alarm.labels.get("account", ""), alarm.labels.get("workload_id", "")))
+        if seen is None:
+            return paging.notice(alarm, self.options)
+        tags = {tag.name: tag.value or "" for tag in seen.workload.tags or () if tag.name}
+        evidence = self._evidence(seen, now) if alarm.firing else ()
+        return paging.notice(alarm, self.options, About(evidence, seen.workload.importance or "", tags))
+
+    def _note_changes(self, fleets: Sequence[Fleet], now: float) -> None:
+        """What was replaced or taken back since the last look; at the first look nothing is news."""
+        counts = {
+            (seen.account, seen.workload.id): (seen, [seen.ledger.transitions.get(name, 0) for name in _CHANGES])
+            for fleet in fleets
+            for seen in fleet.workloads
+        }
+        for key, (seen, numbers) in counts.items():
+            for change, number, before in zip(_CHANGES.values(), numbers, self._changes.get(key, numbers), strict=True):
+                if number > before:
+                    for receiver in self._receivers:
+                        if receiver.change is not None:
+                            news = f"Workload {seen.workload.name} ({seen.workload.id}) {change}", now
+                            self._ways[receiver.name].news.append(news)
+        self._changes = {key: numbers for key, (_, numbers) in counts.items()}
+
+    def _tell_changes(self, before: Mapping[str, Alarm], now: float) -> None:
+        """The log of what happened, whatever the receivers hear of it."""
+        for place, alarm in self.alarms.items():
+            old = before.get(place)
+            was = old is not None and old.firing
+            if alarm.firing != was and (alarm.firing or alarm.ended == now) and alarm.severity != "none":
+                fields = {"alert": alarm.alert, "severity": alarm.severity, **alarm.labels}
+                log.warning("alert fires" if alarm.firing else "alert has ended", extra={"fields": fields})
+
+    def _count(self, firing: Iterable[Alarm]) -> None:
+        self._report.clear("alerts_firing")
+        for (alert, severity), number in Counter((each.alert, each.severity) for each in firing).items():
+            self._report.set("alerts_firing", number, alert, severity)
+        self._report.set("silences", len(self.silences))
+
+    # -- telling
+
+    async def turn(self) -> None:
+        """Tell every receiver what it must be told and may be told now. One that is slow is not waited for long."""
+        for receiver in self._receivers:
+            way = self._ways[receiver.name]
+            if way.telling is None or way.telling.done():
+                way.telling = asyncio.create_task(self._tell(receiver))
+        telling = [way.telling for way in self._ways.values() if way.telling is not None]
+        done = (await asyncio.wait(telling, timeout=self._every))[0] if telling else ()
+        for receiver in self._receivers:
+            self._report.set("notification_failing_seconds", self.failing.get(receiver.name, 0.0), receiver.name)
+        for task in done:
+            task.result()
+
+    async def _tell(self, receiver: Receiver) -> None:
+        await self._tell_due(receiver)
+        way = self._ways[receiver.name]
+        # Changes wake nobody: each is told once, and what does not arrive is missed by nobody.
+        while way.news and receiver.change is not None:
+            summary, at = way.news.popleft()
+            sent = await receiver.change(summary, (), at)
+            self._report.count("notifications", receiver.name, sent.fate)
+            if sent.fate != "delivered":
+                way.news.clear()
+
+    async def _tell_due(self, receiver: Receiver) -> None:
+        way, now = self._ways[receiver.name], self._clock.steady()
+        if now < way.held_until:
+            return
+        way.refused = {key: until for key, until in way.refused.items() if now < until}
+        said = [each for each in self._due(receiver, way) if each.key not in way.refused]
+        self._report.set("notifications_pending", len(said), receiver.name)
+        if not said:
+            return
+        try:
+            sent = await receiver.send(said, self._clock.wall())
+        except Exception:  # a fault of one notifier is no reason to tell nobody
+            log.exception("a receiver could not be told", extra={"fields": {"receiver": receiver.name}})
+            way.held_until = now + MOST
+            return
+        self._heed(receiver, way, said, sent)
+
+    def _due(self, receiver: Receiver, way: _Way) -> list[Notice]:
+        wish, now = receiver.wish, self._clock.wall()
+        again = receiver.standing or receiver.repeat
+        late = bool(again) and self._clock.steady() - way.told_at >= (receiver.repeat or RESEND)
+        if receiver.standing:
+            wanted = [each for each in self._standing if wish.wants(each)]
+            new = [(each.labels, each.ended) for each in wanted] != [(each.labels, each.ended) for each in way.standing]
+            return wanted if new or late else []
+        told = self.told[receiver.name] = paging.forgotten(self.told.get(receiver.name, {}), self._firing, wish)
+        found = paging.due(self._firing, told, self._hushed, wish, now)
+        if late:
+            known = {each.key for each in found}
+            found += [each for key, each in self._firing.items() if key in told and key not in known]
+        return found
+
+    def _heed(self, receiver: Receiver, way: _Way, said: Sequence[Notice], sent: Sequence[Sent]) -> None:
+        """Do with a receiver what it says. One that takes something works: what it will not have is another matter."""
+        now, fates = self._clock.steady(), Counter(each.fate for each in sent)
+        if not receiver.standing:
+            arrived = {each.key for each in sent if each.fate == "delivered"}
+            told = self.told[receiver.name]
+            self.told[receiver.name] = paging.remembered(told, (each for each in said if each.key in arrived))
+        for each in sent:
+            self._report.count("notifications", receiver.name, each.fate)
+            if each.fate == "failed":
+                way.refused[each.key] = now + LONGEST
+            if each.fate != "delivered":
+                self._report.count("notification_failures", receiver.name, each.reason)
+        bad = [each for each in sent if each.fate != "delivered"]
+        if fates["delivered"]:
+            if way.failing_since is not None:
+                log.info("a receiver can be told again", extra={"fields": {"receiver": receiver.name}})
+            way.failures, way.failing_since, way.said = 0, None, ""
+            way.told_at, way.standing = now, said
+        elif bad:
+            way.failures += 1
+            way.failing_since = now if way.failing_since is None else way.failing_since
+        way.held_until = now + max(
+            (self._pause(each, way.failures) for each in bad if each.fate == "again"), default=0.0
+        )
+        if bad and not fates["delivered"] and way.said != bad[0].reason:
+            way.said = bad[0].reason
+            fields = {"receiver": receiver.name, "words": bad[0].words}
+            log.error("a receiver could not be told; it is tried again", extra={"fields": fields})
+        self.keep()
+
+    def _pause(self, sent: Sent, failures: int) -> float:
+        if sent.after is not None:
+            return min(max(sent.after, FIRST), LONGEST)
+        grown: float = min(MOST, FIRST * 2 ** min(max(failures - 1, 0), 30))
+        return grown * random.uniform(0.5, 1.0)  # noqa: S311 — no secret
+
+    @property
+    def failing(self) -> Mapping[str, float]:
+        """The receivers that cannot be told, and for how many seconds."""
+        now = self._clock.steady()
+        return {name: now - way.failing_since for name, way in self._ways.items() if way.failing_since is not None}
+
+    # -- silences
+
+    def silence(self, matchers: Mapping[str, str], seconds: float, author: str, comment: str) -> str:
+        """Say nothing new of alerts with these labels for so long; return the name of the silence."""
+        now = self._clock.wall()
+        name = secrets.token_hex(4)
+        self.silences[name] = Silence(dict(matchers), now + seconds, author, comment, now)
+        self.keep()
+        return name
+
+    def speak(self, name: str) -> bool:
+        """End a silence; False where there is none of this name."""
+        ended = self.silences.pop(name, None)
+        self.keep()
+        return ended is not None
+
+    # -- keeping
+
+    def keep(self) -> None:
+        """Write what has changed; where that fails, it is written next time."""
+        now = Paged(self.alarms, self.told, self.silences)
+        if now == self._written:
+            return
+        try:
+            self._store.page(now, self._written)
+        except StateError as error:
+            log.error("what receivers were told is not kept", extra={"fields": {"words": str(error)}})  # noqa: TRY400 — told in words
+            return
+        self._written = Paged(
+            dict(self.alarms), {name: dict(told) for name, told in self.told.items()}, dict(self.silences)
+        )

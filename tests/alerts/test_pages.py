@@ -1,0 +1,122 @@
+"""What the exporter's own pages say in each story, in tests/golden/pages: read them as one who was woken.
+
+One round of the story is played in virtual time, then the workload is well, until nothing fires any more. The receiver
+wants what is critical and what is a warning. `UPDATE_GOLDEN=1 pytest tests/alerts/test_pages.py` writes them anew.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.core.diagnosis import diagnosis
+from exporter.core.notice import Notice
+from exporter.core.paging import Exporter, Wish
+from exporter.core.routing import Wants, chosen, quiet
+from exporter.core.rules import Options
+from exporter.core.telling import evidence
+from exporter.shell.notify import Sent
+from exporter.shell.pager import Pager, Receiver
+from exporter.shell.store import Store
+from exporter.shell.watch import Clock
+from exporter.simulator import Simulator
+from exporter.simulator.stories import STORIES, Story
+from tests.shell.stage import Stage, played
+from tests.shell.test_stories import LONGEST, _OneStory
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "pages"
+HOLDS, ENDS_WITHIN = 80 * 60.0, 8 * 3600.0
+"""Seconds for which a story without an end is played, and in which all that fires has ended once all is well."""
+OPTIONS = Options(
+    runbooks="https://runbooks.example.test/",
+    dashboards="https://grafana.example.test",
+    console="https://dr.example.test",
+)
+WANTS = Wants(frozenset({"critical", "warning"}))
+TWICE = {"memory near its bundle"}
+HEALTHY = next(story for story in STORIES if story.name == "healthy")
+
+
+class Here(ThreadPoolExecutor):
+    """Does at once what others do in threads: virtual time must not pass meanwhile."""
+
+    def submit(self, work: Callable[..., Any], /, *given: Any, **named: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(work(*given, **named))
+        return done
+
+
+def pages(story: Story) -> list[tuple[float, Notice]]:
+    """All that is told of a story, and when, in seconds since its beginning."""
+    heard: list[tuple[float, Notice]] = []
+    with Simulator(workloads=1) as simulator:
+        simulator.world = world = _OneStory(story)
+
+        async def play(stage: Stage) -> None:
+            asyncio.get_running_loop().set_default_executor(Here())
+
+            async def send(notices: Sequence[Notice], _: float) -> list[Sent]:
+                heard.extend((stage.now, each) for each in notices)
+                return [Sent(each.key, "delivered") for each in notices]
+
+            wish = Wish(lambda told: chosen(WANTS, told), lambda told, now: quiet(WANTS, told, now))
+            pager = Pager(
+                Store(None),
+                stage.report,
+                OPTIONS,
+                [Receiver("on-call", send, wish)],
+                lambda seen, now: evidence(diagnosis(seen, now, OPTIONS)),
+                lambda: [stage.watch.fleet],
+                Exporter,
+                Clock(lambda: stage.wall, lambda: stage.now),
+            )
+
+            async def look() -> None:
+                await pager.look()
+                await pager.turn()
+
+            ends = min(story.seconds, LONGEST) if story.seconds != float("inf") else HOLDS
+            await stage.run(ends - 30, look)
+            world.actor(0).story = HEALTHY
+            while pager.told["on-call"] and stage.now < ends + ENDS_WITHIN:
+                await stage.run(stage.now + 600, look)
+
+        played(play, simulator)
+    return heard
+
+
+def told(heard: Sequence[tuple[float, Notice]]) -> str:
+    """Pages as a person reads them: what fires with its evidence, what has ended in a line."""
+    return "\n".join(_page(at, each) for at, each in heard) or "nobody is told anything\n"
+
+
+def _page(at: float, each: Notice) -> str:
+    head = f"{at // 60:.0f} min: {each.status.upper()} {each.labels['severity']}: {each.title}"
+    lines = [each.annotations["summary"], *(f"{title}: {words}" for title, words in each.evidence)]
+    links = " | ".join(title for title, _ in each.links)
+    return "\n".join([head, *(f"  {line}" for line in (*lines, links) if each.ended is None)]) + "\n"
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+def test_a_page_says_what_is_wrong_and_each_incident_opens_once_and_ends_once(story: Story) -> None:
+    heard = pages(story)
+    for key in {each.key for _, each in heard}:
+        # A page that gets louder or softer is told again, as the same incident.
+        course = [each.labels["severity"] if each.ended is None else "over" for _, each in heard if each.key == key]
+        assert course[-1] == "over", key
+        assert all(one != other for one, other in zip(["over", *course], course, strict=False)), (key, course)
+        assert course.count("over") == (2 if story.name in TWICE else 1), key
+    file = GOLDEN / f"{story.name.replace(' ', '-')}.txt"
+    words = f"{story.shows}\n\n{told(heard)}"
+    if os.environ.get("UPDATE_GOLDEN"):
+        GOLDEN.mkdir(exist_ok=True)
+        file.write_text(words)
+    assert words == file.read_text(), "if it is meant: UPDATE_GOLDEN=1, and read the difference"
+
+
+def test_there_is_no_golden_file_without_its_story() -> None:
+    assert {file.stem for file in GOLDEN.glob("*.txt")} == {story.name.replace(" ", "-") for story in STORIES}

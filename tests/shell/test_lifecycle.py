@@ -1,0 +1,145 @@
+"""Each story of the simulator, swept as the daemon does it, gives the traces in tests/golden/traces: read them.
+
+`UPDATE_GOLDEN=1 pytest tests/shell/test_lifecycle.py` writes them anew.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from exporter.core.lifecycle import Made, Tracing, in_progress
+from exporter.core.step import ledgers, restored
+from exporter.simulator import Simulator
+from exporter.simulator.stories import STORIES, Story
+from tests.shell.stage import START, Stage, played
+from tests.shell.test_stories import LONGEST, _OneStory
+from tests.trees import tree
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "traces"
+TRACING = Tracing("https://dr.example.test")
+CHANGING = tuple(story for story in STORIES if len(story.steps) > 1 and story.name != "promoted")
+
+
+def lived(
+    story: Story,
+    interval: float = 30.0,
+    late: float = 0.0,
+    tracing: Tracing = TRACING,
+    look: Callable[[Stage], None] = lambda _: None,
+) -> list[Made]:
+    """What becomes of a story's first round and a little more, swept every `interval` seconds, the first one `late`.
+
+    Somebody may `look` after every sweep.
+    """
+    made: list[Made] = []
+    with Simulator(workloads=1) as simulator:
+        simulator.world = world = _OneStory(story)
+        world.actor(0).origin -= _skipped(story)
+        length = _length(story)
+
+        async def play(stage: Stage) -> None:
+            async def looked() -> None:
+                look(stage)
+
+            if late:
+                await stage.rest(late)
+            await stage.run(length, looked, interval)
+            made.extend(stage.watch.pending().made)
+
+        played(play, simulator, tracing=tracing, interval=interval)
+    return made
+
+
+def _skipped(story: Story) -> float:
+    """Of a draft's eight hours the last minutes are enough."""
+    return story.steps[0].seconds - 1200.0 if story.draft and story.rounds_ids else 0.0
+
+
+def _length(story: Story) -> float:
+    whole = story.seconds if story.seconds != float("inf") else 0.0
+    return min(whole, LONGEST) - _skipped(story) + 900.0
+
+
+def told(story: Story) -> str:
+    """The golden text of a story's traces."""
+    trees = [tree(each.trace, round(START * 1e9)) for each in lived(story) if each.trace is not None]
+    return f"{story.shows}\n\n" + ("\n\n".join(trees) or "no trace: nothing begins or ends") + "\n"
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+def test_a_story_gives_the_traces_that_its_script_states(story: Story) -> None:
+    file = GOLDEN / f"{story.name.replace(' ', '-')}.txt"
+    text = told(story)
+    if os.environ.get("UPDATE_GOLDEN"):
+        GOLDEN.mkdir(exist_ok=True, parents=True)
+        file.write_text(text)
+    assert text == file.read_text(), "if it is meant: UPDATE_GOLDEN=1, and read the difference"
+
+
+@pytest.mark.parametrize("story", CHANGING, ids=lambda story: story.name)
+def test_an_id_that_is_told_while_an_episode_goes_on_is_that_of_its_trace(story: Story) -> None:
+    told: set[str] = set()
+    now: set[str] = set()
+
+    def look(stage: Stage) -> None:
+        there = [each for seen in stage.watch.workloads.values() for each in in_progress(seen, TRACING)]
+        now.clear()
+        now.update(str(each["trace_id"]) for each in there if each["trace_id"])
+        told.update(now)
+
+    made = {each.trace.id.hex() for each in lived(story, look=look) if each.trace is not None}
+    assert told - now <= made
+
+
+def test_there_is_no_golden_file_without_its_story() -> None:
+    assert {file.stem for file in GOLDEN.glob("*.txt")} == {story.name.replace(" ", "-") for story in STORIES}
+
+
+def outcomes(made: list[Made], story: Story, identity: str = "") -> list[tuple[str, str, str]]:
+    """Kind, outcome and trace id of each that had time enough to settle; those of one `identity` alone, if given."""
+    until = round((START + _length(story) - 450.0) * 1e9)
+    told = [(each, each.trace) for each in made if each.trace is not None and each.trace.spans[0].end < until]
+    key = "datarobot.workload.episode.identity"
+    return [
+        (each.kind, each.outcome, trace.id.hex())
+        for each, trace in told
+        if identity in ("", trace.spans[0].attributes[key])
+    ]
+
+
+@pytest.mark.parametrize("interval", [pytest.param(1.0, marks=pytest.mark.long), 7.0, 60.0])
+@pytest.mark.parametrize("story", CHANGING, ids=lambda story: story.name)
+def test_however_often_it_is_swept_a_story_gives_the_same_traces_with_the_same_outcomes(
+    story: Story, interval: float
+) -> None:
+    assert outcomes(lived(story, interval), story) == outcomes(lived(story), story)
+
+
+@pytest.mark.parametrize("story", CHANGING, ids=lambda story: story.name)
+def test_two_exporters_that_sweep_at_other_moments_make_the_same_ids_of_what_was_reported(story: Story) -> None:
+    one, other = outcomes(lived(story), story, "reported"), outcomes(lived(story, late=13.0), story, "reported")
+    assert one == other
+    assert one or not outcomes(lived(story), story)
+
+
+@pytest.mark.parametrize(("name", "kinds"), [("access lost", []), ("deleted", ["deletion"])])
+def test_what_is_only_hidden_from_us_was_not_deleted_though_we_restart_before_that_is_settled(
+    name: str, kinds: list[str]
+) -> None:
+    story = next(each for each in STORIES if each.name == name)
+    ends = story.steps[0].seconds
+    with Simulator(workloads=1) as simulator:
+        simulator.world = _OneStory(story)
+
+        async def play(stage: Stage) -> None:
+            await stage.run(ends + 40.0)
+            assert (stage.watch.known.vanished, stage.watch.pending().made) == (1, ())
+            known = restored("acme", dict(ledgers(stage.watch.known)), stage.watch.known.tally)
+            again = Stage(simulator, known=known, tracing=TRACING)
+            await again.run(ends + 150.0)
+            await again.watch.close()
+            assert [each.kind for each in again.watch.pending().made] == kinds
+
+        played(play, simulator, tracing=TRACING)
