@@ -95,7 +95,7 @@ def reachable(port: int) -> None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
-        time.sleep(0.05)
+        time.sleep(0.05)  # another process begins to listen without a word
     raise TimeoutError(f"nobody listens on port {port}")
 
 
@@ -250,7 +250,7 @@ def stalled() -> list[Row]:
         for _ in range(10):
             client = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
             client.sendall(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n")
-        time.sleep(2)
+        time.sleep(2)  # until the answers stand in the buffers of clients that do not read
         grown, body = (resident() - before) / 10, (Path(folder) / "page").stat().st_size
     return [
         Row(
@@ -346,7 +346,7 @@ def living(rate: int, seconds: float) -> tuple[float, float, float, float]:
         scraper, times = Scraper(web, "/metrics", gzip=True), list[float]()
         began = time.monotonic()
         while time.monotonic() - began < seconds:  # several sweeps of a living fleet
-            time.sleep(0.2)
+            time.sleep(0.2)  # the pace of the scrapes that are measured
             if time.monotonic() - began > 30:
                 times.append(timed(scraper.scrape))
         scraper.close()

@@ -327,7 +327,7 @@ class Running:
                     return text
             except httpx.TransportError:
                 pass
-            time.sleep(0.05)
+            time.sleep(0.05)  # between two questions to a process that tells nothing by itself
         raise AssertionError(f"{words!r} not in {text[-2000:]} {''.join(self.lines)}")
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float, str]:

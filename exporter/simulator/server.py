@@ -93,7 +93,7 @@ class Simulator:
         """Serve, in a thread of its own, until `stop`."""
         self._thread.start()
         while not self._server.started and self._thread.is_alive():
-            time.sleep(0.005)
+            time.sleep(0.005)  # uvicorn tells nobody that it has started
         return self
 
     def stop(self) -> None:

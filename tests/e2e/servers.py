@@ -33,7 +33,7 @@ def eventually(told: Callable[[], Any], seconds: float) -> Any:
             value = None
         if value or time.monotonic() > deadline:
             return value
-        time.sleep(0.05)
+        time.sleep(0.05)  # between two questions to a process that tells nothing by itself
 
 
 @contextmanager

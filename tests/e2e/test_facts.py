@@ -133,6 +133,7 @@ FACTS: dict[str, tuple[str, set[str]]] = {
 }  # fmt: skip
 ACCOUNT_FACTS = {
     "16 near the limit": "datarobot_account_workloads_active / datarobot_account_workloads_limit > 0.5",
+    "25a values that nobody has heard of": 'datarobot_exporter_api_unknown_values_total{field="status"} > 0',
     "starts have durations": "datarobot_account_start_duration_seconds_count > 0",
 }
 _X = "datarobot_exporter_"
@@ -172,7 +173,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
 
         async def play(stage: Stage) -> None:
             async def note() -> None:
-                pages.add(stage.page(), stage.wall)
+                pages.add(stage.page() + stage.report.text().decode(), stage.wall)
 
             await stage.run(LASTS + 1, note)
 

@@ -192,7 +192,7 @@ def test_the_lane_runs_with_the_daemon_and_ends_with_it(simulator: Simulator) ->
         watch.start()
         await scene.sweep()
         for _ in range(400):
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.005)  # real time for the lane, which asks over a real socket
             if any(seen.details.pods for seen in watch.workloads.values()):
                 break
         await scene.daemon.publish()

@@ -94,7 +94,7 @@ def test_a_server_that_drips_is_given_up_on_after_the_time_of_a_whole_request() 
         for _byte in range(1000):
             writer.write(b" ")
             await writer.drain()
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # a server that drips: the slowness is what is tried
 
     assert reason(ask(peer, timeout=0.2)) == "timeout"
 
