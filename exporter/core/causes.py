@@ -52,7 +52,8 @@ class Trouble(NamedTuple):
     """Containers of one name that are in the same trouble, in so many `pods`. `restarts`: the most of one of them.
 
     `role`: that of their version, or ``reverted`` where an event tells of one that was taken back. `waits`: the reason,
-    empty where it does not wait; `ended`, `code` and `at` are about its last end.
+    empty where it does not wait; `ended`, `code` and `at` are about its last end. `since`: since when its pod is not
+    ready; `lost`: it was ready before, in this very run. `pod`: the name of one of them.
     """
 
     container: str
@@ -65,6 +66,9 @@ class Trouble(NamedTuple):
     restarts: int
     pods: int
     message: str
+    since: float | None = None
+    lost: bool = False
+    pod: str = ""
 
 
 class Lack(NamedTuple):
@@ -242,8 +246,9 @@ _OF_PODS: tuple[tuple[str, _Of, str, str, str], ...] = (
      "The message names what is missing: create it, or correct its name in the artifact.",
      "DataRobotContainerCannotStart"),
     ("exit_0", _some(lambda one: one.ready is not True and one.ended == "Completed"),
-     "its process ends well by itself (exit code 0): it is no server, or it puts the server into the background.",
-     "Let the container's command be one that stays and listens; then replace the artifact.",
+     "its process ends without an error (exit code 0): it does its work and ends, or starts its server in the "
+     "background.",
+     "Let the container's command be one that stays in the foreground and listens; then replace the artifact.",
      "DataRobotContainerCrashLooping"),
     ("exit_command", _exits(126, 127),
      "its command cannot be run: it is not in the image, or not executable (exit code 126 or 127).",
@@ -265,7 +270,7 @@ _OF_PODS: tuple[tuple[str, _Of, str, str, str], ...] = (
      "its process ends with an error of its own soon after each start (exit code 1).",
      _MEND, "DataRobotContainerCrashLooping"),
     ("evicted", _some(lambda one: one.ended in ("Evicted", "DeadlineExceeded")),
-     "a pod was put off its node: something of more importance needed the place, or the node went away.",
+     "a pod was evicted from its node: something of more importance needed the place, or the node went away.",
      "Start it again if it does not come back; if it must not be evicted, raise its importance.",
      "DataRobotWorkloadInterrupted"),
     ("crashing", _some(lambda one: one.waits == "CrashLoopBackOff" or (one.waits == UNTOLD and one.restarts > 0)
@@ -322,6 +327,18 @@ def _unready(facts: Facts) -> bool:
     return any(one.ready is False and not one.waits for one in facts.containers if one.role in _OWN)
 
 
+def _lost(facts: Facts) -> bool:
+    return any(one.lost and not one.waits for one in facts.containers if one.role in _OWN)
+
+
+def _both(*tests: Callable[[Facts], bool]) -> Callable[[Facts], bool]:
+    return lambda facts: all(test(facts) for test in tests)
+
+
+_NEW = ("replaced", "version")
+_CRASHES_NEW = _both(lambda facts: _exits(1)(facts, _OWN), lambda facts: _recent(facts, *_NEW))
+
+
 def _share(name: str, least: float) -> Callable[[Facts], bool]:
     def holds(facts: Facts) -> bool:
         told = facts.requests
@@ -335,10 +352,6 @@ _errors = _share("server_errors", _ERRORS)
 
 def _creating(facts: Facts) -> bool:
     return any(one.waits in ("ContainerCreating", "PodInitializing", UNTOLD) for one in facts.containers)
-
-
-def _both(*tests: Callable[[Facts], bool]) -> Callable[[Facts], bool]:
-    return lambda facts: all(test(facts) for test in tests)
 
 
 _UP, _STARTING, _LEAVING, _FAILED = _group("up"), _group("starting"), _group("leaving"), _group("failed")
@@ -370,28 +383,37 @@ CAUSES: tuple[Cause, ...] = (
         "Somebody, or a script, stopped it.",
         "Nothing, if it was meant; else start it again.", "DataRobotWorkloadStopped"),
     Cause("interrupted", _status("interrupted"),
-        "The platform took it off its node, for something of more importance or because the node went away.",
-        "Start it again: it does not do so by itself.", "DataRobotWorkloadInterrupted"),
+        "The platform evicted it: a workload of more importance took its place, or its node went away. Which, is not "
+        "told.",
+        "Start it again: it stays down until somebody does.", "DataRobotWorkloadInterrupted"),
     # -- on its way out
     Cause("not_stopping", _both(_LEAVING, _alert("DataRobotWorkloadStuckStopping")),
-        "It was told to stop and does not: its process ignores SIGTERM, requests last very long, or its node is lost.",
-        "Wait for its requests; if nothing moves, tell those who run the platform.", "DataRobotWorkloadStuckStopping"),
+        "It was told to stop and does not. Why, is not told: its process ignores SIGTERM, requests last very long, or "
+        "its node is lost.",
+        "If its log moves, requests last, or SIGTERM is ignored; if it is silent, tell those who run the platform.",
+        "DataRobotWorkloadStuckStopping"),
     Cause("stopping", _LEAVING,
         "It was told to stop, and its last requests are being served.",
         "Wait ten to twelve minutes; if it takes longer, its process ignores SIGTERM, or its node is lost.",
         "DataRobotWorkloadStuckStopping"),
     # -- its pods say it
+    Cause("exit_error_since_change", _CRASHES_NEW,
+        "Its process ends with an error of its own soon after each start (exit code 1), and its version is new: that "
+        "may be the cause.",
+        "Read the end of its log; if a version before it ran, replace it with that artifact, else mend this one.",
+        "DataRobotContainerCrashLooping"),
     *_shown_by(_OWN),
     *_shown_by(("candidate",), "The version that is being rolled out does not come up: ", "new_version_"),
     # -- starting, failed
     Cause("failed_unready", _both(_FAILED, _unready),
-        "Its containers run and are not ready: still loading, the readiness probe asks the wrong port or path, or what "
-        "it waits for is down.",
+        "Its containers run and are not ready. Why, is not told: still loading, the readiness probe asks the wrong "
+        "port or path, or what it waits for is down.",
         "See in its log whether it is still loading, then on which port it listens; correct the probe, or wait.",
         "DataRobotWorkloadErrored"),
     Cause("start_unready", _both(_STARTING, _unready),
-        "Its containers run and are not ready yet: still loading, or the readiness probe asks the wrong port or path.",
-        "See in its log whether it is still loading; if it is not, correct the probe's port and path.",
+        "Its containers run and have not become ready. Why, is not told: still loading, waiting for something that is "
+        "down, or the readiness probe asks the wrong port or path.",
+        "See in its log whether it is loading or waits; if it says that it listens, correct the probe's port and path.",
         "DataRobotWorkloadStuckStarting"),
     Cause("creating_for_long", _both(_STARTING, _creating, _alert("DataRobotWorkloadStuckStarting")),
         "Its containers are not made for long: a volume or a secret is missing, or the image is very large.",
@@ -427,27 +449,39 @@ CAUSES: tuple[Cause, ...] = (
     Cause("no_pod", _both(_UP, lambda facts: facts.replicas.live == 0 and not facts.replicas.zero),
         "It says that it runs, and has no pod at all.",
         "See in its events what took them away; start it again.", "DataRobotWorkloadNoReadyReplica"),
-    Cause("none_ready", _both(_UP, _unready, lambda facts: facts.replicas.ready == 0),
-        "It says that it runs, and no replica is ready: the readiness probe fails, it hangs, or what it waits for is "
-        "down.",
-        "See in its log whether it is loading or waits; if it was ready before, mend what it waits for, or restart it.",
+    Cause("none_ready_any_more", _both(_UP, _lost, lambda facts: facts.replicas.ready == 0),
+        "Its replicas were ready and are not any more, while their containers run on: it hangs, or what it waits for "
+        "is down.",
+        "See in its log what it waits for, and mend that; if the log is silent, restart it.",
         "DataRobotWorkloadNoReadyReplica"),
+    Cause("none_ready", _both(_UP, _unready, lambda facts: facts.replicas.ready == 0),
+        "It says that it runs, and no replica is ready. Why, is not told: it is loading, what it waits for is down, or "
+        "the readiness probe asks the wrong port or path.",
+        "See in its log whether it is loading or waits; if it says that it listens, correct the probe's port and path.",
+        "DataRobotWorkloadNoReadyReplica"),
+    Cause("some_unready_any_more", _both(_UP, _lost),
+        "Some of its replicas were ready and are not any more, while their containers run on: they hang, are "
+        "overloaded, or wait for something. The others serve.",
+        "Compare the log of one that is not ready with that of one that is; restart it if it hangs.",
+        "DataRobotWorkloadReplicasDegraded"),
     Cause("some_unready", _both(_UP, _unready),
-        "Some of its replicas run and are not ready: they are still loading, hang, or wait for something.",
-        "Compare the log of one that is not ready with that of one that is; the others serve.",
+        "Some of its replicas run and have not become ready: they are still loading, or wait for something. The others "
+        "serve.",
+        "Wait some minutes if they are new; else compare the log of one that is not ready with that of one that is.",
         "DataRobotWorkloadReplicasDegraded"),
     Cause("waking", _both(_UP, _creating),
         "A replica of it is only being made: it was scaled up, or woken from zero.",
         "Wait some minutes.", "DataRobotWorkloadNoReadyReplica"),
-    Cause("errors_since_change", _both(_UP, _errors, lambda facts: _recent(facts, "replaced", "version")),
+    Cause("errors_since_change", _both(_UP, _errors, lambda facts: _recent(facts, *_NEW)),
         "It answers with errors of its own, and its version is new: that may be the cause.",
         "If the errors began with it, replace it with the artifact from before.", "DataRobotWorkloadNotServing"),
     Cause("outage", _both(_UP, _share("server_errors", 0.5)),
-        "Its pods are well, and it answers most requests with errors of its own: the application, or what it calls, is "
-        "broken.",
+        "Its pods are well, and most requests get a server error (5xx): the application fails, or something that it "
+        "calls does. Which, only its log tells.",
         _READ_LOG, "DataRobotWorkloadNotServing"),
     Cause("errors", _both(_UP, _errors),
-        "Its pods are well, and it answers a part of its requests with errors: some input, or what it calls.",
+        "Its pods are well, and a part of the requests get a server error (5xx): some requests break the application, "
+        "or something that it calls fails. Which, only its log tells.",
         _READ_LOG, "DataRobotErrorBudgetBurnFast"),
     *_shown_by(("reverted",), "The last new version did not come up and was taken back: ", "reverted_"),
     Cause("no_bundle", lambda facts: _recent(facts, "reverted") and facts.event is not None
@@ -457,12 +491,14 @@ CAUSES: tuple[Cause, ...] = (
         "Name a resource bundle in the workload's runtime settings, and replace again; it can wait until morning.",
         "DataRobotReplacementFailed"),
     Cause("reverted", lambda facts: _recent(facts, "reverted"),
-        "A replacement failed or was taken back: the version from before serves on.",
-        "Ask who replaced it; else replace again, and watch the pods of the new version.",
+        "A replacement failed or was cancelled, which of the two is not told, nor why; the version from before serves "
+        "on.",
+        "Ask who replaced it whether it was cancelled; if not, replace again by day, and watch the new version's pods.",
         "DataRobotReplacementFailed"),
     Cause("saturated", _alert("DataRobotAutoscalerSaturated"),
-        "It is loaded beyond what its autoscaler may run: all replicas that it may have are there.",
-        "Raise the most replicas if the account may; else find out who asks so much.", "DataRobotAutoscalerSaturated"),
+        "It gets more load than the largest number of replicas that its autoscaler may run can take.",
+        "Raise that number if the account's limits allow it; else find out who asks so much.",
+        "DataRobotAutoscalerSaturated"),
     Cause("memory", _alert("DataRobotWorkloadMemoryNearLimit"),
         "It uses nearly all the memory of its resource bundle: the next large request may end a container.",
         "Choose a bundle with more memory; if its use grows without end, restart it and look for a leak.",
@@ -479,8 +515,8 @@ CAUSES: tuple[Cause, ...] = (
         "Read what its log said before that; nothing is to be done at once.", "DataRobotContainerCrashLooping"),
     Cause("errors_lately", lambda facts: bool(facts.met & {
             "DataRobotErrorBudgetBurnFast", "DataRobotErrorBudgetBurnSlow"}),
-        "Over hours or days it has answered more requests with errors than it may; in the last minutes it does not.",
-        "See in its log what failed and when; if it has ended, nothing is to be done at once.",
+        "Over hours or days more requests got a server error (5xx) than its objective allows; lately they do not.",
+        "See in its log what failed and when; nothing is to be done at once.",
         "DataRobotErrorBudgetBurnSlow"),
     Cause("draft_ends", _alert("DataRobotDraftExpiring"),
         "It runs on a draft, which the platform is about to stop.",

@@ -180,11 +180,11 @@ ALERTS: tuple[Alert, ...] = (
         "is stopped or suspended and was not a few minutes ago. If nobody meant it, start it again."),
     Alert("DataRobotWorkloadVanished", "workload",
         (NOW - M("workload_vanished_timestamp_seconds", status="running")) < T("vanished_seconds"), TICKET, 0,
-        "A running workload is no longer listed.",
+        "A running workload is gone from the list: deleted, or no longer shared.",
         "was running and is missing from two complete sweeps: deleted, or no longer shared with the token's user."),
     Alert("DataRobotWorkloadNotServing", "workload",
         _RUNNING & _ASKED_ENOUGH & (_share("server_error", "5m") > T("server_error_ratio")), PAGE, 180,
-        "A workload answers most requests with an error of its own.",
+        "A workload answers most requests with a server error (5xx).",
         "runs, and most requests of the last five minutes were answered with 500 or above.", keep=300),
     # -- starting, stopping, replacing
     Alert("DataRobotWorkloadStuckStarting", "workload",
@@ -213,7 +213,7 @@ ALERTS: tuple[Alert, ...] = (
         M("workload_fresh", part="pods").is_(1).unless(_LIVE >= 0)
         | (_LIVE.is_(0) & (NOW - M("proton_snapshot_timestamp_seconds", role="active") > T("snapshot_seconds")))),
         TICKET, 300,
-        "The platform does not tell the pods of a workload that starts.",
+        "The platform reports no pods of a workload that is starting.",
         "is starting, and the platform has told nothing new about its pods for long: its monitor may be stuck."),
     Alert("DataRobotDraftExpiring", "workload",
         (M("workload_draft_expiry_timestamp_seconds") - NOW < T("draft_seconds")) & _RUNNING
@@ -225,7 +225,7 @@ ALERTS: tuple[Alert, ...] = (
         "is of high or critical importance and runs on a draft, which lives for eight hours."),
     Alert("DataRobotWorkloadStuckStopping", "workload",
         _group("leaving") & (_IN_STATE > T("stopping_seconds")), TICKET, 60,
-        "A workload does not come to its end.",
+        "A workload does not finish stopping.",
         "has been draining or stopping for longer than it should; it still holds its capacity."),
     Alert("DataRobotReplacementFailed", "workload",
         NOW - M("workload_replacement_failed_timestamp_seconds") < T("replacement_failed_seconds"),
@@ -242,7 +242,7 @@ ALERTS: tuple[Alert, ...] = (
         _waits("CrashLoopBackOff")
         | ((NOW - M("container_last_terminated_timestamp_seconds") < T("crashed_seconds")) & _FEWER_READY),
         PAGE_IF_IMPORTANT_AND_FEWER, 240,
-        "A container of a workload crashes again and again.",
+        "A container of a workload ends again and again, and is restarted each time.",
         "has a container that ends as soon as it is started; see its last exit code and its log."),
     Alert("DataRobotContainerOOMKilled", "workload",
         (M("container_last_terminated_reason", "sum", reason="OOMKilled") > 0)
@@ -259,7 +259,7 @@ ALERTS: tuple[Alert, ...] = (
     # -- capacity
     Alert("DataRobotAutoscalerSaturated", "workload",
         (M("workload_autoscaling_load_ratio") >= 1) & _LIVE.is_(_MOST) & (_MOST > _LEAST), TICKET, 900,
-        "A workload is at its most replicas and still loaded.",
+        "A workload runs all replicas that its autoscaler may run, and is still overloaded.",
         "runs as many replicas as its autoscaler may, and its load is {{ $value | humanize }} times the target.",
         keep=600),
     Alert("DataRobotWorkloadMemoryNearLimit", "workload",
@@ -295,7 +295,7 @@ ALERTS: tuple[Alert, ...] = (
     Alert("DataRobotErrorBudgetBurnSlow", "workload",
         (M("workload_window_requests", window="1d") >= T("requests"))
         & (_burns("burn_slow", "6h", "1d") | _burns("burn_trickle", "6h", "3d")), TICKET, 3600,
-        "A workload uses up its error budget within the month.",
+        "Over hours or days, a workload answered too many requests with a server error (5xx).",
         "answers more requests with errors than its objective allows, and has done so for long."),
     Alert("DataRobotWorkloadLatencyHigh", "workload",
         (M("workload_window_response_seconds", quantile="0.95", window="5m") > T("p95_response")) & _ASKED_ENOUGH,

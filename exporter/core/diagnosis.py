@@ -6,6 +6,7 @@ it all into words. What is not told is told as such: never as zero, and never wi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote
 
@@ -37,6 +38,7 @@ from exporter.core.pods import (
     TERMINATED_REASONS,
     WAITING_REASONS,
     Container,
+    Replica,
     StatusDetails,
     container_name,
     terminated_reason,
@@ -45,8 +47,10 @@ from exporter.core.pods import (
 )
 from exporter.core.rules import Options, in_force
 from exporter.core.seen import Seen
-from exporter.core.terms import Metric, WorkloadLook
+from exporter.core.terms import Metric, Threshold, WorkloadLook
 
+_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}")
+"""A name of a pod (RFC 1123): scrubbing would take its random end for a secret."""
 LATELY = 3600.0
 """A container that ended so long ago, and is ready again, is still told of."""
 
@@ -179,7 +183,7 @@ def _reverted(seen: Seen, now: float, events: Iterable[Event]) -> tuple[tuple[Sn
     if at is None or now - at >= RECENT or pods is None:
         return (), ()
     listed = {proton.id for proton in pods.protons}
-    there = seen.ledger.course.pods.values()
+    there = {**seen.ledger.course.lost, **seen.ledger.course.pods}.values()
     return (), tuple(pod for pod in there if pod.trouble and not pod.ready and pod.proton not in listed)
 
 
@@ -188,7 +192,7 @@ def _containers(
 ) -> tuple[Trouble, ...]:
     """The containers in trouble, those of the version that serves first."""
     told = [
-        _trouble(role, proton, container)
+        _trouble(role, proton, replica, container)
         for role, proton, snapshot in snapshots
         for replica in snapshot.replicas or ()
         for container in replica.containers or ()
@@ -201,13 +205,14 @@ def _containers(
         fine = not one.waits and one.ready is not False and not one.ended
         if fine or (over and one.ended in ("", "Completed")):
             continue
-        key = (one.container, one.role, one.waits, one.ready, one.ended, one.code)
+        key = (one.container, one.role, one.waits, one.ready, one.ended, one.code, one.lost)
         other = found.get(key)
         found[key] = one if other is None else other._replace(
             at=max((at for at in (one.at, other.at) if at is not None), default=None),
             restarts=max(one.restarts, other.restarts),
             pods=other.pods + 1,
             message=other.message or one.message,
+            since=min((at for at in (one.since, other.since) if at is not None), default=None),
         )  # fmt: skip
     return tuple(sorted(found.values(), key=lambda one: (_RANK.get(one.role, 2), one.ready is True, one.container)))
 
@@ -232,8 +237,8 @@ def _closed(reason: str) -> str:
     return reason if reason in TERMINATED_REASONS else ""
 
 
-def _trouble(role: str, proton: str, container: Container) -> Trouble:
-    last = container.last_state
+def _trouble(role: str, proton: str, replica: Replica, container: Container) -> Trouble:
+    last, began, since = container.last_state, model.timestamp(container.started_at), _unready_since(replica)
     waits = waiting_reason(container) or (UNTOLD if model.folded(container.status) == "waiting" else "")
     if role == "reverted" and container.reason in WAITING_REASONS:
         waits = container.reason or ""  # an event tells the reason without the status
@@ -248,7 +253,18 @@ def _trouble(role: str, proton: str, container: Container) -> Trouble:
         restarts=max(0, container.restart_count or 0),
         pods=1,
         message=scrubbed(container.message or (last.message if last is not None else "") or ""),
+        since=since,
+        # A pod turns to not ready when it comes and when its container ends: later, only what was ready can.
+        lost=not waits and container.ready is False and since is not None and since - (began or since) > SLACK,
+        pod=(replica.name or "") if _NAME.fullmatch(replica.name or "") else "",
     )
+
+
+def _unready_since(replica: Replica) -> float | None:
+    ready = next((each for each in replica.conditions or () if each.kind == "Ready"), None)
+    if ready is None or ready.truth is not False:
+        return None
+    return model.timestamp(ready.last_transition_time or ready.since)
 
 
 def _lacks(snapshots: Iterable[Snapshot], lost: Iterable[episode.Pod]) -> tuple[Lack, ...]:
@@ -280,7 +296,7 @@ def _failed(events: Iterable[Event], now: float) -> Event | None:
 
 def _last_event(seen: Seen, events: Iterable[Event]) -> Happened | None:
     told = [Happened(each.told_type, model.timestamp(each.timestamp), each.words) for each in events]
-    last = max(told or seen.ledger.course.events.values(), key=lambda each: each.at or 0.0, default=None)
+    last = max(told, key=lambda each: each.at or 0.0, default=seen.ledger.course.last)
     return None if last is None else Happened(scrubbed(last.type), last.at, scrubbed(last.words))
 
 
@@ -373,7 +389,7 @@ _MEMORIES = Metric("workload_memory_usage_bytes", level="workload") / (
 )
 
 
-def _limits(seen: Seen, look: WorkloadLook, met: Iterable[str]) -> Iterator[tuple[str, str]]:
+def _limits(seen: Seen, look: WorkloadLook, met: set[str]) -> Iterator[tuple[str, str]]:
     """What is at its limit, by the conditions of the alerts."""
     if "DataRobotBundleNotOffered" in met:
         missing = ", ".join(scrubbed(name) for (name,), there in look.samples(_OFFERED) if not there)
@@ -383,7 +399,20 @@ def _limits(seen: Seen, look: WorkloadLook, met: Iterable[str]) -> Iterator[tupl
         yield "autoscaler", f"the autoscaler runs all {most} replicas that it may, at {load:.1f} times its target"
     if "DataRobotWorkloadMemoryNearLimit" in met:
         used = max(value for term in (_MEMORY, _MEMORIES) if (value := term.value(look)) is not None)
-        yield "memory", f"{100 * used:.0f}% of the memory of its resource bundle is in use"
+        yield "memory", f"{100 * used:.0f}% of the memory of its resource bundle is in use{_bundle(look)}"
+    if met & {"DataRobotErrorBudgetBurnFast", "DataRobotErrorBudgetBurnSlow"}:
+        shares = [
+            (w, Metric("workload_window_server_error_ratio", window=w).value(look)) for w in ("1h", "6h", "1d", "3d")
+        ]
+        told = ", ".join(f"{share:.2%} over {window}" for window, share in shares if share is not None)
+        allowed = Threshold("error_budget").value(look)
+        yield "errors", f"server errors {told}, where {allowed:.2%} are allowed"
+
+
+def _bundle(look: WorkloadLook) -> str:
+    """How much memory a replica has, by its resource bundle."""
+    size = Metric("workload_replica_memory_bytes").value(look)
+    return f", of {size / (1 << 30):.3g} GiB for each replica" if size else ""
 
 
 def _untold(seen: Seen) -> Iterator[tuple[str, str]]:

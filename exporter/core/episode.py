@@ -148,7 +148,8 @@ class Course(Kept, frozen=True):
 
     `run` is the proton that serves and since when. `pods`, `protons` and `events` are facts of the episodes that are
     not over yet or have just ended; `pods_told` and `events_told` say when they were last told. `recent`: when
-    the last episodes ended.
+    the last episodes ended. For a person who asks later, `lost` keeps the pods that were in trouble when the last of
+    them ended, and `last` the newest event.
     """
 
     life: Episode | None = None
@@ -164,6 +165,8 @@ class Course(Kept, frozen=True):
     recent: tuple[float, ...] = ()
     past: tuple[Past, ...] = ()
     late: Mapping[str, Happened] = {}
+    lost: Mapping[str, Pod] = {}
+    last: Happened | None = None
 
     @property
     def busy(self) -> bool:
@@ -492,6 +495,9 @@ def told_events(course: Course, events: Iterable[Event], known: frozenset[str], 
     late = {i: each for i, each in told.items() if i not in known and _too_late(course, each.at)}
     if late:
         course = _with(course, late={**course.late, **late})
+    newest = max(filter(None, (course.last, *told.values())), key=lambda each: each.at or 0.0, default=None)
+    if newest != course.last:
+        course = _with(course, last=newest)
     if not course.busy:
         return course
     kept = {**course.events, **told}
@@ -547,6 +553,7 @@ def remembered(course: Course, made: Iterable[Past], now: float) -> Course:
     """The course after traces were made: they are remembered for a day; facts are forgotten once nobody needs them."""
     past = tuple(each for each in (*course.past, *made) if now - each.ended < PAST_SECONDS)[-PAST:]
     if not course.busy:
-        return _with(course, past=past, pods={}, protons={}, events={})
+        lost = {name: pod for name, pod in course.pods.items() if pod.trouble and not pod.ready}
+        return _with(course, past=past, pods={}, protons={}, events={}, lost=lost)
     since = min(each.opened.at for each in (*course.episodes, *course.over))
     return _with(course, past=past, pods={name: pod for name, pod in course.pods.items() if pod.read >= since})

@@ -293,6 +293,8 @@ MUTES: tuple[Mute, ...] = (
     Mute(_CAUSES,
         frozenset((*_DOWN, "DataRobotWorkloadReplicasDegraded", "DataRobotWorkloadStuckStarting", *_UNANSWERED)),
         _WHO, ("critical", "")),
+    Mute(_CAUSES, frozenset((*_DOWN, "DataRobotWorkloadReplicasDegraded", "DataRobotWorkloadStuckStarting")),
+        _WHO, target=("warning", frozenset())),
     Mute(frozenset((*_DOWN, "DataRobotWorkloadInterrupted")), frozenset(_UNANSWERED), _WHO, ("critical", "")),
     Mute(frozenset(_UNANSWERED[:1]), frozenset(_UNANSWERED[1:]), _WHO),
     Mute(frozenset({"DataRobotFleetManyFailing"}),

@@ -10,6 +10,8 @@ from typing import Any
 from exporter.core.board import lasted
 from exporter.core.causes import CHANGES, PARTS, UNTOLD, Change, Diagnosis, Facts, Lack, Trouble
 
+MOSTLY = 0.5
+"""The share of requests that get a server error from which on it hardly serves."""
 SHOWN = 4
 """Containers and the like that are told one by one."""
 _WEEK = 7 * 86400.0
@@ -44,7 +46,9 @@ def _bounded(told: Iterable[str], most: int = SHOWN) -> str:
 
 def _state_words(facts: Facts) -> str:
     state, now = facts.state, facts.at
-    if state.since is None:
+    if facts.gone:
+        words = f"gone since {_when(state.since, now)}: {_GONE[facts.gone]}"
+    elif state.since is None:
         words = f"{state.status}; since when is not told"
     elif state.longer:
         words = f"{state.status} since before {_clock(state.since, now)} (more than {lasted(now - state.since)})"
@@ -53,21 +57,48 @@ def _state_words(facts: Facts) -> str:
     return words + (f"; seen to fail {state.failures} times" if state.failures > 1 else "")
 
 
+_GONE = {
+    "not_found": "the API answers 404 for it",
+    "forbidden": "the API answers 403 for it",
+    "unknown": "the list has it no more, and why is not told",
+}
+
+
+def _serves(facts: Facts) -> str:
+    """Whether it does its work, as far as is known: what decides whether somebody must get up."""
+    told, asked = facts.replicas, facts.requests
+    if told.zero:
+        return "yes, when asked"
+    if told.ready is None or told.live is None:
+        return "not known"
+    if not told.ready:
+        return "not known" if told.unknown else "not yet" if facts.state.group == "starting" else "no"
+    if asked is not None and asked.total and (asked.server_errors or 0.0) >= MOSTLY:
+        return "hardly, most requests get an error"
+    return "in part" if told.ready < max(told.live, told.least or 0) else "yes"
+
+
+def _serving_words(facts: Facts) -> str:
+    if facts.gone:
+        return ""
+    return f"{_serves(facts)}: {_replica_words(facts)}"
+
+
 def _replica_words(facts: Facts) -> str:
     told = facts.replicas
     wanted = "an untold number" if told.least is None else str(told.least)
     if told.most is not None and told.most != told.least:
         wanted += f" to {told.most}"
     if told.zero:
-        return f"none: scaled to zero, as nobody asks, which is no fault ({wanted} wanted)"
+        return f"scaled to zero, as nobody asks, which is no fault ({wanted} wanted)"
     if told.ready is None or told.live is None:
-        return "" if facts.gone else f"how many are ready is not known; {wanted} wanted"
+        return f"how many replicas are ready is not told; {wanted} wanted"
     if not told.live:
         off = facts.state.status in ("stopped", "suspended", "terminated")
-        return f"none, as it should be while {facts.state.status}" if off else f"no live pod; {wanted} wanted"
-    words = f"{told.ready} of {told.live} ready; {wanted} wanted"
-    if told.live == told.least == told.most:
-        words = f"{told.ready} of {told.live} ready"
+        return f"no replica, as it should be while {facts.state.status}" if off else f"no live pod; {wanted} wanted"
+    words = f"{told.ready} of {told.live} replicas ready"
+    if not told.live == told.least == told.most:
+        words += f"; {wanted} wanted"
     return words + (f"; of {told.unknown} nobody tells" if told.unknown else "")
 
 
@@ -83,13 +114,15 @@ def _container_words(one: Trouble, now: float) -> str:
     if one.waits:
         parts.append("waits, why is not told" if one.waits == UNTOLD else f"waits with {one.waits}")
     elif one.ready is False:
-        parts.append("is not ready" if one.ended else "runs and is not ready")
+        since = f" for {lasted(now - one.since)}" if one.since is not None and one.since <= now else ""
+        what = ("is not ready" if one.ended else "runs and is not ready") + (" any more" if one.lost else "")
+        parts.append(what + since)
     if one.ended or one.code is not None:
         code = f" with exit code {one.code}" if one.code is not None else ""
         when = f" {lasted(now - one.at)} ago" if one.at is not None and one.at <= now else ""
         parts.append(f"ended last{code}{f' ({one.ended})' if one.ended else ''}{when}")
     parts += [f"{one.restarts} restarts" if one.restarts > 1 else "1 restart"] if one.restarts else []
-    pods = f" in {one.pods} pods" if one.pods > 1 else ""
+    pods = f" in {one.pods} pods" if one.pods > 1 else f" in pod {one.pod}" if one.pod else ""
     return f"{one.container or 'a container'}{_ROLES.get(one.role, '')}{pods} {', '.join(parts)}" + (
         f": {one.message}" if one.message else ""
     )
@@ -157,11 +190,12 @@ def _lines(told: Diagnosis) -> Iterator[tuple[str, str]]:
     facts = told.facts
     yield "Likely cause", told.cause.says
     yield "Next step", told.cause.next
+    yield "Serves", _serving_words(facts)
     yield "State", _state_words(facts)
-    yield "Replicas", _replica_words(facts)
     yield "Containers", _bounded(_container_words(one, facts.at) for one in facts.containers)
     yield "No node", _bounded(map(_lack_words, facts.lacks))
-    yield "Changed", "; ".join(_change_words(one, facts.at) for one in facts.changes[:3] if _lately(one, facts.at))
+    changes = [_change_words(one, facts.at) for one in facts.changes[:3] if _lately(one, facts.at)]
+    yield "Changed", "; ".join(changes) or "nothing in the last week, as far as the API tells"
     yield "Last event", _event_words(facts)
     yield "Requests", _request_words(facts)
     yield "Limits", _limit_words(facts)
@@ -228,6 +262,7 @@ def as_json(told: Diagnosis) -> dict[str, Any]:
             "longer_than_known": facts.state.longer,
             "failures": facts.state.failures,
         },
+        "serves": _serves(facts).partition(",")[0],
         "replicas": {
             **{name: getattr(facts.replicas, name) for name in ("ready", "unknown", "live", "least", "most")},
             "scaled_to_zero": facts.replicas.zero,
@@ -241,6 +276,9 @@ def as_json(told: Diagnosis) -> dict[str, Any]:
                 "last_end": {"reason": one.ended or None, "exit_code": one.code, "at": _stamp(one.at)},
                 "restarts": one.restarts,
                 "pods": one.pods,
+                "pod": one.pod or None,
+                "not_ready_since": _stamp(one.since),
+                "was_ready": one.lost,
                 "message": one.message,
             }
             for one in facts.containers

@@ -58,6 +58,12 @@ READY = pods(replica(container()))
 UNREADY = pods(replica(container(ready=False)))
 
 
+def unready(since: float, began: float, *others: Replica) -> Pods:
+    """A pod that is not ready since so many seconds, though its container runs since so many."""
+    turned = Condition(type="Ready", value=False, last_transition_time=ago(since))
+    return pods(replica(container(ready=False, started_at=ago(began)), conditions=(turned,)), *others)
+
+
 def waiting(reason: str | None, **facts: Any) -> Pods:
     return pods(replica(container(ready=False, status="waiting", reason=reason, **facts)))
 
@@ -131,8 +137,8 @@ POD_CAUSES: dict[str, Pods] = {
     "no_volume": lacking("volume node affinity conflict"),
     "no_node": lacking("had untolerated taint"),
 }
-BIG = Bundle(id="b", memory_bytes=1000)
-USED = (OtelValue(otel_name="memory", unit="bytes", level="pod", current_value=990),)
+BIG = Bundle(id="b", memory_bytes=2 << 30)
+USED = (OtelValue(otel_name="memory", unit="bytes", level="pod", current_value=0.99 * (2 << 30)),)
 BUSY = Policy(scaling_metric="httpRequestsConcurrency", target=2)
 LOADED = {"windows": stats(concurrent_requests=10)}
 DRAFT = Artifact(status="draft")
@@ -155,6 +161,8 @@ CASES: list[tuple[str, Seen, tuple[Event, ...]]] = [
     *((name, seen("errored", told), ()) for name, told in POD_CAUSES.items()),
     ("crashing", seen("errored", waiting(None, restart_count=3)), ()),
     ("failed_waiting", seen("errored", waiting(None, restart_count=0)), ()),
+    ("exit_error_since_change", seen("errored", crashing(1), ledger={
+        "newest": {"replacement_completed": NOW - HOUR}}), ()),
     ("exit_error", seen("errored", Pods((Proton("x", status="errored"),), {"x": crashing(1).details["p"]})), ()),
     *(
         (f"new_version_{name}", seen(told=both(READY, told), replacement=ROLLING), ())
@@ -176,6 +184,9 @@ CASES: list[tuple[str, Seen, tuple[Event, ...]]] = [
     ("failed_but_ready", seen("errored", READY), ()),
     ("no_pod", seen("running", pods()), ()),
     ("none_ready", seen("running", UNREADY), ()),
+    ("none_ready", seen("running", unready(600, 600)), ()),
+    ("none_ready_any_more", seen("running", unready(600, DAY)), ()),
+    ("some_unready_any_more", seen("running", unready(600, DAY, replica(container(), name="two"))), ()),
     ("some_unready", seen("running", pods(replica(container(ready=False)), replica(container(), name="two"))), ()),
     ("waking", seen("running", waiting("PodInitializing")), ()),
     ("errors_since_change", seen(details={"windows": stats(server_errors=600)}, ledger={
@@ -254,7 +265,10 @@ def said(of: Seen, *events: Event, options: Options = DEFAULT) -> dict[str, str]
         # The API says itself since when a version runs, but not in the future.
         (seen(since=0, first=0, told=pods(running_since=ago(HOUR))), "running since 07:00 UTC (1 h)"),
         (seen(since=0, first=0, told=pods(running_since=ago(-HOUR))), "running; since when is not told"),
-        (seen(parts={"vanished": NOW - 120}), "vanished since 07:58 UTC (2 min)"),
+        (seen(parts={"vanished": NOW - 120}),
+         "gone since 07:58 UTC, 2 min ago: the list has it no more, and why is not told"),
+        (seen(parts={"vanished": NOW - 120, "gone_because": "forbidden"}),
+         "gone since 07:58 UTC, 2 min ago: the API answers 403 for it"),
     ],
 )  # fmt: skip
 def test_since_when_is_told_or_said_to_be_unknown(of: Seen, words: str) -> None:
@@ -264,42 +278,54 @@ def test_since_when_is_told_or_said_to_be_unknown(of: Seen, words: str) -> None:
 @pytest.mark.parametrize(
     ("of", "words"),
     [
-        (seen(), "1 of 1 ready"),
-        (seen(told=UNREADY), "0 of 1 ready"),
-        (seen(runtime=runtime(2)), "1 of 1 ready; 2 wanted"),
-        (seen(runtime=runtime(1, 4)), "1 of 1 ready; 1 to 4 wanted"),
-        (seen(runtime=None), "1 of 1 ready; an untold number wanted"),
-        (seen(told=pods(Replica(name="x", status="running"))), "0 of 1 ready; of 1 nobody tells"),
-        (seen(told=pods()), "no live pod; 1 wanted"),
-        (seen("stopped", told=pods()), "none, as it should be while stopped"),
+        (seen(), "yes: 1 of 1 replicas ready"),
+        (seen(told=UNREADY), "no: 0 of 1 replicas ready"),
+        (seen("launching", told=UNREADY), "not yet: 0 of 1 replicas ready"),
+        (seen(runtime=runtime(2)), "in part: 1 of 1 replicas ready; 2 wanted"),
+        (seen(runtime=runtime(1, 4)), "yes: 1 of 1 replicas ready; 1 to 4 wanted"),
+        (seen(runtime=None), "yes: 1 of 1 replicas ready; an untold number wanted"),
+        (seen(details={"windows": stats(server_errors=600)}),
+         "hardly, most requests get an error: 1 of 1 replicas ready"),
+        (seen(details={"windows": stats(server_errors=400)}), "yes: 1 of 1 replicas ready"),
+        (seen(told=pods(Replica(name="x", status="running"))), "not known: 0 of 1 replicas ready; of 1 nobody tells"),
+        (seen(told=pods()), "no: no live pod; 1 wanted"),
+        (seen("stopped", told=pods()), "no: no replica, as it should be while stopped"),
         (seen(told=pods(), runtime=runtime(0, 3)),
-         "none: scaled to zero, as nobody asks, which is no fault (0 to 3 wanted)"),
-        (seen(told=None), "how many are ready is not known; 1 wanted"),
+         "yes, when asked: scaled to zero, as nobody asks, which is no fault (0 to 3 wanted)"),
+        (seen(told=None), "not known: how many replicas are ready is not told; 1 wanted"),
     ],
 )  # fmt: skip
-def test_replicas_are_counted_and_unknown_is_not_zero(of: Seen, words: str) -> None:
-    assert said(of)["Replicas"] == words
+def test_whether_it_serves_is_told_first_and_unknown_is_not_zero(of: Seen, words: str) -> None:
+    assert said(of)["Serves"] == words
 
 
 def test_nothing_is_said_of_the_replicas_of_one_that_is_gone() -> None:
     told = said(seen(told=crashing(1), parts={"vanished": NOW}))
-    assert not {"Replicas", "Containers", "Requests", "Not known"} & told.keys()
+    assert not {"Serves", "Containers", "Requests", "Not known"} & told.keys()
 
 
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        (crashing(1), "main waits with CrashLoopBackOff, ended last with exit code 1 (Error) 30 s ago, 4 restarts"),
-        (waiting(None), "main waits, why is not told"),
-        (UNREADY, "main runs and is not ready"),
-        (pods(replica(container(ready=False, ended=("Error", None, None)))), "main is not ready, ended last (Error)"),
-        (pods(replica(container("", ready=False, restart_count=1))), "a container runs and is not ready, 1 restart"),
+        (crashing(1),
+         "main in pod pod waits with CrashLoopBackOff, ended last with exit code 1 (Error) 30 s ago, 4 restarts"),
+        (waiting(None), "main in pod pod waits, why is not told"),
+        (unready(300, 300), "main in pod pod runs and is not ready for 5 min"),
+        (unready(300, DAY), "main in pod pod runs and is not ready any more for 5 min"),
+        (unready(-300, -300), "main in pod pod runs and is not ready"),
+        (pods(*[unready(n, DAY).details["p"].replicas[0] for n in (60, 300)]),  # type: ignore[union-attr,index]
+         "main in 2 pods runs and is not ready any more for 5 min"),
+        (UNREADY, "main in pod pod runs and is not ready"),
+        (pods(replica(container(ready=False, ended=("Error", None, None)))),
+         "main in pod pod is not ready, ended last (Error)"),
+        (pods(replica(container("", ready=False, restart_count=1))),
+         "a container in pod pod runs and is not ready, 1 restart"),
         (waiting("ErrImagePull", message="GET 10.1.2.3: denied\nfor me@example.test"),
-         "main waits with ErrImagePull: GET [address]: denied for [e-mail]"),
+         "main in pod pod waits with ErrImagePull: GET [address]: denied for [e-mail]"),
         (pods(*[replica(container(ready=False, ended=("Error", 1, ago(n))), name=str(n)) for n in (300, 60)]),
          "main in 2 pods is not ready, ended last with exit code 1 (Error) 1 min ago"),
         (pods(*[replica(container(f"c{n}", ready=False)) for n in range(6)]),
-         "; ".join(f"c{n} runs and is not ready" for n in range(4)) + "; and 2 more"),
+         "; ".join(f"c{n} in pod pod runs and is not ready" for n in range(4)) + "; and 2 more"),
     ],
 )  # fmt: skip
 def test_containers_in_trouble_are_told_and_no_more_than_a_person_reads(told: Pods, words: str) -> None:
@@ -366,8 +392,8 @@ def over(kind: episode.Kind, ended: float, cause: str = "", told: float | None =
         (seen(replacement=Replacement(status="switching"), told=pods(replica(container()), created_at=ago(DAY)),
               ledger={"rollout": Rollout(NOW - 60, whole=False)}), (),
          "a new version is being rolled out (switching): when is not told"),
-        (seen(), (Event("e", ago(8 * DAY), "Scaled"),), None),
-        (seen(), (Event("e", "no time", "Scaled"),), None),
+        (seen(), (Event("e", ago(8 * DAY), "Scaled"),), "nothing in the last week, as far as the API tells"),
+        (seen(), (Event("e", "no time", "Scaled"),), "nothing in the last week, as far as the API tells"),
     ],
 )  # fmt: skip
 def test_what_changed_last_is_told_once(of: Seen, events: tuple[Event, ...], words: str | None) -> None:
@@ -383,12 +409,12 @@ def test_what_the_daemon_saw_of_a_version_that_was_taken_back_is_told() -> None:
         "ours": episode.Pod("p", trouble="Error"),
         "none": episode.Pod("gone", trouble="Unschedulable"),
     }
-    failed = seen(ledger={"rollout_failed": NOW - 60, **course(pods=lost)})
+    failed = seen(ledger={"rollout_failed": NOW - 60, **course(pods={"one": lost.pop("one")}, lost=lost)})
     told = diagnosis(failed, NOW, DEFAULT)
     assert told.cause.name == "reverted_out_of_memory"
     assert dict(evidence(told))["Containers"] == (
-        "main of the version that was taken back waits with CrashLoopBackOff, ended last with exit code 3 (Error) "
-        "2 min ago, 2 restarts; main of the version that was taken back is not ready, ended last (OOMKilled)"
+        "main of the version that was taken back is not ready, ended last (OOMKilled); main of the version that was "
+        "taken back waits with CrashLoopBackOff, ended last with exit code 3 (Error) 2 min ago, 2 restarts"
     )
     assert dict(evidence(told))["No node"] == "1 pod finds no node of the version that was taken back"
     assert "Containers" not in said(failed._replace(ledger=msgspec.structs.replace(failed.ledger, rollout_failed=None)))
@@ -397,15 +423,15 @@ def test_what_the_daemon_saw_of_a_version_that_was_taken_back_is_told() -> None:
 @pytest.mark.parametrize(
     ("events", "kept", "words"),
     [
-        ((Event("a", ago(60), "Scaled"), Event("b", ago(90), "Started")), {}, "Scaled: 07:59 UTC, 1 min ago"),
-        ((Event("a", None, message="token=abc"),), {}, "unknown: when is not told: token=[…]"),
-        ((), {"b": Happened("Replacement Errored", NOW - 60, "no luck")},
+        ((Event("a", ago(60), "Scaled"), Event("b", ago(90), "Started")), None, "Scaled: 07:59 UTC, 1 min ago"),
+        ((Event("a", None, message="token=abc"),), None, "unknown: when is not told: token=[…]"),
+        ((), Happened("Replacement Errored", NOW - 60, "no luck"),
          "Replacement Errored: 07:59 UTC, 1 min ago: no luck"),
-        ((), {}, None),
+        ((), None, None),
     ],
 )  # fmt: skip
-def test_the_last_event_is_told(events: tuple[Event, ...], kept: dict[str, Happened], words: str | None) -> None:
-    assert said(seen(ledger=course(events=kept)), *events).get("Last event") == words
+def test_the_last_event_is_told(events: tuple[Event, ...], kept: Happened | None, words: str | None) -> None:
+    assert said(seen(ledger=course(last=kept)), *events).get("Last event") == words
 
 
 @pytest.mark.parametrize(
@@ -434,7 +460,10 @@ def test_requests_are_told_where_they_are_known(windows: dict[str, Window], word
               told=pods(replica(container()), replica(container(), name="two"))),
          "the autoscaler runs all 2 replicas that it may, at 2.5 times its target"),
         (seen(runtime=runtime(resolved_bundle=BIG), details={"usage": USED}),
-         "99% of the memory of its resource bundle is in use"),
+         "99% of the memory of its resource bundle is in use, of 2 GiB for each replica"),
+        (seen(details={"windows": {name: Window(NOW - 100, NOW, RequestMetrics(
+            total_requests=50_000, server_errors=2000, user_errors=0)) for name in ("5m", "6h", "1d")}}),
+         "server errors 4.00% over 6h, 4.00% over 1d, where 0.50% are allowed"),
         (seen(artifact=DRAFT, told=pods(replica(container()), running_since=ago(7.5 * HOUR))),
          "a draft, which the platform stops at 08:30 UTC, in 30 min"),
         (seen(), None),
@@ -483,7 +512,8 @@ def test_links_lead_to_the_runbook_of_the_cause_the_loudest_alert_and_the_worklo
 def test_a_container_that_came_back_is_told_by_how_it_ended() -> None:
     back = pods(replica(container(ended=("OOMKilled", 137, ago(300)), restart_count=1)))
     assert (
-        said(seen(told=back)).get("Containers") == "main ended last with exit code 137 (OOMKilled) 5 min ago, 1 restart"
+        said(seen(told=back)).get("Containers")
+        == "main in pod pod ended last with exit code 137 (OOMKilled) 5 min ago, 1 restart"
     )
 
 
@@ -511,10 +541,10 @@ Likely cause  Its process ends with an error of its own soon after each start
               (exit code 1).
 Next step     Read the end of its log; if a new version or new settings brought
               it, go back, else mend the artifact.
+Serves        no: 0 of 1 replicas ready
 State         errored since 07:40 UTC (20 min)
-Replicas      0 of 1 ready
-Containers    main waits with CrashLoopBackOff, ended last with exit code 1
-              (Error) 30 s ago, 4 restarts
+Containers    main in pod pod waits with CrashLoopBackOff, ended last with exit
+              code 1 (Error) 30 s ago, 4 restarts
 Changed       it was started: 07:38 UTC, 21 min ago
 Requests      1000 in the 5 min to 07:58 UTC, 0% server errors (over 1 h: 0%),
               95% within 0.10 s
@@ -562,6 +592,7 @@ def test_a_script_reads_the_same_with_stable_keys() -> None:
             "longer_than_known": False,
             "failures": 0,
         },
+        "serves": "no",
         "replicas": {"ready": 0, "unknown": 0, "live": 1, "least": 1, "most": 1, "scaled_to_zero": False},
         "containers": [
             {
@@ -572,6 +603,9 @@ def test_a_script_reads_the_same_with_stable_keys() -> None:
                 "last_end": {"reason": "Error", "exit_code": 1, "at": "2027-01-15T07:59:30Z"},
                 "restarts": 4,
                 "pods": 1,
+                "pod": "pod",
+                "not_ready_since": None,
+                "was_ready": False,
                 "message": "",
             }
         ],

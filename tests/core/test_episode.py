@@ -372,7 +372,13 @@ def test_events_are_kept_in_whatever_order_they_are_told() -> None:
     assert forth == back
     assert len(forth.events) == book.MOST_EVENTS
     assert forth.events["e99"] == Happened("Scaled", 299.0)
-    assert book.told_events(Course(), events, frozenset(), 210.0) == Course()
+    assert book.told_events(Course(), events, frozenset(), 210.0) == Course(last=Happened("Scaled", 299.0))
+
+
+def test_once_all_is_over_the_pods_in_trouble_are_kept_for_who_asks_later() -> None:
+    told = {"bad": book.Pod("p", trouble="Error"), "good": book.Pod("p", ready=True), "idle": book.Pod("p")}
+    course = book.remembered(Course(pods=told), (), 10.0)
+    assert (course.pods, course.lost) == ({}, {"bad": told["bad"]})
 
 
 # -- crashes

@@ -238,6 +238,7 @@ def test_a_notice_brings_its_evidence_and_what_to_route_by() -> None:
         ([alarm(), alarm("DataRobotWorkloadStuckStarting", "warning", workload_id="other")], set()),
         ([alarm(CRASHES), alarm()], {ERRORED}),
         ([alarm(CRASHES, "warning"), alarm()], {CRASHES}),
+        ([alarm(CRASHES, "warning"), alarm(severity="warning")], {ERRORED}),
         ([alarm("DataRobotFleetManyFailing", workload_id=""), alarm()], {ERRORED}),
         ([alarm("DataRobotTokenRejected", workload_id=""), alarm("DataRobotApiUnreachable", workload_id="")],
          {"DataRobotApiUnreachable"}),
