@@ -144,6 +144,9 @@ def _explain_flags(command: argparse.ArgumentParser) -> None:
     command.add_argument("workload", metavar="WORKLOAD", help="its id or its name")
     command.add_argument("--account", metavar="NAME", help="look in this account alone; default: in all")
     command.add_argument("--json", action="store_true", help="for scripts: keys stay, times are RFC 3339")
+    command.add_argument(
+        "--log-lines", type=int, choices=range(1, 101), default=0, metavar="N", help="also the last lines of its log"
+    )
     command.epilog = f"{EXITS} Also: 3 something holds that is a ticket (warning), 4 something that wakes (critical)."
 
 
@@ -390,7 +393,8 @@ def _explain(told: argparse.Namespace, settings: Settings, _: Read) -> int:
         async with AsyncExitStack() as stack:
             clients = [(each, await stack.enter_async_context(client_of(each))) for each in accounts]
             slow = settings.detail.slow_requests
-            return await explained(clients, told.workload, settings.alerts.options, slow, progress)
+            options, lines = settings.alerts.options, told.log_lines
+            return await explained(clients, told.workload, options, slow, progress, log_lines=lines)
 
     try:
         found = asyncio.run(ask())

@@ -666,6 +666,13 @@ class Paging(_Part):
         "`receivers`; `both`: so that the one may be compared with the other, and people are told twice.",
     )
     receivers: tuple[Annotated[AnyReceiver, Field(discriminator="kind")], ...] = Field((), description="Whom to tell.")
+    log_lines: int = Field(
+        0,
+        ge=0,
+        le=20,
+        description="Last lines of a workload's log that a page about it carries; 0: none. What looks like a secret is "
+        "masked, but what applications log may be personal all the same, and a receiver keeps it.",
+    )
 
     @model_validator(mode="after")
     def _somebody(self) -> Self:

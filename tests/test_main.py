@@ -212,6 +212,16 @@ def test_explain_tells_scripts_the_same_and_takes_an_id(api: Simulator) -> None:
     assert api.requests["/workloads", 200] == before
 
 
+def test_explain_shows_lines_of_the_log_to_whom_asks_for_them(api: Simulator) -> None:
+    line = r"\nLog\n  \d\d:\d\d:\d\d INFO simulated: it says that it runs, and none of its replicas is ready\n"
+    assert re.search(line, run("explain", "nobody-ready-35", "--log-lines=3", **account(api))[1])
+    told = json.loads(run("explain", "nobody-ready-35", "--log-lines=3", "--json", **account(api))[1])
+    assert [each[9:] for each in told["log"]] == [
+        "INFO simulated: it says that it runs, and none of its replicas is ready"
+    ]
+    assert json.loads(run("explain", "nobody-ready-35", "--json", **account(api))[1])["log"] is None
+
+
 def test_explain_asks_who_is_meant_and_names_the_nearest(api: Simulator, tmp_path: Path) -> None:
     status, out, err = run("explain", "nobody-redy-35", **account(api))
     assert (status, out) == (1, "")

@@ -181,11 +181,12 @@ class Cause(NamedTuple):
 
 
 class Diagnosis(NamedTuple):
-    """The facts, the row of `CAUSES` that holds of them, and links: pairs of a text and a URL."""
+    """The facts, the row of `CAUSES` that holds of them, links (pairs of a text and a URL), and its log, if wanted."""
 
     facts: Facts
     cause: Cause
     links: tuple[tuple[str, str], ...]
+    log: str = ""
 
     @property
     def severity(self) -> str:

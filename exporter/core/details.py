@@ -187,6 +187,14 @@ class ComputeBundle(ApiObject, frozen=True):
     use_cases: tuple[str, ...] | None = None
 
 
+class LogRecord(ApiObject, frozen=True):
+    """One line of a workload's log (``GET /otel/workload/{id}/logs``); has no id."""
+
+    timestamp: str | None = None
+    level: str | None = None
+    message: str | None = None
+
+
 class OtelValue(ApiObject, frozen=True):
     """One value of ``…/metrics/autocollectedValues``, in `unit`; null where idle, scaled to zero or new."""
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from exporter.core.board import lasted
 from exporter.core.causes import CHANGES, PARTS, UNTOLD, Change, Diagnosis, Facts, Lack, Trouble
+from exporter.core.details import LogRecord
+from exporter.core.lifecycle import scrubbed
+from exporter.core.model import timestamp
 
 MOSTLY = 0.5
 """The share of requests that get a server error from which on it hardly serves."""
@@ -212,6 +215,18 @@ def _cut(words: str, most: int) -> str:
     return words if len(words) <= most else words[: most - 4].rstrip() + " ..."
 
 
+def log_words(told: Sequence[LogRecord]) -> str:
+    """Lines of a log, told newest first, as `tail` shows them: masked, and at most 200 characters each."""
+    lines = [_log_line(each) for each in reversed(told) if each.message]
+    return "\n".join(lines) if lines else "none is told, which proves no silence: not every cluster collects logs"
+
+
+def _log_line(one: LogRecord) -> str:
+    at = timestamp(one.timestamp)
+    when = "" if at is None else f"{_utc(at):%H:%M:%S} "
+    return _cut(scrubbed(f"{when}{one.level or ''} {one.message}"), 200)
+
+
 _COLOURS = {"critical": "1;31", "warning": "1;33"}
 
 
@@ -238,6 +253,8 @@ def text(told: Diagnosis, colour: bool = False) -> str:
         first, *rest = textwrap.wrap(words, 80 - 14) or [""]
         if first:
             lines += [painted(f"{title:<14}", "1") + first, *(" " * 14 + line for line in rest)]
+    if told.log:
+        lines += ["", painted("Log", "1"), *(f"  {line}" for line in told.log.splitlines())]
     lines += ["", *(painted(f"{words}:", "1") + f" {url}" for words, url in told.links)] if told.links else []
     return "\n".join(lines) + "\n"
 
@@ -304,6 +321,7 @@ def as_json(told: Diagnosis) -> dict[str, Any]:
         "draft_ends": _stamp(facts.draft_ends),
         "not_known": dict(facts.untold),
         "holds": [{"alert": each.alert, "severity": each.severity} for each in facts.holds],
+        "log": told.log.splitlines() or None,
         "links": [{"text": words, "url": url} for words, url in told.links],
     }
 

@@ -48,6 +48,7 @@ from exporter.shell.server import Application, Server, Silenced
 from exporter.shell.status_page import AccountStatus, Status, StatusPage
 from exporter.shell.store import Frozen, StateError, Store
 from exporter.shell.sweep_trace import part
+from exporter.shell.tails import Tails
 from exporter.shell.watch import Clock, Pending, Plan, Watch
 from exporter.shell.web_config import WebSecurity
 
@@ -327,8 +328,12 @@ class Daemon:
                 self._clock,
                 [way.aclose for _, way in ways],
                 min(EVERY, max(0.5, settings.sweep.interval / 2)),
+                Tails(self._clients, told.log_lines).added if told.log_lines else None,
             )
             self.pager.start()
+
+    def _clients(self) -> Mapping[str, Client]:
+        return {name: watch.client for name, watch in self.watches.items()}
 
     def _own_state(self) -> Exporter:
         """What the exporter knows of itself."""

@@ -26,6 +26,7 @@ from exporter.settings import Account
 from exporter.shell.client import ApiError, Client, one_line
 from exporter.shell.looks import ACCOUNT_LOOKS, LOOKS, Question
 from exporter.shell.sweep import sweep
+from exporter.shell.tails import tail
 
 POLICY = Policy(quantiles=(0.95,), parts=frozenset(("pods", "events", "replacement", "stats_5m", "stats_1h", "usage")))
 """What is asked: of the statistics, the windows that tell whether it began lately."""
@@ -152,8 +153,13 @@ async def explained(
     slow: float,
     progress: Progress = lambda _: None,
     clock: Callable[[], float] = time.time,
+    log_lines: int = 0,
 ) -> Diagnosis:
     """Find and judge one workload. Links to the console go to the account's own, unless the options name one."""
     found = await find(clients, wanted, progress)
     console = options.console or found.account.endpoint.removesuffix("/api/v2")
-    return await explain(found, options._replace(console=console), slow, progress, clock())
+    judged = await explain(found, options._replace(console=console), slow, progress, clock())
+    if not log_lines:
+        return judged
+    progress("asking for its log")
+    return judged._replace(log=await tail(found.client, found.workload.id, log_lines))

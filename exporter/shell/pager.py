@@ -100,8 +100,8 @@ _CHANGES = {"replaced": "was replaced by another version", "reverted": "was to b
 class Pager:
     """`look` judges what is known, `turn` tells the receivers; `start` does both, every so many seconds.
 
-    `evidence`: what a page shows of a workload. `fleets` and `exporter` give what is known now; `endings` are waited
-    for at the end.
+    `evidence`: what a page shows of a workload; `added` adds what must be asked for first. `fleets` and `exporter` give
+    what is known now; `endings` are waited for at the end.
     """
 
     def __init__(
@@ -116,10 +116,11 @@ class Pager:
         clock: Clock,
         endings: Sequence[Callable[[], Awaitable[None]]] = (),
         every: float = EVERY,
+        added: Callable[[Sequence[Notice]], Awaitable[Sequence[Notice]]] | None = None,
     ) -> None:
         self._store, self._report, self.options, self._receivers = store, report, options, receivers
         self._evidence, self._fleets, self._exporter, self._clock = evidence, fleets, exporter, clock
-        self._endings, self._every = endings, every
+        self._endings, self._every, self._added = endings, every, added
         kept = store.paged()
         self.alarms: Mapping[str, Alarm] = kept.alarms
         self.told: dict[str, dict[str, Told]] = {name: dict(each) for name, each in kept.told.items()}
@@ -266,6 +267,7 @@ class Pager:
         if not said:
             return
         try:
+            said = list(await self._added(said)) if self._added is not None else said
             sent = await receiver.send(said, self._clock.wall())
         except Exception:  # a fault of one notifier is no reason to tell nobody
             log.exception("a receiver could not be told", extra={"fields": {"receiver": receiver.name}})

@@ -632,6 +632,7 @@ def test_a_script_reads_the_same_with_stable_keys() -> None:
             {"alert": "DataRobotWorkloadErrored", "severity": "critical"},
             {"alert": "DataRobotContainerCrashLooping", "severity": "critical"},
         ],
+        "log": None,
         "links": [
             {"text": "Console", "url": "https://dr.test/console-nextgen/workloads/w/overview"},
             {"text": "Traces", "url": "https://jaeger.test/search?id=w"},

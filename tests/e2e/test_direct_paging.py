@@ -123,7 +123,8 @@ def test_through_failures_and_kills_every_incident_opens_once_and_ends_once(tmp_
             {"name": "page", "kind": "pagerduty", "url": f"{pagerduty.url}/v2/enqueue", "routing_key": KEY},
             {"name": "team", "kind": "slack", "webhook_url": f"{slack.url}/services/x"},
         ]
-        told = {"who": "direct", "receivers": [each | {"severities": ["critical"], "timeout": "500ms"} for each in who]}
+        receivers = [each | {"severities": ["critical"], "timeout": "500ms"} for each in who]
+        told = {"who": "direct", "receivers": receivers, "log_lines": 2}
         with daemon(tmp_path, told) as ours:
             ours.play("exit 0")
             # It is killed while PagerDuty hangs, after it had every other answer that is no success.
@@ -137,6 +138,10 @@ def test_through_failures_and_kills_every_incident_opens_once_and_ends_once(tmp_
             pagerduty.answer = TAKEN
             ours.start()
             assert eventually(lambda: of_alert(incidents(pagerduty)) == [["trigger"]], 30)
+            triggers = [json.loads(each.body) for each in list(pagerduty.accepted)]
+            logs = [each["payload"]["custom_details"]["Log"] for each in triggers if each["payload"]["class"] == ALERT]
+            assert logs
+            assert all("simulated: " in each for each in logs)
             refused = 'notification_failures_total{reason="bad_request",receiver="page"}'
             assert eventually(lambda: float(ours.metric(refused) or 0) >= 1, 10)
             # What was refused is tried again after the next start; what was delivered is not.
