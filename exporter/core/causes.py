@@ -53,7 +53,7 @@ class Trouble(NamedTuple):
 
     `role`: that of their version, or ``reverted`` where an event tells of one that was taken back. `waits`: the reason,
     empty where it does not wait; `ended`, `code` and `at` are about its last end. `since`: since when its pod is not
-    ready; `lost`: it was ready before, in this very run. `pod`: the name of one of them.
+    ready; `lost`: it was ready before, in this very run. `pod`: the name of one of them. `image`: where that is wrong.
     """
 
     container: str
@@ -69,6 +69,7 @@ class Trouble(NamedTuple):
     since: float | None = None
     lost: bool = False
     pod: str = ""
+    image: str = ""
 
 
 class Lack(NamedTuple):
@@ -206,10 +207,12 @@ def _some(test: Callable[[Trouble], bool]) -> _Of:
     return lambda facts, roles: any(test(one) for one in facts.containers if one.role in roles)
 
 
+PULLS = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName")
+
+
 def _pulls(*words: str) -> _Of:
-    reasons = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName")
     return _some(
-        lambda one: one.waits in reasons and (not words or any(word in one.message.casefold() for word in words))
+        lambda one: one.waits in PULLS and (not words or any(word in one.message.casefold() for word in words))
     )
 
 
@@ -222,7 +225,7 @@ def _lacking(what: str) -> _Of:
 
 
 _MEND = "Read the end of its log; if a new version or new settings brought it, go back, else mend the artifact."
-_MEND_NEW = "Read the log of that version, mend its artifact, and replace again."
+_MEND_NEW = "Read the log of that version, mend its artifact, and replace again, by day: the old version serves on."
 _ROOM = "Wait if nodes are added on demand; else stop what is needed less, or choose another bundle."
 _OF_PODS: tuple[tuple[str, _Of, str, str, str], ...] = (
     ("out_of_memory", _some(lambda one: one.ended == "OOMKilled"),
@@ -239,7 +242,7 @@ _OF_PODS: tuple[tuple[str, _Of, str, str, str], ...] = (
      "DataRobotWorkloadImagePullFailing"),
     ("image_pull", _pulls(),
      "the image of a container cannot be pulled.",
-     "Compare the image's name with the registry; if pulls of others fail too, look at the registry itself.",
+     "Compare the image's name with the registry; if that is right, its credential; if others fail too, the registry.",
      "DataRobotWorkloadImagePullFailing"),
     ("cannot_create", _some(lambda one: one.waits in (
         "CreateContainerConfigError", "CreateContainerError", "RunContainerError")),
@@ -386,7 +389,8 @@ CAUSES: tuple[Cause, ...] = (
     Cause("interrupted", _status("interrupted"),
         "The platform evicted it: a workload of more importance took its place, or its node went away. Which, is not "
         "told.",
-        "Start it again: it stays down until somebody does.", "DataRobotWorkloadInterrupted"),
+        "Start it again: it stays down until somebody does. If it is evicted again, raise its importance.",
+        "DataRobotWorkloadInterrupted"),
     # -- on its way out
     Cause("not_stopping", _both(_LEAVING, _alert("DataRobotWorkloadStuckStopping")),
         "It was told to stop and does not. Why, is not told: its process ignores SIGTERM, requests last very long, or "
@@ -407,12 +411,12 @@ CAUSES: tuple[Cause, ...] = (
     *_shown_by(("candidate",), "The version that is being rolled out does not come up: ", "new_version_"),
     # -- starting, failed
     Cause("failed_unready", _both(_FAILED, _unready),
-        "Its containers run and are not ready. Why, is not told: still loading, the readiness probe asks the wrong "
-        "port or path, or what it waits for is down.",
+        "Its containers run and are not ready. Why, is not told: loading, hung, waiting for something that is down, or "
+        "the readiness probe asks the wrong port or path.",
         "See in its log whether it is still loading, then on which port it listens; correct the probe, or wait.",
         "DataRobotWorkloadErrored"),
     Cause("start_unready", _both(_STARTING, _unready),
-        "Its containers run and have not become ready. Why, is not told: still loading, waiting for something that is "
+        "Its containers run and have not become ready. Why, is not told: loading, hung, waiting for something that is "
         "down, or the readiness probe asks the wrong port or path.",
         "See in its log whether it is loading or waits; if it says that it listens, correct the probe's port and path.",
         "DataRobotWorkloadStuckStarting"),
@@ -424,8 +428,9 @@ CAUSES: tuple[Cause, ...] = (
         "It is being started: images are pulled and containers made.",
         _WAIT_FOR_START, "DataRobotWorkloadStuckStarting"),
     Cause("monitor_silent", _both(_STARTING, _alert("DataRobotPodSnapshotMissing")),
-        "The platform has told nothing of its pods for long: its monitor does not report, and the status may be old.",
-        "Call its endpoint: if it answers, leave it alone, and tell those who run the platform.",
+        "The platform tells nothing of its pods: its monitor does not report, and the status may be old, or none was "
+        "ever made. Which, is not told.",
+        "Call its endpoint: if it answers, leave it alone; if not, start it again. Tell those who run the platform.",
         "DataRobotPodSnapshotMissing"),
     Cause("start_untold", _both(_STARTING, lambda facts: not facts.snapshot),
         "Nothing is told of its pods: it has only just begun, or the platform's monitor does not report on it.",
@@ -456,9 +461,9 @@ CAUSES: tuple[Cause, ...] = (
         "See in its log what it waits for, and mend that; if the log is silent, restart it.",
         "DataRobotWorkloadNoReadyReplica"),
     Cause("none_ready", _both(_UP, _unready, lambda facts: facts.replicas.ready == 0),
-        "It says that it runs, and no replica is ready. Why, is not told: it is loading, what it waits for is down, or "
-        "the readiness probe asks the wrong port or path.",
-        "See in its log whether it is loading or waits; if it says that it listens, correct the probe's port and path.",
+        "It says that it runs, and no replica is ready. Why, is not told: loading, hung, waiting for something that is "
+        "down, or the readiness probe asks the wrong port or path.",
+        "See in its log whether it loads, waits, or says that it listens (then mend the probe); restart it if silent.",
         "DataRobotWorkloadNoReadyReplica"),
     Cause("some_unready_any_more", _both(_UP, _lost),
         "Some of its replicas were ready and are not any more, while their containers run on: they hang, are "
@@ -466,9 +471,9 @@ CAUSES: tuple[Cause, ...] = (
         "Compare the log of one that is not ready with that of one that is; restart it if it hangs.",
         "DataRobotWorkloadReplicasDegraded"),
     Cause("some_unready", _both(_UP, _unready),
-        "Some of its replicas run and have not become ready: they are still loading, or wait for something. The others "
-        "serve.",
-        "Wait some minutes if they are new; else compare the log of one that is not ready with that of one that is.",
+        "Some of its replicas run and have not become ready, the others serve. Why, is not told: loading, hung, or "
+        "waiting for something.",
+        "Wait some minutes if they are new; else compare their log with that of one that is ready, and restart them.",
         "DataRobotWorkloadReplicasDegraded"),
     Cause("waking", _both(_UP, _creating),
         "A replica of it is only being made: it was scaled up, or woken from zero.",
@@ -516,8 +521,9 @@ CAUSES: tuple[Cause, ...] = (
         "Read what its log said before that; nothing is to be done at once.", "DataRobotContainerCrashLooping"),
     Cause("errors_lately", lambda facts: bool(facts.met & {
             "DataRobotErrorBudgetBurnFast", "DataRobotErrorBudgetBurnSlow"}),
-        "Over hours or days more requests got a server error (5xx) than its objective allows; lately they do not.",
-        "See in its log what failed and when; nothing is to be done at once.",
+        "Over hours or days more requests got a server error (5xx) than its objective allows; lately they do not. "
+        "Whether it failed or what it calls, only its log tells.",
+        "See in its log what failed and when; it can wait until morning.",
         "DataRobotErrorBudgetBurnSlow"),
     Cause("draft_ends", _alert("DataRobotDraftExpiring"),
         "It runs on a draft, which the platform is about to stop.",

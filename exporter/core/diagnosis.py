@@ -17,6 +17,7 @@ from exporter.core.causes import (
     ABOUT,
     CAUSES,
     PARTS,
+    PULLS,
     RECENT,
     UNTOLD,
     Cause,
@@ -229,7 +230,7 @@ def _remembered(pod: episode.Pod) -> Trouble:
         at=run.finished if run is not None else None,
         restarts=pod.restarts,
         pods=1,
-        message="",
+        message=scrubbed(pod.words),
     )
 
 
@@ -256,6 +257,7 @@ def _trouble(role: str, proton: str, replica: Replica, container: Container) -> 
         since=since,
         # A pod turns to not ready when it comes and when its container ends: later, only what was ready can.
         lost=not waits and container.ready is False and since is not None and since - (began or since) > SLACK,
+        image=scrubbed(container.image or "") if waits in PULLS else "",
         pod=(replica.name or "") if _NAME.fullmatch(replica.name or "") else "",
     )
 

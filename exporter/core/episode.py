@@ -32,8 +32,8 @@ Kind = Literal["start", "stop", "failure", "replacement", "deletion", "flapping"
 KINDS: tuple[Kind, ...] = ("start", "stop", "failure", "replacement", "deletion", "flapping")
 OUTCOMES = ("success", "failure", "error", "cancellation", "timeout")
 """How an episode ended: `error`: the platform took the workload away; `failure`: it, or its container, failed."""
-MOST_PODS, MOST_EVENTS, MOST_RUNS = 64, 64, 16
-"""How many facts are kept: of pods, protons and events the latest, of the lives of a pod the first."""
+MOST_PODS, MOST_EVENTS, MOST_RUNS, MOST_WORDS = 64, 64, 16, 256
+"""How much is kept: of pods, protons and events the latest, of the lives of a pod the first, of words the beginning."""
 FLAPPING = 20
 """Episodes of one workload within `FLAPPING_SECONDS` that have a trace of their own; the others are folded into one."""
 FLAPPING_SECONDS = 3600.0
@@ -102,7 +102,10 @@ class Run(Kept, frozen=True):
 
 
 class Pod(Kept, frozen=True):
-    """What was told of a pod, last at `read`: when which condition became true, and what is wrong (empty: nothing)."""
+    """What was told of a pod, last at `read`: when which condition became true, and what is wrong (empty: nothing).
+
+    `words`: what the API says of the trouble.
+    """
 
     proton: str
     read: float = 0.0
@@ -114,6 +117,7 @@ class Pod(Kept, frozen=True):
     container: str = ""
     restarts: int = 0
     runs: tuple[Run, ...] = ()
+    words: str = ""
 
 
 class Proton(Kept, frozen=True):
@@ -434,7 +438,7 @@ def _pod(before: Pod, replica: Replica, now: float) -> Pod:
         if condition.truth and at is not None:
             true.setdefault(condition.kind, at)
     runs, starts = list(before.runs), [before.started]
-    trouble, culprit = ("Unschedulable", "") if unschedulable(replica) is not None else ("", "")
+    trouble, culprit, words = ("Unschedulable" if unschedulable(replica) is not None else ""), "", ""
     for container in replica.containers or ():
         name = container_name(container.name, before.proton)
         run = _run(name, container.last_state)
@@ -443,9 +447,9 @@ def _pod(before: Pod, replica: Replica, now: float) -> Pod:
             runs.append(run)
         reason = _wrong(container)
         if reason and not trouble:
-            trouble, culprit = reason, name
+            trouble, culprit, words = reason, name, (container.message or "")[:MOST_WORDS]
     if not trouble and not ready:
-        trouble, culprit = before.trouble, before.container
+        trouble, culprit, words = before.trouble, before.container, before.words
     return Pod(
         before.proton,
         now,
@@ -457,6 +461,7 @@ def _pod(before: Pod, replica: Replica, now: float) -> Pod:
         culprit,
         max(before.restarts, sum(container.restart_count or 0 for container in replica.containers or ())),
         tuple(runs[:MOST_RUNS]),
+        words,
     )
 
 

@@ -78,6 +78,7 @@ class Container(ApiObject, frozen=True):
     """One container of a pod. `restart_count` counts within this pod."""
 
     name: str | None = None
+    image: str | None = None
     status: str | None = None
     ready: bool | None = None
     restart_count: int | None = None

@@ -13,8 +13,8 @@ from exporter.core.details import LogRecord
 from exporter.core.lifecycle import scrubbed
 from exporter.core.model import timestamp
 
-MOSTLY = 0.5
-"""The share of requests that get a server error from which on it hardly serves."""
+SOME, MOSTLY = 0.02, 0.5
+"""The shares of requests that get a server error from which on it mostly serves, and hardly."""
 SHOWN = 4
 """Containers and the like that are told one by one."""
 _WEEK = 7 * 86400.0
@@ -50,7 +50,7 @@ def _bounded(told: Iterable[str], most: int = SHOWN) -> str:
 def _state_words(facts: Facts) -> str:
     state, now = facts.state, facts.at
     if facts.gone:
-        words = f"gone since {_when(state.since, now)}: {_GONE[facts.gone]}"
+        words = f"found to be gone: {_when(state.since, now)}; {_GONE[facts.gone]}"
     elif state.since is None:
         words = f"{state.status}; since when is not told"
     elif state.longer:
@@ -70,20 +70,23 @@ _GONE = {
 def _serves(facts: Facts) -> str:
     """Whether it does its work, as far as is known: what decides whether somebody must get up."""
     told, asked = facts.replicas, facts.requests
+    if facts.gone:
+        return "no" if facts.gone == "not_found" else "not known"
     if told.zero:
         return "yes, when asked"
     if told.ready is None or told.live is None:
         return "not known"
     if not told.ready:
         return "not known" if told.unknown else "not yet" if facts.state.group == "starting" else "no"
-    if asked is not None and asked.total and (asked.server_errors or 0.0) >= MOSTLY:
-        return "hardly, most requests get an error"
+    errors = asked.server_errors or 0.0 if asked is not None and asked.total else 0.0
+    if errors >= SOME:
+        return f"{'hardly' if errors >= MOSTLY else 'mostly'}, {_percent(errors)} of requests get a server error"
     return "in part" if told.ready < max(told.live, told.least or 0) else "yes"
 
 
 def _serving_words(facts: Facts) -> str:
     if facts.gone:
-        return ""
+        return _serves(facts)
     return f"{_serves(facts)}: {_replica_words(facts)}"
 
 
@@ -116,6 +119,7 @@ def _container_words(one: Trouble, now: float) -> str:
     parts = []
     if one.waits:
         parts.append("waits, why is not told" if one.waits == UNTOLD else f"waits with {one.waits}")
+        parts += [f"image {one.image}"] if one.image else []
     elif one.ready is False:
         since = f" for {lasted(now - one.since)}" if one.since is not None and one.since <= now else ""
         what = ("is not ready" if one.ended else "runs and is not ready") + (" any more" if one.lost else "")
@@ -198,12 +202,13 @@ def _lines(told: Diagnosis) -> Iterator[tuple[str, str]]:
     yield "Containers", _bounded(_container_words(one, facts.at) for one in facts.containers)
     yield "No node", _bounded(map(_lack_words, facts.lacks))
     changes = [_change_words(one, facts.at) for one in facts.changes[:3] if _lately(one, facts.at)]
-    yield "Changed", "; ".join(changes) or "nothing in the last week, as far as the API tells"
+    yield "Changed", "; ".join(changes) or "of the last week nothing is told"
     yield "Last event", _event_words(facts)
     yield "Requests", _request_words(facts)
     yield "Limits", _limit_words(facts)
     yield "Not known", _untold_words(facts)
-    yield "Holds", ", ".join(f"{each.alert} ({each.severity})" for each in facts.holds)
+    holds = ", ".join(f"{each.alert} ({each.severity})" for each in facts.holds)
+    yield "Holds", holds + (f"; importance {facts.importance}" if holds and facts.importance else "")
 
 
 def evidence(told: Diagnosis) -> tuple[tuple[str, str], ...]:

@@ -45,7 +45,7 @@ CRASHING = Pods(
     state="waiting",
     ready=False,
     reason="CrashLoopBackOff",
-    message="back-off 40s restarting failed container",
+    message="back-off restarting failed container",
     last=("Error", 1),
     restart_every=40,
 )

@@ -266,9 +266,9 @@ def said(of: Seen, *events: Event, options: Options = DEFAULT) -> dict[str, str]
         (seen(since=0, first=0, told=pods(running_since=ago(HOUR))), "running since 07:00 UTC (1 h)"),
         (seen(since=0, first=0, told=pods(running_since=ago(-HOUR))), "running; since when is not told"),
         (seen(parts={"vanished": NOW - 120}),
-         "gone since 07:58 UTC, 2 min ago: the list has it no more, and why is not told"),
+         "found to be gone: 07:58 UTC, 2 min ago; the list has it no more, and why is not told"),
         (seen(parts={"vanished": NOW - 120, "gone_because": "forbidden"}),
-         "gone since 07:58 UTC, 2 min ago: the API answers 403 for it"),
+         "found to be gone: 07:58 UTC, 2 min ago; the API answers 403 for it"),
     ],
 )  # fmt: skip
 def test_since_when_is_told_or_said_to_be_unknown(of: Seen, words: str) -> None:
@@ -285,8 +285,12 @@ def test_since_when_is_told_or_said_to_be_unknown(of: Seen, words: str) -> None:
         (seen(runtime=runtime(1, 4)), "yes: 1 of 1 replicas ready; 1 to 4 wanted"),
         (seen(runtime=None), "yes: 1 of 1 replicas ready; an untold number wanted"),
         (seen(details={"windows": stats(server_errors=600)}),
-         "hardly, most requests get an error: 1 of 1 replicas ready"),
-        (seen(details={"windows": stats(server_errors=400)}), "yes: 1 of 1 replicas ready"),
+         "hardly, 60% of requests get a server error: 1 of 1 replicas ready"),
+        (seen(details={"windows": stats(server_errors=20)}),
+         "mostly, 2.0% of requests get a server error: 1 of 1 replicas ready"),
+        (seen(details={"windows": stats(server_errors=19)}), "yes: 1 of 1 replicas ready"),
+        (seen(told=None, parts={"vanished": NOW, "gone_because": "not_found"}), "no"),
+        (seen(told=None, parts={"vanished": NOW, "gone_because": "forbidden"}), "not known"),
         (seen(told=pods(Replica(name="x", status="running"))), "not known: 0 of 1 replicas ready; of 1 nobody tells"),
         (seen(told=pods()), "no: no live pod; 1 wanted"),
         (seen("stopped", told=pods()), "no: no replica, as it should be while stopped"),
@@ -301,7 +305,7 @@ def test_whether_it_serves_is_told_first_and_unknown_is_not_zero(of: Seen, words
 
 def test_nothing_is_said_of_the_replicas_of_one_that_is_gone() -> None:
     told = said(seen(told=crashing(1), parts={"vanished": NOW}))
-    assert not {"Serves", "Containers", "Requests", "Not known"} & told.keys()
+    assert not {"Containers", "Requests", "Not known"} & told.keys()
 
 
 @pytest.mark.parametrize(
@@ -315,6 +319,8 @@ def test_nothing_is_said_of_the_replicas_of_one_that_is_gone() -> None:
         (unready(-300, -300), "main in pod pod runs and is not ready"),
         (pods(*[unready(n, DAY).details["p"].replicas[0] for n in (60, 300)]),  # type: ignore[union-attr,index]
          "main in 2 pods runs and is not ready any more for 5 min"),
+        (waiting("ErrImagePull", image="registry.test/x:1"),
+         "main in pod pod waits with ErrImagePull, image registry.test/x:1"),
         (UNREADY, "main in pod pod runs and is not ready"),
         (pods(replica(container(ready=False, ended=("Error", None, None)))),
          "main in pod pod is not ready, ended last (Error)"),
@@ -392,8 +398,8 @@ def over(kind: episode.Kind, ended: float, cause: str = "", told: float | None =
         (seen(replacement=Replacement(status="switching"), told=pods(replica(container()), created_at=ago(DAY)),
               ledger={"rollout": Rollout(NOW - 60, whole=False)}), (),
          "a new version is being rolled out (switching): when is not told"),
-        (seen(), (Event("e", ago(8 * DAY), "Scaled"),), "nothing in the last week, as far as the API tells"),
-        (seen(), (Event("e", "no time", "Scaled"),), "nothing in the last week, as far as the API tells"),
+        (seen(), (Event("e", ago(8 * DAY), "Scaled"),), "of the last week nothing is told"),
+        (seen(), (Event("e", "no time", "Scaled"),), "of the last week nothing is told"),
     ],
 )  # fmt: skip
 def test_what_changed_last_is_told_once(of: Seen, events: tuple[Event, ...], words: str | None) -> None:
@@ -403,7 +409,9 @@ def test_what_changed_last_is_told_once(of: Seen, events: tuple[Event, ...], wor
 def test_what_the_daemon_saw_of_a_version_that_was_taken_back_is_told() -> None:
     run = Run("main", None, NOW - 120, "Error", 3)
     lost = {
-        "one": episode.Pod("gone", trouble="CrashLoopBackOff", container="main", restarts=2, runs=(run,)),
+        "one": episode.Pod(
+            "gone", trouble="CrashLoopBackOff", container="main", restarts=2, runs=(run,), words="token=x"
+        ),
         "two": episode.Pod("gone", trouble="OOMKilled", container="main"),
         "fine": episode.Pod("gone", ready=True, trouble="Error"),
         "ours": episode.Pod("p", trouble="Error"),
@@ -414,7 +422,7 @@ def test_what_the_daemon_saw_of_a_version_that_was_taken_back_is_told() -> None:
     assert told.cause.name == "reverted_out_of_memory"
     assert dict(evidence(told))["Containers"] == (
         "main of the version that was taken back is not ready, ended last (OOMKilled); main of the version that was "
-        "taken back waits with CrashLoopBackOff, ended last with exit code 3 (Error) 2 min ago, 2 restarts"
+        "taken back waits with CrashLoopBackOff, ended last with exit code 3 (Error) 2 min ago, 2 restarts: token=[…]"
     )
     assert dict(evidence(told))["No node"] == "1 pod finds no node of the version that was taken back"
     assert "Containers" not in said(failed._replace(ledger=msgspec.structs.replace(failed.ledger, rollout_failed=None)))
@@ -549,7 +557,7 @@ Changed       it was started: 07:38 UTC, 21 min ago
 Requests      1000 in the 5 min to 07:58 UTC, 0% server errors (over 1 h: 0%),
               95% within 0.10 s
 Holds         DataRobotWorkloadErrored (critical),
-              DataRobotContainerCrashLooping (critical)
+              DataRobotContainerCrashLooping (critical); importance high
 
 Runbook DataRobotContainerCrashLooping: alerts/runbooks/DataRobotContainerCrashLooping.md
 Runbook DataRobotWorkloadErrored: alerts/runbooks/DataRobotWorkloadErrored.md

@@ -326,12 +326,14 @@ def test_what_is_wrong_with_a_pod_is_of_a_closed_set(replica: Replica, trouble: 
 
 
 def test_a_trouble_is_remembered_until_the_pod_is_ready() -> None:
-    first = read(pod(Container(name="a", status="waiting", reason="CrashLoopBackOff", restart_count=3)))
+    waiting = Container(name="a", status="waiting", reason="CrashLoopBackOff", restart_count=3, message="x" * 999)
+    first = read(pod(waiting))
     second = read(pod(Container(name="a", status="running", ready=False, restart_count=4)), course=first)
     third = read(pod(conditions=(condition("Ready", 300),)), course=second)
     assert [(c.pods["pod"].trouble, c.pods["pod"].restarts) for c in (first, second, third)] == [
         ("CrashLoopBackOff", 3), ("CrashLoopBackOff", 4), ("", 4),
     ]  # fmt: skip
+    assert [c.pods["pod"].words for c in (first, second, third)] == ["x" * 256, "x" * 256, ""]
 
 
 def test_the_lives_of_a_container_are_kept_each_once() -> None:
