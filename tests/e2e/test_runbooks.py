@@ -10,12 +10,14 @@ from textwrap import dedent
 from typing import Any, NamedTuple
 
 import pytest
+import yaml
 
 from exporter.core.conditions import ALERTS
 from exporter.runbooks.page import RUNBOOKS, page
 from exporter.runbooks.parts import READY
 from tests.components import component
 from tests.e2e.servers import Prometheus, demo, eventually, free_port, prometheus
+from tests.shell.receivers import HttpReceiver
 
 pytestmark = pytest.mark.real
 
@@ -24,6 +26,7 @@ class Scene(NamedTuple):
     prometheus: Prometheus
     environment: dict[str, str]
     workload_id: str
+    config: Path
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +44,15 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         "DATAROBOT_API_TOKEN": "demo-token",
     }
     fleet = (f"--demo.api-address=127.0.0.1:{api}", "--demo.workloads=40")
-    with demo(folder, port, *fleet), prometheus(folder, config) as server:
-        told = eventually(lambda: server.query('datarobot_container_last_exit_code{workload=~"crash-loop.*"}'), 60)
-        assert told, (folder / "demo.log").read_text()
+    settings = folder / "exporter.yaml"
+    with demo(folder, port, *fleet), prometheus(folder, config) as server, HttpReceiver() as receiver:
+        told = {"who": "direct", "receivers": [{"name": "on-call", "kind": "webhook", "url": receiver.url}]}
+        settings.write_text(yaml.safe_dump({"paging": told}))
+        environment["RECEIVER"] = "on-call"
+        crashed = eventually(lambda: server.query('datarobot_container_last_exit_code{workload=~"crash-loop.*"}'), 60)
+        assert crashed, (folder / "demo.log").read_text()
         environment["EXPORTER"] = f"http://127.0.0.1:{port}"
-        yield Scene(server, environment, told[0]["metric"]["workload_id"])
+        yield Scene(server, environment, crashed[0]["metric"]["workload_id"], settings)
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -58,6 +65,7 @@ def test_the_commands_of_a_page_run(scene: Scene, alert: Any) -> None:
     script = "\n".join(blocks(page(alert), "bash"))
     script = script.replace("WORKLOAD_ID=... ", f"WORKLOAD_ID={scene.workload_id} ")
     script = re.sub("^export EXPORTER=.*", "", script, flags=re.MULTILINE)
+    script = re.sub("^export CONFIG=.*", f"export CONFIG={scene.config}", script, flags=re.MULTILINE)
     ran = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script], env=scene.environment, capture_output=True, check=False, text=True
     )
