@@ -96,13 +96,14 @@ def test_a_storm_is_told_of_before_any_of_those_that_it_mutes() -> None:
 
 def test_a_cause_is_told_of_before_what_it_brings_about() -> None:
     """Unless it takes longer to be sure of: that no node takes a pod may pass; it ends with what it brings about."""
-    (rule,) = [rule for rule in CONFIG["inhibit_rules"] if "CrashLooping" in str(rule["source_matchers"])]
+    pages, tickets = [rule for rule in CONFIG["inhibit_rules"] if "CrashLooping" in str(rule["source_matchers"])]
     slow = {"DataRobotWorkloadUnschedulable"}
     soon = {"DataRobotWorkloadNoReadyReplica", "DataRobotWorkloadNotServing", "DataRobotErrorBudgetBurnFast"}
     assert ROWS["DataRobotWorkloadNotServing"].wait + 60 <= ROWS["DataRobotErrorBudgetBurnFast"].wait
-    for cause in _named(rule["source_matchers"]):
-        for effect in _named(rule["target_matchers"]):
-            assert cause.name in slow or effect.name in soon or cause.wait + 60 <= _earliest(effect)
+    for rule in (pages, tickets):
+        for cause in _named(rule["source_matchers"]):
+            for effect in _named(rule["target_matchers"]):
+                assert cause.name in slow or effect.name in soon or cause.wait + 60 <= _earliest(effect)
 
 
 def _earliest(alert: Alert) -> float:
@@ -201,6 +202,14 @@ def test_the_cause_rings_and_its_consequences_do_not(chain: Chain) -> None:
     assert eventually(lambda: chain.incident(ERRORED, "w2"), 10)
     assert eventually(lambda: chain.incident(PULL, "w1"), 10)
     assert not eventually(lambda: chain.incident(ERRORED, "w1"), 3 * FLUSH)
+
+
+@pytest.mark.real
+def test_of_tickets_too_only_the_cause_is_told(chain: Chain) -> None:
+    for name in (PULL, ERRORED):
+        chain.fire(name, "warning")
+    assert eventually(chain.got.tickets, 10) == [(f"{PULL}: churn (acme)", False)]
+    assert not eventually(lambda: len(chain.got.tickets()) > 1, 3 * FLUSH)
 
 
 @pytest.mark.real

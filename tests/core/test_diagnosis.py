@@ -572,6 +572,12 @@ Traces: https://jaeger.test/search?id=w
     assert "\x1b" not in text(told)
 
 
+def test_the_log_stands_last_a_line_for_each() -> None:
+    told = diagnosis(seen(), NOW, DEFAULT)._replace(log="one\ntwo")
+    assert text(told).endswith("95% within 0.10 s\n\nLog\n  one\n  two\n")
+    assert as_json(told)["log"] == ["one", "two"]
+
+
 def test_where_there_is_nothing_to_link_to_nothing_is_linked() -> None:
     told = diagnosis(seen(), NOW, DEFAULT)
     assert told.links == ()
