@@ -18,6 +18,7 @@ from exporter.core.account_families import Known
 from exporter.core.board import holding
 from exporter.core.conditions import ALERTS
 from exporter.core.episode import Kept
+from exporter.core.exposition import bounded
 from exporter.core.notice import Notice
 from exporter.core.rules import Options, in_force, words
 from exporter.core.seen import Seen
@@ -25,7 +26,11 @@ from exporter.core.terms import WORKLOAD, AccountLook, WorkloadLook
 
 ENDED_KEPT = 900.0
 """How long the end of an alarm is remembered, for an Alertmanager that was not there."""
-_ROWS = {alert.name: alert for alert in ALERTS}
+ROWS = {alert.name: alert for alert in ALERTS}
+
+
+SEVERITIES = ("critical", "warning", "info", "none")
+"""The loudest first."""
 
 
 class Alarm(Kept, frozen=True):
@@ -63,13 +68,15 @@ class Subject(NamedTuple):
     """What alarms are about: a workload, an account, or, without labels, the exporter itself.
 
     `holds`: alert and severity of all that holds of it now. `told`: whether something recent is known of it, `pods`: of
-    its pods; what the exporter knows of itself is always recent.
+    its pods; what the exporter knows of itself is always recent. `asked`: whether anything was asked since the start;
+    until then its alarms stay as they were.
     """
 
     labels: Mapping[str, str]
     holds: frozenset[tuple[str, str]]
     told: bool = True
     pods: bool = True
+    asked: bool = True
 
 
 # -- what holds
@@ -86,22 +93,29 @@ class Sweeping(NamedTuple):
 class Exporter(NamedTuple):
     """What the exporter knows of itself. `unwritten`: seconds since the state could not be written; None: it can.
 
-    `unheard`: for how many seconds a receiver has not been told what it must be.
+    `unheard`: for how many seconds a receiver has not been told what it must be. `begun`: it has published once.
     """
 
     left_out: int = 0
     unwritten: float | None = None
     settings_good: bool = True
     unheard: float = 0.0
+    begun: bool = True
 
 
 class Fleet(NamedTuple):
-    """An account and its workloads as known last. `told`: whether that is recent."""
+    """An account and its workloads as known last. `told`: whether that is recent.
+
+    `missing`: workloads that the last sweep did not tell; they may be told by the next. `asked`: whether a sweep has
+    ended, well or not, since the start.
+    """
 
     known: Known
     workloads: Iterable[Seen]
     sweeping: Sweeping
     told: bool = True
+    missing: Iterable[Seen] = ()
+    asked: bool = True
 
 
 OF_SWEEPS: Mapping[str, Callable[[Sweeping, Options], bool]] = {
@@ -134,17 +148,22 @@ def subjects(fleets: Iterable[Fleet], exporter: Exporter, options: Options, now:
     for fleet in fleets:
         there = tuple(fleet.workloads)
         for seen in there:
-            values = seen.account, seen.workload.name or "", seen.workload.id
             # What is no longer shown is not judged either: an alarm is held as it was, for a while.
             holds = holding(of_workloads, WorkloadLook(seen, now, options.thresholds)) if fleet.told else ()
             pods = fleet.told and (seen.vanished is not None or seen.details.fresh.get("pods") is True)
-            yield Subject(dict(zip(WORKLOAD, values, strict=True)), frozenset(holds), fleet.told, pods)
+            yield Subject(_labels(seen), frozenset(holds), fleet.told, pods, fleet.asked)
+        for seen in fleet.missing:
+            yield Subject(_labels(seen), frozenset(), told=False, pods=False, asked=fleet.asked)
         look = AccountLook(fleet.known, there, now, options.thresholds)
         account = holding(of_accounts, look) if fleet.told else ()
         sweeps = {(a, own[a]) for a, is_so in OF_SWEEPS.items() if a in own and is_so(fleet.sweeping, options)}
-        yield Subject({"account": fleet.known.account.name}, frozenset(account) | sweeps, fleet.told)
+        yield Subject({"account": fleet.known.account.name}, frozenset(account) | sweeps, fleet.told, asked=fleet.asked)
     ours = {(a, own[a]) for a, is_so in OF_THE_EXPORTER.items() if a in own and is_so(exporter, options)}
-    yield Subject({}, frozenset(ours))
+    yield Subject({}, frozenset(ours), asked=exporter.begun)
+
+
+def _labels(seen: Seen) -> dict[str, str]:
+    return dict(zip(WORKLOAD, (seen.account, bounded(seen.workload.name or ""), seen.workload.id), strict=True))
 
 
 # -- what becomes of it
@@ -157,20 +176,28 @@ def after(alarms: Alarms, told: Iterable[Subject], options: Options, now: float)
         before.setdefault(_about(alarm.labels), []).append((place, alarm))
     found: dict[str, Alarm] = {}
     for subject in told:
+        if not subject.asked:
+            found.update(before.pop(_about(subject.labels), ()))
+            continue
         for alert, severity in sorted(subject.holds):
             place = "\x1f".join((alert, severity, *_about(subject.labels)))
             old = alarms.get(place)
             if old is None or old.ended is not None:
                 old = Alarm(alert, severity, subject.labels, now, now, now)
-            found[place] = _held(old, options, now)
+            found[place] = _held(_named(old, subject), options, now)
         for place, alarm in before.pop(_about(subject.labels), ()):
             if place not in found:
-                recent = subject.pods if _ROWS[alarm.alert].pods else subject.told
-                _keep(found, place, _unheld(alarm, recent or alarm.alert in OF_SWEEPS, options, now))
+                recent = subject.pods if ROWS[alarm.alert].pods else subject.told
+                _keep(found, place, _unheld(_named(alarm, subject), recent or alarm.alert in OF_SWEEPS, options, now))
     for rows in before.values():  # nothing is known of their subject any more
         for place, alarm in rows:
             _keep(found, place, _unheld(alarm, True, options, now))
     return found
+
+
+def _named(alarm: Alarm, subject: Subject) -> Alarm:
+    """The alarm with the labels that its subject has now: a workload may be renamed."""
+    return alarm if alarm.labels == subject.labels else msgspec.structs.replace(alarm, labels=subject.labels)
 
 
 def _about(labels: Mapping[str, str]) -> tuple[str, str]:
@@ -183,7 +210,7 @@ def _keep(found: dict[str, Alarm], place: str, alarm: Alarm | None) -> None:
 
 
 def _held(alarm: Alarm, options: Options, now: float) -> Alarm:
-    wait = options.waits.get(alarm.alert, _ROWS[alarm.alert].wait) / options.scale
+    wait = options.waits.get(alarm.alert, ROWS[alarm.alert].wait) / options.scale
     fires = alarm.fired is None and now - alarm.since >= wait
     return msgspec.structs.replace(alarm, held=now, told=now, fired=now if fires else alarm.fired)
 
@@ -196,7 +223,7 @@ def _unheld(alarm: Alarm, told: bool, options: Options, now: float) -> Alarm | N
         return msgspec.structs.replace(_held(alarm, options, now), told=alarm.told)
     if alarm.fired is None:
         return None
-    if now - alarm.held < _ROWS[alarm.alert].keep / options.scale:
+    if now - alarm.held < ROWS[alarm.alert].keep / options.scale:
         return alarm
     return msgspec.structs.replace(alarm, ended=now)
 
@@ -206,7 +233,7 @@ def _unheld(alarm: Alarm, told: bool, options: Options, now: float) -> Alarm | N
 
 def labels(alarm: Alarm, options: Options) -> dict[str, str]:
     """The labels that the rules for Prometheus give the same alert."""
-    row = _ROWS[alarm.alert]
+    row = ROWS[alarm.alert]
     told = {
         "alertname": alarm.alert,
         **alarm.labels,
@@ -221,7 +248,7 @@ def labels(alarm: Alarm, options: Options) -> dict[str, str]:
 
 def texts(alarm: Alarm, options: Options) -> dict[str, str]:
     """What a person reads, filled in; where a text wants a number of Prometheus's, the summary says it."""
-    told = words(_ROWS[alarm.alert], options)
+    told = words(ROWS[alarm.alert], options)
     if "$value" in told["description"]:
         told["description"] = told["summary"]
     return {name: _filled(text, alarm.labels) for name, text in told.items()}
@@ -310,8 +337,10 @@ MUTES: tuple[Mute, ...] = (
 
 
 def muted(firing: Iterable[Alarm]) -> frozenset[str]:
-    """The keys of the incidents that something else speaks for."""
-    there = tuple(firing)
+    """The keys of the incidents that something else speaks for; none speaks for itself in another severity."""
+    there = tuple(
+        {each.key: each for each in sorted(firing, key=lambda each: -SEVERITIES.index(each.severity))}.values()
+    )
     found: set[str] = set()
     for mute in MUTES:
         sources = {
@@ -330,7 +359,7 @@ def _equal(mute: Mute, alarm: Alarm) -> tuple[str | None, ...]:
 def _is(alarm: Alarm, names: frozenset[str], severity: str, components: Collection[str]) -> bool:
     named = not names or alarm.alert in names
     loud = not severity or alarm.severity == severity
-    return named and loud and (not components or _ROWS[alarm.alert].component in components)
+    return named and loud and (not components or ROWS[alarm.alert].component in components)
 
 
 class Silence(Kept, frozen=True):
@@ -355,12 +384,17 @@ def silenced(told: Notice, silences: Iterable[Silence], now: float) -> bool:
 
 
 class Told(Kept, frozen=True):
-    """What a receiver was told of an incident that is not over for it: enough to tell it the end."""
+    """What a receiver was told of an incident that is not over for it: enough to tell it the end.
+
+    `at`: when last. `tried`: it may not have heard it: nobody knows what became of the telling.
+    """
 
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     began: float
     links: tuple[tuple[str, str], ...] = ()
+    at: float = 0.0
+    tried: bool = False
 
 
 class Wish(NamedTuple):
@@ -382,8 +416,7 @@ def loudest(firing: Iterable[Notice], severity_label: str) -> dict[str, Notice]:
 
 
 def _loud(told: Notice, severity_label: str) -> int:
-    order = ("critical", "warning", "info", "none")
-    return order.index(told.labels[severity_label])
+    return SEVERITIES.index(told.labels[severity_label])
 
 
 def due(
@@ -397,7 +430,7 @@ def due(
     news = [
         each
         for key, each in firing.items()
-        if wish.wants(each) and (key not in told or told[key].labels != each.labels)
+        if wish.wants(each) and (key not in told or told[key].tried or told[key].labels != each.labels)
         if key not in hushed and not wish.quiet(each, now)
     ]
     over = [
@@ -408,15 +441,30 @@ def due(
     return [*news, *over] if wish.ends else news
 
 
-def remembered(told: Mapping[str, Told], delivered: Iterable[Notice]) -> dict[str, Told]:
-    """What a receiver was told, after these notices arrived."""
-    found = dict(told)
+def trying(told: Mapping[str, Told], notices: Iterable[Notice], now: float) -> dict[str, Told]:
+    """What a receiver was told, once these are on their way: of what is new to it nobody knows whether it arrives.
+
+    Kept before it is sent, so that an incident is ended of which we never heard that it was opened.
+    """
+    new = [each for each in notices if each.ended is None and each.key not in told]
+    return {**told, **{each.key: _told(each, now, tried=True) for each in new}}
+
+
+def remembered(
+    told: Mapping[str, Told], delivered: Iterable[Notice], lost: Collection[str], now: float
+) -> dict[str, Told]:
+    """What a receiver was told, after these notices arrived, and those of the keys `lost` certainly never did."""
+    found = {key: each for key, each in told.items() if key not in lost}
     for each in delivered:
         if each.ended is None:
-            found[each.key] = Told(each.labels, each.annotations, each.began, each.links)
+            found[each.key] = _told(each, now)
         else:
             found.pop(each.key, None)
     return found
+
+
+def _told(notice: Notice, now: float, *, tried: bool = False) -> Told:
+    return Told(notice.labels, notice.annotations, notice.began, notice.links, now, tried)
 
 
 def forgotten(told: Mapping[str, Told], firing: Mapping[str, Notice], wish: Wish) -> dict[str, Told]:

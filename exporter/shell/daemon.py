@@ -107,6 +107,7 @@ def _receiver(told: AnyReceiver, way: Notifier, severity_label: str) -> Receiver
         told.kind == "alertmanager",
         told.repeat_interval,
         change,
+        lambda each: chosen(wants._replace(severities=frozenset({"none"}), alerts=frozenset()), each),
     )
 
 
@@ -156,7 +157,7 @@ class Daemon:
         self._exposition = Exposition(served(settings.metrics.profile), settings.metrics.series_limit)
         self._publisher = Publisher()
         self._publishing = asyncio.Lock()
-        self._beat = self._clock.steady()
+        self._beat, self._published = self._clock.steady(), False
         self._drift = self._clock.wall() - self._clock.steady()
         self._started = self._clock.wall()
         self._collected: float | None = None
@@ -311,9 +312,9 @@ class Daemon:
             for way in notifiers(receiver, options.severity_label)
         ]
         async with self._paging_lock:  # two reloads at once must not leave two pagers
-            if self.pager is not None:
-                await self.pager.close()
-                self.pager = None
+            before, self.pager = self.pager, None
+            if before is not None:
+                await before.close()
             if not ways:
                 return
             receivers = [_receiver(receiver, way, options.severity_label) for receiver, way in ways]
@@ -329,6 +330,7 @@ class Daemon:
                 [way.aclose for _, way in ways],
                 min(EVERY, max(0.5, settings.sweep.interval / 2)),
                 Tails(self._clients, told.log_lines).added if told.log_lines else None,
+                before,
             )
             self.pager.start()
 
@@ -339,7 +341,8 @@ class Daemon:
         """What the exporter knows of itself."""
         failing = self.pager.failing.values() if self.pager is not None else ()
         unwritten = None if self._unwritten_at is None else self._clock.steady() - self._unwritten_at
-        return Exporter(self._left_out, unwritten, self._settings_good, max(failing, default=0.0))
+        unheard = max(failing, default=0.0)
+        return Exporter(self._left_out, unwritten, self._settings_good, unheard, self._published)
 
     # -- the page
 
@@ -355,7 +358,7 @@ class Daemon:
                     await asyncio.sleep(0)
                 bodies = [*self._exposition.bodies(), *account_bodies(self._of_accounts, accounts)]
             self._tell_left_out(self._exposition.left_out)
-            self._beat = self._clock.steady()
+            self._beat, self._published = self._clock.steady(), True
             self.report.set("heartbeat_timestamp_seconds", self._clock.wall())
             self.report.set("series", self._exposition.series)
             tails = self.report.text(), self.report.openmetrics()
@@ -543,8 +546,9 @@ class Daemon:
     def _read_again(self) -> list[str]:
         try:
             settings = self._load()
-            for receiver in settings.paging.receivers:
-                notifiers(receiver)  # what is wrong with their certificates is told before anything is changed
+            # What is wrong with their certificates is told before anything is changed.
+            trial = [way for receiver in settings.paging.receivers for way in notifiers(receiver)]
+            self._tasks.update(asyncio.create_task(way.aclose()) for way in trial)
             if settings.traces != self.settings.traces:
                 self.send_to(settings.traces)
             if any(getattr(settings, part) != getattr(self.settings, part) for part in ("paging", "alerts", "sweep")):

@@ -197,8 +197,11 @@ class Store:
     # -- paging
 
     def paged(self) -> Paged:
-        """What direct paging kept. A row that cannot be read is left out: what still holds fires anew."""
-        with self._lock:
+        """What direct paging kept. A row that cannot be read is left out: what still holds fires anew.
+
+        Raises `StateError`.
+        """
+        with self._troubled("read from"), self._lock:
             rows = self._db.execute("SELECT kind, id, value FROM paging").fetchall()
         kept = Paged({}, {}, {})
         for kind, name, value in rows:

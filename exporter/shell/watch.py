@@ -210,9 +210,11 @@ class Watch:
     @property
     def fleet(self) -> Fleet:
         """The account as alarms look at it."""
-        there = self.visible() if self.fresh else (*self.known.workloads.values(), *self.known.gone.values())
+        known = self.known
+        there = self.visible() if self.fresh else (*known.workloads.values(), *known.gone.values())
         age = self._age() if self._succeeded is not None else None
-        return Fleet(self.facts, tuple(there), Sweeping(self.known.failure, age, self._report.interval), self.fresh)
+        sweeping, missing = Sweeping(known.failure, age, self._report.interval), tuple(known.missing.values())
+        return Fleet(self.facts, tuple(there), sweeping, self.fresh, missing, known.attempted is not None)
 
     # -- what is to be kept
 

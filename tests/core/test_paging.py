@@ -7,12 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.core import paging
 from exporter.core.account_families import Known
 from exporter.core.conditions import ALERTS
+from exporter.core.exposition import bounded
 from exporter.core.ledger import Ledger, Tally
 from exporter.core.model import Workload
 from exporter.core.notice import Notice
@@ -32,6 +33,7 @@ from exporter.core.paging import (
     muted,
     remembered,
     silenced,
+    trying,
 )
 from exporter.core.rules import Options
 from exporter.core.seen import Account, Seen
@@ -93,6 +95,18 @@ CRASHES = "DataRobotContainerCrashLooping"
 )
 def test_an_alarm_waits_fires_is_held_through_blindness_and_ends(looks: list[Subject | None], fires: str) -> None:
     assert states(lived(*looks)) == fires
+
+
+@pytest.mark.parametrize("looks", [[YES] * 3, [YES] * 6, [YES] * 6 + [NO]], ids=["waiting", "firing", "over"])
+def test_until_something_was_asked_after_a_start_everything_stays_as_it_was(looks: list[Subject]) -> None:
+    before = lived(*looks)[-1]
+    assert lived(*[NO._replace(asked=False)] * 30, alarms=before)[-1] == before
+
+
+def test_an_alarm_has_the_name_that_its_workload_has_now() -> None:
+    renamed = subject(ERRORED, workload="talk")
+    (alarm,) = lived(YES, renamed)[-1].values()
+    assert (alarm.labels["workload"], alarm.since) == ("talk", 0.0)
 
 
 def test_a_wait_of_the_settings_counts() -> None:
@@ -163,6 +177,24 @@ def test_what_the_exporter_knows_of_itself_is_told(exporter: Exporter, alert: st
 
 def test_what_is_not_shown_any_more_is_not_judged() -> None:
     assert holds(fleet(seen("errored"), told=False))["acme/chat/w1"] == set()
+
+
+def test_a_workload_that_one_sweep_does_not_tell_may_be_told_by_the_next() -> None:
+    (missing, account, _) = paging.subjects([fleet()._replace(missing=(seen("errored"),))], Exporter(), OPTIONS, 1000.0)
+    assert missing == Subject(W, frozenset(), told=False, pods=False)
+    assert account.told
+
+
+def test_before_the_first_sweep_and_the_first_page_nothing_was_asked() -> None:
+    told = paging.subjects(
+        [fleet(seen())._replace(missing=(seen(),), asked=False)], Exporter(begun=False), OPTIONS, 1.0
+    )
+    assert [each.asked for each in told] == [False] * 4
+
+
+def test_a_name_is_that_of_the_metrics() -> None:
+    named = seen()._replace(workload=Workload(id="w1", name="a\x00" + "b" * 300, status="running"))
+    assert holds(fleet(named)).keys() == {f"acme/{bounded(named.workload.name or '')}/w1", "acme", ""}
 
 
 def test_an_alarm_about_sweeps_is_not_held_for_lack_of_what_they_bring() -> None:
@@ -244,6 +276,8 @@ def test_a_notice_brings_its_evidence_and_what_to_route_by() -> None:
          {"DataRobotApiUnreachable"}),
         ([alarm("DataRobotTokenRejected", workload_id=""), alarm()], set()),
         ([alarm("DataRobotTokenRejected", workload_id=""), alarm(severity="warning")], {ERRORED}),
+        # One incident in two severities, while nobody knows which: it speaks for others, not for itself.
+        ([alarm(), alarm(severity="warning")], set()),
     ],
 )  # fmt: skip
 def test_a_cause_speaks_for_what_it_brings_about(firing: list[Alarm], names: set[str]) -> None:
@@ -293,7 +327,8 @@ CRITICAL = Wish(lambda told: told.labels["severity"] == "critical", lambda _, __
 FIRING = paging.notice(alarm(), OPTIONS)
 SOFT = paging.notice(alarm(severity="warning"), OPTIONS)
 KEY = FIRING.key
-KNOWN = remembered({}, [FIRING])
+KNOWN = remembered({}, [FIRING], (), 7.0)
+TRIED = trying({}, [FIRING], 7.0)
 
 
 @pytest.mark.parametrize(
@@ -312,6 +347,8 @@ KNOWN = remembered({}, [FIRING])
         ([FIRING], {}, (), CRITICAL._replace(quiet=lambda _, __: True), ""),
         ([], KNOWN, (), CRITICAL._replace(quiet=lambda _, __: True), "resolved critical"),
         ([], KNOWN, (), ALL._replace(ends=False), ""),
+        ([FIRING], TRIED, (), ALL, "firing critical"),
+        ([], TRIED, (), ALL, "resolved critical"),
     ],
 )
 def test_a_receiver_is_told_what_it_does_not_know_yet(
@@ -319,6 +356,15 @@ def test_a_receiver_is_told_what_it_does_not_know_yet(
 ) -> None:
     found = due(loudest(firing, "severity"), told, hushed, wish, 900.0)
     assert ", ".join(f"{each.status} {each.labels['severity']}" for each in found) == says
+
+
+def test_what_is_on_its_way_is_known_or_not_by_what_is_heard_of_it() -> None:
+    ended = FIRING._replace(ended=9.0)
+    assert (TRIED[KEY].tried, KNOWN[KEY].tried, KNOWN[KEY].at) == (True, False, 7.0)
+    assert remembered(TRIED, [FIRING], (), 7.0) == KNOWN
+    assert remembered(TRIED, [], {KEY}, 7.0) == remembered(TRIED, [ended], (), 7.0) == {}
+    assert remembered(TRIED, [], (), 7.0) == TRIED
+    assert trying(KNOWN, [SOFT, ended], 9.0) == trying(KNOWN, [], 9.0) == KNOWN
 
 
 def test_of_one_incident_the_loudest_counts() -> None:
@@ -352,20 +398,26 @@ class _Receiver:
         self.told: dict[str, Told] = {}
         self.log: list[tuple[str, str]] = []
 
-    def turn(self, alarms: Alarms, now: float, away: bool) -> None:
+    def turn(self, alarms: Alarms, now: float, away: bool, unsure: bool = False) -> None:
         firing = loudest((paging.notice(each, OPTIONS) for each in alarms.values() if each.firing), "severity")
         hushed = muted(each for each in alarms.values() if each.firing)
         said = due(firing, self.told, hushed, ALL, now)
-        if not away:
-            self.told = remembered(self.told, said)
-            self.log += [(each.key, each.status) for each in said]
+        new = {each.key for each in said} - self.told.keys()
+        self.told = trying(self.told, said, now)
+        if unsure:  # it has them, or it has not: we never hear which
+            self.log += [(each.key, each.status) for each in said if not away]
+            return
+        self.told = remembered(self.told, () if away else said, new if away else (), now)
+        self.log += [(each.key, each.status) for each in said if not away]
 
 
-def played(looks: Sequence[Subject], away: frozenset[int], cut: int = -1) -> _Receiver:
+def played(
+    looks: Sequence[Subject], away: frozenset[int], cut: int = -1, unsure: frozenset[int] = frozenset()
+) -> _Receiver:
     receiver, alarms = _Receiver(), dict[str, Alarm]()
     for number, look in enumerate(looks):
         alarms = after(alarms, [look], OPTIONS, number * EVERY)
-        receiver.turn(alarms, number * EVERY, number in away)
+        receiver.turn(alarms, number * EVERY, number in away, number in unsure)
         if number == cut:
             alarms = msgspec.json.decode(msgspec.json.encode(alarms), type=dict[str, Alarm])
             receiver.told = msgspec.json.decode(msgspec.json.encode(receiver.told), type=dict[str, Told])
@@ -390,6 +442,18 @@ def test_nothing_ends_for_a_receiver_that_did_not_hear_of_it_and_everything_ends
             assert key in open_ones
             open_ones.remove(key)
     assert open_ones == set()
+
+
+@given(LOOKS, st.frozensets(st.integers(0, 40)), st.frozensets(st.integers(0, 40)))
+@example(
+    [YES] * 9, frozenset({6}), frozenset({5})
+)  # it arrives, nobody knows; then it certainly does not; then it heals
+def test_whatever_opens_is_ended_though_nobody_knew_that_it_had_arrived(
+    looks: list[Subject], away: frozenset[int], unsure: frozenset[int]
+) -> None:
+    receiver = played([*looks, *[NO] * 60], away, unsure=unsure)
+    last = dict(receiver.log)
+    assert {key: status for key, status in last.items() if status == "firing"} == {}
 
 
 @given(LOOKS)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 
 from exporter.core.account_families import Known
@@ -31,6 +32,7 @@ class Fate(NamedTuple):
     reason: str = ""
     words: str = "it went well"
     after: float | None = None
+    maybe: bool = False
 
 
 class Phone:
@@ -61,10 +63,13 @@ class Scene:
         wish: Wish = ALL,
         repeat: float = 0.0,
         change: Any = None,
+        hears: Callable[[Notice], bool] = lambda _: True,
+        evidence: Any = lambda seen, _: (("State", seen.workload.status or ""),),
     ) -> None:
         self.now, self.status, self.told = 1_795_000_000.0, "running", True
         self.phone, self.path = Phone(), path
         self.standing, self.wish, self.repeat, self.change = standing, wish, repeat, change
+        self.hears, self.evidence = hears, evidence
         self.transitions: dict[str, int] = {}
         self.exporter = Exporter()
         self.start()
@@ -72,12 +77,16 @@ class Scene:
     def start(self) -> None:
         """The exporter is started, with the state that there is."""
         self.store, self.report = Store(self.path), Report(self.now)
-        receiver = Receiver("phone", self.phone.send, self.wish, self.standing, self.repeat, self.change)
+        self.pager = self.made()
+
+    def made(self, before: Pager | None = None) -> Pager:
+        """A pager of these settings."""
+        receiver = Receiver("phone", self.phone.send, self.wish, self.standing, self.repeat, self.change, self.hears)
         clock = Clock(lambda: self.now, lambda: self.now, asyncio.sleep)
-        evidence = lambda seen, _: (("State", seen.workload.status or ""),)  # noqa: E731
-        self.pager = Pager(
-            self.store, self.report, Options(), [receiver], evidence, self.fleets, lambda: self.exporter, clock
-        )
+        return Pager(
+            self.store, self.report, Options(), [receiver], self.evidence, self.fleets, lambda: self.exporter, clock,
+            before=before,
+        )  # fmt: skip
 
     def fleets(self) -> list[Fleet]:
         """What is known now."""
@@ -371,6 +380,254 @@ def test_of_a_receiver_that_is_there_no_more_no_metric_says_that_it_fails() -> N
         assert scene.value("alerts_firing", alertname="DataRobotWorkloadErrored", severity="critical") is None
 
     play(work)
+
+
+def test_a_receiver_is_not_failing_any_more_once_nobody_owes_it_anything() -> None:
+    async def work(scene: Scene) -> None:
+        scene.phone.answer, scene.status = Fate("", "again", "connect", "x"), "errored"
+        await scene.passes(360)
+        assert "phone" in scene.pager.failing
+        scene.status = "running"
+        await scene.passes(60)
+        assert scene.pager.failing == {}
+        assert scene.value("notifications_pending", receiver="phone") == 0
+
+    play(work)
+
+
+def test_what_may_have_arrived_is_ended_though_it_heals_before_anybody_knows(tmp_path: Path) -> None:
+    """Killed, or cut off, after the receiver has taken the page, and before that was written."""
+
+    async def work(scene: Scene) -> None:
+        scene.phone.answer, scene.status = Fate("", "again", "timeout", "x", maybe=True), "errored"
+        await scene.passes(330)
+        scene.store.close()
+        scene.start()
+        scene.status, scene.phone.answer = "running", Fate("")
+        await scene.passes(60)
+        assert scene.phone.heard == [ENDS]
+        await scene.passes(600)
+        assert scene.phone.heard == [ENDS]
+
+    play(work, path=tmp_path / "state.db")
+
+
+def test_a_notice_on_its_way_is_waited_for_at_the_end() -> None:
+    async def work(scene: Scene) -> None:
+        async def slow(notices: Sequence[Notice], _: float) -> list[Fate]:
+            asked.set()
+            await answer.wait()
+            return await Phone.send(scene.phone, notices, 0.0)
+
+        asked, answer = asyncio.Event(), asyncio.Event()
+        scene.phone.send = slow  # type: ignore[method-assign]
+        scene.start()
+        scene.status, scene.now = "errored", scene.now + 30
+        await scene.pager.look()
+        scene.now += 300
+        await scene.pager.look()
+        turn = asyncio.create_task(scene.pager.turn())
+        await asked.wait()
+        closing = asyncio.create_task(scene.pager.close())
+        await asyncio.sleep(0)
+        answer.set()
+        await closing
+        await turn
+        assert scene.phone.heard == [FIRES]
+        assert [each.tried for each in scene.store.paged().told["phone"].values()] == [False]
+
+    play(work)
+
+
+@pytest.mark.parametrize(
+    "answer", [Fate("", "failed", "forbidden", "403"), Fate("", "again", "throttled", "429", LONGEST)]
+)
+def test_an_alertmanager_is_never_left_alone_for_longer_than_it_holds_what_fires(answer: Fate) -> None:
+    async def work(scene: Scene) -> None:
+        scene.status = "errored"
+        await scene.passes(360)
+        scene.phone.answer = answer
+        await scene.passes(60)
+        scene.phone.answer, before = Fate(""), len(scene.phone.heard)
+        await scene.passes(90)
+        assert len(scene.phone.heard) > before
+
+    play(work, standing=True)
+
+
+def test_an_alert_that_this_version_does_not_know_is_ended_and_stops_nothing(tmp_path: Path) -> None:
+    async def work(scene: Scene) -> None:
+        scene.status = "errored"
+        await scene.passes(360)
+        ((place, alarm),) = [(p, a) for p, a in scene.pager.alarms.items() if a.alert == "DataRobotWorkloadErrored"]
+        scene.pager.alarms = {**scene.pager.alarms, place: msgspec.structs.replace(alarm, alert="DataRobotOfLater")}
+        scene.pager.keep()
+        scene.store.close()
+        scene.start()
+        await scene.passes(360)
+        assert scene.phone.heard == [FIRES, ENDS, FIRES]
+
+    play(work, path=tmp_path / "state.db")
+
+
+def test_a_repetition_heeds_silences_and_quiet_hours_and_a_restart(tmp_path: Path) -> None:
+    quiet: list[bool] = [False]
+    wish = ALL._replace(quiet=lambda _, __: quiet[0])
+
+    async def work(scene: Scene) -> None:
+        scene.status = "errored"
+        await scene.passes(330)
+        scene.store.close()
+        scene.start()
+        await scene.passes(570)
+        assert scene.phone.heard == [FIRES]
+        await scene.passes(60)
+        assert scene.phone.heard == [FIRES] * 2
+        scene.pager.silence({"workload_id": "w1"}, 1800.0, "jo", "")
+        await scene.passes(1770)
+        assert len(scene.phone.heard) == 2
+        await scene.passes(60)
+        assert len(scene.phone.heard) == 3
+        quiet[0] = True
+        await scene.passes(1800)
+        assert len(scene.phone.heard) == 3
+
+    play(work, path=tmp_path / "state.db", wish=wish, repeat=600.0)
+
+
+def test_a_workload_of_which_no_evidence_can_be_found_is_told_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(*_: object) -> tuple[tuple[str, str], ...]:
+        raise ZeroDivisionError
+
+    async def work(scene: Scene) -> None:
+        scene.status = "errored"
+        await scene.passes(360)
+
+    scene = play(work, evidence=broken)
+    assert scene.phone.heard == [FIRES]
+    assert [title for title, _ in scene.phone.notices[0].evidence] == ["Not known"]
+    assert "no evidence could be found" in caplog.text
+
+
+class Many(Scene):
+    """A fleet of so many workloads, every tenth of them critical."""
+
+    def fleets(self) -> list[Fleet]:
+        (fleet,) = super().fleets()
+        (one,) = fleet.workloads
+
+        def named(n: int) -> Seen:
+            facts = {"id": f"w{n}", "name": f"w{n}", "importance": "critical" if n % 10 == 9 else "low"}
+            return one._replace(workload=msgspec.structs.replace(one.workload, **facts))
+
+        return [fleet._replace(workloads=[named(n) for n in range(50)])]
+
+
+def test_the_loudest_are_told_first_and_never_too_many_at_once() -> None:
+    sizes: list[int] = []
+
+    async def work(scene: Scene) -> None:
+        async def counted(notices: Sequence[Notice], _: float) -> list[Fate]:
+            sizes.append(len(notices))
+            return await Phone.send(scene.phone, notices, 0.0)
+
+        scene.phone.send = counted  # type: ignore[method-assign]
+        scene.start()
+        scene.status = "errored"
+        await scene.passes(330)
+
+    scene = Many(wish=Wish(lambda told: told.labels["alertname"] == "DataRobotWorkloadErrored", lambda _, __: False))
+    asyncio.run(work(scene))
+    assert sizes == [20, 20, 10]
+    assert [each.labels["severity"] for each in scene.phone.notices] == ["critical"] * 5 + ["warning"] * 45
+
+
+def test_the_one_at_which_telling_breaks_off_goes_last_the_next_time() -> None:
+    class Stumbles(Phone):
+        """Of one notice it never says a word; those after it are not tried."""
+
+        async def send(self, notices: Sequence[Notice], now: float) -> list[Fate]:
+            poison = next((n for n, each in enumerate(notices) if each.labels["workload_id"] == "w9"), len(notices))
+            await Phone.send(self, notices[:poison], now)
+            return [Fate(e.key, *(() if n < poison else ("again", "timeout"))) for n, e in enumerate(notices)]
+
+    async def work(scene: Scene) -> None:
+        scene.phone = Stumbles()
+        scene.start()
+        scene.status = "errored"
+        await scene.passes(600)
+
+    scene = Many(wish=Wish(lambda told: told.labels["alertname"] == "DataRobotWorkloadErrored", lambda _, __: False))
+    asyncio.run(work(scene))
+    assert {each.labels["workload_id"] for each in scene.phone.notices} == {f"w{n}" for n in range(50)} - {"w9"}
+
+
+def test_of_replacements_that_do_not_concern_it_a_receiver_hears_nothing() -> None:
+    asked: list[Notice] = []
+
+    async def change(*_: object) -> Fate:
+        raise AssertionError("it is not to be told")
+
+    async def work(scene: Scene) -> None:
+        await scene.passes(30)
+        scene.transitions = {"replaced": 1}
+        await scene.passes(60)
+
+    def hears(told: Notice) -> bool:
+        asked.append(told)
+        return False
+
+    play(work, change=change, hears=hears)
+    (told,) = asked
+    assert (told.labels["account"], told.importance, told.tags) == ("acme", "critical", {"team": "x"})
+
+
+def test_after_a_reload_it_is_still_known_since_when_a_receiver_fails() -> None:
+    async def work(scene: Scene) -> None:
+        scene.phone.answer, scene.status = Fate("", "again", "connect", "x"), "errored"
+        await scene.passes(600)
+        before = dict(scene.pager.failing)
+        await scene.pager.close()
+        scene.pager = scene.made(scene.pager)
+        assert scene.pager.failing == before
+        assert before["phone"] > 200
+
+    play(work)
+
+
+def test_where_the_state_cannot_be_read_it_begins_anew_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Store):
+        def paged(self) -> Any:
+            raise StateError("disk gone")
+
+    async def work(scene: Scene) -> None:
+        scene.store = Broken(None)
+        scene.pager = scene.made()
+        scene.status = "errored"
+        await scene.passes(360)
+
+    assert play(work).phone.heard == [FIRES]
+    assert "what receivers were told cannot be read; it begins anew" in caplog.text
+
+
+def test_what_cannot_be_closed_holds_up_no_end(caplog: pytest.LogCaptureFixture) -> None:
+    closed: list[str] = []
+
+    async def fails() -> None:
+        raise OSError("x")
+
+    async def closes() -> None:
+        closed.append("the other")
+
+    async def work(scene: Scene) -> None:
+        clock = Clock(lambda: scene.now, lambda: scene.now, asyncio.sleep)
+        await Pager(
+            scene.store, scene.report, Options(), [], lambda *_: (), scene.fleets, Exporter, clock, [fails, closes]
+        ).close()
+
+    play(work)
+    assert closed == ["the other"]
+    assert "a connection could not be closed" in caplog.text
 
 
 def test_it_runs_by_itself_until_it_is_closed() -> None:

@@ -101,6 +101,26 @@ def test_no_more_logs_are_remembered_than_are_needed() -> None:
     assert len(world.paths) == 2 * (KEPT + 1) + 1
 
 
+def test_receivers_that_are_told_at_the_same_time_share_one_log() -> None:
+    async def play(client: Client) -> tuple[Sequence[Notice], Sequence[Notice]]:
+        tails = Tails(lambda: {"acme": client}, 3)
+        return await asyncio.gather(tails.added([notice()]), tails.added([notice()]))
+
+    world = answering()
+    one, other = world.run(play)
+    assert one == other
+    assert dict(one[0].evidence)["Log"] == "10:17:57 ERROR boom"
+    assert len(world.paths) == 1
+
+
+def test_a_fault_of_ours_is_told_in_the_page_and_holds_up_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(_: httpx.Request) -> httpx.Response:
+        raise RuntimeError("closed")
+
+    assert added(World(broken), [notice()]) == [["not told: RuntimeError"]]
+    assert "a log could not be asked for" in caplog.text
+
+
 def test_a_log_that_does_not_come_holds_up_no_page() -> None:
     async def never(_: httpx.Request) -> Any:
         await asyncio.Event().wait()

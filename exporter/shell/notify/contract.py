@@ -26,6 +26,7 @@ class Sent(NamedTuple):
     reason: str = ""
     words: str = ""
     after: float | None = None
+    maybe: bool = False
 
 
 class Notifier(Protocol):
