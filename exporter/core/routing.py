@@ -30,11 +30,6 @@ class Wants(NamedTuple):
     severity_label: str = "severity"
 
 
-def wants(receiver: Wants, notice: Notice, now: float) -> bool:
-    """Whether a receiver is to be told of a notice at this time, in seconds since the epoch."""
-    return chosen(receiver, notice) and not quiet(receiver, notice, now)
-
-
 def chosen(receiver: Wants, notice: Notice) -> bool:
     """Whether a receiver wants to hear of a notice, at whatever time."""
     if notice.ended is not None and not receiver.resolved:
