@@ -235,8 +235,9 @@ def test_slack_is_told_in_a_few_lines_that_can_mention_nobody() -> None:
     }
 
 
-def test_slack_is_told_of_many_in_one_message_the_worst_first() -> None:
-    many = [RESOLVED, *(OTHER._replace(key=str(n)) for n in range(30)), FIRING]
+def test_slack_is_told_of_twenty_in_one_message_that_names_each_the_worst_first() -> None:
+    some = [named(f"Alert{n}")._replace(key=str(n)) for n in range(17)]
+    many = [RESOLVED, OTHER, *some, FIRING]
     with HttpReceiver(GOOD["slack"]) as receiver:
         (way,) = notifiers(settings("slack", receiver.url))
         (told, none) = sent(way, many, [])
@@ -244,9 +245,15 @@ def test_slack_is_told_of_many_in_one_message_the_worst_first() -> None:
     assert ({each.fate for each in told}, none) == ({"delivered"}, [])
     (received,) = receiver.received
     message = json.loads(received.body)
-    assert message["text"].startswith("31 firing, 1 resolved: DataRobotWorkloadErrored")
-    assert [each["color"] for each in message["attachments"][:3]] == ["#d92b2b", "#e8a400", "#e8a400"]
-    assert (len(message["attachments"]), message["attachments"][-1]["text"]) == (21, "and 12 more")
+    assert message["text"] == "19 firing, 1 resolved: DataRobotWorkloadErrored: churn &lt;eu&gt; &amp; co …"
+    shown = [(each["color"], each["text"].splitlines()[0]) for each in message["attachments"]]
+    who = "DataRobotWorkloadErrored: churn &lt;eu&gt; &amp; co (acme)"
+    assert shown == [
+        ("#d92b2b", f"*FIRING* {who}"),
+        ("#e8a400", f"*FIRING* {who}"),
+        *(("#5b7fa6", f"*FIRING* Alert{n}") for n in range(17)),
+        ("#2e9e5b", f"*RESOLVED* {who}"),
+    ]
 
 
 def test_long_evidence_is_one_short_line_in_slack_and_a_link_breaks_out_of_nothing() -> None:
