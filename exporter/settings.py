@@ -122,12 +122,16 @@ class _Part(BaseModel):
     @model_validator(mode="after")
     def _each_secret_once(self) -> Self:
         for secret in (*self._needed, *self._optional):
-            names = (f"{secret}_file", f"{secret}_env", secret)
-            given = [name for name in names if getattr(self, name) is not None]
+            given = self.given(secret)
             if len(given) > 1 or (not given and secret in self._needed):
                 said = " and ".join(given) or f"no {secret}"
-                raise ValueError(f"{said}; give exactly one of {names[0]}, {names[1]} and {names[2]}")
+                raise ValueError(f"{said}; give exactly one of {secret}_file, {secret}_env and {secret}")
         return self
+
+    def given(self, secret: str) -> list[str]:
+        """The settings that say what a secret is."""
+        names = (f"{secret}_file", f"{secret}_env", secret)
+        return [name for name in names if getattr(self, name) is not None]
 
     def source(self, secret: str, environment: Mapping[str, str] = os.environ) -> Callable[[], str]:
         """A function that gives a secret as it is now; a file is read again when it has changed. None there: empty."""

@@ -302,6 +302,25 @@ def test_a_webhook_is_signed_as_github_signs() -> None:
     assert "x-signature-256" not in receiver.received[0].headers
 
 
+def test_a_webhook_is_not_told_unsigned_while_the_secret_to_sign_with_is_not_there(tmp_path: Path) -> None:
+    file, told = tmp_path / "secret", []
+    with HttpReceiver(GOOD["webhook"]) as receiver:
+        (way,) = notifiers(settings("webhook", receiver.url, hmac_secret=None, hmac_secret_file=file))
+
+        async def send() -> None:
+            told.extend(await way.send([FIRING, OTHER], NOW))
+            file.write_text("hmac-canary")
+            told.extend(await way.send([FIRING], NOW))
+            await way.aclose()
+
+        asyncio.run(send())
+    words = "not sent: hmac_secret_file gives no secret to sign with; it is missing, cannot be read, or is empty"
+    assert told[:2] == [Sent(key, "again", "refused", words) for key in (FIRING.key, "other")]
+    assert told[2].fate == "delivered"
+    (received,) = receiver.received
+    assert received.headers["x-signature-256"] == signature("hmac-canary", received.body)
+
+
 def test_text_that_is_no_unicode_is_sent_all_the_same() -> None:
     assert encoded({"a": "\ud800ü"}) == '{"a":"?ü"}'.encode()
 
