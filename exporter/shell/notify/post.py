@@ -12,7 +12,7 @@ import re
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -125,18 +125,26 @@ class Post:
         what = f"POST {to.shown}"
         if not to.url:
             return Sent("", "again", "refused", f"{what} was not tried: give one with http:// or https:// and a host")
+        out = False
+
+        async def content() -> AsyncIterator[bytes]:
+            nonlocal out
+            yield body
+            out = True  # nobody asks for more before what was yielded is written
+
+        head = {**_JSON, **headers, "content-length": str(len(body))}
         http = self._http
         try:
             async with (
                 asyncio.timeout(self._timeout),
-                http.stream("POST", to.url, content=body, headers={**_JSON, **headers}) as response,
+                http.stream("POST", to.url, content=content(), headers=head) as response,
             ):
                 answer = await some_of(response)
         except (TimeoutError, httpx.TimeoutException):
-            return Sent("", "again", "timeout", f"{what} was not answered within {self._timeout:g} s")
+            return Sent("", "again", "timeout", f"{what} was not answered within {self._timeout:g} s", maybe=out)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             reason, words = trouble(error)
-            return Sent("", "again", reason, f"{what} failed: {_without(to.secrets, headers, words)}")
+            return Sent("", "again", reason, f"{what} failed: {_without(to.secrets, headers, words)}", maybe=out)
         fate, reason = _verdict(response.status_code, taken(answer))
         words = f"{what} answered {response.status_code}"
         if reason == "redirect":

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import socket
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -426,7 +427,47 @@ def test_a_receiver_that_cannot_be_reached_is_told_later(kind: str, url: Callabl
     with HttpReceiver() as receiver:
         (way,) = notifiers(settings(kind, url(receiver.url)))
         (((told,)),) = sent(way, [FIRING])
-    assert (told.fate, told.reason) == ("again", reason), told.words
+    assert (told.fate, told.reason, told.maybe) == ("again", reason, False), told.words
+
+
+@EVERY
+def test_a_proxy_that_was_asked_for_a_way_is_not_the_receiver(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        monkeypatch.setenv("NO_PROXY", "")
+        (way,) = notifiers(settings(kind, "https://receiver.test", timeout="300ms"))
+        (((told,)),) = sent(way, [FIRING])
+        with proxy.accept()[0] as heard:
+            assert heard.recv(99).startswith(b"CONNECT receiver.test:443")
+    assert (told.fate, told.reason, told.maybe) == ("again", "timeout", False)
+
+
+TRIED = {"alertmanager": [True, True], "pagerduty": [True, False], "slack": [True, True], "webhook": [True, False]}
+"""Of two notices, which were in a request; the rest is not even tried after trouble."""
+
+
+@EVERY
+@pytest.mark.parametrize("answer", [HANG, DRIP, HALF], ids=["hang", "drip", "half"])
+def test_what_was_sent_whole_and_not_answered_whole_may_have_arrived(kind: str, answer: Answer) -> None:
+    with HttpReceiver(answer) as receiver:
+        (way,) = notifiers(settings(kind, receiver.url, timeout="300ms"))
+        (told,) = sent(way, [FIRING, OTHER])
+    assert ([each.fate for each in told], [each.maybe for each in told]) == (["again", "again"], TRIED[kind])
+
+
+@EVERY
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 408, 429, 500, 503])
+def test_of_what_was_answered_is_known_what_became_of_it(kind: str, status: int) -> None:
+    assert not one(kind, Answer(status))[0].maybe
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"slack"}))  # what it is told is always short
+def test_what_did_not_go_out_whole_has_not_arrived(kind: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:  # it takes a connection and reads nothing
+        (way,) = notifiers(settings(kind, f"http://127.0.0.1:{deaf.getsockname()[1]}", timeout="300ms"))
+        large = FIRING._replace(labels={**FIRING.labels, "note": "x" * 20_000_000})
+        (((told,)),) = sent(way, [large])
+    assert (told.fate, told.reason, told.maybe) == ("again", "timeout", False)
 
 
 @pytest.mark.parametrize(
@@ -526,6 +567,33 @@ def test_after_a_refusal_of_any_more_the_rest_is_not_tried_but_trouble_with_one_
         ("F", "again", "throttled", 9.0),
     ]
     assert len(receiver.received) == 4
+
+
+@pytest.mark.parametrize("kind", ["pagerduty", "webhook"])
+@pytest.mark.parametrize(
+    ("answer", "fate", "reason", "after"),
+    [
+        (Answer(503, b"", {"retry-after": "30"}), "again", "server_error", 30.0),
+        (Answer(401), "failed", "auth", None),
+        (Answer(403), "failed", "forbidden", None),
+        (Answer(404), "failed", "not_found", None),
+        (Answer(410), "failed", "not_found", None),
+        (Answer(307, b"", {"location": "/elsewhere"}), "failed", "redirect", None),
+    ],
+    ids=str,
+)
+def test_what_concerns_the_receiver_and_not_the_notice_is_the_fate_of_the_rest_without_trying(
+    kind: str, answer: Answer, fate: str, reason: str, after: float | None
+) -> None:
+    with HttpReceiver(GOOD[kind], answer) as receiver:
+        (way,) = notifiers(settings(kind, receiver.url))
+        (told,) = sent(way, [named(name) for name in "ABCD"])
+    assert [(each.key, each.fate, each.reason, each.after) for each in told] == [
+        ("A", "delivered", "", None),
+        *((name, fate, reason, after) for name in "BCD"),
+    ]
+    assert told[3].words == told[1].words
+    assert len(receiver.received) == 2
 
 
 def test_a_budget_says_when_there_is_room_again() -> None:
