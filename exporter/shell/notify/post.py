@@ -150,17 +150,24 @@ class Post:
         if reason == "redirect":
             words += ": a redirect, which is not followed"
         elif answer.strip():
-            words += f": {said(_without(to.secrets, headers, answer.decode('utf-8', 'replace')).encode())}"
+            # Before it is read, for what is cut there might be half a secret; and after, for it may be spelt anyhow.
+            text = said(_without(to.secrets, headers, answer.decode("utf-8", "replace")).encode())
+            words += f": {_without(to.secrets, headers, text)}"
         asked = retry_after(response.headers.get("retry-after"), time.time()) if fate == "again" else None
         return Sent("", fate, reason, words, None if asked is None else min(asked, LONGEST))
 
 
 def _without(secrets: Sequence[str], headers: Mapping[str, str], text: str) -> str:
-    """A text in which no secret is left, whole or, of a header such as ``Bearer …``, by itself."""
+    """A text in which no secret is left, whole or, of a header such as ``Bearer …``, by itself, escaped or not."""
     of_headers = {word for value in headers.values() for word in (value, *value.split())}
     for secret in sorted({*secrets, *of_headers} - {""}, key=len, reverse=True):
-        text = text.replace(secret, "***")
+        text = re.sub("".join(map(_spelt, secret)), "***", text)
     return text
+
+
+def _spelt(character: str) -> str:
+    """A pattern of the ways in which JSON, or JSON in JSON, spells a character."""
+    return rf"\\{{0,3}}(?:{re.escape(character)}|u(?i:{ord(character):04x}))"
 
 
 def _verdict(status: int, taken: bool) -> tuple[Literal["delivered", "again", "failed"], str]:

@@ -651,6 +651,22 @@ def test_no_secret_is_told_though_the_receiver_repeats_them_all(
     assert not [canary for canary in CANARIES if canary in seen]
 
 
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (r'{"error": "bad token ab\/cdEFGH"}', "bad token ***"),
+        (r'{"error": "bad token \u0061b\u002Fcd\u0045FGH"}', "bad token ***"),
+        (r'{"error": "{\"token\":\"ab\\\/cdEFGH\"}"}', '{"token":"***"}'),
+        (r"bad token ab\/cdEFGH", "bad token ***"),
+        (r'{"error": "' + "y" * 190 + r' ab\/cdEFGH"}', "y" * 190 + " ***"),
+        (r'{"error": "ab\\\\/cdEFGH"}', "***"),
+    ],
+)
+def test_a_secret_is_not_told_in_any_spelling_of_json(answer: str, words: str) -> None:
+    told, _ = one("webhook", Answer(400, answer.encode()), headers={"Authorization": "Bearer ab/cdEFGH"})
+    assert told.words.partition(" answered 400: ")[2] == words
+
+
 def secrets_of(kind: str) -> str:
     return json.dumps(KINDS_HERE[kind]("http://x"))
 
