@@ -30,6 +30,7 @@ from exporter.shell.notify import notifiers
 from exporter.shell.notify.trial import test_page
 from exporter.shell.otlp import transport
 from exporter.shell.probe import alive, asked, check_online, check_traces, client_of, fleet_size, plan_lines
+from exporter.shell.server import misgiven
 from exporter.shell.store import StateError, Store
 from exporter.shell.web_config import read_web_config
 from exporter.simulator import Simulator
@@ -453,18 +454,21 @@ def _healthcheck(_: argparse.Namespace, settings: Settings, __: Read) -> int:
 
 def _silence(told: argparse.Namespace, settings: Settings, _: Read) -> int:
     pairs = [each.partition("=") for each in told.which]
-    asked_for = {name: value for name, _, value in pairs} if told.what == "add" else {}
     if told.what == "add" and not (pairs and all(sign for _, sign, _ in pairs) and told.length and told.author):
         print("workload-exporter: give LABEL=VALUE, --for DURATION and --author NAME", file=sys.stderr)
         return 2
     if told.what == "end" and len(told.which) != 1:
         print("workload-exporter: give the one id that `silence list` shows", file=sys.stderr)
         return 2
+    labels = [(name, value) for name, _, value in pairs]
     params = {
-        "list": {},
-        "add": {**asked_for, "for": told.length, "author": told.author, "comment": told.comment},
-        "end": {"id": (told.which or [""])[0]},
+        "list": [],
+        "add": [*labels, ("for", told.length), ("author", told.author), ("comment", told.comment)],
+        "end": [("id", "".join(told.which))],
     }[told.what]
+    if told.what != "list" and (wrong := misgiven(params)):
+        print(f"workload-exporter: {wrong}", file=sys.stderr)
+        return 2
     path = "/-/silences" + (f"?{urlencode(params)}" if params else "")
     method = {"list": "GET", "add": "POST", "end": "DELETE"}[told.what]
     login = os.environ.get("WORKLOAD_EXPORTER_LOGIN", "")

@@ -23,13 +23,14 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
 
 from exporter.checked import BadSettings, Lines, Place, Problem, place_of, problems_of, read
 from exporter.core.conditions import ALERTS, DEFAULTS, Severity
 from exporter.core.routing import DAY, Wants
-from exporter.core.rules import Options
+from exporter.core.rules import LABELS, Options
 
 DEFAULT_ENDPOINT = "https://app.datarobot.com/api/v2"
 DEFAULT_ADDRESS = "127.0.0.1:10142"
@@ -121,12 +122,16 @@ class _Part(BaseModel):
     @model_validator(mode="after")
     def _each_secret_once(self) -> Self:
         for secret in (*self._needed, *self._optional):
-            names = (f"{secret}_file", f"{secret}_env", secret)
-            given = [name for name in names if getattr(self, name) is not None]
+            given = self.given(secret)
             if len(given) > 1 or (not given and secret in self._needed):
                 said = " and ".join(given) or f"no {secret}"
-                raise ValueError(f"{said}; give exactly one of {names[0]}, {names[1]} and {names[2]}")
+                raise ValueError(f"{said}; give exactly one of {secret}_file, {secret}_env and {secret}")
         return self
+
+    def given(self, secret: str) -> list[str]:
+        """The settings that say what a secret is."""
+        names = (f"{secret}_file", f"{secret}_env", secret)
+        return [name for name in names if getattr(self, name) is not None]
 
     def source(self, secret: str, environment: Mapping[str, str] = os.environ) -> Callable[[], str]:
         """A function that gives a secret as it is now; a file is read again when it has changed. None there: empty."""
@@ -313,6 +318,14 @@ def _named(of: Collection[str], kind: str) -> AfterValidator:
 _ALERT = _named([alert.name for alert in ALERTS], "alert")
 
 
+def _new_labels(given: dict[str, str], told: ValidationInfo) -> dict[str, str]:
+    """Labels that replace none of those by which alerts are routed and told apart."""
+    for name in given:
+        if name in (*LABELS, told.data.get("severity_label")):
+            raise ValueError(f"{name!r} is a label that alerts have already; choose another name")
+    return given
+
+
 class Alerts(_Part):
     """The alerts: what rules are written, with which thresholds. See docs/alerts.md."""
 
@@ -329,8 +342,10 @@ class Alerts(_Part):
     )
     on: Annotated[tuple[str, ...], _ALERT] = Field((), description="Alerts to add that are off by default.")
     off: Annotated[tuple[str, ...], _ALERT] = Field((), description="Alerts to leave out.")
-    labels: dict[str, str] = Field(default_factory=dict, description="Labels set on every alert.")
     severity_label: str = Field("severity", pattern=r"^[a-zA-Z_]\w*$", description="Name of the label of severity.")
+    labels: Annotated[dict[str, str], AfterValidator(_new_labels)] = Field(
+        default_factory=dict, description="Labels set on every alert, beside those that alerts have anyway."
+    )
     hold: Duration = Field(600.0, description="How long an alert outlasts data that does not come.")
     runbook_url: str = Field("alerts/runbooks/", description="What stands before `NAME.md` in links to runbooks.")
     dashboard_url: str = Field("", description="Base URL of Grafana, for links to dashboards.")

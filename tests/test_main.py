@@ -480,6 +480,19 @@ def test_silences_of_a_running_daemon_are_added_listed_and_ended(api: Simulator,
         running.stop()
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["add", "account=acme", "workload_id=", "--for=2h"], "workload_id has no value; give workload_id=VALUE"),
+        (["add", "account=a", "account=b", "--for=2h"], "account is given twice; give one value"),
+        (["add", "account=a", "comment=b", "--for=2h"], "comment is given twice; give one value"),
+        (["end", ""], "id has no value; give id=VALUE"),
+    ],
+)
+def test_a_silence_of_more_than_is_meant_is_refused_before_the_daemon_is_asked(given: list[str], words: str) -> None:
+    assert run("silence", *given, USER="jo") == (2, "", f"workload-exporter: {words}\n")
+
+
 def test_who_pages_may_be_changed_while_it_runs(api: Simulator, tmp_path: Path) -> None:
     file = tmp_path / "exporter.yaml"
     rules = f"accounts: [{{endpoint: '{api.url}', token: {api.token}}}]\n"

@@ -280,6 +280,29 @@ def test_each_mistake_about_traces_is_told_in_words(tmp_path: Path, text: str, t
     assert "s3cret" not in "".join(problems(tmp_path, f"traces: {{{text}}}"))
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("labels: {team: ml, workload: x}", "'workload' is a label that alerts have already; choose another name"),
+        ("labels: {alertname: x}", "'alertname' is a label"),
+        ("labels: {account: x}", "'account' is a label"),
+        ("labels: {workload_id: x}", "'workload_id' is a label"),
+        ("labels: {component: x}", "'component' is a label"),
+        ("labels: {job: x}", "'job' is a label"),
+        ("labels: {severity: x}", "'severity' is a label"),
+        ("severity_label: level, labels: {level: x}", "'level' is a label"),
+    ],
+)
+def test_no_label_of_alerts_may_be_set_that_makes_them_what_they_are(tmp_path: Path, text: str, told: str) -> None:
+    (problem,) = problems(tmp_path, f"accounts: [{{token: a}}]\nalerts: {{{text}}}")
+    assert problem.startswith(f"alerts.labels (line 2): {told}")
+
+
+def test_other_labels_may_be_set_on_every_alert(tmp_path: Path) -> None:
+    text = "accounts: [{token: a}]\nalerts: {severity_label: level, labels: {team: ml, severity: x}}"
+    assert loaded(tmp_path, text).alerts.options.labels == {"team": "ml", "severity": "x"}
+
+
 RECEIVERS = """
 paging:
   who: direct

@@ -12,8 +12,10 @@ from textwrap import indent
 from typing import NamedTuple
 
 from exporter.core.conditions import ALERTS, DEFAULTS, Alert
-from exporter.core.terms import Condition, Writing, duration
+from exporter.core.terms import WORKLOAD, Condition, Writing, duration
 
+LABELS = ("alertname", *WORKLOAD, "component", "job")
+"""Labels that alerts have beside that of severity and those of the settings: what they are told apart by."""
 GROUPS = {"workload": "workloads", "account": "accounts", "exporter": "exporter"}
 
 
@@ -40,6 +42,11 @@ class Options(NamedTuple):
     traces: str = ""
     hold: float = 600.0
     scale: float = 1.0
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """All labels that an alert may have."""
+        return (*LABELS, self.severity_label, *self.labels)
 
 
 DEFAULT = Options()

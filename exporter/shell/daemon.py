@@ -34,7 +34,7 @@ from exporter.core.routing import chosen, quiet
 from exporter.core.select import Selection
 from exporter.core.step import restored
 from exporter.core.telling import evidence
-from exporter.settings import Account, AnyReceiver, Settings, Traces, seconds, tag_values
+from exporter.settings import Account, AnyReceiver, Settings, Traces, nearest, seconds, tag_values
 from exporter.shell.client import Client
 from exporter.shell.logs import set_up
 from exporter.shell.notify import Notifier, notifiers
@@ -62,6 +62,9 @@ REFRESH = 5.0
 COLLECT = 3600.0
 """Seconds between two complete garbage collections."""
 CLOCK_JUMP = 5.0
+MOST_SILENCES, LONGEST_SILENCE = 500, 366 * 86400.0
+"""Most silences at once, and most seconds of one."""
+_LAST = datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp()
 LAG_EVERY = 0.1
 
 
@@ -494,24 +497,40 @@ class Daemon:
             if not pager.speak(asked.get("id", "")):
                 return 404, "there is no silence of this id\n"
         elif method == "POST":
-            matchers = {name: value for name, value in asked.items() if name not in ("for", "author", "comment")}
-            try:
-                length = seconds(asked.get("for", ""))
-            except ValueError:
-                length = 0.0
-            if not matchers or not asked.get("author") or not isinstance(length, int | float) or length <= 0:
-                return 400, "give labels, for=DURATION and author=NAME; the comment is up to you\n"
-            pager.silence(matchers, length, asked["author"], asked.get("comment", ""))
+            wrong = self._silence(pager, asked)
+            if wrong:
+                return 400, f"{wrong}\n"
         return [
             {
                 "id": name,
                 "matchers": dict(each.matchers),
-                "ends": datetime.fromtimestamp(each.ends, UTC).isoformat(timespec="seconds"),
+                "ends": datetime.fromtimestamp(min(each.ends, _LAST), UTC).isoformat(timespec="seconds"),
                 "author": each.author,
                 "comment": each.comment,
             }
             for name, each in sorted(pager.silences.items(), key=lambda item: item[1].ends)
         ]
+
+    def _silence(self, pager: Pager, asked: Mapping[str, str]) -> str:
+        """Make a silence; return why it is not made (empty: it is)."""
+        matchers = {name: value for name, value in asked.items() if name not in ("for", "author", "comment")}
+        try:
+            length = seconds(asked.get("for", ""))
+        except ValueError:
+            length = 0.0
+        if not matchers or not asked.get("author") or not isinstance(length, int | float) or length <= 0:
+            return "give labels, for=DURATION and author=NAME; the comment is up to you"
+        known = self.settings.alerts.options.label_names
+        unknown = [name for name in matchers if name not in known]
+        if unknown:
+            hint = nearest(unknown[0], known) or f"; there are {', '.join(known)}"
+            return f"no alert has the label {unknown[0]!r}{hint}"
+        if length > LONGEST_SILENCE:
+            return f"a silence lasts {LONGEST_SILENCE / 86400:.0f} days at most; make a new one then"
+        if len(pager.silences) >= MOST_SILENCES:
+            return f"there are {MOST_SILENCES} silences, and no more are kept; end one first"
+        pager.silence(matchers, length, asked["author"], asked.get("comment", ""))
+        return ""
 
     def _status(self) -> Status:
         settings = self.settings

@@ -16,6 +16,7 @@ import logging
 import re
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -202,7 +203,11 @@ class Application:
         if request.method in ("POST", "DELETE") and not _header(request.headers, ASKED_BY):
             # A page of somebody else's that a person has open cannot send it, and so cannot mute anything.
             return _plain(403, f"send the header {ASKED_BY.decode()}, with whatever you like\n")
-        told = self._silences(request.method, dict(parse_qsl(request.query)))
+        asked = parse_qsl(request.query, keep_blank_values=True)
+        wrong = misgiven(asked)
+        if wrong:
+            return _plain(400, f"{wrong}\n")
+        told = self._silences(request.method, dict(asked))
         return _json(told) if isinstance(told, list) else _plain(*told)
 
     async def _discovery(self, _: Request) -> Reply:
@@ -216,6 +221,17 @@ class Application:
             (b"cache-control", b"no-store"),
         ]
         return Reply(200, headers, (await self._front(request.query),))
+
+
+def misgiven(asked: Sequence[tuple[str, str]]) -> str:
+    """What is wrong with what is asked about silences (empty: nothing): all is given once, and all but a comment has a
+    value. ``account=a workload_id=`` of a script whose variable is empty would else silence a whole account.
+    """
+    for name, number in Counter(name for name, _ in asked).items():
+        if number > 1:
+            return f"{name} is given twice; give one value"
+    blank = [name for name, value in asked if not value and name != "comment"]
+    return f"{blank[0]} has no value; give {blank[0]}=VALUE" if blank else ""
 
 
 def _header(headers: Headers, name: bytes) -> str:

@@ -18,7 +18,8 @@ class Sent(NamedTuple):
 
     ``delivered``: the receiver has it. ``again``: the same may be delivered later, after `after` seconds if that is
     known. ``failed``: it will never be. `reason` is one of `REASONS`, empty for what was delivered; `words` say what
-    was tried and what came back, without any secret.
+    was tried and what came back, without any secret. `maybe`: the receiver may have it all the same, for the whole
+    request went out and no whole answer came.
     """
 
     key: str
@@ -47,9 +48,18 @@ class Notifier(Protocol):
 
 
 async def one_by_one(notices: Sequence[Notice], send: Callable[[Notice], Awaitable[Sent]]) -> list[Sent]:
-    """Send each notice alone. Where the receiver is out of reach or wants no more, the rest is not even tried."""
+    """Send each notice alone. What is not about the one but about the receiver is the fate of the rest, untried."""
     told: list[Sent] = []
     for notice in notices:
-        held = told and told[-1].fate == "again" and told[-1].reason != "server_error"
-        told.append((told[-1] if held else await send(notice))._replace(key=notice.key))
+        if told and _of_all(told[-1]):
+            told.append(told[-1]._replace(key=notice.key, maybe=False))
+        else:
+            told.append((await send(notice))._replace(key=notice.key))
     return told
+
+
+def _of_all(sent: Sent) -> bool:
+    """Whether this is about the receiver, and not about the one notice."""
+    if sent.fate == "again":
+        return sent.reason != "server_error" or sent.after is not None
+    return sent.reason in ("auth", "forbidden", "not_found", "redirect")

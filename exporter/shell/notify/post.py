@@ -12,7 +12,7 @@ import re
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -125,34 +125,49 @@ class Post:
         what = f"POST {to.shown}"
         if not to.url:
             return Sent("", "again", "refused", f"{what} was not tried: give one with http:// or https:// and a host")
+        out = False
+
+        async def content() -> AsyncIterator[bytes]:
+            nonlocal out
+            yield body
+            out = True  # nobody asks for more before what was yielded is written
+
+        head = {**_JSON, **headers, "content-length": str(len(body))}
         http = self._http
         try:
             async with (
                 asyncio.timeout(self._timeout),
-                http.stream("POST", to.url, content=body, headers={**_JSON, **headers}) as response,
+                http.stream("POST", to.url, content=content(), headers=head) as response,
             ):
                 answer = await some_of(response)
         except (TimeoutError, httpx.TimeoutException):
-            return Sent("", "again", "timeout", f"{what} was not answered within {self._timeout:g} s")
+            return Sent("", "again", "timeout", f"{what} was not answered within {self._timeout:g} s", maybe=out)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             reason, words = trouble(error)
-            return Sent("", "again", reason, f"{what} failed: {_without(to.secrets, headers, words)}")
+            return Sent("", "again", reason, f"{what} failed: {_without(to.secrets, headers, words)}", maybe=out)
         fate, reason = _verdict(response.status_code, taken(answer))
         words = f"{what} answered {response.status_code}"
         if reason == "redirect":
             words += ": a redirect, which is not followed"
         elif answer.strip():
-            words += f": {said(_without(to.secrets, headers, answer.decode('utf-8', 'replace')).encode())}"
+            # Before it is read, for what is cut there might be half a secret; and after, for it may be spelt anyhow.
+            text = said(_without(to.secrets, headers, answer.decode("utf-8", "replace")).encode())
+            words += f": {_without(to.secrets, headers, text)}"
         asked = retry_after(response.headers.get("retry-after"), time.time()) if fate == "again" else None
         return Sent("", fate, reason, words, None if asked is None else min(asked, LONGEST))
 
 
 def _without(secrets: Sequence[str], headers: Mapping[str, str], text: str) -> str:
-    """A text in which no secret is left, whole or, of a header such as ``Bearer …``, by itself."""
+    """A text in which no secret is left, whole or, of a header such as ``Bearer …``, by itself, escaped or not."""
     of_headers = {word for value in headers.values() for word in (value, *value.split())}
     for secret in sorted({*secrets, *of_headers} - {""}, key=len, reverse=True):
-        text = text.replace(secret, "***")
+        text = re.sub("".join(map(_spelt, secret)), "***", text)
     return text
+
+
+def _spelt(character: str) -> str:
+    """A pattern of the ways in which JSON, or JSON in JSON, spells a character."""
+    return rf"\\{{0,3}}(?:{re.escape(character)}|u(?i:{ord(character):04x}))"
 
 
 def _verdict(status: int, taken: bool) -> tuple[Literal["delivered", "again", "failed"], str]:

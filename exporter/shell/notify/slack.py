@@ -17,8 +17,8 @@ from exporter.settings import SlackReceiver
 from exporter.shell.notify.contract import Sent
 from exporter.shell.notify.post import Budget, Post, encoded, hidden
 
-SHOWN, LINES, LENGTH = 20, 3, 300
-"""Alerts of a message that are told in full, lines of evidence of each, and characters of such a line."""
+LINES, LENGTH = 3, 300
+"""Lines of evidence of each alert, and characters of such a line."""
 _COLOURS = {"critical": "#d92b2b", "warning": "#e8a400", "resolved": "#2e9e5b"}
 _OTHERS = "#5b7fa6"
 _ORDER = ("critical", "warning", "info", "none")
@@ -36,7 +36,7 @@ class Slack:
         self._post = Post(settings)
 
     async def send(self, notices: Sequence[Notice], now: float) -> list[Sent]:  # noqa: ARG002 — see `Notifier`
-        """See `Notifier`: one message for all."""
+        """See `Notifier`: one message for all, in which each is named."""
         if not notices:
             return []
         body = encoded(message(notices, self._severity_label))
@@ -61,11 +61,8 @@ def message(notices: Sequence[Notice], severity_label: str) -> dict[str, Any]:
     ranked = sorted(notices, key=rank)
     count = Counter(notice.status for notice in notices)
     attachments = [
-        _attachment(_lines(notice), "resolved" if notice.ended is not None else severity(notice))
-        for notice in ranked[:SHOWN]
+        _attachment(_lines(notice), "resolved" if notice.ended is not None else severity(notice)) for notice in ranked
     ]
-    if ranked[SHOWN:]:
-        attachments.append(_attachment([f"and {len(ranked) - SHOWN} more"], "none"))
     text = ", ".join(f"{count[status]} {status}" for status in ("firing", "resolved") if count[status])
     return {"text": f"{text}: {_plain(ranked[0].title)}{' …' if ranked[1:] else ''}", "attachments": attachments}
 

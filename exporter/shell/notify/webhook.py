@@ -26,6 +26,7 @@ class Webhook:
     def __init__(self, settings: WebhookReceiver) -> None:
         self.name = settings.name
         self._url, self._secret = settings.source("url"), settings.source("hmac_secret")
+        self._signs = settings.given("hmac_secret")
         self._headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
         self._post = Post(settings)
 
@@ -35,6 +36,9 @@ class Webhook:
 
     async def _sent(self, notice: Notice) -> Sent:
         body, secret = encoded(message(notice, self.name)), self._secret()
+        if self._signs and not secret:
+            why = "gives no secret to sign with; it is missing, cannot be read, or is empty"
+            return Sent("", "again", "refused", f"not sent: {self._signs[0]} {why}")
         signed = {"x-signature-256": signature(secret, body)} if secret else {}
         return await self._post.send(hidden(self._url(), secret), body, self._headers | signed)
 

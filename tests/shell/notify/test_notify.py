@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import socket
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -235,8 +236,9 @@ def test_slack_is_told_in_a_few_lines_that_can_mention_nobody() -> None:
     }
 
 
-def test_slack_is_told_of_many_in_one_message_the_worst_first() -> None:
-    many = [RESOLVED, *(OTHER._replace(key=str(n)) for n in range(30)), FIRING]
+def test_slack_is_told_of_twenty_in_one_message_that_names_each_the_worst_first() -> None:
+    some = [named(f"Alert{n}")._replace(key=str(n)) for n in range(17)]
+    many = [RESOLVED, OTHER, *some, FIRING]
     with HttpReceiver(GOOD["slack"]) as receiver:
         (way,) = notifiers(settings("slack", receiver.url))
         (told, none) = sent(way, many, [])
@@ -244,9 +246,15 @@ def test_slack_is_told_of_many_in_one_message_the_worst_first() -> None:
     assert ({each.fate for each in told}, none) == ({"delivered"}, [])
     (received,) = receiver.received
     message = json.loads(received.body)
-    assert message["text"].startswith("31 firing, 1 resolved: DataRobotWorkloadErrored")
-    assert [each["color"] for each in message["attachments"][:3]] == ["#d92b2b", "#e8a400", "#e8a400"]
-    assert (len(message["attachments"]), message["attachments"][-1]["text"]) == (21, "and 12 more")
+    assert message["text"] == "19 firing, 1 resolved: DataRobotWorkloadErrored: churn &lt;eu&gt; &amp; co …"
+    shown = [(each["color"], each["text"].splitlines()[0]) for each in message["attachments"]]
+    who = "DataRobotWorkloadErrored: churn &lt;eu&gt; &amp; co (acme)"
+    assert shown == [
+        ("#d92b2b", f"*FIRING* {who}"),
+        ("#e8a400", f"*FIRING* {who}"),
+        *(("#5b7fa6", f"*FIRING* Alert{n}") for n in range(17)),
+        ("#2e9e5b", f"*RESOLVED* {who}"),
+    ]
 
 
 def test_long_evidence_is_one_short_line_in_slack_and_a_link_breaks_out_of_nothing() -> None:
@@ -293,6 +301,25 @@ def test_a_webhook_is_signed_as_github_signs() -> None:
     assert received.headers["x-api-key"] == "header-canary"
     _, receiver = one("webhook", GOOD["webhook"], hmac_secret=None)
     assert "x-signature-256" not in receiver.received[0].headers
+
+
+def test_a_webhook_is_not_told_unsigned_while_the_secret_to_sign_with_is_not_there(tmp_path: Path) -> None:
+    file, told = tmp_path / "secret", []
+    with HttpReceiver(GOOD["webhook"]) as receiver:
+        (way,) = notifiers(settings("webhook", receiver.url, hmac_secret=None, hmac_secret_file=file))
+
+        async def send() -> None:
+            told.extend(await way.send([FIRING, OTHER], NOW))
+            file.write_text("hmac-canary")
+            told.extend(await way.send([FIRING], NOW))
+            await way.aclose()
+
+        asyncio.run(send())
+    words = "not sent: hmac_secret_file gives no secret to sign with; it is missing, cannot be read, or is empty"
+    assert told[:2] == [Sent(key, "again", "refused", words) for key in (FIRING.key, "other")]
+    assert told[2].fate == "delivered"
+    (received,) = receiver.received
+    assert received.headers["x-signature-256"] == signature("hmac-canary", received.body)
 
 
 def test_text_that_is_no_unicode_is_sent_all_the_same() -> None:
@@ -400,7 +427,47 @@ def test_a_receiver_that_cannot_be_reached_is_told_later(kind: str, url: Callabl
     with HttpReceiver() as receiver:
         (way,) = notifiers(settings(kind, url(receiver.url)))
         (((told,)),) = sent(way, [FIRING])
-    assert (told.fate, told.reason) == ("again", reason), told.words
+    assert (told.fate, told.reason, told.maybe) == ("again", reason, False), told.words
+
+
+@EVERY
+def test_a_proxy_that_was_asked_for_a_way_is_not_the_receiver(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        monkeypatch.setenv("NO_PROXY", "")
+        (way,) = notifiers(settings(kind, "https://receiver.test", timeout="300ms"))
+        (((told,)),) = sent(way, [FIRING])
+        with proxy.accept()[0] as heard:
+            assert heard.recv(99).startswith(b"CONNECT receiver.test:443")
+    assert (told.fate, told.reason, told.maybe) == ("again", "timeout", False)
+
+
+TRIED = {"alertmanager": [True, True], "pagerduty": [True, False], "slack": [True, True], "webhook": [True, False]}
+"""Of two notices, which were in a request; the rest is not even tried after trouble."""
+
+
+@EVERY
+@pytest.mark.parametrize("answer", [HANG, DRIP, HALF], ids=["hang", "drip", "half"])
+def test_what_was_sent_whole_and_not_answered_whole_may_have_arrived(kind: str, answer: Answer) -> None:
+    with HttpReceiver(answer) as receiver:
+        (way,) = notifiers(settings(kind, receiver.url, timeout="300ms"))
+        (told,) = sent(way, [FIRING, OTHER])
+    assert ([each.fate for each in told], [each.maybe for each in told]) == (["again", "again"], TRIED[kind])
+
+
+@EVERY
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 408, 429, 500, 503])
+def test_of_what_was_answered_is_known_what_became_of_it(kind: str, status: int) -> None:
+    assert not one(kind, Answer(status))[0].maybe
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"slack"}))  # what it is told is always short
+def test_what_did_not_go_out_whole_has_not_arrived(kind: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:  # it takes a connection and reads nothing
+        (way,) = notifiers(settings(kind, f"http://127.0.0.1:{deaf.getsockname()[1]}", timeout="300ms"))
+        large = FIRING._replace(labels={**FIRING.labels, "note": "x" * 20_000_000})
+        (((told,)),) = sent(way, [large])
+    assert (told.fate, told.reason, told.maybe) == ("again", "timeout", False)
 
 
 @pytest.mark.parametrize(
@@ -502,6 +569,33 @@ def test_after_a_refusal_of_any_more_the_rest_is_not_tried_but_trouble_with_one_
     assert len(receiver.received) == 4
 
 
+@pytest.mark.parametrize("kind", ["pagerduty", "webhook"])
+@pytest.mark.parametrize(
+    ("answer", "fate", "reason", "after"),
+    [
+        (Answer(503, b"", {"retry-after": "30"}), "again", "server_error", 30.0),
+        (Answer(401), "failed", "auth", None),
+        (Answer(403), "failed", "forbidden", None),
+        (Answer(404), "failed", "not_found", None),
+        (Answer(410), "failed", "not_found", None),
+        (Answer(307, b"", {"location": "/elsewhere"}), "failed", "redirect", None),
+    ],
+    ids=str,
+)
+def test_what_concerns_the_receiver_and_not_the_notice_is_the_fate_of_the_rest_without_trying(
+    kind: str, answer: Answer, fate: str, reason: str, after: float | None
+) -> None:
+    with HttpReceiver(GOOD[kind], answer) as receiver:
+        (way,) = notifiers(settings(kind, receiver.url))
+        (told,) = sent(way, [named(name) for name in "ABCD"])
+    assert [(each.key, each.fate, each.reason, each.after) for each in told] == [
+        ("A", "delivered", "", None),
+        *((name, fate, reason, after) for name in "BCD"),
+    ]
+    assert told[3].words == told[1].words
+    assert len(receiver.received) == 2
+
+
 def test_a_budget_says_when_there_is_room_again() -> None:
     now = [0.0]
     budget = Budget(2, 60.0, lambda: now[0])
@@ -555,6 +649,22 @@ def test_no_secret_is_told_though_the_receiver_repeats_them_all(
     ((way,), receiver) = notifiers(settings(kind, "http://x")), settings(kind, "http://x")
     seen = repr(way) + repr(receiver) + repr(vars(way)["_post"]) + caplog.text
     assert not [canary for canary in CANARIES if canary in seen]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (r'{"error": "bad token ab\/cdEFGH"}', "bad token ***"),
+        (r'{"error": "bad token \u0061b\u002Fcd\u0045FGH"}', "bad token ***"),
+        (r'{"error": "{\"token\":\"ab\\\/cdEFGH\"}"}', '{"token":"***"}'),
+        (r"bad token ab\/cdEFGH", "bad token ***"),
+        (r'{"error": "' + "y" * 190 + r' ab\/cdEFGH"}', "y" * 190 + " ***"),
+        (r'{"error": "ab\\\\/cdEFGH"}', "***"),
+    ],
+)
+def test_a_secret_is_not_told_in_any_spelling_of_json(answer: str, words: str) -> None:
+    told, _ = one("webhook", Answer(400, answer.encode()), headers={"Authorization": "Bearer ab/cdEFGH"})
+    assert told.words.partition(" answered 400: ")[2] == words
 
 
 def secrets_of(kind: str) -> str:
