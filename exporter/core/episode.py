@@ -437,6 +437,7 @@ def _pod(before: Pod, replica: Replica, now: float) -> Pod:
         at = model.timestamp(condition.last_transition_time or condition.since)
         if condition.truth and at is not None:
             true.setdefault(condition.kind, at)
+    came = before.came if before.came is not None else model.timestamp(replica.started_at)
     runs, starts = list(before.runs), [before.started]
     trouble, culprit, words = ("Unschedulable" if unschedulable(replica) is not None else ""), "", ""
     for container in replica.containers or ():
@@ -453,9 +454,10 @@ def _pod(before: Pod, replica: Replica, now: float) -> Pod:
     return Pod(
         before.proton,
         now,
-        before.came if before.came is not None else model.timestamp(replica.started_at),
+        came,
         true,
-        min((at for at in starts if at is not None), default=None),
+        # A container starts after its pod has come, give or take the whole second in which such times are told.
+        min((at for at in starts if at is not None and (came is None or at > came - 1.0)), default=None),
         ready,
         trouble,
         culprit,

@@ -145,7 +145,7 @@ def _when(mark: Mark, told: Iterable[float | None], skew: float) -> _When:
     seen = mark.at + skew
     last = mark.last + skew if mark.last is not None else None
     for at in (mark.told, *told):
-        if at is not None and at <= seen + SLACK and (last is None or at > last - SLACK):
+        if at is not None and 0 < at <= seen + SLACK and (last is None or at > last - SLACK):
             return _When(_ns(at), "reported", 0)
     return _When(_ns(seen), "observed", None if last is None else round((seen - last) * 1000))
 

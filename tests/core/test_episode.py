@@ -351,6 +351,14 @@ def test_the_lives_of_a_container_are_kept_each_once() -> None:
     assert read(pod(Container(name="a", last_state=LastState(reason="Error")))).pods["pod"].runs == ()
 
 
+@pytest.mark.parametrize(("begun", "started"), [("1970-01-01T00:00:00Z", None), (at(190), None), (at(210), 210.0)])
+def test_a_container_starts_no_earlier_than_its_pod_came(begun: str, started: float | None) -> None:
+    never = LastState(reason="StartError", exit_code=128, started_at=begun, finished_at=at(215))
+    (told,) = read(pod(Container(name="a", last_state=never), started_at=at(203))).pods.values()
+    assert told.started == started
+    assert [run.started for run in told.runs] == [190.0 if begun == at(190) else started]
+
+
 def test_of_many_pods_those_read_last_are_kept() -> None:
     first = read(*(pod(name=f"old-{n:02}") for n in range(60)))
     second = read(*(pod(name=f"new-{n:02}") for n in range(10)), course=first, now=240.0)

@@ -211,6 +211,24 @@ def test_a_time_that_was_told_counts_between_the_two_sweeps_that_saw_the_change(
     assert edges(trace(start(), **facts).spans[0]) == told
 
 
+@pytest.mark.parametrize("never", [-62135596800.0, 0.0])
+def test_what_is_told_to_have_been_before_time_began_was_not_told(never: float) -> None:
+    begun = start(opened=Mark(100.0, None, never), states=())
+    assert edges(trace(begun, events={"e": Happened("Workload Started", never)}).spans[0])[:2] == (100.0, "observed")
+
+
+def test_a_container_that_never_started_hangs_before_its_readiness() -> None:
+    never = LastState(reason="StartError", exit_code=128, started_at="1970-01-01T00:00:00Z", finished_at=iso(130.0))
+    replica = Replica(
+        name="a", status="running", started_at=iso(105.0), containers=(Container(name="m", last_state=never),),
+        conditions=(Condition("PodScheduled", value=True, last_transition_time=iso(110.0)),
+                    Condition("Initialized", value=True, last_transition_time=iso(110.0))),
+    )  # fmt: skip
+    told = Pods((Proton("p1"),), {"p1": StatusDetails(replicas=(replica,))})
+    course = book.told_pods(Course(over=(start("failure"),)), told, "p1", 150.0)
+    assert phases(trace(start("failure"), pods=course.pods))[-1] == ("pull and start", 110.0, 200.0, True)
+
+
 def test_an_observed_time_says_how_much_earlier_it_may_have_been() -> None:
     root = trace(start()).spans[0].attributes
     assert root["datarobot.time.start.uncertainty_ms"] == 10_000
