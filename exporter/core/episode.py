@@ -32,8 +32,11 @@ Kind = Literal["start", "stop", "failure", "replacement", "deletion", "flapping"
 KINDS: tuple[Kind, ...] = ("start", "stop", "failure", "replacement", "deletion", "flapping")
 OUTCOMES = ("success", "failure", "error", "cancellation", "timeout")
 """How an episode ended: `error`: the platform took the workload away; `failure`: it, or its container, failed."""
-MOST_PODS, MOST_EVENTS, MOST_RUNS, MOST_WORDS = 64, 64, 16, 256
-"""How much is kept: of pods, protons and events the latest, of the lives of a pod the first, of words the beginning."""
+MOST_PODS, MOST_EVENTS, MOST_RUNS, MOST_WORDS, MOST_TYPE = 64, 64, 16, 1024, 64
+"""How much is kept: of pods, protons and events the latest, of the lives of a pod the first, of words the beginning.
+
+Of words four times what is shown, so that a secret is still whole, and known for one, where the shown part ends.
+"""
 FLAPPING = 20
 """Episodes of one workload within `FLAPPING_SECONDS` that have a trace of their own; the others are folded into one."""
 FLAPPING_SECONDS = 3600.0
@@ -498,7 +501,7 @@ def _run(name: str, last: LastState | None) -> Run | None:
 
 def told_events(course: Course, events: Iterable[Event], known: frozenset[str], now: float) -> Course:
     """The course after events were read, in whatever order; `known` are the ids of those read before."""
-    told = {event.id: Happened(event.told_type, model.timestamp(event.timestamp), event.words) for event in events}
+    told = {event.id: _happened(event) for event in events}
     late = {i: each for i, each in told.items() if i not in known and _too_late(course, each.at)}
     if late:
         course = _with(course, late={**course.late, **late})
@@ -510,6 +513,10 @@ def told_events(course: Course, events: Iterable[Event], known: frozenset[str], 
     kept = {**course.events, **told}
     latest = sorted(kept, key=lambda i: (-(kept[i].at or 0.0), i))[:MOST_EVENTS]
     return _with(course, events={i: kept[i] for i in sorted(latest)}, events_told=now)
+
+
+def _happened(event: Event) -> Happened:
+    return Happened(event.told_type[:MOST_TYPE], model.timestamp(event.timestamp), event.words[:MOST_WORDS])
 
 
 def _too_late(course: Course, at: float | None) -> bool:

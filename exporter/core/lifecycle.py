@@ -17,7 +17,7 @@ import msgspec
 
 from exporter.core import episode as book
 from exporter.core import model
-from exporter.core.episode import KINDS, Course, Episode, Happened, Mark, Past, Pod, Run
+from exporter.core.episode import KINDS, MOST_WORDS, Course, Episode, Happened, Mark, Past, Pod, Run
 from exporter.core.seen import Seen
 from exporter.core.trace import Attributes, Link, Span, SpanEvent, Trace, Value
 
@@ -164,20 +164,33 @@ def _timed(start: _When, end: _When) -> dict[str, Value]:
 # -- words
 
 
+_HIDES = r"[\w-]{0,64}(?:token|secret|password|passwd|key|credential)[\w-]{0,64}"
+_TOLD = r"""[\\"']{0,4} ?[=:] ?"""
+_VALUE = r"""(?:\[…\]|\\"[^"\\]*\\"|"(?:\\.|[^"\\])*"?|'[^']*'?|\S+)"""
+_GROUPS = r"(?:[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){0,6})?"
+_BLANKS = re.compile(r"[\x00-\x20\x7f-\x9f]+")
 _SECRETS = (
-    (re.compile(r"[\x00-\x20\x7f-\x9f]+"), " "),
-    (re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)+"), "[e-mail]"),
+    (re.compile(r"(?<=//)[^/\s@]{1,256}@"), "[…]@"),
+    (re.compile(r"[\w.+-]{1,64}@(?!sha\d+:)[\w-]{1,64}(\.[\w-]{1,64}){0,8}"), "[e-mail]"),
     (re.compile(r"\b\d{1,3}(\.\d{1,3}){3}(:\d+)?\b|\b[0-9a-fA-F]{0,4}(:[0-9a-fA-F]{0,4}){3,7}\b"), "[address]"),
-    (re.compile(r"(?i)\b(bearer|basic)\s+\S+"), r"\1 […]"),
-    (re.compile(r"(?i)([\w-]*(?:token|secret|password|passwd|key|credential)[\w-]*\s*[=:]\s*)\S+"), r"\1[…]"),
-    (re.compile(r"(?<=[?&])[^\s=&]+=[^\s&]+"), "[…]"),
-    (re.compile(r"(?<=//)[^/\s@]+@"), "[…]@"),
+    (re.compile(rf"(?i)(?<![\w:])(?=[a-f:]{{0,16}}\d){_GROUPS}::{_GROUPS}(?![\w:])"), "[address]"),
+    (re.compile(rf"(?i)(\bauthorization{_TOLD}[\\\"']{{0,4}}(?:(?:bearer|basic|digest|token) )?)[^\s\"']+"), r"\1[…]"),
+    (re.compile(r"(?i)\b(bearer|basic) \S+"), r"\1 […]"),
+    (re.compile(rf"(?i)(--{_HIDES} )(?!(?:is|was|must|not|and|or|flag|option)\b){_VALUE}"), r"\1[…]"),
+    (re.compile(rf"(?i)({_HIDES}{_TOLD}){_VALUE}"), r"\1[…]"),
+    (re.compile(r"(?<=[?&])[^\s=&]{1,256}=[^\s&]+"), "[…]"),
+    (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), "[…]"),
     (re.compile(r"\b(?=\w*\d)[\w+/=-]{32,}"), "[…]"),
 )
+"""What is replaced by what, in this order. All blanks are single spaces. Repeats are bounded, as text may be hostile."""
 
 
 def scrubbed(words: str) -> str:
     """A message without what has no place in a trace: control characters, addresses, secrets, at most 256 long."""
+    cut = len(words) >= MOST_WORDS
+    words = _BLANKS.sub(" ", words[:MOST_WORDS])
+    if cut:  # the last word may be half a secret, which nobody would know for one
+        words = words.rpartition(" ")[0] or words
     for pattern, instead in _SECRETS:
         words = pattern.sub(instead, words)
     return words.strip()[:TEXT]

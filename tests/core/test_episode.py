@@ -326,14 +326,14 @@ def test_what_is_wrong_with_a_pod_is_of_a_closed_set(replica: Replica, trouble: 
 
 
 def test_a_trouble_is_remembered_until_the_pod_is_ready() -> None:
-    waiting = Container(name="a", status="waiting", reason="CrashLoopBackOff", restart_count=3, message="x" * 999)
+    waiting = Container(name="a", status="waiting", reason="CrashLoopBackOff", restart_count=3, message="x" * 9999)
     first = read(pod(waiting))
     second = read(pod(Container(name="a", status="running", ready=False, restart_count=4)), course=first)
     third = read(pod(conditions=(condition("Ready", 300),)), course=second)
     assert [(c.pods["pod"].trouble, c.pods["pod"].restarts) for c in (first, second, third)] == [
         ("CrashLoopBackOff", 3), ("CrashLoopBackOff", 4), ("", 4),
     ]  # fmt: skip
-    assert [c.pods["pod"].words for c in (first, second, third)] == ["x" * 256, "x" * 256, ""]
+    assert [c.pods["pod"].words for c in (first, second, third)] == ["x" * 1024, "x" * 1024, ""]
 
 
 def test_the_lives_of_a_container_are_kept_each_once() -> None:
@@ -383,6 +383,15 @@ def test_events_are_kept_in_whatever_order_they_are_told() -> None:
     assert len(forth.events) == book.MOST_EVENTS
     assert forth.events["e99"] == Happened("Scaled", 299.0)
     assert book.told_events(Course(), events, frozenset(), 210.0) == Course(last=Happened("Scaled", 299.0))
+
+
+def test_of_an_event_no_more_is_kept_than_can_be_shown_whatever_the_api_says() -> None:
+    told = Event("e", at(220), "t" * 9999, details=EventDetails(message="m" * 9999))
+    begun = swept(workload("stopped"), workload("submitted")).course
+    past = Past("k", "stop", "aa", "bb", 200.0, 300.0)
+    course = book.told_events(msgspec.structs.replace(begun, past=(past,)), [told], frozenset(), 230.0)
+    kept = Happened("t" * 64, 220.0, "m" * 1024)
+    assert (course.events, course.late, course.last) == ({"e": kept}, {"e": kept}, kept)
 
 
 def test_once_all_is_over_the_pods_in_trouble_are_kept_for_who_asks_later() -> None:

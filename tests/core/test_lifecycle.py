@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -82,10 +83,61 @@ def test_a_share_of_the_traces_is_chosen_by_their_ids_alone(ratio: float, share:
         ("GET https://u:p@host/x?sig=abc&t=1", "GET https://[…]@host/x?[…]&[…]"),
         ("key NjU0MzIxNjU0MzIxNjU0MzIxNjU0MzIxNjU0MzIx here", "key […] here"),
         ("x" * 300, "x" * 256),
+        ('{"password": "hunter2", "n": 1}', '{"password": […], "n": 1}'),
+        (r"{\"api_key\": \"hun ter\"}", r"{\"api_key\": […]}"),
+        ('secret: "hun\\"ter2" said', "secret: […] said"),
+        ("token='a b' said", "token=[…] said"),
+        ('password="hunter', "password=[…]"),
+        ("run --password hunter2 now", "run --password […] now"),
+        ("run --db-password=hunter2 now", "run --db-password=[…] now"),
+        ("Authorization: Token abcd1234", "Authorization: Token […]"),
+        ('{"Authorization": "Token abcd1234"}', '{"Authorization": "Token […]"}'),
+        ("authorization=abcd1234", "authorization=[…]"),
+        ("for AKIAIOSFODNN7EXAMPLE only", "for […] only"),
+        ("dial [fe80::1]:80 failed", "dial [[address]]:80 failed"),
+        ("dial ::1 failed", "dial [address] failed"),
+        ("dial 2001:db8::a:1%eth0", "dial [address]%eth0"),
+        ("ask user@localhost, or jane@example.test.", "ask [e-mail], or [e-mail]."),
+        ("https://user:pw@localhost/x", "https://[…]@localhost/x"),
     ],
 )
 def test_a_message_loses_what_has_no_place_in_a_trace(words: str, left: str) -> None:
     assert scrubbed(words) == left
+    assert scrubbed(left) == left
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "at 12:30:45 the node was lost",
+        "2026-11-20T10:00:00Z",
+        "manifest unknown: x:1",
+        'Back-off pulling image "registry.example.test:5000/team/app:1.2.3"',
+        "registry.example.test/app@sha256:0123456789abcdef",
+        "std::bad_alloc in ns::f2, 0/3 nodes",
+        "the flag --token is required",
+        "unauthorized: authorization failed",
+        "0/5 nodes are available: 5 Insufficient nvidia.com/gpu.",
+    ],
+)
+def test_a_message_keeps_its_ordinary_words(words: str) -> None:
+    assert scrubbed(words) == words
+
+
+@pytest.mark.parametrize("secret", ["AKIAIOSFODNN7EXAMPLE", "0123456789abcdef0123456789abcdef"])
+@pytest.mark.parametrize("shown", range(0, 20, 3))
+def test_a_secret_is_not_shown_in_part_because_the_message_was_cut_within_it(secret: str, shown: int) -> None:
+    words = "password=" + "p" * (book.MOST_WORDS - 10 - shown) + " " + secret + " and more"
+    assert scrubbed(words) == scrubbed(words[: book.MOST_WORDS]) == "password=[…]"
+
+
+@pytest.mark.parametrize(
+    "piece", ["a", "a.", "a-", "key", "key ", "a:", "::", "1", "1.", "@", "a@", "--key ", "?", "//", '"', "\\", " "]
+)
+def test_the_longest_message_is_read_at_once(piece: str) -> None:
+    begun = time.process_time()
+    scrubbed(piece * 100_000)
+    assert time.process_time() - begun < 0.5
 
 
 # -- one episode
