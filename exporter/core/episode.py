@@ -47,6 +47,8 @@ LONGEST = 7 * 86400.0
 PAST, PAST_SECONDS = 20, 86400.0
 """Traces of a workload that are remembered, and for how long something late is added to them."""
 DAY = 86400.0
+NUMBERS = 64
+"""Keys of episodes of which it is remembered how many had them: those used last."""
 LATE = 3
 """How many late facts are added to one trace."""
 
@@ -155,8 +157,8 @@ class Course(Kept, frozen=True):
 
     `run` is the proton that serves and since when. `pods`, `protons` and `events` are facts of the episodes that are
     not over yet or have just ended; `pods_told` and `events_told` say when they were last told. `recent`: when
-    the last episodes ended. For a person who asks later, `lost` keeps the pods that were in trouble when the last of
-    them ended, and `last` the newest event.
+    the last episodes ended. `numbers`: how many episodes had which key. For a person who asks later, `lost` keeps the
+    pods that were in trouble when the last of them ended, and `last` the newest event.
     """
 
     life: Episode | None = None
@@ -171,6 +173,7 @@ class Course(Kept, frozen=True):
     events_told: float = 0.0
     recent: tuple[float, ...] = ()
     past: tuple[Past, ...] = ()
+    numbers: Mapping[str, int] = {}
     late: Mapping[str, Happened] = {}
     lost: Mapping[str, Pod] = {}
     last: Happened | None = None
@@ -561,6 +564,13 @@ def _timed_out(course: Course, now: float) -> Course:
     if course.rollout is not None and now - course.rollout.opened.at > LONGEST:
         course = _with(course, over=(*course.over, ended(course.rollout)), rollout=None)
     return course
+
+
+def numbered(course: Course, key: str) -> Course:
+    """The course after one more episode had this key. It outlives `past`, so that no number is ever given again."""
+    before = {each: number for each, number in course.numbers.items() if each != key}
+    counted = [*before.items(), (key, course.numbers.get(key, 0) + 1)]
+    return _with(course, numbers=dict(counted[-NUMBERS:]))
 
 
 def remembered(course: Course, made: Iterable[Past], now: float) -> Course:

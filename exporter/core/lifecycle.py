@@ -92,9 +92,9 @@ def span_id(trace: bytes, *path: str) -> bytes:
 def identity(course: Course, episode: Episode, skew: float = 0.0) -> tuple[tuple[str, ...], bool]:
     """What tells this episode from others of its kind, and whether the API told it.
 
-    A run is known by its proton and since when it has run, a first start by its proton alone, another by its first pod,
-    a replacement by its id. Where nothing was told, our own time stands in: it survives a restart, but another exporter
-    has another.
+    A run is known by its proton and since when it has run, and so are the start and the recovery that led to it; a
+    first start by its proton alone, another by its first pod, a replacement by its id. Where nothing was told, our own
+    time stands in: it survives a restart, but another exporter has another.
     """
     local = ("local", f"{episode.opened.at:.3f}"), False
     if episode.kind == "deletion":
@@ -111,7 +111,8 @@ def identity(course: Course, episode: Episode, skew: float = 0.0) -> tuple[tuple
     proton = course.protons.get(episode.proton, book.Proton())
     ended = episode.ended or episode.opened
     since, created = model.timestamp(proton.since), model.timestamp(proton.created)
-    if episode.kind == "start" and episode.outcome == "success" and _between(since, episode.opened, ended, skew):
+    ran = episode.cause == "recovered" or (episode.kind == "start" and episode.outcome == "success")
+    if ran and _between(since, episode.opened, ended, skew):
         return (episode.proton, proton.since), True
     if created is not None and (episode.kind == "failure" or _between(created, episode.opened, ended, skew)):
         return (episode.proton, "first"), True
@@ -120,10 +121,20 @@ def identity(course: Course, episode: Episode, skew: float = 0.0) -> tuple[tuple
     return ((episode.proton, min(came)[1]), True) if came else local
 
 
-def _numbered(course: Course, episode: Episode, key: tuple[str, ...]) -> tuple[str, ...]:
-    """The key of an episode, with its number where others had the same before."""
-    again = sum(past.kind == episode.kind and past.key == "|".join(key) for past in course.past)
-    return (*key, f"#{again + 1}") if again else key
+def _numbered(
+    course: Course, episode: Episode, key: tuple[str, ...], *, reported: bool
+) -> tuple[tuple[str, ...], bool]:
+    """The key of an episode, and whether the API told it: a number, where others had the same before, is our own.
+
+    Nothing that the API tells of a second failure of one run is the same for all who ask: ends of containers are told
+    one at a time, and `updatedAt` moves with any edit.
+    """
+    again = course.numbers.get(_counted(episode, key), 0)
+    return ((*key, f"#{again + 1}"), False) if again else (key, reported)
+
+
+def _counted(episode: Episode, key: tuple[str, ...]) -> str:
+    return "|".join((episode.kind, *key))
 
 
 def _between(at: float | None, opened: Mark, ended: Mark, skew: float) -> bool:
@@ -182,7 +193,7 @@ _SECRETS = (
     (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), "[…]"),
     (re.compile(r"\b(?=\w*\d)[\w+/=-]{32,}"), "[…]"),
 )
-"""What is replaced by what, in this order. All blanks are single spaces. Repeats are bounded, as text may be hostile."""
+"""What is replaced by what, in this order; all blanks are single spaces. Repeats are bounded: text may be hostile."""
 
 
 def scrubbed(words: str) -> str:
@@ -204,9 +215,10 @@ class _Maker:
 
     def __init__(self, seen: Seen, course: Course, episode: Episode, tracing: Tracing, skew: float) -> None:
         self.seen, self.course, self.episode, self.tracing, self.skew = seen, course, episode, tracing, skew
-        key, self.reported = identity(course, episode, skew)
+        key, reported = identity(course, episode, skew)
         name = "|".join(key)
-        self.key = _numbered(course, episode, key)
+        self.counted = _counted(episode, key) if reported and episode.cause != "crashed" else ""
+        self.key, self.reported = _numbered(course, episode, key, reported=reported)
         if episode.cause == _CHECKPOINT:
             self.key = (*self.key, _CHECKPOINT, str(episode.checkpoints))
         self.trace = trace_id(tracing.host, seen.workload.id, episode.kind, self.key)
@@ -548,6 +560,7 @@ def settled(
         outcome = "recalled" if each.recalled else each.outcome
         made.append(Made(each.kind, outcome, (maker.end.ns - maker.start.ns) / 1e9, trace, maker.trace))
         course = msgspec.structs.replace(course, past=(*course.past, maker.past))
+        course = book.numbered(course, maker.counted) if maker.counted else course
     if episodes:
         course = book.remembered(course, (), now)
     if course.late:
@@ -629,16 +642,19 @@ def _checkpoints(seen: Seen, course: Course, now: float, tracing: Tracing, skew:
 def in_progress(seen: Seen, tracing: Tracing) -> Iterator[Mapping[str, str | float]]:
     """The episodes of a workload that have no trace yet: since when, and the id of the trace to come, if known.
 
-    What a start is known by, or what the first pod of a failure was, is sure only when the trace is made.
+    What a start is known by, or a failure of what never ran, is sure only when the trace is made.
     """
     course = seen.ledger.course
     for episode in (*course.episodes, *course.over):
         if episode.cause == "crashed" and not tracing.crashes:
             continue
         key, reported = identity(course, episode)
-        first = episode.kind == "failure" and key[-1] == "first"
-        known = reported and (episode.kind in ("replacement", "deletion") or bool(episode.since) or first)
-        trace = trace_id(tracing.host, seen.workload.id, episode.kind, _numbered(course, episode, key))
+        sure = episode.kind in ("replacement", "deletion") or bool(episode.since)
+        earlier = any(each.kind == episode.kind and each is not episode for each in course.over)
+        known = reported and sure and not earlier
+        trace = trace_id(
+            tracing.host, seen.workload.id, episode.kind, _numbered(course, episode, key, reported=True)[0]
+        )
         yield {
             "workload_id": seen.workload.id,
             "kind": episode.kind,

@@ -563,6 +563,15 @@ def test_traces_are_remembered_for_a_day_and_facts_until_nobody_needs_them() -> 
     assert book.remembered(done, (), 200.0 + book.PAST_SECONDS).past == ()
 
 
+def test_it_is_remembered_how_many_episodes_had_a_key_of_those_that_came_last() -> None:
+    course = book.numbered(Course(), "often")
+    for number in range(2 * book.NUMBERS):
+        course = book.numbered(book.numbered(course, f"once-{number}"), "often")
+    assert len(course.numbers) == book.NUMBERS
+    assert course.numbers["often"] == 2 * book.NUMBERS + 1
+    assert "once-0" not in course.numbers
+
+
 def test_pods_of_an_episode_that_is_over_are_forgotten_when_the_next_began_later() -> None:
     course = read(pod(name="old"), now=150.0)
     assert book.remembered(course, (), 300.0).pods == {}

@@ -224,6 +224,9 @@ def edges(span: Span) -> tuple[float, str, float, str]:
         (stop(since=""), {}, "local/100.000", "local"),
         (stop(kind="failure"), {}, "p1/S", "reported"),
         (stop(kind="failure", since=""), {"protons": proton(20)}, "p1/first", "reported"),
+        (stop(kind="failure", since="", cause="recovered"), {"protons": proton(20, 190)},
+         "p1/1970-01-01T00:03:10.000Z", "reported"),
+        (stop(kind="failure", since="", cause="recovered"), {"protons": proton(20, 60)}, "p1/first", "reported"),
         (replaced(), {}, "r1", "reported"),
         (replaced(replacement=""), {}, "p2", "reported"),
         (replaced(replacement="", candidates=()), {}, "local/100.000", "local"),
@@ -238,13 +241,37 @@ def test_an_episode_is_known_by_what_was_told(episode: Episode, facts: dict[str,
     assert root.attributes["datarobot.workload.episode.identity"] == identity
 
 
-def test_a_second_failure_of_the_same_run_has_an_id_of_its_own() -> None:
+def test_a_second_failure_of_the_same_run_has_an_id_of_its_own_that_is_not_told_by_the_api() -> None:
     course, (first,) = made(stop(kind="failure"))
-    _, (second,) = made(stop(kind="failure", opened=Mark(300.0, 290.0), ended=Mark(400.0, 390.0)), past=course.past)
+    again = stop(kind="failure", opened=Mark(300.0, 290.0), ended=Mark(400.0, 390.0))
+    _, (second,) = made(again, past=course.past, numbers=course.numbers)
     assert first.trace is not None
     assert second.trace is not None
     assert first.trace.id != second.trace.id
-    assert second.trace.spans[0].attributes["datarobot.workload.episode.key"] == "p1/S/#2"
+    told = [
+        (one.spans[0].attributes["datarobot.workload.episode.key"],
+         one.spans[0].attributes["datarobot.workload.episode.identity"])
+        for one in (first.trace, second.trace)
+    ]  # fmt: skip
+    assert told == [("p1/S", "reported"), ("p1/S/#2", "local")]
+
+
+def test_however_many_failures_a_run_has_and_however_far_apart_each_has_an_id_of_its_own() -> None:
+    seen, keys = Seen("acme", workload(), Ledger(1.0, 1.0)), list[bytes]()
+    for number in range(3 * book.PAST):
+        at = 100.0 + number * (0.3 if number < 2 * book.PAST else 3.0) * book.PAST_SECONDS
+        failure = stop(kind="failure", outcome="failure", opened=Mark(at, at - 10), ended=Mark(at + 50, at + 20))
+        course = msgspec.structs.replace(seen.ledger.course, over=(failure,))
+        seen, found = settled(seen._replace(ledger=Ledger(1.0, 1.0, course=course)), at + 900, at + 800, TRACING)
+        keys += [one.key for one in found]
+    assert len(set(keys)) == len(keys) == 3 * book.PAST
+    assert seen.ledger.course.numbers == {"failure|p1|S": 3 * book.PAST}
+
+
+def test_crashes_and_what_only_we_know_need_no_number() -> None:
+    crash = stop(kind="failure", cause="crashed", outcome="failure", candidates=("pod-1", "150.000"))
+    assert made(crash, Tracing(HOST, crashes=True))[0].numbers == {}
+    assert made(stop(since=""))[0].numbers == {}
 
 
 @pytest.mark.parametrize(
@@ -636,16 +663,21 @@ def test_people_can_see_what_is_under_way_and_which_trace_it_will_be() -> None:
     [
         (Episode("replacement", Mark(100.0), replacement="r1"), ("r1",)),
         (Episode("failure", Mark(100.0), proton="p1", since="S"), ("p1", "S")),
-        (Episode("failure", Mark(100.0), proton="p1"), ("p1", "first")),
         (Episode("stop", Mark(100.0), proton="p1", since="T"), ("p1", "T", "#2")),
     ],
-    ids=["a replacement", "a failure of a run", "of one that never ran", "a second stop of the same run"],
+    ids=["a replacement", "a failure of a run", "a second stop of the same run"],
 )
 def test_the_id_to_come_is_told_where_nothing_can_change_it(episode: Episode, key: tuple[str, ...]) -> None:
-    before = Past("p1|T", "stop", "", "", 10.0, 20.0)
-    course = Course(life=episode, protons=proton(95), past=(before,))
+    course = Course(life=episode, protons=proton(95), numbers={"stop|p1|T": 1})
     (told,) = lifecycle.in_progress(Seen("acme", workload(), Ledger(1.0, 1.0, course=course)), TRACING)
     assert told["trace_id"] == trace_id(HOST, "w", episode.kind, key).hex()
+
+
+def test_the_id_to_come_is_not_told_while_an_episode_that_may_have_the_same_has_no_trace() -> None:
+    life = Episode("failure", Mark(300.0), proton="p1", since="S")
+    course = Course(life=life, over=(stop(kind="failure"),))
+    now, before = lifecycle.in_progress(Seen("acme", workload(), Ledger(1.0, 1.0, course=course)), TRACING)
+    assert (now["trace_id"], before["trace_id"]) == ("", trace_id(HOST, "w", "failure", ("p1", "S")).hex())
 
 
 # -- laws
