@@ -45,7 +45,7 @@ SETTLED, UNTOLD = 60.0, 300.0
 LONGEST = 7 * 86400.0
 """An episode that has been open so long is closed as timed out."""
 PAST, PAST_SECONDS = 20, 86400.0
-"""Traces of a workload that are remembered, and for how long something late is added to them."""
+"""Episodes of a workload that are remembered, and for how long something late is added to their traces."""
 DAY = 86400.0
 NUMBERS = 64
 """Keys of episodes of which it is remembered how many had them: those used last."""
@@ -141,7 +141,10 @@ class Happened(Kept, frozen=True):
 
 
 class Past(Kept, frozen=True):
-    """A trace that was made: what it was about, its ids in hex, how long it lasted, and the late facts it was given."""
+    """What is remembered of an episode that is over: its key, the ids of its trace in hex, and how long it lasted.
+
+    `late`: how many late facts were added; `sent`: whether the trace was made, else nothing is added or leads there.
+    """
 
     key: str
     kind: Kind
@@ -150,6 +153,7 @@ class Past(Kept, frozen=True):
     opened: float
     ended: float
     late: int = 0
+    sent: bool = True
 
 
 class Course(Kept, frozen=True):
@@ -524,7 +528,9 @@ def _happened(event: Event) -> Happened:
 
 def _too_late(course: Course, at: float | None) -> bool:
     """Whether something happened while an episode lasted of which the trace is made already."""
-    return at is not None and any(past.opened <= at <= past.ended and past.late < LATE for past in course.past)
+    return at is not None and any(
+        past.sent and past.opened <= at <= past.ended and past.late < LATE for past in course.past
+    )
 
 
 # -- what is to be made a trace of

@@ -230,11 +230,10 @@ class _Maker:
         ended = _when(episode.ended, self._ending(), skew)
         self.end = ended if ended.ns >= self.start.ns else self.start._replace(source="derived")
 
-    @property
-    def past(self) -> Past:
-        """What is remembered of the trace."""
+    def past(self, *, sent: bool) -> Past:
+        """What is remembered of the episode, and of the trace if it is `sent`."""
         kind, ids = self.episode.kind, (self.trace.hex(), self.root.hex())
-        return Past(self._name, kind, *ids, self.start.ns / 1e9, self.end.ns / 1e9)
+        return Past(self._name, kind, *ids, self.start.ns / 1e9, self.end.ns / 1e9, sent=sent)
 
     # what is told about the episode's two ends
 
@@ -412,12 +411,12 @@ class _Maker:
         return found[:EVENTS], max(0, len(found) - EVENTS)
 
     def _links(self) -> Iterator[Link]:
-        opened = self.episode.opened.at
-        there = [past for past in self.course.past if past.kind != "deletion" and past.opened <= opened + SLACK]
-        before = [past for past in there if past.key != _CHECKPOINT]
+        opened = self.episode.opened.at + self.skew
+        there = [past for past in self.course.past if past.sent and past.kind != "deletion"]
+        before = [past for past in there if past.key != _CHECKPOINT and past.opened <= opened + SLACK]
         stuck = [past for past in there if past.key == _CHECKPOINT and past.kind == self.episode.kind]
         linked = [("previous", past) for past in before[-1:]] if not self.episode.folded else []
-        linked += [("checkpoint", past) for past in stuck[-self.episode.checkpoints :] if self.episode.checkpoints]
+        linked += [("checkpoint", past) for past in stuck[-1:] if past.ended > opened]
         for kind, past in linked:
             facts = {"datarobot.link.type": kind, "datarobot.workload.episode.kind": past.kind}
             yield Link(bytes.fromhex(past.trace), bytes.fromhex(past.root), facts)
@@ -559,7 +558,7 @@ def settled(
         trace = maker.made() if tracing is not None and _wanted(each, maker, tracing) else None
         outcome = "recalled" if each.recalled else each.outcome
         made.append(Made(each.kind, outcome, (maker.end.ns - maker.start.ns) / 1e9, trace, maker.trace))
-        course = msgspec.structs.replace(course, past=(*course.past, maker.past))
+        course = msgspec.structs.replace(course, past=(*course.past, maker.past(sent=trace is not None)))
         course = book.numbered(course, maker.counted) if maker.counted else course
     if episodes:
         course = book.remembered(course, (), now)
@@ -603,7 +602,8 @@ def _late(seen: Seen, course: Course, tracing: Tracing | None) -> tuple[Course, 
     for i, event in sorted(course.late.items()):
         for place, each in enumerate(past):
             if (
-                each.key == _CHECKPOINT
+                not each.sent
+                or each.key == _CHECKPOINT
                 or event.at is None
                 or not each.opened <= event.at <= each.ended
                 or each.late >= book.LATE
@@ -623,19 +623,25 @@ def _late(seen: Seen, course: Course, tracing: Tracing | None) -> tuple[Course, 
 
 
 def _checkpoints(seen: Seen, course: Course, now: float, tracing: Tracing, skew: float) -> tuple[Course, list[Made]]:
-    """A trace of what is known so far of an episode that takes long, under an id of its own."""
+    """A trace of what is known so far of an episode that takes long, under an id of its own.
+
+    It is numbered by how long the episode has taken, so that after a time without us only the newest is made. Only the
+    last one is remembered, which leads to the one before.
+    """
     made: list[Made] = []
     for place in ("life", "rollout"):
         episode: Episode | None = getattr(course, place)
-        if episode is None or now - episode.opened.at < tracing.checkpoint_after * (episode.checkpoints + 1):
+        number = int((now - episode.opened.at) // tracing.checkpoint_after) if episode is not None else 0
+        if episode is None or number <= episode.checkpoints:
             continue
-        counted = msgspec.structs.replace(episode, checkpoints=episode.checkpoints + 1)
+        counted = msgspec.structs.replace(episode, checkpoints=number)
         stuck = msgspec.structs.replace(counted, ended=Mark(now, now), outcome="timeout", cause=_CHECKPOINT)
         maker = _Maker(seen, course, stuck, tracing, skew)
         course = msgspec.structs.replace(course, **{place: counted})
         if _selected(episode.kind, seen, tracing):
             made.append(Made(episode.kind, _CHECKPOINT, 0.0, maker.made(), maker.trace))
-            course = msgspec.structs.replace(course, past=(*course.past, maker.past))
+            others = tuple(past for past in course.past if (past.key, past.kind) != (_CHECKPOINT, episode.kind))
+            course = book.remembered(msgspec.structs.replace(course, past=others), (maker.past(sent=True),), now)
     return course, made
 
 

@@ -609,6 +609,17 @@ def test_what_is_told_after_its_trace_was_made_becomes_a_span_under_the_same_roo
     assert untraced[1] == ()
 
 
+@pytest.mark.parametrize("tracing", [None, Tracing(HOST, ratio=0.0), Tracing(HOST, kinds=frozenset({"start"}))])
+def test_nothing_is_added_to_a_trace_that_was_never_made_and_nothing_leads_there(tracing: Tracing | None) -> None:
+    course, _ = made(stop(), tracing)
+    assert [past.sent for past in course.past] == [False]
+    event = Event("e1", iso(150.0), "Scaled")
+    assert book.told_events(course, [event], frozenset(), 9600.0).late == {}
+    late = msgspec.structs.replace(course, late={"e1": Happened("Scaled", 150.0)})
+    assert settled(Seen("acme", workload(), Ledger(1.0, 1.0, course=late)), 2000.0, 1900.0, TRACING)[1] == ()
+    assert trace(start(opened=Mark(300.0, 290.0), ended=Mark(400.0)), past=course.past).spans[0].links == ()
+
+
 def test_an_episode_that_takes_long_tells_in_between_and_its_trace_leads_there() -> None:
     told = Tracing(HOST, checkpoint_after=1000.0)
     course = Course(
@@ -633,6 +644,28 @@ def test_an_episode_that_takes_long_tells_in_between_and_its_trace_leads_there()
     assert last.trace is not None
     assert [link.trace for link in last.trace.spans[0].links] == [first.trace.id]
     assert last.trace.id != first.trace.id
+
+
+def test_of_an_episode_that_takes_very_long_the_last_checkpoint_is_kept_and_each_leads_to_the_one_before() -> None:
+    told = Tracing(HOST, checkpoint_after=1000.0)
+    before = Past("k", "stop", "aa" * 16, "bb" * 8, 10.0, 20.0), Past("checkpoint", "start", "", "", 5.0, 30.0)
+    course = Course(life=Episode("start", Mark(100.0, 90.0), proton="p1"), past=before)
+    seen, last = Seen("acme", workload(), Ledger(1.0, 1.0, course=course)), list[bytes]()
+    for number in range(1, 61):
+        seen, (one,) = settled(seen, 100.0 + number * 1000.0, 100.0 + number * 1000.0 - 30.0, told)
+        assert one.trace is not None
+        assert [link.trace for link in one.trace.spans[0].links] == [bytes.fromhex("aa" * 16), *last]
+        last = [one.trace.id]
+    assert [past.key for past in seen.ledger.course.past] == ["k", "checkpoint"]
+
+
+def test_after_a_time_without_us_only_the_newest_checkpoint_is_made() -> None:
+    told = Tracing(HOST, checkpoint_after=1000.0)
+    course = Course(life=Episode("start", Mark(100.0, 90.0), proton="p1"))
+    seen, (one,) = settled(Seen("acme", workload(), Ledger(1.0, 1.0, course=course)), 7300.0, 7200.0, told)
+    assert one.key == trace_id(HOST, "w", "start", ("local", "100.000", "checkpoint", "7"))
+    assert settled(seen, 7400.0, 7300.0, told) == (seen, ())
+    assert len(settled(seen, 8100.0, 8000.0, told)[1]) == 1
 
 
 def test_a_replacement_that_takes_long_is_told_only_where_it_is_wanted() -> None:
