@@ -32,6 +32,7 @@ Kind = Literal["start", "stop", "failure", "replacement", "deletion", "flapping"
 KINDS: tuple[Kind, ...] = ("start", "stop", "failure", "replacement", "deletion", "flapping")
 OUTCOMES = ("success", "failure", "error", "cancellation", "timeout")
 """How an episode ended: `error`: the platform took the workload away; `failure`: it, or its container, failed."""
+BAD = ("failure", "error")
 MOST_PODS, MOST_EVENTS, MOST_RUNS, MOST_WORDS, MOST_TYPE = 64, 64, 16, 1024, 64
 """How much is kept: of pods, protons and events the latest, of the lives of a pod the first, of words the beginning.
 
@@ -91,6 +92,8 @@ class Episode(Kept, frozen=True):
     replacement: str = ""
     candidates: tuple[str, ...] = ()
     folded: int = 0
+    kinds: tuple[Kind, ...] = ()
+    """The kinds of those that were folded."""
     checkpoints: int = 0
     recalled: bool = False
     """Whether it was over before the workload was first seen."""
@@ -264,15 +267,17 @@ def _moved(course: Course, group: str, mark: Mark, workload: Workload, before: s
 def _left(course: Course, group: str, mark: Mark, workload: Workload, before: str, *, expired: bool) -> Course:
     """Stopping, or stopped: that ends a start or a failure; the end of a run is an episode of its own."""
     status, life = model.folded(workload.status), course.life
+    taken = status == "interrupted"
     if life is not None and life.kind != "stop":
-        return _closed(course, mark, "failure" if life.kind == "failure" else "cancellation", "stopped", workload)
+        outcome = "failure" if life.kind == "failure" else "error" if taken else "cancellation"
+        return _closed(course, mark, outcome, status if taken else "stopped", workload)
     if life is None and group == "up":
         course = _opened(course, "stop", mark, before, workload, run=True)
     elif life is not None and model.status_group(status) == "leaving":
         return _passed(course, mark, workload)
     if model.status_group(status) == "leaving":
         return course
-    outcome = "error" if status == "interrupted" else "cancellation" if expired else "success"
+    outcome = "error" if taken else "cancellation" if expired else "success"
     return _closed(course, mark, outcome, "draft_expired" if expired else status, workload)
 
 
@@ -329,8 +334,11 @@ def admission(course: Course, ended: Episode) -> tuple[Course, bool]:
     recent = tuple(at for at in course.recent if now - at < FLAPPING_SECONDS)
     if len(recent) < FLAPPING:
         return _with(course, recent=(*recent, now)), True
-    fold = course.flapping or Episode("flapping", ended.opened, outcome="failure", cause="flapping")
-    return _with(course, recent=recent, flapping=_with(fold, ended=ended.ended, folded=fold.folded + 1)), False
+    fold = course.flapping or Episode("flapping", ended.opened, outcome="success", cause="flapping")
+    kinds = fold.kinds if ended.kind in fold.kinds else (*fold.kinds, ended.kind)
+    outcome = ended.outcome if ended.outcome in BAD and fold.outcome not in BAD else fold.outcome
+    fold = _with(fold, ended=ended.ended, outcome=outcome, folded=fold.folded + 1, kinds=kinds)
+    return _with(course, recent=recent, flapping=fold), False
 
 
 # -- what the replacement says

@@ -1,9 +1,9 @@
 """Traces of episodes: (a workload, its course, an episode that has settled) -> spans. Nothing is invented.
 
 Ids are hashes of what the API told, so that two exporters make the same ones. Every span says where its times come
-from: `reported` by the API, or `observed` in a sweep, and then how long before it may have been. Success leaves the
-status unset; ERROR means that the platform or a container failed. Names of attributes are those of the OpenTelemetry
-semantic conventions where there is one, else ``datarobot.*``.
+from: `reported` by the API, or `observed` in a sweep, and then how long before it may have been. ERROR means
+that the platform or a container failed; all else leaves the status unset. Names of attributes are those of the
+OpenTelemetry semantic conventions where there is one, else ``datarobot.*``.
 """
 
 from __future__ import annotations
@@ -225,7 +225,7 @@ class _Maker:
         self.root = span_id(self.trace, "root")
         self._name = _CHECKPOINT if episode.cause == _CHECKPOINT else name
         assert episode.ended is not None
-        self.failed = episode.outcome in ("failure", "error", "timeout")
+        self.failed = episode.outcome in book.BAD
         self.start = _when(episode.opened, self._opening(), skew)
         ended = _when(episode.ended, self._ending(), skew)
         self.end = ended if ended.ns >= self.start.ns else self.start._replace(source="derived")
@@ -461,10 +461,8 @@ class _Maker:
     def _error_type(self) -> str:
         """What failed, of a closed set: what was wrong with a container, else how the episode ended."""
         episode = self.episode
-        if episode.outcome == "timeout":
-            return "timeout"
         if episode.outcome == "error":
-            return "Interrupted"
+            return "Flapping" if episode.folded else "Interrupted"
         ends = [run.reason for _, _, run in self._lives() if self._within(run.finished)]
         if "OOMKilled" in ends:
             return "OOMKilled"
@@ -577,9 +575,9 @@ _NOWHERE = Tracing("")
 
 
 def _wanted(episode: Episode, maker: _Maker, tracing: Tracing) -> bool:
-    if not _selected(episode.kind, maker.seen, tracing):
+    if not any(_selected(kind, maker.seen, tracing) for kind in episode.kinds or (episode.kind,)):
         return False
-    if maker.failed:
+    if maker.failed or episode.outcome == "timeout":
         return True
     short = episode.kind == "start" and maker.end.ns - maker.start.ns < _ns(tracing.min_duration)
     return not short and sampled(maker.trace, tracing.ratio)

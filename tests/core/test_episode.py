@@ -62,6 +62,8 @@ def words(course: Course) -> str:
         ("stopped errored", "failure …"),
         ("stopped submitted stopping stopped", "start cancellation stopped"),
         ("stopped submitted stopped", "start cancellation stopped"),
+        ("stopped submitted interrupted", "start error interrupted"),
+        ("running errored interrupted", "failure failure interrupted"),
         ("stopped submitted terminated", "start failure terminated"),
         ("running launching running", "start success"),
         ("submitted", "start …"),
@@ -548,6 +550,25 @@ def test_a_workload_that_flaps_has_one_trace_more_and_no_flood() -> None:
     assert after.flapping is None
     calm = ledger.listed(now, workload("running"), 100.0 + 8000.0, last=None).ledger.course
     assert calm.over[-1].kind == "failure"
+
+
+@pytest.mark.parametrize(
+    ("folded", "outcome", "kinds"),
+    [
+        (["start success", "stop success", "start cancellation"], "success", ("start", "stop")),
+        (["stop success", "failure failure", "stop error"], "failure", ("stop", "failure")),
+        (["stop error", "start failure"], "error", ("stop", "start")),
+    ],
+)
+def test_flapping_has_failed_where_one_of_the_folded_has(folded: list[str], outcome: str, kinds: tuple[str]) -> None:
+    course = Course(recent=(100.0,) * FLAPPING)
+    for each in folded:
+        kind, ended = each.split()
+        episode = Episode(kind, Mark(100.0), ended=Mark(150.0), outcome=ended)  # type: ignore[arg-type]
+        course, admitted = book.admission(course, episode)
+        assert not admitted
+    assert course.flapping is not None
+    assert (course.flapping.outcome, course.flapping.kinds, course.flapping.folded) == (outcome, kinds, len(folded))
 
 
 # -- what is remembered

@@ -466,16 +466,33 @@ def test_lives_of_containers_within_the_episode_are_spans_and_longer_ones_events
         (start("failure"), {}, "Errored"),
         (start("failure", cause="terminated"), {}, "Terminated"),
         (stop(outcome="error"), {}, "Interrupted"),
-        (stop(kind="failure", outcome="timeout"), {}, "timeout"),
         (replaced(outcome="failure", cause="errored"), {}, "ReplacementErrored"),
         (replaced(outcome="failure", cause="reverted"), {}, "ReplacementReverted"),
         (stop(kind="flapping", outcome="failure", cause="flapping", folded=7), {}, "Flapping"),
+        (stop(kind="flapping", outcome="error", cause="flapping", folded=7), {}, "Flapping"),
     ],
 )
 def test_what_failed_is_told_by_a_word_of_a_closed_set(episode: Episode, facts: dict[str, Any], kind: str) -> None:
     root = trace(episode, **facts).spans[0]
     assert root.attributes["error.type"] == kind
     assert root.error is not None
+
+
+@pytest.mark.parametrize(
+    "episode",
+    [
+        start("timeout"),
+        stop(kind="failure", outcome="timeout"),
+        replaced(outcome="timeout", cause="timeout"),
+        stop(kind="flapping", outcome="success", cause="flapping", folded=7),
+        start("cancellation"),
+    ],
+)
+def test_what_has_not_failed_is_no_error(episode: Episode) -> None:
+    found = trace(episode, pods={"a": pod(ready=False, started=None, trouble="Error")})
+    assert [span.error for span in found.spans] == [None] * len(found.spans)
+    assert not [span for span in found.spans if "error.type" in span.attributes]
+    assert found.spans[0].attributes["datarobot.workload.episode.outcome"] == episode.outcome
 
 
 def test_a_failure_says_what_the_platform_said() -> None:
@@ -541,7 +558,10 @@ def test_crashes_have_traces_where_they_are_wanted_and_no_more_than_all_else_may
         (stop(), TRACING, True),
         (stop(), Tracing(HOST, kinds=frozenset({"start"})), False),
         (stop(kind="flapping", outcome="failure"), Tracing(HOST, kinds=frozenset()), True),
+        (stop(kind="flapping", kinds=("start", "stop")), Tracing(HOST, kinds=frozenset({"stop"})), True),
+        (stop(kind="flapping", kinds=("start", "stop")), Tracing(HOST, kinds=frozenset({"failure"})), False),
         (stop(), Tracing(HOST, ratio=0.0), False),
+        (stop(outcome="timeout"), Tracing(HOST, ratio=0.0), True),
         (stop(outcome="error"), Tracing(HOST, ratio=0.0), True),
         (stop(), Tracing(HOST, importance=frozenset({"critical"})), False),
         (stop(outcome="error"), Tracing(HOST, importance=frozenset({"high"})), True),
@@ -629,10 +649,9 @@ def test_an_episode_that_takes_long_tells_in_between_and_its_trace_leads_there()
     assert settled(seen, 1099.0, 1000.0, told) == (seen, ())
     once, (first,) = settled(seen, 1100.0, 1000.0, told)
     assert first.trace is not None
-    assert (first.trace.spans[0].name, first.trace.spans[0].attributes["error.type"]) == (
-        "workload start (stuck)",
-        "timeout",
-    )
+    assert first.trace.spans[0].name == "workload start (stuck)"
+    assert first.trace.spans[0].attributes["datarobot.workload.episode.outcome"] == "timeout"
+    assert [span.error for span in first.trace.spans] == [None, None]
     assert settled(once, 1200.0, 1100.0, told)[1] == ()
     _, (second,) = settled(once, 2100.0, 2000.0, told)
     assert second.key != first.key
@@ -827,7 +846,7 @@ def test_every_trace_is_whole_and_says_nothing_that_it_must_not(told: list[tuple
         assert all(child.parent in ids for child in children)
         assert all(span.end >= span.start for span in one.trace.spans)
         assert all(root.start <= child.start and child.end <= root.end for child in children)
-        assert (root.error is not None) == (one.outcome in ("failure", "error", "timeout"))
+        assert (root.error is not None) == (one.outcome in ("failure", "error"))
         assert all(("error.type" in span.attributes) == (span.error is not None) for span in one.trace.spans)
         assert all(len(span.attributes) <= 64 for span in one.trace.spans)
         assert all(len(v) <= 256 for span in one.trace.spans for v in span.attributes.values() if isinstance(v, str))
