@@ -17,7 +17,6 @@ from exporter.core.details import Event
 from exporter.core.model import Replacement, Workload
 from exporter.core.pods import (
     Container,
-    LastState,
     Pods,
     Replica,
     container_name,
@@ -100,7 +99,7 @@ class Episode(Kept, frozen=True):
 
 
 class Run(Kept, frozen=True):
-    """One life of a container, over."""
+    """One life of a container, over. `reason`: why, of a closed set; empty: not told."""
 
     container: str
     started: float | None
@@ -460,7 +459,7 @@ def _pod(before: Pod, replica: Replica, now: float) -> Pod:
     trouble, culprit, words = ("Unschedulable" if unschedulable(replica) is not None else ""), "", ""
     for container in replica.containers or ():
         name = container_name(container.name, before.proton)
-        run = _run(name, container.last_state)
+        run = _run(name, container)
         starts += [model.timestamp(container.started_at), run.started if run is not None else None]
         if run is not None and run not in runs:
             runs.append(run)
@@ -507,11 +506,13 @@ def crashed(course: Course, pod: str, container: Container, now: float) -> Cours
     return _with(course, over=(*course.over, about))
 
 
-def _run(name: str, last: LastState | None) -> Run | None:
+def _run(name: str, container: Container) -> Run | None:
+    last = container.last_state
     finished = model.timestamp(last.finished_at) if last is not None else None
     if last is None or finished is None:
         return None
-    return Run(name, model.timestamp(last.started_at), finished, last.reason or "", last.exit_code)
+    reason = (terminated_reason(container) or "") if last.reason else ""
+    return Run(name, model.timestamp(last.started_at), finished, reason, last.exit_code)
 
 
 def told_events(course: Course, events: Iterable[Event], known: frozenset[str], now: float) -> Course:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -198,13 +199,42 @@ _SECRETS = (
 
 def scrubbed(words: str) -> str:
     """A message without what has no place in a trace: control characters, addresses, secrets, at most 256 long."""
+    return _without(_SECRETS, words)
+
+
+def _without(secrets: Iterable[tuple[re.Pattern[str], str]], words: str) -> str:
     cut = len(words) >= MOST_WORDS
     words = _BLANKS.sub(" ", words[:MOST_WORDS])
     if cut:  # the last word may be half a secret, which nobody would know for one
         words = words.rpartition(" ")[0] or words
-    for pattern, instead in _SECRETS:
+    for pattern, instead in secrets:
         words = pattern.sub(instead, words)
     return words.strip()[:TEXT]
+
+
+@lru_cache(maxsize=1 << 10)
+def _cleaned(name: str, text: str) -> str:
+    """The text of an attribute. Names and ids may be long and look random, as those of pods do."""
+    return _without(_SECRETS[:-1] if name.endswith((".id", ".name", ".key")) else _SECRETS, text)
+
+
+def _clean(attributes: Attributes) -> dict[str, Value]:
+    def clean(name: str, value: Value) -> Value:
+        if isinstance(value, tuple):
+            return tuple(_cleaned(name, each[:MOST_WORDS]) for each in value)
+        return _cleaned(name, value[:MOST_WORDS]) if isinstance(value, str) else value
+
+    return {name: clean(name, value) for name, value in attributes.items()}
+
+
+def _fit(span: Span) -> Span:
+    """A span as it may be sent: all that is text has lost what has no place in a trace, and is at most 256 long."""
+    return span._replace(
+        name=scrubbed(span.name) or "unknown",
+        attributes=_clean(span.attributes),
+        events=tuple(event._replace(attributes=_clean(event.attributes)) for event in span.events),
+        error=None if span.error is None else scrubbed(span.error),
+    )
 
 
 # -- one trace
@@ -313,7 +343,7 @@ class _Maker:
         error = self._words() if self.failed else None
         name = "workload " + self.episode.kind + (" (stuck)" if self.episode.cause == _CHECKPOINT else "")
         root = Span(self.root, b"", name, begin, end, attributes, tuple(events), tuple(self._links()), error)
-        return Trace(self.trace, resource(self.seen, self.tracing), (root, *children))
+        return Trace(self.trace, resource(self.seen, self.tracing), tuple(map(_fit, (root, *children))))
 
     def _span(
         self, path: tuple[str, ...], name: str, start: _When, end: _When, facts: Attributes,
@@ -349,12 +379,12 @@ class _Maker:
     def _replicas(self) -> Iterator[Span]:
         for name, pod in self._started_pods()[:REPLICA_SPANS]:
             phases = [*self._phases(name, pod)]
-            facts: dict[str, Value] = {"k8s.pod.name": name[:TEXT], "datarobot.proton.id": pod.proton}
+            facts: dict[str, Value] = {"k8s.pod.name": name, "datarobot.proton.id": pod.proton}
             facts["k8s.container.restart_count"] = pod.restarts
             if pod.trouble:
                 facts["k8s.container.status.reason"] = pod.trouble
             if pod.container:
-                facts["k8s.container.name"] = pod.container[:TEXT]
+                facts["k8s.container.name"] = pod.container
             wrong = self.failed and not pod.ready
             if wrong:
                 facts["error.type"] = phases[-1].attributes.get("error.type", _type(pod.trouble))
@@ -393,7 +423,7 @@ class _Maker:
             if run.started is None or not (self._within(run.started) and self._within(run.finished)):
                 continue
             bad = run.exit_code != 0 if run.exit_code is not None else run.reason != "Completed"
-            facts = {"k8s.pod.name": name[:TEXT], "datarobot.proton.id": pod.proton, **_ended(run)}
+            facts = {"k8s.pod.name": name, "datarobot.proton.id": pod.proton, **_ended(run)}
             if bad:
                 facts["error.type"] = _type(run.reason)
             start, end = _When(_ns(run.started), "reported", 0), _When(_ns(run.finished), "reported", 0)
@@ -405,7 +435,7 @@ class _Maker:
         found = [_event(event, i) for i, event in self.course.events.items() if self._within(event.at)]
         for name, _, run in self._lives():
             if self._within(run.finished) and not self._within(run.started):
-                facts = {"k8s.pod.name": name[:TEXT], **_ended(run)}
+                facts = {"k8s.pod.name": name, **_ended(run)}
                 found.append(SpanEvent("datarobot.container.terminated", _ns(run.finished), facts))
         found.sort(key=lambda event: (event.at, event.name, str(event.attributes)))
         return found[:EVENTS], max(0, len(found) - EVENTS)
@@ -433,7 +463,7 @@ class _Maker:
             "datarobot.workload.episode.outcome": episode.outcome,
             "datarobot.workload.episode.cause": episode.cause or None,
             "datarobot.workload.episode.identity": "reported" if self.reported else "local",
-            "datarobot.workload.episode.key": "/".join(self.key)[:TEXT],
+            "datarobot.workload.episode.key": "/".join(self.key),
             "datarobot.workload.episode.folded": episode.folded or None,
             "datarobot.workload.episode.backfilled": episode.recalled or None,
             "datarobot.workload.status.from": episode.before or None,
@@ -454,9 +484,7 @@ class _Maker:
             "datarobot.clock.offset_ms": round(self.skew * 1000) if self.skew else None,
             "error.type": self._error_type() if self.failed else None,
         }
-        return {
-            name: value[:TEXT] if isinstance(value, str) else value for name, value in told.items() if value is not None
-        }
+        return {name: value for name, value in told.items() if value is not None}
 
     def _error_type(self) -> str:
         """What failed, of a closed set: what was wrong with a container, else how the episode ended."""
@@ -479,7 +507,7 @@ class _Maker:
         """What the platform says of the failure: the message of the last event that has one."""
         told = [event for event in self.course.events.values() if event.words and self._within(event.at)]
         latest = max(told, key=lambda event: event.at or 0.0, default=None)
-        return scrubbed(latest.words) if latest is not None else ""
+        return latest.words if latest is not None else ""
 
 
 _CHECKPOINT = "checkpoint"
@@ -506,30 +534,29 @@ def _type(reason: str) -> str:
 
 
 def _ended(run: Run) -> dict[str, Value]:
-    told: dict[str, Value] = {"k8s.container.name": run.container[:TEXT]}
+    told: dict[str, Value] = {"k8s.container.name": run.container}
     if run.reason:
-        told["k8s.container.status.last_terminated_reason"] = run.reason[:TEXT]
+        told["k8s.container.status.last_terminated_reason"] = run.reason
     if run.exit_code is not None:
         told["process.exit.code"] = run.exit_code
     return told
 
 
 def _event(event: Happened, name: str) -> SpanEvent:
-    facts = {"datarobot.event.type": scrubbed(event.type), "datarobot.event.id": name[:TEXT]}
+    facts = {"datarobot.event.type": event.type, "datarobot.event.id": name}
     return SpanEvent("datarobot.workload.event", _ns(event.at or 0.0), facts)
 
 
 def resource(seen: Seen, tracing: Tracing) -> Attributes:
     """The resource of a workload's traces: the same service as that of the traces which the workload itself sends."""
     workload = seen.workload
-    return {
-        **tracing.attributes,
-        "service.name": tracing.service_name.format(id=workload.id, name=workload.name or "")[:TEXT],
+    told = {
+        "service.name": tracing.service_name.format(id=workload.id, name=workload.name or ""),
         "service.namespace": "datarobot",
         "datarobot.workload.id": workload.id,
-        "datarobot.workload.name": (workload.name or "")[:TEXT],
-        "datarobot.host": tracing.host,
+        "datarobot.workload.name": workload.name or "",
     }
+    return {**tracing.attributes, **_clean(told), "datarobot.host": tracing.host}
 
 
 # -- what is made when
@@ -615,7 +642,7 @@ def _late(seen: Seen, course: Course, tracing: Tracing | None) -> tuple[Course, 
                 {**told.attributes, "datarobot.late": True, **_timed(*[_When(told.at, "reported", 0)] * 2)},
             )  # fmt: skip
             if tracing is not None and _selected(each.kind, seen, tracing):
-                whole = Trace(trace, resource(seen, tracing), (span,))
+                whole = Trace(trace, resource(seen, tracing), (_fit(span),))
                 made.append(Made(each.kind, "late", 0.0, whole, trace + span.id))
     return msgspec.structs.replace(course, late={}, past=tuple(past)), made
 

@@ -361,6 +361,15 @@ def test_a_container_starts_no_earlier_than_its_pod_came(begun: str, started: fl
     assert [run.started for run in told.runs] == [190.0 if begun == at(190) else started]
 
 
+@pytest.mark.parametrize(
+    ("told", "kept"), [("oomkilled", "OOMKilled"), ("killed: token=x", "other"), ("", ""), (None, "")]
+)
+def test_why_a_life_ended_is_of_a_closed_set(told: str | None, kept: str) -> None:
+    last = LastState(reason=told, finished_at=at(215))
+    course = read(pod(Container(name="a", status="terminated", reason="Error", last_state=last)))
+    assert [run.reason for run in course.pods["pod"].runs] == [kept]
+
+
 def test_of_many_pods_those_read_last_are_kept() -> None:
     first = read(*(pod(name=f"old-{n:02}") for n in range(60)))
     second = read(*(pod(name=f"new-{n:02}") for n in range(10)), course=first, now=240.0)

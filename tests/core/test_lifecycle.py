@@ -506,6 +506,31 @@ def test_a_failure_says_what_the_platform_said() -> None:
     assert trace(start(), events=events).spans[0].error is None
 
 
+def test_all_that_the_api_says_is_free_of_secrets_and_short_wherever_it_stands() -> None:
+    said = "token=hunter2 at 10.1.2.3 for jane@example.test"
+    pod_name = "lrs-65a4f0c2b1d3e4f5a6b7c8d9-primary-7d9f8b6c5d-x2x4z"
+    long = said + "x" * 9999
+    states = State("warming", Mark(100.0, 90.0)), State(said, Mark(150.0, 120.0)), State("\0", Mark(160.0, 150.0))
+    found = trace(
+        replaced(states=states, candidates=(said, "p2"), replacement=long, outcome="failure", before=long, after=said),
+        pods={pod_name: pod(proton="p2", container=said), said: pod(proton=said, runs=RUNS)},
+        events={said: Happened(long, 150.0, said)},
+    )
+    text = _words(found)
+    assert not [secret for secret in ("hunter2", "10.1.2.3", "jane@", "xxxx") if secret in text]
+    assert {"warming", "token=[…] at [address] for [e-mail]", "unknown"} <= {span.name for span in found.spans}
+    assert pod_name in {span.attributes.get("k8s.pod.name") for span in found.spans}, "it only looks random"
+
+
+def test_a_workload_that_is_named_like_a_person_is_not_told_by_that_name() -> None:
+    named = Seen(
+        "acme", workload(name="chat of jane@example.test, llama-3-70b-instruct-production-eu"), Ledger(1.0, 1.0)
+    )
+    told = lifecycle.resource(named, Tracing(HOST, "{name}", {"team": "me@home"}))
+    name = "chat of [e-mail], llama-3-70b-instruct-production-eu"
+    assert (told["service.name"], told["datarobot.workload.name"], told["team"]) == (name, name, "me@home")
+
+
 def test_events_beyond_the_limit_are_counted() -> None:
     events = {f"e{n:02}": Happened("Scaled", 101.0 + n) for n in range(40)}
     root = trace(start(), events=events).spans[0]
