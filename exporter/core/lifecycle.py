@@ -12,7 +12,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -173,6 +173,13 @@ def _timed(start: _When, end: _When) -> dict[str, Value]:
     return told
 
 
+def _edge(span: Span, edge: Literal["start", "end"]) -> _When:
+    """A moment at which a span begins or ends, as it says."""
+    uncertainty = span.attributes.get(f"datarobot.time.{edge}.uncertainty_ms")
+    source = str(span.attributes[f"datarobot.time.{edge}.source"])
+    return _When(getattr(span, edge), source, uncertainty if isinstance(uncertainty, int) else None)
+
+
 # -- words
 
 
@@ -276,9 +283,9 @@ class _Maker:
         for proton in sorted(self._protons()):
             yield model.timestamp(getattr(self.course.protons.get(proton, book.Proton()), field))
 
-    def _happened(self, *words: str) -> Iterator[float | None]:
+    def _happened(self, *words: str) -> Iterator[float]:
         for event in self.course.events.values():
-            if any(word in model.folded(event.type) for word in words):
+            if event.at is not None and any(word in model.folded(event.type) for word in words):
                 yield event.at
 
     def _opening(self) -> Iterator[float | None]:
@@ -286,12 +293,22 @@ class _Maker:
         if kind in ("start", "replacement"):
             yield from (at for at in self._told("created") if self._fresh(at))
         if kind == "start":
-            yield from self._happened("started", "created")
+            yield from self._likely(self._happened("started", "created"))
             yield from self._arrivals() if self.episode.opened.last is None else ()
         elif kind == "stop":
-            yield from self._happened("stopp")
+            yield from self._likely(self._happened("stopp"))
         elif kind == "failure":
-            yield from sorted(run.finished for _, _, run in self._lives())
+            yield from self._likely(run.finished for _, _, run in self._lives())
+
+    def _likely(self, told: Iterable[float]) -> list[float]:
+        """When it may have begun, the likeliest first. Where nobody saw it, what is told may be of other episodes."""
+        if self.episode.opened.last is not None:
+            return sorted(told)
+        return sorted((at for at in told if at > self._long_before), reverse=True)
+
+    @property
+    def _long_before(self) -> float:
+        return self.episode.opened.at + self.skew - ANEW
 
     def _fresh(self, created: float | None) -> bool:
         """Whether a proton was created for this episode. Where nobody saw the beginning, it may be one started anew."""
@@ -302,7 +319,7 @@ class _Maker:
     def _arrivals(self) -> Iterator[float]:
         """When the first pods came, of those that were there when the workload was first seen, but not long before."""
         pods = (at for _, pod in self._pods() for at in (pod.came, *pod.true.values()) if at is not None)
-        recent = [at for at in pods if at > self.episode.opened.at + self.skew - ANEW]
+        recent = [at for at in pods if at > self._long_before]
         yield from [min(recent)] if recent else []
 
     def _ending(self) -> Iterator[float | None]:
@@ -337,7 +354,7 @@ class _Maker:
         attributes = {**self._facts(), **_timed(start, ended)}
         if dropped:
             attributes["datarobot.dropped.events"] = dropped
-        hidden = len(self._started_pods()) - REPLICA_SPANS
+        hidden = len(self._ranked()) - REPLICA_SPANS
         if hidden > 0:
             attributes["datarobot.dropped.replicas"] = hidden
         error = self._words() if self.failed else None
@@ -369,15 +386,25 @@ class _Maker:
             path = ("state", state.status, str(counts[state.status]))
             yield self._span(path, state.status, whens[number], whens[number + 1], facts, error=error)
 
-    def _started_pods(self) -> list[tuple[str, Pod]]:
-        """The pods that came with this episode, those in trouble first, then the slowest."""
-        if self.episode.kind not in ("start", "replacement"):
-            return []
-        came = [(name, pod) for name, pod in self._pods() if pod.came is None or self._within(pod.came)]
-        return sorted(came, key=lambda item: (not item[1].trouble, -item[1].true.get("Ready", 0.0), item[0]))
+    def _came(self, pod: Pod) -> bool:
+        """Whether a pod came with this episode."""
+        comes = self.episode.kind in ("start", "replacement")
+        return comes and (pod.came is None or self._within(pod.came))
+
+    def _whole(self, pod: Pod) -> list[tuple[float, Run]]:
+        """The lives of a pod's containers that began and ended within the episode, and when they began."""
+        begun = [(run.started, run) for run in pod.runs if run.started is not None]
+        return [(at, run) for at, run in begun if self._within(at) and self._within(run.finished)]
+
+    def _ranked(self) -> list[tuple[str, Pod]]:
+        """The pods of which there is something to show, those in trouble first, then the slowest."""
+        told = [(name, pod) for name, pod in self._pods() if self._came(pod) or self._whole(pod)]
+        return sorted(told, key=lambda item: (not item[1].trouble, -item[1].true.get("Ready", 0.0), item[0]))
 
     def _replicas(self) -> Iterator[Span]:
-        for name, pod in self._started_pods()[:REPLICA_SPANS]:
+        for name, pod in self._ranked()[:REPLICA_SPANS]:
+            if not self._came(pod):
+                continue
             phases = [*self._phases(name, pod)]
             facts: dict[str, Value] = {"k8s.pod.name": name, "datarobot.proton.id": pod.proton}
             facts["k8s.container.restart_count"] = pod.restarts
@@ -388,9 +415,7 @@ class _Maker:
             wrong = self.failed and not pod.ready
             if wrong:
                 facts["error.type"] = phases[-1].attributes.get("error.type", _type(pod.trouble))
-            start = _When(phases[0].start, "reported", 0)
-            told = _When(phases[-1].end, "reported", 0)
-            end = told if "datarobot.replica.phase.unfinished" not in phases[-1].attributes else self.end
+            start, end = _edge(phases[0], "start"), _edge(phases[-1], "end")
             replica = self._span(("replica", name), "replica", start, end, facts, error="" if wrong else None)
             yield replica
             yield from phases
@@ -418,15 +443,13 @@ class _Maker:
         return (model.timestamp(self.course.protons.get(proton, book.Proton()).created),)
 
     def _runs(self) -> Iterator[Span]:
-        """The lives of containers that began and ended within the episode."""
-        for name, pod, run in self._lives():
-            if run.started is None or not (self._within(run.started) and self._within(run.finished)):
-                continue
+        shown = self._ranked()[:REPLICA_SPANS]
+        for name, pod, (started, run) in ((*each, life) for each in shown for life in self._whole(each[1])):
             bad = run.exit_code != 0 if run.exit_code is not None else run.reason != "Completed"
             facts = {"k8s.pod.name": name, "datarobot.proton.id": pod.proton, **_ended(run)}
             if bad:
                 facts["error.type"] = _type(run.reason)
-            start, end = _When(_ns(run.started), "reported", 0), _When(_ns(run.finished), "reported", 0)
+            start, end = _When(_ns(started), "reported", 0), _When(_ns(run.finished), "reported", 0)
             path = ("run", name, run.container, f"{run.finished:.3f}")
             yield self._span(path, "container run", start, end, facts, error="" if bad else None)
 
@@ -497,7 +520,7 @@ class _Maker:
         troubles = sorted(pod.trouble for _, pod in self._pods() if pod.trouble and not pod.ready)
         if troubles:
             return _type(troubles[0])
-        if any(not pod.ready for _, pod in self._started_pods()):
+        if any(not pod.ready for _, pod in self._pods() if self._came(pod)):
             return "NotReady"
         if episode.kind == "replacement":
             return {"errored": "ReplacementErrored"}.get(episode.cause, "ReplacementReverted")

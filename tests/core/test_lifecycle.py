@@ -333,6 +333,27 @@ def test_where_nobody_saw_the_beginning_a_proton_of_long_ago_was_started_anew() 
     assert trace(begun).spans[0].attributes["datarobot.workload.beginning.unseen"] is True
 
 
+@pytest.mark.parametrize(
+    ("kind", "told", "begun"),
+    [
+        ("start", [8000.0, 8500.0, 900.0], 8500.0),
+        ("start", [900.0], 9000.0),
+        ("stop", [900.0, 8500.0, 8000.0], 8500.0),
+        ("stop", [900.0], 9000.0),
+        ("failure", [900.0, 8500.0, 8000.0], 8500.0),
+        ("failure", [900.0], 9000.0),
+    ],
+)
+def test_where_nobody_saw_the_beginning_it_is_what_was_told_last_and_nothing_of_long_ago(
+    kind: str, told: list[float], begun: float
+) -> None:
+    events = {f"e{n}": Happened(f"Workload {kind}ped started", at) for n, at in enumerate(told)}
+    pods = {"a": Pod("p1", runs=tuple(Run("main", None, at, "Error", 1) for at in told))}
+    facts = {"pods": pods} if kind == "failure" else {"events": events}
+    found = trace(stop(kind=kind, opened=Mark(9000.0), ended=Mark(9100.0, 9070.0)), **facts)
+    assert found.spans[0].start / 1e9 == begun
+
+
 def test_states_follow_each_other_and_a_state_that_comes_back_is_another_span() -> None:
     states = tuple(
         State(s, Mark(at, at - 10)) for s, at in (("launching", 100.0), ("warming", 130.0), ("launching", 160.0))
@@ -401,6 +422,16 @@ def test_a_pod_without_a_node_has_waited_since_the_episode_began() -> None:
     assert phases(found) == [("schedule", 100.0, 200.0, True)]
 
 
+def test_a_replica_whose_beginning_nobody_told_says_that_it_is_that_of_the_episode() -> None:
+    found = trace(start("failure"), pods={"a": pod(came=None, true={}, started=None, ready=False)})
+    root, replica, phase = found.spans[0], *found.spans[-2:]
+    assert [edges(span) for span in (root, replica, phase)] == [
+        (100.0, "observed", 200.0, "observed"), *[(100.0, "derived", 200.0, "observed")] * 2,
+    ]  # fmt: skip
+    uncertain = {span.attributes["datarobot.time.start.uncertainty_ms"] for span in (root, replica, phase)}
+    assert uncertain == {10_000}
+
+
 def test_pods_of_other_protons_and_of_before_are_left_out() -> None:
     assert phases(trace(start(), pods={"a": pod(proton="p9"), "b": pod(came=20.0)})) == []
     assert phases(trace(stop(), pods={"a": pod()})) == []
@@ -415,6 +446,18 @@ def test_of_many_replicas_those_in_trouble_are_shown_first_and_the_slowest() -> 
     assert shown[:3] == ["bad", "pod-19", "pod-18"]
     assert len(shown) == lifecycle.REPLICA_SPANS
     assert found.spans[0].attributes["datarobot.dropped.replicas"] == 5
+
+
+@pytest.mark.parametrize("episode", [start("failure"), stop(kind="failure", outcome="failure")])
+def test_lives_of_containers_are_shown_of_no_more_replicas_either(episode: Episode) -> None:
+    lives = tuple(Run("main", 110.0 + n, 110.5 + n, "Error", 1) for n in range(book.MOST_RUNS))
+    pods = {f"pod-{n:02}": pod(came=20.0, ready=False, runs=lives) for n in range(book.MOST_PODS)}
+    pods["bad"] = pod(came=20.0, trouble="Error", ready=False, runs=lives)
+    found = trace(episode, pods=pods)
+    shown = [str(span.attributes["k8s.pod.name"]) for span in found.spans if span.name == "container run"]
+    assert len(shown) == lifecycle.REPLICA_SPANS * book.MOST_RUNS
+    assert {*shown} == {"bad", *(f"pod-{n:02}" for n in range(lifecycle.REPLICA_SPANS - 1))}
+    assert found.spans[0].attributes["datarobot.dropped.replicas"] == book.MOST_PODS + 1 - lifecycle.REPLICA_SPANS
 
 
 def test_a_replica_names_the_container_that_is_to_blame() -> None:
