@@ -193,9 +193,9 @@ _SECRETS = (
     (re.compile(r"[\w.+-]{1,64}@(?!sha\d+:)[\w-]{1,64}(\.[\w-]{1,64}){0,8}"), "[e-mail]"),
     (re.compile(r"\b\d{1,3}(\.\d{1,3}){3}(:\d+)?\b|\b[0-9a-fA-F]{0,4}(:[0-9a-fA-F]{0,4}){3,7}\b"), "[address]"),
     (re.compile(rf"(?i)(?<![\w:])(?=[a-f:]{{0,16}}\d){_GROUPS}::{_GROUPS}(?![\w:])"), "[address]"),
-    (re.compile(rf"(?i)(\bauthorization{_TOLD}[\\\"']{{0,4}}(?:(?:bearer|basic|digest|token) )?)[^\s\"']+"), r"\1[…]"),
+    (re.compile(rf"(?i)(authorization{_TOLD}[\\\"']{{0,4}}(?:(?:bearer|basic|digest|token) )?)[^\s\"']+"), r"\1[…]"),
     (re.compile(r"(?i)\b(bearer|basic) \S+"), r"\1 […]"),
-    (re.compile(rf"(?i)(--{_HIDES} )(?!(?:is|was|must|not|and|or|flag|option)\b){_VALUE}"), r"\1[…]"),
+    (re.compile(rf"(?i)((?<![\w-])--?{_HIDES} )(?!(?:is|was|must|not|and|or|flag|option)\b){_VALUE}"), r"\1[…]"),
     (re.compile(rf"(?i)({_HIDES}{_TOLD}){_VALUE}"), r"\1[…]"),
     (re.compile(r"(?<=[?&])[^\s=&]{1,256}=[^\s&]+"), "[…]"),
     (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), "[…]"),
@@ -696,7 +696,8 @@ def _checkpoints(seen: Seen, course: Course, now: float, tracing: Tracing, skew:
 def in_progress(seen: Seen, tracing: Tracing) -> Iterator[Mapping[str, str | float]]:
     """The episodes of a workload that have no trace yet: since when, and the id of the trace to come, if known.
 
-    What a start is known by, or a failure of what never ran, is sure only when the trace is made.
+    What a start is known by, or a failure of what never ran, is sure only when the trace is made; and which number an
+    episode will have, when those of its kind before it have theirs.
     """
     course = seen.ledger.course
     for episode in (*course.episodes, *course.over):
@@ -704,11 +705,10 @@ def in_progress(seen: Seen, tracing: Tracing) -> Iterator[Mapping[str, str | flo
             continue
         key, reported = identity(course, episode)
         sure = episode.kind in ("replacement", "deletion") or bool(episode.since)
-        earlier = any(each.kind == episode.kind and each is not episode for each in course.over)
-        known = reported and sure and not earlier
-        trace = trace_id(
-            tracing.host, seen.workload.id, episode.kind, _numbered(course, episode, key, reported=True)[0]
-        )
+        before = [each for each in course.over if each is not episode and each.cause != "crashed"]
+        known = reported and sure and episode.kind not in {each.kind for each in before}
+        key, _ = _numbered(course, episode, key, reported=reported)
+        trace = trace_id(tracing.host, seen.workload.id, episode.kind, key)
         yield {
             "workload_id": seen.workload.id,
             "kind": episode.kind,

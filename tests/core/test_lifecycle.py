@@ -89,10 +89,11 @@ def test_a_share_of_the_traces_is_chosen_by_their_ids_alone(ratio: float, share:
         ("token='a b' said", "token=[…] said"),
         ('password="hunter', "password=[…]"),
         ("run --password hunter2 now", "run --password […] now"),
+        ("run -token hunter2 now", "run -token […] now"),
         ("run --db-password=hunter2 now", "run --db-password=[…] now"),
         ("Authorization: Token abcd1234", "Authorization: Token […]"),
         ('{"Authorization": "Token abcd1234"}', '{"Authorization": "Token […]"}'),
-        ("authorization=abcd1234", "authorization=[…]"),
+        ("HTTP_AUTHORIZATION=abcd1234", "HTTP_AUTHORIZATION=[…]"),
         ("for AKIAIOSFODNN7EXAMPLE only", "for […] only"),
         ("dial [fe80::1]:80 failed", "dial [[address]]:80 failed"),
         ("dial ::1 failed", "dial [address] failed"),
@@ -116,6 +117,7 @@ def test_a_message_loses_what_has_no_place_in_a_trace(words: str, left: str) -> 
         "registry.example.test/app@sha256:0123456789abcdef",
         "std::bad_alloc in ns::f2, 0/3 nodes",
         "the flag --token is required",
+        "the access-token expired",
         "unauthorized: authorization failed",
         "0/5 nodes are available: 5 Insufficient nvidia.com/gpu.",
     ],
@@ -797,7 +799,12 @@ def test_the_id_to_come_is_not_told_while_an_episode_that_may_have_the_same_has_
     life = Episode("failure", Mark(300.0), proton="p1", since="S")
     course = Course(life=life, over=(stop(kind="failure"),))
     now, before = lifecycle.in_progress(Seen("acme", workload(), Ledger(1.0, 1.0, course=course)), TRACING)
-    assert (now["trace_id"], before["trace_id"]) == ("", trace_id(HOST, "w", "failure", ("p1", "S")).hex())
+    first = trace_id(HOST, "w", "failure", ("p1", "S")).hex()
+    assert (now["trace_id"], before["trace_id"]) == ("", first)
+    crash = stop(kind="failure", cause="crashed")
+    alone = msgspec.structs.replace(course, over=(crash,))
+    (now,) = lifecycle.in_progress(Seen("acme", workload(), Ledger(1.0, 1.0, course=alone)), TRACING)
+    assert now["trace_id"] == first
 
 
 # -- laws
