@@ -17,7 +17,6 @@ from exporter.core.details import Event
 from exporter.core.model import Replacement, Workload
 from exporter.core.pods import (
     Container,
-    LastState,
     Pods,
     Replica,
     container_name,
@@ -32,8 +31,12 @@ Kind = Literal["start", "stop", "failure", "replacement", "deletion", "flapping"
 KINDS: tuple[Kind, ...] = ("start", "stop", "failure", "replacement", "deletion", "flapping")
 OUTCOMES = ("success", "failure", "error", "cancellation", "timeout")
 """How an episode ended: `error`: the platform took the workload away; `failure`: it, or its container, failed."""
-MOST_PODS, MOST_EVENTS, MOST_RUNS, MOST_WORDS = 64, 64, 16, 256
-"""How much is kept: of pods, protons and events the latest, of the lives of a pod the first, of words the beginning."""
+BAD = ("failure", "error")
+MOST_PODS, MOST_EVENTS, MOST_RUNS, MOST_WORDS, MOST_TYPE = 64, 64, 16, 1024, 64
+"""How much is kept: of pods, protons and events the latest, of the lives of a pod the first, of words the beginning.
+
+Of words four times what is shown, so that a secret is still whole, and known for one, where the shown part ends.
+"""
 FLAPPING = 20
 """Episodes of one workload within `FLAPPING_SECONDS` that have a trace of their own; the others are folded into one."""
 FLAPPING_SECONDS = 3600.0
@@ -42,8 +45,10 @@ SETTLED, UNTOLD = 60.0, 300.0
 LONGEST = 7 * 86400.0
 """An episode that has been open so long is closed as timed out."""
 PAST, PAST_SECONDS = 20, 86400.0
-"""Traces of a workload that are remembered, and for how long something late is added to them."""
+"""Episodes of a workload that are remembered, and for how long something late is added to their traces."""
 DAY = 86400.0
+NUMBERS = 64
+"""Keys of episodes of which it is remembered how many had them: those used last."""
 LATE = 3
 """How many late facts are added to one trace."""
 
@@ -86,13 +91,15 @@ class Episode(Kept, frozen=True):
     replacement: str = ""
     candidates: tuple[str, ...] = ()
     folded: int = 0
+    kinds: tuple[Kind, ...] = ()
+    """The kinds of those that were folded."""
     checkpoints: int = 0
     recalled: bool = False
     """Whether it was over before the workload was first seen."""
 
 
 class Run(Kept, frozen=True):
-    """One life of a container, over."""
+    """One life of a container, over. `reason`: why, of a closed set; empty: not told."""
 
     container: str
     started: float | None
@@ -136,7 +143,10 @@ class Happened(Kept, frozen=True):
 
 
 class Past(Kept, frozen=True):
-    """A trace that was made: what it was about, its ids in hex, how long it lasted, and the late facts it was given."""
+    """What is remembered of an episode that is over: its key, the ids of its trace in hex, and how long it lasted.
+
+    `late`: how many late facts were added; `sent`: whether the trace was made, else nothing is added or leads there.
+    """
 
     key: str
     kind: Kind
@@ -145,6 +155,7 @@ class Past(Kept, frozen=True):
     opened: float
     ended: float
     late: int = 0
+    sent: bool = True
 
 
 class Course(Kept, frozen=True):
@@ -152,8 +163,8 @@ class Course(Kept, frozen=True):
 
     `run` is the proton that serves and since when. `pods`, `protons` and `events` are facts of the episodes that are
     not over yet or have just ended; `pods_told` and `events_told` say when they were last told. `recent`: when
-    the last episodes ended. For a person who asks later, `lost` keeps the pods that were in trouble when the last of
-    them ended, and `last` the newest event.
+    the last episodes ended. `numbers`: how many episodes had which key. For a person who asks later, `lost` keeps the
+    pods that were in trouble when the last of them ended, and `last` the newest event.
     """
 
     life: Episode | None = None
@@ -168,6 +179,7 @@ class Course(Kept, frozen=True):
     events_told: float = 0.0
     recent: tuple[float, ...] = ()
     past: tuple[Past, ...] = ()
+    numbers: Mapping[str, int] = {}
     late: Mapping[str, Happened] = {}
     lost: Mapping[str, Pod] = {}
     last: Happened | None = None
@@ -254,15 +266,17 @@ def _moved(course: Course, group: str, mark: Mark, workload: Workload, before: s
 def _left(course: Course, group: str, mark: Mark, workload: Workload, before: str, *, expired: bool) -> Course:
     """Stopping, or stopped: that ends a start or a failure; the end of a run is an episode of its own."""
     status, life = model.folded(workload.status), course.life
+    taken = status == "interrupted"
     if life is not None and life.kind != "stop":
-        return _closed(course, mark, "failure" if life.kind == "failure" else "cancellation", "stopped", workload)
+        outcome = "failure" if life.kind == "failure" else "error" if taken else "cancellation"
+        return _closed(course, mark, outcome, status if taken else "stopped", workload)
     if life is None and group == "up":
         course = _opened(course, "stop", mark, before, workload, run=True)
     elif life is not None and model.status_group(status) == "leaving":
         return _passed(course, mark, workload)
     if model.status_group(status) == "leaving":
         return course
-    outcome = "error" if status == "interrupted" else "cancellation" if expired else "success"
+    outcome = "error" if taken else "cancellation" if expired else "success"
     return _closed(course, mark, outcome, "draft_expired" if expired else status, workload)
 
 
@@ -319,8 +333,11 @@ def admission(course: Course, ended: Episode) -> tuple[Course, bool]:
     recent = tuple(at for at in course.recent if now - at < FLAPPING_SECONDS)
     if len(recent) < FLAPPING:
         return _with(course, recent=(*recent, now)), True
-    fold = course.flapping or Episode("flapping", ended.opened, outcome="failure", cause="flapping")
-    return _with(course, recent=recent, flapping=_with(fold, ended=ended.ended, folded=fold.folded + 1)), False
+    fold = course.flapping or Episode("flapping", ended.opened, outcome="success", cause="flapping")
+    kinds = fold.kinds if ended.kind in fold.kinds else (*fold.kinds, ended.kind)
+    outcome = ended.outcome if ended.outcome in BAD and fold.outcome not in BAD else fold.outcome
+    fold = _with(fold, ended=ended.ended, outcome=outcome, folded=fold.folded + 1, kinds=kinds)
+    return _with(course, recent=recent, flapping=fold), False
 
 
 # -- what the replacement says
@@ -437,11 +454,12 @@ def _pod(before: Pod, replica: Replica, now: float) -> Pod:
         at = model.timestamp(condition.last_transition_time or condition.since)
         if condition.truth and at is not None:
             true.setdefault(condition.kind, at)
+    came = before.came if before.came is not None else model.timestamp(replica.started_at)
     runs, starts = list(before.runs), [before.started]
     trouble, culprit, words = ("Unschedulable" if unschedulable(replica) is not None else ""), "", ""
     for container in replica.containers or ():
         name = container_name(container.name, before.proton)
-        run = _run(name, container.last_state)
+        run = _run(name, container)
         starts += [model.timestamp(container.started_at), run.started if run is not None else None]
         if run is not None and run not in runs:
             runs.append(run)
@@ -453,9 +471,10 @@ def _pod(before: Pod, replica: Replica, now: float) -> Pod:
     return Pod(
         before.proton,
         now,
-        before.came if before.came is not None else model.timestamp(replica.started_at),
+        came,
         true,
-        min((at for at in starts if at is not None), default=None),
+        # A container starts after its pod has come, give or take the whole second in which such times are told.
+        min((at for at in starts if at is not None and (came is None or at > came - 1.0)), default=None),
         ready,
         trouble,
         culprit,
@@ -487,16 +506,18 @@ def crashed(course: Course, pod: str, container: Container, now: float) -> Cours
     return _with(course, over=(*course.over, about))
 
 
-def _run(name: str, last: LastState | None) -> Run | None:
+def _run(name: str, container: Container) -> Run | None:
+    last = container.last_state
     finished = model.timestamp(last.finished_at) if last is not None else None
     if last is None or finished is None:
         return None
-    return Run(name, model.timestamp(last.started_at), finished, last.reason or "", last.exit_code)
+    reason = (terminated_reason(container) or "") if last.reason else ""
+    return Run(name, model.timestamp(last.started_at), finished, reason, last.exit_code)
 
 
 def told_events(course: Course, events: Iterable[Event], known: frozenset[str], now: float) -> Course:
     """The course after events were read, in whatever order; `known` are the ids of those read before."""
-    told = {event.id: Happened(event.told_type, model.timestamp(event.timestamp), event.words) for event in events}
+    told = {event.id: _happened(event) for event in events}
     late = {i: each for i, each in told.items() if i not in known and _too_late(course, each.at)}
     if late:
         course = _with(course, late={**course.late, **late})
@@ -510,9 +531,15 @@ def told_events(course: Course, events: Iterable[Event], known: frozenset[str], 
     return _with(course, events={i: kept[i] for i in sorted(latest)}, events_told=now)
 
 
+def _happened(event: Event) -> Happened:
+    return Happened(event.told_type[:MOST_TYPE], model.timestamp(event.timestamp), event.words[:MOST_WORDS])
+
+
 def _too_late(course: Course, at: float | None) -> bool:
     """Whether something happened while an episode lasted of which the trace is made already."""
-    return at is not None and any(past.opened <= at <= past.ended and past.late < LATE for past in course.past)
+    return at is not None and any(
+        past.sent and past.opened <= at <= past.ended and past.late < LATE for past in course.past
+    )
 
 
 # -- what is to be made a trace of
@@ -552,6 +579,13 @@ def _timed_out(course: Course, now: float) -> Course:
     if course.rollout is not None and now - course.rollout.opened.at > LONGEST:
         course = _with(course, over=(*course.over, ended(course.rollout)), rollout=None)
     return course
+
+
+def numbered(course: Course, key: str) -> Course:
+    """The course after one more episode had this key. It outlives `past`, so that no number is ever given again."""
+    before = {each: number for each, number in course.numbers.items() if each != key}
+    counted = [*before.items(), (key, course.numbers.get(key, 0) + 1)]
+    return _with(course, numbers=dict(counted[-NUMBERS:]))
 
 
 def remembered(course: Course, made: Iterable[Past], now: float) -> Course:

@@ -1,9 +1,9 @@
 """Traces of episodes: (a workload, its course, an episode that has settled) -> spans. Nothing is invented.
 
 Ids are hashes of what the API told, so that two exporters make the same ones. Every span says where its times come
-from: `reported` by the API, or `observed` in a sweep, and then how long before it may have been. Success leaves the
-status unset; ERROR means that the platform or a container failed. Names of attributes are those of the OpenTelemetry
-semantic conventions where there is one, else ``datarobot.*``.
+from: `reported` by the API, or `observed` in a sweep, and then how long before it may have been. ERROR means
+that the platform or a container failed; all else leaves the status unset. Names of attributes are those of the
+OpenTelemetry semantic conventions where there is one, else ``datarobot.*``.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from exporter.core import episode as book
 from exporter.core import model
-from exporter.core.episode import KINDS, Course, Episode, Happened, Mark, Past, Pod, Run
+from exporter.core.episode import KINDS, MOST_WORDS, Course, Episode, Happened, Mark, Past, Pod, Run
 from exporter.core.seen import Seen
 from exporter.core.trace import Attributes, Link, Span, SpanEvent, Trace, Value
 
@@ -92,9 +93,9 @@ def span_id(trace: bytes, *path: str) -> bytes:
 def identity(course: Course, episode: Episode, skew: float = 0.0) -> tuple[tuple[str, ...], bool]:
     """What tells this episode from others of its kind, and whether the API told it.
 
-    A run is known by its proton and since when it has run, a first start by its proton alone, another by its first pod,
-    a replacement by its id. Where nothing was told, our own time stands in: it survives a restart, but another exporter
-    has another.
+    A run is known by its proton and since when it has run, and so are the start and the recovery that led to it; a
+    first start by its proton alone, another by its first pod, a replacement by its id. Where nothing was told, our own
+    time stands in: it survives a restart, but another exporter has another.
     """
     local = ("local", f"{episode.opened.at:.3f}"), False
     if episode.kind == "deletion":
@@ -111,7 +112,8 @@ def identity(course: Course, episode: Episode, skew: float = 0.0) -> tuple[tuple
     proton = course.protons.get(episode.proton, book.Proton())
     ended = episode.ended or episode.opened
     since, created = model.timestamp(proton.since), model.timestamp(proton.created)
-    if episode.kind == "start" and episode.outcome == "success" and _between(since, episode.opened, ended, skew):
+    ran = episode.cause == "recovered" or (episode.kind == "start" and episode.outcome == "success")
+    if ran and _between(since, episode.opened, ended, skew):
         return (episode.proton, proton.since), True
     if created is not None and (episode.kind == "failure" or _between(created, episode.opened, ended, skew)):
         return (episode.proton, "first"), True
@@ -120,10 +122,20 @@ def identity(course: Course, episode: Episode, skew: float = 0.0) -> tuple[tuple
     return ((episode.proton, min(came)[1]), True) if came else local
 
 
-def _numbered(course: Course, episode: Episode, key: tuple[str, ...]) -> tuple[str, ...]:
-    """The key of an episode, with its number where others had the same before."""
-    again = sum(past.kind == episode.kind and past.key == "|".join(key) for past in course.past)
-    return (*key, f"#{again + 1}") if again else key
+def _numbered(
+    course: Course, episode: Episode, key: tuple[str, ...], *, reported: bool
+) -> tuple[tuple[str, ...], bool]:
+    """The key of an episode, and whether the API told it: a number, where others had the same before, is our own.
+
+    Nothing that the API tells of a second failure of one run is the same for all who ask: ends of containers are told
+    one at a time, and `updatedAt` moves with any edit.
+    """
+    again = course.numbers.get(_counted(episode, key), 0)
+    return ((*key, f"#{again + 1}"), False) if again else (key, reported)
+
+
+def _counted(episode: Episode, key: tuple[str, ...]) -> str:
+    return "|".join((episode.kind, *key))
 
 
 def _between(at: float | None, opened: Mark, ended: Mark, skew: float) -> bool:
@@ -145,7 +157,7 @@ def _when(mark: Mark, told: Iterable[float | None], skew: float) -> _When:
     seen = mark.at + skew
     last = mark.last + skew if mark.last is not None else None
     for at in (mark.told, *told):
-        if at is not None and at <= seen + SLACK and (last is None or at > last - SLACK):
+        if at is not None and 0 < at <= seen + SLACK and (last is None or at > last - SLACK):
             return _When(_ns(at), "reported", 0)
     return _When(_ns(seen), "observed", None if last is None else round((seen - last) * 1000))
 
@@ -161,26 +173,75 @@ def _timed(start: _When, end: _When) -> dict[str, Value]:
     return told
 
 
+def _edge(span: Span, edge: Literal["start", "end"]) -> _When:
+    """A moment at which a span begins or ends, as it says."""
+    uncertainty = span.attributes.get(f"datarobot.time.{edge}.uncertainty_ms")
+    source = str(span.attributes[f"datarobot.time.{edge}.source"])
+    return _When(getattr(span, edge), source, uncertainty if isinstance(uncertainty, int) else None)
+
+
 # -- words
 
 
+_HIDES = r"[\w-]{0,64}(?:token|secret|password|passwd|key|credential)[\w-]{0,64}"
+_TOLD = r"""[\\"']{0,4} ?[=:] ?"""
+_VALUE = r"""(?:\[…\]|\\"[^"\\]*\\"|"(?:\\.|[^"\\])*"?|'[^']*'?|\S+)"""
+_GROUPS = r"(?:[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){0,6})?"
+_BLANKS = re.compile(r"[\x00-\x20\x7f-\x9f]+")
 _SECRETS = (
-    (re.compile(r"[\x00-\x20\x7f-\x9f]+"), " "),
-    (re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)+"), "[e-mail]"),
+    (re.compile(r"(?<=//)[^/\s@]{1,256}@"), "[…]@"),
+    (re.compile(r"[\w.+-]{1,64}@(?!sha\d+:)[\w-]{1,64}(\.[\w-]{1,64}){0,8}"), "[e-mail]"),
     (re.compile(r"\b\d{1,3}(\.\d{1,3}){3}(:\d+)?\b|\b[0-9a-fA-F]{0,4}(:[0-9a-fA-F]{0,4}){3,7}\b"), "[address]"),
-    (re.compile(r"(?i)\b(bearer|basic)\s+\S+"), r"\1 […]"),
-    (re.compile(r"(?i)([\w-]*(?:token|secret|password|passwd|key|credential)[\w-]*\s*[=:]\s*)\S+"), r"\1[…]"),
-    (re.compile(r"(?<=[?&])[^\s=&]+=[^\s&]+"), "[…]"),
-    (re.compile(r"(?<=//)[^/\s@]+@"), "[…]@"),
+    (re.compile(rf"(?i)(?<![\w:])(?=[a-f:]{{0,16}}\d){_GROUPS}::{_GROUPS}(?![\w:])"), "[address]"),
+    (re.compile(rf"(?i)(authorization{_TOLD}[\\\"']{{0,4}}(?:(?:bearer|basic|digest|token) )?)[^\s\"']+"), r"\1[…]"),
+    (re.compile(r"(?i)\b(bearer|basic) \S+"), r"\1 […]"),
+    (re.compile(rf"(?i)((?<![\w-])--?{_HIDES} )(?!(?:is|was|must|not|and|or|flag|option)\b){_VALUE}"), r"\1[…]"),
+    (re.compile(rf"(?i)({_HIDES}{_TOLD}){_VALUE}"), r"\1[…]"),
+    (re.compile(r"(?<=[?&])[^\s=&]{1,256}=[^\s&]+"), "[…]"),
+    (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), "[…]"),
     (re.compile(r"\b(?=\w*\d)[\w+/=-]{32,}"), "[…]"),
 )
+"""What is replaced by what, in this order; all blanks are single spaces. Repeats are bounded: text may be hostile."""
 
 
 def scrubbed(words: str) -> str:
     """A message without what has no place in a trace: control characters, addresses, secrets, at most 256 long."""
-    for pattern, instead in _SECRETS:
+    return _without(_SECRETS, words)
+
+
+def _without(secrets: Iterable[tuple[re.Pattern[str], str]], words: str) -> str:
+    cut = len(words) >= MOST_WORDS
+    words = _BLANKS.sub(" ", words[:MOST_WORDS])
+    if cut:  # the last word may be half a secret, which nobody would know for one
+        words = words.rpartition(" ")[0] or words
+    for pattern, instead in secrets:
         words = pattern.sub(instead, words)
     return words.strip()[:TEXT]
+
+
+@lru_cache(maxsize=1 << 10)
+def _cleaned(name: str, text: str) -> str:
+    """The text of an attribute. Names and ids may be long and look random, as those of pods do."""
+    return _without(_SECRETS[:-1] if name.endswith((".id", ".name", ".key")) else _SECRETS, text)
+
+
+def _clean(attributes: Attributes) -> dict[str, Value]:
+    def clean(name: str, value: Value) -> Value:
+        if isinstance(value, tuple):
+            return tuple(_cleaned(name, each[:MOST_WORDS]) for each in value)
+        return _cleaned(name, value[:MOST_WORDS]) if isinstance(value, str) else value
+
+    return {name: clean(name, value) for name, value in attributes.items()}
+
+
+def _fit(span: Span) -> Span:
+    """A span as it may be sent: all that is text has lost what has no place in a trace, and is at most 256 long."""
+    return span._replace(
+        name=scrubbed(span.name) or "unknown",
+        attributes=_clean(span.attributes),
+        events=tuple(event._replace(attributes=_clean(event.attributes)) for event in span.events),
+        error=None if span.error is None else scrubbed(span.error),
+    )
 
 
 # -- one trace
@@ -191,25 +252,25 @@ class _Maker:
 
     def __init__(self, seen: Seen, course: Course, episode: Episode, tracing: Tracing, skew: float) -> None:
         self.seen, self.course, self.episode, self.tracing, self.skew = seen, course, episode, tracing, skew
-        key, self.reported = identity(course, episode, skew)
+        key, reported = identity(course, episode, skew)
         name = "|".join(key)
-        self.key = _numbered(course, episode, key)
+        self.counted = _counted(episode, key) if reported and episode.cause != "crashed" else ""
+        self.key, self.reported = _numbered(course, episode, key, reported=reported)
         if episode.cause == _CHECKPOINT:
             self.key = (*self.key, _CHECKPOINT, str(episode.checkpoints))
         self.trace = trace_id(tracing.host, seen.workload.id, episode.kind, self.key)
         self.root = span_id(self.trace, "root")
         self._name = _CHECKPOINT if episode.cause == _CHECKPOINT else name
         assert episode.ended is not None
-        self.failed = episode.outcome in ("failure", "error", "timeout")
+        self.failed = episode.outcome in book.BAD
         self.start = _when(episode.opened, self._opening(), skew)
         ended = _when(episode.ended, self._ending(), skew)
         self.end = ended if ended.ns >= self.start.ns else self.start._replace(source="derived")
 
-    @property
-    def past(self) -> Past:
-        """What is remembered of the trace."""
+    def past(self, *, sent: bool) -> Past:
+        """What is remembered of the episode, and of the trace if it is `sent`."""
         kind, ids = self.episode.kind, (self.trace.hex(), self.root.hex())
-        return Past(self._name, kind, *ids, self.start.ns / 1e9, self.end.ns / 1e9)
+        return Past(self._name, kind, *ids, self.start.ns / 1e9, self.end.ns / 1e9, sent=sent)
 
     # what is told about the episode's two ends
 
@@ -222,9 +283,9 @@ class _Maker:
         for proton in sorted(self._protons()):
             yield model.timestamp(getattr(self.course.protons.get(proton, book.Proton()), field))
 
-    def _happened(self, *words: str) -> Iterator[float | None]:
+    def _happened(self, *words: str) -> Iterator[float]:
         for event in self.course.events.values():
-            if any(word in model.folded(event.type) for word in words):
+            if event.at is not None and any(word in model.folded(event.type) for word in words):
                 yield event.at
 
     def _opening(self) -> Iterator[float | None]:
@@ -232,12 +293,22 @@ class _Maker:
         if kind in ("start", "replacement"):
             yield from (at for at in self._told("created") if self._fresh(at))
         if kind == "start":
-            yield from self._happened("started", "created")
+            yield from self._likely(self._happened("started", "created"))
             yield from self._arrivals() if self.episode.opened.last is None else ()
         elif kind == "stop":
-            yield from self._happened("stopp")
+            yield from self._likely(self._happened("stopp"))
         elif kind == "failure":
-            yield from sorted(run.finished for _, _, run in self._lives())
+            yield from self._likely(run.finished for _, _, run in self._lives())
+
+    def _likely(self, told: Iterable[float]) -> list[float]:
+        """When it may have begun, the likeliest first. Where nobody saw it, what is told may be of other episodes."""
+        if self.episode.opened.last is not None:
+            return sorted(told)
+        return sorted((at for at in told if at > self._long_before), reverse=True)
+
+    @property
+    def _long_before(self) -> float:
+        return self.episode.opened.at + self.skew - ANEW
 
     def _fresh(self, created: float | None) -> bool:
         """Whether a proton was created for this episode. Where nobody saw the beginning, it may be one started anew."""
@@ -248,7 +319,7 @@ class _Maker:
     def _arrivals(self) -> Iterator[float]:
         """When the first pods came, of those that were there when the workload was first seen, but not long before."""
         pods = (at for _, pod in self._pods() for at in (pod.came, *pod.true.values()) if at is not None)
-        recent = [at for at in pods if at > self.episode.opened.at + self.skew - ANEW]
+        recent = [at for at in pods if at > self._long_before]
         yield from [min(recent)] if recent else []
 
     def _ending(self) -> Iterator[float | None]:
@@ -283,13 +354,13 @@ class _Maker:
         attributes = {**self._facts(), **_timed(start, ended)}
         if dropped:
             attributes["datarobot.dropped.events"] = dropped
-        hidden = len(self._started_pods()) - REPLICA_SPANS
+        hidden = len(self._ranked()) - REPLICA_SPANS
         if hidden > 0:
             attributes["datarobot.dropped.replicas"] = hidden
         error = self._words() if self.failed else None
         name = "workload " + self.episode.kind + (" (stuck)" if self.episode.cause == _CHECKPOINT else "")
         root = Span(self.root, b"", name, begin, end, attributes, tuple(events), tuple(self._links()), error)
-        return Trace(self.trace, resource(self.seen, self.tracing), (root, *children))
+        return Trace(self.trace, resource(self.seen, self.tracing), tuple(map(_fit, (root, *children))))
 
     def _span(
         self, path: tuple[str, ...], name: str, start: _When, end: _When, facts: Attributes,
@@ -315,28 +386,36 @@ class _Maker:
             path = ("state", state.status, str(counts[state.status]))
             yield self._span(path, state.status, whens[number], whens[number + 1], facts, error=error)
 
-    def _started_pods(self) -> list[tuple[str, Pod]]:
-        """The pods that came with this episode, those in trouble first, then the slowest."""
-        if self.episode.kind not in ("start", "replacement"):
-            return []
-        came = [(name, pod) for name, pod in self._pods() if pod.came is None or self._within(pod.came)]
-        return sorted(came, key=lambda item: (not item[1].trouble, -item[1].true.get("Ready", 0.0), item[0]))
+    def _came(self, pod: Pod) -> bool:
+        """Whether a pod came with this episode."""
+        comes = self.episode.kind in ("start", "replacement")
+        return comes and (pod.came is None or self._within(pod.came))
+
+    def _whole(self, pod: Pod) -> list[tuple[float, Run]]:
+        """The lives of a pod's containers that began and ended within the episode, and when they began."""
+        begun = [(run.started, run) for run in pod.runs if run.started is not None]
+        return [(at, run) for at, run in begun if self._within(at) and self._within(run.finished)]
+
+    def _ranked(self) -> list[tuple[str, Pod]]:
+        """The pods of which there is something to show, those in trouble first, then the slowest."""
+        told = [(name, pod) for name, pod in self._pods() if self._came(pod) or self._whole(pod)]
+        return sorted(told, key=lambda item: (not item[1].trouble, -item[1].true.get("Ready", 0.0), item[0]))
 
     def _replicas(self) -> Iterator[Span]:
-        for name, pod in self._started_pods()[:REPLICA_SPANS]:
+        for name, pod in self._ranked()[:REPLICA_SPANS]:
+            if not self._came(pod):
+                continue
             phases = [*self._phases(name, pod)]
-            facts: dict[str, Value] = {"k8s.pod.name": name[:TEXT], "datarobot.proton.id": pod.proton}
+            facts: dict[str, Value] = {"k8s.pod.name": name, "datarobot.proton.id": pod.proton}
             facts["k8s.container.restart_count"] = pod.restarts
             if pod.trouble:
                 facts["k8s.container.status.reason"] = pod.trouble
             if pod.container:
-                facts["k8s.container.name"] = pod.container[:TEXT]
+                facts["k8s.container.name"] = pod.container
             wrong = self.failed and not pod.ready
             if wrong:
                 facts["error.type"] = phases[-1].attributes.get("error.type", _type(pod.trouble))
-            start = _When(phases[0].start, "reported", 0)
-            told = _When(phases[-1].end, "reported", 0)
-            end = told if "datarobot.replica.phase.unfinished" not in phases[-1].attributes else self.end
+            start, end = _edge(phases[0], "start"), _edge(phases[-1], "end")
             replica = self._span(("replica", name), "replica", start, end, facts, error="" if wrong else None)
             yield replica
             yield from phases
@@ -364,15 +443,13 @@ class _Maker:
         return (model.timestamp(self.course.protons.get(proton, book.Proton()).created),)
 
     def _runs(self) -> Iterator[Span]:
-        """The lives of containers that began and ended within the episode."""
-        for name, pod, run in self._lives():
-            if run.started is None or not (self._within(run.started) and self._within(run.finished)):
-                continue
+        shown = self._ranked()[:REPLICA_SPANS]
+        for name, pod, (started, run) in ((*each, life) for each in shown for life in self._whole(each[1])):
             bad = run.exit_code != 0 if run.exit_code is not None else run.reason != "Completed"
-            facts = {"k8s.pod.name": name[:TEXT], "datarobot.proton.id": pod.proton, **_ended(run)}
+            facts = {"k8s.pod.name": name, "datarobot.proton.id": pod.proton, **_ended(run)}
             if bad:
                 facts["error.type"] = _type(run.reason)
-            start, end = _When(_ns(run.started), "reported", 0), _When(_ns(run.finished), "reported", 0)
+            start, end = _When(_ns(started), "reported", 0), _When(_ns(run.finished), "reported", 0)
             path = ("run", name, run.container, f"{run.finished:.3f}")
             yield self._span(path, "container run", start, end, facts, error="" if bad else None)
 
@@ -381,18 +458,18 @@ class _Maker:
         found = [_event(event, i) for i, event in self.course.events.items() if self._within(event.at)]
         for name, _, run in self._lives():
             if self._within(run.finished) and not self._within(run.started):
-                facts = {"k8s.pod.name": name[:TEXT], **_ended(run)}
+                facts = {"k8s.pod.name": name, **_ended(run)}
                 found.append(SpanEvent("datarobot.container.terminated", _ns(run.finished), facts))
         found.sort(key=lambda event: (event.at, event.name, str(event.attributes)))
         return found[:EVENTS], max(0, len(found) - EVENTS)
 
     def _links(self) -> Iterator[Link]:
-        opened = self.episode.opened.at
-        there = [past for past in self.course.past if past.kind != "deletion" and past.opened <= opened + SLACK]
-        before = [past for past in there if past.key != _CHECKPOINT]
+        opened = self.episode.opened.at + self.skew
+        there = [past for past in self.course.past if past.sent and past.kind != "deletion"]
+        before = [past for past in there if past.key != _CHECKPOINT and past.opened <= opened + SLACK]
         stuck = [past for past in there if past.key == _CHECKPOINT and past.kind == self.episode.kind]
         linked = [("previous", past) for past in before[-1:]] if not self.episode.folded else []
-        linked += [("checkpoint", past) for past in stuck[-self.episode.checkpoints :] if self.episode.checkpoints]
+        linked += [("checkpoint", past) for past in stuck[-1:] if past.ended > opened]
         for kind, past in linked:
             facts = {"datarobot.link.type": kind, "datarobot.workload.episode.kind": past.kind}
             yield Link(bytes.fromhex(past.trace), bytes.fromhex(past.root), facts)
@@ -409,7 +486,7 @@ class _Maker:
             "datarobot.workload.episode.outcome": episode.outcome,
             "datarobot.workload.episode.cause": episode.cause or None,
             "datarobot.workload.episode.identity": "reported" if self.reported else "local",
-            "datarobot.workload.episode.key": "/".join(self.key)[:TEXT],
+            "datarobot.workload.episode.key": "/".join(self.key),
             "datarobot.workload.episode.folded": episode.folded or None,
             "datarobot.workload.episode.backfilled": episode.recalled or None,
             "datarobot.workload.status.from": episode.before or None,
@@ -430,24 +507,20 @@ class _Maker:
             "datarobot.clock.offset_ms": round(self.skew * 1000) if self.skew else None,
             "error.type": self._error_type() if self.failed else None,
         }
-        return {
-            name: value[:TEXT] if isinstance(value, str) else value for name, value in told.items() if value is not None
-        }
+        return {name: value for name, value in told.items() if value is not None}
 
     def _error_type(self) -> str:
         """What failed, of a closed set: what was wrong with a container, else how the episode ended."""
         episode = self.episode
-        if episode.outcome == "timeout":
-            return "timeout"
         if episode.outcome == "error":
-            return "Interrupted"
+            return "Flapping" if episode.folded else "Interrupted"
         ends = [run.reason for _, _, run in self._lives() if self._within(run.finished)]
         if "OOMKilled" in ends:
             return "OOMKilled"
         troubles = sorted(pod.trouble for _, pod in self._pods() if pod.trouble and not pod.ready)
         if troubles:
             return _type(troubles[0])
-        if any(not pod.ready for _, pod in self._started_pods()):
+        if any(not pod.ready for _, pod in self._pods() if self._came(pod)):
             return "NotReady"
         if episode.kind == "replacement":
             return {"errored": "ReplacementErrored"}.get(episode.cause, "ReplacementReverted")
@@ -457,7 +530,7 @@ class _Maker:
         """What the platform says of the failure: the message of the last event that has one."""
         told = [event for event in self.course.events.values() if event.words and self._within(event.at)]
         latest = max(told, key=lambda event: event.at or 0.0, default=None)
-        return scrubbed(latest.words) if latest is not None else ""
+        return latest.words if latest is not None else ""
 
 
 _CHECKPOINT = "checkpoint"
@@ -484,30 +557,29 @@ def _type(reason: str) -> str:
 
 
 def _ended(run: Run) -> dict[str, Value]:
-    told: dict[str, Value] = {"k8s.container.name": run.container[:TEXT]}
+    told: dict[str, Value] = {"k8s.container.name": run.container}
     if run.reason:
-        told["k8s.container.status.last_terminated_reason"] = run.reason[:TEXT]
+        told["k8s.container.status.last_terminated_reason"] = run.reason
     if run.exit_code is not None:
         told["process.exit.code"] = run.exit_code
     return told
 
 
 def _event(event: Happened, name: str) -> SpanEvent:
-    facts = {"datarobot.event.type": scrubbed(event.type), "datarobot.event.id": name[:TEXT]}
+    facts = {"datarobot.event.type": event.type, "datarobot.event.id": name}
     return SpanEvent("datarobot.workload.event", _ns(event.at or 0.0), facts)
 
 
 def resource(seen: Seen, tracing: Tracing) -> Attributes:
     """The resource of a workload's traces: the same service as that of the traces which the workload itself sends."""
     workload = seen.workload
-    return {
-        **tracing.attributes,
-        "service.name": tracing.service_name.format(id=workload.id, name=workload.name or "")[:TEXT],
+    told = {
+        "service.name": tracing.service_name.format(id=workload.id, name=workload.name or ""),
         "service.namespace": "datarobot",
         "datarobot.workload.id": workload.id,
-        "datarobot.workload.name": (workload.name or "")[:TEXT],
-        "datarobot.host": tracing.host,
+        "datarobot.workload.name": workload.name or "",
     }
+    return {**tracing.attributes, **_clean(told), "datarobot.host": tracing.host}
 
 
 # -- what is made when
@@ -534,7 +606,8 @@ def settled(
         trace = maker.made() if tracing is not None and _wanted(each, maker, tracing) else None
         outcome = "recalled" if each.recalled else each.outcome
         made.append(Made(each.kind, outcome, (maker.end.ns - maker.start.ns) / 1e9, trace, maker.trace))
-        course = msgspec.structs.replace(course, past=(*course.past, maker.past))
+        course = msgspec.structs.replace(course, past=(*course.past, maker.past(sent=trace is not None)))
+        course = book.numbered(course, maker.counted) if maker.counted else course
     if episodes:
         course = book.remembered(course, (), now)
     if course.late:
@@ -552,9 +625,9 @@ _NOWHERE = Tracing("")
 
 
 def _wanted(episode: Episode, maker: _Maker, tracing: Tracing) -> bool:
-    if not _selected(episode.kind, maker.seen, tracing):
+    if not any(_selected(kind, maker.seen, tracing) for kind in episode.kinds or (episode.kind,)):
         return False
-    if maker.failed:
+    if maker.failed or episode.outcome == "timeout":
         return True
     short = episode.kind == "start" and maker.end.ns - maker.start.ns < _ns(tracing.min_duration)
     return not short and sampled(maker.trace, tracing.ratio)
@@ -577,7 +650,8 @@ def _late(seen: Seen, course: Course, tracing: Tracing | None) -> tuple[Course, 
     for i, event in sorted(course.late.items()):
         for place, each in enumerate(past):
             if (
-                each.key == _CHECKPOINT
+                not each.sent
+                or each.key == _CHECKPOINT
                 or event.at is None
                 or not each.opened <= event.at <= each.ended
                 or each.late >= book.LATE
@@ -591,41 +665,50 @@ def _late(seen: Seen, course: Course, tracing: Tracing | None) -> tuple[Course, 
                 {**told.attributes, "datarobot.late": True, **_timed(*[_When(told.at, "reported", 0)] * 2)},
             )  # fmt: skip
             if tracing is not None and _selected(each.kind, seen, tracing):
-                whole = Trace(trace, resource(seen, tracing), (span,))
+                whole = Trace(trace, resource(seen, tracing), (_fit(span),))
                 made.append(Made(each.kind, "late", 0.0, whole, trace + span.id))
     return msgspec.structs.replace(course, late={}, past=tuple(past)), made
 
 
 def _checkpoints(seen: Seen, course: Course, now: float, tracing: Tracing, skew: float) -> tuple[Course, list[Made]]:
-    """A trace of what is known so far of an episode that takes long, under an id of its own."""
+    """A trace of what is known so far of an episode that takes long, under an id of its own.
+
+    It is numbered by how long the episode has taken, so that after a time without us only the newest is made. Only the
+    last one is remembered, which leads to the one before.
+    """
     made: list[Made] = []
     for place in ("life", "rollout"):
         episode: Episode | None = getattr(course, place)
-        if episode is None or now - episode.opened.at < tracing.checkpoint_after * (episode.checkpoints + 1):
+        number = int((now - episode.opened.at) // tracing.checkpoint_after) if episode is not None else 0
+        if episode is None or number <= episode.checkpoints:
             continue
-        counted = msgspec.structs.replace(episode, checkpoints=episode.checkpoints + 1)
+        counted = msgspec.structs.replace(episode, checkpoints=number)
         stuck = msgspec.structs.replace(counted, ended=Mark(now, now), outcome="timeout", cause=_CHECKPOINT)
         maker = _Maker(seen, course, stuck, tracing, skew)
         course = msgspec.structs.replace(course, **{place: counted})
         if _selected(episode.kind, seen, tracing):
             made.append(Made(episode.kind, _CHECKPOINT, 0.0, maker.made(), maker.trace))
-            course = msgspec.structs.replace(course, past=(*course.past, maker.past))
+            others = tuple(past for past in course.past if (past.key, past.kind) != (_CHECKPOINT, episode.kind))
+            course = book.remembered(msgspec.structs.replace(course, past=others), (maker.past(sent=True),), now)
     return course, made
 
 
 def in_progress(seen: Seen, tracing: Tracing) -> Iterator[Mapping[str, str | float]]:
     """The episodes of a workload that have no trace yet: since when, and the id of the trace to come, if known.
 
-    What a start is known by, or what the first pod of a failure was, is sure only when the trace is made.
+    What a start is known by, or a failure of what never ran, is sure only when the trace is made; and which number an
+    episode will have, when those of its kind before it have theirs.
     """
     course = seen.ledger.course
     for episode in (*course.episodes, *course.over):
         if episode.cause == "crashed" and not tracing.crashes:
             continue
         key, reported = identity(course, episode)
-        first = episode.kind == "failure" and key[-1] == "first"
-        known = reported and (episode.kind in ("replacement", "deletion") or bool(episode.since) or first)
-        trace = trace_id(tracing.host, seen.workload.id, episode.kind, _numbered(course, episode, key))
+        sure = episode.kind in ("replacement", "deletion") or bool(episode.since)
+        before = [each for each in course.over if each is not episode and each.cause != "crashed"]
+        known = reported and sure and episode.kind not in {each.kind for each in before}
+        key, _ = _numbered(course, episode, key, reported=reported)
+        trace = trace_id(tracing.host, seen.workload.id, episode.kind, key)
         yield {
             "workload_id": seen.workload.id,
             "kind": episode.kind,

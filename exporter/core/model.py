@@ -212,7 +212,8 @@ def timestamp(text: str | None) -> float | None:
     """Seconds since the epoch of an RFC 3339 text.
 
     Accepts ``Z``, a blank instead of ``T``, any number of fraction digits, and no offset (taken as UTC).
-    Returns None where there is no text or it is no timestamp.
+    Returns None where there is no text, it is no timestamp, or none after the epoch: the zero times of Go (year 1) and
+    of Kubernetes (1970) mean "never".
     """
     if not text:
         return None
@@ -220,7 +221,8 @@ def timestamp(text: str | None) -> float | None:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
         return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return seconds if seconds > 0 else None
 
 
 _QUANTITY = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-z]*)\s*", re.ASCII)

@@ -62,6 +62,8 @@ def words(course: Course) -> str:
         ("stopped errored", "failure …"),
         ("stopped submitted stopping stopped", "start cancellation stopped"),
         ("stopped submitted stopped", "start cancellation stopped"),
+        ("stopped submitted interrupted", "start error interrupted"),
+        ("running errored interrupted", "failure failure interrupted"),
         ("stopped submitted terminated", "start failure terminated"),
         ("running launching running", "start success"),
         ("submitted", "start …"),
@@ -326,14 +328,14 @@ def test_what_is_wrong_with_a_pod_is_of_a_closed_set(replica: Replica, trouble: 
 
 
 def test_a_trouble_is_remembered_until_the_pod_is_ready() -> None:
-    waiting = Container(name="a", status="waiting", reason="CrashLoopBackOff", restart_count=3, message="x" * 999)
+    waiting = Container(name="a", status="waiting", reason="CrashLoopBackOff", restart_count=3, message="x" * 9999)
     first = read(pod(waiting))
     second = read(pod(Container(name="a", status="running", ready=False, restart_count=4)), course=first)
     third = read(pod(conditions=(condition("Ready", 300),)), course=second)
     assert [(c.pods["pod"].trouble, c.pods["pod"].restarts) for c in (first, second, third)] == [
         ("CrashLoopBackOff", 3), ("CrashLoopBackOff", 4), ("", 4),
     ]  # fmt: skip
-    assert [c.pods["pod"].words for c in (first, second, third)] == ["x" * 256, "x" * 256, ""]
+    assert [c.pods["pod"].words for c in (first, second, third)] == ["x" * 1024, "x" * 1024, ""]
 
 
 def test_the_lives_of_a_container_are_kept_each_once() -> None:
@@ -349,6 +351,23 @@ def test_the_lives_of_a_container_are_kept_each_once() -> None:
     ]  # fmt: skip
     assert course.pods["pod"].started == 205.0
     assert read(pod(Container(name="a", last_state=LastState(reason="Error")))).pods["pod"].runs == ()
+
+
+@pytest.mark.parametrize(("begun", "started"), [("1970-01-01T00:00:00Z", None), (at(190), None), (at(210), 210.0)])
+def test_a_container_starts_no_earlier_than_its_pod_came(begun: str, started: float | None) -> None:
+    never = LastState(reason="StartError", exit_code=128, started_at=begun, finished_at=at(215))
+    (told,) = read(pod(Container(name="a", last_state=never), started_at=at(203))).pods.values()
+    assert told.started == started
+    assert [run.started for run in told.runs] == [190.0 if begun == at(190) else started]
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"), [("oomkilled", "OOMKilled"), ("killed: token=x", "other"), ("", ""), (None, "")]
+)
+def test_why_a_life_ended_is_of_a_closed_set(told: str | None, kept: str) -> None:
+    last = LastState(reason=told, finished_at=at(215))
+    course = read(pod(Container(name="a", status="terminated", reason="Error", last_state=last)))
+    assert [run.reason for run in course.pods["pod"].runs] == [kept]
 
 
 def test_of_many_pods_those_read_last_are_kept() -> None:
@@ -375,6 +394,15 @@ def test_events_are_kept_in_whatever_order_they_are_told() -> None:
     assert len(forth.events) == book.MOST_EVENTS
     assert forth.events["e99"] == Happened("Scaled", 299.0)
     assert book.told_events(Course(), events, frozenset(), 210.0) == Course(last=Happened("Scaled", 299.0))
+
+
+def test_of_an_event_no_more_is_kept_than_can_be_shown_whatever_the_api_says() -> None:
+    told = Event("e", at(220), "t" * 9999, details=EventDetails(message="m" * 9999))
+    begun = swept(workload("stopped"), workload("submitted")).course
+    past = Past("k", "stop", "aa", "bb", 200.0, 300.0)
+    course = book.told_events(msgspec.structs.replace(begun, past=(past,)), [told], frozenset(), 230.0)
+    kept = Happened("t" * 64, 220.0, "m" * 1024)
+    assert (course.events, course.late, course.last) == ({"e": kept}, {"e": kept}, kept)
 
 
 def test_once_all_is_over_the_pods_in_trouble_are_kept_for_who_asks_later() -> None:
@@ -533,6 +561,25 @@ def test_a_workload_that_flaps_has_one_trace_more_and_no_flood() -> None:
     assert calm.over[-1].kind == "failure"
 
 
+@pytest.mark.parametrize(
+    ("folded", "outcome", "kinds"),
+    [
+        (["start success", "stop success", "start cancellation"], "success", ("start", "stop")),
+        (["stop success", "failure failure", "stop error"], "failure", ("stop", "failure")),
+        (["stop error", "start failure"], "error", ("stop", "start")),
+    ],
+)
+def test_flapping_has_failed_where_one_of_the_folded_has(folded: list[str], outcome: str, kinds: tuple[str]) -> None:
+    course = Course(recent=(100.0,) * FLAPPING)
+    for each in folded:
+        kind, ended = each.split()
+        episode = Episode(kind, Mark(100.0), ended=Mark(150.0), outcome=ended)  # type: ignore[arg-type]
+        course, admitted = book.admission(course, episode)
+        assert not admitted
+    assert course.flapping is not None
+    assert (course.flapping.outcome, course.flapping.kinds, course.flapping.folded) == (outcome, kinds, len(folded))
+
+
 # -- what is remembered
 
 
@@ -544,6 +591,15 @@ def test_traces_are_remembered_for_a_day_and_facts_until_nobody_needs_them() -> 
     done = book.remembered(msgspec.structs.replace(busy, life=None), (), 300.0)
     assert (done.past, done.pods, done.protons, done.events) == ((new,), {}, {}, {})
     assert book.remembered(done, (), 200.0 + book.PAST_SECONDS).past == ()
+
+
+def test_it_is_remembered_how_many_episodes_had_a_key_of_those_that_came_last() -> None:
+    course = book.numbered(Course(), "often")
+    for number in range(2 * book.NUMBERS):
+        course = book.numbered(book.numbered(course, f"once-{number}"), "often")
+    assert len(course.numbers) == book.NUMBERS
+    assert course.numbers["often"] == 2 * book.NUMBERS + 1
+    assert "once-0" not in course.numbers
 
 
 def test_pods_of_an_episode_that_is_over_are_forgotten_when_the_next_began_later() -> None:

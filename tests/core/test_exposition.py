@@ -271,8 +271,8 @@ def test_an_update_that_was_broken_off_is_made_up_for_by_the_next() -> None:
             ],
         ),
         (
-            {"id": "w", "name": "n", "artifact": {"status": "draft"}, "createdAt": "1970-01-01T00:00:00Z"},
-            [line("draft_expiry_timestamp_seconds", "n", "w", "28800.0")],
+            {"id": "w", "name": "n", "artifact": {"status": "draft"}, "createdAt": "1970-01-01T00:00:01Z"},
+            [line("draft_expiry_timestamp_seconds", "n", "w", "28801.0")],
         ),
     ],
 )

@@ -111,7 +111,7 @@ def test_pods_are_counted_by_the_bundle_they_run_on(
     [
         ("running", Proton(id="p", running_since="1970-01-01T01:00:00Z"), 9 * 3600.0),
         ("running", Proton(id="p", created_at="1970-01-01T02:00:00Z"), 10 * 3600.0),
-        ("running", None, 8 * 3600.0),
+        ("running", None, 8 * 3600.0 + 1),
         ("stopped", None, None),
     ],
 )
@@ -119,7 +119,7 @@ def test_a_draft_ends_eight_hours_after_its_proton_began(
     status: str, proton: Proton | None, expiry: float | None
 ) -> None:
     told = Details(pods=Pods((proton,), {"p": StatusDetails()})) if proton is not None else Details()
-    workload = Workload(id="w", status=status, proton_id="p", artifact=DRAFT, created_at="1970-01-01T00:00:00Z")
+    workload = Workload(id="w", status=status, proton_id="p", artifact=DRAFT, created_at="1970-01-01T00:00:01Z")
     assert facts.draft_expiry(sight(workload, details=told)) == expiry
 
 
