@@ -34,6 +34,7 @@ from exporter.core.routing import chosen, quiet
 from exporter.core.select import Selection
 from exporter.core.step import restored
 from exporter.core.telling import evidence
+from exporter.core.trace import Trace
 from exporter.settings import Account, AnyReceiver, Settings, Traces, seconds, tag_values
 from exporter.shell.client import Client
 from exporter.shell.logs import set_up
@@ -161,6 +162,7 @@ class Daemon:
         self._started = self._clock.wall()
         self._collected: float | None = None
         self._left_out = 0
+        self._frozen: dict[str, dict[bytes, Frozen | None]] = {}
         self._of_accounts = served_accounts(settings.metrics.profile)
         self._tasks: set[asyncio.Task[object]] = set()
         self._security: WebSecurity | None = None
@@ -402,11 +404,24 @@ class Daemon:
             self.report.set("state_size_bytes", self._store.size)
 
     def _write(self, account: str, pending: Pending) -> None:
-        now = self._clock.wall()
-        frozen = [
-            Frozen(each.key, len(each.trace.spans), encode(each.trace), now) for each in pending.made if each.trace
-        ]
-        self._store.commit(account, pending.ledgers, pending.tally, frozen)
+        # Kept until they are written: a disk that is full for hours must not have the same encoded again and again.
+        before, frozen = self._frozen.get(account, {}), dict[bytes, Frozen | None]()
+        for each in pending.made:
+            if each.trace is not None and each.key not in frozen:
+                frozen[each.key] = before[each.key] if each.key in before else self._froze(each.key, each.trace)
+        self._frozen[account] = frozen
+        self._store.commit(account, pending.ledgers, pending.tally, [each for each in frozen.values() if each])
+        del self._frozen[account]
+
+    def _froze(self, key: bytes, trace: Trace) -> Frozen | None:
+        """The trace as it is sent; None, told and counted, for one that OTLP has no words for."""
+        try:
+            return Frozen(key, len(trace.spans), encode(trace), self._clock.wall())
+        except ValueError as error:
+            fields = {"trace_id": trace.id.hex(), "words": str(error)}
+            log.warning("a trace is dropped: it cannot be encoded", extra={"fields": fields})
+            self.report.count("trace_spans_dropped", "unencodable", by=len(trace.spans))
+            return None
 
     def _tell_left_out(self, count: int) -> None:
         if count and not self._left_out:

@@ -32,7 +32,7 @@ PROVE = 300.0
 """Seconds without a request after which an empty one proves that the collector is there, before it is needed."""
 TRIM = 60.0
 LAST = 3.0
-DROPPED = ("rejected", "poison", "age", "cap")
+DROPPED = ("rejected", "poison", "age", "cap", "unencodable")
 FAILURES = (*REASONS, "state")
 
 T = TypeVar("T")

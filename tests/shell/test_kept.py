@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from exporter.core.ledger import Ledger, Tally
+from exporter.core.lifecycle import Made
+from exporter.core.trace import Span, Trace
 from exporter.settings import Settings
 from exporter.shell.daemon import Daemon
 from exporter.shell.store import Frozen, StateError, Store
@@ -91,6 +93,31 @@ def test_a_state_that_cannot_be_written_stops_nothing_and_is_made_up_for(
         store.full = False
         await scene.sweep(after=30.0)
         assert len(store.load("eu").ledgers) > 30
+        await ended(scene)
+
+    play(simulator, work)
+
+
+def test_a_trace_that_cannot_be_encoded_costs_itself_alone_and_is_told_once(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work(scene: Scene) -> None:
+        await ended(scene)
+        store = Full(None)
+        scene = restarted(scene, store)
+        good = Trace(b"g" * 16, {}, (Span(b"g" * 8, b"", "good", 1, 2),))
+        bad = Trace(b"b" * 16, {}, (Span(b"b" * 8, b"", "before 1970", -1, 2), good.spans[0]))
+        scene.daemon.watches["eu"]._made += [Made("start", "success", 1.0, each, each.id) for each in (bad, good)]
+        dropped = {"reason": "unencodable"}
+        for _ in range(3):
+            await scene.sweep(after=30.0)
+            assert await scene.value("datarobot_exporter_trace_spans_dropped_total", **dropped) == 2
+        store.full = False
+        await scene.sweep(after=30.0)
+        assert [row.trace for row in store.batch(0, 9, 99, 9999)] == [good.id]
+        assert len(store.load("eu").ledgers) > 30
+        assert scene.daemon.watches["eu"].pending().made == ()
+        assert caplog.text.count("it cannot be encoded") == 1
         await ended(scene)
 
     play(simulator, work)
