@@ -251,6 +251,11 @@ def hidden(ledger: Ledger) -> Ledger:
     return msgspec.structs.replace(ledger, course=episode.reappeared(ledger.course))
 
 
+def deleted(ledger: Ledger) -> bool:
+    """Whether it is still to be told that the workload was deleted."""
+    return any(each.kind == "deletion" for each in ledger.course.over)
+
+
 def _artifact_status(workload: Workload) -> str:
     return model.folded(workload.artifact.status) if workload.artifact is not None else ""
 
