@@ -648,7 +648,8 @@ class Daemon:
 
     async def once(self) -> tuple[bytes, str]:
         """One sweep of every account: the page, and why it was not complete (empty: it was)."""
-        bare = self.settings.model_copy(update={"detail": self.settings.detail.model_copy(update={"enabled": False})})
+        detail = self.settings.detail.model_copy(update={"enabled": False})
+        bare = self.settings.model_copy(update={"detail": detail, "traces": Traces.model_validate({})})
         for account in self.settings.accounts:
             self.watches[account.name] = self._watch(account, bare)
         try:

@@ -14,7 +14,7 @@ import msgspec
 
 from exporter.core.account_families import Known, Use, use
 from exporter.core.decode import NotDecodable
-from exporter.core.episode import recalled
+from exporter.core.episode import Course, recalled
 from exporter.core.lane import Policy
 from exporter.core.ledger import Entry, Ledger, Tally, deleted, hidden
 from exporter.core.lifecycle import Made, Tracing, settled
@@ -283,17 +283,23 @@ class Watch:
 
     async def _recall(self, back: float) -> None:
         """Ask each workload once what was over before we were there, and make traces of it, as if we had been."""
-        made = 0
+        left = RECALLED
         for i in sorted(self.known.workloads):
+            if not left:
+                break
             try:
                 records, protons = await history(self.client, i)
             except (ApiError, NotDecodable):
                 continue
             seen = self.known.workloads.get(i)
-            if seen is None or made >= RECALLED:
+            if seen is None:
                 continue
-            course = recalled(seen.ledger.course, records, protons, self._clock.wall(), back)
-            made += len(course.over) - len(seen.ledger.course.over)
+            # What has ended since then was seen to, and has or will have a trace of its own.
+            first, course = seen.ledger.first + self.skew.counts, seen.ledger.course
+            told = recalled(Course(), records, protons, self._clock.wall(), back).over
+            over = tuple(each for each in told if each.ended and (each.ended.told or 0.0) < first)[:left]
+            left -= len(over)
+            course = msgspec.structs.replace(course, over=(*course.over, *over))
             self.replaced(seen._replace(ledger=msgspec.structs.replace(seen.ledger, course=course)))
 
     def _heard(self, answer: Answer) -> None:
@@ -336,13 +342,22 @@ class Watch:
                     continue
                 if there is self.known.gone and self._doubted(seen):
                     continue
-                there[i], made = settled(seen, now, previous, self._plan.tracing, self.skew.counts)
+                there[i], made = settled(seen, now, previous, self._tracing_of(seen), self.skew.counts)
                 if made and (trace := CURRENT.get()) is not None:
                     trace.keep("episode")
                 for each in made:
                     self._report.made(each)
                     if each.trace is not None:
                         self._made.append(each)
+
+    def _tracing_of(self, seen: Seen) -> Tracing | None:
+        """How traces of one workload are made."""
+        tracing = self._plan.tracing
+        if tracing is not None and not seen.workload.importance:
+            tracing = tracing._replace(importance=frozenset())  # known from the state alone: it may be of any
+        if tracing is not None and seen.vanished is not None:
+            tracing = tracing._replace(checkpoint_after=0.0)  # nobody sees whether it still lasts
+        return tracing
 
     def _age(self) -> float:
         return self._clock.steady() - (self._succeeded or 0.0)

@@ -1,22 +1,24 @@
-"""A watch on an API that lists what it is told to: which of the workloads that leave were deleted, and what was before."""
+"""A watch on an API that lists what it is told to: which workloads that leave were deleted, what was before."""
 
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 
 from exporter.core.lane import Policy
+from exporter.core.ledger import Tally
 from exporter.core.lifecycle import Tracing
 from exporter.core.select import Selection
-from exporter.core.step import Knowledge
+from exporter.core.step import Knowledge, ledgers, restored
 from exporter.shell.client import Client
 from exporter.shell.report import Report
-from exporter.shell.watch import ASKED_GONE, Clock, Plan, Watch
+from exporter.shell.watch import ASKED_GONE, RECALLED, Clock, Plan, Watch
 from tests.examples import page
-from tests.shell.test_daemon import Time
+from tests.shell.test_daemon import START, Time
 
 
 class Api:
@@ -138,6 +140,82 @@ def test_what_is_not_chosen_any_more_leaves_without_a_word_and_comes_back_withou
             known = watch.known
             assert (len(known.workloads), len(known.gone), known.vanished, kinds(watch)) == (there, 0, 0, [])
         assert api.asked == []
+        await watch.close()
+
+    played(work)
+
+
+def record(number: int, ended: float) -> dict[str, Any]:
+    """A replacement of the history that ended so many seconds after the beginning."""
+    told = [datetime.fromtimestamp(START + at, UTC).isoformat() for at in (ended - 60.0, ended)]
+    return {"id": f"r{number}", "status": "completed", "createdAt": told[0], "updatedAt": told[1]}
+
+
+def test_what_was_over_before_is_recalled_up_to_a_number_and_nobody_is_asked_in_vain() -> None:
+    async def work() -> None:
+        api = Api(**fleet(20))
+        api.history = {i: [record(number, -600.0) for number in range(30)] for i in api.there}
+        watch = api.watch(tracing=Tracing("http://api.test", backfill=3600.0))
+        await api.swept(watch, 1)
+        assert watch._recalling is not None
+        await watch._recalling
+        assert sum(len(seen.ledger.course.over) for seen in watch.workloads.values()) == RECALLED
+        assert len({path.split("/")[1] for path in api.asked}) == 7
+        await watch.close()
+
+    played(work)
+
+
+@pytest.mark.parametrize(("ended", "count"), [(25.0, 1), (40.0, 0)])
+def test_what_ended_after_a_workload_was_first_seen_is_not_recalled(ended: float, count: int) -> None:
+    async def work() -> None:
+        api = Api(**fleet(1))
+        api.history = {"w00": [record(1, ended)]}
+        watch = api.watch(tracing=Tracing("http://api.test", backfill=3600.0))
+        await api.swept(watch, 1)  # after 30 seconds
+        api.time.pass_(30.0)
+        assert watch._recalling is not None
+        await watch._recalling
+        assert len(watch.workloads["w00"].ledger.course.over) == count
+        await watch.close()
+
+    played(work)
+
+
+def test_one_that_comes_back_goes_on_with_what_it_was_in_the_midst_of() -> None:
+    async def work() -> None:
+        api = Api(**fleet(1), new={"status": "stopped"})
+        watch = api.watch(details=None)
+        await api.swept(watch, 1)
+        there, api.there["new"] = api.there, {"status": "launching"}
+        await api.swept(watch, 1)
+        api.there = fleet(1)
+        await api.swept(watch, 2)
+        assert [(each.kind, each.cause) for each in watch.known.gone["new"].ledger.course.over] == [
+            ("start", "deleted"),
+            ("deletion", "deleted"),
+        ]
+        api.there = there | {"new": {"status": "running"}}
+        await api.swept(watch, 14)
+        (made,) = watch.pending().made
+        assert (made.kind, made.outcome, made.seconds) == ("start", "success", 90.0)
+        await watch.close()
+
+    played(work)
+
+
+@pytest.mark.parametrize(("importance", "deletions"), [("low", 0), ("high", 1), (None, 1)])
+def test_a_workload_known_from_the_state_alone_may_be_of_any_importance(importance: str | None, deletions: int) -> None:
+    async def work() -> None:
+        api = Api(**fleet(1), gone={"status": "running", "importance": importance})
+        plan: dict[str, Any] = {"tracing": Tracing("http://api.test", importance=frozenset({"high"})), "details": None}
+        watch = api.watch(**plan)
+        await api.swept(watch, 1)
+        if importance is None:
+            watch = api.watch(restored("acme", dict(ledgers(watch.known)), Tally()), **plan)
+        del api.there["gone"]
+        await api.swept(watch, 6)
+        assert kinds(watch) == ["deletion"] * deletions
         await watch.close()
 
     played(work)
