@@ -125,6 +125,19 @@ def keep_memory_whole() -> None:
         libc.mallopt(_M_ARENA_MAX, 1)
 
 
+class _Tasks(set[asyncio.Task[object]]):
+    """Tasks that nobody waits for, held until they are done; what one failed with is logged."""
+
+    def add(self, task: asyncio.Task[object]) -> None:
+        super().add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[object]) -> None:
+        self.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("what was begun beside the sweeps has failed", exc_info=error)
+
+
 class Daemon:
     """All accounts, the page and the server. `load` gives the settings again when a reload is asked for.
 
@@ -152,7 +165,7 @@ class Daemon:
         self.watches: dict[str, Watch] = {}
         self.sender: Sender | None = None
         self.pager: Pager | None = None
-        self._paging_lock = asyncio.Lock()
+        self._sending_lock, self._paging_lock = asyncio.Lock(), asyncio.Lock()
         self._self_traces: SelfTraces | None = None
         self._exposition = Exposition(served(settings.metrics.profile), settings.metrics.series_limit)
         self._publisher = Publisher()
@@ -164,7 +177,7 @@ class Daemon:
         self._left_out = 0
         self._frozen: dict[str, dict[bytes, Frozen | None]] = {}
         self._of_accounts = served_accounts(settings.metrics.profile)
-        self._tasks: set[asyncio.Task[object]] = set()
+        self._tasks = _Tasks()
         self._security: WebSecurity | None = None
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._scheduler.add_listener(self._overran, EVENT_JOB_MAX_INSTANCES)
@@ -232,7 +245,8 @@ class Daemon:
         self.report.set("shard_ordinal", shard)
         self.report.set("shards", shards)
         self.report.set("series_limit", settings.metrics.series_limit)
-        self._tasks.update(asyncio.create_task(watch.close()) for watch in replaced)
+        for watch in replaced:
+            self._tasks.add(asyncio.create_task(watch.close()))
 
     def _schedule(self, name: str, interval: float) -> None:
         self._scheduler.add_job(
@@ -276,12 +290,13 @@ class Daemon:
         ended, self._self_traces = self._self_traces, self._traces_of_ours(traces)
 
         async def replace() -> None:
-            if ended is not None:
-                await asyncio.to_thread(ended.close)
-            if old is not None:
-                await old.close()
-            if new is not None and self.sender is new:
-                new.start()
+            async with self._sending_lock:  # one after the other: two must not send the same
+                if ended is not None:
+                    await asyncio.to_thread(ended.close)
+                if old is not None:
+                    await old.close()
+                if new is not None and self.sender is new:
+                    new.start()
 
         self._tasks.add(asyncio.create_task(replace()))
 
@@ -642,8 +657,9 @@ class Daemon:
             await self.commit()
             if self._self_traces is not None:
                 await asyncio.to_thread(self._self_traces.close, 1.0)
-            if self.sender is not None:
-                await self.sender.close()
+            async with self._sending_lock:
+                if self.sender is not None:
+                    await self.sender.close()
             self._store.close()
 
     async def once(self) -> tuple[bytes, str]:

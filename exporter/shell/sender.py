@@ -59,7 +59,7 @@ class Sender:
         self._told, self._state_told = "", False
         now = self._clock.steady()
         self._held_until, self._prove_at, self._trim_at = now, now, now
-        report.set("trace_endpoint_up", 0, traces.protocol)
+        self._backing_off = False
         for reason in DROPPED:
             report.count("trace_spans_dropped", reason, by=0)
         for reason in FAILURES:
@@ -68,6 +68,7 @@ class Sender:
     def start(self) -> None:
         """Send from now on."""
         if self._running is None:
+            self._report.set("trace_endpoint_up", 0, self._settings.protocol)
             self._running = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
@@ -75,14 +76,22 @@ class Sender:
             await self._clock.pause(await self.turn())
 
     async def close(self, budget: float = LAST) -> None:
-        """End, after a last send that may take `budget` seconds; what is not sent by then stays in the store."""
+        """End, after a last send that may take `budget` seconds; what is not sent by then stays in the store.
+
+        A pause of our own is cut short for it, one that the collector asked for is kept. One that never started sends
+        nothing.
+        """
+        if self._running is None:
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(budget):
+                if self._backing_off:
+                    self._held_until = self._clock.steady()
                 while await self.turn(proving=False) == 0:
                     pass
         self._transport.close()
-        if self._running is not None:
-            self._running.cancel()
+        self._running.cancel()
+        self._running = None
         for gauge in ("trace_outbox_traces", "trace_outbox_bytes", "trace_outbox_oldest_seconds"):
             self._report.set(gauge, 0)
         self._report.clear("trace_endpoint_up")
@@ -111,6 +120,7 @@ class Sender:
         if verdict.fate == "bad" and len(rows) == 1 and not self._proven:
             verdict = await self._doubted(verdict)
         pause = await self._heeded(verdict, rows)
+        self._backing_off = verdict.fate == "again" and verdict.after is None
         self._held_until = self._clock.steady() + pause
         return min(IDLE, pause) if rows else IDLE
 
