@@ -269,7 +269,9 @@ def test_a_day_without_a_collector_costs_nothing_but_a_few_hundred_tries(caplog:
     assert len([record for record in caplog.records if record.message == "the collector does not accept traces"]) == 1
 
 
-@pytest.mark.parametrize(("limits", "reason", "kept"), [({"max_age": "6h30m"}, "age", 6), ({"max_bytes": 1000}, "cap", 4)])
+@pytest.mark.parametrize(
+    ("limits", "reason", "kept"), [({"max_age": "6h30m"}, "age", 6), ({"max_bytes": 1000}, "cap", 4)]
+)
 def test_what_outlives_the_caps_is_dropped_oldest_first_and_counted(
     limits: dict[str, Any], reason: str, kept: int
 ) -> None:
