@@ -425,7 +425,13 @@ class Daemon:
             if each.trace is not None and each.key not in frozen:
                 frozen[each.key] = before[each.key] if each.key in before else self._froze(each.key, each.trace)
         self._frozen[account] = frozen
-        self._store.commit(account, pending.ledgers, pending.tally, [each for each in frozen.values() if each])
+        traces, most = [each for each in frozen.values() if each], self.settings.traces.max_bytes
+        capped = self._store.commit(account, pending.ledgers, pending.tally, traces, most)
+        if capped:
+            self.report.count("trace_spans_dropped", "cap", by=capped)
+            log.warning(
+                "the oldest traces are dropped: traces.max_bytes is reached", extra={"fields": {"spans": capped}}
+            )
         del self._frozen[account]
 
     def _froze(self, key: bytes, trace: Trace) -> Frozen | None:

@@ -30,7 +30,8 @@ REFUSED = 300.0
 """Seconds before the next try where somebody must change something first."""
 PROVE = 300.0
 """Seconds without a request after which an empty one proves that the collector is there, before it is needed."""
-TRIM = 60.0
+TRIM, FORGET = 60.0, 3600.0
+"""Seconds between two looks for what is too much, and for what need not be remembered."""
 LAST = 3.0
 DROPPED = ("rejected", "poison", "age", "cap", "unencodable")
 FAILURES = (*REASONS, "state")
@@ -58,7 +59,7 @@ class Sender:
         self._failures = 0
         self._told, self._state_told = "", False
         now = self._clock.steady()
-        self._held_until, self._prove_at, self._trim_at = now, now, now
+        self._held_until = self._prove_at = self._trim_at = self._forget_at = now
         self._backing_off = False
         for reason in DROPPED:
             report.count("trace_spans_dropped", reason, by=0)
@@ -218,6 +219,9 @@ class Sender:
                 self._report.count("trace_spans_dropped", reason, by=spans)
             if any(dropped.values()):
                 log.warning("the oldest traces are dropped: they could not be sent in time", extra={"fields": dropped})
+        if self._clock.steady() >= self._forget_at:
+            self._forget_at = self._clock.steady() + FORGET
+            await self._asked(lambda: self._store.forget(self._clock.wall()))
         waiting = await self._asked(lambda: self._store.outbox(self._sent_to))
         if waiting is not None:
             age = 0.0 if waiting.oldest is None else max(0.0, self._clock.wall() - waiting.oldest)

@@ -71,10 +71,17 @@ class Full(Store):
 
     full = True
 
-    def commit(self, account: str, ledgers: Any, tally: Tally | None = None, traces: Sequence[Frozen] = ()) -> None:
+    def commit(
+        self,
+        account: str,
+        ledgers: Any,
+        tally: Tally | None = None,
+        traces: Sequence[Frozen] = (),
+        max_bytes: int | None = None,
+    ) -> int:
         if self.full:
             raise StateError("the state was not written: disk full")
-        super().commit(account, ledgers, tally, traces)
+        return super().commit(account, ledgers, tally, traces, max_bytes)
 
 
 def test_a_state_that_cannot_be_written_stops_nothing_and_is_made_up_for(
@@ -118,6 +125,21 @@ def test_a_trace_that_cannot_be_encoded_costs_itself_alone_and_is_told_once(
         assert len(store.load("eu").ledgers) > 30
         assert scene.daemon.watches["eu"].pending().made == ()
         assert caplog.text.count("it cannot be encoded") == 1
+        await ended(scene)
+
+    play(simulator, work)
+
+
+def test_what_does_not_fit_into_the_outbox_is_dropped_at_once_and_counted(simulator: Simulator) -> None:
+    async def work(scene: Scene) -> None:
+        await ended(scene)
+        store = Store(None)
+        scene = restarted(scene, store, traces={"max_bytes": 1})
+        one = Trace(b"o" * 16, {}, (Span(b"o" * 8, b"", "one", 1, 2),))
+        scene.daemon.watches["eu"]._made.append(Made("start", "success", 1.0, one, one.id))
+        await scene.sweep()
+        assert await scene.value("datarobot_exporter_trace_spans_dropped_total", reason="cap") == 1
+        assert store.outbox().traces == 0
         await ended(scene)
 
     play(simulator, work)
