@@ -432,7 +432,7 @@ class Daemon:
             log.warning(
                 "the oldest traces are dropped: traces.max_bytes is reached", extra={"fields": {"spans": capped}}
             )
-        del self._frozen[account]
+        self._frozen.pop(account, None)
 
     def _froze(self, key: bytes, trace: Trace) -> Frozen | None:
         """The trace as it is sent; None, told and counted, for one that OTLP has no words for."""

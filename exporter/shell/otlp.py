@@ -162,7 +162,7 @@ def _accepted(what: str, body: bytes, kind: str = "") -> Verdict:
             partial = Parse(body, ExportTraceServiceResponse(), ignore_unknown_fields=True).partial_success
         else:
             partial = ExportTraceServiceResponse.FromString(body).partial_success
-    except (DecodeError, ParseError):
+    except (DecodeError, ParseError, ValueError, RecursionError):
         return Verdict("accepted", f"{what}: accepted")
     if not partial.rejected_spans and not partial.error_message:
         return Verdict("accepted", f"{what}: accepted")

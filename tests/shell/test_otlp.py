@@ -142,6 +142,7 @@ HTTP = [
     (Answer(200, partly(0, "a warning")), "accepted", "", "all accepted: a warning"),
     (Answer(200, b"{}", {"content-type": "application/json"}), "accepted", "", "accepted"),
     (Answer(200, b"[", {"content-type": "application/json"}), "accepted", "", "accepted"),
+    (Answer(200, b"\xff", {"content-type": "application/json"}), "accepted", "", "accepted"),
     (
         Answer(200, b"<h1>Log in</h1>", {"content-type": "Text/HTML; charset=utf-8"}),
         "refused",
