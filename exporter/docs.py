@@ -113,8 +113,8 @@ def settings_page() -> str:
         "(milliseconds), each also as `OTEL_EXPORTER_OTLP_TRACES_…`, which goes before; and "
         "`OTEL_RESOURCE_ATTRIBUTES`, without what is true of this process alone (`service.*`, `k8s.*` and such). "
         "`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is used as it stands, without `traces.path`. With "
-        "`OTEL_SDK_DISABLED=true` or `OTEL_TRACES_EXPORTER=none` none of them counts. `OTEL_SERVICE_NAME` names this "
-        "exporter, never the workloads.\n",
+        "`OTEL_TRACES_EXPORTER=none` none of them counts; with `OTEL_SDK_DISABLED=true` there are no traces at all, "
+        "whatever the file says. `OTEL_SERVICE_NAME` names this exporter, never the workloads.\n",
         "```yaml",
         "accounts:",
         "  - name: production",

@@ -7,6 +7,7 @@ once and told with its place and a remedy, before anything is opened. Secrets ne
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -31,6 +32,8 @@ from exporter.checked import BadSettings, Lines, Place, Problem, place_of, probl
 from exporter.core.conditions import ALERTS, DEFAULTS, Severity
 from exporter.core.routing import DAY, Wants
 from exporter.core.rules import LABELS, Options
+
+log = logging.getLogger("exporter")
 
 DEFAULT_ENDPOINT = "https://app.datarobot.com/api/v2"
 DEFAULT_ADDRESS = "127.0.0.1:10142"
@@ -379,6 +382,12 @@ def _collector(given: str) -> str:
     return given and _url(given, "http://collector:4318", "secrets go into traces.headers").rstrip("/")
 
 
+def _plain_path(given: str) -> str:
+    if "?" in given or "#" in given:
+        raise ValueError("a path with a query or fragment, which would be logged; secrets go into traces.headers")
+    return given
+
+
 def _alertmanager(given: str) -> str:
     return _url(given, "http://alertmanager:9093", "secrets go into headers").rstrip("/")
 
@@ -436,7 +445,7 @@ class Traces(_Part):
     endpoint: Annotated[str, AfterValidator(_collector)] = Field(
         "", description="URL of an OpenTelemetry collector, such as `http://collector:4318`. Empty: no traces."
     )
-    path: str = Field(
+    path: Annotated[str, AfterValidator(_plain_path)] = Field(
         "/v1/traces", pattern=r"^(/[!-~]*)?$", description="What is added to the endpoint for `http/protobuf`."
     )
     protocol: Literal["http/protobuf", "grpc"] = Field("http/protobuf", description="How traces are sent.")
@@ -852,11 +861,14 @@ _OF_THE_PROCESS = ("service.", "telemetry.", "process.", "host.", "os.", "contai
 def _environment_traces(told: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, tuple[str, Any]]:
     """Settings of traces that the file (`told`) lacks, as OpenTelemetry's variables give them: name -> variable, value.
 
-    Empty where the variables switch traces off, or nothing names an endpoint: then they are meant for somebody else.
+    Empty where they switch their own exporter off, or nothing names an endpoint: then they are meant for somebody else.
+    Where they switch OpenTelemetry off, there is no endpoint, whatever the file says.
     Source: OpenTelemetry specification, "OpenTelemetry Protocol Exporter" and "Environment Variable Specification".
     """
     given = {name: value.strip() for name, value in environment.items() if value.strip()}
-    if given.get("OTEL_SDK_DISABLED", "").lower() == "true" or given.get("OTEL_TRACES_EXPORTER") == "none":
+    if given.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return {"endpoint": ("OTEL_SDK_DISABLED", "")}
+    if given.get("OTEL_TRACES_EXPORTER") == "none":
         return {}
     found: dict[str, tuple[str, Any]] = {}
     for name in _TRACES_VARIABLES:
@@ -868,13 +880,23 @@ def _environment_traces(told: Mapping[str, Any], environment: Mapping[str, str])
     if "timeout" in found:
         variable, milliseconds = found["timeout"]
         found["timeout"] = variable, float(milliseconds) / 1000 if milliseconds.isdecimal() else milliseconds
-    if "OTEL_RESOURCE_ATTRIBUTES" in given:
-        pairs = given["OTEL_RESOURCE_ATTRIBUTES"].split(",")
-        shared = ",".join(pair for pair in pairs if not pair.strip().startswith(_OF_THE_PROCESS))
-        found["resource_attributes"] = "OTEL_RESOURCE_ATTRIBUTES", shared
     if not told.get("endpoint", "endpoint" in found):
         return {}
+    if "OTEL_RESOURCE_ATTRIBUTES" in given:
+        found["resource_attributes"] = "OTEL_RESOURCE_ATTRIBUTES", _shared(given["OTEL_RESOURCE_ATTRIBUTES"])
     return {name: each for name, each in found.items() if name not in told}
+
+
+def _shared(given: str) -> str:
+    """The pairs of OTEL_RESOURCE_ATTRIBUTES that are true of workloads, too. Others rely on that variable as well: what
+    is wrong in it is told, and left out.
+    """
+    pairs = [pair for pair in given.split(",") if pair.strip()]
+    good = [pair for pair in pairs if re.match(r"\s*[^\s=][^=]*=", pair)]
+    if len(good) < len(pairs):
+        fields = {"pairs": len(pairs) - len(good)}
+        log.warning("OTEL_RESOURCE_ATTRIBUTES: what is no name=value is left out", extra={"fields": fields})
+    return ",".join(pair for pair in good if not pair.strip().startswith(_OF_THE_PROCESS))
 
 
 def _of_this_machine(told: Mapping[str, Any], environment: Mapping[str, str], lines: Lines) -> Iterator[Problem]:

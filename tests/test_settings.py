@@ -244,7 +244,6 @@ def test_every_bad_variable_of_opentelemetry_is_told_at_once_by_its_name() -> No
         "OTEL_EXPORTER_OTLP_HEADERS": "s3cret",
         "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "soon",
         "OTEL_EXPORTER_OTLP_CERTIFICATE": "/nowhere/ca.pem",
-        "OTEL_RESOURCE_ATTRIBUTES": "=x",
     }
     with pytest.raises(BadSettings) as raised:
         load(None, ENVIRONMENT | variables)
@@ -257,8 +256,34 @@ def test_every_bad_variable_of_opentelemetry_is_told_at_once_by_its_name() -> No
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: no URL with http:// or https:// and a host; give one such as "
         "http://collector:4318",
         "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT: give a duration such as 30s, 5m or 1h30m",
-        "OTEL_RESOURCE_ATTRIBUTES: give name=value, several of them separated by commas",
     ]
+
+
+def test_what_is_wrong_in_the_resource_of_opentelemetry_is_told_and_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    given = "=x,team=a,, nonsense ,k8s.pod.name=p, env = prod "
+    traces = load(None, ENVIRONMENT | COLLECTOR | {"OTEL_RESOURCE_ATTRIBUTES": given}).traces
+    assert traces.resource == {"team": "a", "env": "prod"}
+    (told,) = caplog.records
+    assert (told.message, told.__dict__["fields"]) == (
+        "OTEL_RESOURCE_ATTRIBUTES: what is no name=value is left out",
+        {"pairs": 2},
+    )
+
+
+def test_where_opentelemetry_is_switched_off_the_file_sends_no_traces_either(tmp_path: Path) -> None:
+    text = "traces: {endpoint: 'https://mine.test'}"
+    assert loaded(tmp_path, text, ENVIRONMENT | {"OTEL_SDK_DISABLED": "true"}).traces.endpoint == ""
+    assert loaded(tmp_path, text, ENVIRONMENT | {"OTEL_TRACES_EXPORTER": "none"}).traces.endpoint != ""
+
+
+@pytest.mark.parametrize("path", ["/v1/traces?api_key=s3cret", "/v1#s3cret"])
+def test_a_path_of_traces_holds_no_secret(tmp_path: Path, path: str) -> None:
+    with pytest.raises(BadSettings) as raised:
+        loaded(tmp_path, f"traces: {{endpoint: 'https://mine.test', path: '{path}'}}")
+    (problem,) = map(str, raised.value.problems)
+    assert problem.startswith("traces.path")
+    assert "a path with a query or fragment" in problem
+    assert "s3cret" not in problem
 
 
 @pytest.mark.parametrize(

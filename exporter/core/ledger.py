@@ -242,13 +242,30 @@ def vanished(ledger: Ledger, now: float, mark: Mark | None = None) -> Ledger:
 
 def reappeared(ledger: Ledger) -> Ledger:
     """The ledger of a workload that had vanished and is listed again."""
-    transitions, course = _plus(ledger.transitions, "reappeared"), episode.reappeared(ledger.course)
-    return msgspec.structs.replace(ledger, transitions=transitions, gone=None, course=course)
+    transitions = _plus(ledger.transitions, "reappeared")
+    return msgspec.structs.replace(ledger, transitions=transitions, gone=None, course=_resumed(ledger.course))
 
 
 def hidden(ledger: Ledger) -> Ledger:
     """The ledger of a workload that had vanished and is there, but not shown to us any more: it was not deleted."""
-    return msgspec.structs.replace(ledger, course=episode.reappeared(ledger.course))
+    return msgspec.structs.replace(ledger, course=_resumed(ledger.course))
+
+
+def _resumed(course: Course) -> Course:
+    """The course of a workload that was not deleted: what that was thought to have ended goes on."""
+    course = episode.reappeared(course)
+    for each in course.over:
+        place = "rollout" if each.kind == "replacement" else "life"
+        if each.cause == "deleted" and getattr(course, place) is None:
+            again = msgspec.structs.replace(each, ended=None, outcome="", cause="")
+            over = tuple(other for other in course.over if other is not each)
+            course = msgspec.structs.replace(course, over=over, **{place: again})
+    return course
+
+
+def deleted(ledger: Ledger) -> bool:
+    """Whether it is still to be told that the workload was deleted."""
+    return any(each.kind == "deletion" for each in ledger.course.over)
 
 
 def _artifact_status(workload: Workload) -> str:

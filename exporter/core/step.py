@@ -24,21 +24,22 @@ from exporter.core.seen import Seen
 class Sweep(NamedTuple):
     """All pages of one sweep; `failure` is empty when it was complete, else one of the client's reasons.
 
-    `message` says in words what failed.
+    `message` says in words what failed. `unchosen`: the ids of those that are listed and not ours.
     """
 
     workloads: tuple[Workload, ...]
     rejects: tuple[Reject, ...]
     failure: str = ""
     message: str = ""
+    unchosen: frozenset[str] = frozenset()
 
 
 class Knowledge(NamedTuple):
     """What is known of one account. Times are seconds since the epoch, None before the first.
 
     `missing` are workloads absent from one complete sweep, `gone` those absent from two: shown for `GONE_SHOWN`, their
-    ledgers kept for `GONE_KEPT`. `deselected` counts workloads that the settings leave out.
-    `previous`: when the complete sweep before the last ended.
+    ledgers kept for `GONE_KEPT`.
+    `previous`: when the complete sweep before the last ended; `earlier`: when one of an earlier process did.
     """
 
     account: str
@@ -51,11 +52,13 @@ class Knowledge(NamedTuple):
     vanished: int = 0
     tally: Tally = Tally()
     baseline: bool = True
-    deselected: int = 0
     previous: float | None = None
+    earlier: float | None = None
 
 
 GONE_SHOWN, GONE_KEPT = 3600.0, 7 * 86400.0
+UNNOTICED = 300.0
+"""A workload that was created so many seconds before a complete sweep without it was there, but not for us to see."""
 
 
 def restored(account: str, ledgers: Mapping[str, Ledger], tally: Tally) -> Knowledge:
@@ -66,13 +69,16 @@ def restored(account: str, ledgers: Mapping[str, Ledger], tally: Tally) -> Knowl
     }
     gone = {i: seen for i, seen in stubs.items() if seen.vanished is not None}
     there = {i: seen for i, seen in stubs.items() if seen.vanished is None}
-    return Knowledge(account, there, gone=gone, tally=tally, baseline=not ledgers)
+    earlier = max((ledger.since for ledger in ledgers.values()), default=None)
+    return Knowledge(account, there, gone=gone, tally=tally, baseline=not ledgers, earlier=earlier)
 
 
 def step(known: Knowledge, sweep: Sweep, now: float) -> Knowledge:
     """The account after `sweep`, which ended at `now`."""
     if sweep.failure:
         return known._replace(attempted=now, failure=sweep.failure)
+    if sweep.unchosen:
+        known = _without(known, sweep.unchosen)
     before = {**known.missing, **known.workloads}
     present: dict[str, Seen] = {}
     tally = known.tally
@@ -107,6 +113,15 @@ def step(known: Knowledge, sweep: Sweep, now: float) -> Knowledge:
     )
 
 
+def _without(known: Knowledge, unchosen: Container[str]) -> Knowledge:
+    """What is known without workloads that the settings have left out meanwhile: they have not vanished."""
+    there, missing, gone = (
+        {i: seen for i, seen in each.items() if i not in unchosen}
+        for each in (known.workloads, known.missing, known.gone)
+    )
+    return known._replace(workloads=there, missing=missing, gone=gone)
+
+
 def ledgers(known: Knowledge) -> Iterable[tuple[str, Ledger]]:
     """The ledger of every workload whose totals are to be kept."""
     for there in (known.gone, known.missing, known.workloads):
@@ -130,7 +145,8 @@ def _seen(before: Seen | None, known: Knowledge, workload: Workload, now: float)
     if before is None:
         gone = known.gone.get(workload.id)
         if gone is None:
-            new = book.first_sight(workload, now, baseline=known.baseline, last=known.succeeded)
+            baseline = known.baseline or _unnoticed(known, workload)
+            new = book.first_sight(workload, now, baseline=baseline, last=known.succeeded)
             return Seen(known.account, workload, new), None
         before = gone._replace(ledger=book.reappeared(gone.ledger), vanished=None, gone_because="")
     elif before.workload == workload and before.ledger.rollout is None:
@@ -139,6 +155,13 @@ def _seen(before: Seen | None, known: Knowledge, workload: Workload, now: float)
     if before.workload == workload and entry.ledger is before.ledger:
         return before, None
     return before._replace(workload=workload, ledger=entry.ledger), entry
+
+
+def _unnoticed(known: Knowledge, workload: Workload) -> bool:
+    """Whether a workload is new to us alone: it was not chosen or not shown to us before."""
+    created = model.timestamp(workload.created_at)
+    last = known.succeeded if known.succeeded is not None else known.earlier
+    return created is not None and last is not None and created < last - UNNOTICED
 
 
 def unknown_values(workloads: Iterable[Workload]) -> Mapping[str, Counter[str]]:

@@ -34,6 +34,7 @@ from exporter.core.routing import chosen, quiet
 from exporter.core.select import Selection
 from exporter.core.step import restored
 from exporter.core.telling import evidence
+from exporter.core.trace import Trace
 from exporter.settings import Account, AnyReceiver, Settings, Traces, nearest, seconds, tag_values
 from exporter.shell.client import Client
 from exporter.shell.logs import set_up
@@ -128,6 +129,19 @@ def keep_memory_whole() -> None:
         libc.mallopt(_M_ARENA_MAX, 1)
 
 
+class _Tasks(set[asyncio.Task[object]]):
+    """Tasks that nobody waits for, held until they are done; what one failed with is logged."""
+
+    def add(self, task: asyncio.Task[object]) -> None:
+        super().add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[object]) -> None:
+        self.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("what was begun beside the sweeps has failed", exc_info=error)
+
+
 class Daemon:
     """All accounts, the page and the server. `load` gives the settings again when a reload is asked for.
 
@@ -155,7 +169,7 @@ class Daemon:
         self.watches: dict[str, Watch] = {}
         self.sender: Sender | None = None
         self.pager: Pager | None = None
-        self._paging_lock = asyncio.Lock()
+        self._sending_lock, self._paging_lock = asyncio.Lock(), asyncio.Lock()
         self._self_traces: SelfTraces | None = None
         self._exposition = Exposition(served(settings.metrics.profile), settings.metrics.series_limit)
         self._publisher = Publisher()
@@ -165,8 +179,9 @@ class Daemon:
         self._started = self._clock.wall()
         self._collected: float | None = None
         self._left_out = 0
+        self._frozen: dict[str, dict[bytes, Frozen | None]] = {}
         self._of_accounts = served_accounts(settings.metrics.profile)
-        self._tasks: set[asyncio.Task[object]] = set()
+        self._tasks = _Tasks()
         self._security: WebSecurity | None = None
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._scheduler.add_listener(self._overran, EVENT_JOB_MAX_INSTANCES)
@@ -234,7 +249,8 @@ class Daemon:
         self.report.set("shard_ordinal", shard)
         self.report.set("shards", shards)
         self.report.set("series_limit", settings.metrics.series_limit)
-        self._tasks.update(asyncio.create_task(watch.close()) for watch in replaced)
+        for watch in replaced:
+            self._tasks.add(asyncio.create_task(watch.close()))
 
     def _schedule(self, name: str, interval: float) -> None:
         self._scheduler.add_job(
@@ -278,12 +294,13 @@ class Daemon:
         ended, self._self_traces = self._self_traces, self._traces_of_ours(traces)
 
         async def replace() -> None:
-            if ended is not None:
-                await asyncio.to_thread(ended.close)
-            if old is not None:
-                await old.close()
-            if new is not None and self.sender is new:
-                new.start()
+            async with self._sending_lock:  # one after the other: two must not send the same
+                if ended is not None:
+                    await asyncio.to_thread(ended.close)
+                if old is not None:
+                    await old.close()
+                if new is not None and self.sender is new:
+                    new.start()
 
         self._tasks.add(asyncio.create_task(replace()))
 
@@ -408,11 +425,30 @@ class Daemon:
             self.report.set("state_size_bytes", self._store.size)
 
     def _write(self, account: str, pending: Pending) -> None:
-        now = self._clock.wall()
-        frozen = [
-            Frozen(each.key, len(each.trace.spans), encode(each.trace), now) for each in pending.made if each.trace
-        ]
-        self._store.commit(account, pending.ledgers, pending.tally, frozen)
+        # Kept until they are written: a disk that is full for hours must not have the same encoded again and again.
+        before, frozen = self._frozen.get(account, {}), dict[bytes, Frozen | None]()
+        for each in pending.made:
+            if each.trace is not None and each.key not in frozen:
+                frozen[each.key] = before[each.key] if each.key in before else self._froze(each.key, each.trace)
+        self._frozen[account] = frozen
+        traces, most = [each for each in frozen.values() if each], self.settings.traces.max_bytes
+        capped = self._store.commit(account, pending.ledgers, pending.tally, traces, most)
+        if capped:
+            self.report.count("trace_spans_dropped", "cap", by=capped)
+            log.warning(
+                "the oldest traces are dropped: traces.max_bytes is reached", extra={"fields": {"spans": capped}}
+            )
+        self._frozen.pop(account, None)
+
+    def _froze(self, key: bytes, trace: Trace) -> Frozen | None:
+        """The trace as it is sent; None, told and counted, for one that OTLP has no words for."""
+        try:
+            return Frozen(key, len(trace.spans), encode(trace), self._clock.wall())
+        except ValueError as error:
+            fields = {"trace_id": trace.id.hex(), "words": str(error)}
+            log.warning("a trace is dropped: it cannot be encoded", extra={"fields": fields})
+            self.report.count("trace_spans_dropped", "unencodable", by=len(trace.spans))
+            return None
 
     def _tell_left_out(self, count: int) -> None:
         if count and not self._left_out:
@@ -650,13 +686,15 @@ class Daemon:
             await self.commit()
             if self._self_traces is not None:
                 await asyncio.to_thread(self._self_traces.close, 1.0)
-            if self.sender is not None:
-                await self.sender.close()
+            async with self._sending_lock:
+                if self.sender is not None:
+                    await self.sender.close()
             self._store.close()
 
     async def once(self) -> tuple[bytes, str]:
         """One sweep of every account: the page, and why it was not complete (empty: it was)."""
-        bare = self.settings.model_copy(update={"detail": self.settings.detail.model_copy(update={"enabled": False})})
+        detail = self.settings.detail.model_copy(update={"enabled": False})
+        bare = self.settings.model_copy(update={"detail": detail, "traces": Traces.model_validate({})})
         for account in self.settings.accounts:
             self.watches[account.name] = self._watch(account, bare)
         try:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import httpx
 from google.protobuf.empty_pb2 import Empty
+from google.protobuf.json_format import Parse, ParseError
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -154,11 +155,14 @@ class Verdict(NamedTuple):
         return "; ".join(filter(None, (self.what, _NEXT[self.fate], self.hint or _REMEDIES.get(self.reason))))
 
 
-def _accepted(what: str, body: bytes) -> Verdict:
-    """A success, with what the collector says of it; many say nothing, or not in OTLP's words."""
+def _accepted(what: str, body: bytes, kind: str = "") -> Verdict:
+    """A success, with what the collector says of it; many say nothing, or not in OTLP's words. `kind`: of the body."""
     try:
-        partial = ExportTraceServiceResponse.FromString(body).partial_success
-    except DecodeError:
+        if "json" in kind:
+            partial = Parse(body, ExportTraceServiceResponse(), ignore_unknown_fields=True).partial_success
+        else:
+            partial = ExportTraceServiceResponse.FromString(body).partial_success
+    except (DecodeError, ParseError, ValueError, RecursionError):
         return Verdict("accepted", f"{what}: accepted")
     if not partial.rejected_spans and not partial.error_message:
         return Verdict("accepted", f"{what}: accepted")
@@ -255,14 +259,17 @@ class Http:
 
 
 def _answered(what: str, response: httpx.Response, body: bytes) -> Verdict:
-    status = response.status_code
+    status, kind = response.status_code, response.headers.get("content-type", "").lower()
+    if 200 <= status < 300 and "html" in kind:  # of a login, or of what stands before the collector
+        words = f"{what} answered {status}, but with a page for people: {detail(body)}"
+        return Verdict("refused", words, "refused", hint="check traces.endpoint and traces.path")
     if 200 <= status < 300:
-        return _accepted(what, body)
+        return _accepted(what, body, kind)
     if 300 <= status < 400:
         leads = re.sub(r"//[^/@]*@", "//", response.headers.get("location", "nowhere").partition("?")[0])
         words = f"{what} answered {status}: a redirect to {one_line(leads)}, which is not followed"
         return Verdict("refused", words, "redirect")
-    said = _said(body) if "protobuf" in response.headers.get("content-type", "") else detail(body)
+    said = _said(body) if "protobuf" in kind else detail(body)
     words = f"{what} answered {status}: {said}"
     if status == 429 or status >= 500:
         after = retry_after(response.headers.get("retry-after"), time.time())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -69,8 +70,10 @@ class SelfTraces:
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counts, self.wall, self.steady = counts, wall, steady
-        us = {"service.name": "workload-exporter", "service.version": __version__, "service.instance.id": instance}
-        self._provider = TracerProvider(resource=Resource.create({**us, **(attributes or {})}), shutdown_on_exit=False)
+        # The SDK hears OTEL_SERVICE_NAME only where no name is given.
+        name = os.environ.get("OTEL_SERVICE_NAME") or "workload-exporter"
+        us = {"service.name": name, "service.version": __version__, "service.instance.id": instance}
+        self._provider = TracerProvider(resource=Resource.create({**(attributes or {}), **us}), shutdown_on_exit=False)
         self._exporter = _Exporter(transport, counts)
         self._provider.add_span_processor(
             BatchSpanProcessor(self._exporter, max_queue_size=QUEUE, max_export_batch_size=BATCH)

@@ -30,9 +30,10 @@ REFUSED = 300.0
 """Seconds before the next try where somebody must change something first."""
 PROVE = 300.0
 """Seconds without a request after which an empty one proves that the collector is there, before it is needed."""
-TRIM = 60.0
+TRIM, FORGET = 60.0, 3600.0
+"""Seconds between two looks for what is too much, and for what need not be remembered."""
 LAST = 3.0
-DROPPED = ("rejected", "poison", "age", "cap")
+DROPPED = ("rejected", "poison", "age", "cap", "unencodable")
 FAILURES = (*REASONS, "state")
 
 T = TypeVar("T")
@@ -58,8 +59,8 @@ class Sender:
         self._failures = 0
         self._told, self._state_told = "", False
         now = self._clock.steady()
-        self._held_until, self._prove_at, self._trim_at = now, now, now
-        report.set("trace_endpoint_up", 0, traces.protocol)
+        self._held_until = self._prove_at = self._trim_at = self._forget_at = now
+        self._backing_off = False
         for reason in DROPPED:
             report.count("trace_spans_dropped", reason, by=0)
         for reason in FAILURES:
@@ -68,6 +69,7 @@ class Sender:
     def start(self) -> None:
         """Send from now on."""
         if self._running is None:
+            self._report.set("trace_endpoint_up", 0, self._settings.protocol)
             self._running = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
@@ -75,14 +77,22 @@ class Sender:
             await self._clock.pause(await self.turn())
 
     async def close(self, budget: float = LAST) -> None:
-        """End, after a last send that may take `budget` seconds; what is not sent by then stays in the store."""
+        """End, after a last send that may take `budget` seconds; what is not sent by then stays in the store.
+
+        A pause of our own is cut short for it, one that the collector asked for is kept. One that never started sends
+        nothing.
+        """
+        if self._running is None:
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(budget):
+                if self._backing_off:
+                    self._held_until = self._clock.steady()
                 while await self.turn(proving=False) == 0:
                     pass
         self._transport.close()
-        if self._running is not None:
-            self._running.cancel()
+        self._running.cancel()
+        self._running = None
         for gauge in ("trace_outbox_traces", "trace_outbox_bytes", "trace_outbox_oldest_seconds"):
             self._report.set(gauge, 0)
         self._report.clear("trace_endpoint_up")
@@ -111,6 +121,7 @@ class Sender:
         if verdict.fate == "bad" and len(rows) == 1 and not self._proven:
             verdict = await self._doubted(verdict)
         pause = await self._heeded(verdict, rows)
+        self._backing_off = verdict.fate == "again" and verdict.after is None
         self._held_until = self._clock.steady() + pause
         return min(IDLE, pause) if rows else IDLE
 
@@ -208,6 +219,9 @@ class Sender:
                 self._report.count("trace_spans_dropped", reason, by=spans)
             if any(dropped.values()):
                 log.warning("the oldest traces are dropped: they could not be sent in time", extra={"fields": dropped})
+        if self._clock.steady() >= self._forget_at:
+            self._forget_at = self._clock.steady() + FORGET
+            await self._asked(lambda: self._store.forget(self._clock.wall()))
         waiting = await self._asked(lambda: self._store.outbox(self._sent_to))
         if waiting is not None:
             age = 0.0 if waiting.oldest is None else max(0.0, self._clock.wall() - waiting.oldest)

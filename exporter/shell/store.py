@@ -20,7 +20,7 @@ import msgspec
 from exporter.core.ledger import Ledger, Tally
 from exporter.core.paging import Alarm, Silence, Told
 
-VERSION = 3
+VERSION = 4
 """Version of the schema, kept in ``user_version``. Each step of `MIGRATIONS` leads from its index to the next."""
 MIGRATIONS = (
     """
@@ -37,6 +37,9 @@ MIGRATIONS = (
     """,
     """
     CREATE TABLE paging (kind TEXT NOT NULL, id TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (kind, id));
+    """,
+    """
+    CREATE INDEX emitted_at ON emitted (at);
     """,
 )
 REMEMBERED = 30 * 86400.0
@@ -98,7 +101,6 @@ class Outbox(NamedTuple):
     """What waits to be sent; `oldest` is when the oldest of it was made, in epoch seconds, None if nothing waits."""
 
     traces: int = 0
-    spans: int = 0
     size: int = 0
     oldest: float | None = None
 
@@ -171,10 +173,12 @@ class Store:
         ledgers: Mapping[str, Ledger | None],
         tally: Tally | None = None,
         traces: Sequence[Frozen] = (),
-    ) -> None:
+        max_bytes: int | None = None,
+    ) -> int:
         """Write these ledgers (None: forget the workload), the tally and the traces, all or nothing.
 
-        A trace that was put in before is left out: whoever makes it again makes it once. Raises `StateError` when that
+        A trace that was put in before is left out: whoever makes it again makes it once. Where there are new ones, the
+        oldest are dropped to keep within `max_bytes`; return how many spans went so. Raises `StateError` when that
         cannot be done, such as on a full disk; the same may be tried again.
         """
         written = [(account, i, msgspec.json.encode(each)) for i, each in ledgers.items() if each is not None]
@@ -193,6 +197,7 @@ class Store:
                         "INSERT INTO outbox (trace, account, spans, size, created, body) VALUES (?, ?, ?, ?, ?, ?)",
                         (each.trace, account, each.spans, len(each.body), each.at, each.body),
                     )
+            return _capped(db, max_bytes) if traces and max_bytes is not None else 0
 
     # -- paging
 
@@ -252,32 +257,24 @@ class Store:
         """What waits, with a `seq` above `after`. Raises `StateError`."""
         with self._troubled("read from"), self._lock:
             told = self._db.execute(
-                "SELECT count(*), coalesce(sum(spans), 0), coalesce(sum(size), 0), min(created) FROM outbox "
-                "WHERE seq > ?",
-                (after,),
+                "SELECT count(*), coalesce(sum(size), 0), min(created) FROM outbox WHERE seq > ?", (after,)
             ).fetchone()
         return Outbox(*told)
 
     def trim(self, max_bytes: int, max_age: float, now: float) -> dict[str, int]:
         """Drop whole traces, the oldest first, to keep within `max_age` seconds and `max_bytes`.
 
-        Return how many spans went because of their ``age`` and because of the ``cap``. Traces put in more than
-        `REMEMBERED` ago are forgotten. Raises `StateError`.
+        Return how many spans went because of their ``age`` and because of the ``cap``. Raises `StateError`.
         """
-        count, total = "SELECT coalesce(sum(spans), 0) FROM outbox WHERE", "SELECT coalesce(sum(size), 0) FROM outbox"
+        with self._written() as db:
+            (aged,) = db.execute(f"{_SPANS} created < ?", (now - max_age,)).fetchone()
+            db.execute("DELETE FROM outbox WHERE created < ?", (now - max_age,))
+            return {"age": aged, "cap": _capped(db, max_bytes)}
+
+    def forget(self, now: float) -> None:
+        """Forget that traces were put in, of which that was more than `REMEMBERED` ago. Raises `StateError`."""
         with self._written() as db:
             db.execute("DELETE FROM emitted WHERE at < ?", (now - REMEMBERED,))
-            (aged,) = db.execute(f"{count} created < ?", (now - max_age,)).fetchone()
-            db.execute("DELETE FROM outbox WHERE created < ?", (now - max_age,))
-            (size,) = db.execute(total).fetchone()
-            last = 0
-            for seq, one in db.execute("SELECT seq, size FROM outbox ORDER BY seq"):
-                if size <= max_bytes:
-                    break
-                size, last = size - one, seq
-            (capped,) = db.execute(f"{count} seq <= ?", (last,)).fetchone()
-            db.execute("DELETE FROM outbox WHERE seq <= ?", (last,))
-        return {"age": aged, "cap": capped}
 
     @contextlib.contextmanager
     def _written(self) -> Iterator[sqlite3.Connection]:
@@ -311,6 +308,22 @@ class Store:
         """Close the file."""
         with self._lock:
             self._db.close()
+
+
+_SPANS = "SELECT coalesce(sum(spans), 0) FROM outbox WHERE"
+
+
+def _capped(db: sqlite3.Connection, max_bytes: int) -> int:
+    """Drop the oldest traces beyond so many bytes; return how many spans that were."""
+    (size,) = db.execute("SELECT coalesce(sum(size), 0) FROM outbox").fetchone()
+    last = 0
+    for seq, one in db.execute("SELECT seq, size FROM outbox ORDER BY seq"):
+        if size <= max_bytes:
+            break
+        size, last = size - one, seq
+    (capped,) = db.execute(f"{_SPANS} seq <= ?", (last,)).fetchone()
+    db.execute("DELETE FROM outbox WHERE seq <= ?", (last,))
+    return int(capped)
 
 
 class _Unusable(Exception):

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
@@ -14,9 +14,9 @@ import msgspec
 
 from exporter.core.account_families import Known, Use, use
 from exporter.core.decode import NotDecodable
-from exporter.core.episode import recalled
+from exporter.core.episode import Course, recalled
 from exporter.core.lane import Policy
-from exporter.core.ledger import Entry, Ledger, Tally, hidden
+from exporter.core.ledger import Entry, Ledger, Tally, deleted, hidden
 from exporter.core.lifecycle import Made, Tracing, settled
 from exporter.core.model import Workload
 from exporter.core.paging import Fleet, Sweeping
@@ -57,7 +57,7 @@ class Plan(NamedTuple):
 
 
 ASKED_GONE = 10
-"""How many of the workloads that vanish at once the API is asked about one by one."""
+"""About how many of the workloads that have vanished the API is asked after one sweep."""
 RECALLED = 200
 """Traces at most of what was over before the first sweep."""
 UNWRITTEN = 2000
@@ -248,8 +248,10 @@ class Watch:
         if (trace := CURRENT.get()) is not None:
             trace.failure, trace.workloads = result.failure, None if result.failure else len(result.workloads)
         chosen, deselected, elsewhere = self._chosen(result.workloads)
+        left = {each.id for each in result.workloads} - {each.id for each in chosen}
+        ours = result._replace(workloads=chosen, unchosen=frozenset(left))
         with part("step"):
-            before, self.known = self.known, step(self.known, result._replace(workloads=chosen), self._clock.wall())
+            before, self.known = self.known, step(self.known, ours, self._clock.wall())
         self.message = result.message
         if not result.failure:
             self._succeeded = ended
@@ -278,22 +280,28 @@ class Watch:
                 self._tell_once(field, value)
         if before.baseline and not result.failure and self._plan.tracing is not None and self._plan.tracing.backfill:
             self._recalling = asyncio.create_task(self._recall(self._plan.tracing.backfill))
-        if self._plan.details is not None:
-            await self._ask_about_the_gone(before.gone.keys())
+        if not result.failure:
+            await self._ask_about_the_gone()
 
     async def _recall(self, back: float) -> None:
         """Ask each workload once what was over before we were there, and make traces of it, as if we had been."""
-        made = 0
+        left = RECALLED
         for i in sorted(self.known.workloads):
+            if not left:
+                break
             try:
                 records, protons = await history(self.client, i)
             except (ApiError, NotDecodable):
                 continue
             seen = self.known.workloads.get(i)
-            if seen is None or made >= RECALLED:
+            if seen is None:
                 continue
-            course = recalled(seen.ledger.course, records, protons, self._clock.wall(), back)
-            made += len(course.over) - len(seen.ledger.course.over)
+            # What has ended since then was seen to, and has or will have a trace of its own.
+            first, course = seen.ledger.first + self.skew.counts, seen.ledger.course
+            told = recalled(Course(), records, protons, self._clock.wall(), back).over
+            over = tuple(each for each in told if each.ended and (each.ended.told or 0.0) < first)[:left]
+            left -= len(over)
+            course = msgspec.structs.replace(course, over=(*course.over, *over))
             self.replaced(seen._replace(ledger=msgspec.structs.replace(seen.ledger, course=course)))
 
     def _heard(self, answer: Answer) -> None:
@@ -309,16 +317,20 @@ class Watch:
         ours = tuple(workload for workload in wanted if in_shard(workload.id, rules.shard, rules.shards))
         return ours, len(listed) - len(wanted), len(wanted) - len(ours)
 
-    async def _ask_about_the_gone(self, before: Container[str]) -> None:
-        """Ask what the API says of those that have just vanished: deleted, or no longer shared with us."""
-        new = [i for i in self.known.gone if i not in before][:ASKED_GONE]
-        for i in new:
+    async def _ask_about_the_gone(self) -> None:
+        """Ask what the API says of those that have vanished: deleted, or no longer shared with us."""
+        for i in [i for i, seen in self.known.gone.items() if self._doubted(seen)][:ASKED_GONE]:
             why = await gone_because(self.client, i)
             seen = self.known.gone.get(i)
             if seen is not None and isinstance(self.known.gone, dict):
                 # What it means is kept in the ledger: a restart must not make a deletion of it.
                 ledger = hidden(seen.ledger) if why in ("forbidden", "found") else seen.ledger
+                del self.known.gone[i]  # it goes to the end: next time it is the turn of others
                 self.known.gone[i] = seen._replace(gone_because=why, ledger=ledger)
+
+    def _doubted(self, seen: Seen) -> bool:
+        """Whether one that has vanished counts as deleted though the API can be asked, and has not said so."""
+        return self._plan.details is not None and seen.gone_because != "not_found" and deleted(seen.ledger)
 
     def _settle(self) -> None:
         """Make traces of the episodes that are over."""
@@ -330,13 +342,24 @@ class Watch:
                     return
                 if not seen.ledger.course.stirs or not isinstance(there, dict):
                     continue
-                there[i], made = settled(seen, now, previous, self._plan.tracing, self.skew.counts)
+                if there is self.known.gone and self._doubted(seen):
+                    continue
+                there[i], made = settled(seen, now, previous, self._tracing_of(seen), self.skew.counts)
                 if made and (trace := CURRENT.get()) is not None:
                     trace.keep("episode")
                 for each in made:
                     self._report.made(each)
                     if each.trace is not None:
                         self._made.append(each)
+
+    def _tracing_of(self, seen: Seen) -> Tracing | None:
+        """How traces of one workload are made."""
+        tracing = self._plan.tracing
+        if tracing is not None and not seen.workload.importance:
+            tracing = tracing._replace(importance=frozenset())  # known from the state alone: it may be of any
+        if tracing is not None and seen.vanished is not None:
+            tracing = tracing._replace(checkpoint_after=0.0)  # nobody sees whether it still lasts
+        return tracing
 
     def _age(self) -> float:
         return self._clock.steady() - (self._succeeded or 0.0)

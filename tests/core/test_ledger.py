@@ -87,6 +87,19 @@ def test_vanished_and_reappeared_are_counted() -> None:
     assert book.reappeared(gone).transitions == {"vanished": 1, "reappeared": 1}
 
 
+def test_what_a_workload_was_in_the_midst_of_goes_on_when_it_was_not_deleted() -> None:
+    starting = life(workload("running"), workload("stopped"), workload("submitted"))
+    replaced = goes_on(life(workload("running")), rolling("initializing"))
+    for before in (starting, replaced):
+        for after_all in (book.reappeared, book.hidden):
+            course = after_all(book.vanished(before, 500.0)).course
+            assert course.life == before.course.life
+            assert course.over == before.course.over
+            assert (course.rollout is None) == (before.course.rollout is None)
+            if course.rollout is not None:
+                assert (course.rollout.ended, course.rollout.cause) == (None, "")
+
+
 def test_a_promotion_resets_the_statistics() -> None:
     ledger = life(workload(artifact="draft"), workload(artifact="locked"))
     assert (ledger.resets, ledger.reset_at) == (1, 200.0)

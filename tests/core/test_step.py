@@ -119,3 +119,36 @@ def test_a_restored_account_shows_nothing_counts_on_and_forgets_nobody_too_soon(
 def test_durations_of_starts_are_tallied_for_the_account() -> None:
     known = after(sweep(("a", "stopped")), sweep(("a", "submitted")), sweep(("a", "running")))
     assert (sum(known.tally.starts.counts), known.tally.starts.sum) == (1, 10.0)
+
+
+# -- what is listed, and not for us
+
+
+def test_a_workload_that_is_not_chosen_any_more_leaves_without_having_vanished() -> None:
+    both = sweep(("a", "running"), ("b", "starting"))
+    left = sweep(("a", "running"))._replace(unchosen=frozenset("b"))
+    for known in (after(both, left, left), after(both, sweep(("a", "running")), left), after(both, sweep(), sweep())):
+        now = step(known, left, 40.0)
+        assert [i for i, _ in ledgers(now)] == ["a"]
+        assert now.vanished == known.vanished
+        assert not now.missing
+
+
+def test_a_workload_that_is_not_chosen_does_not_stand_behind_a_rejected_item() -> None:
+    left = sweep(rejects=(Reject("$", "type"),))._replace(unchosen=frozenset("b"))
+    assert list(after(sweep(("a", "running"), ("b", "running")), left).workloads) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("created", "kinds"),
+    [("1970-01-01T02:00:00Z", []), ("1970-01-01T02:47:00Z", ["start"]), (None, ["start"])],
+)
+@pytest.mark.parametrize("restart", [True, False])
+def test_one_that_was_created_long_before_the_last_sweep_without_it_is_news_to_us_alone(
+    created: str | None, kinds: list[str], restart: bool
+) -> None:
+    known = step(step(Knowledge("acme"), sweep(("a", "running")), 9000.0), sweep(("a", "stopped")), 10_000.0)
+    if restart:
+        known = restored("acme", dict(ledgers(known)), known.tally)
+    late = Sweep((Workload(id="b", status="running", created_at=created),), ())
+    assert [each.kind for each in step(known, late, 10_030.0).workloads["b"].ledger.course.over] == kinds

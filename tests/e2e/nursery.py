@@ -115,13 +115,15 @@ class _Mortal(Store):
         ledgers: Mapping[str, Ledger | None],
         tally: Tally | None = None,
         traces: Sequence[Frozen] = (),
-    ) -> None:
+        max_bytes: int | None = None,
+    ) -> int:
         if not traces:
-            super().commit(account, ledgers, tally)
-            return
+            return super().commit(account, ledgers, tally)
         self._at("before commit")
-        super().commit(account, ledgers, tally, _Fatal(traces) if self._dies == "within commit" else traces)
+        told = _Fatal(traces) if self._dies == "within commit" else traces
+        capped = super().commit(account, ledgers, tally, told, max_bytes)
         self._at("after commit")
+        return capped
 
     def remove(self, upto: int) -> int:
         self._at("before removal")

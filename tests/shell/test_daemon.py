@@ -404,6 +404,16 @@ def test_an_account_that_is_dropped_by_a_reload_is_gone_from_the_page(simulator:
     play(simulator, work)
 
 
+def test_one_sweep_alone_recalls_nothing(simulator: Simulator) -> None:
+    async def work(scene: Scene) -> None:
+        traces = Traces.model_validate({"endpoint": "http://127.0.0.1:9", "backfill": "1h"})
+        once = Daemon(scene.settings.model_copy(update={"traces": traces}), scene.load, clock=scene.time.clock)
+        await once.once()
+        assert once.watches["eu"]._recalling is None
+
+    play(simulator, work)
+
+
 def test_two_accounts_stand_side_by_side(simulator: Simulator, tmp_path: Path) -> None:
     async def work(scene: Scene) -> None:
         other = scene.settings.accounts[0].model_copy(update={"name": "us"})

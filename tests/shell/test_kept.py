@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from exporter.core.ledger import Ledger, Tally
+from exporter.core.lifecycle import Made
+from exporter.core.trace import Span, Trace
 from exporter.settings import Settings
 from exporter.shell.daemon import Daemon
 from exporter.shell.store import Frozen, StateError, Store
@@ -69,10 +71,17 @@ class Full(Store):
 
     full = True
 
-    def commit(self, account: str, ledgers: Any, tally: Tally | None = None, traces: Sequence[Frozen] = ()) -> None:
+    def commit(
+        self,
+        account: str,
+        ledgers: Any,
+        tally: Tally | None = None,
+        traces: Sequence[Frozen] = (),
+        max_bytes: int | None = None,
+    ) -> int:
         if self.full:
             raise StateError("the state was not written: disk full")
-        super().commit(account, ledgers, tally, traces)
+        return super().commit(account, ledgers, tally, traces, max_bytes)
 
 
 def test_a_state_that_cannot_be_written_stops_nothing_and_is_made_up_for(
@@ -91,6 +100,46 @@ def test_a_state_that_cannot_be_written_stops_nothing_and_is_made_up_for(
         store.full = False
         await scene.sweep(after=30.0)
         assert len(store.load("eu").ledgers) > 30
+        await ended(scene)
+
+    play(simulator, work)
+
+
+def test_a_trace_that_cannot_be_encoded_costs_itself_alone_and_is_told_once(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work(scene: Scene) -> None:
+        await ended(scene)
+        store = Full(None)
+        scene = restarted(scene, store)
+        good = Trace(b"g" * 16, {}, (Span(b"g" * 8, b"", "good", 1, 2),))
+        bad = Trace(b"b" * 16, {}, (Span(b"b" * 8, b"", "before 1970", -1, 2), good.spans[0]))
+        scene.daemon.watches["eu"]._made += [Made("start", "success", 1.0, each, each.id) for each in (bad, good)]
+        dropped = {"reason": "unencodable"}
+        for _ in range(3):
+            await scene.sweep(after=30.0)
+            assert await scene.value("datarobot_exporter_trace_spans_dropped_total", **dropped) == 2
+        store.full = False
+        await scene.sweep(after=30.0)
+        assert [row.trace for row in store.batch(0, 9, 99, 9999)] == [good.id]
+        assert len(store.load("eu").ledgers) > 30
+        assert scene.daemon.watches["eu"].pending().made == ()
+        assert caplog.text.count("it cannot be encoded") == 1
+        await ended(scene)
+
+    play(simulator, work)
+
+
+def test_what_does_not_fit_into_the_outbox_is_dropped_at_once_and_counted(simulator: Simulator) -> None:
+    async def work(scene: Scene) -> None:
+        await ended(scene)
+        store = Store(None)
+        scene = restarted(scene, store, traces={"max_bytes": 1})
+        one = Trace(b"o" * 16, {}, (Span(b"o" * 8, b"", "one", 1, 2),))
+        scene.daemon.watches["eu"]._made.append(Made("start", "success", 1.0, one, one.id))
+        await scene.sweep()
+        assert await scene.value("datarobot_exporter_trace_spans_dropped_total", reason="cap") == 1
+        assert store.outbox().traces == 0
         await ended(scene)
 
     play(simulator, work)

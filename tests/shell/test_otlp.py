@@ -140,6 +140,15 @@ HTTP = [
     (Answer(202, b"thanks"), "accepted", "", "accepted"),
     (Answer(200, b"{}", {"content-encoding": "gzip"}), "accepted", "", "accepted"),
     (Answer(200, partly(0, "a warning")), "accepted", "", "all accepted: a warning"),
+    (Answer(200, b"{}", {"content-type": "application/json"}), "accepted", "", "accepted"),
+    (Answer(200, b"[", {"content-type": "application/json"}), "accepted", "", "accepted"),
+    (Answer(200, b"\xff", {"content-type": "application/json"}), "accepted", "", "accepted"),
+    (
+        Answer(200, b"<h1>Log in</h1>", {"content-type": "Text/HTML; charset=utf-8"}),
+        "refused",
+        "refused",
+        "200, but with a page for people: Log in; the traces are kept",
+    ),
     (Answer(302, b"", {"location": "https://u:p@c.test/v1?k=s"}), "refused", "redirect", "to https://c.test/v1, which"),
     (Answer(307), "refused", "redirect", "a redirect to nowhere, which is not followed"),
     (Answer(400, b'{"message": "bad span"}'), "bad", "bad_request", "400: bad span; smaller batches"),
@@ -177,8 +186,14 @@ def test_each_answer_over_http_has_its_verdict(answer: Answer, fate: str, reason
     assert len(receiver.received) == 1
 
 
-def test_spans_that_were_rejected_are_counted_and_the_words_kept() -> None:
-    verdict = sent(HttpReceiver(Answer(200, partly(3, "too old"))))
+JSON = b'{"partialSuccess": {"rejectedSpans": "3", "errorMessage": "too old"}, "more": 1}'
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(200, partly(3, "too old")), Answer(200, JSON, {"content-type": "application/json"})]
+)
+def test_spans_that_were_rejected_are_counted_and_the_words_kept(answer: Answer) -> None:
+    verdict = sent(HttpReceiver(answer))
     assert (verdict.fate, verdict.rejected) == ("accepted", 3)
     assert "3 spans were rejected and are lost: too old" in verdict.words
 

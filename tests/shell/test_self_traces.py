@@ -237,7 +237,7 @@ def test_what_the_daemon_does_with_a_sweep_is_part_of_it() -> None:
 
 def test_the_resource_is_this_exporter_and_what_the_settings_add(wire: Wire) -> None:
     added = {"deployment.environment.name": "test"}
-    own = SelfTraces(wire, Report(START), instance="here:10142", attributes=added)
+    own = SelfTraces(wire, Report(START), instance="here:10142", attributes={"service.name": "other", **added})
     with own.account("acme", ENDPOINT)():
         pass
     own.close()
@@ -246,6 +246,16 @@ def test_the_resource_is_this_exporter_and_what_the_settings_add(wire: Wire) -> 
         "service.name": "workload-exporter", "service.version": __version__, "service.instance.id": "here:10142",
         **added,
     }  # fmt: skip
+
+
+def test_the_environment_may_name_this_exporter(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "exporter-eu")
+    own = SelfTraces(wire, Report(START), instance="here:10142", attributes={"service.name": "other"})
+    with own.account("acme", ENDPOINT)():
+        pass
+    own.close()
+    (resource,) = resources(wire)
+    assert resource["service.name"] == "exporter-eu"
 
 
 # -- what it must not tell

@@ -19,7 +19,7 @@ from exporter.shell.sender import DROPPED, FAILURES, Sender
 from exporter.shell.store import Frozen, Store
 from exporter.simulator import Simulator
 from tests.shell.receivers import DRIP, HALF, HANG, Answer, HttpReceiver, partly
-from tests.shell.test_daemon import START, Time, play
+from tests.shell.test_daemon import START, Scene, Time, play
 from tests.shell.test_store import full_disk
 
 DAY = 86400.0
@@ -269,7 +269,9 @@ def test_a_day_without_a_collector_costs_nothing_but_a_few_hundred_tries(caplog:
     assert len([record for record in caplog.records if record.message == "the collector does not accept traces"]) == 1
 
 
-@pytest.mark.parametrize(("limits", "reason", "kept"), [({"max_age": "6h"}, "age", 6), ({"max_bytes": 1000}, "cap", 4)])
+@pytest.mark.parametrize(
+    ("limits", "reason", "kept"), [({"max_age": "6h30m"}, "age", 6), ({"max_bytes": 1000}, "cap", 4)]
+)
 def test_what_outlives_the_caps_is_dropped_oldest_first_and_counted(
     limits: dict[str, Any], reason: str, kept: int
 ) -> None:
@@ -309,7 +311,6 @@ def test_where_nothing_is_to_be_sent_an_empty_request_proves_the_way_now_and_the
     async def work() -> None:
         told = Scripted(lambda _: ACCEPTED)
         stage = Stage(told)
-        assert stage.value("endpoint_up", "http/protobuf") == 0
         await stage.turns(1)
         assert stage.value("endpoint_up", "http/protobuf") == 1
         await stage.until(DAY / 24)
@@ -361,18 +362,44 @@ def test_every_reason_is_on_the_page_from_the_start() -> None:
 # -- beginning and end
 
 
-def test_at_the_end_what_waits_is_sent_once_more_unless_the_collector_wants_a_pause() -> None:
+ASKED = AGAIN._replace(after=45.0)
+
+
+@pytest.mark.parametrize(
+    ("before", "at_the_end", "tries", "left"),
+    [
+        (None, ACCEPTED, 1, []),
+        (None, AGAIN, 1, ids(1)),
+        (AGAIN, ACCEPTED, 2, []),  # a pause of our own is cut short
+        (AGAIN, AGAIN, 2, ids(1)),
+        (ASKED, ACCEPTED, 1, ids(1)),  # one that the collector wants is not
+        (REFUSED, ACCEPTED, 1, ids(1)),
+    ],
+)
+def test_at_the_end_what_waits_is_sent_once_more_unless_the_collector_wants_a_pause(
+    before: Verdict | None, at_the_end: Verdict, tries: int, left: list[bytes]
+) -> None:
     async def work() -> None:
-        for answer, left in ((ACCEPTED, []), (REFUSED, ids(1))):
-            told = Scripted(lambda _, answer=answer: answer)  # type: ignore[misc]
-            stage = Stage(told)
-            stage.put(1)
-            await stage.sender.close()
-            assert (len(told.bodies), stage.waiting) == (1, left)
-        stage.sender = Sender(stage.store, told, stage.report, stage.traces, stage.time.clock)
-        await stage.turns(1)
+        answers = [*filter(None, (before,)), at_the_end]
+        told = Scripted(lambda _: answers[len(told.bodies) - 1])
+        stage = Stage(told)
+        stage.put(1)
+        if before is not None:
+            await stage.sender.turn()
+        stage.sender.start()
         await stage.sender.close()
-        assert len(told.bodies) == 2
+        assert (len(told.bodies), stage.waiting) == (tries, left)
+
+    asyncio.run(work())
+
+
+def test_one_that_was_never_started_sends_nothing_at_its_end() -> None:
+    async def work() -> None:
+        told = Scripted(lambda _: ACCEPTED)
+        stage = Stage(told)
+        stage.put(1)
+        await stage.sender.close()
+        assert (told.bodies, stage.waiting) == ([], ids(1))
 
     asyncio.run(work())
 
@@ -461,3 +488,42 @@ def test_the_daemon_serves_its_page_while_the_collector_hangs_and_follows_a_relo
             assert await scene.value("datarobot_exporter_trace_endpoint_up") is None
 
     play(simulator, work)
+
+
+def test_reloads_that_come_together_leave_one_sender_on_the_page_and_send_each_trace_once(
+    simulator: Simulator,
+) -> None:
+    async def work(scene: Scene) -> None:
+        with HttpReceiver() as receiver:
+            daemon, told = scene.daemon, Traces.model_validate({"endpoint": receiver.url, "self_traces": False})
+            receiver.answer = HANG
+            daemon._store.commit("eu", {}, traces=[frozen(1), frozen(2)])
+            daemon.send_to(told)
+            await eventually(lambda: bool(receiver.received))
+            receiver.answer = Answer()
+            for timeout in (8.0, 9.0, 10.0):
+                daemon.send_to(told.model_copy(update={"timeout": timeout}))
+            await eventually(lambda: not daemon._tasks)
+            await eventually(lambda: daemon._store.outbox().traces == 0)
+            assert receiver.traces == ids(1, 2)
+            running = [task for task in asyncio.all_tasks() if "Sender._run" in str(task.get_coro())]
+            assert len(running) == 1
+            await scene.daemon.publish()
+            assert await scene.value("datarobot_exporter_trace_endpoint_up", protocol="http/protobuf") == 1
+            assert daemon.sender is not None
+            await daemon.sender.close()
+
+    play(simulator, work)
+
+
+def test_what_fails_beside_the_sweeps_is_told(simulator: Simulator, caplog: pytest.LogCaptureFixture) -> None:
+    async def fails() -> None:
+        raise ZeroDivisionError
+
+    async def work(scene: Scene) -> None:
+        scene.daemon._tasks.add(asyncio.create_task(fails()))
+        await eventually(lambda: not scene.daemon._tasks)
+
+    play(simulator, work)
+    (told,) = [record for record in caplog.records if record.exc_info]
+    assert told.message == "what was begun beside the sweeps has failed"

@@ -221,7 +221,7 @@ def test_traces_are_written_with_the_ledgers_and_wait_in_their_order(tmp_path: P
     store = reopened(path)
     assert store.load("eu").ledgers == {"a": LEDGER}
     assert waiting(store) == [1, 2]
-    assert store.outbox() == Outbox(traces=2, spans=7, size=30, oldest=90.0)
+    assert store.outbox() == Outbox(traces=2, size=30, oldest=90.0)
     assert store.batch(0, 1, 99, 99)[0][1:] == (b"\1" * 16, 3, b"\1" * 10)
     store.close()
 
@@ -239,7 +239,7 @@ def test_a_trace_is_remembered_for_thirty_days(store: Store) -> None:
     store.commit("eu", {}, traces=[frozen(1, at=100.0)])
     store.remove(1)
     for now, put_in in ((100.0 + REMEMBERED, []), (101.0 + REMEMBERED, [1])):
-        store.trim(10**6, 7 * 86400.0, now)
+        store.forget(now)
         store.commit("eu", {}, traces=[frozen(1, at=now)])
         assert waiting(store) == put_in
 
@@ -286,6 +286,24 @@ def test_whole_traces_are_dropped_oldest_first_by_age_and_size(
     store.commit("eu", {}, traces=[frozen(1, at=100.0), frozen(2, at=110.0), frozen(3, at=120.0)])
     assert store.trim(max_bytes, max_age, now=130.0) == dropped
     assert waiting(store) == left
+
+
+@pytest.mark.parametrize(
+    ("max_bytes", "dropped", "left"), [(None, 0, [1, 2, 3, 4]), (40, 0, [1, 2, 3, 4]), (29, 6, [3, 4])]
+)
+def test_what_is_put_in_keeps_the_outbox_within_its_size(
+    store: Store, max_bytes: int | None, dropped: int, left: list[int]
+) -> None:
+    store.commit("eu", {}, traces=[frozen(1), frozen(2)])
+    assert store.commit("eu", {"a": LEDGER}, max_bytes=1) == 0  # nothing new
+    assert store.commit("eu", {}, traces=[frozen(3), frozen(4)], max_bytes=max_bytes) == dropped
+    assert waiting(store) == left
+
+
+def test_what_need_not_be_remembered_is_found_without_looking_at_all_of_it(store: Store) -> None:
+    (plan,) = store._db.execute("EXPLAIN QUERY PLAN DELETE FROM emitted WHERE at < 1").fetchall()
+    assert "USING" in plan[-1]
+    assert "emitted_at" in plan[-1]
 
 
 def test_a_full_disk_fails_ledgers_and_traces_together(store: Store) -> None:

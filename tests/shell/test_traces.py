@@ -54,9 +54,11 @@ class Kept(Store):
         ledgers: Mapping[str, Ledger | None],
         tally: Tally | None = None,
         traces: Sequence[Frozen] = (),
-    ) -> None:
-        super().commit(account, ledgers, tally, traces)
+        max_bytes: int | None = None,
+    ) -> int:
+        capped = super().commit(account, ledgers, tally, traces, max_bytes)
         self.commits.append((ledgers, traces))
+        return capped
 
 
 def test_a_trace_is_kept_in_one_transaction_with_the_ledger_that_will_not_make_it_again(tmp_path: Path) -> None:

@@ -1,0 +1,221 @@
+"""A watch on an API that lists what it is told to: which workloads that leave were deleted, what was before."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from exporter.core.lane import Policy
+from exporter.core.ledger import Tally
+from exporter.core.lifecycle import Tracing
+from exporter.core.select import Selection
+from exporter.core.step import Knowledge, ledgers, restored
+from exporter.shell.client import Client
+from exporter.shell.report import Report
+from exporter.shell.watch import ASKED_GONE, RECALLED, Clock, Plan, Watch
+from tests.examples import page
+from tests.shell.test_daemon import START, Time
+
+
+class Api:
+    """Lists `there`; of one workload it answers `status`, or 200 for those that are there or `hidden`."""
+
+    def __init__(self, **there: dict[str, Any]) -> None:
+        self.time, self.there, self.status = Time(), there, 404
+        self.hidden: set[str] = set()
+        self.broken: set[str] = set()
+        self.asked: list[str] = []
+        self.history: dict[str, list[Any]] = {}
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        _, _, path = request.url.path.rstrip("/").partition("/workloads")
+        if not path:
+            return httpx.Response(200, content=page(*({"id": i, **facts} for i, facts in self.there.items())))
+        i, _, part = path.removeprefix("/").partition("/")
+        self.asked.append(path)
+        if part:
+            return httpx.Response(200, content=page(*(self.history.get(i, []) if part == "history" else [])))
+        if i in self.broken:
+            return httpx.Response(400)
+        found = i in self.there or i in self.hidden
+        return httpx.Response(200, content=json.dumps({"id": i})) if found else httpx.Response(self.status)
+
+    def watch(self, known: Knowledge | None = None, **plan: Any) -> Watch:
+        account, clock = Report(0.0).account("acme", 30.0, 10.0), self.time.clock
+        client = Client(
+            "http://api.test/api/v2",
+            lambda: "s3cret",
+            account,
+            rate=1000.0,
+            transport=httpx.MockTransport(self.answer),
+            steady=clock.steady,
+            pause=clock.pause,
+        )
+        told: dict[str, Any] = {"details": Policy(), "tracing": Tracing("http://api.test")} | plan
+        return Watch(known or Knowledge("acme"), client, account, Plan(900.0, **told), Clock(*clock[:3]))
+
+    async def swept(self, watch: Watch, times: int) -> None:
+        for _ in range(times):
+            self.time.pass_(30.0)
+            await watch.sweep()
+
+
+def fleet(size: int, **facts: Any) -> dict[str, dict[str, Any]]:
+    return {f"w{number:02}": {"status": "running", "name": f"w{number:02}"} | facts for number in range(size)}
+
+
+def played(work: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(work())  # type: ignore[arg-type]  # every one is a coroutine
+
+
+def kinds(watch: Watch) -> list[str]:
+    return [each.kind for each in watch.pending().made]
+
+
+@pytest.mark.parametrize(("status", "deletions"), [(404, 34), (403, 0)])
+def test_of_many_that_vanish_at_once_each_is_asked_about_before_it_counts_as_deleted(
+    status: int, deletions: int
+) -> None:
+    async def work() -> None:
+        api = Api(**fleet(35))
+        api.status = status
+        watch = api.watch()
+        await api.swept(watch, 1)
+        api.there = {"w34": api.there["w34"]}
+        await api.swept(watch, 2)
+        assert (watch.known.vanished, kinds(watch)) == (34, [])
+        assert {each.gone_because for each in watch.known.gone.values()} >= {""}
+        await api.swept(watch, 20)
+        assert kinds(watch) == ["deletion"] * deletions
+        assert len({*api.asked}) == 34
+        assert len(api.asked) <= 2 * 34  # with a slash and without, and never again
+        await watch.close()
+
+    played(work)
+
+
+def test_ten_of_which_the_api_says_nothing_do_not_keep_the_others_from_being_asked_about() -> None:
+    async def work() -> None:
+        api = Api(**fleet(15))
+        api.broken = {f"w{number:02}" for number in range(ASKED_GONE)}
+        watch = api.watch()
+        await api.swept(watch, 1)
+        api.there = {"w14": api.there["w14"]}
+        await api.swept(watch, 20)
+        assert kinds(watch) == ["deletion"] * 4
+        api.broken = set()
+        await api.swept(watch, 4)
+        assert kinds(watch) == ["deletion"] * 14
+        await watch.close()
+
+    played(work)
+
+
+def test_where_nobody_is_to_ask_vanished_means_deleted() -> None:
+    async def work() -> None:
+        api = Api(**fleet(8))
+        watch = api.watch(details=None)
+        await api.swept(watch, 1)
+        api.there = fleet(4)
+        await api.swept(watch, 8)
+        assert (kinds(watch), api.asked) == (["deletion"] * 4, [])
+        await watch.close()
+
+    played(work)
+
+
+def test_what_is_not_chosen_any_more_leaves_without_a_word_and_comes_back_without_one() -> None:
+    async def work() -> None:
+        api = Api(**fleet(6, createdAt="2026-01-01T00:00:00Z"))
+        watch = api.watch()
+        await api.swept(watch, 1)
+        plan = watch._plan
+        for chosen, there in ((Selection(name="w0[01]"), 2), (Selection(), 6)):
+            watch = watch.resumed(watch.client, watch._report, plan._replace(selection=chosen))
+            await api.swept(watch, 8)
+            known = watch.known
+            assert (len(known.workloads), len(known.gone), known.vanished, kinds(watch)) == (there, 0, 0, [])
+        assert api.asked == []
+        await watch.close()
+
+    played(work)
+
+
+def record(number: int, ended: float) -> dict[str, Any]:
+    """A replacement of the history that ended so many seconds after the beginning."""
+    told = [datetime.fromtimestamp(START + at, UTC).isoformat() for at in (ended - 60.0, ended)]
+    return {"id": f"r{number}", "status": "completed", "createdAt": told[0], "updatedAt": told[1]}
+
+
+def test_what_was_over_before_is_recalled_up_to_a_number_and_nobody_is_asked_in_vain() -> None:
+    async def work() -> None:
+        api = Api(**fleet(20))
+        api.history = {i: [record(number, -600.0) for number in range(30)] for i in api.there}
+        watch = api.watch(tracing=Tracing("http://api.test", backfill=3600.0))
+        await api.swept(watch, 1)
+        assert watch._recalling is not None
+        await watch._recalling
+        assert sum(len(seen.ledger.course.over) for seen in watch.workloads.values()) == RECALLED
+        assert len({path.split("/")[1] for path in api.asked}) == 7
+        await watch.close()
+
+    played(work)
+
+
+@pytest.mark.parametrize(("ended", "count"), [(25.0, 1), (40.0, 0)])
+def test_what_ended_after_a_workload_was_first_seen_is_not_recalled(ended: float, count: int) -> None:
+    async def work() -> None:
+        api = Api(**fleet(1))
+        api.history = {"w00": [record(1, ended)]}
+        watch = api.watch(tracing=Tracing("http://api.test", backfill=3600.0))
+        await api.swept(watch, 1)  # after 30 seconds
+        api.time.pass_(30.0)
+        assert watch._recalling is not None
+        await watch._recalling
+        assert len(watch.workloads["w00"].ledger.course.over) == count
+        await watch.close()
+
+    played(work)
+
+
+def test_one_that_comes_back_goes_on_with_what_it_was_in_the_midst_of() -> None:
+    async def work() -> None:
+        api = Api(**fleet(1), new={"status": "stopped"})
+        watch = api.watch(details=None)
+        await api.swept(watch, 1)
+        there, api.there["new"] = api.there, {"status": "launching"}
+        await api.swept(watch, 1)
+        api.there = fleet(1)
+        await api.swept(watch, 2)
+        assert [(each.kind, each.cause) for each in watch.known.gone["new"].ledger.course.over] == [
+            ("start", "deleted"),
+            ("deletion", "deleted"),
+        ]
+        api.there = there | {"new": {"status": "running"}}
+        await api.swept(watch, 14)
+        (made,) = watch.pending().made
+        assert (made.kind, made.outcome, made.seconds) == ("start", "success", 90.0)
+        await watch.close()
+
+    played(work)
+
+
+@pytest.mark.parametrize(("importance", "deletions"), [("low", 0), ("high", 1), (None, 1)])
+def test_a_workload_known_from_the_state_alone_may_be_of_any_importance(importance: str | None, deletions: int) -> None:
+    async def work() -> None:
+        api = Api(**fleet(1), gone={"status": "running", "importance": importance})
+        plan: dict[str, Any] = {"tracing": Tracing("http://api.test", importance=frozenset({"high"})), "details": None}
+        watch = api.watch(**plan)
+        await api.swept(watch, 1)
+        if importance is None:
+            watch = api.watch(restored("acme", dict(ledgers(watch.known)), Tally()), **plan)
+        del api.there["gone"]
+        await api.swept(watch, 6)
+        assert kinds(watch) == ["deletion"] * deletions
+        await watch.close()
+
+    played(work)
