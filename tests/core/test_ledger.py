@@ -85,6 +85,7 @@ def test_vanished_and_reappeared_are_counted() -> None:
     gone = book.vanished(life(workload()), 300.0)
     assert (gone.transitions, gone.gone) == ({"vanished": 1}, 300.0)
     assert book.reappeared(gone).transitions == {"vanished": 1, "reappeared": 1}
+    assert [book.deleted(each) for each in (gone, book.reappeared(gone), book.hidden(gone))] == [True, False, False]
 
 
 def test_what_a_workload_was_in_the_midst_of_goes_on_when_it_was_not_deleted() -> None:
