@@ -603,7 +603,8 @@ class Daemon:
             settings = self._load()
             # What is wrong with their certificates is told before anything is changed.
             trial = [way for receiver in settings.paging.receivers for way in notifiers(receiver)]
-            self._tasks.update(asyncio.create_task(way.aclose()) for way in trial)
+            for way in trial:
+                self._tasks.add(asyncio.create_task(way.aclose()))
             if settings.traces != self.settings.traces:
                 self.send_to(settings.traces)
             if any(getattr(settings, part) != getattr(self.settings, part) for part in ("paging", "alerts", "sweep")):

@@ -35,6 +35,8 @@ LONGEST = 300.0
 """The longest pause that a receiver may ask for, and how long it is not asked again what it will not have."""
 AT_ONCE = 20
 """Notices that a receiver is handed at once, the loudest first: what fires meanwhile need not wait for the rest."""
+ITS_FAULT = ("timeout", "server_error", "bad_request", "too_large", "refused")
+"""Failures that may be a notice's own: it goes after the others the next time."""
 ENDING = 2.0
 """Seconds that a notice on its way is given at the end."""
 
@@ -303,8 +305,7 @@ class Pager:
 
     async def _tell_due(self, receiver: Receiver) -> bool:
         """Tell it the loudest of what it must be told; return whether it took that, and there is more."""
-        way, now, wall = self.ways[receiver.name], self._clock.steady(), self._clock.wall()
-        new: set[str] = set()
+        way, now, wall, new = self.ways[receiver.name], self._clock.steady(), self._clock.wall(), set[str]()
         if now < way.held_until:
             return False
         way.refused = {key: until for key, until in way.refused.items() if now < until}
@@ -368,7 +369,7 @@ class Pager:
             self.told[receiver.name] = paging.remembered(told, delivered, lost, self._clock.wall())
             way.refused |= {each.key: now + LONGEST for each in bad if each.fate == "failed"}
             way.behind = {key: turn for key, turn in way.behind.items() if key not in arrived}
-            if bad:
+            if bad and bad[0].reason in ITS_FAULT:
                 way.behind[bad[0].key] = max(way.behind.values(), default=0) + 1
         for each in sent:
             self._report.count("notifications", receiver.name, each.fate)
