@@ -17,7 +17,7 @@ RECENT = 6 * 3600.0
 """What changed so long ago may still be the cause."""
 UNTOLD = "not told"
 """Why a container waits, where no reason is told."""
-_ERRORS, _SLOW, _REFUSED, _REQUESTS = 0.02, 0.1, 0.5, 20
+SOME_ERRORS, MOST_ERRORS, _SLOW, _REFUSED, FEWEST = 0.02, 0.5, 0.1, 0.5, 20
 """Shares of requests from which on they are told of, and the fewest requests that prove one."""
 
 
@@ -346,12 +346,12 @@ _CRASHES_NEW = _both(lambda facts: _exits(1)(facts, _OWN), lambda facts: _recent
 def _share(name: str, least: float) -> Callable[[Facts], bool]:
     def holds(facts: Facts) -> bool:
         told = facts.requests
-        return told is not None and told.total >= _REQUESTS and (getattr(told, name) or 0.0) >= least
+        return told is not None and told.total >= FEWEST and (getattr(told, name) or 0.0) >= least
 
     return holds
 
 
-_errors = _share("server_errors", _ERRORS)
+_errors = _share("server_errors", SOME_ERRORS)
 
 
 def _creating(facts: Facts) -> bool:
@@ -481,7 +481,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause("errors_since_change", _both(_UP, _errors, lambda facts: _recent(facts, *_NEW)),
         "It answers with errors of its own, and its version is new: that may be the cause.",
         "If the errors began with it, replace it with the artifact from before.", "DataRobotWorkloadNotServing"),
-    Cause("outage", _both(_UP, _share("server_errors", 0.5)),
+    Cause("outage", _both(_UP, _share("server_errors", MOST_ERRORS)),
         "Its pods are well, and most requests get a server error (5xx): the application fails, or something that it "
         "calls does. Which, only its log tells.",
         _READ_LOG, "DataRobotWorkloadNotServing"),

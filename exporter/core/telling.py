@@ -8,13 +8,23 @@ from datetime import UTC, datetime
 from typing import Any
 
 from exporter.core.board import lasted
-from exporter.core.causes import CHANGES, PARTS, UNTOLD, Change, Diagnosis, Facts, Lack, Trouble
+from exporter.core.causes import (
+    CHANGES,
+    FEWEST,
+    MOST_ERRORS,
+    PARTS,
+    SOME_ERRORS,
+    UNTOLD,
+    Change,
+    Diagnosis,
+    Facts,
+    Lack,
+    Trouble,
+)
 from exporter.core.details import LogRecord
 from exporter.core.lifecycle import scrubbed
 from exporter.core.model import timestamp
 
-SOME, MOSTLY = 0.02, 0.5
-"""The shares of requests that get a server error from which on it mostly serves, and hardly."""
 SHOWN = 4
 """Containers and the like that are told one by one."""
 _WEEK = 7 * 86400.0
@@ -78,9 +88,9 @@ def _serves(facts: Facts) -> str:
         return "not known"
     if not told.ready:
         return "not known" if told.unknown else "not yet" if facts.state.group == "starting" else "no"
-    errors = asked.server_errors or 0.0 if asked is not None and asked.total else 0.0
-    if errors >= SOME:
-        return f"{'hardly' if errors >= MOSTLY else 'mostly'}, {_percent(errors)} of requests get a server error"
+    errors = asked.server_errors or 0.0 if asked is not None and asked.total >= FEWEST else 0.0
+    if errors >= SOME_ERRORS:
+        return f"{'hardly' if errors >= MOST_ERRORS else 'mostly'}, {_percent(errors)} of requests get a server error"
     return "in part" if told.ready < max(told.live, told.least or 0) else "yes"
 
 

@@ -475,13 +475,13 @@ class Daemon:
                 await self.publish()
             except Exception:  # whatever it is, the page before is better than none, and the next may be good
                 log.exception("the page could not be brought up to date; serving the one before")
-            await asyncio.sleep(REFRESH)
+            await asyncio.sleep(REFRESH)  # the pace of the page
 
     async def _feel(self) -> None:
         """Measure how late the event loop is."""
         while True:
             began = self._clock.steady()
-            await asyncio.sleep(LAG_EVERY)
+            await asyncio.sleep(LAG_EVERY)  # measured: how late the loop wakes us
             self.report.observe("event_loop_lag_seconds", max(0.0, self._clock.steady() - began - LAG_EVERY))
 
     def _not_ready(self) -> str:

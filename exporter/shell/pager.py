@@ -58,8 +58,8 @@ class Sent(Protocol):
     def maybe(self) -> bool: ...
 
 
-Change = Callable[[str, Sequence[tuple[str, str]], float], Awaitable[Sent]]
-"""Tells that something was changed: a summary, links, and when."""
+Change = Callable[[str, float], Awaitable[Sent]]
+"""Tells that something was changed: a summary, and when."""
 
 
 class Receiver(NamedTuple):
@@ -298,7 +298,7 @@ class Pager:
         # Changes wake nobody: each is told once, and what does not arrive is missed by nobody.
         while way.news and receiver.change is not None and self._clock.steady() >= way.held_until:
             summary, at = way.news.popleft()
-            sent = await receiver.change(summary, (), at)
+            sent = await receiver.change(summary, at)
             self._report.count("notifications", receiver.name, sent.fate)
             if sent.fate != "delivered":
                 way.news.clear()

@@ -129,7 +129,7 @@ class Simulator:
         raw = scope["raw_path"].decode("latin-1")
         answer = self.answer(scope["method"], raw, scope["query_string"].decode("latin-1"), headers)
         if answer.delay:
-            await asyncio.sleep(answer.delay)
+            await asyncio.sleep(answer.delay)  # an API that is slow on purpose
         size = answer.fill or len(answer.body)
         sent = [(name.encode(), value.encode("latin-1")) for name, value in answer.headers]
         if "date" not in dict(answer.headers):

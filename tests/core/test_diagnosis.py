@@ -289,6 +289,7 @@ def test_since_when_is_told_or_said_to_be_unknown(of: Seen, words: str) -> None:
         (seen(details={"windows": stats(server_errors=20)}),
          "mostly, 2.0% of requests get a server error: 1 of 1 replicas ready"),
         (seen(details={"windows": stats(server_errors=19)}), "yes: 1 of 1 replicas ready"),
+        (seen(details={"windows": stats(19, server_errors=19)}), "yes: 1 of 1 replicas ready"),  # too few to tell
         (seen(told=None, parts={"vanished": NOW, "gone_because": "not_found"}), "no"),
         (seen(told=None, parts={"vanished": NOW, "gone_because": "forbidden"}), "not known"),
         (seen(told=pods(Replica(name="x", status="running"))), "not known: 0 of 1 replicas ready; of 1 nobody tells"),

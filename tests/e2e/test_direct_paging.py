@@ -213,7 +213,7 @@ def test_two_alertmanagers_hear_the_same_and_one_that_was_killed_hears_it_again(
         began = {each["startsAt"] for each in two.alerts() if each["labels"]["alertname"] == ALERT}
         ours.kill()
         ours.start()
-        time.sleep(2)
+        time.sleep(2)  # two looks in which it could be told as new
         assert {each["startsAt"] for each in two.alerts() if each["labels"]["alertname"] == ALERT} == began
         assert named(again, ALERT) == named(two, ALERT) == told
         ours.play("healthy", 0)

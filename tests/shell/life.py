@@ -23,7 +23,7 @@ class _Hurried(Time):
         if seconds < 1.0:
             await super().pause(seconds)
         else:
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.005)  # real time for what goes on beside
 
 
 class Life:
@@ -76,7 +76,7 @@ class Life:
         """Wait until no trace waits."""
         async with asyncio.timeout(20):
             while self.store.outbox().traces:  # noqa: ASYNC110 — another process or thread takes them
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # between two looks
 
     async def __aenter__(self) -> Self:
         return self

@@ -73,7 +73,7 @@ class _Wire(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         stage = self._stage
         at = stage.now
-        await asyncio.sleep(stage.latency)
+        await asyncio.sleep(stage.latency)  # virtual time
         headers = {name.lower(): value for name, value in request.headers.items()}
         path, query = request.url.raw_path.decode().partition("?")[::2]
         answer = stage.simulator.answer(request.method, path, query, headers)
@@ -142,11 +142,11 @@ class Stage:
                 await self.watch.sweep()
             if each is not None:
                 await each()
-            await asyncio.sleep(max(0.0, min(began + interval, until) - self.now))
+            await asyncio.sleep(max(0.0, min(began + interval, until) - self.now))  # virtual time
 
     async def rest(self, seconds: float) -> None:
         """Let time pass while nobody sweeps."""
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(seconds)  # virtual time
 
     def page(self) -> str:
         """What would be on /metrics now, our own metrics left out."""

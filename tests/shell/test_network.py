@@ -46,7 +46,7 @@ def ask(peer: Peer, timeout: float = 5.0) -> Answer | ApiError:
             except ApiError as error:
                 told = error
         while len(ended) < len(begun):  # noqa: ASYNC110 — the streams of asyncio tell nobody
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # between two looks
         server.close()
         return told
 

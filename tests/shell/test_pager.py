@@ -328,7 +328,7 @@ def test_a_notice_that_a_receiver_will_not_have_holds_up_no_other() -> None:
 def test_replacements_are_told_to_whom_they_interest_once_and_never_those_of_before() -> None:
     heard: list[str] = []
 
-    async def change(summary: str, _: object, __: float) -> Fate:
+    async def change(summary: str, _: float) -> Fate:
         heard.append(summary)
         return Fate("")
 
@@ -347,7 +347,7 @@ def test_replacements_are_told_to_whom_they_interest_once_and_never_those_of_bef
 def test_of_replacements_that_cannot_be_told_none_is_told_later() -> None:
     heard: list[str] = []
 
-    async def change(summary: str, _: object, __: float) -> Fate:
+    async def change(summary: str, _: float) -> Fate:
         heard.append(summary)
         return Fate("", "again", "timeout", "x")
 
@@ -634,7 +634,7 @@ def test_it_runs_by_itself_until_it_is_closed() -> None:
     async def work(scene: Scene) -> None:
         scene.pager.start()
         scene.pager.start()
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # real time, for a turn of its own
         await scene.pager.close()
         assert scene.value("silences") == 0
 

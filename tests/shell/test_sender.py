@@ -96,7 +96,7 @@ async def eventually(holds: Callable[[], bool]) -> None:
     """Threads and tasks make the progress, so only the clock can be waited for."""
     async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110 — nobody could set an event
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.005)  # between two looks
 
 
 ACCEPTED = Verdict("accepted", "ok")

@@ -71,7 +71,7 @@ class Asked:
     async def idle(self) -> None:
         """Wait until the server has been asked something and has ended every connection."""
         while not self.counted or self.server.server_state.connections:  # noqa: ASYNC110 — it tells nobody
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # between two looks
 
     def ask(self, method: str, path: str, **headers: str) -> httpx.Response:
         async def work(host: str, port: int) -> httpx.Response:

@@ -44,11 +44,11 @@ class PagerDuty:
         """See `Notifier`: one request for each, in order."""
         return await one_by_one(notices, lambda notice: self._sent(self._url, self._events, self._event(notice)))
 
-    async def change(self, summary: str, links: Sequence[tuple[str, str]], at: float) -> Sent:
+    async def change(self, summary: str, at: float) -> Sent:
         """Tell of a change, which notifies nobody and stands beside incidents; the key is left empty."""
         payload = {"summary": _line(summary), "timestamp": rfc3339(at), "source": "workload-exporter"}
         url = f"{self._url.removesuffix('/enqueue')}/change/enqueue"
-        return await self._sent(url, self._changes, {"payload": payload, "links": _links(links)})
+        return await self._sent(url, self._changes, {"payload": payload})
 
     async def _sent(self, url: str, budget: Budget, event: dict[str, Any]) -> Sent:
         key = self._key()

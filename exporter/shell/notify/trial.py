@@ -44,7 +44,7 @@ async def test_page(ways: Sequence[Notifier], severity_label: str, hold: float) 
             if sent.fate == "delivered":
                 paged.append(way)
         with contextlib.suppress(asyncio.CancelledError):  # Ctrl-C ends the page too
-            await asyncio.sleep(hold if paged else 0)
+            await asyncio.sleep(hold if paged else 0)  # so that somebody sees it
         for way in paged:
             yield Tried(way.name, "resolved", await _sent(way, notice._replace(ended=time.time())))
     finally:
@@ -55,7 +55,7 @@ async def test_page(ways: Sequence[Notifier], severity_label: str, hold: float) 
 async def _sent(way: Notifier, notice: Notice) -> Sent:
     (sent,) = await way.send([notice], time.time())
     if sent.fate == "again" and sent.after is not None and sent.after <= PATIENCE:
-        await asyncio.sleep(sent.after)
+        await asyncio.sleep(sent.after)  # as the receiver asks
         (sent,) = await way.send([notice], time.time())
     return sent
 
