@@ -48,6 +48,7 @@ TROUBLES: tuple[Trouble, ...] = (
     Trouble("DataRobotWorkloadReplicasDegraded", "too few replicas ready", WARNING),
     Trouble("DataRobotReplacementFailed", "new version did not make it", WARNING),
     Trouble("DataRobotReplacementStuck", "replacement hangs", WARNING),
+    Trouble("DataRobotWorkloadUnreadable", "cannot be read", WARNING),
     Trouble("DataRobotWorkloadVanished", "no longer listed", WARNING),
     Trouble("DataRobotWorkloadStopped", "stopped, though important", WARNING),
     Trouble("DataRobotWorkloadStuckStopping", "does not stop", WARNING),

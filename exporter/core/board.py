@@ -86,7 +86,7 @@ def row(seen: Seen, look: Look, alerts: Iterable[Alert]) -> Row:
     gone = seen.vanished is not None
     group = "vanished" if gone else facts.status_group(seen)
     reasons = tuple(_reasons(seen, bool(holds)))
-    troubled = group == "up" and any(facts.troubles(seen))
+    troubled = bool(seen.held) or (group == "up" and any(facts.troubles(seen)))
     return Row(
         seen.account,
         workload.id,
@@ -113,6 +113,8 @@ def _reasons(seen: Seen, told_of: bool) -> Iterator[str]:
         return
     if facts.status_group(seen) == "indeterminate":
         yield "its status does not say how it is"
+    if seen.held:
+        yield f"the list shows no readable {unread(seen)}"
     pods = seen.details.pods
     listed = [replica for _, replica in pods.replicas()] if pods is not None else []
     containers = [container for replica in listed for container in replica.containers or ()]
@@ -132,6 +134,11 @@ def _reasons(seen: Seen, told_of: bool) -> Iterator[str]:
         yield "its pods may not be read with this token"
     elif seen.details.fresh.get("pods") is False:
         yield "its pods were not told lately"
+
+
+def unread(seen: Seen) -> str:
+    """The fields of the workload's item in the list that cannot be read; ``item`` where that is the whole of it."""
+    return "item" if "$" in seen.held else ", ".join(sorted(seen.held))
 
 
 def lasted(seconds: float) -> str:

@@ -158,6 +158,7 @@ ABOUT: Mapping[str, str] = {
 
 
 PARTS = {
+    "list": "its item in the workload list",
     "pods": "its pods",
     "events": "its events",
     "replacement": "its replacement",

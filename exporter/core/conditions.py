@@ -99,8 +99,8 @@ def _status(*names: str) -> Condition:
     return M("workload_status", status="|".join(names)).is_(1)
 
 
-def _group(name: str) -> Condition:
-    return _status(*(status for status in model.STATUSES if model.STATUS_GROUPS.get(status) == name))
+def _group(name: model.StatusGroup) -> Condition:
+    return _status(*model.of_group(name))
 
 
 def _waits(reasons: str) -> Condition:
@@ -130,7 +130,8 @@ _LIVE = M("proton_replicas_live", role="active")
 _NONE_READY = _READY.is_(0) & (_LEAST > 0)
 _FEWER_READY = _READY < _LEAST
 _ASKED_ENOUGH = M("workload_window_requests", window="5m") >= T("requests")
-_FAILING = _status("errored", "interrupted") | (_RUNNING & _NONE_READY)
+_FAILED = _status(*(name for name in model.of_group("failed") if name != "terminated"))
+_FAILING = _FAILED | _status("interrupted") | (_RUNNING & _NONE_READY)
 
 PAGE: tuple[Level, ...] = (Level("critical"),)
 TICKET: tuple[Level, ...] = (Level("warning"),)
@@ -159,9 +160,9 @@ PAGE_IF_IMPORTANT_AND_HALVED = (
 # Alertmanager can only mute what it has not told yet.
 ALERTS: tuple[Alert, ...] = (
     # -- availability
-    Alert("DataRobotWorkloadErrored", "workload", _status("errored"), PAGE_IF_IMPORTANT, 300,
+    Alert("DataRobotWorkloadErrored", "workload", _FAILED, PAGE_IF_IMPORTANT, 300,
         "A workload has failed.",
-        "has been errored for five minutes; nothing, or not all of it, serves."),
+        "has failed: its status has been errored or failed for five minutes; nothing, or not all of it, serves."),
     Alert("DataRobotWorkloadTerminated", "workload",
         _status("terminated") & _SEEN_TO_CHANGE & (_IN_STATE < T("terminated_seconds")), PAGE_IF_IMPORTANT, 60,
         "A workload has been terminated for good.",
@@ -178,6 +179,12 @@ ALERTS: tuple[Alert, ...] = (
         TICKET, 300,
         "An important workload has been stopped.",
         "is stopped or suspended and was not a few minutes ago. If nobody meant it, start it again."),
+    Alert("DataRobotWorkloadUnreadable", "workload", M("workload_fresh", part="list").is_(0),
+        (Level("critical", _CRITICAL & _status("unknown"),
+               "the workload is of critical importance and its status is not known any more"), *TICKET), 300,
+        "The state of a workload cannot be read.",
+        "is in the workload list with values that the exporter cannot read. What it shows of them is up to 15 minutes "
+        "old, then unknown."),
     Alert("DataRobotWorkloadVanished", "workload",
         (NOW - M("workload_vanished_timestamp_seconds", status="running")) < T("vanished_seconds"), TICKET, 0,
         "A running workload is gone from the list: deleted, or no longer shared.",
@@ -322,7 +329,9 @@ ALERTS: tuple[Alert, ...] = (
         "The DataRobot API does not answer the exporter.",
         "No sweep of account {{ $labels.account }} is complete; datarobot_exporter_sweep_failures_total says why."),
     Alert("DataRobotDataStale", "exporter",
-        Raw('time() - max by (account) (datarobot_exporter_sweep_last_success_timestamp_seconds{$job, lane="status"})\n'
+        # Where no sweep was ever complete, the time since the exporter began to sweep counts.
+        Raw('time() - max by (account) (datarobot_exporter_sweep_last_success_timestamp_seconds{$job, lane="status"}\n'
+        'or datarobot_exporter_sweep_begin_timestamp_seconds{$job, lane="status"})\n'
         '> $stale_sweeps * max by (account) (datarobot_exporter_sweep_interval_seconds{$job, lane="status"})'),
         PAGE, 60,
         "What is known of an account is old.",

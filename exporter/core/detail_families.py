@@ -181,6 +181,11 @@ def _terminations(view: View) -> Samples:
     )
 
 
+def _fresh(view: View) -> Samples:
+    parts = {**view.seen.details.fresh, "list": not view.seen.held}
+    return tuple(((part,), float(fresh)) for part, fresh in sorted(parts.items()))
+
+
 # -- capacity
 
 
@@ -545,10 +550,10 @@ DETAILED: tuple[Family, ...] = (
         "epoch.", lambda view: tuple(((kind,), at) for kind, at in sorted(view.seen.ledger.newest.items())),
         labels=("event",), source="events[].timestamp", absence="no such event is told", stability="experimental",
         reads=("ledger",)),
-    row("workload_fresh", "1 while a part of the details was told lately, 0 where it is too old and its series are "
-        "withdrawn.", lambda view: tuple(((part,), float(v)) for part, v in sorted(view.seen.details.fresh.items())),
-        labels=("part",), source="observed", absence="the part is not asked for, or was never told",
-        reads=("fresh",)),
+    row("workload_fresh", "1 while a part of what is known of a workload is recent, else 0. Part `list` is its item "
+        "in the workload list: 0 while a field of it cannot be read. All other parts are details: 0 where the part is "
+        "too old and its series are withdrawn.", _fresh, labels=("part",), source="observed",
+        absence="the part is not asked for, or was never told", reads=("fresh", "held")),
     row("workload_detail_timestamp_seconds", "When a part of the details was last told, of workloads that are not "
         "steady, in seconds since the epoch.",
         lambda view: tuple(((part,), at) for part, at in sorted(view.seen.details.looked.items())), labels=("part",),

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from exporter.core import episode, model
 from exporter.core import seen as facts_of
-from exporter.core.board import holding
+from exporter.core.board import holding, unread
 from exporter.core.causes import (
     ABOUT,
     CAUSES,
@@ -419,6 +419,8 @@ def _bundle(look: WorkloadLook) -> str:
 
 def _untold(seen: Seen) -> Iterator[tuple[str, str]]:
     details, group = seen.details, facts_of.status_group(seen)
+    if seen.held:
+        yield "list", f"no readable {unread(seen)}; shown is the last readable value, after 15 minutes none"
     for part in PARTS:
         if part in details.refused:
             yield part, "the API answers 403: this token may not read them"

@@ -27,7 +27,7 @@ Stability = Literal["stable", "experimental"]
 Profile = Literal["minimal", "standard", "full"]
 PROFILES: tuple[Profile, ...] = ("minimal", "standard", "full")
 Part = (
-    Literal["workload", "runtime", "vanished", "catalogue", "ledger"]
+    Literal["workload", "runtime", "vanished", "catalogue", "ledger", "held"]
     | Literal["pods", "windows", "usage", "quotas", "grants", "replacement", "fresh", "refused", "looked"]
 )
 """What a family reads of a `Seen`: its own fields, or those of its details. It is looked at again when they change."""

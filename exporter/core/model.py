@@ -175,8 +175,8 @@ class Workload(ApiObject, frozen=True):
 
 
 STATUSES = (
-    "unknown submitted initializing provisioning launching warming running draining restarting "
-    "suspended interrupted stopping stopped errored terminated"
+    "unknown submitted pending scheduled initializing provisioning launching warming updating restarting running "
+    "draining stopping stopped suspended interrupted errored failed terminated"
 ).split()
 """Every status that the specification, the docs or a server's answer has shown (contract of the status family)."""
 
@@ -200,6 +200,11 @@ DRAFT_LIFETIME_SECONDS = 8 * 3600.0
 def folded(text: str | None) -> str:
     """An enum value as servers vary it: case, blanks, hyphens. ``None`` becomes ``unknown``."""
     return re.sub(r"[-\s]+", "_", text.strip().casefold()) if text and text.strip() else "unknown"
+
+
+def of_group(group: StatusGroup) -> tuple[str, ...]:
+    """The statuses of a group."""
+    return tuple(status for status in STATUSES if STATUS_GROUPS.get(status) == group)
 
 
 def status_group(status: str | None) -> StatusGroup:

@@ -83,10 +83,13 @@ class Subject(NamedTuple):
 
 
 class Sweeping(NamedTuple):
-    """How the sweeps of an account go: why the last one failed (empty: it did not), seconds since the last good one."""
+    """How the sweeps of an account go: why the last one failed (empty: it did not), and how old its data is.
+
+    `age`: seconds since the last complete sweep; until the first one, since the exporter began to sweep the account.
+    """
 
     failure: str
-    age: float | None
+    age: float
     interval: float
 
 
@@ -123,7 +126,7 @@ OF_SWEEPS: Mapping[str, Callable[[Sweeping, Options], bool]] = {
     "DataRobotExporterPartialSweep": lambda sweeping, _: bool(sweeping.failure),
     "DataRobotTokenRejected": lambda sweeping, _: sweeping.failure in ("auth", "forbidden"),
     "DataRobotDataStale": lambda sweeping, options: (
-        sweeping.age is not None and sweeping.age > options.thresholds["stale_sweeps"] * sweeping.interval
+        sweeping.age > options.thresholds["stale_sweeps"] * sweeping.interval
     ),
 }
 OF_THE_EXPORTER: Mapping[str, Callable[[Exporter, Options], bool]] = {

@@ -56,6 +56,8 @@ class Seen(NamedTuple):
 
     `gone_because`: what the API answers for one that vanished: ``not_found``, ``forbidden``, or empty where not known.
     `catalogue`: ids of the resource bundles on offer; None: not known.
+    `held`: fields of the workload that the list shows and that cannot be read -> since when; until it gives them up,
+    `exporter.core.step` keeps what they were before. ``$`` stands for all of them: the whole item cannot be read.
     """
 
     account: str
@@ -65,6 +67,7 @@ class Seen(NamedTuple):
     vanished: float | None = None
     gone_because: str = ""
     catalogue: frozenset[str] | None = None
+    held: Mapping[str, float] = {}
 
 
 class Account(NamedTuple):

@@ -1,19 +1,22 @@
 """What one sweep changes: (what we knew of an account, a sweep, now) -> what we know.
 
 Only a complete sweep removes a workload, and only two in a row call it vanished. An incomplete sweep changes
-nothing but the time of the attempt.
+nothing but the time of the attempt. What the list shows and cannot be read stays what it was for `HELD_FOR`, marked as
+held; after that it is unknown.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from typing import NamedTuple
+
+import msgspec
 
 from exporter.core import ledger as book
 from exporter.core import model
 from exporter.core import seen as facts
-from exporter.core.decode import Reject
+from exporter.core.decode import One, Reject, incomplete
 from exporter.core.episode import Mark
 from exporter.core.ledger import Ledger, Tally
 from exporter.core.list_families import REPLACEMENT_STATUSES
@@ -24,7 +27,8 @@ from exporter.core.seen import Seen
 class Sweep(NamedTuple):
     """All pages of one sweep; `failure` is empty when it was complete, else one of the client's reasons.
 
-    `message` says in words what failed. `unchosen`: the ids of those that are listed and not ours.
+    `message` says in words what failed. `unchosen`: the ids of those that are listed and not ours. `absent`: the ids of
+    those that are not listed, and that the API says it does not know.
     """
 
     workloads: tuple[Workload, ...]
@@ -32,6 +36,7 @@ class Sweep(NamedTuple):
     failure: str = ""
     message: str = ""
     unchosen: frozenset[str] = frozenset()
+    absent: frozenset[str] = frozenset()
 
 
 class Knowledge(NamedTuple):
@@ -57,6 +62,8 @@ class Knowledge(NamedTuple):
 
 
 GONE_SHOWN, GONE_KEPT = 3600.0, 7 * 86400.0
+HELD_FOR = 900.0
+"""How long a field that cannot be read keeps its last value, in seconds."""
 UNNOTICED = 300.0
 """A workload that was created so many seconds before a complete sweep without it was there, but not for us to see."""
 
@@ -82,17 +89,20 @@ def step(known: Knowledge, sweep: Sweep, now: float) -> Knowledge:
     before = {**known.missing, **known.workloads}
     present: dict[str, Seen] = {}
     tally = known.tally
+    unread = _unread(sweep.rejects)
     for workload in sweep.workloads:
-        present[workload.id], entry = _seen(before.get(workload.id), known, workload, now)
+        present[workload.id], entry = _seen(before.get(workload.id), known, workload, now, unread.get(workload.id, ()))
         if entry is not None:
             tally = tally.after(entry)
-    held = _held(known.workloads, sweep.rejects, present)
+    doubted = {*unlisted(known, sweep)} - sweep.absent
+    held = {i: _held(known.workloads[i], now) for i in known.workloads.keys() & doubted}
     absent = {i: seen for i, seen in known.workloads.items() if i not in present and i not in held}
+    still_missing = {i: seen for i, seen in known.missing.items() if i in doubted}
     missed = Mark(known.succeeded if known.succeeded is not None else now, known.previous)
     vanished = {
         i: seen._replace(vanished=now, ledger=book.vanished(seen.ledger, now, missed))
         for i, seen in known.missing.items()
-        if i not in present
+        if i not in present and i not in still_missing
     }
     gone = {
         i: seen
@@ -102,7 +112,7 @@ def step(known: Knowledge, sweep: Sweep, now: float) -> Knowledge:
     return Knowledge(
         known.account,
         {**held, **present},
-        absent,
+        {**still_missing, **absent},
         gone,
         now,
         now,
@@ -141,7 +151,13 @@ def visible(known: Knowledge, age: float, stale_after: float) -> Iterable[Seen]:
     return (*known.workloads.values(), *shown)
 
 
-def _seen(before: Seen | None, known: Knowledge, workload: Workload, now: float) -> tuple[Seen, book.Entry | None]:
+def _seen(
+    before: Seen | None, known: Knowledge, workload: Workload, now: float, unread: Collection[str] = ()
+) -> tuple[Seen, book.Entry | None]:
+    """The workload after the list showed it, but for its fields `unread`."""
+    if before is not None and (unread or before.held):
+        before = _holding(before, {field: before.held.get(field, now) for field in unread})
+        workload = _carried(before, workload, now)
     if before is None:
         gone = known.gone.get(workload.id)
         if gone is None:
@@ -181,9 +197,58 @@ _ENUMS: tuple[tuple[str, Callable[[Workload], str | None], Container[str]], ...]
 )
 
 
-def _held(workloads: Mapping[str, Seen], rejects: Iterable[Reject], present: Mapping[str, Seen]) -> dict[str, Seen]:
-    """Workloads that may stand behind a rejected item: all we knew where the item told no id, else that one."""
-    lost = [reject.item_id for reject in rejects if reject.path in ("$", "$.id")]
-    if any(not item_id for item_id in lost):
-        return {i: seen for i, seen in workloads.items() if i not in present}
-    return {i: workloads[i] for i in lost if i is not None and i in workloads and i not in present}
+_FIELDS = {f"$.{field.encode_name}": field.name for field in msgspec.structs.fields(Workload) if not field.required}
+
+
+def _unread(rejects: Iterable[Reject]) -> Mapping[str, Collection[str]]:
+    """The fields of each workload that the list shows and that cannot be read, by its id."""
+    found: dict[str, list[str]] = {}
+    for reject in rejects:
+        # A text of which a character is lost is read: it is shown as well as it can be.
+        if reject.item_id and reject.path in _FIELDS and reject.reason != "text":
+            found.setdefault(reject.item_id, []).append(_FIELDS[reject.path])
+    return found
+
+
+def unlisted(known: Knowledge, sweep: Sweep) -> tuple[str, ...]:
+    """Ids that may stand behind items without a readable id: of all known workloads that the list does not show."""
+    if not incomplete(sweep.rejects):
+        return ()
+    listed = {workload.id for workload in sweep.workloads} | sweep.unchosen
+    return tuple(i for i in (*known.workloads, *known.missing) if i not in listed)
+
+
+def unclear(known: Knowledge, sweep: Sweep) -> tuple[str, ...]:
+    """Ids of known workloads of which the list does not show the status: their own routes may."""
+    unread = (i for i, fields in _unread(sweep.rejects).items() if "status" in fields and i in known.workloads)
+    return (*unlisted(known, sweep), *unread)
+
+
+def resolved(sweep: Sweep, found: Mapping[str, One[Workload]], absent: Collection[str]) -> Sweep:
+    """The sweep with the workloads that their own routes showed, and with those that the API does not know."""
+    workloads = {workload.id: workload for workload in sweep.workloads}
+    rejects = [reject for reject in sweep.rejects if reject.item_id not in found]
+    for i, read in found.items():
+        workloads[i] = read.value
+        rejects.extend(read.rejects)
+    return sweep._replace(workloads=tuple(workloads.values()), rejects=tuple(rejects), absent=frozenset(absent))
+
+
+def _held(seen: Seen, now: float) -> Seen:
+    """A workload of which the whole item cannot be read."""
+    seen = _holding(seen, {"$": seen.held.get("$", now)})
+    workload = seen.workload
+    if now - seen.held["$"] <= HELD_FOR:
+        return seen
+    unknown = Workload(id=workload.id, name=workload.name, importance=workload.importance, tags=workload.tags)
+    return seen if unknown == workload else seen._replace(workload=unknown)
+
+
+def _holding(seen: Seen, held: Mapping[str, float]) -> Seen:
+    return seen if held == seen.held else seen._replace(held=held)
+
+
+def _carried(before: Seen, workload: Workload, now: float) -> Workload:
+    """What the list shows of a workload, with the fields that cannot be read as they were before."""
+    kept = [field for field, since in before.held.items() if now - since <= HELD_FOR]
+    return msgspec.structs.replace(workload, **{field: getattr(before.workload, field) for field in kept})

@@ -83,7 +83,7 @@ READY = Step(
 )
 OTHERS = Step(
     "Is it alone? If many fail at once, look for one cause instead.",
-    query='count by (account, status) (datarobot_workload_status{status=~"errored|interrupted|submitted"} == 1)',
+    query='count by (account, status) (datarobot_workload_status{status=~"errored|failed|interrupted|submitted"} == 1)',
 )
 TRAFFIC = Step(
     "What do its callers get: requests and shares of errors, by window?",

@@ -40,8 +40,9 @@ from exporter.runbooks.parts import (
 
 WORKLOADS: dict[str, Runbook] = {
     "DataRobotWorkloadErrored": Runbook(
-        "The platform says `errored`: pods of the workload fail. The worst replica decides, so one broken container is "
-        "enough. The state may outlast its pods: it stays until something newer is known.",
+        "The platform says `errored`, or `failed` as some of its versions do: pods of the workload fail. The worst "
+        "replica decides, so one broken container is enough. The state may outlast its pods: it stays until something "
+        "newer is known.",
         "Usually nothing answers at the endpoint; with several replicas some may.",
         CALLERS,
         (OTHERS, REASONS, EXITS, PODS, LOG, CHANGED),
@@ -55,6 +56,25 @@ WORKLOADS: dict[str, Runbook] = {
         ),
         "While somebody works on it; workloads that are known to be broken are better stopped.",
         "a slow start may read errored for some minutes and recover by itself",
+    ),
+    "DataRobotWorkloadUnreadable": Runbook(
+        "The workload's item in the workload list holds values that the exporter cannot read: broken text, numbers out "
+        "of range, or values of another type. The last readable value is shown for 15 minutes, then it is unknown.",
+        "None is known. But the workload could fail without an alert: what alerts read of it is old or unknown.",
+        OWNERS,
+        (Step("Which fields, and why?",
+              query='increase(datarobot_exporter_api_rejects_total{account="ACCOUNT"}[1h]) > 0'),
+         LOOK, PODS),
+        (
+            Cause("The reason is `text` or `value`, of this workload alone.",
+                  "Its name, its tags or its settings hold a character or a number that is broken.",
+                  "Correct the value in DataRobot, or delete the tag."),
+            Cause("The reason is `type`, of many workloads, since an upgrade of DataRobot.",
+                  "The API has changed the type of the field.",
+                  "Install a newer exporter. Until then watch such workloads in the console."),
+        ),
+        "Never: look at the workload in the console instead.",
+        "one broken answer is followed by a good one thirty seconds later",
     ),
     "DataRobotWorkloadTerminated": Runbook(
         "The workload has ended for good. It keeps its name, cannot be started again, and was not terminated when the "
@@ -406,7 +426,7 @@ WORKLOADS: dict[str, Runbook] = {
          Step("Which are not needed: nobody asked them for a day?",
               query='datarobot_workload_window_requests{account="ACCOUNT",window="1d"} == 0'),
          Step("Which are broken anyway?",
-              query='datarobot_workload_status{account="ACCOUNT",status=~"errored|interrupted"} == 1')),
+              query='datarobot_workload_status{account="ACCOUNT",status=~"errored|failed|interrupted"} == 1')),
         (Cause("Many idle or broken ones.", "Nobody tidies up.", "Stop or delete them."),
          Cause("All are needed.", "The team has grown.", "Ask for a higher limit.")),
         "Until a higher limit comes.",
@@ -434,12 +454,12 @@ WORKLOADS: dict[str, Runbook] = {
         "Everybody who calls one of them.",
         (Step("Which ones, by state?",
               query='sum by (workload, status) (datarobot_workload_status{account="ACCOUNT",'
-              'status=~"errored|interrupted"} == 1)'),
+              'status=~"errored|failed|interrupted"} == 1)'),
          Step("What do they have in common: the reason?",
               query='sum by (reason) (datarobot_container_waiting_reason{account="ACCOUNT"} > 0)'),
          Step("… or the bundle?",
               query='count by (bundle_id) (datarobot_workload_bundle_info{account="ACCOUNT"} and on (workload_id)\n'
-              'datarobot_workload_status{status=~"errored|interrupted"} == 1)'),
+              'datarobot_workload_status{status=~"errored|failed|interrupted"} == 1)'),
          Step("… or what no node has?",
               query='sum by (resource) (datarobot_proton_replicas_unschedulable{account="ACCOUNT"})')),
         (Cause("All wait with pull reasons.", "The registry is down, or its credential has expired.",

@@ -34,7 +34,7 @@ PAUSE_FIRST, PAUSE_MOST = 5.0, 300.0
 ROOTS = ("/workloads", "/version", "/workloads/{id}")
 REASONS = (
     "timeout dns connect tls auth forbidden not_found absent redirect throttled server_error bad_request too_large "
-    "decode incomplete"
+    "decode incomplete internal"
 ).split()
 """Why a request, or a sweep, brought nothing usable."""
 
@@ -363,8 +363,8 @@ def _refused(route: str, response: httpx.Response, body: bytes) -> ApiError:
 
 
 def one_line(text: str) -> str:
-    """The text without control characters, cut to a length that a log line bears."""
-    return re.sub(r"[\x00-\x20\x7f-\x9f]+", " ", text).strip()[:DETAIL_LENGTH]
+    """The text without control characters and halves of characters, cut to a length that a log line bears."""
+    return re.sub(r"[\x00-\x20\x7f-\x9f\ud800-\udfff]+", " ", text).strip()[:DETAIL_LENGTH]
 
 
 def detail(body: bytes) -> str:
@@ -378,11 +378,17 @@ def detail(body: bytes) -> str:
     if isinstance(told, dict):
         told = next((told[key] for key in ("detail", "message", "error") if told.get(key)), told)
     if isinstance(told, list):
-        told = "; ".join(
-            f"{'.'.join(map(str, item.get('loc') or ()))}: {item.get('msg')}" if isinstance(item, dict) else str(item)
-            for item in told
-        )
+        told = "; ".join(map(_item_words, told))
     return one_line(str(told)) or "(no words)"
+
+
+def _item_words(item: object) -> str:
+    """One error of a list, such as those of a 422: where (`loc`) and what (`msg`), if it is of that shape."""
+    if not isinstance(item, dict) or "msg" not in item:
+        return str(item)
+    loc = item.get("loc")
+    where = ".".join(map(str, loc)) if isinstance(loc, list) else str(loc or "")
+    return f"{where}: {item['msg']}"
 
 
 async def some_of(response: httpx.Response) -> bytes:

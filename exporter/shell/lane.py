@@ -324,6 +324,9 @@ class Lane:
             failure = problem(error)
             if isinstance(error, ApiError) and error.transient:
                 self._account[ask.part] = self._steady() - ask.every + AGAIN
+        except Exception:  # a fault of ours about the account must not cost the workloads their turn
+            failure = "internal"
+            log.exception("a look failed", extra={"fields": {"part": ask.part}})
         self._teller.looked(ask.part, failure, rejects)
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from exporter.core import model
 from exporter.core import seen as facts
-from exporter.core.decode import Item, NotDecodable, Reject, one, page
+from exporter.core.decode import Item, NotDecodable, One, Reject, incomplete, one, page
 from exporter.core.details import (
     AccountInfo,
     AggregateStats,
@@ -203,10 +203,13 @@ async def _quotas(asked: Question) -> tuple[tuple[Quota, ...], Rejects]:
 
 
 async def _all(client: Client, route: str, kind: type[Item], **places: str) -> tuple[tuple[Item, ...], Rejects]:
+    """All items of a list. Raises `NotDecodable` where one cannot be read: what the list lacks then proves nothing."""
     found: dict[str, Item] = {}
     rejects: list[Reject] = []
     for number in range(EVENT_PAGES):
         told = page((await client.get(route, {"limit": PAGE, "offset": number * PAGE}, **places)).body, kind)
+        if incomplete(told.rejects):
+            raise NotDecodable("missing", f"GET {route} answered 200, but with an item that cannot be read")
         rejects.extend(told.rejects)
         found.update((getattr(item, "id"), item) for item in told.items)  # noqa: B009 — every kind asked for has one
         if told.size < PAGE:
@@ -257,15 +260,19 @@ ACCOUNT_LOOKS: dict[str, Callable[[Client], Awaitable[tuple[Told, Rejects]]]] = 
 }
 
 
+async def by_id(client: Client, workload_id: str) -> tuple[One[Workload] | None, str]:
+    """A workload by its own route, else why there is none: a reason of `ApiError`, or ``decode``."""
+    try:
+        read = one((await client.get("/workloads/{id}", id=workload_id)).body, Workload)
+    except (ApiError, NotDecodable) as error:
+        return None, problem(error)
+    return (read, "") if read.value.id == workload_id else (None, "decode")
+
+
 async def gone_because(client: Client, workload_id: str) -> str:
     """What the API says of a workload that is listed no more: ``not_found``, ``forbidden``, ``found``, or empty."""
-    try:
-        told = one((await client.get("/workloads/{id}", id=workload_id)).body, Workload)
-    except ApiError as error:
-        return error.reason if error.reason in ("not_found", "forbidden") else ""
-    except NotDecodable:
-        return ""
-    return "found" if told.value.id == workload_id else ""
+    read, why = await by_id(client, workload_id)
+    return "found" if read is not None else why if why in ("not_found", "forbidden") else ""
 
 
 async def history(client: Client, workload_id: str) -> tuple[tuple[Replacement, ...], tuple[Proton, ...]]:

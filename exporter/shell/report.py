@@ -58,6 +58,12 @@ OWN: tuple[Own, ...] = (
     Own("api_up", "gauge", ("account",), "1 when the last sweep of the workload list was complete, else 0."),
     Own("sweep_last_attempt_timestamp_seconds", "gauge", _LANE, "When the last sweep ended, complete or not."),
     Own("sweep_last_success_timestamp_seconds", "gauge", _LANE, "When the last complete sweep ended."),
+    Own(
+        "sweep_begin_timestamp_seconds",
+        "gauge",
+        _LANE,
+        "When this process began to sweep the account; its data is as old as that until a first sweep is complete.",
+    ),
     Own("sweep_interval_seconds", "gauge", _LANE, "Time between the starts of two sweeps, as set."),
     Own("sweep_complete", "gauge", _LANE, "1 when what is served comes from the last sweep, 0 from one before."),
     Own("sweeps", "counter", _LANE, "Sweeps ended, complete or not."),
@@ -208,6 +214,7 @@ class Report:
         self._gauges: dict[str, Gauge] = {}
         self._histograms: dict[str, Histogram] = {}
         self.ages: dict[str, Ages] = {}
+        self._begun: dict[str, float] = {}
         self.registry.register(_AgeCollector(self.ages))
         for row in OWN:
             name = PREFIX + row.name
@@ -264,6 +271,11 @@ class Report:
             if row.kind == "gauge" and row.labels[:1] == ("account",):
                 self._gauges[row.name].remove_by_labels({"account": account})
         self.ages.pop(account, None)
+        self._begun.pop(account, None)
+
+    def began(self, account: str, at: float) -> None:
+        """Tell when an account was swept first; a reload of the settings does not begin again."""
+        self.set("sweep_begin_timestamp_seconds", self._begun.setdefault(account, at), account, LANE)
 
     def clear(self, name: str) -> None:
         """Drop all samples of a gauge that has labels."""
@@ -305,6 +317,10 @@ class AccountReport:
     def wait(self, reason: str, seconds: float) -> None:
         """Count the time a request was held back."""
         self._report.count("api_wait_seconds", self._account, reason, by=seconds)
+
+    def began(self, at: float) -> None:
+        """Tell when the account was swept first, in seconds since the epoch."""
+        self._report.began(self._account, at)
 
     def capabilities(self, routes: Iterable[tuple[str, bool]]) -> None:
         """Tell which routes the server offers."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from exporter.core.account_families import Known, Use, use
-from exporter.core.decode import NotDecodable
+from exporter.core.decode import NotDecodable, One
 from exporter.core.episode import Course, recalled
 from exporter.core.lane import Policy
 from exporter.core.ledger import Entry, Ledger, Tally, deleted, hidden
@@ -23,10 +23,10 @@ from exporter.core.paging import Fleet, Sweeping
 from exporter.core.seen import Account, Seen
 from exporter.core.select import Selection, in_shard, selected
 from exporter.core.skew import Skew
-from exporter.core.step import Knowledge, ledgers, step, unknown_values, visible
+from exporter.core.step import Knowledge, Sweep, ledgers, resolved, step, unclear, unknown_values, visible
 from exporter.shell.client import Answer, ApiError, Client
 from exporter.shell.lane import Lane
-from exporter.shell.looks import gone_because, history
+from exporter.shell.looks import by_id, gone_because, history
 from exporter.shell.report import AccountReport
 from exporter.shell.sweep import PAGE, sweep
 from exporter.shell.sweep_trace import CURRENT, part
@@ -101,7 +101,10 @@ class Watch:
         self._account = Account(known.account)
         self._catalogue: frozenset[str] | None = None
         self._use: Use | None = None
+        self._began = clock.steady()
+        report.began(clock.wall())
         self._succeeded: float | None = None
+        self._fetched: dict[str, int] = {}
         self._unknown: set[tuple[str, str]] = set()
         self._sweeping = asyncio.Lock()
         self._kept: dict[str, Ledger] = dict(ledgers(known))
@@ -126,7 +129,8 @@ class Watch:
     def resumed(self, client: Client, report: AccountReport, plan: Plan, traced: Traced = nullcontext) -> Watch:
         """The same account under new settings: what is known stays known, and stays as old as it is."""
         again = Watch(self.known, client, report, plan, self._clock, traced)
-        again._succeeded, again._unknown, again.message = self._succeeded, self._unknown, self.message
+        again._began, again._succeeded = self._began, self._succeeded
+        again._unknown, again.message = self._unknown, self.message
         again.skew = self.skew
         again._account, again._catalogue, again._use = self._account, self._catalogue, self._use
         again._kept, again._kept_tally, again._made = self._kept, self._kept_tally, self._made
@@ -212,7 +216,7 @@ class Watch:
         """The account as alarms look at it."""
         known = self.known
         there = self.visible() if self.fresh else (*known.workloads.values(), *known.gone.values())
-        age = self._age() if self._succeeded is not None else None
+        age = self._clock.steady() - (self._began if self._succeeded is None else self._succeeded)
         sweeping, missing = Sweeping(known.failure, age, self._report.interval), tuple(known.missing.values())
         return Fleet(self.facts, tuple(there), sweeping, self.fresh, missing, known.attempted is not None)
 
@@ -242,31 +246,70 @@ class Watch:
     # -- the sweep
 
     async def _sweep(self) -> None:
-        began = self._clock.steady()
-        result = await sweep(self.client, self._heard)
+        began, before = self._clock.steady(), self.known
+        try:
+            result = await self._swept()
+        except Exception as error:  # whatever it is: a sweep that did not come to its end is no good one
+            log.exception("a sweep failed within the exporter", extra={"fields": {"account": self.known.account}})
+            words = f"the exporter failed to read the list: {type(error).__name__}; its log shows where"
+            result = Sweep((), (), "internal", words)
+            self.known = step(before, result, self._clock.wall())
         ended = self._clock.steady()
-        if (trace := CURRENT.get()) is not None:
-            trace.failure, trace.workloads = result.failure, None if result.failure else len(result.workloads)
-        chosen, deselected, elsewhere = self._chosen(result.workloads)
-        left = {each.id for each in result.workloads} - {each.id for each in chosen}
-        ours = result._replace(workloads=chosen, unchosen=frozenset(left))
-        with part("step"):
-            before, self.known = self.known, step(self.known, ours, self._clock.wall())
-        self.message = result.message
         if not result.failure:
             self._succeeded = ended
-            self._offer()
-            self._use = use(self.known.workloads.values())
-            self._report.chosen(deselected, elsewhere)
-            self._settle()
+        if (trace := CURRENT.get()) is not None:
+            trace.failure, trace.workloads = result.failure, None if result.failure else len(result.workloads)
+        self.message = result.message
         self._report.swept(result, self.known, self.known.vanished - before.vanished, ended - began)
         self._report.capabilities(self.client.capabilities.items())
         self._report.api_clock(self.skew.offset)
+        self._log_sweep(result, ended - began, ended)
+        if before.baseline and not result.failure and self._plan.tracing is not None and self._plan.tracing.backfill:
+            self._recalling = asyncio.create_task(self._recall(self._plan.tracing.backfill))
+        if not result.failure:
+            try:
+                await self._ask_about_the_gone()
+            except Exception:  # they are asked about after the next sweep, too
+                log.exception("the API could not be asked about workloads that have vanished")
+
+    async def _swept(self) -> Sweep:
+        """Read the list, and take what it shows."""
+        result = await sweep(self.client, self._heard)
+        if result.failure:
+            self.known = step(self.known, result, self._clock.wall())
+            return result
+        ours = self._ours(await self._resolved(result))
+        with part("step"):
+            self.known = step(self.known, ours, self._clock.wall())
+        self._offer()
+        self._use = use(self.known.workloads.values())
+        self._settle()
+        for field, values in unknown_values(result.workloads).items():
+            for value in values:
+                self._tell_once(field, value)
+        return result
+
+    async def _resolved(self, result: Sweep) -> Sweep:
+        """The sweep after the API was asked, by their own routes, for some of those that the list does not show."""
+        wanted = unclear(self.known, result)
+        self._fetched = {i: turn for i, turn in self._fetched.items() if i in wanted}
+        found: dict[str, One[Workload]] = {}
+        absent: list[str] = []
+        for i in sorted(wanted, key=lambda each: self._fetched.get(each, 0))[:ASKED_GONE]:
+            self._fetched[i] = max(self._fetched.values(), default=0) + 1  # next time it is the turn of others
+            read, why = await by_id(self.client, i)
+            if read is not None:
+                found[i] = read
+            elif why == "not_found":
+                absent.append(i)
+        return resolved(result, found, absent) if found or absent else result
+
+    def _log_sweep(self, result: Sweep, seconds: float, ended: float) -> None:
         fields: dict[str, object] = {
             "account": self.known.account,
             "workloads": len(self.known.workloads),
             "rejects": len(result.rejects),
-            "seconds": round(ended - began, 3),
+            "seconds": round(seconds, 3),
         }
         if result.failure:
             fields |= {"reason": result.failure, "words": result.message, "serving": self._serving(ended)}
@@ -275,13 +318,6 @@ class Watch:
             "sweep failed" if result.failure else "sweep complete",
             extra={"fields": fields},
         )
-        for field, values in unknown_values(result.workloads).items():
-            for value in values:
-                self._tell_once(field, value)
-        if before.baseline and not result.failure and self._plan.tracing is not None and self._plan.tracing.backfill:
-            self._recalling = asyncio.create_task(self._recall(self._plan.tracing.backfill))
-        if not result.failure:
-            await self._ask_about_the_gone()
 
     async def _recall(self, back: float) -> None:
         """Ask each workload once what was over before we were there, and make traces of it, as if we had been."""
@@ -308,14 +344,21 @@ class Watch:
         if answer.date is not None:
             self.skew = self.skew.heard(answer.date, self._clock.wall() - answer.seconds / 2)
 
-    def _chosen(self, listed: tuple[Workload, ...]) -> tuple[tuple[Workload, ...], int, int]:
-        """The workloads that are ours, how many the settings leave out, and how many are another shard's."""
-        rules = self._plan.selection
+    def _ours(self, result: Sweep) -> Sweep:
+        """The sweep with the workloads that the settings choose.
+
+        What is ours stays ours while some of it cannot be read: it may be what it was chosen by.
+        """
+        rules, listed = self._plan.selection, result.workloads
         if rules == Selection():
-            return listed, 0, 0
-        wanted = [workload for workload in listed if selected(workload, rules)]
+            self._report.chosen(0, 0)
+            return result
+        unread = {reject.item_id for reject in result.rejects} & self.known.workloads.keys()
+        wanted = [workload for workload in listed if workload.id in unread or selected(workload, rules)]
         ours = tuple(workload for workload in wanted if in_shard(workload.id, rules.shard, rules.shards))
-        return ours, len(listed) - len(wanted), len(wanted) - len(ours)
+        self._report.chosen(len(listed) - len(wanted), len(wanted) - len(ours))
+        left = {each.id for each in listed} - {each.id for each in ours}
+        return result._replace(workloads=ours, unchosen=frozenset(left))
 
     async def _ask_about_the_gone(self) -> None:
         """Ask what the API says of those that have vanished: deleted, or no longer shared with us."""

@@ -162,6 +162,11 @@ def _named(name: str) -> Reshape:
     return _items(lambda data, _: [{**data[0], "name": name}, *data[1:]] if data else data)
 
 
+def _beside_id(member: bytes) -> Replace:
+    """Another member in the first object that has an id."""
+    return lambda answer, _: answer._replace(body=answer.body.replace(b'"id":', member + b', "id":', 1))
+
+
 def _next(url: str) -> Reshape:
     return lambda body, _: body | {"next": url} if isinstance(body, dict) and "data" in body else body
 
@@ -250,6 +255,19 @@ ODDITIES: dict[str, Oddity] = {
     "no-id": Oddity(
         "an item without an id",
         _items(lambda data, _: [*data[:-1], {k: v for k, v in data[-1].items() if k != "id"}] if data else data),
+    ),
+    "number-as-id": Oddity(
+        "the id of the last item is a number",
+        _items(lambda data, _: [*data[:-1], {**data[-1], "id": int(str(data[-1]["id"])[-6:], 16)}] if data else data),
+    ),
+    "lone-surrogate": Oddity("half of a character in a name", _named("half \ud83d")),
+    "not-a-number": Oddity("NaN", replace=_beside_id(b'"requestStats": {"errorRate": NaN}')),
+    "out-of-range": Oddity("a number that is too large for a float", replace=_beside_id(b'"responseTime": 1e400')),
+    "raw-tab": Oddity("a control character in a string", replace=_beside_id(b'"description": "a\tb"')),
+    "not-utf8": Oddity("a byte of Latin-1 in a string", replace=_beside_id(b'"description": "caf\xe9"')),
+    "nested": Oddity("an array nested 1,100 levels deep", replace=_beside_id(b'"extra": ' + b"[" * 1100 + b"]" * 1100)),
+    "byte-order-mark": Oddity(
+        "a byte order mark", replace=lambda a, _: a._replace(body=b"\xef\xbb\xbf" + a.body if a.body else b"")
     ),
     "slow": Oddity("an answer after two seconds", replace=lambda a, _: a._replace(delay=2.0)),
     "hanging": Oddity("an answer after an hour", replace=lambda a, _: a._replace(delay=3600.0)),

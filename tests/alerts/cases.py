@@ -106,11 +106,16 @@ CANDIDATES = {
 }
 CRITICAL_ONLY = softly(importance("high"), importance("moderate"), importance("low"))
 
+BEGUN = f'{X}sweep_begin_timestamp_seconds{{lane="status"}}'
+NEVER: Page = {f'{X}sweep_last_success_timestamp_seconds{{lane="status"}}': None}
+
 CASES: tuple[Case, ...] = (
     Case("DataRobotWorkloadErrored", "critical", status("errored"), wait=300,
-        says=WHO + "has been errored for five minutes; nothing, or not all of it, serves.",
-        also={**IMPORTANT, **TICKETS},
-        silent={**other_statuses("errored"), "stopped by a user": STOPPED_BY_A_USER, "at zero": SCALED_TO_ZERO}),
+        says=WHO + "has failed: its status has been errored or failed for five minutes; nothing, or not all of it, "
+        "serves.",
+        also={**IMPORTANT, **TICKETS, "status failed": Way(status("failed"))},
+        silent={**other_statuses("errored", "failed"),
+            "stopped by a user": STOPPED_BY_A_USER, "at zero": SCALED_TO_ZERO}),
     Case("DataRobotWorkloadTerminated", "critical", status("terminated"), wait=60, ends=3600,
         says=WHO + "is terminated, which is final: it can only be deleted and created anew.",
         also={**IMPORTANT, **TICKETS},
@@ -140,6 +145,14 @@ CASES: tuple[Case, ...] = (
             "stopped by a user a little before": {f'{W}event_last_timestamp_seconds{{event="stopped"}}': Ago(299)},
             "a draft at its end": artifact("draft"), "of no importance": importance("moderate"),
             "a state from before we looked": {FIRST: Ago(0)}, "for long": {SINCE: Ago(900)}}),
+    Case("DataRobotWorkloadUnreadable", "warning", {f'{W}fresh{{part="list"}}': 0.0}, wait=300,
+        says=WHO + "is in the workload list with values that the exporter cannot read. What it shows of them is up to "
+        "15 minutes old, then unknown.",
+        also={"critical, and its status is not known any more": Way({**importance("critical"), **status("unknown")},
+                severity="critical"),
+            "critical": Way(importance("critical")), "unknown": Way(status("unknown"))},
+        silent={"it can be read": {f'{W}fresh{{part="list"}}': 1.0}, "its pods are old":
+            {f'{W}fresh{{part="list"}}': 1.0, f'{W}fresh{{part="pods"}}': 0.0}}),
     Case("DataRobotWorkloadVanished", "warning",
         {**GONE, f'{W}vanished_timestamp_seconds{{answer="not_found",status="running"}}': Ago(0)}, ends=1800,
         says=WHO + "was running and is missing from two complete sweeps: deleted, or no longer shared with the "
@@ -422,12 +435,14 @@ CASES: tuple[Case, ...] = (
     Case("DataRobotDataStale", "critical", swept(Ago(0)), wait=60, after=180, who=ACCOUNT,
         says=lambda at: f"The last complete sweep of account acme was {at // 60:.0f}m {at % 60:.0f}s ago.",
         also={"a longer interval": Way(swept(Ago(0), 60), after=360),
+            "no sweep was ever complete": Way({**NEVER, BEGUN: Ago(0)}),
             "another lane is not": Way({name.replace("status", "slow"): value
                 for name, value in swept(Lag(10)).items()}),
             "another lane is slower": Way({name.replace("status", "slow"): value
                 for name, value in swept(Ago(9000), 900).items()})},
         silent={"five intervals": swept(Lag(150)), "never": {f'{X}sweep_last_success_timestamp_seconds'
-            '{lane="status"}': None}, "of another lane": {**swept(Lag(10)),
+            '{lane="status"}': None}, "never, and just begun": {**NEVER, BEGUN: Lag(150)},
+            "begun long ago": {**swept(Lag(10)), BEGUN: Ago(90000)}, "of another lane": {**swept(Lag(10)),
             f'{X}sweep_last_success_timestamp_seconds{{lane="slow"}}': Ago(9000)}}),
     Case("DataRobotTokenRejected", "critical",
         {f"{X}api_up": 0.0, f'{X}sweep_failures_total{{lane="status",reason="auth"}}': Grows(1)}, wait=120, who=ACCOUNT,

@@ -3,10 +3,10 @@
 from tests.alerts.timeline import Ago, Lag, Page, Value
 
 STATUSES = (
-    "unknown submitted initializing provisioning launching warming running draining restarting suspended interrupted "
-    "stopping stopped errored terminated other"
+    "unknown submitted pending scheduled initializing provisioning launching warming updating restarting running "
+    "draining stopping stopped suspended interrupted errored failed terminated other"
 ).split()
-STARTING = ("submitted", "initializing", "provisioning", "launching", "warming", "restarting")
+STARTING = tuple("submitted pending scheduled initializing provisioning launching warming updating restarting".split())
 IMPORTANCES = ("critical", "high", "moderate", "low", "other")
 NOW = Ago(0)
 ACTIVE = 'proton_id="p1",role="active"'
@@ -95,6 +95,7 @@ WELL: Page = {
     **artifact("locked"),
     **pods(2),
     f'{W}fresh{{part="pods"}}': 1.0,
+    f'{W}fresh{{part="list"}}': 1.0,
     f"{W}replacement_active": 0.0,
     f"{A}workloads_active": 25.0,
     "up": 1.0,

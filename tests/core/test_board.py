@@ -30,7 +30,7 @@ CRASHED = container(ready=False, status="waiting", reason="CrashLoopBackOff", en
 def seen(status: str | None = "running", told: Pods | None = None, **facts: Any) -> Seen:
     """A workload of two replicas that has had its status since second 9000, and was there from second 1 on."""
     details = {"fresh": facts.pop("fresh", {}), "refused": facts.pop("refused", frozenset())}
-    parts = {name: facts.pop(name) for name in ("vanished", "gone_because", "account") if name in facts}
+    parts = {name: facts.pop(name) for name in ("vanished", "gone_because", "account", "held") if name in facts}
     workload = Workload(**{"id": "w", "name": "name", "status": status, "proton_id": "p", "runtime": TWO, **facts})
     return sight(workload, 9000.0, 1.0, details=Details(pods=told, **details), **parts)
 
@@ -101,6 +101,8 @@ def test_pods_of_which_readiness_is_not_told_are_counted_apart() -> None:
         (seen("running", pods(READY, READY), replacement=Replacement(status="completed")), ()),
         (seen("running", refused=frozenset({"pods"})), ("its pods may not be read with this token",)),
         (seen("running", fresh={"pods": False}), ("its pods were not told lately",)),
+        (seen("running", held={"$": 1.0}), ("the list shows no readable item",)),
+        (seen("running", held={"status": 1.0, "name": 1.0}), ("the list shows no readable name, status",)),
         (seen("running", vanished=9500.0), ("no longer listed",)),
         (seen("running", vanished=9500.0, gone_because="not_found"), ("deleted: the API does not know it",)),
         (seen("running", vanished=9500.0, gone_because="forbidden"), ("no longer shared with the token's user",)),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from exporter.core import decode, model
 from exporter.core.decode import NotDecodable, Reject, workload_page
+from exporter.core.pods import Container, Overview, Replica, StatusDetails, overview
 from tests.examples import FOLDER, page, payload
 
 MINIMAL = {"id": "w1", "name": "n", "createdAt": "2026-11-20T10:00:00Z", "updatedAt": "2026-11-20T10:00:00Z"}
@@ -92,15 +93,108 @@ def test_an_item_without_an_id_is_rejected_and_its_neighbours_live(item: Any, re
     assert answer.rejects == (reject,)
 
 
-def test_an_item_with_an_id_of_another_type_is_rejected_at_the_id() -> None:
-    assert workload_page(page({"id": 5})).rejects == (Reject("$.id", "type"), Reject("$.id", "missing"))
+def test_a_number_as_id_is_taken_as_its_digits_and_reported() -> None:
+    answer = workload_page(page({"id": 5, "status": "errored"}))
+    assert [(w.id, w.status) for w in answer.items] == [("5", "errored")]
+    assert answer.rejects == (Reject("$.id", "type", "5"),)
 
 
-def test_an_item_that_is_not_utf8_is_rejected_alone() -> None:
-    body = b'{"data": [{"id": "a", "name": "\xff"}, {"id": "b"}]}'
-    answer = workload_page(body)
+GOOD = b'{"id": "b", "status": "running"}'
+
+
+@pytest.mark.parametrize(
+    ("item", "name", "reject"),
+    [
+        (rb'"name": "a\ud83d"', "a\ufffd", Reject("$.name", "text", "a")),
+        (b'"name": "caf\xe9"', "caf\ufffd", Reject("$.name", "text", "a")),
+        (b'"name": "a\tb\nc"', "a\tb\nc", None),
+        (b'"name": "n", "requestStats": {"errorRate": NaN}', "n", Reject("$.requestStats.errorRate", "value", "a")),
+        (b'"name": "n", "requestStats": {"errorRate": 1e400}', "n", Reject("$.requestStats.errorRate", "value", "a")),
+        (
+            b'"name": "n", "requestStats": {"totalRequests": ' + b"9" * 5000 + b"}",
+            "n",
+            Reject("$.requestStats.totalRequests", "value", "a"),
+        ),
+        (b'"name": "n", "runtime": ' + b'{"a":' * 5000 + b"1" + b"}" * 5000, "n", None),
+        (b'"name": "n", "tags": [' + b"[" * 70 + b"]" * 71, "n", Reject("$.tags[]", "type", "a")),
+        (b'"name": "n", "tags": ' + b"[" * 5000 + b"]" * 5000, "n", Reject("$.tags[]", "type", "a")),
+        (rb'"name": "bad \escape"', None, Reject("$.name", "value", "a")),
+        (b'"name": nil', None, Reject("$.name", "value", "a")),
+    ],
+)
+def test_a_value_that_json_forbids_costs_itself_and_no_other(
+    item: bytes, name: str | None, reject: Reject | None
+) -> None:
+    answer = workload_page(b'{"data": [{"id": "a", "status": "errored", %s}, %s], "totalCount": 2}' % (item, GOOD))
+    assert [(w.id, w.status) for w in answer.items] == [("a", "errored"), ("b", "running")]
+    assert answer.items[0].name == name
+    assert answer.rejects == (() if reject is None else (reject,))
+    assert answer.total == 2
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_a_byte_order_mark_or_another_encoding_costs_nothing(encoding: str) -> None:
+    answer = workload_page('{"data": [{"id": "a", "name": "\u00e9"}]}'.encode(encoding))
+    assert ([w.name for w in answer.items], answer.rejects) == (["\u00e9"], ())
+
+
+def test_an_id_of_which_a_character_is_lost_is_no_id() -> None:
+    answer = workload_page(b'{"data": [{"id": "a\xff", "name": "n"}, %s]}' % GOOD)
     assert [w.id for w in answer.items] == ["b"]
-    assert answer.rejects == (Reject("$", "json"),)
+    assert answer.rejects == (Reject("$.id", "text"), Reject("$.id", "missing"))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"data": [{"id": "a"}, {"id": "b", "x": NaN}',  # cut short
+        b'{"data": [{"id": "a", "x": NaN}]',
+        b'{"data": [{"id": "a", "name": "no end',
+        b'{"data": [{"id": "a", "x": [1, NaN}]}',  # brackets that do not match
+        b'{"data": [{"id": "a", "x": NaN}]}]',
+        b'{"data": [{"id": "a", "x": NaN}]} {"data": []}',
+        b'{"data": [{"id": "a"}]}, "x": NaN',
+        b'{"data": [{"id": "a"}]} NaN,',
+    ],
+)
+def test_a_body_that_is_cut_short_or_does_not_close_is_refused_whole(body: bytes) -> None:
+    """What is missing cannot be told from what was never there, and a short list would remove the rest."""
+    with pytest.raises(NotDecodable) as refused:
+        workload_page(body)
+    assert refused.value.reason == "json"
+
+
+def test_an_element_that_cannot_be_read_is_there_and_nothing_is_known_of_it() -> None:
+    body = b'{"replicas": [{"name": "a", "containers": [{"ready": true}, NaN]}, null, 7]}'
+    read = decode.one(body, StatusDetails)
+    assert read.value.replicas == (
+        Replica(name="a", containers=(Container(ready=True), Container())),
+        Replica(),
+        Replica(),
+    )
+    assert {(r.path, r.reason) for r in read.rejects} == {
+        ("$.replicas[].containers[]", "value"),
+        ("$.replicas[]", "type"),
+    }
+    assert overview(read.value) == Overview(live=3, ready=0, unknown=3)
+
+
+def test_a_next_that_cannot_be_read_still_says_that_there_is_more() -> None:
+    assert workload_page(b'{"data": [], "next": NaN}').next == "unreadable"
+    assert workload_page(b'{"data": [], "next": "https://h/\xff"}').next == "https://h/\ufffd"
+
+
+def test_two_values_without_a_comma_or_a_member_without_a_colon_are_no_values() -> None:
+    body = b'{"data": [{"id": "a", "name" "x", "status": "up" "down", "tags": [{"name": "t"} {"name": "u"}], 5: 1}]}'
+    answer = workload_page(body)
+    assert [(w.id, w.name, w.status) for w in answer.items] == [("a", None, None)]
+    assert {r.path for r in answer.rejects} == {"$.name", "$.status", "$.tags[]"}
+
+
+@pytest.mark.parametrize("rejects", [(Reject("$", "type"),), (Reject("$.id", "missing"),)])
+def test_a_list_with_an_item_left_out_is_incomplete(rejects: tuple[Reject, ...]) -> None:
+    assert decode.incomplete(rejects)
+    assert not decode.incomplete((Reject("$.status", "type", "a"),))
 
 
 @pytest.mark.parametrize(

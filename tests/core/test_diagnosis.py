@@ -491,6 +491,9 @@ def test_what_is_at_its_limit_is_told(of: Seen, words: str | None) -> None:
          "its use of processor and memory: not told lately; what was known is too old"),
         (seen(told=None, details={"windows": {}}), "its pods, its requests: not told yet"),
         (seen(told=Pods((Proton("p"),), {"p": None})), "its pods: the platform tells nothing of them (204)"),
+        (seen()._replace(held={"status": 1.0, "name": 1.0}),
+         "its item in the workload list: no readable name, status; shown is the last readable value, after 15 minutes "
+         "none"),
         (seen("stopped", told=Pods((Proton("p"),), {"p": None})), None),
         (seen(), None),
     ],

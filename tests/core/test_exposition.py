@@ -117,6 +117,7 @@ SEEN = st.builds(
     DETAILS,
     vanished=st.sampled_from([None, None, 9.0]),
     catalogue=st.sampled_from([None, frozenset({"cpu.medium"})]),
+    held=st.sampled_from([{}, {"status": 7.0}]),
 )
 FLEETS = st.lists(SEEN, max_size=3, unique_by=lambda seen: seen.workload.id)
 
@@ -291,6 +292,7 @@ def test_what_the_api_did_not_tell_has_no_sample() -> None:
         "datarobot_workload_first_observed_timestamp_seconds",
         "datarobot_workload_importance",
         "datarobot_workload_created_timestamp_seconds",
+        "datarobot_workload_fresh",
         "datarobot_workload_updated_timestamp_seconds",
         "datarobot_workload_replacement_active",
         "datarobot_workload_replacements",

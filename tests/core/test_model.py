@@ -1,11 +1,18 @@
 """Readings of API values: what a text, a status or a setting means, and when it means nothing."""
 
+import itertools
+from typing import get_args
+
 import pytest
 
 from exporter.core import model
+from exporter.core.board import holding
+from exporter.core.conditions import ALERTS, DEFAULTS
 from exporter.core.decode import workload_page
 from exporter.core.model import Autoscaling, Group, Policy, Runtime, Workload
+from exporter.core.terms import WorkloadLook
 from tests.examples import page, payload
+from tests.make import sight
 
 
 @pytest.mark.parametrize(
@@ -117,3 +124,26 @@ def test_a_workload_without_settings_has_no_group(runtime: Runtime | None) -> No
 )
 def test_a_number_below_zero_or_not_finite_is_not_told(value: float | None, told: float | None) -> None:
     assert model.finite(value) == told
+
+
+LISTED = (
+    "unknown submitted initializing provisioning launching running warming draining stopping stopped errored "
+    "terminated suspended interrupted restarting updating failed scheduled pending"
+).split()
+"""Every status that a source of the API names."""
+
+
+def test_every_status_that_is_known_has_a_group_a_series_and_no_other_is_taken_for_known() -> None:
+    assert {*model.STATUSES} == {*LISTED}
+    assert len(model.STATUSES) == len(LISTED)
+    assert {*model.STATUS_GROUPS} == {*LISTED} - {"unknown"}
+    assert {*itertools.chain(*map(model.of_group, get_args(model.StatusGroup)))} == {*LISTED} - {"unknown"}
+
+
+@pytest.mark.parametrize("status", [status for status in LISTED if model.status_group(status) == "failed"])
+def test_each_status_that_means_failure_pages_for_a_critical_workload(status: str) -> None:
+    workload = Workload(id="w", name="n", status=status, importance="critical")
+    seen = sight(workload, since=900.0, first=100.0)
+    alerts = [alert for alert in ALERTS if alert.component == "workload"]
+    severities = {each.severity for each in holding(alerts, WorkloadLook(seen, 1000.0, DEFAULTS))}
+    assert "critical" in severities

@@ -150,7 +150,6 @@ def test_everything_that_may_be_told_of_is_a_subject() -> None:
     ("sweeping", "alerts"),
     [
         (GOOD, set()),
-        (Sweeping("", None, 30.0), set()),
         (Sweeping("", 151.0, 30.0), {"DataRobotDataStale"}),
         (Sweeping("timeout", 10.0, 30.0), {"DataRobotApiUnreachable", "DataRobotExporterPartialSweep"}),
         (Sweeping("auth", 10.0, 30.0),
@@ -236,7 +235,8 @@ def test_texts_are_filled_in_and_a_number_that_only_prometheus_has_is_left_out()
     options = Options(runbooks="https://books.test/", dashboards="https://grafana.test", console="https://dr.test")
     told = paging.notice(alarm(workload="a b", workload_id="w/1"), options)
     assert told.annotations["description"] == (
-        "Workload a b (w/1) of account acme has been errored for five minutes; nothing, or not all of it, serves."
+        "Workload a b (w/1) of account acme has failed: its status has been errored or failed for five minutes; "
+        "nothing, or not all of it, serves."
     )
     assert told.annotations["dashboard_url"].endswith("var-account=acme&var-workload=w%2F1")
     assert told.links[0] == ("Runbook", "https://books.test/DataRobotWorkloadErrored.md")

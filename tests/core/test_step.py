@@ -2,9 +2,19 @@
 
 import pytest
 
-from exporter.core.decode import Reject
+from exporter.core.decode import One, Reject
 from exporter.core.model import Replacement, Workload
-from exporter.core.step import Knowledge, Sweep, ledgers, restored, step, unknown_values, visible
+from exporter.core.step import (
+    Knowledge,
+    Sweep,
+    ledgers,
+    resolved,
+    restored,
+    step,
+    unclear,
+    unknown_values,
+    visible,
+)
 
 
 def sweep(*workloads: tuple[str, str], rejects: tuple[Reject, ...] = ()) -> Sweep:
@@ -46,15 +56,108 @@ def test_a_workload_back_after_one_absence_has_not_vanished_and_keeps_its_time()
     assert (known.workloads["a"].ledger.since, known.vanished) == (10.0, 0)
 
 
-@pytest.mark.parametrize("reject", [Reject("$", "type"), Reject("$.id", "missing")])
-def test_an_unreadable_item_without_an_id_may_be_anyone_so_nobody_is_removed(reject: Reject) -> None:
-    known = after(sweep(("a", "running"), ("b", "stopped")), sweep(("a", "errored"), rejects=(reject,)))
-    assert {i: s.workload.status for i, s in known.workloads.items()} == {"a": "errored", "b": "stopped"}
+# -- what the list shows and cannot be read
+
+LOST = Reject("$.id", "missing")
+NO_STATUS = Reject("$.status", "type", "a")
 
 
-def test_an_unreadable_item_with_an_id_keeps_that_workload_only() -> None:
-    known = after(sweep(("a", "running"), ("b", "stopped")), sweep(rejects=(Reject("$", "type", "b"),)))
-    assert list(known.workloads) == ["b"]
+def held(known: Knowledge) -> dict[str, tuple[str | None, dict[str, float]]]:
+    """Of each workload its status, and what is held over of it, since when."""
+    return {i: (seen.workload.status, dict(seen.held)) for i, seen in known.workloads.items()}
+
+
+@pytest.mark.parametrize("reject", [Reject("$", "type"), LOST])
+def test_behind_an_item_without_an_id_may_be_anyone_so_nobody_vanishes_and_nobody_is_fresh(reject: Reject) -> None:
+    lost = sweep(("a", "errored"), rejects=(reject,))
+    known = after(sweep(("a", "running"), ("b", "stopped")), lost, lost, lost)
+    assert held(known) == {"a": ("errored", {}), "b": ("stopped", {"$": 20.0})}
+    assert (dict(known.missing), known.vanished) == ({}, 0)
+    assert held(step(known, sweep(("a", "errored"), ("b", "running")), 50.0))["b"] == ("running", {})
+
+
+def test_one_that_was_missing_already_may_stand_behind_such_an_item_too() -> None:
+    known = after(sweep(("a", "running")), sweep(), sweep(rejects=(LOST,)), sweep(rejects=(LOST,)))
+    assert (list(known.missing), known.vanished) == (["a"], 0)
+    assert step(known, sweep(), 50.0).vanished == 1
+
+
+def test_such_an_item_does_not_keep_those_whom_the_api_does_not_know() -> None:
+    lost = sweep(rejects=(LOST,))._replace(absent=frozenset("b"))
+    known = after(sweep(("a", "running"), ("b", "running")), lost, lost)
+    assert (list(known.workloads), list(known.gone), known.vanished) == (["a"], ["b"], 1)
+
+
+@pytest.mark.parametrize(
+    ("known", "now", "ids"),
+    [
+        (after(sweep(("a", "running"), ("b", "running"))), sweep(("a", "running"), rejects=(LOST,)), ("b",)),
+        (after(sweep(("a", "running")), sweep()), sweep(rejects=(LOST,)), ("a",)),
+        (after(sweep(("a", "running"), ("b", "running"))), sweep(("a", "running")), ()),
+        (after(sweep(("a", "running"))), sweep(("a", "running"), rejects=(NO_STATUS,)), ("a",)),
+        (after(sweep()), sweep(("a", "running"), rejects=(NO_STATUS,)), ()),
+        (after(sweep(("a", "running"))), sweep(("a", "running"), rejects=(Reject("$.tags", "type", "a"),)), ()),
+    ],
+)
+def test_which_workloads_are_to_be_asked_for_by_their_ids(known: Knowledge, now: Sweep, ids: tuple[str, ...]) -> None:
+    assert unclear(known, now) == ids
+
+
+def test_what_a_workloads_own_route_shows_takes_the_place_of_what_the_list_does_not() -> None:
+    now = Sweep((Workload(id="a"),), (NO_STATUS, LOST))
+    route = {
+        "a": One(Workload(id="a", status="errored"), ()),
+        "b": One(Workload(id="b"), (Reject("$.name", "type", "b"),)),
+    }
+    told = resolved(now, route, ["c"])
+    assert {w.id: w.status for w in told.workloads} == {"a": "errored", "b": None}
+    assert told.rejects == (LOST, Reject("$.name", "type", "b"))
+    assert told.absent == {"c"}
+
+
+def test_a_field_that_cannot_be_read_keeps_its_value_for_fifteen_minutes_and_is_then_unknown() -> None:
+    known = after(sweep(("a", "errored")))
+    blank = Sweep((Workload(id="a", name="n"),), (NO_STATUS,))
+    seen = []
+    for now in (20.0, 920.0, 921.0, 1000.0):
+        known = step(known, blank, now)
+        workload = known.workloads["a"].workload
+        seen.append((workload.name, workload.status, dict(known.workloads["a"].held)))
+    assert seen == [
+        ("n", "errored", {"status": 20.0}),
+        ("n", "errored", {"status": 20.0}),
+        ("n", None, {"status": 20.0}),
+        ("n", None, {"status": 20.0}),
+    ]
+    assert step(known, blank, 1001.0).workloads["a"] is known.workloads["a"]
+    assert held(step(known, sweep(("a", "errored")), 1001.0)) == {"a": ("errored", {})}
+
+
+def test_an_item_that_cannot_be_read_at_all_keeps_its_name_and_importance_longer_than_its_state() -> None:
+    first = Workload(id="a", name="n", importance="critical", status="running", proton_id="p")
+    known = step(Knowledge("acme"), Sweep((first,), ()), 10.0)
+    for now in (20.0, 920.0):
+        known = step(known, sweep(rejects=(LOST,)), now)
+        assert known.workloads["a"].workload == first
+    known = step(known, sweep(rejects=(LOST,)), 921.0)
+    assert known.workloads["a"].workload == Workload(id="a", name="n", importance="critical")
+    assert step(known, sweep(rejects=(LOST,)), 922.0).workloads["a"] is known.workloads["a"]
+
+
+def test_a_replacement_that_cannot_be_read_has_not_ended() -> None:
+    rolling = Workload(id="a", status="running", proton_id="p", replacement=Replacement(status="switching"))
+    known = step(Knowledge("acme"), Sweep((rolling,), ()), 10.0)
+    blank = Sweep((Workload(id="a", status="running", proton_id="p"),), (Reject("$.replacement", "type", "a"),))
+    known = step(step(known, blank, 20.0), blank, 800.0)
+    assert known.workloads["a"].workload.replacement == Replacement(status="switching")
+    assert dict(known.workloads["a"].ledger.transitions) == {}
+
+
+def test_a_name_of_which_a_character_is_lost_is_shown_as_well_as_it_can_be() -> None:
+    known = after(sweep(("a", "running")))
+    now = Sweep((Workload(id="a", name="caf\ufffd", status="running"),), (Reject("$.name", "text", "a"),))
+    seen = step(known, now, 20.0).workloads["a"]
+    assert (seen.workload.name, dict(seen.held)) == ("caf\ufffd", {})
 
 
 def test_workloads_are_shown_until_the_last_complete_sweep_is_too_old() -> None:

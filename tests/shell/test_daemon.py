@@ -146,6 +146,21 @@ TROUBLE = [
 ]
 
 
+UNREADABLE = ["lone-surrogate", "not-a-number", "out-of-range", "raw-tab", "not-utf8", "nested", "byte-order-mark"]
+
+
+@pytest.mark.parametrize("oddity", UNREADABLE)
+def test_what_a_strict_decoder_refuses_costs_no_workload_and_no_sweep(simulator: Simulator, oddity: str) -> None:
+    async def work(scene: Scene) -> None:
+        simulator.odd = frozenset({oddity})
+        await scene.sweep()
+        assert await scene.workloads() == 120
+        assert await scene.value("datarobot_exporter_api_up", account="eu") == 1
+        assert await scene.value("datarobot_workload_fresh", part="list") == 120
+
+    play(simulator, work)
+
+
 @pytest.mark.parametrize(("oddity", "reason", "words"), TROUBLE)
 def test_each_trouble_is_a_metric_a_log_line_and_changes_nothing_that_is_served(
     simulator: Simulator, caplog: pytest.LogCaptureFixture, oddity: str, reason: str, words: str

@@ -129,6 +129,35 @@ def test_a_part_that_is_not_told_is_counted_withheld_and_costs_the_others_nothin
         played(play, simulator)
 
 
+@pytest.mark.parametrize(
+    "oddity", ["lone-surrogate", "not-a-number", "out-of-range", "raw-tab", "not-utf8", "nested", "byte-order-mark"]
+)
+def test_what_a_strict_decoder_refuses_costs_no_part_of_the_details(oddity: str) -> None:
+    async def play(stage: Stage) -> None:
+        simulator.odd = frozenset({oddity})
+        await stage.run(100.0)
+        assert "detail_look_failures_total{" not in stage.report.text().decode()
+        fresh = {part for seen in stage.watch.workloads.values() for part in seen.details.fresh}
+        assert {"pods", "events", "stats_5m", "sharing", "quotas"} <= fresh
+
+    with simulated(8) as simulator:
+        played(play, simulator)
+
+
+def test_a_list_of_details_with_an_item_that_cannot_be_read_proves_nothing_of_what_it_lacks() -> None:
+    async def play(stage: Stage) -> None:
+        simulator.odd = frozenset({"no-id@/mlops/compute/bundles", "no-id@/workloads/{id}/sharedRoles"})
+        await stage.run(100.0)
+        text = stage.report.text().decode()
+        for part in ("bundles", "sharing"):
+            assert f'detail_look_failures_total{{account="acme",part="{part}",reason="decode"}}' in text
+        assert "datarobot_workload_bundle_offered{" not in stage.page()
+        assert "datarobot_workload_grants{" not in stage.page()
+
+    with simulated(8) as simulator:
+        played(play, simulator)
+
+
 def test_a_route_that_the_server_lacks_is_asked_for_once_an_hour() -> None:
     async def play(stage: Stage) -> None:
         simulator.odd = frozenset({"absent@/workloads/{id}/protons"})

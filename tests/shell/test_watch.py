@@ -22,10 +22,17 @@ from tests.shell.test_daemon import START, Time
 
 
 class Api:
-    """Lists `there`; of one workload it answers `status`, or 200 for those that are there or `hidden`."""
+    """Lists `there`; of one workload it answers `status`, or 200 for those that are there or `hidden`.
+
+    `items`: what the list shows instead of a workload. `fault` is raised by every request.
+    """
 
     def __init__(self, **there: dict[str, Any]) -> None:
         self.time, self.there, self.status = Time(), there, 404
+        self.items: dict[str, Any] = {}
+        self.fault: Exception | None = None
+        self.report = Report(0.0)
+        self.account = self.report.account("acme", 30.0, 10.0)
         self.hidden: set[str] = set()
         self.broken: set[str] = set()
         self.asked: list[str] = []
@@ -33,8 +40,11 @@ class Api:
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         _, _, path = request.url.path.rstrip("/").partition("/workloads")
+        if self.fault is not None:
+            raise self.fault
         if not path:
-            return httpx.Response(200, content=page(*({"id": i, **facts} for i, facts in self.there.items())))
+            items = (self.items.get(i, {"id": i, **facts}) for i, facts in self.there.items())
+            return httpx.Response(200, content=page(*items))
         i, _, part = path.removeprefix("/").partition("/")
         self.asked.append(path)
         if part:
@@ -42,10 +52,17 @@ class Api:
         if i in self.broken:
             return httpx.Response(400)
         found = i in self.there or i in self.hidden
-        return httpx.Response(200, content=json.dumps({"id": i})) if found else httpx.Response(self.status)
+        facts = {"id": i, **self.there.get(i, {})}
+        return httpx.Response(200, content=json.dumps(facts)) if found else httpx.Response(self.status)
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.report.registry.get_sample_value(
+            f"datarobot_exporter_{name}",
+            {"account": "acme"} | ({} if name == "api_up" else {"lane": "status"}) | labels,
+        )
 
     def watch(self, known: Knowledge | None = None, **plan: Any) -> Watch:
-        account, clock = Report(0.0).account("acme", 30.0, 10.0), self.time.clock
+        account, clock = self.account, self.time.clock
         client = Client(
             "http://api.test/api/v2",
             lambda: "s3cret",
@@ -216,6 +233,131 @@ def test_a_workload_known_from_the_state_alone_may_be_of_any_importance(importan
         del api.there["gone"]
         await api.swept(watch, 6)
         assert kinds(watch) == ["deletion"] * deletions
+        await watch.close()
+
+    played(work)
+
+
+# -- what goes wrong within a sweep
+
+
+@pytest.mark.parametrize("fault", [TypeError("odd"), MemoryError(), RecursionError(), ZeroDivisionError()])
+def test_whatever_goes_wrong_in_a_sweep_makes_it_a_failed_sweep_with_a_reason(fault: Exception) -> None:
+    async def work() -> None:
+        api = Api(**fleet(2))
+        watch = api.watch()
+        await api.swept(watch, 1)
+        good, api.fault = watch.known, fault
+        await api.swept(watch, 3)
+        assert (watch.known.failure, watch.known.succeeded) == ("internal", good.succeeded)
+        assert watch.known.attempted == api.time.wall
+        assert {i: seen.workload.status for i, seen in watch.known.workloads.items()} == {
+            "w00": "running",
+            "w01": "running",
+        }
+        assert api.value("sweeps_total") == 4
+        assert api.value("sweep_failures_total", reason="internal") == 3
+        assert api.value("api_up") == 0
+        assert api.value("sweep_last_success_timestamp_seconds") == good.succeeded
+        assert watch.fleet.sweeping.failure == "internal"
+        api.fault = None
+        await api.swept(watch, 1)
+        assert (watch.known.failure, api.value("api_up")) == ("", 1)
+        await watch.close()
+
+    played(work)
+
+
+def test_an_account_without_a_complete_sweep_is_as_old_as_the_exporter_itself() -> None:
+    async def work() -> None:
+        api = Api()
+        api.fault = TypeError("odd")
+        watch = api.watch()
+        begin = api.time.wall
+        await api.swept(watch, 5)
+        assert watch.fleet.sweeping.age == pytest.approx(150, abs=5)
+        again = watch.resumed(watch.client, api.account, Plan(900.0))
+        assert again.fleet.sweeping.age == watch.fleet.sweeping.age
+        assert api.value("sweep_begin_timestamp_seconds") == begin
+        assert api.value("sweep_last_success_timestamp_seconds") is None
+        await watch.close()
+
+    played(work)
+
+
+# -- what the list shows and cannot be read
+
+
+BROKEN = {"id": None, "status": "errored"}
+
+
+def test_one_whose_item_has_no_readable_id_is_read_by_its_own_route_and_pages_like_any_other() -> None:
+    async def work() -> None:
+        api = Api(**fleet(3))
+        watch = api.watch()
+        await api.swept(watch, 1)
+        api.there["w01"] |= {"status": "errored"}
+        api.items["w01"] = BROKEN
+        await api.swept(watch, 3)
+        seen = watch.known.workloads["w01"]
+        assert (seen.workload.status, dict(seen.held)) == ("errored", {})
+        assert api.asked == ["/w01"] * 3
+        await watch.close()
+
+    played(work)
+
+
+def test_while_such_an_item_is_there_what_is_deleted_vanishes_as_ever() -> None:
+    async def work() -> None:
+        api = Api(**fleet(4))
+        watch = api.watch()
+        await api.swept(watch, 1)
+        api.items["w01"] = BROKEN
+        del api.there["w02"]
+        await api.swept(watch, 2)
+        assert (sorted(watch.known.workloads), sorted(watch.known.gone)) == (["w00", "w01", "w03"], ["w02"])
+        await watch.close()
+
+    played(work)
+
+
+def test_where_that_route_fails_too_what_is_shown_is_what_was_and_says_so() -> None:
+    async def work() -> None:
+        api = Api(**fleet(2))
+        watch = api.watch()
+        await api.swept(watch, 1)
+        api.items["w01"], api.broken = BROKEN, {"w01"}
+        await api.swept(watch, 1)
+        seen = watch.known.workloads["w01"]
+        assert (seen.workload.status, dict(seen.held)) == ("running", {"$": api.time.wall})
+        await watch.close()
+
+    played(work)
+
+
+def test_of_many_that_the_list_does_not_show_some_are_read_after_each_sweep_and_all_in_turn() -> None:
+    async def work() -> None:
+        api = Api(**fleet(25))
+        watch = api.watch()
+        await api.swept(watch, 1)
+        api.items.update((i, {"id": i, "status": 5}) for i in api.there)
+        for turn in (1, 2, 3):
+            await api.swept(watch, 1)
+            assert len({*api.asked}) == min(25, turn * ASKED_GONE)
+        await watch.close()
+
+    played(work)
+
+
+def test_a_workload_stays_chosen_while_what_it_is_chosen_by_cannot_be_read() -> None:
+    async def work() -> None:
+        tagged = {"tags": [{"name": "team", "value": "ml"}]}
+        api = Api(a={"status": "running", **tagged}, b={"status": "running"})
+        watch = api.watch(selection=Selection(tags={"team": "ml"}))
+        await api.swept(watch, 1)
+        api.there["a"] |= {"tags": 5, "status": "errored"}
+        await api.swept(watch, 2)
+        assert {i: seen.workload.status for i, seen in watch.known.workloads.items()} == {"a": "errored"}
         await watch.close()
 
     played(work)

@@ -1,0 +1,162 @@
+"""JSON that a strict parser refuses, as values: what can be read of it, and marks where something cannot.
+
+Servers, proxies and encoders send lone surrogates, bytes that are not UTF-8, raw control characters, a byte order
+mark, ``NaN``, ``1e400`` and objects nested without end. RFC 8259 forbids some of it and leaves the rest to the parser;
+none of it is a reason to lose the rest of an answer. An answer that is cut short is refused as a whole: what is missing
+cannot be distinguished from what was never there.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, NamedTuple
+
+DEPTH = 64
+"""Levels of nesting that are read; the deepest answer of the API has twelve."""
+_DIGITS = 18
+"""Digits of an integer that fits in 64 bits whatever they are."""
+
+
+class Damaged(NamedTuple):
+    """A text of which some characters are not Unicode; each is replaced by U+FFFD."""
+
+    text: str
+
+
+class _Unreadable:
+    """In place of a value that is no value: not a number, out of range, nested too deep, or no JSON."""
+
+
+UNREADABLE = _Unreadable()
+
+
+def parse(body: bytes) -> Any:
+    """The value of a body: dict, list, str, int, float, bool, None, `Damaged` and `UNREADABLE`.
+
+    Raises ValueError where the structure is broken: cut short, brackets that do not match, or something behind the end.
+    """
+    encoding = json.detect_encoding(body)
+    # Bytes that are not UTF-8 become lone surrogates, which is how they are found again below.
+    text = body.decode(encoding, "surrogateescape" if encoding.startswith("utf-8") else "replace")
+    try:
+        value = json.loads(
+            text, strict=False, parse_int=_integer, parse_float=_float, parse_constant=lambda _: UNREADABLE
+        )
+    except (ValueError, RecursionError):
+        value = _by_tokens(text)
+    return _cleaned(value, 0)
+
+
+def _integer(digits: str) -> int | _Unreadable:
+    return int(digits) if len(digits) <= _DIGITS else UNREADABLE
+
+
+def _float(digits: str) -> float | _Unreadable:
+    number = float(digits)
+    return number if math.isfinite(number) else UNREADABLE
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _text(text: str) -> str | Damaged:
+    return Damaged(_SURROGATE.sub("�", text)) if _SURROGATE.search(text) else text
+
+
+def _cleaned(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, dict | list) and depth == DEPTH:
+        return UNREADABLE
+    if isinstance(value, dict):
+        return {_SURROGATE.sub("�", key): _cleaned(each, depth + 1) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_cleaned(each, depth + 1) for each in value]
+    return value
+
+
+# -- token by token: slower, and neither nesting nor an odd scalar ends it
+
+_TOKEN = re.compile(r'[ \t\r\n]*+(?:("(?:[^"\\]++|\\.)*+")|([\[\]{},:])|([^\s\[\]{},:"]++))', re.DOTALL)
+_BLANK = re.compile(r"[ \t\r\n]*+\Z")
+_NOTHING = object()
+
+
+class _Frame:
+    """An object or array that is not closed yet."""
+
+    def __init__(self, *, is_object: bool) -> None:
+        self.is_object = is_object
+        self._made: dict[str, Any] = {}
+        self._listed: list[Any] = []
+        self._key: Any = _NOTHING
+        self._colon = False
+        self._value: Any = _NOTHING
+
+    def take(self, value: Any) -> None:
+        """A value that came; two without a comma between them are none."""
+        if self.is_object and self._key is _NOTHING:
+            self._key = value
+        else:
+            spoilt = self._value is not _NOTHING or (self.is_object and not self._colon)
+            self._value = UNREADABLE if spoilt else value
+
+    def colon(self) -> None:
+        """What came before is a key."""
+        self._colon = True
+
+    def end(self) -> None:
+        """The end of a member, at a comma or at the closing bracket."""
+        if self.is_object and isinstance(self._key, str):
+            self._made[self._key] = UNREADABLE if self._value is _NOTHING else self._value
+        elif not self.is_object and self._value is not _NOTHING:
+            self._listed.append(self._value)
+        self._key, self._colon, self._value = _NOTHING, False, _NOTHING
+
+    @property
+    def value(self) -> Any:
+        """The whole."""
+        return self._made if self.is_object else self._listed
+
+
+def _by_tokens(text: str) -> Any:
+    outer = _Frame(is_object=False)
+    stack = [outer]
+    place = 0
+    while match := _TOKEN.match(text, place):
+        place = match.end()
+        string, mark, word = match.groups()
+        top = stack[-1]
+        if mark is None:
+            top.take(_scalar(string or word))
+        elif mark in "[{":
+            stack.append(_Frame(is_object=mark == "{"))
+        elif mark in "]}":
+            if top is outer or top.is_object != (mark == "}"):
+                raise ValueError(f"a {mark} at character {place - 1} closes nothing")
+            top.end()
+            stack.pop()
+            stack[-1].take(top.value if len(stack) <= DEPTH else UNREADABLE)
+        elif top is outer:
+            raise ValueError(f"a {mark} at character {place - 1} stands outside of everything")
+        elif mark == ",":
+            top.end()
+        else:
+            top.colon()
+    if len(stack) > 1 or not _BLANK.match(text, place):
+        raise ValueError(f"the body ends within a value, at character {len(text)}")
+    outer.end()
+    if len(outer.value) != 1 or outer.value[0] is UNREADABLE:
+        raise ValueError("the body is not one value")
+    return outer.value[0]
+
+
+def _scalar(token: str) -> Any:
+    try:
+        return json.loads(
+            token, strict=False, parse_int=_integer, parse_float=_float, parse_constant=lambda _: UNREADABLE
+        )
+    except ValueError:
+        return UNREADABLE
