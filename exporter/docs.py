@@ -108,8 +108,11 @@ def settings_page() -> str:
         "The file is read as YAML 1.2: only `true` and `false` are booleans, so `on`, `no` and `1:30` are text (a "
         "setting that is true or false takes `yes`, `no`, `on` and `off` too), and keys are text. "
         "Durations are written as Prometheus writes them (`30s`, `1h30m`) or as seconds, and are at most 366 days. "
-        "`workload-exporter check` lists every mistake at once. SIGHUP or `POST /-/reload` reads the file again; "
-        "`web.listen_address` and `web.config_file` need a restart to point elsewhere.\n",
+        "`workload-exporter check` lists every mistake at once. SIGHUP or `POST /-/reload` reads the file again, "
+        "all or nothing: everything that the new settings name (certificates, clients, receivers) is built before "
+        "anything is replaced, and if one part cannot be built the old settings stay in force as a whole. "
+        "`web.listen_address` and `web.config_file` need a restart to point elsewhere. `check`, the start and a reload "
+        "build the same, so settings that `check` accepts can be started and reloaded.\n",
         "Where the file is silent about `traces`, OpenTelemetry's variables are heard: `OTEL_EXPORTER_OTLP_ENDPOINT`, "
         "`_PROTOCOL`, `_HEADERS`, `_COMPRESSION`, `_CERTIFICATE`, `_CLIENT_CERTIFICATE`, `_CLIENT_KEY`, `_TIMEOUT` "
         "(milliseconds), each also as `OTEL_EXPORTER_OTLP_TRACES_…`, which goes before; and "
