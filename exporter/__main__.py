@@ -28,7 +28,6 @@ from exporter.shell.daemon import Daemon, keep_memory_whole
 from exporter.shell.explain import NotFound, explained
 from exporter.shell.notify import notifiers
 from exporter.shell.notify.trial import test_page
-from exporter.shell.otlp import transport
 from exporter.shell.probe import alive, asked, check_online, check_traces, client_of, fleet_size, plan_lines
 from exporter.shell.server import misgiven
 from exporter.shell.store import StateError, Store
@@ -329,17 +328,14 @@ def _demo(told: argparse.Namespace, settings: Settings, read: Read) -> int:
         return _run(told, simulated(), simulated, "A simulation: no DataRobot is asked, and no workload here exists.")
 
 
-def _check(told: argparse.Namespace, settings: Settings, _: Read) -> int:
-    if settings.web.config_file is not None:
-        read_web_config(settings.web.config_file)
+def _check(told: argparse.Namespace, settings: Settings, read: Read) -> int:
+    asyncio.run(Daemon(settings, read).check())
     for account in settings.accounts:
         print(f"settings are good: account {account.name} at {account.endpoint}")
     traces = settings.traces
     if traces.endpoint:
-        transport(traces)
         print(f"settings are good: traces to {traces.endpoint} by {traces.protocol}")
     for receiver in settings.paging.receivers:
-        notifiers(receiver)
         severities = ", ".join(name for name in SEVERITIES if name in receiver.wants().severities)
         unused = "" if settings.paging.who != "rules" else "; not told, as paging.who is rules"
         print(f"settings are good: receiver {receiver.name} by {receiver.kind}: {severities}{unused}")

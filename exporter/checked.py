@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import types
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -34,12 +35,54 @@ Place = tuple[str | int, ...]
 Lines = dict[Place, int]
 
 
+_TAG = "tag:yaml.org,2002:"
+
+
+class _Loader(yaml.SafeLoader):
+    """The core schema of YAML 1.2. PyYAML has YAML 1.1, in which ``on`` is true, ``1:30`` is 90 and ``010`` is 8.
+
+    Source: YAML 1.2.2, 10.3. Merge keys (``<<``) are no part of it, and are kept because files use them.
+    """
+
+    def plain(self, node: yaml.Node) -> bool | int | float:
+        """The value of a boolean or a number. Raises yaml.YAMLError for what an explicit tag wrongly calls one."""
+        kind, text = node.tag.removeprefix(_TAG), str(node.value).lower()
+        try:
+            if kind == "bool":
+                return {"true": True, "false": False}[text]
+            if kind == "float":
+                return float(text.replace(".inf", "inf").replace(".nan", "nan"))
+            return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+        except (KeyError, ValueError):  # Python reads no int of thousands of digits
+            words = f"not a value that !!{kind} can have"
+            raise yaml.constructor.ConstructorError(None, None, words, node.start_mark) from None
+
+
+_Loader.yaml_implicit_resolvers = {}
+_KEPT = (_TAG + "null", _TAG + "str", _TAG + "seq", _TAG + "map", None)  # None: an unknown tag, which is an error
+_Loader.yaml_constructors = {tag: yaml.SafeLoader.yaml_constructors[tag] for tag in _KEPT}
+_NUMBER = "-+.0123456789"
+for _kind, _pattern, _first in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("null", r"~|null|Null|NULL|", ("~", "n", "N", "")),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", _NUMBER),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", _NUMBER),
+    ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", _NUMBER),
+    ("merge", r"<<", "<"),
+):
+    _Loader.add_implicit_resolver(_TAG + _kind, re.compile(rf"(?:{_pattern})\Z"), list(_first))
+for _kind in ("bool", "int", "float"):
+    _Loader.add_constructor(_TAG + _kind, _Loader.plain)
+
+
 def read(file: Path, problems: list[Problem]) -> tuple[dict[str, Any], Lines]:
     """The file's mapping and the line of each place in it; what is wrong is added to `problems`."""
+    lines: Lines = {}
     try:
-        text = file.read_text("utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        told = yaml.safe_load(text)
+        loader = _Loader(file.read_text("utf-8"))
+        node = loader.get_single_node()
+        _walk(node, (), lines, problems)
+        told = loader.construct_document(node) if node is not None else None
     except OSError as error:
         problems.append(Problem(str(file), f"cannot be read: {error.strerror}; check the path and the permissions"))
         return {}, {}
@@ -53,14 +96,28 @@ def read(file: Path, problems: list[Problem]) -> tuple[dict[str, Any], Lines]:
     if not isinstance(told, dict):
         problems.append(Problem(str(file), "must hold a mapping, such as `accounts: …`"))
         return {}, {}
-    lines: Lines = {}
-    _walk(node, (), lines, problems)
     return told, lines
 
 
+_NOT_TEXT = {"bool": "a boolean", "null": "null", "int": "a number", "float": "a number"}
+
+
 def _walk(node: yaml.Node | None, place: Place, lines: Lines, problems: list[Problem]) -> None:
+    """Note the line of each place; report keys given twice, and keys that are not text, which are taken out."""
     if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
+        for pair in list(node.value):
+            key, value = pair
+            if not isinstance(key, yaml.ScalarNode):
+                node.value.remove(pair)
+                what = "a key must be text, and here it is a list or a mapping; write a name"
+                problems.append(Problem(place_of(place), what, key.start_mark.line + 1))
+                continue
+            kind = _NOT_TEXT.get(key.tag.removeprefix(_TAG))
+            if kind is not None:
+                node.value.remove(pair)
+                what = f"a key must be text, and {key.value or 'an empty key'} is {kind}; write it in quotes"
+                problems.append(Problem(place_of((*place, str(key.value))), what, key.start_mark.line + 1))
+                continue
             here = (*place, str(key.value))
             if here in lines:
                 problems.append(Problem(place_of(here), "is given twice; keep one", key.start_mark.line + 1))

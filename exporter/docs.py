@@ -105,9 +105,14 @@ def settings_page() -> str:
         _NOTE,
         "One YAML file, given with `--config.file`. Without `accounts` in it, or without a file, the environment makes "
         "one account named `default`: `DATAROBOT_ENDPOINT`, and `DATAROBOT_API_TOKEN` or `DATAROBOT_API_TOKEN_FILE`. "
-        "Durations are written as Prometheus writes them (`30s`, `1h30m`) or as seconds. `workload-exporter check` "
-        "lists every mistake at once. SIGHUP or `POST /-/reload` reads the file again; `web.listen_address` and "
-        "`web.config_file` need a restart to point elsewhere.\n",
+        "The file is read as YAML 1.2: only `true` and `false` are booleans, so `on`, `no` and `1:30` are text (a "
+        "setting that is true or false takes `yes`, `no`, `on` and `off` too), and keys are text. "
+        "Durations are written as Prometheus writes them (`30s`, `1h30m`) or as seconds, and are at most 366 days. "
+        "`workload-exporter check` lists every mistake at once. SIGHUP or `POST /-/reload` reads the file again, "
+        "all or nothing: everything that the new settings name (certificates, clients, receivers) is built before "
+        "anything is replaced, and if one part cannot be built the old settings stay in force as a whole. "
+        "`web.listen_address` and `web.config_file` need a restart to point elsewhere. `check`, the start and a reload "
+        "build the same, so settings that `check` accepts can be started and reloaded.\n",
         "Where the file is silent about `traces`, OpenTelemetry's variables are heard: `OTEL_EXPORTER_OTLP_ENDPOINT`, "
         "`_PROTOCOL`, `_HEADERS`, `_COMPRESSION`, `_CERTIFICATE`, `_CLIENT_CERTIFICATE`, `_CLIENT_KEY`, `_TIMEOUT` "
         "(milliseconds), each also as `OTEL_EXPORTER_OTLP_TRACES_…`, which goes before; and "
@@ -198,6 +203,15 @@ def alerts_page() -> str:
         "- What is not known proves nothing. An alert that fires is held while nothing recent is told of its workload, "
         "for `alerts.hold` at the most, and ends at once when it is told that all is well.",
         "- Workloads that are scaled to zero, were stopped on purpose, or are drafts at their end wake nobody.\n",
+        "Which alerts there are, and when they fire, is set so:\n",
+        "```yaml",
+        "alerts:",
+        "  on: [DataRobotWorkloadTrafficStopped]     # off by default",
+        "  off: [DataRobotImportantOnDraft]",
+        "  thresholds: {starting_seconds: 1200, degraded_ratio: 0.7}",
+        "  wait: {DataRobotWorkloadErrored: 10m}",
+        "  labels: {team: ml-platform}",
+        "```\n",
         "## The alerts\n",
         alerts_table("../alerts/runbooks/"),
         "## Thresholds\n",

@@ -82,8 +82,19 @@ def listen_address(given: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0, allow_inf_nan=False)]
-_MaybeZero = Annotated[float, BeforeValidator(seconds), Field(ge=0, allow_inf_nan=False)]
+LONGEST = 366 * 86400.0
+"""The longest duration that can be set: schedulers, sockets and dates take no time of any length."""
+
+
+def _bounded(given: float) -> float:
+    if given > LONGEST:
+        raise ValueError(f"too long; at most {LONGEST / 86400:.0f}d")
+    return given
+
+
+Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0, allow_inf_nan=False), AfterValidator(_bounded)]
+_MaybeZero = Annotated[float, BeforeValidator(seconds), Field(ge=0, allow_inf_nan=False), AfterValidator(_bounded)]
+_MOST_SHARDS = 10_000
 
 
 def _pattern(given: str) -> str:
@@ -98,6 +109,8 @@ def _shard(given: str) -> str:
     number, slash, count = given.partition("/")
     if not slash or not number.isdecimal() or not count.isdecimal() or not int(number) < int(count):
         raise ValueError("no shard; give I/N with I from 0 to N-1, such as 0/3")
+    if int(count) > _MOST_SHARDS:
+        raise ValueError(f"too many shards; at most {_MOST_SHARDS}")
     return given
 
 
@@ -185,7 +198,7 @@ class Account(_Part):
     token: SecretStr | None = Field(None, description="The API token itself, for files that are secrets as a whole.")
     ca_file: Path | None = Field(None, description="PEM file of certificate authorities to trust besides the system's.")
     requests_per_second: float = Field(
-        10.0, gt=0, le=1000, description="Budget: requests to the API per second, evenly spaced, retries included."
+        10.0, ge=0.001, le=1000, description="Budget: requests to the API per second, evenly spaced, retries included."
     )
     concurrency: int = Field(4, ge=1, le=64, description="Budget: requests to the API at once.")
     timeout: Duration = Field(30.0, description="Time for one request, from start to last byte.")
@@ -230,6 +243,7 @@ class Metrics(_Part):
     series_limit: int = Field(
         2_000_000,
         ge=0,
+        le=1_000_000_000,
         description="Most series of workloads per account; workloads beyond it are left out, counted and logged. "
         "0: no limit.",
     )
@@ -337,8 +351,8 @@ class Alerts(_Part):
         pattern=r'^(\w+(=|=~|!=|!~)"[^"\\]*"(, ?|$))*$',
         description="Matchers in every selector of the rules.",
     )
-    thresholds: Annotated[dict[str, float], _named(DEFAULTS, "threshold")] = Field(
-        default_factory=dict, description="Thresholds by name, where they differ from those in docs/alerts.md."
+    thresholds: Annotated[dict[str, Annotated[float, Field(allow_inf_nan=False)]], _named(DEFAULTS, "threshold")] = (
+        Field(default_factory=dict, description="Thresholds by name, where they differ from those in docs/alerts.md.")
     )
     wait: Annotated[dict[str, _MaybeZero], _ALERT] = Field(
         default_factory=dict, description="How long the condition of an alert must hold, by its name."
@@ -487,7 +501,10 @@ class Traces(_Part):
         description="How far back the very first sweep looks for replacements and starts that were over; 0: not.",
     )
     max_bytes: int = Field(
-        50_000_000, gt=0, description="Most bytes of traces that wait to be sent; beyond it the oldest are dropped."
+        50_000_000,
+        gt=0,
+        le=1_000_000_000_000,
+        description="Most bytes of traces that wait to be sent; beyond it the oldest are dropped.",
     )
     max_age: Duration = Field(604800.0, le=2592000, description="How long a trace waits before it is dropped.")
     self_traces: bool = Field(True, description="Also send traces of the exporter's own sweeps that tell something.")

@@ -15,11 +15,15 @@ import pytest
 import yaml
 
 from exporter.__main__ import _parser
+from exporter.core.account_families import ACCOUNTS
+from exporter.core.families import FAMILIES
+from exporter.core.family import COMMON_LABELS
 from exporter.core.lifecycle import Made
 from exporter.core.trace import Trace
 from exporter.settings import load
-from exporter.shell.report import Report
+from exporter.shell.report import OWN, Report
 from tests.components import component
+from tests.test_snippets import blocks
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
@@ -223,6 +227,43 @@ def test_an_exemplar_leads_to_its_trace() -> None:
     report.account("acme", 30.0, 10.0).made(Made("start", "success", 90.0, Trace(bytes(16), {}, ())))
     assert f'# {{{way["name"]}="{bytes(16).hex()}"}} 90.0' in report.openmetrics().decode()
     assert kinds[way["datasourceUid"]] == "jaeger"
+
+
+# -- labels of targets
+
+ATTACHED = {"namespace", "pod", "service", "endpoint", "container", "job", "instance", "node", "prometheus"}
+"""What the Prometheus operator attaches to a target, or to what it sends on."""
+LABELS = {*COMMON_LABELS, *(label for rows in (FAMILIES, ACCOUNTS, OWN) for row in rows for label in row.labels)}
+LABELS |= set(re.findall(r'[{,](\w+)="', Report(0.0).text().decode()))
+
+
+def scrape_jobs() -> Iterator[tuple[str, bool, set[str]]]:
+    """Each job that scrapes the exporter in deploy/, README and docs: where, `honor_labels`, the labels it attaches."""
+    for endpoint in manifest("ServiceMonitor")["spec"]["endpoints"]:
+        yield "servicemonitor.yaml", endpoint.get("honorLabels", False), ATTACHED
+    files = {str(file): file.read_text() for file in DEPLOY.glob("*.y*ml")} | {
+        each.place: each.text for each in blocks()
+    }
+    for place, text in files.items():
+        for job in yaml.safe_load(text).get("scrape_configs", ()):
+            if job.get("metrics_path", "/metrics") == "/metrics":
+                labels = {label for told in job.get("static_configs", ()) for label in told.get("labels", ())}
+                labels |= {rule["target_label"] for rule in job.get("relabel_configs", ()) if "target_label" in rule}
+                of_pods = ATTACHED if "kubernetes_sd_configs" in job else set()
+                yield place, job.get("honor_labels", False), {"job", "instance"} | labels | of_pods
+
+
+def test_no_job_that_is_shown_lets_a_label_of_the_target_take_the_place_of_ours() -> None:
+    jobs = list(scrape_jobs())
+    assert {place.rpartition("/")[2].partition(":")[0] for place, *_ in jobs} >= {
+        "servicemonitor.yaml", "prometheus.yml", "README.md",
+    }  # fmt: skip
+    assert {place: labels & LABELS for place, honoured, labels in jobs if labels & LABELS and not honoured} == {}
+
+
+def test_no_metric_of_ours_has_a_label_that_only_the_target_has() -> None:
+    """With honor_labels it would replace the job that alert rules ask for, or the instance."""
+    assert LABELS & {"job", "instance", "namespace", "pod", "service", "node", "prometheus"} == set()
 
 
 # -- kubernetes

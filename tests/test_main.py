@@ -174,6 +174,19 @@ def test_a_certificate_that_is_none_is_told_before_anything_is_opened(api: Simul
         assert (status, "traces.certificate: cannot be used: " in err) == (2, True)
 
 
+def test_a_ca_file_of_an_account_that_is_none_is_told_by_every_command_that_asks_the_api(
+    api: Simulator, tmp_path: Path
+) -> None:
+    file = tmp_path / "exporter.yaml"
+    file.write_text(f"accounts: [{{name: eu, endpoint: '{api.url}', token: {api.token}, ca_file: {__file__}}}]\n")
+    before = api.requests.total()
+    for command in ("check", "run", "once", "plan", "explain healthy-0"):
+        status, out, err = run(*command.split(), f"--config.file={file}")
+        assert (status, out) == (2, ""), command
+        assert err.startswith("workload-exporter: accounts.ca_file: of eu cannot be used: ")
+    assert api.requests.total() == before
+
+
 def test_plan_says_what_a_fleet_costs_and_whether_it_fits(api: Simulator, tmp_path: Path) -> None:
     status, out, _ = run("plan", "--workloads=250")
     assert (status, "3 list pages a sweep" in out, "6.0 a minute of 600" in out) == (0, True, True)
@@ -412,7 +425,17 @@ def test_an_address_that_is_taken_ends_the_daemon_with_words(api: Simulator) -> 
 
 
 @pytest.mark.parametrize("ask", ["signal", "http"])
-def test_the_settings_are_read_again_and_a_bad_file_changes_nothing(api: Simulator, tmp_path: Path, ask: str) -> None:
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        ("odd: 1", "accounts[0].odd (line 1): unknown"),
+        (f"name: eu, token: t, ca_file: {__file__}", "accounts.ca_file: of eu cannot be used: "),
+    ],
+    ids=["unknown setting", "no certificate"],
+)
+def test_the_settings_are_read_again_and_a_bad_file_changes_nothing(
+    api: Simulator, tmp_path: Path, ask: str, bad: str, words: str
+) -> None:
     file = tmp_path / "exporter.yaml"
     good = f"accounts: [{{name: eu, endpoint: '{api.url}', token: {api.token}}}]\nweb: {{debug_config: true}}\n"
     file.write_text(good)
@@ -426,7 +449,7 @@ def test_the_settings_are_read_again_and_a_bad_file_changes_nothing(api: Simulat
 
     running.until("/metrics", 'datarobot_exporter_api_up{account="eu"} 1.0')
     assert "token: '**********'" in running.until("/debug/config", "endpoint")
-    file.write_text("accounts: [{odd: 1}]")
+    file.write_text(f"accounts: [{{{bad}}}]")
     reload()
     running.until("/metrics", "datarobot_exporter_config_last_reload_successful 0.0")
     running.until("/metrics", 'datarobot_workload_info{account="eu"')
@@ -437,7 +460,8 @@ def test_the_settings_are_read_again_and_a_bad_file_changes_nothing(api: Simulat
     assert 'datarobot_workload_info{account="eu"' not in text
     status, _, log = running.stop()
     assert status == 0
-    assert '"msg": "bad settings; the old ones stay in force", "problem": "accounts[0].odd (line 1): unknown' in log
+    assert '"msg": "bad settings; the old ones stay in force", "problem": "' + words in log
+    assert "Traceback" not in log
     assert '"msg": "settings reloaded"' in log
 
 

@@ -1,13 +1,17 @@
 """Settings: what is read, from where, and what is said about every mistake at once."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from pydantic import BaseModel, ValidationError
 
-from exporter.checked import BadSettings
+from exporter.checked import BadSettings, Problem, read
 from exporter.core.routing import Wants
-from exporter.settings import Settings, base_url, listen_address, load, seconds
+from exporter.docs import rules_page
+from exporter.settings import RECEIVERS as KINDS
+from exporter.settings import Account, Settings, base_url, listen_address, load, seconds
 
 ENVIRONMENT = {"DATAROBOT_API_TOKEN": "s3cret"}
 
@@ -440,3 +444,143 @@ def test_a_collector_that_is_datarobot_itself_is_refused_because_it_is_only_read
     assert [str(problem) for problem in raised.value.problems] == [
         "OTEL_EXPORTER_OTLP_ENDPOINT: dr.test is DataRobot, which is only read; name a collector"
     ]
+
+
+# -- YAML
+
+
+def in_yaml(tmp_path: Path, text: str) -> Any:
+    """What a file says of its one key."""
+    file = tmp_path / "any.yaml"
+    file.write_text(f"key: {text}\n")
+    problems: list[Problem] = []
+    told, _ = read(file, problems)
+    assert problems == []
+    return told["key"]
+
+
+@pytest.mark.parametrize(
+    "text", ["yes", "no", "on", "off", "Y", "n", "On", "1:30", "2024-01-01", "0b11", "1_000", "=", "tRue", "0o9"]
+)
+def test_what_only_yaml_1_1_takes_for_another_type_is_text(tmp_path: Path, text: str) -> None:
+    assert in_yaml(tmp_path, text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("true", True),
+        ("FALSE", False),
+        ("null", None),
+        ("~", None),
+        ("", None),
+        ("012", 12),
+        ("0o14", 12),
+        ("0x1F", 31),
+        ("-3", -3),
+        ("+5", 5),
+        ("1.5", 1.5),
+        (".5", 0.5),
+        ("1e3", 1000.0),
+        ("-.inf", float("-inf")),
+        ("'1'", "1"),
+        ('"true"', "true"),
+        ("!!str 1", "1"),
+    ],
+)
+def test_booleans_nulls_and_numbers_are_those_of_the_core_schema_of_yaml_1_2(
+    tmp_path: Path, text: str, value: object
+) -> None:
+    told = in_yaml(tmp_path, text)
+    assert (told, type(told)) == (value, type(value))
+
+
+def test_a_merge_key_still_merges(tmp_path: Path) -> None:
+    text = "accounts:\n- &eu {name: eu, token: a, timeout: 5s}\n- {<<: *eu, name: us}"
+    assert [(each.name, each.timeout) for each in loaded(tmp_path, text).accounts] == [("eu", 5.0), ("us", 5.0)]
+
+
+def test_alerts_are_switched_on_and_off_by_the_words_on_and_off(tmp_path: Path) -> None:
+    text = "alerts: {on: [DataRobotWorkloadTrafficStopped], off: [DataRobotImportantOnDraft]}"
+    alerts = loaded(tmp_path, text).alerts
+    assert (alerts.on, alerts.off) == (("DataRobotWorkloadTrafficStopped",), ("DataRobotImportantOnDraft",))
+
+
+@pytest.mark.parametrize("quoted", ["{}", "'{}'"])
+@pytest.mark.parametrize(
+    ("word", "value"), [("yes", True), ("on", True), ("no", False), ("off", False), ("true", True)]
+)
+def test_a_setting_that_is_on_or_off_takes_the_words_of_yaml_1_1(
+    tmp_path: Path, quoted: str, word: str, value: bool
+) -> None:
+    assert loaded(tmp_path, f"traces: {{crashes: {quoted.format(word)}}}").traces.crashes is value
+
+
+def test_a_key_that_is_no_text_is_a_problem_of_its_own_with_its_line(tmp_path: Path) -> None:
+    text = "alerts:\n  labels:\n    1: a\n    true: b\n    null: c\n    1.5: d\n    ? [x]\n    : e\n    team: ml\n"
+    assert problems(tmp_path, text) == [
+        "alerts.labels.1 (line 3): a key must be text, and 1 is a number; write it in quotes",
+        "alerts.labels.true (line 4): a key must be text, and true is a boolean; write it in quotes",
+        "alerts.labels.null (line 5): a key must be text, and null is null; write it in quotes",
+        "alerts.labels.1.5 (line 6): a key must be text, and 1.5 is a number; write it in quotes",
+        "alerts.labels (line 7): a key must be text, and here it is a list or a mapping; write a name",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["!!bool maybe", "!!int {a: 1}", "!!float x", "!!timestamp 2024-01-01", "!!set {a}", "9" * 5000]
+)
+def test_what_is_tagged_as_something_else_is_no_yaml_and_has_its_line(tmp_path: Path, text: str) -> None:
+    (problem,) = problems(tmp_path, f"log:\n  level: {text}")
+    assert "exporter.yaml (line 2): no YAML: " in problem
+
+
+def test_what_we_write_is_still_quoted_for_readers_of_yaml_1_1(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, "accounts: [{token: a}]\nalerts: {labels: {team: on, shift: '1:30', on: '012'}}")
+    for written in (settings.dump(), rules_page(settings.alerts.options)):
+        for told in ("team: 'on'", "shift: '1:30'", "'on': '012'"):
+            assert told in written
+
+
+# -- bounds
+
+PARTS = vars(Settings.model_validate({})).values()
+SECTIONS: list[type[BaseModel]] = [Account, *KINDS, *(type(part) for part in PARTS if isinstance(part, BaseModel))]
+UNBOUNDED = {"thresholds", "resource_attributes"}
+"""Numbers that nobody waits for or allocates: they are compared, or sent on."""
+
+
+@pytest.mark.parametrize("huge", [1e300, 10**400], ids=["a float", "an int"])
+@pytest.mark.parametrize(
+    ("section", "name"),
+    [(section, name) for section in SECTIONS for name in sorted({*section.model_fields} - UNBOUNDED)],
+)
+def test_no_setting_takes_a_number_that_overflows_what_it_is_given_to(
+    section: type[BaseModel], name: str, huge: float
+) -> None:
+    for given in (huge, [huge], {"DataRobotWatchdog": huge}):
+        with pytest.raises(ValidationError) as raised:
+            section.model_validate({name: given})
+        assert name in {error["loc"][0] for error in raised.value.errors()}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("sweep: {interval: 1e15, stale_after: 366d}", "sweep.interval (line 1): too long; at most 366d"),
+        ("sweep: {stale_after: 367d}", "sweep.stale_after (line 1): too long; at most 366d"),
+        ("alerts: {wait: {DataRobotWatchdog: 53w}}", "alerts.wait.DataRobotWatchdog (line 1): too long; at most 366d"),
+        ("accounts: [{token: a, timeout: 1e9}]", "accounts[0].timeout (line 1): too long; at most 366d"),
+        ("select: {shard: 0/10001}", "select.shard (line 1): too many shards; at most 10000"),
+        (
+            "alerts: {thresholds: {requests: .inf}}",
+            "alerts.thresholds.requests (line 1): Input should be a finite number",
+        ),
+    ],
+)
+def test_what_is_too_long_or_too_much_is_told_with_its_place(tmp_path: Path, text: str, told: str) -> None:
+    assert problems(tmp_path, text) == [told]
+
+
+def test_a_year_is_not_too_long(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "sweep: {interval: 122d, stale_after: 366d}").sweep.stale_after == 366 * 86400.0

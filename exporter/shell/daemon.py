@@ -12,14 +12,16 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable, Mapping, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobExecutionEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.interval import IntervalTrigger
 
 from exporter import __version__
 from exporter.checked import BadSettings
@@ -43,7 +45,8 @@ from exporter.shell.notify.pagerduty import PagerDuty
 from exporter.shell.otlp import encode, transport
 from exporter.shell.page import Publisher
 from exporter.shell.pager import EVERY, Pager, Receiver
-from exporter.shell.report import LANE, Report
+from exporter.shell.prepared import Prepared, all_of, check_ca_file, trigger
+from exporter.shell.report import LANE, AccountReport, Report
 from exporter.shell.sender import Sender
 from exporter.shell.server import Application, Server, Silenced
 from exporter.shell.status_page import AccountStatus, Status, StatusPage
@@ -51,7 +54,7 @@ from exporter.shell.store import Frozen, StateError, Store
 from exporter.shell.sweep_trace import part
 from exporter.shell.tails import Tails
 from exporter.shell.watch import Clock, Pending, Plan, Watch
-from exporter.shell.web_config import WebSecurity
+from exporter.shell.web_config import WebSecurity, read_web_config
 
 if TYPE_CHECKING:
     from exporter.shell.self_traces import SelfTraces
@@ -160,7 +163,7 @@ class Daemon:
         self._note = note
         self._load, self._clock = load, clock or Clock()
         self._store = store or Store(None)
-        self._live = False
+        self._live = self._stopping = False
         self._committing = True
         self._unwritten_at: float | None = None
         self._settings_good = True
@@ -169,12 +172,14 @@ class Daemon:
         self.watches: dict[str, Watch] = {}
         self.sender: Sender | None = None
         self.pager: Pager | None = None
-        self._sending_lock, self._paging_lock = asyncio.Lock(), asyncio.Lock()
+        self._sending_lock, self._paging_lock, self._reloading = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
         self._self_traces: SelfTraces | None = None
         self._exposition = Exposition(served(settings.metrics.profile), settings.metrics.series_limit)
         self._publisher = Publisher()
         self._publishing = asyncio.Lock()
         self._beat, self._published = self._clock.steady(), False
+        self._served: frozenset[str] = frozenset()
+        """The accounts of which the page that is served shows a complete sweep."""
         self._drift = self._clock.wall() - self._clock.steady()
         self._started = self._clock.wall()
         self._collected: float | None = None
@@ -204,8 +209,29 @@ class Daemon:
 
     # -- accounts
 
-    def _watch(self, account: Account, settings: Settings) -> Watch:
-        report = self.report.account(account.name, settings.sweep.interval, account.requests_per_second)
+    def _prepare_accounts(self, new: Prepared) -> None:
+        """Build the clients of the accounts that are new or changed, and load the state of new ones."""
+        kept = self._kept(new.settings)
+        accounts = new.settings.accounts
+        all_of(partial(check_ca_file, account) for account in accounts)
+        for account in accounts:
+            if account.name in kept:
+                continue
+            new.clients[account.name] = self._client(account, new.settings)
+            if account.name not in self.watches:
+                new.states[account.name] = self._store.load(account.name)
+
+    def _kept(self, settings: Settings) -> set[str]:
+        """The accounts whose watching these settings do not change."""
+        before = {account.name: account for account in self.settings.accounts} if self.watches else {}
+        parts = ("sweep", "detail", "select", "traces")
+        if any(getattr(settings, part) != getattr(self.settings, part) for part in parts):
+            return set()
+        return {account.name for account in settings.accounts if before.get(account.name) == account}
+
+    def _client(self, account: Account, settings: Settings) -> tuple[Client, AccountReport]:
+        """A client, and what it reports to: nothing before its first request."""
+        report = AccountReport(self.report, account.name, settings.sweep.interval)
         client = Client(
             account.endpoint,
             account.token_source(),
@@ -218,11 +244,18 @@ class Daemon:
             steady=self._clock.steady,
             pause=self._clock.pause,
         )
+        return client, report
+
+    def _watch(self, account: Account, new: Prepared) -> Watch:
+        """The watch of an account by a client that was built for it."""
+        settings = new.settings
+        self.report.account(account.name, settings.sweep.interval, account.requests_per_second)
+        client, report = new.clients.pop(account.name)
         before = self.watches.get(account.name)
         traced = self._self_traces.account(account.name, account.endpoint) if self._self_traces else nullcontext
         if before is not None:
             return before.resumed(client, report, plan(account, settings), traced)
-        state = self._store.load(account.name)
+        state = new.states[account.name]
         if state.unreadable:
             fields = {"account": account.name, "rows": state.unreadable}
             log.warning("rows of the state cannot be read; their totals begin anew", extra={"fields": fields})
@@ -230,16 +263,21 @@ class Daemon:
         return Watch(known, client, report, plan(account, settings), self._clock, traced)
 
     def adopt(self, settings: Settings) -> None:
-        """Watch the accounts of `settings` from now on; what is known of an account that stays is kept."""
-        before = {account.name: account for account in self.settings.accounts} if self.watches else {}
-        parts = ("sweep", "detail", "select", "traces")
-        timing_changed = any(getattr(settings, part) != getattr(self.settings, part) for part in parts)
+        """Watch the accounts of `settings` from now on. Raises `BadSettings`."""
+        new = Prepared(settings)
+        self._prepare_accounts(new)
+        self._watch_accounts(new)
+
+    def _watch_accounts(self, new: Prepared) -> None:
+        """Watch the accounts of new settings from now on; what is known of an account that stays is kept."""
+        settings = new.settings
         watches: dict[str, Watch] = {}
         for account in settings.accounts:
-            same = before.get(account.name) == account and not timing_changed
-            watches[account.name] = self.watches[account.name] if same else self._watch(account, settings)
-            if not same:
-                self._schedule(account.name, settings.sweep.interval)
+            if account.name in new.clients:
+                watches[account.name] = self._watch(account, new)
+                self._schedule(account.name, new.schedule)
+            else:
+                watches[account.name] = self.watches[account.name]
         replaced = [watch for name, watch in self.watches.items() if watches.get(name) is not watch]
         for name in self.watches.keys() - watches.keys():
             self._scheduler.remove_job(name)
@@ -255,13 +293,12 @@ class Daemon:
         for watch in replaced:
             self._tasks.add(asyncio.create_task(watch.close()))
 
-    def _schedule(self, name: str, interval: float) -> None:
+    def _schedule(self, name: str, every: IntervalTrigger) -> None:
         self._scheduler.add_job(
             self._scheduled,
-            "interval",
+            every,
             args=(name,),
             id=name,
-            seconds=interval,
             next_run_time=datetime.fromtimestamp(self._clock.wall(), UTC),
             coalesce=True,
             max_instances=1,
@@ -292,9 +329,23 @@ class Daemon:
 
     def send_to(self, traces: Traces) -> None:
         """Send traces as these settings say from now on. Raises `BadSettings` for certificates that cannot be used."""
-        new = Sender(self._store, transport(traces), self.report, traces, self._clock) if traces.endpoint else None
-        old, self.sender = self.sender, new
-        ended, self._self_traces = self._self_traces, self._traces_of_ours(traces)
+        new = Prepared(self.settings.model_copy(update={"traces": traces}))
+        self._prepare_traces(new, True)
+        self._send(new)
+
+    def _prepare_traces(self, new: Prepared, changed: bool) -> None:
+        """Build the way to the collector and, where it is `changed`, what makes traces of sweeps."""
+        if new.settings.traces.endpoint:
+            new.transport = transport(new.settings.traces)
+            new.self_traces = self._traces_of_ours(new.settings.traces) if changed else None
+
+    def _send(self, new: Prepared) -> None:
+        """Send traces by what was built from now on; what is under way ends first."""
+        way, traces = new.transport, new.settings.traces
+        sender = Sender(self._store, way, self.report, traces, self._clock) if way is not None else None
+        old, self.sender = self.sender, sender
+        ended, self._self_traces = self._self_traces, new.self_traces
+        new.self_traces = None
 
         async def replace() -> None:
             async with self._sending_lock:  # one after the other: two must not send the same
@@ -302,13 +353,13 @@ class Daemon:
                     await asyncio.to_thread(ended.close)
                 if old is not None:
                     await old.close()
-                if new is not None and self.sender is new:
-                    new.start()
+                if sender is not None and self.sender is sender:
+                    sender.start()
 
         self._tasks.add(asyncio.create_task(replace()))
 
     def _traces_of_ours(self, traces: Traces) -> SelfTraces | None:
-        if not (traces.endpoint and traces.self_traces):
+        if not traces.self_traces:
             return None
         from exporter.shell.self_traces import SelfTraces  # here: the SDK, for those who use it
 
@@ -328,12 +379,25 @@ class Daemon:
 
     async def page_by(self, settings: Settings) -> None:
         """Page as these settings say from now on. Raises `BadSettings` for certificates that cannot be used."""
+        new = Prepared(settings)
+        try:
+            self._prepare_paging(new)
+            await self._page(settings, new.taken_ways())
+        finally:
+            await new.aclose()
+
+    def _prepare_paging(self, new: Prepared) -> None:
+        """Build the connections to all receivers, told or not: what is wrong with them is reported either way."""
+        label = new.settings.alerts.options.severity_label
+
+        def build(receiver: AnyReceiver) -> None:
+            new.ways += [(receiver, way) for way in notifiers(receiver, label)]
+
+        all_of(partial(build, receiver) for receiver in new.settings.paging.receivers)
+
+    async def _page(self, settings: Settings, ways: Sequence[tuple[AnyReceiver, Notifier]]) -> None:
+        """Page by these connections from now on; the pager before ends first."""
         told, options = settings.paging, settings.alerts.options
-        ways = [
-            (receiver, way)
-            for receiver in (told.receivers if told.who != "rules" else ())
-            for way in notifiers(receiver, options.severity_label)
-        ]
         async with self._paging_lock:  # two reloads at once must not leave two pagers
             before, self.pager = self.pager, None
             if before is not None:
@@ -373,21 +437,25 @@ class Daemon:
         """Bring the page up to date with what is known now."""
         async with self._publishing:
             began = self._clock.steady()
+            # A reload meanwhile may replace these: one page is made by the same from begin to end.
+            exposition, of_accounts, publisher = self._exposition, self._of_accounts, self._publisher
             shown = [seen for watch in self.watches.values() for seen in watch.visible()]
             accounts = [(name, watch.facts) for name, watch in self.watches.items()]
+            swept = frozenset(name for name, watch in self.watches.items() if not watch.not_ready)
             await self.commit()  # before it is shown: what Prometheus has counted, a restart must not count again
             with part("render"):
-                for _ in self._exposition.steps(shown):
+                for _ in exposition.steps(shown):
                     await asyncio.sleep(0)
-                bodies = [*self._exposition.bodies(), *account_bodies(self._of_accounts, accounts)]
-            self._tell_left_out(self._exposition.left_out)
+                bodies = [*exposition.bodies(), *account_bodies(of_accounts, accounts)]
+            self._tell_left_out(exposition.left_out)
             self._beat, self._published = self._clock.steady(), True
             self.report.set("heartbeat_timestamp_seconds", self._clock.wall())
-            self.report.set("series", self._exposition.series)
+            self.report.set("series", exposition.series)
             self.report.set("http_connections", len(self._connections))
             tails = self.report.text(), self.report.openmetrics()
-            published = await asyncio.to_thread(self._publisher.publish, bodies, *tails)
+            published = await asyncio.to_thread(publisher.publish, bodies, *tails)
             self.application.publish(published)
+            self._served = swept
             for (form, encoding), size in published.sizes.items():
                 self.report.set("exposition_bytes", size, form, encoding)
             self.report.observe("publish_duration_seconds", self._clock.steady() - began)
@@ -467,19 +535,23 @@ class Daemon:
         jump, self._drift = drift - self._drift, drift
         if abs(jump) > CLOCK_JUMP:
             log.warning("the clock was set; sweeping now", extra={"fields": {"seconds": round(jump, 1)}})
+            every = trigger(self.settings)
             for account in self.settings.accounts:
-                self._schedule(account.name, self.settings.sweep.interval)
+                self._schedule(account.name, every)
 
     async def _refresh(self) -> None:
         while True:
             self.tick()
             if self._security is not None:
                 self._security.refresh()
-            try:
-                await self.publish()
-            except Exception:  # whatever it is, the page before is better than none, and the next may be good
-                log.exception("the page could not be brought up to date; serving the one before")
+            await self._refresh_page()
             await asyncio.sleep(REFRESH)  # the pace of the page
+
+    async def _refresh_page(self) -> None:
+        try:
+            await self.publish()
+        except Exception:  # whatever it is, the page before is better than none, and the next may be good
+            log.exception("the page could not be brought up to date; serving the one before")
 
     async def _feel(self) -> None:
         """Measure how late the event loop is."""
@@ -489,7 +561,11 @@ class Daemon:
             self.report.observe("event_loop_lag_seconds", max(0.0, self._clock.steady() - began - LAG_EVERY))
 
     def _not_ready(self) -> str:
-        return "; ".join(why for watch in self.watches.values() if (why := watch.not_ready))
+        """Why the page does not show a complete sweep of every account yet; empty once it does."""
+        told = {name: watch.not_ready for name, watch in self.watches.items()}
+        for name in told.keys() - self._served:
+            told[name] = told[name] or f"account {name}: swept, but its workloads are not on the page yet"
+        return "; ".join(filter(None, told.values()))
 
     def _targets(self) -> list[dict[str, object]]:
         """The invoke endpoints of the workloads that are up, as Prometheus's HTTP service discovery takes them."""
@@ -597,42 +673,75 @@ class Daemon:
     # -- settings
 
     async def reload(self) -> list[str]:
-        """Read the settings again, and tell so; return the problems, in which case the old ones stay in force."""
-        problems = self._read_again()
-        await self.publish()
+        """Read the settings again, all or nothing; return the problems, in which case the old ones stay in force."""
+        async with self._reloading:
+            problems = await self._read_again()
+            self._reloaded(not problems)
+            await self._refresh_page()
         return problems
 
-    def _read_again(self) -> list[str]:
+    async def _read_again(self) -> list[str]:
+        new: Prepared | None = None
         try:
-            settings = self._load()
-            # What is wrong with their certificates is told before anything is changed.
-            trial = [way for receiver in settings.paging.receivers for way in notifiers(receiver)]
-            for way in trial:
-                self._tasks.add(asyncio.create_task(way.aclose()))
-            if settings.traces != self.settings.traces:
-                self.send_to(settings.traces)
-            if any(getattr(settings, part) != getattr(self.settings, part) for part in ("paging", "alerts", "sweep")):
-                self._tasks.add(asyncio.create_task(self.page_by(settings)))
+            new = Prepared(await asyncio.to_thread(self._load))
+            await asyncio.to_thread(self._prepare, new)
+            if self._stopping:  # what would be begun now, nobody would end
+                return ["reload: not done; the exporter is stopping"]
+            self._put_in_force(new)
         except BadSettings as error:
-            self._reloaded(False)
             problems = [str(problem) for problem in error.problems]
             for problem in problems:
                 log.error("bad settings; the old ones stay in force", extra={"fields": {"problem": problem}})  # noqa: TRY400 — told in words
             return problems
-        old = self.settings
+        except Exception as error:  # whatever it is, the old settings are better than half of the new ones
+            log.exception("the reload failed; the old settings stay in force")
+            return [f"reload: failed with {type(error).__name__}; the log of the exporter has the details"]
+        finally:
+            if new is not None:
+                await new.aclose()
+        log.info("settings reloaded", extra={"fields": {"accounts": len(new.settings.accounts)}})
+        return []
+
+    async def check(self) -> None:
+        """Build all that the settings name, as a start and a reload do, and use none of it. Raises `BadSettings`."""
+        new = Prepared(self.settings)
+        try:
+            self._prepare(new)
+        finally:
+            await new.aclose()
+
+    def _prepare(self, new: Prepared) -> None:
+        """Build all that new settings name, with no effect on what is in force. Raises `BadSettings` with all problems,
+        and whatever else fails.
+        """
+        settings = new.settings
+        steps: list[Callable[[], object]] = [
+            partial(self._prepare_accounts, new),
+            partial(self._prepare_traces, new, not self._live or settings.traces != self.settings.traces),
+            partial(self._prepare_paging, new),
+        ]
+        if settings.web.config_file is not None:
+            steps.append(partial(read_web_config, settings.web.config_file))
+        all_of(steps)
+        if settings.metrics != self.settings.metrics:
+            new.exposition = Exposition(served(settings.metrics.profile), settings.metrics.series_limit)
+
+    def _put_in_force(self, new: Prepared) -> None:
+        """Replace what is in force by what was built, in one go: no step here waits, reads a file or can fail."""
+        settings, old = new.settings, self.settings
         for name in ("listen_address", "config_file", "telemetry_path"):
             if getattr(settings.web, name) != getattr(old.web, name):
                 log.warning("takes effect at the next start", extra={"fields": {"setting": f"web.{name}"}})
-        if settings.metrics != old.metrics:
-            self._exposition = Exposition(served(settings.metrics.profile), settings.metrics.series_limit)
+        if new.exposition is not None:
+            self._exposition, self._publisher = new.exposition, Publisher()
             self._of_accounts = served_accounts(settings.metrics.profile)
-            self._publisher = Publisher()
         if settings.log != old.log:
             self.log_to(settings)
-        self.adopt(settings)
-        self._reloaded(True)
-        log.info("settings reloaded", extra={"fields": {"accounts": len(settings.accounts)}})
-        return []
+        if settings.traces != old.traces:
+            self._send(new)
+        self._watch_accounts(new)
+        if any(getattr(settings, part) != getattr(old, part) for part in ("paging", "alerts", "sweep")):
+            self._tasks.add(asyncio.create_task(self._page(settings, new.taken_ways())))
 
     def _reloaded(self, good: bool) -> None:
         self._settings_good = good
@@ -651,20 +760,27 @@ class Daemon:
 
         Raises OSError when an address cannot be listened on, `BadSettings` for a bad web config or certificate.
         """
-        web = self.settings.web
-        if web.config_file is not None:
-            self._security = WebSecurity(web.config_file)
-            self.application.passwords = self._security.passwords
-        http = Server(self.application, web.listen_address, self._security.tls if self._security else None)
-        self._connections = http.connections
+        web, new = self.settings.web, Prepared(self.settings)
+        try:
+            self._prepare(new)
+            if web.config_file is not None:
+                self._security = WebSecurity(web.config_file)
+                self.application.passwords = self._security.passwords
+            http = Server(self.application, web.listen_address, self._security.tls if self._security else None)
+            self._connections = http.connections
+        except BaseException:
+            await new.aclose()
+            raise
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, http.stop)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._tasks.add(asyncio.create_task(self.reload())))
-        self._live = True
-        self.send_to(self.settings.traces)
-        self.adopt(self.settings)
-        await self.page_by(self.settings)
+        async with self._reloading:  # a reload that is asked for already waits until all has begun
+            self._live = True
+            self._send(new)
+            self._watch_accounts(new)
+            await self._page(new.settings, new.taken_ways())
+            await new.aclose()
         self._scheduler.start()
         refresh, feel = asyncio.create_task(self._refresh()), asyncio.create_task(self._feel())
         log.info(
@@ -681,6 +797,7 @@ class Daemon:
             await http.run_until_stopped()
         finally:
             log.info("stopping")
+            self._stopping = True
             refresh.cancel()
             feel.cancel()
             self._scheduler.shutdown(wait=False)
@@ -701,8 +818,10 @@ class Daemon:
         """One sweep of every account: the page, and why it was not complete (empty: it was)."""
         detail = self.settings.detail.model_copy(update={"enabled": False})
         bare = self.settings.model_copy(update={"detail": detail, "traces": Traces.model_validate({})})
+        new = Prepared(bare)
+        self._prepare_accounts(new)
         for account in self.settings.accounts:
-            self.watches[account.name] = self._watch(account, bare)
+            self.watches[account.name] = self._watch(account, new)
         try:
             await asyncio.gather(*(watch.sweep() for watch in self.watches.values()))
         finally:

@@ -20,6 +20,7 @@ from exporter.core.seen import Seen
 from exporter.settings import Account, Settings, Traces, listen_address
 from exporter.shell.client import ApiError, Client
 from exporter.shell.otlp import EMPTY, transport
+from exporter.shell.prepared import check_ca_file
 from exporter.shell.sweep import PAGE
 
 
@@ -64,7 +65,8 @@ class _Uncounted:
 
 
 def client_of(account: Account) -> Client:
-    """A client for questions outside the daemon."""
+    """A client for questions outside the daemon. Raises `BadSettings` for a `ca_file` that cannot be used."""
+    check_ca_file(account)
     return Client(
         account.endpoint,
         account.token_source(),

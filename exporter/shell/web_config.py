@@ -70,7 +70,7 @@ class TlsServer(_Part):
 class HttpServer(_Part):
     """``http_server_config``: HTTP/1.1 only."""
 
-    http2: Annotated[bool, AfterValidator(_http1_only)] = False
+    http2: Annotated[bool, Field(strict=False), AfterValidator(_http1_only)] = False  # Go reads `no` and `off` here
 
 
 class WebConfig(_Part):

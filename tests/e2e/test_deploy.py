@@ -1,6 +1,7 @@
 """The stack of deploy/compose.yaml without containers: the very configuration files, with real programs on loopback."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,63 @@ def alertmanager(folder: Path, config: Path) -> Iterator[str]:
         url = f"http://{address}/-/ready"
         assert eventually(lambda: httpx.get(url, trust_env=False).status_code == 200, 60), log.read_text()[-2000:]
         yield address
+
+
+TARGET = {
+    "namespace": "datarobot-exporter", "pod": "workload-exporter-0", "service": "workload-exporter",
+    "container": "exporter", "endpoint": "metrics", "job": "workload-exporter",
+}  # fmt: skip
+"""The labels that the operator attaches to our target."""
+OURS = {"container": "datarobot_container_restarts_total", "endpoint": "datarobot_exporter_api_requests_total"}
+"""Labels of ours that have the same names, each with a family that has it."""
+
+
+def by_the_operator(address: str, **endpoint: Any) -> dict[str, Any]:
+    """The scrape job that the Prometheus operator makes of the ServiceMonitor, of which `endpoint` is overridden."""
+    monitor = yaml.safe_load((ROOT / "deploy/kubernetes/servicemonitor.yaml").read_text())
+    told = monitor["spec"]["endpoints"][0] | endpoint
+    names = {"targetLabel": "target_label"}
+    return {
+        "job_name": "serviceMonitor/datarobot-exporter/workload-exporter/0",
+        "honor_labels": told.get("honorLabels", False),
+        "static_configs": [{"targets": [address], "labels": TARGET}],
+        "relabel_configs": [{names.get(name, name): rule[name] for name in rule} for rule in told["relabelings"]],
+    }
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    "endpoint",
+    [{}, {"relabelings": [{"targetLabel": "job", "replacement": "datarobot"}]}, {"honorLabels": False}],
+    ids=["as it is", "by honorLabels alone", "overrideHonorLabels"],
+)
+def test_the_labels_that_the_operator_attaches_take_the_place_of_none_of_ours(
+    tmp_path: Path, endpoint: dict[str, Any]
+) -> None:
+    port = free_port()
+    config = {
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+        "rule_files": [str(ROOT / "alerts/rules.yml")],
+        "scrape_configs": [by_the_operator(f"127.0.0.1:{port}", **endpoint)],
+    }
+    with demo(tmp_path, port), prometheus(tmp_path, config) as server:
+        restarts = OURS["container"]
+        assert eventually(lambda: server.query(f'{restarts}{{job="datarobot"}}'), 60)
+
+        def told(label: str, family: str) -> set[str]:
+            return {each["metric"].get(label, "") for each in server.query(f"count by ({label}) ({family})")}
+
+        shown = {label: told(label, family) for label, family in OURS.items()}
+        page = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+        for label, family in OURS.items():
+            ours = set(re.findall(rf'^{family}{{.*\b{label}="([^"]*)"', page, re.MULTILINE))
+            assert shown[label] <= ours
+            assert TARGET[label] not in ours
+        assert told("pod", restarts) == {TARGET["pod"]}
+        assert server.query('{__name__=~"datarobot_.+", exported_container!=""}') == []
+        # About a container of a workload: its rule asks for job="datarobot" and adds up over containers.
+        fires = 'ALERTS{alertname="DataRobotContainerOOMKilled"}'
+        assert eventually(lambda: server.query(fires), 150)
 
 
 @pytest.mark.real

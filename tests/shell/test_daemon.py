@@ -64,14 +64,14 @@ class Scene:
         await self.daemon.sweep("eu")
         await self.daemon.publish()  # as the timer does: what the sweep counted is on the page
 
-    async def get(self, path: str, **headers: str) -> tuple[int, bytes]:
+    async def get(self, path: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:
         sent: list[Any] = []
 
         async def send(message: Any) -> None:
             sent.append(message)
 
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-        scope = {"type": "http", "method": "GET", "path": path, "headers": raw}
+        scope = {"type": "http", "method": method, "path": path, "headers": raw}
         await self.daemon.application(scope, None, send)
         return sent[0]["status"], b"".join(message.get("body", b"") for message in sent)
 

@@ -1,0 +1,98 @@
+"""Every YAML block of README and docs, as a reader would paste it: settings are accepted by `check`."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import yaml
+
+from exporter.__main__ import main
+from exporter.settings import Settings
+from tests.test_main import run
+
+ROOT = Path(__file__).parent.parent
+OTHERS = {
+    "scrape_configs": "Prometheus",
+    "modules": "blackbox_exporter",
+    "apiVersion": "Grafana",
+    "jsonData": "Grafana",
+}
+"""What else is shown as YAML, by its first key."""
+SECRETS = {
+    "token_file": "t",
+    "routing_key_file": "k" * 32,
+    "webhook_url_file": "https://hooks.slack.test/services/x",
+    "url_file": "https://snitch.test/x",
+}
+"""What stands in the files that blocks name."""
+ENVIRONMENT = {
+    "DATAROBOT_API_TOKEN": "t",
+    "PAGERDUTY_KEY": "k" * 32,
+    "SLACK_WEBHOOK": "https://hooks.slack.test/services/x",
+    "TICKETS_URL": "https://tickets.test/new",
+    "TICKETS_SECRET": "s",
+    "DEAD_MANS_SWITCH": "https://snitch.test/x",
+}
+
+
+class Block(NamedTuple):
+    place: str
+    text: str
+
+    @property
+    def keys(self) -> list[str]:
+        return [str(key) for key in yaml.safe_load(self.text)]
+
+
+def blocks() -> list[Block]:
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "alerts").rglob("*.md"))]
+    return [
+        Block(f"{page.relative_to(ROOT)}:{text.count(chr(10), 0, found.start()) + 1}", found[2])
+        for page in pages
+        for text in [page.read_text()]
+        for found in re.finditer(r"^( *)```ya?ml\b.*?\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL)
+    ]
+
+
+SETTINGS = [block for block in blocks() if {*block.keys} & {*Settings.model_fields}]
+
+
+def test_a_block_of_yaml_is_settings_or_known_to_be_for_another_program() -> None:
+    others = [block for block in blocks() if block not in SETTINGS]
+    assert [block.place for block in others if block.keys[0] not in OTHERS] == []
+    assert len(SETTINGS) >= 10
+
+
+@pytest.fixture
+def pasted(tmp_path: Path, block: Block) -> Path:
+    """The block as a file; the files of secrets that it names are there."""
+
+    def there(found: re.Match[str]) -> str:
+        (tmp_path / found[1]).write_text(SECRETS[found[1]])
+        return f"{found[1]}: {tmp_path / found[1]}"
+
+    file = tmp_path / "exporter.yaml"
+    file.write_text(re.sub(r"(\w+_file): ([^\s,}]+)", there, block.text))
+    return file
+
+
+@pytest.mark.parametrize("block", SETTINGS, ids=lambda block: block.place)
+def test_settings_that_are_shown_are_accepted_by_check(
+    pasted: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    assert (main(["check", f"--config.file={pasted}"]), capsys.readouterr().err) == (0, "")
+
+
+ALERTS = [block for block in SETTINGS if block.keys == ["alerts"]]
+
+
+@pytest.mark.parametrize("block", ALERTS, ids=lambda block: block.place)
+def test_alerts_switched_as_it_is_shown_are_in_the_rules_that_the_command_prints(pasted: Path) -> None:
+    status, out, err = run("rules", f"--config.file={pasted}")
+    assert (status, err) == (0, "")
+    named = [rule["alert"] for group in yaml.safe_load(out)["groups"] for rule in group["rules"] if "alert" in rule]
+    assert "DataRobotWorkloadTrafficStopped" in named
+    assert "DataRobotImportantOnDraft" not in named
