@@ -202,7 +202,8 @@ class Daemon:
     # -- accounts
 
     def _watch(self, account: Account, settings: Settings) -> Watch:
-        report = self.report.account(account.name, settings.sweep.interval, account.requests_per_second)
+        told = account.name, settings.sweep.interval, account.requests_per_second
+        report = self.report.account(*told, self._clock.wall)
         client = Client(
             account.endpoint,
             account.token_source(),
