@@ -13,6 +13,11 @@ _CODES = Step(
     "What does the API answer, by route and code?",
     query="sum by (account, endpoint, code) (rate(datarobot_exporter_api_requests_total[15m])) > 0",
 )
+_PAUSED = Step(
+    "Which requests are paused because the API refused some, and for how many seconds more? `*` is all requests of the "
+    "account, `details` all but the workload list.",
+    query="datarobot_exporter_api_paused_until_timestamp_seconds - time() > 0",
+)
 _TOKEN = Cause(
     "The reason is `auth` (401).",
     "The token was revoked or has expired.",
@@ -46,14 +51,16 @@ EXPORTERS: dict[str, Runbook] = {
         "No sweep of the account is complete: the list of workloads cannot be read.",
         "What is shown is from the last complete sweep, and is withdrawn when it is too old.",
         ON_CALL,
-        (SWEEPS, CHECK, EXPORTER_LOG),
+        (SWEEPS, _PAUSED, CHECK, EXPORTER_LOG),
         (_TOKEN,
          Cause("The reason is `dns`, `connect`, `tls` or `timeout`.",
                "The network, a proxy, a certificate, or DataRobot is down.",
                "`curl` the endpoint from the exporter's machine; look at DataRobot's status page."),
          Cause("The reason is `server_error`.", "DataRobot answers with errors of its own.",
                "Wait, and tell its support."),
-         Cause("The reason is `throttled`.", "The API refuses more requests.",
+         Cause("The reason is `throttled`.", "The API refuses to list workloads: all requests of the account are "
+               "paused for the time it names, or for 5 s and twice as long each time, 300 s at most. A refused route "
+               "of the details does not stop the list.",
                "Lower `requests_per_second` of the account.")),
         "During maintenance of DataRobot.",
         "retries bridge a minute",
@@ -85,11 +92,14 @@ EXPORTERS: dict[str, Runbook] = {
     ),
     "DataRobotApiRateLimited": Runbook(
         "A part of the exporter's requests is answered with 429.",
-        "Details of pods and statistics come later; other users of the same account may be throttled too.",
+        "The route that refuses is paused, and its details become old; where the workload list itself is refused, so "
+        "do all states. Other users of the same account may be throttled too.",
         ON_CALL,
-        (_CODES, _BUDGET,
+        (_CODES, _PAUSED, _BUDGET,
          Step("What does such a fleet cost?", 'workload-exporter plan --workloads=1000')),
-        (Cause("The budget is above what the API permits.", "Too many requests.",
+        (Cause("Only one route is paused.", "The API limits that route by itself.",
+               "Name fewer `detail.parts`, or a longer `detail.interval`."),
+         Cause("The budget is above what the API permits.", "Too many requests.",
                "Lower `requests_per_second` of the account."),
          Cause("Others use the same account heavily.", "They share the limit.",
                "Give the exporter a user of its own.")),
@@ -129,6 +139,7 @@ EXPORTERS: dict[str, Runbook] = {
         ON_CALL,
         (Step("Which parts, of how many?", query="datarobot_exporter_detail_stale > 0"), _BUDGET,
          Step("Which workloads?", query='datarobot_workload_fresh{part="pods"} == 0'),
+         _PAUSED,
          Step("Why do looks fail?",
               query="sum by (account, part, reason) (\n"
               "increase(datarobot_exporter_detail_look_failures_total[1h])) > 0")),
@@ -136,6 +147,8 @@ EXPORTERS: dict[str, Runbook] = {
                "Raise `requests_per_second`, name fewer `detail.parts`, or use shards."),
          Cause("Looks fail with `forbidden`.", "The token may list the workload and not look into it.",
                "Give its user the role `user`."),
+         Cause("Looks fail with `throttled`.", "The API refuses requests to that route, and the exporter pauses them.",
+               "See [DataRobotApiRateLimited](DataRobotApiRateLimited.md#likely-causes)."),
          Cause("Looks fail with `server_error` or `timeout`.", "That route of the API is in trouble.",
                "Wait; tell its support.")),
         "While the API is known to be slow.",

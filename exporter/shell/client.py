@@ -10,6 +10,7 @@ import asyncio
 import email.utils
 import itertools
 import json
+import math
 import random
 import re
 import socket
@@ -21,6 +22,7 @@ from urllib.parse import quote
 
 import httpx
 
+from exporter.core.pauses import LIST, Pause, Pauses
 from exporter.shell.sweep_trace import attempted
 
 DETAIL_LENGTH = 200
@@ -30,7 +32,6 @@ SOME = 65536
 PROBE_AFTER = 3600.0
 REFUSED_TO = 3
 """To so many objects a route must have been refused before it counts as absent: one alone may be hidden from us."""
-PAUSE_FIRST, PAUSE_MOST = 5.0, 300.0
 ROOTS = ("/workloads", "/version", "/workloads/{id}")
 REASONS = (
     "timeout dns connect tls auth forbidden not_found absent redirect throttled server_error bad_request too_large "
@@ -42,13 +43,24 @@ Params = Mapping[str, str | int | Sequence[str]]
 
 
 class ApiError(Exception):
-    """A GET that brought no usable answer: `reason` of `REASONS`, the status (0: none), the server's words."""
+    """A GET that brought no usable answer: `reason` of `REASONS`, the status (0: none), the server's words.
 
-    def __init__(self, reason: str, message: str, status: int = 0, retry_after: float | None = None) -> None:
+    `pause`: what the request was not sent for, or what is paused now because the API refused the request.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        status: int = 0,
+        retry_after: float | None = None,
+        pause: Pause | None = None,
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.status = status
         self.retry_after = retry_after
+        self.pause = pause
 
     @property
     def transient(self) -> bool:
@@ -75,6 +87,8 @@ class Observer(Protocol):
     def received(self, endpoint: str, size: int) -> None: ...
     def retry(self, endpoint: str, reason: str) -> None: ...
     def wait(self, reason: str, seconds: float) -> None: ...
+    def paused(self, endpoint: str, seconds: float) -> None: ...
+    def resumed(self, endpoint: str) -> None: ...
 
 
 class _Route:
@@ -95,6 +109,11 @@ class _Get(NamedTuple):
     places: Mapping[str, str]
     sends: Iterator[int]
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """What fills the route's template."""
+        return tuple(self.places.values())
+
 
 class Client:
     """One account: base URL, token, budget. `get` is its one method.
@@ -102,6 +121,10 @@ class Client:
     `base` is ``https://HOST/api/v2``. `token` is called for every request, so a token that is replaced in its file is
     used at once. `rate` is in requests per second, evenly spaced, retries included; `concurrency` in requests at once;
     `timeout` in seconds for a whole request. `steady` and `pause` are the clock and the sleep.
+
+    After a refusal (429, or 503 with Retry-After) requests are paused as `exporter.core.pauses` says. A request for the
+    workload list waits for the end of a pause of up to `timeout` seconds, any other of up to `patience` seconds; where
+    the pause is longer `get` raises at once.
     """
 
     def __init__(
@@ -113,6 +136,7 @@ class Client:
         rate: float = 10.0,
         concurrency: int = 4,
         timeout: float = 30.0,
+        patience: float = 0.0,
         ca_file: str | None = None,
         body_limit: int = BODY_LIMIT,
         user_agent: str = "workload-exporter",
@@ -124,8 +148,9 @@ class Client:
         self._timeout, self._body_limit = timeout, body_limit
         self._steady, self._pause = steady, pause
         self._spacing = 1.0 / rate
-        self._turn = self._held_until = 0.0
-        self._refusals = 0
+        self._turn = 0.0
+        self._patience = patience
+        self._pauses = Pauses()
         self._routes: dict[str, _Route] = {}
         trusted = ssl.create_default_context()
         if ca_file is not None:
@@ -190,23 +215,38 @@ class Client:
             try:
                 return await self._either_form(known, asked)
             except ApiError as error:
-                self._heed(error)
-                if not error.transient or attempt == RETRIES:
+                pause = self._paused(asked)
+                if not error.transient or attempt == RETRIES or (pause is not None and not self._waits(asked, pause)):
                     raise
                 self._observer.retry(asked.route, error.reason)
                 # Full jitter, so that many clients do not come back at the same time.
                 await self._pause(random.uniform(0, 0.5 * 2**attempt))  # noqa: S311 — no secret
         raise AssertionError("the loop returns or raises")
 
-    def _heed(self, error: ApiError) -> None:
-        """Pause the whole account after a 429, or where the server asked for it: others would be refused as well."""
-        if error.status == 429:
-            self._refusals += 1
-        elif error.retry_after is None:
+    def _heed(self, asked: _Get, error: ApiError, sent: float) -> None:
+        """Pause what a refusal of a request that was sent at `sent` applies to."""
+        if error.status != 429 and error.retry_after is None:
             return
-        grown = min(PAUSE_FIRST * 2 ** max(0, self._refusals - 1), PAUSE_MOST)
-        pause = min(grown if error.retry_after is None else error.retry_after, PAUSE_MOST)
-        self._held_until = max(self._held_until, self._steady() + pause)
+        now = self._steady()
+        paused = self._pauses.refused(asked.route, asked.ids, error.status, error.retry_after, sent, now)
+        for endpoint, seconds in paused.items():
+            self._observer.paused(endpoint, seconds)
+        error.pause = self._paused(asked)
+
+    def _paused(self, asked: _Get) -> Pause | None:
+        return self._pauses.of(asked.route, asked.ids, self._steady())
+
+    def _waits(self, asked: _Get, pause: Pause) -> bool:
+        """Whether a request waits for the end of a pause."""
+        return pause.seconds <= (self._timeout if asked.route == LIST else self._patience)
+
+    async def _unpaused(self, asked: _Get) -> None:
+        """Wait until this request is not paused. Raises `ApiError` where that takes too long."""
+        while (pause := self._paused(asked)) is not None:
+            if not self._waits(asked, pause):
+                raise ApiError("throttled", f"GET {asked.route} was not sent: {_words(pause)}", pause=pause)
+            self._observer.wait("throttled", pause.seconds)
+            await self._pause(max(pause.seconds, 0.001))
 
     async def _either_form(self, known: _Route, asked: _Get) -> Answer:
         refused: ApiError | None = None
@@ -223,7 +263,6 @@ class Client:
                     break  # it is about this one object
             else:
                 known.slash, known.answered, known.absent_until = slash, True, None
-                self._refusals = 0
                 return answer
         assert refused is not None
         known.refused.add(tuple(asked.places.values())[:1])
@@ -235,35 +274,38 @@ class Client:
     async def _once(self, asked: _Get, slash: bool) -> Answer:
         path = asked.route.format(**{name: quote(value, safe="") for name, value in asked.places.items()})
         url = f"{self._base}{path}{'/' if slash else ''}"
-        http = await self._idle.get()
-        try:
-            await self._budget(asked.route)
-            token = self._token()
-            try:
-                return await self._attempt(http, asked, url, token)
-            except ApiError as error:
-                renewed = self._token() if error.status == 401 else token
-                if renewed == token:
-                    raise
-            await self._budget(asked.route)
-            return await self._attempt(http, asked, url, renewed)
-        finally:
-            self._idle.put_nowait(http)
-
-    async def _budget(self, route: str) -> None:
-        """Wait for this request's turn. Turns are never saved up: after a pause there is no burst."""
         while True:
-            now = self._steady()
-            if self._held_until - now > self._timeout:
-                wait = f"{self._held_until - now:.0f} s"
-                raise ApiError("throttled", f"GET {route} was not sent: the server wants no request for {wait} more")
-            start = max(self._turn, self._held_until, now)
-            self._turn = start + self._spacing
-            if start > now:
-                self._observer.wait("throttled" if self._held_until > now else "budget", start - now)
-                await self._pause(start - now)
-            if self._held_until <= self._steady():
-                return
+            # Before a connection is taken: requests that wait for a pause must not keep others from being sent.
+            await self._unpaused(asked)
+            http = await self._idle.get()
+            try:
+                if not await self._budget(asked):
+                    continue
+                token = self._token()
+                try:
+                    return await self._attempt(http, asked, url, token)
+                except ApiError as error:
+                    renewed = self._token() if error.status == 401 else token
+                    if renewed == token:
+                        raise
+                if await self._budget(asked):
+                    return await self._attempt(http, asked, url, renewed)
+            finally:
+                self._idle.put_nowait(http)
+
+    async def _budget(self, asked: _Get) -> bool:
+        """Wait for this request's turn; False if it was paused meanwhile. Turns are never saved up: after a pause there
+        is no burst.
+        """
+        if self._paused(asked) is not None:
+            return False
+        now = self._steady()
+        start = max(self._turn, now)
+        self._turn = start + self._spacing
+        if start > now:
+            self._observer.wait("budget", start - now)
+            await self._pause(start - now)
+        return self._paused(asked) is None
 
     async def _attempt(self, http: httpx.AsyncClient, asked: _Get, url: str, token: str) -> Answer:
         """Send one request, and tell of it as a part of the sweep."""
@@ -275,8 +317,11 @@ class Client:
             answer = await self._send(http, asked.route, url, asked.params, token)
         except ApiError as error:
             attempted(asked.route, self._steady() - began, error.status, resend, error.reason)
+            self._heed(asked, error, began)
             raise
         attempted(asked.route, answer.seconds, answer.status, resend)
+        for endpoint in self._pauses.succeeded(asked.route, began):
+            self._observer.resumed(endpoint)
         return answer
 
     async def _send(self, http: httpx.AsyncClient, route: str, url: str, params: Params, token: str) -> Answer:
@@ -349,6 +394,17 @@ def _trouble(error: BaseException) -> str:
         return "tls"
     unknown = ("name or service not known", "name resolution", "domain name not found")
     return "dns" if any(words in text for words in unknown) else "connect"
+
+
+def _words(pause: Pause) -> str:
+    """Why a request is held back, for how much longer, and what is not."""
+    seconds = f"for {math.ceil(pause.seconds)} s more"
+    return {
+        "object": f"the API asked to send no request for this object {seconds}; other objects and routes go on",
+        "route": f"the API refused requests to this route, which is paused {seconds}; other routes go on",
+        "details": f"the API refused requests to several routes: all but the workload list are paused {seconds}",
+        "account": f"the API refused to list workloads: all requests of the account are paused {seconds}",
+    }[pause.scope]
 
 
 def _refused(route: str, response: httpx.Response, body: bytes) -> ApiError:

@@ -231,7 +231,7 @@ class Daemon:
 
     def _client(self, account: Account, settings: Settings) -> tuple[Client, AccountReport]:
         """A client, and what it reports to: nothing before its first request."""
-        report = AccountReport(self.report, account.name, settings.sweep.interval)
+        report = AccountReport(self.report, account.name, settings.sweep.interval, self._clock.wall)
         client = Client(
             account.endpoint,
             account.token_source(),

@@ -16,6 +16,7 @@ from exporter.core import lane
 from exporter.core.decode import NotDecodable, Reject
 from exporter.core.lane import Ask, Extra, Policy
 from exporter.core.ledger import Entry
+from exporter.core.pauses import Pause
 from exporter.core.reading import refused, told, withdrawn
 from exporter.core.seen import Account, Seen
 from exporter.shell.client import ApiError, Client
@@ -99,6 +100,8 @@ class Lane:
         self._wall, self._steady = wall, steady
         self._asked: dict[str, _Asked] = {}
         self._account: dict[str, float] = {}
+        self._paused: dict[str, float] = {}
+        """Part -> when requests for it may be sent again, after the API refused some."""
         self._dropped: frozenset[Extra] = frozenset()
         self._begun = False
         self._load = 1.0
@@ -141,11 +144,10 @@ class Lane:
                     pass
 
     async def turn(self) -> int:
-        """Plan, and carry it out; returns how many asks there were."""
+        """Plan, and carry it out; returns for how many asks a request was sent."""
         asks = await self._plan()
         waiting = iter(asks)
-        await asyncio.gather(*(self._work(waiting) for _ in range(min(self._workers, len(asks)))))
-        return len(asks)
+        return sum(await asyncio.gather(*(self._work(waiting) for _ in range(min(self._workers, len(asks))))))
 
     # -- the plan
 
@@ -183,7 +185,7 @@ class Lane:
                             stale[ask.part] += 1
                 self._withdraw(seen, asked, old)
             queue += len(due)
-            chosen.extend(lane.plan(due, now, budget))
+            chosen.extend(lane.plan(self._unpaused(due, now), now, budget))
             if len(chosen) > 2 * budget:
                 chosen = self._best(chosen, now, budget)
             await asyncio.sleep(0)
@@ -196,6 +198,9 @@ class Lane:
         for part, every in lane.ACCOUNT_PARTS.items():
             if now - self._account.get(part, -math.inf) >= every:
                 yield Ask("", part, 1, every)
+
+    def _unpaused(self, due: Iterable[tuple[Ask, float]], now: float) -> Iterator[tuple[Ask, float]]:
+        return ((ask, looked) for ask, looked in due if now >= self._paused.get(ask.part, now))
 
     def _best(self, asks: Iterable[Ask], now: float, budget: int) -> list[Ask]:
         def looked(ask: Ask) -> float:
@@ -263,13 +268,17 @@ class Lane:
 
     # -- the work
 
-    async def _work(self, waiting: Iterator[Ask]) -> None:
+    async def _work(self, waiting: Iterator[Ask]) -> int:
+        sent = 0
         for ask in waiting:
+            if self._steady() < self._paused.get(ask.part, -math.inf):
+                continue  # since the plan was made
             await self._permission()
             if not ask.workload:
-                await self._ask_account(ask)
+                sent += await self._ask_account(ask)
             elif (seen := self._fleet.workloads.get(ask.workload)) is not None:
-                await self._ask(ask, seen)
+                sent += await self._ask(ask, seen)
+        return sent
 
     async def _permission(self) -> None:
         if self._free.is_set():
@@ -281,18 +290,33 @@ class Lane:
             except TimeoutError:
                 pass
 
-    async def _ask(self, ask: Ask, seen: Seen) -> None:
+    def _postponed(self, ask: Ask, pause: Pause) -> float:
+        """Seconds until an ask is repeated that a pause of requests stopped.
+
+        Unless the pause is of this workload alone, the same part of the other workloads waits for its end too.
+        """
+        again = min(ask.every, AGAIN)
+        if pause.scope == "object":
+            return max(again, pause.seconds)
+        self._paused[ask.part] = self._steady() + pause.seconds
+        # Later than the others: if this workload alone is refused, they must have their turn before the next pause.
+        return pause.seconds + again
+
+    async def _ask(self, ask: Ask, seen: Seen) -> bool:
+        """Returns whether a request was sent, as far as is known."""
         quantiles = lane.quantiles(ask.part, seen, self._policy, self._dropped)
         failure = ""
         rejects: tuple[Reject, ...] = ()
-        again = ask.every
+        again, sent = ask.every, True
         try:
             question = Question(self._client, seen, self._wall(), quantiles, self._slow)
             value, rejects = await LOOKS[ask.part](question)
         except (ApiError, NotDecodable) as error:
             failure = problem(error)
-            if isinstance(error, ApiError) and error.transient:
-                again = min(again, AGAIN)
+            if isinstance(error, ApiError):
+                sent = _sent(error)
+                again = min(again, AGAIN) if error.transient else again
+                again = self._postponed(ask, error.pause) if error.pause is not None else again
         except Exception:  # a fault of ours about one workload must not cost the others their turn
             failure = "internal"
             log.exception("a look failed", extra={"fields": {"part": ask.part, "workload_id": ask.workload}})
@@ -301,7 +325,7 @@ class Lane:
         latest = self._fleet.workloads.get(ask.workload)
         self._teller.looked(ask.part, failure, rejects)
         if asked is None or latest is None:
-            return
+            return sent
         if not failure and value is None and ask.part != "replacement":
             again = min(again, AGAIN / 2)  # an answer that says nothing yet
         asked.looked[ask.part] = now - ask.every + again
@@ -312,8 +336,11 @@ class Lane:
             after, entry = told(latest, ask.part, value, self._wall())
             if after is not latest:
                 self._fleet.replaced(after, entry)
+        return sent
 
-    async def _ask_account(self, ask: Ask) -> None:
+    async def _ask_account(self, ask: Ask) -> bool:
+        """Returns whether a request was sent, as far as is known."""
+        sent = True
         failure = ""
         rejects: tuple[Reject, ...] = ()
         self._account[ask.part] = self._steady()
@@ -322,12 +349,21 @@ class Lane:
             self._fleet.account = self._fleet.account._replace(**fields)
         except (ApiError, NotDecodable) as error:
             failure = problem(error)
-            if isinstance(error, ApiError) and error.transient:
-                self._account[ask.part] = self._steady() - ask.every + AGAIN
+            if isinstance(error, ApiError):
+                sent = _sent(error)
+                again = AGAIN if error.transient else ask.every
+                again = self._postponed(ask, error.pause) if error.pause is not None else again
+                self._account[ask.part] = self._steady() - ask.every + again
         except Exception:  # a fault of ours about the account must not cost the workloads their turn
             failure = "internal"
             log.exception("a look failed", extra={"fields": {"part": ask.part}})
         self._teller.looked(ask.part, failure, rejects)
+        return sent
+
+
+def _sent(error: ApiError) -> bool:
+    """Whether the request that failed was sent: the client itself refuses what is paused."""
+    return error.pause is None or error.status != 0
 
 
 def _moved(before: Seen, now: Seen) -> bool:

@@ -62,6 +62,8 @@ class _Uncounted:
     def received(self, endpoint: str, size: int) -> None: ...
     def retry(self, endpoint: str, reason: str) -> None: ...
     def wait(self, reason: str, seconds: float) -> None: ...
+    def paused(self, endpoint: str, seconds: float) -> None: ...
+    def resumed(self, endpoint: str) -> None: ...
 
 
 def client_of(account: Account) -> Client:
@@ -74,6 +76,7 @@ def client_of(account: Account) -> Client:
         rate=account.requests_per_second,
         concurrency=account.concurrency,
         timeout=account.timeout,
+        patience=account.timeout,
         ca_file=str(account.ca_file) if account.ca_file else None,
         user_agent=f"workload-exporter/{__version__}",
     )

@@ -6,8 +6,10 @@ Each family is one row of `OWN`; `Report` holds them, `AccountReport` is what on
 from __future__ import annotations
 
 import itertools
+import logging
 import platform
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, NamedTuple
 
 from prometheus_client import (
@@ -34,6 +36,8 @@ from exporter.core.step import Knowledge, Sweep, unknown_values
 from exporter.shell.client import REASONS
 from exporter.shell.connections import CLOSED, REFUSED
 from exporter.shell.lane import AGES, State
+
+log = logging.getLogger("exporter")
 
 PREFIX = "datarobot_exporter_"
 LANE = "status"
@@ -79,6 +83,14 @@ OWN: tuple[Own, ...] = (
     Own("api_request_duration_seconds", "histogram", ("account", "endpoint"), "Time from request to last byte."),
     Own("api_received_bytes", "counter", ("account", "endpoint"), "Bytes of answers, after decompression."),
     Own("api_wait_seconds", "counter", ("account", "reason"), "Seconds that requests were held back, by what for."),
+    Own(
+        "api_paused_until_timestamp_seconds",
+        "gauge",
+        ("account", "endpoint"),
+        "When requests to an endpoint may be sent again after the API refused some (429, or 503 with Retry-After): in "
+        "the future while they are paused, absent if they never were. Endpoint * stands for all requests of the "
+        "account, details for all but the workload list.",
+    ),
     Own("api_budget_requests_per_second", "gauge", ("account",), "Requests per second that the settings allow."),
     Own(
         "api_clock_offset_seconds",
@@ -265,8 +277,8 @@ class Report:
         histogram = self._histograms[name]
         (histogram.labels(*labels) if labels else histogram).observe(value, exemplar)
 
-    def account(self, name: str, interval: float, rate: float) -> AccountReport:
-        """The part of one account, with its settings told and its reasons at 0."""
+    def account(self, name: str, interval: float, rate: float, wall: Callable[[], float] = time.time) -> AccountReport:
+        """The part of one account, with its settings told and its reasons at 0. `wall`: seconds since the epoch."""
         self.set("sweep_interval_seconds", interval, name, LANE)
         self.set("api_budget_requests_per_second", rate, name)
         for reason in REASONS:
@@ -282,7 +294,7 @@ class Report:
             self._histograms["episode_duration_seconds"].labels(name, kind)  # Prometheus counts from the second sample
         for part in lane.NAMES:
             self.count("detail_looks", name, part, by=0)
-        return AccountReport(self, name, interval)
+        return AccountReport(self, name, interval, wall)
 
     def forget(self, account: str) -> None:
         """Drop the gauges of an account that is swept no more; its counters stay until the end."""
@@ -313,8 +325,11 @@ class Report:
 class AccountReport:
     """What one account's client (`exporter.shell.client.Observer`) and sweeps count."""
 
-    def __init__(self, report: Report, account: str, interval: float = 30.0) -> None:
-        self._report, self._account, self.interval = report, account, interval
+    def __init__(
+        self, report: Report, account: str, interval: float = 30.0, wall: Callable[[], float] = time.time
+    ) -> None:
+        self._report, self._account, self.interval, self._wall = report, account, interval, wall
+        self._paused: set[str] = set()
 
     def request(self, endpoint: str, code: str, seconds: float) -> None:
         """Count one request that ended with `code`, or with ``error`` when there was no answer."""
@@ -340,6 +355,21 @@ class AccountReport:
     def began(self, at: float) -> None:
         """Tell when the account was swept first, in seconds since the epoch."""
         self._report.began(self._account, at)
+
+    def paused(self, endpoint: str, seconds: float) -> None:
+        """Show until when an endpoint is paused; log it unless it has been paused since it last succeeded."""
+        self._report.set("api_paused_until_timestamp_seconds", self._wall() + seconds, self._account, endpoint)
+        if endpoint not in self._paused:
+            self._paused.add(endpoint)
+            fields = {"account": self._account, "endpoint": endpoint, "seconds": round(seconds, 3)}
+            log.warning("API refuses requests, paused", extra={"fields": fields})
+
+    def resumed(self, endpoint: str) -> None:
+        """Log that requests to an endpoint succeed again after a pause."""
+        if endpoint in self._paused:
+            self._paused.remove(endpoint)
+            fields = {"account": self._account, "endpoint": endpoint}
+            log.info("API accepts requests again", extra={"fields": fields})
 
     def capabilities(self, routes: Iterable[tuple[str, bool]]) -> None:
         """Tell which routes the server offers."""

@@ -18,8 +18,9 @@ from exporter.core.episode import Course, recalled
 from exporter.core.lane import Policy
 from exporter.core.ledger import Entry, Ledger, Tally, deleted, hidden
 from exporter.core.lifecycle import Made, Tracing, settled
-from exporter.core.model import Workload
+from exporter.core.model import Replacement, Workload
 from exporter.core.paging import Fleet, Sweeping
+from exporter.core.pods import Proton
 from exporter.core.seen import Account, Seen
 from exporter.core.select import Selection, in_shard, selected
 from exporter.core.skew import Skew
@@ -325,10 +326,10 @@ class Watch:
         for i in sorted(self.known.workloads):
             if not left:
                 break
-            try:
-                records, protons = await history(self.client, i)
-            except (ApiError, NotDecodable):
+            reported = await self._history(i)
+            if reported is None:
                 continue
+            records, protons = reported
             seen = self.known.workloads.get(i)
             if seen is None:
                 continue
@@ -339,6 +340,21 @@ class Watch:
             left -= len(over)
             course = msgspec.structs.replace(course, over=(*course.over, *over))
             self.replaced(seen._replace(ledger=msgspec.structs.replace(seen.ledger, course=course)))
+
+    async def _history(self, workload: str) -> tuple[tuple[Replacement, ...], tuple[Proton, ...]] | None:
+        """The last replacements and the protons of a workload; None where the API does not report them.
+
+        After a refusal it is requested once more, at the end of the pause: the history is requested only once in the
+        life of a state, and the pause would cost that of all workloads that are next.
+        """
+        for _ in range(2):
+            try:
+                return await history(self.client, workload)
+            except (ApiError, NotDecodable) as error:
+                if not isinstance(error, ApiError) or error.pause is None:
+                    return None
+                await self._clock.pause(error.pause.seconds)
+        return None
 
     def _heard(self, answer: Answer) -> None:
         if answer.date is not None:

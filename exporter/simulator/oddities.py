@@ -1,7 +1,7 @@
 """ODDITIES: what real servers, proxies and networks do to an answer; each is one row and can be switched on by name.
 
-A name alone holds everywhere; ``name@/workloads/{id}/events`` holds for one route. An oddity changes the JSON of an
-answer, or the answer itself.
+A name alone holds everywhere; ``name@/workloads/{id}/events`` holds for one route, with an id in its place for one
+object. An oddity changes the JSON of an answer, or the answer itself.
 """
 
 from __future__ import annotations
@@ -237,6 +237,7 @@ ODDITIES: dict[str, Oddity] = {
         "502 as a web page", replace=_plain(502, "<html><body><h1>502 Bad Gateway</h1></body></html>", kind="text/html")
     ),
     "unavailable": Oddity("503 in plain text", replace=_plain(503, "no healthy upstream", kind="text/plain")),
+    "unavailable-seconds": Oddity("503 with Retry-After: 300", replace=_plain(503, "{}", ("retry-after", "300"))),
     "empty": Oddity("200 with nothing in it", replace=_plain(200, "")),
     "truncated": Oddity("JSON that ends too soon", replace=lambda a, _: a._replace(body=a.body[: len(a.body) // 2])),
     "no-data": Oddity("a list without data", _without("data")),
@@ -276,13 +277,15 @@ ODDITIES: dict[str, Oddity] = {
 }
 
 
-def active(switched: Iterable[str], template: str) -> list[str]:
-    """The names of the oddities that hold for a route. Raises KeyError for a name that does not exist."""
+def active(switched: Iterable[str], template: str, path: str = "") -> list[str]:
+    """The names of the oddities that hold for a route, or for the filled path of a request. Raises KeyError for a name
+    that does not exist.
+    """
     names = []
     for told in switched:
         name, _, route = told.partition("@")
         if name not in ODDITIES:
             raise KeyError(name)
-        if route in ("", template):
+        if route in ("", template, path.rstrip("/")):
             names.append(name)
     return names

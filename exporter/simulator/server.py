@@ -175,7 +175,7 @@ class Simulator:
     ) -> Answer:
         if headers.get("authorization") != f"Bearer {self.token}":
             return _json(401, {"message": "Invalid API key"})
-        names = active(self._odd, template)
+        names = active(self._odd, template, path)
         if "repeating" in names:
             query = query | {"offset": ["0"]}
         now = self.clock()

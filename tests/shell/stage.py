@@ -106,7 +106,7 @@ class Stage:
         self._loop = asyncio.get_running_loop()
         simulator.clock = lambda: self.wall
         self.report = report or Report(START)
-        account = self.report.account("acme", interval, rate)
+        account = self.report.account("acme", interval, rate, lambda: self.wall)
         self.client = Client(
             "http://simulated.test/api/v2",
             lambda: simulator.token,

@@ -3,13 +3,14 @@
 import bisect
 import re
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
-from exporter.core.lane import Policy
+from exporter.core.lane import NAMES, Policy
 from exporter.core.model import status_group
 from exporter.simulator.stories import STORIES
-from tests.shell.stage import Sent, Stage, played, simulated
+from tests.shell.stage import START, Sent, Stage, played, simulated
 
 
 def looked(sent: list[Sent], part: str) -> dict[str, list[float]]:
@@ -168,6 +169,90 @@ def test_a_route_that_the_server_lacks_is_asked_for_once_an_hour() -> None:
 
     with simulated(20) as simulator:
         played(play, simulator)
+
+
+STATUS_DETAILS = "/workloads/{id}/protons/{pid}/statusDetails"
+
+
+def counted(stage: Stage, name: str, **labels: str) -> float:
+    value = stage.report.registry.get_sample_value(f"datarobot_exporter_{name}", {"account": "acme", **labels})
+    return value or 0.0
+
+
+def steady(stage: Stage) -> dict[str, str]:
+    """The ids of steady workloads, and of their versions."""
+    there = stage.watch.workloads.values()
+    return {
+        seen.workload.id: seen.workload.proton_id or ""
+        for seen in there
+        if (seen.workload.name or "").startswith(
+            ("healthy", "saturated", "server-errors", "memory", "slow-20", "autoscal")
+        )
+    }
+
+
+@pytest.mark.parametrize("oddity", ["unavailable-seconds", "throttled"])
+def test_a_workload_whose_details_are_refused_costs_the_others_nothing(oddity: str) -> None:
+    """503 with Retry-After: 300, or 429 without, for one workload; the details of the others stay as fresh as ever."""
+
+    async def play(stage: Stage) -> None:
+        await stage.run(60.0)
+        refused, *others = steady(stage).items()
+        assert len(others) == 6
+        simulator.odd = {f"{oddity}@/workloads/{refused[0]}/protons/{refused[1]}/statusDetails"}
+        await stage.run(1500.0)
+        fresh = {i: seen.details.fresh.get("pods") for i, seen in stage.watch.workloads.items()}
+        assert [fresh[i] for i, _ in others] == [True] * len(others)
+        assert not fresh[refused[0]]
+        asked = looked(stage.sent, "protons")
+        for i, _ in others:
+            assert max(b - a for a, b in pairwise(asked[i])) <= 300.0 + 30.0
+        assert counted(stage, "sweep_failures_total", lane="status", reason="throttled") == 0
+
+    with simulated(40) as simulator:
+        played(play, simulator)
+
+
+def test_a_part_whose_route_is_paused_costs_nothing_and_comes_back_after_the_pause() -> None:
+    async def play(stage: Stage) -> None:
+        await stage.run(60.0)
+        fleet = len(stage.watch.workloads)
+        before = len(stage.sent)
+        simulator.odd = {f"throttled@{STATUS_DETAILS}"}
+        await stage.run(1500.0)
+        throttled = [request for request in stage.sent[before:] if request.status == 429]
+        listed = [at for times in looked(stage.sent[before:], "protons").values() for at in times]
+        # Pauses of 5, 10, 20, … 300 s: about ten of them, and no more requests in each than are sent at once.
+        assert 8 <= len(throttled) <= 10 * 3
+        assert len(listed) <= len(throttled) + 10 * 3
+        assert counted(stage, "detail_look_failures_total", part="pods", reason="throttled") > 0
+        assert counted(stage, "detail_stale", part="pods") >= 0.9 * fleet
+        for part in ("events", "stats_5m", "usage"):
+            assert counted(stage, "detail_stale", part=part) == 0
+        until = counted(stage, "api_paused_until_timestamp_seconds", endpoint=STATUS_DETAILS)
+        assert 0 < until - stage.wall <= 300.0
+        assert counted(stage, "sweeps_total", lane="status") == 50
+        simulator.odd = frozenset()
+        await stage.run(until - START + 60.0)
+        assert counted(stage, "detail_stale", part="pods") == 0
+
+    with simulated(40) as simulator:
+        played(play, simulator)
+
+
+def test_a_lane_of_which_every_request_is_paused_rests() -> None:
+    async def play(stage: Stage) -> None:
+        await stage.run(5.0)
+        simulator.odd = {"throttled"}
+        await stage.run(200.0)
+        looks = sum(counted(stage, "detail_looks_total", part=part) for part in NAMES)
+        sent = len(stage.sent)
+        await stage.run(400.0)
+        assert len(stage.sent) - sent <= 5
+        assert sum(counted(stage, "detail_looks_total", part=part) for part in NAMES) - looks <= 3 * len(NAMES)
+
+    with simulated(300) as simulator:
+        played(play, simulator, rate=10.0)
 
 
 def test_what_is_not_told_any_more_is_withdrawn_and_comes_back() -> None:

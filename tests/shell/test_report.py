@@ -1,5 +1,7 @@
 """What is told of episodes, and where the trace of one is named as an exemplar."""
 
+import logging
+
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
@@ -60,3 +62,26 @@ def test_what_is_over_is_counted_once_and_names_a_trace_only_where_there_is_one(
     report = told(made)
     assert report.registry.get_sample_value(COUNTER, {"account": "eu", "kind": "stop", "outcome": "success"}) == count
     assert b"trace_id" not in report.openmetrics()
+
+
+def test_a_pause_shows_its_end_and_is_logged_once_until_requests_succeed_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    report, clock = Report(1.0), iter([1000.0, 1006.0, 1030.0])
+    account = report.account("eu", 30.0, 10.0, lambda: next(clock))
+    gauge = "datarobot_exporter_api_paused_until_timestamp_seconds"
+    assert f"{gauge}{{" not in report.text().decode()
+    with caplog.at_level(logging.INFO, "exporter"):
+        account.resumed("/quotas")  # was not paused
+        for seconds, end in [(5.0, 1005.0), (10.0, 1016.0)]:
+            account.paused("/quotas", seconds)
+            assert report.registry.get_sample_value(gauge, {"account": "eu", "endpoint": "/quotas"}) == end
+        account.resumed("/quotas")
+        account.paused("/quotas", 5.0)
+    assert [(record.levelname, record.message, record.__dict__["fields"]) for record in caplog.records] == [
+        ("WARNING", "API refuses requests, paused", {"account": "eu", "endpoint": "/quotas", "seconds": 5.0}),
+        ("INFO", "API accepts requests again", {"account": "eu", "endpoint": "/quotas"}),
+        ("WARNING", "API refuses requests, paused", {"account": "eu", "endpoint": "/quotas", "seconds": 5.0}),
+    ]
+    report.forget("eu")
+    assert f"{gauge}{{" not in report.text().decode()

@@ -37,6 +37,8 @@ class Api:
         self.broken: set[str] = set()
         self.asked: list[str] = []
         self.history: dict[str, list[Any]] = {}
+        self.throttled: dict[str, int] = {}
+        """Part -> how many requests for it are answered with 429 before it is given."""
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         _, _, path = request.url.path.rstrip("/").partition("/workloads")
@@ -47,6 +49,9 @@ class Api:
             return httpx.Response(200, content=page(*items))
         i, _, part = path.removeprefix("/").partition("/")
         self.asked.append(path)
+        if self.throttled.get(part, 0) > 0:
+            self.throttled[part] -= 1
+            return httpx.Response(429)
         if part:
             return httpx.Response(200, content=page(*(self.history.get(i, []) if part == "history" else [])))
         if i in self.broken:
@@ -178,6 +183,25 @@ def test_what_was_over_before_is_recalled_up_to_a_number_and_nobody_is_asked_in_
         await watch._recalling
         assert sum(len(seen.ledger.course.over) for seen in watch.workloads.values()) == RECALLED
         assert len({path.split("/")[1] for path in api.asked}) == 7
+        await watch.close()
+
+    played(work)
+
+
+@pytest.mark.parametrize(("route", "refusals"), [("history", 1), ("history", 3), ("protons", 2)])
+def test_what_was_over_before_is_recalled_of_every_workload_though_the_api_pauses_the_route(
+    route: str, refusals: int
+) -> None:
+    async def work() -> None:
+        api = Api(**fleet(8))
+        api.history = {i: [record(1, -600.0)] for i in api.there}
+        api.throttled = {route: refusals}
+        watch = api.watch(tracing=Tracing("http://api.test", backfill=3600.0))
+        await api.swept(watch, 1)
+        assert watch._recalling is not None
+        await watch._recalling
+        recalled = sum(len(seen.ledger.course.over) for seen in watch.workloads.values())
+        assert recalled == 8 - refusals // 2  # each workload has two attempts
         await watch.close()
 
     played(work)

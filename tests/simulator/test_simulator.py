@@ -484,6 +484,14 @@ def test_an_oddity_may_hold_for_one_route(simulator: Simulator) -> None:
     assert (get(simulator, "/account/info/").status_code, get(simulator, "/version/").status_code) == (503, 200)
 
 
+def test_an_oddity_may_hold_for_one_object(simulator: Simulator) -> None:
+    odd, other = (simulator.world.actor(number).id(simulator.world.actor(number).moment(START)) for number in (0, 1))
+    simulator.odd = {f"unavailable-seconds@/workloads/{odd}/events"}
+    refused = get(simulator, f"/workloads/{odd}/events/")
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "300")
+    assert get(simulator, f"/workloads/{other}/events/").status_code == 200
+
+
 def test_an_oddity_that_does_not_exist_is_told(simulator: Simulator) -> None:
     with pytest.raises(ValueError, match="no oddity is called 'odd'; there are "):
         simulator.odd = {"odd"}

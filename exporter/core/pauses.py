@@ -1,0 +1,128 @@
+"""Which requests of an account are paused after the API refused some (429, or 503 with Retry-After): pure rules.
+
+A pause that the API asked for applies to what refused, and lasts as long as the API asked. A pause that is inferred
+from several refusals applies to more than has refused; it is short and grows only while nothing succeeds, because the
+rest may be healthy: a few broken workloads must not stop the details of all others. The workload list is paused by its
+own refusals only, so that no detail route makes the account look unreachable.
+
+| Refusal | What is paused | How long |
+|---|---|---|
+| 503 on a route with ids in its path | this object on this route | Retry-After |
+| … by `OBJECTS_TO_ROUTE` workloads at the same time | and the route | growing |
+| 429, or 503 on a route without ids | the route | Retry-After, else growing |
+| … by `ROUTES_TO_DETAILS` routes at the same time | and all routes but the workload list | growing |
+| 429 or 503 on the workload list | all requests of the account | Retry-After, else growing |
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+LIST = "/workloads"
+"""The route of the workload list."""
+ACCOUNT, DETAILS = "*", "details"
+"""What stands in the place of a route: all requests of the account; all but the workload list."""
+OBJECTS_TO_ROUTE = 3
+"""So many workloads must be paused on a route before the route is: fewer may be broken themselves."""
+ROUTES_TO_DETAILS = 2
+FIRST, MOST = 5.0, 300.0
+"""Seconds of the first growing pause, and of the longest pause; each growing pause is twice the one before."""
+OBJECTS_MOST = 2000
+"""Paused objects that are remembered; where more refuse, their route is paused instead."""
+
+Scope = Literal["object", "route", "details", "account"]
+
+
+class Pause(NamedTuple):
+    """What holds a request back: the scope of the pause, and its remaining seconds."""
+
+    scope: Scope
+    seconds: float
+
+
+class _Paused:
+    """The pauses of one thing since it last succeeded: how many, and when the last one ends."""
+
+    __slots__ = ("times", "until")
+
+    def __init__(self) -> None:
+        self.times = 0
+        self.until = float("-inf")
+
+
+class Pauses:
+    """The pauses of one account. All times are seconds of one steady clock, which the caller reads.
+
+    `route` is the template of a path, `ids` the values that fill it, the workload's id first.
+    """
+
+    def __init__(self) -> None:
+        self._paused: dict[str, _Paused] = {}
+        self._objects: dict[tuple[str, tuple[str, ...]], float] = {}
+
+    def refused(
+        self, route: str, ids: tuple[str, ...], status: int, retry_after: float | None, sent: float, now: float
+    ) -> dict[str, float]:
+        """Note a refusal of a request that was sent at `sent`. Returns the routes that are paused, or paused for
+        longer than before, and for how many seconds from now; `ACCOUNT` and `DETAILS` count as routes.
+        """
+        asked = None if retry_after is None else min(retry_after, MOST)
+        if route == LIST:
+            return self._extended(ACCOUNT, asked, sent, now)
+        if status != 429 and ids and self._object_paused(route, ids, asked or 0.0, now):
+            workloads = {of[0] for there, of in self._objects if there == route}
+            if len(workloads) < OBJECTS_TO_ROUTE:
+                return {}
+            asked = None  # each workload spoke for itself: that the route refuses is inferred
+        changed = self._extended(route, asked, sent, now)
+        routes = [name for name, each in self._paused.items() if name not in (ACCOUNT, DETAILS) and each.until > now]
+        if len(routes) >= ROUTES_TO_DETAILS:
+            changed |= self._extended(DETAILS, None, sent, now)
+        return changed
+
+    def succeeded(self, route: str, sent: float) -> list[str]:
+        """Note a success of a request that was sent at `sent`. Returns the routes whose pauses are thereby forgotten;
+        `ACCOUNT` and `DETAILS` count as routes.
+        """
+        ended = [
+            name
+            for name in ((ACCOUNT,) if route == LIST else (route, DETAILS))
+            # What was sent before the pause ended, before it began that is, does not show that it was long enough.
+            if (paused := self._paused.get(name)) is not None and sent >= paused.until
+        ]
+        for name in ended:
+            del self._paused[name]
+        return ended
+
+    def of(self, route: str, ids: tuple[str, ...], now: float) -> Pause | None:
+        """The pause that holds a request back for the longest; None: it may be sent."""
+        scopes: tuple[tuple[Scope, str], ...] = (("account", ACCOUNT), ("details", DETAILS), ("route", route))
+        found = [
+            Pause(scope, paused.until - now)
+            for scope, name in (scopes if route != LIST else scopes[:1])
+            if (paused := self._paused.get(name)) is not None
+        ]
+        found.append(Pause("object", self._objects.get((route, ids), now) - now))
+        longest = max(found, key=lambda pause: pause.seconds)
+        return longest if longest.seconds > 0 else None
+
+    def _object_paused(self, route: str, ids: tuple[str, ...], seconds: float, now: float) -> bool:
+        """Pause an object on a route; False where too many are paused already. Forgets pauses that are over."""
+        key = route, ids
+        self._objects[key] = max(now + seconds, self._objects.get(key, now))
+        self._objects = {each: until for each, until in self._objects.items() if until > now}
+        if len(self._objects) <= OBJECTS_MOST:
+            return True
+        self._objects.pop(key, None)
+        return False
+
+    def _extended(self, name: str, asked: float | None, sent: float, now: float) -> dict[str, float]:
+        paused = self._paused.setdefault(name, _Paused())
+        before = paused.until
+        if sent >= paused.until:  # else it was under way when the pause began: the pause has had no chance to help
+            paused.times += 1
+            # The exponent is bounded: two to the power of some thousand is no float.
+            paused.until = now + (min(FIRST * 2 ** min(paused.times - 1, 16), MOST) if asked is None else asked)
+        elif asked is not None:
+            paused.until = max(paused.until, now + asked)
+        return {name: paused.until - now} if paused.until > max(before, now) else {}
