@@ -15,7 +15,7 @@ from exporter.core import seen as facts
 from exporter.core.account_families import Known
 from exporter.core.conditions import Alert, Severity
 from exporter.core.ledger import replacement_active
-from exporter.core.pods import terminated_reason, unschedulable, waiting_reason
+from exporter.core.pods import UNREAD_REASONS, terminated_reason, unschedulable, waiting_reason
 from exporter.core.rules import Options, in_force
 from exporter.core.seen import Seen
 from exporter.core.terms import AccountLook, Look, WorkloadLook
@@ -86,7 +86,8 @@ def row(seen: Seen, look: Look, alerts: Iterable[Alert]) -> Row:
     gone = seen.vanished is not None
     group = "vanished" if gone else facts.status_group(seen)
     reasons = tuple(_reasons(seen, bool(holds)))
-    troubled = group == "up" and any(facts.troubles(seen))
+    # One that is up and of which nothing is known any more may be down: a person should look.
+    troubled = group == "up" and (any(facts.troubles(seen)) or seen.details.fresh.get("pods") is False)
     return Row(
         seen.account,
         workload.id,
@@ -128,10 +129,15 @@ def _reasons(seen: Seen, told_of: bool) -> Iterator[str]:
         yield f"replacement: {model.folded(replacement.status)}"
     if facts.scaled_to_zero(seen):
         yield "scaled to zero: nobody asks"
+    counted = facts.serving(seen)
+    if counted is not None and counted.unknown and facts.status_group(seen) == "up":
+        yield f"readiness not known (x{counted.unknown})"
+    yield from (f"pods not read of {one.words}" for one in facts.unread(seen))
     if "pods" in seen.details.refused:
         yield "its pods may not be read with this token"
-    elif seen.details.fresh.get("pods") is False:
-        yield "its pods were not told lately"
+    elif seen.details.fresh.get("pods") is False and not facts.unread(seen):
+        failed = UNREAD_REASONS.get(seen.details.failed.get("pods", ""), "")
+        yield f"its pods were not told lately: {failed}" if failed else "its pods were not told lately"
 
 
 def lasted(seconds: float) -> str:

@@ -1,7 +1,8 @@
 """ODDITIES: what real servers, proxies and networks do to an answer; each is one row and can be switched on by name.
 
-A name alone holds everywhere; ``name@/workloads/{id}/events`` holds for one route. An oddity changes the JSON of an
-answer, or the answer itself.
+A name alone holds everywhere; ``name@/workloads/{id}/events`` holds for one route, and
+``name@/workloads/{id}/protons/{pid}/statusDetails#outgoing`` for the protons of one role. An oddity changes the JSON of
+an answer, or the answer itself.
 """
 
 from __future__ import annotations
@@ -258,13 +259,17 @@ ODDITIES: dict[str, Oddity] = {
 }
 
 
-def active(switched: Iterable[str], template: str) -> list[str]:
-    """The names of the oddities that hold for a route. Raises KeyError for a name that does not exist."""
+def active(switched: Iterable[str], template: str, role: str = "") -> list[str]:
+    """The names of the oddities that hold for a route, and for the role of the proton that it is about.
+
+    Raises KeyError for a name that does not exist.
+    """
     names = []
     for told in switched:
-        name, _, route = told.partition("@")
+        name, _, place = told.partition("@")
         if name not in ODDITIES:
             raise KeyError(name)
-        if route in ("", template):
+        route, _, only = place.partition("#")
+        if route in ("", template) and only in ("", role):
             names.append(name)
     return names
