@@ -132,7 +132,7 @@ def _reasons(seen: Seen, told_of: bool) -> Iterator[str]:
     counted = facts.serving(seen)
     if counted is not None and counted.unknown and facts.status_group(seen) == "up":
         yield f"readiness not known (x{counted.unknown})"
-    yield from (f"pods not read of {one.words}" for one in facts.unread(seen))
+    yield from (f"pods not read: {one.words}" for one in facts.unread(seen))
     if "pods" in seen.details.refused:
         yield "its pods may not be read with this token"
     elif seen.details.fresh.get("pods") is False and not facts.unread(seen):

@@ -334,23 +334,17 @@ def _new_version_fails(facts: Facts) -> bool:
 
 
 def _not_read(prefix: str, group: Callable[[Facts], bool]) -> Iterator[Cause]:
-    """The causes that say that nothing can be said of its pods, and why."""
-    lead = "How it does is not known, for the pods of the version that serves could not be read: "
-    yield Cause(
-        prefix + "refused",
-        _both(group, _unread("forbidden")),
-        lead + "the API refuses them to this token (403).",
-        "Call its endpoint; give the token's user the role `user` on it to see more.",
-    )
-    yield Cause(
-        prefix + "failed",
-        _both(group, _unread("server_error")),
-        lead + "the API fails when it is asked for them (5xx).",
-        "Call its endpoint. Ask again in a few minutes; if it still fails, report it to those who run the platform.",
-    )
-    yield Cause(prefix + "unread", _both(group, _unread()),
-        lead + "`Not known` says why.",
-        "Call its endpoint. Ask again in a few minutes.")  # fmt: skip
+    """The causes for a workload of which nothing else is known, for its pods could not be read."""
+    lead = "Its health is unknown: the pods of the serving version could not be read. "
+    step = "Call its endpoint. Ask again in a few minutes; if it still fails, report it to those who run the platform."
+    rows = (
+        ("refused", _unread("forbidden"), "The API refuses them to this token (403).",
+         "Call its endpoint; give the token's user the role `user` on it to see more."),
+        ("failed", _unread("server_error"), "The API fails with a server error (5xx).", step),
+        ("unread", _unread(), "The reason is under `Not known`.", step),
+    )  # fmt: skip
+    for name, holds, says, following in rows:
+        yield Cause(prefix + name, _both(group, holds), lead + says, following)
 
 
 def _status(*names: str) -> Callable[[Facts], bool]:
@@ -470,9 +464,9 @@ CAUSES: tuple[Cause, ...] = (
     *_shown_by(_OWN),
     *_shown_by(("candidate",), "The version that is being rolled out does not come up: ", "new_version_"),
     Cause("new_version_fails", _both(_unread(), _new_version_fails),
-        "The version that is being rolled out does not come up; whether the version from before serves is not known, "
-        "for its pods could not be read.",
-        "Call its endpoint first; then see under `Containers` what stops the new version.",
+        "The version that is being rolled out does not come up, and the pods of the serving version could not be read: "
+        "whether it serves is unknown.",
+        "Call its endpoint first. Then see under `Containers` or `No node` why the new version does not start.",
         "DataRobotContainerCrashLooping"),
     # -- starting, failed
     Cause("failed_unready", _both(_FAILED, _unready),
@@ -548,16 +542,16 @@ CAUSES: tuple[Cause, ...] = (
         "It answers with errors of its own, and its version is new: that may be the cause.",
         "If the errors began with it, replace it with the artifact from before.", "DataRobotWorkloadNotServing"),
     Cause("outage_pods_unknown", _both(_UP, _share("server_errors", MOST_ERRORS), lambda facts: not _pods_well(facts)),
-        "Most requests get a server error (5xx), and its pods are not known to be well: the application fails, or "
-        "something that it calls does.",
+        "Most requests get a server error (5xx), and not all of its pods are known to be ready. The application fails, "
+        "or something that it calls.",
         _READ_LOG, "DataRobotWorkloadNotServing"),
     Cause("outage", _both(_UP, _share("server_errors", MOST_ERRORS)),
         "Its pods are well, and most requests get a server error (5xx): the application fails, or something that it "
         "calls does. Which, only its log tells.",
         _READ_LOG, "DataRobotWorkloadNotServing"),
     Cause("errors_pods_unknown", _both(_UP, _errors, lambda facts: not _pods_well(facts)),
-        "A part of the requests get a server error (5xx), and its pods are not known to be well: the application "
-        "fails, or something that it calls does.",
+        "A part of the requests get a server error (5xx), and not all of its pods are known to be ready. The "
+        "application fails, or something that it calls.",
         _READ_LOG, "DataRobotErrorBudgetBurnFast"),
     Cause("errors", _both(_UP, _errors),
         "Its pods are well, and a part of the requests get a server error (5xx): some requests break the application, "
@@ -592,8 +586,8 @@ CAUSES: tuple[Cause, ...] = (
         "DataRobotWorkloadRefusesCallers"),
     *_not_read("pods_", _UP),
     Cause("readiness_unknown", _both(_UP, lambda facts: facts.readiness_unknown),
-        "Whether its replicas are ready is not known: the API does not report it, or reports an unknown phase.",
-        "Call its endpoint; if it does not answer, see its pods in the console, and whether their nodes are up.",
+        "Its health is unknown: the API does not report whether its pods are ready. Their nodes may be lost.",
+        "Call its endpoint. If it does not answer, check its pods and their nodes in the console.",
         "DataRobotWorkloadNoReadyReplica"),
     Cause("crashed_lately", lambda facts: any(one.ended and one.role in _OWN for one in facts.containers),
         "A container ended within the hour and was started again; it is ready now.",

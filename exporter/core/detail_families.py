@@ -558,9 +558,9 @@ DETAILED: tuple[Family, ...] = (
         labels=("event",), source="events[].timestamp", absence="no such event is told", stability="experimental",
         reads=("ledger",)),
     row("workload_fresh", "1 while a part of the details was told lately, 0 where it is too old and its series are "
-        "withdrawn, or where it is pods and those of the active proton cannot be read.",
+        "withdrawn. Pods are 0 as well while those of the active proton cannot be read.",
         lambda view: tuple(((part,), float(v)) for part, v in sorted(view.seen.details.fresh.items())),
-        labels=("part",), source="observed", absence="the part is not asked for, is refused, or was never told",
+        labels=("part",), source="observed", absence="the part is not asked for, is refused, or was not told yet",
         reads=("fresh",)),
     row("workload_detail_timestamp_seconds", "When a part of the details was last told, of workloads that are not "
         "steady, in seconds since the epoch.",

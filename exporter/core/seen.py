@@ -142,11 +142,11 @@ class Unread(NamedTuple):
 
 
 _VERSIONS = {
-    "active": "the version that serves",
-    "candidate": "the new version",
-    "outgoing": "the outgoing version",
-    "other": "a version",
-    "unknown": "a version that is not listed",
+    "active": "serving version",
+    "candidate": "new version",
+    "outgoing": "outgoing version",
+    "other": "version",
+    "unknown": "a version missing from the list",
 }
 
 

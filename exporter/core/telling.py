@@ -115,7 +115,7 @@ def _replica_words(facts: Facts) -> str:
     words = f"{told.ready} of {told.live} replicas ready"
     if not told.live == told.least == told.most:
         words += f"; {wanted} wanted"
-    return words + (f"; of {told.unknown} it is not known" if told.unknown else "")
+    return words + (f"; {told.unknown} not known" if told.unknown else "")
 
 
 _ROLES = {
