@@ -334,7 +334,10 @@ class Lane:
             return ""
         asked.told.setdefault(ask.part, now)
         if failure in PASSING:
-            asked.looked[ask.part] = now - ask.every + min(ask.every, AGAIN)
+            # With what is known no more the workload may count as steady from now on, and be due much later.
+            asks = lane.asks(after, self._policy, self._wall(), self._dropped)
+            every = next((each.every for each in asks if each.part == ask.part), ask.every)
+            asked.looked[ask.part] = now - every + min(every, AGAIN)
         return failure
 
     async def _ask_account(self, ask: Ask) -> None:
