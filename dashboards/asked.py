@@ -31,6 +31,14 @@ def each(expression: str, *more: str, aggregate: str = "max") -> str:
     return f"{aggregate} by ({', '.join((IDS, *more))}) ({expression})"
 
 
+def ready(selector: str = CHOSEN) -> str:
+    """PromQL: ready pods of the active version; nothing where none is, and of some the API does not report it."""
+    there, unknown = (
+        family(f"proton_replicas_{name}", selector, role="active") for name in ("ready", "readiness_unknown")
+    )
+    return f"({there} > 0) or ({there} unless {unknown} > 0)"
+
+
 def quantile(share: float, buckets: str) -> str:
     """PromQL: a quantile of buckets by ``le``; nothing where they are all empty, which would be no number."""
     # Empty buckets stay in: without those below it, the first of the others would count as beginning at 0.

@@ -12,6 +12,7 @@ from dashboards.asked import (
     family,
     firing,
     important,
+    ready,
     replacements,
     restarts_of_exporter,
     worst_five,
@@ -51,9 +52,7 @@ _SINCE = "\nor ".join(
         each(family("workload_status_since_timestamp_seconds")) + ")",
     )
 )
-_READY = each(
-    f"{family('proton_replicas_ready', role='active')} + {family('proton_replicas_readiness_unknown', role='active')}"
-)
+_READY = each(ready())
 _REQUESTS = family("workload_window_requests", window="5m")
 _SLOWEST = worst_five("workload_window_response_seconds", window="5m", quantile="0.95")
 _IMPORTANCES = {name: (name, colour) for name, colour in IMPORTANCES.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.models import dashboard
 
-from dashboards.asked import NUMBER_TEXTS, family, firing, numbered, replacements, restarts_of_exporter
+from dashboards.asked import NUMBER_TEXTS, family, firing, numbered, ready, replacements, restarts_of_exporter
 from dashboards.board import (
     ACCOUNT,
     JOB,
@@ -52,9 +52,7 @@ def _window(name: str, title: str, window: str = "5m", **matchers: str) -> Query
 
 
 _MEMORY = "workload_memory_usage_bytes"
-_READY = (
-    f"max({_of('proton_replicas_ready', role='active')} + {_of('proton_replicas_readiness_unknown', role='active')})"
-)
+_READY = f"max({ready(THIS)})"
 _RESTARTS = f"sum by (container) (increase({_of('container_restarts_total')}[1h]))"
 _BURNS = DEFAULTS["error_budget"] * DEFAULTS["burn_fast"]
 
@@ -71,7 +69,8 @@ def made() -> dashboard.Dashboard:
              filled=True),
         fact("In status for", "Since the exporter first saw it so; it may be older than the exporter.",
              Query(f"time() - {_max('workload_status_since_timestamp_seconds')}"), unit="s", no_value=NOT_REPORTED),
-        fact("Ready", "Pods of the active version that take traffic, and those of which the API does not say.",
+        fact("Ready", "Pods of the active version that take traffic. Not reported: they could not be read, or the API "
+             "does not say it of any.",
              Query(_READY), steps=((None, BAD), (1, GOOD)), no_value=NOT_REPORTED, width=2),
         fact("Wanted", "Fewest replicas that there should be, by the settings or the autoscaler.",
              Query(_max("workload_replicas_min")), no_value=NOT_REPORTED, width=2),

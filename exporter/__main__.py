@@ -147,7 +147,10 @@ def _explain_flags(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--log-lines", type=int, choices=range(1, 101), default=0, metavar="N", help="also the last lines of its log"
     )
-    command.epilog = f"{EXITS} Also: 3 something holds that is a ticket (warning), 4 something that wakes (critical)."
+    command.epilog = (
+        f"{EXITS} Also: 3 something holds that is a ticket (warning), 4 something that wakes (critical), 5 neither, "
+        "but whether the workload is well is not known: its pods could not be read, or the API does not report them."
+    )
 
 
 def _plan_flags(command: argparse.ArgumentParser) -> None:
@@ -405,7 +408,7 @@ def _explain(told: argparse.Namespace, settings: Settings, _: Read) -> int:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # a name need not be in the terminal's alphabet
         sys.stdout.write(text(found, colour=sys.stdout.isatty() and not plain))
-    return {"critical": 4, "warning": 3}.get(found.severity, 0)
+    return {"critical": 4, "warning": 3}.get(found.severity, 0 if found.facts.known else 5)
 
 
 def _plan(told: argparse.Namespace, settings: Settings, _: Read) -> int:

@@ -263,9 +263,29 @@ def test_explain_says_what_the_api_does_not_tell_and_tells_the_rest(api: Simulat
     assert told["not_known"].keys() == {"events", "bundles"}
     assert told["not_known"]["events"].startswith("the API answered 403: ")
     api.odd = {"forbidden@/workloads/{id}/protons"}
-    out = run("explain", "nobody-ready-35", **account(api))[1]
-    assert "Likely cause  It says that it runs; more is not known, for its pods are not\n" in out
+    status, out, _ = run("explain", "nobody-ready-35", **account(api))
+    assert (status, "Its health is unknown" in out, "give the token's user the role `user`" in out) == (5, True, True)
     assert "Not known     its pods: the API answered 403: " in out
+
+
+@pytest.mark.parametrize(
+    ("workload", "odd", "status", "words"),
+    [
+        ("nobody-ready-35", "error-text", 5, "The API fails with a server error (5xx)."),
+        ("healthy-0", "truncated", 5, "The reason is under `Not known`."),
+        ("healthy-0", "forbidden", 5, "The API refuses them to this token (403)."),
+        ("bundle-withdrawn-36", "error-text", 3, "The API fails with a server error (5xx)."),
+        ("suspended-16", "error-text", 0, "It is suspended"),
+        ("bare-23", "", 5, "The API does not tell how it is"),
+    ],
+)
+def test_explain_exits_with_0_only_where_it_is_known_that_nothing_is_wrong(
+    api: Simulator, workload: str, odd: str, status: int, words: str
+) -> None:
+    api.odd = {f"{odd}@/workloads/{{id}}/protons/{{pid}}/statusDetails"} if odd else set()
+    told, out, _ = run("explain", workload, **account(api))
+    assert (told, words in " ".join(out.split())) == (status, True), out
+    assert ("role `user`" in out) == (odd == "forbidden")
 
 
 def test_explain_fails_with_the_reason_where_the_list_does_not_answer(api: Simulator) -> None:

@@ -15,7 +15,7 @@ from exporter.core import seen as facts
 from exporter.core.account_families import Known
 from exporter.core.conditions import Alert, Severity
 from exporter.core.ledger import replacement_active
-from exporter.core.pods import terminated_reason, unschedulable, waiting_reason
+from exporter.core.pods import UNREAD_REASONS, terminated_reason, unschedulable, waiting_reason
 from exporter.core.rules import Options, in_force
 from exporter.core.seen import Seen
 from exporter.core.terms import AccountLook, Look, WorkloadLook
@@ -86,7 +86,9 @@ def row(seen: Seen, look: Look, alerts: Iterable[Alert]) -> Row:
     gone = seen.vanished is not None
     group = "vanished" if gone else facts.status_group(seen)
     reasons = tuple(_reasons(seen, bool(holds)))
-    troubled = bool(seen.held) or (group == "up" and any(facts.troubles(seen)))
+    # One of which nothing is known any more may be down: a person should look.
+    blind = group == "up" and seen.details.fresh.get("pods") is False
+    troubled = bool(seen.held) or blind or (group == "up" and any(facts.troubles(seen)))
     return Row(
         seen.account,
         workload.id,
@@ -114,7 +116,17 @@ def _reasons(seen: Seen, told_of: bool) -> Iterator[str]:
     if facts.status_group(seen) == "indeterminate":
         yield "its status does not say how it is"
     if seen.held:
-        yield f"the list shows no readable {unread(seen)}"
+        yield f"the list shows no readable {facts.held(seen)}"
+    yield from _pod_reasons(seen, told_of)
+    replacement = seen.workload.replacement
+    if replacement is not None and replacement_active(seen.workload):
+        yield f"replacement: {model.folded(replacement.status)}"
+    if facts.scaled_to_zero(seen):
+        yield "scaled to zero: nobody asks"
+    yield from _unknown_pods(seen)
+
+
+def _pod_reasons(seen: Seen, told_of: bool) -> Iterator[str]:
     pods = seen.details.pods
     listed = [replica for _, replica in pods.replicas()] if pods is not None else []
     containers = [container for replica in listed for container in replica.containers or ()]
@@ -125,20 +137,18 @@ def _reasons(seen: Seen, told_of: bool) -> Iterator[str]:
     if facts.status_group(seen) == "up":
         told.update({why for why in facts.troubles(seen) if why != "a container waits"})
     yield from (f"{why} (x{times})" if times > 1 else why for why, times in told.items())
-    replacement = seen.workload.replacement
-    if replacement is not None and replacement_active(seen.workload):
-        yield f"replacement: {model.folded(replacement.status)}"
-    if facts.scaled_to_zero(seen):
-        yield "scaled to zero: nobody asks"
+
+
+def _unknown_pods(seen: Seen) -> Iterator[str]:
+    counted = facts.serving(seen)
+    if counted is not None and counted.unknown and facts.status_group(seen) == "up":
+        yield f"readiness not known (x{counted.unknown})"
+    yield from (f"pods not read: {one.words}" for one in facts.unread(seen))
     if "pods" in seen.details.refused:
         yield "its pods may not be read with this token"
-    elif seen.details.fresh.get("pods") is False:
-        yield "its pods were not told lately"
-
-
-def unread(seen: Seen) -> str:
-    """The fields of the workload's item in the list that cannot be read; ``item`` where that is the whole of it."""
-    return "item" if "$" in seen.held else ", ".join(sorted(seen.held))
+    elif seen.details.fresh.get("pods") is False and not facts.unread(seen):
+        failed = UNREAD_REASONS.get(seen.details.failed.get("pods", ""), "")
+        yield f"its pods were not told lately: {failed}" if failed else "its pods were not told lately"
 
 
 def lasted(seconds: float) -> str:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from exporter.core.board import Holding
 from exporter.core.episode import Happened
+from exporter.core.seen import Unread
 
 RECENT = 6 * 3600.0
 """What changed so long ago may still be the cause."""
@@ -106,7 +107,8 @@ class Facts(NamedTuple):
 
     `untold`: part -> why it is not known. `gone`: why it is listed no more. `limits`: (kind, words). `draft_over`:
     it is stopped, for a draft has had its time. `rolling`: it is being replaced. `snapshot`: whether pods were told of
-    a version that serves or starts.
+    the version that serves; of any, where none is known to serve. `unread`: versions whose pods could not be read;
+    `unreadable`: why those of the version that serves could not, a key of `UNREAD_REASONS`, empty if they could.
     """
 
     at: float
@@ -130,6 +132,23 @@ class Facts(NamedTuple):
     draft_over: bool = False
     rolling: bool = False
     snapshot: bool = False
+    unread: tuple[Unread, ...] = ()
+    unreadable: str = ""
+
+    @property
+    def readiness_unknown(self) -> bool:
+        """Whether too few replicas are known to be ready, and others are there of which it is not known."""
+        told = self.replicas
+        return bool(told.unknown) and (told.ready or 0) < max(1, told.least or 0)
+
+    @property
+    def known(self) -> bool:
+        """Whether enough is known to say whether it is well; one that is off has no pods to be known."""
+        if self.gone or self.state.group == "off" or self.state.status == "terminated":
+            return True
+        if self.state.group == "indeterminate" or self.unreadable:
+            return False
+        return self.state.group != "up" or not (self.replicas.ready is None or self.readiness_unknown)
 
 
 CHANGES = {
@@ -302,11 +321,31 @@ def _shown_by(roles: tuple[str, ...], lead: str = "", prefix: str = "") -> Itera
     for name, test, says, step, alert in _OF_PODS:
         sentence = lead + says if lead else says[0].upper() + says[1:]
         step = _MEND_NEW if lead and step is _MEND else step
-        yield Cause(prefix + name, partial(_holds_of, test, roles), sentence, step, alert)
+        holds = partial(_holds_of, test, roles)
+        # One of another version may wait only while the version that serves is known to serve.
+        yield Cause(prefix + name, _both(_read, holds) if lead else holds, sentence, step, alert)
 
 
 def _holds_of(test: _Of, roles: tuple[str, ...], facts: Facts) -> bool:
     return test(facts, roles)
+
+
+def _new_version_fails(facts: Facts) -> bool:
+    return any(test(facts, ("candidate",)) for _, test, *_ in _OF_PODS)
+
+
+def _not_read(prefix: str, group: Callable[[Facts], bool]) -> Iterator[Cause]:
+    """The causes for a workload of which nothing else is known, for its pods could not be read."""
+    lead = "Its health is unknown: the pods of the serving version could not be read. "
+    step = "Call its endpoint. Ask again in a few minutes; if it still fails, report it to those who run the platform."
+    rows = (
+        ("refused", _unread("forbidden"), "The API refuses them to this token (403).",
+         "Call its endpoint; give the token's user the role `user` on it to see more."),
+        ("failed", _unread("server_error"), "The API fails with a server error (5xx).", step),
+        ("unread", _unread(), "The reason is under `Not known`.", step),
+    )  # fmt: skip
+    for name, holds, says, following in rows:
+        yield Cause(prefix + name, _both(group, holds), lead + says, following)
 
 
 def _status(*names: str) -> Callable[[Facts], bool]:
@@ -334,6 +373,21 @@ def _unready(facts: Facts) -> bool:
 
 def _lost(facts: Facts) -> bool:
     return any(one.lost and not one.waits for one in facts.containers if one.role in _OWN)
+
+
+def _read(facts: Facts) -> bool:
+    """Whether the pods of the version that serves could be read: only then can it be said to serve."""
+    return not facts.unreadable
+
+
+def _unread(*reasons: str) -> Callable[[Facts], bool]:
+    return lambda facts: facts.unreadable in reasons if reasons else bool(facts.unreadable)
+
+
+def _pods_well(facts: Facts) -> bool:
+    """Whether all pods of the version that serves are there and ready."""
+    told = facts.replicas
+    return facts.snapshot and bool(told.ready) and told.ready == max(told.live or 0, told.least or 0)
 
 
 def _both(*tests: Callable[[Facts], bool]) -> Callable[[Facts], bool]:
@@ -410,6 +464,11 @@ CAUSES: tuple[Cause, ...] = (
         "DataRobotContainerCrashLooping"),
     *_shown_by(_OWN),
     *_shown_by(("candidate",), "The version that is being rolled out does not come up: ", "new_version_"),
+    Cause("new_version_fails", _both(_unread(), _new_version_fails),
+        "The version that is being rolled out does not come up, and the pods of the serving version could not be read: "
+        "whether it serves is unknown.",
+        "Call its endpoint first. Then see under `Containers` or `No node` why the new version does not start.",
+        "DataRobotContainerCrashLooping"),
     # -- starting, failed
     Cause("failed_unready", _both(_FAILED, _unready),
         "Its containers run and are not ready. Why, is not told: loading, hung, waiting for something that is down, or "
@@ -428,6 +487,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause("creating", _both(_STARTING, _creating),
         "It is being started: images are pulled and containers made.",
         _WAIT_FOR_START, "DataRobotWorkloadStuckStarting"),
+    *_not_read("start_", _STARTING),
     Cause("monitor_silent", _both(_STARTING, _alert("DataRobotPodSnapshotMissing")),
         "The platform tells nothing of its pods: its monitor does not report, and the status may be old, or none was "
         "ever made. Which, is not told.",
@@ -439,7 +499,7 @@ CAUSES: tuple[Cause, ...] = (
         "DataRobotPodSnapshotMissing"),
     Cause("starting", _STARTING,
         "It is being started.", _WAIT_FOR_START, "DataRobotWorkloadStuckStarting"),
-    Cause("failed_untold", _both(_FAILED, lambda facts: not facts.snapshot),
+    Cause("failed_untold", _both(_FAILED, lambda facts: not facts.snapshot or facts.readiness_unknown),
         "It has failed; why is not known, for its pods are not told.",
         "Look at its pods and its log in the console.", "DataRobotWorkloadErrored"),
     Cause("failed_waiting", _both(_FAILED, _creating),
@@ -466,38 +526,46 @@ CAUSES: tuple[Cause, ...] = (
         "down, or the readiness probe asks the wrong port or path.",
         "See in its log whether it loads, waits, or says that it listens (then mend the probe); restart it if silent.",
         "DataRobotWorkloadNoReadyReplica"),
-    Cause("some_unready_any_more", _both(_UP, _lost),
+    Cause("some_unready_any_more", _both(_UP, _read, _lost),
         "Some of its replicas were ready and are not any more, while their containers run on: they hang, are "
         "overloaded, or wait for something. The others serve.",
         "Compare the log of one that is not ready with that of one that is; restart it if it hangs.",
         "DataRobotWorkloadReplicasDegraded"),
-    Cause("some_unready", _both(_UP, _unready),
+    Cause("some_unready", _both(_UP, _read, _unready),
         "Some of its replicas run and have not become ready, the others serve. Why, is not told: loading, hung, or "
         "waiting for something.",
         "Wait some minutes if they are new; else compare their log with that of one that is ready, and restart them.",
         "DataRobotWorkloadReplicasDegraded"),
-    Cause("waking", _both(_UP, _creating),
+    Cause("waking", _both(_UP, _read, _creating),
         "A replica of it is only being made: it was scaled up, or woken from zero.",
         "Wait some minutes.", "DataRobotWorkloadNoReadyReplica"),
     Cause("errors_since_change", _both(_UP, _errors, lambda facts: _recent(facts, *_NEW)),
         "It answers with errors of its own, and its version is new: that may be the cause.",
         "If the errors began with it, replace it with the artifact from before.", "DataRobotWorkloadNotServing"),
+    Cause("outage_pods_unknown", _both(_UP, _share("server_errors", MOST_ERRORS), lambda facts: not _pods_well(facts)),
+        "Most requests get a server error (5xx), and not all of its pods are known to be ready. The application fails, "
+        "or something that it calls.",
+        _READ_LOG, "DataRobotWorkloadNotServing"),
     Cause("outage", _both(_UP, _share("server_errors", MOST_ERRORS)),
         "Its pods are well, and most requests get a server error (5xx): the application fails, or something that it "
         "calls does. Which, only its log tells.",
         _READ_LOG, "DataRobotWorkloadNotServing"),
+    Cause("errors_pods_unknown", _both(_UP, _errors, lambda facts: not _pods_well(facts)),
+        "A part of the requests get a server error (5xx), and not all of its pods are known to be ready. The "
+        "application fails, or something that it calls.",
+        _READ_LOG, "DataRobotErrorBudgetBurnFast"),
     Cause("errors", _both(_UP, _errors),
         "Its pods are well, and a part of the requests get a server error (5xx): some requests break the application, "
         "or something that it calls fails. Which, only its log tells.",
         _READ_LOG, "DataRobotErrorBudgetBurnFast"),
     *_shown_by(("reverted",), "The last new version did not come up and was taken back: ", "reverted_"),
-    Cause("no_bundle", lambda facts: _recent(facts, "reverted") and facts.event is not None
+    Cause("no_bundle", lambda facts: _read(facts) and _recent(facts, "reverted") and facts.event is not None
         and "resourcebundleinference" in facts.event.words.casefold(),
         "A replacement failed before it had a pod: no resource bundle could be chosen for it; the old version serves "
         "on.",
         "Name a resource bundle in the workload's runtime settings, and replace again; it can wait until morning.",
         "DataRobotReplacementFailed"),
-    Cause("reverted", lambda facts: _recent(facts, "reverted"),
+    Cause("reverted", lambda facts: _read(facts) and _recent(facts, "reverted"),
         "A replacement failed or was cancelled, which of the two is not told, nor why; the version from before serves "
         "on.",
         "Ask who replaced it whether it was cancelled; if not, replace again by day, and watch the new version's pods.",
@@ -517,6 +585,11 @@ CAUSES: tuple[Cause, ...] = (
         "It refuses most requests (400 to 499): a quota, a caller's token, or requests that it does not understand.",
         "See in its log which status and which caller; a limit of requests shows as 429.",
         "DataRobotWorkloadRefusesCallers"),
+    *_not_read("pods_", _UP),
+    Cause("readiness_unknown", _both(_UP, lambda facts: facts.readiness_unknown),
+        "Its health is unknown: the API does not report whether its pods are ready. Their nodes may be lost.",
+        "Call its endpoint. If it does not answer, check its pods and their nodes in the console.",
+        "DataRobotWorkloadNoReadyReplica"),
     Cause("crashed_lately", lambda facts: any(one.ended and one.role in _OWN for one in facts.containers),
         "A container ended within the hour and was started again; it is ready now.",
         "Read what its log said before that; nothing is to be done at once.", "DataRobotContainerCrashLooping"),
@@ -550,7 +623,7 @@ CAUSES: tuple[Cause, ...] = (
         "If callers see otherwise, call its endpoint yourself."),
     Cause("well_untold", _UP,
         "It says that it runs; more is not known, for its pods are not told.",
-        "Call its endpoint; give the token's user the role `user` on it to see more."),
+        "Call its endpoint. Ask again in a few minutes."),
     Cause("untold", lambda _: True,
         "The API does not tell how it is: its status is missing, or one that nobody has heard of.",
         "Look at it in the console, and call its endpoint."),

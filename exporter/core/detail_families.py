@@ -99,6 +99,13 @@ def _running_since(view: View) -> Samples:
     return tuple(((proton.id, role), at) for proton, role, at in told if at is not None)
 
 
+def _unreadable(view: View) -> Samples:
+    found: Counter[tuple[str, ...]] = Counter()
+    for unread in facts.unread(view.seen):
+        found[closed(unread.reason, pods.UNREAD_REASONS), unread.role] += 1
+    return _counted(found)
+
+
 def _snapshot_time(snapshot: StatusDetails) -> float | None:
     return model.timestamp(snapshot.overall_status.last_updated) if snapshot.overall_status is not None else None
 
@@ -391,6 +398,11 @@ DETAILED: tuple[Family, ...] = (
         "the epoch. It moves on change, it is no heartbeat.", _snapshots(_snapshot_time), labels=_P,
         source=f"{_POD_SOURCE} overallStatus.lastUpdated", absence=_NO_PODS, stability="experimental",
         reads=("pods",)),
+    row("proton_unreadable", "Protons whose pods could not be read at the last poll, by reason; only those present. "
+        "`role` is unknown for protons that are missing from the list.", _unreadable, labels=("reason", "role"),
+        source=f"{_POD_SOURCE}, protons[]", absence="the pods of all protons were read, or those of none: see "
+        "datarobot_workload_fresh and datarobot_workload_access_refused", unit="protons", reads=("pods",),
+        profile="minimal"),
     row("proton_replicas", "Pods listed, by phase. A phase is not health, and a stopped pod stays listed.",
         _snapshots(_phases), labels=(*_P, "phase"), source=f"{_POD_SOURCE} replicas[].status", absence=_NO_PODS,
         unit="pods", reads=("pods",)),
@@ -552,8 +564,9 @@ DETAILED: tuple[Family, ...] = (
         reads=("ledger",)),
     row("workload_fresh", "1 while a part of what is known of a workload is recent, else 0. Part `list` is its item "
         "in the workload list: 0 while a field of it cannot be read. All other parts are details: 0 where the part is "
-        "too old and its series are withdrawn.", _fresh, labels=("part",), source="observed",
-        absence="the part is not asked for, or was never told", reads=("fresh", "held")),
+        "too old and its series are withdrawn; `pods` also while those of the active proton cannot be read.", _fresh,
+        labels=("part",), source="observed", absence="the part is not asked for, is refused, or was not told yet",
+        reads=("fresh", "held")),
     row("workload_detail_timestamp_seconds", "When a part of the details was last told, of workloads that are not "
         "steady, in seconds since the epoch.",
         lambda view: tuple(((part,), at) for part, at in sorted(view.seen.details.looked.items())), labels=("part",),

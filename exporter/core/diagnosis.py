@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from exporter.core import episode, model
 from exporter.core import seen as facts_of
-from exporter.core.board import holding, unread
+from exporter.core.board import holding
 from exporter.core.causes import (
     ABOUT,
     CAUSES,
@@ -37,6 +37,7 @@ from exporter.core.ledger import replacement_active
 from exporter.core.lifecycle import scrubbed
 from exporter.core.pods import (
     TERMINATED_REASONS,
+    UNREAD_REASONS,
     WAITING_REASONS,
     Container,
     Replica,
@@ -94,14 +95,17 @@ def _facts(seen: Seen, now: float, options: Options, events: tuple[Event, ...]) 
         gone=(seen.gone_because or "unknown") if gone else "",
         draft_over=not gone and _draft_over(seen, version, now if state.longer else state.since or now),
         rolling=replacement_active(workload),
-        snapshot=not gone and any(_snapshots(seen)),
+        snapshot=not gone and _snapshot(seen),
+        unread=() if gone else tuple(one._replace(proton=_printable(one.proton)) for one in facts_of.unread(seen)),
+        unreadable="" if gone else facts_of.unreadable(seen),
     )
 
 
 def _version(seen: Seen) -> float | None:
-    """When the newest version was created."""
+    """When the newest version was created; None where it may be one that is not listed."""
     pods = seen.details.pods
-    created = [model.timestamp(proton.created_at) for proton in pods.protons] if pods is not None else []
+    there = pods.protons if pods is not None and pods.complete else ()
+    created = [model.timestamp(proton.created_at) for proton in there]
     return max((at for at in created if at is not None), default=None)
 
 
@@ -170,6 +174,14 @@ def _snapshots(seen: Seen) -> Iterator[Snapshot]:
             yield roles[proton.id], proton.id, snapshot
 
 
+def _snapshot(seen: Seen) -> bool:
+    """Whether pods were told of the version that serves; of any, where none is known to serve."""
+    serves, pods = facts_of.active(seen), seen.details.pods
+    if pods is None or facts_of.unreadable(seen):
+        return False
+    return any(_snapshots(seen)) if serves is None else pods.details.get(serves.id) is not None
+
+
 _NO_NODE = "Unschedulable"
 """What is wrong with a pod that no node took, as episodes remember it."""
 _RANK = {"active": 0, "candidate": 1, "reverted": 9}
@@ -181,7 +193,7 @@ def _reverted(seen: Seen, now: float, events: Iterable[Event]) -> tuple[tuple[Sn
     if failed is not None:
         told = failed.details.proton_statuses if failed.details is not None else None
         return tuple(("reverted", proton, snapshot) for proton, snapshot in (told or {}).items()), ()
-    if at is None or now - at >= RECENT or pods is None:
+    if at is None or now - at >= RECENT or pods is None or not pods.complete:
         return (), ()
     listed = {proton.id for proton in pods.protons}
     there = {**seen.ledger.course.lost, **seen.ledger.course.pods}.values()
@@ -420,15 +432,18 @@ def _bundle(look: WorkloadLook) -> str:
 def _untold(seen: Seen) -> Iterator[tuple[str, str]]:
     details, group = seen.details, facts_of.status_group(seen)
     if seen.held:
-        yield "list", f"no readable {unread(seen)}; shown is the last readable value, after 15 minutes none"
+        yield "list", f"no readable {facts_of.held(seen)}; shown is the last readable value, after 15 minutes none"
     for part in PARTS:
+        failed = UNREAD_REASONS.get(details.failed.get(part, ""), "")
         if part in details.refused:
             yield part, "the API answers 403: this token may not read them"
+        elif part == "pods" and (unread := facts_of.unread(seen)):
+            yield part, _printable("; ".join(one.words for one in unread))
         elif details.fresh.get(part) is False:
-            yield part, "not told lately; what was known is too old"
+            yield part, f"not told lately; {failed}" if failed else "not told lately; what was known is too old"
         elif part == "pods" and details.pods is None:
-            yield part, "not told yet"
-        elif part == "pods" and group not in ("off", "failed") and not any(_snapshots(seen)):
+            yield part, f"not told yet; {failed}" if failed else "not told yet"
+        elif part == "pods" and group not in ("off", "failed") and not _snapshot(seen):
             yield part, "the platform tells nothing of them (204)"
         elif part == "stats_5m" and group == "up" and "5m" not in details.windows:
             yield part, "not told yet"

@@ -443,7 +443,8 @@ def told_pods(course: Course, told: Pods, serving: str, now: float) -> Course:
         pods[name] = _pod(pods.get(name) or Pod(proton.id), replica, now)
     latest = sorted(pods, key=lambda name: (-pods[name].read, name))[:MOST_PODS]
     protons = dict([*protons.items()][-MOST_PODS:])
-    return _with(course, run=run, protons=protons, pods={name: pods[name] for name in sorted(latest)}, pods_told=now)
+    at = now if told.complete and serving not in told.unread else course.pods_told
+    return _with(course, run=run, protons=protons, pods={name: pods[name] for name in sorted(latest)}, pods_told=at)
 
 
 def _pod(before: Pod, replica: Replica, now: float) -> Pod:

@@ -16,7 +16,7 @@ from exporter.core import episode, model
 from exporter.core.details import Event, EventKind, SharedRole, event_kind
 from exporter.core.episode import Course, Kept, Mark
 from exporter.core.model import Replacement, Workload
-from exporter.core.pods import Pods, container_name, terminated_reason
+from exporter.core.pods import UNLISTED, Pods, container_name, terminated_reason
 
 TRANSITIONS = (
     "started ready errored recovered stopped suspended interrupted terminated draft_expired "
@@ -53,15 +53,22 @@ class Rollout(Kept, frozen=True):
 
 
 class Pod(Kept, frozen=True):
-    """One container of one pod as last read; `missing`: since when it is listed no more."""
+    """One container of one pod as last read; `missing`: since when it is listed no more.
+
+    `proton`: whose pod it is; empty where an older exporter wrote the state.
+    """
 
     restarts: int = 0
     finished: str = ""
     missing: float | None = None
+    proton: str = ""
 
 
 class Ledger(Kept, frozen=True):
-    """Totals and cursors of one workload. `since`: when the present status was first seen."""
+    """Totals and cursors of one workload. `since`: when the present status was first seen.
+
+    `unread`: protons whose pods were never read, for their requests failed; `UNLISTED` for those not in the list.
+    """
 
     first: float
     since: float
@@ -81,6 +88,7 @@ class Ledger(Kept, frozen=True):
     events: Mapping[str, int] = {}
     newest: Mapping[str, float] = {}
     pods: Mapping[str, Pod] | None = None
+    unread: tuple[str, ...] = ()
     restarts: Mapping[str, int] = {}
     terminations: Mapping[str, Mapping[str, int]] = {}
     resets: int = 0
@@ -447,8 +455,10 @@ def told_pods(ledger: Ledger, told: Pods, now: float) -> Ledger:
 
     A pod that is new since first sight counts in full, at first sight it is the baseline; a count that has fallen is
     a container that began anew. A pod that is listed no more is remembered for a while: lists are empty for moments.
+    The pods of a proton that could not be read stay as they were; its first reading is a baseline of its own.
     """
     before = ledger.pods or {}
+    read = {pod.proton for pod in before.values()}
     pods: dict[str, Pod] = {}
     restarts = dict(ledger.restarts)
     ends = {container: dict(reasons) for container, reasons in ledger.terminations.items()}
@@ -462,7 +472,8 @@ def told_pods(ledger: Ledger, told: Pods, now: float) -> Ledger:
             count = container.restart_count
             finished = (last.finished_at if last is not None else None) or ""
             known = before.get(key)
-            new = known is None and (ledger.pods is not None or (began is not None and began > ledger.first))
+            first = ledger.pods is None or (proton.id not in read and {proton.id, UNLISTED} & {*ledger.unread})
+            new = known is None and (not first or (began is not None and began > ledger.first))
             was = known.restarts if known is not None else 0 if new else (count or 0)
             ended = known.finished if known is not None else "" if new else finished
             restarts.setdefault(name, 0)
@@ -476,13 +487,33 @@ def told_pods(ledger: Ledger, told: Pods, now: float) -> Ledger:
                     course = episode.crashed(course, replica.name or "", container, now)
             if container.reason is not None or last is not None:
                 ends.setdefault(name, {}).setdefault("OOMKilled", 0)
-            pods[key] = Pod(was if count is None else count, finished or ended)
-    for key, known in before.items():
-        if key not in pods and (known.missing is None or now - known.missing < POD_KEPT):
-            pods[key] = known if known.missing is not None else msgspec.structs.replace(known, missing=now)
+            pods[key] = Pod(was if count is None else count, finished or ended, None, proton.id)
+    pods |= _not_listed({key: pod for key, pod in before.items() if key not in pods}, told, now)
     course = episode.told_pods(course, told, ledger.proton, now)
-    after = msgspec.structs.replace(ledger, pods=pods, restarts=restarts, terminations=ends, course=course)
+    unread = tuple(sorted(proton for proton in told.unread if proton == UNLISTED or proton not in read))
+    counted = {"pods": pods, "unread": unread, "restarts": restarts, "terminations": ends}
+    after = msgspec.structs.replace(ledger, **counted, course=course)
     return ledger if after == ledger else after
+
+
+def _not_listed(pods: Mapping[str, Pod], told: Pods, now: float) -> dict[str, Pod]:
+    """Those to remember of the pods that were not read this time."""
+    found = {}
+    for key, pod in pods.items():
+        if _unread(pod, told):
+            found[key] = pod
+        elif pod.missing is None or now - pod.missing < POD_KEPT:
+            found[key] = pod if pod.missing is not None else msgspec.structs.replace(pod, missing=now)
+    return found
+
+
+def _unread(pod: Pod, told: Pods) -> bool:
+    """Whether a pod may be there though it was not read: its proton could not be read, or is not in a whole list."""
+    if not told.unread or not pod.proton:
+        return bool(told.unread)
+    if pod.proton in told.unread:
+        return True
+    return not told.complete and all(proton.id != pod.proton for proton in told.protons)
 
 
 # -- sharing and statistics

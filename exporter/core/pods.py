@@ -135,12 +135,15 @@ class Proton(ApiObject, frozen=True):
             raise ValueError("the id is empty")
 
 
-def active_proton(protons: Sequence[Proton], workload: Workload) -> Proton | None:
-    """The proton that serves: by its role, else the one the workload names, else the newest that runs."""
+def active_proton(protons: Sequence[Proton], workload: Workload, *, complete: bool = True) -> Proton | None:
+    """The proton that serves: by its role, else the one the workload names, else the newest that runs.
+
+    The last is a guess: where the list is not `complete`, the proton that serves may be one that is missing from it.
+    """
     by_role = [p for p in protons if folded(p.role) == "active"]
     named = [p for p in protons if p.id == workload.proton_id]
     running = sorted((p for p in protons if folded(p.status) == "running"), key=lambda p: p.created_at or "")
-    return next(iter((*by_role, *named, *reversed(running))), None)
+    return next(iter((*by_role, *named, *(reversed(running) if complete else ()))), None)
 
 
 def container_name(name: str | None, proton: str) -> str:
@@ -181,17 +184,21 @@ def replica_ready(replica: Replica) -> bool | None:
     """Whether a pod takes traffic: its Ready condition, else all of its containers; None where neither is told.
 
     A pending pod never does: not all of its containers have been started, and one without a node tells none of them.
+    Containers that are ready prove nothing where Ready is null or the phase is unknown: they may be the last state
+    that was reported before the node was lost.
     """
     if not replica_live(replica):
         return False
-    told = next((c.truth for c in replica.conditions or () if c.kind == "Ready" and c.truth is not None), None)
+    conditions = [c.truth for c in replica.conditions or () if c.kind == "Ready"]
+    told = next((truth for truth in conditions if truth is not None), None)
     if told is not None:
         return told
-    if folded(replica.status) == "pending":
-        return False
+    phase = folded(replica.status)
     ready = [container.ready for container in replica.containers or ()]
-    if False in ready:
+    if phase == "pending" or False in ready:
         return False
+    if conditions or (replica.status is not None and phase != "running"):
+        return None
     return True if ready and None not in ready else None
 
 
@@ -222,11 +229,44 @@ def overview(details: StatusDetails) -> Overview:
     return Overview(len(live), ready.count(True), ready.count(None))
 
 
+UNLISTED = ""
+"""Stands in `Pods.unread` for protons that are missing from `Pods.protons`, for nothing is known of them."""
+UNREAD_REASONS: Mapping[str, str] = {
+    "timeout": "the API does not answer in time",
+    "dns": "the host name of the API is not known",
+    "connect": "there is no connection to the API",
+    "tls": "the TLS connection to the API fails",
+    "auth": "the API does not accept the token (401)",
+    "forbidden": "the API refuses it (403); give the token's user the role `user` on the workload",
+    "not_found": "the API does not know it (404)",
+    "absent": "the server does not offer the route",
+    "redirect": "the API answers with a redirect, which is not followed",
+    "throttled": "the API throttles the requests",
+    "server_error": "the API fails (5xx)",
+    "bad_request": "the API rejects the request",
+    "too_large": "the answer is too large",
+    "decode": "the answer cannot be decoded",
+    "incomplete": "the list of versions is longer than the exporter reads",
+    "internal": "the exporter itself failed; see its log",
+}
+"""Why something could not be read: the reasons of failed requests, each in words with its remedy if there is one."""
+
+
 class Pods(msgspec.Struct, frozen=True):
-    """All protons of a workload and the snapshots of their pods, by proton id; None: the API told none (204)."""
+    """All protons of a workload and the snapshots of their pods, by proton id; None: the API told none (204).
+
+    `unread`: proton id -> why its snapshot could not be read, a key of `UNREAD_REASONS`. The id `UNLISTED` means that
+    `protons` is not the whole list: an item had no readable id, or there are more than are read.
+    """
 
     protons: tuple[Proton, ...] = ()
     details: Mapping[str, StatusDetails | None] = {}
+    unread: Mapping[str, str] = {}
+
+    @property
+    def complete(self) -> bool:
+        """Whether all protons are listed: only then is one that is not listed gone."""
+        return UNLISTED not in self.unread
 
     def replicas(self) -> Iterator[tuple[Proton, Replica]]:
         """Every listed pod with its proton."""

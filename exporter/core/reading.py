@@ -5,7 +5,7 @@ Each part of `exporter.core.lane.PARTS` has its row in `_FOLDS`. Times are secon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from exporter.core import ledger as book
@@ -24,14 +24,19 @@ class Shared(NamedTuple):
 
 
 def told(seen: Seen, part: str, value: Any, now: float) -> tuple[Seen, Entry]:
-    """The workload after `part` was told: what it says, and what it adds to the totals."""
+    """The workload after `part` was told: what it says, and what it adds to the totals.
+
+    Pods without those of the proton that serves are used, and are not fresh.
+    """
     details, entry = _FOLDS[part](seen, value, now)
-    fresh = details.fresh if details.fresh.get(part) else {**details.fresh, part: True}
     refused = details.refused - {part} if part in details.refused else details.refused
-    details = details._replace(fresh=fresh, refused=refused)
+    details = details._replace(refused=refused, failed=_but(details.failed, part))
+    known = part != "pods" or not facts.unreadable(seen._replace(details=details))
+    if details.fresh.get(part) is not known:
+        details = details._replace(fresh={**details.fresh, part: known})
     after = seen._replace(ledger=entry.ledger, details=details)
     if facts.unsteady(after):
-        details = details._replace(looked={**details.looked, part: now})
+        details = details._replace(looked={**details.looked, part: now}) if known else details
     elif details.looked:
         details = details._replace(looked={})
     return (seen, entry) if after == seen and details == seen.details else (after._replace(details=details), entry)
@@ -45,13 +50,21 @@ def refused(seen: Seen, part: str) -> Seen:
     return seen._replace(details=details._replace(refused=details.refused | {part}))
 
 
+def failed(seen: Seen, part: str, reason: str) -> Seen:
+    """The workload after a request for `part` failed: what it told before stays until it is too old."""
+    if seen.details.failed.get(part) == reason:
+        return seen
+    return seen._replace(details=seen.details._replace(failed={**seen.details.failed, part: reason}))
+
+
 def withdrawn(seen: Seen, old: Collection[str], unwanted: Collection[str] = ()) -> Seen:
     """The workload without the parts that are too old, and without those that nobody asks for any more."""
     details = seen.details
     for part in (*old, *unwanted):
         details = _without(details, part)
     fresh = {part: value for part, value in details.fresh.items() if part not in unwanted}
-    return seen._replace(details=details._replace(fresh=fresh | dict.fromkeys(old, False)))
+    details = details._replace(fresh=fresh | dict.fromkeys(old, False), failed=_but(details.failed, *unwanted))
+    return seen._replace(details=details)
 
 
 _FIELDS = {"pods": "pods", "usage": "usage", "quotas": "quotas", "sharing": "grants", "replacement": "replacement"}
@@ -67,6 +80,10 @@ def _without(details: Details, part: str) -> Details:
     fresh = {name: value for name, value in details.fresh.items() if name != part}
     looked = {name: at for name, at in details.looked.items() if name != part}
     return details._replace(fresh=fresh, looked=looked)
+
+
+def _but(failed: Mapping[str, str], *parts: str) -> Mapping[str, str]:
+    return {part: why for part, why in failed.items() if part not in parts} if failed else failed
 
 
 Fold = Callable[[Seen, Any, float], tuple[Details, Entry]]

@@ -12,7 +12,17 @@ from exporter.core import model
 from exporter.core.details import ComputeBundle, OtelValue, Quota, RequestMetrics, SharedRole
 from exporter.core.ledger import Ledger, replacement_active
 from exporter.core.model import Bundle, Replacement, Workload
-from exporter.core.pods import Overview, Pods, Proton, active_proton, overview, replica_live, waiting_reason
+from exporter.core.pods import (
+    UNLISTED,
+    UNREAD_REASONS,
+    Overview,
+    Pods,
+    Proton,
+    active_proton,
+    overview,
+    replica_live,
+    waiting_reason,
+)
 
 
 class Window(NamedTuple):
@@ -34,6 +44,7 @@ class Details(NamedTuple):
 
     `fresh`: part -> whether it was told lately; no key: it is not asked for. `refused`: parts that the token's user
     may not read. `looked`: part -> when it was told, seconds since the epoch, while the workload is not steady.
+    `failed`: part -> why the last request for it failed, a key of `UNREAD_REASONS`; no key: it did not fail.
     """
 
     pods: Pods | None = None
@@ -45,6 +56,7 @@ class Details(NamedTuple):
     fresh: Mapping[str, bool] = {}
     refused: frozenset[str] = frozenset()
     looked: Mapping[str, float] = {}
+    failed: Mapping[str, str] = {}
 
 
 NOTHING = Details()
@@ -89,7 +101,7 @@ def status_group(seen: Seen) -> str:
 def active(seen: Seen) -> Proton | None:
     """The proton that serves; None while the protons are not known."""
     pods = seen.details.pods
-    return active_proton(pods.protons, seen.workload) if pods is not None else None
+    return active_proton(pods.protons, seen.workload, complete=pods.complete) if pods is not None else None
 
 
 def serving(seen: Seen) -> Overview | None:
@@ -109,6 +121,64 @@ def role(seen: Seen, proton: Proton) -> str:
     return "outgoing" if model.folded(proton.status) in ("running", "draining", "stopping") else "other"
 
 
+class Unread(NamedTuple):
+    """A proton whose pods could not be read at the last poll; `proton` is `UNLISTED` where its id is not known.
+
+    `role` is ``unknown`` then. `reason` is a key of `UNREAD_REASONS`.
+    """
+
+    role: str
+    proton: str
+    reason: str
+
+    @property
+    def words(self) -> str:
+        """Which version it is and why it could not be read."""
+        which = f"{_VERSIONS[self.role]} {self.proton[:64]}".rstrip()
+        drains = ", which is common while a version drains" if self.drains else ""
+        return f"{which}: {UNREAD_REASONS.get(self.reason, self.reason)}{drains}"
+
+    @property
+    def drains(self) -> bool:
+        """Whether it is a version on its way out for which the API fails."""
+        return self.role == "outgoing" and self.reason == "server_error"
+
+
+_VERSIONS = {
+    "active": "serving version",
+    "candidate": "new version",
+    "outgoing": "outgoing version",
+    "other": "version",
+    "unknown": "a version missing from the list",
+}
+
+
+def unread(seen: Seen) -> tuple[Unread, ...]:
+    """The protons whose pods could not be read at the last poll, in the order of the list."""
+    pods = seen.details.pods
+    if pods is None or not pods.unread:
+        return ()
+    listed = [Unread(role(seen, p), p.id, pods.unread[p.id]) for p in pods.protons if p.id in pods.unread]
+    return (*listed, *(() if pods.complete else (Unread("unknown", UNLISTED, pods.unread[UNLISTED]),)))
+
+
+def unreadable(seen: Seen) -> str:
+    """Why the pods of the proton that serves could not be read, a key of `UNREAD_REASONS`; empty: they could.
+
+    Empty as well where they were not requested yet, or the platform has no snapshot of them (204).
+    """
+    details = seen.details
+    if "pods" in details.refused:
+        return "forbidden"
+    if details.pods is None:
+        return details.failed.get("pods", "")
+    serves = active(seen)
+    if serves is not None:
+        return details.pods.unread.get(serves.id, "")
+    # Which one serves is not known: it may be one of these.
+    return next(iter(details.pods.unread.values()), "")
+
+
 def _candidates(seen: Seen) -> tuple[str, ...]:
     record = seen.workload.replacement
     return (record.candidate_proton_ids or ()) if record is not None else ()
@@ -125,7 +195,7 @@ def live_by_bundle(seen: Seen) -> Mapping[Bundle, int] | None:
     A workload of several groups is left out: its pods do not say which group they belong to.
     """
     pods = seen.details.pods
-    if pods is None or any(pods.details.get(proton.id) is None for proton in pods.protons):
+    if pods is None or not pods.complete or any(pods.details.get(proton.id) is None for proton in pods.protons):
         return None
     told = bundles(seen)
     if len(told) != 1 or len(model.groups(seen.workload)) != 1:
@@ -136,6 +206,11 @@ def live_by_bundle(seen: Seen) -> Mapping[Bundle, int] | None:
         own_bundle = next((g.resolved_bundle for g in own or () if g.resolved_bundle is not None), told[0])
         found[own_bundle] = found.get(own_bundle, 0) + replica_live(replica)
     return found or {told[0]: 0}
+
+
+def held(seen: Seen) -> str:
+    """The fields of the workload's item in the list that cannot be read; ``item`` where that is the whole of it."""
+    return "item" if "$" in seen.held else ", ".join(sorted(seen.held))
 
 
 def least_replicas(seen: Seen) -> int | None:

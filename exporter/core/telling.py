@@ -115,7 +115,7 @@ def _replica_words(facts: Facts) -> str:
     words = f"{told.ready} of {told.live} replicas ready"
     if not told.live == told.least == told.most:
         words += f"; {wanted} wanted"
-    return words + (f"; of {told.unknown} nobody tells" if told.unknown else "")
+    return words + (f"; {told.unknown} not known" if told.unknown else "")
 
 
 _ROLES = {
@@ -256,6 +256,7 @@ def text(told: Diagnosis, colour: bool = False) -> str:
     there = facts.replicas
     total = max(there.live or 0, there.least or 0) if facts.state.group != "off" else 0
     counted = f", {there.ready} of {total} ready" if there.ready is not None and total else ""
+    counted += f", {there.unknown} not known" if counted and there.unknown else ""
     head = _cut(f"{facts.name}: {facts.state.status}{counted} [{loud}]", 80)
     who = f"{facts.id}, account {facts.account}, importance {facts.importance}"
     lines = [
@@ -334,7 +335,11 @@ def as_json(told: Diagnosis) -> dict[str, Any]:
         },
         "limits": [{"kind": kind, "text": words} for kind, words in facts.limits],
         "draft_ends": _stamp(facts.draft_ends),
+        "known": facts.known,
         "not_known": dict(facts.untold),
+        "unreadable": [
+            {"version": one.role, "proton_id": one.proton or None, "reason": one.reason} for one in facts.unread
+        ],
         "holds": [{"alert": each.alert, "severity": each.severity} for each in facts.holds],
         "log": told.log.splitlines() or None,
         "links": [{"text": words, "url": url} for words, url in told.links],

@@ -134,7 +134,8 @@ EXPORTERS: dict[str, Runbook] = {
         "one sweep in a while may fail",
     ),
     "DataRobotExporterDetailsStale": Runbook(
-        "Parts of what workloads' own routes tell (pods, statistics, …) are so old that they were withdrawn.",
+        "Parts of what workloads' own routes tell (pods, statistics, …) are so old that they were withdrawn. Pods "
+        "count as old while those of the version that serves cannot be read, even if those of other versions can.",
         "Alerts that read that part cannot begin for those workloads; `datarobot_workload_fresh` names them.",
         ON_CALL,
         (Step("Which parts, of how many?", query="datarobot_exporter_detail_stale > 0"), _BUDGET,
@@ -142,7 +143,8 @@ EXPORTERS: dict[str, Runbook] = {
          _PAUSED,
          Step("Why do looks fail?",
               query="sum by (account, part, reason) (\n"
-              "increase(datarobot_exporter_detail_look_failures_total[1h])) > 0")),
+              "increase(datarobot_exporter_detail_look_failures_total[1h])) > 0"),
+         Step("The pods of which versions could not be read, and why?", query="datarobot_proton_unreadable > 0")),
         (Cause("The load is above 1.", "The fleet is too large for the budget.",
                "Raise `requests_per_second`, name fewer `detail.parts`, or use shards."),
          Cause("Looks fail with `forbidden`.", "The token may list the workload and not look into it.",
@@ -150,7 +152,11 @@ EXPORTERS: dict[str, Runbook] = {
          Cause("Looks fail with `throttled`.", "The API refuses requests to that route, and the exporter pauses them.",
                "See [DataRobotApiRateLimited](DataRobotApiRateLimited.md#likely-causes)."),
          Cause("Looks fail with `server_error` or `timeout`.", "That route of the API is in trouble.",
-               "Wait; tell its support.")),
+               "Wait; tell its support."),
+         Cause("Looks for pods fail with `server_error` for few workloads.",
+               "The API fails to report the pods of these versions only.",
+               "Call their endpoints: the exporter does not know whether they serve. Report their ids to those who run "
+               "the platform.")),
         "While the API is known to be slow.",
         "the lane catches up after a restart",
     ),

@@ -19,12 +19,12 @@ from exporter.core.diagnosis import diagnosis
 from exporter.core.lane import Policy, asks
 from exporter.core.lifecycle import scrubbed
 from exporter.core.model import Workload
-from exporter.core.reading import refused, told
+from exporter.core.reading import failed, refused, told
 from exporter.core.rules import Options
 from exporter.core.seen import Seen
 from exporter.settings import Account
 from exporter.shell.client import ApiError, Client, one_line
-from exporter.shell.looks import ACCOUNT_LOOKS, LOOKS, Question
+from exporter.shell.looks import ACCOUNT_LOOKS, LOOKS, Question, problem
 from exporter.shell.sweep import sweep
 from exporter.shell.tails import tail
 
@@ -121,8 +121,8 @@ async def explain(found: Found, options: Options, slow: float, progress: Progres
                 continue
             if part != "stats_1h":  # it fails as the shorter window does, which is told
                 untold[part] = _why(error)
-            if isinstance(error, ApiError) and error.reason == "forbidden":
-                seen = refused(seen, part)
+            why = problem(error)
+            seen = refused(seen, part) if why == "forbidden" else failed(seen, part, why)
     progress("asking for the catalogue of resource bundles")
     try:
         bundles = (await ACCOUNT_LOOKS["bundles"](client))[0]["bundles"]

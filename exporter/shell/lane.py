@@ -10,17 +10,17 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from exporter.core import lane
 from exporter.core.decode import NotDecodable, Reject
 from exporter.core.lane import Ask, Extra, Policy
 from exporter.core.ledger import Entry
 from exporter.core.pauses import Pause
-from exporter.core.reading import refused, told, withdrawn
-from exporter.core.seen import Account, Seen
+from exporter.core.reading import failed, refused, told, withdrawn
+from exporter.core.seen import Account, Seen, unreadable
 from exporter.shell.client import ApiError, Client
-from exporter.shell.looks import ACCOUNT_LOOKS, LOOKS, Question, problem
+from exporter.shell.looks import ACCOUNT_LOOKS, LOOKS, PASSING, Question, problem
 
 log = logging.getLogger("exporter")
 
@@ -67,9 +67,13 @@ class State(NamedTuple):
 
 
 class _Asked:
-    """What is asked about one workload, when each part was last looked at and last told (steady clock)."""
+    """What is asked about one workload, when each part was last looked at and last told (steady clock).
 
-    __slots__ = ("asks", "looked", "seen", "told", "until")
+    `told` is when a part was last told in full; if it never was, when it first failed for a reason that may pass.
+    `shown` is when any of it was: pods may be told without those of the proton that serves.
+    """
+
+    __slots__ = ("asks", "looked", "seen", "shown", "told", "until")
 
     def __init__(self, now: float) -> None:
         self.seen: Seen | None = None
@@ -77,6 +81,7 @@ class _Asked:
         self.until = now
         self.looked: dict[str, float] = {}
         self.told: dict[str, float] = {}
+        self.shown: dict[str, float] = {}
 
 
 class Lane:
@@ -180,9 +185,10 @@ class Lane:
                         due.append((ask, looked))
                     if (at := asked.told.get(ask.part)) is not None:
                         _age(ages, ask.part, now - at)
-                        if now - at > lane.lasts(ask, self._load):
+                        lasts = lane.lasts(ask, self._load)
+                        stale[ask.part] += now - at > lasts
+                        if now - asked.shown.get(ask.part, at) > lasts:
                             old.append(ask.part)
-                            stale[ask.part] += 1
                 self._withdraw(seen, asked, old)
             queue += len(due)
             chosen.extend(lane.plan(self._unpaused(due, now), now, budget))
@@ -231,6 +237,7 @@ class Lane:
             for part in unwanted:
                 asked.looked.pop(part, None)
                 asked.told.pop(part, None)
+                asked.shown.pop(part, None)
             after = withdrawn(seen, (), unwanted)
             asked.seen = after
             self._fleet.replaced(after)
@@ -238,7 +245,7 @@ class Lane:
 
     def _withdraw(self, seen: Seen, asked: _Asked, old: list[str]) -> None:
         now = self._fleet.workloads.get(seen.workload.id)
-        if now is not None and any(now.details.fresh.get(part) for part in old):
+        if now is not None and any(_stands(now, part) for part in old):
             asked.seen = withdrawn(now, old)
             self._fleet.replaced(asked.seen)
 
@@ -323,20 +330,40 @@ class Lane:
         now = self._steady()
         asked = self._asked.get(ask.workload)
         latest = self._fleet.workloads.get(ask.workload)
-        self._teller.looked(ask.part, failure, rejects)
         if asked is None or latest is None:
+            self._teller.looked(ask.part, failure, rejects)
             return sent
         if not failure and value is None and ask.part != "replacement":
             again = min(again, AGAIN / 2)  # an answer that says nothing yet
         asked.looked[ask.part] = now - ask.every + again
         if failure == "forbidden":
             self._fleet.replaced(refused(latest, ask.part))
-        elif not failure and (value is not None or ask.part == "replacement"):
-            asked.told[ask.part] = now
-            after, entry = told(latest, ask.part, value, self._wall())
-            if after is not latest:
-                self._fleet.replaced(after, entry)
+        elif failure:
+            self._fleet.replaced(failed(latest, ask.part, failure))
+            if failure in PASSING:
+                asked.told.setdefault(ask.part, now)
+        elif value is not None or ask.part == "replacement":
+            failure = self._take(ask, asked, latest, value, now)
+        self._teller.looked(ask.part, failure, rejects)
         return sent
+
+    def _take(self, ask: Ask, asked: _Asked, latest: Seen, value: Any, now: float) -> str:
+        """Take an answer; returns why it lacks what matters most, the pods of the proton that serves, or nothing."""
+        after, entry = told(latest, ask.part, value, self._wall())
+        if after is not latest:
+            self._fleet.replaced(after, entry)
+        asked.shown[ask.part] = now
+        failure = unreadable(after) if ask.part == "pods" else ""
+        if not failure:
+            asked.told[ask.part] = now
+            return ""
+        asked.told.setdefault(ask.part, now)
+        if failure in PASSING:
+            # With what is known no more the workload may count as steady from now on, and be due much later.
+            asks = lane.asks(after, self._policy, self._wall(), self._dropped)
+            every = next((each.every for each in asks if each.part == ask.part), ask.every)
+            asked.looked[ask.part] = now - every + min(every, AGAIN)
+        return failure
 
     async def _ask_account(self, ask: Ask) -> bool:
         """Returns whether a request was sent, as far as is known."""
@@ -378,6 +405,13 @@ def _moved(before: Seen, now: Seen) -> bool:
         b.replacement,
         b.runtime,
     )
+
+
+def _stands(seen: Seen, part: str) -> bool:
+    """Whether a part is not withdrawn yet; pods may stand though they are not fresh."""
+    details = seen.details
+    stale = part in details.refused or details.fresh.get(part) is False
+    return not stale or (part == "pods" and details.pods is not None)
 
 
 def _age(ages: dict[str, tuple[list[int], float]], part: str, age: float) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -30,12 +30,16 @@ from exporter.core.details import (
 )
 from exporter.core.lane import WINDOWS
 from exporter.core.model import Replacement, Workload
-from exporter.core.pods import Pods, Proton, StatusDetails
+from exporter.core.pods import UNLISTED, Pods, Proton, StatusDetails, active_proton
 from exporter.core.reading import Shared
 from exporter.core.seen import Seen, Window
 from exporter.shell.client import ApiError, Client, Params
 
 PAGE, EVENT_PAGES, PROTONS = 100, 5, 8
+OF_ALL = frozenset({"timeout", "dns", "connect", "tls", "auth", "throttled"})
+"""Reasons of a failed request that are about the connection or the account: the next request would fail as well."""
+PASSING = frozenset({"timeout", "dns", "connect", "server_error", "throttled"})
+"""Reasons of a failed request that may be gone soon."""
 LAG = 90.0
 """A window of statistics ends so long ago at the least: those of the last minute are not complete yet."""
 Rejects = tuple[Reject, ...]
@@ -60,28 +64,65 @@ Look = Callable[[Question], Awaitable[tuple[Any, Rejects]]]
 
 
 async def _pods(asked: Question) -> tuple[Pods | None, Rejects]:
+    """Every proton and the snapshot of its pods, that of the proton that serves first."""
     answer = await asked.client.get("/workloads/{id}/protons", {"limit": PAGE}, id=asked.id)
     told = page(answer.body, Proton)
+    lost = incomplete(told.rejects)
+    if lost and not told.items:
+        raise NotDecodable("missing", "no item of the list of protons has a readable id")
     if not told.items and (before := asked.seen.details.pods) is not None and before.protons:
         return None, told.rejects  # between one proton and the next the list is empty for a moment
-    rejects = list(told.rejects)
-    details: dict[str, StatusDetails | None] = {}
     newest = sorted(told.items, key=lambda proton: proton.created_at or "", reverse=True)
-    serving = [proton for proton in newest if proton.id == asked.seen.workload.proton_id]
-    for proton in list({proton.id: proton for proton in (*serving, *newest)}.values())[:PROTONS]:
-        details[proton.id] = None
-        try:
-            route = "/workloads/{id}/protons/{pid}/statusDetails"
-            snapshot = await asked.client.get(route, id=asked.id, pid=proton.id)
-        except ApiError as error:
-            if error.status != 404:  # it was taken away since it was listed
-                raise
+    serving = active_proton(told.items, asked.seen.workload)
+    ids = [*dict.fromkeys(proton.id for proton in (*(() if serving is None else (serving,)), *newest))]
+    details, unread, rejects = await _snapshots(asked, ids[:PROTONS])
+    if lost:
+        unread[UNLISTED] = "decode"
+    elif len(ids) > PROTONS or told.next is not None:
+        unread[UNLISTED] = "incomplete"
+    protons = tuple(proton for proton in told.items if proton.id in details)
+    return Pods(protons, details, unread), (*told.rejects, *rejects)
+
+
+async def _snapshots(
+    asked: Question, protons: Sequence[str]
+) -> tuple[dict[str, StatusDetails | None], dict[str, str], Rejects]:
+    """The snapshots of protons, and why some could not be read. Raises the first error where none could be read."""
+    details: dict[str, StatusDetails | None] = dict.fromkeys(protons)
+    unread: dict[str, str] = {}
+    rejects: list[Reject] = []
+    error: ApiError | NotDecodable | None = None
+    read, of_all = 0, ""
+    for proton in protons:
+        if of_all:
+            unread[proton] = of_all  # not requested: it would fail in the same way, and take as long
             continue
-        if snapshot.status != 204:
-            read = one(snapshot.body, StatusDetails)
-            details[proton.id] = read.value
-            rejects.extend(read.rejects)
-    return Pods(tuple(p for p in told.items if p.id in details), details), tuple(rejects)
+        try:
+            details[proton], left_out = await _snapshot(asked, proton)
+        except (ApiError, NotDecodable) as failure:
+            if isinstance(failure, ApiError) and failure.status == 404:
+                continue  # it was taken away since it was listed
+            error, unread[proton] = error or failure, problem(failure)
+            of_all = unread[proton] if unread[proton] in OF_ALL else ""
+            if isinstance(failure, NotDecodable):
+                rejects.append(Reject("$", failure.reason, proton))
+        else:
+            read += 1
+            rejects.extend(left_out)
+    if error is not None and not read:
+        raise error
+    return details, unread, tuple(rejects)
+
+
+async def _snapshot(asked: Question, proton: str) -> tuple[StatusDetails | None, Rejects]:
+    """The pods of one proton; None: the platform has no snapshot of them (204)."""
+    answer = await asked.client.get("/workloads/{id}/protons/{pid}/statusDetails", id=asked.id, pid=proton)
+    if answer.status == 204:
+        return None, ()
+    read = one(answer.body, StatusDetails)
+    if any(reject.path == "$.replicas" for reject in read.rejects):
+        raise NotDecodable("type", "the list of pods cannot be read: that is not a list without pods")
+    return read
 
 
 async def _events(asked: Question) -> tuple[tuple[Event, ...], Rejects]:
@@ -147,9 +188,9 @@ def _stats(name: str) -> Look:
 
 
 def _serving(seen: Seen) -> tuple[str, ...]:
-    """The protons that may have served in the window; none where they are not known, and the server chooses."""
+    """The protons that may have served in the window; none where not all are known, and the server chooses."""
     pods = seen.details.pods
-    if pods is None:
+    if pods is None or not pods.complete:
         return ()
     told = [proton for proton in pods.protons if facts.role(seen, proton) in ("active", "outgoing")]
     return tuple(proton.id for proton in told)

@@ -250,7 +250,9 @@ def _kind(row: Row) -> str:
 
 
 def _untold(row: Row) -> bool:
-    return row.group == "up" and row.ready is None
+    if row.ready is None:
+        return row.group == "up"
+    return row.group == "up" and row.unknown > 0 and row.ready < max(1, row.least or 0)
 
 
 def _row(row: Row, url: str, status: Status) -> str:

@@ -417,6 +417,20 @@ def _event(asked: Asked, actor: Actor, rollout: Rollout) -> Json:
     }
 
 
+ROLES = {0: "active", 1: "candidate", -1: "outgoing"}
+"""The role of a proton by how far it is ahead of the active one."""
+
+
+def situation(world: World, ids: Sequence[str], now: float) -> tuple[str, tuple[str, ...]]:
+    """The role of the proton that a request is about, empty if it is about none; the oddities of its workload now."""
+    actor = world.find(ids[0], now) if ids else None
+    if actor is None:
+        return "", ()
+    moment = actor.moment(now)
+    seat = actor.seats(moment).get(ids[1]) if len(ids) > 1 else None
+    return ROLES[seat.ahead] if seat is not None else "", moment.step.odd
+
+
 # -- routes
 
 

@@ -1,7 +1,8 @@
 """ODDITIES: what real servers, proxies and networks do to an answer; each is one row and can be switched on by name.
 
 A name alone holds everywhere; ``name@/workloads/{id}/events`` holds for one route, with an id in its place for one
-object. An oddity changes the JSON of an answer, or the answer itself.
+object, and ``name@/workloads/{id}/protons/{pid}/statusDetails#outgoing`` for the protons of one role. An oddity changes
+the JSON of an answer, or the answer itself.
 """
 
 from __future__ import annotations
@@ -277,15 +278,16 @@ ODDITIES: dict[str, Oddity] = {
 }
 
 
-def active(switched: Iterable[str], template: str, path: str = "") -> list[str]:
-    """The names of the oddities that hold for a route, or for the filled path of a request. Raises KeyError for a name
-    that does not exist.
+def active(switched: Iterable[str], template: str, path: str = "", role: str = "") -> list[str]:
+    """The names of the oddities that hold for a route, for the filled path of a request, and for the role of the proton
+    that it is about. Raises KeyError for a name that does not exist.
     """
     names = []
     for told in switched:
-        name, _, route = told.partition("@")
+        name, _, place = told.partition("@")
         if name not in ODDITIES:
             raise KeyError(name)
-        if route in ("", template, path.rstrip("/")):
+        route, _, only = place.partition("#")
+        if route in ("", template, path.rstrip("/")) and only in ("", role):
             names.append(name)
     return names

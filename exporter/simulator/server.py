@@ -18,7 +18,7 @@ from urllib.parse import parse_qs
 
 import uvicorn
 
-from exporter.simulator.answers import PREFIX, Asked, Refused, routed
+from exporter.simulator.answers import PREFIX, Asked, Refused, routed, situation
 from exporter.simulator.oddities import ODDITIES, Answer, Put, active
 from exporter.simulator.stories import STORIES
 from exporter.simulator.world import World
@@ -175,10 +175,11 @@ class Simulator:
     ) -> Answer:
         if headers.get("authorization") != f"Bearer {self.token}":
             return _json(401, {"message": "Invalid API key"})
-        names = active(self._odd, template, path)
+        now = self.clock()
+        role, odd = situation(self.world, ids, now)
+        names = active((*self._odd, *odd), template, path, role)
         if "repeating" in names:
             query = query | {"offset": ["0"]}
-        now = self.clock()
         offset = query.get("offset", ["0"])[-1]
         put = Put(template, PREFIX + path, path.endswith("/"), int(offset) if offset.isdecimal() else 0, now)
         try:

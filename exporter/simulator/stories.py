@@ -67,7 +67,7 @@ class Step(NamedTuple):
     `proton` counts the protons of one round of the story; `candidate` and `outgoing` say that a second one is there,
     with its status. `replacement` is the status of the record on the workload. `event` is recorded at the start.
     `hidden`: it is there, but this token may not see it any more. `locked`: the draft was promoted, and its statistics
-    began anew.
+    began anew. `odd`: the oddities of answers about this workload, with their routes.
     """
 
     seconds: float
@@ -84,6 +84,7 @@ class Step(NamedTuple):
     listed: bool = True
     hidden: bool = False
     locked: bool = False
+    odd: tuple[str, ...] = ()
 
 
 class Story(NamedTuple):
@@ -141,6 +142,7 @@ def _start(*, minutes: float = 5.0, proton: int = 0) -> tuple[Step, ...]:
 
 
 _WARMING = ("warming", NOT_READY)
+_FAILS = "error-text@/workloads/{id}/protons/{pid}/statusDetails"
 STORIES: tuple[Story, ...] = (
     Story("healthy", "a service that runs", (Step(HOLDS, "running"),)),
     Story(
@@ -447,7 +449,46 @@ STORIES: tuple[Story, ...] = (
     ),
     Story("outage", "it runs, and nine of ten answers are a 5xx", (Step(HOLDS, "running"),), server_errors=0.9),
     Story("callers refused", "it refuses seven of ten requests", (Step(HOLDS, "running"),), client_errors=0.7),
+    Story(
+        "draining unreadable",
+        "a new version crash-loops once it serves, and the API fails to report the pods of the one that drains",
+        (
+            Step(20 * MINUTE, "running"),
+            Step(83, "running", candidate=_WARMING, replacement="awaiting_promotion"),
+            Step(
+                10 * MINUTE,
+                "running",
+                CRASHING,
+                proton=1,
+                outgoing="draining",
+                event="Replacement Completed",
+                serves=False,
+                odd=(_FAILS + "#outgoing",),
+            ),
+            Step(10 * MINUTE, "running", proton=1),
+        ),
+        importance="high",
+    ),
+    Story(
+        "serving unreadable",
+        "the API fails to report the pods of the version that serves, and for a while reports those of one that drains",
+        (
+            Step(20 * MINUTE, "running"),
+            Step(83, "running", candidate=_WARMING, replacement="awaiting_promotion"),
+            Step(
+                10 * MINUTE,
+                "running",
+                proton=1,
+                outgoing="draining",
+                event="Replacement Completed",
+                odd=(_FAILS + "#active",),
+            ),
+            Step(10 * MINUTE, "running", proton=1, odd=(_FAILS + "#active",)),
+            Step(10 * MINUTE, "running", proton=1),
+        ),
+        importance="critical",
+    ),
 )
 HEALTHY = tuple(story for story in STORIES if story.name in ("healthy", "autoscaled", "scaled to zero"))
 """What most workloads of a large fleet do."""
-LASTING = tuple(story for story in STORIES if not story.young)
+LASTING = tuple(story for story in STORIES if not story.young and not any(step.odd for step in story.steps))

@@ -11,7 +11,7 @@ from exporter.core.board import PAGE, SORTS, TROUBLE, Board, Choice, Holding, Ro
 from exporter.core.conditions import ALERTS
 from exporter.core.ledger import Tally
 from exporter.core.model import Autoscaling, Group, Replacement, Runtime, Workload
-from exporter.core.pods import Condition, Pods
+from exporter.core.pods import Condition, Pods, Proton
 from exporter.core.rules import DEFAULT, levels
 from exporter.core.seen import Account, Details, Seen
 from exporter.core.terms import WorkloadLook
@@ -31,8 +31,19 @@ def seen(status: str | None = "running", told: Pods | None = None, **facts: Any)
     """A workload of two replicas that has had its status since second 9000, and was there from second 1 on."""
     details = {"fresh": facts.pop("fresh", {}), "refused": facts.pop("refused", frozenset())}
     parts = {name: facts.pop(name) for name in ("vanished", "gone_because", "account", "held") if name in facts}
+    details["failed"] = facts.pop("failed", {})
     workload = Workload(**{"id": "w", "name": "name", "status": status, "proton_id": "p", "runtime": TWO, **facts})
     return sight(workload, 9000.0, 1.0, details=Details(pods=told, **details), **parts)
+
+
+LOST = replica(container(), status="unknown", conditions=(Condition(type="Ready"),))
+
+
+def unread(**reasons: str) -> Pods:
+    """Two pods that are ready of a proton that serves, and none of one that drains, but for what could not be read."""
+    told = {"p": pods(READY, READY).details["p"], "o": pods().details["p"]}
+    protons = Proton("p", status="running", role="active"), Proton("o", status="draining")
+    return Pods(protons, {i: None if i in reasons else each for i, each in told.items()}, reasons)
 
 
 def told(*fleet: Seen, account: Account = Account("acme")) -> Board:  # noqa: B008 — immutable
@@ -103,6 +114,20 @@ def test_pods_of_which_readiness_is_not_told_are_counted_apart() -> None:
         (seen("running", fresh={"pods": False}), ("its pods were not told lately",)),
         (seen("running", held={"$": 1.0}), ("the list shows no readable item",)),
         (seen("running", held={"status": 1.0, "name": 1.0}), ("the list shows no readable name, status",)),
+        (
+            seen("running", fresh={"pods": False}, failed={"pods": "server_error"}),
+            ("its pods were not told lately: the API fails (5xx)",),
+        ),
+        (
+            seen("running", unread(p="server_error"), fresh={"pods": False}),
+            ("pods not read: serving version p: the API fails (5xx)",),
+        ),
+        (
+            seen("running", unread(o="server_error")),
+            ("pods not read: outgoing version o: the API fails (5xx), which is common while a version drains",),
+        ),
+        (seen("running", pods(READY, LOST)), ("readiness not known (x1)",)),
+        (seen("stopped", pods(LOST)), ()),
         (seen("running", vanished=9500.0), ("no longer listed",)),
         (seen("running", vanished=9500.0, gone_because="not_found"), ("deleted: the API does not know it",)),
         (seen("running", vanished=9500.0, gone_because="forbidden"), ("no longer shared with the token's user",)),
@@ -110,6 +135,13 @@ def test_pods_of_which_readiness_is_not_told_are_counted_apart() -> None:
 )
 def test_the_reasons_are_words_of_a_closed_set(of: Seen, reasons: tuple[str, ...]) -> None:
     assert row(of).reasons == reasons
+
+
+def test_one_that_is_up_and_of_which_nothing_is_known_any_more_should_be_looked_at() -> None:
+    assert row(seen("running", unread(o="server_error"), fresh={"pods": True})).urgency == 7
+    assert row(seen("running", unread(p="server_error"), fresh={"pods": False})).urgency == TROUBLE
+    assert row(seen("running", fresh={"pods": False})).urgency == TROUBLE
+    assert row(seen("stopped", fresh={"pods": False})).urgency == 8
 
 
 def test_the_end_of_a_container_is_told_once_something_is_wrong() -> None:

@@ -99,6 +99,17 @@ def seen(
     )
 
 
+def lost(ready: bool | str | None = None) -> Pods:
+    """A pod on a node that does not report any more; its container was ready before."""
+    return pods(replica(container(), status="unknown", conditions=(Condition(type="Ready", value=ready),)))
+
+
+def unread(told: Pods, **why: str) -> Pods:
+    """Pods of which some could not be read, `_` those of a proton that is not in the list."""
+    reasons = {name.replace("_", ""): reason for name, reason in why.items()}
+    return Pods(told.protons, {i: None if i in reasons else each for i, each in told.details.items()}, reasons)
+
+
 def both(own: Pods, candidate: Pods) -> Pods:
     """The pods of the version that serves, and of one that is to."""
     (new,) = candidate.protons
@@ -144,6 +155,7 @@ LOADED = {"windows": stats(concurrent_requests=10)}
 DRAFT = Artifact(status="draft")
 OLD = pods(replica(container()), created_at=ago(9 * HOUR))
 
+FAILED = {"failed": {"pods": "server_error"}}
 CASES: list[tuple[str, Seen, tuple[Event, ...]]] = [
     ("deleted", seen(parts={"vanished": NOW - 60, "gone_because": "not_found"}), ()),
     ("not_shared", seen(parts={"vanished": NOW - 60, "gone_because": "forbidden"}), ()),
@@ -220,6 +232,38 @@ CASES: list[tuple[str, Seen, tuple[Event, ...]]] = [
     ("well", seen(), (REVERTED, Event("f", ago(60), "Replacement Completed"))),
     ("well", seen(), (msgspec.structs.replace(REVERTED, timestamp=ago(DAY)),)),
     ("well_untold", seen(told=None), ()),
+    # Pods that could not be read are neither well nor gone.
+    ("pods_refused", seen(told=None, details={"refused": frozenset({"pods"})}), ()),
+    ("pods_refused", seen(told=unread(both(READY, READY), p="forbidden")), ()),
+    ("pods_failed", seen(told=None, details=FAILED), ()),
+    ("pods_failed", seen(told=unread(both(READY, READY), p="server_error")), ()),
+    ("pods_failed", seen(told=unread(both(READY, READY), p="server_error"), replacement=ROLLING), ()),
+    ("pods_failed", seen(told=unread(both(READY, READY), p="server_error")), (REVERTED,)),
+    ("pods_failed", seen(told=unread(both(READY, waiting("ContainerCreating")), p="server_error")), ()),
+    ("pods_unread", seen(told=None, details={"failed": {"pods": "timeout"}}), ()),
+    ("pods_unread", seen(told=unread(pods(proton="o"), _="decode")), ()),
+    ("start_refused", seen("launching", None, since=60, details={"refused": frozenset({"pods"})}), ()),
+    ("start_failed", seen("launching", None, since=60, details=FAILED), ()),
+    ("start_unread", seen("launching", unread(both(READY, READY), p="decode"), since=60), ()),
+    ("failed_untold", seen("errored", unread(both(READY, READY), p="server_error")), ()),
+    ("failed_untold", seen("errored", lost()), ()),
+    ("new_version_fails", seen(told=unread(both(READY, crashing(1)), p="server_error"), replacement=ROLLING), ()),
+    ("new_version_exit_error", seen(told=unread(both(READY, crashing(1)), _="decode"), replacement=ROLLING), ()),
+    ("outage_pods_unknown", seen(told=lost(), details={"windows": stats(server_errors=600)}), ()),
+    ("outage_pods_unknown", seen(told=None, details={"windows": stats(server_errors=600), **FAILED}), ()),
+    ("errors_pods_unknown", seen(told=None, details={"windows": stats(server_errors=60)}), ()),
+    ("readiness_unknown", seen(told=lost()), ()),
+    ("readiness_unknown", seen(told=lost("Unknown")), ()),
+    ("readiness_unknown", seen(told=pods(replica(container()), *(lost().details["p"].replicas or ())),  # type: ignore[union-attr]
+                               runtime=runtime(2)), ()),
+    # One more than are needed, or one that drains, may be unknown; and what is seen to be wrong comes first.
+    ("well", seen(told=pods(replica(container()), *(lost().details["p"].replicas or ()))), ()),  # type: ignore[union-attr]
+    ("well", seen(told=unread(both(READY, READY), c="server_error")), ()),
+    ("exit_error", seen(told=unread(both(crashing(1), READY), c="server_error")), ()),
+    ("slow", seen(told=None, details={"windows": stats(p95=12.0), **FAILED}), ()),
+    ("suspended", seen("suspended", None, details=FAILED), ()),
+    # What serves may be told by nobody while the platform tells of another version.
+    ("well_untold", seen(told=Pods(both(READY, READY).protons, {**both(READY, READY).details, "p": None})), ()),
     ("untold", seen("Hibernating"), ()),
     ("untold", seen(None, None), ()),
 ]  # fmt: skip
@@ -292,7 +336,10 @@ def test_since_when_is_told_or_said_to_be_unknown(of: Seen, words: str) -> None:
         (seen(details={"windows": stats(19, server_errors=19)}), "yes: 1 of 1 replicas ready"),  # too few to tell
         (seen(told=None, parts={"vanished": NOW, "gone_because": "not_found"}), "no"),
         (seen(told=None, parts={"vanished": NOW, "gone_because": "forbidden"}), "not known"),
-        (seen(told=pods(Replica(name="x", status="running"))), "not known: 0 of 1 replicas ready; of 1 nobody tells"),
+        (seen(told=pods(Replica(name="x", status="running"))), "not known: 0 of 1 replicas ready; 1 not known"),
+        (seen(told=lost()), "not known: 0 of 1 replicas ready; 1 not known"),
+        (seen(told=unread(both(READY, READY), p="server_error")),
+         "not known: how many replicas are ready is not told; 1 wanted"),
         (seen(told=pods()), "no: no live pod; 1 wanted"),
         (seen("stopped", told=pods()), "no: no replica, as it should be while stopped"),
         (seen(told=pods(), runtime=runtime(0, 3)),
@@ -495,11 +542,64 @@ def test_what_is_at_its_limit_is_told(of: Seen, words: str | None) -> None:
          "its item in the workload list: no readable name, status; shown is the last readable value, after 15 minutes "
          "none"),
         (seen("stopped", told=Pods((Proton("p"),), {"p": None})), None),
+        (seen(told=unread(both(READY, READY), p="server_error")), "its pods: serving version p: the API fails (5xx)"),
+        (seen(told=unread(both(READY, READY), c="forbidden", _="decode")),
+         "its pods: new version c: the API refuses it (403); give the token's user the role `user` on the workload; a "
+         "version missing from the list: the answer cannot be decoded"),
+        (seen("stopped", told=unread(both(READY, READY), p="timeout")),
+         "its pods: serving version p: the API does not answer in time"),
+        (seen(told=None, details=FAILED), "its pods: not told yet; the API fails (5xx)"),
+        (seen(told=None, details={"fresh": {"pods": False}, **FAILED}),
+         "its pods: not told lately; the API fails (5xx)"),
+        (seen(told=Pods(both(READY, READY).protons, {**both(READY, READY).details, "p": None})),
+         "its pods: the platform tells nothing of them (204)"),
         (seen(), None),
     ],
 )  # fmt: skip
 def test_what_is_not_known_is_said(of: Seen, words: str | None) -> None:
     assert said(of).get("Not known") == words
+
+
+@pytest.mark.parametrize(
+    ("of", "known"),
+    [
+        (seen(), True),
+        (seen(told=crashing(1)), True),
+        (seen(told=unread(both(READY, READY), c="server_error")), True),
+        (seen(told=unread(both(READY, READY), p="server_error")), False),
+        (seen(told=unread(both(READY, READY), _="decode")), True),
+        (seen(told=unread(pods(proton="o"), _="decode")), False),
+        (seen(told=lost()), False),
+        (seen(told=lost(ready=False)), True),
+        (seen(told=pods(replica(container()), *(lost().details["p"].replicas or ()))), True),  # type: ignore[union-attr]
+        (seen(told=None), False),
+        (seen(told=None, details=FAILED), False),
+        (seen(told=Pods((Proton("p"),), {"p": None})), False),
+        (seen(told=pods(), runtime=runtime(0, 2)), True),
+        (seen("launching", None), True),
+        (seen("launching", None, details=FAILED), False),
+        (seen("stopped", None, details=FAILED), True),
+        (seen("terminated", None), True),
+        (seen("Hibernating"), False),
+        (seen(told=None, parts={"vanished": NOW}), True),
+    ],
+)
+def test_whether_enough_is_known_to_say_that_it_is_well(of: Seen, known: bool) -> None:
+    told = diagnosis(of, NOW, DEFAULT)
+    assert (told.facts.known, as_json(told)["known"]) == (known, known)
+    assert known or (told.cause.name != "well" and "Its pods are well" not in told.cause.says)
+
+
+def test_a_newest_version_that_may_be_missing_from_the_list_is_not_told_as_the_newest() -> None:
+    listed = pods(replica(container()), created_at=ago(HOUR))
+    assert said(seen(told=listed))["Changed"] == "its newest version was created: 07:00 UTC, 1 h ago"
+    assert said(seen(told=unread(listed, _="decode")))["Changed"] == "of the last week nothing is told"
+
+
+def test_a_version_that_may_be_missing_from_the_list_is_not_told_as_taken_back() -> None:
+    ledger = course(pods={"x": episode.Pod("c", trouble="CrashLoopBackOff")}) | {"rollout_failed": NOW - 100}
+    assert diagnosis(seen(ledger=ledger), NOW, DEFAULT).cause.name == "reverted_crashing"
+    assert diagnosis(seen(told=unread(READY, _="decode"), ledger=ledger), NOW, DEFAULT).cause.name == "reverted"
 
 
 # -- links, and how loud it is
@@ -645,7 +745,9 @@ def test_a_script_reads_the_same_with_stable_keys() -> None:
         },
         "limits": [],
         "draft_ends": None,
+        "known": True,
         "not_known": {},
+        "unreadable": [],
         "holds": [
             {"alert": "DataRobotWorkloadErrored", "severity": "critical"},
             {"alert": "DataRobotContainerCrashLooping", "severity": "critical"},
@@ -662,6 +764,17 @@ def test_what_nobody_told_is_null_for_a_script() -> None:
     told = as_json(diagnosis(seen(None, None, since=0, first=0, details={"windows": {}}), NOW, DEFAULT))
     assert (told["severity"], told["last_event"], told["requests"], told["state"]["since"]) == (None, None, None, None)
     assert told["not_known"] == {"pods": "not told yet"}
+
+
+def test_a_script_and_a_terminal_tell_what_could_not_be_read_and_what_is_not_known() -> None:
+    partly = diagnosis(seen(told=unread(both(READY, READY), c="server_error", _="decode")), NOW, DEFAULT)
+    assert as_json(partly)["unreadable"] == [
+        {"version": "candidate", "proton_id": "c", "reason": "server_error"},
+        {"version": "unknown", "proton_id": None, "reason": "decode"},
+    ]
+    assert text(diagnosis(seen(told=lost()), NOW, DEFAULT)).splitlines()[0] == (
+        "name: running, 0 of 1 ready, 1 not known [nothing holds]"
+    )
 
 
 # -- laws

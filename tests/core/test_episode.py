@@ -274,6 +274,16 @@ def test_nothing_is_kept_of_pods_while_nothing_goes_on() -> None:
     assert read(pod(), course=Course()) == Course()
 
 
+@pytest.mark.parametrize(
+    ("unread", "told"),
+    [({}, 300.0), ({"o": "server_error"}, 300.0), ({"p1": "server_error"}, 210.0), ({"": "decode"}, 210.0)],
+    ids=["all read", "one that drains is not", "the one that serves is not", "the list is not complete"],
+)
+def test_an_episode_waits_for_pods_that_could_not_be_read(unread: dict[str, str], told: float) -> None:
+    partly = msgspec.structs.replace(snapshot("", pod()), unread=unread)
+    assert book.told_pods(read(pod()), partly, "p1", 300.0).pods_told == told
+
+
 def test_the_times_of_a_pod_stay_as_first_told() -> None:
     conditions = condition("PodScheduled", 201), condition("Ready", 250, truth=False)
     waits = Container(name="lrs-p1-main", status="waiting", reason="ContainerCreating", ready=False)

@@ -117,6 +117,15 @@ SCALED = scaled(httpRequestsConcurrency=4, cpuAverageUtilization=50).runtime
             (("Ready", "p", "other", "active"), 1.0),
         )),
         ("proton_replicas_unmet_reason", Details(pods=Pods((Proton(id="p"),), {"p": None})), ()),
+        ("proton_unreadable", with_pods(replica()), ()),
+        ("proton_unreadable", Details(), ()),
+        ("proton_unreadable", Details(pods=Pods(
+            (Proton(id="p"), Proton(id="o", status="draining"), Proton(id="q", status="draining"), Proton(id="r")),
+            {"p": None, "o": None, "q": None, "r": None},
+            {"o": "server_error", "q": "server_error", "r": "a new reason", "": "decode"},
+        )), (
+            (("decode", "unknown"), 1.0), (("other", "other"), 1.0), (("server_error", "outgoing"), 2.0),
+        )),
         ("container_replicas_ready", with_pods(replica(container(ready=None))), ()),
         ("container_replicas_ready", with_pods(replica(container()), replica(container(ready=False))), (
             (("main", "p", "active"), 1.0),

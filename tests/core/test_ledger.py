@@ -324,6 +324,64 @@ def test_restarts_and_kills_add_up_over_pods(reads: Sequence[Pods], counted: tup
     assert restarts(*reads) == counted
 
 
+def read(p1: int | str | None, p2: int | str | None = None, unlisted: str = "", began: float = 0.0) -> Pods:
+    """Two protons with a pod each: its restarts, why it could not be read, or None where the proton is not listed."""
+    counts = {name: count for name, count in (("p1", p1), ("p2", p2)) if count is not None}
+    told = {name: pods((name, count, ""), began=began).details["p1"] for name, count in counts.items()
+            if isinstance(count, int)}  # fmt: skip
+    unread = {name: why for name, why in counts.items() if isinstance(why, str)} | ({"": unlisted} if unlisted else {})
+    return Pods(tuple(Proton(id=name) for name in counts), {name: told.get(name) for name in counts}, unread)
+
+
+GAP = ("server_error",) * 5
+"""Polls five minutes apart: after ten minutes a pod that is not listed is forgotten."""
+
+
+@pytest.mark.parametrize(
+    ("reads", "counted"),
+    [
+        ([read(50), *(read(why) for why in GAP), read(50)], 0),
+        ([read(50), *(read(why) for why in GAP), read(53)], 3),
+        ([read(50, 7), *(read(51, why) for why in GAP), read(51, 7)], 1),
+        ([read(50, 7), *(read(51, unlisted=why) for why in GAP), read(51, 7)], 1),
+        ([read("server_error", 7), read(50, 7), read(51, 7)], 1),
+        ([read(None, 7, unlisted="decode"), read(50, 7), read(51, 7)], 1),
+        ([read("server_error", 7), read(2, 7, began=600)], 2),
+        ([read(50, 7), read(51), read(51), read(51), read(51), read(51, 7)], 8),
+        ([read(50), read(50, "server_error"), read(50, 2, began=600)], 2),
+    ],
+    ids=[
+        "the pods of a proton that cannot be read for long are not gone",
+        "what they restarted meanwhile counts",
+        "nor are they while others are read",
+        "nor while their proton is missing from a list that is not complete",
+        "the first reading of a proton is its baseline",
+        "even where it was missing from the list before",
+        "a pod younger than first sight counts in full",
+        "a proton that is listed no more takes its pods with it",
+        "so does the first pod of a new proton",
+    ],
+)
+def test_restarts_of_pods_that_cannot_be_read_are_neither_lost_nor_counted_twice(
+    reads: Sequence[Pods], counted: int
+) -> None:
+    ledger = life(workload())
+    for number, each in enumerate(reads):
+        ledger = book.told_pods(ledger, each, 200.0 + number * 300)
+    assert sum(ledger.restarts.values()) == counted
+
+
+def test_pods_of_a_state_without_protons_are_kept_while_anything_cannot_be_read() -> None:
+    ledger = book.told_pods(life(workload()), read(50), 200.0)
+    assert ledger.pods is not None
+    older = msgspec.structs.replace(
+        ledger, pods={key: msgspec.structs.replace(pod, proton="") for key, pod in ledger.pods.items()}
+    )
+    for number in range(5):
+        older = book.told_pods(older, read("server_error", 1), 500.0 + 300 * number)
+    assert sum(book.told_pods(older, read(51, 1), 2000.0).restarts.values()) == 2
+
+
 def test_a_server_that_tells_no_reasons_gives_no_count_of_kills() -> None:
     plain = Pods(
         (Proton(id="p1"),),

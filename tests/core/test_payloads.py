@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exporter.core import pods
 from exporter.core.decode import NotDecodable, Reject, one, page
@@ -96,6 +98,10 @@ def test_p07_at_hand_over_the_active_proton_is_told_by_its_role_or_else_by_the_w
     assert active_proton(roleless, named) is roleless[1]
     assert active_proton(roleless, workload()) is roleless[0]
     assert active_proton([], workload()) is None
+    # The newest that runs may not be the one that serves where a part of the list is missing.
+    assert active_proton(roleless, workload(), complete=False) is None
+    assert active_proton(roleless, named, complete=False) is roleless[1]
+    assert active_proton(protons.items, workload(), complete=False) is active
 
 
 def test_p08_a_candidate_that_warms_up_does_not_run() -> None:
@@ -357,12 +363,43 @@ def test_the_truth_of_a_condition_is_the_first_that_is_told(condition: Condition
         (Replica(status="Pending", containers=()), False),
         (Replica(conditions=(Condition(type="Ready", value=True),), containers=(Container(ready=False),)), True),
         (Replica(status="FAILED", conditions=(Condition(type="Ready", value=True),)), False),
+        (Replica(status="running", containers=(Container(ready=True),)), True),
+        # The containers may be as they were before the node was lost.
+        (Replica(status="unknown", containers=(Container(ready=True),)), None),
+        (Replica(status="unknown", conditions=(Condition(type="Ready"),), containers=(Container(ready=True),)), None),
+        (Replica(status="Terminating", containers=(Container(ready=True),)), None),
+        (Replica(status="running", conditions=(Condition(type="Ready"),), containers=(Container(ready=True),)), None),
+        (Replica(conditions=(Condition(type="Ready", value="?"),), containers=(Container(ready=True),)), None),
+        (Replica(status="unknown", conditions=(Condition(type="Ready"),), containers=(Container(ready=False),)), False),
+        (Replica(status="unknown", conditions=(Condition(type="Ready", value=True),)), True),
     ],
 )
 def test_a_replica_is_ready_by_its_condition_or_else_by_all_its_containers(
     replica: Replica, ready: bool | None
 ) -> None:
     assert replica_ready(replica) is ready
+
+
+TRUTHS = st.sampled_from([None, True, False, "True", "False", "Unknown", "", "yes"])
+
+
+@given(
+    st.sampled_from([None, "running", "Running", "pending", "unknown", "Terminating", ""]),
+    st.lists(st.tuples(st.sampled_from(["Ready", "ContainersReady"]), TRUTHS), max_size=3),
+    st.lists(st.sampled_from([None, True, False]), max_size=3),
+)
+def test_nothing_that_is_null_or_unheard_of_makes_a_replica_ready(
+    phase: str | None, conditions: list[tuple[str, bool | str | None]], containers: list[bool | None]
+) -> None:
+    of = Replica(
+        status=phase,
+        conditions=tuple(Condition(type=kind, value=truth) for kind, truth in conditions),
+        containers=tuple(Container(ready=ready) for ready in containers),
+    )
+    said = [truth for kind, truth in conditions if kind == "Ready"]
+    by_condition = next((truth for truth in said if truth in (True, False, "True", "False")), None) in (True, "True")
+    by_containers = not said and phase in (None, "running", "Running") and bool(containers) and all(containers)
+    assert (replica_ready(of) is True) == (by_condition or by_containers)
 
 
 @pytest.mark.parametrize(

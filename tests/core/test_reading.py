@@ -7,8 +7,8 @@ import pytest
 from exporter.core.details import RequestMetrics, SharedRole
 from exporter.core.ledger import Ledger
 from exporter.core.model import Workload
-from exporter.core.pods import Pods
-from exporter.core.reading import Shared, refused, told, withdrawn
+from exporter.core.pods import Pods, Proton, StatusDetails
+from exporter.core.reading import Shared, failed, refused, told, withdrawn
 from exporter.core.seen import Details, Seen, Window
 from tests.make import container, pods, replica, sight
 
@@ -62,6 +62,42 @@ def test_grants_are_kept_and_their_changes_counted() -> None:
     seen = after("sharing", Shared(grants, ("x",)))
     seen = after("sharing", Shared(grants, ("y",)), seen)
     assert (seen.details.grants, seen.ledger.sharing_changes) == (grants, 1)
+
+
+SERVES, DRAINS = Proton("p", status="running", role="active"), Proton("o", status="draining")
+
+
+def partly(**unread: str) -> Pods:
+    """A proton that serves and one that drains, a crash-looping pod each, but for those that could not be read."""
+    told = StatusDetails(replicas=(replica(container(ready=False, status="waiting", reason="CrashLoopBackOff")),))
+    return Pods((SERVES, DRAINS), {p: None if p in unread else told for p in ("p", "o")}, unread)
+
+
+def test_pods_without_those_of_the_proton_that_serves_are_used_and_are_not_fresh() -> None:
+    seen = after("pods", partly(p="server_error"), after("pods", partly()), 200.0)
+    assert seen.details.fresh == {"pods": False}
+    assert [proton.id for proton, _ in seen.details.pods.replicas()] == ["o"] if seen.details.pods else False
+    assert seen.details.looked == {"pods": 100.0}  # when it was told in full
+    again = after("pods", partly(), seen, 300.0)
+    assert (again.details.fresh, again.details.looked) == ({"pods": True}, {"pods": 300.0})
+
+
+def test_pods_without_those_of_another_proton_are_fresh() -> None:
+    seen = after("pods", partly(o="forbidden"))
+    assert (seen.details.fresh, seen.details.refused) == ({"pods": True}, frozenset())
+
+
+def test_why_a_part_could_not_be_read_is_kept_until_it_is_told_or_unwanted_and_what_it_told_stays() -> None:
+    seen = failed(after("pods", READY), "pods", "server_error")
+    assert (seen.details.pods, seen.details.fresh, seen.details.failed) == (
+        READY, {"pods": True}, {"pods": "server_error"}
+    )  # fmt: skip
+    assert failed(seen, "pods", "server_error") is seen
+    assert failed(seen, "pods", "timeout").details.failed == {"pods": "timeout"}
+    assert after("pods", READY, seen).details.failed == {}
+    assert after("usage", (), seen).details.failed == {"pods": "server_error"}
+    assert withdrawn(seen, ["pods"]).details.failed == {"pods": "server_error"}
+    assert withdrawn(seen, (), ["pods"]).details.failed == {}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from exporter.core import seen as facts
 from exporter.core.model import Artifact, Autoscaling, Bundle, Group, Replacement, Runtime, Workload
 from exporter.core.pods import Pods, Proton, StatusDetails
-from exporter.core.seen import Details, Seen
+from exporter.core.seen import Details, Seen, Unread
 from tests.make import container, pods, replica, sight
 
 AUTOSCALED = Runtime(container_groups=(Group(autoscaling=Autoscaling(min_replica_count=0, max_replica_count=3)),))
@@ -96,6 +96,7 @@ SMALL = Runtime(container_groups=(Group(resolved_bundle=BUNDLE),))
         (SMALL, pods(replica(), replica(status="succeeded")), {BUNDLE: 1}),
         (SMALL, pods(replica(), runtime=Runtime(container_groups=(Group(resolved_bundle=OTHER),))), {OTHER: 1}),
         (SMALL, Pods((Proton(id="p"),), {"p": None}), None),
+        (SMALL, Pods(ONE.protons, ONE.details, {"": "decode"}), None),
         (SMALL, None, None),
         (TWO, ONE, None),
     ],
@@ -104,6 +105,87 @@ def test_pods_are_counted_by_the_bundle_they_run_on(
     runtime: Runtime, told: Pods | None, live: dict[Bundle, int] | None
 ) -> None:
     assert facts.live_by_bundle(seen(runtime, told)) == live
+
+
+SERVES, NEW, DRAINS, GONE = (
+    Proton("p", status="running", role="active"),
+    Proton("c", status="warming", role="candidate"),
+    Proton("o", status="draining"),
+    Proton("s", status="stopped"),
+)
+
+
+def partly(*protons: Proton, of: str | None = "p", refused: bool = False, failed: str = "", **unread: str) -> Seen:
+    """A workload whose protons are these; `unread` are those whose pods could not be read, `_` the unlisted ones."""
+    reasons = {name.replace("_", ""): why for name, why in unread.items()}
+    told = {p.id: None if p.id in reasons else StatusDetails() for p in protons}
+    details = Details(
+        pods=Pods(protons, told, reasons) if protons else None,
+        refused=frozenset({"pods"} if refused else ()),
+        failed={"pods": failed} if failed else {},
+    )
+    return sight(Workload(id="w", status="running", proton_id=of), details=details)
+
+
+@pytest.mark.parametrize(
+    ("of", "unread", "unreadable"),
+    [
+        (partly(SERVES, DRAINS), [], ""),
+        (partly(SERVES, DRAINS, o="server_error"), [("outgoing", "o", "server_error")], ""),
+        (partly(SERVES, DRAINS, p="forbidden"), [("active", "p", "forbidden")], "forbidden"),
+        (
+            partly(SERVES, NEW, GONE, c="timeout", s="decode"),
+            [("candidate", "c", "timeout"), ("other", "s", "decode")],
+            "",
+        ),
+        # The list lacks one: the named one is known all the same, the newest that runs may not be the one that serves.
+        (partly(SERVES, _="decode"), [("unknown", "", "decode")], ""),
+        (partly(Proton("o", status="running"), _="decode"), [("unknown", "", "decode")], "decode"),
+        (partly(Proton("o", status="running")), [], ""),
+        (partly(DRAINS, GONE, of=None, s="tls"), [("other", "s", "tls")], "tls"),
+        # All failed, or nothing was requested yet.
+        (partly(failed="server_error"), [], "server_error"),
+        (partly(refused=True, failed="server_error"), [], "forbidden"),
+        (partly(), [], ""),
+        (partly(SERVES, failed="timeout"), [], ""),
+    ],
+)
+def test_which_pods_could_not_be_read_and_whether_it_matters(
+    of: Seen, unread: list[tuple[str, str, str]], unreadable: str
+) -> None:
+    assert [tuple(each) for each in facts.unread(of)] == unread
+    assert facts.unreadable(of) == unreadable
+    if unreadable:
+        assert facts.serving(of) is None
+        assert facts.live_by_bundle(of) is None
+        assert facts.scaled_to_zero(of) is None
+
+
+@pytest.mark.parametrize(
+    ("unread", "words"),
+    [
+        (
+            Unread("outgoing", "5f", "server_error"),
+            "outgoing version 5f: the API fails (5xx), which is common while a version drains",
+        ),
+        (Unread("active", "5f", "server_error"), "serving version 5f: the API fails (5xx)"),
+        (
+            Unread("outgoing", "5f", "forbidden"),
+            "outgoing version 5f: the API refuses it (403); give the token's user the role `user` on the workload",
+        ),
+        (Unread("candidate", "5f", "decode"), "new version 5f: the answer cannot be decoded"),
+        (Unread("other", "5" * 99, "odd"), f"version {'5' * 64}: odd"),
+        (Unread("unknown", "", "decode"), "a version missing from the list: the answer cannot be decoded"),
+    ],
+)
+def test_what_could_not_be_read_is_named_with_the_reason_and_the_remedy(unread: Unread, words: str) -> None:
+    assert unread.words == words
+
+
+def test_an_outgoing_version_that_runs_is_not_taken_for_one_that_is_missing_from_the_list() -> None:
+    running = Proton("o", status="running")
+    assert facts.role(partly(running), running) == "active"
+    assert facts.role(partly(running, _="decode"), running) == "outgoing"
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,8 @@ MOMENTS: dict[str, tuple[float, ...]] = {
     "access lost": (30,),
     "not stopping": (15, 45),
     "monitor frozen": (25,),
+    "draining unreadable": (26,),
+    "serving unreadable": (26, 40),
 }
 """Minutes after the story's beginning; ten for the others."""
 

@@ -492,6 +492,54 @@ def test_an_oddity_may_hold_for_one_object(simulator: Simulator) -> None:
     assert get(simulator, f"/workloads/{other}/events/").status_code == 200
 
 
+STATUS_DETAILS = "/workloads/{id}/protons/{pid}/statusDetails"
+
+
+def details(simulator: Simulator, story: str) -> dict[str, int]:
+    """What statusDetails of each proton of a workload answers now: role -> status."""
+    actor = simulator.world.actor(at(story))
+    moment = actor.moment(simulator.clock())
+    roles = {0: "active", 1: "candidate", -1: "outgoing"}
+    return {
+        roles[seat.ahead]: get(simulator, f"/workloads/{actor.id(moment)}/protons/{proton}/statusDetails").status_code
+        for proton, seat in actor.seats(moment).items()
+    }
+
+
+def test_an_oddity_may_hold_for_the_protons_of_one_role(simulator: Simulator) -> None:
+    actor = simulator.world.actor(at("replacement"))
+    begin = actor.begin(1, 4)  # one drains
+    simulator.clock = lambda: begin + 60
+    try:
+        assert details(simulator, "replacement") == {"active": 200, "outgoing": 200}
+        simulator.odd = {f"error-text@{STATUS_DETAILS}#outgoing", f"forbidden@{STATUS_DETAILS}#candidate"}
+        assert details(simulator, "replacement") == {"active": 200, "outgoing": 500}
+        assert get(simulator, f"/workloads/{actor.id(actor.moment(begin + 60))}/protons/").status_code == 200
+    finally:
+        simulator.clock = lambda: START
+
+
+@pytest.mark.parametrize(
+    ("step", "answers"), [(0, {"active": 200}), (2, {"active": 500, "outgoing": 200}), (3, {"active": 500})]
+)
+def test_a_step_of_a_story_may_have_oddities_of_its_own(step: int, answers: dict[str, int]) -> None:
+    with Simulator(workloads=len(STORIES), clock=lambda: START) as simulator:
+        begin = simulator.world.actor(at("serving unreadable")).begin(1, step)
+        simulator.clock = lambda: begin + 60
+        assert details(simulator, "serving unreadable") == answers
+        assert details(simulator, "healthy") == {"active": 200}
+
+
+def test_the_oddities_of_stories_exist() -> None:
+    routes = {template for template, _ in ROUTES}
+    for story in STORIES:
+        for step in story.steps:
+            for odd in step.odd:
+                name, _, place = odd.partition("@")
+                assert name in ODDITIES
+                assert place.partition("#")[0] in routes
+
+
 def test_an_oddity_that_does_not_exist_is_told(simulator: Simulator) -> None:
     with pytest.raises(ValueError, match="no oddity is called 'odd'; there are "):
         simulator.odd = {"odd"}
