@@ -30,6 +30,7 @@ from tests.shell.test_stories import _OneStory
 
 OK = 200, {"replicas": [{"name": "pod", "status": "running"}]}
 NONE, GONE, FAILS, REFUSED = (204, None), (404, {"detail": "x"}), (500, {"detail": "x"}), (403, {"detail": "x"})
+NO_LIST = (200, {"replicas": "none"})
 CUT, LOGGED_OUT, NO_OBJECT = (200, '{"replicas": ['), (401, {"detail": "x"}), (200, "[]")
 ACTIVE = {"id": "a", "status": "running", "role": "active", "createdAt": "2026-01-01T00:00:00Z"}
 DRAINS = {"id": "d", "status": "draining", "createdAt": "2026-01-02T00:00:00Z"}
@@ -104,6 +105,7 @@ def polled(
         ({"a": OK, "d": REFUSED, "n": FAILS}, Poll({"a"}, {"d": "forbidden", "n": "server_error"})),
         ({"a": FAILS, "d": OK, "n": OK}, Poll({"d", "n"}, {"a": "server_error"})),
         ({"a": OK, "d": CUT, "n": NONE}, Poll({"a"}, {"d": "decode"}, rejects=("$ json",))),
+        ({"a": NO_LIST, "d": OK, "n": OK}, Poll({"d", "n"}, {"a": "decode"}, rejects=("$ type",))),
         ({"a": OK, "d": NO_OBJECT, "n": OK}, Poll({"a", "n"}, {"d": "decode"}, rejects=("$ no_data",))),
         # No snapshot yet, or taken away since it was listed: both are known, neither is a failure.
         ({"a": NONE, "d": GONE, "n": NONE}, Poll()),
