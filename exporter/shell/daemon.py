@@ -35,6 +35,7 @@ from exporter.core.select import Selection
 from exporter.core.step import restored
 from exporter.core.telling import evidence
 from exporter.core.trace import Trace
+from exporter.redaction import Secrets
 from exporter.settings import Account, AnyReceiver, Settings, Traces, nearest, seconds, tag_values
 from exporter.shell.client import Client
 from exporter.shell.logs import set_up
@@ -158,6 +159,7 @@ class Daemon:
         note: str = "",
     ) -> None:
         self._note = note
+        self._secrets = Secrets(settings.secrets())
         self._load, self._clock = load, clock or Clock()
         self._store = store or Store(None)
         self._live = False
@@ -211,6 +213,7 @@ class Daemon:
             concurrency=account.concurrency,
             timeout=account.timeout,
             ca_file=str(account.ca_file) if account.ca_file else None,
+            secrets=self._secrets,
             user_agent=f"workload-exporter/{__version__}",
             steady=self._clock.steady,
             pause=self._clock.pause,
@@ -289,7 +292,8 @@ class Daemon:
 
     def send_to(self, traces: Traces) -> None:
         """Send traces as these settings say from now on. Raises `BadSettings` for certificates that cannot be used."""
-        new = Sender(self._store, transport(traces), self.report, traces, self._clock) if traces.endpoint else None
+        way = transport(traces, self._secrets) if traces.endpoint else None
+        new = Sender(self._store, way, self.report, traces, self._clock) if way else None
         old, self.sender = self.sender, new
         ended, self._self_traces = self._self_traces, self._traces_of_ours(traces)
 
@@ -313,7 +317,7 @@ class Daemon:
         attributes = {name: str(value) for name, value in traces.resource.items()}
         clock = self._clock
         return SelfTraces(
-            transport(traces),
+            transport(traces, self._secrets),
             self.report,
             instance=instance,
             attributes=attributes,
@@ -329,7 +333,7 @@ class Daemon:
         ways = [
             (receiver, way)
             for receiver in (told.receivers if told.who != "rules" else ())
-            for way in notifiers(receiver, options.severity_label)
+            for way in notifiers(receiver, options.severity_label, self._secrets)
         ]
         async with self._paging_lock:  # two reloads at once must not leave two pagers
             before, self.pager = self.pager, None
@@ -601,6 +605,7 @@ class Daemon:
     def _read_again(self) -> list[str]:
         try:
             settings = self._load()
+            self._secrets.follow(settings.secrets())
             # What is wrong with their certificates is told before anything is changed.
             trial = [way for receiver in settings.paging.receivers for way in notifiers(receiver)]
             for way in trial:
@@ -638,7 +643,8 @@ class Daemon:
 
     def log_to(self, settings: Settings) -> None:
         """Log as the settings say, and count the lines."""
-        set_up(settings.log.level, settings.log.format, lambda level: self.report.count("log_messages", level))
+        count, clean = (lambda level: self.report.count("log_messages", level)), self._secrets.text
+        set_up(settings.log.level, settings.log.format, count, clean=clean)
 
     # -- life
 
