@@ -8,6 +8,7 @@ import io
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -22,13 +23,16 @@ from exporter.core.causes import Diagnosis
 from exporter.core.decode import NotDecodable
 from exporter.core.telling import as_json, text
 from exporter.docs import PAGES, RULES_FORMS, files, rules_page
+from exporter.redaction import Secrets
 from exporter.settings import SEVERITIES, Account, Paging, Settings, listen_address, load, nearest, seconds
 from exporter.shell.client import ApiError
 from exporter.shell.daemon import Daemon, keep_memory_whole
 from exporter.shell.explain import NotFound, explained
+from exporter.shell.logs import clean_errors
 from exporter.shell.notify import notifiers
 from exporter.shell.notify.trial import test_page
 from exporter.shell.probe import alive, asked, check_online, check_traces, client_of, fleet_size, plan_lines
+from exporter.shell.process import no_core_files
 from exporter.shell.server import misgiven
 from exporter.shell.store import StateError, Store
 from exporter.shell.web_config import read_web_config
@@ -264,9 +268,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def read() -> Settings:
         return load(told.config_file, os.environ, flags, accounts)
 
+    no_core_files()
+    secrets = Secrets()
     try:
         settings = read()
-        return _COMMANDS[told.command](told, settings, read)
+        secrets.follow(settings.secrets())
+        with clean_errors(secrets.text):
+            return _COMMANDS[told.command](told, settings, read)
     except BadSettings as error:
         for problem in error.problems:
             print(f"workload-exporter: {problem}", file=sys.stderr)
@@ -277,7 +285,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"workload-exporter: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"workload-exporter: {error.strerror or error}", file=sys.stderr)
+        print(f"workload-exporter: {secrets.text(error.strerror or str(error))}", file=sys.stderr)
+        return 1
+    except Exception:  # noqa: BLE001 — it ends the process as it would anyway, but its words may hold a secret
+        sys.stderr.write(secrets.text(traceback.format_exc()))
         return 1
 
 
@@ -345,18 +356,19 @@ def _check(told: argparse.Namespace, settings: Settings, read: Read) -> int:
     if not told.online:
         print("the API was not asked; --online does")
         return 0
+    secrets = Secrets(settings.secrets())
 
     async def ask() -> bool:
         good = True
         for account in settings.accounts:
-            async for finding in check_online(account):
+            async for finding in check_online(account, secrets):
                 print(finding.text, flush=True)
                 good = good and finding.good
         return good
 
     good = asyncio.run(ask())
     if traces.endpoint:
-        finding = check_traces(traces)
+        finding = check_traces(traces, secrets)
         print(f"traces: {traces.endpoint}\n{finding.text}")
         good = good and finding.good
     return 0 if good else 1
@@ -384,6 +396,7 @@ def _explain(told: argparse.Namespace, settings: Settings, _: Read) -> int:
         return 2
 
     plain = bool(os.environ.get("NO_COLOR"))
+    secrets = Secrets(settings.secrets())
 
     def progress(words: str) -> None:
         if sys.stderr.isatty():
@@ -391,7 +404,7 @@ def _explain(told: argparse.Namespace, settings: Settings, _: Read) -> int:
 
     async def ask() -> Diagnosis:
         async with AsyncExitStack() as stack:
-            clients = [(each, await stack.enter_async_context(client_of(each))) for each in accounts]
+            clients = [(each, await stack.enter_async_context(client_of(each, secrets))) for each in accounts]
             slow = settings.detail.slow_requests
             options, lines = settings.alerts.options, told.log_lines
             return await explained(clients, told.workload, options, slow, progress, log_lines=lines)
@@ -414,7 +427,7 @@ def _explain(told: argparse.Namespace, settings: Settings, _: Read) -> int:
 def _plan(told: argparse.Namespace, settings: Settings, _: Read) -> int:
     for account in settings.accounts:
         try:
-            size = told.workloads or asyncio.run(fleet_size(account))
+            size = told.workloads or asyncio.run(fleet_size(account, Secrets(settings.secrets())))
         except (ApiError, NotDecodable) as error:
             print(f"workload-exporter: the size of the fleet is not known: {error}; give --workloads", file=sys.stderr)
             return 1
@@ -428,10 +441,11 @@ def _notify(told: argparse.Namespace, settings: Settings, _: Read) -> int:
         what = f"no receiver is called {told.receiver!r}{nearest(told.receiver, receivers)}"
         raise BadSettings([Problem("paging.receivers", what)])
     label = settings.alerts.severity_label
+    secrets = Secrets(settings.secrets())
 
     async def ask() -> bool:
         good = True
-        async for sent in test_page(notifiers(receivers[told.receiver], label), label, told.hold):
+        async for sent in test_page(notifiers(receivers[told.receiver], label, secrets), label, told.hold):
             print(sent, flush=True)
             good = good and sent.good
         return good

@@ -31,6 +31,7 @@ class BadSettings(Exception):
         self.problems = problems
 
 
+_QUOTED = re.compile(r"""(['"])(?!<|utf-8)[^'"]{2,}\1""")
 Place = tuple[str | int, ...]
 Lines = dict[Place, int]
 
@@ -88,7 +89,8 @@ def read(file: Path, problems: list[Problem]) -> tuple[dict[str, Any], Lines]:
         return {}, {}
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
-        what = getattr(error, "problem", None) or str(error).splitlines()[0]
+        # A token that is not quoted may be read as an alias, a tag or a number, which the error quotes.
+        what = _QUOTED.sub("***", getattr(error, "problem", None) or str(error).splitlines()[0])
         problems.append(Problem(str(file), f"no YAML: {what}", mark.line + 1 if mark else None))
         return {}, {}
     if told is None:

@@ -120,6 +120,14 @@ def settings_page() -> str:
         "`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is used as it stands, without `traces.path`. With "
         "`OTEL_TRACES_EXPORTER=none` none of them counts; with `OTEL_SDK_DISABLED=true` there are no traces at all, "
         "whatever the file says. `OTEL_SERVICE_NAME` names this exporter, never the workloads.\n",
+        "Secrets are tokens, keys, passwords, URLs of webhooks and the values of headers, and the logins of proxies "
+        "in `HTTP_PROXY` and such. A server or a receiver may repeat one in what it answers; `***` stands in its place "
+        "in logs, metrics, traces, pages and on terminals, also where it is escaped as in JSON, a URL or HTML. A "
+        "secret that was replaced stays hidden until the process ends. Not searched for: secrets of fewer than 6 "
+        "characters or of digits alone (up to 15), and, of headers whose name does not speak of a credential and of "
+        "the pieces of URLs, what reads like a short plain word, such as `tenant-1`; it would hide parts of names. "
+        "That is hidden only in the answers of those to whom it is sent. Core files are off. Whoever sets "
+        "`GRPC_VERBOSITY` has gRPC write to standard error by itself, secrets included.\n",
         "```yaml",
         "accounts:",
         "  - name: production",

@@ -11,6 +11,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 from urllib.parse import unquote, urlsplit
@@ -28,6 +29,7 @@ from pydantic import (
     model_validator,
 )
 
+from exporter import redaction
 from exporter.checked import BadSettings, Lines, Place, Problem, place_of, problems_of, read
 from exporter.core.conditions import ALERTS, DEFAULTS, Severity
 from exporter.core.routing import DAY, Wants
@@ -63,8 +65,8 @@ def _url(given: str, example: str, secrets: str) -> str:
     try:
         parts = urlsplit(given.strip())
         parts.port  # noqa: B018 — reading it checks it
-    except ValueError as error:
-        raise ValueError(f"no URL: {error}; give one such as {example}") from None
+    except ValueError:  # its words may quote a password
+        raise ValueError(f"no URL, or one with a bad port; give one such as {example}") from None
     if parts.username or parts.password:
         raise ValueError(f"a URL with a user or password in it; {secrets}")
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -157,6 +159,21 @@ class _Part(BaseModel):
         if variable is not None:
             return lambda: environment.get(variable, "").strip()
         return lambda: given.get_secret_value().strip() if given is not None else ""
+
+    def sources(self, environment: Mapping[str, str] = os.environ) -> Iterator[redaction.Source]:
+        """Where the secrets of this section come from: of those that are URLs, the parts are secrets too."""
+        for secret in (*self._needed, *self._optional):
+            parts = redaction.url if secret.endswith("url") else redaction.whole
+            yield redaction.Source(self.source(secret, environment), parts)
+        headers: Mapping[str, SecretStr] = getattr(self, "headers", {})
+        for name, value in headers.items():
+            yield redaction.Source(value.get_secret_value, partial(redaction.header, name))
+
+
+def _with_login(environment: Mapping[str, str], variable: str) -> str:
+    """The URL of a variable if a user and a password are in it."""
+    given = environment.get(variable, "")
+    return given if "@" in given else ""
 
 
 class _SecretFile:
@@ -431,9 +448,10 @@ def _pairs(given: object) -> object:
 
 def _sendable(headers: Mapping[str, SecretStr]) -> dict[str, SecretStr]:
     """The headers with small names, which gRPC wants. Raises ValueError for what no header may hold."""
-    for name, value in headers.items():
+    for number, (name, value) in enumerate(headers.items(), 1):
         if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII):
-            raise ValueError(f"{name!r} is no name of a header")
+            # It is not quoted: the value of a header that is given by mistake in the form of a name is a secret.
+            raise ValueError(f"the name of header {number} holds characters that no name of a header may have")
         if not re.fullmatch(r"[ -~]*", value.get_secret_value()):
             raise ValueError(f"the value of {name} holds characters that no header may have")
     return {name.lower(): value for name, value in headers.items()}
@@ -770,6 +788,14 @@ class Settings(_Part):
     paging: Paging = Field(default_factory=lambda: Paging.model_validate({}), description="Who tells of alerts.")
     web: Web = Field(default_factory=lambda: Web.model_validate({}), description="The exporter's own HTTP server.")
     log: Log = Field(default_factory=lambda: Log.model_validate({}), description="Logging.")
+
+    def secrets(self, environment: Mapping[str, str] = os.environ) -> Iterator[redaction.Source]:
+        """Where the secrets of the settings come from, and the logins of proxies, which are in the environment."""
+        for part in (*self.accounts, self.traces, *self.paging.receivers):
+            yield from part.sources(environment)
+        for name in ("http_proxy", "https_proxy", "all_proxy"):
+            for variable in (name, name.upper()):
+                yield redaction.Source(partial(_with_login, environment, variable), redaction.url)
 
     def dump(self) -> str:
         """The settings as YAML, defaults included, secrets hidden."""

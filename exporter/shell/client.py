@@ -23,12 +23,14 @@ from urllib.parse import quote
 import httpx
 
 from exporter.core.pauses import LIST, Pause, Pauses
+from exporter.redaction import Secrets
 from exporter.shell.sweep_trace import attempted
 
 DETAIL_LENGTH = 200
 RETRIES = 2
 BODY_LIMIT = 32 * 1024 * 1024
-SOME = 65536
+SOME, EDGE = 65536, 4096
+"""Bytes of a body that are worth reading for its words, and bytes at its end that go with it where it is cut."""
 PROBE_AFTER = 3600.0
 REFUSED_TO = 3
 """To so many objects a route must have been refused before it counts as absent: one alone may be hidden from us."""
@@ -120,7 +122,8 @@ class Client:
 
     `base` is ``https://HOST/api/v2``. `token` is called for every request, so a token that is replaced in its file is
     used at once. `rate` is in requests per second, evenly spaced, retries included; `concurrency` in requests at once;
-    `timeout` in seconds for a whole request. `steady` and `pause` are the clock and the sleep.
+    `timeout` in seconds for a whole request. What the server sends is cleaned of the token and of all `secrets` before
+    anything reads it. `steady` and `pause` are the clock and the sleep.
 
     After a refusal (429, or 503 with Retry-After) requests are paused as `exporter.core.pauses` says. A request for the
     workload list waits for the end of a pause of up to `timeout` seconds, any other of up to `patience` seconds; where
@@ -138,6 +141,7 @@ class Client:
         timeout: float = 30.0,
         patience: float = 0.0,
         ca_file: str | None = None,
+        secrets: Secrets | None = None,
         body_limit: int = BODY_LIMIT,
         user_agent: str = "workload-exporter",
         transport: httpx.AsyncBaseTransport | None = None,
@@ -146,6 +150,7 @@ class Client:
     ) -> None:
         self._base, self._token, self._observer = base, token, observer
         self._timeout, self._body_limit = timeout, body_limit
+        self._secrets = secrets or Secrets()
         self._steady, self._pause = steady, pause
         self._spacing = 1.0 / rate
         self._turn = 0.0
@@ -312,6 +317,7 @@ class Client:
         if not re.fullmatch(r"[!-~]+", token):
             said = "is empty" if not token else "holds characters that no header may have"
             raise ApiError("auth", f"GET {asked.route} was not sent: the API token {said}")
+        self._secrets.learn(token)
         began, resend = self._steady(), next(asked.sends)
         try:
             answer = await self._send(http, asked.route, url, asked.params, token)
@@ -337,14 +343,15 @@ class Client:
         except (httpx.TimeoutException, TimeoutError) as error:
             raise ApiError("timeout", f"GET {route} was not answered within {self._timeout:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            reason, words = trouble(error)
+            reason, words = trouble(error, self._secrets.text)
             raise ApiError(reason, f"GET {route} failed: {words}") from error
         finally:
             self._observer.request(route, code, self._steady() - began)
         self._observer.received(route, len(body))
         if response.status_code in (200, 204):
+            body = self._secrets.clean(body)
             return Answer(response.status_code, body, _date(response.headers.get("date")), self._steady() - began)
-        raise _refused(route, response, body)
+        raise _refused(route, response, beginning(body, self._secrets.clean))
 
     async def _body(self, route: str, response: httpx.Response) -> bytes:
         words = f"GET {route} answered more than {self._body_limit} bytes; the rest is not read"
@@ -377,10 +384,13 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def trouble(error: BaseException) -> tuple[str, str]:
-    """Why a request brought no answer, as one of `REASONS` and in words of one line."""
+def trouble(error: BaseException, clean: Callable[[str], str]) -> tuple[str, str]:
+    """Why a request brought no answer, as one of `REASONS` and in words of one line.
+
+    `clean` removes secrets: an error may quote a header that cannot be sent, or what the server sent.
+    """
     reason = _trouble(error)
-    return reason, one_line(_HINTS.get(reason, "") + str(error))
+    return reason, one_line(_HINTS.get(reason, "") + clean(str(error)))
 
 
 def _trouble(error: BaseException) -> str:
@@ -448,13 +458,21 @@ def _item_words(item: object) -> str:
 
 
 async def some_of(response: httpx.Response) -> bytes:
-    """The body of an answer, or as much of it as is worth reading for its words."""
+    """The body of an answer, or as much of it as `beginning` wants."""
     body = b""
     async for chunk in response.aiter_raw():
         body += chunk
-        if len(body) > SOME:
+        if len(body) > SOME + EDGE:
             break
     return body
+
+
+def beginning(body: bytes, clean: Callable[[bytes], bytes]) -> bytes:
+    """As much of a body as is worth reading for its words, without secrets.
+
+    It is cleaned before it is cut, and where it was cut already its end is left out: half a secret is not found.
+    """
+    return clean(body) if len(body) <= SOME else clean(body[: SOME + EDGE])[:-EDGE]
 
 
 def _date(header: str | None) -> float | None:

@@ -37,6 +37,7 @@ from exporter.core.select import Selection
 from exporter.core.step import restored
 from exporter.core.telling import evidence
 from exporter.core.trace import Trace
+from exporter.redaction import Secrets
 from exporter.settings import Account, AnyReceiver, Settings, Traces, nearest, seconds, tag_values
 from exporter.shell.client import Client
 from exporter.shell.logs import set_up
@@ -161,6 +162,7 @@ class Daemon:
         note: str = "",
     ) -> None:
         self._note = note
+        self._secrets = Secrets(settings.secrets())
         self._load, self._clock = load, clock or Clock()
         self._store = store or Store(None)
         self._live = self._stopping = False
@@ -240,6 +242,7 @@ class Daemon:
             concurrency=account.concurrency,
             timeout=account.timeout,
             ca_file=str(account.ca_file) if account.ca_file else None,
+            secrets=self._secrets,
             user_agent=f"workload-exporter/{__version__}",
             steady=self._clock.steady,
             pause=self._clock.pause,
@@ -336,7 +339,7 @@ class Daemon:
     def _prepare_traces(self, new: Prepared, changed: bool) -> None:
         """Build the way to the collector and, where it is `changed`, what makes traces of sweeps."""
         if new.settings.traces.endpoint:
-            new.transport = transport(new.settings.traces)
+            new.transport = transport(new.settings.traces, self._secrets)
             new.self_traces = self._traces_of_ours(new.settings.traces) if changed else None
 
     def _send(self, new: Prepared) -> None:
@@ -367,7 +370,7 @@ class Daemon:
         attributes = {name: str(value) for name, value in traces.resource.items()}
         clock = self._clock
         return SelfTraces(
-            transport(traces),
+            transport(traces, self._secrets),
             self.report,
             instance=instance,
             attributes=attributes,
@@ -391,7 +394,7 @@ class Daemon:
         label = new.settings.alerts.options.severity_label
 
         def build(receiver: AnyReceiver) -> None:
-            new.ways += [(receiver, way) for way in notifiers(receiver, label)]
+            new.ways += [(receiver, way) for way in notifiers(receiver, label, self._secrets)]
 
         all_of(partial(build, receiver) for receiver in new.settings.paging.receivers)
 
@@ -684,6 +687,7 @@ class Daemon:
         new: Prepared | None = None
         try:
             new = Prepared(await asyncio.to_thread(self._load))
+            self._secrets.follow(new.settings.secrets())
             await asyncio.to_thread(self._prepare, new)
             if self._stopping:  # what would be begun now, nobody would end
                 return ["reload: not done; the exporter is stopping"]
@@ -751,7 +755,8 @@ class Daemon:
 
     def log_to(self, settings: Settings) -> None:
         """Log as the settings say, and count the lines."""
-        set_up(settings.log.level, settings.log.format, lambda level: self.report.count("log_messages", level))
+        count, clean = (lambda level: self.report.count("log_messages", level)), self._secrets.text
+        set_up(settings.log.level, settings.log.format, count, clean=clean)
 
     # -- life
 

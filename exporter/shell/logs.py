@@ -1,6 +1,7 @@
 """Log lines: logfmt or JSON on standard error, one line a record, coloured only on a terminal.
 
 Callers log a message of fixed words and pass what varies as ``extra={"fields": {...}}``: it becomes keys of the line.
+Whatever a line holds, known secrets are removed from it before it is written.
 """
 
 from __future__ import annotations
@@ -9,8 +10,12 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Callable, Mapping
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import TextIO
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
@@ -20,14 +25,20 @@ _PLAIN = re.compile(r"[^\s=\"\\\x00-\x1f\x7f]+")
 
 
 class Lines(logging.Formatter):
-    """One record as one line; `style` is ``logfmt``, ``json`` or ``colour`` (logfmt for a terminal)."""
+    """One record as one line; `style` is ``logfmt``, ``json`` or ``colour`` (logfmt for a terminal).
 
-    def __init__(self, style: str) -> None:
+    `clean` removes secrets. What others send is clean before it is logged; tracebacks and libraries may quote it raw.
+    """
+
+    def __init__(self, style: str, clean: Callable[[str], str] = str) -> None:
         super().__init__()
-        self._form = style
+        self._form, self._clean = style, clean
 
     def format(self, record: logging.LogRecord) -> str:
         """The line. A newline or control character of a value is escaped: a record never becomes two lines."""
+        return self._clean(self._line(record))
+
+    def _line(self, record: logging.LogRecord) -> str:
         pairs: dict[str, object] = {
             "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": _NAMES.get(record.levelno, record.levelname.lower()),
@@ -58,13 +69,50 @@ class _Counted(logging.Handler):
         self._count(_NAMES.get(record.levelno, "info"))
 
 
-def set_up(level: str, form: str, count: Callable[[str], None] | None = None, stream: TextIO | None = None) -> None:
-    """Log to `stream` (standard error) from `level` on, ``auto``, ``logfmt`` or ``json``; `count` gets each level."""
+def set_up(
+    level: str,
+    form: str,
+    count: Callable[[str], None] | None = None,
+    stream: TextIO | None = None,
+    clean: Callable[[str], str] = str,
+) -> None:
+    """Log to `stream` (standard error) from `level` on, ``auto``, ``logfmt`` or ``json``; `count` gets each level.
+
+    `clean` removes secrets from each line.
+    """
     stream = stream or sys.stderr
     style = ("colour" if stream.isatty() else "logfmt") if form == "auto" else form
     lines = logging.StreamHandler(stream)
-    lines.setFormatter(Lines(style))
+    lines.setFormatter(Lines(style, clean))
     root = logging.getLogger()
     root.handlers[:] = [lines, *([_Counted(count)] if count else [])]
     root.setLevel(logging.WARNING)  # libraries; httpx would log each URL at info
     logging.getLogger("exporter").setLevel(LEVELS[level])
+
+
+@contextmanager
+def clean_errors(clean: Callable[[str], str]) -> Iterator[None]:
+    """Remove secrets, meanwhile, from what Python itself writes to standard error.
+
+    That is a traceback of a thread or of what is collected as garbage, and log lines before `set_up`.
+    """
+
+    def of_thread(told: threading.ExceptHookArgs) -> None:
+        write(told.exc_type, told.exc_value, told.exc_traceback)
+
+    def of_garbage(told: sys.UnraisableHookArgs) -> None:
+        write(told.exc_type, told.exc_value, told.exc_traceback)
+
+    def write(kind: type[BaseException], error: BaseException | None, where: TracebackType | None) -> None:
+        if kind is not SystemExit:
+            sys.stderr.write(clean("".join(traceback.format_exception(kind, error, where))))
+
+    hooks = threading.excepthook, sys.unraisablehook, logging.lastResort
+    threading.excepthook, sys.unraisablehook = of_thread, of_garbage
+    logging.lastResort = logging.StreamHandler()
+    logging.lastResort.setLevel(logging.WARNING)
+    logging.lastResort.setFormatter(Lines("logfmt", clean))
+    try:
+        yield
+    finally:
+        threading.excepthook, sys.unraisablehook, logging.lastResort = hooks

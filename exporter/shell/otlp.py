@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import os
 import re
 import ssl
 import time
@@ -30,11 +31,11 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, Instr
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1 import trace_pb2 as pb
 
-from exporter import __version__
+from exporter import __version__, redaction
 from exporter.checked import BadSettings, Problem
 from exporter.core.trace import Attributes, Span, Trace, Value
 from exporter.settings import Traces
-from exporter.shell.client import detail, one_line, retry_after, some_of, trouble
+from exporter.shell.client import beginning, detail, one_line, retry_after, some_of, trouble
 
 if TYPE_CHECKING:
     import grpc
@@ -155,7 +156,21 @@ class Verdict(NamedTuple):
         return "; ".join(filter(None, (self.what, _NEXT[self.fate], self.hint or _REMEDIES.get(self.reason))))
 
 
-def _accepted(what: str, body: bytes, kind: str = "") -> Verdict:
+class _Cleaner:
+    """Removes all known secrets, and those that this collector is sent, from what it sends."""
+
+    def __init__(self, traces: Traces, secrets: redaction.Secrets | None) -> None:
+        self._secrets = secrets or redaction.Secrets()
+        self._own = [part.text for each in _headers(traces).items() for part in redaction.header(*each)]
+
+    def body(self, body: bytes) -> bytes:
+        return self._secrets.clean(body, *self._own)
+
+    def text(self, text: str) -> str:
+        return self._secrets.text(text, *self._own)
+
+
+def _accepted(what: str, body: bytes, clean: _Cleaner, kind: str = "") -> Verdict:
     """A success, with what the collector says of it; many say nothing, or not in OTLP's words. `kind`: of the body."""
     try:
         if "json" in kind:
@@ -166,7 +181,7 @@ def _accepted(what: str, body: bytes, kind: str = "") -> Verdict:
         return Verdict("accepted", f"{what}: accepted")
     if not partial.rejected_spans and not partial.error_message:
         return Verdict("accepted", f"{what}: accepted")
-    said = one_line(partial.error_message) or "(no words)"
+    said = one_line(clean.text(partial.error_message)) or "(no words)"
     lost = f"{partial.rejected_spans} spans were rejected and are lost" if partial.rejected_spans else "all accepted"
     return Verdict("accepted", f"{what}: {lost}: {said}", rejected=partial.rejected_spans)
 
@@ -185,13 +200,17 @@ class Transport(Protocol):
         """End a `send` under way in another thread, which is then ``again``. Between two of them nothing is held."""
 
 
-def transport(traces: Traces) -> Transport:
-    """The way that these settings name. Raises `BadSettings` for certificates that cannot be used."""
+def transport(traces: Traces, secrets: redaction.Secrets | None = None) -> Transport:
+    """The way that these settings name. Raises `BadSettings` for certificates that cannot be used.
+
+    What the collector sends is cleaned of `secrets` and of the values of `traces.headers`.
+    """
+    clean = _Cleaner(traces, secrets)
     try:
         trusted = ssl.create_default_context(cafile=traces.certificate)
         if traces.client_certificate is not None:
             trusted.load_cert_chain(traces.client_certificate, traces.client_key)
-        return Grpc(traces) if traces.protocol == "grpc" else Http(traces, trusted)
+        return Grpc(traces, clean) if traces.protocol == "grpc" else Http(traces, trusted, clean)
     except OSError as error:
         names = ", ".join(f"traces.{name}" for name in _FILES if getattr(traces, name) is not None)
         raise BadSettings([Problem(names, f"cannot be used: {one_line(str(error))}; give PEM files")]) from error
@@ -212,7 +231,8 @@ _REASONS_OF = {401: "auth", 403: "forbidden", 404: "not_found", 413: "too_large"
 class Http:
     """OTLP/HTTP, protobuf. Redirects are not followed: headers go to the configured host and nowhere else."""
 
-    def __init__(self, traces: Traces, trusted: ssl.SSLContext) -> None:
+    def __init__(self, traces: Traces, trusted: ssl.SSLContext, clean: _Cleaner) -> None:
+        self._clean = clean
         self._url, self._timeout, self._trusted = traces.endpoint + traces.path, traces.timeout, trusted
         self._compress = traces.compression == "gzip"
         ours = {"content-type": "application/x-protobuf", "user-agent": _AGENT, "accept-encoding": "identity"}
@@ -247,10 +267,10 @@ class Http:
         except (TimeoutError, httpx.TimeoutException):
             return Verdict("again", f"{what} was not answered within {self._timeout:g} s", "timeout")
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            reason, words = trouble(error)
+            reason, words = trouble(error, self._clean.text)
             hint = "if it is a port of OTLP/gRPC, set traces.protocol: grpc" if "illegal" in words else ""
             return Verdict("again", f"{what} failed: {words}", reason, hint=hint)
-        return _answered(what, response, answer)
+        return _answered(what, response, answer, self._clean)
 
     def close(self) -> None:
         """See `Transport`."""
@@ -258,18 +278,19 @@ class Http:
             self._cut()
 
 
-def _answered(what: str, response: httpx.Response, body: bytes) -> Verdict:
+def _answered(what: str, response: httpx.Response, body: bytes, clean: _Cleaner) -> Verdict:
     status, kind = response.status_code, response.headers.get("content-type", "").lower()
     if 200 <= status < 300 and "html" in kind:  # of a login, or of what stands before the collector
-        words = f"{what} answered {status}, but with a page for people: {detail(body)}"
+        words = f"{what} answered {status}, but with a page for people: {detail(beginning(body, clean.body))}"
         return Verdict("refused", words, "refused", hint="check traces.endpoint and traces.path")
     if 200 <= status < 300:
-        return _accepted(what, body, kind)
+        return _accepted(what, body, clean, kind)
     if 300 <= status < 400:
-        leads = re.sub(r"//[^/@]*@", "//", response.headers.get("location", "nowhere").partition("?")[0])
+        location = clean.text(response.headers.get("location", "nowhere"))
+        leads = re.sub(r"//[^/@]*@", "//", location.partition("?")[0])
         words = f"{what} answered {status}: a redirect to {one_line(leads)}, which is not followed"
         return Verdict("refused", words, "redirect")
-    said = _said(body) if "protobuf" in kind else detail(body)
+    said = _said(body, clean) if "protobuf" in kind else detail(beginning(body, clean.body))
     words = f"{what} answered {status}: {said}"
     if status == 429 or status >= 500:
         after = retry_after(response.headers.get("retry-after"), time.time())
@@ -279,10 +300,10 @@ def _answered(what: str, response: httpx.Response, body: bytes) -> Verdict:
     return Verdict("refused", words, _REASONS_OF.get(status, "refused"))
 
 
-def _said(status: bytes) -> str:
+def _said(status: bytes, clean: _Cleaner) -> str:
     """The message of a serialised google.rpc.Status."""
     said = b"".join(text for text in _fields(status, 2) if isinstance(text, bytes))
-    return one_line(said.decode("utf-8", "replace")) or "(no words)"
+    return one_line(clean.text(said.decode("utf-8", "replace"))) or "(no words)"
 
 
 def _fields(message: Any, number: int) -> list[Any]:
@@ -314,9 +335,12 @@ _CODES: dict[str, tuple[Literal["again", "bad", "refused"], str]] = {
 class Grpc:
     """OTLP/gRPC. Bytes go in and out as they are: they are serialised already."""
 
-    def __init__(self, traces: Traces) -> None:
+    def __init__(self, traces: Traces, clean: _Cleaner) -> None:
+        # Its library writes to standard error what a collector says, uncleaned; it all comes back as an error, too.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         import grpc  # here: 15 MB of memory, for those who use it
 
+        self._clean = clean
         parts = urlsplit(traces.endpoint)
         self._endpoint, self._target = traces.endpoint, parts.netloc if parts.port else f"{parts.netloc}:4317"
         self._timeout = traces.timeout
@@ -352,11 +376,12 @@ class Grpc:
         try:
             answer = channel.unary_unary(METHOD)(body, self._timeout, self._metadata, compression=self._compression)
         except grpc.RpcError as error:
-            return _failed(what, error.code().name, error.details() or "", error.trailing_metadata() or ())
+            details = self._clean.text(error.details() or "")
+            return _failed(what, error.code().name, details, error.trailing_metadata() or ())
         except ValueError:  # closed meanwhile
             return _cut_short(what)
         else:
-            return _accepted(what, answer)
+            return _accepted(what, answer, self._clean)
         finally:
             channel.close()
 
@@ -369,7 +394,7 @@ def _failed(what: str, code: str, details: str, metadata: Iterable[tuple[str, st
     fate, reason = _CODES.get(code, ("again", "server_error"))
     words, hint = one_line(details) or "(no words)", ""
     if code == "UNAVAILABLE":
-        reason, words = trouble(ConnectionError(details))
+        reason, words = trouble(ConnectionError(details), str)  # it is clean
         hint = "if it is a port of OTLP/HTTP, set traces.protocol: http/protobuf" if "HTTP/2" in details else ""
     if code == "RESOURCE_EXHAUSTED" and "larger than max" in details:
         fate, reason = "bad", "too_large"

@@ -11,14 +11,14 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from exporter import __version__
+from exporter import __version__, redaction
 from exporter.core.decode import NotDecodable, page, workload_page
 from exporter.core.lane import EXTRAS, Policy, asks, load
 from exporter.core.model import Workload
 from exporter.core.pods import Proton
 from exporter.core.seen import Seen
 from exporter.settings import Account, Settings, Traces, listen_address
-from exporter.shell.client import ApiError, Client
+from exporter.shell.client import DETAIL_LENGTH, EDGE, SOME, ApiError, Client, beginning
 from exporter.shell.otlp import EMPTY, transport
 from exporter.shell.prepared import check_ca_file
 from exporter.shell.sweep import PAGE
@@ -66,7 +66,7 @@ class _Uncounted:
     def resumed(self, endpoint: str) -> None: ...
 
 
-def client_of(account: Account) -> Client:
+def client_of(account: Account, secrets: redaction.Secrets | None = None) -> Client:
     """A client for questions outside the daemon. Raises `BadSettings` for a `ca_file` that cannot be used."""
     check_ca_file(account)
     return Client(
@@ -78,14 +78,15 @@ def client_of(account: Account) -> Client:
         timeout=account.timeout,
         patience=account.timeout,
         ca_file=str(account.ca_file) if account.ca_file else None,
+        secrets=secrets,
         user_agent=f"workload-exporter/{__version__}",
     )
 
 
-async def check_online(account: Account) -> AsyncIterator[Finding]:
+async def check_online(account: Account, secrets: redaction.Secrets | None = None) -> AsyncIterator[Finding]:
     """Ask each route once, for the oldest workload where one is needed. Raises nothing for what the API answers."""
     yield Finding(True, f"account {account.name}: {account.endpoint}")
-    async with client_of(account) as client:
+    async with client_of(account, secrets) as client:
         try:
             first = workload_page((await client.get("/workloads", {"limit": 1, "orderBy": "createdAt"})).body)
         except (ApiError, NotDecodable) as error:
@@ -128,18 +129,18 @@ async def _ask(client: Client, route: Route, places: dict[str, str]) -> Finding:
     return Finding(True, f"  ok    {route.template}: {answer.status}")
 
 
-def check_traces(traces: Traces) -> Finding:
+def check_traces(traces: Traces, secrets: redaction.Secrets | None = None) -> Finding:
     """Send a request without traces, and tell what the collector says. Raises `BadSettings` for bad certificates."""
-    verdict = transport(traces).send(EMPTY)
+    verdict = transport(traces, secrets).send(EMPTY)
     if verdict.fate == "bad":
         return Finding(False, f"  ?     {verdict.what}; it does not like an empty request, and may like traces")
     good = verdict.fate == "accepted"
     return Finding(good, f"  {'ok  ' if good else 'FAIL'}  {verdict.words}")
 
 
-async def fleet_size(account: Account) -> int:
+async def fleet_size(account: Account, secrets: redaction.Secrets | None = None) -> int:
     """How many workloads the token sees. Raises `ApiError` or `NotDecodable`."""
-    async with client_of(account) as client:
+    async with client_of(account, secrets) as client:
         first = workload_page((await client.get("/workloads", {"limit": 1, "orderBy": "createdAt"})).body)
         return first.total if first.total is not None else first.size
 
@@ -192,8 +193,11 @@ def asked(
 ) -> tuple[int, str]:
     """What our own daemon at a listen address answers: the status (0: none), and its words, or why there are none.
 
-    `login` is ``USER:PASSWORD`` where the web config wants one.
+    `login` is ``USER:PASSWORD`` where the web config wants one. It is removed from the words: who listens there may be
+    somebody else.
     """
+    secrets = redaction.Secrets()
+    secrets.learn(login, redaction.login)
     host, port = listen_address(address)
     host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 — compared, not bound
     shown = f"[{host}]" if ":" in host else host
@@ -206,10 +210,11 @@ def asked(
         request.add_header("authorization", f"Basic {base64.b64encode(login.encode()).decode()}")
     try:
         with opener.open(request, timeout=timeout) as answer:
-            return answer.status, answer.read().decode("utf-8", "replace")
+            return answer.status, secrets.clean(answer.read()).decode("utf-8", "replace")
     except urllib.error.HTTPError as error:
         with error:
-            words = error.read(200).decode("utf-8", "replace").strip()
-            return error.code, f"{url.partition('?')[0]} answered {error.code}: {words}"
-    except OSError as error:
-        return 0, f"{url.partition('?')[0]} cannot be reached: {getattr(error, 'reason', error)}"
+            words = beginning(error.read(SOME + EDGE), secrets.clean).decode("utf-8", "replace").strip()
+            return error.code, f"{url.partition('?')[0]} answered {error.code}: {words[:DETAIL_LENGTH]}"
+    except Exception as error:  # noqa: BLE001 — who listens there need not speak HTTP
+        why = secrets.text(str(getattr(error, "reason", error)))
+        return 0, f"{url.partition('?')[0]} cannot be reached: {why}"

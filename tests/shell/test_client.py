@@ -1,18 +1,22 @@
 """The client against plain functions as servers, in a time that the tests make."""
 
 import asyncio
+import gzip
 import heapq
+import json
 import logging
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.shell.client import Answer, ApiError, Client, detail, retry_after
+from exporter.redaction import Secrets, Source
+from exporter.shell.client import DETAIL_LENGTH, SOME, Answer, ApiError, Client, detail, retry_after
 from tests.examples import payload
 
 Server = Callable[[httpx.Request], httpx.Response]
@@ -376,3 +380,75 @@ def test_error_bodies_of_every_shape_become_words(body: bytes, words: str) -> No
 )
 def test_retry_after_is_seconds_or_a_date(header: str | None, seconds: float | None) -> None:
     assert retry_after(header, 10.0) == seconds
+
+
+# -- secrets
+
+TOKEN = "T0ken/of+the=Account"
+ECHOES = [
+    TOKEN,
+    TOKEN.replace("/", "\\/"),
+    TOKEN.replace("+", "\\u002b"),
+    quote(TOKEN, safe=""),
+    TOKEN.replace("/", "&#x2F;"),
+]
+
+
+@pytest.mark.parametrize("echo", ECHOES)
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (401, '{"message": "Invalid API key %s"}'),
+        (500, "<html><h1>KeyError</h1><pre>authorization: Bearer %s</pre></html>"),
+        (422, '{"detail": [{"loc": ["header"], "msg": "not %s"}]}'),
+    ],
+)
+def test_no_error_holds_the_token_though_the_server_repeats_it(status: int, text: str, echo: str) -> None:
+    error = World(always(status, text=text % echo), lambda: TOKEN).fails()
+    assert "***" in str(error)
+    assert not [each for each in ECHOES if each in str(error)]
+
+
+@pytest.mark.parametrize("echo", ECHOES)
+def test_no_body_holds_the_token_though_the_server_repeats_it_packed_or_not(echo: str) -> None:
+    body = json.dumps({"data": [{"name": "x"}]}).replace('"x"', f'"of {echo}"').encode()
+    for served in ({"content": body}, {"content": gzip.compress(body), "headers": {"content-encoding": "gzip"}}):
+        assert World(always(200, **served), lambda: TOKEN).get().body == b'{"data": [{"name": "of ***"}]}'
+
+
+def test_the_secrets_of_others_are_removed_too() -> None:
+    secrets = Secrets([Source(lambda: "t0ken-of-another-account")])
+    world = World(always(200, content=b"[t0ken-of-another-account]"), lambda: TOKEN, secrets=secrets)
+    assert world.get().body == b"[***]"
+
+
+def test_a_token_that_is_replaced_during_a_request_is_not_shown_in_its_answer() -> None:
+    tokens = iter(["first-t0ken", "second-t0ken", "second-t0ken"])
+    error = World(always(401, text="first-t0ken second-t0ken"), lambda: next(tokens)).fails()
+    assert str(error) == "GET /workloads answered 401: *** ***"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        httpx.RemoteProtocolError(f"illegal header line: bytearray(b'x-debug {TOKEN}')"),
+        httpx.LocalProtocolError(f"Illegal header value b'Bearer {TOKEN}'"),
+        httpx.ConnectError("x" * (DETAIL_LENGTH - 45) + TOKEN),
+    ],
+)
+def test_no_error_of_the_library_shows_the_token(error: httpx.HTTPError) -> None:
+    def server(_: httpx.Request) -> httpx.Response:
+        raise error
+
+    assert not shows(str(World(server, lambda: TOKEN).fails()))
+
+
+@pytest.mark.parametrize("left", range(1, len(TOKEN)))
+def test_half_a_token_at_the_end_of_what_is_read_is_not_shown(left: int) -> None:
+    page = b"<script>" + b"x" * (SOME - len("<script></script>") - left) + b"</script>"
+    assert not shows(str(World(always(500, content=page + TOKEN.encode() + b"</p>"), lambda: TOKEN).fails()))
+
+
+def shows(words: str) -> bool:
+    """Whether there are six characters in a row of the token."""
+    return any(TOKEN[at : at + 6] in words for at in range(len(TOKEN) - 5))

@@ -3,10 +3,13 @@
 import io
 import json
 import logging
+import sys
+import threading
 
 import pytest
 
-from exporter.shell.logs import Lines, set_up
+from exporter.redaction import Secrets, Source
+from exporter.shell.logs import Lines, clean_errors, set_up
 
 
 class Terminal(io.StringIO):
@@ -46,6 +49,38 @@ def test_an_exception_is_told_on_the_same_line() -> None:
         told.exc_info = (type(error), error, error.__traceback__)
     assert "\n" not in Lines("logfmt").format(told)
     assert "odd" in Lines("logfmt").format(told)
+
+
+@pytest.mark.parametrize("style", ["logfmt", "json", "colour"])
+def test_no_line_holds_a_secret_whatever_brings_it(style: str) -> None:
+    secrets = Secrets([Source(lambda: "t0ken/of-the-account")])
+    told = record(logging.ERROR, words='a "t0ken/of-the-account"', more={"body": b"t0ken\\/of-the-account"})
+    error = ValueError("t0ken%2Fof-the-account")
+    told.exc_info = (ValueError, error, None)
+    line = Lines(style, secrets.text).format(told)
+    assert (line.count("***"), "of-the-account" in line, "swept eu" in line) == (3, False, True)
+
+
+def test_what_python_itself_writes_of_errors_holds_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    words = "t0ken-of-the-account"
+
+    class Garbage:
+        def __del__(self) -> None:
+            raise ValueError(words)
+
+    def fail() -> None:
+        raise ValueError(words)
+
+    hooks = threading.excepthook, sys.unraisablehook, logging.lastResort
+    with clean_errors(Secrets([Source(lambda: words)]).text):
+        thread = threading.Thread(target=fail)
+        thread.start()
+        thread.join()
+        Garbage()
+        logging.Logger("without handlers").warning(words)
+    assert (threading.excepthook, sys.unraisablehook, logging.lastResort) == hooks
+    err = capsys.readouterr().err
+    assert (err.count("ValueError: ***"), err.count("msg=***"), words in err) == (2, 1, False)
 
 
 @pytest.mark.parametrize(("stream", "coloured"), [(io.StringIO(), False), (Terminal(), True)])

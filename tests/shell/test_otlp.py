@@ -8,6 +8,7 @@ import time
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import grpc
 import pytest
@@ -19,6 +20,7 @@ from oteltap import OtelTapHttpProtobufReceiver, OtelTapHttpProtobufReceiverSett
 from exporter import __version__
 from exporter.checked import BadSettings
 from exporter.core.trace import Link, Span, SpanEvent, Trace
+from exporter.redaction import Secrets, Source
 from exporter.settings import Traces
 from exporter.shell.otlp import EMPTY, REASONS, Transport, Verdict, encode, transport
 from tests.shell.receivers import DRIP, HALF, HANG, Answer, GrpcReceiver, HttpReceiver, partly
@@ -134,6 +136,7 @@ def test_the_path_is_added_to_the_endpoint(settings: dict[str, Any], path: str) 
     assert received.headers["content-type"] == "application/x-protobuf"
 
 
+Code = grpc.StatusCode
 STATUS = bytes([8, 3, 18, 4]) + b"odd!"  # google.rpc.Status: code 3, message "odd!"
 HTTP = [
     (Answer(200), "accepted", "", "accepted"),
@@ -196,6 +199,46 @@ def test_spans_that_were_rejected_are_counted_and_the_words_kept(answer: Answer)
     verdict = sent(HttpReceiver(answer))
     assert (verdict.fate, verdict.rejected) == ("accepted", 3)
     assert "3 spans were rejected and are lost: too old" in verdict.words
+
+
+OWN, OTHER = "0wn/Key+of=traces", "t0ken-of-an-account"
+ECHO = f"{OWN} {OTHER}"
+ESCAPED = ECHO.replace("/", "\\/").replace("=", "\\u003d")
+PROTOBUF, HTML, JSON_BODY = (
+    {"content-type": f"{kind}"} for kind in ("application/x-protobuf", "text/html", "application/json")
+)
+
+
+@pytest.mark.parametrize(
+    "receiver",
+    [
+        lambda: HttpReceiver(Answer(401, f'{{"message": "bad key {ESCAPED}"}}'.encode())),
+        lambda: HttpReceiver(Answer(503, f"<pre>x-api-key: {ECHO.replace('/', '&#x2F;')}</pre>".encode())),
+        lambda: HttpReceiver(Answer(200, f"<pre>x-api-key: {ECHO}</pre>".encode(), HTML)),
+        lambda: HttpReceiver(Answer(302, b"", {"location": f"https://login.test/{quote(ECHO, safe='')}/x"})),
+        lambda: HttpReceiver(Answer(400, bytes([18, len(ECHO)]) + ECHO.encode(), PROTOBUF)),
+        lambda: HttpReceiver(Answer(200, partly(1, ECHO))),
+        lambda: HttpReceiver(Answer(200, f'{{"partialSuccess": {{"errorMessage": "{ESCAPED}"}}}}'.encode(), JSON_BODY)),
+        lambda: HttpReceiver(Answer(500, b"x" * 190 + ECHO.encode())),
+        lambda: GrpcReceiver((Code.UNAUTHENTICATED, f"bad key {ECHO}", ())),
+        lambda: GrpcReceiver((Code.UNAVAILABLE, f"down: {ECHO}", ())),
+        lambda: GrpcReceiver(partly(0, ECHO)),
+    ],
+)
+def test_no_verdict_shows_a_secret_though_the_collector_repeats_them(receiver: Any) -> None:
+    secrets = Secrets([Source(lambda: OTHER)])
+    with receiver() as collector:
+        protocol = "grpc" if isinstance(collector, GrpcReceiver) else "http/protobuf"
+        told = {"endpoint": collector.url, "protocol": protocol, "timeout": 5.0, "headers": {"x-api-key": OWN}}
+        words = transport(Traces.model_validate(told), secrets).send(EMPTY).words
+    assert "***" in words
+    assert not [each for each in (OWN[:8], OTHER, quote(OWN, safe=""), ESCAPED) if each in words]
+
+
+def test_a_header_that_cannot_be_sent_is_not_shown() -> None:
+    with HttpReceiver() as receiver:
+        words = way(receiver.url, headers={"x-team": " production"}).send(EMPTY).words
+    assert (": Illegal header value b'***'" in words, "production" in words) == (True, False), words
 
 
 @pytest.mark.parametrize(("status", "header", "after"), [(429, "30", 30.0), (503, "7", 7.0), (503, "soon", None)])
@@ -262,7 +305,6 @@ def test_the_port_of_the_other_protocol_is_told_plainly() -> None:
     assert (verdict.fate, "set traces.protocol: http/protobuf" in verdict.words) == ("again", True), verdict.words
 
 
-Code = grpc.StatusCode
 GRPC = [
     (Code.UNAVAILABLE, "down", "again", "connect"),
     (Code.RESOURCE_EXHAUSTED, "slow down", "again", "throttled"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from exporter.redaction import Secrets
 from exporter.settings import AnyReceiver
 from exporter.shell.notify.alertmanager import Alertmanager
 from exporter.shell.notify.contract import REASONS, Notifier, Sent
@@ -14,15 +15,17 @@ from exporter.shell.notify.webhook import Webhook
 
 __all__ = ["KINDS", "REASONS", "Notifier", "Sent", "notifiers"]
 
-KINDS: Mapping[str, Callable[[Any, str], Sequence[Notifier]]] = {
-    "alertmanager": lambda told, _: [Alertmanager(told, url) for url in dict.fromkeys(told.urls)],
-    "pagerduty": lambda told, severity_label: [PagerDuty(told, severity_label)],
-    "slack": lambda told, severity_label: [Slack(told, severity_label)],
-    "webhook": lambda told, _: [Webhook(told)],
+KINDS: Mapping[str, Callable[[Any, str, Secrets | None], Sequence[Notifier]]] = {
+    "alertmanager": lambda told, _, secrets: [Alertmanager(told, url, secrets) for url in dict.fromkeys(told.urls)],
+    "pagerduty": lambda told, severity_label, secrets: [PagerDuty(told, severity_label, secrets=secrets)],
+    "slack": lambda told, severity_label, secrets: [Slack(told, severity_label, secrets=secrets)],
+    "webhook": lambda told, _, secrets: [Webhook(told, secrets)],
 }
-"""From the settings of a receiver and the name of the label of severity to its notifiers."""
+"""From the settings of a receiver, the name of the label of severity and all known secrets to its notifiers."""
 
 
-def notifiers(receiver: AnyReceiver, severity_label: str = "severity") -> Sequence[Notifier]:
+def notifiers(
+    receiver: AnyReceiver, severity_label: str = "severity", secrets: Secrets | None = None
+) -> Sequence[Notifier]:
     """The ways to a receiver: one for each of its URLs. Raises `BadSettings` for certificates that cannot be used."""
-    return KINDS[receiver.kind](receiver, severity_label)
+    return KINDS[receiver.kind](receiver, severity_label, secrets)

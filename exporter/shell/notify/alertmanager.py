@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from exporter.core.notice import Notice
+from exporter.redaction import Secrets
 from exporter.settings import AlertmanagerReceiver
 from exporter.shell.notify.contract import Sent
 from exporter.shell.notify.post import Address, Post, encoded, rfc3339
@@ -44,12 +45,12 @@ def _bad_name(notice: Notice) -> str | None:
 class Alertmanager:
     """One Alertmanager. Each of a cluster is told of everything; they compare notes among themselves."""
 
-    def __init__(self, settings: AlertmanagerReceiver, url: str) -> None:
+    def __init__(self, settings: AlertmanagerReceiver, url: str, secrets: Secrets | None = None) -> None:
         self.name = f"{settings.name}@{urlsplit(url).netloc}{urlsplit(url).path}"
         self._headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
         address = f"{url}/api/v2/alerts"
         self._to = Address(address, address)
-        self._post = Post(settings)
+        self._post = Post(settings, secrets)
 
     async def send(self, notices: Sequence[Notice], now: float) -> list[Sent]:
         """See `Notifier`: one request for all."""

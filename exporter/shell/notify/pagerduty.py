@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from exporter.core.notice import Notice
+from exporter.redaction import Secrets
 from exporter.settings import PagerDutyReceiver
 from exporter.shell.client import detail, one_line
 from exporter.shell.notify.contract import Sent, one_by_one
@@ -33,12 +34,13 @@ class PagerDuty:
         settings: PagerDutyReceiver,
         severity_label: str = "severity",
         steady: Callable[[], float] = time.monotonic,
+        secrets: Secrets | None = None,
     ) -> None:
         self.name = settings.name
         self._key, self._severity_label = settings.source("routing_key"), severity_label
         self._url = settings.url
         self._events, self._changes = Budget(EVENTS, MINUTE, steady), Budget(CHANGES, MINUTE, steady)
-        self._post = Post(settings)
+        self._post = Post(settings, secrets)
 
     async def send(self, notices: Sequence[Notice], now: float) -> list[Sent]:  # noqa: ARG002 — see `Notifier`
         """See `Notifier`: one request for each, in order."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import re
 import ssl
 import time
 from collections import deque
@@ -20,10 +19,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from exporter import __version__
+from exporter import __version__, redaction
 from exporter.checked import BadSettings, Problem
 from exporter.settings import Receiver, is_url
-from exporter.shell.client import detail, one_line, retry_after, some_of, trouble
+from exporter.shell.client import beginning, detail, one_line, retry_after, some_of, trouble
 from exporter.shell.notify.contract import Sent
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every URL at info, and some are secrets
@@ -77,19 +76,19 @@ def hidden(url: str, *secrets: str) -> Address:
     if not is_url(url):
         return Address("", "to a secret URL")
     parts = urlsplit(url)
-    user = parts.netloc.rpartition("@")[0]
-    inner = re.findall(r"[^/?&=#]{4,}", f"{parts.path}?{parts.query}")
-    whole = (url, parts.path.strip("/"), parts.query, user, *user.split(":"))
-    return Address(url, f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/…", (*whole, *inner, *secrets))
+    of_url = (part.text for part in redaction.url(url))
+    return Address(url, f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/…", (*of_url, *secrets))
 
 
 class Post:
     """Sends bodies, one at a time. Redirects are not followed: secrets go to the configured host and nowhere else.
 
+    What a receiver sends is cleaned of `secrets` and of those of the request before anything reads it.
     Raises `BadSettings` for certificates that cannot be used.
     """
 
-    def __init__(self, receiver: Receiver) -> None:
+    def __init__(self, receiver: Receiver, secrets: redaction.Secrets | None = None) -> None:
+        self._secrets = secrets or redaction.Secrets()
         trusted = ssl.create_default_context()
         try:
             if receiver.ca_file is not None:
@@ -123,6 +122,8 @@ class Post:
         `said` finds the receiver's words in an answer; `taken` tells whether the body of a success means one.
         """
         what = f"POST {to.shown}"
+        of_headers = (part.text for name, value in headers.items() for part in redaction.header(name, value))
+        own = (*to.secrets, *of_headers)
         if not to.url:
             return Sent("", "again", "refused", f"{what} was not tried: give one with http:// or https:// and a host")
         out = False
@@ -143,31 +144,16 @@ class Post:
         except (TimeoutError, httpx.TimeoutException):
             return Sent("", "again", "timeout", f"{what} was not answered within {self._timeout:g} s", maybe=out)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            reason, words = trouble(error)
-            return Sent("", "again", reason, f"{what} failed: {_without(to.secrets, headers, words)}", maybe=out)
+            reason, words = trouble(error, lambda text: self._secrets.text(text, *own))
+            return Sent("", "again", reason, f"{what} failed: {words}", maybe=out)
         fate, reason = _verdict(response.status_code, taken(answer))
         words = f"{what} answered {response.status_code}"
         if reason == "redirect":
             words += ": a redirect, which is not followed"
         elif answer.strip():
-            # Before it is read, for what is cut there might be half a secret; and after, for it may be spelt anyhow.
-            text = said(_without(to.secrets, headers, answer.decode("utf-8", "replace")).encode())
-            words += f": {_without(to.secrets, headers, text)}"
+            words += f": {said(beginning(answer, lambda body: self._secrets.clean(body, *own)))}"
         asked = retry_after(response.headers.get("retry-after"), time.time()) if fate == "again" else None
         return Sent("", fate, reason, words, None if asked is None else min(asked, LONGEST))
-
-
-def _without(secrets: Sequence[str], headers: Mapping[str, str], text: str) -> str:
-    """A text in which no secret is left, whole or, of a header such as ``Bearer …``, by itself, escaped or not."""
-    of_headers = {word for value in headers.values() for word in (value, *value.split())}
-    for secret in sorted({*secrets, *of_headers} - {""}, key=len, reverse=True):
-        text = re.sub("".join(map(_spelt, secret)), "***", text)
-    return text
-
-
-def _spelt(character: str) -> str:
-    """A pattern of the ways in which JSON, or JSON in JSON, spells a character."""
-    return rf"\\{{0,3}}(?:{re.escape(character)}|u(?i:{ord(character):04x}))"
 
 
 def _verdict(status: int, taken: bool) -> tuple[Literal["delivered", "again", "failed"], str]:

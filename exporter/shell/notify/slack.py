@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from exporter.core.notice import Notice
+from exporter.redaction import Secrets
 from exporter.settings import SlackReceiver
 from exporter.shell.notify.contract import Sent
 from exporter.shell.notify.post import Budget, Post, encoded, hidden
@@ -28,12 +29,16 @@ class Slack:
     """One channel. `steady` is the clock of its budget."""
 
     def __init__(
-        self, settings: SlackReceiver, severity_label: str = "severity", steady: Callable[[], float] = time.monotonic
+        self,
+        settings: SlackReceiver,
+        severity_label: str = "severity",
+        steady: Callable[[], float] = time.monotonic,
+        secrets: Secrets | None = None,
     ) -> None:
         self.name = settings.name
         self._url, self._severity_label = settings.source("webhook_url"), severity_label
         self._budget = Budget(1, 1.0, steady)
-        self._post = Post(settings)
+        self._post = Post(settings, secrets)
 
     async def send(self, notices: Sequence[Notice], now: float) -> list[Sent]:  # noqa: ARG002 — see `Notifier`
         """See `Notifier`: one message for all, in which each is named."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from exporter.core.notice import Notice
+from exporter.redaction import Secrets
 from exporter.settings import WebhookReceiver
 from exporter.shell.notify.alertmanager import alert
 from exporter.shell.notify.contract import Sent, one_by_one
@@ -23,12 +24,12 @@ NO_END = "0001-01-01T00:00:00Z"
 class Webhook:
     """One URL."""
 
-    def __init__(self, settings: WebhookReceiver) -> None:
+    def __init__(self, settings: WebhookReceiver, secrets: Secrets | None = None) -> None:
         self.name = settings.name
         self._url, self._secret = settings.source("url"), settings.source("hmac_secret")
         self._signs = settings.given("hmac_secret")
         self._headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
-        self._post = Post(settings)
+        self._post = Post(settings, secrets)
 
     async def send(self, notices: Sequence[Notice], now: float) -> list[Sent]:  # noqa: ARG002 — see `Notifier`
         """See `Notifier`: one request for each, in order."""
