@@ -198,7 +198,7 @@ def test_a_workload_whose_details_are_refused_costs_the_others_nothing(oddity: s
     async def play(stage: Stage) -> None:
         await stage.run(60.0)
         refused, *others = steady(stage).items()
-        assert len(others) == 6
+        assert len(others) >= 4
         simulator.odd = {f"{oddity}@/workloads/{refused[0]}/protons/{refused[1]}/statusDetails"}
         await stage.run(1500.0)
         fresh = {i: seen.details.fresh.get("pods") for i, seen in stage.watch.workloads.items()}
