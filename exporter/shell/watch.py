@@ -61,6 +61,7 @@ ASKED_GONE = 10
 """About how many of the workloads that have vanished the API is asked after one sweep."""
 RECALLED = 200
 """Traces at most of what was over before the first sweep."""
+HISTORY_ATTEMPTS = 3
 UNWRITTEN = 2000
 """Traces that wait to be written, about: while there are so many, what has settled waits for a later sweep."""
 
@@ -344,10 +345,10 @@ class Watch:
     async def _history(self, workload: str) -> tuple[tuple[Replacement, ...], tuple[Proton, ...]] | None:
         """The last replacements and the protons of a workload; None where the API does not report them.
 
-        After a refusal it is requested once more, at the end of the pause: the history is requested only once in the
-        life of a state, and the pause would cost that of all workloads that are next.
+        After a refusal it is requested again at the end of the pause: histories are requested once in the life of a
+        state, and those of all workloads that are next would fail for the same pause.
         """
-        for _ in range(2):
+        for _ in range(HISTORY_ATTEMPTS):
             try:
                 return await history(self.client, workload)
             except (ApiError, NotDecodable) as error:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.core.pauses import LIST, MOST, OBJECTS_MOST, Pause, Pauses
+from exporter.core.pauses import LIST, MOST, OBJECTS_MOST, Pause, Pauses, Scope
 
 PODS, EVENTS = "/workloads/{id}/protons/{pid}/statusDetails", "/workloads/{id}/events"
 QUOTAS, LIMITS = "/quotas", "/account/info"
@@ -132,11 +132,12 @@ def test_requests_under_way_when_a_pause_begins_make_it_grow_no_further(retry_af
     assert pauses.refused(EVENTS, ("a",), 429, None, 60.0, 60.0) == {EVENTS: 10.0}
 
 
-def test_the_longest_time_that_the_api_asked_for_counts() -> None:
+@pytest.mark.parametrize(("status", "scope"), [(429, "route"), (503, "object")])
+def test_the_longest_time_that_the_api_asked_for_counts(status: int, scope: Scope) -> None:
     pauses = Pauses()
     for retry_after in (7.0, 60.0, 20.0):
-        pauses.refused(EVENTS, ("a",), 429, retry_after, 0.0, 1.0)
-    assert pauses.of(EVENTS, ("b",), 1.0) == Pause("route", 60)
+        pauses.refused(EVENTS, ("a",), status, retry_after, 0.0, 1.0)
+    assert pauses.of(EVENTS, ("a",), 1.0) == Pause(scope, 60)
 
 
 def test_a_few_broken_workloads_hold_up_the_others_for_moments_only() -> None:

@@ -39,7 +39,7 @@ def test_a_refused_route_of_the_details_stops_no_sweep(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, oddity: str, one: bool, reason: str
 ) -> None:
     async def live(simulator: Simulator) -> None:
-        async with Life(simulator, tmp_path, select={"name": STEADY}) as life:
+        async with asyncio.timeout(120), Life(simulator, tmp_path, select={"name": STEADY}) as life:
             await life.until(5)
             assert len(with_pods(life)) == 6
             refused = next(iter(life.daemon.watches["eu"].workloads.values())).workload

@@ -51,7 +51,7 @@ class Api:
         self.asked.append(path)
         if self.throttled.get(part, 0) > 0:
             self.throttled[part] -= 1
-            return httpx.Response(429)
+            return httpx.Response(429, headers={"retry-after": "60"})
         if part:
             return httpx.Response(200, content=page(*(self.history.get(i, []) if part == "history" else [])))
         if i in self.broken:
@@ -201,7 +201,7 @@ def test_what_was_over_before_is_recalled_of_every_workload_though_the_api_pause
         assert watch._recalling is not None
         await watch._recalling
         recalled = sum(len(seen.ledger.course.over) for seen in watch.workloads.values())
-        assert recalled == 8 - refusals // 2  # each workload has two attempts
+        assert recalled == 8 - refusals // 3  # each workload has three attempts
         await watch.close()
 
     played(work)
