@@ -124,8 +124,8 @@ EXPORTERS: dict[str, Runbook] = {
         "one sweep in a while may fail",
     ),
     "DataRobotExporterDetailsStale": Runbook(
-        "Parts of what workloads' own routes tell (pods, statistics, …) are so old that they were withdrawn. Pods count "
-        "as old while those of the version that serves cannot be read, even if those of other versions can.",
+        "Parts of what workloads' own routes tell (pods, statistics, …) are so old that they were withdrawn. Pods "
+        "count as old while those of the version that serves cannot be read, even if those of other versions can.",
         "Alerts that read that part cannot begin for those workloads; `datarobot_workload_fresh` names them.",
         ON_CALL,
         (Step("Which parts, of how many?", query="datarobot_exporter_detail_stale > 0"), _BUDGET,
