@@ -506,7 +506,7 @@ CAUSES: tuple[Cause, ...] = (
         "Its containers wait and have never run; why is not told: the image or something that they need is missing.",
         "Look at its pods in the console; compare the image's name with the registry.",
         "DataRobotWorkloadErrored"),
-    Cause("failed_before", _both(_FAILED, lambda facts: not facts.replicas.live),
+    Cause("failed_before", _both(_FAILED, lambda facts: facts.replicas.live == 0),
         "It failed a while ago: no pod of it is left, and nothing replaces it.",
         "Start it again or replace its artifact; delete it if nobody needs it.", "DataRobotWorkloadErrored"),
     Cause("failed_but_ready", _FAILED,

@@ -135,13 +135,9 @@ class Unread(NamedTuple):
     def words(self) -> str:
         """Which version it is and why it could not be read."""
         which = f"{_VERSIONS[self.role]} {self.proton[:64]}".rstrip()
-        drains = ", which is common while a version drains" if self.drains else ""
-        return f"{which}: {UNREAD_REASONS.get(self.reason, self.reason)}{drains}"
-
-    @property
-    def drains(self) -> bool:
-        """Whether it is a version on its way out for which the API fails."""
-        return self.role == "outgoing" and self.reason == "server_error"
+        drains = self.role == "outgoing" and self.reason == "server_error"
+        why = UNREAD_REASONS.get(self.reason, self.reason)
+        return f"{which}: {why}{', which is common while a version drains' if drains else ''}"
 
 
 _VERSIONS = {

@@ -336,16 +336,21 @@ class Lane:
         if not failure and value is None and ask.part != "replacement":
             again = min(again, AGAIN / 2)  # an answer that says nothing yet
         asked.looked[ask.part] = now - ask.every + again
-        if failure == "forbidden":
-            self._fleet.replaced(refused(latest, ask.part))
-        elif failure:
-            self._fleet.replaced(failed(latest, ask.part, failure))
-            if failure in PASSING:
-                asked.told.setdefault(ask.part, now)
+        if failure:
+            self._miss(ask, asked, latest, failure, now)
         elif value is not None or ask.part == "replacement":
             failure = self._take(ask, asked, latest, value, now)
         self._teller.looked(ask.part, failure, rejects)
         return sent
+
+    def _miss(self, ask: Ask, asked: _Asked, latest: Seen, failure: str, now: float) -> None:
+        """Record that a request failed, and why."""
+        refuses = failure == "forbidden"
+        self._fleet.replaced(refused(latest, ask.part) if refuses else failed(latest, ask.part, failure))
+        if failure in PASSING:
+            asked.told.setdefault(ask.part, now)
+        elif refuses and ask.part not in asked.shown:
+            asked.told.pop(ask.part, None)  # it only failed so far: what is refused is not stale
 
     def _take(self, ask: Ask, asked: _Asked, latest: Seen, value: Any, now: float) -> str:
         """Take an answer; returns why it lacks what matters most, the pods of the proton that serves, or nothing."""

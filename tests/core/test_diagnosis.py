@@ -247,6 +247,7 @@ CASES: list[tuple[str, Seen, tuple[Event, ...]]] = [
     ("start_unread", seen("launching", unread(both(READY, READY), p="decode"), since=60), ()),
     ("failed_untold", seen("errored", unread(both(READY, READY), p="server_error")), ()),
     ("failed_untold", seen("errored", lost()), ()),
+    ("failed_but_ready", seen("errored", pods(replica(container()), status="errored"), proton_id="gone"), ()),
     ("new_version_fails", seen(told=unread(both(READY, crashing(1)), p="server_error"), replacement=ROLLING), ()),
     ("new_version_exit_error", seen(told=unread(both(READY, crashing(1)), _="decode"), replacement=ROLLING), ()),
     ("outage_pods_unknown", seen(told=lost(), details={"windows": stats(server_errors=600)}), ()),

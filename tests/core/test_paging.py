@@ -10,7 +10,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.core import paging
+from exporter.core import paging, reading
 from exporter.core.account_families import Known
 from exporter.core.conditions import ALERTS
 from exporter.core.exposition import bounded
@@ -35,8 +35,10 @@ from exporter.core.paging import (
     silenced,
     trying,
 )
+from exporter.core.pods import Pods, Proton, StatusDetails
 from exporter.core.rules import Options
 from exporter.core.seen import Account, Seen
+from tests.make import container, replica
 
 ERRORED = "DataRobotWorkloadErrored"
 OPTIONS = Options()
@@ -123,8 +125,8 @@ def test_what_becomes_louder_is_another_alarm_of_the_same_incident() -> None:
 # -- what holds
 
 
-def seen(status: str = "running", **facts: Any) -> Seen:
-    told = Workload(id="w1", name="chat", status=status, importance="critical")
+def seen(status: str = "running", proton_id: str | None = None, **facts: Any) -> Seen:
+    told = Workload(id="w1", name="chat", status=status, importance="critical", proton_id=proton_id)
     return Seen("acme", told, Ledger(0.0, 0.0), **facts)
 
 
@@ -204,6 +206,50 @@ def test_an_alarm_about_sweeps_is_not_held_for_lack_of_what_they_bring() -> None
         alarms = after(alarms, paging.subjects([each], Exporter(), OPTIONS, number * EVERY), OPTIONS, number * EVERY)
     unreachable = next(alarm for alarm in alarms.values() if alarm.alert == "DataRobotApiUnreachable")
     assert (unreachable.fired, unreachable.ended) == (180.0, 240.0)
+
+
+CRASHING = container(ready=False, status="waiting", reason="CrashLoopBackOff")
+SERVES, DRAINS = Proton("p", status="running", role="active"), Proton("o", status="draining")
+
+
+def through(*unread: str, heals: bool = False) -> str:
+    """How the alarm about a crash loop stands at each look; `unread`: ids of protons that cannot be read then.
+
+    The version that serves crash-loops, or is well from the ninth look on; another one drains.
+    """
+    now: Alarms = {}
+    of, found = seen(proton_id="p"), ""
+    for number, ids in enumerate(unread):
+        pod = container() if heals and number >= 8 else CRASHING
+        told = {"p": StatusDetails(replicas=(replica(pod),)), "o": StatusDetails(replicas=(replica(container()),))}
+        snapshots = {i: None if i in ids else each for i, each in told.items()}
+        of, _ = reading.told(of, "pods", Pods((SERVES, DRAINS), snapshots, dict.fromkeys(ids, "server_error")), 0.0)
+        now = after(now, paging.subjects([fleet(of)], Exporter(), OPTIONS, number * EVERY), OPTIONS, number * EVERY)
+        found += states([{k: each for k, each in now.items() if each.alert == CRASHES}])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("unread", "heals", "fires"),
+    [
+        ([""] * 12, False, "ppppFFFFFFFF"),
+        (["o"] * 12, False, "ppppFFFFFFFF"),
+        (["o"] * 12, True, "ppppFFFFeeee"),
+        # Held for ten minutes, as the rules do, then over: it is not known any more.
+        ([""] * 6 + ["p"] * 14, False, "ppppFFFFFFFFFFFFeeee"),
+        ([""] * 6 + ["po"] * 6 + [""] * 2, False, "ppppFFFFFFFFFF"),
+        ([""] * 6 + ["p"] * 6 + [""] * 2, True, "ppppFFFFFFFFee"),
+        (["p"] * 12, False, "-" * 12),
+    ],
+    ids=[
+        "all are read", "the one that drains is not", "and it heals", "the one that serves is not",
+        "none is for a while", "it heals meanwhile", "the one that serves never is",
+    ],
+)  # fmt: skip
+def test_an_alarm_about_pods_depends_on_those_of_the_version_that_serves(
+    unread: list[str], heals: bool, fires: str
+) -> None:
+    assert through(*unread, heals=heals) == fires
 
 
 def test_every_alert_about_the_exporter_is_raised_or_left_to_prometheus_on_purpose() -> None:

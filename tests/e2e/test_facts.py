@@ -28,7 +28,7 @@ FACTS: dict[str, tuple[str, set[str]]] = {
     ),
     "2 no ready replica while it should serve": (
         f"max by (workload) (datarobot_proton_replicas_ready{{{ACTIVE}}}) == 0 "
-        f'and {_ON} {_W}status{{status="running"}} == 1 '
+        f'and {_ON} min_over_time({_W}status{{status="running"}}[1m]) == 1 '  # pods are polled after the list
         f"unless {_ON} {_W}scaled_to_zero == 1",
         {"nobody ready"},
     ),
@@ -37,11 +37,11 @@ FACTS: dict[str, tuple[str, set[str]]] = {
     ),
     "3 crash loop": (
         f'max_over_time(datarobot_container_waiting_reason{{reason="CrashLoopBackOff",{ACTIVE}}}[90m:30s]) > 0',
-        {"crash loop", "exit 0"},
+        {"crash loop", "exit 0", "draining unreadable"},
     ),
     "3a restarts": (
         "max_over_time(increase(datarobot_container_restarts_total[15m])[75m:30s]) >= 3",
-        {"crash loop", "exit 0", "reverted replacement"},
+        {"crash loop", "exit 0", "reverted replacement", "draining unreadable"},
     ),
     "4 out of memory": (
         'increase(datarobot_container_terminations_total{reason="OOMKilled"}[90m]) > 0', {"out of memory"},
@@ -68,11 +68,13 @@ FACTS: dict[str, tuple[str, set[str]]] = {
         {"reverted replacement", "silent revert", "no bundle for it"},
     ),
     "9a rollout completed": (
-        f'increase({_W}replacements_total{{outcome="completed"}}[90m]) > 0', {"replacement", "settings change"},
+        f'increase({_W}replacements_total{{outcome="completed"}}[90m]) > 0',
+        {"replacement", "settings change", "draining unreadable", "serving unreadable"},
     ),
     "10 rollout under way": (
         f"max_over_time({_W}replacement_active[90m:30s]) == 1",
-        {"replacement", "reverted replacement", "silent revert", "settings change"},
+        {"replacement", "reverted replacement", "silent revert", "settings change", "draining unreadable",
+         "serving unreadable"},
     ),
     "11 degraded": (
         f"max by (workload) (datarobot_proton_replicas_ready{{{ACTIVE}}}) > 0 and {_ON} "
@@ -117,6 +119,12 @@ FACTS: dict[str, tuple[str, set[str]]] = {
     "22 snapshot missing": (
         "datarobot_proton_info unless on (workload, proton_id) datarobot_proton_replicas_live",
         {"monitor frozen", "bare"},
+    ),
+    "22a pods that could not be read": (
+        f"max_over_time(datarobot_proton_unreadable{{{ACTIVE}}}[90m:30s])", {"serving unreadable"},
+    ),
+    "22b pods of a version that drains that could not be read": (
+        'max_over_time(datarobot_proton_unreadable{role="outgoing"}[90m:30s])', {"draining unreadable"},
     ),
     "23 bundle gone": (f"{_W}bundle_offered == 0", {"bundle withdrawn"}),
     "24 traffic": (

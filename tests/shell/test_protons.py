@@ -308,6 +308,7 @@ def test_where_the_token_may_read_none_the_part_is_refused_as_before() -> None:
         assert own(stage, "detail_stale", part="pods") == 0
 
     lived([(0, f"forbidden{DETAILS}")], look, 1000)
+    lived([(0, f"error-text{DETAILS}"), (100, f"forbidden{DETAILS}")], look, 1000)
 
 
 @pytest.mark.parametrize("odd", ["no-id", "wrong-type"])

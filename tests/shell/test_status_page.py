@@ -13,7 +13,7 @@ from exporter.core.account_families import Known, use
 from exporter.core.board import Choice, board
 from exporter.core.ledger import Ledger, Tally
 from exporter.core.model import Group, Runtime, Workload
-from exporter.core.pods import Pods
+from exporter.core.pods import Condition, Pods
 from exporter.core.rules import DEFAULT, Options
 from exporter.core.seen import Account, Details, Seen
 from exporter.shell.status_page import AccountStatus, Status, StatusPage, address, chosen_by, page
@@ -21,6 +21,7 @@ from tests.make import container, pods, replica, sight
 
 NOW = 1_795_000_000.0
 READY = replica(container())
+LOST = replica(container(), status="unknown", conditions=(Condition(type="Ready"),))
 EVIL = '<script>alert(1)</script>"onmouseover="alert(2)'
 
 
@@ -115,6 +116,8 @@ def test_what_is_not_told_is_said_so() -> None:
         (seen("a", pods(READY, READY)), "up"),
         (seen("a", None), "untold"),
         (seen("a", pods(READY)), "warning"),
+        (seen("a", pods(READY, LOST)), "untold"),
+        (seen("a", pods(READY, READY, LOST)), "up"),
         (seen("a", pods()), "critical"),
         (seen("a", None, status="stopped"), "off"),
         (seen("a", None, status="errored"), "failed"),
