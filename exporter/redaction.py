@@ -28,7 +28,7 @@ NUMBER = 16
 """Digits of the shortest secret of digits alone that is searched for: fewer occur in times and sizes."""
 EVERY = 1.0
 """Seconds between two looks at the sources."""
-KEPT = 1000
+KEPT = 200
 """How many texts that are no longer in the settings stay known."""
 READ, AGAIN = 6_000_000, 3
 """Bytes of text that are made of one body by undoing escapes; of a large body, so many times its size."""
@@ -53,7 +53,9 @@ class Part(NamedTuple):
 
 _WORD = r"(?:[a-z]+|[A-Z][a-z]+|[A-Z]+)\d{0,4}|\d{1,4}"
 _WORDS = re.compile(rf"(?:{_WORD})(?:[-_./:, ](?:{_WORD}))*")
-_CREDENTIAL = re.compile(r"auth|cookie|credential|key|pass|secret|signature|token", re.IGNORECASE)
+_CREDENTIAL = re.compile(
+    r"(auth|authorization|cookie|credentials?|key|password|secret|signature|token)$", re.IGNORECASE
+)
 _SCHEMES = ("api-key", "api-token", "apikey", "basic", "bearer", "key", "splunk", "token")
 
 

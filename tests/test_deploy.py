@@ -361,6 +361,10 @@ def test_systemd_tries_again_after_a_failure_but_not_after_bad_settings() -> Non
     assert (unit("Restart"), unit("RestartPreventExitStatus")) == (["on-failure"], ["2"])
 
 
+def test_systemd_lets_the_process_leave_no_core_file_from_its_first_moment_on() -> None:
+    assert unit("LimitCORE") == ["0"]
+
+
 # -- the collector that hands traces on to DataRobot
 
 COLLECTOR_TEXT = (DEPLOY / "otel-collector.example.yaml").read_text()

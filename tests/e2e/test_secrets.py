@@ -46,14 +46,16 @@ def found(text: str | bytes) -> list[str]:
 
 
 class Echoing(Simulator):
-    """An API that puts all secrets into each message and name, and into its errors."""
+    """An API that puts all secrets, or another `echo`, into each message and name, and into its errors."""
+
+    echo = ECHO
 
     def answer(self, method: str, path: str, query: str, headers: dict[str, str]) -> ApiAnswer:
         told = super().answer(method, path, query, headers)
         if told.status == 401 or "/account/info" in path:
             return ApiAnswer(401, (), f'{{"message": "Invalid API key {in_json(ECHO)}"}}'.encode())
         if "/compute/bundles" in path:
-            return ApiAnswer(500, (), f"<html><h1>Error</h1><pre>{html.escape(ECHO)}</pre></html>".encode())
+            return ApiAnswer(500, (), f"<html><h1>Error</h1><pre>{html.escape(self.echo)}</pre></html>".encode())
         if told.status != 200 or not told.body.startswith(b"{"):
             return told
 
@@ -62,11 +64,11 @@ class Echoing(Simulator):
             return {k: f"{v or k} ECHO" if k in ({"message", "reason"} | names) else v for k, v in each.items()}
 
         body = json.dumps(walk(json.loads(told.body), echoed))
-        return told._replace(body=body.replace("ECHO", in_json(ECHO)).encode())
+        return told._replace(body=body.replace("ECHO", in_json(self.echo)).encode())
 
 
 @pytest.fixture(scope="module")
-def api() -> Iterator[Simulator]:
+def api() -> Iterator[Echoing]:
     with Echoing(workloads=40, speed=60, token=TOKEN) as simulator:
         yield simulator
 
@@ -134,6 +136,24 @@ def test_the_daemon_shows_no_secret_anywhere(api: Simulator, tmp_path: Path) -> 
     hidden = {where for where, text in shown.items() if "***" in text}
     assert hidden >= {"/metrics", "/", "/debug/episodes", "log", "pages", "traces", "state.db"}
     assert "answered 503: *** *** *** *** ***" in shown["log"]
+
+
+def test_after_a_reload_new_secrets_are_hidden_and_old_ones_still(api: Echoing, tmp_path: Path) -> None:
+    url, new = f"http://127.0.0.1:{free_port()}", "N3w/secret=of+hook"
+    file = settings(tmp_path, api, "http://127.0.0.1:1", "http://127.0.0.1:1")
+    flags = (f"--config.file={file}", f"--web.listen-address={url.removeprefix('http://')}")
+    with running(tmp_path / "log", sys.executable, "-m", "exporter", "run", *flags):
+        assert eventually(lambda: "healthy-0 ***" in httpx.get(f"{url}/metrics", trust_env=False).text, 30)
+        file.write_text(file.read_text().replace(HMAC, new))
+        assert httpx.post(f"{url}/-/reload", trust_env=False).status_code == 200
+        api.echo = f"renamed {new} {HMAC}"
+        try:
+            assert eventually(lambda: "healthy-0 renamed" in httpx.get(f"{url}/metrics", trust_env=False).text, 30)
+        finally:
+            api.echo = ECHO
+        page = httpx.get(f"{url}/metrics", trust_env=False).text + (tmp_path / "log").read_text()
+    assert 'workload="healthy-0 renamed *** ***"' in page
+    assert (found(page), new in page) == ([], False)
 
 
 def _holds(receiver: HttpReceiver, words: bytes) -> bool:
