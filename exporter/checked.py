@@ -83,7 +83,7 @@ def read(file: Path, problems: list[Problem]) -> tuple[dict[str, Any], Lines]:
         loader = _Loader(file.read_text("utf-8"))
         node = loader.get_single_node()
         _walk(node, (), lines, problems)
-        told = loader.construct_document(node) if node is not None else None
+        values = loader.construct_document(node) if node is not None else None
     except OSError as error:
         problems.append(Problem(str(file), f"cannot be read: {error.strerror}; check the path and the permissions"))
         return {}, {}
@@ -93,12 +93,12 @@ def read(file: Path, problems: list[Problem]) -> tuple[dict[str, Any], Lines]:
         what = _QUOTED.sub("***", getattr(error, "problem", None) or str(error).splitlines()[0])
         problems.append(Problem(str(file), f"no YAML: {what}", mark.line + 1 if mark else None))
         return {}, {}
-    if told is None:
+    if values is None:
         return {}, {}
-    if not isinstance(told, dict):
+    if not isinstance(values, dict):
         problems.append(Problem(str(file), "must hold a mapping, such as `accounts: …`"))
         return {}, {}
-    return told, lines
+    return values, lines
 
 
 _NOT_TEXT = {"bool": "a boolean", "null": "null", "int": "a number", "float": "a number"}

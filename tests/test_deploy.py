@@ -247,7 +247,7 @@ def scrape_jobs() -> Iterator[tuple[str, bool, set[str]]]:
     for place, text in files.items():
         for job in yaml.safe_load(text).get("scrape_configs", ()):
             if job.get("metrics_path", "/metrics") == "/metrics":
-                labels = {label for told in job.get("static_configs", ()) for label in told.get("labels", ())}
+                labels = {label for group in job.get("static_configs", ()) for label in group.get("labels", ())}
                 labels |= {rule["target_label"] for rule in job.get("relabel_configs", ()) if "target_label" in rule}
                 of_pods = ATTACHED if "kubernetes_sd_configs" in job else set()
                 yield place, job.get("honor_labels", False), {"job", "instance"} | labels | of_pods

@@ -174,7 +174,7 @@ def test_a_certificate_that_is_none_is_told_before_anything_is_opened(api: Simul
         assert (status, "traces.certificate: cannot be used: " in err) == (2, True)
 
 
-def test_a_ca_file_of_an_account_that_is_none_is_told_by_every_command_that_asks_the_api(
+def test_a_ca_file_without_certificates_is_reported_by_every_command_that_asks_the_api(
     api: Simulator, tmp_path: Path
 ) -> None:
     file = tmp_path / "exporter.yaml"

@@ -476,9 +476,9 @@ def in_yaml(tmp_path: Path, text: str) -> Any:
     file = tmp_path / "any.yaml"
     file.write_text(f"key: {text}\n")
     problems: list[Problem] = []
-    told, _ = read(file, problems)
+    values, _ = read(file, problems)
     assert problems == []
-    return told["key"]
+    return values["key"]
 
 
 @pytest.mark.parametrize(
@@ -513,8 +513,8 @@ def test_what_only_yaml_1_1_takes_for_another_type_is_text(tmp_path: Path, text:
 def test_booleans_nulls_and_numbers_are_those_of_the_core_schema_of_yaml_1_2(
     tmp_path: Path, text: str, value: object
 ) -> None:
-    told = in_yaml(tmp_path, text)
-    assert (told, type(told)) == (value, type(value))
+    given = in_yaml(tmp_path, text)
+    assert (given, type(given)) == (value, type(value))
 
 
 def test_a_merge_key_still_merges(tmp_path: Path) -> None:
@@ -560,8 +560,8 @@ def test_what_is_tagged_as_something_else_is_no_yaml_and_has_its_line(tmp_path: 
 def test_what_we_write_is_still_quoted_for_readers_of_yaml_1_1(tmp_path: Path) -> None:
     settings = loaded(tmp_path, "accounts: [{token: a}]\nalerts: {labels: {team: on, shift: '1:30', on: '012'}}")
     for written in (settings.dump(), rules_page(settings.alerts.options)):
-        for told in ("team: 'on'", "shift: '1:30'", "'on': '012'"):
-            assert told in written
+        for text in ("team: 'on'", "shift: '1:30'", "'on': '012'"):
+            assert text in written
 
 
 # -- bounds
@@ -569,7 +569,7 @@ def test_what_we_write_is_still_quoted_for_readers_of_yaml_1_1(tmp_path: Path) -
 PARTS = vars(Settings.model_validate({})).values()
 SECTIONS: list[type[BaseModel]] = [Account, *KINDS, *(type(part) for part in PARTS if isinstance(part, BaseModel))]
 UNBOUNDED = {"thresholds", "resource_attributes"}
-"""Numbers that nobody waits for or allocates: they are compared, or sent on."""
+"""Numbers that are neither waited for nor allocated, but compared or sent on."""
 
 
 @pytest.mark.parametrize("huge", [1e300, 10**400], ids=["a float", "an int"])
@@ -587,7 +587,7 @@ def test_no_setting_takes_a_number_that_overflows_what_it_is_given_to(
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "problem"),
     [
         ("sweep: {interval: 1e15, stale_after: 366d}", "sweep.interval (line 1): too long; at most 366d"),
         ("sweep: {stale_after: 367d}", "sweep.stale_after (line 1): too long; at most 366d"),
@@ -600,8 +600,8 @@ def test_no_setting_takes_a_number_that_overflows_what_it_is_given_to(
         ),
     ],
 )
-def test_what_is_too_long_or_too_much_is_told_with_its_place(tmp_path: Path, text: str, told: str) -> None:
-    assert problems(tmp_path, text) == [told]
+def test_what_is_too_long_or_too_much_is_reported_with_its_place(tmp_path: Path, text: str, problem: str) -> None:
+    assert problems(tmp_path, text) == [problem]
 
 
 def test_a_year_is_not_too_long(tmp_path: Path) -> None:

@@ -390,7 +390,7 @@ class Daemon:
             await new.aclose()
 
     def _prepare_paging(self, new: Prepared) -> None:
-        """Build the connections to all receivers, told or not: what is wrong with them is reported either way."""
+        """Build the connections to all receivers, used or not: what is wrong with them is reported either way."""
         label = new.settings.alerts.options.severity_label
 
         def build(receiver: AnyReceiver) -> None:
@@ -565,10 +565,10 @@ class Daemon:
 
     def _not_ready(self) -> str:
         """Why the page does not show a complete sweep of every account yet; empty once it does."""
-        told = {name: watch.not_ready for name, watch in self.watches.items()}
-        for name in told.keys() - self._served:
-            told[name] = told[name] or f"account {name}: swept, but its workloads are not on the page yet"
-        return "; ".join(filter(None, told.values()))
+        reasons = {name: watch.not_ready for name, watch in self.watches.items()}
+        for name in reasons.keys() - self._served:
+            reasons[name] = reasons[name] or f"account {name}: swept, but its workloads are not on the page yet"
+        return "; ".join(filter(None, reasons.values()))
 
     def _targets(self) -> list[dict[str, object]]:
         """The invoke endpoints of the workloads that are up, as Prometheus's HTTP service discovery takes them."""
@@ -689,7 +689,7 @@ class Daemon:
             new = Prepared(await asyncio.to_thread(self._load))
             self._secrets.follow(new.settings.secrets())
             await asyncio.to_thread(self._prepare, new)
-            if self._stopping:  # what would be begun now, nobody would end
+            if self._stopping:  # tasks started now would not be stopped
                 return ["reload: not done; the exporter is stopping"]
             self._put_in_force(new)
         except BadSettings as error:
@@ -697,6 +697,9 @@ class Daemon:
             for problem in problems:
                 log.error("bad settings; the old ones stay in force", extra={"fields": {"problem": problem}})  # noqa: TRY400 — told in words
             return problems
+        except StateError as error:
+            log.error("the reload failed; the old settings stay in force", extra={"fields": {"problem": str(error)}})  # noqa: TRY400 — told in words
+            return [f"state.path: {error}"]
         except Exception as error:  # whatever it is, the old settings are better than half of the new ones
             log.exception("the reload failed; the old settings stay in force")
             return [f"reload: failed with {type(error).__name__}; the log of the exporter has the details"]

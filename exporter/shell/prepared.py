@@ -53,7 +53,7 @@ class Prepared:
         return ways
 
     async def aclose(self) -> None:
-        """Close what nobody uses."""
+        """Close what was not taken out."""
         endings = [*(client.aclose() for client, _ in self.clients.values()), *(way.aclose() for _, way in self.ways)]
         if self.self_traces is not None:
             endings.append(asyncio.to_thread(self.self_traces.close))

@@ -148,10 +148,13 @@ class Store:
         return db
 
     def load(self, account: str) -> State:
-        """What was kept of an account; a row that cannot be read costs that workload's totals and no more."""
+        """What was kept of an account; a row that cannot be read costs that workload's totals and no more.
+
+        Raises `StateError`.
+        """
         ledgers: dict[str, Ledger] = {}
         unreadable = 0
-        with self._lock:
+        with self._troubled("read from"), self._lock:
             rows = self._db.execute("SELECT id, ledger FROM workload WHERE account = ?", (account,)).fetchall()
             told = self._db.execute("SELECT tally FROM account WHERE account = ?", (account,)).fetchone()
         for workload, row in rows:

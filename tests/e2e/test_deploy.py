@@ -43,13 +43,13 @@ OURS = {"container": "datarobot_container_restarts_total", "endpoint": "datarobo
 def by_the_operator(address: str, **endpoint: Any) -> dict[str, Any]:
     """The scrape job that the Prometheus operator makes of the ServiceMonitor, of which `endpoint` is overridden."""
     monitor = yaml.safe_load((ROOT / "deploy/kubernetes/servicemonitor.yaml").read_text())
-    told = monitor["spec"]["endpoints"][0] | endpoint
+    job = monitor["spec"]["endpoints"][0] | endpoint
     names = {"targetLabel": "target_label"}
     return {
         "job_name": "serviceMonitor/datarobot-exporter/workload-exporter/0",
-        "honor_labels": told.get("honorLabels", False),
+        "honor_labels": job.get("honorLabels", False),
         "static_configs": [{"targets": [address], "labels": TARGET}],
-        "relabel_configs": [{names.get(name, name): rule[name] for name in rule} for rule in told["relabelings"]],
+        "relabel_configs": [{names.get(name, name): rule[name] for name in rule} for rule in job["relabelings"]],
     }
 
 
@@ -72,16 +72,16 @@ def test_the_labels_that_the_operator_attaches_take_the_place_of_none_of_ours(
         restarts = OURS["container"]
         assert eventually(lambda: server.query(f'{restarts}{{job="datarobot"}}'), 60)
 
-        def told(label: str, family: str) -> set[str]:
+        def values(label: str, family: str) -> set[str]:
             return {each["metric"].get(label, "") for each in server.query(f"count by ({label}) ({family})")}
 
-        shown = {label: told(label, family) for label, family in OURS.items()}
+        shown = {label: values(label, family) for label, family in OURS.items()}
         page = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
         for label, family in OURS.items():
             ours = set(re.findall(rf'^{family}{{.*\b{label}="([^"]*)"', page, re.MULTILINE))
             assert shown[label] <= ours
             assert TARGET[label] not in ours
-        assert told("pod", restarts) == {TARGET["pod"]}
+        assert values("pod", restarts) == {TARGET["pod"]}
         assert server.query('{__name__=~"datarobot_.+", exported_container!=""}') == []
         # About a container of a workload: its rule asks for job="datarobot" and adds up over containers.
         fires = 'ALERTS{alertname="DataRobotContainerOOMKilled"}'

@@ -33,12 +33,12 @@ def test_ready_is_said_when_the_first_complete_sweep_is_on_the_page(simulator: S
     play(simulator, work)
 
 
-def test_what_was_swept_but_is_not_served_yet_is_told(simulator: Simulator) -> None:
+def test_what_was_swept_but_is_not_served_yet_is_the_reason_given(simulator: Simulator) -> None:
     async def work(scene: Scene) -> None:
         assert await scene.get("/-/ready") == (503, b"not ready: account eu: the first sweep has not ended yet\n")
         await scene.daemon.watches["eu"].sweep()
-        told = b"not ready: account eu: swept, but its workloads are not on the page yet\n"
-        assert await scene.get("/-/ready") == (503, told)
+        reason = b"not ready: account eu: swept, but its workloads are not on the page yet\n"
+        assert await scene.get("/-/ready") == (503, reason)
         await scene.daemon.publish()
         assert await scene.get("/-/ready") == (200, b"ready\n")
 

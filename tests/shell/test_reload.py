@@ -1,7 +1,6 @@
 """A reload is all or nothing: after one that is refused, all that can be observed is as it was before."""
 
 import asyncio
-import sqlite3
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -14,7 +13,7 @@ import yaml
 from exporter.__main__ import main
 from exporter.settings import Settings, load
 from exporter.shell.daemon import Daemon
-from exporter.shell.store import State, Store
+from exporter.shell.store import State, StateError, Store
 from exporter.simulator import Simulator
 from tests.shell.receivers import HttpReceiver
 from tests.shell.test_daemon import START, Scene, Time
@@ -35,7 +34,7 @@ class _Store(Store):
 
     def load(self, account: str) -> State:
         if account == "lost":
-            raise sqlite3.OperationalError("disk I/O error")
+            raise StateError("the state was not read from state.db: disk I/O error")
         return super().load(account)
 
 
@@ -58,14 +57,14 @@ class Running(Scene):
         """The settings of a file with these parts, which is written."""
         hook = {"name": "hook", "kind": "webhook", "url": receiver.url, "alerts": ["DataRobotWatchdog"]}
         account = {"name": "eu", "endpoint": self.simulator.url, "token": "demo-token", "requests_per_second": 100}
-        told: dict[str, Any] = {
+        settings: dict[str, Any] = {
             "accounts": [account],
             "paging": {"who": "direct", "receivers": [hook | {"repeat_interval": "1s"}]},
             "web": {"debug_config": True},
         }
         for place, value in parts.items():
-            _put(told, place.split("__"), value)
-        (self.folder / "exporter.yaml").write_text(yaml.safe_dump(told))
+            _put(settings, place.split("__"), value)
+        (self.folder / "exporter.yaml").write_text(yaml.safe_dump(settings))
         return self.from_file() if receiver is self.old else self.settings
 
     async def reload(self) -> tuple[int, str]:
@@ -74,7 +73,7 @@ class Running(Scene):
         return status, body.decode()
 
     async def page_people(self) -> None:
-        """Look and tell, as the pager does by itself every few seconds."""
+        """Look and notify, as the pager does by itself every few seconds."""
         self.time.pass_(10)
         pager = self.daemon.pager
         assert pager is not None
@@ -98,11 +97,11 @@ class Running(Scene):
         }
 
 
-def _put(told: Any, place: list[str], value: Any) -> None:
-    *way, last = place
-    for part in way:
-        told = told[int(part)] if part.isdecimal() else told.setdefault(part, {})
-    told[last] = value
+def _put(settings: Any, place: list[str], value: Any) -> None:
+    *sections, last = place
+    for part in sections:
+        settings = settings[int(part)] if part.isdecimal() else settings.setdefault(part, {})
+    settings[last] = value
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +188,12 @@ BAD: list[tuple[str, dict[str, Any], Callable[[Running], Settings] | None, str]]
         broken,
         "reload: failed with RecursionError; the log of the exporter has the details",
     ),
-    ("a state", {"accounts__0__name": "lost"}, None, "reload: failed with OperationalError; the log of the exporter"),
+    (
+        "a state",
+        {"accounts__0__name": "lost"},
+        None,
+        "state.path: the state was not read from state.db: disk I/O error",
+    ),
 ]
 
 
@@ -227,15 +231,15 @@ def test_after_a_reload_that_is_refused_all_is_as_before_and_a_good_one_is_taken
         await asyncio.gather(*scene.daemon._tasks)
         assert await scene.value("datarobot_exporter_config_last_reload_successful") == 1
         assert await scene.value("datarobot_exporter_api_budget_requests_per_second") == 50
-        told = len(scene.old.received)
+        last = len(scene.old.received)
         await scene.page_people()
-        assert len(scene.old.received) == told
+        assert len(scene.old.received) == last
         assert scene.new.received
 
     play(simulator, tmp_path, work)
 
 
-def test_all_files_that_cannot_be_used_are_told_at_once(simulator: Simulator, tmp_path: Path) -> None:
+def test_all_files_that_cannot_be_used_are_reported_at_once(simulator: Simulator, tmp_path: Path) -> None:
     async def work(scene: Running) -> None:
         scene.written(
             receiver=scene.new,

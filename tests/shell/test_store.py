@@ -325,3 +325,10 @@ def test_an_outbox_that_cannot_be_read_is_an_error_in_words(store: Store) -> Non
     ):
         with pytest.raises(StateError, match=r"the state was not (read from|written to) .*no such table"):
             ask()
+
+
+def test_a_state_that_can_no_longer_be_read_is_a_state_error(tmp_path: Path) -> None:
+    store = Store(tmp_path / "state.db")
+    store.close()
+    with pytest.raises(StateError, match=r"the state was not read from .*state\.db: "):
+        store.load("eu")

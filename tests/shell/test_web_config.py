@@ -239,6 +239,6 @@ def test_a_changed_file_and_certificate_are_taken_up_and_a_bad_file_is_not(tmp_p
 def test_http2_is_switched_off_by_the_words_that_go_reads(tmp_path: Path, word: str) -> None:
     file = tmp_path / "web.yml"
     file.write_text(f"http_server_config: {{http2: {word}}}")
-    told = read_web_config(file).http_server_config
-    assert told is not None
-    assert told.http2 is False
+    http = read_web_config(file).http_server_config
+    assert http is not None
+    assert http.http2 is False
