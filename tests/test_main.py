@@ -363,6 +363,10 @@ def test_the_daemon_serves_becomes_ready_and_stops_with_0_within_five_seconds(
     running.until("/metrics", 'datarobot_workload_status{account="default",status="running",workload="healthy-0"')
     assert run("healthcheck", f"--web.listen-address={running.address}")[0] == 0
     held = socket.create_connection(("127.0.0.1", int(running.address.rpartition(":")[2])))
+    running.client.post("/-/reload")  # brings the page up to date
+    running.until("/metrics", "datarobot_exporter_http_connections 2.0")
+    for sample in ('connections_closed_total{reason="idle"}', 'requests_refused_total{reason="password_checks"}'):
+        running.until("/metrics", f"datarobot_exporter_http_{sample} 0.0")
     status, took, log = running.stop(number)
     held.close()
     assert (status, took < 5) == (0, True)

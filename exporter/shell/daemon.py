@@ -12,7 +12,7 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -183,6 +183,7 @@ class Daemon:
         self._of_accounts = served_accounts(settings.metrics.profile)
         self._tasks = _Tasks()
         self._security: WebSecurity | None = None
+        self._connections: Sized = ()
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._scheduler.add_listener(self._overran, EVENT_JOB_MAX_INSTANCES)
         self.application = Application(
@@ -196,6 +197,8 @@ class Daemon:
             config=lambda: self.settings.dump() if self.settings.web.debug_config else None,
             episodes=lambda: self._episodes() if self.settings.web.debug_config else None,
             count=lambda path, code: self.report.count("http_requests", path, code),
+            refused=lambda reason: self.report.count("http_requests_refused", reason),
+            closed=lambda reason: self.report.count("http_connections_closed", reason),
         )
         self._reloaded(True)
 
@@ -381,6 +384,7 @@ class Daemon:
             self._beat, self._published = self._clock.steady(), True
             self.report.set("heartbeat_timestamp_seconds", self._clock.wall())
             self.report.set("series", self._exposition.series)
+            self.report.set("http_connections", len(self._connections))
             tails = self.report.text(), self.report.openmetrics()
             published = await asyncio.to_thread(self._publisher.publish, bodies, *tails)
             self.application.publish(published)
@@ -650,8 +654,9 @@ class Daemon:
         web = self.settings.web
         if web.config_file is not None:
             self._security = WebSecurity(web.config_file)
-            self.application.allowed = self._security.allowed
+            self.application.passwords = self._security.passwords
         http = Server(self.application, web.listen_address, self._security.tls if self._security else None)
+        self._connections = http.connections
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, http.stop)

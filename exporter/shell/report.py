@@ -32,6 +32,7 @@ from exporter.core.episode import KINDS, OUTCOMES
 from exporter.core.lifecycle import Made
 from exporter.core.step import Knowledge, Sweep, unknown_values
 from exporter.shell.client import REASONS
+from exporter.shell.connections import CLOSED, REFUSED
 from exporter.shell.lane import AGES, State
 
 PREFIX = "datarobot_exporter_"
@@ -168,6 +169,20 @@ OWN: tuple[Own, ...] = (
         (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
     ),
     Own("http_requests", "counter", ("path", "code"), "Requests to this exporter."),
+    Own(
+        "http_requests_refused",
+        "counter",
+        ("reason",),
+        "Requests to this exporter answered 503 (busy) or 429 (password_checks) because too many were under way.",
+    ),
+    Own("http_connections", "gauge", (), "Connections to this exporter."),
+    Own(
+        "http_connections_closed",
+        "counter",
+        ("reason",),
+        "Connections that this exporter closed: idle, unread or busy ones to make room for new ones, others because "
+        "their client was too slow or its request too long.",
+    ),
     Own("log_messages", "counter", ("level",), "Lines logged."),
     Own("config_last_reload_successful", "gauge", (), "1 when the last reading of the settings was good, else 0."),
     Own("config_last_reload_success_timestamp_seconds", "gauge", (), "When the settings were last read well."),
@@ -223,6 +238,10 @@ class Report:
         self.set("start_timestamp_seconds", started)
         for level in ("debug", "info", "warn", "error"):
             self.count("log_messages", level, by=0)
+        for refused in REFUSED:
+            self.count("http_requests_refused", refused, by=0)
+        for closed in CLOSED:
+            self.count("http_connections_closed", closed, by=0)
 
     def set(self, name: str, value: float, *labels: str) -> None:
         """Set a gauge of `OWN`."""

@@ -2,7 +2,8 @@
 
 No request makes it render metrics or ask the API anything; the status page is made when it is asked for, by `front`,
 beside the event loop. `Server` runs it in uvicorn, with limits: a client that is
-slow to ask, slow to read, or that asks too much is cut, and costs no copy of the page meanwhile.
+slow to ask, slow to read, or that asks too much is cut, and costs no copy of the page meanwhile. Metrics and health are
+answered however many connections and requests of others there are.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from exporter.settings import listen_address
+from exporter.shell.connections import Closed, Connections, Refused, network_of
 from exporter.shell.page import Published
+from exporter.shell.passwords import Passwords
 from exporter.shell.status_page import POLICY
 
 log = logging.getLogger("exporter")
@@ -38,9 +41,14 @@ Rows = list[dict[str, object]]
 
 
 class Limits(NamedTuple):
-    """What one client may take: connections at once, bytes and seconds of a head, seconds to read an answer."""
+    """What clients may take: connections at once, bytes and seconds of a head, seconds to read an answer.
+
+    `reserved` of the connections are for metrics and health: as many fewer requests for anything else are answered at
+    once.
+    """
 
     connections: int = 40
+    reserved: int = 8
     head_bytes: int = 32 * 1024
     head_seconds: float = 10.0
     write_seconds: float = 30.0
@@ -83,8 +91,9 @@ class Application:
     `reload` returns the problems (empty: done); `heartbeat_age` is in seconds; `not_ready` says why (empty: ready);
     `front` makes the page at / for a query string; `config` gives the settings as text and `episodes` those under way,
     or None where that is not enabled; `targets` are target groups in the format of Prometheus's HTTP service discovery;
-    `silences` lists (GET), makes (POST) and ends (DELETE) silences; `count` gets (path, code) of each request;
-    `allowed` says whether an Authorization header may pass (None: everyone may).
+    `silences` lists (GET), makes (POST) and ends (DELETE) silences; `count` gets (path, code) of each request,
+    `refused` why a request is refused, `closed` why a connection is closed; `passwords` tell which Authorization
+    headers may pass (None: everyone may).
     """
 
     def __init__(
@@ -100,7 +109,9 @@ class Application:
         targets: Callable[[], Rows],
         silences: Callable[[str, Mapping[str, str]], Silenced],
         count: Callable[[str, str], None],
-        allowed: Callable[[str | None], Awaitable[bool]] | None = None,
+        refused: Callable[[Refused], None] = lambda _: None,
+        closed: Callable[[Closed], None] = lambda _: None,
+        passwords: Passwords | None = None,
         limits: Limits = Limits(),  # noqa: B008 — immutable
     ) -> None:
         self._now = Published()
@@ -108,8 +119,10 @@ class Application:
         self._front, self._config, self._episodes = front, config, episodes
         self._count, self._targets, self._silences = count, targets, silences
         self._metrics_path, self._metrics_target = metrics_path, metrics_path.encode()
-        self.allowed = allowed
+        self._refused, self.closed = refused, closed
+        self.passwords = passwords
         self.limits = limits
+        self._prompt = {metrics_path.encode(), b"/-/healthy", b"/-/ready"}
         self._routes: dict[str, tuple[tuple[str, ...], Callable[[Request], Awaitable[Reply]]]] = {
             metrics_path: (("GET", "HEAD"), self._metrics),
             "/": (("GET", "HEAD"), self._status),
@@ -139,11 +152,31 @@ class Application:
         await send({"type": "http.response.body", "body": last})
 
     def scraped(self, path: bytes, headers: Headers) -> Reply | None:
-        """The answer to a scrape, where it needs no waiting for anybody: the metrics, and nobody to be let in first."""
-        if self.allowed is not None or path != self._metrics_target:
+        """The answer to a scrape whose password, if it takes one, needs no check."""
+        if path != self._metrics_target or not self._may_pass(headers):
             return None
         reply = self._page(headers)
         return reply._replace(headers=self._told(self._metrics_path, reply))
+
+    def prompt(self, path: bytes, headers: Headers) -> bool:
+        """Whether this asks for metrics or health, and is answered or refused without a check of a password."""
+        return path.partition(b"?")[0] in self._prompt and self._may_pass(headers) is not None
+
+    def busy(self, path: bytes) -> Reply:
+        """The answer to a request for which there is no room."""
+        self._refused("busy")
+        reply = _plain(503, "too many requests at once; try again in a moment\n", (b"retry-after", b"1"))
+        headers = [*self._told(path.partition(b"?")[0].decode("latin-1"), reply), (b"connection", b"close")]
+        return reply._replace(headers=headers)
+
+    def _may_pass(self, headers: Headers) -> bool | None:
+        return True if self.passwords is None else self.passwords.known(_header(headers, b"authorization"))
+
+    async def _checked(self, scope: MutableMapping[str, Any]) -> bool | None:
+        assert self.passwords is not None
+        connection: Protocol = scope["state"]["connection"]
+        authorization = _header(scope["headers"], b"authorization")
+        return await self.passwords.check(authorization, connection.network, connection.gone)
 
     def _told(self, path: str, reply: Reply) -> Headers:
         """All headers of a reply, which is counted."""
@@ -153,7 +186,13 @@ class Application:
 
     async def _answer(self, scope: MutableMapping[str, Any]) -> Reply:
         headers: Headers = scope["headers"]
-        if self.allowed is not None and not await self.allowed(_header(headers, b"authorization") or None):
+        passed = self._may_pass(headers)
+        if passed is None:
+            passed = await self._checked(scope)
+        if passed is None:
+            self._refused("password_checks")
+            return _plain(429, "too many passwords wait to be checked; try again\n", (b"retry-after", b"5"))
+        if not passed:
             return _plain(401, "Unauthorized\n", (b"www-authenticate", b'Basic realm="workload-exporter"'))
         methods, answer = self._routes.get(scope["path"], ((), None))
         if answer is None:
@@ -284,33 +323,55 @@ class Protocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol with the limits it lacks: time and bytes for the head, and an end for unread answers.
 
     A plain scrape is answered at once, without a task of its own: that is a third of the time of a small page.
+    A request that comes before the answer to the last one is read is not answered: the connection is closed after that
+    answer, which HTTP allows. Otherwise each would add an answer to those in memory, and more time to read them.
     """
 
-    def __init__(self, application: Application, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+    def __init__(self, application: Application, connections: Connections, network: str, **named: Any) -> None:
+        super().__init__(**named)
         self._application, self._limits = application, application.limits
+        self._places, self.network = connections, network
+        self.opening: asyncio.Task[Any] | None = None
         self._answered = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._read_timer: asyncio.TimerHandle | None = None
         self._head = 0
 
+    def cut(self) -> None:
+        """End the connection now; what was not sent is dropped."""
+        if self.transport is not None:
+            self.transport.abort()
+        elif self.opening is not None:  # TLS is not agreed on yet
+            self.opening.cancel()
+
+    def gone(self) -> bool:
+        """Whether the connection has ended."""
+        return self not in self._places
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the time for the first head."""
         super().connection_made(transport)
-        self._await_head()
+        if self.gone():
+            transport.abort()
+        else:
+            self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop all timers."""
+        self._places.remove(self)
         self._head_came()
         self._answer_was_read()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
+        # They point back here. The daemon looks for garbage once an hour, so what ends must leave none.
+        self.scope = self.cycle = None  # type: ignore[assignment]  # as they are at first
 
     def data_received(self, data: bytes) -> None:
         """Refuse a head that is too long, else go on."""
         if self._head_timer is not None:
             self._head += len(data)
             if self._head > self._limits.head_bytes:
+                self._application.closed("long_head")
                 self.transport.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\r\n")
                 self.transport.close()
                 return
@@ -318,7 +379,6 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Start the time for this head."""
-        self._answer_was_read()
         if self._head_timer is None:
             self._await_head()
         super().on_message_begin()
@@ -326,20 +386,37 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is there: start the time for the answer."""
         self._head_came()
-        self._read_timer = self.loop.call_later(self._limits.write_seconds, self.transport.abort)
-        reply = self._application.scraped(self.url, self.headers) if self._plain() else None
-        self._answered = reply is not None
-        if reply is None:
+        self._answered = True
+        if self in self._places.waiting:
+            self._answer()
+        elif self.cycle is not None and not self.cycle.response_complete:  # type: ignore[redundant-expr]  # None at first
+            self.cycle.keep_alive = False
+        else:
+            self.transport.close()
+
+    def _answer(self) -> None:
+        application = self._application
+        self._read_timer = self.loop.call_later(self._limits.write_seconds, self._cut, "slow_read")
+        reply = application.scraped(self.url, self.headers) if self._plain() else None
+        if reply is not None:
+            self._write(b"HTTP/1.1 200 OK\r\n", reply)
+            self.on_response_complete()
+        elif self._full() and not application.prompt(self.url, self.headers):
+            self._write(b"HTTP/1.1 503 Service Unavailable\r\n", application.busy(self.url))
+            self.transport.close()
+        else:
+            self._answered = False
+            self._places.move(self, self._places.working)
+            self.scope["state"]["connection"] = self
             super().on_headers_complete()
-            return
+
+    def _write(self, status: bytes, reply: Reply) -> None:
         head = b"".join([b"%s: %s\r\n" % pair for pair in (*self.server_state.default_headers, *reply.headers)])
-        self.transport.writelines([b"HTTP/1.1 200 OK\r\n", head, b"\r\n", *reply.body])
-        self.on_response_complete()
+        body = () if self.parser.get_method() == b"HEAD" else reply.body
+        self.transport.writelines([status, head, b"\r\n", *body])
 
     def on_body(self, body: bytes) -> None:
-        """Leave the body of a request that is answered."""
-        if not self._answered:
-            super().on_body(body)
+        """Drop the body. No request needs one, and if it were kept, reading would pause and a hang-up go unnoticed."""
 
     def on_message_complete(self) -> None:
         """End the request."""
@@ -347,25 +424,44 @@ class Protocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def _plain(self) -> bool:
-        """Whether this is a GET that stays connected, with no answer under way before it and room for one more."""
+        """Whether this is a GET that stays connected."""
         return (
             self.parser.get_method() == b"GET"
             and self.parser.get_http_version() == "1.1"
             and self.parser.should_keep_alive()
             and not self.parser.should_upgrade()
-            and (self.cycle is None or self.cycle.response_complete)  # type: ignore[redundant-expr]  # None at first
-            and len(self.connections) < self._limits.connections
         )
+
+    def _full(self) -> bool:
+        """Whether so many requests are being answered, also for clients that hung up, that only metrics and health may
+        be added.
+        """
+        return len(self.tasks) >= self._limits.connections - self._limits.reserved
 
     def on_response_complete(self) -> None:
         """All is handed to the system; what a slow client has not taken yet keeps its time running."""
-        if not self.transport.get_write_buffer_size():
-            self._answer_was_read()
+        if not self.flow.write_paused:
+            self._wait()
         super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        """The client does not read as fast as it is written to."""
+        super().pause_writing()
+        self._places.move(self, self._places.unread)
+
+    def resume_writing(self) -> None:
+        """The client has read all, or nearly so; if that was the end of the answer, the next request may come."""
+        super().resume_writing()
+        if self.cycle is None or self.cycle.response_complete:  # type: ignore[redundant-expr]  # None at first
+            self._wait()
+
+    def _wait(self) -> None:
+        self._answer_was_read()
+        self._places.move(self, self._places.waiting)
 
     def _await_head(self) -> None:
         self._head = 0
-        self._head_timer = self.loop.call_later(self._limits.head_seconds, self.transport.abort)
+        self._head_timer = self.loop.call_later(self._limits.head_seconds, self._cut, "slow_head")
 
     def _head_came(self) -> None:
         if self._head_timer is not None:
@@ -377,16 +473,28 @@ class Protocol(HttpToolsProtocol):
             self._read_timer.cancel()
             self._read_timer = None
 
+    def _cut(self, reason: Closed) -> None:
+        self._application.closed(reason)
+        self._places.remove(self)
+        self.cut()
+
 
 class Server(uvicorn.Server):
-    """uvicorn on sockets that are bound already, without its signal handling, which would raise SIGTERM again."""
+    """uvicorn on sockets that are bound already, without its signal handling, which would raise SIGTERM again.
+
+    It accepts connections itself: of those that asyncio accepts nothing is known before TLS is agreed on, so that any
+    number of them could stay at that.
+    """
 
     def __init__(self, application: Application, listen: Sequence[str], tls: ssl.SSLContext | None = None) -> None:
         """Bind all addresses. Raises OSError that names the address which could not be had."""
         self._sockets = bound(listen)
+        self._application, self._tls = application, tls
+        self.connections = Connections(application.limits.connections, application.closed)
+        self._opening: set[asyncio.Task[None]] = set()
         config = uvicorn.Config(
             application,
-            http=functools.partial(Protocol, application),  # type: ignore[arg-type]
+            http="httptools",
             ws="none",
             log_config=None,
             log_level="warning",
@@ -395,12 +503,10 @@ class Server(uvicorn.Server):
             interface="asgi3",
             proxy_headers=False,
             server_header=False,
-            limit_concurrency=application.limits.connections,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=4,
         )
         config.load()
-        config.ssl = tls
         super().__init__(config)
 
     @property
@@ -420,6 +526,70 @@ class Server(uvicorn.Server):
     async def run_until_stopped(self) -> None:
         """Serve until `stop`."""
         await self.serve(sockets=self._sockets)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections."""
+        await super().startup([])
+        for each in sockets or []:
+            self._listen(each)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept no more connections, and wait for the answers under way."""
+        for each in sockets or []:
+            asyncio.get_running_loop().remove_reader(each)
+        for opening in self._opening:
+            opening.cancel()
+        await super().shutdown(sockets)
+
+    def _listen(self, listener: socket.socket) -> None:
+        if not self.should_exit:
+            asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        """Accept one connection in each turn of the loop, so that it is read before many others can push it out."""
+        loop = asyncio.get_running_loop()
+        try:
+            accepted, peer = listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:  # such as no file descriptors
+            fields = {"error": str(error)}
+            log.error("cannot accept a connection; the next try is in a second", extra={"fields": fields})  # noqa: TRY400 — told in words
+            loop.remove_reader(listener)
+            loop.call_later(1.0, self._listen, listener)
+            return
+        accepted.setblocking(False)
+        protocol = Protocol(
+            self._application,
+            self.connections,
+            network_of(peer[0]),
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        self.connections.admit(protocol)
+        protocol.opening = opening = loop.create_task(self._open(protocol, accepted))
+        self._opening.add(opening)
+        opening.add_done_callback(functools.partial(self._opened, protocol, accepted))
+
+    async def _open(self, protocol: Protocol, accepted: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        if self._tls is None:
+            await loop.connect_accepted_socket(lambda: protocol, accepted)
+            return
+        seconds = self._application.limits.head_seconds
+        try:
+            await loop.connect_accepted_socket(lambda: protocol, accepted, ssl=self._tls, ssl_handshake_timeout=seconds)
+        except ConnectionAbortedError:
+            self._application.closed("slow_head")
+        except OSError:  # the client speaks no TLS, or none that is allowed here, or has hung up
+            pass
+
+    def _opened(self, protocol: Protocol, accepted: socket.socket, opening: asyncio.Task[None]) -> None:
+        self._opening.discard(opening)
+        if protocol.transport is None:  # no connection came of it
+            self.connections.remove(protocol)
+            accepted.close()
 
 
 def bound(listen: Sequence[str]) -> list[socket.socket]:

@@ -6,13 +6,7 @@ old one in force.
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import binascii
-import hashlib
-import hmac
 import logging
-import os
 import re
 import ssl
 from pathlib import Path
@@ -22,6 +16,7 @@ import bcrypt
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from exporter.checked import BadSettings, Problem, problems_of, read
+from exporter.shell.passwords import Passwords
 
 log = logging.getLogger("exporter")
 
@@ -44,7 +39,12 @@ class _Part(BaseModel):
 
 
 def _hash(given: str) -> str:
-    if not re.fullmatch(r"\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}", given):
+    good = re.fullmatch(r"\$2[abxy]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}", given) is not None
+    try:
+        bcrypt.checkpw(b"", b"$2b$04$" + given[7:].encode())  # at the lowest cost; a salt may be malformed too
+    except ValueError:
+        good = False
+    if not good:
         raise ValueError("no bcrypt hash; make one with: htpasswd -nBC 10 '' | tr -d ':\\n'")
     return given
 
@@ -141,7 +141,7 @@ def _openssl_name(name: str) -> str:
 
 
 class WebSecurity:
-    """The file in force: `tls` for the server, `allowed` for each request, `refresh` when it may have changed."""
+    """The file in force: `tls` for the server, `passwords` for each request; `refresh` when it may have changed."""
 
     def __init__(self, file: Path) -> None:
         """Read the file. Raises `BadSettings`."""
@@ -151,10 +151,7 @@ class WebSecurity:
         self.tls: ssl.SSLContext | None = None
         if self._config.tls_server_config is not None:
             self.tls = tls_context(file, self._config.tls_server_config)
-        self._passed: set[bytes] = set()
-        self._salt = os.urandom(16)
-        # Compared when the user is unknown, so that the time of a refusal does not tell who exists.
-        self._decoy = bcrypt.hashpw(os.urandom(16).hex().encode(), bcrypt.gensalt(10))
+        self.passwords = Passwords(self._config.basic_auth_users)
 
     def refresh(self) -> None:
         """Take up a changed file or certificate; a bad one is logged and leaves the old in force."""
@@ -169,7 +166,7 @@ class WebSecurity:
                 log.error("bad web config; the old one stays in force", extra={"fields": {"problem": str(problem)}})  # noqa: TRY400 — told in words
             return
         before, self._config = self._config, config
-        self._passed.clear()
+        self.passwords.replace(config.basic_auth_users)
         self._stamp = self._stamps()
         tls = config.tls_server_config
         if (tls is None) != (self.tls is None) or (
@@ -179,27 +176,6 @@ class WebSecurity:
         if tls is not None and self.tls is not None:
             _load_chain(self.tls, self._file, tls)
         log.info("web config read again", extra={"fields": {"file": str(self._file)}})
-
-    async def allowed(self, authorization: str | None) -> bool:
-        """Whether a request with this Authorization header may pass: always, where there are no users."""
-        if not self._config.basic_auth_users:
-            return True
-        user, password = _credentials(authorization)
-        if user is None:
-            return False
-        told = hashlib.sha256(self._salt + user.encode() + b"\0" + password).digest()
-        if any(hmac.compare_digest(told, passed) for passed in self._passed):
-            return True
-        hashed = self._config.basic_auth_users.get(user)
-        against = self._decoy if hashed is None else hashed.encode()
-        # bcrypt takes tens of milliseconds on purpose; it looks at no more than 72 bytes.
-        good = await asyncio.to_thread(bcrypt.checkpw, password[:72], against)
-        if good and hashed is not None:
-            if len(self._passed) > 100:
-                self._passed.clear()
-            self._passed.add(told)
-            return True
-        return False
 
     def _stamps(self) -> tuple[object, ...]:
         tls = self._config.tls_server_config
@@ -219,15 +195,3 @@ def _stamp(file: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return status.st_mtime_ns, status.st_size, status.st_ino
-
-
-def _credentials(authorization: str | None) -> tuple[str | None, bytes]:
-    """User and password of a Basic header (RFC 7617), or (None, b"")."""
-    scheme, _, encoded = (authorization or "").partition(" ")
-    if scheme.casefold() != "basic":
-        return None, b""
-    try:
-        user, colon, password = base64.b64decode(encoded, validate=True).partition(b":")
-        return (user.decode() if colon else None), password
-    except (binascii.Error, UnicodeDecodeError):
-        return None, b""

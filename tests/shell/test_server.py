@@ -1,20 +1,25 @@
 """The server over real sockets: what is answered, in which form, and who is cut."""
 
 import asyncio
+import contextlib
+import gc
 import gzip
 import re
 import subprocess
 import zlib
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import pytest
+import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.core.exposition import Body
+from exporter.shell import server
 from exporter.shell.page import Published, Publisher
 from exporter.shell.server import Application, Limits, Server, accepts_gzip, bound, content_type
 from tests.components import component
@@ -34,6 +39,8 @@ class Asked:
         self.config: str | None = None
         self.episodes: list[dict[str, object]] | None = None
         self.counted: list[tuple[str, str]] = []
+        self.refused, self.closed = Counter[str](), Counter[str]()
+        self.front_ready: asyncio.Event | None = None
         self.application = Application(
             metrics_path="/metrics",
             reload=self.reload,
@@ -45,6 +52,8 @@ class Asked:
             targets=list,
             silences=lambda _, __: [],
             count=lambda path, code: self.counted.append((path, code)),
+            refused=lambda reason: self.refused.update([reason]),
+            closed=lambda reason: self.closed.update([reason]),
             limits=limits,
         )
         self.application.publish(page)
@@ -53,20 +62,28 @@ class Asked:
         return self.problems
 
     async def front(self, query: str) -> bytes:
+        if self.front_ready is not None:
+            await self.front_ready.wait()
         return f"<p>{query}".encode()
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[tuple[str, int]]:
+        server = self.server = Server(self.application, ["127.0.0.1:0"])
+        (address, *_) = server.addresses
+        running = asyncio.create_task(server.run_until_stopped())
+        try:
+            yield address
+        finally:
+            server.stop()
+            await running
 
     def serve(self, work: Callable[[str, int], Awaitable[Any]]) -> Any:
         async def inside() -> Any:
-            server = self.server = Server(self.application, ["127.0.0.1:0"])
-            (host, port), *_ = server.addresses
-            running = asyncio.create_task(server.run_until_stopped())
-            try:
+            async with self.serving() as (host, port):
                 return await work(host, port)
-            finally:
-                server.stop()
-                await running
 
-        return asyncio.run(inside())
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as the daemon
+            return runner.run(inside())
 
     async def idle(self) -> None:
         """Wait until the server has been asked something and has ended every connection."""
@@ -279,15 +296,237 @@ def test_a_client_that_does_not_read_is_cut() -> None:
     assert asked.serve(work)
 
 
-def test_one_connection_too_many_is_told_to_come_back() -> None:
-    async def work(host: str, port: int) -> bytes:
-        held = [await asyncio.open_connection(host, port) for _ in range(Limits().connections)]
-        answer = await talk(host, port, b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-        for _, writer in held:
-            writer.close()
-        return answer
+class Held:
+    """A connection that a test holds, from an address of its choice."""
 
-    assert Asked().serve(work).startswith(b"HTTP/1.1 503 ")
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def answer(self) -> tuple[int, int]:
+        """The status of the next answer, and the size of its body."""
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        size = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+        body = 0 if b"content-length" not in head else len(await self.reader.readexactly(size))
+        return int(head.split()[1]), body
+
+    async def ask(self, request: bytes) -> int:
+        self.writer.write(request)
+        return (await self.answer())[0]
+
+    async def is_closed(self) -> bool:
+        """Whether the server has closed it. The server must be done with it: an open one is read for ever."""
+        try:
+            return await self.reader.read(1) == b""
+        except ConnectionResetError:
+            return True
+
+
+class Opened(Protocol):
+    """Opens a connection, sends something, and has it closed when the test is over."""
+
+    async def __call__(self, sent: bytes = b"", address: str = "127.0.0.1") -> Held: ...
+
+
+@contextlib.asynccontextmanager
+async def visited(asked: Asked) -> AsyncIterator[Opened]:
+    """A server to which clients can come."""
+    held: list[Held] = []
+    async with asked.serving() as (host, port):
+
+        async def opened(sent: bytes = b"", address: str = "127.0.0.1") -> Held:
+            held.append(Held(*await asyncio.open_connection(host, port, local_addr=(address, 0))))
+            held[-1].writer.write(sent)
+            return held[-1]
+
+        try:
+            yield opened
+        finally:
+            for each in held:
+                each.writer.transport.abort()
+
+
+def meet(asked: Asked, work: Callable[[Opened], Awaitable[Any]]) -> Any:
+    """What comes of it when clients do this."""
+
+    async def inside() -> Any:
+        async with visited(asked) as opened, asyncio.timeout(20):
+            return await work(opened)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as the daemon
+        return runner.run(inside())
+
+
+def get(path: str, *headers: str, version: str = "1.1", method: str = "GET") -> bytes:
+    return "\r\n".join([f"{method} {path} HTTP/{version}", "host: x", *headers, "", ""]).encode()
+
+
+CLOSE = "connection: close"
+PROMPT = ("/metrics", "/-/healthy", "/-/ready")
+MOST, ORDINARY = Limits().connections, Limits().connections - Limits().reserved
+LARGE = Publisher().publish([Body("a", b"", b"", (b"x" * 25_000_000,))], b"", b"")
+ALL_OF_LARGE = get("/metrics", "accept-encoding: identity")
+
+
+async def prompt_statuses(opened: Opened) -> set[int]:
+    """What new clients get that ask for metrics and health, in every form of a request."""
+    asked = [get(path, *close) for path in PROMPT for close in ((), (CLOSE,))]
+    asked += [get(path, method="HEAD") for path in PROMPT] + [get(path, version="1.0") for path in PROMPT]
+    statuses = set()
+    for request in asked:
+        client = await opened(request)
+        head = await client.reader.readuntil(b"\r\n\r\n")
+        statuses.add(int(head.split()[1]))
+    return statuses
+
+
+@pytest.mark.parametrize(
+    ("sent", "rest"),
+    [
+        (b"", get("/-/healthy")),
+        (b"GET /metrics HTTP/1.1\r\nhost", b": x\r\n\r\n"),
+        (get("/-/healthy"), get("/-/healthy")),
+    ],
+    ids=["nothing was sent", "half a head was sent", "a request was answered"],
+)
+def test_a_new_connection_is_served_and_the_one_that_is_idle_longest_is_closed(sent: bytes, rest: bytes) -> None:
+    asked = Asked()
+
+    async def work(opened: Opened) -> tuple[list[int], list[bool], int]:
+        held = []
+        for _ in range(MOST):
+            held.append(await opened(sent))
+            if sent.endswith(b"\r\n\r\n"):
+                await held[-1].answer()
+        scrapers = [await opened() for _ in PROMPT]
+        statuses = [await each.ask(get(path)) for each, path in zip(scrapers, PROMPT, strict=True)]
+        closed = [await each.is_closed() for each in held[:3]]
+        return statuses, closed, await held[3].ask(rest)
+
+    assert meet(asked, work) == ([200, 200, 200], [True, True, True], 200)
+    assert asked.closed == {"idle": 3}
+
+
+@pytest.mark.parametrize("hang_up", [False, True], ids=["clients wait", "clients hang up"])
+def test_slow_requests_leave_room_for_metrics_and_health(hang_up: bool) -> None:
+    asked = Asked()
+
+    async def work(opened: Opened) -> tuple[set[int], list[int]]:
+        asked.front_ready = asyncio.Event()
+        slow = [await opened(get("/")) for _ in range(ORDINARY)]
+        while len(asked.server.server_state.tasks) < ORDINARY:  # noqa: ASYNC110 — it tells nobody
+            await asyncio.sleep(0)
+        if hang_up:
+            for each in slow:
+                each.writer.close()
+        found = await prompt_statuses(opened)
+        one_more = await opened(get("/"))
+        refused = await one_more.reader.read()
+        assert refused.startswith(b"HTTP/1.1 503 ")
+        assert b"retry-after: 1\r\n" in refused
+        asked.front_ready.set()
+        return found, [] if hang_up else [(await each.answer())[0] for each in slow]
+
+    assert meet(asked, work) == ({200}, [] if hang_up else [200] * ORDINARY)
+    assert (asked.refused, asked.closed) == ({"busy": 1}, {})
+    assert ("/", "503") in asked.counted
+
+
+@pytest.mark.parametrize("request_", [ALL_OF_LARGE, get("/metrics", "accept-encoding: identity", CLOSE)])
+def test_clients_that_do_not_read_give_way_to_one_that_does(request_: bytes) -> None:
+    asked = Asked(LARGE)
+
+    async def work(opened: Opened) -> tuple[set[int], tuple[int, int]]:
+        for _ in range(MOST):
+            await opened(request_)
+        while len(asked.counted) < MOST:  # noqa: ASYNC110 — it tells nobody
+            await asyncio.sleep(0)
+        answer = await (await opened(ALL_OF_LARGE)).answer()
+        assert asked.closed == {"unread": 1}
+        return await prompt_statuses(opened), answer
+
+    assert meet(asked, work) == ({200}, (200, 25_000_000))
+
+
+def test_nobody_pushes_out_another_address_by_opening_many_connections() -> None:
+    asked = Asked()
+
+    async def work(opened: Opened) -> list[int]:
+        scraper = await opened(address="127.0.0.2")
+        before = await scraper.ask(get("/metrics"))
+        strangers = [await opened(get("/-/healthy")) for _ in range(2 * MOST)]
+        await strangers[-1].answer()
+        return [before, await scraper.ask(get("/metrics"))]
+
+    assert meet(asked, work) == [200, 200]
+    assert asked.closed == {"idle": MOST + 1}
+
+
+def test_a_client_that_has_read_its_answer_may_be_idle_for_longer_than_it_may_read() -> None:
+    asked = Asked(LARGE, Limits(write_seconds=1.5))
+
+    async def work(opened: Opened) -> int:
+        scraper = await opened()
+        await scraper.ask(ALL_OF_LARGE)
+        await scraper.ask(get("/-/healthy"))
+        await opened(ALL_OF_LARGE)  # after the scraper, so that its time is over later
+        while not asked.closed:  # noqa: ASYNC110 — it tells nobody
+            await asyncio.sleep(0.01)
+        return await scraper.ask(get("/-/healthy"))
+
+    assert meet(asked, work) == 200
+    assert asked.closed == {"slow_read": 1}
+
+
+@pytest.mark.parametrize("more", [get("/metrics"), get("/"), b"GET /met"], ids=["a scrape", "another page", "a part"])
+def test_more_requests_do_not_give_a_client_more_time_to_read_or_more_answers_in_memory(more: bytes) -> None:
+    asked = Asked(LARGE, Limits(write_seconds=0.2, head_seconds=0.1))
+
+    async def work(opened: Opened) -> int:
+        client = await opened(ALL_OF_LARGE)
+        while not asked.counted or asked.server.server_state.connections:
+            client.writer.write(more)
+            await asyncio.sleep(0.01)
+        return len(asked.counted)
+
+    assert meet(asked, work) == 1
+
+
+def test_a_request_sent_before_the_answer_to_the_last_ends_the_connection_after_that_answer() -> None:
+    async def work(host: str, port: int) -> bytes:
+        return await talk(host, port, get("/-/healthy") + get("/metrics") + get("/-/ready"))
+
+    answered = Asked().serve(work)
+    assert answered.count(b"HTTP/1.1 200 OK") == 1
+    assert answered.endswith(b"healthy\n")
+
+
+def test_a_connection_that_has_ended_leaves_no_garbage() -> None:
+    """The daemon takes what it knows out of garbage collection for an hour; cycles would pile up for as long."""
+    asked = Asked()
+
+    def alive() -> int:
+        return sum(isinstance(each, server.Protocol) for each in gc.get_objects())
+
+    async def work(opened: Opened) -> tuple[int, int]:
+        for request in (get("/metrics"), get("/"), get("/metrics", CLOSE), get("/nothing"), b"GET /met"):
+            client = await opened(request)
+            if request.endswith(b"\r\n\r\n"):
+                await client.answer()
+            client.writer.transport.abort()
+        during = alive()
+        while asked.server.server_state.connections or asked.server.server_state.tasks:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
+        return during, alive()
+
+    gc.collect()
+    gc.disable()
+    try:
+        during, after = meet(asked, work)
+    finally:
+        gc.enable()
+    assert during > 0
+    assert after == 0
 
 
 def test_an_address_that_is_taken_is_named() -> None:

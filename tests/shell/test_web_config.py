@@ -1,17 +1,20 @@
 """The web-config file: TLS and basic auth over real sockets, and every mistake in words."""
 
 import asyncio
+import contextlib
 import ssl
 import subprocess
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import bcrypt
 import httpx
 import pytest
+import uvloop
 
 from exporter.checked import BadSettings
-from exporter.shell.server import Server
+from exporter.shell.server import Limits, Server
 from exporter.shell.web_config import WebSecurity, read_web_config
 from tests.components import component
 from tests.shell.test_server import Asked
@@ -57,6 +60,8 @@ def problems(folder: Path, text: str) -> list[str]:
             "basic_auth_users: {a: secret}",
             "basic_auth_users.a (line 1): no bcrypt hash; make one with: htpasswd -nBC 10",
         ),
+        (f"basic_auth_users: {{a: '$2b$32${HASH[7:]}'}}", "basic_auth_users.a (line 1): no bcrypt hash"),
+        (f"basic_auth_users: {{a: '$2b$04${'9' * 53}'}}", "basic_auth_users.a (line 1): no bcrypt hash"),
         ("http_server_config: {http2: true}", "http_server_config.http2 (line 1): HTTP/2 is not served"),
         ("tls_server_config: {cert_file: a}", "tls_server_config.key_file (line 1): Field required"),
         (
@@ -100,15 +105,19 @@ def test_a_key_that_does_not_fit_is_told(tmp_path: Path) -> None:
     assert "check that the files are PEM and readable, and that the key fits" in problem
 
 
+async def nothing(_: int) -> None:
+    """What a test does where there is nothing to do."""
+
+
 class Secured:
     """A server under a web-config file, asked by clients with or without certificates."""
 
-    def __init__(self, folder: Path, text: str) -> None:
+    def __init__(self, folder: Path, text: str, limits: Limits = Limits()) -> None:  # noqa: B008 — immutable
         self.folder, self.file = folder, folder / "web.yml"
         self.file.write_text(text)
         self.security = WebSecurity(self.file)
-        self.asked = Asked()
-        self.asked.application.allowed = self.security.allowed
+        self.asked = Asked(limits=limits)
+        self.asked.application.passwords = self.security.passwords
 
     def get(
         self,
@@ -116,6 +125,8 @@ class Secured:
         scheme: str = "https",
         cert: tuple[str, str] | None = None,
         path: str = "/metrics",
+        before: Callable[[int], Awaitable[Any]] = nothing,
+        after: Callable[[int], Awaitable[Any]] = nothing,
     ) -> list[int]:
         async def inside() -> list[int]:
             server = Server(self.asked.application, ["127.0.0.1:0"], self.security.tls)
@@ -125,15 +136,19 @@ class Secured:
                 context.load_verify_locations(self.folder / "server.pem")
             if cert:
                 context.load_cert_chain(self.folder / cert[0], self.folder / cert[1])
+            port = server.addresses[0][1]
             try:
+                await before(port)
                 async with httpx.AsyncClient(verify=context, trust_env=False) as client:
-                    url = f"{scheme}://127.0.0.1:{server.addresses[0][1]}{path}"
+                    url = f"{scheme}://127.0.0.1:{port}{path}"
                     return [(await client.get(url, **request)).status_code for request in requests]
             finally:
+                await after(port)
                 server.stop()
                 await running
 
-        return asyncio.run(inside())
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as the daemon
+            return runner.run(inside())
 
 
 TLS = "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n"
@@ -158,6 +173,39 @@ def test_a_client_certificate_is_asked_for_and_verified(tmp_path: Path) -> None:
     for cert in (None, ("stranger.pem", "stranger.key")):
         with pytest.raises(httpx.TransportError):
             secured.get({}, cert=cert)
+
+
+def test_connections_that_never_agree_on_tls_keep_nobody_out(tmp_path: Path) -> None:
+    certificate(tmp_path)
+    secured = Secured(tmp_path, TLS)
+    held = []
+
+    async def strangers(port: int) -> None:
+        held.extend([await asyncio.open_connection("127.0.0.1", port) for _ in range(Limits().connections)])
+
+    async def the_first_is_closed(port: int) -> None:
+        with contextlib.suppress(ConnectionResetError):
+            assert await held[0][0].read() == b""
+        for _, writer in held:
+            writer.transport.abort()
+
+    assert secured.get({}, before=strangers, after=the_first_is_closed) == [200]
+    assert secured.asked.closed == {"idle": 1}
+
+
+def test_a_client_that_does_not_agree_on_tls_in_time_is_cut(tmp_path: Path) -> None:
+    certificate(tmp_path)
+    secured = Secured(tmp_path, TLS, Limits(head_seconds=0.1))
+
+    async def stranger(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        with contextlib.suppress(ConnectionResetError):
+            async with asyncio.timeout(10):
+                assert await reader.read() == b""
+        writer.close()
+
+    assert secured.get({}, before=stranger) == [200]
+    assert secured.asked.closed == {"slow_head": 1}
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/"])

@@ -1,0 +1,271 @@
+"""Passwords of basic auth, checked against bcrypt hashes without holding up anything else.
+
+A check takes tenths of a second of a processor, which is the purpose of bcrypt, and anybody who can connect can ask for
+one. So checks have one thread of their own, few requests may wait for it, and what it found is remembered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import logging
+import math
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import bcrypt
+
+log = logging.getLogger("exporter")
+
+MOST_WAITING = 24
+MOST_PASSED, MOST_FAILED, MOST_LEFT = 100, 500, 2000
+FAILED_SECONDS = 60.0
+"""How long a wrong password is remembered."""
+HALF_LIFE = 60.0
+"""In how many seconds half of the wrong passwords of a network are forgotten."""
+PATIENCE, RETURN = 1.0, 120.0
+"""A client that waited this long and hung up has its place in the line again when it comes back in time."""
+
+_Source = str | tuple[str, bytes]
+"""A network, or a network and a digest of a user's name."""
+
+
+class _Users(NamedTuple):
+    """Bcrypt hashes by name; `decoys` are hashes of nothing by cost, from the lowest cost in use to the highest."""
+
+    hashes: dict[str, bytes]
+    decoys: dict[int, bytes]
+
+
+class _Check(NamedTuple):
+    """A request that waits for its password to be checked. `verdict`: right or not, or None when others go first."""
+
+    number: int
+    since: float
+    network: str
+    user: bytes
+    digest: bytes
+    name: str
+    password: bytes
+    gone: Callable[[], bool]
+    verdict: asyncio.Future[bool | None]
+
+    @property
+    def source(self) -> tuple[str, bytes]:
+        return self.network, self.user
+
+    def end(self, verdict: bool | None) -> None:
+        if not self.verdict.done():
+            self.verdict.set_result(verdict)
+
+
+class Passwords:
+    """`users` are names and their bcrypt hashes; without any, everybody may pass.
+
+    The next check is for the network with the fewest wrong passwords of late, in it for the user with the fewest, and
+    then for the request that waits longest; every second time simply for the one that waits longest. So a client with a
+    clean record waits for two checks, whatever strangers send. No network and no user is ever locked out, because a
+    stranger could lock out the scraper by it.
+
+    Behind a proxy all clients have one address, and a stranger may use the scraper's user name: then this rule cannot
+    tell them apart, and the scraper waits in line with at most `MOST_WAITING` others. Where that takes longer than a
+    scrape may, it still gets to the head of the line: the same password has its old place when it comes again, and
+    guesses are new each time.
+
+    When more than `MOST_WAITING` wait, the newest is turned away of the network and user with the most checks that wait
+    or failed of late. A request whose client has hung up is dropped before it costs a check.
+    """
+
+    def __init__(
+        self,
+        users: Mapping[str, str],
+        pool: Executor | None = None,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pool = pool or ThreadPoolExecutor(1, "passwords")
+        self._steady = steady
+        self._salt = os.urandom(16)
+        self._queue: list[_Check] = []
+        self._number = 0
+        self._oldest_next = False
+        self._worker: asyncio.Task[None] | None = None
+        self._failures: dict[_Source, tuple[float, float]] = {}
+        self._passed: dict[bytes, None] = {}
+        self._failed: dict[bytes, float] = {}
+        self._left: dict[bytes, tuple[int, float]] = {}
+        self.replace(users)
+
+    def replace(self, users: Mapping[str, str]) -> None:
+        """Check against these from now on, also those that wait already; what was found before is forgotten."""
+        costs = [int(hashed[4:6]) for hashed in users.values()]
+        decoys = {cost: bcrypt.gensalt(cost) + b"." * 31 for cost in range(min(costs), max(costs) + 1)} if costs else {}
+        self._users = _Users({name: hashed.encode() for name, hashed in users.items()}, decoys)
+        self._passed.clear()
+        self._failed.clear()
+
+    def known(self, authorization: str) -> bool | None:
+        """Whether a request with this Authorization header may pass, or None when that takes a check."""
+        if not self._users.hashes:
+            return True
+        name, password = credentials(authorization)
+        if name is None:
+            return False
+        digest = self._digest(name, password)
+        if digest in self._passed:
+            return True
+        return False if self._failed.get(digest, 0.0) > self._steady() else None
+
+    async def check(self, authorization: str, network: str, gone: Callable[[], bool]) -> bool | None:
+        """Whether the request may pass, by a check; None: too many wait.
+
+        `gone` tells whether the client has hung up; then the request is refused without a check.
+        """
+        name, password = credentials(authorization)
+        if name is None:
+            return False
+        verdict: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
+        user, digest = self._digest(name, b""), self._digest(name, password)
+        now = self._steady()
+        self._number += 1
+        number, until = self._left.pop(digest, (0, 0.0))
+        if until < now:
+            number = self._number
+        self._queue.append(_Check(number, now, network, user, digest, name, password, gone, verdict))
+        if len(self._queue) > MOST_WAITING:
+            self._turn_away()
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work())
+        return await verdict
+
+    async def _work(self) -> None:
+        """Check one after the other until nobody waits."""
+        loop = asyncio.get_running_loop()
+        try:
+            while (check := self._next()) is not None:
+                users = self._users
+                try:
+                    right = await loop.run_in_executor(self._pool, _matches, users, check.name, check.password)
+                except Exception:  # whatever it is, the others must not wait for ever
+                    log.exception("a password cannot be checked; its request is refused")
+                    check.end(False)
+                    continue
+                if users is not self._users:
+                    self._queue.append(check)  # the hashes have changed meanwhile
+                    continue
+                self._remember(check, right)
+                for each in (check, *self._queue):
+                    if each.digest == check.digest:
+                        each.end(right)
+        finally:
+            self._worker = None
+            for check in self._queue:
+                check.end(None)
+            self._queue.clear()
+
+    def _next(self) -> _Check | None:
+        self._drop_gone()
+        if not self._queue:
+            return None
+        now = self._steady()
+
+        def turn(each: _Check) -> tuple[float, float, int]:
+            return self._failures_of(each.network, now), self._failures_of(each.source, now), each.number
+
+        self._oldest_next = not self._oldest_next
+        check = min(self._queue, key=turn if self._oldest_next else attrgetter("number"))
+        self._queue.remove(check)
+        return check
+
+    def _turn_away(self) -> None:
+        self._drop_gone()
+        if len(self._queue) <= MOST_WAITING:
+            return
+        networks = Counter(each.network for each in self._queue)
+        sources = Counter(each.source for each in self._queue)
+        now = self._steady()
+
+        def load(each: _Check) -> tuple[float, float, int]:
+            of_network = networks[each.network] + self._failures_of(each.network, now)
+            return of_network, sources[each.source] + self._failures_of(each.source, now), each.number
+
+        last = max(self._queue, key=load)
+        self._queue.remove(last)
+        last.end(None)
+
+    def _drop_gone(self) -> None:
+        now = self._steady()
+        for each in self._queue:
+            if each.gone() and not each.verdict.done():
+                each.end(False)
+                if now - each.since >= PATIENCE:
+                    self._left[each.digest] = each.number, now + RETURN
+                    _bound(self._left, MOST_LEFT)
+        self._queue = [each for each in self._queue if not each.verdict.done()]
+
+    def _remember(self, check: _Check, right: bool) -> None:
+        """Keep what a check found. What passed is kept apart, so that no number of wrong passwords pushes it out."""
+        if right:
+            self._passed[check.digest] = None
+            _bound(self._passed, MOST_PASSED)
+            return
+        now = self._steady()
+        self._failed[check.digest] = now + FAILED_SECONDS
+        _bound(self._failed, MOST_FAILED)
+        sources: tuple[_Source, ...] = check.network, check.source
+        for source in sources:
+            failures = self._failures_of(source, now) + 1
+            self._failures.pop(source, None)  # to stand last
+            self._failures[source] = failures, now
+        _bound(self._failures, MOST_FAILED)
+
+    def _failures_of(self, source: _Source, now: float) -> float:
+        """Wrong passwords of late; `now` is the same for all that are compared, or else the last would seem best."""
+        failures, at = self._failures.get(source, (0.0, now))
+        return failures * math.pow(0.5, (now - at) / HALF_LIFE)
+
+    def _digest(self, name: str, password: bytes) -> bytes:
+        return hashlib.sha256(self._salt + name.encode() + b":" + password).digest()
+
+
+def _matches(users: _Users, name: str, password: bytes) -> bool:
+    """Whether this is the user's password. The time of a refusal does not tell whether there is such a user.
+
+    A refusal takes the time of the highest cost in use: a cost takes twice the time of the one below, so the decoys of
+    a user's own cost and of all above it but the highest add to that user's hash what is missing.
+    """
+    if not users.hashes:
+        return True
+    hashed, highest = users.hashes.get(name), max(users.decoys)
+    if hashed is None:
+        bcrypt.checkpw(password, users.decoys[highest])
+        return False
+    if bcrypt.checkpw(password, hashed):
+        return True
+    for cost in range(int(hashed[4:6]), highest):
+        bcrypt.checkpw(password, users.decoys[cost])
+    return False
+
+
+def _bound(kept: dict[Any, Any], most: int) -> None:
+    """Forget the oldest."""
+    while len(kept) > most:
+        del kept[next(iter(kept))]
+
+
+def credentials(authorization: str) -> tuple[str | None, bytes]:
+    """User and password of a Basic header (RFC 7617), or (None, b""); of a password, the 72 bytes bcrypt looks at."""
+    scheme, _, encoded = authorization.partition(" ")
+    if scheme.casefold() != "basic":
+        return None, b""
+    try:
+        user, colon, password = base64.b64decode(encoded, validate=True).partition(b":")
+        return (user.decode() if colon else None), password[:72]
+    except (binascii.Error, UnicodeDecodeError):
+        return None, b""
