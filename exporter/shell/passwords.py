@@ -25,11 +25,13 @@ import bcrypt
 log = logging.getLogger("exporter")
 
 MOST_WAITING = 24
-MOST_PASSED, MOST_FAILED = 100, 500
+MOST_PASSED, MOST_FAILED, MOST_LEFT = 100, 500, 2000
 FAILED_SECONDS = 60.0
 """How long a wrong password is remembered."""
 HALF_LIFE = 60.0
 """In how many seconds half of the wrong passwords of a network are forgotten."""
+PATIENCE, RETURN = 1.0, 120.0
+"""A client that waited this long and hung up has its place in the line again when it comes back in time."""
 
 _Source = str | tuple[str, bytes]
 """A network, or a network and a digest of a user's name."""
@@ -46,6 +48,7 @@ class _Check(NamedTuple):
     """A request that waits for its password to be checked. `verdict`: right or not, or None when others go first."""
 
     number: int
+    since: float
     network: str
     user: bytes
     digest: bytes
@@ -68,10 +71,13 @@ class Passwords:
 
     The next check is for the network with the fewest wrong passwords of late, in it for the user with the fewest, and
     then for the request that waits longest; every second time simply for the one that waits longest. So a client with a
-    clean record waits for two checks, whatever strangers send. Behind a proxy all clients have one address, and a
-    stranger may use the scraper's user name: then this rule cannot tell them apart, and the scraper waits in line with
-    at most `MOST_WAITING` others. No network and no user is ever locked out, because a stranger could lock out the
-    scraper by it.
+    clean record waits for two checks, whatever strangers send. No network and no user is ever locked out, because a
+    stranger could lock out the scraper by it.
+
+    Behind a proxy all clients have one address, and a stranger may use the scraper's user name: then this rule cannot
+    tell them apart, and the scraper waits in line with at most `MOST_WAITING` others. Where that takes longer than a
+    scrape may, it still gets to the head of the line: the same password has its old place when it comes again, and
+    guesses are new each time.
 
     When more than `MOST_WAITING` wait, the newest is turned away of the network and user with the most checks that wait
     or failed of late. A request whose client has hung up is dropped before it costs a check.
@@ -93,6 +99,7 @@ class Passwords:
         self._failures: dict[_Source, tuple[float, float]] = {}
         self._passed: dict[bytes, None] = {}
         self._failed: dict[bytes, float] = {}
+        self._left: dict[bytes, tuple[int, float]] = {}
         self.replace(users)
 
     def replace(self, users: Mapping[str, str]) -> None:
@@ -123,10 +130,14 @@ class Passwords:
         name, password = credentials(authorization)
         if name is None:
             return False
-        self._number += 1
         verdict: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
         user, digest = self._digest(name, b""), self._digest(name, password)
-        self._queue.append(_Check(self._number, network, user, digest, name, password, gone, verdict))
+        now = self._steady()
+        self._number += 1
+        number, until = self._left.pop(digest, (0, 0.0))
+        if until < now:
+            number = self._number
+        self._queue.append(_Check(number, now, network, user, digest, name, password, gone, verdict))
         if len(self._queue) > MOST_WAITING:
             self._turn_away()
         if self._worker is None:
@@ -189,9 +200,13 @@ class Passwords:
         last.end(None)
 
     def _drop_gone(self) -> None:
+        now = self._steady()
         for each in self._queue:
-            if each.gone():
+            if each.gone() and not each.verdict.done():
                 each.end(False)
+                if now - each.since >= PATIENCE:
+                    self._left[each.digest] = each.number, now + RETURN
+                    _bound(self._left, MOST_LEFT)
         self._queue = [each for each in self._queue if not each.verdict.done()]
 
     def _remember(self, check: _Check, right: bool) -> None:

@@ -323,8 +323,8 @@ class Protocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol with the limits it lacks: time and bytes for the head, and an end for unread answers.
 
     A plain scrape is answered at once, without a task of its own: that is a third of the time of a small page.
-    One request at a time: one that comes before the answer to the last is read ends the connection after that answer,
-    as HTTP lets a server do. Else each would add an answer to those that wait in memory, and time to read them.
+    A request that comes before the answer to the last one is read is not answered: the connection is closed after that
+    answer, which HTTP allows. Otherwise each would add an answer to those in memory, and more time to read them.
     """
 
     def __init__(self, application: Application, connections: Connections, network: str, **named: Any) -> None:
@@ -339,9 +339,9 @@ class Protocol(HttpToolsProtocol):
 
     def cut(self) -> None:
         """End the connection now; what was not sent is dropped."""
-        if self.transport is not None:  # until TLS is agreed on
+        if self.transport is not None:
             self.transport.abort()
-        elif self.opening is not None:
+        elif self.opening is not None:  # TLS is not agreed on yet
             self.opening.cancel()
 
     def gone(self) -> bool:
@@ -363,6 +363,8 @@ class Protocol(HttpToolsProtocol):
         self._answer_was_read()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
+        # They point back here. The daemon looks for garbage once an hour, so what ends must leave none.
+        self.scope = self.cycle = None  # type: ignore[assignment]  # as they are at first
 
     def data_received(self, data: bytes) -> None:
         """Refuse a head that is too long, else go on."""
@@ -414,9 +416,7 @@ class Protocol(HttpToolsProtocol):
         self.transport.writelines([status, head, b"\r\n", *body])
 
     def on_body(self, body: bytes) -> None:
-        """Leave the body: there is no request whose body matters, and a client whose body is not read is not seen to
-        hang up.
-        """
+        """Drop the body. No request needs one, and if it were kept, reading would pause and a hang-up go unnoticed."""
 
     def on_message_complete(self) -> None:
         """End the request."""
@@ -574,14 +574,16 @@ class Server(uvicorn.Server):
 
     async def _open(self, protocol: Protocol, accepted: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        with contextlib.suppress(OSError):  # no TLS, none that both know, or not in time
-            if self._tls is None:
-                await loop.connect_accepted_socket(lambda: protocol, accepted)
-            else:
-                seconds = self._application.limits.head_seconds
-                await loop.connect_accepted_socket(
-                    lambda: protocol, accepted, ssl=self._tls, ssl_handshake_timeout=seconds
-                )
+        if self._tls is None:
+            await loop.connect_accepted_socket(lambda: protocol, accepted)
+            return
+        seconds = self._application.limits.head_seconds
+        try:
+            await loop.connect_accepted_socket(lambda: protocol, accepted, ssl=self._tls, ssl_handshake_timeout=seconds)
+        except ConnectionAbortedError:
+            self._application.closed("slow_head")
+        except OSError:  # the client speaks no TLS, or none that is allowed here, or has hung up
+            pass
 
     def _opened(self, protocol: Protocol, accepted: socket.socket, opening: asyncio.Task[None]) -> None:
         self._opening.discard(opening)

@@ -234,6 +234,38 @@ def test_strangers_from_the_same_address_with_the_same_user_make_it_wait_in_line
     assert played(work) == (True, 21)
 
 
+@pytest.mark.parametrize(("patience", "checks"), [(10.0, 2), (0.5, 21)])
+def test_a_client_that_hangs_up_after_a_while_has_its_place_in_the_line_when_it_comes_back(
+    patience: float, checks: int
+) -> None:
+    async def work(bench: Bench) -> int:
+        waiting: list[asyncio.Task[bool | None]] = []
+
+        def refill() -> None:
+            waiting[:] = [each for each in waiting if not each.done()]
+            waiting.extend(bench.ask(wrong()) for _ in range(20 - len(waiting)))
+
+        refill()
+        await bench.settle()
+        hung_up = False
+        request = bench.ask(RIGHT, gone=lambda: hung_up)
+        for _ in range(18):
+            bench.pool.next()
+            await bench.settle()
+            refill()
+        await bench.settle()
+        bench.now += patience
+        hung_up = True
+        bench.pool.next()
+        await bench.settle()
+        assert not await request
+        refill()
+        await bench.settle()
+        return await bench.checks_until(bench.ask(RIGHT), refill)
+
+    assert played(work) == checks
+
+
 def test_a_record_gets_clean_in_time() -> None:
     async def work(bench: Bench) -> list[int]:
         for _ in range(8):

@@ -200,10 +200,12 @@ def test_a_client_that_does_not_agree_on_tls_in_time_is_cut(tmp_path: Path) -> N
     async def stranger(port: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         with contextlib.suppress(ConnectionResetError):
-            assert await reader.read() == b""
+            async with asyncio.timeout(10):
+                assert await reader.read() == b""
         writer.close()
 
     assert secured.get({}, before=stranger) == [200]
+    assert secured.asked.closed == {"slow_head": 1}
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/"])
