@@ -115,14 +115,14 @@ async def _snapshots(
 
 
 async def _snapshot(asked: Question, proton: str) -> tuple[StatusDetails | None, Rejects]:
-    """The pods of one proton; None: the platform has no snapshot of them (204)."""
+    """The pods of one proton; None: the platform has no snapshot of them (204), or one without a list of pods."""
     answer = await asked.client.get("/workloads/{id}/protons/{pid}/statusDetails", id=asked.id, pid=proton)
     if answer.status == 204:
         return None, ()
     read = one(answer.body, StatusDetails)
     if any(reject.path == "$.replicas" for reject in read.rejects):
         raise NotDecodable("type", "the list of pods cannot be read: that is not a list without pods")
-    return read
+    return (None if read.value.replicas is None else read.value), read.rejects
 
 
 async def _events(asked: Question) -> tuple[tuple[Event, ...], Rejects]:

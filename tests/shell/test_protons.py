@@ -107,6 +107,8 @@ def polled(
         ({"a": OK, "d": CUT, "n": NONE}, Poll({"a"}, {"d": "decode"}, rejects=("$ json",))),
         ({"a": NO_LIST, "d": OK, "n": OK}, Poll({"d", "n"}, {"a": "decode"}, rejects=("$ type",))),
         ({"a": OK, "d": NO_OBJECT, "n": OK}, Poll({"a", "n"}, {"d": "decode"}, rejects=("$ no_data",))),
+        # Without a list of pods nothing is known of them: that is not a list without pods.
+        ({"a": (200, {}), "d": (200, {"replicas": None}), "n": (200, {"replicas": []})}, Poll({"n"})),
         # No snapshot yet, or taken away since it was listed: both are known, neither is a failure.
         ({"a": NONE, "d": GONE, "n": NONE}, Poll()),
         ({"a": NONE, "d": FAILS, "n": GONE}, Poll(set(), {"d": "server_error"})),
