@@ -1,10 +1,10 @@
-# make run | test | check | bench | docs | dashboards | pictures | lock; each does all it needs on a fresh machine with Python 3.11 or newer.
+# make run | test | test-fast | test-all | check | bench | mutants | docs | dashboards | pictures | lock; each does all it needs on a fresh machine with Python 3.11 or newer.
 VENV ?= .venv
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
 
-.PHONY: run test check bench docs dashboards pictures lock
+.PHONY: run test test-fast test-all check bench mutants docs dashboards pictures lock
 $(STAMP): pyproject.toml requirements-dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with make PYTHON=python3.12 …" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "no virtual environment could be made in $(VENV); on Debian: apt-get install python3-venv" >&2; exit 1; }
@@ -17,9 +17,20 @@ run: $(STAMP)
 	@if [ -n "$$DATAROBOT_API_TOKEN$$DATAROBOT_API_TOKEN_FILE" ]; then exec $(BIN)/workload-exporter run $(ARGS); \
 	else echo "No DATAROBOT_API_TOKEN: running on the demo fleet." >&2; exec $(BIN)/workload-exporter demo $(ARGS); fi
 
-test: $(STAMP)
-	$(BIN)/coverage run -m pytest
-	$(BIN)/coverage report
+# As many processes as there are cores; each takes the tests of one module, or of one group, at a time.
+TESTS := -m pytest --numprocesses=auto --dist=loadgroup --no-loadscope-reorder
+
+# The tests that need neither other programs nor much time come first.
+test: test-fast
+	$(BIN)/python $(TESTS) -m "(real or long) and not exhaustive"
+
+test-fast: $(STAMP)
+	$(BIN)/coverage run $(TESTS) -m "not (real or long or exhaustive)"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --skip-covered
+
+test-all: test-fast
+	$(BIN)/python $(TESTS) -m "real or long or exhaustive"
 
 check: $(STAMP)
 	$(BIN)/ruff check .
@@ -29,6 +40,10 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
+
+# Runs all changed copies of the alert rules and records what they prove, so that `make test` need not run them again.
+mutants: $(STAMP)
+	RECORD_MUTANTS=1 $(BIN)/python -m pytest -m exhaustive tests/alerts/test_mutants.py
 
 docs: $(STAMP)
 	$(BIN)/workload-exporter docs --write .

@@ -1,6 +1,7 @@
-"""The command line as a person meets it: words, exit codes, signals. Each command is a real process."""
+"""The command line as a person meets it: words, exit codes, signals. Commands that stay are real processes."""
 
 import contextlib
+import io
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import httpx
 import pytest
@@ -22,15 +24,20 @@ from exporter.core.trace import Trace
 from exporter.shell.otlp import encode
 from exporter.shell.store import Frozen, Store
 from exporter.simulator import Simulator
-from tests.e2e.servers import eventually
+from tests.e2e.servers import eventually, free_port
 from tests.shell.receivers import Answer, HttpReceiver
 
 
-def process(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+def own(environment: dict[str, str]) -> dict[str, str]:
+    """The environment of a command: ours, but settings of the exporter come from the test alone."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DATAROBOT_", "OTEL_"))}
+    return kept | environment
+
+
+def process(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "exporter", *arguments],
-        env=kept | environment,
+        env=own(environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -38,9 +45,27 @@ def process(*arguments: str, **environment: str) -> subprocess.Popen[str]:
 
 
 def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
-    child = process(*arguments, **environment)
-    out, err = child.communicate(timeout=60)
-    return child.returncode, out, err
+    """Exit status, standard output and standard error of a command.
+
+    It runs in this process, unless it may set up logging or signals: then in one of its own.
+    """
+    if not arguments or arguments[0] in ("run", "demo", "once"):
+        child = process(*arguments, **environment)
+        out, err = child.communicate(timeout=60)
+        return child.returncode, out, err
+    stdout, stderr = (io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2))
+    with (
+        mock.patch.dict(os.environ, own(environment), clear=True),
+        contextlib.redirect_stdout(stdout),
+        contextlib.redirect_stderr(stderr),
+    ):
+        try:
+            status = main(arguments)
+        except SystemExit as exit_:  # argparse ends so
+            status = int(exit_.code or 0)
+    for stream in (stdout, stderr):
+        stream.seek(0)
+    return status, stdout.read(), stderr.read()
 
 
 @pytest.fixture(scope="module")
@@ -339,9 +364,7 @@ def test_docs_prints_the_reference() -> None:
 
 
 def free_address() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    return f"127.0.0.1:{free_port()}"
 
 
 class Running:

@@ -2,21 +2,30 @@
 duration and label.
 """
 
+import functools
+import hashlib
+import inspect
 import json
 import os
+import re
+import subprocess
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from tests import counts
 from tests.alerts.cases import CASES, Case
 from tests.alerts.mutants import Mutant, mutants
-from tests.alerts.timeline import Trial, document, judged
+from tests.alerts.timeline import Expected, Phase, Trial, document, judged
 from tests.alerts.trials import trials, written
+from tests.components import component
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 RULES = written()
+EACH = [pytest.param(case, id=case.alert, marks=pytest.mark.xdist_group(f"mutants of {case.alert}")) for case in CASES]
 AT_ONCE = 2
 """How many trials promtool gets at once: most mutants are found out by the first ones."""
 
@@ -36,6 +45,53 @@ EQUAL: dict[str, str] = {
 """Mutants that do the same as the rule, each with its reason: ``alert severity: what``."""
 
 
+RECORD = Path(__file__).with_name("mutants.lock")
+
+
+class Proof(NamedTuple):
+    """All that decides whether the mutants of an alert are detected: what promtool gets, and the code that runs it."""
+
+    alert: str
+    mutants: tuple[Mutant, ...]
+    documents: tuple[str, ...]
+    """Test files for promtool, the most telling first."""
+    equal: tuple[str, ...]
+    """The mutants that nothing can detect."""
+    promtool: str
+    """Its version."""
+    code: str
+
+    @property
+    def key(self) -> str:
+        """Changes with any of it."""
+        return hashlib.sha256(json.dumps(self, sort_keys=True).encode()).hexdigest()
+
+
+@functools.cache
+def version() -> str:
+    """The version of the promtool on this machine, such as 2.42.0+ds."""
+    told = subprocess.run([component("promtool"), "--version"], capture_output=True, text=True, check=True)
+    found = re.search(r"version (\S+)", told.stdout + told.stderr)
+    assert found is not None, told
+    return found[1]
+
+
+def proof(case: Case) -> Proof:
+    """What there is to prove of an alert."""
+    told = list(trials(case))
+    first = [trial for trial in told if not trial.name.startswith("no ")]
+    ordered: list[Trial] = [*first, *(trial for trial in told if trial not in first)]
+    parts = [ordered[begin : begin + AT_ONCE] for begin in range(0, len(ordered), AT_ONCE)]
+    return Proof(
+        case.alert,
+        tuple(mutants(RULES[case.alert])),
+        tuple(json.dumps(document("case.rules.json", case.alert, part)) for part in parts),
+        tuple(sorted(what for what in EQUAL if what.startswith(f"{case.alert} "))),
+        version(),
+        "\n".join(map(inspect.getsource, (judged, undetected, _survives))),
+    )
+
+
 def _survives(folder: Path, alert: str, chunks: list[str], number: int, mutant: Mutant) -> bool:
     """What found out one mutant goes first for the next, which is likely to be alike."""
     for place, chunk in enumerate(list(chunks)):
@@ -47,21 +103,87 @@ def _survives(folder: Path, alert: str, chunks: list[str], number: int, mutant: 
     return True
 
 
-def _chunks(case: Case) -> list[str]:
-    told = list(trials(case))
-    first = [trial for trial in told if not trial.name.startswith("no ")]
-    ordered: list[Trial] = [*first, *(trial for trial in told if trial not in first)]
-    parts = [ordered[begin : begin + AT_ONCE] for begin in range(0, len(ordered), AT_ONCE)]
-    return [json.dumps(document("case.rules.json", case.alert, part)) for part in parts]
-
-
-@pytest.mark.parametrize("case", CASES, ids=[case.alert for case in CASES])
-def test_a_changed_rule_is_found_out(case: Case, tmp_path: Path) -> None:
-    made, chunks = list(mutants(RULES[case.alert])), _chunks(case)
-    assert len(made) >= 4
+def undetected(wanted: Proof, folder: Path) -> set[str]:
+    """Run all mutants; return those that pass all trials."""
+    chunks = list(wanted.documents)
     with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
-        survived = pool.map(lambda one: _survives(tmp_path, case.alert, chunks, *one), enumerate(made))
-        alive = {f"{case.alert} {mutant.what}" for mutant, lives in zip(made, survived, strict=True) if lives}
-    counts.told["rules changed"] = counts.told.get("rules changed", 0) + len(made)
-    counts.told["found out"] = counts.told.get("found out", 0) + len(made) - len(alive)
-    assert alive == {what for what in EQUAL if what.startswith(f"{case.alert} ")}
+        survived = pool.map(lambda one: _survives(folder, wanted.alert, chunks, *one), enumerate(wanted.mutants))
+        return {f"{wanted.alert} {one.what}" for one, lives in zip(wanted.mutants, survived, strict=True) if lives}
+
+
+def recorded() -> dict[str, str]:
+    """Alert -> the key of its last proof."""
+    return dict(line.split() for line in RECORD.read_text().splitlines()) if RECORD.exists() else {}
+
+
+def survivors(wanted: Proof, record: Mapping[str, str], folder: Path) -> set[str]:
+    """The mutants that nothing detects: as recorded, where the proof is the recorded one; or else all of them run."""
+    if record.get(wanted.alert) == wanted.key:
+        return set(wanted.equal)
+    _count("alerts whose mutants are not recorded: `make mutants`", 1)
+    return undetected(wanted, folder)
+
+
+def _count(what: str, count: int) -> None:
+    counts.told[what] = counts.told.get(what, 0) + count
+
+
+@pytest.mark.parametrize("case", EACH)
+def test_the_record_says_of_each_changed_rule_that_it_is_detected_or_it_is_run(case: Case, tmp_path: Path) -> None:
+    wanted = proof(case)
+    assert len(wanted.mutants) >= 4
+    assert survivors(wanted, recorded(), tmp_path) == set(wanted.equal)
+    _count("rules changed", len(wanted.mutants))
+    _count("found out", len(wanted.mutants) - len(wanted.equal))
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("case", EACH)
+def test_a_changed_rule_is_found_out(case: Case, tmp_path: Path) -> None:
+    wanted = proof(case)
+    assert undetected(wanted, tmp_path) == set(wanted.equal)
+    if os.environ.get("RECORD_MUTANTS"):
+        keys = {alert: key for alert, key in recorded().items() if alert in RULES} | {case.alert: wanted.key}
+        RECORD.write_text("".join(f"{alert} {keys[alert]}\n" for alert in sorted(keys)))
+
+
+TOY = Proof(
+    "Toy",
+    (Mutant("1 is 2", [{"alert": "Toy", "expr": "up < 2"}]), Mutant("1 is 0", [{"alert": "Toy", "expr": "up < 0"}])),
+    (json.dumps(document("case.rules.json", "Toy", [Trial("up", (Phase(0, {"up": 1.0}),), (Expected(60.0),))])),),
+    (),
+    "2.42.0",
+    "def judged(): …",
+)
+
+
+@pytest.mark.parametrize(
+    ("record", "alive"),
+    [
+        ({"Toy": TOY.key}, set()),
+        ({}, {"Toy 1 is 0"}),
+        ({"Toy": "0" * 64}, {"Toy 1 is 0"}),
+        ({"Toy": TOY._replace(promtool="2.43.0").key}, {"Toy 1 is 0"}),
+        ({"Other": TOY.key}, {"Toy 1 is 0"}),
+    ],
+    ids=["recorded", "not recorded", "key of nothing", "another promtool", "another alert"],
+)
+def test_mutants_run_unless_this_very_proof_is_recorded(
+    record: dict[str, str], alive: set[str], tmp_path: Path
+) -> None:
+    assert survivors(TOY, record, tmp_path) == alive
+
+
+def test_the_key_of_a_proof_changes_with_each_of_its_parts() -> None:
+    (rule, *_), (document_, *_) = TOY.mutants, TOY.documents
+    others = [
+        TOY._replace(alert="Other"),
+        TOY._replace(mutants=TOY.mutants[:1]),
+        TOY._replace(mutants=(rule._replace(rules=[{"alert": "Toy", "expr": "up < 3"}]), *TOY.mutants[1:])),
+        TOY._replace(documents=(document_.replace("60s", "120s"),)),
+        TOY._replace(documents=()),
+        TOY._replace(equal=("Toy 1 is 0",)),
+        TOY._replace(promtool="2.43.0"),
+        TOY._replace(code="def judged(): pass"),
+    ]
+    assert len({each.key for each in (TOY, *others)}) == 1 + len(others)

@@ -1,6 +1,6 @@
 """A week in which nothing is wrong wakes nobody: rollouts, starts, stops, scaling to zero and back, hiccups of the API.
 
-The week passes in virtual time; what the page said every two minutes of it stands in a real Prometheus, and the shipped
+`make test` plays its first day, `make test-all` the week. It passes in virtual time; what the page said every two minutes of it stands in a real Prometheus, and the shipped
 rules look back on it.
 """
 
@@ -19,7 +19,7 @@ from tests.shell.stage import START, Stage, played, simulated
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 HOUR = 3600.0
-WEEK, EVERY = 7 * 24 * HOUR, 120.0
+DAY, EVERY = 24 * HOUR, 120.0
 QUIET = (
     "healthy", "autoscaled", "scaled to zero", "woken from zero", "replacement", "settings change", "slow start",
     "start of 14 minutes", "promoted", "stop and start",
@@ -43,8 +43,11 @@ def fleet() -> Simulator:
     return made
 
 
-@pytest.fixture(scope="module")
-def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Fired]]:
+@pytest.fixture(
+    scope="module", params=[pytest.param(1, id="day"), pytest.param(7, id="week", marks=pytest.mark.exhaustive)]
+)
+def week(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Fired]]:
+    lasts = request.param * DAY
     pages = Pages(asked(RULES))
     with fleet() as simulator:
 
@@ -54,14 +57,14 @@ def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Fired]]:
                 pages.add(page, stage.wall, 'job="datarobot"')
                 hours, seconds = divmod(stage.now, HOUR)
                 hiccup = hours % 5 == 3 and 1800 <= seconds < 1800 + EVERY  # one sweep in five hours fails
-                simulator.odd = frozenset({TROUBLES[int(hours) % len(TROUBLES)]}) if hiccup else frozenset()
+                simulator.odd = frozenset({TROUBLES[int(hours) // 5 % len(TROUBLES)]}) if hiccup else frozenset()
 
             stage.report.set("config_last_reload_successful", 1)  # the daemon says so at its start
-            await stage.run(WEEK, note, EVERY)
+            await stage.run(lasts, note, EVERY)
 
         played(play, simulator, interval=EVERY, policy=Policy(EVERY, 900.0))
     with filled(tmp_path_factory.mktemp("week"), pages, lookback=f"{EVERY * 1.5:g}s") as prometheus:
-        yield [one for rule in RULES for one in fired(prometheus, rule, START + EVERY, START + WEEK - EVERY, EVERY)]
+        yield [one for rule in RULES for one in fired(prometheus, rule, START + EVERY, START + lasts - EVERY, EVERY)]
 
 
 def test_nobody_is_woken(week: list[Fired]) -> None:

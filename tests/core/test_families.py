@@ -2,8 +2,9 @@
 
 import pytest
 
+from exporter.core.account_families import ACCOUNTS
 from exporter.core.details import OtelValue, Quota, QuotaRule, RequestMetrics
-from exporter.core.families import FAMILIES, samples_of, served
+from exporter.core.families import FAMILIES, samples_of, served, served_accounts
 from exporter.core.family import PROFILES, Profile, Samples
 from exporter.core.model import (
     Allocation,
@@ -91,6 +92,12 @@ def test_a_profile_serves_its_families_and_those_of_the_smaller_ones(profile: Pr
     assert sizes[-1] == len(FAMILIES)
 
 
+def test_a_larger_profile_serves_more_families_of_an_account_and_the_largest_serves_all() -> None:
+    minimal, standard, full = ({family.name for family in served_accounts(each)} for each in PROFILES)
+    assert "datarobot_account_workloads_limit" in minimal
+    assert minimal < standard <= full == {family.name for family in ACCOUNTS}
+
+
 def detailed(name: str, details: Details, **workload: object) -> Samples:
     """The samples of a family of details; `name` lacks ``datarobot_``."""
     place = next(n for n, family in enumerate(FAMILIES) if family.name == f"datarobot_{name}")
@@ -105,6 +112,8 @@ def with_pods(*replicas: Replica) -> Details:
 UNREADY = Condition(type="Ready", value=False, reason="ContainersNotReady")
 LACKING = Condition(type="PodScheduled", value=False, message="0/9 nodes: Insufficient memory", reason="Unschedulable")
 ODD = Condition(type="Ready", value=None, reason="SomethingNew")
+MET = Condition(type="Ready", value=True, reason="ContainersReady")
+WITHOUT_REASON = Condition(type="Ready", value=False)
 SCALED = scaled(httpRequestsConcurrency=4, cpuAverageUtilization=50).runtime
 
 
@@ -116,6 +125,7 @@ SCALED = scaled(httpRequestsConcurrency=4, cpuAverageUtilization=50).runtime
             (("Ready", "p", "ContainersNotReady", "active"), 1.0),
             (("Ready", "p", "other", "active"), 1.0),
         )),
+        ("proton_replicas_unmet_reason", with_pods(replica(conditions=(MET, WITHOUT_REASON))), ()),
         ("proton_replicas_unmet_reason", Details(pods=Pods((Proton(id="p"),), {"p": None})), ()),
         ("proton_unreadable", with_pods(replica()), ()),
         ("proton_unreadable", Details(), ()),

@@ -64,6 +64,12 @@ def test_thresholds_waits_selector_and_labels_are_those_that_are_told() -> None:
     assert '_timestamp_seconds{job="x", zone="eu"}) < 60' in rule["expr"]
 
 
+def test_an_alert_may_have_the_labels_of_the_settings_beside_its_own() -> None:
+    options = Options(labels={"team": "ml"}, severity_label="level")
+    assert {"alertname", "component", "level", "team"} < {*options.label_names}
+    assert "severity" not in options.label_names
+
+
 def test_a_scale_divides_every_duration() -> None:
     rule = written(Options(scale=60))["DataRobotWorkloadStuckStarting", "warning"]
     assert rule["for"] == "1s"

@@ -1,10 +1,14 @@
 """Real programs on ports of loopback: started for a test, asked over HTTP, ended with it."""
 
+import fcntl
 import json
+import os
+import random
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,11 +20,26 @@ import httpx
 from tests.components import component
 
 
+PORTS = range(20_000, 32_000)
+"""Below the ports that kernels give to clients, so that no connection of another test takes one meanwhile."""
+_LOCKS = Path(tempfile.gettempdir(), f"workload-exporter-tests-{os.getuid()}.ports").open("a")  # noqa: SIM115
+_UNTRIED = iter(random.sample(PORTS, len(PORTS)))
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    """A port of 127.0.0.1 that nothing listens on. No other process that runs tests gets it while this one lives.
+
+    The process keeps a lock on one byte of a file for each of its ports.
+    """
+    for port in _UNTRIED:
+        try:
+            fcntl.lockf(_LOCKS, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
         return port
+    raise AssertionError("no port is free")
 
 
 def eventually(told: Callable[[], Any], seconds: float) -> Any:

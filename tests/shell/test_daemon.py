@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import socket
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from exporter.shell.client import REASONS
 from exporter.shell.daemon import Daemon
 from exporter.shell.watch import Clock
 from exporter.simulator import Simulator
+from tests.e2e.servers import free_port
 
 START = 1_795_000_000.0
 
@@ -190,13 +190,6 @@ def test_each_trouble_is_a_metric_a_log_line_and_changes_nothing_that_is_served(
         play(simulator, work)
     assert "demo-token" not in caplog.text
     assert simulator.non_get_requests == 0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize(

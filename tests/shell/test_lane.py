@@ -28,9 +28,11 @@ def most_within(times: list[float], seconds: float) -> int:
     return max(bisect.bisect_left(ordered, at + seconds) - place for place, at in enumerate(ordered))
 
 
-@pytest.mark.long
-def test_a_thousand_workloads_at_five_requests_a_second_for_an_hour() -> None:
-    rate, hour, interval = 5.0, 3600.0, 30.0
+@pytest.mark.parametrize(
+    ("workloads", "rate"), [(200, 1.0), pytest.param(1000, 5.0, marks=[pytest.mark.long, pytest.mark.exhaustive])]
+)
+def test_a_fleet_with_a_request_for_two_hundred_workloads_a_second_for_an_hour(workloads: int, rate: float) -> None:
+    hour, interval = 3600.0, 30.0
     turned: dict[str, float] = {}
     group_of: dict[str, str] = {}
     came: dict[str, tuple[float, float]] = {}
@@ -66,7 +68,7 @@ def test_a_thousand_workloads_at_five_requests_a_second_for_an_hour() -> None:
         oldest = max(b - a for asked in pods.values() for a, b in zip(asked, [*asked[1:], hour], strict=True))
         assert oldest <= 4 * policy.interval * max(1.0, load) + interval
 
-    with simulated(1000, speed=4) as simulator:
+    with simulated(workloads, speed=4) as simulator:
         played(play, simulator, rate=rate)
 
 

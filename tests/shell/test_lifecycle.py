@@ -3,9 +3,10 @@
 `UPDATE_GOLDEN=1 pytest tests/shell/test_lifecycle.py` writes them anew.
 """
 
+import functools
 import os
-from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -19,37 +20,55 @@ from tests.trees import tree
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "traces"
 TRACING = Tracing("https://dr.example.test")
-CHANGING = tuple(story for story in STORIES if len(story.steps) > 1 and story.name != "promoted")
 
 
-def lived(
-    story: Story,
-    interval: float = 30.0,
-    late: float = 0.0,
-    tracing: Tracing = TRACING,
-    look: Callable[[Stage], None] = lambda _: None,
-) -> list[Made]:
-    """What becomes of a story's first round and a little more, swept every `interval` seconds, the first one `late`.
+def by_story(story: Story, *more: float, marks: tuple[pytest.MarkDecorator, ...] = ()) -> pytest.ParameterSet:
+    """A case of a test. The tests of one story run in one process, where a play is made once."""
+    name = "-".join([story.name, *(f"{each:g}" for each in more)])
+    return pytest.param(story, *more, id=name, marks=[pytest.mark.xdist_group(f"traces of {story.name}"), *marks])
 
-    Somebody may `look` after every sweep.
+
+CHANGING = [story for story in STORIES if len(story.steps) > 1 and story.name != "promoted"]
+EACH_SECOND = {"deleted", "settings change", "slow start"}
+"""The stories that `make test` plays with a sweep each second; `make test-all` plays all."""
+OFTEN = [
+    by_story(story, 1.0, marks=() if story.name in EACH_SECOND else (pytest.mark.exhaustive,)) for story in CHANGING
+]
+SELDOM = [by_story(story, interval) for story in CHANGING for interval in (7.0, 60.0)]
+
+
+class Play(NamedTuple):
+    """What a play of a story made, and after each sweep the trace ids of the episodes in progress."""
+
+    made: tuple[Made, ...]
+    in_progress: tuple[frozenset[str], ...]
+
+
+@functools.cache
+def lived(story: Story, interval: float = 30.0, late: float = 0.0) -> Play:
+    """Play a story's first round and a little more, swept every `interval` seconds, the first time `late`.
+
+    Each play is made once in a process.
     """
     made: list[Made] = []
+    after_sweeps: list[frozenset[str]] = []
     with Simulator(workloads=1) as simulator:
         simulator.world = world = _OneStory(story)
         world.actor(0).origin -= _skipped(story)
         length = _length(story)
 
         async def play(stage: Stage) -> None:
-            async def looked() -> None:
-                look(stage)
+            async def note() -> None:
+                there = [each for seen in stage.watch.workloads.values() for each in in_progress(seen, TRACING)]
+                after_sweeps.append(frozenset(str(each["trace_id"]) for each in there if each["trace_id"]))
 
             if late:
                 await stage.rest(late)
-            await stage.run(length, looked, interval)
+            await stage.run(length, note, interval)
             made.extend(stage.watch.pending().made)
 
-        played(play, simulator, tracing=tracing, interval=interval)
-    return made
+        played(play, simulator, tracing=TRACING, interval=interval)
+    return Play(tuple(made), tuple(after_sweeps))
 
 
 def _skipped(story: Story) -> float:
@@ -64,11 +83,11 @@ def _length(story: Story) -> float:
 
 def told(story: Story) -> str:
     """The golden text of a story's traces."""
-    trees = [tree(each.trace, round(START * 1e9)) for each in lived(story) if each.trace is not None]
+    trees = [tree(each.trace, round(START * 1e9)) for each in lived(story).made if each.trace is not None]
     return f"{story.shows}\n\n" + ("\n\n".join(trees) or "no trace: nothing begins or ends") + "\n"
 
 
-@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+@pytest.mark.parametrize("story", [by_story(story) for story in STORIES])
 def test_a_story_gives_the_traces_that_its_script_states(story: Story) -> None:
     file = GOLDEN / f"{story.name.replace(' ', '-')}.txt"
     text = told(story)
@@ -78,26 +97,18 @@ def test_a_story_gives_the_traces_that_its_script_states(story: Story) -> None:
     assert text == file.read_text(), "if it is meant: UPDATE_GOLDEN=1, and read the difference"
 
 
-@pytest.mark.parametrize("story", CHANGING, ids=lambda story: story.name)
+@pytest.mark.parametrize("story", [by_story(story) for story in CHANGING])
 def test_an_id_that_is_told_while_an_episode_goes_on_is_that_of_its_trace(story: Story) -> None:
-    told: set[str] = set()
-    now: set[str] = set()
-
-    def look(stage: Stage) -> None:
-        there = [each for seen in stage.watch.workloads.values() for each in in_progress(seen, TRACING)]
-        now.clear()
-        now.update(str(each["trace_id"]) for each in there if each["trace_id"])
-        told.update(now)
-
-    made = {each.trace.id.hex() for each in lived(story, look=look) if each.trace is not None}
-    assert told - now <= made
+    play = lived(story)
+    ended = frozenset[str]().union(*play.in_progress) - play.in_progress[-1]
+    assert ended <= {each.trace.id.hex() for each in play.made if each.trace is not None}
 
 
 def test_there_is_no_golden_file_without_its_story() -> None:
     assert {file.stem for file in GOLDEN.glob("*.txt")} == {story.name.replace(" ", "-") for story in STORIES}
 
 
-def outcomes(made: list[Made], story: Story, identity: str = "") -> list[tuple[str, str, str]]:
+def outcomes(made: tuple[Made, ...], story: Story, identity: str = "") -> list[tuple[str, str, str]]:
     """Kind, outcome and trace id of each that had time enough to settle; those of one `identity` alone, if given."""
     until = round((START + _length(story) - 450.0) * 1e9)
     told = [(each, each.trace) for each in made if each.trace is not None and each.trace.spans[0].end < until]
@@ -109,19 +120,19 @@ def outcomes(made: list[Made], story: Story, identity: str = "") -> list[tuple[s
     ]
 
 
-@pytest.mark.parametrize("interval", [pytest.param(1.0, marks=pytest.mark.long), 7.0, 60.0])
-@pytest.mark.parametrize("story", CHANGING, ids=lambda story: story.name)
+@pytest.mark.parametrize(("story", "interval"), [*OFTEN, *SELDOM])
 def test_however_often_it_is_swept_a_story_gives_the_same_traces_with_the_same_outcomes(
     story: Story, interval: float
 ) -> None:
-    assert outcomes(lived(story, interval), story) == outcomes(lived(story), story)
+    assert outcomes(lived(story, interval).made, story) == outcomes(lived(story).made, story)
 
 
-@pytest.mark.parametrize("story", CHANGING, ids=lambda story: story.name)
+@pytest.mark.parametrize("story", [by_story(story) for story in CHANGING])
 def test_two_exporters_that_sweep_at_other_moments_make_the_same_ids_of_what_was_reported(story: Story) -> None:
-    one, other = outcomes(lived(story), story, "reported"), outcomes(lived(story, late=13.0), story, "reported")
+    one = outcomes(lived(story).made, story, "reported")
+    other = outcomes(lived(story, late=13.0).made, story, "reported")
     assert one == other
-    assert one or not outcomes(lived(story), story)
+    assert one or not outcomes(lived(story).made, story)
 
 
 @pytest.mark.parametrize(("name", "kinds"), [("access lost", []), ("deleted", ["deletion"])])

@@ -1,7 +1,6 @@
 """Traces over the wire: what a trace is as bytes, and what each answer of a collector means."""
 
 import asyncio
-import socket
 import subprocess
 import threading
 import time
@@ -23,6 +22,7 @@ from exporter.core.trace import Link, Span, SpanEvent, Trace
 from exporter.redaction import Secrets, Source
 from exporter.settings import Traces
 from exporter.shell.otlp import EMPTY, REASONS, Transport, Verdict, encode, transport
+from tests.e2e.servers import free_port
 from tests.shell.receivers import DRIP, HALF, HANG, Answer, GrpcReceiver, HttpReceiver, partly
 from tests.shell.test_web_config import certificate
 
@@ -269,13 +269,6 @@ def test_a_request_under_way_ends_when_the_transport_is_closed(make: Any, hang: 
         sending.close()
         thread.join(10)
     assert [verdict.fate for verdict in verdicts] == ["again"]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])

@@ -188,8 +188,3 @@ def test_the_same_over_http(api: str, items: list[Any]) -> None:
     assert failure == ""
     expected = [item for item in items if item["id"] and folded(item.get("status")) == "running"]
     assert len(running(text_string_to_metric_families(text))) == len(expected)
-
-
-def test_numbers_that_json_cannot_hold_make_the_answer_undecodable_and_nothing_else() -> None:
-    with pytest.raises(ValueError, match="the answer is no JSON"):
-        workload_page(b'{"data": [{"id": "a", "requestStats": {"errorRate": NaN}}]}')

@@ -23,8 +23,6 @@ from exporter.simulator.world import Actor, World
 from tests.shell.stage import START, Stage, played, simulated
 
 HOUR = 3600.0
-MAX_BYTES = 1_000_000
-WORKLOADS = 2000
 TRACING = Tracing("https://dr.example.test", crashes=True)
 FLAPS = Story(
     "flaps",
@@ -110,6 +108,8 @@ class Turn(NamedTuple):
 class Flood(NamedTuple):
     """Two hours without a collector and what came once there was one. `put`: id, spans and bytes of each trace."""
 
+    workloads: int
+    max_bytes: int
     made: list[Made]
     put: list[tuple[bytes, int, int]]
     turns: list[Turn]
@@ -132,11 +132,12 @@ class Away:
         pass
 
 
-@pytest.fixture(scope="module")
-def flood(tmp_path_factory: pytest.TempPathFactory) -> Flood:
-    told, away = Flood([], [], [], []), Away()
+@pytest.fixture(scope="module", params=[200, pytest.param(2000, marks=pytest.mark.exhaustive)])
+def flood(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Flood:
+    workloads = request.param
+    told, away = Flood(workloads, 500 * workloads, [], [], [], []), Away()
     store = Store(tmp_path_factory.mktemp("flood") / "state.db")
-    settings = Traces.model_validate({"endpoint": "http://c.test", "max_bytes": MAX_BYTES})
+    settings = Traces.model_validate({"endpoint": "http://c.test", "max_bytes": told.max_bytes})
     senders: list[Sender] = []
 
     async def each(stage: Stage) -> None:
@@ -158,7 +159,7 @@ def flood(tmp_path_factory: pytest.TempPathFactory) -> Flood:
         told.turns.append(Turn(len(told.put), waiting, store.outbox().size, dropped))
 
     # Nobody asks for details: what they tell of a workload is limited below.
-    swept(WORKLOADS, FLAPS, 2.0, each, interval=120.0, details=None)
+    swept(workloads, FLAPS, 2.0, each, interval=120.0, details=None)
     store.close()
     spans = ExportTraceServiceRequest.FromString(b"".join(away.bodies))
     told.sent.extend(span.trace_id for of in spans.resource_spans for scope in of.scope_spans for span in scope.spans)
@@ -173,11 +174,11 @@ def test_the_outbox_stays_within_its_limit_and_loses_whole_traces_the_oldest_fir
     full = [turn for turn in flood.turns if turn.dropped and turn.waiting]
     assert len(full) > 40
     for turn in full:
-        assert turn.size <= MAX_BYTES
+        assert turn.size <= flood.max_bytes
         lost, kept = flood.put[: turn.put - len(turn.waiting)], flood.put[turn.put - len(turn.waiting) : turn.put]
         assert turn.waiting == [trace for trace, _, _ in kept]
         assert turn.dropped == sum(spans for _, spans, _ in lost)
-        assert turn.size + lost[-1][2] > MAX_BYTES
+        assert turn.size + lost[-1][2] > flood.max_bytes
 
 
 @pytest.mark.long
@@ -192,8 +193,8 @@ def test_once_the_collector_is_back_it_gets_all_that_was_kept(flood: Flood) -> N
 
 @pytest.mark.long
 def test_a_workload_has_twenty_traces_an_hour_and_one_of_what_was_folded(flood: Flood) -> None:
-    assert len(flood.put) == len(flood.made) > 50_000
-    assert_twenty_an_hour(flood.made, WORKLOADS)
+    assert len(flood.put) == len(flood.made) > 25 * flood.workloads
+    assert_twenty_an_hour(flood.made, flood.workloads)
 
 
 def assert_twenty_an_hour(made: Iterable[Made], workloads: int) -> None:
