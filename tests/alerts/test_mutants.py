@@ -88,7 +88,7 @@ def proof(case: Case) -> Proof:
         tuple(json.dumps(document("case.rules.json", case.alert, part)) for part in parts),
         tuple(sorted(what for what in EQUAL if what.startswith(f"{case.alert} "))),
         version(),
-        "\n".join(map(inspect.getsource, (judged, undetected, _survives))),
+        "\n".join([inspect.getsource(each) for each in (judged, undetected, _survives)]),
     )
 
 
