@@ -1,7 +1,7 @@
 """A week in which nothing is wrong wakes nobody: rollouts, starts, stops, scaling to zero and back, hiccups of the API.
 
-`make test` plays its first day, `make test-all` the week. It passes in virtual time; what the page said every two minutes of it stands in a real Prometheus, and the shipped
-rules look back on it.
+The week passes in virtual time; what the page said every two minutes of it stands in a real Prometheus, and the shipped
+rules look back on it. `make test` plays one day, `make test-all` the week too.
 """
 
 from collections import Counter
@@ -69,7 +69,7 @@ def week(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def test_nobody_is_woken(week: list[Fired]) -> None:
     pages = [one for one in week if one.severity == "critical"]
-    counts.told["pages in a quiet week"] = len(pages)
+    counts.told["pages while nothing is wrong"] = len(pages)
     assert pages == []
 
 

@@ -19,7 +19,6 @@ import httpx
 
 from tests.components import component
 
-
 PORTS = range(20_000, 32_000)
 """Below the ports that kernels give to clients, so that no connection of another test takes one meanwhile."""
 _LOCKS = Path(tempfile.gettempdir(), f"workload-exporter-tests-{os.getuid()}.ports").open("a")  # noqa: SIM115

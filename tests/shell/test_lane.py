@@ -28,9 +28,8 @@ def most_within(times: list[float], seconds: float) -> int:
     return max(bisect.bisect_left(ordered, at + seconds) - place for place, at in enumerate(ordered))
 
 
-@pytest.mark.parametrize(
-    ("workloads", "rate"), [(200, 1.0), pytest.param(1000, 5.0, marks=[pytest.mark.long, pytest.mark.exhaustive])]
-)
+@pytest.mark.long
+@pytest.mark.parametrize(("workloads", "rate"), [(200, 1.0), pytest.param(1000, 5.0, marks=pytest.mark.exhaustive)])
 def test_a_fleet_with_a_request_for_two_hundred_workloads_a_second_for_an_hour(workloads: int, rate: float) -> None:
     hour, interval = 3600.0, 30.0
     turned: dict[str, float] = {}

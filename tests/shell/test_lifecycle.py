@@ -31,10 +31,14 @@ def by_story(story: Story, *more: float, marks: tuple[pytest.MarkDecorator, ...]
 CHANGING = [story for story in STORIES if len(story.steps) > 1 and story.name != "promoted"]
 EACH_SECOND = {"deleted", "settings change", "slow start"}
 """The stories that `make test` plays with a sweep each second; `make test-all` plays all."""
-OFTEN = [
-    by_story(story, 1.0, marks=() if story.name in EACH_SECOND else (pytest.mark.exhaustive,)) for story in CHANGING
-]
-SELDOM = [by_story(story, interval) for story in CHANGING for interval in (7.0, 60.0)]
+
+
+def pace(story: Story, interval: float) -> pytest.ParameterSet:
+    """A story swept at an interval. The shorter it is, the longer the play takes."""
+    if interval == 60.0:
+        return by_story(story, interval)
+    rare = interval == 1.0 and story.name not in EACH_SECOND
+    return by_story(story, interval, marks=(pytest.mark.exhaustive if rare else pytest.mark.long,))
 
 
 class Play(NamedTuple):
@@ -120,7 +124,7 @@ def outcomes(made: tuple[Made, ...], story: Story, identity: str = "") -> list[t
     ]
 
 
-@pytest.mark.parametrize(("story", "interval"), [*OFTEN, *SELDOM])
+@pytest.mark.parametrize(("story", "interval"), [pace(story, each) for story in CHANGING for each in (1.0, 7.0, 60.0)])
 def test_however_often_it_is_swept_a_story_gives_the_same_traces_with_the_same_outcomes(
     story: Story, interval: float
 ) -> None:
