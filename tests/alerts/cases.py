@@ -113,7 +113,8 @@ CASES: tuple[Case, ...] = (
     Case("DataRobotWorkloadErrored", "critical", status("errored"), wait=300,
         says=WHO + "has failed: its status has been errored or failed for five minutes; nothing, or not all of it, "
         "serves.",
-        also={**IMPORTANT, **TICKETS, "status failed": Way(status("failed"))},
+        also={**IMPORTANT, **TICKETS, "status failed": Way(status("failed")),
+            "status failed, softly": Way({**status("failed"), **importance("low")}, severity="warning")},
         silent={**other_statuses("errored", "failed"),
             "stopped by a user": STOPPED_BY_A_USER, "at zero": SCALED_TO_ZERO}),
     Case("DataRobotWorkloadTerminated", "critical", status("terminated"), wait=60, ends=3600,
@@ -355,7 +356,7 @@ CASES: tuple[Case, ...] = (
         silent={"nine tenths": {f"{A}replicas_max": 45.0}, "no limit": {f"{A}replicas_limit": None}},
         well={f"{A}replicas_max": 10.0, f"{A}replicas_limit": 50.0}),
     Case("DataRobotFleetManyFailing", "critical",
-        fleet(a="errored", b="errored", c="errored", d="interrupted", e="interrupted"), wait=120, who=ACCOUNT,
+        fleet(a="errored", b="errored", c="failed", d="interrupted", e="interrupted"), wait=120, who=ACCOUNT,
         says="Account acme has 5 workloads that are failing; look for one cause before looking at each.",
         also={"running and none ready": Way({**fleet(a="running"), **pods(0)}),
             "running and its only one not ready": Way({**fleet(a="running"), **pods(0, least=1)}),
@@ -442,7 +443,8 @@ CASES: tuple[Case, ...] = (
                 for name, value in swept(Ago(9000), 900).items()})},
         silent={"five intervals": swept(Lag(150)), "never": {f'{X}sweep_last_success_timestamp_seconds'
             '{lane="status"}': None}, "never, and just begun": {**NEVER, BEGUN: Lag(150)},
-            "begun long ago": {**swept(Lag(10)), BEGUN: Ago(90000)}, "of another lane": {**swept(Lag(10)),
+            "begun long ago": {**swept(Lag(10)), BEGUN: Ago(90000)},
+            "never, and only another lane has begun": {**NEVER, BEGUN.replace("status", "slow"): Ago(9000)}, "of another lane": {**swept(Lag(10)),
             f'{X}sweep_last_success_timestamp_seconds{{lane="slow"}}': Ago(9000)}}),
     Case("DataRobotTokenRejected", "critical",
         {f"{X}api_up": 0.0, f'{X}sweep_failures_total{{lane="status",reason="auth"}}': Grows(1)}, wait=120, who=ACCOUNT,

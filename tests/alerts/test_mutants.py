@@ -37,7 +37,7 @@ _KEPT = "what its pods were is kept for ten minutes all the same"
 _MOST = "of two protons the one with more ready pods counts, so what an old one was holds nothing"
 _ASKS = "it asks itself whether its pods are told"
 EQUAL: dict[str, str] = {
-    "DataRobotPodSnapshotMissing warning: 0 is -0.01 at 533": "no count is below 0",
+    "DataRobotPodSnapshotMissing warning: 0 is -0.01 at 560": "no count is below 0",
     "DataRobotPodSnapshotMissing warning: no part of what is fresh": _ASKS,
     "DataRobotPodSnapshotMissing warning: part without pods of what is fresh": _ASKS,
     "DataRobotAutoscalerSaturated warning: part without pods of what is fresh": _KEPT,
