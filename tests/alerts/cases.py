@@ -444,7 +444,8 @@ CASES: tuple[Case, ...] = (
         silent={"five intervals": swept(Lag(150)), "never": {f'{X}sweep_last_success_timestamp_seconds'
             '{lane="status"}': None}, "never, and just begun": {**NEVER, BEGUN: Lag(150)},
             "begun long ago": {**swept(Lag(10)), BEGUN: Ago(90000)},
-            "never, and only another lane has begun": {**NEVER, BEGUN.replace("status", "slow"): Ago(9000)}, "of another lane": {**swept(Lag(10)),
+            "never, and only another lane has begun": {**NEVER, BEGUN.replace("status", "slow"): Ago(9000)},
+            "of another lane": {**swept(Lag(10)),
             f'{X}sweep_last_success_timestamp_seconds{{lane="slow"}}': Ago(9000)}}),
     Case("DataRobotTokenRejected", "critical",
         {f"{X}api_up": 0.0, f'{X}sweep_failures_total{{lane="status",reason="auth"}}': Grows(1)}, wait=120, who=ACCOUNT,
