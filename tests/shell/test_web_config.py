@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import bcrypt
 import httpx
 import pytest
 import uvloop
