@@ -17,8 +17,8 @@ run: $(STAMP)
 	@if [ -n "$$DATAROBOT_API_TOKEN$$DATAROBOT_API_TOKEN_FILE" ]; then exec $(BIN)/workload-exporter run $(ARGS); \
 	else echo "No DATAROBOT_API_TOKEN: running on the demo fleet." >&2; exec $(BIN)/workload-exporter demo $(ARGS); fi
 
-# As many processes as there are cores; each takes the tests of one module, or of one group, at a time.
-TESTS := -m pytest --numprocesses=auto --dist=loadgroup --no-loadscope-reorder
+# As many processes as there are cores; tests/conftest.py says which tests run in the same one.
+TESTS := -m pytest --numprocesses=auto
 FAST := not (real or long or exhaustive)
 
 # The fast tests come first. The tests of core alone take every branch of it; only they are measured, for that costs time.

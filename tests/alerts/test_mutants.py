@@ -29,7 +29,6 @@ from tests.components import component
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 RULES = written()
-EACH = [pytest.param(case, id=case.alert, marks=pytest.mark.xdist_group(f"mutants of {case.alert}")) for case in CASES]
 AT_ONCE = 2
 """How many trials promtool gets at once: most mutants are found out by the first ones."""
 
@@ -131,7 +130,7 @@ def _count(what: str, count: int) -> None:
     counts.told[what] = counts.told.get(what, 0) + count
 
 
-@pytest.mark.parametrize("case", EACH)
+@pytest.mark.parametrize("case", CASES, ids=[case.alert for case in CASES])
 def test_the_record_says_of_each_changed_rule_that_it_is_detected_or_it_is_run(case: Case, tmp_path: Path) -> None:
     wanted = proof(case)
     assert len(wanted.mutants) >= 4
@@ -146,7 +145,7 @@ def test_the_record_says_of_each_changed_rule_that_it_is_detected_or_it_is_run(c
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("case", EACH)
+@pytest.mark.parametrize("case", CASES, ids=[case.alert for case in CASES])
 def test_a_changed_rule_is_found_out(case: Case, tmp_path: Path) -> None:
     wanted = proof(case)
     assert undetected(wanted, tmp_path) == set(wanted.equal)

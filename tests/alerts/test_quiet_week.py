@@ -57,7 +57,7 @@ def week(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
                 pages.add(page, stage.wall, 'job="datarobot"')
                 hours, seconds = divmod(stage.now, HOUR)
                 hiccup = hours % 5 == 3 and 1800 <= seconds < 1800 + EVERY  # one sweep in five hours fails
-                simulator.odd = frozenset({TROUBLES[int(hours) // 5 % len(TROUBLES)]}) if hiccup else frozenset()
+                simulator.odd = frozenset({TROUBLES[int(hours) % len(TROUBLES)]}) if hiccup else frozenset()
 
             stage.report.set("config_last_reload_successful", 1)  # the daemon says so at its start
             await stage.run(lasts, note, EVERY)

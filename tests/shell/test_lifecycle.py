@@ -20,25 +20,16 @@ from tests.trees import tree
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "traces"
 TRACING = Tracing("https://dr.example.test")
-
-
-def by_story(story: Story, *more: float, marks: tuple[pytest.MarkDecorator, ...] = ()) -> pytest.ParameterSet:
-    """A case of a test. The tests of one story run in one process, where a play is made once."""
-    name = "-".join([story.name, *(f"{each:g}" for each in more)])
-    return pytest.param(story, *more, id=name, marks=[pytest.mark.xdist_group(f"traces of {story.name}"), *marks])
-
-
-CHANGING = [story for story in STORIES if len(story.steps) > 1 and story.name != "promoted"]
+CHANGING = tuple(story for story in STORIES if len(story.steps) > 1 and story.name != "promoted")
 EACH_SECOND = {"deleted", "settings change", "slow start"}
 """The stories that `make test` plays with a sweep each second; `make test-all` plays all."""
 
 
 def pace(story: Story, interval: float) -> pytest.ParameterSet:
-    """A story swept at an interval. The shorter it is, the longer the play takes."""
-    if interval == 60.0:
-        return by_story(story, interval)
+    """A story swept at an interval. The shorter the interval, the longer the play takes."""
     rare = interval == 1.0 and story.name not in EACH_SECOND
-    return by_story(story, interval, marks=(pytest.mark.exhaustive if rare else pytest.mark.long,))
+    marks = [pytest.mark.exhaustive] if rare else [pytest.mark.long] if interval < 60.0 else []
+    return pytest.param(story, interval, id=f"{story.name}-{interval:g}", marks=marks)
 
 
 class Play(NamedTuple):
@@ -52,7 +43,7 @@ class Play(NamedTuple):
 def lived(story: Story, interval: float = 30.0, late: float = 0.0) -> Play:
     """Play a story's first round and a little more, swept every `interval` seconds, the first time `late`.
 
-    Each play is made once in a process.
+    Each play is made once in a process, and all tests of a story run in one (`SPLIT` of tests/conftest.py).
     """
     made: list[Made] = []
     after_sweeps: list[frozenset[str]] = []
@@ -91,7 +82,7 @@ def told(story: Story) -> str:
     return f"{story.shows}\n\n" + ("\n\n".join(trees) or "no trace: nothing begins or ends") + "\n"
 
 
-@pytest.mark.parametrize("story", [by_story(story) for story in STORIES])
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
 def test_a_story_gives_the_traces_that_its_script_states(story: Story) -> None:
     file = GOLDEN / f"{story.name.replace(' ', '-')}.txt"
     text = told(story)
@@ -101,7 +92,7 @@ def test_a_story_gives_the_traces_that_its_script_states(story: Story) -> None:
     assert text == file.read_text(), "if it is meant: UPDATE_GOLDEN=1, and read the difference"
 
 
-@pytest.mark.parametrize("story", [by_story(story) for story in CHANGING])
+@pytest.mark.parametrize("story", CHANGING, ids=lambda story: story.name)
 def test_an_id_that_is_told_while_an_episode_goes_on_is_that_of_its_trace(story: Story) -> None:
     play = lived(story)
     ended = frozenset[str]().union(*play.in_progress) - play.in_progress[-1]
@@ -131,7 +122,7 @@ def test_however_often_it_is_swept_a_story_gives_the_same_traces_with_the_same_o
     assert outcomes(lived(story, interval).made, story) == outcomes(lived(story).made, story)
 
 
-@pytest.mark.parametrize("story", [by_story(story) for story in CHANGING])
+@pytest.mark.parametrize("story", CHANGING, ids=lambda story: story.name)
 def test_two_exporters_that_sweep_at_other_moments_make_the_same_ids_of_what_was_reported(story: Story) -> None:
     one = outcomes(lived(story).made, story, "reported")
     other = outcomes(lived(story, late=13.0).made, story, "reported")

@@ -1,0 +1,32 @@
+"""How tests are spread over processes."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.units import GOOD_DAY, LONGEST, SPLIT, UNITS, unit
+
+ROOT = Path(__file__).parent.parent
+LIFECYCLE = "tests/shell/test_lifecycle.py"
+
+
+@pytest.mark.parametrize(
+    ("test", "name"),
+    [
+        ("tests/e2e/test_kill.py::test_no_total_changes", "tests/e2e/test_kill.py"),
+        ("tests/core/test_skew.py::test_the_clock_counts[2.0-0.0]", "tests/core/test_skew.py"),
+        (f"{LIFECYCLE}::test_a_story_gives_its_traces[exit 0]", f"{LIFECYCLE}[exit 0]"),
+        (f"{LIFECYCLE}::test_a_story_gives_the_same_traces[exit 0-7]", f"{LIFECYCLE}[exit 0]"),
+        (f"{LIFECYCLE}::test_there_is_no_golden_file_without_its_story", LIFECYCLE),
+        (f"{GOOD_DAY}[datarobot-fleet: Ready A]", GOOD_DAY),
+        ("tests/dashboards/test_queries.py::test_every_variable_offers_values[datarobot-fleet]", "bad day"),
+        ("tests/dashboards/test_pictures.py::test_the_fleet_is_drawn", "bad day"),
+    ],
+)
+def test_a_process_runs_the_tests_of_a_module_of_a_story_or_of_what_they_share(test: str, name: str) -> None:
+    assert unit(test) == name
+
+
+def test_the_tables_name_modules_that_there_are() -> None:
+    named = {*SPLIT, *UNITS, *LONGEST} - {*UNITS.values()}
+    assert [place for place in sorted(named) if not (ROOT / place.partition("::")[0]).is_file()] == []

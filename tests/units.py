@@ -1,0 +1,30 @@
+"""Which tests one process runs, one after another, and which of these units begin first."""
+
+import re
+
+SPLIT = ("tests/alerts/test_mutants.py", "tests/alerts/test_pages.py", "tests/shell/test_lifecycle.py")
+"""Modules that are too long for one process: their tests of one story, or of one alert, are a unit."""
+GOOD_DAY = "tests/dashboards/test_queries.py::test_a_query_has_an_answer_on_a_good_day"
+UNITS = {"tests/dashboards/test_queries.py": "bad day", "tests/dashboards/test_pictures.py": "bad day"}
+"""Modules that share what is made once in a process."""
+LONGEST = (
+    "tests/e2e/test_paging.py",
+    "bad day",
+    GOOD_DAY,
+    "tests/e2e/test_traces_kill.py",
+    "tests/e2e/test_kill.py",
+    "tests/alerts/test_quiet_week.py",
+    "tests/alerts/test_stories.py",
+    "tests/e2e/test_facts.py",
+    "tests/e2e/test_exemplars.py",
+)
+"""Units that begin first, so that none of them is left over at the end."""
+
+
+def unit(test: str) -> str:
+    """The unit of a test, given as pytest names it: its module, unless the tables above say otherwise."""
+    name, *parameters = re.split(r"[\[\]-]", test)
+    module = name.partition("::")[0]
+    if name == GOOD_DAY:
+        return name
+    return f"{module}[{parameters[0]}]" if parameters and module in SPLIT else UNITS.get(module, module)
