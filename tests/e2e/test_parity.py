@@ -115,7 +115,7 @@ GROUPS = st.builds(
 )  # fmt: skip
 STATUS = st.sampled_from(
     "running running running running errored terminated terminated launching interrupted stopped suspended launching "
-    "submitted provisioning stopping draining unknown odd".split()
+    "submitted provisioning stopping draining unknown unknown failed odd".split()
 )
 IMPORTANCES = st.sampled_from(["critical", "critical", "high", "moderate", "low", None])
 WORKLOADS = st.builds(
@@ -140,13 +140,14 @@ USAGE = st.none() | st.builds(
     st.sampled_from(["pod", "workload", "container"]), st.sampled_from([0.5, 0.89, 0.91, 1.0]),
 )  # fmt: skip
 SEEN = st.builds(
-    lambda workload, ledger, pods, windows, usage, gone, catalogue: Seen(
+    lambda workload, ledger, pods, windows, usage, gone, catalogue, held: Seen(
         "", workload, ledger,
         Details(pods=pods, windows=windows, usage=usage, fresh={} if pods is None else {"pods": True}),
-        vanished=gone and NOW - gone, catalogue=catalogue,
+        vanished=gone and NOW - gone, catalogue=catalogue, held=held,
     ),
     WORKLOADS, LEDGERS, PODS, TRAFFIC, USAGE, st.sampled_from([None, None, None, None, None, 60.0, 1801.0]),
     st.sampled_from([None, frozenset({"cpu.small"}), frozenset({"gpu.l4"})]),
+    st.sampled_from([{}, {}, {"status": NOW - 60.0}]),
 )  # fmt: skip
 
 
