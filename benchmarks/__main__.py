@@ -32,12 +32,12 @@ from benchmarks.fleet import SERIES_PER_WORKLOAD, fleet
 from benchmarks.servers import registry, rendered
 from benchmarks.status_page import measured
 from benchmarks.traces import SPANS, against_the_library, kept, quiet
-from exporter.core.decode import workload_page
-from exporter.core.exposition import Exposition
-from exporter.core.families import served
-from exporter.core.step import Knowledge, Sweep, step, visible
-from exporter.shell.page import Publisher
+from exporter.api.decoding import workload_page
+from exporter.fleet.reconcile import Knowledge, Sweep, step, visible
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.registry import served
 from exporter.simulator import list_page
+from exporter.web.metrics_page import Publisher
 
 SERIES = 100_000
 ROUNDS = 9

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from exporter.core.ledger import Ledger
-from exporter.core.model import (
+from exporter.api.models import (
     Allocation,
     Artifact,
     Bundle,
@@ -15,7 +14,8 @@ from exporter.core.model import (
     Runtime,
     Workload,
 )
-from exporter.core.seen import Seen
+from exporter.fleet.ledger import Ledger
+from exporter.fleet.state import Seen
 
 SERIES_PER_WORKLOAD = 52
 STATUSES = ("running", "running", "running", "stopped", "launching", "errored")

@@ -21,13 +21,13 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from benchmarks.fleet import SERIES_PER_WORKLOAD, fleet, workload
-from exporter.core.exposition import Exposition
-from exporter.core.families import FAMILIES, samples_of
-from exporter.core.family import COMMON_LABELS
-from exporter.core.ledger import Ledger
-from exporter.core.seen import Seen
-from exporter.shell.page import Publisher
-from exporter.shell.server import Application, Server
+from exporter.fleet.ledger import Ledger
+from exporter.fleet.state import Seen
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.family import COMMON_LABELS
+from exporter.metrics.registry import FAMILIES, samples_of
+from exporter.web.metrics_page import Publisher
+from exporter.web.server import Application, Server
 
 KINDS: dict[str, Callable[..., Metric]] = {
     "counter": CounterMetricFamily,

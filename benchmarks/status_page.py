@@ -10,11 +10,11 @@ from typing import NamedTuple
 import uvloop
 
 from benchmarks.fleet import fleet
-from exporter.core.account_families import Known, use
-from exporter.core.ledger import Tally
-from exporter.core.rules import DEFAULT
-from exporter.core.seen import Account
-from exporter.shell.status_page import AccountStatus, Status, StatusPage
+from exporter.alerting.rules import DEFAULT
+from exporter.fleet.ledger import Tally
+from exporter.fleet.state import Account
+from exporter.metrics.account_families import Known, use
+from exporter.web.status_page import AccountStatus, Status, StatusPage
 
 NOW = 1.7e9 + 4000
 TICK = 0.001

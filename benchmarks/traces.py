@@ -21,18 +21,19 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import set_span_in_context
 
 from benchmarks.fleet import workload
-from exporter.core.episode import Course, Episode, Happened, Mark, Pod, Proton, State
-from exporter.core.ledger import Ledger
-from exporter.core.lifecycle import Tracing, settled
-from exporter.core.seen import Seen
-from exporter.core.step import Knowledge
-from exporter.core.trace import Trace
-from exporter.shell.client import Client
-from exporter.shell.otlp import SCOPE, encode
-from exporter.shell.report import Report
-from exporter.shell.store import Frozen, Store
-from exporter.shell.watch import Clock, Plan, Watch
+from exporter.clock import Clock
+from exporter.collect.account_monitor import Plan, Watch
+from exporter.collect.client import Client
+from exporter.fleet.episodes import Course, Episode, Happened, Mark, Pod, Proton, State
+from exporter.fleet.ledger import Ledger
+from exporter.fleet.reconcile import Knowledge
+from exporter.fleet.state import Seen
+from exporter.otlp.transport import SCOPE, encode
 from exporter.simulator import list_page
+from exporter.state.store import Frozen, Store
+from exporter.telemetry.own_metrics import Report
+from exporter.tracing.episode_traces import Tracing, settled
+from exporter.tracing.trace import Trace
 
 TRACING = Tracing("https://dr.test")
 BEGAN, ENDED, NOW = 1.7e9, 1.7e9 + 240, 1.7e9 + 400

@@ -9,7 +9,7 @@ from grafana_foundation_sdk.models import dashboard
 from dashboards.board import mark
 from dashboards.look import BAD, MOVING, NUMBERS, OFF, STATES, WARNING
 from dashboards.troubles import CHOSEN, IDS, WHICH
-from exporter.core.conditions import DEFAULTS
+from exporter.alerting.alerts import DEFAULTS
 
 UNIMPORTANT = f'{WHICH} datarobot_workload_importance{{{CHOSEN}, importance!~"$importance"}} == 1'
 """What follows `unless`: a workload of which no importance is told, as one that has gone, is never left out."""

@@ -23,7 +23,7 @@ from dashboards.board import (
 )
 from dashboards.look import BAD, GOOD, NONE, NOT_REPORTED, NOTICE, WARNING
 from dashboards.troubles import WHICH, condition
-from exporter.core.conditions import DEFAULTS
+from exporter.alerting.alerts import DEFAULTS
 
 _NEAR = ((None, GOOD), (DEFAULTS["limit_ratio"], WARNING), (1, BAD))
 _WEEK = 7 * 86400

@@ -37,13 +37,13 @@ from dashboards.board import (
 )
 from dashboards.look import BAD, GOOD, IDLE, IMPORTANCES, MOVING, NONE, NOT_REPORTED, OFF, SEVERITIES, STATES, WARNING
 from dashboards.troubles import CHOSEN, IDS, TROUBLES, WHICH, number, of_those_in_trouble, worst
-from exporter.core import model
-from exporter.core.conditions import DEFAULTS
+from exporter.alerting.alerts import DEFAULTS
+from exporter.api import models
 
 _STATUS, _INFO = family("workload_status"), family("workload_info")
 _RUNNING = family("workload_status", status="running")
-_FAILED = family("workload_status", status="|".join((*model.of_group("failed"), "interrupted")))
-_STARTING = family("workload_status", status="|".join(model.of_group("starting")))
+_FAILED = family("workload_status", status="|".join((*models.of_group("failed"), "interrupted")))
+_STARTING = family("workload_status", status="|".join(models.of_group("starting")))
 _SINCE = "\nor ".join(
     (
         f'1000 * (min by ({IDS}) (ALERTS_FOR_STATE{{account=~"$account", workload_id!="", '

@@ -20,7 +20,7 @@ from dashboards.board import (
     none_is_good,
 )
 from dashboards.look import BAD, GOOD, NONE, NOT_REPORTED, WARNING
-from exporter.core.conditions import DEFAULTS
+from exporter.alerting.alerts import DEFAULTS
 
 _INSTANCE = chosen("instance", "instance", 'label_values(datarobot_exporter_build_info{job=~"$job"}, instance)')
 _OURS = 'job=~"$job", instance=~"$instance"'

@@ -31,7 +31,7 @@ from dashboards.board import (
 )
 from dashboards.look import BAD, ENDS, GOOD, MOVING, NONE, OFF, OUTCOMES, WARNING
 from dashboards.troubles import CHOSEN, WHICH, condition
-from exporter.core.conditions import DEFAULTS
+from exporter.alerting.alerts import DEFAULTS
 
 _NOTHING = "nothing happened"
 _WORKLOAD = Column("workload", "Workload", link=to_workload())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from exporter.core import episode, model
+from exporter.api import models
+from exporter.fleet import episodes
 
 GOOD, BAD, WARNING, NOTICE, MOVING, OFF, UNKNOWN = "green", "red", "orange", "yellow", "blue", "#8e8e8e", "purple"
 
@@ -32,7 +33,7 @@ STATES: Mapping[str, str] = {
 }
 """The colour of each status: green serves, blue is on its way up, yellow on its way down, grey is off, red has failed,
 purple nobody can tell."""
-assert {*STATES} == {*model.STATUSES, "other"}
+assert {*STATES} == {*models.STATUSES, "other"}
 
 NUMBERS: Mapping[str, int] = {status: number for number, status in enumerate(STATES, 1)}
 """A number for each status, where a chart can only draw numbers."""
@@ -41,7 +42,7 @@ IMPORTANCES: Mapping[str, str] = {"critical": BAD, "high": WARNING, "moderate": 
 SEVERITIES: Mapping[str, str] = {"critical": BAD, "warning": WARNING, "info": MOVING}
 OUTCOMES: Mapping[str, str] = {"completed": GOOD, "errored": BAD, "reverted": WARNING, "cancelled": OFF}
 ENDS: Mapping[str, str] = {"success": GOOD, "failure": BAD, "error": WARNING, "cancellation": OFF, "timeout": NOTICE}
-assert {*ENDS} == {*episode.OUTCOMES}
+assert {*ENDS} == {*episodes.OUTCOMES}
 ROLES: Mapping[str, str] = {"active": GOOD, "candidate": MOVING, "outgoing": NOTICE, "other": UNKNOWN}
 
 NONE = "none"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dashboards.look import BAD, NOTICE, WARNING
-from exporter.core.conditions import ALERTS, DEFAULTS
-from exporter.core.terms import WORKLOAD, Condition, Metric, Writing
+from exporter.alerting.alerts import ALERTS, DEFAULTS
+from exporter.alerting.expressions import WORKLOAD, Condition, Metric, Writing
 
 CHOSEN = 'job=~"$job", account=~"$account"'
 IDS = ", ".join(WORKLOAD)

@@ -23,7 +23,7 @@ from dashboards.board import (
 )
 from dashboards.look import BAD, GOOD, IDLE, IMPORTANCES, MOVING, NONE, NOT_REPORTED, NOTICE, OFF, SEVERITIES, WARNING
 from dashboards.troubles import TROUBLES, number, worst
-from exporter.core.conditions import DEFAULTS
+from exporter.alerting.alerts import DEFAULTS
 
 THIS = 'job=~"$job", account=~"$account", workload_id="$workload"'
 _WHICH = chosen(

@@ -18,25 +18,25 @@ from urllib.parse import urlencode
 import uvloop
 
 from exporter import __revision__, __version__
-from exporter.checked import BadSettings, Problem
-from exporter.core.causes import Diagnosis
-from exporter.core.decode import NotDecodable
-from exporter.core.telling import as_json, text
+from exporter.api.decoding import NotDecodable
+from exporter.cli.explain import NotFound, explained
+from exporter.cli.probe import alive, asked, check_online, check_traces, client_of, fleet_size, plan_lines
+from exporter.cli.process import no_core_files
+from exporter.collect.client import ApiError
+from exporter.daemon.daemon import Daemon, keep_memory_whole
+from exporter.diagnosis.causes import Diagnosis
+from exporter.diagnosis.wording import as_json, text
 from exporter.docs import PAGES, RULES_FORMS, files, rules_page
+from exporter.paging.notify import notifiers
+from exporter.paging.notify.trial import test_page
 from exporter.redaction import Secrets
 from exporter.settings import SEVERITIES, Account, Paging, Settings, listen_address, load, nearest, seconds
-from exporter.shell.client import ApiError
-from exporter.shell.daemon import Daemon, keep_memory_whole
-from exporter.shell.explain import NotFound, explained
-from exporter.shell.logs import clean_errors
-from exporter.shell.notify import notifiers
-from exporter.shell.notify.trial import test_page
-from exporter.shell.probe import alive, asked, check_online, check_traces, client_of, fleet_size, plan_lines
-from exporter.shell.process import no_core_files
-from exporter.shell.server import misgiven
-from exporter.shell.store import StateError, Store
-from exporter.shell.web_config import read_web_config
+from exporter.settings.validation import BadSettings, Problem
 from exporter.simulator import Simulator
+from exporter.state.store import StateError, Store
+from exporter.telemetry.logs import clean_errors
+from exporter.web.server import misgiven
+from exporter.web.web_config import read_web_config
 
 DESCRIPTION = """\
 Prometheus metrics for the workloads you run on DataRobot. Reads the Workload API with GET and nothing else.

@@ -8,13 +8,12 @@ import yaml
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from exporter.checked import kind_of
-from exporter.core.account_families import ACCOUNTS
-from exporter.core.conditions import ALERTS, LIMITS
-from exporter.core.families import FAMILIES
-from exporter.core.family import COMMON_LABELS
-from exporter.core.rules import DEFAULT, Options, rules
-from exporter.core.terms import duration
+from exporter.alerting.alerts import ALERTS, LIMITS
+from exporter.alerting.expressions import duration
+from exporter.alerting.rules import DEFAULT, Options, rules
+from exporter.metrics.account_families import ACCOUNTS
+from exporter.metrics.family import COMMON_LABELS
+from exporter.metrics.registry import FAMILIES
 from exporter.runbooks.page import pages as runbooks
 from exporter.runbooks.page import severities, value
 from exporter.settings import (
@@ -33,7 +32,8 @@ from exporter.settings import (
     Traces,
     Web,
 )
-from exporter.shell.report import OWN, PREFIX
+from exporter.settings.validation import kind_of
+from exporter.telemetry.own_metrics import OWN, PREFIX
 
 _NOTE = "<!-- Made by `workload-exporter docs`; a test keeps it so. Change the rows, not this page. -->\n"
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from exporter.core.ledger import Ledger
-from exporter.core.model import Workload
-from exporter.core.pods import Container, LastState, Pods, Proton, Replica, StatusDetails
-from exporter.core.seen import Seen
+from exporter.api.models import Workload
+from exporter.api.pods import Container, LastState, Pods, Proton, Replica, StatusDetails
+from exporter.fleet.ledger import Ledger
+from exporter.fleet.state import Seen
 
 
 def sight(workload: Workload, since: float = 1.0, first: float = 1.0, *, account: str = "acme", **parts: Any) -> Seen:

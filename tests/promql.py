@@ -8,9 +8,9 @@ from typing import Any
 
 import promql_parser as p
 
-from exporter.core.account_families import ACCOUNTS
-from exporter.core.families import FAMILIES
-from exporter.shell.report import OWN, PREFIX
+from exporter.metrics.account_families import ACCOUNTS
+from exporter.metrics.registry import FAMILIES
+from exporter.telemetry.own_metrics import OWN, PREFIX
 
 TIMES: Mapping[str, str] = {"__rate_interval": "2m", "__range": "5400s", "__interval": "30s"}
 """What Grafana would put in, for a scrape interval of 30 s and a time range as long as a day of `days`."""

@@ -15,13 +15,13 @@ import pytest
 import yaml
 
 from exporter.__main__ import _parser
-from exporter.core.account_families import ACCOUNTS
-from exporter.core.families import FAMILIES
-from exporter.core.family import COMMON_LABELS
-from exporter.core.lifecycle import Made
-from exporter.core.trace import Trace
+from exporter.metrics.account_families import ACCOUNTS
+from exporter.metrics.family import COMMON_LABELS
+from exporter.metrics.registry import FAMILIES
 from exporter.settings import load
-from exporter.shell.report import OWN, Report
+from exporter.telemetry.own_metrics import OWN, Report
+from exporter.tracing.episode_traces import Made
+from exporter.tracing.trace import Trace
 from tests.components import component
 from tests.test_snippets import blocks
 

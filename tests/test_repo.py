@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from exporter.core.account_families import ACCOUNTS, AccountFamily
-from exporter.core.conditions import ALERTS
-from exporter.core.families import FAMILIES
-from exporter.core.family import COMMON_LABELS, Family
-from exporter.core.paging import OF_SWEEPS, OF_THE_EXPORTER
-from exporter.core.rules import DEFAULT, expression, levels
+from exporter.alerting.alarms import OF_SWEEPS, OF_THE_EXPORTER
+from exporter.alerting.alerts import ALERTS
+from exporter.alerting.rules import DEFAULT, expression, levels
 from exporter.docs import files
+from exporter.metrics.account_families import ACCOUNTS, AccountFamily
+from exporter.metrics.family import COMMON_LABELS, Family
+from exporter.metrics.registry import FAMILIES
+from exporter.paging.notify import KINDS
 from exporter.settings import load
-from exporter.shell.notify import KINDS
-from exporter.shell.report import OWN, PREFIX
+from exporter.telemetry.own_metrics import OWN, PREFIX
 
 ROOT = Path(__file__).parent.parent
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from exporter.core.conditions import ALERTS
+from exporter.alerting.alerts import ALERTS
 from exporter.runbooks.page import RUNBOOKS, pages
 
 PAGES = pages()

@@ -9,7 +9,7 @@ import yaml
 
 from exporter.__main__ import main
 from exporter.settings import Settings
-from tests.test_main import run
+from tests.cli.test_main import run
 
 ROOT = Path(__file__).parent.parent
 OTHERS = {

@@ -7,14 +7,14 @@ import pytest
 from tests.units import GOOD_DAY, LONGEST, SPLIT, UNITS, unit
 
 ROOT = Path(__file__).parent.parent
-LIFECYCLE = "tests/shell/test_lifecycle.py"
+LIFECYCLE = "tests/daemon/test_lifecycle.py"
 
 
 @pytest.mark.parametrize(
     ("test", "name"),
     [
         ("tests/e2e/test_kill.py::test_no_total_changes", "tests/e2e/test_kill.py"),
-        ("tests/core/test_skew.py::test_the_clock_counts[2.0-0.0]", "tests/core/test_skew.py"),
+        ("tests/api/test_clock_skew.py::test_the_clock_counts[2.0-0.0]", "tests/api/test_clock_skew.py"),
         (f"{LIFECYCLE}::test_a_story_gives_its_traces[exit 0]", f"{LIFECYCLE}[exit 0]"),
         (f"{LIFECYCLE}::test_a_story_gives_the_same_traces[exit 0-7]", f"{LIFECYCLE}[exit 0]"),
         (f"{LIFECYCLE}::test_there_is_no_golden_file_without_its_story", LIFECYCLE),

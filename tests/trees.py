@@ -2,7 +2,7 @@
 
 import re
 
-from exporter.core.trace import Span, Trace
+from exporter.tracing.trace import Span, Trace
 
 _HIDDEN = re.compile(r"time\.(start|end)\.|episode\.(kind|key)|\.id$|k8s\.pod\.name|error\.type")
 

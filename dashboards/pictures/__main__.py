@@ -24,7 +24,7 @@ import httpx
 from dashboards import FILES
 from tests.dashboards.days import BAD, named, stored
 from tests.e2e.servers import Prometheus
-from tests.shell.stage import START
+from tests.stage import START
 
 HERE = Path(__file__).parent
 PICTURES = HERE.parent.parent / "docs" / "pictures"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from exporter.core.conditions import ALERTS, LIMITS, Alert, Limit
-from exporter.core.rules import DEFAULT, expression, levels
-from exporter.core.terms import duration
+from exporter.alerting.alerts import ALERTS, LIMITS, Alert, Limit
+from exporter.alerting.expressions import duration
+from exporter.alerting.rules import DEFAULT, expression, levels
 from exporter.runbooks.exporters import EXPORTERS
 from exporter.runbooks.parts import Cause, Runbook, Step
 from exporter.runbooks.workloads import WORKLOADS

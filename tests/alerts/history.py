@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from exporter.core.rules import rules
+from exporter.alerting.rules import rules
 from tests.e2e.servers import Prometheus
 
 SIZES = {"s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.core.conditions import ALERTS, DEFAULTS, Alert
+from exporter.alerting.alerts import ALERTS, DEFAULTS, Alert
 from tests.alerts.receivers import ALERTS as FOLDER
 from tests.alerts.receivers import Receivers, example, receivers
 from tests.components import component

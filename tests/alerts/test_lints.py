@@ -9,7 +9,7 @@ import promql_parser as p
 import pytest
 import yaml
 
-from exporter.core.conditions import ALERTS
+from exporter.alerting.alerts import ALERTS
 from tests import promql
 from tests.alerts.history import SIZES
 from tests.alerts.receivers import ALERTS as FOLDER

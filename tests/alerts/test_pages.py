@@ -13,20 +13,20 @@ from typing import Any
 
 import pytest
 
-from exporter.core.diagnosis import diagnosis
-from exporter.core.notice import Notice
-from exporter.core.paging import Exporter, Wish
-from exporter.core.routing import Wants, chosen, quiet
-from exporter.core.rules import Options
-from exporter.core.telling import evidence
-from exporter.shell.notify import Sent
-from exporter.shell.pager import Pager, Receiver
-from exporter.shell.store import Store
-from exporter.shell.watch import Clock
+from exporter.alerting.alarms import Exporter, Wish
+from exporter.alerting.notification import Notice
+from exporter.alerting.routing import Wants, chosen, quiet
+from exporter.alerting.rules import Options
+from exporter.clock import Clock
+from exporter.diagnosis.diagnosis import diagnosis
+from exporter.diagnosis.wording import evidence
+from exporter.paging.notify import Sent
+from exporter.paging.pager import Pager, Receiver
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES, Story
-from tests.shell.stage import Stage, played
-from tests.shell.test_stories import LONGEST, _OneStory
+from exporter.state.store import Store
+from tests.daemon.test_stories import LONGEST, _OneStory
+from tests.stage import Stage, played
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "pages"
 HOLDS, ENDS_WITHIN = 80 * 60.0, 8 * 3600.0

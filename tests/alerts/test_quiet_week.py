@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from exporter.core.lane import Policy
+from exporter.fleet.polling import Policy
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES
 from tests import counts
 from tests.alerts.history import Fired, asked, fired, shipped
 from tests.e2e.backfill import Pages, filled
-from tests.shell.stage import START, Stage, played, simulated
+from tests.stage import START, Stage, played, simulated
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 HOUR = 3600.0

@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 import pytest
 
-from exporter.core.paging import OF_SWEEPS, OF_THE_EXPORTER, Alarm, Exporter, Fleet, Sweeping, after, subjects
-from exporter.core.rules import DEFAULT
+from exporter.alerting.alarms import OF_SWEEPS, OF_THE_EXPORTER, Alarm, Exporter, Fleet, Sweeping, after, subjects
+from exporter.alerting.rules import DEFAULT
 from exporter.simulator.stories import STORIES
 from tests.alerts.history import asked, fired, shipped
 from tests.e2e.backfill import Pages, filled
 from tests.e2e.servers import Prometheus
-from tests.shell.stage import START, Stage, played, simulated
+from tests.stage import START, Stage, played, simulated
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 FILE = Path(__file__).with_name("stories.txt")

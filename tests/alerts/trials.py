@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from exporter.core.conditions import ALERTS, Alert
-from exporter.core.rules import DEFAULT, Options, rules
+from exporter.alerting.alerts import ALERTS, Alert
+from exporter.alerting.rules import DEFAULT, Options, rules
 from tests.alerts.cases import Case, Way
 from tests.alerts.pages import READY, WELL, C, P, W
 from tests.alerts.timeline import BEGINS, NOTHING, STEP, Ago, Expected, Page, Phase, Trial, every

@@ -15,15 +15,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from exporter.core.rules import DEFAULT, expression, in_force, levels
-from exporter.core.select import Selection
+from exporter.alerting.rules import DEFAULT, expression, in_force, levels
+from exporter.clock import Clock
+from exporter.daemon.daemon import Daemon
+from exporter.fleet.selection import Selection
 from exporter.settings import Settings
-from exporter.shell.daemon import Daemon
-from exporter.shell.watch import Clock
 from exporter.simulator.stories import STORIES
 from tests.e2e.backfill import Pages, filled
 from tests.e2e.servers import Prometheus
-from tests.shell.stage import START, Stage, played, simulated
+from tests.stage import START, Stage, played, simulated
 
 LASTS, EVERY = 5400.0, 30.0
 END = START + LASTS

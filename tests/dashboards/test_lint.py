@@ -22,8 +22,8 @@ from grafana_foundation_sdk.models import dashboard as models
 
 from dashboards import FILES
 from dashboards.board import TAG
-from exporter.core.conditions import ALERTS
-from exporter.core.rules import Options, words
+from exporter.alerting.alerts import ALERTS
+from exporter.alerting.rules import Options, words
 from tests import promql
 from tests.dashboards.boards import (
     BOARDS,

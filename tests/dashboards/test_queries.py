@@ -16,13 +16,13 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from dashboards.troubles import TROUBLES
-from exporter.core.conditions import ALERTS
-from exporter.core.rules import Options, words
+from exporter.alerting.alerts import ALERTS
+from exporter.alerting.rules import Options, words
 from tests import promql
 from tests.dashboards.boards import BOARDS, EVERY_TARGET, Target, targets, variables
 from tests.dashboards.days import END, EVERY, named
 from tests.e2e.servers import Prometheus
-from tests.shell.stage import START
+from tests.stage import START
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 Chosen = dict[str, str]

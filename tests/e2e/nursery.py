@@ -20,13 +20,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from exporter.core.ledger import Ledger, Tally
+from exporter.clock import Clock
+from exporter.daemon.daemon import Daemon
+from exporter.fleet.ledger import Ledger, Tally
+from exporter.otlp.sender import Sender
+from exporter.otlp.transport import transport
 from exporter.settings import Settings
-from exporter.shell.daemon import Daemon
-from exporter.shell.otlp import transport
-from exporter.shell.sender import Sender
-from exporter.shell.store import Frozen, Store
-from exporter.shell.watch import Clock
+from exporter.state.store import Frozen, Store
 
 POINTS = ("before commit", "within commit", "after commit", "before removal", "after removal")
 """Where a child may be told to die: around the commit of traces, and around their removal once they were accepted."""

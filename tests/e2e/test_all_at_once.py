@@ -21,7 +21,7 @@ from exporter.simulator import Simulator
 from exporter.simulator.oddities import Answer
 from exporter.simulator.stories import STORIES
 from tests.e2e.servers import eventually, free_port
-from tests.shell.receivers import HttpReceiver
+from tests.receivers import HttpReceiver
 
 pytestmark = pytest.mark.long
 STORY = {story.name: story for story in STORIES}

@@ -21,7 +21,7 @@ from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES
 from tests import counts
 from tests.e2e.servers import Alertmanager, Prometheus, alertmanager, eventually, free_port, prometheus
-from tests.shell.receivers import HALF, HANG, Answer, HttpReceiver
+from tests.receivers import HALF, HANG, Answer, HttpReceiver
 
 KEY = "k" * 32
 STORY = {story.name: story for story in STORIES}

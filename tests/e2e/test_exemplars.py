@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.e2e.servers import Prometheus, demo, eventually, free_port, prometheus
-from tests.shell.receivers import HttpReceiver
+from tests.receivers import HttpReceiver
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 COUNTER, HISTOGRAM = "datarobot_exporter_episodes_total", "datarobot_exporter_episode_duration_seconds_bucket"

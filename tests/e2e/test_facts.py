@@ -13,7 +13,7 @@ import pytest
 from exporter.simulator.stories import STORIES
 from tests.e2e.backfill import Pages, filled
 from tests.e2e.servers import Prometheus
-from tests.shell.stage import START, Stage, played, simulated
+from tests.stage import START, Stage, played, simulated
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 LASTS, EVERY = 5400.0, 30.0

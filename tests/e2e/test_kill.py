@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from exporter.core.ledger import Ledger
-from exporter.shell.store import Store
+from exporter.fleet.ledger import Ledger
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES
+from exporter.state.store import Store
 from tests.e2e.nursery import Nursery
 
 START = 1_795_000_000.0

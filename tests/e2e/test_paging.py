@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from exporter.core.rules import Options, rules
+from exporter.alerting.rules import Options, rules
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES
 from tests import counts

@@ -11,17 +11,17 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from exporter.core.account_families import ACCOUNTS, Known, use
-from exporter.core.conditions import ALERTS, DEFAULTS, Alert
-from exporter.core.details import ComputeBundle, OtelValue, RequestMetrics
-from exporter.core.exposition import Exposition, account_bodies
-from exporter.core.ledger import Ledger, Rollout, Tally
-from exporter.core.model import Artifact, Autoscaling, Bundle, Group, Policy, Replacement, Runtime, Workload
-from exporter.core.pods import Condition as PodCondition
-from exporter.core.pods import OverallStatus, Pods, Proton, StatusDetails
-from exporter.core.rules import DEFAULT, expression, levels
-from exporter.core.seen import Account, Details, Seen, Window
-from exporter.core.terms import AccountLook, WorkloadLook
+from exporter.alerting.alerts import ALERTS, DEFAULTS, Alert
+from exporter.alerting.expressions import AccountLook, WorkloadLook
+from exporter.alerting.rules import DEFAULT, expression, levels
+from exporter.api.details import ComputeBundle, OtelValue, RequestMetrics
+from exporter.api.models import Artifact, Autoscaling, Bundle, Group, Policy, Replacement, Runtime, Workload
+from exporter.api.pods import Condition as PodCondition
+from exporter.api.pods import OverallStatus, Pods, Proton, StatusDetails
+from exporter.fleet.ledger import Ledger, Rollout, Tally
+from exporter.fleet.state import Account, Details, Seen, Window
+from exporter.metrics.account_families import ACCOUNTS, Known, use
+from exporter.metrics.exposition import Exposition, account_bodies
 from tests import counts
 from tests.e2e.backfill import Pages, filled
 from tests.e2e.servers import Prometheus

@@ -21,7 +21,7 @@ from exporter.simulator import Simulator
 from exporter.simulator.stories import CRASHING, HOLDS, READY, Pods, Step, Story
 from tests.e2e.servers import eventually
 from tests.e2e.test_direct_paging import KEY, TAKEN, Daemon, incidents
-from tests.shell.receivers import HttpReceiver
+from tests.receivers import HttpReceiver
 
 ALERT = "DataRobotContainerCrashLooping"
 DETAILS = "@/workloads/{id}/protons/{pid}/statusDetails"

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from exporter.core.conditions import ALERTS
+from exporter.alerting.alerts import ALERTS
 from exporter.runbooks.page import RUNBOOKS, page
 from exporter.runbooks.parts import READY
 from tests.components import component
 from tests.e2e.servers import Prometheus, demo, eventually, free_port, prometheus
-from tests.shell.receivers import HttpReceiver
+from tests.receivers import HttpReceiver
 
 pytestmark = pytest.mark.real
 

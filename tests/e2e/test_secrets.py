@@ -24,7 +24,7 @@ from exporter.simulator import Simulator
 from exporter.simulator.oddities import Answer as ApiAnswer
 from exporter.simulator.oddities import walk
 from tests.e2e.servers import eventually, free_port, running
-from tests.shell.receivers import Answer, HttpReceiver
+from tests.receivers import Answer, HttpReceiver
 
 TOKEN, OTHER = "T0ken/of+the=Account", "0ther/T0ken=Of+Eu"
 OF_TRACES, HOOK, HMAC = "0wn/Key+of=traces", "h00k-Path/Part2", "Hm4c/secret+of=hook"
@@ -287,7 +287,7 @@ process_resident_memory_bytes process_start_time_seconds process_virtual_memory_
 AS_NOBODY = """
 import ctypes, os, sys
 from prometheus_client import REGISTRY, generate_latest
-from exporter.shell.process import no_core_files
+from exporter.cli.process import no_core_files
 if os.getuid() == 0:
     os.setgroups([])
     os.setgid(65534)

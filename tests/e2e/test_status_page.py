@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from exporter.core.account_families import Known, use
-from exporter.core.ledger import Tally
-from exporter.core.model import Workload
-from exporter.core.pods import Pods
-from exporter.core.rules import DEFAULT
-from exporter.core.seen import Account, Details
-from exporter.shell.page import Publisher
-from exporter.shell.server import Application, Server
-from exporter.shell.status_page import AccountStatus, Status, StatusPage
+from exporter.alerting.rules import DEFAULT
+from exporter.api.models import Workload
+from exporter.api.pods import Pods
+from exporter.fleet.ledger import Tally
+from exporter.fleet.state import Account, Details
+from exporter.metrics.account_families import Known, use
+from exporter.web.metrics_page import Publisher
+from exporter.web.server import Application, Server
+from exporter.web.status_page import AccountStatus, Status, StatusPage
 from tests.browser import Browser, browser
 from tests.e2e.servers import demo, eventually, free_port
 from tests.make import container, pods, replica, sight

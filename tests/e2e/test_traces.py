@@ -18,10 +18,10 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from oteltap import OtelTapHttpProtobufReceiver, OtelTapHttpProtobufReceiverSettings
 
 from exporter.simulator import Simulator
+from tests.daemon.test_daemon import START
 from tests.e2e.servers import eventually, free_port, running
-from tests.shell.life import Life
-from tests.shell.receivers import HttpReceiver
-from tests.shell.test_daemon import START
+from tests.life import Life
+from tests.receivers import HttpReceiver
 
 STORIES = "stop-and-start-.*|reverted-replacement-.*"
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from exporter.shell.store import Store
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES
 from exporter.simulator.world import World
+from exporter.state.store import Store
 from tests import counts
 from tests.e2e.nursery import POINTS, Nursery
-from tests.shell.receivers import HttpReceiver
+from tests.receivers import HttpReceiver
 
 START = 1_795_000_000.0
 STEP, STEPS = 60.0, 60

@@ -1,0 +1,1 @@
+"""Alerts: expressions, rules, alarms for direct paging, routing. No I/O."""

@@ -1,0 +1,385 @@
+"""A small language for conditions: written once, printed as PromQL for rules, evaluated here for direct paging.
+
+Every metric in it is aggregated to one value per workload (or per account), by our own identity labels: so an exporter
+that is replaced changes nothing, and both sides of an operator always match. What is not told has no value, and a
+condition on it does not hold. Semantics are PromQL's, division by zero included.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import product
+from textwrap import indent
+from typing import Literal, NamedTuple, Protocol
+
+from exporter.fleet.state import Seen
+from exporter.metrics.account_families import ACCOUNTS, Known
+from exporter.metrics.family import Part, Samples, view
+from exporter.metrics.registry import FAMILIES, OF_THE_GONE
+
+PREFIX = "datarobot_"
+WORKLOAD: tuple[str, ...] = ("account", "workload", "workload_id")
+ACCOUNT: tuple[str, ...] = ("account",)
+_FAMILIES = {family.name: family for family in FAMILIES}
+_ACCOUNTS = {family.name: family for family in ACCOUNTS}
+
+
+class Writing(NamedTuple):
+    """How PromQL is written. `selector` stands in every selector; thresholds in seconds are divided by `scale`.
+
+    `held`: the range over which the last sample counts; empty: only the present one.
+    """
+
+    selector: str
+    thresholds: Mapping[str, float]
+    scale: float = 1.0
+    held: str = ""
+
+
+class Look(Protocol):
+    """What a condition is evaluated on: one workload, or one account."""
+
+    @property
+    def now(self) -> float:
+        """Seconds since the epoch."""
+
+    @property
+    def thresholds(self) -> Mapping[str, float]:
+        """By name."""
+
+    def samples(self, metric: Metric) -> Samples:
+        """The samples of a family: label values in its order, and the value."""
+
+    def workloads(self) -> Iterable[Look]:
+        """The workloads of an account."""
+
+
+class Term:
+    """A number of each workload, or of each account."""
+
+    @abstractmethod
+    def promql(self, writing: Writing) -> str:
+        """The expression."""
+
+    @abstractmethod
+    def value(self, look: Look) -> float | None:
+        """The number; None where it is not told."""
+
+    def metrics(self) -> Iterator[Metric]:
+        """The metrics that it reads."""
+        return iter(())
+
+    def __sub__(self, other: Term | float) -> Term:
+        return Arithmetic(self, "-", _term(other))
+
+    def __add__(self, other: Term | float) -> Term:
+        return Arithmetic(self, "+", _term(other))
+
+    def __mul__(self, other: Term | float) -> Term:
+        return Arithmetic(self, "*", _term(other))
+
+    def __truediv__(self, other: Term | float) -> Term:
+        return Arithmetic(self, "/", _term(other))
+
+    def __gt__(self, other: Term | float) -> Condition:
+        return Comparison(self, ">", _term(other))
+
+    def __ge__(self, other: Term | float) -> Condition:
+        return Comparison(self, ">=", _term(other))
+
+    def __lt__(self, other: Term | float) -> Condition:
+        return Comparison(self, "<", _term(other))
+
+    def is_(self, other: Term | float) -> Condition:
+        """Whether both are equal."""
+        return Comparison(self, "==", _term(other))
+
+
+class Condition:
+    """Something that holds of a workload or an account, or does not."""
+
+    @abstractmethod
+    def promql(self, writing: Writing) -> str:
+        """The expression: a series for each workload or account of which it holds."""
+
+    @abstractmethod
+    def holds(self, look: Look) -> bool:
+        """Whether it holds."""
+
+    @abstractmethod
+    def metrics(self) -> Iterator[Metric]:
+        """The metrics that it reads."""
+
+    def __and__(self, other: Condition) -> Condition:
+        return Both(self, "and", other)
+
+    def __or__(self, other: Condition) -> Condition:
+        return Both(self, "or", other)
+
+    def unless(self, other: Condition) -> Condition:
+        """This, where the other does not hold."""
+        return Both(self, "unless", other)
+
+
+_AGGREGATES: Mapping[str, Callable[[Iterable[float]], float]] = {"max": max, "min": min, "sum": sum}
+
+
+class Metric(Term):
+    """One family, aggregated. `where`: label -> the value, or values with ``|`` between them.
+
+    Raises ValueError for a family or a label that does not exist.
+    """
+
+    def __init__(self, name: str, aggregate: Literal["max", "min", "sum"] = "max", **where: str) -> None:
+        self.name, self.aggregate, self.where = PREFIX + name, aggregate, where
+        self.family = _FAMILIES.get(self.name) or _ACCOUNTS.get(self.name)
+        if self.family is None or not where.keys() <= {*self.family.labels}:
+            raise ValueError(f"no family {self.name} with labels {', '.join(where)}")
+        self.by = WORKLOAD if self.name in _FAMILIES else ACCOUNT
+        self._label = operator.itemgetter(*map(self.family.labels.index, where)) if where else None
+        values = [value.split("|") for value in where.values()]
+        self._wanted = frozenset(*values) if len(values) == 1 else frozenset(product(*values))
+
+    @property
+    def reads(self) -> frozenset[Part]:
+        """The parts of a workload's details that it depends on."""
+        family = _FAMILIES.get(self.name)
+        return family.reads if family is not None else frozenset()
+
+    def selector(self, writing: Writing) -> str:
+        """The selector alone."""
+        told = [f'{label}{"=~" if "|" in value else "="}"{value}"' for label, value in self.where.items()]
+        return f"{self.name}{{{', '.join([*filter(None, [writing.selector]), *told])}}}"
+
+    def promql(self, writing: Writing) -> str:
+        inner = self.selector(writing)
+        if writing.held:
+            inner = f"last_over_time({inner}[{writing.held}])"
+        return f"{self.aggregate} by ({', '.join(self.by)}) ({inner})"
+
+    def value(self, look: Look) -> float | None:
+        label, wanted = self._label, self._wanted
+        found = [value for labels, value in look.samples(self) if label is None or label(labels) in wanted]
+        return _AGGREGATES[self.aggregate](found) if found else None
+
+    def metrics(self) -> Iterator[Metric]:
+        yield self
+
+
+class Number(Term):
+    """A constant."""
+
+    def __init__(self, number: float) -> None:
+        self.number = number
+
+    def promql(self, writing: Writing) -> str:  # noqa: ARG002 — the same everywhere
+        return f"{self.number:g}"
+
+    def value(self, look: Look) -> float | None:  # noqa: ARG002
+        return self.number
+
+
+class Threshold(Term):
+    """A number that settings may change. A name that ends in ``_seconds`` is one of time."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def promql(self, writing: Writing) -> str:
+        number = writing.thresholds[self.name]
+        return f"{number / writing.scale if self.name.endswith('_seconds') else number:g}"
+
+    def value(self, look: Look) -> float | None:
+        return look.thresholds[self.name]
+
+
+class Now(Term):
+    """The time, in seconds since the epoch."""
+
+    def promql(self, writing: Writing) -> str:  # noqa: ARG002
+        return "time()"
+
+    def value(self, look: Look) -> float | None:
+        return look.now
+
+
+class Count(Term):
+    """How many workloads of an account a condition holds of; no value where it holds of none."""
+
+    def __init__(self, condition: Condition) -> None:
+        self.condition = condition
+
+    def promql(self, writing: Writing) -> str:
+        return f"count by (account) (\n{indent(self.condition.promql(writing), '  ')}\n)"
+
+    def value(self, look: Look) -> float | None:
+        return sum(self.condition.holds(each) for each in look.workloads()) or None
+
+    def metrics(self) -> Iterator[Metric]:
+        return self.condition.metrics()
+
+
+def _ratio(left: float, right: float) -> float:
+    if right:
+        return left / right
+    return math.nan if not left or math.isnan(left) else math.copysign(math.inf, left)
+
+
+_ARITHMETIC: Mapping[str, Callable[[float, float], float]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": _ratio,
+}
+_COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "==": operator.eq,
+}
+
+
+class Arithmetic(Term):
+    """Two terms and an operator."""
+
+    def __init__(self, left: Term, sign: str, right: Term) -> None:
+        self.left, self.sign, self.right = left, sign, right
+
+    def promql(self, writing: Writing) -> str:
+        told = [
+            f"({side.promql(writing)})" if isinstance(side, Arithmetic) else side.promql(writing)
+            for side in (self.left, self.right)
+        ]
+        return f" {self.sign} ".join(told)
+
+    def value(self, look: Look) -> float | None:
+        left, right = self.left.value(look), self.right.value(look)
+        return None if left is None or right is None else _ARITHMETIC[self.sign](left, right)
+
+    def metrics(self) -> Iterator[Metric]:
+        yield from self.left.metrics()
+        yield from self.right.metrics()
+
+
+class Comparison(Condition):
+    """Two terms compared."""
+
+    def __init__(self, left: Term, sign: str, right: Term) -> None:
+        self.left, self.sign, self.right = left, sign, right
+
+    def promql(self, writing: Writing) -> str:
+        return f"{self.left.promql(writing)} {self.sign} {self.right.promql(writing)}"
+
+    def holds(self, look: Look) -> bool:
+        left, right = self.left.value(look), self.right.value(look)
+        return left is not None and right is not None and _COMPARISONS[self.sign](left, right)
+
+    def metrics(self) -> Iterator[Metric]:
+        yield from self.left.metrics()
+        yield from self.right.metrics()
+
+
+class Both(Condition):
+    """Two conditions, joined by a set operator."""
+
+    def __init__(self, left: Condition, sign: str, right: Condition) -> None:
+        self.left, self.sign, self.right = left, sign, right
+
+    def promql(self, writing: Writing) -> str:
+        # `and` and `unless` bind alike, from the left; `or` is weaker than both.
+        left, right = self.left.promql(writing), self.right.promql(writing)
+        if isinstance(self.left, Both) and self.left.sign == "or" != self.sign:
+            left = f"(\n{indent(left, '  ')}\n)"
+        if isinstance(self.right, Both):
+            right = f"(\n{indent(right, '  ')}\n)"
+        return f"{left}\n{self.sign} {right}"
+
+    def holds(self, look: Look) -> bool:
+        # The right side is not looked at where the left one decides: a board of 10,000 workloads costs half as much.
+        if self.left.holds(look):
+            return self.sign == "or" or self.right.holds(look) == (self.sign == "and")
+        return self.sign == "or" and self.right.holds(look)
+
+    def metrics(self) -> Iterator[Metric]:
+        yield from self.left.metrics()
+        yield from self.right.metrics()
+
+
+class Raw(Condition):
+    """PromQL that only Prometheus can answer, as about the exporter's own being there.
+
+    ``$job`` stands for the selector, ``$NAME`` for a threshold, ``$900s`` for a duration.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def promql(self, writing: Writing) -> str:
+        def told(match: re.Match[str]) -> str:
+            name = match[1]
+            if name == "job":
+                return writing.selector
+            if name.endswith("s") and name[:-1].isdigit():
+                return duration(int(name[:-1]) / writing.scale)
+            return Threshold(name).promql(writing)
+
+        return re.sub(r"\$(\w+)", told, self.text)
+
+    def holds(self, look: Look) -> bool:
+        raise NotImplementedError("only Prometheus can tell")
+
+    def metrics(self) -> Iterator[Metric]:
+        return iter(())
+
+
+NOW = Now()
+
+
+def duration(seconds: float) -> str:
+    """A duration as Prometheus writes it: ``90s``, ``5m``, ``1h``, ``250ms``."""
+    millis = round(seconds * 1000)
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)):
+        if millis and not millis % size:
+            return f"{millis // size}{unit}"
+    return f"{millis}ms" if millis else "0s"
+
+
+def _term(value: Term | float) -> Term:
+    return value if isinstance(value, Term) else Number(value)
+
+
+class WorkloadLook:
+    """One workload at a time."""
+
+    def __init__(self, seen: Seen, now: float, thresholds: Mapping[str, float]) -> None:
+        self._view, self.now, self.thresholds = view(seen), now, thresholds
+        self._told: dict[str, Samples] = {}
+
+    def samples(self, metric: Metric) -> Samples:
+        told = self._told.get(metric.name)
+        if told is None:
+            shown = self._view.seen.vanished is None or metric.name in OF_THE_GONE
+            told = self._told[metric.name] = _FAMILIES[metric.name].samples(self._view) if shown else ()
+        return told
+
+    def workloads(self) -> Iterable[Look]:
+        return ()
+
+
+class AccountLook:
+    """One account and its workloads at a time."""
+
+    def __init__(self, known: Known, fleet: Iterable[Seen], now: float, thresholds: Mapping[str, float]) -> None:
+        self._known, self.now, self.thresholds = known, now, thresholds
+        self._fleet = tuple(fleet)
+
+    def samples(self, metric: Metric) -> Samples:
+        return _ACCOUNTS[metric.name].samples(self._known)
+
+    def workloads(self) -> Iterable[Look]:
+        # Made while they are counted: to keep them all at once would cost a large fleet a pause to collect garbage.
+        return (WorkloadLook(seen, self.now, self.thresholds) for seen in self._fleet)

@@ -1,0 +1,228 @@
+"""Bytes of one API answer -> model values and rejects.
+
+The answer is decoded in one typed pass. Where that fails it is parsed by `exporter.api.tolerant_json`, and taken item by
+item, then field by field for an item that fails, down to the leaves: a value that cannot be read, or is of an odd type,
+costs that field, or that element of a list, and no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from types import UnionType
+from typing import Any, Generic, NamedTuple, TypeVar, get_args, get_origin
+
+import msgspec
+
+from exporter.api import tolerant_json
+from exporter.api.models import ApiObject, Workload
+from exporter.api.tolerant_json import UNREADABLE, Damaged
+
+Item = TypeVar("Item", bound=ApiObject)
+
+
+class NotDecodable(ValueError):
+    """The answer as a whole cannot be used; `reason` is one of `REASONS`."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+REASONS = ("empty", "json", "no_data", "type", "missing", "value", "text", "duplicate")
+
+
+class Reject(NamedTuple):
+    """A field or item left out: where (a path without indexes or ids), why (one of `REASONS`), whose id if known."""
+
+    path: str
+    reason: str
+    item_id: str | None = None
+
+
+def incomplete(rejects: Iterable[Reject]) -> bool:
+    """Whether an item of a list is among what was left out: what is not in the list may be there all the same."""
+    return any(reject.path in ("$", "$.id") and not reject.item_id for reject in rejects)
+
+
+class Page(NamedTuple, Generic[Item]):
+    """One page of a list: its items, what was left out, the next page's URL and the list's whole size if told."""
+
+    items: tuple[Item, ...]
+    rejects: tuple[Reject, ...]
+    next: str | None
+    total: int | None
+    size: int = 0
+    """How many items the page had, left-out ones included."""
+
+
+class One(NamedTuple, Generic[Item]):
+    """One object and what was left out of it."""
+
+    value: Item
+    rejects: tuple[Reject, ...]
+
+
+class _Envelope(msgspec.Struct):
+    data: msgspec.Raw = msgspec.Raw()
+    next: Any = None
+    total_count: Any = msgspec.field(default=None, name="totalCount")
+    total: Any = None
+
+
+_envelope = msgspec.json.Decoder(_Envelope)
+_REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What the strict decoder raises; `msgspec.ValidationError` is a kind of DecodeError."""
+
+
+@cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
+def workload_page(body: bytes) -> Page[Workload]:
+    """Decode one page of ``GET /workloads`` (spec 11.5 WorkloadListResponse); see `page`."""
+    return page(body, Workload)
+
+
+def page(body: bytes, kind: type[Item]) -> Page[Item]:
+    """Decode one page of a list of `kind`; ``totalCount`` may be called ``total``, and ``next`` may be missing.
+
+    Raises `NotDecodable` when the body is empty, is no JSON object, or has no ``data`` list.
+    """
+    if not body.strip():
+        raise NotDecodable("empty", "the answer has no body")
+    try:
+        envelope = _envelope.decode(body)
+        items = _decoder(tuple[kind, ...]).decode(envelope.data)  # type: ignore[valid-type]
+    except _REFUSED:
+        return _patient_page(body, kind)
+    total, following = _size(envelope.total_count, envelope.total), _link(envelope.next)
+    return Page(items, (), following, total, len(items))
+
+
+def one(body: bytes, kind: type[Item]) -> One[Item]:
+    """Decode one object of `kind`. Raises `NotDecodable` when the body is empty, no JSON object, or lacks its id."""
+    if not body.strip():
+        raise NotDecodable("empty", "the answer has no body")
+    try:
+        return One(_decoder(kind).decode(body), ())
+    except _REFUSED:
+        pass
+    rejects: list[Reject] = []
+    found = _salvaged(_parsed(body), kind, rejects)
+    if found is None:
+        last = rejects[-1]
+        raise NotDecodable("no_data" if last.reason == "type" else last.reason, f"the answer is no {kind.__name__}")
+    return One(found, tuple(rejects))
+
+
+def _patient_page(body: bytes, kind: type[Item]) -> Page[Item]:
+    answer = _parsed(body)
+    if not isinstance(answer, dict):
+        raise NotDecodable("no_data", "the answer is JSON but no object")
+    listed = answer.get("data")
+    if not isinstance(listed, list):
+        raise NotDecodable("no_data", "the answer has no `data` list")
+    rejects: list[Reject] = []
+    salvaged = [_salvaged(each, kind, rejects) for each in listed]
+    items = [item for item in salvaged if item is not None]
+    total = _size(answer.get("totalCount"), answer.get("total"))
+    return Page(tuple(items), tuple(rejects), _link(answer.get("next")), total, len(listed))
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return tolerant_json.parse(body)
+    except ValueError as error:
+        raise NotDecodable("json", f"the answer is no JSON: {error}") from None
+
+
+def _size(*reported: object) -> int | None:
+    return next((number for number in reported if type(number) is int and number >= 0), None)
+
+
+def _link(reported: object) -> str | None:
+    """The text of ``next``. One that cannot be read still says that there is more: no page is the last by mistake."""
+    if isinstance(reported, Damaged):
+        return reported.text
+    if reported is UNREADABLE:
+        return "unreadable"
+    return reported if isinstance(reported, str) and reported else None
+
+
+def _salvaged(values: Any, kind: type[Item], rejects: list[Reject]) -> Item | None:
+    """`values` as a `kind`; None where it is no object, or has no id that can be read."""
+    try:
+        item: Item = msgspec.convert(values, kind, strict=True)
+    except msgspec.ValidationError:
+        pass
+    else:
+        return item
+    known = _identifier(values.get("id")) if isinstance(values, dict) else None
+    found = _Salvage(rejects, known).value(values, kind, "$")
+    return None if found is _NOTHING else found
+
+
+def _identifier(reported: object) -> str | None:
+    """An id as text; some encoders write it as a number. None for what is no id, or only a part of one."""
+    if type(reported) is int:
+        return str(reported)
+    return reported if isinstance(reported, str) else None
+
+
+_NOTHING: Any = object()
+
+
+class _Salvage:
+    """Takes from parsed JSON what fits a type, and rejects the rest by its path."""
+
+    def __init__(self, rejects: list[Reject], item_id: str | None) -> None:
+        self._rejects, self._item_id = rejects, item_id
+
+    def value(self, value: Any, kind: Any, path: str) -> Any:
+        """`value` as a `kind`, or `_NOTHING` where nothing can be kept of it."""
+        try:
+            return msgspec.convert(value, kind, strict=True)
+        except msgspec.ValidationError:
+            pass
+        options = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+        if isinstance(value, Damaged):
+            self._reject(path, "text")
+            return value.text if str in options else _NOTHING
+        for option in options:
+            if isinstance(value, dict) and isinstance(option, type) and issubclass(option, msgspec.Struct):
+                return self._object(value, option, path)
+            if isinstance(value, list) and get_origin(option) is tuple:
+                parts = (self._element(part, get_args(option)[0], f"{path}[]") for part in value)
+                return tuple(part for part in parts if part is not _NOTHING)
+            if isinstance(value, dict) and get_origin(option) is dict:
+                named = ((key, self.value(part, get_args(option)[1], f"{path}{{}}")) for key, part in value.items())
+                return {key: part for key, part in named if part is not _NOTHING}
+        return self._reject(path, "value" if value is UNREADABLE else "type")
+
+    def _element(self, value: Any, kind: Any, path: str) -> Any:
+        """An element of a list. An object that cannot be read is there all the same, and nothing is known of it."""
+        found = self.value(value, kind, path)
+        if found is not _NOTHING or not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+            return found
+        return _NOTHING if any(field.required for field in msgspec.structs.fields(kind)) else kind()
+
+    def _object(self, values: Mapping[str, Any], kind: Any, path: str) -> Any:
+        kept: dict[str, Any] = {}
+        for field in msgspec.structs.fields(kind):
+            place = f"{path}.{field.encode_name}"
+            if field.encode_name in values:
+                part = self.value(values[field.encode_name], field.type, place)
+                # All required fields are ids: half of one would be another object's.
+                if part is _NOTHING or (field.required and isinstance(values[field.encode_name], Damaged)):
+                    part = _identifier(values[field.encode_name]) if field.required else None
+                if part is not None:
+                    kept[field.name] = part
+            if field.required and not kept.get(field.name):
+                return self._reject(place, "missing")
+        return kind(**kept)
+
+    def _reject(self, path: str, reason: str) -> Any:
+        self._rejects.append(Reject(path, reason, self._item_id))
+        return _NOTHING

@@ -1,0 +1,306 @@
+"""What the API tells beside workloads and pods: events, statistics, limits, bundles, resource use, quotas, sharing.
+
+Each class is one object of an answer; `None` means "not told". Sources: spec 11.5, and for routes that it lacks the
+answers that clients of DataRobot read.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import msgspec
+
+from exporter.api.models import ApiObject, Number, Replacement, Runtime, folded
+from exporter.api.pods import StatusDetails
+
+
+class EventDetails(ApiObject, frozen=True):
+    """What an event of a replacement carries; `proton_statuses` by proton id."""
+
+    replacement_id: str | None = None
+    artifact_id: str | None = None
+    message: str | None = None
+    candidate_proton_ids: tuple[str, ...] | None = None
+    proton_statuses: dict[str, StatusDetails] | None = None
+
+
+class Event(ApiObject, frozen=True):
+    """One event (spec 11.5 WorkloadEvent); `type`, `reason` and `message` are the older shape."""
+
+    id: str
+    timestamp: str | None = None
+    event_type: str | None = None
+    type: str | None = None
+    reason: str | None = None
+    message: str | None = None
+    details: EventDetails | None = None
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            raise ValueError("the id is empty")
+
+    @property
+    def told_type(self) -> str:
+        """What happened, in the API's words; ``unknown`` where not told."""
+        return self.event_type or self.type or "unknown"
+
+    @property
+    def words(self) -> str:
+        """The message, from wherever it stands; empty where there is none."""
+        return (self.details.message if self.details else None) or self.message or self.reason or ""
+
+
+EventKind = Literal[
+    "replacement_completed",
+    "replacement_errored",
+    "created",
+    "started",
+    "stopped",
+    "scaled",
+    "promoted",
+    "deleted",
+    "failed",
+    "other",
+]
+_KINDS: tuple[tuple[str, EventKind], ...] = (
+    ("created", "created"),
+    ("started", "started"),
+    ("stopped", "stopped"),
+    ("scaled", "scaled"),
+    ("promoted", "promoted"),
+    ("deleted", "deleted"),
+)
+
+
+def event_kind(event: Event) -> EventKind:
+    """The kind of an event, of a closed set: the API's types are free text."""
+    told = folded(event.told_type).replace(".", "_")
+    bad = "error" in told or "fail" in told
+    if "replacement" in told:
+        return "replacement_errored" if bad else "replacement_completed" if "complete" in told else "other"
+    return "failed" if bad else next((kind for word, kind in _KINDS if word in told), "other")
+
+
+class Period(ApiObject, frozen=True):
+    """A stretch of time."""
+
+    start: str | None = None
+    end: str | None = None
+
+
+class RequestMetrics(ApiObject, frozen=True):
+    """Statistics of a window: counts, and a response time in milliseconds (spec 11.5 RequestMetrics)."""
+
+    total_requests: int | None = None
+    server_errors: int | None = None
+    user_errors: int | None = None
+    slow_requests: int | None = None
+    requests_per_minute: Number | None = None
+    concurrent_requests: Number | None = None
+    response_time: Number | None = None
+
+
+class Stats(ApiObject, frozen=True):
+    """``GET /workloads/{id}/stats``: a window and its statistics."""
+
+    period: Period | None = None
+    metrics: RequestMetrics | None = None
+
+
+class Bucket(ApiObject, frozen=True):
+    """One point of a series; the API does not say what a bucket holds, so all is optional."""
+
+    period: Period | None = None
+    value: Number | None = None
+
+
+class SeriesSummary(ApiObject, frozen=True):
+    """What a series is about."""
+
+    period: Period | None = None
+    proton_id: str | None = None
+
+
+class StatsSeries(ApiObject, frozen=True):
+    """``GET /workloads/{id}/stats/{metric}``."""
+
+    metric: str | None = None
+    summary: SeriesSummary | None = None
+    buckets: tuple[Bucket, ...] | None = None
+
+
+class WorkloadCounts(ApiObject, frozen=True):
+    """How many workloads there are and are active."""
+
+    active: int | None = None
+    total: int | None = None
+
+
+class RequestTotals(ApiObject, frozen=True):
+    """Requests of the last seven days; `trend` in percent against the seven before."""
+
+    total: int | None = None
+    succeeded: int | None = None
+    failed: int | None = None
+    trend: Number | None = None
+
+
+class AggregateStats(ApiObject, frozen=True):
+    """``GET /workloads/stats``: the tiles of the console."""
+
+    workloads: WorkloadCounts | None = None
+    requests: RequestTotals | None = None
+
+
+class Settings(ApiObject, frozen=True):
+    """``GET /workloads/{id}/settings``."""
+
+    runtime: Runtime | None = None
+    replacement: Replacement | None = None
+
+
+class Limits(ApiObject, frozen=True):
+    """Limits of the organisation; 0 means that there is none."""
+
+    max_concurrent_workloads: int | None = None
+    max_workload_replicas: int | None = None
+
+
+class AccountInfo(ApiObject, frozen=True):
+    """``GET /account/info``; older servers tell no limits. E-mail and names are not read."""
+
+    org_id: str | None = None
+    limits: Limits | None = None
+
+
+class ComputeBundle(ApiObject, frozen=True):
+    """One resource bundle of the catalogue: cores, bytes and GPUs."""
+
+    id: str
+    name: str | None = None
+    cpu_count: Number | None = None
+    memory_bytes: Number | None = None
+    gpu_count: Number | None = None
+    gpu_maker: str | None = None
+    gpu_type_label: str | None = None
+    use_cases: tuple[str, ...] | None = None
+
+
+class LogRecord(ApiObject, frozen=True):
+    """One line of a workload's log (``GET /otel/workload/{id}/logs``); has no id."""
+
+    timestamp: str | None = None
+    level: str | None = None
+    message: str | None = None
+
+
+class OtelValue(ApiObject, frozen=True):
+    """One value of ``…/metrics/autocollectedValues``, in `unit`; null where idle, scaled to zero or new."""
+
+    otel_name: str | None = None
+    unit: str | None = None
+    aggregation: str | None = None
+    aggregated_value: Number | None = None
+    current_value: Number | None = None
+    level: str | None = None
+    snake_name: str | None = msgspec.field(default=None, name="otel_name")
+    snake_aggregated: Number | None = msgspec.field(default=None, name="aggregated_value")
+    snake_current: Number | None = msgspec.field(default=None, name="current_value")
+
+    @property
+    def name(self) -> str:
+        """The metric's name in either spelling; empty where not told."""
+        return self.otel_name or self.snake_name or ""
+
+    @property
+    def current(self) -> Number | None:
+        """The newest point."""
+        return self.snake_current if self.current_value is None else self.current_value
+
+    @property
+    def mean(self) -> Number | None:
+        """The mean over the window."""
+        return self.snake_aggregated if self.aggregated_value is None else self.aggregated_value
+
+
+_UNITS: dict[str, float] = {
+    "bytes": 1.0,
+    "by": 1.0,
+    "cores": 1.0,
+    "millicores": 1e-3,
+    "nanocores": 1e-9,
+    "ratio": 1.0,
+    "percentage": 1e-2,
+    "percent": 1e-2,
+    "seconds": 1.0,
+    "milliseconds": 1e-3,
+}
+
+
+def base_value(unit: str | None, value: Number | None, most: float | None = None) -> float | None:
+    """The value in cores, bytes, ratio or seconds; None for a unit that nobody knows, or for what cannot be.
+
+    `most` is what could be used at the most, in the base unit: more than twice of it is a unit that was misunderstood.
+    """
+    factor = _UNITS.get(folded(unit))
+    if factor is None or value is None or not math.isfinite(value) or value < 0:
+        return None
+    told = value * factor
+    return None if most is not None and told > 2 * most else told
+
+
+class LogLine(ApiObject, frozen=True):
+    """One line of ``…/logs``."""
+
+    timestamp: str | None = None
+    level: str | None = None
+    message: str | None = None
+
+
+class TraceItem(ApiObject, frozen=True):
+    """One item of ``…/traces``; `duration` in nanoseconds."""
+
+    trace_id: str | None = None
+    root_span_name: str | None = None
+    duration: Number | None = None
+    spans_count: int | None = None
+    error_spans_count: int | None = None
+
+
+class QuotaRule(ApiObject, frozen=True):
+    """One rule: at most `limit` of `rule` in a `window` (min, hour, day)."""
+
+    rule: str | None = None
+    limit: Number | None = None
+    window: str | None = None
+
+
+class Quota(ApiObject, frozen=True):
+    """The quota of one resource."""
+
+    id: str
+    resource_type: str | None = None
+    resource_id: str | None = None
+    default_rules: tuple[QuotaRule, ...] | None = None
+
+
+class SharedRole(ApiObject, frozen=True):
+    """One grant: who (by type, never by name) and which role."""
+
+    id: str
+    role: str | None = None
+    share_recipient_type: str | None = None
+
+
+class Related(ApiObject, frozen=True):
+    """One related object."""
+
+    id: str
+    type: str | None = None
+
+
+class Version(ApiObject, frozen=True):
+    """``GET /version``."""
+
+    version_string: str | None = None

@@ -1,0 +1,276 @@
+"""What the API tells of protons and their pods, and how to read it.
+
+Sources: spec 11.5 ProtonFormatted and ReplicaStatusesSnapshot, and what servers add to them: reasons, exit codes and
+the last state of a container, conditions with `value` instead of `met`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from exporter.api.models import ApiObject, Runtime, Workload, folded
+
+WAITING_REASONS = (
+    "CrashLoopBackOff ImagePullBackOff ErrImagePull InvalidImageName CreateContainerConfigError CreateContainerError "
+    "RunContainerError ContainerCreating PodInitializing"
+).split()
+TERMINATED_REASONS = "OOMKilled Error Completed ContainerCannotRun StartError DeadlineExceeded Evicted".split()
+PHASES = ("pending", "running", "succeeded", "failed", "unknown")
+CONTAINER_STATES = ("running", "waiting", "terminated", "unknown")
+CONDITIONS = ("PodScheduled", "PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready")
+
+
+class Condition(ApiObject, frozen=True):
+    """A pod condition. Its truth is the first of `value`, `met` and `status` that is told."""
+
+    type: str | None = None
+    name: str | None = None
+    value: bool | str | None = None
+    met: bool | str | None = None
+    status: bool | str | None = None
+    last_transition_time: str | None = None
+    since: str | None = None
+    reason: str | None = None
+    message: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """Which condition it is, such as ``Ready``; empty where not told."""
+        return self.type or self.name or ""
+
+    @property
+    def truth(self) -> bool | None:
+        """True, False, or None where the API does not know."""
+        told = next((v for v in (self.value, self.met, self.status) if v is not None), None)
+        if isinstance(told, str):
+            return {"true": True, "false": False}.get(told.strip().casefold())
+        return told
+
+
+class LastState(ApiObject, frozen=True):
+    """How a container ended the time before."""
+
+    status: str | None = None
+    reason: str | None = None
+    exit_code: int | None = None
+    message: str | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+
+
+class Waiting(ApiObject, frozen=True):
+    """The reason of a nested ``state.waiting`` or ``state.terminated``."""
+
+    reason: str | None = None
+    exit_code: int | None = None
+
+
+class NestedState(ApiObject, frozen=True):
+    """A container's state as Kubernetes nests it; no server is known to send it, some tools write it."""
+
+    waiting: Waiting | None = None
+    terminated: Waiting | None = None
+
+
+class Container(ApiObject, frozen=True):
+    """One container of a pod. `restart_count` counts within this pod."""
+
+    name: str | None = None
+    image: str | None = None
+    status: str | None = None
+    ready: bool | None = None
+    restart_count: int | None = None
+    started_at: str | None = None
+    reason: str | None = None
+    exit_code: int | None = None
+    message: str | None = None
+    last_state: LastState | None = None
+    state: NestedState | None = None
+
+
+class Replica(ApiObject, frozen=True):
+    """One pod. `status` is its phase, which is not health. Addresses are not read: they have no place in metrics."""
+
+    name: str | None = None
+    status: str | None = None
+    started_at: str | None = None
+    conditions: tuple[Condition, ...] | None = None
+    containers: tuple[Container, ...] | None = None
+
+
+class OverallStatus(ApiObject, frozen=True):
+    """The platform's own summary of the pods; `last_updated` moves on change, it is no heartbeat."""
+
+    state: str | None = None
+    summary: str | None = None
+    last_updated: str | None = None
+
+
+class StatusDetails(ApiObject, frozen=True):
+    """The snapshot of a proton's pods; an answer of 204 means that there is none yet."""
+
+    overall_status: OverallStatus | None = None
+    replicas: tuple[Replica, ...] | None = None
+
+
+class Proton(ApiObject, frozen=True):
+    """One proton: a deployed version of a workload. An outgoing one has no role."""
+
+    id: str
+    name: str | None = None
+    status: str | None = None
+    role: str | None = None
+    artifact_id: str | None = None
+    workload_id: str | None = None
+    running_since: str | None = None
+    runtime: Runtime | None = None
+    deployed_images: dict[str, str] | None = None
+    created_at: str | None = None
+    updated_at: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            raise ValueError("the id is empty")
+
+
+def active_proton(protons: Sequence[Proton], workload: Workload, *, complete: bool = True) -> Proton | None:
+    """The proton that serves: by its role, else the one the workload names, else the newest that runs.
+
+    The last is a guess: where the list is not `complete`, the proton that serves may be one that is missing from it.
+    """
+    by_role = [p for p in protons if folded(p.role) == "active"]
+    named = [p for p in protons if p.id == workload.proton_id]
+    running = sorted((p for p in protons if folded(p.status) == "running"), key=lambda p: p.created_at or "")
+    return next(iter((*by_role, *named, *(reversed(running) if complete else ()))), None)
+
+
+def container_name(name: str | None, proton: str) -> str:
+    """The name a person gave: ``lrs-<proton>-primary`` is ``primary``."""
+    return (name or "").removeprefix(f"lrs-{proton}-")
+
+
+def waiting_reason(container: Container) -> str | None:
+    """Why a container waits: of `WAITING_REASONS`, ``other``, or None where it does not wait or no reason is told."""
+    nested = container.state.waiting if container.state else None
+    if nested is None and folded(container.status) != "waiting":
+        return None
+    return _closed(container.reason or (nested.reason if nested else None), WAITING_REASONS)
+
+
+def terminated_reason(container: Container) -> str | None:
+    """How a container last ended: of `TERMINATED_REASONS`, ``other``, or None where it never did, or is not told."""
+    if container.last_state is not None and container.last_state.reason:
+        return _closed(container.last_state.reason, TERMINATED_REASONS)
+    nested = container.state.terminated if container.state else None
+    if nested is None and folded(container.status) != "terminated":
+        return None
+    return _closed(container.reason or (nested.reason if nested else None), TERMINATED_REASONS)
+
+
+def _closed(told: str | None, known: Sequence[str]) -> str | None:
+    if not told:
+        return None
+    return next((name for name in known if name.casefold() == told.strip().casefold()), "other")
+
+
+def replica_live(replica: Replica) -> bool:
+    """Whether a pod is there at all: one that succeeded or failed stays listed, but is not."""
+    return folded(replica.status) not in ("succeeded", "failed")
+
+
+def replica_ready(replica: Replica) -> bool | None:
+    """Whether a pod takes traffic: its Ready condition, else all of its containers; None where neither is told.
+
+    A pending pod never does: not all of its containers have been started, and one without a node tells none of them.
+    Containers that are ready prove nothing where Ready is null or the phase is unknown: they may be the last state
+    that was reported before the node was lost.
+    """
+    if not replica_live(replica):
+        return False
+    conditions = [c.truth for c in replica.conditions or () if c.kind == "Ready"]
+    told = next((truth for truth in conditions if truth is not None), None)
+    if told is not None:
+        return told
+    phase = folded(replica.status)
+    ready = [container.ready for container in replica.containers or ()]
+    if phase == "pending" or False in ready:
+        return False
+    if conditions or (replica.status is not None and phase != "running"):
+        return None
+    return True if ready and None not in ready else None
+
+
+_SHORTAGES = (("gpu", "gpu"), ("insufficient cpu", "cpu"), ("insufficient memory", "memory"), ("volume", "volume"))
+
+
+def unschedulable(replica: Replica) -> str | None:
+    """What no node has enough of: gpu, cpu, memory, volume or other; None where the pod is scheduled or not told."""
+    for condition in replica.conditions or ():
+        if condition.kind == "PodScheduled" and condition.truth is False:
+            words = (condition.message or "").casefold()
+            return next((kind for word, kind in _SHORTAGES if word in words), "other")
+    return None
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """Pods counted: those live, those ready, and those of which readiness is not known."""
+
+    live: int
+    ready: int
+    unknown: int
+
+
+def overview(details: StatusDetails) -> Overview:
+    """Count the pods of a snapshot."""
+    live = [replica for replica in details.replicas or () if replica_live(replica)]
+    ready = [replica_ready(replica) for replica in live]
+    return Overview(len(live), ready.count(True), ready.count(None))
+
+
+UNLISTED = ""
+"""Stands in `Pods.unread` for protons that are missing from `Pods.protons`, for nothing is known of them."""
+UNREAD_REASONS: Mapping[str, str] = {
+    "timeout": "the API does not answer in time",
+    "dns": "the host name of the API is not known",
+    "connect": "there is no connection to the API",
+    "tls": "the TLS connection to the API fails",
+    "auth": "the API does not accept the token (401)",
+    "forbidden": "the API refuses it (403); give the token's user the role `user` on the workload",
+    "not_found": "the API does not know it (404)",
+    "absent": "the server does not offer the route",
+    "redirect": "the API answers with a redirect, which is not followed",
+    "throttled": "the API throttles the requests",
+    "server_error": "the API fails (5xx)",
+    "bad_request": "the API rejects the request",
+    "too_large": "the answer is too large",
+    "decode": "the answer cannot be decoded",
+    "incomplete": "the list of versions is longer than the exporter reads",
+    "internal": "the exporter itself failed; see its log",
+}
+"""Why something could not be read: the reasons of failed requests, each in words with its remedy if there is one."""
+
+
+class Pods(msgspec.Struct, frozen=True):
+    """All protons of a workload and the snapshots of their pods, by proton id; None: the API told none (204).
+
+    `unread`: proton id -> why its snapshot could not be read, a key of `UNREAD_REASONS`. The id `UNLISTED` means that
+    `protons` is not the whole list: an item had no readable id, or there are more than are read.
+    """
+
+    protons: tuple[Proton, ...] = ()
+    details: Mapping[str, StatusDetails | None] = {}
+    unread: Mapping[str, str] = {}
+
+    @property
+    def complete(self) -> bool:
+        """Whether all protons are listed: only then is one that is not listed gone."""
+        return UNLISTED not in self.unread
+
+    def replicas(self) -> Iterator[tuple[Proton, Replica]]:
+        """Every listed pod with its proton."""
+        for proton in self.protons:
+            snapshot = self.details.get(proton.id)
+            for replica in (snapshot.replicas or ()) if snapshot is not None else ():
+                yield proton, replica

@@ -1,0 +1,1 @@
+"""Requests to the Workload API: the client, sweeps, and the poller of details."""

@@ -1,0 +1,381 @@
+"""GET answers of one account's Workload API, and nothing but GET.
+
+The token goes to the configured scheme, host and port only: redirects are not followed, and links of an answer are not
+used. No message of ours holds the token, a query string or what stood in the place of an id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+import random
+import re
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol, Self
+from urllib.parse import quote
+
+import httpx
+
+from exporter.failures import beginning, date, detail, retry_after, trouble
+from exporter.fleet.pauses import LIST, Pause, Pauses
+from exporter.redaction import Secrets
+from exporter.telemetry.sweep_trace import attempted
+
+RETRIES = 2
+BODY_LIMIT = 32 * 1024 * 1024
+PROBE_AFTER = 3600.0
+REFUSED_TO = 3
+"""To so many objects a route must have been refused before it counts as absent: one alone may be hidden from us."""
+ROOTS = ("/workloads", "/version", "/workloads/{id}")
+
+Params = Mapping[str, str | int | Sequence[str]]
+
+
+class ApiError(Exception):
+    """A GET that brought no usable answer: `reason` of `REASONS`, the status (0: none), the server's words.
+
+    `pause`: what the request was not sent for, or what is paused now because the API refused the request.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        status: int = 0,
+        retry_after: float | None = None,
+        pause: Pause | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.status = status
+        self.retry_after = retry_after
+        self.pause = pause
+
+    @property
+    def transient(self) -> bool:
+        """Whether the same GET may succeed soon: network trouble, 429, 5xx."""
+        return self.reason in ("timeout", "dns", "connect", "server_error") or self.status == 429
+
+
+class Answer(NamedTuple):
+    """A 200, or a 204 with an empty body. `date` is the server's clock by the Date header, seconds since the epoch;
+    `seconds` is how long the request took, to the last byte.
+    """
+
+    status: int
+    body: bytes
+    date: float | None
+    seconds: float = 0.0
+
+
+class Observer(Protocol):
+    """Who counts the requests. `endpoint` is the route's template, never the filled path."""
+
+    def request(self, endpoint: str, code: str, seconds: float) -> None: ...
+    def failure(self, endpoint: str, reason: str) -> None: ...
+    def received(self, endpoint: str, size: int) -> None: ...
+    def retry(self, endpoint: str, reason: str) -> None: ...
+    def wait(self, reason: str, seconds: float) -> None: ...
+    def paused(self, endpoint: str, seconds: float) -> None: ...
+    def resumed(self, endpoint: str) -> None: ...
+
+
+class _Route:
+    """What was learned of one route: which slash form it wants, whether the server has it, when to look again."""
+
+    def __init__(self, template: str) -> None:
+        self.slash = not template.endswith("/statusDetails")
+        self.answered = False
+        self.refused: set[tuple[str, ...]] = set()
+        self.absent_until: float | None = None
+
+
+class _Get(NamedTuple):
+    """One GET as it was asked for; `sends` numbers the requests that it takes."""
+
+    route: str
+    params: Params
+    places: Mapping[str, str]
+    sends: Iterator[int]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """What fills the route's template."""
+        return tuple(self.places.values())
+
+
+class Client:
+    """One account: base URL, token, budget. `get` is its one method.
+
+    `base` is ``https://HOST/api/v2``. `token` is called for every request, so a token that is replaced in its file is
+    used at once. `rate` is in requests per second, evenly spaced, retries included; `concurrency` in requests at once;
+    `timeout` in seconds for a whole request. What the server sends is cleaned of the token and of all `secrets` before
+    anything reads it. `steady` and `pause` are the clock and the sleep.
+
+    After a refusal (429, or 503 with Retry-After) requests are paused as `exporter.fleet.pauses` says. A request for the
+    workload list waits for the end of a pause of up to `timeout` seconds, any other of up to `patience` seconds; where
+    the pause is longer `get` raises at once.
+    """
+
+    def __init__(
+        self,
+        base: str,
+        token: Callable[[], str],
+        observer: Observer,
+        *,
+        rate: float = 10.0,
+        concurrency: int = 4,
+        timeout: float = 30.0,
+        patience: float = 0.0,
+        ca_file: str | None = None,
+        secrets: Secrets | None = None,
+        body_limit: int = BODY_LIMIT,
+        user_agent: str = "workload-exporter",
+        transport: httpx.AsyncBaseTransport | None = None,
+        steady: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._base, self._token, self._observer = base, token, observer
+        self._timeout, self._body_limit = timeout, body_limit
+        self._secrets = secrets or Secrets()
+        self._steady, self._pause = steady, pause
+        self._spacing = 1.0 / rate
+        self._turn = 0.0
+        self._patience = patience
+        self._pauses = Pauses()
+        self._routes: dict[str, _Route] = {}
+        trusted = ssl.create_default_context()
+        if ca_file is not None:
+            trusted.load_verify_locations(ca_file)
+        # One connection per httpx client: the cost of its pool grows with the pool, at every request.
+        self._idle: asyncio.LifoQueue[httpx.AsyncClient] = asyncio.LifoQueue()
+        self._all = [
+            httpx.AsyncClient(
+                headers={"Accept": "application/json", "User-Agent": user_agent},
+                timeout=timeout,
+                follow_redirects=False,
+                verify=trusted,
+                transport=transport,
+                limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
+            )
+            for _ in range(concurrency)
+        ]
+        for http in self._all:
+            self._idle.put_nowait(http)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for http in self._all:
+            await http.aclose()
+
+    @property
+    def capabilities(self) -> Mapping[str, bool]:
+        """Which routes the server offers, of those whose answer told: template -> offered."""
+        return {
+            template: route.absent_until is None
+            for template, route in self._routes.items()
+            if route.answered or route.absent_until is not None
+        }
+
+    async def get(self, route: str, params: Params | None = None, **places: str) -> Answer:
+        """The answer of one route, such as ``get("/workloads/{id}/events", {"limit": 20}, id=…)``.
+
+        What is learned: whether the route wants a closing slash (404, 405, 422 or a redirect makes us try the other
+        form once; the one that answers is kept), and whether the server has it. A route other than `ROOTS` that has
+        never answered and refuses with 405 or 501, or to three objects with 403 or 404, is absent: for an hour it is
+        not asked again. Once a route has answered, 403, 404 and 422 are about that one object and nothing more.
+
+        Raises `ApiError` when the retries are used up, the answer is final, or the route is absent.
+        """
+        known = self._routes.setdefault(route, _Route(route))
+        if known.absent_until is not None and self._steady() < known.absent_until:
+            raise ApiError("absent", f"GET {route} is not offered by this server; it is asked again within the hour")
+        try:
+            return await self._retried(known, _Get(route, params or {}, places, itertools.count()))
+        except ApiError as error:
+            self._observer.failure(route, error.reason)
+            raise
+
+    async def _retried(self, known: _Route, asked: _Get) -> Answer:
+        for attempt in range(RETRIES + 1):
+            try:
+                return await self._either_form(known, asked)
+            except ApiError as error:
+                pause = self._paused(asked)
+                if not error.transient or attempt == RETRIES or (pause is not None and not self._waits(asked, pause)):
+                    raise
+                self._observer.retry(asked.route, error.reason)
+                # Full jitter, so that many clients do not come back at the same time.
+                await self._pause(random.uniform(0, 0.5 * 2**attempt))  # noqa: S311 — no secret
+        raise AssertionError("the loop returns or raises")
+
+    def _heed(self, asked: _Get, error: ApiError, sent: float) -> None:
+        """Pause what a refusal of a request that was sent at `sent` applies to."""
+        if error.status != 429 and error.retry_after is None:
+            return
+        now = self._steady()
+        paused = self._pauses.refused(asked.route, asked.ids, error.status, error.retry_after, sent, now)
+        for endpoint, seconds in paused.items():
+            self._observer.paused(endpoint, seconds)
+        error.pause = self._paused(asked)
+
+    def _paused(self, asked: _Get) -> Pause | None:
+        return self._pauses.of(asked.route, asked.ids, self._steady())
+
+    def _waits(self, asked: _Get, pause: Pause) -> bool:
+        """Whether a request waits for the end of a pause."""
+        return pause.seconds <= (self._timeout if asked.route == LIST else self._patience)
+
+    async def _unpaused(self, asked: _Get) -> None:
+        """Wait until this request is not paused. Raises `ApiError` where that takes too long."""
+        while (pause := self._paused(asked)) is not None:
+            if not self._waits(asked, pause):
+                raise ApiError("throttled", f"GET {asked.route} was not sent: {_words(pause)}", pause=pause)
+            self._observer.wait("throttled", pause.seconds)
+            await self._pause(max(pause.seconds, 0.001))
+
+    async def _either_form(self, known: _Route, asked: _Get) -> Answer:
+        refused: ApiError | None = None
+        for slash in (known.slash, not known.slash):
+            try:
+                answer = await self._once(asked, slash)
+            except ApiError as error:
+                if error.status not in (403, 404, 405, 422, 501) and error.reason != "redirect":
+                    raise
+                refused = refused or error
+                if error.status in (403, 501):
+                    break  # another form of the path changes neither a right nor a feature
+                if known.answered and asked.places and error.status in (404, 422):
+                    break  # it is about this one object
+            else:
+                known.slash, known.answered, known.absent_until = slash, True, None
+                return answer
+        assert refused is not None
+        known.refused.add(tuple(asked.places.values())[:1])
+        surely = not asked.places or refused.status in (405, 501) or len(known.refused) >= REFUSED_TO
+        if not known.answered and asked.route not in ROOTS and refused.status in (403, 404, 405, 501) and surely:
+            known.absent_until = self._steady() + PROBE_AFTER
+        raise refused
+
+    async def _once(self, asked: _Get, slash: bool) -> Answer:
+        path = asked.route.format(**{name: quote(value, safe="") for name, value in asked.places.items()})
+        url = f"{self._base}{path}{'/' if slash else ''}"
+        while True:
+            # Before a connection is taken: requests that wait for a pause must not keep others from being sent.
+            await self._unpaused(asked)
+            http = await self._idle.get()
+            try:
+                if not await self._budget(asked):
+                    continue
+                token = self._token()
+                try:
+                    return await self._attempt(http, asked, url, token)
+                except ApiError as error:
+                    renewed = self._token() if error.status == 401 else token
+                    if renewed == token:
+                        raise
+                if await self._budget(asked):
+                    return await self._attempt(http, asked, url, renewed)
+            finally:
+                self._idle.put_nowait(http)
+
+    async def _budget(self, asked: _Get) -> bool:
+        """Wait for this request's turn; False if it was paused meanwhile. Turns are never saved up: after a pause there
+        is no burst.
+        """
+        if self._paused(asked) is not None:
+            return False
+        now = self._steady()
+        start = max(self._turn, now)
+        self._turn = start + self._spacing
+        if start > now:
+            self._observer.wait("budget", start - now)
+            await self._pause(start - now)
+        return self._paused(asked) is None
+
+    async def _attempt(self, http: httpx.AsyncClient, asked: _Get, url: str, token: str) -> Answer:
+        """Send one request, and tell of it as a part of the sweep."""
+        if not re.fullmatch(r"[!-~]+", token):
+            said = "is empty" if not token else "holds characters that no header may have"
+            raise ApiError("auth", f"GET {asked.route} was not sent: the API token {said}")
+        self._secrets.learn(token)
+        began, resend = self._steady(), next(asked.sends)
+        try:
+            answer = await self._send(http, asked.route, url, asked.params, token)
+        except ApiError as error:
+            attempted(asked.route, self._steady() - began, error.status, resend, error.reason)
+            self._heed(asked, error, began)
+            raise
+        attempted(asked.route, answer.seconds, answer.status, resend)
+        for endpoint in self._pauses.succeeded(asked.route, began):
+            self._observer.resumed(endpoint)
+        return answer
+
+    async def _send(self, http: httpx.AsyncClient, route: str, url: str, params: Params, token: str) -> Answer:
+        began = self._steady()
+        code = "error"
+        try:
+            async with asyncio.timeout(self._timeout):
+                async with http.stream(
+                    "GET", url, params=dict(params), headers={"Authorization": f"Bearer {token}"}
+                ) as response:
+                    code = str(response.status_code)
+                    body = await self._body(route, response)
+        except (httpx.TimeoutException, TimeoutError) as error:
+            raise ApiError("timeout", f"GET {route} was not answered within {self._timeout:g} s") from error
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            reason, words = trouble(error, self._secrets.text)
+            raise ApiError(reason, f"GET {route} failed: {words}") from error
+        finally:
+            self._observer.request(route, code, self._steady() - began)
+        self._observer.received(route, len(body))
+        if response.status_code in (200, 204):
+            body = self._secrets.clean(body)
+            return Answer(response.status_code, body, date(response.headers.get("date")), self._steady() - began)
+        raise _refused(route, response, beginning(body, self._secrets.clean))
+
+    async def _body(self, route: str, response: httpx.Response) -> bytes:
+        words = f"GET {route} answered more than {self._body_limit} bytes; the rest is not read"
+        too_large = ApiError("too_large", words)
+        told = response.headers.get("content-length", "")
+        if told.isdecimal() and int(told) > self._body_limit:
+            raise too_large
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in response.aiter_bytes(65536):  # decoded: a bomb counts by what it unpacks to
+            size += len(chunk)
+            if size > self._body_limit:
+                raise too_large
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+
+def _words(pause: Pause) -> str:
+    """Why a request is held back, for how much longer, and what is not."""
+    seconds = f"for {math.ceil(pause.seconds)} s more"
+    return {
+        "object": f"the API asked to send no request for this object {seconds}; other objects and routes go on",
+        "route": f"the API refused requests to this route, which is paused {seconds}; other routes go on",
+        "details": f"the API refused requests to several routes: all but the workload list are paused {seconds}",
+        "account": f"the API refused to list workloads: all requests of the account are paused {seconds}",
+    }[pause.scope]
+
+
+def _refused(route: str, response: httpx.Response, body: bytes) -> ApiError:
+    status = response.status_code
+    reason = {401: "auth", 403: "forbidden", 404: "not_found", 429: "throttled"}.get(status)
+    if reason is None:
+        failed = status >= 500 and status != 501
+        reason = "server_error" if failed else "redirect" if 300 <= status < 400 else "bad_request"
+    words = "a redirect, which is not followed" if reason == "redirect" else detail(body)
+    asked = retry_after(response.headers.get("retry-after"), time.time()) if status in (429, 503) else None
+    return ApiError(reason, f"GET {route} answered {status}: {words}", status, asked)

@@ -1,0 +1,69 @@
+"""The last lines of a workload's log, for pages and for `explain`: asked for once an incident, and bounded.
+
+Off until wanted (`paging.log_lines`, ``explain --log-lines``): what an application logs may be secret or personal,
+and masking finds only what looks so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+from exporter.alerting.notification import Notice
+from exporter.api.decoding import NotDecodable, page
+from exporter.api.details import LogRecord
+from exporter.collect.client import ApiError, Client
+from exporter.diagnosis.wording import log_words
+
+log = logging.getLogger("exporter")
+
+AT_ONCE, PATIENCE, KEPT = 8, 5.0, 512
+"""Logs that are asked for in one turn, the seconds that a page waits for all of them, and how many are remembered."""
+
+
+async def tail(client: Client, workload: str, lines: int) -> str:
+    """So many lines, the newest last, or why there are none (``GET /otel/workload/{id}/logs``, newest first)."""
+    try:
+        answer = await client.get("/otel/workload/{id}/logs", {"limit": lines}, id=workload)
+        return log_words(page(answer.body, LogRecord).items[:lines])
+    except (ApiError, NotDecodable) as error:
+        return f"not told: {error}"
+    except Exception as error:  # a page must not wait for what is only its last line
+        log.exception("a log could not be asked for", extra={"fields": {"workload_id": workload}})
+        return f"not told: {type(error).__name__}"
+
+
+class Tails:
+    """Adds logs to notices. `clients`: those of the accounts, by name."""
+
+    def __init__(self, clients: Callable[[], Mapping[str, Client]], lines: int, patience: float = PATIENCE) -> None:
+        self._clients, self._lines, self._patience = clients, lines, patience
+        self._asked: dict[tuple[str, float], asyncio.Task[str]] = {}
+
+    async def added(self, notices: Sequence[Notice]) -> Sequence[Notice]:
+        """The notices, those that fire with the log of their workload as it was when they were told first."""
+        new = [each for each in notices if each.ended is None and _incident(each) not in self._asked]
+        for each, client in [(each, client) for each in new if (client := self._client(each)) is not None][:AT_ONCE]:
+            asking = tail(client, each.labels["workload_id"], self._lines)
+            self._asked[_incident(each)] = asyncio.create_task(asking)
+        wanted = {task for each in notices if (task := self._asked.get(_incident(each))) is not None}
+        if wanted:
+            await asyncio.wait(wanted, timeout=self._patience)
+        told = [self._with(each) for each in notices]
+        self._asked = dict([*self._asked.items()][-KEPT:])
+        return told
+
+    def _client(self, told: Notice) -> Client | None:
+        return self._clients().get(told.labels.get("account", "")) if told.labels.get("workload_id") else None
+
+    def _with(self, told: Notice) -> Notice:
+        task = self._asked.get(_incident(told)) if told.ended is None else None
+        if task is None:
+            return told
+        words = task.result() if task.done() else f"not told within {self._patience:g} s"
+        return told._replace(evidence=(*told.evidence, ("Log", words)))
+
+
+def _incident(told: Notice) -> tuple[str, float]:
+    return told.key, told.began

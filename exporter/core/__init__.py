@@ -1,1 +1,0 @@
-"""The pure part: values in, values out; no I/O, no clock, no logger, no global."""

@@ -1,0 +1,92 @@
+"""What settings name, built before any of it is used: clients, connections to receivers, the way to a collector.
+
+The start, a reload and ``check`` all build it, so settings that ``check`` accepts can be started and reloaded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable, Iterable
+from datetime import UTC
+from typing import TYPE_CHECKING
+
+from apscheduler.triggers.interval import IntervalTrigger
+
+from exporter.collect.client import Client
+from exporter.failures import one_line
+from exporter.metrics.exposition import Exposition
+from exporter.otlp.transport import Transport
+from exporter.paging.notify import Notifier
+from exporter.settings import Account, AnyReceiver, Settings
+from exporter.settings.validation import BadSettings, Problem
+from exporter.state.store import State
+from exporter.telemetry.own_metrics import AccountReport
+
+if TYPE_CHECKING:
+    from exporter.otlp.self_traces import SelfTraces
+
+log = logging.getLogger("exporter")
+
+
+class Prepared:
+    """All that `settings` need, built and not in use. What is put in force is taken out; `aclose` closes the rest.
+
+    `clients` and what they report to are those of accounts that are new or changed, `states` those of new accounts.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.schedule = trigger(settings)
+        self.clients: dict[str, tuple[Client, AccountReport]] = {}
+        self.states: dict[str, State] = {}
+        self.ways: list[tuple[AnyReceiver, Notifier]] = []
+        self.transport: Transport | None = None
+        self.self_traces: SelfTraces | None = None
+        self.exposition: Exposition | None = None
+
+    def taken_ways(self) -> list[tuple[AnyReceiver, Notifier]]:
+        """Take the connections to those receivers out that this exporter is to notify."""
+        if self.settings.paging.who == "rules":
+            return []
+        ways, self.ways = self.ways, []
+        return ways
+
+    async def aclose(self) -> None:
+        """Close what was not taken out."""
+        endings = [*(client.aclose() for client, _ in self.clients.values()), *(way.aclose() for _, way in self.ways)]
+        if self.self_traces is not None:
+            endings.append(asyncio.to_thread(self.self_traces.close))
+        self.clients, self.ways, self.self_traces = {}, [], None
+        for error in await asyncio.gather(*endings, return_exceptions=True):
+            if isinstance(error, Exception):
+                log.error("what was built for new settings could not be closed", exc_info=error)
+
+
+def trigger(settings: Settings) -> IntervalTrigger:
+    """When sweeps start. Raises OverflowError for an interval that is no time."""
+    return IntervalTrigger(seconds=settings.sweep.interval, timezone=UTC)
+
+
+def all_of(steps: Iterable[Callable[[], object]]) -> None:
+    """Do each step. Raises one `BadSettings` with the problems of all of them."""
+    problems: list[Problem] = []
+    for step in steps:
+        try:
+            step()
+        except BadSettings as error:
+            problems += error.problems
+    if problems:
+        raise BadSettings(problems)
+
+
+def check_ca_file(account: Account) -> None:
+    """Raises `BadSettings` where the `ca_file` of an account cannot be used."""
+    if account.ca_file is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(account.ca_file)
+    except OSError as error:
+        what = f"of {account.name} cannot be used: {one_line(str(error))}; give a PEM file"
+        raise BadSettings([Problem("accounts.ca_file", what)]) from error

@@ -1,0 +1,1 @@
+"""What is wrong with a workload, in facts and words. No I/O."""

@@ -1,0 +1,144 @@
+"""What one answer about one workload changes: (workload as seen, part, value, now) -> workload as seen.
+
+Each part of `exporter.fleet.polling.PARTS` has its row in `_FOLDS`. Times are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
+
+from exporter.api import models
+from exporter.api.details import SharedRole
+from exporter.fleet import ledger as book
+from exporter.fleet import state as facts
+from exporter.fleet.ledger import Entry, Ledger
+from exporter.fleet.state import Details, Seen, Window
+
+
+class Shared(NamedTuple):
+    """The grants of a workload, and marks that tell one from another without naming anybody."""
+
+    grants: tuple[SharedRole, ...]
+    marks: tuple[str, ...]
+
+
+def told(seen: Seen, part: str, value: Any, now: float) -> tuple[Seen, Entry]:
+    """The workload after `part` was told: what it says, and what it adds to the totals.
+
+    Pods without those of the proton that serves are used, and are not fresh.
+    """
+    details, entry = _FOLDS[part](seen, value, now)
+    refused = details.refused - {part} if part in details.refused else details.refused
+    details = details._replace(refused=refused, failed=_but(details.failed, part))
+    known = part != "pods" or not facts.unreadable(seen._replace(details=details))
+    if details.fresh.get(part) is not known:
+        details = details._replace(fresh={**details.fresh, part: known})
+    after = seen._replace(ledger=entry.ledger, details=details)
+    if facts.unsteady(after):
+        details = details._replace(looked={**details.looked, part: now}) if known else details
+    elif details.looked:
+        details = details._replace(looked={})
+    return (seen, entry) if after == seen and details == seen.details else (after._replace(details=details), entry)
+
+
+def refused(seen: Seen, part: str) -> Seen:
+    """The workload after the API refused `part` to this token: what it told before is withdrawn."""
+    if part in seen.details.refused:
+        return seen
+    details = _without(seen.details, part)
+    return seen._replace(details=details._replace(refused=details.refused | {part}))
+
+
+def failed(seen: Seen, part: str, reason: str) -> Seen:
+    """The workload after a request for `part` failed: what it told before stays until it is too old."""
+    if seen.details.failed.get(part) == reason:
+        return seen
+    return seen._replace(details=seen.details._replace(failed={**seen.details.failed, part: reason}))
+
+
+def withdrawn(seen: Seen, old: Collection[str], unwanted: Collection[str] = ()) -> Seen:
+    """The workload without the parts that are too old, and without those that nobody asks for any more."""
+    details = seen.details
+    for part in (*old, *unwanted):
+        details = _without(details, part)
+    fresh = {part: value for part, value in details.fresh.items() if part not in unwanted}
+    details = details._replace(fresh=fresh | dict.fromkeys(old, False), failed=_but(details.failed, *unwanted))
+    return seen._replace(details=details)
+
+
+_FIELDS = {"pods": "pods", "usage": "usage", "quotas": "quotas", "sharing": "grants", "replacement": "replacement"}
+
+
+def _without(details: Details, part: str) -> Details:
+    window = part.removeprefix("stats_")
+    if window in details.windows:
+        details = details._replace(windows={name: w for name, w in details.windows.items() if name != window})
+    if part in _FIELDS:
+        nothing: dict[str, Any] = {_FIELDS[part]: None}
+        details = details._replace(**nothing)
+    fresh = {name: value for name, value in details.fresh.items() if name != part}
+    looked = {name: at for name, at in details.looked.items() if name != part}
+    return details._replace(fresh=fresh, looked=looked)
+
+
+def _but(failed: Mapping[str, str], *parts: str) -> Mapping[str, str]:
+    return {part: why for part, why in failed.items() if part not in parts} if failed else failed
+
+
+Fold = Callable[[Seen, Any, float], tuple[Details, Entry]]
+
+
+def _pods(seen: Seen, value: Any, now: float) -> tuple[Details, Entry]:
+    return seen.details._replace(pods=value), Entry(book.told_pods(seen.ledger, value, now))
+
+
+def _events(seen: Seen, value: Any, now: float) -> tuple[Details, Entry]:
+    return seen.details, book.told_events(seen.ledger, value, seen.workload.proton_id or "", now)
+
+
+def _sharing(seen: Seen, value: Any, _: float) -> tuple[Details, Entry]:
+    return seen.details._replace(grants=value.grants), Entry(book.told_grants(seen.ledger, value.grants, value.marks))
+
+
+def _plain(field: str) -> Fold:
+    return lambda seen, value, _: (seen.details._replace(**{field: value}), Entry(seen.ledger))
+
+
+def _window(name: str) -> Fold:
+    def fold(seen: Seen, value: Any, now: float) -> tuple[Details, Entry]:
+        ledger = book.told_reset(seen.ledger, now) if shrunk(seen, value) else seen.ledger
+        return seen.details._replace(windows={**seen.details.windows, name: value}), Entry(ledger)
+
+    return fold
+
+
+def shrunk(seen: Seen, window: Window) -> bool:
+    """Whether a window holds fewer requests than one told before that lies within it: the statistics began anew."""
+    return any(
+        _requests(window) < _requests(before)
+        for before in seen.details.windows.values()
+        if window.start <= before.start
+        and before.end <= window.end
+        and before.protons == window.protons
+        and _counts_on(seen.ledger, before)
+    )
+
+
+def _counts_on(ledger: Ledger, window: Window) -> bool:
+    return ledger.reset_at is None or window.start >= ledger.reset_at
+
+
+def _requests(window: Window) -> float:
+    return models.finite(window.metrics.total_requests) or 0.0
+
+
+_FOLDS: dict[str, Fold] = {
+    "pods": _pods,
+    "events": _events,
+    "sharing": _sharing,
+    "replacement": _plain("replacement"),
+    "usage": _plain("usage"),
+    "quotas": _plain("quotas"),
+    **{f"stats_{name}": _window(name) for name in ("5m", "1h", "6h", "1d", "3d")},
+}

@@ -1,0 +1,600 @@
+"""Episodes: the stretches of a workload's life in which something changes, and the facts that tell how it went.
+
+A start, a stop, a failure and a replacement open and close; a deletion is a moment. Steady running is no episode. What
+the API tells meanwhile of protons, pods and events is kept beside them, until `exporter.tracing.episode_traces` makes a trace
+of it. All times are seconds since the epoch: those of a `Mark` by our clock, those that were told by the API's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from exporter.api import models
+from exporter.api.details import Event
+from exporter.api.models import Replacement, Workload
+from exporter.api.pods import (
+    Container,
+    Pods,
+    Replica,
+    container_name,
+    replica_ready,
+    terminated_reason,
+    unschedulable,
+    waiting_reason,
+)
+from exporter.api.pods import Proton as ListedProton
+from exporter.masking import MOST_WORDS
+
+Kind = Literal["start", "stop", "failure", "replacement", "deletion", "flapping"]
+KINDS: tuple[Kind, ...] = ("start", "stop", "failure", "replacement", "deletion", "flapping")
+OUTCOMES = ("success", "failure", "error", "cancellation", "timeout")
+"""How an episode ended: `error`: the platform took the workload away; `failure`: it, or its container, failed."""
+BAD = ("failure", "error")
+MOST_PODS, MOST_EVENTS, MOST_RUNS, MOST_TYPE = 64, 64, 16, 64
+"""How much is kept: of pods, protons and events the latest, of the lives of a pod the first, of words the beginning.
+
+Of words four times what is shown, so that a secret is still whole, and known for one, where the shown part ends.
+"""
+FLAPPING = 20
+"""Episodes of one workload within `FLAPPING_SECONDS` that have a trace of their own; the others are folded into one."""
+FLAPPING_SECONDS = 3600.0
+SETTLED, UNTOLD = 60.0, 300.0
+"""How long an episode that is over waits for what comes late; how long for pods and events that do not come at all."""
+LONGEST = 7 * 86400.0
+"""An episode that has been open so long is closed as timed out."""
+PAST, PAST_SECONDS = 20, 86400.0
+"""Episodes of a workload that are remembered, and for how long something late is added to their traces."""
+DAY = 86400.0
+NUMBERS = 64
+"""Keys of episodes of which it is remembered how many had them: those used last."""
+LATE = 3
+"""How many late facts are added to one trace."""
+
+
+class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Written as JSON into the state; a field that is new has a default, so that older rows still read."""
+
+
+class Mark(Kept, frozen=True):
+    """When something was first seen, last seen not to be so (None: not known), and when it was told to have been."""
+
+    at: float
+    last: float | None = None
+    told: float | None = None
+
+
+class State(Kept, frozen=True):
+    """A status, and since when."""
+
+    status: str
+    mark: Mark
+
+
+class Episode(Kept, frozen=True):
+    """One episode. `before` and `after` are the statuses around it; `proton` and `since` name the run it is about.
+
+    `replacement` and `candidates` are ids that a replacement was told with. `cause` says what ended it.
+    """
+
+    kind: Kind
+    opened: Mark
+    before: str = ""
+    states: tuple[State, ...] = ()
+    ended: Mark | None = None
+    outcome: str = ""
+    after: str = ""
+    cause: str = ""
+    proton: str = ""
+    since: str = ""
+    replacement: str = ""
+    candidates: tuple[str, ...] = ()
+    folded: int = 0
+    kinds: tuple[Kind, ...] = ()
+    """The kinds of those that were folded."""
+    checkpoints: int = 0
+    recalled: bool = False
+    """Whether it was over before the workload was first seen."""
+
+
+class Run(Kept, frozen=True):
+    """One life of a container, over. `reason`: why, of a closed set; empty: not told."""
+
+    container: str
+    started: float | None
+    finished: float
+    reason: str = ""
+    exit_code: int | None = None
+
+
+class Pod(Kept, frozen=True):
+    """What was told of a pod, last at `read`: when which condition became true, and what is wrong (empty: nothing).
+
+    `words`: what the API says of the trouble.
+    """
+
+    proton: str
+    read: float = 0.0
+    came: float | None = None
+    true: Mapping[str, float] = {}
+    started: float | None = None
+    ready: bool = False
+    trouble: str = ""
+    container: str = ""
+    restarts: int = 0
+    runs: tuple[Run, ...] = ()
+    words: str = ""
+
+
+class Proton(Kept, frozen=True):
+    """When a proton was created, and since when it has run."""
+
+    created: str = ""
+    since: str = ""
+
+
+class Happened(Kept, frozen=True):
+    """An event of the API: its type in its own words, when (None: not told), and its message."""
+
+    type: str
+    at: float | None
+    words: str = ""
+
+
+class Past(Kept, frozen=True):
+    """What is remembered of an episode that is over: its key, the ids of its trace in hex, and how long it lasted.
+
+    `late`: how many late facts were added; `sent`: whether the trace was made, else nothing is added or leads there.
+    """
+
+    key: str
+    kind: Kind
+    trace: str
+    root: str
+    opened: float
+    ended: float
+    late: int = 0
+    sent: bool = True
+
+
+class Course(Kept, frozen=True):
+    """What goes on in a workload's life: an episode of its status, one of its replacement, and those that are over.
+
+    `run` is the proton that serves and since when. `pods`, `protons` and `events` are facts of the episodes that are
+    not over yet or have just ended; `pods_told` and `events_told` say when they were last told. `recent`: when
+    the last episodes ended. `numbers`: how many episodes had which key. For a person who asks later, `lost` keeps the
+    pods that were in trouble when the last of them ended, and `last` the newest event.
+    """
+
+    life: Episode | None = None
+    rollout: Episode | None = None
+    flapping: Episode | None = None
+    over: tuple[Episode, ...] = ()
+    run: tuple[str, str] = ("", "")
+    pods: Mapping[str, Pod] = {}
+    protons: Mapping[str, Proton] = {}
+    events: Mapping[str, Happened] = {}
+    pods_told: float = 0.0
+    events_told: float = 0.0
+    recent: tuple[float, ...] = ()
+    past: tuple[Past, ...] = ()
+    numbers: Mapping[str, int] = {}
+    late: Mapping[str, Happened] = {}
+    lost: Mapping[str, Pod] = {}
+    last: Happened | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether facts are of interest."""
+        return self.life is not None or self.rollout is not None or bool(self.over)
+
+    @property
+    def stirs(self) -> bool:
+        """Whether time alone may change it."""
+        return self.busy or self.flapping is not None or bool(self.late)
+
+    @property
+    def episodes(self) -> tuple[Episode, ...]:
+        """The episodes that are open."""
+        return tuple(each for each in (self.life, self.rollout) if each is not None)
+
+
+NOTHING = Course()
+_with = msgspec.structs.replace
+
+
+# -- what the workload's status says
+
+
+def first_sight(workload: Workload, now: float, last: float | None, *, baseline: bool) -> Course:
+    """The course of a workload that nobody has seen before: what it is in the midst of, has a beginning unseen.
+
+    `last`: the complete sweep before, in which it was not; `baseline`: there was none.
+    """
+    status, group = models.folded(workload.status), models.status_group(workload.status)
+    if baseline:
+        kind = _UNDER_WAY.get(group)
+        return NOTHING if kind is None or status == "terminated" else _opened(NOTHING, kind, Mark(now), "", workload)
+    if group not in ("starting", "up", "failed"):
+        return NOTHING
+    born = _opened(NOTHING, "start", Mark(now, last, models.timestamp(workload.created_at)), "", workload)
+    return born if group == "starting" else _moved(born, "starting", Mark(now, last), workload, "", expired=False)
+
+
+_UNDER_WAY: Mapping[str, Kind] = {"starting": "start", "leaving": "stop", "failed": "failure"}
+_STATES: Mapping[Kind, str] = {kind: group for group, kind in _UNDER_WAY.items()}
+
+
+def listed(course: Course, before: tuple[str, str], workload: Workload, mark: Mark, *, expired: bool) -> Course:
+    """The course after a sweep told `workload`. `before`: status and group until now; `expired`: a draft has ended.
+
+    A status that nobody knows begins and ends nothing.
+    """
+    status, group = before
+    if models.folded(workload.status) == status or models.status_group(workload.status) == "indeterminate":
+        return course
+    return _moved(course, group, mark, workload, status, expired=expired)
+
+
+def _moved(course: Course, group: str, mark: Mark, workload: Workload, before: str, *, expired: bool) -> Course:
+    """Close what has ended and open what has begun, with the change of the status and its group, which was `group`."""
+    now, kind = models.status_group(workload.status), course.life.kind if course.life is not None else ""
+    if models.folded(workload.status) == "terminated":
+        if group == "up":
+            course = _opened(course, "failure", mark, before, workload, run=True)
+        return _closed(course, mark, "success" if kind == "stop" else "failure", "terminated", workload)
+    if now == "up":
+        if group in ("off", "leaving"):  # stopped, and started again, between two sweeps
+            course = _closed(course, mark, "success", "stopped", workload)
+            return _closed(_opened(course, "start", mark, before, workload), mark, "success", "", workload)
+        failed = kind == "failure"
+        return _closed(course, mark, "failure" if failed else "success", "recovered" if failed else "", workload)
+    if now == "starting":
+        if kind == "start":
+            return _passed(course, mark, workload)
+        course = _closed(course, mark, "failure" if kind == "failure" else "success", "restarted", workload)
+        return _opened(course, "start", mark, before, workload)
+    if now == "failed":
+        if kind == "failure":
+            return _passed(course, mark, workload)
+        course = _closed(course, mark, "failure", "errored", workload)
+        return _opened(course, "failure", mark, before, workload, run=group == "up")
+    return _left(course, group, mark, workload, before, expired=expired)
+
+
+def _left(course: Course, group: str, mark: Mark, workload: Workload, before: str, *, expired: bool) -> Course:
+    """Stopping, or stopped: that ends a start or a failure; the end of a run is an episode of its own."""
+    status, life = models.folded(workload.status), course.life
+    taken = status == "interrupted"
+    if life is not None and life.kind != "stop":
+        outcome = "failure" if life.kind == "failure" else "error" if taken else "cancellation"
+        return _closed(course, mark, outcome, status if taken else "stopped", workload)
+    if life is None and group == "up":
+        course = _opened(course, "stop", mark, before, workload, run=True)
+    elif life is not None and models.status_group(status) == "leaving":
+        return _passed(course, mark, workload)
+    if models.status_group(status) == "leaving":
+        return course
+    outcome = "error" if taken else "cancellation" if expired else "success"
+    return _closed(course, mark, outcome, "draft_expired" if expired else status, workload)
+
+
+def vanished(course: Course, mark: Mark) -> Course:
+    """The course of a workload absent from two complete sweeps; `mark`: the first of them, and the one before."""
+    kind = course.life.kind if course.life is not None else ""
+    outcome = {"stop": "success", "failure": "failure"}.get(kind, "cancellation")
+    course = rolled(_closed(course, mark, outcome, "deleted", None), "cancellation", mark, "deleted")
+    deletion = Episode("deletion", mark, ended=mark, outcome="success", cause="deleted", proton=course.run[0])
+    return _with(course, over=(*course.over, deletion))
+
+
+def reappeared(course: Course) -> Course:
+    """The course of a workload that had vanished and is listed again: it was not deleted."""
+    return _with(course, over=tuple(each for each in course.over if each.kind != "deletion"))
+
+
+def _opened(course: Course, kind: Kind, mark: Mark, before: str, workload: Workload, *, run: bool = False) -> Course:
+    """The course with a new episode of the status; `run`: it ends the run that is known, if that is of this proton."""
+    proton, since = workload.proton_id or "", ""
+    if run and course.run[0] and proton in ("", course.run[0]):
+        proton, since = course.run
+    first = (State(models.folded(workload.status), mark),)
+    states = first if models.status_group(workload.status) == _STATES[kind] else ()
+    return _with(course, life=Episode(kind, mark, before, states, proton=proton, since=since))
+
+
+def _passed(course: Course, mark: Mark, workload: Workload) -> Course:
+    assert course.life is not None
+    states = (*course.life.states, State(models.folded(workload.status), mark))
+    return _with(course, life=_with(course.life, states=states[:MOST_EVENTS]))
+
+
+def _closed(course: Course, mark: Mark, outcome: str, cause: str, workload: Workload | None) -> Course:
+    """The course with the episode of the status over, if there is one."""
+    life = course.life
+    if life is None:
+        return course
+    after = models.folded(workload.status) if workload is not None else ""
+    proton = (workload.proton_id if workload is not None and life.kind == "start" else "") or life.proton
+    ended = _with(life, ended=mark, outcome=outcome, cause=cause, after=after, proton=proton)
+    return _over(_with(course, life=None), ended)
+
+
+def _over(course: Course, ended: Episode) -> Course:
+    course, admitted = admission(course, ended)
+    return _with(course, over=(*course.over, ended)) if admitted else course
+
+
+def admission(course: Course, ended: Episode) -> tuple[Course, bool]:
+    """The course with an episode counted among those of the last hour; False: they are too many, and it is folded."""
+    assert ended.ended is not None
+    now = ended.ended.at
+    recent = tuple(at for at in course.recent if now - at < FLAPPING_SECONDS)
+    if len(recent) < FLAPPING:
+        return _with(course, recent=(*recent, now)), True
+    fold = course.flapping or Episode("flapping", ended.opened, outcome="success", cause="flapping")
+    kinds = fold.kinds if ended.kind in fold.kinds else (*fold.kinds, ended.kind)
+    outcome = ended.outcome if ended.outcome in BAD and fold.outcome not in BAD else fold.outcome
+    fold = _with(fold, ended=ended.ended, outcome=outcome, folded=fold.folded + 1, kinds=kinds)
+    return _with(course, recent=recent, flapping=fold), False
+
+
+# -- what the replacement says
+
+
+def rolling(course: Course, ids: Sequence[str], status: str, mark: Mark, told: Replacement | None) -> Course:
+    """The course while a replacement is under way. `ids`: its own and its candidates', as far as they were told.
+
+    `told`: its record; None: another proton serves, and no record was ever seen.
+    """
+    record = (told.id or "") if told is not None else ""
+    candidates = tuple(i for i in ids if i != record)
+    rollout = course.rollout
+    if rollout is None:
+        created = models.timestamp(told.created_at) if told is not None else None
+        rollout = Episode("replacement", _with(mark, told=created), replacement=record)
+    states = rollout.states
+    if status and (not states or states[-1].status != status):
+        states = (*states, State(status, mark))[:MOST_EVENTS]
+    after = _with(rollout, states=states, replacement=rollout.replacement or record, candidates=candidates)
+    return course if after == course.rollout else _with(course, rollout=after)
+
+
+def faded(course: Course, mark: Mark) -> Course:
+    """The course after the record of a replacement is no longer told: it has ended, nobody says how."""
+    rollout = course.rollout
+    return course if rollout is None or rollout.ended is not None else _with(course, rollout=_with(rollout, ended=mark))
+
+
+def rolled(
+    course: Course, outcome: str, mark: Mark, cause: str, replacement: str = "", *, unseen: bool = False
+) -> Course:
+    """The course after a replacement has ended. `unseen`: another one than what is known to be under way.
+
+    One that nobody saw began when it ended, for all that is known.
+    """
+    rollout = None if unseen else course.rollout
+    if rollout is None and not replacement:
+        return course
+    known = rollout if rollout is not None else Episode("replacement", mark)
+    ended = mark if mark.told is not None or known.ended is None else known.ended
+    done = _with(known, ended=ended, outcome=outcome, cause=cause, replacement=known.replacement or replacement)
+    return _over(course if unseen else _with(course, rollout=None), done)
+
+
+def recalled(
+    course: Course, records: Iterable[Replacement], protons: Iterable[ListedProton], now: float, back: float
+) -> Course:
+    """The course with what was over before the workload was first seen, up to `back` seconds ago.
+
+    `records`: the replacements of its history; of its protons the start of the present run counts, where it was the
+    first one. All times are as told.
+    """
+    found: list[Episode] = []
+    candidates: set[str] = set()
+    about: dict[str, Any]
+    for record in records:
+        opened, ended = models.timestamp(record.created_at), models.timestamp(record.deleted_at or record.updated_at)
+        cause, outcome = _RECORDED.get(models.folded(record.status), ("", ""))
+        candidates.update(record.candidate_proton_ids or ())
+        if opened is None or ended is None or not now - back <= ended <= now or not outcome or not record.id:
+            continue
+        about = {"replacement": record.id, "candidates": record.candidate_proton_ids or ()}
+        found.append(_recalled("replacement", opened, ended, now, outcome=outcome, cause=cause, **about))
+    for proton in protons:
+        opened, ended = models.timestamp(proton.created_at), models.timestamp(proton.running_since)
+        if opened is None or ended is None or not now - back <= opened <= ended <= now or proton.id in candidates:
+            continue
+        if ended - opened < DAY:  # later, it was stopped in between
+            about = {"outcome": "success", "after": "running", "proton": proton.id, "since": proton.running_since}
+            found.append(_recalled("start", opened, ended, now, **about))
+    return _with(course, over=(*course.over, *found)) if found else course
+
+
+def _recalled(kind: Kind, opened: float, ended: float, now: float, **facts: Any) -> Episode:
+    return Episode(kind, Mark(now, None, opened), ended=Mark(now, None, ended), recalled=True, **facts)
+
+
+_RECORDED = {
+    "completed": ("completed", "success"),
+    "errored": ("errored", "failure"),
+    "failed": ("errored", "failure"),
+    "cancelled": ("cancelled", "cancellation"),
+    "canceled": ("cancelled", "cancellation"),
+}
+"""What ended a replacement of the history, and with which outcome, as where it was seen to end."""
+
+
+# -- what details say
+
+
+def told_pods(course: Course, told: Pods, serving: str, now: float) -> Course:
+    """The course after the pods were read. `serving`: the proton of the workload."""
+    run = next(((p.id, p.running_since) for p in told.protons if p.id == serving and p.running_since), course.run)
+    if not course.busy:
+        return course if run == course.run else _with(course, run=run)
+    protons, pods = dict(course.protons), dict(course.pods)
+    for proton in told.protons:
+        before = protons.pop(proton.id, Proton())  # those told last stand last
+        protons[proton.id] = Proton(proton.created_at or before.created, proton.running_since or before.since)
+    for proton, replica in told.replicas():
+        name = replica.name or ""
+        pods[name] = _pod(pods.get(name) or Pod(proton.id), replica, now)
+    latest = sorted(pods, key=lambda name: (-pods[name].read, name))[:MOST_PODS]
+    protons = dict([*protons.items()][-MOST_PODS:])
+    at = now if told.complete and serving not in told.unread else course.pods_told
+    return _with(course, run=run, protons=protons, pods={name: pods[name] for name in sorted(latest)}, pods_told=at)
+
+
+def _pod(before: Pod, replica: Replica, now: float) -> Pod:
+    """A pod after it was read once more: its times stay as first told, its trouble as last told while unready."""
+    ready = replica_ready(replica) is True
+    true = {kind: at for kind, at in before.true.items() if kind != "Ready" or ready}
+    for condition in replica.conditions or ():
+        at = models.timestamp(condition.last_transition_time or condition.since)
+        if condition.truth and at is not None:
+            true.setdefault(condition.kind, at)
+    came = before.came if before.came is not None else models.timestamp(replica.started_at)
+    runs, starts = list(before.runs), [before.started]
+    trouble, culprit, words = ("Unschedulable" if unschedulable(replica) is not None else ""), "", ""
+    for container in replica.containers or ():
+        name = container_name(container.name, before.proton)
+        run = _run(name, container)
+        starts += [models.timestamp(container.started_at), run.started if run is not None else None]
+        if run is not None and run not in runs:
+            runs.append(run)
+        reason = _wrong(container)
+        if reason and not trouble:
+            trouble, culprit, words = reason, name, (container.message or "")[:MOST_WORDS]
+    if not trouble and not ready:
+        trouble, culprit, words = before.trouble, before.container, before.words
+    return Pod(
+        before.proton,
+        now,
+        came,
+        true,
+        # A container starts after its pod has come, give or take the whole second in which such times are told.
+        min((at for at in starts if at is not None and (came is None or at > came - 1.0)), default=None),
+        ready,
+        trouble,
+        culprit,
+        max(before.restarts, sum(container.restart_count or 0 for container in replica.containers or ())),
+        tuple(runs[:MOST_RUNS]),
+        words,
+    )
+
+
+def _wrong(container: Container) -> str:
+    """What is wrong with a container, of a closed set; empty: nothing, or it is only on its way."""
+    waits = waiting_reason(container)
+    if waits is not None and waits not in ("ContainerCreating", "PodInitializing"):
+        return waits
+    ended = terminated_reason(container) if container.ready is False else None
+    return ended if ended is not None and ended != "Completed" else ""
+
+
+def crashed(course: Course, pod: str, container: Container, now: float) -> Course:
+    """The course after a container of a workload that is up has ended, and was started again: a failure of a moment."""
+    last = container.last_state
+    ended = models.timestamp(last.finished_at) if last is not None else None
+    if course.life is not None or ended is None or len(course.over) >= FLAPPING:
+        return course
+    again = models.timestamp(container.started_at)
+    mark = Mark(now, None, again if again is not None and again >= ended else ended)
+    crash = Episode("failure", Mark(now, None, ended), ended=mark, outcome="failure", cause="crashed")
+    about = _with(crash, proton=course.run[0], since=course.run[1], candidates=(pod, f"{ended:.3f}"))
+    return _with(course, over=(*course.over, about))
+
+
+def _run(name: str, container: Container) -> Run | None:
+    last = container.last_state
+    finished = models.timestamp(last.finished_at) if last is not None else None
+    if last is None or finished is None:
+        return None
+    reason = (terminated_reason(container) or "") if last.reason else ""
+    return Run(name, models.timestamp(last.started_at), finished, reason, last.exit_code)
+
+
+def told_events(course: Course, events: Iterable[Event], known: frozenset[str], now: float) -> Course:
+    """The course after events were read, in whatever order; `known` are the ids of those read before."""
+    told = {event.id: _happened(event) for event in events}
+    late = {i: each for i, each in told.items() if i not in known and _too_late(course, each.at)}
+    if late:
+        course = _with(course, late={**course.late, **late})
+    newest = max(filter(None, (course.last, *told.values())), key=lambda each: each.at or 0.0, default=None)
+    if newest != course.last:
+        course = _with(course, last=newest)
+    if not course.busy:
+        return course
+    kept = {**course.events, **told}
+    latest = sorted(kept, key=lambda i: (-(kept[i].at or 0.0), i))[:MOST_EVENTS]
+    return _with(course, events={i: kept[i] for i in sorted(latest)}, events_told=now)
+
+
+def _happened(event: Event) -> Happened:
+    return Happened(event.told_type[:MOST_TYPE], models.timestamp(event.timestamp), event.words[:MOST_WORDS])
+
+
+def _too_late(course: Course, at: float | None) -> bool:
+    """Whether something happened while an episode lasted of which the trace is made already."""
+    return at is not None and any(
+        past.sent and past.opened <= at <= past.ended and past.late < LATE for past in course.past
+    )
+
+
+# -- what is to be made a trace of
+
+
+def due(course: Course, now: float, previous: float | None) -> tuple[Course, tuple[Episode, ...]]:
+    """The course without the episodes that have settled, and these. `previous`: the complete sweep before the last.
+
+    An episode settles for a minute and two complete sweeps, so that what comes late finds it; longer where
+    pods and events were not told since it ended. One that is open for a week is closed as timed out.
+    """
+    course = _timed_out(course, now)
+    settled = tuple(each for each in course.over if _settled(course, each, now, previous))
+    flapping = course.flapping
+    if flapping is not None and now - flapping.opened.at >= FLAPPING_SECONDS:
+        settled, course = (*settled, flapping), _with(course, flapping=None)
+    if not settled:
+        return course, ()
+    return _with(course, over=tuple(each for each in course.over if each not in settled)), settled
+
+
+def _settled(course: Course, episode: Episode, now: float, previous: float | None) -> bool:
+    assert episode.ended is not None
+    ended = episode.ended.at
+    if now - ended < SETTLED or previous is None or previous <= ended:
+        return False
+    told = course.pods_told > ended and course.events_told > ended
+    return told or episode.kind == "deletion" or now - ended >= UNTOLD
+
+
+def _timed_out(course: Course, now: float) -> Course:
+    def ended(episode: Episode) -> Episode:
+        return _with(episode, ended=Mark(now), outcome="timeout", cause="timeout")
+
+    if course.life is not None and now - course.life.opened.at > LONGEST:
+        course = _with(course, over=(*course.over, ended(course.life)), life=None)
+    if course.rollout is not None and now - course.rollout.opened.at > LONGEST:
+        course = _with(course, over=(*course.over, ended(course.rollout)), rollout=None)
+    return course
+
+
+def numbered(course: Course, key: str) -> Course:
+    """The course after one more episode had this key. It outlives `past`, so that no number is ever given again."""
+    before = {each: number for each, number in course.numbers.items() if each != key}
+    counted = [*before.items(), (key, course.numbers.get(key, 0) + 1)]
+    return _with(course, numbers=dict(counted[-NUMBERS:]))
+
+
+def remembered(course: Course, made: Iterable[Past], now: float) -> Course:
+    """The course after traces were made: they are remembered for a day; facts are forgotten once nobody needs them."""
+    past = tuple(each for each in (*course.past, *made) if now - each.ended < PAST_SECONDS)[-PAST:]
+    if not course.busy:
+        lost = {name: pod for name, pod in course.pods.items() if pod.trouble and not pod.ready}
+        return _with(course, past=past, pods={}, protons={}, events={}, lost=lost)
+    since = min(each.opened.at for each in (*course.episodes, *course.over))
+    return _with(course, past=past, pods={name: pod for name, pod in course.pods.items() if pod.read >= since})

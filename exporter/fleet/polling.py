@@ -1,0 +1,220 @@
+"""The detail lane's policy, a pure function: what is asked about which workload now, under a budget of requests.
+
+Each part of a workload's details is one row of `PARTS`. Workloads in trouble or in motion go first, but a quarter of
+the budget stays with the others, and among those the one that has waited longest for its turn is next; so nobody
+starves, and what the budget lacks in freshness is spread evenly. Where the budget cannot carry all, what is dear and
+dispensable is dropped, the least important workloads first.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from exporter.api import models
+from exporter.fleet import state as facts
+from exporter.fleet.state import Seen
+
+WINDOWS = {"5m": 300.0, "1h": 3600.0, "6h": 21600.0, "1d": 86400.0, "3d": 259200.0}
+"""Windows of statistics, in seconds; the long ones are for critical and high importance."""
+LONG = ("6h", "1d", "3d")
+MINE = 0.25
+"""The share of the budget that those who are steady keep when others are in trouble."""
+CALM_AFTER, CALMER = 3600.0, 4
+"""A trouble that has lasted so long is looked at less often, by this factor."""
+
+
+class Policy(NamedTuple):
+    """What the settings say: the status interval and the interval of steady details, in seconds; what to ask for."""
+
+    status_interval: float = 30.0
+    interval: float = 300.0
+    quantiles: tuple[float, ...] = (0.5, 0.95, 0.99)
+    parts: frozenset[str] = frozenset()
+    """The parts wanted; empty: all."""
+
+
+class Part(NamedTuple):
+    """One part of the details: its name, how much longer than `Policy.interval` its own is, and whom it is about.
+
+    `prompt`: asked at the status interval while the workload is not steady.
+    """
+
+    name: str
+    times: float
+    applies: Callable[[Seen], bool]
+    prompt: bool = False
+    extra: str = ""
+    """What it is dropped as when the budget lacks; empty: never."""
+
+
+def _always(_: Seen) -> bool:
+    return True
+
+
+def _up(seen: Seen) -> bool:
+    return facts.status_group(seen) == "up"
+
+
+def _important(seen: Seen) -> bool:
+    return _up(seen) and importance(seen) in ("critical", "high")
+
+
+def _rolling(seen: Seen) -> bool:
+    return seen.ledger.rollout is not None and seen.ledger.rollout.ended is None
+
+
+PARTS = (
+    Part("pods", 1, _always, prompt=True),
+    Part("events", 1, _always, prompt=True),
+    Part("replacement", 1, _rolling, prompt=True),
+    Part("stats_5m", 1, _up, prompt=True),
+    Part("usage", 1, _up),
+    Part("stats_1h", 2, _up),
+    Part("stats_6h", 6, _important, extra="windows"),
+    Part("stats_1d", 12, _important, extra="windows"),
+    Part("stats_3d", 24, _important, extra="windows"),
+    Part("sharing", 12, _always),
+    Part("quotas", 12, _always),
+)
+ACCOUNT_PARTS = {"limits": 900.0, "totals": 300.0, "bundles": 3600.0}
+"""What is asked about an account, and how often in seconds."""
+NAMES = tuple(part.name for part in PARTS)
+_PLACE = {name: place for place, name in enumerate((*ACCOUNT_PARTS, *NAMES))}
+EXTRAS = (
+    ("quantiles", "low"),
+    ("quantiles", "moderate"),
+    ("quantiles", "high"),
+    ("windows", "high"),
+    ("quantiles", "critical"),
+    ("windows", "critical"),
+)
+"""What is dropped when the budget cannot carry all, in this order."""
+Extra = tuple[str, str]
+
+
+class Ask(NamedTuple):
+    """One thing to ask: about whom (empty: the account), what, how many requests that is, and how often it is due.
+
+    `urgent`: the workload is not steady. Lower `rank` is more important.
+    """
+
+    workload: str
+    part: str
+    cost: int
+    every: float
+    urgent: bool = False
+    rank: int = 0
+
+
+def importance(seen: Seen) -> str:
+    """The importance, of a closed set: an unheard-of one counts as low."""
+    told = models.folded(seen.workload.importance)
+    return told if told in models.IMPORTANCES else "low"
+
+
+def cost(part: str, seen: Seen, policy: Policy, dropped: frozenset[Extra]) -> int:
+    """How many requests a part is: one snapshot per proton, one answer per serving proton, one per extra quantile."""
+    pods = seen.details.pods
+    protons = max(1, len(pods.protons)) if pods is not None else 1
+    if part == "pods":
+        return 1 + protons
+    if part.startswith("stats_"):
+        return protons + len(quantiles(part, seen, policy, dropped)) - 1
+    return 1
+
+
+def quantiles(part: str, seen: Seen, policy: Policy, dropped: frozenset[Extra]) -> tuple[float, ...]:
+    """The quantiles to ask for; each but the first is a request of its own, so only the shortest window has several."""
+    if part != "stats_5m" or ("quantiles", importance(seen)) in dropped:
+        return policy.quantiles[:1] or (0.5,)
+    return policy.quantiles or (0.5,)
+
+
+def asks(seen: Seen, policy: Policy, now: float, dropped: frozenset[Extra] = frozenset()) -> tuple[Ask, ...]:
+    """All that is asked about one workload. `now` is seconds since the epoch, as in the ledger."""
+    urgent = facts.unsteady(seen)
+    lasting = urgent and now - seen.ledger.since > CALM_AFTER
+    rank = models.IMPORTANCES.index(importance(seen))
+    found = []
+    for part in PARTS:
+        unwanted = policy.parts and part.name not in policy.parts
+        if unwanted or not part.applies(seen) or (part.extra, importance(seen)) in dropped:
+            continue
+        every = part.times * policy.interval
+        prompt = part.prompt and urgent
+        if prompt:
+            every = min(every, policy.status_interval * (CALMER if lasting else 1))
+        found.append(Ask(seen.workload.id, part.name, cost(part.name, seen, policy, dropped), every, prompt, rank))
+    return tuple(found)
+
+
+def plan(waiting: Iterable[tuple[Ask, float]], now: float, budget: int) -> list[Ask]:
+    """What to ask now, in order, for at most `budget` requests in all.
+
+    `waiting` are asks with the time of their last answer, on a clock of the caller's that `now` is read from too;
+    minus infinity: the workload has changed since. Of those due, the urgent ones go first, as long as the others have
+    had their share (`MINE`); within either the longest overdue, measured in its own interval, is next.
+    """
+    urgent: list[tuple[float, int, int, Ask]] = []
+    others: list[tuple[float, int, int, Ask]] = []
+    for ask, looked in waiting:
+        overdue = (now - looked) / ask.every
+        if overdue >= 1:
+            (urgent if ask.urgent else others).append((overdue, -_PLACE[ask.part], -ask.rank, ask))
+    most = max(1, budget)
+    first = [row[-1] for row in heapq.nlargest(most, urgent)][::-1]
+    then = [row[-1] for row in heapq.nlargest(most, others)][::-1]
+    chosen: list[Ask] = []
+    spent = {True: 0, False: 0}
+    while first or then:
+        turn = bool(first) and (not then or spent[False] > MINE * (spent[True] + spent[False]))
+        ask = (first if turn else then)[-1]
+        if spent[True] + spent[False] + ask.cost > budget:
+            break
+        (first if turn else then).pop()
+        spent[turn] += ask.cost
+        chosen.append(ask)
+    return chosen
+
+
+def load(wanted: Iterable[Ask], rate: float) -> float:
+    """The requests a second that these asks make in all, as a share of the rate: above 1, they take turns longer."""
+    return sum(ask.cost / ask.every for ask in wanted) / rate
+
+
+def affordable(
+    needed: float, extras: Mapping[Extra, float], rate: float, before: frozenset[Extra] = frozenset()
+) -> frozenset[Extra]:
+    """Which extras to drop: `needed` requests a second without any, `extras` those of each.
+
+    What was dropped comes back only when a fifth of the rate would stay free, so that nothing comes and goes.
+    """
+    kept = needed + sum(extras.values())
+    dropped: set[Extra] = set()
+    for extra in EXTRAS:
+        if kept <= rate * (0.8 if extra in before else 1.0):
+            break
+        if extras.get(extra):
+            dropped.add(extra)
+            kept -= extras[extra]
+    return frozenset(dropped)
+
+
+def extra_costs(fleet: Sequence[Seen], policy: Policy) -> Mapping[Extra, float]:
+    """The requests a second of each extra over a fleet."""
+    costs = dict.fromkeys(EXTRAS, 0.0)
+    for seen in fleet:
+        which = importance(seen)
+        if ("quantiles", which) in costs and _up(seen) and (not policy.parts or "stats_5m" in policy.parts):
+            costs["quantiles", which] += max(0, len(policy.quantiles) - 1) / policy.interval
+        for part in PARTS:
+            if part.extra and part.applies(seen) and (not policy.parts or part.name in policy.parts):
+                costs[part.extra, which] += 1 / (part.times * policy.interval)
+    return costs
+
+
+def lasts(ask: Ask, load: float) -> float:
+    """How long an answer is served before it is too old, in seconds: three of its turns, five minutes at the least."""
+    return max(300.0, 3 * ask.every * max(1.0, load))

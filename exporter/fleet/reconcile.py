@@ -1,0 +1,253 @@
+"""What one sweep changes: (what we knew of an account, a sweep, now) -> what we know.
+
+Only a complete sweep removes a workload, and only two in a row call it vanished. An incomplete sweep changes
+nothing but the time of the attempt. What the list shows and cannot be read stays what it was for `HELD_FOR`, marked as
+held; after that it is unknown.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from exporter.api import models
+from exporter.api.decoding import One, Reject, incomplete
+from exporter.api.models import REPLACEMENT_STATUSES, Workload
+from exporter.fleet import ledger as book
+from exporter.fleet import state as facts
+from exporter.fleet.episodes import Mark
+from exporter.fleet.ledger import Ledger, Tally
+from exporter.fleet.state import Seen
+
+
+class Sweep(NamedTuple):
+    """All pages of one sweep; `failure` is empty when it was complete, else one of the client's reasons.
+
+    `message` says in words what failed. `unchosen`: the ids of those that are listed and not ours. `absent`: the ids of
+    those that are not listed, and that the API says it does not know.
+    """
+
+    workloads: tuple[Workload, ...]
+    rejects: tuple[Reject, ...]
+    failure: str = ""
+    message: str = ""
+    unchosen: frozenset[str] = frozenset()
+    absent: frozenset[str] = frozenset()
+
+
+class Knowledge(NamedTuple):
+    """What is known of one account. Times are seconds since the epoch, None before the first.
+
+    `missing` are workloads absent from one complete sweep, `gone` those absent from two: shown for `GONE_SHOWN`, their
+    ledgers kept for `GONE_KEPT`.
+    `previous`: when the complete sweep before the last ended; `earlier`: when one of an earlier process did.
+    """
+
+    account: str
+    workloads: Mapping[str, Seen] = {}
+    missing: Mapping[str, Seen] = {}
+    gone: Mapping[str, Seen] = {}
+    attempted: float | None = None
+    succeeded: float | None = None
+    failure: str = ""
+    vanished: int = 0
+    tally: Tally = Tally()
+    baseline: bool = True
+    previous: float | None = None
+    earlier: float | None = None
+
+
+GONE_SHOWN, GONE_KEPT = 3600.0, 7 * 86400.0
+HELD_FOR = 900.0
+"""How long a field that cannot be read keeps its last value, in seconds."""
+UNNOTICED = 300.0
+"""A workload that was created so many seconds before a complete sweep without it was there, but not for us to see."""
+
+
+def restored(account: str, ledgers: Mapping[str, Ledger], tally: Tally) -> Knowledge:
+    """The account as it was when its state was written: nothing to show yet, but nothing to count again either."""
+    stubs = {
+        i: Seen(account, Workload(id=i, name=ledger.name, status=ledger.status), ledger, vanished=ledger.gone)
+        for i, ledger in ledgers.items()
+    }
+    gone = {i: seen for i, seen in stubs.items() if seen.vanished is not None}
+    there = {i: seen for i, seen in stubs.items() if seen.vanished is None}
+    earlier = max((ledger.since for ledger in ledgers.values()), default=None)
+    return Knowledge(account, there, gone=gone, tally=tally, baseline=not ledgers, earlier=earlier)
+
+
+def step(known: Knowledge, sweep: Sweep, now: float) -> Knowledge:
+    """The account after `sweep`, which ended at `now`."""
+    if sweep.failure:
+        return known._replace(attempted=now, failure=sweep.failure)
+    if sweep.unchosen:
+        known = _without(known, sweep.unchosen)
+    before = {**known.missing, **known.workloads}
+    present: dict[str, Seen] = {}
+    tally = known.tally
+    unread = _unread(sweep.rejects)
+    for workload in sweep.workloads:
+        present[workload.id], entry = _seen(before.get(workload.id), known, workload, now, unread.get(workload.id, ()))
+        if entry is not None:
+            tally = tally.after(entry)
+    doubted = {*unlisted(known, sweep)} - sweep.absent
+    held = {i: _held(known.workloads[i], now) for i in known.workloads.keys() & doubted}
+    absent = {i: seen for i, seen in known.workloads.items() if i not in present and i not in held}
+    still_missing = {i: seen for i, seen in known.missing.items() if i in doubted}
+    missed = Mark(known.succeeded if known.succeeded is not None else now, known.previous)
+    vanished = {
+        i: seen._replace(vanished=now, ledger=book.vanished(seen.ledger, now, missed))
+        for i, seen in known.missing.items()
+        if i not in present and i not in still_missing
+    }
+    gone = {
+        i: seen
+        for i, seen in {**known.gone, **vanished}.items()
+        if i not in present and seen.vanished is not None and now - seen.vanished < GONE_KEPT
+    }
+    return Knowledge(
+        known.account,
+        {**held, **present},
+        {**still_missing, **absent},
+        gone,
+        now,
+        now,
+        vanished=known.vanished + len(vanished),
+        tally=tally,
+        baseline=False,
+        previous=known.succeeded,
+    )
+
+
+def _without(known: Knowledge, unchosen: Container[str]) -> Knowledge:
+    """What is known without workloads that the settings have left out meanwhile: they have not vanished."""
+    there, missing, gone = (
+        {i: seen for i, seen in each.items() if i not in unchosen}
+        for each in (known.workloads, known.missing, known.gone)
+    )
+    return known._replace(workloads=there, missing=missing, gone=gone)
+
+
+def ledgers(known: Knowledge) -> Iterable[tuple[str, Ledger]]:
+    """The ledger of every workload whose totals are to be kept."""
+    for there in (known.gone, known.missing, known.workloads):
+        for i, seen in there.items():
+            yield i, seen.ledger
+
+
+def visible(known: Knowledge, age: float, stale_after: float) -> Iterable[Seen]:
+    """The workloads to show: none before the first complete sweep, or once it is `age` > `stale_after` seconds ago.
+
+    The age is the caller's to measure, on a clock that does not jump.
+    """
+    if known.succeeded is None or age > stale_after:
+        return ()
+    latest = known.succeeded
+    shown = [seen for seen in known.gone.values() if seen.vanished is not None and latest - seen.vanished < GONE_SHOWN]
+    return (*known.workloads.values(), *shown)
+
+
+def _seen(
+    before: Seen | None, known: Knowledge, workload: Workload, now: float, unread: Collection[str] = ()
+) -> tuple[Seen, book.Entry | None]:
+    """The workload after the list showed it, but for its fields `unread`."""
+    if before is not None and (unread or before.held):
+        before = _holding(before, {field: before.held.get(field, now) for field in unread})
+        workload = _carried(before, workload, now)
+    if before is None:
+        gone = known.gone.get(workload.id)
+        if gone is None:
+            baseline = known.baseline or _unnoticed(known, workload)
+            new = book.first_sight(workload, now, baseline=baseline, last=known.succeeded)
+            return Seen(known.account, workload, new), None
+        before = gone._replace(ledger=book.reappeared(gone.ledger), vanished=None, gone_because="")
+    elif before.workload == workload and before.ledger.rollout is None:
+        return before, None  # the very object, so that nobody needs to compare it again
+    entry = book.listed(before.ledger, workload, now, facts.draft_expiry(before), known.succeeded)
+    if before.workload == workload and entry.ledger is before.ledger:
+        return before, None
+    return before._replace(workload=workload, ledger=entry.ledger), entry
+
+
+def _unnoticed(known: Knowledge, workload: Workload) -> bool:
+    """Whether a workload is new to us alone: it was not chosen or not shown to us before."""
+    created = models.timestamp(workload.created_at)
+    last = known.succeeded if known.succeeded is not None else known.earlier
+    return created is not None and last is not None and created < last - UNNOTICED
+
+
+def unknown_values(workloads: Iterable[Workload]) -> Mapping[str, Counter[str]]:
+    """Values of enumerations that no source of ours names, by field: a sign that the API has moved on."""
+    there = list(workloads)
+    return {
+        field: Counter({v: n for v, n in Counter(map(read, there)).items() if v and models.folded(v) not in names})
+        for field, read, names in _ENUMS
+    }
+
+
+_ENUMS: tuple[tuple[str, Callable[[Workload], str | None], Container[str]], ...] = (
+    ("status", lambda workload: workload.status, models.STATUS_GROUPS.keys() | {"unknown"}),
+    ("importance", lambda workload: workload.importance, models.IMPORTANCES),
+    ("type", lambda workload: workload.type, ("service", "nim", "agent", "mcp")),
+    ("replacement.status", lambda w: w.replacement.status if w.replacement else None, REPLACEMENT_STATUSES),
+)
+
+
+_FIELDS = {f"$.{field.encode_name}": field.name for field in msgspec.structs.fields(Workload) if not field.required}
+
+
+def _unread(rejects: Iterable[Reject]) -> Mapping[str, Collection[str]]:
+    """The fields of each workload that the list shows and that cannot be read, by its id."""
+    found: dict[str, list[str]] = {}
+    for reject in rejects:
+        # A text of which a character is lost is read: it is shown as well as it can be.
+        if reject.item_id and reject.path in _FIELDS and reject.reason != "text":
+            found.setdefault(reject.item_id, []).append(_FIELDS[reject.path])
+    return found
+
+
+def unlisted(known: Knowledge, sweep: Sweep) -> tuple[str, ...]:
+    """Ids that may stand behind items without a readable id: of all known workloads that the list does not show."""
+    if not incomplete(sweep.rejects):
+        return ()
+    listed = {workload.id for workload in sweep.workloads} | sweep.unchosen
+    return tuple(i for i in (*known.workloads, *known.missing) if i not in listed)
+
+
+def unclear(known: Knowledge, sweep: Sweep) -> tuple[str, ...]:
+    """Ids of known workloads of which the list does not show the status: their own routes may."""
+    unread = (i for i, fields in _unread(sweep.rejects).items() if "status" in fields and i in known.workloads)
+    return (*unlisted(known, sweep), *unread)
+
+
+def resolved(sweep: Sweep, found: Mapping[str, One[Workload]], absent: Collection[str]) -> Sweep:
+    """The sweep with the workloads that their own routes showed, and with those that the API does not know."""
+    workloads = {workload.id: workload for workload in sweep.workloads}
+    rejects = [reject for reject in sweep.rejects if reject.item_id not in found]
+    for i, read in found.items():
+        workloads[i] = read.value
+        rejects.extend(read.rejects)
+    return sweep._replace(workloads=tuple(workloads.values()), rejects=tuple(rejects), absent=frozenset(absent))
+
+
+def _held(seen: Seen, now: float) -> Seen:
+    """A workload of which the whole item cannot be read."""
+    seen = _holding(seen, {"$": seen.held.get("$", now)})
+    workload = seen.workload
+    if now - seen.held["$"] <= HELD_FOR:
+        return seen
+    unknown = Workload(id=workload.id, name=workload.name, importance=workload.importance, tags=workload.tags)
+    return seen if unknown == workload else seen._replace(workload=unknown)
+
+
+def _holding(seen: Seen, held: Mapping[str, float]) -> Seen:
+    return seen if held == seen.held else seen._replace(held=held)
+
+
+def _carried(before: Seen, workload: Workload, now: float) -> Workload:
+    """What the list shows of a workload, with the fields that cannot be read as they were before."""
+    kept = [field for field, since in before.held.items() if now - since <= HELD_FOR]
+    return msgspec.structs.replace(workload, **{field: getattr(before.workload, field) for field in kept})

@@ -1,0 +1,295 @@
+"""One workload as it is known: what the list told, what its details told, and what was counted over its life.
+
+The judgements that families, the plan of the detail lane and alerts share stand here, so that they cannot differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from exporter.api import models
+from exporter.api.details import ComputeBundle, OtelValue, Quota, RequestMetrics, SharedRole
+from exporter.api.models import Bundle, Replacement, Workload
+from exporter.api.pods import (
+    UNLISTED,
+    UNREAD_REASONS,
+    Overview,
+    Pods,
+    Proton,
+    active_proton,
+    overview,
+    replica_live,
+    waiting_reason,
+)
+from exporter.fleet.ledger import Ledger, replacement_active
+
+
+class Window(NamedTuple):
+    """Statistics from `start` to `end`, seconds since the epoch, over all protons that served.
+
+    `quantiles` are (quantile, seconds) of the active proton; none where there was no request. `protons` are those that
+    were asked about; none: the one that served.
+    """
+
+    start: float
+    end: float
+    metrics: RequestMetrics
+    quantiles: tuple[tuple[float, float], ...] = ()
+    protons: tuple[str, ...] = ()
+
+
+class Details(NamedTuple):
+    """What the routes of one workload told last; None, or no key: not told, or too long ago.
+
+    `fresh`: part -> whether it was told lately; no key: it is not asked for. `refused`: parts that the token's user
+    may not read. `looked`: part -> when it was told, seconds since the epoch, while the workload is not steady.
+    `failed`: part -> why the last request for it failed, a key of `UNREAD_REASONS`; no key: it did not fail.
+    """
+
+    pods: Pods | None = None
+    windows: Mapping[str, Window] = {}
+    usage: tuple[OtelValue, ...] | None = None
+    quotas: tuple[Quota, ...] | None = None
+    grants: tuple[SharedRole, ...] | None = None
+    replacement: Replacement | None = None
+    fresh: Mapping[str, bool] = {}
+    refused: frozenset[str] = frozenset()
+    looked: Mapping[str, float] = {}
+    failed: Mapping[str, str] = {}
+
+
+NOTHING = Details()
+_NOBODY = Ledger(0.0, 0.0)
+
+
+class Seen(NamedTuple):
+    """One workload of an account. `vanished`: the second complete sweep without it, seconds since the epoch.
+
+    `gone_because`: what the API answers for one that vanished: ``not_found``, ``forbidden``, or empty where not known.
+    `catalogue`: ids of the resource bundles on offer; None: not known.
+    `held`: fields of the workload that the list shows and that cannot be read -> since when; until it gives them up,
+    `exporter.fleet.reconcile` keeps what they were before. ``$`` stands for all of them: the whole item cannot be read.
+    """
+
+    account: str
+    workload: Workload
+    ledger: Ledger = _NOBODY
+    details: Details = NOTHING
+    vanished: float | None = None
+    gone_because: str = ""
+    catalogue: frozenset[str] | None = None
+    held: Mapping[str, float] = {}
+
+
+class Account(NamedTuple):
+    """What is known of an account beside its workloads; None: not told. 0 as a limit means that there is none."""
+
+    name: str
+    org_id: str = ""
+    workloads_limit: int | None = None
+    replicas_limit: int | None = None
+    active_reported: int | None = None
+    bundles: tuple[ComputeBundle, ...] | None = None
+
+
+def status_group(seen: Seen) -> str:
+    """The group of the status: up, starting, leaving, off, failed or indeterminate."""
+    return models.status_group(seen.workload.status)
+
+
+def active(seen: Seen) -> Proton | None:
+    """The proton that serves; None while the protons are not known."""
+    pods = seen.details.pods
+    return active_proton(pods.protons, seen.workload, complete=pods.complete) if pods is not None else None
+
+
+def serving(seen: Seen) -> Overview | None:
+    """The pods of the active proton, counted; None while they are not known."""
+    proton, pods = active(seen), seen.details.pods
+    snapshot = pods.details.get(proton.id) if proton is not None and pods is not None else None
+    return overview(snapshot) if snapshot is not None else None
+
+
+def role(seen: Seen, proton: Proton) -> str:
+    """``active``, ``candidate``, ``outgoing``, or ``other``: servers name the role of the active proton only."""
+    told = active(seen)
+    if told is not None and proton.id == told.id:
+        return "active"
+    if models.folded(proton.role) == "candidate" or proton.id in _candidates(seen):
+        return "candidate"
+    return "outgoing" if models.folded(proton.status) in ("running", "draining", "stopping") else "other"
+
+
+class Unread(NamedTuple):
+    """A proton whose pods could not be read at the last poll; `proton` is `UNLISTED` where its id is not known.
+
+    `role` is ``unknown`` then. `reason` is a key of `UNREAD_REASONS`.
+    """
+
+    role: str
+    proton: str
+    reason: str
+
+    @property
+    def words(self) -> str:
+        """Which version it is and why it could not be read."""
+        which = f"{_VERSIONS[self.role]} {self.proton[:64]}".rstrip()
+        drains = self.role == "outgoing" and self.reason == "server_error"
+        why = UNREAD_REASONS.get(self.reason, self.reason)
+        return f"{which}: {why}{', which is common while a version drains' if drains else ''}"
+
+
+_VERSIONS = {
+    "active": "serving version",
+    "candidate": "new version",
+    "outgoing": "outgoing version",
+    "other": "version",
+    "unknown": "a version missing from the list",
+}
+
+
+def unread(seen: Seen) -> tuple[Unread, ...]:
+    """The protons whose pods could not be read at the last poll, in the order of the list."""
+    pods = seen.details.pods
+    if pods is None or not pods.unread:
+        return ()
+    listed = [Unread(role(seen, p), p.id, pods.unread[p.id]) for p in pods.protons if p.id in pods.unread]
+    return (*listed, *(() if pods.complete else (Unread("unknown", UNLISTED, pods.unread[UNLISTED]),)))
+
+
+def unreadable(seen: Seen) -> str:
+    """Why the pods of the proton that serves could not be read, a key of `UNREAD_REASONS`; empty: they could.
+
+    Empty as well where they were not requested yet, or the platform has no snapshot of them (204).
+    """
+    details = seen.details
+    if "pods" in details.refused:
+        return "forbidden"
+    if details.pods is None:
+        return details.failed.get("pods", "")
+    serves = active(seen)
+    if serves is not None:
+        return details.pods.unread.get(serves.id, "")
+    # Which one serves is not known: it may be one of these.
+    return next(iter(details.pods.unread.values()), "")
+
+
+def _candidates(seen: Seen) -> tuple[str, ...]:
+    record = seen.workload.replacement
+    return (record.candidate_proton_ids or ()) if record is not None else ()
+
+
+def bundles(seen: Seen) -> tuple[Bundle, ...]:
+    """The resolved bundles of the workload's container groups."""
+    return tuple(g.resolved_bundle for g in models.groups(seen.workload) if g.resolved_bundle is not None)
+
+
+def live_by_bundle(seen: Seen) -> Mapping[Bundle, int] | None:
+    """Live pods, of whatever proton, by the one bundle they run on; None where that is not known.
+
+    A workload of several groups is left out: its pods do not say which group they belong to.
+    """
+    pods = seen.details.pods
+    if pods is None or not pods.complete or any(pods.details.get(proton.id) is None for proton in pods.protons):
+        return None
+    told = bundles(seen)
+    if len(told) != 1 or len(models.groups(seen.workload)) != 1:
+        return None
+    found: dict[Bundle, int] = {}
+    for proton, replica in pods.replicas():
+        own = proton.runtime.container_groups if proton.runtime is not None else None
+        own_bundle = next((g.resolved_bundle for g in own or () if g.resolved_bundle is not None), told[0])
+        found[own_bundle] = found.get(own_bundle, 0) + replica_live(replica)
+    return found or {told[0]: 0}
+
+
+def held(seen: Seen) -> str:
+    """The fields of the workload's item in the list that cannot be read; ``item`` where that is the whole of it."""
+    return "item" if "$" in seen.held else ", ".join(sorted(seen.held))
+
+
+def least_replicas(seen: Seen) -> int | None:
+    """How few replicas there should be: those configured, or the autoscaler's least; None where not told."""
+    return _replicas(seen, 0)
+
+
+def most_replicas(seen: Seen) -> int | None:
+    """How many replicas there may be: those configured, or the autoscaler's most; None where not told."""
+    return _replicas(seen, 1)
+
+
+def _replicas(seen: Seen, bound: int) -> int | None:
+    total = 0
+    for group in models.groups(seen.workload):
+        scaling = models.autoscaled(group)
+        count = models.replica_bounds(scaling)[bound] if scaling is not None else group.replica_count
+        if count is None:
+            return None
+        total += count
+    return total if models.groups(seen.workload) else None
+
+
+def scaled_to_zero(seen: Seen) -> bool | None:
+    """Whether the autoscaler has taken away all pods because nobody asks, which is no fault.
+
+    None where it may not do so, or where the pods are not known.
+    """
+    groups = models.groups(seen.workload)
+    scalings = [scaling for group in groups if (scaling := models.autoscaled(group)) is not None]
+    if not scalings or len(scalings) < len(groups) or least_replicas(seen) != 0:
+        return None
+    counted = serving(seen)
+    if counted is None:
+        return None
+    return counted.live == 0 and status_group(seen) not in ("failed", "starting")
+
+
+def draft_expiry(seen: Seen) -> float | None:
+    """When the platform stops a draft: eight hours after its proton began to run, else after it was created.
+
+    None for one that is stopped already, or has ended.
+    """
+    artifact = seen.workload.artifact
+    if artifact is None or models.folded(artifact.status) != "draft" or status_group(seen) in ("off", "failed"):
+        return None
+    proton = active(seen)
+    told = (proton.running_since, proton.created_at) if proton is not None else ()
+    began = next((at for text in (*told, seen.workload.created_at) if (at := models.timestamp(text)) is not None), None)
+    if began is None:
+        return None
+    expiry = began + models.DRAFT_LIFETIME_SECONDS
+    # One seen alive after eight hours from its creation was started again since: its proton will tell when.
+    return expiry if proton is not None or expiry >= seen.ledger.since else None
+
+
+def unsteady(seen: Seen) -> bool:
+    """Whether there is something to watch: not simply running or off, rolling, or running without all its pods."""
+    group = status_group(seen)
+    if replacement_active(seen.workload) or seen.ledger.rollout is not None:
+        return True
+    if group == "off" or models.folded(seen.workload.status) == "terminated":
+        return False
+    if group != "up":
+        return True
+    return any(troubles(seen))
+
+
+def troubles(seen: Seen) -> Iterator[str]:
+    """What is wrong with the pods of a workload that is up."""
+    counted = serving(seen)
+    if counted is not None and not scaled_to_zero(seen):
+        least = least_replicas(seen)
+        if counted.live == 0 and least != 0:
+            yield "no live pod"
+        elif counted.ready + counted.unknown < max(counted.live, least or 0):
+            yield "pods not ready"
+    pods = seen.details.pods
+    for _, replica in pods.replicas() if pods is not None else ():
+        if any(waiting_reason(container) for container in replica.containers or ()):
+            yield "a container waits"
+
+
+def consumer_only(seen: Seen) -> bool:
+    """Whether the token's user may call the workload but not look into it: nothing is known to be wrong with it."""
+    return {"stats_5m", "pods"} <= seen.details.refused or {"stats_5m", "sharing"} <= seen.details.refused

@@ -1,0 +1,122 @@
+"""The families of an account: its limits and what counts against them, its catalogue, and how long things took."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from exporter.api import models
+from exporter.api.details import ComputeBundle
+from exporter.fleet import state as facts
+from exporter.fleet.ledger import DURATION_BUCKETS, Durations, Tally
+from exporter.fleet.state import Account, Seen
+from exporter.metrics.family import Kind, Profile, Samples, Stability, one
+
+
+class Use(NamedTuple):
+    """What the workloads that the token sees hold: a lower bound of what counts against the account's limits."""
+
+    active: int = 0
+    replicas: int = 0
+    live: int = 0
+
+
+class Known(NamedTuple):
+    """An account as its families look at it."""
+
+    account: Account
+    use: Use | None
+    tally: Tally
+
+
+class AccountFamily(NamedTuple):
+    """One family of an account; as `exporter.metrics.family.Family`, with ``account`` the one common label."""
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    help: str
+    source: str
+    absence: str
+    samples: Callable[[Known], Samples]
+    unit: str = ""
+    stability: Stability = "stable"
+    profile: Profile = "standard"
+
+
+def use(fleet: Iterable[Seen]) -> Use:
+    """Count what the workloads hold; those stopped, suspended, interrupted or terminated hold nothing."""
+    active = replicas = live = 0
+    for seen in fleet:
+        group = facts.status_group(seen)
+        if group == "off" or models.folded(seen.workload.status) == "terminated":
+            continue
+        active += 1
+        replicas += facts.most_replicas(seen) or 0
+        counted = facts.serving(seen)
+        live += counted.live if counted is not None else 0
+    return Use(active, replicas, live)
+
+
+def _limit(value: int | None) -> Samples:
+    return one(float(value) if value is not None and value > 0 else None)
+
+
+def _bundles(amount: Callable[[ComputeBundle], models.Number | None]) -> Callable[[Known], Samples]:
+    def samples(known: Known) -> Samples:
+        told = ((bundle.id, models.finite(amount(bundle))) for bundle in known.account.bundles or ())
+        return tuple(sorted(((name,), value) for name, value in told if value is not None))
+
+    return samples
+
+
+def _histogram(durations: Durations) -> Iterator[tuple[tuple[str, ...], float]]:
+    below = 0
+    for bound, count in zip((*DURATION_BUCKETS, float("inf")), durations.counts, strict=True):
+        below += count
+        yield ("+Inf" if bound == float("inf") else str(bound),), float(below)
+    yield ("count",), float(below)
+    yield ("sum",), durations.sum
+
+
+_LOWER = "A lower bound: the token sees only what is shared with it."
+ACCOUNTS: tuple[AccountFamily, ...] = (
+    AccountFamily("datarobot_account_info", "gauge", ("org_id",), "The account; always 1.", "GET /account/info orgId",
+        "the route could not be read", lambda k: (((k.account.org_id,), 1.0),) if k.account.org_id else ()),
+    AccountFamily("datarobot_account_workloads_limit", "gauge", (), "Most workloads that may be active at once.",
+        "GET /account/info limits.maxConcurrentWorkloads", "there is no limit (0), or it is not told",
+        lambda k: _limit(k.account.workloads_limit), "workloads", profile="minimal"),
+    AccountFamily("datarobot_account_replicas_limit", "gauge", (), "Most replicas that one request may ask for.",
+        "GET /account/info limits.maxWorkloadReplicas", "there is no limit (0), or it is not told",
+        lambda k: _limit(k.account.replicas_limit), "replicas", profile="minimal"),
+    AccountFamily("datarobot_account_workloads_active", "gauge", (), "Workloads that are not stopped, suspended, "
+        f"interrupted or terminated. {_LOWER}", "status", "no sweep was complete yet",
+        lambda k: one(None if k.use is None else float(k.use.active)), "workloads", profile="minimal"),
+    AccountFamily("datarobot_account_replicas_max", "gauge", (), "Replicas that the active workloads may run by their "
+        f"settings. {_LOWER}", "replicaCount, maxReplicaCount", "no sweep was complete yet",
+        lambda k: one(None if k.use is None else float(k.use.replicas)), "replicas", profile="minimal"),
+    AccountFamily("datarobot_account_replicas_live", "gauge", (), f"Live pods of the active protons that could be "
+        f"read. {_LOWER}",
+        "statusDetails", "no sweep was complete yet",
+        lambda k: one(None if k.use is None else float(k.use.live)), "pods"),
+    AccountFamily("datarobot_account_workloads_active_reported", "gauge", (), "Active workloads by the API's own "
+        "count; what it counts is not documented.", "GET /workloads/stats workloads.active",
+        "the route could not be read",
+        lambda k: one(None if k.account.active_reported is None else float(k.account.active_reported)), "workloads",
+        "experimental"),
+    AccountFamily("datarobot_account_bundle_cpu_cores", "gauge", ("bundle_id",), "Cores of a resource bundle on offer.",
+        "GET /mlops/compute/bundles cpuCount", "the catalogue could not be read",
+        _bundles(lambda bundle: bundle.cpu_count), "cores"),
+    AccountFamily("datarobot_account_bundle_memory_bytes", "gauge", ("bundle_id",), "Memory of a resource bundle on "
+        "offer, in bytes.", "GET /mlops/compute/bundles memoryBytes", "the catalogue could not be read",
+        _bundles(lambda bundle: bundle.memory_bytes), "bytes"),
+    AccountFamily("datarobot_account_bundle_gpus", "gauge", ("bundle_id",), "GPUs of a resource bundle on offer.",
+        "GET /mlops/compute/bundles gpuCount", "the catalogue could not be read, or it tells none",
+        _bundles(lambda bundle: bundle.gpu_count), "GPUs"),
+    AccountFamily("datarobot_account_start_duration_seconds", "histogram", (), "How long starts took that were seen "
+        "from their beginning: from starting, or from creation, until running.", "observed: status, createdAt",
+        "never", lambda k: tuple(_histogram(k.tally.starts)), "seconds"),
+    AccountFamily("datarobot_account_replacement_duration_seconds", "histogram", (), "How long replacements took that "
+        "completed and were seen from their beginning.", "observed: replacement, events", "never",
+        lambda k: tuple(_histogram(k.tally.replacements)), "seconds"),
+)  # fmt: skip

@@ -1,0 +1,574 @@
+"""The families of what a workload's own routes tell: pods, statistics, resource use, quotas, sharing, and totals.
+
+The totals come from the ledger: they go on across restarts of this exporter and replacements of pods.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import get_args
+
+from exporter.api import models, pods
+from exporter.api.details import EventKind, OtelValue, base_value
+from exporter.api.models import Number
+from exporter.api.pods import Container, Replica, StatusDetails
+from exporter.fleet import state as facts
+from exporter.fleet.ledger import OUTCOMES, TRANSITIONS
+from exporter.fleet.state import Window
+from exporter.metrics.family import Family, Samples, View, closed, one, row
+
+SHORTAGES = ("gpu", "cpu", "memory", "volume", "other")
+UNMET_REASONS = (
+    "Unschedulable SchedulingGated ContainersNotReady ContainersNotInitialized PodCompleted PodFailed"
+).split()
+ROLES = ("no_role owner read_write editor user data_scientist admin read_only consumer observer").split()
+RECIPIENTS = ("user", "group", "organization", "role")
+QUOTA_RULES = ("requests", "token", "concurrentRequests", "inputSequenceLength")
+EVENT_KINDS: tuple[str, ...] = get_args(EventKind)
+_P = ("proton_id", "role")
+
+
+# -- protons and their pods
+
+
+def _snapshots(count: Callable[[StatusDetails], Mapping[str, float] | float | None]) -> Callable[[View], Samples]:
+    """Samples of each proton whose pods are known: one value, or one for each name."""
+
+    def samples(view: View) -> Samples:
+        found: list[tuple[tuple[str, ...], float]] = []
+        for proton, role, snapshot in view.protons:
+            told = count(snapshot) if snapshot is not None else None
+            if isinstance(told, Mapping):
+                found.extend(((proton.id, role, name), value) for name, value in told.items())
+            elif told is not None:
+                found.append(((proton.id, role), told))
+        return tuple(found)
+
+    return samples
+
+
+def _live(snapshot: StatusDetails) -> list[Replica]:
+    return [replica for replica in snapshot.replicas or () if pods.replica_live(replica)]
+
+
+def _phases(snapshot: StatusDetails) -> Mapping[str, float]:
+    told = [models.folded(replica.status) for replica in snapshot.replicas or ()]
+    return {phase: float(sum(closed_phase(name) == phase for name in told)) for phase in pods.PHASES}
+
+
+def closed_phase(name: str) -> str:
+    """A pod's phase, of a closed set; an unheard-of one is unknown."""
+    return name if name in pods.PHASES else "unknown"
+
+
+def _unmet(snapshot: StatusDetails) -> Mapping[str, float]:
+    told = [c for replica in _live(snapshot) for c in replica.conditions or () if c.kind in pods.CONDITIONS]
+    kinds = {c.kind for c in told}
+    return {kind: float(sum(c.kind == kind and c.truth is not True for c in told)) for kind in sorted(kinds)}
+
+
+def _unmet_reasons(view: View) -> Samples:
+    found: Counter[tuple[str, ...]] = Counter()
+    for proton, role, snapshot in view.protons:
+        for replica in _live(snapshot) if snapshot is not None else ():
+            for told in replica.conditions or ():
+                if told.kind in pods.CONDITIONS and told.truth is not True and told.reason:
+                    found[told.kind, proton.id, closed(told.reason, UNMET_REASONS), role] += 1
+    return _counted(found)
+
+
+def _unschedulable(snapshot: StatusDetails) -> Mapping[str, float]:
+    told = Counter(pods.unschedulable(replica) for replica in _live(snapshot))
+    return {kind: float(told[kind]) for kind in SHORTAGES}
+
+
+def _proton_status(view: View) -> Samples:
+    return tuple(
+        ((proton.id, role, closed(models.folded(proton.status), models.STATUSES)), 1.0)
+        for proton, role, _ in view.protons
+    )
+
+
+def _proton_info(view: View) -> Samples:
+    return tuple(((proton.artifact_id or "", proton.id, role), 1.0) for proton, role, _ in view.protons)
+
+
+def _running_since(view: View) -> Samples:
+    told = ((proton, role, models.timestamp(proton.running_since)) for proton, role, _ in view.protons)
+    return tuple(((proton.id, role), at) for proton, role, at in told if at is not None)
+
+
+def _unreadable(view: View) -> Samples:
+    found: Counter[tuple[str, ...]] = Counter()
+    for unread in facts.unread(view.seen):
+        found[closed(unread.reason, pods.UNREAD_REASONS), unread.role] += 1
+    return _counted(found)
+
+
+def _snapshot_time(snapshot: StatusDetails) -> float | None:
+    return models.timestamp(snapshot.overall_status.last_updated) if snapshot.overall_status is not None else None
+
+
+def _counted(found: Mapping[tuple[str, ...], int]) -> Samples:
+    return tuple((labels, float(count)) for labels, count in sorted(found.items()))
+
+
+# -- containers
+
+
+def _containers(view: View) -> Iterator[tuple[str, str, str, Container]]:
+    """Each container of a live pod: its name, the proton's id and role, and itself."""
+    for proton, role, snapshot in view.protons:
+        for replica in _live(snapshot) if snapshot is not None else ():
+            for container in replica.containers or ():
+                yield pods.container_name(container.name, proton.id), proton.id, role, container
+
+
+def _container_states(view: View) -> Samples:
+    found: Counter[tuple[str, ...]] = Counter()
+    for name, proton, role, container in _containers(view):
+        told = models.folded(container.status)
+        for state in pods.CONTAINER_STATES:
+            found[name, proton, role, state] += state == (told if told in pods.CONTAINER_STATES else "unknown")
+    return _counted(found)
+
+
+def _containers_ready(view: View) -> Samples:
+    found: Counter[tuple[str, ...]] = Counter()
+    unknown = set()
+    for name, proton, role, container in _containers(view):
+        found[name, proton, role] += container.ready is True
+        if container.ready is None:
+            unknown.add((name, proton, role))
+    return _counted({labels: count for labels, count in found.items() if labels not in unknown})
+
+
+def _reasons(reason: Callable[[Container], str | None]) -> Callable[[View], Samples]:
+    def samples(view: View) -> Samples:
+        found: Counter[tuple[str, ...]] = Counter()
+        for name, proton, role, container in _containers(view):
+            told = reason(container)
+            if told is not None:
+                found[name, proton, told, role] += 1
+        return _counted(found)
+
+    return samples
+
+
+def _last_ends(view: View) -> dict[str, tuple[float, int | None]]:
+    """Of each container, by name: when it last ended in any pod, and with which exit code."""
+    ends: dict[str, tuple[float, int | None]] = {}
+    for name, _, _, container in _containers(view):
+        last = container.last_state
+        at = models.timestamp(last.finished_at) if last is not None else None
+        if last is not None and at is not None and at >= ends.get(name, (0.0, None))[0]:
+            ends[name] = at, last.exit_code
+    return ends
+
+
+def _exit_codes(view: View) -> Samples:
+    return tuple(((name,), float(code)) for name, (_, code) in sorted(_last_ends(view).items()) if code is not None)
+
+
+def _end_times(view: View) -> Samples:
+    return tuple(((name,), at) for name, (at, _) in sorted(_last_ends(view).items()))
+
+
+def _restarts(view: View) -> Samples:
+    return tuple(((name,), float(count)) for name, count in sorted(view.seen.ledger.restarts.items()))
+
+
+def _terminations(view: View) -> Samples:
+    told = view.seen.ledger.terminations
+    return tuple(
+        ((name, reason), float(count))
+        for name, reasons in sorted(told.items())
+        for reason, count in sorted(reasons.items())
+    )
+
+
+def _fresh(view: View) -> Samples:
+    parts = {**view.seen.details.fresh, "list": not view.seen.held}
+    return tuple(((part,), float(fresh)) for part, fresh in sorted(parts.items()))
+
+
+# -- capacity
+
+
+def _allocated(amount: Callable[[models.Bundle], Number | None]) -> Callable[[View], Samples]:
+    def samples(view: View) -> Samples:
+        found: dict[tuple[str, ...], float] = {}
+        for bundle, live in (facts.live_by_bundle(view.seen) or {}).items():
+            one_pod = models.finite(amount(bundle))
+            if one_pod is not None:
+                labels = (bundle.id or "",)
+                found[labels] = found.get(labels, 0.0) + one_pod * live
+        return tuple(sorted(found.items()))
+
+    return samples
+
+
+def _use(word: str, unit: str, most: Callable[[View], float | None]) -> Callable[[View], Samples]:
+    """Values of resource use by level, in the base unit; one that could not be is a unit misunderstood."""
+
+    def samples(view: View) -> Samples:
+        found: dict[tuple[str, ...], float] = {}
+        for told in view.seen.details.usage or ():
+            value = _used(told, unit, most(view)) if word in told.name.casefold() else None
+            if value is not None:
+                found.setdefault((closed(models.folded(told.level), ("workload", "pod", "container")),), value)
+        return tuple(sorted(found.items()))
+
+    return samples
+
+
+_KINDS = {
+    "cores": ("cores", "millicores", "nanocores"),
+    "bytes": ("bytes", "by"),
+    "ratio": ("ratio", "percentage", "percent"),
+}
+
+
+def _used(told: OtelValue, unit: str, most: float | None) -> float | None:
+    return base_value(told.unit, told.current, most) if models.folded(told.unit) in _KINDS[unit] else None
+
+
+def _most(amount: Callable[[models.Bundle], Number | None]) -> Callable[[View], float | None]:
+    """What the pods could use at the most, where it is known: a check of the unit."""
+
+    def most(view: View) -> float | None:
+        replicas = facts.most_replicas(view.seen)
+        told = [models.finite(amount(bundle)) for bundle in view.bundles]
+        each = [value for value in told if value is not None]
+        return max(each) * max(1, replicas) if each and replicas is not None else None
+
+    return most
+
+
+def _load_ratios(view: View) -> Samples:
+    """Load over target, 1 where the autoscaler is content: of requests at once, and of the processor."""
+    counted = facts.serving(view.seen)
+    found = []
+    for scaling in view.scalings:
+        for policy in scaling.policies or ():
+            target = models.finite(policy.target)
+            value = _load(view, policy.scaling_metric or "", counted.live if counted is not None else 0)
+            if target and value is not None:
+                found.append(((policy.scaling_metric or "",), value / target))
+    return tuple(sorted(dict(found).items()))
+
+
+def _load(view: View, metric: str, live: int) -> float | None:
+    if not live:
+        return None
+    if metric == "httpRequestsConcurrency":
+        window = view.seen.details.windows.get("5m")
+        concurrent = models.finite(window.metrics.concurrent_requests) if window is not None else None
+        return None if concurrent is None else concurrent / live
+    if metric == "cpuAverageUtilization":
+        used = dict(_CPU(view))
+        asked = [
+            models.finite(container.resource_allocation.cpu)
+            for group in view.groups
+            for container in group.containers or ()
+            if container.resource_allocation is not None
+        ]
+        cores = sum(value for value in asked if value is not None)
+        per_pod = used.get(("pod",), used[("workload",)] / live if ("workload",) in used else None)
+        return 100 * per_pod / cores if cores and per_pod is not None else None
+    return None
+
+
+_CPU = _use("cpu", "cores", _most(lambda bundle: bundle.cpu_count))
+
+
+def _in_catalogue(view: View) -> Samples:
+    there = view.seen.catalogue
+    if there is None:
+        return ()
+    wanted = {name for group in view.groups for name in group.resource_bundles or ()}
+    return tuple(((name,), float(name in there)) for name in sorted(wanted))
+
+
+def _quota_limits(view: View) -> Samples:
+    found: dict[tuple[str, ...], float] = {}
+    for quota in view.seen.details.quotas or ():
+        for rule in quota.default_rules or ():
+            limit = models.finite(rule.limit)
+            if limit is not None and rule.rule:
+                found[closed(rule.rule, QUOTA_RULES), closed(models.folded(rule.window or "min"), _QUOTA_WINDOWS)] = (
+                    limit
+                )
+    return tuple(sorted(found.items()))
+
+
+_QUOTA_WINDOWS = ("min", "hour", "day")
+
+
+# -- statistics
+
+
+def _windows(value: Callable[[Window], float | None]) -> Callable[[View], Samples]:
+    """One sample a window; none of one that began before the statistics were reset."""
+
+    def samples(view: View) -> Samples:
+        told = ((name, value(window)) for name, window in sorted(_whole(view).items()))
+        return tuple(((name,), number) for name, number in told if number is not None)
+
+    return samples
+
+
+def _whole(view: View) -> Mapping[str, Window]:
+    reset = view.seen.ledger.reset_at
+    windows = view.seen.details.windows
+    return windows if reset is None else {name: w for name, w in windows.items() if w.start >= reset}
+
+
+def _count(name: str) -> Callable[[Window], float | None]:
+    return lambda window: models.finite(getattr(window.metrics, name))
+
+
+def _share(name: str) -> Callable[[Window], float | None]:
+    def share(window: Window) -> float | None:
+        part, whole = models.finite(getattr(window.metrics, name)), models.finite(window.metrics.total_requests)
+        return part / whole if part is not None and whole else None
+
+    return share
+
+
+def _quantiles(view: View) -> Samples:
+    return tuple(
+        ((str(quantile), name), seconds)
+        for name, window in sorted(_whole(view).items())
+        for quantile, seconds in window.quantiles
+    )
+
+
+# -- sharing, totals, freshness
+
+
+def _grants(view: View) -> Samples:
+    if view.seen.details.grants is None:
+        return ()
+    found: Counter[tuple[str, ...]] = Counter()
+    for grant in view.seen.details.grants:
+        found[
+            closed(models.folded(grant.share_recipient_type), RECIPIENTS), closed(models.folded(grant.role), ROLES)
+        ] += 1
+    return _counted(found)
+
+
+def _owners(view: View) -> Samples:
+    grants = view.seen.details.grants
+    return one(None if grants is None else float(sum(models.folded(grant.role) == "owner" for grant in grants)))
+
+
+def _totals(counts: Mapping[str, int], names: tuple[str, ...] | list[str]) -> Samples:
+    return tuple(((name,), float(counts.get(name, 0))) for name in names)
+
+
+def _events(view: View) -> Samples:
+    ledger = view.seen.ledger
+    return _totals(ledger.events, EVENT_KINDS) if ledger.seen_events is not None else ()
+
+
+def _rollout_began(view: View) -> Samples:
+    rollout, record = view.seen.ledger.rollout, view.seen.details.replacement
+    if rollout is None or rollout.ended is not None:
+        return ()
+    told = models.timestamp(record.created_at) if record is not None else None
+    return one(told if told is not None else rollout.since)
+
+
+_POD_SOURCE = "protons/{pid}/statusDetails"
+_NO_PODS = "the platform told no snapshot of the pods (204), or it could not be read"
+_NO_TRAFFIC = "there was no request in the window, or it could not be read"
+_NO_WINDOW = "not running, not told, or the statistics were reset within the window"
+DETAILED: tuple[Family, ...] = (
+    row("proton_info", "A proton, a deployed version of the workload; always 1. `role` is active, candidate, outgoing "
+        "or other, worked out where the API tells none.", _proton_info, labels=("artifact_id", *_P),
+        source="protons[]", absence="the protons could not be read", reads=("pods",)),
+    row("proton_status", "Status of a proton; only the present one, 1.", _proton_status, labels=(*_P, "status"),
+        source="protons[].status", absence="the protons could not be read", reads=("pods",)),
+    row("proton_running_since_timestamp_seconds", "When a proton began to run, in seconds since the epoch.",
+        _running_since, labels=_P, source="protons[].runningSince", absence="it does not run, or not told",
+        reads=("pods",)),
+    row("proton_snapshot_timestamp_seconds", "When the platform's picture of the pods last changed, in seconds since "
+        "the epoch. It moves on change, it is no heartbeat.", _snapshots(_snapshot_time), labels=_P,
+        source=f"{_POD_SOURCE} overallStatus.lastUpdated", absence=_NO_PODS, stability="experimental",
+        reads=("pods",)),
+    row("proton_unreadable", "Protons whose pods could not be read at the last poll, by reason; only those present. "
+        "`role` is unknown for protons that are missing from the list.", _unreadable, labels=("reason", "role"),
+        source=f"{_POD_SOURCE}, protons[]", absence="the pods of all protons were read, or those of none: see "
+        "datarobot_workload_fresh and datarobot_workload_access_refused", unit="protons", reads=("pods",),
+        profile="minimal"),
+    row("proton_replicas", "Pods listed, by phase. A phase is not health, and a stopped pod stays listed.",
+        _snapshots(_phases), labels=(*_P, "phase"), source=f"{_POD_SOURCE} replicas[].status", absence=_NO_PODS,
+        unit="pods", reads=("pods",)),
+    row("proton_replicas_live", "Pods that are there: listed, and neither succeeded nor failed.",
+        _snapshots(lambda s: float(len(_live(s)))), labels=_P, source=f"{_POD_SOURCE} replicas[].status",
+        absence=_NO_PODS, unit="pods", reads=("pods",), profile="minimal"),
+    row("proton_replicas_ready", "Pods that take traffic: live, and Ready by their condition, else by all their "
+        "containers.", _snapshots(lambda s: float(pods.overview(s).ready)), labels=_P,
+        source=f"{_POD_SOURCE} conditions[Ready], containers[].ready", absence=_NO_PODS, unit="pods",
+        reads=("pods",), profile="minimal"),
+    row("proton_replicas_readiness_unknown", "Live pods of which the API does not tell whether they are ready.",
+        _snapshots(lambda s: float(pods.overview(s).unknown)), labels=_P, source=_POD_SOURCE, absence=_NO_PODS,
+        unit="pods", reads=("pods",)),
+    row("proton_replicas_condition_unmet", "Live pods of which a condition is false or unknown.", _snapshots(_unmet),
+        labels=(*_P, "condition"), source=f"{_POD_SOURCE} conditions[]", unit="pods",
+        absence="no live pod tells the condition", reads=("pods",)),
+    row("proton_replicas_unmet_reason", "Live pods of which a condition is not met, by reason; only those present.",
+        _unmet_reasons, labels=("condition", "proton_id", "reason", "role"), unit="pods",
+        source=f"{_POD_SOURCE} conditions[].reason", absence="no such pod, or no reason told",
+        stability="experimental", reads=("pods",)),
+    row("proton_replicas_unschedulable", "Live pods that no node can take, by what the nodes lack.",
+        _snapshots(_unschedulable), labels=(*_P, "resource"), source=f"{_POD_SOURCE} conditions[PodScheduled].message",
+        absence=_NO_PODS, unit="pods", reads=("pods",), profile="minimal"),
+    row("container_replicas", "Containers of live pods, by state.", _container_states,
+        labels=("container", *_P, "state"), source=f"{_POD_SOURCE} containers[].status", unit="containers",
+        absence="no live pod lists the container", reads=("pods",)),
+    row("container_replicas_ready", "Containers of live pods that are ready.", _containers_ready,
+        labels=("container", *_P), source=f"{_POD_SOURCE} containers[].ready", unit="containers",
+        absence="no live pod lists the container, or one does not tell", reads=("pods",)),
+    row("container_waiting_reason", "Containers of live pods that wait, by reason; only those present.",
+        _reasons(pods.waiting_reason), labels=("container", "proton_id", "reason", "role"),
+        source=f"{_POD_SOURCE} containers[].reason", unit="containers", absence="no such container, or no reason told",
+        reads=("pods",), profile="minimal"),
+    row("container_last_terminated_reason", "Containers of live pods by how they last ended; only those that did.",
+        _reasons(pods.terminated_reason), labels=("container", "proton_id", "reason", "role"),
+        source=f"{_POD_SOURCE} containers[].lastState.reason", unit="containers",
+        absence="no such container, or the server tells no last state", reads=("pods",)),
+    row("container_last_exit_code", "Exit code of the container that ended last, over all live pods.", _exit_codes,
+        labels=("container",), source=f"{_POD_SOURCE} containers[].lastState.exitCode", unit="exit code",
+        absence="none ended, or not told", reads=("pods",)),
+    row("container_last_terminated_timestamp_seconds", "When a container last ended, over all live pods, in seconds "
+        "since the epoch.", _end_times, labels=("container",),
+        source=f"{_POD_SOURCE} containers[].lastState.finishedAt", absence="none ended, or not told",
+        reads=("pods",)),
+    row("container_restarts_total", "Restarts of containers over all pods, those replaced since included; counted from "
+        "first sight.", _restarts, labels=("container",), source=f"{_POD_SOURCE} containers[].restartCount",
+        absence="the container was never listed", reads=("ledger",), profile="minimal"),
+    row("container_terminations_total", "Ends of containers seen, by reason; counted from first sight. Of several ends "
+        "between two looks only the last is seen.", _terminations, labels=("container", "reason"),
+        source=f"{_POD_SOURCE} containers[].lastState", absence="the server tells no last state", reads=("ledger",)),
+    row("workload_allocated_cpu_cores", "Cores held by live pods: those of the resource bundle, times the pods.",
+        _allocated(lambda bundle: bundle.cpu_count), labels=("bundle_id",),
+        source=f"resolvedBundle.cpuCount x {_POD_SOURCE}", absence="the pods or the bundle are not known, or there are "
+        "several container groups", reads=("pods", "runtime")),
+    row("workload_allocated_memory_bytes", "Memory held by live pods, in bytes.",
+        _allocated(lambda bundle: bundle.memory_bytes), labels=("bundle_id",),
+        source=f"resolvedBundle.memoryBytes x {_POD_SOURCE}", absence="the pods or the bundle are not known, or there "
+        "are several container groups", reads=("pods", "runtime")),
+    row("workload_allocated_gpus", "GPUs held by live pods.", _allocated(lambda bundle: bundle.gpu_count),
+        labels=("bundle_id",), source=f"resolvedBundle.gpuCount x {_POD_SOURCE}", unit="GPUs",
+        absence="the pods or the bundle are not known, or there are several container groups",
+        reads=("pods", "runtime")),
+    row("workload_scaled_to_zero", "1 while the autoscaler has taken away all pods because nobody asks, which is no "
+        "fault; 0 while pods are there.",
+        lambda view: one(None if (zero := facts.scaled_to_zero(view.seen)) is None else float(zero)),
+        source="autoscaling, statusDetails, status", absence="the autoscaler may not go to zero, or the pods are not "
+        "known", reads=("pods", "workload"), profile="minimal"),
+    row("workload_autoscaling_load_ratio", "Load of a live pod over the autoscaler's target: above 1 it wants more "
+        "pods. Requests at once, or processor use over what the containers ask for.", _load_ratios,
+        labels=("scaling_metric",), source="autoscaling.policies[], stats, autocollectedValues",
+        absence="no such policy, no live pod, or the load is not known", stability="experimental",
+        reads=("pods", "windows", "usage", "workload")),
+    row("workload_bundle_offered", "1 where a resource bundle of the settings is in the account's catalogue, else 0.",
+        _in_catalogue, labels=("bundle_id",), source="runtime.resourceBundles, GET /mlops/compute/bundles",
+        absence="the catalogue could not be read, or the settings name no bundle", reads=("runtime", "catalogue")),
+    row("workload_cpu_usage_cores", "Cores in use, at the level that the API tells it for.", _CPU, labels=("level",),
+        source="autocollectedValues, unit nanocores", absence="idle, not told, of an unknown unit, or more than the "
+        "bundle could give", stability="experimental", reads=("usage", "runtime")),
+    row("workload_memory_usage_bytes", "Memory in use, in bytes, at the level that the API tells it for.",
+        _use("memory", "bytes", _most(lambda bundle: bundle.memory_bytes)), labels=("level",),
+        source="autocollectedValues, unit bytes", absence="idle, not told, of an unknown unit, or more than the bundle "
+        "could give", stability="experimental", reads=("usage", "runtime")),
+    row("workload_gpu_usage_ratio", "GPU in use: 1 is all of it.", _use("gpu", "ratio", lambda _: 1.0),
+        labels=("level",), source="autocollectedValues, unit percentage",
+        absence="no GPU, idle, not told, or of an unknown unit", stability="experimental", reads=("usage",)),
+    row("workload_quota_limit", "Most that a quota's default rule lets through in a window; 0 as the API tells it.",
+        _quota_limits, labels=("rule", "window"), source="GET /quotas defaultRules[]", unit="as the rule says",
+        absence="there is no quota, or the route is not offered for workloads", stability="experimental",
+        reads=("quotas",)),
+    row("workload_window_requests", "Requests in the window. The window slides: do not rate().",
+        _windows(_count("total_requests")), labels=("window",), source="stats totalRequests", unit="requests",
+        absence=_NO_WINDOW, reads=("windows", "ledger"), profile="minimal"),
+    row("workload_window_server_errors", "Answers of 500 and above in the window. Do not rate().",
+        _windows(_count("server_errors")), labels=("window",), source="stats serverErrors", unit="requests",
+        absence=_NO_WINDOW, reads=("windows", "ledger"), profile="minimal"),
+    row("workload_window_client_errors", "Answers of 400 to 499 in the window. Do not rate().",
+        _windows(_count("user_errors")), labels=("window",), source="stats userErrors", unit="requests",
+        absence=_NO_WINDOW, reads=("windows", "ledger")),
+    row("workload_window_slow_requests", "Requests slower than the threshold of the settings in the window.",
+        _windows(_count("slow_requests")), labels=("window",), source="stats slowRequests", unit="requests",
+        absence=_NO_WINDOW, reads=("windows", "ledger")),
+    row("workload_window_server_error_ratio", "Share of answers of 500 and above, from the counts.",
+        _windows(_share("server_errors")), labels=("window",), source="stats serverErrors / totalRequests",
+        absence=_NO_TRAFFIC, reads=("windows", "ledger")),
+    row("workload_window_client_error_ratio", "Share of answers of 400 to 499, from the counts.",
+        _windows(_share("user_errors")), labels=("window",), source="stats userErrors / totalRequests",
+        absence=_NO_TRAFFIC, reads=("windows", "ledger")),
+    row("workload_window_slow_ratio", "Share of requests slower than the threshold, from the counts.",
+        _windows(_share("slow_requests")), labels=("window",), source="stats slowRequests / totalRequests",
+        absence=_NO_TRAFFIC, reads=("windows", "ledger")),
+    row("workload_window_response_seconds", "Response time at a quantile of the window, in seconds, as the API works "
+        "it out; network not included.", _quantiles, labels=("quantile", "window"),
+        source="stats responseTime, milliseconds", absence=_NO_TRAFFIC, stability="experimental",
+        reads=("windows", "ledger")),
+    row("workload_window_end_timestamp_seconds", "End of the window that was told last, in seconds since the epoch.",
+        _windows(lambda window: window.end), labels=("window",), source="observed", absence=_NO_WINDOW,
+        profile="full", reads=("windows", "ledger")),
+    row("workload_concurrent_requests", "Requests in work at once, by the shortest window.",
+        lambda view: one(_count("concurrent_requests")(w) if (w := _whole(view).get("5m")) is not None else None),
+        source="stats concurrentRequests", unit="requests", absence=_NO_WINDOW, reads=("windows", "ledger")),
+    row("workload_stats_resets_total", "Times the statistics began anew: the artifact was promoted, or they were "
+        "cleared. Windows that reach back before it are left out.", lambda view: one(float(view.seen.ledger.resets)),
+        source="artifact.status, stats totalRequests", absence="the workload is not listed", reads=("ledger",)),
+    row("workload_grants", "Grants by role and kind of recipient; only those present. Names are not read.", _grants,
+        labels=("recipient", "role"), source="sharedRoles[]", absence="no such grant, or the route cannot be read",
+        unit="grants", stability="experimental", reads=("grants",)),
+    row("workload_owners", "Grants of the role owner; 0 means that nobody owns the workload.", _owners,
+        source="sharedRoles[role=OWNER]", absence="the route cannot be read", unit="grants",
+        stability="experimental", reads=("grants",)),
+    row("workload_sharing_changes_total", "Grants given, changed or taken away, seen since the first reading.",
+        lambda view: one(None if view.seen.ledger.grants is None else float(view.seen.ledger.sharing_changes)),
+        source="sharedRoles[]", absence="the route could never be read", stability="experimental", reads=("ledger",)),
+    row("workload_access_refused", "1 for each part of the details that the API refuses to this token (403).",
+        lambda view: tuple(((part,), 1.0) for part in sorted(view.seen.details.refused)), labels=("part",),
+        source="status 403", absence="the part may be read", reads=("refused",)),
+    row("workload_consumer_only", "1 where the token's user may call the workload but not look into it: little is "
+        "known of it, and nothing of that is a fault.",
+        lambda view: one(1.0 if facts.consumer_only(view.seen) else None), source="status 403 of several routes",
+        absence="details may be read", stability="experimental", reads=("refused",)),
+    row("workload_transitions_total", "What happened to a workload between two looks; counted from first sight.",
+        lambda view: _totals(view.seen.ledger.transitions, TRANSITIONS), labels=("transition",),
+        source="observed: status, protonId, replacement, events", absence="the workload is not listed",
+        reads=("ledger",), profile="minimal"),
+    row("workload_replacements_total", "Replacements that ended, by outcome: told by an event or the record, or "
+        "reverted: the record disappeared and the proton before it still serves.",
+        lambda view: _totals(view.seen.ledger.outcomes, list(OUTCOMES)), labels=("outcome",),
+        source="events, replacement, protonId", absence="the workload is not listed", reads=("ledger",)),
+    row("workload_replacement_failed_timestamp_seconds", "When a replacement last ended without success, by its own "
+        "word or reverted, in seconds since the epoch.", lambda view: one(view.seen.ledger.rollout_failed),
+        source="events, replacement, protonId", absence="none was seen to fail", reads=("ledger",), profile="minimal"),
+    row("workload_replacement_started_timestamp_seconds", "When the replacement under way began, in seconds since the "
+        "epoch: as told, else as first seen.", _rollout_began, source="replacement.createdAt, observed",
+        absence="no replacement is under way", reads=("ledger", "replacement")),
+    row("workload_events_total", "Events by kind, each id once; those before first sight are not counted.", _events,
+        labels=("event",), source="events[].eventType", absence="the events could never be read", reads=("ledger",)),
+    row("workload_event_last_timestamp_seconds", "When the newest event of a kind happened, in seconds since the "
+        "epoch.", lambda view: tuple(((kind,), at) for kind, at in sorted(view.seen.ledger.newest.items())),
+        labels=("event",), source="events[].timestamp", absence="no such event is told", stability="experimental",
+        reads=("ledger",)),
+    row("workload_fresh", "1 while a part of what is known of a workload is recent, else 0. Part `list` is its item "
+        "in the workload list: 0 while a field of it cannot be read. All other parts are details: 0 where the part is "
+        "too old and its series are withdrawn; `pods` also while those of the active proton cannot be read.", _fresh,
+        labels=("part",), source="observed", absence="the part is not asked for, is refused, or was not told yet",
+        reads=("fresh", "held")),
+    row("workload_detail_timestamp_seconds", "When a part of the details was last told, of workloads that are not "
+        "steady, in seconds since the epoch.",
+        lambda view: tuple(((part,), at) for part, at in sorted(view.seen.details.looked.items())), labels=("part",),
+        source="observed", absence="the workload is steady, or the part was never told", reads=("looked",)),
+)  # fmt: skip

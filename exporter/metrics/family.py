@@ -1,0 +1,121 @@
+"""What a metric family is: one row. Name, unit, labels, help, source, the meaning of its absence, and a function.
+
+The labels ``account``, ``workload_id`` and ``workload`` stand on every sample of a workload's families, ``account`` on
+those of an account's; the exposition adds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Literal, NamedTuple
+
+from exporter.api import models
+from exporter.api.models import Autoscaling, Bundle, Group, Workload
+from exporter.api.pods import Proton, StatusDetails
+from exporter.fleet import state as facts
+from exporter.fleet.state import Seen
+
+Sample = tuple[tuple[str, ...], float]
+Samples = tuple[Sample, ...]
+"""Label values in the order of the row's `labels`, and the value.
+
+Of a histogram, the last value is the bucket's bound, ``sum`` or ``count``.
+"""
+
+Kind = Literal["gauge", "counter", "histogram", "summary"]
+Stability = Literal["stable", "experimental"]
+Profile = Literal["minimal", "standard", "full"]
+PROFILES: tuple[Profile, ...] = ("minimal", "standard", "full")
+Part = (
+    Literal["workload", "runtime", "vanished", "catalogue", "ledger", "held"]
+    | Literal["pods", "windows", "usage", "quotas", "grants", "replacement", "fresh", "refused", "looked"]
+)
+"""What a family reads of a `Seen`: its own fields, or those of its details. It is looked at again when they change."""
+DETAILS: tuple[Part, ...] = (
+    "pods", "windows", "usage", "quotas", "grants", "replacement", "fresh", "refused", "looked"
+)  # fmt: skip
+COMMON_LABELS = ("account", "workload", "workload_id")
+
+
+class View(NamedTuple):
+    """What a row looks at: one workload as seen, and what several rows need of it, worked out once.
+
+    `protons` are the protons with their role and the snapshot of their pods, None where there is none.
+    """
+
+    seen: Seen
+    workload: Workload
+    groups: tuple[Group, ...]
+    scalings: tuple[Autoscaling, ...]
+    bundles: tuple[Bundle, ...]
+    protons: tuple[tuple[Proton, str, StatusDetails | None], ...]
+
+
+def view(seen: Seen) -> View:
+    """The view of a workload."""
+    groups = models.groups(seen.workload)
+    pods = seen.details.pods
+    return View(
+        seen,
+        seen.workload,
+        groups,
+        tuple([scaling for group in groups if (scaling := models.autoscaled(group)) is not None]),
+        tuple([group.resolved_bundle for group in groups if group.resolved_bundle is not None]),
+        tuple([(p, facts.role(seen, p), pods.details.get(p.id)) for p in pods.protons]) if pods is not None else (),
+    )
+
+
+class Family(NamedTuple):
+    """One metric family; `samples` returns nothing where the API told nothing: unknown is not zero.
+
+    `profile` is the least profile that serves the family; a stable family keeps its name, type and labels.
+    """
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    help: str
+    source: str
+    absence: str
+    samples: Callable[[View], Samples]
+    unit: str = ""
+    stability: Stability = "stable"
+    profile: Profile = "standard"
+    reads: frozenset[Part] = frozenset({"workload"})
+
+
+def row(
+    name: str,
+    help: str,  # noqa: A002 — the exposition format's own word
+    samples: Callable[[View], Samples],
+    *,
+    source: str,
+    absence: str,
+    labels: tuple[str, ...] = (),
+    unit: str = "",
+    stability: Stability = "stable",
+    profile: Profile = "standard",
+    reads: tuple[Part, ...] = ("workload",),
+) -> Family:
+    """One row; `name` lacks ``datarobot_``. Type and unit are the name's own, unless a row says more."""
+    kind: Kind = "counter" if name.endswith("_total") else "summary" if "quantile" in labels else "gauge"
+    told = unit or next((u for u in ("seconds", "bytes", "cores", "ratio") if name.endswith("_" + u)), "")
+    return Family(
+        f"datarobot_{name}", kind, labels, help, source, absence, samples, told, stability, profile, frozenset(reads)
+    )
+
+
+def one(value: float | None) -> Samples:
+    """A single sample, or none where there is no value."""
+    return () if value is None else (((), value),)
+
+
+def total(values: Iterable[float | None]) -> float | None:
+    """The sum, or None where there is nothing to add or one part is unknown."""
+    parts = list(values)
+    return sum(p for p in parts if p is not None) if parts and None not in parts else None
+
+
+def closed(told: str, known: Iterable[str]) -> str:
+    """`told` where it is of a closed set, else ``other``."""
+    return told if told in known else "other"

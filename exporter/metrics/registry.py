@@ -1,0 +1,59 @@
+"""FAMILIES: every workload family on /metrics is one row, of what the list tells or of what the details tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from exporter.fleet.state import Seen
+from exporter.metrics.account_families import ACCOUNTS, AccountFamily
+from exporter.metrics.detail_families import DETAILED
+from exporter.metrics.family import DETAILS, PROFILES, Family, Part, Profile, Samples, view
+from exporter.metrics.list_families import LISTED
+
+FAMILIES: tuple[Family, ...] = (*LISTED, *DETAILED)
+OF_THE_GONE = {"datarobot_workload_vanished_timestamp_seconds", "datarobot_workload_transitions_total"}
+"""What is told of a workload that has vanished."""
+
+
+def changed(before: Seen, now: Seen) -> frozenset[Part]:
+    """Which parts of a workload differ."""
+    parts: list[Part] = []
+    if before.workload != now.workload:
+        parts.append("workload")
+        if before.workload.runtime != now.workload.runtime:
+            parts.append("runtime")
+    if before.ledger is not now.ledger and before.ledger != now.ledger:
+        parts.append("ledger")
+    if before.catalogue != now.catalogue:
+        parts.append("catalogue")
+    if (before.vanished, before.gone_because) != (now.vanished, now.gone_because):
+        parts.append("vanished")
+    if "workload" in parts and _role_facts(before) != _role_facts(now):
+        parts.append("pods")  # which proton is the active one, and which a candidate, is on every one of their samples
+    if before.details is not now.details:
+        parts.extend(part for part in DETAILS if getattr(before.details, part) != getattr(now.details, part))
+    return frozenset(parts)
+
+
+def _role_facts(seen: Seen) -> tuple[object, ...]:
+    return seen.workload.proton_id, seen.workload.replacement
+
+
+def samples_of(families: Sequence[Family], seen: Seen) -> tuple[Samples, ...]:
+    """The samples of each family for one workload; of one that has vanished, only what is told of the vanished."""
+    looked = view(seen)
+    if seen.vanished is not None:
+        return tuple([family.samples(looked) if family.name in OF_THE_GONE else () for family in families])
+    return tuple([family.samples(looked) for family in families])
+
+
+def served(profile: Profile) -> tuple[Family, ...]:
+    """The families of workloads that a profile serves."""
+    allowed = PROFILES[: PROFILES.index(profile) + 1]
+    return tuple(family for family in FAMILIES if family.profile in allowed)
+
+
+def served_accounts(profile: Profile) -> tuple[AccountFamily, ...]:
+    """The families of accounts that a profile serves."""
+    allowed = PROFILES[: PROFILES.index(profile) + 1]
+    return tuple(family for family in ACCOUNTS if family.profile in allowed)

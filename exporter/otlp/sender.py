@@ -1,0 +1,241 @@
+"""The outbox emptied towards a collector: oldest first, one request at a time, and nothing is lost but what must be.
+
+Lost are spans that the collector rejects, a trace that it cannot take, and what outlives the caps of the settings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from exporter.clock import Clock
+from exporter.otlp.transport import EMPTY, REASONS, Transport, Verdict
+from exporter.settings import Traces
+from exporter.state.store import StateError, Store, Waiting
+from exporter.telemetry.own_metrics import Report
+
+log = logging.getLogger("exporter")
+
+TRACES, SPANS, SIZE = 512, 512, 1_000_000
+"""Most traces, spans and bytes of one request; a trace that is larger goes alone."""
+IDLE = 5.0
+"""Seconds between two looks at the outbox."""
+FIRST, MOST, LONGEST = 1.0, 300.0, 3600.0
+"""Seconds of the first pause after a failure, of the longest of ours, and of the longest that a collector may want."""
+REFUSED = 300.0
+"""Seconds before the next try where somebody must change something first."""
+PROVE = 300.0
+"""Seconds without a request after which an empty one proves that the collector is there, before it is needed."""
+TRIM, FORGET = 60.0, 3600.0
+"""Seconds between two looks for what is too much, and for what need not be remembered."""
+LAST = 3.0
+DROPPED = ("rejected", "poison", "age", "cap", "unencodable")
+FAILURES = (*REASONS, "state")
+
+T = TypeVar("T")
+
+
+class Sender:
+    """Sends what `store` holds by `transport`. `turn` is one step, `start` takes one after another until `close`.
+
+    A trace is taken out right after the request that brought it there: a kill in between sends it twice, the same bytes
+    with the same ids. What was sent and cannot be taken out, such as on a full disk, is not sent again by this process.
+    """
+
+    def __init__(
+        self, store: Store, transport: Transport, report: Report, traces: Traces, clock: Clock | None = None
+    ) -> None:
+        self._store, self._transport, self._report, self._settings = store, transport, report, traces
+        self._clock = clock or Clock()
+        self._turning = asyncio.Lock()
+        self._running: asyncio.Task[None] | None = None
+        self._sent_to = self._removed_to = 0
+        self._most = TRACES
+        self._proven = False
+        self._failures = 0
+        self._told, self._state_told = "", False
+        now = self._clock.steady()
+        self._held_until = self._prove_at = self._trim_at = self._forget_at = now
+        self._backing_off = False
+        for reason in DROPPED:
+            report.count("trace_spans_dropped", reason, by=0)
+        for reason in FAILURES:
+            report.count("trace_export_failures", reason, by=0)
+
+    def start(self) -> None:
+        """Send from now on."""
+        if self._running is None:
+            self._report.set("trace_endpoint_up", 0, self._settings.protocol)
+            self._running = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        while True:
+            await self._clock.pause(await self.turn())
+
+    async def close(self, budget: float = LAST) -> None:
+        """End, after a last send that may take `budget` seconds; what is not sent by then stays in the store.
+
+        A pause of our own is cut short for it, one that the collector asked for is kept. One that never started sends
+        nothing.
+        """
+        if self._running is None:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(budget):
+                if self._backing_off:
+                    self._held_until = self._clock.steady()
+                while await self.turn(proving=False) == 0:
+                    pass
+        self._transport.close()
+        self._running.cancel()
+        self._running = None
+        for gauge in ("trace_outbox_traces", "trace_outbox_bytes", "trace_outbox_oldest_seconds"):
+            self._report.set(gauge, 0)
+        self._report.clear("trace_endpoint_up")
+
+    async def turn(self, proving: bool = True) -> float:
+        """Send one batch if there is one and it is time; return after how many seconds to look again.
+
+        `proving`: where there is none, send an empty request now and then.
+        """
+        async with self._turning:
+            try:
+                return await self._turn(proving)
+            except Exception:  # whatever it is, the traces are still there, and the next turn may be good
+                log.exception("traces could not be sent; they are kept")
+                return IDLE
+
+    async def _turn(self, proving: bool) -> float:
+        await self._tidy()
+        now = self._clock.steady()
+        if now < self._held_until:
+            return min(IDLE, self._held_until - now)
+        rows = await self._asked(lambda: self._store.batch(self._sent_to, self._most, SPANS, SIZE))
+        if rows is None or not (rows or (proving and now >= self._prove_at)):
+            return IDLE
+        verdict = await self._send(b"".join(row.body for row in rows))
+        if verdict.fate == "bad" and len(rows) == 1 and not self._proven:
+            verdict = await self._doubted(verdict)
+        pause = await self._heeded(verdict, rows)
+        self._backing_off = verdict.fate == "again" and verdict.after is None
+        self._held_until = self._clock.steady() + pause
+        return min(IDLE, pause) if rows else IDLE
+
+    # -- the collector
+
+    async def _send(self, body: bytes) -> Verdict:
+        verdict = await asyncio.to_thread(self._transport.send, body)
+        self._prove_at = self._clock.steady() + PROVE
+        if verdict.fate != "accepted":
+            self._report.count("trace_export_failures", verdict.reason)
+        return verdict
+
+    async def _doubted(self, verdict: Verdict) -> Verdict:
+        """What is wrong when one trace alone is not wanted: the trace, if an empty request is; else something else.
+
+        A proxy that answers 400 to everything would otherwise cost every trace, one after the other.
+        """
+        proof = await self._send(EMPTY)
+        if proof.fate == "bad":
+            return proof._replace(fate="refused", what=f"{proof.what}, even to an empty request")
+        return verdict if proof.fate == "accepted" else proof
+
+    async def _heeded(self, verdict: Verdict, rows: Sequence[Waiting]) -> float:
+        """Do with the traces what the verdict says; return the seconds before the next request."""
+        spans = sum(row.spans for row in rows)
+        match verdict.fate:
+            case "accepted":
+                await self._accepted(verdict, rows, spans)
+                return 0.0
+            case "bad" if len(rows) > 1:
+                self._most = len(rows) // 2
+                return 0.0
+            case "bad" if rows:
+                fields = {"trace_id": rows[0].trace.hex(), "words": verdict.words}
+                log.warning("a trace is dropped: the collector cannot take it", extra={"fields": fields})
+                self._report.count("trace_spans_dropped", "poison", by=spans)
+                self._proven = False
+                await self._done(rows)
+                return 0.0
+            case "bad":  # an empty request: some do not like it, and take traces
+                if not self._proven:
+                    self._tell(verdict)
+                return 0.0
+        self._failures += verdict.fate == "again"
+        self._prove_at = self._clock.steady()
+        self._report.set("trace_endpoint_up", 0, self._settings.protocol)
+        self._tell(verdict)
+        if verdict.fate == "refused":
+            return REFUSED
+        if verdict.after is not None:
+            return min(max(verdict.after, FIRST), LONGEST)
+        grown: float = min(MOST, FIRST * 2 ** min(self._failures - 1, 30))
+        return grown * random.uniform(0.5, 1.0)  # noqa: S311 — no secret
+
+    def _tell(self, verdict: Verdict) -> None:
+        """Say what is wrong, once for each reason."""
+        if self._told != verdict.reason:
+            level = logging.ERROR if verdict.fate == "refused" else logging.WARNING
+            log.log(level, "the collector does not accept traces", extra={"fields": {"words": verdict.words}})
+            self._told = verdict.reason
+
+    async def _accepted(self, verdict: Verdict, rows: Sequence[Waiting], spans: int) -> None:
+        rejected = max(0, min(verdict.rejected, spans))
+        self._report.set("trace_endpoint_up", 1, self._settings.protocol)
+        self._report.count("trace_spans_sent", by=spans - rejected)
+        self._report.count("trace_spans_dropped", "rejected", by=rejected)
+        if rejected:
+            log.warning("the collector rejected spans", extra={"fields": {"words": verdict.words}})
+        if self._told:
+            log.info("the collector accepts traces again")
+        self._told, self._failures, self._proven = "", 0, True
+        self._most = min(TRACES, self._most + 1)  # one by one: what was too much may be so again
+        await self._done(rows)
+
+    # -- the outbox
+
+    async def _done(self, rows: Sequence[Waiting]) -> None:
+        if rows:
+            self._sent_to = rows[-1].seq
+            await self._take_out()
+
+    async def _take_out(self) -> None:
+        upto = self._sent_to
+        if upto > self._removed_to and await self._asked(lambda: self._store.remove(upto)) is not None:
+            self._removed_to, self._state_told = upto, False
+
+    async def _tidy(self) -> None:
+        """Take out what was sent before, drop what is too much, and tell what waits."""
+        await self._take_out()
+        if self._clock.steady() >= self._trim_at:
+            self._trim_at = self._clock.steady() + TRIM
+            limits = self._settings.max_bytes, self._settings.max_age
+            dropped = await self._asked(lambda: self._store.trim(*limits, self._clock.wall())) or {}
+            for reason, spans in dropped.items():
+                self._report.count("trace_spans_dropped", reason, by=spans)
+            if any(dropped.values()):
+                log.warning("the oldest traces are dropped: they could not be sent in time", extra={"fields": dropped})
+        if self._clock.steady() >= self._forget_at:
+            self._forget_at = self._clock.steady() + FORGET
+            await self._asked(lambda: self._store.forget(self._clock.wall()))
+        waiting = await self._asked(lambda: self._store.outbox(self._sent_to))
+        if waiting is not None:
+            age = 0.0 if waiting.oldest is None else max(0.0, self._clock.wall() - waiting.oldest)
+            self._report.set("trace_outbox_traces", waiting.traces)
+            self._report.set("trace_outbox_bytes", waiting.size)
+            self._report.set("trace_outbox_oldest_seconds", age)
+
+    async def _asked(self, what: Callable[[], T]) -> T | None:
+        """What the store says; None, counted and told once, when it cannot. All else goes on."""
+        try:
+            return await asyncio.to_thread(what)
+        except StateError as error:
+            self._report.count("trace_export_failures", "state")
+            if not self._state_told:
+                log.error("the outbox cannot be used; it is tried again", extra={"fields": {"words": str(error)}})  # noqa: TRY400 — told in words
+            self._state_told = True
+            return None

@@ -1,0 +1,1 @@
+"""Direct paging: the pager and one notifier per kind of receiver."""

@@ -1,0 +1,110 @@
+"""PagerDuty, Events API v2: an incident for each key, triggered and resolved.
+
+Source: PagerDuty's description of Events API v2. It answers 202 before it does anything; a trigger with the key of an
+open incident updates it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from exporter.alerting.notification import Notice
+from exporter.failures import detail, one_line
+from exporter.paging.notify.contract import Sent, one_by_one
+from exporter.paging.notify.post import Address, Budget, Post, encoded, rfc3339
+from exporter.redaction import Secrets
+from exporter.settings import PagerDutyReceiver
+
+SUMMARY, KEY, SIZE = 1024, 255, 512 * 1024
+"""Most characters of a summary and of a key, most bytes of an event."""
+EVENTS, CHANGES, MINUTE = 100, 20, 60.0
+"""Most requests of each sort in a minute: together no more than the 120 for one integration key."""
+_SEVERITIES = {"critical": "critical", "warning": "warning"}
+
+
+class PagerDuty:
+    """One service. `steady` is the clock of its budget."""
+
+    def __init__(
+        self,
+        settings: PagerDutyReceiver,
+        severity_label: str = "severity",
+        steady: Callable[[], float] = time.monotonic,
+        secrets: Secrets | None = None,
+    ) -> None:
+        self.name = settings.name
+        self._key, self._severity_label = settings.source("routing_key"), severity_label
+        self._url = settings.url
+        self._events, self._changes = Budget(EVENTS, MINUTE, steady), Budget(CHANGES, MINUTE, steady)
+        self._post = Post(settings, secrets)
+
+    async def send(self, notices: Sequence[Notice], now: float) -> list[Sent]:  # noqa: ARG002 — see `Notifier`
+        """See `Notifier`: one request for each, in order."""
+        return await one_by_one(notices, lambda notice: self._sent(self._url, self._events, self._event(notice)))
+
+    async def change(self, summary: str, at: float) -> Sent:
+        """Tell of a change, which notifies nobody and stands beside incidents; the key is left empty."""
+        payload = {"summary": _line(summary), "timestamp": rfc3339(at), "source": "workload-exporter"}
+        url = f"{self._url.removesuffix('/enqueue')}/change/enqueue"
+        return await self._sent(url, self._changes, {"payload": payload})
+
+    async def _sent(self, url: str, budget: Budget, event: dict[str, Any]) -> Sent:
+        key = self._key()
+        body = encoded({"routing_key": key, **event})
+        return budget.take() or await self._post.send(Address(url, url, (key,)), body, said=_said)
+
+    def _event(self, notice: Notice) -> dict[str, Any]:
+        event: dict[str, Any] = {
+            "event_action": "trigger" if notice.ended is None else "resolve",
+            "dedup_key": dedup_key(notice.key),
+        }
+        if notice.ended is not None:
+            return event
+        labels = notice.labels
+        who = labels.get("workload") or labels.get("workload_id")
+        told = [notice.title, *(f"{title}: {text}" for title, text in notice.evidence[:1])]
+        details = {**notice.annotations, **dict(notice.evidence), **labels}
+        payload = {
+            "summary": _line("; ".join(told)),
+            "source": who or labels.get("account") or "workload-exporter",
+            "severity": _SEVERITIES.get(labels.get(self._severity_label, ""), "info"),
+            "timestamp": rfc3339(notice.began),
+            "component": labels.get("component", ""),
+            "group": labels.get("account", ""),
+            "class": labels["alertname"],
+            "custom_details": details,
+        }
+        event |= {"payload": payload, "links": _links(notice.links), "client": "DataRobot workload exporter"}
+        if len(encoded(event)) > SIZE - KEY:
+            payload["custom_details"] = {"left out": "the details were too long for an event", **labels}
+        return event
+
+    async def aclose(self) -> None:
+        """See `Notifier`."""
+        await self._post.aclose()
+
+
+def dedup_key(key: str) -> str:
+    """The key of an incident, or its hash where it is longer than PagerDuty takes."""
+    return key if len(key) <= KEY else hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())[:SUMMARY]
+
+
+def _links(links: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"href": url, "text": text} for text, url in links if url.startswith(("https://", "http://"))]
+
+
+def _said(body: bytes) -> str:
+    """Its message, and what exactly it did not like."""
+    try:
+        errors = json.loads(body)["errors"]
+        return one_line(f"{detail(body)}: {'; '.join(errors)}")
+    except (ValueError, LookupError, TypeError):
+        return detail(body)

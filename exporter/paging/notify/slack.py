@@ -1,0 +1,112 @@
+"""Slack, by an incoming webhook: one message for all that there is to tell.
+
+Source: Slack's description of incoming webhooks. A message cannot be changed later, so an end is a message of its own.
+Success is the body ``ok`` alone.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from exporter.alerting.notification import Notice
+from exporter.paging.notify.contract import Sent
+from exporter.paging.notify.post import Budget, Post, encoded, hidden
+from exporter.redaction import Secrets
+from exporter.settings import SlackReceiver
+
+LINES, LENGTH = 3, 300
+"""Lines of evidence of each alert, and characters of such a line."""
+_COLOURS = {"critical": "#d92b2b", "warning": "#e8a400", "resolved": "#2e9e5b"}
+_OTHERS = "#5b7fa6"
+_ORDER = ("critical", "warning", "info", "none")
+
+
+class Slack:
+    """One channel. `steady` is the clock of its budget."""
+
+    def __init__(
+        self,
+        settings: SlackReceiver,
+        severity_label: str = "severity",
+        steady: Callable[[], float] = time.monotonic,
+        secrets: Secrets | None = None,
+    ) -> None:
+        self.name = settings.name
+        self._url, self._severity_label = settings.source("webhook_url"), severity_label
+        self._budget = Budget(1, 1.0, steady)
+        self._post = Post(settings, secrets)
+
+    async def send(self, notices: Sequence[Notice], now: float) -> list[Sent]:  # noqa: ARG002 — see `Notifier`
+        """See `Notifier`: one message for all, in which each is named."""
+        if not notices:
+            return []
+        body = encoded(message(notices, self._severity_label))
+        sent = self._budget.take() or await self._post.send(hidden(self._url()), body, taken=_taken)
+        return [sent._replace(key=notice.key) for notice in notices]
+
+    async def aclose(self) -> None:
+        """See `Notifier`."""
+        await self._post.aclose()
+
+
+def message(notices: Sequence[Notice], severity_label: str) -> dict[str, Any]:
+    """What a channel shows of notices: the worst of what fires first, then what has ended."""
+
+    def severity(notice: Notice) -> str:
+        return notice.labels.get(severity_label, "none")
+
+    def rank(notice: Notice) -> tuple[bool, int]:
+        told = severity(notice)
+        return notice.ended is not None, _ORDER.index(told) if told in _ORDER else len(_ORDER)
+
+    ranked = sorted(notices, key=rank)
+    count = Counter(notice.status for notice in notices)
+    attachments = [
+        _attachment(_lines(notice), "resolved" if notice.ended is not None else severity(notice)) for notice in ranked
+    ]
+    text = ", ".join(f"{count[status]} {status}" for status in ("firing", "resolved") if count[status])
+    return {"text": f"{text}: {_plain(ranked[0].title)}{' …' if ranked[1:] else ''}", "attachments": attachments}
+
+
+def _attachment(lines: Sequence[str], colour: str) -> dict[str, Any]:
+    told = {"color": _COLOURS.get(colour, _OTHERS), "mrkdwn_in": ["text"]}
+    return told | {"fallback": lines[0], "text": "\n".join(lines)}
+
+
+def _lines(notice: Notice) -> list[str]:
+    told = "RESOLVED" if notice.ended is not None else "FIRING"
+    account = notice.labels.get("account", "")
+    lines = [f"*{told}* {_plain(notice.title)}{f' ({_plain(account)})' if account else ''}"]
+    if notice.ended is None:
+        if summary := notice.annotations.get("summary"):
+            lines.append(_plain(summary))
+        lines += [f"{_plain(title)}: {_plain(text)}" for title, text in notice.evidence[:LINES]]
+    if links := [_link(text, url) for text, url in notice.links if url.startswith(("https://", "http://"))]:
+        lines.append(" · ".join(links))
+    return lines
+
+
+def _plain(text: str) -> str:
+    """A text as one line without any of Slack's commands, such as the mention of a whole channel."""
+    line = " ".join(text.split())
+    line = line if len(line) <= LENGTH else line[: LENGTH - 1] + "…"
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _link(text: str, url: str) -> str:
+    target = url.replace("&", "&amp;").replace("<", "%3C").replace(">", "%3E").replace("|", "%7C")
+    return f"<{target}|{_plain(text).replace('|', '/')}>"
+
+
+def _taken(body: bytes) -> bool:
+    if body.strip() == b"ok":
+        return True
+    try:
+        told = json.loads(body)
+    except ValueError:
+        return False
+    return isinstance(told, dict) and told.get("ok") is True

@@ -1,0 +1,81 @@
+"""Webhooks that take what an Alertmanager sends: each alert in a request of its own, signed if a secret is given.
+
+Source: Alertmanager's documentation of `webhook_config`, version 4 of its body.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from typing import Any
+
+from exporter.alerting.notification import Notice
+from exporter.paging.notify.alertmanager import alert
+from exporter.paging.notify.contract import Sent, one_by_one
+from exporter.paging.notify.post import Post, encoded, hidden, rfc3339
+from exporter.redaction import Secrets
+from exporter.settings import WebhookReceiver
+
+NO_END = "0001-01-01T00:00:00Z"
+"""What an Alertmanager tells as the end of what fires."""
+
+
+class Webhook:
+    """One URL."""
+
+    def __init__(self, settings: WebhookReceiver, secrets: Secrets | None = None) -> None:
+        self.name = settings.name
+        self._url, self._secret = settings.source("url"), settings.source("hmac_secret")
+        self._signs = settings.given("hmac_secret")
+        self._headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
+        self._post = Post(settings, secrets)
+
+    async def send(self, notices: Sequence[Notice], now: float) -> list[Sent]:  # noqa: ARG002 — see `Notifier`
+        """See `Notifier`: one request for each, in order."""
+        return await one_by_one(notices, self._sent)
+
+    async def _sent(self, notice: Notice) -> Sent:
+        body, secret = encoded(message(notice, self.name)), self._secret()
+        if self._signs and not secret:
+            why = "gives no secret to sign with; it is missing, cannot be read, or is empty"
+            return Sent("", "again", "refused", f"not sent: {self._signs[0]} {why}")
+        signed = {"x-signature-256": signature(secret, body)} if secret else {}
+        return await self._post.send(hidden(self._url(), secret), body, self._headers | signed)
+
+    async def aclose(self) -> None:
+        """See `Notifier`."""
+        await self._post.aclose()
+
+
+def message(notice: Notice, receiver: str) -> dict[str, Any]:
+    """A group of one alert. It is of its own, so that its key and its status are those of the incident."""
+    told = alert(notice)
+    ends = NO_END if notice.ended is None else rfc3339(notice.ended)
+    state = {"status": notice.status, "endsAt": ends, "fingerprint": fingerprint(told["labels"])}
+    return {
+        "version": "4",
+        "groupKey": notice.key,
+        "truncatedAlerts": 0,
+        "status": notice.status,
+        "receiver": receiver,
+        "groupLabels": {},
+        "commonLabels": told["labels"],
+        "commonAnnotations": told["annotations"],
+        "externalURL": "",
+        "alerts": [told | state],
+    }
+
+
+def signature(secret: str, body: bytes) -> str:
+    """The value of ``X-Signature-256``, as GitHub's webhooks have it."""
+    return f"sha256={hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}"
+
+
+def fingerprint(labels: dict[str, str]) -> str:
+    """An alert's identity in Alertmanager: FNV-1a, 64 bits, of its sorted labels."""
+    told = 0xCBF29CE484222325
+    for text in (part for label in sorted(labels.items()) for part in label):
+        for byte in (*text.encode("utf-8", "replace"), 0xFF):
+            told = (told ^ byte) * 0x100000001B3 % 2**64
+    return f"{told:016x}"

@@ -1,0 +1,437 @@
+"""Direct paging: looks at what is known, keeps the alarms, and tells each receiver what it must be told.
+
+Nothing is queued. What a receiver was told stands in the state; what it must be told is worked out anew at each turn
+(`exporter.alerting.alarms.due`), so a restart, or a receiver that was away, changes nothing but the time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
+from typing import NamedTuple, Protocol
+
+from exporter.alerting import alarms
+from exporter.alerting.alarms import About, Alarm, Exporter, Fleet, Silence, Told, Wish
+from exporter.alerting.notification import Notice
+from exporter.alerting.rules import Options
+from exporter.clock import Clock
+from exporter.fleet.state import Seen
+from exporter.state.store import Paged, StateError, Store
+from exporter.telemetry.own_metrics import Report
+
+log = logging.getLogger("exporter")
+
+EVERY = 15.0
+"""Seconds between two looks, at the most."""
+RESEND = 60.0
+"""Seconds after which an Alertmanager is told again what fires: it forgets what it does not hear of."""
+FIRST, MOST = 1.0, 60.0
+"""Seconds of the first pause after a failure, and of the longest of ours."""
+LONGEST = 300.0
+"""The longest pause that a receiver may ask for, and how long it is not asked again what it will not have."""
+AT_ONCE = 20
+"""Notices that a receiver is handed at once, the loudest first: what fires meanwhile need not wait for the rest."""
+ITS_FAULT = ("timeout", "server_error", "bad_request", "too_large", "refused")
+"""Failures that may be a notice's own: it goes after the others the next time."""
+ENDING = 2.0
+"""Seconds that a notice on its way is given at the end."""
+
+
+class Sent(Protocol):
+    """What became of a notice; see `exporter.paging.notify.contract`."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def fate(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def words(self) -> str: ...
+    @property
+    def after(self) -> float | None: ...
+    @property
+    def maybe(self) -> bool: ...
+
+
+Change = Callable[[str, float], Awaitable[Sent]]
+"""Tells that something was changed: a summary, and when."""
+
+
+class Receiver(NamedTuple):
+    """Somebody who is told. `standing`: it wants all that fires, again and again, as an Alertmanager does.
+
+    `repeat`: seconds after which any other is told again what fires; 0: never. `change`: it wants to hear of
+    replacements, of those workloads that it `hears` of.
+    """
+
+    name: str
+    send: Callable[[Sequence[Notice], float], Awaitable[Sequence[Sent]]]
+    wish: Wish
+    standing: bool = False
+    repeat: float = 0.0
+    change: Change | None = None
+    hears: Callable[[Notice], bool] = lambda _: True
+
+
+class _Way:
+    """How it goes with a receiver: when it may be asked again, and since when it has not answered well.
+
+    `refused`: incidents that it will not hear of, and until when they are kept from it. `behind`: those at which the
+    telling broke off, which go after the others. `standing`: what it holds for as long as it hears of it.
+    """
+
+    def __init__(self) -> None:
+        self.held_until = 0.0
+        self.refused: dict[str, float] = {}
+        self.behind: dict[str, int] = {}
+        self.failures = 0
+        self.failing_since: float | None = None
+        self.told_at = float("-inf")
+        self.standing: Sequence[Notice] = ()
+        self.said = ""
+        self.news: deque[tuple[str, float]] = deque(maxlen=100)
+        self.telling: asyncio.Task[None] | None = None
+
+
+class _Judged(NamedTuple):
+    alarms: Mapping[str, Alarm]
+    firing: Sequence[Notice]
+    over: Sequence[Notice]
+
+
+_CHANGES = {
+    "replaced": "was replaced by another version",
+    "reverted": "was to be replaced, and was not",
+    "promoted": "was promoted",
+}
+"""What others want to know of when they look at an incident."""
+
+
+def _count_of(seen: Seen, change: str) -> float:
+    """A number that grows when a workload changes so."""
+    return seen.ledger.newest.get(change, 0.0) if change == "promoted" else seen.ledger.transitions.get(change, 0)
+
+
+class Pager:
+    """`look` judges what is known, `turn` tells the receivers; `start` does both, every so many seconds.
+
+    `evidence`: what a page shows of a workload; `added` adds what must be asked for first. `fleets` and `exporter` give
+    what is known now; `endings` are waited for at the end. `before`: the pager that was there until now, which is
+    closed, and knows how it goes with the receivers.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        report: Report,
+        options: Options,
+        receivers: Sequence[Receiver],
+        evidence: Callable[[Seen, float], tuple[tuple[str, str], ...]],
+        fleets: Callable[[], Sequence[Fleet]],
+        exporter: Callable[[], Exporter],
+        clock: Clock,
+        endings: Sequence[Callable[[], Awaitable[None]]] = (),
+        every: float = EVERY,
+        added: Callable[[Sequence[Notice]], Awaitable[Sequence[Notice]]] | None = None,
+        before: Pager | None = None,
+    ) -> None:
+        self._store, self._report, self.options, self._receivers = store, report, options, receivers
+        self._evidence, self._fleets, self._exporter, self._clock = evidence, fleets, exporter, clock
+        self._endings, self._every, self._added = endings, every, added
+        try:
+            kept = store.paged()
+        except StateError as error:
+            fields = {"words": str(error)}
+            log.error("what receivers were told cannot be read; it begins anew", extra={"fields": fields})  # noqa: TRY400 — told in words
+            kept = Paged({}, {}, {})
+        # One that another version wrote may be of an alert that there is no more; what was told of it is ended.
+        self.alarms: Mapping[str, Alarm] = {p: each for p, each in kept.alarms.items() if each.alert in alarms.ROWS}
+        self.told: dict[str, dict[str, Told]] = {name: dict(each) for name, each in kept.told.items()}
+        self.silences: dict[str, Silence] = dict(kept.silences)
+        self._written = kept
+        known: Mapping[str, _Way] = before.ways if before is not None else {}
+        self.ways: Mapping[str, _Way] = {receiver.name: known.get(receiver.name) or _Way() for receiver in receivers}
+        self._changes: dict[tuple[str, str], list[float]] = {}
+        self._firing: dict[str, Notice] = {}
+        self._standing: tuple[Notice, ...] = ()
+        self._hushed: frozenset[str] = frozenset()
+        self._running: asyncio.Task[None] | None = None
+        for receiver in receivers:
+            for fate in ("delivered", "again", "failed"):
+                report.count("notifications", receiver.name, fate, by=0)
+            report.set("notification_failing_seconds", 0, receiver.name)
+
+    def start(self) -> None:
+        """Page from now on."""
+        if self._running is None:
+            self._running = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """End; what was not told yet is told after the next start."""
+        if self._running is not None:
+            self._running.cancel()
+        telling = [way.telling for way in self.ways.values() if way.telling is not None and not way.telling.done()]
+        late = (await asyncio.wait(telling, timeout=ENDING))[1] if telling else ()
+        for task in late:
+            task.cancel()
+        # Of a receiver that is there no more nothing may stay, as if it still failed.
+        for gauge in ("alerts_firing", "notifications_pending", "notification_failing_seconds"):
+            self._report.clear(gauge)
+        self._report.set("silences", 0)
+        for told in await asyncio.gather(*(ending() for ending in self._endings), return_exceptions=True):
+            if isinstance(told, Exception):
+                log.error("a connection could not be closed", exc_info=told)
+
+    async def _run(self) -> None:
+        while True:
+            began = self._clock.steady()
+            try:
+                await self.look()
+                await self.turn()
+            except Exception:  # whatever it is, the alarms are still there, and the next look may be good
+                log.exception("paging failed; it goes on")
+            await self._clock.pause(max(0.0, self._every - (self._clock.steady() - began)))
+
+    # -- looking
+
+    async def look(self) -> None:
+        """Judge what is known now, and keep what comes of it."""
+        now = self._clock.wall()
+        fleets = [fleet._replace(workloads=tuple(fleet.workloads)) for fleet in self._fleets()]
+        # Ten thousand workloads take a second: in a thread, so that nobody waits for it.
+        judged = await asyncio.to_thread(self._judged, self.alarms, fleets, self._exporter(), now)
+        before, self.alarms = self.alarms, judged.alarms
+        self._tell_changes(before, now)
+        self._standing = (*judged.firing, *judged.over)
+        self._firing = alarms.loudest(judged.firing, self.options.severity_label)
+        self.silences = {name: each for name, each in self.silences.items() if now < each.ends}
+        quiet = {key for key, each in self._firing.items() if alarms.silenced(each, self.silences.values(), now)}
+        firing = [alarm for alarm in self.alarms.values() if alarm.firing]
+        self._hushed = alarms.muted(firing) | quiet
+        self._count(firing)
+        self._note_changes(fleets, now)
+        self.keep()
+
+    def _judged(self, before: Mapping[str, Alarm], fleets: Sequence[Fleet], exporter: Exporter, now: float) -> _Judged:
+        now_alarms = alarms.after(before, alarms.subjects(fleets, exporter, self.options, now), self.options, now)
+        told = {(alarm.labels.get("account"), alarm.labels.get("workload_id")) for alarm in now_alarms.values()}
+        there = [seen for fleet in fleets for seen in fleet.workloads if (seen.account, seen.workload.id) in told]
+        seen = {(each.account, each.workload.id): each for each in there}
+        firing = [self._notice(alarm, seen, now) for alarm in now_alarms.values() if alarm.firing]
+        over = [self._notice(alarm, seen, now) for alarm in now_alarms.values() if alarm.ended is not None]
+        return _Judged(now_alarms, firing, over)
+
+    def _notice(self, alarm: Alarm, there: Mapping[tuple[str, str], Seen], now: float) -> Notice:
+        seen = there.get((alarm.labels.get("account", ""), alarm.labels.get("workload_id", "")))
+        if seen is None:
+            return alarms.notice(alarm, self.options)
+        tags = {tag.name: tag.value or "" for tag in seen.workload.tags or () if tag.name}
+        return alarms.notice(
+            alarm, self.options, About(self._shown(alarm, seen, now), seen.workload.importance or "", tags)
+        )
+
+    def _shown(self, alarm: Alarm, seen: Seen, now: float) -> tuple[tuple[str, str], ...]:
+        try:
+            return self._evidence(seen, now) if alarm.firing else ()
+        except Exception:  # a page without evidence is better than none, for this workload and all others
+            log.exception("no evidence could be found", extra={"fields": {"workload_id": seen.workload.id}})
+            return (("Not known", "why: the exporter failed to find out, and its log says how"),)
+
+    def _note_changes(self, fleets: Sequence[Fleet], now: float) -> None:
+        """What was replaced or taken back since the last look; at the first look nothing is news."""
+        there = {(seen.account, seen.workload.id): seen for fleet in fleets for seen in fleet.workloads}
+        counts = {key: [_count_of(seen, name) for name in _CHANGES] for key, seen in there.items()}
+        for key, numbers in counts.items():
+            for change, number, before in zip(_CHANGES.values(), numbers, self._changes.get(key, numbers), strict=True):
+                if number > before:
+                    self._news(there[key], change, now)
+        self._changes = counts
+
+    def _news(self, seen: Seen, change: str, now: float) -> None:
+        tags = {tag.name: tag.value or "" for tag in seen.workload.tags or () if tag.name}
+        labels = {"alertname": "", "account": seen.account, self.options.severity_label: "none"}
+        told = Notice("", labels, {}, now, importance=seen.workload.importance or "", tags=tags)
+        for receiver in self._receivers:
+            if receiver.change is not None and receiver.hears(told):
+                words = f"Workload {seen.workload.name} ({seen.workload.id}) {change}"
+                self.ways[receiver.name].news.append((words, now))
+
+    def _tell_changes(self, before: Mapping[str, Alarm], now: float) -> None:
+        """The log of what happened, whatever the receivers hear of it."""
+        for place, alarm in self.alarms.items():
+            old = before.get(place)
+            was = old is not None and old.firing
+            if alarm.firing != was and (alarm.firing or alarm.ended == now) and alarm.severity != "none":
+                fields = {"alert": alarm.alert, "severity": alarm.severity, **alarm.labels}
+                log.warning("alert fires" if alarm.firing else "alert has ended", extra={"fields": fields})
+
+    def _count(self, firing: Iterable[Alarm]) -> None:
+        self._report.clear("alerts_firing")
+        for (alert, severity), number in Counter((each.alert, each.severity) for each in firing).items():
+            self._report.set("alerts_firing", number, alert, severity)
+        self._report.set("silences", len(self.silences))
+
+    # -- telling
+
+    async def turn(self) -> None:
+        """Tell every receiver what it must be told and may be told now. One that is slow is not waited for long."""
+        for receiver in self._receivers:
+            way = self.ways[receiver.name]
+            if way.telling is None or way.telling.done():
+                way.telling = asyncio.create_task(self._tell(receiver))
+        telling = [way.telling for way in self.ways.values() if way.telling is not None]
+        done = (await asyncio.wait(telling, timeout=self._every))[0] if telling else ()
+        for receiver in self._receivers:
+            self._report.set("notification_failing_seconds", self.failing.get(receiver.name, 0.0), receiver.name)
+        for failed in [error for task in done if not task.cancelled() and (error := task.exception()) is not None]:
+            log.error("a receiver could not be told", exc_info=failed)
+
+    async def _tell(self, receiver: Receiver) -> None:
+        while await self._tell_due(receiver):
+            pass
+        way = self.ways[receiver.name]
+        # Changes wake nobody: each is told once, and what does not arrive is missed by nobody.
+        while way.news and receiver.change is not None and self._clock.steady() >= way.held_until:
+            summary, at = way.news.popleft()
+            sent = await receiver.change(summary, at)
+            self._report.count("notifications", receiver.name, sent.fate)
+            if sent.fate != "delivered":
+                way.news.clear()
+
+    async def _tell_due(self, receiver: Receiver) -> bool:
+        """Tell it the loudest of what it must be told; return whether it took that, and there is more."""
+        way, now, wall, new = self.ways[receiver.name], self._clock.steady(), self._clock.wall(), set[str]()
+        if now < way.held_until:
+            return False
+        way.refused = {key: until for key, until in way.refused.items() if now < until}
+        owed = self._due(receiver, way)
+        self._report.set("notifications_pending", len(owed), receiver.name)
+        if not owed:  # what it did not hear is over: it may be well again, and nobody misses anything
+            way.failures, way.failing_since, way.said = 0, None, ""
+        said = [each for each in owed if each.key not in way.refused]
+        if not receiver.standing:
+            said = sorted(said, key=lambda each: (way.behind.get(each.key, 0), self._rank(each)))[:AT_ONCE]
+            new = {each.key for each in said} - self.told[receiver.name].keys()
+            self.told[receiver.name] = alarms.trying(self.told[receiver.name], said, wall)
+            self.keep()
+        if not said:
+            return False
+        try:
+            said = list(await self._added(said)) if self._added is not None else said
+            sent = await receiver.send(said, wall)
+        except Exception:  # a fault of one notifier is no reason to tell nobody
+            log.exception("a receiver could not be told", extra={"fields": {"receiver": receiver.name}})
+            way.held_until = now + MOST
+            way.failing_since = now if way.failing_since is None else way.failing_since
+            return False
+        self._heed(receiver, way, said, sent, new)
+        return not receiver.standing and len(said) < len(owed) and all(each.fate == "delivered" for each in sent)
+
+    def _rank(self, told: Notice) -> tuple[bool, int]:
+        return told.ended is not None, alarms.SEVERITIES.index(told.labels[self.options.severity_label])
+
+    def _due(self, receiver: Receiver, way: _Way) -> list[Notice]:
+        wish, now = receiver.wish, self._clock.wall()
+        if receiver.standing:
+            wanted = [each for each in self._standing if wish.wants(each)]
+            new = [(each.labels, each.ended) for each in wanted] != [(each.labels, each.ended) for each in way.standing]
+            return wanted if new or self._clock.steady() - way.told_at >= (receiver.repeat or RESEND) else []
+        told = self.told[receiver.name] = alarms.forgotten(self.told.get(receiver.name, {}), self._firing, wish)
+        found = alarms.due(self._firing, told, self._hushed, wish, now)
+        if receiver.repeat:
+            fresh = {each.key for each in found}
+            rest = [each for key, each in self._firing.items() if key not in fresh]
+            found += [each for each in rest if self._again(receiver, each, now)]
+        return found
+
+    def _again(self, receiver: Receiver, each: Notice, now: float) -> bool:
+        told = self.told[receiver.name].get(each.key)
+        hushed = each.key in self._hushed or receiver.wish.quiet(each, now)
+        return told is not None and not hushed and now - told.at >= receiver.repeat
+
+    def _heed(self, receiver: Receiver, way: _Way, said: Sequence[Notice], sent: Sequence[Sent], new: Set[str]) -> None:
+        """Do with a receiver what it says. One that takes something works: what it will not have is another matter.
+
+        `new`: what it was not even tried to tell before.
+        """
+        now, fates = self._clock.steady(), Counter(each.fate for each in sent)
+        bad = [each for each in sent if each.fate != "delivered"]
+        if not receiver.standing:
+            arrived = {each.key for each in sent if each.fate == "delivered"}
+            lost = {each.key for each in bad if not each.maybe} & new
+            delivered = [each for each in said if each.key in arrived]
+            told = self.told[receiver.name]
+            self.told[receiver.name] = alarms.remembered(told, delivered, lost, self._clock.wall())
+            way.refused |= {each.key: now + LONGEST for each in bad if each.fate == "failed"}
+            way.behind = {key: turn for key, turn in way.behind.items() if key not in arrived}
+            if bad and bad[0].reason in ITS_FAULT:
+                way.behind[bad[0].key] = max(way.behind.values(), default=0) + 1
+        for each in sent:
+            self._report.count("notifications", receiver.name, each.fate)
+            if each.fate != "delivered":
+                self._report.count("notification_failures", receiver.name, each.reason)
+        if fates["delivered"]:
+            if way.failing_since is not None:
+                log.info("a receiver can be told again", extra={"fields": {"receiver": receiver.name}})
+            way.failures, way.failing_since, way.said = 0, None, ""
+            way.told_at, way.standing = now, () if fates["again"] else said
+        elif bad:
+            way.failures += 1
+            way.failing_since = now if way.failing_since is None else way.failing_since
+        longest = RESEND if receiver.standing else LONGEST  # an Alertmanager lets go of what it does not hear of
+        pauses = [self._pause(each, way.failures) for each in bad if receiver.standing or each.fate == "again"]
+        way.held_until = now + min(max(pauses, default=0.0), longest)
+        if bad and not fates["delivered"] and way.said != bad[0].reason:
+            way.said = bad[0].reason
+            fields = {"receiver": receiver.name, "words": bad[0].words}
+            log.error("a receiver could not be told; it is tried again", extra={"fields": fields})
+        self.keep()
+
+    def _pause(self, sent: Sent, failures: int) -> float:
+        if sent.after is not None:
+            return min(max(sent.after, FIRST), LONGEST)
+        grown: float = min(MOST, FIRST * 2 ** min(max(failures - 1, 0), 30))
+        return grown * random.uniform(0.5, 1.0)  # noqa: S311 — no secret
+
+    @property
+    def failing(self) -> Mapping[str, float]:
+        """The receivers that cannot be told, and for how many seconds."""
+        now = self._clock.steady()
+        return {name: now - way.failing_since for name, way in self.ways.items() if way.failing_since is not None}
+
+    # -- silences
+
+    def silence(self, matchers: Mapping[str, str], seconds: float, author: str, comment: str) -> str:
+        """Say nothing new of alerts with these labels for so long; return the name of the silence."""
+        now = self._clock.wall()
+        name = secrets.token_hex(4)
+        self.silences[name] = Silence(dict(matchers), now + seconds, author, comment, now)
+        self.keep()
+        return name
+
+    def speak(self, name: str) -> bool:
+        """End a silence; False where there is none of this name."""
+        ended = self.silences.pop(name, None)
+        self.keep()
+        return ended is not None
+
+    # -- keeping
+
+    def keep(self) -> None:
+        """Write what has changed; where that fails, it is written next time."""
+        now = Paged(self.alarms, self.told, self.silences)
+        if now == self._written:
+            return
+        try:
+            self._store.page(now, self._written)
+        except StateError as error:
+            log.error("what receivers were told is not kept", extra={"fields": {"words": str(error)}})  # noqa: TRY400 — told in words
+            return
+        self._written = Paged(
+            dict(self.alarms), {name: dict(told) for name, told in self.told.items()}, dict(self.silences)
+        )

@@ -1,1 +1,0 @@
-"""Effects: each module wraps one outside thing."""

@@ -1,0 +1,453 @@
+"""Our own metrics, kept by prometheus_client: sweeps, API requests, what is served, and the process.
+
+Each family is one row of `OWN`; `Report` holds them, `AccountReport` is what one account's client and sweep may count.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import platform
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal, NamedTuple
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import GaugeHistogramMetricFamily, Metric
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.registry import Collector
+
+from exporter import __revision__, __version__
+from exporter.api.decoding import Reject
+from exporter.failures import REASONS
+from exporter.fleet import polling
+from exporter.fleet.episodes import KINDS, OUTCOMES
+from exporter.fleet.reconcile import Knowledge, Sweep, unknown_values
+from exporter.tracing.episode_traces import Made
+from exporter.web.connections import CLOSED, REFUSED
+
+log = logging.getLogger("exporter")
+
+PREFIX = "datarobot_exporter_"
+LANE = "status"
+_PARTS = ("status", "importance", "type", "replacement.status")
+_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_SWEEP_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+
+
+AGES = (15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0, 7200.0, 21600.0)
+
+
+class PollerState(NamedTuple):
+    """The lane as of a turn. `ages`: part -> counts by bucket of `AGES` and one above, and the sum, in seconds.
+
+    `dropped`: (extra, importance) -> how many workloads go without it.
+    """
+
+    queue: int
+    load: float
+    stale: Mapping[str, int]
+    ages: Mapping[str, tuple[list[int], float]]
+    dropped: Mapping[polling.Extra, int]
+
+
+class Own(NamedTuple):
+    """One family of our own. `name` lacks the prefix, and ``_total`` of a counter."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram", "gaugehistogram"]
+    labels: tuple[str, ...]
+    help: str
+    buckets: tuple[float, ...] = _BUCKETS
+
+
+_LANE = ("account", "lane")
+OWN: tuple[Own, ...] = (
+    Own("build_info", "gauge", ("version", "revision", "python"), "What this exporter is; always 1."),
+    Own("start_timestamp_seconds", "gauge", (), "When this exporter started, in seconds since the epoch."),
+    Own("api_up", "gauge", ("account",), "1 when the last sweep of the workload list was complete, else 0."),
+    Own("sweep_last_attempt_timestamp_seconds", "gauge", _LANE, "When the last sweep ended, complete or not."),
+    Own("sweep_last_success_timestamp_seconds", "gauge", _LANE, "When the last complete sweep ended."),
+    Own(
+        "sweep_begin_timestamp_seconds",
+        "gauge",
+        _LANE,
+        "When this process began to sweep the account; its data is as old as that until a first sweep is complete.",
+    ),
+    Own("sweep_interval_seconds", "gauge", _LANE, "Time between the starts of two sweeps, as set."),
+    Own("sweep_complete", "gauge", _LANE, "1 when what is served comes from the last sweep, 0 from one before."),
+    Own("sweeps", "counter", _LANE, "Sweeps ended, complete or not."),
+    Own("sweep_failures", "counter", (*_LANE, "reason"), "Sweeps that were not complete, by why."),
+    Own("sweep_overruns", "counter", _LANE, "Sweeps that did not start on time because the one before had not ended."),
+    Own("sweep_duration_seconds", "histogram", _LANE, "How long sweeps took.", _SWEEP_BUCKETS),
+    Own("objects", "gauge", ("account", "kind"), "Objects known from the last complete sweep."),
+    Own("vanished_workloads", "counter", ("account",), "Workloads found absent from two complete sweeps in a row."),
+    Own("api_requests", "counter", ("account", "endpoint", "code"), "Requests to the API by route and status code."),
+    Own("api_request_failures", "counter", ("account", "endpoint", "reason"), "Requests that brought nothing, by why."),
+    Own("api_retries", "counter", ("account", "endpoint", "reason"), "Requests tried again, by why."),
+    Own("api_request_duration_seconds", "histogram", ("account", "endpoint"), "Time from request to last byte."),
+    Own("api_received_bytes", "counter", ("account", "endpoint"), "Bytes of answers, after decompression."),
+    Own("api_wait_seconds", "counter", ("account", "reason"), "Seconds that requests were held back, by what for."),
+    Own(
+        "api_paused_until_timestamp_seconds",
+        "gauge",
+        ("account", "endpoint"),
+        "When requests to an endpoint may be sent again after the API refused some (429, or 503 with Retry-After): in "
+        "the future while they are paused, absent if they never were. Endpoint * stands for all requests of the "
+        "account, details for all but the workload list.",
+    ),
+    Own("api_budget_requests_per_second", "gauge", ("account",), "Requests per second that the settings allow."),
+    Own(
+        "api_clock_offset_seconds",
+        "gauge",
+        ("account",),
+        "How far the API's clock is ahead of ours, to the second, by the Date headers of the last answers.",
+    ),
+    Own("api_capability", "gauge", ("account", "endpoint"), "1 where the server offers the route, else 0."),
+    Own(
+        "api_rejects",
+        "counter",
+        ("account", "path", "reason"),
+        "Items or fields left out, by place and why.",
+    ),
+    Own("api_unknown_values", "counter", ("account", "field"), "Values of enumerations that nobody has heard of."),
+    Own("detail_looks", "counter", ("account", "part"), "Parts of details asked for, told or not."),
+    Own("detail_look_failures", "counter", ("account", "part", "reason"), "Parts that were not told, by why."),
+    Own("detail_queue", "gauge", ("account",), "Parts of details that are due and wait for their turn."),
+    Own(
+        "detail_load_ratio",
+        "gauge",
+        ("account",),
+        "Requests that the details would take at their intervals, over what the budget leaves; above 1 they are "
+        "looked at less often, evenly.",
+    ),
+    Own("detail_age_seconds", "gaugehistogram", ("account", "part"), "Ages of what was told, over the fleet."),
+    Own("detail_stale", "gauge", ("account", "part"), "Workloads of which a part is too old and withdrawn."),
+    Own(
+        "detail_dropped_workloads",
+        "gauge",
+        ("account", "extra", "importance"),
+        "Workloads that go without extra quantiles or long windows because the budget does not carry them.",
+    ),
+    Own(
+        "episodes", "counter", ("account", "kind", "outcome"), "Starts, stops, failures, replacements … that are over."
+    ),
+    Own(
+        "episode_duration_seconds",
+        "histogram",
+        ("account", "kind"),
+        "How long they lasted. In OpenMetrics with the trace of the last one as exemplar.",
+        (5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 21600.0, 86400.0),
+    ),
+    Own("deselected_workloads", "gauge", ("account",), "Listed workloads that the settings leave out."),
+    Own("other_shards_workloads", "gauge", ("account",), "Listed workloads that belong to other shards."),
+    Own("shard_ordinal", "gauge", (), "Number of this shard, from 0."),
+    Own("shards", "gauge", (), "How many shards there are."),
+    Own("series_limit", "gauge", (), "Most series of workloads per account; 0: no limit."),
+    Own("series_left_out_workloads", "gauge", (), "Workloads left out because of the limit of series."),
+    Own("state_commits", "counter", (), "Times the state was written."),
+    Own("state_commit_failures", "counter", (), "Times the state could not be written; nothing else stops for it."),
+    Own("state_last_commit_timestamp_seconds", "gauge", (), "When the state was last written."),
+    Own("state_size_bytes", "gauge", (), "Size of the state on disk."),
+    Own("self_traces", "counter", ("account", "reason"), "Traces of sweeps that were kept, by why."),
+    Own(
+        "self_trace_spans_lost",
+        "counter",
+        (),
+        "Spans of traces of sweeps that were not delivered; they are gone.",
+    ),
+    Own("trace_spans_sent", "counter", (), "Spans of workloads' traces that the collector has accepted."),
+    Own("trace_spans_dropped", "counter", ("reason",), "Spans of workloads' traces that are lost, by why."),
+    Own("trace_export_failures", "counter", ("reason",), "Requests to the collector not accepted, by why."),
+    Own("trace_outbox_traces", "gauge", (), "Traces that wait to be sent."),
+    Own("trace_outbox_bytes", "gauge", (), "Bytes of traces that wait to be sent."),
+    Own("trace_outbox_oldest_seconds", "gauge", (), "Age of the oldest trace that waits to be sent; 0: none waits."),
+    Own(
+        "trace_endpoint_up",
+        "gauge",
+        ("protocol",),
+        "1 when the collector accepted the last request, an empty one every five minutes at the least, else 0; "
+        "absent without traces.",
+    ),
+    Own("alerts_firing", "gauge", ("alertname", "severity"), "Alerts that fire by the exporter's own paging."),
+    Own(
+        "notifications",
+        "counter",
+        ("receiver", "fate"),
+        "Notices to receivers: delivered, to be sent again, or failed.",
+    ),
+    Own("notification_failures", "counter", ("receiver", "reason"), "Notices that did not arrive, by why."),
+    Own("notification_failing_seconds", "gauge", ("receiver",), "How long a receiver could not be told; 0: it can."),
+    Own("notifications_pending", "gauge", ("receiver",), "Notices that a receiver must still be told of."),
+    Own("silences", "gauge", (), "Silences of the exporter's own paging that hold."),
+    Own("heartbeat_timestamp_seconds", "gauge", (), "When the page was last brought up to date."),
+    Own("series", "gauge", (), "Series of workloads on the page."),
+    Own("exposition_bytes", "gauge", ("format", "encoding"), "Size of the page."),
+    Own("publish_duration_seconds", "histogram", (), "How long bringing the page up to date took."),
+    Own(
+        "event_loop_lag_seconds",
+        "histogram",
+        (),
+        "How much later than asked for the exporter woke up: how long a scrape may have to wait.",
+        (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
+    ),
+    Own("http_requests", "counter", ("path", "code"), "Requests to this exporter."),
+    Own(
+        "http_requests_refused",
+        "counter",
+        ("reason",),
+        "Requests to this exporter answered 503 (busy) or 429 (password_checks) because too many were under way.",
+    ),
+    Own("http_connections", "gauge", (), "Connections to this exporter."),
+    Own(
+        "http_connections_closed",
+        "counter",
+        ("reason",),
+        "Connections that this exporter closed: idle, unread or busy ones to make room for new ones, others because "
+        "their client was too slow or its request too long.",
+    ),
+    Own("log_messages", "counter", ("level",), "Lines logged."),
+    Own("config_last_reload_successful", "gauge", (), "1 when the last reading of the settings was good, else 0."),
+    Own("config_last_reload_success_timestamp_seconds", "gauge", (), "When the settings were last read well."),
+)
+
+
+Ages = Mapping[str, tuple[list[int], float]]
+
+
+class _AgeCollector(Collector):
+    """The ages as a histogram of now: its counts go up and down."""
+
+    def __init__(self, ages: Mapping[str, Ages]) -> None:
+        self._ages = ages
+
+    def collect(self) -> Iterable[Metric]:
+        row = next(row for row in OWN if row.kind == "gaugehistogram")
+        family = GaugeHistogramMetricFamily(PREFIX + row.name, row.help, labels=row.labels)
+        for account, parts in self._ages.items():
+            for part, (counts, total) in parts.items():
+                below = list(itertools.accumulate(counts))
+                bounds = [*map(str, AGES), "+Inf"]
+                family.add_metric((account, part), list(zip(bounds, below, strict=True)), total)
+        yield family
+
+
+class Report:
+    """All of our own families. Reasons and levels are there from the start, at 0."""
+
+    def __init__(self, started: float) -> None:
+        # Kept by the library for the whole process: a creation time per counter would double our own series.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self._counters: dict[str, Counter] = {}
+        self._gauges: dict[str, Gauge] = {}
+        self._histograms: dict[str, Histogram] = {}
+        self.ages: dict[str, Ages] = {}
+        self._begun: dict[str, float] = {}
+        self.registry.register(_AgeCollector(self.ages))
+        for row in OWN:
+            name = PREFIX + row.name
+            if row.kind == "counter":
+                self._counters[row.name] = Counter(name, row.help, row.labels, registry=self.registry)
+            elif row.kind == "gauge":
+                self._gauges[row.name] = Gauge(name, row.help, row.labels, registry=self.registry)
+            elif row.kind == "histogram":
+                self._histograms[row.name] = Histogram(
+                    name, row.help, row.labels, buckets=row.buckets, registry=self.registry
+                )
+        self.set("build_info", 1, __version__, __revision__, platform.python_version())
+        self.set("start_timestamp_seconds", started)
+        for level in ("debug", "info", "warn", "error"):
+            self.count("log_messages", level, by=0)
+        for refused in REFUSED:
+            self.count("http_requests_refused", refused, by=0)
+        for closed in CLOSED:
+            self.count("http_connections_closed", closed, by=0)
+
+    def set(self, name: str, value: float, *labels: str) -> None:
+        """Set a gauge of `OWN`."""
+        gauge = self._gauges[name]
+        (gauge.labels(*labels) if labels else gauge).set(value)
+
+    def count(self, name: str, *labels: str, by: float = 1, exemplar: dict[str, str] | None = None) -> None:
+        """Add to a counter of `OWN`."""
+        counter = self._counters[name]
+        (counter.labels(*labels) if labels else counter).inc(by, exemplar)
+
+    def observe(self, name: str, value: float, *labels: str, exemplar: dict[str, str] | None = None) -> None:
+        """Add one value to a histogram of `OWN`."""
+        histogram = self._histograms[name]
+        (histogram.labels(*labels) if labels else histogram).observe(value, exemplar)
+
+    def account(self, name: str, interval: float, rate: float, wall: Callable[[], float] = time.time) -> AccountReport:
+        """The part of one account, with its settings told and its reasons at 0. `wall`: seconds since the epoch."""
+        self.set("sweep_interval_seconds", interval, name, LANE)
+        self.set("api_budget_requests_per_second", rate, name)
+        for reason in REASONS:
+            self.count("sweep_failures", name, LANE, reason, by=0)
+        for field in _PARTS:
+            self.count("api_unknown_values", name, field, by=0)
+        for counter in ("sweeps", "sweep_overruns"):
+            self.count(counter, name, LANE, by=0)
+        self.count("vanished_workloads", name, by=0)
+        for kind in KINDS:
+            for outcome in OUTCOMES:
+                self.count("episodes", name, kind, outcome, by=0)
+            self._histograms["episode_duration_seconds"].labels(name, kind)  # Prometheus counts from the second sample
+        for part in polling.NAMES:
+            self.count("detail_looks", name, part, by=0)
+        return AccountReport(self, name, interval, wall)
+
+    def forget(self, account: str) -> None:
+        """Drop the gauges of an account that is swept no more; its counters stay until the end."""
+        for row in OWN:
+            if row.kind == "gauge" and row.labels[:1] == ("account",):
+                self._gauges[row.name].remove_by_labels({"account": account})
+        self.ages.pop(account, None)
+        self._begun.pop(account, None)
+
+    def began(self, account: str, at: float) -> None:
+        """Tell when an account was swept first; a reload of the settings does not begin again."""
+        self.set("sweep_begin_timestamp_seconds", self._begun.setdefault(account, at), account, LANE)
+
+    def clear(self, name: str) -> None:
+        """Drop all samples of a gauge that has labels."""
+        self._gauges[name].clear()
+
+    def text(self) -> bytes:
+        """The families in text format 0.0.4."""
+        return generate_latest(self.registry)
+
+    def openmetrics(self) -> bytes:
+        """The families in OpenMetrics, without the closing ``# EOF``."""
+        page: bytes = generate_openmetrics(self.registry)  # type: ignore[no-untyped-call]
+        return page.removesuffix(b"# EOF\n")
+
+
+class AccountReport:
+    """What one account's client (`exporter.collect.client.Observer`) and sweeps count."""
+
+    def __init__(
+        self, report: Report, account: str, interval: float = 30.0, wall: Callable[[], float] = time.time
+    ) -> None:
+        self._report, self._account, self.interval, self._wall = report, account, interval, wall
+        self._paused: set[str] = set()
+
+    def request(self, endpoint: str, code: str, seconds: float) -> None:
+        """Count one request that ended with `code`, or with ``error`` when there was no answer."""
+        self._report.count("api_requests", self._account, endpoint, code)
+        self._report.observe("api_request_duration_seconds", seconds, self._account, endpoint)
+
+    def failure(self, endpoint: str, reason: str) -> None:
+        """Count one GET that brought nothing, after its retries."""
+        self._report.count("api_request_failures", self._account, endpoint, reason)
+
+    def received(self, endpoint: str, size: int) -> None:
+        """Count the bytes of one answer."""
+        self._report.count("api_received_bytes", self._account, endpoint, by=size)
+
+    def retry(self, endpoint: str, reason: str) -> None:
+        """Count one request that is tried again."""
+        self._report.count("api_retries", self._account, endpoint, reason)
+
+    def wait(self, reason: str, seconds: float) -> None:
+        """Count the time a request was held back."""
+        self._report.count("api_wait_seconds", self._account, reason, by=seconds)
+
+    def began(self, at: float) -> None:
+        """Tell when the account was swept first, in seconds since the epoch."""
+        self._report.began(self._account, at)
+
+    def paused(self, endpoint: str, seconds: float) -> None:
+        """Show until when an endpoint is paused; log it unless it has been paused since it last succeeded."""
+        self._report.set("api_paused_until_timestamp_seconds", self._wall() + seconds, self._account, endpoint)
+        if endpoint not in self._paused:
+            self._paused.add(endpoint)
+            fields = {"account": self._account, "endpoint": endpoint, "seconds": round(seconds, 3)}
+            log.warning("API refuses requests, paused", extra={"fields": fields})
+
+    def resumed(self, endpoint: str) -> None:
+        """Log that requests to an endpoint succeed again after a pause."""
+        if endpoint in self._paused:
+            self._paused.remove(endpoint)
+            fields = {"account": self._account, "endpoint": endpoint}
+            log.info("API accepts requests again", extra={"fields": fields})
+
+    def capabilities(self, routes: Iterable[tuple[str, bool]]) -> None:
+        """Tell which routes the server offers."""
+        for endpoint, offered in routes:
+            self._report.set("api_capability", float(offered), self._account, endpoint)
+
+    def api_clock(self, ahead: float | None) -> None:
+        """Tell how many seconds the API's clock is ahead of ours, where that is known."""
+        if ahead is not None:
+            self._report.set("api_clock_offset_seconds", ahead, self._account)
+
+    def chosen(self, deselected: int, elsewhere: int) -> None:
+        """Tell how many listed workloads are left out by the settings, and how many are another shard's."""
+        self._report.set("deselected_workloads", deselected, self._account)
+        self._report.set("other_shards_workloads", elsewhere, self._account)
+
+    def looked(self, part: str, failure: str, rejects: Iterable[Reject]) -> None:
+        """Count one part that was asked for; `failure` is empty, or why it was not told."""
+        self._report.count("detail_looks", self._account, part)
+        if failure:
+            self._report.count("detail_look_failures", self._account, part, failure)
+        for reject in rejects:
+            self._report.count("api_rejects", self._account, f"{part} {reject.path}", reject.reason)
+
+    def made(self, made: Made) -> None:
+        """Count an episode that is over; its trace, if there is one, is the exemplar."""
+        if made.outcome not in OUTCOMES:
+            return
+        exemplar = {"trace_id": made.trace.id.hex()} if made.trace is not None else None
+        labels = self._account, made.kind
+        self._report.count("episodes", *labels, made.outcome, exemplar=exemplar)
+        self._report.observe("episode_duration_seconds", made.seconds, *labels, exemplar=exemplar)
+
+    def turned(self, state: PollerState) -> None:
+        """Tell of the detail lane as of a turn."""
+        report, account = self._report, self._account
+        report.set("detail_queue", state.queue, account)
+        report.set("detail_load_ratio", state.load, account)
+        for part, count in state.stale.items():
+            report.set("detail_stale", count, account, part)
+        for (extra, importance), count in state.dropped.items():
+            report.set("detail_dropped_workloads", count, account, extra, importance)
+        report.ages[account] = state.ages
+
+    def swept(self, sweep: Sweep, known: Knowledge, vanished: int, seconds: float) -> None:
+        """Tell of a sweep that ended, of what is known after it, and of how many workloads it found to have vanished.
+
+        The time of success moves on success only.
+        """
+        report, account = self._report, self._account
+        report.count("sweeps", account, LANE)
+        report.observe("sweep_duration_seconds", seconds, account, LANE)
+        if sweep.failure:
+            report.count("sweep_failures", account, LANE, sweep.failure)
+        for reject in sweep.rejects:
+            report.count("api_rejects", account, reject.path, reject.reason)
+        for field, values in unknown_values(sweep.workloads).items():
+            report.count("api_unknown_values", account, field, by=values.total())
+        report.set("api_up", float(not sweep.failure), account)
+        report.set("sweep_complete", float(not sweep.failure), account, LANE)
+        report.count("vanished_workloads", account, by=vanished)
+        if known.attempted is not None:
+            report.set("sweep_last_attempt_timestamp_seconds", known.attempted, account, LANE)
+        if known.succeeded is not None:
+            report.set("sweep_last_success_timestamp_seconds", known.succeeded, account, LANE)
+            report.set("objects", len(known.workloads), account, "workload")

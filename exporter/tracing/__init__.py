@@ -1,0 +1,1 @@
+"""Lifecycle traces made of episodes. No I/O."""

@@ -1,0 +1,1 @@
+"""The HTTP server: /metrics, health, status page, access control."""

@@ -1,0 +1,197 @@
+"""TLS and basic auth by a web-config file, in the format of the Prometheus exporter-toolkit.
+
+The file and the certificates are read again when they change, without a restart; a file that is bad by then leaves the
+old one in force.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import ssl
+from pathlib import Path
+from typing import Annotated, Literal
+
+import bcrypt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from exporter.settings.validation import BadSettings, Problem, problems_of, read
+from exporter.web.passwords import Passwords
+
+log = logging.getLogger("exporter")
+
+Version = Literal["TLS10", "TLS11", "TLS12", "TLS13"]
+_VERSIONS = {
+    "TLS10": ssl.TLSVersion.TLSv1,
+    "TLS11": ssl.TLSVersion.TLSv1_1,
+    "TLS12": ssl.TLSVersion.TLSv1_2,
+    "TLS13": ssl.TLSVersion.TLSv1_3,
+}
+_CLIENTS = {
+    "NoClientCert": ssl.CERT_NONE,
+    "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
+    "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
+}
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+def _hash(given: str) -> str:
+    good = re.fullmatch(r"\$2[abxy]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}", given) is not None
+    try:
+        bcrypt.checkpw(b"", b"$2b$04$" + given[7:].encode())  # at the lowest cost; a salt may be malformed too
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError("no bcrypt hash; make one with: htpasswd -nBC 10 '' | tr -d ':\\n'")
+    return given
+
+
+def _http1_only(given: bool) -> bool:
+    if given:
+        raise ValueError("HTTP/2 is not served; leave it out or set it to false")
+    return given
+
+
+class TlsServer(_Part):
+    """``tls_server_config``. Client certificates that are asked for but not verified are refused: Python cannot."""
+
+    cert_file: Annotated[Path, Field(strict=False)]
+    key_file: Annotated[Path, Field(strict=False)]
+    client_auth_type: Literal["NoClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert"] = "NoClientCert"
+    client_ca_file: Annotated[Path, Field(strict=False)] | None = None
+    min_version: Version = "TLS12"
+    max_version: Version = "TLS13"
+    cipher_suites: list[str] = []
+
+
+class HttpServer(_Part):
+    """``http_server_config``: HTTP/1.1 only."""
+
+    http2: Annotated[bool, Field(strict=False), AfterValidator(_http1_only)] = False  # Go reads `no` and `off` here
+
+
+class WebConfig(_Part):
+    """The whole file."""
+
+    tls_server_config: TlsServer | None = None
+    http_server_config: HttpServer | None = None
+    basic_auth_users: dict[str, Annotated[str, AfterValidator(_hash)]] = {}
+
+
+def read_web_config(file: Path) -> WebConfig:
+    """The file, its paths made relative to its own place. Raises `BadSettings` with every problem, in its own words."""
+    problems: list[Problem] = []
+    told, lines = read(file, problems)
+    config: WebConfig | None = None
+    try:
+        config = WebConfig.model_validate(told)
+    except ValidationError as error:
+        problems += problems_of(error, WebConfig, lines)
+    if config is not None and config.tls_server_config is not None:
+        try:
+            tls_context(file, config.tls_server_config)
+        except (OSError, ssl.SSLError, ValueError) as error:
+            what = f"cannot be used: {error}; check that the files are PEM and readable, and that the key fits"
+            problems.append(Problem("tls_server_config", what, lines.get(("tls_server_config",))))
+    if problems or config is None:
+        here = str(file)
+        raise BadSettings([p if p.place == here else p._replace(place=f"{here}: {p.place}") for p in problems])
+    return config
+
+
+def tls_context(file: Path, config: TlsServer) -> ssl.SSLContext:
+    """The server side of TLS as configured. Raises OSError, ssl.SSLError or ValueError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = _VERSIONS[config.min_version]
+    context.maximum_version = _VERSIONS[config.max_version]
+    _load_chain(context, file, config)
+    if config.cipher_suites:
+        names = {cipher["name"] for cipher in ssl.create_default_context().get_ciphers()}
+        wanted = [_openssl_name(name) for name in config.cipher_suites]
+        unknown = [given for given, name in zip(config.cipher_suites, wanted, strict=True) if name not in names]
+        if unknown:
+            raise ValueError(f"unknown cipher suites {', '.join(unknown)}")
+        old = [name for name in wanted if not name.startswith("TLS_")]
+        if old:  # those of TLS 1.3 cannot be chosen
+            context.set_ciphers(":".join(old))
+    if config.client_ca_file is not None:
+        context.load_verify_locations(file.parent / config.client_ca_file)
+    elif config.client_auth_type != "NoClientCert":
+        raise ValueError(f"client_auth_type {config.client_auth_type} needs client_ca_file")
+    context.verify_mode = _CLIENTS[config.client_auth_type]
+    return context
+
+
+def _load_chain(context: ssl.SSLContext, file: Path, config: TlsServer) -> None:
+    # A key with a passphrase would make OpenSSL ask the terminal; an empty one makes it fail instead.
+    context.load_cert_chain(file.parent / config.cert_file, file.parent / config.key_file, password="")
+
+
+def _openssl_name(name: str) -> str:
+    """OpenSSL's name of a suite that Go calls ``TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256``."""
+    if "_WITH_" not in name:
+        return name
+    exchange, _, cipher = name.removeprefix("TLS_").removesuffix("_SHA256").partition("_WITH_")
+    cipher = cipher.replace("AES_128", "AES128").replace("AES_256", "AES256")
+    tail = "" if "POLY1305" in cipher or name.endswith("_SHA384") else "_SHA256"
+    return f"{exchange}_{cipher}{tail}".replace("_", "-")
+
+
+class WebSecurity:
+    """The file in force: `tls` for the server, `passwords` for each request; `refresh` when it may have changed."""
+
+    def __init__(self, file: Path) -> None:
+        """Read the file. Raises `BadSettings`."""
+        self._file = file
+        self._config = read_web_config(file)
+        self._stamp = self._stamps()
+        self.tls: ssl.SSLContext | None = None
+        if self._config.tls_server_config is not None:
+            self.tls = tls_context(file, self._config.tls_server_config)
+        self.passwords = Passwords(self._config.basic_auth_users)
+
+    def refresh(self) -> None:
+        """Take up a changed file or certificate; a bad one is logged and leaves the old in force."""
+        now = self._stamps()
+        if now == self._stamp:
+            return
+        self._stamp = now
+        try:
+            config = read_web_config(self._file)
+        except BadSettings as error:
+            for problem in error.problems:
+                log.error("bad web config; the old one stays in force", extra={"fields": {"problem": str(problem)}})  # noqa: TRY400 — told in words
+            return
+        before, self._config = self._config, config
+        self.passwords.replace(config.basic_auth_users)
+        self._stamp = self._stamps()
+        tls = config.tls_server_config
+        if (tls is None) != (self.tls is None) or (
+            tls and before.tls_server_config and _fixed(tls) != _fixed(before.tls_server_config)
+        ):
+            log.warning("the change of TLS settings takes effect at the next start", extra={"fields": {}})
+        if tls is not None and self.tls is not None:
+            _load_chain(self.tls, self._file, tls)
+        log.info("web config read again", extra={"fields": {"file": str(self._file)}})
+
+    def _stamps(self) -> tuple[object, ...]:
+        tls = self._config.tls_server_config
+        files = [self._file]
+        if tls is not None:
+            files += [self._file.parent / tls.cert_file, self._file.parent / tls.key_file]
+        return tuple(_stamp(file) for file in files)
+
+
+def _fixed(tls: TlsServer) -> TlsServer:
+    return tls.model_copy(update={"cert_file": Path(), "key_file": Path()})
+
+
+def _stamp(file: Path) -> tuple[int, int, int] | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino

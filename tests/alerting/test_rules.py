@@ -1,0 +1,132 @@
+"""Rules of Prometheus, as the options tell."""
+
+from typing import Any, ClassVar
+
+import pytest
+
+from exporter.alerting.alerts import ALERTS, DEFAULTS, LIMITS
+from exporter.alerting.expressions import Metric
+from exporter.alerting.rules import DEFAULT, Options, rules
+
+
+def written(options: Options = DEFAULT) -> dict[tuple[str, str], dict[str, Any]]:
+    """Each rule by its alert and its severity."""
+    groups: Any = rules(options)["groups"]
+    return {(rule["alert"], rule["labels"].get("severity", "")): rule for group in groups for rule in group["rules"]}
+
+
+ERRORED = ("DataRobotWorkloadErrored", "critical")
+
+
+def test_a_rule_has_its_wait_its_severity_and_what_a_person_reads() -> None:
+    rule = written()[ERRORED]
+    assert rule["for"] == "5m"
+    assert rule["labels"] == {"severity": "critical", "component": "workload"}
+    assert rule["annotations"] == {
+        "summary": "A workload has failed.",
+        "description": "Workload {{ $labels.workload }} ({{ $labels.workload_id }}) of account {{ $labels.account }} "
+        "has failed: its status has been errored or failed for five minutes; nothing, or not all of it, serves.",
+        "runbook_url": "alerts/runbooks/DataRobotWorkloadErrored.md",
+    }
+
+
+def test_links_lead_to_the_workload_where_their_bases_are_told() -> None:
+    told = Options(
+        runbooks="https://r/",
+        dashboards="https://g",
+        console="https://c",
+        traces="https://j/search?service=workload-{workload_id}",
+    )
+    made = written(told)[ERRORED]["annotations"]
+    assert made["runbook_url"] == "https://r/DataRobotWorkloadErrored.md"
+    assert made["dashboard_url"] == (
+        "https://g/d/datarobot-workload?var-account={{ $labels.account | urlquery }}"
+        "&var-workload={{ $labels.workload_id | urlquery }}"
+    )
+    assert made["console_url"] == "https://c/console-nextgen/workloads/{{ $labels.workload_id }}/overview"
+    assert made["trace_url"] == "https://j/search?service=workload-{{ $labels.workload_id }}"
+    account = written(told)["DataRobotApiUnreachable", "critical"]["annotations"]
+    assert account.keys() == {"summary", "description", "runbook_url"}
+
+
+def test_thresholds_waits_selector_and_labels_are_those_that_are_told() -> None:
+    rule = written(
+        Options(
+            selector='job="x", zone="eu"',
+            thresholds={**DEFAULTS, "oom_seconds": 60},
+            waits={"DataRobotContainerOOMKilled": 120},
+            labels={"team": "ml"},
+            severity_label="level",
+        )
+    )["DataRobotContainerOOMKilled", ""]
+    assert rule["labels"] == {"level": "warning", "component": "workload", "team": "ml"}
+    assert rule["for"] == "2m"
+    assert '_timestamp_seconds{job="x", zone="eu"}) < 60' in rule["expr"]
+
+
+def test_an_alert_may_have_the_labels_of_the_settings_beside_its_own() -> None:
+    options = Options(labels={"team": "ml"}, severity_label="level")
+    assert {"alertname", "component", "level", "team"} < {*options.label_names}
+    assert "severity" not in options.label_names
+
+
+def test_a_scale_divides_every_duration() -> None:
+    rule = written(Options(scale=60))["DataRobotWorkloadStuckStarting", "warning"]
+    assert rule["for"] == "1s"
+    assert "> 15" in rule["expr"]
+    assert "[10s]" in rule["expr"]
+
+
+def test_an_alert_may_be_left_out_and_one_that_is_asked_for_may_be_had() -> None:
+    told = {
+        name
+        for name, _ in written(Options(off=frozenset({ERRORED[0]}), on=frozenset({"DataRobotWorkloadTrafficStopped"})))
+    }
+    assert ERRORED[0] not in told
+    assert "DataRobotWorkloadTrafficStopped" in told
+    assert "DataRobotWorkloadTrafficStopped" not in {name for name, _ in written()}
+
+
+def test_no_selector_is_no_matcher() -> None:
+    assert "{}" in written(Options(selector=""))[ERRORED]["expr"]
+    assert "fresh{part=" in written(Options(selector=""))["DataRobotWorkloadNoReadyReplica", "critical"]["expr"]
+
+
+def test_groups_are_small_and_hold_each_alert_once_per_severity() -> None:
+    groups: Any = rules()["groups"]
+    assert all(len(group["rules"]) <= 20 for group in groups)
+    assert len({group["name"] for group in groups}) == len(groups)
+    told = [(rule["alert"], rule["labels"]["severity"]) for group in groups for rule in group["rules"]]
+    assert len(told) == len(set(told)) == sum(len(alert.levels) for alert in ALERTS if not alert.asked)
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=[alert.name for alert in ALERTS])
+def test_a_name_is_short_and_ours_and_its_words_are_sentences(alert: Any) -> None:
+    assert alert.name.startswith("DataRobot")
+    assert len(alert.name) <= 40
+    assert alert.name.isalpha()
+    assert alert.summary.endswith(".")
+    assert "{{" not in alert.summary
+    assert alert.description.endswith(".")
+
+
+def test_every_threshold_is_used_and_has_a_reason() -> None:
+    text = str(rules(Options(on=frozenset(alert.name for alert in ALERTS), thresholds=Marked())))
+    assert {limit.name for limit in LIMITS} == Marked.asked
+    assert text
+    assert all(limit.why for limit in LIMITS)
+
+
+class Marked(dict[str, float]):
+    """Thresholds that remember which were asked for."""
+
+    asked: ClassVar[set[str]] = set()
+
+    def __getitem__(self, name: str) -> float:
+        self.asked.add(name)
+        return DEFAULTS[name]
+
+
+def test_metrics_say_which_parts_of_the_details_they_read() -> None:
+    assert Metric("proton_replicas_ready").reads == {"pods"}
+    assert Metric("account_workloads_active").reads == frozenset()

@@ -1,0 +1,79 @@
+"""The API's clock against ours: Date headers of answers beside the offset they tell of."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.api.clock_skew import ANSWERS, Skew
+
+NOW = 1_795_000_000.0
+SHARES = st.floats(0, 1)
+"""Where between request and answer the header was written."""
+REQUESTS = st.lists(st.tuples(st.floats(0, 60), st.floats(0, 0.999), SHARES), min_size=1, max_size=30)
+"""Seconds since the request before, seconds a request takes, and when the header was written."""
+
+
+def after(requests: list[tuple[float, float, float]], ahead: float, skew: Skew = Skew(), now: float = NOW) -> Skew:  # noqa: B008
+    """What is known after these requests to a server whose clock is `ahead`."""
+    for pause, seconds, share in requests:
+        now += pause
+        skew = skew.heard(math.floor(now + share * seconds + ahead), now + seconds / 2)
+        now += seconds
+    return skew
+
+
+def test_nothing_is_known_before_the_first_answer() -> None:
+    assert Skew().offset is None
+
+
+@pytest.mark.parametrize(
+    ("said", "offset"),
+    [
+        ([(100.0, 100.5)], 0.0),
+        ([(3700.0, 100.5)], 3600.0),
+        ([(100.0, 100.5), (101.0, 131.5), (102.0, 102.5)], 0.0),
+        ([(100.0, 103.5), (110.0, 114.5)], -3.5),
+    ],
+    ids=["the same", "an hour ahead", "one answer that took a minute", "behind"],
+)
+def test_date_headers_and_middles_of_requests_tell_the_offset(said: list[tuple[float, float]], offset: float) -> None:
+    skew = Skew()
+    for date, middle in said:
+        skew = skew.heard(date, middle)
+    assert skew.offset == offset
+
+
+@given(REQUESTS, st.sampled_from([-3600.0, -3.0, 0.0, 3.0, 3600.0]) | st.floats(-3600, 3600))
+def test_an_offset_is_found_within_a_second_whatever_the_latency_below_one(
+    requests: list[tuple[float, float, float]], ahead: float
+) -> None:
+    found = after(requests, ahead).offset
+    assert found is not None
+    assert abs(found - ahead) <= 1.0
+
+
+@given(
+    REQUESTS,
+    st.lists(st.tuples(st.floats(0, 60), st.floats(0, 0.999), SHARES), min_size=ANSWERS, max_size=ANSWERS),
+    st.floats(-3600, 3600),
+    st.floats(-3600, 3600),
+)
+def test_a_clock_that_was_set_is_followed_after_twenty_answers(
+    before: list[tuple[float, float, float]], since: list[tuple[float, float, float]], old: float, new: float
+) -> None:
+    found = after(since, new, after(before, old), now=NOW + 10_000).offset
+    assert found is not None
+    assert abs(found - new) <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("offset", "counts"), [(0.0, 0.0), (2.0, 0.0), (-2.0, 0.0), (2.1, 2.1), (-3.0, -3.0), (3600.0, 3600.0)]
+)
+def test_our_time_is_corrected_where_the_clocks_differ_by_more_than_two_seconds(offset: float, counts: float) -> None:
+    assert Skew((offset,)).counts == counts
+
+
+def test_before_the_first_answer_nothing_is_corrected() -> None:
+    assert (Skew().offset, Skew().counts) == (None, 0.0)

@@ -1,0 +1,231 @@
+"""A page of the list becomes workloads and rejects; what is odd costs itself and no more."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.api import decoding, models
+from exporter.api.decoding import NotDecodable, Reject, workload_page
+from exporter.api.pods import Container, Overview, Replica, StatusDetails, overview
+from tests.examples import FOLDER, page, payload
+
+MINIMAL = {"id": "w1", "name": "n", "createdAt": "2026-11-20T10:00:00Z", "updatedAt": "2026-11-20T10:00:00Z"}
+
+
+def test_the_example_page_decodes_whole() -> None:
+    answer = workload_page((FOLDER / "P01.json").read_bytes())
+    assert [(w.name, w.status, w.importance) for w in answer.items] == [
+        ("claims-scorer", "running", "critical"),
+        ("vision-nim", "launching", "high"),
+    ]
+    assert answer.rejects == ()
+    assert answer.total == 3
+    assert answer.next == "https://dr.example.test/api/v2/workloads/?limit=2&offset=2&serviceStats=true"
+
+
+@pytest.mark.parametrize("name", ["P02", "P03", "P04", "P05"])
+def test_a_workload_with_nulls_new_fields_or_replacement_decodes_without_rejects(name: str) -> None:
+    answer = workload_page(page(payload(name)))
+    assert [w.id for w in answer.items] == [payload(name)["id"]]
+    assert answer.rejects == ()
+
+
+def test_suspended_interrupted_and_terminated_workloads_decode() -> None:
+    answer = workload_page(page(*payload("P31")))
+    assert [models.status_group(w.status) for w in answer.items] == ["off", "off", "failed"]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "empty"),
+        (b"  \n", "empty"),
+        (b'{"data": [', "json"),
+        (b"<html>502</html>", "json"),
+        (b"\xff\xfe", "json"),
+        (b"[]", "no_data"),
+        (b"{}", "no_data"),
+        (b'{"data": null}', "no_data"),
+        (b'{"data": {"id": "w1"}}', "no_data"),
+        (b'{"count": 0, "next": null}', "no_data"),
+    ],
+)
+def test_an_answer_that_is_no_list_is_refused_and_never_an_empty_list(body: bytes, reason: str) -> None:
+    with pytest.raises(NotDecodable) as refused:
+        workload_page(body)
+    assert refused.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("odd", "reject"),
+    [
+        ({"status": 7}, Reject("$.status", "type", "w1")),
+        (
+            {"runtime": {"containerGroups": [{"replicaCount": "2"}]}},
+            Reject("$.runtime.containerGroups[].replicaCount", "type", "w1"),
+        ),
+        ({"requestStats": []}, Reject("$.requestStats", "type", "w1")),
+    ],
+)
+def test_a_field_of_an_odd_type_costs_that_field_only(odd: dict[str, Any], reject: Reject) -> None:
+    answer = workload_page(page(MINIMAL | odd, MINIMAL | {"id": "w2"}))
+    assert [w.id for w in answer.items] == ["w1", "w2"]
+    assert answer.items[0].name == "n"
+    assert answer.rejects == (reject,)
+
+
+@pytest.mark.parametrize(
+    ("item", "reject"),
+    [
+        (5, Reject("$", "type")),
+        (None, Reject("$", "type")),
+        ({"name": "no id"}, Reject("$.id", "missing")),
+        ({"id": "", "name": "empty id"}, Reject("$.id", "missing", "")),
+    ],
+)
+def test_an_item_without_an_id_is_rejected_and_its_neighbours_live(item: Any, reject: Reject) -> None:
+    answer = workload_page(page(item, MINIMAL))
+    assert [w.id for w in answer.items] == ["w1"]
+    assert answer.rejects == (reject,)
+
+
+def test_a_number_as_id_is_taken_as_its_digits_and_reported() -> None:
+    answer = workload_page(page({"id": 5, "status": "errored"}))
+    assert [(w.id, w.status) for w in answer.items] == [("5", "errored")]
+    assert answer.rejects == (Reject("$.id", "type", "5"),)
+
+
+GOOD = b'{"id": "b", "status": "running"}'
+
+
+@pytest.mark.parametrize(
+    ("item", "name", "reject"),
+    [
+        (rb'"name": "a\ud83d"', "a\ufffd", Reject("$.name", "text", "a")),
+        (b'"name": "caf\xe9"', "caf\ufffd", Reject("$.name", "text", "a")),
+        (b'"name": "a\tb\nc"', "a\tb\nc", None),
+        (b'"name": "n", "requestStats": {"errorRate": NaN}', "n", Reject("$.requestStats.errorRate", "value", "a")),
+        (b'"name": "n", "requestStats": {"errorRate": 1e400}', "n", Reject("$.requestStats.errorRate", "value", "a")),
+        (
+            b'"name": "n", "requestStats": {"totalRequests": ' + b"9" * 5000 + b"}",
+            "n",
+            Reject("$.requestStats.totalRequests", "value", "a"),
+        ),
+        (b'"name": "n", "runtime": ' + b'{"a":' * 5000 + b"1" + b"}" * 5000, "n", None),
+        (b'"name": "n", "tags": [' + b"[" * 70 + b"]" * 71, "n", Reject("$.tags[]", "type", "a")),
+        (b'"name": "n", "tags": ' + b"[" * 5000 + b"]" * 5000, "n", Reject("$.tags[]", "type", "a")),
+        (rb'"name": "bad \escape"', None, Reject("$.name", "value", "a")),
+        (b'"name": nil', None, Reject("$.name", "value", "a")),
+    ],
+)
+def test_a_value_that_json_forbids_costs_itself_and_no_other(
+    item: bytes, name: str | None, reject: Reject | None
+) -> None:
+    answer = workload_page(b'{"data": [{"id": "a", "status": "errored", %s}, %s], "totalCount": 2}' % (item, GOOD))
+    assert [(w.id, w.status) for w in answer.items] == [("a", "errored"), ("b", "running")]
+    assert answer.items[0].name == name
+    assert answer.rejects == (() if reject is None else (reject,))
+    assert answer.total == 2
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_a_byte_order_mark_or_another_encoding_costs_nothing(encoding: str) -> None:
+    answer = workload_page('{"data": [{"id": "a", "name": "\u00e9"}]}'.encode(encoding))
+    assert ([w.name for w in answer.items], answer.rejects) == (["\u00e9"], ())
+
+
+def test_an_id_of_which_a_character_is_lost_is_no_id() -> None:
+    answer = workload_page(b'{"data": [{"id": "a\xff", "name": "n"}, %s]}' % GOOD)
+    assert [w.id for w in answer.items] == ["b"]
+    assert answer.rejects == (Reject("$.id", "text"), Reject("$.id", "missing"))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"data": [{"id": "a"}, {"id": "b", "x": NaN}',  # cut short
+        b'{"data": [{"id": "a", "x": NaN}]',
+        b'{"data": [{"id": "a", "name": "no end',
+        b'{"data": [{"id": "a", "x": [1, NaN}]}',  # brackets that do not match
+        b'{"data": [{"id": "a", "x": NaN}]}]',
+        b'{"data": [{"id": "a", "x": NaN}]} {"data": []}',
+        b'{"data": [{"id": "a"}]}, "x": NaN',
+        b'{"data": [{"id": "a"}]} NaN,',
+    ],
+)
+def test_a_body_that_is_cut_short_or_does_not_close_is_refused_whole(body: bytes) -> None:
+    """What is missing cannot be told from what was never there, and a short list would remove the rest."""
+    with pytest.raises(NotDecodable) as refused:
+        workload_page(body)
+    assert refused.value.reason == "json"
+
+
+def test_an_element_that_cannot_be_read_is_there_and_nothing_is_known_of_it() -> None:
+    body = b'{"replicas": [{"name": "a", "containers": [{"ready": true}, NaN]}, null, 7]}'
+    read = decoding.one(body, StatusDetails)
+    assert read.value.replicas == (
+        Replica(name="a", containers=(Container(ready=True), Container())),
+        Replica(),
+        Replica(),
+    )
+    assert {(r.path, r.reason) for r in read.rejects} == {
+        ("$.replicas[].containers[]", "value"),
+        ("$.replicas[]", "type"),
+    }
+    assert overview(read.value) == Overview(live=3, ready=0, unknown=3)
+
+
+def test_a_next_that_cannot_be_read_still_says_that_there_is_more() -> None:
+    assert workload_page(b'{"data": [], "next": NaN}').next == "unreadable"
+    assert workload_page(b'{"data": [], "next": "https://h/\xff"}').next == "https://h/\ufffd"
+
+
+def test_two_values_without_a_comma_or_a_member_without_a_colon_are_no_values() -> None:
+    body = b'{"data": [{"id": "a", "name" "x", "status": "up" "down", "tags": [{"name": "t"} {"name": "u"}], 5: 1}]}'
+    answer = workload_page(body)
+    assert [(w.id, w.name, w.status) for w in answer.items] == [("a", None, None)]
+    assert {r.path for r in answer.rejects} == {"$.name", "$.status", "$.tags[]"}
+
+
+@pytest.mark.parametrize("rejects", [(Reject("$", "type"),), (Reject("$.id", "missing"),)])
+def test_a_list_with_an_item_left_out_is_incomplete(rejects: tuple[Reject, ...]) -> None:
+    assert decoding.incomplete(rejects)
+    assert not decoding.incomplete((Reject("$.status", "type", "a"),))
+
+
+@pytest.mark.parametrize(
+    ("envelope", "total"),
+    [
+        ({"totalCount": 7}, 7),
+        ({"totalCount": None, "total": 9}, 9),
+        ({"totalCount": "x"}, None),
+        ({"totalCount": -1}, None),
+    ],
+)
+def test_the_total_is_read_where_a_server_puts_it(envelope: dict[str, Any], total: int | None) -> None:
+    assert workload_page(page(**envelope)).total == total
+
+
+@pytest.mark.parametrize("following", [None, "", 5, []])
+def test_a_next_that_is_no_text_ends_the_list(following: Any) -> None:
+    assert workload_page(page(next=following)).next is None
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = [f.encode_name for f in msgspec.structs.fields(models.Workload)]
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=6), max_size=4))
+def test_any_json_at_any_field_gives_an_item_or_a_reject(items: list[dict[str, Any]]) -> None:
+    answer = workload_page(json.dumps({"data": items}).encode())
+    missing = sum(r.path == "$.id" and r.reason == "missing" for r in answer.rejects)
+    assert len(answer.items) + missing == len(items)
+    assert {r.reason for r in answer.rejects} <= set(decoding.REASONS)

@@ -1,0 +1,149 @@
+"""Readings of API values: what a text, a status or a setting means, and when it means nothing."""
+
+import itertools
+from typing import get_args
+
+import pytest
+
+from exporter.alerting.alerts import ALERTS, DEFAULTS
+from exporter.alerting.evaluation import holding
+from exporter.alerting.expressions import WorkloadLook
+from exporter.api import models
+from exporter.api.decoding import workload_page
+from exporter.api.models import Autoscaling, Group, Policy, Runtime, Workload
+from tests.examples import page, payload
+from tests.make import sight
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1970-01-01T00:01:00Z", 60.0),
+        ("1970-01-01T00:01:00+00:00", 60.0),
+        ("1970-01-01T02:01:00+02:00", 60.0),
+        ("1970-01-01 00:01:00.500000+00:00", 60.5),
+        ("1970-01-01T00:01:00.123456789Z", 60.123456),
+        ("1970-01-01T00:01:00", 60.0),
+        ("1900-01-01T00:00:00Z", None),
+        ("1970-01-01T00:00:00Z", None),
+        ("0001-01-01T00:00:00Z", None),
+        ("0001-01-01T00:00:00+14:00", None),
+        ("1970-01-01T00:00:00.001Z", 0.001),
+        ("", None),
+        (None, None),
+        ("soon", None),
+    ],
+)
+def test_timestamps_are_read_in_every_spelling_seen(text: str | None, seconds: float | None) -> None:
+    assert models.timestamp(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("quantity", "size"),
+    [
+        (512000000, 512e6),
+        ("2GB", 2e9),
+        ("512MiB", 536870912),
+        ("1.5 kB", 1500),
+        ("64Mi", 67108864),
+        ("7", 7),
+        (None, None),
+        ("lots", None),
+        ("3 parsecs", None),
+    ],
+)
+def test_memory_is_read_in_numbers_and_suffixes(quantity: int | str | None, size: float | None) -> None:
+    assert models.memory_bytes(quantity) == size
+
+
+@pytest.mark.parametrize(
+    ("status", "group"),
+    [
+        ("running", "up"),
+        (" Running ", "up"),
+        ("LAUNCHING", "starting"),
+        ("draining", "leaving"),
+        ("stopped", "off"),
+        ("errored", "failed"),
+        ("Hibernating", "indeterminate"),
+        ("unknown", "indeterminate"),
+        (None, "indeterminate"),
+        ("", "indeterminate"),
+    ],
+)
+def test_a_status_belongs_to_a_group_and_a_new_one_is_never_healthy(status: str | None, group: str) -> None:
+    assert models.status_group(status) == group
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("awaiting-promotion", "awaiting_promotion"),
+        ("Awaiting Promotion", "awaiting_promotion"),
+        ("ERRORED", "errored"),
+    ],
+)
+def test_enum_values_fold_to_one_spelling(text: str, name: str) -> None:
+    assert models.folded(text) == name
+
+
+def test_autoscaling_bounds_of_the_older_policies_are_their_least_and_most() -> None:
+    (workload,) = workload_page(page({"id": "w"} | payload("P17"))).items
+    (group,) = models.groups(workload)
+    scaling = models.autoscaled(group)
+    assert scaling is not None
+    assert models.replica_bounds(scaling) == (2, 6)
+
+
+def test_autoscaling_bounds_of_the_group_win_over_its_policies() -> None:
+    scaling = Autoscaling(min_replica_count=0, max_replica_count=3, policies=(Policy(min_count=1, max_count=9),))
+    assert models.replica_bounds(scaling) == (0, 3)
+
+
+def test_autoscaling_without_policies_has_no_bounds() -> None:
+    assert models.replica_bounds(Autoscaling()) == (None, None)
+
+
+@pytest.mark.parametrize(("enabled", "on"), [(True, True), (None, True), (False, False)])
+def test_autoscaling_is_on_unless_it_says_off(enabled: bool | None, on: bool) -> None:
+    assert (models.autoscaled(Group(autoscaling=Autoscaling(enabled=enabled))) is not None) is on
+
+
+def test_a_flat_runtime_is_one_group() -> None:
+    assert models.groups(Workload(id="w", runtime=Runtime(replica_count=2))) == (Group(replica_count=2),)
+
+
+@pytest.mark.parametrize("runtime", [None, Runtime(), Runtime(container_groups=())])
+def test_a_workload_without_settings_has_no_group(runtime: Runtime | None) -> None:
+    assert models.groups(Workload(id="w", runtime=runtime)) == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(0, 0.0), (2.5, 2.5), (None, None), (-1, None), (float("inf"), None), (float("nan"), None)],
+)
+def test_a_number_below_zero_or_not_finite_is_not_told(value: float | None, told: float | None) -> None:
+    assert models.finite(value) == told
+
+
+LISTED = (
+    "unknown submitted initializing provisioning launching running warming draining stopping stopped errored "
+    "terminated suspended interrupted restarting updating failed scheduled pending"
+).split()
+"""Every status that a source of the API names."""
+
+
+def test_every_status_that_is_known_has_a_group_a_series_and_no_other_is_taken_for_known() -> None:
+    assert {*models.STATUSES} == {*LISTED}
+    assert len(models.STATUSES) == len(LISTED)
+    assert {*models.STATUS_GROUPS} == {*LISTED} - {"unknown"}
+    assert {*itertools.chain(*map(models.of_group, get_args(models.StatusGroup)))} == {*LISTED} - {"unknown"}
+
+
+@pytest.mark.parametrize("status", [status for status in LISTED if models.status_group(status) == "failed"])
+def test_each_status_that_means_failure_pages_for_a_critical_workload(status: str) -> None:
+    workload = Workload(id="w", name="n", status=status, importance="critical")
+    seen = sight(workload, since=900.0, first=100.0)
+    alerts = [alert for alert in ALERTS if alert.component == "workload"]
+    severities = {each.severity for each in holding(alerts, WorkloadLook(seen, 1000.0, DEFAULTS))}
+    assert "critical" in severities

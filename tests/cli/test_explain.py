@@ -1,0 +1,94 @@
+"""What `explain` says of each story in its telling moments, in tests/golden/explain: read them as one who was woken.
+
+The first part is asked from the API alone, as the command does it; the second is what a page says, with all that a
+daemon has seen in the half hour before. `UPDATE_GOLDEN=1 pytest tests/cli/test_explain.py` writes them anew.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from exporter.alerting.rules import DEFAULT
+from exporter.cli.explain import NotFound, explained
+from exporter.diagnosis.diagnosis import diagnosis
+from exporter.diagnosis.wording import evidence, text
+from exporter.settings import Account
+from exporter.simulator import Simulator
+from exporter.simulator.stories import STORIES, Story
+from tests.daemon.test_stories import _OneStory
+from tests.stage import START, Stage, played
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "explain"
+WATCHED = 1800.0
+"""For how long a daemon has watched before, at the most."""
+MOMENTS: dict[str, tuple[float, ...]] = {
+    "crash loop": (12,),
+    "start of 14 minutes": (1.5, 10),
+    "replacement": (21.5, 25),
+    "reverted replacement": (23, 25, 30),
+    "out of memory": (50,),
+    "unschedulable GPU": (20,),
+    "draft about to end": (450, 485),
+    "no bundle for it": (31, 35),
+    "stop and start": (10.5, 15, 22),
+    "interrupted": (34,),
+    "deleted": (17,),
+    "slow start": (6, 26),
+    "silent revert": (23, 26.5, 31),
+    "settings change": (21, 25),
+    "woken from zero": (5, 10.5, 20),
+    "promoted": (125,),
+    "access lost": (30,),
+    "not stopping": (15, 45),
+    "monitor frozen": (25,),
+    "draining unreadable": (26,),
+    "serving unreadable": (26, 40),
+}
+"""Minutes after the story's beginning; ten for the others."""
+
+
+def told(story: Story) -> str:
+    """The golden text of a story."""
+    return f"{story.shows}\n" + "".join(_told(story, 60 * minutes) for minutes in MOMENTS.get(story.name, (10,)))
+
+
+def _told(story: Story, moment: float) -> str:
+    parts = [f"\n=== {moment / 60:g} min ===\n"]
+    watched = min(WATCHED, moment)
+    with Simulator(workloads=1) as simulator:
+        simulator.world = world = _OneStory(story)
+        actor = world.actor(0)
+        if story.seconds != float("inf"):
+            actor.origin = START - (moment - watched)
+            world._numbers = {} if story.rounds_ids else {actor.id(actor.moment(START)): 0}
+
+        async def play(stage: Stage) -> None:
+            await stage.run(watched - 1)
+            try:
+                account = Account.model_validate({"name": "acme", "endpoint": "https://dr.example.test", "token": "t"})
+                found = await explained([(account, stage.client)], actor.name, DEFAULT, 2.0, clock=lambda: stage.wall)
+                parts.append(text(found))
+            except NotFound as error:
+                parts.append(f"{error}\n")
+            known = stage.watch.known
+            for seen in (*known.workloads.values(), *known.missing.values(), *known.gone.values()):
+                said = evidence(diagnosis(seen, stage.wall, DEFAULT))
+                parts.append("\n--- a page ---\n" + "".join(f"{title}: {words}\n" for title, words in said))
+
+        played(play, simulator)
+    return "".join(parts)
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+def test_a_story_is_explained_in_words_that_name_its_cause(story: Story) -> None:
+    file = GOLDEN / f"{story.name.replace(' ', '-')}.txt"
+    words = told(story)
+    if os.environ.get("UPDATE_GOLDEN"):
+        GOLDEN.mkdir(exist_ok=True, parents=True)
+        file.write_text(words)
+    assert words == file.read_text(), "if it is meant: UPDATE_GOLDEN=1, and read the difference"
+
+
+def test_there_is_no_golden_file_without_its_story() -> None:
+    assert {file.stem for file in GOLDEN.glob("*.txt")} == {story.name.replace(" ", "-") for story in STORIES}

@@ -1,0 +1,455 @@
+"""The client against plain functions as servers, in a time that the tests make."""
+
+import asyncio
+import gzip
+import heapq
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.collect.client import Answer, ApiError, Client
+from exporter.failures import DETAIL_LENGTH, SOME, detail, retry_after
+from exporter.redaction import Secrets, Source
+from tests.examples import payload
+
+Server = Callable[[httpx.Request], httpx.Response]
+
+
+class World:
+    """A server, a clock that only pauses move, and what was counted. `get` asks, in one event loop for all."""
+
+    def __init__(self, server: Server, token: Callable[[], str] = lambda: "s3cret", **options: Any) -> None:
+        self.now = 0.0
+        self.sent: list[tuple[float, httpx.Request]] = []
+        self.counted: list[tuple[str, ...]] = []
+        self._sleepers: list[float] = []
+        self._server = server
+        self._options = {"rate": 1000.0, **options}
+        self._token = token
+
+    def request(self, endpoint: str, code: str, seconds: float) -> None:
+        self.counted.append(("request", endpoint, code))
+
+    def failure(self, endpoint: str, reason: str) -> None:
+        self.counted.append(("failure", endpoint, reason))
+
+    def received(self, endpoint: str, size: int) -> None:
+        pass
+
+    def retry(self, endpoint: str, reason: str) -> None:
+        self.counted.append(("retry", endpoint, reason))
+
+    def wait(self, reason: str, seconds: float) -> None:
+        self.counted.append(("wait", reason))
+
+    def paused(self, endpoint: str, seconds: float) -> None:
+        pass
+
+    def resumed(self, endpoint: str) -> None:
+        pass
+
+    async def pause(self, seconds: float) -> None:
+        deadline = self.now + seconds
+        heapq.heappush(self._sleepers, deadline)
+        for _ in range(50):  # everyone else gets as far as they can in this moment
+            await asyncio.sleep(0)
+        while self._sleepers[0] < deadline:  # noqa: ASYNC110 — no event tells that all others wait
+            await asyncio.sleep(0)
+        heapq.heappop(self._sleepers)
+        self.now = max(self.now, deadline)
+
+    def run(self, work: Callable[[Client], Awaitable[Any]]) -> Any:
+        def answer(request: httpx.Request) -> httpx.Response:
+            self.sent.append((self.now, request))
+            return self._server(request)
+
+        async def inside() -> Any:
+            async with Client(
+                "https://dr.test/api/v2",
+                self._token,
+                self,
+                transport=httpx.MockTransport(answer),
+                steady=lambda: self.now,
+                pause=self.pause,
+                **self._options,
+            ) as client:
+                return await work(client)
+
+        return asyncio.run(inside())
+
+    def get(self, route: str = "/workloads", **places: str) -> Answer:
+        answer: Answer = self.run(lambda client: client.get(route, None, **places))
+        return answer
+
+    def fails(self, route: str = "/workloads", **places: str) -> ApiError:
+        with pytest.raises(ApiError) as raised:
+            self.get(route, **places)
+        return raised.value
+
+    @property
+    def paths(self) -> list[str]:
+        return [request.url.raw_path.decode().removeprefix("/api/v2") for _, request in self.sent]
+
+
+def always(status: int, **given: Any) -> Server:
+    return lambda request: httpx.Response(status, **given)
+
+
+def test_a_request_is_a_get_with_the_token_at_the_configured_host() -> None:
+    world = World(always(200, content=b"{}", headers={"date": "Thu, 01 Jan 1970 00:00:30 GMT"}))
+    assert world.get() == Answer(200, b"{}", 30.0)
+    (_, request) = world.sent[0]
+    assert (request.method, str(request.url)) == ("GET", "https://dr.test/api/v2/workloads/")
+    assert request.headers["authorization"] == "Bearer s3cret"
+
+
+def test_204_is_an_answer_with_nothing_in_it() -> None:
+    world = World(always(204))
+    assert world.get("/workloads/{id}/protons/{pid}/statusDetails", id="a", pid="b") == Answer(204, b"", None)
+    assert world.paths == ["/workloads/a/protons/b/statusDetails"]
+
+
+def test_what_stands_in_the_place_of_an_id_cannot_change_the_path() -> None:
+    world = World(always(200))
+    world.get("/workloads/{id}/events", id="../../version?x=1#\n")
+    assert world.paths == ["/workloads/..%2F..%2Fversion%3Fx%3D1%23%0A/events/"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason", "requests"),
+    [
+        (401, payload("P30")[0], "auth", 1),
+        (403, payload("P30")[1], "forbidden", 1),
+        (404, {"detail": "gone"}, "not_found", 2),
+        (405, {}, "bad_request", 2),
+        (409, payload("P30")[2], "bad_request", 1),
+        (422, payload("P30")[3], "bad_request", 2),
+        (301, {}, "redirect", 2),
+        (500, {"detail": "oops"}, "server_error", 3),
+        (501, {}, "bad_request", 1),
+        (503, {}, "server_error", 3),
+    ],
+)
+def test_each_refusal_has_its_reason(status: int, body: object, reason: str, requests: int) -> None:
+    world = World(always(status, json=body))
+    error = world.fails()
+    assert (error.reason, error.status, len(world.sent)) == (reason, status, requests)
+    assert ("failure", "/workloads", reason) in world.counted
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (httpx.ConnectError("[Errno -2] Name or service not known"), "dns"),
+        (httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed"), "tls"),
+        (httpx.ConnectError("All connection attempts failed"), "connect"),
+        (httpx.ReadError("reset"), "connect"),
+        (httpx.RemoteProtocolError("peer closed connection"), "connect"),
+        (httpx.ReadTimeout("slow"), "timeout"),
+    ],
+)
+def test_trouble_on_the_way_has_its_reason_and_is_tried_again(error: Exception, reason: str) -> None:
+    def server(request: httpx.Request) -> httpx.Response:
+        raise error
+
+    world = World(server)
+    assert world.fails().reason == reason
+    expected = 1 if reason == "tls" else 3
+    assert (len(world.sent), world.counted.count(("retry", "/workloads", reason))) == (expected, expected - 1)
+
+
+def test_a_transient_failure_is_tried_again() -> None:
+    answers = iter([httpx.Response(503), httpx.Response(429), httpx.Response(200, content=b"x")])
+    assert World(lambda request: next(answers)).get().body == b"x"
+
+
+def test_retry_after_of_the_list_pauses_every_request_of_the_account() -> None:
+    def server(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(429 if world.now < 7 else 200, headers={"retry-after": "7"})
+
+    world = World(server, patience=30.0)
+    world.run(lambda client: asyncio.gather(client.get("/workloads"), client.get("/version")))
+    sent = [round(at, 3) for at, _ in world.sent]
+    assert [at for at in sent if 1 < at < 7] == []
+    assert ("wait", "throttled") in world.counted
+
+
+def test_a_storm_of_refusals_is_met_with_ever_longer_pauses_and_then_with_silence() -> None:
+    world = World(always(429), timeout=30.0)
+
+    async def storm(client: Client) -> None:
+        for _ in range(40):
+            with pytest.raises(ApiError, match=r"429|are paused"):
+                await client.get("/workloads")
+            world.now += 30.0
+
+    world.run(storm)
+    gaps = [b - a for (a, _), (b, _) in pairwise(world.sent)]
+    assert gaps[0] >= 5.0
+    assert gaps == sorted(gaps) or max(gaps[-3:]) >= 300.0
+    assert len(world.sent) < 15
+
+
+@given(
+    st.lists(st.sampled_from([200, 204, 429, 500, 503, 404]), min_size=1, max_size=30),
+    st.sampled_from([0.5, 2.0, 10.0]),
+    st.integers(1, 4),
+)
+def test_the_budget_is_never_exceeded_retries_included(statuses: list[int], rate: float, concurrency: int) -> None:
+    answers = iter([*statuses, *[200] * 200])
+    world = World(lambda request: httpx.Response(next(answers)), rate=rate, concurrency=concurrency)
+
+    async def ask(client: Client) -> None:
+        await asyncio.gather(*(client.get("/workloads") for _ in range(10)), return_exceptions=True)
+
+    world.run(ask)
+    sent = [at for at, _ in world.sent]
+    assert all(later - sooner >= 1 / rate - 1e-9 for sooner, later in pairwise(sent))
+
+
+def test_at_most_so_many_requests_are_under_way() -> None:
+    under_way: list[int] = []
+
+    async def ask() -> None:
+        now = 0
+
+        async def server(request: httpx.Request) -> httpx.Response:
+            nonlocal now
+            now += 1
+            under_way.append(now)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            now -= 1
+            return httpx.Response(200)
+
+        world = World(always(200))
+        transport = httpx.MockTransport(server)
+        async with Client(
+            "https://dr.test/api/v2", lambda: "t", world, rate=1e6, concurrency=3, transport=transport
+        ) as client:
+            await asyncio.gather(*(client.get("/workloads") for _ in range(20)))
+
+    asyncio.run(ask())
+    assert max(under_way) == 3
+
+
+def slashed(request: httpx.Request) -> bool:
+    return request.url.path.endswith("/")
+
+
+@pytest.mark.parametrize("refusal", [404, 405, 422, 301])
+def test_the_slash_form_is_learned_per_route_and_then_kept(refusal: int) -> None:
+    world = World(lambda request: httpx.Response(refusal if slashed(request) else 200))
+
+    async def ask(client: Client) -> None:
+        for _ in range(3):
+            await client.get("/workloads")
+
+    world.run(ask)
+    assert world.paths == ["/workloads/", "/workloads", "/workloads", "/workloads"]
+
+
+def test_an_object_that_is_gone_on_a_known_route_is_asked_for_once() -> None:
+    world = World(lambda request: httpx.Response(404 if "/gone/" in request.url.path else 200))
+
+    async def ask(client: Client) -> str:
+        await client.get("/workloads/{id}/events", id="there")
+        with pytest.raises(ApiError) as raised:
+            await client.get("/workloads/{id}/events", id="gone")
+        await client.get("/workloads/{id}/events", id="there")
+        return raised.value.reason
+
+    assert world.run(ask) == "not_found"
+    assert len(world.sent) == 3
+
+
+@pytest.mark.parametrize("status", [403, 404, 405, 501])
+def test_a_route_that_never_answered_is_absent_for_an_hour(status: int) -> None:
+    offered = False
+    world = World(lambda request: httpx.Response(200 if offered else status))
+
+    async def ask(client: Client) -> list[str]:
+        nonlocal offered
+        told = []
+        for other in "xy" if status in (403, 404) else "":  # one object may be hidden from us; three are the route
+            with pytest.raises(ApiError):
+                await client.get("/workloads/{id}/protons", id=other)
+            assert "/workloads/{id}/protons" not in client.capabilities
+        for wait in (0.0, 3599.0, 2.0):
+            world.now += wait
+            offered = wait == 2.0
+            try:
+                told.append(str((await client.get("/workloads/{id}/protons", id="a")).status))
+            except ApiError as error:
+                told.append(error.reason)
+            told.append(str(dict(client.capabilities)["/workloads/{id}/protons"]))
+        return told
+
+    first = {403: "forbidden", 404: "not_found", 405: "bad_request", 501: "bad_request"}[status]
+    assert world.run(ask) == [first, "False", "absent", "False", "200", "True"]
+
+
+def test_the_list_itself_is_never_absent() -> None:
+    world = World(always(403))
+
+    async def ask(client: Client) -> None:
+        for _ in range(2):
+            with pytest.raises(ApiError, match="403"):
+                await client.get("/workloads")
+
+    world.run(ask)
+    assert len(world.sent) == 2
+
+
+def test_a_token_that_was_replaced_is_used_at_once() -> None:
+    tokens = iter(["old", "new", "new"])
+
+    def server(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200 if request.headers["authorization"] == "Bearer new" else 401)
+
+    world = World(server, token=lambda: next(tokens))
+    assert world.get().status == 200
+    assert len(world.sent) == 2
+
+
+@pytest.mark.parametrize(("token", "words"), [("", "is empty"), ("a\nb", "no header may have"), ("ä", "no header")])
+def test_a_token_that_no_header_can_hold_is_told_and_not_sent(token: str, words: str) -> None:
+    world = World(always(200), token=lambda: token)
+    error = world.fails()
+    assert (error.reason, world.sent) == ("auth", [])
+    assert words in str(error)
+    assert not token or token not in str(error)
+
+
+def test_a_redirect_is_not_followed() -> None:
+    world = World(always(302, headers={"location": "https://evil.test/"}))
+    assert world.fails().reason == "redirect"
+    assert {request.url.host for _, request in world.sent} == {"dr.test"}
+
+
+def test_no_error_tells_the_token_or_a_query(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "exporter")
+    world = World(always(401, text="no\x00\n" * 500))
+    error = world.fails()
+    assert str(error).startswith("GET /workloads answered 401: no no")
+    assert len(str(error)) < 300
+    told = str(error) + repr(error) + repr(error.__cause__) + caplog.text
+    assert "s3cret" not in told
+    assert "?" not in told
+
+
+def test_an_answer_that_is_too_large_is_not_read() -> None:
+    world = World(always(200, content=b"x" * 1001), body_limit=1000)
+    assert world.fails().reason == "too_large"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"detail": "none"}', "none"),
+        (b'{"detail": ["a", "b"]}', "a; b"),
+        (b'{"detail": [{"loc": ["query", "limit"], "msg": "at most 100"}]}', "query.limit: at most 100"),
+        (b'{"message": "Invalid API key"}', "Invalid API key"),
+        (b'{"error": "API rate limit exceeded"}', "API rate limit exceeded"),
+        (b'"plain"', "plain"),
+        (b"<html><style>a{}</style>\n<h1>502</h1></html>", "502"),
+        (b"[" * 100000, "["),
+        (b"", "(no words)"),
+    ],
+)
+def test_error_bodies_of_every_shape_become_words(body: bytes, words: str) -> None:
+    assert detail(body).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("7", 7.0),
+        ("Thu, 01 Jan 1970 00:00:30 GMT", 20.0),
+        ("Thu, 01 Jan 1970 00:00:01 GMT", 0.0),
+        ("soon", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(header: str | None, seconds: float | None) -> None:
+    assert retry_after(header, 10.0) == seconds
+
+
+# -- secrets
+
+TOKEN = "T0ken/of+the=Account"
+ECHOES = [
+    TOKEN,
+    TOKEN.replace("/", "\\/"),
+    TOKEN.replace("+", "\\u002b"),
+    quote(TOKEN, safe=""),
+    TOKEN.replace("/", "&#x2F;"),
+]
+
+
+@pytest.mark.parametrize("echo", ECHOES)
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (401, '{"message": "Invalid API key %s"}'),
+        (500, "<html><h1>KeyError</h1><pre>authorization: Bearer %s</pre></html>"),
+        (422, '{"detail": [{"loc": ["header"], "msg": "not %s"}]}'),
+    ],
+)
+def test_no_error_holds_the_token_though_the_server_repeats_it(status: int, text: str, echo: str) -> None:
+    error = World(always(status, text=text % echo), lambda: TOKEN).fails()
+    assert "***" in str(error)
+    assert not [each for each in ECHOES if each in str(error)]
+
+
+@pytest.mark.parametrize("echo", ECHOES)
+def test_no_body_holds_the_token_though_the_server_repeats_it_packed_or_not(echo: str) -> None:
+    body = json.dumps({"data": [{"name": "x"}]}).replace('"x"', f'"of {echo}"').encode()
+    for served in ({"content": body}, {"content": gzip.compress(body), "headers": {"content-encoding": "gzip"}}):
+        assert World(always(200, **served), lambda: TOKEN).get().body == b'{"data": [{"name": "of ***"}]}'
+
+
+def test_the_secrets_of_others_are_removed_too() -> None:
+    secrets = Secrets([Source(lambda: "t0ken-of-another-account")])
+    world = World(always(200, content=b"[t0ken-of-another-account]"), lambda: TOKEN, secrets=secrets)
+    assert world.get().body == b"[***]"
+
+
+def test_a_token_that_is_replaced_during_a_request_is_not_shown_in_its_answer() -> None:
+    tokens = iter(["first-t0ken", "second-t0ken", "second-t0ken"])
+    error = World(always(401, text="first-t0ken second-t0ken"), lambda: next(tokens)).fails()
+    assert str(error) == "GET /workloads answered 401: *** ***"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        httpx.RemoteProtocolError(f"illegal header line: bytearray(b'x-debug {TOKEN}')"),
+        httpx.LocalProtocolError(f"Illegal header value b'Bearer {TOKEN}'"),
+        httpx.ConnectError("x" * (DETAIL_LENGTH - 45) + TOKEN),
+    ],
+)
+def test_no_error_of_the_library_shows_the_token(error: httpx.HTTPError) -> None:
+    def server(_: httpx.Request) -> httpx.Response:
+        raise error
+
+    assert not shows(str(World(server, lambda: TOKEN).fails()))
+
+
+@pytest.mark.parametrize("left", range(1, len(TOKEN)))
+def test_half_a_token_at_the_end_of_what_is_read_is_not_shown(left: int) -> None:
+    page = b"<script>" + b"x" * (SOME - len("<script></script>") - left) + b"</script>"
+    assert not shows(str(World(always(500, content=page + TOKEN.encode() + b"</p>"), lambda: TOKEN).fails()))
+
+
+def shows(words: str) -> bool:
+    """Whether there are six characters in a row of the token."""
+    return any(TOKEN[at : at + 6] in words for at in range(len(TOKEN) - 5))

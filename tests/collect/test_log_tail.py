@@ -1,0 +1,134 @@
+"""Logs in pages: what the API tells beside what a page shows, and that it is asked once an incident and no more."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+import pytest
+
+from exporter.alerting.notification import Notice
+from exporter.api.details import LogRecord
+from exporter.collect.client import Client
+from exporter.collect.log_tail import AT_ONCE, KEPT, Tails, tail
+from exporter.diagnosis.wording import log_words
+from tests.collect.test_client import World
+from tests.examples import payload
+
+
+def notice(key: str = "a", began: float = 1.0, ended: float | None = None, **labels: str) -> Notice:
+    told = {"alertname": "X", "account": "acme", "workload_id": "w1"} | labels
+    return Notice(key, told, {}, began, ended, (("State", "errored"),))
+
+
+def answering(text: str = "boom") -> World:
+    data = [{"timestamp": "2026-11-20 10:17:57.101233+00:00", "level": "ERROR", "message": text}]
+    return World(lambda _: httpx.Response(200, json={"data": data}))
+
+
+def added(world: World, *turns: Sequence[Notice], patience: float = 5.0) -> list[list[str | None]]:
+    """The log in each notice of each turn."""
+
+    async def play(client: Client) -> list[list[str | None]]:
+        tails = Tails(lambda: {"acme": client}, 3, patience)
+        return [[dict(each.evidence).get("Log") for each in await tails.added(turn)] for turn in turns]
+
+    told: list[list[str | None]] = world.run(play)
+    return told
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (httpx.Response(200, json=payload("P27")), "10:17:57 ERROR exec /app/start: exec format error"),
+        (httpx.Response(200, json={"data": []}),
+         "none is told, which proves no silence: not every cluster collects logs"),
+        (httpx.Response(200, json={"data": [{"message": str(n)} for n in range(9)]}), "2\n1\n0"),
+        (httpx.Response(200, text="<html>"), "not told: the answer is no JSON"),
+        (httpx.Response(403, json={"message": "feature not enabled"}), "not told: GET /otel/workload/{id}/logs "),
+    ],
+)  # fmt: skip
+def test_the_last_lines_are_told_oldest_first_or_why_there_are_none(answer: httpx.Response, words: str) -> None:
+    told: str = World(lambda _: answer).run(lambda client: tail(client, "w1", 3))
+    assert told.startswith(words)
+    assert len(told.splitlines()) <= 3
+
+
+@pytest.mark.parametrize(
+    ("told", "line"),
+    [
+        (LogRecord("2026-11-20T10:17:57Z", "INFO", "ready"), "10:17:57 INFO ready"),
+        (LogRecord(None, None, "ready"), "ready"),
+        (LogRecord("no time", "WARN", "token=abc for me@example.test\nand on"), "WARN token=[…] for [e-mail] and on"),
+        (LogRecord(None, "INFO", "la " * 500), "INFO" + " la" * 64 + " ..."),
+    ],
+)
+def test_a_line_is_masked_and_bounded(told: LogRecord, line: str) -> None:
+    assert log_words([told]) == line
+
+
+def test_an_incident_is_told_with_the_log_of_its_beginning_and_the_api_is_asked_once() -> None:
+    world = answering()
+    first, again, next_one = notice(began=1.0), notice(began=1.0), notice(began=9.0)
+    assert added(world, [first], [again], [next_one]) == [["10:17:57 ERROR boom"]] * 3
+    assert world.paths == ["/otel/workload/w1/logs/?limit=3"] * 2
+
+
+@pytest.mark.parametrize(
+    "told",
+    [notice(ended=5.0), notice(workload_id=""), notice(account="another")],
+    ids=["it has ended", "it is about no workload", "nobody sweeps its account any more"],
+)
+def test_of_some_no_log_is_asked_for(told: Notice) -> None:
+    world = answering()
+    assert added(world, [told]) == [[None]]
+    assert world.paths == []
+
+
+def test_in_a_storm_only_the_first_bring_their_logs() -> None:
+    world = answering()
+    (logs,) = added(world, [notice(str(n), workload_id=f"w{n}") for n in range(50)])
+    assert [each is not None for each in logs] == [n < AT_ONCE for n in range(50)]
+    assert len(world.paths) == AT_ONCE
+
+
+def test_no_more_logs_are_remembered_than_are_needed() -> None:
+    world = answering()
+    many = [[notice(str(n))] for n in range(KEPT + 1)]
+    added(world, *many, [notice("1")])
+    assert len(world.paths) == KEPT + 1
+    added(world, *many, [notice("0")])
+    assert len(world.paths) == 2 * (KEPT + 1) + 1
+
+
+def test_receivers_that_are_told_at_the_same_time_share_one_log() -> None:
+    async def play(client: Client) -> tuple[Sequence[Notice], Sequence[Notice]]:
+        tails = Tails(lambda: {"acme": client}, 3)
+        return await asyncio.gather(tails.added([notice()]), tails.added([notice()]))
+
+    world = answering()
+    one, other = world.run(play)
+    assert one == other
+    assert dict(one[0].evidence)["Log"] == "10:17:57 ERROR boom"
+    assert len(world.paths) == 1
+
+
+def test_a_fault_of_ours_is_told_in_the_page_and_holds_up_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(_: httpx.Request) -> httpx.Response:
+        raise RuntimeError("closed")
+
+    assert added(World(broken), [notice()]) == [["not told: RuntimeError"]]
+    assert "a log could not be asked for" in caplog.text
+
+
+def test_a_log_that_does_not_come_holds_up_no_page() -> None:
+    async def never(_: httpx.Request) -> Any:
+        await asyncio.Event().wait()
+
+    async def play() -> list[str]:
+        transport = httpx.MockTransport(never)
+        async with Client("https://dr.test/api/v2", lambda: "t", answering(), transport=transport) as client:
+            (told,) = await Tails(lambda: {"acme": client}, 3, 0.01).added([notice()])
+            return [words for title, words in told.evidence if title == "Log"]
+
+    assert asyncio.run(play()) == ["not told within 0.01 s"]

@@ -1,0 +1,130 @@
+"""The client against raw sockets that behave badly, in real time: memory, deadlines, TLS."""
+
+import asyncio
+import contextlib
+import gzip
+import resource
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from exporter.collect.client import Answer, ApiError, Client
+from exporter.web.server import Server
+from exporter.web.web_config import WebSecurity
+from tests.collect.test_client import World, always
+from tests.web.test_server import Asked
+from tests.web.test_web_config import TLS, certificate
+
+Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+
+
+def ask(peer: Peer, timeout: float = 5.0) -> Answer | ApiError:
+    """What one GET brings from a server that talks as `peer` does."""
+
+    async def inside() -> Answer | ApiError:
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            begun.append(True)
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                await reader.readuntil(b"\r\n\r\n")
+                await peer(reader, writer)
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+            ended.append(True)
+
+        begun: list[bool] = []
+        ended: list[bool] = []
+        server = await asyncio.start_server(talk, "127.0.0.1", 0)
+        world = World(always(500))
+        port = server.sockets[0].getsockname()[1]
+        async with Client(f"http://127.0.0.1:{port}/api/v2", lambda: "t", world, timeout=timeout, rate=100) as client:
+            told: Answer | ApiError
+            try:
+                told = await client.get("/workloads")
+            except ApiError as error:
+                told = error
+        while len(ended) < len(begun):  # noqa: ASYNC110 — the streams of asyncio tell nobody
+            await asyncio.sleep(0.01)  # between two looks
+        server.close()
+        return told
+
+    return asyncio.run(inside())
+
+
+def reason(told: Answer | ApiError) -> str:
+    assert isinstance(told, ApiError)
+    return told.reason
+
+
+def test_an_answer_of_two_gigabytes_is_given_up_on_without_holding_it() -> None:
+    async def peer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + b"transfer-encoding: chunked\r\n\r\n")
+        for _mb in range(2 * 1024):
+            writer.write(b"100000\r\n" + b" " * (1 << 20) + b"\r\n")
+            await writer.drain()
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert reason(ask(peer)) == "too_large"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024  # kilobytes
+
+
+def test_a_length_of_two_gigabytes_is_refused_before_the_body() -> None:
+    async def peer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + b"content-length: 2000000000\r\n\r\n")
+        await writer.drain()
+
+    assert reason(ask(peer)) == "too_large"
+
+
+def test_a_small_answer_that_unpacks_to_a_large_one_counts_by_what_it_unpacks_to() -> None:
+    packed = gzip.compress(b" " * (64 << 20))
+
+    async def peer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(packed) + packed)
+        await writer.drain()
+
+    assert reason(ask(peer)) == "too_large"
+
+
+def test_a_server_that_drips_is_given_up_on_after_the_time_of_a_whole_request() -> None:
+    async def peer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + b"content-length: 1000\r\n\r\n")
+        for _byte in range(1000):
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.02)  # a server that drips: the slowness is what is tried
+
+    assert reason(ask(peer, timeout=0.2)) == "timeout"
+
+
+@pytest.mark.parametrize("said", [b"", HEAD + b"content-length: 100\r\n\r\n{", b"\x00\x01garbage\r\n\r\n"])
+def test_a_connection_that_is_cut_or_talks_nonsense_is_no_connection(said: bytes) -> None:
+    async def peer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(said)
+        await writer.drain()
+
+    assert reason(ask(peer)) == "connect"
+
+
+def test_a_certificate_is_verified_and_a_private_authority_can_be_trusted(tmp_path: Path) -> None:
+    certificate(tmp_path)
+    (tmp_path / "web.yml").write_text(TLS)
+
+    async def inside() -> list[str]:
+        server = Server(Asked().application, ["127.0.0.1:0"], WebSecurity(tmp_path / "web.yml").tls)
+        running = asyncio.create_task(server.run_until_stopped())
+        told = []
+        for ca_file in (None, str(tmp_path / "server.pem")):
+            base = f"https://127.0.0.1:{server.addresses[0][1]}/api/v2"
+            async with Client(base, lambda: "t", World(always(500)), ca_file=ca_file) as client:
+                try:
+                    await client.get("/version")
+                except ApiError as error:
+                    told.append(error.reason)
+        server.stop()
+        await running
+        return told
+
+    assert asyncio.run(inside()) == ["tls", "not_found"]  # trusted, the server is one that has no such path

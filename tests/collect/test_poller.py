@@ -1,0 +1,302 @@
+"""The detail lane against the simulator, in virtual time: the budget, the ages, and what is asked when."""
+
+import bisect
+import re
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+
+from exporter.api.models import status_group
+from exporter.fleet.polling import NAMES, Policy
+from exporter.simulator.stories import STORIES
+from tests.stage import START, Sent, Stage, played, simulated
+
+
+def looked(sent: list[Sent], part: str) -> dict[str, list[float]]:
+    """When each workload was asked about on a route that ends in `part`."""
+    found: dict[str, list[float]] = {}
+    for request in sent:
+        if match := re.fullmatch(rf"/api/v2/workloads/([0-9a-f]+)/{part}", request.path):
+            found.setdefault(match[1], []).append(request.at)
+    return found
+
+
+def most_within(times: list[float], seconds: float) -> int:
+    """The most requests in any stretch of so many seconds."""
+    ordered = sorted(times)
+    return max(bisect.bisect_left(ordered, at + seconds) - place for place, at in enumerate(ordered))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("workloads", "rate"), [(200, 1.0), pytest.param(1000, 5.0, marks=pytest.mark.exhaustive)])
+def test_a_fleet_with_a_request_for_two_hundred_workloads_a_second_for_an_hour(workloads: int, rate: float) -> None:
+    hour, interval = 3600.0, 30.0
+    turned: dict[str, float] = {}
+    group_of: dict[str, str] = {}
+    came: dict[str, tuple[float, float]] = {}
+
+    async def play(stage: Stage) -> None:
+        async def note() -> None:
+            for i, seen in stage.watch.workloads.items():
+                group = status_group(seen.workload.status)
+                if group == "failed" and group_of.get(i, group) != group:
+                    turned[i] = stage.now
+                group_of[i] = group
+                came[i] = came.get(i, (stage.now, 0.0))[0], stage.now
+
+        await stage.run(hour, note)
+        times = [request.at for request in stage.sent if request.at <= hour]
+        assert len(times) <= rate * hour + 1
+        for seconds in (1, 10, 60, 600):
+            assert most_within(times, seconds) <= rate * seconds + 1
+        assert len(times) >= 0.95 * rate * hour  # and none of the budget is left over while there is work
+        pods = looked(stage.sent, "protons")
+        # Everybody who was there for long enough was looked at: the whole fleet's first turn is what the budget allows.
+        assert {i for i, (first, last) in came.items() if last - first > 1200.0} <= pods.keys()
+        assert len(turned) >= 3
+        for i, at in turned.items():
+            first = min((asked for asked in pods.get(i, []) if asked >= at - 1), default=float("inf"))
+            if at < hour - interval:
+                assert first - at <= interval + 1 / rate, (i, at, first)
+        # What the budget leaves after the list, over what all parts would take at their intervals: the turns' length.
+        load = next(
+            s.value for f in stage.report.registry.collect() for s in f.samples if s.name.endswith("load_ratio")
+        )
+        policy = Policy()
+        oldest = max(b - a for asked in pods.values() for a, b in zip(asked, [*asked[1:], hour], strict=True))
+        assert oldest <= 4 * policy.interval * max(1.0, load) + interval
+
+    with simulated(workloads, speed=4) as simulator:
+        played(play, simulator, rate=rate)
+
+
+def test_the_detail_lane_leaves_the_way_to_the_list() -> None:
+    """A sweep takes its pages' time and a little of the lane's trickle, however much the lane has to do."""
+    took: list[float] = []
+
+    async def play(stage: Stage) -> None:
+        stage.watch.start()
+        for _ in range(4):
+            began = stage.now
+            await stage.watch.sweep()
+            took.append(stage.now - began)
+            await stage.run(stage.now + 20, interval=1000)
+
+    with simulated(300) as simulator:
+        played(play, simulator, rate=5.0)
+    alone = 3 / 5
+    assert max(took[1:]) <= alone + 4.0
+
+
+def test_everything_is_told_of_every_workload_and_nothing_is_asked_twice_before_its_time() -> None:
+    async def play(stage: Stage) -> None:
+        await stage.run(120.0)
+        for seen in stage.watch.workloads.values():
+            if not seen.workload.name or not seen.workload.name.startswith("consumer"):
+                assert {"pods", "events", "sharing", "quotas"} <= seen.details.fresh.keys(), seen.workload.name
+        steady = {i for i, seen in stage.watch.workloads.items() if (seen.workload.name or "").startswith("healthy")}
+        assert steady
+        asked = Counter({i: len(times) for i, times in looked(stage.sent, "protons").items()})
+        assert {asked[i] for i in steady} == {1}
+
+    with simulated(len(STORIES)) as simulator:
+        played(play, simulator)
+
+
+@pytest.mark.parametrize(
+    ("odd", "part", "reason"),
+    [
+        ("absent@/workloads/{id}/protons", "pods", "not_found"),
+        ("error-text@/workloads/{id}/events", "events", "server_error"),
+        ("truncated@/workloads/{id}/stats", "stats_5m", "decode"),
+        ("no-data@/workloads/{id}/sharedRoles", "sharing", "decode"),
+        ("forbidden@/quotas", "quotas", "forbidden"),
+        ("empty@/account/info", "limits", "decode"),
+    ],
+)
+def test_a_part_that_is_not_told_is_counted_withheld_and_costs_the_others_nothing(
+    odd: str, part: str, reason: str
+) -> None:
+    async def play(stage: Stage) -> None:
+        simulator.odd = frozenset({odd})
+        await stage.run(100.0)
+        text = stage.report.text().decode()
+        assert f'detail_look_failures_total{{account="acme",part="{part}",reason="{reason}"}}' in text
+        fresh = Counter(p for seen in stage.watch.workloads.values() for p in seen.details.fresh)
+        assert part not in fresh
+        assert {"pods", "events", "stats_5m", "sharing", "quotas"} - {part} <= fresh.keys()
+
+    with simulated(20) as simulator:
+        played(play, simulator)
+
+
+@pytest.mark.parametrize(
+    "oddity", ["lone-surrogate", "not-a-number", "out-of-range", "raw-tab", "not-utf8", "nested", "byte-order-mark"]
+)
+def test_what_a_strict_decoder_refuses_costs_no_part_of_the_details(oddity: str) -> None:
+    async def play(stage: Stage) -> None:
+        simulator.odd = frozenset({oddity})
+        await stage.run(100.0)
+        assert "detail_look_failures_total{" not in stage.report.text().decode()
+        fresh = {part for seen in stage.watch.workloads.values() for part in seen.details.fresh}
+        assert {"pods", "events", "stats_5m", "sharing", "quotas"} <= fresh
+
+    with simulated(8) as simulator:
+        played(play, simulator)
+
+
+def test_a_list_of_details_with_an_item_that_cannot_be_read_proves_nothing_of_what_it_lacks() -> None:
+    async def play(stage: Stage) -> None:
+        simulator.odd = frozenset({"no-id@/mlops/compute/bundles", "no-id@/workloads/{id}/sharedRoles"})
+        await stage.run(100.0)
+        text = stage.report.text().decode()
+        for part in ("bundles", "sharing"):
+            assert f'detail_look_failures_total{{account="acme",part="{part}",reason="decode"}}' in text
+        assert "datarobot_workload_bundle_offered{" not in stage.page()
+        assert "datarobot_workload_grants{" not in stage.page()
+
+    with simulated(8) as simulator:
+        played(play, simulator)
+
+
+def test_a_route_that_the_server_lacks_is_asked_for_once_an_hour() -> None:
+    async def play(stage: Stage) -> None:
+        simulator.odd = frozenset({"absent@/workloads/{id}/protons"})
+        await stage.run(3000.0)
+        assert (
+            sum(map(len, looked(stage.sent, "protons").values())) <= 2 * 6
+        )  # either form, to three and those under way
+
+    with simulated(20) as simulator:
+        played(play, simulator)
+
+
+STATUS_DETAILS = "/workloads/{id}/protons/{pid}/statusDetails"
+
+
+def counted(stage: Stage, name: str, **labels: str) -> float:
+    value = stage.report.registry.get_sample_value(f"datarobot_exporter_{name}", {"account": "acme", **labels})
+    return value or 0.0
+
+
+def steady(stage: Stage) -> dict[str, str]:
+    """The ids of steady workloads, and of their versions."""
+    there = stage.watch.workloads.values()
+    return {
+        seen.workload.id: seen.workload.proton_id or ""
+        for seen in there
+        if (seen.workload.name or "").startswith(
+            ("healthy", "saturated", "server-errors", "memory", "slow-20", "autoscal")
+        )
+    }
+
+
+@pytest.mark.parametrize("oddity", ["unavailable-seconds", "throttled"])
+def test_a_workload_whose_details_are_refused_costs_the_others_nothing(oddity: str) -> None:
+    """503 with Retry-After: 300, or 429 without, for one workload; the details of the others stay as fresh as ever."""
+
+    async def play(stage: Stage) -> None:
+        await stage.run(60.0)
+        refused, *others = steady(stage).items()
+        assert len(others) >= 4
+        simulator.odd = {f"{oddity}@/workloads/{refused[0]}/protons/{refused[1]}/statusDetails"}
+        await stage.run(1500.0)
+        fresh = {i: seen.details.fresh.get("pods") for i, seen in stage.watch.workloads.items()}
+        assert [fresh[i] for i, _ in others] == [True] * len(others)
+        assert not fresh[refused[0]]
+        asked = looked(stage.sent, "protons")
+        for i, _ in others:
+            assert max(b - a for a, b in pairwise(asked[i])) <= 300.0 + 30.0
+        assert counted(stage, "sweep_failures_total", lane="status", reason="throttled") == 0
+
+    with simulated(40) as simulator:
+        played(play, simulator)
+
+
+def test_a_part_whose_route_is_paused_costs_nothing_and_comes_back_after_the_pause() -> None:
+    async def play(stage: Stage) -> None:
+        await stage.run(60.0)
+        fleet = len(stage.watch.workloads)
+        before = len(stage.sent)
+        simulator.odd = {f"throttled@{STATUS_DETAILS}"}
+        await stage.run(1500.0)
+        throttled = [request for request in stage.sent[before:] if request.status == 429]
+        listed = [at for times in looked(stage.sent[before:], "protons").values() for at in times]
+        # Pauses of 5, 10, 20, … 300 s: about ten of them, and no more requests in each than are sent at once.
+        assert 8 <= len(throttled) <= 10 * 3
+        assert len(listed) <= len(throttled) + 10 * 3
+        assert counted(stage, "detail_look_failures_total", part="pods", reason="throttled") > 0
+        assert counted(stage, "detail_stale", part="pods") >= 0.9 * fleet
+        for part in ("events", "stats_5m", "usage"):
+            assert counted(stage, "detail_stale", part=part) == 0
+        until = counted(stage, "api_paused_until_timestamp_seconds", endpoint=STATUS_DETAILS)
+        assert 0 < until - stage.wall <= 300.0
+        assert counted(stage, "sweeps_total", lane="status") == 50
+        simulator.odd = frozenset()
+        await stage.run(until - START + 60.0)
+        assert counted(stage, "detail_stale", part="pods") == 0
+
+    with simulated(40) as simulator:
+        played(play, simulator)
+
+
+def test_a_lane_of_which_every_request_is_paused_rests() -> None:
+    async def play(stage: Stage) -> None:
+        await stage.run(5.0)
+        simulator.odd = {"throttled"}
+        await stage.run(200.0)
+        looks = sum(counted(stage, "detail_looks_total", part=part) for part in NAMES)
+        sent = len(stage.sent)
+        await stage.run(400.0)
+        assert len(stage.sent) - sent <= 5
+        assert sum(counted(stage, "detail_looks_total", part=part) for part in NAMES) - looks <= 3 * len(NAMES)
+
+    with simulated(300) as simulator:
+        played(play, simulator, rate=10.0)
+
+
+def test_what_is_not_told_any_more_is_withdrawn_and_comes_back() -> None:
+    async def play(stage: Stage) -> None:
+        await stage.run(60.0)
+        assert "datarobot_proton_replicas_ready{" in stage.page()
+        simulator.odd = frozenset({"bad-gateway@/workloads/{id}/protons"})
+        await stage.run(1400.0)
+        page = stage.page()
+        assert "datarobot_proton_replicas_ready{" not in page
+        assert 'datarobot_workload_fresh{account="acme",part="pods",' in page
+        assert "datarobot_container_restarts_total{" in page  # what was counted stays true
+        assert "datarobot_workload_window_requests{" in page
+        simulator.odd = frozenset()
+        await stage.run(1600.0)
+        assert "datarobot_proton_replicas_ready{" in stage.page()
+
+    with simulated(12) as simulator:
+        played(play, simulator)
+
+
+def test_extras_that_the_budget_does_not_carry_are_dropped_and_told() -> None:
+    async def play(stage: Stage) -> None:
+        await stage.run(400.0)
+        text = stage.report.text().decode()
+        told = dict(
+            re.findall(r'detail_dropped_workloads\{account="acme",extra="(\w+)",importance="low"\} (\S+)', text)
+        )
+        assert float(told["quantiles"]) > 0
+
+    with simulated(200) as simulator:
+        played(play, simulator, rate=2.0)
+
+
+def test_one_who_vanished_is_asked_about_and_told_apart_from_one_no_longer_shared() -> None:
+    told: set[str] = set()
+
+    async def play(stage: Stage) -> None:
+        async def note() -> None:
+            told.update(re.findall(r'vanished_timestamp_seconds\{account="acme",answer="(\w*)"', stage.page()))
+
+        await stage.run(3600.0, note)
+        assert told == {"not_found", "forbidden"}
+
+    with simulated(len(STORIES)) as simulator:
+        played(play, simulator, policy=Policy(parts=frozenset({"events"})))

@@ -1,0 +1,251 @@
+"""What the daemon keeps, leaves out and offers: state across restarts, selection and shards, limits, discovery."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.daemon.daemon import Daemon
+from exporter.fleet.ledger import Ledger, Tally
+from exporter.settings import Settings
+from exporter.simulator import Simulator
+from exporter.state.store import Frozen, StateError, Store
+from exporter.tracing.episode_traces import Made
+from exporter.tracing.trace import Span, Trace
+from tests.daemon.test_daemon import START, Scene, play
+
+
+def restarted(scene: Scene, store: Store, **settings: Any) -> Scene:
+    """The same API and time, watched by a daemon that has just been started."""
+    account = {"name": "eu", "endpoint": scene.simulator.url, "token": "demo-token", "requests_per_second": 100}
+    scene.settings = Settings.model_validate({"accounts": [account], **settings})
+    scene.daemon = Daemon(scene.settings, scene.load, clock=scene.time.clock, store=store)
+    scene.daemon.adopt(scene.settings)
+    return scene
+
+
+@pytest.fixture
+def simulator() -> Any:
+    with Simulator(workloads=40, clock=lambda: START) as made:
+        yield made
+
+
+async def ended(scene: Scene) -> None:
+    for watch in scene.daemon.watches.values():
+        await watch.close()
+
+
+def test_a_restart_forgets_no_time_and_counts_on(simulator: Simulator, tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+
+    async def work(scene: Scene) -> None:
+        await ended(scene)
+        name = "datarobot_workload_first_observed_timestamp_seconds"
+        errored = {"transition": "errored"}
+        store = Store(path)
+        scene = restarted(scene, store)
+        await scene.sweep()
+        first = await scene.value(name, workload="healthy-0")
+        await scene.sweep(after=900.0)
+        before = await scene.value("datarobot_workload_transitions_total", **errored)
+        await ended(scene)
+        store.close()
+        store = Store(path)
+        scene = restarted(scene, store)
+        assert await scene.workloads() == 0
+        await scene.sweep(after=60.0)
+        assert await scene.value(name, workload="healthy-0") == first == START
+        assert await scene.value("datarobot_workload_transitions_total", **errored) == before
+        await ended(scene)
+        store.close()
+
+    play(simulator, work)
+
+
+class Full(Store):
+    """A state on a disk that is full."""
+
+    full = True
+
+    def commit(
+        self,
+        account: str,
+        ledgers: Any,
+        tally: Tally | None = None,
+        traces: Sequence[Frozen] = (),
+        max_bytes: int | None = None,
+    ) -> int:
+        if self.full:
+            raise StateError("the state was not written: disk full")
+        return super().commit(account, ledgers, tally, traces, max_bytes)
+
+
+def test_a_state_that_cannot_be_written_stops_nothing_and_is_made_up_for(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work(scene: Scene) -> None:
+        await ended(scene)
+        store = Full(None)
+        scene = restarted(scene, store)
+        with caplog.at_level(logging.ERROR):
+            for _ in range(3):
+                await scene.sweep(after=30.0)
+        assert await scene.workloads() > 30
+        assert (await scene.value("datarobot_exporter_state_commit_failures_total") or 0) >= 3
+        assert [r.message for r in caplog.records] == ["the state is not kept; all else goes on"]
+        store.full = False
+        await scene.sweep(after=30.0)
+        assert len(store.load("eu").ledgers) > 30
+        await ended(scene)
+
+    play(simulator, work)
+
+
+def test_a_trace_that_cannot_be_encoded_costs_itself_alone_and_is_told_once(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work(scene: Scene) -> None:
+        await ended(scene)
+        store = Full(None)
+        scene = restarted(scene, store)
+        good = Trace(b"g" * 16, {}, (Span(b"g" * 8, b"", "good", 1, 2),))
+        bad = Trace(b"b" * 16, {}, (Span(b"b" * 8, b"", "before 1970", -1, 2), good.spans[0]))
+        scene.daemon.watches["eu"]._made += [Made("start", "success", 1.0, each, each.id) for each in (bad, good)]
+        dropped = {"reason": "unencodable"}
+        for _ in range(3):
+            await scene.sweep(after=30.0)
+            assert await scene.value("datarobot_exporter_trace_spans_dropped_total", **dropped) == 2
+        store.full = False
+        await scene.sweep(after=30.0)
+        assert [row.trace for row in store.batch(0, 9, 99, 9999)] == [good.id]
+        assert len(store.load("eu").ledgers) > 30
+        assert scene.daemon.watches["eu"].pending().made == ()
+        assert caplog.text.count("it cannot be encoded") == 1
+        await ended(scene)
+
+    play(simulator, work)
+
+
+def test_what_does_not_fit_into_the_outbox_is_dropped_at_once_and_counted(simulator: Simulator) -> None:
+    async def work(scene: Scene) -> None:
+        await ended(scene)
+        store = Store(None)
+        scene = restarted(scene, store, traces={"max_bytes": 1})
+        one = Trace(b"o" * 16, {}, (Span(b"o" * 8, b"", "one", 1, 2),))
+        scene.daemon.watches["eu"]._made.append(Made("start", "success", 1.0, one, one.id))
+        await scene.sweep()
+        assert await scene.value("datarobot_exporter_trace_spans_dropped_total", reason="cap") == 1
+        assert store.outbox().traces == 0
+        await ended(scene)
+
+    play(simulator, work)
+
+
+def test_rows_that_cannot_be_read_are_told(simulator: Simulator, caplog: pytest.LogCaptureFixture) -> None:
+    async def work(scene: Scene) -> None:
+        await ended(scene)
+        store = Store(None)
+        store.commit("eu", {"x": Ledger(1.0, 1.0)})
+        store._db.execute("UPDATE workload SET ledger = '5'")
+        restarted(scene, store)
+        assert "cannot be read" in caplog.text
+        await ended(scene)
+
+    play(simulator, work)
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_the_shards_together_show_the_whole_fleet_once(simulator: Simulator, shards: int) -> None:
+    async def work(scene: Scene) -> None:
+        shown: list[str] = []
+        for shard in range(shards):
+            await ended(scene)
+            scene = restarted(scene, Store(None), select={"shard": f"{shard}/{shards}"})
+            await scene.sweep()
+            page = await scene.page()
+            shown += [dict(labels)["workload_id"] for name, labels in page if name == "datarobot_workload_info"]
+            assert await scene.value("datarobot_exporter_shard_ordinal") == shard
+            elsewhere = await scene.value("datarobot_exporter_other_shards_workloads")
+            assert elsewhere == len(simulator.world.listed(START)) - await scene.workloads()
+        assert len(shown) == len(set(shown)) == len(simulator.world.listed(START))
+        await ended(scene)
+
+    play(simulator, work)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "count"),
+    [
+        ({"name": "healthy-.*"}, None),
+        ({"importance": ["critical"]}, None),
+        ({"tags": ["team=team-1"]}, 8),
+        ({"tags": ["nobody"]}, 0),
+        ({"creators": ["simulated@example.test"]}, 38),
+    ],
+)
+def test_what_is_not_selected_is_counted(simulator: Simulator, chosen: dict[str, Any], count: int | None) -> None:
+    async def work(scene: Scene) -> None:
+        await ended(scene)
+        scene = restarted(scene, Store(None), select=chosen)
+        await scene.sweep()
+        shown, left = await scene.workloads(), await scene.value("datarobot_exporter_deselected_workloads")
+        assert shown + (left or 0) == len(simulator.world.listed(START))
+        assert left
+        assert count is None or abs(shown - count) <= 1
+        await ended(scene)
+
+    play(simulator, work)
+
+
+def test_beyond_the_limit_of_series_workloads_are_left_out_loudly(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work(scene: Scene) -> None:
+        await ended(scene)
+        scene = restarted(scene, Store(None), metrics={"series_limit": 1000})
+        await scene.sweep()
+        left_out = await scene.value("datarobot_exporter_series_left_out_workloads")
+        assert left_out
+        assert await scene.workloads() + left_out == len(simulator.world.listed(START))
+        assert (await scene.value("datarobot_exporter_series") or 0) <= 1000
+        assert caplog.text.count("series_limit is reached") == 1
+        await ended(scene)
+
+    play(simulator, work)
+
+
+def test_discovery_offers_the_endpoints_of_workloads_that_are_up(simulator: Simulator) -> None:
+    async def work(scene: Scene) -> None:
+        assert json.loads((await scene.get("/sd"))[1]) == []
+        await scene.sweep()
+        status, body = await scene.get("/sd")
+        groups = json.loads(body)
+        assert status == 200
+        running = await scene.value("datarobot_workload_status", status="running")
+        assert len(groups) == running
+        group = next(g for g in groups if g["labels"]["__meta_datarobot_workload"] == "healthy-0")
+        workload = group["labels"]["__meta_datarobot_workload_id"]
+        assert group["targets"] == [f"{simulator.url}/api/v2/endpoints/workloads/{workload}/"]
+        assert {g["labels"]["__meta_datarobot_status"] for g in groups} == {"running"}
+
+    play(simulator, work)
+
+
+def test_the_lane_runs_with_the_daemon_and_ends_with_it(simulator: Simulator) -> None:
+    async def work(scene: Scene) -> None:
+        watch = scene.daemon.watches["eu"]
+        watch.start()
+        await scene.sweep()
+        for _ in range(400):
+            await asyncio.sleep(0.005)  # real time for the lane, which asks over a real socket
+            if any(seen.details.pods for seen in watch.workloads.values()):
+                break
+        await scene.daemon.publish()
+        assert await scene.value("datarobot_proton_replicas_live")
+        assert (await scene.value("datarobot_exporter_detail_looks_total", part="pods") or 0) > 0
+
+    play(simulator, work)

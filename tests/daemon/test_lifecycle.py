@@ -1,0 +1,151 @@
+"""Each story of the simulator, swept as the daemon does it, gives the traces in tests/golden/traces: read them.
+
+`UPDATE_GOLDEN=1 pytest tests/daemon/test_lifecycle.py` writes them anew.
+"""
+
+import functools
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from exporter.fleet.reconcile import ledgers, restored
+from exporter.simulator import Simulator
+from exporter.simulator.stories import STORIES, Story
+from exporter.tracing.episode_traces import Made, Tracing, in_progress
+from tests.daemon.test_stories import LONGEST, _OneStory
+from tests.stage import START, Stage, played
+from tests.trees import tree
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "traces"
+TRACING = Tracing("https://dr.example.test")
+CHANGING = tuple(story for story in STORIES if len(story.steps) > 1 and story.name != "promoted")
+EACH_SECOND = {"deleted", "settings change", "slow start"}
+"""The stories that `make test` plays with a sweep each second; `make test-all` plays all."""
+
+
+def pace(story: Story, interval: float) -> pytest.ParameterSet:
+    """A story swept at an interval. The shorter the interval, the longer the play takes."""
+    rare = interval == 1.0 and story.name not in EACH_SECOND
+    marks = [pytest.mark.exhaustive] if rare else [pytest.mark.long] if interval < 60.0 else []
+    return pytest.param(story, interval, id=f"{story.name}-{interval:g}", marks=marks)
+
+
+class Play(NamedTuple):
+    """What a play of a story made, and after each sweep the trace ids of the episodes in progress."""
+
+    made: tuple[Made, ...]
+    in_progress: tuple[frozenset[str], ...]
+
+
+@functools.cache
+def lived(story: Story, interval: float = 30.0, late: float = 0.0) -> Play:
+    """Play a story's first round and a little more, swept every `interval` seconds, the first time `late`.
+
+    Each play is made once in a process, and all tests of a story run in one (`SPLIT` of tests/conftest.py).
+    """
+    made: list[Made] = []
+    after_sweeps: list[frozenset[str]] = []
+    with Simulator(workloads=1) as simulator:
+        simulator.world = world = _OneStory(story)
+        world.actor(0).origin -= _skipped(story)
+        length = _length(story)
+
+        async def play(stage: Stage) -> None:
+            async def note() -> None:
+                there = [each for seen in stage.watch.workloads.values() for each in in_progress(seen, TRACING)]
+                after_sweeps.append(frozenset(str(each["trace_id"]) for each in there if each["trace_id"]))
+
+            if late:
+                await stage.rest(late)
+            await stage.run(length, note, interval)
+            made.extend(stage.watch.pending().made)
+
+        played(play, simulator, tracing=TRACING, interval=interval)
+    return Play(tuple(made), tuple(after_sweeps))
+
+
+def _skipped(story: Story) -> float:
+    """Of a draft's eight hours the last minutes are enough."""
+    return story.steps[0].seconds - 1200.0 if story.draft and story.rounds_ids else 0.0
+
+
+def _length(story: Story) -> float:
+    whole = story.seconds if story.seconds != float("inf") else 0.0
+    return min(whole, LONGEST) - _skipped(story) + 900.0
+
+
+def told(story: Story) -> str:
+    """The golden text of a story's traces."""
+    trees = [tree(each.trace, round(START * 1e9)) for each in lived(story).made if each.trace is not None]
+    return f"{story.shows}\n\n" + ("\n\n".join(trees) or "no trace: nothing begins or ends") + "\n"
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+def test_a_story_gives_the_traces_that_its_script_states(story: Story) -> None:
+    file = GOLDEN / f"{story.name.replace(' ', '-')}.txt"
+    text = told(story)
+    if os.environ.get("UPDATE_GOLDEN"):
+        GOLDEN.mkdir(exist_ok=True, parents=True)
+        file.write_text(text)
+    assert text == file.read_text(), "if it is meant: UPDATE_GOLDEN=1, and read the difference"
+
+
+@pytest.mark.parametrize("story", CHANGING, ids=lambda story: story.name)
+def test_an_id_that_is_told_while_an_episode_goes_on_is_that_of_its_trace(story: Story) -> None:
+    play = lived(story)
+    ended = frozenset[str]().union(*play.in_progress) - play.in_progress[-1]
+    assert ended <= {each.trace.id.hex() for each in play.made if each.trace is not None}
+
+
+def test_there_is_no_golden_file_without_its_story() -> None:
+    assert {file.stem for file in GOLDEN.glob("*.txt")} == {story.name.replace(" ", "-") for story in STORIES}
+
+
+def outcomes(made: tuple[Made, ...], story: Story, identity: str = "") -> list[tuple[str, str, str]]:
+    """Kind, outcome and trace id of each that had time enough to settle; those of one `identity` alone, if given."""
+    until = round((START + _length(story) - 450.0) * 1e9)
+    told = [(each, each.trace) for each in made if each.trace is not None and each.trace.spans[0].end < until]
+    key = "datarobot.workload.episode.identity"
+    return [
+        (each.kind, each.outcome, trace.id.hex())
+        for each, trace in told
+        if identity in ("", trace.spans[0].attributes[key])
+    ]
+
+
+@pytest.mark.parametrize(("story", "interval"), [pace(story, each) for story in CHANGING for each in (1.0, 7.0, 60.0)])
+def test_however_often_it_is_swept_a_story_gives_the_same_traces_with_the_same_outcomes(
+    story: Story, interval: float
+) -> None:
+    assert outcomes(lived(story, interval).made, story) == outcomes(lived(story).made, story)
+
+
+@pytest.mark.parametrize("story", CHANGING, ids=lambda story: story.name)
+def test_two_exporters_that_sweep_at_other_moments_make_the_same_ids_of_what_was_reported(story: Story) -> None:
+    one = outcomes(lived(story).made, story, "reported")
+    other = outcomes(lived(story, late=13.0).made, story, "reported")
+    assert one == other
+    assert one or not outcomes(lived(story).made, story)
+
+
+@pytest.mark.parametrize(("name", "kinds"), [("access lost", []), ("deleted", ["deletion"])])
+def test_what_is_only_hidden_from_us_was_not_deleted_though_we_restart_before_that_is_settled(
+    name: str, kinds: list[str]
+) -> None:
+    story = next(each for each in STORIES if each.name == name)
+    ends = story.steps[0].seconds
+    with Simulator(workloads=1) as simulator:
+        simulator.world = _OneStory(story)
+
+        async def play(stage: Stage) -> None:
+            await stage.run(ends + 40.0)
+            assert (stage.watch.known.vanished, stage.watch.pending().made) == (1, ())
+            known = restored("acme", dict(ledgers(stage.watch.known)), stage.watch.known.tally)
+            again = Stage(simulator, known=known, tracing=TRACING)
+            await again.run(ends + 150.0)
+            await again.watch.close()
+            assert [each.kind for each in again.watch.pending().made] == kinds
+
+        played(play, simulator, tracing=TRACING)

@@ -1,0 +1,333 @@
+"""A reload is all or nothing: after one that is refused, all that can be observed is as it was before."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from exporter.__main__ import main
+from exporter.daemon.daemon import Daemon
+from exporter.settings import Settings, load
+from exporter.simulator import Simulator
+from exporter.state.store import State, StateError, Store
+from tests.daemon.test_daemon import START, Scene, Time
+from tests.receivers import HttpReceiver
+
+
+class _Parked(Time):
+    """Requests are spaced as they should be; whoever waits for longer looks once, and then only when a test asks."""
+
+    async def pause(self, seconds: float) -> None:
+        if seconds < 1.0:
+            await super().pause(seconds)
+        else:
+            await asyncio.Event().wait()
+
+
+class _Store(Store):
+    """A state that cannot be read for an account named ``lost``."""
+
+    def load(self, account: str) -> State:
+        if account == "lost":
+            raise StateError("the state was not read from state.db: disk I/O error")
+        return super().load(account)
+
+
+class Running(Scene):
+    """A daemon that sweeps a simulated API and pages the receiver `old`, by settings in a file, over ASGI."""
+
+    def __init__(self, simulator: Simulator, folder: Path, old: HttpReceiver, new: HttpReceiver) -> None:
+        self.simulator, self.time = simulator, _Parked()
+        simulator.clock = lambda: self.time.wall
+        self.folder, self.old, self.new = folder, old, new
+        self.read: Callable[[], Settings] = self.from_file
+        self.settings = self.written(receiver=old)
+        self.daemon = Daemon(self.settings, lambda: self.read(), clock=self.time.clock, store=_Store(None))
+        self.daemon.adopt(self.settings)
+
+    def from_file(self) -> Settings:
+        return load(self.folder / "exporter.yaml", {})
+
+    def written(self, *, receiver: HttpReceiver, **parts: Any) -> Settings:
+        """The settings of a file with these parts, which is written."""
+        hook = {"name": "hook", "kind": "webhook", "url": receiver.url, "alerts": ["DataRobotWatchdog"]}
+        account = {"name": "eu", "endpoint": self.simulator.url, "token": "demo-token", "requests_per_second": 100}
+        settings: dict[str, Any] = {
+            "accounts": [account],
+            "paging": {"who": "direct", "receivers": [hook | {"repeat_interval": "1s"}]},
+            "web": {"debug_config": True},
+        }
+        for place, value in parts.items():
+            _put(settings, place.split("__"), value)
+        (self.folder / "exporter.yaml").write_text(yaml.safe_dump(settings))
+        return self.from_file() if receiver is self.old else self.settings
+
+    async def reload(self) -> tuple[int, str]:
+        """The answer to a POST of /-/reload."""
+        status, body = await self.get("/-/reload", method="POST")
+        return status, body.decode()
+
+    async def page_people(self) -> None:
+        """Look and notify, as the pager does by itself every few seconds."""
+        self.time.pass_(10)
+        pager = self.daemon.pager
+        assert pager is not None
+        await pager.look()
+        await pager.turn()
+
+    async def observed(self) -> dict[str, Any]:
+        """What can be seen of a daemon, but for what counts requests, log lines and time."""
+        await self.daemon.publish()
+        page = await self.page()
+        settings = ("interval", "budget", "limit", "shard")
+        return {
+            "config": (await self.get("/debug/config"))[1],
+            "families": {name for name, _ in page if not name.startswith("datarobot_exporter_http_requests")},
+            "settings": {key: value for key, value in page.items() if any(word in key[0] for word in settings)},
+            "schedule": self.daemon.schedule.keys(),
+            "threads": {thread.name for thread in threading.enumerate() if "Otel" in thread.name},
+            "ready": await self.get("/-/ready"),
+            "silences": await self.get("/-/silences"),
+            "client": self.daemon.watches["eu"].client,
+        }
+
+
+def _put(settings: Any, place: list[str], value: Any) -> None:
+    *sections, last = place
+    for part in sections:
+        settings = settings[int(part)] if part.isdecimal() else settings.setdefault(part, {})
+    settings[last] = value
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[Simulator]:
+    with Simulator(workloads=30, clock=lambda: START - 6720) as made:
+        yield made
+
+
+@asynccontextmanager
+async def running(simulator: Simulator, folder: Path) -> AsyncIterator[Running]:
+    with HttpReceiver() as old, HttpReceiver() as new:
+        scene = Running(simulator, folder, old, new)
+        daemon = scene.daemon
+        await daemon.page_by(scene.settings)
+        await scene.sweep()
+        await scene.page_people()
+        try:
+            yield scene
+        finally:
+            await asyncio.gather(*daemon._tasks)
+            for watch in daemon.watches.values():
+                await watch.close()
+            if daemon.pager is not None:
+                await daemon.pager.close()
+            if daemon.sender is not None:
+                await daemon.sender.close()
+            if daemon._self_traces is not None:
+                daemon._self_traces.close()
+
+
+def play(simulator: Simulator, folder: Path, work: Callable[[Running], Awaitable[None]]) -> None:
+    async def inside() -> None:
+        async with running(simulator, folder) as scene:
+            await work(scene)
+
+    asyncio.run(inside())
+
+
+def beyond_all_bounds(scene: Running) -> Settings:
+    """Settings that no file can give, for what a check may overlook."""
+    settings = scene.from_file()
+    return settings.model_copy(update={"sweep": settings.sweep.model_copy(update={"interval": 1e15})})
+
+
+def broken(_: Running) -> Settings:
+    raise RecursionError
+
+
+PEM = __file__
+"""A file that can be read and holds no certificate."""
+OTHERWISE: dict[str, Any] = {
+    "accounts__0__requests_per_second": 50,
+    "sweep__interval": "1m",
+    "metrics__profile": "minimal",
+    "detail__enabled": False,
+    "traces__endpoint": "http://127.0.0.1:1",
+    "alerts__labels": {"team": "ml"},
+    "select__shard": "0/2",
+    "web__telemetry_path": "/other",
+}
+"""What all new settings change, beside the receiver, so that half of a reload would show."""
+BAD: list[tuple[str, dict[str, Any], Callable[[Running], Settings] | None, str]] = [
+    ("an unknown setting", {"swep": {}}, None, "unknown setting; did you mean sweep?"),
+    ("an account's ca_file", {"accounts__0__ca_file": PEM}, None, "accounts.ca_file: of eu cannot be used: "),
+    (
+        "a receiver's ca_file",
+        {"paging__receivers__0__ca_file": PEM},
+        None,
+        "paging.receivers.ca_file: of hook cannot be used: ",
+    ),
+    ("a certificate of traces", {"traces__certificate": PEM}, None, "traces.certificate: cannot be used: "),
+    ("a web config", {"web__config_file": PEM}, None, "test_reload.py"),
+    ("a token file", {"accounts__0__token": None, "accounts__0__token_file": "/nowhere"}, None, "/nowhere cannot be"),
+    (
+        "an interval",
+        {"sweep__interval": 1e15, "sweep__stale_after": 1e16},
+        None,
+        "sweep.interval (line 25): too long; at most 366d",
+    ),
+    ("an interval beyond the check", {}, beyond_all_bounds, "reload: failed with OverflowError; the log of the "),
+    (
+        "a loading that breaks",
+        {},
+        broken,
+        "reload: failed with RecursionError; the log of the exporter has the details",
+    ),
+    (
+        "a state",
+        {"accounts__0__name": "lost"},
+        None,
+        "state.path: the state was not read from state.db: disk I/O error",
+    ),
+]
+
+
+@pytest.mark.parametrize(("bad", "read", "words"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])
+def test_after_a_reload_that_is_refused_all_is_as_before_and_a_good_one_is_taken(
+    simulator: Simulator,
+    tmp_path: Path,
+    bad: dict[str, Any],
+    read: Callable[[Running], Settings] | None,
+    words: str,
+) -> None:
+    async def work(scene: Running) -> None:
+        before, paged = await scene.observed(), len(scene.old.received)
+        scene.written(receiver=scene.new, **{**OTHERWISE, **bad})
+        if read is not None:
+            scene.read = lambda: read(scene)
+
+        status, body = await scene.reload()
+        assert (status, body.startswith("bad settings, the old ones stay in force:\n")) == (500, True)
+        assert words in body
+        assert await scene.value("datarobot_exporter_config_last_reload_successful") == 0
+        assert await scene.observed() == before
+
+        await scene.page_people()
+        assert (len(scene.old.received), scene.new.received) == (paged + 1, [])
+        swept = await scene.value("datarobot_exporter_sweeps_total")
+        await scene.sweep(after=30)
+        assert await scene.value("datarobot_exporter_sweeps_total") == (swept or 0) + 1
+        assert await scene.value("datarobot_exporter_api_up") == 1
+        assert await scene.observed() == before
+
+        scene.read = scene.from_file
+        scene.written(receiver=scene.new, **OTHERWISE)
+        assert await scene.reload() == (200, "reloaded\n")
+        await asyncio.gather(*scene.daemon._tasks)
+        assert await scene.value("datarobot_exporter_config_last_reload_successful") == 1
+        assert await scene.value("datarobot_exporter_api_budget_requests_per_second") == 50
+        last = len(scene.old.received)
+        await scene.page_people()
+        assert len(scene.old.received) == last
+        assert scene.new.received
+
+    play(simulator, tmp_path, work)
+
+
+def test_all_files_that_cannot_be_used_are_reported_at_once(simulator: Simulator, tmp_path: Path) -> None:
+    async def work(scene: Running) -> None:
+        scene.written(
+            receiver=scene.new,
+            accounts__0__ca_file=PEM,
+            paging__receivers__0__ca_file=PEM,
+            traces={"endpoint": "http://127.0.0.1:1", "certificate": PEM},
+        )
+        _, body = await scene.reload()
+        places = [line.partition(":")[0] for line in body.splitlines()[1:]]
+        assert places == ["accounts.ca_file", "traces.certificate", "paging.receivers.ca_file"]
+
+    play(simulator, tmp_path, work)
+
+
+def test_what_no_settings_brought_about_is_logged_with_its_exception(
+    simulator: Simulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work(scene: Running) -> None:
+        scene.read = lambda: broken(scene)
+        await scene.daemon.reload()
+
+    play(simulator, tmp_path, work)
+    (record,) = [record for record in caplog.records if record.exc_info]
+    assert record.message == "the reload failed; the old settings stay in force"
+    assert record.exc_info is not None
+    assert record.exc_info[0] is RecursionError
+
+
+def test_reloads_that_are_asked_for_at_once_are_made_one_after_another(simulator: Simulator, tmp_path: Path) -> None:
+    async def work(scene: Running) -> None:
+        begun, first, free = list[float](), threading.Event(), threading.Event()
+        rates = [20.0, 30.0, 40.0]
+
+        def read() -> Settings:
+            rate = rates[len(begun)]
+            begun.append(rate)
+            first.set()
+            free.wait(30)
+            scene.written(receiver=scene.old, accounts__0__requests_per_second=rate)
+            return scene.from_file()
+
+        scene.read = read
+        asked = [asyncio.create_task(scene.reload()) for _ in rates]
+        await asyncio.to_thread(first.wait, 30)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert begun == [20.0]
+        assert (await scene.get("/-/healthy"))[0] == 200
+        free.set()
+        assert await asyncio.gather(*asked) == [(200, "reloaded\n")] * 3
+        assert begun == rates
+        assert await scene.value("datarobot_exporter_api_budget_requests_per_second") == 40
+
+    play(simulator, tmp_path, work)
+
+
+def test_no_page_lacks_workloads_while_reloads_change_what_is_served(simulator: Simulator, tmp_path: Path) -> None:
+    async def work(scene: Running) -> None:
+        there, profiles = await scene.workloads(), iter(("full", "minimal", "standard"))
+
+        def read() -> Settings:
+            scene.written(receiver=scene.old, metrics__profile=next(profiles))
+            return scene.from_file()
+
+        scene.read = read
+        asked = [asyncio.create_task(scene.daemon.reload()) for _ in range(3)]
+        while not all(task.done() for task in asked):
+            assert await scene.workloads() == there
+            await asyncio.sleep(0)
+        assert await asyncio.gather(*asked) == [[], [], []]
+
+    play(simulator, tmp_path, work)
+
+
+def test_a_reload_accepts_what_check_accepts_and_refuses_what_check_refuses(
+    simulator: Simulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def checked(scene: Running) -> list[str]:
+        await asyncio.to_thread(main, ["check", f"--config.file={scene.folder / 'exporter.yaml'}"])
+        return [line.removeprefix("workload-exporter: ") for line in capsys.readouterr().err.splitlines()]
+
+    async def work(scene: Running) -> None:
+        for _, bad, read, _ in BAD:
+            if read is not None or "accounts__0__name" in bad:
+                continue
+            scene.written(receiver=scene.new, **{**OTHERWISE, **bad})
+            assert await scene.daemon.reload() == await checked(scene) != []
+        scene.written(receiver=scene.new, **OTHERWISE)
+        assert await scene.daemon.reload() == await checked(scene) == []
+
+    play(simulator, tmp_path, work)

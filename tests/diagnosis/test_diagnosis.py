@@ -1,0 +1,884 @@
+"""What is said of a workload: facts beside the cause that is found in them, and beside the words."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.alerting.alerts import ALERTS
+from exporter.alerting.rules import DEFAULT, Options
+from exporter.api.details import Event, EventDetails, OtelValue, RequestMetrics
+from exporter.api.models import (
+    STATUSES,
+    Artifact,
+    Autoscaling,
+    Bundle,
+    Creator,
+    Group,
+    Policy,
+    Replacement,
+    Runtime,
+    Tag,
+    Workload,
+)
+from exporter.api.pods import Condition, Container, LastState, Pods, Proton, Replica, StatusDetails
+from exporter.diagnosis.causes import CAUSES, CHANGES, PARTS, Diagnosis
+from exporter.diagnosis.diagnosis import diagnosis
+from exporter.diagnosis.wording import as_json, evidence, text
+from exporter.fleet import episodes
+from exporter.fleet.episodes import Course, Episode, Happened, Mark, Past, Run
+from exporter.fleet.ledger import Ledger, Rollout
+from exporter.fleet.state import Details, Seen, Window
+from tests.make import container, pods, replica
+
+NOW = 1_800_000_000.0  # 08:00 UTC
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+
+
+def ago(seconds: float) -> str:
+    return datetime.fromtimestamp(NOW - seconds, UTC).isoformat()
+
+
+def runtime(least: int = 1, most: int | None = None, **group: Any) -> Runtime:
+    scaling = Autoscaling(min_replica_count=least, max_replica_count=most, policies=group.pop("policies", None))
+    facts = {"replica_count": least} if most is None else {"autoscaling": scaling}
+    return Runtime(container_groups=(Group(**facts, **group),))
+
+
+def stats(total: int = 1000, p95: float = 0.1, at: float = NOW - 100, **counts: int) -> dict[str, Window]:
+    metrics = RequestMetrics(**({"total_requests": total, "server_errors": 0, "user_errors": 0} | counts))
+    return {"5m": Window(at - 300, at, metrics, ((0.95, p95),)), "1h": Window(at - 3600, at, metrics)}
+
+
+READY = pods(replica(container()))
+UNREADY = pods(replica(container(ready=False)))
+
+
+def unready(since: float, began: float, *others: Replica) -> Pods:
+    """A pod that is not ready since so many seconds, though its container runs since so many."""
+    turned = Condition(type="Ready", value=False, last_transition_time=ago(since))
+    return pods(replica(container(ready=False, started_at=ago(began)), conditions=(turned,)), *others)
+
+
+def waiting(reason: str | None, **facts: Any) -> Pods:
+    return pods(replica(container(ready=False, status="waiting", reason=reason, **facts)))
+
+
+def crashing(code: int, reason: str = "Error") -> Pods:
+    return waiting("CrashLoopBackOff", ended=(reason, code, ago(30)), restart_count=4)
+
+
+def lacking(message: str) -> Pods:
+    unmet = Condition(type="PodScheduled", value=False, message=message)
+    return pods(replica(status="pending", conditions=(unmet,)))
+
+
+def seen(
+    status: str | None = "running",
+    told: Pods | None = READY,
+    *,
+    since: float = 20 * MINUTE,
+    first: float = DAY,
+    ledger: dict[str, Any] | None = None,
+    details: dict[str, Any] | None = None,
+    parts: dict[str, Any] | None = None,
+    **facts: Any,
+) -> Seen:
+    """A workload that has had its status for twenty minutes and was first seen a day ago."""
+    workload: dict[str, Any] = {"id": "w", "name": "name", "status": status, "proton_id": "p", "importance": "moderate"}
+    return Seen(
+        "acme",
+        Workload(**(workload | {"runtime": runtime()} | facts)),
+        Ledger(NOW - first, NOW - since, **(ledger or {})),
+        Details(pods=told, **({"windows": stats()} | (details or {}))),
+        **(parts or {}),
+    )
+
+
+def lost(ready: bool | str | None = None) -> Pods:
+    """A pod on a node that does not report any more; its container was ready before."""
+    return pods(replica(container(), status="unknown", conditions=(Condition(type="Ready", value=ready),)))
+
+
+def unread(told: Pods, **why: str) -> Pods:
+    """Pods of which some could not be read, `_` those of a proton that is not in the list."""
+    reasons = {name.replace("_", ""): reason for name, reason in why.items()}
+    return Pods(told.protons, {i: None if i in reasons else each for i, each in told.details.items()}, reasons)
+
+
+def both(own: Pods, candidate: Pods) -> Pods:
+    """The pods of the version that serves, and of one that is to."""
+    (new,) = candidate.protons
+    proton = msgspec.structs.replace(new, id="c", role="candidate")
+    active = msgspec.structs.replace(own.protons[0], role="active")
+    return Pods((active, proton), {"p": own.details["p"], "c": candidate.details["p"]})
+
+
+ROLLING = Replacement(status="awaiting_promotion", id="r", candidate_proton_ids=("c",), created_at=ago(300))
+REVERTED = Event("e", ago(600), "Replacement Errored")
+
+
+def failed_with(told: Pods) -> Event:
+    """The event of a replacement that failed, with the pods of its version."""
+    status = {"gone": told.details["p"]}
+    return msgspec.structs.replace(REVERTED, details=EventDetails(proton_statuses=status))  # type: ignore[arg-type]
+
+
+POD_CAUSES: dict[str, Pods] = {
+    "out_of_memory": crashing(137, "OOMKilled"),
+    "image_not_there": waiting("ImagePullBackOff", message="manifest unknown"),
+    "image_denied": waiting("ErrImagePull", message="pull access denied"),
+    "image_pull": waiting("InvalidImageName"),
+    "cannot_create": waiting("CreateContainerConfigError", message="secret x is missing"),
+    "exit_0": crashing(0, "Completed"),
+    "exit_command": crashing(127),
+    "exit_arguments": crashing(2),
+    "exit_native": crashing(139),
+    "exit_killed": crashing(143),
+    "exit_error": crashing(1),
+    "evicted": pods(replica(container(ready=False, status="terminated", reason="Evicted"), status="failed")),
+    "crashing": crashing(42),
+    "no_gpu": lacking("Insufficient nvidia.com/gpu"),
+    "no_cpu": lacking("Insufficient cpu"),
+    "no_memory": lacking("Insufficient memory"),
+    "no_volume": lacking("volume node affinity conflict"),
+    "no_node": lacking("had untolerated taint"),
+}
+BIG = Bundle(id="b", memory_bytes=2 << 30)
+USED = (OtelValue(otel_name="memory", unit="bytes", level="pod", current_value=0.99 * (2 << 30)),)
+BUSY = Policy(scaling_metric="httpRequestsConcurrency", target=2)
+LOADED = {"windows": stats(concurrent_requests=10)}
+DRAFT = Artifact(status="draft")
+OLD = pods(replica(container()), created_at=ago(9 * HOUR))
+
+FAILED = {"failed": {"pods": "server_error"}}
+CASES: list[tuple[str, Seen, tuple[Event, ...]]] = [
+    ("deleted", seen(parts={"vanished": NOW - 60, "gone_because": "not_found"}), ()),
+    ("not_shared", seen(parts={"vanished": NOW - 60, "gone_because": "forbidden"}), ()),
+    ("vanished", seen(parts={"vanished": NOW - 60}), ()),
+    ("terminated", seen("terminated", crashing(1)), ()),
+    ("draft_ended", seen("stopped", OLD, artifact=DRAFT), ()),
+    ("draft_ended", seen("stopped", None, artifact=DRAFT, ledger={"transitions": {"draft_expired": 1}}), ()),
+    ("draft_ended", seen("stopped", None, artifact=DRAFT, since=0, first=0, created_at=ago(9 * HOUR)), ()),
+    ("stopped", seen("stopped", READY, artifact=DRAFT), ()),
+    ("stopped", seen("stopped", None, artifact=Artifact(status="locked")), ()),
+    ("suspended", seen("suspended", pods(replica(status="succeeded"))), ()),
+    ("interrupted", seen("interrupted", POD_CAUSES["evicted"]), ()),
+    ("not_stopping", seen("stopping", UNREADY, since=HOUR), ()),
+    ("stopping", seen("draining", UNREADY, since=60), ()),
+    *((name, seen("errored", told), ()) for name, told in POD_CAUSES.items()),
+    ("crashing", seen("errored", waiting(None, restart_count=3)), ()),
+    ("failed_waiting", seen("errored", waiting(None, restart_count=0)), ()),
+    ("exit_error_since_change", seen("errored", crashing(1), ledger={
+        "newest": {"replacement_completed": NOW - HOUR}}), ()),
+    ("exit_error", seen("errored", Pods((Proton("x", status="errored"),), {"x": crashing(1).details["p"]})), ()),
+    *(
+        (f"new_version_{name}", seen(told=both(READY, told), replacement=ROLLING), ())
+        for name, told in POD_CAUSES.items()
+    ),
+    *((f"reverted_{name}", seen(), (failed_with(told),)) for name, told in POD_CAUSES.items()),
+    ("failed_unready", seen("errored", UNREADY), ()),
+    # A container that ended days ago, and is not ready for another reason.
+    ("failed_unready", seen("errored", pods(replica(container(ready=False, ended=("Error", 1, ago(DAY)))))), ()),
+    ("start_unready", seen("launching", UNREADY, since=60), ()),
+    ("creating_for_long", seen("provisioning", waiting("ContainerCreating"), since=HOUR), ()),
+    ("creating", seen("provisioning", waiting("ContainerCreating"), since=60), ()),
+    ("monitor_silent", seen("provisioning", Pods((Proton("p"),), {"p": None}), since=HOUR,
+                            details={"fresh": {"pods": True}}), ()),
+    ("start_untold", seen("submitted", None, since=60), ()),
+    ("starting", seen("submitted", READY, since=60), ()),
+    ("failed_untold", seen("errored", None), ()),
+    ("failed_before", seen("errored", pods()), ()),
+    ("failed_but_ready", seen("errored", READY), ()),
+    ("no_pod", seen("running", pods()), ()),
+    ("none_ready", seen("running", UNREADY), ()),
+    ("none_ready", seen("running", unready(600, 600)), ()),
+    ("none_ready_any_more", seen("running", unready(600, DAY)), ()),
+    ("some_unready_any_more", seen("running", unready(600, DAY, replica(container(), name="two"))), ()),
+    ("some_unready", seen("running", pods(replica(container(ready=False)), replica(container(), name="two"))), ()),
+    ("waking", seen("running", waiting("PodInitializing")), ()),
+    ("errors_since_change", seen(details={"windows": stats(server_errors=600)}, ledger={
+        "newest": {"replacement_completed": NOW - HOUR}}), ()),
+    ("outage", seen(details={"windows": stats(server_errors=600)}), ()),
+    ("errors", seen(details={"windows": stats(server_errors=60)}), ()),
+    ("errors", seen(details={"windows": stats(server_errors=60)}), (Event("e", ago(DAY), "Replacement Completed"),)),
+    ("no_bundle", seen(), (msgspec.structs.replace(REVERTED, message="ResourceBundleInferenceError: none"),)),
+    ("reverted", seen(), (REVERTED,)),
+    ("reverted", seen(ledger={"rollout_failed": NOW - 100}), ()),
+    ("saturated", seen(runtime=runtime(1, 2, policies=(BUSY,)), details=LOADED,
+                       told=pods(replica(container()), replica(container(), name="two"))), ()),
+    ("memory", seen(runtime=runtime(resolved_bundle=BIG), details={"usage": USED}), ()),
+    ("slow", seen(details={"windows": stats(p95=12.0)}), ()),
+    ("slow", seen(details={"windows": stats(slow_requests=200)}), ()),
+    ("refuses", seen(details={"windows": stats(user_errors=700)}), ()),
+    ("crashed_lately", seen(told=pods(replica(container(ended=("Error", 1, ago(900)), restart_count=1)))), ()),
+    ("errors_lately", seen(details={"windows": {name: Window(
+        NOW - 100, NOW, RequestMetrics(total_requests=50_000, server_errors=errors, user_errors=0))
+        for name, errors in (("5m", 0), ("6h", 2000), ("1d", 2000))}}), ()),
+    ("draft_ends", seen(told=OLD, artifact=DRAFT), ()),
+    ("bundle_gone", seen(runtime=runtime(resource_bundles=("old",)), parts={"catalogue": frozenset({"new"})}), ()),
+    ("replacement_stuck", seen(replacement=ROLLING, ledger={"rollout": Rollout(NOW - 2 * HOUR, ("r",))}), ()),
+    ("replacing", seen(replacement=ROLLING), ()),
+    ("traffic_stopped", seen(details={"windows": {
+        "1h": stats(0)["1h"], "1d": Window(NOW - DAY, NOW, RequestMetrics(total_requests=5000))}}), ()),
+    ("zero", seen(told=pods(), runtime=runtime(0, 2)), ()),
+    ("well", seen(), ()),
+    ("well", seen(told=pods(replica(container(ended=("Error", 1, ago(DAY)), restart_count=1)))), ()),
+    # One that failed and went well afterwards is history, and so is one of yesterday.
+    ("well", seen(), (REVERTED, Event("f", ago(60), "Replacement Completed"))),
+    ("well", seen(), (msgspec.structs.replace(REVERTED, timestamp=ago(DAY)),)),
+    ("well_untold", seen(told=None), ()),
+    # Pods that could not be read are neither well nor gone.
+    ("pods_refused", seen(told=None, details={"refused": frozenset({"pods"})}), ()),
+    ("pods_refused", seen(told=unread(both(READY, READY), p="forbidden")), ()),
+    ("pods_failed", seen(told=None, details=FAILED), ()),
+    ("pods_failed", seen(told=unread(both(READY, READY), p="server_error")), ()),
+    ("pods_failed", seen(told=unread(both(READY, READY), p="server_error"), replacement=ROLLING), ()),
+    ("pods_failed", seen(told=unread(both(READY, READY), p="server_error")), (REVERTED,)),
+    ("pods_failed", seen(told=unread(both(READY, waiting("ContainerCreating")), p="server_error")), ()),
+    ("pods_unread", seen(told=None, details={"failed": {"pods": "timeout"}}), ()),
+    ("pods_unread", seen(told=unread(pods(proton="o"), _="decode")), ()),
+    ("start_refused", seen("launching", None, since=60, details={"refused": frozenset({"pods"})}), ()),
+    ("start_failed", seen("launching", None, since=60, details=FAILED), ()),
+    ("start_unread", seen("launching", unread(both(READY, READY), p="decode"), since=60), ()),
+    ("failed_untold", seen("errored", unread(both(READY, READY), p="server_error")), ()),
+    ("failed_untold", seen("errored", lost()), ()),
+    ("failed_but_ready", seen("errored", pods(replica(container()), status="errored"), proton_id="gone"), ()),
+    ("new_version_fails", seen(told=unread(both(READY, crashing(1)), p="server_error"), replacement=ROLLING), ()),
+    ("new_version_exit_error", seen(told=unread(both(READY, crashing(1)), _="decode"), replacement=ROLLING), ()),
+    ("outage_pods_unknown", seen(told=lost(), details={"windows": stats(server_errors=600)}), ()),
+    ("outage_pods_unknown", seen(told=None, details={"windows": stats(server_errors=600), **FAILED}), ()),
+    ("errors_pods_unknown", seen(told=None, details={"windows": stats(server_errors=60)}), ()),
+    ("readiness_unknown", seen(told=lost()), ()),
+    ("readiness_unknown", seen(told=lost("Unknown")), ()),
+    ("readiness_unknown", seen(told=pods(replica(container()), *(lost().details["p"].replicas or ())),  # type: ignore[union-attr]
+                               runtime=runtime(2)), ()),
+    # One more than are needed, or one that drains, may be unknown; and what is seen to be wrong comes first.
+    ("well", seen(told=pods(replica(container()), *(lost().details["p"].replicas or ()))), ()),  # type: ignore[union-attr]
+    ("well", seen(told=unread(both(READY, READY), c="server_error")), ()),
+    ("exit_error", seen(told=unread(both(crashing(1), READY), c="server_error")), ()),
+    ("slow", seen(told=None, details={"windows": stats(p95=12.0), **FAILED}), ()),
+    ("suspended", seen("suspended", None, details=FAILED), ()),
+    # What serves may be told by nobody while the platform tells of another version.
+    ("well_untold", seen(told=Pods(both(READY, READY).protons, {**both(READY, READY).details, "p": None})), ()),
+    ("untold", seen("Hibernating"), ()),
+    ("untold", seen(None, None), ()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "of", "events"), CASES, ids=[f"{n}-{case[0]}" for n, case in enumerate(CASES)])
+def test_the_cause_is_found(name: str, of: Seen, events: tuple[Event, ...]) -> None:
+    assert diagnosis(of, NOW, DEFAULT, events).cause.name == name
+
+
+def test_every_cause_has_a_case_and_a_name_of_its_own() -> None:
+    names = [cause.name for cause in CAUSES]
+    assert len({*names}) == len(names)
+    assert {*names} == {name for name, *_ in CASES}
+
+
+def test_causes_are_sentences_and_their_runbooks_are_those_of_alerts() -> None:
+    alerts = {alert.name for alert in ALERTS if alert.component == "workload"}
+    for cause in CAUSES:
+        for words in (cause.says, cause.next):
+            assert words[0].isupper(), cause.name
+            assert words.endswith("."), cause.name
+            assert len(words) <= 200, cause.name
+        assert cause.alert in alerts or not cause.alert
+
+
+# -- the words
+
+
+def said(of: Seen, *events: Event, options: Options = DEFAULT) -> dict[str, str]:
+    return dict(evidence(diagnosis(of, NOW, options, events)))
+
+
+@pytest.mark.parametrize(
+    ("of", "words"),
+    [
+        (seen("errored", since=7 * MINUTE), "errored since 07:53 UTC (7 min)"),
+        (seen("errored", since=2 * DAY, first=5 * DAY), "errored since 2027-01-13 08:00 UTC (2 d)"),
+        (seen("errored", since=DAY, first=HOUR), "errored since before 2027-01-14 08:00 UTC (more than 1 d)"),
+        (seen("errored", since=30, first=30), "errored; since when is not told"),
+        (seen("Errored ", ledger={"transitions": {"errored": 3}}),
+         "errored since 07:40 UTC (20 min); seen to fail 3 times"),
+        # The API says itself since when a version runs, but not in the future.
+        (seen(since=0, first=0, told=pods(running_since=ago(HOUR))), "running since 07:00 UTC (1 h)"),
+        (seen(since=0, first=0, told=pods(running_since=ago(-HOUR))), "running; since when is not told"),
+        (seen(parts={"vanished": NOW - 120}),
+         "found to be gone: 07:58 UTC, 2 min ago; the list has it no more, and why is not told"),
+        (seen(parts={"vanished": NOW - 120, "gone_because": "forbidden"}),
+         "found to be gone: 07:58 UTC, 2 min ago; the API answers 403 for it"),
+    ],
+)  # fmt: skip
+def test_since_when_is_told_or_said_to_be_unknown(of: Seen, words: str) -> None:
+    assert said(of)["State"] == words
+
+
+@pytest.mark.parametrize(
+    ("of", "words"),
+    [
+        (seen(), "yes: 1 of 1 replicas ready"),
+        (seen(told=UNREADY), "no: 0 of 1 replicas ready"),
+        (seen("launching", told=UNREADY), "not yet: 0 of 1 replicas ready"),
+        (seen(runtime=runtime(2)), "in part: 1 of 1 replicas ready; 2 wanted"),
+        (seen(runtime=runtime(1, 4)), "yes: 1 of 1 replicas ready; 1 to 4 wanted"),
+        (seen(runtime=None), "yes: 1 of 1 replicas ready; an untold number wanted"),
+        (seen(details={"windows": stats(server_errors=600)}),
+         "hardly, 60% of requests get a server error: 1 of 1 replicas ready"),
+        (seen(details={"windows": stats(server_errors=20)}),
+         "mostly, 2.0% of requests get a server error: 1 of 1 replicas ready"),
+        (seen(details={"windows": stats(server_errors=19)}), "yes: 1 of 1 replicas ready"),
+        (seen(details={"windows": stats(19, server_errors=19)}), "yes: 1 of 1 replicas ready"),  # too few to tell
+        (seen(told=None, parts={"vanished": NOW, "gone_because": "not_found"}), "no"),
+        (seen(told=None, parts={"vanished": NOW, "gone_because": "forbidden"}), "not known"),
+        (seen(told=pods(Replica(name="x", status="running"))), "not known: 0 of 1 replicas ready; 1 not known"),
+        (seen(told=lost()), "not known: 0 of 1 replicas ready; 1 not known"),
+        (seen(told=unread(both(READY, READY), p="server_error")),
+         "not known: how many replicas are ready is not told; 1 wanted"),
+        (seen(told=pods()), "no: no live pod; 1 wanted"),
+        (seen("stopped", told=pods()), "no: no replica, as it should be while stopped"),
+        (seen(told=pods(), runtime=runtime(0, 3)),
+         "yes, when asked: scaled to zero, as nobody asks, which is no fault (0 to 3 wanted)"),
+        (seen(told=None), "not known: how many replicas are ready is not told; 1 wanted"),
+    ],
+)  # fmt: skip
+def test_whether_it_serves_is_told_first_and_unknown_is_not_zero(of: Seen, words: str) -> None:
+    assert said(of)["Serves"] == words
+
+
+def test_nothing_is_said_of_the_replicas_of_one_that_is_gone() -> None:
+    told = said(seen(told=crashing(1), parts={"vanished": NOW}))
+    assert not {"Containers", "Requests", "Not known"} & told.keys()
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (crashing(1),
+         "main in pod pod waits with CrashLoopBackOff, ended last with exit code 1 (Error) 30 s ago, 4 restarts"),
+        (waiting(None), "main in pod pod waits, why is not told"),
+        (unready(300, 300), "main in pod pod runs and is not ready for 5 min"),
+        (unready(300, DAY), "main in pod pod runs and is not ready any more for 5 min"),
+        (unready(-300, -300), "main in pod pod runs and is not ready"),
+        (pods(*[unready(n, DAY).details["p"].replicas[0] for n in (60, 300)]),  # type: ignore[union-attr,index]
+         "main in 2 pods runs and is not ready any more for 5 min"),
+        (waiting("ErrImagePull", image="registry.test/x:1"),
+         "main in pod pod waits with ErrImagePull, image registry.test/x:1"),
+        (UNREADY, "main in pod pod runs and is not ready"),
+        (pods(replica(container(ready=False, ended=("Error", None, None)))),
+         "main in pod pod is not ready, ended last (Error)"),
+        (pods(replica(container("", ready=False, restart_count=1))),
+         "a container in pod pod runs and is not ready, 1 restart"),
+        (waiting("ErrImagePull", message="GET 10.1.2.3: denied\nfor me@example.test"),
+         "main in pod pod waits with ErrImagePull: GET [address]: denied for [e-mail]"),
+        (pods(*[replica(container(ready=False, ended=("Error", 1, ago(n))), name=str(n)) for n in (300, 60)]),
+         "main in 2 pods is not ready, ended last with exit code 1 (Error) 1 min ago"),
+        (pods(*[replica(container(f"c{n}", ready=False)) for n in range(6)]),
+         "; ".join(f"c{n} in pod pod runs and is not ready" for n in range(4)) + "; and 2 more"),
+    ],
+)  # fmt: skip
+def test_containers_in_trouble_are_told_and_no_more_than_a_person_reads(told: Pods, words: str) -> None:
+    assert said(seen(told=told))["Containers"] == words
+
+
+def test_a_version_that_leaves_is_not_in_trouble() -> None:
+    leaving = msgspec.structs.replace(UNREADY.protons[0], id="old", status="draining")
+    told = Pods((*READY.protons, leaving), {**READY.details, "old": UNREADY.details["p"]})
+    assert "Containers" not in said(seen(told=told))
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (lacking("Insufficient nvidia.com/gpu"),
+         "1 pod finds no node with a free GPU: Insufficient nvidia.com/gpu"),
+        (lacking("some taint"), "1 pod finds no node: some taint"),
+        (pods(*[lacking("Insufficient cpu").details["p"].replicas[0]] * 2),  # type: ignore[union-attr,index]
+         "2 pods find no node with processor enough: Insufficient cpu"),
+    ],
+)  # fmt: skip
+def test_pods_without_a_node_are_told_with_the_words_of_the_scheduler(told: Pods, words: str) -> None:
+    assert said(seen(told=told))["No node"] == words
+
+
+def course(**facts: Any) -> dict[str, Any]:
+    return {"course": Course(**facts)}
+
+
+def over(kind: episodes.Kind, ended: float, cause: str = "", told: float | None = None) -> Episode:
+    return Episode(kind, Mark(NOW - HOUR), ended=Mark(NOW - ended, told=told), cause=cause)
+
+
+@pytest.mark.parametrize(
+    ("of", "events", "words"),
+    [
+        (seen(), (Event("e", ago(60), "Replacement Completed"),), "a replacement ended well: 07:59 UTC, 1 min ago"),
+        (seen(), (REVERTED,), "a replacement failed and was taken back: 07:50 UTC, 10 min ago"),
+        (seen(ledger={"newest": {"promoted": NOW - 60, "other": NOW}, "reset_at": NOW - 50}), (),
+         "its draft was promoted: 07:59 UTC, 1 min ago"),
+        (seen(ledger={"reset_at": NOW - 60}), (),
+         "its statistics began anew: it was promoted, or somebody wiped them: 07:59 UTC, 1 min ago"),
+        # The same change is told once: by the event, by our own watching, by the record of its trace.
+        (seen(ledger={"rollout_failed": NOW - 590}), (REVERTED,),
+         "a replacement failed and was taken back: 07:50 UTC, 10 min ago"),
+        (seen(ledger=course(over=(over("stop", 60, told=NOW - 70), over("failure", 300, "crashed"),
+                                  over("flapping", 300)))), (),
+         "it came to a stop: 07:58 UTC, 1 min ago"),
+        (seen(ledger=course(past=(
+            Past("", "failure", "", "", NOW - 400, NOW - 390), Past("", "start", "", "", NOW - 400, NOW - 380),
+            Past("", "deletion", "", "", NOW - 400, NOW - 380)))), (),
+         "a start ended: 07:53 UTC, 6 min ago"),
+        (seen(told=pods(replica(container()), created_at=ago(60))), (),
+         "its newest version was created: 07:59 UTC, 1 min ago"),
+        (seen(told=pods(replica(container()), created_at=ago(400))), (Event("e", ago(60), "Replacement Completed"),),
+         "a replacement ended well: 07:59 UTC, 1 min ago"),
+        (seen(replacement=ROLLING), (REVERTED,),
+         "a new version is being rolled out (awaiting promotion): 07:55 UTC, 5 min ago; a replacement failed and was "
+         "taken back: 07:50 UTC, 10 min ago"),
+        (seen(artifact_id="a", replacement=Replacement(status="switching", candidate_artifact_id="a"),
+              ledger={"rollout": Rollout(NOW - 60)}), (),
+         "new settings are being rolled out (switching): 07:59 UTC, 1 min ago"),
+        (seen(replacement=Replacement(status="switching"), told=pods(replica(container()), created_at=ago(DAY)),
+              ledger={"rollout": Rollout(NOW - 60, whole=False)}), (),
+         "a new version is being rolled out (switching): when is not told"),
+        (seen(), (Event("e", ago(8 * DAY), "Scaled"),), "of the last week nothing is told"),
+        (seen(), (Event("e", "no time", "Scaled"),), "of the last week nothing is told"),
+    ],
+)  # fmt: skip
+def test_what_changed_last_is_told_once(of: Seen, events: tuple[Event, ...], words: str | None) -> None:
+    assert said(of, *events).get("Changed") == words
+
+
+def test_what_the_daemon_saw_of_a_version_that_was_taken_back_is_told() -> None:
+    run = Run("main", None, NOW - 120, "Error", 3)
+    lost = {
+        "one": episodes.Pod(
+            "gone", trouble="CrashLoopBackOff", container="main", restarts=2, runs=(run,), words="token=x"
+        ),
+        "two": episodes.Pod("gone", trouble="OOMKilled", container="main"),
+        "fine": episodes.Pod("gone", ready=True, trouble="Error"),
+        "ours": episodes.Pod("p", trouble="Error"),
+        "none": episodes.Pod("gone", trouble="Unschedulable"),
+    }
+    failed = seen(ledger={"rollout_failed": NOW - 60, **course(pods={"one": lost.pop("one")}, lost=lost)})
+    told = diagnosis(failed, NOW, DEFAULT)
+    assert told.cause.name == "reverted_out_of_memory"
+    assert dict(evidence(told))["Containers"] == (
+        "main of the version that was taken back is not ready, ended last (OOMKilled); main of the version that was "
+        "taken back waits with CrashLoopBackOff, ended last with exit code 3 (Error) 2 min ago, 2 restarts: token=[…]"
+    )
+    assert dict(evidence(told))["No node"] == "1 pod finds no node of the version that was taken back"
+    assert "Containers" not in said(failed._replace(ledger=msgspec.structs.replace(failed.ledger, rollout_failed=None)))
+
+
+@pytest.mark.parametrize(
+    ("events", "kept", "words"),
+    [
+        ((Event("a", ago(60), "Scaled"), Event("b", ago(90), "Started")), None, "Scaled: 07:59 UTC, 1 min ago"),
+        ((Event("a", None, message="token=abc"),), None, "unknown: when is not told: token=[…]"),
+        ((), Happened("Replacement Errored", NOW - 60, "no luck"),
+         "Replacement Errored: 07:59 UTC, 1 min ago: no luck"),
+        ((), None, None),
+    ],
+)  # fmt: skip
+def test_the_last_event_is_told(events: tuple[Event, ...], kept: Happened | None, words: str | None) -> None:
+    assert said(seen(ledger=course(last=kept)), *events).get("Last event") == words
+
+
+@pytest.mark.parametrize(
+    ("windows", "words"),
+    [
+        (stats(server_errors=71, user_errors=9), "1000 in the 5 min to 07:58 UTC, 7.1% server errors (over 1 h: 7.1%), "
+         "0.9% refused (4xx), 95% within 0.10 s"),
+        ({"5m": stats(slow_requests=210, p95=30)["5m"]},
+         "1000 in the 5 min to 07:58 UTC, 0% server errors, 21% slow, 95% within 30 s"),
+        (stats(0), "none in the 5 min to 07:58 UTC"),
+        ({"5m": Window(NOW - 300, NOW, RequestMetrics(total_requests=9))}, "9 in the 5 min to 08:00 UTC"),
+        ({"5m": Window(NOW - 300, NOW, RequestMetrics())}, None),
+        ({"1h": stats()["1h"]}, None),
+    ],
+)  # fmt: skip
+def test_requests_are_told_where_they_are_known(windows: dict[str, Window], words: str | None) -> None:
+    assert said(seen(details={"windows": windows})).get("Requests") == words
+
+
+@pytest.mark.parametrize(
+    ("of", "words"),
+    [
+        (seen(runtime=runtime(resource_bundles=("old", "new")), parts={"catalogue": frozenset({"new"})}),
+         "its resource bundle old is no longer in the catalogue"),
+        (seen(runtime=runtime(1, 2, policies=(BUSY,)), details=LOADED,
+              told=pods(replica(container()), replica(container(), name="two"))),
+         "the autoscaler runs all 2 replicas that it may, at 2.5 times its target"),
+        (seen(runtime=runtime(resolved_bundle=BIG), details={"usage": USED}),
+         "99% of the memory of its resource bundle is in use, of 2 GiB for each replica"),
+        (seen(details={"windows": {name: Window(NOW - 100, NOW, RequestMetrics(
+            total_requests=50_000, server_errors=2000, user_errors=0)) for name in ("5m", "6h", "1d")}}),
+         "server errors 4.00% over 6h, 4.00% over 1d, where 0.50% are allowed"),
+        (seen(artifact=DRAFT, told=pods(replica(container()), running_since=ago(7.5 * HOUR))),
+         "a draft, which the platform stops at 08:30 UTC, in 30 min"),
+        (seen(), None),
+    ],
+)  # fmt: skip
+def test_what_is_at_its_limit_is_told(of: Seen, words: str | None) -> None:
+    assert said(of).get("Limits") == words
+
+
+@pytest.mark.parametrize(
+    ("of", "words"),
+    [
+        (seen(told=None, details={"refused": frozenset({"pods", "events"})}),
+         "its pods, its events: the API answers 403: this token may not read them"),
+        (seen(details={"fresh": {"usage": False, "events": True}}),
+         "its use of processor and memory: not told lately; what was known is too old"),
+        (seen(told=None, details={"windows": {}}), "its pods, its requests: not told yet"),
+        (seen(told=Pods((Proton("p"),), {"p": None})), "its pods: the platform tells nothing of them (204)"),
+        (seen()._replace(held={"status": 1.0, "name": 1.0}),
+         "its item in the workload list: no readable name, status; shown is the last readable value, after 15 minutes "
+         "none"),
+        (seen("stopped", told=Pods((Proton("p"),), {"p": None})), None),
+        (seen(told=unread(both(READY, READY), p="server_error")), "its pods: serving version p: the API fails (5xx)"),
+        (seen(told=unread(both(READY, READY), c="forbidden", _="decode")),
+         "its pods: new version c: the API refuses it (403); give the token's user the role `user` on the workload; a "
+         "version missing from the list: the answer cannot be decoded"),
+        (seen("stopped", told=unread(both(READY, READY), p="timeout")),
+         "its pods: serving version p: the API does not answer in time"),
+        (seen(told=None, details=FAILED), "its pods: not told yet; the API fails (5xx)"),
+        (seen(told=None, details={"fresh": {"pods": False}, **FAILED}),
+         "its pods: not told lately; the API fails (5xx)"),
+        (seen(told=Pods(both(READY, READY).protons, {**both(READY, READY).details, "p": None})),
+         "its pods: the platform tells nothing of them (204)"),
+        (seen(), None),
+    ],
+)  # fmt: skip
+def test_what_is_not_known_is_said(of: Seen, words: str | None) -> None:
+    assert said(of).get("Not known") == words
+
+
+@pytest.mark.parametrize(
+    ("of", "known"),
+    [
+        (seen(), True),
+        (seen(told=crashing(1)), True),
+        (seen(told=unread(both(READY, READY), c="server_error")), True),
+        (seen(told=unread(both(READY, READY), p="server_error")), False),
+        (seen(told=unread(both(READY, READY), _="decode")), True),
+        (seen(told=unread(pods(proton="o"), _="decode")), False),
+        (seen(told=lost()), False),
+        (seen(told=lost(ready=False)), True),
+        (seen(told=pods(replica(container()), *(lost().details["p"].replicas or ()))), True),  # type: ignore[union-attr]
+        (seen(told=None), False),
+        (seen(told=None, details=FAILED), False),
+        (seen(told=Pods((Proton("p"),), {"p": None})), False),
+        (seen(told=pods(), runtime=runtime(0, 2)), True),
+        (seen("launching", None), True),
+        (seen("launching", None, details=FAILED), False),
+        (seen("stopped", None, details=FAILED), True),
+        (seen("terminated", None), True),
+        (seen("Hibernating"), False),
+        (seen(told=None, parts={"vanished": NOW}), True),
+    ],
+)
+def test_whether_enough_is_known_to_say_that_it_is_well(of: Seen, known: bool) -> None:
+    told = diagnosis(of, NOW, DEFAULT)
+    assert (told.facts.known, as_json(told)["known"]) == (known, known)
+    assert known or (told.cause.name != "well" and "Its pods are well" not in told.cause.says)
+
+
+def test_a_newest_version_that_may_be_missing_from_the_list_is_not_told_as_the_newest() -> None:
+    listed = pods(replica(container()), created_at=ago(HOUR))
+    assert said(seen(told=listed))["Changed"] == "its newest version was created: 07:00 UTC, 1 h ago"
+    assert said(seen(told=unread(listed, _="decode")))["Changed"] == "of the last week nothing is told"
+
+
+def test_a_version_that_may_be_missing_from_the_list_is_not_told_as_taken_back() -> None:
+    ledger = course(pods={"x": episodes.Pod("c", trouble="CrashLoopBackOff")}) | {"rollout_failed": NOW - 100}
+    assert diagnosis(seen(ledger=ledger), NOW, DEFAULT).cause.name == "reverted_crashing"
+    assert diagnosis(seen(told=unread(READY, _="decode"), ledger=ledger), NOW, DEFAULT).cause.name == "reverted"
+
+
+# -- links, and how loud it is
+
+LINKED = DEFAULT._replace(
+    dashboards="https://grafana.test", console="https://dr.test", traces="https://jaeger.test/search?id={workload_id}"
+)
+
+
+def test_links_lead_to_the_runbook_of_the_cause_the_loudest_alert_and_the_workload() -> None:
+    told = diagnosis(seen("errored", crashing(1), importance="high", id="w/1"), NOW, LINKED)
+    assert told.severity == "critical"
+    assert told.links == (
+        ("Runbook DataRobotContainerCrashLooping", "alerts/runbooks/DataRobotContainerCrashLooping.md"),
+        ("Runbook DataRobotWorkloadErrored", "alerts/runbooks/DataRobotWorkloadErrored.md"),
+        ("Dashboard", "https://grafana.test/d/datarobot-workload?var-account=acme&var-workload=w%2F1"),
+        ("Console", "https://dr.test/console-nextgen/workloads/w%2F1/overview"),
+        ("Traces", "https://jaeger.test/search?id=w%2F1"),
+    )
+
+
+def test_a_container_that_came_back_is_told_by_how_it_ended() -> None:
+    back = pods(replica(container(ended=("OOMKilled", 137, ago(300)), restart_count=1)))
+    assert (
+        said(seen(told=back)).get("Containers")
+        == "main in pod pod ended last with exit code 137 (OOMKilled) 5 min ago, 1 restart"
+    )
+
+
+def test_an_alert_that_nobody_wants_is_not_loud_and_its_cause_is_found_all_the_same() -> None:
+    off = DEFAULT._replace(off=frozenset({"DataRobotBundleNotOffered"}))
+    told = diagnosis(seen(runtime=runtime(resource_bundles=("old",)), parts={"catalogue": frozenset()}), NOW, off)
+    assert (told.severity, told.facts.holds, told.cause.name) == ("", (), "bundle_gone")
+
+
+# -- the three renderings
+
+SICK = seen("errored", crashing(1), importance="high", ledger={"newest": {"started": NOW - 1300}})
+
+
+def test_a_terminal_shows_the_headline_first_and_eighty_columns() -> None:
+    told = diagnosis(SICK, NOW, LINKED)
+    assert (
+        text(told)
+        == """\
+name: errored, 0 of 1 ready [critical]
+w, account acme, importance high
+as of 2027-01-15 08:00:00 UTC
+
+Likely cause  Its process ends with an error of its own soon after each start
+              (exit code 1).
+Next step     Read the end of its log; if a new version or new settings brought
+              it, go back, else mend the artifact.
+Serves        no: 0 of 1 replicas ready
+State         errored since 07:40 UTC (20 min)
+Containers    main in pod pod waits with CrashLoopBackOff, ended last with exit
+              code 1 (Error) 30 s ago, 4 restarts
+Changed       it was started: 07:38 UTC, 21 min ago
+Requests      1000 in the 5 min to 07:58 UTC, 0% server errors (over 1 h: 0%),
+              95% within 0.10 s
+Holds         DataRobotWorkloadErrored (critical),
+              DataRobotContainerCrashLooping (critical); importance high
+
+Runbook DataRobotContainerCrashLooping: alerts/runbooks/DataRobotContainerCrashLooping.md
+Runbook DataRobotWorkloadErrored: alerts/runbooks/DataRobotWorkloadErrored.md
+Dashboard: https://grafana.test/d/datarobot-workload?var-account=acme&var-workload=w
+Console: https://dr.test/console-nextgen/workloads/w/overview
+Traces: https://jaeger.test/search?id=w
+"""
+    )
+    coloured = text(told, colour=True)
+    assert coloured.startswith("\x1b[1;31mname: errored")
+    assert "\x1b[1mState         \x1b[0m" in coloured
+    assert "\x1b" not in text(told)
+
+
+def test_the_log_stands_last_a_line_for_each() -> None:
+    told = diagnosis(seen(), NOW, DEFAULT)._replace(log="one\ntwo")
+    assert text(told).endswith("95% within 0.10 s\n\nLog\n  one\n  two\n")
+    assert as_json(told)["log"] == ["one", "two"]
+
+
+def test_where_there_is_nothing_to_link_to_nothing_is_linked() -> None:
+    told = diagnosis(seen(), NOW, DEFAULT)
+    assert told.links == ()
+    assert text(told).endswith("95% within 0.10 s\n")
+
+
+def test_a_script_reads_the_same_with_stable_keys() -> None:
+    told = json.loads(json.dumps(as_json(diagnosis(SICK, NOW, LINKED, (REVERTED,)))))
+    assert told | {"links": told["links"][-2:], "containers": told["containers"][:1]} == {
+        "account": "acme",
+        "workload_id": "w",
+        "workload": "name",
+        "importance": "high",
+        "at": "2027-01-15T08:00:00Z",
+        "severity": "critical",
+        "likely_cause": {
+            "name": "exit_error",
+            "text": "Its process ends with an error of its own soon after each start (exit code 1).",
+        },
+        "next_step": "Read the end of its log; if a new version or new settings brought it, go back, else mend the "
+        "artifact.",
+        "state": {
+            "status": "errored",
+            "group": "failed",
+            "since": "2027-01-15T07:40:00Z",
+            "longer_than_known": False,
+            "failures": 0,
+        },
+        "serves": "no",
+        "replicas": {"ready": 0, "unknown": 0, "live": 1, "least": 1, "most": 1, "scaled_to_zero": False},
+        "containers": [
+            {
+                "container": "main",
+                "version": "active",
+                "waits": "CrashLoopBackOff",
+                "ready": False,
+                "last_end": {"reason": "Error", "exit_code": 1, "at": "2027-01-15T07:59:30Z"},
+                "restarts": 4,
+                "pods": 1,
+                "pod": "pod",
+                "not_ready_since": None,
+                "was_ready": False,
+                "message": "",
+            }
+        ],
+        "unschedulable": [],
+        "last_event": {"type": "Replacement Errored", "at": "2027-01-15T07:50:00Z", "message": ""},
+        "changes": [
+            {"what": "reverted", "at": "2027-01-15T07:50:00Z", "status": None},
+            {"what": "started", "at": "2027-01-15T07:38:20Z", "status": None},
+        ],
+        "requests": {
+            "window": "5m",
+            "end": "2027-01-15T07:58:20Z",
+            "total": 1000.0,
+            "server_error_ratio": 0.0,
+            "client_error_ratio": 0.0,
+            "slow_ratio": None,
+            "p95_seconds": 0.1,
+            "server_error_ratio_1h": 0.0,
+        },
+        "limits": [],
+        "draft_ends": None,
+        "known": True,
+        "not_known": {},
+        "unreadable": [],
+        "holds": [
+            {"alert": "DataRobotWorkloadErrored", "severity": "critical"},
+            {"alert": "DataRobotContainerCrashLooping", "severity": "critical"},
+        ],
+        "log": None,
+        "links": [
+            {"text": "Console", "url": "https://dr.test/console-nextgen/workloads/w/overview"},
+            {"text": "Traces", "url": "https://jaeger.test/search?id=w"},
+        ],
+    }
+
+
+def test_what_nobody_told_is_null_for_a_script() -> None:
+    told = as_json(diagnosis(seen(None, None, since=0, first=0, details={"windows": {}}), NOW, DEFAULT))
+    assert (told["severity"], told["last_event"], told["requests"], told["state"]["since"]) == (None, None, None, None)
+    assert told["not_known"] == {"pods": "not told yet"}
+
+
+def test_a_script_and_a_terminal_tell_what_could_not_be_read_and_what_is_not_known() -> None:
+    partly = diagnosis(seen(told=unread(both(READY, READY), c="server_error", _="decode")), NOW, DEFAULT)
+    assert as_json(partly)["unreadable"] == [
+        {"version": "candidate", "proton_id": "c", "reason": "server_error"},
+        {"version": "unknown", "proton_id": None, "reason": "decode"},
+    ]
+    assert text(diagnosis(seen(told=lost()), NOW, DEFAULT)).splitlines()[0] == (
+        "name: running, 0 of 1 ready, 1 not known [nothing holds]"
+    )
+
+
+# -- laws
+
+CANARIES = ("canary@example.test", "10.9.8.7", "canary-value", "canary-creator", "canary-tag")
+WORDS = st.sampled_from(
+    [None, "", "boom", "mail canary@example.test", "from 10.9.8.7:443", "token=canary-value", "\x1b[31m\u202e",
+     "Bearer canary-value", "ResourceBundleInferenceError", "x" * 999, "password: canary-value"]
+)  # fmt: skip
+TIMES = st.sampled_from([None, "", "never", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59Z", ago(60), ago(-60)])
+REASONS = st.sampled_from([None, "", "CrashLoopBackOff", "Completed", "OOMKilled", "Evicted", "token=canary-value"])
+CONTAINERS = st.builds(
+    Container,
+    name=WORDS,
+    status=st.sampled_from([None, "waiting", "running", "terminated"]),
+    ready=st.sampled_from([None, True, False]),
+    restart_count=st.sampled_from([None, -1, 0, 3]),
+    reason=REASONS,
+    exit_code=st.sampled_from([None, 0, 1, 137]),
+    message=WORDS,
+    last_state=st.none() | st.builds(LastState, reason=REASONS, exit_code=st.integers(), message=WORDS,
+                                     finished_at=TIMES),
+)  # fmt: skip
+CONDITIONS = st.builds(Condition, type=st.just("PodScheduled"), value=st.booleans(), message=WORDS)
+REPLICAS = st.builds(
+    Replica,
+    name=WORDS,
+    status=st.sampled_from([None, "running", "pending", "failed", "succeeded"]),
+    conditions=st.none() | st.tuples(CONDITIONS),
+    containers=st.none() | st.lists(CONTAINERS, max_size=3).map(tuple),
+)
+SNAPSHOTS = st.builds(StatusDetails, replicas=st.none() | st.lists(REPLICAS, max_size=3).map(tuple))
+PODS = st.builds(
+    Pods,
+    protons=st.tuples(st.builds(Proton, id=st.just("p"), role=st.sampled_from([None, "active", "candidate"]),
+                                created_at=TIMES, running_since=TIMES)),
+    details=st.dictionaries(st.just("p"), st.none() | SNAPSHOTS),
+)  # fmt: skip
+EVENTS = st.lists(
+    st.builds(
+        Event,
+        id=st.just("e"),
+        timestamp=TIMES,
+        event_type=st.sampled_from([None, "Replacement Errored", "Replacement Completed", "token=canary-value"]),
+        message=WORDS,
+        details=st.none() | st.builds(EventDetails, message=WORDS, proton_statuses=st.dictionaries(WORDS.map(str),
+                                                                                                   SNAPSHOTS)),
+    ),
+    max_size=3,
+).map(tuple)  # fmt: skip
+WORKLOADS = st.builds(
+    Workload,
+    id=st.just("w"),
+    name=st.sampled_from([None, "name", "a\x1b[31m\u202ename"]),
+    status=st.sampled_from([*STATUSES, None, "me canary@example.test"]),
+    importance=st.sampled_from([None, "critical", "token=canary-value"]),
+    artifact=st.none() | st.builds(Artifact, status=st.sampled_from([None, "draft", "locked"])),
+    replacement=st.none() | st.builds(Replacement, status=WORDS, created_at=TIMES, message=WORDS),
+    runtime=st.sampled_from([None, runtime(), runtime(0, 3, policies=(BUSY,), resolved_bundle=BIG)]),
+    creator=st.just(Creator("canary-creator", "canary-creator")),
+    tags=st.just((Tag("team", "canary-tag"),)),
+    created_at=TIMES,
+)
+WINDOWS = st.sampled_from([{}, stats(), stats(0), stats(server_errors=900), LOADED["windows"]])
+SEEN = st.builds(
+    lambda workload, told, windows, ledger, vanished, usage: Seen(
+        "acme", workload, ledger, Details(pods=told, windows=windows, usage=usage), vanished
+    ),
+    WORKLOADS,
+    st.none() | PODS,
+    WINDOWS,
+    st.builds(Ledger, first=st.just(NOW - HOUR), since=st.sampled_from([NOW - HOUR, NOW - 60, NOW])),
+    st.sampled_from([None, NOW - 60]),
+    st.sampled_from([None, USED]),
+)
+
+
+def _all_of(told: Diagnosis) -> str:
+    pages = "\n".join(f"{title}: {words}" for title, words in evidence(told))
+    return "\n".join((pages, text(told), json.dumps(as_json(told), ensure_ascii=False)))
+
+
+@given(SEEN, EVENTS)
+def test_whatever_the_api_tells_something_can_be_said_and_nothing_that_is_secret(
+    of: Seen, events: tuple[Event, ...]
+) -> None:
+    told = diagnosis(of, NOW, LINKED, events)
+    pages = evidence(told)
+    assert len(pages) <= 12
+    assert all(title and 0 < len(words) <= 300 for title, words in pages)
+    assert [title for title, _ in pages][:2] == ["Likely cause", "Next step"]
+    words = _all_of(told)
+    assert not [canary for canary in CANARIES if canary in words]
+    assert "\x1b" not in words
+    assert all(len(line) <= 80 for line in text(told).splitlines() if "://" not in line and "Runbook" not in line)
+    assert {change.kind for change in told.facts.changes} <= CHANGES.keys()
+    assert told.facts.untold.keys() <= PARTS.keys()
+
+
+@given(SEEN, EVENTS, st.randoms(use_true_random=False))
+def test_the_order_of_events_is_no_matter(of: Seen, events: tuple[Event, ...], chance: Any) -> None:
+    distinct = [msgspec.structs.replace(each, id=str(n), timestamp=ago(100 * n)) for n, each in enumerate(events)]
+    shuffled = list(distinct)
+    chance.shuffle(shuffled)
+    one, other = (diagnosis(of, NOW, DEFAULT, tuple(each)) for each in (distinct, shuffled))
+    assert as_json(one) == as_json(other)

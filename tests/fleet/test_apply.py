@@ -1,0 +1,134 @@
+"""What an answer changes: folded into the workload as seen, and withdrawn when it is old or refused."""
+
+from typing import Any
+
+import pytest
+
+from exporter.api.details import RequestMetrics, SharedRole
+from exporter.api.models import Workload
+from exporter.api.pods import Pods, Proton, StatusDetails
+from exporter.fleet.apply import Shared, failed, refused, told, withdrawn
+from exporter.fleet.ledger import Ledger
+from exporter.fleet.state import Details, Seen, Window
+from tests.make import container, pods, replica, sight
+
+RUNNING = sight(Workload(id="w", status="running", proton_id="p"))
+READY = pods(replica(container()))
+
+
+def after(part: str, value: Any, seen: Seen = RUNNING, now: float = 100.0) -> Seen:
+    return told(seen, part, value, now)[0]
+
+
+def window(start: float, end: float, requests: int, *protons: str) -> Window:
+    return Window(start, end, RequestMetrics(total_requests=requests), (), protons)
+
+
+def test_what_is_told_is_there_and_fresh() -> None:
+    seen = after("pods", READY)
+    assert (seen.details.pods, seen.details.fresh, seen.details.looked) == (READY, {"pods": True}, {})
+    assert seen.ledger.restarts == {"main": 0}
+
+
+def test_the_same_again_is_the_same_object() -> None:
+    seen = after("pods", READY)
+    assert after("pods", READY, seen, 200.0) is seen
+
+
+def test_of_one_in_trouble_the_time_of_each_look_is_kept_until_it_is_steady() -> None:
+    broken = after("pods", pods(replica(container(ready=False))))
+    assert broken.details.looked == {"pods": 100.0}
+    assert after("pods", READY, broken).details.looked == {}
+
+
+def test_a_refused_part_is_withdrawn_and_told_apart() -> None:
+    seen = refused(after("pods", READY), "pods")
+    assert (seen.details.pods, seen.details.refused, seen.details.fresh) == (None, frozenset({"pods"}), {})
+    assert refused(seen, "pods") is seen
+    assert after("pods", READY, seen).details.refused == frozenset()
+
+
+def test_an_old_part_is_withdrawn_as_not_fresh_and_an_unwanted_one_altogether() -> None:
+    seen = after("stats_5m", window(0, 300, 5), after("pods", READY))
+    old = withdrawn(seen, ["pods", "stats_5m"])
+    assert (old.details.pods, old.details.windows) == (None, {})
+    assert old.details.fresh == {"pods": False, "stats_5m": False}
+    assert withdrawn(seen, (), ["stats_5m"]).details.fresh == {"pods": True}
+    assert withdrawn(old, ["events"]).ledger == seen.ledger  # what was counted stays
+
+
+def test_grants_are_kept_and_their_changes_counted() -> None:
+    grants = (SharedRole(id="a", role="OWNER"),)
+    seen = after("sharing", Shared(grants, ("x",)))
+    seen = after("sharing", Shared(grants, ("y",)), seen)
+    assert (seen.details.grants, seen.ledger.sharing_changes) == (grants, 1)
+
+
+SERVES, DRAINS = Proton("p", status="running", role="active"), Proton("o", status="draining")
+
+
+def partly(**unread: str) -> Pods:
+    """A proton that serves and one that drains, a crash-looping pod each, but for those that could not be read."""
+    told = StatusDetails(replicas=(replica(container(ready=False, status="waiting", reason="CrashLoopBackOff")),))
+    return Pods((SERVES, DRAINS), {p: None if p in unread else told for p in ("p", "o")}, unread)
+
+
+def test_pods_without_those_of_the_proton_that_serves_are_used_and_are_not_fresh() -> None:
+    seen = after("pods", partly(p="server_error"), after("pods", partly()), 200.0)
+    assert seen.details.fresh == {"pods": False}
+    assert [proton.id for proton, _ in seen.details.pods.replicas()] == ["o"] if seen.details.pods else False
+    assert seen.details.looked == {"pods": 100.0}  # when it was told in full
+    again = after("pods", partly(), seen, 300.0)
+    assert (again.details.fresh, again.details.looked) == ({"pods": True}, {"pods": 300.0})
+
+
+def test_pods_without_those_of_another_proton_are_fresh() -> None:
+    seen = after("pods", partly(o="forbidden"))
+    assert (seen.details.fresh, seen.details.refused) == ({"pods": True}, frozenset())
+
+
+def test_why_a_part_could_not_be_read_is_kept_until_it_is_told_or_unwanted_and_what_it_told_stays() -> None:
+    seen = failed(after("pods", READY), "pods", "server_error")
+    assert (seen.details.pods, seen.details.fresh, seen.details.failed) == (
+        READY, {"pods": True}, {"pods": "server_error"}
+    )  # fmt: skip
+    assert failed(seen, "pods", "server_error") is seen
+    assert failed(seen, "pods", "timeout").details.failed == {"pods": "timeout"}
+    assert after("pods", READY, seen).details.failed == {}
+    assert after("usage", (), seen).details.failed == {"pods": "server_error"}
+    assert withdrawn(seen, ["pods"]).details.failed == {"pods": "server_error"}
+    assert withdrawn(seen, (), ["pods"]).details.failed == {}
+
+
+@pytest.mark.parametrize(
+    ("wide", "resets"),
+    [
+        (window(0, 3600, 40, "p"), 1),
+        (window(0, 3600, 50, "p"), 0),
+        (window(0, 3600, 40, "q"), 0),
+        (window(3400, 3600, 40, "p"), 0),
+    ],
+    ids=["fewer than in a part of it", "as many", "of another proton", "of another time"],
+)
+def test_a_window_with_fewer_requests_than_a_part_of_it_had_means_that_counting_began_anew(
+    wide: Window, resets: int
+) -> None:
+    seen = after("stats_5m", window(3300, 3600, 50, "p"))
+    assert after("stats_1h", wide, seen, 3700.0).ledger.resets == resets
+
+
+def test_one_reset_is_counted_once() -> None:
+    seen = after("stats_5m", window(3300, 3600, 50, "p"))
+    for _ in range(3):
+        seen = after("stats_1h", window(0, 3600, 0, "p"), seen, 3700.0)
+    assert (seen.ledger.resets, seen.ledger.reset_at) == (1, 3700.0)
+
+
+@pytest.mark.parametrize("part", ["usage", "quotas", "events"])
+def test_every_part_has_its_fold(part: str) -> None:
+    assert after(part, ()).details.fresh == {part: True}
+
+
+def test_a_replacement_that_is_over_is_no_more() -> None:
+    seen = Seen("eu", Workload(id="w", status="running"), Ledger(0.0, 0.0), Details(pods=Pods()))
+    assert told(seen, "replacement", None, 1.0)[0].details.fresh == {"replacement": True}

@@ -1,0 +1,630 @@
+"""Which episodes a workload's life has: sequences of what the API told, beside what begins and ends with them."""
+
+import msgspec
+import pytest
+
+from exporter.api.details import Event, EventDetails
+from exporter.api.models import Replacement, Workload
+from exporter.api.pods import Condition, Container, LastState, Pods, Proton, Replica, StatusDetails
+from exporter.fleet import episodes as book
+from exporter.fleet import ledger
+from exporter.fleet.episodes import FLAPPING, Course, Episode, Happened, Mark, Past
+from exporter.fleet.ledger import Ledger
+
+NOTHING: dict[str, str] = {}
+
+
+def workload(status: str = "running", proton: str = "p1", **more: object) -> Workload:
+    return Workload(**({"id": "w", "name": "w", "status": status, "proton_id": proton} | more))  # type: ignore[arg-type]
+
+
+def swept(*told: Workload, baseline: bool = True, expiry: float | None = None) -> Ledger:
+    """The ledger after sweeps at 100, 200, 300 … seconds."""
+    now = ledger.first_sight(told[0], 100.0, baseline=baseline, last=None if baseline else 0.0)
+    for number, each in enumerate(told[1:], 2):
+        now = ledger.listed(now, each, number * 100.0, expiry, number * 100.0 - 100.0).ledger
+    return now
+
+
+def words(course: Course) -> str:
+    """The episodes that are over, and the open ones, as words."""
+    over = [f"{each.kind} {each.outcome} {each.cause}".strip() for each in course.over]
+    return ", ".join([*over, *(f"{each.kind} …" for each in course.episodes)])
+
+
+@pytest.mark.parametrize(
+    ("statuses", "episodes"),
+    [
+        ("running running", ""),
+        ("running errored", "failure …"),
+        ("running errored running", "failure failure recovered"),
+        ("running errored failed running", "failure failure recovered"),
+        ("running errored submitted launching running", "failure failure restarted, start success"),
+        ("running errored stopped", "failure failure stopped"),
+        ("running errored stopping stopped", "failure failure stopped"),
+        ("running errored terminated", "failure failure terminated"),
+        ("running terminated", "failure failure terminated"),
+        ("stopped terminated", ""),
+        ("running stopping", "stop …"),
+        ("running stopping stopped", "stop success stopped"),
+        ("running stopping draining stopped", "stop success stopped"),
+        ("running stopped", "stop success stopped"),
+        ("running suspended", "stop success suspended"),
+        ("running interrupted", "stop error interrupted"),
+        ("running stopping terminated", "stop success terminated"),
+        ("running stopping errored", "stop failure errored, failure …"),
+        ("running stopping running", "stop success stopped, start success"),
+        ("running stopping submitted running", "stop success restarted, start success"),
+        ("stopped suspended", ""),
+        ("stopped running", "start success"),
+        ("stopped submitted launching running", "start success"),
+        ("stopped submitted errored", "start failure errored, failure …"),
+        ("stopped errored", "failure …"),
+        ("stopped submitted stopping stopped", "start cancellation stopped"),
+        ("stopped submitted stopped", "start cancellation stopped"),
+        ("stopped submitted interrupted", "start error interrupted"),
+        ("running errored interrupted", "failure failure interrupted"),
+        ("stopped submitted terminated", "start failure terminated"),
+        ("running launching running", "start success"),
+        ("submitted", "start …"),
+        ("stopping", "stop …"),
+        ("errored", "failure …"),
+        ("terminated", ""),
+        ("submitted running", "start success"),
+        ("stopping stopped", "stop success stopped"),
+        ("running Hibernating running", ""),
+        ("Hibernating running", ""),
+        ("Hibernating submitted", "start …"),
+        ("submitted Hibernating running", "start success"),
+        ("ERRORED failed running", "failure failure recovered"),
+    ],
+)
+def test_statuses_in_turn_make_episodes(statuses: str, episodes: str) -> None:
+    assert words(swept(*(workload(status) for status in statuses.split())).course) == episodes
+
+
+@pytest.mark.parametrize(
+    ("statuses", "episodes"),
+    [
+        ("submitted", "start …"),
+        ("running", "start success"),
+        ("errored", "start failure errored, failure …"),
+        ("terminated", "start failure terminated"),
+        ("stopped", ""),
+        ("Hibernating", ""),
+    ],
+)
+def test_a_workload_that_comes_later_has_started_since_the_sweep_before(statuses: str, episodes: str) -> None:
+    course = swept(*(workload(status) for status in statuses.split()), baseline=False).course
+    assert words(course) == episodes
+    begun = [each.opened.last for each in (*course.over, *course.episodes) if each.kind == "start"]
+    assert begun == [0.0] * len(begun)
+
+
+def test_an_episode_knows_the_statuses_around_it_and_those_it_passed() -> None:
+    (start,) = swept(*map(workload, "stopped submitted launching running".split())).course.over
+    assert (start.before, start.after, start.proton) == ("stopped", "running", "p1")
+    assert start.opened == Mark(200.0, 100.0)
+    assert start.ended == Mark(400.0, 300.0)
+    assert [(state.status, state.mark.at) for state in start.states] == [("submitted", 200.0), ("launching", 300.0)]
+
+
+def test_a_draft_that_ends_at_its_time_was_not_stopped_by_anybody() -> None:
+    (stop,) = swept(workload(), workload("stopped"), expiry=230.0).course.over
+    assert (stop.outcome, stop.cause) == ("cancellation", "draft_expired")
+
+
+@pytest.mark.parametrize(
+    ("statuses", "episodes"),
+    [
+        ("running", "deletion success deleted"),
+        ("stopped submitted", "start cancellation deleted, deletion success deleted"),
+        ("running stopping", "stop success deleted, deletion success deleted"),
+        ("running errored", "failure failure deleted, deletion success deleted"),
+    ],
+)
+def test_a_workload_that_vanishes_ends_what_was_going_on(statuses: str, episodes: str) -> None:
+    course = ledger.vanished(swept(*map(workload, statuses.split())), 400.0, Mark(300.0, 200.0)).course
+    assert words(course) == episodes
+    assert course.over[-1].opened == Mark(300.0, 200.0)
+
+
+def test_one_that_is_listed_again_was_not_deleted() -> None:
+    gone = ledger.vanished(swept(workload()), 400.0)
+    assert ledger.reappeared(gone).course.over == ()
+    assert ledger.hidden(gone) == msgspec.structs.replace(gone, course=ledger.reappeared(gone).course)
+
+
+# -- runs
+
+
+def snapshot(since: str = "1970-01-01T00:00:40Z", *replicas: Replica, proton: str = "p1") -> Pods:
+    return Pods(
+        (Proton(proton, running_since=since, created_at="1970-01-01T00:00:30Z"),),
+        {proton: StatusDetails(replicas=replicas)},
+    )
+
+
+def test_what_ends_a_run_is_known_by_when_the_run_began() -> None:
+    known = ledger.told_pods(swept(workload()), snapshot("SINCE"), 110.0)
+    assert known.course.run == ("p1", "SINCE")
+    for status, kind in (("stopping", "stop"), ("errored", "failure")):
+        life = ledger.listed(known, workload(status), 200.0, last=100.0).ledger.course.life
+        assert life is not None
+        assert (life.kind, life.proton, life.since) == (kind, "p1", "SINCE")
+        other = ledger.listed(known, workload(status, "p2"), 200.0, last=100.0).ledger.course.life
+        assert other is not None
+        assert (other.proton, other.since) == ("p2", "")
+
+
+def test_a_failure_that_follows_a_start_is_of_no_run() -> None:
+    known = ledger.told_pods(swept(workload()), snapshot("SINCE"), 110.0)
+    for number, status in enumerate(("stopped", "submitted", "errored"), 2):
+        known = ledger.listed(known, workload(status), number * 100.0, last=100.0).ledger
+    assert known.course.life is not None
+    assert known.course.life.since == ""
+
+
+# -- replacements
+
+
+def record(status: str = "initializing", name: str | None = "r1", *candidates: str) -> Replacement:
+    told = candidates or ("c1",)
+    return Replacement(id=name, status=status, candidate_proton_ids=told, created_at="1970-01-01T00:02:30Z")
+
+
+def event(name: str, kind: str = "Replacement Completed", at: str = "1970-01-01T00:05:00Z", **details: str) -> Event:
+    return Event(name, at, kind, details=EventDetails(**details) if details else None)  # type: ignore[arg-type]
+
+
+def test_a_replacement_opens_with_its_record_and_ends_with_the_event() -> None:
+    known = swept(
+        workload(), workload(replacement=record()), workload(replacement=record("switching")), workload(proton="c1")
+    )
+    assert words(known.course) == "replacement …"
+    done = ledger.told_events(known, [event("r1")], "c1", 410.0).ledger.course
+    assert words(done) == "replacement success completed"
+    assert (done.over[0].replacement, done.over[0].candidates) == ("r1", ("c1",))
+    assert done.over[0].opened == Mark(200.0, 100.0, 150.0)
+    assert done.over[0].ended == Mark(410.0, None, 300.0)
+    assert [state.status for state in done.over[0].states] == ["initializing", "switching"]
+
+
+@pytest.mark.parametrize(
+    ("told", "episodes"),
+    [
+        ([workload(replacement=record("errored"))], "replacement failure errored"),
+        ([workload(), workload(), workload(), workload()], "replacement failure reverted"),
+        ([workload(proton="c1")] * 4, "replacement success completed"),
+        ([workload(replacement=record("initializing", "r2", "c2"))], "replacement failure reverted, replacement …"),
+    ],
+)
+def test_a_replacement_of_which_no_event_tells_ends_by_its_record_or_by_who_serves(
+    told: list[Workload], episodes: str
+) -> None:
+    assert words(swept(workload(), workload(replacement=record()), *told).course) == episodes
+
+
+def test_an_end_without_an_event_is_when_the_record_was_first_not_told() -> None:
+    (done,) = swept(workload(), workload(replacement=record()), *[workload()] * 4).course.over
+    assert done.ended == Mark(300.0, 200.0)
+
+
+def test_a_replacement_between_two_sweeps_is_known_by_the_proton_that_serves() -> None:
+    known = swept(workload(), workload(proton="p2"))
+    assert words(known.course) == "replacement …"
+    told = ledger.told_events(known, [event("r1")], "p2", 210.0).ledger.course
+    assert (words(told), told.over[0].replacement) == ("replacement success completed", "r1")
+    untold = ledger.told_events(known, [], "p2", 300.0).ledger.course
+    assert (words(untold), untold.over[0].candidates) == ("replacement success completed", ("p2",))
+
+
+def test_one_that_only_an_event_tells_of_began_when_it_ended_for_all_that_is_known() -> None:
+    known = ledger.told_events(swept(workload()), [], "p1", 110.0).ledger
+    told = ledger.told_events(known, [event("e", "Replacement Errored", replacement_id="r9")], "p1", 310.0).ledger
+    (done,) = told.course.over
+    assert (done.replacement, done.outcome) == ("r9", "failure")
+    assert done.opened == done.ended == Mark(310.0, None, 300.0)
+
+
+def test_the_event_of_another_replacement_does_not_end_the_one_under_way() -> None:
+    known = ledger.told_events(swept(workload(), workload(replacement=record())), [], "p1", 210.0).ledger
+    other = event("r0", "Replacement Errored", replacement_id="r0", artifact_id="a")
+    named = msgspec.structs.replace(other, details=EventDetails(replacement_id="r0", candidate_proton_ids=("c0",)))
+    told = ledger.told_events(known, [named], "p1", 310.0).ledger
+    assert words(told.course) == "replacement failure errored, replacement …"
+
+
+def test_an_event_that_comes_while_the_record_is_still_told_ends_it_once() -> None:
+    known = swept(workload(), workload(replacement=record()))
+    told = ledger.told_events(known, [event("r1")], "p1", 210.0).ledger
+    later = ledger.listed(told, workload(replacement=record("switching")), 300.0, last=200.0).ledger
+    gone = ledger.listed(later, workload(proton="c1"), 400.0, last=300.0).ledger
+    assert words(gone.course) == "replacement success completed"
+
+
+def test_a_record_learns_its_id_and_candidates_later() -> None:
+    known = swept(workload(), workload(replacement=record(name=None)), workload(replacement=record(name="r1")))
+    assert known.course.rollout is not None
+    assert (known.course.rollout.replacement, known.course.rollout.candidates) == ("r1", ("c1",))
+
+
+# -- facts
+
+
+def pod(*containers: Container, name: str = "pod", **facts: object) -> Replica:
+    return Replica(**({"name": name, "status": "running", "containers": containers} | facts))  # type: ignore[arg-type]
+
+
+def at(seconds: float) -> str:
+    return f"1970-01-01T00:{int(seconds // 60):02}:{int(seconds % 60):02}Z"
+
+
+def condition(kind: str, second: float, truth: bool = True, **more: str) -> Condition:
+    return Condition(type=kind, value=truth, last_transition_time=at(second), **more)
+
+
+def read(*replicas: Replica, course: Course | None = None, now: float = 210.0) -> Course:
+    """The course of a start after its pods were read."""
+    begun = course or swept(workload("stopped"), workload("submitted")).course
+    return book.told_pods(begun, snapshot("", *replicas), "p1", now)
+
+
+def test_nothing_is_kept_of_pods_while_nothing_goes_on() -> None:
+    assert read(pod(), course=Course()) == Course()
+
+
+@pytest.mark.parametrize(
+    ("unread", "told"),
+    [({}, 300.0), ({"o": "server_error"}, 300.0), ({"p1": "server_error"}, 210.0), ({"": "decode"}, 210.0)],
+    ids=["all read", "one that drains is not", "the one that serves is not", "the list is not complete"],
+)
+def test_an_episode_waits_for_pods_that_could_not_be_read(unread: dict[str, str], told: float) -> None:
+    partly = msgspec.structs.replace(snapshot("", pod()), unread=unread)
+    assert book.told_pods(read(pod()), partly, "p1", 300.0).pods_told == told
+
+
+def test_the_times_of_a_pod_stay_as_first_told() -> None:
+    conditions = condition("PodScheduled", 201), condition("Ready", 250, truth=False)
+    waits = Container(name="lrs-p1-main", status="waiting", reason="ContainerCreating", ready=False)
+    first = read(pod(waits, started_at=at(203), conditions=conditions))
+    (told,) = first.pods.values()
+    assert (told.proton, told.came, told.true, told.started, told.ready, told.trouble) == (
+        "p1", 203.0, {"PodScheduled": 201.0}, None, False, "",
+    )  # fmt: skip
+    runs = Container(name="lrs-p1-main", status="running", started_at=at(230), ready=True)
+    ready = condition("PodScheduled", 204), condition("Ready", 260)
+    second = read(pod(runs, started_at=at(205), conditions=ready), course=first, now=270.0)
+    (told,) = second.pods.values()
+    assert (told.came, told.true, told.started, told.ready) == (
+        203.0, {"PodScheduled": 201.0, "Ready": 260.0}, 230.0, True,
+    )  # fmt: skip
+
+
+def test_a_pod_that_is_ready_no_more_was_not_ready_then() -> None:
+    first = read(pod(conditions=(condition("Ready", 260),)))
+    second = read(pod(conditions=(condition("Ready", 300, truth=False),)), course=first)
+    third = read(pod(conditions=(condition("Ready", 350),)), course=second)
+    assert [c.pods["pod"].true for c in (first, second, third)] == [{"Ready": 260.0}, {}, {"Ready": 350.0}]
+
+
+@pytest.mark.parametrize(
+    ("replica", "trouble", "container"),
+    [
+        (pod(Container(name="a", status="waiting", reason="ImagePullBackOff")), "ImagePullBackOff", "a"),
+        (pod(Container(name="a", status="waiting", reason="PodInitializing")), "", ""),
+        (pod(Container(name="a", status="waiting", reason="Sulking")), "other", "a"),
+        (pod(Container(name="a", status="terminated", reason="Error", ready=False)), "Error", "a"),
+        (pod(Container(name="a", status="terminated", reason="Completed", ready=False)), "", ""),
+        (pod(Container(name="a", ready=True, last_state=LastState(reason="Error"))), "", ""),
+        (
+            pod(Container(name="a"), Container(name="b", status="waiting", reason="CrashLoopBackOff")),
+            "CrashLoopBackOff",
+            "b",
+        ),
+        (
+            pod(
+                Container(name="b", status="waiting", reason="CrashLoopBackOff"),
+                conditions=(condition("PodScheduled", 1, truth=False),),
+            ),
+            "Unschedulable",
+            "",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_pod_is_of_a_closed_set(replica: Replica, trouble: str, container: str) -> None:
+    told = read(replica).pods["pod"]
+    assert (told.trouble, told.container) == (trouble, container)
+
+
+def test_a_trouble_is_remembered_until_the_pod_is_ready() -> None:
+    waiting = Container(name="a", status="waiting", reason="CrashLoopBackOff", restart_count=3, message="x" * 9999)
+    first = read(pod(waiting))
+    second = read(pod(Container(name="a", status="running", ready=False, restart_count=4)), course=first)
+    third = read(pod(conditions=(condition("Ready", 300),)), course=second)
+    assert [(c.pods["pod"].trouble, c.pods["pod"].restarts) for c in (first, second, third)] == [
+        ("CrashLoopBackOff", 3), ("CrashLoopBackOff", 4), ("", 4),
+    ]  # fmt: skip
+    assert [c.pods["pod"].words for c in (first, second, third)] == ["x" * 1024, "x" * 1024, ""]
+
+
+def test_the_lives_of_a_container_are_kept_each_once() -> None:
+    def ended(second: float) -> Replica:
+        last = LastState(reason="Error", exit_code=1, started_at=at(second - 5), finished_at=at(second))
+        return pod(Container(name="a", last_state=last))
+
+    course = read(ended(210))
+    for second in (210, 250):
+        course = read(ended(second), course=course)
+    assert [(run.started, run.finished, run.exit_code) for run in course.pods["pod"].runs] == [
+        (205.0, 210.0, 1), (245.0, 250.0, 1),
+    ]  # fmt: skip
+    assert course.pods["pod"].started == 205.0
+    assert read(pod(Container(name="a", last_state=LastState(reason="Error")))).pods["pod"].runs == ()
+
+
+@pytest.mark.parametrize(("begun", "started"), [("1970-01-01T00:00:00Z", None), (at(190), None), (at(210), 210.0)])
+def test_a_container_starts_no_earlier_than_its_pod_came(begun: str, started: float | None) -> None:
+    never = LastState(reason="StartError", exit_code=128, started_at=begun, finished_at=at(215))
+    (told,) = read(pod(Container(name="a", last_state=never), started_at=at(203))).pods.values()
+    assert told.started == started
+    assert [run.started for run in told.runs] == [190.0 if begun == at(190) else started]
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"), [("oomkilled", "OOMKilled"), ("killed: token=x", "other"), ("", ""), (None, "")]
+)
+def test_why_a_life_ended_is_of_a_closed_set(told: str | None, kept: str) -> None:
+    last = LastState(reason=told, finished_at=at(215))
+    course = read(pod(Container(name="a", status="terminated", reason="Error", last_state=last)))
+    assert [run.reason for run in course.pods["pod"].runs] == [kept]
+
+
+def test_of_many_pods_those_read_last_are_kept() -> None:
+    first = read(*(pod(name=f"old-{n:02}") for n in range(60)))
+    second = read(*(pod(name=f"new-{n:02}") for n in range(10)), course=first, now=240.0)
+    assert len(second.pods) == book.MOST_PODS
+    assert sum(name.startswith("new") for name in second.pods) == 10
+
+
+def test_of_many_protons_those_told_last_are_kept() -> None:
+    course = swept(workload("stopped"), workload("submitted")).course
+    for n in range(100):
+        told = Pods((Proton(id="p1", created_at=at(200)), Proton(id=f"new-{n}", created_at=at(200 + n))), {})
+        course = book.told_pods(course, told, "p1", 210.0 + n)
+    assert [*course.protons] == [*(f"new-{n}" for n in range(37, 99)), "p1", "new-99"]
+
+
+def test_events_are_kept_in_whatever_order_they_are_told() -> None:
+    events = [event(f"e{n}", "Scaled", at(200 + n)) for n in range(100)]
+    begun = swept(workload("stopped"), workload("submitted")).course
+    forth = book.told_events(book.told_events(begun, events[:70], frozenset(), 210.0), events[30:], frozenset(), 210.0)
+    back = book.told_events(begun, events[::-1], frozenset(), 210.0)
+    assert forth == back
+    assert len(forth.events) == book.MOST_EVENTS
+    assert forth.events["e99"] == Happened("Scaled", 299.0)
+    assert book.told_events(Course(), events, frozenset(), 210.0) == Course(last=Happened("Scaled", 299.0))
+
+
+def test_of_an_event_no_more_is_kept_than_can_be_shown_whatever_the_api_says() -> None:
+    told = Event("e", at(220), "t" * 9999, details=EventDetails(message="m" * 9999))
+    begun = swept(workload("stopped"), workload("submitted")).course
+    past = Past("k", "stop", "aa", "bb", 200.0, 300.0)
+    course = book.told_events(msgspec.structs.replace(begun, past=(past,)), [told], frozenset(), 230.0)
+    kept = Happened("t" * 64, 220.0, "m" * 1024)
+    assert (course.events, course.late, course.last) == ({"e": kept}, {"e": kept}, kept)
+
+
+def test_once_all_is_over_the_pods_in_trouble_are_kept_for_who_asks_later() -> None:
+    told = {"bad": book.Pod("p", trouble="Error"), "good": book.Pod("p", ready=True), "idle": book.Pod("p")}
+    course = book.remembered(Course(pods=told), (), 10.0)
+    assert (course.pods, course.lost) == ({}, {"bad": told["bad"]})
+
+
+# -- crashes
+
+
+def ended(second: float, reason: str = "OOMKilled", again: float | None = None) -> Pods:
+    last = LastState(reason=reason, exit_code=137, started_at=at(1), finished_at=at(second))
+    started = at(again) if again is not None else None
+    return snapshot("SINCE", pod(Container(name="a", ready=True, last_state=last, started_at=started)))
+
+
+@pytest.mark.parametrize(
+    ("told", "until"), [(ended(150, again=152), 152.0), (ended(150), 150.0), (ended(150, again=20), 150.0)]
+)
+def test_a_crash_of_a_workload_that_stays_up_is_a_failure_of_a_moment(told: Pods, until: float) -> None:
+    known = ledger.told_pods(swept(workload()), snapshot("SINCE", pod(Container(name="a"))), 110.0)
+    (crash,) = ledger.told_pods(known, told, 160.0).course.over
+    assert (crash.kind, crash.outcome, crash.cause, crash.since) == ("failure", "failure", "crashed", "SINCE")
+    assert (crash.opened.told, crash.ended and crash.ended.told) == (150.0, until)
+
+
+def test_an_end_that_is_no_crash_or_is_told_while_something_goes_on_is_none() -> None:
+    known = ledger.told_pods(swept(workload()), snapshot("SINCE", pod(Container(name="a"))), 110.0)
+    assert ledger.told_pods(known, ended(150, "Completed"), 160.0).course.over == ()
+    failing = ledger.listed(known, workload("errored"), 200.0, last=100.0).ledger
+    assert ledger.told_pods(failing, ended(150), 210.0).course.over == ()
+    stopping = ledger.listed(known, workload("stopping"), 200.0, last=100.0).ledger
+    assert ledger.told_pods(stopping, ended(150), 210.0).course.over == ()
+
+
+def test_crashes_do_not_pile_up_while_none_has_settled() -> None:
+    course = Course(run=("p1", "SINCE"))
+    for number in range(FLAPPING + 5):
+        told = LastState(reason="Error", finished_at=at(number))
+        course = book.crashed(course, "pod", Container(name="a", last_state=told), 200.0)
+    assert len(course.over) == FLAPPING
+    assert book.crashed(Course(), "pod", Container(name="a"), 200.0) == Course()
+
+
+# -- what was over before the first sight
+
+
+def history(status: str, created: float | None, ended: float | None, name: str | None = "r1") -> Replacement:
+    def iso(second: float | None) -> str | None:
+        return at(second) if second is not None else None
+
+    return Replacement(
+        id=name, status=status, candidate_proton_ids=("c1",), created_at=iso(created), updated_at=iso(ended)
+    )
+
+
+@pytest.mark.parametrize(
+    ("records", "episodes"),
+    [
+        ([history("completed", 500, 600)], "replacement success completed"),
+        ([history("errored", 500, 600)], "replacement failure errored"),
+        ([history("failed", 500, 600)], "replacement failure errored"),
+        ([history("CANCELLED", 500, 600)], "replacement cancellation cancelled"),
+        ([history("canceled", 500, 600)], "replacement cancellation cancelled"),
+        ([history("switching", 500, 600)], ""),
+        ([history("completed", 50, 90)], ""),
+        ([history("completed", 500, 2000)], ""),
+        ([history("completed", None, 600)], ""),
+        ([history("completed", 500, None)], ""),
+        ([history("completed", 500, 600, None)], ""),
+    ],
+)
+def test_replacements_of_the_past_are_recalled_as_far_back_as_is_wanted(
+    records: list[Replacement], episodes: str
+) -> None:
+    course = book.recalled(Course(), records, (), 1000.0, 900.0)
+    assert words(course) == episodes
+    assert all(each.recalled for each in course.over)
+
+
+@pytest.mark.parametrize(
+    ("name", "created", "since", "episodes"),
+    [
+        ("p1", 500.0, 600.0, "start success"),
+        ("p1", 50.0, 600.0, ""),
+        ("p1", 500.0, None, ""),
+        ("c1", 500.0, 600.0, "replacement success completed"),
+    ],
+)
+def test_the_start_of_the_present_run_is_recalled_where_no_replacement_brought_it(
+    name: str, created: float, since: float | None, episodes: str
+) -> None:
+    proton = Proton(name, created_at=at(created), running_since=at(since) if since is not None else None)
+    records = [history("completed", 450, 650)] if name == "c1" else []
+    assert words(book.recalled(Course(), records, [proton], 1000.0, 900.0)) == episodes
+
+
+def test_a_run_that_began_long_after_its_proton_was_not_its_first() -> None:
+    proton = Proton("p1", created_at="1970-01-01T00:10:00Z", running_since="1970-01-03T00:10:00Z")
+    assert book.recalled(Course(), (), [proton], 300_000.0, 600_000.0) == Course()
+
+
+# -- when an episode has settled
+
+
+def over(ended: float, **facts: object) -> Course:
+    episode = Episode("stop", Mark(ended - 50.0), ended=Mark(ended), outcome="success")
+    return Course(over=(msgspec.structs.replace(episode, **facts),))
+
+
+@pytest.mark.parametrize(
+    ("now", "previous", "told", "settled"),
+    [
+        (159.0, 150.0, 150.0, False),
+        (160.0, 130.0, 150.0, True),
+        (200.0, 100.0, 150.0, False),
+        (200.0, None, 150.0, False),
+        (200.0, 150.0, 90.0, False),
+        (399.0, 350.0, 90.0, False),
+        (400.0, 350.0, 90.0, True),
+    ],
+)
+def test_an_episode_settles_for_a_minute_two_sweeps_and_until_details_were_told(
+    now: float, previous: float | None, told: float, settled: bool
+) -> None:
+    course = msgspec.structs.replace(over(100.0), pods_told=told, events_told=told)
+    after, due = book.due(course, now, previous)
+    assert (len(due), len(after.over)) == ((1, 0) if settled else (0, 1))
+
+
+def test_a_deletion_waits_for_no_details() -> None:
+    assert book.due(over(100.0, kind="deletion"), 170.0, 130.0)[1]
+
+
+def test_what_is_open_for_a_week_is_closed_as_timed_out() -> None:
+    week = book.LONGEST + 200.0
+    known = swept(workload(), workload("errored", replacement=record())).course
+    assert words(book.due(known, week, None)[0]) == "failure …, replacement …"
+    assert words(book.due(known, week + 1.0, None)[0]) == "failure timeout timeout, replacement timeout timeout"
+
+
+def test_a_workload_that_flaps_has_one_trace_more_and_no_flood() -> None:
+    statuses = ["running", "errored"] * (FLAPPING + 10)
+    now = ledger.first_sight(workload(), 100.0, baseline=True)
+    for number, status in enumerate(statuses[1:], 1):
+        now = ledger.listed(now, workload(status), 100.0 + number * 10.0, last=90.0 + number * 10.0).ledger
+    course = now.course
+    assert len(course.over) == FLAPPING
+    assert course.flapping is not None
+    assert course.flapping.folded == 9
+    after, due = book.due(msgspec.structs.replace(course, over=()), course.flapping.opened.at + 3600.0, 3000.0)
+    assert [each.kind for each in due] == ["flapping"]
+    assert after.flapping is None
+    calm = ledger.listed(now, workload("running"), 100.0 + 8000.0, last=None).ledger.course
+    assert calm.over[-1].kind == "failure"
+
+
+@pytest.mark.parametrize(
+    ("folded", "outcome", "kinds"),
+    [
+        (["start success", "stop success", "start cancellation"], "success", ("start", "stop")),
+        (["stop success", "failure failure", "stop error"], "failure", ("stop", "failure")),
+        (["stop error", "start failure"], "error", ("stop", "start")),
+    ],
+)
+def test_flapping_has_failed_where_one_of_the_folded_has(folded: list[str], outcome: str, kinds: tuple[str]) -> None:
+    course = Course(recent=(100.0,) * FLAPPING)
+    for each in folded:
+        kind, ended = each.split()
+        episode = Episode(kind, Mark(100.0), ended=Mark(150.0), outcome=ended)  # type: ignore[arg-type]
+        course, admitted = book.admission(course, episode)
+        assert not admitted
+    assert course.flapping is not None
+    assert (course.flapping.outcome, course.flapping.kinds, course.flapping.folded) == (outcome, kinds, len(folded))
+
+
+# -- what is remembered
+
+
+def test_traces_are_remembered_for_a_day_and_facts_until_nobody_needs_them() -> None:
+    course = read(pod())
+    new = Past("k", "stop", "aa", "bb", 100.0, 200.0)
+    busy = book.remembered(course, (new,), 300.0)
+    assert (busy.past, list(busy.pods)) == ((new,), ["pod"])
+    done = book.remembered(msgspec.structs.replace(busy, life=None), (), 300.0)
+    assert (done.past, done.pods, done.protons, done.events) == ((new,), {}, {}, {})
+    assert book.remembered(done, (), 200.0 + book.PAST_SECONDS).past == ()
+
+
+def test_it_is_remembered_how_many_episodes_had_a_key_of_those_that_came_last() -> None:
+    course = book.numbered(Course(), "often")
+    for number in range(2 * book.NUMBERS):
+        course = book.numbered(book.numbered(course, f"once-{number}"), "often")
+    assert len(course.numbers) == book.NUMBERS
+    assert course.numbers["often"] == 2 * book.NUMBERS + 1
+    assert "once-0" not in course.numbers
+
+
+def test_pods_of_an_episode_that_is_over_are_forgotten_when_the_next_began_later() -> None:
+    course = read(pod(name="old"), now=150.0)
+    assert book.remembered(course, (), 300.0).pods == {}
+
+
+def test_an_event_from_within_a_trace_that_was_made_comes_late() -> None:
+    past = Past("k", "stop", "aa", "bb", 290.0, 310.0)
+    course = Course(past=(past,))
+    told = book.told_events(course, [event("e1"), event("e2", at=at(400))], frozenset(), 500.0)
+    assert list(told.late) == ["e1"]
+    assert told.stirs
+    assert not course.stirs
+    assert book.told_events(course, [event("e1")], frozenset({"e1"}), 500.0).late == {}
+    full = Course(past=(msgspec.structs.replace(past, late=book.LATE),))
+    assert book.told_events(full, [event("e1")], frozenset(), 500.0).late == {}
+    assert book.told_events(course, [Event("e3", None, "Scaled")], frozenset(), 500.0).late == {}

@@ -1,0 +1,441 @@
+"""What is counted over a workload's life: sequences of what the API told, beside what they add up to."""
+
+import json
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.api.details import Event, EventDetails, SharedRole
+from exporter.api.models import Artifact, Replacement, Workload
+from exporter.api.pods import Container, LastState, Pods, Proton, Replica, StatusDetails
+from exporter.fleet import ledger as book
+from exporter.fleet.ledger import Durations, Entry, Ledger, Tally
+
+
+def workload(
+    status: str = "running", proton: str = "p1", replacement: Replacement | None = None, **more: str
+) -> Workload:
+    artifact = Artifact(status=more["artifact"]) if "artifact" in more else None
+    return Workload(
+        id="w", name="w", status=status, proton_id=proton, replacement=replacement, artifact=artifact,
+        created_at=more.get("created"),
+    )  # fmt: skip
+
+
+def life(*told: Workload, baseline: bool = True, expiry: float | None = None) -> Ledger:
+    """The ledger after sweeps at 100, 200, 300 … seconds."""
+    ledger = book.first_sight(told[0], 100.0, baseline=baseline)
+    for number, each in enumerate(told[1:], 2):
+        ledger = book.listed(ledger, each, number * 100.0, expiry).ledger
+    return ledger
+
+
+@pytest.mark.parametrize(
+    ("statuses", "transitions"),
+    [
+        ("running running", {}),
+        ("running errored running", {"errored": 1, "recovered": 1}),
+        ("running errored submitted launching running", {"errored": 1, "started": 1, "ready": 1, "recovered": 1}),
+        ("running stopping stopped submitted running", {"stopped": 1, "started": 1, "ready": 1}),
+        ("stopped running", {"started": 1, "ready": 1}),
+        ("stopped submitted", {"started": 1}),
+        ("submitted running", {"ready": 1}),
+        ("running launching running", {"ready": 1}),
+        ("running interrupted submitted running", {"interrupted": 1, "started": 1, "ready": 1}),
+        ("running suspended stopped", {"suspended": 1, "stopped": 1}),
+        ("running errored stopped running", {"errored": 1, "stopped": 1, "started": 1, "ready": 1}),
+        ("running errored terminated", {"errored": 1, "terminated": 1}),
+        ("running Hibernating running", {}),
+        ("errored Hibernating running", {"recovered": 1}),
+        ("unknown running errored", {"errored": 1}),
+        ("ERRORED failed running", {"recovered": 1}),
+        ("submitted errored running", {"errored": 1, "recovered": 1}),
+    ],
+)  # fmt: skip
+def test_statuses_in_turn_make_transitions(statuses: str, transitions: Mapping[str, int]) -> None:
+    assert life(*(workload(status) for status in statuses.split())).transitions == transitions
+
+
+def test_the_fleet_of_the_first_sweep_is_the_baseline_and_a_workload_that_comes_later_has_started() -> None:
+    assert life(workload("submitted")).transitions == {}
+    assert life(workload("submitted"), baseline=False).transitions == {"started": 1}
+    assert life(workload("running"), baseline=False).transitions == {}
+
+
+def test_a_start_lasts_from_when_it_was_first_seen_or_from_creation_until_running() -> None:
+    seen = book.listed(life(workload("stopped"), workload("submitted")), workload("running"), 950.0)
+    assert seen.start_seconds == 750.0
+    new = life(workload("submitted", created="1970-01-01T00:01:30Z"), baseline=False)
+    assert book.listed(new, workload("running"), 290.0).start_seconds == 200.0
+    baseline = life(workload("submitted", created="1970-01-01T00:01:30Z"))
+    assert book.listed(baseline, workload("running"), 290.0).start_seconds is None
+
+
+def test_a_draft_that_stops_at_its_end_has_expired_and_one_that_stops_before_was_stopped() -> None:
+    assert life(workload(), workload("stopped"), expiry=230.0).transitions == {"stopped": 1, "draft_expired": 1}
+    assert life(workload(), workload("stopped"), expiry=270.0).transitions == {"stopped": 1}
+
+
+def test_vanished_and_reappeared_are_counted() -> None:
+    gone = book.vanished(life(workload()), 300.0)
+    assert (gone.transitions, gone.gone) == ({"vanished": 1}, 300.0)
+    assert book.reappeared(gone).transitions == {"vanished": 1, "reappeared": 1}
+    assert [book.deleted(each) for each in (gone, book.reappeared(gone), book.hidden(gone))] == [True, False, False]
+
+
+def test_what_a_workload_was_in_the_midst_of_goes_on_when_it_was_not_deleted() -> None:
+    starting = life(workload("running"), workload("stopped"), workload("submitted"))
+    replaced = goes_on(life(workload("running")), rolling("initializing"))
+    for before in (starting, replaced):
+        for after_all in (book.reappeared, book.hidden):
+            course = after_all(book.vanished(before, 500.0)).course
+            assert course.life == before.course.life
+            assert course.over == before.course.over
+            assert (course.rollout is None) == (before.course.rollout is None)
+            if course.rollout is not None:
+                assert (course.rollout.ended, course.rollout.cause) == (None, "")
+
+
+def test_a_promotion_resets_the_statistics() -> None:
+    ledger = life(workload(artifact="draft"), workload(artifact="locked"))
+    assert (ledger.resets, ledger.reset_at) == (1, 200.0)
+
+
+# -- replacements
+
+ROLLING = Replacement(status="initializing", candidate_proton_ids=("p2",), id="r1")
+
+
+def rolling(status: str, proton: str = "p1", **more: object) -> Workload:
+    return workload("running", proton, msgspec.structs.replace(ROLLING, status=status, **more))
+
+
+def event(kind: str = "Errored", at: float = 450.0, number: int = 1, **details: object) -> Event:
+    told = EventDetails(**({"replacement_id": "r1"} | details))  # type: ignore[arg-type]
+    stamp = f"1970-01-01T00:{int(at) // 60:02}:{at % 60:05.2f}Z"
+    return Event(id=f"e{number}", timestamp=stamp, event_type=f"Replacement {kind}", details=told)
+
+
+def after(ledger: Ledger, *events: Event, serving: str = "p1", now: float = 500.0) -> Ledger:
+    return book.told_events(ledger, events, serving, now).ledger
+
+
+READ = after(life(workload()), now=150.0)
+
+
+def goes_on(ledger: Ledger, *told: Workload, since: float = 200.0) -> Ledger:
+    for number, each in enumerate(told):
+        ledger = book.listed(ledger, each, since + number * 100).ledger
+    return ledger
+
+
+def test_a_replacement_whose_record_disappears_and_leaves_another_proton_has_completed() -> None:
+    ledger = goes_on(READ, rolling("initializing"), rolling("switching", "p2"), workload(proton="p2"))
+    assert (ledger.outcomes, ledger.rollout is not None) == ({}, True)  # an event may still tell
+    judged = book.told_events(ledger, (), "p2", 480.0)
+    assert judged.ledger.outcomes == {"completed": 1}
+    assert judged.ledger.transitions == {"replaced": 1}
+    assert judged.replacement_seconds == 200.0
+
+
+@pytest.mark.parametrize("settings_only", [True, False])
+def test_a_silent_revert_is_caught_by_the_proton_alone(settings_only: bool) -> None:
+    ids: Any = {} if settings_only else {"candidate_proton_ids": ("p2",)}
+    ledger = goes_on(READ, rolling("initializing", **ids), rolling("awaiting_promotion", **ids), workload())
+    for judged in (after(ledger, now=465.0), goes_on(ledger, *[workload()] * 4, since=500.0)):
+        assert judged.outcomes == {"reverted": 1}
+        assert judged.transitions == {"reverted": 1}
+        assert after(judged, event()).outcomes == {"reverted": 1}  # the event that comes late counts nothing more
+
+
+def test_a_revert_is_caught_by_the_event_alone_once() -> None:
+    ledger = after(READ, event())
+    assert (ledger.outcomes, ledger.transitions) == ({"errored": 1}, {"reverted": 1})
+    assert after(ledger, event()).outcomes == {"errored": 1}
+
+
+def test_event_and_record_of_one_replacement_count_once_in_either_order() -> None:
+    begun = goes_on(READ, rolling("initializing"))
+    early = goes_on(after(begun, event()), rolling("initializing"), workload(), workload(), since=500.0)
+    late = after(goes_on(begun, workload(), since=300.0), event())
+    assert early.outcomes == late.outcomes == {"errored": 1}
+    assert early.rollout is late.rollout is None
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [("ERRORED", "errored"), ("failed", "errored"), ("completed", "completed"), ("canceled", "cancelled")],
+)
+def test_a_record_that_stays_tells_its_outcome_once(status: str, outcome: str) -> None:
+    ledger = goes_on(READ, rolling("initializing"), rolling(status), rolling(status), workload(), workload())
+    assert ledger.outcomes == {outcome: 1}
+    assert goes_on(READ, rolling(status), rolling(status)).outcomes == {outcome: 1}  # never seen under way
+    assert life(rolling(status), rolling(status)).outcomes == {}  # it was there at first sight
+
+
+def test_a_replacement_under_way_at_first_sight_is_followed_and_has_no_duration() -> None:
+    ledger = goes_on(life(rolling("initializing")), workload(proton="p2"))
+    judged = book.told_events(ledger, (), "p2", 480.0)
+    assert (judged.ledger.outcomes, judged.replacement_seconds) == ({"completed": 1}, None)
+
+
+def test_a_record_that_ends_after_its_event_counts_nothing_more() -> None:
+    begun = after(goes_on(READ, rolling("initializing")), event())
+    assert goes_on(begun, rolling("errored", id="r1-later"), since=500.0).outcomes == {"errored": 1}
+
+
+def test_a_replacement_that_an_event_has_counted_is_not_counted_again_when_another_begins() -> None:
+    begun = after(goes_on(READ, rolling("initializing")), event())
+    other = Replacement(status="initializing", candidate_proton_ids=("p3",), id="r2")
+    assert goes_on(begun, workload(replacement=other), since=500.0).outcomes == {"errored": 1}
+
+
+def test_a_replacement_missed_whose_event_was_read_already_is_no_news() -> None:
+    told = after(READ, event("Completed", 199.0, candidate_proton_ids=("p2",)), now=220.0)
+    assert goes_on(told, workload(proton="p2"), since=230.0).rollout is None
+
+
+def test_a_cancelled_replacement_is_no_revert() -> None:
+    ledger = after(goes_on(READ, rolling("initializing"), rolling("canceling"), workload()), now=480.0)
+    assert (ledger.outcomes, ledger.transitions) == ({"cancelled": 1}, {})
+
+
+def test_a_second_replacement_ends_the_first() -> None:
+    second = workload("running", "p2", Replacement(status="initializing", candidate_proton_ids=("p3",), id="r2"))
+    ledger = goes_on(READ, rolling("initializing"), second)
+    assert ledger.outcomes == {"completed": 1}
+    assert ledger.rollout is not None
+    assert ledger.rollout.ids == ("r2", "p3")
+
+
+def test_a_replacement_between_two_sweeps_is_seen_by_the_proton_and_its_event_counts_nothing_more() -> None:
+    ledger = goes_on(READ, workload(proton="p2"))
+    judged = after(ledger, now=300.0, serving="p2")
+    assert judged.outcomes == {"completed": 1}
+    told = after(ledger, event("Completed", 199.0, candidate_proton_ids=("p2",)), now=220.0)
+    assert told.outcomes == {"completed": 1}
+    assert after(judged, event("Completed", 199.0, candidate_proton_ids=("p2",))).outcomes == {"completed": 1}
+
+
+def test_a_start_with_a_new_proton_is_no_replacement() -> None:
+    assert life(workload(), workload("stopped"), workload("running", "p2")).rollout is None
+
+
+# -- events
+
+
+def test_old_events_are_the_baseline_and_those_since_first_sight_count() -> None:
+    ledger = after(life(workload()), event(at=50.0, number=1), event(at=150.0, number=2, replacement_id="r9"))
+    assert ledger.events == {"replacement_errored": 1}
+    assert ledger.newest == {"replacement_errored": 150.0}
+
+
+EVENTS = st.lists(
+    st.builds(
+        lambda number, at, kind: Event(
+            id=f"e{number}", timestamp=f"1970-01-01T00:{at // 60:02}:{at % 60:02}Z", event_type=kind
+        ),
+        st.integers(0, 30), st.integers(0, 999), st.sampled_from(["Started", "Stopped", "odd", "Replacement Errored"]),
+    ),
+    unique_by=lambda e: e.id,
+    max_size=12,
+)  # fmt: skip
+
+
+@given(EVENTS, st.randoms(use_true_random=False), st.lists(st.integers(1, 4), max_size=6))
+def test_events_in_any_order_repeated_and_in_any_portions_count_each_id_once(
+    events: list[Event],
+    random: Random,
+    portions: list[int],
+) -> None:
+    whole = after(READ, *events)
+    shuffled = [*events, *events]
+    random.shuffle(shuffled)
+    ledger = READ
+    for portion in portions:
+        ledger = after(ledger, *shuffled[:portion])
+        shuffled = shuffled[portion:]
+    ledger = after(ledger, *shuffled)
+    assert (ledger.events, ledger.newest) == (whole.events, whole.newest)
+    assert sum(ledger.events.values()) == len({e.id for e in events})
+
+
+# -- pods
+
+
+def pods(*counts: tuple[str, int, str], began: float = 0.0) -> Pods:
+    """One pod a triple: its name, its restarts, and when its container last ended."""
+    replicas = tuple(
+        Replica(
+            name=name,
+            status="running",
+            started_at=f"1970-01-01T00:{began // 60:02.0f}:00Z",
+            containers=(
+                Container(
+                    name="lrs-p1-main",
+                    status="running",
+                    restart_count=count,
+                    reason="",
+                    last_state=LastState(reason="OOMKilled", finished_at=ended) if ended else None,
+                ),
+            ),
+        )
+        for name, count, ended in counts
+    )
+    return Pods((Proton(id="p1"),), {"p1": StatusDetails(replicas=replicas)})
+
+
+def restarts(*reads: Pods) -> tuple[int, int]:
+    ledger = life(workload())
+    for number, read in enumerate(reads):
+        ledger = book.told_pods(ledger, read, 200.0 + number * 300)
+    return ledger.restarts.get("main", -1), ledger.terminations.get("main", {}).get("OOMKilled", -1)
+
+
+@pytest.mark.parametrize(
+    ("reads", "counted"),
+    [
+        ([pods(("a", 6, "t1"))], (0, 0)),
+        ([pods(("a", 2, "t1"), began=600)], (2, 1)),
+        ([pods(("a", 0, "")), pods(("a", 2, "t1")), pods(("a", 2, "t1"))], (2, 1)),
+        ([pods(("a", 5, "t1")), pods(("a", 1, "t2"))], (1, 1)),
+        ([pods(("a", 1, "")), pods(("b", 3, "t1"))], (3, 1)),
+        ([pods(("a", 1, "")), pods(), pods(("a", 2, ""))], (1, 0)),
+        ([pods(("a", 1, "")), pods(), pods(), pods(), pods(), pods(("a", 2, ""))], (2, 0)),
+        ([pods(("a", 0, ""), ("b", 0, "")), pods(("a", 1, "t1"), ("b", 2, "t2"))], (3, 2)),
+    ],
+    ids=[
+        "first sight is the baseline",
+        "a pod younger than first sight counts in full",
+        "a rise counts, the same again does not",
+        "a fall is a container that began anew",
+        "a new pod counts in full",
+        "a pod missing for a moment is remembered",
+        "a pod missing for long is a new one",
+        "all pods add up",
+    ],
+)
+def test_restarts_and_kills_add_up_over_pods(reads: Sequence[Pods], counted: tuple[int, int]) -> None:
+    assert restarts(*reads) == counted
+
+
+def read(p1: int | str | None, p2: int | str | None = None, unlisted: str = "", began: float = 0.0) -> Pods:
+    """Two protons with a pod each: its restarts, why it could not be read, or None where the proton is not listed."""
+    counts = {name: count for name, count in (("p1", p1), ("p2", p2)) if count is not None}
+    told = {name: pods((name, count, ""), began=began).details["p1"] for name, count in counts.items()
+            if isinstance(count, int)}  # fmt: skip
+    unread = {name: why for name, why in counts.items() if isinstance(why, str)} | ({"": unlisted} if unlisted else {})
+    return Pods(tuple(Proton(id=name) for name in counts), {name: told.get(name) for name in counts}, unread)
+
+
+GAP = ("server_error",) * 5
+"""Polls five minutes apart: after ten minutes a pod that is not listed is forgotten."""
+
+
+@pytest.mark.parametrize(
+    ("reads", "counted"),
+    [
+        ([read(50), *(read(why) for why in GAP), read(50)], 0),
+        ([read(50), *(read(why) for why in GAP), read(53)], 3),
+        ([read(50, 7), *(read(51, why) for why in GAP), read(51, 7)], 1),
+        ([read(50, 7), *(read(51, unlisted=why) for why in GAP), read(51, 7)], 1),
+        ([read("server_error", 7), read(50, 7), read(51, 7)], 1),
+        ([read(None, 7, unlisted="decode"), read(50, 7), read(51, 7)], 1),
+        ([read("server_error", 7), read(2, 7, began=600)], 2),
+        ([read(50, 7), read(51), read(51), read(51), read(51), read(51, 7)], 8),
+        ([read(50), read(50, "server_error"), read(50, 2, began=600)], 2),
+    ],
+    ids=[
+        "the pods of a proton that cannot be read for long are not gone",
+        "what they restarted meanwhile counts",
+        "nor are they while others are read",
+        "nor while their proton is missing from a list that is not complete",
+        "the first reading of a proton is its baseline",
+        "even where it was missing from the list before",
+        "a pod younger than first sight counts in full",
+        "a proton that is listed no more takes its pods with it",
+        "so does the first pod of a new proton",
+    ],
+)
+def test_restarts_of_pods_that_cannot_be_read_are_neither_lost_nor_counted_twice(
+    reads: Sequence[Pods], counted: int
+) -> None:
+    ledger = life(workload())
+    for number, each in enumerate(reads):
+        ledger = book.told_pods(ledger, each, 200.0 + number * 300)
+    assert sum(ledger.restarts.values()) == counted
+
+
+def test_pods_of_a_state_without_protons_are_kept_while_anything_cannot_be_read() -> None:
+    ledger = book.told_pods(life(workload()), read(50), 200.0)
+    assert ledger.pods is not None
+    older = msgspec.structs.replace(
+        ledger, pods={key: msgspec.structs.replace(pod, proton="") for key, pod in ledger.pods.items()}
+    )
+    for number in range(5):
+        older = book.told_pods(older, read("server_error", 1), 500.0 + 300 * number)
+    assert sum(book.told_pods(older, read(51, 1), 2000.0).restarts.values()) == 2
+
+
+def test_a_server_that_tells_no_reasons_gives_no_count_of_kills() -> None:
+    plain = Pods(
+        (Proton(id="p1"),),
+        {"p1": StatusDetails(replicas=(Replica(name="a", containers=(Container(name="main", restart_count=1),)),))},
+    )
+    assert restarts(plain) == (0, -1)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5)), max_size=12))
+def test_restart_totals_never_fall(reads: list[tuple[str, int]]) -> None:
+    ledger = life(workload())
+    total = 0
+    for name, count in reads:
+        ledger = book.told_pods(ledger, pods((name, count, "")), 200.0)
+        assert ledger.restarts["main"] >= total
+        total = ledger.restarts["main"]
+
+
+# -- the rest
+
+
+def test_a_change_of_sharing_is_counted_and_the_first_reading_is_not() -> None:
+    def grants(*marks: str) -> tuple[list[SharedRole], list[str]]:
+        return [SharedRole(id=mark) for mark in marks], list(marks)
+
+    ledger = book.told_grants(life(workload()), *grants("a/owner", "b/user"))
+    assert ledger.sharing_changes == 0
+    ledger = book.told_grants(ledger, *grants("b/user", "a/owner"))
+    assert ledger.sharing_changes == 0
+    ledger = book.told_grants(ledger, *grants("b/owner", "c/user", "d/user"))
+    assert ledger.sharing_changes == 3
+
+
+def test_a_reset_of_the_statistics_is_counted() -> None:
+    assert book.told_reset(life(workload()), 7.0).resets == 1
+
+
+def test_durations_fill_the_bucket_they_fit_in() -> None:
+    tally = Tally().after(Entry(READ, 60.0, 1e9)).after(Entry(READ, 60.5)).after(Entry(READ))
+    assert (tally.starts.counts[:4], tally.starts.sum) == ((0, 1, 1, 0), 120.5)
+    assert tally.replacements == Durations((0,) * 9 + (1,), 1e9)
+    assert tally.after(Entry(READ)) is tally
+
+
+def test_what_changes_nothing_is_the_same_object() -> None:
+    ledger = book.told_pods(READ, pods(("a", 1, "t1")), 200.0)
+    assert book.listed(ledger, workload(), 999.0).ledger is ledger
+    assert book.told_pods(ledger, pods(("a", 1, "t1")), 300.0) is ledger
+    assert after(ledger) is ledger
+
+
+@given(EVENTS)
+def test_a_ledger_survives_being_written_and_read(events: list[Event]) -> None:
+    ledger = book.told_pods(after(life(workload(), rolling("initializing")), *events), pods(("a", 1, "t1")), 200.0)
+    written = msgspec.json.encode(ledger)
+    assert msgspec.json.decode(written, type=Ledger) == ledger
+    assert json.loads(written)["first"] == 100.0

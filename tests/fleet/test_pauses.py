@@ -1,0 +1,214 @@
+"""Which requests are paused after the API refused some: refusals beside what they pause, and the laws."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.fleet.pauses import LIST, MOST, OBJECTS_MOST, Pause, Pauses, Scope
+
+PODS, EVENTS = "/workloads/{id}/protons/{pid}/statusDetails", "/workloads/{id}/events"
+QUOTAS, LIMITS = "/quotas", "/account/info"
+Target = tuple[str, tuple[str, ...]]
+Refusal = tuple[str, tuple[str, ...], int, float | None]
+THE_LIST: Target = (LIST, ())
+
+
+def refused(pauses: Pauses, *refusals: Refusal, at: float = 0.0) -> Pauses:
+    """The pauses after these refusals of requests that were sent and answered at one moment."""
+    for route, ids, status, retry_after in refusals:
+        pauses.refused(route, ids, status, retry_after, at, at)
+    return pauses
+
+
+def unavailable(*workloads: str) -> list[Refusal]:
+    return [(PODS, (workload, "p1"), 503, 300.0) for workload in workloads]
+
+
+REFUSALS: dict[str, tuple[list[Refusal], dict[Target, Pause | None]]] = {
+    "503 for one object": (
+        unavailable("a"),
+        {
+            (PODS, ("a", "p1")): Pause("object", 300),
+            (PODS, ("a", "p2")): None,
+            (PODS, ("b", "p1")): None,
+            (EVENTS, ("a",)): None,
+            THE_LIST: None,
+        },
+    ),
+    "503 for two workloads": (unavailable("a", "b"), {(PODS, ("c", "p1")): None, THE_LIST: None}),
+    "503 for three versions of one workload": (
+        [(PODS, ("a", version), 503, 300.0) for version in ("p1", "p2", "p3")],
+        {(PODS, ("a", "p4")): None, (PODS, ("b", "p1")): None},
+    ),
+    "503 for three workloads": (
+        unavailable("a", "b", "c"),
+        {
+            (PODS, ("a", "p1")): Pause("object", 300),
+            (PODS, ("d", "p1")): Pause("route", 5),
+            (EVENTS, ("a",)): None,
+            THE_LIST: None,
+        },
+    ),
+    "503 on a route without ids": (
+        [(QUOTAS, (), 503, 60.0)],
+        {(QUOTAS, ()): Pause("route", 60), (LIMITS, ()): None, THE_LIST: None},
+    ),
+    "429 for one object": (
+        [(EVENTS, ("a",), 429, None)],
+        {(EVENTS, ("b",)): Pause("route", 5), (PODS, ("a", "p1")): None, THE_LIST: None},
+    ),
+    "429 that names a time": ([(EVENTS, ("a",), 429, 40.0)], {(EVENTS, ("b",)): Pause("route", 40)}),
+    "429 that names a day": ([(EVENTS, ("a",), 429, 86400.0)], {(EVENTS, ("b",)): Pause("route", MOST)}),
+    "429 that names no time to wait": ([(EVENTS, ("a",), 429, 0.0)], {(EVENTS, ("b",)): None}),
+    "503 that names no time to wait": ([(PODS, ("a", "p1"), 503, 0.0)], {(PODS, ("a", "p1")): None}),
+    "429 on two routes": (
+        [(EVENTS, ("a",), 429, 60.0), (QUOTAS, (), 429, 60.0)],
+        {(EVENTS, ("a",)): Pause("route", 60), (LIMITS, ()): Pause("details", 5), THE_LIST: None},
+    ),
+    "429 on the list": (
+        [(LIST, (), 429, None)],
+        {THE_LIST: Pause("account", 5), (LIMITS, ()): Pause("account", 5), (PODS, ("a", "p1")): Pause("account", 5)},
+    ),
+    "503 on the list": (
+        [(LIST, (), 503, 60.0)],
+        {THE_LIST: Pause("account", 60), (PODS, ("a", "p1")): Pause("account", 60)},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_refusal_pauses_what_refused_and_more_only_where_several_did(name: str) -> None:
+    refusals, held = REFUSALS[name]
+    pauses = refused(Pauses(), *refusals)
+    assert {target: pauses.of(*target, 0.0) for target in held} == held
+
+
+def pauses_in_turn(target: Target, count: int, pauses: Pauses) -> list[float]:
+    """The lengths of pauses of a target that answers 429 whenever it is asked again."""
+    now, lengths = 0.0, []
+    for _ in range(count):
+        refused(pauses, (*target, 429, None), at=now)
+        pause = pauses.of(*target, now)
+        assert pause is not None
+        lengths.append(pause.seconds)
+        now += pause.seconds
+        assert pauses.of(*target, now) is None
+    return lengths
+
+
+@pytest.mark.parametrize("target", [THE_LIST, (EVENTS, ("a",)), (QUOTAS, ())])
+def test_pauses_that_the_api_gives_no_time_for_grow_and_stay_bounded(target: Target) -> None:
+    assert pauses_in_turn(target, 9, Pauses()) == [5, 10, 20, 40, 80, 160, 300, 300, 300]
+    assert pauses_in_turn(target, 3000, Pauses())[-1] == MOST
+
+
+def test_a_success_makes_the_next_pause_of_its_route_short_again_and_no_other() -> None:
+    pauses = Pauses()
+    for target in (THE_LIST, (EVENTS, ("a",))):
+        pauses_in_turn(target, 4, pauses)
+    assert pauses.succeeded(LIST, 1000.0) == ["*"]
+    refused(pauses, (LIST, (), 429, None), (EVENTS, ("a",), 429, None), at=1000.0)
+    assert [pauses.of(LIST, (), 1000.0), pauses.of(EVENTS, ("b",), 1000.0)] == [Pause("account", 5), Pause("route", 80)]
+    assert pauses.succeeded(EVENTS, 2000.0) == [EVENTS]
+    assert pauses.succeeded(EVENTS, 2001.0) == []
+
+
+def test_a_success_that_was_under_way_when_the_pause_began_changes_nothing() -> None:
+    pauses = refused(Pauses(), (EVENTS, ("a",), 429, None), at=10.0)
+    assert pauses.succeeded(EVENTS, 9.0) == []
+    refused(pauses, (EVENTS, ("a",), 429, None), at=15.0)
+    assert pauses.of(EVENTS, ("a",), 15.0) == Pause("route", 10)
+
+
+@pytest.mark.parametrize("retry_after", [None, 7.0])
+def test_requests_under_way_when_a_pause_begins_make_it_grow_no_further(retry_after: float | None) -> None:
+    pauses = Pauses()
+    changes = [pauses.refused(EVENTS, (str(n),), 429, retry_after, 0.0, 1.0) for n in range(20)]
+    first = 7.0 if retry_after else 5.0
+    assert changes == [{EVENTS: first}, *[{}] * 19]
+    assert pauses.refused(EVENTS, ("late",), 429, None, 0.5, 50.0) == {}  # answered long after the pause was over
+    assert pauses.refused(EVENTS, ("a",), 429, None, 60.0, 60.0) == {EVENTS: 10.0}
+
+
+@pytest.mark.parametrize(("status", "scope"), [(429, "route"), (503, "object")])
+def test_the_longest_time_that_the_api_asked_for_counts(status: int, scope: Scope) -> None:
+    pauses = Pauses()
+    for retry_after in (7.0, 60.0, 20.0):
+        pauses.refused(EVENTS, ("a",), status, retry_after, 0.0, 1.0)
+    assert pauses.of(EVENTS, ("a",), 1.0) == Pause(scope, 60)
+
+
+def test_a_few_broken_workloads_hold_up_the_others_for_moments_only() -> None:
+    """Three workloads answer 503 with five minutes whenever they are asked; a hundred others answer."""
+    pauses, now, held = Pauses(), 0.0, 0.0
+    for number in itertools.cycle(range(100)):
+        if now >= 3600.0:
+            break
+        for broken in "abc":
+            if pauses.of(PODS, (broken, "p1"), now) is None:
+                refused(pauses, *unavailable(broken), at=now)
+        if (pause := pauses.of(PODS, (str(number), "p1"), now)) is not None:
+            held += pause.seconds
+            now += pause.seconds
+        pauses.succeeded(PODS, now)
+        now += 0.1
+    assert 0 < held < 0.06 * 3600
+
+
+def test_a_limited_number_of_paused_objects_is_remembered_and_none_is_asked_too_soon() -> None:
+    pauses = refused(Pauses(), *unavailable(*map(str, range(OBJECTS_MOST))))
+    assert pauses.of(PODS, ("other", "p1"), 200.0) is None
+    refused(pauses, *unavailable("one more"), at=200.0)
+    assert pauses.of(PODS, ("one more", "p1"), 200.0) == Pause("route", 300)
+    assert pauses.of(PODS, ("other", "p1"), 500.0) is None
+    refused(pauses, *unavailable("later"), at=500.0)  # there is room again: those of before are over
+    assert pauses.of(PODS, ("later", "p1"), 500.0) == Pause("object", 300)
+    assert pauses.of(PODS, ("other", "p1"), 500.0) is None
+
+
+TARGETS: list[Target] = [
+    THE_LIST,
+    (QUOTAS, ()),
+    *((EVENTS, (workload,)) for workload in "abcd"),
+    *((PODS, (workload, version)) for workload in "abcd" for version in ("p1", "p2")),
+]
+ANSWERS = st.sampled_from([(200, None), (429, None), (429, 0.0), (429, 30.0), (503, 0.0), (503, 120.0), (503, 900.0)])
+REQUESTS = st.lists(
+    st.tuples(
+        st.sampled_from([0.0, 0.5, 5.0, 40.0]), st.sampled_from(TARGETS), ANSWERS, st.sampled_from([0.0, 2.0, 9.0])
+    ),
+    max_size=80,
+)
+"""Seconds since the request before, what is asked, the answer, and how long it takes."""
+
+
+@given(REQUESTS)
+def test_whatever_the_answers_what_asked_for_time_gets_it_and_the_list_waits_for_nobody_else(
+    requests: list[tuple[float, Target, tuple[int, float | None], float]],
+) -> None:
+    pauses, now = Pauses(), 0.0
+    under_way: list[tuple[float, float, Target, int, float | None]] = []
+    asked_for: dict[tuple[str, tuple[str, ...] | None], float] = {}
+    last = last_of_list = -1000.0
+    for since, (route, ids), (status, retry_after), seconds in requests:
+        now += since
+        for answered, sent, (of, about), code, asked in sorted(each for each in under_way if each[0] <= now):
+            if code == 200:
+                pauses.succeeded(of, sent)
+                continue
+            pauses.refused(of, about, code, asked, sent, answered)
+            last, last_of_list = answered, answered if of == LIST else last_of_list
+            what = (of, about if code == 503 and about else None)
+            asked_for[what] = max(asked_for.get(what, 0.0), answered + min(asked or 0.0, MOST))
+        under_way = [each for each in under_way if each[0] > now]
+        pause = pauses.of(route, ids, now)
+        if pause is None:
+            named = [(LIST, None), (route, None), (route, ids)]
+            assert all(now >= asked_for.get(what, 0.0) for what in named)
+            under_way.append((now + seconds, now, (route, ids), status, retry_after))
+        else:
+            assert 0 < pause.seconds <= last + MOST - now
+            assert pause.scope != "account" or pause.seconds <= last_of_list + MOST - now
+            assert route != LIST or pause.scope == "account"

@@ -1,0 +1,214 @@
+"""The judgements that families, the plan and alerts share."""
+
+import pytest
+
+from exporter.api.models import Artifact, Autoscaling, Bundle, Group, Replacement, Runtime, Workload
+from exporter.api.pods import Pods, Proton, StatusDetails
+from exporter.fleet import state as facts
+from exporter.fleet.state import Details, Seen, Unread
+from tests.make import container, pods, replica, sight
+
+AUTOSCALED = Runtime(container_groups=(Group(autoscaling=Autoscaling(min_replica_count=0, max_replica_count=3)),))
+TWO = Runtime(container_groups=(Group(replica_count=2),))
+NONE = pods()
+ONE = pods(replica(container()))
+WAITING = container(status="waiting", reason="ErrImagePull", ready=True)
+DRAFT = Artifact(status="draft")
+
+
+def seen(runtime: Runtime | None = None, told: Pods | None = None, status: str = "running") -> Seen:
+    return sight(Workload(id="w", status=status, proton_id="p", runtime=runtime), details=Details(pods=told))
+
+
+@pytest.mark.parametrize(
+    ("of", "zero"),
+    [
+        (seen(AUTOSCALED, NONE), True),
+        (seen(AUTOSCALED, NONE, "stopped"), True),
+        (seen(AUTOSCALED, NONE, "unknown"), True),
+        (seen(AUTOSCALED, ONE), False),
+        (seen(AUTOSCALED, NONE, "errored"), False),
+        (seen(AUTOSCALED, NONE, "submitted"), False),
+        (seen(AUTOSCALED, None), None),
+        (seen(TWO, NONE), None),
+        (seen(None, NONE), None),
+    ],
+)
+def test_scaled_to_zero_is_told_apart_from_broken(of: Seen, zero: bool | None) -> None:
+    assert facts.scaled_to_zero(of) is zero
+
+
+@pytest.mark.parametrize(
+    ("of", "words"),
+    [
+        (seen(TWO, pods(replica(container()), replica(container()))), []),
+        (seen(TWO, ONE), ["pods not ready"]),
+        (seen(TWO, NONE), ["no live pod"]),
+        (seen(AUTOSCALED, NONE), []),
+        (seen(TWO, None), []),
+        (seen(None, pods(replica(WAITING))), ["a container waits"]),
+    ],
+)
+def test_troubles_of_a_workload_that_is_up(of: Seen, words: list[str]) -> None:
+    assert list(facts.troubles(of)) == words
+
+
+@pytest.mark.parametrize(
+    ("proton", "role"),
+    [
+        (Proton(id="p"), "active"),
+        (Proton(id="c", role="candidate"), "candidate"),
+        (Proton(id="named"), "candidate"),
+        (Proton(id="o", status="draining"), "outgoing"),
+        (Proton(id="s", status="stopped"), "other"),
+    ],
+)
+def test_the_role_of_a_proton_is_worked_out_where_it_is_not_told(proton: Proton, role: str) -> None:
+    workload = Workload(id="w", proton_id="p", replacement=Replacement(candidate_proton_ids=("named",)))
+    told = sight(workload, details=Details(pods=Pods((Proton(id="p"), proton), {})))
+    assert facts.role(told, proton) == role
+
+
+@pytest.mark.parametrize(
+    ("runtime", "bounds"),
+    [
+        (TWO, (2, 2)),
+        (AUTOSCALED, (0, 3)),
+        (Runtime(container_groups=(Group(replica_count=2), *(AUTOSCALED.container_groups or ()))), (2, 5)),
+        (Runtime(container_groups=(Group(),)), (None, None)),
+        (None, (None, None)),
+    ],
+)
+def test_bounds_add_up_over_the_groups(runtime: Runtime | None, bounds: tuple[int | None, int | None]) -> None:
+    assert (facts.least_replicas(seen(runtime)), facts.most_replicas(seen(runtime))) == bounds
+
+
+BUNDLE = Bundle("cpu.small", 1.0, 512, 0)
+OTHER = Bundle("cpu.large", 8.0, 4096, 0)
+SMALL = Runtime(container_groups=(Group(resolved_bundle=BUNDLE),))
+
+
+@pytest.mark.parametrize(
+    ("runtime", "told", "live"),
+    [
+        (SMALL, ONE, {BUNDLE: 1}),
+        (SMALL, NONE, {BUNDLE: 0}),
+        (SMALL, pods(replica(), replica(status="succeeded")), {BUNDLE: 1}),
+        (SMALL, pods(replica(), runtime=Runtime(container_groups=(Group(resolved_bundle=OTHER),))), {OTHER: 1}),
+        (SMALL, Pods((Proton(id="p"),), {"p": None}), None),
+        (SMALL, Pods(ONE.protons, ONE.details, {"": "decode"}), None),
+        (SMALL, None, None),
+        (TWO, ONE, None),
+    ],
+)
+def test_pods_are_counted_by_the_bundle_they_run_on(
+    runtime: Runtime, told: Pods | None, live: dict[Bundle, int] | None
+) -> None:
+    assert facts.live_by_bundle(seen(runtime, told)) == live
+
+
+SERVES, NEW, DRAINS, GONE = (
+    Proton("p", status="running", role="active"),
+    Proton("c", status="warming", role="candidate"),
+    Proton("o", status="draining"),
+    Proton("s", status="stopped"),
+)
+
+
+def partly(*protons: Proton, of: str | None = "p", refused: bool = False, failed: str = "", **unread: str) -> Seen:
+    """A workload whose protons are these; `unread` are those whose pods could not be read, `_` the unlisted ones."""
+    reasons = {name.replace("_", ""): why for name, why in unread.items()}
+    told = {p.id: None if p.id in reasons else StatusDetails() for p in protons}
+    details = Details(
+        pods=Pods(protons, told, reasons) if protons else None,
+        refused=frozenset({"pods"} if refused else ()),
+        failed={"pods": failed} if failed else {},
+    )
+    return sight(Workload(id="w", status="running", proton_id=of), details=details)
+
+
+@pytest.mark.parametrize(
+    ("of", "unread", "unreadable"),
+    [
+        (partly(SERVES, DRAINS), [], ""),
+        (partly(SERVES, DRAINS, o="server_error"), [("outgoing", "o", "server_error")], ""),
+        (partly(SERVES, DRAINS, p="forbidden"), [("active", "p", "forbidden")], "forbidden"),
+        (
+            partly(SERVES, NEW, GONE, c="timeout", s="decode"),
+            [("candidate", "c", "timeout"), ("other", "s", "decode")],
+            "",
+        ),
+        # The list lacks one: the named one is known all the same, the newest that runs may not be the one that serves.
+        (partly(SERVES, _="decode"), [("unknown", "", "decode")], ""),
+        (partly(Proton("o", status="running"), _="decode"), [("unknown", "", "decode")], "decode"),
+        (partly(Proton("o", status="running")), [], ""),
+        (partly(DRAINS, GONE, of=None, s="tls"), [("other", "s", "tls")], "tls"),
+        # All failed, or nothing was requested yet.
+        (partly(failed="server_error"), [], "server_error"),
+        (partly(refused=True, failed="server_error"), [], "forbidden"),
+        (partly(), [], ""),
+        (partly(SERVES, failed="timeout"), [], ""),
+    ],
+)
+def test_which_pods_could_not_be_read_and_whether_it_matters(
+    of: Seen, unread: list[tuple[str, str, str]], unreadable: str
+) -> None:
+    assert [tuple(each) for each in facts.unread(of)] == unread
+    assert facts.unreadable(of) == unreadable
+    if unreadable:
+        assert facts.serving(of) is None
+        assert facts.live_by_bundle(of) is None
+        assert facts.scaled_to_zero(of) is None
+
+
+@pytest.mark.parametrize(
+    ("unread", "words"),
+    [
+        (
+            Unread("outgoing", "5f", "server_error"),
+            "outgoing version 5f: the API fails (5xx), which is common while a version drains",
+        ),
+        (Unread("active", "5f", "server_error"), "serving version 5f: the API fails (5xx)"),
+        (
+            Unread("outgoing", "5f", "forbidden"),
+            "outgoing version 5f: the API refuses it (403); give the token's user the role `user` on the workload",
+        ),
+        (Unread("candidate", "5f", "decode"), "new version 5f: the answer cannot be decoded"),
+        (Unread("other", "5" * 99, "odd"), f"version {'5' * 64}: odd"),
+        (Unread("unknown", "", "decode"), "a version missing from the list: the answer cannot be decoded"),
+    ],
+)
+def test_what_could_not_be_read_is_named_with_the_reason_and_the_remedy(unread: Unread, words: str) -> None:
+    assert unread.words == words
+
+
+def test_an_outgoing_version_that_runs_is_not_taken_for_one_that_is_missing_from_the_list() -> None:
+    running = Proton("o", status="running")
+    assert facts.role(partly(running), running) == "active"
+    assert facts.role(partly(running, _="decode"), running) == "outgoing"
+
+
+@pytest.mark.parametrize(
+    ("status", "proton", "expiry"),
+    [
+        ("running", Proton(id="p", running_since="1970-01-01T01:00:00Z"), 9 * 3600.0),
+        ("running", Proton(id="p", created_at="1970-01-01T02:00:00Z"), 10 * 3600.0),
+        ("running", None, 8 * 3600.0 + 1),
+        ("stopped", None, None),
+    ],
+)
+def test_a_draft_ends_eight_hours_after_its_proton_began(
+    status: str, proton: Proton | None, expiry: float | None
+) -> None:
+    told = Details(pods=Pods((proton,), {"p": StatusDetails()})) if proton is not None else Details()
+    workload = Workload(id="w", status=status, proton_id="p", artifact=DRAFT, created_at="1970-01-01T00:00:01Z")
+    assert facts.draft_expiry(sight(workload, details=told)) == expiry
+
+
+def test_a_draft_without_any_time_has_no_end_that_is_known() -> None:
+    assert facts.draft_expiry(sight(Workload(id="w", status="running", artifact=DRAFT))) is None
+
+
+def test_the_creation_of_a_draft_that_lives_on_tells_nothing_of_its_end() -> None:
+    old = Workload(id="w", status="running", artifact=DRAFT, created_at="1970-01-01T00:00:00Z")
+    assert facts.draft_expiry(sight(old, since=9 * 3600.0)) is None

@@ -1,0 +1,185 @@
+"""Rows of FAMILIES by example: what a workload says, and what is served of it."""
+
+import pytest
+
+from exporter.api.details import OtelValue, Quota, QuotaRule, RequestMetrics
+from exporter.api.models import (
+    Allocation,
+    Autoscaling,
+    Bundle,
+    ContainerRuntime,
+    Group,
+    Policy,
+    RequestStats,
+    Runtime,
+    Workload,
+)
+from exporter.api.pods import Condition, Pods, Proton, Replica
+from exporter.fleet.state import Details, Window
+from exporter.metrics.account_families import ACCOUNTS
+from exporter.metrics.family import PROFILES, Profile, Samples
+from exporter.metrics.registry import FAMILIES, samples_of, served, served_accounts
+from tests.make import container, pods, replica, sight
+
+
+def told(name: str, workload: Workload) -> Samples:
+    """The samples of one family."""
+    place = next(n for n, family in enumerate(FAMILIES) if family.name == f"datarobot_workload_{name}")
+    return samples_of(FAMILIES, sight(workload, 20.0, 10.0))[place]
+
+
+def scaled(**policies: float | None) -> Workload:
+    given = tuple(Policy(scaling_metric=metric, target=target) for metric, target in policies.items())
+    return Workload(id="w", runtime=Runtime(container_groups=(Group(autoscaling=Autoscaling(policies=given)),)))
+
+
+@pytest.mark.parametrize(
+    ("name", "workload", "samples"),
+    [
+        ("autoscaling_target_cpu_ratio", scaled(cpuAverageUtilization=70), (((), 0.7),)),
+        ("autoscaling_target_cpu_ratio", scaled(httpRequestsConcurrency=4), ()),
+        ("autoscaling_target_concurrency", scaled(httpRequestsConcurrency=4), (((), 4.0),)),
+        (
+            "autoscaling_target",
+            scaled(cpuAverageUtilization=70, gpuRequestQueueDepth=3),
+            ((("gpuRequestQueueDepth",), 3.0),),
+        ),
+        ("autoscaling_target", scaled(gpuRequestQueueDepth=None), ()),
+        ("list_requests", Workload(id="w", request_stats=RequestStats(total_requests=0)), (((), 0.0),)),
+        ("list_requests", Workload(id="w", request_stats=RequestStats()), ()),
+        ("list_requests", Workload(id="w"), ()),
+        ("list_response_seconds", Workload(id="w", request_stats=RequestStats(response_time=143)), (((), 0.143),)),
+        ("list_response_seconds", Workload(id="w", request_stats=RequestStats(response_time=-1)), ()),
+        (
+            "last_request_timestamp_seconds",
+            Workload(id="w", request_stats=RequestStats(last_request_at="1970-01-01T00:00:07Z")),
+            (((), 7.0),),
+        ),
+        ("status_since_timestamp_seconds", Workload(id="w"), (((), 20.0),)),
+        ("first_observed_timestamp_seconds", Workload(id="w"), (((), 10.0),)),
+        ("vanished_timestamp_seconds", Workload(id="w"), ()),
+    ],
+)
+def test_what_a_workload_says_is_what_is_served(name: str, workload: Workload, samples: Samples) -> None:
+    assert told(name, workload) == samples
+
+
+@pytest.mark.parametrize(("status", "label"), [("ERRORED", "errored"), ("Hibernating", "other"), (None, "unknown")])
+def test_a_vanished_workload_is_told_with_its_last_status_and_its_totals(status: str | None, label: str) -> None:
+    gone = sight(Workload(id="w", status=status), 20.0, 10.0, vanished=30.0)
+    named = dict(zip([f.name for f in FAMILIES], samples_of(FAMILIES, gone), strict=True))
+    assert named["datarobot_workload_vanished_timestamp_seconds"] == (((label, ""), 30.0),)
+    assert {name for name, samples in named.items() if samples} == {
+        "datarobot_workload_vanished_timestamp_seconds",
+        "datarobot_workload_transitions_total",
+    }
+
+
+@pytest.mark.parametrize(
+    ("profile", "has", "lacks"),
+    [
+        ("minimal", "status", "artifact_info"),
+        ("standard", "artifact_info", "list_requests"),
+        ("full", "list_requests", "nothing"),
+    ],
+)
+def test_a_profile_serves_its_families_and_those_of_the_smaller_ones(profile: Profile, has: str, lacks: str) -> None:
+    names = {family.name.removeprefix("datarobot_workload_") for family in served(profile)}
+    assert has in names
+    assert lacks not in names
+    sizes = [len(served(each)) for each in PROFILES]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] == len(FAMILIES)
+
+
+def test_a_larger_profile_serves_more_families_of_an_account_and_the_largest_serves_all() -> None:
+    minimal, standard, full = ({family.name for family in served_accounts(each)} for each in PROFILES)
+    assert "datarobot_account_workloads_limit" in minimal
+    assert minimal < standard <= full == {family.name for family in ACCOUNTS}
+
+
+def detailed(name: str, details: Details, **workload: object) -> Samples:
+    """The samples of a family of details; `name` lacks ``datarobot_``."""
+    place = next(n for n, family in enumerate(FAMILIES) if family.name == f"datarobot_{name}")
+    of = Workload(**({"id": "w", "status": "running", "proton_id": "p"} | workload))  # type: ignore[arg-type]
+    return samples_of(FAMILIES, sight(of, details=details))[place]
+
+
+def with_pods(*replicas: Replica) -> Details:
+    return Details(pods=pods(*replicas))
+
+
+UNREADY = Condition(type="Ready", value=False, reason="ContainersNotReady")
+LACKING = Condition(type="PodScheduled", value=False, message="0/9 nodes: Insufficient memory", reason="Unschedulable")
+ODD = Condition(type="Ready", value=None, reason="SomethingNew")
+MET = Condition(type="Ready", value=True, reason="ContainersReady")
+WITHOUT_REASON = Condition(type="Ready", value=False)
+SCALED = scaled(httpRequestsConcurrency=4, cpuAverageUtilization=50).runtime
+
+
+@pytest.mark.parametrize(
+    ("name", "details", "samples"),
+    [
+        ("proton_replicas_unmet_reason", with_pods(replica(conditions=(UNREADY, ODD, LACKING))), (
+            (("PodScheduled", "p", "Unschedulable", "active"), 1.0),
+            (("Ready", "p", "ContainersNotReady", "active"), 1.0),
+            (("Ready", "p", "other", "active"), 1.0),
+        )),
+        ("proton_replicas_unmet_reason", with_pods(replica(conditions=(MET, WITHOUT_REASON))), ()),
+        ("proton_replicas_unmet_reason", Details(pods=Pods((Proton(id="p"),), {"p": None})), ()),
+        ("proton_unreadable", with_pods(replica()), ()),
+        ("proton_unreadable", Details(), ()),
+        ("proton_unreadable", Details(pods=Pods(
+            (Proton(id="p"), Proton(id="o", status="draining"), Proton(id="q", status="draining"), Proton(id="r")),
+            {"p": None, "o": None, "q": None, "r": None},
+            {"o": "server_error", "q": "server_error", "r": "a new reason", "": "decode"},
+        )), (
+            (("decode", "unknown"), 1.0), (("other", "other"), 1.0), (("server_error", "outgoing"), 2.0),
+        )),
+        ("container_replicas_ready", with_pods(replica(container(ready=None))), ()),
+        ("container_replicas_ready", with_pods(replica(container()), replica(container(ready=False))), (
+            (("main", "p", "active"), 1.0),
+        )),
+        ("container_last_exit_code", with_pods(
+            replica(container(ended=("Error", 1, "2026-01-01T00:00:00Z"))),
+            replica(container(ended=("OOMKilled", 137, "2026-01-02T00:00:00Z"))),
+            replica(container(ended=("Error", 2, "2025-01-02T00:00:00Z"))),
+        ), ((("main",), 137.0),)),
+        ("workload_quota_limit", Details(quotas=(Quota(id="q", default_rules=(
+            QuotaRule("requests", 300, None), QuotaRule("sleep", 3, "week"), QuotaRule("token", None, "min"),
+        )),)), ((("other", "other"), 3.0), (("requests", "min"), 300.0))),
+        ("workload_cpu_usage_cores", Details(usage=(OtelValue("cpu", "nanocores", current_value=5e8),)), (
+            (("other",), 0.5),
+        )),
+        ("workload_cpu_usage_cores", Details(usage=(OtelValue("cpu", "furlongs", current_value=5),)), ()),
+        ("workload_cpu_usage_cores", Details(usage=(OtelValue("cpu", "nanocores", current_value=None),)), ()),
+        ("workload_memory_usage_bytes", Details(usage=(OtelValue("memory", "percentage", current_value=5),)), ()),
+        ("workload_window_server_error_ratio", Details(windows={"5m": Window(0, 300, RequestMetrics(0, 0))}), ()),
+    ],
+)  # fmt: skip
+def test_what_the_details_say_is_what_is_served(name: str, details: Details, samples: Samples) -> None:
+    assert detailed(name, details) == samples
+
+
+def test_use_that_the_bundle_could_not_give_is_a_unit_misunderstood() -> None:
+    runtime = Runtime(container_groups=(Group(replica_count=2, resolved_bundle=Bundle("b", 2.0, 4096, 0)),))
+    much = Details(usage=(OtelValue("cpu", "nanocores", current_value=9e9),))
+    assert detailed("workload_cpu_usage_cores", much, runtime=runtime) == ()
+
+
+def test_load_over_target_tells_what_the_autoscaler_wants() -> None:
+    asked = Group(
+        autoscaling=(SCALED.container_groups or ())[0].autoscaling if SCALED is not None else None,
+        containers=(ContainerRuntime("main", Allocation(cpu=2.0)),),
+    )
+    details = Details(
+        pods=pods(replica(), replica()),
+        windows={"5m": Window(0, 300, RequestMetrics(concurrent_requests=12))},
+        usage=(OtelValue("cpu", "nanocores", current_value=3e9, level="workload"),),
+    )
+    told = detailed("workload_autoscaling_load_ratio", details, runtime=Runtime(container_groups=(asked,)))
+    assert told == ((("cpuAverageUtilization",), 1.5), (("httpRequestsConcurrency",), 1.5))
+    nobody = details._replace(pods=pods())
+    assert detailed("workload_autoscaling_load_ratio", nobody, runtime=Runtime(container_groups=(asked,))) == ()
+    odd = scaled(gpuRequestQueueDepth=3).runtime
+    assert detailed("workload_autoscaling_load_ratio", details, runtime=odd) == ()

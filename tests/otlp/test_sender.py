@@ -1,0 +1,529 @@
+"""The outbox emptied towards a collector: whatever that answers, nothing is lost but what must be."""
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.daemon.daemon import Daemon
+from exporter.otlp import sender as module
+from exporter.otlp.sender import DROPPED, FAILURES, Sender
+from exporter.otlp.transport import EMPTY, Transport, Verdict, encode, transport
+from exporter.settings import Settings, Traces
+from exporter.simulator import Simulator
+from exporter.state.store import Frozen, Store
+from exporter.telemetry.own_metrics import Report
+from exporter.tracing.trace import Span, Trace
+from tests.daemon.test_daemon import START, Scene, Time, play
+from tests.receivers import DRIP, HALF, HANG, Answer, HttpReceiver, partly
+from tests.state.test_store import full_disk
+
+DAY = 86400.0
+
+
+def trace_of(number: int, spans: int = 2) -> Trace:
+    root = Span(bytes([number, 1]) * 4, b"", f"trace {number}", 1, 2)
+    children = (Span(bytes([number, n]) * 4, root.id, "child", 1, 2) for n in range(2, spans + 1))
+    return Trace(bytes([number]) * 16, {"service.name": "w"}, (root, *children))
+
+
+def frozen(number: int, at: float = START, spans: int = 2) -> Frozen:
+    return Frozen(bytes([number]) * 16, spans, encode(trace_of(number, spans)), at)
+
+
+def ids(*numbers: int) -> list[bytes]:
+    return [bytes([number]) * 16 for number in numbers]
+
+
+class Scripted:
+    """A transport that answers what a function says; it keeps what it was given."""
+
+    def __init__(self, answer: Callable[[bytes], Verdict]) -> None:
+        self.answer, self.bodies = answer, list[bytes]()
+
+    def send(self, body: bytes) -> Verdict:
+        self.bodies.append(body)
+        return self.answer(body)
+
+    def close(self) -> None:
+        pass
+
+
+class Stage:
+    """An outbox, a sender and the time, which the sender's pauses alone move."""
+
+    def __init__(self, transport: Transport, store: Store | None = None, **settings: Any) -> None:
+        self.time, self.store, self.report = Time(), store or Store(None), Report(0.0)
+        self.traces = Traces.model_validate({"endpoint": "http://c.test"} | settings)
+        self.sender = Sender(self.store, transport, self.report, self.traces, self.time.clock)
+
+    def put(self, *numbers: int, spans: int = 2) -> None:
+        self.store.commit("eu", {}, traces=[frozen(number, self.time.wall, spans) for number in numbers])
+
+    async def turns(self, count: int) -> None:
+        for _ in range(count):
+            self.time.pass_(await self.sender.turn())
+
+    async def until(self, seconds: float) -> None:
+        """Turn after turn until so much time has passed."""
+        end = self.time.steady + seconds
+        while self.time.steady < end:
+            self.time.pass_(max(await self.sender.turn(), 0.001))
+
+    def value(self, name: str, label: str = "") -> float | None:
+        found = re.search(rf"^datarobot_exporter_trace_{name}(\{{\w+=\"{label}\"\}})? (.*)$", self.page, re.MULTILINE)
+        return float(found[2]) if found else None
+
+    @property
+    def page(self) -> str:
+        return self.report.text().decode()
+
+    @property
+    def waiting(self) -> list[bytes]:
+        return [row.trace for row in self.store.batch(0, 1000, 10**6, 10**9)]
+
+
+def over_http(receiver: HttpReceiver, timeout: float = 5.0, **settings: Any) -> Stage:
+    told: dict[str, Any] = {"endpoint": receiver.url, "timeout": timeout} | settings
+    return Stage(transport(Traces.model_validate(told)), **told)
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    """Threads and tasks make the progress, so only the clock can be waited for."""
+    async with asyncio.timeout(30):
+        while not holds():  # noqa: ASYNC110 — nobody could set an event
+            await asyncio.sleep(0.005)  # between two looks
+
+
+ACCEPTED = Verdict("accepted", "ok")
+AGAIN = Verdict("again", "down", "connect")
+BAD = Verdict("bad", "bad", "bad_request")
+REFUSED = Verdict("refused", "401", "auth")
+
+
+def test_traces_are_sent_oldest_first_in_one_request_and_taken_out() -> None:
+    async def work() -> None:
+        with HttpReceiver() as receiver:
+            stage = over_http(receiver)
+            stage.put(1, 2, 3)
+            await stage.turns(1)
+            assert len(receiver.accepted) == 1
+            assert receiver.traces == ids(1, 2, 3)
+            assert stage.waiting == []
+            assert stage.value("spans_sent_total") == 6
+            assert stage.value("endpoint_up", "http/protobuf") == 1
+
+    asyncio.run(work())
+
+
+def test_a_request_holds_no_more_spans_and_bytes_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        told = Scripted(lambda _: ACCEPTED)
+        stage = Stage(told)
+        stage.put(*range(1, 11), spans=100)
+        await stage.turns(3)
+        assert [body.count(b"service.name") for body in told.bodies] == [5, 5]
+        assert stage.waiting == []
+
+    asyncio.run(work())
+
+
+FAULTS = [
+    (Answer(302, b"", {"location": "https://x.test"}), "redirect", 300.0),
+    (Answer(401), "auth", 300.0),
+    (Answer(404), "not_found", 300.0),
+    (Answer(429), "throttled", 1.0),
+    (Answer(429, b"", {"retry-after": "40"}), "throttled", 40.0),
+    (Answer(500), "server_error", 1.0),
+    (Answer(503), "server_error", 1.0),
+    (HANG, "timeout", 1.0),
+    (DRIP, "timeout", 1.0),
+    (HALF, "connect", 1.0),
+]
+
+
+@pytest.mark.parametrize(("fault", "reason", "pause"), FAULTS)
+def test_after_each_fault_every_trace_arrives_once_and_with_the_same_bytes(
+    fault: Answer, reason: str, pause: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work() -> None:
+        with HttpReceiver(fault, fault) as receiver:
+            stage = over_http(receiver, timeout=1.0)
+            stage.put(1, 2)
+            began = stage.time.steady
+            await stage.turns(1)
+            assert stage.waiting == ids(1, 2)
+            assert stage.value("endpoint_up", "http/protobuf") == 0
+            while len(receiver.received) < 2:
+                await stage.turns(1)
+            assert pause / 2 <= stage.time.steady - began <= pause + module.IDLE
+            stage.put(3)
+            await stage.until(700.0)
+            assert receiver.traces == ids(1, 2, 3)
+            sent = {trace: each.body for each in receiver.received for trace in each.traces if each.body}
+            assert b"".join(dict.fromkeys(sent.values())) == b"".join(encode(trace_of(n)) for n in (1, 2, 3))
+            assert stage.value("export_failures_total", reason) == 2
+            assert stage.value("spans_sent_total") == 6
+            assert stage.value("endpoint_up", "http/protobuf") == 1
+            assert all(stage.value("spans_dropped_total", each) == 0 for each in DROPPED)
+
+    with caplog.at_level(logging.INFO, "exporter"):
+        asyncio.run(work())
+    said = [record.message for record in caplog.records if record.name == "exporter"]
+    assert said == ["the collector does not accept traces", "the collector accepts traces again"]
+
+
+def test_spans_that_are_rejected_are_counted_and_not_sent_again() -> None:
+    async def work() -> None:
+        with HttpReceiver(Answer(200, partly(1, "too old"))) as receiver:
+            stage = over_http(receiver)
+            stage.put(1, 2)
+            await stage.turns(2)
+            assert len(receiver.received) == 1
+            assert (stage.value("spans_sent_total"), stage.value("spans_dropped_total", "rejected")) == (3, 1)
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize("poison", [1, 5, 8])
+def test_a_trace_that_the_collector_cannot_take_is_found_and_costs_itself_alone(
+    poison: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work() -> None:
+        with HttpReceiver() as receiver:
+            receiver.poison = encode(trace_of(poison))
+            stage = over_http(receiver)
+            stage.put(*range(1, 9))
+            await stage.turns(20)
+            assert receiver.traces == ids(*(n for n in range(1, 9) if n != poison))
+            assert stage.waiting == []
+            assert stage.value("spans_dropped_total", "poison") == 2
+            assert stage.value("spans_sent_total") == 14
+            assert len(receiver.received) < 14
+
+    asyncio.run(work())
+    (told,) = [record for record in caplog.records if record.message.startswith("a trace is dropped")]
+    assert told.__dict__["fields"]["trace_id"] == ids(poison)[0].hex()
+
+
+def test_a_server_that_takes_less_at_once_gets_less() -> None:
+    async def work() -> None:
+        told = Scripted(lambda body: BAD if body.count(b"service.name") > 3 else ACCEPTED)
+        stage = Stage(told)
+        stage.put(*range(1, 41))
+        await stage.turns(40)
+        assert stage.waiting == []
+        assert stage.value("spans_dropped_total", "poison") == 0
+        assert len(told.bodies) < 30
+
+    asyncio.run(work())
+
+
+def test_a_server_that_wants_nothing_at_all_costs_no_trace(caplog: pytest.LogCaptureFixture) -> None:
+    async def work() -> None:
+        with HttpReceiver() as receiver:
+            receiver.answer = Answer(400, b"plain HTTP was sent to an HTTPS port")
+            stage = over_http(receiver)
+            stage.put(1, 2, 3)
+            await stage.until(DAY / 24)
+            assert stage.waiting == ids(1, 2, 3)
+            assert stage.value("endpoint_up", "http/protobuf") == 0
+            receiver.answer = Answer()
+            await stage.until(600.0)
+            assert receiver.traces == ids(1, 2, 3)
+            receiver.answer = Answer(400)  # and one that took traces before loses one at the most
+            stage.put(4, 5, 6)
+            await stage.until(600.0)
+            assert stage.waiting in (ids(5, 6), ids(4, 5, 6))
+
+    asyncio.run(work())
+    told = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert (
+        "even to an empty request; the traces are kept and sent again every five minutes"
+        in told[0].__dict__["fields"]["words"]
+    )
+
+
+def test_a_day_without_a_collector_costs_nothing_but_a_few_hundred_tries(caplog: pytest.LogCaptureFixture) -> None:
+    async def work() -> None:
+        down = True
+        told = Scripted(lambda _: AGAIN if down else ACCEPTED)
+        stage = Stage(told)
+        for hour in range(24):
+            stage.put(hour + 1)
+            await stage.until(3600.0)
+        assert stage.waiting == ids(*range(1, 25))
+        assert 288 <= len(told.bodies) <= 2 * 288 + 10
+        assert stage.value("outbox_oldest_seconds") == pytest.approx(DAY, abs=300)
+        assert (stage.value("outbox_traces"), stage.value("outbox_bytes")) == (24, stage.store.outbox().size)
+        down = False
+        await stage.until(310.0)
+        assert stage.waiting == []
+        assert stage.value("outbox_traces") == stage.value("outbox_oldest_seconds") == 0
+
+    asyncio.run(work())
+    assert len([record for record in caplog.records if record.message == "the collector does not accept traces"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason", "kept"), [({"max_age": "6h30m"}, "age", 6), ({"max_bytes": 1000}, "cap", 4)]
+)
+def test_what_outlives_the_caps_is_dropped_oldest_first_and_counted(
+    limits: dict[str, Any], reason: str, kept: int
+) -> None:
+    async def work() -> None:
+        stage = Stage(Scripted(lambda _: AGAIN), **limits)
+        for hour in range(24):
+            stage.put(hour + 1)
+            await stage.until(3600.0)
+        assert stage.waiting == ids(*range(25 - kept, 25))
+        assert stage.value("spans_dropped_total", reason) == 2 * (24 - kept)
+
+    asyncio.run(work())
+
+
+def test_on_a_full_disk_traces_are_still_sent_and_none_twice(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def work() -> None:
+        store = Store(tmp_path / "state.db")
+        told = Scripted(lambda _: ACCEPTED)
+        stage = Stage(told, store)
+        stage.put(1, 2)
+        with full_disk(store):
+            await stage.turns(3)
+            assert (stage.value("export_failures_total", "state") or 0) >= 3
+            assert stage.waiting == ids(1, 2)
+            assert (stage.value("spans_sent_total"), stage.value("outbox_traces")) == (4, 0)
+        stage.put(3)
+        await stage.turns(2)
+        assert told.bodies == [encode(trace_of(1)) + encode(trace_of(2)), encode(trace_of(3))]
+        assert stage.waiting == []
+        store.close()
+
+    asyncio.run(work())
+    assert [r.message for r in caplog.records] == ["the outbox cannot be used; it is tried again"]
+
+
+def test_where_nothing_is_to_be_sent_an_empty_request_proves_the_way_now_and_then() -> None:
+    async def work() -> None:
+        told = Scripted(lambda _: ACCEPTED)
+        stage = Stage(told)
+        await stage.turns(1)
+        assert stage.value("endpoint_up", "http/protobuf") == 1
+        await stage.until(DAY / 24)
+        assert 12 <= len(told.bodies) <= 13
+        assert set(told.bodies) == {EMPTY}
+        told.answer = lambda _: AGAIN
+        await stage.until(300.0)
+        assert stage.value("endpoint_up", "http/protobuf") == 0
+        told.answer = lambda body: ACCEPTED if body else BAD  # some do not like it
+        stage.put(1)
+        await stage.until(300.0)
+        assert stage.waiting == []
+        await stage.until(DAY / 24)
+        assert stage.value("endpoint_up", "http/protobuf") == 1
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize(("after", "pause"), [(0.0, 1.0), (45.0, 45.0), (10.0**9, 3600.0)])
+def test_the_time_that_a_collector_asks_for_is_kept_within_reason(after: float, pause: float) -> None:
+    async def work() -> None:
+        times: list[float] = []
+
+        def busy(_: bytes) -> Verdict:
+            times.append(stage.time.steady)
+            return AGAIN._replace(after=after)
+
+        stage = Stage(Scripted(busy))
+        stage.put(1)
+        await stage.until(pause + 1)
+        assert times[1] - times[0] == pytest.approx(pause)
+
+    asyncio.run(work())
+
+
+def test_every_reason_is_on_the_page_from_the_start() -> None:
+    async def work() -> None:
+        stage = Stage(Scripted(lambda _: ACCEPTED))
+        for reason in DROPPED:
+            assert stage.value("spans_dropped_total", reason) == 0
+        for reason in FAILURES:
+            assert stage.value("export_failures_total", reason) == 0
+        for name in ("spans_sent_total", "outbox_traces", "outbox_bytes", "outbox_oldest_seconds"):
+            assert stage.value(name) == 0
+
+    asyncio.run(work())
+
+
+# -- beginning and end
+
+
+ASKED = AGAIN._replace(after=45.0)
+
+
+@pytest.mark.parametrize(
+    ("before", "at_the_end", "tries", "left"),
+    [
+        (None, ACCEPTED, 1, []),
+        (None, AGAIN, 1, ids(1)),
+        (AGAIN, ACCEPTED, 2, []),  # a pause of our own is cut short
+        (AGAIN, AGAIN, 2, ids(1)),
+        (ASKED, ACCEPTED, 1, ids(1)),  # one that the collector wants is not
+        (REFUSED, ACCEPTED, 1, ids(1)),
+    ],
+)
+def test_at_the_end_what_waits_is_sent_once_more_unless_the_collector_wants_a_pause(
+    before: Verdict | None, at_the_end: Verdict, tries: int, left: list[bytes]
+) -> None:
+    async def work() -> None:
+        answers = [*filter(None, (before,)), at_the_end]
+        told = Scripted(lambda _: answers[len(told.bodies) - 1])
+        stage = Stage(told)
+        stage.put(1)
+        if before is not None:
+            await stage.sender.turn()
+        stage.sender.start()
+        await stage.sender.close()
+        assert (len(told.bodies), stage.waiting) == (tries, left)
+
+    asyncio.run(work())
+
+
+def test_one_that_was_never_started_sends_nothing_at_its_end() -> None:
+    async def work() -> None:
+        told = Scripted(lambda _: ACCEPTED)
+        stage = Stage(told)
+        stage.put(1)
+        await stage.sender.close()
+        assert (told.bodies, stage.waiting) == ([], ids(1))
+
+    asyncio.run(work())
+
+
+def test_the_end_does_not_wait_for_a_collector_that_hangs() -> None:
+    async def work() -> None:
+        with HttpReceiver(HANG, HANG) as receiver:
+            stage = over_http(receiver, timeout=60.0)
+            stage.put(1)
+            stage.sender.start()
+            await eventually(lambda: bool(receiver.received))
+            async with asyncio.timeout(30):
+                await stage.sender.close(budget=0.1)
+                await asyncio.get_running_loop().shutdown_default_executor()
+            assert stage.waiting == ids(1)
+            assert stage.value("endpoint_up", "http/protobuf") is None
+
+    asyncio.run(work())
+
+
+def test_a_sender_that_runs_survives_what_nobody_thought_of(caplog: pytest.LogCaptureFixture) -> None:
+    def odd(body: bytes) -> Verdict:
+        if len(told.bodies) == 1:
+            raise ZeroDivisionError
+        return ACCEPTED
+
+    told = Scripted(odd)
+
+    async def work() -> None:
+        stage = Stage(told)
+        stage.put(1)
+        stage.sender.start()
+        stage.sender.start()
+        await eventually(lambda: len(told.bodies) > 1)
+        await stage.sender.close()
+        assert stage.waiting == []
+
+    asyncio.run(work())
+    assert "traces could not be sent; they are kept" in caplog.text
+
+
+# -- with the daemon
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    with Simulator(workloads=20, clock=lambda: START) as made:
+        yield made
+
+
+def test_the_daemon_serves_its_page_while_the_collector_hangs_and_follows_a_reload(simulator: Simulator) -> None:
+    async def work(scene: Any) -> None:
+        with HttpReceiver() as hanging, HttpReceiver() as good:
+            hanging.answer = HANG
+            daemon: Daemon = scene.daemon
+            daemon._store.commit("eu", {}, traces=[frozen(1), frozen(2)])
+
+            def settings(**traces: Any) -> Settings:
+                told = Traces.model_validate(traces)
+                return Settings.model_validate(
+                    scene.settings.model_dump() | {"accounts": scene.settings.accounts}
+                ).model_copy(update={"traces": told})
+
+            daemon.send_to(settings(endpoint=hanging.url, timeout=60.0).traces)
+            daemon.settings = settings(endpoint=hanging.url, timeout=60.0)
+            await eventually(lambda: bool(hanging.received))
+            for _ in range(3):
+                await scene.sweep(after=30)
+                assert await scene.workloads() > 10
+                assert (await scene.get("/-/healthy"))[0] == 200
+            assert await scene.value("datarobot_exporter_trace_endpoint_up") == 0
+            scene.next = settings(endpoint=good.url)
+            assert await daemon.reload() == []
+            await eventually(lambda: good.traces == ids(1, 2))
+            await eventually(lambda: daemon._store.outbox().traces == 0)
+            await daemon.publish()
+            assert await scene.value("datarobot_exporter_trace_endpoint_up", protocol="http/protobuf") == 1
+            scene.next = settings(endpoint=good.url, certificate=__file__)
+            (problem,) = await daemon.reload()
+            assert "traces.certificate: cannot be used" in problem
+            scene.next = settings()
+            await daemon.reload()
+            assert daemon.sender is None
+            await asyncio.gather(*daemon._tasks)
+            await daemon.publish()
+            assert await scene.value("datarobot_exporter_trace_endpoint_up") is None
+
+    play(simulator, work)
+
+
+def test_reloads_that_come_together_leave_one_sender_on_the_page_and_send_each_trace_once(
+    simulator: Simulator,
+) -> None:
+    async def work(scene: Scene) -> None:
+        with HttpReceiver() as receiver:
+            daemon, told = scene.daemon, Traces.model_validate({"endpoint": receiver.url, "self_traces": False})
+            receiver.answer = HANG
+            daemon._store.commit("eu", {}, traces=[frozen(1), frozen(2)])
+            daemon.send_to(told)
+            await eventually(lambda: bool(receiver.received))
+            receiver.answer = Answer()
+            for timeout in (8.0, 9.0, 10.0):
+                daemon.send_to(told.model_copy(update={"timeout": timeout}))
+            await eventually(lambda: not daemon._tasks)
+            await eventually(lambda: daemon._store.outbox().traces == 0)
+            assert receiver.traces == ids(1, 2)
+            running = [task for task in asyncio.all_tasks() if "Sender._run" in str(task.get_coro())]
+            assert len(running) == 1
+            await scene.daemon.publish()
+            assert await scene.value("datarobot_exporter_trace_endpoint_up", protocol="http/protobuf") == 1
+            assert daemon.sender is not None
+            await daemon.sender.close()
+
+    play(simulator, work)
+
+
+def test_what_fails_beside_the_sweeps_is_told(simulator: Simulator, caplog: pytest.LogCaptureFixture) -> None:
+    async def fails() -> None:
+        raise ZeroDivisionError
+
+    async def work(scene: Scene) -> None:
+        scene.daemon._tasks.add(asyncio.create_task(fails()))
+        await eventually(lambda: not scene.daemon._tasks)
+
+    play(simulator, work)
+    (told,) = [record for record in caplog.records if record.exc_info]
+    assert told.message == "what was begun beside the sweeps has failed"

@@ -1,0 +1,641 @@
+"""The pager: what is known over time, beside what each receiver hears, whatever happens to it or to us."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from exporter.alerting.alarms import Exporter, Fleet, Sweeping, Wish
+from exporter.alerting.notification import Notice
+from exporter.alerting.rules import Options
+from exporter.api.models import Tag, Workload
+from exporter.clock import Clock
+from exporter.fleet.ledger import Ledger, Tally
+from exporter.fleet.state import Account, Seen
+from exporter.metrics.account_families import Known
+from exporter.paging.pager import LONGEST, Pager, Receiver
+from exporter.state.store import StateError, Store
+from exporter.telemetry.own_metrics import Report
+
+ALL = Wish(lambda told: told.labels["severity"] != "none", lambda _, __: False)
+
+
+class Fate(NamedTuple):
+    """What becomes of a notice."""
+
+    key: str
+    fate: str = "delivered"
+    reason: str = ""
+    words: str = "it went well"
+    after: float | None = None
+    maybe: bool = False
+
+
+class Phone:
+    """A receiver that answers as it is told to, and remembers what it heard."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        self.notices: list[Notice] = []
+        self.answer: Fate | Exception = Fate("")
+
+    async def send(self, notices: Sequence[Notice], _: float) -> list[Fate]:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        if self.answer.fate == "delivered":
+            self.heard += [f"{each.status} {each.title}" for each in notices]
+            self.notices += notices
+        return [self.answer._replace(key=each.key) for each in notices]
+
+
+class Scene:
+    """A fleet of one workload, a pager with one phone, and time that passes when it is told to."""
+
+    def __init__(
+        self,
+        path: Path | None = None,
+        *,
+        standing: bool = False,
+        wish: Wish = ALL,
+        repeat: float = 0.0,
+        change: Any = None,
+        hears: Callable[[Notice], bool] = lambda _: True,
+        evidence: Any = lambda seen, _: (("State", seen.workload.status or ""),),
+    ) -> None:
+        self.now, self.status, self.told = 1_795_000_000.0, "running", True
+        self.phone, self.path = Phone(), path
+        self.standing, self.wish, self.repeat, self.change = standing, wish, repeat, change
+        self.hears, self.evidence = hears, evidence
+        self.transitions: dict[str, int] = {}
+        self.exporter = Exporter()
+        self.start()
+
+    def start(self) -> None:
+        """The exporter is started, with the state that there is."""
+        self.store, self.report = Store(self.path), Report(self.now)
+        self.pager = self.made()
+
+    def made(self, before: Pager | None = None) -> Pager:
+        """A pager of these settings."""
+        receiver = Receiver("phone", self.phone.send, self.wish, self.standing, self.repeat, self.change, self.hears)
+        clock = Clock(lambda: self.now, lambda: self.now, asyncio.sleep)
+        return Pager(
+            self.store, self.report, Options(), [receiver], self.evidence, self.fleets, lambda: self.exporter, clock,
+            before=before,
+        )  # fmt: skip
+
+    def fleets(self) -> list[Fleet]:
+        """What is known now."""
+        told = Workload(id="w1", name="chat", status=self.status, importance="critical", tags=(Tag("team", "x"),))
+        known = Known(Account("acme"), None, Tally())
+        return [
+            Fleet(
+                known,
+                [Seen("acme", told, Ledger(0.0, 0.0, transitions=self.transitions))],
+                Sweeping("", 1.0, 30.0),
+                self.told,
+            )
+        ]
+
+    async def passes(self, seconds: float, every: float = 30.0) -> None:
+        """Time goes by, half a minute at a time."""
+        until = self.now + seconds
+        while self.now < until:
+            self.now = min(until, self.now + every)
+            await self.pager.look()
+            await self.pager.turn()
+
+    def value(self, name: str, **labels: str) -> float | None:
+        """One of our own metrics."""
+        return self.report.registry.get_sample_value(f"datarobot_exporter_{name}", labels)
+
+
+def play(work: Callable[[Scene], Awaitable[None]], **facts: Any) -> Scene:
+    scene = Scene(**facts)
+    asyncio.run(work(scene))  # type: ignore[arg-type]
+    return scene
+
+
+FIRES, ENDS = "firing DataRobotWorkloadErrored: chat", "resolved DataRobotWorkloadErrored: chat"
+
+
+def test_an_incident_opens_once_with_its_evidence_and_closes_once() -> None:
+    async def work(scene: Scene) -> None:
+        scene.status = "errored"
+        await scene.passes(3600)
+        assert scene.value("alerts_firing", alertname="DataRobotWorkloadErrored", severity="critical") == 1
+        scene.status = "running"
+        await scene.passes(3600)
+
+    scene = play(work)
+    assert scene.phone.heard == [FIRES, ENDS]
+    assert (scene.phone.notices[0].evidence, scene.phone.notices[0].tags) == ((("State", "errored"),), {"team": "x"})
+    assert scene.value("notifications_total", receiver="phone", fate="delivered") == 2
+    assert scene.value("alerts_firing", alertname="DataRobotWorkloadErrored", severity="critical") is None
+
+
+@pytest.mark.parametrize(
+    "answer", [Fate("", "again", "timeout", "x"), Fate("", "failed", "forbidden", "x"), OSError("x")]
+)
+def test_a_receiver_that_is_away_for_a_day_hears_of_what_is_still_broken(answer: Fate | Exception) -> None:
+    async def work(scene: Scene) -> None:
+        scene.phone.answer, scene.status = answer, "errored"
+        await scene.passes(86400, every=600.0)
+        assert scene.phone.heard == []
+        scene.phone.answer = Fate("")
+        await scene.passes(LONGEST + 60)
+        assert scene.phone.heard == [FIRES]
+
+    play(work)
+
+
+def test_a_receiver_that_hangs_keeps_neither_the_looks_nor_others_nor_what_they_were_told(tmp_path: Path) -> None:
+    async def hangs(*_: object) -> list[Fate]:
+        await asyncio.Event().wait()
+        raise AssertionError("it never answers")
+
+    async def work(scene: Scene) -> None:
+        clock = Clock(lambda: scene.now, lambda: scene.now, asyncio.sleep)
+        ways = [Receiver("stuck", hangs, ALL), Receiver("phone", scene.phone.send, ALL)]
+        pager = scene.pager = Pager(
+            scene.store, scene.report, Options(), ways, lambda *_: (), scene.fleets, Exporter, clock, every=0.01
+        )
+        scene.status = "errored"
+        await scene.passes(600)
+        assert [*scene.store.paged().told["phone"]] == [*pager.told["phone"]] != []
+        scene.status = "running"
+        await scene.passes(60)
+        assert scene.phone.heard == [FIRES, ENDS]
+        await pager.close()
+
+    play(work, path=tmp_path / "state.db")
+
+
+def test_of_what_healed_meanwhile_it_hears_nothing_but_the_log_does(caplog: pytest.LogCaptureFixture) -> None:
+    async def work(scene: Scene) -> None:
+        scene.phone.answer, scene.status = Fate("", "again", "connect", "refused"), "errored"
+        await scene.passes(3600)
+        scene.status = "running"
+        await scene.passes(3600)
+        scene.phone.answer = Fate("")
+        await scene.passes(3600)
+        assert scene.phone.heard == []
+
+    with caplog.at_level(logging.WARNING):
+        play(work)
+    messages = [record.message for record in caplog.records]
+    assert [m for m in messages if m.startswith("alert ")] == ["alert fires", "alert has ended"]
+    assert messages.count("a receiver could not be told; it is tried again") == 1
+
+
+def test_that_a_receiver_fails_is_a_metric_and_a_fact_for_others() -> None:
+    async def work(scene: Scene) -> None:
+        scene.phone.answer, scene.status = Fate("", "again", "throttled", "429"), "errored"
+        await scene.passes(1200)
+        assert (scene.value("notification_failing_seconds", receiver="phone") or 0) > 600
+        assert scene.pager.failing["phone"] > 600
+        assert (scene.value("notification_failures_total", receiver="phone", reason="throttled") or 0) > 3
+        scene.phone.answer = Fate("")
+        await scene.passes(120)
+        assert (scene.value("notification_failing_seconds", receiver="phone"), scene.pager.failing) == (0, {})
+
+    play(work)
+
+
+def test_a_pause_that_the_receiver_asks_for_is_kept() -> None:
+    async def work(scene: Scene) -> None:
+        scene.phone.answer, scene.status = Fate("", "again", "throttled", "429", 200.0), "errored"
+        await scene.passes(330)
+        scene.phone.answer = Fate("")
+        await scene.passes(120)
+        assert scene.phone.heard == []
+        await scene.passes(120)
+        assert scene.phone.heard == [FIRES]
+
+    play(work)
+
+
+@pytest.mark.parametrize("moments", [[60], [330], [360, 420], [900], [60, 120, 180, 240, 300, 360]])
+def test_killed_at_any_moment_it_goes_on_as_if_nothing_had_been(tmp_path: Path, moments: list[int]) -> None:
+    async def work(scene: Scene) -> None:
+        scene.status, begun = "errored", scene.now
+        for moment in moments:
+            await scene.passes(moment - (scene.now - begun))
+            scene.store.close()
+            scene.start()
+        await scene.passes(1200)
+        scene.status = "running"
+        await scene.passes(120)
+        assert scene.phone.heard == [FIRES, ENDS]
+        opened, closed = scene.phone.notices
+        assert (opened.key, opened.labels) == (closed.key, closed.labels)
+        assert opened.began - begun == 330.0
+
+    play(work, path=tmp_path / "state.db")
+
+
+def test_a_state_that_cannot_be_written_stops_no_page(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Full(Store):
+        def page(self, now: Any, before: Any) -> None:
+            raise StateError("disk full")
+
+    async def work(scene: Scene) -> None:
+        scene.pager._store = Full(None)
+        scene.status = "errored"
+        await scene.passes(600)
+        assert scene.phone.heard == [FIRES]
+        assert "what receivers were told is not kept" in caplog.text
+
+    play(work)
+
+
+def test_an_alertmanager_is_told_every_minute_what_fires_and_for_a_while_what_has_ended() -> None:
+    async def work(scene: Scene) -> None:
+        scene.status = "errored"
+        await scene.passes(330)
+        assert scene.phone.heard == [FIRES]
+        await scene.passes(120)
+        assert scene.phone.heard == [FIRES] * 3
+        scene.status = "running"
+        await scene.passes(30)
+        assert scene.phone.heard[3:] == [ENDS]
+        await scene.passes(3600)
+        assert set(scene.phone.heard[3:]) == {ENDS}
+        assert 14 <= len(scene.phone.heard[3:]) <= 17
+
+    play(work, standing=True)
+
+
+def test_a_silence_keeps_a_page_back_and_is_kept_itself(tmp_path: Path) -> None:
+    async def work(scene: Scene) -> None:
+        name = scene.pager.silence({"workload_id": "w1"}, 900.0, "jo", "we know")
+        scene.status = "errored"
+        await scene.passes(600)
+        scene.store.close()
+        scene.start()
+        assert list(scene.pager.silences) == [name]
+        await scene.passes(270)
+        assert (scene.phone.heard, scene.value("silences")) == ([], 1)
+        await scene.passes(60)
+        assert (scene.phone.heard, scene.value("silences")) == ([FIRES], 0)
+        assert not scene.pager.speak(name)
+
+    play(work, path=tmp_path / "state.db")
+
+
+def test_a_silence_that_is_ended_lets_the_page_through() -> None:
+    async def work(scene: Scene) -> None:
+        name = scene.pager.silence({"severity": "critical"}, 9000.0, "jo", "")
+        scene.status = "errored"
+        await scene.passes(600)
+        assert scene.pager.speak(name)
+        await scene.passes(30)
+        assert scene.phone.heard == [FIRES]
+
+    play(work)
+
+
+def test_a_dead_mans_switch_is_told_again_and_again_that_paging_works() -> None:
+    async def work(scene: Scene) -> None:
+        await scene.passes(600)
+
+    watchdog = Wish(lambda told: told.labels["alertname"] == "DataRobotWatchdog", lambda _, __: False)
+    assert play(work, wish=watchdog, repeat=60.0).phone.heard == ["firing DataRobotWatchdog"] * 10
+
+
+def test_a_notice_that_a_receiver_will_not_have_holds_up_no_other() -> None:
+    class Choosy(Phone):
+        async def send(self, notices: Sequence[Notice], _: float) -> list[Fate]:
+            good = [each for each in notices if each.labels["alertname"] != "DataRobotWorkloadErrored"]
+            self.heard += [f"{each.status} {each.title}" for each in good]
+            return [Fate(n.key) if n in good else Fate(n.key, "failed", "bad_request", "400") for n in notices]
+
+    async def work(scene: Scene) -> None:
+        scene.phone = Choosy()
+        scene.start()
+        scene.status, scene.exporter = "errored", Exporter(settings_good=False)
+        await scene.passes(1200)
+        assert scene.phone.heard == ["firing DataRobotExporterReloadFailed"]
+        assert scene.pager.failing.keys() <= {"phone"}
+
+    play(work)
+
+
+def test_replacements_are_told_to_whom_they_interest_once_and_never_those_of_before() -> None:
+    heard: list[str] = []
+
+    async def change(summary: str, _: float) -> Fate:
+        heard.append(summary)
+        return Fate("")
+
+    async def work(scene: Scene) -> None:
+        scene.transitions = {"replaced": 3}
+        await scene.passes(60)
+        scene.transitions = {"replaced": 4, "reverted": 1}
+        await scene.passes(90)
+
+    play(work, change=change)
+    assert heard == [
+        "Workload chat (w1) was replaced by another version", "Workload chat (w1) was to be replaced, and was not",
+    ]  # fmt: skip
+
+
+def test_of_replacements_that_cannot_be_told_none_is_told_later() -> None:
+    heard: list[str] = []
+
+    async def change(summary: str, _: float) -> Fate:
+        heard.append(summary)
+        return Fate("", "again", "timeout", "x")
+
+    async def work(scene: Scene) -> None:
+        await scene.passes(30)
+        scene.transitions = {"replaced": 1, "reverted": 1}
+        await scene.passes(300)
+
+    play(work, change=change)
+    assert len(heard) == 1
+
+
+def test_what_does_not_concern_a_receiver_it_does_not_hear() -> None:
+    async def work(scene: Scene) -> None:
+        scene.status = "errored"
+        await scene.passes(600)
+        assert scene.phone.heard == []
+
+    play(work, wish=Wish(lambda told: told.labels["severity"] == "warning", lambda _, __: False))
+
+
+def test_of_a_receiver_that_is_there_no_more_no_metric_says_that_it_fails() -> None:
+    async def work(scene: Scene) -> None:
+        scene.phone.answer, scene.status = Fate("", "again", "connect", "x"), "errored"
+        await scene.passes(900)
+        assert (scene.value("notification_failing_seconds", receiver="phone") or 0) > 300
+        await scene.pager.close()
+        for name in ("notification_failing_seconds", "notifications_pending"):
+            assert scene.value(name, receiver="phone") is None
+        assert scene.value("alerts_firing", alertname="DataRobotWorkloadErrored", severity="critical") is None
+
+    play(work)
+
+
+def test_a_receiver_is_not_failing_any_more_once_nobody_owes_it_anything() -> None:
+    async def work(scene: Scene) -> None:
+        scene.phone.answer, scene.status = Fate("", "again", "connect", "x"), "errored"
+        await scene.passes(360)
+        assert "phone" in scene.pager.failing
+        scene.status = "running"
+        await scene.passes(60)
+        assert scene.pager.failing == {}
+        assert scene.value("notifications_pending", receiver="phone") == 0
+
+    play(work)
+
+
+def test_what_may_have_arrived_is_ended_though_it_heals_before_anybody_knows(tmp_path: Path) -> None:
+    """Killed, or cut off, after the receiver has taken the page, and before that was written."""
+
+    async def work(scene: Scene) -> None:
+        scene.phone.answer, scene.status = Fate("", "again", "timeout", "x", maybe=True), "errored"
+        await scene.passes(330)
+        scene.store.close()
+        scene.start()
+        scene.status, scene.phone.answer = "running", Fate("")
+        await scene.passes(60)
+        assert scene.phone.heard == [ENDS]
+        await scene.passes(600)
+        assert scene.phone.heard == [ENDS]
+
+    play(work, path=tmp_path / "state.db")
+
+
+def test_a_notice_on_its_way_is_waited_for_at_the_end() -> None:
+    async def work(scene: Scene) -> None:
+        async def slow(notices: Sequence[Notice], _: float) -> list[Fate]:
+            asked.set()
+            await answer.wait()
+            return await Phone.send(scene.phone, notices, 0.0)
+
+        asked, answer = asyncio.Event(), asyncio.Event()
+        scene.phone.send = slow  # type: ignore[method-assign]
+        scene.start()
+        scene.status, scene.now = "errored", scene.now + 30
+        await scene.pager.look()
+        scene.now += 300
+        await scene.pager.look()
+        turn = asyncio.create_task(scene.pager.turn())
+        await asked.wait()
+        closing = asyncio.create_task(scene.pager.close())
+        await asyncio.sleep(0)
+        answer.set()
+        await closing
+        await turn
+        assert scene.phone.heard == [FIRES]
+        assert [each.tried for each in scene.store.paged().told["phone"].values()] == [False]
+
+    play(work)
+
+
+@pytest.mark.parametrize(
+    "answer", [Fate("", "failed", "forbidden", "403"), Fate("", "again", "throttled", "429", LONGEST)]
+)
+def test_an_alertmanager_is_never_left_alone_for_longer_than_it_holds_what_fires(answer: Fate) -> None:
+    async def work(scene: Scene) -> None:
+        scene.status = "errored"
+        await scene.passes(360)
+        scene.phone.answer = answer
+        await scene.passes(60)
+        scene.phone.answer, before = Fate(""), len(scene.phone.heard)
+        await scene.passes(90)
+        assert len(scene.phone.heard) > before
+
+    play(work, standing=True)
+
+
+def test_an_alert_that_this_version_does_not_know_is_ended_and_stops_nothing(tmp_path: Path) -> None:
+    async def work(scene: Scene) -> None:
+        scene.status = "errored"
+        await scene.passes(360)
+        ((place, alarm),) = [(p, a) for p, a in scene.pager.alarms.items() if a.alert == "DataRobotWorkloadErrored"]
+        scene.pager.alarms = {**scene.pager.alarms, place: msgspec.structs.replace(alarm, alert="DataRobotOfLater")}
+        scene.pager.keep()
+        scene.store.close()
+        scene.start()
+        await scene.passes(360)
+        assert scene.phone.heard == [FIRES, ENDS, FIRES]
+
+    play(work, path=tmp_path / "state.db")
+
+
+def test_a_repetition_heeds_silences_and_quiet_hours_and_a_restart(tmp_path: Path) -> None:
+    quiet: list[bool] = [False]
+    wish = ALL._replace(quiet=lambda _, __: quiet[0])
+
+    async def work(scene: Scene) -> None:
+        scene.status = "errored"
+        await scene.passes(330)
+        scene.store.close()
+        scene.start()
+        await scene.passes(570)
+        assert scene.phone.heard == [FIRES]
+        await scene.passes(60)
+        assert scene.phone.heard == [FIRES] * 2
+        scene.pager.silence({"workload_id": "w1"}, 1800.0, "jo", "")
+        await scene.passes(1770)
+        assert len(scene.phone.heard) == 2
+        await scene.passes(60)
+        assert len(scene.phone.heard) == 3
+        quiet[0] = True
+        await scene.passes(1800)
+        assert len(scene.phone.heard) == 3
+
+    play(work, path=tmp_path / "state.db", wish=wish, repeat=600.0)
+
+
+def test_a_workload_of_which_no_evidence_can_be_found_is_told_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(*_: object) -> tuple[tuple[str, str], ...]:
+        raise ZeroDivisionError
+
+    async def work(scene: Scene) -> None:
+        scene.status = "errored"
+        await scene.passes(360)
+
+    scene = play(work, evidence=broken)
+    assert scene.phone.heard == [FIRES]
+    assert [title for title, _ in scene.phone.notices[0].evidence] == ["Not known"]
+    assert "no evidence could be found" in caplog.text
+
+
+class Many(Scene):
+    """A fleet of so many workloads, every tenth of them critical."""
+
+    def fleets(self) -> list[Fleet]:
+        (fleet,) = super().fleets()
+        (one,) = fleet.workloads
+
+        def named(n: int) -> Seen:
+            facts = {"id": f"w{n}", "name": f"w{n}", "importance": "critical" if n % 10 == 9 else "low"}
+            return one._replace(workload=msgspec.structs.replace(one.workload, **facts))
+
+        return [fleet._replace(workloads=[named(n) for n in range(50)])]
+
+
+def test_the_loudest_are_told_first_and_never_too_many_at_once() -> None:
+    sizes: list[int] = []
+
+    async def work(scene: Scene) -> None:
+        async def counted(notices: Sequence[Notice], _: float) -> list[Fate]:
+            sizes.append(len(notices))
+            return await Phone.send(scene.phone, notices, 0.0)
+
+        scene.phone.send = counted  # type: ignore[method-assign]
+        scene.start()
+        scene.status = "errored"
+        await scene.passes(330)
+
+    scene = Many(wish=Wish(lambda told: told.labels["alertname"] == "DataRobotWorkloadErrored", lambda _, __: False))
+    asyncio.run(work(scene))
+    assert sizes == [20, 20, 10]
+    assert [each.labels["severity"] for each in scene.phone.notices] == ["critical"] * 5 + ["warning"] * 45
+
+
+def test_the_one_at_which_telling_breaks_off_goes_last_the_next_time() -> None:
+    class Stumbles(Phone):
+        """Of one notice it never says a word; those after it are not tried."""
+
+        async def send(self, notices: Sequence[Notice], now: float) -> list[Fate]:
+            poison = next((n for n, each in enumerate(notices) if each.labels["workload_id"] == "w9"), len(notices))
+            await Phone.send(self, notices[:poison], now)
+            return [Fate(e.key, *(() if n < poison else ("again", "timeout"))) for n, e in enumerate(notices)]
+
+    async def work(scene: Scene) -> None:
+        scene.phone = Stumbles()
+        scene.start()
+        scene.status = "errored"
+        await scene.passes(600)
+
+    scene = Many(wish=Wish(lambda told: told.labels["alertname"] == "DataRobotWorkloadErrored", lambda _, __: False))
+    asyncio.run(work(scene))
+    assert {each.labels["workload_id"] for each in scene.phone.notices} == {f"w{n}" for n in range(50)} - {"w9"}
+
+
+def test_of_replacements_that_do_not_concern_it_a_receiver_hears_nothing() -> None:
+    asked: list[Notice] = []
+
+    async def change(*_: object) -> Fate:
+        raise AssertionError("it is not to be told")
+
+    async def work(scene: Scene) -> None:
+        await scene.passes(30)
+        scene.transitions = {"replaced": 1}
+        await scene.passes(60)
+
+    def hears(told: Notice) -> bool:
+        asked.append(told)
+        return False
+
+    play(work, change=change, hears=hears)
+    (told,) = asked
+    assert (told.labels["account"], told.importance, told.tags) == ("acme", "critical", {"team": "x"})
+
+
+def test_after_a_reload_it_is_still_known_since_when_a_receiver_fails() -> None:
+    async def work(scene: Scene) -> None:
+        scene.phone.answer, scene.status = Fate("", "again", "connect", "x"), "errored"
+        await scene.passes(600)
+        before = dict(scene.pager.failing)
+        await scene.pager.close()
+        scene.pager = scene.made(scene.pager)
+        assert scene.pager.failing == before
+        assert before["phone"] > 200
+
+    play(work)
+
+
+def test_where_the_state_cannot_be_read_it_begins_anew_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Store):
+        def paged(self) -> Any:
+            raise StateError("disk gone")
+
+    async def work(scene: Scene) -> None:
+        scene.store = Broken(None)
+        scene.pager = scene.made()
+        scene.status = "errored"
+        await scene.passes(360)
+
+    assert play(work).phone.heard == [FIRES]
+    assert "what receivers were told cannot be read; it begins anew" in caplog.text
+
+
+def test_what_cannot_be_closed_holds_up_no_end(caplog: pytest.LogCaptureFixture) -> None:
+    closed: list[str] = []
+
+    async def fails() -> None:
+        raise OSError("x")
+
+    async def closes() -> None:
+        closed.append("the other")
+
+    async def work(scene: Scene) -> None:
+        clock = Clock(lambda: scene.now, lambda: scene.now, asyncio.sleep)
+        await Pager(
+            scene.store, scene.report, Options(), [], lambda *_: (), scene.fleets, Exporter, clock, [fails, closes]
+        ).close()
+
+    play(work)
+    assert closed == ["the other"]
+    assert "a connection could not be closed" in caplog.text
+
+
+def test_it_runs_by_itself_until_it_is_closed() -> None:
+    async def work(scene: Scene) -> None:
+        scene.pager.start()
+        scene.pager.start()
+        await asyncio.sleep(0.05)  # real time, for a turn of its own
+        await scene.pager.close()
+        assert scene.value("silences") == 0
+
+    play(work)

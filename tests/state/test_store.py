@@ -1,0 +1,334 @@
+"""The state file: what is committed is there after any end, and each kind of bad file has its clear answer."""
+
+import contextlib
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from exporter.fleet.ledger import Durations, Ledger, Tally
+from exporter.state import store as module
+from exporter.state.store import REMEMBERED, Frozen, Outbox, State, StateError, Store
+
+LEDGER = Ledger(10.0, 20.0, "claims", "running", events={"started": 2})
+TALLY = Tally(Durations().with_one(61.0))
+
+
+def reopened(path: Path) -> Store:
+    return Store(path)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    made = Store(tmp_path / "state.db")
+    yield made
+    made.close()
+
+
+def test_what_was_committed_is_there_after_reopening_and_accounts_are_apart(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    store = Store(path)
+    store.commit("eu", {"a": LEDGER, "b": LEDGER}, TALLY)
+    store.commit("us", {"a": Ledger(1.0, 1.0)})
+    store.commit("eu", {"b": None})
+    store.close()
+    store = reopened(path)
+    assert store.load("eu") == State({"a": LEDGER}, TALLY)
+    assert store.load("us") == State({"a": Ledger(1.0, 1.0)})
+    assert store.load("nobody") == State()
+    assert store.size > 0
+    store.close()
+
+
+def test_without_a_path_the_state_lives_in_memory() -> None:
+    store = Store(None)
+    store.commit("eu", {"a": LEDGER})
+    assert store.load("eu").ledgers == {"a": LEDGER}
+    assert store.size == 0
+    store.close()
+
+
+def test_a_kill_between_commits_loses_nothing_committed(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    code = """
+        import os, signal, sys
+        from pathlib import Path
+        from exporter.fleet.ledger import Ledger
+        from exporter.state.store import Store
+        store = Store(Path(sys.argv[1]))
+        for number in range(20):
+            store.commit("eu", {str(number): Ledger(float(number), 0.0)})
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code), str(path)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    store = reopened(path)
+    assert len(store.load("eu").ledgers) == 20
+    store.close()
+
+
+def damaged(path: Path) -> None:
+    path.write_bytes(b"this is no database, " * 500)
+
+
+def newer(path: Path) -> None:
+    db = sqlite3.connect(path)
+    db.executescript("CREATE TABLE future (a); PRAGMA user_version = 99;")
+    db.close()
+
+
+def foreign(path: Path) -> None:
+    db = sqlite3.connect(path)
+    db.executescript("CREATE TABLE theirs (a);")
+    db.close()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"), [(damaged, "not a database"), (newer, "newer exporter"), (foreign, "another program")]
+)
+def test_a_file_that_cannot_be_used_is_refused_with_a_remedy_or_set_aside_as_configured(
+    make: object, words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "state.db"
+    make(path)  # type: ignore[operator]
+    before = path.read_bytes()
+    with pytest.raises(StateError, match=f"{words}.*set_aside"):
+        Store(path)
+    assert path.read_bytes() == before
+    store = Store(path, set_aside=True)
+    assert store.aside is not None
+    assert store.aside.read_bytes() == before
+    store.commit("eu", {"a": LEDGER})
+    assert store.load("eu").ledgers == {"a": LEDGER}
+    store.close()
+
+
+def test_a_folder_that_is_not_there_is_refused_whatever_is_configured(tmp_path: Path) -> None:
+    with pytest.raises(StateError, match=r"cannot be written.*check the folder"):
+        Store(tmp_path / "nowhere" / "state.db", set_aside=True)
+
+
+def test_a_second_process_on_the_same_file_is_refused(tmp_path: Path) -> None:
+    first = Store(tmp_path / "state.db")
+    with pytest.raises(StateError, match="in use by another process"):
+        Store(tmp_path / "state.db", set_aside=True)
+    first.close()
+
+
+def test_a_row_that_cannot_be_read_costs_that_workload_only(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    store = Store(path)
+    store.commit("eu", {"a": LEDGER, "b": LEDGER}, TALLY)
+    store.close()
+    db = sqlite3.connect(path)
+    db.execute("UPDATE workload SET ledger = ? WHERE id = 'b'", (b'{"first": "x"}',))
+    db.execute("UPDATE account SET tally = ?", (b"[]",))
+    db.commit()
+    db.close()
+    store = reopened(path)
+    assert store.load("eu") == State({"a": LEDGER}, Tally(), 2)
+    store.close()
+
+
+@contextlib.contextmanager
+def full_disk(store: Store) -> Iterator[None]:
+    """A limit on the size of a file stands for the full disk: the write itself fails, as it would there."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (max(store.size, 1), hard))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+
+
+def test_a_full_disk_fails_the_commit_whole_and_the_next_one_may_succeed(store: Store) -> None:
+    store.commit("eu", {"a": LEDGER})
+    many = {str(number): Ledger(1.0, 1.0, "x" * 200) for number in range(2000)}
+    with full_disk(store), pytest.raises(StateError, match="was not written"):
+        store.commit("eu", many)
+    assert list(store.load("eu").ledgers) == ["a"]
+    store.commit("eu", many)
+    assert len(store.load("eu").ledgers) == 2001
+
+
+def test_a_read_only_file_is_refused_with_a_remedy() -> None:
+    code = """
+        import os, sys
+        from pathlib import Path
+        from exporter.state.store import Store, StateError
+        if os.geteuid() == 0:
+            os.setuid(65534)  # root may write anywhere
+        try:
+            Store(Path(sys.argv[1]), set_aside=True)
+        except StateError as error:
+            print(error)
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "state.db")
+        Store(path).close()
+        path.chmod(0o444)
+        Path(folder).chmod(0o555)
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code), str(path)], check=True, capture_output=True, text=True
+        )
+        Path(folder).chmod(0o755)
+    assert "cannot be written" in done.stdout
+    assert "check the folder and its permissions" in done.stdout
+
+
+def test_each_version_of_the_schema_has_its_migration() -> None:
+    assert len(module.MIGRATIONS) == module.VERSION
+
+
+def frozen(number: int, size: int = 10, spans: int = 3, at: float = 100.0) -> Frozen:
+    return Frozen(bytes([number]) * 16, spans, bytes([number]) * size, at)
+
+
+def waiting(store: Store) -> list[int]:
+    """The traces in the outbox, by the number they were made of."""
+    return [row.trace[0] for row in store.batch(0, 1000, 10**6, 10**9)]
+
+
+def test_a_file_of_version_1_keeps_what_it_holds_and_takes_traces(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    db = sqlite3.connect(path)
+    db.executescript(f"{module.MIGRATIONS[0]} PRAGMA user_version = 1;")
+    db.execute("INSERT INTO workload VALUES ('eu', 'a', ?)", (msgspec.json.encode(LEDGER),))
+    db.commit()
+    db.close()
+    store = reopened(path)
+    assert store.load("eu") == State({"a": LEDGER})
+    store.commit("eu", {}, traces=[frozen(1)])
+    assert waiting(store) == [1]
+    store.close()
+
+
+def test_traces_are_written_with_the_ledgers_and_wait_in_their_order(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    store = Store(path)
+    store.commit("eu", {"a": LEDGER}, traces=[frozen(1), frozen(2, size=20, spans=4, at=90.0)])
+    store.close()
+    store = reopened(path)
+    assert store.load("eu").ledgers == {"a": LEDGER}
+    assert waiting(store) == [1, 2]
+    assert store.outbox() == Outbox(traces=2, size=30, oldest=90.0)
+    assert store.batch(0, 1, 99, 99)[0][1:] == (b"\1" * 16, 3, b"\1" * 10)
+    store.close()
+
+
+def test_a_trace_is_put_in_once_even_after_it_was_sent(store: Store) -> None:
+    store.commit("eu", {}, traces=[frozen(1)])
+    store.commit("eu", {}, traces=[frozen(1, size=50), frozen(2)])
+    assert waiting(store) == [1, 2]
+    store.remove(store.batch(0, 1, 99, 99)[0].seq)
+    store.commit("eu", {}, traces=[frozen(1)])
+    assert waiting(store) == [2]
+
+
+def test_a_trace_is_remembered_for_thirty_days(store: Store) -> None:
+    store.commit("eu", {}, traces=[frozen(1, at=100.0)])
+    store.remove(1)
+    for now, put_in in ((100.0 + REMEMBERED, []), (101.0 + REMEMBERED, [1])):
+        store.forget(now)
+        store.commit("eu", {}, traces=[frozen(1, at=now)])
+        assert waiting(store) == put_in
+
+
+@pytest.mark.parametrize(
+    ("after", "traces", "spans", "size", "told"),
+    [
+        (0, 99, 99, 99, [1, 2, 3]),
+        (1, 99, 99, 99, [2, 3]),
+        (0, 2, 99, 99, [1, 2]),
+        (0, 99, 6, 99, [1, 2]),
+        (0, 99, 99, 25, [1, 2]),
+        (0, 99, 1, 1, [1]),  # one that is larger than the limits goes alone
+        (3, 99, 99, 99, []),
+    ],
+)
+def test_a_batch_is_the_oldest_within_the_limits(
+    store: Store, after: int, traces: int, spans: int, size: int, told: list[int]
+) -> None:
+    store.commit("eu", {}, traces=[frozen(1), frozen(2), frozen(3)])
+    assert [row.trace[0] for row in store.batch(after, traces, spans, size)] == told
+
+
+def test_a_number_is_not_given_again_so_what_was_sent_cannot_be_mistaken(store: Store) -> None:
+    store.commit("eu", {}, traces=[frozen(1), frozen(2)])
+    store.remove(2)
+    store.commit("eu", {}, traces=[frozen(3)])
+    assert [row.seq for row in store.batch(0, 9, 99, 99)] == [3]
+
+
+@pytest.mark.parametrize(
+    ("max_bytes", "max_age", "dropped", "left"),
+    [
+        (30, 50.0, {"age": 0, "cap": 0}, [1, 2, 3]),
+        (29, 50.0, {"age": 0, "cap": 3}, [2, 3]),
+        (9, 50.0, {"age": 0, "cap": 9}, []),
+        (30, 15.0, {"age": 6, "cap": 0}, [3]),
+        (9, 15.0, {"age": 6, "cap": 3}, []),
+    ],
+)
+def test_whole_traces_are_dropped_oldest_first_by_age_and_size(
+    store: Store, max_bytes: int, max_age: float, dropped: dict[str, int], left: list[int]
+) -> None:
+    store.commit("eu", {}, traces=[frozen(1, at=100.0), frozen(2, at=110.0), frozen(3, at=120.0)])
+    assert store.trim(max_bytes, max_age, now=130.0) == dropped
+    assert waiting(store) == left
+
+
+@pytest.mark.parametrize(
+    ("max_bytes", "dropped", "left"), [(None, 0, [1, 2, 3, 4]), (40, 0, [1, 2, 3, 4]), (29, 6, [3, 4])]
+)
+def test_what_is_put_in_keeps_the_outbox_within_its_size(
+    store: Store, max_bytes: int | None, dropped: int, left: list[int]
+) -> None:
+    store.commit("eu", {}, traces=[frozen(1), frozen(2)])
+    assert store.commit("eu", {"a": LEDGER}, max_bytes=1) == 0  # nothing new
+    assert store.commit("eu", {}, traces=[frozen(3), frozen(4)], max_bytes=max_bytes) == dropped
+    assert waiting(store) == left
+
+
+def test_what_need_not_be_remembered_is_found_without_looking_at_all_of_it(store: Store) -> None:
+    (plan,) = store._db.execute("EXPLAIN QUERY PLAN DELETE FROM emitted WHERE at < 1").fetchall()
+    assert "USING" in plan[-1]
+    assert "emitted_at" in plan[-1]
+
+
+def test_a_full_disk_fails_ledgers_and_traces_together(store: Store) -> None:
+    store.commit("eu", {"a": LEDGER}, traces=[frozen(1)])
+    with full_disk(store), pytest.raises(StateError, match="was not written"):
+        store.commit("eu", {"b": LEDGER}, traces=[frozen(2, size=10**6)])
+    assert (list(store.load("eu").ledgers), waiting(store)) == (["a"], [1])
+    store.commit("eu", {"b": LEDGER}, traces=[frozen(2, size=10**6)])
+    assert (sorted(store.load("eu").ledgers), waiting(store)) == (["a", "b"], [1, 2])
+
+
+def test_an_outbox_that_cannot_be_read_is_an_error_in_words(store: Store) -> None:
+    store._db.execute("DROP TABLE outbox")
+    for ask in (
+        lambda: store.batch(0, 1, 1, 1),
+        store.outbox,
+        lambda: store.trim(1, 1.0, 1.0),
+        lambda: store.remove(1),
+    ):
+        with pytest.raises(StateError, match=r"the state was not (read from|written to) .*no such table"):
+            ask()
+
+
+def test_a_state_that_can_no_longer_be_read_is_a_state_error(tmp_path: Path) -> None:
+    store = Store(tmp_path / "state.db")
+    store.close()
+    with pytest.raises(StateError, match=r"the state was not read from .*state\.db: "):
+        store.load("eu")

@@ -1,0 +1,87 @@
+"""What is told of episodes, and where the trace of one is named as an exemplar."""
+
+import logging
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
+from prometheus_client.parser import text_string_to_metric_families
+
+from exporter.telemetry.own_metrics import Report
+from exporter.tracing.episode_traces import Made
+from exporter.tracing.trace import Trace
+
+TRACE = Trace(b"\xab" * 16, {}, ())
+COUNTER, BUCKET = "datarobot_exporter_episodes_total", "datarobot_exporter_episode_duration_seconds_bucket"
+
+
+def told(*made: Made) -> Report:
+    """A report of one account in which these episodes were made."""
+    report = Report(1.0)
+    account = report.account("eu", 30.0, 10.0)
+    for each in made:
+        account.made(each)
+    return report
+
+
+def test_an_exemplar_stands_on_the_counter_and_on_the_bucket_and_nowhere_else() -> None:
+    page = told(Made("start", "success", 42.0, TRACE)).openmetrics().decode() + "# EOF\n"
+    found = {
+        (family.type, sample.name, sample.labels.get("le")): (sample.exemplar.labels, sample.exemplar.value)
+        for family in openmetrics_families(page)  # type: ignore[no-untyped-call]
+        for sample in family.samples
+        if sample.exemplar
+    }
+    trace = {"trace_id": "ab" * 16}
+    assert found == {("counter", COUNTER, None): (trace, 1.0), ("histogram", BUCKET, "60.0"): (trace, 42.0)}
+
+
+def test_the_text_format_is_silent_about_exemplars_and_has_the_same_numbers() -> None:
+    page = told(Made("start", "success", 42.0, TRACE)).text().decode()
+    assert "trace_id" not in page
+    values = {
+        (sample.name, sample.labels.get("outcome")): sample.value
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+        if sample.labels.get("kind") == "start"
+    }
+    assert values[COUNTER, "success"] == 1.0
+    assert values["datarobot_exporter_episode_duration_seconds_sum", None] == 42.0
+
+
+@pytest.mark.parametrize(
+    ("made", "count"),
+    [
+        (Made("stop", "success", 5.0), 1.0),  # counted, though no trace is wanted of it
+        (Made("stop", "checkpoint", 0.0, TRACE), 0.0),  # it is not over
+        (Made("stop", "late", 0.0, TRACE), 0.0),  # it was counted before
+        (Made("stop", "recalled", 5.0, TRACE), 0.0),  # it was over before we were there
+    ],
+    ids=lambda told: getattr(told, "outcome", ""),
+)
+def test_what_is_over_is_counted_once_and_names_a_trace_only_where_there_is_one(made: Made, count: float) -> None:
+    report = told(made)
+    assert report.registry.get_sample_value(COUNTER, {"account": "eu", "kind": "stop", "outcome": "success"}) == count
+    assert b"trace_id" not in report.openmetrics()
+
+
+def test_a_pause_shows_its_end_and_is_logged_once_until_requests_succeed_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    report, clock = Report(1.0), iter([1000.0, 1006.0, 1030.0])
+    account = report.account("eu", 30.0, 10.0, lambda: next(clock))
+    gauge = "datarobot_exporter_api_paused_until_timestamp_seconds"
+    assert f"{gauge}{{" not in report.text().decode()
+    with caplog.at_level(logging.INFO, "exporter"):
+        account.resumed("/quotas")  # was not paused
+        for seconds, end in [(5.0, 1005.0), (10.0, 1016.0)]:
+            account.paused("/quotas", seconds)
+            assert report.registry.get_sample_value(gauge, {"account": "eu", "endpoint": "/quotas"}) == end
+        account.resumed("/quotas")
+        account.paused("/quotas", 5.0)
+    assert [(record.levelname, record.message, record.__dict__["fields"]) for record in caplog.records] == [
+        ("WARNING", "API refuses requests, paused", {"account": "eu", "endpoint": "/quotas", "seconds": 5.0}),
+        ("INFO", "API accepts requests again", {"account": "eu", "endpoint": "/quotas"}),
+        ("WARNING", "API refuses requests, paused", {"account": "eu", "endpoint": "/quotas", "seconds": 5.0}),
+    ]
+    report.forget("eu")
+    assert f"{gauge}{{" not in report.text().decode()

@@ -1,0 +1,960 @@
+"""What becomes of an episode: facts beside the spans they make, and the laws that hold of every trace."""
+
+import hashlib
+import itertools
+import json
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.api.details import Event, EventDetails
+from exporter.api.models import Artifact, Creator, Replacement, Workload
+from exporter.api.pods import Condition, Container, LastState, Pods, Proton, Replica, StatusDetails
+from exporter.fleet import apply
+from exporter.fleet import episodes as book
+from exporter.fleet.episodes import Course, Episode, Happened, Mark, Past, Pod, Run, State
+from exporter.fleet.ledger import Ledger
+from exporter.fleet.reconcile import Knowledge, Sweep, step
+from exporter.fleet.state import Seen
+from exporter.masking import MOST_WORDS, scrubbed
+from exporter.tracing import episode_traces
+from exporter.tracing.episode_traces import Made, Tracing, digest, sampled, settled, span_id, trace_id
+from exporter.tracing.trace import Span, Trace
+
+HOST = "https://dr.example.test"
+TRACING = Tracing(HOST)
+
+
+# -- ids
+
+
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        ((HOST, "w", "start", ("p1", "first")), "0bad1c1eef91e697950e80d99f862eb7"),
+        ((HOST, "w", "start", ("p1", "2026-11-20T10:00:00Z")), "f6d320c43d3e905da7ca5054d2dd380a"),
+        ((HOST, "w", "stop", ("p1", "2026-11-20T10:00:00Z")), "fb499177f7aa48fe4d256a0b8fb536f2"),
+        (("https://other.example.test", "w", "start", ("p1", "first")), "7d09f8ed59f257c0819589d17c4401a6"),
+    ],
+)
+def test_ids_of_traces_are_these_for_ever(parts: tuple[str, str, str, tuple[str, ...]], told: str) -> None:
+    assert trace_id(*parts).hex() == told
+
+
+def test_ids_of_spans_are_these_for_ever() -> None:
+    trace = bytes(range(16))
+    assert span_id(trace, "root").hex() == "255bb1eb30ec446f"
+    assert span_id(trace, "state", "launching", "1").hex() == "f06041e24b80c06e"
+
+
+@given(st.lists(st.text(), max_size=5), st.lists(st.text(), max_size=5))
+def test_no_two_lists_of_parts_meet_wherever_they_are_cut(one: list[str], other: list[str]) -> None:
+    assert (digest(16, *one) == digest(16, *other)) == (one == other)
+
+
+def test_an_id_is_never_all_zeros() -> None:
+    zeros = next(str(n) for n in range(2000) if hashlib.sha256(b"\0\0\0\x04" + f"{n:04}".encode()).digest()[0] == 0)
+    assert digest(1, f"{int(zeros):04}") != b"\0"
+
+
+@pytest.mark.parametrize(("ratio", "share"), [(0.0, 0.0), (0.25, 0.25), (1.0, 1.0)])
+def test_a_share_of_the_traces_is_chosen_by_their_ids_alone(ratio: float, share: float) -> None:
+    ids = [digest(16, str(number)) for number in range(4000)]
+    assert sum(sampled(each, ratio) for each in ids) / len(ids) == pytest.approx(share, abs=0.03)
+
+
+# -- words
+
+
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        ("the candidate is errored", "the candidate is errored"),
+        ("a\x00b\nc", "a b c"),
+        ("ask jane.doe@example.test now", "ask [e-mail] now"),
+        ("dial 10.1.2.3:8080 failed", "dial [address] failed"),
+        ("dial fe80:0:0:0:1:2 failed", "dial [address] failed"),
+        ("Authorization: Bearer abc.def", "Authorization: Bearer […]"),
+        ("API_TOKEN=hunter2 is wrong", "API_TOKEN=[…] is wrong"),
+        ("password: hunter2", "password: […]"),
+        ("GET https://u:p@host/x?sig=abc&t=1", "GET https://[…]@host/x?[…]&[…]"),
+        ("key NjU0MzIxNjU0MzIxNjU0MzIxNjU0MzIxNjU0MzIx here", "key […] here"),
+        ("x" * 300, "x" * 256),
+        ('{"password": "hunter2", "n": 1}', '{"password": […], "n": 1}'),
+        (r"{\"api_key\": \"hun ter\"}", r"{\"api_key\": […]}"),
+        ('secret: "hun\\"ter2" said', "secret: […] said"),
+        ("token='a b' said", "token=[…] said"),
+        ('password="hunter', "password=[…]"),
+        ("run --password hunter2 now", "run --password […] now"),
+        ("run -token hunter2 now", "run -token […] now"),
+        ("run --db-password=hunter2 now", "run --db-password=[…] now"),
+        ("Authorization: Token abcd1234", "Authorization: Token […]"),
+        ('{"Authorization": "Token abcd1234"}', '{"Authorization": "Token […]"}'),
+        ("HTTP_AUTHORIZATION=abcd1234", "HTTP_AUTHORIZATION=[…]"),
+        ("for AKIAIOSFODNN7EXAMPLE only", "for […] only"),
+        ("dial [fe80::1]:80 failed", "dial [[address]]:80 failed"),
+        ("dial ::1 failed", "dial [address] failed"),
+        ("dial 2001:db8::a:1%eth0", "dial [address]%eth0"),
+        ("ask user@localhost, or jane@example.test.", "ask [e-mail], or [e-mail]."),
+        ("https://user:pw@localhost/x", "https://[…]@localhost/x"),
+    ],
+)
+def test_a_message_loses_what_has_no_place_in_a_trace(words: str, left: str) -> None:
+    assert scrubbed(words) == left
+    assert scrubbed(left) == left
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "at 12:30:45 the node was lost",
+        "2026-11-20T10:00:00Z",
+        "manifest unknown: x:1",
+        'Back-off pulling image "registry.example.test:5000/team/app:1.2.3"',
+        "registry.example.test/app@sha256:0123456789abcdef",
+        "std::bad_alloc in ns::f2, 0/3 nodes",
+        "the flag --token is required",
+        "the access-token expired",
+        "unauthorized: authorization failed",
+        "0/5 nodes are available: 5 Insufficient nvidia.com/gpu.",
+    ],
+)
+def test_a_message_keeps_its_ordinary_words(words: str) -> None:
+    assert scrubbed(words) == words
+
+
+@pytest.mark.parametrize("secret", ["AKIAIOSFODNN7EXAMPLE", "0123456789abcdef0123456789abcdef"])
+@pytest.mark.parametrize("shown", range(0, 20, 3))
+def test_a_secret_is_not_shown_in_part_because_the_message_was_cut_within_it(secret: str, shown: int) -> None:
+    words = "password=" + "p" * (MOST_WORDS - 10 - shown) + " " + secret + " and more"
+    assert scrubbed(words) == scrubbed(words[: MOST_WORDS]) == "password=[…]"
+
+
+@pytest.mark.parametrize(
+    "piece", ["a", "a.", "a-", "key", "key ", "a:", "::", "1", "1.", "@", "a@", "--key ", "?", "//", '"', "\\", " "]
+)
+def test_the_longest_message_is_read_at_once(piece: str) -> None:
+    begun = time.process_time()
+    scrubbed(piece * 100_000)
+    assert time.process_time() - begun < 0.5
+
+
+# -- one episode
+
+
+def workload(status: str = "running", **more: Any) -> Workload:
+    told = {"id": "w", "name": "chat", "status": status, "type": "NIM", "importance": "High", "proton_id": "p1"}
+    return Workload(**(told | more))
+
+
+def made(
+    episode: Episode, tracing: Tracing | None = TRACING, skew: float = 0.0, **facts: Any
+) -> tuple[Course, tuple[Made, ...]]:
+    """The course after the episode has settled, and what was made of it."""
+    told: dict[str, Any] = {"over": (episode,), "pods_told": 9500.0, "events_told": 9500.0}
+    course = Course(**(told | facts))
+    seen = Seen("acme", workload(), Ledger(1.0, 1.0, course=course))
+    after, found = settled(seen, 10_000.0, 9_900.0, tracing, skew)
+    return after.ledger.course, found
+
+
+def trace(episode: Episode, **facts: Any) -> Trace:
+    (one,) = made(episode, **facts)[1]
+    assert one.trace is not None
+    return one.trace
+
+
+def start(outcome: str = "success", last: float | None = 90.0, **facts: Any) -> Episode:
+    """From 100 to 200 seconds: submitted, and launching from 150."""
+    states = State("submitted", Mark(100.0, last)), State("launching", Mark(150.0, 120.0))
+    told: dict[str, Any] = {"kind": "start", "opened": Mark(100.0, last), "before": "stopped", "states": states}
+    told |= {"ended": Mark(200.0, 170.0), "outcome": outcome, "after": "running", "proton": "p1"}
+    return Episode(**(told | facts))
+
+
+def stop(**facts: Any) -> Episode:
+    told: dict[str, Any] = {
+        "kind": "stop",
+        "opened": Mark(100.0, 90.0),
+        "ended": Mark(200.0, 170.0),
+        "outcome": "success",
+    }
+    return Episode(**(told | {"proton": "p1", "since": "S", "after": "stopped"} | facts))
+
+
+def replaced(**facts: Any) -> Episode:
+    told: dict[str, Any] = {
+        "ended": Mark(200.0, 170.0),
+        "outcome": "success",
+        "replacement": "r1",
+        "candidates": ("p2",),
+    }
+    return Episode("replacement", Mark(100.0, 90.0), **(told | facts))
+
+
+def iso(second: float) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def proton(created: float | None = None, since: float | None = None) -> dict[str, book.Proton]:
+    return {"p1": book.Proton(iso(created) if created else "", iso(since) if since else "")}
+
+
+def edges(span: Span) -> tuple[float, str, float, str]:
+    told = span.attributes
+    return (
+        span.start / 1e9, str(told["datarobot.time.start.source"]),
+        span.end / 1e9, str(told["datarobot.time.end.source"]),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("episode", "facts", "key", "identity"),
+    [
+        (start(), {"protons": proton(95, 190)}, "p1/1970-01-01T00:03:10.000Z", "reported"),
+        (start(), {"protons": proton(95)}, "p1/first", "reported"),
+        (start("failure"), {"protons": proton(95, 190)}, "p1/first", "reported"),
+        (start("failure"), {"protons": proton(20)}, "local/100.000", "local"),
+        (start("failure"), {"protons": proton(20), "pods": {"b": Pod("p1", came=120.0), "a": Pod("p1", came=130.0)}},
+         "p1/b", "reported"),
+        (start("failure"), {"pods": {"b": Pod("p9", came=120.0), "c": Pod("p1")}}, "local/100.000", "local"),
+        (start(), {"protons": proton(20, 60)}, "local/100.000", "local"),
+        (stop(), {}, "p1/S", "reported"),
+        (stop(since=""), {}, "local/100.000", "local"),
+        (stop(kind="failure"), {}, "p1/S", "reported"),
+        (stop(kind="failure", since=""), {"protons": proton(20)}, "p1/first", "reported"),
+        (stop(kind="failure", since="", cause="recovered"), {"protons": proton(20, 190)},
+         "p1/1970-01-01T00:03:10.000Z", "reported"),
+        (stop(kind="failure", since="", cause="recovered"), {"protons": proton(20, 60)}, "p1/first", "reported"),
+        (replaced(), {}, "r1", "reported"),
+        (replaced(replacement=""), {}, "p2", "reported"),
+        (replaced(replacement="", candidates=()), {}, "local/100.000", "local"),
+        (stop(kind="deletion"), {}, "deleted", "reported"),
+        (start(recalled=True, since="S"), {}, "p1/S", "reported"),
+        (stop(kind="flapping", since=""), {}, "local/100.000", "local"),
+    ],
+)  # fmt: skip
+def test_an_episode_is_known_by_what_was_told(episode: Episode, facts: dict[str, Any], key: str, identity: str) -> None:
+    root = trace(episode, **facts).spans[0]
+    assert root.attributes["datarobot.workload.episode.key"] == key
+    assert root.attributes["datarobot.workload.episode.identity"] == identity
+
+
+def test_a_second_failure_of_the_same_run_has_an_id_of_its_own_that_is_not_told_by_the_api() -> None:
+    course, (first,) = made(stop(kind="failure"))
+    again = stop(kind="failure", opened=Mark(300.0, 290.0), ended=Mark(400.0, 390.0))
+    _, (second,) = made(again, past=course.past, numbers=course.numbers)
+    assert first.trace is not None
+    assert second.trace is not None
+    assert first.trace.id != second.trace.id
+    told = [
+        (one.spans[0].attributes["datarobot.workload.episode.key"],
+         one.spans[0].attributes["datarobot.workload.episode.identity"])
+        for one in (first.trace, second.trace)
+    ]  # fmt: skip
+    assert told == [("p1/S", "reported"), ("p1/S/#2", "local")]
+
+
+def test_however_many_failures_a_run_has_and_however_far_apart_each_has_an_id_of_its_own() -> None:
+    seen, keys = Seen("acme", workload(), Ledger(1.0, 1.0)), list[bytes]()
+    for number in range(3 * book.PAST):
+        at = 100.0 + number * (0.3 if number < 2 * book.PAST else 3.0) * book.PAST_SECONDS
+        failure = stop(kind="failure", outcome="failure", opened=Mark(at, at - 10), ended=Mark(at + 50, at + 20))
+        course = msgspec.structs.replace(seen.ledger.course, over=(failure,))
+        seen, found = settled(seen._replace(ledger=Ledger(1.0, 1.0, course=course)), at + 900, at + 800, TRACING)
+        keys += [one.key for one in found]
+    assert len(set(keys)) == len(keys) == 3 * book.PAST
+    assert seen.ledger.course.numbers == {"failure|p1|S": 3 * book.PAST}
+
+
+def test_crashes_and_what_only_we_know_need_no_number() -> None:
+    crash = stop(kind="failure", cause="crashed", outcome="failure", candidates=("pod-1", "150.000"))
+    assert made(crash, Tracing(HOST, crashes=True))[0].numbers == {}
+    assert made(stop(since=""))[0].numbers == {}
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({}, (100.0, "observed", 200.0, "observed")),
+        ({"protons": proton(95, 190)}, (95.0, "reported", 190.0, "reported")),
+        ({"protons": proton(87.9, 202.1)}, (100.0, "observed", 200.0, "observed")),
+        ({"protons": proton(88.1, 201.9)}, (88.1, "reported", 201.9, "reported")),
+        ({"events": {"e": Happened("Workload Started", 97.0)}}, (97.0, "reported", 200.0, "observed")),
+    ],
+)
+def test_a_time_that_was_told_counts_between_the_two_sweeps_that_saw_the_change(
+    facts: dict[str, Any], told: tuple[float, str, float, str]
+) -> None:
+    assert edges(trace(start(), **facts).spans[0]) == told
+
+
+@pytest.mark.parametrize("never", [-62135596800.0, 0.0])
+def test_what_is_told_to_have_been_before_time_began_was_not_told(never: float) -> None:
+    begun = start(opened=Mark(100.0, None, never), states=())
+    assert edges(trace(begun, events={"e": Happened("Workload Started", never)}).spans[0])[:2] == (100.0, "observed")
+
+
+def test_a_container_that_never_started_hangs_before_its_readiness() -> None:
+    never = LastState(reason="StartError", exit_code=128, started_at="1970-01-01T00:00:00Z", finished_at=iso(130.0))
+    replica = Replica(
+        name="a", status="running", started_at=iso(105.0), containers=(Container(name="m", last_state=never),),
+        conditions=(Condition("PodScheduled", value=True, last_transition_time=iso(110.0)),
+                    Condition("Initialized", value=True, last_transition_time=iso(110.0))),
+    )  # fmt: skip
+    told = Pods((Proton("p1"),), {"p1": StatusDetails(replicas=(replica,))})
+    course = book.told_pods(Course(over=(start("failure"),)), told, "p1", 150.0)
+    assert phases(trace(start("failure"), pods=course.pods))[-1] == ("pull and start", 110.0, 200.0, True)
+
+
+def test_an_observed_time_says_how_much_earlier_it_may_have_been() -> None:
+    root = trace(start()).spans[0].attributes
+    assert root["datarobot.time.start.uncertainty_ms"] == 10_000
+    assert root["datarobot.time.end.uncertainty_ms"] == 30_000
+    assert "datarobot.time.start.uncertainty_ms" not in trace(start(last=None)).spans[0].attributes
+
+
+def test_observed_times_are_told_by_the_clock_of_the_api() -> None:
+    shifted = trace(start(), skew=3600.0, protons={"p1": book.Proton(iso(3695.0), iso(3790.0))})
+    assert edges(shifted.spans[0]) == (3695.0, "reported", 3790.0, "reported")
+    assert shifted.spans[0].attributes["datarobot.clock.offset_ms"] == 3_600_000
+    assert edges(trace(start(), skew=-50.0).spans[0]) == (50.0, "observed", 150.0, "observed")
+
+
+def test_where_nobody_saw_the_beginning_a_proton_of_long_ago_was_started_anew() -> None:
+    begun = start(last=None, opened=Mark(9000.0), ended=Mark(9100.0, 9070.0), states=())
+    pods = {"a": Pod("p1", came=8990.0)}
+    old = {"p1": book.Proton("1970-01-01T00:00:10Z")}
+    new = {"p1": book.Proton("1970-01-01T02:29:00Z")}
+    assert trace(begun, protons=old, pods=pods).spans[0].start == 8990 * 10**9
+    assert trace(begun, protons=new, pods=pods).spans[0].start == 8940 * 10**9
+    assert trace(begun, protons=old).spans[0].start == 9000 * 10**9
+    assert trace(begun).spans[0].attributes["datarobot.workload.beginning.unseen"] is True
+
+
+@pytest.mark.parametrize(
+    ("kind", "told", "begun"),
+    [
+        ("start", [8000.0, 8500.0, 900.0], 8500.0),
+        ("start", [900.0], 9000.0),
+        ("stop", [900.0, 8500.0, 8000.0], 8500.0),
+        ("stop", [900.0], 9000.0),
+        ("failure", [900.0, 8500.0, 8000.0], 8500.0),
+        ("failure", [900.0], 9000.0),
+    ],
+)
+def test_where_nobody_saw_the_beginning_it_is_what_was_told_last_and_nothing_of_long_ago(
+    kind: str, told: list[float], begun: float
+) -> None:
+    events = {f"e{n}": Happened(f"Workload {kind}ped started", at) for n, at in enumerate(told)}
+    pods = {"a": Pod("p1", runs=tuple(Run("main", None, at, "Error", 1) for at in told))}
+    facts = {"pods": pods} if kind == "failure" else {"events": events}
+    found = trace(stop(kind=kind, opened=Mark(9000.0), ended=Mark(9100.0, 9070.0)), **facts)
+    assert found.spans[0].start / 1e9 == begun
+
+
+def test_states_follow_each_other_and_a_state_that_comes_back_is_another_span() -> None:
+    states = tuple(
+        State(s, Mark(at, at - 10)) for s, at in (("launching", 100.0), ("warming", 130.0), ("launching", 160.0))
+    )
+    _, *children = trace(start(states=states)).spans
+    assert [(span.name, span.start / 1e9, span.end / 1e9) for span in children] == [
+        ("launching", 100.0, 130.0), ("warming", 130.0, 160.0), ("launching", 160.0, 200.0),
+    ]  # fmt: skip
+    assert len({span.id for span in children}) == 3
+
+
+def test_a_start_that_nobody_saw_passing_says_so() -> None:
+    root = trace(start(states=())).spans[0]
+    assert root.attributes["datarobot.workload.states.unseen"] is True
+
+
+def pod(**facts: Any) -> Pod:
+    true: dict[str, float] = {"PodScheduled": 110.0, "Initialized": 112.0, "Ready": 180.0}
+    told: dict[str, Any] = {"proton": "p1", "came": 105.0, "true": true, "started": 160.0, "ready": True}
+    return Pod(**(told | facts))
+
+
+def phases(found: Trace) -> list[tuple[str, float, float, bool]]:
+    """Name, beginning, end and whether it failed, of what a replica went through."""
+    root = next((span for span in found.spans if span.name == "replica"), None)
+    mine = [span for span in found.spans if root is not None and span.parent == root.id]
+    return [(span.name, span.start / 1e9, span.end / 1e9, span.error is not None) for span in mine]
+
+
+def test_a_replica_shows_where_its_start_spent_the_time() -> None:
+    found = trace(start(), pods={"a": pod()}, protons=proton(101.0))
+    assert phases(found) == [
+        ("schedule", 101.0, 110.0, False), ("init", 110.0, 112.0, False),
+        ("pull and start", 112.0, 160.0, False), ("readiness", 160.0, 180.0, False),
+    ]  # fmt: skip
+    replica = next(span for span in found.spans if span.name == "replica")
+    assert edges(replica) == (101.0, "reported", 180.0, "reported")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "facts", "last", "kind"),
+    [
+        ("failure", {"true": {}, "trouble": "Unschedulable"}, ("schedule", 105.0, 200.0, True), "Unschedulable"),
+        ("failure", {"true": {}}, ("schedule", 105.0, 200.0, True), "Unschedulable"),
+        ("failure", {"started": None, "trouble": "ImagePullBackOff"}, ("pull and start", 112.0, 200.0, True),
+         "ImagePullBackOff"),
+        ("failure", {"true": {"PodScheduled": 110.0, "Initialized": 112.0}}, ("readiness", 160.0, 200.0, True),
+         "NotReady"),
+        ("cancellation", {"started": None}, ("pull and start", 112.0, 200.0, False), ""),
+        ("success", {"true": {"PodScheduled": 110.0, "Initialized": 112.0, "Ready": 900.0}},
+         ("readiness", 160.0, 200.0, False), ""),
+    ],
+)  # fmt: skip
+def test_the_phase_in_which_a_replica_hangs_lasts_until_the_episode_ends(
+    outcome: str, facts: dict[str, Any], last: tuple[str, float, float, bool], kind: str
+) -> None:
+    found = trace(start(outcome), pods={"a": pod(ready=False, **facts)})
+    assert phases(found)[-1] == last
+    hung = next(span for span in found.spans if span.name == last[0])
+    assert hung.attributes["datarobot.replica.phase.unfinished"] is True
+    assert hung.attributes.get("error.type", "") == kind
+
+
+def test_a_pod_without_a_node_has_waited_since_the_episode_began() -> None:
+    found = trace(start("failure"), pods={"a": pod(came=None, true={}, started=None, ready=False)})
+    assert phases(found) == [("schedule", 100.0, 200.0, True)]
+
+
+def test_a_replica_whose_beginning_nobody_told_says_that_it_is_that_of_the_episode() -> None:
+    found = trace(start("failure"), pods={"a": pod(came=None, true={}, started=None, ready=False)})
+    root, replica, phase = found.spans[0], *found.spans[-2:]
+    assert [edges(span) for span in (root, replica, phase)] == [
+        (100.0, "observed", 200.0, "observed"), *[(100.0, "derived", 200.0, "observed")] * 2,
+    ]  # fmt: skip
+    uncertain = {span.attributes["datarobot.time.start.uncertainty_ms"] for span in (root, replica, phase)}
+    assert uncertain == {10_000}
+
+
+def test_pods_of_other_protons_and_of_before_are_left_out() -> None:
+    assert phases(trace(start(), pods={"a": pod(proton="p9"), "b": pod(came=20.0)})) == []
+    assert phases(trace(stop(), pods={"a": pod()})) == []
+
+
+def test_of_many_replicas_those_in_trouble_are_shown_first_and_the_slowest() -> None:
+    pods = {f"pod-{n:02}": pod(true={"Ready": 150.0 + n}) for n in range(20)} | {
+        "bad": pod(trouble="Error", ready=False)
+    }
+    found = trace(start(), pods=pods)
+    shown = [span.attributes["k8s.pod.name"] for span in found.spans if span.name == "replica"]
+    assert shown[:3] == ["bad", "pod-19", "pod-18"]
+    assert len(shown) == episode_traces.REPLICA_SPANS
+    assert found.spans[0].attributes["datarobot.dropped.replicas"] == 5
+
+
+@pytest.mark.parametrize("episode", [start("failure"), stop(kind="failure", outcome="failure")])
+def test_lives_of_containers_are_shown_of_no_more_replicas_either(episode: Episode) -> None:
+    lives = tuple(Run("main", 110.0 + n, 110.5 + n, "Error", 1) for n in range(book.MOST_RUNS))
+    pods = {f"pod-{n:02}": pod(came=20.0, ready=False, runs=lives) for n in range(book.MOST_PODS)}
+    pods["bad"] = pod(came=20.0, trouble="Error", ready=False, runs=lives)
+    found = trace(episode, pods=pods)
+    shown = [str(span.attributes["k8s.pod.name"]) for span in found.spans if span.name == "container run"]
+    assert len(shown) == episode_traces.REPLICA_SPANS * book.MOST_RUNS
+    assert {*shown} == {"bad", *(f"pod-{n:02}" for n in range(episode_traces.REPLICA_SPANS - 1))}
+    assert found.spans[0].attributes["datarobot.dropped.replicas"] == book.MOST_PODS + 1 - episode_traces.REPLICA_SPANS
+
+
+def test_a_replica_names_the_container_that_is_to_blame() -> None:
+    found = trace(start("failure"), pods={"a": pod(ready=False, trouble="Error", container="sidecar")})
+    replica = next(span for span in found.spans if span.name == "replica")
+    assert replica.attributes["k8s.container.name"] == "sidecar"
+
+
+def test_a_life_that_is_told_to_end_before_it_began_has_no_length() -> None:
+    found = trace(start(), pods={"a": pod(runs=(Run("main", 130.0, 120.0, "Error", 1),))})
+    assert edges(next(span for span in found.spans if span.name == "container run")) == (
+        130.0, "reported", 130.0, "derived",
+    )  # fmt: skip
+
+
+def test_a_child_that_is_told_to_reach_further_widens_the_root() -> None:
+    found = trace(
+        start(), pods={"a": pod(true={"PodScheduled": 99.0, "Initialized": 112.0, "Ready": 201.5}, came=98.5)}
+    )
+    assert edges(found.spans[0]) == (98.5, "derived", 201.5, "derived")
+
+
+RUNS = (
+    Run("main", 110.0, 120.0, "Error", 1),
+    Run("main", 130.0, 140.0, "Completed", 0),
+    Run("main", 150.0, 160.0, "Completed"),
+    Run("main", 20.0, 105.0, "OOMKilled", 137),
+    Run("main", None, 106.0, "", None),
+    Run("main", 20.0, 30.0, "Error", 1),
+)
+
+
+def test_lives_of_containers_within_the_episode_are_spans_and_longer_ones_events() -> None:
+    found = trace(start("failure"), pods={"a": pod(runs=RUNS)})
+    lives = [(s.start / 1e9, s.end / 1e9, s.error is not None) for s in found.spans if s.name == "container run"]
+    assert lives == [(110.0, 120.0, True), (130.0, 140.0, False), (150.0, 160.0, False)]
+    assert [(event.name, event.at / 1e9) for event in found.spans[0].events] == [
+        ("datarobot.container.terminated", 105.0), ("datarobot.container.terminated", 106.0),
+    ]  # fmt: skip
+    assert found.spans[0].attributes["error.type"] == "OOMKilled"
+
+
+@pytest.mark.parametrize(
+    ("episode", "facts", "kind"),
+    [
+        (start("failure"), {"pods": {"a": pod(ready=False, trouble="other")}}, "_OTHER"),
+        (start("failure"), {"pods": {"a": pod(ready=False, trouble="CrashLoopBackOff")}}, "CrashLoopBackOff"),
+        (start("failure"), {"pods": {"a": pod(ready=False)}}, "NotReady"),
+        (start("failure"), {}, "Errored"),
+        (start("failure", cause="terminated"), {}, "Terminated"),
+        (stop(outcome="error"), {}, "Interrupted"),
+        (replaced(outcome="failure", cause="errored"), {}, "ReplacementErrored"),
+        (replaced(outcome="failure", cause="reverted"), {}, "ReplacementReverted"),
+        (stop(kind="flapping", outcome="failure", cause="flapping", folded=7), {}, "Flapping"),
+        (stop(kind="flapping", outcome="error", cause="flapping", folded=7), {}, "Flapping"),
+    ],
+)
+def test_what_failed_is_told_by_a_word_of_a_closed_set(episode: Episode, facts: dict[str, Any], kind: str) -> None:
+    root = trace(episode, **facts).spans[0]
+    assert root.attributes["error.type"] == kind
+    assert root.error is not None
+
+
+@pytest.mark.parametrize(
+    "episode",
+    [
+        start("timeout"),
+        stop(kind="failure", outcome="timeout"),
+        replaced(outcome="timeout", cause="timeout"),
+        stop(kind="flapping", outcome="success", cause="flapping", folded=7),
+        start("cancellation"),
+    ],
+)
+def test_what_has_not_failed_is_no_error(episode: Episode) -> None:
+    found = trace(episode, pods={"a": pod(ready=False, started=None, trouble="Error")})
+    assert [span.error for span in found.spans] == [None] * len(found.spans)
+    assert not [span for span in found.spans if "error.type" in span.attributes]
+    assert found.spans[0].attributes["datarobot.workload.episode.outcome"] == episode.outcome
+
+
+def test_a_failure_says_what_the_platform_said() -> None:
+    events = {
+        "a": Happened("Replacement Errored", 150.0, "token=abc was refused"),
+        "b": Happened("Scaled", 160.0), "c": Happened("Scaled", 400.0, "later"),
+    }  # fmt: skip
+    root = trace(replaced(outcome="failure", cause="errored"), events=events).spans[0]
+    assert root.error == "token=[…] was refused"
+    assert [event.attributes["datarobot.event.id"] for event in root.events] == ["a", "b"]
+    assert trace(start(), events=events).spans[0].error is None
+
+
+def test_all_that_the_api_says_is_free_of_secrets_and_short_wherever_it_stands() -> None:
+    said = "token=hunter2 at 10.1.2.3 for jane@example.test"
+    pod_name = "lrs-65a4f0c2b1d3e4f5a6b7c8d9-primary-7d9f8b6c5d-x2x4z"
+    long = said + "x" * 9999
+    states = State("warming", Mark(100.0, 90.0)), State(said, Mark(150.0, 120.0)), State("\0", Mark(160.0, 150.0))
+    found = trace(
+        replaced(states=states, candidates=(said, "p2"), replacement=long, outcome="failure", before=long, after=said),
+        pods={pod_name: pod(proton="p2", container=said), said: pod(proton=said, runs=RUNS)},
+        events={said: Happened(long, 150.0, said)},
+    )
+    text = _words(found)
+    assert not [secret for secret in ("hunter2", "10.1.2.3", "jane@", "xxxx") if secret in text]
+    assert {"warming", "token=[…] at [address] for [e-mail]", "unknown"} <= {span.name for span in found.spans}
+    assert pod_name in {span.attributes.get("k8s.pod.name") for span in found.spans}, "it only looks random"
+
+
+def test_a_workload_that_is_named_like_a_person_is_not_told_by_that_name() -> None:
+    named = Seen(
+        "acme", workload(name="chat of jane@example.test, llama-3-70b-instruct-production-eu"), Ledger(1.0, 1.0)
+    )
+    told = episode_traces.resource(named, Tracing(HOST, "{name}", {"team": "me@home"}))
+    name = "chat of [e-mail], llama-3-70b-instruct-production-eu"
+    assert (told["service.name"], told["datarobot.workload.name"], told["team"]) == (name, name, "me@home")
+
+
+def test_events_beyond_the_limit_are_counted() -> None:
+    events = {f"e{n:02}": Happened("Scaled", 101.0 + n) for n in range(40)}
+    root = trace(start(), events=events).spans[0]
+    assert (len(root.events), root.attributes["datarobot.dropped.events"]) == (episode_traces.EVENTS, 8)
+
+
+def test_an_end_before_the_beginning_is_none() -> None:
+    root = trace(stop(ended=Mark(100.0, None, 80.0), opened=Mark(100.0))).spans[0]
+    assert edges(root) == (100.0, "observed", 100.0, "derived")
+
+
+def test_a_trace_leads_to_what_came_before() -> None:
+    past = Past("k", "stop", "aa" * 16, "bb" * 8, 10.0, 20.0), Past("d", "deletion", "cc" * 16, "dd" * 8, 30.0, 30.0)
+    (link,) = trace(start(), past=past).spans[0].links
+    assert (link.trace.hex(), link.span.hex(), link.attributes["datarobot.link.type"]) == (
+        "aa" * 16,
+        "bb" * 8,
+        "previous",
+    )
+    assert trace(stop(kind="flapping", folded=2), past=past).spans[0].links == ()
+
+
+def test_the_resource_is_the_workload_as_it_names_itself_in_its_own_traces() -> None:
+    told = Tracing(HOST, attributes={"team": "x"})
+    assert trace(stop(), tracing=told).resource == {
+        "team": "x", "service.name": "workload-w", "service.namespace": "datarobot", "datarobot.workload.id": "w",
+        "datarobot.workload.name": "chat", "datarobot.host": HOST,
+    }  # fmt: skip
+    assert trace(stop(), tracing=Tracing(HOST, "{name}!")).resource["service.name"] == "chat!"
+
+
+# -- which traces are made
+
+
+def test_crashes_have_traces_where_they_are_wanted_and_no_more_than_all_else_may() -> None:
+    crash = stop(kind="failure", outcome="failure", cause="crashed", ended=Mark(9000.0))
+    for tracing in (None, TRACING):
+        assert made(crash, tracing)[1] == ()
+    wanted = Tracing(HOST, crashes=True)
+    course, (one,) = made(crash, wanted)
+    assert (one.kind, course.recent, course.flapping) == ("failure", (9000.0,), None)
+    course, none = made(crash, wanted, recent=(8000.0,) * book.FLAPPING)
+    assert (none, course.flapping and course.flapping.folded) == ((), 1)
+
+
+@pytest.mark.parametrize(
+    ("episode", "tracing", "wanted"),
+    [
+        (stop(), None, False),
+        (stop(), TRACING, True),
+        (stop(), Tracing(HOST, kinds=frozenset({"start"})), False),
+        (stop(kind="flapping", outcome="failure"), Tracing(HOST, kinds=frozenset()), True),
+        (stop(kind="flapping", kinds=("start", "stop")), Tracing(HOST, kinds=frozenset({"stop"})), True),
+        (stop(kind="flapping", kinds=("start", "stop")), Tracing(HOST, kinds=frozenset({"failure"})), False),
+        (stop(), Tracing(HOST, ratio=0.0), False),
+        (stop(outcome="timeout"), Tracing(HOST, ratio=0.0), True),
+        (stop(outcome="error"), Tracing(HOST, ratio=0.0), True),
+        (stop(), Tracing(HOST, importance=frozenset({"critical"})), False),
+        (stop(outcome="error"), Tracing(HOST, importance=frozenset({"high"})), True),
+        (start(), Tracing(HOST, min_duration=101.0), False),
+        (start(), Tracing(HOST, min_duration=100.0), True),
+        (start("failure"), Tracing(HOST, min_duration=1000.0), True),
+    ],
+)
+def test_a_trace_is_made_where_it_is_wanted_and_of_every_failure(
+    episode: Episode, tracing: Tracing | None, wanted: bool
+) -> None:
+    course, (one,) = made(episode, tracing)
+    assert (one.kind, one.outcome, one.seconds) == (episode.kind, episode.outcome, 100.0)
+    assert (one.trace is not None) == wanted
+    assert (len(course.past), course.over) == (1, ())
+
+
+def test_a_crash_has_a_trace_only_where_that_is_wanted_and_is_known_by_pod_and_time() -> None:
+    crash = stop(kind="failure", cause="crashed", outcome="failure", candidates=("pod-1", "150.000"))
+    assert made(crash)[1] == ()
+    assert made(crash, None)[1] == ()
+    root = trace(crash, tracing=Tracing(HOST, crashes=True)).spans[0]
+    assert root.attributes["datarobot.workload.episode.key"] == "p1/S/pod-1/150.000"
+    assert "datarobot.replacement.proton.candidate.id" not in root.attributes
+
+
+def test_what_was_over_before_the_first_sweep_is_marked_and_no_news() -> None:
+    _, (one,) = made(start(recalled=True, since="S"))
+    assert one.outcome == "recalled"
+    assert one.trace is not None
+    assert one.trace.spans[0].attributes["datarobot.workload.episode.backfilled"] is True
+
+
+def test_what_has_not_settled_stays_as_it_is() -> None:
+    seen = Seen("acme", workload(), Ledger(1.0, 1.0, course=Course(over=(stop(),))))
+    assert settled(seen, 201.0, 150.0, TRACING) == (seen, ())
+
+
+# -- what comes late, and what takes long
+
+
+def test_what_is_told_after_its_trace_was_made_becomes_a_span_under_the_same_root() -> None:
+    course, (first,) = made(stop())
+    assert first.trace is not None
+    late = {f"e{n}": Happened("Scaled", 150.0 + n) for n in range(5)} | {"x": Happened("Scaled", 999.0)}
+    after, more = settled(
+        Seen("acme", workload(), Ledger(1.0, 1.0, course=msgspec.structs.replace(course, late=late))),
+        2000.0,
+        1900.0,
+        TRACING,
+    )
+    spans = [one.trace.spans[0] for one in more if one.trace is not None]
+    assert [(span.name, span.start, span.parent) for span in spans] == [
+        ("late event", (150 + n) * 10**9, first.trace.spans[0].id) for n in range(book.LATE)
+    ]
+    assert {one.trace.id for one in more if one.trace is not None} == {first.trace.id}
+    assert len({one.key for one in (first, *more)}) == 4
+    assert after.ledger.course.late == {}
+    untraced = settled(
+        Seen("acme", workload(), Ledger(1.0, 1.0, course=msgspec.structs.replace(course, late=late))),
+        2000.0,
+        1900.0,
+        None,
+    )
+    assert untraced[1] == ()
+
+
+@pytest.mark.parametrize("tracing", [None, Tracing(HOST, ratio=0.0), Tracing(HOST, kinds=frozenset({"start"}))])
+def test_nothing_is_added_to_a_trace_that_was_never_made_and_nothing_leads_there(tracing: Tracing | None) -> None:
+    course, _ = made(stop(), tracing)
+    assert [past.sent for past in course.past] == [False]
+    event = Event("e1", iso(150.0), "Scaled")
+    assert book.told_events(course, [event], frozenset(), 9600.0).late == {}
+    late = msgspec.structs.replace(course, late={"e1": Happened("Scaled", 150.0)})
+    assert settled(Seen("acme", workload(), Ledger(1.0, 1.0, course=late)), 2000.0, 1900.0, TRACING)[1] == ()
+    assert trace(start(opened=Mark(300.0, 290.0), ended=Mark(400.0)), past=course.past).spans[0].links == ()
+
+
+def test_an_episode_that_takes_long_tells_in_between_and_its_trace_leads_there() -> None:
+    told = Tracing(HOST, checkpoint_after=1000.0)
+    course = Course(
+        life=Episode("start", Mark(100.0, 90.0), states=(State("launching", Mark(100.0, 90.0)),), proton="p1")
+    )
+    seen = Seen("acme", workload(), Ledger(1.0, 1.0, course=course))
+    assert settled(seen, 1099.0, 1000.0, told) == (seen, ())
+    once, (first,) = settled(seen, 1100.0, 1000.0, told)
+    assert first.trace is not None
+    assert first.trace.spans[0].name == "workload start (stuck)"
+    assert first.trace.spans[0].attributes["datarobot.workload.episode.outcome"] == "timeout"
+    assert [span.error for span in first.trace.spans] == [None, None]
+    assert settled(once, 1200.0, 1100.0, told)[1] == ()
+    _, (second,) = settled(once, 2100.0, 2000.0, told)
+    assert second.key != first.key
+    life = once.ledger.course.life
+    assert life is not None
+    over = msgspec.structs.replace(life, ended=Mark(1300.0, 1290.0), outcome="success", after="running")
+    done = msgspec.structs.replace(once.ledger.course, life=None, over=(over,))
+    _, (last,) = settled(once._replace(ledger=Ledger(1.0, 1.0, course=done)), 2000.0, 1900.0, told)
+    assert last.trace is not None
+    assert [link.trace for link in last.trace.spans[0].links] == [first.trace.id]
+    assert last.trace.id != first.trace.id
+
+
+def test_of_an_episode_that_takes_very_long_the_last_checkpoint_is_kept_and_each_leads_to_the_one_before() -> None:
+    told = Tracing(HOST, checkpoint_after=1000.0)
+    before = Past("k", "stop", "aa" * 16, "bb" * 8, 10.0, 20.0), Past("checkpoint", "start", "", "", 5.0, 30.0)
+    course = Course(life=Episode("start", Mark(100.0, 90.0), proton="p1"), past=before)
+    seen, last = Seen("acme", workload(), Ledger(1.0, 1.0, course=course)), list[bytes]()
+    for number in range(1, 61):
+        seen, (one,) = settled(seen, 100.0 + number * 1000.0, 100.0 + number * 1000.0 - 30.0, told)
+        assert one.trace is not None
+        assert [link.trace for link in one.trace.spans[0].links] == [bytes.fromhex("aa" * 16), *last]
+        last = [one.trace.id]
+    assert [past.key for past in seen.ledger.course.past] == ["k", "checkpoint"]
+
+
+def test_after_a_time_without_us_only_the_newest_checkpoint_is_made() -> None:
+    told = Tracing(HOST, checkpoint_after=1000.0)
+    course = Course(life=Episode("start", Mark(100.0, 90.0), proton="p1"))
+    seen, (one,) = settled(Seen("acme", workload(), Ledger(1.0, 1.0, course=course)), 7300.0, 7200.0, told)
+    assert one.key == trace_id(HOST, "w", "start", ("local", "100.000", "checkpoint", "7"))
+    assert settled(seen, 7400.0, 7300.0, told) == (seen, ())
+    assert len(settled(seen, 8100.0, 8000.0, told)[1]) == 1
+
+
+def test_a_replacement_that_takes_long_is_told_only_where_it_is_wanted() -> None:
+    told = Tracing(HOST, kinds=frozenset({"start"}), checkpoint_after=1000.0)
+    course = Course(rollout=Episode("replacement", Mark(100.0, 90.0), replacement="r1"))
+    after, found = settled(Seen("acme", workload(), Ledger(1.0, 1.0, course=course)), 1100.0, 1000.0, told)
+    assert found == ()
+    assert after.ledger.course.rollout is not None
+    assert after.ledger.course.rollout.checkpoints == 1
+
+
+def test_people_can_see_what_is_under_way_and_which_trace_it_will_be() -> None:
+    life = Episode("stop", Mark(100.0), states=(State("stopping", Mark(100.0)),), proton="p1", since="S")
+    crash = stop(kind="failure", cause="crashed")  # of which no trace is wanted
+    over = (start(), crash)
+    course = Course(life=life, rollout=Episode("replacement", Mark(50.0)), over=over, protons=proton(95, 190))
+    seen = Seen("acme", workload(), Ledger(1.0, 1.0, course=course))
+    now = list(episode_traces.in_progress(seen, TRACING))
+    assert [(each["kind"], each["since"], each["status"]) for each in now] == [
+        ("stop", 100.0, "stopping"), ("replacement", 50.0, ""), ("start", 100.0, "launching"),
+    ]  # fmt: skip
+    assert now[0]["trace_id"] == trace_id(HOST, "w", "stop", ("p1", "S")).hex()
+    assert [each["trace_id"] for each in now[1:]] == ["", ""], "nothing was told of the one, more may be of the other"
+
+
+@pytest.mark.parametrize(
+    ("episode", "key"),
+    [
+        (Episode("replacement", Mark(100.0), replacement="r1"), ("r1",)),
+        (Episode("failure", Mark(100.0), proton="p1", since="S"), ("p1", "S")),
+        (Episode("stop", Mark(100.0), proton="p1", since="T"), ("p1", "T", "#2")),
+    ],
+    ids=["a replacement", "a failure of a run", "a second stop of the same run"],
+)
+def test_the_id_to_come_is_told_where_nothing_can_change_it(episode: Episode, key: tuple[str, ...]) -> None:
+    course = Course(life=episode, protons=proton(95), numbers={"stop|p1|T": 1})
+    (told,) = episode_traces.in_progress(Seen("acme", workload(), Ledger(1.0, 1.0, course=course)), TRACING)
+    assert told["trace_id"] == trace_id(HOST, "w", episode.kind, key).hex()
+
+
+def test_the_id_to_come_is_not_told_while_an_episode_that_may_have_the_same_has_no_trace() -> None:
+    life = Episode("failure", Mark(300.0), proton="p1", since="S")
+    course = Course(life=life, over=(stop(kind="failure"),))
+    now, before = episode_traces.in_progress(Seen("acme", workload(), Ledger(1.0, 1.0, course=course)), TRACING)
+    first = trace_id(HOST, "w", "failure", ("p1", "S")).hex()
+    assert (now["trace_id"], before["trace_id"]) == ("", first)
+    crash = stop(kind="failure", cause="crashed")
+    alone = msgspec.structs.replace(course, over=(crash,))
+    (now,) = episode_traces.in_progress(Seen("acme", workload(), Ledger(1.0, 1.0, course=alone)), TRACING)
+    assert now["trace_id"] == first
+
+
+# -- laws
+
+
+CANARIES = ("canary-creator", "canary@example.test", "10.9.8.7", "canary-log-line", "sekret=canary-value")
+WORDS = f"it failed for {CANARIES[1]} at {CANARIES[2]} with secret={CANARIES[4]}"
+STATUSES = (
+    "running submitted provisioning launching errored stopping stopped interrupted terminated Hibernating".split()
+)
+
+
+def _sweep(status: str, serving: str, record: int) -> Workload:
+    told = Replacement(id=f"r{record}", status="warming", candidate_proton_ids=(f"c{record}",)) if record else None
+    return workload(
+        status, proton_id=serving, replacement=told, artifact=Artifact(status="draft"), created_at=iso(1.0),
+        creator=Creator(id=CANARIES[0], username=CANARIES[1]),
+    )  # fmt: skip
+
+
+times = st.floats(0, 900)
+replicas = st.builds(
+    Replica,
+    name=st.sampled_from(["a", "b", "c"]),
+    status=st.sampled_from(["running", "pending", "failed"]),
+    started_at=times.map(iso),
+    conditions=st.lists(
+        st.builds(
+            Condition, type=st.sampled_from(["PodScheduled", "Initialized", "Ready"]), value=st.booleans(),
+            last_transition_time=times.map(iso), message=st.just(CANARIES[3]),
+        ),
+        max_size=3,
+    ).map(tuple),
+    containers=st.lists(
+        st.builds(
+            Container, name=st.just("main"), status=st.sampled_from(["running", "waiting", "terminated"]),
+            ready=st.booleans(), reason=st.sampled_from(["", "CrashLoopBackOff", "OOMKilled", CANARIES[3]]),
+            message=st.just(CANARIES[3]), started_at=times.map(iso), restart_count=st.integers(0, 9),
+            last_state=st.none() | st.builds(
+                LastState, reason=st.sampled_from(["Error", "Completed", "OOMKilled"]), exit_code=st.integers(0, 255),
+                started_at=times.map(iso), finished_at=times.map(iso), message=st.just(CANARIES[3]),
+            ),
+        ),
+        max_size=2,
+    ).map(tuple),
+)  # fmt: skip
+pods = st.builds(
+    lambda proton, since, created, there: Pods(
+        (Proton(proton, running_since=iso(since), created_at=iso(created)),),
+        {proton: StatusDetails(replicas=tuple(there))},
+    ),
+    st.sampled_from(["p1", "p2", "c1"]), times, times, st.lists(replicas, max_size=3),
+)  # fmt: skip
+events = st.lists(
+    st.builds(
+        lambda number, at, kind: Event(f"e{number}", iso(at), kind, details=EventDetails(message=WORDS)),
+        st.integers(0, 9), times, st.sampled_from(["Replacement Completed", "Replacement Errored", "Workload Stopped"]),
+    ),
+    max_size=4,
+)  # fmt: skip
+happenings = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just("sweep"),
+            st.builds(_sweep, st.sampled_from(STATUSES), st.sampled_from(["p1", "p2"]), st.integers(0, 2)),
+        ),
+        st.tuples(st.just("gone"), st.none()),
+        st.tuples(st.just("pods"), pods),
+        st.tuples(st.just("events"), events),
+    ),
+    min_size=2,
+    max_size=30,
+)
+
+
+def lived(told: list[tuple[str, Any]], restart: int = -1) -> list[Made]:
+    """What becomes of a life in which something happens every thirty seconds; at `restart` the state is read again."""
+    known, now, found = Knowledge("acme", baseline=False), 0.0, list[Made]()
+    tail = [("sweep", _sweep("Hibernating", "p1", 0))] * 14
+    for number, (kind, value) in enumerate([*told, *tail]):
+        now += 30.0
+        if kind in ("sweep", "gone"):
+            known = step(known, Sweep((value,) if value is not None else (), ()), now)
+            for there in (known.workloads, known.missing, known.gone):
+                assert isinstance(there, dict)
+                for i, seen in there.items():
+                    there[i], more = settled(seen, now, known.previous, TRACING)
+                    found.extend(more)
+        elif (seen := known.workloads.get("w")) is not None:
+            assert isinstance(known.workloads, dict)
+            known.workloads["w"] = apply.told(seen, kind, tuple(value) if kind == "events" else value, now)[0]
+        if number == restart:
+            for there in (known.workloads, known.missing, known.gone):
+                assert isinstance(there, dict)
+                for i, seen in there.items():
+                    text = msgspec.json.encode(seen.ledger)
+                    there[i] = seen._replace(ledger=msgspec.json.decode(text, type=Ledger))
+    return found
+
+
+def _words(found: Trace) -> str:
+    return json.dumps(found, default=lambda value: value.hex() if isinstance(value, bytes) else str(value))
+
+
+@given(happenings)
+def test_every_trace_is_whole_and_says_nothing_that_it_must_not(told: list[tuple[str, Any]]) -> None:
+    for one in lived(told):
+        if one.trace is None or one.outcome == "late":
+            continue
+        root, *children = one.trace.spans
+        ids = [span.id for span in one.trace.spans]
+        assert len(set(ids)) == len(ids)
+        assert root.parent == b""
+        assert all(child.parent in ids for child in children)
+        assert all(span.end >= span.start for span in one.trace.spans)
+        assert all(root.start <= child.start and child.end <= root.end for child in children)
+        assert (root.error is not None) == (one.outcome in ("failure", "error"))
+        assert all(("error.type" in span.attributes) == (span.error is not None) for span in one.trace.spans)
+        assert all(len(span.attributes) <= 64 for span in one.trace.spans)
+        assert all(len(v) <= 256 for span in one.trace.spans for v in span.attributes.values() if isinstance(v, str))
+        assert all(v is not None for span in one.trace.spans for v in span.attributes.values())
+        assert not [canary for canary in CANARIES if canary in _words(one.trace)]
+
+
+@given(happenings, st.integers(0, 40))
+def test_a_restart_at_any_moment_changes_no_trace(told: list[tuple[str, Any]], restart: int) -> None:
+    assert lived(told, restart) == lived(told)
+
+
+@given(
+    st.permutations([Event(f"e{n}", iso(100 + n), "Scaled") for n in range(6)]), st.lists(st.integers(1, 5), max_size=3)
+)
+def test_events_make_the_same_trace_however_they_are_dealt(order: list[Event], cuts: list[int]) -> None:
+    def dealt(hands: list[list[Event]]) -> Trace:
+        course = Course(life=Episode("start", Mark(100.0, 90.0)))
+        for hand in hands:
+            course = book.told_events(course, hand, frozenset(), 150.0)
+        return trace(start(), events=course.events)
+
+    bounds = [0, *sorted(cuts), len(order)]
+    hands = [order[a:b] for a, b in itertools.pairwise(bounds)]
+    assert dealt([*hands, order[:2]]) == dealt([sorted(order, key=lambda event: event.id)])
+
+
+@given(happenings)
+def test_no_two_traces_have_one_id_and_other_contents(told: list[tuple[str, Any]]) -> None:
+    seen: dict[bytes, Trace | None] = {}
+    for one in lived(told):
+        if one.key in seen:
+            assert one.kind == "deletion"  # a workload that came back, and was deleted again
+        seen[one.key] = one.trace

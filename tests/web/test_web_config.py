@@ -1,0 +1,245 @@
+"""The web-config file: TLS and basic auth over real sockets, and every mistake in words."""
+
+import asyncio
+import contextlib
+import ssl
+import subprocess
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvloop
+
+from exporter.settings.validation import BadSettings
+from exporter.web.server import Limits, Server
+from exporter.web.web_config import WebSecurity, read_web_config
+from tests.components import component
+from tests.web.test_server import Asked
+
+HASH = "$2b$04$abcdefghijklmnopqrstuu/LVz6MZlItEy42I2juLihZ66HnQx/cy"  # of: open sesame
+
+
+def certificate(folder: Path, name: str = "server", host: str = "127.0.0.1", days: int = 2) -> None:
+    """A self-signed certificate ``name.pem`` with its key ``name.key``."""
+    subprocess.run(
+        [
+            *(
+                component("openssl"),
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+            ),
+            *("-days", str(days), "-subj", f"/CN={name}", "-addext", f"subjectAltName=IP:{host}"),
+            *("-keyout", str(folder / f"{name}.key"), "-out", str(folder / f"{name}.pem")),
+        ],
+        check=True,
+        capture_output=True,
+    )
+
+
+def problems(folder: Path, text: str) -> list[str]:
+    file = folder / "web.yml"
+    file.write_text(text)
+    with pytest.raises(BadSettings) as raised:
+        read_web_config(file)
+    return [str(problem).removeprefix(f"{file}: ") for problem in raised.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("tls_server_conf: {}", "tls_server_conf (line 1): unknown setting; did you mean tls_server_config?"),
+        (
+            "basic_auth_users: {a: secret}",
+            "basic_auth_users.a (line 1): no bcrypt hash; make one with: htpasswd -nBC 10",
+        ),
+        (f"basic_auth_users: {{a: '$2b$32${HASH[7:]}'}}", "basic_auth_users.a (line 1): no bcrypt hash"),
+        (f"basic_auth_users: {{a: '$2b$04${'9' * 53}'}}", "basic_auth_users.a (line 1): no bcrypt hash"),
+        ("http_server_config: {http2: true}", "http_server_config.http2 (line 1): HTTP/2 is not served"),
+        ("tls_server_config: {cert_file: a}", "tls_server_config.key_file (line 1): Field required"),
+        (
+            "tls_server_config: {cert_file: a, key_file: b}",
+            "tls_server_config (line 1): cannot be used: [Errno 2] No such",
+        ),
+        (
+            "tls_server_config: {cert_file: a, key_file: b, client_auth_type: RequireAnyClientCert}",
+            "tls_server_config.client_auth_type (line 1): Input should be 'NoClientCert', ",
+        ),
+        ("basic_auth_users: [", "no YAML: "),
+    ],
+)
+def test_each_mistake_is_told_with_its_place(tmp_path: Path, text: str, told: str) -> None:
+    (problem,) = problems(tmp_path, text)
+    assert told in problem
+
+
+def test_a_hash_is_never_shown(tmp_path: Path) -> None:
+    assert HASH not in "".join(problems(tmp_path, f"basic_auth_users: {{a: '{HASH}'}}\nodd: 1"))
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ("client_auth_type: RequireAndVerifyClientCert", "needs client_ca_file"),
+        ("cipher_suites: [TLS_RSA_WITH_RC4_128_SHA]", "unknown cipher suites TLS_RSA_WITH_RC4_128_SHA"),
+        ("client_ca_file: nothing.pem", "No such file"),
+    ],
+)
+def test_tls_settings_that_cannot_work_are_told(tmp_path: Path, more: str, told: str) -> None:
+    certificate(tmp_path)
+    (problem,) = problems(tmp_path, f"tls_server_config: {{cert_file: server.pem, key_file: server.key, {more}}}")
+    assert told in problem
+
+
+def test_a_key_that_does_not_fit_is_told(tmp_path: Path) -> None:
+    certificate(tmp_path)
+    certificate(tmp_path, "other")
+    (problem,) = problems(tmp_path, "tls_server_config: {cert_file: server.pem, key_file: other.key}")
+    assert "check that the files are PEM and readable, and that the key fits" in problem
+
+
+async def nothing(_: int) -> None:
+    """What a test does where there is nothing to do."""
+
+
+class Secured:
+    """A server under a web-config file, asked by clients with or without certificates."""
+
+    def __init__(self, folder: Path, text: str, limits: Limits = Limits()) -> None:  # noqa: B008 — immutable
+        self.folder, self.file = folder, folder / "web.yml"
+        self.file.write_text(text)
+        self.security = WebSecurity(self.file)
+        self.asked = Asked(limits=limits)
+        self.asked.application.passwords = self.security.passwords
+
+    def get(
+        self,
+        *requests: dict[str, Any],
+        scheme: str = "https",
+        cert: tuple[str, str] | None = None,
+        path: str = "/metrics",
+        before: Callable[[int], Awaitable[Any]] = nothing,
+        after: Callable[[int], Awaitable[Any]] = nothing,
+    ) -> list[int]:
+        async def inside() -> list[int]:
+            server = Server(self.asked.application, ["127.0.0.1:0"], self.security.tls)
+            running = asyncio.create_task(server.run_until_stopped())
+            context = ssl.create_default_context()
+            if scheme == "https":
+                context.load_verify_locations(self.folder / "server.pem")
+            if cert:
+                context.load_cert_chain(self.folder / cert[0], self.folder / cert[1])
+            port = server.addresses[0][1]
+            try:
+                await before(port)
+                async with httpx.AsyncClient(verify=context, trust_env=False) as client:
+                    url = f"{scheme}://127.0.0.1:{port}{path}"
+                    return [(await client.get(url, **request)).status_code for request in requests]
+            finally:
+                await after(port)
+                server.stop()
+                await running
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as the daemon
+            return runner.run(inside())
+
+
+TLS = "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n"
+
+
+def test_tls_is_served_and_plain_http_is_not(tmp_path: Path) -> None:
+    certificate(tmp_path)
+    secured = Secured(
+        tmp_path, TLS + "  min_version: TLS12\n  cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256]\n"
+    )
+    assert secured.get({}) == [200]
+    with pytest.raises(httpx.TransportError):
+        secured.get({}, scheme="http")
+
+
+def test_a_client_certificate_is_asked_for_and_verified(tmp_path: Path) -> None:
+    certificate(tmp_path)
+    certificate(tmp_path, "client")
+    certificate(tmp_path, "stranger")
+    secured = Secured(tmp_path, TLS + "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: client.pem\n")
+    assert secured.get({}, cert=("client.pem", "client.key")) == [200]
+    for cert in (None, ("stranger.pem", "stranger.key")):
+        with pytest.raises(httpx.TransportError):
+            secured.get({}, cert=cert)
+
+
+def test_connections_that_never_agree_on_tls_keep_nobody_out(tmp_path: Path) -> None:
+    certificate(tmp_path)
+    secured = Secured(tmp_path, TLS)
+    held = []
+
+    async def strangers(port: int) -> None:
+        held.extend([await asyncio.open_connection("127.0.0.1", port) for _ in range(Limits().connections)])
+
+    async def the_first_is_closed(port: int) -> None:
+        with contextlib.suppress(ConnectionResetError):
+            assert await held[0][0].read() == b""
+        for _, writer in held:
+            writer.transport.abort()
+
+    assert secured.get({}, before=strangers, after=the_first_is_closed) == [200]
+    assert secured.asked.closed == {"idle": 1}
+
+
+def test_a_client_that_does_not_agree_on_tls_in_time_is_cut(tmp_path: Path) -> None:
+    certificate(tmp_path)
+    secured = Secured(tmp_path, TLS, Limits(head_seconds=0.1))
+
+    async def stranger(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        with contextlib.suppress(ConnectionResetError):
+            async with asyncio.timeout(10):
+                assert await reader.read() == b""
+        writer.close()
+
+    assert secured.get({}, before=stranger) == [200]
+    assert secured.asked.closed == {"slow_head": 1}
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/"])
+def test_only_a_user_with_the_password_passes(tmp_path: Path, path: str) -> None:
+    secured = Secured(tmp_path, f"basic_auth_users: {{prometheus: '{HASH}'}}\n")
+    assert secured.get(
+        {},
+        {"auth": ("prometheus", "open sesame")},
+        {"auth": ("prometheus", "open sesame")},
+        {"auth": ("prometheus", "wrong")},
+        {"auth": ("nobody", "open sesame")},
+        {"headers": {"authorization": "Basic ???"}},
+        {"headers": {"authorization": "Bearer x"}},
+        scheme="http",
+        path=path,
+    ) == [401, 200, 200, 401, 401, 401, 401]
+
+
+def test_a_changed_file_and_certificate_are_taken_up_and_a_bad_file_is_not(tmp_path: Path) -> None:
+    certificate(tmp_path)
+    secured = Secured(tmp_path, TLS)
+    assert secured.get({}) == [200]
+    secured.file.write_text(TLS + f"basic_auth_users: {{a: '{HASH}'}}\n")
+    certificate(tmp_path, days=3)
+    secured.security.refresh()
+    assert secured.get({}, {"auth": ("a", "open sesame")}) == [401, 200]
+    secured.file.write_text("odd: 1")
+    secured.security.refresh()
+    assert secured.get({}, {"auth": ("a", "open sesame")}) == [401, 200]
+
+
+@pytest.mark.parametrize("word", ["false", "no", "off"])
+def test_http2_is_switched_off_by_the_words_that_go_reads(tmp_path: Path, word: str) -> None:
+    file = tmp_path / "web.yml"
+    file.write_text(f"http_server_config: {{http2: {word}}}")
+    http = read_web_config(file).http_server_config
+    assert http is not None
+    assert http.http2 is False
