@@ -33,7 +33,7 @@ from benchmarks.servers import registry, rendered
 from benchmarks.status_page import measured
 from benchmarks.traces import SPANS, against_the_library, kept, quiet
 from exporter.api.decoding import workload_page
-from exporter.fleet.reconcile import Knowledge, Sweep, step, visible
+from exporter.fleet.reconcile import Snapshot, Sweep, step, visible
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.registry import served
 from exporter.simulator import list_page
@@ -184,10 +184,10 @@ def refresh() -> list[Row]:
         for number in range(1, ROUNDS + 1):
             changed = range(number, size, 100 // percent)
             exposition.update(before)
-            moved = {place: seen for place, seen in enumerate(fleet(size, changed, number)) if place in changed}
+            moved = {place: state for place, state in enumerate(fleet(size, changed, number)) if place in changed}
             # Those that did not change are the very objects of before: core.step leaves them so.
-            seen = [moved.get(place, there) for place, there in enumerate(before)]
-            ours.append(timed(lambda: exposition.update(seen)))  # noqa: B023 — called at once
+            state = [moved.get(place, there) for place, there in enumerate(before)]
+            ours.append(timed(lambda: exposition.update(state)))  # noqa: B023 — called at once
             theirs.append(timed(lambda: generate_latest(library)))
         a, b = statistics.median(ours), statistics.median(theirs)
         rows.append(
@@ -277,7 +277,7 @@ def _listed(size: int, offset: int, now: float) -> list[dict[str, str]]:
 def cycle(size: int) -> float:
     """Processor seconds of one cycle without HTTP: decode, step, render, publish; two in ten workloads changed."""
     rounds = [pages(size, number) for number in range(5)]
-    known, exposition, publisher = Knowledge("bench"), Exposition(served("standard")), Publisher()
+    known, exposition, publisher = Snapshot("bench"), Exposition(served("standard")), Publisher()
     spent = []
     for number, bodies in enumerate(rounds):
         began = time.process_time()

@@ -15,7 +15,7 @@ from exporter.api.models import (
     Workload,
 )
 from exporter.fleet.ledger import Ledger
-from exporter.fleet.state import Seen
+from exporter.fleet.workload_state import WorkloadState
 
 SERIES_PER_WORKLOAD = 52
 STATUSES = ("running", "running", "running", "stopped", "launching", "errored")
@@ -49,10 +49,12 @@ def workload(number: int, change: int = 0) -> Workload:
     )
 
 
-def fleet(size: int, changed: Sequence[int] = (), change: int = 0) -> list[Seen]:
+def fleet(size: int, changed: Sequence[int] = (), change: int = 0) -> list[WorkloadState]:
     """`size` workloads as seen; those numbered in `changed` differ by `change`."""
     moved = frozenset(changed)
     return [
-        Seen("bench", workload(n, change if n in moved else 0), Ledger(1.7e9, 1.7e9 + (change if n in moved else 0)))
+        WorkloadState(
+            "bench", workload(n, change if n in moved else 0), Ledger(1.7e9, 1.7e9 + (change if n in moved else 0))
+        )
         for n in range(size)
     ]

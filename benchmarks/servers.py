@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 
 from benchmarks.fleet import SERIES_PER_WORKLOAD, fleet, workload
 from exporter.fleet.ledger import Ledger
-from exporter.fleet.state import Seen
+from exporter.fleet.workload_state import WorkloadState
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.family import COMMON_LABELS
 from exporter.metrics.registry import FAMILIES, samples_of
@@ -42,8 +42,8 @@ class Written(Collector):
     The samples are worked out already; only the library's own work is measured.
     """
 
-    def __init__(self, seen: Iterable[Seen]) -> None:
-        there = [(each, samples_of(FAMILIES, each)) for each in seen]
+    def __init__(self, state: Iterable[WorkloadState]) -> None:
+        there = [(each, samples_of(FAMILIES, each)) for each in state]
         self._told = [
             (row, [(each.account, each.workload.name or "", each.workload.id, samples[n]) for each, samples in there])
             for n, row in enumerate(FAMILIES)
@@ -91,9 +91,10 @@ async def keep_refreshing(application: Application, exposition: Exposition, size
     states = [fleet(size)]
     for number in range(1, 11):
         moved = {
-            n: Seen("bench", workload(n, number), Ledger(1.7e9, 1.7e9 + number)) for n in range(number % 10, size, 10)
+            n: WorkloadState("bench", workload(n, number), Ledger(1.7e9, 1.7e9 + number))
+            for n in range(number % 10, size, 10)
         }
-        states.append([moved.get(n, seen) for n, seen in enumerate(states[-1])])
+        states.append([moved.get(n, state) for n, state in enumerate(states[-1])])
     gc.collect()
     gc.freeze()
     for there in itertools.cycle([*states, *reversed(states)]):
@@ -152,20 +153,20 @@ def resident() -> int:
 def held(rival: str, series: int) -> None:
     """Print the resident bytes a series costs, blocks and page or the library's children."""
     size = series // SERIES_PER_WORKLOAD
-    seen = fleet(size)
-    samples = [samples_of(FAMILIES, each) for each in seen]
+    state = fleet(size)
+    samples = [samples_of(FAMILIES, each) for each in state]
     gc.collect()
     before = resident()
     kept: list[object] = []
     if rival == "ours":
         exposition = Exposition()
-        exposition.update(seen)
+        exposition.update(state)
         kept += [exposition, Publisher().publish(exposition.bodies(), b"", b"")]
     else:
         made = CollectorRegistry()
         for place, row in enumerate(FAMILIES):
             gauge = Gauge(row.name, row.help, [*COMMON_LABELS, *row.labels], registry=made)
-            for each, told in zip(seen, samples, strict=True):
+            for each, told in zip(state, samples, strict=True):
                 for labels, value in told[place]:
                     gauge.labels(each.account, each.workload.name, each.workload.id, *labels).set(value)
         kept.append(made)

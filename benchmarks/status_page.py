@@ -12,8 +12,8 @@ import uvloop
 from benchmarks.fleet import fleet
 from exporter.alerting.rules import DEFAULT
 from exporter.fleet.ledger import Tally
-from exporter.fleet.state import Account
-from exporter.metrics.account_families import Known, use
+from exporter.fleet.workload_state import Account
+from exporter.metrics.account_families import AccountFacts, use
 from exporter.web.status_page import AccountStatus, Status, StatusPage
 
 NOW = 1.7e9 + 4000
@@ -30,9 +30,9 @@ class Waits(NamedTuple):
 
 
 async def _measured(size: int) -> Waits:
-    seen = tuple(fleet(size))
-    known = Known(Account("bench"), use(seen), Tally())
-    account = AccountStatus("bench", "https://dr.test", known, seen, NOW, "", 30.0, 900.0)
+    state = tuple(fleet(size))
+    known = AccountFacts(Account("bench"), use(state), Tally())
+    account = AccountStatus("bench", "https://dr.test", known, state, NOW, "", 30.0, 900.0)
     page = StatusPage(lambda: Status("", (account,), NOW, NOW, DEFAULT))
     gc.collect()
     gc.freeze()

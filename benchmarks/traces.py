@@ -22,12 +22,12 @@ from opentelemetry.trace import set_span_in_context
 
 from benchmarks.fleet import workload
 from exporter.clock import Clock
-from exporter.collect.account_monitor import Plan, Watch
+from exporter.collect.account_monitor import AccountMonitor, Plan
 from exporter.collect.client import Client
-from exporter.fleet.episodes import Course, Episode, Happened, Mark, Pod, Proton, State
+from exporter.fleet.episodes import Episode, EpisodeTracker, Mark, ObservedEvent, Pod, Proton, State
 from exporter.fleet.ledger import Ledger
-from exporter.fleet.reconcile import Knowledge
-from exporter.fleet.state import Seen
+from exporter.fleet.reconcile import Snapshot
+from exporter.fleet.workload_state import WorkloadState
 from exporter.otlp.transport import SCOPE, encode
 from exporter.simulator import list_page
 from exporter.state.store import Frozen, Store
@@ -41,7 +41,7 @@ SPANS = 8
 ROUNDS, TIMES = 15, 200
 
 
-def episode(number: int) -> Seen:
+def episode(number: int) -> WorkloadState:
     """A workload that has just started: two states were seen, and one pod with all it went through."""
     told = workload(number)
     name = told.proton_id or ""
@@ -56,20 +56,20 @@ def episode(number: int) -> Seen:
         proton=name,
     )
     true = {"PodScheduled": BEGAN + 5, "Initialized": BEGAN + 20, "Ready": ENDED - 2}
-    course = Course(
+    tracker = EpisodeTracker(
         over=(start,),
         pods={f"pod-{number}": Pod(name, NOW, BEGAN, true, BEGAN + 200, ready=True)},
         protons={name: Proton("2023-11-14T22:13:10+00:00", "2023-11-14T22:17:15+00:00")},
-        events={"e": Happened("Workload Started", BEGAN + 1)},
+        events={"e": ObservedEvent("Workload Started", BEGAN + 1)},
         pods_told=NOW,
         events_told=NOW,
     )
-    return Seen("bench", told, Ledger(1.6e9, BEGAN, course=course))
+    return WorkloadState("bench", told, Ledger(1.6e9, BEGAN, tracker=tracker))
 
 
-def made(seen: Seen) -> tuple[Seen, Trace]:
+def made(state: WorkloadState) -> tuple[WorkloadState, Trace]:
     """The trace of an episode, and the workload without it."""
-    after, (one,) = settled(seen, NOW, NOW - 30, TRACING)
+    after, (one,) = settled(state, NOW, NOW - 30, TRACING)
     assert one.trace is not None
     return after, one.trace
 
@@ -119,14 +119,14 @@ def interleaved(rivals: Mapping[str, Callable[[], object]]) -> dict[str, float]:
 
 def against_the_library() -> dict[str, float]:
     """Seconds: a trace made and encoded, and encoded alone, by us and by the library."""
-    seen = episode(1)
-    trace = made(seen)[1]
+    state = episode(1)
+    trace = made(state)[1]
     library = Library(trace)
     spans = library.traced()
     assert len(spans) == len(trace.spans) == SPANS
     return interleaved(
         {
-            "ours": lambda: encode(made(seen)[1]),
+            "ours": lambda: encode(made(state)[1]),
             "library": lambda: encoded(library.traced()),
             "our encoding": lambda: encode(trace),
             "its encoding": lambda: encoded(spans),
@@ -136,13 +136,13 @@ def against_the_library() -> dict[str, float]:
 
 def kept(size: int = 500) -> float:
     """Seconds a span takes from the episode to the committed row of the outbox, with its ledger; many in one commit."""
-    seen = [episode(number) for number in range(size)]
+    state = [episode(number) for number in range(size)]
     spent = []
     for _ in range(5):
         with tempfile.TemporaryDirectory() as folder:
             store = Store(Path(folder) / "state.db")
             began = time.perf_counter()
-            found = [made(each) for each in seen]
+            found = [made(each) for each in state]
             frozen = [Frozen(trace.id, len(trace.spans), encode(trace), NOW) for _, trace in found]
             store.commit("bench", {after.workload.id: after.ledger for after, _ in found}, traces=frozen)
             spent.append(time.perf_counter() - began)
@@ -158,16 +158,16 @@ async def _quiet(size: int) -> dict[str, float]:
         offset = parse_qs(urlsplit(str(request.url)).query).get("offset", ["0"])[0]
         return httpx.Response(200, content=bodies[int(offset)])
 
-    def watch(tracing: Tracing | None) -> Watch:
+    def monitor(tracing: Tracing | None) -> AccountMonitor:
         report = Report(NOW).account("bench", 30.0, 1e6)
         client = Client("http://dr.test", lambda: "-", report, rate=1e6, transport=httpx.MockTransport(answer))
-        return Watch(Knowledge("bench"), client, report, Plan(900.0, tracing=tracing), Clock())
+        return AccountMonitor(Snapshot("bench"), client, report, Plan(900.0, tracing=tracing), Clock())
 
-    watches = {"on": watch(TRACING), "off": watch(None)}
-    spent: dict[str, list[float]] = {name: [] for name in watches}
+    monitors = {"on": monitor(TRACING), "off": monitor(None)}
+    spent: dict[str, list[float]] = {name: [] for name in monitors}
     spent["look"] = []
     for number in range(ROUNDS + 2):
-        for name, each in watches.items():
+        for name, each in monitors.items():
             began = time.process_time()
             await each.sweep()
             if number > 1:
@@ -176,10 +176,10 @@ async def _quiet(size: int) -> dict[str, float]:
                 gc.collect()
                 gc.freeze()
         began = time.process_time()
-        sum(seen.ledger.course.stirs for seen in watches["on"].workloads.values())
+        sum(state.ledger.tracker.stirs for state in monitors["on"].workloads.values())
         spent["look"].append(time.process_time() - began)
-    assert len(watches["on"].workloads) == len(watches["off"].workloads) > 0.99 * size
-    for each in watches.values():
+    assert len(monitors["on"].workloads) == len(monitors["off"].workloads) > 0.99 * size
+    for each in monitors.values():
         await each.close()
     return {name: statistics.median(told) for name, told in spent.items()}
 

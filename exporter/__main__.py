@@ -30,7 +30,16 @@ from exporter.docs import PAGES, RULES_FORMS, files, rules_page
 from exporter.paging.notify import notifiers
 from exporter.paging.notify.trial import test_page
 from exporter.redaction import Secrets
-from exporter.settings import SEVERITIES, Account, Paging, Settings, listen_address, load, nearest, seconds
+from exporter.settings import (
+    SEVERITIES,
+    AccountSettings,
+    PagingSettings,
+    Settings,
+    listen_address,
+    load,
+    nearest,
+    seconds,
+)
 from exporter.settings.validation import BadSettings, Problem
 from exporter.simulator import Simulator
 from exporter.state.store import StateError, Store
@@ -324,13 +333,13 @@ def _demo(told: argparse.Namespace, settings: Settings, read: Read) -> int:
     with Simulator(
         workloads=told.workloads, seed=told.seed, speed=told.speed, strict=told.spec is not None, host=host, port=port
     ) as simulator:
-        account = Account.model_validate(
+        account = AccountSettings.model_validate(
             {"name": "demo", "endpoint": simulator.url, "token": simulator.token, "requests_per_second": 100}
         )
 
         def simulated() -> Settings:
             # Nobody is to be woken for a workload that does not exist.
-            return read().model_copy(update={"accounts": (account,), "paging": Paging.model_validate({})})
+            return read().model_copy(update={"accounts": (account,), "paging": PagingSettings.model_validate({})})
 
         address = settings.web.listen_address[0]
         shown = f"127.0.0.1{address}" if address.startswith(":") else address

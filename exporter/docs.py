@@ -18,22 +18,22 @@ from exporter.runbooks.page import pages as runbooks
 from exporter.runbooks.page import severities, value
 from exporter.settings import (
     RECEIVERS,
-    Account,
-    Alerts,
-    Detail,
-    Log,
-    Metrics,
-    Paging,
-    Receiver,
-    Select,
+    AccountSettings,
+    AlertSettings,
+    DetailSettings,
+    LogSettings,
+    MetricsSettings,
+    PagingSettings,
+    ReceiverSettings,
+    SelectSettings,
     Settings,
-    State,
-    Sweep,
-    Traces,
-    Web,
+    StateSettings,
+    SweepSettings,
+    TraceSettings,
+    WebSettings,
 )
 from exporter.settings.validation import kind_of
-from exporter.telemetry.own_metrics import OWN, PREFIX
+from exporter.telemetry.own_metrics import OWN_METRICS, PREFIX
 
 _NOTE = "<!-- Made by `workload-exporter docs`; a test keeps it so. Change the rows, not this page. -->\n"
 
@@ -77,7 +77,7 @@ def metrics_page() -> str:
         "|---|---|---|---|",
         *(
             f"| `{PREFIX}{o.name}{'_total' if o.kind == 'counter' else ''}` | {o.kind} | {_code(o.labels)} | {o.help} |"
-            for o in OWN
+            for o in OWN_METRICS
         ),
     ]
     return "\n".join(lines) + "\n"
@@ -86,19 +86,19 @@ def metrics_page() -> str:
 def settings_page() -> str:
     """``docs/settings.md``: each setting's place, default and meaning."""
     parts: tuple[tuple[str, type[BaseModel]], ...] = (
-        ("accounts[].", Account),
-        ("sweep.", Sweep),
-        ("detail.", Detail),
-        ("select.", Select),
-        ("state.", State),
-        ("metrics.", Metrics),
-        ("traces.", Traces),
-        ("alerts.", Alerts),
-        ("paging.", Paging),
-        ("paging.receivers[].", Receiver),
+        ("accounts[].", AccountSettings),
+        ("sweep.", SweepSettings),
+        ("detail.", DetailSettings),
+        ("select.", SelectSettings),
+        ("state.", StateSettings),
+        ("metrics.", MetricsSettings),
+        ("traces.", TraceSettings),
+        ("alerts.", AlertSettings),
+        ("paging.", PagingSettings),
+        ("paging.receivers[].", ReceiverSettings),
         *(("paging.receivers[].", kind) for kind in RECEIVERS),
-        ("web.", Web),
-        ("log.", Log),
+        ("web.", WebSettings),
+        ("log.", LogSettings),
     )
     lines = [
         "# Settings\n",
@@ -157,7 +157,7 @@ def settings_page() -> str:
     ]
     for prefix, kind in parts:
         assert prefix.partition(".")[0].rstrip("[]") in Settings.model_fields
-        shared = Receiver.model_fields if kind in RECEIVERS else {}
+        shared = ReceiverSettings.model_fields if kind in RECEIVERS else {}
         of_kind = f" of `{kind_of(kind)}`" if shared else ""
         for name, field in kind.model_fields.items():
             if name == "kind":

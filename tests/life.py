@@ -65,7 +65,7 @@ class Life:
         while self.time.wall < self._born + minutes * 60:
             begun = self.time.wall
             await self.daemon.sweep("eu")
-            lane = self.daemon.watches["eu"].lane
+            lane = self.daemon.monitors["eu"].poller
             assert lane is not None
             while self.time.wall < begun + SWEEP:
                 while await lane.turn():
@@ -82,8 +82,8 @@ class Life:
         return self
 
     async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        for watch in self.daemon.watches.values():
-            await watch.close()
+        for monitor in self.daemon.monitors.values():
+            await monitor.close()
         if self.daemon.sender is not None:
             await self.daemon.sender.close()
         self.store.close()

@@ -5,12 +5,14 @@ from typing import Any
 from exporter.api.models import Workload
 from exporter.api.pods import Container, LastState, Pods, Proton, Replica, StatusDetails
 from exporter.fleet.ledger import Ledger
-from exporter.fleet.state import Seen
+from exporter.fleet.workload_state import WorkloadState
 
 
-def sight(workload: Workload, since: float = 1.0, first: float = 1.0, *, account: str = "acme", **parts: Any) -> Seen:
-    """A workload as seen; `parts` are further fields of `Seen`."""
-    return Seen(account, workload, Ledger(first, since), **parts)
+def sight(
+    workload: Workload, since: float = 1.0, first: float = 1.0, *, account: str = "acme", **parts: Any
+) -> WorkloadState:
+    """A workload as seen; `parts` are further fields of `WorkloadState`."""
+    return WorkloadState(account, workload, Ledger(first, since), **parts)
 
 
 def container(name: str = "main", **facts: Any) -> Container:

@@ -10,7 +10,7 @@ import promql_parser as p
 
 from exporter.metrics.account_families import ACCOUNTS
 from exporter.metrics.registry import FAMILIES
-from exporter.telemetry.own_metrics import OWN, PREFIX
+from exporter.telemetry.own_metrics import OWN_METRICS, PREFIX
 
 TIMES: Mapping[str, str] = {"__rate_interval": "2m", "__range": "5400s", "__interval": "30s"}
 """What Grafana would put in, for a scrape interval of 30 s and a time range as long as a day of `days`."""
@@ -26,12 +26,12 @@ def units() -> dict[str, str]:
     """The unit of every family that may be asked for: time, bytes, ratio, cores or number."""
     told = {family.name: _UNITS.get(family.unit, "number") for family in FAMILIES}
     told |= {family.name: _UNITS.get(family.unit, "number") for family in ACCOUNTS}
-    for own in OWN:
+    for own in OWN_METRICS:
         word = own.name.rsplit("_", 1)[-1]
         unit = "rate" if own.name.endswith("_per_second") else _UNITS.get(word, "number")
         told[PREFIX + own.name + ("_total" if own.kind == "counter" else "")] = unit
     histograms = [f.name for f in ACCOUNTS if f.kind == "histogram"]
-    histograms += [PREFIX + own.name for own in OWN if "histogram" in own.kind]
+    histograms += [PREFIX + own.name for own in OWN_METRICS if "histogram" in own.kind]
     return told | {f"{name}_bucket": told[name] for name in histograms} | _OTHERS
 
 

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import httpx
 
 from exporter.clock import Clock
-from exporter.collect.account_monitor import Plan, Watch
+from exporter.collect.account_monitor import AccountMonitor, Plan
 from exporter.collect.client import Client
 from exporter.fleet.polling import Policy
-from exporter.fleet.reconcile import Knowledge
+from exporter.fleet.reconcile import Snapshot
 from exporter.metrics.exposition import Exposition, account_bodies
 from exporter.metrics.registry import FAMILIES, served_accounts
 from exporter.simulator import Simulator
@@ -85,7 +85,7 @@ class _Wire(httpx.AsyncBaseTransport):
 
 
 class Stage:
-    """`watch` sweeps the simulator; `run` lets time pass. Call inside `played`.
+    """`monitor` sweeps the simulator; `run` lets time pass. Call inside `played`.
 
     `ahead`: seconds that the clock in the API's Date headers is ahead of ours.
     """
@@ -98,7 +98,7 @@ class Stage:
         concurrency: int = 4,
         latency: float = 0.01,
         interval: float = 30.0,
-        known: Knowledge | None = None,
+        known: Snapshot | None = None,
         policy: Policy | None = None,
         report: Report | None = None,
         **plan: Any,
@@ -120,7 +120,7 @@ class Stage:
         )
         told = Plan(900.0, details=policy or Policy(), rate=rate, concurrency=concurrency)._replace(**plan)
         clock = Clock(lambda: self.wall, lambda: self.now)
-        self.watch = Watch(known or Knowledge("acme"), self.client, account, told, clock)
+        self.monitor = AccountMonitor(known or Snapshot("acme"), self.client, account, told, clock)
         self.exposition = Exposition(FAMILIES)
 
     @property
@@ -137,11 +137,11 @@ class Stage:
         self, until: float, each: Callable[[], Awaitable[None]] | None = None, interval: float = 30.0
     ) -> None:
         """Sweep at the interval, the detail lane running, until a moment; `each` is called after every sweep."""
-        self.watch.start()
+        self.monitor.start()
         while self.now < until:
             began = self.now
-            with self.watch.traced():
-                await self.watch.sweep()
+            with self.monitor.traced():
+                await self.monitor.sweep()
             if each is not None:
                 await each()
             await asyncio.sleep(max(0.0, min(began + interval, until) - self.now))  # virtual time
@@ -152,8 +152,8 @@ class Stage:
 
     def page(self) -> str:
         """What would be on /metrics now, our own metrics left out."""
-        self.exposition.update(self.watch.visible())
-        accounts = account_bodies(served_accounts("full"), [("acme", self.watch.facts)])
+        self.exposition.update(self.monitor.visible())
+        accounts = account_bodies(served_accounts("full"), [("acme", self.monitor.facts)])
         return (
             self.exposition.text() + b"".join(b"".join((body.text_header, *body.samples)) for body in accounts)
         ).decode()
@@ -177,7 +177,7 @@ def played(play: Callable[[Stage], Awaitable[None]], simulator: Simulator, **sta
         try:
             await play(made)
         finally:
-            await made.watch.close()
+            await made.monitor.close()
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(inside())

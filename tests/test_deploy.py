@@ -19,8 +19,8 @@ from exporter.metrics.account_families import ACCOUNTS
 from exporter.metrics.family import COMMON_LABELS
 from exporter.metrics.registry import FAMILIES
 from exporter.settings import load
-from exporter.telemetry.own_metrics import OWN, Report
-from exporter.tracing.episode_traces import Made
+from exporter.telemetry.own_metrics import OWN_METRICS, Report
+from exporter.tracing.episode_traces import EpisodeTrace
 from exporter.tracing.trace import Trace
 from tests.components import component
 from tests.test_snippets import blocks
@@ -213,9 +213,9 @@ def test_grafana_finds_its_datasources_and_its_dashboards() -> None:
     assert len({each["uid"] for each in told}) == len(told)
     assert [each["type"] for each in told if each.get("isDefault")] == ["prometheus"]
     (provider,) = read("grafana/provisioning/dashboards/datarobot.yaml")["providers"]
-    seen = {target: path for path, target in mounts("grafana")}
-    assert seen[provider["options"]["path"]] == ROOT / "dashboards"
-    assert seen["/etc/grafana/provisioning"] == DEPLOY / "grafana" / "provisioning"
+    state = {target: path for path, target in mounts("grafana")}
+    assert state[provider["options"]["path"]] == ROOT / "dashboards"
+    assert state["/etc/grafana/provisioning"] == DEPLOY / "grafana" / "provisioning"
 
 
 def test_an_exemplar_leads_to_its_trace() -> None:
@@ -224,7 +224,7 @@ def test_an_exemplar_leads_to_its_trace() -> None:
     (prometheus,) = [each for each in sources() if each["type"] == "prometheus"]
     (way,) = prometheus["jsonData"]["exemplarTraceIdDestinations"]
     report = Report(0.0)
-    report.account("acme", 30.0, 10.0).made(Made("start", "success", 90.0, Trace(bytes(16), {}, ())))
+    report.account("acme", 30.0, 10.0).made(EpisodeTrace("start", "success", 90.0, Trace(bytes(16), {}, ())))
     assert f'# {{{way["name"]}="{bytes(16).hex()}"}} 90.0' in report.openmetrics().decode()
     assert kinds[way["datasourceUid"]] == "jaeger"
 
@@ -233,7 +233,10 @@ def test_an_exemplar_leads_to_its_trace() -> None:
 
 ATTACHED = {"namespace", "pod", "service", "endpoint", "container", "job", "instance", "node", "prometheus"}
 """What the Prometheus operator attaches to a target, or to what it sends on."""
-LABELS = {*COMMON_LABELS, *(label for rows in (FAMILIES, ACCOUNTS, OWN) for row in rows for label in row.labels)}
+LABELS = {
+    *COMMON_LABELS,
+    *(label for rows in (FAMILIES, ACCOUNTS, OWN_METRICS) for row in rows for label in row.labels),
+}
 LABELS |= set(re.findall(r'[{,](\w+)="', Report(0.0).text().decode()))
 
 

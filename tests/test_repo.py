@@ -15,7 +15,7 @@ from exporter.metrics.family import COMMON_LABELS, Family
 from exporter.metrics.registry import FAMILIES
 from exporter.paging.notify import KINDS
 from exporter.settings import load
-from exporter.telemetry.own_metrics import OWN, PREFIX
+from exporter.telemetry.own_metrics import OWN_METRICS, PREFIX
 
 ROOT = Path(__file__).parent.parent
 
@@ -35,7 +35,7 @@ def test_no_runbook_outlives_its_alert() -> None:
 
 def test_every_alert_asks_for_families_that_exist() -> None:
     ours = {family.name for family in FAMILIES} | {family.name for family in ACCOUNTS}
-    ours |= {PREFIX + own.name + ("_total" if own.kind == "counter" else "") for own in OWN}
+    ours |= {PREFIX + own.name + ("_total" if own.kind == "counter" else "") for own in OWN_METRICS}
     for alert in ALERTS:
         ((_, condition), *_) = levels(alert)
         asked = set(re.findall(r"datarobot_\w+", expression(alert, condition, DEFAULT)))
@@ -48,7 +48,7 @@ def test_names_types_and_labels_of_families_are_locked() -> None:
     """A stable name is a promise to rules and dashboards: change the lock on purpose, with a line in the change log."""
     ours: list[tuple[str, str, tuple[str, ...]]] = [(f.name, f.kind, (*COMMON_LABELS, *f.labels)) for f in FAMILIES]
     ours += [(f.name, f.kind, ("account", *f.labels)) for f in ACCOUNTS]
-    ours += [(PREFIX + o.name, o.kind, o.labels) for o in OWN]
+    ours += [(PREFIX + o.name, o.kind, o.labels) for o in OWN_METRICS]
     now = "".join(f"{name} {kind} {','.join(sorted(labels))}\n" for name, kind, labels in sorted(ours))
     assert now == (ROOT / "tests" / "families.lock").read_text()
 
@@ -81,11 +81,12 @@ def test_nothing_but_get_can_be_asked_of_the_api() -> None:
         for file in (ROOT / "exporter").rglob("*.py")
         if re.search(r"^(import|from) (httpx|aiohttp|requests|urllib3|http\.client)", file.read_text(), re.MULTILINE)
     }
-    assert users.keys() == {"client.py", "otlp.py", "post.py"}
+    assert users.keys() == {"client.py", "failures.py", "transport.py", "post.py"}
     assert sent(users["client.py"]) == ["'GET', url"]
-    assert sent(users["otlp.py"]) == ["'POST', self._url"]
+    assert sent(users["transport.py"]) == ["'POST', self._url"]
+    assert sent(users["failures.py"]) == []
     assert sent(users["post.py"]) == ["'POST', to.url"]
-    for module in ("otlp.py", "post.py"):
+    for module in ("failures.py", "transport.py", "post.py"):
         assert not re.search(r"\b(accounts?|token|/api/v2)\b", users[module], re.IGNORECASE)
 
 
@@ -130,7 +131,7 @@ def test_the_settings_that_are_shown_send_traces(tmp_path: Path) -> None:
 
 
 def test_the_metrics_to_watch_are_there() -> None:
-    ours = {PREFIX + own.name + ("_total" if own.kind == "counter" else "") for own in OWN}
+    ours = {PREFIX + own.name + ("_total" if own.kind == "counter" else "") for own in OWN_METRICS}
     assert {*re.findall(r"`(datarobot_exporter_\w+)", TRACES)} <= ours
 
 
@@ -175,6 +176,6 @@ def test_the_page_that_is_shown_is_one_of_a_story() -> None:
 
 
 def test_the_metrics_of_paging_are_there_and_alerts_that_are_named_exist() -> None:
-    ours = {PREFIX + own.name + ("_total" if own.kind == "counter" else "") for own in OWN}
+    ours = {PREFIX + own.name + ("_total" if own.kind == "counter" else "") for own in OWN_METRICS}
     assert {*re.findall(r"`(datarobot_exporter_\w+)", PAGING)} <= ours
     assert {*re.findall(r"`(DataRobot\w+)`", PAGING)} <= {alert.name for alert in ALERTS}

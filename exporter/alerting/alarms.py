@@ -15,13 +15,13 @@ from urllib.parse import quote_plus
 import msgspec
 
 from exporter.alerting.alerts import ALERTS
-from exporter.alerting.evaluation import holding
-from exporter.alerting.expressions import WORKLOAD, AccountLook, WorkloadLook
-from exporter.alerting.notification import Notice
+from exporter.alerting.evaluation import active_alerts
+from exporter.alerting.expressions import WORKLOAD, AccountContext, WorkloadContext
+from exporter.alerting.notification import Notification
 from exporter.alerting.rules import Options, in_force, words
-from exporter.fleet.episodes import Kept
-from exporter.fleet.state import Seen
-from exporter.metrics.account_families import Known
+from exporter.fleet.episodes import Stored
+from exporter.fleet.workload_state import WorkloadState
+from exporter.metrics.account_families import AccountFacts
 from exporter.metrics.exposition import bounded
 
 ENDED_KEPT = 900.0
@@ -33,7 +33,7 @@ SEVERITIES = ("critical", "warning", "info", "none")
 """The loudest first."""
 
 
-class Alarm(Kept, frozen=True):
+class Alarm(Stored, frozen=True):
     """One alert, of one severity, of one subject. Times are in seconds since the epoch.
 
     `since`: its condition has held from then on; `held`: it held last then; `told`: something recent was told of the
@@ -67,13 +67,13 @@ Alarms = Mapping[str, Alarm]
 class Subject(NamedTuple):
     """What alarms are about: a workload, an account, or, without labels, the exporter itself.
 
-    `holds`: alert and severity of all that holds of it now. `told`: whether something recent is known of it, `pods`: of
+    `alerts`: alert and severity of all that holds of it now. `told`: whether something recent is known of it, `pods`: of
     its pods; what the exporter knows of itself is always recent. `asked`: whether anything was asked since the start;
     until then its alarms stay as they were.
     """
 
     labels: Mapping[str, str]
-    holds: frozenset[tuple[str, str]]
+    alerts: frozenset[tuple[str, str]]
     told: bool = True
     pods: bool = True
     asked: bool = True
@@ -113,11 +113,11 @@ class Fleet(NamedTuple):
     ended, well or not, since the start.
     """
 
-    known: Known
-    workloads: Iterable[Seen]
+    known: AccountFacts
+    workloads: Iterable[WorkloadState]
     sweeping: Sweeping
     told: bool = True
-    missing: Iterable[Seen] = ()
+    missing: Iterable[WorkloadState] = ()
     asked: bool = True
 
 
@@ -150,23 +150,23 @@ def subjects(fleets: Iterable[Fleet], exporter: Exporter, options: Options, now:
     of_accounts = [alert for alert in alerts if alert.component == "account"]
     for fleet in fleets:
         there = tuple(fleet.workloads)
-        for seen in there:
+        for state in there:
             # What is no longer shown is not judged either: an alarm is held as it was, for a while.
-            holds = holding(of_workloads, WorkloadLook(seen, now, options.thresholds)) if fleet.told else ()
-            pods = fleet.told and (seen.vanished is not None or seen.details.fresh.get("pods") is True)
-            yield Subject(_labels(seen), frozenset(holds), fleet.told, pods, fleet.asked)
-        for seen in fleet.missing:
-            yield Subject(_labels(seen), frozenset(), told=False, pods=False, asked=fleet.asked)
-        look = AccountLook(fleet.known, there, now, options.thresholds)
-        account = holding(of_accounts, look) if fleet.told else ()
+            met = active_alerts(of_workloads, WorkloadContext(state, now, options.thresholds)) if fleet.told else ()
+            pods = fleet.told and (state.vanished is not None or state.details.fresh.get("pods") is True)
+            yield Subject(_labels(state), frozenset(met), fleet.told, pods, fleet.asked)
+        for state in fleet.missing:
+            yield Subject(_labels(state), frozenset(), told=False, pods=False, asked=fleet.asked)
+        context = AccountContext(fleet.known, there, now, options.thresholds)
+        account = active_alerts(of_accounts, context) if fleet.told else ()
         sweeps = {(a, own[a]) for a, is_so in OF_SWEEPS.items() if a in own and is_so(fleet.sweeping, options)}
         yield Subject({"account": fleet.known.account.name}, frozenset(account) | sweeps, fleet.told, asked=fleet.asked)
     ours = {(a, own[a]) for a, is_so in OF_THE_EXPORTER.items() if a in own and is_so(exporter, options)}
     yield Subject({}, frozenset(ours), asked=exporter.begun)
 
 
-def _labels(seen: Seen) -> dict[str, str]:
-    return dict(zip(WORKLOAD, (seen.account, bounded(seen.workload.name or ""), seen.workload.id), strict=True))
+def _labels(state: WorkloadState) -> dict[str, str]:
+    return dict(zip(WORKLOAD, (state.account, bounded(state.workload.name or ""), state.workload.id), strict=True))
 
 
 # -- what becomes of it
@@ -182,7 +182,7 @@ def after(alarms: Alarms, told: Iterable[Subject], options: Options, now: float)
         if not subject.asked:
             found.update(before.pop(_about(subject.labels), ()))
             continue
-        for alert, severity in sorted(subject.holds):
+        for alert, severity in sorted(subject.alerts):
             place = "\x1f".join((alert, severity, *_about(subject.labels)))
             old = alarms.get(place)
             if old is None or old.ended is not None:
@@ -265,7 +265,7 @@ def _filled(template: str, told: Mapping[str, str]) -> str:
     return re.sub(r"\{\{ \$labels\.(\w+) (\| urlquery )?\}\}", value, template)
 
 
-def notice(alarm: Alarm, options: Options, about: About | None = None) -> Notice:
+def notification(alarm: Alarm, options: Options, about: About | None = None) -> Notification:
     """An alarm that fires or has ended, as a receiver is told of it; `about`: its workload, where that is known."""
     assert alarm.fired is not None
     told = about or About()
@@ -276,7 +276,7 @@ def notice(alarm: Alarm, options: Options, about: About | None = None) -> Notice
         ("Traces", "trace_url"),
     ]
     text = texts(alarm, options)
-    return Notice(
+    return Notification(
         alarm.key,
         labels(alarm, options),
         text,
@@ -365,7 +365,7 @@ def _is(alarm: Alarm, names: frozenset[str], severity: str, components: Collecti
     return named and loud and (not components or ROWS[alarm.alert].component in components)
 
 
-class Silence(Kept, frozen=True):
+class Silence(Stored, frozen=True):
     """Alerts whose labels have all these values are not told until `ends` (seconds since the epoch), by `author`."""
 
     matchers: Mapping[str, str]
@@ -375,7 +375,7 @@ class Silence(Kept, frozen=True):
     began: float = 0.0
 
 
-def silenced(told: Notice, silences: Iterable[Silence], now: float) -> bool:
+def silenced(told: Notification, silences: Iterable[Silence], now: float) -> bool:
     """Whether somebody does not want to hear of it now."""
     return any(
         now < silence.ends and all(told.labels.get(name) == value for name, value in silence.matchers.items())
@@ -386,7 +386,7 @@ def silenced(told: Notice, silences: Iterable[Silence], now: float) -> bool:
 # -- what a receiver must be told
 
 
-class Told(Kept, frozen=True):
+class Notified(Stored, frozen=True):
     """What a receiver was told of an incident that is not over for it: enough to tell it the end.
 
     `at`: when last. `tried`: it may not have heard it: nobody knows what became of the telling.
@@ -400,17 +400,17 @@ class Told(Kept, frozen=True):
     tried: bool = False
 
 
-class Wish(NamedTuple):
+class Subscription(NamedTuple):
     """What a receiver wants: which notices at all, which not now, and whether it is told of ends."""
 
-    wants: Callable[[Notice], bool]
-    quiet: Callable[[Notice, float], bool]
+    wants: Callable[[Notification], bool]
+    quiet: Callable[[Notification, float], bool]
     ends: bool = True
 
 
-def loudest(firing: Iterable[Notice], severity_label: str) -> dict[str, Notice]:
+def loudest(firing: Iterable[Notification], severity_label: str) -> dict[str, Notification]:
     """The notices by incident: the loudest of each."""
-    found: dict[str, Notice] = {}
+    found: dict[str, Notification] = {}
     for each in firing:
         rival = found.get(each.key)
         if rival is None or _loud(each, severity_label) < _loud(rival, severity_label):
@@ -418,13 +418,17 @@ def loudest(firing: Iterable[Notice], severity_label: str) -> dict[str, Notice]:
     return found
 
 
-def _loud(told: Notice, severity_label: str) -> int:
+def _loud(told: Notification, severity_label: str) -> int:
     return SEVERITIES.index(told.labels[severity_label])
 
 
 def due(
-    firing: Mapping[str, Notice], told: Mapping[str, Told], hushed: Collection[str], wish: Wish, now: float
-) -> list[Notice]:
+    firing: Mapping[str, Notification],
+    told: Mapping[str, Notified],
+    hushed: Collection[str],
+    subscription: Subscription,
+    now: float,
+) -> list[Notification]:
     """What a receiver must be told: of incidents new to it, or louder or softer than it knows, and of those over.
 
     `firing`: the incidents, by key; `told`: those it was told of; `hushed`: the keys of those that are muted or
@@ -433,29 +437,29 @@ def due(
     news = [
         each
         for key, each in firing.items()
-        if wish.wants(each) and (key not in told or told[key].tried or told[key].labels != each.labels)
-        if key not in hushed and not wish.quiet(each, now)
+        if subscription.wants(each) and (key not in told or told[key].tried or told[key].labels != each.labels)
+        if key not in hushed and not subscription.quiet(each, now)
     ]
     over = [
-        Notice(key, old.labels, old.annotations, old.began, now, links=old.links)
+        Notification(key, old.labels, old.annotations, old.began, now, links=old.links)
         for key, old in told.items()
-        if key not in firing or not wish.wants(firing[key])
+        if key not in firing or not subscription.wants(firing[key])
     ]
-    return [*news, *over] if wish.ends else news
+    return [*news, *over] if subscription.ends else news
 
 
-def trying(told: Mapping[str, Told], notices: Iterable[Notice], now: float) -> dict[str, Told]:
+def trying(told: Mapping[str, Notified], notifications: Iterable[Notification], now: float) -> dict[str, Notified]:
     """What a receiver was told, once these are on their way: of what is new to it nobody knows whether it arrives.
 
     Kept before it is sent, so that an incident is ended of which we never heard that it was opened.
     """
-    new = [each for each in notices if each.ended is None and each.key not in told]
+    new = [each for each in notifications if each.ended is None and each.key not in told]
     return {**told, **{each.key: _told(each, now, tried=True) for each in new}}
 
 
 def remembered(
-    told: Mapping[str, Told], delivered: Iterable[Notice], lost: Collection[str], now: float
-) -> dict[str, Told]:
+    told: Mapping[str, Notified], delivered: Iterable[Notification], lost: Collection[str], now: float
+) -> dict[str, Notified]:
     """What a receiver was told, after these notices arrived, and those of the keys `lost` certainly never did."""
     found = {key: each for key, each in told.items() if key not in lost}
     for each in delivered:
@@ -466,10 +470,12 @@ def remembered(
     return found
 
 
-def _told(notice: Notice, now: float, *, tried: bool = False) -> Told:
-    return Told(notice.labels, notice.annotations, notice.began, notice.links, now, tried)
+def _told(notification: Notification, now: float, *, tried: bool = False) -> Notified:
+    return Notified(notification.labels, notification.annotations, notification.began, notification.links, now, tried)
 
 
-def forgotten(told: Mapping[str, Told], firing: Mapping[str, Notice], wish: Wish) -> dict[str, Told]:
+def forgotten(
+    told: Mapping[str, Notified], firing: Mapping[str, Notification], subscription: Subscription
+) -> dict[str, Notified]:
     """What a receiver was told, without what is over, where it is not told of ends."""
-    return dict(told) if wish.ends else {key: each for key, each in told.items() if key in firing}
+    return dict(told) if subscription.ends else {key: each for key, each in told.items() if key in firing}

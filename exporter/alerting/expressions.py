@@ -16,8 +16,8 @@ from itertools import product
 from textwrap import indent
 from typing import Literal, NamedTuple, Protocol
 
-from exporter.fleet.state import Seen
-from exporter.metrics.account_families import ACCOUNTS, Known
+from exporter.fleet.workload_state import WorkloadState
+from exporter.metrics.account_families import ACCOUNTS, AccountFacts
 from exporter.metrics.family import Part, Samples, view
 from exporter.metrics.registry import FAMILIES, OF_THE_GONE
 
@@ -40,7 +40,7 @@ class Writing(NamedTuple):
     held: str = ""
 
 
-class Look(Protocol):
+class EvaluationContext(Protocol):
     """What a condition is evaluated on: one workload, or one account."""
 
     @property
@@ -54,7 +54,7 @@ class Look(Protocol):
     def samples(self, metric: Metric) -> Samples:
         """The samples of a family: label values in its order, and the value."""
 
-    def workloads(self) -> Iterable[Look]:
+    def workloads(self) -> Iterable[EvaluationContext]:
         """The workloads of an account."""
 
 
@@ -66,7 +66,7 @@ class Term:
         """The expression."""
 
     @abstractmethod
-    def value(self, look: Look) -> float | None:
+    def value(self, context: EvaluationContext) -> float | None:
         """The number; None where it is not told."""
 
     def metrics(self) -> Iterator[Metric]:
@@ -107,7 +107,7 @@ class Condition:
         """The expression: a series for each workload or account of which it holds."""
 
     @abstractmethod
-    def holds(self, look: Look) -> bool:
+    def is_met(self, context: EvaluationContext) -> bool:
         """Whether it holds."""
 
     @abstractmethod
@@ -161,9 +161,9 @@ class Metric(Term):
             inner = f"last_over_time({inner}[{writing.held}])"
         return f"{self.aggregate} by ({', '.join(self.by)}) ({inner})"
 
-    def value(self, look: Look) -> float | None:
+    def value(self, context: EvaluationContext) -> float | None:
         label, wanted = self._label, self._wanted
-        found = [value for labels, value in look.samples(self) if label is None or label(labels) in wanted]
+        found = [value for labels, value in context.samples(self) if label is None or label(labels) in wanted]
         return _AGGREGATES[self.aggregate](found) if found else None
 
     def metrics(self) -> Iterator[Metric]:
@@ -179,7 +179,7 @@ class Number(Term):
     def promql(self, writing: Writing) -> str:  # noqa: ARG002 — the same everywhere
         return f"{self.number:g}"
 
-    def value(self, look: Look) -> float | None:  # noqa: ARG002
+    def value(self, context: EvaluationContext) -> float | None:  # noqa: ARG002
         return self.number
 
 
@@ -193,8 +193,8 @@ class Threshold(Term):
         number = writing.thresholds[self.name]
         return f"{number / writing.scale if self.name.endswith('_seconds') else number:g}"
 
-    def value(self, look: Look) -> float | None:
-        return look.thresholds[self.name]
+    def value(self, context: EvaluationContext) -> float | None:
+        return context.thresholds[self.name]
 
 
 class Now(Term):
@@ -203,8 +203,8 @@ class Now(Term):
     def promql(self, writing: Writing) -> str:  # noqa: ARG002
         return "time()"
 
-    def value(self, look: Look) -> float | None:
-        return look.now
+    def value(self, context: EvaluationContext) -> float | None:
+        return context.now
 
 
 class Count(Term):
@@ -216,8 +216,8 @@ class Count(Term):
     def promql(self, writing: Writing) -> str:
         return f"count by (account) (\n{indent(self.condition.promql(writing), '  ')}\n)"
 
-    def value(self, look: Look) -> float | None:
-        return sum(self.condition.holds(each) for each in look.workloads()) or None
+    def value(self, context: EvaluationContext) -> float | None:
+        return sum(self.condition.is_met(each) for each in context.workloads()) or None
 
     def metrics(self) -> Iterator[Metric]:
         return self.condition.metrics()
@@ -256,8 +256,8 @@ class Arithmetic(Term):
         ]
         return f" {self.sign} ".join(told)
 
-    def value(self, look: Look) -> float | None:
-        left, right = self.left.value(look), self.right.value(look)
+    def value(self, context: EvaluationContext) -> float | None:
+        left, right = self.left.value(context), self.right.value(context)
         return None if left is None or right is None else _ARITHMETIC[self.sign](left, right)
 
     def metrics(self) -> Iterator[Metric]:
@@ -274,8 +274,8 @@ class Comparison(Condition):
     def promql(self, writing: Writing) -> str:
         return f"{self.left.promql(writing)} {self.sign} {self.right.promql(writing)}"
 
-    def holds(self, look: Look) -> bool:
-        left, right = self.left.value(look), self.right.value(look)
+    def is_met(self, context: EvaluationContext) -> bool:
+        left, right = self.left.value(context), self.right.value(context)
         return left is not None and right is not None and _COMPARISONS[self.sign](left, right)
 
     def metrics(self) -> Iterator[Metric]:
@@ -298,11 +298,11 @@ class Both(Condition):
             right = f"(\n{indent(right, '  ')}\n)"
         return f"{left}\n{self.sign} {right}"
 
-    def holds(self, look: Look) -> bool:
+    def is_met(self, context: EvaluationContext) -> bool:
         # The right side is not looked at where the left one decides: a board of 10,000 workloads costs half as much.
-        if self.left.holds(look):
-            return self.sign == "or" or self.right.holds(look) == (self.sign == "and")
-        return self.sign == "or" and self.right.holds(look)
+        if self.left.is_met(context):
+            return self.sign == "or" or self.right.is_met(context) == (self.sign == "and")
+        return self.sign == "or" and self.right.is_met(context)
 
     def metrics(self) -> Iterator[Metric]:
         yield from self.left.metrics()
@@ -329,7 +329,7 @@ class Raw(Condition):
 
         return re.sub(r"\$(\w+)", told, self.text)
 
-    def holds(self, look: Look) -> bool:
+    def is_met(self, context: EvaluationContext) -> bool:
         raise NotImplementedError("only Prometheus can tell")
 
     def metrics(self) -> Iterator[Metric]:
@@ -352,34 +352,36 @@ def _term(value: Term | float) -> Term:
     return value if isinstance(value, Term) else Number(value)
 
 
-class WorkloadLook:
+class WorkloadContext:
     """One workload at a time."""
 
-    def __init__(self, seen: Seen, now: float, thresholds: Mapping[str, float]) -> None:
-        self._view, self.now, self.thresholds = view(seen), now, thresholds
+    def __init__(self, state: WorkloadState, now: float, thresholds: Mapping[str, float]) -> None:
+        self._view, self.now, self.thresholds = view(state), now, thresholds
         self._told: dict[str, Samples] = {}
 
     def samples(self, metric: Metric) -> Samples:
         told = self._told.get(metric.name)
         if told is None:
-            shown = self._view.seen.vanished is None or metric.name in OF_THE_GONE
+            shown = self._view.state.vanished is None or metric.name in OF_THE_GONE
             told = self._told[metric.name] = _FAMILIES[metric.name].samples(self._view) if shown else ()
         return told
 
-    def workloads(self) -> Iterable[Look]:
+    def workloads(self) -> Iterable[EvaluationContext]:
         return ()
 
 
-class AccountLook:
+class AccountContext:
     """One account and its workloads at a time."""
 
-    def __init__(self, known: Known, fleet: Iterable[Seen], now: float, thresholds: Mapping[str, float]) -> None:
+    def __init__(
+        self, known: AccountFacts, fleet: Iterable[WorkloadState], now: float, thresholds: Mapping[str, float]
+    ) -> None:
         self._known, self.now, self.thresholds = known, now, thresholds
         self._fleet = tuple(fleet)
 
     def samples(self, metric: Metric) -> Samples:
         return _ACCOUNTS[metric.name].samples(self._known)
 
-    def workloads(self) -> Iterable[Look]:
+    def workloads(self) -> Iterable[EvaluationContext]:
         # Made while they are counted: to keep them all at once would cost a large fleet a pause to collect garbage.
-        return (WorkloadLook(seen, self.now, self.thresholds) for seen in self._fleet)
+        return (WorkloadContext(state, self.now, self.thresholds) for state in self._fleet)

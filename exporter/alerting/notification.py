@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 
-class Notice(NamedTuple):
+class Notification(NamedTuple):
     """One alert of one workload, account or exporter, for a receiver. Times are in seconds since the epoch.
 
     `key` is the identity of the incident: the same from its beginning to its end, and for every receiver. `labels` are

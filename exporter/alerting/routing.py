@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from exporter.alerting.notification import Notice
+from exporter.alerting.notification import Notification
 from exporter.api import models
 
 DAY = 86400
@@ -30,26 +30,26 @@ class Wants(NamedTuple):
     severity_label: str = "severity"
 
 
-def chosen(receiver: Wants, notice: Notice) -> bool:
+def chosen(receiver: Wants, notification: Notification) -> bool:
     """Whether a receiver wants to hear of a notice, at whatever time."""
-    if notice.ended is not None and not receiver.resolved:
+    if notification.ended is not None and not receiver.resolved:
         return False
-    if notice.labels.get(receiver.severity_label, "none") not in receiver.severities:
+    if notification.labels.get(receiver.severity_label, "none") not in receiver.severities:
         return False
-    if receiver.alerts and notice.labels["alertname"] not in receiver.alerts:
+    if receiver.alerts and notification.labels["alertname"] not in receiver.alerts:
         return False
-    if receiver.accounts and notice.labels.get("account", "") not in ("", *receiver.accounts):
+    if receiver.accounts and notification.labels.get("account", "") not in ("", *receiver.accounts):
         return False
-    if receiver.importance and models.folded(notice.importance) not in ("unknown", *receiver.importance):
+    if receiver.importance and models.folded(notification.importance) not in ("unknown", *receiver.importance):
         return False
-    tags = notice.tags
+    tags = notification.tags
     return all(name in tags and value in (None, tags[name]) for name, value in receiver.tags.items())
 
 
-def quiet(receiver: Wants, notice: Notice, now: float) -> bool:
+def quiet(receiver: Wants, notification: Notification, now: float) -> bool:
     """Whether quiet hours hold a notice back. An end disturbs nobody, and what is critical may."""
-    loud = notice.labels.get(receiver.severity_label) == "critical"
-    return not loud and notice.ended is None and _is_in(receiver.quiet, now % DAY)
+    loud = notification.labels.get(receiver.severity_label) == "critical"
+    return not loud and notification.ended is None and _is_in(receiver.quiet, now % DAY)
 
 
 def _is_in(hours: tuple[tuple[int, int], ...], moment: float) -> bool:

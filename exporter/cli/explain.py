@@ -16,7 +16,7 @@ from exporter.api.decoding import NotDecodable, one
 from exporter.api.details import Event
 from exporter.api.models import Workload
 from exporter.collect.client import ApiError, Client
-from exporter.collect.fetchers import ACCOUNT_LOOKS, LOOKS, Question, problem
+from exporter.collect.fetchers import ACCOUNT_FETCHERS, FETCHERS, Question, problem
 from exporter.collect.log_tail import tail
 from exporter.collect.sweep import sweep
 from exporter.diagnosis.causes import Diagnosis
@@ -24,10 +24,10 @@ from exporter.diagnosis.diagnosis import diagnosis
 from exporter.failures import one_line
 from exporter.fleet import ledger as book
 from exporter.fleet.apply import failed, refused, told
-from exporter.fleet.polling import Policy, asks
-from exporter.fleet.state import Seen
+from exporter.fleet.polling import Policy, requests
+from exporter.fleet.workload_state import WorkloadState
 from exporter.masking import scrubbed
-from exporter.settings import Account
+from exporter.settings import AccountSettings
 
 POLICY = Policy(quantiles=(0.95,), parts=frozenset(("pods", "events", "replacement", "stats_5m", "stats_1h", "usage")))
 """What is asked: of the statistics, the windows that tell whether it began lately."""
@@ -41,7 +41,7 @@ class NotFound(Exception):
 class Found(NamedTuple):
     """A workload, the account that lists it, and a client of it."""
 
-    account: Account
+    account: AccountSettings
     client: Client
     workload: Workload
 
@@ -49,7 +49,7 @@ class Found(NamedTuple):
 Progress = Callable[[str], None]
 
 
-async def find(clients: Iterable[tuple[Account, Client]], wanted: str, progress: Progress) -> Found:
+async def find(clients: Iterable[tuple[AccountSettings, Client]], wanted: str, progress: Progress) -> Found:
     """The workload of this id, else of this name, in any of the accounts. Raises `NotFound`."""
     listed: list[Found] = []
     failures: list[str] = []
@@ -107,30 +107,30 @@ async def explain(found: Found, options: Options, slow: float, progress: Progres
     client = found.client
     # All that the API tells is news: the ledger is of this moment, and nothing was counted before.
     ledger = msgspec.structs.replace(book.first_sight(found.workload, now, baseline=True), seen_events=())
-    seen = Seen(found.account.name, found.workload, ledger)
+    state = WorkloadState(found.account.name, found.workload, ledger)
     events: tuple[Event, ...] = ()
     untold: dict[str, str] = {}
     # Pods first: which versions there are decides what statistics are asked for.
     for first in (True, False):
-        parts = [ask.part for ask in asks(seen, POLICY, now) if (ask.part == "pods") is first]
+        parts = [request.part for request in requests(state, POLICY, now) if (request.part == "pods") is first]
         progress(f"asking for {', '.join(parts)}")
-        answers = await asyncio.gather(*(_look(Question(client, seen, now, POLICY.quantiles, slow), p) for p in parts))
+        answers = await asyncio.gather(*(_look(Question(client, state, now, POLICY.quantiles, slow), p) for p in parts))
         for part, (answer, error) in zip(parts, answers, strict=True):
             if error is None:
-                seen = told(seen, part, answer, now)[0]
+                state = told(state, part, answer, now)[0]
                 events = answer if part == "events" else events
                 continue
             if part != "stats_1h":  # it fails as the shorter window does, which is told
                 untold[part] = _why(error)
             why = problem(error)
-            seen = refused(seen, part) if why == "forbidden" else failed(seen, part, why)
+            state = refused(state, part) if why == "forbidden" else failed(state, part, why)
     progress("asking for the catalogue of resource bundles")
     try:
-        bundles = (await ACCOUNT_LOOKS["bundles"](client))[0]["bundles"]
-        seen = seen._replace(catalogue=frozenset(bundle.id for bundle in bundles))
+        bundles = (await ACCOUNT_FETCHERS["bundles"](client))[0]["bundles"]
+        state = state._replace(catalogue=frozenset(bundle.id for bundle in bundles))
     except (ApiError, NotDecodable) as error:
         untold["bundles"] = _why(error)
-    judged = diagnosis(seen, now, options, events)
+    judged = diagnosis(state, now, options, events)
     return judged._replace(facts=judged.facts._replace(untold={**judged.facts.untold, **untold}))
 
 
@@ -142,13 +142,13 @@ def _why(error: ApiError | NotDecodable) -> str:
 async def _look(question: Question, part: str) -> tuple[Any, ApiError | NotDecodable | None]:
     """What the API tells, or the error of that."""
     try:
-        return (await LOOKS[part](question))[0], None
+        return (await FETCHERS[part](question))[0], None
     except (ApiError, NotDecodable) as error:
         return None, error
 
 
 async def explained(
-    clients: Sequence[tuple[Account, Client]],
+    clients: Sequence[tuple[AccountSettings, Client]],
     wanted: str,
     options: Options,
     slow: float,

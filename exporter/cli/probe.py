@@ -19,10 +19,10 @@ from exporter.collect.client import ApiError, Client
 from exporter.collect.sweep import PAGE
 from exporter.daemon.prepared import check_ca_file
 from exporter.failures import DETAIL_LENGTH, EDGE, SOME, beginning
-from exporter.fleet.polling import EXTRAS, Policy, asks, load
-from exporter.fleet.state import Seen
+from exporter.fleet.polling import EXTRAS, Policy, load, requests
+from exporter.fleet.workload_state import WorkloadState
 from exporter.otlp.transport import EMPTY, transport
-from exporter.settings import Account, Settings, Traces, listen_address
+from exporter.settings import AccountSettings, Settings, TraceSettings, listen_address
 
 
 class Route(NamedTuple):
@@ -67,7 +67,7 @@ class _Uncounted:
     def resumed(self, endpoint: str) -> None: ...
 
 
-def client_of(account: Account, secrets: redaction.Secrets | None = None) -> Client:
+def client_of(account: AccountSettings, secrets: redaction.Secrets | None = None) -> Client:
     """A client for questions outside the daemon. Raises `BadSettings` for a `ca_file` that cannot be used."""
     check_ca_file(account)
     return Client(
@@ -84,7 +84,7 @@ def client_of(account: Account, secrets: redaction.Secrets | None = None) -> Cli
     )
 
 
-async def check_online(account: Account, secrets: redaction.Secrets | None = None) -> AsyncIterator[Finding]:
+async def check_online(account: AccountSettings, secrets: redaction.Secrets | None = None) -> AsyncIterator[Finding]:
     """Ask each route once, for the oldest workload where one is needed. Raises nothing for what the API answers."""
     yield Finding(True, f"account {account.name}: {account.endpoint}")
     async with client_of(account, secrets) as client:
@@ -130,7 +130,7 @@ async def _ask(client: Client, route: Route, places: dict[str, str]) -> Finding:
     return Finding(True, f"  ok    {route.template}: {answer.status}")
 
 
-def check_traces(traces: Traces, secrets: redaction.Secrets | None = None) -> Finding:
+def check_traces(traces: TraceSettings, secrets: redaction.Secrets | None = None) -> Finding:
     """Send a request without traces, and tell what the collector says. Raises `BadSettings` for bad certificates."""
     verdict = transport(traces, secrets).send(EMPTY)
     if verdict.fate == "bad":
@@ -139,14 +139,14 @@ def check_traces(traces: Traces, secrets: redaction.Secrets | None = None) -> Fi
     return Finding(good, f"  {'ok  ' if good else 'FAIL'}  {verdict.words}")
 
 
-async def fleet_size(account: Account, secrets: redaction.Secrets | None = None) -> int:
+async def fleet_size(account: AccountSettings, secrets: redaction.Secrets | None = None) -> int:
     """How many workloads the token sees. Raises `ApiError` or `NotDecodable`."""
     async with client_of(account, secrets) as client:
         first = workload_page((await client.get("/workloads", {"limit": 1, "orderBy": "createdAt"})).body)
         return first.total if first.total is not None else first.size
 
 
-def plan_lines(settings: Settings, account: Account, workloads: int) -> list[str]:
+def plan_lines(settings: Settings, account: AccountSettings, workloads: int) -> list[str]:
     """What sweeping `workloads` costs under these settings, in words."""
     pages = max(1, math.ceil(workloads / PAGE))
     interval, rate = settings.sweep.interval, account.requests_per_second
@@ -170,9 +170,9 @@ def _detail_lines(settings: Settings, workloads: int, left: float) -> list[str]:
     if not told.enabled:
         return ["  details: none are asked for"]
     policy = Policy(settings.sweep.interval, told.interval, told.quantiles, frozenset(told.parts))
-    one = Seen(workload=Workload(id="w", status="running", importance="low"), account="")
+    one = WorkloadState(workload=Workload(id="w", status="running", importance="low"), account="")
     wanted, kept = (
-        workloads * load(asks(one, policy, 0.0, dropped), left) for dropped in (frozenset(), frozenset(EXTRAS))
+        workloads * load(requests(one, policy, 0.0, dropped), left) for dropped in (frozenset(), frozenset(EXTRAS))
     )
     lines = [f"  details: {wanted * left * 60:.0f} calls a minute if all were taken, of {left * 60:.0f} that are left"]
     if wanted > 1:

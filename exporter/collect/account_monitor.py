@@ -19,18 +19,18 @@ from exporter.api.pods import Proton
 from exporter.clock import Clock
 from exporter.collect.client import Answer, ApiError, Client
 from exporter.collect.fetchers import by_id, gone_because, history
-from exporter.collect.poller import Lane
+from exporter.collect.poller import Poller
 from exporter.collect.sweep import PAGE, sweep
-from exporter.fleet.episodes import Course, recalled
+from exporter.fleet.episodes import EpisodeTracker, recalled
 from exporter.fleet.ledger import Entry, Ledger, Tally, deleted, hidden
 from exporter.fleet.polling import Policy
-from exporter.fleet.reconcile import Knowledge, Sweep, ledgers, resolved, step, unclear, unknown_values, visible
+from exporter.fleet.reconcile import Snapshot, Sweep, ledgers, resolved, step, unclear, unknown_values, visible
 from exporter.fleet.selection import Selection, in_shard, selected
-from exporter.fleet.state import Account, Seen
-from exporter.metrics.account_families import Known, Use, use
+from exporter.fleet.workload_state import Account, WorkloadState
+from exporter.metrics.account_families import AccountFacts, Use, use
 from exporter.telemetry.own_metrics import AccountReport
 from exporter.telemetry.sweep_trace import CURRENT, part
-from exporter.tracing.episode_traces import Made, Tracing, settled
+from exporter.tracing.episode_traces import EpisodeTrace, Tracing, settled
 
 log = logging.getLogger("exporter")
 
@@ -63,7 +63,7 @@ class Pending(NamedTuple):
 
     ledgers: Mapping[str, Ledger | None]
     tally: Tally | None = None
-    made: tuple[Made, ...] = ()
+    made: tuple[EpisodeTrace, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.ledgers or self.made) or self.tally is not None
@@ -73,7 +73,7 @@ Traced = Callable[[], AbstractContextManager[object]]
 """Makes the context within which a sweep is traced."""
 
 
-class Watch:
+class AccountMonitor:
     """Holds what is known of one account; `sweep` brings it up to date and never raises for what the API does.
 
     Whoever sweeps does so, and what belongs to it, within `traced`; unless told otherwise that traces nothing.
@@ -81,7 +81,7 @@ class Watch:
 
     def __init__(
         self,
-        known: Knowledge,
+        known: Snapshot,
         client: Client,
         report: AccountReport,
         plan: Plan,
@@ -103,12 +103,12 @@ class Watch:
         self._sweeping = asyncio.Lock()
         self._kept: dict[str, Ledger] = dict(ledgers(known))
         self._kept_tally = known.tally
-        self._made: list[Made] = []
-        self.lane: Lane | None = None
+        self._made: list[EpisodeTrace] = []
+        self.poller: Poller | None = None
         self._running: asyncio.Task[None] | None = None
         self._recalling: asyncio.Task[None] | None = None
         if plan.details is not None:
-            self.lane = Lane(
+            self.poller = Poller(
                 self,
                 client,
                 plan.details,
@@ -120,33 +120,35 @@ class Watch:
                 steady=clock.steady,
             )
 
-    def resumed(self, client: Client, report: AccountReport, plan: Plan, traced: Traced = nullcontext) -> Watch:
+    def resumed(
+        self, client: Client, report: AccountReport, plan: Plan, traced: Traced = nullcontext
+    ) -> AccountMonitor:
         """The same account under new settings: what is known stays known, and stays as old as it is."""
-        again = Watch(self.known, client, report, plan, self._clock, traced)
+        again = AccountMonitor(self.known, client, report, plan, self._clock, traced)
         again._began, again._succeeded = self._began, self._succeeded
         again._unknown, again.message = self._unknown, self.message
         again.skew = self.skew
         again._account, again._catalogue, again._use = self._account, self._catalogue, self._use
         again._kept, again._kept_tally, again._made = self._kept, self._kept_tally, self._made
-        if again.lane is not None and self.lane is not None:
-            again.lane.inherit(self.lane)
+        if again.poller is not None and self.poller is not None:
+            again.poller.inherit(self.poller)
         return again
 
     def start(self) -> None:
         """Let the detail lane run."""
-        if self.lane is not None and self._running is None:
-            self._running = asyncio.create_task(self.lane.run())
+        if self.poller is not None and self._running is None:
+            self._running = asyncio.create_task(self.poller.run())
 
     async def sweep(self) -> None:
         """Make one sweep."""
         async with self._sweeping:
-            if self.lane is not None:
-                self.lane.hold()
+            if self.poller is not None:
+                self.poller.hold()
             try:
                 await self._sweep()
             finally:
-                if self.lane is not None:
-                    self.lane.release(math.ceil(len(self.known.workloads) / PAGE) / self._report.interval)
+                if self.poller is not None:
+                    self.poller.release(math.ceil(len(self.known.workloads) / PAGE) / self._report.interval)
 
     def stop(self) -> None:
         """Let the detail lane end."""
@@ -163,16 +165,16 @@ class Watch:
     # -- what the detail lane reads and changes
 
     @property
-    def workloads(self) -> Mapping[str, Seen]:
+    def workloads(self) -> Mapping[str, WorkloadState]:
         """The workloads that are listed."""
         return self.known.workloads
 
-    def replaced(self, seen: Seen, entry: Entry | None = None) -> None:
+    def replaced(self, state: WorkloadState, entry: Entry | None = None) -> None:
         """Take a workload of which more is known now."""
         # In place: a copy of a large fleet for each of many answers a second would cost more than the answers.
         there = self.known.workloads
-        if seen.workload.id in there and isinstance(there, dict):
-            there[seen.workload.id] = seen
+        if state.workload.id in there and isinstance(there, dict):
+            there[state.workload.id] = state
         if entry is not None and (tally := self.known.tally.after(entry)) is not self.known.tally:
             self.known = self.known._replace(tally=tally)
 
@@ -190,15 +192,15 @@ class Watch:
 
     def _offer(self) -> None:
         """Tell every workload what the catalogue holds."""
-        for seen in list(self.known.workloads.values()):
-            if seen.catalogue is not self._catalogue:
-                self.replaced(seen._replace(catalogue=self._catalogue))
+        for state in list(self.known.workloads.values()):
+            if state.catalogue is not self._catalogue:
+                self.replaced(state._replace(catalogue=self._catalogue))
 
     @property
-    def facts(self) -> Known:
+    def facts(self) -> AccountFacts:
         """The account as its families look at it; what the API told is withdrawn with the workloads."""
         account = self._account if self.fresh else Account(self.known.account)
-        return Known(account, self._use if self.fresh else None, self.known.tally)
+        return AccountFacts(account, self._use if self.fresh else None, self.known.tally)
 
     @property
     def fresh(self) -> bool:
@@ -323,16 +325,16 @@ class Watch:
             if reported is None:
                 continue
             records, protons = reported
-            seen = self.known.workloads.get(i)
-            if seen is None:
+            state = self.known.workloads.get(i)
+            if state is None:
                 continue
             # What has ended since then was seen to, and has or will have a trace of its own.
-            first, course = seen.ledger.first + self.skew.counts, seen.ledger.course
-            told = recalled(Course(), records, protons, self._clock.wall(), back).over
+            first, tracker = state.ledger.first + self.skew.counts, state.ledger.tracker
+            told = recalled(EpisodeTracker(), records, protons, self._clock.wall(), back).over
             over = tuple(each for each in told if each.ended and (each.ended.told or 0.0) < first)[:left]
             left -= len(over)
-            course = msgspec.structs.replace(course, over=(*course.over, *over))
-            self.replaced(seen._replace(ledger=msgspec.structs.replace(seen.ledger, course=course)))
+            tracker = msgspec.structs.replace(tracker, over=(*tracker.over, *over))
+            self.replaced(state._replace(ledger=msgspec.structs.replace(state.ledger, tracker=tracker)))
 
     async def _history(self, workload: str) -> tuple[tuple[Replacement, ...], tuple[Proton, ...]] | None:
         """The last replacements and the protons of a workload; None where the API does not report them.
@@ -371,32 +373,32 @@ class Watch:
 
     async def _ask_about_the_gone(self) -> None:
         """Ask what the API says of those that have vanished: deleted, or no longer shared with us."""
-        for i in [i for i, seen in self.known.gone.items() if self._doubted(seen)][:ASKED_GONE]:
+        for i in [i for i, state in self.known.gone.items() if self._doubted(state)][:ASKED_GONE]:
             why = await gone_because(self.client, i)
-            seen = self.known.gone.get(i)
-            if seen is not None and isinstance(self.known.gone, dict):
+            state = self.known.gone.get(i)
+            if state is not None and isinstance(self.known.gone, dict):
                 # What it means is kept in the ledger: a restart must not make a deletion of it.
-                ledger = hidden(seen.ledger) if why in ("forbidden", "found") else seen.ledger
+                ledger = hidden(state.ledger) if why in ("forbidden", "found") else state.ledger
                 del self.known.gone[i]  # it goes to the end: next time it is the turn of others
-                self.known.gone[i] = seen._replace(gone_because=why, ledger=ledger)
+                self.known.gone[i] = state._replace(gone_because=why, ledger=ledger)
 
-    def _doubted(self, seen: Seen) -> bool:
+    def _doubted(self, state: WorkloadState) -> bool:
         """Whether one that has vanished counts as deleted though the API can be asked, and has not said so."""
-        return self._plan.details is not None and seen.gone_because != "not_found" and deleted(seen.ledger)
+        return self._plan.details is not None and state.gone_because != "not_found" and deleted(state.ledger)
 
     def _settle(self) -> None:
         """Make traces of the episodes that are over."""
         now, previous = self.known.succeeded, self.known.previous
         assert now is not None
         for there in (self.known.workloads, self.known.missing, self.known.gone):
-            for i, seen in list(there.items()):
+            for i, state in list(there.items()):
                 if len(self._made) >= UNWRITTEN:
                     return
-                if not seen.ledger.course.stirs or not isinstance(there, dict):
+                if not state.ledger.tracker.stirs or not isinstance(there, dict):
                     continue
-                if there is self.known.gone and self._doubted(seen):
+                if there is self.known.gone and self._doubted(state):
                     continue
-                there[i], made = settled(seen, now, previous, self._tracing_of(seen), self.skew.counts)
+                there[i], made = settled(state, now, previous, self._tracing_of(state), self.skew.counts)
                 if made and (trace := CURRENT.get()) is not None:
                     trace.keep("episode")
                 for each in made:
@@ -404,19 +406,19 @@ class Watch:
                     if each.trace is not None:
                         self._made.append(each)
 
-    def _tracing_of(self, seen: Seen) -> Tracing | None:
+    def _tracing_of(self, state: WorkloadState) -> Tracing | None:
         """How traces of one workload are made."""
         tracing = self._plan.tracing
-        if tracing is not None and not seen.workload.importance:
+        if tracing is not None and not state.workload.importance:
             tracing = tracing._replace(importance=frozenset())  # known from the state alone: it may be of any
-        if tracing is not None and seen.vanished is not None:
+        if tracing is not None and state.vanished is not None:
             tracing = tracing._replace(checkpoint_after=0.0)  # nobody sees whether it still lasts
         return tracing
 
     def _age(self) -> float:
         return self._clock.steady() - (self._succeeded or 0.0)
 
-    def visible(self) -> Iterable[Seen]:
+    def visible(self) -> Iterable[WorkloadState]:
         """The workloads to show now."""
         if self._succeeded is None:
             return ()

@@ -30,10 +30,10 @@ from exporter.api.details import (
 from exporter.api.models import Replacement, Workload
 from exporter.api.pods import UNLISTED, Pods, Proton, StatusDetails, active_proton
 from exporter.collect.client import ApiError, Client, Params
-from exporter.fleet import state as facts
+from exporter.fleet import workload_state
 from exporter.fleet.apply import Shared
 from exporter.fleet.polling import WINDOWS
-from exporter.fleet.state import Seen, Window
+from exporter.fleet.workload_state import Window, WorkloadState
 
 PAGE, EVENT_PAGES, PROTONS = 100, 5, 8
 OF_ALL = frozenset({"timeout", "dns", "connect", "tls", "auth", "throttled"})
@@ -49,7 +49,7 @@ class Question(NamedTuple):
     """One part of one workload. `quantiles` of the response time; `slow` is the threshold of slow requests, seconds."""
 
     client: Client
-    seen: Seen
+    state: WorkloadState
     now: float
     quantiles: tuple[float, ...] = (0.5,)
     slow: float = 2.0
@@ -57,10 +57,10 @@ class Question(NamedTuple):
     @property
     def id(self) -> str:
         """The workload's id."""
-        return self.seen.workload.id
+        return self.state.workload.id
 
 
-Look = Callable[[Question], Awaitable[tuple[Any, Rejects]]]
+EvaluationContext = Callable[[Question], Awaitable[tuple[Any, Rejects]]]
 
 
 async def _pods(asked: Question) -> tuple[Pods | None, Rejects]:
@@ -70,10 +70,10 @@ async def _pods(asked: Question) -> tuple[Pods | None, Rejects]:
     lost = incomplete(told.rejects)
     if lost and not told.items:
         raise NotDecodable("missing", "no item of the list of protons has a readable id")
-    if not told.items and (before := asked.seen.details.pods) is not None and before.protons:
+    if not told.items and (before := asked.state.details.pods) is not None and before.protons:
         return None, told.rejects  # between one proton and the next the list is empty for a moment
     newest = sorted(told.items, key=lambda proton: proton.created_at or "", reverse=True)
-    serving = active_proton(told.items, asked.seen.workload)
+    serving = active_proton(told.items, asked.state.workload)
     ids = [*dict.fromkeys(proton.id for proton in (*(() if serving is None else (serving,)), *newest))]
     details, unread, rejects = await _snapshots(asked, ids[:PROTONS])
     if lost:
@@ -126,7 +126,7 @@ async def _snapshot(asked: Question, proton: str) -> tuple[StatusDetails | None,
 
 
 async def _events(asked: Question) -> tuple[tuple[Event, ...], Rejects]:
-    known = frozenset(asked.seen.ledger.seen_events or ())
+    known = frozenset(asked.state.ledger.seen_events or ())
     found: list[Event] = []
     rejects: list[Reject] = []
     for number in range(EVENT_PAGES):
@@ -159,15 +159,15 @@ def window_of(name: str, now: float) -> tuple[float, float]:
     return end - WINDOWS[name], end
 
 
-def _stats(name: str) -> Look:
+def _stats(name: str) -> EvaluationContext:
     async def look(asked: Question) -> tuple[Window, Rejects]:
         start, end = window_of(name, asked.now)
-        protons = _serving(asked.seen)
+        protons = _serving(asked.state)
         window: Params = {"startTime": _stamp(start), "endTime": _stamp(end)}
         parts: list[RequestMetrics] = []
         times: list[tuple[float, float]] = []
         rejects: list[Reject] = []
-        active = facts.active(asked.seen)
+        active = workload_state.active(asked.state)
         for proton in protons or (None,):
             told = proton is None or (active is not None and proton == active.id)
             for number, quantile in enumerate(asked.quantiles if told else asked.quantiles[:1]):
@@ -187,12 +187,12 @@ def _stats(name: str) -> Look:
     return look
 
 
-def _serving(seen: Seen) -> tuple[str, ...]:
+def _serving(state: WorkloadState) -> tuple[str, ...]:
     """The protons that may have served in the window; none where not all are known, and the server chooses."""
-    pods = seen.details.pods
+    pods = state.details.pods
     if pods is None or not pods.complete:
         return ()
-    told = [proton for proton in pods.protons if facts.role(seen, proton) in ("active", "outgoing")]
+    told = [proton for proton in pods.protons if workload_state.role(state, proton) in ("active", "outgoing")]
     return tuple(proton.id for proton in told)
 
 
@@ -258,7 +258,7 @@ async def _all(client: Client, route: str, kind: type[Item], **places: str) -> t
     return tuple(found.values()), tuple(rejects)
 
 
-LOOKS: dict[str, Look] = {
+FETCHERS: dict[str, EvaluationContext] = {
     "pods": _pods,
     "events": _events,
     "replacement": _replacement,
@@ -269,11 +269,11 @@ LOOKS: dict[str, Look] = {
 }
 
 
-Told = dict[str, Any]
-"""Fields of `exporter.fleet.state.Account` that an answer tells."""
+Notified = dict[str, Any]
+"""Fields of `exporter.fleet.workload_state.Account` that an answer tells."""
 
 
-async def _limits(client: Client) -> tuple[Told, Rejects]:
+async def _limits(client: Client) -> tuple[Notified, Rejects]:
     read = one((await client.get("/account/info")).body, AccountInfo)
     limits = read.value.limits
     return {
@@ -283,18 +283,18 @@ async def _limits(client: Client) -> tuple[Told, Rejects]:
     }, read.rejects
 
 
-async def _totals(client: Client) -> tuple[Told, Rejects]:
+async def _totals(client: Client) -> tuple[Notified, Rejects]:
     read = one((await client.get("/workloads/stats")).body, AggregateStats)
     counts = read.value.workloads
     return {"active_reported": counts.active if counts is not None else None}, read.rejects
 
 
-async def _bundles(client: Client) -> tuple[Told, Rejects]:
+async def _bundles(client: Client) -> tuple[Notified, Rejects]:
     bundles, rejects = await _all(client, "/mlops/compute/bundles", ComputeBundle)
     return {"bundles": tuple(sorted(bundles, key=lambda bundle: bundle.id))}, rejects
 
 
-ACCOUNT_LOOKS: dict[str, Callable[[Client], Awaitable[tuple[Told, Rejects]]]] = {
+ACCOUNT_FETCHERS: dict[str, Callable[[Client], Awaitable[tuple[Notified, Rejects]]]] = {
     "limits": _limits,
     "totals": _totals,
     "bundles": _bundles,

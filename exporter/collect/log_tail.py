@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
-from exporter.alerting.notification import Notice
+from exporter.alerting.notification import Notification
 from exporter.api.decoding import NotDecodable, page
 from exporter.api.details import LogRecord
 from exporter.collect.client import ApiError, Client
@@ -34,30 +34,30 @@ async def tail(client: Client, workload: str, lines: int) -> str:
         return f"not told: {type(error).__name__}"
 
 
-class Tails:
+class LogTails:
     """Adds logs to notices. `clients`: those of the accounts, by name."""
 
     def __init__(self, clients: Callable[[], Mapping[str, Client]], lines: int, patience: float = PATIENCE) -> None:
         self._clients, self._lines, self._patience = clients, lines, patience
         self._asked: dict[tuple[str, float], asyncio.Task[str]] = {}
 
-    async def added(self, notices: Sequence[Notice]) -> Sequence[Notice]:
+    async def added(self, notifications: Sequence[Notification]) -> Sequence[Notification]:
         """The notices, those that fire with the log of their workload as it was when they were told first."""
-        new = [each for each in notices if each.ended is None and _incident(each) not in self._asked]
+        new = [each for each in notifications if each.ended is None and _incident(each) not in self._asked]
         for each, client in [(each, client) for each in new if (client := self._client(each)) is not None][:AT_ONCE]:
             asking = tail(client, each.labels["workload_id"], self._lines)
             self._asked[_incident(each)] = asyncio.create_task(asking)
-        wanted = {task for each in notices if (task := self._asked.get(_incident(each))) is not None}
+        wanted = {task for each in notifications if (task := self._asked.get(_incident(each))) is not None}
         if wanted:
             await asyncio.wait(wanted, timeout=self._patience)
-        told = [self._with(each) for each in notices]
+        told = [self._with(each) for each in notifications]
         self._asked = dict([*self._asked.items()][-KEPT:])
         return told
 
-    def _client(self, told: Notice) -> Client | None:
+    def _client(self, told: Notification) -> Client | None:
         return self._clients().get(told.labels.get("account", "")) if told.labels.get("workload_id") else None
 
-    def _with(self, told: Notice) -> Notice:
+    def _with(self, told: Notification) -> Notification:
         task = self._asked.get(_incident(told)) if told.ended is None else None
         if task is None:
             return told
@@ -65,5 +65,5 @@ class Tails:
         return told._replace(evidence=(*told.evidence, ("Log", words)))
 
 
-def _incident(told: Notice) -> tuple[str, float]:
+def _incident(told: Notification) -> tuple[str, float]:
     return told.key, told.began

@@ -14,13 +14,13 @@ from typing import Any, Protocol
 
 from exporter.api.decoding import NotDecodable, Reject
 from exporter.collect.client import ApiError, Client
-from exporter.collect.fetchers import ACCOUNT_LOOKS, LOOKS, PASSING, Question, problem
+from exporter.collect.fetchers import ACCOUNT_FETCHERS, FETCHERS, PASSING, Question, problem
 from exporter.fleet import polling
 from exporter.fleet.apply import failed, refused, told, withdrawn
 from exporter.fleet.ledger import Entry
 from exporter.fleet.pauses import Pause
-from exporter.fleet.polling import Ask, Extra, Policy
-from exporter.fleet.state import Account, Seen, unreadable
+from exporter.fleet.polling import DetailRequest, Extra, Policy
+from exporter.fleet.workload_state import Account, WorkloadState, unreadable
 from exporter.telemetry.own_metrics import AGES, PollerState
 
 log = logging.getLogger("exporter")
@@ -41,12 +41,12 @@ class Fleet(Protocol):
     account: Account
 
     @property
-    def workloads(self) -> Mapping[str, Seen]: ...
+    def workloads(self) -> Mapping[str, WorkloadState]: ...
 
-    def replaced(self, seen: Seen, entry: Entry | None = None) -> None: ...
+    def replaced(self, state: WorkloadState, entry: Entry | None = None) -> None: ...
 
 
-class Teller(Protocol):
+class PollObserver(Protocol):
     """Who counts what the lane does."""
 
     def looked(self, part: str, failure: str, rejects: Iterable[Reject]) -> None: ...
@@ -60,18 +60,18 @@ class _Asked:
     `shown` is when any of it was: pods may be told without those of the proton that serves.
     """
 
-    __slots__ = ("asks", "looked", "seen", "shown", "told", "until")
+    __slots__ = ("looked", "requests", "shown", "state", "told", "until")
 
     def __init__(self, now: float) -> None:
-        self.seen: Seen | None = None
-        self.asks: tuple[Ask, ...] = ()
+        self.state: WorkloadState | None = None
+        self.requests: tuple[DetailRequest, ...] = ()
         self.until = now
         self.looked: dict[str, float] = {}
         self.told: dict[str, float] = {}
         self.shown: dict[str, float] = {}
 
 
-class Lane:
+class Poller:
     """`turn` is one turn, `run` goes on for ever. `rate` is the account's budget, `share` the part that is ours."""
 
     def __init__(
@@ -79,7 +79,7 @@ class Lane:
         fleet: Fleet,
         client: Client,
         policy: Policy,
-        teller: Teller,
+        observer: PollObserver,
         *,
         rate: float,
         concurrency: int,
@@ -87,7 +87,7 @@ class Lane:
         wall: Callable[[], float],
         steady: Callable[[], float],
     ) -> None:
-        self._fleet, self._client, self._policy, self._teller = fleet, client, policy, teller
+        self._fleet, self._client, self._policy, self._observer = fleet, client, policy, observer
         self._budget, self._workers, self._slow = rate, max(1, concurrency - 1), slow
         self._wall, self._steady = wall, steady
         self._asked: dict[str, _Asked] = {}
@@ -103,7 +103,7 @@ class Lane:
         self._woken = asyncio.Event()
         self.rate = rate
 
-    def inherit(self, other: Lane) -> None:
+    def inherit(self, other: Poller) -> None:
         """Take over the ages from the lane before a reload of the settings."""
         self._asked, self._account, self._dropped = other._asked, other._account, other._dropped
 
@@ -137,13 +137,13 @@ class Lane:
 
     async def turn(self) -> int:
         """Plan, and carry it out; returns for how many asks a request was sent."""
-        asks = await self._plan()
-        waiting = iter(asks)
-        return sum(await asyncio.gather(*(self._work(waiting) for _ in range(min(self._workers, len(asks))))))
+        requests = await self._plan()
+        waiting = iter(requests)
+        return sum(await asyncio.gather(*(self._work(waiting) for _ in range(min(self._workers, len(requests))))))
 
     # -- the plan
 
-    async def _plan(self) -> list[Ask]:
+    async def _plan(self) -> list[DetailRequest]:
         now, wall = self._steady(), self._wall()
         budget = max(8, int(self.rate * TURN))
         workloads = self._fleet.workloads
@@ -155,86 +155,88 @@ class Lane:
         ages: dict[str, tuple[list[int], float]] = {name: ([0] * (len(AGES) + 1), 0.0) for name in polling.NAMES}
         of_the_account = list(self._of_the_account(now))
         queue += len(of_the_account)
-        chosen: list[Ask] = []
+        chosen: list[DetailRequest] = []
         ids = list(workloads)
         for start in range(0, len(ids), AT_ONCE):
-            due: list[tuple[Ask, float]] = []
-            there = [seen for i in ids[start : start + AT_ONCE] if (seen := workloads.get(i)) is not None]
+            due: list[tuple[DetailRequest, float]] = []
+            there = [state for i in ids[start : start + AT_ONCE] if (state := workloads.get(i)) is not None]
             for extra, cost in polling.extra_costs(there, self._policy).items():
                 extras[extra] += cost
-            for seen in there:
-                asked = self._about(seen, now, wall)
+            for state in there:
+                asked = self._about(state, now, wall)
                 old = []
-                for ask in asked.asks:
-                    wanted += ask.cost / ask.every
-                    looked = asked.looked[ask.part]
-                    if now - looked >= ask.every:
-                        due.append((ask, looked))
-                    if (at := asked.told.get(ask.part)) is not None:
-                        _age(ages, ask.part, now - at)
-                        lasts = polling.lasts(ask, self._load)
-                        stale[ask.part] += now - at > lasts
-                        if now - asked.shown.get(ask.part, at) > lasts:
-                            old.append(ask.part)
-                self._withdraw(seen, asked, old)
+                for request in asked.requests:
+                    wanted += request.cost / request.every
+                    looked = asked.looked[request.part]
+                    if now - looked >= request.every:
+                        due.append((request, looked))
+                    if (at := asked.told.get(request.part)) is not None:
+                        _age(ages, request.part, now - at)
+                        lasts = polling.lasts(request, self._load)
+                        stale[request.part] += now - at > lasts
+                        if now - asked.shown.get(request.part, at) > lasts:
+                            old.append(request.part)
+                self._withdraw(state, asked, old)
             queue += len(due)
             chosen.extend(polling.plan(self._unpaused(due, now), now, budget))
             if len(chosen) > 2 * budget:
                 chosen = self._best(chosen, now, budget)
             await asyncio.sleep(0)
-        asks = of_the_account + self._best(chosen, now, budget)
+        requests = of_the_account + self._best(chosen, now, budget)
         self._settle(wanted, extras, queue, stale, ages)
         self._begun = bool(ids)
-        return asks
+        return requests
 
-    def _of_the_account(self, now: float) -> Iterator[Ask]:
+    def _of_the_account(self, now: float) -> Iterator[DetailRequest]:
         for part, every in polling.ACCOUNT_PARTS.items():
             if now - self._account.get(part, -math.inf) >= every:
-                yield Ask("", part, 1, every)
+                yield DetailRequest("", part, 1, every)
 
-    def _unpaused(self, due: Iterable[tuple[Ask, float]], now: float) -> Iterator[tuple[Ask, float]]:
-        return ((ask, looked) for ask, looked in due if now >= self._paused.get(ask.part, now))
+    def _unpaused(
+        self, due: Iterable[tuple[DetailRequest, float]], now: float
+    ) -> Iterator[tuple[DetailRequest, float]]:
+        return ((request, looked) for request, looked in due if now >= self._paused.get(request.part, now))
 
-    def _best(self, asks: Iterable[Ask], now: float, budget: int) -> list[Ask]:
-        def looked(ask: Ask) -> float:
-            return self._asked[ask.workload].looked[ask.part] if ask.workload in self._asked else -math.inf
+    def _best(self, requests: Iterable[DetailRequest], now: float, budget: int) -> list[DetailRequest]:
+        def looked(request: DetailRequest) -> float:
+            return self._asked[request.workload].looked[request.part] if request.workload in self._asked else -math.inf
 
-        return polling.plan([(ask, looked(ask)) for ask in asks], now, budget)
+        return polling.plan([(request, looked(request)) for request in requests], now, budget)
 
-    def _about(self, seen: Seen, now: float, wall: float) -> _Asked:
-        asked = self._asked.get(seen.workload.id)
+    def _about(self, state: WorkloadState, now: float, wall: float) -> _Asked:
+        asked = self._asked.get(state.workload.id)
         new = asked is None and self._begun
         if asked is None:
-            asked = self._asked[seen.workload.id] = _Asked(now)
-        if asked.seen is seen and now < asked.until:
+            asked = self._asked[state.workload.id] = _Asked(now)
+        if asked.state is state and now < asked.until:
             return asked
-        before = asked.seen
-        asked.asks = polling.asks(seen, self._policy, wall, self._dropped)
-        asked.seen, asked.until = seen, now + FORGET
-        for ask in asked.asks:
+        before = asked.state
+        asked.requests = polling.requests(state, self._policy, wall, self._dropped)
+        asked.state, asked.until = state, now + FORGET
+        for request in asked.requests:
             # One never looked at is as overdue as if it had missed three of its turns.
-            asked.looked.setdefault(ask.part, now - 4 * ask.every)
+            asked.looked.setdefault(request.part, now - 4 * request.every)
         # One that came later than the fleet, or has changed, is asked about before all that is merely due.
-        if new or (before is not None and _moved(before, seen)):
+        if new or (before is not None and _moved(before, state)):
             for part in ("pods", "events"):
                 if part in asked.looked:
                     asked.looked[part] = -math.inf
-        unwanted = seen.details.fresh.keys() - {ask.part for ask in asked.asks}
+        unwanted = state.details.fresh.keys() - {request.part for request in asked.requests}
         if unwanted:
             for part in unwanted:
                 asked.looked.pop(part, None)
                 asked.told.pop(part, None)
                 asked.shown.pop(part, None)
-            after = withdrawn(seen, (), unwanted)
-            asked.seen = after
+            after = withdrawn(state, (), unwanted)
+            asked.state = after
             self._fleet.replaced(after)
         return asked
 
-    def _withdraw(self, seen: Seen, asked: _Asked, old: list[str]) -> None:
-        now = self._fleet.workloads.get(seen.workload.id)
+    def _withdraw(self, state: WorkloadState, asked: _Asked, old: list[str]) -> None:
+        now = self._fleet.workloads.get(state.workload.id)
         if now is not None and any(_stands(now, part) for part in old):
-            asked.seen = withdrawn(now, old)
-            self._fleet.replaced(asked.seen)
+            asked.state = withdrawn(now, old)
+            self._fleet.replaced(asked.state)
 
     def _settle(
         self,
@@ -255,23 +257,23 @@ class Lane:
             log.info("the budget carries not all details", extra={"fields": {"left out": words}})
         fleet = self._fleet.workloads.values()
         counts = dict.fromkeys(polling.EXTRAS, 0)
-        for seen in fleet if dropped else ():
+        for state in fleet if dropped else ():
             for extra in dropped:
-                counts[extra] += polling.importance(seen) == extra[1]
-        self._teller.turned(PollerState(queue, self._load, stale, ages, counts))
+                counts[extra] += polling.importance(state) == extra[1]
+        self._observer.turned(PollerState(queue, self._load, stale, ages, counts))
 
     # -- the work
 
-    async def _work(self, waiting: Iterator[Ask]) -> int:
+    async def _work(self, waiting: Iterator[DetailRequest]) -> int:
         sent = 0
-        for ask in waiting:
-            if self._steady() < self._paused.get(ask.part, -math.inf):
+        for request in waiting:
+            if self._steady() < self._paused.get(request.part, -math.inf):
                 continue  # since the plan was made
             await self._permission()
-            if not ask.workload:
-                sent += await self._ask_account(ask)
-            elif (seen := self._fleet.workloads.get(ask.workload)) is not None:
-                sent += await self._ask(ask, seen)
+            if not request.workload:
+                sent += await self._ask_account(request)
+            elif (state := self._fleet.workloads.get(request.workload)) is not None:
+                sent += await self._ask(request, state)
         return sent
 
     async def _permission(self) -> None:
@@ -284,99 +286,99 @@ class Lane:
             except TimeoutError:
                 pass
 
-    def _postponed(self, ask: Ask, pause: Pause) -> float:
+    def _postponed(self, request: DetailRequest, pause: Pause) -> float:
         """Seconds until an ask is repeated that a pause of requests stopped.
 
         Unless the pause is of this workload alone, the same part of the other workloads waits for its end too.
         """
-        again = min(ask.every, AGAIN)
+        again = min(request.every, AGAIN)
         if pause.scope == "object":
             return max(again, pause.seconds)
-        self._paused[ask.part] = self._steady() + pause.seconds
+        self._paused[request.part] = self._steady() + pause.seconds
         # Later than the others: if this workload alone is refused, they must have their turn before the next pause.
         return pause.seconds + again
 
-    async def _ask(self, ask: Ask, seen: Seen) -> bool:
+    async def _ask(self, request: DetailRequest, state: WorkloadState) -> bool:
         """Returns whether a request was sent, as far as is known."""
-        quantiles = polling.quantiles(ask.part, seen, self._policy, self._dropped)
+        quantiles = polling.quantiles(request.part, state, self._policy, self._dropped)
         failure = ""
         rejects: tuple[Reject, ...] = ()
-        again, sent = ask.every, True
+        again, sent = request.every, True
         try:
-            question = Question(self._client, seen, self._wall(), quantiles, self._slow)
-            value, rejects = await LOOKS[ask.part](question)
+            question = Question(self._client, state, self._wall(), quantiles, self._slow)
+            value, rejects = await FETCHERS[request.part](question)
         except (ApiError, NotDecodable) as error:
             failure = problem(error)
             if isinstance(error, ApiError):
                 sent = _sent(error)
                 again = min(again, AGAIN) if error.transient else again
-                again = self._postponed(ask, error.pause) if error.pause is not None else again
+                again = self._postponed(request, error.pause) if error.pause is not None else again
         except Exception:  # a fault of ours about one workload must not cost the others their turn
             failure = "internal"
-            log.exception("a look failed", extra={"fields": {"part": ask.part, "workload_id": ask.workload}})
+            log.exception("a look failed", extra={"fields": {"part": request.part, "workload_id": request.workload}})
         now = self._steady()
-        asked = self._asked.get(ask.workload)
-        latest = self._fleet.workloads.get(ask.workload)
+        asked = self._asked.get(request.workload)
+        latest = self._fleet.workloads.get(request.workload)
         if asked is None or latest is None:
-            self._teller.looked(ask.part, failure, rejects)
+            self._observer.looked(request.part, failure, rejects)
             return sent
-        if not failure and value is None and ask.part != "replacement":
+        if not failure and value is None and request.part != "replacement":
             again = min(again, AGAIN / 2)  # an answer that says nothing yet
-        asked.looked[ask.part] = now - ask.every + again
+        asked.looked[request.part] = now - request.every + again
         if failure:
-            self._miss(ask, asked, latest, failure, now)
-        elif value is not None or ask.part == "replacement":
-            failure = self._take(ask, asked, latest, value, now)
-        self._teller.looked(ask.part, failure, rejects)
+            self._miss(request, asked, latest, failure, now)
+        elif value is not None or request.part == "replacement":
+            failure = self._take(request, asked, latest, value, now)
+        self._observer.looked(request.part, failure, rejects)
         return sent
 
-    def _miss(self, ask: Ask, asked: _Asked, latest: Seen, failure: str, now: float) -> None:
+    def _miss(self, request: DetailRequest, asked: _Asked, latest: WorkloadState, failure: str, now: float) -> None:
         """Record that a request failed, and why."""
         refuses = failure == "forbidden"
-        self._fleet.replaced(refused(latest, ask.part) if refuses else failed(latest, ask.part, failure))
+        self._fleet.replaced(refused(latest, request.part) if refuses else failed(latest, request.part, failure))
         if failure in PASSING:
-            asked.told.setdefault(ask.part, now)
-        elif refuses and ask.part not in asked.shown:
-            asked.told.pop(ask.part, None)  # it only failed so far: what is refused is not stale
+            asked.told.setdefault(request.part, now)
+        elif refuses and request.part not in asked.shown:
+            asked.told.pop(request.part, None)  # it only failed so far: what is refused is not stale
 
-    def _take(self, ask: Ask, asked: _Asked, latest: Seen, value: Any, now: float) -> str:
+    def _take(self, request: DetailRequest, asked: _Asked, latest: WorkloadState, value: Any, now: float) -> str:
         """Take an answer; returns why it lacks what matters most, the pods of the proton that serves, or nothing."""
-        after, entry = told(latest, ask.part, value, self._wall())
+        after, entry = told(latest, request.part, value, self._wall())
         if after is not latest:
             self._fleet.replaced(after, entry)
-        asked.shown[ask.part] = now
-        failure = unreadable(after) if ask.part == "pods" else ""
+        asked.shown[request.part] = now
+        failure = unreadable(after) if request.part == "pods" else ""
         if not failure:
-            asked.told[ask.part] = now
+            asked.told[request.part] = now
             return ""
-        asked.told.setdefault(ask.part, now)
+        asked.told.setdefault(request.part, now)
         if failure in PASSING:
             # With what is known no more the workload may count as steady from now on, and be due much later.
-            asks = polling.asks(after, self._policy, self._wall(), self._dropped)
-            every = next((each.every for each in asks if each.part == ask.part), ask.every)
-            asked.looked[ask.part] = now - every + min(every, AGAIN)
+            requests = polling.requests(after, self._policy, self._wall(), self._dropped)
+            every = next((each.every for each in requests if each.part == request.part), request.every)
+            asked.looked[request.part] = now - every + min(every, AGAIN)
         return failure
 
-    async def _ask_account(self, ask: Ask) -> bool:
+    async def _ask_account(self, request: DetailRequest) -> bool:
         """Returns whether a request was sent, as far as is known."""
         sent = True
         failure = ""
         rejects: tuple[Reject, ...] = ()
-        self._account[ask.part] = self._steady()
+        self._account[request.part] = self._steady()
         try:
-            fields, rejects = await ACCOUNT_LOOKS[ask.part](self._client)
+            fields, rejects = await ACCOUNT_FETCHERS[request.part](self._client)
             self._fleet.account = self._fleet.account._replace(**fields)
         except (ApiError, NotDecodable) as error:
             failure = problem(error)
             if isinstance(error, ApiError):
                 sent = _sent(error)
-                again = AGAIN if error.transient else ask.every
-                again = self._postponed(ask, error.pause) if error.pause is not None else again
-                self._account[ask.part] = self._steady() - ask.every + again
+                again = AGAIN if error.transient else request.every
+                again = self._postponed(request, error.pause) if error.pause is not None else again
+                self._account[request.part] = self._steady() - request.every + again
         except Exception:  # a fault of ours about the account must not cost the workloads their turn
             failure = "internal"
-            log.exception("a look failed", extra={"fields": {"part": ask.part}})
-        self._teller.looked(ask.part, failure, rejects)
+            log.exception("a look failed", extra={"fields": {"part": request.part}})
+        self._observer.looked(request.part, failure, rejects)
         return sent
 
 
@@ -385,7 +387,7 @@ def _sent(error: ApiError) -> bool:
     return error.pause is None or error.status != 0
 
 
-def _moved(before: Seen, now: Seen) -> bool:
+def _moved(before: WorkloadState, now: WorkloadState) -> bool:
     """Whether a workload has changed in what its details depend on."""
     a, b = before.workload, now.workload
     if a is b:
@@ -399,9 +401,9 @@ def _moved(before: Seen, now: Seen) -> bool:
     )
 
 
-def _stands(seen: Seen, part: str) -> bool:
+def _stands(state: WorkloadState, part: str) -> bool:
     """Whether a part is not withdrawn yet; pods may stand though they are not fresh."""
-    details = seen.details
+    details = state.details
     stale = part in details.refused or details.fresh.get(part) is False
     return not stale or (part == "pods" and details.pods is not None)
 

@@ -24,13 +24,13 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from exporter import __version__
-from exporter.alerting.alarms import Exporter, Wish
+from exporter.alerting.alarms import Exporter, Subscription
 from exporter.alerting.routing import chosen, quiet
 from exporter.api import models
 from exporter.clock import Clock
-from exporter.collect.account_monitor import Pending, Plan, Watch
+from exporter.collect.account_monitor import AccountMonitor, Pending, Plan
 from exporter.collect.client import Client
-from exporter.collect.log_tail import Tails
+from exporter.collect.log_tail import LogTails
 from exporter.daemon.prepared import Prepared, all_of, check_ca_file, trigger
 from exporter.diagnosis.diagnosis import diagnosis
 from exporter.diagnosis.wording import evidence
@@ -45,7 +45,7 @@ from exporter.paging.notify import Notifier, notifiers
 from exporter.paging.notify.pagerduty import PagerDuty
 from exporter.paging.pager import EVERY, Pager, Receiver
 from exporter.redaction import Secrets
-from exporter.settings import Account, AnyReceiver, Settings, Traces, nearest, seconds, tag_values
+from exporter.settings import AccountSettings, AnyReceiver, Settings, TraceSettings, nearest, seconds, tag_values
 from exporter.settings.validation import BadSettings
 from exporter.state.store import Frozen, StateError, Store
 from exporter.telemetry.logs import set_up
@@ -74,7 +74,7 @@ _LAST = datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp()
 LAG_EVERY = 0.1
 
 
-def plan(account: Account, settings: Settings) -> Plan:
+def plan(account: AccountSettings, settings: Settings) -> Plan:
     """How an account is watched under these settings."""
     told, chosen = settings.detail, settings.select
     shard, shards = chosen.shard_numbers
@@ -89,7 +89,7 @@ def plan(account: Account, settings: Settings) -> Plan:
     )
 
 
-def tracing(account: Account, traces: Traces) -> Tracing:
+def tracing(account: AccountSettings, traces: TraceSettings) -> Tracing:
     """Which traces are made of an account's workloads, and with which ids."""
     return Tracing(
         account.origin,
@@ -112,7 +112,7 @@ def _receiver(told: AnyReceiver, way: Notifier, severity_label: str) -> Receiver
     return Receiver(
         way.name,
         way.send,
-        Wish(lambda each: chosen(wants, each), lambda each, now: quiet(wants, each, now), wants.resolved),
+        Subscription(lambda each: chosen(wants, each), lambda each, now: quiet(wants, each, now), wants.resolved),
         told.kind == "alertmanager",
         told.repeat_interval,
         change,
@@ -172,7 +172,7 @@ class Daemon:
         self._settings_good = True
         self.settings = settings
         self.report = Report(self._clock.wall())
-        self.watches: dict[str, Watch] = {}
+        self.monitors: dict[str, AccountMonitor] = {}
         self.sender: Sender | None = None
         self.pager: Pager | None = None
         self._sending_lock, self._paging_lock, self._reloading = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
@@ -221,18 +221,18 @@ class Daemon:
             if account.name in kept:
                 continue
             new.clients[account.name] = self._client(account, new.settings)
-            if account.name not in self.watches:
+            if account.name not in self.monitors:
                 new.states[account.name] = self._store.load(account.name)
 
     def _kept(self, settings: Settings) -> set[str]:
         """The accounts whose watching these settings do not change."""
-        before = {account.name: account for account in self.settings.accounts} if self.watches else {}
+        before = {account.name: account for account in self.settings.accounts} if self.monitors else {}
         parts = ("sweep", "detail", "select", "traces")
         if any(getattr(settings, part) != getattr(self.settings, part) for part in parts):
             return set()
         return {account.name for account in settings.accounts if before.get(account.name) == account}
 
-    def _client(self, account: Account, settings: Settings) -> tuple[Client, AccountReport]:
+    def _client(self, account: AccountSettings, settings: Settings) -> tuple[Client, AccountReport]:
         """A client, and what it reports to: nothing before its first request."""
         report = AccountReport(self.report, account.name, settings.sweep.interval, self._clock.wall)
         client = Client(
@@ -250,12 +250,12 @@ class Daemon:
         )
         return client, report
 
-    def _watch(self, account: Account, new: Prepared) -> Watch:
+    def _watch(self, account: AccountSettings, new: Prepared) -> AccountMonitor:
         """The watch of an account by a client that was built for it."""
         settings = new.settings
         self.report.account(account.name, settings.sweep.interval, account.requests_per_second)
         client, report = new.clients.pop(account.name)
-        before = self.watches.get(account.name)
+        before = self.monitors.get(account.name)
         traced = self._self_traces.account(account.name, account.endpoint) if self._self_traces else nullcontext
         if before is not None:
             return before.resumed(client, report, plan(account, settings), traced)
@@ -264,7 +264,7 @@ class Daemon:
             fields = {"account": account.name, "rows": state.unreadable}
             log.warning("rows of the state cannot be read; their totals begin anew", extra={"fields": fields})
         known = restored(account.name, state.ledgers, state.tally)
-        return Watch(known, client, report, plan(account, settings), self._clock, traced)
+        return AccountMonitor(known, client, report, plan(account, settings), self._clock, traced)
 
     def adopt(self, settings: Settings) -> None:
         """Watch the accounts of `settings` from now on. Raises `BadSettings`."""
@@ -275,27 +275,27 @@ class Daemon:
     def _watch_accounts(self, new: Prepared) -> None:
         """Watch the accounts of new settings from now on; what is known of an account that stays is kept."""
         settings = new.settings
-        watches: dict[str, Watch] = {}
+        monitors: dict[str, AccountMonitor] = {}
         for account in settings.accounts:
             if account.name in new.clients:
-                watches[account.name] = self._watch(account, new)
+                monitors[account.name] = self._watch(account, new)
                 self._schedule(account.name, new.schedule)
             else:
-                watches[account.name] = self.watches[account.name]
-        replaced = [watch for name, watch in self.watches.items() if watches.get(name) is not watch]
-        for name in self.watches.keys() - watches.keys():
+                monitors[account.name] = self.monitors[account.name]
+        replaced = [monitor for name, monitor in self.monitors.items() if monitors.get(name) is not monitor]
+        for name in self.monitors.keys() - monitors.keys():
             self._scheduler.remove_job(name)
             self.report.forget(name)
-        self.watches, self.settings = watches, settings
-        for watch in watches.values():
+        self.monitors, self.settings = monitors, settings
+        for monitor in monitors.values():
             if self._live:
-                watch.start()
+                monitor.start()
         shard, shards = settings.select.shard_numbers
         self.report.set("shard_ordinal", shard)
         self.report.set("shards", shards)
         self.report.set("series_limit", settings.metrics.series_limit)
-        for watch in replaced:
-            self._tasks.add(asyncio.create_task(watch.close()))
+        for monitor in replaced:
+            self._tasks.add(asyncio.create_task(monitor.close()))
 
     def _schedule(self, name: str, every: IntervalTrigger) -> None:
         self._scheduler.add_job(
@@ -324,14 +324,14 @@ class Daemon:
 
     async def sweep(self, name: str) -> None:
         """Sweep one account and bring the page up to date."""
-        watch = self.watches[name]
-        with watch.traced():
-            await watch.sweep()
+        monitor = self.monitors[name]
+        with monitor.traced():
+            await monitor.sweep()
             await self.publish()
 
     # -- traces
 
-    def send_to(self, traces: Traces) -> None:
+    def send_to(self, traces: TraceSettings) -> None:
         """Send traces as these settings say from now on. Raises `BadSettings` for certificates that cannot be used."""
         new = Prepared(self.settings.model_copy(update={"traces": traces}))
         self._prepare_traces(new, True)
@@ -362,7 +362,7 @@ class Daemon:
 
         self._tasks.add(asyncio.create_task(replace()))
 
-    def _traces_of_ours(self, traces: Traces) -> SelfTraces | None:
+    def _traces_of_ours(self, traces: TraceSettings) -> SelfTraces | None:
         if not traces.self_traces:
             return None
         from exporter.otlp.self_traces import SelfTraces  # here: the SDK, for those who use it
@@ -414,19 +414,19 @@ class Daemon:
                 self.report,
                 options,
                 receivers,
-                lambda seen, now: evidence(diagnosis(seen, now, options)),
-                lambda: [watch.fleet for watch in self.watches.values()],
+                lambda state, now: evidence(diagnosis(state, now, options)),
+                lambda: [monitor.fleet for monitor in self.monitors.values()],
                 self._own_state,
                 self._clock,
                 [way.aclose for _, way in ways],
                 min(EVERY, max(0.5, settings.sweep.interval / 2)),
-                Tails(self._clients, told.log_lines).added if told.log_lines else None,
+                LogTails(self._clients, told.log_lines).added if told.log_lines else None,
                 before,
             )
             self.pager.start()
 
     def _clients(self) -> Mapping[str, Client]:
-        return {name: watch.client for name, watch in self.watches.items()}
+        return {name: monitor.client for name, monitor in self.monitors.items()}
 
     def _own_state(self) -> Exporter:
         """What the exporter knows of itself."""
@@ -443,9 +443,9 @@ class Daemon:
             began = self._clock.steady()
             # A reload meanwhile may replace these: one page is made by the same from begin to end.
             exposition, of_accounts, publisher = self._exposition, self._of_accounts, self._publisher
-            shown = [seen for watch in self.watches.values() for seen in watch.visible()]
-            accounts = [(name, watch.facts) for name, watch in self.watches.items()]
-            swept = frozenset(name for name, watch in self.watches.items() if not watch.not_ready)
+            shown = [state for monitor in self.monitors.values() for state in monitor.visible()]
+            accounts = [(name, monitor.facts) for name, monitor in self.monitors.items()]
+            swept = frozenset(name for name, monitor in self.monitors.items() if not monitor.not_ready)
             await self.commit()  # before it is shown: what Prometheus has counted, a restart must not count again
             with part("render"):
                 for _ in exposition.steps(shown):
@@ -480,8 +480,8 @@ class Daemon:
 
     async def commit(self) -> None:
         """Write what is to be kept; a state that cannot be written stops nothing else, and is tried again."""
-        for name, watch in list(self.watches.items()):
-            pending = watch.pending()
+        for name, monitor in list(self.monitors.items()):
+            pending = monitor.pending()
             if not pending:
                 continue
             try:
@@ -494,7 +494,7 @@ class Daemon:
                     log.error("the state is not kept; all else goes on", extra={"fields": {"words": str(error)}})  # noqa: TRY400 — told in words
                 self._committing = False
                 return
-            watch.kept(pending)
+            monitor.kept(pending)
             self._committing = True
             self.report.count("state_commits")
             self.report.set("state_last_commit_timestamp_seconds", self._clock.wall())
@@ -566,7 +566,7 @@ class Daemon:
 
     def _not_ready(self) -> str:
         """Why the page does not show a complete sweep of every account yet; empty once it does."""
-        reasons = {name: watch.not_ready for name, watch in self.watches.items()}
+        reasons = {name: monitor.not_ready for name, monitor in self.monitors.items()}
         for name in reasons.keys() - self._served:
             reasons[name] = reasons[name] or f"account {name}: swept, but its workloads are not on the page yet"
         return "; ".join(filter(None, reasons.values()))
@@ -576,19 +576,19 @@ class Daemon:
         bases = {account.name: account.endpoint for account in self.settings.accounts}
         return [
             {
-                "targets": [f"{bases[seen.account]}/endpoints/workloads/{quote(seen.workload.id, safe='')}/"],
+                "targets": [f"{bases[state.account]}/endpoints/workloads/{quote(state.workload.id, safe='')}/"],
                 "labels": {
-                    "__meta_datarobot_account": bounded(seen.account),
-                    "__meta_datarobot_workload": bounded(seen.workload.name or ""),
-                    "__meta_datarobot_workload_id": bounded(seen.workload.id),
-                    "__meta_datarobot_importance": models.folded(seen.workload.importance),
-                    "__meta_datarobot_status": models.folded(seen.workload.status),
-                    "__meta_datarobot_type": models.folded(seen.workload.type),
+                    "__meta_datarobot_account": bounded(state.account),
+                    "__meta_datarobot_workload": bounded(state.workload.name or ""),
+                    "__meta_datarobot_workload_id": bounded(state.workload.id),
+                    "__meta_datarobot_importance": models.folded(state.workload.importance),
+                    "__meta_datarobot_status": models.folded(state.workload.status),
+                    "__meta_datarobot_type": models.folded(state.workload.type),
                 },
             }
-            for name, watch in self.watches.items()
-            for seen in watch.visible()
-            if name in bases and seen.vanished is None and models.status_group(seen.workload.status) == "up"
+            for name, monitor in self.monitors.items()
+            for state in monitor.visible()
+            if name in bases and state.vanished is None and models.status_group(state.workload.status) == "up"
         ]
 
     def _episodes(self) -> list[dict[str, object]]:
@@ -597,14 +597,14 @@ class Daemon:
         found: list[dict[str, object]] = [
             {
                 "account": name,
-                "workload": seen.workload.name or "",
+                "workload": state.workload.name or "",
                 **each,
                 "since": datetime.fromtimestamp(float(each["since"]), UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
                 "trace_id": each["trace_id"] or None,
             }
-            for name, watch in self.watches.items()
-            for seen in watch.workloads.values()
-            for each in in_progress(seen, watch.tracing or Tracing(origins[name]))
+            for name, monitor in self.monitors.items()
+            for state in monitor.workloads.values()
+            for each in in_progress(state, monitor.tracing or Tracing(origins[name]))
         ]
         return sorted(found, key=lambda each: str(each["since"]))
 
@@ -658,15 +658,15 @@ class Daemon:
             AccountStatus(
                 account.name,
                 account.endpoint.removesuffix("/api/v2"),
-                watch.facts,
-                tuple(watch.visible()),
-                watch.known.succeeded,
-                (watch.message or watch.known.failure) if watch.known.failure else "",
+                monitor.facts,
+                tuple(monitor.visible()),
+                monitor.known.succeeded,
+                (monitor.message or monitor.known.failure) if monitor.known.failure else "",
                 settings.sweep.interval,
                 settings.sweep.stale_after,
             )
             for account in settings.accounts
-            if (watch := self.watches.get(account.name)) is not None
+            if (monitor := self.monitors.get(account.name)) is not None
         )
         told = ("/debug/config", "/debug/episodes") if settings.web.debug_config else ()
         links = (settings.web.telemetry_path, "/sd", "/-/healthy", "/-/ready", *told)
@@ -810,9 +810,9 @@ class Daemon:
             refresh.cancel()
             feel.cancel()
             self._scheduler.shutdown(wait=False)
-            for watch in self.watches.values():
-                watch.stop()
-                await watch.client.aclose()
+            for monitor in self.monitors.values():
+                monitor.stop()
+                await monitor.client.aclose()
             if self.pager is not None:
                 await self.pager.close()
             await self.commit()
@@ -826,20 +826,20 @@ class Daemon:
     async def once(self) -> tuple[bytes, str]:
         """One sweep of every account: the page, and why it was not complete (empty: it was)."""
         detail = self.settings.detail.model_copy(update={"enabled": False})
-        bare = self.settings.model_copy(update={"detail": detail, "traces": Traces.model_validate({})})
+        bare = self.settings.model_copy(update={"detail": detail, "traces": TraceSettings.model_validate({})})
         new = Prepared(bare)
         self._prepare_accounts(new)
         for account in self.settings.accounts:
-            self.watches[account.name] = self._watch(account, new)
+            self.monitors[account.name] = self._watch(account, new)
         try:
-            await asyncio.gather(*(watch.sweep() for watch in self.watches.values()))
+            await asyncio.gather(*(monitor.sweep() for monitor in self.monitors.values()))
         finally:
-            for watch in self.watches.values():
-                await watch.client.aclose()
-        self._exposition.update([seen for watch in self.watches.values() for seen in watch.visible()])
+            for monitor in self.monitors.values():
+                await monitor.client.aclose()
+        self._exposition.update([state for monitor in self.monitors.values() for state in monitor.visible()])
         failures = "; ".join(
-            f"account {name}: {watch.known.failure}: {watch.message}"
-            for name, watch in self.watches.items()
-            if watch.known.failure
+            f"account {name}: {monitor.known.failure}: {monitor.message}"
+            for name, monitor in self.monitors.items()
+            if monitor.known.failure
         )
         return self._exposition.text() + self.report.text(), failures

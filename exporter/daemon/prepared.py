@@ -19,7 +19,7 @@ from exporter.failures import one_line
 from exporter.metrics.exposition import Exposition
 from exporter.otlp.transport import Transport
 from exporter.paging.notify import Notifier
-from exporter.settings import Account, AnyReceiver, Settings
+from exporter.settings import AccountSettings, AnyReceiver, Settings
 from exporter.settings.validation import BadSettings, Problem
 from exporter.state.store import State
 from exporter.telemetry.own_metrics import AccountReport
@@ -81,7 +81,7 @@ def all_of(steps: Iterable[Callable[[], object]]) -> None:
         raise BadSettings(problems)
 
 
-def check_ca_file(account: Account) -> None:
+def check_ca_file(account: AccountSettings) -> None:
     """Raises `BadSettings` where the `ca_file` of an account cannot be used."""
     if account.ca_file is None:
         return

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
-from exporter.alerting.evaluation import Holding
-from exporter.fleet.episodes import Happened
-from exporter.fleet.state import Unread
+from exporter.alerting.evaluation import ActiveAlert
+from exporter.fleet.episodes import ObservedEvent
+from exporter.fleet.workload_state import Unread
 
 RECENT = 6 * 3600.0
 """What changed so long ago may still be the cause."""
@@ -120,13 +120,13 @@ class Facts(NamedTuple):
     replicas: Replicas
     containers: tuple[Trouble, ...]
     lacks: tuple[Lack, ...]
-    event: Happened | None
+    event: ObservedEvent | None
     changes: tuple[Change, ...]
     requests: Requests | None
     limits: tuple[tuple[str, str], ...]
     draft_ends: float | None
     untold: Mapping[str, str]
-    holds: tuple[Holding, ...]
+    alerts: tuple[ActiveAlert, ...]
     met: frozenset[str]
     gone: str = ""
     draft_over: bool = False
@@ -189,13 +189,13 @@ PARTS = {
 
 
 class Cause(NamedTuple):
-    """What may be the cause: what `holds` then, the sentence, what to do next, the alert whose runbook tells more.
+    """What may be the cause: what `is_met` then, the sentence, what to do next, the alert whose runbook tells more.
 
     Sentences and names are the same whatever the workload: pages can be grouped by them.
     """
 
     name: str
-    holds: Callable[[Facts], bool]
+    is_met: Callable[[Facts], bool]
     says: str
     next: str
     alert: str = ""
@@ -212,7 +212,7 @@ class Diagnosis(NamedTuple):
     @property
     def severity(self) -> str:
         """The loudest of what holds: critical, warning, info, or empty."""
-        told = {each.severity for each in self.facts.holds}
+        told = {each.severity for each in self.facts.alerts}
         return next((each for each in ("critical", "warning", "info") if each in told), "")
 
 
@@ -321,9 +321,9 @@ def _shown_by(roles: tuple[str, ...], lead: str = "", prefix: str = "") -> Itera
     for name, test, says, step, alert in _OF_PODS:
         sentence = lead + says if lead else says[0].upper() + says[1:]
         step = _MEND_NEW if lead and step is _MEND else step
-        holds = partial(_holds_of, test, roles)
+        is_met = partial(_holds_of, test, roles)
         # One of another version may wait only while the version that serves is known to serve.
-        yield Cause(prefix + name, _both(_read, holds) if lead else holds, sentence, step, alert)
+        yield Cause(prefix + name, _both(_read, is_met) if lead else is_met, sentence, step, alert)
 
 
 def _holds_of(test: _Of, roles: tuple[str, ...], facts: Facts) -> bool:
@@ -344,8 +344,8 @@ def _not_read(prefix: str, group: Callable[[Facts], bool]) -> Iterator[Cause]:
         ("failed", _unread("server_error"), "The API fails with a server error (5xx).", step),
         ("unread", _unread(), "The reason is under `Not known`.", step),
     )  # fmt: skip
-    for name, holds, says, following in rows:
-        yield Cause(prefix + name, _both(group, holds), lead + says, following)
+    for name, is_met, says, following in rows:
+        yield Cause(prefix + name, _both(group, is_met), lead + says, following)
 
 
 def _status(*names: str) -> Callable[[Facts], bool]:
@@ -399,11 +399,11 @@ _CRASHES_NEW = _both(lambda facts: _exits(1)(facts, _OWN), lambda facts: _recent
 
 
 def _share(name: str, least: float) -> Callable[[Facts], bool]:
-    def holds(facts: Facts) -> bool:
+    def is_met(facts: Facts) -> bool:
         told = facts.requests
         return told is not None and told.total >= FEWEST and (getattr(told, name) or 0.0) >= least
 
-    return holds
+    return is_met
 
 
 _errors = _share("server_errors", SOME_ERRORS)

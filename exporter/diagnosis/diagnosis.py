@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import quote
 
 from exporter.alerting.alerts import ALERTS
-from exporter.alerting.evaluation import holding
-from exporter.alerting.expressions import Metric, Threshold, WorkloadLook
+from exporter.alerting.evaluation import active_alerts
+from exporter.alerting.expressions import Metric, Threshold, WorkloadContext
 from exporter.alerting.rules import Options, in_force
 from exporter.api import models
 from exporter.api.details import Event, event_kind
@@ -45,11 +45,10 @@ from exporter.diagnosis.causes import (
     State,
     Trouble,
 )
-from exporter.fleet import episodes
-from exporter.fleet import state as facts_of
-from exporter.fleet.episodes import Happened
+from exporter.fleet import episodes, workload_state
+from exporter.fleet.episodes import ObservedEvent
 from exporter.fleet.ledger import replacement_active
-from exporter.fleet.state import Seen
+from exporter.fleet.workload_state import WorkloadState
 from exporter.masking import scrubbed
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}")
@@ -58,70 +57,72 @@ LATELY = 3600.0
 """A container that ended so long ago, and is ready again, is still told of."""
 
 
-def diagnosis(seen: Seen, now: float, options: Options, events: tuple[Event, ...] = ()) -> Diagnosis:
+def diagnosis(state: WorkloadState, now: float, options: Options, events: tuple[Event, ...] = ()) -> Diagnosis:
     """What is wrong with a workload. `events`: those of the API, where they are at hand; in whatever order."""
-    told = _facts(seen, now, options, events)
-    cause = next(row for row in CAUSES if row.holds(told))
+    told = _facts(state, now, options, events)
+    cause = next(row for row in CAUSES if row.is_met(told))
     return Diagnosis(told, cause, tuple(_links(told, cause, options)))
 
 
 _OF_WORKLOADS = tuple(alert for alert in ALERTS if alert.component == "workload")
 
 
-def _facts(seen: Seen, now: float, options: Options, events: tuple[Event, ...]) -> Facts:
-    look = WorkloadLook(seen, now, options.thresholds)
-    met, workload = holding(_OF_WORKLOADS, look), seen.workload
+def _facts(state: WorkloadState, now: float, options: Options, events: tuple[Event, ...]) -> Facts:
+    context = WorkloadContext(state, now, options.thresholds)
+    met, workload = active_alerts(_OF_WORKLOADS, context), state.workload
     wanted = {alert.name for alert in in_force(options)}
-    gone, state, version = seen.vanished is not None, _state(seen, now), _version(seen)
-    reverted, lost = ((), ()) if replacement_active(workload) else _reverted(seen, now, events)
-    snapshots = (*_snapshots(seen), *reverted)
+    gone, shown, version = state.vanished is not None, _state(state, now), _version(state)
+    reverted, lost = ((), ()) if replacement_active(workload) else _reverted(state, now, events)
+    snapshots = (*_snapshots(state), *reverted)
     return Facts(
         at=now,
-        account=seen.account,
+        account=state.account,
         id=_printable(workload.id),
         name=_printable(workload.name or workload.id),
         importance=_enum(workload.importance),
-        state=state,
-        replicas=_replicas(seen),
-        containers=() if gone else _containers(seen, now, snapshots, lost),
+        state=shown,
+        replicas=_replicas(state),
+        containers=() if gone else _containers(state, now, snapshots, lost),
         lacks=() if gone else _lacks(snapshots, lost),
-        event=_last_event(seen, events),
-        changes=_changes(seen, now, events, version),
-        requests=None if gone else _requests(seen, look),
-        limits=() if gone else tuple(_limits(seen, look, {each.alert for each in met})),
-        draft_ends=None if gone else facts_of.draft_expiry(seen),
-        untold={} if gone else dict(_untold(seen)),
-        holds=tuple(each for each in met if each.alert in wanted),
+        event=_last_event(state, events),
+        changes=_changes(state, now, events, version),
+        requests=None if gone else _requests(state, context),
+        limits=() if gone else tuple(_limits(state, context, {each.alert for each in met})),
+        draft_ends=None if gone else workload_state.draft_expiry(state),
+        untold={} if gone else dict(_untold(state)),
+        alerts=tuple(each for each in met if each.alert in wanted),
         met=frozenset(each.alert for each in met),
-        gone=(seen.gone_because or "unknown") if gone else "",
-        draft_over=not gone and _draft_over(seen, version, now if state.longer else state.since or now),
+        gone=(state.gone_because or "unknown") if gone else "",
+        draft_over=not gone and _draft_over(state, version, now if shown.longer else shown.since or now),
         rolling=replacement_active(workload),
-        snapshot=not gone and _snapshot(seen),
-        unread=() if gone else tuple(one._replace(proton=_printable(one.proton)) for one in facts_of.unread(seen)),
-        unreadable="" if gone else facts_of.unreadable(seen),
+        snapshot=not gone and _snapshot(state),
+        unread=()
+        if gone
+        else tuple(one._replace(proton=_printable(one.proton)) for one in workload_state.unread(state)),
+        unreadable="" if gone else workload_state.unreadable(state),
     )
 
 
-def _version(seen: Seen) -> float | None:
+def _version(state: WorkloadState) -> float | None:
     """When the newest version was created; None where it may be one that is not listed."""
-    pods = seen.details.pods
+    pods = state.details.pods
     there = pods.protons if pods is not None and pods.complete else ()
     created = [models.timestamp(proton.created_at) for proton in there]
     return max((at for at in created if at is not None), default=None)
 
 
-def _draft_over(seen: Seen, version: float | None, ended: float) -> bool:
+def _draft_over(state: WorkloadState, version: float | None, ended: float) -> bool:
     """Whether a draft is stopped, and had its time: as seen, or because it is old enough."""
-    artifact = seen.workload.artifact
+    artifact = state.workload.artifact
     if (
-        models.folded(seen.workload.status) != "stopped"
+        models.folded(state.workload.status) != "stopped"
         or artifact is None
         or models.folded(artifact.status) != "draft"
     ):
         return False
-    began = version if version is not None else models.timestamp(seen.workload.created_at)
+    began = version if version is not None else models.timestamp(state.workload.created_at)
     old = began is not None and ended - began >= models.DRAFT_LIFETIME_SECONDS - 60
-    return old or "draft_expired" in seen.ledger.transitions
+    return old or "draft_expired" in state.ledger.transitions
 
 
 def _enum(text: str | None) -> str:
@@ -132,30 +133,30 @@ def _printable(text: str) -> str:
     return "".join(each if each.isprintable() else " " for each in text)[:256]
 
 
-def _state(seen: Seen, now: float) -> State:
+def _state(state: WorkloadState, now: float) -> State:
     """Since when: as seen, else since when its version runs; at first sight nobody knows."""
-    ledger, group = seen.ledger, facts_of.status_group(seen)
-    if seen.vanished is not None:
-        return State("vanished", "vanished", seen.vanished)
-    status, failures = _enum(seen.workload.status), ledger.transitions.get("errored", 0)
+    ledger, group = state.ledger, workload_state.status_group(state)
+    if state.vanished is not None:
+        return State("vanished", "vanished", state.vanished)
+    status, failures = _enum(state.workload.status), ledger.transitions.get("errored", 0)
     if ledger.since > ledger.first:
         return State(status, group, ledger.since, failures=failures)
-    proton = facts_of.active(seen) if group == "up" else None
+    proton = workload_state.active(state) if group == "up" else None
     running = models.timestamp(proton.running_since) if proton is not None else None
     if running is not None and running <= now:
         return State(status, group, running, failures=failures)
     return State(status, group, ledger.since if now - ledger.since >= 60 else None, longer=True, failures=failures)
 
 
-def _replicas(seen: Seen) -> Replicas:
-    counted = facts_of.serving(seen) if seen.vanished is None else None
+def _replicas(state: WorkloadState) -> Replicas:
+    counted = workload_state.serving(state) if state.vanished is None else None
     return Replicas(
         counted.ready if counted is not None else None,
         counted.unknown if counted is not None else 0,
         counted.live if counted is not None else None,
-        facts_of.least_replicas(seen),
-        facts_of.most_replicas(seen),
-        counted is not None and bool(facts_of.scaled_to_zero(seen)),
+        workload_state.least_replicas(state),
+        workload_state.most_replicas(state),
+        counted is not None and bool(workload_state.scaled_to_zero(state)),
     )
 
 
@@ -163,15 +164,15 @@ Snapshot = tuple[str, str, StatusDetails]
 """The role and the id of a version, and its pods."""
 
 
-def _snapshots(seen: Seen) -> Iterator[Snapshot]:
+def _snapshots(state: WorkloadState) -> Iterator[Snapshot]:
     """The pods of the versions that serve or are to serve; of all, if none is known to serve.
 
     A version that leaves is not ready as a matter of course.
     """
-    pods = seen.details.pods
+    pods = state.details.pods
     if pods is None:
         return
-    roles = {proton.id: facts_of.role(seen, proton) for proton in pods.protons}
+    roles = {proton.id: workload_state.role(state, proton) for proton in pods.protons}
     shown = ("active", "candidate") if "active" in roles.values() else tuple(roles.values())
     for proton in pods.protons:
         snapshot = pods.details.get(proton.id)
@@ -179,12 +180,12 @@ def _snapshots(seen: Seen) -> Iterator[Snapshot]:
             yield roles[proton.id], proton.id, snapshot
 
 
-def _snapshot(seen: Seen) -> bool:
+def _snapshot(state: WorkloadState) -> bool:
     """Whether pods were told of the version that serves; of any, where none is known to serve."""
-    serves, pods = facts_of.active(seen), seen.details.pods
-    if pods is None or facts_of.unreadable(seen):
+    serves, pods = workload_state.active(state), state.details.pods
+    if pods is None or workload_state.unreadable(state):
         return False
-    return any(_snapshots(seen)) if serves is None else pods.details.get(serves.id) is not None
+    return any(_snapshots(state)) if serves is None else pods.details.get(serves.id) is not None
 
 
 _NO_NODE = "Unschedulable"
@@ -192,21 +193,23 @@ _NO_NODE = "Unschedulable"
 _RANK = {"active": 0, "candidate": 1, "reverted": 9}
 
 
-def _reverted(seen: Seen, now: float, events: Iterable[Event]) -> tuple[tuple[Snapshot, ...], tuple[episodes.Pod, ...]]:
+def _reverted(
+    state: WorkloadState, now: float, events: Iterable[Event]
+) -> tuple[tuple[Snapshot, ...], tuple[episodes.Pod, ...]]:
     """The pods of a version that was taken back lately: as an event tells them, else as we saw them ourselves."""
-    failed, at, pods = _failed(events, now), seen.ledger.rollout_failed, seen.details.pods
+    failed, at, pods = _failed(events, now), state.ledger.rollout_failed, state.details.pods
     if failed is not None:
         told = failed.details.proton_statuses if failed.details is not None else None
         return tuple(("reverted", proton, snapshot) for proton, snapshot in (told or {}).items()), ()
     if at is None or now - at >= RECENT or pods is None or not pods.complete:
         return (), ()
     listed = {proton.id for proton in pods.protons}
-    there = {**seen.ledger.course.lost, **seen.ledger.course.pods}.values()
+    there = {**state.ledger.tracker.lost, **state.ledger.tracker.pods}.values()
     return (), tuple(pod for pod in there if pod.trouble and not pod.ready and pod.proton not in listed)
 
 
 def _containers(
-    seen: Seen, now: float, snapshots: Iterable[Snapshot], lost: Iterable[episodes.Pod]
+    state: WorkloadState, now: float, snapshots: Iterable[Snapshot], lost: Iterable[episodes.Pod]
 ) -> tuple[Trouble, ...]:
     """The containers in trouble, those of the version that serves first."""
     told = [
@@ -216,7 +219,7 @@ def _containers(
         for container in replica.containers or ()
     ]
     told += [_remembered(pod) for pod in lost if pod.trouble != _NO_NODE]
-    over = facts_of.status_group(seen) == "off" or models.folded(seen.workload.status) == "terminated"
+    over = workload_state.status_group(state) == "off" or models.folded(state.workload.status) == "terminated"
     found: dict[tuple[object, ...], Trouble] = {}
     for each in told:
         one = each if each.waits or each.at is None or now - each.at < LATELY else each._replace(ended="", code=None)
@@ -313,10 +316,10 @@ def _failed(events: Iterable[Event], now: float) -> Event | None:
     return last if recent else None
 
 
-def _last_event(seen: Seen, events: Iterable[Event]) -> Happened | None:
-    told = [Happened(each.told_type, models.timestamp(each.timestamp), each.words) for each in events]
-    last = max(told, key=lambda each: each.at or 0.0, default=seen.ledger.course.last)
-    return None if last is None else Happened(scrubbed(last.type), last.at, scrubbed(last.words))
+def _last_event(state: WorkloadState, events: Iterable[Event]) -> ObservedEvent | None:
+    told = [ObservedEvent(each.told_type, models.timestamp(each.timestamp), each.words) for each in events]
+    last = max(told, key=lambda each: each.at or 0.0, default=state.ledger.tracker.last)
+    return None if last is None else ObservedEvent(scrubbed(last.type), last.at, scrubbed(last.words))
 
 
 # -- what changed
@@ -331,26 +334,26 @@ _SAME = 300.0
 """Two tellings of one change are at most so far apart."""
 
 
-def _changes(seen: Seen, now: float, events: Iterable[Event], version: float | None) -> tuple[Change, ...]:
+def _changes(state: WorkloadState, now: float, events: Iterable[Event], version: float | None) -> tuple[Change, ...]:
     """What changed, the latest first; one that goes on before all."""
-    ledger = seen.ledger
+    ledger = state.ledger
     newest = dict(ledger.newest)
     for event in events:
         newest[event_kind(event)] = max(newest.get(event_kind(event), 0.0), _at(event))
-    going_on = tuple(_going_on(seen))
+    going_on = tuple(_going_on(state))
     found = [*going_on, *(Change(_OF_EVENTS[kind], at) for kind, at in newest.items() if kind in _OF_EVENTS and at)]
     # What we saw ourselves is added where no event tells the same.
-    own = [("reverted", ledger.rollout_failed), ("reset", ledger.reset_at), *_ended(seen), ("version", version)]
+    own = [("reverted", ledger.rollout_failed), ("reset", ledger.reset_at), *_ended(state), ("version", version)]
     for kind, at in own:
         if at is not None and at <= now + SLACK and not any(_same(kind, at, each) for each in found):
             found.append(Change(kind, at))
     return (*going_on, *sorted(found[len(going_on) :], key=lambda each: -(each.at or 0.0)))
 
 
-def _going_on(seen: Seen) -> Iterator[Change]:
+def _going_on(state: WorkloadState) -> Iterator[Change]:
     """The replacement under way."""
-    workload, rollout = seen.workload, seen.ledger.rollout
-    record = seen.details.replacement or workload.replacement
+    workload, rollout = state.workload, state.ledger.rollout
+    record = state.details.replacement or workload.replacement
     if record is None or not replacement_active(workload):
         return
     at = models.timestamp(record.created_at)
@@ -361,13 +364,13 @@ def _going_on(seen: Seen) -> Iterator[Change]:
     yield Change("new_settings" if same else "replacing", at, status)
 
 
-def _ended(seen: Seen) -> Iterator[tuple[str, float]]:
+def _ended(state: WorkloadState) -> Iterator[tuple[str, float]]:
     """What began and ended in its life, as we saw it, but for crashes that were over at once."""
-    course = seen.ledger.course
-    for each in course.over:
+    tracker = state.ledger.tracker
+    for each in tracker.over:
         if each.ended is not None and each.kind in _OF_EPISODES and each.cause != "crashed":
             yield _OF_EPISODES[each.kind], each.ended.told or each.ended.at
-    for past in course.past:
+    for past in tracker.past:
         brief = past.kind == "failure" and past.ended - past.opened < BRIEF
         if past.kind in _OF_EPISODES and not brief:
             yield _OF_EPISODES[past.kind], past.ended
@@ -383,11 +386,11 @@ def _same(kind: str, at: float, other: Change) -> bool:
 # -- requests, limits, and what is not known
 
 
-def _requests(seen: Seen, look: WorkloadLook) -> Requests | None:
+def _requests(state: WorkloadState, context: WorkloadContext) -> Requests | None:
     def of(name: str, window: str = "5m", **where: str) -> float | None:
-        return Metric(f"workload_window_{name}", "max", window=window, **where).value(look)
+        return Metric(f"workload_window_{name}", "max", window=window, **where).value(context)
 
-    total, window = of("requests"), seen.details.windows.get("5m")
+    total, window = of("requests"), state.details.windows.get("5m")
     if total is None or window is None:
         return None
     return Requests(
@@ -408,47 +411,50 @@ _MEMORIES = Metric("workload_memory_usage_bytes", level="workload") / (
 )
 
 
-def _limits(seen: Seen, look: WorkloadLook, met: set[str]) -> Iterator[tuple[str, str]]:
+def _limits(state: WorkloadState, context: WorkloadContext, met: set[str]) -> Iterator[tuple[str, str]]:
     """What is at its limit, by the conditions of the alerts."""
     if "DataRobotBundleNotOffered" in met:
-        missing = ", ".join(scrubbed(name) for (name,), there in look.samples(_OFFERED) if not there)
+        missing = ", ".join(scrubbed(name) for (name,), there in context.samples(_OFFERED) if not there)
         yield "bundle", f"its resource bundle {missing} is no longer in the catalogue"
     if "DataRobotAutoscalerSaturated" in met:
-        most, load = facts_of.most_replicas(seen), _LOAD.value(look)
+        most, load = workload_state.most_replicas(state), _LOAD.value(context)
         yield "autoscaler", f"the autoscaler runs all {most} replicas that it may, at {load:.1f} times its target"
     if "DataRobotWorkloadMemoryNearLimit" in met:
-        used = max(value for term in (_MEMORY, _MEMORIES) if (value := term.value(look)) is not None)
-        yield "memory", f"{100 * used:.0f}% of the memory of its resource bundle is in use{_bundle(look)}"
+        used = max(value for term in (_MEMORY, _MEMORIES) if (value := term.value(context)) is not None)
+        yield "memory", f"{100 * used:.0f}% of the memory of its resource bundle is in use{_bundle(context)}"
     if met & {"DataRobotErrorBudgetBurnFast", "DataRobotErrorBudgetBurnSlow"}:
         shares = [
-            (w, Metric("workload_window_server_error_ratio", window=w).value(look)) for w in ("1h", "6h", "1d", "3d")
+            (w, Metric("workload_window_server_error_ratio", window=w).value(context)) for w in ("1h", "6h", "1d", "3d")
         ]
         told = ", ".join(f"{share:.2%} over {window}" for window, share in shares if share is not None)
-        allowed = Threshold("error_budget").value(look)
+        allowed = Threshold("error_budget").value(context)
         yield "errors", f"server errors {told}, where {allowed:.2%} are allowed"
 
 
-def _bundle(look: WorkloadLook) -> str:
+def _bundle(context: WorkloadContext) -> str:
     """How much memory a replica has, by its resource bundle."""
-    size = Metric("workload_replica_memory_bytes").value(look)
+    size = Metric("workload_replica_memory_bytes").value(context)
     return f", of {size / (1 << 30):.3g} GiB for each replica" if size else ""
 
 
-def _untold(seen: Seen) -> Iterator[tuple[str, str]]:
-    details, group = seen.details, facts_of.status_group(seen)
-    if seen.held:
-        yield "list", f"no readable {facts_of.held(seen)}; shown is the last readable value, after 15 minutes none"
+def _untold(state: WorkloadState) -> Iterator[tuple[str, str]]:
+    details, group = state.details, workload_state.status_group(state)
+    if state.held:
+        yield (
+            "list",
+            f"no readable {workload_state.held(state)}; shown is the last readable value, after 15 minutes none",
+        )
     for part in PARTS:
         failed = UNREAD_REASONS.get(details.failed.get(part, ""), "")
         if part in details.refused:
             yield part, "the API answers 403: this token may not read them"
-        elif part == "pods" and (unread := facts_of.unread(seen)):
+        elif part == "pods" and (unread := workload_state.unread(state)):
             yield part, _printable("; ".join(one.words for one in unread))
         elif details.fresh.get(part) is False:
             yield part, f"not told lately; {failed}" if failed else "not told lately; what was known is too old"
         elif part == "pods" and details.pods is None:
             yield part, f"not told yet; {failed}" if failed else "not told yet"
-        elif part == "pods" and group not in ("off", "failed") and not _snapshot(seen):
+        elif part == "pods" and group not in ("off", "failed") and not _snapshot(state):
             yield part, "the platform tells nothing of them (204)"
         elif part == "stats_5m" and group == "up" and "5m" not in details.windows:
             yield part, "not told yet"
@@ -458,7 +464,7 @@ def _untold(seen: Seen) -> Iterator[tuple[str, str]]:
 
 
 def _links(facts: Facts, cause: Cause, options: Options) -> Iterator[tuple[str, str]]:
-    loudest = sorted(facts.holds, key=lambda each: ("critical", "warning", "info").index(each.severity))
+    loudest = sorted(facts.alerts, key=lambda each: ("critical", "warning", "info").index(each.severity))
     names = dict.fromkeys([*filter(None, [cause.alert]), *(each.alert for each in loudest)])
     for name in list(names)[:2]:
         yield f"Runbook {name}", f"{options.runbooks}{name}.md"

@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from exporter.alerting.alerts import Alert
-from exporter.alerting.evaluation import Holding, holding
-from exporter.alerting.expressions import AccountLook, Look, WorkloadLook
+from exporter.alerting.evaluation import ActiveAlert, active_alerts
+from exporter.alerting.expressions import AccountContext, EvaluationContext, WorkloadContext
 from exporter.alerting.rules import Options, in_force
 from exporter.api import models
 from exporter.api.pods import UNREAD_REASONS, terminated_reason, unschedulable, waiting_reason
-from exporter.fleet import state as facts
+from exporter.fleet import workload_state
 from exporter.fleet.ledger import replacement_active
-from exporter.fleet.state import Seen
-from exporter.metrics.account_families import Known
+from exporter.fleet.workload_state import WorkloadState
+from exporter.metrics.account_families import AccountFacts
 
 GROUPS = ("failed", "indeterminate", "starting", "leaving", "up", "off", "vanished")
 """The groups of statuses, and ``vanished``."""
@@ -51,7 +51,7 @@ class Row(NamedTuple):
     unknown: int
     least: int | None
     most: int | None
-    holds: tuple[Holding, ...]
+    alerts: tuple[ActiveAlert, ...]
     reasons: tuple[str, ...]
     urgency: int
 
@@ -61,75 +61,75 @@ _OF_GROUP = {"failed": 2, "indeterminate": 3, "starting": 4, "leaving": 5, "vani
 TROUBLE = 3
 
 
-def row(seen: Seen, look: Look, alerts: Iterable[Alert]) -> Row:
-    """One workload as a row; `look` is the same workload, `alerts` are those about workloads."""
-    workload, counted = seen.workload, facts.serving(seen)
-    holds = holding(alerts, look)
-    gone = seen.vanished is not None
-    group = "vanished" if gone else facts.status_group(seen)
-    reasons = tuple(_reasons(seen, bool(holds)))
+def row(state: WorkloadState, context: EvaluationContext, alerts: Iterable[Alert]) -> Row:
+    """One workload as a row; `context` is the same workload, `alerts` are those about workloads."""
+    workload, counted = state.workload, workload_state.serving(state)
+    met = active_alerts(alerts, context)
+    gone = state.vanished is not None
+    group = "vanished" if gone else workload_state.status_group(state)
+    reasons = tuple(_reasons(state, bool(met)))
     # One of which nothing is known any more may be down: a person should look.
-    blind = group == "up" and seen.details.fresh.get("pods") is False
-    troubled = bool(seen.held) or blind or (group == "up" and any(facts.troubles(seen)))
+    blind = group == "up" and state.details.fresh.get("pods") is False
+    troubled = bool(state.held) or blind or (group == "up" and any(workload_state.troubles(state)))
     return Row(
-        seen.account,
+        state.account,
         workload.id,
         workload.name or "",
         "vanished" if gone else models.folded(workload.status),
         group,
         models.folded(workload.importance),
-        seen.ledger.since if seen.vanished is None else seen.vanished,
-        not gone and seen.ledger.since <= seen.ledger.first,
+        state.ledger.since if state.vanished is None else state.vanished,
+        not gone and state.ledger.since <= state.ledger.first,
         counted.ready if counted is not None and not gone else None,
         counted.unknown if counted is not None else 0,
-        facts.least_replicas(seen),
-        facts.most_replicas(seen),
-        holds,
+        workload_state.least_replicas(state),
+        workload_state.most_replicas(state),
+        met,
         reasons,
-        min([_OF_GROUP[group], TROUBLE if troubled else 9, *(_OF_SEVERITY[each.severity] for each in holds)]),
+        min([_OF_GROUP[group], TROUBLE if troubled else 9, *(_OF_SEVERITY[each.severity] for each in met)]),
     )
 
 
-def _reasons(seen: Seen, told_of: bool) -> Iterator[str]:
+def _reasons(state: WorkloadState, told_of: bool) -> Iterator[str]:
     """What a person should know beside the status, in words of a closed set."""
-    if seen.vanished is not None:
-        yield _GONE[seen.gone_because]
+    if state.vanished is not None:
+        yield _GONE[state.gone_because]
         return
-    if facts.status_group(seen) == "indeterminate":
+    if workload_state.status_group(state) == "indeterminate":
         yield "its status does not say how it is"
-    if seen.held:
-        yield f"the list shows no readable {facts.held(seen)}"
-    yield from _pod_reasons(seen, told_of)
-    replacement = seen.workload.replacement
-    if replacement is not None and replacement_active(seen.workload):
+    if state.held:
+        yield f"the list shows no readable {workload_state.held(state)}"
+    yield from _pod_reasons(state, told_of)
+    replacement = state.workload.replacement
+    if replacement is not None and replacement_active(state.workload):
         yield f"replacement: {models.folded(replacement.status)}"
-    if facts.scaled_to_zero(seen):
+    if workload_state.scaled_to_zero(state):
         yield "scaled to zero: nobody asks"
-    yield from _unknown_pods(seen)
+    yield from _unknown_pods(state)
 
 
-def _pod_reasons(seen: Seen, told_of: bool) -> Iterator[str]:
-    pods = seen.details.pods
+def _pod_reasons(state: WorkloadState, told_of: bool) -> Iterator[str]:
+    pods = state.details.pods
     listed = [replica for _, replica in pods.replicas()] if pods is not None else []
     containers = [container for replica in listed for container in replica.containers or ()]
     told = Counter(f"no node has enough {lack}" for replica in listed if (lack := unschedulable(replica)))
     told.update(f"waits: {why}" for each in containers if (why := waiting_reason(each)))
-    if told_of or facts.unsteady(seen):
+    if told_of or workload_state.unsteady(state):
         told.update(f"last ended: {why}" for each in containers if (why := terminated_reason(each)))
-    if facts.status_group(seen) == "up":
-        told.update({why for why in facts.troubles(seen) if why != "a container waits"})
+    if workload_state.status_group(state) == "up":
+        told.update({why for why in workload_state.troubles(state) if why != "a container waits"})
     yield from (f"{why} (x{times})" if times > 1 else why for why, times in told.items())
 
 
-def _unknown_pods(seen: Seen) -> Iterator[str]:
-    counted = facts.serving(seen)
-    if counted is not None and counted.unknown and facts.status_group(seen) == "up":
+def _unknown_pods(state: WorkloadState) -> Iterator[str]:
+    counted = workload_state.serving(state)
+    if counted is not None and counted.unknown and workload_state.status_group(state) == "up":
         yield f"readiness not known (x{counted.unknown})"
-    yield from (f"pods not read: {one.words}" for one in facts.unread(seen))
-    if "pods" in seen.details.refused:
+    yield from (f"pods not read: {one.words}" for one in workload_state.unread(state))
+    if "pods" in state.details.refused:
         yield "its pods may not be read with this token"
-    elif seen.details.fresh.get("pods") is False and not facts.unread(seen):
-        failed = UNREAD_REASONS.get(seen.details.failed.get("pods", ""), "")
+    elif state.details.fresh.get("pods") is False and not workload_state.unread(state):
+        failed = UNREAD_REASONS.get(state.details.failed.get("pods", ""), "")
         yield f"its pods were not told lately: {failed}" if failed else "its pods were not told lately"
 
 
@@ -146,15 +146,17 @@ def lasted(seconds: float) -> str:
     return f"{big} {first} {small} {second}" if small else f"{big} {first}"
 
 
-class Board(NamedTuple):
+class FleetTable(NamedTuple):
     """All rows as of `at` (seconds since the epoch), the worst first; what holds of each account, by its name."""
 
     at: float
     rows: tuple[Row, ...]
-    accounts: Mapping[str, tuple[Holding, ...]]
+    accounts: Mapping[str, tuple[ActiveAlert, ...]]
 
 
-def board(fleets: Iterable[tuple[Known, Iterable[Seen]]], options: Options, now: float) -> Board:
+def fleet_table(
+    fleets: Iterable[tuple[AccountFacts, Iterable[WorkloadState]]], options: Options, now: float
+) -> FleetTable:
     """The board of several accounts, each with the workloads that are shown of it."""
     alerts = in_force(options)
     of_workloads = [alert for alert in alerts if alert.component == "workload"]
@@ -163,9 +165,9 @@ def board(fleets: Iterable[tuple[Known, Iterable[Seen]]], options: Options, now:
     accounts = {}
     for known, fleet in fleets:
         there = tuple(fleet)
-        rows.extend(row(seen, WorkloadLook(seen, now, options.thresholds), of_workloads) for seen in there)
-        accounts[known.account.name] = holding(of_accounts, AccountLook(known, there, now, options.thresholds))
-    return Board(now, tuple(sorted(rows, key=_worst)), accounts)
+        rows.extend(row(state, WorkloadContext(state, now, options.thresholds), of_workloads) for state in there)
+        accounts[known.account.name] = active_alerts(of_accounts, AccountContext(known, there, now, options.thresholds))
+    return FleetTable(now, tuple(sorted(rows, key=_worst)), accounts)
 
 
 def _importance(row: Row) -> int:
@@ -221,7 +223,7 @@ class Chosen(NamedTuple):
 
 
 def _has(row: Row, words: Iterable[str]) -> bool:
-    told = (row.account, row.id, row.name, row.status, row.importance, *(each.alert for each in row.holds))
+    told = (row.account, row.id, row.name, row.status, row.importance, *(each.alert for each in row.alerts))
     text = "\n".join((*told, *row.reasons)).casefold()
     return all(word in text for word in words)
 
@@ -230,7 +232,7 @@ def _states(row: Row) -> tuple[str, ...]:
     return ("", row.group, "trouble") if row.urgency <= TROUBLE else ("", row.group)
 
 
-def choose(told: Board, choice: Choice) -> Chosen:
+def choose(told: FleetTable, choice: Choice) -> Chosen:
     """The rows to show. A page beyond the last is the last."""
     words = choice.words.casefold().split()
     found = [row for row in told.rows if not words or _has(row, words)]
@@ -245,7 +247,7 @@ def choose(told: Board, choice: Choice) -> Chosen:
     return Chosen(tuple(rows[begin : begin + PAGE]), begin + 1, len(rows), page, pages, counts)
 
 
-def held(told: Board) -> list[tuple[Holding, int]]:
+def held(told: FleetTable) -> list[tuple[ActiveAlert, int]]:
     """What holds of workloads, and of how many: the loudest first, then what holds of most."""
-    counts = Counter(each for row in told.rows for each in row.holds)
+    counts = Counter(each for row in told.rows for each in row.alerts)
     return sorted(counts.items(), key=lambda item: (_OF_SEVERITY[item[0].severity], -item[1], item[0].alert))

@@ -217,8 +217,8 @@ def _lines(told: Diagnosis) -> Iterator[tuple[str, str]]:
     yield "Requests", _request_words(facts)
     yield "Limits", _limit_words(facts)
     yield "Not known", _untold_words(facts)
-    holds = ", ".join(f"{each.alert} ({each.severity})" for each in facts.holds)
-    yield "Holds", holds + (f"; importance {facts.importance}" if holds and facts.importance else "")
+    met = ", ".join(f"{each.alert} ({each.severity})" for each in facts.alerts)
+    yield "Holds", met + (f"; importance {facts.importance}" if met and facts.importance else "")
 
 
 def evidence(told: Diagnosis) -> tuple[tuple[str, str], ...]:
@@ -340,7 +340,7 @@ def as_json(told: Diagnosis) -> dict[str, Any]:
         "unreadable": [
             {"version": one.role, "proton_id": one.proton or None, "reason": one.reason} for one in facts.unread
         ],
-        "holds": [{"alert": each.alert, "severity": each.severity} for each in facts.holds],
+        "holds": [{"alert": each.alert, "severity": each.severity} for each in facts.alerts],
         "log": told.log.splitlines() or None,
         "links": [{"text": words, "url": url} for words, url in told.links],
     }

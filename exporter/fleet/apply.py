@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from exporter.api import models
 from exporter.api.details import SharedRole
 from exporter.fleet import ledger as book
-from exporter.fleet import state as facts
+from exporter.fleet import workload_state
 from exporter.fleet.ledger import Entry, Ledger
-from exporter.fleet.state import Details, Seen, Window
+from exporter.fleet.workload_state import Details, Window, WorkloadState
 
 
 class Shared(NamedTuple):
@@ -23,48 +23,48 @@ class Shared(NamedTuple):
     marks: tuple[str, ...]
 
 
-def told(seen: Seen, part: str, value: Any, now: float) -> tuple[Seen, Entry]:
+def told(state: WorkloadState, part: str, value: Any, now: float) -> tuple[WorkloadState, Entry]:
     """The workload after `part` was told: what it says, and what it adds to the totals.
 
     Pods without those of the proton that serves are used, and are not fresh.
     """
-    details, entry = _FOLDS[part](seen, value, now)
+    details, entry = _FOLDS[part](state, value, now)
     refused = details.refused - {part} if part in details.refused else details.refused
     details = details._replace(refused=refused, failed=_but(details.failed, part))
-    known = part != "pods" or not facts.unreadable(seen._replace(details=details))
+    known = part != "pods" or not workload_state.unreadable(state._replace(details=details))
     if details.fresh.get(part) is not known:
         details = details._replace(fresh={**details.fresh, part: known})
-    after = seen._replace(ledger=entry.ledger, details=details)
-    if facts.unsteady(after):
+    after = state._replace(ledger=entry.ledger, details=details)
+    if workload_state.unsteady(after):
         details = details._replace(looked={**details.looked, part: now}) if known else details
     elif details.looked:
         details = details._replace(looked={})
-    return (seen, entry) if after == seen and details == seen.details else (after._replace(details=details), entry)
+    return (state, entry) if after == state and details == state.details else (after._replace(details=details), entry)
 
 
-def refused(seen: Seen, part: str) -> Seen:
+def refused(state: WorkloadState, part: str) -> WorkloadState:
     """The workload after the API refused `part` to this token: what it told before is withdrawn."""
-    if part in seen.details.refused:
-        return seen
-    details = _without(seen.details, part)
-    return seen._replace(details=details._replace(refused=details.refused | {part}))
+    if part in state.details.refused:
+        return state
+    details = _without(state.details, part)
+    return state._replace(details=details._replace(refused=details.refused | {part}))
 
 
-def failed(seen: Seen, part: str, reason: str) -> Seen:
+def failed(state: WorkloadState, part: str, reason: str) -> WorkloadState:
     """The workload after a request for `part` failed: what it told before stays until it is too old."""
-    if seen.details.failed.get(part) == reason:
-        return seen
-    return seen._replace(details=seen.details._replace(failed={**seen.details.failed, part: reason}))
+    if state.details.failed.get(part) == reason:
+        return state
+    return state._replace(details=state.details._replace(failed={**state.details.failed, part: reason}))
 
 
-def withdrawn(seen: Seen, old: Collection[str], unwanted: Collection[str] = ()) -> Seen:
+def withdrawn(state: WorkloadState, old: Collection[str], unwanted: Collection[str] = ()) -> WorkloadState:
     """The workload without the parts that are too old, and without those that nobody asks for any more."""
-    details = seen.details
+    details = state.details
     for part in (*old, *unwanted):
         details = _without(details, part)
     fresh = {part: value for part, value in details.fresh.items() if part not in unwanted}
     details = details._replace(fresh=fresh | dict.fromkeys(old, False), failed=_but(details.failed, *unwanted))
-    return seen._replace(details=details)
+    return state._replace(details=details)
 
 
 _FIELDS = {"pods": "pods", "usage": "usage", "quotas": "quotas", "sharing": "grants", "replacement": "replacement"}
@@ -86,42 +86,42 @@ def _but(failed: Mapping[str, str], *parts: str) -> Mapping[str, str]:
     return {part: why for part, why in failed.items() if part not in parts} if failed else failed
 
 
-Fold = Callable[[Seen, Any, float], tuple[Details, Entry]]
+Fold = Callable[[WorkloadState, Any, float], tuple[Details, Entry]]
 
 
-def _pods(seen: Seen, value: Any, now: float) -> tuple[Details, Entry]:
-    return seen.details._replace(pods=value), Entry(book.told_pods(seen.ledger, value, now))
+def _pods(state: WorkloadState, value: Any, now: float) -> tuple[Details, Entry]:
+    return state.details._replace(pods=value), Entry(book.told_pods(state.ledger, value, now))
 
 
-def _events(seen: Seen, value: Any, now: float) -> tuple[Details, Entry]:
-    return seen.details, book.told_events(seen.ledger, value, seen.workload.proton_id or "", now)
+def _events(state: WorkloadState, value: Any, now: float) -> tuple[Details, Entry]:
+    return state.details, book.told_events(state.ledger, value, state.workload.proton_id or "", now)
 
 
-def _sharing(seen: Seen, value: Any, _: float) -> tuple[Details, Entry]:
-    return seen.details._replace(grants=value.grants), Entry(book.told_grants(seen.ledger, value.grants, value.marks))
+def _sharing(state: WorkloadState, value: Any, _: float) -> tuple[Details, Entry]:
+    return state.details._replace(grants=value.grants), Entry(book.told_grants(state.ledger, value.grants, value.marks))
 
 
 def _plain(field: str) -> Fold:
-    return lambda seen, value, _: (seen.details._replace(**{field: value}), Entry(seen.ledger))
+    return lambda state, value, _: (state.details._replace(**{field: value}), Entry(state.ledger))
 
 
 def _window(name: str) -> Fold:
-    def fold(seen: Seen, value: Any, now: float) -> tuple[Details, Entry]:
-        ledger = book.told_reset(seen.ledger, now) if shrunk(seen, value) else seen.ledger
-        return seen.details._replace(windows={**seen.details.windows, name: value}), Entry(ledger)
+    def fold(state: WorkloadState, value: Any, now: float) -> tuple[Details, Entry]:
+        ledger = book.told_reset(state.ledger, now) if shrunk(state, value) else state.ledger
+        return state.details._replace(windows={**state.details.windows, name: value}), Entry(ledger)
 
     return fold
 
 
-def shrunk(seen: Seen, window: Window) -> bool:
+def shrunk(state: WorkloadState, window: Window) -> bool:
     """Whether a window holds fewer requests than one told before that lies within it: the statistics began anew."""
     return any(
         _requests(window) < _requests(before)
-        for before in seen.details.windows.values()
+        for before in state.details.windows.values()
         if window.start <= before.start
         and before.end <= window.end
         and before.protons == window.protons
-        and _counts_on(seen.ledger, before)
+        and _counts_on(state.ledger, before)
     )
 
 

@@ -54,11 +54,11 @@ LATE = 3
 """How many late facts are added to one trace."""
 
 
-class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
+class Stored(msgspec.Struct, frozen=True, omit_defaults=True):
     """Written as JSON into the state; a field that is new has a default, so that older rows still read."""
 
 
-class Mark(Kept, frozen=True):
+class Mark(Stored, frozen=True):
     """When something was first seen, last seen not to be so (None: not known), and when it was told to have been."""
 
     at: float
@@ -66,14 +66,14 @@ class Mark(Kept, frozen=True):
     told: float | None = None
 
 
-class State(Kept, frozen=True):
+class State(Stored, frozen=True):
     """A status, and since when."""
 
     status: str
     mark: Mark
 
 
-class Episode(Kept, frozen=True):
+class Episode(Stored, frozen=True):
     """One episode. `before` and `after` are the statuses around it; `proton` and `since` name the run it is about.
 
     `replacement` and `candidates` are ids that a replacement was told with. `cause` says what ended it.
@@ -99,7 +99,7 @@ class Episode(Kept, frozen=True):
     """Whether it was over before the workload was first seen."""
 
 
-class Run(Kept, frozen=True):
+class Run(Stored, frozen=True):
     """One life of a container, over. `reason`: why, of a closed set; empty: not told."""
 
     container: str
@@ -109,7 +109,7 @@ class Run(Kept, frozen=True):
     exit_code: int | None = None
 
 
-class Pod(Kept, frozen=True):
+class Pod(Stored, frozen=True):
     """What was told of a pod, last at `read`: when which condition became true, and what is wrong (empty: nothing).
 
     `words`: what the API says of the trouble.
@@ -128,14 +128,14 @@ class Pod(Kept, frozen=True):
     words: str = ""
 
 
-class Proton(Kept, frozen=True):
+class Proton(Stored, frozen=True):
     """When a proton was created, and since when it has run."""
 
     created: str = ""
     since: str = ""
 
 
-class Happened(Kept, frozen=True):
+class ObservedEvent(Stored, frozen=True):
     """An event of the API: its type in its own words, when (None: not told), and its message."""
 
     type: str
@@ -143,7 +143,7 @@ class Happened(Kept, frozen=True):
     words: str = ""
 
 
-class Past(Kept, frozen=True):
+class Past(Stored, frozen=True):
     """What is remembered of an episode that is over: its key, the ids of its trace in hex, and how long it lasted.
 
     `late`: how many late facts were added; `sent`: whether the trace was made, else nothing is added or leads there.
@@ -159,7 +159,7 @@ class Past(Kept, frozen=True):
     sent: bool = True
 
 
-class Course(Kept, frozen=True):
+class EpisodeTracker(Stored, frozen=True):
     """What goes on in a workload's life: an episode of its status, one of its replacement, and those that are over.
 
     `run` is the proton that serves and since when. `pods`, `protons` and `events` are facts of the episodes that are
@@ -175,15 +175,15 @@ class Course(Kept, frozen=True):
     run: tuple[str, str] = ("", "")
     pods: Mapping[str, Pod] = {}
     protons: Mapping[str, Proton] = {}
-    events: Mapping[str, Happened] = {}
+    events: Mapping[str, ObservedEvent] = {}
     pods_told: float = 0.0
     events_told: float = 0.0
     recent: tuple[float, ...] = ()
     past: tuple[Past, ...] = ()
     numbers: Mapping[str, int] = {}
-    late: Mapping[str, Happened] = {}
+    late: Mapping[str, ObservedEvent] = {}
     lost: Mapping[str, Pod] = {}
-    last: Happened | None = None
+    last: ObservedEvent | None = None
 
     @property
     def busy(self) -> bool:
@@ -201,14 +201,14 @@ class Course(Kept, frozen=True):
         return tuple(each for each in (self.life, self.rollout) if each is not None)
 
 
-NOTHING = Course()
+NOTHING = EpisodeTracker()
 _with = msgspec.structs.replace
 
 
 # -- what the workload's status says
 
 
-def first_sight(workload: Workload, now: float, last: float | None, *, baseline: bool) -> Course:
+def first_sight(workload: Workload, now: float, last: float | None, *, baseline: bool) -> EpisodeTracker:
     """The course of a workload that nobody has seen before: what it is in the midst of, has a beginning unseen.
 
     `last`: the complete sweep before, in which it was not; `baseline`: there was none.
@@ -227,131 +227,141 @@ _UNDER_WAY: Mapping[str, Kind] = {"starting": "start", "leaving": "stop", "faile
 _STATES: Mapping[Kind, str] = {kind: group for group, kind in _UNDER_WAY.items()}
 
 
-def listed(course: Course, before: tuple[str, str], workload: Workload, mark: Mark, *, expired: bool) -> Course:
+def listed(
+    tracker: EpisodeTracker, before: tuple[str, str], workload: Workload, mark: Mark, *, expired: bool
+) -> EpisodeTracker:
     """The course after a sweep told `workload`. `before`: status and group until now; `expired`: a draft has ended.
 
     A status that nobody knows begins and ends nothing.
     """
     status, group = before
     if models.folded(workload.status) == status or models.status_group(workload.status) == "indeterminate":
-        return course
-    return _moved(course, group, mark, workload, status, expired=expired)
+        return tracker
+    return _moved(tracker, group, mark, workload, status, expired=expired)
 
 
-def _moved(course: Course, group: str, mark: Mark, workload: Workload, before: str, *, expired: bool) -> Course:
+def _moved(
+    tracker: EpisodeTracker, group: str, mark: Mark, workload: Workload, before: str, *, expired: bool
+) -> EpisodeTracker:
     """Close what has ended and open what has begun, with the change of the status and its group, which was `group`."""
-    now, kind = models.status_group(workload.status), course.life.kind if course.life is not None else ""
+    now, kind = models.status_group(workload.status), tracker.life.kind if tracker.life is not None else ""
     if models.folded(workload.status) == "terminated":
         if group == "up":
-            course = _opened(course, "failure", mark, before, workload, run=True)
-        return _closed(course, mark, "success" if kind == "stop" else "failure", "terminated", workload)
+            tracker = _opened(tracker, "failure", mark, before, workload, run=True)
+        return _closed(tracker, mark, "success" if kind == "stop" else "failure", "terminated", workload)
     if now == "up":
         if group in ("off", "leaving"):  # stopped, and started again, between two sweeps
-            course = _closed(course, mark, "success", "stopped", workload)
-            return _closed(_opened(course, "start", mark, before, workload), mark, "success", "", workload)
+            tracker = _closed(tracker, mark, "success", "stopped", workload)
+            return _closed(_opened(tracker, "start", mark, before, workload), mark, "success", "", workload)
         failed = kind == "failure"
-        return _closed(course, mark, "failure" if failed else "success", "recovered" if failed else "", workload)
+        return _closed(tracker, mark, "failure" if failed else "success", "recovered" if failed else "", workload)
     if now == "starting":
         if kind == "start":
-            return _passed(course, mark, workload)
-        course = _closed(course, mark, "failure" if kind == "failure" else "success", "restarted", workload)
-        return _opened(course, "start", mark, before, workload)
+            return _passed(tracker, mark, workload)
+        tracker = _closed(tracker, mark, "failure" if kind == "failure" else "success", "restarted", workload)
+        return _opened(tracker, "start", mark, before, workload)
     if now == "failed":
         if kind == "failure":
-            return _passed(course, mark, workload)
-        course = _closed(course, mark, "failure", "errored", workload)
-        return _opened(course, "failure", mark, before, workload, run=group == "up")
-    return _left(course, group, mark, workload, before, expired=expired)
+            return _passed(tracker, mark, workload)
+        tracker = _closed(tracker, mark, "failure", "errored", workload)
+        return _opened(tracker, "failure", mark, before, workload, run=group == "up")
+    return _left(tracker, group, mark, workload, before, expired=expired)
 
 
-def _left(course: Course, group: str, mark: Mark, workload: Workload, before: str, *, expired: bool) -> Course:
+def _left(
+    tracker: EpisodeTracker, group: str, mark: Mark, workload: Workload, before: str, *, expired: bool
+) -> EpisodeTracker:
     """Stopping, or stopped: that ends a start or a failure; the end of a run is an episode of its own."""
-    status, life = models.folded(workload.status), course.life
+    status, life = models.folded(workload.status), tracker.life
     taken = status == "interrupted"
     if life is not None and life.kind != "stop":
         outcome = "failure" if life.kind == "failure" else "error" if taken else "cancellation"
-        return _closed(course, mark, outcome, status if taken else "stopped", workload)
+        return _closed(tracker, mark, outcome, status if taken else "stopped", workload)
     if life is None and group == "up":
-        course = _opened(course, "stop", mark, before, workload, run=True)
+        tracker = _opened(tracker, "stop", mark, before, workload, run=True)
     elif life is not None and models.status_group(status) == "leaving":
-        return _passed(course, mark, workload)
+        return _passed(tracker, mark, workload)
     if models.status_group(status) == "leaving":
-        return course
+        return tracker
     outcome = "error" if taken else "cancellation" if expired else "success"
-    return _closed(course, mark, outcome, "draft_expired" if expired else status, workload)
+    return _closed(tracker, mark, outcome, "draft_expired" if expired else status, workload)
 
 
-def vanished(course: Course, mark: Mark) -> Course:
+def vanished(tracker: EpisodeTracker, mark: Mark) -> EpisodeTracker:
     """The course of a workload absent from two complete sweeps; `mark`: the first of them, and the one before."""
-    kind = course.life.kind if course.life is not None else ""
+    kind = tracker.life.kind if tracker.life is not None else ""
     outcome = {"stop": "success", "failure": "failure"}.get(kind, "cancellation")
-    course = rolled(_closed(course, mark, outcome, "deleted", None), "cancellation", mark, "deleted")
-    deletion = Episode("deletion", mark, ended=mark, outcome="success", cause="deleted", proton=course.run[0])
-    return _with(course, over=(*course.over, deletion))
+    tracker = rolled(_closed(tracker, mark, outcome, "deleted", None), "cancellation", mark, "deleted")
+    deletion = Episode("deletion", mark, ended=mark, outcome="success", cause="deleted", proton=tracker.run[0])
+    return _with(tracker, over=(*tracker.over, deletion))
 
 
-def reappeared(course: Course) -> Course:
+def reappeared(tracker: EpisodeTracker) -> EpisodeTracker:
     """The course of a workload that had vanished and is listed again: it was not deleted."""
-    return _with(course, over=tuple(each for each in course.over if each.kind != "deletion"))
+    return _with(tracker, over=tuple(each for each in tracker.over if each.kind != "deletion"))
 
 
-def _opened(course: Course, kind: Kind, mark: Mark, before: str, workload: Workload, *, run: bool = False) -> Course:
+def _opened(
+    tracker: EpisodeTracker, kind: Kind, mark: Mark, before: str, workload: Workload, *, run: bool = False
+) -> EpisodeTracker:
     """The course with a new episode of the status; `run`: it ends the run that is known, if that is of this proton."""
     proton, since = workload.proton_id or "", ""
-    if run and course.run[0] and proton in ("", course.run[0]):
-        proton, since = course.run
+    if run and tracker.run[0] and proton in ("", tracker.run[0]):
+        proton, since = tracker.run
     first = (State(models.folded(workload.status), mark),)
     states = first if models.status_group(workload.status) == _STATES[kind] else ()
-    return _with(course, life=Episode(kind, mark, before, states, proton=proton, since=since))
+    return _with(tracker, life=Episode(kind, mark, before, states, proton=proton, since=since))
 
 
-def _passed(course: Course, mark: Mark, workload: Workload) -> Course:
-    assert course.life is not None
-    states = (*course.life.states, State(models.folded(workload.status), mark))
-    return _with(course, life=_with(course.life, states=states[:MOST_EVENTS]))
+def _passed(tracker: EpisodeTracker, mark: Mark, workload: Workload) -> EpisodeTracker:
+    assert tracker.life is not None
+    states = (*tracker.life.states, State(models.folded(workload.status), mark))
+    return _with(tracker, life=_with(tracker.life, states=states[:MOST_EVENTS]))
 
 
-def _closed(course: Course, mark: Mark, outcome: str, cause: str, workload: Workload | None) -> Course:
+def _closed(tracker: EpisodeTracker, mark: Mark, outcome: str, cause: str, workload: Workload | None) -> EpisodeTracker:
     """The course with the episode of the status over, if there is one."""
-    life = course.life
+    life = tracker.life
     if life is None:
-        return course
+        return tracker
     after = models.folded(workload.status) if workload is not None else ""
     proton = (workload.proton_id if workload is not None and life.kind == "start" else "") or life.proton
     ended = _with(life, ended=mark, outcome=outcome, cause=cause, after=after, proton=proton)
-    return _over(_with(course, life=None), ended)
+    return _over(_with(tracker, life=None), ended)
 
 
-def _over(course: Course, ended: Episode) -> Course:
-    course, admitted = admission(course, ended)
-    return _with(course, over=(*course.over, ended)) if admitted else course
+def _over(tracker: EpisodeTracker, ended: Episode) -> EpisodeTracker:
+    tracker, admitted = admission(tracker, ended)
+    return _with(tracker, over=(*tracker.over, ended)) if admitted else tracker
 
 
-def admission(course: Course, ended: Episode) -> tuple[Course, bool]:
+def admission(tracker: EpisodeTracker, ended: Episode) -> tuple[EpisodeTracker, bool]:
     """The course with an episode counted among those of the last hour; False: they are too many, and it is folded."""
     assert ended.ended is not None
     now = ended.ended.at
-    recent = tuple(at for at in course.recent if now - at < FLAPPING_SECONDS)
+    recent = tuple(at for at in tracker.recent if now - at < FLAPPING_SECONDS)
     if len(recent) < FLAPPING:
-        return _with(course, recent=(*recent, now)), True
-    fold = course.flapping or Episode("flapping", ended.opened, outcome="success", cause="flapping")
+        return _with(tracker, recent=(*recent, now)), True
+    fold = tracker.flapping or Episode("flapping", ended.opened, outcome="success", cause="flapping")
     kinds = fold.kinds if ended.kind in fold.kinds else (*fold.kinds, ended.kind)
     outcome = ended.outcome if ended.outcome in BAD and fold.outcome not in BAD else fold.outcome
     fold = _with(fold, ended=ended.ended, outcome=outcome, folded=fold.folded + 1, kinds=kinds)
-    return _with(course, recent=recent, flapping=fold), False
+    return _with(tracker, recent=recent, flapping=fold), False
 
 
 # -- what the replacement says
 
 
-def rolling(course: Course, ids: Sequence[str], status: str, mark: Mark, told: Replacement | None) -> Course:
+def rolling(
+    tracker: EpisodeTracker, ids: Sequence[str], status: str, mark: Mark, told: Replacement | None
+) -> EpisodeTracker:
     """The course while a replacement is under way. `ids`: its own and its candidates', as far as they were told.
 
     `told`: its record; None: another proton serves, and no record was ever seen.
     """
     record = (told.id or "") if told is not None else ""
     candidates = tuple(i for i in ids if i != record)
-    rollout = course.rollout
+    rollout = tracker.rollout
     if rollout is None:
         created = models.timestamp(told.created_at) if told is not None else None
         rollout = Episode("replacement", _with(mark, told=created), replacement=record)
@@ -359,34 +369,36 @@ def rolling(course: Course, ids: Sequence[str], status: str, mark: Mark, told: R
     if status and (not states or states[-1].status != status):
         states = (*states, State(status, mark))[:MOST_EVENTS]
     after = _with(rollout, states=states, replacement=rollout.replacement or record, candidates=candidates)
-    return course if after == course.rollout else _with(course, rollout=after)
+    return tracker if after == tracker.rollout else _with(tracker, rollout=after)
 
 
-def faded(course: Course, mark: Mark) -> Course:
+def faded(tracker: EpisodeTracker, mark: Mark) -> EpisodeTracker:
     """The course after the record of a replacement is no longer told: it has ended, nobody says how."""
-    rollout = course.rollout
-    return course if rollout is None or rollout.ended is not None else _with(course, rollout=_with(rollout, ended=mark))
+    rollout = tracker.rollout
+    return (
+        tracker if rollout is None or rollout.ended is not None else _with(tracker, rollout=_with(rollout, ended=mark))
+    )
 
 
 def rolled(
-    course: Course, outcome: str, mark: Mark, cause: str, replacement: str = "", *, unseen: bool = False
-) -> Course:
+    tracker: EpisodeTracker, outcome: str, mark: Mark, cause: str, replacement: str = "", *, unseen: bool = False
+) -> EpisodeTracker:
     """The course after a replacement has ended. `unseen`: another one than what is known to be under way.
 
     One that nobody saw began when it ended, for all that is known.
     """
-    rollout = None if unseen else course.rollout
+    rollout = None if unseen else tracker.rollout
     if rollout is None and not replacement:
-        return course
+        return tracker
     known = rollout if rollout is not None else Episode("replacement", mark)
     ended = mark if mark.told is not None or known.ended is None else known.ended
     done = _with(known, ended=ended, outcome=outcome, cause=cause, replacement=known.replacement or replacement)
-    return _over(course if unseen else _with(course, rollout=None), done)
+    return _over(tracker if unseen else _with(tracker, rollout=None), done)
 
 
 def recalled(
-    course: Course, records: Iterable[Replacement], protons: Iterable[ListedProton], now: float, back: float
-) -> Course:
+    tracker: EpisodeTracker, records: Iterable[Replacement], protons: Iterable[ListedProton], now: float, back: float
+) -> EpisodeTracker:
     """The course with what was over before the workload was first seen, up to `back` seconds ago.
 
     `records`: the replacements of its history; of its protons the start of the present run counts, where it was the
@@ -410,7 +422,7 @@ def recalled(
         if ended - opened < DAY:  # later, it was stopped in between
             about = {"outcome": "success", "after": "running", "proton": proton.id, "since": proton.running_since}
             found.append(_recalled("start", opened, ended, now, **about))
-    return _with(course, over=(*course.over, *found)) if found else course
+    return _with(tracker, over=(*tracker.over, *found)) if found else tracker
 
 
 def _recalled(kind: Kind, opened: float, ended: float, now: float, **facts: Any) -> Episode:
@@ -430,12 +442,12 @@ _RECORDED = {
 # -- what details say
 
 
-def told_pods(course: Course, told: Pods, serving: str, now: float) -> Course:
+def told_pods(tracker: EpisodeTracker, told: Pods, serving: str, now: float) -> EpisodeTracker:
     """The course after the pods were read. `serving`: the proton of the workload."""
-    run = next(((p.id, p.running_since) for p in told.protons if p.id == serving and p.running_since), course.run)
-    if not course.busy:
-        return course if run == course.run else _with(course, run=run)
-    protons, pods = dict(course.protons), dict(course.pods)
+    run = next(((p.id, p.running_since) for p in told.protons if p.id == serving and p.running_since), tracker.run)
+    if not tracker.busy:
+        return tracker if run == tracker.run else _with(tracker, run=run)
+    protons, pods = dict(tracker.protons), dict(tracker.pods)
     for proton in told.protons:
         before = protons.pop(proton.id, Proton())  # those told last stand last
         protons[proton.id] = Proton(proton.created_at or before.created, proton.running_since or before.since)
@@ -444,8 +456,8 @@ def told_pods(course: Course, told: Pods, serving: str, now: float) -> Course:
         pods[name] = _pod(pods.get(name) or Pod(proton.id), replica, now)
     latest = sorted(pods, key=lambda name: (-pods[name].read, name))[:MOST_PODS]
     protons = dict([*protons.items()][-MOST_PODS:])
-    at = now if told.complete and serving not in told.unread else course.pods_told
-    return _with(course, run=run, protons=protons, pods={name: pods[name] for name in sorted(latest)}, pods_told=at)
+    at = now if told.complete and serving not in told.unread else tracker.pods_told
+    return _with(tracker, run=run, protons=protons, pods={name: pods[name] for name in sorted(latest)}, pods_told=at)
 
 
 def _pod(before: Pod, replica: Replica, now: float) -> Pod:
@@ -495,17 +507,17 @@ def _wrong(container: Container) -> str:
     return ended if ended is not None and ended != "Completed" else ""
 
 
-def crashed(course: Course, pod: str, container: Container, now: float) -> Course:
+def crashed(tracker: EpisodeTracker, pod: str, container: Container, now: float) -> EpisodeTracker:
     """The course after a container of a workload that is up has ended, and was started again: a failure of a moment."""
     last = container.last_state
     ended = models.timestamp(last.finished_at) if last is not None else None
-    if course.life is not None or ended is None or len(course.over) >= FLAPPING:
-        return course
+    if tracker.life is not None or ended is None or len(tracker.over) >= FLAPPING:
+        return tracker
     again = models.timestamp(container.started_at)
     mark = Mark(now, None, again if again is not None and again >= ended else ended)
     crash = Episode("failure", Mark(now, None, ended), ended=mark, outcome="failure", cause="crashed")
-    about = _with(crash, proton=course.run[0], since=course.run[1], candidates=(pod, f"{ended:.3f}"))
-    return _with(course, over=(*course.over, about))
+    about = _with(crash, proton=tracker.run[0], since=tracker.run[1], candidates=(pod, f"{ended:.3f}"))
+    return _with(tracker, over=(*tracker.over, about))
 
 
 def _run(name: str, container: Container) -> Run | None:
@@ -517,84 +529,84 @@ def _run(name: str, container: Container) -> Run | None:
     return Run(name, models.timestamp(last.started_at), finished, reason, last.exit_code)
 
 
-def told_events(course: Course, events: Iterable[Event], known: frozenset[str], now: float) -> Course:
+def told_events(tracker: EpisodeTracker, events: Iterable[Event], known: frozenset[str], now: float) -> EpisodeTracker:
     """The course after events were read, in whatever order; `known` are the ids of those read before."""
     told = {event.id: _happened(event) for event in events}
-    late = {i: each for i, each in told.items() if i not in known and _too_late(course, each.at)}
+    late = {i: each for i, each in told.items() if i not in known and _too_late(tracker, each.at)}
     if late:
-        course = _with(course, late={**course.late, **late})
-    newest = max(filter(None, (course.last, *told.values())), key=lambda each: each.at or 0.0, default=None)
-    if newest != course.last:
-        course = _with(course, last=newest)
-    if not course.busy:
-        return course
-    kept = {**course.events, **told}
+        tracker = _with(tracker, late={**tracker.late, **late})
+    newest = max(filter(None, (tracker.last, *told.values())), key=lambda each: each.at or 0.0, default=None)
+    if newest != tracker.last:
+        tracker = _with(tracker, last=newest)
+    if not tracker.busy:
+        return tracker
+    kept = {**tracker.events, **told}
     latest = sorted(kept, key=lambda i: (-(kept[i].at or 0.0), i))[:MOST_EVENTS]
-    return _with(course, events={i: kept[i] for i in sorted(latest)}, events_told=now)
+    return _with(tracker, events={i: kept[i] for i in sorted(latest)}, events_told=now)
 
 
-def _happened(event: Event) -> Happened:
-    return Happened(event.told_type[:MOST_TYPE], models.timestamp(event.timestamp), event.words[:MOST_WORDS])
+def _happened(event: Event) -> ObservedEvent:
+    return ObservedEvent(event.told_type[:MOST_TYPE], models.timestamp(event.timestamp), event.words[:MOST_WORDS])
 
 
-def _too_late(course: Course, at: float | None) -> bool:
+def _too_late(tracker: EpisodeTracker, at: float | None) -> bool:
     """Whether something happened while an episode lasted of which the trace is made already."""
     return at is not None and any(
-        past.sent and past.opened <= at <= past.ended and past.late < LATE for past in course.past
+        past.sent and past.opened <= at <= past.ended and past.late < LATE for past in tracker.past
     )
 
 
 # -- what is to be made a trace of
 
 
-def due(course: Course, now: float, previous: float | None) -> tuple[Course, tuple[Episode, ...]]:
+def due(tracker: EpisodeTracker, now: float, previous: float | None) -> tuple[EpisodeTracker, tuple[Episode, ...]]:
     """The course without the episodes that have settled, and these. `previous`: the complete sweep before the last.
 
     An episode settles for a minute and two complete sweeps, so that what comes late finds it; longer where
     pods and events were not told since it ended. One that is open for a week is closed as timed out.
     """
-    course = _timed_out(course, now)
-    settled = tuple(each for each in course.over if _settled(course, each, now, previous))
-    flapping = course.flapping
+    tracker = _timed_out(tracker, now)
+    settled = tuple(each for each in tracker.over if _settled(tracker, each, now, previous))
+    flapping = tracker.flapping
     if flapping is not None and now - flapping.opened.at >= FLAPPING_SECONDS:
-        settled, course = (*settled, flapping), _with(course, flapping=None)
+        settled, tracker = (*settled, flapping), _with(tracker, flapping=None)
     if not settled:
-        return course, ()
-    return _with(course, over=tuple(each for each in course.over if each not in settled)), settled
+        return tracker, ()
+    return _with(tracker, over=tuple(each for each in tracker.over if each not in settled)), settled
 
 
-def _settled(course: Course, episode: Episode, now: float, previous: float | None) -> bool:
+def _settled(tracker: EpisodeTracker, episode: Episode, now: float, previous: float | None) -> bool:
     assert episode.ended is not None
     ended = episode.ended.at
     if now - ended < SETTLED or previous is None or previous <= ended:
         return False
-    told = course.pods_told > ended and course.events_told > ended
+    told = tracker.pods_told > ended and tracker.events_told > ended
     return told or episode.kind == "deletion" or now - ended >= UNTOLD
 
 
-def _timed_out(course: Course, now: float) -> Course:
+def _timed_out(tracker: EpisodeTracker, now: float) -> EpisodeTracker:
     def ended(episode: Episode) -> Episode:
         return _with(episode, ended=Mark(now), outcome="timeout", cause="timeout")
 
-    if course.life is not None and now - course.life.opened.at > LONGEST:
-        course = _with(course, over=(*course.over, ended(course.life)), life=None)
-    if course.rollout is not None and now - course.rollout.opened.at > LONGEST:
-        course = _with(course, over=(*course.over, ended(course.rollout)), rollout=None)
-    return course
+    if tracker.life is not None and now - tracker.life.opened.at > LONGEST:
+        tracker = _with(tracker, over=(*tracker.over, ended(tracker.life)), life=None)
+    if tracker.rollout is not None and now - tracker.rollout.opened.at > LONGEST:
+        tracker = _with(tracker, over=(*tracker.over, ended(tracker.rollout)), rollout=None)
+    return tracker
 
 
-def numbered(course: Course, key: str) -> Course:
+def numbered(tracker: EpisodeTracker, key: str) -> EpisodeTracker:
     """The course after one more episode had this key. It outlives `past`, so that no number is ever given again."""
-    before = {each: number for each, number in course.numbers.items() if each != key}
-    counted = [*before.items(), (key, course.numbers.get(key, 0) + 1)]
-    return _with(course, numbers=dict(counted[-NUMBERS:]))
+    before = {each: number for each, number in tracker.numbers.items() if each != key}
+    counted = [*before.items(), (key, tracker.numbers.get(key, 0) + 1)]
+    return _with(tracker, numbers=dict(counted[-NUMBERS:]))
 
 
-def remembered(course: Course, made: Iterable[Past], now: float) -> Course:
+def remembered(tracker: EpisodeTracker, made: Iterable[Past], now: float) -> EpisodeTracker:
     """The course after traces were made: they are remembered for a day; facts are forgotten once nobody needs them."""
-    past = tuple(each for each in (*course.past, *made) if now - each.ended < PAST_SECONDS)[-PAST:]
-    if not course.busy:
-        lost = {name: pod for name, pod in course.pods.items() if pod.trouble and not pod.ready}
-        return _with(course, past=past, pods={}, protons={}, events={}, lost=lost)
-    since = min(each.opened.at for each in (*course.episodes, *course.over))
-    return _with(course, past=past, pods={name: pod for name, pod in course.pods.items() if pod.read >= since})
+    past = tuple(each for each in (*tracker.past, *made) if now - each.ended < PAST_SECONDS)[-PAST:]
+    if not tracker.busy:
+        lost = {name: pod for name, pod in tracker.pods.items() if pod.trouble and not pod.ready}
+        return _with(tracker, past=past, pods={}, protons={}, events={}, lost=lost)
+    since = min(each.opened.at for each in (*tracker.episodes, *tracker.over))
+    return _with(tracker, past=past, pods={name: pod for name, pod in tracker.pods.items() if pod.read >= since})

@@ -17,7 +17,7 @@ from exporter.api.details import Event, EventKind, SharedRole, event_kind
 from exporter.api.models import Replacement, Workload
 from exporter.api.pods import UNLISTED, Pods, container_name, terminated_reason
 from exporter.fleet import episodes
-from exporter.fleet.episodes import Course, Kept, Mark
+from exporter.fleet.episodes import EpisodeTracker, Mark, Stored
 
 TRANSITIONS = (
     "started ready errored recovered stopped suspended interrupted terminated draft_expired "
@@ -40,7 +40,7 @@ ENDED = {
 """Statuses of a replacement that is over, and how it ended. A server may keep such a record on the workload."""
 
 
-class Rollout(Kept, frozen=True):
+class Rollout(Stored, frozen=True):
     """A replacement under way, or over but not judged yet; `proton` is the one that served before it."""
 
     since: float
@@ -53,7 +53,7 @@ class Rollout(Kept, frozen=True):
     """Whether its beginning was seen, so that it has a duration."""
 
 
-class Pod(Kept, frozen=True):
+class Pod(Stored, frozen=True):
     """One container of one pod as last read; `missing`: since when it is listed no more.
 
     `proton`: whose pod it is; empty where an older exporter wrote the state.
@@ -65,7 +65,7 @@ class Pod(Kept, frozen=True):
     proton: str = ""
 
 
-class Ledger(Kept, frozen=True):
+class Ledger(Stored, frozen=True):
     """Totals and cursors of one workload. `since`: when the present status was first seen.
 
     `unread`: protons whose pods were never read, for their requests failed; `UNLISTED` for those not in the list.
@@ -97,10 +97,10 @@ class Ledger(Kept, frozen=True):
     grants: tuple[str, ...] | None = None
     sharing_changes: int = 0
     gone: float | None = None
-    course: Course = episodes.NOTHING
+    tracker: EpisodeTracker = msgspec.field(name="course", default=EpisodeTracker())
 
 
-class Durations(Kept, frozen=True):
+class Durations(Stored, frozen=True):
     """A histogram: counts by bucket of `DURATION_BUCKETS` and one above, and the sum in seconds."""
 
     counts: tuple[int, ...] = (0,) * (len(DURATION_BUCKETS) + 1)
@@ -113,7 +113,7 @@ class Durations(Kept, frozen=True):
         return Durations(counts, self.sum + seconds)
 
 
-class Tally(Kept, frozen=True):
+class Tally(Stored, frozen=True):
     """What is counted for an account as a whole: how long starts and replacements took."""
 
     starts: Durations = Durations()
@@ -167,7 +167,7 @@ def first_sight(workload: Workload, now: float, *, baseline: bool, last: float |
         _artifact_status(workload),
         failed=group == "failed" and models.folded(workload.status) != "terminated",
         judged=() if replacement_active(workload) else ids,
-        course=episodes.first_sight(workload, now, last, baseline=baseline),
+        tracker=episodes.first_sight(workload, now, last, baseline=baseline),
     )
     if replacement_active(workload):
         rollout = Rollout(now, ids, workload.proton_id or "", _record_status(workload), whole=False)
@@ -203,7 +203,7 @@ def listed(
     mark, expired = Mark(now, last), "draft_expired" in happened
     after = msgspec.structs.replace(
         ledger,
-        course=episodes.listed(ledger.course, (ledger.status, ledger.group), workload, mark, expired=expired),
+        tracker=episodes.listed(ledger.tracker, (ledger.status, ledger.group), workload, mark, expired=expired),
         since=ledger.since if status == ledger.status else now,
         name=workload.name or "",
         status=status,
@@ -244,37 +244,37 @@ def _ended(before: str, status: str, group: str) -> Iterable[str]:
 
 def vanished(ledger: Ledger, now: float, mark: Mark | None = None) -> Ledger:
     """The ledger of a workload found absent from two complete sweeps in a row; `mark`: when it first was."""
-    course = episodes.vanished(ledger.course, mark or Mark(now))
+    tracker = episodes.vanished(ledger.tracker, mark or Mark(now))
     transitions = _plus(ledger.transitions, "vanished")
-    return msgspec.structs.replace(ledger, transitions=transitions, gone=now, course=course)
+    return msgspec.structs.replace(ledger, transitions=transitions, gone=now, tracker=tracker)
 
 
 def reappeared(ledger: Ledger) -> Ledger:
     """The ledger of a workload that had vanished and is listed again."""
     transitions = _plus(ledger.transitions, "reappeared")
-    return msgspec.structs.replace(ledger, transitions=transitions, gone=None, course=_resumed(ledger.course))
+    return msgspec.structs.replace(ledger, transitions=transitions, gone=None, tracker=_resumed(ledger.tracker))
 
 
 def hidden(ledger: Ledger) -> Ledger:
     """The ledger of a workload that had vanished and is there, but not shown to us any more: it was not deleted."""
-    return msgspec.structs.replace(ledger, course=_resumed(ledger.course))
+    return msgspec.structs.replace(ledger, tracker=_resumed(ledger.tracker))
 
 
-def _resumed(course: Course) -> Course:
+def _resumed(tracker: EpisodeTracker) -> EpisodeTracker:
     """The course of a workload that was not deleted: what that was thought to have ended goes on."""
-    course = episodes.reappeared(course)
-    for each in course.over:
+    tracker = episodes.reappeared(tracker)
+    for each in tracker.over:
         place = "rollout" if each.kind == "replacement" else "life"
-        if each.cause == "deleted" and getattr(course, place) is None:
+        if each.cause == "deleted" and getattr(tracker, place) is None:
             again = msgspec.structs.replace(each, ended=None, outcome="", cause="")
-            over = tuple(other for other in course.over if other is not each)
-            course = msgspec.structs.replace(course, over=over, **{place: again})
-    return course
+            over = tuple(other for other in tracker.over if other is not each)
+            tracker = msgspec.structs.replace(tracker, over=over, **{place: again})
+    return tracker
 
 
 def deleted(ledger: Ledger) -> bool:
     """Whether it is still to be told that the workload was deleted."""
-    return any(each.kind == "deletion" for each in ledger.course.over)
+    return any(each.kind == "deletion" for each in ledger.tracker.over)
 
 
 def _artifact_status(workload: Workload) -> str:
@@ -295,8 +295,8 @@ def _record_status(workload: Workload) -> str:
 
 def _rolling(ledger: Ledger, rollout: Rollout, mark: Mark, told: Replacement | None) -> Ledger:
     """The ledger while a replacement is under way."""
-    course = episodes.rolling(ledger.course, rollout.ids, rollout.status, mark, told)
-    return msgspec.structs.replace(ledger, rollout=rollout, course=course)
+    tracker = episodes.rolling(ledger.tracker, rollout.ids, rollout.status, mark, told)
+    return msgspec.structs.replace(ledger, rollout=rollout, tracker=tracker)
 
 
 def _rolled(ledger: Ledger, workload: Workload, mark: Mark, *, stayed_up: bool) -> Entry:
@@ -338,7 +338,7 @@ def _rolled(ledger: Ledger, workload: Workload, mark: Mark, *, stayed_up: bool) 
 
 
 def _faded(ledger: Ledger, mark: Mark) -> Ledger:
-    return msgspec.structs.replace(ledger, course=episodes.faded(ledger.course, mark))
+    return msgspec.structs.replace(ledger, tracker=episodes.faded(ledger.tracker, mark))
 
 
 def _judged(ledger: Ledger, serving: str, now: float) -> Entry:
@@ -372,7 +372,7 @@ def _count(
         judged=_with(ledger.judged, known),
         rollout=None,
         rollout_failed=at if transition == "reverted" else ledger.rollout_failed,
-        course=episodes.rolled(ledger.course, _EPISODES[outcome], mark, outcome, name, unseen=unseen),
+        tracker=episodes.rolled(ledger.tracker, _EPISODES[outcome], mark, outcome, name, unseen=unseen),
     )
     whole = rollout is not None and rollout.whole and outcome == "completed"
     return Entry(after, None, max(0.0, at - rollout.since) if rollout is not None and whole else None)
@@ -391,8 +391,8 @@ def told_events(ledger: Ledger, events: Sequence[Event], serving: str, now: floa
     Each id counts once. At the first reading, those from before first sight are the baseline.
     """
     known = frozenset(ledger.seen_events or ())
-    course = episodes.told_events(ledger.course, events, known, now)
-    ledger = ledger if course is ledger.course else msgspec.structs.replace(ledger, course=course)
+    tracker = episodes.told_events(ledger.tracker, events, known, now)
+    ledger = ledger if tracker is ledger.tracker else msgspec.structs.replace(ledger, tracker=tracker)
     fresh = {event.id: event for event in events if event.id not in known}
     ordered = sorted(fresh.values(), key=lambda event: (models.timestamp(event.timestamp) or 0.0, event.id))
     entry = Entry(ledger)
@@ -463,7 +463,7 @@ def told_pods(ledger: Ledger, told: Pods, now: float) -> Ledger:
     pods: dict[str, Pod] = {}
     restarts = dict(ledger.restarts)
     ends = {container: dict(reasons) for container, reasons in ledger.terminations.items()}
-    course = ledger.course
+    tracker = ledger.tracker
     for proton, replica in told.replicas():
         began = models.timestamp(replica.started_at)
         for container in replica.containers or ():
@@ -485,15 +485,15 @@ def told_pods(ledger: Ledger, told: Pods, now: float) -> Ledger:
                 reasons = ends.setdefault(name, {})
                 reasons[reason] = reasons.get(reason, 0) + 1
                 if ledger.group == "up" and reason != "Completed":
-                    course = episodes.crashed(course, replica.name or "", container, now)
+                    tracker = episodes.crashed(tracker, replica.name or "", container, now)
             if container.reason is not None or last is not None:
                 ends.setdefault(name, {}).setdefault("OOMKilled", 0)
             pods[key] = Pod(was if count is None else count, finished or ended, None, proton.id)
     pods |= _not_listed({key: pod for key, pod in before.items() if key not in pods}, told, now)
-    course = episodes.told_pods(course, told, ledger.proton, now)
+    tracker = episodes.told_pods(tracker, told, ledger.proton, now)
     unread = tuple(sorted(proton for proton in told.unread if proton == UNLISTED or proton not in read))
     counted = {"pods": pods, "unread": unread, "restarts": restarts, "terminations": ends}
-    after = msgspec.structs.replace(ledger, **counted, course=course)
+    after = msgspec.structs.replace(ledger, **counted, tracker=tracker)
     return ledger if after == ledger else after
 
 

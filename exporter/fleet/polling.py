@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from exporter.api import models
-from exporter.fleet import state as facts
-from exporter.fleet.state import Seen
+from exporter.fleet import workload_state
+from exporter.fleet.workload_state import WorkloadState
 
 WINDOWS = {"5m": 300.0, "1h": 3600.0, "6h": 21600.0, "1d": 86400.0, "3d": 259200.0}
 """Windows of statistics, in seconds; the long ones are for critical and high importance."""
@@ -43,26 +43,26 @@ class Part(NamedTuple):
 
     name: str
     times: float
-    applies: Callable[[Seen], bool]
+    applies: Callable[[WorkloadState], bool]
     prompt: bool = False
     extra: str = ""
     """What it is dropped as when the budget lacks; empty: never."""
 
 
-def _always(_: Seen) -> bool:
+def _always(_: WorkloadState) -> bool:
     return True
 
 
-def _up(seen: Seen) -> bool:
-    return facts.status_group(seen) == "up"
+def _up(state: WorkloadState) -> bool:
+    return workload_state.status_group(state) == "up"
 
 
-def _important(seen: Seen) -> bool:
-    return _up(seen) and importance(seen) in ("critical", "high")
+def _important(state: WorkloadState) -> bool:
+    return _up(state) and importance(state) in ("critical", "high")
 
 
-def _rolling(seen: Seen) -> bool:
-    return seen.ledger.rollout is not None and seen.ledger.rollout.ended is None
+def _rolling(state: WorkloadState) -> bool:
+    return state.ledger.rollout is not None and state.ledger.rollout.ended is None
 
 
 PARTS = (
@@ -94,7 +94,7 @@ EXTRAS = (
 Extra = tuple[str, str]
 
 
-class Ask(NamedTuple):
+class DetailRequest(NamedTuple):
     """One thing to ask: about whom (empty: the account), what, how many requests that is, and how often it is due.
 
     `urgent`: the workload is not steady. Lower `rank` is more important.
@@ -108,80 +108,84 @@ class Ask(NamedTuple):
     rank: int = 0
 
 
-def importance(seen: Seen) -> str:
+def importance(state: WorkloadState) -> str:
     """The importance, of a closed set: an unheard-of one counts as low."""
-    told = models.folded(seen.workload.importance)
+    told = models.folded(state.workload.importance)
     return told if told in models.IMPORTANCES else "low"
 
 
-def cost(part: str, seen: Seen, policy: Policy, dropped: frozenset[Extra]) -> int:
+def cost(part: str, state: WorkloadState, policy: Policy, dropped: frozenset[Extra]) -> int:
     """How many requests a part is: one snapshot per proton, one answer per serving proton, one per extra quantile."""
-    pods = seen.details.pods
+    pods = state.details.pods
     protons = max(1, len(pods.protons)) if pods is not None else 1
     if part == "pods":
         return 1 + protons
     if part.startswith("stats_"):
-        return protons + len(quantiles(part, seen, policy, dropped)) - 1
+        return protons + len(quantiles(part, state, policy, dropped)) - 1
     return 1
 
 
-def quantiles(part: str, seen: Seen, policy: Policy, dropped: frozenset[Extra]) -> tuple[float, ...]:
+def quantiles(part: str, state: WorkloadState, policy: Policy, dropped: frozenset[Extra]) -> tuple[float, ...]:
     """The quantiles to ask for; each but the first is a request of its own, so only the shortest window has several."""
-    if part != "stats_5m" or ("quantiles", importance(seen)) in dropped:
+    if part != "stats_5m" or ("quantiles", importance(state)) in dropped:
         return policy.quantiles[:1] or (0.5,)
     return policy.quantiles or (0.5,)
 
 
-def asks(seen: Seen, policy: Policy, now: float, dropped: frozenset[Extra] = frozenset()) -> tuple[Ask, ...]:
+def requests(
+    state: WorkloadState, policy: Policy, now: float, dropped: frozenset[Extra] = frozenset()
+) -> tuple[DetailRequest, ...]:
     """All that is asked about one workload. `now` is seconds since the epoch, as in the ledger."""
-    urgent = facts.unsteady(seen)
-    lasting = urgent and now - seen.ledger.since > CALM_AFTER
-    rank = models.IMPORTANCES.index(importance(seen))
+    urgent = workload_state.unsteady(state)
+    lasting = urgent and now - state.ledger.since > CALM_AFTER
+    rank = models.IMPORTANCES.index(importance(state))
     found = []
     for part in PARTS:
         unwanted = policy.parts and part.name not in policy.parts
-        if unwanted or not part.applies(seen) or (part.extra, importance(seen)) in dropped:
+        if unwanted or not part.applies(state) or (part.extra, importance(state)) in dropped:
             continue
         every = part.times * policy.interval
         prompt = part.prompt and urgent
         if prompt:
             every = min(every, policy.status_interval * (CALMER if lasting else 1))
-        found.append(Ask(seen.workload.id, part.name, cost(part.name, seen, policy, dropped), every, prompt, rank))
+        found.append(
+            DetailRequest(state.workload.id, part.name, cost(part.name, state, policy, dropped), every, prompt, rank)
+        )
     return tuple(found)
 
 
-def plan(waiting: Iterable[tuple[Ask, float]], now: float, budget: int) -> list[Ask]:
+def plan(waiting: Iterable[tuple[DetailRequest, float]], now: float, budget: int) -> list[DetailRequest]:
     """What to ask now, in order, for at most `budget` requests in all.
 
     `waiting` are asks with the time of their last answer, on a clock of the caller's that `now` is read from too;
     minus infinity: the workload has changed since. Of those due, the urgent ones go first, as long as the others have
     had their share (`MINE`); within either the longest overdue, measured in its own interval, is next.
     """
-    urgent: list[tuple[float, int, int, Ask]] = []
-    others: list[tuple[float, int, int, Ask]] = []
-    for ask, looked in waiting:
-        overdue = (now - looked) / ask.every
+    urgent: list[tuple[float, int, int, DetailRequest]] = []
+    others: list[tuple[float, int, int, DetailRequest]] = []
+    for request, looked in waiting:
+        overdue = (now - looked) / request.every
         if overdue >= 1:
-            (urgent if ask.urgent else others).append((overdue, -_PLACE[ask.part], -ask.rank, ask))
+            (urgent if request.urgent else others).append((overdue, -_PLACE[request.part], -request.rank, request))
     most = max(1, budget)
     first = [row[-1] for row in heapq.nlargest(most, urgent)][::-1]
     then = [row[-1] for row in heapq.nlargest(most, others)][::-1]
-    chosen: list[Ask] = []
+    chosen: list[DetailRequest] = []
     spent = {True: 0, False: 0}
     while first or then:
         turn = bool(first) and (not then or spent[False] > MINE * (spent[True] + spent[False]))
-        ask = (first if turn else then)[-1]
-        if spent[True] + spent[False] + ask.cost > budget:
+        request = (first if turn else then)[-1]
+        if spent[True] + spent[False] + request.cost > budget:
             break
         (first if turn else then).pop()
-        spent[turn] += ask.cost
-        chosen.append(ask)
+        spent[turn] += request.cost
+        chosen.append(request)
     return chosen
 
 
-def load(wanted: Iterable[Ask], rate: float) -> float:
+def load(wanted: Iterable[DetailRequest], rate: float) -> float:
     """The requests a second that these asks make in all, as a share of the rate: above 1, they take turns longer."""
-    return sum(ask.cost / ask.every for ask in wanted) / rate
+    return sum(request.cost / request.every for request in wanted) / rate
 
 
 def affordable(
@@ -202,19 +206,19 @@ def affordable(
     return frozenset(dropped)
 
 
-def extra_costs(fleet: Sequence[Seen], policy: Policy) -> Mapping[Extra, float]:
+def extra_costs(fleet: Sequence[WorkloadState], policy: Policy) -> Mapping[Extra, float]:
     """The requests a second of each extra over a fleet."""
     costs = dict.fromkeys(EXTRAS, 0.0)
-    for seen in fleet:
-        which = importance(seen)
-        if ("quantiles", which) in costs and _up(seen) and (not policy.parts or "stats_5m" in policy.parts):
+    for state in fleet:
+        which = importance(state)
+        if ("quantiles", which) in costs and _up(state) and (not policy.parts or "stats_5m" in policy.parts):
             costs["quantiles", which] += max(0, len(policy.quantiles) - 1) / policy.interval
         for part in PARTS:
-            if part.extra and part.applies(seen) and (not policy.parts or part.name in policy.parts):
+            if part.extra and part.applies(state) and (not policy.parts or part.name in policy.parts):
                 costs[part.extra, which] += 1 / (part.times * policy.interval)
     return costs
 
 
-def lasts(ask: Ask, load: float) -> float:
+def lasts(request: DetailRequest, load: float) -> float:
     """How long an answer is served before it is too old, in seconds: three of its turns, five minutes at the least."""
-    return max(300.0, 3 * ask.every * max(1.0, load))
+    return max(300.0, 3 * request.every * max(1.0, load))

@@ -17,10 +17,10 @@ from exporter.api import models
 from exporter.api.decoding import One, Reject, incomplete
 from exporter.api.models import REPLACEMENT_STATUSES, Workload
 from exporter.fleet import ledger as book
-from exporter.fleet import state as facts
+from exporter.fleet import workload_state
 from exporter.fleet.episodes import Mark
 from exporter.fleet.ledger import Ledger, Tally
-from exporter.fleet.state import Seen
+from exporter.fleet.workload_state import WorkloadState
 
 
 class Sweep(NamedTuple):
@@ -38,7 +38,7 @@ class Sweep(NamedTuple):
     absent: frozenset[str] = frozenset()
 
 
-class Knowledge(NamedTuple):
+class Snapshot(NamedTuple):
     """What is known of one account. Times are seconds since the epoch, None before the first.
 
     `missing` are workloads absent from one complete sweep, `gone` those absent from two: shown for `GONE_SHOWN`, their
@@ -47,9 +47,9 @@ class Knowledge(NamedTuple):
     """
 
     account: str
-    workloads: Mapping[str, Seen] = {}
-    missing: Mapping[str, Seen] = {}
-    gone: Mapping[str, Seen] = {}
+    workloads: Mapping[str, WorkloadState] = {}
+    missing: Mapping[str, WorkloadState] = {}
+    gone: Mapping[str, WorkloadState] = {}
     attempted: float | None = None
     succeeded: float | None = None
     failure: str = ""
@@ -67,26 +67,26 @@ UNNOTICED = 300.0
 """A workload that was created so many seconds before a complete sweep without it was there, but not for us to see."""
 
 
-def restored(account: str, ledgers: Mapping[str, Ledger], tally: Tally) -> Knowledge:
+def restored(account: str, ledgers: Mapping[str, Ledger], tally: Tally) -> Snapshot:
     """The account as it was when its state was written: nothing to show yet, but nothing to count again either."""
     stubs = {
-        i: Seen(account, Workload(id=i, name=ledger.name, status=ledger.status), ledger, vanished=ledger.gone)
+        i: WorkloadState(account, Workload(id=i, name=ledger.name, status=ledger.status), ledger, vanished=ledger.gone)
         for i, ledger in ledgers.items()
     }
-    gone = {i: seen for i, seen in stubs.items() if seen.vanished is not None}
-    there = {i: seen for i, seen in stubs.items() if seen.vanished is None}
+    gone = {i: state for i, state in stubs.items() if state.vanished is not None}
+    there = {i: state for i, state in stubs.items() if state.vanished is None}
     earlier = max((ledger.since for ledger in ledgers.values()), default=None)
-    return Knowledge(account, there, gone=gone, tally=tally, baseline=not ledgers, earlier=earlier)
+    return Snapshot(account, there, gone=gone, tally=tally, baseline=not ledgers, earlier=earlier)
 
 
-def step(known: Knowledge, sweep: Sweep, now: float) -> Knowledge:
+def step(known: Snapshot, sweep: Sweep, now: float) -> Snapshot:
     """The account after `sweep`, which ended at `now`."""
     if sweep.failure:
         return known._replace(attempted=now, failure=sweep.failure)
     if sweep.unchosen:
         known = _without(known, sweep.unchosen)
     before = {**known.missing, **known.workloads}
-    present: dict[str, Seen] = {}
+    present: dict[str, WorkloadState] = {}
     tally = known.tally
     unread = _unread(sweep.rejects)
     for workload in sweep.workloads:
@@ -95,20 +95,20 @@ def step(known: Knowledge, sweep: Sweep, now: float) -> Knowledge:
             tally = tally.after(entry)
     doubted = {*unlisted(known, sweep)} - sweep.absent
     held = {i: _held(known.workloads[i], now) for i in known.workloads.keys() & doubted}
-    absent = {i: seen for i, seen in known.workloads.items() if i not in present and i not in held}
-    still_missing = {i: seen for i, seen in known.missing.items() if i in doubted}
+    absent = {i: state for i, state in known.workloads.items() if i not in present and i not in held}
+    still_missing = {i: state for i, state in known.missing.items() if i in doubted}
     missed = Mark(known.succeeded if known.succeeded is not None else now, known.previous)
     vanished = {
-        i: seen._replace(vanished=now, ledger=book.vanished(seen.ledger, now, missed))
-        for i, seen in known.missing.items()
+        i: state._replace(vanished=now, ledger=book.vanished(state.ledger, now, missed))
+        for i, state in known.missing.items()
         if i not in present and i not in still_missing
     }
     gone = {
-        i: seen
-        for i, seen in {**known.gone, **vanished}.items()
-        if i not in present and seen.vanished is not None and now - seen.vanished < GONE_KEPT
+        i: state
+        for i, state in {**known.gone, **vanished}.items()
+        if i not in present and state.vanished is not None and now - state.vanished < GONE_KEPT
     }
-    return Knowledge(
+    return Snapshot(
         known.account,
         {**held, **present},
         {**still_missing, **absent},
@@ -122,23 +122,23 @@ def step(known: Knowledge, sweep: Sweep, now: float) -> Knowledge:
     )
 
 
-def _without(known: Knowledge, unchosen: Container[str]) -> Knowledge:
+def _without(known: Snapshot, unchosen: Container[str]) -> Snapshot:
     """What is known without workloads that the settings have left out meanwhile: they have not vanished."""
     there, missing, gone = (
-        {i: seen for i, seen in each.items() if i not in unchosen}
+        {i: state for i, state in each.items() if i not in unchosen}
         for each in (known.workloads, known.missing, known.gone)
     )
     return known._replace(workloads=there, missing=missing, gone=gone)
 
 
-def ledgers(known: Knowledge) -> Iterable[tuple[str, Ledger]]:
+def ledgers(known: Snapshot) -> Iterable[tuple[str, Ledger]]:
     """The ledger of every workload whose totals are to be kept."""
     for there in (known.gone, known.missing, known.workloads):
-        for i, seen in there.items():
-            yield i, seen.ledger
+        for i, state in there.items():
+            yield i, state.ledger
 
 
-def visible(known: Knowledge, age: float, stale_after: float) -> Iterable[Seen]:
+def visible(known: Snapshot, age: float, stale_after: float) -> Iterable[WorkloadState]:
     """The workloads to show: none before the first complete sweep, or once it is `age` > `stale_after` seconds ago.
 
     The age is the caller's to measure, on a clock that does not jump.
@@ -146,13 +146,15 @@ def visible(known: Knowledge, age: float, stale_after: float) -> Iterable[Seen]:
     if known.succeeded is None or age > stale_after:
         return ()
     latest = known.succeeded
-    shown = [seen for seen in known.gone.values() if seen.vanished is not None and latest - seen.vanished < GONE_SHOWN]
+    shown = [
+        state for state in known.gone.values() if state.vanished is not None and latest - state.vanished < GONE_SHOWN
+    ]
     return (*known.workloads.values(), *shown)
 
 
 def _seen(
-    before: Seen | None, known: Knowledge, workload: Workload, now: float, unread: Collection[str] = ()
-) -> tuple[Seen, book.Entry | None]:
+    before: WorkloadState | None, known: Snapshot, workload: Workload, now: float, unread: Collection[str] = ()
+) -> tuple[WorkloadState, book.Entry | None]:
     """The workload after the list showed it, but for its fields `unread`."""
     if before is not None and (unread or before.held):
         before = _holding(before, {field: before.held.get(field, now) for field in unread})
@@ -162,17 +164,17 @@ def _seen(
         if gone is None:
             baseline = known.baseline or _unnoticed(known, workload)
             new = book.first_sight(workload, now, baseline=baseline, last=known.succeeded)
-            return Seen(known.account, workload, new), None
+            return WorkloadState(known.account, workload, new), None
         before = gone._replace(ledger=book.reappeared(gone.ledger), vanished=None, gone_because="")
     elif before.workload == workload and before.ledger.rollout is None:
         return before, None  # the very object, so that nobody needs to compare it again
-    entry = book.listed(before.ledger, workload, now, facts.draft_expiry(before), known.succeeded)
+    entry = book.listed(before.ledger, workload, now, workload_state.draft_expiry(before), known.succeeded)
     if before.workload == workload and entry.ledger is before.ledger:
         return before, None
     return before._replace(workload=workload, ledger=entry.ledger), entry
 
 
-def _unnoticed(known: Knowledge, workload: Workload) -> bool:
+def _unnoticed(known: Snapshot, workload: Workload) -> bool:
     """Whether a workload is new to us alone: it was not chosen or not shown to us before."""
     created = models.timestamp(workload.created_at)
     last = known.succeeded if known.succeeded is not None else known.earlier
@@ -209,7 +211,7 @@ def _unread(rejects: Iterable[Reject]) -> Mapping[str, Collection[str]]:
     return found
 
 
-def unlisted(known: Knowledge, sweep: Sweep) -> tuple[str, ...]:
+def unlisted(known: Snapshot, sweep: Sweep) -> tuple[str, ...]:
     """Ids that may stand behind items without a readable id: of all known workloads that the list does not show."""
     if not incomplete(sweep.rejects):
         return ()
@@ -217,7 +219,7 @@ def unlisted(known: Knowledge, sweep: Sweep) -> tuple[str, ...]:
     return tuple(i for i in (*known.workloads, *known.missing) if i not in listed)
 
 
-def unclear(known: Knowledge, sweep: Sweep) -> tuple[str, ...]:
+def unclear(known: Snapshot, sweep: Sweep) -> tuple[str, ...]:
     """Ids of known workloads of which the list does not show the status: their own routes may."""
     unread = (i for i, fields in _unread(sweep.rejects).items() if "status" in fields and i in known.workloads)
     return (*unlisted(known, sweep), *unread)
@@ -233,21 +235,21 @@ def resolved(sweep: Sweep, found: Mapping[str, One[Workload]], absent: Collectio
     return sweep._replace(workloads=tuple(workloads.values()), rejects=tuple(rejects), absent=frozenset(absent))
 
 
-def _held(seen: Seen, now: float) -> Seen:
+def _held(state: WorkloadState, now: float) -> WorkloadState:
     """A workload of which the whole item cannot be read."""
-    seen = _holding(seen, {"$": seen.held.get("$", now)})
-    workload = seen.workload
-    if now - seen.held["$"] <= HELD_FOR:
-        return seen
+    state = _holding(state, {"$": state.held.get("$", now)})
+    workload = state.workload
+    if now - state.held["$"] <= HELD_FOR:
+        return state
     unknown = Workload(id=workload.id, name=workload.name, importance=workload.importance, tags=workload.tags)
-    return seen if unknown == workload else seen._replace(workload=unknown)
+    return state if unknown == workload else state._replace(workload=unknown)
 
 
-def _holding(seen: Seen, held: Mapping[str, float]) -> Seen:
-    return seen if held == seen.held else seen._replace(held=held)
+def _holding(state: WorkloadState, held: Mapping[str, float]) -> WorkloadState:
+    return state if held == state.held else state._replace(held=held)
 
 
-def _carried(before: Seen, workload: Workload, now: float) -> Workload:
+def _carried(before: WorkloadState, workload: Workload, now: float) -> Workload:
     """What the list shows of a workload, with the fields that cannot be read as they were before."""
     kept = [field for field, since in before.held.items() if now - since <= HELD_FOR]
     return msgspec.structs.replace(workload, **{field: getattr(before.workload, field) for field in kept})

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from exporter.api import models
 from exporter.api.details import ComputeBundle
-from exporter.fleet import state as facts
+from exporter.fleet import workload_state
 from exporter.fleet.ledger import DURATION_BUCKETS, Durations, Tally
-from exporter.fleet.state import Account, Seen
+from exporter.fleet.workload_state import Account, WorkloadState
 from exporter.metrics.family import Kind, Profile, Samples, Stability, one
 
 
@@ -21,7 +21,7 @@ class Use(NamedTuple):
     live: int = 0
 
 
-class Known(NamedTuple):
+class AccountFacts(NamedTuple):
     """An account as its families look at it."""
 
     account: Account
@@ -38,22 +38,22 @@ class AccountFamily(NamedTuple):
     help: str
     source: str
     absence: str
-    samples: Callable[[Known], Samples]
+    samples: Callable[[AccountFacts], Samples]
     unit: str = ""
     stability: Stability = "stable"
     profile: Profile = "standard"
 
 
-def use(fleet: Iterable[Seen]) -> Use:
+def use(fleet: Iterable[WorkloadState]) -> Use:
     """Count what the workloads hold; those stopped, suspended, interrupted or terminated hold nothing."""
     active = replicas = live = 0
-    for seen in fleet:
-        group = facts.status_group(seen)
-        if group == "off" or models.folded(seen.workload.status) == "terminated":
+    for state in fleet:
+        group = workload_state.status_group(state)
+        if group == "off" or models.folded(state.workload.status) == "terminated":
             continue
         active += 1
-        replicas += facts.most_replicas(seen) or 0
-        counted = facts.serving(seen)
+        replicas += workload_state.most_replicas(state) or 0
+        counted = workload_state.serving(state)
         live += counted.live if counted is not None else 0
     return Use(active, replicas, live)
 
@@ -62,8 +62,8 @@ def _limit(value: int | None) -> Samples:
     return one(float(value) if value is not None and value > 0 else None)
 
 
-def _bundles(amount: Callable[[ComputeBundle], models.Number | None]) -> Callable[[Known], Samples]:
-    def samples(known: Known) -> Samples:
+def _bundles(amount: Callable[[ComputeBundle], models.Number | None]) -> Callable[[AccountFacts], Samples]:
+    def samples(known: AccountFacts) -> Samples:
         told = ((bundle.id, models.finite(amount(bundle))) for bundle in known.account.bundles or ())
         return tuple(sorted(((name,), value) for name, value in told if value is not None))
 

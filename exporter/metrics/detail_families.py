@@ -13,9 +13,9 @@ from exporter.api import models, pods
 from exporter.api.details import EventKind, OtelValue, base_value
 from exporter.api.models import Number
 from exporter.api.pods import Container, Replica, StatusDetails
-from exporter.fleet import state as facts
+from exporter.fleet import workload_state
 from exporter.fleet.ledger import OUTCOMES, TRANSITIONS
-from exporter.fleet.state import Window
+from exporter.fleet.workload_state import Window
 from exporter.metrics.family import Family, Samples, View, closed, one, row
 
 SHORTAGES = ("gpu", "cpu", "memory", "volume", "other")
@@ -101,7 +101,7 @@ def _running_since(view: View) -> Samples:
 
 def _unreadable(view: View) -> Samples:
     found: Counter[tuple[str, ...]] = Counter()
-    for unread in facts.unread(view.seen):
+    for unread in workload_state.unread(view.state):
         found[closed(unread.reason, pods.UNREAD_REASONS), unread.role] += 1
     return _counted(found)
 
@@ -176,11 +176,11 @@ def _end_times(view: View) -> Samples:
 
 
 def _restarts(view: View) -> Samples:
-    return tuple(((name,), float(count)) for name, count in sorted(view.seen.ledger.restarts.items()))
+    return tuple(((name,), float(count)) for name, count in sorted(view.state.ledger.restarts.items()))
 
 
 def _terminations(view: View) -> Samples:
-    told = view.seen.ledger.terminations
+    told = view.state.ledger.terminations
     return tuple(
         ((name, reason), float(count))
         for name, reasons in sorted(told.items())
@@ -189,7 +189,7 @@ def _terminations(view: View) -> Samples:
 
 
 def _fresh(view: View) -> Samples:
-    parts = {**view.seen.details.fresh, "list": not view.seen.held}
+    parts = {**view.state.details.fresh, "list": not view.state.held}
     return tuple(((part,), float(fresh)) for part, fresh in sorted(parts.items()))
 
 
@@ -199,7 +199,7 @@ def _fresh(view: View) -> Samples:
 def _allocated(amount: Callable[[models.Bundle], Number | None]) -> Callable[[View], Samples]:
     def samples(view: View) -> Samples:
         found: dict[tuple[str, ...], float] = {}
-        for bundle, live in (facts.live_by_bundle(view.seen) or {}).items():
+        for bundle, live in (workload_state.live_by_bundle(view.state) or {}).items():
             one_pod = models.finite(amount(bundle))
             if one_pod is not None:
                 labels = (bundle.id or "",)
@@ -214,7 +214,7 @@ def _use(word: str, unit: str, most: Callable[[View], float | None]) -> Callable
 
     def samples(view: View) -> Samples:
         found: dict[tuple[str, ...], float] = {}
-        for told in view.seen.details.usage or ():
+        for told in view.state.details.usage or ():
             value = _used(told, unit, most(view)) if word in told.name.casefold() else None
             if value is not None:
                 found.setdefault((closed(models.folded(told.level), ("workload", "pod", "container")),), value)
@@ -238,7 +238,7 @@ def _most(amount: Callable[[models.Bundle], Number | None]) -> Callable[[View], 
     """What the pods could use at the most, where it is known: a check of the unit."""
 
     def most(view: View) -> float | None:
-        replicas = facts.most_replicas(view.seen)
+        replicas = workload_state.most_replicas(view.state)
         told = [models.finite(amount(bundle)) for bundle in view.bundles]
         each = [value for value in told if value is not None]
         return max(each) * max(1, replicas) if each and replicas is not None else None
@@ -248,7 +248,7 @@ def _most(amount: Callable[[models.Bundle], Number | None]) -> Callable[[View], 
 
 def _load_ratios(view: View) -> Samples:
     """Load over target, 1 where the autoscaler is content: of requests at once, and of the processor."""
-    counted = facts.serving(view.seen)
+    counted = workload_state.serving(view.state)
     found = []
     for scaling in view.scalings:
         for policy in scaling.policies or ():
@@ -263,7 +263,7 @@ def _load(view: View, metric: str, live: int) -> float | None:
     if not live:
         return None
     if metric == "httpRequestsConcurrency":
-        window = view.seen.details.windows.get("5m")
+        window = view.state.details.windows.get("5m")
         concurrent = models.finite(window.metrics.concurrent_requests) if window is not None else None
         return None if concurrent is None else concurrent / live
     if metric == "cpuAverageUtilization":
@@ -284,7 +284,7 @@ _CPU = _use("cpu", "cores", _most(lambda bundle: bundle.cpu_count))
 
 
 def _in_catalogue(view: View) -> Samples:
-    there = view.seen.catalogue
+    there = view.state.catalogue
     if there is None:
         return ()
     wanted = {name for group in view.groups for name in group.resource_bundles or ()}
@@ -293,7 +293,7 @@ def _in_catalogue(view: View) -> Samples:
 
 def _quota_limits(view: View) -> Samples:
     found: dict[tuple[str, ...], float] = {}
-    for quota in view.seen.details.quotas or ():
+    for quota in view.state.details.quotas or ():
         for rule in quota.default_rules or ():
             limit = models.finite(rule.limit)
             if limit is not None and rule.rule:
@@ -320,8 +320,8 @@ def _windows(value: Callable[[Window], float | None]) -> Callable[[View], Sample
 
 
 def _whole(view: View) -> Mapping[str, Window]:
-    reset = view.seen.ledger.reset_at
-    windows = view.seen.details.windows
+    reset = view.state.ledger.reset_at
+    windows = view.state.details.windows
     return windows if reset is None else {name: w for name, w in windows.items() if w.start >= reset}
 
 
@@ -349,10 +349,10 @@ def _quantiles(view: View) -> Samples:
 
 
 def _grants(view: View) -> Samples:
-    if view.seen.details.grants is None:
+    if view.state.details.grants is None:
         return ()
     found: Counter[tuple[str, ...]] = Counter()
-    for grant in view.seen.details.grants:
+    for grant in view.state.details.grants:
         found[
             closed(models.folded(grant.share_recipient_type), RECIPIENTS), closed(models.folded(grant.role), ROLES)
         ] += 1
@@ -360,7 +360,7 @@ def _grants(view: View) -> Samples:
 
 
 def _owners(view: View) -> Samples:
-    grants = view.seen.details.grants
+    grants = view.state.details.grants
     return one(None if grants is None else float(sum(models.folded(grant.role) == "owner" for grant in grants)))
 
 
@@ -369,12 +369,12 @@ def _totals(counts: Mapping[str, int], names: tuple[str, ...] | list[str]) -> Sa
 
 
 def _events(view: View) -> Samples:
-    ledger = view.seen.ledger
+    ledger = view.state.ledger
     return _totals(ledger.events, EVENT_KINDS) if ledger.seen_events is not None else ()
 
 
 def _rollout_began(view: View) -> Samples:
-    rollout, record = view.seen.ledger.rollout, view.seen.details.replacement
+    rollout, record = view.state.ledger.rollout, view.state.details.replacement
     if rollout is None or rollout.ended is not None:
         return ()
     told = models.timestamp(record.created_at) if record is not None else None
@@ -467,7 +467,7 @@ DETAILED: tuple[Family, ...] = (
         reads=("pods", "runtime")),
     row("workload_scaled_to_zero", "1 while the autoscaler has taken away all pods because nobody asks, which is no "
         "fault; 0 while pods are there.",
-        lambda view: one(None if (zero := facts.scaled_to_zero(view.seen)) is None else float(zero)),
+        lambda view: one(None if (zero := workload_state.scaled_to_zero(view.state)) is None else float(zero)),
         source="autoscaling, statusDetails, status", absence="the autoscaler may not go to zero, or the pods are not "
         "known", reads=("pods", "workload"), profile="minimal"),
     row("workload_autoscaling_load_ratio", "Load of a live pod over the autoscaler's target: above 1 it wants more "
@@ -524,7 +524,7 @@ DETAILED: tuple[Family, ...] = (
         lambda view: one(_count("concurrent_requests")(w) if (w := _whole(view).get("5m")) is not None else None),
         source="stats concurrentRequests", unit="requests", absence=_NO_WINDOW, reads=("windows", "ledger")),
     row("workload_stats_resets_total", "Times the statistics began anew: the artifact was promoted, or they were "
-        "cleared. Windows that reach back before it are left out.", lambda view: one(float(view.seen.ledger.resets)),
+        "cleared. Windows that reach back before it are left out.", lambda view: one(float(view.state.ledger.resets)),
         source="artifact.status, stats totalRequests", absence="the workload is not listed", reads=("ledger",)),
     row("workload_grants", "Grants by role and kind of recipient; only those present. Names are not read.", _grants,
         labels=("recipient", "role"), source="sharedRoles[]", absence="no such grant, or the route cannot be read",
@@ -533,25 +533,25 @@ DETAILED: tuple[Family, ...] = (
         source="sharedRoles[role=OWNER]", absence="the route cannot be read", unit="grants",
         stability="experimental", reads=("grants",)),
     row("workload_sharing_changes_total", "Grants given, changed or taken away, seen since the first reading.",
-        lambda view: one(None if view.seen.ledger.grants is None else float(view.seen.ledger.sharing_changes)),
+        lambda view: one(None if view.state.ledger.grants is None else float(view.state.ledger.sharing_changes)),
         source="sharedRoles[]", absence="the route could never be read", stability="experimental", reads=("ledger",)),
     row("workload_access_refused", "1 for each part of the details that the API refuses to this token (403).",
-        lambda view: tuple(((part,), 1.0) for part in sorted(view.seen.details.refused)), labels=("part",),
+        lambda view: tuple(((part,), 1.0) for part in sorted(view.state.details.refused)), labels=("part",),
         source="status 403", absence="the part may be read", reads=("refused",)),
     row("workload_consumer_only", "1 where the token's user may call the workload but not look into it: little is "
         "known of it, and nothing of that is a fault.",
-        lambda view: one(1.0 if facts.consumer_only(view.seen) else None), source="status 403 of several routes",
+        lambda view: one(1.0 if workload_state.consumer_only(view.state) else None), source="status 403 of several routes",
         absence="details may be read", stability="experimental", reads=("refused",)),
     row("workload_transitions_total", "What happened to a workload between two looks; counted from first sight.",
-        lambda view: _totals(view.seen.ledger.transitions, TRANSITIONS), labels=("transition",),
+        lambda view: _totals(view.state.ledger.transitions, TRANSITIONS), labels=("transition",),
         source="observed: status, protonId, replacement, events", absence="the workload is not listed",
         reads=("ledger",), profile="minimal"),
     row("workload_replacements_total", "Replacements that ended, by outcome: told by an event or the record, or "
         "reverted: the record disappeared and the proton before it still serves.",
-        lambda view: _totals(view.seen.ledger.outcomes, list(OUTCOMES)), labels=("outcome",),
+        lambda view: _totals(view.state.ledger.outcomes, list(OUTCOMES)), labels=("outcome",),
         source="events, replacement, protonId", absence="the workload is not listed", reads=("ledger",)),
     row("workload_replacement_failed_timestamp_seconds", "When a replacement last ended without success, by its own "
-        "word or reverted, in seconds since the epoch.", lambda view: one(view.seen.ledger.rollout_failed),
+        "word or reverted, in seconds since the epoch.", lambda view: one(view.state.ledger.rollout_failed),
         source="events, replacement, protonId", absence="none was seen to fail", reads=("ledger",), profile="minimal"),
     row("workload_replacement_started_timestamp_seconds", "When the replacement under way began, in seconds since the "
         "epoch: as told, else as first seen.", _rollout_began, source="replacement.createdAt, observed",
@@ -559,7 +559,7 @@ DETAILED: tuple[Family, ...] = (
     row("workload_events_total", "Events by kind, each id once; those before first sight are not counted.", _events,
         labels=("event",), source="events[].eventType", absence="the events could never be read", reads=("ledger",)),
     row("workload_event_last_timestamp_seconds", "When the newest event of a kind happened, in seconds since the "
-        "epoch.", lambda view: tuple(((kind,), at) for kind, at in sorted(view.seen.ledger.newest.items())),
+        "epoch.", lambda view: tuple(((kind,), at) for kind, at in sorted(view.state.ledger.newest.items())),
         labels=("event",), source="events[].timestamp", absence="no such event is told", stability="experimental",
         reads=("ledger",)),
     row("workload_fresh", "1 while a part of what is known of a workload is recent, else 0. Part `list` is its item "
@@ -569,6 +569,6 @@ DETAILED: tuple[Family, ...] = (
         reads=("fresh", "held")),
     row("workload_detail_timestamp_seconds", "When a part of the details was last told, of workloads that are not "
         "steady, in seconds since the epoch.",
-        lambda view: tuple(((part,), at) for part, at in sorted(view.seen.details.looked.items())), labels=("part",),
+        lambda view: tuple(((part,), at) for part, at in sorted(view.state.details.looked.items())), labels=("part",),
         source="observed", absence="the workload is steady, or the part was never told", reads=("looked",)),
 )  # fmt: skip

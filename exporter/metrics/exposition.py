@@ -18,8 +18,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from exporter.fleet.state import Seen
-from exporter.metrics.account_families import AccountFamily, Known
+from exporter.fleet.workload_state import WorkloadState
+from exporter.metrics.account_families import AccountFacts, AccountFamily
 from exporter.metrics.family import COMMON_LABELS, Family, Part, Samples
 from exporter.metrics.registry import FAMILIES, changed, samples_of
 
@@ -174,7 +174,7 @@ class Exposition:
         self._shelves = [self._empty()]
         self._starts: list[Key] = [("", "")]  # the least key that each shelf is for
         self._bodies = [Body(r.family.name, r.text_header, r.openmetrics_header, ()) for r in self._renderers]
-        self._seen: dict[Key, Seen] = {}
+        self._seen: dict[Key, WorkloadState] = {}
         self._held: set[int] = set()  # the identities of the objects in _seen
         # What each family last said of a workload: a hash of its samples, to tell whether they differ, and how many.
         self._marks: dict[Key, tuple[array[int], array[int]]] = {}
@@ -188,29 +188,29 @@ class Exposition:
         """How many workloads are beyond the limit."""
         return len(self._left_out)
 
-    def update(self, workloads: Iterable[Seen]) -> None:
+    def update(self, workloads: Iterable[WorkloadState]) -> None:
         """Take `workloads` as all there is."""
         for _ in self.steps(workloads):
             pass
 
-    def steps(self, workloads: Iterable[Seen]) -> Iterator[None]:
+    def steps(self, workloads: Iterable[WorkloadState]) -> Iterator[None]:
         """`update` in small steps, so that an event loop can answer between them; the bodies change at the end."""
         there = list(workloads)
         if not self._seen:
-            there.sort(key=lambda seen: (seen.account, seen.workload.id))
+            there.sort(key=lambda state: (state.account, state.workload.id))
         work = 0
-        for seen in there:
-            if id(seen) in self._held and not self._may_return(
-                seen
+        for state in there:
+            if id(state) in self._held and not self._may_return(
+                state
             ):  # the very object of the last update, as `step` leaves what did not change
                 work += 1
             else:
-                work += self._take((seen.account, seen.workload.id), seen)
+                work += self._take((state.account, state.workload.id), state)
             if work >= SLICE:
                 work = 0
                 yield
         if len(there) < len(self._seen):
-            present = {(seen.account, seen.workload.id) for seen in there}
+            present = {(state.account, state.workload.id) for state in there}
             for key in self._seen.keys() - present:
                 self._forget(key)
                 work += FORGOTTEN
@@ -236,23 +236,23 @@ class Exposition:
         """The whole page in OpenMetrics, without the closing ``# EOF``."""
         return b"".join(part for body in self._bodies for part in (body.openmetrics_header, *body.samples))
 
-    def _take(self, key: Key, seen: Seen) -> int:
+    def _take(self, key: Key, state: WorkloadState) -> int:
         """Remember a workload, rendered again if it differs; return the work it was."""
         before = self._seen.get(key)
         if before is not None:
             self._held.remove(id(before))
-        differs = before != seen or key in self._left_out
+        differs = before != state or key in self._left_out
         if differs:
-            self._render(key, before, seen)
-        self._seen[key] = seen
-        self._held.add(id(seen))
+            self._render(key, before, state)
+        self._seen[key] = state
+        self._held.add(id(state))
         return RENDERED if differs else 1
 
-    def _may_return(self, seen: Seen) -> bool:
+    def _may_return(self, state: WorkloadState) -> bool:
         """Whether a workload that was left out may have room again."""
-        if not self._left_out or (seen.account, seen.workload.id) not in self._left_out:
+        if not self._left_out or (state.account, state.workload.id) not in self._left_out:
             return False
-        return self._of_account[seen.account] < 0.95 * self._limit
+        return self._of_account[state.account] < 0.95 * self._limit
 
     def _forget(self, key: Key) -> None:
         self._held.remove(id(self._seen.pop(key)))
@@ -283,10 +283,10 @@ class Exposition:
         self.series += by
         self._of_account[key[0]] += by
 
-    def _render(self, key: Key, before: Seen | None, seen: Seen) -> None:
-        if before is not None and before.workload.name != seen.workload.name:
+    def _render(self, key: Key, before: WorkloadState | None, state: WorkloadState) -> None:
+        if before is not None and before.workload.name != state.workload.name:
             self._drop(key)  # the name is on every line
-        parts = changed(before, seen) if before is not None else frozenset()
+        parts = changed(before, state) if before is not None else frozenset()
         whole = key not in self._marks or "vanished" in parts or key in self._left_out
         if key not in self._marks:
             marks, sizes = self._marks[key] = self._nothing[0][:], self._nothing[1][:]
@@ -298,14 +298,14 @@ class Exposition:
             places: Sequence[int] = range(len(self._families))
         else:
             places = self._places(parts)
-        new = samples_of([self._families[place] for place in places], seen)
+        new = samples_of([self._families[place] for place in places], state)
         growth = sum(map(len, new)) - sum([sizes[place] for place in places])
-        if self._limit and growth > 0 and self._of_account[seen.account] + growth > self._limit:
+        if self._limit and growth > 0 and self._of_account[state.account] + growth > self._limit:
             places, new = range(len(self._families)), ((),) * len(self._families)
             self._left_out.add(key)
         else:
             self._left_out.discard(key)
-        common = (label(seen.account), label(seen.workload.name or ""), label(seen.workload.id))
+        common = (label(state.account), label(state.workload.name or ""), label(state.workload.id))
         joined = ",".join([f'{name}="{value}"' for name, value in zip(COMMON_LABELS, common, strict=True)])
         for place, samples in zip(places, new, strict=True):
             mark = hash(samples)
@@ -337,7 +337,7 @@ class Exposition:
         return shelf
 
 
-def account_bodies(families: Iterable[AccountFamily], accounts: Iterable[tuple[str, Known]]) -> list[Body]:
+def account_bodies(families: Iterable[AccountFamily], accounts: Iterable[tuple[str, AccountFacts]]) -> list[Body]:
     """The families of accounts, whole: there are few of them."""
     there = sorted(accounts, key=lambda told: told[0])
     bodies = []

@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple
 from exporter.api import models
 from exporter.api.models import Autoscaling, Bundle, Group, Workload
 from exporter.api.pods import Proton, StatusDetails
-from exporter.fleet import state as facts
-from exporter.fleet.state import Seen
+from exporter.fleet import workload_state
+from exporter.fleet.workload_state import WorkloadState
 
 Sample = tuple[tuple[str, ...], float]
 Samples = tuple[Sample, ...]
@@ -30,7 +30,7 @@ Part = (
     Literal["workload", "runtime", "vanished", "catalogue", "ledger", "held"]
     | Literal["pods", "windows", "usage", "quotas", "grants", "replacement", "fresh", "refused", "looked"]
 )
-"""What a family reads of a `Seen`: its own fields, or those of its details. It is looked at again when they change."""
+"""What a family reads of a `WorkloadState`: its own fields, or those of its details. It is looked at again when they change."""
 DETAILS: tuple[Part, ...] = (
     "pods", "windows", "usage", "quotas", "grants", "replacement", "fresh", "refused", "looked"
 )  # fmt: skip
@@ -43,7 +43,7 @@ class View(NamedTuple):
     `protons` are the protons with their role and the snapshot of their pods, None where there is none.
     """
 
-    seen: Seen
+    state: WorkloadState
     workload: Workload
     groups: tuple[Group, ...]
     scalings: tuple[Autoscaling, ...]
@@ -51,17 +51,19 @@ class View(NamedTuple):
     protons: tuple[tuple[Proton, str, StatusDetails | None], ...]
 
 
-def view(seen: Seen) -> View:
+def view(state: WorkloadState) -> View:
     """The view of a workload."""
-    groups = models.groups(seen.workload)
-    pods = seen.details.pods
+    groups = models.groups(state.workload)
+    pods = state.details.pods
     return View(
-        seen,
-        seen.workload,
+        state,
+        state.workload,
         groups,
         tuple([scaling for group in groups if (scaling := models.autoscaled(group)) is not None]),
         tuple([group.resolved_bundle for group in groups if group.resolved_bundle is not None]),
-        tuple([(p, facts.role(seen, p), pods.details.get(p.id)) for p in pods.protons]) if pods is not None else (),
+        tuple([(p, workload_state.role(state, p), pods.details.get(p.id)) for p in pods.protons])
+        if pods is not None
+        else (),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from exporter.api import models
 from exporter.api.models import REPLACEMENT_STATUSES, Bundle
-from exporter.fleet import state as facts
+from exporter.fleet import workload_state
 from exporter.fleet.ledger import replacement_active
 from exporter.metrics.family import Family, Samples, View, closed, one, row, total
 
@@ -131,10 +131,10 @@ def _requested(amount: Callable[[models.Allocation], float | None]) -> Callable[
 
 
 def _vanished(view: View) -> Samples:
-    if view.seen.vanished is None:
+    if view.state.vanished is None:
         return ()
     return (
-        ((closed(models.folded(view.workload.status), models.STATUSES), view.seen.gone_because), view.seen.vanished),
+        ((closed(models.folded(view.workload.status), models.STATUSES), view.state.gone_because), view.state.vanished),
     )
 
 
@@ -161,7 +161,7 @@ LISTED: tuple[Family, ...] = (
         "workload_status_since_timestamp_seconds",
         "When this exporter first saw the present status, in seconds since the epoch. "
         "Equal to first_observed: the status may be older.",
-        lambda view: one(view.seen.ledger.since),
+        lambda view: one(view.state.ledger.since),
         source="observed",
         absence="the workload is not in the last complete sweep",
         profile="minimal",
@@ -170,7 +170,7 @@ LISTED: tuple[Family, ...] = (
     row(
         "workload_first_observed_timestamp_seconds",
         "When this exporter first saw the workload, in seconds since the epoch.",
-        lambda view: one(view.seen.ledger.first),
+        lambda view: one(view.state.ledger.first),
         source="observed",
         absence="the workload is not in the last complete sweep",
         reads=("ledger",),
@@ -231,7 +231,7 @@ LISTED: tuple[Family, ...] = (
         "workload_draft_expiry_timestamp_seconds",
         "When the platform will stop a draft, in seconds since the epoch: 8 h after its proton began to run, "
         "else after its creation.",
-        lambda view: one(facts.draft_expiry(view.seen)),
+        lambda view: one(workload_state.draft_expiry(view.state)),
         source="artifact.status, protons[].runningSince, createdAt",
         absence="the artifact is no draft, or no time is told",
         profile="minimal",
@@ -268,7 +268,7 @@ LISTED: tuple[Family, ...] = (
     row(
         "workload_replicas_min",
         "Fewest replicas that there should be: those configured, or the autoscaler's least.",
-        lambda view: one(None if (least := facts.least_replicas(view.seen)) is None else float(least)),
+        lambda view: one(None if (least := workload_state.least_replicas(view.state)) is None else float(least)),
         source="runtime.containerGroups[].replicaCount, autoscaling",
         absence="not told for some group",
         profile="minimal",
@@ -278,7 +278,7 @@ LISTED: tuple[Family, ...] = (
     row(
         "workload_replicas_max",
         "Most replicas that there may be: those configured, or the autoscaler's most.",
-        lambda view: one(None if (most := facts.most_replicas(view.seen)) is None else float(most)),
+        lambda view: one(None if (most := workload_state.most_replicas(view.state)) is None else float(most)),
         source="runtime.containerGroups[].replicaCount, autoscaling",
         absence="not told for some group",
         profile="minimal",
@@ -402,7 +402,7 @@ LISTED: tuple[Family, ...] = (
     row(
         "workload_episode_open_since_timestamp_seconds",
         "Since when a start, a stop, a failure or a replacement of the workload goes on, in seconds since the epoch.",
-        lambda view: tuple([((each.kind,), each.opened.at) for each in view.seen.ledger.course.episodes]),
+        lambda view: tuple([((each.kind,), each.opened.at) for each in view.state.ledger.tracker.episodes]),
         labels=("kind",),
         source="status and replacement, from sweep to sweep",
         absence="none goes on",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from exporter.fleet.state import Seen
+from exporter.fleet.workload_state import WorkloadState
 from exporter.metrics.account_families import ACCOUNTS, AccountFamily
 from exporter.metrics.detail_families import DETAILED
 from exporter.metrics.family import DETAILS, PROFILES, Family, Part, Profile, Samples, view
@@ -15,7 +15,7 @@ OF_THE_GONE = {"datarobot_workload_vanished_timestamp_seconds", "datarobot_workl
 """What is told of a workload that has vanished."""
 
 
-def changed(before: Seen, now: Seen) -> frozenset[Part]:
+def changed(before: WorkloadState, now: WorkloadState) -> frozenset[Part]:
     """Which parts of a workload differ."""
     parts: list[Part] = []
     if before.workload != now.workload:
@@ -35,14 +35,14 @@ def changed(before: Seen, now: Seen) -> frozenset[Part]:
     return frozenset(parts)
 
 
-def _role_facts(seen: Seen) -> tuple[object, ...]:
-    return seen.workload.proton_id, seen.workload.replacement
+def _role_facts(state: WorkloadState) -> tuple[object, ...]:
+    return state.workload.proton_id, state.workload.replacement
 
 
-def samples_of(families: Sequence[Family], seen: Seen) -> tuple[Samples, ...]:
+def samples_of(families: Sequence[Family], state: WorkloadState) -> tuple[Samples, ...]:
     """The samples of each family for one workload; of one that has vanished, only what is told of the vanished."""
-    looked = view(seen)
-    if seen.vanished is not None:
+    looked = view(state)
+    if state.vanished is not None:
         return tuple([family.samples(looked) if family.name in OF_THE_GONE else () for family in families])
     return tuple([family.samples(looked) for family in families])
 

@@ -54,7 +54,7 @@ class Counts(Protocol):
 
 
 class SelfTraces:
-    """The SDK's pipeline with a thread of its own; `account` makes what a `Watch` is given, `close` ends it.
+    """The SDK's pipeline with a thread of its own; `account` makes what a `AccountMonitor` is given, `close` ends it.
 
     `instance` tells one exporter from another, such as ``HOST:PORT``; `attributes` are added to the resource.
     """
@@ -82,7 +82,7 @@ class SelfTraces:
         self._given = 0
 
     def account(self, name: str, endpoint: str) -> Callable[[], AbstractContextManager[SweepTrace]]:
-        """For `Watch`: what is done inside the context it opens is one sweep of this account."""
+        """For `AccountMonitor`: what is done inside the context it opens is one sweep of this account."""
         for reason in KEPT:
             self.counts.count("self_traces", name, reason, by=0)
         return _Account(self, name, urlsplit(endpoint).hostname or "").sweep

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from exporter.clock import Clock
 from exporter.otlp.transport import EMPTY, REASONS, Transport, Verdict
-from exporter.settings import Traces
+from exporter.settings import TraceSettings
 from exporter.state.store import StateError, Store, Waiting
 from exporter.telemetry.own_metrics import Report
 
@@ -47,7 +47,7 @@ class Sender:
     """
 
     def __init__(
-        self, store: Store, transport: Transport, report: Report, traces: Traces, clock: Clock | None = None
+        self, store: Store, transport: Transport, report: Report, traces: TraceSettings, clock: Clock | None = None
     ) -> None:
         self._store, self._transport, self._report, self._settings = store, transport, report, traces
         self._clock = clock or Clock()

@@ -33,7 +33,7 @@ from opentelemetry.proto.trace.v1 import trace_pb2 as pb
 
 from exporter import __version__, redaction
 from exporter.failures import beginning, detail, one_line, retry_after, some_of, trouble
-from exporter.settings import Traces
+from exporter.settings import TraceSettings
 from exporter.settings.validation import BadSettings, Problem
 from exporter.tracing.trace import Attributes, Span, Trace, Value
 
@@ -159,7 +159,7 @@ class Verdict(NamedTuple):
 class _Cleaner:
     """Removes all known secrets, and those that this collector is sent, from what it sends."""
 
-    def __init__(self, traces: Traces, secrets: redaction.Secrets | None) -> None:
+    def __init__(self, traces: TraceSettings, secrets: redaction.Secrets | None) -> None:
         self._secrets = secrets or redaction.Secrets()
         self._own = [part.text for each in _headers(traces).items() for part in redaction.header(*each)]
 
@@ -200,7 +200,7 @@ class Transport(Protocol):
         """End a `send` under way in another thread, which is then ``again``. Between two of them nothing is held."""
 
 
-def transport(traces: Traces, secrets: redaction.Secrets | None = None) -> Transport:
+def transport(traces: TraceSettings, secrets: redaction.Secrets | None = None) -> Transport:
     """The way that these settings name. Raises `BadSettings` for certificates that cannot be used.
 
     What the collector sends is cleaned of `secrets` and of the values of `traces.headers`.
@@ -219,7 +219,7 @@ def transport(traces: Traces, secrets: redaction.Secrets | None = None) -> Trans
 _FILES = ("certificate", "client_certificate", "client_key")
 
 
-def _headers(traces: Traces) -> dict[str, str]:
+def _headers(traces: TraceSettings) -> dict[str, str]:
     return {name: value.get_secret_value() for name, value in traces.headers.items()}
 
 
@@ -231,7 +231,7 @@ _REASONS_OF = {401: "auth", 403: "forbidden", 404: "not_found", 413: "too_large"
 class Http:
     """OTLP/HTTP, protobuf. Redirects are not followed: headers go to the configured host and nowhere else."""
 
-    def __init__(self, traces: Traces, trusted: ssl.SSLContext, clean: _Cleaner) -> None:
+    def __init__(self, traces: TraceSettings, trusted: ssl.SSLContext, clean: _Cleaner) -> None:
         self._clean = clean
         self._url, self._timeout, self._trusted = traces.endpoint + traces.path, traces.timeout, trusted
         self._compress = traces.compression == "gzip"
@@ -335,7 +335,7 @@ _CODES: dict[str, tuple[Literal["again", "bad", "refused"], str]] = {
 class Grpc:
     """OTLP/gRPC. Bytes go in and out as they are: they are serialised already."""
 
-    def __init__(self, traces: Traces, clean: _Cleaner) -> None:
+    def __init__(self, traces: TraceSettings, clean: _Cleaner) -> None:
         # Its library writes to standard error what a collector says, uncleaned; it all comes back as an error, too.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         import grpc  # here: 15 MB of memory, for those who use it

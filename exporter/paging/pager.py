@@ -15,11 +15,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Se
 from typing import NamedTuple, Protocol
 
 from exporter.alerting import alarms
-from exporter.alerting.alarms import About, Alarm, Exporter, Fleet, Silence, Told, Wish
-from exporter.alerting.notification import Notice
+from exporter.alerting.alarms import About, Alarm, Exporter, Fleet, Notified, Silence, Subscription
+from exporter.alerting.notification import Notification
 from exporter.alerting.rules import Options
 from exporter.clock import Clock
-from exporter.fleet.state import Seen
+from exporter.fleet.workload_state import WorkloadState
 from exporter.state.store import Paged, StateError, Store
 from exporter.telemetry.own_metrics import Report
 
@@ -70,12 +70,12 @@ class Receiver(NamedTuple):
     """
 
     name: str
-    send: Callable[[Sequence[Notice], float], Awaitable[Sequence[Sent]]]
-    wish: Wish
+    send: Callable[[Sequence[Notification], float], Awaitable[Sequence[Sent]]]
+    subscription: Subscription
     standing: bool = False
     repeat: float = 0.0
     change: Change | None = None
-    hears: Callable[[Notice], bool] = lambda _: True
+    hears: Callable[[Notification], bool] = lambda _: True
 
 
 class _Way:
@@ -92,7 +92,7 @@ class _Way:
         self.failures = 0
         self.failing_since: float | None = None
         self.told_at = float("-inf")
-        self.standing: Sequence[Notice] = ()
+        self.standing: Sequence[Notification] = ()
         self.said = ""
         self.news: deque[tuple[str, float]] = deque(maxlen=100)
         self.telling: asyncio.Task[None] | None = None
@@ -100,8 +100,8 @@ class _Way:
 
 class _Judged(NamedTuple):
     alarms: Mapping[str, Alarm]
-    firing: Sequence[Notice]
-    over: Sequence[Notice]
+    firing: Sequence[Notification]
+    over: Sequence[Notification]
 
 
 _CHANGES = {
@@ -112,9 +112,9 @@ _CHANGES = {
 """What others want to know of when they look at an incident."""
 
 
-def _count_of(seen: Seen, change: str) -> float:
+def _count_of(state: WorkloadState, change: str) -> float:
     """A number that grows when a workload changes so."""
-    return seen.ledger.newest.get(change, 0.0) if change == "promoted" else seen.ledger.transitions.get(change, 0)
+    return state.ledger.newest.get(change, 0.0) if change == "promoted" else state.ledger.transitions.get(change, 0)
 
 
 class Pager:
@@ -131,13 +131,13 @@ class Pager:
         report: Report,
         options: Options,
         receivers: Sequence[Receiver],
-        evidence: Callable[[Seen, float], tuple[tuple[str, str], ...]],
+        evidence: Callable[[WorkloadState, float], tuple[tuple[str, str], ...]],
         fleets: Callable[[], Sequence[Fleet]],
         exporter: Callable[[], Exporter],
         clock: Clock,
         endings: Sequence[Callable[[], Awaitable[None]]] = (),
         every: float = EVERY,
-        added: Callable[[Sequence[Notice]], Awaitable[Sequence[Notice]]] | None = None,
+        added: Callable[[Sequence[Notification]], Awaitable[Sequence[Notification]]] | None = None,
         before: Pager | None = None,
     ) -> None:
         self._store, self._report, self.options, self._receivers = store, report, options, receivers
@@ -151,14 +151,14 @@ class Pager:
             kept = Paged({}, {}, {})
         # One that another version wrote may be of an alert that there is no more; what was told of it is ended.
         self.alarms: Mapping[str, Alarm] = {p: each for p, each in kept.alarms.items() if each.alert in alarms.ROWS}
-        self.told: dict[str, dict[str, Told]] = {name: dict(each) for name, each in kept.told.items()}
+        self.told: dict[str, dict[str, Notified]] = {name: dict(each) for name, each in kept.told.items()}
         self.silences: dict[str, Silence] = dict(kept.silences)
         self._written = kept
         known: Mapping[str, _Way] = before.ways if before is not None else {}
         self.ways: Mapping[str, _Way] = {receiver.name: known.get(receiver.name) or _Way() for receiver in receivers}
         self._changes: dict[tuple[str, str], list[float]] = {}
-        self._firing: dict[str, Notice] = {}
-        self._standing: tuple[Notice, ...] = ()
+        self._firing: dict[str, Notification] = {}
+        self._standing: tuple[Notification, ...] = ()
         self._hushed: frozenset[str] = frozenset()
         self._running: asyncio.Task[None] | None = None
         for receiver in receivers:
@@ -220,45 +220,45 @@ class Pager:
     def _judged(self, before: Mapping[str, Alarm], fleets: Sequence[Fleet], exporter: Exporter, now: float) -> _Judged:
         now_alarms = alarms.after(before, alarms.subjects(fleets, exporter, self.options, now), self.options, now)
         told = {(alarm.labels.get("account"), alarm.labels.get("workload_id")) for alarm in now_alarms.values()}
-        there = [seen for fleet in fleets for seen in fleet.workloads if (seen.account, seen.workload.id) in told]
-        seen = {(each.account, each.workload.id): each for each in there}
-        firing = [self._notice(alarm, seen, now) for alarm in now_alarms.values() if alarm.firing]
-        over = [self._notice(alarm, seen, now) for alarm in now_alarms.values() if alarm.ended is not None]
+        there = [state for fleet in fleets for state in fleet.workloads if (state.account, state.workload.id) in told]
+        state = {(each.account, each.workload.id): each for each in there}
+        firing = [self._notice(alarm, state, now) for alarm in now_alarms.values() if alarm.firing]
+        over = [self._notice(alarm, state, now) for alarm in now_alarms.values() if alarm.ended is not None]
         return _Judged(now_alarms, firing, over)
 
-    def _notice(self, alarm: Alarm, there: Mapping[tuple[str, str], Seen], now: float) -> Notice:
-        seen = there.get((alarm.labels.get("account", ""), alarm.labels.get("workload_id", "")))
-        if seen is None:
-            return alarms.notice(alarm, self.options)
-        tags = {tag.name: tag.value or "" for tag in seen.workload.tags or () if tag.name}
-        return alarms.notice(
-            alarm, self.options, About(self._shown(alarm, seen, now), seen.workload.importance or "", tags)
+    def _notice(self, alarm: Alarm, there: Mapping[tuple[str, str], WorkloadState], now: float) -> Notification:
+        state = there.get((alarm.labels.get("account", ""), alarm.labels.get("workload_id", "")))
+        if state is None:
+            return alarms.notification(alarm, self.options)
+        tags = {tag.name: tag.value or "" for tag in state.workload.tags or () if tag.name}
+        return alarms.notification(
+            alarm, self.options, About(self._shown(alarm, state, now), state.workload.importance or "", tags)
         )
 
-    def _shown(self, alarm: Alarm, seen: Seen, now: float) -> tuple[tuple[str, str], ...]:
+    def _shown(self, alarm: Alarm, state: WorkloadState, now: float) -> tuple[tuple[str, str], ...]:
         try:
-            return self._evidence(seen, now) if alarm.firing else ()
+            return self._evidence(state, now) if alarm.firing else ()
         except Exception:  # a page without evidence is better than none, for this workload and all others
-            log.exception("no evidence could be found", extra={"fields": {"workload_id": seen.workload.id}})
+            log.exception("no evidence could be found", extra={"fields": {"workload_id": state.workload.id}})
             return (("Not known", "why: the exporter failed to find out, and its log says how"),)
 
     def _note_changes(self, fleets: Sequence[Fleet], now: float) -> None:
         """What was replaced or taken back since the last look; at the first look nothing is news."""
-        there = {(seen.account, seen.workload.id): seen for fleet in fleets for seen in fleet.workloads}
-        counts = {key: [_count_of(seen, name) for name in _CHANGES] for key, seen in there.items()}
+        there = {(state.account, state.workload.id): state for fleet in fleets for state in fleet.workloads}
+        counts = {key: [_count_of(state, name) for name in _CHANGES] for key, state in there.items()}
         for key, numbers in counts.items():
             for change, number, before in zip(_CHANGES.values(), numbers, self._changes.get(key, numbers), strict=True):
                 if number > before:
                     self._news(there[key], change, now)
         self._changes = counts
 
-    def _news(self, seen: Seen, change: str, now: float) -> None:
-        tags = {tag.name: tag.value or "" for tag in seen.workload.tags or () if tag.name}
-        labels = {"alertname": "", "account": seen.account, self.options.severity_label: "none"}
-        told = Notice("", labels, {}, now, importance=seen.workload.importance or "", tags=tags)
+    def _news(self, state: WorkloadState, change: str, now: float) -> None:
+        tags = {tag.name: tag.value or "" for tag in state.workload.tags or () if tag.name}
+        labels = {"alertname": "", "account": state.account, self.options.severity_label: "none"}
+        told = Notification("", labels, {}, now, importance=state.workload.importance or "", tags=tags)
         for receiver in self._receivers:
             if receiver.change is not None and receiver.hears(told):
-                words = f"Workload {seen.workload.name} ({seen.workload.id}) {change}"
+                words = f"Workload {state.workload.name} ({state.workload.id}) {change}"
                 self.ways[receiver.name].news.append((words, now))
 
     def _tell_changes(self, before: Mapping[str, Alarm], now: float) -> None:
@@ -332,29 +332,31 @@ class Pager:
         self._heed(receiver, way, said, sent, new)
         return not receiver.standing and len(said) < len(owed) and all(each.fate == "delivered" for each in sent)
 
-    def _rank(self, told: Notice) -> tuple[bool, int]:
+    def _rank(self, told: Notification) -> tuple[bool, int]:
         return told.ended is not None, alarms.SEVERITIES.index(told.labels[self.options.severity_label])
 
-    def _due(self, receiver: Receiver, way: _Way) -> list[Notice]:
-        wish, now = receiver.wish, self._clock.wall()
+    def _due(self, receiver: Receiver, way: _Way) -> list[Notification]:
+        subscription, now = receiver.subscription, self._clock.wall()
         if receiver.standing:
-            wanted = [each for each in self._standing if wish.wants(each)]
+            wanted = [each for each in self._standing if subscription.wants(each)]
             new = [(each.labels, each.ended) for each in wanted] != [(each.labels, each.ended) for each in way.standing]
             return wanted if new or self._clock.steady() - way.told_at >= (receiver.repeat or RESEND) else []
-        told = self.told[receiver.name] = alarms.forgotten(self.told.get(receiver.name, {}), self._firing, wish)
-        found = alarms.due(self._firing, told, self._hushed, wish, now)
+        told = self.told[receiver.name] = alarms.forgotten(self.told.get(receiver.name, {}), self._firing, subscription)
+        found = alarms.due(self._firing, told, self._hushed, subscription, now)
         if receiver.repeat:
             fresh = {each.key for each in found}
             rest = [each for key, each in self._firing.items() if key not in fresh]
             found += [each for each in rest if self._again(receiver, each, now)]
         return found
 
-    def _again(self, receiver: Receiver, each: Notice, now: float) -> bool:
+    def _again(self, receiver: Receiver, each: Notification, now: float) -> bool:
         told = self.told[receiver.name].get(each.key)
-        hushed = each.key in self._hushed or receiver.wish.quiet(each, now)
+        hushed = each.key in self._hushed or receiver.subscription.quiet(each, now)
         return told is not None and not hushed and now - told.at >= receiver.repeat
 
-    def _heed(self, receiver: Receiver, way: _Way, said: Sequence[Notice], sent: Sequence[Sent], new: Set[str]) -> None:
+    def _heed(
+        self, receiver: Receiver, way: _Way, said: Sequence[Notification], sent: Sequence[Sent], new: Set[str]
+    ) -> None:
         """Do with a receiver what it says. One that takes something works: what it will not have is another matter.
 
         `new`: what it was not even tried to tell before.

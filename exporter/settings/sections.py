@@ -199,7 +199,7 @@ class _SecretFile:
         return f"<secret of {self._path}>"
 
 
-class Account(_Part):
+class AccountSettings(_Part):
     """One endpoint with one token. The token comes from exactly one of `token_file`, `token_env` and `token`."""
 
     name: str = Field(
@@ -233,7 +233,7 @@ class Account(_Part):
         return self.source("token", environment)
 
 
-class Sweep(_Part):
+class SweepSettings(_Part):
     """How often the API is swept."""
 
     interval: Duration = Field(30.0, ge=1, description="Time between the starts of two sweeps of the workload list.")
@@ -251,7 +251,7 @@ class Sweep(_Part):
         return self
 
 
-class Metrics(_Part):
+class MetricsSettings(_Part):
     """Which families are served."""
 
     profile: Literal["minimal", "standard", "full"] = Field(
@@ -266,7 +266,7 @@ class Metrics(_Part):
     )
 
 
-class Detail(_Part):
+class DetailSettings(_Part):
     """What is asked about each workload beside the list, in turn and under the account's budget."""
 
     enabled: bool = Field(True, description="Ask for details at all: pods, events, statistics, resource use, sharing.")
@@ -289,7 +289,7 @@ class Detail(_Part):
     slow_requests: Duration = Field(2.0, description="A request that takes longer counts as slow.")
 
 
-class State(_Part):
+class StateSettings(_Part):
     """What is kept across restarts: when things were first seen, and all totals of workloads."""
 
     path: Path | None = Field(
@@ -311,7 +311,7 @@ def tag_values(tags: Collection[str]) -> dict[str, str | None]:
     return {name: value if equals else None for tag in tags for name, equals, value in [tag.partition("=")]}
 
 
-class Select(_Part):
+class SelectSettings(_Part):
     """Which workloads are watched; what is left out is counted. Empty means all."""
 
     tags: tuple[_Tag, ...] = Field(
@@ -360,7 +360,7 @@ def _new_labels(given: dict[str, str], told: ValidationInfo) -> dict[str, str]:
     return given
 
 
-class Alerts(_Part):
+class AlertSettings(_Part):
     """The alerts: what rules are written, with which thresholds. See docs/alerts.md."""
 
     selector: str = Field(
@@ -471,7 +471,7 @@ def _template(*names: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-class Traces(_Part):
+class TraceSettings(_Part):
     """OpenTelemetry traces of what happens to workloads, and where they are sent. Without an `endpoint`: none."""
 
     endpoint: Annotated[str, AfterValidator(_collector)] = Field(
@@ -582,7 +582,7 @@ Headers = Annotated[dict[str, SecretStr], AfterValidator(_sendable)]
 SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "info", "none")
 
 
-class Receiver(_Part):
+class ReceiverSettings(_Part):
     """Whom the exporter itself tells of alerts, and of which. An alert goes to each receiver that wants it."""
 
     name: str = Field(pattern=r"^[a-zA-Z0-9_.-]{1,63}$", description="Its name, in metrics and logs.")
@@ -638,7 +638,7 @@ class Receiver(_Part):
         return bool(self.alerts)
 
 
-class AlertmanagerReceiver(Receiver):
+class AlertmanagerSettings(ReceiverSettings):
     """Alertmanagers, each of which is told of everything."""
 
     kind: Literal["alertmanager"] = Field(description="Alertmanagers, each of which is told of everything.")
@@ -664,7 +664,7 @@ class AlertmanagerReceiver(Receiver):
         return True
 
 
-class PagerDutyReceiver(Receiver):
+class PagerDutySettings(ReceiverSettings):
     """A service of PagerDuty, by its integration of Events API v2."""
 
     kind: Literal["pagerduty"] = Field(description="A service of PagerDuty, by its integration of Events API v2.")
@@ -681,7 +681,7 @@ class PagerDutyReceiver(Receiver):
     _needed = ("routing_key",)
 
 
-class SlackReceiver(Receiver):
+class SlackSettings(ReceiverSettings):
     """A channel of Slack, by an incoming webhook."""
 
     kind: Literal["slack"] = Field(description="A channel of Slack, by an incoming webhook.")
@@ -691,7 +691,7 @@ class SlackReceiver(Receiver):
     _needed = ("webhook_url",)
 
 
-class WebhookReceiver(Receiver):
+class WebhookSettings(ReceiverSettings):
     """Anything that takes what an Alertmanager sends to webhooks; each alert comes alone."""
 
     kind: Literal["webhook"] = Field(
@@ -712,11 +712,11 @@ class WebhookReceiver(Receiver):
     _needed, _optional = ("url",), ("hmac_secret",)
 
 
-AnyReceiver = AlertmanagerReceiver | PagerDutyReceiver | SlackReceiver | WebhookReceiver
-RECEIVERS: tuple[type[Receiver], ...] = get_args(AnyReceiver)
+AnyReceiver = AlertmanagerSettings | PagerDutySettings | SlackSettings | WebhookSettings
+RECEIVERS: tuple[type[ReceiverSettings], ...] = get_args(AnyReceiver)
 
 
-class Paging(_Part):
+class PagingSettings(_Part):
     """Who tells people of alerts: rules in a Prometheus, or this exporter itself."""
 
     who: Literal["rules", "direct", "both"] = Field(
@@ -740,7 +740,7 @@ class Paging(_Part):
         return self
 
 
-class Web(_Part):
+class WebSettings(_Part):
     """The exporter's own HTTP server."""
 
     listen_address: tuple[Annotated[str, BeforeValidator(lambda g: _address(g) if isinstance(g, str) else g)], ...] = (
@@ -757,7 +757,7 @@ class Web(_Part):
     )
 
 
-class Log(_Part):
+class LogSettings(_Part):
     """What is logged to standard error, and how."""
 
     level: Literal["debug", "info", "warn", "error"] = Field("info", description="Least level to log.")
@@ -766,7 +766,7 @@ class Log(_Part):
     )
 
 
-def _some(accounts: tuple[Account, ...]) -> tuple[Account, ...]:
+def _some(accounts: tuple[AccountSettings, ...]) -> tuple[AccountSettings, ...]:
     if not accounts:
         raise ValueError("no account; list at least one, or leave `accounts` out to use the environment")
     return accounts
@@ -775,19 +775,33 @@ def _some(accounts: tuple[Account, ...]) -> tuple[Account, ...]:
 class Settings(_Part):
     """All settings. `accounts` of the file replace the one that the environment makes."""
 
-    accounts: Annotated[tuple[Account, ...], AfterValidator(_some)] = Field(
+    accounts: Annotated[tuple[AccountSettings, ...], AfterValidator(_some)] = Field(
         (), description="The accounts to sweep; without any, the environment makes one."
     )
-    sweep: Sweep = Field(default_factory=lambda: Sweep.model_validate({}), description="How often the API is swept.")
-    metrics: Metrics = Field(default_factory=lambda: Metrics.model_validate({}), description="What is served.")
-    detail: Detail = Field(default_factory=lambda: Detail.model_validate({}), description="Details of workloads.")
-    select: Select = Field(default_factory=lambda: Select.model_validate({}), description="Which workloads.")
-    state: State = Field(default_factory=lambda: State.model_validate({}), description="What is kept.")
-    traces: Traces = Field(default_factory=lambda: Traces.model_validate({}), description="Traces of workloads.")
-    alerts: Alerts = Field(default_factory=lambda: Alerts.model_validate({}), description="Alerts.")
-    paging: Paging = Field(default_factory=lambda: Paging.model_validate({}), description="Who tells of alerts.")
-    web: Web = Field(default_factory=lambda: Web.model_validate({}), description="The exporter's own HTTP server.")
-    log: Log = Field(default_factory=lambda: Log.model_validate({}), description="Logging.")
+    sweep: SweepSettings = Field(
+        default_factory=lambda: SweepSettings.model_validate({}), description="How often the API is swept."
+    )
+    metrics: MetricsSettings = Field(
+        default_factory=lambda: MetricsSettings.model_validate({}), description="What is served."
+    )
+    detail: DetailSettings = Field(
+        default_factory=lambda: DetailSettings.model_validate({}), description="Details of workloads."
+    )
+    select: SelectSettings = Field(
+        default_factory=lambda: SelectSettings.model_validate({}), description="Which workloads."
+    )
+    state: StateSettings = Field(default_factory=lambda: StateSettings.model_validate({}), description="What is kept.")
+    traces: TraceSettings = Field(
+        default_factory=lambda: TraceSettings.model_validate({}), description="Traces of workloads."
+    )
+    alerts: AlertSettings = Field(default_factory=lambda: AlertSettings.model_validate({}), description="Alerts.")
+    paging: PagingSettings = Field(
+        default_factory=lambda: PagingSettings.model_validate({}), description="Who tells of alerts."
+    )
+    web: WebSettings = Field(
+        default_factory=lambda: WebSettings.model_validate({}), description="The exporter's own HTTP server."
+    )
+    log: LogSettings = Field(default_factory=lambda: LogSettings.model_validate({}), description="Logging.")
 
     def secrets(self, environment: Mapping[str, str] = os.environ) -> Iterator[redaction.Source]:
         """Where the secrets of the settings come from, and the logins of proxies, which are in the environment."""
@@ -861,13 +875,13 @@ def _of_accounts(settings: Settings | None, environment: Mapping[str, str], line
 
 def _addresses(receiver: AnyReceiver, environment: Mapping[str, str]) -> tuple[str, ...]:
     match receiver:
-        case AlertmanagerReceiver():
+        case AlertmanagerSettings():
             return receiver.urls
-        case PagerDutyReceiver():
+        case PagerDutySettings():
             return (receiver.url,)
-        case SlackReceiver():
+        case SlackSettings():
             return (receiver.source("webhook_url", environment)(),)
-        case WebhookReceiver():
+        case WebhookSettings():
             return (receiver.source("url", environment)(),)
 
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from exporter.alerting.alarms import Alarm, Silence, Told
+from exporter.alerting.alarms import Alarm, Notified, Silence
 from exporter.fleet.ledger import Ledger, Tally
 
 VERSION = 4
@@ -82,7 +82,7 @@ class Paged(NamedTuple):
     """What direct paging keeps: alarms by place, what each receiver was told by incident, silences by name."""
 
     alarms: Mapping[str, Alarm] = {}
-    told: Mapping[str, Mapping[str, Told]] = {}
+    told: Mapping[str, Mapping[str, Notified]] = {}
     silences: Mapping[str, Silence] = {}
 
     def rows(self) -> dict[tuple[str, str], object]:
@@ -220,7 +220,7 @@ class Store:
                     kept = kept._replace(silences={**kept.silences, name: msgspec.json.decode(value, type=Silence)})
                 elif kind == "told":
                     receiver, _, key = name.partition("\x1f")
-                    told = {**kept.told.get(receiver, {}), key: msgspec.json.decode(value, type=Told)}
+                    told = {**kept.told.get(receiver, {}), key: msgspec.json.decode(value, type=Notified)}
                     kept = kept._replace(told={**kept.told, receiver: told})
         return kept
 

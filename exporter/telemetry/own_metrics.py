@@ -1,6 +1,6 @@
 """Our own metrics, kept by prometheus_client: sweeps, API requests, what is served, and the process.
 
-Each family is one row of `OWN`; `Report` holds them, `AccountReport` is what one account's client and sweep may count.
+Each family is one row of `OWN_METRICS`; `Report` holds them, `AccountReport` is what one account's client and sweep may count.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from exporter.api.decoding import Reject
 from exporter.failures import REASONS
 from exporter.fleet import polling
 from exporter.fleet.episodes import KINDS, OUTCOMES
-from exporter.fleet.reconcile import Knowledge, Sweep, unknown_values
-from exporter.tracing.episode_traces import Made
+from exporter.fleet.reconcile import Snapshot, Sweep, unknown_values
+from exporter.tracing.episode_traces import EpisodeTrace
 from exporter.web.connections import CLOSED, REFUSED
 
 log = logging.getLogger("exporter")
@@ -61,7 +61,7 @@ class PollerState(NamedTuple):
     dropped: Mapping[polling.Extra, int]
 
 
-class Own(NamedTuple):
+class OwnMetric(NamedTuple):
     """One family of our own. `name` lacks the prefix, and ``_total`` of a counter."""
 
     name: str
@@ -72,33 +72,43 @@ class Own(NamedTuple):
 
 
 _LANE = ("account", "lane")
-OWN: tuple[Own, ...] = (
-    Own("build_info", "gauge", ("version", "revision", "python"), "What this exporter is; always 1."),
-    Own("start_timestamp_seconds", "gauge", (), "When this exporter started, in seconds since the epoch."),
-    Own("api_up", "gauge", ("account",), "1 when the last sweep of the workload list was complete, else 0."),
-    Own("sweep_last_attempt_timestamp_seconds", "gauge", _LANE, "When the last sweep ended, complete or not."),
-    Own("sweep_last_success_timestamp_seconds", "gauge", _LANE, "When the last complete sweep ended."),
-    Own(
+OWN_METRICS: tuple[OwnMetric, ...] = (
+    OwnMetric("build_info", "gauge", ("version", "revision", "python"), "What this exporter is; always 1."),
+    OwnMetric("start_timestamp_seconds", "gauge", (), "When this exporter started, in seconds since the epoch."),
+    OwnMetric("api_up", "gauge", ("account",), "1 when the last sweep of the workload list was complete, else 0."),
+    OwnMetric("sweep_last_attempt_timestamp_seconds", "gauge", _LANE, "When the last sweep ended, complete or not."),
+    OwnMetric("sweep_last_success_timestamp_seconds", "gauge", _LANE, "When the last complete sweep ended."),
+    OwnMetric(
         "sweep_begin_timestamp_seconds",
         "gauge",
         _LANE,
         "When this process began to sweep the account; its data is as old as that until a first sweep is complete.",
     ),
-    Own("sweep_interval_seconds", "gauge", _LANE, "Time between the starts of two sweeps, as set."),
-    Own("sweep_complete", "gauge", _LANE, "1 when what is served comes from the last sweep, 0 from one before."),
-    Own("sweeps", "counter", _LANE, "Sweeps ended, complete or not."),
-    Own("sweep_failures", "counter", (*_LANE, "reason"), "Sweeps that were not complete, by why."),
-    Own("sweep_overruns", "counter", _LANE, "Sweeps that did not start on time because the one before had not ended."),
-    Own("sweep_duration_seconds", "histogram", _LANE, "How long sweeps took.", _SWEEP_BUCKETS),
-    Own("objects", "gauge", ("account", "kind"), "Objects known from the last complete sweep."),
-    Own("vanished_workloads", "counter", ("account",), "Workloads found absent from two complete sweeps in a row."),
-    Own("api_requests", "counter", ("account", "endpoint", "code"), "Requests to the API by route and status code."),
-    Own("api_request_failures", "counter", ("account", "endpoint", "reason"), "Requests that brought nothing, by why."),
-    Own("api_retries", "counter", ("account", "endpoint", "reason"), "Requests tried again, by why."),
-    Own("api_request_duration_seconds", "histogram", ("account", "endpoint"), "Time from request to last byte."),
-    Own("api_received_bytes", "counter", ("account", "endpoint"), "Bytes of answers, after decompression."),
-    Own("api_wait_seconds", "counter", ("account", "reason"), "Seconds that requests were held back, by what for."),
-    Own(
+    OwnMetric("sweep_interval_seconds", "gauge", _LANE, "Time between the starts of two sweeps, as set."),
+    OwnMetric("sweep_complete", "gauge", _LANE, "1 when what is served comes from the last sweep, 0 from one before."),
+    OwnMetric("sweeps", "counter", _LANE, "Sweeps ended, complete or not."),
+    OwnMetric("sweep_failures", "counter", (*_LANE, "reason"), "Sweeps that were not complete, by why."),
+    OwnMetric(
+        "sweep_overruns", "counter", _LANE, "Sweeps that did not start on time because the one before had not ended."
+    ),
+    OwnMetric("sweep_duration_seconds", "histogram", _LANE, "How long sweeps took.", _SWEEP_BUCKETS),
+    OwnMetric("objects", "gauge", ("account", "kind"), "Objects known from the last complete sweep."),
+    OwnMetric(
+        "vanished_workloads", "counter", ("account",), "Workloads found absent from two complete sweeps in a row."
+    ),
+    OwnMetric(
+        "api_requests", "counter", ("account", "endpoint", "code"), "Requests to the API by route and status code."
+    ),
+    OwnMetric(
+        "api_request_failures", "counter", ("account", "endpoint", "reason"), "Requests that brought nothing, by why."
+    ),
+    OwnMetric("api_retries", "counter", ("account", "endpoint", "reason"), "Requests tried again, by why."),
+    OwnMetric("api_request_duration_seconds", "histogram", ("account", "endpoint"), "Time from request to last byte."),
+    OwnMetric("api_received_bytes", "counter", ("account", "endpoint"), "Bytes of answers, after decompression."),
+    OwnMetric(
+        "api_wait_seconds", "counter", ("account", "reason"), "Seconds that requests were held back, by what for."
+    ),
+    OwnMetric(
         "api_paused_until_timestamp_seconds",
         "gauge",
         ("account", "endpoint"),
@@ -106,119 +116,129 @@ OWN: tuple[Own, ...] = (
         "the future while they are paused, absent if they never were. Endpoint * stands for all requests of the "
         "account, details for all but the workload list.",
     ),
-    Own("api_budget_requests_per_second", "gauge", ("account",), "Requests per second that the settings allow."),
-    Own(
+    OwnMetric("api_budget_requests_per_second", "gauge", ("account",), "Requests per second that the settings allow."),
+    OwnMetric(
         "api_clock_offset_seconds",
         "gauge",
         ("account",),
         "How far the API's clock is ahead of ours, to the second, by the Date headers of the last answers.",
     ),
-    Own("api_capability", "gauge", ("account", "endpoint"), "1 where the server offers the route, else 0."),
-    Own(
+    OwnMetric("api_capability", "gauge", ("account", "endpoint"), "1 where the server offers the route, else 0."),
+    OwnMetric(
         "api_rejects",
         "counter",
         ("account", "path", "reason"),
         "Items or fields left out, by place and why.",
     ),
-    Own("api_unknown_values", "counter", ("account", "field"), "Values of enumerations that nobody has heard of."),
-    Own("detail_looks", "counter", ("account", "part"), "Parts of details asked for, told or not."),
-    Own("detail_look_failures", "counter", ("account", "part", "reason"), "Parts that were not told, by why."),
-    Own("detail_queue", "gauge", ("account",), "Parts of details that are due and wait for their turn."),
-    Own(
+    OwnMetric(
+        "api_unknown_values", "counter", ("account", "field"), "Values of enumerations that nobody has heard of."
+    ),
+    OwnMetric("detail_looks", "counter", ("account", "part"), "Parts of details asked for, told or not."),
+    OwnMetric("detail_look_failures", "counter", ("account", "part", "reason"), "Parts that were not told, by why."),
+    OwnMetric("detail_queue", "gauge", ("account",), "Parts of details that are due and wait for their turn."),
+    OwnMetric(
         "detail_load_ratio",
         "gauge",
         ("account",),
         "Requests that the details would take at their intervals, over what the budget leaves; above 1 they are "
         "looked at less often, evenly.",
     ),
-    Own("detail_age_seconds", "gaugehistogram", ("account", "part"), "Ages of what was told, over the fleet."),
-    Own("detail_stale", "gauge", ("account", "part"), "Workloads of which a part is too old and withdrawn."),
-    Own(
+    OwnMetric("detail_age_seconds", "gaugehistogram", ("account", "part"), "Ages of what was told, over the fleet."),
+    OwnMetric("detail_stale", "gauge", ("account", "part"), "Workloads of which a part is too old and withdrawn."),
+    OwnMetric(
         "detail_dropped_workloads",
         "gauge",
         ("account", "extra", "importance"),
         "Workloads that go without extra quantiles or long windows because the budget does not carry them.",
     ),
-    Own(
+    OwnMetric(
         "episodes", "counter", ("account", "kind", "outcome"), "Starts, stops, failures, replacements … that are over."
     ),
-    Own(
+    OwnMetric(
         "episode_duration_seconds",
         "histogram",
         ("account", "kind"),
         "How long they lasted. In OpenMetrics with the trace of the last one as exemplar.",
         (5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 21600.0, 86400.0),
     ),
-    Own("deselected_workloads", "gauge", ("account",), "Listed workloads that the settings leave out."),
-    Own("other_shards_workloads", "gauge", ("account",), "Listed workloads that belong to other shards."),
-    Own("shard_ordinal", "gauge", (), "Number of this shard, from 0."),
-    Own("shards", "gauge", (), "How many shards there are."),
-    Own("series_limit", "gauge", (), "Most series of workloads per account; 0: no limit."),
-    Own("series_left_out_workloads", "gauge", (), "Workloads left out because of the limit of series."),
-    Own("state_commits", "counter", (), "Times the state was written."),
-    Own("state_commit_failures", "counter", (), "Times the state could not be written; nothing else stops for it."),
-    Own("state_last_commit_timestamp_seconds", "gauge", (), "When the state was last written."),
-    Own("state_size_bytes", "gauge", (), "Size of the state on disk."),
-    Own("self_traces", "counter", ("account", "reason"), "Traces of sweeps that were kept, by why."),
-    Own(
+    OwnMetric("deselected_workloads", "gauge", ("account",), "Listed workloads that the settings leave out."),
+    OwnMetric("other_shards_workloads", "gauge", ("account",), "Listed workloads that belong to other shards."),
+    OwnMetric("shard_ordinal", "gauge", (), "Number of this shard, from 0."),
+    OwnMetric("shards", "gauge", (), "How many shards there are."),
+    OwnMetric("series_limit", "gauge", (), "Most series of workloads per account; 0: no limit."),
+    OwnMetric("series_left_out_workloads", "gauge", (), "Workloads left out because of the limit of series."),
+    OwnMetric("state_commits", "counter", (), "Times the state was written."),
+    OwnMetric(
+        "state_commit_failures", "counter", (), "Times the state could not be written; nothing else stops for it."
+    ),
+    OwnMetric("state_last_commit_timestamp_seconds", "gauge", (), "When the state was last written."),
+    OwnMetric("state_size_bytes", "gauge", (), "Size of the state on disk."),
+    OwnMetric("self_traces", "counter", ("account", "reason"), "Traces of sweeps that were kept, by why."),
+    OwnMetric(
         "self_trace_spans_lost",
         "counter",
         (),
         "Spans of traces of sweeps that were not delivered; they are gone.",
     ),
-    Own("trace_spans_sent", "counter", (), "Spans of workloads' traces that the collector has accepted."),
-    Own("trace_spans_dropped", "counter", ("reason",), "Spans of workloads' traces that are lost, by why."),
-    Own("trace_export_failures", "counter", ("reason",), "Requests to the collector not accepted, by why."),
-    Own("trace_outbox_traces", "gauge", (), "Traces that wait to be sent."),
-    Own("trace_outbox_bytes", "gauge", (), "Bytes of traces that wait to be sent."),
-    Own("trace_outbox_oldest_seconds", "gauge", (), "Age of the oldest trace that waits to be sent; 0: none waits."),
-    Own(
+    OwnMetric("trace_spans_sent", "counter", (), "Spans of workloads' traces that the collector has accepted."),
+    OwnMetric("trace_spans_dropped", "counter", ("reason",), "Spans of workloads' traces that are lost, by why."),
+    OwnMetric("trace_export_failures", "counter", ("reason",), "Requests to the collector not accepted, by why."),
+    OwnMetric("trace_outbox_traces", "gauge", (), "Traces that wait to be sent."),
+    OwnMetric("trace_outbox_bytes", "gauge", (), "Bytes of traces that wait to be sent."),
+    OwnMetric(
+        "trace_outbox_oldest_seconds", "gauge", (), "Age of the oldest trace that waits to be sent; 0: none waits."
+    ),
+    OwnMetric(
         "trace_endpoint_up",
         "gauge",
         ("protocol",),
         "1 when the collector accepted the last request, an empty one every five minutes at the least, else 0; "
         "absent without traces.",
     ),
-    Own("alerts_firing", "gauge", ("alertname", "severity"), "Alerts that fire by the exporter's own paging."),
-    Own(
+    OwnMetric("alerts_firing", "gauge", ("alertname", "severity"), "Alerts that fire by the exporter's own paging."),
+    OwnMetric(
         "notifications",
         "counter",
         ("receiver", "fate"),
         "Notices to receivers: delivered, to be sent again, or failed.",
     ),
-    Own("notification_failures", "counter", ("receiver", "reason"), "Notices that did not arrive, by why."),
-    Own("notification_failing_seconds", "gauge", ("receiver",), "How long a receiver could not be told; 0: it can."),
-    Own("notifications_pending", "gauge", ("receiver",), "Notices that a receiver must still be told of."),
-    Own("silences", "gauge", (), "Silences of the exporter's own paging that hold."),
-    Own("heartbeat_timestamp_seconds", "gauge", (), "When the page was last brought up to date."),
-    Own("series", "gauge", (), "Series of workloads on the page."),
-    Own("exposition_bytes", "gauge", ("format", "encoding"), "Size of the page."),
-    Own("publish_duration_seconds", "histogram", (), "How long bringing the page up to date took."),
-    Own(
+    OwnMetric("notification_failures", "counter", ("receiver", "reason"), "Notices that did not arrive, by why."),
+    OwnMetric(
+        "notification_failing_seconds", "gauge", ("receiver",), "How long a receiver could not be told; 0: it can."
+    ),
+    OwnMetric("notifications_pending", "gauge", ("receiver",), "Notices that a receiver must still be told of."),
+    OwnMetric("silences", "gauge", (), "Silences of the exporter's own paging that hold."),
+    OwnMetric("heartbeat_timestamp_seconds", "gauge", (), "When the page was last brought up to date."),
+    OwnMetric("series", "gauge", (), "Series of workloads on the page."),
+    OwnMetric("exposition_bytes", "gauge", ("format", "encoding"), "Size of the page."),
+    OwnMetric("publish_duration_seconds", "histogram", (), "How long bringing the page up to date took."),
+    OwnMetric(
         "event_loop_lag_seconds",
         "histogram",
         (),
         "How much later than asked for the exporter woke up: how long a scrape may have to wait.",
         (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
     ),
-    Own("http_requests", "counter", ("path", "code"), "Requests to this exporter."),
-    Own(
+    OwnMetric("http_requests", "counter", ("path", "code"), "Requests to this exporter."),
+    OwnMetric(
         "http_requests_refused",
         "counter",
         ("reason",),
         "Requests to this exporter answered 503 (busy) or 429 (password_checks) because too many were under way.",
     ),
-    Own("http_connections", "gauge", (), "Connections to this exporter."),
-    Own(
+    OwnMetric("http_connections", "gauge", (), "Connections to this exporter."),
+    OwnMetric(
         "http_connections_closed",
         "counter",
         ("reason",),
         "Connections that this exporter closed: idle, unread or busy ones to make room for new ones, others because "
         "their client was too slow or its request too long.",
     ),
-    Own("log_messages", "counter", ("level",), "Lines logged."),
-    Own("config_last_reload_successful", "gauge", (), "1 when the last reading of the settings was good, else 0."),
-    Own("config_last_reload_success_timestamp_seconds", "gauge", (), "When the settings were last read well."),
+    OwnMetric("log_messages", "counter", ("level",), "Lines logged."),
+    OwnMetric(
+        "config_last_reload_successful", "gauge", (), "1 when the last reading of the settings was good, else 0."
+    ),
+    OwnMetric("config_last_reload_success_timestamp_seconds", "gauge", (), "When the settings were last read well."),
 )
 
 
@@ -232,7 +252,7 @@ class _AgeCollector(Collector):
         self._ages = ages
 
     def collect(self) -> Iterable[Metric]:
-        row = next(row for row in OWN if row.kind == "gaugehistogram")
+        row = next(row for row in OWN_METRICS if row.kind == "gaugehistogram")
         family = GaugeHistogramMetricFamily(PREFIX + row.name, row.help, labels=row.labels)
         for account, parts in self._ages.items():
             for part, (counts, total) in parts.items():
@@ -258,7 +278,7 @@ class Report:
         self.ages: dict[str, Ages] = {}
         self._begun: dict[str, float] = {}
         self.registry.register(_AgeCollector(self.ages))
-        for row in OWN:
+        for row in OWN_METRICS:
             name = PREFIX + row.name
             if row.kind == "counter":
                 self._counters[row.name] = Counter(name, row.help, row.labels, registry=self.registry)
@@ -278,17 +298,17 @@ class Report:
             self.count("http_connections_closed", closed, by=0)
 
     def set(self, name: str, value: float, *labels: str) -> None:
-        """Set a gauge of `OWN`."""
+        """Set a gauge of `OWN_METRICS`."""
         gauge = self._gauges[name]
         (gauge.labels(*labels) if labels else gauge).set(value)
 
     def count(self, name: str, *labels: str, by: float = 1, exemplar: dict[str, str] | None = None) -> None:
-        """Add to a counter of `OWN`."""
+        """Add to a counter of `OWN_METRICS`."""
         counter = self._counters[name]
         (counter.labels(*labels) if labels else counter).inc(by, exemplar)
 
     def observe(self, name: str, value: float, *labels: str, exemplar: dict[str, str] | None = None) -> None:
-        """Add one value to a histogram of `OWN`."""
+        """Add one value to a histogram of `OWN_METRICS`."""
         histogram = self._histograms[name]
         (histogram.labels(*labels) if labels else histogram).observe(value, exemplar)
 
@@ -313,7 +333,7 @@ class Report:
 
     def forget(self, account: str) -> None:
         """Drop the gauges of an account that is swept no more; its counters stay until the end."""
-        for row in OWN:
+        for row in OWN_METRICS:
             if row.kind == "gauge" and row.labels[:1] == ("account",):
                 self._gauges[row.name].remove_by_labels({"account": account})
         self.ages.pop(account, None)
@@ -409,7 +429,7 @@ class AccountReport:
         for reject in rejects:
             self._report.count("api_rejects", self._account, f"{part} {reject.path}", reject.reason)
 
-    def made(self, made: Made) -> None:
+    def made(self, made: EpisodeTrace) -> None:
         """Count an episode that is over; its trace, if there is one, is the exemplar."""
         if made.outcome not in OUTCOMES:
             return
@@ -429,7 +449,7 @@ class AccountReport:
             report.set("detail_dropped_workloads", count, account, extra, importance)
         report.ages[account] = state.ages
 
-    def swept(self, sweep: Sweep, known: Knowledge, vanished: int, seconds: float) -> None:
+    def swept(self, sweep: Sweep, known: Snapshot, vanished: int, seconds: float) -> None:
         """Tell of a sweep that ended, of what is known after it, and of how many workloads it found to have vanished.
 
         The time of success moves on success only.

@@ -16,8 +16,8 @@ import msgspec
 
 from exporter.api import models
 from exporter.fleet import episodes as book
-from exporter.fleet.episodes import KINDS, Course, Episode, Happened, Mark, Past, Pod, Run
-from exporter.fleet.state import Seen
+from exporter.fleet.episodes import KINDS, Episode, EpisodeTracker, Mark, ObservedEvent, Past, Pod, Run
+from exporter.fleet.workload_state import WorkloadState
 from exporter.masking import MOST_WORDS, attribute
 from exporter.tracing.trace import Attributes, Link, Span, SpanEvent, Trace, Value
 
@@ -50,7 +50,7 @@ class Tracing(NamedTuple):
     backfill: float = 0.0
 
 
-class Made(NamedTuple):
+class EpisodeTrace(NamedTuple):
     """An episode that is over. `trace` None: none is wanted of it. `seconds`: how long it lasted."""
 
     kind: str
@@ -89,7 +89,7 @@ def span_id(trace: bytes, *path: str) -> bytes:
     return digest(8, "wx-span/1", trace.hex(), *path)
 
 
-def identity(course: Course, episode: Episode, skew: float = 0.0) -> tuple[tuple[str, ...], bool]:
+def identity(tracker: EpisodeTracker, episode: Episode, skew: float = 0.0) -> tuple[tuple[str, ...], bool]:
     """What tells this episode from others of its kind, and whether the API told it.
 
     A run is known by its proton and since when it has run, and so are the start and the recovery that led to it; a
@@ -108,7 +108,7 @@ def identity(course: Course, episode: Episode, skew: float = 0.0) -> tuple[tuple
         return (episode.proton, episode.since), True
     if episode.kind == "stop" or (episode.kind == "failure" and episode.since):
         return ((episode.proton, episode.since), True) if episode.since else local
-    proton = course.protons.get(episode.proton, book.Proton())
+    proton = tracker.protons.get(episode.proton, book.Proton())
     ended = episode.ended or episode.opened
     since, created = models.timestamp(proton.since), models.timestamp(proton.created)
     ran = episode.cause == "recovered" or (episode.kind == "start" and episode.outcome == "success")
@@ -116,20 +116,20 @@ def identity(course: Course, episode: Episode, skew: float = 0.0) -> tuple[tuple
         return (episode.proton, proton.since), True
     if created is not None and (episode.kind == "failure" or _between(created, episode.opened, ended, skew)):
         return (episode.proton, "first"), True
-    pods = ((pod.came, name) for name, pod in course.pods.items() if pod.proton == episode.proton)
+    pods = ((pod.came, name) for name, pod in tracker.pods.items() if pod.proton == episode.proton)
     came = [(at, name) for at, name in pods if at is not None and _between(at, episode.opened, ended, skew)]
     return ((episode.proton, min(came)[1]), True) if came else local
 
 
 def _numbered(
-    course: Course, episode: Episode, key: tuple[str, ...], *, reported: bool
+    tracker: EpisodeTracker, episode: Episode, key: tuple[str, ...], *, reported: bool
 ) -> tuple[tuple[str, ...], bool]:
     """The key of an episode, and whether the API told it: a number, where others had the same before, is our own.
 
     Nothing that the API tells of a second failure of one run is the same for all who ask: ends of containers are told
     one at a time, and `updatedAt` moves with any edit.
     """
-    again = course.numbers.get(_counted(episode, key), 0)
+    again = tracker.numbers.get(_counted(episode, key), 0)
     return ((*key, f"#{again + 1}"), False) if again else (key, reported)
 
 
@@ -153,12 +153,12 @@ def _ns(at: float) -> int:
 
 def _when(mark: Mark, told: Iterable[float | None], skew: float) -> _When:
     """When something happened: as told, where that lies between the two sweeps that saw it happen; else as seen."""
-    seen = mark.at + skew
+    state = mark.at + skew
     last = mark.last + skew if mark.last is not None else None
     for at in (mark.told, *told):
-        if at is not None and 0 < at <= seen + SLACK and (last is None or at > last - SLACK):
+        if at is not None and 0 < at <= state + SLACK and (last is None or at > last - SLACK):
             return _When(_ns(at), "reported", 0)
-    return _When(_ns(seen), "observed", None if last is None else round((seen - last) * 1000))
+    return _When(_ns(state), "observed", None if last is None else round((state - last) * 1000))
 
 
 def _timed(start: _When, end: _When) -> dict[str, Value]:
@@ -207,15 +207,17 @@ def _fit(span: Span) -> Span:
 class _Maker:
     """Makes the spans of one episode. What is told of pods and events counts where it lies within the episode."""
 
-    def __init__(self, seen: Seen, course: Course, episode: Episode, tracing: Tracing, skew: float) -> None:
-        self.seen, self.course, self.episode, self.tracing, self.skew = seen, course, episode, tracing, skew
-        key, reported = identity(course, episode, skew)
+    def __init__(
+        self, state: WorkloadState, tracker: EpisodeTracker, episode: Episode, tracing: Tracing, skew: float
+    ) -> None:
+        self.state, self.tracker, self.episode, self.tracing, self.skew = state, tracker, episode, tracing, skew
+        key, reported = identity(tracker, episode, skew)
         name = "|".join(key)
         self.counted = _counted(episode, key) if reported and episode.cause != "crashed" else ""
-        self.key, self.reported = _numbered(course, episode, key, reported=reported)
+        self.key, self.reported = _numbered(tracker, episode, key, reported=reported)
         if episode.cause == _CHECKPOINT:
             self.key = (*self.key, _CHECKPOINT, str(episode.checkpoints))
-        self.trace = trace_id(tracing.host, seen.workload.id, episode.kind, self.key)
+        self.trace = trace_id(tracing.host, state.workload.id, episode.kind, self.key)
         self.root = span_id(self.trace, "root")
         self._name = _CHECKPOINT if episode.cause == _CHECKPOINT else name
         assert episode.ended is not None
@@ -238,10 +240,10 @@ class _Maker:
 
     def _told(self, field: str) -> Iterator[float | None]:
         for proton in sorted(self._protons()):
-            yield models.timestamp(getattr(self.course.protons.get(proton, book.Proton()), field))
+            yield models.timestamp(getattr(self.tracker.protons.get(proton, book.Proton()), field))
 
     def _happened(self, *words: str) -> Iterator[float]:
-        for event in self.course.events.values():
+        for event in self.tracker.events.values():
             if event.at is not None and any(word in models.folded(event.type) for word in words):
                 yield event.at
 
@@ -286,7 +288,7 @@ class _Maker:
     # the facts within it
 
     def _pods(self) -> list[tuple[str, Pod]]:
-        return [(name, pod) for name, pod in self.course.pods.items() if pod.proton in self._protons()]
+        return [(name, pod) for name, pod in self.tracker.pods.items() if pod.proton in self._protons()]
 
     def _lives(self) -> Iterator[tuple[str, Pod, Run]]:
         for name, pod in self._pods():
@@ -317,7 +319,7 @@ class _Maker:
         error = self._words() if self.failed else None
         name = "workload " + self.episode.kind + (" (stuck)" if self.episode.cause == _CHECKPOINT else "")
         root = Span(self.root, b"", name, begin, end, attributes, tuple(events), tuple(self._links()), error)
-        return Trace(self.trace, resource(self.seen, self.tracing), tuple(map(_fit, (root, *children))))
+        return Trace(self.trace, resource(self.state, self.tracing), tuple(map(_fit, (root, *children))))
 
     def _span(
         self, path: tuple[str, ...], name: str, start: _When, end: _When, facts: Attributes,
@@ -397,7 +399,7 @@ class _Maker:
             start = end
 
     def _told_of(self, proton: str) -> tuple[float | None, ...]:
-        return (models.timestamp(self.course.protons.get(proton, book.Proton()).created),)
+        return (models.timestamp(self.tracker.protons.get(proton, book.Proton()).created),)
 
     def _runs(self) -> Iterator[Span]:
         shown = self._ranked()[:REPLICA_SPANS]
@@ -412,7 +414,7 @@ class _Maker:
 
     def _events(self) -> tuple[list[SpanEvent], int]:
         """What the API recorded meanwhile, and the ends of containers that had run since long before."""
-        found = [_event(event, i) for i, event in self.course.events.items() if self._within(event.at)]
+        found = [_event(event, i) for i, event in self.tracker.events.items() if self._within(event.at)]
         for name, _, run in self._lives():
             if self._within(run.finished) and not self._within(run.started):
                 facts = {"k8s.pod.name": name, **_ended(run)}
@@ -422,7 +424,7 @@ class _Maker:
 
     def _links(self) -> Iterator[Link]:
         opened = self.episode.opened.at + self.skew
-        there = [past for past in self.course.past if past.sent and past.kind != "deletion"]
+        there = [past for past in self.tracker.past if past.sent and past.kind != "deletion"]
         before = [past for past in there if past.key != _CHECKPOINT and past.opened <= opened + SLACK]
         stuck = [past for past in there if past.key == _CHECKPOINT and past.kind == self.episode.kind]
         linked = [("previous", past) for past in before[-1:]] if not self.episode.folded else []
@@ -434,7 +436,7 @@ class _Maker:
     # the root's facts
 
     def _facts(self) -> dict[str, Value]:
-        workload, episode = self.seen.workload, self.episode
+        workload, episode = self.state.workload, self.episode
         artifact = workload.artifact
         counted = [pod.ready for _, pod in self._pods()]
         unseen = episode.kind in ("start", "stop") and not episode.states
@@ -485,7 +487,7 @@ class _Maker:
 
     def _words(self) -> str:
         """What the platform says of the failure: the message of the last event that has one."""
-        told = [event for event in self.course.events.values() if event.words and self._within(event.at)]
+        told = [event for event in self.tracker.events.values() if event.words and self._within(event.at)]
         latest = max(told, key=lambda event: event.at or 0.0, default=None)
         return latest.words if latest is not None else ""
 
@@ -522,14 +524,14 @@ def _ended(run: Run) -> dict[str, Value]:
     return told
 
 
-def _event(event: Happened, name: str) -> SpanEvent:
+def _event(event: ObservedEvent, name: str) -> SpanEvent:
     facts = {"datarobot.event.type": event.type, "datarobot.event.id": name}
     return SpanEvent("datarobot.workload.event", _ns(event.at or 0.0), facts)
 
 
-def resource(seen: Seen, tracing: Tracing) -> Attributes:
+def resource(state: WorkloadState, tracing: Tracing) -> Attributes:
     """The resource of a workload's traces: the same service as that of the traces which the workload itself sends."""
-    workload = seen.workload
+    workload = state.workload
     told = {
         "service.name": tracing.service_name.format(id=workload.id, name=workload.name or ""),
         "service.namespace": "datarobot",
@@ -543,46 +545,46 @@ def resource(seen: Seen, tracing: Tracing) -> Attributes:
 
 
 def settled(
-    seen: Seen, now: float, previous: float | None, tracing: Tracing | None, skew: float = 0.0
-) -> tuple[Seen, tuple[Made, ...]]:
+    state: WorkloadState, now: float, previous: float | None, tracing: Tracing | None, skew: float = 0.0
+) -> tuple[WorkloadState, tuple[EpisodeTrace, ...]]:
     """The workload after its settled episodes were taken from it, and what they became, traces where `tracing` says so.
 
     `now`: the complete sweep that has just ended, `previous` the one before, by our clock; `skew`: how far the API's
     clock is ahead of it. The result is what must be kept together: the same episode is never made twice.
     """
-    course, episodes = book.due(seen.ledger.course, now, previous)
-    made: list[Made] = []
+    tracker, episodes = book.due(state.ledger.tracker, now, previous)
+    made: list[EpisodeTrace] = []
     for each in sorted(episodes, key=lambda episode: (episode.opened.at, episode.kind)):
         if each.cause == "crashed":
             if tracing is None or not tracing.crashes:
                 continue
-            course, admitted = book.admission(course, each)
+            tracker, admitted = book.admission(tracker, each)
             if not admitted:
                 continue
-        maker = _Maker(seen, course, each, tracing or _NOWHERE, skew)
+        maker = _Maker(state, tracker, each, tracing or _NOWHERE, skew)
         trace = maker.made() if tracing is not None and _wanted(each, maker, tracing) else None
         outcome = "recalled" if each.recalled else each.outcome
-        made.append(Made(each.kind, outcome, (maker.end.ns - maker.start.ns) / 1e9, trace, maker.trace))
-        course = msgspec.structs.replace(course, past=(*course.past, maker.past(sent=trace is not None)))
-        course = book.numbered(course, maker.counted) if maker.counted else course
+        made.append(EpisodeTrace(each.kind, outcome, (maker.end.ns - maker.start.ns) / 1e9, trace, maker.trace))
+        tracker = msgspec.structs.replace(tracker, past=(*tracker.past, maker.past(sent=trace is not None)))
+        tracker = book.numbered(tracker, maker.counted) if maker.counted else tracker
     if episodes:
-        course = book.remembered(course, (), now)
-    if course.late:
-        course, more = _late(seen, course, tracing)
+        tracker = book.remembered(tracker, (), now)
+    if tracker.late:
+        tracker, more = _late(state, tracker, tracing)
         made.extend(more)
     if tracing is not None and tracing.checkpoint_after:
-        course, more = _checkpoints(seen, course, now, tracing, skew)
+        tracker, more = _checkpoints(state, tracker, now, tracing, skew)
         made.extend(more)
-    if course == seen.ledger.course:
-        return seen, ()
-    return seen._replace(ledger=msgspec.structs.replace(seen.ledger, course=course)), tuple(made)
+    if tracker == state.ledger.tracker:
+        return state, ()
+    return state._replace(ledger=msgspec.structs.replace(state.ledger, tracker=tracker)), tuple(made)
 
 
 _NOWHERE = Tracing("")
 
 
 def _wanted(episode: Episode, maker: _Maker, tracing: Tracing) -> bool:
-    if not any(_selected(kind, maker.seen, tracing) for kind in episode.kinds or (episode.kind,)):
+    if not any(_selected(kind, maker.state, tracing) for kind in episode.kinds or (episode.kind,)):
         return False
     if maker.failed or episode.outcome == "timeout":
         return True
@@ -590,8 +592,8 @@ def _wanted(episode: Episode, maker: _Maker, tracing: Tracing) -> bool:
     return not short and sampled(maker.trace, tracing.ratio)
 
 
-def _selected(kind: str, seen: Seen, tracing: Tracing) -> bool:
-    important = not tracing.importance or models.folded(seen.workload.importance) in tracing.importance
+def _selected(kind: str, state: WorkloadState, tracing: Tracing) -> bool:
+    important = not tracing.importance or models.folded(state.workload.importance) in tracing.importance
     return important and (kind in tracing.kinds or kind == "flapping")
 
 
@@ -600,11 +602,13 @@ def sampled(trace: bytes, ratio: float) -> bool:
     return int.from_bytes(trace[-7:], "big") >= (1.0 - ratio) * (1 << 56)
 
 
-def _late(seen: Seen, course: Course, tracing: Tracing | None) -> tuple[Course, list[Made]]:
+def _late(
+    state: WorkloadState, tracker: EpisodeTracker, tracing: Tracing | None
+) -> tuple[EpisodeTracker, list[EpisodeTrace]]:
     """What was recorded within an episode, and told after its trace was made: a span of its own under that root."""
-    made: list[Made] = []
-    past = list(course.past)
-    for i, event in sorted(course.late.items()):
+    made: list[EpisodeTrace] = []
+    past = list(tracker.past)
+    for i, event in sorted(tracker.late.items()):
         for place, each in enumerate(past):
             if (
                 not each.sent
@@ -621,53 +625,55 @@ def _late(seen: Seen, course: Course, tracing: Tracing | None) -> tuple[Course, 
                 span_id(trace, "late", i), root, "late event", told.at, told.at,
                 {**told.attributes, "datarobot.late": True, **_timed(*[_When(told.at, "reported", 0)] * 2)},
             )  # fmt: skip
-            if tracing is not None and _selected(each.kind, seen, tracing):
-                whole = Trace(trace, resource(seen, tracing), (_fit(span),))
-                made.append(Made(each.kind, "late", 0.0, whole, trace + span.id))
-    return msgspec.structs.replace(course, late={}, past=tuple(past)), made
+            if tracing is not None and _selected(each.kind, state, tracing):
+                whole = Trace(trace, resource(state, tracing), (_fit(span),))
+                made.append(EpisodeTrace(each.kind, "late", 0.0, whole, trace + span.id))
+    return msgspec.structs.replace(tracker, late={}, past=tuple(past)), made
 
 
-def _checkpoints(seen: Seen, course: Course, now: float, tracing: Tracing, skew: float) -> tuple[Course, list[Made]]:
+def _checkpoints(
+    state: WorkloadState, tracker: EpisodeTracker, now: float, tracing: Tracing, skew: float
+) -> tuple[EpisodeTracker, list[EpisodeTrace]]:
     """A trace of what is known so far of an episode that takes long, under an id of its own.
 
     It is numbered by how long the episode has taken, so that after a time without us only the newest is made. Only the
     last one is remembered, which leads to the one before.
     """
-    made: list[Made] = []
+    made: list[EpisodeTrace] = []
     for place in ("life", "rollout"):
-        episode: Episode | None = getattr(course, place)
+        episode: Episode | None = getattr(tracker, place)
         number = int((now - episode.opened.at) // tracing.checkpoint_after) if episode is not None else 0
         if episode is None or number <= episode.checkpoints:
             continue
         counted = msgspec.structs.replace(episode, checkpoints=number)
         stuck = msgspec.structs.replace(counted, ended=Mark(now, now), outcome="timeout", cause=_CHECKPOINT)
-        maker = _Maker(seen, course, stuck, tracing, skew)
-        course = msgspec.structs.replace(course, **{place: counted})
-        if _selected(episode.kind, seen, tracing):
-            made.append(Made(episode.kind, _CHECKPOINT, 0.0, maker.made(), maker.trace))
-            others = tuple(past for past in course.past if (past.key, past.kind) != (_CHECKPOINT, episode.kind))
-            course = book.remembered(msgspec.structs.replace(course, past=others), (maker.past(sent=True),), now)
-    return course, made
+        maker = _Maker(state, tracker, stuck, tracing, skew)
+        tracker = msgspec.structs.replace(tracker, **{place: counted})
+        if _selected(episode.kind, state, tracing):
+            made.append(EpisodeTrace(episode.kind, _CHECKPOINT, 0.0, maker.made(), maker.trace))
+            others = tuple(past for past in tracker.past if (past.key, past.kind) != (_CHECKPOINT, episode.kind))
+            tracker = book.remembered(msgspec.structs.replace(tracker, past=others), (maker.past(sent=True),), now)
+    return tracker, made
 
 
-def in_progress(seen: Seen, tracing: Tracing) -> Iterator[Mapping[str, str | float]]:
+def in_progress(state: WorkloadState, tracing: Tracing) -> Iterator[Mapping[str, str | float]]:
     """The episodes of a workload that have no trace yet: since when, and the id of the trace to come, if known.
 
     What a start is known by, or a failure of what never ran, is sure only when the trace is made; and which number an
     episode will have, when those of its kind before it have theirs.
     """
-    course = seen.ledger.course
-    for episode in (*course.episodes, *course.over):
+    tracker = state.ledger.tracker
+    for episode in (*tracker.episodes, *tracker.over):
         if episode.cause == "crashed" and not tracing.crashes:
             continue
-        key, reported = identity(course, episode)
+        key, reported = identity(tracker, episode)
         sure = episode.kind in ("replacement", "deletion") or bool(episode.since)
-        before = [each for each in course.over if each is not episode and each.cause != "crashed"]
+        before = [each for each in tracker.over if each is not episode and each.cause != "crashed"]
         known = reported and sure and episode.kind not in {each.kind for each in before}
-        key, _ = _numbered(course, episode, key, reported=reported)
-        trace = trace_id(tracing.host, seen.workload.id, episode.kind, key)
+        key, _ = _numbered(tracker, episode, key, reported=reported)
+        trace = trace_id(tracing.host, state.workload.id, episode.kind, key)
         yield {
-            "workload_id": seen.workload.id,
+            "workload_id": state.workload.id,
             "kind": episode.kind,
             "since": episode.opened.at,
             "status": episode.states[-1].status if episode.states else "",

@@ -17,23 +17,23 @@ from typing import NamedTuple
 from urllib.parse import parse_qs, quote, urlencode
 
 from exporter.alerting.alerts import ALERTS
-from exporter.alerting.evaluation import Holding
+from exporter.alerting.evaluation import ActiveAlert
 from exporter.alerting.rules import Options
 from exporter.diagnosis.fleet_table import (
     GROUPS,
     SORTS,
     TROUBLE,
-    Board,
     Choice,
     Chosen,
+    FleetTable,
     Row,
-    board,
     choose,
+    fleet_table,
     held,
     lasted,
 )
-from exporter.fleet.state import Seen
-from exporter.metrics.account_families import Known
+from exporter.fleet.workload_state import WorkloadState
+from exporter.metrics.account_families import AccountFacts
 
 LASTS = 5.0
 """Seconds for which one board answers everybody who looks."""
@@ -62,8 +62,8 @@ class AccountStatus(NamedTuple):
 
     name: str
     url: str
-    known: Known
-    fleet: tuple[Seen, ...]
+    known: AccountFacts
+    fleet: tuple[WorkloadState, ...]
     succeeded: float | None
     failure: str
     interval: float
@@ -88,7 +88,7 @@ class StatusPage:
     def __init__(self, status: Callable[[], Status]) -> None:
         self._status = status
         self._busy = asyncio.Lock()
-        self._told: tuple[Status, Board] | None = None
+        self._told: tuple[Status, FleetTable] | None = None
 
     async def __call__(self, query: str) -> bytes:
         """The page in UTF-8."""
@@ -105,11 +105,11 @@ class StatusPage:
         self._told = None
 
 
-def _judged(status: Status) -> Board:
-    return board(((each.known, each.fleet) for each in status.accounts), status.options, status.now)
+def _judged(status: Status) -> FleetTable:
+    return fleet_table(((each.known, each.fleet) for each in status.accounts), status.options, status.now)
 
 
-def _rendered(status: Status, told: Board, query: str) -> bytes:
+def _rendered(status: Status, told: FleetTable, query: str) -> bytes:
     return page(status, told, chosen_by(query)).encode("utf-8", "replace")
 
 
@@ -174,7 +174,7 @@ def _shown(account: AccountStatus, rows: int, now: float) -> str:
     return f"{rows:,}"
 
 
-def _accounts(status: Status, told: Board) -> Iterator[str]:
+def _accounts(status: Status, told: FleetTable) -> Iterator[str]:
     yield '<h2>Accounts</h2><div class="card"><table><thead><tr>'
     yield from (f'<th scope="col">{name}</th>' for name in ("Account", "Workloads", "Last complete sweep", "Trouble"))
     yield "</tr></thead><tbody>"
@@ -203,15 +203,15 @@ def runbook(alert: str, options: Options) -> str:
     return f"{options.runbooks}{alert}.md" if options.runbooks.startswith(("https://", "http://")) else ""
 
 
-def _badge(holding: Holding, options: Options) -> str:
-    words, href = holding.alert.removeprefix("DataRobot"), runbook(holding.alert, options)
-    title = f"{holding.severity}: {holding.alert}: {_SUMMARIES[holding.alert]}"
+def _badge(active_alerts: ActiveAlert, options: Options) -> str:
+    words, href = active_alerts.alert.removeprefix("DataRobot"), runbook(active_alerts.alert, options)
+    title = f"{active_alerts.severity}: {active_alerts.alert}: {_SUMMARIES[active_alerts.alert]}"
     if href:
-        return _link(href, words, f"badge {holding.severity}", f"{title} Opens its runbook.")
-    return f'<span class="badge {holding.severity}" title="{escape(title)}">{escape(words)}</span>'
+        return _link(href, words, f"badge {active_alerts.severity}", f"{title} Opens its runbook.")
+    return f'<span class="badge {active_alerts.severity}" title="{escape(title)}">{escape(words)}</span>'
 
 
-def _held(told: Board) -> Iterator[str]:
+def _held(told: FleetTable) -> Iterator[str]:
     yield "<h2>Holds now</h2>"
     found = held(told)
     if not told.rows:
@@ -221,11 +221,11 @@ def _held(told: Board) -> Iterator[str]:
         yield '<div class="card none soft">No condition of an alert about a workload.</div>'
         return
     yield '<p class="chips">'
-    for holding, count in found:
-        title = escape(f"{holding.severity}: {holding.alert}: {_SUMMARIES[holding.alert]}")
-        words = f"{escape(holding.alert.removeprefix('DataRobot'))} <b>{count:,}</b>"
-        href = escape(address(Choice(holding.alert)))
-        yield f'<a class="badge {holding.severity}" href="{href}" title="{title}">{words}</a>'
+    for active_alerts, count in found:
+        title = escape(f"{active_alerts.severity}: {active_alerts.alert}: {_SUMMARIES[active_alerts.alert]}")
+        words = f"{escape(active_alerts.alert.removeprefix('DataRobot'))} <b>{count:,}</b>"
+        href = escape(address(Choice(active_alerts.alert)))
+        yield f'<a class="badge {active_alerts.severity}" href="{href}" title="{title}">{words}</a>'
     yield "</p>"
 
 
@@ -280,7 +280,7 @@ def _row(row: Row, url: str, status: Status) -> str:
         if row.longer
         else _time(row.since, words)
     )
-    badges = "".join(_badge(each, status.options) for each in row.holds)
+    badges = "".join(_badge(each, status.options) for each in row.alerts)
     importance = "not told" if row.importance == "unknown" else row.importance
     return (
         f'<tr><td><span class="badge {_kind(row)}">{escape(row.status)}</span></td>'
@@ -350,7 +350,7 @@ def _fleet(status: Status, choice: Choice, chosen: Chosen) -> Iterator[str]:
 # -- the page
 
 
-def _icon(status: Status, told: Board) -> str:
+def _icon(status: Status, told: FleetTable) -> str:
     """A spot for the tab: red, amber, green, or gray where not all is known."""
     worst = min((row.urgency for row in told.rows), default=9)
     fresh = all(_age(account, status.now)[1] for account in status.accounts)
@@ -360,12 +360,12 @@ def _icon(status: Status, told: Board) -> str:
     return "data:image/svg+xml," + quote(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9">{spot}</svg>')
 
 
-def page(status: Status, told: Board, choice: Choice) -> str:
+def page(status: Status, told: FleetTable, choice: Choice) -> str:
     """The page as HTML."""
     return "".join(_page(status, told, choice, choose(told, choice)))
 
 
-def _page(status: Status, told: Board, choice: Choice, chosen: Chosen) -> Iterable[str]:
+def _page(status: Status, told: FleetTable, choice: Choice, chosen: Chosen) -> Iterable[str]:
     alarming = sum(row.urgency <= TROUBLE for row in told.rows)
     yield f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{alarming:,} to look at - DataRobot workload exporter</title>

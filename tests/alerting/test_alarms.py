@@ -16,11 +16,11 @@ from exporter.alerting.alarms import (
     Alarms,
     Exporter,
     Fleet,
+    Notified,
     Silence,
     Subject,
+    Subscription,
     Sweeping,
-    Told,
-    Wish,
     after,
     due,
     loudest,
@@ -30,14 +30,14 @@ from exporter.alerting.alarms import (
     trying,
 )
 from exporter.alerting.alerts import ALERTS
-from exporter.alerting.notification import Notice
+from exporter.alerting.notification import Notification
 from exporter.alerting.rules import Options
 from exporter.api.models import Workload
 from exporter.api.pods import Pods, Proton, StatusDetails
 from exporter.fleet import apply
 from exporter.fleet.ledger import Ledger, Tally
-from exporter.fleet.state import Account, Seen
-from exporter.metrics.account_families import Known
+from exporter.fleet.workload_state import Account, WorkloadState
+from exporter.metrics.account_families import AccountFacts
 from exporter.metrics.exposition import bounded
 from tests.make import container, replica
 
@@ -47,9 +47,9 @@ W = {"account": "acme", "workload": "chat", "workload_id": "w1"}
 EVERY = 60.0
 
 
-def subject(*holds: str, told: bool = True, pods: bool = True, **labels: str) -> Subject:
+def subject(*is_met: str, told: bool = True, pods: bool = True, **labels: str) -> Subject:
     """A workload of which these hold, as ``alert:severity``, critical unless said."""
-    pairs = [tuple(each.split(":")) if ":" in each else (each, "critical") for each in holds]
+    pairs = [tuple(each.split(":")) if ":" in each else (each, "critical") for each in is_met]
     return Subject({**W, **labels}, frozenset((name, severity) for name, severity in pairs), told, pods)
 
 
@@ -57,8 +57,8 @@ def lived(*looks: Subject | None, options: Options = OPTIONS, alarms: Alarms | N
     """The alarms after each look, a minute apart."""
     found: list[dict[str, Alarm]] = []
     now: Alarms = alarms or {}
-    for number, look in enumerate(looks):
-        now = after(now, [look] if look is not None else [], options, number * EVERY)
+    for number, context in enumerate(looks):
+        now = after(now, [context] if context is not None else [], options, number * EVERY)
         found.append(dict(now))
     return found
 
@@ -126,25 +126,25 @@ def test_what_becomes_louder_is_another_alarm_of_the_same_incident() -> None:
 # -- what holds
 
 
-def seen(status: str = "running", proton_id: str | None = None, **facts: Any) -> Seen:
+def state(status: str = "running", proton_id: str | None = None, **facts: Any) -> WorkloadState:
     told = Workload(id="w1", name="chat", status=status, importance="critical", proton_id=proton_id)
-    return Seen("acme", told, Ledger(0.0, 0.0), **facts)
+    return WorkloadState("acme", told, Ledger(0.0, 0.0), **facts)
 
 
 GOOD = Sweeping("", 10.0, 30.0)
 
 
-def fleet(*there: Seen, sweeping: Sweeping = GOOD, told: bool = True) -> Fleet:
-    return Fleet(Known(Account("acme"), None, Tally()), there, sweeping, told)
+def fleet(*there: WorkloadState, sweeping: Sweeping = GOOD, told: bool = True) -> Fleet:
+    return Fleet(AccountFacts(Account("acme"), None, Tally()), there, sweeping, told)
 
 
-def holds(*fleets: Fleet, exporter: Exporter | None = None) -> dict[str, set[tuple[str, str]]]:
+def is_met(*fleets: Fleet, exporter: Exporter | None = None) -> dict[str, set[tuple[str, str]]]:
     found = alarms.subjects(fleets, exporter or Exporter(), OPTIONS, 1000.0)
-    return {"/".join(each.labels.values()): set(each.holds) for each in found}
+    return {"/".join(each.labels.values()): set(each.alerts) for each in found}
 
 
 def test_everything_that_may_be_told_of_is_a_subject() -> None:
-    assert holds(fleet(seen("errored"))) == {
+    assert is_met(fleet(state("errored"))) == {
         "acme/chat/w1": {(ERRORED, "critical")}, "acme": set(), "": {("DataRobotWatchdog", "none")},
     }  # fmt: skip
 
@@ -160,7 +160,7 @@ def test_everything_that_may_be_told_of_is_a_subject() -> None:
     ],
 )  # fmt: skip
 def test_how_sweeps_go_is_told_of_the_account(sweeping: Sweeping, alerts: set[str]) -> None:
-    assert {alert for alert, _ in holds(fleet(sweeping=sweeping))["acme"]} == alerts
+    assert {alert for alert, _ in is_met(fleet(sweeping=sweeping))["acme"]} == alerts
 
 
 @pytest.mark.parametrize(
@@ -173,30 +173,32 @@ def test_how_sweeps_go_is_told_of_the_account(sweeping: Sweeping, alerts: set[st
     ],
 )
 def test_what_the_exporter_knows_of_itself_is_told(exporter: Exporter, alert: str) -> None:
-    assert {name for name, _ in holds(exporter=exporter)[""]} == {alert, "DataRobotWatchdog"}
-    assert holds(exporter=Exporter(unwritten=900.0))[""] == {("DataRobotWatchdog", "none")}
+    assert {name for name, _ in is_met(exporter=exporter)[""]} == {alert, "DataRobotWatchdog"}
+    assert is_met(exporter=Exporter(unwritten=900.0))[""] == {("DataRobotWatchdog", "none")}
 
 
 def test_what_is_not_shown_any_more_is_not_judged() -> None:
-    assert holds(fleet(seen("errored"), told=False))["acme/chat/w1"] == set()
+    assert is_met(fleet(state("errored"), told=False))["acme/chat/w1"] == set()
 
 
 def test_a_workload_that_one_sweep_does_not_tell_may_be_told_by_the_next() -> None:
-    (missing, account, _) = alarms.subjects([fleet()._replace(missing=(seen("errored"),))], Exporter(), OPTIONS, 1000.0)
+    (missing, account, _) = alarms.subjects(
+        [fleet()._replace(missing=(state("errored"),))], Exporter(), OPTIONS, 1000.0
+    )
     assert missing == Subject(W, frozenset(), told=False, pods=False)
     assert account.told
 
 
 def test_before_the_first_sweep_and_the_first_page_nothing_was_asked() -> None:
     told = alarms.subjects(
-        [fleet(seen())._replace(missing=(seen(),), asked=False)], Exporter(begun=False), OPTIONS, 1.0
+        [fleet(state())._replace(missing=(state(),), asked=False)], Exporter(begun=False), OPTIONS, 1.0
     )
     assert [each.asked for each in told] == [False] * 4
 
 
 def test_a_name_is_that_of_the_metrics() -> None:
-    named = seen()._replace(workload=Workload(id="w1", name="a\x00" + "b" * 300, status="running"))
-    assert holds(fleet(named)).keys() == {f"acme/{bounded(named.workload.name or '')}/w1", "acme", ""}
+    named = state()._replace(workload=Workload(id="w1", name="a\x00" + "b" * 300, status="running"))
+    assert is_met(fleet(named)).keys() == {f"acme/{bounded(named.workload.name or '')}/w1", "acme", ""}
 
 
 def test_an_alarm_about_sweeps_is_not_held_for_lack_of_what_they_bring() -> None:
@@ -219,7 +221,7 @@ def through(*unread: str, heals: bool = False) -> str:
     The version that serves crash-loops, or is well from the ninth look on; another one drains.
     """
     now: Alarms = {}
-    of, found = seen(proton_id="p"), ""
+    of, found = state(proton_id="p"), ""
     for number, ids in enumerate(unread):
         pod = container() if heals and number >= 8 else CRASHING
         told = {"p": StatusDetails(replicas=(replica(pod),)), "o": StatusDetails(replicas=(replica(container()),))}
@@ -280,7 +282,7 @@ def test_labels_are_those_of_the_rules() -> None:
 
 def test_texts_are_filled_in_and_a_number_that_only_prometheus_has_is_left_out() -> None:
     options = Options(runbooks="https://books.test/", dashboards="https://grafana.test", console="https://dr.test")
-    told = alarms.notice(alarm(workload="a b", workload_id="w/1"), options)
+    told = alarms.notification(alarm(workload="a b", workload_id="w/1"), options)
     assert told.annotations["description"] == (
         "Workload a b (w/1) of account acme has failed: its status has been errored or failed for five minutes; "
         "nothing, or not all of it, serves."
@@ -288,7 +290,7 @@ def test_texts_are_filled_in_and_a_number_that_only_prometheus_has_is_left_out()
     assert told.annotations["dashboard_url"].endswith("var-account=acme&var-workload=w%2F1")
     assert told.links[0] == ("Runbook", "https://books.test/DataRobotWorkloadErrored.md")
     assert [title for title, _ in told.links] == ["Runbook", "Dashboard", "Console"]
-    slow = alarms.notice(alarm("DataRobotWorkloadLatencyHigh", "warning"), OPTIONS)
+    slow = alarms.notification(alarm("DataRobotWorkloadLatencyHigh", "warning"), OPTIONS)
     assert slow.annotations["description"] == slow.annotations["summary"] == "A workload answers slowly."
     assert slow.links == ()
     assert "{{" not in "".join(v for a in ALERTS for v in alarms.texts(alarm(a.name), options).values())
@@ -296,7 +298,7 @@ def test_texts_are_filled_in_and_a_number_that_only_prometheus_has_is_left_out()
 
 def test_a_notice_brings_its_evidence_and_what_to_route_by() -> None:
     about = alarms.About((("State", "errored"),), "high", {"team": "x"})
-    told = alarms.notice(alarm(ended=600.0), OPTIONS, about)
+    told = alarms.notification(alarm(ended=600.0), OPTIONS, about)
     assert (told.evidence, told.importance, told.tags, told.status) == (
         (("State", "errored"),),
         "high",
@@ -362,24 +364,24 @@ def _parted(matcher: str) -> tuple[str, str, str]:
 def test_a_silence_holds_for_alerts_with_its_labels_until_it_ends(
     matchers: dict[str, str], now: float, hushed: bool
 ) -> None:
-    told = alarms.notice(alarm(), OPTIONS)
+    told = alarms.notification(alarm(), OPTIONS)
     assert silenced(told, [Silence(matchers, 100.0, "jo")], now) == hushed
 
 
 # -- what a receiver is told
 
 
-ALL = Wish(lambda _: True, lambda _, __: False)
-CRITICAL = Wish(lambda told: told.labels["severity"] == "critical", lambda _, __: False)
-FIRING = alarms.notice(alarm(), OPTIONS)
-SOFT = alarms.notice(alarm(severity="warning"), OPTIONS)
+ALL = Subscription(lambda _: True, lambda _, __: False)
+CRITICAL = Subscription(lambda told: told.labels["severity"] == "critical", lambda _, __: False)
+FIRING = alarms.notification(alarm(), OPTIONS)
+SOFT = alarms.notification(alarm(severity="warning"), OPTIONS)
 KEY = FIRING.key
 KNOWN = remembered({}, [FIRING], (), 7.0)
 TRIED = trying({}, [FIRING], 7.0)
 
 
 @pytest.mark.parametrize(
-    ("firing", "told", "hushed", "wish", "says"),
+    ("firing", "told", "hushed", "subscription", "says"),
     [
         ([FIRING], {}, (), ALL, "firing critical"),
         ([FIRING], KNOWN, (), ALL, ""),
@@ -399,9 +401,13 @@ TRIED = trying({}, [FIRING], 7.0)
     ],
 )
 def test_a_receiver_is_told_what_it_does_not_know_yet(
-    firing: list[Notice], told: dict[str, Told], hushed: tuple[str, ...], wish: Wish, says: str
+    firing: list[Notification],
+    told: dict[str, Notified],
+    hushed: tuple[str, ...],
+    subscription: Subscription,
+    says: str,
 ) -> None:
-    found = due(loudest(firing, "severity"), told, hushed, wish, 900.0)
+    found = due(loudest(firing, "severity"), told, hushed, subscription, 900.0)
     assert ", ".join(f"{each.status} {each.labels['severity']}" for each in found) == says
 
 
@@ -428,7 +434,7 @@ def test_what_is_over_is_forgotten_by_who_is_not_told_of_ends() -> None:
 
 
 NAMES = st.sampled_from([ERRORED, f"{ERRORED}:warning", SLOW, CRASHES])
-LOOKS = st.lists(
+FETCHERS = st.lists(
     st.builds(
         lambda names, told, pods: subject(*names, told=told, pods=pods),
         st.lists(NAMES, max_size=2, unique_by=lambda name: name.split(":")[0]),
@@ -442,11 +448,11 @@ class _Receiver:
     """Takes what it is sent unless it is away, and what was told before is read from the state."""
 
     def __init__(self) -> None:
-        self.told: dict[str, Told] = {}
+        self.told: dict[str, Notified] = {}
         self.log: list[tuple[str, str]] = []
 
     def turn(self, standing: Alarms, now: float, away: bool, unsure: bool = False) -> None:
-        firing = loudest((alarms.notice(each, OPTIONS) for each in standing.values() if each.firing), "severity")
+        firing = loudest((alarms.notification(each, OPTIONS) for each in standing.values() if each.firing), "severity")
         hushed = muted(each for each in standing.values() if each.firing)
         said = due(firing, self.told, hushed, ALL, now)
         new = {each.key for each in said} - self.told.keys()
@@ -462,21 +468,21 @@ def played(
     looks: Sequence[Subject], away: frozenset[int], cut: int = -1, unsure: frozenset[int] = frozenset()
 ) -> _Receiver:
     receiver, alarms = _Receiver(), dict[str, Alarm]()
-    for number, look in enumerate(looks):
-        alarms = after(alarms, [look], OPTIONS, number * EVERY)
+    for number, context in enumerate(looks):
+        alarms = after(alarms, [context], OPTIONS, number * EVERY)
         receiver.turn(alarms, number * EVERY, number in away, number in unsure)
         if number == cut:
             alarms = msgspec.json.decode(msgspec.json.encode(alarms), type=dict[str, Alarm])
-            receiver.told = msgspec.json.decode(msgspec.json.encode(receiver.told), type=dict[str, Told])
+            receiver.told = msgspec.json.decode(msgspec.json.encode(receiver.told), type=dict[str, Notified])
     return receiver
 
 
-@given(LOOKS, st.frozensets(st.integers(0, 40)), st.integers(0, 40))
+@given(FETCHERS, st.frozensets(st.integers(0, 40)), st.integers(0, 40))
 def test_cut_anywhere_the_same_is_told(looks: list[Subject], away: frozenset[int], cut: int) -> None:
     assert played(looks, away, cut).log == played(looks, away).log
 
 
-@given(LOOKS, st.frozensets(st.integers(0, 40)))
+@given(FETCHERS, st.frozensets(st.integers(0, 40)))
 def test_nothing_ends_for_a_receiver_that_did_not_hear_of_it_and_everything_ends_that_it_heard_of(
     looks: list[Subject], away: frozenset[int]
 ) -> None:
@@ -491,7 +497,7 @@ def test_nothing_ends_for_a_receiver_that_did_not_hear_of_it_and_everything_ends
     assert open_ones == set()
 
 
-@given(LOOKS, st.frozensets(st.integers(0, 40)), st.frozensets(st.integers(0, 40)))
+@given(FETCHERS, st.frozensets(st.integers(0, 40)), st.frozensets(st.integers(0, 40)))
 @example(
     [YES] * 9, frozenset({6}), frozenset({5})
 )  # it arrives, nobody knows; then it certainly does not; then it heals
@@ -503,7 +509,7 @@ def test_whatever_opens_is_ended_though_nobody_knew_that_it_had_arrived(
     assert {key: status for key, status in last.items() if status == "firing"} == {}
 
 
-@given(LOOKS)
+@given(FETCHERS)
 def test_of_what_came_and_went_while_a_receiver_was_away_it_hears_nothing(looks: list[Subject]) -> None:
     everything = frozenset(range(len(looks) + 30))
     receiver = played([*looks, *[NO] * 30], everything)

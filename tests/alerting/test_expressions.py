@@ -8,27 +8,27 @@ import pytest
 from exporter.alerting.alerts import DEFAULTS
 from exporter.alerting.expressions import (
     NOW,
-    AccountLook,
+    AccountContext,
     Condition,
     Count,
     Metric,
     Raw,
     Term,
     Threshold,
-    WorkloadLook,
+    WorkloadContext,
     Writing,
 )
 from exporter.alerting.expressions import duration as written
 from exporter.api.models import Workload
 from exporter.fleet.ledger import Tally
-from exporter.fleet.state import Account
-from exporter.metrics.account_families import Known, use
+from exporter.fleet.workload_state import Account
+from exporter.metrics.account_families import AccountFacts, use
 from tests.make import sight
 
 WRITING = Writing('job="x"', {"oom_seconds": 1800, "limit_ratio": 0.9}, scale=10)
 BY = "by (account, workload, workload_id)"
 SEEN = sight(Workload(id="w", name="shop", status="running", importance="high"), since=100.0, first=50.0)
-LOOK = WorkloadLook(SEEN, 160.0, DEFAULTS)
+LOOK = WorkloadContext(SEEN, 160.0, DEFAULTS)
 SINCE, FIRST = Metric("workload_status_since_timestamp_seconds"), Metric("workload_first_observed_timestamp_seconds")
 STATUS = Metric("workload_status", status="running|errored")
 MISSING = Metric("workload_vanished_timestamp_seconds")
@@ -68,7 +68,7 @@ def test_nothing_by_nothing_is_no_number() -> None:
 
 
 @pytest.mark.parametrize(
-    ("condition", "holds"),
+    ("condition", "is_met"),
     [
         (SINCE > FIRST, True),
         (SINCE < FIRST, False),
@@ -83,8 +83,8 @@ def test_nothing_by_nothing_is_no_number() -> None:
         (ONE.unless(TWO), False),
     ],
 )
-def test_what_is_not_told_proves_nothing(condition: Condition, holds: bool) -> None:
-    assert condition.holds(LOOK) is holds
+def test_what_is_not_told_proves_nothing(condition: Condition, is_met: bool) -> None:
+    assert condition.is_met(LOOK) is is_met
 
 
 @pytest.mark.parametrize(
@@ -109,11 +109,11 @@ def test_the_last_sample_of_a_range_is_asked_for_where_a_condition_is_held() -> 
 
 def test_workloads_are_counted_and_none_is_no_number() -> None:
     fleet = [SEEN, SEEN._replace(workload=Workload(id="v", status="errored"))]
-    known = Known(Account("acme", workloads_limit=8), use(fleet), Tally())
-    look = AccountLook(known, fleet, 160.0, DEFAULTS)
-    assert Count(ONE).value(look) == 2
-    assert Count(MISSING > 0).value(look) is None
-    assert Metric("account_workloads_limit").value(look) == 8
+    known = AccountFacts(Account("acme", workloads_limit=8), use(fleet), Tally())
+    context = AccountContext(known, fleet, 160.0, DEFAULTS)
+    assert Count(ONE).value(context) == 2
+    assert Count(MISSING > 0).value(context) is None
+    assert Metric("account_workloads_limit").value(context) == 8
     assert Count(NOW > 1).promql(WRITING) == "count by (account) (\n  time() > 1\n)"
     assert Count(ONE).value(LOOK) is None  # a workload has none
 
@@ -130,7 +130,7 @@ def test_what_only_prometheus_can_tell_is_written_as_it_stands() -> None:
     assert raw.promql(WRITING) == 'rate(up{job="x"}[90s]) > 0.9'
     assert not list(raw.metrics())
     with pytest.raises(NotImplementedError):
-        raw.holds(LOOK)
+        raw.is_met(LOOK)
 
 
 @pytest.mark.parametrize(("name", "where"), [("workload_colour", {}), ("workload_status", {"colour": "red"})])

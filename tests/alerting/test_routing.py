@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from exporter.alerting.notification import Notice
+from exporter.alerting.notification import Notification
 from exporter.alerting.routing import Wants, chosen, quiet
 
 LOUD = frozenset({"critical", "warning"})
 NOON = "12:00"
-WORKLOAD = Notice(
+WORKLOAD = Notification(
     "k",
     {"alertname": "DataRobotWorkloadErrored", "severity": "warning", "account": "acme", "workload_id": "w1"},
     {},
@@ -19,8 +19,10 @@ WORKLOAD = Notice(
 )
 CRITICAL = WORKLOAD._replace(labels={**WORKLOAD.labels, "severity": "critical"})
 ENDED = WORKLOAD._replace(ended=9.0)
-ACCOUNT = Notice("a", {"alertname": "DataRobotDataStale", "severity": "critical", "account": "acme"}, {}, began=0.0)
-EXPORTER = Notice("e", {"alertname": "DataRobotExporterReloadFailed", "severity": "warning"}, {}, began=0.0)
+ACCOUNT = Notification(
+    "a", {"alertname": "DataRobotDataStale", "severity": "critical", "account": "acme"}, {}, began=0.0
+)
+EXPORTER = Notification("e", {"alertname": "DataRobotExporterReloadFailed", "severity": "warning"}, {}, began=0.0)
 UNKNOWN = WORKLOAD._replace(importance="")
 RENAMED = WORKLOAD._replace(labels={"alertname": "A", "level": "critical"})
 NIGHT = Wants(LOUD, quiet=((22 * 3600, 7 * 3600),))
@@ -28,7 +30,7 @@ SIESTA = Wants(LOUD, quiet=((12 * 3600, 13 * 3600), (15 * 3600, 86400)))
 
 
 @pytest.mark.parametrize(
-    ("receiver", "notice", "is_told"),
+    ("receiver", "notification", "is_told"),
     [
         (Wants(LOUD), WORKLOAD, True),
         (Wants(frozenset({"critical"})), WORKLOAD, False),
@@ -54,12 +56,12 @@ SIESTA = Wants(LOUD, quiet=((12 * 3600, 13 * 3600), (15 * 3600, 86400)))
         (Wants(LOUD, resolved=False), WORKLOAD, True),
     ],
 )
-def test_a_receiver_is_told_of_what_it_asked_for(receiver: Wants, notice: Notice, is_told: bool) -> None:
-    assert chosen(receiver, notice) is is_told
+def test_a_receiver_is_told_of_what_it_asked_for(receiver: Wants, notification: Notification, is_told: bool) -> None:
+    assert chosen(receiver, notification) is is_told
 
 
 @pytest.mark.parametrize(
-    ("receiver", "notice", "time", "is_told"),
+    ("receiver", "notification", "time", "is_told"),
     [
         (NIGHT, WORKLOAD, "21:59", True),
         (NIGHT, WORKLOAD, "22:00", False),
@@ -76,9 +78,9 @@ def test_a_receiver_is_told_of_what_it_asked_for(receiver: Wants, notice: Notice
     ],
 )
 def test_in_quiet_hours_only_what_is_critical_and_what_ends_is_told(
-    receiver: Wants, notice: Notice, time: str, is_told: bool
+    receiver: Wants, notification: Notification, time: str, is_told: bool
 ) -> None:
-    assert (chosen(receiver, notice) and not quiet(receiver, notice, at(time))) is is_told
+    assert (chosen(receiver, notification) and not quiet(receiver, notification, at(time))) is is_told
 
 
 def at(time: str) -> float:

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from exporter.alerting.alarms import Exporter, Wish
-from exporter.alerting.notification import Notice
+from exporter.alerting.alarms import Exporter, Subscription
+from exporter.alerting.notification import Notification
 from exporter.alerting.routing import Wants, chosen, quiet
 from exporter.alerting.rules import Options
 from exporter.clock import Clock
@@ -50,27 +50,27 @@ class Here(ThreadPoolExecutor):
         return done
 
 
-def pages(story: Story) -> list[tuple[float, Notice]]:
+def pages(story: Story) -> list[tuple[float, Notification]]:
     """All that is told of a story, and when, in seconds since its beginning."""
-    heard: list[tuple[float, Notice]] = []
+    heard: list[tuple[float, Notification]] = []
     with Simulator(workloads=1) as simulator:
         simulator.world = world = _OneStory(story)
 
         async def play(stage: Stage) -> None:
             asyncio.get_running_loop().set_default_executor(Here())
 
-            async def send(notices: Sequence[Notice], _: float) -> list[Sent]:
-                heard.extend((stage.now, each) for each in notices)
-                return [Sent(each.key, "delivered") for each in notices]
+            async def send(notifications: Sequence[Notification], _: float) -> list[Sent]:
+                heard.extend((stage.now, each) for each in notifications)
+                return [Sent(each.key, "delivered") for each in notifications]
 
-            wish = Wish(lambda told: chosen(WANTS, told), lambda told, now: quiet(WANTS, told, now))
+            subscription = Subscription(lambda told: chosen(WANTS, told), lambda told, now: quiet(WANTS, told, now))
             pager = Pager(
                 Store(None),
                 stage.report,
                 OPTIONS,
-                [Receiver("on-call", send, wish)],
-                lambda seen, now: evidence(diagnosis(seen, now, OPTIONS)),
-                lambda: [stage.watch.fleet],
+                [Receiver("on-call", send, subscription)],
+                lambda state, now: evidence(diagnosis(state, now, OPTIONS)),
+                lambda: [stage.monitor.fleet],
                 Exporter,
                 Clock(lambda: stage.wall, lambda: stage.now),
             )
@@ -89,12 +89,12 @@ def pages(story: Story) -> list[tuple[float, Notice]]:
     return heard
 
 
-def told(heard: Sequence[tuple[float, Notice]]) -> str:
+def told(heard: Sequence[tuple[float, Notification]]) -> str:
     """Pages as a person reads them: what fires with its evidence, what has ended in a line."""
     return "\n".join(_page(at, each) for at, each in heard) or "nobody is told anything\n"
 
 
-def _page(at: float, each: Notice) -> str:
+def _page(at: float, each: Notification) -> str:
     head = f"{at // 60:.0f} min: {each.status.upper()} {each.labels['severity']}: {each.title}"
     lines = [each.annotations["summary"], *(f"{title}: {words}" for title, words in each.evidence)]
     links = " | ".join(title for title, _ in each.links)
@@ -106,10 +106,10 @@ def test_a_page_says_what_is_wrong_and_each_incident_opens_once_and_ends_once(st
     heard = pages(story)
     for key in {each.key for _, each in heard}:
         # A page that gets louder or softer is told again, as the same incident.
-        course = [each.labels["severity"] if each.ended is None else "over" for _, each in heard if each.key == key]
-        assert course[-1] == "over", key
-        assert all(one != other for one, other in zip(["over", *course], course, strict=False)), (key, course)
-        assert course.count("over") == (2 if story.name in TWICE else 1), key
+        tracker = [each.labels["severity"] if each.ended is None else "over" for _, each in heard if each.key == key]
+        assert tracker[-1] == "over", key
+        assert all(one != other for one, other in zip(["over", *tracker], tracker, strict=False)), (key, tracker)
+        assert tracker.count("over") == (2 if story.name in TWICE else 1), key
     file = GOLDEN / f"{story.name.replace(' ', '-')}.txt"
     words = f"{story.shows}\n\n{told(heard)}"
     if os.environ.get("UPDATE_GOLDEN"):

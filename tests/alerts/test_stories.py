@@ -23,7 +23,7 @@ from tests.stage import START, Stage, played, simulated
 pytestmark = [pytest.mark.real, pytest.mark.long]
 FILE = Path(__file__).with_name("stories.txt")
 LASTS, EVERY = 9000.0, 30.0
-OWN = {*OF_SWEEPS, *OF_THE_EXPORTER}
+OWN_METRICS = {*OF_SWEEPS, *OF_THE_EXPORTER}
 RULES = [rule for rule in shipped() if rule["labels"]["component"] != "exporter"]
 
 
@@ -48,7 +48,7 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
         async def play(stage: Stage) -> None:
             async def note() -> None:
                 pages.add(stage.page(), stage.wall, 'job="datarobot"')
-                fleet = Fleet(stage.watch.facts, stage.watch.visible(), Sweeping("", 0.0, EVERY))
+                fleet = Fleet(stage.monitor.facts, stage.monitor.visible(), Sweeping("", 0.0, EVERY))
                 told = subjects([fleet], Exporter(), DEFAULT, stage.wall)
                 now = after(alarms, told, DEFAULT, stage.wall)
                 alarms.clear()
@@ -88,7 +88,7 @@ def test_a_story_wakes_whom_it_should_and_nobody_else(stories: Played) -> None:
 
 def test_the_daemons_own_alarms_fire_when_the_rules_do_give_or_take_one_evaluation(stories: Played) -> None:
     looks = sorted(stories.alarms)
-    ours = {(each, at) for at in looks for each in stories.alarms[at] if each[0] not in OWN}
+    ours = {(each, at) for at in looks for each in stories.alarms[at] if each[0] not in OWN_METRICS}
     theirs: set[tuple[Fires, float]] = set()
     for rule in RULES:
         for one in fired(stories.prometheus, rule, START, START + LASTS, EVERY):

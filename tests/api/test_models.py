@@ -6,8 +6,8 @@ from typing import get_args
 import pytest
 
 from exporter.alerting.alerts import ALERTS, DEFAULTS
-from exporter.alerting.evaluation import holding
-from exporter.alerting.expressions import WorkloadLook
+from exporter.alerting.evaluation import active_alerts
+from exporter.alerting.expressions import WorkloadContext
 from exporter.api import models
 from exporter.api.decoding import workload_page
 from exporter.api.models import Autoscaling, Group, Policy, Runtime, Workload
@@ -143,7 +143,7 @@ def test_every_status_that_is_known_has_a_group_a_series_and_no_other_is_taken_f
 @pytest.mark.parametrize("status", [status for status in LISTED if models.status_group(status) == "failed"])
 def test_each_status_that_means_failure_pages_for_a_critical_workload(status: str) -> None:
     workload = Workload(id="w", name="n", status=status, importance="critical")
-    seen = sight(workload, since=900.0, first=100.0)
+    state = sight(workload, since=900.0, first=100.0)
     alerts = [alert for alert in ALERTS if alert.component == "workload"]
-    severities = {each.severity for each in holding(alerts, WorkloadLook(seen, 1000.0, DEFAULTS))}
+    severities = {each.severity for each in active_alerts(alerts, WorkloadContext(state, 1000.0, DEFAULTS))}
     assert "critical" in severities

@@ -13,7 +13,7 @@ from exporter.alerting.rules import DEFAULT
 from exporter.cli.explain import NotFound, explained
 from exporter.diagnosis.diagnosis import diagnosis
 from exporter.diagnosis.wording import evidence, text
-from exporter.settings import Account
+from exporter.settings import AccountSettings
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES, Story
 from tests.daemon.test_stories import _OneStory
@@ -66,14 +66,16 @@ def _told(story: Story, moment: float) -> str:
         async def play(stage: Stage) -> None:
             await stage.run(watched - 1)
             try:
-                account = Account.model_validate({"name": "acme", "endpoint": "https://dr.example.test", "token": "t"})
+                account = AccountSettings.model_validate(
+                    {"name": "acme", "endpoint": "https://dr.example.test", "token": "t"}
+                )
                 found = await explained([(account, stage.client)], actor.name, DEFAULT, 2.0, clock=lambda: stage.wall)
                 parts.append(text(found))
             except NotFound as error:
                 parts.append(f"{error}\n")
-            known = stage.watch.known
-            for seen in (*known.workloads.values(), *known.missing.values(), *known.gone.values()):
-                said = evidence(diagnosis(seen, stage.wall, DEFAULT))
+            known = stage.monitor.known
+            for state in (*known.workloads.values(), *known.missing.values(), *known.gone.values()):
+                said = evidence(diagnosis(state, stage.wall, DEFAULT))
                 parts.append("\n--- a page ---\n" + "".join(f"{title}: {words}\n" for title, words in said))
 
         played(play, simulator)

@@ -614,9 +614,11 @@ def test_no_secret_is_anywhere(tmp_path: Path) -> None:
     with Simulator(workloads=10) as simulator:
         environment = {"DATAROBOT_ENDPOINT": simulator.url, "DATAROBOT_API_TOKEN": canary}
         running = Running("run", "--log.level=debug", **environment)
-        seen = [running.until("/metrics", 'datarobot_exporter_api_up{account="default"} 0.0')]
-        seen += [running.client.get(path).text for path in ("/", "/-/ready", "/-/healthy", "/debug/config", "/nothing")]
+        state = [running.until("/metrics", 'datarobot_exporter_api_up{account="default"} 0.0')]
+        state += [
+            running.client.get(path).text for path in ("/", "/-/ready", "/-/healthy", "/debug/config", "/nothing")
+        ]
         *_, log = running.stop()
         once = run("once", **environment)
         online = run("check", "--online", **environment)
-    assert canary not in "".join([*seen, log, *map(str, once), *map(str, online)])
+    assert canary not in "".join([*state, log, *map(str, once), *map(str, online)])

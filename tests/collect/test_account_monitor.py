@@ -10,11 +10,11 @@ import httpx
 import pytest
 
 from exporter.clock import Clock
-from exporter.collect.account_monitor import ASKED_GONE, RECALLED, Plan, Watch
+from exporter.collect.account_monitor import ASKED_GONE, RECALLED, AccountMonitor, Plan
 from exporter.collect.client import Client
 from exporter.fleet.ledger import Tally
 from exporter.fleet.polling import Policy
-from exporter.fleet.reconcile import Knowledge, ledgers, restored
+from exporter.fleet.reconcile import Snapshot, ledgers, restored
 from exporter.fleet.selection import Selection
 from exporter.telemetry.own_metrics import Report
 from exporter.tracing.episode_traces import Tracing
@@ -67,7 +67,7 @@ class Api:
             {"account": "acme"} | ({} if name == "api_up" else {"lane": "status"}) | labels,
         )
 
-    def watch(self, known: Knowledge | None = None, **plan: Any) -> Watch:
+    def monitor(self, known: Snapshot | None = None, **plan: Any) -> AccountMonitor:
         account, clock = self.account, self.time.clock
         client = Client(
             "http://api.test/api/v2",
@@ -79,12 +79,12 @@ class Api:
             pause=clock.pause,
         )
         told: dict[str, Any] = {"details": Policy(), "tracing": Tracing("http://api.test")} | plan
-        return Watch(known or Knowledge("acme"), client, account, Plan(900.0, **told), Clock(*clock[:3]))
+        return AccountMonitor(known or Snapshot("acme"), client, account, Plan(900.0, **told), Clock(*clock[:3]))
 
-    async def swept(self, watch: Watch, times: int) -> None:
+    async def swept(self, monitor: AccountMonitor, times: int) -> None:
         for _ in range(times):
             self.time.pass_(30.0)
-            await watch.sweep()
+            await monitor.sweep()
 
 
 def fleet(size: int, **facts: Any) -> dict[str, dict[str, Any]]:
@@ -95,8 +95,8 @@ def played(work: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(work())  # type: ignore[arg-type]  # every one is a coroutine
 
 
-def kinds(watch: Watch) -> list[str]:
-    return [each.kind for each in watch.pending().made]
+def kinds(monitor: AccountMonitor) -> list[str]:
+    return [each.kind for each in monitor.pending().made]
 
 
 @pytest.mark.parametrize(("status", "deletions"), [(404, 34), (403, 0)])
@@ -106,17 +106,17 @@ def test_of_many_that_vanish_at_once_each_is_asked_about_before_it_counts_as_del
     async def work() -> None:
         api = Api(**fleet(35))
         api.status = status
-        watch = api.watch()
-        await api.swept(watch, 1)
+        monitor = api.monitor()
+        await api.swept(monitor, 1)
         api.there = {"w34": api.there["w34"]}
-        await api.swept(watch, 2)
-        assert (watch.known.vanished, kinds(watch)) == (34, [])
-        assert {each.gone_because for each in watch.known.gone.values()} >= {""}
-        await api.swept(watch, 20)
-        assert kinds(watch) == ["deletion"] * deletions
+        await api.swept(monitor, 2)
+        assert (monitor.known.vanished, kinds(monitor)) == (34, [])
+        assert {each.gone_because for each in monitor.known.gone.values()} >= {""}
+        await api.swept(monitor, 20)
+        assert kinds(monitor) == ["deletion"] * deletions
         assert len({*api.asked}) == 34
         assert len(api.asked) <= 2 * 34  # with a slash and without, and never again
-        await watch.close()
+        await monitor.close()
 
     played(work)
 
@@ -125,15 +125,15 @@ def test_ten_of_which_the_api_says_nothing_do_not_keep_the_others_from_being_ask
     async def work() -> None:
         api = Api(**fleet(15))
         api.broken = {f"w{number:02}" for number in range(ASKED_GONE)}
-        watch = api.watch()
-        await api.swept(watch, 1)
+        monitor = api.monitor()
+        await api.swept(monitor, 1)
         api.there = {"w14": api.there["w14"]}
-        await api.swept(watch, 20)
-        assert kinds(watch) == ["deletion"] * 4
+        await api.swept(monitor, 20)
+        assert kinds(monitor) == ["deletion"] * 4
         api.broken = set()
-        await api.swept(watch, 4)
-        assert kinds(watch) == ["deletion"] * 14
-        await watch.close()
+        await api.swept(monitor, 4)
+        assert kinds(monitor) == ["deletion"] * 14
+        await monitor.close()
 
     played(work)
 
@@ -141,12 +141,12 @@ def test_ten_of_which_the_api_says_nothing_do_not_keep_the_others_from_being_ask
 def test_where_nobody_is_to_ask_vanished_means_deleted() -> None:
     async def work() -> None:
         api = Api(**fleet(8))
-        watch = api.watch(details=None)
-        await api.swept(watch, 1)
+        monitor = api.monitor(details=None)
+        await api.swept(monitor, 1)
         api.there = fleet(4)
-        await api.swept(watch, 8)
-        assert (kinds(watch), api.asked) == (["deletion"] * 4, [])
-        await watch.close()
+        await api.swept(monitor, 8)
+        assert (kinds(monitor), api.asked) == (["deletion"] * 4, [])
+        await monitor.close()
 
     played(work)
 
@@ -154,16 +154,16 @@ def test_where_nobody_is_to_ask_vanished_means_deleted() -> None:
 def test_what_is_not_chosen_any_more_leaves_without_a_word_and_comes_back_without_one() -> None:
     async def work() -> None:
         api = Api(**fleet(6, createdAt="2026-01-01T00:00:00Z"))
-        watch = api.watch()
-        await api.swept(watch, 1)
-        plan = watch._plan
+        monitor = api.monitor()
+        await api.swept(monitor, 1)
+        plan = monitor._plan
         for chosen, there in ((Selection(name="w0[01]"), 2), (Selection(), 6)):
-            watch = watch.resumed(watch.client, watch._report, plan._replace(selection=chosen))
-            await api.swept(watch, 8)
-            known = watch.known
-            assert (len(known.workloads), len(known.gone), known.vanished, kinds(watch)) == (there, 0, 0, [])
+            monitor = monitor.resumed(monitor.client, monitor._report, plan._replace(selection=chosen))
+            await api.swept(monitor, 8)
+            known = monitor.known
+            assert (len(known.workloads), len(known.gone), known.vanished, kinds(monitor)) == (there, 0, 0, [])
         assert api.asked == []
-        await watch.close()
+        await monitor.close()
 
     played(work)
 
@@ -178,13 +178,13 @@ def test_what_was_over_before_is_recalled_up_to_a_number_and_nobody_is_asked_in_
     async def work() -> None:
         api = Api(**fleet(20))
         api.history = {i: [record(number, -600.0) for number in range(30)] for i in api.there}
-        watch = api.watch(tracing=Tracing("http://api.test", backfill=3600.0))
-        await api.swept(watch, 1)
-        assert watch._recalling is not None
-        await watch._recalling
-        assert sum(len(seen.ledger.course.over) for seen in watch.workloads.values()) == RECALLED
+        monitor = api.monitor(tracing=Tracing("http://api.test", backfill=3600.0))
+        await api.swept(monitor, 1)
+        assert monitor._recalling is not None
+        await monitor._recalling
+        assert sum(len(state.ledger.tracker.over) for state in monitor.workloads.values()) == RECALLED
         assert len({path.split("/")[1] for path in api.asked}) == 7
-        await watch.close()
+        await monitor.close()
 
     played(work)
 
@@ -197,13 +197,13 @@ def test_what_was_over_before_is_recalled_of_every_workload_though_the_api_pause
         api = Api(**fleet(8))
         api.history = {i: [record(1, -600.0)] for i in api.there}
         api.throttled = {route: refusals}
-        watch = api.watch(tracing=Tracing("http://api.test", backfill=3600.0))
-        await api.swept(watch, 1)
-        assert watch._recalling is not None
-        await watch._recalling
-        recalled = sum(len(seen.ledger.course.over) for seen in watch.workloads.values())
+        monitor = api.monitor(tracing=Tracing("http://api.test", backfill=3600.0))
+        await api.swept(monitor, 1)
+        assert monitor._recalling is not None
+        await monitor._recalling
+        recalled = sum(len(state.ledger.tracker.over) for state in monitor.workloads.values())
         assert recalled == 8 - refusals // 3  # each workload has three attempts
-        await watch.close()
+        await monitor.close()
 
     played(work)
 
@@ -213,13 +213,13 @@ def test_what_ended_after_a_workload_was_first_seen_is_not_recalled(ended: float
     async def work() -> None:
         api = Api(**fleet(1))
         api.history = {"w00": [record(1, ended)]}
-        watch = api.watch(tracing=Tracing("http://api.test", backfill=3600.0))
-        await api.swept(watch, 1)  # after 30 seconds
+        monitor = api.monitor(tracing=Tracing("http://api.test", backfill=3600.0))
+        await api.swept(monitor, 1)  # after 30 seconds
         api.time.pass_(30.0)
-        assert watch._recalling is not None
-        await watch._recalling
-        assert len(watch.workloads["w00"].ledger.course.over) == count
-        await watch.close()
+        assert monitor._recalling is not None
+        await monitor._recalling
+        assert len(monitor.workloads["w00"].ledger.tracker.over) == count
+        await monitor.close()
 
     played(work)
 
@@ -227,21 +227,21 @@ def test_what_ended_after_a_workload_was_first_seen_is_not_recalled(ended: float
 def test_one_that_comes_back_goes_on_with_what_it_was_in_the_midst_of() -> None:
     async def work() -> None:
         api = Api(**fleet(1), new={"status": "stopped"})
-        watch = api.watch(details=None)
-        await api.swept(watch, 1)
+        monitor = api.monitor(details=None)
+        await api.swept(monitor, 1)
         there, api.there["new"] = api.there, {"status": "launching"}
-        await api.swept(watch, 1)
+        await api.swept(monitor, 1)
         api.there = fleet(1)
-        await api.swept(watch, 2)
-        assert [(each.kind, each.cause) for each in watch.known.gone["new"].ledger.course.over] == [
+        await api.swept(monitor, 2)
+        assert [(each.kind, each.cause) for each in monitor.known.gone["new"].ledger.tracker.over] == [
             ("start", "deleted"),
             ("deletion", "deleted"),
         ]
         api.there = there | {"new": {"status": "running"}}
-        await api.swept(watch, 14)
-        (made,) = watch.pending().made
+        await api.swept(monitor, 14)
+        (made,) = monitor.pending().made
         assert (made.kind, made.outcome, made.seconds) == ("start", "success", 90.0)
-        await watch.close()
+        await monitor.close()
 
     played(work)
 
@@ -251,14 +251,14 @@ def test_a_workload_known_from_the_state_alone_may_be_of_any_importance(importan
     async def work() -> None:
         api = Api(**fleet(1), gone={"status": "running", "importance": importance})
         plan: dict[str, Any] = {"tracing": Tracing("http://api.test", importance=frozenset({"high"})), "details": None}
-        watch = api.watch(**plan)
-        await api.swept(watch, 1)
+        monitor = api.monitor(**plan)
+        await api.swept(monitor, 1)
         if importance is None:
-            watch = api.watch(restored("acme", dict(ledgers(watch.known)), Tally()), **plan)
+            monitor = api.monitor(restored("acme", dict(ledgers(monitor.known)), Tally()), **plan)
         del api.there["gone"]
-        await api.swept(watch, 6)
-        assert kinds(watch) == ["deletion"] * deletions
-        await watch.close()
+        await api.swept(monitor, 6)
+        assert kinds(monitor) == ["deletion"] * deletions
+        await monitor.close()
 
     played(work)
 
@@ -270,13 +270,13 @@ def test_a_workload_known_from_the_state_alone_may_be_of_any_importance(importan
 def test_whatever_goes_wrong_in_a_sweep_makes_it_a_failed_sweep_with_a_reason(fault: Exception) -> None:
     async def work() -> None:
         api = Api(**fleet(2))
-        watch = api.watch()
-        await api.swept(watch, 1)
-        good, api.fault = watch.known, fault
-        await api.swept(watch, 3)
-        assert (watch.known.failure, watch.known.succeeded) == ("internal", good.succeeded)
-        assert watch.known.attempted == api.time.wall
-        assert {i: seen.workload.status for i, seen in watch.known.workloads.items()} == {
+        monitor = api.monitor()
+        await api.swept(monitor, 1)
+        good, api.fault = monitor.known, fault
+        await api.swept(monitor, 3)
+        assert (monitor.known.failure, monitor.known.succeeded) == ("internal", good.succeeded)
+        assert monitor.known.attempted == api.time.wall
+        assert {i: state.workload.status for i, state in monitor.known.workloads.items()} == {
             "w00": "running",
             "w01": "running",
         }
@@ -284,11 +284,11 @@ def test_whatever_goes_wrong_in_a_sweep_makes_it_a_failed_sweep_with_a_reason(fa
         assert api.value("sweep_failures_total", reason="internal") == 3
         assert api.value("api_up") == 0
         assert api.value("sweep_last_success_timestamp_seconds") == good.succeeded
-        assert watch.fleet.sweeping.failure == "internal"
+        assert monitor.fleet.sweeping.failure == "internal"
         api.fault = None
-        await api.swept(watch, 1)
-        assert (watch.known.failure, api.value("api_up")) == ("", 1)
-        await watch.close()
+        await api.swept(monitor, 1)
+        assert (monitor.known.failure, api.value("api_up")) == ("", 1)
+        await monitor.close()
 
     played(work)
 
@@ -297,15 +297,15 @@ def test_an_account_without_a_complete_sweep_is_as_old_as_the_exporter_itself() 
     async def work() -> None:
         api = Api()
         api.fault = TypeError("odd")
-        watch = api.watch()
+        monitor = api.monitor()
         begin = api.time.wall
-        await api.swept(watch, 5)
-        assert watch.fleet.sweeping.age == pytest.approx(150, abs=5)
-        again = watch.resumed(watch.client, api.account, Plan(900.0))
-        assert again.fleet.sweeping.age == watch.fleet.sweeping.age
+        await api.swept(monitor, 5)
+        assert monitor.fleet.sweeping.age == pytest.approx(150, abs=5)
+        again = monitor.resumed(monitor.client, api.account, Plan(900.0))
+        assert again.fleet.sweeping.age == monitor.fleet.sweeping.age
         assert api.value("sweep_begin_timestamp_seconds") == begin
         assert api.value("sweep_last_success_timestamp_seconds") is None
-        await watch.close()
+        await monitor.close()
 
     played(work)
 
@@ -319,15 +319,15 @@ BROKEN = {"id": None, "status": "errored"}
 def test_one_whose_item_has_no_readable_id_is_read_by_its_own_route_and_pages_like_any_other() -> None:
     async def work() -> None:
         api = Api(**fleet(3))
-        watch = api.watch()
-        await api.swept(watch, 1)
+        monitor = api.monitor()
+        await api.swept(monitor, 1)
         api.there["w01"] |= {"status": "errored"}
         api.items["w01"] = BROKEN
-        await api.swept(watch, 3)
-        seen = watch.known.workloads["w01"]
-        assert (seen.workload.status, dict(seen.held)) == ("errored", {})
+        await api.swept(monitor, 3)
+        state = monitor.known.workloads["w01"]
+        assert (state.workload.status, dict(state.held)) == ("errored", {})
         assert api.asked == ["/w01"] * 3
-        await watch.close()
+        await monitor.close()
 
     played(work)
 
@@ -335,13 +335,13 @@ def test_one_whose_item_has_no_readable_id_is_read_by_its_own_route_and_pages_li
 def test_while_such_an_item_is_there_what_is_deleted_vanishes_as_ever() -> None:
     async def work() -> None:
         api = Api(**fleet(4))
-        watch = api.watch()
-        await api.swept(watch, 1)
+        monitor = api.monitor()
+        await api.swept(monitor, 1)
         api.items["w01"] = BROKEN
         del api.there["w02"]
-        await api.swept(watch, 2)
-        assert (sorted(watch.known.workloads), sorted(watch.known.gone)) == (["w00", "w01", "w03"], ["w02"])
-        await watch.close()
+        await api.swept(monitor, 2)
+        assert (sorted(monitor.known.workloads), sorted(monitor.known.gone)) == (["w00", "w01", "w03"], ["w02"])
+        await monitor.close()
 
     played(work)
 
@@ -349,13 +349,13 @@ def test_while_such_an_item_is_there_what_is_deleted_vanishes_as_ever() -> None:
 def test_where_that_route_fails_too_what_is_shown_is_what_was_and_says_so() -> None:
     async def work() -> None:
         api = Api(**fleet(2))
-        watch = api.watch()
-        await api.swept(watch, 1)
+        monitor = api.monitor()
+        await api.swept(monitor, 1)
         api.items["w01"], api.broken = BROKEN, {"w01"}
-        await api.swept(watch, 1)
-        seen = watch.known.workloads["w01"]
-        assert (seen.workload.status, dict(seen.held)) == ("running", {"$": api.time.wall})
-        await watch.close()
+        await api.swept(monitor, 1)
+        state = monitor.known.workloads["w01"]
+        assert (state.workload.status, dict(state.held)) == ("running", {"$": api.time.wall})
+        await monitor.close()
 
     played(work)
 
@@ -363,13 +363,13 @@ def test_where_that_route_fails_too_what_is_shown_is_what_was_and_says_so() -> N
 def test_of_many_that_the_list_does_not_show_some_are_read_after_each_sweep_and_all_in_turn() -> None:
     async def work() -> None:
         api = Api(**fleet(25))
-        watch = api.watch()
-        await api.swept(watch, 1)
+        monitor = api.monitor()
+        await api.swept(monitor, 1)
         api.items.update((i, {"id": i, "status": 5}) for i in api.there)
         for turn in (1, 2, 3):
-            await api.swept(watch, 1)
+            await api.swept(monitor, 1)
             assert len({*api.asked}) == min(25, turn * ASKED_GONE)
-        await watch.close()
+        await monitor.close()
 
     played(work)
 
@@ -378,11 +378,11 @@ def test_a_workload_stays_chosen_while_what_it_is_chosen_by_cannot_be_read() -> 
     async def work() -> None:
         tagged = {"tags": [{"name": "team", "value": "ml"}]}
         api = Api(a={"status": "running", **tagged}, b={"status": "running"})
-        watch = api.watch(selection=Selection(tags={"team": "ml"}))
-        await api.swept(watch, 1)
+        monitor = api.monitor(selection=Selection(tags={"team": "ml"}))
+        await api.swept(monitor, 1)
         api.there["a"] |= {"tags": 5, "status": "errored"}
-        await api.swept(watch, 2)
-        assert {i: seen.workload.status for i, seen in watch.known.workloads.items()} == {"a": "errored"}
-        await watch.close()
+        await api.swept(monitor, 2)
+        assert {i: state.workload.status for i, state in monitor.known.workloads.items()} == {"a": "errored"}
+        await monitor.close()
 
     played(work)

@@ -7,18 +7,18 @@ from typing import Any
 import httpx
 import pytest
 
-from exporter.alerting.notification import Notice
+from exporter.alerting.notification import Notification
 from exporter.api.details import LogRecord
 from exporter.collect.client import Client
-from exporter.collect.log_tail import AT_ONCE, KEPT, Tails, tail
+from exporter.collect.log_tail import AT_ONCE, KEPT, LogTails, tail
 from exporter.diagnosis.wording import log_words
 from tests.collect.test_client import World
 from tests.examples import payload
 
 
-def notice(key: str = "a", began: float = 1.0, ended: float | None = None, **labels: str) -> Notice:
+def notification(key: str = "a", began: float = 1.0, ended: float | None = None, **labels: str) -> Notification:
     told = {"alertname": "X", "account": "acme", "workload_id": "w1"} | labels
-    return Notice(key, told, {}, began, ended, (("State", "errored"),))
+    return Notification(key, told, {}, began, ended, (("State", "errored"),))
 
 
 def answering(text: str = "boom") -> World:
@@ -26,11 +26,11 @@ def answering(text: str = "boom") -> World:
     return World(lambda _: httpx.Response(200, json={"data": data}))
 
 
-def added(world: World, *turns: Sequence[Notice], patience: float = 5.0) -> list[list[str | None]]:
+def added(world: World, *turns: Sequence[Notification], patience: float = 5.0) -> list[list[str | None]]:
     """The log in each notice of each turn."""
 
     async def play(client: Client) -> list[list[str | None]]:
-        tails = Tails(lambda: {"acme": client}, 3, patience)
+        tails = LogTails(lambda: {"acme": client}, 3, patience)
         return [[dict(each.evidence).get("Log") for each in await tails.added(turn)] for turn in turns]
 
     told: list[list[str | None]] = world.run(play)
@@ -69,17 +69,17 @@ def test_a_line_is_masked_and_bounded(told: LogRecord, line: str) -> None:
 
 def test_an_incident_is_told_with_the_log_of_its_beginning_and_the_api_is_asked_once() -> None:
     world = answering()
-    first, again, next_one = notice(began=1.0), notice(began=1.0), notice(began=9.0)
+    first, again, next_one = notification(began=1.0), notification(began=1.0), notification(began=9.0)
     assert added(world, [first], [again], [next_one]) == [["10:17:57 ERROR boom"]] * 3
     assert world.paths == ["/otel/workload/w1/logs/?limit=3"] * 2
 
 
 @pytest.mark.parametrize(
     "told",
-    [notice(ended=5.0), notice(workload_id=""), notice(account="another")],
+    [notification(ended=5.0), notification(workload_id=""), notification(account="another")],
     ids=["it has ended", "it is about no workload", "nobody sweeps its account any more"],
 )
-def test_of_some_no_log_is_asked_for(told: Notice) -> None:
+def test_of_some_no_log_is_asked_for(told: Notification) -> None:
     world = answering()
     assert added(world, [told]) == [[None]]
     assert world.paths == []
@@ -87,24 +87,24 @@ def test_of_some_no_log_is_asked_for(told: Notice) -> None:
 
 def test_in_a_storm_only_the_first_bring_their_logs() -> None:
     world = answering()
-    (logs,) = added(world, [notice(str(n), workload_id=f"w{n}") for n in range(50)])
+    (logs,) = added(world, [notification(str(n), workload_id=f"w{n}") for n in range(50)])
     assert [each is not None for each in logs] == [n < AT_ONCE for n in range(50)]
     assert len(world.paths) == AT_ONCE
 
 
 def test_no_more_logs_are_remembered_than_are_needed() -> None:
     world = answering()
-    many = [[notice(str(n))] for n in range(KEPT + 1)]
-    added(world, *many, [notice("1")])
+    many = [[notification(str(n))] for n in range(KEPT + 1)]
+    added(world, *many, [notification("1")])
     assert len(world.paths) == KEPT + 1
-    added(world, *many, [notice("0")])
+    added(world, *many, [notification("0")])
     assert len(world.paths) == 2 * (KEPT + 1) + 1
 
 
 def test_receivers_that_are_told_at_the_same_time_share_one_log() -> None:
-    async def play(client: Client) -> tuple[Sequence[Notice], Sequence[Notice]]:
-        tails = Tails(lambda: {"acme": client}, 3)
-        return await asyncio.gather(tails.added([notice()]), tails.added([notice()]))
+    async def play(client: Client) -> tuple[Sequence[Notification], Sequence[Notification]]:
+        tails = LogTails(lambda: {"acme": client}, 3)
+        return await asyncio.gather(tails.added([notification()]), tails.added([notification()]))
 
     world = answering()
     one, other = world.run(play)
@@ -117,7 +117,7 @@ def test_a_fault_of_ours_is_told_in_the_page_and_holds_up_nothing(caplog: pytest
     def broken(_: httpx.Request) -> httpx.Response:
         raise RuntimeError("closed")
 
-    assert added(World(broken), [notice()]) == [["not told: RuntimeError"]]
+    assert added(World(broken), [notification()]) == [["not told: RuntimeError"]]
     assert "a log could not be asked for" in caplog.text
 
 
@@ -128,7 +128,7 @@ def test_a_log_that_does_not_come_holds_up_no_page() -> None:
     async def play() -> list[str]:
         transport = httpx.MockTransport(never)
         async with Client("https://dr.test/api/v2", lambda: "t", answering(), transport=transport) as client:
-            (told,) = await Tails(lambda: {"acme": client}, 3, 0.01).added([notice()])
+            (told,) = await LogTails(lambda: {"acme": client}, 3, 0.01).added([notification()])
             return [words for title, words in told.evidence if title == "Log"]
 
     assert asyncio.run(play()) == ["not told within 0.01 s"]

@@ -38,8 +38,8 @@ def test_a_fleet_with_a_request_for_two_hundred_workloads_a_second_for_an_hour(w
 
     async def play(stage: Stage) -> None:
         async def note() -> None:
-            for i, seen in stage.watch.workloads.items():
-                group = status_group(seen.workload.status)
+            for i, state in stage.monitor.workloads.items():
+                group = status_group(state.workload.status)
                 if group == "failed" and group_of.get(i, group) != group:
                     turned[i] = stage.now
                 group_of[i] = group
@@ -76,10 +76,10 @@ def test_the_detail_lane_leaves_the_way_to_the_list() -> None:
     took: list[float] = []
 
     async def play(stage: Stage) -> None:
-        stage.watch.start()
+        stage.monitor.start()
         for _ in range(4):
             began = stage.now
-            await stage.watch.sweep()
+            await stage.monitor.sweep()
             took.append(stage.now - began)
             await stage.run(stage.now + 20, interval=1000)
 
@@ -92,10 +92,12 @@ def test_the_detail_lane_leaves_the_way_to_the_list() -> None:
 def test_everything_is_told_of_every_workload_and_nothing_is_asked_twice_before_its_time() -> None:
     async def play(stage: Stage) -> None:
         await stage.run(120.0)
-        for seen in stage.watch.workloads.values():
-            if not seen.workload.name or not seen.workload.name.startswith("consumer"):
-                assert {"pods", "events", "sharing", "quotas"} <= seen.details.fresh.keys(), seen.workload.name
-        steady = {i for i, seen in stage.watch.workloads.items() if (seen.workload.name or "").startswith("healthy")}
+        for state in stage.monitor.workloads.values():
+            if not state.workload.name or not state.workload.name.startswith("consumer"):
+                assert {"pods", "events", "sharing", "quotas"} <= state.details.fresh.keys(), state.workload.name
+        steady = {
+            i for i, state in stage.monitor.workloads.items() if (state.workload.name or "").startswith("healthy")
+        }
         assert steady
         asked = Counter({i: len(times) for i, times in looked(stage.sent, "protons").items()})
         assert {asked[i] for i in steady} == {1}
@@ -123,7 +125,7 @@ def test_a_part_that_is_not_told_is_counted_withheld_and_costs_the_others_nothin
         await stage.run(100.0)
         text = stage.report.text().decode()
         assert f'detail_look_failures_total{{account="acme",part="{part}",reason="{reason}"}}' in text
-        fresh = Counter(p for seen in stage.watch.workloads.values() for p in seen.details.fresh)
+        fresh = Counter(p for state in stage.monitor.workloads.values() for p in state.details.fresh)
         assert part not in fresh
         assert {"pods", "events", "stats_5m", "sharing", "quotas"} - {part} <= fresh.keys()
 
@@ -139,7 +141,7 @@ def test_what_a_strict_decoder_refuses_costs_no_part_of_the_details(oddity: str)
         simulator.odd = frozenset({oddity})
         await stage.run(100.0)
         assert "detail_look_failures_total{" not in stage.report.text().decode()
-        fresh = {part for seen in stage.watch.workloads.values() for part in seen.details.fresh}
+        fresh = {part for state in stage.monitor.workloads.values() for part in state.details.fresh}
         assert {"pods", "events", "stats_5m", "sharing", "quotas"} <= fresh
 
     with simulated(8) as simulator:
@@ -182,11 +184,11 @@ def counted(stage: Stage, name: str, **labels: str) -> float:
 
 def steady(stage: Stage) -> dict[str, str]:
     """The ids of steady workloads, and of their versions."""
-    there = stage.watch.workloads.values()
+    there = stage.monitor.workloads.values()
     return {
-        seen.workload.id: seen.workload.proton_id or ""
-        for seen in there
-        if (seen.workload.name or "").startswith(
+        state.workload.id: state.workload.proton_id or ""
+        for state in there
+        if (state.workload.name or "").startswith(
             ("healthy", "saturated", "server-errors", "memory", "slow-20", "autoscal")
         )
     }
@@ -202,13 +204,13 @@ def test_a_workload_whose_details_are_refused_costs_the_others_nothing(oddity: s
         assert len(others) >= 4
         simulator.odd = {f"{oddity}@/workloads/{refused[0]}/protons/{refused[1]}/statusDetails"}
         await stage.run(1500.0)
-        fresh = {i: seen.details.fresh.get("pods") for i, seen in stage.watch.workloads.items()}
+        fresh = {i: state.details.fresh.get("pods") for i, state in stage.monitor.workloads.items()}
         assert [fresh[i] for i, _ in others] == [True] * len(others)
         assert not fresh[refused[0]]
         asked = looked(stage.sent, "protons")
         for i, _ in others:
             assert max(b - a for a, b in pairwise(asked[i])) <= 300.0 + 30.0
-        assert counted(stage, "sweep_failures_total", lane="status", reason="throttled") == 0
+        assert counted(stage, "sweep_failures_total", poller="status", reason="throttled") == 0
 
     with simulated(40) as simulator:
         played(play, simulator)
@@ -217,7 +219,7 @@ def test_a_workload_whose_details_are_refused_costs_the_others_nothing(oddity: s
 def test_a_part_whose_route_is_paused_costs_nothing_and_comes_back_after_the_pause() -> None:
     async def play(stage: Stage) -> None:
         await stage.run(60.0)
-        fleet = len(stage.watch.workloads)
+        fleet = len(stage.monitor.workloads)
         before = len(stage.sent)
         simulator.odd = {f"throttled@{STATUS_DETAILS}"}
         await stage.run(1500.0)
@@ -232,7 +234,7 @@ def test_a_part_whose_route_is_paused_costs_nothing_and_comes_back_after_the_pau
             assert counted(stage, "detail_stale", part=part) == 0
         until = counted(stage, "api_paused_until_timestamp_seconds", endpoint=STATUS_DETAILS)
         assert 0 < until - stage.wall <= 300.0
-        assert counted(stage, "sweeps_total", lane="status") == 50
+        assert counted(stage, "sweeps_total", poller="status") == 50
         simulator.odd = frozenset()
         await stage.run(until - START + 60.0)
         assert counted(stage, "detail_stale", part="pods") == 0

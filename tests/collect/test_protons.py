@@ -20,9 +20,9 @@ from exporter.api.decoding import NotDecodable
 from exporter.api.models import Workload
 from exporter.api.pods import UNREAD_REASONS, Pods, Proton
 from exporter.collect.client import ApiError, Client
-from exporter.collect.fetchers import LOOKS, PROTONS, Question
+from exporter.collect.fetchers import FETCHERS, PROTONS, Question
 from exporter.failures import REASONS
-from exporter.fleet.state import Details
+from exporter.fleet.workload_state import Details
 from exporter.simulator import Simulator
 from exporter.simulator.stories import CRASHING, HOLDS, READY, Step, Story
 from tests.daemon.test_stories import _OneStory
@@ -76,7 +76,7 @@ def polled(
         return None
 
     async def poll() -> tuple[Poll, Pods | None]:
-        seen = sight(Workload(id="w", status="running", proton_id="a"), details=Details(pods=Pods(before)))
+        state = sight(Workload(id="w", status="running", proton_id="a"), details=Details(pods=Pods(before)))
         transport = httpx.MockTransport(answer)
         ticks = iter(range(10**6))
         client = Client(
@@ -85,7 +85,7 @@ def polled(
         )  # fmt: skip
         async with client:
             try:
-                pods, rejects = await LOOKS["pods"](Question(client, seen, 0.0))
+                pods, rejects = await FETCHERS["pods"](Question(client, state, 0.0))
             except ApiError as error:
                 return Poll(error=error.reason, requested=tuple(dict.fromkeys(requested))), None
             except NotDecodable:
@@ -263,11 +263,11 @@ def test_pods_of_the_version_that_serves_that_cannot_be_read_are_neither_shown_n
         assert series(stage, "workload_fresh")['part="pods"'] == "0.0"
         assert own(stage, "detail_stale", part="pods") == 1
         assert own(stage, "detail_look_failures_total", part="pods", reason="server_error") > 0
-        seen = next(iter(stage.watch.workloads.values()))
+        state = next(iter(stage.monitor.workloads.values()))
         polls = [sent.at for sent in stage.sent if sent.path.endswith("/protons") and sent.at > 130]
         assert max(b - a for a, b in pairwise(polls)) < 75
-        assert seen.ledger.restarts["primary"] in (2, 3)  # as when it could be read
-        assert [pod for pod in (seen.ledger.pods or {}).values() if pod.missing is not None] == []
+        assert state.ledger.restarts["primary"] in (2, 3)  # as when it could be read
+        assert [pod for pod in (state.ledger.pods or {}).values() if pod.missing is not None] == []
 
     lived([(0, ""), (130, f"error-text{DETAILS}#active")], look, 1100)
 

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from exporter.clock import Clock
 from exporter.daemon.daemon import Daemon
 from exporter.failures import REASONS
-from exporter.settings import Paging, Settings, Traces
+from exporter.settings import PagingSettings, Settings, TraceSettings
 from exporter.settings.validation import BadSettings, Problem
 from exporter.simulator import Simulator
 from exporter.tracing.episode_traces import trace_id
@@ -117,8 +117,8 @@ def play(simulator: Simulator, work: Callable[[Scene], Awaitable[None]], **accou
         try:
             await work(scene)
         finally:
-            for watch in scene.daemon.watches.values():
-                await watch.close()
+            for monitor in scene.daemon.monitors.values():
+                await monitor.close()
 
     asyncio.run(inside())
 
@@ -367,7 +367,7 @@ def test_a_good_reload_keeps_what_is_known_and_a_bad_one_keeps_the_settings(simu
 def paged(settings: Settings, name: str, **receiver: Any) -> Settings:
     """The same settings, by which a webhook is paged."""
     hook = {"name": name, "kind": "webhook", "url": "http://127.0.0.1:1"} | receiver
-    paging = Paging.model_validate({"who": "direct", "receivers": [hook]})
+    paging = PagingSettings.model_validate({"who": "direct", "receivers": [hook]})
     return settings.model_copy(update={"paging": paging})
 
 
@@ -388,7 +388,7 @@ def test_reloads_that_come_together_leave_one_pager_and_it_is_the_last_ones(simu
 
 def test_a_bad_certificate_of_a_receiver_leaves_the_traces_as_they_were(simulator: Simulator) -> None:
     async def work(scene: Scene) -> None:
-        traces = Traces.model_validate({"endpoint": "http://127.0.0.1:1"})
+        traces = TraceSettings.model_validate({"endpoint": "http://127.0.0.1:1"})
         bad = paged(scene.settings, "page", ca_file=__file__)
         scene.next = bad.model_copy(update={"traces": traces})
         (problem,) = await scene.daemon.reload()
@@ -416,10 +416,10 @@ def test_an_account_that_is_dropped_by_a_reload_is_gone_from_the_page(simulator:
 
 def test_one_sweep_alone_recalls_nothing(simulator: Simulator) -> None:
     async def work(scene: Scene) -> None:
-        traces = Traces.model_validate({"endpoint": "http://127.0.0.1:9", "backfill": "1h"})
+        traces = TraceSettings.model_validate({"endpoint": "http://127.0.0.1:9", "backfill": "1h"})
         once = Daemon(scene.settings.model_copy(update={"traces": traces}), scene.load, clock=scene.time.clock)
         await once.once()
-        assert once.watches["eu"]._recalling is None
+        assert once.monitors["eu"]._recalling is None
 
     play(simulator, work)
 
@@ -510,7 +510,7 @@ def test_the_episodes_under_way_are_told_where_the_settings_say_so(simulator: Si
         }
         while not (known := [each for each in await scene.episodes() if each["trace_id"]]):
             await scene.sweep(after=30)
-        workload = scene.daemon.watches["eu"].workloads[known[0]["workload_id"]].workload
+        workload = scene.daemon.monitors["eu"].workloads[known[0]["workload_id"]].workload
         assert workload.replacement is not None
         key = "replacement", (workload.replacement.id or "",)
         assert known[0]["trace_id"] == trace_id(scene.settings.accounts[0].origin, workload.id, *key).hex()

@@ -14,7 +14,7 @@ from exporter.fleet.ledger import Ledger, Tally
 from exporter.settings import Settings
 from exporter.simulator import Simulator
 from exporter.state.store import Frozen, StateError, Store
-from exporter.tracing.episode_traces import Made
+from exporter.tracing.episode_traces import EpisodeTrace
 from exporter.tracing.trace import Span, Trace
 from tests.daemon.test_daemon import START, Scene, play
 
@@ -35,8 +35,8 @@ def simulator() -> Any:
 
 
 async def ended(scene: Scene) -> None:
-    for watch in scene.daemon.watches.values():
-        await watch.close()
+    for monitor in scene.daemon.monitors.values():
+        await monitor.close()
 
 
 def test_a_restart_forgets_no_time_and_counts_on(simulator: Simulator, tmp_path: Path) -> None:
@@ -114,7 +114,9 @@ def test_a_trace_that_cannot_be_encoded_costs_itself_alone_and_is_told_once(
         scene = restarted(scene, store)
         good = Trace(b"g" * 16, {}, (Span(b"g" * 8, b"", "good", 1, 2),))
         bad = Trace(b"b" * 16, {}, (Span(b"b" * 8, b"", "before 1970", -1, 2), good.spans[0]))
-        scene.daemon.watches["eu"]._made += [Made("start", "success", 1.0, each, each.id) for each in (bad, good)]
+        scene.daemon.monitors["eu"]._made += [
+            EpisodeTrace("start", "success", 1.0, each, each.id) for each in (bad, good)
+        ]
         dropped = {"reason": "unencodable"}
         for _ in range(3):
             await scene.sweep(after=30.0)
@@ -123,7 +125,7 @@ def test_a_trace_that_cannot_be_encoded_costs_itself_alone_and_is_told_once(
         await scene.sweep(after=30.0)
         assert [row.trace for row in store.batch(0, 9, 99, 9999)] == [good.id]
         assert len(store.load("eu").ledgers) > 30
-        assert scene.daemon.watches["eu"].pending().made == ()
+        assert scene.daemon.monitors["eu"].pending().made == ()
         assert caplog.text.count("it cannot be encoded") == 1
         await ended(scene)
 
@@ -136,7 +138,7 @@ def test_what_does_not_fit_into_the_outbox_is_dropped_at_once_and_counted(simula
         store = Store(None)
         scene = restarted(scene, store, traces={"max_bytes": 1})
         one = Trace(b"o" * 16, {}, (Span(b"o" * 8, b"", "one", 1, 2),))
-        scene.daemon.watches["eu"]._made.append(Made("start", "success", 1.0, one, one.id))
+        scene.daemon.monitors["eu"]._made.append(EpisodeTrace("start", "success", 1.0, one, one.id))
         await scene.sweep()
         assert await scene.value("datarobot_exporter_trace_spans_dropped_total", reason="cap") == 1
         assert store.outbox().traces == 0
@@ -237,12 +239,12 @@ def test_discovery_offers_the_endpoints_of_workloads_that_are_up(simulator: Simu
 
 def test_the_lane_runs_with_the_daemon_and_ends_with_it(simulator: Simulator) -> None:
     async def work(scene: Scene) -> None:
-        watch = scene.daemon.watches["eu"]
-        watch.start()
+        monitor = scene.daemon.monitors["eu"]
+        monitor.start()
         await scene.sweep()
         for _ in range(400):
             await asyncio.sleep(0.005)  # real time for the lane, which asks over a real socket
-            if any(seen.details.pods for seen in watch.workloads.values()):
+            if any(state.details.pods for state in monitor.workloads.values()):
                 break
         await scene.daemon.publish()
         assert await scene.value("datarobot_proton_replicas_live")

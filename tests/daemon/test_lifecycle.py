@@ -13,7 +13,7 @@ import pytest
 from exporter.fleet.reconcile import ledgers, restored
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES, Story
-from exporter.tracing.episode_traces import Made, Tracing, in_progress
+from exporter.tracing.episode_traces import EpisodeTrace, Tracing, in_progress
 from tests.daemon.test_stories import LONGEST, _OneStory
 from tests.stage import START, Stage, played
 from tests.trees import tree
@@ -35,7 +35,7 @@ def pace(story: Story, interval: float) -> pytest.ParameterSet:
 class Play(NamedTuple):
     """What a play of a story made, and after each sweep the trace ids of the episodes in progress."""
 
-    made: tuple[Made, ...]
+    made: tuple[EpisodeTrace, ...]
     in_progress: tuple[frozenset[str], ...]
 
 
@@ -45,7 +45,7 @@ def lived(story: Story, interval: float = 30.0, late: float = 0.0) -> Play:
 
     Each play is made once in a process, and all tests of a story run in one (`SPLIT` of tests/conftest.py).
     """
-    made: list[Made] = []
+    made: list[EpisodeTrace] = []
     after_sweeps: list[frozenset[str]] = []
     with Simulator(workloads=1) as simulator:
         simulator.world = world = _OneStory(story)
@@ -54,13 +54,13 @@ def lived(story: Story, interval: float = 30.0, late: float = 0.0) -> Play:
 
         async def play(stage: Stage) -> None:
             async def note() -> None:
-                there = [each for seen in stage.watch.workloads.values() for each in in_progress(seen, TRACING)]
+                there = [each for state in stage.monitor.workloads.values() for each in in_progress(state, TRACING)]
                 after_sweeps.append(frozenset(str(each["trace_id"]) for each in there if each["trace_id"]))
 
             if late:
                 await stage.rest(late)
             await stage.run(length, note, interval)
-            made.extend(stage.watch.pending().made)
+            made.extend(stage.monitor.pending().made)
 
         played(play, simulator, tracing=TRACING, interval=interval)
     return Play(tuple(made), tuple(after_sweeps))
@@ -103,7 +103,7 @@ def test_there_is_no_golden_file_without_its_story() -> None:
     assert {file.stem for file in GOLDEN.glob("*.txt")} == {story.name.replace(" ", "-") for story in STORIES}
 
 
-def outcomes(made: tuple[Made, ...], story: Story, identity: str = "") -> list[tuple[str, str, str]]:
+def outcomes(made: tuple[EpisodeTrace, ...], story: Story, identity: str = "") -> list[tuple[str, str, str]]:
     """Kind, outcome and trace id of each that had time enough to settle; those of one `identity` alone, if given."""
     until = round((START + _length(story) - 450.0) * 1e9)
     told = [(each, each.trace) for each in made if each.trace is not None and each.trace.spans[0].end < until]
@@ -141,11 +141,11 @@ def test_what_is_only_hidden_from_us_was_not_deleted_though_we_restart_before_th
 
         async def play(stage: Stage) -> None:
             await stage.run(ends + 40.0)
-            assert (stage.watch.known.vanished, stage.watch.pending().made) == (1, ())
-            known = restored("acme", dict(ledgers(stage.watch.known)), stage.watch.known.tally)
+            assert (stage.monitor.known.vanished, stage.monitor.pending().made) == (1, ())
+            known = restored("acme", dict(ledgers(stage.monitor.known)), stage.monitor.known.tally)
             again = Stage(simulator, known=known, tracing=TRACING)
             await again.run(ends + 150.0)
-            await again.watch.close()
-            assert [each.kind for each in again.watch.pending().made] == kinds
+            await again.monitor.close()
+            assert [each.kind for each in again.monitor.pending().made] == kinds
 
         played(play, simulator, tracing=TRACING)

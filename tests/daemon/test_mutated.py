@@ -20,15 +20,15 @@ from exporter.api.details import AccountInfo, AggregateStats, ComputeBundle, Eve
 from exporter.api.models import Replacement, Workload
 from exporter.api.pods import Pods, Proton, StatusDetails
 from exporter.clock import Clock
-from exporter.collect.account_monitor import Plan, Watch
+from exporter.collect.account_monitor import AccountMonitor, Plan
 from exporter.collect.client import Client
 from exporter.diagnosis.diagnosis import diagnosis
-from exporter.diagnosis.fleet_table import board
+from exporter.diagnosis.fleet_table import fleet_table
 from exporter.diagnosis.wording import text
 from exporter.failures import DETAIL_LENGTH, detail
 from exporter.fleet.apply import told
-from exporter.fleet.reconcile import Knowledge
-from exporter.fleet.state import Seen
+from exporter.fleet.reconcile import Snapshot
+from exporter.fleet.workload_state import WorkloadState
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.registry import FAMILIES
 from exporter.simulator import Simulator
@@ -118,21 +118,21 @@ def test_what_is_read_of_broken_answers_can_be_counted_shown_and_explained(
 ) -> None:
     random = Random(f"shown {seed}")
     page_, parts = Exposition(FAMILIES), {"events": "/workloads/{id}/events"}
-    seen = Seen("acme", decoded("/workloads", answers["/workloads"])[0])
+    state = WorkloadState("acme", decoded("/workloads", answers["/workloads"])[0])
     for turn in range(25):
         read = decoded("/workloads", mutated(random, answers["/workloads"]))
-        seen = seen._replace(workload=msgspec.structs.replace(read[0], id="w") if read else seen.workload)
+        state = state._replace(workload=msgspec.structs.replace(read[0], id="w") if read else state.workload)
         protons = tuple(decoded("/workloads/{id}/protons", mutated(random, answers["/workloads/{id}/protons"])))
         route = "/workloads/{id}/protons/{pid}/statusDetails"
         snapshots = {each.id: next(iter(decoded(route, mutated(random, answers[route]))), None) for each in protons}
         now = START + 30.0 * turn
-        seen, _ = told(seen, "pods", Pods(protons, snapshots), now)
+        state, _ = told(state, "pods", Pods(protons, snapshots), now)
         for part, of in parts.items():
-            seen, _ = told(seen, part, tuple(decoded(of, mutated(random, answers[of]))), now)
-        page_.update([seen])
+            state, _ = told(state, part, tuple(decoded(of, mutated(random, answers[of]))), now)
+        page_.update([state])
         page_.text().decode()
-        text(diagnosis(seen, now, OPTIONS)).encode()
-        board([], OPTIONS, now)
+        text(diagnosis(state, now, OPTIONS)).encode()
+        fleet_table([], OPTIONS, now)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -165,7 +165,7 @@ class Fleet:
             "http://api.test/api/v2", lambda: "s3cret", account, rate=1e6, transport=httpx.MockTransport(self.answer),
             steady=clock.steady, pause=clock.pause,
         )  # fmt: skip
-        self.watch = Watch(Knowledge("acme"), client, account, Plan(1e9), Clock(*clock[:3]))
+        self.monitor = AccountMonitor(Snapshot("acme"), client, account, Plan(1e9), Clock(*clock[:3]))
 
     def facts(self) -> dict[str, Any]:
         status = self.random.choice(("running", "errored", "stopped", "failed", "launching"))
@@ -186,7 +186,7 @@ class Fleet:
 
     async def sweep(self) -> None:
         self.time.pass_(30.0)
-        await self.watch.sweep()
+        await self.monitor.sweep()
 
     def counted(self, name: str) -> float:
         found = [
@@ -214,13 +214,13 @@ def test_a_broken_item_is_what_it_really_is_or_is_marked_as_held_and_never_vanis
                 item[field] = random.choice(odd)
             fleet.body = listed(*items)
             await fleet.sweep()
-            known = fleet.watch.known
+            known = fleet.monitor.known
             assert (known.failure, known.workloads.keys()) == ("", fleet.truth.keys())
-            for i, seen in known.workloads.items():
-                if "$" not in seen.held and "status" not in seen.held:
-                    shown = seen.workload.status
+            for i, state in known.workloads.items():
+                if "$" not in state.held and "status" not in state.held:
+                    shown = state.workload.status
                     assert shown == fleet.truth[i]["status"] or (shown is None and {"id": i}.items() <= nulls(items, i))
-        await fleet.watch.close()
+        await fleet.monitor.close()
 
     asyncio.run(work())
 
@@ -237,15 +237,15 @@ def test_no_sweep_ends_without_its_result_whatever_the_list_is(seed: int) -> Non
         fleet = Fleet(random)
         for number in range(1, EACH // 5 + 1):
             fleet.body = mutated(random, listed(*fleet.items()))
-            before = fleet.watch.known.succeeded
+            before = fleet.monitor.known.succeeded
             await fleet.sweep()
-            known = fleet.watch.known
+            known = fleet.monitor.known
             assert known.attempted == fleet.time.wall
             assert fleet.counted("sweeps_total") == number
             assert fleet.counted("api_up") == (0 if known.failure else 1)
             assert known.succeeded == (before if known.failure else known.attempted)
             assert known.failure != "internal"
-            assert all(models.folded(seen.workload.status) for seen in known.workloads.values())
-        await fleet.watch.close()
+            assert all(models.folded(state.workload.status) for state in known.workloads.values())
+        await fleet.monitor.close()
 
     asyncio.run(work())

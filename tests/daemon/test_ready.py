@@ -36,7 +36,7 @@ def test_ready_is_said_when_the_first_complete_sweep_is_on_the_page(simulator: S
 def test_what_was_swept_but_is_not_served_yet_is_the_reason_given(simulator: Simulator) -> None:
     async def work(scene: Scene) -> None:
         assert await scene.get("/-/ready") == (503, b"not ready: account eu: the first sweep has not ended yet\n")
-        await scene.daemon.watches["eu"].sweep()
+        await scene.daemon.monitors["eu"].sweep()
         reason = b"not ready: account eu: swept, but its workloads are not on the page yet\n"
         assert await scene.get("/-/ready") == (503, reason)
         await scene.daemon.publish()
@@ -62,7 +62,7 @@ def test_an_account_that_a_reload_adds_is_waited_for(simulator: Simulator) -> No
 
 def test_a_page_that_is_made_while_a_reload_changes_what_is_served_is_whole(simulator: Simulator) -> None:
     async def work(scene: Scene) -> None:
-        await scene.daemon.watches["eu"].sweep()
+        await scene.daemon.monitors["eu"].sweep()
         fewer = scene.settings.metrics.model_copy(update={"profile": "minimal"})
         scene.next = scene.settings.model_copy(update={"metrics": fewer})
         working = [asyncio.create_task(scene.daemon.publish()), asyncio.create_task(scene.daemon.reload())]

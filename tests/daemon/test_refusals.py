@@ -22,8 +22,8 @@ def value(life: Life, name: str, **labels: str) -> float | None:
 
 def with_pods(life: Life) -> set[str]:
     """The names of the workloads of which the pods are known, and recent."""
-    there = life.daemon.watches["eu"].workloads.values()
-    return {seen.workload.name or "" for seen in there if seen.details.fresh.get("pods")}
+    there = life.daemon.monitors["eu"].workloads.values()
+    return {state.workload.name or "" for state in there if state.details.fresh.get("pods")}
 
 
 @pytest.mark.parametrize(
@@ -42,17 +42,17 @@ def test_a_refused_route_of_the_details_stops_no_sweep(
         async with asyncio.timeout(120), Life(simulator, tmp_path, select={"name": STEADY}) as life:
             await life.until(5)
             assert len(with_pods(life)) == 6
-            refused = next(iter(life.daemon.watches["eu"].workloads.values())).workload
+            refused = next(iter(life.daemon.monitors["eu"].workloads.values())).workload
             path = f"/workloads/{refused.id}/protons/{refused.proton_id}/statusDetails" if one else STATUS_DETAILS
             simulator.odd = {f"{oddity}@{path}"}
             for minute in range(6, 40):
                 await life.until(minute)
                 assert value(life, "api_up") == 1
-                last = value(life, "sweep_last_success_timestamp_seconds", lane="status") or 0.0
+                last = value(life, "sweep_last_success_timestamp_seconds", poller="status") or 0.0
                 assert life.time.wall - last <= 31.0
                 missing = 1 if one else 6
                 assert len(with_pods(life)) >= 6 - missing
-            assert value(life, "sweeps_total", lane="status") == 2 * 39
+            assert value(life, "sweeps_total", poller="status") == 2 * 39
             assert value(life, "detail_look_failures_total", part="pods", reason=reason)
             assert refused.name not in with_pods(life)
             assert len(with_pods(life)) == 6 - missing

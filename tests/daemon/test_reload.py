@@ -93,7 +93,7 @@ class Running(Scene):
             "threads": {thread.name for thread in threading.enumerate() if "Otel" in thread.name},
             "ready": await self.get("/-/ready"),
             "silences": await self.get("/-/silences"),
-            "client": self.daemon.watches["eu"].client,
+            "client": self.daemon.monitors["eu"].client,
         }
 
 
@@ -122,8 +122,8 @@ async def running(simulator: Simulator, folder: Path) -> AsyncIterator[Running]:
             yield scene
         finally:
             await asyncio.gather(*daemon._tasks)
-            for watch in daemon.watches.values():
-                await watch.close()
+            for monitor in daemon.monitors.values():
+                await monitor.close()
             if daemon.pager is not None:
                 await daemon.pager.close()
             if daemon.sender is not None:

@@ -41,7 +41,7 @@ def roots(receiver: HttpReceiver) -> list[dict[str, Any]]:
     ]
 
 
-class Kept(Store):
+class Stored(Store):
     """A store that tells what was written together."""
 
     def __init__(self, path: Path) -> None:
@@ -63,7 +63,7 @@ class Kept(Store):
 
 def test_a_trace_is_kept_in_one_transaction_with_the_ledger_that_will_not_make_it_again(tmp_path: Path) -> None:
     async def work() -> None:
-        store = Kept(tmp_path / "state.db")
+        store = Stored(tmp_path / "state.db")
         with fleet() as simulator, HttpReceiver() as receiver:
             async with Life(simulator, tmp_path, store, **only("stop-and-start"), **traces(receiver)) as life:
                 await life.until(25)
@@ -76,8 +76,8 @@ def test_a_trace_is_kept_in_one_transaction_with_the_ledger_that_will_not_make_i
             (workload,) = (a.value.string_value for a in told.attributes if a.key == "datarobot.workload.id")
             ledger = ledgers[workload]
             assert ledger is not None
-            assert ledger.course.over == ()
-            assert ledger.course.past[-1].trace == each.trace.hex()
+            assert ledger.tracker.over == ()
+            assert ledger.tracker.past[-1].trace == each.trace.hex()
 
     asyncio.run(work())
 

@@ -15,11 +15,11 @@ from exporter.fleet.episodes import FLAPPING, FLAPPING_SECONDS
 from exporter.fleet.polling import Policy
 from exporter.otlp.sender import Sender
 from exporter.otlp.transport import Verdict, encode
-from exporter.settings import Traces
+from exporter.settings import TraceSettings
 from exporter.simulator.stories import COMPLETED, CRASHING, CREATING, HOLDS, NOT_READY, OOM, Pods, Step, Story
 from exporter.simulator.world import Actor, World
 from exporter.state.store import Frozen, Store
-from exporter.tracing.episode_traces import Made, Tracing
+from exporter.tracing.episode_traces import EpisodeTrace, Tracing
 from exporter.tracing.trace import Trace
 from tests.stage import START, Stage, played, simulated
 
@@ -45,7 +45,7 @@ WORST = Story(
 )
 
 
-def holding(pods: Pods) -> Story:
+def active_alerts(pods: Pods) -> Story:
     return Story("holds", "the same all the time", (Step(HOLDS, "running", pods),), replicas=1)
 
 
@@ -92,8 +92,8 @@ def swept(
 
 def written(stage: Stage) -> Pending:
     """What a commit would write, as if it had been."""
-    pending = stage.watch.pending()
-    stage.watch.kept(pending)
+    pending = stage.monitor.pending()
+    stage.monitor.kept(pending)
     return pending
 
 
@@ -111,7 +111,7 @@ class Flood(NamedTuple):
 
     workloads: int
     max_bytes: int
-    made: list[Made]
+    made: list[EpisodeTrace]
     put: list[tuple[bytes, int, int]]
     turns: list[Turn]
     sent: list[bytes]
@@ -138,7 +138,7 @@ def flood(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     workloads = request.param
     told, away = Flood(workloads, 500 * workloads, [], [], [], []), Away()
     store = Store(tmp_path_factory.mktemp("flood") / "state.db")
-    settings = Traces.model_validate({"endpoint": "http://c.test", "max_bytes": told.max_bytes})
+    settings = TraceSettings.model_validate({"endpoint": "http://c.test", "max_bytes": told.max_bytes})
     senders: list[Sender] = []
 
     async def each(stage: Stage) -> None:
@@ -198,7 +198,7 @@ def test_a_workload_has_twenty_traces_an_hour_and_one_of_what_was_folded(flood: 
     assert_twenty_an_hour(flood.made, flood.workloads)
 
 
-def assert_twenty_an_hour(made: Iterable[Made], workloads: int) -> None:
+def assert_twenty_an_hour(made: Iterable[EpisodeTrace], workloads: int) -> None:
     of: dict[str, list[Trace]] = defaultdict(list)
     folds: Counter[str] = Counter()
     for each in made:
@@ -220,7 +220,7 @@ def assert_twenty_an_hour(made: Iterable[Made], workloads: int) -> None:
 @pytest.mark.long
 def test_what_is_known_of_the_worst_workload_stays_small() -> None:
     largest: dict[int, int] = defaultdict(int)
-    made: list[Made] = []
+    made: list[EpisodeTrace] = []
 
     def each(stage: Stage) -> None:
         pending = written(stage)
@@ -236,19 +236,25 @@ def test_what_is_known_of_the_worst_workload_stays_small() -> None:
 
 
 def test_crashes_of_a_workload_that_stays_up_are_no_flood_either() -> None:
-    made: list[Made] = []
+    made: list[EpisodeTrace] = []
     often = Policy(60.0, 60.0, parts=frozenset({"pods"}))
-    swept(2, holding(OOM._replace(restart_every=90)), 3.0, lambda stage: made.extend(written(stage).made), policy=often)
+    swept(
+        2,
+        active_alerts(OOM._replace(restart_every=90)),
+        3.0,
+        lambda stage: made.extend(written(stage).made),
+        policy=often,
+    )
     assert_twenty_an_hour(made, 2)
 
 
 def test_a_fleet_that_stops_at_once_has_a_trace_of_each_though_the_state_is_not_written_for_a_while() -> None:
     size, most = UNWRITTEN + 500, list[int]()
     stops = Story("stops", "it runs, and is stopped", (Step(130, "running"), Step(10 * HOUR, "stopped", COMPLETED)))
-    made: list[Made] = []
+    made: list[EpisodeTrace] = []
 
     def each(stage: Stage) -> None:
-        most.append(len(stage.watch.pending().made))
+        most.append(len(stage.monitor.pending().made))
         if stage.now > 700:
             made.extend(written(stage).made)
 

@@ -62,7 +62,7 @@ class _AtOnce(ThreadPoolExecutor):
 async def _play(day: Day, stage: Stage, daemon: Daemon, pages: Pages) -> None:
     loop = asyncio.get_running_loop()
     loop.set_default_executor(_AtOnce())
-    daemon.watches = {"acme": stage.watch}
+    daemon.monitors = {"acme": stage.monitor}
     feeling = asyncio.create_task(daemon._feel())
 
     async def note() -> None:

@@ -30,9 +30,9 @@ from exporter.diagnosis.causes import CAUSES, CHANGES, PARTS, Diagnosis
 from exporter.diagnosis.diagnosis import diagnosis
 from exporter.diagnosis.wording import as_json, evidence, text
 from exporter.fleet import episodes
-from exporter.fleet.episodes import Course, Episode, Happened, Mark, Past, Run
+from exporter.fleet.episodes import Episode, EpisodeTracker, Mark, ObservedEvent, Past, Run
 from exporter.fleet.ledger import Ledger, Rollout
-from exporter.fleet.state import Details, Seen, Window
+from exporter.fleet.workload_state import Details, Window, WorkloadState
 from tests.make import container, pods, replica
 
 NOW = 1_800_000_000.0  # 08:00 UTC
@@ -77,7 +77,7 @@ def lacking(message: str) -> Pods:
     return pods(replica(status="pending", conditions=(unmet,)))
 
 
-def seen(
+def state(
     status: str | None = "running",
     told: Pods | None = READY,
     *,
@@ -87,10 +87,10 @@ def seen(
     details: dict[str, Any] | None = None,
     parts: dict[str, Any] | None = None,
     **facts: Any,
-) -> Seen:
+) -> WorkloadState:
     """A workload that has had its status for twenty minutes and was first seen a day ago."""
     workload: dict[str, Any] = {"id": "w", "name": "name", "status": status, "proton_id": "p", "importance": "moderate"}
-    return Seen(
+    return WorkloadState(
         "acme",
         Workload(**(workload | {"runtime": runtime()} | facts)),
         Ledger(NOW - first, NOW - since, **(ledger or {})),
@@ -156,122 +156,122 @@ DRAFT = Artifact(status="draft")
 OLD = pods(replica(container()), created_at=ago(9 * HOUR))
 
 FAILED = {"failed": {"pods": "server_error"}}
-CASES: list[tuple[str, Seen, tuple[Event, ...]]] = [
-    ("deleted", seen(parts={"vanished": NOW - 60, "gone_because": "not_found"}), ()),
-    ("not_shared", seen(parts={"vanished": NOW - 60, "gone_because": "forbidden"}), ()),
-    ("vanished", seen(parts={"vanished": NOW - 60}), ()),
-    ("terminated", seen("terminated", crashing(1)), ()),
-    ("draft_ended", seen("stopped", OLD, artifact=DRAFT), ()),
-    ("draft_ended", seen("stopped", None, artifact=DRAFT, ledger={"transitions": {"draft_expired": 1}}), ()),
-    ("draft_ended", seen("stopped", None, artifact=DRAFT, since=0, first=0, created_at=ago(9 * HOUR)), ()),
-    ("stopped", seen("stopped", READY, artifact=DRAFT), ()),
-    ("stopped", seen("stopped", None, artifact=Artifact(status="locked")), ()),
-    ("suspended", seen("suspended", pods(replica(status="succeeded"))), ()),
-    ("interrupted", seen("interrupted", POD_CAUSES["evicted"]), ()),
-    ("not_stopping", seen("stopping", UNREADY, since=HOUR), ()),
-    ("stopping", seen("draining", UNREADY, since=60), ()),
-    *((name, seen("errored", told), ()) for name, told in POD_CAUSES.items()),
-    ("crashing", seen("errored", waiting(None, restart_count=3)), ()),
-    ("failed_waiting", seen("errored", waiting(None, restart_count=0)), ()),
-    ("exit_error_since_change", seen("errored", crashing(1), ledger={
+CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
+    ("deleted", state(parts={"vanished": NOW - 60, "gone_because": "not_found"}), ()),
+    ("not_shared", state(parts={"vanished": NOW - 60, "gone_because": "forbidden"}), ()),
+    ("vanished", state(parts={"vanished": NOW - 60}), ()),
+    ("terminated", state("terminated", crashing(1)), ()),
+    ("draft_ended", state("stopped", OLD, artifact=DRAFT), ()),
+    ("draft_ended", state("stopped", None, artifact=DRAFT, ledger={"transitions": {"draft_expired": 1}}), ()),
+    ("draft_ended", state("stopped", None, artifact=DRAFT, since=0, first=0, created_at=ago(9 * HOUR)), ()),
+    ("stopped", state("stopped", READY, artifact=DRAFT), ()),
+    ("stopped", state("stopped", None, artifact=Artifact(status="locked")), ()),
+    ("suspended", state("suspended", pods(replica(status="succeeded"))), ()),
+    ("interrupted", state("interrupted", POD_CAUSES["evicted"]), ()),
+    ("not_stopping", state("stopping", UNREADY, since=HOUR), ()),
+    ("stopping", state("draining", UNREADY, since=60), ()),
+    *((name, state("errored", told), ()) for name, told in POD_CAUSES.items()),
+    ("crashing", state("errored", waiting(None, restart_count=3)), ()),
+    ("failed_waiting", state("errored", waiting(None, restart_count=0)), ()),
+    ("exit_error_since_change", state("errored", crashing(1), ledger={
         "newest": {"replacement_completed": NOW - HOUR}}), ()),
-    ("exit_error", seen("errored", Pods((Proton("x", status="errored"),), {"x": crashing(1).details["p"]})), ()),
+    ("exit_error", state("errored", Pods((Proton("x", status="errored"),), {"x": crashing(1).details["p"]})), ()),
     *(
-        (f"new_version_{name}", seen(told=both(READY, told), replacement=ROLLING), ())
+        (f"new_version_{name}", state(told=both(READY, told), replacement=ROLLING), ())
         for name, told in POD_CAUSES.items()
     ),
-    *((f"reverted_{name}", seen(), (failed_with(told),)) for name, told in POD_CAUSES.items()),
-    ("failed_unready", seen("errored", UNREADY), ()),
+    *((f"reverted_{name}", state(), (failed_with(told),)) for name, told in POD_CAUSES.items()),
+    ("failed_unready", state("errored", UNREADY), ()),
     # A container that ended days ago, and is not ready for another reason.
-    ("failed_unready", seen("errored", pods(replica(container(ready=False, ended=("Error", 1, ago(DAY)))))), ()),
-    ("start_unready", seen("launching", UNREADY, since=60), ()),
-    ("creating_for_long", seen("provisioning", waiting("ContainerCreating"), since=HOUR), ()),
-    ("creating", seen("provisioning", waiting("ContainerCreating"), since=60), ()),
-    ("monitor_silent", seen("provisioning", Pods((Proton("p"),), {"p": None}), since=HOUR,
+    ("failed_unready", state("errored", pods(replica(container(ready=False, ended=("Error", 1, ago(DAY)))))), ()),
+    ("start_unready", state("launching", UNREADY, since=60), ()),
+    ("creating_for_long", state("provisioning", waiting("ContainerCreating"), since=HOUR), ()),
+    ("creating", state("provisioning", waiting("ContainerCreating"), since=60), ()),
+    ("monitor_silent", state("provisioning", Pods((Proton("p"),), {"p": None}), since=HOUR,
                             details={"fresh": {"pods": True}}), ()),
-    ("start_untold", seen("submitted", None, since=60), ()),
-    ("starting", seen("submitted", READY, since=60), ()),
-    ("failed_untold", seen("errored", None), ()),
-    ("failed_before", seen("errored", pods()), ()),
-    ("failed_but_ready", seen("errored", READY), ()),
-    ("no_pod", seen("running", pods()), ()),
-    ("none_ready", seen("running", UNREADY), ()),
-    ("none_ready", seen("running", unready(600, 600)), ()),
-    ("none_ready_any_more", seen("running", unready(600, DAY)), ()),
-    ("some_unready_any_more", seen("running", unready(600, DAY, replica(container(), name="two"))), ()),
-    ("some_unready", seen("running", pods(replica(container(ready=False)), replica(container(), name="two"))), ()),
-    ("waking", seen("running", waiting("PodInitializing")), ()),
-    ("errors_since_change", seen(details={"windows": stats(server_errors=600)}, ledger={
+    ("start_untold", state("submitted", None, since=60), ()),
+    ("starting", state("submitted", READY, since=60), ()),
+    ("failed_untold", state("errored", None), ()),
+    ("failed_before", state("errored", pods()), ()),
+    ("failed_but_ready", state("errored", READY), ()),
+    ("no_pod", state("running", pods()), ()),
+    ("none_ready", state("running", UNREADY), ()),
+    ("none_ready", state("running", unready(600, 600)), ()),
+    ("none_ready_any_more", state("running", unready(600, DAY)), ()),
+    ("some_unready_any_more", state("running", unready(600, DAY, replica(container(), name="two"))), ()),
+    ("some_unready", state("running", pods(replica(container(ready=False)), replica(container(), name="two"))), ()),
+    ("waking", state("running", waiting("PodInitializing")), ()),
+    ("errors_since_change", state(details={"windows": stats(server_errors=600)}, ledger={
         "newest": {"replacement_completed": NOW - HOUR}}), ()),
-    ("outage", seen(details={"windows": stats(server_errors=600)}), ()),
-    ("errors", seen(details={"windows": stats(server_errors=60)}), ()),
-    ("errors", seen(details={"windows": stats(server_errors=60)}), (Event("e", ago(DAY), "Replacement Completed"),)),
-    ("no_bundle", seen(), (msgspec.structs.replace(REVERTED, message="ResourceBundleInferenceError: none"),)),
-    ("reverted", seen(), (REVERTED,)),
-    ("reverted", seen(ledger={"rollout_failed": NOW - 100}), ()),
-    ("saturated", seen(runtime=runtime(1, 2, policies=(BUSY,)), details=LOADED,
+    ("outage", state(details={"windows": stats(server_errors=600)}), ()),
+    ("errors", state(details={"windows": stats(server_errors=60)}), ()),
+    ("errors", state(details={"windows": stats(server_errors=60)}), (Event("e", ago(DAY), "Replacement Completed"),)),
+    ("no_bundle", state(), (msgspec.structs.replace(REVERTED, message="ResourceBundleInferenceError: none"),)),
+    ("reverted", state(), (REVERTED,)),
+    ("reverted", state(ledger={"rollout_failed": NOW - 100}), ()),
+    ("saturated", state(runtime=runtime(1, 2, policies=(BUSY,)), details=LOADED,
                        told=pods(replica(container()), replica(container(), name="two"))), ()),
-    ("memory", seen(runtime=runtime(resolved_bundle=BIG), details={"usage": USED}), ()),
-    ("slow", seen(details={"windows": stats(p95=12.0)}), ()),
-    ("slow", seen(details={"windows": stats(slow_requests=200)}), ()),
-    ("refuses", seen(details={"windows": stats(user_errors=700)}), ()),
-    ("crashed_lately", seen(told=pods(replica(container(ended=("Error", 1, ago(900)), restart_count=1)))), ()),
-    ("errors_lately", seen(details={"windows": {name: Window(
+    ("memory", state(runtime=runtime(resolved_bundle=BIG), details={"usage": USED}), ()),
+    ("slow", state(details={"windows": stats(p95=12.0)}), ()),
+    ("slow", state(details={"windows": stats(slow_requests=200)}), ()),
+    ("refuses", state(details={"windows": stats(user_errors=700)}), ()),
+    ("crashed_lately", state(told=pods(replica(container(ended=("Error", 1, ago(900)), restart_count=1)))), ()),
+    ("errors_lately", state(details={"windows": {name: Window(
         NOW - 100, NOW, RequestMetrics(total_requests=50_000, server_errors=errors, user_errors=0))
         for name, errors in (("5m", 0), ("6h", 2000), ("1d", 2000))}}), ()),
-    ("draft_ends", seen(told=OLD, artifact=DRAFT), ()),
-    ("bundle_gone", seen(runtime=runtime(resource_bundles=("old",)), parts={"catalogue": frozenset({"new"})}), ()),
-    ("replacement_stuck", seen(replacement=ROLLING, ledger={"rollout": Rollout(NOW - 2 * HOUR, ("r",))}), ()),
-    ("replacing", seen(replacement=ROLLING), ()),
-    ("traffic_stopped", seen(details={"windows": {
+    ("draft_ends", state(told=OLD, artifact=DRAFT), ()),
+    ("bundle_gone", state(runtime=runtime(resource_bundles=("old",)), parts={"catalogue": frozenset({"new"})}), ()),
+    ("replacement_stuck", state(replacement=ROLLING, ledger={"rollout": Rollout(NOW - 2 * HOUR, ("r",))}), ()),
+    ("replacing", state(replacement=ROLLING), ()),
+    ("traffic_stopped", state(details={"windows": {
         "1h": stats(0)["1h"], "1d": Window(NOW - DAY, NOW, RequestMetrics(total_requests=5000))}}), ()),
-    ("zero", seen(told=pods(), runtime=runtime(0, 2)), ()),
-    ("well", seen(), ()),
-    ("well", seen(told=pods(replica(container(ended=("Error", 1, ago(DAY)), restart_count=1)))), ()),
+    ("zero", state(told=pods(), runtime=runtime(0, 2)), ()),
+    ("well", state(), ()),
+    ("well", state(told=pods(replica(container(ended=("Error", 1, ago(DAY)), restart_count=1)))), ()),
     # One that failed and went well afterwards is history, and so is one of yesterday.
-    ("well", seen(), (REVERTED, Event("f", ago(60), "Replacement Completed"))),
-    ("well", seen(), (msgspec.structs.replace(REVERTED, timestamp=ago(DAY)),)),
-    ("well_untold", seen(told=None), ()),
+    ("well", state(), (REVERTED, Event("f", ago(60), "Replacement Completed"))),
+    ("well", state(), (msgspec.structs.replace(REVERTED, timestamp=ago(DAY)),)),
+    ("well_untold", state(told=None), ()),
     # Pods that could not be read are neither well nor gone.
-    ("pods_refused", seen(told=None, details={"refused": frozenset({"pods"})}), ()),
-    ("pods_refused", seen(told=unread(both(READY, READY), p="forbidden")), ()),
-    ("pods_failed", seen(told=None, details=FAILED), ()),
-    ("pods_failed", seen(told=unread(both(READY, READY), p="server_error")), ()),
-    ("pods_failed", seen(told=unread(both(READY, READY), p="server_error"), replacement=ROLLING), ()),
-    ("pods_failed", seen(told=unread(both(READY, READY), p="server_error")), (REVERTED,)),
-    ("pods_failed", seen(told=unread(both(READY, waiting("ContainerCreating")), p="server_error")), ()),
-    ("pods_unread", seen(told=None, details={"failed": {"pods": "timeout"}}), ()),
-    ("pods_unread", seen(told=unread(pods(proton="o"), _="decode")), ()),
-    ("start_refused", seen("launching", None, since=60, details={"refused": frozenset({"pods"})}), ()),
-    ("start_failed", seen("launching", None, since=60, details=FAILED), ()),
-    ("start_unread", seen("launching", unread(both(READY, READY), p="decode"), since=60), ()),
-    ("failed_untold", seen("errored", unread(both(READY, READY), p="server_error")), ()),
-    ("failed_untold", seen("errored", lost()), ()),
-    ("failed_but_ready", seen("errored", pods(replica(container()), status="errored"), proton_id="gone"), ()),
-    ("new_version_fails", seen(told=unread(both(READY, crashing(1)), p="server_error"), replacement=ROLLING), ()),
-    ("new_version_exit_error", seen(told=unread(both(READY, crashing(1)), _="decode"), replacement=ROLLING), ()),
-    ("outage_pods_unknown", seen(told=lost(), details={"windows": stats(server_errors=600)}), ()),
-    ("outage_pods_unknown", seen(told=None, details={"windows": stats(server_errors=600), **FAILED}), ()),
-    ("errors_pods_unknown", seen(told=None, details={"windows": stats(server_errors=60)}), ()),
-    ("readiness_unknown", seen(told=lost()), ()),
-    ("readiness_unknown", seen(told=lost("Unknown")), ()),
-    ("readiness_unknown", seen(told=pods(replica(container()), *(lost().details["p"].replicas or ())),  # type: ignore[union-attr]
+    ("pods_refused", state(told=None, details={"refused": frozenset({"pods"})}), ()),
+    ("pods_refused", state(told=unread(both(READY, READY), p="forbidden")), ()),
+    ("pods_failed", state(told=None, details=FAILED), ()),
+    ("pods_failed", state(told=unread(both(READY, READY), p="server_error")), ()),
+    ("pods_failed", state(told=unread(both(READY, READY), p="server_error"), replacement=ROLLING), ()),
+    ("pods_failed", state(told=unread(both(READY, READY), p="server_error")), (REVERTED,)),
+    ("pods_failed", state(told=unread(both(READY, waiting("ContainerCreating")), p="server_error")), ()),
+    ("pods_unread", state(told=None, details={"failed": {"pods": "timeout"}}), ()),
+    ("pods_unread", state(told=unread(pods(proton="o"), _="decode")), ()),
+    ("start_refused", state("launching", None, since=60, details={"refused": frozenset({"pods"})}), ()),
+    ("start_failed", state("launching", None, since=60, details=FAILED), ()),
+    ("start_unread", state("launching", unread(both(READY, READY), p="decode"), since=60), ()),
+    ("failed_untold", state("errored", unread(both(READY, READY), p="server_error")), ()),
+    ("failed_untold", state("errored", lost()), ()),
+    ("failed_but_ready", state("errored", pods(replica(container()), status="errored"), proton_id="gone"), ()),
+    ("new_version_fails", state(told=unread(both(READY, crashing(1)), p="server_error"), replacement=ROLLING), ()),
+    ("new_version_exit_error", state(told=unread(both(READY, crashing(1)), _="decode"), replacement=ROLLING), ()),
+    ("outage_pods_unknown", state(told=lost(), details={"windows": stats(server_errors=600)}), ()),
+    ("outage_pods_unknown", state(told=None, details={"windows": stats(server_errors=600), **FAILED}), ()),
+    ("errors_pods_unknown", state(told=None, details={"windows": stats(server_errors=60)}), ()),
+    ("readiness_unknown", state(told=lost()), ()),
+    ("readiness_unknown", state(told=lost("Unknown")), ()),
+    ("readiness_unknown", state(told=pods(replica(container()), *(lost().details["p"].replicas or ())),  # type: ignore[union-attr]
                                runtime=runtime(2)), ()),
     # One more than are needed, or one that drains, may be unknown; and what is seen to be wrong comes first.
-    ("well", seen(told=pods(replica(container()), *(lost().details["p"].replicas or ()))), ()),  # type: ignore[union-attr]
-    ("well", seen(told=unread(both(READY, READY), c="server_error")), ()),
-    ("exit_error", seen(told=unread(both(crashing(1), READY), c="server_error")), ()),
-    ("slow", seen(told=None, details={"windows": stats(p95=12.0), **FAILED}), ()),
-    ("suspended", seen("suspended", None, details=FAILED), ()),
+    ("well", state(told=pods(replica(container()), *(lost().details["p"].replicas or ()))), ()),  # type: ignore[union-attr]
+    ("well", state(told=unread(both(READY, READY), c="server_error")), ()),
+    ("exit_error", state(told=unread(both(crashing(1), READY), c="server_error")), ()),
+    ("slow", state(told=None, details={"windows": stats(p95=12.0), **FAILED}), ()),
+    ("suspended", state("suspended", None, details=FAILED), ()),
     # What serves may be told by nobody while the platform tells of another version.
-    ("well_untold", seen(told=Pods(both(READY, READY).protons, {**both(READY, READY).details, "p": None})), ()),
-    ("untold", seen("Hibernating"), ()),
-    ("untold", seen(None, None), ()),
+    ("well_untold", state(told=Pods(both(READY, READY).protons, {**both(READY, READY).details, "p": None})), ()),
+    ("untold", state("Hibernating"), ()),
+    ("untold", state(None, None), ()),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "of", "events"), CASES, ids=[f"{n}-{case[0]}" for n, case in enumerate(CASES)])
-def test_the_cause_is_found(name: str, of: Seen, events: tuple[Event, ...]) -> None:
+def test_the_cause_is_found(name: str, of: WorkloadState, events: tuple[Event, ...]) -> None:
     assert diagnosis(of, NOW, DEFAULT, events).cause.name == name
 
 
@@ -294,66 +294,66 @@ def test_causes_are_sentences_and_their_runbooks_are_those_of_alerts() -> None:
 # -- the words
 
 
-def said(of: Seen, *events: Event, options: Options = DEFAULT) -> dict[str, str]:
+def said(of: WorkloadState, *events: Event, options: Options = DEFAULT) -> dict[str, str]:
     return dict(evidence(diagnosis(of, NOW, options, events)))
 
 
 @pytest.mark.parametrize(
     ("of", "words"),
     [
-        (seen("errored", since=7 * MINUTE), "errored since 07:53 UTC (7 min)"),
-        (seen("errored", since=2 * DAY, first=5 * DAY), "errored since 2027-01-13 08:00 UTC (2 d)"),
-        (seen("errored", since=DAY, first=HOUR), "errored since before 2027-01-14 08:00 UTC (more than 1 d)"),
-        (seen("errored", since=30, first=30), "errored; since when is not told"),
-        (seen("Errored ", ledger={"transitions": {"errored": 3}}),
+        (state("errored", since=7 * MINUTE), "errored since 07:53 UTC (7 min)"),
+        (state("errored", since=2 * DAY, first=5 * DAY), "errored since 2027-01-13 08:00 UTC (2 d)"),
+        (state("errored", since=DAY, first=HOUR), "errored since before 2027-01-14 08:00 UTC (more than 1 d)"),
+        (state("errored", since=30, first=30), "errored; since when is not told"),
+        (state("Errored ", ledger={"transitions": {"errored": 3}}),
          "errored since 07:40 UTC (20 min); seen to fail 3 times"),
         # The API says itself since when a version runs, but not in the future.
-        (seen(since=0, first=0, told=pods(running_since=ago(HOUR))), "running since 07:00 UTC (1 h)"),
-        (seen(since=0, first=0, told=pods(running_since=ago(-HOUR))), "running; since when is not told"),
-        (seen(parts={"vanished": NOW - 120}),
+        (state(since=0, first=0, told=pods(running_since=ago(HOUR))), "running since 07:00 UTC (1 h)"),
+        (state(since=0, first=0, told=pods(running_since=ago(-HOUR))), "running; since when is not told"),
+        (state(parts={"vanished": NOW - 120}),
          "found to be gone: 07:58 UTC, 2 min ago; the list has it no more, and why is not told"),
-        (seen(parts={"vanished": NOW - 120, "gone_because": "forbidden"}),
+        (state(parts={"vanished": NOW - 120, "gone_because": "forbidden"}),
          "found to be gone: 07:58 UTC, 2 min ago; the API answers 403 for it"),
     ],
 )  # fmt: skip
-def test_since_when_is_told_or_said_to_be_unknown(of: Seen, words: str) -> None:
+def test_since_when_is_told_or_said_to_be_unknown(of: WorkloadState, words: str) -> None:
     assert said(of)["State"] == words
 
 
 @pytest.mark.parametrize(
     ("of", "words"),
     [
-        (seen(), "yes: 1 of 1 replicas ready"),
-        (seen(told=UNREADY), "no: 0 of 1 replicas ready"),
-        (seen("launching", told=UNREADY), "not yet: 0 of 1 replicas ready"),
-        (seen(runtime=runtime(2)), "in part: 1 of 1 replicas ready; 2 wanted"),
-        (seen(runtime=runtime(1, 4)), "yes: 1 of 1 replicas ready; 1 to 4 wanted"),
-        (seen(runtime=None), "yes: 1 of 1 replicas ready; an untold number wanted"),
-        (seen(details={"windows": stats(server_errors=600)}),
+        (state(), "yes: 1 of 1 replicas ready"),
+        (state(told=UNREADY), "no: 0 of 1 replicas ready"),
+        (state("launching", told=UNREADY), "not yet: 0 of 1 replicas ready"),
+        (state(runtime=runtime(2)), "in part: 1 of 1 replicas ready; 2 wanted"),
+        (state(runtime=runtime(1, 4)), "yes: 1 of 1 replicas ready; 1 to 4 wanted"),
+        (state(runtime=None), "yes: 1 of 1 replicas ready; an untold number wanted"),
+        (state(details={"windows": stats(server_errors=600)}),
          "hardly, 60% of requests get a server error: 1 of 1 replicas ready"),
-        (seen(details={"windows": stats(server_errors=20)}),
+        (state(details={"windows": stats(server_errors=20)}),
          "mostly, 2.0% of requests get a server error: 1 of 1 replicas ready"),
-        (seen(details={"windows": stats(server_errors=19)}), "yes: 1 of 1 replicas ready"),
-        (seen(details={"windows": stats(19, server_errors=19)}), "yes: 1 of 1 replicas ready"),  # too few to tell
-        (seen(told=None, parts={"vanished": NOW, "gone_because": "not_found"}), "no"),
-        (seen(told=None, parts={"vanished": NOW, "gone_because": "forbidden"}), "not known"),
-        (seen(told=pods(Replica(name="x", status="running"))), "not known: 0 of 1 replicas ready; 1 not known"),
-        (seen(told=lost()), "not known: 0 of 1 replicas ready; 1 not known"),
-        (seen(told=unread(both(READY, READY), p="server_error")),
+        (state(details={"windows": stats(server_errors=19)}), "yes: 1 of 1 replicas ready"),
+        (state(details={"windows": stats(19, server_errors=19)}), "yes: 1 of 1 replicas ready"),  # too few to tell
+        (state(told=None, parts={"vanished": NOW, "gone_because": "not_found"}), "no"),
+        (state(told=None, parts={"vanished": NOW, "gone_because": "forbidden"}), "not known"),
+        (state(told=pods(Replica(name="x", status="running"))), "not known: 0 of 1 replicas ready; 1 not known"),
+        (state(told=lost()), "not known: 0 of 1 replicas ready; 1 not known"),
+        (state(told=unread(both(READY, READY), p="server_error")),
          "not known: how many replicas are ready is not told; 1 wanted"),
-        (seen(told=pods()), "no: no live pod; 1 wanted"),
-        (seen("stopped", told=pods()), "no: no replica, as it should be while stopped"),
-        (seen(told=pods(), runtime=runtime(0, 3)),
+        (state(told=pods()), "no: no live pod; 1 wanted"),
+        (state("stopped", told=pods()), "no: no replica, as it should be while stopped"),
+        (state(told=pods(), runtime=runtime(0, 3)),
          "yes, when asked: scaled to zero, as nobody asks, which is no fault (0 to 3 wanted)"),
-        (seen(told=None), "not known: how many replicas are ready is not told; 1 wanted"),
+        (state(told=None), "not known: how many replicas are ready is not told; 1 wanted"),
     ],
 )  # fmt: skip
-def test_whether_it_serves_is_told_first_and_unknown_is_not_zero(of: Seen, words: str) -> None:
+def test_whether_it_serves_is_told_first_and_unknown_is_not_zero(of: WorkloadState, words: str) -> None:
     assert said(of)["Serves"] == words
 
 
 def test_nothing_is_said_of_the_replicas_of_one_that_is_gone() -> None:
-    told = said(seen(told=crashing(1), parts={"vanished": NOW}))
+    told = said(state(told=crashing(1), parts={"vanished": NOW}))
     assert not {"Containers", "Requests", "Not known"} & told.keys()
 
 
@@ -384,13 +384,13 @@ def test_nothing_is_said_of_the_replicas_of_one_that_is_gone() -> None:
     ],
 )  # fmt: skip
 def test_containers_in_trouble_are_told_and_no_more_than_a_person_reads(told: Pods, words: str) -> None:
-    assert said(seen(told=told))["Containers"] == words
+    assert said(state(told=told))["Containers"] == words
 
 
 def test_a_version_that_leaves_is_not_in_trouble() -> None:
     leaving = msgspec.structs.replace(UNREADY.protons[0], id="old", status="draining")
     told = Pods((*READY.protons, leaving), {**READY.details, "old": UNREADY.details["p"]})
-    assert "Containers" not in said(seen(told=told))
+    assert "Containers" not in said(state(told=told))
 
 
 @pytest.mark.parametrize(
@@ -404,11 +404,11 @@ def test_a_version_that_leaves_is_not_in_trouble() -> None:
     ],
 )  # fmt: skip
 def test_pods_without_a_node_are_told_with_the_words_of_the_scheduler(told: Pods, words: str) -> None:
-    assert said(seen(told=told))["No node"] == words
+    assert said(state(told=told))["No node"] == words
 
 
-def course(**facts: Any) -> dict[str, Any]:
-    return {"course": Course(**facts)}
+def tracker(**facts: Any) -> dict[str, Any]:
+    return {"tracker": EpisodeTracker(**facts)}
 
 
 def over(kind: episodes.Kind, ended: float, cause: str = "", told: float | None = None) -> Episode:
@@ -418,40 +418,40 @@ def over(kind: episodes.Kind, ended: float, cause: str = "", told: float | None 
 @pytest.mark.parametrize(
     ("of", "events", "words"),
     [
-        (seen(), (Event("e", ago(60), "Replacement Completed"),), "a replacement ended well: 07:59 UTC, 1 min ago"),
-        (seen(), (REVERTED,), "a replacement failed and was taken back: 07:50 UTC, 10 min ago"),
-        (seen(ledger={"newest": {"promoted": NOW - 60, "other": NOW}, "reset_at": NOW - 50}), (),
+        (state(), (Event("e", ago(60), "Replacement Completed"),), "a replacement ended well: 07:59 UTC, 1 min ago"),
+        (state(), (REVERTED,), "a replacement failed and was taken back: 07:50 UTC, 10 min ago"),
+        (state(ledger={"newest": {"promoted": NOW - 60, "other": NOW}, "reset_at": NOW - 50}), (),
          "its draft was promoted: 07:59 UTC, 1 min ago"),
-        (seen(ledger={"reset_at": NOW - 60}), (),
+        (state(ledger={"reset_at": NOW - 60}), (),
          "its statistics began anew: it was promoted, or somebody wiped them: 07:59 UTC, 1 min ago"),
         # The same change is told once: by the event, by our own watching, by the record of its trace.
-        (seen(ledger={"rollout_failed": NOW - 590}), (REVERTED,),
+        (state(ledger={"rollout_failed": NOW - 590}), (REVERTED,),
          "a replacement failed and was taken back: 07:50 UTC, 10 min ago"),
-        (seen(ledger=course(over=(over("stop", 60, told=NOW - 70), over("failure", 300, "crashed"),
+        (state(ledger=tracker(over=(over("stop", 60, told=NOW - 70), over("failure", 300, "crashed"),
                                   over("flapping", 300)))), (),
          "it came to a stop: 07:58 UTC, 1 min ago"),
-        (seen(ledger=course(past=(
+        (state(ledger=tracker(past=(
             Past("", "failure", "", "", NOW - 400, NOW - 390), Past("", "start", "", "", NOW - 400, NOW - 380),
             Past("", "deletion", "", "", NOW - 400, NOW - 380)))), (),
          "a start ended: 07:53 UTC, 6 min ago"),
-        (seen(told=pods(replica(container()), created_at=ago(60))), (),
+        (state(told=pods(replica(container()), created_at=ago(60))), (),
          "its newest version was created: 07:59 UTC, 1 min ago"),
-        (seen(told=pods(replica(container()), created_at=ago(400))), (Event("e", ago(60), "Replacement Completed"),),
+        (state(told=pods(replica(container()), created_at=ago(400))), (Event("e", ago(60), "Replacement Completed"),),
          "a replacement ended well: 07:59 UTC, 1 min ago"),
-        (seen(replacement=ROLLING), (REVERTED,),
+        (state(replacement=ROLLING), (REVERTED,),
          "a new version is being rolled out (awaiting promotion): 07:55 UTC, 5 min ago; a replacement failed and was "
          "taken back: 07:50 UTC, 10 min ago"),
-        (seen(artifact_id="a", replacement=Replacement(status="switching", candidate_artifact_id="a"),
+        (state(artifact_id="a", replacement=Replacement(status="switching", candidate_artifact_id="a"),
               ledger={"rollout": Rollout(NOW - 60)}), (),
          "new settings are being rolled out (switching): 07:59 UTC, 1 min ago"),
-        (seen(replacement=Replacement(status="switching"), told=pods(replica(container()), created_at=ago(DAY)),
+        (state(replacement=Replacement(status="switching"), told=pods(replica(container()), created_at=ago(DAY)),
               ledger={"rollout": Rollout(NOW - 60, whole=False)}), (),
          "a new version is being rolled out (switching): when is not told"),
-        (seen(), (Event("e", ago(8 * DAY), "Scaled"),), "of the last week nothing is told"),
-        (seen(), (Event("e", "no time", "Scaled"),), "of the last week nothing is told"),
+        (state(), (Event("e", ago(8 * DAY), "Scaled"),), "of the last week nothing is told"),
+        (state(), (Event("e", "no time", "Scaled"),), "of the last week nothing is told"),
     ],
 )  # fmt: skip
-def test_what_changed_last_is_told_once(of: Seen, events: tuple[Event, ...], words: str | None) -> None:
+def test_what_changed_last_is_told_once(of: WorkloadState, events: tuple[Event, ...], words: str | None) -> None:
     assert said(of, *events).get("Changed") == words
 
 
@@ -466,7 +466,7 @@ def test_what_the_daemon_saw_of_a_version_that_was_taken_back_is_told() -> None:
         "ours": episodes.Pod("p", trouble="Error"),
         "none": episodes.Pod("gone", trouble="Unschedulable"),
     }
-    failed = seen(ledger={"rollout_failed": NOW - 60, **course(pods={"one": lost.pop("one")}, lost=lost)})
+    failed = state(ledger={"rollout_failed": NOW - 60, **tracker(pods={"one": lost.pop("one")}, lost=lost)})
     told = diagnosis(failed, NOW, DEFAULT)
     assert told.cause.name == "reverted_out_of_memory"
     assert dict(evidence(told))["Containers"] == (
@@ -482,13 +482,13 @@ def test_what_the_daemon_saw_of_a_version_that_was_taken_back_is_told() -> None:
     [
         ((Event("a", ago(60), "Scaled"), Event("b", ago(90), "Started")), None, "Scaled: 07:59 UTC, 1 min ago"),
         ((Event("a", None, message="token=abc"),), None, "unknown: when is not told: token=[…]"),
-        ((), Happened("Replacement Errored", NOW - 60, "no luck"),
+        ((), ObservedEvent("Replacement Errored", NOW - 60, "no luck"),
          "Replacement Errored: 07:59 UTC, 1 min ago: no luck"),
         ((), None, None),
     ],
 )  # fmt: skip
-def test_the_last_event_is_told(events: tuple[Event, ...], kept: Happened | None, words: str | None) -> None:
-    assert said(seen(ledger=course(last=kept)), *events).get("Last event") == words
+def test_the_last_event_is_told(events: tuple[Event, ...], kept: ObservedEvent | None, words: str | None) -> None:
+    assert said(state(ledger=tracker(last=kept)), *events).get("Last event") == words
 
 
 @pytest.mark.parametrize(
@@ -505,87 +505,87 @@ def test_the_last_event_is_told(events: tuple[Event, ...], kept: Happened | None
     ],
 )  # fmt: skip
 def test_requests_are_told_where_they_are_known(windows: dict[str, Window], words: str | None) -> None:
-    assert said(seen(details={"windows": windows})).get("Requests") == words
+    assert said(state(details={"windows": windows})).get("Requests") == words
 
 
 @pytest.mark.parametrize(
     ("of", "words"),
     [
-        (seen(runtime=runtime(resource_bundles=("old", "new")), parts={"catalogue": frozenset({"new"})}),
+        (state(runtime=runtime(resource_bundles=("old", "new")), parts={"catalogue": frozenset({"new"})}),
          "its resource bundle old is no longer in the catalogue"),
-        (seen(runtime=runtime(1, 2, policies=(BUSY,)), details=LOADED,
+        (state(runtime=runtime(1, 2, policies=(BUSY,)), details=LOADED,
               told=pods(replica(container()), replica(container(), name="two"))),
          "the autoscaler runs all 2 replicas that it may, at 2.5 times its target"),
-        (seen(runtime=runtime(resolved_bundle=BIG), details={"usage": USED}),
+        (state(runtime=runtime(resolved_bundle=BIG), details={"usage": USED}),
          "99% of the memory of its resource bundle is in use, of 2 GiB for each replica"),
-        (seen(details={"windows": {name: Window(NOW - 100, NOW, RequestMetrics(
+        (state(details={"windows": {name: Window(NOW - 100, NOW, RequestMetrics(
             total_requests=50_000, server_errors=2000, user_errors=0)) for name in ("5m", "6h", "1d")}}),
          "server errors 4.00% over 6h, 4.00% over 1d, where 0.50% are allowed"),
-        (seen(artifact=DRAFT, told=pods(replica(container()), running_since=ago(7.5 * HOUR))),
+        (state(artifact=DRAFT, told=pods(replica(container()), running_since=ago(7.5 * HOUR))),
          "a draft, which the platform stops at 08:30 UTC, in 30 min"),
-        (seen(), None),
+        (state(), None),
     ],
 )  # fmt: skip
-def test_what_is_at_its_limit_is_told(of: Seen, words: str | None) -> None:
+def test_what_is_at_its_limit_is_told(of: WorkloadState, words: str | None) -> None:
     assert said(of).get("Limits") == words
 
 
 @pytest.mark.parametrize(
     ("of", "words"),
     [
-        (seen(told=None, details={"refused": frozenset({"pods", "events"})}),
+        (state(told=None, details={"refused": frozenset({"pods", "events"})}),
          "its pods, its events: the API answers 403: this token may not read them"),
-        (seen(details={"fresh": {"usage": False, "events": True}}),
+        (state(details={"fresh": {"usage": False, "events": True}}),
          "its use of processor and memory: not told lately; what was known is too old"),
-        (seen(told=None, details={"windows": {}}), "its pods, its requests: not told yet"),
-        (seen(told=Pods((Proton("p"),), {"p": None})), "its pods: the platform tells nothing of them (204)"),
-        (seen()._replace(held={"status": 1.0, "name": 1.0}),
+        (state(told=None, details={"windows": {}}), "its pods, its requests: not told yet"),
+        (state(told=Pods((Proton("p"),), {"p": None})), "its pods: the platform tells nothing of them (204)"),
+        (state()._replace(held={"status": 1.0, "name": 1.0}),
          "its item in the workload list: no readable name, status; shown is the last readable value, after 15 minutes "
          "none"),
-        (seen("stopped", told=Pods((Proton("p"),), {"p": None})), None),
-        (seen(told=unread(both(READY, READY), p="server_error")), "its pods: serving version p: the API fails (5xx)"),
-        (seen(told=unread(both(READY, READY), c="forbidden", _="decode")),
+        (state("stopped", told=Pods((Proton("p"),), {"p": None})), None),
+        (state(told=unread(both(READY, READY), p="server_error")), "its pods: serving version p: the API fails (5xx)"),
+        (state(told=unread(both(READY, READY), c="forbidden", _="decode")),
          "its pods: new version c: the API refuses it (403); give the token's user the role `user` on the workload; a "
          "version missing from the list: the answer cannot be decoded"),
-        (seen("stopped", told=unread(both(READY, READY), p="timeout")),
+        (state("stopped", told=unread(both(READY, READY), p="timeout")),
          "its pods: serving version p: the API does not answer in time"),
-        (seen(told=None, details=FAILED), "its pods: not told yet; the API fails (5xx)"),
-        (seen(told=None, details={"fresh": {"pods": False}, **FAILED}),
+        (state(told=None, details=FAILED), "its pods: not told yet; the API fails (5xx)"),
+        (state(told=None, details={"fresh": {"pods": False}, **FAILED}),
          "its pods: not told lately; the API fails (5xx)"),
-        (seen(told=Pods(both(READY, READY).protons, {**both(READY, READY).details, "p": None})),
+        (state(told=Pods(both(READY, READY).protons, {**both(READY, READY).details, "p": None})),
          "its pods: the platform tells nothing of them (204)"),
-        (seen(), None),
+        (state(), None),
     ],
 )  # fmt: skip
-def test_what_is_not_known_is_said(of: Seen, words: str | None) -> None:
+def test_what_is_not_known_is_said(of: WorkloadState, words: str | None) -> None:
     assert said(of).get("Not known") == words
 
 
 @pytest.mark.parametrize(
     ("of", "known"),
     [
-        (seen(), True),
-        (seen(told=crashing(1)), True),
-        (seen(told=unread(both(READY, READY), c="server_error")), True),
-        (seen(told=unread(both(READY, READY), p="server_error")), False),
-        (seen(told=unread(both(READY, READY), _="decode")), True),
-        (seen(told=unread(pods(proton="o"), _="decode")), False),
-        (seen(told=lost()), False),
-        (seen(told=lost(ready=False)), True),
-        (seen(told=pods(replica(container()), *(lost().details["p"].replicas or ()))), True),  # type: ignore[union-attr]
-        (seen(told=None), False),
-        (seen(told=None, details=FAILED), False),
-        (seen(told=Pods((Proton("p"),), {"p": None})), False),
-        (seen(told=pods(), runtime=runtime(0, 2)), True),
-        (seen("launching", None), True),
-        (seen("launching", None, details=FAILED), False),
-        (seen("stopped", None, details=FAILED), True),
-        (seen("terminated", None), True),
-        (seen("Hibernating"), False),
-        (seen(told=None, parts={"vanished": NOW}), True),
+        (state(), True),
+        (state(told=crashing(1)), True),
+        (state(told=unread(both(READY, READY), c="server_error")), True),
+        (state(told=unread(both(READY, READY), p="server_error")), False),
+        (state(told=unread(both(READY, READY), _="decode")), True),
+        (state(told=unread(pods(proton="o"), _="decode")), False),
+        (state(told=lost()), False),
+        (state(told=lost(ready=False)), True),
+        (state(told=pods(replica(container()), *(lost().details["p"].replicas or ()))), True),  # type: ignore[union-attr]
+        (state(told=None), False),
+        (state(told=None, details=FAILED), False),
+        (state(told=Pods((Proton("p"),), {"p": None})), False),
+        (state(told=pods(), runtime=runtime(0, 2)), True),
+        (state("launching", None), True),
+        (state("launching", None, details=FAILED), False),
+        (state("stopped", None, details=FAILED), True),
+        (state("terminated", None), True),
+        (state("Hibernating"), False),
+        (state(told=None, parts={"vanished": NOW}), True),
     ],
 )
-def test_whether_enough_is_known_to_say_that_it_is_well(of: Seen, known: bool) -> None:
+def test_whether_enough_is_known_to_say_that_it_is_well(of: WorkloadState, known: bool) -> None:
     told = diagnosis(of, NOW, DEFAULT)
     assert (told.facts.known, as_json(told)["known"]) == (known, known)
     assert known or (told.cause.name != "well" and "Its pods are well" not in told.cause.says)
@@ -593,14 +593,14 @@ def test_whether_enough_is_known_to_say_that_it_is_well(of: Seen, known: bool) -
 
 def test_a_newest_version_that_may_be_missing_from_the_list_is_not_told_as_the_newest() -> None:
     listed = pods(replica(container()), created_at=ago(HOUR))
-    assert said(seen(told=listed))["Changed"] == "its newest version was created: 07:00 UTC, 1 h ago"
-    assert said(seen(told=unread(listed, _="decode")))["Changed"] == "of the last week nothing is told"
+    assert said(state(told=listed))["Changed"] == "its newest version was created: 07:00 UTC, 1 h ago"
+    assert said(state(told=unread(listed, _="decode")))["Changed"] == "of the last week nothing is told"
 
 
 def test_a_version_that_may_be_missing_from_the_list_is_not_told_as_taken_back() -> None:
-    ledger = course(pods={"x": episodes.Pod("c", trouble="CrashLoopBackOff")}) | {"rollout_failed": NOW - 100}
-    assert diagnosis(seen(ledger=ledger), NOW, DEFAULT).cause.name == "reverted_crashing"
-    assert diagnosis(seen(told=unread(READY, _="decode"), ledger=ledger), NOW, DEFAULT).cause.name == "reverted"
+    ledger = tracker(pods={"x": episodes.Pod("c", trouble="CrashLoopBackOff")}) | {"rollout_failed": NOW - 100}
+    assert diagnosis(state(ledger=ledger), NOW, DEFAULT).cause.name == "reverted_crashing"
+    assert diagnosis(state(told=unread(READY, _="decode"), ledger=ledger), NOW, DEFAULT).cause.name == "reverted"
 
 
 # -- links, and how loud it is
@@ -611,7 +611,7 @@ LINKED = DEFAULT._replace(
 
 
 def test_links_lead_to_the_runbook_of_the_cause_the_loudest_alert_and_the_workload() -> None:
-    told = diagnosis(seen("errored", crashing(1), importance="high", id="w/1"), NOW, LINKED)
+    told = diagnosis(state("errored", crashing(1), importance="high", id="w/1"), NOW, LINKED)
     assert told.severity == "critical"
     assert told.links == (
         ("Runbook DataRobotContainerCrashLooping", "alerts/runbooks/DataRobotContainerCrashLooping.md"),
@@ -625,20 +625,20 @@ def test_links_lead_to_the_runbook_of_the_cause_the_loudest_alert_and_the_worklo
 def test_a_container_that_came_back_is_told_by_how_it_ended() -> None:
     back = pods(replica(container(ended=("OOMKilled", 137, ago(300)), restart_count=1)))
     assert (
-        said(seen(told=back)).get("Containers")
+        said(state(told=back)).get("Containers")
         == "main in pod pod ended last with exit code 137 (OOMKilled) 5 min ago, 1 restart"
     )
 
 
 def test_an_alert_that_nobody_wants_is_not_loud_and_its_cause_is_found_all_the_same() -> None:
     off = DEFAULT._replace(off=frozenset({"DataRobotBundleNotOffered"}))
-    told = diagnosis(seen(runtime=runtime(resource_bundles=("old",)), parts={"catalogue": frozenset()}), NOW, off)
-    assert (told.severity, told.facts.holds, told.cause.name) == ("", (), "bundle_gone")
+    told = diagnosis(state(runtime=runtime(resource_bundles=("old",)), parts={"catalogue": frozenset()}), NOW, off)
+    assert (told.severity, told.facts.alerts, told.cause.name) == ("", (), "bundle_gone")
 
 
 # -- the three renderings
 
-SICK = seen("errored", crashing(1), importance="high", ledger={"newest": {"started": NOW - 1300}})
+SICK = state("errored", crashing(1), importance="high", ledger={"newest": {"started": NOW - 1300}})
 
 
 def test_a_terminal_shows_the_headline_first_and_eighty_columns() -> None:
@@ -678,13 +678,13 @@ Traces: https://jaeger.test/search?id=w
 
 
 def test_the_log_stands_last_a_line_for_each() -> None:
-    told = diagnosis(seen(), NOW, DEFAULT)._replace(log="one\ntwo")
+    told = diagnosis(state(), NOW, DEFAULT)._replace(log="one\ntwo")
     assert text(told).endswith("95% within 0.10 s\n\nLog\n  one\n  two\n")
     assert as_json(told)["log"] == ["one", "two"]
 
 
 def test_where_there_is_nothing_to_link_to_nothing_is_linked() -> None:
-    told = diagnosis(seen(), NOW, DEFAULT)
+    told = diagnosis(state(), NOW, DEFAULT)
     assert told.links == ()
     assert text(told).endswith("95% within 0.10 s\n")
 
@@ -762,18 +762,18 @@ def test_a_script_reads_the_same_with_stable_keys() -> None:
 
 
 def test_what_nobody_told_is_null_for_a_script() -> None:
-    told = as_json(diagnosis(seen(None, None, since=0, first=0, details={"windows": {}}), NOW, DEFAULT))
+    told = as_json(diagnosis(state(None, None, since=0, first=0, details={"windows": {}}), NOW, DEFAULT))
     assert (told["severity"], told["last_event"], told["requests"], told["state"]["since"]) == (None, None, None, None)
     assert told["not_known"] == {"pods": "not told yet"}
 
 
 def test_a_script_and_a_terminal_tell_what_could_not_be_read_and_what_is_not_known() -> None:
-    partly = diagnosis(seen(told=unread(both(READY, READY), c="server_error", _="decode")), NOW, DEFAULT)
+    partly = diagnosis(state(told=unread(both(READY, READY), c="server_error", _="decode")), NOW, DEFAULT)
     assert as_json(partly)["unreadable"] == [
         {"version": "candidate", "proton_id": "c", "reason": "server_error"},
         {"version": "unknown", "proton_id": None, "reason": "decode"},
     ]
-    assert text(diagnosis(seen(told=lost()), NOW, DEFAULT)).splitlines()[0] == (
+    assert text(diagnosis(state(told=lost()), NOW, DEFAULT)).splitlines()[0] == (
         "name: running, 0 of 1 ready, 1 not known [nothing holds]"
     )
 
@@ -841,7 +841,7 @@ WORKLOADS = st.builds(
 )
 WINDOWS = st.sampled_from([{}, stats(), stats(0), stats(server_errors=900), LOADED["windows"]])
 SEEN = st.builds(
-    lambda workload, told, windows, ledger, vanished, usage: Seen(
+    lambda workload, told, windows, ledger, vanished, usage: WorkloadState(
         "acme", workload, ledger, Details(pods=told, windows=windows, usage=usage), vanished
     ),
     WORKLOADS,
@@ -860,7 +860,7 @@ def _all_of(told: Diagnosis) -> str:
 
 @given(SEEN, EVENTS)
 def test_whatever_the_api_tells_something_can_be_said_and_nothing_that_is_secret(
-    of: Seen, events: tuple[Event, ...]
+    of: WorkloadState, events: tuple[Event, ...]
 ) -> None:
     told = diagnosis(of, NOW, LINKED, events)
     pages = evidence(told)
@@ -876,7 +876,7 @@ def test_whatever_the_api_tells_something_can_be_said_and_nothing_that_is_secret
 
 
 @given(SEEN, EVENTS, st.randoms(use_true_random=False))
-def test_the_order_of_events_is_no_matter(of: Seen, events: tuple[Event, ...], chance: Any) -> None:
+def test_the_order_of_events_is_no_matter(of: WorkloadState, events: tuple[Event, ...], chance: Any) -> None:
     distinct = [msgspec.structs.replace(each, id=str(n), timestamp=ago(100 * n)) for n, each in enumerate(events)]
     shuffled = list(distinct)
     chance.shuffle(shuffled)

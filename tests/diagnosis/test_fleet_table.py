@@ -7,15 +7,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.alerting.alerts import ALERTS
-from exporter.alerting.evaluation import Holding
-from exporter.alerting.expressions import WorkloadLook
+from exporter.alerting.evaluation import ActiveAlert
+from exporter.alerting.expressions import WorkloadContext
 from exporter.alerting.rules import DEFAULT, levels
 from exporter.api.models import Autoscaling, Group, Replacement, Runtime, Workload
 from exporter.api.pods import Condition, Pods, Proton
-from exporter.diagnosis.fleet_table import PAGE, SORTS, TROUBLE, Board, Choice, Row, board, choose, held, lasted
+from exporter.diagnosis.fleet_table import (
+    PAGE,
+    SORTS,
+    TROUBLE,
+    Choice,
+    FleetTable,
+    Row,
+    choose,
+    fleet_table,
+    held,
+    lasted,
+)
 from exporter.fleet.ledger import Tally
-from exporter.fleet.state import Account, Details, Seen
-from exporter.metrics.account_families import Known, use
+from exporter.fleet.workload_state import Account, Details, WorkloadState
+from exporter.metrics.account_families import AccountFacts, use
 from tests.make import container, pods, replica, sight
 
 NOW = 10_000.0
@@ -28,7 +39,7 @@ NO_GPU = replica(
 CRASHED = container(ready=False, status="waiting", reason="CrashLoopBackOff", ended=("OOMKilled", 137, None))
 
 
-def seen(status: str | None = "running", told: Pods | None = None, **facts: Any) -> Seen:
+def state(status: str | None = "running", told: Pods | None = None, **facts: Any) -> WorkloadState:
     """A workload of two replicas that has had its status since second 9000, and was there from second 1 on."""
     details = {"fresh": facts.pop("fresh", {}), "refused": facts.pop("refused", frozenset())}
     parts = {name: facts.pop(name) for name in ("vanished", "gone_because", "account", "held") if name in facts}
@@ -47,21 +58,21 @@ def unread(**reasons: str) -> Pods:
     return Pods(protons, {i: None if i in reasons else each for i, each in told.items()}, reasons)
 
 
-def told(*fleet: Seen, account: Account = Account("acme")) -> Board:  # noqa: B008 — immutable
-    return board([(Known(account, use(fleet), Tally()), fleet)], DEFAULT, NOW)
+def told(*fleet: WorkloadState, account: Account = Account("acme")) -> FleetTable:  # noqa: B008 — immutable
+    return fleet_table([(AccountFacts(account, use(fleet), Tally()), fleet)], DEFAULT, NOW)
 
 
-def row(of: Seen) -> Row:
+def row(of: WorkloadState) -> Row:
     (only,) = told(of).rows
     return only
 
 
-def names(of: Board, **choice: Any) -> list[str]:
+def names(of: FleetTable, **choice: Any) -> list[str]:
     return [each.name for each in choose(of, Choice(**choice)).rows]
 
 
 def test_a_row_tells_what_is_known_of_a_workload() -> None:
-    assert row(seen("Running", pods(READY, READY), importance="HIGH")) == Row(
+    assert row(state("Running", pods(READY, READY), importance="HIGH")) == Row(
         account="acme",
         id="w",
         name="name",
@@ -74,7 +85,7 @@ def test_a_row_tells_what_is_known_of_a_workload() -> None:
         unknown=0,
         least=2,
         most=2,
-        holds=(),
+        alerts=(),
         reasons=(),
         urgency=7,
     )
@@ -89,73 +100,73 @@ def test_what_is_not_told_is_none_and_neither_zero_nor_healthy() -> None:
 
 
 def test_pods_of_which_readiness_is_not_told_are_counted_apart() -> None:
-    assert row(seen("running", pods(READY, replica(container(ready=None)))))[8:10] == (1, 1)
+    assert row(state("running", pods(READY, replica(container(ready=None)))))[8:10] == (1, 1)
 
 
 @pytest.mark.parametrize(
     ("of", "reasons"),
     [
-        (seen("running", pods(READY, READY)), ()),
-        (seen("hibernating"), ("its status does not say how it is",)),
-        (seen("submitted", pods(NO_GPU, NO_GPU)), ("no node has enough gpu (x2)",)),
+        (state("running", pods(READY, READY)), ()),
+        (state("hibernating"), ("its status does not say how it is",)),
+        (state("submitted", pods(NO_GPU, NO_GPU)), ("no node has enough gpu (x2)",)),
         (
-            seen("running", pods(READY, replica(CRASHED))),
+            state("running", pods(READY, replica(CRASHED))),
             ("waits: CrashLoopBackOff", "last ended: OOMKilled", "pods not ready"),
         ),
-        (seen("running", pods(replica(container(ended=("OOMKilled", 137, None))), READY)), ()),
-        (seen("errored", pods(replica(container(ended=("Error", 1, None))))), ("last ended: Error",)),
-        (seen("running", pods()), ("no live pod",)),
-        (seen("running", pods(), runtime=NONE_TO_THREE), ("scaled to zero: nobody asks",)),
+        (state("running", pods(replica(container(ended=("OOMKilled", 137, None))), READY)), ()),
+        (state("errored", pods(replica(container(ended=("Error", 1, None))))), ("last ended: Error",)),
+        (state("running", pods()), ("no live pod",)),
+        (state("running", pods(), runtime=NONE_TO_THREE), ("scaled to zero: nobody asks",)),
         (
-            seen("running", pods(READY, READY), replacement=Replacement(status="Switching")),
+            state("running", pods(READY, READY), replacement=Replacement(status="Switching")),
             ("replacement: switching",),
         ),
-        (seen("running", pods(READY, READY), replacement=Replacement(status="completed")), ()),
-        (seen("running", refused=frozenset({"pods"})), ("its pods may not be read with this token",)),
-        (seen("running", fresh={"pods": False}), ("its pods were not told lately",)),
-        (seen("running", held={"$": 1.0}), ("the list shows no readable item",)),
-        (seen("running", held={"status": 1.0, "name": 1.0}), ("the list shows no readable name, status",)),
+        (state("running", pods(READY, READY), replacement=Replacement(status="completed")), ()),
+        (state("running", refused=frozenset({"pods"})), ("its pods may not be read with this token",)),
+        (state("running", fresh={"pods": False}), ("its pods were not told lately",)),
+        (state("running", held={"$": 1.0}), ("the list shows no readable item",)),
+        (state("running", held={"status": 1.0, "name": 1.0}), ("the list shows no readable name, status",)),
         (
-            seen("running", fresh={"pods": False}, failed={"pods": "server_error"}),
+            state("running", fresh={"pods": False}, failed={"pods": "server_error"}),
             ("its pods were not told lately: the API fails (5xx)",),
         ),
         (
-            seen("running", unread(p="server_error"), fresh={"pods": False}),
+            state("running", unread(p="server_error"), fresh={"pods": False}),
             ("pods not read: serving version p: the API fails (5xx)",),
         ),
         (
-            seen("running", unread(o="server_error")),
+            state("running", unread(o="server_error")),
             ("pods not read: outgoing version o: the API fails (5xx), which is common while a version drains",),
         ),
-        (seen("running", pods(READY, LOST)), ("readiness not known (x1)",)),
-        (seen("stopped", pods(LOST)), ()),
-        (seen("running", vanished=9500.0), ("no longer listed",)),
-        (seen("running", vanished=9500.0, gone_because="not_found"), ("deleted: the API does not know it",)),
-        (seen("running", vanished=9500.0, gone_because="forbidden"), ("no longer shared with the token's user",)),
+        (state("running", pods(READY, LOST)), ("readiness not known (x1)",)),
+        (state("stopped", pods(LOST)), ()),
+        (state("running", vanished=9500.0), ("no longer listed",)),
+        (state("running", vanished=9500.0, gone_because="not_found"), ("deleted: the API does not know it",)),
+        (state("running", vanished=9500.0, gone_because="forbidden"), ("no longer shared with the token's user",)),
     ],
 )
-def test_the_reasons_are_words_of_a_closed_set(of: Seen, reasons: tuple[str, ...]) -> None:
+def test_the_reasons_are_words_of_a_closed_set(of: WorkloadState, reasons: tuple[str, ...]) -> None:
     assert row(of).reasons == reasons
 
 
 def test_one_that_is_up_and_of_which_nothing_is_known_any_more_should_be_looked_at() -> None:
-    assert row(seen("running", unread(o="server_error"), fresh={"pods": True})).urgency == 7
-    assert row(seen("running", unread(p="server_error"), fresh={"pods": False})).urgency == TROUBLE
-    assert row(seen("running", fresh={"pods": False})).urgency == TROUBLE
-    assert row(seen("stopped", fresh={"pods": False})).urgency == 8
+    assert row(state("running", unread(o="server_error"), fresh={"pods": True})).urgency == 7
+    assert row(state("running", unread(p="server_error"), fresh={"pods": False})).urgency == TROUBLE
+    assert row(state("running", fresh={"pods": False})).urgency == TROUBLE
+    assert row(state("stopped", fresh={"pods": False})).urgency == 8
 
 
 def test_the_end_of_a_container_is_told_once_something_is_wrong() -> None:
     ended = container(ended=("OOMKilled", 137, "1970-01-01T02:45:00Z"))
-    calm = row(seen("running", pods(replica(ended), READY)))
-    assert (calm.holds, calm.reasons) == (
-        (Holding("DataRobotContainerOOMKilled", "warning"),),
+    calm = row(state("running", pods(replica(ended), READY)))
+    assert (calm.alerts, calm.reasons) == (
+        (ActiveAlert("DataRobotContainerOOMKilled", "warning"),),
         ("last ended: OOMKilled",),
     )
 
 
 def test_one_that_vanished_tells_since_when_and_nothing_of_its_pods() -> None:
-    gone = row(seen("running", pods(READY, READY), vanished=9500.0))
+    gone = row(state("running", pods(READY, READY), vanished=9500.0))
     assert (gone.status, gone.group, gone.since, gone.longer, gone.ready) == (
         "vanished",
         "vanished",
@@ -163,24 +174,26 @@ def test_one_that_vanished_tells_since_when_and_nothing_of_its_pods() -> None:
         False,
         None,
     )
-    assert gone.holds == (Holding("DataRobotWorkloadVanished", "warning"),)
+    assert gone.alerts == (ActiveAlert("DataRobotWorkloadVanished", "warning"),)
 
 
 @pytest.mark.parametrize(
-    ("of", "holds"),
+    ("of", "is_met"),
     [
-        (seen("errored", importance="low"), {Holding("DataRobotWorkloadErrored", "warning")}),
-        (seen("errored", importance="high"), {Holding("DataRobotWorkloadErrored", "critical")}),
+        (state("errored", importance="low"), {ActiveAlert("DataRobotWorkloadErrored", "warning")}),
+        (state("errored", importance="high"), {ActiveAlert("DataRobotWorkloadErrored", "critical")}),
         (
-            seen("running", pods(replica(container(ready=False)))),
-            {Holding("DataRobotWorkloadNoReadyReplica", "critical")},
+            state("running", pods(replica(container(ready=False)))),
+            {ActiveAlert("DataRobotWorkloadNoReadyReplica", "critical")},
         ),
-        (seen("running", None), set()),
-        (seen("stopped", None), set()),
+        (state("running", None), set()),
+        (state("stopped", None), set()),
     ],
 )
-def test_a_condition_holds_without_its_wait_as_loud_as_its_first_level(of: Seen, holds: set[Holding]) -> None:
-    assert set(row(of).holds) == holds
+def test_a_condition_holds_without_its_wait_as_loud_as_its_first_level(
+    of: WorkloadState, is_met: set[ActiveAlert]
+) -> None:
+    assert set(row(of).alerts) == is_met
 
 
 @given(
@@ -190,51 +203,51 @@ def test_a_condition_holds_without_its_wait_as_loud_as_its_first_level(of: Seen,
 )
 def test_what_holds_is_what_the_rules_say(status: str, importance: str | None, told: Pods | None) -> None:
     """The rules write a condition for each level, of which no two hold at once."""
-    of = seen(status, told, importance=importance)
-    look = WorkloadLook(of, NOW, DEFAULT.thresholds)
+    of = state(status, told, importance=importance)
+    context = WorkloadContext(of, NOW, DEFAULT.thresholds)
     wanted = {
         (alert.name, severity)
         for alert in ALERTS
         if alert.component == "workload" and not alert.asked
         for severity, condition in levels(alert)
-        if condition.holds(look)
+        if condition.is_met(context)
     }
-    assert set(row(of).holds) == wanted
+    assert set(row(of).alerts) == wanted
 
 
 def test_alerts_that_the_settings_turn_off_or_on_are_not_or_are_on_it() -> None:
-    failed = seen("errored")
-    fleets = [(Known(Account("acme"), None, Tally()), [failed])]
-    off = board(fleets, DEFAULT._replace(off=frozenset({"DataRobotWorkloadErrored"})), NOW)
-    assert off.rows[0].holds == ()
+    failed = state("errored")
+    fleets = [(AccountFacts(Account("acme"), None, Tally()), [failed])]
+    off = fleet_table(fleets, DEFAULT._replace(off=frozenset({"DataRobotWorkloadErrored"})), NOW)
+    assert off.rows[0].alerts == ()
 
 
 def test_what_holds_of_an_account_stands_beside_its_name() -> None:
-    failing = [seen("errored", id=str(number)) for number in range(5)]
-    assert told(*failing).accounts == {"acme": (Holding("DataRobotFleetManyFailing", "critical"),)}
+    failing = [state("errored", id=str(number)) for number in range(5)]
+    assert told(*failing).accounts == {"acme": (ActiveAlert("DataRobotFleetManyFailing", "critical"),)}
     assert told(*failing[:4]).accounts == {"acme": ()}
 
 
 def test_the_worst_come_first_then_the_most_important_then_the_newest() -> None:
     fleet = [
-        seen("stopped", name="off"),
-        seen("running", pods(READY, READY), name="up"),
+        state("stopped", name="off"),
+        state("running", pods(READY, READY), name="up"),
         sight(Workload(id="w", name="starting", status="launching"), 9900.0, 1.0),
-        seen("running", pods(READY, replica(container(ready=False))), name="not ready", runtime=None),
+        state("running", pods(READY, replica(container(ready=False))), name="not ready", runtime=None),
         sight(Workload(id="w", name="ended", status="terminated"), 1.0, 1.0),
-        seen("errored", name="low", importance="low"),
-        seen("errored", name="moderate", importance="moderate"),
-        seen("errored", name="page", importance="critical"),
+        state("errored", name="low", importance="low"),
+        state("errored", name="moderate", importance="moderate"),
+        state("errored", name="page", importance="critical"),
     ]
     assert names(told(*fleet)) == ["page", "moderate", "low", "ended", "not ready", "starting", "up", "off"]
 
 
 FLEET = told(
-    seen("errored", name="Alpha", id="1", importance="low"),
-    seen("running", pods(READY, READY), name="beta", id="2", importance="critical"),
-    seen("running", pods(READY), name="Gamma", id="3", importance="high"),
-    seen("stopped", name="delta", id="4"),
-    seen("running", pods(READY), name="epsilon", id="5", runtime=None, importance="novel"),
+    state("errored", name="Alpha", id="1", importance="low"),
+    state("running", pods(READY, READY), name="beta", id="2", importance="critical"),
+    state("running", pods(READY), name="Gamma", id="3", importance="high"),
+    state("stopped", name="delta", id="4"),
+    state("running", pods(READY), name="epsilon", id="5", runtime=None, importance="novel"),
 )
 
 
@@ -270,7 +283,7 @@ def test_counts_are_of_what_the_words_find() -> None:
 @given(st.integers(0, 3 * PAGE), st.integers(-5, 10), st.sampled_from(["", *SORTS, *(f"-{sort}" for sort in SORTS)]))
 def test_pages_are_whole_and_one_beyond_the_last_is_the_last(size: int, page: int, sort: str) -> None:
     rows = tuple(FLEET.rows[0]._replace(id=str(number)) for number in range(size))
-    chosen = choose(Board(NOW, rows, {}), Choice(sort=sort, page=page))
+    chosen = choose(FleetTable(NOW, rows, {}), Choice(sort=sort, page=page))
     assert 1 <= chosen.page <= chosen.pages == max(1, -(-size // PAGE))
     assert chosen.first == (chosen.page - 1) * PAGE + 1
     assert len(chosen.rows) == min(PAGE, size - chosen.first + 1)
@@ -279,15 +292,15 @@ def test_pages_are_whole_and_one_beyond_the_last_is_the_last(size: int, page: in
 
 def test_what_holds_of_the_fleet_is_told_the_loudest_first() -> None:
     fleet = told(
-        seen("errored", id="1", importance="low"),
-        seen("errored", id="2", importance="low"),
-        seen("errored", id="3", importance="high"),
-        seen("interrupted", id="4"),
+        state("errored", id="1", importance="low"),
+        state("errored", id="2", importance="low"),
+        state("errored", id="3", importance="high"),
+        state("interrupted", id="4"),
     )
     assert held(fleet) == [
-        (Holding("DataRobotWorkloadErrored", "critical"), 1),
-        (Holding("DataRobotWorkloadErrored", "warning"), 2),
-        (Holding("DataRobotWorkloadInterrupted", "warning"), 1),
+        (ActiveAlert("DataRobotWorkloadErrored", "critical"), 1),
+        (ActiveAlert("DataRobotWorkloadErrored", "warning"), 2),
+        (ActiveAlert("DataRobotWorkloadInterrupted", "warning"), 1),
     ]
 
 

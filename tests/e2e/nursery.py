@@ -147,21 +147,21 @@ async def cycle(orders: Mapping[str, Any]) -> None:
     clock = Clock(lambda: orders["now"], time.monotonic)
     daemon = Daemon(settings, lambda: settings, clock=clock, store=store)
     daemon.adopt(settings)
-    watch = daemon.watches["acme"]
+    monitor = daemon.monitors["acme"]
     sender = None
     if orders["collector"]:
         sender = Sender(store, transport(settings.traces), daemon.report, settings.traces, clock)
         sender.start()
-    await watch.sweep()
+    await monitor.sweep()
     await daemon.commit()
-    assert watch.lane is not None
-    while await watch.lane.turn():
+    assert monitor.poller is not None
+    while await monitor.poller.turn():
         await daemon.commit()
-    await watch.sweep()  # what was over is settled once two sweeps have seen it so
+    await monitor.sweep()  # what was over is settled once two sweeps have seen it so
     await daemon.commit()
     if sender is not None:
         await sender.close(10.0)
-    await watch.close()
+    await monitor.close()
     store.close()
 
 

@@ -99,9 +99,9 @@ def incidents(receiver: HttpReceiver) -> dict[str, list[str]]:
         key, action = event["dedup_key"], event["event_action"]
         if action == "trigger":
             names[key] = f"{event['payload']['class']} {event['payload']['source']}"
-        course = found.setdefault(names[key], [])
-        if not course or course[-1] != action:  # a trigger of an open incident changes it, and an end ends it once
-            course.append(action)
+        tracker = found.setdefault(names[key], [])
+        if not tracker or tracker[-1] != action:  # a trigger of an open incident changes it, and an end ends it once
+            tracker.append(action)
     return found
 
 
@@ -111,7 +111,7 @@ def messages(receiver: HttpReceiver) -> list[str]:
 
 
 def of_alert(told: Mapping[str, list[str]]) -> list[list[str]]:
-    return [course for name, course in told.items() if name.startswith(ALERT)]
+    return [tracker for name, tracker in told.items() if name.startswith(ALERT)]
 
 
 @pytest.mark.long

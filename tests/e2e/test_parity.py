@@ -12,15 +12,15 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from exporter.alerting.alerts import ALERTS, DEFAULTS, Alert
-from exporter.alerting.expressions import AccountLook, WorkloadLook
+from exporter.alerting.expressions import AccountContext, WorkloadContext
 from exporter.alerting.rules import DEFAULT, expression, levels
 from exporter.api.details import ComputeBundle, OtelValue, RequestMetrics
 from exporter.api.models import Artifact, Autoscaling, Bundle, Group, Policy, Replacement, Runtime, Workload
 from exporter.api.pods import Condition as PodCondition
 from exporter.api.pods import OverallStatus, Pods, Proton, StatusDetails
 from exporter.fleet.ledger import Ledger, Rollout, Tally
-from exporter.fleet.state import Account, Details, Seen, Window
-from exporter.metrics.account_families import ACCOUNTS, Known, use
+from exporter.fleet.workload_state import Account, Details, Window, WorkloadState
+from exporter.metrics.account_families import ACCOUNTS, AccountFacts, use
 from exporter.metrics.exposition import Exposition, account_bodies
 from tests import counts
 from tests.e2e.backfill import Pages, filled
@@ -140,7 +140,7 @@ USAGE = st.none() | st.builds(
     st.sampled_from(["pod", "workload", "container"]), st.sampled_from([0.5, 0.89, 0.91, 1.0]),
 )  # fmt: skip
 SEEN = st.builds(
-    lambda workload, ledger, pods, windows, usage, gone, catalogue, held: Seen(
+    lambda workload, ledger, pods, windows, usage, gone, catalogue, held: WorkloadState(
         "", workload, ledger,
         Details(pods=pods, windows=windows, usage=usage, fresh={} if pods is None else {"pods": True}),
         vanished=gone and NOW - gone, catalogue=catalogue, held=held,
@@ -154,17 +154,18 @@ SEEN = st.builds(
 class Snapshot(NamedTuple):
     """One account at `NOW`."""
 
-    fleet: tuple[Seen, ...]
-    known: Known
+    fleet: tuple[WorkloadState, ...]
+    known: AccountFacts
 
 
-def _snapshot(number: int, there: list[Seen], limits: tuple[int | None, int | None]) -> Snapshot:
+def _snapshot(number: int, there: list[WorkloadState], limits: tuple[int | None, int | None]) -> Snapshot:
     name = f"s{number}"
     fleet = tuple(
-        seen._replace(account=name, workload=_renamed(seen.workload, f"w{place}")) for place, seen in enumerate(there)
+        state._replace(account=name, workload=_renamed(state.workload, f"w{place}"))
+        for place, state in enumerate(there)
     )
     account = Account(name, workloads_limit=limits[0], replicas_limit=limits[1], bundles=(ComputeBundle("cpu.small"),))
-    return Snapshot(fleet, Known(account, use(seen for seen in fleet if seen.vanished is None), Tally()))
+    return Snapshot(fleet, AccountFacts(account, use(state for state in fleet if state.vanished is None), Tally()))
 
 
 def _renamed(workload: Workload, told: str) -> Workload:
@@ -184,7 +185,7 @@ def _snapshots() -> list[Snapshot]:
         st.lists(SEEN, min_size=4, max_size=6) | st.lists(SEEN, min_size=1, max_size=1).map(lambda one: one * 7),
         st.sampled_from([(None, None), (0, 0), (1, 1), (4, 3), (100, 100)]),
     )
-    def gather(there: list[Seen], limits: tuple[int | None, int | None]) -> None:
+    def gather(there: list[WorkloadState], limits: tuple[int | None, int | None]) -> None:
         found.append(_snapshot(len(found), there, limits))
 
     gather()
@@ -199,7 +200,7 @@ def snapshots() -> list[Snapshot]:
 @pytest.fixture(scope="module")
 def prometheus(snapshots: list[Snapshot], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     exposition = Exposition()
-    exposition.update(seen for snapshot in snapshots for seen in snapshot.fleet)
+    exposition.update(state for snapshot in snapshots for state in snapshot.fleet)
     accounts = account_bodies(ACCOUNTS, [(s.known.account.name, s.known) for s in snapshots])
     pages = Pages()
     pages.add(exposition.text().decode(), NOW, 'job="datarobot"')
@@ -219,13 +220,13 @@ ROWS = [
 def judged(alert: Alert, condition: Any, snapshots: list[Snapshot]) -> set[tuple[str, ...]]:
     """Of whom the condition holds, by our own judgement."""
     if alert.component == "account":
-        looks = [(s, AccountLook(s.known, s.fleet, NOW, DEFAULTS)) for s in snapshots]
+        looks = [(s, AccountContext(s.known, s.fleet, NOW, DEFAULTS)) for s in snapshots]
         return {(s.known.account.name,) for s, look in looks if condition.holds(look)}
     return {
-        (seen.account, seen.workload.id)
+        (state.account, state.workload.id)
         for snapshot in snapshots
-        for seen in snapshot.fleet
-        if condition.holds(WorkloadLook(seen, NOW, DEFAULTS))
+        for state in snapshot.fleet
+        if condition.holds(WorkloadContext(state, NOW, DEFAULTS))
     }
 
 

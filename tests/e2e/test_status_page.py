@@ -12,8 +12,8 @@ from exporter.alerting.rules import DEFAULT
 from exporter.api.models import Workload
 from exporter.api.pods import Pods
 from exporter.fleet.ledger import Tally
-from exporter.fleet.state import Account, Details
-from exporter.metrics.account_families import Known, use
+from exporter.fleet.workload_state import Account, Details
+from exporter.metrics.account_families import AccountFacts, use
 from exporter.web.metrics_page import Publisher
 from exporter.web.server import Application, Server
 from exporter.web.status_page import AccountStatus, Status, StatusPage
@@ -56,9 +56,9 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @contextmanager
 def served(*fleet: Workload, told: Pods | None = None) -> Iterator[str]:
     """The page of a fleet that does not change, on a server in a thread; `told` are the pods of each."""
-    seen = tuple(sight(workload, NOW - 60, account="eu", details=Details(pods=told)) for workload in fleet)
-    known = Known(Account("eu"), use(seen), Tally())
-    account = AccountStatus("eu", "https://dr.test", known, seen, NOW - 5, "", 30.0, 900.0)
+    state = tuple(sight(workload, NOW - 60, account="eu", details=Details(pods=told)) for workload in fleet)
+    known = AccountFacts(Account("eu"), use(state), Tally())
+    account = AccountStatus("eu", "https://dr.test", known, state, NOW - 5, "", 30.0, 900.0)
 
     async def reload() -> list[str]:
         return []

@@ -65,7 +65,7 @@ def to_rotel(simulator: Simulator, folder: Path) -> str:
     return log.read_text()
 
 
-class Seen(NamedTuple):
+class WorkloadState(NamedTuple):
     """What each of them got: ours requests, oteltap spans, rotel a text."""
 
     ours: list[ExportTraceServiceRequest]
@@ -74,7 +74,7 @@ class Seen(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
+def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkloadState]:
     folder = tmp_path_factory.mktemp("traces")
     with Simulator(workloads=16, clock=lambda: START) as simulator:
         with HttpReceiver() as receiver:
@@ -82,7 +82,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         count = sum(len(each.spans) for each in receiver.accepted)
         ours = [ExportTraceServiceRequest.FromString(each.body) for each in receiver.accepted]
         tapped = asyncio.run(to_oteltap(simulator, folder / "oteltap", count))
-        yield Seen(ours, tapped, to_rotel(simulator, folder / "rotel"))
+        yield WorkloadState(ours, tapped, to_rotel(simulator, folder / "rotel"))
 
 
 # -- what they saw
@@ -136,16 +136,16 @@ def blocks(log: str) -> list[tuple[str, list[str]]]:
     return found
 
 
-def test_two_strangers_and_we_see_the_same_spans_with_all_that_they_say(seen: Seen) -> None:
-    ours = [s for request in seen.ours for resource in request.resource_spans for s in resource.scope_spans[0].spans]
-    assert seen.oteltap == ours
-    assert [span for _, spans in blocks(seen.rotel) for span in spans] == [written(span) for span in ours]
+def test_two_strangers_and_we_see_the_same_spans_with_all_that_they_say(state: WorkloadState) -> None:
+    ours = [s for request in state.ours for resource in request.resource_spans for s in resource.scope_spans[0].spans]
+    assert state.oteltap == ours
+    assert [span for _, spans in blocks(state.rotel) for span in spans] == [written(span) for span in ours]
     assert {bool(span.links) for span in ours} == {bool(span.events) for span in ours} == {True, False}
 
 
-def test_a_collector_and_we_see_the_same_resource_around_them(seen: Seen) -> None:
-    ours = [attributes(each.resource.attributes) for request in seen.ours for each in request.resource_spans]
-    heads = [re.findall(r"^     -> .*\n", head, re.MULTILINE) for head, _ in blocks(seen.rotel)]
+def test_a_collector_and_we_see_the_same_resource_around_them(state: WorkloadState) -> None:
+    ours = [attributes(each.resource.attributes) for request in state.ours for each in request.resource_spans]
+    heads = [re.findall(r"^     -> .*\n", head, re.MULTILINE) for head, _ in blocks(state.rotel)]
     assert ["".join(head) for head in heads] == ours
     assert all("     -> team: Str(ml)\n" in told for told in ours)
 
@@ -196,7 +196,7 @@ def tree(spans: list[Span]) -> str:
     return "".join(lines(b"", 0))
 
 
-def test_the_trees_are_those_of_the_stories_and_a_start_links_to_the_stop_before(seen: Seen) -> None:
-    assert tree(seen.oteltap) == TREES
-    stop, start = (next(s for s in seen.oteltap if s.name == f"workload {kind}") for kind in ("stop", "start"))
+def test_the_trees_are_those_of_the_stories_and_a_start_links_to_the_stop_before(state: WorkloadState) -> None:
+    assert tree(state.oteltap) == TREES
+    stop, start = (next(s for s in state.oteltap if s.name == f"workload {kind}") for kind in ("stop", "start"))
     assert [(link.trace_id, link.span_id) for link in start.links] == [(stop.trace_id, stop.span_id)]

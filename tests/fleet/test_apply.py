@@ -9,15 +9,15 @@ from exporter.api.models import Workload
 from exporter.api.pods import Pods, Proton, StatusDetails
 from exporter.fleet.apply import Shared, failed, refused, told, withdrawn
 from exporter.fleet.ledger import Ledger
-from exporter.fleet.state import Details, Seen, Window
+from exporter.fleet.workload_state import Details, Window, WorkloadState
 from tests.make import container, pods, replica, sight
 
 RUNNING = sight(Workload(id="w", status="running", proton_id="p"))
 READY = pods(replica(container()))
 
 
-def after(part: str, value: Any, seen: Seen = RUNNING, now: float = 100.0) -> Seen:
-    return told(seen, part, value, now)[0]
+def after(part: str, value: Any, state: WorkloadState = RUNNING, now: float = 100.0) -> WorkloadState:
+    return told(state, part, value, now)[0]
 
 
 def window(start: float, end: float, requests: int, *protons: str) -> Window:
@@ -25,14 +25,14 @@ def window(start: float, end: float, requests: int, *protons: str) -> Window:
 
 
 def test_what_is_told_is_there_and_fresh() -> None:
-    seen = after("pods", READY)
-    assert (seen.details.pods, seen.details.fresh, seen.details.looked) == (READY, {"pods": True}, {})
-    assert seen.ledger.restarts == {"main": 0}
+    state = after("pods", READY)
+    assert (state.details.pods, state.details.fresh, state.details.looked) == (READY, {"pods": True}, {})
+    assert state.ledger.restarts == {"main": 0}
 
 
 def test_the_same_again_is_the_same_object() -> None:
-    seen = after("pods", READY)
-    assert after("pods", READY, seen, 200.0) is seen
+    state = after("pods", READY)
+    assert after("pods", READY, state, 200.0) is state
 
 
 def test_of_one_in_trouble_the_time_of_each_look_is_kept_until_it_is_steady() -> None:
@@ -42,26 +42,26 @@ def test_of_one_in_trouble_the_time_of_each_look_is_kept_until_it_is_steady() ->
 
 
 def test_a_refused_part_is_withdrawn_and_told_apart() -> None:
-    seen = refused(after("pods", READY), "pods")
-    assert (seen.details.pods, seen.details.refused, seen.details.fresh) == (None, frozenset({"pods"}), {})
-    assert refused(seen, "pods") is seen
-    assert after("pods", READY, seen).details.refused == frozenset()
+    state = refused(after("pods", READY), "pods")
+    assert (state.details.pods, state.details.refused, state.details.fresh) == (None, frozenset({"pods"}), {})
+    assert refused(state, "pods") is state
+    assert after("pods", READY, state).details.refused == frozenset()
 
 
 def test_an_old_part_is_withdrawn_as_not_fresh_and_an_unwanted_one_altogether() -> None:
-    seen = after("stats_5m", window(0, 300, 5), after("pods", READY))
-    old = withdrawn(seen, ["pods", "stats_5m"])
+    state = after("stats_5m", window(0, 300, 5), after("pods", READY))
+    old = withdrawn(state, ["pods", "stats_5m"])
     assert (old.details.pods, old.details.windows) == (None, {})
     assert old.details.fresh == {"pods": False, "stats_5m": False}
-    assert withdrawn(seen, (), ["stats_5m"]).details.fresh == {"pods": True}
-    assert withdrawn(old, ["events"]).ledger == seen.ledger  # what was counted stays
+    assert withdrawn(state, (), ["stats_5m"]).details.fresh == {"pods": True}
+    assert withdrawn(old, ["events"]).ledger == state.ledger  # what was counted stays
 
 
 def test_grants_are_kept_and_their_changes_counted() -> None:
     grants = (SharedRole(id="a", role="OWNER"),)
-    seen = after("sharing", Shared(grants, ("x",)))
-    seen = after("sharing", Shared(grants, ("y",)), seen)
-    assert (seen.details.grants, seen.ledger.sharing_changes) == (grants, 1)
+    state = after("sharing", Shared(grants, ("x",)))
+    state = after("sharing", Shared(grants, ("y",)), state)
+    assert (state.details.grants, state.ledger.sharing_changes) == (grants, 1)
 
 
 SERVES, DRAINS = Proton("p", status="running", role="active"), Proton("o", status="draining")
@@ -74,30 +74,30 @@ def partly(**unread: str) -> Pods:
 
 
 def test_pods_without_those_of_the_proton_that_serves_are_used_and_are_not_fresh() -> None:
-    seen = after("pods", partly(p="server_error"), after("pods", partly()), 200.0)
-    assert seen.details.fresh == {"pods": False}
-    assert [proton.id for proton, _ in seen.details.pods.replicas()] == ["o"] if seen.details.pods else False
-    assert seen.details.looked == {"pods": 100.0}  # when it was told in full
-    again = after("pods", partly(), seen, 300.0)
+    state = after("pods", partly(p="server_error"), after("pods", partly()), 200.0)
+    assert state.details.fresh == {"pods": False}
+    assert [proton.id for proton, _ in state.details.pods.replicas()] == ["o"] if state.details.pods else False
+    assert state.details.looked == {"pods": 100.0}  # when it was told in full
+    again = after("pods", partly(), state, 300.0)
     assert (again.details.fresh, again.details.looked) == ({"pods": True}, {"pods": 300.0})
 
 
 def test_pods_without_those_of_another_proton_are_fresh() -> None:
-    seen = after("pods", partly(o="forbidden"))
-    assert (seen.details.fresh, seen.details.refused) == ({"pods": True}, frozenset())
+    state = after("pods", partly(o="forbidden"))
+    assert (state.details.fresh, state.details.refused) == ({"pods": True}, frozenset())
 
 
 def test_why_a_part_could_not_be_read_is_kept_until_it_is_told_or_unwanted_and_what_it_told_stays() -> None:
-    seen = failed(after("pods", READY), "pods", "server_error")
-    assert (seen.details.pods, seen.details.fresh, seen.details.failed) == (
+    state = failed(after("pods", READY), "pods", "server_error")
+    assert (state.details.pods, state.details.fresh, state.details.failed) == (
         READY, {"pods": True}, {"pods": "server_error"}
     )  # fmt: skip
-    assert failed(seen, "pods", "server_error") is seen
-    assert failed(seen, "pods", "timeout").details.failed == {"pods": "timeout"}
-    assert after("pods", READY, seen).details.failed == {}
-    assert after("usage", (), seen).details.failed == {"pods": "server_error"}
-    assert withdrawn(seen, ["pods"]).details.failed == {"pods": "server_error"}
-    assert withdrawn(seen, (), ["pods"]).details.failed == {}
+    assert failed(state, "pods", "server_error") is state
+    assert failed(state, "pods", "timeout").details.failed == {"pods": "timeout"}
+    assert after("pods", READY, state).details.failed == {}
+    assert after("usage", (), state).details.failed == {"pods": "server_error"}
+    assert withdrawn(state, ["pods"]).details.failed == {"pods": "server_error"}
+    assert withdrawn(state, (), ["pods"]).details.failed == {}
 
 
 @pytest.mark.parametrize(
@@ -113,15 +113,15 @@ def test_why_a_part_could_not_be_read_is_kept_until_it_is_told_or_unwanted_and_w
 def test_a_window_with_fewer_requests_than_a_part_of_it_had_means_that_counting_began_anew(
     wide: Window, resets: int
 ) -> None:
-    seen = after("stats_5m", window(3300, 3600, 50, "p"))
-    assert after("stats_1h", wide, seen, 3700.0).ledger.resets == resets
+    state = after("stats_5m", window(3300, 3600, 50, "p"))
+    assert after("stats_1h", wide, state, 3700.0).ledger.resets == resets
 
 
 def test_one_reset_is_counted_once() -> None:
-    seen = after("stats_5m", window(3300, 3600, 50, "p"))
+    state = after("stats_5m", window(3300, 3600, 50, "p"))
     for _ in range(3):
-        seen = after("stats_1h", window(0, 3600, 0, "p"), seen, 3700.0)
-    assert (seen.ledger.resets, seen.ledger.reset_at) == (1, 3700.0)
+        state = after("stats_1h", window(0, 3600, 0, "p"), state, 3700.0)
+    assert (state.ledger.resets, state.ledger.reset_at) == (1, 3700.0)
 
 
 @pytest.mark.parametrize("part", ["usage", "quotas", "events"])
@@ -130,5 +130,5 @@ def test_every_part_has_its_fold(part: str) -> None:
 
 
 def test_a_replacement_that_is_over_is_no_more() -> None:
-    seen = Seen("eu", Workload(id="w", status="running"), Ledger(0.0, 0.0), Details(pods=Pods()))
-    assert told(seen, "replacement", None, 1.0)[0].details.fresh == {"replacement": True}
+    state = WorkloadState("eu", Workload(id="w", status="running"), Ledger(0.0, 0.0), Details(pods=Pods()))
+    assert told(state, "replacement", None, 1.0)[0].details.fresh == {"replacement": True}

@@ -8,7 +8,7 @@ from exporter.api.models import Replacement, Workload
 from exporter.api.pods import Condition, Container, LastState, Pods, Proton, Replica, StatusDetails
 from exporter.fleet import episodes as book
 from exporter.fleet import ledger
-from exporter.fleet.episodes import FLAPPING, Course, Episode, Happened, Mark, Past
+from exporter.fleet.episodes import FLAPPING, Episode, EpisodeTracker, Mark, ObservedEvent, Past
 from exporter.fleet.ledger import Ledger
 
 NOTHING: dict[str, str] = {}
@@ -26,10 +26,10 @@ def swept(*told: Workload, baseline: bool = True, expiry: float | None = None) -
     return now
 
 
-def words(course: Course) -> str:
+def words(tracker: EpisodeTracker) -> str:
     """The episodes that are over, and the open ones, as words."""
-    over = [f"{each.kind} {each.outcome} {each.cause}".strip() for each in course.over]
-    return ", ".join([*over, *(f"{each.kind} …" for each in course.episodes)])
+    over = [f"{each.kind} {each.outcome} {each.cause}".strip() for each in tracker.over]
+    return ", ".join([*over, *(f"{each.kind} …" for each in tracker.episodes)])
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def words(course: Course) -> str:
     ],
 )
 def test_statuses_in_turn_make_episodes(statuses: str, episodes: str) -> None:
-    assert words(swept(*(workload(status) for status in statuses.split())).course) == episodes
+    assert words(swept(*(workload(status) for status in statuses.split())).tracker) == episodes
 
 
 @pytest.mark.parametrize(
@@ -95,14 +95,14 @@ def test_statuses_in_turn_make_episodes(statuses: str, episodes: str) -> None:
     ],
 )
 def test_a_workload_that_comes_later_has_started_since_the_sweep_before(statuses: str, episodes: str) -> None:
-    course = swept(*(workload(status) for status in statuses.split()), baseline=False).course
-    assert words(course) == episodes
-    begun = [each.opened.last for each in (*course.over, *course.episodes) if each.kind == "start"]
+    tracker = swept(*(workload(status) for status in statuses.split()), baseline=False).tracker
+    assert words(tracker) == episodes
+    begun = [each.opened.last for each in (*tracker.over, *tracker.episodes) if each.kind == "start"]
     assert begun == [0.0] * len(begun)
 
 
 def test_an_episode_knows_the_statuses_around_it_and_those_it_passed() -> None:
-    (start,) = swept(*map(workload, "stopped submitted launching running".split())).course.over
+    (start,) = swept(*map(workload, "stopped submitted launching running".split())).tracker.over
     assert (start.before, start.after, start.proton) == ("stopped", "running", "p1")
     assert start.opened == Mark(200.0, 100.0)
     assert start.ended == Mark(400.0, 300.0)
@@ -110,7 +110,7 @@ def test_an_episode_knows_the_statuses_around_it_and_those_it_passed() -> None:
 
 
 def test_a_draft_that_ends_at_its_time_was_not_stopped_by_anybody() -> None:
-    (stop,) = swept(workload(), workload("stopped"), expiry=230.0).course.over
+    (stop,) = swept(workload(), workload("stopped"), expiry=230.0).tracker.over
     assert (stop.outcome, stop.cause) == ("cancellation", "draft_expired")
 
 
@@ -124,15 +124,15 @@ def test_a_draft_that_ends_at_its_time_was_not_stopped_by_anybody() -> None:
     ],
 )
 def test_a_workload_that_vanishes_ends_what_was_going_on(statuses: str, episodes: str) -> None:
-    course = ledger.vanished(swept(*map(workload, statuses.split())), 400.0, Mark(300.0, 200.0)).course
-    assert words(course) == episodes
-    assert course.over[-1].opened == Mark(300.0, 200.0)
+    tracker = ledger.vanished(swept(*map(workload, statuses.split())), 400.0, Mark(300.0, 200.0)).tracker
+    assert words(tracker) == episodes
+    assert tracker.over[-1].opened == Mark(300.0, 200.0)
 
 
 def test_one_that_is_listed_again_was_not_deleted() -> None:
     gone = ledger.vanished(swept(workload()), 400.0)
-    assert ledger.reappeared(gone).course.over == ()
-    assert ledger.hidden(gone) == msgspec.structs.replace(gone, course=ledger.reappeared(gone).course)
+    assert ledger.reappeared(gone).tracker.over == ()
+    assert ledger.hidden(gone) == msgspec.structs.replace(gone, tracker=ledger.reappeared(gone).tracker)
 
 
 # -- runs
@@ -147,12 +147,12 @@ def snapshot(since: str = "1970-01-01T00:00:40Z", *replicas: Replica, proton: st
 
 def test_what_ends_a_run_is_known_by_when_the_run_began() -> None:
     known = ledger.told_pods(swept(workload()), snapshot("SINCE"), 110.0)
-    assert known.course.run == ("p1", "SINCE")
+    assert known.tracker.run == ("p1", "SINCE")
     for status, kind in (("stopping", "stop"), ("errored", "failure")):
-        life = ledger.listed(known, workload(status), 200.0, last=100.0).ledger.course.life
+        life = ledger.listed(known, workload(status), 200.0, last=100.0).ledger.tracker.life
         assert life is not None
         assert (life.kind, life.proton, life.since) == (kind, "p1", "SINCE")
-        other = ledger.listed(known, workload(status, "p2"), 200.0, last=100.0).ledger.course.life
+        other = ledger.listed(known, workload(status, "p2"), 200.0, last=100.0).ledger.tracker.life
         assert other is not None
         assert (other.proton, other.since) == ("p2", "")
 
@@ -161,8 +161,8 @@ def test_a_failure_that_follows_a_start_is_of_no_run() -> None:
     known = ledger.told_pods(swept(workload()), snapshot("SINCE"), 110.0)
     for number, status in enumerate(("stopped", "submitted", "errored"), 2):
         known = ledger.listed(known, workload(status), number * 100.0, last=100.0).ledger
-    assert known.course.life is not None
-    assert known.course.life.since == ""
+    assert known.tracker.life is not None
+    assert known.tracker.life.since == ""
 
 
 # -- replacements
@@ -181,8 +181,8 @@ def test_a_replacement_opens_with_its_record_and_ends_with_the_event() -> None:
     known = swept(
         workload(), workload(replacement=record()), workload(replacement=record("switching")), workload(proton="c1")
     )
-    assert words(known.course) == "replacement …"
-    done = ledger.told_events(known, [event("r1")], "c1", 410.0).ledger.course
+    assert words(known.tracker) == "replacement …"
+    done = ledger.told_events(known, [event("r1")], "c1", 410.0).ledger.tracker
     assert words(done) == "replacement success completed"
     assert (done.over[0].replacement, done.over[0].candidates) == ("r1", ("c1",))
     assert done.over[0].opened == Mark(200.0, 100.0, 150.0)
@@ -202,27 +202,27 @@ def test_a_replacement_opens_with_its_record_and_ends_with_the_event() -> None:
 def test_a_replacement_of_which_no_event_tells_ends_by_its_record_or_by_who_serves(
     told: list[Workload], episodes: str
 ) -> None:
-    assert words(swept(workload(), workload(replacement=record()), *told).course) == episodes
+    assert words(swept(workload(), workload(replacement=record()), *told).tracker) == episodes
 
 
 def test_an_end_without_an_event_is_when_the_record_was_first_not_told() -> None:
-    (done,) = swept(workload(), workload(replacement=record()), *[workload()] * 4).course.over
+    (done,) = swept(workload(), workload(replacement=record()), *[workload()] * 4).tracker.over
     assert done.ended == Mark(300.0, 200.0)
 
 
 def test_a_replacement_between_two_sweeps_is_known_by_the_proton_that_serves() -> None:
     known = swept(workload(), workload(proton="p2"))
-    assert words(known.course) == "replacement …"
-    told = ledger.told_events(known, [event("r1")], "p2", 210.0).ledger.course
+    assert words(known.tracker) == "replacement …"
+    told = ledger.told_events(known, [event("r1")], "p2", 210.0).ledger.tracker
     assert (words(told), told.over[0].replacement) == ("replacement success completed", "r1")
-    untold = ledger.told_events(known, [], "p2", 300.0).ledger.course
+    untold = ledger.told_events(known, [], "p2", 300.0).ledger.tracker
     assert (words(untold), untold.over[0].candidates) == ("replacement success completed", ("p2",))
 
 
 def test_one_that_only_an_event_tells_of_began_when_it_ended_for_all_that_is_known() -> None:
     known = ledger.told_events(swept(workload()), [], "p1", 110.0).ledger
     told = ledger.told_events(known, [event("e", "Replacement Errored", replacement_id="r9")], "p1", 310.0).ledger
-    (done,) = told.course.over
+    (done,) = told.tracker.over
     assert (done.replacement, done.outcome) == ("r9", "failure")
     assert done.opened == done.ended == Mark(310.0, None, 300.0)
 
@@ -232,7 +232,7 @@ def test_the_event_of_another_replacement_does_not_end_the_one_under_way() -> No
     other = event("r0", "Replacement Errored", replacement_id="r0", artifact_id="a")
     named = msgspec.structs.replace(other, details=EventDetails(replacement_id="r0", candidate_proton_ids=("c0",)))
     told = ledger.told_events(known, [named], "p1", 310.0).ledger
-    assert words(told.course) == "replacement failure errored, replacement …"
+    assert words(told.tracker) == "replacement failure errored, replacement …"
 
 
 def test_an_event_that_comes_while_the_record_is_still_told_ends_it_once() -> None:
@@ -240,13 +240,13 @@ def test_an_event_that_comes_while_the_record_is_still_told_ends_it_once() -> No
     told = ledger.told_events(known, [event("r1")], "p1", 210.0).ledger
     later = ledger.listed(told, workload(replacement=record("switching")), 300.0, last=200.0).ledger
     gone = ledger.listed(later, workload(proton="c1"), 400.0, last=300.0).ledger
-    assert words(gone.course) == "replacement success completed"
+    assert words(gone.tracker) == "replacement success completed"
 
 
 def test_a_record_learns_its_id_and_candidates_later() -> None:
     known = swept(workload(), workload(replacement=record(name=None)), workload(replacement=record(name="r1")))
-    assert known.course.rollout is not None
-    assert (known.course.rollout.replacement, known.course.rollout.candidates) == ("r1", ("c1",))
+    assert known.tracker.rollout is not None
+    assert (known.tracker.rollout.replacement, known.tracker.rollout.candidates) == ("r1", ("c1",))
 
 
 # -- facts
@@ -264,14 +264,14 @@ def condition(kind: str, second: float, truth: bool = True, **more: str) -> Cond
     return Condition(type=kind, value=truth, last_transition_time=at(second), **more)
 
 
-def read(*replicas: Replica, course: Course | None = None, now: float = 210.0) -> Course:
+def read(*replicas: Replica, tracker: EpisodeTracker | None = None, now: float = 210.0) -> EpisodeTracker:
     """The course of a start after its pods were read."""
-    begun = course or swept(workload("stopped"), workload("submitted")).course
+    begun = tracker or swept(workload("stopped"), workload("submitted")).tracker
     return book.told_pods(begun, snapshot("", *replicas), "p1", now)
 
 
 def test_nothing_is_kept_of_pods_while_nothing_goes_on() -> None:
-    assert read(pod(), course=Course()) == Course()
+    assert read(pod(), tracker=EpisodeTracker()) == EpisodeTracker()
 
 
 @pytest.mark.parametrize(
@@ -294,7 +294,7 @@ def test_the_times_of_a_pod_stay_as_first_told() -> None:
     )  # fmt: skip
     runs = Container(name="lrs-p1-main", status="running", started_at=at(230), ready=True)
     ready = condition("PodScheduled", 204), condition("Ready", 260)
-    second = read(pod(runs, started_at=at(205), conditions=ready), course=first, now=270.0)
+    second = read(pod(runs, started_at=at(205), conditions=ready), tracker=first, now=270.0)
     (told,) = second.pods.values()
     assert (told.came, told.true, told.started, told.ready) == (
         203.0, {"PodScheduled": 201.0, "Ready": 260.0}, 230.0, True,
@@ -303,8 +303,8 @@ def test_the_times_of_a_pod_stay_as_first_told() -> None:
 
 def test_a_pod_that_is_ready_no_more_was_not_ready_then() -> None:
     first = read(pod(conditions=(condition("Ready", 260),)))
-    second = read(pod(conditions=(condition("Ready", 300, truth=False),)), course=first)
-    third = read(pod(conditions=(condition("Ready", 350),)), course=second)
+    second = read(pod(conditions=(condition("Ready", 300, truth=False),)), tracker=first)
+    third = read(pod(conditions=(condition("Ready", 350),)), tracker=second)
     assert [c.pods["pod"].true for c in (first, second, third)] == [{"Ready": 260.0}, {}, {"Ready": 350.0}]
 
 
@@ -340,8 +340,8 @@ def test_what_is_wrong_with_a_pod_is_of_a_closed_set(replica: Replica, trouble: 
 def test_a_trouble_is_remembered_until_the_pod_is_ready() -> None:
     waiting = Container(name="a", status="waiting", reason="CrashLoopBackOff", restart_count=3, message="x" * 9999)
     first = read(pod(waiting))
-    second = read(pod(Container(name="a", status="running", ready=False, restart_count=4)), course=first)
-    third = read(pod(conditions=(condition("Ready", 300),)), course=second)
+    second = read(pod(Container(name="a", status="running", ready=False, restart_count=4)), tracker=first)
+    third = read(pod(conditions=(condition("Ready", 300),)), tracker=second)
     assert [(c.pods["pod"].trouble, c.pods["pod"].restarts) for c in (first, second, third)] == [
         ("CrashLoopBackOff", 3), ("CrashLoopBackOff", 4), ("", 4),
     ]  # fmt: skip
@@ -353,13 +353,13 @@ def test_the_lives_of_a_container_are_kept_each_once() -> None:
         last = LastState(reason="Error", exit_code=1, started_at=at(second - 5), finished_at=at(second))
         return pod(Container(name="a", last_state=last))
 
-    course = read(ended(210))
+    tracker = read(ended(210))
     for second in (210, 250):
-        course = read(ended(second), course=course)
-    assert [(run.started, run.finished, run.exit_code) for run in course.pods["pod"].runs] == [
+        tracker = read(ended(second), tracker=tracker)
+    assert [(run.started, run.finished, run.exit_code) for run in tracker.pods["pod"].runs] == [
         (205.0, 210.0, 1), (245.0, 250.0, 1),
     ]  # fmt: skip
-    assert course.pods["pod"].started == 205.0
+    assert tracker.pods["pod"].started == 205.0
     assert read(pod(Container(name="a", last_state=LastState(reason="Error")))).pods["pod"].runs == ()
 
 
@@ -376,49 +376,51 @@ def test_a_container_starts_no_earlier_than_its_pod_came(begun: str, started: fl
 )
 def test_why_a_life_ended_is_of_a_closed_set(told: str | None, kept: str) -> None:
     last = LastState(reason=told, finished_at=at(215))
-    course = read(pod(Container(name="a", status="terminated", reason="Error", last_state=last)))
-    assert [run.reason for run in course.pods["pod"].runs] == [kept]
+    tracker = read(pod(Container(name="a", status="terminated", reason="Error", last_state=last)))
+    assert [run.reason for run in tracker.pods["pod"].runs] == [kept]
 
 
 def test_of_many_pods_those_read_last_are_kept() -> None:
     first = read(*(pod(name=f"old-{n:02}") for n in range(60)))
-    second = read(*(pod(name=f"new-{n:02}") for n in range(10)), course=first, now=240.0)
+    second = read(*(pod(name=f"new-{n:02}") for n in range(10)), tracker=first, now=240.0)
     assert len(second.pods) == book.MOST_PODS
     assert sum(name.startswith("new") for name in second.pods) == 10
 
 
 def test_of_many_protons_those_told_last_are_kept() -> None:
-    course = swept(workload("stopped"), workload("submitted")).course
+    tracker = swept(workload("stopped"), workload("submitted")).tracker
     for n in range(100):
         told = Pods((Proton(id="p1", created_at=at(200)), Proton(id=f"new-{n}", created_at=at(200 + n))), {})
-        course = book.told_pods(course, told, "p1", 210.0 + n)
-    assert [*course.protons] == [*(f"new-{n}" for n in range(37, 99)), "p1", "new-99"]
+        tracker = book.told_pods(tracker, told, "p1", 210.0 + n)
+    assert [*tracker.protons] == [*(f"new-{n}" for n in range(37, 99)), "p1", "new-99"]
 
 
 def test_events_are_kept_in_whatever_order_they_are_told() -> None:
     events = [event(f"e{n}", "Scaled", at(200 + n)) for n in range(100)]
-    begun = swept(workload("stopped"), workload("submitted")).course
+    begun = swept(workload("stopped"), workload("submitted")).tracker
     forth = book.told_events(book.told_events(begun, events[:70], frozenset(), 210.0), events[30:], frozenset(), 210.0)
     back = book.told_events(begun, events[::-1], frozenset(), 210.0)
     assert forth == back
     assert len(forth.events) == book.MOST_EVENTS
-    assert forth.events["e99"] == Happened("Scaled", 299.0)
-    assert book.told_events(Course(), events, frozenset(), 210.0) == Course(last=Happened("Scaled", 299.0))
+    assert forth.events["e99"] == ObservedEvent("Scaled", 299.0)
+    assert book.told_events(EpisodeTracker(), events, frozenset(), 210.0) == EpisodeTracker(
+        last=ObservedEvent("Scaled", 299.0)
+    )
 
 
 def test_of_an_event_no_more_is_kept_than_can_be_shown_whatever_the_api_says() -> None:
     told = Event("e", at(220), "t" * 9999, details=EventDetails(message="m" * 9999))
-    begun = swept(workload("stopped"), workload("submitted")).course
+    begun = swept(workload("stopped"), workload("submitted")).tracker
     past = Past("k", "stop", "aa", "bb", 200.0, 300.0)
-    course = book.told_events(msgspec.structs.replace(begun, past=(past,)), [told], frozenset(), 230.0)
-    kept = Happened("t" * 64, 220.0, "m" * 1024)
-    assert (course.events, course.late, course.last) == ({"e": kept}, {"e": kept}, kept)
+    tracker = book.told_events(msgspec.structs.replace(begun, past=(past,)), [told], frozenset(), 230.0)
+    kept = ObservedEvent("t" * 64, 220.0, "m" * 1024)
+    assert (tracker.events, tracker.late, tracker.last) == ({"e": kept}, {"e": kept}, kept)
 
 
 def test_once_all_is_over_the_pods_in_trouble_are_kept_for_who_asks_later() -> None:
     told = {"bad": book.Pod("p", trouble="Error"), "good": book.Pod("p", ready=True), "idle": book.Pod("p")}
-    course = book.remembered(Course(pods=told), (), 10.0)
-    assert (course.pods, course.lost) == ({}, {"bad": told["bad"]})
+    tracker = book.remembered(EpisodeTracker(pods=told), (), 10.0)
+    assert (tracker.pods, tracker.lost) == ({}, {"bad": told["bad"]})
 
 
 # -- crashes
@@ -435,27 +437,27 @@ def ended(second: float, reason: str = "OOMKilled", again: float | None = None) 
 )
 def test_a_crash_of_a_workload_that_stays_up_is_a_failure_of_a_moment(told: Pods, until: float) -> None:
     known = ledger.told_pods(swept(workload()), snapshot("SINCE", pod(Container(name="a"))), 110.0)
-    (crash,) = ledger.told_pods(known, told, 160.0).course.over
+    (crash,) = ledger.told_pods(known, told, 160.0).tracker.over
     assert (crash.kind, crash.outcome, crash.cause, crash.since) == ("failure", "failure", "crashed", "SINCE")
     assert (crash.opened.told, crash.ended and crash.ended.told) == (150.0, until)
 
 
 def test_an_end_that_is_no_crash_or_is_told_while_something_goes_on_is_none() -> None:
     known = ledger.told_pods(swept(workload()), snapshot("SINCE", pod(Container(name="a"))), 110.0)
-    assert ledger.told_pods(known, ended(150, "Completed"), 160.0).course.over == ()
+    assert ledger.told_pods(known, ended(150, "Completed"), 160.0).tracker.over == ()
     failing = ledger.listed(known, workload("errored"), 200.0, last=100.0).ledger
-    assert ledger.told_pods(failing, ended(150), 210.0).course.over == ()
+    assert ledger.told_pods(failing, ended(150), 210.0).tracker.over == ()
     stopping = ledger.listed(known, workload("stopping"), 200.0, last=100.0).ledger
-    assert ledger.told_pods(stopping, ended(150), 210.0).course.over == ()
+    assert ledger.told_pods(stopping, ended(150), 210.0).tracker.over == ()
 
 
 def test_crashes_do_not_pile_up_while_none_has_settled() -> None:
-    course = Course(run=("p1", "SINCE"))
+    tracker = EpisodeTracker(run=("p1", "SINCE"))
     for number in range(FLAPPING + 5):
         told = LastState(reason="Error", finished_at=at(number))
-        course = book.crashed(course, "pod", Container(name="a", last_state=told), 200.0)
-    assert len(course.over) == FLAPPING
-    assert book.crashed(Course(), "pod", Container(name="a"), 200.0) == Course()
+        tracker = book.crashed(tracker, "pod", Container(name="a", last_state=told), 200.0)
+    assert len(tracker.over) == FLAPPING
+    assert book.crashed(EpisodeTracker(), "pod", Container(name="a"), 200.0) == EpisodeTracker()
 
 
 # -- what was over before the first sight
@@ -489,9 +491,9 @@ def history(status: str, created: float | None, ended: float | None, name: str |
 def test_replacements_of_the_past_are_recalled_as_far_back_as_is_wanted(
     records: list[Replacement], episodes: str
 ) -> None:
-    course = book.recalled(Course(), records, (), 1000.0, 900.0)
-    assert words(course) == episodes
-    assert all(each.recalled for each in course.over)
+    tracker = book.recalled(EpisodeTracker(), records, (), 1000.0, 900.0)
+    assert words(tracker) == episodes
+    assert all(each.recalled for each in tracker.over)
 
 
 @pytest.mark.parametrize(
@@ -508,20 +510,20 @@ def test_the_start_of_the_present_run_is_recalled_where_no_replacement_brought_i
 ) -> None:
     proton = Proton(name, created_at=at(created), running_since=at(since) if since is not None else None)
     records = [history("completed", 450, 650)] if name == "c1" else []
-    assert words(book.recalled(Course(), records, [proton], 1000.0, 900.0)) == episodes
+    assert words(book.recalled(EpisodeTracker(), records, [proton], 1000.0, 900.0)) == episodes
 
 
 def test_a_run_that_began_long_after_its_proton_was_not_its_first() -> None:
     proton = Proton("p1", created_at="1970-01-01T00:10:00Z", running_since="1970-01-03T00:10:00Z")
-    assert book.recalled(Course(), (), [proton], 300_000.0, 600_000.0) == Course()
+    assert book.recalled(EpisodeTracker(), (), [proton], 300_000.0, 600_000.0) == EpisodeTracker()
 
 
 # -- when an episode has settled
 
 
-def over(ended: float, **facts: object) -> Course:
+def over(ended: float, **facts: object) -> EpisodeTracker:
     episode = Episode("stop", Mark(ended - 50.0), ended=Mark(ended), outcome="success")
-    return Course(over=(msgspec.structs.replace(episode, **facts),))
+    return EpisodeTracker(over=(msgspec.structs.replace(episode, **facts),))
 
 
 @pytest.mark.parametrize(
@@ -539,8 +541,8 @@ def over(ended: float, **facts: object) -> Course:
 def test_an_episode_settles_for_a_minute_two_sweeps_and_until_details_were_told(
     now: float, previous: float | None, told: float, settled: bool
 ) -> None:
-    course = msgspec.structs.replace(over(100.0), pods_told=told, events_told=told)
-    after, due = book.due(course, now, previous)
+    tracker = msgspec.structs.replace(over(100.0), pods_told=told, events_told=told)
+    after, due = book.due(tracker, now, previous)
     assert (len(due), len(after.over)) == ((1, 0) if settled else (0, 1))
 
 
@@ -550,7 +552,7 @@ def test_a_deletion_waits_for_no_details() -> None:
 
 def test_what_is_open_for_a_week_is_closed_as_timed_out() -> None:
     week = book.LONGEST + 200.0
-    known = swept(workload(), workload("errored", replacement=record())).course
+    known = swept(workload(), workload("errored", replacement=record())).tracker
     assert words(book.due(known, week, None)[0]) == "failure …, replacement …"
     assert words(book.due(known, week + 1.0, None)[0]) == "failure timeout timeout, replacement timeout timeout"
 
@@ -560,14 +562,14 @@ def test_a_workload_that_flaps_has_one_trace_more_and_no_flood() -> None:
     now = ledger.first_sight(workload(), 100.0, baseline=True)
     for number, status in enumerate(statuses[1:], 1):
         now = ledger.listed(now, workload(status), 100.0 + number * 10.0, last=90.0 + number * 10.0).ledger
-    course = now.course
-    assert len(course.over) == FLAPPING
-    assert course.flapping is not None
-    assert course.flapping.folded == 9
-    after, due = book.due(msgspec.structs.replace(course, over=()), course.flapping.opened.at + 3600.0, 3000.0)
+    tracker = now.tracker
+    assert len(tracker.over) == FLAPPING
+    assert tracker.flapping is not None
+    assert tracker.flapping.folded == 9
+    after, due = book.due(msgspec.structs.replace(tracker, over=()), tracker.flapping.opened.at + 3600.0, 3000.0)
     assert [each.kind for each in due] == ["flapping"]
     assert after.flapping is None
-    calm = ledger.listed(now, workload("running"), 100.0 + 8000.0, last=None).ledger.course
+    calm = ledger.listed(now, workload("running"), 100.0 + 8000.0, last=None).ledger.tracker
     assert calm.over[-1].kind == "failure"
 
 
@@ -580,23 +582,23 @@ def test_a_workload_that_flaps_has_one_trace_more_and_no_flood() -> None:
     ],
 )
 def test_flapping_has_failed_where_one_of_the_folded_has(folded: list[str], outcome: str, kinds: tuple[str]) -> None:
-    course = Course(recent=(100.0,) * FLAPPING)
+    tracker = EpisodeTracker(recent=(100.0,) * FLAPPING)
     for each in folded:
         kind, ended = each.split()
         episode = Episode(kind, Mark(100.0), ended=Mark(150.0), outcome=ended)  # type: ignore[arg-type]
-        course, admitted = book.admission(course, episode)
+        tracker, admitted = book.admission(tracker, episode)
         assert not admitted
-    assert course.flapping is not None
-    assert (course.flapping.outcome, course.flapping.kinds, course.flapping.folded) == (outcome, kinds, len(folded))
+    assert tracker.flapping is not None
+    assert (tracker.flapping.outcome, tracker.flapping.kinds, tracker.flapping.folded) == (outcome, kinds, len(folded))
 
 
 # -- what is remembered
 
 
 def test_traces_are_remembered_for_a_day_and_facts_until_nobody_needs_them() -> None:
-    course = read(pod())
+    tracker = read(pod())
     new = Past("k", "stop", "aa", "bb", 100.0, 200.0)
-    busy = book.remembered(course, (new,), 300.0)
+    busy = book.remembered(tracker, (new,), 300.0)
     assert (busy.past, list(busy.pods)) == ((new,), ["pod"])
     done = book.remembered(msgspec.structs.replace(busy, life=None), (), 300.0)
     assert (done.past, done.pods, done.protons, done.events) == ((new,), {}, {}, {})
@@ -604,27 +606,27 @@ def test_traces_are_remembered_for_a_day_and_facts_until_nobody_needs_them() -> 
 
 
 def test_it_is_remembered_how_many_episodes_had_a_key_of_those_that_came_last() -> None:
-    course = book.numbered(Course(), "often")
+    tracker = book.numbered(EpisodeTracker(), "often")
     for number in range(2 * book.NUMBERS):
-        course = book.numbered(book.numbered(course, f"once-{number}"), "often")
-    assert len(course.numbers) == book.NUMBERS
-    assert course.numbers["often"] == 2 * book.NUMBERS + 1
-    assert "once-0" not in course.numbers
+        tracker = book.numbered(book.numbered(tracker, f"once-{number}"), "often")
+    assert len(tracker.numbers) == book.NUMBERS
+    assert tracker.numbers["often"] == 2 * book.NUMBERS + 1
+    assert "once-0" not in tracker.numbers
 
 
 def test_pods_of_an_episode_that_is_over_are_forgotten_when_the_next_began_later() -> None:
-    course = read(pod(name="old"), now=150.0)
-    assert book.remembered(course, (), 300.0).pods == {}
+    tracker = read(pod(name="old"), now=150.0)
+    assert book.remembered(tracker, (), 300.0).pods == {}
 
 
 def test_an_event_from_within_a_trace_that_was_made_comes_late() -> None:
     past = Past("k", "stop", "aa", "bb", 290.0, 310.0)
-    course = Course(past=(past,))
-    told = book.told_events(course, [event("e1"), event("e2", at=at(400))], frozenset(), 500.0)
+    tracker = EpisodeTracker(past=(past,))
+    told = book.told_events(tracker, [event("e1"), event("e2", at=at(400))], frozenset(), 500.0)
     assert list(told.late) == ["e1"]
     assert told.stirs
-    assert not course.stirs
-    assert book.told_events(course, [event("e1")], frozenset({"e1"}), 500.0).late == {}
-    full = Course(past=(msgspec.structs.replace(past, late=book.LATE),))
+    assert not tracker.stirs
+    assert book.told_events(tracker, [event("e1")], frozenset({"e1"}), 500.0).late == {}
+    full = EpisodeTracker(past=(msgspec.structs.replace(past, late=book.LATE),))
     assert book.told_events(full, [event("e1")], frozenset(), 500.0).late == {}
-    assert book.told_events(course, [Event("e3", None, "Scaled")], frozenset(), 500.0).late == {}
+    assert book.told_events(tracker, [Event("e3", None, "Scaled")], frozenset(), 500.0).late == {}

@@ -68,8 +68,8 @@ def test_the_fleet_of_the_first_sweep_is_the_baseline_and_a_workload_that_comes_
 
 
 def test_a_start_lasts_from_when_it_was_first_seen_or_from_creation_until_running() -> None:
-    seen = book.listed(life(workload("stopped"), workload("submitted")), workload("running"), 950.0)
-    assert seen.start_seconds == 750.0
+    state = book.listed(life(workload("stopped"), workload("submitted")), workload("running"), 950.0)
+    assert state.start_seconds == 750.0
     new = life(workload("submitted", created="1970-01-01T00:01:30Z"), baseline=False)
     assert book.listed(new, workload("running"), 290.0).start_seconds == 200.0
     baseline = life(workload("submitted", created="1970-01-01T00:01:30Z"))
@@ -93,12 +93,12 @@ def test_what_a_workload_was_in_the_midst_of_goes_on_when_it_was_not_deleted() -
     replaced = goes_on(life(workload("running")), rolling("initializing"))
     for before in (starting, replaced):
         for after_all in (book.reappeared, book.hidden):
-            course = after_all(book.vanished(before, 500.0)).course
-            assert course.life == before.course.life
-            assert course.over == before.course.over
-            assert (course.rollout is None) == (before.course.rollout is None)
-            if course.rollout is not None:
-                assert (course.rollout.ended, course.rollout.cause) == (None, "")
+            tracker = after_all(book.vanished(before, 500.0)).tracker
+            assert tracker.life == before.tracker.life
+            assert tracker.over == before.tracker.over
+            assert (tracker.rollout is None) == (before.tracker.rollout is None)
+            if tracker.rollout is not None:
+                assert (tracker.rollout.ended, tracker.rollout.cause) == (None, "")
 
 
 def test_a_promotion_resets_the_statistics() -> None:

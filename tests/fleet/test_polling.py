@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from exporter.api.models import Replacement, Workload
 from exporter.api.pods import Container, Pods, Proton, Replica, StatusDetails
 from exporter.fleet.ledger import Ledger
-from exporter.fleet.polling import EXTRAS, Ask, Policy, affordable, asks, extra_costs, lasts, load, plan
-from exporter.fleet.state import Details, Seen
+from exporter.fleet.polling import EXTRAS, DetailRequest, Policy, affordable, extra_costs, lasts, load, plan, requests
+from exporter.fleet.workload_state import Details, WorkloadState
 
 ASKS = st.builds(
-    Ask,
+    DetailRequest,
     workload=st.sampled_from([str(n) for n in range(40)]),
     part=st.sampled_from(["pods", "events", "stats_5m", "sharing"]),
     cost=st.integers(1, 5),
@@ -27,44 +27,46 @@ WAITING = st.lists(st.tuples(ASKS, st.floats(-5000, 1000) | st.just(-math.inf)),
 
 @given(WAITING, st.integers(0, 40))
 def test_the_budget_is_never_exceeded_and_nothing_is_asked_before_it_is_due(
-    waiting: list[tuple[Ask, float]], budget: int
+    waiting: list[tuple[DetailRequest, float]], budget: int
 ) -> None:
     chosen = plan(waiting, 1000.0, budget)
-    assert sum(ask.cost for ask in chosen) <= budget
-    due = [ask for ask, looked in waiting if 1000.0 - looked >= ask.every]
-    assert all(chosen.count(ask) <= due.count(ask) for ask in chosen)
+    assert sum(request.cost for request in chosen) <= budget
+    due = [request for request, looked in waiting if 1000.0 - looked >= request.every]
+    assert all(chosen.count(request) <= due.count(request) for request in chosen)
 
 
 @given(WAITING)
-def test_with_budget_enough_all_that_is_due_is_asked(waiting: list[tuple[Ask, float]]) -> None:
+def test_with_budget_enough_all_that_is_due_is_asked(waiting: list[tuple[DetailRequest, float]]) -> None:
     chosen = plan(waiting, 1000.0, 10_000)
-    assert sorted(chosen) == sorted(ask for ask, looked in waiting if 1000.0 - looked >= ask.every)
+    assert sorted(chosen) == sorted(request for request, looked in waiting if 1000.0 - looked >= request.every)
 
 
 @given(WAITING, st.integers(5, 40))
 def test_the_steady_keep_their_share_and_those_in_trouble_get_the_rest(
-    waiting: list[tuple[Ask, float]], budget: int
+    waiting: list[tuple[DetailRequest, float]], budget: int
 ) -> None:
     chosen = plan(waiting, 1000.0, budget)
-    due = [ask for ask, looked in waiting if 1000.0 - looked >= ask.every]
-    spent = {urgent: sum(ask.cost for ask in chosen if ask.urgent is urgent) for urgent in (True, False)}
-    if any(ask not in chosen for ask in due if ask.urgent):
+    due = [request for request, looked in waiting if 1000.0 - looked >= request.every]
+    spent = {urgent: sum(request.cost for request in chosen if request.urgent is urgent) for urgent in (True, False)}
+    if any(request not in chosen for request in due if request.urgent):
         assert spent[False] <= 0.25 * budget + 10
-    if any(ask not in chosen for ask in due if not ask.urgent):
+    if any(request not in chosen for request in due if not request.urgent):
         assert spent[False] >= 0.25 * sum(spent.values()) - 5
 
 
-def live(fleet: Sequence[Ask], per_turn: int, turn: float, turns: int) -> tuple[dict[Ask, float], dict[Ask, float]]:
+def live(
+    fleet: Sequence[DetailRequest], per_turn: int, turn: float, turns: int
+) -> tuple[dict[DetailRequest, float], dict[DetailRequest, float]]:
     """The greatest age of each ask over many turns, and when each was first asked."""
     looked = dict.fromkeys(fleet, 0.0)
-    oldest, first = dict.fromkeys(fleet, 0.0), dict[Ask, float]()
+    oldest, first = dict.fromkeys(fleet, 0.0), dict[DetailRequest, float]()
     for number in range(turns):
         now = (number + 1) * turn
-        for ask in fleet:
-            oldest[ask] = max(oldest[ask], now - looked[ask])
-        for ask in plan(looked.items(), now, per_turn):
-            looked[ask] = now
-            first.setdefault(ask, now)
+        for request in fleet:
+            oldest[request] = max(oldest[request], now - looked[request])
+        for request in plan(looked.items(), now, per_turn):
+            looked[request] = now
+            first.setdefault(request, now)
     return oldest, first
 
 
@@ -72,7 +74,7 @@ def live(fleet: Sequence[Ask], per_turn: int, turn: float, turns: int) -> tuple[
 @given(st.integers(1, 60), st.integers(1, 3), st.integers(4, 20))
 def test_the_oldest_age_is_bounded_by_fleet_size_over_budget(workloads: int, cost: int, per_turn: int) -> None:
     every, turn = 300.0, 5.0
-    fleet = [Ask(str(n), "pods", cost, every) for n in range(workloads)]
+    fleet = [DetailRequest(str(n), "pods", cost, every) for n in range(workloads)]
     oldest, _ = live(fleet, per_turn, turn, 200)
     in_one_turn = per_turn // cost
     a_round = math.ceil(workloads / in_one_turn) * turn
@@ -88,33 +90,33 @@ def test_one_in_trouble_is_looked_at_within_its_interval_and_the_steady_do_not_s
 ) -> None:
     interval, turn, rate = 30.0, 5.0, 4
     names = ["pods", "events", "stats_5m", "usage"][:parts]
-    fleet = [Ask(f"t{n}", name, 1, interval, urgent=True) for n in range(troubled) for name in names]
-    fleet += [Ask(f"s{n}", name, 1, 300.0) for n in range(steady) for name in names]
+    fleet = [DetailRequest(f"t{n}", name, 1, interval, urgent=True) for n in range(troubled) for name in names]
+    fleet += [DetailRequest(f"s{n}", name, 1, 300.0) for n in range(steady) for name in names]
     oldest, first = live(fleet, int(rate * turn), turn, 200)
     assert len(first) == len(fleet)
     in_trouble = math.ceil(troubled * parts / (0.75 * rate * turn)) * turn
-    assert max(age for ask, age in oldest.items() if ask.urgent) <= interval + in_trouble + turn
+    assert max(age for request, age in oldest.items() if request.urgent) <= interval + in_trouble + turn
     assert max(oldest.values()) <= 300.0 + math.ceil(steady * parts / (0.25 * rate * turn)) * turn + turn
 
 
 @given(WAITING, st.integers(8, 40))
 def test_one_that_has_just_changed_is_asked_about_before_all_others_in_trouble(
-    waiting: list[tuple[Ask, float]], budget: int
+    waiting: list[tuple[DetailRequest, float]], budget: int
 ) -> None:
-    changed = Ask("changed", "pods", 2, 30.0, urgent=True)
-    before = [(ask, max(looked, -4000.0)) for ask, looked in waiting]
+    changed = DetailRequest("changed", "pods", 2, 30.0, urgent=True)
+    before = [(request, max(looked, -4000.0)) for request, looked in waiting]
     chosen = plan([*before, (changed, -math.inf)], 1000.0, budget)
-    assert next(ask for ask in chosen if ask.urgent) == changed
+    assert next(request for request in chosen if request.urgent) == changed
 
 
-def seen(status: str = "running", importance: str = "low", **more: object) -> Seen:
+def state(status: str = "running", importance: str = "low", **more: object) -> WorkloadState:
     details = more.pop("details", Details())
     told = Workload(id="w", status=status, importance=importance, **more)  # type: ignore[arg-type]
-    return Seen("eu", told, Ledger(0.0, 1000.0), details)  # type: ignore[arg-type]
+    return WorkloadState("eu", told, Ledger(0.0, 1000.0), details)  # type: ignore[arg-type]
 
 
-def parts(of: Seen, now: float = 1100.0, **policy: object) -> dict[str, float]:
-    return {ask.part: ask.every for ask in asks(of, Policy(**policy), now)}  # type: ignore[arg-type]
+def parts(of: WorkloadState, now: float = 1100.0, **policy: object) -> dict[str, float]:
+    return {request.part: request.every for request in requests(of, Policy(**policy), now)}  # type: ignore[arg-type]
 
 
 STEADY = {"pods": 300, "events": 300, "stats_5m": 300, "usage": 300, "stats_1h": 600, "sharing": 3600, "quotas": 3600}
@@ -123,43 +125,45 @@ STEADY = {"pods": 300, "events": 300, "stats_5m": 300, "usage": 300, "stats_1h":
 @pytest.mark.parametrize(
     ("of", "wanted"),
     [
-        (seen(), STEADY),
-        (seen(importance="critical"), STEADY | {"stats_6h": 1800, "stats_1d": 3600, "stats_3d": 7200}),
-        (seen("stopped"), {"pods": 300, "events": 300, "sharing": 3600, "quotas": 3600}),
-        (seen("errored"), {"pods": 30, "events": 30, "sharing": 3600, "quotas": 3600}),
-        (seen("Hibernating"), {"pods": 30, "events": 30, "sharing": 3600, "quotas": 3600}),
-        (seen("terminated"), {"pods": 300, "events": 300, "sharing": 3600, "quotas": 3600}),
+        (state(), STEADY),
+        (state(importance="critical"), STEADY | {"stats_6h": 1800, "stats_1d": 3600, "stats_3d": 7200}),
+        (state("stopped"), {"pods": 300, "events": 300, "sharing": 3600, "quotas": 3600}),
+        (state("errored"), {"pods": 30, "events": 30, "sharing": 3600, "quotas": 3600}),
+        (state("Hibernating"), {"pods": 30, "events": 30, "sharing": 3600, "quotas": 3600}),
+        (state("terminated"), {"pods": 300, "events": 300, "sharing": 3600, "quotas": 3600}),
         (
-            seen(replacement=Replacement(status="switching")),
+            state(replacement=Replacement(status="switching")),
             STEADY | {"pods": 30, "events": 30, "stats_5m": 30},
         ),
     ],
 )
-def test_what_is_asked_depends_on_state_and_importance(of: Seen, wanted: dict[str, float]) -> None:
+def test_what_is_asked_depends_on_state_and_importance(of: WorkloadState, wanted: dict[str, float]) -> None:
     assert parts(of) == wanted
 
 
 def test_a_trouble_that_lasts_is_looked_at_less_often() -> None:
-    assert parts(seen("errored"), now=1000.0 + 3601)["pods"] == 120
+    assert parts(state("errored"), now=1000.0 + 3601)["pods"] == 120
 
 
 def test_a_running_workload_with_a_pod_that_is_not_ready_is_in_trouble() -> None:
-    def with_pod(ready: bool) -> Seen:
+    def with_pod(ready: bool) -> WorkloadState:
         pod = Replica(name="a", status="running", containers=(Container(name="c", status="running", ready=ready),))
-        return seen(details=Details(pods=Pods((Proton(id="p"),), {"p": StatusDetails(replicas=(pod,))})), proton_id="p")
+        return state(
+            details=Details(pods=Pods((Proton(id="p"),), {"p": StatusDetails(replicas=(pod,))})), proton_id="p"
+        )
 
     assert parts(with_pod(ready=False))["pods"] == 30
     assert parts(with_pod(ready=True))["pods"] == 300
 
 
 def test_only_the_parts_that_are_wanted_are_asked_for() -> None:
-    assert parts(seen(), parts=frozenset({"pods"})) == {"pods": 300}
+    assert parts(state(), parts=frozenset({"pods"})) == {"pods": 300}
 
 
 def test_quantiles_and_protons_cost_requests() -> None:
     def costs(dropped: frozenset[tuple[str, str]], pods: Pods | None = None) -> dict[str, int]:
-        of = seen(details=Details(pods=pods))
-        return {ask.part: ask.cost for ask in asks(of, Policy(), 1100.0, dropped)}
+        of = state(details=Details(pods=pods))
+        return {request.part: request.cost for request in requests(of, Policy(), 1100.0, dropped)}
 
     assert costs(frozenset()) | {"pods": 2, "stats_5m": 3, "stats_1h": 1} == costs(frozenset())
     assert costs(frozenset({("quantiles", "low")}))["stats_5m"] == 1
@@ -184,13 +188,13 @@ def test_extras_are_dropped_in_order_until_the_rest_fits(
 
 
 def test_the_cost_of_extras_is_counted_over_the_fleet() -> None:
-    costs = extra_costs([seen(), seen(importance="critical"), seen("stopped")], Policy())
+    costs = extra_costs([state(), state(importance="critical"), state("stopped")], Policy())
     assert costs["quantiles", "low"] == pytest.approx(2 / 300)
     assert costs["windows", "critical"] == pytest.approx(1 / 1800 + 1 / 3600 + 1 / 7200)
     assert costs["quantiles", "high"] == 0
 
 
 def test_an_answer_lasts_three_turns_of_its_own_and_longer_when_the_budget_is_short() -> None:
-    wanted = [Ask("a", "pods", 2, 300.0), Ask("b", "events", 1, 30.0)]
+    wanted = [DetailRequest("a", "pods", 2, 300.0), DetailRequest("b", "events", 1, 30.0)]
     assert load(wanted, 0.01) == pytest.approx((2 / 300 + 1 / 30) / 0.01)
     assert [lasts(wanted[0], 0.5), lasts(wanted[0], 2.0), lasts(wanted[1], 0.5)] == [900.0, 1800.0, 300.0]

@@ -5,7 +5,7 @@ import pytest
 from exporter.api.decoding import One, Reject
 from exporter.api.models import Replacement, Workload
 from exporter.fleet.reconcile import (
-    Knowledge,
+    Snapshot,
     Sweep,
     ledgers,
     resolved,
@@ -21,9 +21,9 @@ def sweep(*workloads: tuple[str, str], rejects: tuple[Reject, ...] = ()) -> Swee
     return Sweep(tuple(Workload(id=i, status=s) for i, s in workloads), rejects)
 
 
-def after(*sweeps: Sweep) -> Knowledge:
+def after(*sweeps: Sweep) -> Snapshot:
     """Known after these sweeps, at 10, 20, 30 … seconds."""
-    known = Knowledge("acme")
+    known = Snapshot("acme")
     for number, each in enumerate(sweeps, 1):
         known = step(known, each, number * 10.0)
     return known
@@ -62,9 +62,9 @@ LOST = Reject("$.id", "missing")
 NO_STATUS = Reject("$.status", "type", "a")
 
 
-def held(known: Knowledge) -> dict[str, tuple[str | None, dict[str, float]]]:
+def held(known: Snapshot) -> dict[str, tuple[str | None, dict[str, float]]]:
     """Of each workload its status, and what is held over of it, since when."""
-    return {i: (seen.workload.status, dict(seen.held)) for i, seen in known.workloads.items()}
+    return {i: (state.workload.status, dict(state.held)) for i, state in known.workloads.items()}
 
 
 @pytest.mark.parametrize("reject", [Reject("$", "type"), LOST])
@@ -99,7 +99,7 @@ def test_such_an_item_does_not_keep_those_whom_the_api_does_not_know() -> None:
         (after(sweep(("a", "running"))), sweep(("a", "running"), rejects=(Reject("$.tags", "type", "a"),)), ()),
     ],
 )
-def test_which_workloads_are_to_be_asked_for_by_their_ids(known: Knowledge, now: Sweep, ids: tuple[str, ...]) -> None:
+def test_which_workloads_are_to_be_asked_for_by_their_ids(known: Snapshot, now: Sweep, ids: tuple[str, ...]) -> None:
     assert unclear(known, now) == ids
 
 
@@ -118,12 +118,12 @@ def test_what_a_workloads_own_route_shows_takes_the_place_of_what_the_list_does_
 def test_a_field_that_cannot_be_read_keeps_its_value_for_fifteen_minutes_and_is_then_unknown() -> None:
     known = after(sweep(("a", "errored")))
     blank = Sweep((Workload(id="a", name="n"),), (NO_STATUS,))
-    seen = []
+    state = []
     for now in (20.0, 920.0, 921.0, 1000.0):
         known = step(known, blank, now)
         workload = known.workloads["a"].workload
-        seen.append((workload.name, workload.status, dict(known.workloads["a"].held)))
-    assert seen == [
+        state.append((workload.name, workload.status, dict(known.workloads["a"].held)))
+    assert state == [
         ("n", "errored", {"status": 20.0}),
         ("n", "errored", {"status": 20.0}),
         ("n", None, {"status": 20.0}),
@@ -135,7 +135,7 @@ def test_a_field_that_cannot_be_read_keeps_its_value_for_fifteen_minutes_and_is_
 
 def test_an_item_that_cannot_be_read_at_all_keeps_its_name_and_importance_longer_than_its_state() -> None:
     first = Workload(id="a", name="n", importance="critical", status="running", proton_id="p")
-    known = step(Knowledge("acme"), Sweep((first,), ()), 10.0)
+    known = step(Snapshot("acme"), Sweep((first,), ()), 10.0)
     for now in (20.0, 920.0):
         known = step(known, sweep(rejects=(LOST,)), now)
         assert known.workloads["a"].workload == first
@@ -146,7 +146,7 @@ def test_an_item_that_cannot_be_read_at_all_keeps_its_name_and_importance_longer
 
 def test_a_replacement_that_cannot_be_read_has_not_ended() -> None:
     rolling = Workload(id="a", status="running", proton_id="p", replacement=Replacement(status="switching"))
-    known = step(Knowledge("acme"), Sweep((rolling,), ()), 10.0)
+    known = step(Snapshot("acme"), Sweep((rolling,), ()), 10.0)
     blank = Sweep((Workload(id="a", status="running", proton_id="p"),), (Reject("$.replacement", "type", "a"),))
     known = step(step(known, blank, 20.0), blank, 800.0)
     assert known.workloads["a"].workload.replacement == Replacement(status="switching")
@@ -156,15 +156,15 @@ def test_a_replacement_that_cannot_be_read_has_not_ended() -> None:
 def test_a_name_of_which_a_character_is_lost_is_shown_as_well_as_it_can_be() -> None:
     known = after(sweep(("a", "running")))
     now = Sweep((Workload(id="a", name="caf\ufffd", status="running"),), (Reject("$.name", "text", "a"),))
-    seen = step(known, now, 20.0).workloads["a"]
-    assert (seen.workload.name, dict(seen.held)) == ("caf\ufffd", {})
+    state = step(known, now, 20.0).workloads["a"]
+    assert (state.workload.name, dict(state.held)) == ("caf\ufffd", {})
 
 
 def test_workloads_are_shown_until_the_last_complete_sweep_is_too_old() -> None:
     known = after(sweep(("a", "running")), FAILED)
     assert [s.workload.id for s in visible(known, 900.0, 900.0)] == ["a"]
     assert list(visible(known, 901.0, 900.0)) == []
-    assert list(visible(Knowledge("acme"), 0.0, 900.0)) == []
+    assert list(visible(Snapshot("acme"), 0.0, 900.0)) == []
 
 
 def test_a_vanished_workload_is_shown_as_such_for_an_hour_unless_it_comes_back() -> None:
@@ -250,8 +250,8 @@ def test_a_workload_that_is_not_chosen_does_not_stand_behind_a_rejected_item() -
 def test_one_that_was_created_long_before_the_last_sweep_without_it_is_news_to_us_alone(
     created: str | None, kinds: list[str], restart: bool
 ) -> None:
-    known = step(step(Knowledge("acme"), sweep(("a", "running")), 9000.0), sweep(("a", "stopped")), 10_000.0)
+    known = step(step(Snapshot("acme"), sweep(("a", "running")), 9000.0), sweep(("a", "stopped")), 10_000.0)
     if restart:
         known = restored("acme", dict(ledgers(known)), known.tally)
     late = Sweep((Workload(id="b", status="running", created_at=created),), ())
-    assert [each.kind for each in step(known, late, 10_030.0).workloads["b"].ledger.course.over] == kinds
+    assert [each.kind for each in step(known, late, 10_030.0).workloads["b"].ledger.tracker.over] == kinds

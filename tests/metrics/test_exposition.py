@@ -19,9 +19,9 @@ from exporter.api.decoding import workload_page
 from exporter.api.details import ComputeBundle, OtelValue, Quota, QuotaRule, RequestMetrics, SharedRole
 from exporter.api.models import Workload
 from exporter.fleet.ledger import DURATION_BUCKETS, Durations, Ledger, Tally
-from exporter.fleet.state import Account, Details, Seen, Window
+from exporter.fleet.workload_state import Account, Details, Window, WorkloadState
 from exporter.metrics import exposition
-from exporter.metrics.account_families import ACCOUNTS, Known, Use
+from exporter.metrics.account_families import ACCOUNTS, AccountFacts, Use
 from exporter.metrics.exposition import Exposition, account_bodies, bounded
 from exporter.metrics.family import COMMON_LABELS, Family
 from exporter.metrics.registry import FAMILIES, samples_of
@@ -111,7 +111,7 @@ LEDGERS = st.builds(
     reset_at=st.sampled_from([None, 0.0, 100.0]),
 )
 SEEN = st.builds(
-    Seen,
+    WorkloadState,
     st.just("acme"),
     WORKLOADS,
     LEDGERS,
@@ -120,25 +120,25 @@ SEEN = st.builds(
     catalogue=st.sampled_from([None, frozenset({"cpu.medium"})]),
     held=st.sampled_from([{}, {"status": 7.0}]),
 )
-FLEETS = st.lists(SEEN, max_size=3, unique_by=lambda seen: seen.workload.id)
+FLEETS = st.lists(SEEN, max_size=3, unique_by=lambda state: state.workload.id)
 
 
 class Reference:
     """The same families through prometheus_client, sample by sample."""
 
-    def __init__(self, fleet: list[Seen], rows: Sequence[Family]) -> None:
+    def __init__(self, fleet: list[WorkloadState], rows: Sequence[Family]) -> None:
         self.rows = rows
-        self.fleet = sorted(fleet, key=lambda seen: (seen.account, seen.workload.id))
+        self.fleet = sorted(fleet, key=lambda state: (state.account, state.workload.id))
 
     def collect(self) -> Any:
         for row in self.rows:
             kinds = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily, "summary": SummaryMetricFamily}
             names = [*COMMON_LABELS, *row.labels]
             family = kinds[row.kind](row.name, row.help, labels=names)
-            for seen in self.fleet:
-                (samples,) = samples_of((row,), seen)
+            for state in self.fleet:
+                (samples,) = samples_of((row,), state)
                 for labels, value in samples:
-                    common = [seen.account, seen.workload.name or "", seen.workload.id]
+                    common = [state.account, state.workload.name or "", state.workload.id]
                     told = dict(zip(names, [bounded(text) for text in [*common, *labels]], strict=True))
                     family.add_sample(row.name, told, value)
             yield family
@@ -151,19 +151,19 @@ def line(family: str, name: str, workload_id: str, value: str, **extra: str) -> 
     return f"datarobot_workload_{family}{{{pairs}}} {value}"
 
 
-def registry(fleet: list[Seen], rows: Sequence[Family] = FAMILIES) -> CollectorRegistry:
+def registry(fleet: list[WorkloadState], rows: Sequence[Family] = FAMILIES) -> CollectorRegistry:
     made = CollectorRegistry()
     made.register(Reference(fleet, rows))
     return made
 
 
-def rendered(fleet: list[Seen], rows: Sequence[Family] = FAMILIES) -> Exposition:
+def rendered(fleet: list[WorkloadState], rows: Sequence[Family] = FAMILIES) -> Exposition:
     page = Exposition(rows)
     page.update(fleet)
     return page
 
 
-def render(fleet: list[Seen]) -> bytes:
+def render(fleet: list[WorkloadState]) -> bytes:
     return rendered(fleet).text()
 
 
@@ -174,13 +174,13 @@ ODD = Family(
     'Help with a "quote", a \\ and a\nnewline.',
     "",
     "",
-    lambda view: (((view.workload.name or "",), view.seen.ledger.since),),
+    lambda view: (((view.workload.name or "",), view.state.ledger.since),),
 )
 
 
 @given(FLEETS)
 @settings(deadline=None)
-def test_a_full_render_is_byte_equal_to_prometheus_client(fleet: list[Seen]) -> None:
+def test_a_full_render_is_byte_equal_to_prometheus_client(fleet: list[WorkloadState]) -> None:
     page, library = rendered(fleet), registry(fleet)
     assert page.text() == generate_latest(library)
     assert page.openmetrics() + b"# EOF\n" == generate_openmetrics(library)  # type: ignore[no-untyped-call]
@@ -188,7 +188,7 @@ def test_a_full_render_is_byte_equal_to_prometheus_client(fleet: list[Seen]) -> 
 
 @given(FLEETS)
 @settings(deadline=None)
-def test_a_counter_is_written_as_prometheus_client_writes_it(fleet: list[Seen]) -> None:
+def test_a_counter_is_written_as_prometheus_client_writes_it(fleet: list[WorkloadState]) -> None:
     page, library = rendered(fleet, (ODD,)), registry(fleet, (ODD,))
     assert page.text() == generate_latest(library)
     assert page.openmetrics() + b"# EOF\n" == generate_openmetrics(library)  # type: ignore[no-untyped-call]
@@ -196,12 +196,12 @@ def test_a_counter_is_written_as_prometheus_client_writes_it(fleet: list[Seen]) 
 
 @given(st.lists(FLEETS, min_size=1, max_size=5))
 @settings(deadline=None)
-def test_after_any_sequence_of_changes_the_page_is_the_full_render(fleets: list[list[Seen]]) -> None:
+def test_after_any_sequence_of_changes_the_page_is_the_full_render(fleets: list[list[WorkloadState]]) -> None:
     page = Exposition()
     for fleet in fleets:
         page.update(fleet)
         assert page.text() == render(fleet)
-        assert page.series == sum(len(samples) for seen in fleet for samples in samples_of(FAMILIES, seen))
+        assert page.series == sum(len(samples) for state in fleet for samples in samples_of(FAMILIES, state))
 
 
 @given(st.lists(st.dictionaries(st.integers(0, 30), st.sampled_from(["running", "errored"])), min_size=2, max_size=6))
@@ -217,7 +217,7 @@ def test_wherever_workloads_come_and_go_among_the_shelves_the_page_is_the_full_r
 
 @given(FLEETS)
 @settings(deadline=None)
-def test_the_same_fleet_again_changes_no_bytes(fleet: list[Seen]) -> None:
+def test_the_same_fleet_again_changes_no_bytes(fleet: list[WorkloadState]) -> None:
     page = rendered(fleet)
     before = list(page.bodies())
     page.update(fleet)
@@ -348,7 +348,7 @@ def test_what_is_no_longer_told_has_no_sample_any_more_and_a_new_name_moves_ever
 def test_the_families_of_accounts_are_written_as_prometheus_client_writes_them() -> None:
     account = Account("eu", "org", 25, 0, 4, (ComputeBundle(id="cpu.small", cpu_count=1.0),))
     tally = Tally(Durations().with_one(30.0).with_one(31.0).with_one(1e6))
-    bodies = account_bodies(ACCOUNTS, [("eu", Known(account, Use(3, 6, 5), tally))])
+    bodies = account_bodies(ACCOUNTS, [("eu", AccountFacts(account, Use(3, 6, 5), tally))])
     by_name = {body.name: b"".join((body.text_header, *body.samples)) for body in bodies}
     name = "datarobot_account_start_duration_seconds"
     histogram = Histogram(name, ACCOUNTS[-2].help, ["account"], buckets=DURATION_BUCKETS, registry=None)
@@ -377,7 +377,7 @@ def test_the_families_of_accounts_are_written_as_prometheus_client_writes_them()
 
 
 def test_of_an_account_that_told_nothing_there_is_nothing_but_what_we_counted() -> None:
-    bodies = account_bodies(ACCOUNTS, [("eu", Known(Account("eu"), None, Tally()))])
+    bodies = account_bodies(ACCOUNTS, [("eu", AccountFacts(Account("eu"), None, Tally()))])
     assert [body.name for body in bodies if body.samples] == [family.name for family in ACCOUNTS[-2:]]
 
 

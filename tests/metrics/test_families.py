@@ -15,7 +15,7 @@ from exporter.api.models import (
     Workload,
 )
 from exporter.api.pods import Condition, Pods, Proton, Replica
-from exporter.fleet.state import Details, Window
+from exporter.fleet.workload_state import Details, Window
 from exporter.metrics.account_families import ACCOUNTS
 from exporter.metrics.family import PROFILES, Profile, Samples
 from exporter.metrics.registry import FAMILIES, samples_of, served, served_accounts

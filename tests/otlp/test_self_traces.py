@@ -38,7 +38,7 @@ class Wire:
         return self._answer()
 
 
-class Told(NamedTuple):
+class Notified(NamedTuple):
     """A span as it was sent; `start` and `seconds` count from the beginning of its trace and of itself."""
 
     name: str
@@ -53,7 +53,7 @@ def resources(wire: Wire) -> list[Mapping[str, str | int]]:
     return [_plain(each.resource.attributes) for body in wire.bodies for each in _request(body).resource_spans]
 
 
-def traces(wire: Wire) -> list[list[Told]]:
+def traces(wire: Wire) -> list[list[Notified]]:
     """Every trace that was sent, its root first; checks that the rest are the root's children."""
     spans: dict[bytes, list[Span]] = {}
     for body in wire.bodies:
@@ -79,9 +79,9 @@ def _plain(attributes: Any) -> dict[str, str | int]:
     return {each.key: each.value.string_value or each.value.int_value for each in attributes}
 
 
-def _told(span: Span, began: int) -> Told:
+def _told(span: Span, began: int) -> Notified:
     start, end = span.start_time_unix_nano, span.end_time_unix_nano
-    return Told(
+    return Notified(
         span.name,
         round((start - began) / 1e9, 3),
         round((end - start) / 1e9, 3),
@@ -104,7 +104,7 @@ def swept(
 
     async def on(stage: Stage) -> None:
         own = SelfTraces(wire, stage.report, instance="here:1", wall=lambda: stage.wall, steady=lambda: stage.now)
-        stage.watch.traced = own.account("acme", ENDPOINT)
+        stage.monitor.traced = own.account("acme", ENDPOINT)
         does(stage)
         await stage.run(until)
         own.close()
@@ -159,16 +159,16 @@ def test_a_sweep_is_one_trace_of_its_requests_and_of_what_was_done_with_the_answ
     }  # fmt: skip
     (trace,) = traces(swept(simulated(250), latency=0.25))
     assert trace == [
-        Told("sweep", 0.0, 0.75, {
+        Notified("sweep", 0.0, 0.75, {
             "datarobot.account": "acme", "datarobot.sweep.kept": "heartbeat", "datarobot.sweep.workloads": 250,
         }, error=False, client=False),
-        Told("GET /workloads", 0.0, 0.25, page, error=False, client=True),
-        Told("decode", 0.25, 0.0, {}, error=False, client=False),
-        Told("GET /workloads", 0.25, 0.25, page, error=False, client=True),
-        Told("decode", 0.5, 0.0, {}, error=False, client=False),
-        Told("GET /workloads", 0.5, 0.25, page, error=False, client=True),
-        Told("decode", 0.75, 0.0, {}, error=False, client=False),
-        Told("step", 0.75, 0.0, {}, error=False, client=False),
+        Notified("GET /workloads", 0.0, 0.25, page, error=False, client=True),
+        Notified("decode", 0.25, 0.0, {}, error=False, client=False),
+        Notified("GET /workloads", 0.25, 0.25, page, error=False, client=True),
+        Notified("decode", 0.5, 0.0, {}, error=False, client=False),
+        Notified("GET /workloads", 0.5, 0.25, page, error=False, client=True),
+        Notified("decode", 0.75, 0.0, {}, error=False, client=False),
+        Notified("step", 0.75, 0.0, {}, error=False, client=False),
     ]  # fmt: skip
 
 
@@ -224,7 +224,7 @@ def test_what_the_daemon_does_with_a_sweep_is_part_of_it() -> None:
     async def work(scene: Scene) -> None:
         clock = scene.time.clock
         own = SelfTraces(wire, scene.daemon.report, instance="here:1", wall=clock.wall, steady=clock.steady)
-        scene.daemon.watches["eu"].traced = own.account("eu", scene.simulator.url)
+        scene.daemon.monitors["eu"].traced = own.account("eu", scene.simulator.url)
         await scene.daemon.sweep("eu")
         await scene.daemon.publish()  # the timer's: part of no sweep
         own.close()
@@ -263,14 +263,14 @@ def test_the_environment_may_name_this_exporter(wire: Wire, monkeypatch: pytest.
 
 def test_no_secret_no_query_and_no_id_leaves_in_a_trace() -> None:
     """Every fifth sweep is refused with words, and workloads vanish and are asked about by their ids."""
-    seen: set[str] = set()
+    state: set[str] = set()
 
     def does(stage: Stage) -> None:
         stage.simulator.token = "canary-token"
         answer = stage.simulator.answer
 
         def noisy(method: str, path: str, query: str, headers: dict[str, str]) -> Any:
-            seen.update(path.split("/"), [query])
+            state.update(path.split("/"), [query])
             told = answer(method, path, query, headers)
             words = f'{{"detail": "{path}?{query} {headers["authorization"]} canary-words"}}'
             return told._replace(status=500, body=words.encode()) if len(stage.sent) % 5 == 0 else told
@@ -283,7 +283,7 @@ def test_no_secret_no_query_and_no_id_leaves_in_a_trace() -> None:
     sent = b"".join(wire.bodies)
     for secret in ("canary", "Bearer", "limit=", "offset=", "orderBy", "serviceStats", "api/v2", "healthy"):
         assert secret.encode() not in sent, secret
-    ids = {each for each in seen if len(each) == 24}
+    ids = {each for each in state if len(each) == 24}
     assert ids
     assert not [i for i in ids if i.encode() in sent]
 

@@ -13,7 +13,7 @@ from exporter.daemon.daemon import Daemon
 from exporter.otlp import sender as module
 from exporter.otlp.sender import DROPPED, FAILURES, Sender
 from exporter.otlp.transport import EMPTY, Transport, Verdict, encode, transport
-from exporter.settings import Settings, Traces
+from exporter.settings import Settings, TraceSettings
 from exporter.simulator import Simulator
 from exporter.state.store import Frozen, Store
 from exporter.telemetry.own_metrics import Report
@@ -58,7 +58,7 @@ class Stage:
 
     def __init__(self, transport: Transport, store: Store | None = None, **settings: Any) -> None:
         self.time, self.store, self.report = Time(), store or Store(None), Report(0.0)
-        self.traces = Traces.model_validate({"endpoint": "http://c.test"} | settings)
+        self.traces = TraceSettings.model_validate({"endpoint": "http://c.test"} | settings)
         self.sender = Sender(self.store, transport, self.report, self.traces, self.time.clock)
 
     def put(self, *numbers: int, spans: int = 2) -> None:
@@ -89,7 +89,7 @@ class Stage:
 
 def over_http(receiver: HttpReceiver, timeout: float = 5.0, **settings: Any) -> Stage:
     told: dict[str, Any] = {"endpoint": receiver.url, "timeout": timeout} | settings
-    return Stage(transport(Traces.model_validate(told)), **told)
+    return Stage(transport(TraceSettings.model_validate(told)), **told)
 
 
 async def eventually(holds: Callable[[], bool]) -> None:
@@ -458,7 +458,7 @@ def test_the_daemon_serves_its_page_while_the_collector_hangs_and_follows_a_relo
             daemon._store.commit("eu", {}, traces=[frozen(1), frozen(2)])
 
             def settings(**traces: Any) -> Settings:
-                told = Traces.model_validate(traces)
+                told = TraceSettings.model_validate(traces)
                 return Settings.model_validate(
                     scene.settings.model_dump() | {"accounts": scene.settings.accounts}
                 ).model_copy(update={"traces": told})
@@ -495,7 +495,7 @@ def test_reloads_that_come_together_leave_one_sender_on_the_page_and_send_each_t
 ) -> None:
     async def work(scene: Scene) -> None:
         with HttpReceiver() as receiver:
-            daemon, told = scene.daemon, Traces.model_validate({"endpoint": receiver.url, "self_traces": False})
+            daemon, told = scene.daemon, TraceSettings.model_validate({"endpoint": receiver.url, "self_traces": False})
             receiver.answer = HANG
             daemon._store.commit("eu", {}, traces=[frozen(1), frozen(2)])
             daemon.send_to(told)

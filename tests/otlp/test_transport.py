@@ -19,7 +19,7 @@ from oteltap import OtelTapHttpProtobufReceiver, OtelTapHttpProtobufReceiverSett
 from exporter import __version__
 from exporter.otlp.transport import EMPTY, REASONS, Transport, Verdict, encode, transport
 from exporter.redaction import Secrets, Source
-from exporter.settings import Traces
+from exporter.settings import TraceSettings
 from exporter.settings.validation import BadSettings
 from exporter.tracing.trace import Link, Span, SpanEvent, Trace
 from tests.e2e.servers import free_port
@@ -104,7 +104,7 @@ def test_bodies_one_after_another_are_one_request_and_none_is_an_empty_one() -> 
 
 
 def way(url: str, **settings: Any) -> Transport:
-    return transport(Traces.model_validate({"endpoint": url, "timeout": 5.0} | settings))
+    return transport(TraceSettings.model_validate({"endpoint": url, "timeout": 5.0} | settings))
 
 
 def sent(receiver: HttpReceiver | GrpcReceiver, body: bytes = b"", **settings: Any) -> Verdict:
@@ -201,8 +201,8 @@ def test_spans_that_were_rejected_are_counted_and_the_words_kept(answer: Answer)
     assert "3 spans were rejected and are lost: too old" in verdict.words
 
 
-OWN, OTHER = "0wn/Key+of=traces", "t0ken-of-an-account"
-ECHO = f"{OWN} {OTHER}"
+OWN_METRICS, OTHER = "0wn/Key+of=traces", "t0ken-of-an-account"
+ECHO = f"{OWN_METRICS} {OTHER}"
 ESCAPED = ECHO.replace("/", "\\/").replace("=", "\\u003d")
 PROTOBUF, HTML, JSON_BODY = (
     {"content-type": f"{kind}"} for kind in ("application/x-protobuf", "text/html", "application/json")
@@ -229,10 +229,10 @@ def test_no_verdict_shows_a_secret_though_the_collector_repeats_them(receiver: A
     secrets = Secrets([Source(lambda: OTHER)])
     with receiver() as collector:
         protocol = "grpc" if isinstance(collector, GrpcReceiver) else "http/protobuf"
-        told = {"endpoint": collector.url, "protocol": protocol, "timeout": 5.0, "headers": {"x-api-key": OWN}}
-        words = transport(Traces.model_validate(told), secrets).send(EMPTY).words
+        told = {"endpoint": collector.url, "protocol": protocol, "timeout": 5.0, "headers": {"x-api-key": OWN_METRICS}}
+        words = transport(TraceSettings.model_validate(told), secrets).send(EMPTY).words
     assert "***" in words
-    assert not [each for each in (OWN[:8], OTHER, quote(OWN, safe=""), ESCAPED) if each in words]
+    assert not [each for each in (OWN_METRICS[:8], OTHER, quote(OWN_METRICS, safe=""), ESCAPED) if each in words]
 
 
 def test_a_header_that_cannot_be_sent_is_not_shown() -> None:
@@ -362,7 +362,7 @@ def test_a_certificate_that_cannot_be_used_is_a_problem_of_the_settings(tmp_path
     for name in ("certificate", "client_certificate"):
         settings = {"endpoint": "https://c.test", "protocol": protocol, name: str(file)}
         with pytest.raises(BadSettings, match=f"traces.{name}: cannot be used: .*; give PEM files"):
-            transport(Traces.model_validate(settings))
+            transport(TraceSettings.model_validate(settings))
 
 
 # -- receivers that nobody here wrote
@@ -373,7 +373,7 @@ def has_id(wanted: bytes, span: Any) -> bool:
 
 
 def test_a_decoder_over_http_sees_every_span_with_what_it_says() -> None:
-    async def seen() -> list[Any]:
+    async def state() -> list[Any]:
         port = free_port()
         plain = way(f"http://127.0.0.1:{port}", compression="none")  # it does not unpack
         async with OtelTapHttpProtobufReceiver(OtelTapHttpProtobufReceiverSettings(http_port=port)) as tap:
@@ -383,7 +383,7 @@ def test_a_decoder_over_http_sees_every_span_with_what_it_says() -> None:
         assert verdict.fate == "accepted", verdict.words
         return spans
 
-    root, child = asyncio.run(seen())
+    root, child = asyncio.run(state())
     assert (root.trace_id, root.span_id, root.name, root.flags) == (TRACE.id, ROOT.id, ROOT.name, 0x101)
     assert (root.start_time_unix_nano, root.end_time_unix_nano) == (ROOT.start, ROOT.end)
     assert {each.key for each in root.attributes} == set(ROOT.attributes)

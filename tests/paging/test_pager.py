@@ -9,19 +9,19 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from exporter.alerting.alarms import Exporter, Fleet, Sweeping, Wish
-from exporter.alerting.notification import Notice
+from exporter.alerting.alarms import Exporter, Fleet, Subscription, Sweeping
+from exporter.alerting.notification import Notification
 from exporter.alerting.rules import Options
 from exporter.api.models import Tag, Workload
 from exporter.clock import Clock
 from exporter.fleet.ledger import Ledger, Tally
-from exporter.fleet.state import Account, Seen
-from exporter.metrics.account_families import Known
+from exporter.fleet.workload_state import Account, WorkloadState
+from exporter.metrics.account_families import AccountFacts
 from exporter.paging.pager import LONGEST, Pager, Receiver
 from exporter.state.store import StateError, Store
 from exporter.telemetry.own_metrics import Report
 
-ALL = Wish(lambda told: told.labels["severity"] != "none", lambda _, __: False)
+ALL = Subscription(lambda told: told.labels["severity"] != "none", lambda _, __: False)
 
 
 class Fate(NamedTuple):
@@ -40,16 +40,16 @@ class Phone:
 
     def __init__(self) -> None:
         self.heard: list[str] = []
-        self.notices: list[Notice] = []
+        self.notifications: list[Notification] = []
         self.answer: Fate | Exception = Fate("")
 
-    async def send(self, notices: Sequence[Notice], _: float) -> list[Fate]:
+    async def send(self, notifications: Sequence[Notification], _: float) -> list[Fate]:
         if isinstance(self.answer, Exception):
             raise self.answer
         if self.answer.fate == "delivered":
-            self.heard += [f"{each.status} {each.title}" for each in notices]
-            self.notices += notices
-        return [self.answer._replace(key=each.key) for each in notices]
+            self.heard += [f"{each.status} {each.title}" for each in notifications]
+            self.notifications += notifications
+        return [self.answer._replace(key=each.key) for each in notifications]
 
 
 class Scene:
@@ -60,15 +60,15 @@ class Scene:
         path: Path | None = None,
         *,
         standing: bool = False,
-        wish: Wish = ALL,
+        subscription: Subscription = ALL,
         repeat: float = 0.0,
         change: Any = None,
-        hears: Callable[[Notice], bool] = lambda _: True,
-        evidence: Any = lambda seen, _: (("State", seen.workload.status or ""),),
+        hears: Callable[[Notification], bool] = lambda _: True,
+        evidence: Any = lambda state, _: (("State", state.workload.status or ""),),
     ) -> None:
         self.now, self.status, self.told = 1_795_000_000.0, "running", True
         self.phone, self.path = Phone(), path
-        self.standing, self.wish, self.repeat, self.change = standing, wish, repeat, change
+        self.standing, self.subscription, self.repeat, self.change = standing, subscription, repeat, change
         self.hears, self.evidence = hears, evidence
         self.transitions: dict[str, int] = {}
         self.exporter = Exporter()
@@ -81,7 +81,9 @@ class Scene:
 
     def made(self, before: Pager | None = None) -> Pager:
         """A pager of these settings."""
-        receiver = Receiver("phone", self.phone.send, self.wish, self.standing, self.repeat, self.change, self.hears)
+        receiver = Receiver(
+            "phone", self.phone.send, self.subscription, self.standing, self.repeat, self.change, self.hears
+        )
         clock = Clock(lambda: self.now, lambda: self.now, asyncio.sleep)
         return Pager(
             self.store, self.report, Options(), [receiver], self.evidence, self.fleets, lambda: self.exporter, clock,
@@ -91,11 +93,11 @@ class Scene:
     def fleets(self) -> list[Fleet]:
         """What is known now."""
         told = Workload(id="w1", name="chat", status=self.status, importance="critical", tags=(Tag("team", "x"),))
-        known = Known(Account("acme"), None, Tally())
+        known = AccountFacts(Account("acme"), None, Tally())
         return [
             Fleet(
                 known,
-                [Seen("acme", told, Ledger(0.0, 0.0, transitions=self.transitions))],
+                [WorkloadState("acme", told, Ledger(0.0, 0.0, transitions=self.transitions))],
                 Sweeping("", 1.0, 30.0),
                 self.told,
             )
@@ -133,7 +135,10 @@ def test_an_incident_opens_once_with_its_evidence_and_closes_once() -> None:
 
     scene = play(work)
     assert scene.phone.heard == [FIRES, ENDS]
-    assert (scene.phone.notices[0].evidence, scene.phone.notices[0].tags) == ((("State", "errored"),), {"team": "x"})
+    assert (scene.phone.notifications[0].evidence, scene.phone.notifications[0].tags) == (
+        (("State", "errored"),),
+        {"team": "x"},
+    )
     assert scene.value("notifications_total", receiver="phone", fate="delivered") == 2
     assert scene.value("alerts_firing", alertname="DataRobotWorkloadErrored", severity="critical") is None
 
@@ -231,7 +236,7 @@ def test_killed_at_any_moment_it_goes_on_as_if_nothing_had_been(tmp_path: Path, 
         scene.status = "running"
         await scene.passes(120)
         assert scene.phone.heard == [FIRES, ENDS]
-        opened, closed = scene.phone.notices
+        opened, closed = scene.phone.notifications
         assert (opened.key, opened.labels) == (closed.key, closed.labels)
         assert opened.began - begun == 330.0
 
@@ -303,16 +308,16 @@ def test_a_dead_mans_switch_is_told_again_and_again_that_paging_works() -> None:
     async def work(scene: Scene) -> None:
         await scene.passes(600)
 
-    watchdog = Wish(lambda told: told.labels["alertname"] == "DataRobotWatchdog", lambda _, __: False)
-    assert play(work, wish=watchdog, repeat=60.0).phone.heard == ["firing DataRobotWatchdog"] * 10
+    watchdog = Subscription(lambda told: told.labels["alertname"] == "DataRobotWatchdog", lambda _, __: False)
+    assert play(work, subscription=watchdog, repeat=60.0).phone.heard == ["firing DataRobotWatchdog"] * 10
 
 
 def test_a_notice_that_a_receiver_will_not_have_holds_up_no_other() -> None:
     class Choosy(Phone):
-        async def send(self, notices: Sequence[Notice], _: float) -> list[Fate]:
-            good = [each for each in notices if each.labels["alertname"] != "DataRobotWorkloadErrored"]
+        async def send(self, notifications: Sequence[Notification], _: float) -> list[Fate]:
+            good = [each for each in notifications if each.labels["alertname"] != "DataRobotWorkloadErrored"]
             self.heard += [f"{each.status} {each.title}" for each in good]
-            return [Fate(n.key) if n in good else Fate(n.key, "failed", "bad_request", "400") for n in notices]
+            return [Fate(n.key) if n in good else Fate(n.key, "failed", "bad_request", "400") for n in notifications]
 
     async def work(scene: Scene) -> None:
         scene.phone = Choosy()
@@ -366,7 +371,7 @@ def test_what_does_not_concern_a_receiver_it_does_not_hear() -> None:
         await scene.passes(600)
         assert scene.phone.heard == []
 
-    play(work, wish=Wish(lambda told: told.labels["severity"] == "warning", lambda _, __: False))
+    play(work, subscription=Subscription(lambda told: told.labels["severity"] == "warning", lambda _, __: False))
 
 
 def test_of_a_receiver_that_is_there_no_more_no_metric_says_that_it_fails() -> None:
@@ -414,10 +419,10 @@ def test_what_may_have_arrived_is_ended_though_it_heals_before_anybody_knows(tmp
 
 def test_a_notice_on_its_way_is_waited_for_at_the_end() -> None:
     async def work(scene: Scene) -> None:
-        async def slow(notices: Sequence[Notice], _: float) -> list[Fate]:
+        async def slow(notifications: Sequence[Notification], _: float) -> list[Fate]:
             asked.set()
             await answer.wait()
-            return await Phone.send(scene.phone, notices, 0.0)
+            return await Phone.send(scene.phone, notifications, 0.0)
 
         asked, answer = asyncio.Event(), asyncio.Event()
         scene.phone.send = slow  # type: ignore[method-assign]
@@ -472,7 +477,7 @@ def test_an_alert_that_this_version_does_not_know_is_ended_and_stops_nothing(tmp
 
 def test_a_repetition_heeds_silences_and_quiet_hours_and_a_restart(tmp_path: Path) -> None:
     quiet: list[bool] = [False]
-    wish = ALL._replace(quiet=lambda _, __: quiet[0])
+    subscription = ALL._replace(quiet=lambda _, __: quiet[0])
 
     async def work(scene: Scene) -> None:
         scene.status = "errored"
@@ -492,7 +497,7 @@ def test_a_repetition_heeds_silences_and_quiet_hours_and_a_restart(tmp_path: Pat
         await scene.passes(1800)
         assert len(scene.phone.heard) == 3
 
-    play(work, path=tmp_path / "state.db", wish=wish, repeat=600.0)
+    play(work, path=tmp_path / "state.db", subscription=subscription, repeat=600.0)
 
 
 def test_a_workload_of_which_no_evidence_can_be_found_is_told_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
@@ -505,7 +510,7 @@ def test_a_workload_of_which_no_evidence_can_be_found_is_told_all_the_same(caplo
 
     scene = play(work, evidence=broken)
     assert scene.phone.heard == [FIRES]
-    assert [title for title, _ in scene.phone.notices[0].evidence] == ["Not known"]
+    assert [title for title, _ in scene.phone.notifications[0].evidence] == ["Not known"]
     assert "no evidence could be found" in caplog.text
 
 
@@ -516,7 +521,7 @@ class Many(Scene):
         (fleet,) = super().fleets()
         (one,) = fleet.workloads
 
-        def named(n: int) -> Seen:
+        def named(n: int) -> WorkloadState:
             facts = {"id": f"w{n}", "name": f"w{n}", "importance": "critical" if n % 10 == 9 else "low"}
             return one._replace(workload=msgspec.structs.replace(one.workload, **facts))
 
@@ -527,29 +532,35 @@ def test_the_loudest_are_told_first_and_never_too_many_at_once() -> None:
     sizes: list[int] = []
 
     async def work(scene: Scene) -> None:
-        async def counted(notices: Sequence[Notice], _: float) -> list[Fate]:
-            sizes.append(len(notices))
-            return await Phone.send(scene.phone, notices, 0.0)
+        async def counted(notifications: Sequence[Notification], _: float) -> list[Fate]:
+            sizes.append(len(notifications))
+            return await Phone.send(scene.phone, notifications, 0.0)
 
         scene.phone.send = counted  # type: ignore[method-assign]
         scene.start()
         scene.status = "errored"
         await scene.passes(330)
 
-    scene = Many(wish=Wish(lambda told: told.labels["alertname"] == "DataRobotWorkloadErrored", lambda _, __: False))
+    scene = Many(
+        subscription=Subscription(
+            lambda told: told.labels["alertname"] == "DataRobotWorkloadErrored", lambda _, __: False
+        )
+    )
     asyncio.run(work(scene))
     assert sizes == [20, 20, 10]
-    assert [each.labels["severity"] for each in scene.phone.notices] == ["critical"] * 5 + ["warning"] * 45
+    assert [each.labels["severity"] for each in scene.phone.notifications] == ["critical"] * 5 + ["warning"] * 45
 
 
 def test_the_one_at_which_telling_breaks_off_goes_last_the_next_time() -> None:
     class Stumbles(Phone):
         """Of one notice it never says a word; those after it are not tried."""
 
-        async def send(self, notices: Sequence[Notice], now: float) -> list[Fate]:
-            poison = next((n for n, each in enumerate(notices) if each.labels["workload_id"] == "w9"), len(notices))
-            await Phone.send(self, notices[:poison], now)
-            return [Fate(e.key, *(() if n < poison else ("again", "timeout"))) for n, e in enumerate(notices)]
+        async def send(self, notifications: Sequence[Notification], now: float) -> list[Fate]:
+            poison = next(
+                (n for n, each in enumerate(notifications) if each.labels["workload_id"] == "w9"), len(notifications)
+            )
+            await Phone.send(self, notifications[:poison], now)
+            return [Fate(e.key, *(() if n < poison else ("again", "timeout"))) for n, e in enumerate(notifications)]
 
     async def work(scene: Scene) -> None:
         scene.phone = Stumbles()
@@ -557,13 +568,17 @@ def test_the_one_at_which_telling_breaks_off_goes_last_the_next_time() -> None:
         scene.status = "errored"
         await scene.passes(600)
 
-    scene = Many(wish=Wish(lambda told: told.labels["alertname"] == "DataRobotWorkloadErrored", lambda _, __: False))
+    scene = Many(
+        subscription=Subscription(
+            lambda told: told.labels["alertname"] == "DataRobotWorkloadErrored", lambda _, __: False
+        )
+    )
     asyncio.run(work(scene))
-    assert {each.labels["workload_id"] for each in scene.phone.notices} == {f"w{n}" for n in range(50)} - {"w9"}
+    assert {each.labels["workload_id"] for each in scene.phone.notifications} == {f"w{n}" for n in range(50)} - {"w9"}
 
 
 def test_of_replacements_that_do_not_concern_it_a_receiver_hears_nothing() -> None:
-    asked: list[Notice] = []
+    asked: list[Notification] = []
 
     async def change(*_: object) -> Fate:
         raise AssertionError("it is not to be told")
@@ -573,7 +588,7 @@ def test_of_replacements_that_do_not_concern_it_a_receiver_hears_nothing() -> No
         scene.transitions = {"replaced": 1}
         await scene.passes(60)
 
-    def hears(told: Notice) -> bool:
+    def hears(told: Notification) -> bool:
         asked.append(told)
         return False
 

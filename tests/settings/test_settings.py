@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from exporter.alerting.routing import Wants
 from exporter.docs import rules_page
 from exporter.settings import RECEIVERS as KINDS
-from exporter.settings import Account, Settings, base_url, listen_address, load, seconds
+from exporter.settings import AccountSettings, Settings, base_url, listen_address, load, seconds
 from exporter.settings.validation import BadSettings, Problem, read
 
 ENVIRONMENT = {"DATAROBOT_API_TOKEN": "s3cret"}
@@ -154,12 +154,12 @@ def test_a_token_file_is_read_again_when_it_changes_and_kept_while_it_is_gone(tm
     file = tmp_path / "token"
     file.write_text("one\n")
     token = loaded(tmp_path, f"accounts: [{{token_file: {file}}}]").accounts[0].token_source()
-    seen = [token()]
+    state = [token()]
     file.write_text("second\n")
-    seen.append(token())
+    state.append(token())
     file.unlink()
-    seen.append(token())
-    assert seen == ["one", "second", "second"]
+    state.append(token())
+    assert state == ["one", "second", "second"]
 
 
 @pytest.mark.parametrize(
@@ -567,7 +567,11 @@ def test_what_we_write_is_still_quoted_for_readers_of_yaml_1_1(tmp_path: Path) -
 # -- bounds
 
 PARTS = vars(Settings.model_validate({})).values()
-SECTIONS: list[type[BaseModel]] = [Account, *KINDS, *(type(part) for part in PARTS if isinstance(part, BaseModel))]
+SECTIONS: list[type[BaseModel]] = [
+    AccountSettings,
+    *KINDS,
+    *(type(part) for part in PARTS if isinstance(part, BaseModel)),
+]
 UNBOUNDED = {"thresholds", "resource_attributes"}
 """Numbers that are neither waited for nor allocated, but compared or sent on."""
 

@@ -76,18 +76,18 @@ def test_a_crash_loop_shows_as_real_servers_show_it() -> None:
 def test_a_reverted_replacement_never_leaves_running_and_only_an_event_tells() -> None:
     made, number = world(), at("reverted replacement")
     actor = made.actor(number)
-    seen = []
+    state = []
     for step in range(4):
         now = actor.begin(0, step) + 1
         item = listed(made, now)[actor.name]
-        seen.append((item["status"], (item["replacement"] or {}).get("status"), item["protonId"]))
-    assert [told[:2] for told in seen] == [
+        state.append((item["status"], (item["replacement"] or {}).get("status"), item["protonId"]))
+    assert [told[:2] for told in state] == [
         ("running", None),
         ("running", "initializing"),
         ("running", "awaiting_promotion"),
         ("running", None),
     ]
-    assert len({proton for *_, proton in seen}) == 1
+    assert len({proton for *_, proton in state}) == 1
     events = ask(made, f"/workloads/{actor.id(actor.moment(now))}/events", now)["data"]
     newest = max(events, key=lambda event: event["timestamp"])
     assert newest["eventType"] == "Replacement Errored"
@@ -119,7 +119,7 @@ def stamps_in(text: str) -> list[float]:
     return [datetime.fromisoformat(told).timestamp() for told in found]
 
 
-class Look(NamedTuple):
+class EvaluationContext(NamedTuple):
     """What a reader saw of one workload at a moment: all that its routes tell, and of pods what each proton's tells."""
 
     now: float
@@ -130,7 +130,7 @@ class Look(NamedTuple):
     texts: list[str]
 
 
-def look(made: World, number: int, now: float) -> Look:
+def look(made: World, number: int, now: float) -> EvaluationContext:
     def asked(part: str) -> Any:
         try:
             return ask(made, f"{path}{part}", now)
@@ -143,10 +143,12 @@ def look(made: World, number: int, now: float) -> Look:
     pods = {replica["name"]: replica for detail in details for replica in detail.get("replicas", ())}
     records = [item["replacement"], asked("/replacement"), *asked("/history").get("data", ())]
     texts = [json.dumps(told) for told in (item, protons, details, records, asked("/events"), asked("/related"))]
-    return Look(now, item, {each["id"]: each for each in protons}, pods, [each for each in records if each], texts)
+    return EvaluationContext(
+        now, item, {each["id"]: each for each in protons}, pods, [each for each in records if each], texts
+    )
 
 
-def looks(name: str, speed: float = 1.0) -> list[Look]:
+def looks(name: str, speed: float = 1.0) -> list[EvaluationContext]:
     """Three looks at each step of two rounds of a story, where it may be looked at."""
     made, number = world(speed=speed), at(name)
     actor, steps = made.actor(number), made.actor(number).story.steps
@@ -160,10 +162,10 @@ def looks(name: str, speed: float = 1.0) -> list[Look]:
     return [look(made, number, now) for now in (moments if any(step.seconds for step in steps) else moments[:3])]
 
 
-def told_of(seen: list[Look], part: str) -> dict[str, list[dict[str, Any]]]:
+def told_of(state: list[EvaluationContext], part: str) -> dict[str, list[dict[str, Any]]]:
     """What each proton, or pod, told of itself from one look to the next."""
     told: dict[str, list[dict[str, Any]]] = {}
-    for each in seen:
+    for each in state:
         for name, thing in getattr(each, part).items():
             told.setdefault(name, []).append(thing)
     return told
@@ -174,10 +176,10 @@ each_story = pytest.mark.parametrize("name", [story.name for story in STORIES])
 
 @each_story
 def test_a_proton_was_created_once_and_not_before_its_workload(name: str) -> None:
-    seen = looks(name)
-    for told in told_of(seen, "protons").values():
+    state = looks(name)
+    for told in told_of(state, "protons").values():
         assert len({proton["createdAt"] for proton in told}) == 1
-    for each in seen:
+    for each in state:
         assert all(proton["createdAt"] >= each.item["createdAt"] for proton in each.protons.values())
 
 
@@ -214,9 +216,9 @@ def test_a_pod_started_once_and_tells_when_the_truth_about_it_last_changed(name:
 
 @each_story
 def test_pods_that_are_gone_do_not_come_back(name: str) -> None:
-    seen = looks(name)
-    for pod in told_of(seen, "pods"):
-        there = [there for there, _ in groupby(pod in each.pods for each in seen)]
+    state = looks(name)
+    for pod in told_of(state, "pods"):
+        there = [there for there, _ in groupby(pod in each.pods for each in state)]
         assert there.count(True) == 1
 
 
@@ -240,7 +242,7 @@ def test_no_time_lies_in_the_future_of_its_reader(name: str, speed: float) -> No
         assert max(time for text in each.texts for time in stamps_in(text)) <= each.now + 1e-3
 
 
-def at_steps(name: str, *places: tuple[int, int]) -> tuple[Any, list[Look]]:
+def at_steps(name: str, *places: tuple[int, int]) -> tuple[Any, list[EvaluationContext]]:
     """A workload, and a look at it shortly after a step of a round began."""
     made = world()
     actor = made.actor(at(name))
@@ -251,21 +253,21 @@ def at_steps(name: str, *places: tuple[int, int]) -> tuple[Any, list[Look]]:
 def test_a_candidate_stays_itself_when_it_comes_to_serve_and_runs_from_then_on(
     name: str, came: int, switched: int
 ) -> None:
-    actor, seen = at_steps(name, (0, came), (0, switched), (0, switched + 1), (1, 0), (1, switched + 1))
-    candidate = next(key for key, proton in seen[0].protons.items() if proton["role"] == "candidate")
-    told = [each.protons[candidate] for each in seen]
+    actor, state = at_steps(name, (0, came), (0, switched), (0, switched + 1), (1, 0), (1, switched + 1))
+    candidate = next(key for key, proton in state[0].protons.items() if proton["role"] == "candidate")
+    told = [each.protons[candidate] for each in state]
     assert [proton.get("role") for proton in told] == ["candidate", "active", "active", "active", None]
     assert {proton["createdAt"] for proton in told} == {stamp(actor.begin(0, came))}
     assert told[0]["runningSince"] is None
     assert {proton["runningSince"] for proton in told[1:]} == {stamp(actor.begin(0, switched))}
-    (record,) = (record for record in seen[-1].records if candidate in record["candidateProtonIds"])
+    (record,) = (record for record in state[-1].records if candidate in record["candidateProtonIds"])
     assert record["createdAt"] == stamp(actor.begin(0, came))
     assert record["switchedAt"] == stamp(actor.begin(0, switched))
 
 
 def test_a_failed_replacement_was_never_switched() -> None:
-    _, (seen,) = at_steps("reverted replacement", (0, 3))
-    assert {record["switchedAt"] for record in seen.records} == {None}
+    _, (state,) = at_steps("reverted replacement", (0, 3))
+    assert {record["switchedAt"] for record in state.records} == {None}
 
 
 @pytest.mark.parametrize(
@@ -286,9 +288,9 @@ def test_a_failed_replacement_was_never_switched() -> None:
 def test_a_proton_runs_since_its_last_start_or_since_its_workload_was_created(
     name: str, place: tuple[int, int], began: tuple[int, int] | None
 ) -> None:
-    actor, (seen,) = at_steps(name, place)
-    since = seen.protons[seen.item["protonId"]]["runningSince"]
-    assert since == (stamp(actor.begin(*began)) if began else seen.item["createdAt"])
+    actor, (state,) = at_steps(name, place)
+    since = state.protons[state.item["protonId"]]["runningSince"]
+    assert since == (stamp(actor.begin(*began)) if began else state.item["createdAt"])
 
 
 def test_a_start_brings_new_pods_and_a_stop_leaves_them_listed() -> None:
@@ -303,8 +305,8 @@ def test_a_start_brings_new_pods_and_a_stop_leaves_them_listed() -> None:
 
 
 def test_the_last_response_came_before_the_stop_however_long_that_lasts() -> None:
-    actor, seen = at_steps("stop and start", (1, 1), (1, 2), (1, 3), (1, 4), (1, 5))
-    assert {each.item["lastResponse"] for each in seen} == {stamp(actor.begin(1, 1))}
+    actor, state = at_steps("stop and start", (1, 1), (1, 2), (1, 3), (1, 4), (1, 5))
+    assert {each.item["lastResponse"] for each in state} == {stamp(actor.begin(1, 1))}
 
 
 @pytest.mark.parametrize("speed", [1.0, 60.0])
@@ -453,7 +455,7 @@ def test_the_landing_page_says_that_it_is_a_simulation(simulator: Simulator) -> 
     assert "crash-loop-1" in text
 
 
-def seen(answer: httpx.Response, dated: bool) -> str:
+def state(answer: httpx.Response, dated: bool) -> str:
     headers = sorted((name, value) for name, value in answer.headers.items() if dated or name != "date")
     return f"{answer.status_code} {headers} {answer.text}"
 
@@ -474,9 +476,9 @@ def test_each_oddity_shows_in_an_answer(simulator: Simulator, name: str) -> None
     path = path.replace("{id}", actor.id(moment)).replace("{pid}", actor.proton(moment))
     params = {"offset": "2", "limit": "20"} if path == "/workloads/" else {}
     dated = name == "clock-skew"
-    before = seen(get(simulator, path, **params), dated)
+    before = state(get(simulator, path, **params), dated)
     simulator.odd = {name}
-    assert seen(get(simulator, path, **params), dated) != before
+    assert state(get(simulator, path, **params), dated) != before
 
 
 def test_an_oddity_may_hold_for_one_route(simulator: Simulator) -> None:

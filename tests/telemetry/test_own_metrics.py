@@ -7,14 +7,14 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.telemetry.own_metrics import Report
-from exporter.tracing.episode_traces import Made
+from exporter.tracing.episode_traces import EpisodeTrace
 from exporter.tracing.trace import Trace
 
 TRACE = Trace(b"\xab" * 16, {}, ())
 COUNTER, BUCKET = "datarobot_exporter_episodes_total", "datarobot_exporter_episode_duration_seconds_bucket"
 
 
-def told(*made: Made) -> Report:
+def told(*made: EpisodeTrace) -> Report:
     """A report of one account in which these episodes were made."""
     report = Report(1.0)
     account = report.account("eu", 30.0, 10.0)
@@ -24,7 +24,7 @@ def told(*made: Made) -> Report:
 
 
 def test_an_exemplar_stands_on_the_counter_and_on_the_bucket_and_nowhere_else() -> None:
-    page = told(Made("start", "success", 42.0, TRACE)).openmetrics().decode() + "# EOF\n"
+    page = told(EpisodeTrace("start", "success", 42.0, TRACE)).openmetrics().decode() + "# EOF\n"
     found = {
         (family.type, sample.name, sample.labels.get("le")): (sample.exemplar.labels, sample.exemplar.value)
         for family in openmetrics_families(page)  # type: ignore[no-untyped-call]
@@ -36,7 +36,7 @@ def test_an_exemplar_stands_on_the_counter_and_on_the_bucket_and_nowhere_else() 
 
 
 def test_the_text_format_is_silent_about_exemplars_and_has_the_same_numbers() -> None:
-    page = told(Made("start", "success", 42.0, TRACE)).text().decode()
+    page = told(EpisodeTrace("start", "success", 42.0, TRACE)).text().decode()
     assert "trace_id" not in page
     values = {
         (sample.name, sample.labels.get("outcome")): sample.value
@@ -51,14 +51,16 @@ def test_the_text_format_is_silent_about_exemplars_and_has_the_same_numbers() ->
 @pytest.mark.parametrize(
     ("made", "count"),
     [
-        (Made("stop", "success", 5.0), 1.0),  # counted, though no trace is wanted of it
-        (Made("stop", "checkpoint", 0.0, TRACE), 0.0),  # it is not over
-        (Made("stop", "late", 0.0, TRACE), 0.0),  # it was counted before
-        (Made("stop", "recalled", 5.0, TRACE), 0.0),  # it was over before we were there
+        (EpisodeTrace("stop", "success", 5.0), 1.0),  # counted, though no trace is wanted of it
+        (EpisodeTrace("stop", "checkpoint", 0.0, TRACE), 0.0),  # it is not over
+        (EpisodeTrace("stop", "late", 0.0, TRACE), 0.0),  # it was counted before
+        (EpisodeTrace("stop", "recalled", 5.0, TRACE), 0.0),  # it was over before we were there
     ],
     ids=lambda told: getattr(told, "outcome", ""),
 )
-def test_what_is_over_is_counted_once_and_names_a_trace_only_where_there_is_one(made: Made, count: float) -> None:
+def test_what_is_over_is_counted_once_and_names_a_trace_only_where_there_is_one(
+    made: EpisodeTrace, count: float
+) -> None:
     report = told(made)
     assert report.registry.get_sample_value(COUNTER, {"account": "eu", "kind": "stop", "outcome": "success"}) == count
     assert b"trace_id" not in report.openmetrics()

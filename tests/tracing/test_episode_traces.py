@@ -17,13 +17,13 @@ from exporter.api.models import Artifact, Creator, Replacement, Workload
 from exporter.api.pods import Condition, Container, LastState, Pods, Proton, Replica, StatusDetails
 from exporter.fleet import apply
 from exporter.fleet import episodes as book
-from exporter.fleet.episodes import Course, Episode, Happened, Mark, Past, Pod, Run, State
+from exporter.fleet.episodes import Episode, EpisodeTracker, Mark, ObservedEvent, Past, Pod, Run, State
 from exporter.fleet.ledger import Ledger
-from exporter.fleet.reconcile import Knowledge, Sweep, step
-from exporter.fleet.state import Seen
+from exporter.fleet.reconcile import Snapshot, Sweep, step
+from exporter.fleet.workload_state import WorkloadState
 from exporter.masking import MOST_WORDS, scrubbed
 from exporter.tracing import episode_traces
-from exporter.tracing.episode_traces import Made, Tracing, digest, sampled, settled, span_id, trace_id
+from exporter.tracing.episode_traces import EpisodeTrace, Tracing, digest, sampled, settled, span_id, trace_id
 from exporter.tracing.trace import Span, Trace
 
 HOST = "https://dr.example.test"
@@ -132,7 +132,7 @@ def test_a_message_keeps_its_ordinary_words(words: str) -> None:
 @pytest.mark.parametrize("shown", range(0, 20, 3))
 def test_a_secret_is_not_shown_in_part_because_the_message_was_cut_within_it(secret: str, shown: int) -> None:
     words = "password=" + "p" * (MOST_WORDS - 10 - shown) + " " + secret + " and more"
-    assert scrubbed(words) == scrubbed(words[: MOST_WORDS]) == "password=[…]"
+    assert scrubbed(words) == scrubbed(words[:MOST_WORDS]) == "password=[…]"
 
 
 @pytest.mark.parametrize(
@@ -154,13 +154,13 @@ def workload(status: str = "running", **more: Any) -> Workload:
 
 def made(
     episode: Episode, tracing: Tracing | None = TRACING, skew: float = 0.0, **facts: Any
-) -> tuple[Course, tuple[Made, ...]]:
+) -> tuple[EpisodeTracker, tuple[EpisodeTrace, ...]]:
     """The course after the episode has settled, and what was made of it."""
     told: dict[str, Any] = {"over": (episode,), "pods_told": 9500.0, "events_told": 9500.0}
-    course = Course(**(told | facts))
-    seen = Seen("acme", workload(), Ledger(1.0, 1.0, course=course))
-    after, found = settled(seen, 10_000.0, 9_900.0, tracing, skew)
-    return after.ledger.course, found
+    tracker = EpisodeTracker(**(told | facts))
+    state = WorkloadState("acme", workload(), Ledger(1.0, 1.0, tracker=tracker))
+    after, found = settled(state, 10_000.0, 9_900.0, tracing, skew)
+    return after.ledger.tracker, found
 
 
 def trace(episode: Episode, **facts: Any) -> Trace:
@@ -246,9 +246,9 @@ def test_an_episode_is_known_by_what_was_told(episode: Episode, facts: dict[str,
 
 
 def test_a_second_failure_of_the_same_run_has_an_id_of_its_own_that_is_not_told_by_the_api() -> None:
-    course, (first,) = made(stop(kind="failure"))
+    tracker, (first,) = made(stop(kind="failure"))
     again = stop(kind="failure", opened=Mark(300.0, 290.0), ended=Mark(400.0, 390.0))
-    _, (second,) = made(again, past=course.past, numbers=course.numbers)
+    _, (second,) = made(again, past=tracker.past, numbers=tracker.numbers)
     assert first.trace is not None
     assert second.trace is not None
     assert first.trace.id != second.trace.id
@@ -261,15 +261,15 @@ def test_a_second_failure_of_the_same_run_has_an_id_of_its_own_that_is_not_told_
 
 
 def test_however_many_failures_a_run_has_and_however_far_apart_each_has_an_id_of_its_own() -> None:
-    seen, keys = Seen("acme", workload(), Ledger(1.0, 1.0)), list[bytes]()
+    state, keys = WorkloadState("acme", workload(), Ledger(1.0, 1.0)), list[bytes]()
     for number in range(3 * book.PAST):
         at = 100.0 + number * (0.3 if number < 2 * book.PAST else 3.0) * book.PAST_SECONDS
         failure = stop(kind="failure", outcome="failure", opened=Mark(at, at - 10), ended=Mark(at + 50, at + 20))
-        course = msgspec.structs.replace(seen.ledger.course, over=(failure,))
-        seen, found = settled(seen._replace(ledger=Ledger(1.0, 1.0, course=course)), at + 900, at + 800, TRACING)
+        tracker = msgspec.structs.replace(state.ledger.tracker, over=(failure,))
+        state, found = settled(state._replace(ledger=Ledger(1.0, 1.0, tracker=tracker)), at + 900, at + 800, TRACING)
         keys += [one.key for one in found]
     assert len(set(keys)) == len(keys) == 3 * book.PAST
-    assert seen.ledger.course.numbers == {"failure|p1|S": 3 * book.PAST}
+    assert state.ledger.tracker.numbers == {"failure|p1|S": 3 * book.PAST}
 
 
 def test_crashes_and_what_only_we_know_need_no_number() -> None:
@@ -285,7 +285,7 @@ def test_crashes_and_what_only_we_know_need_no_number() -> None:
         ({"protons": proton(95, 190)}, (95.0, "reported", 190.0, "reported")),
         ({"protons": proton(87.9, 202.1)}, (100.0, "observed", 200.0, "observed")),
         ({"protons": proton(88.1, 201.9)}, (88.1, "reported", 201.9, "reported")),
-        ({"events": {"e": Happened("Workload Started", 97.0)}}, (97.0, "reported", 200.0, "observed")),
+        ({"events": {"e": ObservedEvent("Workload Started", 97.0)}}, (97.0, "reported", 200.0, "observed")),
     ],
 )
 def test_a_time_that_was_told_counts_between_the_two_sweeps_that_saw_the_change(
@@ -297,7 +297,10 @@ def test_a_time_that_was_told_counts_between_the_two_sweeps_that_saw_the_change(
 @pytest.mark.parametrize("never", [-62135596800.0, 0.0])
 def test_what_is_told_to_have_been_before_time_began_was_not_told(never: float) -> None:
     begun = start(opened=Mark(100.0, None, never), states=())
-    assert edges(trace(begun, events={"e": Happened("Workload Started", never)}).spans[0])[:2] == (100.0, "observed")
+    assert edges(trace(begun, events={"e": ObservedEvent("Workload Started", never)}).spans[0])[:2] == (
+        100.0,
+        "observed",
+    )
 
 
 def test_a_container_that_never_started_hangs_before_its_readiness() -> None:
@@ -308,8 +311,8 @@ def test_a_container_that_never_started_hangs_before_its_readiness() -> None:
                     Condition("Initialized", value=True, last_transition_time=iso(110.0))),
     )  # fmt: skip
     told = Pods((Proton("p1"),), {"p1": StatusDetails(replicas=(replica,))})
-    course = book.told_pods(Course(over=(start("failure"),)), told, "p1", 150.0)
-    assert phases(trace(start("failure"), pods=course.pods))[-1] == ("pull and start", 110.0, 200.0, True)
+    tracker = book.told_pods(EpisodeTracker(over=(start("failure"),)), told, "p1", 150.0)
+    assert phases(trace(start("failure"), pods=tracker.pods))[-1] == ("pull and start", 110.0, 200.0, True)
 
 
 def test_an_observed_time_says_how_much_earlier_it_may_have_been() -> None:
@@ -351,7 +354,7 @@ def test_where_nobody_saw_the_beginning_a_proton_of_long_ago_was_started_anew() 
 def test_where_nobody_saw_the_beginning_it_is_what_was_told_last_and_nothing_of_long_ago(
     kind: str, told: list[float], begun: float
 ) -> None:
-    events = {f"e{n}": Happened(f"Workload {kind}ped started", at) for n, at in enumerate(told)}
+    events = {f"e{n}": ObservedEvent(f"Workload {kind}ped started", at) for n, at in enumerate(told)}
     pods = {"a": Pod("p1", runs=tuple(Run("main", None, at, "Error", 1) for at in told))}
     facts = {"pods": pods} if kind == "failure" else {"events": events}
     found = trace(stop(kind=kind, opened=Mark(9000.0), ended=Mark(9100.0, 9070.0)), **facts)
@@ -544,8 +547,8 @@ def test_what_has_not_failed_is_no_error(episode: Episode) -> None:
 
 def test_a_failure_says_what_the_platform_said() -> None:
     events = {
-        "a": Happened("Replacement Errored", 150.0, "token=abc was refused"),
-        "b": Happened("Scaled", 160.0), "c": Happened("Scaled", 400.0, "later"),
+        "a": ObservedEvent("Replacement Errored", 150.0, "token=abc was refused"),
+        "b": ObservedEvent("Scaled", 160.0), "c": ObservedEvent("Scaled", 400.0, "later"),
     }  # fmt: skip
     root = trace(replaced(outcome="failure", cause="errored"), events=events).spans[0]
     assert root.error == "token=[…] was refused"
@@ -561,7 +564,7 @@ def test_all_that_the_api_says_is_free_of_secrets_and_short_wherever_it_stands()
     found = trace(
         replaced(states=states, candidates=(said, "p2"), replacement=long, outcome="failure", before=long, after=said),
         pods={pod_name: pod(proton="p2", container=said), said: pod(proton=said, runs=RUNS)},
-        events={said: Happened(long, 150.0, said)},
+        events={said: ObservedEvent(long, 150.0, said)},
     )
     text = _words(found)
     assert not [secret for secret in ("hunter2", "10.1.2.3", "jane@", "xxxx") if secret in text]
@@ -570,7 +573,7 @@ def test_all_that_the_api_says_is_free_of_secrets_and_short_wherever_it_stands()
 
 
 def test_a_workload_that_is_named_like_a_person_is_not_told_by_that_name() -> None:
-    named = Seen(
+    named = WorkloadState(
         "acme", workload(name="chat of jane@example.test, llama-3-70b-instruct-production-eu"), Ledger(1.0, 1.0)
     )
     told = episode_traces.resource(named, Tracing(HOST, "{name}", {"team": "me@home"}))
@@ -579,7 +582,7 @@ def test_a_workload_that_is_named_like_a_person_is_not_told_by_that_name() -> No
 
 
 def test_events_beyond_the_limit_are_counted() -> None:
-    events = {f"e{n:02}": Happened("Scaled", 101.0 + n) for n in range(40)}
+    events = {f"e{n:02}": ObservedEvent("Scaled", 101.0 + n) for n in range(40)}
     root = trace(start(), events=events).spans[0]
     assert (len(root.events), root.attributes["datarobot.dropped.events"]) == (episode_traces.EVENTS, 8)
 
@@ -617,10 +620,10 @@ def test_crashes_have_traces_where_they_are_wanted_and_no_more_than_all_else_may
     for tracing in (None, TRACING):
         assert made(crash, tracing)[1] == ()
     wanted = Tracing(HOST, crashes=True)
-    course, (one,) = made(crash, wanted)
-    assert (one.kind, course.recent, course.flapping) == ("failure", (9000.0,), None)
-    course, none = made(crash, wanted, recent=(8000.0,) * book.FLAPPING)
-    assert (none, course.flapping and course.flapping.folded) == ((), 1)
+    tracker, (one,) = made(crash, wanted)
+    assert (one.kind, tracker.recent, tracker.flapping) == ("failure", (9000.0,), None)
+    tracker, none = made(crash, wanted, recent=(8000.0,) * book.FLAPPING)
+    assert (none, tracker.flapping and tracker.flapping.folded) == ((), 1)
 
 
 @pytest.mark.parametrize(
@@ -645,10 +648,10 @@ def test_crashes_have_traces_where_they_are_wanted_and_no_more_than_all_else_may
 def test_a_trace_is_made_where_it_is_wanted_and_of_every_failure(
     episode: Episode, tracing: Tracing | None, wanted: bool
 ) -> None:
-    course, (one,) = made(episode, tracing)
+    tracker, (one,) = made(episode, tracing)
     assert (one.kind, one.outcome, one.seconds) == (episode.kind, episode.outcome, 100.0)
     assert (one.trace is not None) == wanted
-    assert (len(course.past), course.over) == (1, ())
+    assert (len(tracker.past), tracker.over) == (1, ())
 
 
 def test_a_crash_has_a_trace_only_where_that_is_wanted_and_is_known_by_pod_and_time() -> None:
@@ -668,19 +671,19 @@ def test_what_was_over_before_the_first_sweep_is_marked_and_no_news() -> None:
 
 
 def test_what_has_not_settled_stays_as_it_is() -> None:
-    seen = Seen("acme", workload(), Ledger(1.0, 1.0, course=Course(over=(stop(),))))
-    assert settled(seen, 201.0, 150.0, TRACING) == (seen, ())
+    state = WorkloadState("acme", workload(), Ledger(1.0, 1.0, tracker=EpisodeTracker(over=(stop(),))))
+    assert settled(state, 201.0, 150.0, TRACING) == (state, ())
 
 
 # -- what comes late, and what takes long
 
 
 def test_what_is_told_after_its_trace_was_made_becomes_a_span_under_the_same_root() -> None:
-    course, (first,) = made(stop())
+    tracker, (first,) = made(stop())
     assert first.trace is not None
-    late = {f"e{n}": Happened("Scaled", 150.0 + n) for n in range(5)} | {"x": Happened("Scaled", 999.0)}
+    late = {f"e{n}": ObservedEvent("Scaled", 150.0 + n) for n in range(5)} | {"x": ObservedEvent("Scaled", 999.0)}
     after, more = settled(
-        Seen("acme", workload(), Ledger(1.0, 1.0, course=msgspec.structs.replace(course, late=late))),
+        WorkloadState("acme", workload(), Ledger(1.0, 1.0, tracker=msgspec.structs.replace(tracker, late=late))),
         2000.0,
         1900.0,
         TRACING,
@@ -691,9 +694,9 @@ def test_what_is_told_after_its_trace_was_made_becomes_a_span_under_the_same_roo
     ]
     assert {one.trace.id for one in more if one.trace is not None} == {first.trace.id}
     assert len({one.key for one in (first, *more)}) == 4
-    assert after.ledger.course.late == {}
+    assert after.ledger.tracker.late == {}
     untraced = settled(
-        Seen("acme", workload(), Ledger(1.0, 1.0, course=msgspec.structs.replace(course, late=late))),
+        WorkloadState("acme", workload(), Ledger(1.0, 1.0, tracker=msgspec.structs.replace(tracker, late=late))),
         2000.0,
         1900.0,
         None,
@@ -703,23 +706,23 @@ def test_what_is_told_after_its_trace_was_made_becomes_a_span_under_the_same_roo
 
 @pytest.mark.parametrize("tracing", [None, Tracing(HOST, ratio=0.0), Tracing(HOST, kinds=frozenset({"start"}))])
 def test_nothing_is_added_to_a_trace_that_was_never_made_and_nothing_leads_there(tracing: Tracing | None) -> None:
-    course, _ = made(stop(), tracing)
-    assert [past.sent for past in course.past] == [False]
+    tracker, _ = made(stop(), tracing)
+    assert [past.sent for past in tracker.past] == [False]
     event = Event("e1", iso(150.0), "Scaled")
-    assert book.told_events(course, [event], frozenset(), 9600.0).late == {}
-    late = msgspec.structs.replace(course, late={"e1": Happened("Scaled", 150.0)})
-    assert settled(Seen("acme", workload(), Ledger(1.0, 1.0, course=late)), 2000.0, 1900.0, TRACING)[1] == ()
-    assert trace(start(opened=Mark(300.0, 290.0), ended=Mark(400.0)), past=course.past).spans[0].links == ()
+    assert book.told_events(tracker, [event], frozenset(), 9600.0).late == {}
+    late = msgspec.structs.replace(tracker, late={"e1": ObservedEvent("Scaled", 150.0)})
+    assert settled(WorkloadState("acme", workload(), Ledger(1.0, 1.0, tracker=late)), 2000.0, 1900.0, TRACING)[1] == ()
+    assert trace(start(opened=Mark(300.0, 290.0), ended=Mark(400.0)), past=tracker.past).spans[0].links == ()
 
 
 def test_an_episode_that_takes_long_tells_in_between_and_its_trace_leads_there() -> None:
     told = Tracing(HOST, checkpoint_after=1000.0)
-    course = Course(
+    tracker = EpisodeTracker(
         life=Episode("start", Mark(100.0, 90.0), states=(State("launching", Mark(100.0, 90.0)),), proton="p1")
     )
-    seen = Seen("acme", workload(), Ledger(1.0, 1.0, course=course))
-    assert settled(seen, 1099.0, 1000.0, told) == (seen, ())
-    once, (first,) = settled(seen, 1100.0, 1000.0, told)
+    state = WorkloadState("acme", workload(), Ledger(1.0, 1.0, tracker=tracker))
+    assert settled(state, 1099.0, 1000.0, told) == (state, ())
+    once, (first,) = settled(state, 1100.0, 1000.0, told)
     assert first.trace is not None
     assert first.trace.spans[0].name == "workload start (stuck)"
     assert first.trace.spans[0].attributes["datarobot.workload.episode.outcome"] == "timeout"
@@ -727,11 +730,11 @@ def test_an_episode_that_takes_long_tells_in_between_and_its_trace_leads_there()
     assert settled(once, 1200.0, 1100.0, told)[1] == ()
     _, (second,) = settled(once, 2100.0, 2000.0, told)
     assert second.key != first.key
-    life = once.ledger.course.life
+    life = once.ledger.tracker.life
     assert life is not None
     over = msgspec.structs.replace(life, ended=Mark(1300.0, 1290.0), outcome="success", after="running")
-    done = msgspec.structs.replace(once.ledger.course, life=None, over=(over,))
-    _, (last,) = settled(once._replace(ledger=Ledger(1.0, 1.0, course=done)), 2000.0, 1900.0, told)
+    done = msgspec.structs.replace(once.ledger.tracker, life=None, over=(over,))
+    _, (last,) = settled(once._replace(ledger=Ledger(1.0, 1.0, tracker=done)), 2000.0, 1900.0, told)
     assert last.trace is not None
     assert [link.trace for link in last.trace.spans[0].links] == [first.trace.id]
     assert last.trace.id != first.trace.id
@@ -740,41 +743,41 @@ def test_an_episode_that_takes_long_tells_in_between_and_its_trace_leads_there()
 def test_of_an_episode_that_takes_very_long_the_last_checkpoint_is_kept_and_each_leads_to_the_one_before() -> None:
     told = Tracing(HOST, checkpoint_after=1000.0)
     before = Past("k", "stop", "aa" * 16, "bb" * 8, 10.0, 20.0), Past("checkpoint", "start", "", "", 5.0, 30.0)
-    course = Course(life=Episode("start", Mark(100.0, 90.0), proton="p1"), past=before)
-    seen, last = Seen("acme", workload(), Ledger(1.0, 1.0, course=course)), list[bytes]()
+    tracker = EpisodeTracker(life=Episode("start", Mark(100.0, 90.0), proton="p1"), past=before)
+    state, last = WorkloadState("acme", workload(), Ledger(1.0, 1.0, tracker=tracker)), list[bytes]()
     for number in range(1, 61):
-        seen, (one,) = settled(seen, 100.0 + number * 1000.0, 100.0 + number * 1000.0 - 30.0, told)
+        state, (one,) = settled(state, 100.0 + number * 1000.0, 100.0 + number * 1000.0 - 30.0, told)
         assert one.trace is not None
         assert [link.trace for link in one.trace.spans[0].links] == [bytes.fromhex("aa" * 16), *last]
         last = [one.trace.id]
-    assert [past.key for past in seen.ledger.course.past] == ["k", "checkpoint"]
+    assert [past.key for past in state.ledger.tracker.past] == ["k", "checkpoint"]
 
 
 def test_after_a_time_without_us_only_the_newest_checkpoint_is_made() -> None:
     told = Tracing(HOST, checkpoint_after=1000.0)
-    course = Course(life=Episode("start", Mark(100.0, 90.0), proton="p1"))
-    seen, (one,) = settled(Seen("acme", workload(), Ledger(1.0, 1.0, course=course)), 7300.0, 7200.0, told)
+    tracker = EpisodeTracker(life=Episode("start", Mark(100.0, 90.0), proton="p1"))
+    state, (one,) = settled(WorkloadState("acme", workload(), Ledger(1.0, 1.0, tracker=tracker)), 7300.0, 7200.0, told)
     assert one.key == trace_id(HOST, "w", "start", ("local", "100.000", "checkpoint", "7"))
-    assert settled(seen, 7400.0, 7300.0, told) == (seen, ())
-    assert len(settled(seen, 8100.0, 8000.0, told)[1]) == 1
+    assert settled(state, 7400.0, 7300.0, told) == (state, ())
+    assert len(settled(state, 8100.0, 8000.0, told)[1]) == 1
 
 
 def test_a_replacement_that_takes_long_is_told_only_where_it_is_wanted() -> None:
     told = Tracing(HOST, kinds=frozenset({"start"}), checkpoint_after=1000.0)
-    course = Course(rollout=Episode("replacement", Mark(100.0, 90.0), replacement="r1"))
-    after, found = settled(Seen("acme", workload(), Ledger(1.0, 1.0, course=course)), 1100.0, 1000.0, told)
+    tracker = EpisodeTracker(rollout=Episode("replacement", Mark(100.0, 90.0), replacement="r1"))
+    after, found = settled(WorkloadState("acme", workload(), Ledger(1.0, 1.0, tracker=tracker)), 1100.0, 1000.0, told)
     assert found == ()
-    assert after.ledger.course.rollout is not None
-    assert after.ledger.course.rollout.checkpoints == 1
+    assert after.ledger.tracker.rollout is not None
+    assert after.ledger.tracker.rollout.checkpoints == 1
 
 
 def test_people_can_see_what_is_under_way_and_which_trace_it_will_be() -> None:
     life = Episode("stop", Mark(100.0), states=(State("stopping", Mark(100.0)),), proton="p1", since="S")
     crash = stop(kind="failure", cause="crashed")  # of which no trace is wanted
     over = (start(), crash)
-    course = Course(life=life, rollout=Episode("replacement", Mark(50.0)), over=over, protons=proton(95, 190))
-    seen = Seen("acme", workload(), Ledger(1.0, 1.0, course=course))
-    now = list(episode_traces.in_progress(seen, TRACING))
+    tracker = EpisodeTracker(life=life, rollout=Episode("replacement", Mark(50.0)), over=over, protons=proton(95, 190))
+    state = WorkloadState("acme", workload(), Ledger(1.0, 1.0, tracker=tracker))
+    now = list(episode_traces.in_progress(state, TRACING))
     assert [(each["kind"], each["since"], each["status"]) for each in now] == [
         ("stop", 100.0, "stopping"), ("replacement", 50.0, ""), ("start", 100.0, "launching"),
     ]  # fmt: skip
@@ -792,20 +795,22 @@ def test_people_can_see_what_is_under_way_and_which_trace_it_will_be() -> None:
     ids=["a replacement", "a failure of a run", "a second stop of the same run"],
 )
 def test_the_id_to_come_is_told_where_nothing_can_change_it(episode: Episode, key: tuple[str, ...]) -> None:
-    course = Course(life=episode, protons=proton(95), numbers={"stop|p1|T": 1})
-    (told,) = episode_traces.in_progress(Seen("acme", workload(), Ledger(1.0, 1.0, course=course)), TRACING)
+    tracker = EpisodeTracker(life=episode, protons=proton(95), numbers={"stop|p1|T": 1})
+    (told,) = episode_traces.in_progress(WorkloadState("acme", workload(), Ledger(1.0, 1.0, tracker=tracker)), TRACING)
     assert told["trace_id"] == trace_id(HOST, "w", episode.kind, key).hex()
 
 
 def test_the_id_to_come_is_not_told_while_an_episode_that_may_have_the_same_has_no_trace() -> None:
     life = Episode("failure", Mark(300.0), proton="p1", since="S")
-    course = Course(life=life, over=(stop(kind="failure"),))
-    now, before = episode_traces.in_progress(Seen("acme", workload(), Ledger(1.0, 1.0, course=course)), TRACING)
+    tracker = EpisodeTracker(life=life, over=(stop(kind="failure"),))
+    now, before = episode_traces.in_progress(
+        WorkloadState("acme", workload(), Ledger(1.0, 1.0, tracker=tracker)), TRACING
+    )
     first = trace_id(HOST, "w", "failure", ("p1", "S")).hex()
     assert (now["trace_id"], before["trace_id"]) == ("", first)
     crash = stop(kind="failure", cause="crashed")
-    alone = msgspec.structs.replace(course, over=(crash,))
-    (now,) = episode_traces.in_progress(Seen("acme", workload(), Ledger(1.0, 1.0, course=alone)), TRACING)
+    alone = msgspec.structs.replace(tracker, over=(crash,))
+    (now,) = episode_traces.in_progress(WorkloadState("acme", workload(), Ledger(1.0, 1.0, tracker=alone)), TRACING)
     assert now["trace_id"] == first
 
 
@@ -882,9 +887,9 @@ happenings = st.lists(
 )
 
 
-def lived(told: list[tuple[str, Any]], restart: int = -1) -> list[Made]:
+def lived(told: list[tuple[str, Any]], restart: int = -1) -> list[EpisodeTrace]:
     """What becomes of a life in which something happens every thirty seconds; at `restart` the state is read again."""
-    known, now, found = Knowledge("acme", baseline=False), 0.0, list[Made]()
+    known, now, found = Snapshot("acme", baseline=False), 0.0, list[EpisodeTrace]()
     tail = [("sweep", _sweep("Hibernating", "p1", 0))] * 14
     for number, (kind, value) in enumerate([*told, *tail]):
         now += 30.0
@@ -892,18 +897,18 @@ def lived(told: list[tuple[str, Any]], restart: int = -1) -> list[Made]:
             known = step(known, Sweep((value,) if value is not None else (), ()), now)
             for there in (known.workloads, known.missing, known.gone):
                 assert isinstance(there, dict)
-                for i, seen in there.items():
-                    there[i], more = settled(seen, now, known.previous, TRACING)
+                for i, state in there.items():
+                    there[i], more = settled(state, now, known.previous, TRACING)
                     found.extend(more)
-        elif (seen := known.workloads.get("w")) is not None:
+        elif (state := known.workloads.get("w")) is not None:
             assert isinstance(known.workloads, dict)
-            known.workloads["w"] = apply.told(seen, kind, tuple(value) if kind == "events" else value, now)[0]
+            known.workloads["w"] = apply.told(state, kind, tuple(value) if kind == "events" else value, now)[0]
         if number == restart:
             for there in (known.workloads, known.missing, known.gone):
                 assert isinstance(there, dict)
-                for i, seen in there.items():
-                    text = msgspec.json.encode(seen.ledger)
-                    there[i] = seen._replace(ledger=msgspec.json.decode(text, type=Ledger))
+                for i, state in there.items():
+                    text = msgspec.json.encode(state.ledger)
+                    there[i] = state._replace(ledger=msgspec.json.decode(text, type=Ledger))
     return found
 
 
@@ -941,10 +946,10 @@ def test_a_restart_at_any_moment_changes_no_trace(told: list[tuple[str, Any]], r
 )
 def test_events_make_the_same_trace_however_they_are_dealt(order: list[Event], cuts: list[int]) -> None:
     def dealt(hands: list[list[Event]]) -> Trace:
-        course = Course(life=Episode("start", Mark(100.0, 90.0)))
+        tracker = EpisodeTracker(life=Episode("start", Mark(100.0, 90.0)))
         for hand in hands:
-            course = book.told_events(course, hand, frozenset(), 150.0)
-        return trace(start(), events=course.events)
+            tracker = book.told_events(tracker, hand, frozenset(), 150.0)
+        return trace(start(), events=tracker.events)
 
     bounds = [0, *sorted(cuts), len(order)]
     hands = [order[a:b] for a, b in itertools.pairwise(bounds)]
@@ -953,8 +958,8 @@ def test_events_make_the_same_trace_however_they_are_dealt(order: list[Event], c
 
 @given(happenings)
 def test_no_two_traces_have_one_id_and_other_contents(told: list[tuple[str, Any]]) -> None:
-    seen: dict[bytes, Trace | None] = {}
+    state: dict[bytes, Trace | None] = {}
     for one in lived(told):
-        if one.key in seen:
+        if one.key in state:
             assert one.kind == "deletion"  # a workload that came back, and was deleted again
-        seen[one.key] = one.trace
+        state[one.key] = one.trace

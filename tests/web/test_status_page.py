@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from exporter.alerting.rules import DEFAULT, Options
 from exporter.api.models import Group, Runtime, Workload
 from exporter.api.pods import Condition, Pods
-from exporter.diagnosis.fleet_table import Choice, board
+from exporter.diagnosis.fleet_table import Choice, fleet_table
 from exporter.fleet.ledger import Ledger, Tally
-from exporter.fleet.state import Account, Details, Seen
-from exporter.metrics.account_families import Known, use
+from exporter.fleet.workload_state import Account, Details, WorkloadState
+from exporter.metrics.account_families import AccountFacts, use
 from exporter.web.status_page import AccountStatus, Status, StatusPage, address, chosen_by, page
 from tests.make import container, pods, replica, sight
 
@@ -25,7 +25,7 @@ LOST = replica(container(), status="unknown", conditions=(Condition(type="Ready"
 EVIL = '<script>alert(1)</script>"onmouseover="alert(2)'
 
 
-def seen(name: str = "name", told: Pods | None = None, account: str = "eu", **facts: Any) -> Seen:
+def state(name: str = "name", told: Pods | None = None, account: str = "eu", **facts: Any) -> WorkloadState:
     parts = {part: facts.pop(part) for part in ("vanished",) if part in facts}
     runtime = Runtime(container_groups=(Group(replica_count=2),))
     workload = Workload(
@@ -34,8 +34,10 @@ def seen(name: str = "name", told: Pods | None = None, account: str = "eu", **fa
     return sight(workload, NOW - 3600, 1.0, account=account, details=Details(pods=told), **parts)
 
 
-def account(*fleet: Seen, name: str = "eu", succeeded: float | None = NOW - 12.0, failure: str = "") -> AccountStatus:
-    known = Known(Account(name), use(fleet), Tally())
+def account(
+    *fleet: WorkloadState, name: str = "eu", succeeded: float | None = NOW - 12.0, failure: str = ""
+) -> AccountStatus:
+    known = AccountFacts(Account(name), use(fleet), Tally())
     return AccountStatus(name, "https://dr.test", known, fleet, succeeded, failure, 30.0, 900.0)
 
 
@@ -82,7 +84,7 @@ class Parsed(HTMLParser):
 
 
 def html(told: Status, query: str = "") -> str:
-    of = board(((each.known, each.fleet) for each in told.accounts), told.options, told.now)
+    of = fleet_table(((each.known, each.fleet) for each in told.accounts), told.options, told.now)
     return page(told, of, chosen_by(query))
 
 
@@ -91,14 +93,14 @@ def parsed(told: Status, query: str = "") -> Parsed:
 
 
 def test_a_workload_is_a_row_and_links_to_its_console() -> None:
-    told = parsed(status(account(seen("front", pods(READY, READY), importance="high"))))
+    told = parsed(status(account(state("front", pods(READY, READY), importance="high"))))
     assert told.rows[-1] == ["running", "frontw1 · logs", "1 h", "2 / 2", "high", ""]
     assert ("https://dr.test/console-nextgen/workloads/w1/overview", "front") in told.links
     assert ("https://dr.test/console-nextgen/workloads/w1/activity-log/otel-logs", "logs") in told.links
 
 
 def test_what_is_not_told_is_said_so() -> None:
-    bare = Seen("eu", Workload(id="w1"), Ledger(NOW - 5.0, NOW - 5.0))
+    bare = WorkloadState("eu", Workload(id="w1"), Ledger(NOW - 5.0, NOW - 5.0))
     told = parsed(status(account(bare)))
     assert told.rows[-1] == [
         "unknown",
@@ -113,29 +115,29 @@ def test_what_is_not_told_is_said_so() -> None:
 @pytest.mark.parametrize(
     ("of", "kind"),
     [
-        (seen("a", pods(READY, READY)), "up"),
-        (seen("a", None), "untold"),
-        (seen("a", pods(READY)), "warning"),
-        (seen("a", pods(READY, LOST)), "untold"),
-        (seen("a", pods(READY, READY, LOST)), "up"),
-        (seen("a", pods()), "critical"),
-        (seen("a", None, status="stopped"), "off"),
-        (seen("a", None, status="errored"), "failed"),
-        (seen("a", None, status="errored", importance="high"), "critical"),
+        (state("a", pods(READY, READY)), "up"),
+        (state("a", None), "untold"),
+        (state("a", pods(READY)), "warning"),
+        (state("a", pods(READY, LOST)), "untold"),
+        (state("a", pods(READY, READY, LOST)), "up"),
+        (state("a", pods()), "critical"),
+        (state("a", None, status="stopped"), "off"),
+        (state("a", None, status="errored"), "failed"),
+        (state("a", None, status="errored", importance="high"), "critical"),
     ],
 )
-def test_only_what_runs_and_is_known_to_be_ready_is_green(of: Seen, kind: str) -> None:
+def test_only_what_runs_and_is_known_to_be_ready_is_green(of: WorkloadState, kind: str) -> None:
     assert re.findall(r'<tr><td><span class="badge (\w+)">', html(status(account(of)))) == [kind]
 
 
 @pytest.mark.parametrize(
     ("accounts", "color"),
     [
-        ([account(seen("a", pods(READY, READY)))], "1e8e3e"),
-        ([account(seen("a", None))], "80868b"),
-        ([account(seen("a", pods(READY, READY)), succeeded=NOW - 100)], "80868b"),
-        ([account(seen("a", pods(READY)))], "f29900"),
-        ([account(seen("a", pods()))], "d93025"),
+        ([account(state("a", pods(READY, READY)))], "1e8e3e"),
+        ([account(state("a", None))], "80868b"),
+        ([account(state("a", pods(READY, READY)), succeeded=NOW - 100)], "80868b"),
+        ([account(state("a", pods(READY)))], "f29900"),
+        ([account(state("a", pods()))], "d93025"),
         ([account(succeeded=None)], "80868b"),
     ],
 )
@@ -145,13 +147,13 @@ def test_the_tab_is_green_only_where_all_is_known_and_well(accounts: list[Accoun
 
 
 def test_one_that_vanished_has_no_links_and_no_replicas() -> None:
-    told = parsed(status(account(seen("front", vanished=NOW - 60))))
+    told = parsed(status(account(state("front", vanished=NOW - 60))))
     assert told.rows[-1] == ["vanished", "frontw1", "1 min", "", "not told", "WorkloadVanishedno longer listed"]
     assert not [href for href, _ in told.links if "console-nextgen" in href]
 
 
 def test_names_and_ids_are_text_wherever_they_stand() -> None:
-    evil = seen(EVIL, id=EVIL, status=EVIL, importance=EVIL)
+    evil = state(EVIL, id=EVIL, status=EVIL, importance=EVIL)
     told = parsed(status(account(evil, name="eu", failure=EVIL), note=EVIL), "q=alert")
     assert [attributes for tag, attributes in told.tags if tag == "script"] == [{}], "our own, and no other"
     assert not [name for _, attributes in told.tags for name in attributes if name.startswith("on")]
@@ -163,12 +165,12 @@ def test_names_and_ids_are_text_wherever_they_stand() -> None:
 
 @given(st.text(), st.text(min_size=1))
 def test_no_name_breaks_out_of_its_place(name: str, id_: str) -> None:
-    tags = [tag for tag, _ in parsed(status(account(seen("plain", id="id")))).tags]
-    assert [tag for tag, _ in parsed(status(account(seen(name, id=id_)))).tags] == tags
+    tags = [tag for tag, _ in parsed(status(account(state("plain", id="id")))).tags]
+    assert [tag for tag, _ in parsed(status(account(state(name, id=id_)))).tags] == tags
 
 
 def test_an_alert_that_holds_is_told_with_its_runbook_where_a_browser_can_open_it() -> None:
-    failed = account(seen(status="errored"))
+    failed = account(state(status="errored"))
     told = parsed(status(failed, options=DEFAULT._replace(runbooks="https://docs.test/runbooks/")))
     assert ("https://docs.test/runbooks/DataRobotWorkloadErrored.md", "WorkloadErrored") in told.links
     assert ("?q=DataRobotWorkloadErrored", "WorkloadErrored 1") in told.links
@@ -190,7 +192,7 @@ def test_an_alert_that_holds_is_told_with_its_runbook_where_a_browser_can_open_i
     ],
 )
 def test_an_account_says_how_old_it_is_and_what_is_wrong(facts: dict[str, Any], cells: list[str]) -> None:
-    told = parsed(status(account(seen(), **facts)))
+    told = parsed(status(account(state(), **facts)))
     (row,) = [row for row in told.rows if row and row[0].startswith("eu")]
     assert row == ["euhttps://dr.test", *cells]
 
@@ -202,13 +204,13 @@ def test_where_no_workload_is_known_the_page_says_that_and_not_that_all_is_well(
 
 
 def test_of_several_accounts_each_row_says_whose_it_is() -> None:
-    us = account(seen("b", account="us", id="2"), name="us")
-    told = parsed(status(account(seen("a", id="1")), us))
+    us = account(state("b", account="us", id="2"), name="us")
+    told = parsed(status(account(state("a", id="1")), us))
     assert sorted(row[1] for row in told.rows[-2:]) == ["aeu · 1 · logs", "bus · 2 · logs"]
 
 
 def test_a_page_of_a_large_fleet_is_bounded_and_says_how_much_there_is() -> None:
-    fleet = [seen(f"workload-{number:05}", id=f"{number:024}") for number in range(10_000)]
+    fleet = [state(f"workload-{number:05}", id=f"{number:024}") for number in range(10_000)]
     text = html(status(account(*fleet)), "sort=workload&page=3")
     told = Parsed(text)
     assert len(text) < 200_000
@@ -250,7 +252,7 @@ def test_everybody_who_looks_at_once_is_answered_from_one_board() -> None:
 
     def told() -> Status:
         asked.append(1)
-        return status(account(seen()))
+        return status(account(state()))
 
     async def look() -> set[bytes]:
         front = StatusPage(told)

@@ -11,66 +11,72 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from exporter.alerting.notification import Notice
+from exporter.alerting.notification import Notification
 from exporter.paging.notify.contract import Sent
 from exporter.paging.notify.post import Address, Post, encoded, rfc3339
 from exporter.redaction import Secrets
-from exporter.settings import AlertmanagerReceiver
+from exporter.settings import AlertmanagerSettings
 
 HOLDS = 240.0
 """Seconds for which what fires is to be taken for firing: four times as long as it may take until it is told again."""
 
 
-def alert(notice: Notice) -> dict[str, Any]:
+def alert(notification: Notification) -> dict[str, Any]:
     """A notice as an Alertmanager has it, in either direction, but for its end. Evidence is one annotation more."""
-    evidence = "\n".join(f"{title}: {text}" for title, text in notice.evidence)
+    evidence = "\n".join(f"{title}: {text}" for title, text in notification.evidence)
     return {
-        "labels": {name: value for name, value in notice.labels.items() if value},
-        "annotations": {**notice.annotations, **({"evidence": evidence} if evidence else {})},
-        "startsAt": rfc3339(notice.began),
-        "generatorURL": notice.annotations.get("console_url", ""),
+        "labels": {name: value for name, value in notification.labels.items() if value},
+        "annotations": {**notification.annotations, **({"evidence": evidence} if evidence else {})},
+        "startsAt": rfc3339(notification.began),
+        "generatorURL": notification.annotations.get("console_url", ""),
     }
 
 
-def _ends(notice: Notice, now: float) -> dict[str, str]:
+def _ends(notification: Notification, now: float) -> dict[str, str]:
     # An end before its beginning would be refused; clocks are set back at times.
-    return {"endsAt": rfc3339(max(now + HOLDS if notice.ended is None else notice.ended, notice.began))}
+    return {
+        "endsAt": rfc3339(max(now + HOLDS if notification.ended is None else notification.ended, notification.began))
+    }
 
 
-def _bad_name(notice: Notice) -> str | None:
-    names = (*notice.labels, *notice.annotations)
+def _bad_name(notification: Notification) -> str | None:
+    names = (*notification.labels, *notification.annotations)
     return next((name for name in names if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", name)), None)
 
 
 class Alertmanager:
     """One Alertmanager. Each of a cluster is told of everything; they compare notes among themselves."""
 
-    def __init__(self, settings: AlertmanagerReceiver, url: str, secrets: Secrets | None = None) -> None:
+    def __init__(self, settings: AlertmanagerSettings, url: str, secrets: Secrets | None = None) -> None:
         self.name = f"{settings.name}@{urlsplit(url).netloc}{urlsplit(url).path}"
         self._headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
         address = f"{url}/api/v2/alerts"
         self._to = Address(address, address)
         self._post = Post(settings, secrets)
 
-    async def send(self, notices: Sequence[Notice], now: float) -> list[Sent]:
+    async def send(self, notifications: Sequence[Notification], now: float) -> list[Sent]:
         """See `Notifier`: one request for all."""
         bad = {
-            notice.key: Sent(notice.key, "failed", "bad_request", f"not sent: {name!r} is no name of a label")
-            for notice in notices
-            if (name := _bad_name(notice)) is not None
+            notification.key: Sent(
+                notification.key, "failed", "bad_request", f"not sent: {name!r} is no name of a label"
+            )
+            for notification in notifications
+            if (name := _bad_name(notification)) is not None
         }
-        told = iter(await self._told([notice for notice in notices if notice.key not in bad], now))
-        return [bad.get(notice.key) or next(told) for notice in notices]
+        told = iter(
+            await self._told([notification for notification in notifications if notification.key not in bad], now)
+        )
+        return [bad.get(notification.key) or next(told) for notification in notifications]
 
-    async def _told(self, notices: Sequence[Notice], now: float) -> list[Sent]:
-        if not notices:
+    async def _told(self, notifications: Sequence[Notification], now: float) -> list[Sent]:
+        if not notifications:
             return []
-        body = encoded([alert(notice) | _ends(notice, now) for notice in notices])
+        body = encoded([alert(notification) | _ends(notification, now) for notification in notifications])
         sent = await self._post.send(self._to, body, self._headers)
-        if sent.reason in ("bad_request", "too_large") and len(notices) > 1:
-            half = len(notices) // 2  # it does not say which it did not take
-            return [*await self._told(notices[:half], now), *await self._told(notices[half:], now)]
-        return [sent._replace(key=notice.key) for notice in notices]
+        if sent.reason in ("bad_request", "too_large") and len(notifications) > 1:
+            half = len(notifications) // 2  # it does not say which it did not take
+            return [*await self._told(notifications[:half], now), *await self._told(notifications[half:], now)]
+        return [sent._replace(key=notification.key) for notification in notifications]
 
     async def aclose(self) -> None:
         """See `Notifier`."""

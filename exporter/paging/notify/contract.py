@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, NamedTuple, Protocol
 
-from exporter.alerting.notification import Notice
+from exporter.alerting.notification import Notification
 
 REASONS = (
     "timeout dns connect tls auth forbidden not_found throttled server_error bad_request too_large redirect refused"
@@ -37,7 +37,7 @@ class Notifier(Protocol):
     def name(self) -> str:
         """The receiver's name; of several URLs of one receiver, each has the URL's host and path added."""
 
-    async def send(self, notices: Sequence[Notice], now: float) -> list[Sent]:
+    async def send(self, notifications: Sequence[Notification], now: float) -> list[Sent]:
         """What became of each notice, in the same order. `now` is in seconds since the epoch.
 
         What cannot go now without asking too much of the receiver is ``again`` with the time after which it can.
@@ -47,14 +47,16 @@ class Notifier(Protocol):
         """Close all connections."""
 
 
-async def one_by_one(notices: Sequence[Notice], send: Callable[[Notice], Awaitable[Sent]]) -> list[Sent]:
+async def one_by_one(
+    notifications: Sequence[Notification], send: Callable[[Notification], Awaitable[Sent]]
+) -> list[Sent]:
     """Send each notice alone. What is not about the one but about the receiver is the fate of the rest, untried."""
     told: list[Sent] = []
-    for notice in notices:
+    for notification in notifications:
         if told and _of_all(told[-1]):
-            told.append(told[-1]._replace(key=notice.key, maybe=False))
+            told.append(told[-1]._replace(key=notification.key, maybe=False))
         else:
-            told.append((await send(notice))._replace(key=notice.key))
+            told.append((await send(notification))._replace(key=notification.key))
     return told
 
 

@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from exporter.alerting.notification import Notice
+from exporter.alerting.notification import Notification
 from exporter.failures import detail, one_line
 from exporter.paging.notify.contract import Sent, one_by_one
 from exporter.paging.notify.post import Address, Budget, Post, encoded, rfc3339
 from exporter.redaction import Secrets
-from exporter.settings import PagerDutyReceiver
+from exporter.settings import PagerDutySettings
 
 SUMMARY, KEY, SIZE = 1024, 255, 512 * 1024
 """Most characters of a summary and of a key, most bytes of an event."""
@@ -31,7 +31,7 @@ class PagerDuty:
 
     def __init__(
         self,
-        settings: PagerDutyReceiver,
+        settings: PagerDutySettings,
         severity_label: str = "severity",
         steady: Callable[[], float] = time.monotonic,
         secrets: Secrets | None = None,
@@ -42,9 +42,11 @@ class PagerDuty:
         self._events, self._changes = Budget(EVENTS, MINUTE, steady), Budget(CHANGES, MINUTE, steady)
         self._post = Post(settings, secrets)
 
-    async def send(self, notices: Sequence[Notice], now: float) -> list[Sent]:  # noqa: ARG002 — see `Notifier`
+    async def send(self, notifications: Sequence[Notification], now: float) -> list[Sent]:  # noqa: ARG002 — see `Notifier`
         """See `Notifier`: one request for each, in order."""
-        return await one_by_one(notices, lambda notice: self._sent(self._url, self._events, self._event(notice)))
+        return await one_by_one(
+            notifications, lambda notification: self._sent(self._url, self._events, self._event(notification))
+        )
 
     async def change(self, summary: str, at: float) -> Sent:
         """Tell of a change, which notifies nobody and stands beside incidents; the key is left empty."""
@@ -57,28 +59,28 @@ class PagerDuty:
         body = encoded({"routing_key": key, **event})
         return budget.take() or await self._post.send(Address(url, url, (key,)), body, said=_said)
 
-    def _event(self, notice: Notice) -> dict[str, Any]:
+    def _event(self, notification: Notification) -> dict[str, Any]:
         event: dict[str, Any] = {
-            "event_action": "trigger" if notice.ended is None else "resolve",
-            "dedup_key": dedup_key(notice.key),
+            "event_action": "trigger" if notification.ended is None else "resolve",
+            "dedup_key": dedup_key(notification.key),
         }
-        if notice.ended is not None:
+        if notification.ended is not None:
             return event
-        labels = notice.labels
+        labels = notification.labels
         who = labels.get("workload") or labels.get("workload_id")
-        told = [notice.title, *(f"{title}: {text}" for title, text in notice.evidence[:1])]
-        details = {**notice.annotations, **dict(notice.evidence), **labels}
+        told = [notification.title, *(f"{title}: {text}" for title, text in notification.evidence[:1])]
+        details = {**notification.annotations, **dict(notification.evidence), **labels}
         payload = {
             "summary": _line("; ".join(told)),
             "source": who or labels.get("account") or "workload-exporter",
             "severity": _SEVERITIES.get(labels.get(self._severity_label, ""), "info"),
-            "timestamp": rfc3339(notice.began),
+            "timestamp": rfc3339(notification.began),
             "component": labels.get("component", ""),
             "group": labels.get("account", ""),
             "class": labels["alertname"],
             "custom_details": details,
         }
-        event |= {"payload": payload, "links": _links(notice.links), "client": "DataRobot workload exporter"}
+        event |= {"payload": payload, "links": _links(notification.links), "client": "DataRobot workload exporter"}
         if len(encoded(event)) > SIZE - KEY:
             payload["custom_details"] = {"left out": "the details were too long for an event", **labels}
         return event

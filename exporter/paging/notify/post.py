@@ -22,7 +22,7 @@ import httpx
 from exporter import __version__, redaction
 from exporter.failures import beginning, detail, one_line, retry_after, some_of, trouble
 from exporter.paging.notify.contract import Sent
-from exporter.settings import Receiver, is_url
+from exporter.settings import ReceiverSettings, is_url
 from exporter.settings.validation import BadSettings, Problem
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every URL at info, and some are secrets
@@ -87,7 +87,7 @@ class Post:
     Raises `BadSettings` for certificates that cannot be used.
     """
 
-    def __init__(self, receiver: Receiver, secrets: redaction.Secrets | None = None) -> None:
+    def __init__(self, receiver: ReceiverSettings, secrets: redaction.Secrets | None = None) -> None:
         self._secrets = secrets or redaction.Secrets()
         trusted = ssl.create_default_context()
         try:

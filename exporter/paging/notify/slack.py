@@ -12,11 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from exporter.alerting.notification import Notice
+from exporter.alerting.notification import Notification
 from exporter.paging.notify.contract import Sent
 from exporter.paging.notify.post import Budget, Post, encoded, hidden
 from exporter.redaction import Secrets
-from exporter.settings import SlackReceiver
+from exporter.settings import SlackSettings
 
 LINES, LENGTH = 3, 300
 """Lines of evidence of each alert, and characters of such a line."""
@@ -30,7 +30,7 @@ class Slack:
 
     def __init__(
         self,
-        settings: SlackReceiver,
+        settings: SlackSettings,
         severity_label: str = "severity",
         steady: Callable[[], float] = time.monotonic,
         secrets: Secrets | None = None,
@@ -40,33 +40,34 @@ class Slack:
         self._budget = Budget(1, 1.0, steady)
         self._post = Post(settings, secrets)
 
-    async def send(self, notices: Sequence[Notice], now: float) -> list[Sent]:  # noqa: ARG002 — see `Notifier`
+    async def send(self, notifications: Sequence[Notification], now: float) -> list[Sent]:  # noqa: ARG002 — see `Notifier`
         """See `Notifier`: one message for all, in which each is named."""
-        if not notices:
+        if not notifications:
             return []
-        body = encoded(message(notices, self._severity_label))
+        body = encoded(message(notifications, self._severity_label))
         sent = self._budget.take() or await self._post.send(hidden(self._url()), body, taken=_taken)
-        return [sent._replace(key=notice.key) for notice in notices]
+        return [sent._replace(key=notification.key) for notification in notifications]
 
     async def aclose(self) -> None:
         """See `Notifier`."""
         await self._post.aclose()
 
 
-def message(notices: Sequence[Notice], severity_label: str) -> dict[str, Any]:
+def message(notifications: Sequence[Notification], severity_label: str) -> dict[str, Any]:
     """What a channel shows of notices: the worst of what fires first, then what has ended."""
 
-    def severity(notice: Notice) -> str:
-        return notice.labels.get(severity_label, "none")
+    def severity(notification: Notification) -> str:
+        return notification.labels.get(severity_label, "none")
 
-    def rank(notice: Notice) -> tuple[bool, int]:
-        told = severity(notice)
-        return notice.ended is not None, _ORDER.index(told) if told in _ORDER else len(_ORDER)
+    def rank(notification: Notification) -> tuple[bool, int]:
+        told = severity(notification)
+        return notification.ended is not None, _ORDER.index(told) if told in _ORDER else len(_ORDER)
 
-    ranked = sorted(notices, key=rank)
-    count = Counter(notice.status for notice in notices)
+    ranked = sorted(notifications, key=rank)
+    count = Counter(notification.status for notification in notifications)
     attachments = [
-        _attachment(_lines(notice), "resolved" if notice.ended is not None else severity(notice)) for notice in ranked
+        _attachment(_lines(notification), "resolved" if notification.ended is not None else severity(notification))
+        for notification in ranked
     ]
     text = ", ".join(f"{count[status]} {status}" for status in ("firing", "resolved") if count[status])
     return {"text": f"{text}: {_plain(ranked[0].title)}{' …' if ranked[1:] else ''}", "attachments": attachments}
@@ -77,15 +78,15 @@ def _attachment(lines: Sequence[str], colour: str) -> dict[str, Any]:
     return told | {"fallback": lines[0], "text": "\n".join(lines)}
 
 
-def _lines(notice: Notice) -> list[str]:
-    told = "RESOLVED" if notice.ended is not None else "FIRING"
-    account = notice.labels.get("account", "")
-    lines = [f"*{told}* {_plain(notice.title)}{f' ({_plain(account)})' if account else ''}"]
-    if notice.ended is None:
-        if summary := notice.annotations.get("summary"):
+def _lines(notification: Notification) -> list[str]:
+    told = "RESOLVED" if notification.ended is not None else "FIRING"
+    account = notification.labels.get("account", "")
+    lines = [f"*{told}* {_plain(notification.title)}{f' ({_plain(account)})' if account else ''}"]
+    if notification.ended is None:
+        if summary := notification.annotations.get("summary"):
             lines.append(_plain(summary))
-        lines += [f"{_plain(title)}: {_plain(text)}" for title, text in notice.evidence[:LINES]]
-    if links := [_link(text, url) for text, url in notice.links if url.startswith(("https://", "http://"))]:
+        lines += [f"{_plain(title)}: {_plain(text)}" for title, text in notification.evidence[:LINES]]
+    if links := [_link(text, url) for text, url in notification.links if url.startswith(("https://", "http://"))]:
         lines.append(" · ".join(links))
     return lines
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
-from exporter.alerting.notification import Notice
+from exporter.alerting.notification import Notification
 from exporter.paging.notify.contract import Notifier, Sent
 
 ALERT = "DataRobotTestPage"
@@ -35,34 +35,34 @@ class Tried(NamedTuple):
 
 async def test_page(ways: Sequence[Notifier], severity_label: str, hold: float) -> AsyncIterator[Tried]:
     """Page on each way, and end it `hold` seconds later where it was delivered; closes the ways."""
-    notice = _notice(severity_label)
+    notification = _notice(severity_label)
     try:
         paged = []
         for way in ways:
-            sent = await _sent(way, notice)
+            sent = await _sent(way, notification)
             yield Tried(way.name, "paged", sent)
             if sent.fate == "delivered":
                 paged.append(way)
         with contextlib.suppress(asyncio.CancelledError):  # Ctrl-C ends the page too
             await asyncio.sleep(hold if paged else 0)  # so that somebody sees it
         for way in paged:
-            yield Tried(way.name, "resolved", await _sent(way, notice._replace(ended=time.time())))
+            yield Tried(way.name, "resolved", await _sent(way, notification._replace(ended=time.time())))
     finally:
         for way in ways:
             await way.aclose()
 
 
-async def _sent(way: Notifier, notice: Notice) -> Sent:
-    (sent,) = await way.send([notice], time.time())
+async def _sent(way: Notifier, notification: Notification) -> Sent:
+    (sent,) = await way.send([notification], time.time())
     if sent.fate == "again" and sent.after is not None and sent.after <= PATIENCE:
         await asyncio.sleep(sent.after)  # as the receiver asks
-        (sent,) = await way.send([notice], time.time())
+        (sent,) = await way.send([notification], time.time())
     return sent
 
 
-def _notice(severity_label: str) -> Notice:
+def _notice(severity_label: str) -> Notification:
     now, host = time.time(), socket.gethostname()
-    return Notice(
+    return Notification(
         f"drw:test:{host}:{now:.0f}",
         {"alertname": ALERT, severity_label: "critical", "component": "exporter"},
         {"summary": "This is a test of paging.", "description": "Nothing is wrong, and nothing is to be done."},

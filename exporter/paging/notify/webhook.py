@@ -10,12 +10,12 @@ import hmac
 from collections.abc import Sequence
 from typing import Any
 
-from exporter.alerting.notification import Notice
+from exporter.alerting.notification import Notification
 from exporter.paging.notify.alertmanager import alert
 from exporter.paging.notify.contract import Sent, one_by_one
 from exporter.paging.notify.post import Post, encoded, hidden, rfc3339
 from exporter.redaction import Secrets
-from exporter.settings import WebhookReceiver
+from exporter.settings import WebhookSettings
 
 NO_END = "0001-01-01T00:00:00Z"
 """What an Alertmanager tells as the end of what fires."""
@@ -24,19 +24,19 @@ NO_END = "0001-01-01T00:00:00Z"
 class Webhook:
     """One URL."""
 
-    def __init__(self, settings: WebhookReceiver, secrets: Secrets | None = None) -> None:
+    def __init__(self, settings: WebhookSettings, secrets: Secrets | None = None) -> None:
         self.name = settings.name
         self._url, self._secret = settings.source("url"), settings.source("hmac_secret")
         self._signs = settings.given("hmac_secret")
         self._headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
         self._post = Post(settings, secrets)
 
-    async def send(self, notices: Sequence[Notice], now: float) -> list[Sent]:  # noqa: ARG002 — see `Notifier`
+    async def send(self, notifications: Sequence[Notification], now: float) -> list[Sent]:  # noqa: ARG002 — see `Notifier`
         """See `Notifier`: one request for each, in order."""
-        return await one_by_one(notices, self._sent)
+        return await one_by_one(notifications, self._sent)
 
-    async def _sent(self, notice: Notice) -> Sent:
-        body, secret = encoded(message(notice, self.name)), self._secret()
+    async def _sent(self, notification: Notification) -> Sent:
+        body, secret = encoded(message(notification, self.name)), self._secret()
         if self._signs and not secret:
             why = "gives no secret to sign with; it is missing, cannot be read, or is empty"
             return Sent("", "again", "refused", f"not sent: {self._signs[0]} {why}")
@@ -48,16 +48,16 @@ class Webhook:
         await self._post.aclose()
 
 
-def message(notice: Notice, receiver: str) -> dict[str, Any]:
+def message(notification: Notification, receiver: str) -> dict[str, Any]:
     """A group of one alert. It is of its own, so that its key and its status are those of the incident."""
-    told = alert(notice)
-    ends = NO_END if notice.ended is None else rfc3339(notice.ended)
-    state = {"status": notice.status, "endsAt": ends, "fingerprint": fingerprint(told["labels"])}
+    told = alert(notification)
+    ends = NO_END if notification.ended is None else rfc3339(notification.ended)
+    state = {"status": notification.status, "endsAt": ends, "fingerprint": fingerprint(told["labels"])}
     return {
         "version": "4",
-        "groupKey": notice.key,
+        "groupKey": notification.key,
         "truncatedAlerts": 0,
-        "status": notice.status,
+        "status": notification.status,
         "receiver": receiver,
         "groupLabels": {},
         "commonLabels": told["labels"],

@@ -15,7 +15,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from exporter import __version__
-from exporter.alerting.notification import Notice
+from exporter.alerting.notification import Notification
 from exporter.paging.notify import KINDS, REASONS, Notifier, Sent, notifiers
 from exporter.paging.notify.alertmanager import HOLDS, Alertmanager
 from exporter.paging.notify.pagerduty import PagerDuty, dedup_key
@@ -55,7 +55,7 @@ GOOD = {
     "slack": Answer(200, b"ok"),
     "webhook": Answer(204),
 }
-FIRING = Notice(
+FIRING = Notification(
     "drw:https://dr.test:DataRobotWorkloadErrored:w1",
     {
         "alertname": "DataRobotWorkloadErrored",
@@ -84,7 +84,7 @@ def settings(kind: str, url: str, **more: Any) -> AnyReceiver:
     return adapter.validate_python(told)
 
 
-def sent(way: Notifier, *batches: Sequence[Notice]) -> list[list[Sent]]:
+def sent(way: Notifier, *batches: Sequence[Notification]) -> list[list[Sent]]:
     """What became of each batch, one after another."""
 
     async def send() -> list[list[Sent]]:
@@ -96,17 +96,17 @@ def sent(way: Notifier, *batches: Sequence[Notice]) -> list[list[Sent]]:
     return asyncio.run(send())
 
 
-def one(kind: str, answer: Answer, notice: Notice = FIRING, **more: Any) -> tuple[Sent, HttpReceiver]:
+def one(kind: str, answer: Answer, notification: Notification = FIRING, **more: Any) -> tuple[Sent, HttpReceiver]:
     """What became of one notice, by this answer."""
     with HttpReceiver(answer) as receiver:
         (way,) = notifiers(settings(kind, receiver.url, **more))
-        (((told,)),) = sent(way, [notice])
+        (((told,)),) = sent(way, [notification])
     return told, receiver
 
 
-def body(kind: str, notice: Notice) -> Any:
+def body(kind: str, notification: Notification) -> Any:
     """What a receiver is sent."""
-    _, receiver = one(kind, GOOD[kind], notice)
+    _, receiver = one(kind, GOOD[kind], notification)
     (received,) = receiver.received
     assert received.headers[""] == PATHS[kind]
     assert received.headers["content-type"] == "application/json"
@@ -241,7 +241,7 @@ def test_slack_is_told_of_twenty_in_one_message_that_names_each_the_worst_first(
     with HttpReceiver(GOOD["slack"]) as receiver:
         (way,) = notifiers(settings("slack", receiver.url))
         (told, none) = sent(way, many, [])
-    assert [each.key for each in told] == [notice.key for notice in many]
+    assert [each.key for each in told] == [notification.key for notification in many]
     assert ({each.fate for each in told}, none) == ({"delivered"}, [])
     (received,) = receiver.received
     message = json.loads(received.body)
@@ -512,7 +512,7 @@ def test_each_alertmanager_is_a_way_of_its_own_with_a_name_that_does_not_depend_
     assert [way.name for way in notifiers(settings("slack", "https://x"))] == ["on-call"]
 
 
-def named(name: str, label: str = "x") -> Notice:
+def named(name: str, label: str = "x") -> Notification:
     return FIRING._replace(key=name, labels={"alertname": name, label: "1", "empty": ""})
 
 
@@ -646,8 +646,8 @@ def test_no_secret_is_told_though_the_receiver_repeats_them_all(
         assert told.words.startswith("POST http://127.0.0.1")
         assert not [canary for canary in CANARIES if canary in told.words and canary in secrets_of(kind)]
     ((way,), receiver) = notifiers(settings(kind, "http://x")), settings(kind, "http://x")
-    seen = repr(way) + repr(receiver) + repr(vars(way)["_post"]) + caplog.text
-    assert not [canary for canary in CANARIES if canary in seen]
+    state = repr(way) + repr(receiver) + repr(vars(way)["_post"]) + caplog.text
+    assert not [canary for canary in CANARIES if canary in state]
 
 
 @pytest.mark.parametrize(
@@ -726,7 +726,7 @@ def test_a_real_alertmanager_shows_what_fires_and_no_more_what_has_ended(tmp_pat
             told: list[dict[str, Any]] = answer.json()
             return told
 
-        def post(*batches: Sequence[Notice], at: float = now) -> list[str]:
+        def post(*batches: Sequence[Notification], at: float = now) -> list[str]:
             told = settings("alertmanager", "", urls=[server.url])
             assert told.kind == "alertmanager"
             way = Alertmanager(told, server.url)

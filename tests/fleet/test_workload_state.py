@@ -4,8 +4,8 @@ import pytest
 
 from exporter.api.models import Artifact, Autoscaling, Bundle, Group, Replacement, Runtime, Workload
 from exporter.api.pods import Pods, Proton, StatusDetails
-from exporter.fleet import state as facts
-from exporter.fleet.state import Details, Seen, Unread
+from exporter.fleet import workload_state
+from exporter.fleet.workload_state import Details, Unread, WorkloadState
 from tests.make import container, pods, replica, sight
 
 AUTOSCALED = Runtime(container_groups=(Group(autoscaling=Autoscaling(min_replica_count=0, max_replica_count=3)),))
@@ -16,41 +16,41 @@ WAITING = container(status="waiting", reason="ErrImagePull", ready=True)
 DRAFT = Artifact(status="draft")
 
 
-def seen(runtime: Runtime | None = None, told: Pods | None = None, status: str = "running") -> Seen:
+def state(runtime: Runtime | None = None, told: Pods | None = None, status: str = "running") -> WorkloadState:
     return sight(Workload(id="w", status=status, proton_id="p", runtime=runtime), details=Details(pods=told))
 
 
 @pytest.mark.parametrize(
     ("of", "zero"),
     [
-        (seen(AUTOSCALED, NONE), True),
-        (seen(AUTOSCALED, NONE, "stopped"), True),
-        (seen(AUTOSCALED, NONE, "unknown"), True),
-        (seen(AUTOSCALED, ONE), False),
-        (seen(AUTOSCALED, NONE, "errored"), False),
-        (seen(AUTOSCALED, NONE, "submitted"), False),
-        (seen(AUTOSCALED, None), None),
-        (seen(TWO, NONE), None),
-        (seen(None, NONE), None),
+        (state(AUTOSCALED, NONE), True),
+        (state(AUTOSCALED, NONE, "stopped"), True),
+        (state(AUTOSCALED, NONE, "unknown"), True),
+        (state(AUTOSCALED, ONE), False),
+        (state(AUTOSCALED, NONE, "errored"), False),
+        (state(AUTOSCALED, NONE, "submitted"), False),
+        (state(AUTOSCALED, None), None),
+        (state(TWO, NONE), None),
+        (state(None, NONE), None),
     ],
 )
-def test_scaled_to_zero_is_told_apart_from_broken(of: Seen, zero: bool | None) -> None:
-    assert facts.scaled_to_zero(of) is zero
+def test_scaled_to_zero_is_told_apart_from_broken(of: WorkloadState, zero: bool | None) -> None:
+    assert workload_state.scaled_to_zero(of) is zero
 
 
 @pytest.mark.parametrize(
     ("of", "words"),
     [
-        (seen(TWO, pods(replica(container()), replica(container()))), []),
-        (seen(TWO, ONE), ["pods not ready"]),
-        (seen(TWO, NONE), ["no live pod"]),
-        (seen(AUTOSCALED, NONE), []),
-        (seen(TWO, None), []),
-        (seen(None, pods(replica(WAITING))), ["a container waits"]),
+        (state(TWO, pods(replica(container()), replica(container()))), []),
+        (state(TWO, ONE), ["pods not ready"]),
+        (state(TWO, NONE), ["no live pod"]),
+        (state(AUTOSCALED, NONE), []),
+        (state(TWO, None), []),
+        (state(None, pods(replica(WAITING))), ["a container waits"]),
     ],
 )
-def test_troubles_of_a_workload_that_is_up(of: Seen, words: list[str]) -> None:
-    assert list(facts.troubles(of)) == words
+def test_troubles_of_a_workload_that_is_up(of: WorkloadState, words: list[str]) -> None:
+    assert list(workload_state.troubles(of)) == words
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_troubles_of_a_workload_that_is_up(of: Seen, words: list[str]) -> None:
 def test_the_role_of_a_proton_is_worked_out_where_it_is_not_told(proton: Proton, role: str) -> None:
     workload = Workload(id="w", proton_id="p", replacement=Replacement(candidate_proton_ids=("named",)))
     told = sight(workload, details=Details(pods=Pods((Proton(id="p"), proton), {})))
-    assert facts.role(told, proton) == role
+    assert workload_state.role(told, proton) == role
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_the_role_of_a_proton_is_worked_out_where_it_is_not_told(proton: Proton,
     ],
 )
 def test_bounds_add_up_over_the_groups(runtime: Runtime | None, bounds: tuple[int | None, int | None]) -> None:
-    assert (facts.least_replicas(seen(runtime)), facts.most_replicas(seen(runtime))) == bounds
+    assert (workload_state.least_replicas(state(runtime)), workload_state.most_replicas(state(runtime))) == bounds
 
 
 BUNDLE = Bundle("cpu.small", 1.0, 512, 0)
@@ -104,7 +104,7 @@ SMALL = Runtime(container_groups=(Group(resolved_bundle=BUNDLE),))
 def test_pods_are_counted_by_the_bundle_they_run_on(
     runtime: Runtime, told: Pods | None, live: dict[Bundle, int] | None
 ) -> None:
-    assert facts.live_by_bundle(seen(runtime, told)) == live
+    assert workload_state.live_by_bundle(state(runtime, told)) == live
 
 
 SERVES, NEW, DRAINS, GONE = (
@@ -115,7 +115,9 @@ SERVES, NEW, DRAINS, GONE = (
 )
 
 
-def partly(*protons: Proton, of: str | None = "p", refused: bool = False, failed: str = "", **unread: str) -> Seen:
+def partly(
+    *protons: Proton, of: str | None = "p", refused: bool = False, failed: str = "", **unread: str
+) -> WorkloadState:
     """A workload whose protons are these; `unread` are those whose pods could not be read, `_` the unlisted ones."""
     reasons = {name.replace("_", ""): why for name, why in unread.items()}
     told = {p.id: None if p.id in reasons else StatusDetails() for p in protons}
@@ -151,14 +153,14 @@ def partly(*protons: Proton, of: str | None = "p", refused: bool = False, failed
     ],
 )
 def test_which_pods_could_not_be_read_and_whether_it_matters(
-    of: Seen, unread: list[tuple[str, str, str]], unreadable: str
+    of: WorkloadState, unread: list[tuple[str, str, str]], unreadable: str
 ) -> None:
-    assert [tuple(each) for each in facts.unread(of)] == unread
-    assert facts.unreadable(of) == unreadable
+    assert [tuple(each) for each in workload_state.unread(of)] == unread
+    assert workload_state.unreadable(of) == unreadable
     if unreadable:
-        assert facts.serving(of) is None
-        assert facts.live_by_bundle(of) is None
-        assert facts.scaled_to_zero(of) is None
+        assert workload_state.serving(of) is None
+        assert workload_state.live_by_bundle(of) is None
+        assert workload_state.scaled_to_zero(of) is None
 
 
 @pytest.mark.parametrize(
@@ -184,8 +186,8 @@ def test_what_could_not_be_read_is_named_with_the_reason_and_the_remedy(unread: 
 
 def test_an_outgoing_version_that_runs_is_not_taken_for_one_that_is_missing_from_the_list() -> None:
     running = Proton("o", status="running")
-    assert facts.role(partly(running), running) == "active"
-    assert facts.role(partly(running, _="decode"), running) == "outgoing"
+    assert workload_state.role(partly(running), running) == "active"
+    assert workload_state.role(partly(running, _="decode"), running) == "outgoing"
 
 
 @pytest.mark.parametrize(
@@ -202,13 +204,13 @@ def test_a_draft_ends_eight_hours_after_its_proton_began(
 ) -> None:
     told = Details(pods=Pods((proton,), {"p": StatusDetails()})) if proton is not None else Details()
     workload = Workload(id="w", status=status, proton_id="p", artifact=DRAFT, created_at="1970-01-01T00:00:01Z")
-    assert facts.draft_expiry(sight(workload, details=told)) == expiry
+    assert workload_state.draft_expiry(sight(workload, details=told)) == expiry
 
 
 def test_a_draft_without_any_time_has_no_end_that_is_known() -> None:
-    assert facts.draft_expiry(sight(Workload(id="w", status="running", artifact=DRAFT))) is None
+    assert workload_state.draft_expiry(sight(Workload(id="w", status="running", artifact=DRAFT))) is None
 
 
 def test_the_creation_of_a_draft_that_lives_on_tells_nothing_of_its_end() -> None:
     old = Workload(id="w", status="running", artifact=DRAFT, created_at="1970-01-01T00:00:00Z")
-    assert facts.draft_expiry(sight(old, since=9 * 3600.0)) is None
+    assert workload_state.draft_expiry(sight(old, since=9 * 3600.0)) is None

@@ -63,7 +63,7 @@ NOTHING = Details()
 _NOBODY = Ledger(0.0, 0.0)
 
 
-class Seen(NamedTuple):
+class WorkloadState(NamedTuple):
     """One workload of an account. `vanished`: the second complete sweep without it, seconds since the epoch.
 
     `gone_because`: what the API answers for one that vanished: ``not_found``, ``forbidden``, or empty where not known.
@@ -93,30 +93,30 @@ class Account(NamedTuple):
     bundles: tuple[ComputeBundle, ...] | None = None
 
 
-def status_group(seen: Seen) -> str:
+def status_group(state: WorkloadState) -> str:
     """The group of the status: up, starting, leaving, off, failed or indeterminate."""
-    return models.status_group(seen.workload.status)
+    return models.status_group(state.workload.status)
 
 
-def active(seen: Seen) -> Proton | None:
+def active(state: WorkloadState) -> Proton | None:
     """The proton that serves; None while the protons are not known."""
-    pods = seen.details.pods
-    return active_proton(pods.protons, seen.workload, complete=pods.complete) if pods is not None else None
+    pods = state.details.pods
+    return active_proton(pods.protons, state.workload, complete=pods.complete) if pods is not None else None
 
 
-def serving(seen: Seen) -> Overview | None:
+def serving(state: WorkloadState) -> Overview | None:
     """The pods of the active proton, counted; None while they are not known."""
-    proton, pods = active(seen), seen.details.pods
+    proton, pods = active(state), state.details.pods
     snapshot = pods.details.get(proton.id) if proton is not None and pods is not None else None
     return overview(snapshot) if snapshot is not None else None
 
 
-def role(seen: Seen, proton: Proton) -> str:
+def role(state: WorkloadState, proton: Proton) -> str:
     """``active``, ``candidate``, ``outgoing``, or ``other``: servers name the role of the active proton only."""
-    told = active(seen)
+    told = active(state)
     if told is not None and proton.id == told.id:
         return "active"
-    if models.folded(proton.role) == "candidate" or proton.id in _candidates(seen):
+    if models.folded(proton.role) == "candidate" or proton.id in _candidates(state):
         return "candidate"
     return "outgoing" if models.folded(proton.status) in ("running", "draining", "stopping") else "other"
 
@@ -149,52 +149,52 @@ _VERSIONS = {
 }
 
 
-def unread(seen: Seen) -> tuple[Unread, ...]:
+def unread(state: WorkloadState) -> tuple[Unread, ...]:
     """The protons whose pods could not be read at the last poll, in the order of the list."""
-    pods = seen.details.pods
+    pods = state.details.pods
     if pods is None or not pods.unread:
         return ()
-    listed = [Unread(role(seen, p), p.id, pods.unread[p.id]) for p in pods.protons if p.id in pods.unread]
+    listed = [Unread(role(state, p), p.id, pods.unread[p.id]) for p in pods.protons if p.id in pods.unread]
     return (*listed, *(() if pods.complete else (Unread("unknown", UNLISTED, pods.unread[UNLISTED]),)))
 
 
-def unreadable(seen: Seen) -> str:
+def unreadable(state: WorkloadState) -> str:
     """Why the pods of the proton that serves could not be read, a key of `UNREAD_REASONS`; empty: they could.
 
     Empty as well where they were not requested yet, or the platform has no snapshot of them (204).
     """
-    details = seen.details
+    details = state.details
     if "pods" in details.refused:
         return "forbidden"
     if details.pods is None:
         return details.failed.get("pods", "")
-    serves = active(seen)
+    serves = active(state)
     if serves is not None:
         return details.pods.unread.get(serves.id, "")
     # Which one serves is not known: it may be one of these.
     return next(iter(details.pods.unread.values()), "")
 
 
-def _candidates(seen: Seen) -> tuple[str, ...]:
-    record = seen.workload.replacement
+def _candidates(state: WorkloadState) -> tuple[str, ...]:
+    record = state.workload.replacement
     return (record.candidate_proton_ids or ()) if record is not None else ()
 
 
-def bundles(seen: Seen) -> tuple[Bundle, ...]:
+def bundles(state: WorkloadState) -> tuple[Bundle, ...]:
     """The resolved bundles of the workload's container groups."""
-    return tuple(g.resolved_bundle for g in models.groups(seen.workload) if g.resolved_bundle is not None)
+    return tuple(g.resolved_bundle for g in models.groups(state.workload) if g.resolved_bundle is not None)
 
 
-def live_by_bundle(seen: Seen) -> Mapping[Bundle, int] | None:
+def live_by_bundle(state: WorkloadState) -> Mapping[Bundle, int] | None:
     """Live pods, of whatever proton, by the one bundle they run on; None where that is not known.
 
     A workload of several groups is left out: its pods do not say which group they belong to.
     """
-    pods = seen.details.pods
+    pods = state.details.pods
     if pods is None or not pods.complete or any(pods.details.get(proton.id) is None for proton in pods.protons):
         return None
-    told = bundles(seen)
-    if len(told) != 1 or len(models.groups(seen.workload)) != 1:
+    told = bundles(state)
+    if len(told) != 1 or len(models.groups(state.workload)) != 1:
         return None
     found: dict[Bundle, int] = {}
     for proton, replica in pods.replicas():
@@ -204,92 +204,94 @@ def live_by_bundle(seen: Seen) -> Mapping[Bundle, int] | None:
     return found or {told[0]: 0}
 
 
-def held(seen: Seen) -> str:
+def held(state: WorkloadState) -> str:
     """The fields of the workload's item in the list that cannot be read; ``item`` where that is the whole of it."""
-    return "item" if "$" in seen.held else ", ".join(sorted(seen.held))
+    return "item" if "$" in state.held else ", ".join(sorted(state.held))
 
 
-def least_replicas(seen: Seen) -> int | None:
+def least_replicas(state: WorkloadState) -> int | None:
     """How few replicas there should be: those configured, or the autoscaler's least; None where not told."""
-    return _replicas(seen, 0)
+    return _replicas(state, 0)
 
 
-def most_replicas(seen: Seen) -> int | None:
+def most_replicas(state: WorkloadState) -> int | None:
     """How many replicas there may be: those configured, or the autoscaler's most; None where not told."""
-    return _replicas(seen, 1)
+    return _replicas(state, 1)
 
 
-def _replicas(seen: Seen, bound: int) -> int | None:
+def _replicas(state: WorkloadState, bound: int) -> int | None:
     total = 0
-    for group in models.groups(seen.workload):
+    for group in models.groups(state.workload):
         scaling = models.autoscaled(group)
         count = models.replica_bounds(scaling)[bound] if scaling is not None else group.replica_count
         if count is None:
             return None
         total += count
-    return total if models.groups(seen.workload) else None
+    return total if models.groups(state.workload) else None
 
 
-def scaled_to_zero(seen: Seen) -> bool | None:
+def scaled_to_zero(state: WorkloadState) -> bool | None:
     """Whether the autoscaler has taken away all pods because nobody asks, which is no fault.
 
     None where it may not do so, or where the pods are not known.
     """
-    groups = models.groups(seen.workload)
+    groups = models.groups(state.workload)
     scalings = [scaling for group in groups if (scaling := models.autoscaled(group)) is not None]
-    if not scalings or len(scalings) < len(groups) or least_replicas(seen) != 0:
+    if not scalings or len(scalings) < len(groups) or least_replicas(state) != 0:
         return None
-    counted = serving(seen)
+    counted = serving(state)
     if counted is None:
         return None
-    return counted.live == 0 and status_group(seen) not in ("failed", "starting")
+    return counted.live == 0 and status_group(state) not in ("failed", "starting")
 
 
-def draft_expiry(seen: Seen) -> float | None:
+def draft_expiry(state: WorkloadState) -> float | None:
     """When the platform stops a draft: eight hours after its proton began to run, else after it was created.
 
     None for one that is stopped already, or has ended.
     """
-    artifact = seen.workload.artifact
-    if artifact is None or models.folded(artifact.status) != "draft" or status_group(seen) in ("off", "failed"):
+    artifact = state.workload.artifact
+    if artifact is None or models.folded(artifact.status) != "draft" or status_group(state) in ("off", "failed"):
         return None
-    proton = active(seen)
+    proton = active(state)
     told = (proton.running_since, proton.created_at) if proton is not None else ()
-    began = next((at for text in (*told, seen.workload.created_at) if (at := models.timestamp(text)) is not None), None)
+    began = next(
+        (at for text in (*told, state.workload.created_at) if (at := models.timestamp(text)) is not None), None
+    )
     if began is None:
         return None
     expiry = began + models.DRAFT_LIFETIME_SECONDS
     # One seen alive after eight hours from its creation was started again since: its proton will tell when.
-    return expiry if proton is not None or expiry >= seen.ledger.since else None
+    return expiry if proton is not None or expiry >= state.ledger.since else None
 
 
-def unsteady(seen: Seen) -> bool:
+def unsteady(state: WorkloadState) -> bool:
     """Whether there is something to watch: not simply running or off, rolling, or running without all its pods."""
-    group = status_group(seen)
-    if replacement_active(seen.workload) or seen.ledger.rollout is not None:
+    group = status_group(state)
+    if replacement_active(state.workload) or state.ledger.rollout is not None:
         return True
-    if group == "off" or models.folded(seen.workload.status) == "terminated":
+    if group == "off" or models.folded(state.workload.status) == "terminated":
         return False
     if group != "up":
         return True
-    return any(troubles(seen))
+    return any(troubles(state))
 
 
-def troubles(seen: Seen) -> Iterator[str]:
+def troubles(state: WorkloadState) -> Iterator[str]:
     """What is wrong with the pods of a workload that is up."""
-    counted = serving(seen)
-    if counted is not None and not scaled_to_zero(seen):
-        least = least_replicas(seen)
+    counted = serving(state)
+    if counted is not None and not scaled_to_zero(state):
+        least = least_replicas(state)
         if counted.live == 0 and least != 0:
             yield "no live pod"
         elif counted.ready + counted.unknown < max(counted.live, least or 0):
             yield "pods not ready"
-    pods = seen.details.pods
+    pods = state.details.pods
     for _, replica in pods.replicas() if pods is not None else ():
         if any(waiting_reason(container) for container in replica.containers or ()):
             yield "a container waits"
 
 
-def consumer_only(seen: Seen) -> bool:
+def consumer_only(state: WorkloadState) -> bool:
     """Whether the token's user may call the workload but not look into it: nothing is known to be wrong with it."""
-    return {"stats_5m", "pods"} <= seen.details.refused or {"stats_5m", "sharing"} <= seen.details.refused
+    return {"stats_5m", "pods"} <= state.details.refused or {"stats_5m", "sharing"} <= state.details.refused
