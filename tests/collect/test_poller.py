@@ -210,7 +210,7 @@ def test_a_workload_whose_details_are_refused_costs_the_others_nothing(oddity: s
         asked = looked(stage.sent, "protons")
         for i, _ in others:
             assert max(b - a for a, b in pairwise(asked[i])) <= 300.0 + 30.0
-        assert counted(stage, "sweep_failures_total", poller="status", reason="throttled") == 0
+        assert counted(stage, "sweep_failures_total", lane="status", reason="throttled") == 0
 
     with simulated(40) as simulator:
         played(play, simulator)
@@ -234,7 +234,7 @@ def test_a_part_whose_route_is_paused_costs_nothing_and_comes_back_after_the_pau
             assert counted(stage, "detail_stale", part=part) == 0
         until = counted(stage, "api_paused_until_timestamp_seconds", endpoint=STATUS_DETAILS)
         assert 0 < until - stage.wall <= 300.0
-        assert counted(stage, "sweeps_total", poller="status") == 50
+        assert counted(stage, "sweeps_total", lane="status") == 50
         simulator.odd = frozenset()
         await stage.run(until - START + 60.0)
         assert counted(stage, "detail_stale", part="pods") == 0

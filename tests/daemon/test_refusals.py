@@ -48,11 +48,11 @@ def test_a_refused_route_of_the_details_stops_no_sweep(
             for minute in range(6, 40):
                 await life.until(minute)
                 assert value(life, "api_up") == 1
-                last = value(life, "sweep_last_success_timestamp_seconds", poller="status") or 0.0
+                last = value(life, "sweep_last_success_timestamp_seconds", lane="status") or 0.0
                 assert life.time.wall - last <= 31.0
                 missing = 1 if one else 6
                 assert len(with_pods(life)) >= 6 - missing
-            assert value(life, "sweeps_total", poller="status") == 2 * 39
+            assert value(life, "sweeps_total", lane="status") == 2 * 39
             assert value(life, "detail_look_failures_total", part="pods", reason=reason)
             assert refused.name not in with_pods(life)
             assert len(with_pods(life)) == 6 - missing
