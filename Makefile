@@ -34,7 +34,7 @@ test test-all: $(STAMP)
 	$(BIN)/python $(TESTS) $(PURE:%=--ignore=%) -m "$(SLOW)"
 
 test-fast: $(STAMP)
-	$(BIN)/python $(TESTS) -m "$(FAST)"
+	$(BIN)/python $(TESTS) --hypothesis-profile=fast -m "$(FAST)"
 
 check: $(STAMP)
 	$(BIN)/ruff check .

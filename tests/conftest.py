@@ -9,6 +9,7 @@ from tests.units import LONGEST, unit
 
 # A machine that is busy with other things is no mistake of the code.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fast", settings.get_profile("patient"), max_examples=25)
 settings.load_profile("patient")
 
 

@@ -15,7 +15,6 @@ from tests.e2e.nursery import Nursery
 
 START = 1_795_000_000.0
 STEP, STEPS = 60.0, 60
-KILLS = 225
 WORKLOADS = 16
 
 
@@ -34,7 +33,8 @@ def counted(ledger: Ledger) -> dict[str, object]:
 
 
 @pytest.mark.long
-def test_two_hundred_kills_change_no_total(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills_wanted", [50, pytest.param(225, marks=pytest.mark.exhaustive)])
+def test_kills_change_no_total(kills_wanted: int, tmp_path: Path) -> None:
     chance = random.Random(20261124)
     moments = [START + STEP * number for number in range(STEPS)]
     calm, killed = tmp_path / "calm.db", tmp_path / "killed.db"
@@ -49,14 +49,14 @@ def test_two_hundred_kills_change_no_total(tmp_path: Path) -> None:
             for number, moment in enumerate(moments):
                 now, done = moment, False
                 while not done:  # several lives a moment are cut short, the last one is not
-                    cut = kills < KILLS * (number + 1) / len(moments)
+                    cut = kills < kills_wanted * (number + 1) / len(moments)
                     lifetime = chance.uniform(0.0, 1.2) * nursery.usual if cut else None
                     done, status = nursery.live(url, killed, moment, lifetime)
                     kills += status == -signal.SIGKILL
                     assert status in (0, -signal.SIGKILL)
         finally:
             nursery.close()
-        assert kills >= 200
+        assert kills >= 0.85 * kills_wanted
         before, after = totals(calm), totals(killed)
         assert {i: counted(ledger) for i, ledger in after.items()} == {i: counted(each) for i, each in before.items()}
         _as_the_script_says(simulator, after, moments)

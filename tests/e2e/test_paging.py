@@ -21,7 +21,7 @@ from tests import counts
 from tests.alerts.receivers import Receivers, example, receivers
 from tests.e2e.servers import alertmanager, eventually, free_port, prometheus, running
 
-pytestmark = [pytest.mark.real, pytest.mark.long]
+pytestmark = [pytest.mark.real, pytest.mark.long, pytest.mark.exhaustive]
 SCALE = 30.0
 """A second here is half a minute there: one sweep, one scrape, one evaluation of the rules."""
 LASTS = 75 * 60 / SCALE

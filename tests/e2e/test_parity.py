@@ -221,12 +221,12 @@ def judged(alert: Alert, condition: Any, snapshots: list[Snapshot]) -> set[tuple
     """Of whom the condition holds, by our own judgement."""
     if alert.component == "account":
         looks = [(s, AccountContext(s.known, s.fleet, NOW, DEFAULTS)) for s in snapshots]
-        return {(s.known.account.name,) for s, look in looks if condition.holds(look)}
+        return {(s.known.account.name,) for s, look in looks if condition.is_met(look)}
     return {
         (state.account, state.workload.id)
         for snapshot in snapshots
         for state in snapshot.fleet
-        if condition.holds(WorkloadContext(state, NOW, DEFAULTS))
+        if condition.is_met(WorkloadContext(state, NOW, DEFAULTS))
     }
 
 

@@ -17,9 +17,9 @@ from tests.e2e.nursery import POINTS, Nursery
 from tests.receivers import HttpReceiver
 
 START = 1_795_000_000.0
-STEP, STEPS = 60.0, 60
+STEP = 60.0
 SPEED = 20.0
-"""So that the hour is long enough for 300 traces."""
+"""Fast enough that an hour has 300 traces."""
 AT_RANDOM = 2
 """Lives of each moment that are cut short at random, after one that ends at a point and before one that is whole."""
 POST = "within a request"
@@ -70,9 +70,12 @@ def waiting(path: Path) -> int:
 
 
 @pytest.mark.long
-def test_every_trace_arrives_whole_and_in_one_version_however_often_the_exporter_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("steps", [18, pytest.param(60, marks=pytest.mark.exhaustive)])
+def test_every_trace_arrives_whole_and_in_one_version_however_often_the_exporter_is_killed(
+    steps: int, tmp_path: Path
+) -> None:
     chance = random.Random(20261124)
-    moments = [START + STEP * number for number in range(STEPS)]
+    moments = [START + STEP * number for number in range(steps)]
     points = (*POINTS, POST)
     deaths: Counter[str] = Counter()
     calm_state, state = tmp_path / "calm.db", tmp_path / "killed.db"
@@ -111,6 +114,6 @@ def test_every_trace_arrives_whole_and_in_one_version_however_often_the_exporter
     assert max(map(len, whole.values())) == 1
     assert collector.orphans == set()
     assert waiting(state) == 0
-    assert len(traces) >= 300
-    assert min(deaths[point] for point in points) >= 5
-    assert deaths[""] >= STEPS
+    assert len(traces) >= 5 * steps
+    assert min(deaths[point] for point in points) >= steps // 12
+    assert deaths[""] >= steps
