@@ -67,9 +67,9 @@ Alarms = Mapping[str, Alarm]
 class Subject(NamedTuple):
     """What alarms are about: a workload, an account, or, without labels, the exporter itself.
 
-    `alerts`: alert and severity of all that holds of it now. `told`: whether something recent is known of it, `pods`: of
-    its pods; what the exporter knows of itself is always recent. `asked`: whether anything was asked since the start;
-    until then its alarms stay as they were.
+    `alerts`: alert and severity of all that holds of it now. `told`: whether something recent is known of it, `pods`:
+    of its pods; what the exporter knows of itself is always recent. `asked`: whether anything was asked since the
+    start; until then its alarms stay as they were.
     """
 
     labels: Mapping[str, str]

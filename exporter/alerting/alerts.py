@@ -1,8 +1,8 @@
 """ALERTS: everything that wakes or tells somebody is one row, and the thresholds that settings may change.
 
-The condition of a row is written once, in the language of `exporter.alerting.expressions`: rules for Prometheus are printed from
-it, and the daemon's own paging evaluates it. What is not told proves nothing: no alert fires for lack of data, except
-those that are about that lack.
+The condition of a row is written once, in the language of `exporter.alerting.expressions`: rules for Prometheus are
+printed from it, and the daemon's own paging evaluates it. What is not told proves nothing: no alert fires for lack of
+data, except those that are about that lack.
 """
 
 # ruff: noqa: SIM300 — a condition reads as a sentence: what is measured comes first

@@ -1,8 +1,8 @@
 """Bytes of one API answer -> model values and rejects.
 
-The answer is decoded in one typed pass. Where that fails it is parsed by `exporter.api.tolerant_json`, and taken item by
-item, then field by field for an item that fails, down to the leaves: a value that cannot be read, or is of an odd type,
-costs that field, or that element of a list, and no more.
+The answer is decoded in one typed pass. Where that fails it is parsed by `exporter.api.tolerant_json`, and taken item
+by item, then field by field for an item that fails, down to the leaves: a value that cannot be read, or is of an odd
+type, costs that field, or that element of a list, and no more.
 """
 
 from __future__ import annotations

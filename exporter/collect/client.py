@@ -115,9 +115,9 @@ class Client:
     `timeout` in seconds for a whole request. What the server sends is cleaned of the token and of all `secrets` before
     anything reads it. `steady` and `pause` are the clock and the sleep.
 
-    After a refusal (429, or 503 with Retry-After) requests are paused as `exporter.fleet.pauses` says. A request for the
-    workload list waits for the end of a pause of up to `timeout` seconds, any other of up to `patience` seconds; where
-    the pause is longer `get` raises at once.
+    After a refusal (429, or 503 with Retry-After) requests are paused as `exporter.fleet.pauses` says. A request for
+    the workload list waits for the end of a pause of up to `timeout` seconds, any other of up to `patience` seconds;
+    where the pause is longer `get` raises at once.
     """
 
     def __init__(

@@ -1,7 +1,8 @@
 """What is wrong with one workload, why, and what to do next, for somebody who was woken: facts, a cause, links.
 
-The likely cause is the first row of `exporter.diagnosis.causes.CAUSES` that holds of the facts; `exporter.diagnosis.wording` puts
-it all into words. What is not told is told as such: never as zero, and never with a time that nobody gave.
+The likely cause is the first row of `exporter.diagnosis.causes.CAUSES` that holds of the facts;
+`exporter.diagnosis.wording` puts it all into words. What is not told is told as such: never as zero, and never with a
+time that nobody gave.
 """
 
 from __future__ import annotations

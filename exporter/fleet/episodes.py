@@ -1,8 +1,8 @@
 """Episodes: the stretches of a workload's life in which something changes, and the facts that tell how it went.
 
 A start, a stop, a failure and a replacement open and close; a deletion is a moment. Steady running is no episode. What
-the API tells meanwhile of protons, pods and events is kept beside them, until `exporter.tracing.episode_traces` makes a trace
-of it. All times are seconds since the epoch: those of a `Mark` by our clock, those that were told by the API's.
+the API tells meanwhile of protons, pods and events is kept beside them, until `exporter.tracing.episode_traces` makes a
+trace of it. All times are seconds since the epoch: those of a `Mark` by our clock, those that were told by the API's.
 """
 
 from __future__ import annotations

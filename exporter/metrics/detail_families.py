@@ -540,7 +540,8 @@ DETAILED: tuple[Family, ...] = (
         source="status 403", absence="the part may be read", reads=("refused",)),
     row("workload_consumer_only", "1 where the token's user may call the workload but not look into it: little is "
         "known of it, and nothing of that is a fault.",
-        lambda view: one(1.0 if workload_state.consumer_only(view.state) else None), source="status 403 of several routes",
+        lambda view: one(1.0 if workload_state.consumer_only(view.state) else None), source="status 403 of several "
+            "routes",
         absence="details may be read", stability="experimental", reads=("refused",)),
     row("workload_transitions_total", "What happened to a workload between two looks; counted from first sight.",
         lambda view: _totals(view.state.ledger.transitions, TRANSITIONS), labels=("transition",),

@@ -30,7 +30,9 @@ Part = (
     Literal["workload", "runtime", "vanished", "catalogue", "ledger", "held"]
     | Literal["pods", "windows", "usage", "quotas", "grants", "replacement", "fresh", "refused", "looked"]
 )
-"""What a family reads of a `WorkloadState`: its own fields, or those of its details. It is looked at again when they change."""
+"""What a family reads of a `WorkloadState`: its own fields, or those of its details. It is looked at again when they
+change.
+"""
 DETAILS: tuple[Part, ...] = (
     "pods", "windows", "usage", "quotas", "grants", "replacement", "fresh", "refused", "looked"
 )  # fmt: skip

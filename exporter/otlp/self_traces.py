@@ -1,7 +1,7 @@
 """Traces of our own sweeps, by the OpenTelemetry SDK: of those that failed, were slow or mattered, and of a few others.
 
-Spans are made once a sweep has ended (`exporter.telemetry.sweep_trace` has its facts), and only if it is kept: one that is
-not costs microseconds. What cannot be sent is lost, and counted.
+Spans are made once a sweep has ended (`exporter.telemetry.sweep_trace` has its facts), and only if it is kept: one that
+is not costs microseconds. What cannot be sent is lost, and counted.
 """
 
 from __future__ import annotations

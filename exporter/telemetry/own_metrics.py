@@ -1,6 +1,7 @@
 """Our own metrics, kept by prometheus_client: sweeps, API requests, what is served, and the process.
 
-Each family is one row of `OWN_METRICS`; `Report` holds them, `AccountReport` is what one account's client and sweep may count.
+Each family is one row of `OWN_METRICS`; `Report` holds them, `AccountReport` is what one account's client and sweep may
+count.
 """
 
 from __future__ import annotations

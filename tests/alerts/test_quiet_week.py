@@ -44,7 +44,8 @@ def fleet() -> Simulator:
 
 
 @pytest.fixture(
-    scope="module", params=[pytest.param(10, id="ten hours"), pytest.param(7 * 24, id="week", marks=pytest.mark.exhaustive)]
+    scope="module",
+    params=[pytest.param(10, id="ten hours"), pytest.param(7 * 24, id="week", marks=pytest.mark.exhaustive)],
 )
 def week(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Fired]]:
     lasts = request.param * HOUR

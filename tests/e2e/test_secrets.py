@@ -217,11 +217,24 @@ def test_the_library_of_grpc_writes_nothing_by_itself_of_what_a_collector_says()
     def frame(kind: int, body: bytes = b"", flags: int = 0) -> bytes:
         return len(body).to_bytes(3) + bytes([kind, flags, 0, 0, 0, 0]) + body
 
+    def has_request(received: bytes) -> bool:
+        """Whether a HEADERS frame (type 1) has arrived after the preface of HTTP/2 (RFC 9113 3.4, 4.1)."""
+        rest = received[24:]
+        while len(rest) >= 9:
+            if rest[3] == 1:
+                return True
+            rest = rest[9 + int.from_bytes(rest[:3]) :]
+        return False
+
     def goes_away(connection: socket.socket) -> None:
-        """Take a request of HTTP/2, and say goodbye with words for whoever debugs."""
-        connection.recv(65536)
+        """Take a request of HTTP/2, and close the connection with a text for debugging."""
+        received = connection.recv(65536)
         connection.sendall(frame(4) + frame(4, flags=1))
-        connection.recv(65536)
+        while not has_request(received):  # before its request the client would only connect again
+            more = connection.recv(65536)
+            if not more:
+                return
+            received += more
         connection.sendall(frame(7, bytes([0, 0, 0, 0, 0, 0, 0, 2]) + ECHO.encode()))
         connection.recv(65536)
 

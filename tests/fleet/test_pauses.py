@@ -194,7 +194,9 @@ def test_whatever_the_answers_what_asked_for_time_gets_it_and_the_list_waits_for
     last = last_of_list = -1000.0
     for since, (route, ids), (status, retry_after), seconds in requests:
         now += since
-        for answered, sent, (of, about), code, asked in sorted((each for each in under_way if each[0] <= now), key=lambda each: each[:2]):
+        for answered, sent, (of, about), code, asked in sorted(
+            (each for each in under_way if each[0] <= now), key=lambda each: each[:2]
+        ):
             if code == 200:
                 pauses.succeeded(of, sent)
                 continue
