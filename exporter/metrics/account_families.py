@@ -81,13 +81,13 @@ def _histogram(durations: Durations) -> Iterator[tuple[tuple[str, ...], float]]:
 
 _LOWER = "A lower bound: the token sees only what is shared with it."
 ACCOUNTS: tuple[AccountFamily, ...] = (
-    AccountFamily("datarobot_account_info", "gauge", ("org_id",), "The account; always 1.", "GET /account/info orgId",
+    AccountFamily("datarobot_account_info", "gauge", ("org_id",), "Properties of the account; always 1.", "GET /account/info orgId",
         "the route could not be read", lambda k: (((k.account.org_id,), 1.0),) if k.account.org_id else ()),
-    AccountFamily("datarobot_account_workloads_limit", "gauge", (), "Most workloads that may be active at once.",
-        "GET /account/info limits.maxConcurrentWorkloads", "there is no limit (0), or it is not told",
+    AccountFamily("datarobot_account_workloads_limit", "gauge", (), "Maximum number of active workloads.",
+        "GET /account/info limits.maxConcurrentWorkloads", "no limit (0), or not reported",
         lambda k: _limit(k.account.workloads_limit), "workloads", profile="minimal"),
-    AccountFamily("datarobot_account_replicas_limit", "gauge", (), "Most replicas that one request may ask for.",
-        "GET /account/info limits.maxWorkloadReplicas", "there is no limit (0), or it is not told",
+    AccountFamily("datarobot_account_replicas_limit", "gauge", (), "Maximum number of replicas in one request.",
+        "GET /account/info limits.maxWorkloadReplicas", "no limit (0), or not reported",
         lambda k: _limit(k.account.replicas_limit), "replicas", profile="minimal"),
     AccountFamily("datarobot_account_workloads_active", "gauge", (), "Workloads that are not stopped, suspended, "
         f"interrupted or terminated. {_LOWER}", "status", "no sweep was complete yet",
@@ -99,24 +99,25 @@ ACCOUNTS: tuple[AccountFamily, ...] = (
         f"read. {_LOWER}",
         "statusDetails", "no sweep was complete yet",
         lambda k: one(None if k.use is None else float(k.use.live)), "pods"),
-    AccountFamily("datarobot_account_workloads_active_reported", "gauge", (), "Active workloads by the API's own "
-        "count; what it counts is not documented.", "GET /workloads/stats workloads.active",
+    AccountFamily("datarobot_account_workloads_active_reported", "gauge", (), "Active workloads as counted by the "
+        "API; the counting rule is not documented.", "GET /workloads/stats workloads.active",
         "the route could not be read",
         lambda k: one(None if k.account.active_reported is None else float(k.account.active_reported)), "workloads",
         "experimental"),
-    AccountFamily("datarobot_account_bundle_cpu_cores", "gauge", ("bundle_id",), "Cores of a resource bundle on offer.",
+    AccountFamily("datarobot_account_bundle_cpu_cores", "gauge", ("bundle_id",), "CPU cores of an available "
+        "resource bundle.",
         "GET /mlops/compute/bundles cpuCount", "the catalogue could not be read",
         _bundles(lambda bundle: bundle.cpu_count), "cores"),
-    AccountFamily("datarobot_account_bundle_memory_bytes", "gauge", ("bundle_id",), "Memory of a resource bundle on "
-        "offer, in bytes.", "GET /mlops/compute/bundles memoryBytes", "the catalogue could not be read",
+    AccountFamily("datarobot_account_bundle_memory_bytes", "gauge", ("bundle_id",), "Memory of an available "
+        "resource bundle, in bytes.", "GET /mlops/compute/bundles memoryBytes", "the catalogue could not be read",
         _bundles(lambda bundle: bundle.memory_bytes), "bytes"),
-    AccountFamily("datarobot_account_bundle_gpus", "gauge", ("bundle_id",), "GPUs of a resource bundle on offer.",
-        "GET /mlops/compute/bundles gpuCount", "the catalogue could not be read, or it tells none",
+    AccountFamily("datarobot_account_bundle_gpus", "gauge", ("bundle_id",), "GPUs of an available resource bundle.",
+        "GET /mlops/compute/bundles gpuCount", "the catalogue could not be read, or lists none",
         _bundles(lambda bundle: bundle.gpu_count), "GPUs"),
-    AccountFamily("datarobot_account_start_duration_seconds", "histogram", (), "How long starts took that were seen "
-        "from their beginning: from starting, or from creation, until running.", "observed: status, createdAt",
+    AccountFamily("datarobot_account_start_duration_seconds", "histogram", (), "Duration of starts observed from "
+        "their beginning (starting or creation) until running, in seconds.", "observed: status, createdAt",
         "never", lambda k: tuple(_histogram(k.tally.starts)), "seconds"),
-    AccountFamily("datarobot_account_replacement_duration_seconds", "histogram", (), "How long replacements took that "
-        "completed and were seen from their beginning.", "observed: replacement, events", "never",
+    AccountFamily("datarobot_account_replacement_duration_seconds", "histogram", (), "Duration of completed "
+        "replacements observed from their beginning, in seconds.", "observed: replacement, events", "never",
         lambda k: tuple(_histogram(k.tally.replacements)), "seconds"),
 )  # fmt: skip

@@ -382,48 +382,48 @@ def _rollout_began(view: View) -> Samples:
 
 
 _POD_SOURCE = "protons/{pid}/statusDetails"
-_NO_PODS = "the platform told no snapshot of the pods (204), or it could not be read"
-_NO_TRAFFIC = "there was no request in the window, or it could not be read"
-_NO_WINDOW = "not running, not told, or the statistics were reset within the window"
+_NO_PODS = "no pod snapshot (204), or it could not be read"
+_NO_TRAFFIC = "no request in the window, or it could not be read"
+_NO_WINDOW = "not running, not reported, or the statistics were reset within the window"
 DETAILED: tuple[Family, ...] = (
-    row("proton_info", "A proton, a deployed version of the workload; always 1. `role` is active, candidate, outgoing "
-        "or other, worked out where the API tells none.", _proton_info, labels=("artifact_id", *_P),
+    row("proton_info", "Proton (deployed version) of a workload; always 1. `role` is active, candidate, outgoing "
+        "or other, inferred if the API does not report it.", _proton_info, labels=("artifact_id", *_P),
         source="protons[]", absence="the protons could not be read", reads=("pods",)),
-    row("proton_status", "Status of a proton; only the present one, 1.", _proton_status, labels=(*_P, "status"),
+    row("proton_status", "Status of a proton; 1 for the current status.", _proton_status, labels=(*_P, "status"),
         source="protons[].status", absence="the protons could not be read", reads=("pods",)),
-    row("proton_running_since_timestamp_seconds", "When a proton began to run, in seconds since the epoch.",
-        _running_since, labels=_P, source="protons[].runningSince", absence="it does not run, or not told",
+    row("proton_running_since_timestamp_seconds", "Time the proton started running, in seconds since the epoch.",
+        _running_since, labels=_P, source="protons[].runningSince", absence="not running, or not reported",
         reads=("pods",)),
-    row("proton_snapshot_timestamp_seconds", "When the platform's picture of the pods last changed, in seconds since "
-        "the epoch. It moves on change, it is no heartbeat.", _snapshots(_snapshot_time), labels=_P,
+    row("proton_snapshot_timestamp_seconds", "Time of the platform's latest pod snapshot, in seconds since the "
+        "epoch. Updated only when pods change.", _snapshots(_snapshot_time), labels=_P,
         source=f"{_POD_SOURCE} overallStatus.lastUpdated", absence=_NO_PODS, stability="experimental",
         reads=("pods",)),
-    row("proton_unreadable", "Protons whose pods could not be read at the last poll, by reason; only those present. "
-        "`role` is unknown for protons that are missing from the list.", _unreadable, labels=("reason", "role"),
-        source=f"{_POD_SOURCE}, protons[]", absence="the pods of all protons were read, or those of none: see "
-        "datarobot_workload_fresh and datarobot_workload_access_refused", unit="protons", reads=("pods",),
+    row("proton_unreadable", "Protons whose pods could not be read at the last poll, by reason. `role` is unknown "
+        "for protons missing from the proton list.", _unreadable, labels=("reason", "role"),
+        source=f"{_POD_SOURCE}, protons[]", absence="the pods of all protons were read, or of none: see "
+            "datarobot_workload_fresh and datarobot_workload_access_refused", unit="protons", reads=("pods",),
         profile="minimal"),
-    row("proton_replicas", "Pods listed, by phase. A phase is not health, and a stopped pod stays listed.",
+    row("proton_replicas", "Listed pods by phase. A phase does not indicate health, and stopped pods stay listed.",
         _snapshots(_phases), labels=(*_P, "phase"), source=f"{_POD_SOURCE} replicas[].status", absence=_NO_PODS,
         unit="pods", reads=("pods",)),
-    row("proton_replicas_live", "Pods that are there: listed, and neither succeeded nor failed.",
+    row("proton_replicas_live", "Live pods: listed, and neither succeeded nor failed.",
         _snapshots(lambda s: float(len(_live(s)))), labels=_P, source=f"{_POD_SOURCE} replicas[].status",
         absence=_NO_PODS, unit="pods", reads=("pods",), profile="minimal"),
-    row("proton_replicas_ready", "Pods that take traffic: live, and Ready by their condition, else by all their "
-        "containers.", _snapshots(lambda s: float(pods.overview(s).ready)), labels=_P,
+    row("proton_replicas_ready", "Live pods that are ready according to their Ready condition, or to all "
+        "containers if there is none.", _snapshots(lambda s: float(pods.overview(s).ready)), labels=_P,
         source=f"{_POD_SOURCE} conditions[Ready], containers[].ready", absence=_NO_PODS, unit="pods",
         reads=("pods",), profile="minimal"),
-    row("proton_replicas_readiness_unknown", "Live pods of which the API does not tell whether they are ready.",
+    row("proton_replicas_readiness_unknown", "Live pods with unknown readiness.",
         _snapshots(lambda s: float(pods.overview(s).unknown)), labels=_P, source=_POD_SOURCE, absence=_NO_PODS,
         unit="pods", reads=("pods",)),
-    row("proton_replicas_condition_unmet", "Live pods of which a condition is false or unknown.", _snapshots(_unmet),
+    row("proton_replicas_condition_unmet", "Live pods with a condition that is false or unknown.", _snapshots(_unmet),
         labels=(*_P, "condition"), source=f"{_POD_SOURCE} conditions[]", unit="pods",
-        absence="no live pod tells the condition", reads=("pods",)),
-    row("proton_replicas_unmet_reason", "Live pods of which a condition is not met, by reason; only those present.",
+        absence="no live pod reports the condition", reads=("pods",)),
+    row("proton_replicas_unmet_reason", "Live pods with an unmet condition, by reason.",
         _unmet_reasons, labels=("condition", "proton_id", "reason", "role"), unit="pods",
-        source=f"{_POD_SOURCE} conditions[].reason", absence="no such pod, or no reason told",
+        source=f"{_POD_SOURCE} conditions[].reason", absence="no such pod, or no reason reported",
         stability="experimental", reads=("pods",)),
-    row("proton_replicas_unschedulable", "Live pods that no node can take, by what the nodes lack.",
+    row("proton_replicas_unschedulable", "Live pods that cannot be scheduled, by missing resource.",
         _snapshots(_unschedulable), labels=(*_P, "resource"), source=f"{_POD_SOURCE} conditions[PodScheduled].message",
         absence=_NO_PODS, unit="pods", reads=("pods",), profile="minimal"),
     row("container_replicas", "Containers of live pods, by state.", _container_states,
@@ -431,96 +431,99 @@ DETAILED: tuple[Family, ...] = (
         absence="no live pod lists the container", reads=("pods",)),
     row("container_replicas_ready", "Containers of live pods that are ready.", _containers_ready,
         labels=("container", *_P), source=f"{_POD_SOURCE} containers[].ready", unit="containers",
-        absence="no live pod lists the container, or one does not tell", reads=("pods",)),
-    row("container_waiting_reason", "Containers of live pods that wait, by reason; only those present.",
+        absence="no live pod lists the container, or one does not report it", reads=("pods",)),
+    row("container_waiting_reason", "Waiting containers of live pods, by reason.",
         _reasons(pods.waiting_reason), labels=("container", "proton_id", "reason", "role"),
-        source=f"{_POD_SOURCE} containers[].reason", unit="containers", absence="no such container, or no reason told",
+        source=f"{_POD_SOURCE} containers[].reason", unit="containers", absence="no such container, or no reason "
+            "reported",
         reads=("pods",), profile="minimal"),
-    row("container_last_terminated_reason", "Containers of live pods by how they last ended; only those that did.",
+    row("container_last_terminated_reason", "Containers of live pods by the reason of their last termination.",
         _reasons(pods.terminated_reason), labels=("container", "proton_id", "reason", "role"),
         source=f"{_POD_SOURCE} containers[].lastState.reason", unit="containers",
-        absence="no such container, or the server tells no last state", reads=("pods",)),
-    row("container_last_exit_code", "Exit code of the container that ended last, over all live pods.", _exit_codes,
+        absence="no such container, or the server reports no last state", reads=("pods",)),
+    row("container_last_exit_code", "Exit code of the most recent container termination across live pods.", _exit_codes,
         labels=("container",), source=f"{_POD_SOURCE} containers[].lastState.exitCode", unit="exit code",
-        absence="none ended, or not told", reads=("pods",)),
-    row("container_last_terminated_timestamp_seconds", "When a container last ended, over all live pods, in seconds "
-        "since the epoch.", _end_times, labels=("container",),
-        source=f"{_POD_SOURCE} containers[].lastState.finishedAt", absence="none ended, or not told",
+        absence="no termination, or not reported", reads=("pods",)),
+    row("container_last_terminated_timestamp_seconds", "Time of the most recent container termination across live "
+        "pods, in seconds since the epoch.", _end_times, labels=("container",),
+        source=f"{_POD_SOURCE} containers[].lastState.finishedAt", absence="no termination, or not reported",
         reads=("pods",)),
-    row("container_restarts_total", "Restarts of containers over all pods, those replaced since included; counted from "
-        "first sight.", _restarts, labels=("container",), source=f"{_POD_SOURCE} containers[].restartCount",
+    row("container_restarts_total", "Container restarts across all pods, including pods replaced since, counted "
+        "from the first observation.", _restarts, labels=("container",), source=f"{_POD_SOURCE} containers[].restartCount",
         absence="the container was never listed", reads=("ledger",), profile="minimal"),
-    row("container_terminations_total", "Ends of containers seen, by reason; counted from first sight. Of several ends "
-        "between two looks only the last is seen.", _terminations, labels=("container", "reason"),
-        source=f"{_POD_SOURCE} containers[].lastState", absence="the server tells no last state", reads=("ledger",)),
-    row("workload_allocated_cpu_cores", "Cores held by live pods: those of the resource bundle, times the pods.",
+    row("container_terminations_total", "Observed container terminations by reason, counted from the first "
+        "observation. Of several terminations between two polls only the last is counted.", _terminations, labels=("container", "reason"),
+        source=f"{_POD_SOURCE} containers[].lastState", absence="the server reports no last state", reads=("ledger",)),
+    row("workload_allocated_cpu_cores", "CPU cores allocated to live pods: those of the resource bundle times the "
+        "number of pods.",
         _allocated(lambda bundle: bundle.cpu_count), labels=("bundle_id",),
         source=f"resolvedBundle.cpuCount x {_POD_SOURCE}", absence="the pods or the bundle are not known, or there are "
         "several container groups", reads=("pods", "runtime")),
-    row("workload_allocated_memory_bytes", "Memory held by live pods, in bytes.",
+    row("workload_allocated_memory_bytes", "Memory allocated to live pods, in bytes.",
         _allocated(lambda bundle: bundle.memory_bytes), labels=("bundle_id",),
         source=f"resolvedBundle.memoryBytes x {_POD_SOURCE}", absence="the pods or the bundle are not known, or there "
         "are several container groups", reads=("pods", "runtime")),
-    row("workload_allocated_gpus", "GPUs held by live pods.", _allocated(lambda bundle: bundle.gpu_count),
+    row("workload_allocated_gpus", "GPUs allocated to live pods.", _allocated(lambda bundle: bundle.gpu_count),
         labels=("bundle_id",), source=f"resolvedBundle.gpuCount x {_POD_SOURCE}", unit="GPUs",
         absence="the pods or the bundle are not known, or there are several container groups",
         reads=("pods", "runtime")),
-    row("workload_scaled_to_zero", "1 while the autoscaler has taken away all pods because nobody asks, which is no "
-        "fault; 0 while pods are there.",
+    row("workload_scaled_to_zero", "1 while the autoscaler has scaled the workload to zero pods for lack of "
+        "requests, 0 while there are pods.",
         lambda view: one(None if (zero := workload_state.scaled_to_zero(view.state)) is None else float(zero)),
         source="autoscaling, statusDetails, status", absence="the autoscaler may not go to zero, or the pods are not "
         "known", reads=("pods", "workload"), profile="minimal"),
-    row("workload_autoscaling_load_ratio", "Load of a live pod over the autoscaler's target: above 1 it wants more "
-        "pods. Requests at once, or processor use over what the containers ask for.", _load_ratios,
+    row("workload_autoscaling_load_ratio", "Load of a live pod divided by the autoscaler's target; above 1 the "
+        "autoscaler wants more pods. Load is concurrent requests, or CPU usage over requested CPU.", _load_ratios,
         labels=("scaling_metric",), source="autoscaling.policies[], stats, autocollectedValues",
         absence="no such policy, no live pod, or the load is not known", stability="experimental",
         reads=("pods", "windows", "usage", "workload")),
-    row("workload_bundle_offered", "1 where a resource bundle of the settings is in the account's catalogue, else 0.",
+    row("workload_bundle_offered", "1 if a configured resource bundle is in the account's catalogue, else 0.",
         _in_catalogue, labels=("bundle_id",), source="runtime.resourceBundles, GET /mlops/compute/bundles",
-        absence="the catalogue could not be read, or the settings name no bundle", reads=("runtime", "catalogue")),
-    row("workload_cpu_usage_cores", "Cores in use, at the level that the API tells it for.", _CPU, labels=("level",),
-        source="autocollectedValues, unit nanocores", absence="idle, not told, of an unknown unit, or more than the "
-        "bundle could give", stability="experimental", reads=("usage", "runtime")),
-    row("workload_memory_usage_bytes", "Memory in use, in bytes, at the level that the API tells it for.",
+        absence="the catalogue could not be read, or no bundle is configured", reads=("runtime", "catalogue")),
+    row("workload_cpu_usage_cores", "CPU cores in use, at the level the API reports.", _CPU, labels=("level",),
+        source="autocollectedValues, unit nanocores", absence="idle, not reported, in an unknown unit, or more "
+            "than the bundle provides", stability="experimental", reads=("usage", "runtime")),
+    row("workload_memory_usage_bytes", "Memory in use at the level the API reports, in bytes.",
         _use("memory", "bytes", _most(lambda bundle: bundle.memory_bytes)), labels=("level",),
-        source="autocollectedValues, unit bytes", absence="idle, not told, of an unknown unit, or more than the bundle "
-        "could give", stability="experimental", reads=("usage", "runtime")),
-    row("workload_gpu_usage_ratio", "GPU in use: 1 is all of it.", _use("gpu", "ratio", lambda _: 1.0),
+        source="autocollectedValues, unit bytes", absence="idle, not reported, in an unknown unit, or more than "
+            "the bundle provides", stability="experimental", reads=("usage", "runtime")),
+    row("workload_gpu_usage_ratio", "GPU usage as a ratio, 1 being full use.", _use("gpu", "ratio", lambda _: 1.0),
         labels=("level",), source="autocollectedValues, unit percentage",
-        absence="no GPU, idle, not told, or of an unknown unit", stability="experimental", reads=("usage",)),
-    row("workload_quota_limit", "Most that a quota's default rule lets through in a window; 0 as the API tells it.",
+        absence="no GPU, idle, not reported, or in an unknown unit", stability="experimental", reads=("usage",)),
+    row("workload_quota_limit", "Limit of a quota's default rule per window, as reported, including 0.",
         _quota_limits, labels=("rule", "window"), source="GET /quotas defaultRules[]", unit="as the rule says",
         absence="there is no quota, or the route is not offered for workloads", stability="experimental",
         reads=("quotas",)),
-    row("workload_window_requests", "Requests in the window. The window slides: do not rate().",
+    row("workload_window_requests", "Requests in a sliding window. Do not use rate().",
         _windows(_count("total_requests")), labels=("window",), source="stats totalRequests", unit="requests",
         absence=_NO_WINDOW, reads=("windows", "ledger"), profile="minimal"),
-    row("workload_window_server_errors", "Answers of 500 and above in the window. Do not rate().",
+    row("workload_window_server_errors", "Responses with status 500 and above in a sliding window. Do not use "
+        "rate().",
         _windows(_count("server_errors")), labels=("window",), source="stats serverErrors", unit="requests",
         absence=_NO_WINDOW, reads=("windows", "ledger"), profile="minimal"),
-    row("workload_window_client_errors", "Answers of 400 to 499 in the window. Do not rate().",
+    row("workload_window_client_errors", "Responses with status 400 to 499 in a sliding window. Do not use rate().",
         _windows(_count("user_errors")), labels=("window",), source="stats userErrors", unit="requests",
         absence=_NO_WINDOW, reads=("windows", "ledger")),
-    row("workload_window_slow_requests", "Requests slower than the threshold of the settings in the window.",
+    row("workload_window_slow_requests", "Requests in a sliding window slower than the configured threshold.",
         _windows(_count("slow_requests")), labels=("window",), source="stats slowRequests", unit="requests",
         absence=_NO_WINDOW, reads=("windows", "ledger")),
-    row("workload_window_server_error_ratio", "Share of answers of 500 and above, from the counts.",
+    row("workload_window_server_error_ratio", "Share of responses with status 500 and above in the window.",
         _windows(_share("server_errors")), labels=("window",), source="stats serverErrors / totalRequests",
         absence=_NO_TRAFFIC, reads=("windows", "ledger")),
-    row("workload_window_client_error_ratio", "Share of answers of 400 to 499, from the counts.",
+    row("workload_window_client_error_ratio", "Share of responses with status 400 to 499 in the window.",
         _windows(_share("user_errors")), labels=("window",), source="stats userErrors / totalRequests",
         absence=_NO_TRAFFIC, reads=("windows", "ledger")),
-    row("workload_window_slow_ratio", "Share of requests slower than the threshold, from the counts.",
+    row("workload_window_slow_ratio", "Share of requests in the window slower than the configured threshold.",
         _windows(_share("slow_requests")), labels=("window",), source="stats slowRequests / totalRequests",
         absence=_NO_TRAFFIC, reads=("windows", "ledger")),
-    row("workload_window_response_seconds", "Response time at a quantile of the window, in seconds, as the API works "
-        "it out; network not included.", _quantiles, labels=("quantile", "window"),
+    row("workload_window_response_seconds", "Response time at a quantile of the window as computed by the API, "
+        "without the network, in seconds.", _quantiles, labels=("quantile", "window"),
         source="stats responseTime, milliseconds", absence=_NO_TRAFFIC, stability="experimental",
         reads=("windows", "ledger")),
-    row("workload_window_end_timestamp_seconds", "End of the window that was told last, in seconds since the epoch.",
+    row("workload_window_end_timestamp_seconds", "End of the latest reported window, in seconds since the epoch.",
         _windows(lambda window: window.end), labels=("window",), source="observed", absence=_NO_WINDOW,
         profile="full", reads=("windows", "ledger")),
-    row("workload_concurrent_requests", "Requests in work at once, by the shortest window.",
+    row("workload_concurrent_requests", "Concurrent requests, from the shortest window.",
         lambda view: one(_count("concurrent_requests")(w) if (w := _whole(view).get("5m")) is not None else None),
         source="stats concurrentRequests", unit="requests", absence=_NO_WINDOW, reads=("windows", "ledger")),
     row("workload_stats_resets_total", "Times the statistics began anew: the artifact was promoted, or they were "
@@ -535,41 +538,40 @@ DETAILED: tuple[Family, ...] = (
     row("workload_sharing_changes_total", "Grants given, changed or taken away, seen since the first reading.",
         lambda view: one(None if view.state.ledger.grants is None else float(view.state.ledger.sharing_changes)),
         source="sharedRoles[]", absence="the route could never be read", stability="experimental", reads=("ledger",)),
-    row("workload_access_refused", "1 for each part of the details that the API refuses to this token (403).",
+    row("workload_access_refused", "1 for each part of the details that this token may not read (403).",
         lambda view: tuple(((part,), 1.0) for part in sorted(view.state.details.refused)), labels=("part",),
         source="status 403", absence="the part may be read", reads=("refused",)),
-    row("workload_consumer_only", "1 where the token's user may call the workload but not look into it: little is "
-        "known of it, and nothing of that is a fault.",
-        lambda view: one(1.0 if workload_state.consumer_only(view.state) else None), source="status 403 of several "
-            "routes",
+    row("workload_consumer_only", "1 if the token's user may call the workload but not read its details. This is "
+        "not a fault.",
+        lambda view: one(1.0 if workload_state.consumer_only(view.state) else None), source="status 403 of several routes",
         absence="details may be read", stability="experimental", reads=("refused",)),
-    row("workload_transitions_total", "What happened to a workload between two looks; counted from first sight.",
+    row("workload_transitions_total", "State transitions of a workload between sweeps, counted from the first "
+        "observation.",
         lambda view: _totals(view.state.ledger.transitions, TRANSITIONS), labels=("transition",),
         source="observed: status, protonId, replacement, events", absence="the workload is not listed",
         reads=("ledger",), profile="minimal"),
-    row("workload_replacements_total", "Replacements that ended, by outcome: told by an event or the record, or "
-        "reverted: the record disappeared and the proton before it still serves.",
+    row("workload_replacements_total", "Finished replacements by outcome, from events or the replacement record. "
+        "`reverted` means that the record disappeared and the previous proton still serves.",
         lambda view: _totals(view.state.ledger.outcomes, list(OUTCOMES)), labels=("outcome",),
         source="events, replacement, protonId", absence="the workload is not listed", reads=("ledger",)),
-    row("workload_replacement_failed_timestamp_seconds", "When a replacement last ended without success, by its own "
-        "word or reverted, in seconds since the epoch.", lambda view: one(view.state.ledger.rollout_failed),
-        source="events, replacement, protonId", absence="none was seen to fail", reads=("ledger",), profile="minimal"),
-    row("workload_replacement_started_timestamp_seconds", "When the replacement under way began, in seconds since the "
-        "epoch: as told, else as first seen.", _rollout_began, source="replacement.createdAt, observed",
+    row("workload_replacement_failed_timestamp_seconds", "Time the last unsuccessful replacement ended (reported "
+        "as failed, or reverted), in seconds since the epoch.", lambda view: one(view.state.ledger.rollout_failed),
+        source="events, replacement, protonId", absence="no failure observed", reads=("ledger",), profile="minimal"),
+    row("workload_replacement_started_timestamp_seconds", "Start time of the replacement in progress, in seconds "
+        "since the epoch; the first observation if not reported.", _rollout_began, source="replacement.createdAt, observed",
         absence="no replacement is under way", reads=("ledger", "replacement")),
-    row("workload_events_total", "Events by kind, each id once; those before first sight are not counted.", _events,
+    row("workload_events_total", "Events by kind, counted once per id from the first observation.", _events,
         labels=("event",), source="events[].eventType", absence="the events could never be read", reads=("ledger",)),
-    row("workload_event_last_timestamp_seconds", "When the newest event of a kind happened, in seconds since the "
-        "epoch.", lambda view: tuple(((kind,), at) for kind, at in sorted(view.state.ledger.newest.items())),
-        labels=("event",), source="events[].timestamp", absence="no such event is told", stability="experimental",
+    row("workload_event_last_timestamp_seconds", "Time of the latest event of a kind, in seconds since the epoch.", lambda view: tuple(((kind,), at) for kind, at in sorted(view.state.ledger.newest.items())),
+        labels=("event",), source="events[].timestamp", absence="no such event reported", stability="experimental",
         reads=("ledger",)),
-    row("workload_fresh", "1 while a part of what is known of a workload is recent, else 0. Part `list` is its item "
-        "in the workload list: 0 while a field of it cannot be read. All other parts are details: 0 where the part is "
-        "too old and its series are withdrawn; `pods` also while those of the active proton cannot be read.", _fresh,
-        labels=("part",), source="observed", absence="the part is not asked for, is refused, or was not told yet",
+    row("workload_fresh", "1 while a part of the workload's data is up to date, else 0. Part `list` is its item in "
+        "the workload list: 0 while one of its fields cannot be read. Other parts are details: 0 once too old, "
+        "with their series withdrawn; `pods` also while the active proton's pods cannot be read.", _fresh,
+        labels=("part",), source="observed", absence="the part is not polled, is refused, or was not read yet",
         reads=("fresh", "held")),
-    row("workload_detail_timestamp_seconds", "When a part of the details was last told, of workloads that are not "
-        "steady, in seconds since the epoch.",
+    row("workload_detail_timestamp_seconds", "Time a part of the details was last read, in seconds since the "
+        "epoch; only for workloads that are not steady.",
         lambda view: tuple(((part,), at) for part, at in sorted(view.state.details.looked.items())), labels=("part",),
-        source="observed", absence="the workload is steady, or the part was never told", reads=("looked",)),
+        source="observed", absence="the workload is steady, or the part was never read", reads=("looked",)),
 )  # fmt: skip

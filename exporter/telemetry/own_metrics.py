@@ -74,172 +74,220 @@ class OwnMetric(NamedTuple):
 
 _LANE = ("account", "lane")
 OWN_METRICS: tuple[OwnMetric, ...] = (
-    OwnMetric("build_info", "gauge", ("version", "revision", "python"), "What this exporter is; always 1."),
-    OwnMetric("start_timestamp_seconds", "gauge", (), "When this exporter started, in seconds since the epoch."),
-    OwnMetric("api_up", "gauge", ("account",), "1 when the last sweep of the workload list was complete, else 0."),
-    OwnMetric("sweep_last_attempt_timestamp_seconds", "gauge", _LANE, "When the last sweep ended, complete or not."),
-    OwnMetric("sweep_last_success_timestamp_seconds", "gauge", _LANE, "When the last complete sweep ended."),
+    OwnMetric(
+        "build_info", "gauge", ("version", "revision", "python"), "Build information of this exporter; always 1."
+    ),
+    OwnMetric("start_timestamp_seconds", "gauge", (), "Start time of this exporter, in seconds since the epoch."),
+    OwnMetric("api_up", "gauge", ("account",), "1 if the last sweep of the workload list was complete, else 0."),
+    OwnMetric(
+        "sweep_last_attempt_timestamp_seconds",
+        "gauge",
+        _LANE,
+        "Time the last sweep ended, complete or not, in seconds since the epoch.",
+    ),
+    OwnMetric(
+        "sweep_last_success_timestamp_seconds",
+        "gauge",
+        _LANE,
+        "Time the last complete sweep ended, in seconds since the epoch.",
+    ),
     OwnMetric(
         "sweep_begin_timestamp_seconds",
         "gauge",
         _LANE,
-        "When this process began to sweep the account; its data is as old as that until a first sweep is complete.",
-    ),
-    OwnMetric("sweep_interval_seconds", "gauge", _LANE, "Time between the starts of two sweeps, as set."),
-    OwnMetric("sweep_complete", "gauge", _LANE, "1 when what is served comes from the last sweep, 0 from one before."),
-    OwnMetric("sweeps", "counter", _LANE, "Sweeps ended, complete or not."),
-    OwnMetric("sweep_failures", "counter", (*_LANE, "reason"), "Sweeps that were not complete, by why."),
-    OwnMetric(
-        "sweep_overruns", "counter", _LANE, "Sweeps that did not start on time because the one before had not ended."
-    ),
-    OwnMetric("sweep_duration_seconds", "histogram", _LANE, "How long sweeps took.", _SWEEP_BUCKETS),
-    OwnMetric("objects", "gauge", ("account", "kind"), "Objects known from the last complete sweep."),
-    OwnMetric(
-        "vanished_workloads", "counter", ("account",), "Workloads found absent from two complete sweeps in a row."
+        "Time this process started to sweep the account, in seconds since the epoch. Data age counts from here "
+        "until the first complete sweep.",
     ),
     OwnMetric(
-        "api_requests", "counter", ("account", "endpoint", "code"), "Requests to the API by route and status code."
+        "sweep_interval_seconds", "gauge", _LANE, "Configured time between the starts of two sweeps, in seconds."
     ),
     OwnMetric(
-        "api_request_failures", "counter", ("account", "endpoint", "reason"), "Requests that brought nothing, by why."
+        "sweep_complete", "gauge", _LANE, "1 if the served data comes from the last sweep, 0 if from an earlier one."
     ),
-    OwnMetric("api_retries", "counter", ("account", "endpoint", "reason"), "Requests tried again, by why."),
-    OwnMetric("api_request_duration_seconds", "histogram", ("account", "endpoint"), "Time from request to last byte."),
-    OwnMetric("api_received_bytes", "counter", ("account", "endpoint"), "Bytes of answers, after decompression."),
+    OwnMetric("sweeps", "counter", _LANE, "Finished sweeps, complete or not."),
+    OwnMetric("sweep_failures", "counter", (*_LANE, "reason"), "Incomplete sweeps by reason."),
     OwnMetric(
-        "api_wait_seconds", "counter", ("account", "reason"), "Seconds that requests were held back, by what for."
+        "sweep_overruns", "counter", _LANE, "Sweeps not started on time because the previous one was still running."
+    ),
+    OwnMetric("sweep_duration_seconds", "histogram", _LANE, "Sweep duration, in seconds.", _SWEEP_BUCKETS),
+    OwnMetric("objects", "gauge", ("account", "kind"), "Objects in the last complete sweep, by kind."),
+    OwnMetric("vanished_workloads", "counter", ("account",), "Workloads absent from two complete sweeps in a row."),
+    OwnMetric("api_requests", "counter", ("account", "endpoint", "code"), "API requests by route and status code."),
+    OwnMetric("api_request_failures", "counter", ("account", "endpoint", "reason"), "Failed API requests by reason."),
+    OwnMetric("api_retries", "counter", ("account", "endpoint", "reason"), "Retried API requests by reason."),
+    OwnMetric(
+        "api_request_duration_seconds",
+        "histogram",
+        ("account", "endpoint"),
+        "Time from sending an API request to the last byte of its response, in seconds.",
+    ),
+    OwnMetric(
+        "api_received_bytes", "counter", ("account", "endpoint"), "Size of API responses after decompression, in bytes."
+    ),
+    OwnMetric(
+        "api_wait_seconds", "counter", ("account", "reason"), "Time API requests were delayed, by reason, in seconds."
     ),
     OwnMetric(
         "api_paused_until_timestamp_seconds",
         "gauge",
         ("account", "endpoint"),
-        "When requests to an endpoint may be sent again after the API refused some (429, or 503 with Retry-After): in "
-        "the future while they are paused, absent if they never were. Endpoint * stands for all requests of the "
-        "account, details for all but the workload list.",
+        "Time requests to an endpoint resume after the API refused some (429, or 503 with Retry-After), in seconds "
+        "since the epoch; in the past once resumed. Endpoint * means all requests of the account, details "
+        "means all except the workload list.",
     ),
-    OwnMetric("api_budget_requests_per_second", "gauge", ("account",), "Requests per second that the settings allow."),
+    OwnMetric("api_budget_requests_per_second", "gauge", ("account",), "Configured limit of API requests per second."),
     OwnMetric(
         "api_clock_offset_seconds",
         "gauge",
         ("account",),
-        "How far the API's clock is ahead of ours, to the second, by the Date headers of the last answers.",
+        "Offset of the API's clock from the local clock, from the Date headers of recent responses, in seconds; "
+        "positive if the API is ahead.",
     ),
-    OwnMetric("api_capability", "gauge", ("account", "endpoint"), "1 where the server offers the route, else 0."),
+    OwnMetric("api_capability", "gauge", ("account", "endpoint"), "1 if the server supports the route, else 0."),
     OwnMetric(
         "api_rejects",
         "counter",
         ("account", "path", "reason"),
-        "Items or fields left out, by place and why.",
+        "Items and fields of API responses that could not be decoded, by path and reason.",
     ),
     OwnMetric(
-        "api_unknown_values", "counter", ("account", "field"), "Values of enumerations that nobody has heard of."
+        "api_unknown_values", "counter", ("account", "field"), "Unknown enumeration values in API responses, by field."
     ),
-    OwnMetric("detail_looks", "counter", ("account", "part"), "Parts of details asked for, told or not."),
-    OwnMetric("detail_look_failures", "counter", ("account", "part", "reason"), "Parts that were not told, by why."),
-    OwnMetric("detail_queue", "gauge", ("account",), "Parts of details that are due and wait for their turn."),
+    OwnMetric("detail_looks", "counter", ("account", "part"), "Polls of workload details, by part, successful or not."),
+    OwnMetric(
+        "detail_look_failures",
+        "counter",
+        ("account", "part", "reason"),
+        "Failed polls of workload details, by part and reason.",
+    ),
+    OwnMetric("detail_queue", "gauge", ("account",), "Polls of workload details that are due and queued."),
     OwnMetric(
         "detail_load_ratio",
         "gauge",
         ("account",),
-        "Requests that the details would take at their intervals, over what the budget leaves; above 1 they are "
-        "looked at less often, evenly.",
+        "Requests needed to poll all details at their intervals, divided by the available request budget. Above 1, "
+        "all details are polled less often.",
     ),
-    OwnMetric("detail_age_seconds", "gaugehistogram", ("account", "part"), "Ages of what was told, over the fleet."),
-    OwnMetric("detail_stale", "gauge", ("account", "part"), "Workloads of which a part is too old and withdrawn."),
+    OwnMetric(
+        "detail_age_seconds",
+        "gaugehistogram",
+        ("account", "part"),
+        "Age of workload details across the fleet, by part, in seconds.",
+    ),
+    OwnMetric(
+        "detail_stale", "gauge", ("account", "part"), "Workloads with a part of their details too old and withdrawn."
+    ),
     OwnMetric(
         "detail_dropped_workloads",
         "gauge",
         ("account", "extra", "importance"),
-        "Workloads that go without extra quantiles or long windows because the budget does not carry them.",
+        "Workloads polled without extra quantiles or long windows because the request budget is too small.",
     ),
-    OwnMetric(
-        "episodes", "counter", ("account", "kind", "outcome"), "Starts, stops, failures, replacements … that are over."
-    ),
+    OwnMetric("episodes", "counter", ("account", "kind", "outcome"), "Finished episodes by kind and outcome."),
     OwnMetric(
         "episode_duration_seconds",
         "histogram",
         ("account", "kind"),
-        "How long they lasted. In OpenMetrics with the trace of the last one as exemplar.",
+        "Episode duration, in seconds. In OpenMetrics, the exemplar is the trace of the latest episode.",
         (5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 21600.0, 86400.0),
     ),
-    OwnMetric("deselected_workloads", "gauge", ("account",), "Listed workloads that the settings leave out."),
+    OwnMetric("deselected_workloads", "gauge", ("account",), "Listed workloads excluded by the settings."),
     OwnMetric("other_shards_workloads", "gauge", ("account",), "Listed workloads that belong to other shards."),
-    OwnMetric("shard_ordinal", "gauge", (), "Number of this shard, from 0."),
-    OwnMetric("shards", "gauge", (), "How many shards there are."),
-    OwnMetric("series_limit", "gauge", (), "Most series of workloads per account; 0: no limit."),
-    OwnMetric("series_left_out_workloads", "gauge", (), "Workloads left out because of the limit of series."),
-    OwnMetric("state_commits", "counter", (), "Times the state was written."),
+    OwnMetric("shard_ordinal", "gauge", (), "Ordinal of this shard, starting at 0."),
+    OwnMetric("shards", "gauge", (), "Number of shards."),
+    OwnMetric("series_limit", "gauge", (), "Limit of workload series per account; 0 if unlimited."),
+    OwnMetric("series_left_out_workloads", "gauge", (), "Workloads omitted because of the series limit."),
+    OwnMetric("state_commits", "counter", (), "Successful writes of the state."),
+    OwnMetric("state_commit_failures", "counter", (), "Failed writes of the state."),
     OwnMetric(
-        "state_commit_failures", "counter", (), "Times the state could not be written; nothing else stops for it."
+        "state_last_commit_timestamp_seconds",
+        "gauge",
+        (),
+        "Time of the last successful write of the state, in seconds since the epoch.",
     ),
-    OwnMetric("state_last_commit_timestamp_seconds", "gauge", (), "When the state was last written."),
-    OwnMetric("state_size_bytes", "gauge", (), "Size of the state on disk."),
-    OwnMetric("self_traces", "counter", ("account", "reason"), "Traces of sweeps that were kept, by why."),
+    OwnMetric("state_size_bytes", "gauge", (), "Size of the state on disk, in bytes."),
+    OwnMetric("self_traces", "counter", ("account", "reason"), "Sweep traces kept, by reason."),
     OwnMetric(
         "self_trace_spans_lost",
         "counter",
         (),
-        "Spans of traces of sweeps that were not delivered; they are gone.",
+        "Spans of sweep traces lost because delivery failed.",
     ),
-    OwnMetric("trace_spans_sent", "counter", (), "Spans of workloads' traces that the collector has accepted."),
-    OwnMetric("trace_spans_dropped", "counter", ("reason",), "Spans of workloads' traces that are lost, by why."),
-    OwnMetric("trace_export_failures", "counter", ("reason",), "Requests to the collector not accepted, by why."),
-    OwnMetric("trace_outbox_traces", "gauge", (), "Traces that wait to be sent."),
-    OwnMetric("trace_outbox_bytes", "gauge", (), "Bytes of traces that wait to be sent."),
+    OwnMetric("trace_spans_sent", "counter", (), "Spans of workload traces accepted by the collector."),
+    OwnMetric("trace_spans_dropped", "counter", ("reason",), "Dropped spans of workload traces, by reason."),
+    OwnMetric("trace_export_failures", "counter", ("reason",), "Failed export requests to the collector, by reason."),
+    OwnMetric("trace_outbox_traces", "gauge", (), "Traces in the outbox."),
+    OwnMetric("trace_outbox_bytes", "gauge", (), "Size of the traces in the outbox, in bytes."),
     OwnMetric(
-        "trace_outbox_oldest_seconds", "gauge", (), "Age of the oldest trace that waits to be sent; 0: none waits."
+        "trace_outbox_oldest_seconds", "gauge", (), "Age of the oldest trace in the outbox, in seconds; 0 if empty."
     ),
     OwnMetric(
         "trace_endpoint_up",
         "gauge",
         ("protocol",),
-        "1 when the collector accepted the last request, an empty one every five minutes at the least, else 0; "
-        "absent without traces.",
+        "1 if the collector accepted the last request, else 0. An empty request is sent at least every five minutes.",
     ),
-    OwnMetric("alerts_firing", "gauge", ("alertname", "severity"), "Alerts that fire by the exporter's own paging."),
+    OwnMetric("alerts_firing", "gauge", ("alertname", "severity"), "Firing alerts of direct paging."),
     OwnMetric(
         "notifications",
         "counter",
         ("receiver", "fate"),
-        "Notices to receivers: delivered, to be sent again, or failed.",
+        "Delivery attempts of notifications, by receiver and result: delivered, to be retried, or failed.",
     ),
-    OwnMetric("notification_failures", "counter", ("receiver", "reason"), "Notices that did not arrive, by why."),
     OwnMetric(
-        "notification_failing_seconds", "gauge", ("receiver",), "How long a receiver could not be told; 0: it can."
+        "notification_failures",
+        "counter",
+        ("receiver", "reason"),
+        "Failed delivery attempts of notifications, by receiver and reason.",
     ),
-    OwnMetric("notifications_pending", "gauge", ("receiver",), "Notices that a receiver must still be told of."),
-    OwnMetric("silences", "gauge", (), "Silences of the exporter's own paging that hold."),
-    OwnMetric("heartbeat_timestamp_seconds", "gauge", (), "When the page was last brought up to date."),
-    OwnMetric("series", "gauge", (), "Series of workloads on the page."),
-    OwnMetric("exposition_bytes", "gauge", ("format", "encoding"), "Size of the page."),
-    OwnMetric("publish_duration_seconds", "histogram", (), "How long bringing the page up to date took."),
+    OwnMetric(
+        "notification_failing_seconds",
+        "gauge",
+        ("receiver",),
+        "Seconds since delivery to the receiver started failing; 0 if healthy.",
+    ),
+    OwnMetric("notifications_pending", "gauge", ("receiver",), "Notifications not yet delivered, by receiver."),
+    OwnMetric("silences", "gauge", (), "Active silences of direct paging."),
+    OwnMetric(
+        "heartbeat_timestamp_seconds",
+        "gauge",
+        (),
+        "Time the served metrics were last updated, in seconds since the epoch.",
+    ),
+    OwnMetric("series", "gauge", (), "Workload series served."),
+    OwnMetric("exposition_bytes", "gauge", ("format", "encoding"), "Size of the served metrics, in bytes."),
+    OwnMetric("publish_duration_seconds", "histogram", (), "Time to update the served metrics, in seconds."),
     OwnMetric(
         "event_loop_lag_seconds",
         "histogram",
         (),
-        "How much later than asked for the exporter woke up: how long a scrape may have to wait.",
+        "Delay of the event loop, in seconds; a scrape may wait this long.",
         (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
     ),
-    OwnMetric("http_requests", "counter", ("path", "code"), "Requests to this exporter."),
+    OwnMetric("http_requests", "counter", ("path", "code"), "HTTP requests to this exporter."),
     OwnMetric(
         "http_requests_refused",
         "counter",
         ("reason",),
-        "Requests to this exporter answered 503 (busy) or 429 (password_checks) because too many were under way.",
+        "HTTP requests to this exporter rejected with 503 (busy) or 429 (password_checks) because too many were in "
+        "progress.",
     ),
-    OwnMetric("http_connections", "gauge", (), "Connections to this exporter."),
+    OwnMetric("http_connections", "gauge", (), "Open HTTP connections to this exporter."),
     OwnMetric(
         "http_connections_closed",
         "counter",
         ("reason",),
-        "Connections that this exporter closed: idle, unread or busy ones to make room for new ones, others because "
-        "their client was too slow or its request too long.",
+        "HTTP connections closed by this exporter: to make room for new ones (idle, unread or busy), or because of "
+        "a slow client or an oversized request.",
     ),
-    OwnMetric("log_messages", "counter", ("level",), "Lines logged."),
+    OwnMetric("log_messages", "counter", ("level",), "Log lines by level."),
+    OwnMetric("config_last_reload_successful", "gauge", (), "1 if the last reload of the settings succeeded, else 0."),
     OwnMetric(
-        "config_last_reload_successful", "gauge", (), "1 when the last reading of the settings was good, else 0."
+        "config_last_reload_success_timestamp_seconds",
+        "gauge",
+        (),
+        "Time of the last successful reload of the settings, in seconds since the epoch.",
     ),
-    OwnMetric("config_last_reload_success_timestamp_seconds", "gauge", (), "When the settings were last read well."),
 )
 
 
