@@ -1,7 +1,8 @@
-"""How far the API's clock is ahead of ours, judged by the Date headers of its answers (RFC 9110 6.6.1).
+"""Offset of the API's clock from the local clock, from the Date headers of its responses (RFC 9110 6.6.1).
 
-A header tells whole seconds and is written at some moment of the request, so a single answer is off by up to half a
-second and half of what the request took; the median of several is never worse, and forgets the few slow ones.
+A header has a resolution of one second and is written at some moment of the request, so a single response is off by up
+to half a second plus half the duration of the request. The median of several is never worse, and ignores a few slow
+ones.
 """
 
 from __future__ import annotations

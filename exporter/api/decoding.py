@@ -1,8 +1,7 @@
-"""Bytes of one API answer -> model values and rejects.
+"""Bytes of one API response -> model values and rejects.
 
-The answer is decoded in one typed pass. Where that fails it is parsed by `exporter.api.tolerant_json`, and taken item
-by item, then field by field for an item that fails, down to the leaves: a value that cannot be read, or is of an odd
-type, costs that field, or that element of a list, and no more.
+A response is decoded in one typed pass. If that fails, it is parsed by `exporter.api.tolerant_json` and decoded item by
+item, and failing items field by field: an unreadable or mistyped value loses only that field or list element.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ def incomplete(rejects: Iterable[Reject]) -> bool:
 
 
 class Page(NamedTuple, Generic[Item]):
-    """One page of a list: its items, what was left out, the next page's URL and the list's whole size if told."""
+    """One page of a list: its items, the rejects, the next page's URL, and the total size of the list if reported."""
 
     items: tuple[Item, ...]
     rejects: tuple[Reject, ...]

@@ -1,7 +1,7 @@
-"""What the API tells beside workloads and pods: events, statistics, limits, bundles, resource use, quotas, sharing.
+"""API objects other than workloads and pods: events, statistics, limits, bundles, resource usage, quotas, sharing.
 
-Each class is one object of an answer; `None` means "not told". Sources: spec 11.5, and for routes that it lacks the
-answers that clients of DataRobot read.
+Each class is one object of a response; `None` means "not reported". Sources: spec 11.5, and for routes missing there
+the responses that DataRobot's clients read.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Event(ApiObject, frozen=True):
 
     @property
     def told_type(self) -> str:
-        """What happened, in the API's words; ``unknown`` where not told."""
+        """Event type as the API spells it; ``unknown`` if not reported."""
         return self.event_type or self.type or "unknown"
 
     @property
@@ -109,7 +109,7 @@ class Stats(ApiObject, frozen=True):
 
 
 class Bucket(ApiObject, frozen=True):
-    """One point of a series; the API does not say what a bucket holds, so all is optional."""
+    """One bucket of a series; the API does not document its fields, so all are optional."""
 
     period: Period | None = None
     value: Number | None = None
@@ -168,7 +168,7 @@ class Limits(ApiObject, frozen=True):
 
 
 class AccountInfo(ApiObject, frozen=True):
-    """``GET /account/info``; older servers tell no limits. E-mail and names are not read."""
+    """``GET /account/info``; older servers report no limits. E-mail and names are not read."""
 
     org_id: str | None = None
     limits: Limits | None = None
@@ -210,7 +210,7 @@ class OtelValue(ApiObject, frozen=True):
 
     @property
     def name(self) -> str:
-        """The metric's name in either spelling; empty where not told."""
+        """The metric's name in either spelling; empty if not reported."""
         return self.otel_name or self.snake_name or ""
 
     @property
@@ -239,9 +239,9 @@ _UNITS: dict[str, float] = {
 
 
 def base_value(unit: str | None, value: Number | None, most: float | None = None) -> float | None:
-    """The value in cores, bytes, ratio or seconds; None for a unit that nobody knows, or for what cannot be.
+    """The value in cores, bytes, a ratio or seconds; None for an unknown unit or an impossible value.
 
-    `most` is what could be used at the most, in the base unit: more than twice of it is a unit that was misunderstood.
+    `most` is the maximum possible usage in the base unit: more than twice that means a misunderstood unit.
     """
     factor = _UNITS.get(folded(unit))
     if factor is None or value is None or not math.isfinite(value) or value < 0:

@@ -1,8 +1,8 @@
-"""What the Workload API tells, as values: one line per API field we use.
+"""Values of the Workload API: one line per API field in use.
 
-Field names are the API's own in snake_case (``createdAt`` -> ``created_at``). Every field but the id may be
-missing or null on some server, so every field has a default; ``None`` means "not told", never zero.
-Timestamps stay the text the API sent; `timestamp` turns them into seconds.
+Field names are the API's own in snake_case (``createdAt`` -> ``created_at``). Every field except the id may be missing
+or null on some server, so every field has a default; ``None`` means "not reported", never zero. Timestamps stay text;
+`timestamp` converts them to seconds.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Bundle(ApiObject, frozen=True):
 
 
 class Allocation(ApiObject, frozen=True):
-    """What one container asks for: cores, GPUs, and memory as bytes or as text such as ``2GB``."""
+    """Resource requests of one container: cores, GPUs, and memory as bytes or as text such as ``2GB``."""
 
     cpu: Number | None = None
     gpu: Number | None = None
@@ -150,7 +150,7 @@ class Creator(ApiObject, frozen=True):
 
 
 class Workload(ApiObject, frozen=True):
-    """One workload as the list tells it (spec 11.5 WorkloadFormatted). Only the id is required."""
+    """One workload of the list (spec 11.5 WorkloadFormatted). Only the id is required."""
 
     id: str
     name: str | None = None
@@ -283,7 +283,7 @@ def replica_bounds(scaling: Autoscaling) -> tuple[int | None, int | None]:
 
 
 def finite(value: Number | None) -> float | None:
-    """The value where it is a measured, non-negative, finite number; otherwise not told."""
+    """The value if it is a finite non-negative number, else None."""
     return float(value) if value is not None and math.isfinite(value) and value >= 0 else None
 
 

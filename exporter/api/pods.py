@@ -1,7 +1,7 @@
-"""What the API tells of protons and their pods, and how to read it.
+"""Protons and their pods as the API reports them, and how to interpret them.
 
-Sources: spec 11.5 ProtonFormatted and ReplicaStatusesSnapshot, and what servers add to them: reasons, exit codes and
-the last state of a container, conditions with `value` instead of `met`.
+Sources: spec 11.5 ProtonFormatted and ReplicaStatusesSnapshot, and additions of servers: reasons, exit codes and the
+last state of a container, conditions with `value` instead of `met`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CONDITIONS = ("PodScheduled", "PodReadyToStartContainers", "Initialized", "Conta
 
 
 class Condition(ApiObject, frozen=True):
-    """A pod condition. Its truth is the first of `value`, `met` and `status` that is told."""
+    """A pod condition. Its status is the first of `value`, `met` and `status` that is reported."""
 
     type: str | None = None
     name: str | None = None
@@ -37,7 +37,7 @@ class Condition(ApiObject, frozen=True):
 
     @property
     def kind(self) -> str:
-        """Which condition it is, such as ``Ready``; empty where not told."""
+        """Type of the condition, such as ``Ready``; empty if not reported."""
         return self.type or self.name or ""
 
     @property
@@ -152,7 +152,9 @@ def container_name(name: str | None, proton: str) -> str:
 
 
 def waiting_reason(container: Container) -> str | None:
-    """Why a container waits: of `WAITING_REASONS`, ``other``, or None where it does not wait or no reason is told."""
+    """Waiting reason of a container: one of `WAITING_REASONS`, ``other``, or None if it is not waiting or reports no
+    reason.
+    """
     nested = container.state.waiting if container.state else None
     if nested is None and folded(container.status) != "waiting":
         return None
@@ -160,7 +162,9 @@ def waiting_reason(container: Container) -> str | None:
 
 
 def terminated_reason(container: Container) -> str | None:
-    """How a container last ended: of `TERMINATED_REASONS`, ``other``, or None where it never did, or is not told."""
+    """Reason of a container's last termination: one of `TERMINATED_REASONS`, ``other``, or None if it never terminated
+    or reports none.
+    """
     if container.last_state is not None and container.last_state.reason:
         return _closed(container.last_state.reason, TERMINATED_REASONS)
     nested = container.state.terminated if container.state else None
@@ -181,11 +185,11 @@ def replica_live(replica: Replica) -> bool:
 
 
 def replica_ready(replica: Replica) -> bool | None:
-    """Whether a pod takes traffic: its Ready condition, else all of its containers; None where neither is told.
+    """Whether a pod receives traffic: its Ready condition, else all of its containers; None if neither is reported.
 
-    A pending pod never does: not all of its containers have been started, and one without a node tells none of them.
-    Containers that are ready prove nothing where Ready is null or the phase is unknown: they may be the last state
-    that was reported before the node was lost.
+    A pending pod does not: not all of its containers have started, and an unscheduled one reports none. Ready
+    containers prove nothing if Ready is null or the phase is unknown: that may be the last state reported before the
+    node was lost.
     """
     if not replica_live(replica):
         return False
@@ -206,7 +210,9 @@ _SHORTAGES = (("gpu", "gpu"), ("insufficient cpu", "cpu"), ("insufficient memory
 
 
 def unschedulable(replica: Replica) -> str | None:
-    """What no node has enough of: gpu, cpu, memory, volume or other; None where the pod is scheduled or not told."""
+    """The resource no node has enough of: gpu, cpu, memory, volume or other; None if the pod is scheduled or nothing is
+    reported.
+    """
     for condition in replica.conditions or ():
         if condition.kind == "PodScheduled" and condition.truth is False:
             words = (condition.message or "").casefold()
@@ -215,7 +221,7 @@ def unschedulable(replica: Replica) -> str | None:
 
 
 class Overview(msgspec.Struct, frozen=True):
-    """Pods counted: those live, those ready, and those of which readiness is not known."""
+    """Numbers of pods: live, ready, and of unknown readiness."""
 
     live: int
     ready: int
@@ -253,10 +259,10 @@ UNREAD_REASONS: Mapping[str, str] = {
 
 
 class Pods(msgspec.Struct, frozen=True):
-    """All protons of a workload and the snapshots of their pods, by proton id; None: the API told none (204).
+    """All protons of a workload and their pod snapshots by proton id; None if the API reports none (204).
 
-    `unread`: proton id -> why its snapshot could not be read, a key of `UNREAD_REASONS`. The id `UNLISTED` means that
-    `protons` is not the whole list: an item had no readable id, or there are more than are read.
+    `unread`: proton id -> reason its snapshot could not be read, a key of `UNREAD_REASONS`. The id `UNLISTED` means
+    that `protons` is incomplete: an item had no readable id, or there are more than are read.
     """
 
     protons: tuple[Proton, ...] = ()

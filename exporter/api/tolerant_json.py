@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 DEPTH = 64
 """Levels of nesting that are read; the deepest answer of the API has twelve."""
 _DIGITS = 18
-"""Digits of an integer that fits in 64 bits whatever they are."""
+"""Number of digits of an integer that always fits in 64 bits."""
 
 
 class Damaged(NamedTuple):
-    """A text of which some characters are not Unicode; each is replaced by U+FFFD."""
+    """Text with characters that are not Unicode; each is replaced by U+FFFD."""
 
     text: str
 
@@ -96,7 +96,7 @@ class _Frame:
         self._value: Any = _NOTHING
 
     def take(self, value: Any) -> None:
-        """A value that came; two without a comma between them are none."""
+        """A parsed value; two without a comma between them are an error."""
         if self.is_object and self._key is _NOTHING:
             self._key = value
         else:
@@ -104,7 +104,7 @@ class _Frame:
             self._value = UNREADABLE if spoilt else value
 
     def colon(self) -> None:
-        """What came before is a key."""
+        """The previous token was a key."""
         self._colon = True
 
     def end(self) -> None:

@@ -1,4 +1,4 @@
-"""What one answer about one workload changes: (workload as seen, part, value, now) -> workload as seen.
+"""Applies one API response about one workload: (workload state, part, value, now) -> workload state.
 
 Each part of `exporter.fleet.polling.PARTS` has its row in `_FOLDS`. Times are seconds since the epoch.
 """
@@ -17,16 +17,16 @@ from exporter.fleet.workload_state import Details, Window, WorkloadState
 
 
 class Shared(NamedTuple):
-    """The grants of a workload, and marks that tell one from another without naming anybody."""
+    """The grants of a workload, and hashes that distinguish grants without naming anyone."""
 
     grants: tuple[SharedRole, ...]
     marks: tuple[str, ...]
 
 
 def told(state: WorkloadState, part: str, value: Any, now: float) -> tuple[WorkloadState, Entry]:
-    """The workload after `part` was told: what it says, and what it adds to the totals.
+    """The workload state after a response for `part`: its details, and additions to the totals.
 
-    Pods without those of the proton that serves are used, and are not fresh.
+    Pods without those of the serving proton are used, but not fresh.
     """
     details, entry = _FOLDS[part](state, value, now)
     refused = details.refused - {part} if part in details.refused else details.refused
@@ -43,7 +43,7 @@ def told(state: WorkloadState, part: str, value: Any, now: float) -> tuple[Workl
 
 
 def refused(state: WorkloadState, part: str) -> WorkloadState:
-    """The workload after the API refused `part` to this token: what it told before is withdrawn."""
+    """The workload state after the API refused `part` to this token: its data is withdrawn."""
     if part in state.details.refused:
         return state
     details = _without(state.details, part)
@@ -51,14 +51,14 @@ def refused(state: WorkloadState, part: str) -> WorkloadState:
 
 
 def failed(state: WorkloadState, part: str, reason: str) -> WorkloadState:
-    """The workload after a request for `part` failed: what it told before stays until it is too old."""
+    """The workload state after a failed request for `part`: its data stays until it is too old."""
     if state.details.failed.get(part) == reason:
         return state
     return state._replace(details=state.details._replace(failed={**state.details.failed, part: reason}))
 
 
 def withdrawn(state: WorkloadState, old: Collection[str], unwanted: Collection[str] = ()) -> WorkloadState:
-    """The workload without the parts that are too old, and without those that nobody asks for any more."""
+    """The workload state without parts that are too old or no longer polled."""
     details = state.details
     for part in (*old, *unwanted):
         details = _without(details, part)
@@ -114,7 +114,7 @@ def _window(name: str) -> Fold:
 
 
 def shrunk(state: WorkloadState, window: Window) -> bool:
-    """Whether a window holds fewer requests than one told before that lies within it: the statistics began anew."""
+    """Whether a window holds fewer requests than an earlier one within it: the statistics were reset."""
     return any(
         _requests(window) < _requests(before)
         for before in state.details.windows.values()

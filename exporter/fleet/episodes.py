@@ -1,8 +1,8 @@
-"""Episodes: the stretches of a workload's life in which something changes, and the facts that tell how it went.
+"""Episodes: periods of a workload's life in which its state changes, with the data that explains them.
 
-A start, a stop, a failure and a replacement open and close; a deletion is a moment. Steady running is no episode. What
-the API tells meanwhile of protons, pods and events is kept beside them, until `exporter.tracing.episode_traces` makes a
-trace of it. All times are seconds since the epoch: those of a `Mark` by our clock, those that were told by the API's.
+A start, a stop, a failure and a replacement have a beginning and an end; a deletion is a moment. Steady running is no
+episode. Protons, pods and events observed meanwhile are kept until `exporter.tracing.episode_traces` makes a trace. All
+times are seconds since the epoch: a `Mark` uses the local clock, reported times the API's.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ FLAPPING = 20
 """Episodes of one workload within `FLAPPING_SECONDS` that have a trace of their own; the others are folded into one."""
 FLAPPING_SECONDS = 3600.0
 SETTLED, UNTOLD = 60.0, 300.0
-"""How long an episode that is over waits for what comes late; how long for pods and events that do not come at all."""
+"""Seconds a finished episode waits for late data, and for pods and events that never arrive."""
 LONGEST = 7 * 86400.0
 """An episode that has been open so long is closed as timed out."""
 PAST, PAST_SECONDS = 20, 86400.0
 """Episodes of a workload that are remembered, and for how long something late is added to their traces."""
 DAY = 86400.0
 NUMBERS = 64
-"""Keys of episodes of which it is remembered how many had them: those used last."""
+"""Number of episode keys, most recent first, for which the count of episodes is kept."""
 LATE = 3
 """How many late facts are added to one trace."""
 
@@ -59,7 +59,7 @@ class Stored(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Mark(Stored, frozen=True):
-    """When something was first seen, last seen not to be so (None: not known), and when it was told to have been."""
+    """Time of an observation, of the last observation before it without it (None: unknown), and the reported time."""
 
     at: float
     last: float | None = None
@@ -74,9 +74,10 @@ class State(Stored, frozen=True):
 
 
 class Episode(Stored, frozen=True):
-    """One episode. `before` and `after` are the statuses around it; `proton` and `since` name the run it is about.
+    """One episode. `before` and `after` are the surrounding statuses; `proton` and `since` identify the run it belongs
+    to.
 
-    `replacement` and `candidates` are ids that a replacement was told with. `cause` says what ended it.
+    `replacement` and `candidates` are ids reported with a replacement. `cause` is what ended it.
     """
 
     kind: Kind
@@ -96,11 +97,11 @@ class Episode(Stored, frozen=True):
     """The kinds of those that were folded."""
     checkpoints: int = 0
     recalled: bool = False
-    """Whether it was over before the workload was first seen."""
+    """Whether it ended before the workload was first observed."""
 
 
 class Run(Stored, frozen=True):
-    """One life of a container, over. `reason`: why, of a closed set; empty: not told."""
+    """One finished run of a container. `reason`: one of a closed set; empty if not reported."""
 
     container: str
     started: float | None
@@ -110,9 +111,9 @@ class Run(Stored, frozen=True):
 
 
 class Pod(Stored, frozen=True):
-    """What was told of a pod, last at `read`: when which condition became true, and what is wrong (empty: nothing).
+    """A pod as reported, last read at `read`: when each condition became true, and its problem (empty: none).
 
-    `words`: what the API says of the trouble.
+    `words`: the API's message about the problem.
     """
 
     proton: str
@@ -136,7 +137,7 @@ class Proton(Stored, frozen=True):
 
 
 class ObservedEvent(Stored, frozen=True):
-    """An event of the API: its type in its own words, when (None: not told), and its message."""
+    """An event of the API: its type as spelled there, its time (None: not reported), and its message."""
 
     type: str
     at: float | None
@@ -160,12 +161,12 @@ class Past(Stored, frozen=True):
 
 
 class EpisodeTracker(Stored, frozen=True):
-    """What goes on in a workload's life: an episode of its status, one of its replacement, and those that are over.
+    """The episodes of a workload: the current one of its status, the current one of its replacement, and finished ones.
 
-    `run` is the proton that serves and since when. `pods`, `protons` and `events` are facts of the episodes that are
-    not over yet or have just ended; `pods_told` and `events_told` say when they were last told. `recent`: when
-    the last episodes ended. `numbers`: how many episodes had which key. For a person who asks later, `lost` keeps the
-    pods that were in trouble when the last of them ended, and `last` the newest event.
+    `run` is the serving proton and its start. `pods`, `protons` and `events` belong to episodes in progress or just
+    finished; `pods_told` and `events_told` are the times they were last read. `recent`: end times of the latest
+    episodes. `numbers`: count of episodes by key. For a later diagnosis, `lost` keeps pods that had problems when the
+    last of them ended, and `last` the latest event.
     """
 
     life: Episode | None = None
@@ -209,9 +210,9 @@ _with = msgspec.structs.replace
 
 
 def first_sight(workload: Workload, now: float, last: float | None, *, baseline: bool) -> EpisodeTracker:
-    """The course of a workload that nobody has seen before: what it is in the midst of, has a beginning unseen.
+    """The tracker of a newly observed workload; an episode in progress has an unknown beginning.
 
-    `last`: the complete sweep before, in which it was not; `baseline`: there was none.
+    `last`: the previous complete sweep, which did not list it; `baseline`: there was none.
     """
     status, group = models.folded(workload.status), models.status_group(workload.status)
     if baseline:
@@ -230,9 +231,9 @@ _STATES: Mapping[Kind, str] = {kind: group for group, kind in _UNDER_WAY.items()
 def listed(
     tracker: EpisodeTracker, before: tuple[str, str], workload: Workload, mark: Mark, *, expired: bool
 ) -> EpisodeTracker:
-    """The course after a sweep told `workload`. `before`: status and group until now; `expired`: a draft has ended.
+    """The tracker after a sweep listed `workload`. `before`: previous status and group; `expired`: a draft has ended.
 
-    A status that nobody knows begins and ends nothing.
+    An unknown status starts and ends no episode.
     """
     status, group = before
     if models.folded(workload.status) == status or models.status_group(workload.status) == "indeterminate":
@@ -243,7 +244,7 @@ def listed(
 def _moved(
     tracker: EpisodeTracker, group: str, mark: Mark, workload: Workload, before: str, *, expired: bool
 ) -> EpisodeTracker:
-    """Close what has ended and open what has begun, with the change of the status and its group, which was `group`."""
+    """Close and open episodes for a change of the status; `group` is the new group."""
     now, kind = models.status_group(workload.status), tracker.life.kind if tracker.life is not None else ""
     if models.folded(workload.status) == "terminated":
         if group == "up":
@@ -288,7 +289,7 @@ def _left(
 
 
 def vanished(tracker: EpisodeTracker, mark: Mark) -> EpisodeTracker:
-    """The course of a workload absent from two complete sweeps; `mark`: the first of them, and the one before."""
+    """The tracker of a workload absent from two complete sweeps; `mark`: the first of them, and the sweep before."""
     kind = tracker.life.kind if tracker.life is not None else ""
     outcome = {"stop": "success", "failure": "failure"}.get(kind, "cancellation")
     tracker = rolled(_closed(tracker, mark, outcome, "deleted", None), "cancellation", mark, "deleted")
@@ -297,14 +298,14 @@ def vanished(tracker: EpisodeTracker, mark: Mark) -> EpisodeTracker:
 
 
 def reappeared(tracker: EpisodeTracker) -> EpisodeTracker:
-    """The course of a workload that had vanished and is listed again: it was not deleted."""
+    """The tracker of a vanished workload that is listed again: it was not deleted."""
     return _with(tracker, over=tuple(each for each in tracker.over if each.kind != "deletion"))
 
 
 def _opened(
     tracker: EpisodeTracker, kind: Kind, mark: Mark, before: str, workload: Workload, *, run: bool = False
 ) -> EpisodeTracker:
-    """The course with a new episode of the status; `run`: it ends the run that is known, if that is of this proton."""
+    """The tracker with a new episode of the status; `run`: the episode ends the known run if it belongs to this proton."""
     proton, since = workload.proton_id or "", ""
     if run and tracker.run[0] and proton in ("", tracker.run[0]):
         proton, since = tracker.run
@@ -320,7 +321,7 @@ def _passed(tracker: EpisodeTracker, mark: Mark, workload: Workload) -> EpisodeT
 
 
 def _closed(tracker: EpisodeTracker, mark: Mark, outcome: str, cause: str, workload: Workload | None) -> EpisodeTracker:
-    """The course with the episode of the status over, if there is one."""
+    """The tracker with its episode of the status closed, if there is one."""
     life = tracker.life
     if life is None:
         return tracker
@@ -336,7 +337,7 @@ def _over(tracker: EpisodeTracker, ended: Episode) -> EpisodeTracker:
 
 
 def admission(tracker: EpisodeTracker, ended: Episode) -> tuple[EpisodeTracker, bool]:
-    """The course with an episode counted among those of the last hour; False: they are too many, and it is folded."""
+    """The tracker with an episode counted towards the hourly limit; False: over the limit, and the episode is folded."""
     assert ended.ended is not None
     now = ended.ended.at
     recent = tuple(at for at in tracker.recent if now - at < FLAPPING_SECONDS)
@@ -355,9 +356,9 @@ def admission(tracker: EpisodeTracker, ended: Episode) -> tuple[EpisodeTracker, 
 def rolling(
     tracker: EpisodeTracker, ids: Sequence[str], status: str, mark: Mark, told: Replacement | None
 ) -> EpisodeTracker:
-    """The course while a replacement is under way. `ids`: its own and its candidates', as far as they were told.
+    """The tracker while a replacement is in progress. `ids`: reported ids of the replacement and its candidates.
 
-    `told`: its record; None: another proton serves, and no record was ever seen.
+    `told`: its record; None: another proton serves and no record was ever observed.
     """
     record = (told.id or "") if told is not None else ""
     candidates = tuple(i for i in ids if i != record)
@@ -373,7 +374,7 @@ def rolling(
 
 
 def faded(tracker: EpisodeTracker, mark: Mark) -> EpisodeTracker:
-    """The course after the record of a replacement is no longer told: it has ended, nobody says how."""
+    """The tracker after a replacement record disappeared: it ended with unknown outcome."""
     rollout = tracker.rollout
     return (
         tracker if rollout is None or rollout.ended is not None else _with(tracker, rollout=_with(rollout, ended=mark))
@@ -383,9 +384,9 @@ def faded(tracker: EpisodeTracker, mark: Mark) -> EpisodeTracker:
 def rolled(
     tracker: EpisodeTracker, outcome: str, mark: Mark, cause: str, replacement: str = "", *, unseen: bool = False
 ) -> EpisodeTracker:
-    """The course after a replacement has ended. `unseen`: another one than what is known to be under way.
+    """The tracker after a replacement ended. `unseen`: not the one known to be in progress.
 
-    One that nobody saw began when it ended, for all that is known.
+    A replacement that was not observed started when it ended, as far as is known.
     """
     rollout = None if unseen else tracker.rollout
     if rollout is None and not replacement:
@@ -399,10 +400,10 @@ def rolled(
 def recalled(
     tracker: EpisodeTracker, records: Iterable[Replacement], protons: Iterable[ListedProton], now: float, back: float
 ) -> EpisodeTracker:
-    """The course with what was over before the workload was first seen, up to `back` seconds ago.
+    """The tracker with episodes from before the first observation, up to `back` seconds ago.
 
-    `records`: the replacements of its history; of its protons the start of the present run counts, where it was the
-    first one. All times are as told.
+    `records`: the replacement history; of the protons, the start of the current run counts if it was the first. All
+    times are as reported.
     """
     found: list[Episode] = []
     candidates: set[str] = set()
@@ -436,20 +437,20 @@ _RECORDED = {
     "cancelled": ("cancelled", "cancellation"),
     "canceled": ("cancelled", "cancellation"),
 }
-"""What ended a replacement of the history, and with which outcome, as where it was seen to end."""
+"""The end cause and outcome of a replacement of the history, as if it had been observed."""
 
 
 # -- what details say
 
 
 def told_pods(tracker: EpisodeTracker, told: Pods, serving: str, now: float) -> EpisodeTracker:
-    """The course after the pods were read. `serving`: the proton of the workload."""
+    """The tracker after the pods were read. `serving`: the workload's proton."""
     run = next(((p.id, p.running_since) for p in told.protons if p.id == serving and p.running_since), tracker.run)
     if not tracker.busy:
         return tracker if run == tracker.run else _with(tracker, run=run)
     protons, pods = dict(tracker.protons), dict(tracker.pods)
     for proton in told.protons:
-        before = protons.pop(proton.id, Proton())  # those told last stand last
+        before = protons.pop(proton.id, Proton())  # most recently reported last
         protons[proton.id] = Proton(proton.created_at or before.created, proton.running_since or before.since)
     for proton, replica in told.replicas():
         name = replica.name or ""
@@ -461,7 +462,7 @@ def told_pods(tracker: EpisodeTracker, told: Pods, serving: str, now: float) -> 
 
 
 def _pod(before: Pod, replica: Replica, now: float) -> Pod:
-    """A pod after it was read once more: its times stay as first told, its trouble as last told while unready."""
+    """A pod after another read: times stay as first reported, its problem as last reported while unready."""
     ready = replica_ready(replica) is True
     true = {kind: at for kind, at in before.true.items() if kind != "Ready" or ready}
     for condition in replica.conditions or ():
@@ -487,7 +488,7 @@ def _pod(before: Pod, replica: Replica, now: float) -> Pod:
         now,
         came,
         true,
-        # A container starts after its pod has come, give or take the whole second in which such times are told.
+        # A container starts after its pod, give or take a second: such times have a resolution of one second.
         min((at for at in starts if at is not None and (came is None or at > came - 1.0)), default=None),
         ready,
         trouble,
@@ -508,7 +509,7 @@ def _wrong(container: Container) -> str:
 
 
 def crashed(tracker: EpisodeTracker, pod: str, container: Container, now: float) -> EpisodeTracker:
-    """The course after a container of a workload that is up has ended, and was started again: a failure of a moment."""
+    """The tracker after a container of a running workload terminated and was restarted: a momentary failure."""
     last = container.last_state
     ended = models.timestamp(last.finished_at) if last is not None else None
     if tracker.life is not None or ended is None or len(tracker.over) >= FLAPPING:
@@ -530,7 +531,7 @@ def _run(name: str, container: Container) -> Run | None:
 
 
 def told_events(tracker: EpisodeTracker, events: Iterable[Event], known: frozenset[str], now: float) -> EpisodeTracker:
-    """The course after events were read, in whatever order; `known` are the ids of those read before."""
+    """The tracker after events were read, in any order; `known` are ids read before."""
     told = {event.id: _happened(event) for event in events}
     late = {i: each for i, each in told.items() if i not in known and _too_late(tracker, each.at)}
     if late:
@@ -550,7 +551,7 @@ def _happened(event: Event) -> ObservedEvent:
 
 
 def _too_late(tracker: EpisodeTracker, at: float | None) -> bool:
-    """Whether something happened while an episode lasted of which the trace is made already."""
+    """Whether something happened during an episode whose trace is already made."""
     return at is not None and any(
         past.sent and past.opened <= at <= past.ended and past.late < LATE for past in tracker.past
     )
@@ -560,10 +561,10 @@ def _too_late(tracker: EpisodeTracker, at: float | None) -> bool:
 
 
 def due(tracker: EpisodeTracker, now: float, previous: float | None) -> tuple[EpisodeTracker, tuple[Episode, ...]]:
-    """The course without the episodes that have settled, and these. `previous`: the complete sweep before the last.
+    """The tracker without settled episodes, and those episodes. `previous`: the complete sweep before the last.
 
-    An episode settles for a minute and two complete sweeps, so that what comes late finds it; longer where
-    pods and events were not told since it ended. One that is open for a week is closed as timed out.
+    An episode settles after a minute and two complete sweeps, so that late data is included; longer if pods and events
+    were not read since it ended. An episode open for a week is closed as timed out.
     """
     tracker = _timed_out(tracker, now)
     settled = tuple(each for each in tracker.over if _settled(tracker, each, now, previous))
@@ -596,14 +597,16 @@ def _timed_out(tracker: EpisodeTracker, now: float) -> EpisodeTracker:
 
 
 def numbered(tracker: EpisodeTracker, key: str) -> EpisodeTracker:
-    """The course after one more episode had this key. It outlives `past`, so that no number is ever given again."""
+    """The tracker with this key counted once more. Counts outlive `past`, so that no number is used twice."""
     before = {each: number for each, number in tracker.numbers.items() if each != key}
     counted = [*before.items(), (key, tracker.numbers.get(key, 0) + 1)]
     return _with(tracker, numbers=dict(counted[-NUMBERS:]))
 
 
 def remembered(tracker: EpisodeTracker, made: Iterable[Past], now: float) -> EpisodeTracker:
-    """The course after traces were made: they are remembered for a day; facts are forgotten once nobody needs them."""
+    """The tracker after traces were made: they are remembered for a day; pods and events are dropped when no longer
+    needed.
+    """
     past = tuple(each for each in (*tracker.past, *made) if now - each.ended < PAST_SECONDS)[-PAST:]
     if not tracker.busy:
         lost = {name: pod for name, pod in tracker.pods.items() if pod.trouble and not pod.ready}

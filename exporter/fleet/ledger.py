@@ -1,8 +1,8 @@
-"""What is counted over a workload's life and kept across restarts: the one durable record of a workload.
+"""Totals of a workload that survive restarts: the only durable record of a workload.
 
-A ledger holds totals beside the cursors they were counted with (event ids, restart counts of pods, the status and the
-replacement last seen), so that writing it at once keeps both true: what was counted is never counted again. First sight
-is the baseline: what happened before it is no news. All times are seconds since the epoch.
+A ledger holds totals together with the cursors they were counted with (event ids, restart counts of pods, last status
+and replacement). Writing it in one go keeps both consistent: nothing is counted twice. The first observation is the
+baseline: what happened before does not count. All times are seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ class Rollout(Stored, frozen=True):
     ended: float | None = None
     counted: bool = False
     whole: bool = True
-    """Whether its beginning was seen, so that it has a duration."""
+    """Whether its beginning was observed, so that its duration is known."""
 
 
 class Pod(Stored, frozen=True):
-    """One container of one pod as last read; `missing`: since when it is listed no more.
+    """One container of one pod as last read; `missing`: since when it is no longer listed.
 
-    `proton`: whose pod it is; empty where an older exporter wrote the state.
+    `proton`: the proton of the pod; empty if written by an older version.
     """
 
     restarts: int = 0
@@ -66,9 +66,9 @@ class Pod(Stored, frozen=True):
 
 
 class Ledger(Stored, frozen=True):
-    """Totals and cursors of one workload. `since`: when the present status was first seen.
+    """Totals and cursors of one workload. `since`: when the current status was first observed.
 
-    `unread`: protons whose pods were never read, for their requests failed; `UNLISTED` for those not in the list.
+    `unread`: protons whose pods were never read because requests failed; `UNLISTED` for protons missing from the list.
     """
 
     first: float
@@ -142,7 +142,7 @@ def _plus(counts: Mapping[str, int], *names: str) -> Mapping[str, int]:
 
 
 def replacement_active(workload: Workload) -> bool:
-    """Whether the API tells of a replacement that is not over."""
+    """Whether the API reports a replacement in progress."""
     told = workload.replacement
     return told is not None and models.folded(told.status) not in ENDED
 
@@ -151,9 +151,9 @@ def replacement_active(workload: Workload) -> bool:
 
 
 def first_sight(workload: Workload, now: float, *, baseline: bool, last: float | None = None) -> Ledger:
-    """The ledger of a workload that nobody has seen before; `baseline`: with the whole fleet, so nothing is news.
+    """The ledger of a newly observed workload; `baseline`: found by the first sweep, so nothing counts as new.
 
-    `last`: the complete sweep before this one.
+    `last`: the previous complete sweep.
     """
     group = models.status_group(workload.status)
     ids = _record_ids(workload)
@@ -182,9 +182,10 @@ def first_sight(workload: Workload, now: float, *, baseline: bool, last: float |
 def listed(
     ledger: Ledger, workload: Workload, now: float, expiry: float | None = None, last: float | None = None
 ) -> Entry:
-    """The ledger after a sweep told `workload`. `expiry`: when the platform stops a draft; `last`: the sweep before.
+    """The ledger after a sweep listed `workload`. `expiry`: when the platform stops a draft; `last`: the previous
+    sweep.
 
-    A status that nobody knows changes no group: it is neither healthy nor failed.
+    An unknown status does not change the group: it is neither healthy nor failed.
     """
     status, told = models.folded(workload.status), models.status_group(workload.status)
     group = ledger.group if told == "indeterminate" else told
@@ -261,7 +262,7 @@ def hidden(ledger: Ledger) -> Ledger:
 
 
 def _resumed(tracker: EpisodeTracker) -> EpisodeTracker:
-    """The course of a workload that was not deleted: what that was thought to have ended goes on."""
+    """The tracker of a workload that was not deleted: episodes closed by the assumed deletion continue."""
     tracker = episodes.reappeared(tracker)
     for each in tracker.over:
         place = "rollout" if each.kind == "replacement" else "life"
@@ -273,7 +274,7 @@ def _resumed(tracker: EpisodeTracker) -> EpisodeTracker:
 
 
 def deleted(ledger: Ledger) -> bool:
-    """Whether it is still to be told that the workload was deleted."""
+    """Whether the deletion of the workload still has to be reported."""
     return any(each.kind == "deletion" for each in ledger.tracker.over)
 
 
@@ -300,10 +301,10 @@ def _rolling(ledger: Ledger, rollout: Rollout, mark: Mark, told: Replacement | N
 
 
 def _rolled(ledger: Ledger, workload: Workload, mark: Mark, *, stayed_up: bool) -> Entry:
-    """Follow the record of a replacement, which the workload's status does not show.
+    """Follow the replacement record, which the workload's status does not show.
 
-    A record that ends tells its outcome. One that disappears may have gone well or been reverted without a word: an
-    event says which, or, when none came, whether another proton serves than before it.
+    A finished record has an outcome. A record that disappears may mean success or a silent revert: an event decides, or
+    else whether another proton serves than before.
     """
     rollout, ids, status, now = ledger.rollout, _record_ids(workload), _record_status(workload), mark.at
     serving = workload.proton_id or ""
@@ -327,7 +328,7 @@ def _rolled(ledger: Ledger, workload: Workload, mark: Mark, *, stayed_up: bool) 
     if rollout is None:
         unseen = stayed_up and ledger.proton and serving and ledger.proton != serving
         if unseen and not {serving} & {*ledger.judged}:
-            # Another proton serves and no record was ever seen: a replacement between two sweeps.
+            # Another proton serves without a record: a replacement between two sweeps.
             missed = Rollout(now, (serving,), ledger.proton, ended=now, whole=False)
             return Entry(_faded(_rolling(ledger, missed, mark, None), mark))
         return Entry(ledger)
@@ -342,7 +343,7 @@ def _faded(ledger: Ledger, mark: Mark) -> Ledger:
 
 
 def _judged(ledger: Ledger, serving: str, now: float) -> Entry:
-    """Count a replacement of which no event told the end."""
+    """Count a replacement whose end no event reported."""
     rollout = ledger.rollout
     if rollout is None or rollout.counted:
         return Entry(msgspec.structs.replace(ledger, rollout=None))
@@ -386,9 +387,9 @@ def _with(judged: tuple[str, ...], ids: Iterable[str]) -> tuple[str, ...]:
 
 
 def told_events(ledger: Ledger, events: Sequence[Event], serving: str, now: float) -> Entry:
-    """The ledger after events were read, in whatever order. `serving`: the proton that serves now.
+    """The ledger after events were read, in any order. `serving`: the proton that serves now.
 
-    Each id counts once. At the first reading, those from before first sight are the baseline.
+    Each id counts once. On the first read, events from before the first observation are the baseline.
     """
     known = frozenset(ledger.seen_events or ())
     tracker = episodes.told_events(ledger.tracker, events, known, now)
@@ -427,21 +428,21 @@ def _told(ledger: Ledger, kind: EventKind, event: Event, at: float | None, *, ne
         return Entry(msgspec.structs.replace(ledger, judged=_with(ledger.judged, ids)))
     if not (news or about):
         return Entry(msgspec.structs.replace(ledger, judged=_with(ledger.judged, ids)))
-    # The event of its end has the replacement's own id, unless it tells another.
+    # The event of its end has the replacement's own id, unless it reports another.
     name = (details.replacement_id if details is not None else None) or event.id
     outcome, mark = kind.removeprefix("replacement_"), Mark(now, told=at)
     entry = _count(ledger, outcome, ids, mark, rollout if about else None, name)
     if rollout is not None and not about:
         return entry._replace(ledger=msgspec.structs.replace(entry.ledger, rollout=rollout))
     if rollout is not None and rollout.ended is None:
-        # The event came before the list forgot the record: remember that its end is counted.
+        # The event arrived before the record disappeared: remember that its end is counted.
         counted = msgspec.structs.replace(rollout, counted=True)
         return entry._replace(ledger=msgspec.structs.replace(entry.ledger, rollout=counted))
     return entry
 
 
 def _about(rollout: Rollout, named: Sequence[str], at: float | None) -> bool:
-    """Whether an event is about this replacement: by what it names, else by when it came."""
+    """Whether an event belongs to this replacement: by the ids it names, else by its time."""
     if {*named} & {*rollout.ids}:
         return True
     late = at is not None and at >= rollout.since - 60
@@ -452,11 +453,11 @@ def _about(rollout: Rollout, named: Sequence[str], at: float | None) -> bool:
 
 
 def told_pods(ledger: Ledger, told: Pods, now: float) -> Ledger:
-    """The ledger after the pods were read: restarts and ends of containers, counted across pods that come and go.
+    """The ledger after the pods were read: restarts and terminations of containers, across replaced pods.
 
-    A pod that is new since first sight counts in full, at first sight it is the baseline; a count that has fallen is
-    a container that began anew. A pod that is listed no more is remembered for a while: lists are empty for moments.
-    The pods of a proton that could not be read stay as they were; its first reading is a baseline of its own.
+    A pod that appears later counts in full, at the first read it is the baseline; a lower count means a restarted
+    container. A pod no longer listed is remembered for a while: lists are briefly empty at times. Pods of a proton that
+    could not be read stay as they were; its first read is its own baseline.
     """
     before = ledger.pods or {}
     read = {pod.proton for pod in before.values()}
@@ -521,7 +522,7 @@ def _unread(pod: Pod, told: Pods) -> bool:
 
 
 def told_grants(ledger: Ledger, grants: Sequence[SharedRole], marks: Sequence[str]) -> Ledger:
-    """The ledger after the grants were read; `marks` tell one grant from another without naming anybody."""
+    """The ledger after the grants were read; `marks` are hashes that distinguish grants without naming anyone."""
     assert len(grants) == len(marks)
     now, before = tuple(sorted(marks)), ledger.grants
     if now == before:
@@ -531,5 +532,5 @@ def told_grants(ledger: Ledger, grants: Sequence[SharedRole], marks: Sequence[st
 
 
 def told_reset(ledger: Ledger, now: float) -> Ledger:
-    """The ledger after the statistics were found to begin anew."""
+    """The ledger after the statistics were reset."""
     return msgspec.structs.replace(ledger, resets=ledger.resets + 1, reset_at=now)

@@ -1,9 +1,9 @@
 """Which requests of an account are paused after the API refused some (429, or 503 with Retry-After): pure rules.
 
-A pause that the API asked for applies to what refused, and lasts as long as the API asked. A pause that is inferred
-from several refusals applies to more than has refused; it is short and grows only while nothing succeeds, because the
-rest may be healthy: a few broken workloads must not stop the details of all others. The workload list is paused by its
-own refusals only, so that no detail route makes the account look unreachable.
+A pause requested by the API applies to what refused, and lasts as long as requested. A pause that is inferred
+from several refusals covers more than what refused. It is short and grows only while nothing succeeds, because the
+rest may be healthy: a few broken workloads must not stop the details of all others. The workload list is paused only by
+its own refusals, so that no detail route makes the account appear unreachable.
 
 | Refusal | What is paused | How long |
 |---|---|---|
@@ -34,7 +34,7 @@ Scope = Literal["object", "route", "details", "account"]
 
 
 class Pause(NamedTuple):
-    """What holds a request back: the scope of the pause, and its remaining seconds."""
+    """A pause that applies to a request: its scope and its remaining seconds."""
 
     scope: Scope
     seconds: float
@@ -87,7 +87,7 @@ class Pauses:
         ended = [
             name
             for name in ((ACCOUNT,) if route == LIST else (route, DETAILS))
-            # What was sent before the pause ended, before it began that is, does not show that it was long enough.
+            # A request sent before the pause started does not show that the pause was long enough.
             if (paused := self._paused.get(name)) is not None and sent >= paused.until
         ]
         for name in ended:
@@ -95,7 +95,7 @@ class Pauses:
         return ended
 
     def of(self, route: str, ids: tuple[str, ...], now: float) -> Pause | None:
-        """The pause that holds a request back for the longest; None: it may be sent."""
+        """The longest pause that applies to a request; None: it may be sent."""
         scopes: tuple[tuple[Scope, str], ...] = (("account", ACCOUNT), ("details", DETAILS), ("route", route))
         found = [
             Pause(scope, paused.until - now)
@@ -119,7 +119,7 @@ class Pauses:
     def _extended(self, name: str, asked: float | None, sent: float, now: float) -> dict[str, float]:
         paused = self._paused.setdefault(name, _Paused())
         before = paused.until
-        if sent >= paused.until:  # else it was under way when the pause began: the pause has had no chance to help
+        if sent >= paused.until:  # else it was in progress when the pause started: the pause could not help
             paused.times += 1
             # The exponent is bounded: two to the power of some thousand is no float.
             paused.until = now + (min(FIRST * 2 ** min(paused.times - 1, 16), MOST) if asked is None else asked)

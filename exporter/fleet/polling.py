@@ -1,9 +1,9 @@
-"""The detail lane's policy, a pure function: what is asked about which workload now, under a budget of requests.
+"""Polling policy, a pure function: which details of which workloads to request now, within a request budget.
 
-Each part of a workload's details is one row of `PARTS`. Workloads in trouble or in motion go first, but a quarter of
-the budget stays with the others, and among those the one that has waited longest for its turn is next; so nobody
-starves, and what the budget lacks in freshness is spread evenly. Where the budget cannot carry all, what is dear and
-dispensable is dropped, the least important workloads first.
+Each part of a workload's details is one row of `PARTS`. Workloads with problems or changes go first, but a quarter of
+the budget is reserved for the others, the longest overdue first, so that none starves and missing freshness is spread
+evenly. If the budget is too small for everything, expensive optional requests are dropped, for the least important
+workloads first.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ WINDOWS = {"5m": 300.0, "1h": 3600.0, "6h": 21600.0, "1d": 86400.0, "3d": 259200
 """Windows of statistics, in seconds; the long ones are for critical and high importance."""
 LONG = ("6h", "1d", "3d")
 MINE = 0.25
-"""The share of the budget that those who are steady keep when others are in trouble."""
+"""Share of the budget reserved for steady workloads while others have problems."""
 CALM_AFTER, CALMER = 3600.0, 4
-"""A trouble that has lasted so long is looked at less often, by this factor."""
+"""Factor by which the interval of a long-lasting problem grows."""
 
 
 class Policy(NamedTuple):
-    """What the settings say: the status interval and the interval of steady details, in seconds; what to ask for."""
+    """Settings: the status interval and the interval of steady details, in seconds, and what to request."""
 
     status_interval: float = 30.0
     interval: float = 300.0
@@ -36,9 +36,10 @@ class Policy(NamedTuple):
 
 
 class Part(NamedTuple):
-    """One part of the details: its name, how much longer than `Policy.interval` its own is, and whom it is about.
+    """One part of the details: its name, the factor of its interval to `Policy.interval`, and the workloads it applies
+    to.
 
-    `prompt`: asked at the status interval while the workload is not steady.
+    `prompt`: polled at the status interval while the workload is not steady.
     """
 
     name: str
@@ -79,7 +80,7 @@ PARTS = (
     Part("quotas", 12, _always),
 )
 ACCOUNT_PARTS = {"limits": 900.0, "totals": 300.0, "bundles": 3600.0}
-"""What is asked about an account, and how often in seconds."""
+"""Parts of an account, and their intervals in seconds."""
 NAMES = tuple(part.name for part in PARTS)
 _PLACE = {name: place for place, name in enumerate((*ACCOUNT_PARTS, *NAMES))}
 EXTRAS = (
@@ -95,9 +96,9 @@ Extra = tuple[str, str]
 
 
 class DetailRequest(NamedTuple):
-    """One thing to ask: about whom (empty: the account), what, how many requests that is, and how often it is due.
+    """One request to make: workload id (empty: the account), part, number of API requests, and interval.
 
-    `urgent`: the workload is not steady. Lower `rank` is more important.
+    `urgent`: the workload is not steady. A lower `rank` is more important.
     """
 
     workload: str
@@ -126,7 +127,7 @@ def cost(part: str, state: WorkloadState, policy: Policy, dropped: frozenset[Ext
 
 
 def quantiles(part: str, state: WorkloadState, policy: Policy, dropped: frozenset[Extra]) -> tuple[float, ...]:
-    """The quantiles to ask for; each but the first is a request of its own, so only the shortest window has several."""
+    """The quantiles to request; each but the first is a request of its own, so only the shortest window has several."""
     if part != "stats_5m" or ("quantiles", importance(state)) in dropped:
         return policy.quantiles[:1] or (0.5,)
     return policy.quantiles or (0.5,)
@@ -135,7 +136,7 @@ def quantiles(part: str, state: WorkloadState, policy: Policy, dropped: frozense
 def requests(
     state: WorkloadState, policy: Policy, now: float, dropped: frozenset[Extra] = frozenset()
 ) -> tuple[DetailRequest, ...]:
-    """All that is asked about one workload. `now` is seconds since the epoch, as in the ledger."""
+    """All requests for one workload. `now` is seconds since the epoch, as in the ledger."""
     urgent = workload_state.unsteady(state)
     lasting = urgent and now - state.ledger.since > CALM_AFTER
     rank = models.IMPORTANCES.index(importance(state))
@@ -155,11 +156,11 @@ def requests(
 
 
 def plan(waiting: Iterable[tuple[DetailRequest, float]], now: float, budget: int) -> list[DetailRequest]:
-    """What to ask now, in order, for at most `budget` requests in all.
+    """The requests to send now, in order, for at most `budget` API requests in total.
 
-    `waiting` are asks with the time of their last answer, on a clock of the caller's that `now` is read from too;
-    minus infinity: the workload has changed since. Of those due, the urgent ones go first, as long as the others have
-    had their share (`MINE`); within either the longest overdue, measured in its own interval, is next.
+    `waiting` are requests with the time of their last response, on the clock of `now`; minus infinity: the workload has
+    changed since. Of those due, urgent ones go first once the others had their share (`MINE`); within each group the
+    longest overdue, relative to its interval, is next.
     """
     urgent: list[tuple[float, int, int, DetailRequest]] = []
     others: list[tuple[float, int, int, DetailRequest]] = []
@@ -184,16 +185,16 @@ def plan(waiting: Iterable[tuple[DetailRequest, float]], now: float, budget: int
 
 
 def load(wanted: Iterable[DetailRequest], rate: float) -> float:
-    """The requests a second that these asks make in all, as a share of the rate: above 1, they take turns longer."""
+    """API requests per second of these requests, divided by the rate: above 1, intervals grow."""
     return sum(request.cost / request.every for request in wanted) / rate
 
 
 def affordable(
     needed: float, extras: Mapping[Extra, float], rate: float, before: frozenset[Extra] = frozenset()
 ) -> frozenset[Extra]:
-    """Which extras to drop: `needed` requests a second without any, `extras` those of each.
+    """The extras to drop: `needed` requests per second without any, `extras` the requests of each.
 
-    What was dropped comes back only when a fifth of the rate would stay free, so that nothing comes and goes.
+    A dropped extra returns only if a fifth of the rate stays free, to avoid flapping.
     """
     kept = needed + sum(extras.values())
     dropped: set[Extra] = set()

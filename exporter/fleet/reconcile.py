@@ -1,8 +1,8 @@
-"""What one sweep changes: (what we knew of an account, a sweep, now) -> what we know.
+"""Applies one sweep: (snapshot of an account, sweep, now) -> snapshot.
 
-Only a complete sweep removes a workload, and only two in a row call it vanished. An incomplete sweep changes
-nothing but the time of the attempt. What the list shows and cannot be read stays what it was for `HELD_FOR`, marked as
-held; after that it is unknown.
+Only a complete sweep removes a workload, and only two in a row mark it as vanished. An incomplete sweep changes only
+the time of the attempt. A listed field that cannot be read keeps its value for `HELD_FOR`, marked as held; after that
+it is unknown.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def _seen(
             return WorkloadState(known.account, workload, new), None
         before = gone._replace(ledger=book.reappeared(gone.ledger), vanished=None, gone_because="")
     elif before.workload == workload and before.ledger.rollout is None:
-        return before, None  # the very object, so that nobody needs to compare it again
+        return before, None  # the same object, so that nothing compares it again
     entry = book.listed(before.ledger, workload, now, workload_state.draft_expiry(before), known.succeeded)
     if before.workload == workload and entry.ledger is before.ledger:
         return before, None
@@ -205,7 +205,7 @@ def _unread(rejects: Iterable[Reject]) -> Mapping[str, Collection[str]]:
     """The fields of each workload that the list shows and that cannot be read, by its id."""
     found: dict[str, list[str]] = {}
     for reject in rejects:
-        # A text of which a character is lost is read: it is shown as well as it can be.
+        # Text with a lost character counts as read, and is shown with a replacement character.
         if reject.item_id and reject.path in _FIELDS and reject.reason != "text":
             found.setdefault(reject.item_id, []).append(_FIELDS[reject.path])
     return found
@@ -220,7 +220,7 @@ def unlisted(known: Snapshot, sweep: Sweep) -> tuple[str, ...]:
 
 
 def unclear(known: Snapshot, sweep: Sweep) -> tuple[str, ...]:
-    """Ids of known workloads of which the list does not show the status: their own routes may."""
+    """Ids of known workloads whose status the list does not show: their own routes may."""
     unread = (i for i, fields in _unread(sweep.rejects).items() if "status" in fields and i in known.workloads)
     return (*unlisted(known, sweep), *unread)
 
@@ -236,7 +236,7 @@ def resolved(sweep: Sweep, found: Mapping[str, One[Workload]], absent: Collectio
 
 
 def _held(state: WorkloadState, now: float) -> WorkloadState:
-    """A workload of which the whole item cannot be read."""
+    """A workload whose whole item cannot be read."""
     state = _holding(state, {"$": state.held.get("$", now)})
     workload = state.workload
     if now - state.held["$"] <= HELD_FOR:

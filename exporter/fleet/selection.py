@@ -30,7 +30,7 @@ def in_shard(workload_id: str, shard: int, shards: int) -> bool:
 
 
 def selected(workload: Workload, chosen: Selection) -> bool:
-    """Whether the settings select a workload, whatever its shard."""
+    """Whether the settings select a workload, regardless of its shard."""
     if chosen.importance and models.folded(workload.importance) not in chosen.importance:
         return False
     if chosen.name and re.fullmatch(chosen.name, workload.name or "") is None:

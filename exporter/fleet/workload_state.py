@@ -1,6 +1,6 @@
-"""One workload as it is known: what the list told, what its details told, and what was counted over its life.
+"""The state of one workload: its item in the list, its details, and its ledger.
 
-The judgements that families, the plan of the detail lane and alerts share stand here, so that they cannot differ.
+Predicates shared by metric families, polling and alerts are defined here, so that they cannot differ.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from exporter.fleet.ledger import Ledger, replacement_active
 
 
 class Window(NamedTuple):
-    """Statistics from `start` to `end`, seconds since the epoch, over all protons that served.
+    """Statistics from `start` to `end`, in seconds since the epoch, over all protons that served.
 
-    `quantiles` are (quantile, seconds) of the active proton; none where there was no request. `protons` are those that
-    were asked about; none: the one that served.
+    `quantiles` are (quantile, seconds) of the active proton; empty without requests. `protons` are those queried;
+    empty: the one that served.
     """
 
     start: float
@@ -40,11 +40,11 @@ class Window(NamedTuple):
 
 
 class Details(NamedTuple):
-    """What the routes of one workload told last; None, or no key: not told, or too long ago.
+    """Latest values of a workload's own routes; None, or no key: not reported, or too old.
 
-    `fresh`: part -> whether it was told lately; no key: it is not asked for. `refused`: parts that the token's user
-    may not read. `looked`: part -> when it was told, seconds since the epoch, while the workload is not steady.
-    `failed`: part -> why the last request for it failed, a key of `UNREAD_REASONS`; no key: it did not fail.
+    `fresh`: part -> whether it is up to date; no key: not polled. `refused`: parts the token's user may not read.
+    `looked`: part -> when it was last read, in seconds since the epoch, while the workload is not steady. `failed`:
+    part -> reason of the last failed request, a key of `UNREAD_REASONS`; no key: it did not fail.
     """
 
     pods: Pods | None = None
@@ -83,7 +83,7 @@ class WorkloadState(NamedTuple):
 
 
 class Account(NamedTuple):
-    """What is known of an account beside its workloads; None: not told. 0 as a limit means that there is none."""
+    """Data of an account beside its workloads; None: not reported. A limit of 0 means no limit."""
 
     name: str
     org_id: str = ""
@@ -186,9 +186,9 @@ def bundles(state: WorkloadState) -> tuple[Bundle, ...]:
 
 
 def live_by_bundle(state: WorkloadState) -> Mapping[Bundle, int] | None:
-    """Live pods, of whatever proton, by the one bundle they run on; None where that is not known.
+    """Live pods of any proton, by the bundle they run on; None if unknown.
 
-    A workload of several groups is left out: its pods do not say which group they belong to.
+    A workload with several groups is left out: its pods do not name their group.
     """
     pods = state.details.pods
     if pods is None or not pods.complete or any(pods.details.get(proton.id) is None for proton in pods.protons):
@@ -210,12 +210,12 @@ def held(state: WorkloadState) -> str:
 
 
 def least_replicas(state: WorkloadState) -> int | None:
-    """How few replicas there should be: those configured, or the autoscaler's least; None where not told."""
+    """Minimum number of replicas: configured, or the autoscaler's minimum; None if not reported."""
     return _replicas(state, 0)
 
 
 def most_replicas(state: WorkloadState) -> int | None:
-    """How many replicas there may be: those configured, or the autoscaler's most; None where not told."""
+    """Maximum number of replicas: configured, or the autoscaler's maximum; None if not reported."""
     return _replicas(state, 1)
 
 
@@ -231,9 +231,9 @@ def _replicas(state: WorkloadState, bound: int) -> int | None:
 
 
 def scaled_to_zero(state: WorkloadState) -> bool | None:
-    """Whether the autoscaler has taken away all pods because nobody asks, which is no fault.
+    """Whether the autoscaler has scaled to zero pods for lack of requests, which is not a fault.
 
-    None where it may not do so, or where the pods are not known.
+    None if it may not scale to zero, or if the pods are unknown.
     """
     groups = models.groups(state.workload)
     scalings = [scaling for group in groups if (scaling := models.autoscaled(group)) is not None]
@@ -246,9 +246,9 @@ def scaled_to_zero(state: WorkloadState) -> bool | None:
 
 
 def draft_expiry(state: WorkloadState) -> float | None:
-    """When the platform stops a draft: eight hours after its proton began to run, else after it was created.
+    """When the platform stops a draft: eight hours after its proton started, or after its creation if that is unknown.
 
-    None for one that is stopped already, or has ended.
+    None if it is already stopped or has ended.
     """
     artifact = state.workload.artifact
     if artifact is None or models.folded(artifact.status) != "draft" or status_group(state) in ("off", "failed"):
@@ -261,7 +261,7 @@ def draft_expiry(state: WorkloadState) -> float | None:
     if began is None:
         return None
     expiry = began + models.DRAFT_LIFETIME_SECONDS
-    # One seen alive after eight hours from its creation was started again since: its proton will tell when.
+    # A draft that is alive eight hours after its creation was restarted: its proton reports when.
     return expiry if proton is not None or expiry >= state.ledger.since else None
 
 
@@ -293,5 +293,5 @@ def troubles(state: WorkloadState) -> Iterator[str]:
 
 
 def consumer_only(state: WorkloadState) -> bool:
-    """Whether the token's user may call the workload but not look into it: nothing is known to be wrong with it."""
+    """Whether the token's user may call the workload but not read its details: nothing is known to be wrong with it."""
     return {"stats_5m", "pods"} <= state.details.refused or {"stats_5m", "sharing"} <= state.details.refused

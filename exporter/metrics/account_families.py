@@ -14,7 +14,7 @@ from exporter.metrics.family import Kind, Profile, Samples, Stability, one
 
 
 class Use(NamedTuple):
-    """What the workloads that the token sees hold: a lower bound of what counts against the account's limits."""
+    """Usage of the workloads visible to the token: a lower bound of the usage that counts towards the account's limits."""
 
     active: int = 0
     replicas: int = 0
@@ -22,7 +22,7 @@ class Use(NamedTuple):
 
 
 class AccountFacts(NamedTuple):
-    """An account as its families look at it."""
+    """Data of an account for its families."""
 
     account: Account
     use: Use | None

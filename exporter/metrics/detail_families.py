@@ -1,6 +1,6 @@
-"""The families of what a workload's own routes tell: pods, statistics, resource use, quotas, sharing, and totals.
+"""Families from a workload's own routes: pods, statistics, resource usage, quotas, sharing, and totals.
 
-The totals come from the ledger: they go on across restarts of this exporter and replacements of pods.
+Totals come from the ledger and continue across restarts of the exporter and replacements of pods.
 """
 
 from __future__ import annotations
@@ -310,7 +310,7 @@ _QUOTA_WINDOWS = ("min", "hour", "day")
 
 
 def _windows(value: Callable[[Window], float | None]) -> Callable[[View], Samples]:
-    """One sample a window; none of one that began before the statistics were reset."""
+    """One sample per window; none for a window from before the statistics were reset."""
 
     def samples(view: View) -> Samples:
         told = ((name, value(window)) for name, window in sorted(_whole(view).items()))
@@ -526,16 +526,15 @@ DETAILED: tuple[Family, ...] = (
     row("workload_concurrent_requests", "Concurrent requests, from the shortest window.",
         lambda view: one(_count("concurrent_requests")(w) if (w := _whole(view).get("5m")) is not None else None),
         source="stats concurrentRequests", unit="requests", absence=_NO_WINDOW, reads=("windows", "ledger")),
-    row("workload_stats_resets_total", "Times the statistics began anew: the artifact was promoted, or they were "
-        "cleared. Windows that reach back before it are left out.", lambda view: one(float(view.state.ledger.resets)),
+    row("workload_stats_resets_total", "Resets of the statistics: the artifact was promoted, or they were cleared. Windows that reach back before a reset are left out.", lambda view: one(float(view.state.ledger.resets)),
         source="artifact.status, stats totalRequests", absence="the workload is not listed", reads=("ledger",)),
     row("workload_grants", "Grants by role and kind of recipient; only those present. Names are not read.", _grants,
         labels=("recipient", "role"), source="sharedRoles[]", absence="no such grant, or the route cannot be read",
         unit="grants", stability="experimental", reads=("grants",)),
-    row("workload_owners", "Grants of the role owner; 0 means that nobody owns the workload.", _owners,
+    row("workload_owners", "Grants of the role owner; 0 if the workload has no owner.", _owners,
         source="sharedRoles[role=OWNER]", absence="the route cannot be read", unit="grants",
         stability="experimental", reads=("grants",)),
-    row("workload_sharing_changes_total", "Grants given, changed or taken away, seen since the first reading.",
+    row("workload_sharing_changes_total", "Grants added, changed or removed since the first read.",
         lambda view: one(None if view.state.ledger.grants is None else float(view.state.ledger.sharing_changes)),
         source="sharedRoles[]", absence="the route could never be read", stability="experimental", reads=("ledger",)),
     row("workload_access_refused", "1 for each part of the details that this token may not read (403).",

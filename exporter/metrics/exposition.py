@@ -159,10 +159,10 @@ SLICE, RENDERED, FORGOTTEN = 1000, 50, 10
 
 
 class Exposition:
-    """The lines of all workloads seen; `update` brings them up to date, `bodies` are the families' bytes.
+    """The sample lines of all workloads; `update` renders changes, `bodies` are the bytes of the families.
 
-    `limit`: most series of one account; 0: none. Workloads beyond it have no series, until there is room again.
-    `shelf`: most workloads of a shelf.
+    `limit`: maximum series per account; 0: none. Workloads beyond it have no series until there is room. `shelf`:
+    maximum workloads per shelf.
     """
 
     def __init__(self, families: Iterable[Family] = FAMILIES, limit: int = 0, shelf: int = SHELF) -> None:
@@ -170,13 +170,13 @@ class Exposition:
         self._of_account: Counter[str] = Counter()
         self._left_out: set[Key] = set()
         self._renderers = [_Renderer(family) for family in self._families]
-        # Ordered by account and id: the same fleet gives the same bytes, however it came about.
+        # Ordered by account and id: the same fleet gives the same bytes, regardless of its history.
         self._shelves = [self._empty()]
         self._starts: list[Key] = [("", "")]  # the least key that each shelf is for
         self._bodies = [Body(r.family.name, r.text_header, r.openmetrics_header, ()) for r in self._renderers]
         self._seen: dict[Key, WorkloadState] = {}
         self._held: set[int] = set()  # the identities of the objects in _seen
-        # What each family last said of a workload: a hash of its samples, to tell whether they differ, and how many.
+        # Per family and workload: a hash of the samples, to detect changes, and their number.
         self._marks: dict[Key, tuple[array[int], array[int]]] = {}
         self._depending: dict[frozenset[Part], tuple[int, ...]] = {}
         self._nothing = array("q", [hash(())] * len(self._families)), array("I", [0] * len(self._families))

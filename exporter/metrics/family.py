@@ -30,7 +30,7 @@ Part = (
     Literal["workload", "runtime", "vanished", "catalogue", "ledger", "held"]
     | Literal["pods", "windows", "usage", "quotas", "grants", "replacement", "fresh", "refused", "looked"]
 )
-"""What a family reads of a `WorkloadState`: its own fields, or those of its details. It is looked at again when they
+"""What a family reads of a `WorkloadState`: its own fields, or those of its details. It is rendered again when they
 change.
 """
 DETAILS: tuple[Part, ...] = (
@@ -40,9 +40,9 @@ COMMON_LABELS = ("account", "workload", "workload_id")
 
 
 class View(NamedTuple):
-    """What a row looks at: one workload as seen, and what several rows need of it, worked out once.
+    """Input of a row: a workload's state and values needed by several rows, computed once.
 
-    `protons` are the protons with their role and the snapshot of their pods, None where there is none.
+    `protons` are the protons with their role and pod snapshot, None if there is none.
     """
 
     state: WorkloadState
@@ -70,9 +70,9 @@ def view(state: WorkloadState) -> View:
 
 
 class Family(NamedTuple):
-    """One metric family; `samples` returns nothing where the API told nothing: unknown is not zero.
+    """One metric family; `samples` returns nothing if the API reports nothing: unknown is not zero.
 
-    `profile` is the least profile that serves the family; a stable family keeps its name, type and labels.
+    `profile` is the smallest profile that includes the family; a stable family keeps its name, type and labels.
     """
 
     name: str
@@ -121,5 +121,5 @@ def total(values: Iterable[float | None]) -> float | None:
 
 
 def closed(told: str, known: Iterable[str]) -> str:
-    """`told` where it is of a closed set, else ``other``."""
+    """`told` if it is in a closed set, else ``other``."""
     return told if told in known else "other"

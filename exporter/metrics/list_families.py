@@ -1,4 +1,4 @@
-"""The families of what the workload list tells, and of when we saw it."""
+"""Families from the workload list, and from the times of observations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FAMILIES: every workload family on /metrics is one row, of what the list tells or of what the details tell."""
+"""FAMILIES: every workload family on /metrics is one row, from the workload list or from the details."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from exporter.metrics.list_families import LISTED
 
 FAMILIES: tuple[Family, ...] = (*LISTED, *DETAILED)
 OF_THE_GONE = {"datarobot_workload_vanished_timestamp_seconds", "datarobot_workload_transitions_total"}
-"""What is told of a workload that has vanished."""
+"""The families of a vanished workload."""
 
 
 def changed(before: WorkloadState, now: WorkloadState) -> frozenset[Part]:
@@ -40,7 +40,7 @@ def _role_facts(state: WorkloadState) -> tuple[object, ...]:
 
 
 def samples_of(families: Sequence[Family], state: WorkloadState) -> tuple[Samples, ...]:
-    """The samples of each family for one workload; of one that has vanished, only what is told of the vanished."""
+    """The samples of each family for one workload; for a vanished one, only those of `OF_THE_GONE`."""
     looked = view(state)
     if state.vanished is not None:
         return tuple([family.samples(looked) if family.name in OF_THE_GONE else () for family in families])

@@ -1,9 +1,9 @@
-"""Traces of episodes: (a workload, its course, an episode that has settled) -> spans. Nothing is invented.
+"""Traces of episodes: (workload state, episode tracker, settled episode) -> spans. Nothing is invented.
 
-Ids are hashes of what the API told, so that two exporters make the same ones. Every span says where its times come
-from: `reported` by the API, or `observed` in a sweep, and then how long before it may have been. ERROR means
-that the platform or a container failed; all else leaves the status unset. Names of attributes are those of the
-OpenTelemetry semantic conventions where there is one, else ``datarobot.*``.
+Ids are hashes of reported data, so that two exporters produce the same ones. Every span has the source of its times:
+`reported` by the API, or `observed` in a sweep, with the possible error. ERROR means that the platform or a container
+failed; otherwise the status is unset. Attributes follow the OpenTelemetry semantic conventions where one exists, else
+``datarobot.*``.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from exporter.tracing.trace import Attributes, Link, Span, SpanEvent, Trace, Val
 SLACK = 2.0
 """How far a reported time may lie outside the two sweeps between which it must, in seconds: clocks differ."""
 ANEW = 3600.0
-"""A proton whose first pod comes so long after it was created was started before."""
+"""Seconds after which a proton without pods counts as started earlier."""
 REPLICA_SPANS, EVENTS = 16, 32
 _VERSION = "wx-trace/1"
 
 
 class Tracing(NamedTuple):
-    """What the settings say. `host`: the origin of the API, so that the ids of two installations differ.
+    """Settings. `host`: the origin of the API, so that ids of two installations differ.
 
-    `ratio`: the share of traces that is made, and `min_duration` in seconds, what a successful start must last; neither
-    touches traces of what failed. `importance`: of which workloads; empty: all. `crashes`: of containers of workloads
-    that stay up, too. `checkpoint_after`: seconds after which an open episode gets a trace of what is known so far;
-    0: never. `backfill`: seconds before the first sweep of which traces are made, too.
+    `ratio`: the share of traces made, and `min_duration` in seconds, the minimum duration of a successful start;
+    neither applies to traces of failures. `importance`: of which workloads; empty: all. `crashes`: also of containers
+    of workloads that keep running. `checkpoint_after`: seconds after which an open episode gets a trace of what is
+    known so far; 0: never. `backfill`: seconds before the first sweep for which traces are made.
     """
 
     host: str
@@ -58,11 +58,11 @@ class EpisodeTrace(NamedTuple):
     seconds: float
     trace: Trace | None = None
     key: bytes = b""
-    """What tells this trace from all others; the same again means the same trace again."""
+    """The identity of the trace: the same key means the same trace."""
 
 
 class _When(NamedTuple):
-    """A moment: nanoseconds since the epoch, where it comes from, and how many milliseconds before it may have been."""
+    """A moment: nanoseconds since the epoch, its source, and the possible error in milliseconds."""
 
     ns: int
     source: str
@@ -90,11 +90,11 @@ def span_id(trace: bytes, *path: str) -> bytes:
 
 
 def identity(tracker: EpisodeTracker, episode: Episode, skew: float = 0.0) -> tuple[tuple[str, ...], bool]:
-    """What tells this episode from others of its kind, and whether the API told it.
+    """The identity of an episode among those of its kind, and whether it was reported by the API.
 
-    A run is known by its proton and since when it has run, and so are the start and the recovery that led to it; a
-    first start by its proton alone, another by its first pod, a replacement by its id. Where nothing was told, our own
-    time stands in: it survives a restart, but another exporter has another.
+    A run is identified by its proton and its start, and so are the start and the recovery that led to it; a first start
+    by its proton alone, another by its first pod, a replacement by its id. Without reported data the local time is
+    used: it survives a restart, but differs between exporters.
     """
     local = ("local", f"{episode.opened.at:.3f}"), False
     if episode.kind == "deletion":
@@ -124,10 +124,10 @@ def identity(tracker: EpisodeTracker, episode: Episode, skew: float = 0.0) -> tu
 def _numbered(
     tracker: EpisodeTracker, episode: Episode, key: tuple[str, ...], *, reported: bool
 ) -> tuple[tuple[str, ...], bool]:
-    """The key of an episode, and whether the API told it: a number, where others had the same before, is our own.
+    """The key of an episode, and whether it was reported: a number appended to a repeated key is local.
 
-    Nothing that the API tells of a second failure of one run is the same for all who ask: ends of containers are told
-    one at a time, and `updatedAt` moves with any edit.
+    Nothing reported about a second failure of one run is the same for all exporters: container terminations are
+    reported one at a time, and `updatedAt` changes with any edit.
     """
     again = tracker.numbers.get(_counted(episode, key), 0)
     return ((*key, f"#{again + 1}"), False) if again else (key, reported)
@@ -152,7 +152,7 @@ def _ns(at: float) -> int:
 
 
 def _when(mark: Mark, told: Iterable[float | None], skew: float) -> _When:
-    """When something happened: as told, where that lies between the two sweeps that saw it happen; else as seen."""
+    """The time of a change: as reported if between the two sweeps around it, else as observed."""
     state = mark.at + skew
     last = mark.last + skew if mark.last is not None else None
     for at in (mark.told, *told):
@@ -173,7 +173,7 @@ def _timed(start: _When, end: _When) -> dict[str, Value]:
 
 
 def _edge(span: Span, edge: Literal["start", "end"]) -> _When:
-    """A moment at which a span begins or ends, as it says."""
+    """Start or end time of a span."""
     uncertainty = span.attributes.get(f"datarobot.time.{edge}.uncertainty_ms")
     source = str(span.attributes[f"datarobot.time.{edge}.source"])
     return _When(getattr(span, edge), source, uncertainty if isinstance(uncertainty, int) else None)
@@ -205,7 +205,7 @@ def _fit(span: Span) -> Span:
 
 
 class _Maker:
-    """Makes the spans of one episode. What is told of pods and events counts where it lies within the episode."""
+    """Builds the spans of one episode. Pods and events count if they lie within the episode."""
 
     def __init__(
         self, state: WorkloadState, tracker: EpisodeTracker, episode: Episode, tracing: Tracing, skew: float
@@ -231,7 +231,7 @@ class _Maker:
         kind, ids = self.episode.kind, (self.trace.hex(), self.root.hex())
         return Past(self._name, kind, *ids, self.start.ns / 1e9, self.end.ns / 1e9, sent=sent)
 
-    # what is told about the episode's two ends
+    # reported data about the start and the end
 
     def _protons(self) -> frozenset[str]:
         if self.episode.kind == "replacement":
@@ -260,7 +260,9 @@ class _Maker:
             yield from self._likely(run.finished for _, _, run in self._lives())
 
     def _likely(self, told: Iterable[float]) -> list[float]:
-        """When it may have begun, the likeliest first. Where nobody saw it, what is told may be of other episodes."""
+        """Possible start times, the most likely first. If the start was not observed, reported data may belong to other
+        episodes.
+        """
         if self.episode.opened.last is not None:
             return sorted(told)
         return sorted((at for at in told if at > self._long_before), reverse=True)
@@ -270,13 +272,13 @@ class _Maker:
         return self.episode.opened.at + self.skew - ANEW
 
     def _fresh(self, created: float | None) -> bool:
-        """Whether a proton was created for this episode. Where nobody saw the beginning, it may be one started anew."""
+        """Whether a proton was created for this episode. If the start was not observed, it may be a restarted one."""
         if created is None or self.episode.opened.last is not None:
             return created is not None
         return created >= next(self._arrivals(), self.episode.opened.at + self.skew) - ANEW
 
     def _arrivals(self) -> Iterator[float]:
-        """When the first pods came, of those that were there when the workload was first seen, but not long before."""
+        """Creation time of the first pods, of those present at the first observation, but not long before it."""
         pods = (at for _, pod in self._pods() for at in (pod.came, *pod.true.values()) if at is not None)
         recent = [at for at in pods if at > self._long_before]
         yield from [min(recent)] if recent else []
@@ -346,17 +348,17 @@ class _Maker:
             yield self._span(path, state.status, whens[number], whens[number + 1], facts, error=error)
 
     def _came(self, pod: Pod) -> bool:
-        """Whether a pod came with this episode."""
+        """Whether a pod was created in this episode."""
         comes = self.episode.kind in ("start", "replacement")
         return comes and (pod.came is None or self._within(pod.came))
 
     def _whole(self, pod: Pod) -> list[tuple[float, Run]]:
-        """The lives of a pod's containers that began and ended within the episode, and when they began."""
+        """Runs of a pod's containers that started and ended within the episode, and their start times."""
         begun = [(run.started, run) for run in pod.runs if run.started is not None]
         return [(at, run) for at, run in begun if self._within(at) and self._within(run.finished)]
 
     def _ranked(self) -> list[tuple[str, Pod]]:
-        """The pods of which there is something to show, those in trouble first, then the slowest."""
+        """The pods worth showing: those with problems first, then the slowest."""
         told = [(name, pod) for name, pod in self._pods() if self._came(pod) or self._whole(pod)]
         return sorted(told, key=lambda item: (not item[1].trouble, -item[1].true.get("Ready", 0.0), item[0]))
 
@@ -380,7 +382,7 @@ class _Maker:
             yield from phases
 
     def _phases(self, name: str, pod: Pod) -> Iterator[Span]:
-        """What a pod went through, as far as it came; the phase in which it hangs lasts until the episode ends."""
+        """The phases of a pod as far as it got; an unfinished phase lasts until the end of the episode."""
         parent = span_id(self.trace, "replica", name)
         born = next((at for at in (*self._told_of(pod.proton), pod.came) if self._within(at)), None)
         start = _When(_ns(born), "reported", 0) if born is not None else self.start._replace(source="derived")
@@ -500,7 +502,7 @@ _PHASES = {
     "pull and start": "NotStarted",
     "readiness": "NotReady",
 }
-"""What a pod goes through before it takes traffic, and what it is called when it hangs there and nobody says why."""
+"""Phases of a pod before it receives traffic, and the name of each if it hangs without a reported reason."""
 
 
 def _whole(episode: Episode) -> bool:
@@ -605,7 +607,7 @@ def sampled(trace: bytes, ratio: float) -> bool:
 def _late(
     state: WorkloadState, tracker: EpisodeTracker, tracing: Tracing | None
 ) -> tuple[EpisodeTracker, list[EpisodeTrace]]:
-    """What was recorded within an episode, and told after its trace was made: a span of its own under that root."""
+    """Data recorded within an episode but reported after its trace was made: a span of its own under the same root."""
     made: list[EpisodeTrace] = []
     past = list(tracker.past)
     for i, event in sorted(tracker.late.items()):
