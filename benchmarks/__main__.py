@@ -55,7 +55,7 @@ class Row(NamedTuple):
 
     @property
     def good(self) -> bool:
-        """Whether the gate holds."""
+        """Whether the gate is met."""
         return self.measured >= self.gate if self.least else self.measured <= self.gate
 
 
@@ -90,7 +90,7 @@ def process(*command: str, ready: str = "") -> Iterator[subprocess.Popen[str]]:
 
 
 def reachable(port: int) -> None:
-    """Wait until somebody listens."""
+    """Wait until the port accepts connections."""
     for _ in range(200):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -212,7 +212,7 @@ def decoding() -> list[Row]:
 
 
 def while_refreshing() -> list[Row]:
-    """Scrapes of a page that is brought up to date all the time, against scrapes of one that is not."""
+    """Scrapes of a page that is updated all the time, against scrapes of one that is not."""
     tails = {}
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
@@ -234,7 +234,7 @@ def while_refreshing() -> list[Row]:
 
 
 def stalled() -> list[Row]:
-    """Memory of a server that clients ask for the page and then do not read."""
+    """Memory of a server whose clients request the page and do not read it."""
     with ExitStack() as stack:
         folder, port = stack.enter_context(tempfile.TemporaryDirectory()), free_port()
         child = stack.enter_context(
@@ -260,7 +260,7 @@ def stalled() -> list[Row]:
 
 
 def pages(size: int, number: int) -> list[bytes]:
-    """All pages of a fleet, a tenth of whose workloads were swept anew, 31 s later each round."""
+    """All pages of a fleet in which a tenth of the workloads change, 31 s apart."""
     old, new = (
         {told["id"]: told for offset in range(0, size, 100) for told in _listed(size, offset, 1.7e9 + 31 * later)}
         for later in (0, number)
@@ -321,9 +321,10 @@ def held() -> list[Row]:
 
 
 def living(rate: int, seconds: float) -> tuple[float, float, float, float]:
-    """The daemon on 10,000 workloads at a budget of `rate`: MB, and at p99 the loop's lag and a scrape's time, in ms.
+    """The daemon on 10,000 workloads at a budget of `rate`: MB, and at p99 the event loop's lag and a scrape's time, in
+    ms.
 
-    The last is the share of parts that were told. The simulator is another process.
+    The last value is the share of parts that were read. The simulator is another process.
     """
     api, web = free_port(), free_port()
     with ExitStack() as stack:
@@ -365,7 +366,7 @@ def living(rate: int, seconds: float) -> tuple[float, float, float, float]:
 
 
 def memory() -> list[Row]:
-    """A fleet of 10,000 with default settings, and with a budget that brings all of its details."""
+    """A fleet of 10,000 with default settings, and with a budget for all of its details."""
     resident, lag, p99, told = living(10, 150)
     full, full_lag, full_p99, full_told = living(500, 400)
     shown = f"default settings for 150 s: {told:.0f} parts of details"
@@ -417,7 +418,7 @@ PARTS = (refresh, cycles, decoding, scrapes, while_refreshing, stalled, held, st
 
 
 def main(names: Sequence[str]) -> int:
-    """Run all parts, or those named; 0 when every gate holds. Results are written down when all were run."""
+    """Run all parts, or those named; 0 when every gate is met. Results are written when all were run."""
     rows: list[Row] = []
     for part in [part for part in PARTS if not names or part.__name__ in names]:
         print(f"measuring: {part.__name__} …", file=sys.stderr, flush=True)

@@ -50,7 +50,7 @@ def workload(number: int, change: int = 0) -> Workload:
 
 
 def fleet(size: int, changed: Sequence[int] = (), change: int = 0) -> list[WorkloadState]:
-    """`size` workloads as seen; those numbered in `changed` differ by `change`."""
+    """`size` workload states; those numbered in `changed` differ by `change`."""
     moved = frozenset(changed)
     return [
         WorkloadState(

@@ -54,7 +54,7 @@ class Bundle(_Model):
 
 
 class Allocation(_Model):
-    """What one container asks for."""
+    """Resource requests of one container."""
 
     cpu: float | None = None
     gpu: float | None = None

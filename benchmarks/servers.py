@@ -1,8 +1,7 @@
-"""The rivals as processes: ``python -m benchmarks.servers ours|busy|prometheus_client PORT SERIES [FOLDER]``.
+"""The compared servers as processes: ``python -m benchmarks.servers ours|busy|prometheus_client PORT SERIES [FOLDER]``.
 
-Each serves the very same series. ``ours`` also writes the page and its gzip form into FOLDER, for nginx; ``busy``
-brings its page up to date all the time. ``held ours|prometheus_client SERIES``
-prints the resident bytes a series costs.
+Each serves the same series. ``ours`` also writes the page and its gzip form into FOLDER, for nginx; ``busy`` updates
+its page all the time. ``held ours|prometheus_client SERIES`` prints the resident bytes per series.
 """
 
 from __future__ import annotations
@@ -37,9 +36,9 @@ KINDS: dict[str, Callable[..., Metric]] = {
 
 
 class Written(Collector):
-    """An exporter as one writes it with prometheus_client: a collector that tells its families at each scrape.
+    """An exporter as usually written with prometheus_client: a collector that returns its families at each scrape.
 
-    The samples are worked out already; only the library's own work is measured.
+    The samples are prepared; only the library's own work is measured.
     """
 
     def __init__(self, state: Iterable[WorkloadState]) -> None:
@@ -105,7 +104,7 @@ async def keep_refreshing(application: Application, exposition: Exposition, size
 
 
 def serve_ours(port: int, series: int, folder: Path | None) -> None:
-    """Serve as the daemon does, for ever; without a folder the page is brought up to date all the time."""
+    """Serve as the daemon does; without a folder the page is updated all the time."""
     exposition = rendered(series)
     page = Publisher().publish(exposition.bodies(), b"", b"")
     if folder is not None:

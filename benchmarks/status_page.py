@@ -21,7 +21,7 @@ TICK = 0.001
 
 
 class Waits(NamedTuple):
-    """Seconds: for the page made anew, for another search of the same board; the event loop's lag at p99, idle too."""
+    """Seconds: to render the page, to search the same fleet table again; the event loop's lag at p99, also idle."""
 
     anew: float
     again: float

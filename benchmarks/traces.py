@@ -1,4 +1,4 @@
-"""What lifecycle traces cost: to make and to encode one, to keep one, and to look for them where nothing happens."""
+"""Cost of lifecycle traces: to make and encode one, to keep one, and to check for them when nothing happens."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ROUNDS, TIMES = 15, 200
 
 
 def episode(number: int) -> WorkloadState:
-    """A workload that has just started: two states were seen, and one pod with all it went through."""
+    """A workload that has just started: two states, and one pod with all its phases."""
     told = workload(number)
     name = told.proton_id or ""
     start = Episode(
@@ -185,5 +185,5 @@ async def _quiet(size: int) -> dict[str, float]:
 
 
 def quiet(size: int) -> dict[str, float]:
-    """Processor seconds of a sweep in which nothing happens, with traces and without, and of the look that tells so."""
+    """CPU seconds of a sweep in which nothing happens, with and without traces, and of the check for open episodes."""
     return asyncio.run(_quiet(size))

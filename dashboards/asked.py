@@ -1,4 +1,4 @@
-"""PromQL that several dashboards ask, and annotations that they share."""
+"""PromQL shared by several dashboards, and shared annotations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dashboards.troubles import CHOSEN, IDS, WHICH
 from exporter.alerting.alerts import DEFAULTS
 
 UNIMPORTANT = f'{WHICH} datarobot_workload_importance{{{CHOSEN}, importance!~"$importance"}} == 1'
-"""What follows `unless`: a workload of which no importance is told, as one that has gone, is never left out."""
+"""What follows `unless`: a workload without a known importance, such as a vanished one, is never left out."""
 
 
 def important(expression: str) -> str:
@@ -27,7 +27,7 @@ def family(name: str, selector: str = CHOSEN, **matchers: str) -> str:
 
 
 def each(expression: str, *more: str, aggregate: str = "max") -> str:
-    """PromQL: one value a workload, whichever exporter tells it; `more` labels are kept."""
+    """PromQL: one value per workload, from whichever exporter; `more` labels are kept."""
     return f"{aggregate} by ({', '.join((IDS, *more))}) ({expression})"
 
 

@@ -1,7 +1,7 @@
-"""A thin layer over Grafana's own models (grafana-foundation-sdk): panels, their place, variables, links, annotations.
+"""A thin layer over Grafana's own models (grafana-foundation-sdk): panels, their layout, variables, links, annotations.
 
-It sees to what every dashboard of ours has: ids, a grid of 24 columns, the datasource as a variable, a description and
-a text for "nothing to show" on every panel, links that keep time and variables.
+It gives every dashboard ids, a grid of 24 columns, the datasource as a variable, a description and a "no data" text on
+every panel, and links that keep time range and variables.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Texts = Mapping[str, tuple[str, str]]
 
 
 class Query(NamedTuple):
-    """One query of a panel. `legend` names its series, as ``{{label}}``; `exemplar`: exemplars are asked for, too."""
+    """One query of a panel. `legend` names its series, as ``{{label}}``; `exemplar`: also request exemplars."""
 
     expr: str
     legend: str = ""
@@ -48,7 +48,7 @@ class Query(NamedTuple):
 
 
 class Column(NamedTuple):
-    """One column of a table: the label, or ``A``, ``B`` … for the value of that query; its title and how it looks."""
+    """One column of a table: the label, or ``A``, ``B`` … for the value of that query; its title and format."""
 
     source: str
     title: str
@@ -207,7 +207,7 @@ def _links(link: tuple[str, str] | None) -> list[dict[str, str]]:
 
 
 def _linked(link: tuple[str, str] | None) -> list[dashboard.DashboardFieldConfigSourceOverrides]:
-    """A link on every field: the models take links of dashboards for those of fields, an override is left as it is."""
+    """A link on every field: the models treat dashboard links as field links; an override is left unchanged."""
     return [_override("byRegexp", "/.*/", links=_links(link))] if link else []
 
 
@@ -419,7 +419,7 @@ def listing(
 
 
 def datasource() -> dashboard.VariableModel:
-    """The Prometheus that is asked."""
+    """The Prometheus to query."""
     return dashboard.VariableModel(
         type_val=dashboard.VariableType.DATASOURCE, name="datasource", label="Data Source", query="prometheus"
     )

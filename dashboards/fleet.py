@@ -1,4 +1,4 @@
-"""Fleet overview: is anything wrong, where, since when, and what to look at next."""
+"""Fleet overview: what is wrong, where, since when, and what to check next."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What looks the same on every dashboard: the colours of states, and what stands where there is nothing to show."""
+"""Appearance shared by all dashboards: colours of states, and texts for empty panels."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ STATES: Mapping[str, str] = {
     "unknown": "light-purple",
     "other": UNKNOWN,
 }
-"""The colour of each status: green serves, blue is on its way up, yellow on its way down, grey is off, red has failed,
-purple nobody can tell."""
+"""Colour of each status: green serves, blue is starting, yellow is stopping, grey is off, red has failed, purple is
+unknown.
+"""
 assert {*STATES} == {*models.STATUSES, "other"}
 
 NUMBERS: Mapping[str, int] = {status: number for number, status in enumerate(STATES, 1)}

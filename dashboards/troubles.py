@@ -1,7 +1,7 @@
-"""What may be wrong with a workload, the most telling first: the conditions of the alerts, as one number a workload.
+"""Possible problems of a workload, the most important first: conditions of alerts, as one number per workload.
 
-So that dashboards and pages cannot disagree, and dashboards need no rules to be loaded. The time for which an alert
-waits is left out: a dashboard shows at once what a page may still hold back.
+Dashboards and pages therefore cannot disagree, and dashboards need no loaded rules. The wait of an alert is ignored: a
+dashboard shows at once what a page may still hold back.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ WHICH = "on (account, workload_id)"
 
 
 class Trouble(NamedTuple):
-    """The alert of which the condition is meant, what stands in its cell, and its colour.
+    """The alert whose condition is shown, its text in the cell, and its colour.
 
-    `serves`: only of workloads that run, or only of those that do not: what is wrong with a new version is less bad.
+    `serves`: only for workloads that run, or only for those that do not: a problem of a new version is less severe.
     """
 
     alert: str
@@ -80,16 +80,16 @@ def _meant(trouble: Trouble) -> Condition:
 
 
 def number(trouble: Trouble) -> int:
-    """What stands for a trouble where only numbers can: the greater the worse."""
+    """Numbers that represent problems: higher is worse."""
     return len(TROUBLES) - TROUBLES.index(trouble)
 
 
 def worst(selector: str = CHOSEN) -> str:
-    """PromQL: of each workload that is in trouble, the number of what is most telling of it."""
+    """PromQL: for each workload with problems, the number of the most important one."""
     told = [f"{number(trouble)} * group by ({IDS}) ({_written(_meant(trouble), selector)})" for trouble in TROUBLES]
     return "\nor ".join(told)
 
 
 def of_those_in_trouble(expression: str, selector: str = CHOSEN) -> str:
-    """PromQL: an expression, of the workloads that are in trouble."""
+    """PromQL: an expression, restricted to workloads with problems."""
     return f"{expression}\nand {WHICH} (\n{worst(selector)}\n)"

@@ -18,7 +18,7 @@ REASONS = (
     "timeout dns connect tls auth forbidden not_found absent redirect throttled server_error bad_request too_large "
     "decode incomplete internal"
 ).split()
-"""Why a request, or a sweep, brought nothing usable."""
+"""Reasons of failed requests and sweeps."""
 _HINTS = {
     "dns": "the host name is not known: ",
     "tls": "TLS was not agreed on: ",
@@ -35,9 +35,9 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def trouble(error: BaseException, clean: Callable[[str], str]) -> tuple[str, str]:
-    """Why a request brought no answer, as one of `REASONS` and in words of one line.
+    """Why a request failed: one of `REASONS`, and a text of one line.
 
-    `clean` removes secrets: an error may quote a header that cannot be sent, or what the server sent.
+    `clean` removes secrets: an error may quote a header that cannot be sent, or the server's response.
     """
     reason = _trouble(error)
     return reason, one_line(_HINTS.get(reason, "") + clean(str(error)))

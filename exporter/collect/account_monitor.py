@@ -1,4 +1,4 @@
-"""One account as it is watched: sweep, step, report, one log line; its detail lane, and what is to be kept."""
+"""Monitors one account: sweep, reconcile, metrics, one log line, and its poller."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Plan(NamedTuple):
 
 
 ASKED_GONE = 10
-"""About how many of the workloads that have vanished the API is asked after one sweep."""
+"""Number of vanished workloads requested by id after one sweep, about."""
 RECALLED = 200
 """Traces at most of what was over before the first sweep."""
 HISTORY_ATTEMPTS = 3
@@ -74,9 +74,9 @@ Traced = Callable[[], AbstractContextManager[object]]
 
 
 class AccountMonitor:
-    """Holds what is known of one account; `sweep` brings it up to date and never raises for what the API does.
+    """Holds the snapshot of one account. `sweep` updates it and never raises for API failures.
 
-    Whoever sweeps does so, and what belongs to it, within `traced`; unless told otherwise that traces nothing.
+    Callers run a sweep within `traced`, which by default records nothing.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class AccountMonitor:
     def resumed(
         self, client: Client, report: AccountReport, plan: Plan, traced: Traced = nullcontext
     ) -> AccountMonitor:
-        """The same account under new settings: what is known stays known, and stays as old as it is."""
+        """A monitor of the same account with new settings; the snapshot and its age are kept."""
         again = AccountMonitor(self.known, client, report, plan, self._clock, traced)
         again._began, again._succeeded = self._began, self._succeeded
         again._unknown, again.message = self._unknown, self.message
@@ -135,7 +135,7 @@ class AccountMonitor:
         return again
 
     def start(self) -> None:
-        """Let the detail lane run."""
+        """Start the poller."""
         if self.poller is not None and self._running is None:
             self._running = asyncio.create_task(self.poller.run())
 
@@ -151,7 +151,7 @@ class AccountMonitor:
                     self.poller.release(math.ceil(len(self.known.workloads) / PAGE) / self._report.interval)
 
     def stop(self) -> None:
-        """Let the detail lane end."""
+        """Stop the poller."""
         for task in (self._running, self._recalling):
             if task is not None:
                 task.cancel()
@@ -170,7 +170,7 @@ class AccountMonitor:
         return self.known.workloads
 
     def replaced(self, state: WorkloadState, entry: Entry | None = None) -> None:
-        """Take a workload of which more is known now."""
+        """Replace the state of a workload."""
         # In place: a copy of a large fleet for each of many answers a second would cost more than the answers.
         there = self.known.workloads
         if state.workload.id in there and isinstance(there, dict):
@@ -191,14 +191,14 @@ class AccountMonitor:
             self._offer()
 
     def _offer(self) -> None:
-        """Tell every workload what the catalogue holds."""
+        """Give every workload the bundle catalogue."""
         for state in list(self.known.workloads.values()):
             if state.catalogue is not self._catalogue:
                 self.replaced(state._replace(catalogue=self._catalogue))
 
     @property
     def facts(self) -> AccountFacts:
-        """The account as its families look at it; what the API told is withdrawn with the workloads."""
+        """Data of the account for its families; withdrawn together with the workloads."""
         account = self._account if self.fresh else Account(self.known.account)
         return AccountFacts(account, self._use if self.fresh else None, self.known.tally)
 
@@ -209,7 +209,7 @@ class AccountMonitor:
 
     @property
     def fleet(self) -> Fleet:
-        """The account as alarms look at it."""
+        """The account for the evaluation of alerts."""
         known = self.known
         there = self.visible() if self.fresh else (*known.workloads.values(), *known.gone.values())
         age = self._clock.steady() - (self._began if self._succeeded is None else self._succeeded)
@@ -286,7 +286,7 @@ class AccountMonitor:
         return result
 
     async def _resolved(self, result: Sweep) -> Sweep:
-        """The sweep after the API was asked, by their own routes, for some of those that the list does not show."""
+        """The sweep completed by requests for some workloads that the list does not show, by their own routes."""
         wanted = unclear(self.known, result)
         self._fetched = {i: turn for i, turn in self._fetched.items() if i in wanted}
         found: dict[str, One[Workload]] = {}
@@ -316,7 +316,7 @@ class AccountMonitor:
         )
 
     async def _recall(self, back: float) -> None:
-        """Ask each workload once what was over before we were there, and make traces of it, as if we had been."""
+        """Request the history of each workload once, and make traces of episodes from before the first sweep."""
         left = RECALLED
         for i in sorted(self.known.workloads):
             if not left:
@@ -372,7 +372,7 @@ class AccountMonitor:
         return result._replace(workloads=ours, unchosen=frozenset(left))
 
     async def _ask_about_the_gone(self) -> None:
-        """Ask what the API says of those that have vanished: deleted, or no longer shared with us."""
+        """Request vanished workloads by id: deleted, or no longer shared with the token's user."""
         for i in [i for i, state in self.known.gone.items() if self._doubted(state)][:ASKED_GONE]:
             why = await gone_because(self.client, i)
             state = self.known.gone.get(i)
@@ -383,7 +383,7 @@ class AccountMonitor:
                 self.known.gone[i] = state._replace(gone_because=why, ledger=ledger)
 
     def _doubted(self, state: WorkloadState) -> bool:
-        """Whether one that has vanished counts as deleted though the API can be asked, and has not said so."""
+        """Whether a vanished workload counts as deleted although the API has not confirmed it."""
         return self._plan.details is not None and state.gone_because != "not_found" and deleted(state.ledger)
 
     def _settle(self) -> None:

@@ -1,7 +1,7 @@
-"""GET answers of one account's Workload API, and nothing but GET.
+"""HTTP client of one account's Workload API. It only sends GET requests.
 
-The token goes to the configured scheme, host and port only: redirects are not followed, and links of an answer are not
-used. No message of ours holds the token, a query string or what stood in the place of an id.
+The token is only sent to the configured scheme, host and port: redirects are not followed, and links in responses are
+not used. No message contains the token, a query string or an id.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ Params = Mapping[str, str | int | Sequence[str]]
 
 
 class ApiError(Exception):
-    """A GET that brought no usable answer: `reason` of `REASONS`, the status (0: none), the server's words.
+    """A failed GET: `reason` of `REASONS`, the status (0: none), and the server's message.
 
-    `pause`: what the request was not sent for, or what is paused now because the API refused the request.
+    `pause`: the pause that prevented the request, or that the API's refusal started.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class ApiError(Exception):
 
     @property
     def transient(self) -> bool:
-        """Whether the same GET may succeed soon: network trouble, 429, 5xx."""
+        """Whether the same GET may succeed soon: network failure, 429, 5xx."""
         return self.reason in ("timeout", "dns", "connect", "server_error") or self.status == 429
 
 
@@ -84,7 +84,7 @@ class Observer(Protocol):
 
 
 class _Route:
-    """What was learned of one route: which slash form it wants, whether the server has it, when to look again."""
+    """What is known of one route: its trailing-slash form, whether the server supports it, and when to probe again."""
 
     def __init__(self, template: str) -> None:
         self.slash = not template.endswith("/statusDetails")
@@ -94,7 +94,7 @@ class _Route:
 
 
 class _Get(NamedTuple):
-    """One GET as it was asked for; `sends` numbers the requests that it takes."""
+    """One GET; `sends` numbers its attempts."""
 
     route: str
     params: Params
@@ -179,7 +179,7 @@ class Client:
 
     @property
     def capabilities(self) -> Mapping[str, bool]:
-        """Which routes the server offers, of those whose answer told: template -> offered."""
+        """Supported routes, as far as known: template -> supported."""
         return {
             template: route.absent_until is None
             for template, route in self._routes.items()
@@ -187,14 +187,15 @@ class Client:
         }
 
     async def get(self, route: str, params: Params | None = None, **places: str) -> Answer:
-        """The answer of one route, such as ``get("/workloads/{id}/events", {"limit": 20}, id=…)``.
+        """Send a GET for a route, such as ``get("/workloads/{id}/events", {"limit": 20}, id=…)``, and return the
+        response.
 
-        What is learned: whether the route wants a closing slash (404, 405, 422 or a redirect makes us try the other
-        form once; the one that answers is kept), and whether the server has it. A route other than `ROOTS` that has
-        never answered and refuses with 405 or 501, or to three objects with 403 or 404, is absent: for an hour it is
-        not asked again. Once a route has answered, 403, 404 and 422 are about that one object and nothing more.
+        The client learns whether a route needs a trailing slash (after 404, 405, 422 or a redirect it tries the other
+        form once, and keeps the form that works) and whether the server supports it. A route other than `ROOTS` that
+        never succeeded and refuses with 405 or 501, or for three objects with 403 or 404, is treated as unsupported for
+        an hour. Once a route has succeeded, 403, 404 and 422 only concern that object.
 
-        Raises `ApiError` when the retries are used up, the answer is final, or the route is absent.
+        Raises `ApiError` when retries are exhausted, the failure is final, or the route is unsupported.
         """
         known = self._routes.setdefault(route, _Route(route))
         if known.absent_until is not None and self._steady() < known.absent_until:
@@ -303,7 +304,7 @@ class Client:
         return self._paused(asked) is None
 
     async def _attempt(self, http: httpx.AsyncClient, asked: _Get, url: str, token: str) -> Answer:
-        """Send one request, and tell of it as a part of the sweep."""
+        """Send one request, and record it as a part of the sweep."""
         if not re.fullmatch(r"[!-~]+", token):
             said = "is empty" if not token else "holds characters that no header may have"
             raise ApiError("auth", f"GET {asked.route} was not sent: the API token {said}")

@@ -1,7 +1,7 @@
-"""What each part of the details is asked with: one function a part, giving what `exporter.fleet.apply` takes.
+"""Fetches the parts of the details: one function per part, returning the input of `exporter.fleet.apply`.
 
-Each returns the value and what had to be left out, and raises `ApiError` or `NotDecodable`; None as a value means that
-the answer says nothing yet, and is asked for again soon.
+Each returns the value and the rejects, and raises `ApiError` or `NotDecodable`. None as a value means that the response
+has no data yet; it is requested again soon.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def _stamp(at: float) -> str:
 
 
 def window_of(name: str, now: float) -> tuple[float, float]:
-    """Start and end of the last complete window of a name: whole minutes, so that two exporters ask for the same."""
+    """Start and end of the last complete window: whole minutes, so that two exporters request the same."""
     end = math.floor((now - LAG) / 60) * 60.0
     return end - WINDOWS[name], end
 
@@ -270,7 +270,7 @@ FETCHERS: dict[str, EvaluationContext] = {
 
 
 Notified = dict[str, Any]
-"""Fields of `exporter.fleet.workload_state.Account` that an answer tells."""
+"""Fields of `exporter.fleet.workload_state.Account` in a response."""
 
 
 async def _limits(client: Client) -> tuple[Notified, Rejects]:
@@ -311,7 +311,7 @@ async def by_id(client: Client, workload_id: str) -> tuple[One[Workload] | None,
 
 
 async def gone_because(client: Client, workload_id: str) -> str:
-    """What the API says of a workload that is listed no more: ``not_found``, ``forbidden``, ``found``, or empty."""
+    """Result of requesting a workload that is no longer listed: ``not_found``, ``forbidden``, ``found``, or empty."""
     read, why = await by_id(client, workload_id)
     return "found" if read is not None else why if why in ("not_found", "forbidden") else ""
 
@@ -324,5 +324,5 @@ async def history(client: Client, workload_id: str) -> tuple[tuple[Replacement, 
 
 
 def problem(error: ApiError | NotDecodable | msgspec.MsgspecError) -> str:
-    """The reason of a failed look, of a closed set."""
+    """The reason of a failed poll, of a closed set."""
     return error.reason if isinstance(error, ApiError) else "decode"

@@ -1,7 +1,7 @@
-"""The last lines of a workload's log, for pages and for `explain`: asked for once an incident, and bounded.
+"""The last lines of a workload's log, for pages and for `explain`: requested once per incident, and bounded.
 
-Off until wanted (`paging.log_lines`, ``explain --log-lines``): what an application logs may be secret or personal,
-and masking finds only what looks so.
+Off by default (`paging.log_lines`, ``explain --log-lines``): an application may log secrets or personal data, and
+masking only finds what looks like it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from exporter.diagnosis.wording import log_words
 log = logging.getLogger("exporter")
 
 AT_ONCE, PATIENCE, KEPT = 8, 5.0, 512
-"""Logs that are asked for in one turn, the seconds that a page waits for all of them, and how many are remembered."""
+"""Maximum logs requested in one turn, seconds a page waits for them, and number of logs remembered."""
 
 
 async def tail(client: Client, workload: str, lines: int) -> str:
@@ -42,7 +42,7 @@ class LogTails:
         self._asked: dict[tuple[str, float], asyncio.Task[str]] = {}
 
     async def added(self, notifications: Sequence[Notification]) -> Sequence[Notification]:
-        """The notices, those that fire with the log of their workload as it was when they were told first."""
+        """The notifications; firing ones with the log of their workload at the time of the first notification."""
         new = [each for each in notifications if each.ended is None and _incident(each) not in self._asked]
         for each, client in [(each, client) for each in new if (client := self._client(each)) is not None][:AT_ONCE]:
             asking = tail(client, each.labels["workload_id"], self._lines)

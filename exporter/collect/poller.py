@@ -1,7 +1,8 @@
-"""The detail lane of one account: plans by `exporter.fleet.polling`, asks by `exporter.collect.fetchers`, keeps ages.
+"""The poller of one account: plans with `exporter.fleet.polling`, fetches with `exporter.collect.fetchers`, tracks
+ages.
 
-A turn takes what is due and fits into a few seconds of the budget. While the workload list is being read the lane
-holds back, so that a change of state is seen as soon as ever; it keeps a trickle, so that nothing stops for good.
+A turn takes requests that are due and fit into a few seconds of the budget. While the workload list is being read, the
+poller slows to a trickle so that state changes are noticed quickly.
 """
 
 from __future__ import annotations
@@ -28,15 +29,15 @@ log = logging.getLogger("exporter")
 TURN = 5.0
 """Seconds of the budget that one turn spends."""
 AT_ONCE = 100
-"""Workloads looked through before the event loop gets its turn."""
+"""Workloads processed before yielding to the event loop."""
 AGAIN = 60.0
-"""Seconds until an ask is repeated that failed for a reason that may pass."""
+"""Seconds until a request is repeated after a transient failure."""
 FORGET = 600.0
-"""Seconds until the asks of a workload that did not change are worked out again."""
+"""Seconds after which the requests of an unchanged workload are computed again."""
 
 
 class Fleet(Protocol):
-    """Whose details the lane brings: it reads the workloads, and gives back the same ones changed."""
+    """The workloads whose details are polled; receives their updated state."""
 
     account: Account
 
@@ -47,17 +48,17 @@ class Fleet(Protocol):
 
 
 class PollObserver(Protocol):
-    """Who counts what the lane does."""
+    """Counts the polls."""
 
     def looked(self, part: str, failure: str, rejects: Iterable[Reject]) -> None: ...
     def turned(self, state: PollerState) -> None: ...
 
 
 class _Asked:
-    """What is asked about one workload, when each part was last looked at and last told (steady clock).
+    """The requests of one workload, with the last poll and the last success of each part (steady clock).
 
-    `told` is when a part was last told in full; if it never was, when it first failed for a reason that may pass.
-    `shown` is when any of it was: pods may be told without those of the proton that serves.
+    `told` is when a part was last read completely; if never, when it first failed for a transient reason. `shown` is
+    when any of it was read: pods may be read without those of the serving proton.
     """
 
     __slots__ = ("looked", "requests", "shown", "state", "told", "until")
@@ -72,7 +73,7 @@ class _Asked:
 
 
 class Poller:
-    """`turn` is one turn, `run` goes on for ever. `rate` is the account's budget, `share` the part that is ours."""
+    """`turn` runs one turn, `run` loops. `rate` is the account's budget, `share` the poller's part of it."""
 
     def __init__(
         self,
@@ -104,7 +105,7 @@ class Poller:
         self.rate = rate
 
     def inherit(self, other: Poller) -> None:
-        """Take over the ages from the lane before a reload of the settings."""
+        """Take over the ages from the previous poller after a reload."""
         self._asked, self._account, self._dropped = other._asked, other._account, other._dropped
 
     def hold(self) -> None:
@@ -112,7 +113,7 @@ class Poller:
         self._free.clear()
 
     def release(self, pages_per_second: float) -> None:
-        """Go on; the list takes so many requests a second of the budget."""
+        """Resume; the list takes this many requests per second of the budget."""
         self.rate = max(self._budget - pages_per_second, 0.2 * self._budget)
         self._free.set()
         self._woken.set()
@@ -136,7 +137,7 @@ class Poller:
                     pass
 
     async def turn(self) -> int:
-        """Plan, and carry it out; returns for how many asks a request was sent."""
+        """Plan and send requests; returns for how many of them a request was sent."""
         requests = await self._plan()
         waiting = iter(requests)
         return sum(await asyncio.gather(*(self._work(waiting) for _ in range(min(self._workers, len(requests))))))
@@ -287,9 +288,9 @@ class Poller:
                 pass
 
     def _postponed(self, request: DetailRequest, pause: Pause) -> float:
-        """Seconds until an ask is repeated that a pause of requests stopped.
+        """Seconds until a request that a pause prevented is repeated.
 
-        Unless the pause is of this workload alone, the same part of the other workloads waits for its end too.
+        Unless the pause is for this workload alone, the same part of other workloads waits for its end too.
         """
         again = min(request.every, AGAIN)
         if pause.scope == "object":

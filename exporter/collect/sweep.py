@@ -1,4 +1,4 @@
-"""The status lane: all pages of ``GET /workloads`` make one sweep, or the sweep is not complete."""
+"""A sweep: all pages of ``GET /workloads``, or it is incomplete."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ PAGES = 2000
 
 
 async def sweep(client: Client, heard: Callable[[Answer], None] = lambda _: None) -> Sweep:
-    """List the whole fleet, by creation so that pages do not shift; `heard` gets each answer as it comes.
+    """List the whole fleet, ordered by creation so that pages do not shift; `heard` receives each response.
 
-    Never raises for what the API does: what goes wrong is the sweep's `failure` and `message`. A list that tells
-    another size than it gives, repeats a page or does not end is incomplete; one that shrinks while it is read is read
-    again where others moved. `next` only says that there is more: its URL is never followed, so no link of an answer
-    can send the token elsewhere.
+    Never raises for API failures: they become the sweep's `failure` and `message`. A list that reports another size
+    than it returns, repeats a page or does not end is incomplete; one that shrinks while it is read is read again where
+    items moved. `next` only signals that there is more: its URL is never followed, so no link can send the token
+    elsewhere.
     """
     rejects: list[Reject] = []
     try:

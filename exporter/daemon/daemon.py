@@ -1,6 +1,7 @@
-"""The daemon: APScheduler starts the sweeps, the page is brought up to date after each and on a timer, uvicorn serves.
+"""The daemon: APScheduler starts the sweeps, uvicorn serves, and the page is updated after each sweep and on a timer.
 
-The timer does not depend on the sweeps: one that hangs neither keeps old workloads on the page nor stops the heartbeat.
+The timer is independent of the sweeps, so a sweep that hangs neither keeps deleted workloads on the page nor stops the
+heartbeat.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("exporter")
 
 REFRESH = 5.0
-"""Seconds between two refreshes of the page when nothing else asks for one."""
+"""Seconds between two refreshes of the page if no sweep ends."""
 COLLECT = 3600.0
 """Seconds between two complete garbage collections."""
 CLOCK_JUMP = 5.0
@@ -124,9 +125,9 @@ _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # malloc.h of glibc
 
 
 def keep_memory_whole() -> None:
-    """Let the pieces of the page go back to the system once they are replaced: a fleet of 10,000 holds 8 % less.
+    """Return memory of replaced page fragments to the system: saves 8 % with a fleet of 10,000.
 
-    They are cut and made anew all the time; in one heap they would leave holes. Does nothing without glibc.
+    Fragments are replaced all the time and would leave holes in a single heap. Does nothing without glibc.
     """
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)
@@ -135,7 +136,7 @@ def keep_memory_whole() -> None:
 
 
 class _Tasks(set[asyncio.Task[object]]):
-    """Tasks that nobody waits for, held until they are done; what one failed with is logged."""
+    """Background tasks, kept until they are done. Logs their exceptions."""
 
     def add(self, task: asyncio.Task[object]) -> None:
         super().add(task)
@@ -148,9 +149,9 @@ class _Tasks(set[asyncio.Task[object]]):
 
 
 class Daemon:
-    """All accounts, the page and the server. `load` gives the settings again when a reload is asked for.
+    """All accounts, the page and the server.
 
-    `note` is what the status page says before all else.
+    `load` reads the settings again for a reload. `note` is shown at the top of the status page.
     """
 
     def __init__(
@@ -182,7 +183,7 @@ class Daemon:
         self._publishing = asyncio.Lock()
         self._beat, self._published = self._clock.steady(), False
         self._served: frozenset[str] = frozenset()
-        """The accounts of which the page that is served shows a complete sweep."""
+        """Accounts for which the served page shows a complete sweep."""
         self._drift = self._clock.wall() - self._clock.steady()
         self._started = self._clock.wall()
         self._collected: float | None = None
@@ -466,8 +467,10 @@ class Daemon:
         self._tidy()
 
     def _tidy(self) -> None:
-        """Leave what is known out of later garbage collections: looking through it all pauses everybody, a quarter of
-        a second for a large fleet, and finds next to nothing. What it might find waits for one collection an hour.
+        """Freeze the known objects so that later garbage collections skip them.
+
+        Scanning them pauses the process for a quarter of a second with a large fleet and finds next to nothing. One
+        full collection an hour catches the rest.
         """
         now = self._clock.steady()
         if self._collected is None and self._not_ready():
@@ -517,7 +520,7 @@ class Daemon:
         self._frozen.pop(account, None)
 
     def _froze(self, key: bytes, trace: Trace) -> Frozen | None:
-        """The trace as it is sent; None, told and counted, for one that OTLP has no words for."""
+        """The encoded trace; None, logged and counted, if it cannot be encoded as OTLP."""
         try:
             return Frozen(key, len(trace.spans), encode(trace), self._clock.wall())
         except ValueError as error:
@@ -719,8 +722,9 @@ class Daemon:
             await new.aclose()
 
     def _prepare(self, new: Prepared) -> None:
-        """Build all that new settings name, with no effect on what is in force. Raises `BadSettings` with all problems,
-        and whatever else fails.
+        """Build everything new settings name, without affecting what is in force.
+
+        Raises `BadSettings` with all problems, and any other exception of a step.
         """
         settings = new.settings
         steps: list[Callable[[], object]] = [

@@ -305,7 +305,7 @@ def reappeared(tracker: EpisodeTracker) -> EpisodeTracker:
 def _opened(
     tracker: EpisodeTracker, kind: Kind, mark: Mark, before: str, workload: Workload, *, run: bool = False
 ) -> EpisodeTracker:
-    """The tracker with a new episode of the status; `run`: the episode ends the known run if it belongs to this proton."""
+    """The tracker with a new episode of the status; `run`: it ends the known run if that belongs to this proton."""
     proton, since = workload.proton_id or "", ""
     if run and tracker.run[0] and proton in ("", tracker.run[0]):
         proton, since = tracker.run
@@ -337,7 +337,7 @@ def _over(tracker: EpisodeTracker, ended: Episode) -> EpisodeTracker:
 
 
 def admission(tracker: EpisodeTracker, ended: Episode) -> tuple[EpisodeTracker, bool]:
-    """The tracker with an episode counted towards the hourly limit; False: over the limit, and the episode is folded."""
+    """The tracker with an episode counted towards the hourly limit; False: over the limit, so folded."""
     assert ended.ended is not None
     now = ended.ended.at
     recent = tuple(at for at in tracker.recent if now - at < FLAPPING_SECONDS)

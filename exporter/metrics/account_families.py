@@ -14,7 +14,7 @@ from exporter.metrics.family import Kind, Profile, Samples, Stability, one
 
 
 class Use(NamedTuple):
-    """Usage of the workloads visible to the token: a lower bound of the usage that counts towards the account's limits."""
+    """Usage of the workloads visible to the token: a lower bound of what counts towards the account's limits."""
 
     active: int = 0
     replicas: int = 0
@@ -79,10 +79,11 @@ def _histogram(durations: Durations) -> Iterator[tuple[tuple[str, ...], float]]:
     yield ("sum",), durations.sum
 
 
-_LOWER = "A lower bound: the token sees only what is shared with it."
+_LOWER = "A lower bound, limited to workloads shared with the token's user."
 ACCOUNTS: tuple[AccountFamily, ...] = (
-    AccountFamily("datarobot_account_info", "gauge", ("org_id",), "Properties of the account; always 1.", "GET /account/info orgId",
-        "the route could not be read", lambda k: (((k.account.org_id,), 1.0),) if k.account.org_id else ()),
+    AccountFamily("datarobot_account_info", "gauge", ("org_id",), "Properties of the account; always 1.",
+        "GET /account/info orgId", "the route could not be read",
+        lambda k: (((k.account.org_id,), 1.0),) if k.account.org_id else ()),
     AccountFamily("datarobot_account_workloads_limit", "gauge", (), "Maximum number of active workloads.",
         "GET /account/info limits.maxConcurrentWorkloads", "no limit (0), or not reported",
         lambda k: _limit(k.account.workloads_limit), "workloads", profile="minimal"),

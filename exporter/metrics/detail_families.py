@@ -448,12 +448,13 @@ DETAILED: tuple[Family, ...] = (
         "pods, in seconds since the epoch.", _end_times, labels=("container",),
         source=f"{_POD_SOURCE} containers[].lastState.finishedAt", absence="no termination, or not reported",
         reads=("pods",)),
-    row("container_restarts_total", "Container restarts across all pods, including pods replaced since, counted "
-        "from the first observation.", _restarts, labels=("container",), source=f"{_POD_SOURCE} containers[].restartCount",
+    row("container_restarts_total", "Container restarts across all pods, including pods replaced since, counted from "
+        "the first observation.", _restarts, labels=("container",), source=f"{_POD_SOURCE} containers[].restartCount",
         absence="the container was never listed", reads=("ledger",), profile="minimal"),
     row("container_terminations_total", "Observed container terminations by reason, counted from the first "
-        "observation. Of several terminations between two polls only the last is counted.", _terminations, labels=("container", "reason"),
-        source=f"{_POD_SOURCE} containers[].lastState", absence="the server reports no last state", reads=("ledger",)),
+        "observation. Of several terminations between two polls only the last is counted.", _terminations,
+        labels=("container", "reason"), source=f"{_POD_SOURCE} containers[].lastState",
+        absence="the server reports no last state", reads=("ledger",)),
     row("workload_allocated_cpu_cores", "CPU cores allocated to live pods: those of the resource bundle times the "
         "number of pods.",
         _allocated(lambda bundle: bundle.cpu_count), labels=("bundle_id",),
@@ -526,7 +527,8 @@ DETAILED: tuple[Family, ...] = (
     row("workload_concurrent_requests", "Concurrent requests, from the shortest window.",
         lambda view: one(_count("concurrent_requests")(w) if (w := _whole(view).get("5m")) is not None else None),
         source="stats concurrentRequests", unit="requests", absence=_NO_WINDOW, reads=("windows", "ledger")),
-    row("workload_stats_resets_total", "Resets of the statistics: the artifact was promoted, or they were cleared. Windows that reach back before a reset are left out.", lambda view: one(float(view.state.ledger.resets)),
+    row("workload_stats_resets_total", "Resets of the statistics: the artifact was promoted, or they were cleared. "
+        "Windows that reach back before a reset are left out.", lambda view: one(float(view.state.ledger.resets)),
         source="artifact.status, stats totalRequests", absence="the workload is not listed", reads=("ledger",)),
     row("workload_grants", "Grants by role and kind of recipient; only those present. Names are not read.", _grants,
         labels=("recipient", "role"), source="sharedRoles[]", absence="no such grant, or the route cannot be read",
@@ -542,7 +544,8 @@ DETAILED: tuple[Family, ...] = (
         source="status 403", absence="the part may be read", reads=("refused",)),
     row("workload_consumer_only", "1 if the token's user may call the workload but not read its details. This is "
         "not a fault.",
-        lambda view: one(1.0 if workload_state.consumer_only(view.state) else None), source="status 403 of several routes",
+        lambda view: one(1.0 if workload_state.consumer_only(view.state) else None), source="status 403 of several "
+            "routes",
         absence="details may be read", stability="experimental", reads=("refused",)),
     row("workload_transitions_total", "State transitions of a workload between sweeps, counted from the first "
         "observation.",
@@ -557,11 +560,13 @@ DETAILED: tuple[Family, ...] = (
         "as failed, or reverted), in seconds since the epoch.", lambda view: one(view.state.ledger.rollout_failed),
         source="events, replacement, protonId", absence="no failure observed", reads=("ledger",), profile="minimal"),
     row("workload_replacement_started_timestamp_seconds", "Start time of the replacement in progress, in seconds "
-        "since the epoch; the first observation if not reported.", _rollout_began, source="replacement.createdAt, observed",
-        absence="no replacement is under way", reads=("ledger", "replacement")),
+        "since the epoch; the first observation if not reported.", _rollout_began,
+        source="replacement.createdAt, observed", absence="no replacement is in progress",
+        reads=("ledger", "replacement")),
     row("workload_events_total", "Events by kind, counted once per id from the first observation.", _events,
         labels=("event",), source="events[].eventType", absence="the events could never be read", reads=("ledger",)),
-    row("workload_event_last_timestamp_seconds", "Time of the latest event of a kind, in seconds since the epoch.", lambda view: tuple(((kind,), at) for kind, at in sorted(view.state.ledger.newest.items())),
+    row("workload_event_last_timestamp_seconds", "Time of the latest event of a kind, in seconds since the epoch.",
+        lambda view: tuple(((kind,), at) for kind, at in sorted(view.state.ledger.newest.items())),
         labels=("event",), source="events[].timestamp", absence="no such event reported", stability="experimental",
         reads=("ledger",)),
     row("workload_fresh", "1 while a part of the workload's data is up to date, else 0. Part `list` is its item in "

@@ -31,8 +31,9 @@ from exporter.telemetry.sweep_trace import CURRENT, SweepTrace
 log = logging.getLogger("exporter")
 
 KEPT = ("failed", "attempt", "slow", "episode", "heartbeat")
-"""Why a trace is kept: the sweep was not complete, a request brought nothing, it took twice the usual, somebody said so
-(`SweepTrace.keep`), or it is the first or a hundredth after it. The first that holds is told."""
+"""Why a sweep trace is kept: the sweep was incomplete, a request failed, it took twice the usual time, code requested
+it (`SweepTrace.keep`), or it is the first or every hundredth. The first reason that applies is recorded.
+"""
 HEARTBEAT = 100
 USUAL, FEWEST = 20, 5
 """Usual is the median of the last complete sweeps, up to so many; of fewer than `FEWEST` nothing is said."""
@@ -54,9 +55,9 @@ class Counts(Protocol):
 
 
 class SelfTraces:
-    """The SDK's pipeline with a thread of its own; `account` makes what a `AccountMonitor` is given, `close` ends it.
+    """The SDK's pipeline with its own thread; `account` makes the context for an `AccountMonitor`, `close` ends it.
 
-    `instance` tells one exporter from another, such as ``HOST:PORT``; `attributes` are added to the resource.
+    `instance` distinguishes exporters, such as ``HOST:PORT``; `attributes` are added to the resource.
     """
 
     def __init__(

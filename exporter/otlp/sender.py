@@ -23,15 +23,15 @@ log = logging.getLogger("exporter")
 TRACES, SPANS, SIZE = 512, 512, 1_000_000
 """Most traces, spans and bytes of one request; a trace that is larger goes alone."""
 IDLE = 5.0
-"""Seconds between two looks at the outbox."""
+"""Seconds between two checks of the outbox."""
 FIRST, MOST, LONGEST = 1.0, 300.0, 3600.0
 """Seconds of the first pause after a failure, of the longest of ours, and of the longest that a collector may want."""
 REFUSED = 300.0
-"""Seconds before the next try where somebody must change something first."""
+"""Seconds before the next attempt if the problem needs a person."""
 PROVE = 300.0
 """Seconds without a request after which an empty one proves that the collector is there, before it is needed."""
 TRIM, FORGET = 60.0, 3600.0
-"""Seconds between two looks for what is too much, and for what need not be remembered."""
+"""Seconds between two checks of size limits and of ids to forget."""
 LAST = 3.0
 DROPPED = ("rejected", "poison", "age", "cap", "unencodable")
 FAILURES = (*REASONS, "state")
@@ -40,10 +40,10 @@ T = TypeVar("T")
 
 
 class Sender:
-    """Sends what `store` holds by `transport`. `turn` is one step, `start` takes one after another until `close`.
+    """Sends the traces in `store` with `transport`. `turn` is one step, `start` loops until `close`.
 
-    A trace is taken out right after the request that brought it there: a kill in between sends it twice, the same bytes
-    with the same ids. What was sent and cannot be taken out, such as on a full disk, is not sent again by this process.
+    A trace is removed right after its successful request: a kill in between sends it twice, with the same bytes and
+    ids. A sent trace that cannot be removed, such as on a full disk, is not sent again by this process.
     """
 
     def __init__(
@@ -77,10 +77,9 @@ class Sender:
             await self._clock.pause(await self.turn())
 
     async def close(self, budget: float = LAST) -> None:
-        """End, after a last send that may take `budget` seconds; what is not sent by then stays in the store.
+        """Stop after a last attempt of at most `budget` seconds; unsent traces stay in the store.
 
-        A pause of our own is cut short for it, one that the collector asked for is kept. One that never started sends
-        nothing.
+        A local pause is cut short for it, one requested by the collector is kept. Without `start` nothing is sent.
         """
         if self._running is None:
             return
@@ -98,9 +97,9 @@ class Sender:
         self._report.clear("trace_endpoint_up")
 
     async def turn(self, proving: bool = True) -> float:
-        """Send one batch if there is one and it is time; return after how many seconds to look again.
+        """Send one batch if one is waiting and due; returns the seconds until the next check.
 
-        `proving`: where there is none, send an empty request now and then.
+        `proving`: if none is waiting, send an empty request now and then.
         """
         async with self._turning:
             try:
@@ -209,7 +208,7 @@ class Sender:
             self._removed_to, self._state_told = upto, False
 
     async def _tidy(self) -> None:
-        """Take out what was sent before, drop what is too much, and tell what waits."""
+        """Remove sent traces, drop those over the limits, and update the metrics."""
         await self._take_out()
         if self._clock.steady() >= self._trim_at:
             self._trim_at = self._clock.steady() + TRIM
@@ -230,7 +229,7 @@ class Sender:
             self._report.set("trace_outbox_oldest_seconds", age)
 
     async def _asked(self, what: Callable[[], T]) -> T | None:
-        """What the store says; None, counted and told once, when it cannot. All else goes on."""
+        """Run an operation of the store; None, logged and counted once, if it fails."""
         try:
             return await asyncio.to_thread(what)
         except StateError as error:

@@ -1,8 +1,8 @@
-"""Traces over the wire: a trace as an OTLP request, and requests to a collector over HTTP or gRPC.
+"""Traces on the wire: a trace as an OTLP request, and requests to a collector over HTTP or gRPC.
 
-Source: OTLP 1.x, `opentelemetry/proto/collector/trace/v1/trace_service.proto`, and what its specification says of each
-answer. The exporters of the SDK take a redirect for success and lose what a collector refuses; here each answer has its
-`Verdict`, and whoever sends decides what becomes of the traces.
+Source: OTLP 1.x, `opentelemetry/proto/collector/trace/v1/trace_service.proto`, and the OTLP specification of responses.
+The SDK's exporters treat a redirect as success and drop rejected spans; here each response has its `Verdict`, and the
+caller decides about the traces.
 """
 
 from __future__ import annotations
@@ -130,12 +130,12 @@ _REMEDIES = {
 
 
 class Verdict(NamedTuple):
-    """What became of one request, and what is to become of its traces.
+    """Result of one request, and what to do with its traces.
 
-    ``accepted``: they are there, but for `rejected` spans. ``again``: the same may be accepted later, after `after`
-    seconds if the collector told. ``bad``: something in them, or their size, is not wanted. ``refused``: nothing will
-    be accepted until somebody changes something. `reason` is one of `REASONS`, empty for what was accepted; `what` was
-    tried and came back.
+    ``accepted``: delivered, except for `rejected` spans. ``again``: may be accepted later, after `after` seconds if the
+    collector requested it. ``bad``: their content or size is rejected. ``refused``: nothing is accepted until someone
+    fixes the configuration. `reason` is one of `REASONS`, empty if accepted; `what` describes the request and the
+    response.
     """
 
     fate: Literal["accepted", "again", "bad", "refused"]
@@ -152,7 +152,7 @@ class Verdict(NamedTuple):
 
     @property
     def words(self) -> str:
-        """What was tried, what came back, what happens next, and what helps."""
+        """The request, the response, the next step, and a hint."""
         return "; ".join(filter(None, (self.what, _NEXT[self.fate], self.hint or _REMEDIES.get(self.reason))))
 
 
@@ -194,7 +194,7 @@ class Transport(Protocol):
     """A way to a collector."""
 
     def send(self, body: bytes) -> Verdict:
-        """Send one serialised request, and wait for what becomes of it: no longer than the timeout, all told."""
+        """Send one serialised request and wait for the result, within the timeout."""
 
     def close(self) -> None:
         """End a `send` under way in another thread, which is then ``again``. Between two of them nothing is held."""
@@ -307,7 +307,7 @@ def _said(status: bytes, clean: _Cleaner) -> str:
 
 
 def _fields(message: Any, number: int) -> list[Any]:
-    """The values, bytes or numbers, of a field of a serialised message whose type comes with no package of ours."""
+    """The values, bytes or numbers, of a field of a serialised message whose type is not in our packages."""
     try:
         return [field.data for field in UnknownFieldSet(Empty.FromString(message)) if field.field_number == number]
     except (DecodeError, TypeError):
@@ -329,7 +329,7 @@ _CODES: dict[str, tuple[Literal["again", "bad", "refused"], str]] = {
     "ALREADY_EXISTS": ("refused", "refused"),
     "FAILED_PRECONDITION": ("refused", "refused"),
 }
-"""What each code means; all others, such as ABORTED, INTERNAL and DATA_LOSS, are the server's trouble and pass."""
+"""Meaning of each code; all others, such as ABORTED, INTERNAL and DATA_LOSS, are transient server failures."""
 
 
 class Grpc:

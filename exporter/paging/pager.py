@@ -1,7 +1,7 @@
-"""Direct paging: looks at what is known, keeps the alarms, and tells each receiver what it must be told.
+"""Direct paging: evaluates alerts, keeps the alarms, and notifies each receiver.
 
-Nothing is queued. What a receiver was told stands in the state; what it must be told is worked out anew at each turn
-(`exporter.alerting.alarms.due`), so a restart, or a receiver that was away, changes nothing but the time.
+There is no queue. The state holds what each receiver was sent; what it still needs is computed at each turn
+(`exporter.alerting.alarms.due`), so a restart or an unreachable receiver only delays notifications.
 """
 
 from __future__ import annotations
@@ -26,15 +26,17 @@ from exporter.telemetry.own_metrics import Report
 log = logging.getLogger("exporter")
 
 EVERY = 15.0
-"""Seconds between two looks, at the most."""
+"""Maximum seconds between two evaluations."""
 RESEND = 60.0
-"""Seconds after which an Alertmanager is told again what fires: it forgets what it does not hear of."""
+"""Seconds after which firing alerts are sent to an Alertmanager again: it resolves what is not repeated."""
 FIRST, MOST = 1.0, 60.0
 """Seconds of the first pause after a failure, and of the longest of ours."""
 LONGEST = 300.0
-"""The longest pause that a receiver may ask for, and how long it is not asked again what it will not have."""
+"""Maximum pause that a receiver may request, and time for which rejected notifications are not sent again."""
 AT_ONCE = 20
-"""Notices that a receiver is handed at once, the loudest first: what fires meanwhile need not wait for the rest."""
+"""Notifications sent to a receiver in one request, the most severe first, so that new alerts need not wait for the
+rest.
+"""
 ITS_FAULT = ("timeout", "server_error", "bad_request", "too_large", "refused")
 """Failures that may be a notice's own: it goes after the others the next time."""
 ENDING = 2.0
@@ -59,14 +61,14 @@ class Sent(Protocol):
 
 
 Change = Callable[[str, float], Awaitable[Sent]]
-"""Tells that something was changed: a summary, and when."""
+"""Sends a change event: a summary and its time."""
 
 
 class Receiver(NamedTuple):
-    """Somebody who is told. `standing`: it wants all that fires, again and again, as an Alertmanager does.
+    """A receiver of notifications. `standing`: it needs all firing alerts repeatedly, as an Alertmanager does.
 
-    `repeat`: seconds after which any other is told again what fires; 0: never. `change`: it wants to hear of
-    replacements, of those workloads that it `hears` of.
+    `repeat`: seconds after which any other receiver is sent firing alerts again; 0: never. `change`: sends change
+    events for replacements of the workloads selected by `hears`.
     """
 
     name: str
@@ -79,10 +81,10 @@ class Receiver(NamedTuple):
 
 
 class _Way:
-    """How it goes with a receiver: when it may be asked again, and since when it has not answered well.
+    """Delivery state of a receiver: when it may be tried again, and since when delivery fails.
 
-    `refused`: incidents that it will not hear of, and until when they are kept from it. `behind`: those at which the
-    telling broke off, which go after the others. `standing`: what it holds for as long as it hears of it.
+    `refused`: rejected incidents, and until when they are not sent again. `behind`: incidents at which sending broke
+    off, sent after the others. `standing`: what an Alertmanager holds as long as it is repeated.
     """
 
     def __init__(self) -> None:
@@ -109,7 +111,7 @@ _CHANGES = {
     "reverted": "was to be replaced, and was not",
     "promoted": "was promoted",
 }
-"""What others want to know of when they look at an incident."""
+"""Changes shown in pages of other incidents."""
 
 
 def _count_of(state: WorkloadState, change: str) -> float:
@@ -118,11 +120,11 @@ def _count_of(state: WorkloadState, change: str) -> float:
 
 
 class Pager:
-    """`look` judges what is known, `turn` tells the receivers; `start` does both, every so many seconds.
+    """`look` evaluates alerts, `turn` notifies the receivers; `start` runs both periodically.
 
-    `evidence`: what a page shows of a workload; `added` adds what must be asked for first. `fleets` and `exporter` give
-    what is known now; `endings` are waited for at the end. `before`: the pager that was there until now, which is
-    closed, and knows how it goes with the receivers.
+    `evidence`: what a page shows of a workload; `added` adds data that must be requested first. `fleets` and `exporter`
+    return the current state; `endings` are awaited on close. `before`: the previous pager, which is closed, and whose
+    delivery state is taken over.
     """
 
     def __init__(
@@ -172,7 +174,7 @@ class Pager:
             self._running = asyncio.create_task(self._run())
 
     async def close(self) -> None:
-        """End; what was not told yet is told after the next start."""
+        """Stop; pending notifications are sent after the next start."""
         if self._running is not None:
             self._running.cancel()
         telling = [way.telling for way in self.ways.values() if way.telling is not None and not way.telling.done()]
@@ -200,7 +202,7 @@ class Pager:
     # -- looking
 
     async def look(self) -> None:
-        """Judge what is known now, and keep what comes of it."""
+        """Evaluate the alerts, and keep the result."""
         now = self._clock.wall()
         fleets = [fleet._replace(workloads=tuple(fleet.workloads)) for fleet in self._fleets()]
         # Ten thousand workloads take a second: in a thread, so that nobody waits for it.
@@ -243,7 +245,7 @@ class Pager:
             return (("Not known", "why: the exporter failed to find out, and its log says how"),)
 
     def _note_changes(self, fleets: Sequence[Fleet], now: float) -> None:
-        """What was replaced or taken back since the last look; at the first look nothing is news."""
+        """Replacements completed or reverted since the last evaluation; the first evaluation is the baseline."""
         there = {(state.account, state.workload.id): state for fleet in fleets for state in fleet.workloads}
         counts = {key: [_count_of(state, name) for name in _CHANGES] for key, state in there.items()}
         for key, numbers in counts.items():
@@ -262,7 +264,7 @@ class Pager:
                 self.ways[receiver.name].news.append((words, now))
 
     def _tell_changes(self, before: Mapping[str, Alarm], now: float) -> None:
-        """The log of what happened, whatever the receivers hear of it."""
+        """Log changes of alarms, independently of the receivers."""
         for place, alarm in self.alarms.items():
             old = before.get(place)
             was = old is not None and old.firing
@@ -279,7 +281,7 @@ class Pager:
     # -- telling
 
     async def turn(self) -> None:
-        """Tell every receiver what it must be told and may be told now. One that is slow is not waited for long."""
+        """Notify every receiver that is due. A slow receiver does not delay the others."""
         for receiver in self._receivers:
             way = self.ways[receiver.name]
             if way.telling is None or way.telling.done():
@@ -304,7 +306,7 @@ class Pager:
                 way.news.clear()
 
     async def _tell_due(self, receiver: Receiver) -> bool:
-        """Tell it the loudest of what it must be told; return whether it took that, and there is more."""
+        """Send the most severe pending notifications; returns whether they were accepted and more are pending."""
         way, now, wall, new = self.ways[receiver.name], self._clock.steady(), self._clock.wall(), set[str]()
         if now < way.held_until:
             return False
@@ -357,9 +359,9 @@ class Pager:
     def _heed(
         self, receiver: Receiver, way: _Way, said: Sequence[Notification], sent: Sequence[Sent], new: Set[str]
     ) -> None:
-        """Do with a receiver what it says. One that takes something works: what it will not have is another matter.
+        """Apply the results of a delivery. A receiver that accepts anything works; what it rejects is another matter.
 
-        `new`: what it was not even tried to tell before.
+        `new`: notifications that were never tried before.
         """
         now, fates = self._clock.steady(), Counter(each.fate for each in sent)
         bad = [each for each in sent if each.fate != "delivered"]
@@ -402,7 +404,7 @@ class Pager:
 
     @property
     def failing(self) -> Mapping[str, float]:
-        """The receivers that cannot be told, and for how many seconds."""
+        """Seconds since delivery started failing, by receiver."""
         now = self._clock.steady()
         return {name: now - way.failing_since for name, way in self.ways.items() if way.failing_since is not None}
 

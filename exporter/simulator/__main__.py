@@ -10,7 +10,7 @@ from exporter.simulator.server import TOKEN, Simulator
 
 
 def main() -> int:
-    """Serve until a signal comes; return 0, or 1 when the address is taken."""
+    """Serve until a signal; return 0, or 1 if the address is in use."""
     parser = argparse.ArgumentParser(
         "python -m exporter.simulator",
         description="A simulated Workload API with a fleet whose workloads tell stories. Nothing in it exists.",

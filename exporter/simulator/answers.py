@@ -164,7 +164,7 @@ def _replacement(asked: Asked, actor: Actor, moment: Moment) -> Json | None:
 
 
 def _record(asked: Asked, actor: Actor, rollout: Rollout) -> Json:
-    """What a replacement tells of itself from its beginning to its end, and afterwards."""
+    """The replacement record from its start to its end, and afterwards."""
     return {
         "id": rollout.id,
         "workloadId": actor.id(rollout.began),
@@ -444,7 +444,7 @@ def _there(asked: Asked, workload: str) -> Actor:
 
 
 def _inside(asked: Asked, workload: str) -> Actor:
-    """The workload, where the token may look into it."""
+    """The workload, if the token may read it."""
     actor = _there(asked, workload)
     if actor.story.consumer:
         raise Refused(403, {"detail": "a consumer may not read this"})
@@ -758,7 +758,7 @@ def _quotas(asked: Asked) -> Json:
 
 
 def _endpoint(asked: Asked, workload: str) -> Json:
-    """The workload itself, as a caller sees it."""
+    """The workload itself, as its callers get it."""
     if not _there(asked, workload).moment(asked.now).step.serves:
         raise Refused(503, {"message": "no replica is ready"})
     return {"simulated": True}

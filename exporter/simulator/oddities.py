@@ -1,8 +1,8 @@
-"""ODDITIES: what real servers, proxies and networks do to an answer; each is one row and can be switched on by name.
+"""ODDITIES: effects of real servers, proxies and networks on responses; each is one row and can be switched on by name.
 
-A name alone holds everywhere; ``name@/workloads/{id}/events`` holds for one route, with an id in its place for one
-object, and ``name@/workloads/{id}/protons/{pid}/statusDetails#outgoing`` for the protons of one role. An oddity changes
-the JSON of an answer, or the answer itself.
+A plain name applies everywhere; ``name@/workloads/{id}/events`` applies to one route, with an id in its place to one
+object, and ``name@/workloads/{id}/protons/{pid}/statusDetails#outgoing`` to the protons of one role. An oddity changes
+the JSON of a response, or the whole response.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Answer(NamedTuple):
 
 
 class Put(NamedTuple):
-    """The question an oddity may look at."""
+    """The request, as an oddity may read it."""
 
     template: str
     path: str

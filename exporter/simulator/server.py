@@ -30,11 +30,11 @@ TOKEN = "demo-token"  # noqa: S105 — of a simulation
 
 
 class Simulator:
-    """A Workload API with a fleet of its own. Use as a context manager, or `start` and `stop`.
+    """A Workload API with its own fleet. Use as a context manager, or `start` and `stop`.
 
-    `odd` may be set to other names of `ODDITIES` at any time, `clock` to other seconds since the epoch. `requests`
-    counts (template, status); `non_get_requests` counts what nobody should send. Raises OSError if the address is
-    taken, ValueError for an oddity that does not exist.
+    `odd` may be set to other names of `ODDITIES` at any time, `clock` to another source of seconds since the epoch.
+    `requests` counts (template, status); `non_get_requests` counts requests with other methods. Raises OSError if the
+    address is in use, ValueError for an unknown oddity.
     """
 
     def __init__(
@@ -221,7 +221,7 @@ def _json(status: int, body: Any) -> Answer:
 
 
 def list_page(*, workloads: int, offset: int = 0, seed: int = 7, now: float = 1.7e9) -> bytes:
-    """One page of the list of a fleet that began at 1.7e9, for benchmarks."""
+    """One page of the list of a fleet that started at 1.7e9, for benchmarks."""
     query = {"limit": ["100"], "offset": [str(offset)], "serviceStats": ["true"]}
     asked = Asked(World(workloads, seed, 1.0, 1.7e9), query, now, "https://dr.test")
     return json.dumps(routed("/workloads")[1](asked)).encode()

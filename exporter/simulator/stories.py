@@ -1,6 +1,6 @@
-"""STORIES: what the workloads of a simulated fleet live through; each story is one row.
+"""STORIES: scripted timelines of the workloads of a simulated fleet; each story is one row.
 
-A story is a list of steps that repeats, or a single step that holds. Durations are in seconds at speed 1.
+A story is a list of steps that repeats, or a single step that stays. Durations are in seconds at speed 1.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ DRAFT_LIFETIME = 8 * HOUR
 
 
 class Pods(NamedTuple):
-    """What the pods of a proton look like while a step lasts.
+    """State of a proton's pods during a step.
 
-    `phase` is the pod's, which is not health; `state` is the container's: running, waiting or terminated. `last` is
-    the reason and exit code of the container's last end. `restart_every` is in seconds at speed 1.
+    `phase` is the pod's, which does not indicate health; `state` is the container's: running, waiting or terminated.
+    `last` is the reason and exit code of the container's last termination. `restart_every` is in seconds at speed 1.
     """
 
     phase: str = "running"
@@ -62,12 +62,12 @@ NONE = Pods(live=0)
 
 
 class Step(NamedTuple):
-    """One stretch of a story. `pods` None: the monitor has not reported yet, the API answers 204.
+    """One step of a story. `pods` None: the platform has no snapshot yet, the API answers 204.
 
-    `proton` counts the protons of one round of the story; `candidate` and `outgoing` say that a second one is there,
-    with its status. `replacement` is the status of the record on the workload. `event` is recorded at the start.
-    `hidden`: it is there, but this token may not see it any more. `locked`: the draft was promoted, and its statistics
-    began anew. `odd`: the oddities of answers about this workload, with their routes.
+    `proton` counts the protons of one round; `candidate` and `outgoing` are the status of a second proton.
+    `replacement` is the status of the record on the workload. `event` is recorded at the start. `hidden`: it exists,
+    but this token may no longer see it. `locked`: the draft was promoted, and its statistics were reset. `odd`: the
+    oddities of answers about this workload, with their routes.
     """
 
     seconds: float
@@ -88,11 +88,11 @@ class Step(NamedTuple):
 
 
 class Story(NamedTuple):
-    """A story: its steps, what it shows in one sentence, and the facts of a workload that plays it.
+    """A story: its steps, a sentence that describes it, and the properties of its workload.
 
-    `young`: the workload was created lately, not long ago with the rest of the fleet. `rounds_ids`: each round is a
-    new workload. `consumer`: the token may call it and no more. `settings_only`: replacements keep the artifact. Rates
-    are requests a minute, latency in milliseconds, shares 0..1.
+    `young`: the workload was created recently, not long ago with the rest of the fleet. `rounds_ids`: each round is a
+    new workload. `consumer`: the token may only call it. `settings_only`: replacements keep the artifact. Rates are
+    requests per minute, latency in milliseconds, shares 0..1.
     """
 
     name: str
@@ -121,13 +121,13 @@ class Story(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """One round; infinite for a story that holds."""
+        """Duration of one round; infinite for a story that stays."""
         total = sum(step.seconds for step in self.steps)
         return total if total > 0 else float("inf")
 
     @property
     def protons(self) -> int:
-        """How many new protons one round brings: the next one begins with the last of them."""
+        """Number of new protons per round: the next round starts with the last of them."""
         return max(step.proton for step in self.steps)
 
 

@@ -1,7 +1,8 @@
 """The simulated fleet as a pure function of (seed, size, speed, start, now): nothing ticks, nothing is stored.
 
-Times are seconds since the epoch on the reader's clock. A speed of 60 makes a story's hour last a minute of that clock;
-every timestamp told is the moment at which the reader could have seen it, and never lies in the reader's future.
+Times are seconds since the epoch on the reader's clock. At speed 60, a story's hour lasts a minute of that clock; every
+reported timestamp is a moment at which the reader could have observed the change, and never lies in the reader's
+future.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def chance(*parts: object) -> float:
 
 
 class Moment(NamedTuple):
-    """Where a workload is in its story: the round, the step, when the step began, and seconds (speed 1) into it."""
+    """Position of a workload in its story: the round, the step, when the step started, and seconds (speed 1) into it."""
 
     round: int
     step: Step
@@ -50,10 +51,10 @@ class Seat(NamedTuple):
 
 
 class Rollout(NamedTuple):
-    """The replacement of a round as a whole: how much of it a reader knows is for the reader's clock to say.
+    """The replacement of a round as a whole; what a reader knows of it depends on the reader's clock.
 
-    It `began` when its candidate came, and `switched` when that began to serve: never is infinity. Its `end` is its
-    last step, of which an event may tell.
+    It `began` when its candidate appeared, and `switched` when the candidate started to serve: infinity if never. Its
+    `end` is its last step, possibly with an event.
     """
 
     id: str
@@ -84,7 +85,7 @@ class Actor:
 
     @cached_property
     def bounds(self) -> list[float]:
-        """Where each step of a round begins, in seconds at speed 1."""
+        """Start of each step of a round, in seconds at speed 1."""
         begins, total = [], 0.0
         for step in self.story.steps:
             begins.append(total)
@@ -105,7 +106,7 @@ class Actor:
         return Moment(turn, self.story.steps[index], index, self.begin(turn, index), into)
 
     def begin(self, turn: int, index: int) -> float:
-        """When a step of a round begins."""
+        """Start of a step of a round."""
         total = 0.0 if math.isinf(self.story.seconds) else turn * self.story.seconds
         return self.origin + (total + self.bounds[index]) / self.world.speed
 
@@ -126,9 +127,9 @@ class Actor:
         return moment.round + (1 if births and moment.number >= births[0] else 0)
 
     def since(self, moment: Moment, look: Callable[[Moment], object]) -> float:
-        """Since when `look` has seen what it sees at a moment.
+        """Since when `look` has returned its value of a moment.
 
-        What was the same throughout two rounds always was: no proton is there for as long, but one that never goes.
+        A value that was the same throughout two rounds always was: no proton lives as long, except one that never ends.
         """
         seen, begun = look(moment), moment.since
         for before in self._earlier(moment):
@@ -171,7 +172,7 @@ class Actor:
         return seats
 
     def born(self, moment: Moment, proton: str) -> float:
-        """When a proton that is there came to be."""
+        """Creation time of a present proton."""
         return self.since(moment, lambda there: proton in self.seats(there))
 
     def rollout(self, turn: int) -> Rollout | None:
@@ -185,11 +186,11 @@ class Actor:
         return Rollout(record, self.proton(began, 1), began, switched, end)
 
     def reset(self, moment: Moment) -> float:
-        """When the statistics last began anew; minus infinity where they never did."""
+        """Time of the last reset of the statistics; minus infinity if never."""
         return moment.since if moment.step.locked else -math.inf
 
     def restarts(self, moment: Moment, pods: Pods) -> int:
-        """How often a container was started again since the step began."""
+        """Restarts of a container since the step started."""
         return int(moment.into / pods.restart_every) if pods.restart_every else 0
 
     def restarted(self, moment: Moment, pods: Pods) -> float:
@@ -228,7 +229,7 @@ class Actor:
         )
 
     def told(self, now: float) -> list[Rollout]:
-        """The replacements of the last rounds of whose end an event has told, the latest first."""
+        """The replacements of the last rounds whose end an event reported, the latest first."""
         latest = self.moment(now).round
         rollouts = map(self.rollout, range(latest, max(-1, latest - PAST_ROUNDS) - 1, -1))
         return [each for each in rollouts if each and each.end.step.event and each.end.since <= now]
@@ -236,7 +237,7 @@ class Actor:
 
 @lru_cache(maxsize=1 << 18)
 def _story(seed: int, number: int) -> Story:
-    """The first workloads play every story once, the most telling first; the others are healthy, most of them."""
+    """The first workloads play every story once, the most notable first; most of the others are healthy."""
     if number < len(STORIES):
         return STORIES[number]
     told = chance(seed, number, "story")

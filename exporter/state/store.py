@@ -1,8 +1,8 @@
-"""The state on disk: one SQLite file, one writer. The verbs are load and commit, and the SQL is any database's.
+"""The state on disk: one SQLite file with one writer.
 
-One row per workload, its ledger, and one per account, its tally, as JSON. A commit is one transaction: what was counted
-and the cursor it was counted with are written together or not at all, and so are the traces that came of it. Those wait
-in the outbox, first in, first out: the verbs are batch, remove and trim.
+One row per workload (its ledger) and one per account (its tally), as JSON. A commit is one transaction: totals, the
+cursors they were counted with, and the traces made from them are written together or not at all. Traces wait in the
+outbox, first in, first out, with the verbs batch, remove and trim.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class State(NamedTuple):
 
 
 class Frozen(NamedTuple):
-    """A whole trace as it is sent: its id, how many spans, the serialised request, when it was made (epoch seconds)."""
+    """An encoded trace: id, number of spans, serialised request, and the time it was made (seconds since the epoch)."""
 
     trace: bytes
     spans: int
@@ -79,7 +79,7 @@ class Waiting(NamedTuple):
 
 
 class Paged(NamedTuple):
-    """What direct paging keeps: alarms by place, what each receiver was told by incident, silences by name."""
+    """State of direct paging: alarms by key, notifications by receiver and incident, silences by id."""
 
     alarms: Mapping[str, Alarm] = {}
     told: Mapping[str, Mapping[str, Notified]] = {}
@@ -106,10 +106,10 @@ class Outbox(NamedTuple):
 
 
 class Store:
-    """The state file at `path`, made when missing; None keeps the state in memory, for this run alone.
+    """The state file at `path`, created if missing; None keeps the state in memory.
 
-    `set_aside`: a file that is corrupt or newer than we are is renamed and a new one begun. Otherwise, and for a file
-    that cannot be written at all, raises `StateError`. Another process on the same file is refused as well.
+    `set_aside`: a corrupt file, or one from a newer version, is renamed and a new one created. Otherwise, and if a file
+    cannot be written at all, raises `StateError`. A file used by another process is refused as well.
     """
 
     def __init__(self, path: Path | None, *, set_aside: bool = False) -> None:
@@ -148,7 +148,7 @@ class Store:
         return db
 
     def load(self, account: str) -> State:
-        """What was kept of an account; a row that cannot be read costs that workload's totals and no more.
+        """Load the state of an account. An unreadable row only loses that workload's totals.
 
         Raises `StateError`.
         """
@@ -178,11 +178,11 @@ class Store:
         traces: Sequence[Frozen] = (),
         max_bytes: int | None = None,
     ) -> int:
-        """Write these ledgers (None: forget the workload), the tally and the traces, all or nothing.
+        """Write ledgers (None: delete the workload), tally and traces in one transaction.
 
-        A trace that was put in before is left out: whoever makes it again makes it once. Where there are new ones, the
-        oldest are dropped to keep within `max_bytes`; return how many spans went so. Raises `StateError` when that
-        cannot be done, such as on a full disk; the same may be tried again.
+        A trace that is already in the outbox is ignored. If there are new ones, the oldest are dropped to stay within
+        `max_bytes`; returns the number of dropped spans. Raises `StateError` if the write fails, such as on a full
+        disk; it may be retried.
         """
         written = [(account, i, msgspec.json.encode(each)) for i, each in ledgers.items() if each is not None]
         dropped = [(account, i) for i, each in ledgers.items() if each is None]
@@ -205,7 +205,7 @@ class Store:
     # -- paging
 
     def paged(self) -> Paged:
-        """What direct paging kept. A row that cannot be read is left out: what still holds fires anew.
+        """Load the state of direct paging. Unreadable rows are left out: their alerts fire again.
 
         Raises `StateError`.
         """
@@ -275,7 +275,7 @@ class Store:
             return {"age": aged, "cap": _capped(db, max_bytes)}
 
     def forget(self, now: float) -> None:
-        """Forget that traces were put in, of which that was more than `REMEMBERED` ago. Raises `StateError`."""
+        """Forget trace ids put in more than `REMEMBERED` ago. Raises `StateError`."""
         with self._written() as db:
             db.execute("DELETE FROM emitted WHERE at < ?", (now - REMEMBERED,))
 

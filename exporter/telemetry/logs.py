@@ -1,7 +1,7 @@
-"""Log lines: logfmt or JSON on standard error, one line a record, coloured only on a terminal.
+"""Log lines: logfmt or JSON on standard error, one line per record, with colours only on a terminal.
 
-Callers log a message of fixed words and pass what varies as ``extra={"fields": {...}}``: it becomes keys of the line.
-Whatever a line holds, known secrets are removed from it before it is written.
+Callers log a fixed message and pass variable data as ``extra={"fields": {...}}``, which become keys of the line. Known
+secrets are removed from each line.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Our own metrics, kept by prometheus_client: sweeps, API requests, what is served, and the process.
+"""The exporter's own metrics, kept by prometheus_client: sweeps, API requests, the served page, and the process.
 
-Each family is one row of `OWN_METRICS`; `Report` holds them, `AccountReport` is what one account's client and sweep may
-count.
+Each family is one row of `OWN_METRICS`; `Report` holds them, `AccountReport` counts for one account's client and
+sweeps.
 """
 
 from __future__ import annotations
@@ -50,9 +50,10 @@ AGES = (15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0, 7200.0, 21600.0)
 
 
 class PollerState(NamedTuple):
-    """The lane as of a turn. `ages`: part -> counts by bucket of `AGES` and one above, and the sum, in seconds.
+    """State of the poller after a turn. `ages`: part -> counts by bucket of `AGES` and one above, and the sum, in
+    seconds.
 
-    `dropped`: (extra, importance) -> how many workloads go without it.
+    `dropped`: (extra, importance) -> number of workloads polled without it.
     """
 
     queue: int
@@ -362,7 +363,7 @@ class Report:
         (histogram.labels(*labels) if labels else histogram).observe(value, exemplar)
 
     def account(self, name: str, interval: float, rate: float, wall: Callable[[], float] = time.time) -> AccountReport:
-        """The part of one account, with its settings told and its reasons at 0. `wall`: seconds since the epoch."""
+        """Create the metrics of one account, with counters at 0. `wall` returns seconds since the epoch."""
         self.set("sweep_interval_seconds", interval, name, LANE)
         self.set("api_budget_requests_per_second", rate, name)
         for reason in REASONS:
@@ -381,7 +382,7 @@ class Report:
         return AccountReport(self, name, interval, wall)
 
     def forget(self, account: str) -> None:
-        """Drop the gauges of an account that is swept no more; its counters stay until the end."""
+        """Drop the gauges of an account that is no longer swept; its counters stay."""
         for row in OWN_METRICS:
             if row.kind == "gauge" and row.labels[:1] == ("account",):
                 self._gauges[row.name].remove_by_labels({"account": account})
@@ -389,7 +390,7 @@ class Report:
         self._begun.pop(account, None)
 
     def began(self, account: str, at: float) -> None:
-        """Tell when an account was swept first; a reload of the settings does not begin again."""
+        """Set the time of an account's first sweep, in seconds since the epoch; a reload does not reset it."""
         self.set("sweep_begin_timestamp_seconds", self._begun.setdefault(account, at), account, LANE)
 
     def clear(self, name: str) -> None:
@@ -421,7 +422,7 @@ class AccountReport:
         self._report.observe("api_request_duration_seconds", seconds, self._account, endpoint)
 
     def failure(self, endpoint: str, reason: str) -> None:
-        """Count one GET that brought nothing, after its retries."""
+        """Count one GET that failed after its retries."""
         self._report.count("api_request_failures", self._account, endpoint, reason)
 
     def received(self, endpoint: str, size: int) -> None:
@@ -437,7 +438,7 @@ class AccountReport:
         self._report.count("api_wait_seconds", self._account, reason, by=seconds)
 
     def began(self, at: float) -> None:
-        """Tell when the account was swept first, in seconds since the epoch."""
+        """Set the time of the account's first sweep, in seconds since the epoch."""
         self._report.began(self._account, at)
 
     def paused(self, endpoint: str, seconds: float) -> None:
@@ -456,22 +457,22 @@ class AccountReport:
             log.info("API accepts requests again", extra={"fields": fields})
 
     def capabilities(self, routes: Iterable[tuple[str, bool]]) -> None:
-        """Tell which routes the server offers."""
+        """Set which routes the server supports."""
         for endpoint, offered in routes:
             self._report.set("api_capability", float(offered), self._account, endpoint)
 
     def api_clock(self, ahead: float | None) -> None:
-        """Tell how many seconds the API's clock is ahead of ours, where that is known."""
+        """Set the offset of the API's clock in seconds, if known."""
         if ahead is not None:
             self._report.set("api_clock_offset_seconds", ahead, self._account)
 
     def chosen(self, deselected: int, elsewhere: int) -> None:
-        """Tell how many listed workloads are left out by the settings, and how many are another shard's."""
+        """Set the number of listed workloads excluded by the settings, and of those in other shards."""
         self._report.set("deselected_workloads", deselected, self._account)
         self._report.set("other_shards_workloads", elsewhere, self._account)
 
     def looked(self, part: str, failure: str, rejects: Iterable[Reject]) -> None:
-        """Count one part that was asked for; `failure` is empty, or why it was not told."""
+        """Count one poll of a part; `failure` is the reason, or empty."""
         self._report.count("detail_looks", self._account, part)
         if failure:
             self._report.count("detail_look_failures", self._account, part, failure)
@@ -488,7 +489,7 @@ class AccountReport:
         self._report.observe("episode_duration_seconds", made.seconds, *labels, exemplar=exemplar)
 
     def turned(self, state: PollerState) -> None:
-        """Tell of the detail lane as of a turn."""
+        """Set the metrics of the poller after a turn."""
         report, account = self._report, self._account
         report.set("detail_queue", state.queue, account)
         report.set("detail_load_ratio", state.load, account)
@@ -499,9 +500,9 @@ class AccountReport:
         report.ages[account] = state.ages
 
     def swept(self, sweep: Sweep, known: Snapshot, vanished: int, seconds: float) -> None:
-        """Tell of a sweep that ended, of what is known after it, and of how many workloads it found to have vanished.
+        """Record a finished sweep, the snapshot after it, and the number of newly vanished workloads.
 
-        The time of success moves on success only.
+        Only a successful sweep updates the time of success.
         """
         report, account = self._report, self._account
         report.count("sweeps", account, LANE)

@@ -1,7 +1,7 @@
-"""The sweep under way, told by those who have a part in it: what was done, how long it took, and how it went.
+"""Records the current sweep: its parts, their duration and result.
 
-Facts alone, kept in the context of the sweep's task; `exporter.otlp.self_traces` makes spans of those that matter.
-Where no sweep is traced nothing is kept. The detail lane runs in a task of its own and is part of no sweep.
+Only data, kept in the context of the sweep's task; `exporter.otlp.self_traces` makes spans from it where worthwhile.
+Nothing is recorded without a sweep. The poller runs in its own task and is part of no sweep.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ CURRENT: ContextVar[SweepTrace | None] = ContextVar("sweep_trace", default=None)
 
 @contextmanager
 def part(name: str) -> Iterator[None]:
-    """Tell what is done inside as a part of the sweep."""
+    """Record the block as a part of the sweep."""
     if (trace := CURRENT.get()) is None:
         yield
         return
@@ -67,9 +67,9 @@ def part(name: str) -> Iterator[None]:
 
 
 def attempted(route: str, seconds: float, status: int, resend: int, reason: str = "") -> None:
-    """Tell of one request that has just ended: its template, its status (0: no answer), how often it was sent before.
+    """Record a finished request: route template, status (0: no response), number of earlier attempts.
 
-    `reason` of `exporter.collect.client.REASONS` where it brought nothing.
+    `reason`: one of `exporter.failures.REASONS` if it failed.
     """
     if (trace := CURRENT.get()) is None:
         return

@@ -1,7 +1,7 @@
-"""The connections of a server, bounded: at the limit a new one is let in, and the one that matters least is closed.
+"""Limits the connections of the server. At the limit a new connection is accepted and the least important one is
+closed.
 
-A limit that refuses the newcomer favours whoever holds connections and does nothing: forty idle ones would keep every
-scrape out.
+Refusing new connections would favour clients that hold idle ones: forty of them would lock out every scrape.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ REFUSED: tuple[Refused, ...] = get_args(Refused)
 
 
 class Member(Protocol):
-    """A connection: from where it comes, and how to end it at once."""
+    """A connection: its network, and how to close it at once."""
 
     network: str
 
@@ -82,12 +82,12 @@ class Connections:
         victim.cut()
 
     def _closable(self, held: Counter[str]) -> Iterator[tuple[Member, Closed]]:
-        """Which to close, the best choice first: one that waits, else one whose client does not read, else one whose
-        answer takes long.
+        """Connections that may be closed, the best candidate first: an idle one, else one whose client does not read,
+        else one with a slow response.
 
-        Among these it is one from the network that has the most connections, so that nobody can push out the scraper by
-        opening many; among these the one that has been there for the longest time. A network that has more than half of
-        all connections gives way first, though it may do no more than read slowly.
+        Among these, one from the network with the most connections, so that a client cannot push out the scraper by
+        opening many; among those, the oldest. A network with more than half of all connections is closed first, even if
+        it only reads slowly.
         """
         places: tuple[tuple[Place, Closed], ...] = (self.waiting, "idle"), (self.unread, "unread")
         ((greediest, number),) = held.most_common(1)

@@ -1,4 +1,4 @@
-"""What is served on /metrics: each format's bytes and the gzip form of each, ready before anyone asks."""
+"""The bytes of /metrics in each format, and their gzip form, prepared before a request arrives."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ _SMALL = 1024
 
 
 class Published(NamedTuple):
-    """One state of the page. The identity forms are several buffers: one of 75 MB would be mapped anew each time."""
+    """One version of the page. Identity forms are several buffers: a single one of 75 MB would be mapped again each
+    time.
+    """
 
     text: tuple[bytes, ...] = (b"",)
     openmetrics: tuple[bytes, ...] = (b"# EOF\n",)
@@ -54,7 +56,7 @@ class Publisher:
         self._chunks: dict[str, tuple[tuple[bytes, ...], bytes]] = {}
 
     def publish(self, bodies: Sequence[Body], text_tail: bytes, openmetrics_tail: bytes) -> Published:
-        """The page of `bodies` followed by the tail of each format. Takes no lock and reads no clock."""
+        """Build the page of `bodies` followed by the tail of each format. Takes no lock and reads no clock."""
         samples = [self._deflated(body) for body in bodies]
         forms = []
         for headers, tail in (

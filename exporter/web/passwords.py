@@ -1,7 +1,7 @@
-"""Passwords of basic auth, checked against bcrypt hashes without holding up anything else.
+"""Checks basic-auth passwords against bcrypt hashes without delaying anything else.
 
-A check takes tenths of a second of a processor, which is the purpose of bcrypt, and anybody who can connect can ask for
-one. So checks have one thread of their own, few requests may wait for it, and what it found is remembered.
+A check takes tenths of a second of CPU by design, and any client that can connect can request one. Checks therefore run
+in their own thread, the queue is short, and results are cached.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FAILED_SECONDS = 60.0
 HALF_LIFE = 60.0
 """In how many seconds half of the wrong passwords of a network are forgotten."""
 PATIENCE, RETURN = 1.0, 120.0
-"""A client that waited this long and hung up has its place in the line again when it comes back in time."""
+"""Seconds after which a client that waited and disconnected still gets its place in the queue back when it returns."""
 
 _Source = str | tuple[str, bytes]
 """A network, or a network and a digest of a user's name."""
@@ -67,20 +67,19 @@ class _Check(NamedTuple):
 
 
 class Passwords:
-    """`users` are names and their bcrypt hashes; without any, everybody may pass.
+    """`users` maps names to bcrypt hashes; without any, every request may pass.
 
-    The next check is for the network with the fewest wrong passwords of late, in it for the user with the fewest, and
-    then for the request that waits longest; every second time simply for the one that waits longest. So a client with a
-    clean record waits for two checks, whatever strangers send. No network and no user is ever locked out, because a
-    stranger could lock out the scraper by it.
+    The next check is for the network with the fewest recent wrong passwords, within it for the user with the fewest,
+    then for the oldest request; every second check is simply for the oldest request. A client with a clean record
+    therefore waits for two checks at most. Networks and users are never locked out, because an attacker could use that
+    to lock out the scraper.
 
-    Behind a proxy all clients have one address, and a stranger may use the scraper's user name: then this rule cannot
-    tell them apart, and the scraper waits in line with at most `MOST_WAITING` others. Where that takes longer than a
-    scrape may, it still gets to the head of the line: the same password has its old place when it comes again, and
-    guesses are new each time.
+    Behind a proxy all clients share one address, and an attacker may use the scraper's user name. The rule then cannot
+    tell them apart, and the scraper queues behind up to `MOST_WAITING` others. If that takes longer than a scrape may,
+    it still reaches the head of the queue: a repeated password keeps its place, while guesses differ each time.
 
-    When more than `MOST_WAITING` wait, the newest is turned away of the network and user with the most checks that wait
-    or failed of late. A request whose client has hung up is dropped before it costs a check.
+    When more than `MOST_WAITING` wait, the newest request is rejected of the network and user with the most waiting or
+    recently failed checks. A request whose client has disconnected is dropped before it costs a check.
     """
 
     def __init__(
@@ -123,9 +122,9 @@ class Passwords:
         return False if self._failed.get(digest, 0.0) > self._steady() else None
 
     async def check(self, authorization: str, network: str, gone: Callable[[], bool]) -> bool | None:
-        """Whether the request may pass, by a check; None: too many wait.
+        """Return whether the request may pass; None if too many requests wait.
 
-        `gone` tells whether the client has hung up; then the request is refused without a check.
+        `gone` returns whether the client has disconnected; the request is then refused without a check.
         """
         name, password = credentials(authorization)
         if name is None:
@@ -145,7 +144,7 @@ class Passwords:
         return await verdict
 
     async def _work(self) -> None:
-        """Check one after the other until nobody waits."""
+        """Run the waiting checks one after another."""
         loop = asyncio.get_running_loop()
         try:
             while (check := self._next()) is not None:
@@ -235,10 +234,10 @@ class Passwords:
 
 
 def _matches(users: _Users, name: str, password: bytes) -> bool:
-    """Whether this is the user's password. The time of a refusal does not tell whether there is such a user.
+    """Return whether this is the user's password. The time of a refusal does not reveal whether the user exists.
 
-    A refusal takes the time of the highest cost in use: a cost takes twice the time of the one below, so the decoys of
-    a user's own cost and of all above it but the highest add to that user's hash what is missing.
+    A refusal takes the time of the highest bcrypt cost in use: each cost takes twice the time of the one below, so
+    decoys of the user's own cost and of those above it, except the highest, add up to the difference.
     """
     if not users.hashes:
         return True
@@ -260,7 +259,9 @@ def _bound(kept: dict[Any, Any], most: int) -> None:
 
 
 def credentials(authorization: str) -> tuple[str | None, bytes]:
-    """User and password of a Basic header (RFC 7617), or (None, b""); of a password, the 72 bytes bcrypt looks at."""
+    """User and password of a Basic header (RFC 7617), or (None, b""). The password is cut to the 72 bytes that bcrypt
+    uses.
+    """
     scheme, _, encoded = authorization.partition(" ")
     if scheme.casefold() != "basic":
         return None, b""

@@ -1,9 +1,9 @@
-"""/metrics, health, reload and the status page: an ASGI application that writes bytes which are ready.
+"""/metrics, health, reload and the status page: an ASGI application that serves prepared bytes.
 
-No request makes it render metrics or ask the API anything; the status page is made when it is asked for, by `front`,
-beside the event loop. `Server` runs it in uvicorn, with limits: a client that is
-slow to ask, slow to read, or that asks too much is cut, and costs no copy of the page meanwhile. Metrics and health are
-answered however many connections and requests of others there are.
+No request renders metrics or sends an API request. The status page is rendered on request by `front`, outside the event
+loop. `Server` runs the application in uvicorn with limits: a client that is slow to send, slow to read, or sends too
+much is disconnected, and costs no copy of the page. Metrics and health are served regardless of the number of other
+connections and requests.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Limits(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What a request asks beside its path; `query` is what stands behind the question mark, still encoded."""
+    """A request beside its path; `query` is the part after the question mark, still encoded."""
 
     headers: Headers
     query: str
@@ -81,19 +81,20 @@ def _json(told: Rows) -> Reply:
 
 ASKED_BY = b"x-requested-by"
 Silenced = Rows | tuple[int, str]
-"""Silences, or a status and why there are none to tell."""
+"""The silences, or a status and an error text."""
 _NOT_ENABLED = _plain(404, "not enabled; see web.debug_config\n")
 
 
 class Application:
-    """The ASGI application. `publish` swaps what it serves in one assignment; all else is asked of the callables.
+    """The ASGI application. `publish` swaps the served page in one assignment; everything else comes from the
+    callables.
 
-    `reload` returns the problems (empty: done); `heartbeat_age` is in seconds; `not_ready` says why (empty: ready);
-    `front` makes the page at / for a query string; `config` gives the settings as text and `episodes` those under way,
-    or None where that is not enabled; `targets` are target groups in the format of Prometheus's HTTP service discovery;
-    `silences` lists (GET), makes (POST) and ends (DELETE) silences; `count` gets (path, code) of each request,
-    `refused` why a request is refused, `closed` why a connection is closed; `passwords` tell which Authorization
-    headers may pass (None: everyone may).
+    `reload` returns the problems (empty: done); `heartbeat_age` is in seconds; `not_ready` returns the reason (empty:
+    ready); `front` renders the page at / for a query string; `config` returns the settings as text and `episodes` those
+    in progress, or None if not enabled; `targets` returns target groups in the format of Prometheus's HTTP service
+    discovery; `silences` lists (GET), creates (POST) and deletes (DELETE) silences; `count` receives path and code of
+    each request, `refused` the reason of a refused request, `closed` the reason of a closed connection; `passwords`
+    decides which Authorization headers may pass (None: all).
     """
 
     def __init__(
@@ -159,7 +160,7 @@ class Application:
         return reply._replace(headers=self._told(self._metrics_path, reply))
 
     def prompt(self, path: bytes, headers: Headers) -> bool:
-        """Whether this asks for metrics or health, and is answered or refused without a check of a password."""
+        """Whether this is a request for metrics or health and needs no password check."""
         return path.partition(b"?")[0] in self._prompt and self._may_pass(headers) is not None
 
     def busy(self, path: bytes) -> Reply:
@@ -263,8 +264,10 @@ class Application:
 
 
 def misgiven(asked: Sequence[tuple[str, str]]) -> str:
-    """What is wrong with what is asked about silences (empty: nothing): all is given once, and all but a comment has a
-    value. ``account=a workload_id=`` of a script whose variable is empty would else silence a whole account.
+    """The problem with the parameters of a silence request (empty: none): each is given once, and each except comment
+    has a value.
+
+    Otherwise ``account=a workload_id=`` of a script with an empty variable would silence a whole account.
     """
     for name, number in Counter(name for name, _ in asked).items():
         if number > 1:
@@ -298,9 +301,9 @@ OPENMETRICS = "application/openmetrics-text; version={}; charset=utf-8"
 
 @functools.lru_cache(maxsize=256)
 def content_type(header: str) -> str:
-    """The Content-Type to answer an Accept header with (RFC 9110 12.5.1): the dearest of what we have, else text.
+    """The Content-Type for an Accept header (RFC 9110 12.5.1): the most preferred of the supported formats, else text.
 
-    Our names are plain in every escaping scheme, so the scheme that is asked for is the one that is told.
+    Our names are valid in every escaping scheme, so the requested scheme is returned.
     """
     best, best_weight = TEXT, 0.0
     for part in header.split(","):
@@ -320,11 +323,12 @@ def content_type(header: str) -> str:
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol with the limits it lacks: time and bytes for the head, and an end for unread answers.
+    """uvicorn's HTTP protocol with additional limits: time and size of the request head, and a timeout for unread
+    responses.
 
-    A plain scrape is answered at once, without a task of its own: that is a third of the time of a small page.
-    A request that comes before the answer to the last one is read is not answered: the connection is closed after that
-    answer, which HTTP allows. Otherwise each would add an answer to those in memory, and more time to read them.
+    A plain scrape is served immediately, without a task: that saves a third of the time of a small page. A pipelined
+    request is not served: the connection is closed after the current response, which HTTP allows. Otherwise each would
+    add a response to those in memory, and more time to read them.
     """
 
     def __init__(self, application: Application, connections: Connections, network: str, **named: Any) -> None:
@@ -367,7 +371,7 @@ class Protocol(HttpToolsProtocol):
         self.scope = self.cycle = None  # type: ignore[assignment]  # as they are at first
 
     def data_received(self, data: bytes) -> None:
-        """Refuse a head that is too long, else go on."""
+        """Refuse a head that is too long, else continue."""
         if self._head_timer is not None:
             self._head += len(data)
             if self._head > self._limits.head_bytes:
@@ -445,7 +449,7 @@ class Protocol(HttpToolsProtocol):
         super().on_response_complete()
 
     def pause_writing(self) -> None:
-        """The client does not read as fast as it is written to."""
+        """The client reads more slowly than data is written."""
         super().pause_writing()
         self._places.move(self, self._places.unread)
 
@@ -534,7 +538,7 @@ class Server(uvicorn.Server):
             self._listen(each)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept no more connections, and wait for the answers under way."""
+        """Accept no new connections, and wait for the responses in progress."""
         for each in sockets or []:
             asyncio.get_running_loop().remove_reader(each)
         for opening in self._opening:

@@ -1,7 +1,7 @@
-"""The page at /: accounts and their age, what holds now, and the fleet, for people without Grafana.
+"""The page at /: accounts with the age of their data, active alerts, and the fleet, for users without Grafana.
 
-The server filters, sorts and cuts into pages, so the page is whole without script. Ours, in `status_page.js`, only asks
-for the same page again. Style and script stand in the page; their hashes in the policy let in nothing else.
+The server filters, sorts and paginates, so the page works without script. `status_page.js` only requests the same page
+again. Style and script are inline; their hashes in the Content-Security-Policy allow nothing else.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from exporter.fleet.workload_state import WorkloadState
 from exporter.metrics.account_families import AccountFacts
 
 LASTS = 5.0
-"""Seconds for which one board answers everybody who looks."""
+"""Seconds for which one fleet table is served to all clients."""
 LONGEST = 200
 """Characters of a search."""
 _STYLE, _SCRIPT = (Path(__file__).with_name(f"status_page.{kind}").read_text("utf-8") for kind in ("css", "js"))
@@ -71,7 +71,7 @@ class AccountStatus(NamedTuple):
 
 
 class Status(NamedTuple):
-    """What the page tells. Times in seconds since the epoch; `links` are paths; `note` is shown above all else."""
+    """Content of the page. Times in seconds since the epoch; `links` are paths; `note` is shown at the top."""
 
     version: str
     accounts: tuple[AccountStatus, ...]
@@ -83,7 +83,7 @@ class Status(NamedTuple):
 
 
 class StatusPage:
-    """Answers a query string with the page. Works beside the event loop, for one at a time, and only when asked."""
+    """Renders the page for a query string, on request, one at a time, outside the event loop."""
 
     def __init__(self, status: Callable[[], Status]) -> None:
         self._status = status
@@ -114,7 +114,7 @@ def _rendered(status: Status, told: FleetTable, query: str) -> bytes:
 
 
 def chosen_by(query: str) -> Choice:
-    """What a query string asks for: ``q``, ``state``, ``sort``, ``page``. What makes no sense counts as not given."""
+    """The choice in a query string: ``q``, ``state``, ``sort``, ``page``. Invalid values are ignored."""
     try:
         asked = {name: values[-1] for name, values in parse_qs(query, max_num_fields=20).items()}
     except ValueError:
@@ -129,7 +129,7 @@ def chosen_by(query: str) -> Choice:
 
 
 def address(choice: Choice) -> str:
-    """The query string that asks for a choice, from its question mark on."""
+    """The query string of a choice, including its question mark."""
     told = {
         "q": choice.words,
         "state": choice.state,
@@ -230,7 +230,7 @@ def _held(told: FleetTable) -> Iterator[str]:
 
 
 def _about(choice: Choice, options: Options) -> Iterator[str]:
-    """What an alert means, where somebody looks for what it holds of."""
+    """Explanation of an alert beside its rows."""
     summary = _SUMMARIES.get(choice.words)
     if summary is not None:
         href, file = runbook(choice.words, options), f"{options.runbooks}{choice.words}.md"
@@ -254,7 +254,7 @@ def _replicas(row: Row) -> str:
 
 
 def _kind(row: Row) -> str:
-    """How loud the state is shown: one that runs is not green where an alert holds of it or its pods are not told."""
+    """CSS class of the state: a running workload is not green if an alert is active or its pods are unknown."""
     if row.urgency == 0:
         return "critical"
     if row.group in ("up", "off") and row.urgency <= TROUBLE:

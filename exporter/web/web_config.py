@@ -56,7 +56,9 @@ def _http1_only(given: bool) -> bool:
 
 
 class TlsServer(_Part):
-    """``tls_server_config``. Client certificates that are asked for but not verified are refused: Python cannot."""
+    """``tls_server_config``. Client certificates that are requested but not verified are rejected: Python does not
+    support it.
+    """
 
     cert_file: Annotated[Path, Field(strict=False)]
     key_file: Annotated[Path, Field(strict=False)]

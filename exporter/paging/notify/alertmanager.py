@@ -18,7 +18,7 @@ from exporter.redaction import Secrets
 from exporter.settings import AlertmanagerSettings
 
 HOLDS = 240.0
-"""Seconds for which what fires is to be taken for firing: four times as long as it may take until it is told again."""
+"""Seconds for which Alertmanager treats an alert as firing: four times the longest interval between two sends."""
 
 
 def alert(notification: Notification) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def _bad_name(notification: Notification) -> str | None:
 
 
 class Alertmanager:
-    """One Alertmanager. Each of a cluster is told of everything; they compare notes among themselves."""
+    """One Alertmanager. Each member of a cluster receives every alert; they deduplicate among themselves."""
 
     def __init__(self, settings: AlertmanagerSettings, url: str, secrets: Secrets | None = None) -> None:
         self.name = f"{settings.name}@{urlsplit(url).netloc}{urlsplit(url).path}"

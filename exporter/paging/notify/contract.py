@@ -1,4 +1,4 @@
-"""What whoever delivers notices asks of a way to a receiver, and what it is told of each."""
+"""The interface between the pager and its notifiers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ REASONS = (
 
 
 class Sent(NamedTuple):
-    """What became of one notice, by its `key`.
+    """Result of delivering one notification, by its `key`.
 
-    ``delivered``: the receiver has it. ``again``: the same may be delivered later, after `after` seconds if that is
-    known. ``failed``: it will never be. `reason` is one of `REASONS`, empty for what was delivered; `words` say what
-    was tried and what came back, without any secret. `maybe`: the receiver may have it all the same, for the whole
-    request went out and no whole answer came.
+    ``delivered``: accepted by the receiver. ``again``: may be delivered later, after `after` seconds if known.
+    ``failed``: will never be delivered. `reason` is one of `REASONS`, empty if delivered; `words` describe the request
+    and the response, without secrets. `maybe`: the receiver may have it anyway, because the request was sent completely
+    and no complete response was received.
     """
 
     key: str
@@ -38,9 +38,9 @@ class Notifier(Protocol):
         """The receiver's name; of several URLs of one receiver, each has the URL's host and path added."""
 
     async def send(self, notifications: Sequence[Notification], now: float) -> list[Sent]:
-        """What became of each notice, in the same order. `now` is in seconds since the epoch.
+        """Deliver notifications; returns the result of each, in the same order. `now` is in seconds since the epoch.
 
-        What cannot go now without asking too much of the receiver is ``again`` with the time after which it can.
+        Notifications over the receiver's rate limit are returned as ``again`` with the time to wait.
         """
 
     async def aclose(self) -> None:

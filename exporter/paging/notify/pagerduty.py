@@ -22,7 +22,7 @@ from exporter.settings import PagerDutySettings
 SUMMARY, KEY, SIZE = 1024, 255, 512 * 1024
 """Most characters of a summary and of a key, most bytes of an event."""
 EVENTS, CHANGES, MINUTE = 100, 20, 60.0
-"""Most requests of each sort in a minute: together no more than the 120 for one integration key."""
+"""Requests per minute of each kind; together below the limit of 120 for one integration key."""
 _SEVERITIES = {"critical": "critical", "warning": "warning"}
 
 
@@ -49,7 +49,7 @@ class PagerDuty:
         )
 
     async def change(self, summary: str, at: float) -> Sent:
-        """Tell of a change, which notifies nobody and stands beside incidents; the key is left empty."""
+        """Send a change event, which notifies no one and is shown beside incidents; the key is left empty."""
         payload = {"summary": _line(summary), "timestamp": rfc3339(at), "source": "workload-exporter"}
         url = f"{self._url.removesuffix('/enqueue')}/change/enqueue"
         return await self._sent(url, self._changes, {"payload": payload})

@@ -28,7 +28,7 @@ from exporter.settings.validation import BadSettings, Problem
 logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every URL at info, and some are secrets
 
 LONGEST = 300.0
-"""Most seconds that a receiver may ask us to wait: a page must not be kept for longer."""
+"""Maximum seconds of a Retry-After that is honoured: a page must not be delayed longer."""
 _JSON = {"content-type": "application/json"}
 _REASONS_OF = {
     400: "bad_request", 401: "auth", 403: "forbidden", 404: "not_found", 408: "timeout", 410: "not_found",
@@ -117,9 +117,10 @@ class Post:
         said: Callable[[bytes], str] = detail,
         taken: Callable[[bytes], bool] = lambda _: True,
     ) -> Sent:
-        """What became of a body of JSON; the key is left empty.
+        """Result of posting a JSON body; the key is left empty.
 
-        `said` finds the receiver's words in an answer; `taken` tells whether the body of a success means one.
+        `said` extracts the receiver's message from a response; `taken` decides whether the body of a success means
+        acceptance.
         """
         what = f"POST {to.shown}"
         of_headers = (part.text for name, value in headers.items() for part in redaction.header(name, value))

@@ -1,7 +1,7 @@
-"""Slack, by an incoming webhook: one message for all that there is to tell.
+"""Slack, by an incoming webhook: one message for all notifications of a turn.
 
-Source: Slack's description of incoming webhooks. A message cannot be changed later, so an end is a message of its own.
-Success is the body ``ok`` alone.
+Source: Slack's documentation of incoming webhooks. A message cannot be changed later, so a resolution is a message of
+its own. Only the body ``ok`` means success.
 """
 
 from __future__ import annotations

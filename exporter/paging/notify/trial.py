@@ -15,11 +15,11 @@ from exporter.paging.notify.contract import Notifier, Sent
 
 ALERT = "DataRobotTestPage"
 PATIENCE = 10.0
-"""Seconds that are waited for a receiver that wants to be asked later."""
+"""Maximum seconds to wait for a receiver that asks to retry later."""
 
 
 class Tried(NamedTuple):
-    """What came of one notice on one way."""
+    """Result of one test notification with one notifier."""
 
     name: str
     told: str

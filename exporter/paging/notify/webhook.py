@@ -18,7 +18,7 @@ from exporter.redaction import Secrets
 from exporter.settings import WebhookSettings
 
 NO_END = "0001-01-01T00:00:00Z"
-"""What an Alertmanager tells as the end of what fires."""
+"""End time that Alertmanager sends for a firing alert."""
 
 
 class Webhook:
