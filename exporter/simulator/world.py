@@ -33,7 +33,7 @@ def chance(*parts: object) -> float:
 
 
 class Moment(NamedTuple):
-    """Position of a workload in its story: the round, the step, when the step started, and seconds (speed 1) into it."""
+    """Position of a workload in its story: the round, the step, its start, and seconds (speed 1) into it."""
 
     round: int
     step: Step
