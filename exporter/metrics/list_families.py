@@ -236,7 +236,7 @@ LISTED: tuple[Family, ...] = (
         absence="the artifact is not a draft, or no time is reported",
         profile="minimal",
         stability="experimental",
-        reads=("workload", "pods"),
+        reads=("workload", "pods", "ledger"),
     ),
     row(
         "workload_replacement_active",

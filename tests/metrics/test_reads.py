@@ -1,0 +1,243 @@
+"""Each row declares the parts of a workload that it reads; an incremental render depends on that.
+
+Each field of a rich workload is replaced by its value in another one, one at a time. Where the samples of a row differ,
+the row must declare a part that `changed` reports.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from exporter.api.details import OtelValue, Quota, QuotaRule, RequestMetrics, SharedRole
+from exporter.api.models import (
+    Allocation,
+    Artifact,
+    Autoscaling,
+    Bundle,
+    ContainerRuntime,
+    Group,
+    Policy,
+    Replacement,
+    RequestStats,
+    Runtime,
+    Workload,
+)
+from exporter.api.pods import Condition, OverallStatus, Pods, Proton, StatusDetails
+from exporter.fleet.episodes import Episode, EpisodeTracker, Mark
+from exporter.fleet.ledger import Ledger, Rollout
+from exporter.fleet.workload_state import Details, Window, WorkloadState
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.family import Family, one, row, view
+from exporter.metrics.registry import FAMILIES, changed
+from tests.make import container, replica
+
+DAY = "2026-11-{:02}T10:00:00Z"
+
+
+def _runtime(n: int) -> Runtime:
+    policies = tuple(
+        Policy(scaling_metric=metric, target=10.0 * n)
+        for metric in ("cpuAverageUtilization", "httpRequestsConcurrency", "gpuRequestQueueDepth")
+    )
+    return Runtime(
+        container_groups=(
+            Group(
+                autoscaling=Autoscaling(
+                    min_replica_count=n - 1, max_replica_count=n + 3, cooldown_period_minutes=n, policies=policies
+                ),
+                resource_bundles=(("cpu.medium", "cpu.large")[n - 1],),
+                resolved_bundle=Bundle(f"b{n}", 8.0 * n, 4096 * n, n, gpu_maker="maker"),
+                containers=(ContainerRuntime("main", Allocation(cpu=2.0 * n, gpu=n, memory=1024 * n)),),
+            ),
+        )
+    )
+
+
+def _pods(n: int) -> Pods:
+    conditions = (
+        Condition(type="Ready", value=False, reason="ContainersNotReady"),
+        Condition(type="PodScheduled", value=False, message="0/9 nodes: Insufficient memory"),
+    )
+    pod = replica(
+        container(ended=("OOMKilled", 100 + n, DAY.format(n))),
+        container("sidecar", status="waiting", ready=False, reason="CrashLoopBackOff"),
+        conditions=conditions,
+    )
+    snapshot = StatusDetails(replicas=(pod,) * n, overall_status=OverallStatus(last_updated=DAY.format(n)))
+    protons = tuple(
+        Proton(id=i, status="running", artifact_id=f"a{n}", running_since=DAY.format(n), created_at=DAY.format(n))
+        for i in ("p1", "p2")
+    )
+    return Pods(protons, {"p1": snapshot, "p2": None}, {"p2": "server_error"} if n == 1 else {"p2": "decode"})
+
+
+def rich(n: int) -> WorkloadState:
+    """A workload that has samples of nearly every row; those for 1 and 2 differ in every field."""
+    workload = Workload(
+        id="w",
+        name="n",
+        status=("running", "errored")[n - 1],
+        type=f"type{n}",
+        importance=("high", "low")[n - 1],
+        artifact_id=f"a{n}",
+        proton_id=f"p{n}",
+        artifact=Artifact(id=f"a{n}", name="artifact", status=("draft", "locked")[n - 1]),
+        replacement=Replacement(status=("switching", "errored")[n - 1], candidate_proton_ids=(f"p{3 - n}",)),
+        request_stats=RequestStats(n, n, n, n, DAY.format(n)),
+        last_response=DAY.format(n),
+        runtime=_runtime(n),
+        created_at=DAY.format(n),
+        updated_at=DAY.format(n),
+    )
+    ledger = Ledger(
+        float(n),
+        n * 1e9,
+        transitions={"errored": n},
+        rollout=Rollout(float(n)),
+        rollout_failed=float(n),
+        outcomes={"completed": n},
+        seen_events=(("e",), None)[n - 1],
+        events={"created": n},
+        newest={"other": float(n)},
+        restarts={"main": n},
+        terminations={"main": {"OOMKilled": n}},
+        resets=n,
+        reset_at=(None, 1e9)[n - 1],
+        grants=(("g",), None)[n - 1],
+        sharing_changes=n,
+        tracker=EpisodeTracker(life=Episode("start", Mark(float(n)))),
+    )
+    metrics = RequestMetrics(100 * n, 2 * n * n, 3 * n * n, 5 * n * n, 1.0 * n, 2.0 * n, 7.0 * n)
+    details = Details(
+        pods=_pods(n),
+        windows={"5m": Window(100.0, 400.0 * n, metrics, ((0.5, 0.1 * n),))},
+        usage=(
+            OtelValue("cpu", "cores", current_value=1.0 * n, level="pod"),
+            OtelValue("memory", "bytes", current_value=100.0 * n, level="pod"),
+            OtelValue("gpu", "ratio", current_value=0.1 * n, level="pod"),
+        ),
+        quotas=(Quota(id="q", default_rules=(QuotaRule("requests", 300 * n, "min"),)),),
+        grants=(SharedRole("s", "OWNER", "user"),) * n,
+        replacement=Replacement(created_at=DAY.format(n)),
+        fresh={"pods": n == 1},
+        refused=(frozenset({"stats_5m", "pods"}), frozenset({"usage"}))[n - 1],
+        looked={"pods": float(n)},
+        failed={"usage": ("timeout", "decode")[n - 1]},
+    )
+    return WorkloadState(
+        "acme",
+        workload,
+        ledger,
+        details,
+        catalogue=(frozenset({"cpu.medium"}), frozenset[str]())[n - 1],
+        held=({}, {"status": 7.0})[n - 1],
+    )
+
+
+class Change(NamedTuple):
+    """A workload before and after a change of one field."""
+
+    field: str
+    before: WorkloadState
+    after: WorkloadState
+
+
+UNCHANGED = {"account", "id", "name"}
+"""Fields whose change replaces all lines of a workload."""
+
+
+def _swaps(before: WorkloadState, other: WorkloadState) -> Iterator[Change]:
+    for field in sorted({*Workload.__struct_fields__} - UNCHANGED):
+        swapped: Any = {field: getattr(other.workload, field)}
+        after = before._replace(workload=msgspec.structs.replace(before.workload, **swapped))
+        yield Change(f"workload.{field}", before, after)
+    for field in Ledger.__struct_fields__:
+        swapped = {field: getattr(other.ledger, field)}
+        after = before._replace(ledger=msgspec.structs.replace(before.ledger, **swapped))
+        yield Change(f"ledger.{field}", before, after)
+    for field in Details._fields:
+        swapped = {field: getattr(other.details, field)}
+        yield Change(f"details.{field}", before, before._replace(details=before.details._replace(**swapped)))
+    for field in ("catalogue", "held"):
+        swapped = {field: getattr(other, field)}
+        yield Change(field, before, before._replace(**swapped))
+    yield Change("vanished", before, before._replace(vanished=9.0))
+    gone = before._replace(vanished=9.0)
+    yield Change("gone_because", gone, gone._replace(gone_because="forbidden"))
+    status: Any = {"status": other.workload.status}
+    vanished = gone._replace(workload=msgspec.structs.replace(gone.workload, **status))
+    yield Change("workload.status", gone, vanished)
+
+
+def _bases() -> Iterator[tuple[WorkloadState, WorkloadState]]:
+    first, second = rich(1), rich(2)
+    yield first, second
+    yield second, first
+    no_pods: dict[str, Any] = {"pods": None, "replacement": None}
+    without = first._replace(details=first.details._replace(**no_pods))
+    yield without, second
+    fixed = Runtime(container_groups=(Group(replica_count=2, resolved_bundle=Bundle("b", 0.1, 1, 1)),))
+    more = Runtime(container_groups=(Group(replica_count=3, resolved_bundle=Bundle("b", 8.0, 4096, 1)),))
+    workload = msgspec.structs.replace
+    yield (
+        first._replace(workload=workload(first.workload, runtime=fixed)),
+        second._replace(workload=workload(second.workload, runtime=more)),
+    )
+    scaled = without.details._replace(pods=Pods((Proton(id="p1"),), {"p1": StatusDetails(replicas=())}))
+    idle = first._replace(details=scaled)
+    yield idle, second
+
+
+CHANGES = tuple(change for pair in _bases() for change in _swaps(*pair))
+
+
+def unread(family: Family) -> str:
+    """What `family` reads without declaring it; empty if its `reads` are complete."""
+    for change in CHANGES:
+        before, after = family.samples(view(change.before)), family.samples(view(change.after))
+        parts = changed(change.before, change.after)
+        if before != after and not family.reads & parts:
+            if not parts:
+                return f"{family.name} depends on {change.field}, which `changed` does not report: add it there"
+            return (
+                f"{family.name} depends on {change.field}, which is not in its reads {sorted(family.reads)}: "
+                f"add {' or '.join(sorted(parts))} to `reads` of its row"
+            )
+    return ""
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_a_row_declares_every_part_that_it_reads(family: Family) -> None:
+    assert unread(family) == ""
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_the_examples_change_the_samples_of_a_row(family: Family) -> None:
+    """Without that, nothing checks what the row reads: extend `rich`."""
+    assert any(family.samples(view(c.before)) != family.samples(view(c.after)) for c in CHANGES)
+
+
+@pytest.mark.parametrize(
+    ("family", "part"), [(f, part) for f in FAMILIES for part in sorted(f.reads)], ids=lambda v: getattr(v, "name", v)
+)
+def test_a_declaration_that_lacks_a_part_is_found(family: Family, part: Any) -> None:
+    assert f"{family.name} depends on" in unread(family._replace(reads=family.reads - {part}))
+
+
+def test_a_new_row_that_forgets_its_reads_fails_with_what_to_do() -> None:
+    forgotten = row("workload_new", "New.", lambda v: one(float(v.state.ledger.resets)), source="", absence="")
+    assert unread(forgotten) == (
+        "datarobot_workload_new depends on ledger.resets, which is not in its reads ['workload']: "
+        "add ledger to `reads` of its row"
+    )
+
+
+def test_after_a_change_of_one_field_the_page_is_the_full_render() -> None:
+    for change in CHANGES:
+        page, full = Exposition(), Exposition()
+        page.update([change.before])
+        page.update([change.after])
+        full.update([change.after])
+        assert page.text() == full.text(), change.field
