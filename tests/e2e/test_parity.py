@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from exporter.alerting.alerts import ALERTS, DEFAULTS, Alert
@@ -177,8 +177,10 @@ def _renamed(workload: Workload, told: str) -> Workload:
 def _snapshots() -> list[Snapshot]:
     found: list[Snapshot] = []
 
+    # A seed, not `derandomize`: that derives the sample from this source, and a rename could lose rare conditions.
+    @seed(1)
     @settings(
-        max_examples=SNAPSHOTS, phases=[Phase.generate], deadline=None, database=None, derandomize=True,
+        max_examples=SNAPSHOTS, phases=[Phase.generate], deadline=None, database=None,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(
