@@ -27,6 +27,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from exporter import __version__
 from exporter.alerting.alarms import Exporter, Subscription
 from exporter.alerting.routing import chosen, quiet
+from exporter.alerting.silences import BadSilence, new_silence
 from exporter.api import models
 from exporter.clock import Clock
 from exporter.collect.account_monitor import AccountMonitor, Pending, Plan
@@ -46,7 +47,7 @@ from exporter.paging.notify import Notifier, notifiers
 from exporter.paging.notify.pagerduty import PagerDuty
 from exporter.paging.pager import EVERY, Pager, Receiver
 from exporter.redaction import Secrets
-from exporter.settings import AccountSettings, AnyReceiver, Settings, TraceSettings, nearest, seconds, tag_values
+from exporter.settings import AccountSettings, AnyReceiver, Settings, TraceSettings, seconds, tag_values
 from exporter.settings.validation import BadSettings
 from exporter.state.store import Frozen, StateError, Store
 from exporter.telemetry.logs import set_up
@@ -69,8 +70,6 @@ REFRESH = 5.0
 COLLECT = 3600.0
 """Seconds between two complete garbage collections."""
 CLOCK_JUMP = 5.0
-MOST_SILENCES, LONGEST_SILENCE = 500, 366 * 86400.0
-"""Most silences at once, and most seconds of one."""
 _LAST = datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp()
 LAG_EVERY = 0.1
 
@@ -651,24 +650,17 @@ class Daemon:
         ]
 
     def _silence(self, pager: Pager, asked: Mapping[str, str]) -> str:
-        """Make a silence; return why it is not made (empty: it is)."""
-        matchers = {name: value for name, value in asked.items() if name not in ("for", "author", "comment")}
+        """Create a silence; return the error (empty: none)."""
         try:
             length = seconds(asked.get("for", ""))
         except ValueError:
             length = 0.0
-        if not matchers or not asked.get("author") or not isinstance(length, int | float) or length <= 0:
-            return "give labels, for=DURATION and author=NAME; the comment is up to you"
         known = self.settings.alerts.options.label_names
-        unknown = [name for name in matchers if name not in known]
-        if unknown:
-            hint = nearest(unknown[0], known) or f"; there are {', '.join(known)}"
-            return f"no alert has the label {unknown[0]!r}{hint}"
-        if length > LONGEST_SILENCE:
-            return f"a silence lasts {LONGEST_SILENCE / 86400:.0f} days at most; make a new one then"
-        if len(pager.silences) >= MOST_SILENCES:
-            return f"there are {MOST_SILENCES} silences, and no more are kept; end one first"
-        pager.silence(matchers, length, asked["author"], asked.get("comment", ""))
+        number = length if isinstance(length, int | float) else 0.0
+        try:
+            pager.silence(new_silence(asked, number, known, len(pager.silences), self._clock.wall()))
+        except BadSilence as error:
+            return str(error)
         return ""
 
     def _status(self) -> Status:
