@@ -75,33 +75,47 @@ LAG_EVERY = 0.1
 
 
 def plan(account: AccountSettings, settings: Settings) -> Plan:
-    """How an account is watched under these settings."""
-    told, chosen = settings.detail, settings.select
-    shard, shards = chosen.shard_numbers
+    """How an account is monitored under these settings."""
+    detail, select = settings.detail, settings.select
+    shard, shards = select.shard_numbers
     return Plan(
-        settings.sweep.stale_after,
-        Selection(tag_values(chosen.tags), chosen.importance, chosen.name, chosen.creators, shard, shards),
-        Policy(settings.sweep.interval, told.interval, told.quantiles, frozenset(told.parts)) if told.enabled else None,
-        told.slow_requests,
-        account.requests_per_second,
-        account.concurrency,
-        tracing(account, settings.traces) if settings.traces.endpoint else None,
+        stale_after=settings.sweep.stale_after,
+        selection=Selection(
+            tags=tag_values(select.tags),
+            importance=select.importance,
+            name=select.name,
+            creators=select.creators,
+            shard=shard,
+            shards=shards,
+        ),
+        details=Policy(
+            status_interval=settings.sweep.interval,
+            interval=detail.interval,
+            quantiles=detail.quantiles,
+            parts=frozenset(detail.parts),
+        )
+        if detail.enabled
+        else None,
+        slow=detail.slow_requests,
+        rate=account.requests_per_second,
+        concurrency=account.concurrency,
+        tracing=tracing(account, settings.traces) if settings.traces.endpoint else None,
     )
 
 
 def tracing(account: AccountSettings, traces: TraceSettings) -> Tracing:
     """Which traces are made of an account's workloads, and with which ids."""
     return Tracing(
-        account.origin,
-        traces.service_name,
-        traces.resource,
-        frozenset(traces.kinds),
-        traces.importance,
-        traces.sample_ratio,
-        traces.min_duration,
-        traces.crashes,
-        traces.checkpoint_after,
-        traces.backfill,
+        host=account.origin,
+        service_name=traces.service_name,
+        attributes=traces.resource,
+        kinds=frozenset(traces.kinds),
+        importance=traces.importance,
+        ratio=traces.sample_ratio,
+        min_duration=traces.min_duration,
+        crashes=traces.crashes,
+        checkpoint_after=traces.checkpoint_after,
+        backfill=traces.backfill,
     )
 
 
@@ -110,13 +124,15 @@ def _receiver(told: AnyReceiver, way: Notifier, severity_label: str) -> Receiver
     wants = told.wants(severity_label)
     change = way.change if isinstance(way, PagerDuty) and told.kind == "pagerduty" and told.changes else None
     return Receiver(
-        way.name,
-        way.send,
-        Subscription(lambda each: chosen(wants, each), lambda each, now: quiet(wants, each, now), wants.resolved),
-        told.kind == "alertmanager",
-        told.repeat_interval,
-        change,
-        lambda each: chosen(wants._replace(severities=frozenset({"none"}), alerts=frozenset()), each),
+        name=way.name,
+        send=way.send,
+        subscription=Subscription(
+            wants=lambda each: chosen(wants, each), quiet=lambda each, now: quiet(wants, each, now), ends=wants.resolved
+        ),
+        standing=told.kind == "alertmanager",
+        repeat=told.repeat_interval,
+        change=change,
+        hears=lambda each: chosen(wants._replace(severities=frozenset({"none"}), alerts=frozenset()), each),
     )
 
 
