@@ -365,24 +365,6 @@ def _is(alarm: Alarm, names: frozenset[str], severity: str, components: Collecti
     return named and loud and (not components or ROWS[alarm.alert].component in components)
 
 
-class Silence(Stored, frozen=True):
-    """Alerts whose labels have all these values are not told until `ends` (seconds since the epoch), by `author`."""
-
-    matchers: Mapping[str, str]
-    ends: float
-    author: str
-    comment: str = ""
-    began: float = 0.0
-
-
-def silenced(told: Notification, silences: Iterable[Silence], now: float) -> bool:
-    """Whether somebody does not want to hear of it now."""
-    return any(
-        now < silence.ends and all(told.labels.get(name) == value for name, value in silence.matchers.items())
-        for silence in silences
-    )
-
-
 # -- what a receiver must be told
 
 

@@ -27,6 +27,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from exporter import __version__
 from exporter.alerting.alarms import Exporter, Subscription
 from exporter.alerting.routing import chosen, quiet
+from exporter.alerting.silences import BadSilence, new_silence
 from exporter.api import models
 from exporter.clock import Clock
 from exporter.collect.account_monitor import AccountMonitor, Pending, Plan
@@ -46,7 +47,7 @@ from exporter.paging.notify import Notifier, notifiers
 from exporter.paging.notify.pagerduty import PagerDuty
 from exporter.paging.pager import EVERY, Pager, Receiver
 from exporter.redaction import Secrets
-from exporter.settings import AccountSettings, AnyReceiver, Settings, TraceSettings, nearest, seconds, tag_values
+from exporter.settings import AccountSettings, AnyReceiver, Settings, TraceSettings, seconds, tag_values
 from exporter.settings.validation import BadSettings
 from exporter.state.store import Frozen, StateError, Store
 from exporter.telemetry.logs import set_up
@@ -69,40 +70,52 @@ REFRESH = 5.0
 COLLECT = 3600.0
 """Seconds between two complete garbage collections."""
 CLOCK_JUMP = 5.0
-MOST_SILENCES, LONGEST_SILENCE = 500, 366 * 86400.0
-"""Most silences at once, and most seconds of one."""
 _LAST = datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp()
 LAG_EVERY = 0.1
 
 
 def plan(account: AccountSettings, settings: Settings) -> Plan:
-    """How an account is watched under these settings."""
-    told, chosen = settings.detail, settings.select
-    shard, shards = chosen.shard_numbers
+    """How an account is monitored under these settings."""
+    detail, select = settings.detail, settings.select
+    shard, shards = select.shard_numbers
     return Plan(
-        settings.sweep.stale_after,
-        Selection(tag_values(chosen.tags), chosen.importance, chosen.name, chosen.creators, shard, shards),
-        Policy(settings.sweep.interval, told.interval, told.quantiles, frozenset(told.parts)) if told.enabled else None,
-        told.slow_requests,
-        account.requests_per_second,
-        account.concurrency,
-        tracing(account, settings.traces) if settings.traces.endpoint else None,
+        stale_after=settings.sweep.stale_after,
+        selection=Selection(
+            tags=tag_values(select.tags),
+            importance=select.importance,
+            name=select.name,
+            creators=select.creators,
+            shard=shard,
+            shards=shards,
+        ),
+        details=Policy(
+            status_interval=settings.sweep.interval,
+            interval=detail.interval,
+            quantiles=detail.quantiles,
+            parts=frozenset(detail.parts),
+        )
+        if detail.enabled
+        else None,
+        slow=detail.slow_requests,
+        rate=account.requests_per_second,
+        concurrency=account.concurrency,
+        tracing=tracing(account, settings.traces) if settings.traces.endpoint else None,
     )
 
 
 def tracing(account: AccountSettings, traces: TraceSettings) -> Tracing:
     """Which traces are made of an account's workloads, and with which ids."""
     return Tracing(
-        account.origin,
-        traces.service_name,
-        traces.resource,
-        frozenset(traces.kinds),
-        traces.importance,
-        traces.sample_ratio,
-        traces.min_duration,
-        traces.crashes,
-        traces.checkpoint_after,
-        traces.backfill,
+        host=account.origin,
+        service_name=traces.service_name,
+        attributes=traces.resource,
+        kinds=frozenset(traces.kinds),
+        importance=traces.importance,
+        ratio=traces.sample_ratio,
+        min_duration=traces.min_duration,
+        crashes=traces.crashes,
+        checkpoint_after=traces.checkpoint_after,
+        backfill=traces.backfill,
     )
 
 
@@ -111,13 +124,15 @@ def _receiver(told: AnyReceiver, way: Notifier, severity_label: str) -> Receiver
     wants = told.wants(severity_label)
     change = way.change if isinstance(way, PagerDuty) and told.kind == "pagerduty" and told.changes else None
     return Receiver(
-        way.name,
-        way.send,
-        Subscription(lambda each: chosen(wants, each), lambda each, now: quiet(wants, each, now), wants.resolved),
-        told.kind == "alertmanager",
-        told.repeat_interval,
-        change,
-        lambda each: chosen(wants._replace(severities=frozenset({"none"}), alerts=frozenset()), each),
+        name=way.name,
+        send=way.send,
+        subscription=Subscription(
+            wants=lambda each: chosen(wants, each), quiet=lambda each, now: quiet(wants, each, now), ends=wants.resolved
+        ),
+        standing=told.kind == "alertmanager",
+        repeat=told.repeat_interval,
+        change=change,
+        hears=lambda each: chosen(wants._replace(severities=frozenset({"none"}), alerts=frozenset()), each),
     )
 
 
@@ -635,24 +650,17 @@ class Daemon:
         ]
 
     def _silence(self, pager: Pager, asked: Mapping[str, str]) -> str:
-        """Make a silence; return why it is not made (empty: it is)."""
-        matchers = {name: value for name, value in asked.items() if name not in ("for", "author", "comment")}
+        """Create a silence; return the error (empty: none)."""
         try:
             length = seconds(asked.get("for", ""))
         except ValueError:
             length = 0.0
-        if not matchers or not asked.get("author") or not isinstance(length, int | float) or length <= 0:
-            return "give labels, for=DURATION and author=NAME; the comment is up to you"
         known = self.settings.alerts.options.label_names
-        unknown = [name for name in matchers if name not in known]
-        if unknown:
-            hint = nearest(unknown[0], known) or f"; there are {', '.join(known)}"
-            return f"no alert has the label {unknown[0]!r}{hint}"
-        if length > LONGEST_SILENCE:
-            return f"a silence lasts {LONGEST_SILENCE / 86400:.0f} days at most; make a new one then"
-        if len(pager.silences) >= MOST_SILENCES:
-            return f"there are {MOST_SILENCES} silences, and no more are kept; end one first"
-        pager.silence(matchers, length, asked["author"], asked.get("comment", ""))
+        number = length if isinstance(length, int | float) else 0.0
+        try:
+            pager.silence(new_silence(asked, number, known, len(pager.silences), self._clock.wall()))
+        except BadSilence as error:
+            return str(error)
         return ""
 
     def _status(self) -> Status:

@@ -15,14 +15,14 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import httpx
-from google.protobuf.empty_pb2 import Empty
 from google.protobuf.json_format import Parse, ParseError
 from google.protobuf.message import DecodeError
-from google.protobuf.unknown_fields import UnknownFieldSet
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -302,16 +302,11 @@ def _answered(what: str, response: httpx.Response, body: bytes, clean: _Cleaner)
 
 def _said(status: bytes, clean: _Cleaner) -> str:
     """The message of a serialised google.rpc.Status."""
-    said = b"".join(text for text in _fields(status, 2) if isinstance(text, bytes))
-    return one_line(clean.text(said.decode("utf-8", "replace"))) or "(no words)"
-
-
-def _fields(message: Any, number: int) -> list[Any]:
-    """The values, bytes or numbers, of a field of a serialised message whose type is not in our packages."""
     try:
-        return [field.data for field in UnknownFieldSet(Empty.FromString(message)) if field.field_number == number]
-    except (DecodeError, TypeError):
-        return []
+        message = Status.FromString(status).message
+    except DecodeError:
+        message = ""
+    return one_line(clean.text(message)) or "(no words)"
 
 
 # -- gRPC
@@ -405,7 +400,9 @@ def _failed(what: str, code: str, details: str, metadata: Iterable[tuple[str, st
 
 def _retry_delay(status: bytes) -> float | None:
     """Whole seconds of the google.rpc.RetryInfo in a serialised google.rpc.Status; None if there is none."""
-    infos = [info for info in _fields(status, 3) if b"type.googleapis.com/google.rpc.RetryInfo" in _fields(info, 1)]
-    delays = [delay for info in infos for value in _fields(info, 2) for delay in _fields(value, 1)]
-    seconds = [each for delay in delays for each in _fields(delay, 1) if isinstance(each, int)]
-    return float(sum(seconds)) if delays else None
+    info = RetryInfo()
+    try:
+        found = any(each.Unpack(info) for each in Status.FromString(status).details)
+    except DecodeError:
+        return None
+    return float(info.retry_delay.seconds) if found and info.HasField("retry_delay") else None

@@ -15,9 +15,10 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Se
 from typing import NamedTuple, Protocol
 
 from exporter.alerting import alarms
-from exporter.alerting.alarms import About, Alarm, Exporter, Fleet, Notified, Silence, Subscription
+from exporter.alerting.alarms import About, Alarm, Exporter, Fleet, Notified, Subscription
 from exporter.alerting.notification import Notification
 from exporter.alerting.rules import Options
+from exporter.alerting.silences import Silence, silenced
 from exporter.clock import Clock
 from exporter.fleet.workload_state import WorkloadState
 from exporter.state.store import Paged, StateError, Store
@@ -212,7 +213,7 @@ class Pager:
         self._standing = (*judged.firing, *judged.over)
         self._firing = alarms.loudest(judged.firing, self.options.severity_label)
         self.silences = {name: each for name, each in self.silences.items() if now < each.ends}
-        quiet = {key for key, each in self._firing.items() if alarms.silenced(each, self.silences.values(), now)}
+        quiet = {key for key, each in self._firing.items() if silenced(each, self.silences.values(), now)}
         firing = [alarm for alarm in self.alarms.values() if alarm.firing]
         self._hushed = alarms.muted(firing) | quiet
         self._count(firing)
@@ -410,11 +411,10 @@ class Pager:
 
     # -- silences
 
-    def silence(self, matchers: Mapping[str, str], seconds: float, author: str, comment: str) -> str:
-        """Say nothing new of alerts with these labels for so long; return the name of the silence."""
-        now = self._clock.wall()
+    def silence(self, silence: Silence) -> str:
+        """Put a silence in force; return its id."""
         name = secrets.token_hex(4)
-        self.silences[name] = Silence(dict(matchers), now + seconds, author, comment, now)
+        self.silences[name] = silence
         self.keep()
         return name
 

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from exporter.alerting.alarms import Alarm, Notified, Silence
+from exporter.alerting.alarms import Alarm, Notified
+from exporter.alerting.silences import Silence
 from exporter.fleet.ledger import Ledger, Tally
 
 VERSION = 4

@@ -17,7 +17,6 @@ from exporter.alerting.alarms import (
     Exporter,
     Fleet,
     Notified,
-    Silence,
     Subject,
     Subscription,
     Sweeping,
@@ -26,7 +25,6 @@ from exporter.alerting.alarms import (
     loudest,
     muted,
     remembered,
-    silenced,
     trying,
 )
 from exporter.alerting.alerts import ALERTS
@@ -350,22 +348,6 @@ def test_the_mutes_are_the_inhibitions_of_the_shipped_alertmanager() -> None:
 
 def _parted(matcher: str) -> tuple[str, str, str]:
     return matcher.partition("=~") if "=~" in matcher else matcher.partition("=")
-
-
-@pytest.mark.parametrize(
-    ("matchers", "now", "hushed"),
-    [
-        ({"workload_id": "w1"}, 50.0, True),
-        ({"workload_id": "w1", "severity": "warning"}, 50.0, False),
-        ({"workload_id": "w1"}, 100.0, False),
-        ({"nothing": "x"}, 50.0, False),
-    ],
-)
-def test_a_silence_holds_for_alerts_with_its_labels_until_it_ends(
-    matchers: dict[str, str], now: float, hushed: bool
-) -> None:
-    told = alarms.notification(alarm(), OPTIONS)
-    assert silenced(told, [Silence(matchers, 100.0, "jo")], now) == hushed
 
 
 # -- what a receiver is told

@@ -12,6 +12,7 @@ import pytest
 from exporter.alerting.alarms import Exporter, Fleet, Subscription, Sweeping
 from exporter.alerting.notification import Notification
 from exporter.alerting.rules import Options
+from exporter.alerting.silences import Silence
 from exporter.api.models import Tag, Workload
 from exporter.clock import Clock
 from exporter.fleet.ledger import Ledger, Tally
@@ -277,7 +278,7 @@ def test_an_alertmanager_is_told_every_minute_what_fires_and_for_a_while_what_ha
 
 def test_a_silence_keeps_a_page_back_and_is_kept_itself(tmp_path: Path) -> None:
     async def work(scene: Scene) -> None:
-        name = scene.pager.silence({"workload_id": "w1"}, 900.0, "jo", "we know")
+        name = scene.pager.silence(Silence({"workload_id": "w1"}, scene.now + 900.0, "jo", "we know", scene.now))
         scene.status = "errored"
         await scene.passes(600)
         scene.store.close()
@@ -294,7 +295,7 @@ def test_a_silence_keeps_a_page_back_and_is_kept_itself(tmp_path: Path) -> None:
 
 def test_a_silence_that_is_ended_lets_the_page_through() -> None:
     async def work(scene: Scene) -> None:
-        name = scene.pager.silence({"severity": "critical"}, 9000.0, "jo", "")
+        name = scene.pager.silence(Silence({"severity": "critical"}, scene.now + 9000.0, "jo"))
         scene.status = "errored"
         await scene.passes(600)
         assert scene.pager.speak(name)
@@ -488,7 +489,7 @@ def test_a_repetition_heeds_silences_and_quiet_hours_and_a_restart(tmp_path: Pat
         assert scene.phone.heard == [FIRES]
         await scene.passes(60)
         assert scene.phone.heard == [FIRES] * 2
-        scene.pager.silence({"workload_id": "w1"}, 1800.0, "jo", "")
+        scene.pager.silence(Silence({"workload_id": "w1"}, scene.now + 1800.0, "jo"))
         await scene.passes(1770)
         assert len(scene.phone.heard) == 2
         await scene.passes(60)

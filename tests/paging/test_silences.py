@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import httpx
 import pytest
 
-from exporter.alerting.alarms import Silence
+from exporter.alerting.silences import Silence
 from exporter.clock import Clock
 from exporter.daemon.daemon import Daemon
 from exporter.settings import Settings
@@ -21,6 +21,7 @@ SETTINGS = Settings.model_validate(
         "paging": {"who": "direct", "receivers": [{"name": "hook", "kind": "webhook", "url": "http://127.0.0.1:1"}]},
     }
 )
+INCOMPLETE = "Give at least one label, for=DURATION and author=NAME; comment is optional."
 MADE = "workload_id=w1&for=2h&author=jo"
 
 
@@ -63,19 +64,19 @@ def test_a_silence_is_made_by_any_label_that_alerts_have(label: str) -> None:
         ("account=acme&workload_id&for=2h&author=jo", "workload_id has no value; give workload_id=VALUE"),
         ("account=acme&account=other&for=2h&author=jo", "account is given twice; give one value"),
         ("account=acme&for=2h&author=jo&for=3h", "for is given twice; give one value"),
-        ("workload_ids=w1&for=2h&author=jo", "no alert has the label 'workload_ids'; did you mean 'workload_id'?"),
+        ("workload_ids=w1&for=2h&author=jo", "No alert has the label 'workload_ids'; did you mean 'workload_id'?"),
         ("severity=critical&for=2h&author=jo",
-         "no alert has the label 'severity'; there are alertname, account, workload, workload_id, component, job, "
-         "level, team"),
+         "No alert has the label 'severity'; labels: alertname, account, workload, workload_id, component, job, "
+         "level, team."),
         ("=w1&account=acme&for=2h&author=jo",
-         "no alert has the label ''; there are alertname, account, workload, workload_id, component, job, level, team"),
-        ("account=acme&for=99999999w&author=jo", "a silence lasts 366 days at most; make a new one then"),
-        (f"account=acme&for={'9' * 400}w&author=jo", "a silence lasts 366 days at most; make a new one then"),
-        ("account=acme&for=8785h&author=jo", "a silence lasts 366 days at most; make a new one then"),
-        ("account=acme&for=nan&author=jo", "give labels, for=DURATION and author=NAME; the comment is up to you"),
-        ("account=acme&for=0s&author=jo", "give labels, for=DURATION and author=NAME; the comment is up to you"),
-        ("account=acme&for=2h", "give labels, for=DURATION and author=NAME; the comment is up to you"),
-        ("for=2h&author=jo", "give labels, for=DURATION and author=NAME; the comment is up to you"),
+         "No alert has the label ''; labels: alertname, account, workload, workload_id, component, job, level, team."),
+        ("account=acme&for=99999999w&author=jo", "A silence lasts at most 366 days."),
+        (f"account=acme&for={'9' * 400}w&author=jo", "A silence lasts at most 366 days."),
+        ("account=acme&for=8785h&author=jo", "A silence lasts at most 366 days."),
+        ("account=acme&for=nan&author=jo", INCOMPLETE),
+        ("account=acme&for=0s&author=jo", INCOMPLETE),
+        ("account=acme&for=2h", INCOMPLETE),
+        ("for=2h&author=jo", INCOMPLETE),
     ],
 )  # fmt: skip
 def test_what_would_silence_more_than_is_meant_or_for_ever_is_refused_and_nothing_is_silenced(
@@ -97,7 +98,7 @@ def test_five_hundred_silences_hold_at_once_and_no_more() -> None:
         ("POST", MADE), ("POST", MADE), ("DELETE", "id=00000000"), ("POST", MADE), stored=stored
     )
     assert (last.status_code, len(last.json())) == (200, 500)
-    assert (more.status_code, more.text) == (400, "there are 500 silences, and no more are kept; end one first\n")
+    assert (more.status_code, more.text) == (400, "There are already 500 silences, the maximum; end one first.\n")
     assert (ended.status_code, again.status_code) == (200, 200)
 
 
