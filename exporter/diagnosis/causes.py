@@ -157,7 +157,7 @@ CHANGES = {
     "replaced": "a replacement completed",
     "reverted": "a replacement failed and was rolled back",
     "promoted": "its draft was promoted",
-    "reset": "its statistics were reset: it was promoted, or somebody cleared them",
+    "reset": "its statistics were reset: it was promoted, or they were cleared",
     "version": "its newest version was created",
     "started": "it was started",
     "stopped": "it was stopped",
@@ -448,12 +448,12 @@ CAUSES: tuple[Cause, ...] = (
     Cause("interrupted", _status("interrupted"),
         "The platform evicted it: a more important workload took its capacity, or its node was removed. The API does "
         "not report which.",
-        "Start it again: it stays down until somebody does. If it is evicted again, raise its importance.",
+        "Start it again: it does not restart by itself. If it is evicted again, raise its importance.",
         "DataRobotWorkloadInterrupted"),
     # -- on its way out
     Cause("not_stopping", _both(_LEAVING, _alert("DataRobotWorkloadStuckStopping")),
-        "It was requested to stop but has not. Cause unknown: its process may ignore SIGTERM, requests may take very "
-        "long, or its node may be lost.",
+        "It does not finish stopping. Cause unknown: its process may ignore SIGTERM, requests may take very long, or "
+        "its node may be lost.",
         "Check its log. Still active: requests are running, or SIGTERM is ignored. Silent: escalate to the platform "
         "administrators.",
         "DataRobotWorkloadStuckStopping"),
@@ -518,7 +518,7 @@ CAUSES: tuple[Cause, ...] = (
         "DataRobotWorkloadErrored"),
     Cause("failed_before", _both(_FAILED, lambda facts: facts.replicas.live == 0),
         "It failed a while ago: it has no pods left, and nothing replaces them.",
-        "Start it again or replace its artifact. If nobody needs it, delete it.", "DataRobotWorkloadErrored"),
+        "Start it again or replace its artifact. If it is no longer needed, delete it.", "DataRobotWorkloadErrored"),
     Cause("failed_but_ready", _FAILED,
         "The platform reports it as failed, but its reported pods have no problem: it may be recovering.",
         "Call its endpoint. If it does not respond, check its log.", "DataRobotWorkloadErrored"),
@@ -552,7 +552,8 @@ CAUSES: tuple[Cause, ...] = (
         "Wait a few minutes.", "DataRobotWorkloadNoReadyReplica"),
     Cause("errors_since_change", _both(_UP, _errors, lambda facts: _recent(facts, *_NEW)),
         "It responds with server errors, and its version is new: the new version may be the cause.",
-        "If the errors began with the new version, replace it with the previous artifact.", "DataRobotWorkloadNotServing"),
+        "If the errors began with the new version, replace it with the previous artifact.",
+        "DataRobotWorkloadNotServing"),
     Cause("outage_pods_unknown", _both(_UP, _share("server_errors", MOST_ERRORS), lambda facts: not _pods_well(facts)),
         "Most requests get a server error (5xx), and not all of its pods are known to be ready. The application, or a "
         "service that it calls, is failing.",
@@ -579,8 +580,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause("reverted", lambda facts: _read(facts) and _recent(facts, "reverted"),
         "A replacement failed or was cancelled; the API reports neither which nor the reason. The previous version "
         "still serves.",
-        "Ask who replaced it whether it was cancelled. If not, replace again in working hours and watch the new "
-        "version's pods.",
+        "Find out whether it was cancelled. If not, replace again in working hours and watch the new version's pods.",
         "DataRobotReplacementFailed"),
     Cause("saturated", _alert("DataRobotAutoscalerSaturated"),
         "Its load is more than the maximum number of replicas of its autoscaler can handle.",
@@ -592,7 +592,8 @@ CAUSES: tuple[Cause, ...] = (
         "DataRobotWorkloadMemoryNearLimit"),
     Cause("slow", lambda facts: "DataRobotWorkloadLatencyHigh" in facts.met or _share("slow", _SLOW)(facts),
         "It responds slowly to many requests: it is overloaded, or a service that it calls is slow.",
-        "Check its load and the services that it calls. If it is overloaded, add replicas.", "DataRobotWorkloadLatencyHigh"),
+        "Check its load and the services that it calls. If it is overloaded, add replicas.",
+        "DataRobotWorkloadLatencyHigh"),
     Cause("refuses", _share("client_errors", _REFUSED),
         "It rejects most requests (400 to 499): a quota, a caller's token, or invalid requests.",
         "Check its log for the status and the caller. A rate limit appears as 429.",

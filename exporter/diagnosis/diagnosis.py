@@ -32,10 +32,10 @@ from exporter.api.pods import (
 from exporter.diagnosis.causes import (
     ABOUT,
     CAUSES,
+    NO_REASON,
     PARTS,
     PULLS,
     RECENT,
-    NO_REASON,
     Cause,
     Change,
     Diagnosis,
