@@ -25,8 +25,8 @@ from exporter.failures import REASONS
 from exporter.fleet.workload_state import Details
 from exporter.simulator import Simulator
 from exporter.simulator.stories import CRASHING, FOREVER, READY, Story, StoryStep
-from tests.daemon.test_stories import _OneStory
 from tests.make import sight
+from tests.one_story import OneStory
 from tests.stage import Stage, played
 
 OK = 200, {"replicas": [{"name": "pod", "status": "running"}]}
@@ -191,7 +191,7 @@ def lived(
     steps = (StoryStep(FOREVER, "running", active, outgoing="draining"),)
     story = Story("two versions", "", steps, importance="critical", replicas=1, **facts)
     with Simulator(workloads=1) as simulator:
-        simulator.world = _OneStory(story)
+        simulator.world = OneStory(story)
 
         async def play(stage: Stage) -> None:
             for begin, name in odd:
