@@ -23,7 +23,7 @@ from exporter.metrics.exposition import Exposition
 from exporter.metrics.family import Family, one, row
 from exporter.metrics.registry import FAMILIES
 from exporter.simulator import Simulator
-from exporter.simulator.stories import STORIES, Step, Story
+from exporter.simulator.stories import STORIES, Story, StoryStep
 from tests.one_story import LEAD_SECONDS, MAX_PLAY_SECONDS, OneStory
 from tests.stage import START, Stage, played
 
@@ -41,7 +41,7 @@ def healthy(story: Story) -> Story:
     return Story(
         story.name,
         "a healthy workload",
-        (Step(0.0, "running"),),
+        (StoryStep(0.0, "running"),),
         importance=story.importance if known else "moderate",
         bundle=story.bundle,
         replicas=story.replicas,
@@ -108,7 +108,7 @@ def path(story: Story) -> Path:
     return GOLDEN / f"{story.name.replace(' ', '-')}.txt"
 
 
-def steps(story: Story) -> list[tuple[float, Step]]:
+def steps(story: Story) -> list[tuple[float, StoryStep]]:
     """The steps of a story's first round, and a moment in each."""
     found, total = [], 0.0
     for step in story.steps:
