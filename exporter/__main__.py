@@ -30,17 +30,13 @@ from exporter.docs import PAGES, RULES_FORMS, files, rules_page
 from exporter.paging.notify import notifiers
 from exporter.paging.notify.trial import test_page
 from exporter.redaction import Secrets
-from exporter.settings import (
-    SEVERITIES,
-    AccountSettings,
-    PagingSettings,
-    Settings,
-    listen_address,
-    load,
-    nearest,
-    seconds,
-)
-from exporter.settings.validation import BadSettings, Problem
+from exporter.settings.accounts import AccountSettings
+from exporter.settings.loader import load
+from exporter.settings.model import Settings
+from exporter.settings.paging import PagingSettings
+from exporter.settings.problems import BadSettings, Problem
+from exporter.settings.receivers import SEVERITIES
+from exporter.settings.values import listen_address, nearest, seconds
 from exporter.simulator import Simulator
 from exporter.state.store import StateError, Store
 from exporter.telemetry.logs import clean_errors

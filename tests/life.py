@@ -8,7 +8,8 @@ from typing import Any, Self
 import yaml
 
 from exporter.daemon.daemon import Daemon
-from exporter.settings import Settings, load
+from exporter.settings.loader import load
+from exporter.settings.model import Settings
 from exporter.simulator import Simulator
 from exporter.state.store import Store
 from tests.daemon.test_daemon import START, Time

@@ -47,8 +47,12 @@ from exporter.paging.notify import Notifier, notifiers
 from exporter.paging.notify.pagerduty import PagerDuty
 from exporter.paging.pager import EVERY, Pager, Receiver
 from exporter.redaction import Secrets
-from exporter.settings import AccountSettings, AnyReceiver, Settings, TraceSettings, seconds, tag_values
-from exporter.settings.validation import BadSettings
+from exporter.settings.accounts import AccountSettings
+from exporter.settings.model import Settings
+from exporter.settings.problems import BadSettings
+from exporter.settings.receivers import AnyReceiver
+from exporter.settings.traces import TraceSettings
+from exporter.settings.values import seconds, tag_values
 from exporter.state.store import Frozen, StateError, Store
 from exporter.telemetry.logs import set_up
 from exporter.telemetry.own_metrics import LANE, AccountReport, Report

@@ -19,8 +19,10 @@ from exporter.failures import one_line
 from exporter.metrics.exposition import Exposition
 from exporter.otlp.transport import Transport
 from exporter.paging.notify import Notifier
-from exporter.settings import AccountSettings, AnyReceiver, Settings
-from exporter.settings.validation import BadSettings, Problem
+from exporter.settings.accounts import AccountSettings
+from exporter.settings.model import Settings
+from exporter.settings.problems import BadSettings, Problem
+from exporter.settings.receivers import AnyReceiver
 from exporter.state.store import State
 from exporter.telemetry.own_metrics import AccountReport
 

@@ -14,8 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from exporter.clock import Clock
 from exporter.daemon.daemon import Daemon
 from exporter.failures import REASONS
-from exporter.settings import PagingSettings, Settings, TraceSettings
-from exporter.settings.validation import BadSettings, Problem
+from exporter.settings.model import Settings
+from exporter.settings.paging import PagingSettings
+from exporter.settings.problems import BadSettings, Problem
+from exporter.settings.traces import TraceSettings
 from exporter.simulator import Simulator
 from exporter.tracing.episode_traces import trace_id
 from tests.e2e.servers import free_port

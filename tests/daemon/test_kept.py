@@ -11,7 +11,7 @@ import pytest
 
 from exporter.daemon.daemon import Daemon
 from exporter.fleet.ledger import Ledger, Tally
-from exporter.settings import Settings
+from exporter.settings.model import Settings
 from exporter.simulator import Simulator
 from exporter.state.store import Frozen, StateError, Store
 from exporter.tracing.episode_traces import EpisodeTrace

@@ -12,7 +12,8 @@ import yaml
 
 from exporter.__main__ import main
 from exporter.daemon.daemon import Daemon
-from exporter.settings import Settings, load
+from exporter.settings.loader import load
+from exporter.settings.model import Settings
 from exporter.simulator import Simulator
 from exporter.state.store import State, StateError, Store
 from tests.daemon.test_daemon import START, Scene, Time

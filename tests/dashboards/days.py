@@ -19,7 +19,7 @@ from exporter.alerting.rules import DEFAULT, expression, in_force, levels
 from exporter.clock import Clock
 from exporter.daemon.daemon import Daemon
 from exporter.fleet.selection import Selection
-from exporter.settings import Settings
+from exporter.settings.model import Settings
 from exporter.simulator.stories import STORIES
 from tests.e2e.backfill import Pages, filled
 from tests.e2e.servers import Prometheus

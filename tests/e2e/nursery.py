@@ -25,7 +25,7 @@ from exporter.daemon.daemon import Daemon
 from exporter.fleet.ledger import Ledger, Tally
 from exporter.otlp.sender import Sender
 from exporter.otlp.transport import transport
-from exporter.settings import Settings
+from exporter.settings.model import Settings
 from exporter.state.store import Frozen, Store
 
 POINTS = ("before commit", "within commit", "after commit", "before removal", "after removal")

@@ -13,7 +13,8 @@ from exporter.daemon.daemon import Daemon
 from exporter.otlp import sender as module
 from exporter.otlp.sender import DROPPED, FAILURES, Sender
 from exporter.otlp.transport import EMPTY, Transport, Verdict, encode, transport
-from exporter.settings import Settings, TraceSettings
+from exporter.settings.model import Settings
+from exporter.settings.traces import TraceSettings
 from exporter.simulator import Simulator
 from exporter.state.store import Frozen, Store
 from exporter.telemetry.own_metrics import Report

@@ -10,7 +10,7 @@ import pytest
 from exporter.alerting.silences import Silence
 from exporter.clock import Clock
 from exporter.daemon.daemon import Daemon
-from exporter.settings import Settings
+from exporter.settings.model import Settings
 from exporter.state.store import Paged, Store
 
 NOW = 1_795_000_000.0

@@ -16,7 +16,7 @@ from exporter.api.decoding import workload_page
 from exporter.api.models import folded
 from exporter.daemon.daemon import Daemon
 from exporter.metrics.exposition import Exposition, bounded
-from exporter.settings import Settings
+from exporter.settings.model import Settings
 from tests.daemon.test_daemon import Time
 from tests.examples import page
 from tests.make import sight
