@@ -39,7 +39,7 @@ from exporter.settings.receivers import SEVERITIES
 from exporter.settings.values import listen_address, nearest, seconds
 from exporter.simulator import Simulator
 from exporter.state.store import StateError, Store
-from exporter.telemetry.logs import clean_errors
+from exporter.telemetry.standard_error import clean_errors
 from exporter.web.server import misgiven
 from exporter.web.web_config import read_web_config
 

@@ -81,7 +81,7 @@ TEXTS = {
     r"saw": "observed, recorded",
     r"anew": "again",
     r"whom|whoever|whosoever": "a name of who it is: the client, the receiver, the user",
-    r"nobody": "no user, no client, no receiver, none",
+    r"nobody(?! ready)": "no user, no client, no receiver, none",
     r"troubles?|troubled": "problem, failure",
     r"(?:condition|alert|something|what|still|longer|it|this) holds(?! (?:a|an|the|no|only|up to|at most|\d+)\b)|"
     r"holds (?:of|for|good)|holds? up": "is true, is met, delays",
@@ -100,7 +100,10 @@ TEXTS = {
     r"brings? (?:about|forth)|brought (?:about|forth|nothing)": "causes, returned nothing",
     r"in vain": "without success, failed",
 }
-"""Patterns of whole words that no text may contain, in any case, with what to write instead."""
+"""Patterns of whole words that no text may contain, in any case, with what to write instead.
+
+`nobody ready` is the name of a simulated workload.
+"""
 
 _TEXT = {pattern: re.compile(rf"\b(?:{pattern})(?!\w)", re.IGNORECASE) for pattern in TEXTS}
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")

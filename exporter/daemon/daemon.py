@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import ctypes
 import gc
-import logging
 import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence, Sized
@@ -39,6 +38,7 @@ from exporter.diagnosis.wording import evidence
 from exporter.fleet.polling import Policy
 from exporter.fleet.reconcile import restored
 from exporter.fleet.selection import Selection
+from exporter.log import log
 from exporter.metrics.exposition import Exposition, account_bodies, bounded
 from exporter.metrics.registry import served, served_accounts
 from exporter.otlp.sender import Sender
@@ -66,8 +66,6 @@ from exporter.web.web_config import WebSecurity, read_web_config
 
 if TYPE_CHECKING:
     from exporter.otlp.self_traces import SelfTraces
-
-log = logging.getLogger("exporter")
 
 REFRESH = 5.0
 """Seconds between two refreshes of the page if no sweep ends."""
@@ -282,7 +280,7 @@ class Daemon:
         state = new.states[account.name]
         if state.unreadable:
             fields = {"account": account.name, "rows": state.unreadable}
-            log.warning("rows of the state cannot be read; their totals begin anew", extra={"fields": fields})
+            log.warning("rows of the state cannot be read; their totals begin anew", **fields)
         known = restored(account.name, state.ledgers, state.tally)
         return AccountMonitor(known, client, report, plan(account, settings), self._clock, traced)
 
@@ -513,7 +511,7 @@ class Daemon:
                 self.report.count("state_commit_failures")
                 self._unwritten_at = self._clock.steady()
                 if self._committing:
-                    log.error("the state is not kept; all else goes on", extra={"fields": {"words": str(error)}})  # noqa: TRY400 — told in words
+                    log.error("the state is not kept; all else goes on", words=str(error))
                 self._committing = False
                 return
             monitor.kept(pending)
@@ -533,9 +531,7 @@ class Daemon:
         capped = self._store.commit(account, pending.ledgers, pending.tally, traces, most)
         if capped:
             self.report.count("trace_spans_dropped", "cap", by=capped)
-            log.warning(
-                "the oldest traces are dropped: traces.max_bytes is reached", extra={"fields": {"spans": capped}}
-            )
+            log.warning("the oldest traces are dropped: traces.max_bytes is reached", spans=capped)
         self._frozen.pop(account, None)
 
     def _froze(self, key: bytes, trace: Trace) -> Frozen | None:
@@ -544,14 +540,14 @@ class Daemon:
             return Frozen(key, len(trace.spans), encode(trace), self._clock.wall())
         except ValueError as error:
             fields = {"trace_id": trace.id.hex(), "words": str(error)}
-            log.warning("a trace is dropped: it cannot be encoded", extra={"fields": fields})
+            log.warning("a trace is dropped: it cannot be encoded", **fields)
             self.report.count("trace_spans_dropped", "unencodable", by=len(trace.spans))
             return None
 
     def _tell_left_out(self, count: int) -> None:
         if count and not self._left_out:
             fields = {"workloads": count, "series_limit": self.settings.metrics.series_limit}
-            log.warning("workloads are left out: metrics.series_limit is reached", extra={"fields": fields})
+            log.warning("workloads are left out: metrics.series_limit is reached", **fields)
         self._left_out = count
         self.report.set("series_left_out_workloads", count)
 
@@ -560,7 +556,7 @@ class Daemon:
         drift = self._clock.wall() - self._clock.steady()
         jump, self._drift = drift - self._drift, drift
         if abs(jump) > CLOCK_JUMP:
-            log.warning("the clock was set; sweeping now", extra={"fields": {"seconds": round(jump, 1)}})
+            log.warning("the clock was set; sweeping now", seconds=round(jump, 1))
             every = trigger(self.settings)
             for account in self.settings.accounts:
                 self._schedule(account.name, every)
@@ -711,10 +707,10 @@ class Daemon:
         except BadSettings as error:
             problems = [str(problem) for problem in error.problems]
             for problem in problems:
-                log.error("bad settings; the old ones stay in force", extra={"fields": {"problem": problem}})  # noqa: TRY400 — told in words
+                log.error("bad settings; the old ones stay in force", problem=problem)
             return problems
         except StateError as error:
-            log.error("the reload failed; the old settings stay in force", extra={"fields": {"problem": str(error)}})  # noqa: TRY400 — told in words
+            log.error("the reload failed; the old settings stay in force", problem=str(error))
             return [f"state.path: {error}"]
         except Exception as error:  # whatever it is, the old settings are better than half of the new ones
             log.exception("the reload failed; the old settings stay in force")
@@ -722,7 +718,7 @@ class Daemon:
         finally:
             if new is not None:
                 await new.aclose()
-        log.info("settings reloaded", extra={"fields": {"accounts": len(new.settings.accounts)}})
+        log.info("settings reloaded", accounts=len(new.settings.accounts))
         return []
 
     async def check(self) -> None:
@@ -755,7 +751,7 @@ class Daemon:
         settings, old = new.settings, self.settings
         for name in ("listen_address", "config_file", "telemetry_path"):
             if getattr(settings.web, name) != getattr(old.web, name):
-                log.warning("takes effect at the next start", extra={"fields": {"setting": f"web.{name}"}})
+                log.warning("takes effect at the next start", setting=f"web.{name}")
         if new.exposition is not None:
             self._exposition, self._publisher = new.exposition, Publisher()
             self._of_accounts = served_accounts(settings.metrics.profile)

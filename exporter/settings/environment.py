@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from exporter.log import log
 from exporter.settings.values import DEFAULT_ENDPOINT
-
-log = logging.getLogger("exporter")
 
 
 def account_settings(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -70,6 +68,5 @@ def _workload_attributes(given: str) -> str:
     pairs = [pair for pair in given.split(",") if pair.strip()]
     good = [pair for pair in pairs if re.match(r"\s*[^\s=][^=]*=", pair)]
     if len(good) < len(pairs):
-        fields = {"pairs": len(pairs) - len(good)}
-        log.warning("OTEL_RESOURCE_ATTRIBUTES: what is no name=value is left out", extra={"fields": fields})
+        log.warning("OTEL_RESOURCE_ATTRIBUTES: what is no name=value is left out", pairs=len(pairs) - len(good))
     return ",".join(pair for pair in good if not pair.strip().startswith(_PROCESS_ATTRIBUTES))
