@@ -45,7 +45,7 @@ from exporter.settings import (
 from exporter.settings.validation import BadSettings, Problem
 from exporter.simulator import Simulator
 from exporter.state.store import StateError, Store
-from exporter.telemetry.logs import clean_errors
+from exporter.telemetry.standard_error import clean_errors
 from exporter.web.server import misgiven
 from exporter.web.web_config import read_web_config
 

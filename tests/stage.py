@@ -78,7 +78,7 @@ class _Wire(httpx.AsyncBaseTransport):
         await asyncio.sleep(stage.latency)  # virtual time
         headers = {name.lower(): value for name, value in request.headers.items()}
         path, query = request.url.raw_path.decode().partition("?")[::2]
-        answer = stage.simulator.answer(request.method, path, query, headers)
+        answer = stage.simulator.respond(request.method, path, query, headers)
         stage.sent.append(Sent(at, path.rstrip("/"), answer.status))
         told = {"date": formatdate(stage.wall + stage.ahead, usegmt=True)} | dict(answer.headers)
         return httpx.Response(answer.status, headers=told, content=answer.body, request=request)

@@ -44,7 +44,7 @@ def test_links_between_pages_lead_to_a_page_and_a_heading_that_are_there() -> No
 def test_the_words_of_a_page_follow_its_alert() -> None:
     page = PAGES["DataRobotReplacementFailed.md"]
     assert "Severity: critical if the workload is of critical importance, else warning. Fires at once." in page
-    assert "`replacement_failed_seconds` is 30m: the old version serves on" in page
+    assert "`replacement_failed_seconds` is 30m: the old version still serves" in page
     assert "By itself 30m after the failure" in page
     assert "held as it was, for 10m at the most" in page
     assert "5m after its condition held last" in PAGES["DataRobotWorkloadNotServing.md"]

@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from exporter.api.models import ApiObject, Number, Replacement, Runtime, folded
+from exporter.api.models import ApiObject, Number, folded
 from exporter.api.pods import StatusDetails
 
 
@@ -108,28 +108,6 @@ class Stats(ApiObject, frozen=True):
     metrics: RequestMetrics | None = None
 
 
-class Bucket(ApiObject, frozen=True):
-    """One bucket of a series; the API does not document its fields, so all are optional."""
-
-    period: Period | None = None
-    value: Number | None = None
-
-
-class SeriesSummary(ApiObject, frozen=True):
-    """What a series is about."""
-
-    period: Period | None = None
-    proton_id: str | None = None
-
-
-class StatsSeries(ApiObject, frozen=True):
-    """``GET /workloads/{id}/stats/{metric}``."""
-
-    metric: str | None = None
-    summary: SeriesSummary | None = None
-    buckets: tuple[Bucket, ...] | None = None
-
-
 class WorkloadCounts(ApiObject, frozen=True):
     """How many workloads there are and are active."""
 
@@ -151,13 +129,6 @@ class AggregateStats(ApiObject, frozen=True):
 
     workloads: WorkloadCounts | None = None
     requests: RequestTotals | None = None
-
-
-class Settings(ApiObject, frozen=True):
-    """``GET /workloads/{id}/settings``."""
-
-    runtime: Runtime | None = None
-    replacement: Replacement | None = None
 
 
 class Limits(ApiObject, frozen=True):
@@ -250,24 +221,6 @@ def base_value(unit: str | None, value: Number | None, most: float | None = None
     return None if most is not None and told > 2 * most else told
 
 
-class LogLine(ApiObject, frozen=True):
-    """One line of ``…/logs``."""
-
-    timestamp: str | None = None
-    level: str | None = None
-    message: str | None = None
-
-
-class TraceItem(ApiObject, frozen=True):
-    """One item of ``…/traces``; `duration` in nanoseconds."""
-
-    trace_id: str | None = None
-    root_span_name: str | None = None
-    duration: Number | None = None
-    spans_count: int | None = None
-    error_spans_count: int | None = None
-
-
 class QuotaRule(ApiObject, frozen=True):
     """One rule: at most `limit` of `rule` in a `window` (min, hour, day)."""
 
@@ -291,16 +244,3 @@ class SharedRole(ApiObject, frozen=True):
     id: str
     role: str | None = None
     share_recipient_type: str | None = None
-
-
-class Related(ApiObject, frozen=True):
-    """One related object."""
-
-    id: str
-    type: str | None = None
-
-
-class Version(ApiObject, frozen=True):
-    """``GET /version``."""
-
-    version_string: str | None = None

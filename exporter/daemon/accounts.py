@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import partial
@@ -20,6 +19,7 @@ from exporter.fleet.polling import Policy
 from exporter.fleet.reconcile import restored
 from exporter.fleet.selection import Selection
 from exporter.fleet.workload_state import WorkloadState
+from exporter.log import log
 from exporter.redaction import Secrets
 from exporter.settings import AccountSettings, Settings, TraceSettings, tag_values
 from exporter.state.store import Store
@@ -28,8 +28,6 @@ from exporter.tracing.episode_traces import Tracing
 
 if TYPE_CHECKING:
     from exporter.otlp.self_traces import SelfTraces
-
-log = logging.getLogger("exporter")
 
 
 def plan(account: AccountSettings, settings: Settings) -> Plan:
@@ -169,7 +167,7 @@ class Accounts:
         state = new.states[account.name]
         if state.unreadable:
             fields = {"account": account.name, "rows": state.unreadable}
-            log.warning("rows of the state file cannot be read; their counters start at zero", extra={"fields": fields})
+            log.warning("rows of the state file cannot be read; their counters start at zero", **fields)
         known = restored(account.name, state.ledgers, state.tally)
         return AccountMonitor(known, client, report, plan(account, settings), self._clock, traced)
 

@@ -7,7 +7,6 @@ neither keeps deleted workloads on the page nor stops the heartbeat.
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 from collections.abc import Callable
 from functools import partial
@@ -27,6 +26,7 @@ from exporter.daemon.schedule import SweepSchedule
 from exporter.daemon.state_writer import StateWriter
 from exporter.daemon.tasks import BackgroundTasks
 from exporter.daemon.trace_export import TraceExport
+from exporter.log import log
 from exporter.redaction import Secrets
 from exporter.settings import Settings
 from exporter.state.store import Store
@@ -35,8 +35,6 @@ from exporter.telemetry.own_metrics import Report
 from exporter.web.server import Application, Server
 from exporter.web.status_page import StatusPage
 from exporter.web.web_config import WebSecurity, read_web_config
-
-log = logging.getLogger("exporter")
 
 REFRESH_SECONDS = 5.0
 """Seconds between two publications if no sweep ends."""
@@ -153,7 +151,7 @@ class Daemon:
         settings, old = new.settings, self.settings
         for name in ("listen_address", "config_file", "telemetry_path"):
             if getattr(settings.web, name) != getattr(old.web, name):
-                log.warning("takes effect at the next start", extra={"fields": {"setting": f"web.{name}"}})
+                log.warning("takes effect at the next start", setting=f"web.{name}")
         if new.exposition is not None:
             self.publication.use(settings.metrics, new.exposition)
         if settings.log != old.log:
@@ -267,7 +265,7 @@ class Daemon:
             "metrics": ", ".join(address + web.telemetry_path for address in web.listen_address),
             "accounts": ", ".join(account.name for account in self.settings.accounts),
         }
-        log.info("serving", extra={"fields": fields})
+        log.info("serving", **fields)
         try:
             await server.run_until_stopped()
         finally:

@@ -6,7 +6,6 @@ The start, a reload and ``check`` all build it, so settings that ``check`` accep
 from __future__ import annotations
 
 import asyncio
-import logging
 import ssl
 from collections.abc import Callable, Iterable
 from datetime import UTC
@@ -16,6 +15,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from exporter.collect.client import Client
 from exporter.failures import one_line
+from exporter.log import log
 from exporter.metrics.exposition import Exposition
 from exporter.otlp.transport import Transport
 from exporter.paging.notify import Notifier
@@ -26,8 +26,6 @@ from exporter.telemetry.own_metrics import AccountReport
 
 if TYPE_CHECKING:
     from exporter.otlp.self_traces import SelfTraces
-
-log = logging.getLogger("exporter")
 
 
 class Prepared:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sized
 
 from exporter.clock import Clock
 from exporter.daemon.accounts import Accounts
 from exporter.daemon.state_writer import StateWriter
+from exporter.log import log
 from exporter.metrics.exposition import Exposition, account_bodies
 from exporter.metrics.registry import served, served_accounts
 from exporter.settings import MetricsSettings
 from exporter.telemetry.own_metrics import Report
 from exporter.telemetry.sweep_trace import part
 from exporter.web.metrics_page import Published, Publisher
-
-log = logging.getLogger("exporter")
 
 
 def exposition(settings: MetricsSettings) -> Exposition:
@@ -97,6 +95,6 @@ class Publication:
     def _report_left_out(self, count: int) -> None:
         if count and not self.workloads_left_out:
             fields = {"workloads": count, "series_limit": self._settings.series_limit}
-            log.warning("metrics.series_limit reached; workloads are left out", extra={"fields": fields})
+            log.warning("metrics.series_limit reached; workloads are left out", **fields)
         self.workloads_left_out = count
         self._report.set("series_left_out_workloads", count)

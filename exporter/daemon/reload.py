@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 
 from exporter.clock import Clock
 from exporter.daemon.prepared import Prepared
+from exporter.log import log
 from exporter.redaction import Secrets
 from exporter.settings import Settings
 from exporter.settings.validation import BadSettings
 from exporter.state.store import StateError
 from exporter.telemetry.own_metrics import Report
-
-log = logging.getLogger("exporter")
 
 
 class Reloader:
@@ -61,10 +59,10 @@ class Reloader:
         except BadSettings as error:
             problems = [str(problem) for problem in error.problems]
             for problem in problems:
-                log.error("invalid settings; the old ones stay in force", extra={"fields": {"problem": problem}})  # noqa: TRY400 — the problem says it all
+                log.error("invalid settings; the old ones stay in force", problem=problem)
             return problems
         except StateError as error:
-            log.error("the reload failed; the old settings stay in force", extra={"fields": {"problem": str(error)}})  # noqa: TRY400 — the problem says it all
+            log.error("the reload failed; the old settings stay in force", problem=str(error))
             return [f"state.path: {error}"]
         except Exception as error:  # anything: the old settings are better than half of the new ones
             log.exception("the reload failed; the old settings stay in force")
@@ -72,7 +70,7 @@ class Reloader:
         finally:
             if new is not None:
                 await new.aclose()
-        log.info("settings reloaded", extra={"fields": {"accounts": len(new.settings.accounts)}})
+        log.info("settings reloaded", accounts=len(new.settings.accounts))
         return []
 
     def _note(self, successful: bool) -> None:

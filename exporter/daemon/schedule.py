@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
@@ -13,9 +12,8 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from exporter.clock import Clock
+from exporter.log import log
 from exporter.telemetry.own_metrics import LANE, Report
-
-log = logging.getLogger("exporter")
 
 MAX_CLOCK_DRIFT = 5.0
 """Seconds by which the wall clock may move against the monotonic clock before the sweeps are scheduled again."""
@@ -72,7 +70,7 @@ class SweepSchedule:
         drift = self._clock.wall() - self._clock.steady()
         step, self._drift = drift - self._drift, drift
         if abs(step) > MAX_CLOCK_DRIFT:
-            log.warning("the system clock was set; sweeping now", extra={"fields": {"seconds": round(step, 1)}})
+            log.warning("the system clock was set; sweeping now", seconds=round(step, 1))
             for account, trigger in list(self._triggers.items()):
                 self.add(account, trigger)
 

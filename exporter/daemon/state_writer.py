@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 
 from exporter.clock import Clock
 from exporter.collect.account_monitor import Pending
 from exporter.daemon.accounts import Accounts
+from exporter.log import log
 from exporter.otlp.transport import encode
 from exporter.state.store import Frozen, StateError, Store
 from exporter.telemetry.own_metrics import Report
 from exporter.telemetry.sweep_trace import part
 from exporter.tracing.trace import Trace
-
-log = logging.getLogger("exporter")
 
 
 class StateWriter:
@@ -46,8 +44,7 @@ class StateWriter:
                 self._report.count("state_commit_failures")
                 self._failed_at = self._clock.steady()
                 if not self._failing:
-                    fields = {"words": str(error)}
-                    log.error("the state cannot be written; retrying", extra={"fields": fields})  # noqa: TRY400 — the message says it all
+                    log.error("the state cannot be written; retrying", words=str(error))
                 self._failing = True
                 return
             monitor.kept(pending)
@@ -67,7 +64,7 @@ class StateWriter:
         dropped = self._store.commit(account, pending.ledgers, pending.tally, traces, self.max_trace_bytes)
         if dropped:
             self._report.count("trace_spans_dropped", "cap", by=dropped)
-            log.warning("traces.max_bytes reached; the oldest traces are dropped", extra={"fields": {"spans": dropped}})
+            log.warning("traces.max_bytes reached; the oldest traces are dropped", spans=dropped)
         self._encoded.pop(account, None)
 
     def _encode(self, key: bytes, trace: Trace) -> Frozen | None:
@@ -75,7 +72,6 @@ class StateWriter:
         try:
             return Frozen(key, len(trace.spans), encode(trace), self._clock.wall())
         except ValueError as error:
-            fields = {"trace_id": trace.id.hex(), "words": str(error)}
-            log.warning("a trace is dropped: it cannot be encoded", extra={"fields": fields})
+            log.warning("a trace is dropped: it cannot be encoded", trace_id=trace.id.hex(), words=str(error))
             self._report.count("trace_spans_dropped", "unencodable", by=len(trace.spans))
             return None

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Coroutine
 
-log = logging.getLogger("exporter")
+from exporter.log import log
 
 
 class BackgroundTasks:

@@ -16,8 +16,8 @@ from exporter.fleet.workload_state import Unread
 
 RECENT = 6 * 3600.0
 """What changed so long ago may still be the cause."""
-UNTOLD = "not told"
-"""Why a container waits, where no reason is told."""
+NO_REASON = "not reported"
+"""The waiting reason of a container for which none is reported."""
 SOME_ERRORS, MOST_ERRORS, _SLOW, _REFUSED, FEWEST = 0.02, 0.5, 0.1, 0.5, 20
 """Shares of requests from which on they are told of, and the fewest requests that prove one."""
 
@@ -154,17 +154,17 @@ class Facts(NamedTuple):
 CHANGES = {
     "replacing": "a new version is being rolled out",
     "new_settings": "new settings are being rolled out",
-    "replaced": "a replacement ended well",
-    "reverted": "a replacement failed and was taken back",
+    "replaced": "a replacement completed",
+    "reverted": "a replacement failed and was rolled back",
     "promoted": "its draft was promoted",
-    "reset": "its statistics began anew: it was promoted, or somebody wiped them",
+    "reset": "its statistics were reset: it was promoted, or they were cleared",
     "version": "its newest version was created",
     "started": "it was started",
     "stopped": "it was stopped",
     "scaled": "it was scaled",
-    "failure": "it had failed until then",
+    "failure": "a failure ended",
     "start": "a start ended",
-    "stop": "it came to a stop",
+    "stop": "it finished stopping",
 }
 ABOUT: Mapping[str, str] = {
     "replaced": "rollout",
@@ -182,7 +182,7 @@ PARTS = {
     "events": "its events",
     "replacement": "its replacement",
     "stats_5m": "its requests",
-    "usage": "its use of processor and memory",
+    "usage": "its CPU and memory usage",
     "bundles": "the catalogue of resource bundles",
 }
 """Parts of the details, and what they are called."""
@@ -244,71 +244,73 @@ def _lacking(what: str) -> _Of:
     return lambda facts, roles: any(one.what == what for one in facts.lacks if one.role in roles)
 
 
-_MEND = "Read the end of its log; if a new version or new settings brought it, go back, else mend the artifact."
-_MEND_NEW = "Read the log of that version, mend its artifact, and replace again, by day: the old version serves on."
-_ROOM = "Wait if nodes are added on demand; else stop what is needed less, or choose another bundle."
+_MEND = "Check the end of its log. If a new version or new settings caused it, roll back; otherwise fix the artifact."
+_MEND_NEW = (
+    "Check the log of that version, fix its artifact, and replace again in working hours: the old version still serves."
+)
+_ROOM = "Wait if nodes are added on demand. Otherwise stop less important workloads, or choose another bundle."
 _OF_PODS: tuple[tuple[str, _Of, str, str, str], ...] = (
     ("out_of_memory", _some(lambda one: one.ended == "OOMKilled"),
-     "a container was ended because it wanted more memory than its resource bundle has.",
-     "Choose a bundle with more memory, or let the application use less: fewer workers, smaller batches.",
+     "a container was killed because it used more memory than its resource bundle provides.",
+     "Choose a bundle with more memory, or reduce memory use: fewer workers, smaller batches.",
      "DataRobotContainerOOMKilled"),
     ("image_not_there", _pulls("manifest unknown", "not found", "notfound"),
-     "the registry has no image of that name and tag.",
-     "Push the image, or correct its name in the artifact, and replace the artifact.",
+     "the registry has no image with this name and tag.",
+     "Push the image, or correct its name in the artifact, then replace the artifact.",
      "DataRobotWorkloadImagePullFailing"),
     ("image_denied", _pulls("unauthorized", "denied", "forbidden"),
-     "the registry does not let the platform pull the image.",
-     "Renew the credential for the registry.",
+     "the registry does not allow the platform to pull the image.",
+     "Renew the registry credential.",
      "DataRobotWorkloadImagePullFailing"),
     ("image_pull", _pulls(),
-     "the image of a container cannot be pulled.",
-     "Compare the image's name with the registry; if that is right, its credential; if others fail too, the registry.",
+     "a container image cannot be pulled.",
+     "Check the image name against the registry. If it is correct, check the credential; if other workloads fail too, "
+     "the registry.",
      "DataRobotWorkloadImagePullFailing"),
     ("cannot_create", _some(lambda one: one.waits in (
         "CreateContainerConfigError", "CreateContainerError", "RunContainerError")),
-     "a container cannot be made: a secret, a variable, a volume or its command is missing or wrong.",
+     "a container cannot be created: a secret, a variable, a volume or its command is missing or wrong.",
      "The message names what is missing: create it, or correct its name in the artifact.",
      "DataRobotContainerCannotStart"),
     ("exit_0", _some(lambda one: one.ready is not True and one.ended == "Completed"),
-     "its process ends without an error (exit code 0): it does its work and ends, or starts its server in the "
-     "background.",
-     "Let the container's command be one that stays in the foreground and listens; then replace the artifact.",
+     "its process exits without an error (exit code 0): it finishes its work, or starts its server in the background.",
+     "Run the server in the foreground, then replace the artifact.",
      "DataRobotContainerCrashLooping"),
     ("exit_command", _exits(126, 127),
      "its command cannot be run: it is not in the image, or not executable (exit code 126 or 127).",
      "Correct the command or the image in the artifact, and replace it.",
      "DataRobotContainerCrashLooping"),
     ("exit_arguments", _exits(2),
-     "its process refuses its arguments (exit code 2).",
+     "its process rejects its arguments (exit code 2).",
      "Correct the command or its environment in the artifact; the end of the log names the argument.",
      "DataRobotContainerCrashLooping"),
     ("exit_native", _exits(139),
-     "its process crashes in native code (exit code 139): a library, or an image for another processor.",
-     "Go back to the version before; compare libraries, drivers and the image's architecture.",
+     "its process crashes in native code (exit code 139): a faulty library, or an image for another CPU architecture.",
+     "Roll back to the previous version; compare libraries, drivers and the image's architecture.",
      "DataRobotContainerCrashLooping"),
     ("exit_killed", _exits(137, 143),
-     "the platform ends the container, and not for memory (exit code 137 or 143): a startup or liveness probe fails.",
-     "Give the probe more time, or mend the endpoint that it asks.",
+     "the platform kills the container, but not for memory (exit code 137 or 143): a startup or liveness probe fails.",
+     "Give the probe more time, or fix the endpoint that it calls.",
      "DataRobotContainerCrashLooping"),
     ("exit_error", _exits(1),
-     "its process ends with an error of its own soon after each start (exit code 1).",
+     "its process exits with an error soon after each start (exit code 1).",
      _MEND, "DataRobotContainerCrashLooping"),
     ("evicted", _some(lambda one: one.ended in ("Evicted", "DeadlineExceeded")),
-     "a pod was evicted from its node: something of more importance needed the place, or the node went away.",
-     "Start it again if it does not come back; if it must not be evicted, raise its importance.",
+     "a pod was evicted from its node: a more important workload needed the capacity, or the node was removed.",
+     "Start it again if it does not come back. If it must not be evicted, raise its importance.",
      "DataRobotWorkloadInterrupted"),
-    ("crashing", _some(lambda one: one.waits == "CrashLoopBackOff" or (one.waits == UNTOLD and one.restarts > 0)
+    ("crashing", _some(lambda one: one.waits == "CrashLoopBackOff" or (one.waits == NO_REASON and one.restarts > 0)
         or (one.ready is not True and bool(one.ended))),
-     "its process ends soon after each start.",
+     "its process exits soon after each start.",
      _MEND, "DataRobotContainerCrashLooping"),
-    ("no_gpu", _lacking("gpu"), "no node has a GPU free for it.", _ROOM, "DataRobotWorkloadUnschedulable"),
-    ("no_cpu", _lacking("cpu"), "no node has processor enough for it.", _ROOM, "DataRobotWorkloadUnschedulable"),
-    ("no_memory", _lacking("memory"), "no node has memory enough for it.", _ROOM, "DataRobotWorkloadUnschedulable"),
+    ("no_gpu", _lacking("gpu"), "no node has a free GPU for it.", _ROOM, "DataRobotWorkloadUnschedulable"),
+    ("no_cpu", _lacking("cpu"), "no node has enough CPU for it.", _ROOM, "DataRobotWorkloadUnschedulable"),
+    ("no_memory", _lacking("memory"), "no node has enough memory for it.", _ROOM, "DataRobotWorkloadUnschedulable"),
     ("no_volume", _lacking("volume"),
-     "its volume cannot be had where there is room: another zone, or in use elsewhere.",
-     "Release the volume, or let those who run the cluster move it.", "DataRobotWorkloadUnschedulable"),
-    ("no_node", _lacking("other"), "no node takes it: taints, affinity, or no room.",
-     "Read the scheduler's words; ask those who run the cluster, or choose another bundle.",
+     "its volume is not available on a node with free capacity: it is in another zone, or in use elsewhere.",
+     "Release the volume, or ask the cluster administrators to move it.", "DataRobotWorkloadUnschedulable"),
+    ("no_node", _lacking("other"), "no node accepts it: taints, affinity, or no free capacity.",
+     "Read the scheduler's message. Ask the cluster administrators, or choose another bundle.",
      "DataRobotWorkloadUnschedulable"),
 )  # fmt: skip
 
@@ -337,11 +339,13 @@ def _new_version_fails(facts: Facts) -> bool:
 def _not_read(prefix: str, group: Callable[[Facts], bool]) -> Iterator[Cause]:
     """The causes for a workload of which nothing else is known, for its pods could not be read."""
     lead = "Its health is unknown: the pods of the serving version could not be read. "
-    step = "Call its endpoint. Ask again in a few minutes; if it still fails, report it to those who run the platform."
+    step = (
+        "Call its endpoint. Check again in a few minutes; if it still fails, report it to the platform administrators."
+    )
     rows = (
-        ("refused", _unread("forbidden"), "The API refuses them to this token (403).",
-         "Call its endpoint; give the token's user the role `user` on it to see more."),
-        ("failed", _unread("server_error"), "The API fails with a server error (5xx).", step),
+        ("refused", _unread("forbidden"), "The API denies this token access to them (403).",
+         "Call its endpoint. To see more, give the token's user the role `user` on it."),
+        ("failed", _unread("server_error"), "The API responds with a server error (5xx).", step),
         ("unread", _unread(), "The reason is under `Not known`.", step),
     )  # fmt: skip
     for name, is_met, says, following in rows:
@@ -410,222 +414,231 @@ _errors = _share("server_errors", SOME_ERRORS)
 
 
 def _creating(facts: Facts) -> bool:
-    return any(one.waits in ("ContainerCreating", "PodInitializing", UNTOLD) for one in facts.containers)
+    return any(one.waits in ("ContainerCreating", "PodInitializing", NO_REASON) for one in facts.containers)
 
 
 _UP, _STARTING, _LEAVING, _FAILED = _group("up"), _group("starting"), _group("leaving"), _group("failed")
 _WAIT_FOR_START = "Wait: most starts take about five minutes, those with GPUs or large images longer."
-_READ_LOG = "Read the end of its log, and look at what it calls."
+_READ_LOG = "Check the end of its log, and the services that it calls."
 
 CAUSES: tuple[Cause, ...] = (
     # -- it is not there, or off
     Cause("deleted", lambda facts: facts.gone == "not_found",
-        "It was deleted: the API does not know it any more.",
-        "Ask who deleted it; if nobody meant it, create it anew from its artifact.", "DataRobotWorkloadVanished"),
+        "It was deleted: the API no longer finds it.",
+        "Ask who deleted it. If this was not intended, recreate it from its artifact.", "DataRobotWorkloadVanished"),
     Cause("not_shared", lambda facts: facts.gone == "forbidden",
-        "It is no longer shared with the token's user, and may run on unseen.",
-        "Share it with that user again, with the role `user` or more.", "DataRobotWorkloadVanished"),
+        "It is no longer shared with the token's user. It may still be running.",
+        "Share it with that user again, with the role `user` or higher.", "DataRobotWorkloadVanished"),
     Cause("vanished", lambda facts: bool(facts.gone),
-        "It is listed no more: deleted, or no longer shared with the token's user.",
-        "Look for it in the console with another user.", "DataRobotWorkloadVanished"),
+        "It is no longer listed: deleted, or no longer shared with the token's user.",
+        "Look for it in the console as another user.", "DataRobotWorkloadVanished"),
     Cause("terminated", _status("terminated"),
-        "It was ended for good, by a person or by the platform; it cannot be started again.",
-        "See in its activity log who ended it; if it is needed, create it anew from its artifact.",
+        "It was terminated, by a person or by the platform. It cannot be started again.",
+        "Check its activity log for who terminated it. If it is needed, recreate it from its artifact.",
         "DataRobotWorkloadTerminated"),
     Cause("draft_ended", lambda facts: facts.draft_over,
-        "Its artifact is a draft: the platform stops drafts eight hours after they began to run.",
-        "Promote the artifact if it is needed, and start it again.", "DataRobotDraftExpiring"),
+        "Its artifact is a draft: the platform stops drafts eight hours after they start.",
+        "If it is needed, promote the artifact and start it again.", "DataRobotDraftExpiring"),
     Cause("suspended", _status("suspended"),
-        "It is suspended: a pause on purpose.",
-        "Nothing, if the pause is known; else start it again.", "DataRobotWorkloadStopped"),
+        "It is suspended, which is an intentional pause.",
+        "Nothing to do if the pause is known; otherwise start it again.", "DataRobotWorkloadStopped"),
     Cause("stopped", _status("stopped"),
-        "Somebody, or a script, stopped it.",
-        "Nothing, if it was meant; else start it again.", "DataRobotWorkloadStopped"),
+        "It was stopped by a person or a script.",
+        "Nothing to do if this was intended; otherwise start it again.", "DataRobotWorkloadStopped"),
     Cause("interrupted", _status("interrupted"),
-        "The platform evicted it: a workload of more importance took its place, or its node went away. Which, is not "
-        "told.",
-        "Start it again: it stays down until somebody does. If it is evicted again, raise its importance.",
+        "The platform evicted it: a more important workload took its capacity, or its node was removed. The API does "
+        "not report which.",
+        "Start it again: it does not restart by itself. If it is evicted again, raise its importance.",
         "DataRobotWorkloadInterrupted"),
     # -- on its way out
     Cause("not_stopping", _both(_LEAVING, _alert("DataRobotWorkloadStuckStopping")),
-        "It was told to stop and does not. Why, is not told: its process ignores SIGTERM, requests last very long, or "
-        "its node is lost.",
-        "If its log moves, requests last, or SIGTERM is ignored; if it is silent, tell those who run the platform.",
+        "It does not finish stopping. Cause unknown: its process may ignore SIGTERM, requests may take very long, or "
+        "its node may be lost.",
+        "Check its log. Still active: requests are running, or SIGTERM is ignored. Silent: escalate to the platform "
+        "administrators.",
         "DataRobotWorkloadStuckStopping"),
     Cause("stopping", _LEAVING,
-        "It was told to stop, and its last requests are being served.",
-        "Wait ten to twelve minutes; if it takes longer, its process ignores SIGTERM, or its node is lost.",
+        "It is stopping, and completes its last requests.",
+        "Wait ten to twelve minutes. If it takes longer, its process ignores SIGTERM, or its node is lost.",
         "DataRobotWorkloadStuckStopping"),
     # -- its pods say it
     Cause("exit_error_since_change", _CRASHES_NEW,
-        "Its process ends with an error of its own soon after each start (exit code 1), and its version is new: that "
+        "Its process exits with an error soon after each start (exit code 1), and its version is new: the new version "
         "may be the cause.",
-        "Read the end of its log; if a version before it ran, replace it with that artifact, else mend this one.",
+        "Check the end of its log. If the previous version ran, replace it with that artifact; otherwise fix this one.",
         "DataRobotContainerCrashLooping"),
     *_shown_by(_OWN),
-    *_shown_by(("candidate",), "The version that is being rolled out does not come up: ", "new_version_"),
+    *_shown_by(("candidate",), "The version being rolled out does not start: ", "new_version_"),
     Cause("new_version_fails", _both(_unread(), _new_version_fails),
-        "The version that is being rolled out does not come up, and the pods of the serving version could not be read: "
-        "whether it serves is unknown.",
-        "Call its endpoint first. Then see under `Containers` or `No node` why the new version does not start.",
+        "The version being rolled out does not start, and the pods of the serving version could not be read: whether "
+        "it serves is unknown.",
+        "Call its endpoint first. Then see `Containers` or `Unschedulable` for why the new version does not start.",
         "DataRobotContainerCrashLooping"),
     # -- starting, failed
     Cause("failed_unready", _both(_FAILED, _unready),
-        "Its containers run and are not ready. Why, is not told: loading, hung, waiting for something that is down, or "
-        "the readiness probe asks the wrong port or path.",
-        "See in its log whether it is still loading, then on which port it listens; correct the probe, or wait.",
+        "Its containers are running but not ready. Cause unknown: possibly still loading, hung, waiting for a "
+        "dependency that is down, or probed on the wrong port or path.",
+        "Check in its log whether it is still loading, and on which port it listens. Wait, or correct the probe.",
         "DataRobotWorkloadErrored"),
     Cause("start_unready", _both(_STARTING, _unready),
-        "Its containers run and have not become ready. Why, is not told: loading, hung, waiting for something that is "
-        "down, or the readiness probe asks the wrong port or path.",
-        "See in its log whether it is loading or waits; if it says that it listens, correct the probe's port and path.",
+        "Its containers are running but have not become ready. Cause unknown: possibly still loading, hung, waiting "
+        "for a dependency that is down, or probed on the wrong port or path.",
+        "Check in its log whether it is loading or waiting. If it reports that it is listening, correct the probe's "
+        "port and path.",
         "DataRobotWorkloadStuckStarting"),
     Cause("creating_for_long", _both(_STARTING, _creating, _alert("DataRobotWorkloadStuckStarting")),
-        "Its containers are not made for long: a volume or a secret is missing, or the image is very large.",
-        "The messages of the pods' conditions name what is missing; a large image only needs patience.",
+        "Its containers have not been created for a long time: a volume or a secret is missing, or the image is very "
+        "large.",
+        "The messages of the pods' conditions name what is missing. A large image only takes time.",
         "DataRobotWorkloadStuckStarting"),
     Cause("creating", _both(_STARTING, _creating),
-        "It is being started: images are pulled and containers made.",
+        "It is starting: images are being pulled and containers created.",
         _WAIT_FOR_START, "DataRobotWorkloadStuckStarting"),
     *_not_read("start_", _STARTING),
     Cause("monitor_silent", _both(_STARTING, _alert("DataRobotPodSnapshotMissing")),
-        "The platform tells nothing of its pods: its monitor does not report, and the status may be old, or none was "
-        "ever made. Which, is not told.",
-        "Call its endpoint: if it answers, leave it alone; if not, start it again. Tell those who run the platform.",
+        "The platform reports nothing about its pods: its monitor does not report, so the status may be outdated, or "
+        "no pods were created. Which of the two is unknown.",
+        "Call its endpoint. If it responds, leave it alone; otherwise start it again. Inform the platform "
+        "administrators.",
         "DataRobotPodSnapshotMissing"),
-    Cause("start_untold", _both(_STARTING, lambda facts: not facts.snapshot),
-        "Nothing is told of its pods: it has only just begun, or the platform's monitor does not report on it.",
-        "Ask again in some minutes; if still nothing is told, call its endpoint and tell those who run the platform.",
+    Cause("start_unknown", _both(_STARTING, lambda facts: not facts.snapshot),
+        "Nothing is reported about its pods: it has only just started, or the platform's monitor does not report it.",
+        "Check again in a few minutes. If there is still no report, call its endpoint and inform the platform "
+        "administrators.",
         "DataRobotPodSnapshotMissing"),
     Cause("starting", _STARTING,
-        "It is being started.", _WAIT_FOR_START, "DataRobotWorkloadStuckStarting"),
-    Cause("failed_untold", _both(_FAILED, lambda facts: not facts.snapshot or facts.readiness_unknown),
-        "It has failed; why is not known, for its pods are not told.",
-        "Look at its pods and its log in the console.", "DataRobotWorkloadErrored"),
+        "It is starting.", _WAIT_FOR_START, "DataRobotWorkloadStuckStarting"),
+    Cause("failed_unknown", _both(_FAILED, lambda facts: not facts.snapshot or facts.readiness_unknown),
+        "It has failed. The cause is unknown because its pods are not reported.",
+        "Check its pods and its log in the console.", "DataRobotWorkloadErrored"),
     Cause("failed_waiting", _both(_FAILED, _creating),
-        "Its containers wait and have never run; why is not told: the image or something that they need is missing.",
-        "Look at its pods in the console; compare the image's name with the registry.",
+        "Its containers are waiting and have never run. No reason is reported: the image, or something else that they "
+        "need, is missing.",
+        "Check its pods in the console, and compare the image name with the registry.",
         "DataRobotWorkloadErrored"),
     Cause("failed_before", _both(_FAILED, lambda facts: facts.replicas.live == 0),
-        "It failed a while ago: no pod of it is left, and nothing replaces it.",
-        "Start it again or replace its artifact; delete it if nobody needs it.", "DataRobotWorkloadErrored"),
+        "It failed a while ago: it has no pods left, and nothing replaces them.",
+        "Start it again or replace its artifact. If it is no longer needed, delete it.", "DataRobotWorkloadErrored"),
     Cause("failed_but_ready", _FAILED,
-        "The platform calls it failed, and nothing is wrong with the pods that it tells: it may be recovering.",
-        "Call its endpoint; if it does not answer, read its log.", "DataRobotWorkloadErrored"),
+        "The platform reports it as failed, but its reported pods have no problem: it may be recovering.",
+        "Call its endpoint. If it does not respond, check its log.", "DataRobotWorkloadErrored"),
     # -- it runs
     Cause("no_pod", _both(_UP, lambda facts: facts.replicas.live == 0 and not facts.replicas.zero),
-        "It says that it runs, and has no pod at all.",
-        "See in its events what took them away; start it again.", "DataRobotWorkloadNoReadyReplica"),
+        "It is reported as running but has no pods.",
+        "Check its events for what removed them, then start it again.", "DataRobotWorkloadNoReadyReplica"),
     Cause("none_ready_any_more", _both(_UP, _lost, lambda facts: facts.replicas.ready == 0),
-        "Its replicas were ready and are not any more, while their containers run on: it hangs, or what it waits for "
-        "is down.",
-        "See in its log what it waits for, and mend that; if the log is silent, restart it.",
+        "Its replicas were ready and no longer are, although their containers are still running: it hangs, or a "
+        "dependency is down.",
+        "Check in its log what it is waiting for, and fix that. If the log is silent, restart it.",
         "DataRobotWorkloadNoReadyReplica"),
     Cause("none_ready", _both(_UP, _unready, lambda facts: facts.replicas.ready == 0),
-        "It says that it runs, and no replica is ready. Why, is not told: loading, hung, waiting for something that is "
-        "down, or the readiness probe asks the wrong port or path.",
-        "See in its log whether it loads, waits, or says that it listens (then mend the probe); restart it if silent.",
+        "It is reported as running, but no replica is ready. Cause unknown: possibly still loading, hung, waiting for "
+        "a dependency that is down, or probed on the wrong port or path.",
+        "Check its log. Loading: wait. Waiting: fix the dependency. Listening: correct the probe. Silent: restart it.",
         "DataRobotWorkloadNoReadyReplica"),
     Cause("some_unready_any_more", _both(_UP, _read, _lost),
-        "Some of its replicas were ready and are not any more, while their containers run on: they hang, are "
-        "overloaded, or wait for something. The others serve.",
-        "Compare the log of one that is not ready with that of one that is; restart it if it hangs.",
+        "Some of its replicas were ready and no longer are, although their containers are still running: they hang, "
+        "are overloaded, or wait for a dependency. The others serve.",
+        "Compare the log of a replica that is not ready with that of a ready one. If it hangs, restart it.",
         "DataRobotWorkloadReplicasDegraded"),
     Cause("some_unready", _both(_UP, _read, _unready),
-        "Some of its replicas run and have not become ready, the others serve. Why, is not told: loading, hung, or "
-        "waiting for something.",
-        "Wait some minutes if they are new; else compare their log with that of one that is ready, and restart them.",
+        "Some of its replicas are running but have not become ready; the others serve. Cause unknown: possibly still "
+        "loading, hung, or waiting for a dependency.",
+        "Wait a few minutes if they are new. Otherwise compare their log with that of a ready replica, and restart "
+        "them.",
         "DataRobotWorkloadReplicasDegraded"),
     Cause("waking", _both(_UP, _read, _creating),
-        "A replica of it is only being made: it was scaled up, or woken from zero.",
-        "Wait some minutes.", "DataRobotWorkloadNoReadyReplica"),
+        "One of its replicas is being created: it was scaled up, or is scaling up from zero.",
+        "Wait a few minutes.", "DataRobotWorkloadNoReadyReplica"),
     Cause("errors_since_change", _both(_UP, _errors, lambda facts: _recent(facts, *_NEW)),
-        "It answers with errors of its own, and its version is new: that may be the cause.",
-        "If the errors began with it, replace it with the artifact from before.", "DataRobotWorkloadNotServing"),
+        "It responds with server errors, and its version is new: the new version may be the cause.",
+        "If the errors began with the new version, replace it with the previous artifact.",
+        "DataRobotWorkloadNotServing"),
     Cause("outage_pods_unknown", _both(_UP, _share("server_errors", MOST_ERRORS), lambda facts: not _pods_well(facts)),
-        "Most requests get a server error (5xx), and not all of its pods are known to be ready. The application fails, "
-        "or something that it calls.",
+        "Most requests get a server error (5xx), and not all of its pods are known to be ready. The application, or a "
+        "service that it calls, is failing.",
         _READ_LOG, "DataRobotWorkloadNotServing"),
     Cause("outage", _both(_UP, _share("server_errors", MOST_ERRORS)),
-        "Its pods are well, and most requests get a server error (5xx): the application fails, or something that it "
-        "calls does. Which, only its log tells.",
+        "Its pods are healthy, but most requests get a server error (5xx): the application, or a service that it "
+        "calls, is failing. Only its log shows which.",
         _READ_LOG, "DataRobotWorkloadNotServing"),
     Cause("errors_pods_unknown", _both(_UP, _errors, lambda facts: not _pods_well(facts)),
-        "A part of the requests get a server error (5xx), and not all of its pods are known to be ready. The "
-        "application fails, or something that it calls.",
+        "Some requests get a server error (5xx), and not all of its pods are known to be ready. The application, or a "
+        "service that it calls, is failing.",
         _READ_LOG, "DataRobotErrorBudgetBurnFast"),
     Cause("errors", _both(_UP, _errors),
-        "Its pods are well, and a part of the requests get a server error (5xx): some requests break the application, "
-        "or something that it calls fails. Which, only its log tells.",
+        "Its pods are healthy, but some requests get a server error (5xx): they trigger a bug in the application, or "
+        "a service that it calls is failing. Only its log shows which.",
         _READ_LOG, "DataRobotErrorBudgetBurnFast"),
-    *_shown_by(("reverted",), "The last new version did not come up and was taken back: ", "reverted_"),
+    *_shown_by(("reverted",), "The last new version did not start and was rolled back: ", "reverted_"),
     Cause("no_bundle", lambda facts: _read(facts) and _recent(facts, "reverted") and facts.event is not None
         and "resourcebundleinference" in facts.event.words.casefold(),
-        "A replacement failed before it had a pod: no resource bundle could be chosen for it; the old version serves "
-        "on.",
-        "Name a resource bundle in the workload's runtime settings, and replace again; it can wait until morning.",
+        "A replacement failed before it had any pods: no resource bundle could be chosen for it. The old version "
+        "still serves.",
+        "Set a resource bundle in the workload's runtime settings, and replace again. It can wait until morning.",
         "DataRobotReplacementFailed"),
     Cause("reverted", lambda facts: _read(facts) and _recent(facts, "reverted"),
-        "A replacement failed or was cancelled, which of the two is not told, nor why; the version from before serves "
-        "on.",
-        "Ask who replaced it whether it was cancelled; if not, replace again by day, and watch the new version's pods.",
+        "A replacement failed or was cancelled; the API reports neither which nor the reason. The previous version "
+        "still serves.",
+        "Find out whether it was cancelled. If not, replace again in working hours and watch the new version's pods.",
         "DataRobotReplacementFailed"),
     Cause("saturated", _alert("DataRobotAutoscalerSaturated"),
-        "It gets more load than the largest number of replicas that its autoscaler may run can take.",
-        "Raise that number if the account's limits allow it; else find out who asks so much.",
+        "Its load is more than the maximum number of replicas of its autoscaler can handle.",
+        "Raise the maximum if the account's limits allow it. Otherwise find out who sends so many requests.",
         "DataRobotAutoscalerSaturated"),
     Cause("memory", _alert("DataRobotWorkloadMemoryNearLimit"),
-        "It uses nearly all the memory of its resource bundle: the next large request may end a container.",
-        "Choose a bundle with more memory; if its use grows without end, restart it and look for a leak.",
+        "It uses nearly all the memory of its resource bundle: the next large request may get a container killed.",
+        "Choose a bundle with more memory. If its memory use keeps growing, restart it and look for a leak.",
         "DataRobotWorkloadMemoryNearLimit"),
     Cause("slow", lambda facts: "DataRobotWorkloadLatencyHigh" in facts.met or _share("slow", _SLOW)(facts),
-        "It answers a good part of its requests slowly: it is loaded, or what it calls is slow.",
-        "Look at its load and at what it calls; add replicas if it is loaded.", "DataRobotWorkloadLatencyHigh"),
+        "It responds slowly to many requests: it is overloaded, or a service that it calls is slow.",
+        "Check its load and the services that it calls. If it is overloaded, add replicas.",
+        "DataRobotWorkloadLatencyHigh"),
     Cause("refuses", _share("client_errors", _REFUSED),
-        "It refuses most requests (400 to 499): a quota, a caller's token, or requests that it does not understand.",
-        "See in its log which status and which caller; a limit of requests shows as 429.",
+        "It rejects most requests (400 to 499): a quota, a caller's token, or invalid requests.",
+        "Check its log for the status and the caller. A rate limit appears as 429.",
         "DataRobotWorkloadRefusesCallers"),
     *_not_read("pods_", _UP),
     Cause("readiness_unknown", _both(_UP, lambda facts: facts.readiness_unknown),
         "Its health is unknown: the API does not report whether its pods are ready. Their nodes may be lost.",
-        "Call its endpoint. If it does not answer, check its pods and their nodes in the console.",
+        "Call its endpoint. If it does not respond, check its pods and their nodes in the console.",
         "DataRobotWorkloadNoReadyReplica"),
     Cause("crashed_lately", lambda facts: any(one.ended and one.role in _OWN for one in facts.containers),
-        "A container ended within the hour and was started again; it is ready now.",
-        "Read what its log said before that; nothing is to be done at once.", "DataRobotContainerCrashLooping"),
+        "A container exited within the last hour and was restarted. It is ready now.",
+        "Check what it logged before that. No immediate action is needed.", "DataRobotContainerCrashLooping"),
     Cause("errors_lately", lambda facts: bool(facts.met & {
             "DataRobotErrorBudgetBurnFast", "DataRobotErrorBudgetBurnSlow"}),
-        "Over hours or days more requests got a server error (5xx) than its objective allows; lately they do not. "
-        "Whether it failed or what it calls, only its log tells.",
-        "See in its log what failed and when; it can wait until morning.",
+        "Over hours or days, more requests got a server error (5xx) than its objective allows, but not recently. Only "
+        "its log shows whether it or a service that it calls failed.",
+        "Check in its log what failed and when. It can wait until morning.",
         "DataRobotErrorBudgetBurnSlow"),
     Cause("draft_ends", _alert("DataRobotDraftExpiring"),
-        "It runs on a draft, which the platform is about to stop.",
-        "Promote the artifact if it is needed: it runs on without a restart.", "DataRobotDraftExpiring"),
+        "It runs a draft, which the platform is about to stop.",
+        "If it is needed, promote the artifact: it continues to run without a restart.", "DataRobotDraftExpiring"),
     Cause("bundle_gone", _alert("DataRobotBundleNotOffered"),
-        "Its resource bundle was withdrawn: it runs on, and its next start may fail.",
-        "Choose another bundle in its runtime settings, by day.", "DataRobotBundleNotOffered"),
+        "Its resource bundle was withdrawn: it continues to run, but its next start may fail.",
+        "Choose another bundle in its runtime settings in working hours.", "DataRobotBundleNotOffered"),
     Cause("replacement_stuck", _alert("DataRobotReplacementStuck"),
-        "A replacement takes long, and no pod says why: a long warm-up, or it hangs.",
-        "Compare its settings of warm-up and overlap; if they are short, cancel it and replace again.",
+        "A replacement is taking a long time, and no pod shows a reason: a long warm-up, or it is stuck.",
+        "Check its warm-up and overlap settings. If they are short, cancel it and replace again.",
         "DataRobotReplacementStuck"),
     Cause("replacing", lambda facts: facts.rolling,
-        "It is being replaced; nothing is wrong with that so far.",
-        "Nothing: the version from before serves until the new one is ready.", "DataRobotReplacementStuck"),
+        "It is being replaced, without a problem so far.",
+        "Nothing to do: the previous version serves until the new one is ready.", "DataRobotReplacementStuck"),
     Cause("traffic_stopped", _alert("DataRobotWorkloadTrafficStopped"),
-        "Nobody calls it, and it is usually busy: what calls it may be broken.",
-        "Call its endpoint yourself; then ask those who call it.", "DataRobotWorkloadTrafficStopped"),
+        "It is usually busy but receives no requests: its callers may be broken.",
+        "Call its endpoint yourself, then ask the owners of its callers.", "DataRobotWorkloadTrafficStopped"),
     Cause("zero", lambda facts: facts.replicas.zero,
-        "No fault: nobody asks, so the autoscaler has taken all replicas away.",
-        "Nothing: the next request wakes it."),
+        "No problem: it receives no requests, so the autoscaler removed all replicas.",
+        "Nothing to do: the next request starts a replica."),
     Cause("well", _both(_UP, lambda facts: facts.snapshot),
-        "Nothing is known to be wrong with it.",
-        "If callers see otherwise, call its endpoint yourself."),
-    Cause("well_untold", _UP,
-        "It says that it runs; more is not known, for its pods are not told.",
-        "Call its endpoint. Ask again in a few minutes."),
-    Cause("untold", lambda _: True,
-        "The API does not tell how it is: its status is missing, or one that nobody has heard of.",
-        "Look at it in the console, and call its endpoint."),
+        "No problem is known.",
+        "If callers report one, call its endpoint yourself."),
+    Cause("well_unknown", _UP,
+        "It is reported as running. Nothing else is known because its pods are not reported.",
+        "Call its endpoint. Check again in a few minutes."),
+    Cause("unknown", lambda _: True,
+        "Its state is unknown: the API reports no status, or one that is not documented.",
+        "Check it in the console, and call its endpoint."),
 )  # fmt: skip
 """The likely causes, the surest first: the first row that holds of the facts counts, and the last one always does."""

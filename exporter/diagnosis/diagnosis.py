@@ -32,10 +32,10 @@ from exporter.api.pods import (
 from exporter.diagnosis.causes import (
     ABOUT,
     CAUSES,
+    NO_REASON,
     PARTS,
     PULLS,
     RECENT,
-    UNTOLD,
     Cause,
     Change,
     Diagnosis,
@@ -261,7 +261,7 @@ def _closed(reason: str) -> str:
 
 def _trouble(role: str, proton: str, replica: Replica, container: Container) -> Trouble:
     last, began, since = container.last_state, models.timestamp(container.started_at), _unready_since(replica)
-    waits = waiting_reason(container) or (UNTOLD if models.folded(container.status) == "waiting" else "")
+    waits = waiting_reason(container) or (NO_REASON if models.folded(container.status) == "waiting" else "")
     if role == "reverted" and container.reason in WAITING_REASONS:
         waits = container.reason or ""  # an event tells the reason without the status
     return Trouble(
@@ -419,7 +419,7 @@ def _limits(state: WorkloadState, context: WorkloadContext, met: set[str]) -> It
         yield "bundle", f"its resource bundle {missing} is no longer in the catalogue"
     if "DataRobotAutoscalerSaturated" in met:
         most, load = workload_state.most_replicas(state), _LOAD.value(context)
-        yield "autoscaler", f"the autoscaler runs all {most} replicas that it may, at {load:.1f} times its target"
+        yield "autoscaler", f"the autoscaler runs its maximum of {most} replicas, at {load:.1f} times its target"
     if "DataRobotWorkloadMemoryNearLimit" in met:
         used = max(value for term in (_MEMORY, _MEMORIES) if (value := term.value(context)) is not None)
         yield "memory", f"{100 * used:.0f}% of the memory of its resource bundle is in use{_bundle(context)}"
@@ -429,13 +429,13 @@ def _limits(state: WorkloadState, context: WorkloadContext, met: set[str]) -> It
         ]
         told = ", ".join(f"{share:.2%} over {window}" for window, share in shares if share is not None)
         allowed = Threshold("error_budget").value(context)
-        yield "errors", f"server errors {told}, where {allowed:.2%} are allowed"
+        yield "errors", f"server errors {told}; {allowed:.2%} allowed"
 
 
 def _bundle(context: WorkloadContext) -> str:
     """How much memory a replica has, by its resource bundle."""
     size = Metric("workload_replica_memory_bytes").value(context)
-    return f", of {size / (1 << 30):.3g} GiB for each replica" if size else ""
+    return f" ({size / (1 << 30):.3g} GiB per replica)" if size else ""
 
 
 def _untold(state: WorkloadState) -> Iterator[tuple[str, str]]:
@@ -443,22 +443,25 @@ def _untold(state: WorkloadState) -> Iterator[tuple[str, str]]:
     if state.held:
         yield (
             "list",
-            f"no readable {workload_state.held(state)}; shown is the last readable value, after 15 minutes none",
+            f"{workload_state.held(state)} not readable; the last readable value is shown for at most 15 minutes",
         )
     for part in PARTS:
         failed = UNREAD_REASONS.get(details.failed.get(part, ""), "")
         if part in details.refused:
-            yield part, "the API answers 403: this token may not read them"
+            yield part, "the API responds with 403: this token is not allowed to read them"
         elif part == "pods" and (unread := workload_state.unread(state)):
             yield part, _printable("; ".join(one.words for one in unread))
         elif details.fresh.get(part) is False:
-            yield part, f"not told lately; {failed}" if failed else "not told lately; what was known is too old"
+            yield (
+                part,
+                f"not reported recently; {failed}" if failed else "not reported recently; the last values are too old",
+            )
         elif part == "pods" and details.pods is None:
-            yield part, f"not told yet; {failed}" if failed else "not told yet"
+            yield part, f"not reported yet; {failed}" if failed else "not reported yet"
         elif part == "pods" and group not in ("off", "failed") and not _snapshot(state):
-            yield part, "the platform tells nothing of them (204)"
+            yield part, "the platform reports nothing about them (204)"
         elif part == "stats_5m" and group == "up" and "5m" not in details.windows:
-            yield part, "not told yet"
+            yield part, "not reported yet"
 
 
 # -- links

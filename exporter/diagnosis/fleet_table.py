@@ -26,7 +26,7 @@ GROUPS = ("failed", "indeterminate", "starting", "leaving", "up", "off", "vanish
 PAGE = 100
 """Rows shown at once."""
 _GONE = {
-    "not_found": "deleted: the API does not know it",
+    "not_found": "deleted: the API no longer finds it",
     "forbidden": "no longer shared with the token's user",
     "": "no longer listed",
 }
@@ -96,15 +96,15 @@ def _reasons(state: WorkloadState, told_of: bool) -> Iterator[str]:
         yield _GONE[state.gone_because]
         return
     if workload_state.status_group(state) == "indeterminate":
-        yield "its status does not say how it is"
+        yield "its status is unknown"
     if state.held:
-        yield f"the list shows no readable {workload_state.held(state)}"
+        yield f"not readable in the list: {workload_state.held(state)}"
     yield from _pod_reasons(state, told_of)
     replacement = state.workload.replacement
     if replacement is not None and replacement_active(state.workload):
         yield f"replacement: {models.folded(replacement.status)}"
     if workload_state.scaled_to_zero(state):
-        yield "scaled to zero: nobody asks"
+        yield "scaled to zero: no requests"
     yield from _unknown_pods(state)
 
 
@@ -113,7 +113,7 @@ def _pod_reasons(state: WorkloadState, told_of: bool) -> Iterator[str]:
     listed = [replica for _, replica in pods.replicas()] if pods is not None else []
     containers = [container for replica in listed for container in replica.containers or ()]
     told = Counter(f"no node has enough {lack}" for replica in listed if (lack := unschedulable(replica)))
-    told.update(f"waits: {why}" for each in containers if (why := waiting_reason(each)))
+    told.update(f"waiting: {why}" for each in containers if (why := waiting_reason(each)))
     if told_of or workload_state.unsteady(state):
         told.update(f"last ended: {why}" for each in containers if (why := terminated_reason(each)))
     if workload_state.status_group(state) == "up":
@@ -127,10 +127,10 @@ def _unknown_pods(state: WorkloadState) -> Iterator[str]:
         yield f"readiness not known (x{counted.unknown})"
     yield from (f"pods not read: {one.words}" for one in workload_state.unread(state))
     if "pods" in state.details.refused:
-        yield "its pods may not be read with this token"
+        yield "this token is not allowed to read its pods"
     elif state.details.fresh.get("pods") is False and not workload_state.unread(state):
         failed = UNREAD_REASONS.get(state.details.failed.get("pods", ""), "")
-        yield f"its pods were not told lately: {failed}" if failed else "its pods were not told lately"
+        yield f"pods not reported recently: {failed}" if failed else "pods not reported recently"
 
 
 def lasted(seconds: float) -> str:

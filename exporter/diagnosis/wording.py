@@ -13,9 +13,9 @@ from exporter.diagnosis.causes import (
     CHANGES,
     FEWEST,
     MOST_ERRORS,
+    NO_REASON,
     PARTS,
     SOME_ERRORS,
-    UNTOLD,
     Change,
     Diagnosis,
     Facts,
@@ -47,7 +47,7 @@ def _clock(at: float, now: float) -> str:
 
 def _when(at: float | None, now: float) -> str:
     if at is None:
-        return "when is not told"
+        return "time unknown"
     return f"{_clock(at, now)}, {f'in {lasted(at - now)}' if at > now else f'{lasted(now - at)} ago'}"
 
 
@@ -60,20 +60,20 @@ def _bounded(told: Iterable[str], most: int = SHOWN) -> str:
 def _state_words(facts: Facts) -> str:
     state, now = facts.state, facts.at
     if facts.gone:
-        words = f"found to be gone: {_when(state.since, now)}; {_GONE[facts.gone]}"
+        words = f"found missing: {_when(state.since, now)}; {_GONE[facts.gone]}"
     elif state.since is None:
-        words = f"{state.status}; since when is not told"
+        words = f"{state.status}; since when is unknown"
     elif state.longer:
         words = f"{state.status} since before {_clock(state.since, now)} (more than {lasted(now - state.since)})"
     else:
         words = f"{state.status} since {_clock(state.since, now)} ({lasted(now - state.since)})"
-    return words + (f"; seen to fail {state.failures} times" if state.failures > 1 else "")
+    return words + (f"; {state.failures} failures observed" if state.failures > 1 else "")
 
 
 _GONE = {
-    "not_found": "the API answers 404 for it",
-    "forbidden": "the API answers 403 for it",
-    "unknown": "the list has it no more, and why is not told",
+    "not_found": "the API responds with 404",
+    "forbidden": "the API responds with 403",
+    "unknown": "no longer in the list, reason unknown",
 }
 
 
@@ -83,7 +83,7 @@ def _serves(facts: Facts) -> str:
     if facts.gone:
         return "no" if facts.gone == "not_found" else "not known"
     if told.zero:
-        return "yes, when asked"
+        return "yes, on request"
     if told.ready is None or told.live is None:
         return "not known"
     if not told.ready:
@@ -102,25 +102,25 @@ def _serving_words(facts: Facts) -> str:
 
 def _replica_words(facts: Facts) -> str:
     told = facts.replicas
-    wanted = "an untold number" if told.least is None else str(told.least)
-    if told.most is not None and told.most != told.least:
-        wanted += f" to {told.most}"
+    desired = "desired number unknown" if told.least is None else f"{told.least} desired"
+    if told.least is not None and told.most is not None and told.most != told.least:
+        desired = f"{told.least} to {told.most} desired"
     if told.zero:
-        return f"scaled to zero, as nobody asks, which is no fault ({wanted} wanted)"
+        return f"scaled to zero because there are no requests, which is normal ({desired})"
     if told.ready is None or told.live is None:
-        return f"how many replicas are ready is not told; {wanted} wanted"
+        return f"ready replicas not reported; {desired}"
     if not told.live:
         off = facts.state.status in ("stopped", "suspended", "terminated")
-        return f"no replica, as it should be while {facts.state.status}" if off else f"no live pod; {wanted} wanted"
+        return f"no replicas, as expected while {facts.state.status}" if off else f"no live pods; {desired}"
     words = f"{told.ready} of {told.live} replicas ready"
     if not told.live == told.least == told.most:
-        words += f"; {wanted} wanted"
+        words += f"; {desired}"
     return words + (f"; {told.unknown} not known" if told.unknown else "")
 
 
 _ROLES = {
     "candidate": " of the new version",
-    "reverted": " of the version that was taken back",
+    "reverted": " of the rolled-back version",
     "other": " of a version",
 }
 
@@ -128,16 +128,16 @@ _ROLES = {
 def _container_words(one: Trouble, now: float) -> str:
     parts = []
     if one.waits:
-        parts.append("waits, why is not told" if one.waits == UNTOLD else f"waits with {one.waits}")
+        parts.append("is waiting, no reason reported" if one.waits == NO_REASON else f"is waiting with {one.waits}")
         parts += [f"image {one.image}"] if one.image else []
     elif one.ready is False:
         since = f" for {lasted(now - one.since)}" if one.since is not None and one.since <= now else ""
-        what = ("is not ready" if one.ended else "runs and is not ready") + (" any more" if one.lost else "")
+        what = ("is " if one.ended else "is running but ") + ("no longer ready" if one.lost else "not ready")
         parts.append(what + since)
     if one.ended or one.code is not None:
         code = f" with exit code {one.code}" if one.code is not None else ""
         when = f" {lasted(now - one.at)} ago" if one.at is not None and one.at <= now else ""
-        parts.append(f"ended last{code}{f' ({one.ended})' if one.ended else ''}{when}")
+        parts.append(f"last ended{code}{f' ({one.ended})' if one.ended else ''}{when}")
     parts += [f"{one.restarts} restarts" if one.restarts > 1 else "1 restart"] if one.restarts else []
     pods = f" in {one.pods} pods" if one.pods > 1 else f" in pod {one.pod}" if one.pod else ""
     return f"{one.container or 'a container'}{_ROLES.get(one.role, '')}{pods} {', '.join(parts)}" + (
@@ -146,10 +146,9 @@ def _container_words(one: Trouble, now: float) -> str:
 
 
 def _lack_words(one: Lack) -> str:
-    what = {"gpu": "a free GPU", "cpu": "processor enough", "memory": "memory enough", "volume": "its volume"}
-    pods = "1 pod finds" if one.pods == 1 else f"{one.pods} pods find"
-    lack = f"no node with {what[one.what]}" if one.what in what else "no node"
-    return f"{pods} {lack}{_ROLES.get(one.role, '')}" + (f": {one.message}" if one.message else "")
+    what = {"gpu": "has a free GPU", "cpu": "has enough CPU", "memory": "has enough memory", "volume": "has its volume"}
+    pods = ("1 pod" if one.pods == 1 else f"{one.pods} pods") + _ROLES.get(one.role, "")
+    return f"{pods}, no node {what.get(one.what, 'accepts it')}" + (f": {one.message}" if one.message else "")
 
 
 def _change_words(one: Change, now: float) -> str:
@@ -172,7 +171,7 @@ def _request_words(facts: Facts) -> str:
         hour = f" (over 1 h: {_percent(told.hour)})" if told.hour is not None else ""
         parts.append(f"{_percent(told.server_errors)} server errors{hour}")
     if told.client_errors:
-        parts.append(f"{_percent(told.client_errors)} refused (4xx)")
+        parts.append(f"{_percent(told.client_errors)} client errors (4xx)")
     if told.slow:
         parts.append(f"{_percent(told.slow)} slow")
     if told.p95 is not None:
@@ -207,18 +206,18 @@ def _lines(told: Diagnosis) -> Iterator[tuple[str, str]]:
     facts = told.facts
     yield "Likely cause", told.cause.says
     yield "Next step", told.cause.next
-    yield "Serves", _serving_words(facts)
+    yield "Serving", _serving_words(facts)
     yield "State", _state_words(facts)
     yield "Containers", _bounded(_container_words(one, facts.at) for one in facts.containers)
-    yield "No node", _bounded(map(_lack_words, facts.lacks))
+    yield "Unschedulable", _bounded(map(_lack_words, facts.lacks))
     changes = [_change_words(one, facts.at) for one in facts.changes[:3] if _lately(one, facts.at)]
-    yield "Changed", "; ".join(changes) or "of the last week nothing is told"
+    yield "Changes", "; ".join(changes) or "none reported in the last 7 days"
     yield "Last event", _event_words(facts)
     yield "Requests", _request_words(facts)
     yield "Limits", _limit_words(facts)
     yield "Not known", _untold_words(facts)
     met = ", ".join(f"{each.alert} ({each.severity})" for each in facts.alerts)
-    yield "Holds", met + (f"; importance {facts.importance}" if met and facts.importance else "")
+    yield "Conditions", met + (f"; importance {facts.importance}" if met and facts.importance else "")
 
 
 def evidence(told: Diagnosis) -> tuple[tuple[str, str], ...]:
@@ -233,7 +232,7 @@ def _cut(words: str, most: int) -> str:
 def log_words(told: Sequence[LogRecord]) -> str:
     """Lines of a log, told newest first, as `tail` shows them: masked, and at most 200 characters each."""
     lines = [_log_line(each) for each in reversed(told) if each.message]
-    return "\n".join(lines) if lines else "none is told, which proves no silence: not every cluster collects logs"
+    return "\n".join(lines) if lines else "no lines found; not every cluster collects logs"
 
 
 def _log_line(one: LogRecord) -> str:
@@ -252,7 +251,7 @@ def text(told: Diagnosis, colour: bool = False) -> str:
         return f"\x1b[{code}m{words}\x1b[0m" if colour and code else words
 
     facts = told.facts
-    loud = told.severity or "nothing holds"
+    loud = told.severity or "no alert"
     there = facts.replicas
     total = max(there.live or 0, there.least or 0) if facts.state.group != "off" else 0
     counted = f", {there.ready} of {total} ready" if there.ready is not None and total else ""

@@ -17,8 +17,7 @@ from exporter.fleet import workload_state
 from exporter.fleet.workload_state import WorkloadState
 
 WINDOWS = {"5m": 300.0, "1h": 3600.0, "6h": 21600.0, "1d": 86400.0, "3d": 259200.0}
-"""Windows of statistics, in seconds; the long ones are for critical and high importance."""
-LONG = ("6h", "1d", "3d")
+"""Windows of statistics, in seconds; those over an hour are for critical and high importance."""
 MINE = 0.25
 """Share of the budget reserved for steady workloads while others have problems."""
 CALM_AFTER, CALMER = 3600.0, 4

@@ -7,7 +7,6 @@ once and told with its place and a remedy, before anything is opened. Secrets ne
 from __future__ import annotations
 
 import difflib
-import logging
 import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -34,8 +33,6 @@ from exporter.alerting.alerts import ALERTS, DEFAULTS, Severity
 from exporter.alerting.routing import DAY, Wants
 from exporter.alerting.rules import LABELS, Options
 from exporter.settings.validation import BadSettings, Lines, Place, Problem, place_of, problems_of, read
-
-log = logging.getLogger("exporter")
 
 DEFAULT_ENDPOINT = "https://app.datarobot.com/api/v2"
 DEFAULT_ADDRESS = "127.0.0.1:10142"
@@ -951,8 +948,9 @@ def _shared(given: str) -> str:
     pairs = [pair for pair in given.split(",") if pair.strip()]
     good = [pair for pair in pairs if re.match(r"\s*[^\s=][^=]*=", pair)]
     if len(good) < len(pairs):
-        fields = {"pairs": len(pairs) - len(good)}
-        log.warning("OTEL_RESOURCE_ATTRIBUTES: what is no name=value is left out", extra={"fields": fields})
+        from exporter.log import log  # here: commands that log nothing need not load structlog
+
+        log.warning("OTEL_RESOURCE_ATTRIBUTES: what is no name=value is left out", pairs=len(pairs) - len(good))
     return ",".join(pair for pair in good if not pair.strip().startswith(_OF_THE_PROCESS))
 
 

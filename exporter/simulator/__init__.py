@@ -1,4 +1,4 @@
-"""A Workload API of our own, written from the API's description alone: for the demo, the tests and the benchmarks."""
+"""A simulated Workload API for the demo, the tests and the benchmarks, written from the API's description only."""
 
 from exporter.simulator.server import Simulator, list_page
 

@@ -1,6 +1,6 @@
-"""ODDITIES: effects of real servers, proxies and networks on responses; each is one row and can be switched on by name.
+"""ODDITIES: deviations of real servers, proxies and networks; each is one row and is switched on by name.
 
-A plain name applies everywhere; ``name@/workloads/{id}/events`` applies to one route, with an id in its place to one
+A plain name applies to all routes, ``name@/workloads/{id}/events`` to one route, the same with an actual id to one
 object, and ``name@/workloads/{id}/protons/{pid}/statusDetails#outgoing`` to the protons of one role. An oddity changes
 the JSON of a response, or the whole response.
 """
@@ -17,8 +17,11 @@ ELSEWHERE = "http://elsewhere.invalid"
 HUGE = 2 * 1000**3
 
 
-class Answer(NamedTuple):
-    """An answer as it goes out. `fill` repeats the body up to so many bytes; `cut` ends the connection midway."""
+class SimulatedResponse(NamedTuple):
+    """A response as it is sent. `delay` is in seconds; `fill` repeats the body up to this many bytes.
+
+    `cut` ends the connection in the middle of the body.
+    """
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -28,8 +31,8 @@ class Answer(NamedTuple):
     cut: bool = False
 
 
-class Put(NamedTuple):
-    """The request, as an oddity may read it."""
+class RequestFacts(NamedTuple):
+    """What an oddity may depend on. `slash`: the path ends with one; `now`: seconds since the epoch."""
 
     template: str
     path: str
@@ -39,12 +42,12 @@ class Put(NamedTuple):
 
 
 Json = Any
-Reshape = Callable[[Json, Put], Json]
-Replace = Callable[[Answer, Put], Answer]
+Reshape = Callable[[Json, RequestFacts], Json]
+Replace = Callable[[SimulatedResponse, RequestFacts], SimulatedResponse]
 
 
 class Oddity(NamedTuple):
-    """One oddity: what it does, in words, and how: to the JSON, or to the answer."""
+    """One oddity: its description, and a function that changes the JSON, or one that changes the response."""
 
     shows: str
     reshape: Reshape | None = None
@@ -52,7 +55,7 @@ class Oddity(NamedTuple):
 
 
 def walk(value: Json, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Json:
-    """`value` with every object in it changed, the innermost first."""
+    """`value` with `change` applied to every object in it, innermost first."""
     if isinstance(value, dict):
         return change({key: walk(part, change) for key, part in value.items()})
     if isinstance(value, list):
@@ -65,14 +68,14 @@ def _without(*keys: str) -> Reshape:
 
 
 def _plain(status: int, text: str, *headers: tuple[str, str], kind: str = "application/json") -> Replace:
-    return lambda _, __: Answer(status, (("content-type", kind), *headers), text.encode())
+    return lambda _, __: SimulatedResponse(status, (("content-type", kind), *headers), text.encode())
 
 
 def _json(status: int, body: Json) -> Replace:
     return _plain(status, json.dumps(body))
 
 
-def _conditions(body: Json, _: Put) -> Json:
+def _conditions(body: Json, _: RequestFacts) -> Json:
     def change(each: dict[str, Any]) -> dict[str, Any]:
         if "value" in each and "lastTransitionTime" in each:
             return {"type": each["type"], "met": each["value"], "since": ""}
@@ -81,14 +84,14 @@ def _conditions(body: Json, _: Put) -> Json:
     return walk(body, change)
 
 
-def _total(body: Json, _: Put) -> Json:
+def _total(body: Json, _: RequestFacts) -> Json:
     if isinstance(body, dict) and "totalCount" in body:
         body = dict(body)
         body["total"] = body.pop("totalCount")
     return body
 
 
-def _old_autoscaling(body: Json, _: Put) -> Json:
+def _old_autoscaling(body: Json, _: RequestFacts) -> Json:
     def change(each: dict[str, Any]) -> dict[str, Any]:
         if "minReplicaCount" not in each:
             return each
@@ -98,7 +101,7 @@ def _old_autoscaling(body: Json, _: Put) -> Json:
     return walk(body, change)
 
 
-def _flat(body: Json, _: Put) -> Json:
+def _flat(body: Json, _: RequestFacts) -> Json:
     def change(each: dict[str, Any]) -> dict[str, Any]:
         groups = each.get("containerGroups")
         return groups[0] if isinstance(groups, list) and groups else each
@@ -106,11 +109,11 @@ def _flat(body: Json, _: Put) -> Json:
     return walk(body, change)
 
 
-def _string_memory(body: Json, _: Put) -> Json:
+def _string_memory(body: Json, _: RequestFacts) -> Json:
     return walk(body, lambda e: e | {"memory": "2GB"} if isinstance(e.get("memory"), int) else e)
 
 
-def _upper(body: Json, _: Put) -> Json:
+def _upper(body: Json, _: RequestFacts) -> Json:
     def change(each: dict[str, Any]) -> dict[str, Any]:
         return each | {k: v.upper() for k, v in each.items() if k in ("status", "importance") and isinstance(v, str)}
 
@@ -121,7 +124,7 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\.(\d{6})\+00:00")
 
 
 def _times(pattern: str) -> Reshape:
-    def reshape(body: Json, _: Put) -> Json:
+    def reshape(body: Json, _: RequestFacts) -> Json:
         def change(each: dict[str, Any]) -> dict[str, Any]:
             return {k: _TIME.sub(pattern, v) if isinstance(v, str) else v for k, v in each.items()}
 
@@ -130,8 +133,8 @@ def _times(pattern: str) -> Reshape:
     return reshape
 
 
-def _old_events(body: Json, put: Put) -> Json:
-    if not put.template.endswith("/events"):
+def _old_events(body: Json, facts: RequestFacts) -> Json:
+    if not facts.template.endswith("/events"):
         return body
 
     def change(each: dict[str, Any]) -> dict[str, Any]:
@@ -143,17 +146,17 @@ def _old_events(body: Json, put: Put) -> Json:
     return walk(body, change)
 
 
-def _old_details(body: Json, _: Put) -> Json:
+def _old_details(body: Json, _: RequestFacts) -> Json:
     def change(each: dict[str, Any]) -> dict[str, Any]:
         return each | {"statusDetails": {"conditions": [], "logTail": None}} if "importance" in each else each
 
     return walk(body, change)
 
 
-def _items(change: Callable[[list[Any], Put], list[Any]]) -> Reshape:
-    def reshape(body: Json, put: Put) -> Json:
+def _items(change: Callable[[list[Any], RequestFacts], list[Any]]) -> Reshape:
+    def reshape(body: Json, facts: RequestFacts) -> Json:
         if isinstance(body, dict) and isinstance(body.get("data"), list):
-            return body | {"data": change(body["data"], put)}
+            return body | {"data": change(body["data"], facts)}
         return body
 
     return reshape
@@ -164,44 +167,48 @@ def _named(name: str) -> Reshape:
 
 
 def _beside_id(member: bytes) -> Replace:
-    """Another member in the first object that has an id."""
-    return lambda answer, _: answer._replace(body=answer.body.replace(b'"id":', member + b', "id":', 1))
+    """Add a member to the first object that has an id."""
+    return lambda response, _: response._replace(body=response.body.replace(b'"id":', member + b', "id":', 1))
 
 
 def _next(url: str) -> Reshape:
     return lambda body, _: body | {"next": url} if isinstance(body, dict) and "data" in body else body
 
 
-def _never_ending(body: Json, put: Put) -> Json:
+def _never_ending(body: Json, facts: RequestFacts) -> Json:
     if isinstance(body, dict) and "data" in body:
         kept = {key: value for key, value in body.items() if key not in ("totalCount", "total")}
-        return kept | {"next": f"{put.path}?offset={put.offset + 100}"}
+        return kept | {"next": f"{facts.path}?offset={facts.offset + 100}"}
     return body
 
 
 def _slash(wanted: bool, status: int) -> Replace:
-    def replace(answer: Answer, put: Put) -> Answer:
-        if put.slash is wanted:
-            return answer
+    def replace(response: SimulatedResponse, facts: RequestFacts) -> SimulatedResponse:
+        if facts.slash is wanted:
+            return response
         if status == 301:
-            place = put.path.rstrip("/") + ("/" if wanted else "")
-            return Answer(301, (("location", place),), b"")
-        return Answer(status, (("content-type", "application/json"),), b'{"detail": "Not Found"}')
+            place = facts.path.rstrip("/") + ("/" if wanted else "")
+            return SimulatedResponse(301, (("location", place),), b"")
+        return SimulatedResponse(status, (("content-type", "application/json"),), b'{"detail": "Not Found"}')
 
     return replace
 
 
-def _cut(answer: Answer, _: Put) -> Answer:
-    return answer._replace(cut=True)
+def _cut(response: SimulatedResponse, _: RequestFacts) -> SimulatedResponse:
+    return response._replace(cut=True)
 
 
-def _dated(answer: Answer, put: Put) -> Answer:
-    return answer._replace(headers=(*answer.headers, ("date", email.utils.formatdate(put.now - 420, usegmt=True))))
+def _dated(response: SimulatedResponse, facts: RequestFacts) -> SimulatedResponse:
+    return response._replace(
+        headers=(*response.headers, ("date", email.utils.formatdate(facts.now - 420, usegmt=True)))
+    )
 
 
-def _late_date(_: Answer, put: Put) -> Answer:
-    date = email.utils.formatdate(put.now + 7, usegmt=True)
-    return Answer(429, (("content-type", "application/json"), ("retry-after", date)), b'{"error": "slow down"}')
+def _late_date(_: SimulatedResponse, facts: RequestFacts) -> SimulatedResponse:
+    date = email.utils.formatdate(facts.now + 7, usegmt=True)
+    return SimulatedResponse(
+        429, (("content-type", "application/json"), ("retry-after", date)), b'{"error": "slow down"}'
+    )
 
 
 ODDITIES: dict[str, Oddity] = {
@@ -212,44 +219,45 @@ ODDITIES: dict[str, Oddity] = {
     "old-autoscaling": Oddity("bounds of the autoscaler inside each policy", _old_autoscaling),
     "flat-runtime": Oddity("a runtime without container groups", _flat),
     "string-memory": Oddity("memory as text such as 2GB", _string_memory),
-    "upper-case": Oddity("enumerations in capitals", _upper),
+    "upper-case": Oddity("enumerations in upper case", _upper),
     "nanoseconds": Oddity("timestamps with nine digits and Z", _times(r"\1T\2.\g<3>789Z")),
-    "blank-in-times": Oddity("timestamps with a blank and no offset", _times(r"\1 \2.\3")),
+    "blank-in-times": Oddity("timestamps with a space and without an offset", _times(r"\1 \2.\3")),
     "no-roles": Oddity("protons without a role", _without("role")),
     "old-events": Oddity("events with type and message at the top", _old_events),
     "old-details": Oddity("statusDetails on the workload itself", _old_details),
-    "slash-required": Oddity("404 without a closing slash", replace=_slash(True, 404)),
-    "slash-forbidden": Oddity("422 with a closing slash", replace=_slash(False, 422)),
-    "slash-redirect": Oddity("301 to the form with a closing slash", replace=_slash(True, 301)),
-    "absent": Oddity("404: the route is not there", replace=_json(404, {"detail": "Not Found"})),
-    "forbidden": Oddity("403: a feature that is off", replace=_json(403, {"message": "feature not enabled"})),
-    "method": Oddity("405", replace=_json(405, {"detail": "Method Not Allowed"})),
-    "not-implemented": Oddity("501", replace=_json(501, {"detail": "not implemented"})),
-    "unauthorized": Oddity("401 of the edge", replace=_json(401, {"message": "Invalid API key"})),
-    "throttled": Oddity("429 that names no time", replace=_json(429, {"error": "API rate limit exceeded"})),
+    "slash-required": Oddity("404 without a trailing slash", replace=_slash(True, 404)),
+    "slash-forbidden": Oddity("422 with a trailing slash", replace=_slash(False, 422)),
+    "slash-redirect": Oddity("301 to the path with a trailing slash", replace=_slash(True, 301)),
+    "absent": Oddity("404: the route does not exist", replace=_json(404, {"detail": "Not Found"})),
+    "forbidden": Oddity("403: the feature is disabled", replace=_json(403, {"message": "feature not enabled"})),
+    "method": Oddity("405: the method is not allowed", replace=_json(405, {"detail": "Method Not Allowed"})),
+    "not-implemented": Oddity("501: the route is not implemented", replace=_json(501, {"detail": "not implemented"})),
+    "unauthorized": Oddity("401 of the gateway", replace=_json(401, {"message": "Invalid API key"})),
+    "throttled": Oddity("429 without Retry-After", replace=_json(429, {"error": "API rate limit exceeded"})),
     "throttled-seconds": Oddity("429 with Retry-After: 7", replace=_plain(429, "{}", ("retry-after", "7"))),
-    "throttled-date": Oddity("429 with a date seven seconds ahead", replace=_late_date),
-    "error-text": Oddity("500 with a detail of text", replace=_json(500, {"detail": "it broke"})),
-    "error-list": Oddity("500 with a list of details", replace=_json(500, {"detail": ["it", "broke"]})),
+    "throttled-date": Oddity("429 with Retry-After as a date seven seconds ahead", replace=_late_date),
+    "error-text": Oddity("500 with a text as detail", replace=_json(500, {"detail": "it broke"})),
+    "error-list": Oddity("500 with a list of texts as detail", replace=_json(500, {"detail": ["it", "broke"]})),
     "error-objects": Oddity(
-        "500 with details as objects", replace=_json(500, {"detail": [{"loc": ["a"], "msg": "b"}]})
+        "500 with a list of objects as detail", replace=_json(500, {"detail": [{"loc": ["a"], "msg": "b"}]})
     ),
     "bad-gateway": Oddity(
-        "502 as a web page", replace=_plain(502, "<html><body><h1>502 Bad Gateway</h1></body></html>", kind="text/html")
+        "502 with an HTML body",
+        replace=_plain(502, "<html><body><h1>502 Bad Gateway</h1></body></html>", kind="text/html"),
     ),
-    "unavailable": Oddity("503 in plain text", replace=_plain(503, "no healthy upstream", kind="text/plain")),
+    "unavailable": Oddity("503 with a plain text body", replace=_plain(503, "no healthy upstream", kind="text/plain")),
     "unavailable-seconds": Oddity("503 with Retry-After: 300", replace=_plain(503, "{}", ("retry-after", "300"))),
-    "empty": Oddity("200 with nothing in it", replace=_plain(200, "")),
-    "truncated": Oddity("JSON that ends too soon", replace=lambda a, _: a._replace(body=a.body[: len(a.body) // 2])),
+    "empty": Oddity("200 with an empty body", replace=_plain(200, "")),
+    "truncated": Oddity("truncated JSON", replace=lambda a, _: a._replace(body=a.body[: len(a.body) // 2])),
     "no-data": Oddity("a list without data", _without("data")),
     "null-data": Oddity("a list whose data is null", lambda b, _: b | {"data": None} if "data" in b else b),
-    "repeating": Oddity("every page is the first one; the server sees to it"),
-    "never-ending": Oddity("there is always a next page", _never_ending),
-    "next-elsewhere": Oddity("next leads to another host", _next(f"{ELSEWHERE}/api/v2/workloads/?offset=100")),
+    "repeating": Oddity("every page is the first page"),
+    "never-ending": Oddity("a list that always has a next page", _never_ending),
+    "next-elsewhere": Oddity("next links to another host", _next(f"{ELSEWHERE}/api/v2/workloads/?offset=100")),
     "redirect-elsewhere": Oddity(
         "301 to another host", replace=_plain(301, "", ("location", f"{ELSEWHERE}/api/v2/workloads/"))
     ),
-    "huge": Oddity("an answer of two gigabytes", replace=lambda a, _: a._replace(body=b" " * 65536, fill=HUGE)),
+    "huge": Oddity("a body of two gigabytes", replace=lambda a, _: a._replace(body=b" " * 65536, fill=HUGE)),
     "odd-names": Oddity("NUL, newline, quote and backslash in a name", _named('a\x00b\nc"d\\e')),
     "long-names": Oddity("a name of ten kilobytes", _named("n" * 10_000)),
     "duplicates": Oddity("an item twice on a page", _items(lambda data, _: [*data, *data[:1]])),
@@ -262,29 +270,30 @@ ODDITIES: dict[str, Oddity] = {
         "the id of the last item is a number",
         _items(lambda data, _: [*data[:-1], {**data[-1], "id": int(str(data[-1]["id"])[-6:], 16)}] if data else data),
     ),
-    "lone-surrogate": Oddity("half of a character in a name", _named("half \ud83d")),
-    "not-a-number": Oddity("NaN", replace=_beside_id(b'"requestStats": {"errorRate": NaN}')),
-    "out-of-range": Oddity("a number that is too large for a float", replace=_beside_id(b'"responseTime": 1e400')),
+    "lone-surrogate": Oddity("a lone surrogate in a name", _named("half \ud83d")),
+    "not-a-number": Oddity("NaN as a number", replace=_beside_id(b'"requestStats": {"errorRate": NaN}')),
+    "out-of-range": Oddity("a number too large for a float", replace=_beside_id(b'"responseTime": 1e400')),
     "raw-tab": Oddity("a control character in a string", replace=_beside_id(b'"description": "a\tb"')),
-    "not-utf8": Oddity("a byte of Latin-1 in a string", replace=_beside_id(b'"description": "caf\xe9"')),
+    "not-utf8": Oddity("a Latin-1 byte in a string", replace=_beside_id(b'"description": "caf\xe9"')),
     "nested": Oddity("an array nested 1,100 levels deep", replace=_beside_id(b'"extra": ' + b"[" * 1100 + b"]" * 1100)),
     "byte-order-mark": Oddity(
         "a byte order mark", replace=lambda a, _: a._replace(body=b"\xef\xbb\xbf" + a.body if a.body else b"")
     ),
-    "slow": Oddity("an answer after two seconds", replace=lambda a, _: a._replace(delay=2.0)),
-    "hanging": Oddity("an answer after an hour", replace=lambda a, _: a._replace(delay=3600.0)),
-    "cut": Oddity("a connection that ends in the middle", replace=_cut),
+    "slow": Oddity("a response after two seconds", replace=lambda a, _: a._replace(delay=2.0)),
+    "hanging": Oddity("a response after an hour", replace=lambda a, _: a._replace(delay=3600.0)),
+    "cut": Oddity("a connection that ends in the middle of the body", replace=_cut),
     "clock-skew": Oddity("a Date header seven minutes behind", replace=_dated),
 }
 
 
 def active(switched: Iterable[str], template: str, path: str = "", role: str = "") -> list[str]:
-    """The names of the oddities that hold for a route, for the filled path of a request, and for the role of the proton
-    that it is about. Raises KeyError for a name that does not exist.
+    """The names of the oddities that apply to a route, the path of a request, and the role of the requested proton.
+
+    Raises KeyError for an unknown name.
     """
     names = []
-    for told in switched:
-        name, _, place = told.partition("@")
+    for entry in switched:
+        name, _, place = entry.partition("@")
         if name not in ODDITIES:
             raise KeyError(name)
         route, _, only = place.partition("#")

@@ -1,4 +1,4 @@
-"""The simulated API over real HTTP: an ASGI application in a thread of its own."""
+"""The simulated API over HTTP: an ASGI application that runs in its own thread."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ from urllib.parse import parse_qs
 
 import uvicorn
 
-from exporter.simulator.answers import PREFIX, Asked, Refused, routed, situation
-from exporter.simulator.oddities import ODDITIES, Answer, Put, active
+from exporter.simulator.oddities import ODDITIES, RequestFacts, SimulatedResponse, active
+from exporter.simulator.request import PREFIX, ErrorResponse, SimulatedRequest
+from exporter.simulator.routes import role_and_oddities, routed
 from exporter.simulator.stories import STORIES
 from exporter.simulator.world import World
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 JSON = (("content-type", "application/json"),)
-_ALL = "0.0.0.0"  # noqa: S104 — only where it is asked for
+_ALL = "0.0.0.0"  # noqa: S104 — only if requested
 TOKEN = "demo-token"  # noqa: S105 — of a simulation
 
 
 class Simulator:
-    """A Workload API with its own fleet. Use as a context manager, or `start` and `stop`.
+    """A Workload API with its own fleet. Use it as a context manager, or call `start` and `stop`.
 
     `odd` may be set to other names of `ODDITIES` at any time, `clock` to another source of seconds since the epoch.
     `requests` counts (template, status); `non_get_requests` counts requests with other methods. Raises OSError if the
@@ -65,10 +66,10 @@ class Simulator:
             lifespan="off",
             interface="asgi3",
             proxy_headers=False,
-            date_header=False,  # it would be that of the machine, whatever `clock` says
+            date_header=False,  # uvicorn would use the machine's clock instead of `clock`
         )
         self._socket = config.bind_socket()
-        # Inherited by each connection: the head and the body of an answer are two writes, and 40 ms would lie between.
+        # Connections inherit it. Without it, 40 ms pass between the headers and the body of a response.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         shown = "127.0.0.1" if host in ("", _ALL) else host
         self.url = f"http://{shown}:{self._socket.getsockname()[1]}"
@@ -77,27 +78,27 @@ class Simulator:
 
     @property
     def odd(self) -> frozenset[str]:
-        """The names of the oddities that are on."""
+        """The names of the active oddities."""
         return self._odd
 
     @odd.setter
     def odd(self, names: Iterable[str]) -> None:
-        told = frozenset(names)
+        wanted = frozenset(names)
         try:
-            active(told, "")
+            active(wanted, "")
         except KeyError as error:
-            raise ValueError(f"no oddity is called {error}; there are {', '.join(ODDITIES)}") from None
-        self._odd = told
+            raise ValueError(f"Unknown oddity {error}. Oddities: {', '.join(ODDITIES)}") from None
+        self._odd = wanted
 
     def start(self) -> Self:
-        """Serve, in a thread of its own, until `stop`."""
+        """Serve in a separate thread until `stop`."""
         self._thread.start()
         while not self._server.started and self._thread.is_alive():
-            time.sleep(0.005)  # uvicorn tells nobody that it has started
+            time.sleep(0.005)  # uvicorn does not signal that it has started
         return self
 
     def stop(self) -> None:
-        """End the server and its thread."""
+        """Stop the server and its thread."""
         self._server.should_exit = self._server.force_exit = True
         self._thread.join()
         self._socket.close()
@@ -109,7 +110,7 @@ class Simulator:
         self.stop()
 
     def serve(self, ready: Callable[[], None]) -> None:
-        """Serve in this thread until SIGTERM or Ctrl-C; `ready` is called once both are heeded."""
+        """Serve in this thread until SIGTERM or Ctrl-C; `ready` is called once both are handled."""
 
         async def until_signal() -> None:
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -127,42 +128,44 @@ class Simulator:
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         raw = scope["raw_path"].decode("latin-1")
-        answer = self.answer(scope["method"], raw, scope["query_string"].decode("latin-1"), headers)
-        if answer.delay:
-            await asyncio.sleep(answer.delay)  # an API that is slow on purpose
-        size = answer.fill or len(answer.body)
-        sent = [(name.encode(), value.encode("latin-1")) for name, value in answer.headers]
-        if "date" not in dict(answer.headers):
+        response = self.respond(scope["method"], raw, scope["query_string"].decode("latin-1"), headers)
+        if response.delay:
+            await asyncio.sleep(response.delay)  # the oddities `slow` and `hanging`
+        size = response.fill or len(response.body)
+        sent = [(name.encode(), value.encode("latin-1")) for name, value in response.headers]
+        if "date" not in dict(response.headers):
             sent.append((b"date", formatdate(self.clock(), usegmt=True).encode()))
-        if not answer.fill and not answer.cut:
+        if not response.fill and not response.cut:
             sent.append((b"content-length", str(size).encode()))
-        await send({"type": "http.response.start", "status": answer.status, "headers": sent})
-        if answer.cut:
-            await send({"type": "http.response.body", "body": answer.body[: len(answer.body) // 2], "more_body": True})
+        await send({"type": "http.response.start", "status": response.status, "headers": sent})
+        if response.cut:
+            await send(
+                {"type": "http.response.body", "body": response.body[: len(response.body) // 2], "more_body": True}
+            )
             raise _Cut
-        left = answer.fill
+        left = response.fill
         with contextlib.suppress(OSError):
             while left > 0:
-                await send({"type": "http.response.body", "body": answer.body, "more_body": True})
-                left -= len(answer.body)
-        last = b"" if answer.fill or scope["method"] == "HEAD" else answer.body
+                await send({"type": "http.response.body", "body": response.body, "more_body": True})
+                left -= len(response.body)
+        last = b"" if response.fill or scope["method"] == "HEAD" else response.body
         await send({"type": "http.response.body", "body": last})
 
-    def answer(self, method: str, path: str, query: str, headers: dict[str, str]) -> Answer:
-        """The answer to one request; header names in lower case."""
+    def respond(self, method: str, path: str, query: str, headers: dict[str, str]) -> SimulatedResponse:
+        """The response to one request; header names are in lower case."""
         if path == "/":
-            return Answer(200, (("content-type", "text/plain; charset=utf-8"),), self._landing().encode())
+            return SimulatedResponse(200, (("content-type", "text/plain; charset=utf-8"),), self._landing().encode())
         if method != "GET":
             self.non_get_requests += 1
             return _json(405, {"detail": "Method Not Allowed"})
         below = path.removeprefix(PREFIX)
         try:
             template, handler, ids = routed(below)
-        except Refused as refused:
-            return _json(refused.status, refused.body)
-        answer = self._routed(template, handler, ids, below, parse_qs(query), headers)
-        self.requests[template, answer.status] += 1
-        return answer
+        except ErrorResponse as error:
+            return _json(error.status, error.body)
+        response = self._routed(template, handler, ids, below, parse_qs(query), headers)
+        self.requests[template, response.status] += 1
+        return response
 
     def _routed(
         self,
@@ -172,28 +175,28 @@ class Simulator:
         path: str,
         query: dict[str, list[str]],
         headers: dict[str, str],
-    ) -> Answer:
+    ) -> SimulatedResponse:
         if headers.get("authorization") != f"Bearer {self.token}":
             return _json(401, {"message": "Invalid API key"})
         now = self.clock()
-        role, odd = situation(self.world, ids, now)
+        role, odd = role_and_oddities(self.world, ids, now)
         names = active((*self._odd, *odd), template, path, role)
         if "repeating" in names:
             query = query | {"offset": ["0"]}
         offset = query.get("offset", ["0"])[-1]
-        put = Put(template, PREFIX + path, path.endswith("/"), int(offset) if offset.isdecimal() else 0, now)
+        facts = RequestFacts(template, PREFIX + path, path.endswith("/"), int(offset) if offset.isdecimal() else 0, now)
         try:
-            body = handler(Asked(self.world, query, now, self.url, self.strict), *ids)
+            body = handler(SimulatedRequest(self.world, query, now, self.url, self.strict), *ids)
             for name in names:
                 reshape = ODDITIES[name].reshape
-                body = reshape(body, put) if reshape else body
-            answer = _json(200, body)
-        except Refused as refused:
-            answer = Answer(204, (), b"") if refused.status == 204 else _json(refused.status, refused.body)
+                body = reshape(body, facts) if reshape else body
+            response = _json(200, body)
+        except ErrorResponse as error:
+            response = SimulatedResponse(204, (), b"") if error.status == 204 else _json(error.status, error.body)
         for name in names:
             replace = ODDITIES[name].replace
-            answer = replace(answer, put) if replace else answer
-        return answer
+            response = replace(response, facts) if replace else response
+        return response
 
     def _landing(self) -> str:
         now = self.clock()
@@ -205,23 +208,23 @@ class Simulator:
 
 
 class _Cut(Exception):
-    """Ends a connection in the middle of an answer."""
+    """Ends a connection in the middle of a response."""
 
 
 class _Quiet(uvicorn.Server):
-    """A server in a thread: signals belong to the main one."""
+    """A server that runs in a thread and leaves signals to the main thread."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
 
-def _json(status: int, body: Any) -> Answer:
-    return Answer(status, JSON, json.dumps(body).encode())
+def _json(status: int, body: Any) -> SimulatedResponse:
+    return SimulatedResponse(status, JSON, json.dumps(body).encode())
 
 
 def list_page(*, workloads: int, offset: int = 0, seed: int = 7, now: float = 1.7e9) -> bytes:
-    """One page of the list of a fleet that started at 1.7e9, for benchmarks."""
+    """One page of the workload list of a fleet that started at 1.7e9, for benchmarks."""
     query = {"limit": ["100"], "offset": [str(offset)], "serviceStats": ["true"]}
-    asked = Asked(World(workloads, seed, 1.0, 1.7e9), query, now, "https://dr.test")
-    return json.dumps(routed("/workloads")[1](asked)).encode()
+    request = SimulatedRequest(World(workloads, seed, 1.0, 1.7e9), query, now, "https://dr.test")
+    return json.dumps(routed("/workloads")[1](request)).encode()

@@ -1,8 +1,7 @@
-"""The simulated fleet as a pure function of (seed, size, speed, start, now): nothing ticks, nothing is stored.
+"""The simulated fleet as a pure function of (seed, size, speed, start, now), without timers and without stored state.
 
-Times are seconds since the epoch on the reader's clock. At speed 60, a story's hour lasts a minute of that clock; every
-reported timestamp is a moment at which the reader could have observed the change, and never lies in the reader's
-future.
+Times are seconds since the epoch on the client's clock. At speed 60, an hour of a story lasts a minute on that clock.
+Every reported timestamp is a time at which the client could have observed the change, never a future one.
 """
 
 from __future__ import annotations
@@ -14,21 +13,22 @@ from collections.abc import Callable, Iterator
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
-from exporter.simulator.stories import DRAFT_LIFETIME, HEALTHY, LASTING, READY, STORIES, Pods, Step, Story
+from exporter.simulator.stories import DRAFT_LIFETIME, HEALTHY, LASTING, READY, STORIES, SimulatedPods, Story, StoryStep
 
 AGE = 90 * 86400.0
-"""How long before the start the oldest workload was created; the others follow a minute apart."""
+"""Age of the oldest workload at the start, in seconds; the others were created a minute apart."""
 PAST_ROUNDS = 3
+"""Number of past rounds whose replacements are reported."""
 
 
 @lru_cache(maxsize=1 << 18)
 def identity(*parts: object) -> str:
-    """A 24-hex object id, the same for the same parts."""
+    """An object id of 24 hexadecimal digits, always the same for the same parts."""
     return hashlib.sha256(":".join(map(str, parts)).encode()).hexdigest()[:24]
 
 
 def chance(*parts: object) -> float:
-    """A number from 0 to 1, the same for the same parts."""
+    """A number from 0 to 1, always the same for the same parts."""
     return int(identity("chance", *parts)[:12], 16) / 16**12
 
 
@@ -36,25 +36,25 @@ class Moment(NamedTuple):
     """Position of a workload in its story: the round, the step, its start, and seconds (speed 1) into it."""
 
     round: int
-    step: Step
+    step: StoryStep
     number: int
     since: float
     into: float
 
 
-class Seat(NamedTuple):
+class SimulatedProton(NamedTuple):
     """One proton at a moment: the active one (`ahead` 0), the candidate (1), or the outgoing one (-1)."""
 
     ahead: int
     status: str
-    pods: Pods | None
+    pods: SimulatedPods | None
 
 
-class Rollout(NamedTuple):
-    """The replacement of a round as a whole; what a reader knows of it depends on the reader's clock.
+class SimulatedReplacement(NamedTuple):
+    """The whole replacement of a round, including what the client cannot observe yet.
 
-    It `began` when its candidate appeared, and `switched` when the candidate started to serve: infinity if never. Its
-    `end` is its last step, possibly with an event.
+    `began`: when the candidate appeared. `switched`: the time at which the candidate started to serve, or infinity.
+    `end`: the last step, possibly with an event.
     """
 
     id: str
@@ -65,7 +65,7 @@ class Rollout(NamedTuple):
 
 
 class Actor:
-    """One workload of the fleet: its story, its facts, and where it is at a moment."""
+    """One workload of the fleet: its story, its properties, and its state at any time."""
 
     def __init__(self, world: World, number: int) -> None:
         self.number = number
@@ -77,7 +77,7 @@ class Actor:
         self.requests = self.story.requests * (0.5 + chance(world.seed, number, "requests"))
         seconds = self.story.seconds
         first = self.story.steps[0].seconds
-        # The beginning of the first steps of small fleets is at hand, so that something happens soon.
+        # The first step is nearly over at the start, so that the demo soon shows a change.
         lead = min(first, DRAFT_LIFETIME) * (
             0.98 if self.story.young else 0.5 + 0.5 * chance(world.seed, number, "lead")
         )
@@ -93,7 +93,7 @@ class Actor:
         return begins
 
     def moment(self, now: float) -> Moment:
-        """Where the story is at `now`."""
+        """Position in the story at `now`."""
         elapsed = (now - self.origin) * self.world.speed
         if math.isinf(self.story.seconds):
             return Moment(0, self.story.steps[0], 0, self.created(0), elapsed)
@@ -102,7 +102,7 @@ class Actor:
         return self.at(int(turn), index, into - self.bounds[index])
 
     def at(self, turn: int, index: int, into: float = 0.0) -> Moment:
-        """A step of a round, from its beginning or so many seconds (speed 1) into it."""
+        """The moment `into` seconds (at speed 1) after the start of a step of a round."""
         return Moment(turn, self.story.steps[index], index, self.begin(turn, index), into)
 
     def begin(self, turn: int, index: int) -> float:
@@ -111,35 +111,35 @@ class Actor:
         return self.origin + (total + self.bounds[index]) / self.world.speed
 
     def created(self, turn: int) -> float:
-        """When the workload of a round was created."""
+        """Creation time of the workload of a round."""
         if not self.story.rounds_ids:
             return self.world.start - AGE + self.number * 60.0
-        if self.story.draft:  # so that eight hours on the reader's clock end when the story says so
+        if self.story.draft:  # its lifetime of eight hours does not depend on the speed
             return self.begin(turn, 1) - DRAFT_LIFETIME
-        births = [i for i, step in enumerate(self.story.steps) if step.status == "submitted"]
-        return self.begin(turn - 1, births[0]) if births else self.begin(turn, 0)
+        creations = [i for i, step in enumerate(self.story.steps) if step.status == "submitted"]
+        return self.begin(turn - 1, creations[0]) if creations else self.begin(turn, 0)
 
     def life(self, moment: Moment) -> int:
-        """Which workload of its line it is: a story that is deleted is born again in its last steps."""
+        """Number of the workload in a story that deletes its workload: the next one is created in the last steps."""
         if not self.story.rounds_ids:
             return 0
-        births = [i for i, step in enumerate(self.story.steps) if step.status == "submitted"]
-        return moment.round + (1 if births and moment.number >= births[0] else 0)
+        creations = [i for i, step in enumerate(self.story.steps) if step.status == "submitted"]
+        return moment.round + (1 if creations and moment.number >= creations[0] else 0)
 
-    def since(self, moment: Moment, look: Callable[[Moment], object]) -> float:
-        """Since when `look` has returned its value of a moment.
+    def since(self, moment: Moment, value: Callable[[Moment], object]) -> float:
+        """Time since which `value` has been the same as at a moment.
 
-        A value that was the same throughout two rounds always was: no proton lives as long, except one that never ends.
+        If it was the same throughout two rounds, it has never changed: only a permanent proton exists that long.
         """
-        seen, begun = look(moment), moment.since
+        current, since = value(moment), moment.since
         for before in self._earlier(moment):
-            if look(before) != seen:
-                return begun
-            begun = before.since
+            if value(before) != current:
+                return since
+            since = before.since
         return self.created(self.life(moment))
 
     def _earlier(self, moment: Moment) -> Iterator[Moment]:
-        """The steps of the same workload before that of a moment, the latest first, through two rounds."""
+        """The earlier steps of the same workload within two rounds, latest first."""
         count = len(self.story.steps)
         place = moment.round * count + moment.number
         for earlier in () if math.isinf(self.story.seconds) else range(place - 1, place - 2 * count - 1, -1):
@@ -158,61 +158,61 @@ class Actor:
         if self.story.rounds_ids:
             count = self.life(moment)
         if ahead > 0 and not any(step.proton > moment.step.proton for step in self.story.steps[moment.number :]):
-            return identity(self.world.seed, self.number, "candidate", moment.round)  # one that never comes to serve
+            return identity(self.world.seed, self.number, "candidate", moment.round)  # it never serves
         return identity(self.world.seed, self.number, "proton", count)
 
-    def seats(self, moment: Moment) -> dict[str, Seat]:
-        """The protons that are there, by id, the active one first."""
+    def protons_at(self, moment: Moment) -> dict[str, SimulatedProton]:
+        """The existing protons by id, the active one first."""
         step = moment.step
-        seats = {self.proton(moment): Seat(0, step.status, step.pods)}
+        protons = {self.proton(moment): SimulatedProton(0, step.status, step.pods)}
         if step.candidate:
-            seats[self.proton(moment, 1)] = Seat(1, *step.candidate)
+            protons[self.proton(moment, 1)] = SimulatedProton(1, *step.candidate)
         if step.outgoing:
-            seats[self.proton(moment, -1)] = Seat(-1, step.outgoing, READY)
-        return seats
+            protons[self.proton(moment, -1)] = SimulatedProton(-1, step.outgoing, READY)
+        return protons
 
     def born(self, moment: Moment, proton: str) -> float:
-        """Creation time of a present proton."""
-        return self.since(moment, lambda there: proton in self.seats(there))
+        """Creation time of an existing proton."""
+        return self.since(moment, lambda at: proton in self.protons_at(at))
 
-    def rollout(self, turn: int) -> Rollout | None:
+    def replacement(self, turn: int) -> SimulatedReplacement | None:
         """The replacement of a round, if the story has one."""
-        there = [self.at(turn, i) for i, step in enumerate(self.story.steps) if step.replacement or step.event]
-        if not there:
+        moments = [self.at(turn, i) for i, step in enumerate(self.story.steps) if step.replacement or step.event]
+        if not moments:
             return None
-        began, end = there[0], there[-1]
-        switched = min((each.since for each in there if each.step.proton > began.step.proton), default=math.inf)
+        began, end = moments[0], moments[-1]
+        switched = min((each.since for each in moments if each.step.proton > began.step.proton), default=math.inf)
         record = identity(self.world.seed, self.number, "event", turn, end.number)
-        return Rollout(record, self.proton(began, 1), began, switched, end)
+        return SimulatedReplacement(record, self.proton(began, 1), began, switched, end)
 
     def reset(self, moment: Moment) -> float:
         """Time of the last reset of the statistics; minus infinity if never."""
         return moment.since if moment.step.locked else -math.inf
 
-    def restarts(self, moment: Moment, pods: Pods) -> int:
+    def restarts(self, moment: Moment, pods: SimulatedPods) -> int:
         """Restarts of a container since the step started."""
         return int(moment.into / pods.restart_every) if pods.restart_every else 0
 
-    def restarted(self, moment: Moment, pods: Pods) -> float:
-        """When a container was last started again; the beginning of the step before the first time."""
-        begun = self.begin(moment.round, moment.number)
-        return begun + self.restarts(moment, pods) * pods.restart_every / self.world.speed
+    def restarted(self, moment: Moment, pods: SimulatedPods) -> float:
+        """Time of the last restart of a container; the start of the step if there was none."""
+        started = self.begin(moment.round, moment.number)
+        return started + self.restarts(moment, pods) * pods.restart_every / self.world.speed
 
-    def live(self, pods: Pods) -> int:
-        """How many pods are listed."""
+    def live(self, pods: SimulatedPods) -> int:
+        """Number of listed pods."""
         if pods.live is not None:
             return pods.live
         return self.story.bounds[1] if self.story.bounds else self.story.replicas or 1
 
-    def pod(self, moment: Moment, proton: str, number: int) -> Pods | None:
-        """What one pod of a proton is like; None where it is not listed."""
-        seat = self.seats(moment).get(proton)
-        if seat is None or seat.pods is None or number >= self.live(seat.pods):
+    def pod(self, moment: Moment, proton: str, number: int) -> SimulatedPods | None:
+        """State of one pod of a proton; None if it is not listed."""
+        found = self.protons_at(moment).get(proton)
+        if found is None or found.pods is None or number >= self.live(found.pods):
             return None
-        return seat.pods if seat.pods.only is None or number < seat.pods.only else READY
+        return found.pods if found.pods.only is None or number < found.pods.only else READY
 
     def requests_until(self, at: float) -> int:
-        """Requests served from the origin of the story until `at`; differences of two of them add up."""
+        """Number of requests served from the origin of the story until `at`."""
         elapsed = (at - self.origin) * self.world.speed
         if math.isinf(self.story.seconds):
             served = elapsed if self.story.steps[0].serves else 0.0
@@ -228,22 +228,22 @@ class Actor:
             if step.serves
         )
 
-    def told(self, now: float) -> list[Rollout]:
-        """The replacements of the last rounds whose end an event reported, the latest first."""
+    def reported_replacements(self, now: float) -> list[SimulatedReplacement]:
+        """The replacements of the last rounds that ended with an event, latest first."""
         latest = self.moment(now).round
-        rollouts = map(self.rollout, range(latest, max(-1, latest - PAST_ROUNDS) - 1, -1))
-        return [each for each in rollouts if each and each.end.step.event and each.end.since <= now]
+        replacements = map(self.replacement, range(latest, max(-1, latest - PAST_ROUNDS) - 1, -1))
+        return [each for each in replacements if each and each.end.step.event and each.end.since <= now]
 
 
 @lru_cache(maxsize=1 << 18)
 def _story(seed: int, number: int) -> Story:
-    """The first workloads play every story once, the most notable first; most of the others are healthy."""
+    """The story of a workload: each story once in order, then 85 % healthy ones and 15 % others."""
     if number < len(STORIES):
         return STORIES[number]
-    told = chance(seed, number, "story")
-    if told < 0.85:
-        return HEALTHY[int(told / 0.85 * len(HEALTHY))]
-    return LASTING[int((told - 0.85) / 0.15 * len(LASTING))]
+    drawn = chance(seed, number, "story")
+    if drawn < 0.85:
+        return HEALTHY[int(drawn / 0.85 * len(HEALTHY))]
+    return LASTING[int((drawn - 0.85) / 0.15 * len(LASTING))]
 
 
 class World:
@@ -254,25 +254,25 @@ class World:
         self._actors: dict[int, Actor] = {}
 
     def actor(self, number: int) -> Actor:
-        """The workload of a number."""
+        """The workload with a number."""
         known = self._actors.get(number)
         if known is None:
             known = self._actors[number] = Actor(self, number)
         return known
 
     def listed(self, now: float) -> list[int]:
-        """The numbers of the workloads that are there, oldest first."""
+        """Numbers of the listed workloads, oldest first."""
         firsts = range(min(self.size, len(STORIES)))
         absent = {n for n in firsts if not self.actor(n).moment(now).step.listed}
         young = [n for n in firsts if STORIES[n].rounds_ids]
-        there = [n for n in young if n not in absent]
-        there.sort(key=lambda n: self.actor(n).created(self.actor(n).life(self.actor(n).moment(now))))
+        recent = [n for n in young if n not in absent]
+        recent.sort(key=lambda n: self.actor(n).created(self.actor(n).life(self.actor(n).moment(now))))
         if not young:
             return list(range(self.size))
-        return [n for n in range(self.size) if n not in young and n not in absent] + there
+        return [n for n in range(self.size) if n not in young and n not in absent] + recent
 
     def find(self, workload: str, now: float) -> Actor | None:
-        """The workload of an id, if it is there now."""
+        """The workload of an id, if it exists now, shared or not."""
         number = self._numbers.get(workload)
         if number is None:
             for n in range(min(self.size, len(STORIES))):

@@ -282,14 +282,14 @@ def test_texts_are_filled_in_and_a_number_that_only_prometheus_has_is_left_out()
     options = Options(runbooks="https://books.test/", dashboards="https://grafana.test", console="https://dr.test")
     told = alarms.notification(alarm(workload="a b", workload_id="w/1"), options)
     assert told.annotations["description"] == (
-        "Workload a b (w/1) of account acme has failed: its status has been errored or failed for five minutes; "
-        "nothing, or not all of it, serves."
+        "Workload a b (w/1) of account acme has been errored or failed for five minutes: it serves only in "
+        "part or not at all."
     )
     assert told.annotations["dashboard_url"].endswith("var-account=acme&var-workload=w%2F1")
     assert told.links[0] == ("Runbook", "https://books.test/DataRobotWorkloadErrored.md")
     assert [title for title, _ in told.links] == ["Runbook", "Dashboard", "Console"]
     slow = alarms.notification(alarm("DataRobotWorkloadLatencyHigh", "warning"), OPTIONS)
-    assert slow.annotations["description"] == slow.annotations["summary"] == "A workload answers slowly."
+    assert slow.annotations["description"] == slow.annotations["summary"] == "A workload responds slowly."
     assert slow.links == ()
     assert "{{" not in "".join(v for a in ALERTS for v in alarms.texts(alarm(a.name), options).values())
 

@@ -25,7 +25,7 @@ from exporter.paging.pager import Pager, Receiver
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES, Story
 from exporter.state.store import Store
-from tests.daemon.test_stories import LONGEST, _OneStory
+from tests.one_story import MAX_PLAY_SECONDS, OneStory
 from tests.stage import Stage, played
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "pages"
@@ -54,7 +54,7 @@ def pages(story: Story) -> list[tuple[float, Notification]]:
     """All that is told of a story, and when, in seconds since its beginning."""
     heard: list[tuple[float, Notification]] = []
     with Simulator(workloads=1) as simulator:
-        simulator.world = world = _OneStory(story)
+        simulator.world = world = OneStory(story)
 
         async def play(stage: Stage) -> None:
             asyncio.get_running_loop().set_default_executor(Here())
@@ -79,7 +79,7 @@ def pages(story: Story) -> list[tuple[float, Notification]]:
                 await pager.look()
                 await pager.turn()
 
-            ends = min(story.seconds, LONGEST) if story.seconds != float("inf") else HOLDS
+            ends = min(story.seconds, MAX_PLAY_SECONDS) if story.seconds != float("inf") else HOLDS
             await stage.run(ends - 30, look)
             world.actor(0).story = HEALTHY
             while pager.told["on-call"] and stage.now < ends + ENDS_WITHIN:

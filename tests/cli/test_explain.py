@@ -16,7 +16,7 @@ from exporter.diagnosis.wording import evidence, text
 from exporter.settings import AccountSettings
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES, Story
-from tests.daemon.test_stories import _OneStory
+from tests.one_story import OneStory
 from tests.stage import START, Stage, played
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "explain"
@@ -57,7 +57,7 @@ def _told(story: Story, moment: float) -> str:
     parts = [f"\n=== {moment / 60:g} min ===\n"]
     watched = min(WATCHED, moment)
     with Simulator(workloads=1) as simulator:
-        simulator.world = world = _OneStory(story)
+        simulator.world = world = OneStory(story)
         actor = world.actor(0)
         if story.seconds != float("inf"):
             actor.origin = START - (moment - watched)

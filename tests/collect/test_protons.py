@@ -24,9 +24,9 @@ from exporter.collect.fetchers import FETCHERS, PROTONS, Question
 from exporter.failures import REASONS
 from exporter.fleet.workload_state import Details
 from exporter.simulator import Simulator
-from exporter.simulator.stories import CRASHING, HOLDS, READY, Step, Story
-from tests.daemon.test_stories import _OneStory
+from exporter.simulator.stories import CRASHING, FOREVER, READY, Story, StoryStep
 from tests.make import sight
+from tests.one_story import OneStory
 from tests.stage import Stage, played
 
 OK = 200, {"replicas": [{"name": "pod", "status": "running"}]}
@@ -188,10 +188,10 @@ def lived(
     odd: Sequence[tuple[float, str]], look: Callable[[Stage], None], at: float, active: Any = CRASHING, **facts: Any
 ) -> None:
     """A workload with a proton that serves and one that drains; `odd`: from when on which oddity holds, alone."""
-    steps = (Step(HOLDS, "running", active, outgoing="draining"),)
+    steps = (StoryStep(FOREVER, "running", active, outgoing="draining"),)
     story = Story("two versions", "", steps, importance="critical", replicas=1, **facts)
     with Simulator(workloads=1) as simulator:
-        simulator.world = _OneStory(story)
+        simulator.world = OneStory(story)
 
         async def play(stage: Stage) -> None:
             for begin, name in odd:

@@ -97,7 +97,7 @@ def test_a_state_that_cannot_be_written_stops_nothing_and_is_made_up_for(
                 await scene.sweep(after=30.0)
         assert await scene.workloads() > 30
         assert (await scene.value("datarobot_exporter_state_commit_failures_total") or 0) >= 3
-        assert [r.message for r in caplog.records] == ["the state is not kept; all else goes on"]
+        assert [r.message for r in caplog.records] == ["the state cannot be written; retrying"]
         store.full = False
         await scene.sweep(after=30.0)
         assert len(store.load("eu").ledgers) > 30
@@ -215,7 +215,7 @@ def test_beyond_the_limit_of_series_workloads_are_left_out_loudly(
         assert left_out
         assert await scene.workloads() + left_out == len(simulator.world.listed(START))
         assert (await scene.value("datarobot_exporter_series") or 0) <= 1000
-        assert caplog.text.count("series_limit is reached") == 1
+        assert caplog.text.count("series_limit reached") == 1
         await ended(scene)
 
     play(simulator, work)

@@ -1,6 +1,6 @@
 """Each story of the simulator, swept as the daemon does it, gives the traces in tests/golden/traces: read them.
 
-`UPDATE_GOLDEN=1 pytest tests/daemon/test_lifecycle.py` writes them anew.
+`UPDATE_GOLDEN=1 pytest tests/daemon/test_lifecycle.py` regenerates them.
 """
 
 import functools
@@ -14,7 +14,7 @@ from exporter.fleet.reconcile import ledgers, restored
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES, Story
 from exporter.tracing.episode_traces import EpisodeTrace, Tracing, in_progress
-from tests.daemon.test_stories import LONGEST, _OneStory
+from tests.one_story import MAX_PLAY_SECONDS, OneStory
 from tests.stage import START, Stage, played
 from tests.trees import tree
 
@@ -48,7 +48,7 @@ def lived(story: Story, interval: float = 30.0, late: float = 0.0) -> Play:
     made: list[EpisodeTrace] = []
     after_sweeps: list[frozenset[str]] = []
     with Simulator(workloads=1) as simulator:
-        simulator.world = world = _OneStory(story)
+        simulator.world = world = OneStory(story)
         world.actor(0).origin -= _skipped(story)
         length = _length(story)
 
@@ -73,7 +73,7 @@ def _skipped(story: Story) -> float:
 
 def _length(story: Story) -> float:
     whole = story.seconds if story.seconds != float("inf") else 0.0
-    return min(whole, LONGEST) - _skipped(story) + 900.0
+    return min(whole, MAX_PLAY_SECONDS) - _skipped(story) + 900.0
 
 
 def told(story: Story) -> str:
@@ -137,7 +137,7 @@ def test_what_is_only_hidden_from_us_was_not_deleted_though_we_restart_before_th
     story = next(each for each in STORIES if each.name == name)
     ends = story.steps[0].seconds
     with Simulator(workloads=1) as simulator:
-        simulator.world = _OneStory(story)
+        simulator.world = OneStory(story)
 
         async def play(stage: Stage) -> None:
             await stage.run(ends + 40.0)

@@ -63,7 +63,9 @@ def answers() -> dict[str, bytes]:
     with Simulator(workloads=12, clock=lambda: START) as simulator:
 
         def get(path: str, query: str = "") -> bytes:
-            return simulator.answer("GET", f"/api/v2{path}", query, {"authorization": f"Bearer {simulator.token}"}).body
+            return simulator.respond(
+                "GET", f"/api/v2{path}", query, {"authorization": f"Bearer {simulator.token}"}
+            ).body
 
         (chosen, *_) = [each for each in json.loads(get("/workloads/"))["data"] if each["status"] == "running"]
         places = {"id": chosen["id"], "pid": chosen["protonId"]}

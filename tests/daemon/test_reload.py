@@ -182,12 +182,12 @@ BAD: list[tuple[str, dict[str, Any], Callable[[Running], Settings] | None, str]]
         None,
         "sweep.interval (line 25): too long; at most 366d",
     ),
-    ("an interval beyond the check", {}, beyond_all_bounds, "reload: failed with OverflowError; the log of the "),
+    ("an interval beyond the check", {}, beyond_all_bounds, "reload: failed with OverflowError; see the log of "),
     (
         "a loading that breaks",
         {},
         broken,
-        "reload: failed with RecursionError; the log of the exporter has the details",
+        "reload: failed with RecursionError; see the log of the exporter for details",
     ),
     (
         "a state",

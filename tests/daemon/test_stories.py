@@ -1,114 +1,156 @@
-"""Each story of the simulator, swept and looked at as the daemon does it, gives the page in tests/golden: read them.
+"""What each story of the simulator changes on /metrics, in tests/golden: review these files by reading them.
 
-A golden file begins with what is on the page in the middle of the story's first step; each later step shows what
-differs then: the series that are new, changed or gone. `UPDATE_GOLDEN=1 pytest tests/daemon/test_stories.py` writes
-them anew.
+A story is compared with a healthy workload of the same configuration, played for the same time. The first step in a
+golden file lists all differences from the healthy workload, each later step the differences that have changed since:
+
+      series value            the healthy workload does not have the series
+    ~ series healthy -> value
+    - series                  only the healthy workload has it; without labels: the story has none of the family
+    = series                  as for the healthy workload again
+
+So a new metric changes a golden file only if the story affects that metric. Timestamps are in seconds since the start
+of the play. `UPDATE_GOLDEN=1 pytest tests/daemon/test_stories.py` regenerates the files.
 """
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.family import Family, one, row
+from exporter.metrics.registry import FAMILIES
 from exporter.simulator import Simulator
-from exporter.simulator.stories import STORIES, Story
-from exporter.simulator.world import World
+from exporter.simulator.stories import STORIES, Story, StoryStep
+from tests.one_story import LEAD_SECONDS, MAX_PLAY_SECONDS, OneStory
 from tests.stage import START, Stage, played
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-LONGEST = 9 * 3600.0
-SPEED = 1.0
+CONSTANT_LABELS = re.compile(r'\b(account|workload|workload_id)="[^"]*",?')
+PROTON = re.compile(r'\bproton_id="[^"]*",?')
+KNOWN_IMPORTANCES = ("low", "moderate", "high", "critical")
+OF_WORKLOAD = ("workload_", "proton_", "container_")
+ALL_OTHERS = "all other series of the workload"
 
 
-class _OneStory(World):
-    """A fleet of a single workload that plays one story from its beginning."""
-
-    def __init__(self, story: Story) -> None:
-        super().__init__(1, 7, SPEED, START)
-        actor = self.actor(0)
-        actor.story = story
-        actor.name = story.name.replace(" ", "-")
-        actor.importance = story.importance or "moderate"
-        actor.requests = story.requests
-        actor.origin = START - 20.0 if story.seconds != float("inf") else START
-        self._numbers = {} if story.rounds_ids else {actor.id(actor.moment(START)): 0}
-
-    def find(self, workload: str, now: float) -> object:  # type: ignore[override]
-        actor = self.actor(0)
-        moment = actor.moment(now)
-        return actor if actor.id(moment) == workload and (moment.step.listed or moment.step.hidden) else None
-
-    def listed(self, now: float) -> list[int]:
-        return [0] if self.actor(0).moment(now).step.listed else []
+def healthy(story: Story) -> Story:
+    """A healthy workload with the configuration of a story's."""
+    known = story.importance in KNOWN_IMPORTANCES
+    return Story(
+        story.name,
+        "a healthy workload",
+        (StoryStep(0.0, "running"),),
+        importance=story.importance if known else "moderate",
+        bundle=story.bundle,
+        replicas=story.replicas,
+        bounds=story.bounds,
+        scaling=story.scaling,
+    )
 
 
-def shown(samples: dict[str, str]) -> dict[str, str]:
-    """The samples without the labels that are the same on all, and without the zeros of one-hot families."""
-    short = {}
+def shortened(samples: dict[str, str]) -> dict[str, str]:
+    """The samples without constant labels, histogram buckets and the zeros of `workload_status`, with short ids.
+
+    Only `proton_info` shows the proton's id, unless two protons have the same role.
+    """
+    short: dict[str, str] = {}
     for series, value in samples.items():
-        name, _, labels = series.partition("{")
-        kept = re.sub(r'\b(account|workload|workload_id)="[^"]*",?', "", labels.rstrip("}")).rstrip(",")
-        kept = re.sub(r'"([0-9a-f]{6})[0-9a-f]{18}"', r'"\1"', kept)
-        hot = name in ("datarobot_workload_status",) and value == "0.0"
-        histogram = "_duration_seconds_bucket" in name
-        if not hot and not histogram:
-            short[f"{name.removeprefix('datarobot_')}{{{kept}}}".replace("{}", "")] = value
+        name, _, labels = series.removeprefix("datarobot_").partition("{")
+        if name.endswith("_bucket") or (name == "workload_status" and value == "0.0"):
+            continue
+        labels = CONSTANT_LABELS.sub("", labels.rstrip("}"))
+        labels = re.sub(r'"([0-9a-f]{6})[0-9a-f]{18}"', r'"\1"', labels)
+        shown = f"{float(value) - START:+.0f} s" if name.endswith("_timestamp_seconds") else value
+        keys = [f"{name}{{{each.rstrip(',')}}}".replace("{}", "") for each in (PROTON.sub("", labels), labels)]
+        key = keys[0] if name != "proton_info" and keys[0] not in short else keys[1]
+        short[key] = shown
     return short
 
 
-def told(story: Story) -> str:
-    """The golden text of a story."""
-    blocks: list[str] = []
+def differences(story: dict[str, str], quiet: dict[str, str]) -> dict[str, str]:
+    """Lines that show what differs from a healthy workload, by series."""
+    lines = {}
+    for series, value in story.items():
+        if series not in quiet:
+            lines[series] = f"  {series} {value}"
+        elif quiet[series] != value:
+            lines[series] = f"~ {series} {quiet[series]} -> {value}"
+    families = {series.partition("{")[0] for series in story}
+    for series in quiet.keys() - story.keys():
+        family = series.partition("{")[0]
+        key = series if family in families else family
+        if "workload_info" not in families and family.startswith(OF_WORKLOAD):
+            key = ALL_OTHERS
+        lines[key] = f"- {key}"
+    return lines
+
+
+def pages(story: Story, moments: Sequence[float], families: Sequence[Family]) -> list[dict[str, str]]:
+    """The samples at each of the moments, in seconds since the start of the play."""
+    found = []
     with Simulator(workloads=1) as simulator:
-        simulator.world = _OneStory(story)
-        steps = [(max(0.0, begin - 20.0), step) for begin, step in zip(_bounds(story), story.steps, strict=True)]
+        simulator.world = OneStory(story)
 
         async def play(stage: Stage) -> None:
-            before: dict[str, str] = {}
-            for begin, step in steps:
-                length = min(step.seconds or 600.0, LONGEST)
-                at = begin + min(0.6 * length, 7200.0)
-                await stage.run(at)
-                now = shown(stage.samples())
-                lines = [f"  {series} {value}" for series, value in now.items() if series not in before]
-                lines += [
-                    f"~ {series} {before[series]} -> {value}"
-                    for series, value in now.items()
-                    if before.get(series, value) != value
-                ]
-                lines += [f"- {series} {value}" for series, value in before.items() if series not in now]
-                what = ", ".join(filter(None, (step.status, step.replacement, step.event)))
-                blocks.append(f"# {at:.0f} s: {what}\n" + "\n".join(sorted(lines, key=_order)))
-                before = now
-                if begin + length >= LONGEST:
-                    break
+            stage.exposition = Exposition(families)
+            for moment in moments:
+                await stage.run(moment)
+                found.append(shortened(stage.samples()))
 
         played(play, simulator)
+    return found
+
+
+def path(story: Story) -> Path:
+    """The golden file of a story."""
+    return GOLDEN / f"{story.name.replace(' ', '-')}.txt"
+
+
+def steps(story: Story) -> list[tuple[float, StoryStep]]:
+    """The steps of a story's first round, and a moment in each."""
+    found, total = [], 0.0
+    for step in story.steps:
+        begin, length = max(0.0, total - LEAD_SECONDS), min(step.seconds or 600.0, MAX_PLAY_SECONDS)
+        found.append((begin + min(0.6 * length, 7200.0), step))
+        total += step.seconds
+        if begin + length >= MAX_PLAY_SECONDS:
+            break
+    return found
+
+
+def golden(story: Story, families: Sequence[Family] = FAMILIES) -> str:
+    """The golden text of a story."""
+    blocks: list[str] = []
+    before: dict[str, str] = {}
+    moments = [moment for moment, _ in steps(story)]
+    pairs = zip(pages(story, moments, families), pages(healthy(story), moments, families), strict=True)
+    for (moment, step), (page, quiet) in zip(steps(story), pairs, strict=True):
+        now = differences(page, quiet)
+        lines = [line for series, line in now.items() if before.get(series) != line]
+        lines += [f"= {series}" for series in before if series not in now and ALL_OTHERS not in now]
+        what = ", ".join(filter(None, (step.status, step.replacement, step.event)))
+        blocks.append("\n".join([f"# {moment:.0f} s: {what}", *sorted(lines, key=lambda line: (line[0], line[2:]))]))
+        before = now
     return f"{story.shows}\n\n" + "\n\n".join(blocks) + "\n"
 
 
-def _order(line: str) -> tuple[str, str]:
-    return line[0], line[2:]
-
-
-def _bounds(story: Story) -> list[float]:
-    begins, total = [], 0.0
-    for step in story.steps:
-        begins.append(total)
-        total += step.seconds
-    return begins
-
-
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
-def test_a_story_gives_the_page_that_its_script_states(story: Story) -> None:
-    file = GOLDEN / f"{story.name.replace(' ', '-')}.txt"
-    text = told(story)
+def test_a_story_changes_the_metrics_that_its_golden_file_lists(story: Story) -> None:
+    file, text = path(story), golden(story)
     if os.environ.get("UPDATE_GOLDEN"):
         GOLDEN.mkdir(exist_ok=True)
         file.write_text(text)
-    assert text == file.read_text(), "if it is meant: UPDATE_GOLDEN=1, and read the difference"
+    assert text == file.read_text(), "if intended, run again with UPDATE_GOLDEN=1 and review the difference"
 
 
-def test_there_is_no_golden_file_without_its_story() -> None:
-    assert {file.stem for file in GOLDEN.glob("*.txt")} == {story.name.replace(" ", "-") for story in STORIES}
+@pytest.mark.parametrize("name", ["crash loop", "deleted", "bare"])
+def test_a_metric_that_no_story_affects_changes_no_golden_file(name: str) -> None:
+    story = next(each for each in STORIES if each.name == name)
+    constant = row("workload_constant", "A constant.", lambda view: one(1.0), source="none", absence="never")
+    assert golden(story, (*FAMILIES, constant)) == path(story).read_text()
+
+
+def test_each_golden_file_belongs_to_a_story() -> None:
+    assert {file.stem for file in GOLDEN.glob("*.txt")} == {path(story).stem for story in STORIES}

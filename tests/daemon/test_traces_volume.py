@@ -16,7 +16,17 @@ from exporter.fleet.polling import Policy
 from exporter.otlp.sender import Sender
 from exporter.otlp.transport import Verdict, encode
 from exporter.settings import TraceSettings
-from exporter.simulator.stories import COMPLETED, CRASHING, CREATING, HOLDS, NOT_READY, OOM, Pods, Step, Story
+from exporter.simulator.stories import (
+    COMPLETED,
+    CRASHING,
+    CREATING,
+    FOREVER,
+    NOT_READY,
+    OOM,
+    SimulatedPods,
+    Story,
+    StoryStep,
+)
 from exporter.simulator.world import Actor, World
 from exporter.state.store import Frozen, Store
 from exporter.tracing.episode_traces import EpisodeTrace, Tracing
@@ -28,25 +38,30 @@ TRACING = Tracing("https://dr.example.test", crashes=True)
 FLAPS = Story(
     "flaps",
     "every minute something else",
-    (Step(60, "running"), Step(60, "stopping"), Step(60, "stopped", COMPLETED), Step(60, "launching", CREATING)),
+    (
+        StoryStep(60, "running"),
+        StoryStep(60, "stopping"),
+        StoryStep(60, "stopped", COMPLETED),
+        StoryStep(60, "launching", CREATING),
+    ),
 )
 WORST = Story(
     "worst",
     "every minute something else, each round with new protons, each pod restarting, each replacement failing",
     (
-        Step(60, "running"),
-        Step(60, "stopping", NOT_READY),
-        Step(60, "errored", CRASHING._replace(restart_every=20), event="Replacement Errored", message="m" * 500),
-        Step(60, "launching", CREATING, proton=1),
-        Step(20, "running", candidate=("warming", NOT_READY), replacement="awaiting_promotion", proton=1),
-        Step(20, "running", proton=2, outgoing="running", replacement="switching"),
+        StoryStep(60, "running"),
+        StoryStep(60, "stopping", NOT_READY),
+        StoryStep(60, "errored", CRASHING._replace(restart_every=20), event="Replacement Errored", message="m" * 500),
+        StoryStep(60, "launching", CREATING, proton=1),
+        StoryStep(20, "running", candidate=("warming", NOT_READY), replacement="awaiting_promotion", proton=1),
+        StoryStep(20, "running", proton=2, outgoing="running", replacement="switching"),
     ),
     replicas=12,
 )
 
 
-def active_alerts(pods: Pods) -> Story:
-    return Story("holds", "the same all the time", (Step(HOLDS, "running", pods),), replicas=1)
+def active_alerts(pods: SimulatedPods) -> Story:
+    return Story("holds", "the same all the time", (StoryStep(FOREVER, "running", pods),), replicas=1)
 
 
 class Alike(World):
@@ -250,7 +265,9 @@ def test_crashes_of_a_workload_that_stays_up_are_no_flood_either() -> None:
 
 def test_a_fleet_that_stops_at_once_has_a_trace_of_each_though_the_state_is_not_written_for_a_while() -> None:
     size, most = UNWRITTEN + 500, list[int]()
-    stops = Story("stops", "it runs, and is stopped", (Step(130, "running"), Step(10 * HOUR, "stopped", COMPLETED)))
+    stops = Story(
+        "stops", "it runs, and is stopped", (StoryStep(130, "running"), StoryStep(10 * HOUR, "stopped", COMPLETED))
+    )
     made: list[EpisodeTrace] = []
 
     def each(stage: Stage) -> None:

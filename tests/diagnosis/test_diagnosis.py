@@ -189,9 +189,9 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("creating", state("provisioning", waiting("ContainerCreating"), since=60), ()),
     ("monitor_silent", state("provisioning", Pods((Proton("p"),), {"p": None}), since=HOUR,
                             details={"fresh": {"pods": True}}), ()),
-    ("start_untold", state("submitted", None, since=60), ()),
+    ("start_unknown", state("submitted", None, since=60), ()),
     ("starting", state("submitted", READY, since=60), ()),
-    ("failed_untold", state("errored", None), ()),
+    ("failed_unknown", state("errored", None), ()),
     ("failed_before", state("errored", pods()), ()),
     ("failed_but_ready", state("errored", READY), ()),
     ("no_pod", state("running", pods()), ()),
@@ -231,7 +231,7 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     # One that failed and went well afterwards is history, and so is one of yesterday.
     ("well", state(), (REVERTED, Event("f", ago(60), "Replacement Completed"))),
     ("well", state(), (msgspec.structs.replace(REVERTED, timestamp=ago(DAY)),)),
-    ("well_untold", state(told=None), ()),
+    ("well_unknown", state(told=None), ()),
     # Pods that could not be read are neither well nor gone.
     ("pods_refused", state(told=None, details={"refused": frozenset({"pods"})}), ()),
     ("pods_refused", state(told=unread(both(READY, READY), p="forbidden")), ()),
@@ -245,8 +245,8 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("start_refused", state("launching", None, since=60, details={"refused": frozenset({"pods"})}), ()),
     ("start_failed", state("launching", None, since=60, details=FAILED), ()),
     ("start_unread", state("launching", unread(both(READY, READY), p="decode"), since=60), ()),
-    ("failed_untold", state("errored", unread(both(READY, READY), p="server_error")), ()),
-    ("failed_untold", state("errored", lost()), ()),
+    ("failed_unknown", state("errored", unread(both(READY, READY), p="server_error")), ()),
+    ("failed_unknown", state("errored", lost()), ()),
     ("failed_but_ready", state("errored", pods(replica(container()), status="errored"), proton_id="gone"), ()),
     ("new_version_fails", state(told=unread(both(READY, crashing(1)), p="server_error"), replacement=ROLLING), ()),
     ("new_version_exit_error", state(told=unread(both(READY, crashing(1)), _="decode"), replacement=ROLLING), ()),
@@ -264,9 +264,9 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("slow", state(told=None, details={"windows": stats(p95=12.0), **FAILED}), ()),
     ("suspended", state("suspended", None, details=FAILED), ()),
     # What serves may be told by nobody while the platform tells of another version.
-    ("well_untold", state(told=Pods(both(READY, READY).protons, {**both(READY, READY).details, "p": None})), ()),
-    ("untold", state("Hibernating"), ()),
-    ("untold", state(None, None), ()),
+    ("well_unknown", state(told=Pods(both(READY, READY).protons, {**both(READY, READY).details, "p": None})), ()),
+    ("unknown", state("Hibernating"), ()),
+    ("unknown", state(None, None), ()),
 ]  # fmt: skip
 
 
@@ -304,16 +304,16 @@ def said(of: WorkloadState, *events: Event, options: Options = DEFAULT) -> dict[
         (state("errored", since=7 * MINUTE), "errored since 07:53 UTC (7 min)"),
         (state("errored", since=2 * DAY, first=5 * DAY), "errored since 2027-01-13 08:00 UTC (2 d)"),
         (state("errored", since=DAY, first=HOUR), "errored since before 2027-01-14 08:00 UTC (more than 1 d)"),
-        (state("errored", since=30, first=30), "errored; since when is not told"),
+        (state("errored", since=30, first=30), "errored; since when is unknown"),
         (state("Errored ", ledger={"transitions": {"errored": 3}}),
-         "errored since 07:40 UTC (20 min); seen to fail 3 times"),
+         "errored since 07:40 UTC (20 min); 3 failures observed"),
         # The API says itself since when a version runs, but not in the future.
         (state(since=0, first=0, told=pods(running_since=ago(HOUR))), "running since 07:00 UTC (1 h)"),
-        (state(since=0, first=0, told=pods(running_since=ago(-HOUR))), "running; since when is not told"),
+        (state(since=0, first=0, told=pods(running_since=ago(-HOUR))), "running; since when is unknown"),
         (state(parts={"vanished": NOW - 120}),
-         "found to be gone: 07:58 UTC, 2 min ago; the list has it no more, and why is not told"),
+         "found missing: 07:58 UTC, 2 min ago; no longer in the list, reason unknown"),
         (state(parts={"vanished": NOW - 120, "gone_because": "forbidden"}),
-         "found to be gone: 07:58 UTC, 2 min ago; the API answers 403 for it"),
+         "found missing: 07:58 UTC, 2 min ago; the API responds with 403"),
     ],
 )  # fmt: skip
 def test_since_when_is_told_or_said_to_be_unknown(of: WorkloadState, words: str) -> None:
@@ -326,9 +326,9 @@ def test_since_when_is_told_or_said_to_be_unknown(of: WorkloadState, words: str)
         (state(), "yes: 1 of 1 replicas ready"),
         (state(told=UNREADY), "no: 0 of 1 replicas ready"),
         (state("launching", told=UNREADY), "not yet: 0 of 1 replicas ready"),
-        (state(runtime=runtime(2)), "in part: 1 of 1 replicas ready; 2 wanted"),
-        (state(runtime=runtime(1, 4)), "yes: 1 of 1 replicas ready; 1 to 4 wanted"),
-        (state(runtime=None), "yes: 1 of 1 replicas ready; an untold number wanted"),
+        (state(runtime=runtime(2)), "in part: 1 of 1 replicas ready; 2 desired"),
+        (state(runtime=runtime(1, 4)), "yes: 1 of 1 replicas ready; 1 to 4 desired"),
+        (state(runtime=None), "yes: 1 of 1 replicas ready; desired number unknown"),
         (state(details={"windows": stats(server_errors=600)}),
          "hardly, 60% of requests get a server error: 1 of 1 replicas ready"),
         (state(details={"windows": stats(server_errors=20)}),
@@ -340,16 +340,16 @@ def test_since_when_is_told_or_said_to_be_unknown(of: WorkloadState, words: str)
         (state(told=pods(Replica(name="x", status="running"))), "not known: 0 of 1 replicas ready; 1 not known"),
         (state(told=lost()), "not known: 0 of 1 replicas ready; 1 not known"),
         (state(told=unread(both(READY, READY), p="server_error")),
-         "not known: how many replicas are ready is not told; 1 wanted"),
-        (state(told=pods()), "no: no live pod; 1 wanted"),
-        (state("stopped", told=pods()), "no: no replica, as it should be while stopped"),
+         "not known: ready replicas not reported; 1 desired"),
+        (state(told=pods()), "no: no live pods; 1 desired"),
+        (state("stopped", told=pods()), "no: no replicas, as expected while stopped"),
         (state(told=pods(), runtime=runtime(0, 3)),
-         "yes, when asked: scaled to zero, as nobody asks, which is no fault (0 to 3 wanted)"),
-        (state(told=None), "not known: how many replicas are ready is not told; 1 wanted"),
+         "yes, on request: scaled to zero because there are no requests, which is normal (0 to 3 desired)"),
+        (state(told=None), "not known: ready replicas not reported; 1 desired"),
     ],
 )  # fmt: skip
 def test_whether_it_serves_is_told_first_and_unknown_is_not_zero(of: WorkloadState, words: str) -> None:
-    assert said(of)["Serves"] == words
+    assert said(of)["Serving"] == words
 
 
 def test_nothing_is_said_of_the_replicas_of_one_that_is_gone() -> None:
@@ -361,26 +361,26 @@ def test_nothing_is_said_of_the_replicas_of_one_that_is_gone() -> None:
     ("told", "words"),
     [
         (crashing(1),
-         "main in pod pod waits with CrashLoopBackOff, ended last with exit code 1 (Error) 30 s ago, 4 restarts"),
-        (waiting(None), "main in pod pod waits, why is not told"),
-        (unready(300, 300), "main in pod pod runs and is not ready for 5 min"),
-        (unready(300, DAY), "main in pod pod runs and is not ready any more for 5 min"),
-        (unready(-300, -300), "main in pod pod runs and is not ready"),
+         "main in pod pod is waiting with CrashLoopBackOff, last ended with exit code 1 (Error) 30 s ago, 4 restarts"),
+        (waiting(None), "main in pod pod is waiting, no reason reported"),
+        (unready(300, 300), "main in pod pod is running but not ready for 5 min"),
+        (unready(300, DAY), "main in pod pod is running but no longer ready for 5 min"),
+        (unready(-300, -300), "main in pod pod is running but not ready"),
         (pods(*[unready(n, DAY).details["p"].replicas[0] for n in (60, 300)]),  # type: ignore[union-attr,index]
-         "main in 2 pods runs and is not ready any more for 5 min"),
+         "main in 2 pods is running but no longer ready for 5 min"),
         (waiting("ErrImagePull", image="registry.test/x:1"),
-         "main in pod pod waits with ErrImagePull, image registry.test/x:1"),
-        (UNREADY, "main in pod pod runs and is not ready"),
+         "main in pod pod is waiting with ErrImagePull, image registry.test/x:1"),
+        (UNREADY, "main in pod pod is running but not ready"),
         (pods(replica(container(ready=False, ended=("Error", None, None)))),
-         "main in pod pod is not ready, ended last (Error)"),
+         "main in pod pod is not ready, last ended (Error)"),
         (pods(replica(container("", ready=False, restart_count=1))),
-         "a container in pod pod runs and is not ready, 1 restart"),
+         "a container in pod pod is running but not ready, 1 restart"),
         (waiting("ErrImagePull", message="GET 10.1.2.3: denied\nfor me@example.test"),
-         "main in pod pod waits with ErrImagePull: GET [address]: denied for [e-mail]"),
+         "main in pod pod is waiting with ErrImagePull: GET [address]: denied for [e-mail]"),
         (pods(*[replica(container(ready=False, ended=("Error", 1, ago(n))), name=str(n)) for n in (300, 60)]),
-         "main in 2 pods is not ready, ended last with exit code 1 (Error) 1 min ago"),
+         "main in 2 pods is not ready, last ended with exit code 1 (Error) 1 min ago"),
         (pods(*[replica(container(f"c{n}", ready=False)) for n in range(6)]),
-         "; ".join(f"c{n} in pod pod runs and is not ready" for n in range(4)) + "; and 2 more"),
+         "; ".join(f"c{n} in pod pod is running but not ready" for n in range(4)) + "; and 2 more"),
     ],
 )  # fmt: skip
 def test_containers_in_trouble_are_told_and_no_more_than_a_person_reads(told: Pods, words: str) -> None:
@@ -397,14 +397,14 @@ def test_a_version_that_leaves_is_not_in_trouble() -> None:
     ("told", "words"),
     [
         (lacking("Insufficient nvidia.com/gpu"),
-         "1 pod finds no node with a free GPU: Insufficient nvidia.com/gpu"),
-        (lacking("some taint"), "1 pod finds no node: some taint"),
+         "1 pod, no node has a free GPU: Insufficient nvidia.com/gpu"),
+        (lacking("some taint"), "1 pod, no node accepts it: some taint"),
         (pods(*[lacking("Insufficient cpu").details["p"].replicas[0]] * 2),  # type: ignore[union-attr,index]
-         "2 pods find no node with processor enough: Insufficient cpu"),
+         "2 pods, no node has enough CPU: Insufficient cpu"),
     ],
 )  # fmt: skip
 def test_pods_without_a_node_are_told_with_the_words_of_the_scheduler(told: Pods, words: str) -> None:
-    assert said(state(told=told))["No node"] == words
+    assert said(state(told=told))["Unschedulable"] == words
 
 
 def tracker(**facts: Any) -> dict[str, Any]:
@@ -418,18 +418,18 @@ def over(kind: episodes.Kind, ended: float, cause: str = "", told: float | None 
 @pytest.mark.parametrize(
     ("of", "events", "words"),
     [
-        (state(), (Event("e", ago(60), "Replacement Completed"),), "a replacement ended well: 07:59 UTC, 1 min ago"),
-        (state(), (REVERTED,), "a replacement failed and was taken back: 07:50 UTC, 10 min ago"),
+        (state(), (Event("e", ago(60), "Replacement Completed"),), "a replacement completed: 07:59 UTC, 1 min ago"),
+        (state(), (REVERTED,), "a replacement failed and was rolled back: 07:50 UTC, 10 min ago"),
         (state(ledger={"newest": {"promoted": NOW - 60, "other": NOW}, "reset_at": NOW - 50}), (),
          "its draft was promoted: 07:59 UTC, 1 min ago"),
         (state(ledger={"reset_at": NOW - 60}), (),
-         "its statistics began anew: it was promoted, or somebody wiped them: 07:59 UTC, 1 min ago"),
+         "its statistics were reset: it was promoted, or they were cleared: 07:59 UTC, 1 min ago"),
         # The same change is told once: by the event, by our own watching, by the record of its trace.
         (state(ledger={"rollout_failed": NOW - 590}), (REVERTED,),
-         "a replacement failed and was taken back: 07:50 UTC, 10 min ago"),
+         "a replacement failed and was rolled back: 07:50 UTC, 10 min ago"),
         (state(ledger=tracker(over=(over("stop", 60, told=NOW - 70), over("failure", 300, "crashed"),
                                   over("flapping", 300)))), (),
-         "it came to a stop: 07:58 UTC, 1 min ago"),
+         "it finished stopping: 07:58 UTC, 1 min ago"),
         (state(ledger=tracker(past=(
             Past("", "failure", "", "", NOW - 400, NOW - 390), Past("", "start", "", "", NOW - 400, NOW - 380),
             Past("", "deletion", "", "", NOW - 400, NOW - 380)))), (),
@@ -437,22 +437,22 @@ def over(kind: episodes.Kind, ended: float, cause: str = "", told: float | None 
         (state(told=pods(replica(container()), created_at=ago(60))), (),
          "its newest version was created: 07:59 UTC, 1 min ago"),
         (state(told=pods(replica(container()), created_at=ago(400))), (Event("e", ago(60), "Replacement Completed"),),
-         "a replacement ended well: 07:59 UTC, 1 min ago"),
+         "a replacement completed: 07:59 UTC, 1 min ago"),
         (state(replacement=ROLLING), (REVERTED,),
          "a new version is being rolled out (awaiting promotion): 07:55 UTC, 5 min ago; a replacement failed and was "
-         "taken back: 07:50 UTC, 10 min ago"),
+         "rolled back: 07:50 UTC, 10 min ago"),
         (state(artifact_id="a", replacement=Replacement(status="switching", candidate_artifact_id="a"),
               ledger={"rollout": Rollout(NOW - 60)}), (),
          "new settings are being rolled out (switching): 07:59 UTC, 1 min ago"),
         (state(replacement=Replacement(status="switching"), told=pods(replica(container()), created_at=ago(DAY)),
               ledger={"rollout": Rollout(NOW - 60, whole=False)}), (),
-         "a new version is being rolled out (switching): when is not told"),
-        (state(), (Event("e", ago(8 * DAY), "Scaled"),), "of the last week nothing is told"),
-        (state(), (Event("e", "no time", "Scaled"),), "of the last week nothing is told"),
+         "a new version is being rolled out (switching): time unknown"),
+        (state(), (Event("e", ago(8 * DAY), "Scaled"),), "none reported in the last 7 days"),
+        (state(), (Event("e", "no time", "Scaled"),), "none reported in the last 7 days"),
     ],
 )  # fmt: skip
 def test_what_changed_last_is_told_once(of: WorkloadState, events: tuple[Event, ...], words: str | None) -> None:
-    assert said(of, *events).get("Changed") == words
+    assert said(of, *events).get("Changes") == words
 
 
 def test_what_the_daemon_saw_of_a_version_that_was_taken_back_is_told() -> None:
@@ -470,10 +470,10 @@ def test_what_the_daemon_saw_of_a_version_that_was_taken_back_is_told() -> None:
     told = diagnosis(failed, NOW, DEFAULT)
     assert told.cause.name == "reverted_out_of_memory"
     assert dict(evidence(told))["Containers"] == (
-        "main of the version that was taken back is not ready, ended last (OOMKilled); main of the version that was "
-        "taken back waits with CrashLoopBackOff, ended last with exit code 3 (Error) 2 min ago, 2 restarts: token=[…]"
+        "main of the rolled-back version is not ready, last ended (OOMKilled); main of the rolled-back "
+        "version is waiting with CrashLoopBackOff, last ended with exit code 3 (Error) 2 min ago, 2 restarts: token=[…]"
     )
-    assert dict(evidence(told))["No node"] == "1 pod finds no node of the version that was taken back"
+    assert dict(evidence(told))["Unschedulable"] == "1 pod of the rolled-back version, no node accepts it"
     assert "Containers" not in said(failed._replace(ledger=msgspec.structs.replace(failed.ledger, rollout_failed=None)))
 
 
@@ -481,7 +481,7 @@ def test_what_the_daemon_saw_of_a_version_that_was_taken_back_is_told() -> None:
     ("events", "kept", "words"),
     [
         ((Event("a", ago(60), "Scaled"), Event("b", ago(90), "Started")), None, "Scaled: 07:59 UTC, 1 min ago"),
-        ((Event("a", None, message="token=abc"),), None, "unknown: when is not told: token=[…]"),
+        ((Event("a", None, message="token=abc"),), None, "unknown: time unknown: token=[…]"),
         ((), ObservedEvent("Replacement Errored", NOW - 60, "no luck"),
          "Replacement Errored: 07:59 UTC, 1 min ago: no luck"),
         ((), None, None),
@@ -495,7 +495,7 @@ def test_the_last_event_is_told(events: tuple[Event, ...], kept: ObservedEvent |
     ("windows", "words"),
     [
         (stats(server_errors=71, user_errors=9), "1000 in the 5 min to 07:58 UTC, 7.1% server errors (over 1 h: 7.1%), "
-         "0.9% refused (4xx), 95% within 0.10 s"),
+         "0.9% client errors (4xx), 95% within 0.10 s"),
         ({"5m": stats(slow_requests=210, p95=30)["5m"]},
          "1000 in the 5 min to 07:58 UTC, 0% server errors, 21% slow, 95% within 30 s"),
         (stats(0), "none in the 5 min to 07:58 UTC"),
@@ -515,12 +515,12 @@ def test_requests_are_told_where_they_are_known(windows: dict[str, Window], word
          "its resource bundle old is no longer in the catalogue"),
         (state(runtime=runtime(1, 2, policies=(BUSY,)), details=LOADED,
               told=pods(replica(container()), replica(container(), name="two"))),
-         "the autoscaler runs all 2 replicas that it may, at 2.5 times its target"),
+         "the autoscaler runs its maximum of 2 replicas, at 2.5 times its target"),
         (state(runtime=runtime(resolved_bundle=BIG), details={"usage": USED}),
-         "99% of the memory of its resource bundle is in use, of 2 GiB for each replica"),
+         "99% of the memory of its resource bundle is in use (2 GiB per replica)"),
         (state(details={"windows": {name: Window(NOW - 100, NOW, RequestMetrics(
             total_requests=50_000, server_errors=2000, user_errors=0)) for name in ("5m", "6h", "1d")}}),
-         "server errors 4.00% over 6h, 4.00% over 1d, where 0.50% are allowed"),
+         "server errors 4.00% over 6h, 4.00% over 1d; 0.50% allowed"),
         (state(artifact=DRAFT, told=pods(replica(container()), running_since=ago(7.5 * HOUR))),
          "a draft, which the platform stops at 08:30 UTC, in 30 min"),
         (state(), None),
@@ -534,14 +534,14 @@ def test_what_is_at_its_limit_is_told(of: WorkloadState, words: str | None) -> N
     ("of", "words"),
     [
         (state(told=None, details={"refused": frozenset({"pods", "events"})}),
-         "its pods, its events: the API answers 403: this token may not read them"),
+         "its pods, its events: the API responds with 403: this token is not allowed to read them"),
         (state(details={"fresh": {"usage": False, "events": True}}),
-         "its use of processor and memory: not told lately; what was known is too old"),
-        (state(told=None, details={"windows": {}}), "its pods, its requests: not told yet"),
-        (state(told=Pods((Proton("p"),), {"p": None})), "its pods: the platform tells nothing of them (204)"),
+         "its CPU and memory usage: not reported recently; the last values are too old"),
+        (state(told=None, details={"windows": {}}), "its pods, its requests: not reported yet"),
+        (state(told=Pods((Proton("p"),), {"p": None})), "its pods: the platform reports nothing about them (204)"),
         (state()._replace(held={"status": 1.0, "name": 1.0}),
-         "its item in the workload list: no readable name, status; shown is the last readable value, after 15 minutes "
-         "none"),
+         "its item in the workload list: name, status not readable; the last readable value is shown for at most "
+         "15 minutes"),
         (state("stopped", told=Pods((Proton("p"),), {"p": None})), None),
         (state(told=unread(both(READY, READY), p="server_error")), "its pods: serving version p: the API fails (5xx)"),
         (state(told=unread(both(READY, READY), c="forbidden", _="decode")),
@@ -549,11 +549,11 @@ def test_what_is_at_its_limit_is_told(of: WorkloadState, words: str | None) -> N
          "version missing from the list: the answer cannot be decoded"),
         (state("stopped", told=unread(both(READY, READY), p="timeout")),
          "its pods: serving version p: the API does not answer in time"),
-        (state(told=None, details=FAILED), "its pods: not told yet; the API fails (5xx)"),
+        (state(told=None, details=FAILED), "its pods: not reported yet; the API fails (5xx)"),
         (state(told=None, details={"fresh": {"pods": False}, **FAILED}),
-         "its pods: not told lately; the API fails (5xx)"),
+         "its pods: not reported recently; the API fails (5xx)"),
         (state(told=Pods(both(READY, READY).protons, {**both(READY, READY).details, "p": None})),
-         "its pods: the platform tells nothing of them (204)"),
+         "its pods: the platform reports nothing about them (204)"),
         (state(), None),
     ],
 )  # fmt: skip
@@ -588,13 +588,13 @@ def test_what_is_not_known_is_said(of: WorkloadState, words: str | None) -> None
 def test_whether_enough_is_known_to_say_that_it_is_well(of: WorkloadState, known: bool) -> None:
     told = diagnosis(of, NOW, DEFAULT)
     assert (told.facts.known, as_json(told)["known"]) == (known, known)
-    assert known or (told.cause.name != "well" and "Its pods are well" not in told.cause.says)
+    assert known or (told.cause.name != "well" and "Its pods are healthy" not in told.cause.says)
 
 
 def test_a_newest_version_that_may_be_missing_from_the_list_is_not_told_as_the_newest() -> None:
     listed = pods(replica(container()), created_at=ago(HOUR))
-    assert said(state(told=listed))["Changed"] == "its newest version was created: 07:00 UTC, 1 h ago"
-    assert said(state(told=unread(listed, _="decode")))["Changed"] == "of the last week nothing is told"
+    assert said(state(told=listed))["Changes"] == "its newest version was created: 07:00 UTC, 1 h ago"
+    assert said(state(told=unread(listed, _="decode")))["Changes"] == "none reported in the last 7 days"
 
 
 def test_a_version_that_may_be_missing_from_the_list_is_not_told_as_taken_back() -> None:
@@ -626,7 +626,7 @@ def test_a_container_that_came_back_is_told_by_how_it_ended() -> None:
     back = pods(replica(container(ended=("OOMKilled", 137, ago(300)), restart_count=1)))
     assert (
         said(state(told=back)).get("Containers")
-        == "main in pod pod ended last with exit code 137 (OOMKilled) 5 min ago, 1 restart"
+        == "main in pod pod last ended with exit code 137 (OOMKilled) 5 min ago, 1 restart"
     )
 
 
@@ -650,18 +650,18 @@ name: errored, 0 of 1 ready [critical]
 w, account acme, importance high
 as of 2027-01-15 08:00:00 UTC
 
-Likely cause  Its process ends with an error of its own soon after each start
-              (exit code 1).
-Next step     Read the end of its log; if a new version or new settings brought
-              it, go back, else mend the artifact.
-Serves        no: 0 of 1 replicas ready
+Likely cause  Its process exits with an error soon after each start (exit code
+              1).
+Next step     Check the end of its log. If a new version or new settings caused
+              it, roll back; otherwise fix the artifact.
+Serving       no: 0 of 1 replicas ready
 State         errored since 07:40 UTC (20 min)
-Containers    main in pod pod waits with CrashLoopBackOff, ended last with exit
-              code 1 (Error) 30 s ago, 4 restarts
-Changed       it was started: 07:38 UTC, 21 min ago
+Containers    main in pod pod is waiting with CrashLoopBackOff, last ended with
+              exit code 1 (Error) 30 s ago, 4 restarts
+Changes       it was started: 07:38 UTC, 21 min ago
 Requests      1000 in the 5 min to 07:58 UTC, 0% server errors (over 1 h: 0%),
               95% within 0.10 s
-Holds         DataRobotWorkloadErrored (critical),
+Conditions    DataRobotWorkloadErrored (critical),
               DataRobotContainerCrashLooping (critical); importance high
 
 Runbook DataRobotContainerCrashLooping: alerts/runbooks/DataRobotContainerCrashLooping.md
@@ -700,10 +700,10 @@ def test_a_script_reads_the_same_with_stable_keys() -> None:
         "severity": "critical",
         "likely_cause": {
             "name": "exit_error",
-            "text": "Its process ends with an error of its own soon after each start (exit code 1).",
+            "text": "Its process exits with an error soon after each start (exit code 1).",
         },
-        "next_step": "Read the end of its log; if a new version or new settings brought it, go back, else mend the "
-        "artifact.",
+        "next_step": "Check the end of its log. If a new version or new settings caused it, roll back; otherwise fix "
+        "the artifact.",
         "state": {
             "status": "errored",
             "group": "failed",
@@ -764,7 +764,7 @@ def test_a_script_reads_the_same_with_stable_keys() -> None:
 def test_what_nobody_told_is_null_for_a_script() -> None:
     told = as_json(diagnosis(state(None, None, since=0, first=0, details={"windows": {}}), NOW, DEFAULT))
     assert (told["severity"], told["last_event"], told["requests"], told["state"]["since"]) == (None, None, None, None)
-    assert told["not_known"] == {"pods": "not told yet"}
+    assert told["not_known"] == {"pods": "not reported yet"}
 
 
 def test_a_script_and_a_terminal_tell_what_could_not_be_read_and_what_is_not_known() -> None:
@@ -774,7 +774,7 @@ def test_a_script_and_a_terminal_tell_what_could_not_be_read_and_what_is_not_kno
         {"version": "unknown", "proton_id": None, "reason": "decode"},
     ]
     assert text(diagnosis(state(told=lost()), NOW, DEFAULT)).splitlines()[0] == (
-        "name: running, 0 of 1 ready, 1 not known [nothing holds]"
+        "name: running, 0 of 1 ready, 1 not known [no alert]"
     )
 
 

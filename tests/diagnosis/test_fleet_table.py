@@ -107,28 +107,28 @@ def test_pods_of_which_readiness_is_not_told_are_counted_apart() -> None:
     ("of", "reasons"),
     [
         (state("running", pods(READY, READY)), ()),
-        (state("hibernating"), ("its status does not say how it is",)),
+        (state("hibernating"), ("its status is unknown",)),
         (state("submitted", pods(NO_GPU, NO_GPU)), ("no node has enough gpu (x2)",)),
         (
             state("running", pods(READY, replica(CRASHED))),
-            ("waits: CrashLoopBackOff", "last ended: OOMKilled", "pods not ready"),
+            ("waiting: CrashLoopBackOff", "last ended: OOMKilled", "pods not ready"),
         ),
         (state("running", pods(replica(container(ended=("OOMKilled", 137, None))), READY)), ()),
         (state("errored", pods(replica(container(ended=("Error", 1, None))))), ("last ended: Error",)),
         (state("running", pods()), ("no live pod",)),
-        (state("running", pods(), runtime=NONE_TO_THREE), ("scaled to zero: nobody asks",)),
+        (state("running", pods(), runtime=NONE_TO_THREE), ("scaled to zero: no requests",)),
         (
             state("running", pods(READY, READY), replacement=Replacement(status="Switching")),
             ("replacement: switching",),
         ),
         (state("running", pods(READY, READY), replacement=Replacement(status="completed")), ()),
-        (state("running", refused=frozenset({"pods"})), ("its pods may not be read with this token",)),
-        (state("running", fresh={"pods": False}), ("its pods were not told lately",)),
-        (state("running", held={"$": 1.0}), ("the list shows no readable item",)),
-        (state("running", held={"status": 1.0, "name": 1.0}), ("the list shows no readable name, status",)),
+        (state("running", refused=frozenset({"pods"})), ("this token is not allowed to read its pods",)),
+        (state("running", fresh={"pods": False}), ("pods not reported recently",)),
+        (state("running", held={"$": 1.0}), ("not readable in the list: item",)),
+        (state("running", held={"status": 1.0, "name": 1.0}), ("not readable in the list: name, status",)),
         (
             state("running", fresh={"pods": False}, failed={"pods": "server_error"}),
-            ("its pods were not told lately: the API fails (5xx)",),
+            ("pods not reported recently: the API fails (5xx)",),
         ),
         (
             state("running", unread(p="server_error"), fresh={"pods": False}),
@@ -141,7 +141,7 @@ def test_pods_of_which_readiness_is_not_told_are_counted_apart() -> None:
         (state("running", pods(READY, LOST)), ("readiness not known (x1)",)),
         (state("stopped", pods(LOST)), ()),
         (state("running", vanished=9500.0), ("no longer listed",)),
-        (state("running", vanished=9500.0, gone_because="not_found"), ("deleted: the API does not know it",)),
+        (state("running", vanished=9500.0, gone_because="not_found"), ("deleted: the API no longer finds it",)),
         (state("running", vanished=9500.0, gone_because="forbidden"), ("no longer shared with the token's user",)),
     ],
 )
@@ -205,14 +205,14 @@ def test_what_holds_is_what_the_rules_say(status: str, importance: str | None, t
     """The rules write a condition for each level, of which no two hold at once."""
     of = state(status, told, importance=importance)
     context = WorkloadContext(of, NOW, DEFAULT.thresholds)
-    wanted = {
+    desired = {
         (alert.name, severity)
         for alert in ALERTS
         if alert.component == "workload" and not alert.asked
         for severity, condition in levels(alert)
         if condition.is_met(context)
     }
-    assert set(row(of).alerts) == wanted
+    assert set(row(of).alerts) == desired
 
 
 def test_alerts_that_the_settings_turn_off_or_on_are_not_or_are_on_it() -> None:

@@ -15,7 +15,7 @@ from exporter.diagnosis.wording import log_words
         ),
         (
             [LogRecord("2026-11-20T10:17:57Z", "INFO", "")],
-            "none is told, which proves no silence: not every cluster collects logs",
+            "no lines found; not every cluster collects logs",
         ),
         ([LogRecord(None, "INFO", "la " * 500)], "INFO" + " la" * 64 + " ..."),
     ],

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from exporter.simulator import Simulator
-from exporter.simulator.oddities import Answer
+from exporter.simulator.oddities import SimulatedResponse
 from exporter.simulator.stories import STORIES
 from tests.e2e.servers import eventually, free_port
 from tests.receivers import HttpReceiver
@@ -51,8 +51,8 @@ class Hostile(Simulator):
             actor.story, actor.importance = STORY["healthy"], "critical"
         self.world.actor(DRAINING).story = STORY["crash loop"]
 
-    def answer(self, method: str, path: str, query: str, headers: dict[str, str]) -> Answer:
-        answer = super().answer(method, path, query, headers)
+    def respond(self, method: str, path: str, query: str, headers: dict[str, str]) -> SimulatedResponse:
+        answer = super().respond(method, path, query, headers)
         parts = path.removeprefix("/api/v2").strip("/").split("/")
         if parts == ["workloads"] and answer.status == 200:
             self.ids |= {item["id"]: _number(item) for item in json.loads(answer.body)["data"]}
@@ -61,14 +61,16 @@ class Hostile(Simulator):
         match parts:
             case ["workloads"]:
                 self.lists += 1
-                return _broken_list(answer) if self.lists % 7 else Answer(400, JSON, json.dumps(LOC).encode())
+                return (
+                    _broken_list(answer) if self.lists % 7 else SimulatedResponse(400, JSON, json.dumps(LOC).encode())
+                )
             case ["workloads", workload, *rest]:
                 return _broken(answer, self.ids[workload], rest)
             case ["account", "info"]:
-                return Answer(500, JSON, json.dumps(LOC).encode())
+                return SimulatedResponse(500, JSON, json.dumps(LOC).encode())
             case ["quotas"]:
                 page = f"<html><p>debug: Bearer {TOKEN}</p></html>"
-                return Answer(500, (("content-type", "text/html"),), page.encode())
+                return SimulatedResponse(500, (("content-type", "text/html"),), page.encode())
         return answer
 
 
@@ -76,16 +78,16 @@ def _number(item: dict[str, Any]) -> int:
     return int(item["name"].rpartition("-")[2])
 
 
-def _broken(answer: Answer, number: int, route: list[str]) -> Answer:
+def _broken(answer: SimulatedResponse, number: int, route: list[str]) -> SimulatedResponse:
     """What one workload's routes answer."""
     body = json.loads(answer.body or b"null")
     match number, route:
         case n, [] if n == FAILED:
             body["status"] = "failed"
         case n, ["protons", _, "statusDetails"] if n == PAUSED:
-            return Answer(503, (*JSON, ("retry-after", "300")), b'{"message": "busy"}')
+            return SimulatedResponse(503, (*JSON, ("retry-after", "300")), b'{"message": "busy"}')
         case _, ["protons", proton, "statusDetails"] if proton == DRAINED:
-            return Answer(500, JSON, json.dumps(LOC).encode())
+            return SimulatedResponse(500, JSON, json.dumps(LOC).encode())
         case n, ["protons", _, "statusDetails"] if n == ECHO:
             body["replicas"][0]["containers"][0] |= {"message": f"401 for {TOKEN}", "ready": False}
         case n, ["protons"] if n == DRAINING:
@@ -106,7 +108,7 @@ _IN_THE_LIST: dict[int, dict[str, Any]] = {
 }
 
 
-def _broken_list(answer: Answer) -> Answer:
+def _broken_list(answer: SimulatedResponse) -> SimulatedResponse:
     body = json.loads(answer.body)
     body["data"] = [item | _IN_THE_LIST.get(_number(item), {}) for item in body["data"]]
     raw = json.dumps(body).encode().replace(b"Infinity", b"1e400").replace(b"NOT-UTF8", b"caf\xe9 \\ud83d\t")

@@ -70,7 +70,7 @@ def _as_the_script_says(simulator: Simulator, ledgers: dict[str, Ledger], moment
         if actor.story.rounds_ids or actor.story.consumer:
             continue
         ledger = ledgers[actor.id(actor.moment(end))]
-        events = [told.end.step.event for told in actor.told(end) if told.end.since > START]
+        events = [ended.end.step.event for ended in actor.reported_replacements(end) if ended.end.since > START]
         assert sum(ledger.events.values()) == len(events), ledger.name
         assert ledger.outcomes.get("completed", 0) == events.count("Replacement Completed"), ledger.name
         if actor.story.name == "out of memory":

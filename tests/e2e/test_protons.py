@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from exporter.simulator import Simulator
-from exporter.simulator.stories import CRASHING, HOLDS, READY, Pods, Step, Story
+from exporter.simulator.stories import CRASHING, FOREVER, READY, SimulatedPods, Story, StoryStep
 from tests.e2e.servers import eventually
 from tests.e2e.test_direct_paging import KEY, TAKEN, Daemon, incidents
 from tests.receivers import HttpReceiver
@@ -27,9 +27,9 @@ ALERT = "DataRobotContainerCrashLooping"
 DETAILS = "@/workloads/{id}/protons/{pid}/statusDetails"
 
 
-def story(name: str, outgoing: str, active: Pods = CRASHING, *odd: str) -> Story:
+def story(name: str, outgoing: str, active: SimulatedPods = CRASHING, *odd: str) -> Story:
     """A critical workload that says that it runs, with a version that drains unless `outgoing` is empty."""
-    step = Step(HOLDS, "running", active, outgoing=outgoing, odd=odd)
+    step = StoryStep(FOREVER, "running", active, outgoing=outgoing, odd=odd)
     return Story(name, "", (step,), importance="critical", replicas=1)
 
 

@@ -21,8 +21,7 @@ import pytest
 import yaml
 
 from exporter.simulator import Simulator
-from exporter.simulator.oddities import Answer as ApiAnswer
-from exporter.simulator.oddities import walk
+from exporter.simulator.oddities import SimulatedResponse, walk
 from tests.e2e.servers import eventually, free_port, running
 from tests.receivers import Answer, HttpReceiver
 
@@ -50,12 +49,14 @@ class Echoing(Simulator):
 
     echo = ECHO
 
-    def answer(self, method: str, path: str, query: str, headers: dict[str, str]) -> ApiAnswer:
-        told = super().answer(method, path, query, headers)
+    def respond(self, method: str, path: str, query: str, headers: dict[str, str]) -> SimulatedResponse:
+        told = super().respond(method, path, query, headers)
         if told.status == 401 or "/account/info" in path:
-            return ApiAnswer(401, (), f'{{"message": "Invalid API key {in_json(ECHO)}"}}'.encode())
+            return SimulatedResponse(401, (), f'{{"message": "Invalid API key {in_json(ECHO)}"}}'.encode())
         if "/compute/bundles" in path:
-            return ApiAnswer(500, (), f"<html><h1>Error</h1><pre>{html.escape(self.echo)}</pre></html>".encode())
+            return SimulatedResponse(
+                500, (), f"<html><h1>Error</h1><pre>{html.escape(self.echo)}</pre></html>".encode()
+            )
         if told.status != 200 or not told.body.startswith(b"{"):
             return told
 

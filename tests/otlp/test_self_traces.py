@@ -267,7 +267,7 @@ def test_no_secret_no_query_and_no_id_leaves_in_a_trace() -> None:
 
     def does(stage: Stage) -> None:
         stage.simulator.token = "canary-token"
-        answer = stage.simulator.answer
+        answer = stage.simulator.respond
 
         def noisy(method: str, path: str, query: str, headers: dict[str, str]) -> Any:
             state.update(path.split("/"), [query])
@@ -275,7 +275,7 @@ def test_no_secret_no_query_and_no_id_leaves_in_a_trace() -> None:
             words = f'{{"detail": "{path}?{query} {headers["authorization"]} canary-words"}}'
             return told._replace(status=500, body=words.encode()) if len(stage.sent) % 5 == 0 else told
 
-        stage.simulator.answer = noisy  # type: ignore[method-assign]
+        stage.simulator.respond = noisy  # type: ignore[method-assign]
 
     wire = swept(simulated(len(STORIES)), 1500.0, does=does)
     assert len(traces(wire)) > 10

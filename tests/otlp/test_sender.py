@@ -527,4 +527,4 @@ def test_what_fails_beside_the_sweeps_is_told(simulator: Simulator, caplog: pyte
 
     play(simulator, work)
     (told,) = [record for record in caplog.records if record.exc_info]
-    assert told.message == "what was begun beside the sweeps has failed"
+    assert told.message == "a background task failed"

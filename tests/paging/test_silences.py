@@ -115,7 +115,7 @@ def test_a_silence_is_ended_by_its_name_given_once() -> None:
     for query, status, words in (
         ("id=", 400, "id has no value; give id=VALUE\n"),
         ("id=a&id=b", 400, "id is given twice; give one value\n"),
-        ("id=a", 404, "there is no silence of this id\n"),
+        ("id=a", 404, "There is no silence with this id.\n"),
     ):
         (answer,) = asked(("DELETE", query))
         assert (answer.status_code, answer.text) == (status, words)

@@ -108,7 +108,7 @@ def test_what_is_not_told_is_said_so() -> None:
         "over 5 s",
         "? / ?",
         "not told",
-        "its status does not say how it is",
+        "its status is unknown",
     ]
 
 

@@ -1,0 +1,333 @@
+"""JSON objects of the simulated API.
+
+Their shapes are those of real servers of late 2026, or with `strict` those of the published description 11.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from exporter.simulator.request import PREFIX, ErrorResponse, Json, SimulatedRequest, stamp
+from exporter.simulator.request_stats import last_response_time, list_stats
+from exporter.simulator.stories import SimulatedPods
+from exporter.simulator.world import Actor, Moment, SimulatedReplacement, identity
+
+GIB = 1024**3
+BUNDLES: dict[str, dict[str, Any]] = {
+    "cpu.small": {"cpuCount": 1.0, "memoryBytes": GIB // 2, "gpuCount": 0, "gpuMaker": None, "gpuTypeLabel": None},
+    "cpu.medium": {"cpuCount": 2.0, "memoryBytes": 4 * GIB, "gpuCount": 0, "gpuMaker": None, "gpuTypeLabel": None},
+    "cpu.legacy": {"cpuCount": 2.0, "memoryBytes": 3 * GIB, "gpuCount": 0, "gpuMaker": None, "gpuTypeLabel": None},
+    "gpu.l4.small": {
+        "cpuCount": 4.0,
+        "memoryBytes": 16 * GIB,
+        "gpuCount": 1,
+        "gpuMaker": "nvidia",
+        "gpuTypeLabel": "nvidia-l4",
+    },
+    "gpu.a10g.medium": {
+        "cpuCount": 8.0,
+        "memoryBytes": 32 * GIB,
+        "gpuCount": 1,
+        "gpuMaker": "nvidia",
+        "gpuTypeLabel": "nvidia-a10g",
+    },
+}
+WITHDRAWN = frozenset({"cpu.legacy"})
+"""Bundles that workloads still use but the catalogue no longer contains."""
+
+
+def render_group(request: SimulatedRequest, actor: Actor, *, resolved: bool) -> Json:
+    """The container group of a workload's runtime. `resolved` adds the bundle that was selected at scheduling."""
+    story = actor.story
+    scaling: Json | None = None
+    if story.bounds:
+        low, high = story.bounds
+        policy: Json = {"scalingMetric": story.scaling[0], "target": story.scaling[1]}
+        if request.strict:
+            scaling = {"enabled": True, "policies": [policy | {"minCount": low, "maxCount": high, "priority": None}]}
+        else:
+            scaling = {
+                "enabled": True,
+                "minReplicaCount": low,
+                "maxReplicaCount": high,
+                "cooldownPeriodMinutes": None,
+                "policies": [policy],
+            }
+    group: Json = {
+        "name": "default",
+        "replicaCount": (story.replicas or 1) if request.strict else story.replicas,
+        "autoscaling": scaling,
+        "resourceBundles": [story.bundle],
+        "bundleSelectionPolicy": "availability",
+        "containers": [
+            {
+                "name": "primary",
+                "resourceAllocation": {"cpu": 1.0, "gpu": None, "memory": 2147483648, "gpuMemory": None},
+            }
+        ],
+    }
+    if resolved:
+        group["resolvedBundle"] = {"id": story.bundle, **BUNDLES[story.bundle]}
+    return group
+
+
+def render_artifact(actor: Actor, moment: Moment, ahead: int = 0) -> Json:
+    """The artifact of the active proton, or of one `ahead` versions newer."""
+    story = actor.story
+    version = 1 if story.settings_only else moment.round * story.protons + moment.step.proton + ahead + 1
+    draft = story.draft and not moment.step.locked
+    return {
+        "id": identity(actor.world.seed, actor.number, "artifact", version),
+        "artifactRepositoryId": identity(actor.world.seed, actor.number, "repository"),
+        "name": story.name,
+        "status": "draft" if draft else "locked",
+        "type": story.type,
+        "version": None if draft else max(1, version),
+    }
+
+
+def render_user(seed: int) -> Json:
+    """The user who created all workloads."""
+    return {
+        "id": identity(seed, "user"),
+        "email": "simulated@example.test",
+        "fullName": "Simulated Person",
+        "userhash": None,
+        "username": "simulated@example.test",
+    }
+
+
+def render_replacement(request: SimulatedRequest, actor: Actor, moment: Moment) -> Json | None:
+    """The replacement in progress, if there is one."""
+    replacement = actor.replacement(moment.round) if moment.step.replacement else None
+    if replacement is None:
+        return None
+    candidates = [replacement.proton] if moment.step.candidate else []
+    brief: Json = {"status": moment.step.replacement, "strategy": "rolling", "candidateProtonIds": candidates}
+    return brief if request.strict else brief | render_record(request, actor, replacement) | {"message": None}
+
+
+def render_record(request: SimulatedRequest, actor: Actor, replacement: SimulatedReplacement) -> Json:
+    """The replacement record from its start to its end, and afterwards."""
+    return {
+        "id": replacement.id,
+        "workloadId": actor.id(replacement.began),
+        "candidateArtifactId": render_artifact(actor, replacement.began, 1)["id"],
+        "config": {"warmupDurationMinutes": 1, "keepOldVersionMinutes": 0},
+        "createdAt": stamp(replacement.began.since),
+        "switchedAt": stamp(replacement.switched) if replacement.switched <= request.now else None,
+    }
+
+
+def render_workload(request: SimulatedRequest, actor: Actor, *, stats: bool) -> Json:
+    """A workload as in the list. `stats`: with `requestStats`."""
+    moment = actor.moment(request.now)
+    story, workload = actor.story, actor.id(moment)
+    created = stamp(actor.created(actor.life(moment)))
+    if story.bare:
+        nulls = (
+            "description artifact artifactId protonId creator endpoint lastResponse replacement requestStats".split()
+        )
+        return {
+            "id": workload,
+            "name": actor.name,
+            **dict.fromkeys(nulls),
+            "runtime": {},
+            "tags": [],
+            "owners": [],
+            "permissions": [],
+            "status": "unknown",
+            "createdAt": created,
+            "updatedAt": created,
+        }
+    last = last_response_time(actor, moment, request.now)
+    status = moment.step.status
+    strict_status = status if status.islower() and status not in ("suspended", "interrupted") else "unknown"
+    odd = request.strict and (story.type not in ("service", "nim"))
+    artifact = render_artifact(actor, moment)
+    if odd:
+        artifact["type"] = "service"
+    return {
+        "id": workload,
+        "name": actor.name,
+        "description": f"A simulation: {story.shows}.",
+        "status": strict_status if request.strict else status,
+        "type": "service" if odd else story.type,
+        "importance": "low" if request.strict and actor.importance == "urgent" else actor.importance,
+        "artifactId": artifact["id"],
+        "protonId": actor.proton(moment),
+        "artifact": artifact,
+        "endpoint": f"{request.base}{PREFIX}/endpoints/workloads/{workload}",
+        "replacement": render_replacement(request, actor, moment),
+        "requestStats": list_stats(actor, request.now, last) if stats else None,
+        "lastResponse": last,
+        "runtime": {"containerGroups": [render_group(request, actor, resolved=True)]},
+        "creator": render_user(actor.world.seed),
+        "owners": [],
+        "permissions": ["CAN_VIEW"],
+        "tags": [{"id": identity(actor.number, "tag"), "name": "team", "value": f"team-{actor.number % 5}"}],
+        "createdAt": created,
+        "updatedAt": stamp(max(moment.since, actor.created(actor.life(moment)))),
+    }
+
+
+def render_proton(request: SimulatedRequest, actor: Actor, moment: Moment, proton: str) -> Json:
+    """A proton of a workload."""
+
+    def runs(at: Moment) -> bool:
+        found = actor.protons_at(at).get(proton)
+        return found is not None and found.status in ("running", "draining")
+
+    ahead, status, _ = actor.protons_at(moment)[proton]
+    running = runs(moment)
+    artifact = render_artifact(actor, moment, ahead)
+    body: Json = {
+        "id": proton,
+        "name": f"{actor.name}-v{artifact['version'] or 0}",
+        "status": status,
+        "role": {0: "active", 1: "candidate", -1: None}[ahead],
+        "artifactId": artifact["id"],
+        "workloadId": actor.id(moment),
+        "runningSince": stamp(actor.since(moment, runs)) if running else None,
+        "endpoint": f"{request.base}{PREFIX}/endpoints/workloads/{actor.id(moment)}?protonId={proton}"
+        if running
+        else None,
+        "runtime": {"containerGroups": [render_group(request, actor, resolved=False)]},
+        "statusDetails": {"logTail": None},
+        "creator": None,
+        "createdAt": stamp(actor.born(moment, proton)),
+        "updatedAt": stamp(max(moment.since, actor.created(actor.life(moment)))),
+    }
+    if not request.strict:
+        body["deployedImages"] = {"primary": f"registry.example.test/{actor.story.name.replace(' ', '-')}:1"}
+        if ahead == -1:
+            del body["role"]
+    return body
+
+
+def _condition(
+    request: SimulatedRequest, kind: str, truth: bool, at: float, reason: str = "", message: str = ""
+) -> Json:
+    if request.strict:
+        return {"type": kind, "met": truth, "since": stamp(at)}
+    return {"type": kind, "value": truth, "lastTransitionTime": stamp(at), "reason": reason, "message": message}
+
+
+def _replica(
+    request: SimulatedRequest, actor: Actor, moment: Moment, proton: str, number: int, pod: SimulatedPods
+) -> Json:
+    def since(value: Callable[[SimulatedPods], object]) -> float:
+        """Time since which the pod exists with this value; a pod that becomes scheduled is a new pod."""
+
+        def pod_value(at: Moment) -> object:
+            found = actor.pod(at, proton, number)
+            return found and (found.scheduled, value(found))
+
+        return actor.since(moment, pod_value)
+
+    created = since(lambda _: None)
+    changed = since(lambda found: found.ready)
+    unready = "PodCompleted" if pod.phase == "succeeded" else "ContainersNotReady"
+    conditions = [
+        ("PodScheduled", pod.scheduled, created, "Unschedulable", pod.message if not pod.scheduled else ""),
+        ("PodReadyToStartContainers", pod.scheduled, created, "", ""),
+        ("Initialized", pod.scheduled, created, "", ""),
+        ("ContainersReady", pod.ready, changed, unready, ""),
+        ("Ready", pod.ready, changed, unready, ""),
+    ]
+    body: Json = {
+        "name": f"lrs-{proton}-{identity(proton, 'set')[:6]}-{identity(proton, created, number)[:5]}",
+        "status": pod.phase,
+        "address": "10.1.2.3" if pod.scheduled else "",
+        "nodeAddress": "10.1.0.9" if pod.scheduled else "",
+        "startedAt": stamp(created) if pod.scheduled else None,
+        "conditions": [
+            _condition(request, kind, truth, at, "" if truth else reason, "" if truth else message)
+            for kind, truth, at, reason, message in conditions
+        ],
+        "containers": [],
+    }
+    if not pod.scheduled:
+        if not request.strict:
+            del body["containers"]
+        return body
+    restarts, restarted = actor.restarts(moment, pod), actor.restarted(moment, pod)
+    began = restarted if pod.restart_every else since(lambda found: found.state)
+    container: Json = {
+        "name": f"lrs-{proton}-primary",
+        "image": "registry.example.test/simulated:1",
+        "status": pod.state,
+        "ready": pod.ready,
+        "restartCount": restarts,
+        "startedAt": stamp(began) if pod.state == "running" else None,
+    }
+    if not request.strict:
+        container |= {
+            "reason": pod.reason,
+            "exitCode": pod.exit_code,
+            "message": pod.message,
+            "lastState": {
+                "status": "terminated",
+                "reason": pod.last[0],
+                "exitCode": pod.last[1],
+                "message": "",
+                "startedAt": stamp(restarted - min(2.0, pod.restart_every / actor.world.speed)),
+                "finishedAt": stamp(restarted),
+            }
+            if restarts and pod.last
+            else None,
+        }
+    body["containers"].append(container)
+    return body
+
+
+def render_status_details(request: SimulatedRequest, actor: Actor, moment: Moment, proton: str) -> Json:
+    """The pod report of a proton. Raises `ErrorResponse` with 204 if the platform has none yet."""
+    _, state, pods = actor.protons_at(moment)[proton]
+    if pods is None:
+        raise ErrorResponse(204, None)
+
+    def report(at: Moment) -> object:
+        found = actor.protons_at(at).get(proton)
+        return found and (found.status, found.pods)
+
+    each = ((n, actor.pod(moment, proton, n)) for n in range(actor.live(pods)))
+    return {
+        "overallStatus": {
+            "state": state if not request.strict or state.islower() else "unknown",
+            "summary": f"state {state}, derived from pods",
+            "lastUpdated": stamp(actor.restarted(moment, pods) if pods.restart_every else actor.since(moment, report)),
+        },
+        "replicas": [_replica(request, actor, moment, proton, n, pod) for n, pod in each if pod],
+    }
+
+
+def render_event(request: SimulatedRequest, actor: Actor, replacement: SimulatedReplacement) -> Json:
+    """The event that records the end of a replacement."""
+    step = replacement.end.step
+    evidence = None
+    if step.evidence:
+        container = {
+            "name": f"lrs-{replacement.proton}-primary",
+            "ready": False,
+            "restartCount": 2,
+            "reason": "CrashLoopBackOff",
+            "lastState": {"reason": "Error", "exitCode": 1},
+        }
+        evidence = {replacement.proton: {"replicas": [{"containers": [container]}]}}
+    record = render_record(request, actor, replacement)
+    return {
+        "id": replacement.id,
+        "workloadId": record["workloadId"],
+        "timestamp": stamp(replacement.end.since),
+        "eventType": step.event,
+        "actorId": identity(actor.world.seed, "user"),
+        "details": {
+            "replacementId": replacement.id,
+            "artifactId": record["candidateArtifactId"],
+            "message": step.message or "the replacement is complete",
+            "candidateProtonIds": [replacement.proton] if step.evidence or not step.message else [],
+            "protonStatuses": evidence,
+        },
+    }
