@@ -166,8 +166,11 @@ class Accounts:
             return before.resumed(client, report, plan(account, settings), traced)
         state = new.states[account.name]
         if state.unreadable:
-            fields = {"account": account.name, "rows": state.unreadable}
-            log.warning("rows of the state file cannot be read; their counters start at zero", **fields)
+            log.warning(
+                "rows of the state file cannot be read; their counters start at zero",
+                account=account.name,
+                rows=state.unreadable,
+            )
         known = restored(account.name, state.ledgers, state.tally)
         return AccountMonitor(known, client, report, plan(account, settings), self._clock, traced)
 

@@ -260,12 +260,12 @@ class Daemon:
             asyncio.create_task(measure_lag(self.report, self.clock.steady)),
         ]
         web = self.settings.web
-        fields = {
-            "version": __version__,
-            "metrics": ", ".join(address + web.telemetry_path for address in web.listen_address),
-            "accounts": ", ".join(account.name for account in self.settings.accounts),
-        }
-        log.info("serving", **fields)
+        log.info(
+            "serving",
+            version=__version__,
+            metrics=", ".join(address + web.telemetry_path for address in web.listen_address),
+            accounts=", ".join(account.name for account in self.settings.accounts),
+        )
         try:
             await server.run_until_stopped()
         finally:

@@ -94,7 +94,7 @@ class Publication:
 
     def _report_left_out(self, count: int) -> None:
         if count and not self.workloads_left_out:
-            fields = {"workloads": count, "series_limit": self._settings.series_limit}
-            log.warning("metrics.series_limit reached; workloads are left out", **fields)
+            limit = self._settings.series_limit
+            log.warning("metrics.series_limit reached; workloads are left out", workloads=count, series_limit=limit)
         self.workloads_left_out = count
         self._report.set("series_left_out_workloads", count)
