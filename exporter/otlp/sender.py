@@ -15,7 +15,7 @@ from typing import TypeVar
 from exporter.clock import Clock
 from exporter.log import log
 from exporter.otlp.transport import EMPTY, REASONS, Transport, Verdict
-from exporter.settings import TraceSettings
+from exporter.settings.traces import TraceSettings
 from exporter.state.store import StateError, Store, Waiting
 from exporter.telemetry.own_metrics import Report
 

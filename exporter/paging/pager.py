@@ -416,7 +416,7 @@ class Pager:
         self.keep()
         return name
 
-    def speak(self, name: str) -> bool:
+    def end_silence(self, name: str) -> bool:
         """End a silence; False where there is none of this name."""
         ended = self.silences.pop(name, None)
         self.keep()

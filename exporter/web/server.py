@@ -25,7 +25,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from exporter.log import log
-from exporter.settings import listen_address
+from exporter.settings.values import listen_address
 from exporter.web.connections import Closed, Connections, Refused, network_of
 from exporter.web.metrics_page import Published
 from exporter.web.passwords import Passwords

@@ -15,7 +15,9 @@ import bcrypt
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from exporter.log import log
-from exporter.settings.validation import BadSettings, Problem, problems_of, read
+from exporter.settings.model_errors import problems_of
+from exporter.settings.problems import BadSettings, Problem
+from exporter.settings.yaml_file import read
 from exporter.web.passwords import Passwords
 
 Version = Literal["TLS10", "TLS11", "TLS12", "TLS13"]
