@@ -37,7 +37,7 @@ _READ = ("GET", "HEAD")
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
-class Limits(NamedTuple):
+class ServerLimits(NamedTuple):
     """Limits for clients: concurrent connections, bytes and seconds of a request head, seconds to read a response.
 
     `reserved` connections are for metrics and health: other requests are refused while only so many are left.
@@ -50,7 +50,7 @@ class Limits(NamedTuple):
     write_seconds: float = 30.0
 
 
-class Client(Protocol):
+class Peer(Protocol):
     """The connection of a request."""
 
     network: str
@@ -86,7 +86,7 @@ class Application:
         refused: Callable[[Refused], None] = lambda _: None,
         closed: Callable[[Closed], None] = lambda _: None,
         passwords: Passwords | None = None,
-        limits: Limits = Limits(),  # noqa: B008 — immutable
+        limits: ServerLimits = ServerLimits(),  # noqa: B008 — immutable
     ) -> None:
         self._published = Published()
         self._reload, self._heartbeat_age, self._not_ready = reload, heartbeat_age, not_ready
@@ -175,7 +175,7 @@ class Application:
 
     async def _check_password(self, scope: MutableMapping[str, Any]) -> bool | None:
         assert self.passwords is not None
-        client: Client = scope["state"]["connection"]
+        client: Peer = scope["state"]["connection"]
         return await self.passwords.check(header(scope["headers"], b"authorization"), client.network, client.gone)
 
     # -- routes

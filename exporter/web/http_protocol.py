@@ -110,7 +110,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport.writelines([status_line, head, b"\r\n", *body])
 
     def on_body(self, body: bytes) -> None:
-        """Drop the body. No request needs one; if it were kept, reading would pause, and a disconnect would go unnoticed."""
+        """Drop the body. No request needs it; keeping it would pause reading, and a disconnect would go unnoticed."""
 
     def on_message_complete(self) -> None:
         """Finish the request, unless the response is already written."""

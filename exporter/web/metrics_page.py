@@ -105,5 +105,8 @@ def _joined(parts: Iterable[bytes]) -> tuple[bytes, ...]:
     """The parts, small ones joined: a write to a socket costs more than a copy of a small part."""
     buffers: list[bytes] = []
     for large, group in itertools.groupby(parts, lambda part: len(part) > _SMALL):
-        buffers += group if large else (b"".join(group),)
+        if large:
+            buffers += group
+        else:
+            buffers.append(b"".join(group))
     return tuple(filter(None, buffers))

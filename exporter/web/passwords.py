@@ -74,7 +74,7 @@ class Passwords:
     to lock out the scraper.
 
     Behind a proxy all clients share one address, and an attacker may use the scraper's user name. The rule then cannot
-    tell them apart, and the scraper queues behind up to `MOST_WAITING` others. If that takes longer than a scrape may,
+    distinguish them, and the scraper queues behind up to `MOST_WAITING` others. If that takes longer than a scrape may,
     it still reaches the head of the queue: a repeated password keeps its place, while guesses differ each time.
 
     When more than `MOST_WAITING` wait, the newest request is rejected of the network and user with the most waiting or
@@ -236,7 +236,7 @@ def _matches(users: _Users, name: str, password: bytes) -> bool:
     """Return whether this is the user's password. The time of a refusal does not reveal whether the user exists.
 
     A refusal takes the time of the highest bcrypt cost in use: each cost takes twice the time of the one below, so
-    decoys of the user's own cost and of those above it, except the highest, add up to the difference.
+    decoys of the user's own cost and of all above it, except the highest, add up to the difference.
     """
     if not users.hashes:
         return True

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 import uvicorn
 
 from exporter.log import log
-from exporter.settings import listen_address
+from exporter.settings.values import listen_address
 from exporter.web.application import Application
 from exporter.web.connections import Connections, network_of
 from exporter.web.http_protocol import HttpProtocol

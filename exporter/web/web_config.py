@@ -94,7 +94,7 @@ def read_web_config(file: Path) -> WebConfig:
         try:
             tls_context(file, config.tls_server_config)
         except (OSError, ssl.SSLError, ValueError) as error:
-            what = f"cannot be used: {error}; check that the files are readable PEM files and that the key matches"
+            what = f"cannot be used: {error}; check that they are readable PEM files and that the key matches"
             problems.append(Problem("tls_server_config", what, lines.get(("tls_server_config",))))
     if problems or config is None:
         here = str(file)
@@ -126,7 +126,7 @@ def tls_context(file: Path, config: TlsServer) -> ssl.SSLContext:
 
 
 def _load_chain(context: ssl.SSLContext, file: Path, config: TlsServer) -> None:
-    # For a key with a passphrase OpenSSL would prompt on the terminal; with an empty passphrase it fails.
+    # For a key with a passphrase, OpenSSL would prompt on the terminal; with an empty passphrase it fails.
     context.load_cert_chain(file.parent / config.cert_file, file.parent / config.key_file, password="")
 
 
@@ -141,7 +141,7 @@ def _openssl_name(name: str) -> str:
 
 
 class WebSecurity:
-    """The file in force: `tls` for the server, `passwords` for each request; call `refresh` when it may have changed."""
+    """The file in force: `tls` for the server, `passwords` for each request; `refresh` applies changes."""
 
     def __init__(self, file: Path) -> None:
         """Read the file. Raises `BadSettings`."""
