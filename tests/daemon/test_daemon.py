@@ -527,7 +527,7 @@ def test_the_episodes_under_way_are_told_where_the_settings_say_so(simulator: Si
 def test_the_status_page_of_an_account_that_was_not_swept_yet_claims_nothing(simulator: Simulator) -> None:
     async def work(scene: Scene) -> None:
         page = (await scene.get("/"))[1].decode()
-        assert "the first sweep has not ended yet" in page
-        assert "No workload is known, so nothing can be said." in page
+        assert "first sweep not finished yet" in page
+        assert "No workloads known yet, so no alert is evaluated." in page
 
     play(simulator, work)
