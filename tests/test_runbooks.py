@@ -25,7 +25,7 @@ def test_a_page_has_all_its_parts_and_none_is_empty(name: str) -> None:
     assert parts[1::2] == HEADINGS
     assert all(part.strip() for part in parts[2::2])
     assert RUNBOOKS[name].checks
-    assert RUNBOOKS[name].findings
+    assert RUNBOOKS[name].symptoms
 
 
 def anchors(page: str) -> set[str]:

@@ -9,7 +9,7 @@ from exporter.alerting.alerts import ALERTS, LIMITS, Alert, Limit
 from exporter.alerting.expressions import duration
 from exporter.alerting.rules import DEFAULT, expression, levels
 from exporter.runbooks.exporters import EXPORTERS
-from exporter.runbooks.parts import Check, Finding, Runbook
+from exporter.runbooks.parts import Check, Runbook, Symptom
 from exporter.runbooks.workloads import WORKLOADS
 
 RUNBOOKS: dict[str, Runbook] = {**WORKLOADS, **EXPORTERS}
@@ -97,9 +97,9 @@ def _lines(alert: Alert, runbook: Runbook) -> Iterator[str]:
     for number, check in enumerate(runbook.checks, 1):
         yield from _check(number, check)
     yield "## Likely causes\n\n| Sign | Meaning |\n|---|---|"
-    yield from (f"| {finding.sign} | {finding.meaning} |" for finding in runbook.findings)
+    yield from (f"| {symptom.sign} | {symptom.meaning} |" for symptom in runbook.symptoms)
     yield "\n## Fix\n"
-    yield from (_fix(finding) for finding in runbook.findings)
+    yield from (_fix(symptom) for symptom in runbook.symptoms)
     yield f"\n## When to silence\n\n{runbook.silence}\n"
     yield "## Reason for the threshold\n"
     yield from _thresholds(alert, runbook)
@@ -118,9 +118,9 @@ def _check(number: int, check: Check) -> Iterator[str]:
     yield ""
 
 
-def _fix(finding: Finding) -> str:
-    name = re.split(r"[.:](?= |$)", finding.meaning)[0]
-    return f"- **{name}.** {finding.fix}"
+def _fix(symptom: Symptom) -> str:
+    name = re.split(r"[.:](?= |$)", symptom.meaning)[0]
+    return f"- **{name}.** {symptom.fix}"
 
 
 def _thresholds(alert: Alert, runbook: Runbook) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The parts of runbooks, and the checks and findings that several of them share."""
+"""The parts of runbooks, and the checks and symptoms that several of them share."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ class Check(NamedTuple):
     query: str = ""
 
 
-class Finding(NamedTuple):
-    """A sign, what it means, and how to fix it. `meaning` up to its first full stop or colon names the cause."""
+class Symptom(NamedTuple):
+    "What is observed, what it means, and how to fix it. `meaning` up to its first full stop or colon names the"
+
+    "cause."
 
     sign: str
     meaning: str
@@ -37,7 +39,7 @@ class Runbook(NamedTuple):
     impact: str
     affected: str
     checks: tuple[Check, ...]
-    findings: tuple[Finding, ...]
+    symptoms: tuple[Symptom, ...]
     silence: str
     reason: str
     ends: str = ""
@@ -119,42 +121,42 @@ CHECK_ONLINE = Check(
 )
 EXPORTER_READY = Check("Which accounts is the exporter still waiting for?", 'curl -sS "$EXPORTER/-/ready"')
 
-# -- findings
-CRASH = Finding(
+# -- symptoms
+CRASH = Symptom(
     "A container is waiting with `CrashLoopBackOff`; its last exit code is 1, 2, 126, 127 or 139.",
     "The process exits with an error: 1 is an error of the application, 2 wrong arguments, 126 not executable, 127 not "
     "found, 139 a crash in native code. `exec format error` in the log: the image is for another CPU architecture.",
     "Read the end of the log. If it began with a new version or new settings, roll back; otherwise correct the "
     "command, the environment or the image, and replace the artifact.",
 )
-EXIT_ZERO = Finding(
+EXIT_ZERO = Symptom(
     "Its container last ended with `Completed` and exit code 0, whatever its current waiting reason.",
     "The process is not a server: it finishes its work and exits, or a start script runs the server in the background.",
     "Run the server in the foreground, listening on its port. Jobs that end are not supported.",
 )
-PROBE_KILLS = Finding(
+PROBE_KILLS = Symptom(
     "The number of restarts increases; the last exit code is 137 or 143 with the reason `Error`, not `OOMKilled`.",
     "A startup or liveness probe fails, and the platform kills the container.",
     "Give the probe a longer initial delay or period, or fix the endpoint that it calls.",
 )
-OOM = Finding(
+OOM = Symptom(
     "A container last ended with `OOMKilled`, exit code 137.",
     "It used more memory than its resource bundle provides.",
     "Choose a bundle with more memory, or reduce the memory use of the application: fewer workers, smaller batches.",
 )
-PULL = Finding(
+PULL = Symptom(
     "A container is waiting with `ImagePullBackOff`, `ErrImagePull` or `InvalidImageName`, and has never started.",
     "The image name or tag is wrong, or the platform has no access to the registry: `manifest unknown` or `not found` "
     "in the message means a missing tag or digest, `unauthorized` or `denied` a wrong credential.",
     "Compare the image (`image` of the container in the platform's response) with the registry. Push the missing "
     "image, correct the tag or renew the credential, then replace the artifact.",
 )
-CONFIG = Finding(
+CONFIG = Symptom(
     "A container is waiting with `CreateContainerConfigError`, `CreateContainerError` or `RunContainerError`.",
     "A secret or variable that it references does not exist, a volume cannot be mounted, or its command cannot be run.",
     "The message names what is missing: create it, or correct the name in the artifact.",
 )
-READINESS = Finding(
+READINESS = Symptom(
     "Containers are running but not ready; the condition `Ready` is not met, with `ContainersNotReady`.",
     "The readiness probe fails: wrong port or path, or the application is still loading, hangs, or waits for a "
     "dependency that is down.",
@@ -162,34 +164,34 @@ READINESS = Finding(
     "whether it has finished loading. Correct the probe or give it more time. If it was ready before and nothing was "
     "replaced, fix what it is waiting for, or restart the workload.",
 )
-NODE = Finding(
+NODE = Symptom(
     "The condition `PodScheduled` is not met, with `Unschedulable`; there are no containers yet.",
     "No node has enough free capacity: the message says of what (GPU, CPU, memory, volume).",
     "Wait if nodes are added on demand. Otherwise stop less important workloads, choose a smaller bundle, or ask the "
     "cluster administrators for more nodes.",
 )
-PREEMPTED = Finding(
+PREEMPTED = Symptom(
     "A replica has `failed`, and the workload is interrupted.",
     "It was evicted: a more important workload needed its capacity, or its node was removed.",
     "Start it again. If it must not be evicted, raise its importance.",
 )
-PODS_NOT_REPORTED = Finding(
+PODS_NOT_REPORTED = Symptom(
     "The pods are not reported (the response is 204), or nothing about them has changed for a long time.",
     "The platform's monitor does not report this workload; its status is the last one known.",
     "Call its endpoint. If it responds, leave the workload alone and inform the platform administrators. If it does "
     "not, and the workload is not being stopped, start it again and inform them too.",
 )
-BAD_RELEASE = Finding(
+BAD_RELEASE = Symptom(
     "It began with a replacement, new settings or a promotion.",
     "The new version is the cause.",
     "Replace it with the previous artifact.",
 )
-OVERLOAD = Finding(
+OVERLOAD = Symptom(
     "Concurrent requests, CPU or memory are close to what its replicas can handle.",
     "It is overloaded.",
     "Raise the number of replicas or the autoscaler's maximum, or choose a larger bundle.",
 )
-DOWNSTREAM = Finding(
+DOWNSTREAM = Symptom(
     "The log shows timeouts or refused connections to services that it calls.",
     "A service that it depends on is down or slow: if it never worked, or its address is new, the network may block "
     "it; private address ranges are blocked.",
