@@ -43,7 +43,7 @@ IMPORTANCES: Mapping[str, str] = {"critical": BAD, "high": WARNING, "moderate": 
 SEVERITIES: Mapping[str, str] = {"critical": BAD, "warning": WARNING, "info": MOVING}
 OUTCOMES: Mapping[str, str] = {"completed": GOOD, "errored": BAD, "reverted": WARNING, "cancelled": OFF}
 ENDS: Mapping[str, str] = {"success": GOOD, "failure": BAD, "error": WARNING, "cancellation": OFF, "timeout": NOTICE}
-assert {*ENDS} == {*episodes.OUTCOMES}
+assert {*ENDS} == {*episodes.EPISODE_OUTCOMES}
 ROLES: Mapping[str, str] = {"active": GOOD, "candidate": MOVING, "outgoing": NOTICE, "other": UNKNOWN}
 
 NONE = "none"

@@ -21,16 +21,19 @@ from exporter.collect.client import Answer, ApiError, Client
 from exporter.collect.fetchers import by_id, gone_because, history
 from exporter.collect.poller import Poller
 from exporter.collect.sweep import PAGE, sweep
-from exporter.fleet.episodes import EpisodeTracker, recalled
-from exporter.fleet.ledger import Entry, Ledger, Tally, deleted, hidden
+from exporter.fleet.counting import deleted, hidden
+from exporter.fleet.episodes import EpisodeTracker
+from exporter.fleet.ledger import Entry, Ledger, Tally
 from exporter.fleet.polling import Policy
 from exporter.fleet.reconcile import Snapshot, Sweep, ledgers, resolved, step, unclear, unknown_values, visible
 from exporter.fleet.selection import Selection, in_shard, selected
+from exporter.fleet.transitions import recalled
 from exporter.fleet.workload_state import Account, WorkloadState
 from exporter.metrics.account_families import AccountFacts, Use, use
 from exporter.telemetry.own_metrics import AccountReport
 from exporter.telemetry.sweep_trace import CURRENT, part
-from exporter.tracing.episode_traces import EpisodeTrace, Tracing, settled
+from exporter.tracing.builder import Tracing
+from exporter.tracing.episode_traces import EpisodeTrace, settled
 
 log = logging.getLogger("exporter")
 
@@ -331,7 +334,7 @@ class AccountMonitor:
             # What has ended since then was seen to, and has or will have a trace of its own.
             first, tracker = state.ledger.first + self.skew.counts, state.ledger.tracker
             told = recalled(EpisodeTracker(), records, protons, self._clock.wall(), back).over
-            over = tuple(each for each in told if each.ended and (each.ended.told or 0.0) < first)[:left]
+            over = tuple(each for each in told if each.ended and (each.ended.reported or 0.0) < first)[:left]
             left -= len(over)
             tracker = msgspec.structs.replace(tracker, over=(*tracker.over, *over))
             self.replaced(state._replace(ledger=msgspec.structs.replace(state.ledger, tracker=tracker)))
@@ -394,7 +397,7 @@ class AccountMonitor:
             for i, state in list(there.items()):
                 if len(self._made) >= UNWRITTEN:
                     return
-                if not state.ledger.tracker.stirs or not isinstance(there, dict):
+                if not state.ledger.tracker.changes_with_time or not isinstance(there, dict):
                     continue
                 if there is self.known.gone and self._doubted(state):
                     continue

@@ -17,7 +17,7 @@ from exporter.api.decoding import NotDecodable, Reject
 from exporter.collect.client import ApiError, Client
 from exporter.collect.fetchers import ACCOUNT_FETCHERS, FETCHERS, PASSING, Question, problem
 from exporter.fleet import polling
-from exporter.fleet.apply import failed, refused, told, withdrawn
+from exporter.fleet.apply import failed, received, refused, withdrawn
 from exporter.fleet.ledger import Entry
 from exporter.fleet.pauses import Pause
 from exporter.fleet.polling import DetailRequest, Extra, Policy
@@ -344,7 +344,7 @@ class Poller:
 
     def _take(self, request: DetailRequest, asked: _Asked, latest: WorkloadState, value: Any, now: float) -> str:
         """Take an answer; returns why it lacks what matters most, the pods of the proton that serves, or nothing."""
-        after, entry = told(latest, request.part, value, self._wall())
+        after, entry = received(latest, request.part, value, self._wall())
         if after is not latest:
             self._fleet.replaced(after, entry)
         asked.shown[request.part] = now

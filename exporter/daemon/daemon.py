@@ -53,7 +53,8 @@ from exporter.state.store import Frozen, StateError, Store
 from exporter.telemetry.logs import set_up
 from exporter.telemetry.own_metrics import LANE, AccountReport, Report
 from exporter.telemetry.sweep_trace import part
-from exporter.tracing.episode_traces import Tracing, in_progress
+from exporter.tracing.builder import Tracing
+from exporter.tracing.episode_traces import in_progress
 from exporter.tracing.trace import Trace
 from exporter.web.metrics_page import Publisher
 from exporter.web.server import Application, Server, Silenced

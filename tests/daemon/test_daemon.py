@@ -17,7 +17,7 @@ from exporter.failures import REASONS
 from exporter.settings import PagingSettings, Settings, TraceSettings
 from exporter.settings.validation import BadSettings, Problem
 from exporter.simulator import Simulator
-from exporter.tracing.episode_traces import trace_id
+from exporter.tracing.identity import trace_id
 from tests.e2e.servers import free_port
 
 START = 1_795_000_000.0
