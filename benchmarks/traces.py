@@ -32,7 +32,8 @@ from exporter.otlp.transport import SCOPE, encode
 from exporter.simulator import list_page
 from exporter.state.store import Frozen, Store
 from exporter.telemetry.own_metrics import Report
-from exporter.tracing.episode_traces import Tracing, settled
+from exporter.tracing.builder import Tracing
+from exporter.tracing.episode_traces import settled
 from exporter.tracing.trace import Trace
 
 TRACING = Tracing("https://dr.test")

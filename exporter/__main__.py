@@ -23,27 +23,25 @@ from exporter.cli.explain import NotFound, explained
 from exporter.cli.probe import alive, asked, check_online, check_traces, client_of, fleet_size, plan_lines
 from exporter.cli.process import no_core_files
 from exporter.collect.client import ApiError
-from exporter.daemon.daemon import Daemon, keep_memory_whole
+from exporter.daemon.daemon import Daemon
+from exporter.daemon.memory import limit_fragmentation
+from exporter.daemon.once import sweep_once
 from exporter.diagnosis.causes import Diagnosis
 from exporter.diagnosis.wording import as_json, text
 from exporter.docs import PAGES, RULES_FORMS, files, rules_page
 from exporter.paging.notify import notifiers
 from exporter.paging.notify.trial import test_page
 from exporter.redaction import Secrets
-from exporter.settings import (
-    SEVERITIES,
-    AccountSettings,
-    PagingSettings,
-    Settings,
-    listen_address,
-    load,
-    nearest,
-    seconds,
-)
-from exporter.settings.validation import BadSettings, Problem
+from exporter.settings.accounts import AccountSettings
+from exporter.settings.loader import load
+from exporter.settings.model import Settings
+from exporter.settings.paging import PagingSettings
+from exporter.settings.problems import BadSettings, Problem
+from exporter.settings.receivers import SEVERITIES
+from exporter.settings.values import listen_address, nearest, seconds
 from exporter.simulator import Simulator
 from exporter.state.store import StateError, Store
-from exporter.telemetry.logs import clean_errors
+from exporter.telemetry.standard_error import clean_errors
 from exporter.web.server import misgiven
 from exporter.web.web_config import read_web_config
 
@@ -323,7 +321,7 @@ def _run(_: argparse.Namespace, settings: Settings, read: Read, note: str = "") 
         await daemon.run()
 
     store = Store(settings.state.path, set_aside=settings.state.on_trouble == "set_aside")
-    keep_memory_whole()
+    limit_fragmentation()
     uvloop.run(run())
     return 0
 
@@ -387,7 +385,7 @@ def _once(_: argparse.Namespace, settings: Settings, read: Read) -> int:
     async def once() -> tuple[bytes, str]:
         daemon = Daemon(settings, read)
         daemon.log_to(settings)
-        return await daemon.once()
+        return await sweep_once(daemon)
 
     page, failures = asyncio.run(once())
     sys.stdout.buffer.write(page)

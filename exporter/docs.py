@@ -16,23 +16,20 @@ from exporter.metrics.family import COMMON_LABELS
 from exporter.metrics.registry import FAMILIES
 from exporter.runbooks.page import pages as runbooks
 from exporter.runbooks.page import severities, value
-from exporter.settings import (
-    RECEIVERS,
-    AccountSettings,
-    AlertSettings,
-    DetailSettings,
-    LogSettings,
-    MetricsSettings,
-    PagingSettings,
-    ReceiverSettings,
-    SelectSettings,
-    Settings,
-    StateSettings,
-    SweepSettings,
-    TraceSettings,
-    WebSettings,
-)
-from exporter.settings.validation import kind_of
+from exporter.settings.accounts import AccountSettings
+from exporter.settings.alerts import AlertSettings
+from exporter.settings.detail import DetailSettings
+from exporter.settings.log import LogSettings
+from exporter.settings.metrics import MetricsSettings
+from exporter.settings.model import Settings
+from exporter.settings.model_errors import kind_of
+from exporter.settings.paging import PagingSettings
+from exporter.settings.receivers import RECEIVERS, ReceiverSettings
+from exporter.settings.select import SelectSettings
+from exporter.settings.state import StateSettings
+from exporter.settings.sweep import SweepSettings
+from exporter.settings.traces import TraceSettings
+from exporter.settings.web import WebSettings
 from exporter.telemetry.own_metrics import OWN_METRICS, PREFIX
 
 _NOTE = "<!-- Made by `workload-exporter docs`; a test keeps it so. Change the rows, not this page. -->\n"

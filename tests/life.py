@@ -8,9 +8,11 @@ from typing import Any, Self
 import yaml
 
 from exporter.daemon.daemon import Daemon
-from exporter.settings import Settings, load
+from exporter.settings.loader import load
+from exporter.settings.model import Settings
 from exporter.simulator import Simulator
 from exporter.state.store import Store
+from tests.daemon.parts import use_accounts, use_traces
 from tests.daemon.test_daemon import START, Time
 
 SWEEP, LOOK = 30.0, 5.0
@@ -47,8 +49,8 @@ class Life:
         simulator.clock = lambda: self.time.wall
         settings = self._written(told)
         self.daemon = Daemon(settings, lambda: load(self._file, {}), clock=self.time.clock, store=self.store)
-        self.daemon.adopt(settings)
-        self.daemon.send_to(settings.traces)
+        use_accounts(self.daemon, settings)
+        use_traces(self.daemon, settings.traces)
 
     def _written(self, told: Any) -> Settings:
         parts = {"detail": {"parts": ["pods", "events", "replacement"]}}
@@ -65,7 +67,7 @@ class Life:
         while self.time.wall < self._born + minutes * 60:
             begun = self.time.wall
             await self.daemon.sweep("eu")
-            lane = self.daemon.monitors["eu"].poller
+            lane = self.daemon.accounts.monitors["eu"].poller
             assert lane is not None
             while self.time.wall < begun + SWEEP:
                 while await lane.turn():
@@ -82,8 +84,8 @@ class Life:
         return self
 
     async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        for monitor in self.daemon.monitors.values():
+        for monitor in self.daemon.accounts.monitors.values():
             await monitor.close()
-        if self.daemon.sender is not None:
-            await self.daemon.sender.close()
+        if self.daemon.traces.sender is not None:
+            await self.daemon.traces.sender.close()
         self.store.close()

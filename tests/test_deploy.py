@@ -18,7 +18,7 @@ from exporter.__main__ import _parser
 from exporter.metrics.account_families import ACCOUNTS
 from exporter.metrics.family import COMMON_LABELS
 from exporter.metrics.registry import FAMILIES
-from exporter.settings import load
+from exporter.settings.loader import load
 from exporter.telemetry.own_metrics import OWN_METRICS, Report
 from exporter.tracing.episode_traces import EpisodeTrace
 from exporter.tracing.trace import Trace

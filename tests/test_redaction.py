@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from exporter.redaction import EVERY, KEPT, Part, Secrets, Source, header, login, url, whole
-from exporter.settings import load
+from exporter.settings.loader import load
 
 TOKEN = "NjU4+Zm9v/YmFy=="
 

@@ -14,7 +14,7 @@ from exporter.metrics.account_families import ACCOUNTS, AccountFamily
 from exporter.metrics.family import COMMON_LABELS, Family
 from exporter.metrics.registry import FAMILIES
 from exporter.paging.notify import KINDS
-from exporter.settings import load
+from exporter.settings.loader import load
 from exporter.telemetry.own_metrics import OWN_METRICS, PREFIX
 
 ROOT = Path(__file__).parent.parent

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from exporter.__main__ import main
-from exporter.settings import Settings
+from exporter.settings.model import Settings
 from tests.cli.test_main import run
 
 ROOT = Path(__file__).parent.parent

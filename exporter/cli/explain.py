@@ -27,7 +27,7 @@ from exporter.fleet.apply import failed, received, refused
 from exporter.fleet.polling import Policy, requests
 from exporter.fleet.workload_state import WorkloadState
 from exporter.masking import scrubbed
-from exporter.settings import AccountSettings
+from exporter.settings.accounts import AccountSettings
 
 POLICY = Policy(quantiles=(0.95,), parts=frozenset(("pods", "events", "replacement", "stats_5m", "stats_1h", "usage")))
 """What is asked: of the statistics, the windows that tell whether it began lately."""

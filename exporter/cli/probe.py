@@ -22,7 +22,10 @@ from exporter.failures import DETAIL_LENGTH, EDGE, SOME, beginning
 from exporter.fleet.polling import EXTRAS, Policy, load, requests
 from exporter.fleet.workload_state import WorkloadState
 from exporter.otlp.transport import EMPTY, transport
-from exporter.settings import AccountSettings, Settings, TraceSettings, listen_address
+from exporter.settings.accounts import AccountSettings
+from exporter.settings.model import Settings
+from exporter.settings.traces import TraceSettings
+from exporter.settings.values import listen_address
 
 
 class Route(NamedTuple):

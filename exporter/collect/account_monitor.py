@@ -29,13 +29,12 @@ from exporter.fleet.reconcile import Snapshot, Sweep, ledgers, resolved, step, u
 from exporter.fleet.selection import Selection, in_shard, selected
 from exporter.fleet.transitions import recalled
 from exporter.fleet.workload_state import Account, WorkloadState
+from exporter.log import log
 from exporter.metrics.account_families import AccountFacts, Use, use
 from exporter.telemetry.own_metrics import AccountReport
 from exporter.telemetry.sweep_trace import CURRENT, part
 from exporter.tracing.builder import Tracing
 from exporter.tracing.episode_traces import EpisodeTrace, settled
-
-log = logging.getLogger("exporter")
 
 UNKNOWN_TOLD = 100
 
@@ -93,6 +92,7 @@ class AccountMonitor:
     ) -> None:
         self.known, self.client, self.traced = known, client, traced
         self.message = ""
+        self._log = log.bind(account=known.account)
         self.skew = Skew()
         self._report, self._plan, self._clock = report, plan, clock
         self._account = Account(known.account)
@@ -248,8 +248,8 @@ class AccountMonitor:
         began, before = self._clock.steady(), self.known
         try:
             result = await self._swept()
-        except Exception as error:  # whatever it is: a sweep that did not come to its end is no good one
-            log.exception("a sweep failed within the exporter", extra={"fields": {"account": self.known.account}})
+        except Exception as error:  # noqa: BLE001 — logged: a sweep that did not come to its end is no good one
+            self._log.exception("a sweep failed within the exporter")
             words = f"the exporter failed to read the list: {type(error).__name__}; its log shows where"
             result = Sweep((), (), "internal", words)
             self.known = step(before, result, self._clock.wall())
@@ -268,8 +268,8 @@ class AccountMonitor:
         if not result.failure:
             try:
                 await self._ask_about_the_gone()
-            except Exception:  # they are asked about after the next sweep, too
-                log.exception("the API could not be asked about workloads that have vanished")
+            except Exception:  # noqa: BLE001 — logged: they are asked about after the next sweep, too
+                self._log.exception("the API could not be asked about workloads that have vanished")
 
     async def _swept(self) -> Sweep:
         """Read the list, and take what it shows."""
@@ -305,17 +305,16 @@ class AccountMonitor:
 
     def _log_sweep(self, result: Sweep, seconds: float, ended: float) -> None:
         fields: dict[str, object] = {
-            "account": self.known.account,
             "workloads": len(self.known.workloads),
             "rejects": len(result.rejects),
             "seconds": round(seconds, 3),
         }
         if result.failure:
             fields |= {"reason": result.failure, "words": result.message, "serving": self._serving(ended)}
-        log.log(
+        self._log.log(
             logging.WARNING if result.failure else logging.INFO,
             "sweep failed" if result.failure else "sweep complete",
-            extra={"fields": fields},
+            **fields,
         )
 
     async def _recall(self, back: float) -> None:
@@ -453,5 +452,4 @@ class AccountMonitor:
         told = (field, value[:64])
         if told not in self._unknown and len(self._unknown) < UNKNOWN_TOLD:
             self._unknown.add(told)
-            fields = {"account": self.known.account, "field": field, "value": told[1]}
-            log.warning("unknown value, shown as other", extra={"fields": fields})
+            self._log.warning("unknown value, shown as other", field=field, value=told[1])

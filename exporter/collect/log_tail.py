@@ -7,7 +7,6 @@ masking only finds what looks like it.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from exporter.alerting.notification import Notification
@@ -15,8 +14,7 @@ from exporter.api.decoding import NotDecodable, page
 from exporter.api.details import LogRecord
 from exporter.collect.client import ApiError, Client
 from exporter.diagnosis.wording import log_words
-
-log = logging.getLogger("exporter")
+from exporter.log import log
 
 AT_ONCE, PATIENCE, KEPT = 8, 5.0, 512
 """Maximum logs requested in one turn, seconds a page waits for them, and number of logs remembered."""
@@ -30,7 +28,7 @@ async def tail(client: Client, workload: str, lines: int) -> str:
     except (ApiError, NotDecodable) as error:
         return f"not told: {error}"
     except Exception as error:  # a page must not wait for what is only its last line
-        log.exception("a log could not be asked for", extra={"fields": {"workload_id": workload}})
+        log.exception("a log could not be asked for", workload_id=workload)
         return f"not told: {type(error).__name__}"
 
 

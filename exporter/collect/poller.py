@@ -8,7 +8,6 @@ poller slows to a trickle so that state changes are noticed quickly.
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
@@ -22,9 +21,8 @@ from exporter.fleet.ledger import Entry
 from exporter.fleet.pauses import Pause
 from exporter.fleet.polling import DetailRequest, Extra, Policy
 from exporter.fleet.workload_state import Account, WorkloadState, unreadable
+from exporter.log import log
 from exporter.telemetry.own_metrics import AGES, PollerState
-
-log = logging.getLogger("exporter")
 
 TURN = 5.0
 """Seconds of the budget that one turn spends."""
@@ -255,7 +253,7 @@ class Poller:
             for asked in self._asked.values():
                 asked.until = -math.inf
             words = ", ".join(f"{extra} of {which} workloads" for extra, which in sorted(dropped)) or "nothing"
-            log.info("the budget carries not all details", extra={"fields": {"left out": words}})
+            log.info("the budget carries not all details", **{"left out": words})
         fleet = self._fleet.workloads.values()
         counts = dict.fromkeys(polling.EXTRAS, 0)
         for state in fleet if dropped else ():
@@ -316,7 +314,7 @@ class Poller:
                 again = self._postponed(request, error.pause) if error.pause is not None else again
         except Exception:  # a fault of ours about one workload must not cost the others their turn
             failure = "internal"
-            log.exception("a look failed", extra={"fields": {"part": request.part, "workload_id": request.workload}})
+            log.exception("a look failed", part=request.part, workload_id=request.workload)
         now = self._steady()
         asked = self._asked.get(request.workload)
         latest = self._fleet.workloads.get(request.workload)
@@ -378,7 +376,7 @@ class Poller:
                 self._account[request.part] = self._steady() - request.every + again
         except Exception:  # a fault of ours about the account must not cost the workloads their turn
             failure = "internal"
-            log.exception("a look failed", extra={"fields": {"part": request.part}})
+            log.exception("a look failed", part=request.part)
         self._observer.looked(request.part, failure, rejects)
         return sent
 

@@ -1,4 +1,4 @@
-"""What settings name, built before any of it is used: clients, connections to receivers, the way to a collector.
+"""What settings name, built before any of it is used: clients, notifiers of receivers, the transport to a collector.
 
 The start, a reload and ``check`` all build it, so settings that ``check`` accepts can be started and reloaded.
 """
@@ -6,7 +6,6 @@ The start, a reload and ``check`` all build it, so settings that ``check`` accep
 from __future__ import annotations
 
 import asyncio
-import logging
 import ssl
 from collections.abc import Callable, Iterable
 from datetime import UTC
@@ -16,24 +15,25 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from exporter.collect.client import Client
 from exporter.failures import one_line
+from exporter.log import log
 from exporter.metrics.exposition import Exposition
 from exporter.otlp.transport import Transport
 from exporter.paging.notify import Notifier
-from exporter.settings import AccountSettings, AnyReceiver, Settings
-from exporter.settings.validation import BadSettings, Problem
+from exporter.settings.accounts import AccountSettings
+from exporter.settings.model import Settings
+from exporter.settings.problems import BadSettings, Problem
+from exporter.settings.receivers import AnyReceiver
 from exporter.state.store import State
 from exporter.telemetry.own_metrics import AccountReport
 
 if TYPE_CHECKING:
     from exporter.otlp.self_traces import SelfTraces
 
-log = logging.getLogger("exporter")
-
 
 class Prepared:
-    """All that `settings` need, built and not in use. What is put in force is taken out; `aclose` closes the rest.
+    """Everything `settings` name, built but not in use. What is put in force is taken out; `aclose` closes the rest.
 
-    `clients` and what they report to are those of accounts that are new or changed, `states` those of new accounts.
+    `clients`, with their observers, are those of new or changed accounts; `states` those of new accounts.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -41,36 +41,39 @@ class Prepared:
         self.schedule = trigger(settings)
         self.clients: dict[str, tuple[Client, AccountReport]] = {}
         self.states: dict[str, State] = {}
-        self.ways: list[tuple[AnyReceiver, Notifier]] = []
+        self.notifiers: list[tuple[AnyReceiver, Notifier]] = []
         self.transport: Transport | None = None
         self.self_traces: SelfTraces | None = None
         self.exposition: Exposition | None = None
 
-    def taken_ways(self) -> list[tuple[AnyReceiver, Notifier]]:
-        """Take the connections to those receivers out that this exporter is to notify."""
+    def take_notifiers(self) -> list[tuple[AnyReceiver, Notifier]]:
+        """Take out the notifiers; none if the settings leave paging to alert rules."""
         if self.settings.paging.who == "rules":
             return []
-        ways, self.ways = self.ways, []
-        return ways
+        taken, self.notifiers = self.notifiers, []
+        return taken
 
     async def aclose(self) -> None:
         """Close what was not taken out."""
-        endings = [*(client.aclose() for client, _ in self.clients.values()), *(way.aclose() for _, way in self.ways)]
+        closing = [
+            *(client.aclose() for client, _ in self.clients.values()),
+            *(notifier.aclose() for _, notifier in self.notifiers),
+        ]
         if self.self_traces is not None:
-            endings.append(asyncio.to_thread(self.self_traces.close))
-        self.clients, self.ways, self.self_traces = {}, [], None
-        for error in await asyncio.gather(*endings, return_exceptions=True):
+            closing.append(asyncio.to_thread(self.self_traces.close))
+        self.clients, self.notifiers, self.self_traces = {}, [], None
+        for error in await asyncio.gather(*closing, return_exceptions=True):
             if isinstance(error, Exception):
-                log.error("what was built for new settings could not be closed", exc_info=error)
+                log.error("connections built for new settings could not be closed", exc_info=error)
 
 
 def trigger(settings: Settings) -> IntervalTrigger:
-    """When sweeps start. Raises OverflowError for an interval that is no time."""
+    """When sweeps start. Raises OverflowError for an interval that is too long for a datetime."""
     return IntervalTrigger(seconds=settings.sweep.interval, timezone=UTC)
 
 
 def all_of(steps: Iterable[Callable[[], object]]) -> None:
-    """Do each step. Raises one `BadSettings` with the problems of all of them."""
+    """Run each step. Raises one `BadSettings` with the problems of all of them."""
     problems: list[Problem] = []
     for step in steps:
         try:
@@ -82,11 +85,11 @@ def all_of(steps: Iterable[Callable[[], object]]) -> None:
 
 
 def check_ca_file(account: AccountSettings) -> None:
-    """Raises `BadSettings` where the `ca_file` of an account cannot be used."""
+    """Raises `BadSettings` if the `ca_file` of an account cannot be used."""
     if account.ca_file is None:
         return
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(account.ca_file)
     except OSError as error:
-        what = f"of {account.name} cannot be used: {one_line(str(error))}; give a PEM file"
-        raise BadSettings([Problem("accounts.ca_file", what)]) from error
+        problem = f"of {account.name} cannot be used: {one_line(str(error))}; give a PEM file"
+        raise BadSettings([Problem("accounts.ca_file", problem)]) from error

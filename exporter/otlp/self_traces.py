@@ -7,7 +7,6 @@ is not costs microseconds. What cannot be sent is lost, and counted.
 from __future__ import annotations
 
 import itertools
-import logging
 import os
 import time
 from collections import deque
@@ -26,9 +25,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
 
 from exporter import __version__
+from exporter.log import log
 from exporter.telemetry.sweep_trace import CURRENT, SweepTrace
-
-log = logging.getLogger("exporter")
 
 KEPT = ("failed", "attempt", "slow", "episode", "heartbeat")
 """Why a sweep trace is kept: the sweep was incomplete, a request failed, it took twice the usual time, code requested

@@ -13,12 +13,11 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from exporter.clock import Clock
+from exporter.log import log
 from exporter.otlp.transport import EMPTY, REASONS, Transport, Verdict
-from exporter.settings import TraceSettings
+from exporter.settings.traces import TraceSettings
 from exporter.state.store import StateError, Store, Waiting
 from exporter.telemetry.own_metrics import Report
-
-log = logging.getLogger("exporter")
 
 TRACES, SPANS, SIZE = 512, 512, 1_000_000
 """Most traces, spans and bytes of one request; a trace that is larger goes alone."""
@@ -154,8 +153,8 @@ class Sender:
                 self._most = len(rows) // 2
                 return 0.0
             case "bad" if rows:
-                fields = {"trace_id": rows[0].trace.hex(), "words": verdict.words}
-                log.warning("a trace is dropped: the collector cannot take it", extra={"fields": fields})
+                trace = rows[0].trace.hex()
+                log.warning("a trace is dropped: the collector cannot take it", trace_id=trace, words=verdict.words)
                 self._report.count("trace_spans_dropped", "poison", by=spans)
                 self._proven = False
                 await self._done(rows)
@@ -179,7 +178,7 @@ class Sender:
         """Say what is wrong, once for each reason."""
         if self._told != verdict.reason:
             level = logging.ERROR if verdict.fate == "refused" else logging.WARNING
-            log.log(level, "the collector does not accept traces", extra={"fields": {"words": verdict.words}})
+            log.log(level, "the collector does not accept traces", words=verdict.words)
             self._told = verdict.reason
 
     async def _accepted(self, verdict: Verdict, rows: Sequence[Waiting], spans: int) -> None:
@@ -188,7 +187,7 @@ class Sender:
         self._report.count("trace_spans_sent", by=spans - rejected)
         self._report.count("trace_spans_dropped", "rejected", by=rejected)
         if rejected:
-            log.warning("the collector rejected spans", extra={"fields": {"words": verdict.words}})
+            log.warning("the collector rejected spans", words=verdict.words)
         if self._told:
             log.info("the collector accepts traces again")
         self._told, self._failures, self._proven = "", 0, True
@@ -217,7 +216,7 @@ class Sender:
             for reason, spans in dropped.items():
                 self._report.count("trace_spans_dropped", reason, by=spans)
             if any(dropped.values()):
-                log.warning("the oldest traces are dropped: they could not be sent in time", extra={"fields": dropped})
+                log.warning("the oldest traces are dropped: they could not be sent in time", **dropped)
         if self._clock.steady() >= self._forget_at:
             self._forget_at = self._clock.steady() + FORGET
             await self._asked(lambda: self._store.forget(self._clock.wall()))
@@ -235,6 +234,6 @@ class Sender:
         except StateError as error:
             self._report.count("trace_export_failures", "state")
             if not self._state_told:
-                log.error("the outbox cannot be used; it is tried again", extra={"fields": {"words": str(error)}})  # noqa: TRY400 — told in words
+                log.error("the outbox cannot be used; it is tried again", words=str(error))
             self._state_told = True
             return None

@@ -33,8 +33,8 @@ from opentelemetry.proto.trace.v1 import trace_pb2 as pb
 
 from exporter import __version__, redaction
 from exporter.failures import beginning, detail, one_line, retry_after, some_of, trouble
-from exporter.settings import TraceSettings
-from exporter.settings.validation import BadSettings, Problem
+from exporter.settings.problems import BadSettings, Problem
+from exporter.settings.traces import TraceSettings
 from exporter.tracing.trace import Attributes, Span, Trace, Value
 
 if TYPE_CHECKING:

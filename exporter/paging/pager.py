@@ -7,7 +7,6 @@ There is no queue. The state holds what each receiver was sent; what it still ne
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import secrets
 from collections import Counter, deque
@@ -21,10 +20,9 @@ from exporter.alerting.rules import Options
 from exporter.alerting.silences import Silence, silenced
 from exporter.clock import Clock
 from exporter.fleet.workload_state import WorkloadState
+from exporter.log import log
 from exporter.state.store import Paged, StateError, Store
 from exporter.telemetry.own_metrics import Report
-
-log = logging.getLogger("exporter")
 
 EVERY = 15.0
 """Maximum seconds between two evaluations."""
@@ -150,7 +148,7 @@ class Pager:
             kept = store.paged()
         except StateError as error:
             fields = {"words": str(error)}
-            log.error("what receivers were told cannot be read; it begins anew", extra={"fields": fields})  # noqa: TRY400 — told in words
+            log.error("what receivers were told cannot be read; it begins anew", **fields)
             kept = Paged({}, {}, {})
         # One that another version wrote may be of an alert that there is no more; what was told of it is ended.
         self.alarms: Mapping[str, Alarm] = {p: each for p, each in kept.alarms.items() if each.alert in alarms.ROWS}
@@ -242,7 +240,7 @@ class Pager:
         try:
             return self._evidence(state, now) if alarm.firing else ()
         except Exception:  # a page without evidence is better than none, for this workload and all others
-            log.exception("no evidence could be found", extra={"fields": {"workload_id": state.workload.id}})
+            log.exception("no evidence could be found", workload_id=state.workload.id)
             return (("Not known", "why: the exporter failed to find out, and its log says how"),)
 
     def _note_changes(self, fleets: Sequence[Fleet], now: float) -> None:
@@ -271,7 +269,7 @@ class Pager:
             was = old is not None and old.firing
             if alarm.firing != was and (alarm.firing or alarm.ended == now) and alarm.severity != "none":
                 fields = {"alert": alarm.alert, "severity": alarm.severity, **alarm.labels}
-                log.warning("alert fires" if alarm.firing else "alert has ended", extra={"fields": fields})
+                log.warning("alert fires" if alarm.firing else "alert has ended", **fields)
 
     def _count(self, firing: Iterable[Alarm]) -> None:
         self._report.clear("alerts_firing")
@@ -328,7 +326,7 @@ class Pager:
             said = list(await self._added(said)) if self._added is not None else said
             sent = await receiver.send(said, wall)
         except Exception:  # a fault of one notifier is no reason to tell nobody
-            log.exception("a receiver could not be told", extra={"fields": {"receiver": receiver.name}})
+            log.exception("a receiver could not be told", receiver=receiver.name)
             way.held_until = now + MOST
             way.failing_since = now if way.failing_since is None else way.failing_since
             return False
@@ -382,7 +380,7 @@ class Pager:
                 self._report.count("notification_failures", receiver.name, each.reason)
         if fates["delivered"]:
             if way.failing_since is not None:
-                log.info("a receiver can be told again", extra={"fields": {"receiver": receiver.name}})
+                log.info("a receiver can be told again", receiver=receiver.name)
             way.failures, way.failing_since, way.said = 0, None, ""
             way.told_at, way.standing = now, () if fates["again"] else said
         elif bad:
@@ -394,7 +392,7 @@ class Pager:
         if bad and not fates["delivered"] and way.said != bad[0].reason:
             way.said = bad[0].reason
             fields = {"receiver": receiver.name, "words": bad[0].words}
-            log.error("a receiver could not be told; it is tried again", extra={"fields": fields})
+            log.error("a receiver could not be told; it is tried again", **fields)
         self.keep()
 
     def _pause(self, sent: Sent, failures: int) -> float:
@@ -418,7 +416,7 @@ class Pager:
         self.keep()
         return name
 
-    def speak(self, name: str) -> bool:
+    def end_silence(self, name: str) -> bool:
         """End a silence; False where there is none of this name."""
         ended = self.silences.pop(name, None)
         self.keep()
@@ -434,7 +432,7 @@ class Pager:
         try:
             self._store.page(now, self._written)
         except StateError as error:
-            log.error("what receivers were told is not kept", extra={"fields": {"words": str(error)}})  # noqa: TRY400 — told in words
+            log.error("what receivers were told is not kept", words=str(error))
             return
         self._written = Paged(
             dict(self.alarms), {name: dict(told) for name, told in self.told.items()}, dict(self.silences)

@@ -1,7 +1,7 @@
 """Log lines: logfmt or JSON on standard error, one line per record, with colours only on a terminal.
 
-Callers log a fixed message and pass variable data as ``extra={"fields": {...}}``, which become keys of the line. Known
-secrets are removed from each line.
+The fields of `exporter.log` become keys of the line. Lines of APScheduler and uvicorn are reworded. Known secrets are
+removed from each line.
 """
 
 from __future__ import annotations
@@ -10,49 +10,80 @@ import json
 import logging
 import re
 import sys
-import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import TextIO
+from typing import Any, TextIO
+
+from structlog.processors import JSONRenderer
+from structlog.stdlib import ProcessorFormatter
+from structlog.types import EventDict, Processor
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 _NAMES = {number: name for name, number in LEVELS.items()} | {logging.CRITICAL: "error"}
 _COLOURS = {"debug": "\x1b[2m", "info": "", "warn": "\x1b[33m", "error": "\x1b[31m"}
 _PLAIN = re.compile(r"[^\s=\"\\\x00-\x1f\x7f]+")
 
+LIBRARY_LINES: dict[str, tuple[str, tuple[str, ...]]] = {
+    'Execution of job "%s" skipped: maximum number of running instances reached (%d)': (
+        "sweep not started: the previous one is still running",
+        ("account",),
+    ),
+    'Run time of job "%s" was missed by %s': ("sweep not started on time", ("account", "late")),
+    'Job "%s" raised an exception': ("sweep failed within the exporter", ("account",)),
+    "Invalid HTTP request received.": ("invalid HTTP request", ()),
+    "Unsupported upgrade request.": ("unsupported protocol upgrade requested", ()),
+    "Exception in ASGI application\n": ("HTTP request failed within the exporter", ()),
+    "Cancel %s running task(s), timeout graceful shutdown exceeded": (
+        "HTTP requests cut off at shutdown",
+        ("requests",),
+    ),
+}
+"""Message template of APScheduler or uvicorn → our message, and the fields for its first arguments."""
 
-class Lines(logging.Formatter):
-    """One record as one line; `style` is ``logfmt``, ``json`` or ``colour`` (logfmt for a terminal).
 
-    `clean` removes secrets. What others send is clean before it is logged; tracebacks and libraries may quote it raw.
+def formatter(style: str, clean: Callable[[str], str] = str) -> logging.Formatter:
+    """Formats a record as one line; `style` is ``logfmt``, ``json`` or ``colour`` (logfmt for a terminal).
+
+    A newline or control character of a value is escaped: a record never becomes two lines. `clean` removes secrets.
+    What others send is clean before it is logged, but tracebacks and libraries may quote it as it was.
     """
+    json_lines = JSONRenderer(default=str, ensure_ascii=False)
+    renderer: Processor = json_lines if style == "json" else _coloured if style == "colour" else _line
 
-    def __init__(self, style: str, clean: Callable[[str], str] = str) -> None:
-        super().__init__()
-        self._form, self._clean = style, clean
+    def cleaned(_logger: object, _method: str, line: Any) -> str:
+        return clean(line)
 
-    def format(self, record: logging.LogRecord) -> str:
-        """The line. A newline or control character of a value is escaped: a record never becomes two lines."""
-        return self._clean(self._line(record))
+    return ProcessorFormatter(processors=[_pairs, renderer, cleaned], pass_foreign_args=True)
 
-    def _line(self, record: logging.LogRecord) -> str:
-        pairs: dict[str, object] = {
-            "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "level": _NAMES.get(record.levelno, record.levelname.lower()),
-            "msg": record.getMessage(),
-        }
-        fields = getattr(record, "fields", {})
-        pairs |= fields if isinstance(fields, Mapping) else {}
-        if record.exc_info:
-            pairs["error"] = self.formatException(record.exc_info)
-        if self._form == "json":
-            return json.dumps(pairs, default=str, ensure_ascii=False)
-        line = " ".join(f"{key}={_logfmt(value)}" for key, value in pairs.items())
-        colour = _COLOURS.get(str(pairs["level"]), "") if self._form == "colour" else ""
-        return f"{colour}{line}\x1b[0m" if colour else line
+
+def _pairs(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """The keys of a line in their order: time, level and message, then the fields, then a traceback."""
+    record: logging.LogRecord = event["_record"]
+    message, fields = event["event"], getattr(record, "fields", {})
+    if (template := str(record.msg)) in LIBRARY_LINES:
+        message, names = LIBRARY_LINES[template]
+        values = (getattr(value, "id", value) for value in event["positional_args"])  # a job's id is the account
+        fields = dict(zip(names, values, strict=False))
+    pairs: dict[str, Any] = {
+        "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "level": _NAMES.get(record.levelno, record.levelname.lower()),
+        "msg": message,
+    }
+    pairs |= fields if isinstance(fields, Mapping) else {}
+    if "exc_info" in event:
+        pairs["error"] = "".join(traceback.format_exception(*event["exc_info"])).removesuffix("\n")
+    return pairs
+
+
+def _line(_logger: object, _method: str, pairs: EventDict) -> str:
+    """The pairs as logfmt. structlog's renderer does not escape control characters."""
+    return " ".join(f"{key}={_logfmt(value)}" for key, value in pairs.items())
+
+
+def _coloured(logger: object, method: str, pairs: EventDict) -> str:
+    colour, line = _COLOURS.get(pairs["level"], ""), _line(logger, method, pairs)
+    return f"{colour}{line}\x1b[0m" if colour else line
 
 
 def _logfmt(value: object) -> str:
@@ -60,7 +91,7 @@ def _logfmt(value: object) -> str:
     return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 
 
-class _Counted(logging.Handler):
+class _Counter(logging.Handler):
     def __init__(self, count: Callable[[str], None]) -> None:
         super().__init__()
         self._count = count
@@ -71,48 +102,19 @@ class _Counted(logging.Handler):
 
 def set_up(
     level: str,
-    form: str,
+    style: str,
     count: Callable[[str], None] | None = None,
     stream: TextIO | None = None,
     clean: Callable[[str], str] = str,
 ) -> None:
-    """Log to `stream` (standard error) from `level` on, ``auto``, ``logfmt`` or ``json``; `count` gets each level.
+    """Log to `stream` (default: standard error) from `level` on, in `style`: ``auto``, ``logfmt`` or ``json``.
 
-    `clean` removes secrets from each line.
+    `count` receives the level of each line; `clean` removes secrets from it.
     """
     stream = stream or sys.stderr
-    style = ("colour" if stream.isatty() else "logfmt") if form == "auto" else form
     lines = logging.StreamHandler(stream)
-    lines.setFormatter(Lines(style, clean))
+    lines.setFormatter(formatter(("colour" if stream.isatty() else "logfmt") if style == "auto" else style, clean))
     root = logging.getLogger()
-    root.handlers[:] = [lines, *([_Counted(count)] if count else [])]
+    root.handlers[:] = [lines, *([_Counter(count)] if count else [])]
     root.setLevel(logging.WARNING)  # libraries; httpx would log each URL at info
     logging.getLogger("exporter").setLevel(LEVELS[level])
-
-
-@contextmanager
-def clean_errors(clean: Callable[[str], str]) -> Iterator[None]:
-    """Remove secrets, meanwhile, from what Python itself writes to standard error.
-
-    That is a traceback of a thread or of what is collected as garbage, and log lines before `set_up`.
-    """
-
-    def of_thread(told: threading.ExceptHookArgs) -> None:
-        write(told.exc_type, told.exc_value, told.exc_traceback)
-
-    def of_garbage(told: sys.UnraisableHookArgs) -> None:
-        write(told.exc_type, told.exc_value, told.exc_traceback)
-
-    def write(kind: type[BaseException], error: BaseException | None, where: TracebackType | None) -> None:
-        if kind is not SystemExit:
-            sys.stderr.write(clean("".join(traceback.format_exception(kind, error, where))))
-
-    hooks = threading.excepthook, sys.unraisablehook, logging.lastResort
-    threading.excepthook, sys.unraisablehook = of_thread, of_garbage
-    logging.lastResort = logging.StreamHandler()
-    logging.lastResort.setLevel(logging.WARNING)
-    logging.lastResort.setFormatter(Lines("logfmt", clean))
-    try:
-        yield
-    finally:
-        threading.excepthook, sys.unraisablehook, logging.lastResort = hooks

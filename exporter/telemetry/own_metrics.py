@@ -7,7 +7,6 @@ sweeps.
 from __future__ import annotations
 
 import itertools
-import logging
 import platform
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -34,10 +33,9 @@ from exporter.failures import REASONS
 from exporter.fleet import polling
 from exporter.fleet.episodes import EPISODE_KINDS, EPISODE_OUTCOMES
 from exporter.fleet.reconcile import Snapshot, Sweep, unknown_values
+from exporter.log import log
 from exporter.tracing.episode_traces import EpisodeTrace
 from exporter.web.connections import CLOSED, REFUSED
-
-log = logging.getLogger("exporter")
 
 PREFIX = "datarobot_exporter_"
 LANE = "status"
@@ -414,6 +412,7 @@ class AccountReport:
         self, report: Report, account: str, interval: float = 30.0, wall: Callable[[], float] = time.time
     ) -> None:
         self._report, self._account, self.interval, self._wall = report, account, interval, wall
+        self._log = log.bind(account=account)
         self._paused: set[str] = set()
 
     def request(self, endpoint: str, code: str, seconds: float) -> None:
@@ -446,15 +445,13 @@ class AccountReport:
         self._report.set("api_paused_until_timestamp_seconds", self._wall() + seconds, self._account, endpoint)
         if endpoint not in self._paused:
             self._paused.add(endpoint)
-            fields = {"account": self._account, "endpoint": endpoint, "seconds": round(seconds, 3)}
-            log.warning("API refuses requests, paused", extra={"fields": fields})
+            self._log.warning("API refuses requests, paused", endpoint=endpoint, seconds=round(seconds, 3))
 
     def resumed(self, endpoint: str) -> None:
         """Log that requests to an endpoint succeed again after a pause."""
         if endpoint in self._paused:
             self._paused.remove(endpoint)
-            fields = {"account": self._account, "endpoint": endpoint}
-            log.info("API accepts requests again", extra={"fields": fields})
+            self._log.info("API accepts requests again", endpoint=endpoint)
 
     def capabilities(self, routes: Iterable[tuple[str, bool]]) -> None:
         """Set which routes the server supports."""

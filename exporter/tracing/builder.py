@@ -11,7 +11,7 @@ from exporter.fleet.workload_state import WorkloadState
 from exporter.masking import MOST_WORDS, attribute
 from exporter.tracing.evidence import Evidence, error_name
 from exporter.tracing.identity import SLACK_SECONDS, count_key, identity, numbered, span_id, trace_id
-from exporter.tracing.times import Moment, edge_of, moment, reported_at, time_attributes, to_ns
+from exporter.tracing.times import SpanTime, edge_of, reported_at, span_time, time_attributes, to_ns
 from exporter.tracing.trace import Attributes, Link, Span, SpanEvent, Trace, Value
 
 MAX_REPLICAS, MAX_SPAN_EVENTS = 16, 32
@@ -83,8 +83,8 @@ class TraceBuilder:
         begin = min(evidence.start.ns, *(span.start for span in children)) if children else evidence.start.ns
         end = max(evidence.end.ns, *(span.end for span in children)) if children else evidence.end.ns
         # A child with reported times outside the observed ones widens the root: it is the root that is uncertain.
-        start = evidence.start if begin == evidence.start.ns else Moment(begin, "derived", 0)
-        ended = evidence.end if end == evidence.end.ns else Moment(end, "derived", 0)
+        start = evidence.start if begin == evidence.start.ns else SpanTime(begin, "derived", 0)
+        ended = evidence.end if end == evidence.end.ns else SpanTime(end, "derived", 0)
         events, dropped = self._events()
         attributes = {**self._attributes(), **time_attributes(start, ended)}
         if dropped:
@@ -98,7 +98,7 @@ class TraceBuilder:
         return Trace(self.trace, resource(self.state, self.tracing), tuple(map(sanitized, (root, *children))))
 
     def _span(
-        self, path: tuple[str, ...], name: str, start: Moment, end: Moment, attributes: Attributes,
+        self, path: tuple[str, ...], name: str, start: SpanTime, end: SpanTime, attributes: Attributes,
         *, parent: bytes = b"", error: str | None = None,
     ) -> Span:  # fmt: skip
         if end.ns < start.ns:
@@ -110,7 +110,7 @@ class TraceBuilder:
 
     def _states(self) -> Iterator[Span]:
         states, counts, evidence = self.episode.states, dict[str, int](), self.evidence
-        moments = [evidence.start, *(moment(state.mark, (), self.skew) for state in states[1:]), evidence.end]
+        moments = [evidence.start, *(span_time(state.mark, (), self.skew) for state in states[1:]), evidence.end]
         for number, state in enumerate(states):
             counts[state.status] = counts.get(state.status, 0) + 1
             last = number == len(states) - 1
@@ -156,7 +156,7 @@ class TraceBuilder:
                 error = "" if evidence.failed else None
                 yield self._span(path, phase, start, evidence.end, attributes, parent=parent, error=error)
                 return
-            end = Moment(max(to_ns(at), start.ns), "reported", 0)
+            end = SpanTime(max(to_ns(at), start.ns), "reported", 0)
             yield self._span(path, phase, start, end, {}, parent=parent)
             start = end
 

@@ -18,7 +18,7 @@ from exporter.fleet.episodes import MAX_LATE, Episode, EpisodeTracker, Mark
 from exporter.fleet.workload_state import WorkloadState
 from exporter.tracing.builder import CHECKPOINT, TraceBuilder, Tracing, resource, sanitized, span_event
 from exporter.tracing.identity import identity, numbered, span_id, trace_id
-from exporter.tracing.times import Moment, time_attributes, to_ns
+from exporter.tracing.times import SpanTime, time_attributes, to_ns
 from exporter.tracing.trace import Span, Trace
 
 _NO_TRACING = Tracing("")
@@ -111,7 +111,7 @@ def _late(
             late = span_event(event, i)
             span = Span(
                 span_id(trace, "late", i), root, "late event", late.at, late.at,
-                {**late.attributes, "datarobot.late": True, **time_attributes(*[Moment(late.at, "reported", 0)] * 2)},
+                {**late.attributes, "datarobot.late": True, **time_attributes(*[SpanTime(late.at, "reported", 0)] * 2)},
             )  # fmt: skip
             if tracing is not None and _selected(each.kind, state, tracing):
                 whole = Trace(trace, resource(state, tracing), (sanitized(span),))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from exporter.api import models
 from exporter.fleet.episodes import BAD_OUTCOMES, Episode, EpisodeTracker, PodFacts, ProtonTimes, Run
 from exporter.tracing.identity import SLACK_SECONDS
-from exporter.tracing.times import moment, to_ns
+from exporter.tracing.times import span_time, to_ns
 
 OLD_SECONDS = 3600.0
 """Seconds before the first observation from which reported times count as belonging to earlier episodes."""
@@ -20,8 +20,8 @@ class Evidence:
         assert episode.ended is not None
         self.tracker, self.episode, self.skew = tracker, episode, skew
         self.failed = episode.outcome in BAD_OUTCOMES
-        self.start = moment(episode.opened, self._start_times(), skew)
-        ended = moment(episode.ended, self._end_times(), skew)
+        self.start = span_time(episode.opened, self._start_times(), skew)
+        ended = span_time(episode.ended, self._end_times(), skew)
         self.end = ended if ended.ns >= self.start.ns else self.start._replace(source="derived")
 
     # reported times of the start and the end

@@ -10,7 +10,7 @@ from exporter.tracing.identity import SLACK_SECONDS
 from exporter.tracing.trace import Span, Value
 
 
-class Moment(NamedTuple):
+class SpanTime(NamedTuple):
     """A time in nanoseconds since the epoch, its source, and its possible error in milliseconds (None: unknown)."""
 
     ns: int
@@ -23,22 +23,22 @@ def to_ns(at: float) -> int:
     return round(at * 1e6) * 1000
 
 
-def reported_at(at: float) -> Moment:
+def reported_at(at: float) -> SpanTime:
     """A time that the API reported."""
-    return Moment(to_ns(at), "reported", 0)
+    return SpanTime(to_ns(at), "reported", 0)
 
 
-def moment(mark: Mark, reported: Iterable[float | None], skew: float) -> Moment:
+def span_time(mark: Mark, reported: Iterable[float | None], skew: float) -> SpanTime:
     """The time of a change: the first reported time between the two sweeps around it, else that of the sweep."""
     at = mark.at + skew
     last = mark.last + skew if mark.last is not None else None
     for each in (mark.reported, *reported):
         if each is not None and 0 < each <= at + SLACK_SECONDS and (last is None or each > last - SLACK_SECONDS):
             return reported_at(each)
-    return Moment(to_ns(at), "observed", None if last is None else round((at - last) * 1000))
+    return SpanTime(to_ns(at), "observed", None if last is None else round((at - last) * 1000))
 
 
-def time_attributes(start: Moment, end: Moment) -> dict[str, Value]:
+def time_attributes(start: SpanTime, end: SpanTime) -> dict[str, Value]:
     """Attributes with source and possible error of a span's start and end."""
     found: dict[str, Value] = {
         "datarobot.time.start.source": start.source,
@@ -50,8 +50,8 @@ def time_attributes(start: Moment, end: Moment) -> dict[str, Value]:
     return found
 
 
-def edge_of(span: Span, edge: Literal["start", "end"]) -> Moment:
+def edge_of(span: Span, edge: Literal["start", "end"]) -> SpanTime:
     """Start or end time of a span."""
     uncertainty = span.attributes.get(f"datarobot.time.{edge}.uncertainty_ms")
     source = str(span.attributes[f"datarobot.time.{edge}.source"])
-    return Moment(getattr(span, edge), source, uncertainty if isinstance(uncertainty, int) else None)
+    return SpanTime(getattr(span, edge), source, uncertainty if isinstance(uncertainty, int) else None)

@@ -10,7 +10,6 @@ import asyncio
 import base64
 import binascii
 import hashlib
-import logging
 import math
 import os
 import time
@@ -22,7 +21,7 @@ from typing import Any, NamedTuple
 
 import bcrypt
 
-log = logging.getLogger("exporter")
+from exporter.log import log
 
 MOST_WAITING = 24
 MOST_PASSED, MOST_FAILED, MOST_LEFT = 100, 500, 2000

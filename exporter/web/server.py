@@ -13,7 +13,6 @@ import contextlib
 import errno
 import functools
 import json
-import logging
 import re
 import socket
 import ssl
@@ -25,13 +24,12 @@ from urllib.parse import parse_qsl
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from exporter.settings import listen_address
+from exporter.log import log
+from exporter.settings.values import listen_address
 from exporter.web.connections import Closed, Connections, Refused, network_of
 from exporter.web.metrics_page import Published
 from exporter.web.passwords import Passwords
 from exporter.web.status_page import POLICY
-
-log = logging.getLogger("exporter")
 
 HEARTBEAT_OLD = 60.0
 
@@ -557,8 +555,7 @@ class Server(uvicorn.Server):
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return
         except OSError as error:  # such as no file descriptors
-            fields = {"error": str(error)}
-            log.error("cannot accept a connection; the next try is in a second", extra={"fields": fields})  # noqa: TRY400 — told in words
+            log.error("cannot accept a connection; the next try is in a second", error=str(error))
             loop.remove_reader(listener)
             loop.call_later(1.0, self._listen, listener)
             return

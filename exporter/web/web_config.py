@@ -6,7 +6,6 @@ old one in force.
 
 from __future__ import annotations
 
-import logging
 import re
 import ssl
 from pathlib import Path
@@ -15,10 +14,11 @@ from typing import Annotated, Literal
 import bcrypt
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from exporter.settings.validation import BadSettings, Problem, problems_of, read
+from exporter.log import log
+from exporter.settings.model_errors import problems_of
+from exporter.settings.problems import BadSettings, Problem
+from exporter.settings.yaml_file import read
 from exporter.web.passwords import Passwords
-
-log = logging.getLogger("exporter")
 
 Version = Literal["TLS10", "TLS11", "TLS12", "TLS13"]
 _VERSIONS = {
@@ -165,7 +165,7 @@ class WebSecurity:
             config = read_web_config(self._file)
         except BadSettings as error:
             for problem in error.problems:
-                log.error("bad web config; the old one stays in force", extra={"fields": {"problem": str(problem)}})  # noqa: TRY400 — told in words
+                log.error("bad web config; the old one stays in force", problem=str(problem))
             return
         before, self._config = self._config, config
         self.passwords.replace(config.basic_auth_users)
@@ -174,10 +174,10 @@ class WebSecurity:
         if (tls is None) != (self.tls is None) or (
             tls and before.tls_server_config and _fixed(tls) != _fixed(before.tls_server_config)
         ):
-            log.warning("the change of TLS settings takes effect at the next start", extra={"fields": {}})
+            log.warning("the change of TLS settings takes effect at the next start")
         if tls is not None and self.tls is not None:
             _load_chain(self.tls, self._file, tls)
-        log.info("web config read again", extra={"fields": {"file": str(self._file)}})
+        log.info("web config read again", file=str(self._file))
 
     def _stamps(self) -> tuple[object, ...]:
         tls = self._config.tls_server_config

@@ -13,7 +13,7 @@ from exporter.alerting.rules import DEFAULT
 from exporter.cli.explain import NotFound, explained
 from exporter.diagnosis.diagnosis import diagnosis
 from exporter.diagnosis.wording import evidence, text
-from exporter.settings import AccountSettings
+from exporter.settings.accounts import AccountSettings
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES, Story
 from tests.one_story import OneStory

@@ -13,11 +13,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.clock import Clock
 from exporter.daemon.daemon import Daemon
+from exporter.daemon.once import sweep_once
 from exporter.failures import REASONS
-from exporter.settings import PagingSettings, Settings, TraceSettings
-from exporter.settings.validation import BadSettings, Problem
+from exporter.settings.model import Settings
+from exporter.settings.paging import PagingSettings
+from exporter.settings.problems import BadSettings, Problem
+from exporter.settings.traces import TraceSettings
 from exporter.simulator import Simulator
 from exporter.tracing.identity import trace_id
+from tests.daemon.parts import use_accounts, use_paging
 from tests.e2e.servers import free_port
 
 START = 1_795_000_000.0
@@ -52,7 +56,7 @@ class Scene:
         self.settings = Settings.model_validate({"accounts": [told]})
         self.next: Settings | None = None
         self.daemon = Daemon(self.settings, self.load, clock=self.time.clock)
-        self.daemon.adopt(self.settings)
+        use_accounts(self.daemon, self.settings)
 
     def load(self) -> Settings:
         if self.next is None:
@@ -117,7 +121,7 @@ def play(simulator: Simulator, work: Callable[[Scene], Awaitable[None]], **accou
         try:
             await work(scene)
         finally:
-            for monitor in scene.daemon.monitors.values():
+            for monitor in scene.daemon.accounts.monitors.values():
                 await monitor.close()
 
     asyncio.run(inside())
@@ -327,10 +331,10 @@ def test_a_clock_that_is_set_neither_withdraws_nor_stops_the_sweeps(simulator: S
         good = await scene.workloads()
         for jump in (-7200.0, 86400.0):
             scene.time.wall += jump
-            scene.daemon.tick()
+            scene.daemon.schedule.follow_clock()
             await scene.daemon.publish()
             assert await scene.workloads() == good
-            assert scene.daemon.schedule == {"eu": pytest.approx(scene.time.wall)}
+            assert scene.daemon.schedule.next_sweeps == {"eu": pytest.approx(scene.time.wall)}
         await scene.sweep(after=30)
         assert await scene.value("datarobot_exporter_sweep_last_success_timestamp_seconds") == scene.time.wall
 
@@ -374,14 +378,14 @@ def paged(settings: Settings, name: str, **receiver: Any) -> Settings:
 def test_reloads_that_come_together_leave_one_pager_and_it_is_the_last_ones(simulator: Simulator) -> None:
     async def work(scene: Scene) -> None:
         daemon, names = scene.daemon, ("one", "two", "three")
-        await daemon.page_by(paged(scene.settings, "none"))
-        await asyncio.gather(*(daemon.page_by(paged(scene.settings, name)) for name in names))
+        await use_paging(daemon, paged(scene.settings, "none"))
+        await asyncio.gather(*(use_paging(daemon, paged(scene.settings, name)) for name in names))
         await asyncio.sleep(0)
         running = [task for task in asyncio.all_tasks() if "Pager._run" in str(task.get_coro())]
         assert len(running) == 1
-        assert daemon.pager is not None
-        assert [receiver.name for receiver in daemon.pager._receivers] == ["three"]
-        await daemon.pager.close()
+        assert daemon.paging.pager is not None
+        assert [receiver.name for receiver in daemon.paging.pager._receivers] == ["three"]
+        await daemon.paging.pager.close()
 
     play(simulator, work)
 
@@ -393,7 +397,7 @@ def test_a_bad_certificate_of_a_receiver_leaves_the_traces_as_they_were(simulato
         scene.next = bad.model_copy(update={"traces": traces})
         (problem,) = await scene.daemon.reload()
         assert problem.startswith("paging.receivers.ca_file: of page cannot be used")
-        assert (scene.daemon.sender, scene.daemon.settings) == (None, scene.settings)
+        assert (scene.daemon.traces.sender, scene.daemon.settings) == (None, scene.settings)
 
     play(simulator, work)
 
@@ -418,8 +422,8 @@ def test_one_sweep_alone_recalls_nothing(simulator: Simulator) -> None:
     async def work(scene: Scene) -> None:
         traces = TraceSettings.model_validate({"endpoint": "http://127.0.0.1:9", "backfill": "1h"})
         once = Daemon(scene.settings.model_copy(update={"traces": traces}), scene.load, clock=scene.time.clock)
-        await once.once()
-        assert once.monitors["eu"]._recalling is None
+        await sweep_once(once)
+        assert once.accounts.monitors["eu"]._recalling is None
 
     play(simulator, work)
 
@@ -427,7 +431,7 @@ def test_one_sweep_alone_recalls_nothing(simulator: Simulator) -> None:
 def test_two_accounts_stand_side_by_side(simulator: Simulator, tmp_path: Path) -> None:
     async def work(scene: Scene) -> None:
         other = scene.settings.accounts[0].model_copy(update={"name": "us"})
-        scene.daemon.adopt(scene.settings.model_copy(update={"accounts": (*scene.settings.accounts, other)}))
+        use_accounts(scene.daemon, scene.settings.model_copy(update={"accounts": (*scene.settings.accounts, other)}))
         await asyncio.gather(scene.daemon.sweep("eu"), scene.daemon.sweep("us"))
         each = [await scene.value("datarobot_workload_info", account=name) for name in ("eu", "us")]
         assert each[0] == each[1] == len(simulator.world.listed(scene.time.wall))
@@ -510,7 +514,7 @@ def test_the_episodes_under_way_are_told_where_the_settings_say_so(simulator: Si
         }
         while not (known := [each for each in await scene.episodes() if each["trace_id"]]):
             await scene.sweep(after=30)
-        workload = scene.daemon.monitors["eu"].workloads[known[0]["workload_id"]].workload
+        workload = scene.daemon.accounts.monitors["eu"].workloads[known[0]["workload_id"]].workload
         assert workload.replacement is not None
         key = "replacement", (workload.replacement.id or "",)
         assert known[0]["trace_id"] == trace_id(scene.settings.accounts[0].origin, workload.id, *key).hex()
@@ -523,7 +527,7 @@ def test_the_episodes_under_way_are_told_where_the_settings_say_so(simulator: Si
 def test_the_status_page_of_an_account_that_was_not_swept_yet_claims_nothing(simulator: Simulator) -> None:
     async def work(scene: Scene) -> None:
         page = (await scene.get("/"))[1].decode()
-        assert "the first sweep has not ended yet" in page
-        assert "No workload is known, so nothing can be said." in page
+        assert "first sweep not finished yet" in page
+        assert "No workloads known yet, so no alert is evaluated." in page
 
     play(simulator, work)

@@ -11,11 +11,12 @@ import pytest
 
 from exporter.daemon.daemon import Daemon
 from exporter.fleet.ledger import Ledger, Tally
-from exporter.settings import Settings
+from exporter.settings.model import Settings
 from exporter.simulator import Simulator
 from exporter.state.store import Frozen, StateError, Store
 from exporter.tracing.episode_traces import EpisodeTrace
 from exporter.tracing.trace import Span, Trace
+from tests.daemon.parts import use_accounts
 from tests.daemon.test_daemon import START, Scene, play
 
 
@@ -24,7 +25,7 @@ def restarted(scene: Scene, store: Store, **settings: Any) -> Scene:
     account = {"name": "eu", "endpoint": scene.simulator.url, "token": "demo-token", "requests_per_second": 100}
     scene.settings = Settings.model_validate({"accounts": [account], **settings})
     scene.daemon = Daemon(scene.settings, scene.load, clock=scene.time.clock, store=store)
-    scene.daemon.adopt(scene.settings)
+    use_accounts(scene.daemon, scene.settings)
     return scene
 
 
@@ -35,7 +36,7 @@ def simulator() -> Any:
 
 
 async def ended(scene: Scene) -> None:
-    for monitor in scene.daemon.monitors.values():
+    for monitor in scene.daemon.accounts.monitors.values():
         await monitor.close()
 
 
@@ -96,7 +97,7 @@ def test_a_state_that_cannot_be_written_stops_nothing_and_is_made_up_for(
                 await scene.sweep(after=30.0)
         assert await scene.workloads() > 30
         assert (await scene.value("datarobot_exporter_state_commit_failures_total") or 0) >= 3
-        assert [r.message for r in caplog.records] == ["the state is not kept; all else goes on"]
+        assert [r.message for r in caplog.records] == ["the state cannot be written; retrying"]
         store.full = False
         await scene.sweep(after=30.0)
         assert len(store.load("eu").ledgers) > 30
@@ -114,7 +115,7 @@ def test_a_trace_that_cannot_be_encoded_costs_itself_alone_and_is_told_once(
         scene = restarted(scene, store)
         good = Trace(b"g" * 16, {}, (Span(b"g" * 8, b"", "good", 1, 2),))
         bad = Trace(b"b" * 16, {}, (Span(b"b" * 8, b"", "before 1970", -1, 2), good.spans[0]))
-        scene.daemon.monitors["eu"]._made += [
+        scene.daemon.accounts.monitors["eu"]._made += [
             EpisodeTrace("start", "success", 1.0, each, each.id) for each in (bad, good)
         ]
         dropped = {"reason": "unencodable"}
@@ -125,7 +126,7 @@ def test_a_trace_that_cannot_be_encoded_costs_itself_alone_and_is_told_once(
         await scene.sweep(after=30.0)
         assert [row.trace for row in store.batch(0, 9, 99, 9999)] == [good.id]
         assert len(store.load("eu").ledgers) > 30
-        assert scene.daemon.monitors["eu"].pending().made == ()
+        assert scene.daemon.accounts.monitors["eu"].pending().made == ()
         assert caplog.text.count("it cannot be encoded") == 1
         await ended(scene)
 
@@ -138,7 +139,7 @@ def test_what_does_not_fit_into_the_outbox_is_dropped_at_once_and_counted(simula
         store = Store(None)
         scene = restarted(scene, store, traces={"max_bytes": 1})
         one = Trace(b"o" * 16, {}, (Span(b"o" * 8, b"", "one", 1, 2),))
-        scene.daemon.monitors["eu"]._made.append(EpisodeTrace("start", "success", 1.0, one, one.id))
+        scene.daemon.accounts.monitors["eu"]._made.append(EpisodeTrace("start", "success", 1.0, one, one.id))
         await scene.sweep()
         assert await scene.value("datarobot_exporter_trace_spans_dropped_total", reason="cap") == 1
         assert store.outbox().traces == 0
@@ -214,7 +215,7 @@ def test_beyond_the_limit_of_series_workloads_are_left_out_loudly(
         assert left_out
         assert await scene.workloads() + left_out == len(simulator.world.listed(START))
         assert (await scene.value("datarobot_exporter_series") or 0) <= 1000
-        assert caplog.text.count("series_limit is reached") == 1
+        assert caplog.text.count("series_limit reached") == 1
         await ended(scene)
 
     play(simulator, work)
@@ -239,7 +240,7 @@ def test_discovery_offers_the_endpoints_of_workloads_that_are_up(simulator: Simu
 
 def test_the_lane_runs_with_the_daemon_and_ends_with_it(simulator: Simulator) -> None:
     async def work(scene: Scene) -> None:
-        monitor = scene.daemon.monitors["eu"]
+        monitor = scene.daemon.accounts.monitors["eu"]
         monitor.start()
         await scene.sweep()
         for _ in range(400):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from exporter.daemon.once import sweep_once
 from exporter.simulator import Simulator
 from tests.daemon.test_daemon import START, Scene, play
 
@@ -36,7 +37,7 @@ def test_ready_is_said_when_the_first_complete_sweep_is_on_the_page(simulator: S
 def test_what_was_swept_but_is_not_served_yet_is_the_reason_given(simulator: Simulator) -> None:
     async def work(scene: Scene) -> None:
         assert await scene.get("/-/ready") == (503, b"not ready: account eu: the first sweep has not ended yet\n")
-        await scene.daemon.monitors["eu"].sweep()
+        await scene.daemon.accounts.monitors["eu"].sweep()
         reason = b"not ready: account eu: swept, but its workloads are not on the page yet\n"
         assert await scene.get("/-/ready") == (503, reason)
         await scene.daemon.publish()
@@ -62,7 +63,7 @@ def test_an_account_that_a_reload_adds_is_waited_for(simulator: Simulator) -> No
 
 def test_a_page_that_is_made_while_a_reload_changes_what_is_served_is_whole(simulator: Simulator) -> None:
     async def work(scene: Scene) -> None:
-        await scene.daemon.monitors["eu"].sweep()
+        await scene.daemon.accounts.monitors["eu"].sweep()
         fewer = scene.settings.metrics.model_copy(update={"profile": "minimal"})
         scene.next = scene.settings.model_copy(update={"metrics": fewer})
         working = [asyncio.create_task(scene.daemon.publish()), asyncio.create_task(scene.daemon.reload())]
@@ -106,7 +107,7 @@ def test_an_account_that_is_swept_no_more_for_an_hour_stays_ready(simulator: Sim
 
 def test_one_sweep_alone_prints_all_that_it_found(simulator: Simulator) -> None:
     async def work(scene: Scene) -> None:
-        page, failures = await scene.daemon.once()
+        page, failures = await sweep_once(scene.daemon)
         found = page.count(b"\ndatarobot_workload_info{")
         assert (found, failures) == (len(simulator.world.listed(scene.time.wall)), "")
 

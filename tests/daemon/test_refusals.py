@@ -22,7 +22,7 @@ def value(life: Life, name: str, **labels: str) -> float | None:
 
 def with_pods(life: Life) -> set[str]:
     """The names of the workloads of which the pods are known, and recent."""
-    there = life.daemon.monitors["eu"].workloads.values()
+    there = life.daemon.accounts.monitors["eu"].workloads.values()
     return {state.workload.name or "" for state in there if state.details.fresh.get("pods")}
 
 
@@ -42,7 +42,7 @@ def test_a_refused_route_of_the_details_stops_no_sweep(
         async with asyncio.timeout(120), Life(simulator, tmp_path, select={"name": STEADY}) as life:
             await life.until(5)
             assert len(with_pods(life)) == 6
-            refused = next(iter(life.daemon.monitors["eu"].workloads.values())).workload
+            refused = next(iter(life.daemon.accounts.monitors["eu"].workloads.values())).workload
             path = f"/workloads/{refused.id}/protons/{refused.proton_id}/statusDetails" if one else STATUS_DETAILS
             simulator.odd = {f"{oddity}@{path}"}
             for minute in range(6, 40):

@@ -12,9 +12,11 @@ import yaml
 
 from exporter.__main__ import main
 from exporter.daemon.daemon import Daemon
-from exporter.settings import Settings, load
+from exporter.settings.loader import load
+from exporter.settings.model import Settings
 from exporter.simulator import Simulator
 from exporter.state.store import State, StateError, Store
+from tests.daemon.parts import use_accounts, use_paging
 from tests.daemon.test_daemon import START, Scene, Time
 from tests.receivers import HttpReceiver
 
@@ -48,7 +50,7 @@ class Running(Scene):
         self.read: Callable[[], Settings] = self.from_file
         self.settings = self.written(receiver=old)
         self.daemon = Daemon(self.settings, lambda: self.read(), clock=self.time.clock, store=_Store(None))
-        self.daemon.adopt(self.settings)
+        use_accounts(self.daemon, self.settings)
 
     def from_file(self) -> Settings:
         return load(self.folder / "exporter.yaml", {})
@@ -75,7 +77,7 @@ class Running(Scene):
     async def page_people(self) -> None:
         """Look and notify, as the pager does by itself every few seconds."""
         self.time.pass_(10)
-        pager = self.daemon.pager
+        pager = self.daemon.paging.pager
         assert pager is not None
         await pager.look()
         await pager.turn()
@@ -89,11 +91,11 @@ class Running(Scene):
             "config": (await self.get("/debug/config"))[1],
             "families": {name for name, _ in page if not name.startswith("datarobot_exporter_http_requests")},
             "settings": {key: value for key, value in page.items() if any(word in key[0] for word in settings)},
-            "schedule": self.daemon.schedule.keys(),
+            "schedule": self.daemon.schedule.next_sweeps.keys(),
             "threads": {thread.name for thread in threading.enumerate() if "Otel" in thread.name},
             "ready": await self.get("/-/ready"),
             "silences": await self.get("/-/silences"),
-            "client": self.daemon.monitors["eu"].client,
+            "client": self.daemon.accounts.monitors["eu"].client,
         }
 
 
@@ -115,21 +117,21 @@ async def running(simulator: Simulator, folder: Path) -> AsyncIterator[Running]:
     with HttpReceiver() as old, HttpReceiver() as new:
         scene = Running(simulator, folder, old, new)
         daemon = scene.daemon
-        await daemon.page_by(scene.settings)
+        await use_paging(daemon, scene.settings)
         await scene.sweep()
         await scene.page_people()
         try:
             yield scene
         finally:
-            await asyncio.gather(*daemon._tasks)
-            for monitor in daemon.monitors.values():
+            await daemon.tasks.join()
+            for monitor in daemon.accounts.monitors.values():
                 await monitor.close()
-            if daemon.pager is not None:
-                await daemon.pager.close()
-            if daemon.sender is not None:
-                await daemon.sender.close()
-            if daemon._self_traces is not None:
-                daemon._self_traces.close()
+            if daemon.paging.pager is not None:
+                await daemon.paging.pager.close()
+            if daemon.traces.sender is not None:
+                await daemon.traces.sender.close()
+            if daemon.traces.self_traces is not None:
+                daemon.traces.self_traces.close()
 
 
 def play(simulator: Simulator, folder: Path, work: Callable[[Running], Awaitable[None]]) -> None:
@@ -181,12 +183,12 @@ BAD: list[tuple[str, dict[str, Any], Callable[[Running], Settings] | None, str]]
         None,
         "sweep.interval (line 25): too long; at most 366d",
     ),
-    ("an interval beyond the check", {}, beyond_all_bounds, "reload: failed with OverflowError; the log of the "),
+    ("an interval beyond the check", {}, beyond_all_bounds, "reload: failed with OverflowError; see the log of "),
     (
         "a loading that breaks",
         {},
         broken,
-        "reload: failed with RecursionError; the log of the exporter has the details",
+        "reload: failed with RecursionError; see the log of the exporter for details",
     ),
     (
         "a state",
@@ -228,7 +230,7 @@ def test_after_a_reload_that_is_refused_all_is_as_before_and_a_good_one_is_taken
         scene.read = scene.from_file
         scene.written(receiver=scene.new, **OTHERWISE)
         assert await scene.reload() == (200, "reloaded\n")
-        await asyncio.gather(*scene.daemon._tasks)
+        await scene.daemon.tasks.join()
         assert await scene.value("datarobot_exporter_config_last_reload_successful") == 1
         assert await scene.value("datarobot_exporter_api_budget_requests_per_second") == 50
         last = len(scene.old.received)

@@ -107,7 +107,7 @@ def test_a_reload_turns_traces_off_and_on_again_and_what_waits_is_sent_then(tmp_
                 (stop,) = (row.trace for row in life.store.batch(0, 9, 999, 999_999))
                 await life.reload(**chosen)
                 await life.until(25)  # meanwhile it starts
-                assert life.daemon.sender is None
+                assert life.daemon.traces.sender is None
                 assert life.store.outbox().traces == 1
                 page = life.daemon.report
                 started = {"account": "eu", "kind": "start", "outcome": "success"}

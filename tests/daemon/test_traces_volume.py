@@ -15,7 +15,7 @@ from exporter.fleet.episodes import FLAPPING_SECONDS, MAX_EPISODES
 from exporter.fleet.polling import Policy
 from exporter.otlp.sender import Sender
 from exporter.otlp.transport import Verdict, encode
-from exporter.settings import TraceSettings
+from exporter.settings.traces import TraceSettings
 from exporter.simulator.stories import (
     COMPLETED,
     CRASHING,

@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 from exporter.alerting.rules import DEFAULT, expression, in_force, levels
 from exporter.clock import Clock
 from exporter.daemon.daemon import Daemon
+from exporter.daemon.event_loop import measure_lag
 from exporter.fleet.selection import Selection
-from exporter.settings import Settings
+from exporter.settings.model import Settings
 from exporter.simulator.stories import STORIES
 from tests.e2e.backfill import Pages, filled
 from tests.e2e.servers import Prometheus
@@ -62,8 +63,8 @@ class _AtOnce(ThreadPoolExecutor):
 async def _play(day: Day, stage: Stage, daemon: Daemon, pages: Pages) -> None:
     loop = asyncio.get_running_loop()
     loop.set_default_executor(_AtOnce())
-    daemon.monitors = {"acme": stage.monitor}
-    feeling = asyncio.create_task(daemon._feel())
+    daemon.accounts.monitors = {"acme": stage.monitor}
+    feeling = asyncio.create_task(measure_lag(daemon.report, daemon.clock.steady))
 
     async def note() -> None:
         if round(stage.now / 30) % 2:

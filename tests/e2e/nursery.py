@@ -25,8 +25,9 @@ from exporter.daemon.daemon import Daemon
 from exporter.fleet.ledger import Ledger, Tally
 from exporter.otlp.sender import Sender
 from exporter.otlp.transport import transport
-from exporter.settings import Settings
+from exporter.settings.model import Settings
 from exporter.state.store import Frozen, Store
+from tests.daemon.parts import use_accounts
 
 POINTS = ("before commit", "within commit", "after commit", "before removal", "after removal")
 """Where a child may be told to die: around the commit of traces, and around their removal once they were accepted."""
@@ -146,19 +147,19 @@ async def cycle(orders: Mapping[str, Any]) -> None:
     store = _Mortal(Path(orders["path"]), orders["dies"])
     clock = Clock(lambda: orders["now"], time.monotonic)
     daemon = Daemon(settings, lambda: settings, clock=clock, store=store)
-    daemon.adopt(settings)
-    monitor = daemon.monitors["acme"]
+    use_accounts(daemon, settings)
+    monitor = daemon.accounts.monitors["acme"]
     sender = None
     if orders["collector"]:
         sender = Sender(store, transport(settings.traces), daemon.report, settings.traces, clock)
         sender.start()
     await monitor.sweep()
-    await daemon.commit()
+    await daemon.state.commit()
     assert monitor.poller is not None
     while await monitor.poller.turn():
-        await daemon.commit()
+        await daemon.state.commit()
     await monitor.sweep()  # what was over is settled once two sweeps have seen it so
-    await daemon.commit()
+    await daemon.state.commit()
     if sender is not None:
         await sender.close(10.0)
     await monitor.close()

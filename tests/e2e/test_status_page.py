@@ -114,8 +114,8 @@ def test_the_demo_is_found_by_typing_and_a_daemon_that_ends_is_told(tab: Browser
         assert tab.told == [], "the browser has nothing to complain of, the policy least of all"
     tab.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     stale = "document.getElementById('stale').hidden ? '' : document.getElementById('stale').textContent"
-    told = tab.evaluate("document.querySelector('#told time').textContent")
-    words = f"Not up to date: the exporter does not answer. All below is as of {told}."
+    told = tab.evaluate("document.querySelector('#overview time').textContent")
+    words = f"Out of date: the exporter does not respond. Data as of {told}."
     assert eventually(lambda: tab.evaluate(stale), 20) == words
     assert len(names(tab)) == 1, "what was known stays, and is said to be old"
 
@@ -182,7 +182,7 @@ def test_without_script_the_server_finds_sorts_and_turns_pages(tab: Browser) -> 
             follow(tab, "Workload")
             follow(tab, "Workload")
             assert names(tab)[0] == "workload-09999"
-            follow(tab, "the next page")
+            follow(tab, "next page")
             assert names(tab)[0] == "workload-09899"
             assert "101 to 200 of 10,000" in tab.evaluate("document.querySelector('.pages').textContent")
             tab.open(f"{url}/?q=workload-0042")

@@ -224,7 +224,7 @@ def test_what_the_daemon_does_with_a_sweep_is_part_of_it() -> None:
     async def work(scene: Scene) -> None:
         clock = scene.time.clock
         own = SelfTraces(wire, scene.daemon.report, instance="here:1", wall=clock.wall, steady=clock.steady)
-        scene.daemon.monitors["eu"].traced = own.account("eu", scene.simulator.url)
+        scene.daemon.accounts.monitors["eu"].traced = own.account("eu", scene.simulator.url)
         await scene.daemon.sweep("eu")
         await scene.daemon.publish()  # the timer's: part of no sweep
         own.close()

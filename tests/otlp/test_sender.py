@@ -13,11 +13,13 @@ from exporter.daemon.daemon import Daemon
 from exporter.otlp import sender as module
 from exporter.otlp.sender import DROPPED, FAILURES, Sender
 from exporter.otlp.transport import EMPTY, Transport, Verdict, encode, transport
-from exporter.settings import Settings, TraceSettings
+from exporter.settings.model import Settings
+from exporter.settings.traces import TraceSettings
 from exporter.simulator import Simulator
 from exporter.state.store import Frozen, Store
 from exporter.telemetry.own_metrics import Report
 from exporter.tracing.trace import Span, Trace
+from tests.daemon.parts import use_traces
 from tests.daemon.test_daemon import START, Scene, Time, play
 from tests.receivers import DRIP, HALF, HANG, Answer, HttpReceiver, partly
 from tests.state.test_store import full_disk
@@ -455,7 +457,7 @@ def test_the_daemon_serves_its_page_while_the_collector_hangs_and_follows_a_relo
         with HttpReceiver() as hanging, HttpReceiver() as good:
             hanging.answer = HANG
             daemon: Daemon = scene.daemon
-            daemon._store.commit("eu", {}, traces=[frozen(1), frozen(2)])
+            daemon.store.commit("eu", {}, traces=[frozen(1), frozen(2)])
 
             def settings(**traces: Any) -> Settings:
                 told = TraceSettings.model_validate(traces)
@@ -463,7 +465,7 @@ def test_the_daemon_serves_its_page_while_the_collector_hangs_and_follows_a_relo
                     scene.settings.model_dump() | {"accounts": scene.settings.accounts}
                 ).model_copy(update={"traces": told})
 
-            daemon.send_to(settings(endpoint=hanging.url, timeout=60.0).traces)
+            use_traces(daemon, settings(endpoint=hanging.url, timeout=60.0).traces)
             daemon.settings = settings(endpoint=hanging.url, timeout=60.0)
             await eventually(lambda: bool(hanging.received))
             for _ in range(3):
@@ -474,7 +476,7 @@ def test_the_daemon_serves_its_page_while_the_collector_hangs_and_follows_a_relo
             scene.next = settings(endpoint=good.url)
             assert await daemon.reload() == []
             await eventually(lambda: good.traces == ids(1, 2))
-            await eventually(lambda: daemon._store.outbox().traces == 0)
+            await eventually(lambda: daemon.store.outbox().traces == 0)
             await daemon.publish()
             assert await scene.value("datarobot_exporter_trace_endpoint_up", protocol="http/protobuf") == 1
             scene.next = settings(endpoint=good.url, certificate=__file__)
@@ -482,8 +484,8 @@ def test_the_daemon_serves_its_page_while_the_collector_hangs_and_follows_a_relo
             assert "traces.certificate: cannot be used" in problem
             scene.next = settings()
             await daemon.reload()
-            assert daemon.sender is None
-            await asyncio.gather(*daemon._tasks)
+            assert daemon.traces.sender is None
+            await daemon.tasks.join()
             await daemon.publish()
             assert await scene.value("datarobot_exporter_trace_endpoint_up") is None
 
@@ -497,21 +499,21 @@ def test_reloads_that_come_together_leave_one_sender_on_the_page_and_send_each_t
         with HttpReceiver() as receiver:
             daemon, told = scene.daemon, TraceSettings.model_validate({"endpoint": receiver.url, "self_traces": False})
             receiver.answer = HANG
-            daemon._store.commit("eu", {}, traces=[frozen(1), frozen(2)])
-            daemon.send_to(told)
+            daemon.store.commit("eu", {}, traces=[frozen(1), frozen(2)])
+            use_traces(daemon, told)
             await eventually(lambda: bool(receiver.received))
             receiver.answer = Answer()
             for timeout in (8.0, 9.0, 10.0):
-                daemon.send_to(told.model_copy(update={"timeout": timeout}))
-            await eventually(lambda: not daemon._tasks)
-            await eventually(lambda: daemon._store.outbox().traces == 0)
+                use_traces(daemon, told.model_copy(update={"timeout": timeout}))
+            await eventually(lambda: not daemon.tasks)
+            await eventually(lambda: daemon.store.outbox().traces == 0)
             assert receiver.traces == ids(1, 2)
             running = [task for task in asyncio.all_tasks() if "Sender._run" in str(task.get_coro())]
             assert len(running) == 1
             await scene.daemon.publish()
             assert await scene.value("datarobot_exporter_trace_endpoint_up", protocol="http/protobuf") == 1
-            assert daemon.sender is not None
-            await daemon.sender.close()
+            assert daemon.traces.sender is not None
+            await daemon.traces.sender.close()
 
     play(simulator, work)
 
@@ -521,9 +523,9 @@ def test_what_fails_beside_the_sweeps_is_told(simulator: Simulator, caplog: pyte
         raise ZeroDivisionError
 
     async def work(scene: Scene) -> None:
-        scene.daemon._tasks.add(asyncio.create_task(fails()))
-        await eventually(lambda: not scene.daemon._tasks)
+        scene.daemon.tasks.start(fails())
+        await eventually(lambda: not scene.daemon.tasks)
 
     play(simulator, work)
     (told,) = [record for record in caplog.records if record.exc_info]
-    assert told.message == "what was begun beside the sweeps has failed"
+    assert told.message == "a background task failed"

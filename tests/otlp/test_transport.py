@@ -19,8 +19,8 @@ from oteltap import OtelTapHttpProtobufReceiver, OtelTapHttpProtobufReceiverSett
 from exporter import __version__
 from exporter.otlp.transport import EMPTY, REASONS, Transport, Verdict, encode, transport
 from exporter.redaction import Secrets, Source
-from exporter.settings import TraceSettings
-from exporter.settings.validation import BadSettings
+from exporter.settings.problems import BadSettings
+from exporter.settings.traces import TraceSettings
 from exporter.tracing.trace import Link, Span, SpanEvent, Trace
 from tests.e2e.servers import free_port
 from tests.receivers import DRIP, HALF, HANG, Answer, GrpcReceiver, HttpReceiver, partly

@@ -288,7 +288,7 @@ def test_a_silence_keeps_a_page_back_and_is_kept_itself(tmp_path: Path) -> None:
         assert (scene.phone.heard, scene.value("silences")) == ([], 1)
         await scene.passes(60)
         assert (scene.phone.heard, scene.value("silences")) == ([FIRES], 0)
-        assert not scene.pager.speak(name)
+        assert not scene.pager.end_silence(name)
 
     play(work, path=tmp_path / "state.db")
 
@@ -298,7 +298,7 @@ def test_a_silence_that_is_ended_lets_the_page_through() -> None:
         name = scene.pager.silence(Silence({"severity": "critical"}, scene.now + 9000.0, "jo"))
         scene.status = "errored"
         await scene.passes(600)
-        assert scene.pager.speak(name)
+        assert scene.pager.end_silence(name)
         await scene.passes(30)
         assert scene.phone.heard == [FIRES]
 

@@ -10,8 +10,9 @@ import pytest
 from exporter.alerting.silences import Silence
 from exporter.clock import Clock
 from exporter.daemon.daemon import Daemon
-from exporter.settings import Settings
+from exporter.settings.model import Settings
 from exporter.state.store import Paged, Store
+from tests.daemon.parts import use_paging
 
 NOW = 1_795_000_000.0
 SETTINGS = Settings.model_validate(
@@ -35,14 +36,14 @@ def asked(*requests: tuple[str, str], stored: Mapping[str, Silence] | None = Non
         store = Store(None)
         store.page(Paged({}, {}, stored or {}), Paged({}, {}, {}))
         daemon = Daemon(SETTINGS, lambda: SETTINGS, store=store, clock=Clock(lambda: NOW, lambda: 0.0, pause))
-        await daemon.page_by(SETTINGS)
-        assert daemon.pager is not None
+        await use_paging(daemon, SETTINGS)
+        assert daemon.paging.pager is not None
         transport, headers = httpx.ASGITransport(daemon.application), {"x-requested-by": "a test"}
         async with httpx.AsyncClient(transport=transport, base_url="http://exporter", headers=headers) as client:
             try:
                 return [await client.request(method, f"/-/silences?{query}") for method, query in requests]
             finally:
-                await daemon.pager.close()
+                await daemon.paging.pager.close()
 
     return asyncio.run(work())
 
@@ -114,7 +115,7 @@ def test_a_silence_is_ended_by_its_name_given_once() -> None:
     for query, status, words in (
         ("id=", 400, "id has no value; give id=VALUE\n"),
         ("id=a&id=b", 400, "id is given twice; give one value\n"),
-        ("id=a", 404, "there is no silence of this id\n"),
+        ("id=a", 404, "There is no silence with this id.\n"),
     ):
         (answer,) = asked(("DELETE", query))
         assert (answer.status_code, answer.text) == (status, words)

@@ -9,9 +9,13 @@ from pydantic import BaseModel, ValidationError
 
 from exporter.alerting.routing import Wants
 from exporter.docs import rules_page
-from exporter.settings import RECEIVERS as KINDS
-from exporter.settings import AccountSettings, Settings, base_url, listen_address, load, seconds
-from exporter.settings.validation import BadSettings, Problem, read
+from exporter.settings.accounts import AccountSettings
+from exporter.settings.loader import load
+from exporter.settings.model import Settings
+from exporter.settings.problems import BadSettings, Problem
+from exporter.settings.receivers import RECEIVERS as KINDS
+from exporter.settings.values import base_url, listen_address, seconds
+from exporter.settings.yaml_file import read
 
 ENVIRONMENT = {"DATAROBOT_API_TOKEN": "s3cret"}
 

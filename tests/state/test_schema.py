@@ -15,8 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from exporter.api.decoding import workload_page
 from exporter.api.models import folded
 from exporter.daemon.daemon import Daemon
+from exporter.daemon.once import sweep_once
 from exporter.metrics.exposition import Exposition, bounded
-from exporter.settings import Settings
+from exporter.settings.model import Settings
 from tests.daemon.test_daemon import Time
 from tests.examples import page
 from tests.make import sight
@@ -181,7 +182,7 @@ def test_the_same_over_http(api: str, items: list[Any]) -> None:
         account = {"endpoint": api, "token": "t", "requests_per_second": 1000}
         given = Settings.model_validate({"accounts": [account], "metrics": {"profile": "full"}})
         daemon = Daemon(given, lambda: given, clock=Time().clock)
-        page_, failure = await daemon.once()
+        page_, failure = await sweep_once(daemon)
         return page_.decode(), failure
 
     text, failure = asyncio.run(inside())

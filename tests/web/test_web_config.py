@@ -12,7 +12,7 @@ import httpx
 import pytest
 import uvloop
 
-from exporter.settings.validation import BadSettings
+from exporter.settings.problems import BadSettings
 from exporter.web.server import Limits, Server
 from exporter.web.web_config import WebSecurity, read_web_config
 from tests.components import component

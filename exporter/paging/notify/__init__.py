@@ -11,7 +11,7 @@ from exporter.paging.notify.pagerduty import PagerDuty
 from exporter.paging.notify.slack import Slack
 from exporter.paging.notify.webhook import Webhook
 from exporter.redaction import Secrets
-from exporter.settings import AnyReceiver
+from exporter.settings.receivers import AnyReceiver
 
 __all__ = ["KINDS", "REASONS", "Notifier", "Sent", "notifiers"]
 

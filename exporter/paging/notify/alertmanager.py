@@ -15,7 +15,7 @@ from exporter.alerting.notification import Notification
 from exporter.paging.notify.contract import Sent
 from exporter.paging.notify.post import Address, Post, encoded, rfc3339
 from exporter.redaction import Secrets
-from exporter.settings import AlertmanagerSettings
+from exporter.settings.receivers import AlertmanagerSettings
 
 HOLDS = 240.0
 """Seconds for which Alertmanager treats an alert as firing: four times the longest interval between two sends."""

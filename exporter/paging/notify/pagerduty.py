@@ -17,7 +17,7 @@ from exporter.failures import detail, one_line
 from exporter.paging.notify.contract import Sent, one_by_one
 from exporter.paging.notify.post import Address, Budget, Post, encoded, rfc3339
 from exporter.redaction import Secrets
-from exporter.settings import PagerDutySettings
+from exporter.settings.receivers import PagerDutySettings
 
 SUMMARY, KEY, SIZE = 1024, 255, 512 * 1024
 """Most characters of a summary and of a key, most bytes of an event."""

@@ -22,8 +22,9 @@ import httpx
 from exporter import __version__, redaction
 from exporter.failures import beginning, detail, one_line, retry_after, some_of, trouble
 from exporter.paging.notify.contract import Sent
-from exporter.settings import ReceiverSettings, is_url
-from exporter.settings.validation import BadSettings, Problem
+from exporter.settings.problems import BadSettings, Problem
+from exporter.settings.receivers import ReceiverSettings
+from exporter.settings.values import is_url
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every URL at info, and some are secrets
 

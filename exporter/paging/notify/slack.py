@@ -16,7 +16,7 @@ from exporter.alerting.notification import Notification
 from exporter.paging.notify.contract import Sent
 from exporter.paging.notify.post import Budget, Post, encoded, hidden
 from exporter.redaction import Secrets
-from exporter.settings import SlackSettings
+from exporter.settings.receivers import SlackSettings
 
 LINES, LENGTH = 3, 300
 """Lines of evidence of each alert, and characters of such a line."""

@@ -15,7 +15,7 @@ from exporter.paging.notify.alertmanager import alert
 from exporter.paging.notify.contract import Sent, one_by_one
 from exporter.paging.notify.post import Post, encoded, hidden, rfc3339
 from exporter.redaction import Secrets
-from exporter.settings import WebhookSettings
+from exporter.settings.receivers import WebhookSettings
 
 NO_END = "0001-01-01T00:00:00Z"
 """End time that Alertmanager sends for a firing alert."""

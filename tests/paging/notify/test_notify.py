@@ -23,8 +23,8 @@ from exporter.paging.notify.post import Budget, encoded
 from exporter.paging.notify.slack import Slack
 from exporter.paging.notify.trial import Tried, test_page
 from exporter.paging.notify.webhook import fingerprint, signature
-from exporter.settings import AnyReceiver
-from exporter.settings.validation import BadSettings
+from exporter.settings.problems import BadSettings
+from exporter.settings.receivers import AnyReceiver
 from tests.e2e.servers import alertmanager, eventually, free_port
 from tests.receivers import DRIP, HALF, HANG, Answer, HttpReceiver
 

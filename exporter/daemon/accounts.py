@@ -1,0 +1,204 @@
+"""The monitored accounts: builds their clients and monitors, and replaces them on a reload."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from functools import partial
+from typing import TYPE_CHECKING
+
+from exporter import __version__
+from exporter.alerting.alarms import Fleet
+from exporter.clock import Clock
+from exporter.collect.account_monitor import AccountMonitor, Plan
+from exporter.collect.client import Client
+from exporter.daemon.prepared import Prepared, all_of, check_ca_file
+from exporter.daemon.schedule import SweepSchedule
+from exporter.daemon.tasks import BackgroundTasks
+from exporter.fleet.polling import Policy
+from exporter.fleet.reconcile import restored
+from exporter.fleet.selection import Selection
+from exporter.fleet.workload_state import WorkloadState
+from exporter.log import log
+from exporter.redaction import Secrets
+from exporter.settings.accounts import AccountSettings
+from exporter.settings.model import Settings
+from exporter.settings.traces import TraceSettings
+from exporter.settings.values import tag_values
+from exporter.state.store import Store
+from exporter.telemetry.own_metrics import AccountReport, Report
+from exporter.tracing.builder import Tracing
+
+if TYPE_CHECKING:
+    from exporter.otlp.self_traces import SelfTraces
+
+
+def plan(account: AccountSettings, settings: Settings) -> Plan:
+    """How an account is monitored under these settings."""
+    detail, select = settings.detail, settings.select
+    shard, shards = select.shard_numbers
+    return Plan(
+        stale_after=settings.sweep.stale_after,
+        selection=Selection(
+            tags=tag_values(select.tags),
+            importance=select.importance,
+            name=select.name,
+            creators=select.creators,
+            shard=shard,
+            shards=shards,
+        ),
+        details=Policy(
+            status_interval=settings.sweep.interval,
+            interval=detail.interval,
+            quantiles=detail.quantiles,
+            parts=frozenset(detail.parts),
+        )
+        if detail.enabled
+        else None,
+        slow=detail.slow_requests,
+        rate=account.requests_per_second,
+        concurrency=account.concurrency,
+        tracing=tracing(account, settings.traces) if settings.traces.endpoint else None,
+    )
+
+
+def tracing(account: AccountSettings, traces: TraceSettings) -> Tracing:
+    """Which traces are built from an account's workloads, and with which ids."""
+    return Tracing(
+        host=account.origin,
+        service_name=traces.service_name,
+        attributes=traces.resource,
+        kinds=frozenset(traces.kinds),
+        importance=traces.importance,
+        ratio=traces.sample_ratio,
+        min_duration=traces.min_duration,
+        crashes=traces.crashes,
+        checkpoint_after=traces.checkpoint_after,
+        backfill=traces.backfill,
+    )
+
+
+class Accounts:
+    """An `AccountMonitor` for each account of the settings in force."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        report: Report,
+        secrets: Secrets,
+        clock: Clock,
+        schedule: SweepSchedule,
+        tasks: BackgroundTasks,
+    ) -> None:
+        self._store, self._report, self._secrets, self._clock = store, report, secrets, clock
+        self._schedule, self._tasks = schedule, tasks
+        self._polling = False
+        self.monitors: dict[str, AccountMonitor] = {}
+
+    def prepare(self, new: Prepared, in_force: Settings) -> None:
+        """Build the clients of accounts that are new or changed, and load the state of new ones. Raises `BadSettings`,
+        and `StateError` if a state cannot be read.
+        """
+        unchanged = self._unchanged(new.settings, in_force)
+        accounts = new.settings.accounts
+        all_of(partial(check_ca_file, account) for account in accounts)
+        for account in accounts:
+            if account.name in unchanged:
+                continue
+            new.clients[account.name] = self._client(account, new.settings)
+            if account.name not in self.monitors:
+                new.states[account.name] = self._store.load(account.name)
+
+    def _unchanged(self, settings: Settings, in_force: Settings) -> set[str]:
+        """The monitored accounts to which these settings change nothing."""
+        sections = ("sweep", "detail", "select", "traces")
+        if any(getattr(settings, section) != getattr(in_force, section) for section in sections):
+            return set()
+        before = {account.name: account for account in in_force.accounts if account.name in self.monitors}
+        return {account.name for account in settings.accounts if before.get(account.name) == account}
+
+    def _client(self, account: AccountSettings, settings: Settings) -> tuple[Client, AccountReport]:
+        """A client and its observer, which has no samples before the first request."""
+        report = AccountReport(self._report, account.name, settings.sweep.interval, self._clock.wall)
+        client = Client(
+            account.endpoint,
+            account.token_source(),
+            report,
+            rate=account.requests_per_second,
+            concurrency=account.concurrency,
+            timeout=account.timeout,
+            ca_file=str(account.ca_file) if account.ca_file else None,
+            secrets=self._secrets,
+            user_agent=f"workload-exporter/{__version__}",
+            steady=self._clock.steady,
+            pause=self._clock.pause,
+        )
+        return client, report
+
+    def replace(self, new: Prepared, self_traces: SelfTraces | None) -> None:
+        """Monitor the accounts of new settings from now on. An account that stays keeps its snapshot.
+
+        Neither waits nor fails.
+        """
+        monitors: dict[str, AccountMonitor] = {}
+        for account in new.settings.accounts:
+            if account.name in new.clients:
+                monitors[account.name] = self._monitor(account, new, self_traces)
+                self._schedule.add(account.name, new.schedule)
+            else:
+                monitors[account.name] = self.monitors[account.name]
+        replaced = [monitor for name, monitor in self.monitors.items() if monitors.get(name) is not monitor]
+        for name in self.monitors.keys() - monitors.keys():
+            self._schedule.remove(name)
+            self._report.forget(name)
+        self.monitors = monitors
+        if self._polling:
+            self.start_polling()
+        for monitor in replaced:
+            self._tasks.start(monitor.close())
+
+    def _monitor(self, account: AccountSettings, new: Prepared, self_traces: SelfTraces | None) -> AccountMonitor:
+        """The monitor of an account, with the client that was built for it."""
+        settings = new.settings
+        self._report.account(account.name, settings.sweep.interval, account.requests_per_second)
+        client, report = new.clients.pop(account.name)
+        before = self.monitors.get(account.name)
+        traced = self_traces.account(account.name, account.endpoint) if self_traces is not None else nullcontext
+        if before is not None:
+            return before.resumed(client, report, plan(account, settings), traced)
+        state = new.states[account.name]
+        if state.unreadable:
+            log.warning(
+                "rows of the state file cannot be read; their counters start at zero",
+                account=account.name,
+                rows=state.unreadable,
+            )
+        known = restored(account.name, state.ledgers, state.tally)
+        return AccountMonitor(known, client, report, plan(account, settings), self._clock, traced)
+
+    def start_polling(self) -> None:
+        """Start the pollers of details, and from now on those of monitors that a reload adds."""
+        self._polling = True
+        for monitor in self.monitors.values():
+            monitor.start()
+
+    def visible(self) -> list[WorkloadState]:
+        """The workloads of all accounts that are shown now."""
+        return [state for monitor in self.monitors.values() for state in monitor.visible()]
+
+    @property
+    def fleets(self) -> list[Fleet]:
+        """All accounts for the evaluation of alerts."""
+        return [monitor.fleet for monitor in self.monitors.values()]
+
+    @property
+    def clients(self) -> Mapping[str, Client]:
+        """The clients in use, by account."""
+        return {name: monitor.client for name, monitor in self.monitors.items()}
+
+    async def aclose(self) -> None:
+        """Stop the pollers, and close all connections."""
+        for monitor in self.monitors.values():
+            monitor.stop()
+            await monitor.client.aclose()

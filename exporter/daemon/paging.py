@@ -1,0 +1,149 @@
+"""Direct paging by the settings in force: builds the notifiers and replaces the pager."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+from exporter.alerting.alarms import Exporter, Subscription
+from exporter.alerting.routing import chosen, quiet
+from exporter.alerting.silences import BadSilence, Silence, new_silence
+from exporter.clock import Clock
+from exporter.collect.log_tail import LogTails
+from exporter.daemon.accounts import Accounts
+from exporter.daemon.prepared import Prepared, all_of
+from exporter.diagnosis.diagnosis import diagnosis
+from exporter.diagnosis.wording import evidence
+from exporter.paging.notify import Notifier, notifiers
+from exporter.paging.notify.pagerduty import PagerDuty
+from exporter.paging.pager import EVERY, Pager, Receiver
+from exporter.redaction import Secrets
+from exporter.settings.model import Settings
+from exporter.settings.receivers import AnyReceiver
+from exporter.settings.values import seconds
+from exporter.state.store import Store
+from exporter.telemetry.own_metrics import Report
+from exporter.web.server import Rows, Silenced
+
+_LAST_TIME = datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp()
+
+
+def receiver(settings: AnyReceiver, notifier: Notifier, severity_label: str) -> Receiver:
+    """A notifier of a receiver of the settings, as the pager takes it."""
+    wants = settings.wants(severity_label)
+    sends_changes = isinstance(notifier, PagerDuty) and settings.kind == "pagerduty" and settings.changes
+    return Receiver(
+        name=notifier.name,
+        send=notifier.send,
+        subscription=Subscription(
+            wants=lambda each: chosen(wants, each), quiet=lambda each, now: quiet(wants, each, now), ends=wants.resolved
+        ),
+        standing=settings.kind == "alertmanager",
+        repeat=settings.repeat_interval,
+        change=notifier.change if isinstance(notifier, PagerDuty) and sends_changes else None,
+        hears=lambda each: chosen(wants._replace(severities=frozenset({"none"}), alerts=frozenset()), each),
+    )
+
+
+class Paging:
+    """The pager in use; None if the settings name no receivers or leave paging to alert rules.
+
+    `own_state`: the exporter's own state, given the seconds for which delivery to a receiver has been failing.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        report: Report,
+        secrets: Secrets,
+        clock: Clock,
+        accounts: Accounts,
+        own_state: Callable[[float], Exporter],
+    ) -> None:
+        self._store, self._report, self._secrets, self._clock = store, report, secrets, clock
+        self._accounts, self._own_state = accounts, own_state
+        self._replacing = asyncio.Lock()
+        self.pager: Pager | None = None
+
+    def prepare(self, new: Prepared) -> None:
+        """Build the notifiers of all receivers, used or not: all problems are reported. Raises `BadSettings`."""
+        label = new.settings.alerts.options.severity_label
+
+        def build(receiver: AnyReceiver) -> None:
+            new.notifiers += [(receiver, notifier) for notifier in notifiers(receiver, label, self._secrets)]
+
+        all_of(partial(build, receiver) for receiver in new.settings.paging.receivers)
+
+    async def replace(self, settings: Settings, notifiers: Sequence[tuple[AnyReceiver, Notifier]]) -> None:
+        """Page with these notifiers from now on; the previous pager is closed first."""
+        options, log_lines = settings.alerts.options, settings.paging.log_lines
+        async with self._replacing:  # two reloads at once must not leave two pagers
+            before, self.pager = self.pager, None
+            if before is not None:
+                await before.close()
+            if not notifiers:
+                return
+            self.pager = Pager(
+                self._store,
+                self._report,
+                options,
+                [receiver(each, notifier, options.severity_label) for each, notifier in notifiers],
+                lambda state, now: evidence(diagnosis(state, now, options)),
+                lambda: self._accounts.fleets,
+                lambda: self._own_state(self._failing_seconds),
+                self._clock,
+                [notifier.aclose for _, notifier in notifiers],
+                min(EVERY, max(0.5, settings.sweep.interval / 2)),
+                LogTails(lambda: self._accounts.clients, log_lines).added if log_lines else None,
+                before,
+            )
+            self.pager.start()
+
+    @property
+    def _failing_seconds(self) -> float:
+        return max(self.pager.failing.values(), default=0.0) if self.pager is not None else 0.0
+
+    def silences(self, method: str, parameters: Mapping[str, str], label_names: Sequence[str]) -> Silenced:
+        """All silences, after creating one (POST: ``for``, ``author``, ``comment``, labels) or ending one (DELETE:
+        ``id``).
+        """
+        pager = self.pager
+        if pager is None:
+            return 404, "Direct paging is off; see paging.who.\n"
+        if method == "DELETE" and not pager.end_silence(parameters.get("id", "")):
+            return 404, "There is no silence with this id.\n"
+        if method == "POST":
+            try:
+                pager.silence(self._new_silence(parameters, label_names, len(pager.silences)))
+            except BadSilence as error:
+                return 400, f"{error}\n"
+        return _listed(pager.silences)
+
+    def _new_silence(self, parameters: Mapping[str, str], label_names: Sequence[str], existing: int) -> Silence:
+        try:
+            duration = seconds(parameters.get("for", ""))
+        except ValueError:
+            duration = 0.0
+        number = duration if isinstance(duration, int | float) else 0.0
+        return new_silence(parameters, number, label_names, existing, self._clock.wall())
+
+    async def aclose(self) -> None:
+        """Close the pager; pending notifications are sent after the next start."""
+        if self.pager is not None:
+            await self.pager.close()
+
+
+def _listed(silences: Mapping[str, Silence]) -> Rows:
+    return [
+        {
+            "id": name,
+            "matchers": dict(each.matchers),
+            "ends": datetime.fromtimestamp(min(each.ends, _LAST_TIME), UTC).isoformat(timespec="seconds"),
+            "author": each.author,
+            "comment": each.comment,
+        }
+        for name, each in sorted(silences.items(), key=lambda item: item[1].ends)
+    ]

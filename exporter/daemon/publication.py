@@ -1,0 +1,100 @@
+"""Publishing: renders the page of /metrics from the current snapshots and hands it to the web server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sized
+
+from exporter.clock import Clock
+from exporter.daemon.accounts import Accounts
+from exporter.daemon.state_writer import StateWriter
+from exporter.log import log
+from exporter.metrics.exposition import Exposition, account_bodies
+from exporter.metrics.registry import served, served_accounts
+from exporter.settings.metrics import MetricsSettings
+from exporter.telemetry.own_metrics import Report
+from exporter.telemetry.sweep_trace import part
+from exporter.web.metrics_page import Published, Publisher
+
+
+def exposition(settings: MetricsSettings) -> Exposition:
+    """An empty exposition of the families that the settings select."""
+    return Exposition(served(settings.profile), settings.series_limit)
+
+
+class Publication:
+    """`publish` renders the page and passes it to `serve`. `connections`: those of the web server."""
+
+    def __init__(
+        self,
+        settings: MetricsSettings,
+        *,
+        accounts: Accounts,
+        state: StateWriter,
+        report: Report,
+        clock: Clock,
+        serve: Callable[[Published], None],
+    ) -> None:
+        self._accounts, self._state, self._report, self._clock, self._serve = accounts, state, report, clock, serve
+        self.connections: Sized = ()
+        self.use(settings, exposition(settings))
+        self._publishing = asyncio.Lock()
+        self._heartbeat = clock.steady()
+        self.published = False
+        """Whether a page was published since the start."""
+        self.workloads_left_out = 0
+        """Workloads missing on the page because of `metrics.series_limit`."""
+        self._complete: frozenset[str] = frozenset()
+        """Accounts of which the served page contains a complete sweep."""
+
+    def use(self, settings: MetricsSettings, exposition: Exposition) -> None:
+        """Render with an exposition made for these settings from now on."""
+        self._settings, self._exposition, self._publisher = settings, exposition, Publisher()
+        self._account_families = served_accounts(settings.profile)
+
+    @property
+    def heartbeat_age(self) -> float:
+        """Seconds since the page was last rendered."""
+        return self._clock.steady() - self._heartbeat
+
+    @property
+    def not_ready(self) -> str:
+        """The accounts of which the served page contains no complete sweep yet, with reasons; empty: ready."""
+        reasons = {name: monitor.not_ready for name, monitor in self._accounts.monitors.items()}
+        for name in reasons.keys() - self._complete:
+            reasons[name] = reasons[name] or f"account {name}: swept, but its workloads are not on the page yet"
+        return "; ".join(filter(None, reasons.values()))
+
+    async def publish(self) -> None:
+        """Render the current snapshots and serve the result."""
+        async with self._publishing:
+            began = self._clock.steady()
+            # A reload may replace these meanwhile: one page is rendered by the same ones from start to end.
+            exposition, families, publisher = self._exposition, self._account_families, self._publisher
+            shown, monitors = self._accounts.visible(), self._accounts.monitors
+            accounts = [(name, monitor.facts) for name, monitor in monitors.items()]
+            complete = frozenset(name for name, monitor in monitors.items() if not monitor.not_ready)
+            await self._state.commit()  # before it is shown: a restart must not count again what Prometheus has counted
+            with part("render"):
+                for _ in exposition.steps(shown):
+                    await asyncio.sleep(0)  # rendering a large fleet must not delay requests
+                bodies = [*exposition.bodies(), *account_bodies(families, accounts)]
+            self._report_left_out(exposition.left_out)
+            self._heartbeat, self.published = self._clock.steady(), True
+            self._report.set("heartbeat_timestamp_seconds", self._clock.wall())
+            self._report.set("series", exposition.series)
+            self._report.set("http_connections", len(self.connections))
+            own = self._report.text(), self._report.openmetrics()
+            published = await asyncio.to_thread(publisher.publish, bodies, *own)
+            self._serve(published)
+            self._complete = complete
+            for (form, encoding), size in published.sizes.items():
+                self._report.set("exposition_bytes", size, form, encoding)
+            self._report.observe("publish_duration_seconds", self._clock.steady() - began)
+
+    def _report_left_out(self, count: int) -> None:
+        if count and not self.workloads_left_out:
+            limit = self._settings.series_limit
+            log.warning("metrics.series_limit reached; workloads are left out", workloads=count, series_limit=limit)
+        self.workloads_left_out = count
+        self._report.set("series_left_out_workloads", count)

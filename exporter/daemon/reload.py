@@ -1,0 +1,80 @@
+"""Reload of the settings: everything is built first and put in force in one step, or nothing changes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from exporter.clock import Clock
+from exporter.daemon.prepared import Prepared
+from exporter.log import log
+from exporter.redaction import Secrets
+from exporter.settings.model import Settings
+from exporter.settings.problems import BadSettings
+from exporter.state.store import StateError
+from exporter.telemetry.own_metrics import Report
+
+
+class Reloader:
+    """`reload` reads settings with `load`, builds what they name with `prepare`, in a thread, and then calls `apply`.
+
+    `prepare` has no visible effect and may raise any exception; `apply` neither waits nor fails. `lock` is held during
+    a reload. Once `stopping` is set, reloads are refused.
+    """
+
+    def __init__(
+        self,
+        *,
+        load: Callable[[], Settings],
+        prepare: Callable[[Prepared], None],
+        apply: Callable[[Prepared], None],
+        secrets: Secrets,
+        report: Report,
+        clock: Clock,
+    ) -> None:
+        self._load, self._prepare, self._apply = load, prepare, apply
+        self._secrets, self._report, self._clock = secrets, report, clock
+        self.lock = asyncio.Lock()
+        self.stopping = False
+        self.successful = True
+        """Whether the last reload, or the start, succeeded."""
+        self._note(True)
+
+    async def reload(self) -> list[str]:
+        """Returns the problems. Without any the new settings are in force, else the old ones stay in force."""
+        async with self.lock:
+            problems = await self._reload()
+            self._note(not problems)
+        return problems
+
+    async def _reload(self) -> list[str]:
+        new: Prepared | None = None
+        try:
+            new = Prepared(await asyncio.to_thread(self._load))
+            self._secrets.follow(new.settings.secrets())
+            await asyncio.to_thread(self._prepare, new)
+            if self.stopping:  # tasks started now would not be stopped
+                return ["reload: not done; the exporter is stopping"]
+            self._apply(new)
+        except BadSettings as error:
+            problems = [str(problem) for problem in error.problems]
+            for problem in problems:
+                log.error("invalid settings; the old ones stay in force", problem=problem)
+            return problems
+        except StateError as error:
+            log.error("the reload failed; the old settings stay in force", problem=str(error))
+            return [f"state.path: {error}"]
+        except Exception as error:  # anything: the old settings are better than half of the new ones
+            log.exception("the reload failed; the old settings stay in force")
+            return [f"reload: failed with {type(error).__name__}; see the log of the exporter for details"]
+        finally:
+            if new is not None:
+                await new.aclose()
+        log.info("settings reloaded", accounts=len(new.settings.accounts))
+        return []
+
+    def _note(self, successful: bool) -> None:
+        self.successful = successful
+        self._report.set("config_last_reload_successful", float(successful))
+        if successful:
+            self._report.set("config_last_reload_success_timestamp_seconds", self._clock.wall())

@@ -1,0 +1,77 @@
+"""Writes what must survive a restart to the state file: ledgers, counters and traces that wait for the collector."""
+
+from __future__ import annotations
+
+import asyncio
+
+from exporter.clock import Clock
+from exporter.collect.account_monitor import Pending
+from exporter.daemon.accounts import Accounts
+from exporter.log import log
+from exporter.otlp.transport import encode
+from exporter.state.store import Frozen, StateError, Store
+from exporter.telemetry.own_metrics import Report
+from exporter.telemetry.sweep_trace import part
+from exporter.tracing.trace import Trace
+
+
+class StateWriter:
+    """`commit` writes the pending changes of all accounts. `max_trace_bytes`: size limit of the outbox."""
+
+    def __init__(self, *, store: Store, accounts: Accounts, report: Report, clock: Clock, max_trace_bytes: int) -> None:
+        self._store, self._accounts, self._report, self._clock = store, accounts, report, clock
+        self.max_trace_bytes = max_trace_bytes
+        self._failing = False
+        self._failed_at: float | None = None
+        self._encoded: dict[str, dict[bytes, Frozen | None]] = {}
+        """By account and key, traces encoded for a commit that failed."""
+
+    @property
+    def seconds_since_failure(self) -> float | None:
+        """Seconds since a commit last failed; None: none has failed since the start."""
+        return None if self._failed_at is None else self._clock.steady() - self._failed_at
+
+    async def commit(self) -> None:
+        """Write the pending changes. A failure is logged and counted, and the changes are written by a later commit."""
+        for name, monitor in list(self._accounts.monitors.items()):
+            pending = monitor.pending()
+            if not pending:
+                continue
+            try:
+                with part("commit"):
+                    await asyncio.to_thread(self._write, name, pending)
+            except StateError as error:
+                self._report.count("state_commit_failures")
+                self._failed_at = self._clock.steady()
+                if not self._failing:
+                    log.error("the state cannot be written; retrying", words=str(error))
+                self._failing = True
+                return
+            monitor.kept(pending)
+            self._failing = False
+            self._report.count("state_commits")
+            self._report.set("state_last_commit_timestamp_seconds", self._clock.wall())
+            self._report.set("state_size_bytes", self._store.size)
+
+    def _write(self, account: str, pending: Pending) -> None:
+        # Encoded traces are reused until they are written: with a full disk they would be encoded again at each commit.
+        before, encoded = self._encoded.get(account, {}), dict[bytes, Frozen | None]()
+        for each in pending.made:
+            if each.trace is not None and each.key not in encoded:
+                encoded[each.key] = before[each.key] if each.key in before else self._encode(each.key, each.trace)
+        self._encoded[account] = encoded
+        traces = [each for each in encoded.values() if each]
+        dropped = self._store.commit(account, pending.ledgers, pending.tally, traces, self.max_trace_bytes)
+        if dropped:
+            self._report.count("trace_spans_dropped", "cap", by=dropped)
+            log.warning("traces.max_bytes reached; the oldest traces are dropped", spans=dropped)
+        self._encoded.pop(account, None)
+
+    def _encode(self, key: bytes, trace: Trace) -> Frozen | None:
+        """The encoded trace; None, logged and counted, if it cannot be encoded as OTLP."""
+        try:
+            return Frozen(key, len(trace.spans), encode(trace), self._clock.wall())
+        except ValueError as error:
+            log.warning("a trace is dropped: it cannot be encoded", trace_id=trace.id.hex(), words=str(error))
+            self._report.count("trace_spans_dropped", "unencodable", by=len(trace.spans))
+            return None

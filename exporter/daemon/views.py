@@ -1,0 +1,86 @@
+"""What the web server shows besides /metrics: the status page's data, service discovery, and episodes in progress."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+from exporter import __version__
+from exporter.api import models
+from exporter.collect.account_monitor import AccountMonitor
+from exporter.metrics.exposition import bounded
+from exporter.settings.model import Settings
+from exporter.tracing.builder import Tracing
+from exporter.tracing.episode_traces import in_progress
+from exporter.web.server import Rows
+from exporter.web.status_page import AccountStatus, Status
+
+Monitors = Mapping[str, AccountMonitor]
+
+
+def targets(settings: Settings, monitors: Monitors) -> Rows:
+    """The invoke endpoints of workloads that are up, in the format of Prometheus's HTTP service discovery."""
+    bases = {account.name: account.endpoint for account in settings.accounts}
+    return [
+        {
+            "targets": [f"{bases[state.account]}/endpoints/workloads/{quote(state.workload.id, safe='')}/"],
+            "labels": {
+                "__meta_datarobot_account": bounded(state.account),
+                "__meta_datarobot_workload": bounded(state.workload.name or ""),
+                "__meta_datarobot_workload_id": bounded(state.workload.id),
+                "__meta_datarobot_importance": models.folded(state.workload.importance),
+                "__meta_datarobot_status": models.folded(state.workload.status),
+                "__meta_datarobot_type": models.folded(state.workload.type),
+            },
+        }
+        for name, monitor in monitors.items()
+        for state in monitor.visible()
+        if name in bases and state.vanished is None and models.status_group(state.workload.status) == "up"
+    ]
+
+
+def episodes(settings: Settings, monitors: Monitors) -> Rows:
+    """The episodes in progress, oldest first. `trace_id` is null while it is not known."""
+    origins = {account.name: account.origin for account in settings.accounts}
+    found: Rows = [
+        {
+            "account": name,
+            "workload": state.workload.name or "",
+            **each,
+            "since": datetime.fromtimestamp(float(each["since"]), UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "trace_id": each["trace_id"] or None,
+        }
+        for name, monitor in monitors.items()
+        for state in monitor.workloads.values()
+        for each in in_progress(state, monitor.tracing or Tracing(origins[name]))
+    ]
+    return sorted(found, key=lambda each: str(each["since"]))
+
+
+def status(settings: Settings, monitors: Monitors, *, started: float, now: float, note: str) -> Status:
+    """The data of the status page. Times in seconds since the epoch; `note` is shown at the top."""
+    accounts = tuple(
+        AccountStatus(
+            name=account.name,
+            url=account.endpoint.removesuffix("/api/v2"),
+            known=monitor.facts,
+            fleet=tuple(monitor.visible()),
+            succeeded=monitor.known.succeeded,
+            failure=(monitor.message or monitor.known.failure) if monitor.known.failure else "",
+            interval=settings.sweep.interval,
+            stale_after=settings.sweep.stale_after,
+        )
+        for account in settings.accounts
+        if (monitor := monitors.get(account.name)) is not None
+    )
+    debug = ("/debug/config", "/debug/episodes") if settings.web.debug_config else ()
+    return Status(
+        version=__version__,
+        accounts=accounts,
+        started=started,
+        now=now,
+        options=settings.alerts.options,
+        links=(settings.web.telemetry_path, "/sd", "/-/healthy", "/-/ready", *debug),
+        note=note,
+    )

@@ -1,0 +1,100 @@
+"""Checks beyond a single section: names given twice, missing files and variables, URLs that lead to DataRobot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from exporter.settings.model import Settings
+from exporter.settings.problems import Lines, Place, Problem, place_of
+from exporter.settings.receivers import (
+    AlertmanagerSettings,
+    AnyReceiver,
+    PagerDutySettings,
+    SlackSettings,
+    WebhookSettings,
+)
+from exporter.settings.values import host_of, nearest
+
+
+def reference_problems(settings: Settings | None, environment: Mapping[str, str], lines: Lines) -> Iterator[Problem]:
+    """Receivers of accounts that there are not; and what would POST to DataRobot, which is asked by GET alone."""
+    if settings is None:
+        return
+    accounts = [account.name for account in settings.accounts]
+    for number, receiver in enumerate(settings.paging.receivers):
+        place = ("paging", "receivers", number)
+        for unknown in sorted(receiver.accounts - {*accounts}):
+            what = f"no account is called {unknown!r}{nearest(unknown, accounts)}"
+            yield Problem(place_of((*place, "accounts")), what, lines.get((*place, "accounts")))
+        for url in _addresses(receiver, environment):
+            yield from _targets_datarobot(settings, url, "a receiver", place, lines)
+    yield from _targets_datarobot(settings, settings.traces.endpoint, "a collector", ("traces", "endpoint"), lines)
+
+
+def _addresses(receiver: AnyReceiver, environment: Mapping[str, str]) -> tuple[str, ...]:
+    match receiver:
+        case AlertmanagerSettings():
+            return receiver.urls
+        case PagerDutySettings():
+            return (receiver.url,)
+        case SlackSettings():
+            return (receiver.source("webhook_url", environment)(),)
+        case WebhookSettings():
+            return (receiver.source("url", environment)(),)
+
+
+def _targets_datarobot(settings: Settings, url: str, name: str, place: Place, lines: Lines) -> Iterator[Problem]:
+    host = host_of(url)
+    if host and any(host_of(account.endpoint) == host for account in settings.accounts):
+        yield Problem(place_of(place), f"{host} is DataRobot, which is only read; name {name}", lines.get(place))
+
+
+def machine_problems(told: Mapping[str, Any], environment: Mapping[str, str], lines: Lines) -> Iterator[Problem]:
+    """Names given twice, files that cannot be read, variables not set; looks at what was given, valid or not."""
+    yield from _item_problems(told["accounts"], ("accounts",), "account", environment, lines)
+    traces = told["traces"] if isinstance(told["traces"], dict) else {}
+    for key, what in _unreadable_files(traces, "certificate", "client_certificate", "client_key"):
+        yield Problem(f"traces.{key}", what, lines.get(("traces", key)))
+    paging = told.get("paging")
+    receivers = paging.get("receivers") if isinstance(paging, dict) else ()
+    yield from _item_problems(receivers, ("paging", "receivers"), "receiver", environment, lines)
+
+
+def _item_problems(
+    listed: object, place: Place, kind: str, environment: Mapping[str, str], lines: Lines
+) -> Iterator[Problem]:
+    taken: set[str] = set()
+    for number, each in enumerate(listed if isinstance(listed, list) else ()):
+        part = each if isinstance(each, dict) else {}
+        name = str(part.get("name", "default" if kind == "account" else number))
+        findings = [
+            *_unset_variables(part, environment),
+            *_unreadable_files(part, *(key for key in part if key.endswith("_file"))),
+        ]
+        if name in taken:
+            findings.insert(0, ("name", f"{name!r} is taken by another {kind}; give each its own name"))
+        taken.add(name)
+        for key, what in findings:
+            yield Problem(place_of((*place, number, key)), what, lines.get((*place, number, key)))
+
+
+def _unset_variables(told: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for key, variable in told.items():
+        if key.endswith("_env") and isinstance(variable, str) and not environment.get(variable, "").strip():
+            secret = "API token" if key == "token_env" else key.removesuffix("_env")
+            yield key, f"{variable} is not set; put the {secret} into it"
+
+
+def _unreadable_files(told: Mapping[str, Any], *keys: str) -> Iterator[tuple[str, str]]:
+    for key in keys:
+        path = told.get(key)
+        if not isinstance(path, str):
+            continue
+        try:
+            if not Path(path).read_text("utf-8").strip():
+                yield key, f"{path} is empty"
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "no UTF-8 text"
+            yield key, f"{path} cannot be read: {why}; check the path and the permissions"

@@ -1,0 +1,121 @@
+"""What all sections of the settings share: the base class with its secrets, and types of fields."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+
+from exporter import redaction
+from exporter.alerting.alerts import ALERTS
+from exporter.settings.values import nearest, seconds
+
+MAX_DURATION_SECONDS = 366 * 86400.0
+"""The longest duration that can be set: schedulers, sockets and dates take no time of any length."""
+
+
+def _bounded(given: float) -> float:
+    if given > MAX_DURATION_SECONDS:
+        raise ValueError(f"too long; at most {MAX_DURATION_SECONDS / 86400:.0f}d")
+    return given
+
+
+Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0, allow_inf_nan=False), AfterValidator(_bounded)]
+DurationOrZero = Annotated[float, BeforeValidator(seconds), Field(ge=0, allow_inf_nan=False), AfterValidator(_bounded)]
+Importance = Literal["critical", "high", "moderate", "low"]
+Tag = Annotated[str, Field(pattern=r"^[^=]+(=.*)?$")]
+
+
+def known_names(of: Collection[str], kind: str) -> AfterValidator:
+    def check(told: Collection[str]) -> Collection[str]:
+        unknown = [name for name in told if name not in of]
+        if unknown:
+            raise ValueError(f"no {kind} is called {unknown[0]!r}{nearest(unknown[0], of)}")
+        return told
+
+    return AfterValidator(check)
+
+
+ALERT_NAMES = known_names([alert.name for alert in ALERTS], "alert")
+
+
+def valid_headers(headers: Mapping[str, SecretStr]) -> dict[str, SecretStr]:
+    """The headers with small names, which gRPC wants. Raises ValueError for what no header may hold."""
+    for number, (name, value) in enumerate(headers.items(), 1):
+        if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII):
+            # It is not quoted: the value of a header that is given by mistake in the form of a name is a secret.
+            raise ValueError(f"the name of header {number} holds characters that no name of a header may have")
+        if not re.fullmatch(r"[ -~]*", value.get_secret_value()):
+            raise ValueError(f"the value of {name} holds characters that no header may have")
+    return {name.lower(): value for name, value in headers.items()}
+
+
+Headers = Annotated[dict[str, SecretStr], AfterValidator(valid_headers)]
+
+
+class Section(BaseModel):
+    """A section. Each of its `_required` and `_optional` secrets is NAME, or NAME_file or NAME_env, which hold it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    _required: ClassVar[tuple[str, ...]] = ()
+    _optional: ClassVar[tuple[str, ...]] = ()
+
+    @model_validator(mode="after")
+    def _each_secret_once(self) -> Self:
+        for secret in (*self._required, *self._optional):
+            given = self.given(secret)
+            if len(given) > 1 or (not given and secret in self._required):
+                said = " and ".join(given) or f"no {secret}"
+                raise ValueError(f"{said}; give exactly one of {secret}_file, {secret}_env and {secret}")
+        return self
+
+    def given(self, secret: str) -> list[str]:
+        """The settings that say what a secret is."""
+        names = (f"{secret}_file", f"{secret}_env", secret)
+        return [name for name in names if getattr(self, name) is not None]
+
+    def source(self, secret: str, environment: Mapping[str, str] = os.environ) -> Callable[[], str]:
+        """A function that gives a secret as it is now; a file is read again when it has changed. None there: empty."""
+        file, variable, given = (getattr(self, name) for name in (f"{secret}_file", f"{secret}_env", secret))
+        if file is not None:
+            return _SecretFile(file)
+        if variable is not None:
+            return lambda: environment.get(variable, "").strip()
+        return lambda: given.get_secret_value().strip() if given is not None else ""
+
+    def sources(self, environment: Mapping[str, str] = os.environ) -> Iterator[redaction.Source]:
+        """Where the secrets of this section come from: of those that are URLs, the parts are secrets too."""
+        for secret in (*self._required, *self._optional):
+            parts = redaction.url if secret.endswith("url") else redaction.whole
+            yield redaction.Source(self.source(secret, environment), parts)
+        headers: Mapping[str, SecretStr] = getattr(self, "headers", {})
+        for name, value in headers.items():
+            yield redaction.Source(value.get_secret_value, partial(redaction.header, name))
+
+
+class _SecretFile:
+    """The text of a file; unreadable for a moment (a mount being swapped) means the text it had before."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp: tuple[int, int, int] | None = None
+        self._text = ""
+
+    def __call__(self) -> str:
+        try:
+            status = self._path.stat()
+            stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+            if stamp != self._stamp:
+                self._text = self._path.read_text("utf-8").strip() or self._text
+                self._stamp = stamp
+        except (OSError, UnicodeDecodeError):
+            return self._text
+        return self._text
+
+    def __repr__(self) -> str:
+        return f"<secret of {self._path}>"

@@ -1,0 +1,78 @@
+"""Values of settings as people write them: durations, URLs, addresses. Imports only the standard library."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+DEFAULT_ENDPOINT = "https://app.datarobot.com/api/v2"
+DEFAULT_ADDRESS = "127.0.0.1:10142"
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d|w))+")
+
+
+def seconds(given: object) -> object:
+    """Seconds of a duration as Prometheus writes it (``30s``, ``1h30m``) or of a plain number. Raises ValueError."""
+    if not isinstance(given, str):
+        return given
+    if not _DURATION.fullmatch(given.strip()):
+        raise ValueError("give a duration such as 30s, 5m or 1h30m")
+    return sum(float(n) * _UNITS[unit] for n, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)", given))
+
+
+def base_url(endpoint: str) -> str:
+    """``https://HOST/api/v2`` of an endpoint given with or without ``/api/v2``. Raises ValueError."""
+    given = http_url(endpoint, DEFAULT_ENDPOINT, "the token goes into token_file or the environment")
+    return given.rstrip("/").removesuffix("/api/v2").rstrip("/") + "/api/v2"
+
+
+def http_url(given: str, example: str, secrets: str) -> str:
+    """A URL of http or https with a host and neither secrets nor a query. Raises ValueError."""
+    try:
+        parts = urlsplit(given.strip())
+        parts.port  # noqa: B018 — reading it checks it
+    except ValueError:  # its words may quote a password
+        raise ValueError(f"no URL, or one with a bad port; give one such as {example}") from None
+    if parts.username or parts.password:
+        raise ValueError(f"a URL with a user or password in it; {secrets}")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"no URL with http:// or https:// and a host; give one such as {example}")
+    if parts.query or parts.fragment:
+        raise ValueError(f"a URL with a query or fragment; give one such as {example}")
+    return given.strip()
+
+
+def is_url(given: str) -> bool:
+    """Whether this is a URL of http or https with a host."""
+    try:
+        parts = urlsplit(given)
+        parts.port  # noqa: B018 — reading it checks it
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and re.search(r"[^!-~]", given) is None
+
+
+def host_of(url: str) -> str:
+    """The host and port of a URL, without user and password; empty for what is none."""
+    return urlsplit(url).netloc.rpartition("@")[2].lower() if is_url(url) else ""
+
+
+def listen_address(given: str) -> tuple[str, int]:
+    """Host and port of ``HOST:PORT``, ``[::1]:PORT`` or ``:PORT`` (all addresses: empty host). Raises ValueError."""
+    host, colon, port = given.strip().rpartition(":")
+    if not colon or not port.isdecimal() or not int(port) < 65536 or (":" in host and not host.startswith("[")):
+        raise ValueError(f"no HOST:PORT; give one such as {DEFAULT_ADDRESS}, [::1]:10142, or :10142 for all addresses")
+    return host.strip("[]"), int(port)
+
+
+def tag_values(tags: Collection[str]) -> dict[str, str | None]:
+    """The tags of settings, ``name=value`` or ``name``, as name -> value, None for any."""
+    return {name: value if equals else None for tag in tags for name, equals, value in [tag.partition("=")]}
+
+
+def nearest(name: str, of: Collection[str]) -> str:
+    """Words that ask for the most similar name; empty if none is."""
+    near = difflib.get_close_matches(name, of, 1)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,33 @@
+"""Settings of the HTTP server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from exporter.settings.section import Section
+from exporter.settings.values import DEFAULT_ADDRESS, listen_address
+
+
+def _address(given: str) -> str:
+    listen_address(given)
+    return given.strip()
+
+
+class WebSettings(Section):
+    """The exporter's own HTTP server."""
+
+    listen_address: tuple[Annotated[str, BeforeValidator(lambda g: _address(g) if isinstance(g, str) else g)], ...] = (
+        Field((DEFAULT_ADDRESS,), min_length=1, description="Addresses to listen on; `:PORT` means all addresses.")
+    )
+    telemetry_path: str = Field("/metrics", pattern=r"^/[^\s?#]+$", description="Path of the metrics.")
+    config_file: Path | None = Field(
+        None, description="TLS and basic auth, in the web-config format of the Prometheus exporter-toolkit."
+    )
+    debug_config: bool = Field(
+        False,
+        description="Serve these settings, secrets hidden, at `/debug/config`, and the episodes under way, with the "
+        "ids of their traces to come, at `/debug/episodes`.",
+    )
