@@ -13,7 +13,7 @@ from exporter.metrics.exposition import bounded
 from exporter.settings.model import Settings
 from exporter.tracing.builder import Tracing
 from exporter.tracing.episode_traces import in_progress
-from exporter.web.server import Rows
+from exporter.web.responses import Rows
 from exporter.web.status_page import AccountStatus, Status
 
 Monitors = Mapping[str, AccountMonitor]
