@@ -23,6 +23,7 @@ from opentelemetry.trace import set_span_in_context
 from benchmarks.fleet import workload
 from exporter.clock import Clock
 from exporter.collect.account_monitor import AccountMonitor, Plan
+from exporter.collect.account_state import AccountState
 from exporter.collect.client import Client
 from exporter.fleet.episodes import Episode, EpisodeTracker, Mark, ObservedEvent, Pod, Proton, State
 from exporter.fleet.ledger import Ledger
@@ -161,7 +162,7 @@ async def _quiet(size: int) -> dict[str, float]:
     def monitor(tracing: Tracing | None) -> AccountMonitor:
         report = Report(NOW).account("bench", 30.0, 1e6)
         client = Client("http://dr.test", lambda: "-", report, rate=1e6, transport=httpx.MockTransport(answer))
-        return AccountMonitor(Snapshot("bench"), client, report, Plan(900.0, tracing=tracing), Clock())
+        return AccountMonitor(AccountState(Snapshot("bench")), client, report, Plan(900.0, tracing=tracing), Clock())
 
     monitors = {"on": monitor(TRACING), "off": monitor(None)}
     spent: dict[str, list[float]] = {name: [] for name in monitors}
