@@ -25,8 +25,9 @@ from exporter.fleet.workload_state import WorkloadState
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.family import COMMON_LABELS
 from exporter.metrics.registry import FAMILIES, samples_of
+from exporter.web.application import Application
 from exporter.web.metrics_page import Publisher
-from exporter.web.server import Application, Server
+from exporter.web.server import Server
 
 KINDS: dict[str, Callable[..., Metric]] = {
     "counter": CounterMetricFamily,
@@ -125,7 +126,7 @@ def serve_ours(port: int, series: int, folder: Path | None) -> None:
         reload=nothing,
         heartbeat_age=lambda: 0.0,
         not_ready=lambda: "",
-        front=blank,
+        status_page=blank,
         config=lambda: None,
         episodes=lambda: None,
         targets=list,

@@ -12,7 +12,7 @@ from exporter.collect.account_monitor import AccountMonitor
 from exporter.metrics.exposition import bounded
 from exporter.settings.model import Settings
 from exporter.tracing.episode_traces import Tracing, in_progress
-from exporter.web.server import Rows
+from exporter.web.responses import Rows
 from exporter.web.status_page import AccountStatus, Status
 
 Monitors = Mapping[str, AccountMonitor]

@@ -14,8 +14,9 @@ from exporter.api.pods import Pods
 from exporter.fleet.ledger import Tally
 from exporter.fleet.workload_state import Account, Details
 from exporter.metrics.account_families import AccountFacts, use
+from exporter.web.application import Application
 from exporter.web.metrics_page import Publisher
-from exporter.web.server import Application, Server
+from exporter.web.server import Server
 from exporter.web.status_page import AccountStatus, Status, StatusPage
 from tests.browser import Browser, browser
 from tests.e2e.servers import demo, eventually, free_port
@@ -68,7 +69,7 @@ def served(*fleet: Workload, told: Pods | None = None) -> Iterator[str]:
         reload=reload,
         heartbeat_age=lambda: 0.0,
         not_ready=lambda: "",
-        front=StatusPage(lambda: Status("1", (account,), NOW - 60, NOW, DEFAULT, ("/metrics",))),
+        status_page=StatusPage(lambda: Status("1", (account,), NOW - 60, NOW, DEFAULT, ("/metrics",))),
         config=lambda: None,
         episodes=lambda: None,
         targets=list,
