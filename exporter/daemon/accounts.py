@@ -11,6 +11,7 @@ from exporter import __version__
 from exporter.alerting.alarms import Fleet
 from exporter.clock import Clock
 from exporter.collect.account_monitor import AccountMonitor, Plan
+from exporter.collect.account_state import AccountState
 from exporter.collect.client import Client
 from exporter.daemon.prepared import Prepared, all_of, check_ca_file
 from exporter.daemon.schedule import SweepSchedule
@@ -175,7 +176,7 @@ class Accounts:
                 rows=state.unreadable,
             )
         known = restored(account.name, state.ledgers, state.tally)
-        return AccountMonitor(known, client, report, plan(account, settings), self._clock, traced)
+        return AccountMonitor(AccountState(known), client, report, plan(account, settings), self._clock, traced)
 
     def start_polling(self) -> None:
         """Start the pollers of details, and from now on those of monitors that a reload adds."""

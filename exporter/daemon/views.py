@@ -66,8 +66,8 @@ def status(settings: Settings, monitors: Monitors, *, started: float, now: float
             url=account.endpoint.removesuffix("/api/v2"),
             known=monitor.facts,
             fleet=tuple(monitor.visible()),
-            succeeded=monitor.known.succeeded,
-            failure=(monitor.message or monitor.known.failure) if monitor.known.failure else "",
+            succeeded=monitor.snapshot.succeeded,
+            failure=(monitor.message or monitor.snapshot.failure) if monitor.snapshot.failure else "",
             interval=settings.sweep.interval,
             stale_after=settings.sweep.stale_after,
         )

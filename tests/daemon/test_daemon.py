@@ -423,7 +423,7 @@ def test_one_sweep_alone_recalls_nothing(simulator: Simulator) -> None:
         traces = TraceSettings.model_validate({"endpoint": "http://127.0.0.1:9", "backfill": "1h"})
         once = Daemon(scene.settings.model_copy(update={"traces": traces}), scene.load, clock=scene.time.clock)
         await sweep_once(once)
-        assert once.accounts.monitors["eu"]._recalling is None
+        assert once.accounts.monitors["eu"].backfilling is None
 
     play(simulator, work)
 
