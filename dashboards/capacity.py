@@ -70,10 +70,10 @@ def build() -> dashboard.Dashboard:
                           "the last seven days continues. Needs one day of history.",
                           Query(f"{_IN_A_WEEK} / {_account('account_workloads_limit')}", "{{account}}"),
                           steps=_NEAR, no_value="no limit", width=9, height=5),
-                stat_panel("Unschedulable pods", "Live pods that no node can run.",
+                stat_panel("Unschedulable", "Live pods that no node can run.",
                            Query(f"sum({important(_UNSCHEDULABLE)}) or vector(0)"), steps=zero_is_good(),
                            no_value=NONE, height=5, filled=True),
-                stat_panel("Saturated autoscalers", "Autoscaled workloads at their maximum number of replicas whose "
+                stat_panel("Saturated", "Autoscaled workloads at their maximum number of replicas whose "
                            "load is still above the target.",
                            Query(f"count({important(_SATURATED)}) or vector(0)"), steps=zero_is_good(colour=WARNING),
                            no_value=NONE, height=5, filled=True),

@@ -90,7 +90,7 @@ def build() -> dashboard.Dashboard:
     """The dashboard as a model of Grafana."""
     problems = {str(number(problem)): (problem.text, problem.colour) for problem in PROBLEMS}
     summary = [
-        stat_panel("Workloads with problems", "Workloads that currently meet the condition of an alert, even if not "
+        stat_panel("Problems", "Workloads that currently meet the condition of an alert, even if not "
                    "yet for long enough to fire. Computed from workload metrics; details in the table below.",
                    _count(worst_problem()), steps=zero_is_good(), no_value="0", filled=True),
         stat_panel("Workloads", "All workloads in the last complete sweep.",

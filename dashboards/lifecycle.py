@@ -93,7 +93,7 @@ def build() -> dashboard.Dashboard:
                            "range.",
                            Query(f"{_replacements('errored', 'reverted')} or vector(0)"), steps=zero_is_good(),
                            no_value=NONE, width=4, filled=True),
-                stat_panel("Completed replacements", "Replacements that completed in the selected time range.",
+                stat_panel("Completed", "Replacements that completed in the selected time range.",
                            Query(f"{_replacements('completed')} or vector(0)"), steps=((None, "text"), (1, GOOD)),
                            no_value=NONE, width=4),
                 stat_panel("Active replacements", "Workloads with a replacement in progress.",

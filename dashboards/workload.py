@@ -106,7 +106,8 @@ def build() -> dashboard.Dashboard:
                    Query(_max("workload_artifact_info", "artifact_name", "version", "artifact_status"),
                          "{{artifact_name}} {{version}} {{artifact_status}}"), show_name=True,
                    no_value=NOT_REPORTED, width=3),
-        stat_panel("Draft expires in", "Drafts are stopped after eight hours. Red: below the alert threshold.",
+        stat_panel("Draft expiry", "Time until the platform stops the draft, eight hours after its start. Red: below "
+                   "the alert threshold.",
                    Query(f"{_max('workload_draft_expiry_timestamp_seconds')} - time()"), unit="s",
                    steps=((None, BAD), (DEFAULTS["draft_seconds"], GOOD)), no_value="not a draft", width=3),
     ]  # fmt: skip
