@@ -254,9 +254,7 @@ def test_explain_shows_lines_of_the_log_to_whom_asks_for_them(api: Simulator) ->
     line = r"\nLog\n  \d\d:\d\d:\d\d INFO simulated: a workload with status running but no ready replica\n"
     assert re.search(line, run("explain", "nobody-ready-35", "--log-lines=3", **account(api))[1])
     told = json.loads(run("explain", "nobody-ready-35", "--log-lines=3", "--json", **account(api))[1])
-    assert [each[9:] for each in told["log"]] == [
-        "INFO simulated: a workload with status running but no ready replica"
-    ]
+    assert [each[9:] for each in told["log"]] == ["INFO simulated: a workload with status running but no ready replica"]
     assert json.loads(run("explain", "nobody-ready-35", "--json", **account(api))[1])["log"] is None
 
 
