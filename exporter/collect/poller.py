@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
@@ -409,5 +410,5 @@ def _stands(state: WorkloadState, part: str) -> bool:
 
 def _age(ages: dict[str, tuple[list[int], float]], part: str, age: float) -> None:
     counts, total = ages[part]
-    counts[next((place for place, bound in enumerate(AGES) if age <= bound), len(AGES))] += 1
+    counts[bisect_left(AGES, age)] += 1
     ages[part] = counts, total + age
