@@ -42,7 +42,7 @@ from exporter.settings.values import listen_address, nearest, seconds
 from exporter.simulator import Simulator
 from exporter.state.store import StateError, Store
 from exporter.telemetry.standard_error import clean_errors
-from exporter.web.server import misgiven
+from exporter.web.query import query_problem
 from exporter.web.web_config import read_web_config
 
 DESCRIPTION = """\
@@ -486,7 +486,7 @@ def _silence(told: argparse.Namespace, settings: Settings, _: Read) -> int:
         "add": [*labels, ("for", told.length), ("author", told.author), ("comment", told.comment)],
         "end": [("id", "".join(told.which))],
     }[told.what]
-    if told.what != "list" and (wrong := misgiven(params)):
+    if told.what != "list" and (wrong := query_problem(params)):
         print(f"workload-exporter: {wrong}", file=sys.stderr)
         return 2
     path = "/-/silences" + (f"?{urlencode(params)}" if params else "")

@@ -20,7 +20,7 @@ from exporter.settings.paging import PagingSettings
 from exporter.settings.problems import BadSettings, Problem
 from exporter.settings.traces import TraceSettings
 from exporter.simulator import Simulator
-from exporter.tracing.episode_traces import trace_id
+from exporter.tracing.identity import trace_id
 from tests.daemon.parts import use_accounts, use_paging
 from tests.e2e.servers import free_port
 
@@ -423,7 +423,7 @@ def test_one_sweep_alone_recalls_nothing(simulator: Simulator) -> None:
         traces = TraceSettings.model_validate({"endpoint": "http://127.0.0.1:9", "backfill": "1h"})
         once = Daemon(scene.settings.model_copy(update={"traces": traces}), scene.load, clock=scene.time.clock)
         await sweep_once(once)
-        assert once.accounts.monitors["eu"]._recalling is None
+        assert once.accounts.monitors["eu"].backfilling is None
 
     play(simulator, work)
 
@@ -527,7 +527,7 @@ def test_the_episodes_under_way_are_told_where_the_settings_say_so(simulator: Si
 def test_the_status_page_of_an_account_that_was_not_swept_yet_claims_nothing(simulator: Simulator) -> None:
     async def work(scene: Scene) -> None:
         page = (await scene.get("/"))[1].decode()
-        assert "the first sweep has not ended yet" in page
-        assert "No workload is known, so nothing can be said." in page
+        assert "first sweep not finished yet" in page
+        assert "No workloads known yet, so no alert is evaluated." in page
 
     play(simulator, work)

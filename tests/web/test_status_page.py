@@ -1,4 +1,4 @@
-"""The status page as HTML: what stands where, what is escaped, what is asked for by its query."""
+"""The status page as HTML: contents, escaping, query strings."""
 
 import asyncio
 import re
@@ -16,7 +16,7 @@ from exporter.diagnosis.fleet_table import Choice, fleet_table
 from exporter.fleet.ledger import Ledger, Tally
 from exporter.fleet.workload_state import Account, Details, WorkloadState
 from exporter.metrics.account_families import AccountFacts, use
-from exporter.web.status_page import AccountStatus, Status, StatusPage, address, chosen_by, page
+from exporter.web.status_page import AccountStatus, Status, StatusPage, address, choice_of, page
 from tests.make import container, pods, replica, sight
 
 NOW = 1_795_000_000.0
@@ -25,13 +25,13 @@ LOST = replica(container(), status="unknown", conditions=(Condition(type="Ready"
 EVIL = '<script>alert(1)</script>"onmouseover="alert(2)'
 
 
-def state(name: str = "name", told: Pods | None = None, account: str = "eu", **facts: Any) -> WorkloadState:
+def state(name: str = "name", reported: Pods | None = None, account: str = "eu", **facts: Any) -> WorkloadState:
     parts = {part: facts.pop(part) for part in ("vanished",) if part in facts}
     runtime = Runtime(container_groups=(Group(replica_count=2),))
     workload = Workload(
         **{"id": "w1", "name": name, "status": "running", "proton_id": "p", "runtime": runtime, **facts}
     )
-    return sight(workload, NOW - 3600, 1.0, account=account, details=Details(pods=told), **parts)
+    return sight(workload, NOW - 3600, 1.0, account=account, details=Details(pods=reported), **parts)
 
 
 def account(
@@ -83,42 +83,42 @@ class Parsed(HTMLParser):
             self.rows[-1][-1] += data
 
 
-def html(told: Status, query: str = "") -> str:
-    of = fleet_table(((each.known, each.fleet) for each in told.accounts), told.options, told.now)
-    return page(told, of, chosen_by(query))
+def html(shown: Status, query: str = "") -> str:
+    table = fleet_table(((each.known, each.fleet) for each in shown.accounts), shown.options, shown.now)
+    return page(shown, table, choice_of(query))
 
 
-def parsed(told: Status, query: str = "") -> Parsed:
-    return Parsed(html(told, query))
+def parsed(shown: Status, query: str = "") -> Parsed:
+    return Parsed(html(shown, query))
 
 
 def test_a_workload_is_a_row_and_links_to_its_console() -> None:
-    told = parsed(status(account(state("front", pods(READY, READY), importance="high"))))
-    assert told.rows[-1] == ["running", "frontw1 · logs", "1 h", "2 / 2", "high", ""]
-    assert ("https://dr.test/console-nextgen/workloads/w1/overview", "front") in told.links
-    assert ("https://dr.test/console-nextgen/workloads/w1/activity-log/otel-logs", "logs") in told.links
+    shown = parsed(status(account(state("front", pods(READY, READY), importance="high"))))
+    assert shown.rows[-1] == ["running", "frontw1 · logs", "1 h", "2 / 2", "high", ""]
+    assert ("https://dr.test/console-nextgen/workloads/w1/overview", "front") in shown.links
+    assert ("https://dr.test/console-nextgen/workloads/w1/activity-log/otel-logs", "logs") in shown.links
 
 
-def test_what_is_not_told_is_said_so() -> None:
+def test_unreported_values_are_shown_as_unknown() -> None:
     bare = WorkloadState("eu", Workload(id="w1"), Ledger(NOW - 5.0, NOW - 5.0))
-    told = parsed(status(account(bare)))
-    assert told.rows[-1] == [
+    shown = parsed(status(account(bare)))
+    assert shown.rows[-1] == [
         "unknown",
         "w1w1 · logs",
         "over 5 s",
         "? / ?",
-        "not told",
+        "unknown",
         "its status is unknown",
     ]
 
 
 @pytest.mark.parametrize(
-    ("of", "kind"),
+    ("shown", "kind"),
     [
         (state("a", pods(READY, READY)), "up"),
-        (state("a", None), "untold"),
+        (state("a", None), "unknown"),
         (state("a", pods(READY)), "warning"),
-        (state("a", pods(READY, LOST)), "untold"),
+        (state("a", pods(READY, LOST)), "unknown"),
         (state("a", pods(READY, READY, LOST)), "up"),
         (state("a", pods()), "critical"),
         (state("a", None, status="stopped"), "off"),
@@ -126,8 +126,8 @@ def test_what_is_not_told_is_said_so() -> None:
         (state("a", None, status="errored", importance="high"), "critical"),
     ],
 )
-def test_only_what_runs_and_is_known_to_be_ready_is_green(of: WorkloadState, kind: str) -> None:
-    assert re.findall(r'<tr><td><span class="badge (\w+)">', html(status(account(of)))) == [kind]
+def test_only_running_workloads_with_ready_pods_are_green(shown: WorkloadState, kind: str) -> None:
+    assert re.findall(r'<tr><td><span class="badge (\w+)">', html(status(account(shown)))) == [kind]
 
 
 @pytest.mark.parametrize(
@@ -141,40 +141,40 @@ def test_only_what_runs_and_is_known_to_be_ready_is_green(of: WorkloadState, kin
         ([account(succeeded=None)], "80868b"),
     ],
 )
-def test_the_tab_is_green_only_where_all_is_known_and_well(accounts: list[AccountStatus], color: str) -> None:
+def test_the_icon_is_green_only_if_everything_is_known_and_healthy(accounts: list[AccountStatus], color: str) -> None:
     (icon,) = [attributes["href"] for tag, attributes in parsed(status(*accounts)).tags if tag == "link"]
     assert f"%23{color}" in (icon or "")
 
 
-def test_one_that_vanished_has_no_links_and_no_replicas() -> None:
-    told = parsed(status(account(state("front", vanished=NOW - 60))))
-    assert told.rows[-1] == ["vanished", "frontw1", "1 min", "", "not told", "WorkloadVanishedno longer listed"]
-    assert not [href for href, _ in told.links if "console-nextgen" in href]
+def test_a_vanished_workload_has_no_links_and_no_replicas() -> None:
+    shown = parsed(status(account(state("front", vanished=NOW - 60))))
+    assert shown.rows[-1] == ["vanished", "frontw1", "1 min", "", "unknown", "WorkloadVanishedno longer listed"]
+    assert not [href for href, _ in shown.links if "console-nextgen" in href]
 
 
-def test_names_and_ids_are_text_wherever_they_stand() -> None:
+def test_names_and_ids_are_escaped_everywhere() -> None:
     evil = state(EVIL, id=EVIL, status=EVIL, importance=EVIL)
-    told = parsed(status(account(evil, name="eu", failure=EVIL), note=EVIL), "q=alert")
-    assert [attributes for tag, attributes in told.tags if tag == "script"] == [{}], "our own, and no other"
-    assert not [name for _, attributes in told.tags for name in attributes if name.startswith("on")]
-    assert told.text.count(EVIL) >= 4
-    for href, _ in told.links:
+    shown = parsed(status(account(evil, name="eu", failure=EVIL), note=EVIL), "q=alert")
+    assert [attributes for tag, attributes in shown.tags if tag == "script"] == [{}], "only our own script"
+    assert not [name for _, attributes in shown.tags for name in attributes if name.startswith("on")]
+    assert shown.text.count(EVIL) >= 4
+    for href, _ in shown.links:
         assert href.startswith(("https://", "?", "./")), href
-    assert not [href for href, _ in told.links if '"' in href or "<" in href]
+    assert not [href for href, _ in shown.links if '"' in href or "<" in href]
 
 
 @given(st.text(), st.text(min_size=1))
-def test_no_name_breaks_out_of_its_place(name: str, id_: str) -> None:
+def test_no_name_adds_markup(name: str, id_: str) -> None:
     tags = [tag for tag, _ in parsed(status(account(state("plain", id="id")))).tags]
     assert [tag for tag, _ in parsed(status(account(state(name, id=id_)))).tags] == tags
 
 
-def test_an_alert_that_holds_is_told_with_its_runbook_where_a_browser_can_open_it() -> None:
+def test_an_alert_condition_met_links_its_runbook_if_a_browser_can_open_it() -> None:
     failed = account(state(status="errored"))
-    told = parsed(status(failed, options=DEFAULT._replace(runbooks="https://docs.test/runbooks/")))
-    assert ("https://docs.test/runbooks/DataRobotWorkloadErrored.md", "WorkloadErrored") in told.links
-    assert ("?q=DataRobotWorkloadErrored", "WorkloadErrored 1") in told.links
-    assert "the condition of the alert is true at this moment" in told.text
+    shown = parsed(status(failed, options=DEFAULT._replace(runbooks="https://docs.test/runbooks/")))
+    assert ("https://docs.test/runbooks/DataRobotWorkloadErrored.md", "WorkloadErrored") in shown.links
+    assert ("?q=DataRobotWorkloadErrored", "WorkloadErrored 1") in shown.links
+    assert "the condition of the alert is true now" in shown.text
     named = parsed(status(failed), "q=DataRobotWorkloadErrored")
     assert "A workload has failed. Runbook: alerts/runbooks/DataRobotWorkloadErrored.md" in named.text
     script = status(failed, options=DEFAULT._replace(runbooks="javascript:alert(1)//"))
@@ -188,36 +188,36 @@ def test_an_alert_that_holds_is_told_with_its_runbook_where_a_browser_can_open_i
         ({"failure": "timeout & more"}, ["1", "12 s ago", "timeout & more"]),
         ({"succeeded": NOW - 600, "failure": "x"}, ["1", "10 min ago", "x"]),
         ({"succeeded": NOW - 901, "failure": "x"}, ["withdrawn: too old", "15 min ago", "x"]),
-        ({"succeeded": None}, ["not told yet", "none yet", "the first sweep has not ended yet"]),
+        ({"succeeded": None}, ["no data yet", "none yet", "first sweep not finished yet"]),
     ],
 )
-def test_an_account_says_how_old_it_is_and_what_is_wrong(facts: dict[str, Any], cells: list[str]) -> None:
-    told = parsed(status(account(state(), **facts)))
-    (row,) = [row for row in told.rows if row and row[0].startswith("eu")]
+def test_an_account_shows_its_age_and_problems(facts: dict[str, Any], cells: list[str]) -> None:
+    shown = parsed(status(account(state(), **facts)))
+    (row,) = [row for row in shown.rows if row and row[0].startswith("eu")]
     assert row == ["euhttps://dr.test", *cells]
 
 
-def test_where_no_workload_is_known_the_page_says_that_and_not_that_all_is_well() -> None:
-    told = parsed(status(account(succeeded=None)))
-    assert "No workload is known, so nothing can be said." in told.text
-    assert "No workload is known." in told.text
+def test_without_workloads_the_page_does_not_claim_that_all_is_well() -> None:
+    shown = parsed(status(account(succeeded=None)))
+    assert "No workloads known yet, so no alert is evaluated." in shown.text
+    assert "No workloads." in shown.text
 
 
-def test_of_several_accounts_each_row_says_whose_it_is() -> None:
+def test_with_several_accounts_each_row_names_its_account() -> None:
     us = account(state("b", account="us", id="2"), name="us")
-    told = parsed(status(account(state("a", id="1")), us))
-    assert sorted(row[1] for row in told.rows[-2:]) == ["aeu · 1 · logs", "bus · 2 · logs"]
+    shown = parsed(status(account(state("a", id="1")), us))
+    assert sorted(row[1] for row in shown.rows[-2:]) == ["aeu · 1 · logs", "bus · 2 · logs"]
 
 
-def test_a_page_of_a_large_fleet_is_bounded_and_says_how_much_there_is() -> None:
+def test_a_page_of_a_large_fleet_is_bounded_and_shows_the_total() -> None:
     fleet = [state(f"workload-{number:05}", id=f"{number:024}") for number in range(10_000)]
     text = html(status(account(*fleet)), "sort=workload&page=3")
-    told = Parsed(text)
+    shown = Parsed(text)
     assert len(text) < 200_000
-    assert told.rows[3][1].startswith("workload-00200")
-    assert "201 to 300 of 10,000" in told.text
-    assert ("?sort=workload&page=2", "the page before") in told.links
-    assert ("?sort=workload&page=4", "the next page") in told.links
+    assert shown.rows[3][1].startswith("workload-00200")
+    assert "201 to 300 of 10,000" in shown.text
+    assert ("?sort=workload&page=2", "previous page") in shown.links
+    assert ("?sort=workload&page=4", "next page") in shown.links
 
 
 @pytest.mark.parametrize(
@@ -232,8 +232,8 @@ def test_a_page_of_a_large_fleet_is_bounded_and_says_how_much_there_is() -> None
         ("q=%ff%00", Choice("\ufffd\x00")),
     ],
 )
-def test_what_a_query_asks_for(query: str, choice: Choice) -> None:
-    assert chosen_by(query) == choice
+def test_the_choice_in_a_query_string(query: str, choice: Choice) -> None:
+    assert choice_of(query) == choice
 
 
 @given(
@@ -242,20 +242,20 @@ def test_what_a_query_asks_for(query: str, choice: Choice) -> None:
     st.sampled_from(["", "-since"]),
     st.integers(1, 99),
 )
-def test_an_address_asks_for_its_choice(words: str, state: str, sort: str, number: int) -> None:
+def test_an_address_contains_its_choice(words: str, state: str, sort: str, number: int) -> None:
     choice = Choice(words.strip(), state, sort, number)
-    assert chosen_by(address(choice).removeprefix("?")) == choice
+    assert choice_of(address(choice).removeprefix("?")) == choice
 
 
-def test_everybody_who_looks_at_once_is_answered_from_one_board() -> None:
-    asked = []
+def test_concurrent_requests_share_one_fleet_table() -> None:
+    calls = []
 
-    def told() -> Status:
-        asked.append(1)
+    def current() -> Status:
+        calls.append(1)
         return status(account(state()))
 
-    async def look() -> set[bytes]:
-        front = StatusPage(told)
+    async def requests() -> set[bytes]:
+        front = StatusPage(current)
         return set(await asyncio.gather(*(front("") for _ in range(5))))
 
-    assert (len(asyncio.run(look())), len(asked)) == (1, 1)
+    assert (len(asyncio.run(requests())), len(calls)) == (1, 1)
