@@ -31,7 +31,7 @@ test test-all: $(STAMP)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered
 	$(BIN)/python $(TESTS) $(PURE:%=--ignore=%) -m "$(FAST)"
-	$(BIN)/python $(TESTS) $(PURE:%=--ignore=%) -m "$(SLOW)"
+	$(BIN)/python $(WAITING) $(PURE:%=--ignore=%) -m "$(SLOW)"
 
 test-fast: $(STAMP)
 	$(BIN)/python $(TESTS) --hypothesis-profile=fast -m "$(FAST)"

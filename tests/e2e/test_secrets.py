@@ -25,6 +25,8 @@ from tests import http
 from tests.e2e.servers import eventually, free_port, running
 from tests.receivers import Answer, HttpReceiver
 
+pytestmark = pytest.mark.long
+
 TOKEN, OTHER = "T0ken/of+the=Account", "0ther/T0ken=Of+Eu"
 OF_TRACES, HOOK, HMAC = "0wn/Key+of=traces", "h00k-Path/Part2", "Hm4c/secret+of=hook"
 SECRETS = (TOKEN, OTHER, OF_TRACES, HOOK, HMAC)

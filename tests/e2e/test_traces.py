@@ -23,6 +23,8 @@ from tests.e2e.servers import eventually, free_port, running
 from tests.life import Life
 from tests.receivers import HttpReceiver
 
+pytestmark = pytest.mark.long
+
 STORIES = "stop-and-start-.*|reverted-replacement-.*"
 
 
