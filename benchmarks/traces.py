@@ -25,7 +25,7 @@ from exporter.clock import Clock
 from exporter.collect.account_monitor import AccountMonitor, Plan
 from exporter.collect.account_state import AccountState
 from exporter.collect.client import Client
-from exporter.fleet.episodes import Episode, EpisodeTracker, Mark, ObservedEvent, Pod, Proton, State
+from exporter.fleet.episodes import Episode, EpisodeTracker, Mark, ObservedEvent, PodFacts, ProtonTimes, StatusChange
 from exporter.fleet.ledger import Ledger
 from exporter.fleet.reconcile import Snapshot
 from exporter.fleet.workload_state import WorkloadState
@@ -33,7 +33,8 @@ from exporter.otlp.transport import SCOPE, encode
 from exporter.simulator import list_page
 from exporter.state.store import Frozen, Store
 from exporter.telemetry.own_metrics import Report
-from exporter.tracing.episode_traces import Tracing, settled
+from exporter.tracing.builder import Tracing
+from exporter.tracing.episode_traces import settled
 from exporter.tracing.trace import Trace
 
 TRACING = Tracing("https://dr.test")
@@ -50,7 +51,10 @@ def episode(number: int) -> WorkloadState:
         "start",
         Mark(BEGAN, BEGAN - 30),
         "stopped",
-        (State("provisioning", Mark(BEGAN, BEGAN - 30)), State("launching", Mark(BEGAN + 60, BEGAN + 30))),
+        (
+            StatusChange("provisioning", Mark(BEGAN, BEGAN - 30)),
+            StatusChange("launching", Mark(BEGAN + 60, BEGAN + 30)),
+        ),
         Mark(ENDED, ENDED - 30),
         "success",
         "running",
@@ -59,11 +63,11 @@ def episode(number: int) -> WorkloadState:
     true = {"PodScheduled": BEGAN + 5, "Initialized": BEGAN + 20, "Ready": ENDED - 2}
     tracker = EpisodeTracker(
         over=(start,),
-        pods={f"pod-{number}": Pod(name, NOW, BEGAN, true, BEGAN + 200, ready=True)},
-        protons={name: Proton("2023-11-14T22:13:10+00:00", "2023-11-14T22:17:15+00:00")},
+        pods={f"pod-{number}": PodFacts(name, NOW, BEGAN, true, BEGAN + 200, ready=True)},
+        protons={name: ProtonTimes("2023-11-14T22:13:10+00:00", "2023-11-14T22:17:15+00:00")},
         events={"e": ObservedEvent("Workload Started", BEGAN + 1)},
-        pods_told=NOW,
-        events_told=NOW,
+        pods_read=NOW,
+        events_read=NOW,
     )
     return WorkloadState("bench", listed, Ledger(1.6e9, BEGAN, tracker=tracker))
 
@@ -180,7 +184,7 @@ async def _quiet(size: int) -> dict[str, float]:
                 gc.collect()
                 gc.freeze()
         began = time.process_time()
-        sum(state.ledger.tracker.stirs for state in monitors["on"].workloads.values())
+        sum(state.ledger.tracker.changes_with_time for state in monitors["on"].workloads.values())
         spent["check"].append(time.process_time() - began)
     assert len(monitors["on"].workloads) == len(monitors["off"].workloads) > 0.99 * size
     for each in monitors.values():

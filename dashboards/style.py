@@ -47,7 +47,7 @@ EPISODE_COLOURS: Mapping[str, str] = {
     "cancellation": OFF,
     "timeout": NOTICE,
 }
-assert {*EPISODE_COLOURS} == {*episodes.OUTCOMES}
+assert {*EPISODE_COLOURS} == {*episodes.EPISODE_OUTCOMES}
 
 NONE = "none"
 NOT_REPORTED = "not reported"

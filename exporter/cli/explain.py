@@ -22,8 +22,8 @@ from exporter.collect.sweep import sweep
 from exporter.diagnosis.causes import Diagnosis
 from exporter.diagnosis.diagnosis import diagnosis
 from exporter.failures import one_line
-from exporter.fleet import ledger as book
-from exporter.fleet.apply import failed, refused, told
+from exporter.fleet import counting
+from exporter.fleet.apply import failed, received, refused
 from exporter.fleet.polling import Policy, requests
 from exporter.fleet.workload_state import WorkloadState
 from exporter.masking import scrubbed
@@ -106,7 +106,7 @@ async def explain(found: Found, options: Options, slow: float, progress: Progres
     """Ask about one workload and judge it as of `now`. What the API refuses or fails to tell is said, and no more."""
     client = found.client
     # All that the API tells is news: the ledger is of this moment, and nothing was counted before.
-    ledger = msgspec.structs.replace(book.first_sight(found.workload, now, baseline=True), seen_events=())
+    ledger = msgspec.structs.replace(counting.first_observed(found.workload, now, baseline=True), seen_events=())
     state = WorkloadState(found.account.name, found.workload, ledger)
     events: tuple[Event, ...] = ()
     untold: dict[str, str] = {}
@@ -117,7 +117,7 @@ async def explain(found: Found, options: Options, slow: float, progress: Progres
         answers = await asyncio.gather(*(_look(Question(client, state, now, POLICY.quantiles, slow), p) for p in parts))
         for part, (answer, error) in zip(parts, answers, strict=True):
             if error is None:
-                state = told(state, part, answer, now)[0]
+                state = received(state, part, answer, now)[0]
                 events = answer if part == "events" else events
                 continue
             if part != "stats_1h":  # it fails as the shorter window does, which is told

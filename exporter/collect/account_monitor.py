@@ -25,7 +25,7 @@ from exporter.log import log
 from exporter.metrics.account_families import AccountFacts
 from exporter.telemetry.own_metrics import AccountReport
 from exporter.telemetry.sweep_trace import CURRENT, part
-from exporter.tracing.episode_traces import Tracing
+from exporter.tracing.builder import Tracing
 
 MAX_LOGGED_VALUES = 100
 """Maximum number of unknown values of enumerations that are logged."""

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from exporter.api.clock_skew import Skew
-from exporter.fleet.ledger import Entry, Ledger, Tally, hidden
+from exporter.fleet.counting import hidden
+from exporter.fleet.ledger import Entry, Ledger, Tally
 from exporter.fleet.reconcile import Snapshot, Sweep, ledgers, step
 from exporter.fleet.workload_state import Account, WorkloadState
 from exporter.metrics.account_families import Use, use
-from exporter.tracing.episode_traces import EpisodeTrace, Tracing, settled
+from exporter.tracing.builder import Tracing
+from exporter.tracing.episode_traces import EpisodeTrace, settled
 
 MAX_PENDING_TRACES = 2000
 """Approximate number of traces that wait to be written. With so many, episodes that are over wait for a later sweep."""
@@ -138,7 +140,7 @@ class AccountState:
             for i, state in states.items():
                 if len(self._traces) >= MAX_PENDING_TRACES:
                     return built
-                if not state.ledger.tracker.stirs or (states is self._gone and postponed(state)):
+                if not state.ledger.tracker.changes_with_time or (states is self._gone and postponed(state)):
                     continue
                 states[i], traces = settled(state, now, previous, tracing(state), self.skew.counts)
                 built += traces

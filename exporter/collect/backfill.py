@@ -11,7 +11,8 @@ from exporter.clock import Clock
 from exporter.collect.account_state import AccountState
 from exporter.collect.client import ApiError, Client
 from exporter.collect.fetchers import history
-from exporter.fleet.episodes import EpisodeTracker, recalled
+from exporter.fleet.episodes import EpisodeTracker
+from exporter.fleet.transitions import recalled
 
 MAX_EPISODES = 200
 """Maximum number of episodes that are added."""
@@ -32,7 +33,7 @@ async def backfill(state: AccountState, client: Client, clock: Clock, seconds: f
         # Episodes that ended since the first sweep have been observed, and have or will have a trace of their own.
         first, tracker = workload.ledger.first + state.skew.counts, workload.ledger.tracker
         episodes = recalled(EpisodeTracker(), *reported, clock.wall(), seconds).over
-        over = tuple(each for each in episodes if each.ended and (each.ended.told or 0.0) < first)[:left]
+        over = tuple(each for each in episodes if each.ended and (each.ended.reported or 0.0) < first)[:left]
         left -= len(over)
         tracker = msgspec.structs.replace(tracker, over=(*tracker.over, *over))
         state.replace(workload._replace(ledger=msgspec.structs.replace(workload.ledger, tracker=tracker)))

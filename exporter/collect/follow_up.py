@@ -7,7 +7,7 @@ from exporter.api.models import Workload
 from exporter.collect.account_state import AccountState
 from exporter.collect.client import Client
 from exporter.collect.fetchers import by_id, gone_because
-from exporter.fleet.ledger import deleted
+from exporter.fleet.counting import deleted
 from exporter.fleet.reconcile import Snapshot, Sweep, resolved, unclear
 from exporter.fleet.workload_state import WorkloadState
 

@@ -21,7 +21,7 @@ from exporter.collect.poll_schedule import (
     PollObserver,
     PollSchedule,
 )
-from exporter.fleet.apply import failed, refused, told
+from exporter.fleet.apply import failed, received, refused
 from exporter.fleet.polling import DetailRequest, Policy
 from exporter.fleet.workload_state import WorkloadState, unreadable
 from exporter.log import log
@@ -170,7 +170,7 @@ class Poller:
         self, request: DetailRequest, polled: PolledWorkload, latest: WorkloadState, value: Any, now: float
     ) -> str:
         """Apply a response; returns why it lacks the pods of the serving proton, or nothing."""
-        after, entry = told(latest, request.part, value, self._wall())
+        after, entry = received(latest, request.part, value, self._wall())
         if after is not latest:
             self._state.replace(after, entry)
         polled.read[request.part] = now

@@ -28,7 +28,7 @@ from exporter.settings.traces import TraceSettings
 from exporter.settings.values import tag_values
 from exporter.state.store import Store
 from exporter.telemetry.own_metrics import AccountReport, Report
-from exporter.tracing.episode_traces import Tracing
+from exporter.tracing.builder import Tracing
 
 if TYPE_CHECKING:
     from exporter.otlp.self_traces import SelfTraces

@@ -11,7 +11,8 @@ from exporter.api import models
 from exporter.collect.account_monitor import AccountMonitor
 from exporter.metrics.exposition import bounded
 from exporter.settings.model import Settings
-from exporter.tracing.episode_traces import Tracing, in_progress
+from exporter.tracing.builder import Tracing
+from exporter.tracing.episode_traces import in_progress
 from exporter.web.responses import Rows
 from exporter.web.status_page import AccountStatus, Status
 

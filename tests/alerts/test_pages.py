@@ -29,6 +29,8 @@ from exporter.state.store import Store
 from tests.one_story import MAX_PLAY_SECONDS, OneStory
 from tests.stage import Stage, played
 
+pytestmark = pytest.mark.long
+
 GOLDEN = Path(__file__).parent.parent / "golden" / "pages"
 HOLDS, ENDS_WITHIN = 80 * 60.0, 8 * 3600.0
 """Seconds for which a story without an end is played, and in which all that fires has ended once all is well."""

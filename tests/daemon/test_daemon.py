@@ -20,7 +20,7 @@ from exporter.settings.paging import PagingSettings
 from exporter.settings.problems import BadSettings, Problem
 from exporter.settings.traces import TraceSettings
 from exporter.simulator import Simulator
-from exporter.tracing.episode_traces import trace_id
+from exporter.tracing.identity import trace_id
 from tests.daemon.parts import use_accounts, use_paging
 from tests.e2e.servers import free_port
 

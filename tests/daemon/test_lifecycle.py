@@ -13,10 +13,13 @@ import pytest
 from exporter.fleet.reconcile import ledgers, restored
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES, Story
-from exporter.tracing.episode_traces import EpisodeTrace, Tracing, in_progress
+from exporter.tracing.builder import Tracing
+from exporter.tracing.episode_traces import EpisodeTrace, in_progress
 from tests.one_story import MAX_PLAY_SECONDS, OneStory
 from tests.stage import START, Stage, played
 from tests.trees import tree
+
+pytestmark = pytest.mark.long
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "traces"
 TRACING = Tracing("https://dr.example.test")

@@ -27,7 +27,7 @@ from exporter.diagnosis.diagnosis import diagnosis
 from exporter.diagnosis.fleet_table import fleet_table
 from exporter.diagnosis.wording import text
 from exporter.failures import DETAIL_LENGTH, detail
-from exporter.fleet.apply import told
+from exporter.fleet.apply import received
 from exporter.fleet.reconcile import Snapshot
 from exporter.fleet.workload_state import WorkloadState
 from exporter.metrics.exposition import Exposition
@@ -37,6 +37,8 @@ from exporter.telemetry.own_metrics import Report
 from tests.daemon.test_daemon import START, Time
 from tests.examples import page as listed
 from tests.mutated import NASTY, mangled, mutated
+
+pytestmark = pytest.mark.long
 
 EACH = 500
 """Answers of one kind with one seed."""
@@ -129,9 +131,9 @@ def test_what_is_read_of_broken_answers_can_be_counted_shown_and_explained(
         route = "/workloads/{id}/protons/{pid}/statusDetails"
         snapshots = {each.id: next(iter(decoded(route, mutated(random, answers[route]))), None) for each in protons}
         now = START + 30.0 * turn
-        state, _ = told(state, "pods", Pods(protons, snapshots), now)
+        state, _ = received(state, "pods", Pods(protons, snapshots), now)
         for part, of in parts.items():
-            state, _ = told(state, part, tuple(decoded(of, mutated(random, answers[of]))), now)
+            state, _ = received(state, part, tuple(decoded(of, mutated(random, answers[of]))), now)
         page_.update([state])
         page_.text().decode()
         text(diagnosis(state, now, OPTIONS)).encode()

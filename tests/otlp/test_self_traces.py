@@ -261,6 +261,7 @@ def test_the_environment_may_name_this_exporter(wire: Wire, monkeypatch: pytest.
 # -- what it must not tell
 
 
+@pytest.mark.long
 def test_no_secret_no_query_and_no_id_leaves_in_a_trace() -> None:
     """Every fifth sweep is refused with words, and workloads vanish and are asked about by their ids."""
     state: set[str] = set()
