@@ -19,6 +19,8 @@ run: $(STAMP)
 
 # One process per core; tests/conftest.py defines which tests share a process.
 TESTS := -m pytest --numprocesses=auto
+# The slow tests mostly wait for servers.
+WAITING := -m pytest --numprocesses=$(shell expr $$(nproc) + 2)
 PURE := $(addprefix tests/,alerting api diagnosis fleet metrics tracing)
 FAST := not (real or long or exhaustive)
 
