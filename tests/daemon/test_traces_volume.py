@@ -35,6 +35,8 @@ from exporter.tracing.episode_traces import EpisodeTrace
 from exporter.tracing.trace import Trace
 from tests.stage import START, Stage, played, simulated
 
+pytestmark = pytest.mark.long
+
 HOUR = 3600.0
 TRACING = Tracing("https://dr.example.test", crashes=True)
 FLAPS = Story(

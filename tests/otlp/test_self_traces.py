@@ -261,6 +261,7 @@ def test_the_environment_may_name_this_exporter(wire: Wire, monkeypatch: pytest.
 # -- secrets
 
 
+@pytest.mark.long
 def test_traces_contain_no_secrets_queries_or_ids() -> None:
     """Every fifth request fails with a message, and workloads vanish and are requested by their ids."""
     parts: set[str] = set()
