@@ -39,7 +39,7 @@ QUEUE, BATCH = 2048, 512
 """Maximum spans in the queue, and in one request."""
 
 
-class Delivery(Protocol):
+class Acceptance(Protocol):
     """Result of a request."""
 
     @property
@@ -50,7 +50,7 @@ class Delivery(Protocol):
 class Sending(Protocol):
     """Delivers spans: `exporter.otlp.transport.Transport`."""
 
-    def send(self, body: bytes) -> Delivery:
+    def send(self, body: bytes) -> Acceptance:
         """Send one serialised ExportTraceServiceRequest; may raise any exception."""
 
 
