@@ -81,7 +81,7 @@ class _AgeCollector(Collector):
 
 
 class Report:
-    """All own families. Counters with snapshot label values start at 0."""
+    """All own families. Counters with known label values start at 0."""
 
     def __init__(self, started: float) -> None:
         # For the whole process: a creation time per counter would double the number of series.
@@ -145,7 +145,7 @@ class Report:
             for outcome in EPISODE_OUTCOMES:
                 self.count("episodes", name, kind, outcome, by=0)
             self._histograms["episode_duration_seconds"].labels(name, kind)  # so that rate() includes the first one
-        for part in polling.NAMES:
+        for part in polling.PART_NAMES:
             self.count("detail_looks", name, part, by=0)
         return AccountReport(self, name, interval, wall)
 
