@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.__main__ import _parser
+from exporter.cli.main import parser
 from exporter.metrics.account_families import ACCOUNTS
 from exporter.metrics.family import COMMON_LABELS
 from exporter.metrics.registry import FAMILIES
@@ -85,7 +85,7 @@ def unit(name: str) -> list[str]:
     ids=["demo of compose", "run of compose", "kubernetes", "systemd"],
 )
 def test_the_program_knows_its_command_and_every_flag(arguments: list[str]) -> None:
-    told = _parser().parse_args(arguments)
+    told = parser(arguments[0]).parse_args(arguments)
     assert told.command in ("run", "demo")
     assert str(PORT) in " ".join(vars(told)["web.listen_address"] or [str(PORT)])
 

@@ -19,7 +19,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.__main__ import COMMANDS, main
+from exporter.cli.main import COMMANDS, main
 from exporter.otlp.transport import encode
 from exporter.simulator import Simulator
 from exporter.state.store import Frozen, Store
@@ -96,7 +96,7 @@ def test_once_prints_one_complete_sweep_that_the_parser_reads(api: Simulator) ->
 def test_once_fails_with_the_reason_in_words(api: Simulator) -> None:
     status, out, err = run("once", **account(api) | {"DATAROBOT_API_TOKEN": "wrong"})
     assert status == 1
-    assert "the sweep was not complete: account default: auth: GET /workloads answered 401: Invalid API key" in err
+    assert "incomplete sweep: account default: auth: GET /workloads answered 401: Invalid API key" in err
     assert 'datarobot_exporter_api_up{account="default"} 0.0' in out
 
 
@@ -120,7 +120,7 @@ def test_without_a_token_one_is_told_what_to_set_and_where_the_demo_is() -> None
 def test_check_says_that_settings_are_good_and_asks_nothing(api: Simulator) -> None:
     before = api.requests.total()
     status, out, _ = run("check", **account(api))
-    assert (status, f"settings are good: account default at {api.url}/api/v2" in out) == (0, True)
+    assert (status, f"valid: account default at {api.url}/api/v2" in out) == (0, True)
     assert api.requests.total() == before
 
 
@@ -130,7 +130,7 @@ def test_check_online_asks_each_route_and_names_the_right_that_is_missing(api: S
     assert (status, err) == (0, "")
     assert re.search(r"ok +/workloads: \d+ workloads, 0 rejects", out)
     assert re.search(r"ok +/workloads/\{id\}/protons/\{pid\}/statusDetails: 200", out)
-    assert re.search(r"ok +/workloads/\{id\}/replacement: no replacement under way", out)
+    assert re.search(r"ok +/workloads/\{id\}/replacement: no replacement in progress", out)
     assert re.search(
         r"NO +/workloads/\{id\}/stats: .*403.*needs the role user on the workload; without it: no req", out
     )
@@ -147,7 +147,7 @@ def test_check_sends_an_empty_request_to_the_collector_and_prints_what_it_says(a
     with HttpReceiver(Answer(), Answer(401, b"who?")) as receiver:
         environment = account(api) | {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}
         status, out, _ = run("check", **environment)
-        assert (status, f"settings are good: traces to {receiver.url} by http/protobuf" in out) == (0, True)
+        assert (status, f"valid: traces to {receiver.url} with http/protobuf" in out) == (0, True)
         assert not receiver.received
         status, out, _ = run("check", "--online", **environment)
         assert (status, f"ok    POST {receiver.url}/v1/traces: accepted" in out) == (0, True)
@@ -171,9 +171,9 @@ def test_a_test_page_goes_to_the_receiver_that_is_named_and_is_ended(api: Simula
 
         status, out, _ = ask("check")
         assert status == 0
-        team = "settings are good: receiver team by slack: critical, warning; not told, as paging.who is rules\n"
+        team = "valid: receiver team (slack): critical, warning; not used: paging.who is rules\n"
         assert team in out
-        assert "settings are good: receiver am by alertmanager: critical, warning, info, none; not told" in out
+        assert "valid: receiver am (alertmanager): critical, warning, info, none; not used" in out
         ask("check", "--online")
         assert not receiver.received
         status, out, err = ask("notify", "test", "team", "--hold=10ms")
@@ -214,15 +214,19 @@ def test_a_ca_file_without_certificates_is_reported_by_every_command_that_asks_t
 
 def test_plan_says_what_a_fleet_costs_and_whether_it_fits(api: Simulator, tmp_path: Path) -> None:
     status, out, _ = run("plan", "--workloads=250")
-    assert (status, "3 list pages a sweep" in out, "6.0 a minute of 600" in out) == (0, True, True)
+    assert (status, "3 list pages per sweep" in out, "6.0 API calls per minute; the budget is 600" in out) == (
+        0,
+        True,
+        True,
+    )
     file = tmp_path / "exporter.yaml"
     file.write_text("accounts: [{token: x, requests_per_second: 1}]\nsweep: {interval: 5s, stale_after: 15m}\n")
     _, out, _ = run("plan", f"--config.file={file}", "--workloads=1000")
     assert "DOES NOT FIT: raise accounts[].requests_per_second above 2.0, or sweep.interval above 10 s" in out
     status, out, _ = run("plan", **account(api))
-    assert re.search(r"account default: 1\d\d workloads, 2 list pages a sweep", out)
+    assert re.search(r"account default: 1\d\d workloads, 2 list pages per sweep", out)
     status, _, err = run("plan", **account(api) | {"DATAROBOT_ENDPOINT": "http://127.0.0.1:1"})
-    assert (status, "the size of the fleet is not known: GET /workloads failed" in err) == (1, True)
+    assert (status, "the size of the fleet is unknown: GET /workloads failed" in err) == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -264,10 +268,11 @@ def test_explain_asks_who_is_meant_and_names_the_nearest(api: Simulator, tmp_pat
     status, out, err = run("explain", "nobody-redy-35", **account(api))
     assert (status, out) == (1, "")
     assert re.search(
-        r"no workload of 1\d\d has the id or the name nobody-redy-35\nworkload-exporter: perhaps: nobody-ready-35", err
+        r"none of 1\d\d workloads has the id or name nobody-redy-35\nworkload-exporter: similar names: nobody-ready-35",
+        err,
     )
     status, _, err = run("explain", "0" * 24, **account(api))
-    assert (status, f"has the id or the name {'0' * 24}" in err) == (1, True)
+    assert (status, f"has the id or name {'0' * 24}" in err) == (1, True)
     file = tmp_path / "exporter.yaml"
     rows = (f"{{name: {name}, endpoint: '{api.url}', token: {api.token}}}" for name in ("eu", "us"))
     file.write_text(f"accounts: [{', '.join(rows)}]\n")
@@ -277,7 +282,7 @@ def test_explain_asks_who_is_meant_and_names_the_nearest(api: Simulator, tmp_pat
     status, out, _ = run("explain", "nobody-ready-35", "--account=us", f"--config.file={file}")
     assert (status, ", account us, " in out) == (4, True)
     status, _, err = run("explain", "nobody-ready-35", "--account=uk", f"--config.file={file}")
-    assert (status, "no account is called uk; there are: eu, us" in err) == (2, True)
+    assert (status, "no account is called uk; accounts: eu, us" in err) == (2, True)
 
 
 def test_explain_says_what_the_api_does_not_tell_and_tells_the_rest(api: Simulator) -> None:
@@ -339,7 +344,7 @@ def test_explain_on_a_terminal_has_colour_unless_it_is_not_wanted(
     os.close(terminal)
     assert child.wait(timeout=60) == 4
     words = shown.decode()
-    assert "asking for pods" in words
+    assert "requesting pods" in words
     assert ("\x1b[1;31mnobody-ready-35: running" in words) == coloured
     assert ("\x1b" in words) == coloured
 
@@ -350,7 +355,7 @@ def test_help_teaches_each_command(capsys: pytest.CaptureFixture[str]) -> None:
             main([*arguments, "--help"])
         assert exit_.value.code == 0
         out = capsys.readouterr().out
-        assert "Exit status: 0 done" in out
+        assert "Exit status: 0 success" in out
         assert "usage: workload-exporter" in out
 
 
@@ -608,7 +613,7 @@ def test_the_demo_runs_with_nothing_given() -> None:
     assert text.count("\ndatarobot_workload_info{") >= 9
     status, _, log = running.stop(signal.SIGINT)
     assert status == 0
-    assert log.startswith("A SIMULATION, no DataRobot is asked: 10 workloads that tell stories, at http://127.0.0.1:")
+    assert log.startswith("SIMULATION, DataRobot is not contacted: 10 workloads, API at http://127.0.0.1:")
 
 
 def test_no_secret_is_anywhere(tmp_path: Path) -> None:
