@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# The same locked install as `make run`, then only what runs: no pip cache, no compiler, no root.
+# Installs the same locked dependencies as `make run`. The final image has no pip cache, no compiler and no root user.
 ARG PYTHON=3.13-slim-bookworm
 FROM python:${PYTHON} AS build
 WORKDIR /build
@@ -24,7 +24,7 @@ ENV WORKLOAD_EXPORTER_REVISION=${REVISION} \
 COPY --from=build /opt/exporter /opt/exporter
 USER 65532:65532
 EXPOSE 10142
-# In a container loopback reaches nobody; the address is an argument, so a command of your own replaces it.
+# Loopback is not reachable from outside the container. The address is part of CMD, so that your own command replaces it.
 ENTRYPOINT ["workload-exporter"]
 CMD ["run", "--web.listen-address=:10142"]
 HEALTHCHECK --interval=30s --timeout=6s --start-period=10s CMD ["workload-exporter", "healthcheck"]

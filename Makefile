@@ -1,4 +1,4 @@
-# make run | test | test-fast | test-all | check | bench | mutants | docs | dashboards | pictures | lock; each does all it needs on a fresh machine with Python 3.11 or newer.
+# make run | test | test-fast | test-all | check | bench | mutants | docs | dashboards | pictures | lock; each installs what it needs, given Python 3.11 or newer.
 VENV ?= .venv
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
@@ -6,23 +6,23 @@ BIN := $(VENV)/bin
 
 .PHONY: run test test-fast test-all check bench mutants docs dashboards pictures lock
 $(STAMP): pyproject.toml requirements-dev.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with make PYTHON=python3.12 …" >&2; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { echo "no virtual environment could be made in $(VENV); on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is required; select one with make PYTHON=python3.12 …" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "cannot create a virtual environment in $(VENV); on Debian: apt-get install python3-venv" >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-# Without a token there is nothing to sweep, so the demo fleet stands in.
+# Without a token, runs on the demo fleet.
 run: $(STAMP)
 	@if [ -n "$$DATAROBOT_API_TOKEN$$DATAROBOT_API_TOKEN_FILE" ]; then exec $(BIN)/workload-exporter run $(ARGS); \
 	else echo "No DATAROBOT_API_TOKEN: running on the demo fleet." >&2; exec $(BIN)/workload-exporter demo $(ARGS); fi
 
-# As many processes as there are cores; tests/conftest.py says which tests run in the same one.
+# One process per core; tests/conftest.py defines which tests share a process.
 TESTS := -m pytest --numprocesses=auto
 PURE := $(addprefix tests/,alerting api diagnosis fleet metrics tracing)
 FAST := not (real or long or exhaustive)
 
-# The fast tests come first. The tests of the pure folders alone take every branch of it; only they are measured, for that costs time.
+# Fast tests run first. Coverage is measured only for the pure folders with their own tests, because measuring takes time.
 test: SLOW := (real or long) and not exhaustive
 test-all: SLOW := real or long or exhaustive
 test test-all: $(STAMP)
@@ -45,7 +45,7 @@ check: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 
-# Runs the changed copies of those alert rules whose proof is not recorded, and records it: `make test` need not run them.
+# Runs the mutants of alert rules that are not recorded as detected, and records them, so that `make test` can skip them.
 mutants: $(STAMP)
 	RECORD_MUTANTS=1 $(BIN)/python -m pytest -m "not exhaustive" tests/alerts/test_mutants.py
 
@@ -55,7 +55,7 @@ docs: $(STAMP)
 dashboards: $(STAMP)
 	$(BIN)/python -m dashboards
 
-# Needs node, npm, chromium and prometheus; the first time, npm fetches some 400 MB.
+# Needs node, npm, chromium and prometheus. The first run downloads about 400 MB of npm packages.
 pictures: $(STAMP)
 	$(BIN)/python -m dashboards.pictures
 

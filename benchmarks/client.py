@@ -1,4 +1,4 @@
-"""A scraper that costs as little as Python can: one keep-alive connection, one buffer, no parsing of the body."""
+"""A scraper with little overhead: one keep-alive connection, one buffer, no parsing of the body."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _CHUNK = 1 << 20
 
 
 class Scraper:
-    """GET one path again and again. The server must answer with a Content-Length or chunks, or close."""
+    """Repeated GET requests for one path. The response needs a Content-Length, or the server must close."""
 
     def __init__(self, port: int, path: str, gzip: bool) -> None:
         self._port = port

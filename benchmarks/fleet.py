@@ -1,4 +1,4 @@
-"""A synthetic fleet for benchmarks: many workloads with the fields that real ones have."""
+"""A synthetic fleet for benchmarks, with the fields of real workloads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STATUSES = ("running", "running", "running", "stopped", "launching", "errored")
 
 
 def workload(number: int, change: int = 0) -> Workload:
-    """Workload `number`; another `change`, another status and another last response."""
+    """Workload `number`; `change` selects its status and last response."""
     return Workload(
         id=f"{number:024x}",
         name=f"workload-{number}",

@@ -1,7 +1,7 @@
 """The compared servers as processes: ``python -m benchmarks.servers ours|busy|prometheus_client PORT SERIES [FOLDER]``.
 
 Each serves the same series. ``ours`` also writes the page and its gzip form into FOLDER, for nginx; ``busy`` updates
-its page all the time. ``held ours|prometheus_client SERIES`` prints the resident bytes per series.
+its page continuously. ``held ours|prometheus_client SERIES`` prints the resident bytes per series.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from exporter.fleet.workload_state import WorkloadState
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.family import COMMON_LABELS
 from exporter.metrics.registry import FAMILIES, samples_of
+from exporter.web.application import Application
 from exporter.web.metrics_page import Publisher
-from exporter.web.server import Application, Server
+from exporter.web.server import Server
 
 KINDS: dict[str, Callable[..., Metric]] = {
     "counter": CounterMetricFamily,
@@ -35,28 +36,31 @@ KINDS: dict[str, Callable[..., Metric]] = {
 }
 
 
-class Written(Collector):
+class PreparedCollector(Collector):
     """An exporter as usually written with prometheus_client: a collector that returns its families at each scrape.
 
     The samples are prepared; only the library's own work is measured.
     """
 
     def __init__(self, state: Iterable[WorkloadState]) -> None:
-        there = [(each, samples_of(FAMILIES, each)) for each in state]
-        self._told = [
-            (row, [(each.account, each.workload.name or "", each.workload.id, samples[n]) for each, samples in there])
+        prepared = [(each, samples_of(FAMILIES, each)) for each in state]
+        self._families = [
+            (
+                row,
+                [(each.account, each.workload.name or "", each.workload.id, samples[n]) for each, samples in prepared],
+            )
             for n, row in enumerate(FAMILIES)
         ]
 
     def collect(self) -> Iterator[Metric]:
         """Each family, built now."""
-        for row, told in self._told:
+        for row, workloads in self._families:
             names = (*COMMON_LABELS, *row.labels)
             family = KINDS[row.kind](row.name, row.help, labels=names)
-            for account, name, workload_id, samples in told:
+            for account, name, workload_id, samples in workloads:
                 for labels, value in samples:
-                    of = dict(zip(names, (account, name, workload_id, *labels), strict=True))
-                    family.add_sample(row.name, of, value)
+                    label_values = dict(zip(names, (account, name, workload_id, *labels), strict=True))
+                    family.add_sample(row.name, label_values, value)
             yield family
 
 
@@ -68,24 +72,24 @@ def rendered(series: int) -> Exposition:
 
 
 def registry(series: int) -> CollectorRegistry:
-    """The same page by prometheus_client."""
-    made = CollectorRegistry()
-    made.register(Written(fleet(series // SERIES_PER_WORKLOAD)))
-    return made
+    """The same series in a registry of prometheus_client."""
+    collectors = CollectorRegistry()
+    collectors.register(PreparedCollector(fleet(series // SERIES_PER_WORKLOAD)))
+    return collectors
 
 
 def serve_rival(port: int, series: int) -> None:
-    """Serve with ``start_http_server``, for ever."""
-    made = registry(series)
+    """Serve with ``start_http_server`` until the process is stopped."""
+    collectors = registry(series)
     gc.collect()
     gc.freeze()
-    start_http_server(port, "127.0.0.1", made)
+    start_http_server(port, "127.0.0.1", collectors)
     print("ready", flush=True)
     threading.Event().wait()
 
 
 async def keep_refreshing(application: Application, exposition: Exposition, size: int) -> None:
-    """Bring the page up to date again and again, a tenth of the workloads changed, as the daemon does it."""
+    """Update the page continuously like the daemon, each time with a tenth of the workloads changed."""
     publisher = Publisher()
     states = [fleet(size)]
     for number in range(1, 11):
@@ -93,18 +97,18 @@ async def keep_refreshing(application: Application, exposition: Exposition, size
             n: WorkloadState("bench", workload(n, number), Ledger(1.7e9, 1.7e9 + number))
             for n in range(number % 10, size, 10)
         }
-        states.append([moved.get(n, state) for n, state in enumerate(states[-1])])
+        states.append([moved.get(n, unchanged) for n, unchanged in enumerate(states[-1])])
     gc.collect()
     gc.freeze()
-    for there in itertools.cycle([*states, *reversed(states)]):
-        for _ in exposition.steps(there):
+    for state in itertools.cycle([*states, *reversed(states)]):
+        for _ in exposition.steps(state):
             await asyncio.sleep(0)
         page = await asyncio.to_thread(publisher.publish, exposition.bodies(), b"", b"")
         application.publish(page)
 
 
 def serve_ours(port: int, series: int, folder: Path | None) -> None:
-    """Serve as the daemon does; without a folder the page is updated all the time."""
+    """Serve like the daemon; without a folder the page is updated continuously."""
     exposition = rendered(series)
     page = Publisher().publish(exposition.bodies(), b"", b"")
     if folder is not None:
@@ -122,7 +126,7 @@ def serve_ours(port: int, series: int, folder: Path | None) -> None:
         reload=nothing,
         heartbeat_age=lambda: 0.0,
         not_ready=lambda: "",
-        front=blank,
+        status_page=blank,
         config=lambda: None,
         episodes=lambda: None,
         targets=list,
@@ -150,7 +154,7 @@ def resident() -> int:
 
 
 def held(rival: str, series: int) -> None:
-    """Print the resident bytes a series costs, blocks and page or the library's children."""
+    """Print the resident bytes per series, of our blocks and page or of the children of prometheus_client."""
     size = series // SERIES_PER_WORKLOAD
     state = fleet(size)
     samples = [samples_of(FAMILIES, each) for each in state]
@@ -162,13 +166,13 @@ def held(rival: str, series: int) -> None:
         exposition.update(state)
         kept += [exposition, Publisher().publish(exposition.bodies(), b"", b"")]
     else:
-        made = CollectorRegistry()
+        collectors = CollectorRegistry()
         for place, row in enumerate(FAMILIES):
-            gauge = Gauge(row.name, row.help, [*COMMON_LABELS, *row.labels], registry=made)
-            for each, told in zip(state, samples, strict=True):
-                for labels, value in told[place]:
+            gauge = Gauge(row.name, row.help, [*COMMON_LABELS, *row.labels], registry=collectors)
+            for each, families in zip(state, samples, strict=True):
+                for labels, value in families[place]:
                     gauge.labels(each.account, each.workload.name, each.workload.id, *labels).set(value)
-        kept.append(made)
+        kept.append(collectors)
     gc.collect()
     print((resident() - before) / series, flush=True)
 

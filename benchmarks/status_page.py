@@ -1,4 +1,4 @@
-"""The status page of a large fleet: how long a person waits for it, and how long the event loop does meanwhile."""
+"""The status page of a large fleet: its rendering time, and the event loop lag meanwhile."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ TICK = 0.001
 
 
 class Waits(NamedTuple):
-    """Seconds: to render the page, to search the same fleet table again; the event loop's lag at p99, also idle."""
+    """Seconds: to render the page first, and with another search; p99 of event loop lag meanwhile, and idle."""
 
-    anew: float
-    again: float
+    first: float
+    repeated: float
     lag: float
     idle: float
 
@@ -41,21 +41,21 @@ async def _measured(size: int) -> Waits:
     async def feel() -> None:
         while True:
             began = time.perf_counter()
-            await asyncio.sleep(TICK)  # measured: how late the loop wakes us
+            await asyncio.sleep(TICK)  # measured: the lag of the event loop
             lags.append(time.perf_counter() - began - TICK)
 
     feeling = asyncio.create_task(feel())
-    await asyncio.sleep(1)  # measured: how late the loop is while nothing is asked of it
+    await asyncio.sleep(1)  # measured: the lag of an idle event loop
     idle = _p99(lags)
     lags.clear()
     began = time.perf_counter()
     await page("")
-    anew = time.perf_counter() - began
+    first = time.perf_counter() - began
     began = time.perf_counter()
     await page("q=workload-99&sort=-since")
-    again = time.perf_counter() - began
+    repeated = time.perf_counter() - began
     feeling.cancel()
-    return Waits(anew, again, _p99(lags), idle)
+    return Waits(first, repeated, _p99(lags), idle)
 
 
 def _p99(lags: list[float]) -> float:

@@ -1,4 +1,4 @@
-"""Cost of lifecycle traces: to make and encode one, to keep one, and to check for them when nothing happens."""
+"""Cost of lifecycle traces: to build, encode and store them, and to check for them in a sweep without changes."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from opentelemetry.trace import set_span_in_context
 from benchmarks.fleet import workload
 from exporter.clock import Clock
 from exporter.collect.account_monitor import AccountMonitor, Plan
+from exporter.collect.account_state import AccountState
 from exporter.collect.client import Client
-from exporter.fleet.episodes import Episode, EpisodeTracker, Mark, ObservedEvent, Pod, Proton, State
+from exporter.fleet.episodes import Episode, EpisodeTracker, Mark, ObservedEvent, PodFacts, ProtonTimes, StatusChange
 from exporter.fleet.ledger import Ledger
 from exporter.fleet.reconcile import Snapshot
 from exporter.fleet.workload_state import WorkloadState
@@ -32,7 +33,8 @@ from exporter.otlp.transport import SCOPE, encode
 from exporter.simulator import list_page
 from exporter.state.store import Frozen, Store
 from exporter.telemetry.own_metrics import Report
-from exporter.tracing.episode_traces import Tracing, settled
+from exporter.tracing.builder import Tracing
+from exporter.tracing.episode_traces import settled
 from exporter.tracing.trace import Trace
 
 TRACING = Tracing("https://dr.test")
@@ -43,13 +45,16 @@ ROUNDS, TIMES = 15, 200
 
 def episode(number: int) -> WorkloadState:
     """A workload that has just started: two states, and one pod with all its phases."""
-    told = workload(number)
-    name = told.proton_id or ""
+    listed = workload(number)
+    name = listed.proton_id or ""
     start = Episode(
         "start",
         Mark(BEGAN, BEGAN - 30),
         "stopped",
-        (State("provisioning", Mark(BEGAN, BEGAN - 30)), State("launching", Mark(BEGAN + 60, BEGAN + 30))),
+        (
+            StatusChange("provisioning", Mark(BEGAN, BEGAN - 30)),
+            StatusChange("launching", Mark(BEGAN + 60, BEGAN + 30)),
+        ),
         Mark(ENDED, ENDED - 30),
         "success",
         "running",
@@ -58,24 +63,24 @@ def episode(number: int) -> WorkloadState:
     true = {"PodScheduled": BEGAN + 5, "Initialized": BEGAN + 20, "Ready": ENDED - 2}
     tracker = EpisodeTracker(
         over=(start,),
-        pods={f"pod-{number}": Pod(name, NOW, BEGAN, true, BEGAN + 200, ready=True)},
-        protons={name: Proton("2023-11-14T22:13:10+00:00", "2023-11-14T22:17:15+00:00")},
+        pods={f"pod-{number}": PodFacts(name, NOW, BEGAN, true, BEGAN + 200, ready=True)},
+        protons={name: ProtonTimes("2023-11-14T22:13:10+00:00", "2023-11-14T22:17:15+00:00")},
         events={"e": ObservedEvent("Workload Started", BEGAN + 1)},
-        pods_told=NOW,
-        events_told=NOW,
+        pods_read=NOW,
+        events_read=NOW,
     )
-    return WorkloadState("bench", told, Ledger(1.6e9, BEGAN, tracker=tracker))
+    return WorkloadState("bench", listed, Ledger(1.6e9, BEGAN, tracker=tracker))
 
 
-def made(state: WorkloadState) -> tuple[WorkloadState, Trace]:
-    """The trace of an episode, and the workload without it."""
+def built(state: WorkloadState) -> tuple[WorkloadState, Trace]:
+    """The trace of an episode, and the workload state without the episode."""
     after, (one,) = settled(state, NOW, NOW - 30, TRACING)
     assert one.trace is not None
     return after, one.trace
 
 
 class Library:
-    """The same spans by the tracer of OpenTelemetry's SDK, with its in-memory exporter and its encoder."""
+    """The same spans, created by the tracer of the OpenTelemetry SDK with its in-memory exporter and its encoder."""
 
     def __init__(self, like: Trace) -> None:
         self._spans, self._exporter = like.spans, InMemorySpanExporter()
@@ -87,14 +92,17 @@ class Library:
         """Start and end all spans."""
         self._exporter.clear()
         contexts: dict[bytes, Context] = {b"": Context()}
-        for told in self._spans:
+        for template in self._spans:
             span = self._tracer.start_span(
-                told.name, contexts[told.parent], attributes=told.attributes, start_time=told.start
+                template.name,
+                contexts[template.parent],
+                attributes=template.attributes,
+                start_time=template.start,
             )
-            for event in told.events:
+            for event in template.events:
                 span.add_event(event.name, event.attributes, event.at)
-            span.end(told.end)
-            contexts[told.id] = set_span_in_context(span, contexts[b""])
+            span.end(template.end)
+            contexts[template.id] = set_span_in_context(span, contexts[b""])
         return self._exporter.get_finished_spans()
 
 
@@ -105,7 +113,7 @@ def encoded(spans: Sequence[ReadableSpan]) -> bytes:
 
 
 def interleaved(rivals: Mapping[str, Callable[[], object]]) -> dict[str, float]:
-    """Median seconds of one call of each, in rounds where everyone has a turn."""
+    """Median seconds of one call of each function, in rounds that call all of them."""
     spent: dict[str, list[float]] = {name: [] for name in rivals}
     for number in range(ROUNDS + 1):
         for name, work in rivals.items():
@@ -114,19 +122,19 @@ def interleaved(rivals: Mapping[str, Callable[[], object]]) -> dict[str, float]:
                 work()
             if number:  # the first round warms up
                 spent[name].append((time.perf_counter() - began) / TIMES)
-    return {name: statistics.median(told) for name, told in spent.items()}
+    return {name: statistics.median(seconds) for name, seconds in spent.items()}
 
 
 def against_the_library() -> dict[str, float]:
-    """Seconds: a trace made and encoded, and encoded alone, by us and by the library."""
+    """Seconds to build and encode a trace, and only to encode it, by the exporter and by the library."""
     state = episode(1)
-    trace = made(state)[1]
+    trace = built(state)[1]
     library = Library(trace)
     spans = library.traced()
     assert len(spans) == len(trace.spans) == SPANS
     return interleaved(
         {
-            "ours": lambda: encode(made(state)[1]),
+            "ours": lambda: encode(built(state)[1]),
             "library": lambda: encoded(library.traced()),
             "our encoding": lambda: encode(trace),
             "its encoding": lambda: encoded(spans),
@@ -135,14 +143,14 @@ def against_the_library() -> dict[str, float]:
 
 
 def kept(size: int = 500) -> float:
-    """Seconds a span takes from the episode to the committed row of the outbox, with its ledger; many in one commit."""
+    """Seconds per span from the episode to the committed row of the outbox, with many ledgers in one commit."""
     state = [episode(number) for number in range(size)]
     spent = []
     for _ in range(5):
         with tempfile.TemporaryDirectory() as folder:
             store = Store(Path(folder) / "state.db")
             began = time.perf_counter()
-            found = [made(each) for each in state]
+            found = [built(each) for each in state]
             frozen = [Frozen(trace.id, len(trace.spans), encode(trace), NOW) for _, trace in found]
             store.commit("bench", {after.workload.id: after.ledger for after, _ in found}, traces=frozen)
             spent.append(time.perf_counter() - began)
@@ -161,11 +169,11 @@ async def _quiet(size: int) -> dict[str, float]:
     def monitor(tracing: Tracing | None) -> AccountMonitor:
         report = Report(NOW).account("bench", 30.0, 1e6)
         client = Client("http://dr.test", lambda: "-", report, rate=1e6, transport=httpx.MockTransport(answer))
-        return AccountMonitor(Snapshot("bench"), client, report, Plan(900.0, tracing=tracing), Clock())
+        return AccountMonitor(AccountState(Snapshot("bench")), client, report, Plan(900.0, tracing=tracing), Clock())
 
     monitors = {"on": monitor(TRACING), "off": monitor(None)}
     spent: dict[str, list[float]] = {name: [] for name in monitors}
-    spent["look"] = []
+    spent["check"] = []
     for number in range(ROUNDS + 2):
         for name, each in monitors.items():
             began = time.process_time()
@@ -176,14 +184,14 @@ async def _quiet(size: int) -> dict[str, float]:
                 gc.collect()
                 gc.freeze()
         began = time.process_time()
-        sum(state.ledger.tracker.stirs for state in monitors["on"].workloads.values())
-        spent["look"].append(time.process_time() - began)
+        sum(state.ledger.tracker.changes_with_time for state in monitors["on"].workloads.values())
+        spent["check"].append(time.process_time() - began)
     assert len(monitors["on"].workloads) == len(monitors["off"].workloads) > 0.99 * size
     for each in monitors.values():
         await each.close()
-    return {name: statistics.median(told) for name, told in spent.items()}
+    return {name: statistics.median(seconds) for name, seconds in spent.items()}
 
 
 def quiet(size: int) -> dict[str, float]:
-    """CPU seconds of a sweep in which nothing happens, with and without traces, and of the check for open episodes."""
+    """CPU seconds of a sweep without changes, with and without traces, and of the check for open episodes."""
     return asyncio.run(_quiet(size))

@@ -1,12 +1,12 @@
-"""Grafana dashboards, written in Python; `python -m dashboards` writes their JSON beside this file."""
+"""Grafana dashboards, to_json in Python; `python -m dashboards` writes their JSON into this folder."""
 
 from collections.abc import Mapping
 
 from dashboards import capacity, fleet, health, lifecycle, workload
-from dashboards.board import written
+from dashboards.layout import to_json
 
 FILES: Mapping[str, str] = {
-    f"{made.uid}.json": written(made)
-    for made in (fleet.made(), workload.made(), capacity.made(), lifecycle.made(), health.made())
+    f"{built.uid}.json": to_json(built)
+    for built in (fleet.build(), workload.build(), capacity.build(), lifecycle.build(), health.build())
 }
-"""Every dashboard, by the name of its file."""
+"""The JSON of every dashboard by file name."""

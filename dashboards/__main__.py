@@ -1,4 +1,4 @@
-"""`python -m dashboards` writes every dashboard beside this file."""
+"""`python -m dashboards` writes the JSON of every dashboard into this folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dashboards import FILES
 
 
 def main() -> None:
-    """Write them."""
+    """Write the files."""
     for name, text in FILES.items():
         (Path(__file__).parent / name).write_text(text)
 

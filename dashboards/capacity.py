@@ -1,28 +1,16 @@
-"""Capacity and quota: what is used of what there is, who wants more, and when it will not do."""
+"""Dashboard of capacity and quotas: usage, unmet demand, and limits."""
 
 from __future__ import annotations
 
 from grafana_foundation_sdk.models import dashboard
 
-from dashboards.asked import each, family, important, restarts_of_exporter
-from dashboards.board import (
-    ACCOUNT,
-    CAPACITY,
-    IMPORTANCE,
-    JOB,
-    Column,
-    Query,
-    Row,
-    board,
-    course,
-    fact,
-    listing,
-    none_is_good,
-    shares,
-    to_workload,
-)
-from dashboards.look import BAD, GOOD, NONE, NOT_REPORTED, NOTICE, WARNING
-from dashboards.troubles import WHICH, condition
+from dashboards.layout import assemble
+from dashboards.links import CAPACITY, workload_link
+from dashboards.panels import Column, Query, Row, bar_gauge, stat_panel, table_panel, time_series, zero_is_good
+from dashboards.problems import ON_WORKLOAD, condition_promql
+from dashboards.queries import each, exporter_starts, family, important
+from dashboards.style import BAD, GOOD, NONE, NOT_REPORTED, NOTICE, WARNING
+from dashboards.variables import ACCOUNT, IMPORTANCE, JOB
 from exporter.alerting.alerts import DEFAULTS
 
 _NEAR = ((None, GOOD), (DEFAULTS["limit_ratio"], WARNING), (1, BAD))
@@ -34,120 +22,122 @@ def _account(name: str) -> str:
 
 
 def _allocated(name: str) -> Query:
-    told = important(each(family(f"workload_allocated_{name}"), "bundle_id"))
-    return Query(f"sum by (bundle_id) ({told}) > 0", "{{bundle_id}}")
+    allocated = important(each(family(f"workload_allocated_{name}"), "bundle_id"))
+    return Query(f"sum by (bundle_id) ({allocated}) > 0", "{{bundle_id}}")
 
 
 _LIVE = each(family("proton_replicas_live", role="active"))
-_SATURATED = condition("DataRobotAutoscalerSaturated")
+_UNSCHEDULABLE = each(family("proton_replicas_unschedulable"), "resource", aggregate="sum")
+_SATURATED = condition_promql("DataRobotAutoscalerSaturated")
 
 
-def _of_the_bundle(used: str, there: str) -> str:
-    """The share that the fullest pod of each workload uses, of the five workloads where it was greatest."""
+def _bundle_share(used: str, size: str) -> str:
+    """PromQL: share of the bundle used by the fullest pod of a workload, for the five greatest in the range."""
     used = family(used, level="pod")
-    whole = f"{WHICH} group_left () max by (account, workload_id) ({family(there)})"
-    last = f"{WHICH} group_left () max by (account, workload_id) (last_over_time({family(there)}[$__range] @ end()))"
+    bundle = f"{ON_WORKLOAD} group_left () max by (account, workload_id)"
+    last = f"{bundle} (last_over_time({family(size)}[$__range] @ end()))"
     greatest = f"{each(f'max_over_time({used}[$__range] @ end())')} / {last}"
-    return f"{each(used)} / {whole}\nand topk(5, {important(greatest)})"
+    return f"{each(used)} / {bundle} ({family(size)})\nand topk(5, {important(greatest)})"
 
 
-_MEMORY = _of_the_bundle("workload_memory_usage_bytes", "workload_replica_memory_bytes")
-_CPU = _of_the_bundle("workload_cpu_usage_cores", "workload_replica_cpu_cores")
+_MEMORY = _bundle_share("workload_memory_usage_bytes", "workload_replica_memory_bytes")
+_CPU = _bundle_share("workload_cpu_usage_cores", "workload_replica_cpu_cores")
 _ACTIVE = family("account_workloads_active")
-_THERE = f"last_over_time({_ACTIVE}[6d] offset 1d)"
-_IN_A_WEEK = f"clamp_min(max by (account) (predict_linear({_ACTIVE}[7d], {_WEEK}) and {_THERE}), 0)"
-_AUTOSCALED = f"and {WHICH} {family('workload_autoscaling_replicas_max')}"
-_WORKLOAD = Column("workload", "Workload", link=to_workload())
+_DAY_OF_HISTORY = f"last_over_time({_ACTIVE}[6d] offset 1d)"
+_IN_A_WEEK = f"clamp_min(max by (account) (predict_linear({_ACTIVE}[7d], {_WEEK}) and {_DAY_OF_HISTORY}), 0)"
+_AUTOSCALED = f"and {ON_WORKLOAD} {family('workload_autoscaling_replicas_max')}"
+_OFFERED = each(family("workload_bundle_offered"), "bundle_id", aggregate="min")
+_WORKLOAD = Column("workload", "Workload", link=workload_link())
 
 
-def made() -> dashboard.Dashboard:
-    """The dashboard."""
-    return board(
+def build() -> dashboard.Dashboard:
+    """The dashboard as a model of Grafana."""
+    return assemble(
         CAPACITY,
         "DataRobot workloads: capacity and quota",
-        "What is used of what there is, who wants more, and when it will not do.",
+        "Usage of limits and bundles, unmet demand, and forecasts.",
         variables=[JOB, ACCOUNT, IMPORTANCE],
-        annotations=[restarts_of_exporter()],
+        annotations=[exporter_starts()],
         rows=[
             Row("", [
-                shares("Active workloads, of the account's limit",
-                       "At the limit the next deployment is refused. A lower bound: the token sees only what is shared "
-                       "with it. An account without a limit is not here.",
-                       Query(f"{_account('account_workloads_active')} / {_account('account_workloads_limit')}",
-                             "{{account}}"), steps=_NEAR, no_value="no limit", width=9, height=5),
-                shares("In a week at the pace of the last one",
-                       "The limit's share that active workloads will have in seven days, if they grow on as they did "
-                       "in the last seven; not told before a day of history is there.",
-                       Query(f"{_IN_A_WEEK} / {_account('account_workloads_limit')}", "{{account}}"),
-                       steps=_NEAR, no_value="no limit", width=9, height=5),
-                fact("Find no node", "Live pods that no node can take.",
-                     Query(f"sum({important(_unschedulable())}) or vector(0)"), steps=none_is_good(), no_value=NONE,
-                     height=5, filled=True),
-                fact("At their most", "Autoscaled workloads that run all they may and are still loaded.",
-                     Query(f"count({important(_SATURATED)}) or vector(0)"), steps=none_is_good(colour=WARNING),
-                     no_value=NONE, height=5, filled=True),
+                bar_gauge("Active workloads as a share of the account limit",
+                          "At the limit, new deployments are refused. This is a lower bound: the token sees only "
+                          "workloads shared with its user. Accounts without a limit are not shown.",
+                          Query(f"{_account('account_workloads_active')} / {_account('account_workloads_limit')}",
+                                "{{account}}"), steps=_NEAR, no_value="no limit", width=9, height=5),
+                bar_gauge("Forecast for next week",
+                          "Share of the account limit that active workloads will reach in seven days if the trend of "
+                          "the last seven days continues. Needs one day of history.",
+                          Query(f"{_IN_A_WEEK} / {_account('account_workloads_limit')}", "{{account}}"),
+                          steps=_NEAR, no_value="no limit", width=9, height=5),
+                stat_panel("Unschedulable", "Live pods that no node can run.",
+                           Query(f"sum({important(_UNSCHEDULABLE)}) or vector(0)"), steps=zero_is_good(),
+                           no_value=NONE, height=5, filled=True),
+                stat_panel("Saturated", "Autoscaled workloads at their maximum number of replicas whose "
+                           "load is still above the target.",
+                           Query(f"count({important(_SATURATED)}) or vector(0)"), steps=zero_is_good(colour=WARNING),
+                           no_value=NONE, height=5, filled=True),
             ]),
-            Row("Who wants more than there is", [
-                listing("Autoscaled workloads: is there room",
-                        "Load over target: above 1 the autoscaler wants more pods; at the most it gets none. Not told "
-                        "while scaled to zero.",
-                        [each(family("workload_autoscaling_replicas_min")), f"{_LIVE}\n{_AUTOSCALED}",
-                         each(family("workload_autoscaling_replicas_max")),
-                         each(family("workload_autoscaling_load_ratio")),
-                         f"{_LIVE} / {WHICH} group_left () max by (account, workload_id) "
-                         f"({family('workload_autoscaling_replicas_max')})"],
-                        [_WORKLOAD, Column("A", "Least", width=60), Column("B", "Live", width=60),
-                         Column("C", "Most", width=60),
-                         Column("D", "Load over target", unit="percentunit", width=130,
-                                steps=((None, GOOD), (1, WARNING))),
-                         Column("E", "Of its most", unit="percentunit", width=95, steps=((None, GOOD), (1, NOTICE))),
-                         Column("account", "Account", width=80)],
-                        sort="Load over target", width=14, no_value="nobody is autoscaled", hidden=["workload_id"]),
-                listing("Find no node",
-                        "Pods that no node can take, by what the nodes lack: ask who runs the cluster.",
-                        [f"{_unschedulable()} > 0"],
-                        [_WORKLOAD, Column("resource", "Lacking", width=90), Column("A", "Pods", width=70,
-                                                                                      steps=((None, BAD),)),
-                         Column("account", "Account", width=100)],
-                        sort="Pods", width=10, hidden=["workload_id"]),
+            Row("Demand", [
+                table_panel("Autoscaled workloads",
+                            "Load is relative to the autoscaler's target: above 100 % it adds pods, up to the maximum. "
+                            "Not reported while scaled to zero.",
+                            [each(family("workload_autoscaling_replicas_min")), f"{_LIVE}\n{_AUTOSCALED}",
+                             each(family("workload_autoscaling_replicas_max")),
+                             each(family("workload_autoscaling_load_ratio")),
+                             f"{_LIVE} / {ON_WORKLOAD} group_left () max by (account, workload_id) "
+                             f"({family('workload_autoscaling_replicas_max')})"],
+                            [_WORKLOAD, Column("A", "Min", width=60), Column("B", "Live", width=60),
+                             Column("C", "Max", width=60),
+                             Column("D", "Load / target", unit="percentunit", width=110,
+                                    steps=((None, GOOD), (1, WARNING))),
+                             Column("E", "Live / max", unit="percentunit", width=95,
+                                    steps=((None, GOOD), (1, NOTICE))),
+                             Column("account", "Account", width=80)],
+                            sort="Load / target", width=14, no_value="no autoscaled workload",
+                            hidden=["workload_id"]),
+                table_panel("Unschedulable pods",
+                            "Pods that no node can run, by the missing resource. Contact the cluster administrators.",
+                            [f"{_UNSCHEDULABLE} > 0"],
+                            [_WORKLOAD, Column("resource", "Missing", width=90),
+                             Column("A", "Pods", width=70, steps=((None, BAD),)),
+                             Column("account", "Account", width=100)],
+                            sort="Pods", width=10, hidden=["workload_id"]),
             ]),
-            Row("What is held", [
-                course("Active workloads and replicas", "By account. Dashed: the limit of workloads.",
-                       Query(_account("account_workloads_active"), "{{account}} workloads"),
-                       Query(_account("account_replicas_live"), "{{account}} replicas live"),
-                       Query(_account("account_replicas_max"), "{{account}} replicas at most"),
-                       Query(_account("account_workloads_limit"), "{{account}} limit of workloads"),
-                       unit="short", no_value=NOT_REPORTED, width=12, dashed=["D"]),
-                course("Cores by bundle", "Cores of the resource bundle times the live pods.", _allocated("cpu_cores"),
-                       unit="short", axis="cores", no_value=NOT_REPORTED, width=12, stacked=True),
-                course("Memory by bundle", "Memory of the resource bundle times the live pods.",
-                       _allocated("memory_bytes"), unit="bytes", no_value=NOT_REPORTED, width=12, stacked=True),
-                course("GPUs by bundle", "GPUs of the resource bundle times the live pods.", _allocated("gpus"),
-                       unit="short", no_value="no GPU", width=12, stacked=True),
+            Row("Allocation", [
+                time_series("Active workloads and replicas", "By account. Dashed: the limit of workloads.",
+                            Query(_account("account_workloads_active"), "{{account}} workloads"),
+                            Query(_account("account_replicas_live"), "{{account}} live replicas"),
+                            Query(_account("account_replicas_max"), "{{account}} max replicas"),
+                            Query(_account("account_workloads_limit"), "{{account}} workload limit"),
+                            unit="short", no_value=NOT_REPORTED, width=12, dashed=["D"]),
+                time_series("Allocated CPU cores by bundle", "Cores of the resource bundle times live pods.",
+                            _allocated("cpu_cores"),
+                            unit="short", axis="cores", no_value=NOT_REPORTED, width=12, stacked=True),
+                time_series("Allocated memory by bundle", "Memory of the resource bundle times live pods.",
+                            _allocated("memory_bytes"), unit="bytes", no_value=NOT_REPORTED, width=12, stacked=True),
+                time_series("Allocated GPUs by bundle", "GPUs of the resource bundle times live pods.",
+                            _allocated("gpus"), unit="short", no_value="no GPU", width=12, stacked=True),
             ]),
-            Row("What is used of it", [
-                course("Memory in use, of the bundle: the five fullest", "The fullest pod of each workload. The line: "
-                       "the alert's threshold; above it the container is soon ended.",
-                       Query(_MEMORY, "{{workload}}"),
-                       unit="percentunit", no_value=NOT_REPORTED, most=1, link=to_workload("__field.labels"),
-                       steps=((None, GOOD), (DEFAULTS["memory_ratio"], BAD))),
-                course("Processor in use, of the bundle: the five busiest", "The busiest pod of each workload.",
-                       Query(_CPU, "{{workload}}"),
-                       unit="percentunit", no_value=NOT_REPORTED, most=1, link=to_workload("__field.labels")),
-                listing("Quotas", "What a quota's default rule lets through in a window.",
-                        [important(each(family("workload_quota_limit"), "rule", "window") + " > 0")],
-                        [_WORKLOAD, Column("rule", "Rule"), Column("window", "Window", width=80),
-                         Column("A", "Limit", width=90), Column("account", "Account", width=100)],
-                        sort="Limit", descending=False, width=12, hidden=["workload_id"], no_value="no quota"),
-                listing("Bundles that are not on offer", "Workloads whose settings name a bundle that is not in the "
-                        "catalogue: their next start may fail.",
-                        [important(each(family("workload_bundle_offered"), "bundle_id", aggregate="min") + " == 0")],
-                        [_WORKLOAD, Column("bundle_id", "Bundle"), Column("account", "Account", width=100)],
-                        sort="Workload", descending=False, width=12, hidden=["workload_id", "Value"]),
+            Row("Usage", [
+                time_series("Memory usage (top 5)", "Share of the bundle's memory used by the fullest pod of each "
+                            "workload. The line is the alert threshold; near 100 % the container is OOM-killed.",
+                            Query(_MEMORY, "{{workload}}"),
+                            unit="percentunit", no_value=NOT_REPORTED, most=1, link=workload_link("__field.labels"),
+                            steps=((None, GOOD), (DEFAULTS["memory_ratio"], BAD))),
+                time_series("CPU usage (top 5)", "Share of the bundle's CPU used by the busiest pod of each workload.",
+                            Query(_CPU, "{{workload}}"),
+                            unit="percentunit", no_value=NOT_REPORTED, most=1, link=workload_link("__field.labels")),
+                table_panel("Quotas", "Limits of the default rules of quotas, per window.",
+                            [important(each(family("workload_quota_limit"), "rule", "window") + " > 0")],
+                            [_WORKLOAD, Column("rule", "Rule"), Column("window", "Window", width=80),
+                             Column("A", "Limit", width=90), Column("account", "Account", width=100)],
+                            sort="Limit", descending=False, width=12, hidden=["workload_id"], no_value="no quota"),
+                table_panel("Unavailable bundles", "Workloads configured with a bundle that is no longer in the "
+                            "catalogue. Their next start may fail.",
+                            [important(f"{_OFFERED} == 0")],
+                            [_WORKLOAD, Column("bundle_id", "Bundle"), Column("account", "Account", width=100)],
+                            sort="Workload", descending=False, width=12, hidden=["workload_id", "Value"]),
             ]),
         ],
     )  # fmt: skip
-
-
-def _unschedulable() -> str:
-    return each(family("proton_replicas_unschedulable"), "resource", aggregate="sum")

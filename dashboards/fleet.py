@@ -1,42 +1,40 @@
-"""Fleet overview: what is wrong, where, since when, and what to check next."""
+"""Dashboard of the whole fleet: current problems, status, and traffic."""
 
 from __future__ import annotations
 
 from grafana_foundation_sdk.models import dashboard
 
-from dashboards.asked import (
+from dashboards.layout import assemble
+from dashboards.links import EXPORTER, FLEET, dashboard_url, workload_link
+from dashboards.panels import Column, Panel, Query, Row, stat_panel, table_panel, time_series, zero_is_good
+from dashboards.problems import IDS, ON_WORKLOAD, PROBLEMS, SELECTED, number, with_problems, worst_problem
+from dashboards.queries import (
     DATA_AGE,
     STALE,
-    STATE_TEXTS,
+    STATUS_TEXTS,
     each,
+    exporter_starts,
     family,
-    firing,
+    firing_alerts,
     important,
     ready,
-    replacements,
-    restarts_of_exporter,
+    replacement_ends,
     worst_five,
 )
-from dashboards.board import (
-    ACCOUNT,
-    EXPORTER,
-    FLEET,
-    IMPORTANCE,
-    JOB,
-    Column,
-    Panel,
-    Query,
-    Row,
-    board,
-    course,
-    fact,
-    listing,
-    none_is_good,
-    to,
-    to_workload,
+from dashboards.style import (
+    BAD,
+    GOOD,
+    IDLE,
+    IMPORTANCE_COLOURS,
+    MOVING,
+    NONE,
+    NOT_REPORTED,
+    OFF,
+    SEVERITY_COLOURS,
+    STATUS_COLOURS,
+    WARNING,
 )
-from dashboards.look import BAD, GOOD, IDLE, IMPORTANCES, MOVING, NONE, NOT_REPORTED, OFF, SEVERITIES, STATES, WARNING
-from dashboards.troubles import CHOSEN, IDS, TROUBLES, WHICH, number, of_those_in_trouble, worst
+from dashboards.variables import ACCOUNT, IMPORTANCE, JOB
 from exporter.alerting.alerts import DEFAULTS
 from exporter.api import models
 
@@ -55,12 +53,12 @@ _SINCE = "\nor ".join(
 _READY = each(ready())
 _REQUESTS = family("workload_window_requests", window="5m")
 _SLOWEST = worst_five("workload_window_response_seconds", window="5m", quantile="0.95")
-_IMPORTANCES = {name: (name, colour) for name, colour in IMPORTANCES.items()}
+_IMPORTANCES = {name: (name, colour) for name, colour in IMPORTANCE_COLOURS.items()}
 
 
 def _alerts(severity: str) -> Query:
-    told = f'ALERTS{{account=~"$account|", alertstate="firing", severity="{severity}"}}'
-    return Query(f"count({told}) or vector(0)")
+    firing = f'ALERTS{{account=~"$account|", alertstate="firing", severity="{severity}"}}'
+    return Query(f"count({firing}) or vector(0)")
 
 
 def _count(expression: str) -> Query:
@@ -68,18 +66,18 @@ def _count(expression: str) -> Query:
 
 
 def _grouped(title: str, description: str, label: str, info: str, shown: str) -> Panel:
-    """How many workloads there are of each kind, and how they are; `info` is one series of 1 a workload."""
-    kind = f"* {WHICH} group_left ({label}) max by (account, workload_id, {label}) ({info})"
+    """A table of workloads, running and failed, by a label of the metric `info`."""
+    kind = f"* {ON_WORKLOAD} group_left ({label}) max by (account, workload_id, {label}) ({info})"
     counted = [f"count by ({label}) (({important(each(status) + ' == 1')}) {kind})" for status in (_RUNNING, _FAILED)]
-    return listing(
+    return table_panel(
         title,
         description,
         [f"count by ({label}) ({important(each(info, label))})", *counted],
         [
             Column(label, shown),
             Column("A", "Workloads", width=100),
-            Column("B", "Running", width=90, steps=((None, GOOD),), nothing="0"),
-            Column("C", "Failed", width=90, steps=((None, GOOD), (1, BAD)), nothing="0"),
+            Column("B", "Running", width=90, steps=((None, GOOD),), empty="0"),
+            Column("C", "Failed", width=90, steps=((None, GOOD), (1, BAD)), empty="0"),
         ],
         sort="Workloads",
         width=8,
@@ -88,109 +86,107 @@ def _grouped(title: str, description: str, label: str, info: str, shown: str) ->
     )
 
 
-def made() -> dashboard.Dashboard:
-    """The dashboard."""
-    troubles = {str(number(trouble)): (trouble.words, trouble.colour) for trouble in TROUBLES}
-    first = [
-        fact(
-            "In trouble", "Workloads of which a condition of the alerts holds now, whether or not it has lasted long "
-            "enough to page. From the families of the workloads; the table below names them.",
-            _count(worst()), steps=none_is_good(), no_value="0", filled=True,
-        ),
-        fact("Workloads", "All workloads that the last complete sweep listed.",
-             _count(each(_INFO)), no_value=NOT_REPORTED),
-        fact("Running", "Workloads that say that they run; whether they serve is another matter.",
-             _count(f"{each(_RUNNING)} == 1"), steps=((None, GOOD),),
-             no_value=NOT_REPORTED),
-        fact("Starting", "Workloads on their way up: submitted, provisioning, launching and the like.",
-             _count(f"{each(_STARTING)} == 1"), steps=((None, MOVING),),
-             no_value=NOT_REPORTED),
-        fact("Scaled to zero", "Autoscaled workloads without a pod because nobody asks. That is no fault.",
-             _count(f"{each(family('workload_scaled_to_zero'))} == 1"), steps=((None, OFF),), no_value=NONE),
-        fact("Critical alerts", "Alerts that fire and page somebody, those of the exporter itself included. Needs the "
-             "alert rules to be loaded in this Prometheus.",
-             _alerts("critical"), steps=none_is_good(), no_value=NONE, filled=True),
-        fact("Warnings", "Alerts that fire and are a ticket. Needs the alert rules to be loaded in this Prometheus.",
-             _alerts("warning"), steps=none_is_good(colour=WARNING), no_value=NONE, filled=True),
-        fact("Data age", "Time since the last complete sweep, of the account that waits longest. Red: what is "
-             "shown here is stale.",
-             Query(f"max({DATA_AGE})"), unit="s", steps=((None, GOOD), (STALE, BAD)), no_value=NOT_REPORTED,
-             link=("Is the exporter well?", to(EXPORTER))),
+def build() -> dashboard.Dashboard:
+    """The dashboard as a model of Grafana."""
+    problems = {str(number(problem)): (problem.text, problem.colour) for problem in PROBLEMS}
+    summary = [
+        stat_panel("Problems", "Workloads that currently meet the condition of an alert, even if not "
+                   "yet for long enough to fire. Computed from workload metrics; details in the table below.",
+                   _count(worst_problem()), steps=zero_is_good(), no_value="0", filled=True),
+        stat_panel("Workloads", "All workloads in the last complete sweep.",
+                   _count(each(_INFO)), no_value=NOT_REPORTED),
+        stat_panel("Running", "Workloads with status running. They may still have no ready replica.",
+                   _count(f"{each(_RUNNING)} == 1"), steps=((None, GOOD),), no_value=NOT_REPORTED),
+        stat_panel("Starting", "Workloads that are submitted, provisioning, launching or similar.",
+                   _count(f"{each(_STARTING)} == 1"), steps=((None, MOVING),), no_value=NOT_REPORTED),
+        stat_panel("Scaled to zero", "Autoscaled workloads without pods for lack of requests. This is normal.",
+                   _count(f"{each(family('workload_scaled_to_zero'))} == 1"), steps=((None, OFF),), no_value=NONE),
+        stat_panel("Critical alerts", "Firing critical alerts, including those about the exporter. Needs the alert "
+                   "rules to be loaded in this Prometheus.",
+                   _alerts("critical"), steps=zero_is_good(), no_value=NONE, filled=True),
+        stat_panel("Warnings", "Firing warning alerts. Needs the alert rules to be loaded in this Prometheus.",
+                   _alerts("warning"), steps=zero_is_good(colour=WARNING), no_value=NONE, filled=True),
+        stat_panel("Data age", "Time since the last complete sweep, for the account with the oldest data. Red: the "
+                   "data on this dashboard are stale.",
+                   Query(f"max({DATA_AGE})"), unit="s", steps=((None, GOOD), (STALE, BAD)), no_value=NOT_REPORTED,
+                   link=("Exporter health", dashboard_url(EXPORTER))),
     ]  # fmt: skip
-    attention = listing(
-        "What is wrong now, the worst first: click a name to see why",
-        "One row for each workload in trouble, with what tells most about it: the condition of an alert, without its "
-        "wait. Since: when the condition was first seen where the alert rules are loaded, else since when the workload "
-        "has its status. Empty: nothing is wrong.",
+    attention = table_panel(
+        "Current problems (click a name for details)",
+        "One row for each workload that meets the condition of an alert, with its most important problem. Alert wait "
+        "times are ignored. Since: start of the condition if the alert rules are loaded, else start of the status. "
+        "Empty: no problems.",
         [
-            important(worst()),
-            of_those_in_trouble(important(each(_INFO, "importance", "status"))),
-            of_those_in_trouble(_SINCE),
-            of_those_in_trouble(_READY),
-            of_those_in_trouble(each(family("workload_replicas_min"))),
+            important(worst_problem()),
+            with_problems(important(each(_INFO, "importance", "status"))),
+            with_problems(_SINCE),
+            with_problems(_READY),
+            with_problems(each(family("workload_replicas_min"))),
         ],
         [
-            Column("A", "Trouble", texts=troubles, width=230, whole=True),
-            Column("workload", "Workload", link=to_workload(), width=250),
+            Column("A", "Problem", texts=problems, width=230, whole=True),
+            Column("workload", "Workload", link=workload_link(), width=250),
             Column("C", "Since", unit="dateTimeFromNow", width=130),
-            Column("status", "Status", texts=STATE_TEXTS, width=120),
+            Column("status", "Status", texts=STATUS_TEXTS, width=120),
             Column("importance", "Importance", texts=_IMPORTANCES, width=110),
             Column("D", "Ready", unit="short", width=80),
-            Column("E", "Wanted", unit="short", width=80),
+            Column("E", "Min", unit="short", width=80),
             Column("account", "Account", width=120),
-            Column("workload_id", "Id"),
+            Column("workload_id", "ID"),
         ],
-        sort="Trouble",
+        sort="Problem",
         height=16,
-        no_value="nothing is wrong",
+        no_value="no problems",
         hidden=["Value #B"],
     )  # fmt: skip
-    return board(
+    alerts = firing_alerts('account=~"$account", workload_id!=""')
+    return assemble(
         FLEET,
         "DataRobot workloads: fleet",
-        "Is anything wrong, where, and since when.",
+        "Current problems of the fleet, their location and duration.",
         variables=[JOB, ACCOUNT, IMPORTANCE],
-        annotations=[restarts_of_exporter(), *replacements(CHOSEN), firing('account=~"$account", workload_id!=""')],
+        annotations=[exporter_starts(), *replacement_ends(SELECTED), alerts],
         rows=[
-            Row("", first),
+            Row("", summary),
             Row("", [attention]),
-            Row("How it came to be", [
-                course("Workloads by status",
-                       "How many workloads have each status, by the list. A gap: no complete sweep lately.",
-                       Query(f"count by (status) ({important(each(f'{_STATUS} == 1', 'status'))})", "{{status}}"),
-                       unit="short", no_value=NOT_REPORTED, colours=STATES, stacked=True, table=True,
-                       height=10),
-                course("Alerts that fire",
-                       "How many alerts fire, by severity. Empty: none, or the alert rules are not loaded.",
-                       Query('count by (severity) (ALERTS{account=~"$account", alertstate="firing", '
-                             'severity=~"critical|warning|info"})', "{{severity}}"),
-                       unit="short", no_value=NONE, colours=SEVERITIES, step=True, height=10),
+            Row("History", [
+                time_series("Workloads by status",
+                            "Number of workloads by status. A gap: no recent complete sweep.",
+                            Query(f"count by (status) ({important(each(f'{_STATUS} == 1', 'status'))})", "{{status}}"),
+                            unit="short", no_value=NOT_REPORTED, colours=STATUS_COLOURS, stacked=True, table=True,
+                            height=10),
+                time_series("Firing alerts",
+                            "Number of firing alerts by severity. Empty: none, or the alert rules are not loaded.",
+                            Query('count by (severity) (ALERTS{account=~"$account", alertstate="firing", '
+                                  'severity=~"critical|warning|info"})', "{{severity}}"),
+                            unit="short", no_value=NONE, colours=SEVERITY_COLOURS, step=True, height=10),
             ]),
-            Row("How the fleet serves", [
-                course("Requests a minute",
-                       "Requests of the last five minutes, as the API counts them, over the fleet.",
-                       Query(f"sum({important(each(_REQUESTS))}) / 5", "requests"),
-                       unit="reqpm", no_value=IDLE, width=8),
-                course("Share of 5xx: the five worst",
-                       "Of the last five minutes. The lines: the share at which the error budget burns fast, and the "
-                       "share at which nobody is served. Only workloads with an error.",
-                       Query(worst_five("workload_window_server_error_ratio", window="5m"), "{{workload}}"),
-                       unit="percentunit", no_value=IDLE, width=8, link=to_workload("__field.labels"),
-                       steps=((None, GOOD), (DEFAULTS["error_budget"] * DEFAULTS["burn_fast"], WARNING),
-                              (DEFAULTS["server_error_ratio"], BAD))),
-                course("Response time (p95): the five slowest",
-                       "Of the last five minutes, as the API works it out; the network is not in it. The line: the "
-                       "alert's threshold.",
-                       Query(_SLOWEST, "{{workload}}"),
-                       unit="s", no_value=IDLE, width=8, link=to_workload("__field.labels"),
-                       steps=((None, GOOD), (DEFAULTS["p95_response"], BAD))),
+            Row("Traffic", [
+                time_series("Requests per minute",
+                            "Requests to all workloads in the last five minutes, as counted by the API.",
+                            Query(f"sum({important(each(_REQUESTS))}) / 5", "requests"),
+                            unit="reqpm", no_value=IDLE, width=8),
+                time_series("5xx ratio (top 5)",
+                            "Share of 5xx responses in the last five minutes. The lines are the thresholds of fast "
+                            "error budget burn and of a workload that is not serving. Only workloads with errors are "
+                            "shown.",
+                            Query(worst_five("workload_window_server_error_ratio", window="5m"), "{{workload}}"),
+                            unit="percentunit", no_value=IDLE, width=8, link=workload_link("__field.labels"),
+                            steps=((None, GOOD), (DEFAULTS["error_budget"] * DEFAULTS["burn_fast"], WARNING),
+                                   (DEFAULTS["server_error_ratio"], BAD))),
+                time_series("Response time p95 (top 5)",
+                            "95th percentile of the last five minutes, as computed by the API, without network time. "
+                            "The line is the alert threshold.",
+                            Query(_SLOWEST, "{{workload}}"),
+                            unit="s", no_value=IDLE, width=8, link=workload_link("__field.labels"),
+                            steps=((None, GOOD), (DEFAULTS["p95_response"], BAD))),
             ]),
-            Row("Where it is", [
+            Row("Breakdown", [
                 _grouped("By importance", "Importance as set in DataRobot.", "importance",
                          family("workload_importance"), "Importance"),
-                _grouped("By type", "Type of the workload, as the API spells it.", "workload_type",
+                _grouped("By type", "Type of the workload as reported by the API.", "workload_type",
                          family("workload_info"), "Type"),
-                _grouped("By resource bundle", "The bundle chosen at scheduling; a workload without one is not here.",
+                _grouped("By resource bundle", "Bundle selected at scheduling. Workloads without one are not shown.",
                          "bundle_id", family("workload_bundle_info"), "Bundle"),
             ]),
         ],

@@ -1,48 +1,37 @@
-"""Lifecycle and replacements: what starts, what is replaced, what hangs, and what crashes."""
+"""Dashboard of lifecycles: starts, stops, replacements, and crashes."""
 
 from __future__ import annotations
 
 from grafana_foundation_sdk.models import dashboard
 
-from dashboards.asked import (
-    STATE_TEXTS,
+from dashboards.layout import assemble
+from dashboards.links import LIFECYCLE, workload_link
+from dashboards.panels import Column, Query, Row, stat_panel, table_panel, time_series, zero_is_good
+from dashboards.problems import ON_WORKLOAD, SELECTED, condition_promql
+from dashboards.queries import (
+    STATUS_TEXTS,
     UNIMPORTANT,
     each,
+    exporter_starts,
     family,
     important,
     quantile,
-    replacements,
-    restarts_of_exporter,
+    replacement_ends,
 )
-from dashboards.board import (
-    ACCOUNT,
-    IMPORTANCE,
-    JOB,
-    LIFECYCLE,
-    Column,
-    Query,
-    Row,
-    board,
-    course,
-    fact,
-    listing,
-    none_is_good,
-    to_workload,
-)
-from dashboards.look import BAD, ENDS, GOOD, MOVING, NONE, OFF, OUTCOMES, WARNING
-from dashboards.troubles import CHOSEN, WHICH, condition
+from dashboards.style import BAD, EPISODE_COLOURS, GOOD, MOVING, NONE, OFF, REPLACEMENT_COLOURS, WARNING
+from dashboards.variables import ACCOUNT, IMPORTANCE, JOB
 from exporter.alerting.alerts import DEFAULTS
 
-_NOTHING = "nothing happened"
-_WORKLOAD = Column("workload", "Workload", link=to_workload())
+_NO_CHANGES = "no changes"
+_WORKLOAD = Column("workload", "Workload", link=workload_link())
 _ACCOUNT = Column("account", "Account", width=100)
 _KINDS = ("start", "stop", "failure", "replacement")
 _ENDED = family("workload_replacements_total")
 _EPISODES = family("exporter_episodes_total")
-_LASTED = family("exporter_episode_duration_seconds_bucket", kind="|".join(_KINDS))
+_DURATIONS = family("exporter_episode_duration_seconds_bucket", kind="|".join(_KINDS))
 _OPEN = each(family("workload_episode_open_since_timestamp_seconds"), "kind")
 _TRANSITIONS = family("workload_transitions_total")
-_HAPPENED = f"sum by (transition) (increase({_TRANSITIONS}[1h]) unless {UNIMPORTANT}) > 0"
+_RECENT_TRANSITIONS = f"sum by (transition) (increase({_TRANSITIONS}[1h]) unless {UNIMPORTANT}) > 0"
 _COLOURS = {
     "ready": GOOD, "recovered": GOOD, "started": MOVING, "replaced": "light-green", "reverted": WARNING,
     "errored": BAD, "terminated": "dark-red", "interrupted": WARNING, "vanished": "purple",
@@ -50,165 +39,163 @@ _COLOURS = {
 }  # fmt: skip
 
 
+_OUTCOME_TEXTS = {name: (name, colour) for name, colour in EPISODE_COLOURS.items()}
+
+
 def _in_range(expression: str, by: str) -> str:
-    """How often something was counted in the time that is shown."""
+    """Increase of a counter in the selected time range."""
     return f"round(sum by ({by}) (increase({expression}[$__range]) unless {UNIMPORTANT}))"
 
 
-_STUCK = f"({condition('DataRobotWorkloadStuckStarting')}) or ({condition('DataRobotWorkloadStuckStopping')})"
+def _any_condition(*alerts: str) -> str:
+    return " or ".join(f"({condition_promql(alert)})" for alert in alerts)
+
+
+def _replacements(*outcomes: str) -> str:
+    ended = family("workload_replacements_total", outcome="|".join(outcomes))
+    return f"round(sum(increase({ended}[$__range]) unless {UNIMPORTANT}))"
+
+
+_STUCK = _any_condition("DataRobotWorkloadStuckStarting", "DataRobotWorkloadStuckStopping")
+_CRASHING = _any_condition("DataRobotContainerCrashLooping", "DataRobotContainerOOMKilled")
+_TERMINATED = family("container_terminations_total")
+_TERMINATIONS = each(f"increase({_TERMINATED}[$__range])", "reason", aggregate="sum")
+_RESTARTED = family("container_restarts_total")
+_RESTARTS = f"round({each(f'increase({_RESTARTED}[1h])', aggregate='sum')}) > 0"
 _SINCE = each(family("workload_status_since_timestamp_seconds"))
-_GONE = each(family("workload_vanished_timestamp_seconds"), "status", "answer")
+_VANISHED = each(family("workload_vanished_timestamp_seconds"), "status", "answer")
 _STARTED = each(family("workload_replacement_started_timestamp_seconds"))
 _LAST_FAILED = each(family("workload_replacement_failed_timestamp_seconds"))
 _EXPIRY = each(family("workload_draft_expiry_timestamp_seconds"))
-_ENDS_SOON = f"{_EXPIRY} - time() < {DEFAULTS['draft_seconds']:g}"
+_EXPIRES_SOON = f"{_EXPIRY} - time() < {DEFAULTS['draft_seconds']:g}"
 _STATUSES = f"max by (account, workload, workload_id, status) ({family('workload_status')} == 1)"
 
 
-def _quantiles(told: str, *by: str, exemplar: bool = False) -> list[Query]:
-    """Of what a histogram counted in the six hours before each moment."""
-    counted = f"sum by ({', '.join(('le', *by))}) (increase({told}[6h]))"
+def _quantiles(buckets: str, *by: str, exemplar: bool = False) -> list[Query]:
+    """Median and 95th percentile of a histogram over the previous six hours."""
+    counted = f"sum by ({', '.join(('le', *by))}) (increase({buckets}[6h]))"
     named = "".join(f"{{{{{label}}}}}: " for label in by)
-    shares = ((0.5, "median"), (0.95, "95 %"))
+    shares = ((0.5, "median"), (0.95, "p95"))
     return [Query(quantile(share, counted), named + words, exemplar) for share, words in shares]
 
 
-def made() -> dashboard.Dashboard:
-    """The dashboard."""
-    return board(
+def build() -> dashboard.Dashboard:
+    """The dashboard as a model of Grafana."""
+    return assemble(
         LIFECYCLE,
         "DataRobot workloads: lifecycle and replacements",
-        "What starts, what is replaced, what hangs, and what crashes.",
+        "Starts, stops, replacements and crashes of workloads.",
         variables=[JOB, ACCOUNT, IMPORTANCE],
-        annotations=[restarts_of_exporter(), *replacements(CHOSEN)],
+        annotations=[exporter_starts(), *replacement_ends(SELECTED)],
         rows=[
             Row("", [
-                fact("Failed replacements", "Ended without success, or reverted, in the time that is shown.",
-                     Query(f"{_failed()} or vector(0)"), steps=none_is_good(), no_value=NONE, width=4, filled=True),
-                fact("Completed", "Replacements that completed in the time that is shown.",
-                     Query(f"{_completed()} or vector(0)"), steps=((None, "text"), (1, GOOD)), no_value=NONE, width=4),
-                fact("Under way", "Workloads that are being replaced now.",
-                     Query(f"sum({important(each(family('workload_replacement_active')))}) or vector(0)"),
-                     steps=((None, "text"), (1, MOVING)), no_value=NONE, width=4),
-                fact("Hang", "Workloads that start or stop for longer than they should, by the conditions of the "
-                     "alerts.", Query(f"count({important(f'({_STUCK})')}) or vector(0)"), steps=none_is_good(),
-                     no_value=NONE, width=4, filled=True),
-                fact("Crash", "Workloads with a container that crashes again and again, or ran out of memory lately.",
-                     Query(f"count({important(f'({_crashing()})')}) or vector(0)"), steps=none_is_good(),
-                     no_value=NONE, width=4, filled=True),
-                fact("Drafts that end soon", "Running drafts that the platform stops within the hour.",
-                     Query(f"count({important(_ENDS_SOON)}) or vector(0)"),
-                     steps=none_is_good(colour=WARNING), no_value=NONE, width=4, filled=True),
+                stat_panel("Failed replacements", "Replacements that failed or were reverted in the selected time "
+                           "range.",
+                           Query(f"{_replacements('errored', 'reverted')} or vector(0)"), steps=zero_is_good(),
+                           no_value=NONE, width=4, filled=True),
+                stat_panel("Completed", "Replacements that completed in the selected time range.",
+                           Query(f"{_replacements('completed')} or vector(0)"), steps=((None, "text"), (1, GOOD)),
+                           no_value=NONE, width=4),
+                stat_panel("Active replacements", "Workloads with a replacement in progress.",
+                           Query(f"sum({important(each(family('workload_replacement_active')))}) or vector(0)"),
+                           steps=((None, "text"), (1, MOVING)), no_value=NONE, width=4),
+                stat_panel("Stuck", "Workloads that have been starting or stopping for longer than the alert "
+                           "thresholds.",
+                           Query(f"count({important(f'({_STUCK})')}) or vector(0)"), steps=zero_is_good(),
+                           no_value=NONE, width=4, filled=True),
+                stat_panel("Crashing", "Workloads with a crash-looping or recently OOM-killed container.",
+                           Query(f"count({important(f'({_CRASHING})')}) or vector(0)"), steps=zero_is_good(),
+                           no_value=NONE, width=4, filled=True),
+                stat_panel("Drafts expiring soon", "Running drafts that the platform will stop within an hour.",
+                           Query(f"count({important(_EXPIRES_SOON)}) or vector(0)"),
+                           steps=zero_is_good(colour=WARNING), no_value=NONE, width=4, filled=True),
             ]),
-            Row("New versions", [
-                course("Replacements that ended within an hour", "In the hour before each moment, by outcome. "
-                       "Reverted: the record went away, and the version from before still serves.",
-                       Query(f"sum by (outcome) (increase({_ENDED}[1h]) unless {UNIMPORTANT})", "{{outcome}}"),
-                       unit="short", no_value=_NOTHING, width=8, colours=OUTCOMES, step=True),
-                course("How long replacements took", "Quantiles of those that completed in the six hours before each "
-                       "moment, over the accounts. Empty: none completed.",
-                       *_quantiles(family("account_replacement_duration_seconds_bucket")), unit="s",
-                       no_value=_NOTHING, width=8),
-                course("How long starts took", "Quantiles of the starts of the six hours before each moment that were "
-                       "seen from their beginning. Empty: none ended.",
-                       *_quantiles(family("account_start_duration_seconds_bucket")), unit="s",
-                       no_value=_NOTHING, width=8),
-                listing("Under way", "Replacements that are under way, and since when. Red: longer than they should.",
-                        [important(f"time() - {_STARTED}"),
-                         f"{each(family('workload_replacement_status') + ' == 1', 'status')}\nand {WHICH} {_STARTED}"],
-                        [_WORKLOAD, Column("status", "Status", width=160),
-                         Column("A", "For", unit="s", width=110,
-                                steps=((None, GOOD), (DEFAULTS["replacement_seconds"], BAD))), _ACCOUNT],
-                        sort="For", width=12, height=7, hidden=["workload_id", "Value #B"]),
-                listing("Did not make it", "When a replacement of each workload last failed or was taken back: the "
-                        "version from before serves on.",
-                        [important(f"1000 * {_LAST_FAILED}"),
-                         f"{each(family('workload_artifact_info'), 'artifact_name', 'version')}\n"
-                         f"and {WHICH} {_LAST_FAILED}"],
-                        [_WORKLOAD, Column("A", "When", unit="dateTimeFromNow", width=125),
-                         Column("artifact_name", "Still runs", width=140), Column("version", "Version", width=70),
-                         Column("account", "Account", width=75)],
-                        sort="When", width=12, height=7, hidden=["workload_id", "Value #B"]),
+            Row("Replacements", [
+                time_series("Ended replacements per hour", "By outcome, over the previous hour. Reverted: the "
+                            "replacement record disappeared and the old version still serves.",
+                            Query(f"sum by (outcome) (increase({_ENDED}[1h]) unless {UNIMPORTANT})", "{{outcome}}"),
+                            unit="short", no_value=_NO_CHANGES, width=8, colours=REPLACEMENT_COLOURS, step=True),
+                time_series("Duration of replacements", "Quantiles of replacements that completed in the previous six "
+                            "hours, over all accounts. Empty: none completed.",
+                            *_quantiles(family("account_replacement_duration_seconds_bucket")), unit="s",
+                            no_value=_NO_CHANGES, width=8),
+                time_series("Duration of starts", "Quantiles of starts that ended in the previous six hours and were "
+                            "observed from their beginning. Empty: none ended.",
+                            *_quantiles(family("account_start_duration_seconds_bucket")), unit="s",
+                            no_value=_NO_CHANGES, width=8),
+                table_panel("Active replacements", "Replacements in progress. Red: longer than the alert threshold.",
+                            [important(f"time() - {_STARTED}"),
+                             f"{each(family('workload_replacement_status') + ' == 1', 'status')}\n"
+                             f"and {ON_WORKLOAD} {_STARTED}"],
+                            [_WORKLOAD, Column("status", "Status", width=160),
+                             Column("A", "Duration", unit="s", width=110,
+                                    steps=((None, GOOD), (DEFAULTS["replacement_seconds"], BAD))), _ACCOUNT],
+                            sort="Duration", width=12, height=7, hidden=["workload_id", "Value #B"]),
+                table_panel("Last failed replacements", "Time at which a replacement of each workload last failed or "
+                            "was reverted. The old version still serves.",
+                            [important(f"1000 * {_LAST_FAILED}"),
+                             f"{each(family('workload_artifact_info'), 'artifact_name', 'version')}\n"
+                             f"and {ON_WORKLOAD} {_LAST_FAILED}"],
+                            [_WORKLOAD, Column("A", "Failed", unit="dateTimeFromNow", width=125),
+                             Column("artifact_name", "Serving artifact", width=140),
+                             Column("version", "Version", width=70), Column("account", "Account", width=75)],
+                            sort="Failed", width=12, height=7, hidden=["workload_id", "Value #B"]),
             ]),
             Row("Episodes", [
-                course("How long starts, stops, failures and replacements took", "Quantiles of those that were over in "
-                       "the six hours before each moment, of every importance. Diamonds are exemplars: each leads to "
-                       "the trace of one. They need a Prometheus with exemplar storage, and a data source with "
-                       "exemplarTraceIdDestinations.",
-                       *_quantiles(_LASTED, "kind", exemplar=True), unit="s", no_value=_NOTHING, width=12, height=9),
-                listing("How they ended", "Those that were over in the time that is shown, of every importance. Error: "
-                        "the platform took the workload away.",
-                        [f"round(sum by (kind, outcome) (increase({_EPISODES}[$__range]))) > 0"],
-                        [Column("kind", "What"), Column("outcome", "Outcome", width=110,
-                                                        texts={name: (name, colour) for name, colour in ENDS.items()}),
-                         Column("A", "Times", width=70)],
-                        sort="Times", no_value=_NOTHING, width=5, height=9),
-                listing("Goes on", "Starts, stops, failures and replacements that are not over, the oldest first.",
-                        [important(f"1000 * {_OPEN}")],
-                        [_WORKLOAD, Column("kind", "What", width=100),
-                         Column("A", "Since", unit="dateTimeFromNow", width=125), _ACCOUNT],
-                        sort="Since", descending=False, width=7, height=9, hidden=["workload_id"]),
+                time_series("Duration of episodes", "Quantiles of starts, stops, failures and replacements that ended "
+                            "in the previous six hours, for all importances. Diamonds are exemplars that link to a "
+                            "trace; they need a Prometheus with exemplar storage, and a data source with "
+                            "exemplarTraceIdDestinations.",
+                            *_quantiles(_DURATIONS, "kind", exemplar=True), unit="s", no_value=_NO_CHANGES, width=12,
+                            height=9),
+                table_panel("Ended episodes", "Episodes that ended in the selected time range, for all importances. "
+                            "Error: the workload was interrupted by the platform.",
+                            [f"round(sum by (kind, outcome) (increase({_EPISODES}[$__range]))) > 0"],
+                            [Column("kind", "Kind"), Column("outcome", "Outcome", width=110, texts=_OUTCOME_TEXTS),
+                             Column("A", "Count", width=70)],
+                            sort="Count", no_value=_NO_CHANGES, width=5, height=9),
+                table_panel("Open episodes", "Starts, stops, failures and replacements in progress, oldest first.",
+                            [important(f"1000 * {_OPEN}")],
+                            [_WORKLOAD, Column("kind", "Kind", width=100),
+                             Column("A", "Since", unit="dateTimeFromNow", width=125), _ACCOUNT],
+                            sort="Since", descending=False, width=7, height=9, hidden=["workload_id"]),
             ]),
-            Row("States", [
-                course("What happened within an hour", "Transitions in the hour before each moment, by kind.",
-                       Query(_HAPPENED, "{{transition}}"),
-                       unit="short", no_value=_NOTHING, width=12, height=9, colours=_COLOURS, table=True),
-                listing("Hang", "Workloads that start or stop for longer than they should.",
-                        [important(f"time() - {_SINCE}\nand {WHICH} ({_STUCK})"),
-                         f"{_STATUSES}\nand {WHICH} ({_STUCK})"],
-                        [_WORKLOAD, Column("status", "Status", texts=STATE_TEXTS, width=120),
-                         Column("A", "For", unit="s", width=100), _ACCOUNT],
-                        sort="For", width=12, height=9, hidden=["workload_id", "Value #B"]),
-                listing("Drafts and their end", "Drafts that run, and how long until the platform stops them.",
-                        [important(f"{_EXPIRY} - time()")],
-                        [_WORKLOAD, Column("A", "Ends in", unit="s", width=110,
-                                           steps=((None, BAD), (DEFAULTS["draft_seconds"], GOOD))), _ACCOUNT],
-                        sort="Ends in", descending=False, width=12, height=7, hidden=["workload_id"],
-                        no_value="no draft"),
-                listing("No longer listed", "Workloads that two complete sweeps did not find, for an hour: deleted, or "
-                        "no longer shared with the token's user.",
-                        [important(f"1000 * {_GONE}")],
-                        [Column("workload", "Workload"), Column("status", "Was", texts=STATE_TEXTS, width=110),
-                         Column("answer", "The API says", width=110),
-                         Column("A", "Since", unit="dateTimeFromNow", width=140), _ACCOUNT],
-                        sort="Since", width=12, height=7, hidden=["workload_id"]),
+            Row("Status", [
+                time_series("Transitions per hour", "Transitions by kind, over the previous hour.",
+                            Query(_RECENT_TRANSITIONS, "{{transition}}"),
+                            unit="short", no_value=_NO_CHANGES, width=12, height=9, colours=_COLOURS, table=True),
+                table_panel("Stuck workloads", "Workloads that have been starting or stopping for longer than the "
+                            "alert thresholds.",
+                            [important(f"time() - {_SINCE}\nand {ON_WORKLOAD} ({_STUCK})"),
+                             f"{_STATUSES}\nand {ON_WORKLOAD} ({_STUCK})"],
+                            [_WORKLOAD, Column("status", "Status", texts=STATUS_TEXTS, width=120),
+                             Column("A", "Duration", unit="s", width=100), _ACCOUNT],
+                            sort="Duration", width=12, height=9, hidden=["workload_id", "Value #B"]),
+                table_panel("Drafts", "Running drafts and the time until the platform stops them.",
+                            [important(f"{_EXPIRY} - time()")],
+                            [_WORKLOAD, Column("A", "Expires in", unit="s", width=110,
+                                               steps=((None, BAD), (DEFAULTS["draft_seconds"], GOOD))), _ACCOUNT],
+                            sort="Expires in", descending=False, width=12, height=7, hidden=["workload_id"],
+                            no_value="no drafts"),
+                table_panel("No longer listed", "Workloads missing from two consecutive complete sweeps, shown for an "
+                            "hour: deleted, or no longer shared with the token's user.",
+                            [important(f"1000 * {_VANISHED}")],
+                            [Column("workload", "Workload"),
+                             Column("status", "Last status", texts=STATUS_TEXTS, width=110),
+                             Column("answer", "API response", width=110),
+                             Column("A", "Since", unit="dateTimeFromNow", width=140), _ACCOUNT],
+                            sort="Since", width=12, height=7, hidden=["workload_id"]),
             ]),
             Row("Crashes", [
-                course("Restarts an hour: the five worst", "Restarts of containers, those of replaced pods included.",
-                       Query(f"topk(5, {important(_restarts())})", "{{workload}}"), unit="short", no_value=NONE,
-                       width=12, link=to_workload("__field.labels")),
-                listing("How containers ended", "Ends that were seen in the time that is shown, by reason. OOMKilled: "
-                        "for lack of memory.",
-                        [important(f"round({_terminations()}) > 0")],
-                        [_WORKLOAD, Column("reason", "Reason", width=140), Column("A", "Times", width=80), _ACCOUNT],
-                        sort="Times", width=12, hidden=["workload_id"]),
+                time_series("Container restarts per hour (top 5)", "Restarts of containers, including those of "
+                            "replaced pods.",
+                            Query(f"topk(5, {important(_RESTARTS)})", "{{workload}}"), unit="short", no_value=NONE,
+                            width=12, link=workload_link("__field.labels")),
+                table_panel("Container terminations", "Observed terminations in the selected time range, by reason.",
+                            [important(f"round({_TERMINATIONS}) > 0")],
+                            [_WORKLOAD, Column("reason", "Reason", width=140), Column("A", "Count", width=80),
+                             _ACCOUNT],
+                            sort="Count", width=12, hidden=["workload_id"]),
             ]),
         ],
     )  # fmt: skip
-
-
-def _outcomes(*outcomes: str) -> str:
-    told = family("workload_replacements_total", outcome="|".join(outcomes))
-    return f"round(sum(increase({told}[$__range]) unless {UNIMPORTANT}))"
-
-
-def _failed() -> str:
-    return _outcomes("errored", "reverted")
-
-
-def _completed() -> str:
-    return _outcomes("completed")
-
-
-def _crashing() -> str:
-    return f"({condition('DataRobotContainerCrashLooping')}) or ({condition('DataRobotContainerOOMKilled')})"
-
-
-def _terminations() -> str:
-    told = family("container_terminations_total")
-    return each(f"increase({told}[$__range])", "reason", aggregate="sum")
-
-
-def _restarts() -> str:
-    told = family("container_restarts_total")
-    return f"round({each(f'increase({told}[1h])', aggregate='sum')}) > 0"

@@ -1,41 +1,51 @@
-"""Workload detail: what happens to one workload, why, and since when."""
+"""Dashboard of one workload: its status, traffic, replicas, usage, and events."""
 
 from __future__ import annotations
 
 from grafana_foundation_sdk.models import dashboard
 
-from dashboards.asked import NUMBER_TEXTS, family, firing, numbered, ready, replacements, restarts_of_exporter
-from dashboards.board import (
-    ACCOUNT,
-    JOB,
-    WORKLOAD,
-    Column,
-    Query,
-    Row,
-    board,
-    chosen,
-    course,
-    fact,
-    listing,
-    outward,
-    states,
-    text,
+from dashboards.layout import assemble
+from dashboards.links import WORKLOAD, external_link
+from dashboards.panels import Column, Query, Row, stat_panel, state_timeline, table_panel, time_series
+from dashboards.problems import PROBLEMS, number, worst_problem
+from dashboards.queries import (
+    STATUS_NUMBER_TEXTS,
+    as_numbers,
+    exporter_starts,
+    family,
+    firing_alerts,
+    ready,
+    replacement_ends,
 )
-from dashboards.look import BAD, GOOD, IDLE, IMPORTANCES, MOVING, NONE, NOT_REPORTED, NOTICE, OFF, SEVERITIES, WARNING
-from dashboards.troubles import TROUBLES, number, worst
+from dashboards.style import (
+    BAD,
+    GOOD,
+    IDLE,
+    IMPORTANCE_COLOURS,
+    MOVING,
+    NONE,
+    NOT_REPORTED,
+    NOTICE,
+    OFF,
+    SEVERITY_COLOURS,
+    WARNING,
+)
+from dashboards.variables import ACCOUNT, JOB, query_variable, text_variable
 from exporter.alerting.alerts import DEFAULTS
 
 THIS = 'job=~"$job", account=~"$account", workload_id="$workload"'
-_WHICH = chosen(
+_WORKLOAD_VARIABLE = query_variable(
     "workload",
     "workload",
     "query_result(max by (workload, workload_id) (last_over_time("
     'datarobot_workload_first_observed_timestamp_seconds{job=~"$job", account=~"$account"}[$__range])))',
-    several=False,
+    multi=False,
     regex='/workload="(?<text>.*)",workload_id="(?<value>[^"]*)"/',
-    description="By id, shown by name: names are not unique. Those seen in the time that is shown.",
+    description="Selected by id and shown by name, which is not unique. Workloads of the selected time range.",
 )
-_CONSOLE = text("console", "DataRobot", "https://app.datarobot.com", "Where DataRobot's own pages are, for the links.")
+_CONSOLE = text_variable(
+    "console", "DataRobot", "https://app.datarobot.com", "Base URL of DataRobot, for links to its pages."
+)
 
 
 def _of(name: str, **matchers: str) -> str:
@@ -51,156 +61,10 @@ def _window(name: str, title: str, window: str = "5m", **matchers: str) -> Query
     return Query(_max(f"workload_window_{name}", window=window, **matchers), title)
 
 
-_MEMORY = "workload_memory_usage_bytes"
 _READY = f"max({ready(THIS)})"
 _RESTARTS = f"sum by (container) (increase({_of('container_restarts_total')}[1h]))"
+_RECENT_TRANSITIONS = f"round(sum by (transition) (increase({_of('workload_transitions_total')}[$__range]))) > 0"
 _BURNS = DEFAULTS["error_budget"] * DEFAULTS["burn_fast"]
-
-
-def made() -> dashboard.Dashboard:
-    """The dashboard."""
-    troubles = {str(number(trouble)): (trouble.words, trouble.colour) for trouble in TROUBLES}
-    first = [
-        fact("What is wrong", "What tells most about it, by the conditions of the alerts, without their wait.",
-             Query(f"max({worst(THIS)})", "trouble"), texts=troubles, steps=((None, GOOD),), no_value="nothing",
-             width=5, filled=True, nothing=GOOD),
-        fact("Status", "As the list tells it. Grey and purple prove nothing.",
-             Query(numbered("workload_status", selector=THIS), "status"), texts=NUMBER_TEXTS, no_value=NOT_REPORTED,
-             filled=True),
-        fact("In status for", "Since the exporter first saw it so; it may be older than the exporter.",
-             Query(f"time() - {_max('workload_status_since_timestamp_seconds')}"), unit="s", no_value=NOT_REPORTED),
-        fact("Ready", "Pods of the active version that take traffic. Not reported: they could not be read, or the API "
-             "does not say it of any.",
-             Query(_READY), steps=((None, BAD), (1, GOOD)), no_value=NOT_REPORTED, width=2),
-        fact("Wanted", "Fewest replicas that there should be, by the settings or the autoscaler.",
-             Query(_max("workload_replicas_min")), no_value=NOT_REPORTED, width=2),
-        fact("Importance", "As set in DataRobot.",
-             Query(f"{_max('workload_importance', 'importance')} == 1", "{{importance}}"), names=True,
-             no_value=NOT_REPORTED, texts={name: (name, colour) for name, colour in IMPORTANCES.items()}),
-        fact("Artifact", "Name and version of what it runs; a draft has no version.",
-             Query(_max("workload_artifact_info", "artifact_name", "version", "artifact_status"),
-                   "{{artifact_name}} {{version}} {{artifact_status}}"), names=True, no_value=NOT_REPORTED, width=3),
-        fact("Draft ends in", "Drafts are stopped after eight hours. Red: within the hour that the alert names.",
-             Query(f"{_max('workload_draft_expiry_timestamp_seconds')} - time()"), unit="s",
-             steps=((None, BAD), (DEFAULTS["draft_seconds"], GOOD)), no_value="no draft", width=3),
-    ]  # fmt: skip
-    return board(
-        WORKLOAD,
-        "DataRobot workloads: one workload",
-        "What happens to one workload, why, and since when.",
-        variables=[JOB, ACCOUNT, _WHICH, _CONSOLE],
-        annotations=[restarts_of_exporter(), *replacements(THIS), firing(_ABOUT)],
-        rows=[
-            Row("", first),
-            Row("", [
-                states("Status over time",
-                       "The workload's own status, and that of each of its versions (protons): active serves, "
-                       "candidate is to replace it, outgoing was replaced.",
-                       Query(numbered("workload_status", selector=THIS), "workload"),
-                       Query(numbered("proton_status", "role", "proton_id", selector=THIS), "{{role}} {{proton_id}}"),
-                       texts=NUMBER_TEXTS, no_value=NOT_REPORTED, width=14, height=7),
-                listing("Alerts about it", "Alerts that fire or wait to, by the rules that Prometheus has loaded. "
-                        "Empty: none, or the rules are not loaded. Each alert has a runbook in the project.",
-                        [_FIRES,
-                         f"1000 * min by (alertname, severity) (ALERTS_FOR_STATE{{{_ALERTED}}})"],
-                        [Column("alertname", "Alert"),
-                         Column("severity", "Severity", width=80,
-                                texts={name: (name, colour) for name, colour in SEVERITIES.items()}),
-                         Column("A", "State", texts={"2": ("fires", BAD), "1": ("waits", NOTICE)}, width=70),
-                         Column("B", "Since", unit="dateTimeFromNow", width=110)],
-                        sort="State", width=10, height=7),
-            ]),
-            Row("Does it serve", [
-                course("Requests a minute", "Requests of the last five minutes, and those answered with an error, each "
-                       "divided by five. A gap: it does not run, or its statistics cannot be read.",
-                       Query(_window("requests", "").expr + " / 5", "requests"),
-                       Query(_window("client_errors", "").expr + " / 5", "4xx"),
-                       Query(_window("server_errors", "").expr + " / 5", "5xx"),
-                       unit="reqpm", no_value=IDLE, width=8,
-                       colours={"requests": MOVING, "4xx": NOTICE, "5xx": BAD}),
-                course("Share of errors", "Of the last five minutes. The lines: where the error budget burns fast, and "
-                       "where every other request fails.",
-                       _window("client_error_ratio", "4xx"), _window("server_error_ratio", "5xx"),
-                       _window("slow_ratio", "slow"),
-                       unit="percentunit", no_value=IDLE, width=8,
-                       colours={"4xx": NOTICE, "5xx": BAD, "slow": MOVING},
-                       steps=((None, GOOD), (_BURNS, WARNING), (DEFAULTS["server_error_ratio"], BAD))),
-                course("Response time", "Quantiles of the last five minutes as the API works them out; the network is "
-                       "not in them. The line: the alert's threshold for the 95th percentile.",
-                       Query(_max("workload_window_response_seconds", "quantile", window="5m"), "{{quantile}}"),
-                       unit="s", no_value=IDLE, width=8, colours={"0.5": GOOD, "0.95": WARNING, "0.99": BAD},
-                       steps=((None, GOOD), (DEFAULTS["p95_response"], BAD))),
-            ]),
-            Row("Its replicas", [
-                course("Replicas", "Pods of the active version: live ones are there, ready ones take traffic. Dashed: "
-                       "the bounds by the settings or the autoscaler.",
-                       Query(_max("proton_replicas_ready", role="active"), "ready"),
-                       Query(_max("proton_replicas_live", role="active"), "live"),
-                       Query(_max("workload_replicas_min"), "least"), Query(_max("workload_replicas_max"), "most"),
-                       unit="short", no_value=NOT_REPORTED, width=8, step=True, dashed=["least", "most"],
-                       colours={"ready": GOOD, "live": MOVING, "least": WARNING, "most": OFF}),
-                course("What the autoscaler sees", "Load of a pod over the autoscaler's target: above 1 it wants more "
-                       "pods. Empty: not autoscaled.",
-                       Query(_max("workload_autoscaling_load_ratio", "scaling_metric"), "{{scaling_metric}}"),
-                       unit="percentunit", no_value="not autoscaled", width=8, steps=((None, GOOD), (1, WARNING))),
-                course("Restarts an hour", "How often containers were started again, those of replaced pods included.",
-                       Query(_RESTARTS, "{{container}}"), unit="short", no_value=NONE, width=8),
-                listing("Containers", "Containers of live pods: how many are ready, why they wait, how they last "
-                        "ended. Exit code 137 is often a lack of memory.",
-                        [f"sum by (container, role) ({_of('container_replicas_ready')})",
-                         f"sum by (container, role) ({_of('container_replicas')})",
-                         f"sum by (container, role, reason) ({_of('container_waiting_reason')})",
-                         f"max by (container) ({_of('container_last_exit_code')})",
-                         f"1000 * max by (container) ({_of('container_last_terminated_timestamp_seconds')})"],
-                        [Column("container", "Container"), Column("role", "Version"),
-                         Column("A", "Ready", width=80), Column("B", "There", width=80),
-                         Column("reason", "Waits because of", texts=_WAITS),
-                         Column("D", "Last exit code", width=120, steps=((None, GOOD), (1, BAD))),
-                         Column("E", "Last ended", unit="dateTimeFromNow", width=140)],
-                        sort="Container", descending=False, width=16, height=6, no_value="no live pod",
-                        hidden=["Value #C"]),
-                listing("Pods that are not right", "Live pods of which a condition is not met, and why.",
-                        [f"sum by (role, condition, reason) ({_of('proton_replicas_unmet_reason')})"],
-                        [Column("condition", "Condition", width=130), Column("reason", "Reason"),
-                         Column("role", "Version", width=75), Column("A", "Pods", width=55)],
-                        sort="Pods", width=8, height=6),
-            ]),
-            Row("What it uses", [
-                course("Processor", "Cores in use, at the level at which the API tells it, and those of one replica.",
-                       Query(_max("workload_cpu_usage_cores", "level"), "in use, by {{level}}"),
-                       Query(_max("workload_replica_cpu_cores"), "of one replica"), unit="short", axis="cores",
-                       no_value=NOT_REPORTED, width=8, dashed=["of one replica"], colours={"of one replica": OFF}),
-                course("Memory", "Memory in use, and that of one replica. Near the line the container is ended.",
-                       Query(_max(_MEMORY, "level"), "in use, by {{level}}"),
-                       Query(_max("workload_replica_memory_bytes"), "of one replica"), unit="bytes",
-                       no_value=NOT_REPORTED, width=8, dashed=["of one replica"], colours={"of one replica": BAD}),
-                course("GPU", "Share of the GPUs in use. Empty: it has none, or the API does not tell.",
-                       Query(_max("workload_gpu_usage_ratio", "level"), "in use, by {{level}}"), unit="percentunit",
-                       no_value="no GPU", width=8, most=1),
-            ]),
-            Row("What happened", [
-                listing("Events", "When the newest event of each kind happened, as the API records it.",
-                        [f"1000 * max by (event) ({_of('workload_event_last_timestamp_seconds')})"],
-                        [Column("event", "Event"), Column("A", "Last", unit="dateTimeAsIso"),],
-                        sort="Last", width=8, height=7, no_value="no event told"),
-                listing("Transitions in this time", "What happened between two looks, in the time that is shown.",
-                        [f"round(sum by (transition) (increase({_of('workload_transitions_total')}[$__range]))) > 0"],
-                        [Column("transition", "Transition"), Column("A", "Times", width=90)],
-                        sort="Times", width=8, height=7, no_value="nothing happened"),
-                listing("How old each part is", "When each part of the details was last told, while it is not steady, "
-                        "and whether it is recent. 0: too old, and withdrawn from every panel.",
-                        [f"min by (part) ({_of('workload_fresh')})"],
-                        [Column("part", "Part"),
-                         Column("A", "Recent", texts={"1": ("yes", GOOD), "0": ("no", BAD)}, width=90)],
-                        sort="Recent", descending=False, width=8, height=7, no_value=NOT_REPORTED),
-            ]),
-        ],
-        links=[
-            outward("In DataRobot", "${console}/console-nextgen/workloads/${workload}/overview", "The workload's page"),
-            outward("Its logs", "${console}/console-nextgen/workloads/${workload}/activity-log/otel-logs",
-                    "The workload's logs in DataRobot"),
-        ],
-    )  # fmt: skip
 
 
 _ABOUT = 'account=~"$account", workload_id="$workload"'
@@ -213,3 +77,156 @@ _WAITS = {
     reason: (reason, BAD)
     for reason in ("CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "CreateContainerConfigError")
 } | {"ContainerCreating": ("ContainerCreating", MOVING)}
+
+
+def build() -> dashboard.Dashboard:
+    """The dashboard as a model of Grafana."""
+    problems = {str(number(problem)): (problem.text, problem.colour) for problem in PROBLEMS}
+    importances = {name: (name, colour) for name, colour in IMPORTANCE_COLOURS.items()}
+    severities = {name: (name, colour) for name, colour in SEVERITY_COLOURS.items()}
+    summary = [
+        stat_panel("Problem", "Most important problem, by the conditions of the alerts. Wait times are ignored.",
+                   Query(f"max({worst_problem(THIS)})", "problem"), texts=problems, steps=((None, GOOD),),
+                   no_value="none", width=5, filled=True, no_value_colour=GOOD),
+        stat_panel("Status", "Status in the workload list. Grey and purple indicate neither health nor failure.",
+                   Query(as_numbers("workload_status", selector=THIS), "status"), texts=STATUS_NUMBER_TEXTS,
+                   no_value=NOT_REPORTED, filled=True),
+        stat_panel("In status for", "Time since the exporter first observed the status. It may be older.",
+                   Query(f"time() - {_max('workload_status_since_timestamp_seconds')}"), unit="s",
+                   no_value=NOT_REPORTED),
+        stat_panel("Ready", "Ready pods of the active version. Not reported: the pods could not be read, or their "
+                   "readiness is unknown.",
+                   Query(_READY), steps=((None, BAD), (1, GOOD)), no_value=NOT_REPORTED, width=2),
+        stat_panel("Min", "Minimum number of replicas, from the settings or the autoscaler.",
+                   Query(_max("workload_replicas_min")), no_value=NOT_REPORTED, width=2),
+        stat_panel("Importance", "Importance as set in DataRobot.",
+                   Query(f"{_max('workload_importance', 'importance')} == 1", "{{importance}}"), show_name=True,
+                   no_value=NOT_REPORTED, texts=importances),
+        stat_panel("Artifact", "Name and version of the artifact. A draft has no version.",
+                   Query(_max("workload_artifact_info", "artifact_name", "version", "artifact_status"),
+                         "{{artifact_name}} {{version}} {{artifact_status}}"), show_name=True,
+                   no_value=NOT_REPORTED, width=3),
+        stat_panel("Draft expiry", "Time until the platform stops the draft, eight hours after its start. Red: below "
+                   "the alert threshold.",
+                   Query(f"{_max('workload_draft_expiry_timestamp_seconds')} - time()"), unit="s",
+                   steps=((None, BAD), (DEFAULTS["draft_seconds"], GOOD)), no_value="not a draft", width=3),
+    ]  # fmt: skip
+    return assemble(
+        WORKLOAD,
+        "DataRobot workloads: one workload",
+        "Status, traffic, replicas, usage and events of one workload.",
+        variables=[JOB, ACCOUNT, _WORKLOAD_VARIABLE, _CONSOLE],
+        annotations=[exporter_starts(), *replacement_ends(THIS), firing_alerts(_ABOUT)],
+        rows=[
+            Row("", summary),
+            Row("", [
+                state_timeline("Status over time",
+                               "Status of the workload and of its versions (protons). Active serves, candidate is "
+                               "about to replace it, outgoing was replaced.",
+                               Query(as_numbers("workload_status", selector=THIS), "workload"),
+                               Query(as_numbers("proton_status", "role", "proton_id", selector=THIS),
+                                     "{{role}} {{proton_id}}"),
+                               texts=STATUS_NUMBER_TEXTS, no_value=NOT_REPORTED, width=14, height=7),
+                table_panel("Alerts", "Firing and pending alerts of the rules loaded in Prometheus. Empty: none, or "
+                            "the rules are not loaded. Each alert has a runbook.",
+                            [_FIRES,
+                             f"1000 * min by (alertname, severity) (ALERTS_FOR_STATE{{{_ALERTED}}})"],
+                            [Column("alertname", "Alert"), Column("severity", "Severity", width=80, texts=severities),
+                             Column("A", "State", texts={"2": ("firing", BAD), "1": ("pending", NOTICE)}, width=70),
+                             Column("B", "Since", unit="dateTimeFromNow", width=110)],
+                            sort="State", width=10, height=7),
+            ]),
+            Row("Traffic", [
+                time_series("Requests per minute", "Requests and failed requests of the last five minutes, divided by "
+                            "five. A gap: the workload is not running, or its statistics could not be read.",
+                            Query(_window("requests", "").expr + " / 5", "requests"),
+                            Query(_window("client_errors", "").expr + " / 5", "4xx"),
+                            Query(_window("server_errors", "").expr + " / 5", "5xx"),
+                            unit="reqpm", no_value=IDLE, width=8,
+                            colours={"requests": MOVING, "4xx": NOTICE, "5xx": BAD}),
+                time_series("Error ratio", "Share of the requests of the last five minutes. The lines are the "
+                            "thresholds of fast error budget burn and of a workload that is not serving.",
+                            _window("client_error_ratio", "4xx"), _window("server_error_ratio", "5xx"),
+                            _window("slow_ratio", "slow"),
+                            unit="percentunit", no_value=IDLE, width=8,
+                            colours={"4xx": NOTICE, "5xx": BAD, "slow": MOVING},
+                            steps=((None, GOOD), (_BURNS, WARNING), (DEFAULTS["server_error_ratio"], BAD))),
+                time_series("Response time", "Quantiles of the last five minutes as computed by the API, without "
+                            "network time. The line is the alert threshold of the 95th percentile.",
+                            Query(_max("workload_window_response_seconds", "quantile", window="5m"), "{{quantile}}"),
+                            unit="s", no_value=IDLE, width=8, colours={"0.5": GOOD, "0.95": WARNING, "0.99": BAD},
+                            steps=((None, GOOD), (DEFAULTS["p95_response"], BAD))),
+            ]),
+            Row("Replicas", [
+                time_series("Replicas", "Ready and live pods of the active version. Dashed: minimum and maximum, from "
+                            "the settings or the autoscaler.",
+                            Query(_max("proton_replicas_ready", role="active"), "ready"),
+                            Query(_max("proton_replicas_live", role="active"), "live"),
+                            Query(_max("workload_replicas_min"), "min"), Query(_max("workload_replicas_max"), "max"),
+                            unit="short", no_value=NOT_REPORTED, width=8, step=True, dashed=["min", "max"],
+                            colours={"ready": GOOD, "live": MOVING, "min": WARNING, "max": OFF}),
+                time_series("Autoscaler load", "Load of a pod relative to the autoscaler's target: above 100 % it adds "
+                            "pods. Empty: not autoscaled.",
+                            Query(_max("workload_autoscaling_load_ratio", "scaling_metric"), "{{scaling_metric}}"),
+                            unit="percentunit", no_value="not autoscaled", width=8,
+                            steps=((None, GOOD), (1, WARNING))),
+                time_series("Container restarts per hour", "Restarts of containers, including those of replaced pods.",
+                            Query(_RESTARTS, "{{container}}"), unit="short", no_value=NONE, width=8),
+                table_panel("Containers", "Containers of live pods: ready and total, waiting reasons, and the last "
+                            "termination. Exit code 137 often means out of memory.",
+                            [f"sum by (container, role) ({_of('container_replicas_ready')})",
+                             f"sum by (container, role) ({_of('container_replicas')})",
+                             f"sum by (container, role, reason) ({_of('container_waiting_reason')})",
+                             f"max by (container) ({_of('container_last_exit_code')})",
+                             f"1000 * max by (container) ({_of('container_last_terminated_timestamp_seconds')})"],
+                            [Column("container", "Container"), Column("role", "Version"),
+                             Column("A", "Ready", width=80), Column("B", "Total", width=80),
+                             Column("reason", "Waiting reason", texts=_WAITS),
+                             Column("D", "Last exit code", width=120, steps=((None, GOOD), (1, BAD))),
+                             Column("E", "Last terminated", unit="dateTimeFromNow", width=140)],
+                            sort="Container", descending=False, width=16, height=6, no_value="no live pods",
+                            hidden=["Value #C"]),
+                table_panel("Unmet pod conditions", "Live pods with an unmet condition, by reason.",
+                            [f"sum by (role, condition, reason) ({_of('proton_replicas_unmet_reason')})"],
+                            [Column("condition", "Condition", width=130), Column("reason", "Reason"),
+                             Column("role", "Version", width=75), Column("A", "Pods", width=55)],
+                            sort="Pods", width=8, height=6),
+            ]),
+            Row("Usage", [
+                time_series("CPU", "CPU cores in use, at the level reported by the API. Dashed: cores of one replica.",
+                            Query(_max("workload_cpu_usage_cores", "level"), "in use, by {{level}}"),
+                            Query(_max("workload_replica_cpu_cores"), "one replica"), unit="short", axis="cores",
+                            no_value=NOT_REPORTED, width=8, dashed=["one replica"], colours={"one replica": OFF}),
+                time_series("Memory", "Memory in use. Dashed: memory of one replica; near it the container is "
+                            "OOM-killed.",
+                            Query(_max("workload_memory_usage_bytes", "level"), "in use, by {{level}}"),
+                            Query(_max("workload_replica_memory_bytes"), "one replica"), unit="bytes",
+                            no_value=NOT_REPORTED, width=8, dashed=["one replica"], colours={"one replica": BAD}),
+                time_series("GPU", "Share of the GPUs in use. Empty: no GPU, or not reported.",
+                            Query(_max("workload_gpu_usage_ratio", "level"), "in use, by {{level}}"),
+                            unit="percentunit", no_value="no GPU", width=8, most=1),
+            ]),
+            Row("History", [
+                table_panel("Events", "Time of the newest event of each kind, as recorded by the API.",
+                            [f"1000 * max by (event) ({_of('workload_event_last_timestamp_seconds')})"],
+                            [Column("event", "Event"), Column("A", "Last", unit="dateTimeAsIso")],
+                            sort="Last", width=8, height=7, no_value="no events"),
+                table_panel("Transitions", "Transitions observed between two sweeps, in the selected time range.",
+                            [_RECENT_TRANSITIONS],
+                            [Column("transition", "Transition"), Column("A", "Count", width=90)],
+                            sort="Count", width=8, height=7, no_value="no transitions"),
+                table_panel("Freshness of details", "Whether each part of the details is recent. No: too old, and "
+                            "withdrawn from all panels.",
+                            [f"min by (part) ({_of('workload_fresh')})"],
+                            [Column("part", "Part"),
+                             Column("A", "Recent", texts={"1": ("yes", GOOD), "0": ("no", BAD)}, width=90)],
+                            sort="Recent", descending=False, width=8, height=7, no_value=NOT_REPORTED),
+            ]),
+        ],
+        links=[
+            external_link("Open in DataRobot", "${console}/console-nextgen/workloads/${workload}/overview",
+                          "The workload's page in DataRobot"),
+            external_link("Logs", "${console}/console-nextgen/workloads/${workload}/activity-log/otel-logs",
+                          "The workload's logs in DataRobot"),
+        ],
+    )  # fmt: skip

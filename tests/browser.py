@@ -1,4 +1,4 @@
-"""Headless Chromium, spoken to in its own protocol over a pipe: opens a page, evaluates JavaScript, takes pictures."""
+"""Headless Chromium, controlled with the DevTools protocol over a pipe: pages, JavaScript, and screenshots."""
 
 import base64
 import fcntl
@@ -20,78 +20,80 @@ OPTIONS = (
 
 
 class Browser:
-    """One tab. `told` collects what the page, or the browser about it, writes to the console."""
+    """One tab. `console` collects the messages of the console, including errors."""
 
-    def __init__(self, asks: BinaryIO, answers: BufferedReader) -> None:
-        self._asks, self._answers = asks, answers
+    def __init__(self, requests: BinaryIO, responses: BufferedReader) -> None:
+        self._requests, self._responses = requests, responses
         self._number, self._session, self._rest = 0, "", b""
-        self.told: list[str] = []
+        self.console: list[str] = []
         self._loaded = False
-        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
-            self.ask(f"{domain}.enable")
+            self.call(f"{domain}.enable")
 
     def _next(self) -> Any:
         while b"\0" not in self._rest:
-            more = self._answers.read1(1 << 16)
+            more = self._responses.read1(1 << 16)
             assert more, "the browser has ended"
             self._rest += more
         message, _, self._rest = self._rest.partition(b"\0")
-        told = json.loads(message)
-        if told.get("method") == "Page.loadEventFired":
+        content = json.loads(message)
+        if content.get("method") == "Page.loadEventFired":
             self._loaded = True
-        elif told.get("method") == "Log.entryAdded":
-            self.told.append(told["params"]["entry"]["text"])
-        elif told.get("method") == "Runtime.exceptionThrown":
-            self.told.append(json.dumps(told["params"]["exceptionDetails"]))
-        return told
+        elif content.get("method") == "Log.entryAdded":
+            self.console.append(content["params"]["entry"]["text"])
+        elif content.get("method") == "Runtime.exceptionThrown":
+            self.console.append(json.dumps(content["params"]["exceptionDetails"]))
+        return content
 
-    def ask(self, method: str, **parameters: Any) -> Any:
+    def call(self, method: str, **parameters: Any) -> Any:
         """Send one command; return its result."""
         self._number += 1
-        asked = {"id": self._number, "method": method, "params": parameters}
-        self._asks.write(json.dumps(asked | ({"sessionId": self._session} if self._session else {})).encode() + b"\0")
-        while (told := self._next()).get("id") != self._number:
+        command = {"id": self._number, "method": method, "params": parameters}
+        self._requests.write(
+            json.dumps(command | ({"sessionId": self._session} if self._session else {})).encode() + b"\0"
+        )
+        while (response := self._next()).get("id") != self._number:
             pass
-        assert "error" not in told, told
-        return told["result"]
+        assert "error" not in response, response
+        return response["result"]
 
     def open(self, url: str) -> None:
         """Go to a page and wait until it is loaded."""
         self._loaded = False
-        failed = self.ask("Page.navigate", url=url).get("errorText")
+        failed = self.call("Page.navigate", url=url).get("errorText")
         assert not failed, failed
         while not self._loaded:
             self._next()
 
     def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression, awaited."""
-        result = self.ask("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        result = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
     def shown(self, width: int, height: int, scheme: str = "light", scale: float = 1.0) -> None:
-        """Show pages as on a screen of this size, ``light`` or ``dark``."""
+        """Emulate a screen of this size with the ``light`` or ``dark`` colour scheme."""
         mobile = width < 600
-        self.ask(
+        self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=mobile
         )
-        self.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def close(self) -> None:
-        """End the browser."""
+        """Close the browser."""
         self._session = ""
-        self.ask("Browser.close")
+        self.call("Browser.close")
 
     def picture(self, whole: bool = False) -> bytes:
-        """The page as a PNG; `whole`: beyond the screen too."""
-        told = self.ask("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        return base64.b64decode(told["data"])
+        """The page as a PNG. `whole`: including the part outside the screen."""
+        screenshot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        return base64.b64decode(screenshot["data"])
 
 
 def _pipe() -> tuple[int, int]:
-    """A pipe with numbers above those that the browser wants for it, 3 and 4."""
+    """A pipe with file descriptors above 3 and 4, which the browser uses."""
     ends = os.pipe()
     moved = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in ends]
     for end in ends:
@@ -101,7 +103,7 @@ def _pipe() -> tuple[int, int]:
 
 @contextmanager
 def browser(folder: Path) -> Iterator[Browser]:
-    """A browser with an empty profile in `folder`, ended with the block."""
+    """A browser with an empty profile in `folder`, closed at the end of the block."""
     program = component("chromium")
     ours_in, theirs_out = _pipe()
     theirs_in, ours_out = _pipe()
@@ -116,8 +118,8 @@ def browser(folder: Path) -> Iterator[Browser]:
     os.close(theirs_in)
     os.close(theirs_out)
     try:
-        with os.fdopen(ours_out, "wb", 0) as asks, os.fdopen(ours_in, "rb") as answers:
-            tab = Browser(asks, answers)
+        with os.fdopen(ours_out, "wb", 0) as requests, os.fdopen(ours_in, "rb") as responses:
+            tab = Browser(requests, responses)
             yield tab
             tab.close()
             process.wait(timeout=20)

@@ -1,4 +1,4 @@
-"""Programs of the system that tests use."""
+"""System programs used by tests."""
 
 import os
 import shutil
@@ -14,11 +14,11 @@ PACKAGES = {
 
 
 def component(name: str, *others: str) -> str:
-    """The path of a program, under this name or another; a missing one fails in CI and is skipped, in words, else."""
+    """The path of a program under one of its names. If it is missing, the test fails in CI and is skipped elsewhere."""
     found = next(filter(None, map(shutil.which, (name, *others))), None)
     if found is None:
-        words = f"{name} is missing; on Debian: apt-get install {PACKAGES.get(name, name)}"
+        message = f"{name} is missing; on Debian: apt-get install {PACKAGES.get(name, name)}"
         if os.environ.get("CI") == "true":
-            pytest.fail(words)
-        pytest.skip(words)  # on a desk only: in CI it is a failure, above
+            pytest.fail(message)
+        pytest.skip(message)  # in CI this is a failure, see above
     return found

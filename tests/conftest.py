@@ -36,19 +36,19 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """In a worker process: hand over what tests counted."""
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
-        output["counts"] = counts.told
+        output["counts"] = counts.numbers
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: object) -> None:
     """In the process that started the workers: add up what they counted."""
     for what, count in getattr(node, "workeroutput", {}).get("counts", {}).items():
-        counts.told[what] = counts.told.get(what, 0) + count
+        counts.numbers[what] = counts.numbers.get(what, 0) + count
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what tests counted."""
-    if counts.told:
+    if counts.numbers:
         terminalreporter.section("paging")
-    for what, count in counts.told.items():
+    for what, count in counts.numbers.items():
         terminalreporter.write_line(f"{what}: {count}")

@@ -1,3 +1,3 @@
-"""What tests counted, printed at the end of a run."""
+"""Numbers that tests report, printed at the end of a run."""
 
-told: dict[str, int] = {}
+numbers: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""The example answers of the Workload API that the tests decode: one file a payload, named P01 to P32."""
+"""Example responses of the Workload API, one file per payload, named P01 to P32."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ def payload(name: str) -> Any:
 
 
 def page(*items: Any, **envelope: Any) -> bytes:
-    """A list answer as the API sends it."""
+    """A list response in the format of the API."""
     return json.dumps(
         {"totalCount": len(items), "count": len(items), "next": None, "previous": None, "data": items} | envelope
     ).encode()

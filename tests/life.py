@@ -1,4 +1,4 @@
-"""A daemon with traces that lives as fast as the machine can: API, state and collector are real, time is made."""
+"""A daemon with traces in virtual time, with a real API, state file and collector."""
 
 import asyncio
 from pathlib import Path
@@ -15,28 +15,28 @@ from exporter.state.store import Store
 from tests.daemon.parts import use_accounts, use_traces
 from tests.daemon.test_daemon import START, Time
 
-SWEEP, LOOK = 30.0, 5.0
+SWEEP_SECONDS, POLL_SECONDS = 30.0, 5.0
 
 
-class _Hurried(Time):
-    """Requests are spaced as they should be; who waits for longer, such as for a trace to send, looks again at once."""
+class _FastTime(Time):
+    """Virtual time in which requests are spaced normally, but longer waits, such as of the sender, end immediately."""
 
     async def pause(self, seconds: float) -> None:
         if seconds < 1.0:
             await super().pause(seconds)
         else:
-            await asyncio.sleep(0.005)  # real time for what goes on beside
+            await asyncio.sleep(0.005)  # real time for other tasks
 
 
 class Life:
-    """The life of a daemon on a simulated fleet. One request at a time, so that each life is like the other.
+    """The life of a daemon on a simulated fleet, with one request at a time, so that every life is the same.
 
-    It begins at `born`, in seconds since the epoch. Its state is kept in `folder`, unless a `store` is given. `told`
-    are more settings.
+    It starts at `born`, in seconds since the epoch. Its state is in `folder`, unless a `store` is given. `settings` are
+    further settings.
     """
 
     def __init__(
-        self, simulator: Simulator, folder: Path, store: Store | None = None, *, born: float = START, **told: Any
+        self, simulator: Simulator, folder: Path, store: Store | None = None, *, born: float = START, **settings: Any
     ) -> None:
         folder.mkdir(exist_ok=True)
         self._file = folder / "exporter.yaml"
@@ -44,41 +44,41 @@ class Life:
             "name": "eu", "endpoint": simulator.url, "token": simulator.token,
             "requests_per_second": 100, "concurrency": 1,
         }  # fmt: skip
-        self.time, self.store = _Hurried(), store or Store(folder / "state.db")
+        self.time, self.store = _FastTime(), store or Store(folder / "state.db")
         self.time.wall = self._born = born
         simulator.clock = lambda: self.time.wall
-        settings = self._written(told)
-        self.daemon = Daemon(settings, lambda: load(self._file, {}), clock=self.time.clock, store=self.store)
-        use_accounts(self.daemon, settings)
-        use_traces(self.daemon, settings.traces)
+        loaded = self._written(settings)
+        self.daemon = Daemon(loaded, lambda: load(self._file, {}), clock=self.time.clock, store=self.store)
+        use_accounts(self.daemon, loaded)
+        use_traces(self.daemon, loaded.traces)
 
-    def _written(self, told: Any) -> Settings:
+    def _written(self, settings: Any) -> Settings:
         parts = {"detail": {"parts": ["pods", "events", "replacement"]}}
-        self._file.write_text(yaml.safe_dump({"accounts": [self._account], **parts, **told}))
+        self._file.write_text(yaml.safe_dump({"accounts": [self._account], **parts, **settings}))
         return load(self._file, {})
 
-    async def reload(self, **told: Any) -> None:
-        """Other settings from now on."""
-        self._written(told)
+    async def reload(self, **settings: Any) -> None:
+        """Reload with other settings."""
+        self._written(settings)
         assert await self.daemon.reload() == []
 
     async def until(self, minutes: float) -> None:
-        """Sweep and look at details, until so many minutes since birth."""
+        """Sweep and poll details until `minutes` after the start."""
         while self.time.wall < self._born + minutes * 60:
             begun = self.time.wall
             await self.daemon.sweep("eu")
-            lane = self.daemon.accounts.monitors["eu"].poller
-            assert lane is not None
-            while self.time.wall < begun + SWEEP:
-                while await lane.turn():
+            poller = self.daemon.accounts.monitors["eu"].poller
+            assert poller is not None
+            while self.time.wall < begun + SWEEP_SECONDS:
+                while await poller.turn():
                     pass
-                self.time.pass_(min(LOOK, max(0.1, begun + SWEEP - self.time.wall)))
+                self.time.pass_(min(POLL_SECONDS, max(0.1, begun + SWEEP_SECONDS - self.time.wall)))
 
     async def sent(self) -> None:
-        """Wait until no trace waits."""
+        """Wait until the outbox is empty."""
         async with asyncio.timeout(20):
-            while self.store.outbox().traces:  # noqa: ASYNC110 — another process or thread takes them
-                await asyncio.sleep(0.01)  # between two looks
+            while self.store.outbox().traces:  # noqa: ASYNC110 — another thread or process sends them
+                await asyncio.sleep(0.01)  # polling interval
 
     async def __aenter__(self) -> Self:
         return self

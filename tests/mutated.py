@@ -1,4 +1,4 @@
-"""Answers as broken servers, proxies and encoders might send them: real ones with something changed."""
+"""Mutated responses, as broken servers, proxies and encoders may send them."""
 
 import json
 from copy import deepcopy
@@ -17,7 +17,7 @@ BYTES = (
 
 
 def places(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    """The paths of everything in a JSON value but itself."""
+    """The paths of all values within a JSON value."""
     found: list[tuple[str | int, ...]] = []
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, part in pairs:
@@ -27,23 +27,23 @@ def places(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int
 
 
 def put(value: Any, path: tuple[str | int, ...], new: Any) -> None:
-    """Replace what is at a path."""
+    """Replace the value at a path."""
     for key in path[:-1]:
         value = value[key]
     value[path[-1]] = new
 
 
 def structural(random: Random, body: bytes) -> bytes:
-    """The answer with one to three values replaced by odd ones."""
+    """The response with one to three values replaced by unusual ones."""
     value = json.loads(body)
     for _ in range(random.randint(1, 3)):
-        if there := places(value):
-            put(value, random.choice(there), deepcopy(random.choice(NASTY)))
+        if found := places(value):
+            put(value, random.choice(found), deepcopy(random.choice(NASTY)))
     return json.dumps(value).encode()
 
 
 def mangled(random: Random, body: bytes) -> bytes:
-    """The answer with one to three bytes or stretches replaced, removed, repeated or put in."""
+    """The response with one to three bytes or ranges replaced, removed, repeated or inserted."""
     for _ in range(random.randint(1, 3)):
         at, to = sorted(random.randrange(len(body) + 1) for _ in range(2))
         to = min(to, at + 200)
@@ -62,5 +62,5 @@ def mangled(random: Random, body: bytes) -> bytes:
 
 
 def mutated(random: Random, body: bytes) -> bytes:
-    """The answer changed in one of these ways."""
+    """The response, mutated in one of these ways."""
     return structural(random, body) if random.random() < 0.5 else mangled(random, body)

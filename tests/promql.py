@@ -1,4 +1,4 @@
-"""What an expression means: its selectors, its unit, and the labels that its series have."""
+"""Analysis of PromQL expressions: selectors, units, and the labels of the resulting series."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from exporter.metrics.registry import FAMILIES
 from exporter.telemetry.own_metrics import OWN_METRICS, PREFIX
 
 TIMES: Mapping[str, str] = {"__rate_interval": "2m", "__range": "5400s", "__interval": "30s"}
-"""What Grafana would put in, for a scrape interval of 30 s and a time range as long as a day of `days`."""
+"""Values of Grafana's built-in variables, for a scrape interval of 30 s and the time range of a day of `days`."""
 COUNTING = ("rate", "irate", "increase")
 _UNITS = {"seconds": "time", "bytes": "bytes", "ratio": "ratio", "cores": "cores"}
 _OTHERS = {"process_cpu_seconds_total": "time", "process_resident_memory_bytes": "bytes", "up": "number",
            "ALERTS": "number", "ALERTS_FOR_STATE": "time"}  # fmt: skip
 ALL = frozenset({"*"})
-"""Every label there is."""
+"""All labels."""
 
 
 def units() -> dict[str, str]:
-    """The unit of every family that may be asked for: time, bytes, ratio, cores or number."""
-    told = {family.name: _UNITS.get(family.unit, "number") for family in FAMILIES}
-    told |= {family.name: _UNITS.get(family.unit, "number") for family in ACCOUNTS}
+    """The unit of every metric that may be queried: time, bytes, ratio, cores or number."""
+    found = {family.name: _UNITS.get(family.unit, "number") for family in FAMILIES}
+    found |= {family.name: _UNITS.get(family.unit, "number") for family in ACCOUNTS}
     for own in OWN_METRICS:
         word = own.name.rsplit("_", 1)[-1]
         unit = "rate" if own.name.endswith("_per_second") else _UNITS.get(word, "number")
-        told[PREFIX + own.name + ("_total" if own.kind == "counter" else "")] = unit
+        found[PREFIX + own.name + ("_total" if own.kind == "counter" else "")] = unit
     histograms = [f.name for f in ACCOUNTS if f.kind == "histogram"]
     histograms += [PREFIX + own.name for own in OWN_METRICS if "histogram" in own.kind]
-    return told | {f"{name}_bucket": told[name] for name in histograms} | _OTHERS
+    return found | {f"{name}_bucket": found[name] for name in histograms} | _OTHERS
 
 
 UNITS = units()
@@ -40,18 +40,18 @@ UNITS = units()
 
 def filled_in(expression: str, values: Mapping[str, str]) -> str:
     """An expression with its variables substituted."""
-    told = {**TIMES, **values}
-    return re.sub(r"\$\{?(\w+)\}?", lambda match: told[match[1]], expression)
+    values = {**TIMES, **values}
+    return re.sub(r"\$\{?(\w+)\}?", lambda match: values[match[1]], expression)
 
 
 def parsed(expression: str, **values: str) -> Any:
-    """The tree of an expression whose variables stand for anything."""
+    """The syntax tree of an expression with placeholder values of its variables."""
     anything = dict.fromkeys(("job", "account", "importance", "instance", "workload"), "x")
     return p.parse(filled_in(expression, anything | values))
 
 
 def walked(node: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, tuple[Any, ...]]]:
-    """Every node, and those above it, the nearest last."""
+    """Every node with its ancestors, the parent last."""
     yield node, above
     below = (*above, node)
     for name in ("lhs", "rhs", "expr", "param", "vector_selector"):
@@ -63,12 +63,12 @@ def walked(node: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, tuple[
 
 
 def selectors(node: Any) -> Iterator[tuple[Any, tuple[Any, ...]]]:
-    """Every vector selector, and the nodes above it."""
+    """Every vector selector with its ancestors."""
     return ((each, above) for each, above in walked(node) if isinstance(each, p.VectorSelector))
 
 
 def matchers(selector: Any) -> dict[str, str]:
-    """The matchers of a selector as they are written: label -> operator and value."""
+    """The matchers of a selector: label -> operator and value."""
     return dict(re.findall(r'(\w+)((?:=~|!~|!=|=)"(?:[^"\\]|\\.)*")', str(selector)))
 
 
@@ -79,7 +79,7 @@ def _inner(node: Any) -> Any:
 
 
 def labels(node: Any) -> frozenset[str]:
-    """The labels that the series of an expression have; `ALL` where nothing takes any away."""
+    """The labels of the series of an expression; `ALL` if none are removed."""
     node = _inner(node)
     if isinstance(node, p.VectorSelector | p.MatrixSelector):
         return ALL
@@ -101,7 +101,7 @@ def labels(node: Any) -> frozenset[str]:
 
 
 def unit(node: Any) -> str:
-    """time, bytes, ratio, cores, number or rate; raises ValueError where two sides do not fit together."""
+    """time, bytes, ratio, cores, number or rate. Raises ValueError if the units of two operands do not match."""
     node = _inner(node)
     if isinstance(node, p.VectorSelector | p.MatrixSelector):
         selector: Any = getattr(node, "vector_selector", node)
@@ -122,10 +122,10 @@ def _unit_of_call(node: Any) -> str:
     if name == "vector":
         return "any"
     inner = node.args[-1] if name == "histogram_quantile" else node.args[0]
-    told = unit(inner)
+    inner_unit = unit(inner)
     if any(selector.name.endswith("_bucket") for selector, _ in selectors(inner)):
-        return told
-    return {"time": "cores", "number": "rate"}[told] if name in ("rate", "irate") else told
+        return inner_unit
+    return {"time": "cores", "number": "rate"}[inner_unit] if name in ("rate", "irate") else inner_unit
 
 
 def _unit_of_both(node: Any) -> str:

@@ -1,4 +1,4 @@
-"""Collectors that answer as they are told: one over HTTP, one over gRPC, each with a script of answers."""
+"""Scripted trace collectors over HTTP and gRPC."""
 
 import gzip
 import ssl
@@ -22,7 +22,7 @@ from exporter.otlp.transport import METHOD
 
 
 class Answer(NamedTuple):
-    """One answer. ``hang``: none ever; ``drip``: a byte now and then, without end; ``half``: cut in the middle."""
+    """One response. ``hang``: none; ``drip``: endless bytes; ``half``: the connection closes in the middle."""
 
     status: int = 200
     body: bytes = b""
@@ -34,7 +34,7 @@ HANG, DRIP, HALF = Answer(how="hang"), Answer(how="drip"), Answer(how="half")
 
 
 def partly(rejected: int, words: str) -> bytes:
-    """The body of an answer that did not take every span."""
+    """The body of a partial success."""
     said = ExportTracePartialSuccess(rejected_spans=rejected, error_message=words)
     body: bytes = ExportTraceServiceResponse(partial_success=said).SerializeToString()
     return body
@@ -48,20 +48,20 @@ class Received(NamedTuple):
 
     @property
     def spans(self) -> list[Any]:
-        """The spans in it."""
+        """The spans of the request."""
         request = ExportTraceServiceRequest.FromString(self.body)
         return [s for resource in request.resource_spans for scope in resource.scope_spans for s in scope.spans]
 
     @property
     def traces(self) -> list[bytes]:
-        """The ids of the traces in it, once for each root."""
+        """The ids of its traces, one for each root span."""
         return [span.trace_id for span in self.spans if not span.parent_span_id]
 
 
 class HttpReceiver:
-    """OTLP/HTTP at `url`. Answers come from `script`, then from `answer`; a body that holds `poison` is a 400.
+    """OTLP/HTTP at `url`. Responses come from `script`, then `answer`; a body with `poison` is rejected with 400.
 
-    `tls` is a folder with ``server.pem``, ``server.key`` and ``client.pem``, which a client must show.
+    `tls` is a folder with ``server.pem``, ``server.key`` and ``client.pem``, the required client certificate.
     """
 
     def __init__(self, *script: Answer, tls: Path | None = None) -> None:
@@ -76,7 +76,7 @@ class HttpReceiver:
             def do_POST(self) -> None:
                 receiver._answer(self)
 
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 — its name in the library
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 — the name in the library
                 pass
 
         class Quiet(ThreadingHTTPServer):
@@ -124,7 +124,7 @@ class HttpReceiver:
 
     @property
     def traces(self) -> list[bytes]:
-        """The traces that were taken, in the order in which they came."""
+        """The accepted traces, in the order of arrival."""
         return [trace for each in self.accepted for trace in each.traces]
 
     def __enter__(self) -> Self:
@@ -138,7 +138,7 @@ class HttpReceiver:
 
 
 class GrpcReceiver(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
-    """OTLP/gRPC at `url`. The script holds codes, with words and trailing metadata, or bodies."""
+    """OTLP/gRPC at `url`. The script contains status codes with message and trailing metadata, or bodies."""
 
     def __init__(
         self,

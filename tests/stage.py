@@ -12,6 +12,7 @@ import httpx
 
 from exporter.clock import Clock
 from exporter.collect.account_monitor import AccountMonitor, Plan
+from exporter.collect.account_state import AccountState
 from exporter.collect.client import Client
 from exporter.fleet.polling import Policy
 from exporter.fleet.reconcile import Snapshot
@@ -120,7 +121,7 @@ class Stage:
         )
         told = Plan(900.0, details=policy or Policy(), rate=rate, concurrency=concurrency)._replace(**plan)
         clock = Clock(lambda: self.wall, lambda: self.now)
-        self.monitor = AccountMonitor(known or Snapshot("acme"), self.client, account, told, clock)
+        self.monitor = AccountMonitor(AccountState(known or Snapshot("acme")), self.client, account, told, clock)
         self.exposition = Exposition(FAMILIES)
 
     @property

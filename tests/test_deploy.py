@@ -1,6 +1,6 @@
-"""The files of deploy/: each is what its reader expects, and they agree with each other and with the program.
+"""The files of deploy/ are valid and consistent with each other and with the program.
 
-No container is started here. What a file can be checked with without one, checks it: Prometheus, Alertmanager, systemd.
+No container is started. Files are checked with Prometheus, Alertmanager, systemd and Compose where possible.
 """
 
 import re
@@ -55,12 +55,12 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
 def without_variables(text: str, **given: str) -> str:
-    """Text with ``${NAME:-default}`` put in."""
+    """A text with ``${NAME:-default}`` substituted."""
     return re.sub(r"\$\{(\w+):-([^}]*)\}", lambda match: given.get(match[1], match[2]), text)
 
 
 def mounts(service: str) -> Iterator[tuple[Path, str]]:
-    """The files and folders of the repository that a service sees, and where."""
+    """The files and folders of the repository that a service mounts, with their target paths."""
     for volume in SERVICES[service].get("volumes", ()):
         source, target, *_ = volume.split(":")
         if source.startswith("."):
@@ -84,13 +84,13 @@ def unit(name: str) -> list[str]:
     ],
     ids=["demo of compose", "run of compose", "kubernetes", "systemd"],
 )
-def test_the_program_knows_its_command_and_every_flag(arguments: list[str]) -> None:
-    told = parser(arguments[0]).parse_args(arguments)
-    assert told.command in ("run", "demo")
-    assert str(PORT) in " ".join(vars(told)["web.listen_address"] or [str(PORT)])
+def test_the_program_accepts_the_command_and_every_flag(arguments: list[str]) -> None:
+    options = parser(arguments[0]).parse_args(arguments)
+    assert options.command in ("run", "demo")
+    assert str(PORT) in " ".join(vars(options)["web.listen_address"] or [str(PORT)])
 
 
-def test_the_environment_of_compose_is_one_account() -> None:
+def test_the_environment_of_compose_configures_one_account() -> None:
     environment = {
         name: without_variables(value, DATAROBOT_API_TOKEN="secret")
         for name, value in SERVICES["exporter"]["environment"].items()
@@ -99,11 +99,11 @@ def test_the_environment_of_compose_is_one_account() -> None:
     assert (account.endpoint, account.token_env) == ("https://app.datarobot.com/api/v2", "DATAROBOT_API_TOKEN")
 
 
-def test_no_compose_variable_lacks_a_default() -> None:
+def test_every_compose_variable_has_a_default() -> None:
     assert re.findall(r"\$\{\w+[^:\w]", (DEPLOY / "compose.yaml").read_text()) == []
 
 
-def test_kubernetes_and_systemd_give_the_token_as_a_file(tmp_path: Path) -> None:
+def test_kubernetes_and_systemd_provide_the_token_as_a_file(tmp_path: Path) -> None:
     named = {each["name"] for each in CONTAINER["env"]} | {pair.partition("=")[0] for pair in unit("Environment")}
     assert named == {"DATAROBOT_ENDPOINT", "DATAROBOT_API_TOKEN_FILE"}
     (tmp_path / "token").write_text("secret")
@@ -115,18 +115,18 @@ def test_kubernetes_and_systemd_give_the_token_as_a_file(tmp_path: Path) -> None
 
 
 @pytest.mark.real
-def test_compose_understands_its_file() -> None:
-    told = subprocess.run(
+def test_compose_accepts_its_file() -> None:
+    done = subprocess.run(
         [component("docker-compose"), "-f", DEPLOY / "compose.yaml", "config"],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert told.returncode == 0, told.stderr
-    assert set(yaml.safe_load(told.stdout)["services"]) == set(SERVICES)
+    assert done.returncode == 0, done.stderr
+    assert set(yaml.safe_load(done.stdout)["services"]) == set(SERVICES)
 
 
-def test_what_is_mounted_is_there() -> None:
+def test_mounted_files_exist() -> None:
     assert {str(path.relative_to(ROOT)) for service in SERVICES for path, _ in mounts(service)} == {
         "alerts/rules.yml",
         "dashboards",
@@ -138,7 +138,7 @@ def test_what_is_mounted_is_there() -> None:
         assert [str(path) for path, _ in mounts(service) if not path.exists()] == []
 
 
-def test_images_are_of_one_version_and_ours_is_built_here() -> None:
+def test_images_have_a_version_and_ours_is_built_from_the_dockerfile() -> None:
     for name, service in SERVICES.items():
         if "build" in service:
             assert (DEPLOY / service["build"] / "Dockerfile").exists()
@@ -146,93 +146,93 @@ def test_images_are_of_one_version_and_ours_is_built_here() -> None:
             assert re.search(r":v?\d+\.\d+\.\d+$", service["image"]), name
 
 
-def test_nothing_is_published_beyond_loopback() -> None:
+def test_ports_are_published_on_loopback_only() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", ())]
     assert len(published) == len(SERVICES)
     assert [port for port in published if not port.startswith("127.0.0.1:")] == []
 
 
-def test_files_name_services_that_are_there() -> None:
+def test_files_name_existing_services() -> None:
     prometheus = read("prometheus.yml")
-    asked = [
+    addresses = [
         *[
             target
             for job in prometheus["scrape_configs"]
-            for told in job["static_configs"]
-            for target in told["targets"]
+            for group in job["static_configs"]
+            for target in group["targets"]
         ],
         *[
             target
             for manager in prometheus["alerting"]["alertmanagers"]
-            for told in manager["static_configs"]
-            for target in told["targets"]
+            for group in manager["static_configs"]
+            for target in group["targets"]
         ],
         *[each["url"].removeprefix("http://") for each in sources()],
         SERVICES["exporter"]["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"].removeprefix("http://"),
     ]
     ports = {"exporter": {PORT}, "prometheus": {9090}, "alertmanager": {9093}, "jaeger": {4318, 16686}}
-    assert [place for place in asked if int(place.partition(":")[2]) not in ports[place.partition(":")[0]]] == []
-    assert {job["job_name"] for job in prometheus["scrape_configs"]} == {"datarobot"}, "what the alert rules ask for"
+    assert [place for place in addresses if int(place.partition(":")[2]) not in ports[place.partition(":")[0]]] == []
+    assert {job["job_name"] for job in prometheus["scrape_configs"]} == {"datarobot"}, "the alert rules select this job"
 
 
-# -- what the others read
+# -- configuration of the other services
 
 
 def sources() -> list[dict[str, Any]]:
-    told: list[dict[str, Any]] = read("grafana/provisioning/datasources/datarobot.yaml")["datasources"]
-    return told
+    datasources: list[dict[str, Any]] = read("grafana/provisioning/datasources/datarobot.yaml")["datasources"]
+    return datasources
 
 
 @pytest.mark.real
-def test_prometheus_takes_its_configuration_as_its_container_sees_it(tmp_path: Path) -> None:
+def test_prometheus_accepts_its_configuration_with_the_mounts_of_its_container(tmp_path: Path) -> None:
     for path, target in mounts("prometheus"):
         place = tmp_path / target.lstrip("/")
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, place)
     (config,) = [word.partition("=")[2] for word in SERVICES["prometheus"]["command"] if "config.file" in word]
-    told = subprocess.run(
+    done = subprocess.run(
         [component("promtool"), "check", "config", tmp_path / config.lstrip("/")],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert told.returncode == 0, told.stderr
-    assert re.search(r"SUCCESS: \d+ rules found", told.stdout)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"SUCCESS: \d+ rules found", done.stdout)
 
 
 @pytest.mark.real
-def test_alertmanager_takes_its_configuration() -> None:
-    told = subprocess.run(
+def test_alertmanager_accepts_its_configuration() -> None:
+    done = subprocess.run(
         [component("amtool"), "check-config", DEPLOY / "alertmanager.yml"], capture_output=True, text=True, check=False
     )
-    assert (told.returncode, "SUCCESS" in told.stdout) == (0, True), told.stderr
+    assert (done.returncode, "SUCCESS" in done.stdout) == (0, True), done.stderr
 
 
-def test_grafana_finds_its_datasources_and_its_dashboards() -> None:
-    told = sources()
-    assert len({each["uid"] for each in told}) == len(told)
-    assert [each["type"] for each in told if each.get("isDefault")] == ["prometheus"]
+def test_grafana_can_find_its_datasources_and_dashboards() -> None:
+    datasources = sources()
+    assert len({each["uid"] for each in datasources}) == len(datasources)
+    assert [each["type"] for each in datasources if each.get("isDefault")] == ["prometheus"]
     (provider,) = read("grafana/provisioning/dashboards/datarobot.yaml")["providers"]
     state = {target: path for path, target in mounts("grafana")}
     assert state[provider["options"]["path"]] == ROOT / "dashboards"
     assert state["/etc/grafana/provisioning"] == DEPLOY / "grafana" / "provisioning"
 
 
-def test_an_exemplar_leads_to_its_trace() -> None:
+def test_an_exemplar_links_to_its_trace() -> None:
     assert "--enable-feature=exemplar-storage" in SERVICES["prometheus"]["command"]
     kinds = {each["uid"]: each["type"] for each in sources()}
     (prometheus,) = [each for each in sources() if each["type"] == "prometheus"]
-    (way,) = prometheus["jsonData"]["exemplarTraceIdDestinations"]
+    (destination,) = prometheus["jsonData"]["exemplarTraceIdDestinations"]
     report = Report(0.0)
     report.account("acme", 30.0, 10.0).made(EpisodeTrace("start", "success", 90.0, Trace(bytes(16), {}, ())))
-    assert f'# {{{way["name"]}="{bytes(16).hex()}"}} 90.0' in report.openmetrics().decode()
-    assert kinds[way["datasourceUid"]] == "jaeger"
+    assert f'# {{{destination["name"]}="{bytes(16).hex()}"}} 90.0' in report.openmetrics().decode()
+    assert kinds[destination["datasourceUid"]] == "jaeger"
 
 
 # -- labels of targets
 
 ATTACHED = {"namespace", "pod", "service", "endpoint", "container", "job", "instance", "node", "prometheus"}
-"""What the Prometheus operator attaches to a target, or to what it sends on."""
+"""Labels that the Prometheus operator adds to targets and to remote writes."""
 LABELS = {
     *COMMON_LABELS,
     *(label for rows in (FAMILIES, ACCOUNTS, OWN_METRICS) for row in rows for label in row.labels),
@@ -241,7 +241,7 @@ LABELS |= set(re.findall(r'[{,](\w+)="', Report(0.0).text().decode()))
 
 
 def scrape_jobs() -> Iterator[tuple[str, bool, set[str]]]:
-    """Each job that scrapes the exporter in deploy/, README and docs: where, `honor_labels`, the labels it attaches."""
+    """Each job in deploy/, README and docs that scrapes the exporter: place, `honor_labels`, added labels."""
     for endpoint in manifest("ServiceMonitor")["spec"]["endpoints"]:
         yield "servicemonitor.yaml", endpoint.get("honorLabels", False), ATTACHED
     files = {str(file): file.read_text() for file in DEPLOY.glob("*.y*ml")} | {
@@ -256,7 +256,7 @@ def scrape_jobs() -> Iterator[tuple[str, bool, set[str]]]:
                 yield place, job.get("honor_labels", False), {"job", "instance"} | labels | of_pods
 
 
-def test_no_job_that_is_shown_lets_a_label_of_the_target_take_the_place_of_ours() -> None:
+def test_no_job_overwrites_our_labels_with_target_labels() -> None:
     jobs = list(scrape_jobs())
     assert {place.rpartition("/")[2].partition(":")[0] for place, *_ in jobs} >= {
         "servicemonitor.yaml", "prometheus.yml", "README.md",
@@ -264,15 +264,15 @@ def test_no_job_that_is_shown_lets_a_label_of_the_target_take_the_place_of_ours(
     assert {place: labels & LABELS for place, honoured, labels in jobs if labels & LABELS and not honoured} == {}
 
 
-def test_no_metric_of_ours_has_a_label_that_only_the_target_has() -> None:
-    """With honor_labels it would replace the job that alert rules ask for, or the instance."""
+def test_our_metrics_have_no_target_labels() -> None:
+    """With honor_labels such a label would replace the job that alert rules select, or the instance."""
     assert LABELS & {"job", "instance", "namespace", "pod", "service", "node", "prometheus"} == set()
 
 
 # -- kubernetes
 
 
-def test_labels_ports_volumes_and_secrets_of_the_manifests_agree() -> None:
+def test_labels_ports_volumes_and_secrets_of_the_manifests_are_consistent() -> None:
     labels = POD["metadata"]["labels"]
     service = manifest("Service")
     assert manifest("Deployment")["spec"]["selector"]["matchLabels"] == labels
@@ -280,9 +280,9 @@ def test_labels_ports_volumes_and_secrets_of_the_manifests_agree() -> None:
     assert manifest("NetworkPolicy")["spec"]["podSelector"]["matchLabels"] == labels
     assert manifest("ServiceMonitor")["spec"]["selector"]["matchLabels"] == service["metadata"]["labels"]
     (port,) = CONTAINER["ports"]
-    (asked,) = manifest("ServiceMonitor")["spec"]["endpoints"]
-    assert (port["name"], port["containerPort"]) == (asked["port"], PORT)
-    assert {told["port"] for told in service["spec"]["ports"]} == {PORT}
+    (scraped,) = manifest("ServiceMonitor")["spec"]["endpoints"]
+    assert (port["name"], port["containerPort"]) == (scraped["port"], PORT)
+    assert {exposed["port"] for exposed in service["spec"]["ports"]} == {PORT}
     (allowed,) = manifest("NetworkPolicy")["spec"]["ingress"]
     assert allowed["ports"] == [{"protocol": "TCP", "port": PORT}]
     volumes = {volume["name"]: volume for volume in POD["spec"]["volumes"]}
@@ -302,7 +302,7 @@ def test_labels_ports_volumes_and_secrets_of_the_manifests_agree() -> None:
     )
 
 
-def test_the_pod_is_nobody_and_writes_nowhere_but_its_state() -> None:
+def test_the_pod_has_no_privileges_and_a_read_only_file_system() -> None:
     pod, own = POD["spec"]["securityContext"], CONTAINER["securityContext"]
     user, _, group = re.findall(r"^USER (\d+)(:)(\d+)$", DOCKERFILE, re.MULTILINE)[0]
     assert (pod["runAsNonRoot"], pod["runAsUser"], pod["runAsGroup"]) == (True, int(user), int(group))
@@ -311,7 +311,7 @@ def test_the_pod_is_nobody_and_writes_nowhere_but_its_state() -> None:
     assert POD["spec"]["automountServiceAccountToken"] is False
 
 
-def test_probes_ask_what_the_program_answers() -> None:
+def test_probes_use_the_health_and_readiness_paths() -> None:
     probes = {name: CONTAINER[f"{name}Probe"]["httpGet"] for name in ("liveness", "readiness")}
     assert {name: probe["path"] for name, probe in probes.items()} == {
         "liveness": "/-/healthy",
@@ -320,10 +320,10 @@ def test_probes_ask_what_the_program_answers() -> None:
     assert {probe["port"] for probe in probes.values()} == {"metrics"}
 
 
-def test_the_kustomization_names_manifests_that_are_there() -> None:
-    told = manifest("Kustomization")
-    assert [name for name in told["resources"] if not (DEPLOY / "kubernetes" / name).exists()] == []
-    assert {told["namespace"]} == {
+def test_the_kustomization_names_existing_manifests() -> None:
+    kustomization = manifest("Kustomization")
+    assert [name for name in kustomization["resources"] if not (DEPLOY / "kubernetes" / name).exists()] == []
+    assert {kustomization["namespace"]} == {
         each["metadata"]["namespace"] for each in (manifest("Secret"), manifest("ServiceMonitor"))
     }
 
@@ -333,7 +333,7 @@ def test_the_kustomization_names_manifests_that_are_there() -> None:
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
-    """The unit with a program in it that is there: systemd looks for it."""
+    """The unit with the path of an existing program, which systemd requires."""
     file = tmp_path / "workload-exporter.service"
     program = shlex.split(unit("ExecStart")[0])[0]
     file.write_text(UNIT.replace(program, shutil.which("true") or "/bin/true"))
@@ -341,34 +341,34 @@ def installed(tmp_path: Path) -> Path:
 
 
 @pytest.mark.real
-def test_systemd_has_nothing_to_say_against_the_unit(installed: Path) -> None:
-    told = subprocess.run(
+def test_systemd_accepts_the_unit(installed: Path) -> None:
+    done = subprocess.run(
         [component("systemd-analyze"), "verify", installed], capture_output=True, text=True, check=False
     )
-    assert (told.returncode, told.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.real
-def test_systemd_finds_the_unit_little_exposed(installed: Path) -> None:
+def test_systemd_rates_the_unit_as_well_protected(installed: Path) -> None:
     """On systemd's scale from 0 to 10; a unit without hardening has 9.6."""
-    told = subprocess.run(
+    done = subprocess.run(
         [component("systemd-analyze"), "security", "--offline=true", "--threshold=20", "--no-pager", installed],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert told.returncode == 0, told.stdout[-300:]
+    assert done.returncode == 0, done.stdout[-300:]
 
 
-def test_systemd_tries_again_after_a_failure_but_not_after_bad_settings() -> None:
+def test_systemd_restarts_after_a_failure_but_not_after_invalid_settings() -> None:
     assert (unit("Restart"), unit("RestartPreventExitStatus")) == (["on-failure"], ["2"])
 
 
-def test_systemd_lets_the_process_leave_no_core_file_from_its_first_moment_on() -> None:
+def test_systemd_disables_core_files() -> None:
     assert unit("LimitCORE") == ["0"]
 
 
-# -- the collector that hands traces on to DataRobot
+# -- the collector that forwards traces to DataRobot
 
 COLLECTOR_TEXT = (DEPLOY / "otel-collector.example.yaml").read_text()
 COLLECTOR = yaml.safe_load(COLLECTOR_TEXT)
@@ -376,16 +376,16 @@ ROUTES = COLLECTOR["connectors"]["routing"]["table"]
 PIPELINES: dict[str, dict[str, list[str]]] = COLLECTOR["service"]["pipelines"]
 
 
-def test_every_part_of_a_pipeline_of_the_collector_is_there_and_every_part_is_used() -> None:
+def test_every_component_of_the_collector_is_defined_and_used() -> None:
     for side in ("receivers", "exporters"):
-        there = COLLECTOR[side].keys() | COLLECTOR["connectors"].keys()
-        assert {name for pipeline in PIPELINES.values() for name in pipeline[side]} == there
+        defined = COLLECTOR[side].keys() | COLLECTOR["connectors"].keys()
+        assert {name for pipeline in PIPELINES.values() for name in pipeline[side]} == defined
     routed = {name for route in ROUTES for name in route["pipelines"]}
     routed |= {*COLLECTOR["connectors"]["routing"]["default_pipelines"]}
     assert routed == {name for name, pipeline in PIPELINES.items() if pipeline["receivers"] == ["routing"]}
 
 
-def test_the_collector_tells_datarobot_of_each_workload_in_its_own_name() -> None:
+def test_the_collector_sends_each_trace_with_the_id_of_its_workload() -> None:
     for route in ROUTES:
         (workload,) = re.findall(r'^attributes\["datarobot\.workload\.id"\] == "(\w+)"$', route["condition"])
         sent = [COLLECTOR["exporters"][name] for place in route["pipelines"] for name in PIPELINES[place]["exporters"]]
@@ -394,7 +394,7 @@ def test_the_collector_tells_datarobot_of_each_workload_in_its_own_name() -> Non
         assert theirs["traces_endpoint"] == "${env:DATAROBOT_HOST}/otel/v1/traces"
 
 
-def test_no_secret_stands_in_the_file_of_the_collector() -> None:
+def test_the_file_of_the_collector_contains_no_secret() -> None:
     keys = {each["headers"]["X-DataRobot-Api-Key"] for each in COLLECTOR["exporters"].values() if "headers" in each}
     assert keys == {"${env:DATAROBOT_API_TOKEN}"}
     assert re.findall(r"(?i)(?:token|secret|password|key)\s*: *(?!\$\{env:)\S+", COLLECTOR_TEXT) == []

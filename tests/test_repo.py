@@ -1,4 +1,4 @@
-"""What the repository promises about itself: reference pages and locked names are up to date."""
+"""Generated files and locked names are up to date, and the documentation matches the code."""
 
 import ast
 import re
@@ -20,32 +20,32 @@ from exporter.telemetry.own_metrics import OWN_METRICS, PREFIX
 ROOT = Path(__file__).parent.parent
 
 
-MADE = files((ROOT / "README.md").read_text())
+GENERATED = files((ROOT / "README.md").read_text())
 
 
-@pytest.mark.parametrize("place", sorted(MADE))
-def test_a_file_that_is_made_is_what_its_rows_say(place: str) -> None:
-    assert (ROOT / place).read_text() == MADE[place], "run `make docs`"
+@pytest.mark.parametrize("place", sorted(GENERATED))
+def test_a_generated_file_is_up_to_date(place: str) -> None:
+    assert (ROOT / place).read_text() == GENERATED[place], "run `make docs`"
 
 
-def test_no_runbook_outlives_its_alert() -> None:
-    there = {str(file.relative_to(ROOT)) for file in (ROOT / "alerts/runbooks").iterdir()}
-    assert there == {place for place in MADE if place.startswith("alerts/runbooks/")}
+def test_there_are_no_other_runbook_files() -> None:
+    existing = {str(file.relative_to(ROOT)) for file in (ROOT / "alerts/runbooks").iterdir()}
+    assert existing == {place for place in GENERATED if place.startswith("alerts/runbooks/")}
 
 
-def test_every_alert_asks_for_families_that_exist() -> None:
+def test_every_alert_uses_existing_metrics() -> None:
     ours = {family.name for family in FAMILIES} | {family.name for family in ACCOUNTS}
     ours |= {PREFIX + own.name + ("_total" if own.kind == "counter" else "") for own in OWN_METRICS}
     for alert in ALERTS:
         ((_, condition), *_) = levels(alert)
-        asked = set(re.findall(r"datarobot_\w+", expression(alert, condition, DEFAULT)))
-        assert asked or alert.name in ("DataRobotWatchdog", "DataRobotExporterDown")
-        assert asked <= ours, alert.name
+        used = set(re.findall(r"datarobot_\w+", expression(alert, condition, DEFAULT)))
+        assert used or alert.name in ("DataRobotWatchdog", "DataRobotExporterDown")
+        assert used <= ours, alert.name
         assert re.fullmatch(r"DataRobot[A-Za-z]{1,31}", alert.name), alert.name
 
 
 def test_names_types_and_labels_of_families_are_locked() -> None:
-    """A stable name is a promise to rules and dashboards: change the lock on purpose, with a line in the change log."""
+    """Rules and dashboards depend on stable names: change the lock intentionally, with a line in the change log."""
     ours: list[tuple[str, str, tuple[str, ...]]] = [(f.name, f.kind, (*COMMON_LABELS, *f.labels)) for f in FAMILIES]
     ours += [(f.name, f.kind, ("account", *f.labels)) for f in ACCOUNTS]
     ours += [(PREFIX + o.name, o.kind, o.labels) for o in OWN_METRICS]
@@ -53,7 +53,7 @@ def test_names_types_and_labels_of_families_are_locked() -> None:
     assert now == (ROOT / "tests" / "families.lock").read_text()
 
 
-def test_every_family_is_named_once_and_well() -> None:
+def test_names_of_metrics_are_unique_and_valid() -> None:
     rows: list[Family | AccountFamily] = [*FAMILIES, *ACCOUNTS]
     assert len({family.name for family in rows}) == len(rows)
     for family in rows:
@@ -63,7 +63,7 @@ def test_every_family_is_named_once_and_well() -> None:
         assert family.absence, family.name
 
 
-def test_every_dependency_has_its_reason() -> None:
+def test_every_dependency_has_a_reason() -> None:
     lines = (ROOT / "pyproject.toml").read_text().splitlines()
     first, last = lines.index("dependencies = ["), lines.index("[project.scripts]")
     for line in lines[first + 1 : last]:
@@ -71,10 +71,10 @@ def test_every_dependency_has_its_reason() -> None:
             assert "# " in line, line
 
 
-def test_nothing_but_get_can_be_asked_of_the_api() -> None:
-    """httpx is used in one module to ask the API, and the one call there that sends names its method as a literal GET.
+def test_the_api_client_can_only_send_get_requests() -> None:
+    """One module uses httpx for the API, and its only call that sends has the method GET as a literal.
 
-    The other modules that use it send traces and notices, to the URLs of `traces` and `paging`: they know no account.
+    The other modules that use httpx send traces and notifications and do not access accounts.
     """
     users = {
         file.name: file.read_text()
@@ -91,7 +91,7 @@ def test_nothing_but_get_can_be_asked_of_the_api() -> None:
 
 
 def sent(module: str) -> list[str]:
-    """The arguments of each call that sends something with httpx."""
+    """The arguments of each call that sends a request with httpx."""
     return [
         ", ".join(map(ast.unparse, node.args))
         for node in ast.walk(ast.parse(module))
@@ -108,20 +108,22 @@ TRACES = (ROOT / "docs" / "traces.md").read_text()
 
 
 def shown(block: str) -> str:
-    """What stands in a block of docs/traces.md."""
+    """The content of a code block of docs/traces.md."""
     (found,) = re.findall(rf"^```{block}\n(.*?)^```$", TRACES, re.MULTILINE | re.DOTALL)
     return str(found)
 
 
-def test_the_trace_that_is_explained_is_the_one_that_the_story_gives() -> None:
+def test_the_documented_trace_is_that_of_the_story() -> None:
     golden = (ROOT / "tests" / "golden" / "traces" / "start-of-14-minutes.txt").read_text().split("\n\n")[1]
-    made = re.findall(r"^( *)(.+?)  \+(\S+) s, (\S+) s, (\S+)", golden, re.MULTILINE)
-    told = re.findall(r"^( *)(.+?) +\+(\S+) s +(\S+) s  (\S+)$", shown("trace start-of-14-minutes"), re.MULTILINE)
-    assert told == [(depth, name, f"{float(a):.0f}", f"{float(b):.0f}", source) for depth, name, a, b, source in made]
+    expected = re.findall(r"^( *)(.+?)  \+(\S+) s, (\S+) s, (\S+)", golden, re.MULTILINE)
+    documented = re.findall(r"^( *)(.+?) +\+(\S+) s +(\S+) s  (\S+)$", shown("trace start-of-14-minutes"), re.MULTILINE)
+    assert documented == [
+        (depth, name, f"{float(a):.0f}", f"{float(b):.0f}", src) for depth, name, a, b, src in expected
+    ]
     assert shown("trace start-of-14-minutes") in (ROOT / "README.md").read_text()
 
 
-def test_the_settings_that_are_shown_send_traces(tmp_path: Path) -> None:
+def test_the_documented_settings_send_traces(tmp_path: Path) -> None:
     file = tmp_path / "exporter.yaml"
     file.write_text(shown("yaml settings"))
     secret = {"DATAROBOT_API_TOKEN": "t", "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20k"}
@@ -130,7 +132,7 @@ def test_the_settings_that_are_shown_send_traces(tmp_path: Path) -> None:
     assert [*traces.headers] == ["authorization"]
 
 
-def test_the_metrics_to_watch_are_there() -> None:
+def test_the_documented_metrics_of_traces_exist() -> None:
     ours = {PREFIX + own.name + ("_total" if own.kind == "counter" else "") for own in OWN_METRICS}
     assert {*re.findall(r"`(datarobot_exporter_\w+)", TRACES)} <= ours
 
@@ -149,7 +151,7 @@ SECRETS = {
 
 
 @pytest.mark.parametrize(("kind", "block"), re.findall(r"^```yaml (\w+)\n(.*?)^```$", PAGING, re.MULTILINE | re.DOTALL))
-def test_the_settings_that_are_shown_page_somebody(tmp_path: Path, kind: str, block: str) -> None:
+def test_the_documented_settings_configure_paging(tmp_path: Path, kind: str, block: str) -> None:
     file = tmp_path / "exporter.yaml"
     file.write_text(block)
     paging = load(file, SECRETS).paging
@@ -158,24 +160,24 @@ def test_the_settings_that_are_shown_page_somebody(tmp_path: Path, kind: str, bl
     assert paging.who in ("direct", "both")
 
 
-def test_every_kind_of_receiver_is_shown() -> None:
+def test_every_kind_of_receiver_is_documented() -> None:
     assert {*re.findall(r"^```yaml (\w+)$", PAGING, re.MULTILINE)} == {*KINDS, "watchdog"}
 
 
-def test_what_only_prometheus_can_tell_is_listed() -> None:
+def test_alerts_that_need_prometheus_are_listed() -> None:
     listed = re.search(r"<!-- only prometheus -->\n((?:- `\w+`\n)+)", PAGING)
     assert listed is not None
     own = {alert.name for alert in ALERTS if alert.component == "exporter"}
     assert {*re.findall(r"\w+", listed[1])} == own - {*OF_SWEEPS, *OF_THE_EXPORTER}
 
 
-def test_the_page_that_is_shown_is_one_of_a_story() -> None:
+def test_the_documented_page_is_that_of_a_story() -> None:
     (page,) = re.findall(r"^```page crash-loop\n(.*?)^```$", PAGING, re.MULTILINE | re.DOTALL)
     golden = (ROOT / "tests" / "golden" / "pages" / "crash-loop.txt").read_text()
     assert page in golden
 
 
-def test_the_metrics_of_paging_are_there_and_alerts_that_are_named_exist() -> None:
+def test_the_documented_metrics_and_alerts_of_paging_exist() -> None:
     ours = {PREFIX + own.name + ("_total" if own.kind == "counter" else "") for own in OWN_METRICS}
     assert {*re.findall(r"`(datarobot_exporter_\w+)", PAGING)} <= ours
     assert {*re.findall(r"`(DataRobot\w+)`", PAGING)} <= {alert.name for alert in ALERTS}

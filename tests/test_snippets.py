@@ -1,4 +1,4 @@
-"""Every YAML block of README and docs, as a reader would paste it: settings are accepted by `check`."""
+"""YAML blocks of README and docs: `check` accepts the settings as a user would paste them."""
 
 import re
 from pathlib import Path
@@ -18,14 +18,14 @@ OTHERS = {
     "apiVersion": "Grafana",
     "jsonData": "Grafana",
 }
-"""What else is shown as YAML, by its first key."""
+"""YAML for other programs, by its first key."""
 SECRETS = {
     "token_file": "t",
     "routing_key_file": "k" * 32,
     "webhook_url_file": "https://hooks.slack.test/services/x",
     "url_file": "https://snitch.test/x",
 }
-"""What stands in the files that blocks name."""
+"""Contents of the files that blocks name."""
 ENVIRONMENT = {
     "DATAROBOT_API_TOKEN": "t",
     "PAGERDUTY_KEY": "k" * 32,
@@ -58,7 +58,7 @@ def blocks() -> list[Block]:
 SETTINGS = [block for block in blocks() if {*block.keys} & {*Settings.model_fields}]
 
 
-def test_a_block_of_yaml_is_settings_or_known_to_be_for_another_program() -> None:
+def test_a_yaml_block_contains_settings_or_is_for_a_known_program() -> None:
     others = [block for block in blocks() if block not in SETTINGS]
     assert [block.place for block in others if block.keys[0] not in OTHERS] == []
     assert len(SETTINGS) >= 10
@@ -66,19 +66,19 @@ def test_a_block_of_yaml_is_settings_or_known_to_be_for_another_program() -> Non
 
 @pytest.fixture
 def pasted(tmp_path: Path, block: Block) -> Path:
-    """The block as a file; the files of secrets that it names are there."""
+    """The block as a file; the secret files that it names exist."""
 
-    def there(found: re.Match[str]) -> str:
+    def create_secret(found: re.Match[str]) -> str:
         (tmp_path / found[1]).write_text(SECRETS[found[1]])
         return f"{found[1]}: {tmp_path / found[1]}"
 
     file = tmp_path / "exporter.yaml"
-    file.write_text(re.sub(r"(\w+_file): ([^\s,}]+)", there, block.text))
+    file.write_text(re.sub(r"(\w+_file): ([^\s,}]+)", create_secret, block.text))
     return file
 
 
 @pytest.mark.parametrize("block", SETTINGS, ids=lambda block: block.place)
-def test_settings_that_are_shown_are_accepted_by_check(
+def test_documented_settings_are_accepted_by_check(
     pasted: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, value in ENVIRONMENT.items():
@@ -90,7 +90,7 @@ ALERTS = [block for block in SETTINGS if block.keys == ["alerts"]]
 
 
 @pytest.mark.parametrize("block", ALERTS, ids=lambda block: block.place)
-def test_alerts_switched_as_it_is_shown_are_in_the_rules_that_the_command_prints(pasted: Path) -> None:
+def test_documented_alert_settings_apply_to_the_printed_rules(pasted: Path) -> None:
     status, out, err = run("rules", f"--config.file={pasted}")
     assert (status, err) == (0, "")
     named = [rule["alert"] for group in yaml.safe_load(out)["groups"] for rule in group["rules"] if "alert" in rule]

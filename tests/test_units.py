@@ -1,4 +1,4 @@
-"""How tests are spread over processes."""
+"""Distribution of tests over processes."""
 
 from pathlib import Path
 
@@ -23,10 +23,10 @@ LIFECYCLE = "tests/daemon/test_lifecycle.py"
         ("tests/dashboards/test_pictures.py::test_the_fleet_is_drawn", "bad day"),
     ],
 )
-def test_a_process_runs_the_tests_of_a_module_of_a_story_or_of_what_they_share(test: str, name: str) -> None:
+def test_the_unit_of_a_test(test: str, name: str) -> None:
     assert unit(test) == name
 
 
-def test_the_tables_name_modules_that_there_are() -> None:
+def test_the_tables_name_existing_modules() -> None:
     named = {*SPLIT, *UNITS, *LONGEST} - {*UNITS.values()}
     assert [place for place in sorted(named) if not (ROOT / place.partition("::")[0]).is_file()] == []

@@ -1,4 +1,4 @@
-"""A trace as text, as a person reads it: one line a span, with when it began, how long it lasted and what it says."""
+"""A trace as readable text: one line per span with start, duration and attributes."""
 
 import re
 
@@ -12,10 +12,10 @@ def _short(name: str) -> str:
 
 
 def _line(span: Span, zero: int, depth: int) -> str:
-    told = span.attributes
-    sources = {told.get("datarobot.time.start.source"), told.get("datarobot.time.end.source")}
-    facts = [f"{_short(name)}={value}" for name, value in told.items() if not _HIDDEN.search(name)]
-    status = [f"ERROR {told.get('error.type', '')}: {span.error}".rstrip(": ")] if span.error is not None else []
+    attributes = span.attributes
+    sources = {attributes.get("datarobot.time.start.source"), attributes.get("datarobot.time.end.source")}
+    facts = [f"{_short(name)}={value}" for name, value in attributes.items() if not _HIDDEN.search(name)]
+    status = [f"ERROR {attributes.get('error.type', '')}: {span.error}".rstrip(": ")] if span.error is not None else []
     begin, length = (span.start - zero) / 1e9, (span.end - span.start) / 1e9
     words = "; ".join([*status, *facts])
     source = "/".join(str(s) for s in sorted(map(str, sources)))
@@ -23,7 +23,7 @@ def _line(span: Span, zero: int, depth: int) -> str:
 
 
 def tree(trace: Trace, zero: int | None = None) -> str:
-    """The spans below each other, children in order of time."""
+    """The tree of spans, children in order of their start."""
     begun = trace.spans[0].start if zero is None else zero
     lines: list[str] = []
 

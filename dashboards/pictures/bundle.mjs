@@ -1,7 +1,7 @@
 // Bundles draw.jsx for a browser; `node bundle.mjs FILE`.
 import { build } from 'esbuild';
 
-// A CommonJS module whose default export is asked for by name: the bundler must not take the module itself for it.
+// A CommonJS module whose default export is imported by name; the bundler would otherwise use the module itself.
 const interop = {
   name: 'interop',
   setup(builder) {

@@ -1,5 +1,5 @@
-// Draws one dashboard with Grafana's own component library: its panel frames, charts, numbers, tables, units,
-// thresholds, mappings and transformations. The panels' code that only a Grafana server has is stood in for, and says so.
+// Draws one dashboard with Grafana's component library: panel frames, charts, numbers, tables, units, thresholds,
+// mappings and transformations. Panels whose code is only in the Grafana server are replaced by a simple drawing.
 import React, { useEffect, useState } from 'react';
 import { createRoot } from 'react-dom/client';
 import {
@@ -13,11 +13,11 @@ import { BarGauge, BigValue, GlobalStyles, PanelChrome, PanelContextProvider, Th
 import { TableNG } from '@grafana/ui/unstable';
 import 'uplot/dist/uPlot.min.css';
 
-const { dashboard, values, begin, end, step, only } = window.asked;
+const { dashboard, values, begin, end, step, only } = window.input;
 const theme = createTheme({ colors: { mode: 'dark' } });
 const WIDTH = 1300, MARGIN = 8, CELL = 30, HEAD = 64;
 
-// -- what a Grafana server registers at its start
+// -- what a Grafana server registers at startup
 
 const standard = (id, process, path = id) => ({
   id, path, name: id, process, override: process, shouldApply: () => true, isCustom: path.startsWith('custom.'),
@@ -44,21 +44,21 @@ standardTransformersRegistry.setInit(() => {
   return [...found.values()];
 });
 
-// -- asking Prometheus
+// -- queries
 
 function replace(text, scoped = {}) {
   return text.replace(/\$(?:\{(\w[\w.]*)(?::\w+)?\}|(\w+))/g, (whole, long, short) => values[long ?? short] ?? whole);
 }
 
-async function ask(path, query) {
-  const answer = await (await fetch(`/api/v1/${path}`, { method: 'POST', body: new URLSearchParams(query) })).json();
-  if (answer.status !== 'success') {
-    throw new Error(`${answer.error}: ${query.query}`);
+async function fetchResult(path, query) {
+  const response = await (await fetch(`/api/v1/${path}`, { method: 'POST', body: new URLSearchParams(query) })).json();
+  if (response.status !== 'success') {
+    throw new Error(`${response.error}: ${query.query}`);
   }
-  return answer.data.result;
+  return response.data.result;
 }
 
-function named(legend, labels) {
+function legendText(legend, labels) {
   return legend ? legend.replace(/{{(\w+)}}/g, (_, name) => labels[name] ?? '') : undefined;
 }
 
@@ -66,8 +66,8 @@ async function frames(panel) {
   const found = await Promise.all(panel.targets.map(async (target) => {
     const query = replace(target.expr);
     const result = target.instant
-      ? await ask('query', { query, time: end })
-      : await ask('query_range', { query, start: begin, end, step });
+      ? await fetchResult('query', { query, time: end })
+      : await fetchResult('query_range', { query, start: begin, end, step });
     return target.format === 'table' ? table(target, result, panel.targets.length > 1) : series(target, result);
   }));
   return found.flat();
@@ -79,14 +79,14 @@ function steps() {
 
 function series(target, result) {
   return result.map(({ metric, value, values: many }) => {
-    const told = new Map(many ?? [value]);
-    const rows = many ? steps().map((at) => [at, told.get(at) ?? null]) : [value];
+    const samples = new Map(many ?? [value]);
+    const rows = many ? steps().map((at) => [at, samples.get(at) ?? null]) : [value];
     return createDataFrame({
       refId: target.refId,
       fields: [
         { name: 'Time', type: FieldType.time, values: rows.map(([at]) => at * 1000), config: { interval: step * 1000 } },
         { name: 'Value', type: FieldType.number, values: rows.map(([, number]) => (number === null ? null : Number(number))), labels: metric,
-          config: { displayNameFromDS: named(target.legendFormat, metric) } },
+          config: { displayNameFromDS: legendText(target.legendFormat, metric) } },
       ],
     });
   });
@@ -115,12 +115,12 @@ function transformed(panel, data) {
   });
 }
 
-function shown(panel, data) {
-  const told = applyFieldOverrides({
+function withFieldConfig(panel, data) {
+  const fields = applyFieldOverrides({
     data, fieldConfig: panel.fieldConfig, replaceVariables: replace, theme, timeZone: 'utc', fieldConfigRegistry: registry,
   });
-  cacheFieldDisplayNames(told);
-  return told;
+  cacheFieldDisplayNames(fields);
+  return fields;
 }
 
 // -- drawing
@@ -128,8 +128,8 @@ function shown(panel, data) {
 const range = { from: dateTime(begin * 1000), to: dateTime(end * 1000), raw: { from: 'then', to: 'now' } };
 const context = { eventBus: new EventBusSrv(), eventsScope: 'global', onToggleSeriesVisibility: () => {}, app: 'dashboard' };
 
-function Nothing({ panel, width, height }) {
-  return <div data-nothing={panel.title} style={{ width, height, display: 'flex', alignItems: 'center',
+function Empty({ panel, width, height }) {
+  return <div data-empty={panel.title} style={{ width, height, display: 'flex', alignItems: 'center',
     justifyContent: 'center', color: theme.colors.text.secondary }}>{panel.fieldConfig.defaults.noValue}</div>;
 }
 
@@ -143,8 +143,8 @@ function displays(panel, data) {
 function Stat({ panel, data, width, height }) {
   const found = displays(panel, data);
   const each = width / found.length;
-  return <div style={{ display: 'flex' }}>{found.map((told, number) => (
-    <BigValue key={number} width={each} height={height} theme={theme} value={told.display} count={found.length}
+  return <div style={{ display: 'flex' }}>{found.map((entry, number) => (
+    <BigValue key={number} width={each} height={height} theme={theme} value={entry.display} count={found.length}
       colorMode={panel.options.colorMode} graphMode={panel.options.graphMode} justifyMode={panel.options.justifyMode}
       textMode={panel.options.textMode} alignmentFactors={undefined} />
   ))}</div>;
@@ -153,17 +153,17 @@ function Stat({ panel, data, width, height }) {
 function Bars({ panel, data, width, height }) {
   const found = displays(panel, data);
   const each = Math.min(height / found.length, 60);
-  return <div>{found.map((told, number) => (
+  return <div>{found.map((entry, number) => (
     <div key={number} style={{ height: each }}>
-      <BarGauge width={width} height={each - 6} theme={theme} value={told.display} field={told.field}
-        display={told.view?.getFieldDisplayProcessor(told.colIndex ?? 0)} orientation={panel.options.orientation}
+      <BarGauge width={width} height={each - 6} theme={theme} value={entry.display} field={entry.field}
+        display={entry.view?.getFieldDisplayProcessor(entry.colIndex ?? 0)} orientation={panel.options.orientation}
         displayMode={panel.options.displayMode} valueDisplayMode={panel.options.valueMode}
         showUnfilled={panel.options.showUnfilled} itemSpacing={10} />
     </div>
   ))}</div>;
 }
 
-function Course({ panel, data, width, height }) {
+function Chart({ panel, data, width, height }) {
   return <TimeSeries frames={data} width={width} height={height} timeRange={range} timeZone="utc"
     legend={panel.options.legend} options={panel.options} structureRev={1}>{() => null}</TimeSeries>;
 }
@@ -174,8 +174,8 @@ function Rows({ panel, data, width, height }) {
     timeRange={range} structureRev={1} getActions={() => []} />;
 }
 
-// Grafana keeps this chart's code in its server. The numbers, the texts and the colours are the panel's own.
-function StandIn({ panel, data, width, height }) {
+// The code of this chart is only in the Grafana server. Numbers, texts and colours are those of the panel.
+function Timeline({ panel, data, width, height }) {
   const left = 250, each = Math.min(36, (height - 34) / data.length);
   const x = (at) => left + ((at / 1000 - begin) / (end - begin)) * (width - left - 8);
   return <svg width={width} height={height} data-drawn="true">
@@ -186,15 +186,15 @@ function StandIn({ panel, data, width, height }) {
         if (value.values[place] === null) {
           return;
         }
-        const told = value.display(value.values[place]);
+        const shown = value.display(value.values[place]);
         const last = bands[bands.length - 1];
-        if (last && last.text === told.text && at - last.to <= step * 1500) {
+        if (last && last.text === shown.text && at - last.to <= step * 1500) {
           last.to = at;
         } else {
           if (last && at - last.to <= step * 1500) {
             last.to = at;
           }
-          bands.push({ from: at, to: at, text: told.text, color: told.color });
+          bands.push({ from: at, to: at, text: shown.text, color: shown.color });
         }
       });
       return <g key={row} transform={`translate(0 ${row * each})`}>
@@ -215,11 +215,11 @@ function StandIn({ panel, data, width, height }) {
         {new Date((begin + part * (end - begin)) * 1000).toISOString().slice(11, 16)}</text>
     ))}
     <text x={width - 8} y={height - 4} textAnchor="end" fontSize="11" fill={theme.colors.text.disabled}>
-      a stand-in: this chart's own code is only in a Grafana server</text>
+      simplified: the code of this chart is only in the Grafana server</text>
   </svg>;
 }
 
-const KINDS = { stat: Stat, bargauge: Bars, timeseries: Course, table: Rows, 'state-timeline': StandIn };
+const KINDS = { stat: Stat, bargauge: Bars, timeseries: Chart, table: Rows, 'state-timeline': Timeline };
 
 function Panel({ panel, data, place }) {
   const Kind = KINDS[panel.type];
@@ -227,7 +227,7 @@ function Panel({ panel, data, place }) {
   return <div style={{ position: 'absolute', ...place }} data-panel={panel.title}>
     <PanelChrome title={panel.title} description={panel.description} width={place.width} height={place.height}>
       {(width, height) => empty
-        ? <Nothing panel={panel} width={width} height={height} />
+        ? <Empty panel={panel} width={width} height={height} />
         : <PanelContextProvider value={context}><Kind panel={panel} data={data} width={width} height={height} /></PanelContextProvider>}
     </PanelChrome>
   </div>;
@@ -238,11 +238,11 @@ function place({ x, y, w, h }) {
   return { left: MARGIN + x * column, top: HEAD + y * (CELL + MARGIN), width: w * column - MARGIN, height: h * (CELL + MARGIN) - MARGIN };
 }
 
-function Board() {
+function Dashboard() {
   const [drawn, draw] = useState(null);
   useEffect(() => {
     Promise.all(dashboard.panels.filter((panel) => panel.type !== 'row').map(async (panel) => [
-      panel, shown(panel, await transformed(panel, await frames(panel))),
+      panel, withFieldConfig(panel, await transformed(panel, await frames(panel))),
     ])).then(draw, (error) => window.failures.push(String(error.stack ?? error)));
   }, []);
   useEffect(() => {
@@ -258,9 +258,9 @@ function Board() {
     <div style={{ position: 'absolute', left: 16, top: 10, color: theme.colors.text.primary, fontSize: 20 }}>{dashboard.title}
       <span style={{ fontSize: 13, marginLeft: 16, color: theme.colors.text.secondary }}>{dashboard.description}</span></div>
     <div style={{ position: 'absolute', left: 16, top: 40, fontSize: 12, color: theme.colors.text.secondary }}>
-      {dashboard.templating.list.filter((variable) => window.chosen[variable.name]).map((variable) => (
-        <span key={variable.name} style={{ marginRight: 14 }}>{variable.label}: <b>{window.chosen[variable.name]}</b></span>))}
-      <span>a simulated fleet, drawn with Grafana's components, not in a Grafana server</span></div>
+      {dashboard.templating.list.filter((variable) => window.selected[variable.name]).map((variable) => (
+        <span key={variable.name} style={{ marginRight: 14 }}>{variable.label}: <b>{window.selected[variable.name]}</b></span>))}
+      <span>simulated fleet, drawn with Grafana's components outside of a Grafana server</span></div>
     {dashboard.panels.filter((panel) => panel.type === 'row').map((row) => (
       <div key={row.id} style={{ position: 'absolute', ...place(row.gridPos), color: theme.colors.text.primary, fontSize: 16,
         lineHeight: `${CELL}px` }}>⌄ {row.title}</div>))}
@@ -268,7 +268,7 @@ function Board() {
   </ThemeContext.Provider>;
 }
 
-// -- what became of it
+// -- report
 
 function blank(canvas) {
   if (!canvas.width || !canvas.height) {
@@ -280,7 +280,7 @@ function blank(canvas) {
 
 function report() {
   const panels = [...document.querySelectorAll('[data-panel]')];
-  const nothing = panels.filter((panel) => panel.querySelector('[data-nothing]') || panel.textContent.includes('No data'));
+  const empty = panels.filter((panel) => panel.querySelector('[data-empty]') || panel.textContent.includes('No data'));
   const drawn = (panel) => panel.querySelector('canvas') ? ![...panel.querySelectorAll('canvas')].some(blank)
     : panel.textContent.length > panel.dataset.panel.length;
   const formats = new Set(getValueFormats().flatMap((group) => group.submenu.map((format) => format.value)));
@@ -289,10 +289,10 @@ function report() {
   fetch('/report', { method: 'POST', body: JSON.stringify({
     drawn: panels.length,
     failures: window.failures,
-    nothing: nothing.map((panel) => panel.dataset.panel),
-    blank: panels.filter((panel) => !nothing.includes(panel) && !drawn(panel)).map((panel) => panel.dataset.panel),
+    empty: empty.map((panel) => panel.dataset.panel),
+    blank: panels.filter((panel) => !empty.includes(panel) && !drawn(panel)).map((panel) => panel.dataset.panel),
     units: [...new Set(units)].filter((unit) => !formats.has(unit)),
   }) });
 }
 
-createRoot(document.getElementById('root')).render(<Board />);
+createRoot(document.getElementById('root')).render(<Dashboard />);

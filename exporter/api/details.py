@@ -41,12 +41,12 @@ class Event(ApiObject, frozen=True):
             raise ValueError("the id is empty")
 
     @property
-    def told_type(self) -> str:
+    def reported_type(self) -> str:
         """Event type as the API spells it; ``unknown`` if not reported."""
         return self.event_type or self.type or "unknown"
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         """The message, from wherever it stands; empty where there is none."""
         return (self.details.message if self.details else None) or self.message or self.reason or ""
 
@@ -75,7 +75,7 @@ _KINDS: tuple[tuple[str, EventKind], ...] = (
 
 def event_kind(event: Event) -> EventKind:
     """The kind of an event, of a closed set: the API's types are free text."""
-    told = folded(event.told_type).replace(".", "_")
+    told = folded(event.reported_type).replace(".", "_")
     bad = "error" in told or "fail" in told
     if "replacement" in told:
         return "replacement_errored" if bad else "replacement_completed" if "complete" in told else "other"

@@ -29,8 +29,8 @@ from exporter.collect.log_tail import tail
 from exporter.diagnosis.causes import Diagnosis
 from exporter.diagnosis.diagnosis import diagnosis
 from exporter.diagnosis.wording import as_json, text
-from exporter.fleet.apply import failed, refused, told
-from exporter.fleet.ledger import first_sight
+from exporter.fleet.apply import failed, received, refused
+from exporter.fleet.counting import first_observed
 from exporter.fleet.polling import Policy, requests
 from exporter.fleet.workload_state import WorkloadState
 from exporter.masking import scrubbed
@@ -129,7 +129,7 @@ async def explain(found: Found, options: Options, slow: float, progress: Progres
     """Request the details of one workload and diagnose it as of `now`. Failed requests are listed as unknown facts."""
     client = found.client
     # The ledger starts now, so that all reported events are new and nothing was counted before.
-    ledger = msgspec.structs.replace(first_sight(found.workload, now, baseline=True), seen_events=())
+    ledger = msgspec.structs.replace(first_observed(found.workload, now, baseline=True), seen_events=())
     state = WorkloadState(found.account.name, found.workload, ledger)
     events: tuple[Event, ...] = ()
     unknown: dict[str, str] = {}
@@ -141,7 +141,7 @@ async def explain(found: Found, options: Options, slow: float, progress: Progres
         results = await asyncio.gather(*(_fetched(question, part) for part in parts))
         for part, (value, error) in zip(parts, results, strict=True):
             if error is None:
-                state = told(state, part, value, now)[0]
+                state = received(state, part, value, now)[0]
                 events = value if part == "events" else events
                 continue
             if part != "stats_1h":  # it fails for the reason that stats_5m reports

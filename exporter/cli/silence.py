@@ -12,7 +12,7 @@ from exporter.cli.context import Context
 from exporter.cli.flags import add_web_flags
 from exporter.cli.own_server import request
 from exporter.cli.web_settings import uses_tls
-from exporter.web.server import misgiven
+from exporter.web.query import query_problem
 
 _METHODS = {"list": "GET", "add": "POST", "end": "DELETE"}
 
@@ -56,10 +56,10 @@ def _parameters(options: argparse.Namespace) -> tuple[list[tuple[str, str]], str
         if len(options.which) != 1:
             return [], "give the id that `silence list` shows"
         parameters = [("id", options.which[0])]
-        return parameters, misgiven(parameters)
+        return parameters, query_problem(parameters)
     pairs = [each.partition("=") for each in options.which]
     if not (pairs and all(sign for _, sign, _ in pairs) and options.length and options.author):
         return [], "give LABEL=VALUE, --for DURATION and --author NAME"
     parameters = [(name, value) for name, _, value in pairs]
     parameters += [("for", options.length), ("author", options.author), ("comment", options.comment)]
-    return parameters, misgiven(parameters)
+    return parameters, query_problem(parameters)

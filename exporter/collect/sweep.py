@@ -1,50 +1,52 @@
-"""A sweep: all pages of ``GET /workloads``, or it is incomplete."""
+"""A sweep reads all pages of ``GET /workloads``, or it is incomplete."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 from exporter.api.decoding import NotDecodable, Reject, workload_page
 from exporter.api.models import Workload
 from exporter.collect.client import Answer, ApiError, Client, Params
 from exporter.fleet.reconcile import Sweep
+from exporter.fleet.selection import Selection, in_shard, selected
 from exporter.telemetry.sweep_trace import part
 
 PAGE = 100
-PAGES = 2000
+"""Workloads per page."""
+MAX_PAGES = 2000
 
 
-async def sweep(client: Client, heard: Callable[[Answer], None] = lambda _: None) -> Sweep:
-    """List the whole fleet, ordered by creation so that pages do not shift; `heard` receives each response.
+async def sweep(client: Client, observe: Callable[[Answer], None] = lambda _: None) -> Sweep:
+    """List the whole fleet, ordered by creation so that pages do not shift; `observe` receives each response.
 
     Never raises for API failures: they become the sweep's `failure` and `message`. A list that reports another size
-    than it returns, repeats a page or does not end is incomplete; one that shrinks while it is read is read again where
-    items moved. `next` only signals that there is more: its URL is never followed, so no link can send the token
-    elsewhere.
+    than it returns, repeats a page or does not end is incomplete. Of a list that shrinks while it is read, the part
+    that moved is read again. `next` only signals that there is more: its URL is never used, so no link can redirect the
+    token.
     """
     rejects: list[Reject] = []
     try:
-        return Sweep(await _all_pages(client, rejects, heard), tuple(rejects))
+        return Sweep(await _all_pages(client, rejects, observe), tuple(rejects))
     except ApiError as error:
         return Sweep((), tuple(rejects), error.reason, str(error))
     except NotDecodable as error:
-        return Sweep((), tuple(rejects), "decode", f"GET /workloads answered 200, but {error}")
+        return Sweep((), tuple(rejects), "decode", f"GET /workloads returned 200, but {error}")
 
 
-async def _all_pages(client: Client, rejects: list[Reject], heard: Callable[[Answer], None]) -> tuple[Workload, ...]:
+async def _all_pages(client: Client, rejects: list[Reject], observe: Callable[[Answer], None]) -> tuple[Workload, ...]:
     found: dict[str, Workload] = {}
     total: int | None = None
     offset = again = 0
-    for _ in range(PAGES):
+    for _ in range(MAX_PAGES):
         params: Params = {"limit": PAGE, "offset": offset, "orderBy": "createdAt", "serviceStats": "true"}
-        answer = await client.get("/workloads", params)
-        heard(answer)
+        response = await client.get("/workloads", params)
+        observe(response)
         with part("decode"):
-            page = workload_page(answer.body)
+            page = workload_page(response.body)
         gone = total - page.total if total is not None and page.total is not None else 0
         total = page.total if page.total is not None else total
         if gone > 0:
-            # Workloads deleted from pages already read have moved as many others past us: go back for them.
+            # Deletions from pages already read moved as many workloads forward past this offset: go back for them.
             again, offset = again + min(gone, offset), max(0, offset - gone)
             continue
         rejects.extend(page.rejects)
@@ -53,16 +55,32 @@ async def _all_pages(client: Client, rejects: list[Reject], heard: Callable[[Ans
             if workload.id in found and place >= again:
                 rejects.append(Reject("$.id", "duplicate", workload.id))
             found[workload.id] = workload
-        offset += min(page.size, PAGE)  # a page may repeat an item and be longer than asked for
+        offset += min(page.size, PAGE)  # a page may repeat an item and be longer than requested
         if not page.size or (page.next is None and (total is None or offset >= total)):
             if total is not None and offset < total:
-                raise _incomplete(f"told {total} workloads and gave {offset}")
+                raise _incomplete(f"reported {total} workloads and returned {offset}")
             return tuple(found.values())
         if page.items and len(found) == before and not again:
-            raise _incomplete(f"gave at offset {offset - page.size} only workloads that it gave before")
+            raise _incomplete(f"returned at offset {offset - page.size} only workloads that it had returned before")
         again = max(0, again - PAGE)
-    raise _incomplete(f"does not end after {PAGES} pages")
+    raise _incomplete(f"does not end after {MAX_PAGES} pages")
 
 
-def _incomplete(what: str) -> ApiError:
-    return ApiError("incomplete", f"the list of GET /workloads {what}")
+def _incomplete(problem: str) -> ApiError:
+    return ApiError("incomplete", f"the list of GET /workloads {problem}")
+
+
+def select(sweep: Sweep, rules: Selection, known: Set[str]) -> tuple[Sweep, int, int]:
+    """The sweep with the workloads that the settings select, and how many were not selected or are of other shards.
+
+    A workload of the `known` ids stays selected while a part of it cannot be read: it may be the part that selects it.
+    """
+    if rules == Selection():
+        return sweep, 0, 0
+    listed = sweep.workloads
+    unread = {reject.item_id for reject in sweep.rejects} & known
+    wanted = [workload for workload in listed if workload.id in unread or selected(workload, rules)]
+    ours = tuple(workload for workload in wanted if in_shard(workload.id, rules.shard, rules.shards))
+    left_out = {workload.id for workload in listed} - {workload.id for workload in ours}
+    sweep = sweep._replace(workloads=ours, unchosen=frozenset(left_out))
+    return sweep, len(listed) - len(wanted), len(wanted) - len(ours)

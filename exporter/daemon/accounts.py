@@ -11,6 +11,7 @@ from exporter import __version__
 from exporter.alerting.alarms import Fleet
 from exporter.clock import Clock
 from exporter.collect.account_monitor import AccountMonitor, Plan
+from exporter.collect.account_state import AccountState
 from exporter.collect.client import Client
 from exporter.daemon.prepared import Prepared, all_of, check_ca_file
 from exporter.daemon.schedule import SweepSchedule
@@ -27,7 +28,7 @@ from exporter.settings.traces import TraceSettings
 from exporter.settings.values import tag_values
 from exporter.state.store import Store
 from exporter.telemetry.own_metrics import AccountReport, Report
-from exporter.tracing.episode_traces import Tracing
+from exporter.tracing.builder import Tracing
 
 if TYPE_CHECKING:
     from exporter.otlp.self_traces import SelfTraces
@@ -175,7 +176,7 @@ class Accounts:
                 rows=state.unreadable,
             )
         known = restored(account.name, state.ledgers, state.tally)
-        return AccountMonitor(known, client, report, plan(account, settings), self._clock, traced)
+        return AccountMonitor(AccountState(known), client, report, plan(account, settings), self._clock, traced)
 
     def start_polling(self) -> None:
         """Start the pollers of details, and from now on those of monitors that a reload adds."""

@@ -32,7 +32,8 @@ from exporter.settings.model import Settings
 from exporter.state.store import Store
 from exporter.telemetry.logs import set_up
 from exporter.telemetry.own_metrics import Report
-from exporter.web.server import Application, Server
+from exporter.web.application import Application
+from exporter.web.server import Server
 from exporter.web.status_page import StatusPage
 from exporter.web.web_config import WebSecurity, read_web_config
 
@@ -97,7 +98,7 @@ class Daemon:
             reload=self.reload,
             heartbeat_age=lambda: self.publication.heartbeat_age,
             not_ready=lambda: self.publication.not_ready,
-            front=StatusPage(
+            status_page=StatusPage(
                 lambda: views.status(
                     self.settings, self.accounts.monitors, started=self._started, now=clock.wall(), note=note
                 )

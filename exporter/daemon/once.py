@@ -27,8 +27,8 @@ async def sweep_once(daemon: Daemon) -> tuple[bytes, str]:
     page = exposition(settings.metrics)
     page.update(accounts.visible())
     failures = "; ".join(
-        f"account {name}: {monitor.known.failure}: {monitor.message}"
+        f"account {name}: {monitor.snapshot.failure}: {monitor.message}"
         for name, monitor in accounts.monitors.items()
-        if monitor.known.failure
+        if monitor.snapshot.failure
     )
     return page.text() + daemon.report.text(), failures

@@ -25,7 +25,8 @@ from exporter.settings.receivers import AnyReceiver
 from exporter.settings.values import seconds
 from exporter.state.store import Store
 from exporter.telemetry.own_metrics import Report
-from exporter.web.server import Rows, Silenced
+from exporter.web.application import SilencesResult
+from exporter.web.responses import Rows
 
 _LAST_TIME = datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp()
 
@@ -106,7 +107,7 @@ class Paging:
     def _failing_seconds(self) -> float:
         return max(self.pager.failing.values(), default=0.0) if self.pager is not None else 0.0
 
-    def silences(self, method: str, parameters: Mapping[str, str], label_names: Sequence[str]) -> Silenced:
+    def silences(self, method: str, parameters: Mapping[str, str], label_names: Sequence[str]) -> SilencesResult:
         """All silences, after creating one (POST: ``for``, ``author``, ``comment``, labels) or ending one (DELETE:
         ``id``).
         """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from exporter.clock import Clock
-from exporter.collect.account_monitor import Pending
+from exporter.collect.account_state import Pending
 from exporter.daemon.accounts import Accounts
 from exporter.log import log
 from exporter.otlp.transport import encode
@@ -47,7 +47,7 @@ class StateWriter:
                     log.error("the state cannot be written; retrying", words=str(error))
                 self._failing = True
                 return
-            monitor.kept(pending)
+            monitor.state.written(pending)
             self._failing = False
             self._report.count("state_commits")
             self._report.set("state_last_commit_timestamp_seconds", self._clock.wall())
@@ -56,7 +56,7 @@ class StateWriter:
     def _write(self, account: str, pending: Pending) -> None:
         # Encoded traces are reused until they are written: with a full disk they would be encoded again at each commit.
         before, encoded = self._encoded.get(account, {}), dict[bytes, Frozen | None]()
-        for each in pending.made:
+        for each in pending.traces:
             if each.trace is not None and each.key not in encoded:
                 encoded[each.key] = before[each.key] if each.key in before else self._encode(each.key, each.trace)
         self._encoded[account] = encoded

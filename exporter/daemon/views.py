@@ -11,8 +11,9 @@ from exporter.api import models
 from exporter.collect.account_monitor import AccountMonitor
 from exporter.metrics.exposition import bounded
 from exporter.settings.model import Settings
-from exporter.tracing.episode_traces import Tracing, in_progress
-from exporter.web.server import Rows
+from exporter.tracing.builder import Tracing
+from exporter.tracing.episode_traces import in_progress
+from exporter.web.responses import Rows
 from exporter.web.status_page import AccountStatus, Status
 
 Monitors = Mapping[str, AccountMonitor]
@@ -65,8 +66,8 @@ def status(settings: Settings, monitors: Monitors, *, started: float, now: float
             url=account.endpoint.removesuffix("/api/v2"),
             known=monitor.facts,
             fleet=tuple(monitor.visible()),
-            succeeded=monitor.known.succeeded,
-            failure=(monitor.message or monitor.known.failure) if monitor.known.failure else "",
+            succeeded=monitor.snapshot.succeeded,
+            failure=(monitor.message or monitor.snapshot.failure) if monitor.snapshot.failure else "",
             interval=settings.sweep.interval,
             stale_after=settings.sweep.stale_after,
         )

@@ -572,7 +572,7 @@ CAUSES: tuple[Cause, ...] = (
         _READ_LOG, "DataRobotErrorBudgetBurnFast"),
     *_shown_by(("reverted",), "The last new version did not start and was rolled back: ", "reverted_"),
     Cause("no_bundle", lambda facts: _read(facts) and _recent(facts, "reverted") and facts.event is not None
-        and "resourcebundleinference" in facts.event.words.casefold(),
+        and "resourcebundleinference" in facts.event.message.casefold(),
         "A replacement failed before it had any pods: no resource bundle could be chosen for it. The old version "
         "still serves.",
         "Set a resource bundle in the workload's runtime settings, and replace again. It can wait until morning.",

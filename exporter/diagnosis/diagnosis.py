@@ -48,7 +48,7 @@ from exporter.diagnosis.causes import (
 )
 from exporter.fleet import episodes, workload_state
 from exporter.fleet.episodes import ObservedEvent
-from exporter.fleet.ledger import replacement_active
+from exporter.fleet.replacements import replacement_active
 from exporter.fleet.workload_state import WorkloadState
 from exporter.masking import scrubbed
 
@@ -196,7 +196,7 @@ _RANK = {"active": 0, "candidate": 1, "reverted": 9}
 
 def _reverted(
     state: WorkloadState, now: float, events: Iterable[Event]
-) -> tuple[tuple[Snapshot, ...], tuple[episodes.Pod, ...]]:
+) -> tuple[tuple[Snapshot, ...], tuple[episodes.PodFacts, ...]]:
     """The pods of a version that was taken back lately: as an event tells them, else as we saw them ourselves."""
     failed, at, pods = _failed(events, now), state.ledger.rollout_failed, state.details.pods
     if failed is not None:
@@ -206,11 +206,11 @@ def _reverted(
         return (), ()
     listed = {proton.id for proton in pods.protons}
     there = {**state.ledger.tracker.lost, **state.ledger.tracker.pods}.values()
-    return (), tuple(pod for pod in there if pod.trouble and not pod.ready and pod.proton not in listed)
+    return (), tuple(pod for pod in there if pod.problem and not pod.ready and pod.proton not in listed)
 
 
 def _containers(
-    state: WorkloadState, now: float, snapshots: Iterable[Snapshot], lost: Iterable[episodes.Pod]
+    state: WorkloadState, now: float, snapshots: Iterable[Snapshot], lost: Iterable[episodes.PodFacts]
 ) -> tuple[Trouble, ...]:
     """The containers in trouble, those of the version that serves first."""
     told = [
@@ -219,7 +219,7 @@ def _containers(
         for replica in snapshot.replicas or ()
         for container in replica.containers or ()
     ]
-    told += [_remembered(pod) for pod in lost if pod.trouble != _NO_NODE]
+    told += [_remembered(pod) for pod in lost if pod.problem != _NO_NODE]
     over = workload_state.status_group(state) == "off" or models.folded(state.workload.status) == "terminated"
     found: dict[tuple[object, ...], Trouble] = {}
     for each in told:
@@ -239,19 +239,19 @@ def _containers(
     return tuple(sorted(found.values(), key=lambda one: (_RANK.get(one.role, 2), one.ready is True, one.container)))
 
 
-def _remembered(pod: episodes.Pod) -> Trouble:
+def _remembered(pod: episodes.PodFacts) -> Trouble:
     run = max(pod.runs, key=lambda each: each.finished, default=None)
     return Trouble(
         container=scrubbed(pod.container),
         role="reverted",
-        waits=pod.trouble if pod.trouble in WAITING_REASONS else "",
+        waits=pod.problem if pod.problem in WAITING_REASONS else "",
         ready=False,
-        ended=(_closed(run.reason) if run is not None else "") or _closed(pod.trouble),
+        ended=(_closed(run.reason) if run is not None else "") or _closed(pod.problem),
         code=run.exit_code if run is not None else None,
         at=run.finished if run is not None else None,
         restarts=pod.restarts,
         pods=1,
-        message=scrubbed(pod.words),
+        message=scrubbed(pod.message),
     )
 
 
@@ -290,7 +290,7 @@ def _unready_since(replica: Replica) -> float | None:
     return models.timestamp(ready.last_transition_time or ready.since)
 
 
-def _lacks(snapshots: Iterable[Snapshot], lost: Iterable[episodes.Pod]) -> tuple[Lack, ...]:
+def _lacks(snapshots: Iterable[Snapshot], lost: Iterable[episodes.PodFacts]) -> tuple[Lack, ...]:
     found: dict[tuple[str, str], Lack] = {}
     told = [
         (role, what, next((c.message for c in replica.conditions or () if c.kind == "PodScheduled"), None))
@@ -298,7 +298,7 @@ def _lacks(snapshots: Iterable[Snapshot], lost: Iterable[episodes.Pod]) -> tuple
         for replica in snapshot.replicas or ()
         if (what := unschedulable(replica)) is not None
     ]
-    told += [("reverted", "other", None) for pod in lost if pod.trouble == _NO_NODE]
+    told += [("reverted", "other", None) for pod in lost if pod.problem == _NO_NODE]
     for role, what, words in told:
         other = found.get((role, what), Lack(role, what, 0, scrubbed(words or "")))
         found[role, what] = other._replace(pods=other.pods + 1)
@@ -318,9 +318,9 @@ def _failed(events: Iterable[Event], now: float) -> Event | None:
 
 
 def _last_event(state: WorkloadState, events: Iterable[Event]) -> ObservedEvent | None:
-    told = [ObservedEvent(each.told_type, models.timestamp(each.timestamp), each.words) for each in events]
+    told = [ObservedEvent(each.reported_type, models.timestamp(each.timestamp), each.text) for each in events]
     last = max(told, key=lambda each: each.at or 0.0, default=state.ledger.tracker.last)
-    return None if last is None else ObservedEvent(scrubbed(last.type), last.at, scrubbed(last.words))
+    return None if last is None else ObservedEvent(scrubbed(last.type), last.at, scrubbed(last.message))
 
 
 # -- what changed
@@ -370,7 +370,7 @@ def _ended(state: WorkloadState) -> Iterator[tuple[str, float]]:
     tracker = state.ledger.tracker
     for each in tracker.over:
         if each.ended is not None and each.kind in _OF_EPISODES and each.cause != "crashed":
-            yield _OF_EPISODES[each.kind], each.ended.told or each.ended.at
+            yield _OF_EPISODES[each.kind], each.ended.reported or each.ended.at
     for past in tracker.past:
         brief = past.kind == "failure" and past.ended - past.opened < BRIEF
         if past.kind in _OF_EPISODES and not brief:
@@ -450,7 +450,7 @@ def _untold(state: WorkloadState) -> Iterator[tuple[str, str]]:
         if part in details.refused:
             yield part, "the API responds with 403: this token is not allowed to read them"
         elif part == "pods" and (unread := workload_state.unread(state)):
-            yield part, _printable("; ".join(one.words for one in unread))
+            yield part, _printable("; ".join(one.text for one in unread))
         elif details.fresh.get(part) is False:
             yield (
                 part,

@@ -17,7 +17,7 @@ from exporter.alerting.rules import Options, in_force
 from exporter.api import models
 from exporter.api.pods import UNREAD_REASONS, terminated_reason, unschedulable, waiting_reason
 from exporter.fleet import workload_state
-from exporter.fleet.ledger import replacement_active
+from exporter.fleet.replacements import replacement_active
 from exporter.fleet.workload_state import WorkloadState
 from exporter.metrics.account_families import AccountFacts
 
@@ -125,7 +125,7 @@ def _unknown_pods(state: WorkloadState) -> Iterator[str]:
     counted = workload_state.serving(state)
     if counted is not None and counted.unknown and workload_state.status_group(state) == "up":
         yield f"readiness not known (x{counted.unknown})"
-    yield from (f"pods not read: {one.words}" for one in workload_state.unread(state))
+    yield from (f"pods not read: {one.text}" for one in workload_state.unread(state))
     if "pods" in state.details.refused:
         yield "this token is not allowed to read its pods"
     elif state.details.fresh.get("pods") is False and not workload_state.unread(state):

@@ -190,7 +190,7 @@ def _event_words(facts: Facts) -> str:
     event = facts.event
     if event is None:
         return ""
-    return f"{event.type}: {_when(event.at, facts.at)}" + (f": {event.words}" if event.words else "")
+    return f"{event.type}: {_when(event.at, facts.at)}" + (f": {event.message}" if event.message else "")
 
 
 def _untold_words(facts: Facts) -> str:
@@ -318,7 +318,7 @@ def as_json(told: Diagnosis) -> dict[str, Any]:
         "unschedulable": [
             {"version": one.role, "lacks": one.what, "pods": one.pods, "message": one.message} for one in facts.lacks
         ],
-        "last_event": None if event is None else {"type": event.type, "at": _stamp(event.at), "message": event.words},
+        "last_event": None if event is None else {"type": event.type, "at": _stamp(event.at), "message": event.message},
         "changes": [{"what": one.kind, "at": _stamp(one.at), "status": one.words or None} for one in facts.changes],
         "requests": None
         if asked is None

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 
 from exporter.api import models
 from exporter.api.details import SharedRole
-from exporter.fleet import ledger as book
-from exporter.fleet import workload_state
+from exporter.fleet import counting, workload_state
 from exporter.fleet.ledger import Entry, Ledger
 from exporter.fleet.workload_state import Details, Window, WorkloadState
 
@@ -23,7 +22,7 @@ class Shared(NamedTuple):
     marks: tuple[str, ...]
 
 
-def told(state: WorkloadState, part: str, value: Any, now: float) -> tuple[WorkloadState, Entry]:
+def received(state: WorkloadState, part: str, value: Any, now: float) -> tuple[WorkloadState, Entry]:
     """The workload state after a response for `part`: its details, and additions to the totals.
 
     Pods without those of the serving proton are used, but not fresh.
@@ -36,9 +35,9 @@ def told(state: WorkloadState, part: str, value: Any, now: float) -> tuple[Workl
         details = details._replace(fresh={**details.fresh, part: known})
     after = state._replace(ledger=entry.ledger, details=details)
     if workload_state.unsteady(after):
-        details = details._replace(looked={**details.looked, part: now}) if known else details
-    elif details.looked:
-        details = details._replace(looked={})
+        details = details._replace(polled={**details.polled, part: now}) if known else details
+    elif details.polled:
+        details = details._replace(polled={})
     return (state, entry) if after == state and details == state.details else (after._replace(details=details), entry)
 
 
@@ -78,8 +77,8 @@ def _without(details: Details, part: str) -> Details:
         nothing: dict[str, Any] = {_FIELDS[part]: None}
         details = details._replace(**nothing)
     fresh = {name: value for name, value in details.fresh.items() if name != part}
-    looked = {name: at for name, at in details.looked.items() if name != part}
-    return details._replace(fresh=fresh, looked=looked)
+    polled = {name: at for name, at in details.polled.items() if name != part}
+    return details._replace(fresh=fresh, polled=polled)
 
 
 def _but(failed: Mapping[str, str], *parts: str) -> Mapping[str, str]:
@@ -90,15 +89,17 @@ Fold = Callable[[WorkloadState, Any, float], tuple[Details, Entry]]
 
 
 def _pods(state: WorkloadState, value: Any, now: float) -> tuple[Details, Entry]:
-    return state.details._replace(pods=value), Entry(book.told_pods(state.ledger, value, now))
+    return state.details._replace(pods=value), Entry(counting.with_pods(state.ledger, value, now))
 
 
 def _events(state: WorkloadState, value: Any, now: float) -> tuple[Details, Entry]:
-    return state.details, book.told_events(state.ledger, value, state.workload.proton_id or "", now)
+    return state.details, counting.with_events(state.ledger, value, state.workload.proton_id or "", now)
 
 
 def _sharing(state: WorkloadState, value: Any, _: float) -> tuple[Details, Entry]:
-    return state.details._replace(grants=value.grants), Entry(book.told_grants(state.ledger, value.grants, value.marks))
+    return state.details._replace(grants=value.grants), Entry(
+        counting.with_grants(state.ledger, value.grants, value.marks)
+    )
 
 
 def _plain(field: str) -> Fold:
@@ -107,7 +108,7 @@ def _plain(field: str) -> Fold:
 
 def _window(name: str) -> Fold:
     def fold(state: WorkloadState, value: Any, now: float) -> tuple[Details, Entry]:
-        ledger = book.told_reset(state.ledger, now) if shrunk(state, value) else state.ledger
+        ledger = counting.with_reset(state.ledger, now) if shrunk(state, value) else state.ledger
         return state.details._replace(windows={**state.details.windows, name: value}), Entry(ledger)
 
     return fold

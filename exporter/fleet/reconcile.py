@@ -16,10 +16,9 @@ import msgspec
 from exporter.api import models
 from exporter.api.decoding import One, Reject, incomplete
 from exporter.api.models import REPLACEMENT_STATUSES, Workload
-from exporter.fleet import ledger as book
-from exporter.fleet import workload_state
+from exporter.fleet import counting, workload_state
 from exporter.fleet.episodes import Mark
-from exporter.fleet.ledger import Ledger, Tally
+from exporter.fleet.ledger import Entry, Ledger, Tally
 from exporter.fleet.workload_state import WorkloadState
 
 
@@ -99,7 +98,7 @@ def step(known: Snapshot, sweep: Sweep, now: float) -> Snapshot:
     still_missing = {i: state for i, state in known.missing.items() if i in doubted}
     missed = Mark(known.succeeded if known.succeeded is not None else now, known.previous)
     vanished = {
-        i: state._replace(vanished=now, ledger=book.vanished(state.ledger, now, missed))
+        i: state._replace(vanished=now, ledger=counting.vanished(state.ledger, now, missed))
         for i, state in known.missing.items()
         if i not in present and i not in still_missing
     }
@@ -154,7 +153,7 @@ def visible(known: Snapshot, age: float, stale_after: float) -> Iterable[Workloa
 
 def _seen(
     before: WorkloadState | None, known: Snapshot, workload: Workload, now: float, unread: Collection[str] = ()
-) -> tuple[WorkloadState, book.Entry | None]:
+) -> tuple[WorkloadState, Entry | None]:
     """The workload after the list showed it, but for its fields `unread`."""
     if before is not None and (unread or before.held):
         before = _holding(before, {field: before.held.get(field, now) for field in unread})
@@ -163,12 +162,12 @@ def _seen(
         gone = known.gone.get(workload.id)
         if gone is None:
             baseline = known.baseline or _unnoticed(known, workload)
-            new = book.first_sight(workload, now, baseline=baseline, last=known.succeeded)
+            new = counting.first_observed(workload, now, baseline=baseline, last=known.succeeded)
             return WorkloadState(known.account, workload, new), None
-        before = gone._replace(ledger=book.reappeared(gone.ledger), vanished=None, gone_because="")
+        before = gone._replace(ledger=counting.reappeared(gone.ledger), vanished=None, gone_because="")
     elif before.workload == workload and before.ledger.rollout is None:
         return before, None  # the same object, so that nothing compares it again
-    entry = book.listed(before.ledger, workload, now, workload_state.draft_expiry(before), known.succeeded)
+    entry = counting.listed(before.ledger, workload, now, workload_state.draft_expiry(before), known.succeeded)
     if before.workload == workload and entry.ledger is before.ledger:
         return before, None
     return before._replace(workload=workload, ledger=entry.ledger), entry

@@ -22,7 +22,8 @@ from exporter.api.pods import (
     replica_live,
     waiting_reason,
 )
-from exporter.fleet.ledger import Ledger, replacement_active
+from exporter.fleet.ledger import Ledger
+from exporter.fleet.replacements import replacement_active
 
 
 class Window(NamedTuple):
@@ -43,7 +44,7 @@ class Details(NamedTuple):
     """Latest values of a workload's own routes; None, or no key: not reported, or too old.
 
     `fresh`: part -> whether it is up to date; no key: not polled. `refused`: parts the token's user may not read.
-    `looked`: part -> when it was last read, in seconds since the epoch, while the workload is not steady. `failed`:
+    `polled`: part -> when it was last read, in seconds since the epoch, while the workload is not steady. `failed`:
     part -> reason of the last failed request, a key of `UNREAD_REASONS`; no key: it did not fail.
     """
 
@@ -55,12 +56,12 @@ class Details(NamedTuple):
     replacement: Replacement | None = None
     fresh: Mapping[str, bool] = {}
     refused: frozenset[str] = frozenset()
-    looked: Mapping[str, float] = {}
+    polled: Mapping[str, float] = {}
     failed: Mapping[str, str] = {}
 
 
-NOTHING = Details()
-_NOBODY = Ledger(0.0, 0.0)
+NO_DETAILS = Details()
+_NO_LEDGER = Ledger(0.0, 0.0)
 
 
 class WorkloadState(NamedTuple):
@@ -74,8 +75,8 @@ class WorkloadState(NamedTuple):
 
     account: str
     workload: Workload
-    ledger: Ledger = _NOBODY
-    details: Details = NOTHING
+    ledger: Ledger = _NO_LEDGER
+    details: Details = NO_DETAILS
     vanished: float | None = None
     gone_because: str = ""
     catalogue: frozenset[str] | None = None
@@ -132,7 +133,7 @@ class Unread(NamedTuple):
     reason: str
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         """Which version it is and why it could not be read."""
         which = f"{_VERSIONS[self.role]} {self.proton[:64]}".rstrip()
         drains = self.role == "outgoing" and self.reason == "server_error"

@@ -14,7 +14,7 @@ from exporter.api.details import EventKind, OtelValue, base_value
 from exporter.api.models import Number
 from exporter.api.pods import Container, Replica, StatusDetails
 from exporter.fleet import workload_state
-from exporter.fleet.ledger import OUTCOMES, TRANSITIONS
+from exporter.fleet.ledger import REPLACEMENT_OUTCOMES, TRANSITIONS
 from exporter.fleet.workload_state import Window
 from exporter.metrics.family import Family, Samples, View, closed, one, row
 
@@ -554,7 +554,7 @@ DETAILED: tuple[Family, ...] = (
         reads=("ledger",), profile="minimal"),
     row("workload_replacements_total", "Finished replacements by outcome, from events or the replacement record. "
         "`reverted` means that the record disappeared and the previous proton still serves.",
-        lambda view: _totals(view.state.ledger.outcomes, list(OUTCOMES)), labels=("outcome",),
+        lambda view: _totals(view.state.ledger.outcomes, list(REPLACEMENT_OUTCOMES)), labels=("outcome",),
         source="events, replacement, protonId", absence="the workload is not listed", reads=("ledger",)),
     row("workload_replacement_failed_timestamp_seconds", "Time the last unsuccessful replacement ended (reported "
         "as failed, or reverted), in seconds since the epoch.", lambda view: one(view.state.ledger.rollout_failed),
@@ -576,6 +576,6 @@ DETAILED: tuple[Family, ...] = (
         reads=("fresh", "held")),
     row("workload_detail_timestamp_seconds", "Time a part of the details was last read, in seconds since the "
         "epoch; only for workloads that are not steady.",
-        lambda view: tuple(((part,), at) for part, at in sorted(view.state.details.looked.items())), labels=("part",),
-        source="observed", absence="the workload is steady, or the part was never read", reads=("looked",)),
+        lambda view: tuple(((part,), at) for part, at in sorted(view.state.details.polled.items())), labels=("part",),
+        source="observed", absence="the workload is steady, or the part was never read", reads=("polled",)),
 )  # fmt: skip

@@ -28,13 +28,13 @@ Profile = Literal["minimal", "standard", "full"]
 PROFILES: tuple[Profile, ...] = ("minimal", "standard", "full")
 Part = (
     Literal["workload", "runtime", "vanished", "catalogue", "ledger", "held"]
-    | Literal["pods", "windows", "usage", "quotas", "grants", "replacement", "fresh", "refused", "looked"]
+    | Literal["pods", "windows", "usage", "quotas", "grants", "replacement", "fresh", "refused", "polled"]
 )
 """What a family reads of a `WorkloadState`: its own fields, or those of its details. It is rendered again when they
 change.
 """
 DETAILS: tuple[Part, ...] = (
-    "pods", "windows", "usage", "quotas", "grants", "replacement", "fresh", "refused", "looked"
+    "pods", "windows", "usage", "quotas", "grants", "replacement", "fresh", "refused", "polled"
 )  # fmt: skip
 COMMON_LABELS = ("account", "workload", "workload_id")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from exporter.api import models
 from exporter.api.models import REPLACEMENT_STATUSES, Bundle
 from exporter.fleet import workload_state
-from exporter.fleet.ledger import replacement_active
+from exporter.fleet.replacements import replacement_active
 from exporter.metrics.family import Family, Samples, View, closed, one, row, total
 
 _ONE_HOT: dict[str, Samples] = {

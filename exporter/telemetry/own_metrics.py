@@ -31,7 +31,7 @@ from exporter import __revision__, __version__
 from exporter.api.decoding import Reject
 from exporter.failures import REASONS
 from exporter.fleet import polling
-from exporter.fleet.episodes import KINDS, OUTCOMES
+from exporter.fleet.episodes import EPISODE_KINDS, EPISODE_OUTCOMES
 from exporter.fleet.reconcile import Snapshot, Sweep, unknown_values
 from exporter.log import log
 from exporter.tracing.episode_traces import EpisodeTrace
@@ -371,8 +371,8 @@ class Report:
         for counter in ("sweeps", "sweep_overruns"):
             self.count(counter, name, LANE, by=0)
         self.count("vanished_workloads", name, by=0)
-        for kind in KINDS:
-            for outcome in OUTCOMES:
+        for kind in EPISODE_KINDS:
+            for outcome in EPISODE_OUTCOMES:
                 self.count("episodes", name, kind, outcome, by=0)
             self._histograms["episode_duration_seconds"].labels(name, kind)  # Prometheus counts from the second sample
         for part in polling.NAMES:
@@ -478,7 +478,7 @@ class AccountReport:
 
     def made(self, made: EpisodeTrace) -> None:
         """Count an episode that is over; its trace, if there is one, is the exemplar."""
-        if made.outcome not in OUTCOMES:
+        if made.outcome not in EPISODE_OUTCOMES:
             return
         exemplar = {"trace_id": made.trace.id.hex()} if made.trace is not None else None
         labels = self._account, made.kind

@@ -1,7 +1,6 @@
-"""Limits the connections of the server. At the limit a new connection is accepted and the least important one is
-closed.
+"""Limits the connections of the server. At the limit a new connection is accepted and another one is closed.
 
-Refusing new connections would favour clients that hold idle ones: forty of them would lock out every scrape.
+Refusing new connections would favour idle ones: forty of them would lock out every scrape.
 """
 
 from __future__ import annotations
@@ -13,94 +12,94 @@ from typing import Literal, Protocol, get_args
 
 Closed = Literal["idle", "unread", "busy", "slow_head", "long_head", "slow_read"]
 CLOSED: tuple[Closed, ...] = get_args(Closed)
-"""Why the exporter closes a connection: the first three to make room, the others because the client took too much."""
+"""Reasons for closing a connection: the first three make room for a new one, the others are timeouts and limits."""
 
 Refused = Literal["busy", "password_checks"]
 REFUSED: tuple[Refused, ...] = get_args(Refused)
-"""Why a request is refused: too many requests are being answered, or too many passwords wait to be checked."""
+"""Reasons for refusing a request: too many requests, or too many password checks, in progress."""
 
 
-class Member(Protocol):
-    """A connection: its network, and how to close it at once."""
+class Connection(Protocol):
+    """One connection; `network` is from `network_of`."""
 
     network: str
 
-    def cut(self) -> None:
-        """End the connection now; what was not sent is dropped."""
+    def abort(self) -> None:
+        """Close the connection now; unsent data is dropped."""
 
 
-Place = dict[Member, None]
+Group = dict[Connection, None]
+"""Connections in one state, in the order in which they entered it."""
 
 
 class Connections:
-    """At most `most` connections. `count` gets the reason of each that is closed to make room.
+    """At most `most` connections. `count` receives the reason for each that is closed to make room.
 
-    Each stands in one of three places, in the order in which it got there: it is `waiting` for the head of a request (a
-    new one, one that is idle, one that sends its head slowly), its request is being answered (`working`), or its client
-    has not read the answer yet (`unread`).
+    Each is in one of three groups: `waiting` for a complete request head (new, idle, or slow), `working` on a response,
+    or `unread`: its client has not read the response yet.
     """
 
     def __init__(self, most: int, count: Callable[[Closed], None]) -> None:
         self._most, self._count = most, count
-        self.waiting, self.unread, self.working = Place(), Place(), Place()
-        self._places: dict[Member, Place] = {}
+        self.waiting, self.unread, self.working = Group(), Group(), Group()
+        self._groups: dict[Connection, Group] = {}
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._groups)
 
-    def __contains__(self, member: Member) -> bool:
-        return member in self._places
+    def __contains__(self, connection: Connection) -> bool:
+        return connection in self._groups
 
-    def admit(self, new: Member) -> None:
-        """Let a new connection in, which waits; at the limit another one is closed."""
-        if len(self._places) >= self._most:
+    def admit(self, new: Connection) -> None:
+        """Add a new connection to `waiting`; at the limit another one is closed."""
+        if len(self._groups) >= self._most:
             self._make_room(new.network)
         self.waiting[new] = None
-        self._places[new] = self.waiting
+        self._groups[new] = self.waiting
 
-    def move(self, member: Member, place: Place) -> None:
-        """A connection now stands last in this place, unless it is closed already."""
-        before = self._places.get(member)
+    def move(self, connection: Connection, group: Group) -> None:
+        """Put a connection last in a group, unless it is already closed."""
+        before = self._groups.get(connection)
         if before is None:
             return
-        del before[member]
-        place[member] = None
-        self._places[member] = place
+        del before[connection]
+        group[connection] = None
+        self._groups[connection] = group
 
-    def remove(self, member: Member) -> None:
-        """A connection has ended."""
-        place = self._places.pop(member, None)
-        if place is not None:
-            del place[member]
+    def remove(self, connection: Connection) -> None:
+        """Remove a connection that has ended."""
+        group = self._groups.pop(connection, None)
+        if group is not None:
+            del group[connection]
 
-    def _make_room(self, newcomer: str) -> None:
-        held = Counter(member.network for member in self._places)
-        held[newcomer] += 1
-        victim, reason = next(self._closable(held))
+    def _make_room(self, new_network: str) -> None:
+        numbers = Counter(connection.network for connection in self._groups)
+        numbers[new_network] += 1
+        victim, reason = next(self._closable(numbers))
         self.remove(victim)
         self._count(reason)
-        victim.cut()
+        victim.abort()
 
-    def _closable(self, held: Counter[str]) -> Iterator[tuple[Member, Closed]]:
+    def _closable(self, numbers: Counter[str]) -> Iterator[tuple[Connection, Closed]]:
         """Connections that may be closed, the best candidate first: an idle one, else one whose client does not read,
-        else one with a slow response.
+        else one with a slow response. `numbers` counts the connections by network.
 
         Among these, one from the network with the most connections, so that a client cannot push out the scraper by
-        opening many; among those, the oldest. A network with more than half of all connections is closed first, even if
+        opening many; of these, the oldest. A network with more than half of all connections is closed first, even if
         it only reads slowly.
         """
-        places: tuple[tuple[Place, Closed], ...] = (self.waiting, "idle"), (self.unread, "unread")
-        ((greediest, number),) = held.most_common(1)
+        groups: tuple[tuple[Group, Closed], ...] = (self.waiting, "idle"), (self.unread, "unread")
+        ((largest, number),) = numbers.most_common(1)
         if number * 2 > self._most:
-            for place, reason in places:
-                yield from ((member, reason) for member in place if member.network == greediest)
-        for place, reason in (*places, (self.working, "busy")):
-            most = max((held[member.network] for member in place), default=0)
-            yield from ((member, reason) for member in place if held[member.network] == most)
+            for group, reason in groups:
+                yield from ((each, reason) for each in group if each.network == largest)
+        for group, reason in (*groups, (self.working, "busy")):
+            most = max((numbers[each.network] for each in group), default=0)
+            yield from ((each, reason) for each in group if numbers[each.network] == most)
 
 
 def network_of(host: str) -> str:
-    """The addresses that one client can choose from: its IPv4 address, or the /64 of its IPv6 address."""
+    """The addresses that one client can use: its IPv4 address, or the /64 network of its IPv6 address."""
     address = ipaddress.ip_address(host.partition("%")[0])
     if isinstance(address, ipaddress.IPv4Address):
         return str(address)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from exporter.metrics.exposition import Body
 
 deflater: ModuleType = zlib
-with suppress(ImportError):  # a platform without the wheel compresses five times as slowly
+with suppress(ImportError):  # platforms without a wheel: five times slower
     from isal import isal_zlib
 
     deflater = isal_zlib
@@ -46,7 +46,7 @@ class Published(NamedTuple):
 
 
 class Publisher:
-    """Makes `Published` of families' bodies; compresses again only the bodies that changed.
+    """Builds `Published` from the bodies of families; compresses only the bodies that changed.
 
     The gzip form is one member, stitched from chunks of raw deflate that end on a byte (RFC 1951 and RFC 1952):
     clients such as curl read only the first of several members.
@@ -81,7 +81,7 @@ class Publisher:
 
 
 def _deflate(data: Sequence[bytes]) -> bytes:
-    """Raw deflate that ends on a byte and refers to nothing before it, so that chunks can be put in a row."""
+    """Raw deflate that ends on a byte and refers to no earlier data, so that chunks can be concatenated."""
     if not any(data):
         return b""
     packer = deflater.compressobj(1, deflater.DEFLATED, -15)
@@ -102,9 +102,11 @@ def _member(chunks: Iterable[bytes], parts: Iterable[bytes]) -> bytes:
 
 
 def _joined(parts: Iterable[bytes]) -> tuple[bytes, ...]:
-    """The parts, small ones put together: a write to a socket costs more than a copy of a small part."""
+    """The parts, small ones joined: a write to a socket costs more than a copy of a small part."""
     buffers: list[bytes] = []
     for large, group in itertools.groupby(parts, lambda part: len(part) > _SMALL):
-        told = tuple(group)
-        buffers += told if large else (b"".join(told),)
+        if large:
+            buffers += group
+        else:
+            buffers.append(b"".join(group))
     return tuple(filter(None, buffers))

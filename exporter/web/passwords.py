@@ -26,9 +26,9 @@ from exporter.log import log
 MOST_WAITING = 24
 MOST_PASSED, MOST_FAILED, MOST_LEFT = 100, 500, 2000
 FAILED_SECONDS = 60.0
-"""How long a wrong password is remembered."""
+"""How long a wrong password is cached."""
 HALF_LIFE = 60.0
-"""In how many seconds half of the wrong passwords of a network are forgotten."""
+"""Seconds after which a wrong password counts half."""
 PATIENCE, RETURN = 1.0, 120.0
 """Seconds after which a client that waited and disconnected still gets its place in the queue back when it returns."""
 
@@ -44,7 +44,7 @@ class _Users(NamedTuple):
 
 
 class _Check(NamedTuple):
-    """A request that waits for its password to be checked. `verdict`: right or not, or None when others go first."""
+    """A request that waits for a password check. `verdict`: right or wrong, or None if too many requests wait."""
 
     number: int
     since: float
@@ -66,7 +66,7 @@ class _Check(NamedTuple):
 
 
 class Passwords:
-    """`users` maps names to bcrypt hashes; without any, every request may pass.
+    """`users` maps names to bcrypt hashes; without any, every request is authorized.
 
     The next check is for the network with the fewest recent wrong passwords, within it for the user with the fewest,
     then for the oldest request; every second check is simply for the oldest request. A client with a clean record
@@ -74,7 +74,7 @@ class Passwords:
     to lock out the scraper.
 
     Behind a proxy all clients share one address, and an attacker may use the scraper's user name. The rule then cannot
-    tell them apart, and the scraper queues behind up to `MOST_WAITING` others. If that takes longer than a scrape may,
+    distinguish them, and the scraper queues behind up to `MOST_WAITING` others. If that takes longer than a scrape may,
     it still reaches the head of the queue: a repeated password keeps its place, while guesses differ each time.
 
     When more than `MOST_WAITING` wait, the newest request is rejected of the network and user with the most waiting or
@@ -101,7 +101,7 @@ class Passwords:
         self.replace(users)
 
     def replace(self, users: Mapping[str, str]) -> None:
-        """Check against these from now on, also those that wait already; what was found before is forgotten."""
+        """Check against these from now on, including waiting requests; cached results are dropped."""
         costs = [int(hashed[4:6]) for hashed in users.values()]
         decoys = {cost: bcrypt.gensalt(cost) + b"." * 31 for cost in range(min(costs), max(costs) + 1)} if costs else {}
         self._users = _Users({name: hashed.encode() for name, hashed in users.items()}, decoys)
@@ -109,7 +109,7 @@ class Passwords:
         self._failed.clear()
 
     def known(self, authorization: str) -> bool | None:
-        """Whether a request with this Authorization header may pass, or None when that takes a check."""
+        """Whether a request with this Authorization header is authorized, or None if that needs a check."""
         if not self._users.hashes:
             return True
         name, password = credentials(authorization)
@@ -121,7 +121,7 @@ class Passwords:
         return False if self._failed.get(digest, 0.0) > self._steady() else None
 
     async def check(self, authorization: str, network: str, gone: Callable[[], bool]) -> bool | None:
-        """Return whether the request may pass; None if too many requests wait.
+        """Return whether the request is authorized; None if too many requests wait.
 
         `gone` returns whether the client has disconnected; the request is then refused without a check.
         """
@@ -137,7 +137,7 @@ class Passwords:
             number = self._number
         self._queue.append(_Check(number, now, network, user, digest, name, password, gone, verdict))
         if len(self._queue) > MOST_WAITING:
-            self._turn_away()
+            self._reject_one()
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
         return await verdict
@@ -150,12 +150,12 @@ class Passwords:
                 users = self._users
                 try:
                     right = await loop.run_in_executor(self._pool, _matches, users, check.name, check.password)
-                except Exception:  # whatever it is, the others must not wait for ever
-                    log.exception("a password cannot be checked; its request is refused")
+                except Exception:  # the other requests must not wait forever
+                    log.exception("password check failed; request refused")
                     check.end(False)
                     continue
                 if users is not self._users:
-                    self._queue.append(check)  # the hashes have changed meanwhile
+                    self._queue.append(check)  # the hashes have changed in the meantime
                     continue
                 self._remember(check, right)
                 for each in (check, *self._queue):
@@ -173,15 +173,15 @@ class Passwords:
             return None
         now = self._steady()
 
-        def turn(each: _Check) -> tuple[float, float, int]:
+        def priority(each: _Check) -> tuple[float, float, int]:
             return self._failures_of(each.network, now), self._failures_of(each.source, now), each.number
 
         self._oldest_next = not self._oldest_next
-        check = min(self._queue, key=turn if self._oldest_next else attrgetter("number"))
+        check = min(self._queue, key=priority if self._oldest_next else attrgetter("number"))
         self._queue.remove(check)
         return check
 
-    def _turn_away(self) -> None:
+    def _reject_one(self) -> None:
         self._drop_gone()
         if len(self._queue) <= MOST_WAITING:
             return
@@ -208,7 +208,7 @@ class Passwords:
         self._queue = [each for each in self._queue if not each.verdict.done()]
 
     def _remember(self, check: _Check, right: bool) -> None:
-        """Keep what a check found. What passed is kept apart, so that no number of wrong passwords pushes it out."""
+        """Cache a result. Right passwords have their own cache, so that wrong ones cannot displace them."""
         if right:
             self._passed[check.digest] = None
             _bound(self._passed, MOST_PASSED)
@@ -219,12 +219,12 @@ class Passwords:
         sources: tuple[_Source, ...] = check.network, check.source
         for source in sources:
             failures = self._failures_of(source, now) + 1
-            self._failures.pop(source, None)  # to stand last
+            self._failures.pop(source, None)  # so that it is the newest
             self._failures[source] = failures, now
         _bound(self._failures, MOST_FAILED)
 
     def _failures_of(self, source: _Source, now: float) -> float:
-        """Wrong passwords of late; `now` is the same for all that are compared, or else the last would seem best."""
+        """Recent wrong passwords, older ones weighted less. `now` must be the same for all that are compared."""
         failures, at = self._failures.get(source, (0.0, now))
         return failures * math.pow(0.5, (now - at) / HALF_LIFE)
 
@@ -236,7 +236,7 @@ def _matches(users: _Users, name: str, password: bytes) -> bool:
     """Return whether this is the user's password. The time of a refusal does not reveal whether the user exists.
 
     A refusal takes the time of the highest bcrypt cost in use: each cost takes twice the time of the one below, so
-    decoys of the user's own cost and of those above it, except the highest, add up to the difference.
+    decoys of the user's own cost and of all above it, except the highest, add up to the difference.
     """
     if not users.hashes:
         return True
@@ -252,7 +252,7 @@ def _matches(users: _Users, name: str, password: bytes) -> bool:
 
 
 def _bound(kept: dict[Any, Any], most: int) -> None:
-    """Forget the oldest."""
+    """Drop the oldest entries."""
     while len(kept) > most:
         del kept[next(iter(kept))]
 

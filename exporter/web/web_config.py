@@ -1,7 +1,7 @@
-"""TLS and basic auth by a web-config file, in the format of the Prometheus exporter-toolkit.
+"""TLS and basic auth from a web-config file, in the format of the Prometheus exporter-toolkit.
 
-The file and the certificates are read again when they change, without a restart; a file that is bad by then leaves the
-old one in force.
+The file and the certificates are read again when they change, without a restart; if the new file is invalid, the old
+one stays in force.
 """
 
 from __future__ import annotations
@@ -45,20 +45,18 @@ def _hash(given: str) -> str:
     except ValueError:
         good = False
     if not good:
-        raise ValueError("no bcrypt hash; make one with: htpasswd -nBC 10 '' | tr -d ':\\n'")
+        raise ValueError("not a bcrypt hash; create one with: htpasswd -nBC 10 '' | tr -d ':\\n'")
     return given
 
 
 def _http1_only(given: bool) -> bool:
     if given:
-        raise ValueError("HTTP/2 is not served; leave it out or set it to false")
+        raise ValueError("HTTP/2 is not supported; omit it or set it to false")
     return given
 
 
 class TlsServer(_Part):
-    """``tls_server_config``. Client certificates that are requested but not verified are rejected: Python does not
-    support it.
-    """
+    """``tls_server_config``. Python does not support client certificates that are requested but not verified."""
 
     cert_file: Annotated[Path, Field(strict=False)]
     key_file: Annotated[Path, Field(strict=False)]
@@ -84,19 +82,19 @@ class WebConfig(_Part):
 
 
 def read_web_config(file: Path) -> WebConfig:
-    """The file, its paths made relative to its own place. Raises `BadSettings` with every problem, in its own words."""
+    """Read and validate the file. Raises `BadSettings` with all problems."""
     problems: list[Problem] = []
-    told, lines = read(file, problems)
+    content, lines = read(file, problems)
     config: WebConfig | None = None
     try:
-        config = WebConfig.model_validate(told)
+        config = WebConfig.model_validate(content)
     except ValidationError as error:
         problems += problems_of(error, WebConfig, lines)
     if config is not None and config.tls_server_config is not None:
         try:
             tls_context(file, config.tls_server_config)
         except (OSError, ssl.SSLError, ValueError) as error:
-            what = f"cannot be used: {error}; check that the files are PEM and readable, and that the key fits"
+            what = f"cannot be used: {error}; check that they are readable PEM files and that the key matches"
             problems.append(Problem("tls_server_config", what, lines.get(("tls_server_config",))))
     if problems or config is None:
         here = str(file)
@@ -105,7 +103,7 @@ def read_web_config(file: Path) -> WebConfig:
 
 
 def tls_context(file: Path, config: TlsServer) -> ssl.SSLContext:
-    """The server side of TLS as configured. Raises OSError, ssl.SSLError or ValueError."""
+    """The TLS context of the server. Raises OSError, ssl.SSLError or ValueError. Paths are relative to `file`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[config.min_version]
     context.maximum_version = _VERSIONS[config.max_version]
@@ -117,7 +115,7 @@ def tls_context(file: Path, config: TlsServer) -> ssl.SSLContext:
         if unknown:
             raise ValueError(f"unknown cipher suites {', '.join(unknown)}")
         old = [name for name in wanted if not name.startswith("TLS_")]
-        if old:  # those of TLS 1.3 cannot be chosen
+        if old:  # suites of TLS 1.3 cannot be selected
             context.set_ciphers(":".join(old))
     if config.client_ca_file is not None:
         context.load_verify_locations(file.parent / config.client_ca_file)
@@ -128,22 +126,22 @@ def tls_context(file: Path, config: TlsServer) -> ssl.SSLContext:
 
 
 def _load_chain(context: ssl.SSLContext, file: Path, config: TlsServer) -> None:
-    # A key with a passphrase would make OpenSSL ask the terminal; an empty one makes it fail instead.
+    # For a key with a passphrase, OpenSSL would prompt on the terminal; with an empty passphrase it fails.
     context.load_cert_chain(file.parent / config.cert_file, file.parent / config.key_file, password="")
 
 
 def _openssl_name(name: str) -> str:
-    """OpenSSL's name of a suite that Go calls ``TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256``."""
+    """OpenSSL's name of a suite from its Go name, such as ``TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256``."""
     if "_WITH_" not in name:
         return name
     exchange, _, cipher = name.removeprefix("TLS_").removesuffix("_SHA256").partition("_WITH_")
     cipher = cipher.replace("AES_128", "AES128").replace("AES_256", "AES256")
-    tail = "" if "POLY1305" in cipher or name.endswith("_SHA384") else "_SHA256"
-    return f"{exchange}_{cipher}{tail}".replace("_", "-")
+    suffix = "" if "POLY1305" in cipher or name.endswith("_SHA384") else "_SHA256"
+    return f"{exchange}_{cipher}{suffix}".replace("_", "-")
 
 
 class WebSecurity:
-    """The file in force: `tls` for the server, `passwords` for each request; `refresh` when it may have changed."""
+    """The file in force: `tls` for the server, `passwords` for each request; `refresh` applies changes."""
 
     def __init__(self, file: Path) -> None:
         """Read the file. Raises `BadSettings`."""
@@ -156,7 +154,7 @@ class WebSecurity:
         self.passwords = Passwords(self._config.basic_auth_users)
 
     def refresh(self) -> None:
-        """Take up a changed file or certificate; a bad one is logged and leaves the old in force."""
+        """Apply a changed file or certificate; if it is invalid, log that and keep the old one."""
         now = self._stamps()
         if now == self._stamp:
             return
@@ -165,7 +163,7 @@ class WebSecurity:
             config = read_web_config(self._file)
         except BadSettings as error:
             for problem in error.problems:
-                log.error("bad web config; the old one stays in force", problem=str(problem))
+                log.error("invalid web config; the old one stays in force", problem=str(problem))
             return
         before, self._config = self._config, config
         self.passwords.replace(config.basic_auth_users)
@@ -174,10 +172,10 @@ class WebSecurity:
         if (tls is None) != (self.tls is None) or (
             tls and before.tls_server_config and _fixed(tls) != _fixed(before.tls_server_config)
         ):
-            log.warning("the change of TLS settings takes effect at the next start")
+            log.warning("changed TLS settings take effect at the next start")
         if tls is not None and self.tls is not None:
             _load_chain(self.tls, self._file, tls)
-        log.info("web config read again", file=str(self._file))
+        log.info("web config reloaded", file=str(self._file))
 
     def _stamps(self) -> tuple[object, ...]:
         tls = self._config.tls_server_config

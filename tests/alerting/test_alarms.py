@@ -224,7 +224,7 @@ def through(*unread: str, heals: bool = False) -> str:
         pod = container() if heals and number >= 8 else CRASHING
         told = {"p": StatusDetails(replicas=(replica(pod),)), "o": StatusDetails(replicas=(replica(container()),))}
         snapshots = {i: None if i in ids else each for i, each in told.items()}
-        of, _ = apply.told(of, "pods", Pods((SERVES, DRAINS), snapshots, dict.fromkeys(ids, "server_error")), 0.0)
+        of, _ = apply.received(of, "pods", Pods((SERVES, DRAINS), snapshots, dict.fromkeys(ids, "server_error")), 0.0)
         now = after(now, alarms.subjects([fleet(of)], Exporter(), OPTIONS, number * EVERY), OPTIONS, number * EVERY)
         found += states([{k: each for k, each in now.items() if each.alert == CRASHES}])
     return found

@@ -17,7 +17,7 @@ RULES = written()
 @pytest.mark.parametrize("case", CASES, ids=[case.alert for case in CASES])
 def test_it_fires_when_it_should_and_only_then(case: Case, tmp_path: Path) -> None:
     told = list(trials(case))
-    counts.told["trials of alerts"] = counts.told.get("trials of alerts", 0) + len(told)
+    counts.numbers["trials of alerts"] = counts.numbers.get("trials of alerts", 0) + len(told)
     tests = json.dumps(document("case.rules.json", case.alert, told))
     verdict = judged(tmp_path, "case", RULES[case.alert], tests)
     assert verdict.passed, verdict.words
@@ -35,7 +35,7 @@ def test_the_watchdog_fires_always(tmp_path: Path) -> None:
 
 def test_every_alert_has_its_case() -> None:
     """A case shows the wait, the words, each severity that the row has, and something that leaves it silent."""
-    counts.told["alerts"] = len(ROWS)
+    counts.numbers["alerts"] = len(ROWS)
     assert {case.alert for case in CASES} == ROWS.keys() - {"DataRobotWatchdog"}
     for case in CASES:
         row = ROWS[case.alert]

@@ -127,7 +127,7 @@ def survivors(wanted: Proof, record: Mapping[str, str], folder: Path) -> set[str
 
 
 def _count(what: str, count: int) -> None:
-    counts.told[what] = counts.told.get(what, 0) + count
+    counts.numbers[what] = counts.numbers.get(what, 0) + count
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.alert for case in CASES])

@@ -70,7 +70,7 @@ def week(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def test_nobody_is_woken(week: list[Fired]) -> None:
     pages = [one for one in week if one.severity == "critical"]
-    counts.told["pages while nothing is wrong"] = len(pages)
+    counts.numbers["pages while nothing is wrong"] = len(pages)
     assert pages == []
 
 

@@ -215,12 +215,12 @@ def test_p22_events_are_read_in_any_order_with_their_evidence() -> None:
     (statuses,) = (evidence.proton_statuses or {}).values()
     (container,) = ((statuses.replicas or ())[0].containers) or ()
     assert (container.reason, terminated_reason(container)) == ("CrashLoopBackOff", "Error")
-    assert events.items[2].words == "ResourceBundleInferenceError: no resource signal"
+    assert events.items[2].text == "ResourceBundleInferenceError: no resource signal"
 
 
 def test_p23_events_of_the_older_shape() -> None:
     events = page(body(payload("P23")), Event).items
-    assert [(event.told_type, event_kind(event), event.words) for event in events] == [
+    assert [(event.reported_type, event_kind(event), event.text) for event in events] == [
         ("workload.started", "started", "started"),
         ("Warning", "other", "restarting"),
     ]

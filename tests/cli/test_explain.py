@@ -74,7 +74,7 @@ def _told(story: Story, moment: float) -> str:
                 parts.append(text(found))
             except WorkloadNotFound as error:
                 parts.append(f"{error}\n")
-            known = stage.monitor.known
+            known = stage.monitor.snapshot
             for state in (*known.workloads.values(), *known.missing.values(), *known.gone.values()):
                 said = evidence(diagnosis(state, stage.wall, DEFAULT))
                 parts.append("\n--- a page ---\n" + "".join(f"{title}: {words}\n" for title, words in said))

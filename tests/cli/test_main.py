@@ -469,7 +469,10 @@ def test_an_address_that_is_taken_ends_the_daemon_with_words(api: Simulator) -> 
     address = api.url.removeprefix("http://")
     status, _, err = run("run", f"--web.listen-address={address}", **account(api))
     assert status == 1
-    assert f"workload-exporter: {address} is taken; stop the other program or give --web.listen-address" in err
+    assert (
+        f"workload-exporter: {address} is in use; stop the other program or set another port with --web.listen-address"
+        in err
+    )
 
 
 @pytest.mark.parametrize("ask", ["signal", "http"])

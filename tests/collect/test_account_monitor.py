@@ -10,14 +10,17 @@ import httpx
 import pytest
 
 from exporter.clock import Clock
-from exporter.collect.account_monitor import ASKED_GONE, RECALLED, AccountMonitor, Plan
+from exporter.collect.account_monitor import AccountMonitor, Plan
+from exporter.collect.account_state import AccountState
+from exporter.collect.backfill import MAX_EPISODES
 from exporter.collect.client import Client
+from exporter.collect.follow_up import REQUESTS_PER_SWEEP
 from exporter.fleet.ledger import Tally
 from exporter.fleet.polling import Policy
 from exporter.fleet.reconcile import Snapshot, ledgers, restored
 from exporter.fleet.selection import Selection
 from exporter.telemetry.own_metrics import Report
-from exporter.tracing.episode_traces import Tracing
+from exporter.tracing.builder import Tracing
 from tests.daemon.test_daemon import START, Time
 from tests.examples import page
 
@@ -79,7 +82,9 @@ class Api:
             pause=clock.pause,
         )
         told: dict[str, Any] = {"details": Policy(), "tracing": Tracing("http://api.test")} | plan
-        return AccountMonitor(known or Snapshot("acme"), client, account, Plan(900.0, **told), Clock(*clock[:3]))
+        return AccountMonitor(
+            AccountState(known or Snapshot("acme")), client, account, Plan(900.0, **told), Clock(*clock[:3])
+        )
 
     async def swept(self, monitor: AccountMonitor, times: int) -> None:
         for _ in range(times):
@@ -96,7 +101,7 @@ def played(work: Callable[[], Awaitable[None]]) -> None:
 
 
 def kinds(monitor: AccountMonitor) -> list[str]:
-    return [each.kind for each in monitor.pending().made]
+    return [each.kind for each in monitor.pending().traces]
 
 
 @pytest.mark.parametrize(("status", "deletions"), [(404, 34), (403, 0)])
@@ -110,8 +115,8 @@ def test_of_many_that_vanish_at_once_each_is_asked_about_before_it_counts_as_del
         await api.swept(monitor, 1)
         api.there = {"w34": api.there["w34"]}
         await api.swept(monitor, 2)
-        assert (monitor.known.vanished, kinds(monitor)) == (34, [])
-        assert {each.gone_because for each in monitor.known.gone.values()} >= {""}
+        assert (monitor.snapshot.vanished, kinds(monitor)) == (34, [])
+        assert {each.gone_because for each in monitor.snapshot.gone.values()} >= {""}
         await api.swept(monitor, 20)
         assert kinds(monitor) == ["deletion"] * deletions
         assert len({*api.asked}) == 34
@@ -124,7 +129,7 @@ def test_of_many_that_vanish_at_once_each_is_asked_about_before_it_counts_as_del
 def test_ten_of_which_the_api_says_nothing_do_not_keep_the_others_from_being_asked_about() -> None:
     async def work() -> None:
         api = Api(**fleet(15))
-        api.broken = {f"w{number:02}" for number in range(ASKED_GONE)}
+        api.broken = {f"w{number:02}" for number in range(REQUESTS_PER_SWEEP)}
         monitor = api.monitor()
         await api.swept(monitor, 1)
         api.there = {"w14": api.there["w14"]}
@@ -160,7 +165,7 @@ def test_what_is_not_chosen_any_more_leaves_without_a_word_and_comes_back_withou
         for chosen, there in ((Selection(name="w0[01]"), 2), (Selection(), 6)):
             monitor = monitor.resumed(monitor.client, monitor._report, plan._replace(selection=chosen))
             await api.swept(monitor, 8)
-            known = monitor.known
+            known = monitor.snapshot
             assert (len(known.workloads), len(known.gone), known.vanished, kinds(monitor)) == (there, 0, 0, [])
         assert api.asked == []
         await monitor.close()
@@ -180,9 +185,9 @@ def test_what_was_over_before_is_recalled_up_to_a_number_and_nobody_is_asked_in_
         api.history = {i: [record(number, -600.0) for number in range(30)] for i in api.there}
         monitor = api.monitor(tracing=Tracing("http://api.test", backfill=3600.0))
         await api.swept(monitor, 1)
-        assert monitor._recalling is not None
-        await monitor._recalling
-        assert sum(len(state.ledger.tracker.over) for state in monitor.workloads.values()) == RECALLED
+        assert monitor.backfilling is not None
+        await monitor.backfilling
+        assert sum(len(state.ledger.tracker.over) for state in monitor.workloads.values()) == MAX_EPISODES
         assert len({path.split("/")[1] for path in api.asked}) == 7
         await monitor.close()
 
@@ -199,8 +204,8 @@ def test_what_was_over_before_is_recalled_of_every_workload_though_the_api_pause
         api.throttled = {route: refusals}
         monitor = api.monitor(tracing=Tracing("http://api.test", backfill=3600.0))
         await api.swept(monitor, 1)
-        assert monitor._recalling is not None
-        await monitor._recalling
+        assert monitor.backfilling is not None
+        await monitor.backfilling
         recalled = sum(len(state.ledger.tracker.over) for state in monitor.workloads.values())
         assert recalled == 8 - refusals // 3  # each workload has three attempts
         await monitor.close()
@@ -216,8 +221,8 @@ def test_what_ended_after_a_workload_was_first_seen_is_not_recalled(ended: float
         monitor = api.monitor(tracing=Tracing("http://api.test", backfill=3600.0))
         await api.swept(monitor, 1)  # after 30 seconds
         api.time.pass_(30.0)
-        assert monitor._recalling is not None
-        await monitor._recalling
+        assert monitor.backfilling is not None
+        await monitor.backfilling
         assert len(monitor.workloads["w00"].ledger.tracker.over) == count
         await monitor.close()
 
@@ -233,13 +238,13 @@ def test_one_that_comes_back_goes_on_with_what_it_was_in_the_midst_of() -> None:
         await api.swept(monitor, 1)
         api.there = fleet(1)
         await api.swept(monitor, 2)
-        assert [(each.kind, each.cause) for each in monitor.known.gone["new"].ledger.tracker.over] == [
+        assert [(each.kind, each.cause) for each in monitor.snapshot.gone["new"].ledger.tracker.over] == [
             ("start", "deleted"),
             ("deletion", "deleted"),
         ]
         api.there = there | {"new": {"status": "running"}}
         await api.swept(monitor, 14)
-        (made,) = monitor.pending().made
+        (made,) = monitor.pending().traces
         assert (made.kind, made.outcome, made.seconds) == ("start", "success", 90.0)
         await monitor.close()
 
@@ -254,7 +259,7 @@ def test_a_workload_known_from_the_state_alone_may_be_of_any_importance(importan
         monitor = api.monitor(**plan)
         await api.swept(monitor, 1)
         if importance is None:
-            monitor = api.monitor(restored("acme", dict(ledgers(monitor.known)), Tally()), **plan)
+            monitor = api.monitor(restored("acme", dict(ledgers(monitor.snapshot)), Tally()), **plan)
         del api.there["gone"]
         await api.swept(monitor, 6)
         assert kinds(monitor) == ["deletion"] * deletions
@@ -272,11 +277,11 @@ def test_whatever_goes_wrong_in_a_sweep_makes_it_a_failed_sweep_with_a_reason(fa
         api = Api(**fleet(2))
         monitor = api.monitor()
         await api.swept(monitor, 1)
-        good, api.fault = monitor.known, fault
+        good, api.fault = monitor.snapshot, fault
         await api.swept(monitor, 3)
-        assert (monitor.known.failure, monitor.known.succeeded) == ("internal", good.succeeded)
-        assert monitor.known.attempted == api.time.wall
-        assert {i: state.workload.status for i, state in monitor.known.workloads.items()} == {
+        assert (monitor.snapshot.failure, monitor.snapshot.succeeded) == ("internal", good.succeeded)
+        assert monitor.snapshot.attempted == api.time.wall
+        assert {i: state.workload.status for i, state in monitor.snapshot.workloads.items()} == {
             "w00": "running",
             "w01": "running",
         }
@@ -287,7 +292,7 @@ def test_whatever_goes_wrong_in_a_sweep_makes_it_a_failed_sweep_with_a_reason(fa
         assert monitor.fleet.sweeping.failure == "internal"
         api.fault = None
         await api.swept(monitor, 1)
-        assert (monitor.known.failure, api.value("api_up")) == ("", 1)
+        assert (monitor.snapshot.failure, api.value("api_up")) == ("", 1)
         await monitor.close()
 
     played(work)
@@ -324,7 +329,7 @@ def test_one_whose_item_has_no_readable_id_is_read_by_its_own_route_and_pages_li
         api.there["w01"] |= {"status": "errored"}
         api.items["w01"] = BROKEN
         await api.swept(monitor, 3)
-        state = monitor.known.workloads["w01"]
+        state = monitor.snapshot.workloads["w01"]
         assert (state.workload.status, dict(state.held)) == ("errored", {})
         assert api.asked == ["/w01"] * 3
         await monitor.close()
@@ -340,7 +345,7 @@ def test_while_such_an_item_is_there_what_is_deleted_vanishes_as_ever() -> None:
         api.items["w01"] = BROKEN
         del api.there["w02"]
         await api.swept(monitor, 2)
-        assert (sorted(monitor.known.workloads), sorted(monitor.known.gone)) == (["w00", "w01", "w03"], ["w02"])
+        assert (sorted(monitor.snapshot.workloads), sorted(monitor.snapshot.gone)) == (["w00", "w01", "w03"], ["w02"])
         await monitor.close()
 
     played(work)
@@ -353,7 +358,7 @@ def test_where_that_route_fails_too_what_is_shown_is_what_was_and_says_so() -> N
         await api.swept(monitor, 1)
         api.items["w01"], api.broken = BROKEN, {"w01"}
         await api.swept(monitor, 1)
-        state = monitor.known.workloads["w01"]
+        state = monitor.snapshot.workloads["w01"]
         assert (state.workload.status, dict(state.held)) == ("running", {"$": api.time.wall})
         await monitor.close()
 
@@ -368,7 +373,7 @@ def test_of_many_that_the_list_does_not_show_some_are_read_after_each_sweep_and_
         api.items.update((i, {"id": i, "status": 5}) for i in api.there)
         for turn in (1, 2, 3):
             await api.swept(monitor, 1)
-            assert len({*api.asked}) == min(25, turn * ASKED_GONE)
+            assert len({*api.asked}) == min(25, turn * REQUESTS_PER_SWEEP)
         await monitor.close()
 
     played(work)
@@ -382,7 +387,7 @@ def test_a_workload_stays_chosen_while_what_it_is_chosen_by_cannot_be_read() -> 
         await api.swept(monitor, 1)
         api.there["a"] |= {"tags": 5, "status": "errored"}
         await api.swept(monitor, 2)
-        assert {i: state.workload.status for i, state in monitor.known.workloads.items()} == {"a": "errored"}
+        assert {i: state.workload.status for i, state in monitor.snapshot.workloads.items()} == {"a": "errored"}
         await monitor.close()
 
     played(work)

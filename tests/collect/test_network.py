@@ -13,7 +13,7 @@ from exporter.collect.client import Answer, ApiError, Client
 from exporter.web.server import Server
 from exporter.web.web_config import WebSecurity
 from tests.collect.test_client import World, always
-from tests.web.test_server import Asked
+from tests.web.serving import Served
 from tests.web.test_web_config import TLS, certificate
 
 Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -113,7 +113,7 @@ def test_a_certificate_is_verified_and_a_private_authority_can_be_trusted(tmp_pa
     (tmp_path / "web.yml").write_text(TLS)
 
     async def inside() -> list[str]:
-        server = Server(Asked().application, ["127.0.0.1:0"], WebSecurity(tmp_path / "web.yml").tls)
+        server = Server(Served().application, ["127.0.0.1:0"], WebSecurity(tmp_path / "web.yml").tls)
         running = asyncio.create_task(server.run_until_stopped())
         told = []
         for ca_file in (None, str(tmp_path / "server.pem")):

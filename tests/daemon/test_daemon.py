@@ -20,7 +20,7 @@ from exporter.settings.paging import PagingSettings
 from exporter.settings.problems import BadSettings, Problem
 from exporter.settings.traces import TraceSettings
 from exporter.simulator import Simulator
-from exporter.tracing.episode_traces import trace_id
+from exporter.tracing.identity import trace_id
 from tests.daemon.parts import use_accounts, use_paging
 from tests.e2e.servers import free_port
 
@@ -423,7 +423,7 @@ def test_one_sweep_alone_recalls_nothing(simulator: Simulator) -> None:
         traces = TraceSettings.model_validate({"endpoint": "http://127.0.0.1:9", "backfill": "1h"})
         once = Daemon(scene.settings.model_copy(update={"traces": traces}), scene.load, clock=scene.time.clock)
         await sweep_once(once)
-        assert once.accounts.monitors["eu"]._recalling is None
+        assert once.accounts.monitors["eu"].backfilling is None
 
     play(simulator, work)
 

@@ -115,9 +115,8 @@ def test_a_trace_that_cannot_be_encoded_costs_itself_alone_and_is_told_once(
         scene = restarted(scene, store)
         good = Trace(b"g" * 16, {}, (Span(b"g" * 8, b"", "good", 1, 2),))
         bad = Trace(b"b" * 16, {}, (Span(b"b" * 8, b"", "before 1970", -1, 2), good.spans[0]))
-        scene.daemon.accounts.monitors["eu"]._made += [
-            EpisodeTrace("start", "success", 1.0, each, each.id) for each in (bad, good)
-        ]
+        traces = [EpisodeTrace("start", "success", 1.0, each, each.id) for each in (bad, good)]
+        scene.daemon.accounts.monitors["eu"].state.add_traces(traces)
         dropped = {"reason": "unencodable"}
         for _ in range(3):
             await scene.sweep(after=30.0)
@@ -126,7 +125,7 @@ def test_a_trace_that_cannot_be_encoded_costs_itself_alone_and_is_told_once(
         await scene.sweep(after=30.0)
         assert [row.trace for row in store.batch(0, 9, 99, 9999)] == [good.id]
         assert len(store.load("eu").ledgers) > 30
-        assert scene.daemon.accounts.monitors["eu"].pending().made == ()
+        assert scene.daemon.accounts.monitors["eu"].pending().traces == ()
         assert caplog.text.count("it cannot be encoded") == 1
         await ended(scene)
 
@@ -139,7 +138,7 @@ def test_what_does_not_fit_into_the_outbox_is_dropped_at_once_and_counted(simula
         store = Store(None)
         scene = restarted(scene, store, traces={"max_bytes": 1})
         one = Trace(b"o" * 16, {}, (Span(b"o" * 8, b"", "one", 1, 2),))
-        scene.daemon.accounts.monitors["eu"]._made.append(EpisodeTrace("start", "success", 1.0, one, one.id))
+        scene.daemon.accounts.monitors["eu"].state.add_traces([EpisodeTrace("start", "success", 1.0, one, one.id)])
         await scene.sweep()
         assert await scene.value("datarobot_exporter_trace_spans_dropped_total", reason="cap") == 1
         assert store.outbox().traces == 0

@@ -13,7 +13,8 @@ import pytest
 from exporter.fleet.reconcile import ledgers, restored
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES, Story
-from exporter.tracing.episode_traces import EpisodeTrace, Tracing, in_progress
+from exporter.tracing.builder import Tracing
+from exporter.tracing.episode_traces import EpisodeTrace, in_progress
 from tests.one_story import MAX_PLAY_SECONDS, OneStory
 from tests.stage import START, Stage, played
 from tests.trees import tree
@@ -60,7 +61,7 @@ def lived(story: Story, interval: float = 30.0, late: float = 0.0) -> Play:
             if late:
                 await stage.rest(late)
             await stage.run(length, note, interval)
-            made.extend(stage.monitor.pending().made)
+            made.extend(stage.monitor.pending().traces)
 
         played(play, simulator, tracing=TRACING, interval=interval)
     return Play(tuple(made), tuple(after_sweeps))
@@ -141,11 +142,11 @@ def test_what_is_only_hidden_from_us_was_not_deleted_though_we_restart_before_th
 
         async def play(stage: Stage) -> None:
             await stage.run(ends + 40.0)
-            assert (stage.monitor.known.vanished, stage.monitor.pending().made) == (1, ())
-            known = restored("acme", dict(ledgers(stage.monitor.known)), stage.monitor.known.tally)
+            assert (stage.monitor.snapshot.vanished, stage.monitor.pending().traces) == (1, ())
+            known = restored("acme", dict(ledgers(stage.monitor.snapshot)), stage.monitor.snapshot.tally)
             again = Stage(simulator, known=known, tracing=TRACING)
             await again.run(ends + 150.0)
             await again.monitor.close()
-            assert [each.kind for each in again.monitor.pending().made] == kinds
+            assert [each.kind for each in again.monitor.pending().traces] == kinds
 
         played(play, simulator, tracing=TRACING)

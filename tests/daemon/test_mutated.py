@@ -21,12 +21,13 @@ from exporter.api.models import Replacement, Workload
 from exporter.api.pods import Pods, Proton, StatusDetails
 from exporter.clock import Clock
 from exporter.collect.account_monitor import AccountMonitor, Plan
+from exporter.collect.account_state import AccountState
 from exporter.collect.client import Client
 from exporter.diagnosis.diagnosis import diagnosis
 from exporter.diagnosis.fleet_table import fleet_table
 from exporter.diagnosis.wording import text
 from exporter.failures import DETAIL_LENGTH, detail
-from exporter.fleet.apply import told
+from exporter.fleet.apply import received
 from exporter.fleet.reconcile import Snapshot
 from exporter.fleet.workload_state import WorkloadState
 from exporter.metrics.exposition import Exposition
@@ -128,9 +129,9 @@ def test_what_is_read_of_broken_answers_can_be_counted_shown_and_explained(
         route = "/workloads/{id}/protons/{pid}/statusDetails"
         snapshots = {each.id: next(iter(decoded(route, mutated(random, answers[route]))), None) for each in protons}
         now = START + 30.0 * turn
-        state, _ = told(state, "pods", Pods(protons, snapshots), now)
+        state, _ = received(state, "pods", Pods(protons, snapshots), now)
         for part, of in parts.items():
-            state, _ = told(state, part, tuple(decoded(of, mutated(random, answers[of]))), now)
+            state, _ = received(state, part, tuple(decoded(of, mutated(random, answers[of]))), now)
         page_.update([state])
         page_.text().decode()
         text(diagnosis(state, now, OPTIONS)).encode()
@@ -167,7 +168,7 @@ class Fleet:
             "http://api.test/api/v2", lambda: "s3cret", account, rate=1e6, transport=httpx.MockTransport(self.answer),
             steady=clock.steady, pause=clock.pause,
         )  # fmt: skip
-        self.monitor = AccountMonitor(Snapshot("acme"), client, account, Plan(1e9), Clock(*clock[:3]))
+        self.monitor = AccountMonitor(AccountState(Snapshot("acme")), client, account, Plan(1e9), Clock(*clock[:3]))
 
     def facts(self) -> dict[str, Any]:
         status = self.random.choice(("running", "errored", "stopped", "failed", "launching"))
@@ -216,7 +217,7 @@ def test_a_broken_item_is_what_it_really_is_or_is_marked_as_held_and_never_vanis
                 item[field] = random.choice(odd)
             fleet.body = listed(*items)
             await fleet.sweep()
-            known = fleet.monitor.known
+            known = fleet.monitor.snapshot
             assert (known.failure, known.workloads.keys()) == ("", fleet.truth.keys())
             for i, state in known.workloads.items():
                 if "$" not in state.held and "status" not in state.held:
@@ -239,9 +240,9 @@ def test_no_sweep_ends_without_its_result_whatever_the_list_is(seed: int) -> Non
         fleet = Fleet(random)
         for number in range(1, EACH // 5 + 1):
             fleet.body = mutated(random, listed(*fleet.items()))
-            before = fleet.monitor.known.succeeded
+            before = fleet.monitor.snapshot.succeeded
             await fleet.sweep()
-            known = fleet.monitor.known
+            known = fleet.monitor.snapshot
             assert known.attempted == fleet.time.wall
             assert fleet.counted("sweeps_total") == number
             assert fleet.counted("api_up") == (0 if known.failure else 1)

@@ -214,7 +214,7 @@ def test_after_a_reload_that_is_refused_all_is_as_before_and_a_good_one_is_taken
             scene.read = lambda: read(scene)
 
         status, body = await scene.reload()
-        assert (status, body.startswith("bad settings, the old ones stay in force:\n")) == (500, True)
+        assert (status, body.startswith("reload failed; the old settings stay in force:\n")) == (500, True)
         assert words in body
         assert await scene.value("datarobot_exporter_config_last_reload_successful") == 0
         assert await scene.observed() == before

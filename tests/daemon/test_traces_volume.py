@@ -10,8 +10,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from exporter.clock import Clock
-from exporter.collect.account_monitor import UNWRITTEN, Pending
-from exporter.fleet.episodes import FLAPPING, FLAPPING_SECONDS
+from exporter.collect.account_state import MAX_PENDING_TRACES, Pending
+from exporter.fleet.episodes import FLAPPING_SECONDS, MAX_EPISODES
 from exporter.fleet.polling import Policy
 from exporter.otlp.sender import Sender
 from exporter.otlp.transport import Verdict, encode
@@ -29,7 +29,8 @@ from exporter.simulator.stories import (
 )
 from exporter.simulator.world import Actor, World
 from exporter.state.store import Frozen, Store
-from exporter.tracing.episode_traces import EpisodeTrace, Tracing
+from exporter.tracing.builder import Tracing
+from exporter.tracing.episode_traces import EpisodeTrace
 from exporter.tracing.trace import Trace
 from tests.stage import START, Stage, played, simulated
 
@@ -108,7 +109,7 @@ def swept(
 def written(stage: Stage) -> Pending:
     """What a commit would write, as if it had been."""
     pending = stage.monitor.pending()
-    stage.monitor.kept(pending)
+    stage.monitor.state.written(pending)
     return pending
 
 
@@ -161,10 +162,10 @@ def flood(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             clock = Clock(lambda: stage.wall, lambda: stage.now)
             senders.append(Sender(store, away, stage.report, settings, clock))
         pending = written(stage)
-        traces = [(made, made.trace) for made in pending.made if made.trace is not None]
+        traces = [(made, made.trace) for made in pending.traces if made.trace is not None]
         frozen = [Frozen(made.key, len(trace.spans), encode(trace), stage.wall) for made, trace in traces]
         store.commit("acme", pending.ledgers, pending.tally, frozen)
-        told.made.extend(pending.made)
+        told.made.extend(pending.traces)
         told.put.extend((each.trace, each.spans, len(each.body)) for each in frozen)
         away.back = stage.now > 2 * HOUR - 500.0
         await senders[0].turn()
@@ -227,7 +228,7 @@ def assert_twenty_an_hour(made: Iterable[EpisodeTrace], workloads: int) -> None:
     for workload, traces in of.items():
         ends = sorted(trace.spans[0].end / 1e9 for trace in traces)
         hours = (ends[-1] - ends[0]) / FLAPPING_SECONDS
-        assert all(b - a > FLAPPING_SECONDS - 120 for a, b in zip(ends, ends[FLAPPING:], strict=False)), workload
+        assert all(b - a > FLAPPING_SECONDS - 120 for a, b in zip(ends, ends[MAX_EPISODES:], strict=False)), workload
         assert folds[workload] <= hours + 1
     assert sum(folds.values()) > 0
 
@@ -239,7 +240,7 @@ def test_what_is_known_of_the_worst_workload_stays_small() -> None:
 
     def each(stage: Stage) -> None:
         pending = written(stage)
-        made.extend(pending.made)
+        made.extend(pending.traces)
         sizes = [len(msgspec.json.encode(ledger)) for ledger in pending.ledgers.values() if ledger is not None]
         hour = int(stage.now // HOUR)
         largest[hour] = max(largest[hour], *sizes, 0)
@@ -257,25 +258,25 @@ def test_crashes_of_a_workload_that_stays_up_are_no_flood_either() -> None:
         2,
         active_alerts(OOM._replace(restart_every=90)),
         3.0,
-        lambda stage: made.extend(written(stage).made),
+        lambda stage: made.extend(written(stage).traces),
         policy=often,
     )
     assert_twenty_an_hour(made, 2)
 
 
 def test_a_fleet_that_stops_at_once_has_a_trace_of_each_though_the_state_is_not_written_for_a_while() -> None:
-    size, most = UNWRITTEN + 500, list[int]()
+    size, most = MAX_PENDING_TRACES + 500, list[int]()
     stops = Story(
         "stops", "it runs, and is stopped", (StoryStep(130, "running"), StoryStep(10 * HOUR, "stopped", COMPLETED))
     )
     made: list[EpisodeTrace] = []
 
     def each(stage: Stage) -> None:
-        most.append(len(stage.monitor.pending().made))
+        most.append(len(stage.monitor.pending().traces))
         if stage.now > 700:
-            made.extend(written(stage).made)
+            made.extend(written(stage).traces)
 
     swept(size, stops, 0.25, each, apart=0.0, interval=120.0, details=None)
-    assert max(most) == UNWRITTEN
+    assert max(most) == MAX_PENDING_TRACES
     assert Counter(each.kind for each in made) == {"stop": size}
     assert len({each.key for each in made}) == size

@@ -1,4 +1,4 @@
-"""The two days, each stored once."""
+"""Prometheus servers with the two stored days, each started once."""
 
 from collections.abc import Iterator
 

@@ -1,8 +1,8 @@
-"""A good day and a bad day of a fleet, as Prometheus would have stored them: whole pages of the real daemon.
+"""A good day and a bad day of a fleet, stored in a real Prometheus from complete metrics pages of the daemon.
 
-The simulator's stories are played in virtual time against a daemon that was never started: its page is asked for over
-ASGI every minute and written into a Prometheus as its own blocks. What Prometheus itself adds is added: labels of
-the target, ``up``, and the ``ALERTS`` of our rules, of which Prometheus evaluates the expressions.
+The simulator's stories run in virtual time against a daemon that is not started: its page is requested over ASGI every
+minute and written as blocks of Prometheus. The labels of the target, ``up``, and the ``ALERTS`` of our rules are added;
+Prometheus evaluates the expressions of the rules.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ from tests.e2e.backfill import Pages, filled
 from tests.e2e.servers import Prometheus
 from tests.stage import START, Stage, played, simulated
 
-LASTS, EVERY = 5400.0, 60.0
-END = START + LASTS
-_GONE = "90s"
-"""A scrape in which a series is missing ends it at once; blocks that are written cannot say so."""
+DURATION, EVERY = 5400.0, 60.0
+END = START + DURATION
+_LOOKBACK = "90s"
+"""Lookback: written blocks cannot contain staleness markers, which end a series missing from a scrape."""
 TARGET = 'instance="127.0.0.1:10142",job="datarobot"'
-_WELL = "healthy|autoscaled|scaled-to-zero|replacement|settings-change|stop-and-start|woken-from-zero|promoted"
+_HEALTHY = "healthy|autoscaled|scaled-to-zero|replacement|settings-change|stop-and-start|woken-from-zero|promoted"
 
 
 class Day(NamedTuple):
-    """How a day goes. `troubles` are oddities of the API, each from when to when, in seconds from the beginning."""
+    """The events of a day. `problems` are oddities of the API as (start, end, name), in seconds from the beginning."""
 
     workloads: int
     selection: Selection = Selection()
-    troubles: tuple[tuple[float, float, str], ...] = ()
+    problems: tuple[tuple[float, float, str], ...] = ()
 
 
-GOOD = Day(90, Selection(name=rf"({_WELL})-\d+"))
-BAD = Day(len(STORIES) + 20, troubles=((1500, 1800, "throttled"), (2400, 2520, "bad-gateway"), (3000, 3060, "no-id")))
+GOOD = Day(90, Selection(name=rf"({_HEALTHY})-\d+"))
+BAD = Day(len(STORIES) + 20, problems=((1500, 1800, "throttled"), (2400, 2520, "bad-gateway"), (3000, 3060, "no-id")))
 
 
 def named(story: str) -> str:
-    """The name of the workload that plays a story first."""
+    """The name of the first workload with a story."""
     return f"{story.replace(' ', '-')}-{[each.name for each in STORIES].index(story)}"
 
 
-class _AtOnce(ThreadPoolExecutor):
-    """A thread that takes no time: virtual time would run on while a real one works."""
+class _Immediate(ThreadPoolExecutor):
+    """Runs a function immediately: virtual time would advance while a real thread works."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         done: Future[Any] = Future()
@@ -62,22 +62,22 @@ class _AtOnce(ThreadPoolExecutor):
 
 async def _play(day: Day, stage: Stage, daemon: Daemon, pages: Pages) -> None:
     loop = asyncio.get_running_loop()
-    loop.set_default_executor(_AtOnce())
+    loop.set_default_executor(_Immediate())
     daemon.accounts.monitors = {"acme": stage.monitor}
-    feeling = asyncio.create_task(measure_lag(daemon.report, daemon.clock.steady))
+    health = asyncio.create_task(measure_lag(daemon.report, daemon.clock.steady))
 
     async def note() -> None:
         if round(stage.now / 30) % 2:
-            return  # every second sweep
-        stage.simulator.odd = [odd for begin, end, odd in day.troubles if begin <= stage.now < end]
+            return  # publish after every second sweep
+        stage.simulator.odd = [odd for begin, end, odd in day.problems if begin <= stage.now < end]
         await daemon.publish()
         page = (await _scraped(daemon)) + "up 1\n"
         pages.add(page, stage.wall, TARGET)
-        if stage.now < EVERY:  # two days before, all was as it is at the beginning: what grows needs a past
+        if stage.now < EVERY:  # forecasts need history: the same values two days earlier
             pages.add(page, stage.wall - 2 * 86400, TARGET)
 
-    await stage.run(LASTS + 1, note)
-    feeling.cancel()
+    await stage.run(DURATION + 1, note)
+    health.cancel()
 
 
 async def _scraped(daemon: Daemon) -> str:
@@ -91,7 +91,7 @@ async def _scraped(daemon: Daemon) -> str:
 
 
 def pages_of(day: Day) -> Pages:
-    """Every page of a day."""
+    """All metrics pages of a day."""
     pages = Pages()
     with simulated(day.workloads, seed=11) as simulator:
         account = {"name": "acme", "endpoint": simulator.url, "token": simulator.token}
@@ -100,7 +100,7 @@ def pages_of(day: Day) -> Pages:
         async def play(stage: Stage) -> None:
             await _play(day, stage, daemon, pages)
 
-        # made here: the stage counts into the daemon's report
+        # created here because the stage uses the report of the daemon
         clock = Clock(lambda: simulator.clock(), lambda: simulator.clock() - START)
         daemon = Daemon(settings, lambda: settings, clock=clock)
         played(play, simulator, report=daemon.report, rate=10.0, selection=day.selection)
@@ -108,12 +108,16 @@ def pages_of(day: Day) -> Pages:
 
 
 def _alerts(prometheus: Prometheus) -> Iterator[tuple[str, float]]:
-    """What Prometheus would have stored of our rules: lines and their times. `keep_firing_for` is left out."""
+    """Samples that Prometheus would have stored for our rules, with their times; without `keep_firing_for`."""
     for alert in in_force(DEFAULT):
         for severity, condition in levels(alert):
             for series in prometheus.range(expression(alert, condition, DEFAULT), START, END, EVERY):
-                told = series["metric"] | {"alertname": alert.name, "severity": severity, "component": alert.component}
-                labels = ",".join(f'{name}="{value}"' for name, value in sorted(told.items()))
+                labelled = series["metric"] | {
+                    "alertname": alert.name,
+                    "severity": severity,
+                    "component": alert.component,
+                }
+                labels = ",".join(f'{name}="{value}"' for name, value in sorted(labelled.items()))
                 since = before = -math.inf
                 for at, _ in series["values"]:
                     since = since if at - before <= EVERY else at
@@ -125,10 +129,10 @@ def _alerts(prometheus: Prometheus) -> Iterator[tuple[str, float]]:
 
 @contextmanager
 def stored(day: Day, folder: Path) -> Iterator[Prometheus]:
-    """A Prometheus that has seen a day, from `START` to `END`."""
+    """A Prometheus with the data of a day, from `START` to `END`."""
     pages = pages_of(day)
-    with filled(folder / "pages", pages, lookback=_GONE) as prometheus:
+    with filled(folder / "pages", pages, lookback=_LOOKBACK) as prometheus:
         for line, at in _alerts(prometheus):
             pages.add(line, at)
-    with filled(folder / "day", pages, lookback=_GONE) as prometheus:
+    with filled(folder / "day", pages, lookback=_LOOKBACK) as prometheus:
         yield prometheus

@@ -1,7 +1,7 @@
-"""Rules that every dashboard keeps: those of grafana/dashboard-linter, written again, and our own.
+"""Rules for all dashboards: those of grafana/dashboard-linter, implemented again, and our own.
 
-The linter's rules have exclusions, with reasons, in ``dashboards/.lint``, which is the linter's own format. The linter
-itself is asked where it is installed.
+Exclusions from the linter's rules are in ``dashboards/.lint`` in the linter's format, with reasons. The linter itself
+is run if it is installed.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models import dashboard as models
 
 from dashboards import FILES
-from dashboards.board import TAG
+from dashboards.links import TAG
 from exporter.alerting.alerts import ALERTS
 from exporter.alerting.rules import Options, words
 from tests import promql
-from tests.dashboards.boards import (
-    BOARDS,
+from tests.dashboards.files import (
+    DASHBOARDS,
     EVERY_PANEL,
     EVERY_TARGET,
     FOLDER,
@@ -39,7 +39,7 @@ from tests.dashboards.boards import (
 
 register_default_plugins()
 Found = Iterator[tuple[str, str]]
-"""Where a rule is broken: the panel's title, or empty for the dashboard itself; and how."""
+"""Violations of a rule: the panel's title, empty for the dashboard itself, and a description."""
 FITS = {
     "time": {"s", "dateTimeFromNow", "dateTimeAsIso"},
     "bytes": {"bytes"},
@@ -58,10 +58,10 @@ def _template(uid: str, name: str) -> Found:
     if variable is None:
         yield "", f"no variable {name}"
         return
-    told = {key: variable.get(key) for key in ("type", "label", "multi", "allValue", "datasource")}
-    wanted = {"type": "query", "label": name, "multi": True, "allValue": ".+", "datasource": _DATASOURCE}
-    if told != wanted:
-        yield "", f"{name}: {told}"
+    actual = {key: variable.get(key) for key in ("type", "label", "multi", "allValue", "datasource")}
+    expected = {"type": "query", "label": name, "multi": True, "allValue": ".+", "datasource": _DATASOURCE}
+    if actual != expected:
+        yield "", f"{name}: {actual}"
 
 
 def _template_datasource(uid: str) -> Found:
@@ -74,7 +74,7 @@ def _template_promql(uid: str) -> Found:
     for name, variable in variables(uid).items():
         if variable["type"] == "query":
             try:
-                promql.parsed(asked_of(variable))
+                promql.parsed(promql_of(variable))
             except ValueError as error:
                 yield "", f"{name}: {error}"
 
@@ -88,13 +88,13 @@ def _template_reload(uid: str) -> Found:
 def _panel_datasource(uid: str) -> Found:
     for panel in panels(uid):
         if any(part["datasource"] != _DATASOURCE for part in (panel, *panel["targets"])):
-            yield panel["title"], "another datasource"
+            yield panel["title"], "not the datasource variable"
 
 
 def _panel_words(uid: str) -> Found:
     for panel in panels(uid):
         if not panel["title"] or not panel["description"].rstrip().endswith("."):
-            yield panel["title"], "no title, or no description that is a sentence"
+            yield panel["title"], "no title, or a description that is not a sentence"
 
 
 def _panel_units(uid: str) -> Found:
@@ -106,7 +106,7 @@ def _panel_units(uid: str) -> Found:
 def _panel_targets(uid: str) -> Found:
     for panel in panels(uid):
         if not panel["targets"]:
-            yield panel["title"], "asks nothing"
+            yield panel["title"], "no query"
 
 
 def _each_target(broken: Callable[[Any, tuple[Any, ...]], str]) -> Callable[[str], Found]:
@@ -139,18 +139,18 @@ def _target_interval(uid: str) -> Found:
 
 def _counter(selector: Any, above: tuple[Any, ...]) -> str:
     counted = any(getattr(getattr(node, "func", None), "name", "") in promql.COUNTING for node in above)
-    return "a counter by itself" if selector.name.endswith("_total") and not counted else ""
+    return "a counter without rate or increase" if selector.name.endswith("_total") and not counted else ""
 
 
 def _has(label: str) -> Callable[[Any, tuple[Any, ...]], str]:
     def broken(selector: Any, above: tuple[Any, ...]) -> str:
-        return "" if promql.matchers(selector).get(label) == '=~"x"' else f"no {label} of the variable"
+        return "" if promql.matchers(selector).get(label) == '=~"x"' else f"does not use the variable {label}"
 
     return broken
 
 
 def _uneditable(uid: str) -> Found:
-    if BOARDS[uid]["editable"] is not False:
+    if DASHBOARDS[uid]["editable"] is not False:
         yield "", "editable"
 
 
@@ -175,92 +175,90 @@ RULES: dict[str, Callable[[str], Found]] = {
 EXCLUSIONS: dict[str, Any] = yaml.safe_load((FOLDER / ".lint").read_text())["exclusions"]
 
 
-def asked_of(variable: dict[str, Any]) -> str:
+def promql_of(variable: dict[str, Any]) -> str:
     """The PromQL of a variable's query."""
     query: str = variable["query"]["query"]
-    told = re.fullmatch(r"(?:label_values\((.*), \w+\)|query_result\((.*)\))", query)
-    assert told, query
-    return told[1] or told[2]
+    match = re.fullmatch(r"(?:label_values\((.*), \w+\)|query_result\((.*)\))", query)
+    assert match, query
+    return match[1] or match[2]
 
 
 def _excluded(rule: str, uid: str, panel: str) -> dict[str, str] | None:
     for entry in EXCLUSIONS.get(rule, {}).get("entries", []):
-        if entry["dashboard"] == BOARDS[uid]["title"] and entry.get("panel", panel) == panel:
+        if entry["dashboard"] == DASHBOARDS[uid]["title"] and entry.get("panel", panel) == panel:
             return dict(entry)
     return None
 
 
-@pytest.mark.parametrize("uid", BOARDS)
+@pytest.mark.parametrize("uid", DASHBOARDS)
 @pytest.mark.parametrize("rule", RULES)
-def test_a_rule_of_the_linter_is_kept(rule: str, uid: str) -> None:
+def test_dashboards_comply_with_the_rules_of_the_linter(rule: str, uid: str) -> None:
     assert [(panel, how) for panel, how in RULES[rule](uid) if _excluded(rule, uid, panel) is None] == []
 
 
 @pytest.mark.parametrize("rule", EXCLUSIONS)
-def test_an_exclusion_has_its_reason_and_is_needed(rule: str) -> None:
-    broken = [(uid, panel) for uid in BOARDS for panel, _ in RULES[rule](uid)]
+def test_each_exclusion_has_a_reason_and_is_needed(rule: str) -> None:
+    broken = [(uid, panel) for uid in DASHBOARDS for panel, _ in RULES[rule](uid)]
     used = [_excluded(rule, uid, panel) for uid, panel in broken]
     assert len(EXCLUSIONS[rule]["reason"]) > 40
     assert [entry for entry in EXCLUSIONS[rule]["entries"] if entry not in used] == []
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("uid", BOARDS)
-def test_the_linter_itself_has_no_remark(uid: str) -> None:
-    """Skipped in CI too: it is in no package of the system, and can only be had where the Go module proxy offers it."""
+@pytest.mark.parametrize("uid", DASHBOARDS)
+def test_the_linter_itself_reports_nothing(uid: str) -> None:
+    """Also skipped in CI: no system package contains the linter."""
     linter = shutil.which("dashboard-linter")
     if linter is None:
-        pytest.skip(
-            "dashboard-linter is missing; go install github.com/grafana/dashboard-linter@latest, if Go is there"
-        )
+        pytest.skip("dashboard-linter is missing; with Go: go install github.com/grafana/dashboard-linter@latest")
     command = [linter, "lint", "--strict", "--config", str(FOLDER / ".lint"), str(FOLDER / f"{uid}.json")]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert told.returncode == 0, told.stdout + told.stderr
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 # -- our own
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_dashboard_is_what_its_rows_say(name: str) -> None:
+def test_a_dashboard_file_is_up_to_date(name: str) -> None:
     assert (FOLDER / name).read_text() == FILES[name], "run `make dashboards`"
 
 
-def test_no_dashboard_outlives_its_rows() -> None:
-    assert {f"{uid}.json" for uid in BOARDS} == {*FILES}
+def test_there_are_no_other_dashboard_files() -> None:
+    assert {f"{uid}.json" for uid in DASHBOARDS} == {*FILES}
 
 
-def test_uids_are_a_promise() -> None:
-    """They stand in the links of alerts and in bookmarks."""
-    assert {*BOARDS} == {f"datarobot-{name}" for name in ("fleet", "workload", "capacity", "lifecycle", "exporter")}
-    for uid, board in BOARDS.items():
-        assert (board["uid"], board["tags"], board["schemaVersion"]) == (uid, [TAG], 42)
+def test_uids_do_not_change() -> None:
+    """Links of alerts and bookmarks contain them."""
+    assert {*DASHBOARDS} == {f"datarobot-{name}" for name in ("fleet", "workload", "capacity", "lifecycle", "exporter")}
+    for uid, content in DASHBOARDS.items():
+        assert (content["uid"], content["tags"], content["schemaVersion"]) == (uid, [TAG], 42)
         assert len(uid) <= 40
 
 
-def test_exemplars_are_asked_for_where_there_are_some_and_a_panel_can_draw_them() -> None:
-    asked = [(uid, panel, told["expr"]) for uid, panel in EVERY_PANEL for told in panel["targets"]
-             if told.get("exemplar")]  # fmt: skip
-    assert {uid for uid, _, _ in asked} == {"datarobot-lifecycle"}
-    for _, panel, expr in asked:
+def test_exemplars_are_queried_where_they_exist_and_a_panel_can_draw_them() -> None:
+    queries = [(uid, panel, query["expr"]) for uid, panel in EVERY_PANEL for query in panel["targets"]
+               if query.get("exemplar")]  # fmt: skip
+    assert {uid for uid, _, _ in queries} == {"datarobot-lifecycle"}
+    for _, panel, expr in queries:
         names = {selector.name for selector, _ in promql.selectors(promql.parsed(expr))}
         assert names == {"datarobot_exporter_episode_duration_seconds_bucket"}
         assert panel["type"] == "timeseries"
         assert "exemplar storage" in panel["description"]
 
 
-@pytest.mark.parametrize("uid", BOARDS)
-def test_grafana_s_own_models_know_every_key(uid: str) -> None:
-    """They drop what they do not know: a misspelt option would be lost on the way through them."""
-    again = json.loads(json.dumps(models.Dashboard.from_json(BOARDS[uid]), cls=JSONEncoder))
+@pytest.mark.parametrize("uid", DASHBOARDS)
+def test_the_models_of_grafana_know_every_key(uid: str) -> None:
+    """They drop unknown keys, so a misspelt option would be lost."""
+    again = json.loads(json.dumps(models.Dashboard.from_json(DASHBOARDS[uid]), cls=JSONEncoder))
     for link in again["links"]:
         assert link.pop("placement") == "inControlsMenu"
-    assert again == BOARDS[uid]
+    assert again == DASHBOARDS[uid]
 
 
-@pytest.mark.parametrize("uid", BOARDS)
-def test_panels_have_ids_of_their_own_and_lie_side_by_side(uid: str) -> None:
-    every = BOARDS[uid]["panels"]
+@pytest.mark.parametrize("uid", DASHBOARDS)
+def test_panels_have_unique_ids_and_do_not_overlap(uid: str) -> None:
+    every = DASHBOARDS[uid]["panels"]
     assert [panel["id"] for panel in every] == list(range(1, len(every) + 1))
     taken: set[tuple[int, int]] = set()
     for panel in every:
@@ -273,14 +271,14 @@ def test_panels_have_ids_of_their_own_and_lie_side_by_side(uid: str) -> None:
     assert len(panels(uid)) <= 25
 
 
-def test_every_panel_says_what_nothing_means() -> None:
+def test_every_panel_has_a_text_for_no_data() -> None:
     for uid, panel in EVERY_PANEL:
         assert isinstance(panel["fieldConfig"]["defaults"]["noValue"], str), (uid, panel["title"])
 
 
-@pytest.mark.parametrize("uid", BOARDS)
-def test_it_can_be_provisioned_as_it_is(uid: str) -> None:
-    """Nothing that only an import by hand would fill in, and no host but the one that people may change."""
+@pytest.mark.parametrize("uid", DASHBOARDS)
+def test_a_dashboard_can_be_provisioned_unchanged(uid: str) -> None:
+    """It has no inputs that only a manual import sets, and no host except the one in a variable."""
     text = (FOLDER / f"{uid}.json").read_text()
     assert "__inputs" not in text
     assert "${DS_" not in text
@@ -289,34 +287,36 @@ def test_it_can_be_provisioned_as_it_is(uid: str) -> None:
     assert {*hosts} == ({console} if console else set())
 
 
-@pytest.mark.parametrize("uid", BOARDS)
+@pytest.mark.parametrize("uid", DASHBOARDS)
 def test_several_values_are_matched_as_a_regular_expression(uid: str) -> None:
     several = {name: variable for name, variable in variables(uid).items() if variable.get("multi")}
     assert {variable["allValue"] for variable in several.values()} == {".+"}
-    asked = [target.expr for target in targets(uid)] + [mark["expr"] for mark in BOARDS[uid]["annotations"]["list"]]
-    asked += [variable["query"]["query"] for variable in variables(uid).values() if variable["type"] == "query"]
+    queries = [target.expr for target in targets(uid)] + [
+        mark["expr"] for mark in DASHBOARDS[uid]["annotations"]["list"]
+    ]
+    queries += [variable["query"]["query"] for variable in variables(uid).values() if variable["type"] == "query"]
     for name in several:
-        uses = {use for expr in asked for use in re.findall(rf'([=!~]+)"\${name}\|?"', expr)}
+        uses = {use for expr in queries for use in re.findall(rf'([=!~]+)"\${name}\|?"', expr)}
         assert uses, name
         assert uses <= {"=~", "!~"}, name
-    used = {name for expr in asked for name in re.findall(r"\$(\w+)", expr)} - {*promql.TIMES}
+    used = {name for expr in queries for name in re.findall(r"\$(\w+)", expr)} - {*promql.TIMES}
     assert used <= {*variables(uid)}
 
 
 @pytest.mark.parametrize("target", EVERY_TARGET, ids=lambda target: target.place)
-def test_a_query_asks_only_for_families_that_there_are(target: Target) -> None:
+def test_a_query_uses_only_existing_metrics(target: Target) -> None:
     assert {selector.name for selector, _ in promql.selectors(promql.parsed(target.expr))} <= {*promql.UNITS}
 
 
 @pytest.mark.parametrize("target", EVERY_TARGET, ids=lambda target: target.place)
-def test_a_legend_names_labels_that_the_query_keeps(target: Target) -> None:
+def test_a_legend_uses_labels_that_the_query_keeps(target: Target) -> None:
     kept = promql.labels(promql.parsed(target.expr))
     assert {*re.findall(r"{{(\w+)}}", target.legend)} <= kept
-    assert "*" not in kept, "series of one exporter or another"
+    assert "*" not in kept, "aggregate the series of several exporters"
 
 
 @pytest.mark.parametrize("target", EVERY_TARGET, ids=lambda target: target.place)
-def test_the_unit_of_a_panel_is_that_of_its_families(target: Target) -> None:
+def test_the_unit_of_a_panel_is_that_of_its_metrics(target: Target) -> None:
     tree = promql.parsed(target.expr)
     shown = _shown(target)
     if shown is None:
@@ -326,13 +326,13 @@ def test_the_unit_of_a_panel_is_that_of_its_families(target: Target) -> None:
 
 
 def _shown(target: Target) -> dict[str, Any] | None:
-    """The settings under which the value of a query is shown; None where only the labels are."""
+    """The display settings of a query's value; None if only its labels are shown."""
     defaults: dict[str, Any] = target.panel["fieldConfig"]["defaults"]
     if target.panel["type"] != "table":
         return defaults
-    alone = len(target.panel["targets"]) == 1
+    single = len(target.panel["targets"]) == 1
     options = target.panel["transformations"][-1]["options"]
-    name = "Value" if alone else f"Value #{target.ref}"
+    name = "Value" if single else f"Value #{target.ref}"
     if options["excludeByName"].get(name):
         return None
     title = options["renameByName"].get(name)
@@ -343,38 +343,38 @@ def _shown(target: Target) -> dict[str, Any] | None:
 
 
 @pytest.mark.parametrize("panel", [p for _, p in EVERY_PANEL if p["type"] == "table"], ids=lambda p: p["title"])
-def test_every_column_of_a_table_is_meant(panel: dict[str, Any]) -> None:
-    """A label or a value is a column with a title, or it is left out by name."""
-    alone = len(panel["targets"]) == 1
-    there = {"Time"} | {"Value" if alone else f"Value #{told['refId']}" for told in panel["targets"]}
-    for told in panel["targets"]:
-        there |= promql.labels(promql.parsed(told["expr"]))
+def test_every_column_of_a_table_is_configured(panel: dict[str, Any]) -> None:
+    """Each label and value has a column with a title, or is excluded by name."""
+    single = len(panel["targets"]) == 1
+    available = {"Time"} | {"Value" if single else f"Value #{query['refId']}" for query in panel["targets"]}
+    for query in panel["targets"]:
+        available |= promql.labels(promql.parsed(query["expr"]))
     options = panel["transformations"][-1]["options"]
-    assert there == {*options["renameByName"]} | {*options["excludeByName"]}
+    assert available == {*options["renameByName"]} | {*options["excludeByName"]}
     assert {override["matcher"]["options"] for override in panel["fieldConfig"]["overrides"]} == {
         *options["renameByName"].values()
     }
     assert panel["options"]["sortBy"][0]["displayName"] in options["renameByName"].values()
 
 
-@pytest.mark.parametrize("uid", BOARDS)
-def test_a_link_leads_to_a_dashboard_of_ours_and_sets_variables_that_it_has(uid: str) -> None:
-    found = [url for url in addresses(BOARDS[uid]) if url.startswith("/")]
+@pytest.mark.parametrize("uid", DASHBOARDS)
+def test_a_link_opens_an_existing_dashboard_and_sets_existing_variables(uid: str) -> None:
+    found = [url for url in addresses(DASHBOARDS[uid]) if url.startswith("/")]
     for url in found:
-        there = urlsplit(url.replace("${", "").replace("}", ""))
-        other = there.path.removeprefix("/d/")
-        assert other in BOARDS, url
+        parts = urlsplit(url.replace("${", "").replace("}", ""))
+        other = parts.path.removeprefix("/d/")
+        assert other in DASHBOARDS, url
         assert "${__url_time_range}" in url
         kept = {*re.findall(r"\${(\w+):queryparam}", url)}
-        given = {name.removeprefix("var-") for name in parse_qs(there.query) if name.startswith("var-")}
+        given = {name.removeprefix("var-") for name in parse_qs(parts.query) if name.startswith("var-")}
         assert kept <= {*variables(uid)}, url
         assert kept | given <= {*variables(other)}, url
         assert {"datasource", "job"} <= kept, url
-    for link in BOARDS[uid]["links"]:
+    for link in DASHBOARDS[uid]["links"]:
         assert link["type"] == "link" or (link["tags"], link["includeVars"], link["keepTime"]) == ([TAG], True, True)
 
 
-def test_a_row_that_names_a_workload_leads_to_it() -> None:
+def test_a_row_of_a_workload_links_to_its_dashboard() -> None:
     for _, panel in EVERY_PANEL:
         if panel["type"] == "table":
             named = [o for o in panel["fieldConfig"]["overrides"] if o["matcher"]["options"] == "Workload"]
@@ -384,9 +384,9 @@ def test_a_row_that_names_a_workload_leads_to_it() -> None:
                 assert bool(links) != gone, panel["title"]
 
 
-def test_the_link_of_an_alert_leads_to_the_dashboard_of_its_workload() -> None:
+def test_the_link_of_an_alert_opens_the_dashboard_of_its_workload() -> None:
     alert = next(alert for alert in ALERTS if alert.component == "workload")
-    there = urlsplit(words(alert, Options(dashboards="https://grafana.test"))["dashboard_url"])
-    assert there.path == "/d/datarobot-workload"
-    assert {name.removeprefix("var-") for name in parse_qs(there.query)} == {"account", "workload"}
+    parts = urlsplit(words(alert, Options(dashboards="https://grafana.test"))["dashboard_url"])
+    assert parts.path == "/d/datarobot-workload"
+    assert {name.removeprefix("var-") for name in parse_qs(parts.query)} == {"account", "workload"}
     assert {"account", "workload"} <= {*variables("datarobot-workload")}

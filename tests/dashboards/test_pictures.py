@@ -1,4 +1,4 @@
-"""One picture, drawn with Grafana's own components: the smoke test of what `make pictures` does."""
+"""One picture, drawn with Grafana's own components: a smoke test of `make pictures`."""
 
 import os
 from pathlib import Path
@@ -12,12 +12,12 @@ from tests.e2e.servers import Prometheus
 
 @pytest.mark.real
 @pytest.mark.long
-def test_the_fleet_is_drawn_without_a_complaint_of_grafana_s_components(bad: Prometheus, tmp_path: Path) -> None:
-    """Every panel has something to show, no chart is blank, every unit is one of Grafana's."""
+def test_the_fleet_dashboard_is_drawn_without_errors(bad: Prometheus, tmp_path: Path) -> None:
+    """Every panel has data, no chart is blank, and every unit is known to Grafana."""
     for name in ("node", "npm", "chromium"):
         component(name)
     if not (HERE / "node_modules").exists() and os.environ.get("CI") != "true":
-        pytest.skip("what draws the pictures is not installed: `make pictures` does it, and fetches some 400 MB")
+        pytest.skip("the npm packages are not installed: run `make pictures`, which downloads about 400 MB")
     picture = tmp_path / "fleet.png"
     assert draw("fleet", bad, bundled(tmp_path), picture) == []
     assert picture.stat().st_size > 50_000

@@ -1,8 +1,7 @@
-"""Every query, variable and annotation of the dashboards, asked of a real Prometheus that saw a good and a bad day.
+"""Every query, variable and annotation of the dashboards against a real Prometheus with a good and a bad day.
 
-Variables are put in as Grafana would, for all, one and two of their values. An answer is a success, its numbers are
-finite, and there is one: what may be missing on a good day stands in `QUIET`, with its reason, and is there on the bad
-one.
+Variables are replaced as by Grafana, for all, one and two of their values. Each query must succeed and return finite
+numbers. Queries that may be empty on a good day are listed in `QUIET` with the reason; on the bad day none is empty.
 """
 
 from __future__ import annotations
@@ -15,75 +14,73 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from dashboards.troubles import TROUBLES
+from dashboards.problems import PROBLEMS
 from exporter.alerting.alerts import ALERTS
 from exporter.alerting.rules import Options, words
 from tests import promql
-from tests.dashboards.boards import BOARDS, EVERY_TARGET, Target, targets, variables
 from tests.dashboards.days import END, EVERY, named
+from tests.dashboards.files import DASHBOARDS, EVERY_TARGET, Target, targets, variables
 from tests.e2e.servers import Prometheus
 from tests.stage import START
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
-Chosen = dict[str, str]
-SELDOM = 600.0
+Selected = dict[str, str]
+INSTANT_STEP = 600.0
 QUIET: Mapping[str, str] = {
-    # nothing is wrong
-    "datarobot-fleet: What is wrong now, the worst first: click a name to see why [A-E]": "nobody is in trouble",
-    "datarobot-fleet: Alerts that fire A": "none fires",
-    "datarobot-fleet: By (importance|type|resource bundle) C": "nobody has failed",
-    "datarobot-workload: What is wrong A": "nothing is wrong",
-    "datarobot-workload: Alerts about it [AB]": "none fires",
-    "datarobot-workload: Pods that are not right A": "every pod is right",
-    "datarobot-capacity: Find no node A": "every pod has a node",
-    "datarobot-capacity: Bundles that are not on offer A": "every bundle is on offer",
-    "datarobot-lifecycle: Did not make it [AB]": "every replacement completed",
-    "datarobot-lifecycle: Hang [AB]": "nothing hangs",
-    "datarobot-lifecycle: No longer listed A": "nobody has gone",
-    "datarobot-lifecycle: Restarts an hour: the five worst A": "nothing was restarted",
-    "datarobot-lifecycle: How containers ended A": "no container ended",
-    "datarobot-workload: Containers [CDE]": "no container waits or has ended",
-    "datarobot-exporter: Sweeps that were not complete A": "every sweep was complete",
-    "datarobot-exporter: Share that is throttled A": "no answer was a 429",
-    "datarobot-exporter: Tried again, and held back A": "nothing was tried again",
-    "datarobot-exporter: Left out of answers A": "every answer was understood",
-    # nobody there has it
-    "datarobot-capacity: GPUs by bundle A": "nobody has a GPU",
+    r"datarobot-fleet: Current problems \(click a name for details\) [A-E]": "no workload has problems",
+    "datarobot-fleet: Firing alerts A": "no alert fires",
+    "datarobot-fleet: By (importance|type|resource bundle) C": "no workload has failed",
+    "datarobot-workload: Problem A": "no workload has problems",
+    "datarobot-workload: Alerts [AB]": "no alert fires",
+    "datarobot-workload: Unmet pod conditions A": "all conditions are met",
+    "datarobot-workload: Containers [CDE]": "no container is waiting or was terminated",
+    "datarobot-capacity: Unschedulable pods A": "all pods are scheduled",
+    "datarobot-capacity: Unavailable bundles A": "all bundles are in the catalogue",
+    "datarobot-capacity: Allocated GPUs by bundle A": "no workload has a GPU",
+    "datarobot-lifecycle: Last failed replacements [AB]": "all replacements completed",
+    "datarobot-lifecycle: Stuck workloads [AB]": "no workload is stuck",
+    "datarobot-lifecycle: No longer listed A": "no workload has vanished",
+    r"datarobot-lifecycle: Container restarts per hour \(top 5\) A": "no container was restarted",
+    "datarobot-lifecycle: Container terminations A": "no container was terminated",
+    "datarobot-exporter: Failed sweeps by reason A": "all sweeps were complete",
+    "datarobot-exporter: Throttled requests A": "there was no response with 429",
+    "datarobot-exporter: Retries by reason A": "no request was retried",
+    "datarobot-exporter: Rejects by path A": "all responses could be decoded",
 }
-WATCHED = ("crash loop", "replacement", "reverted replacement", "saturated autoscaler", "autoscaled", "promoted",
-           "unschedulable GPU", "healthy", "not ready", "out of memory")  # fmt: skip
-"""Stories for the dashboard of one workload: each of its queries has an answer for one of them."""
+WORKLOAD_STORIES = ("crash loop", "replacement", "reverted replacement", "saturated autoscaler", "autoscaled",
+                    "promoted", "unschedulable GPU", "healthy", "not ready", "out of memory")  # fmt: skip
+"""Stories for the dashboard of one workload: each of its queries has a result for at least one of them."""
 
 
-TOLD = {
+FIRST_PROBLEMS = {
     "healthy": None,
     "scaled to zero": None,
     "suspended": None,
-    "crash loop": "crashes again and again",
+    "crash loop": "crash loop",
     "image pull": "image cannot be pulled",
-    "unschedulable GPU": "finds no node",
-    "nobody ready": "no replica is ready",
-    "outage": "answers with errors",
-    "degraded": "too few replicas ready",
-    "silent revert": "new version did not make it",
-    "not ready": "start hangs",
-    "server errors": "too many errors",
-    "out of memory": "ran out of memory",
-    "saturated autoscaler": "autoscaler at its most",
-    "memory near its bundle": "memory nearly used up",
-    "bundle withdrawn": "bundle not on offer",
+    "unschedulable GPU": "cannot be scheduled",
+    "nobody ready": "no ready replica",
+    "outage": "most requests fail",
+    "degraded": "too few ready replicas",
+    "silent revert": "replacement failed",
+    "not ready": "stuck starting",
+    "server errors": "error budget burns fast",
+    "out of memory": "out of memory",
+    "saturated autoscaler": "autoscaler at its maximum",
+    "memory near its bundle": "memory near its limit",
+    "bundle withdrawn": "bundle not available",
 }
-"""Story -> what is told first of the workload that plays it."""
+"""Story -> the problem that is shown for its workload."""
 
 
 def values(prometheus: Prometheus, uid: str, name: str, account: str = ".+") -> dict[str, str]:
-    """The values that Grafana would offer for a variable, and what it would show for each."""
+    """The values that Grafana would offer for a variable, with their displayed texts."""
     variable = variables(uid)[name]
-    told = variable["query"]["query"]
+    query = variable["query"]["query"]
     everything = dict.fromkeys(variables(uid), ".+") | {"account": account}
-    asked = re.fullmatch(r"(label_values|query_result)\((.*)\)", told)
-    assert asked, told
-    expression, _, label = asked[2].rpartition(", ") if asked[1] == "label_values" else (asked[2], "", "")
+    call = re.fullmatch(r"(label_values|query_result)\((.*)\)", query)
+    assert call, query
+    expression, _, label = call[2].rpartition(", ") if call[1] == "label_values" else (call[2], "", "")
     found = prometheus.query(f"last_over_time({_put(expression, everything)}[90m])" if label else
                              _put(expression, everything), END)  # fmt: skip
     if label:
@@ -106,21 +103,21 @@ def _as_grafana_does(options: list[str]) -> str:
     return quoted[0] if len(quoted) == 1 else f"({'|'.join(quoted)})"
 
 
-def _answers(prometheus: Prometheus, target: Target, chosen: Chosen) -> list[list[Any]]:
-    """The samples that a query gets, as (time, value): over the day, every ten minutes where it asks for one moment."""
+def _results(prometheus: Prometheus, target: Target, chosen: Selected) -> list[list[Any]]:
+    """The samples of a query over the day as (time, value); every ten minutes for instant queries."""
     expression = _put(target.expr, chosen)
     if target.instant:
-        return [row["values"] for row in prometheus.range(expression, START + SELDOM, END, SELDOM)]
+        return [row["values"] for row in prometheus.range(expression, START + INSTANT_STEP, END, INSTANT_STEP)]
     return [row["values"] for row in prometheus.range(expression, START, END, EVERY)]
 
 
-def _chosen_at_first(prometheus: Prometheus, uid: str) -> list[Chosen]:
-    """What is chosen when a dashboard is opened: everything; of the one of a workload, one after another."""
+def _initial_selections(prometheus: Prometheus, uid: str) -> list[Selected]:
+    """The initial selection of a dashboard: everything; for the dashboard of one workload, several workloads."""
     everything = dict.fromkeys(variables(uid), ".+")
     if "workload" not in everything:
         return [everything]
     ids = {name: number for number, name in values(prometheus, uid, "workload").items()}
-    return [everything | {"workload": ids[named(story)]} for story in WATCHED if named(story) in ids]
+    return [everything | {"workload": ids[named(story)]} for story in WORKLOAD_STORIES if named(story) in ids]
 
 
 def _quiet(place: str) -> bool:
@@ -128,56 +125,56 @@ def _quiet(place: str) -> bool:
 
 
 @pytest.mark.parametrize("target", EVERY_TARGET, ids=lambda target: target.place)
-def test_a_query_has_an_answer_on_a_good_day(good: Prometheus, target: Target) -> None:
-    found = [row for chosen in _chosen_at_first(good, target.uid) for row in _answers(good, target, chosen)]
+def test_a_query_has_a_result_on_a_good_day(good: Prometheus, target: Target) -> None:
+    found = [row for chosen in _initial_selections(good, target.uid) for row in _results(good, target, chosen)]
     assert [value for row in found for _, value in row if not math.isfinite(float(value))] == []
     assert found or _quiet(target.place)
 
 
 @pytest.mark.parametrize("target", EVERY_TARGET, ids=lambda target: target.place)
-def test_a_query_has_an_answer_on_a_bad_day(bad: Prometheus, target: Target) -> None:
-    found = [row for chosen in _chosen_at_first(bad, target.uid) for row in _answers(bad, target, chosen)]
+def test_a_query_has_a_result_on_a_bad_day(bad: Prometheus, target: Target) -> None:
+    found = [row for chosen in _initial_selections(bad, target.uid) for row in _results(bad, target, chosen)]
     assert [value for row in found for _, value in row if not math.isfinite(float(value))] == []
     assert found
 
 
-@pytest.mark.parametrize("uid", BOARDS)
-def test_queries_take_one_value_and_two(bad: Prometheus, uid: str) -> None:
-    (everything, *_) = _chosen_at_first(bad, uid)
+@pytest.mark.parametrize("uid", DASHBOARDS)
+def test_queries_accept_one_and_two_selected_values(bad: Prometheus, uid: str) -> None:
+    (everything, *_) = _initial_selections(bad, uid)
     several = [name for name, variable in variables(uid).items() if variable.get("multi")]
-    offered = {name: [*values(bad, uid, name), "nobody-(else)."] for name in several}
+    offered = {name: [*values(bad, uid, name), "other-(value)."] for name in several}
     for count in (1, 2):
         chosen = everything | {name: _as_grafana_does(options[:count]) for name, options in offered.items()}
-        found = {target.place: _answers(bad, target, chosen) for target in targets(uid)}
+        found = {target.place: _results(bad, target, chosen) for target in targets(uid)}
         broken = [place for place, rows in found.items() for row in rows for _, v in row if not math.isfinite(float(v))]
         assert broken == []
         assert any(found.values())
 
 
-def test_a_choice_of_importance_narrows_what_is_shown(bad: Prometheus) -> None:
+def test_a_selected_importance_restricts_the_result(bad: Prometheus) -> None:
     (count,) = [target for target in targets("datarobot-fleet") if target.panel["title"] == "Workloads"]
     everything = dict.fromkeys(variables("datarobot-fleet"), ".+")
     shown = {
-        importance: float(_answers(bad, count, everything | {"importance": importance})[0][-1][1])
-        for importance in (".+", "critical", "(critical|high)", "other", "nobody")
+        importance: float(_results(bad, count, everything | {"importance": importance})[0][-1][1])
+        for importance in (".+", "critical", "(critical|high)", "other", "unknown")
     }
     assert 0 < shown["critical"] < shown["(critical|high)"] < shown[".+"]
-    assert shown["nobody"] == 0
+    assert shown["unknown"] == 0
     total = bad.query("count(group by (workload_id) (datarobot_workload_info))", END)[0]["value"][1]
-    assert shown[".+"] == float(total), "a workload whose importance nobody knows is shown too"
+    assert shown[".+"] == float(total), "workloads of unknown importance are counted too"
 
 
-@pytest.mark.parametrize("uid", BOARDS)
+@pytest.mark.parametrize("uid", DASHBOARDS)
 def test_every_variable_offers_values(bad: Prometheus, uid: str) -> None:
-    offered = {name: values(bad, uid, name) for name, told in variables(uid).items() if told["type"] == "query"}
+    offered = {name: values(bad, uid, name) for name, variable in variables(uid).items() if variable["type"] == "query"}
     assert {name for name, found in offered.items() if not found} == set()
     assert offered["account"] == {"acme": "acme"}
 
 
-@pytest.mark.parametrize("uid", BOARDS)
-def test_every_annotation_marks_something_on_a_bad_day(bad: Prometheus, uid: str) -> None:
-    (everything, *more) = _chosen_at_first(bad, uid)
-    for mark in BOARDS[uid]["annotations"]["list"]:
+@pytest.mark.parametrize("uid", DASHBOARDS)
+def test_every_annotation_has_a_result_on_a_bad_day(bad: Prometheus, uid: str) -> None:
+    (everything, *more) = _initial_selections(bad, uid)
+    for mark in DASHBOARDS[uid]["annotations"]["list"]:
         rows = [
             row for chosen in (everything, *more) for row in bad.range(_put(mark["expr"], chosen), START, END, EVERY)
         ]
@@ -189,19 +186,23 @@ def test_every_annotation_marks_something_on_a_bad_day(bad: Prometheus, uid: str
                 assert all(START - 90 * 86400 < float(value) / 1000 <= END for _, value in row["values"]), mark["name"]
 
 
-def test_the_worst_that_is_told_of_a_workload_is_its_story(bad: Prometheus) -> None:
-    (shown,) = [t for t in targets("datarobot-fleet") if t.panel["title"].startswith("What is wrong") and t.ref == "A"]
+def test_the_problem_shown_for_a_workload_is_that_of_its_story(bad: Prometheus) -> None:
+    (shown,) = [
+        t for t in targets("datarobot-fleet") if t.panel["title"].startswith("Current problems") and t.ref == "A"
+    ]
     everything = dict.fromkeys(variables("datarobot-fleet"), ".+")
-    number = {float(len(TROUBLES) - place): trouble.words for place, trouble in enumerate(TROUBLES)}
-    told: dict[str, set[str]] = {}
-    for row in bad.range(_put(shown.expr, everything), START + SELDOM, END, SELDOM):
-        told.setdefault(row["metric"]["workload"], set()).update(number[float(value)] for _, value in row["values"])
-    assert [story for story, words in TOLD.items() if words and words not in told.get(named(story), ())] == []
-    assert [story for story, words in TOLD.items() if not words and named(story) in told] == []
+    number = {float(len(PROBLEMS) - place): problem.text for place, problem in enumerate(PROBLEMS)}
+    found: dict[str, set[str]] = {}
+    for row in bad.range(_put(shown.expr, everything), START + INSTANT_STEP, END, INSTANT_STEP):
+        found.setdefault(row["metric"]["workload"], set()).update(number[float(value)] for _, value in row["values"])
+    assert [
+        story for story, words in FIRST_PROBLEMS.items() if words and words not in found.get(named(story), ())
+    ] == []
+    assert [story for story, words in FIRST_PROBLEMS.items() if not words and named(story) in found] == []
 
 
 def test_the_link_of_a_page_opens_the_dashboard_on_its_workload(bad: Prometheus) -> None:
-    """What a rule's annotation says, as Prometheus would write it, chooses values that the variables have."""
+    """The URL of a rule's annotation, expanded as by Prometheus, selects existing values of the variables."""
     (alert,) = [alert for alert in ALERTS if alert.name == "DataRobotContainerCrashLooping"]
     template = words(alert, Options(dashboards="https://grafana.test"))["dashboard_url"]
     crashing = named("crash loop")

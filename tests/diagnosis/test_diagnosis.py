@@ -31,7 +31,7 @@ from exporter.diagnosis.diagnosis import diagnosis
 from exporter.diagnosis.wording import as_json, evidence, text
 from exporter.fleet import episodes
 from exporter.fleet.episodes import Episode, EpisodeTracker, Mark, ObservedEvent, Past, Run
-from exporter.fleet.ledger import Ledger, Rollout
+from exporter.fleet.ledger import Ledger, ReplacementCursor
 from exporter.fleet.workload_state import Details, Window, WorkloadState
 from tests.make import container, pods, replica
 
@@ -221,7 +221,8 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
         for name, errors in (("5m", 0), ("6h", 2000), ("1d", 2000))}}), ()),
     ("draft_ends", state(told=OLD, artifact=DRAFT), ()),
     ("bundle_gone", state(runtime=runtime(resource_bundles=("old",)), parts={"catalogue": frozenset({"new"})}), ()),
-    ("replacement_stuck", state(replacement=ROLLING, ledger={"rollout": Rollout(NOW - 2 * HOUR, ("r",))}), ()),
+    ("replacement_stuck", state(replacement=ROLLING, ledger={
+        "rollout": ReplacementCursor(NOW - 2 * HOUR, ("r",))}), ()),
     ("replacing", state(replacement=ROLLING), ()),
     ("traffic_stopped", state(details={"windows": {
         "1h": stats(0)["1h"], "1d": Window(NOW - DAY, NOW, RequestMetrics(total_requests=5000))}}), ()),
@@ -411,8 +412,8 @@ def tracker(**facts: Any) -> dict[str, Any]:
     return {"tracker": EpisodeTracker(**facts)}
 
 
-def over(kind: episodes.Kind, ended: float, cause: str = "", told: float | None = None) -> Episode:
-    return Episode(kind, Mark(NOW - HOUR), ended=Mark(NOW - ended, told=told), cause=cause)
+def over(kind: episodes.EpisodeKind, ended: float, cause: str = "", told: float | None = None) -> Episode:
+    return Episode(kind, Mark(NOW - HOUR), ended=Mark(NOW - ended, reported=told), cause=cause)
 
 
 @pytest.mark.parametrize(
@@ -442,10 +443,10 @@ def over(kind: episodes.Kind, ended: float, cause: str = "", told: float | None 
          "a new version is being rolled out (awaiting promotion): 07:55 UTC, 5 min ago; a replacement failed and was "
          "rolled back: 07:50 UTC, 10 min ago"),
         (state(artifact_id="a", replacement=Replacement(status="switching", candidate_artifact_id="a"),
-              ledger={"rollout": Rollout(NOW - 60)}), (),
+              ledger={"rollout": ReplacementCursor(NOW - 60)}), (),
          "new settings are being rolled out (switching): 07:59 UTC, 1 min ago"),
         (state(replacement=Replacement(status="switching"), told=pods(replica(container()), created_at=ago(DAY)),
-              ledger={"rollout": Rollout(NOW - 60, whole=False)}), (),
+              ledger={"rollout": ReplacementCursor(NOW - 60, whole=False)}), (),
          "a new version is being rolled out (switching): time unknown"),
         (state(), (Event("e", ago(8 * DAY), "Scaled"),), "none reported in the last 7 days"),
         (state(), (Event("e", "no time", "Scaled"),), "none reported in the last 7 days"),
@@ -458,13 +459,13 @@ def test_what_changed_last_is_told_once(of: WorkloadState, events: tuple[Event, 
 def test_what_the_daemon_saw_of_a_version_that_was_taken_back_is_told() -> None:
     run = Run("main", None, NOW - 120, "Error", 3)
     lost = {
-        "one": episodes.Pod(
-            "gone", trouble="CrashLoopBackOff", container="main", restarts=2, runs=(run,), words="token=x"
+        "one": episodes.PodFacts(
+            "gone", problem="CrashLoopBackOff", container="main", restarts=2, runs=(run,), message="token=x"
         ),
-        "two": episodes.Pod("gone", trouble="OOMKilled", container="main"),
-        "fine": episodes.Pod("gone", ready=True, trouble="Error"),
-        "ours": episodes.Pod("p", trouble="Error"),
-        "none": episodes.Pod("gone", trouble="Unschedulable"),
+        "two": episodes.PodFacts("gone", problem="OOMKilled", container="main"),
+        "fine": episodes.PodFacts("gone", ready=True, problem="Error"),
+        "ours": episodes.PodFacts("p", problem="Error"),
+        "none": episodes.PodFacts("gone", problem="Unschedulable"),
     }
     failed = state(ledger={"rollout_failed": NOW - 60, **tracker(pods={"one": lost.pop("one")}, lost=lost)})
     told = diagnosis(failed, NOW, DEFAULT)
@@ -598,7 +599,7 @@ def test_a_newest_version_that_may_be_missing_from_the_list_is_not_told_as_the_n
 
 
 def test_a_version_that_may_be_missing_from_the_list_is_not_told_as_taken_back() -> None:
-    ledger = tracker(pods={"x": episodes.Pod("c", trouble="CrashLoopBackOff")}) | {"rollout_failed": NOW - 100}
+    ledger = tracker(pods={"x": episodes.PodFacts("c", problem="CrashLoopBackOff")}) | {"rollout_failed": NOW - 100}
     assert diagnosis(state(ledger=ledger), NOW, DEFAULT).cause.name == "reverted_crashing"
     assert diagnosis(state(told=unread(READY, _="decode"), ledger=ledger), NOW, DEFAULT).cause.name == "reverted"
 

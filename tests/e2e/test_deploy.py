@@ -100,7 +100,7 @@ def test_what_holds_of_the_demo_fleet_arrives_at_alertmanager(tmp_path: Path) ->
 
         def arrived() -> set[str]:
             told: Any = json.loads(httpx.get(f"http://{address}/api/v2/alerts", trust_env=False).content)
-            assert {receiver["name"] for alert in told for receiver in alert["receivers"]} <= {"nobody"}
+            assert {receiver["name"] for alert in told for receiver in alert["receivers"]} <= {"none"}
             return {alert["labels"]["alertname"] for alert in told}
 
         with prometheus(tmp_path, config) as server:

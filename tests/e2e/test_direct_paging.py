@@ -164,7 +164,7 @@ def test_through_failures_and_kills_every_incident_opens_once_and_ends_once(tmp_
     # Each was not merely one incident: no notice that was taken was sent twice.
     assert sorted(actions) == ["resolve"] * len(opened) + ["trigger"] * len(opened)
     assert [line.split("*")[1] for line in messages(slack)] == ["FIRING"] * 2 + ["RESOLVED"] * 2
-    counts.told["direct incidents opened and closed"] = len(opened)
+    counts.numbers["direct incidents opened and closed"] = len(opened)
 
 
 def named(server: Alertmanager, name: str) -> list[dict[str, str]]:

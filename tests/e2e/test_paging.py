@@ -120,7 +120,7 @@ def test_each_story_wakes_whom_it_should_once_and_each_incident_ends(scene: Scen
     )
     for told in incidents(scene.got).values():
         assert told == ["trigger", "resolve"] * (len(told) // 2)
-    counts.told["incidents opened and closed"] = sum(len(told) for told in incidents(scene.got).values()) // 2
+    counts.numbers["incidents opened and closed"] = sum(len(told) for told in incidents(scene.got).values()) // 2
 
 
 def test_tickets_are_written_for_what_can_wait(scene: Scene) -> None:

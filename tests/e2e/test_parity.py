@@ -18,7 +18,7 @@ from exporter.api.details import ComputeBundle, OtelValue, RequestMetrics
 from exporter.api.models import Artifact, Autoscaling, Bundle, Group, Policy, Replacement, Runtime, Workload
 from exporter.api.pods import Condition as PodCondition
 from exporter.api.pods import OverallStatus, Pods, Proton, StatusDetails
-from exporter.fleet.ledger import Ledger, Rollout, Tally
+from exporter.fleet.ledger import Ledger, ReplacementCursor, Tally
 from exporter.fleet.workload_state import Account, Details, Window, WorkloadState
 from exporter.metrics.account_families import ACCOUNTS, AccountFacts, use
 from exporter.metrics.exposition import Exposition, account_bodies
@@ -130,7 +130,8 @@ WORKLOADS = st.builds(
 LEDGERS = st.builds(
     lambda first, since, failed, rolling, stopped: Ledger(
         NOW - first, NOW - min(since, first), rollout_failed=failed and NOW - failed,
-        rollout=Rollout(NOW - rolling) if rolling else None, newest={"stopped": NOW - stopped} if stopped else {},
+        rollout=ReplacementCursor(NOW - rolling) if rolling else None,
+        newest={"stopped": NOW - stopped} if stopped else {},
     ),
     st.sampled_from([601.0, 5000.0, 90000.0]), AGES, st.none() | AGES.filter(bool), st.none() | AGES.filter(bool),
     st.none() | AGES.filter(bool),
@@ -243,5 +244,5 @@ def test_promql_names_exactly_those_of_whom_the_condition_holds(
     assert len(told) == len(theirs)
     assert theirs == ours
     assert ours, "no snapshot makes it hold: the comparison proves nothing"
-    counts.told["snapshots compared in both languages"] = len(snapshots)
+    counts.numbers["snapshots compared in both languages"] = len(snapshots)
     assert len(snapshots) >= 500

@@ -14,8 +14,9 @@ from exporter.api.pods import Pods
 from exporter.fleet.ledger import Tally
 from exporter.fleet.workload_state import Account, Details
 from exporter.metrics.account_families import AccountFacts, use
+from exporter.web.application import Application
 from exporter.web.metrics_page import Publisher
-from exporter.web.server import Application, Server
+from exporter.web.server import Server
 from exporter.web.status_page import AccountStatus, Status, StatusPage
 from tests.browser import Browser, browser
 from tests.e2e.servers import demo, eventually, free_port
@@ -68,7 +69,7 @@ def served(*fleet: Workload, told: Pods | None = None) -> Iterator[str]:
         reload=reload,
         heartbeat_age=lambda: 0.0,
         not_ready=lambda: "",
-        front=StatusPage(lambda: Status("1", (account,), NOW - 60, NOW, DEFAULT, ("/metrics",))),
+        status_page=StatusPage(lambda: Status("1", (account,), NOW - 60, NOW, DEFAULT, ("/metrics",))),
         config=lambda: None,
         episodes=lambda: None,
         targets=list,
@@ -95,13 +96,13 @@ def names(tab: Browser) -> list[str]:
 
 def type_into_the_search(tab: Browser, words: str) -> None:
     tab.evaluate("document.querySelector('input[type=search]').select()")
-    tab.ask("Input.insertText", text=words)
+    tab.call("Input.insertText", text=words)
 
 
 def test_the_demo_is_found_by_typing_and_a_daemon_that_ends_is_told(tab: Browser, tmp_path: Path) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}/"
-    tab.told.clear()
+    tab.console.clear()
     with demo(tmp_path, port, "--demo.speed=30"):
         assert eventually(lambda: _opened(tab, url) and len(names(tab)) > 40, 60)
         assert "A simulation" in tab.evaluate("document.querySelector('.note').textContent")
@@ -111,7 +112,7 @@ def test_the_demo_is_found_by_typing_and_a_daemon_that_ends_is_told(tab: Browser
         assert tab.evaluate("location.search") == "?q=image-pull"
         assert tab.evaluate("document.activeElement.name") == "q", "who types is not interrupted"
         assert tab.evaluate("document.getElementById('stale').hidden")
-        assert tab.told == [], "the browser has nothing to complain of, the policy least of all"
+        assert tab.console == [], "no errors, in particular none of the Content Security Policy"
     tab.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     stale = "document.getElementById('stale').hidden ? '' : document.getElementById('stale').textContent"
     told = tab.evaluate("document.querySelector('#overview time').textContent")
@@ -129,7 +130,7 @@ def _opened(tab: Browser, url: str) -> bool:
 
 
 def test_names_of_workloads_are_text(tab: Browser) -> None:
-    tab.told.clear()
+    tab.console.clear()
     with served(Workload(id=EVIL, name=EVIL, status=EVIL), Workload(id="b", name="plain")) as url:
         tab.open(f"{url}/?q=%22onmouseover%3D")
         assert names(tab) == [EVIL]
@@ -143,8 +144,8 @@ def test_names_of_workloads_are_text(tab: Browser) -> None:
         foreign = "(() => { const s = document.createElement('script'); s.textContent = 'window.ran = 1';"
         tab.evaluate(foreign + " document.body.append(s) })()")
         assert tab.evaluate("typeof window.ran") == "undefined", "the policy lets in no script but ours"
-    assert len(tab.told) == 1
-    assert "Content Security Policy" in tab.told[0]
+    assert len(tab.console) == 1
+    assert "Content Security Policy" in tab.console[0]
 
 
 @pytest.mark.parametrize("told", [None, pods(replica(container()))], ids=["pods not told", "pods ready"])
@@ -175,7 +176,7 @@ def test_without_script_the_server_finds_sorts_and_turns_pages(tab: Browser) -> 
     fleet = [Workload(id=f"{n:024}", name=f"workload-{n:05}", status="running") for n in range(10_000)]
     tab.shown(1280, 900)
     with served(*fleet) as url:
-        tab.ask("Emulation.setScriptExecutionDisabled", value=True)
+        tab.call("Emulation.setScriptExecutionDisabled", value=True)
         try:
             tab.open(url)
             assert len(names(tab)) == 100
@@ -188,7 +189,7 @@ def test_without_script_the_server_finds_sorts_and_turns_pages(tab: Browser) -> 
             tab.open(f"{url}/?q=workload-0042")
             assert names(tab) == [f"workload-0042{n}" for n in range(10)]
         finally:
-            tab.ask("Emulation.setScriptExecutionDisabled", value=False)
+            tab.call("Emulation.setScriptExecutionDisabled", value=False)
 
 
 def follow(tab: Browser, words: str) -> None:

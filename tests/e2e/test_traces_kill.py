@@ -104,8 +104,8 @@ def test_every_trace_arrives_whole_and_in_one_version_however_often_the_exporter
             nursery.close()
     whole, came = calm.spans, collector.spans
     traces = {trace for trace, _ in came}
-    counts.told["traces that arrived through kills"] = len(traces)
-    counts.told["spans of theirs that were sent twice, %"] = round(
+    counts.numbers["traces that arrived through kills"] = len(traces)
+    counts.numbers["spans of theirs that were sent twice, %"] = round(
         100 * sum(len(copies) > 1 for copies in came.values()) / len(came)
     )
     assert traces == {trace for trace, _ in whole}

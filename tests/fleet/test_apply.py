@@ -7,7 +7,7 @@ import pytest
 from exporter.api.details import RequestMetrics, SharedRole
 from exporter.api.models import Workload
 from exporter.api.pods import Pods, Proton, StatusDetails
-from exporter.fleet.apply import Shared, failed, refused, told, withdrawn
+from exporter.fleet.apply import Shared, failed, received, refused, withdrawn
 from exporter.fleet.ledger import Ledger
 from exporter.fleet.workload_state import Details, Window, WorkloadState
 from tests.make import container, pods, replica, sight
@@ -17,7 +17,7 @@ READY = pods(replica(container()))
 
 
 def after(part: str, value: Any, state: WorkloadState = RUNNING, now: float = 100.0) -> WorkloadState:
-    return told(state, part, value, now)[0]
+    return received(state, part, value, now)[0]
 
 
 def window(start: float, end: float, requests: int, *protons: str) -> Window:
@@ -26,7 +26,7 @@ def window(start: float, end: float, requests: int, *protons: str) -> Window:
 
 def test_what_is_told_is_there_and_fresh() -> None:
     state = after("pods", READY)
-    assert (state.details.pods, state.details.fresh, state.details.looked) == (READY, {"pods": True}, {})
+    assert (state.details.pods, state.details.fresh, state.details.polled) == (READY, {"pods": True}, {})
     assert state.ledger.restarts == {"main": 0}
 
 
@@ -37,8 +37,8 @@ def test_the_same_again_is_the_same_object() -> None:
 
 def test_of_one_in_trouble_the_time_of_each_look_is_kept_until_it_is_steady() -> None:
     broken = after("pods", pods(replica(container(ready=False))))
-    assert broken.details.looked == {"pods": 100.0}
-    assert after("pods", READY, broken).details.looked == {}
+    assert broken.details.polled == {"pods": 100.0}
+    assert after("pods", READY, broken).details.polled == {}
 
 
 def test_a_refused_part_is_withdrawn_and_told_apart() -> None:
@@ -77,9 +77,9 @@ def test_pods_without_those_of_the_proton_that_serves_are_used_and_are_not_fresh
     state = after("pods", partly(p="server_error"), after("pods", partly()), 200.0)
     assert state.details.fresh == {"pods": False}
     assert [proton.id for proton, _ in state.details.pods.replicas()] == ["o"] if state.details.pods else False
-    assert state.details.looked == {"pods": 100.0}  # when it was told in full
+    assert state.details.polled == {"pods": 100.0}  # when it was told in full
     again = after("pods", partly(), state, 300.0)
-    assert (again.details.fresh, again.details.looked) == ({"pods": True}, {"pods": 300.0})
+    assert (again.details.fresh, again.details.polled) == ({"pods": True}, {"pods": 300.0})
 
 
 def test_pods_without_those_of_another_proton_are_fresh() -> None:
@@ -131,4 +131,4 @@ def test_every_part_has_its_fold(part: str) -> None:
 
 def test_a_replacement_that_is_over_is_no_more() -> None:
     state = WorkloadState("eu", Workload(id="w", status="running"), Ledger(0.0, 0.0), Details(pods=Pods()))
-    assert told(state, "replacement", None, 1.0)[0].details.fresh == {"replacement": True}
+    assert received(state, "replacement", None, 1.0)[0].details.fresh == {"replacement": True}

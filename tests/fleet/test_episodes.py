@@ -6,9 +6,8 @@ import pytest
 from exporter.api.details import Event, EventDetails
 from exporter.api.models import Replacement, Workload
 from exporter.api.pods import Condition, Container, LastState, Pods, Proton, Replica, StatusDetails
-from exporter.fleet import episodes as book
-from exporter.fleet import ledger
-from exporter.fleet.episodes import FLAPPING, Episode, EpisodeTracker, Mark, ObservedEvent, Past
+from exporter.fleet import counting, episodes, observations, transitions
+from exporter.fleet.episodes import MAX_EPISODES, Episode, EpisodeTracker, Mark, ObservedEvent, Past
 from exporter.fleet.ledger import Ledger
 
 NOTHING: dict[str, str] = {}
@@ -20,9 +19,9 @@ def workload(status: str = "running", proton: str = "p1", **more: object) -> Wor
 
 def swept(*told: Workload, baseline: bool = True, expiry: float | None = None) -> Ledger:
     """The ledger after sweeps at 100, 200, 300 … seconds."""
-    now = ledger.first_sight(told[0], 100.0, baseline=baseline, last=None if baseline else 0.0)
+    now = counting.first_observed(told[0], 100.0, baseline=baseline, last=None if baseline else 0.0)
     for number, each in enumerate(told[1:], 2):
-        now = ledger.listed(now, each, number * 100.0, expiry, number * 100.0 - 100.0).ledger
+        now = counting.listed(now, each, number * 100.0, expiry, number * 100.0 - 100.0).ledger
     return now
 
 
@@ -124,15 +123,15 @@ def test_a_draft_that_ends_at_its_time_was_not_stopped_by_anybody() -> None:
     ],
 )
 def test_a_workload_that_vanishes_ends_what_was_going_on(statuses: str, episodes: str) -> None:
-    tracker = ledger.vanished(swept(*map(workload, statuses.split())), 400.0, Mark(300.0, 200.0)).tracker
+    tracker = counting.vanished(swept(*map(workload, statuses.split())), 400.0, Mark(300.0, 200.0)).tracker
     assert words(tracker) == episodes
     assert tracker.over[-1].opened == Mark(300.0, 200.0)
 
 
 def test_one_that_is_listed_again_was_not_deleted() -> None:
-    gone = ledger.vanished(swept(workload()), 400.0)
-    assert ledger.reappeared(gone).tracker.over == ()
-    assert ledger.hidden(gone) == msgspec.structs.replace(gone, tracker=ledger.reappeared(gone).tracker)
+    gone = counting.vanished(swept(workload()), 400.0)
+    assert counting.reappeared(gone).tracker.over == ()
+    assert counting.hidden(gone) == msgspec.structs.replace(gone, tracker=counting.reappeared(gone).tracker)
 
 
 # -- runs
@@ -146,21 +145,21 @@ def snapshot(since: str = "1970-01-01T00:00:40Z", *replicas: Replica, proton: st
 
 
 def test_what_ends_a_run_is_known_by_when_the_run_began() -> None:
-    known = ledger.told_pods(swept(workload()), snapshot("SINCE"), 110.0)
+    known = counting.with_pods(swept(workload()), snapshot("SINCE"), 110.0)
     assert known.tracker.run == ("p1", "SINCE")
     for status, kind in (("stopping", "stop"), ("errored", "failure")):
-        life = ledger.listed(known, workload(status), 200.0, last=100.0).ledger.tracker.life
+        life = counting.listed(known, workload(status), 200.0, last=100.0).ledger.tracker.life
         assert life is not None
         assert (life.kind, life.proton, life.since) == (kind, "p1", "SINCE")
-        other = ledger.listed(known, workload(status, "p2"), 200.0, last=100.0).ledger.tracker.life
+        other = counting.listed(known, workload(status, "p2"), 200.0, last=100.0).ledger.tracker.life
         assert other is not None
         assert (other.proton, other.since) == ("p2", "")
 
 
 def test_a_failure_that_follows_a_start_is_of_no_run() -> None:
-    known = ledger.told_pods(swept(workload()), snapshot("SINCE"), 110.0)
+    known = counting.with_pods(swept(workload()), snapshot("SINCE"), 110.0)
     for number, status in enumerate(("stopped", "submitted", "errored"), 2):
-        known = ledger.listed(known, workload(status), number * 100.0, last=100.0).ledger
+        known = counting.listed(known, workload(status), number * 100.0, last=100.0).ledger
     assert known.tracker.life is not None
     assert known.tracker.life.since == ""
 
@@ -182,7 +181,7 @@ def test_a_replacement_opens_with_its_record_and_ends_with_the_event() -> None:
         workload(), workload(replacement=record()), workload(replacement=record("switching")), workload(proton="c1")
     )
     assert words(known.tracker) == "replacement …"
-    done = ledger.told_events(known, [event("r1")], "c1", 410.0).ledger.tracker
+    done = counting.with_events(known, [event("r1")], "c1", 410.0).ledger.tracker
     assert words(done) == "replacement success completed"
     assert (done.over[0].replacement, done.over[0].candidates) == ("r1", ("c1",))
     assert done.over[0].opened == Mark(200.0, 100.0, 150.0)
@@ -213,33 +212,33 @@ def test_an_end_without_an_event_is_when_the_record_was_first_not_told() -> None
 def test_a_replacement_between_two_sweeps_is_known_by_the_proton_that_serves() -> None:
     known = swept(workload(), workload(proton="p2"))
     assert words(known.tracker) == "replacement …"
-    told = ledger.told_events(known, [event("r1")], "p2", 210.0).ledger.tracker
+    told = counting.with_events(known, [event("r1")], "p2", 210.0).ledger.tracker
     assert (words(told), told.over[0].replacement) == ("replacement success completed", "r1")
-    untold = ledger.told_events(known, [], "p2", 300.0).ledger.tracker
+    untold = counting.with_events(known, [], "p2", 300.0).ledger.tracker
     assert (words(untold), untold.over[0].candidates) == ("replacement success completed", ("p2",))
 
 
 def test_one_that_only_an_event_tells_of_began_when_it_ended_for_all_that_is_known() -> None:
-    known = ledger.told_events(swept(workload()), [], "p1", 110.0).ledger
-    told = ledger.told_events(known, [event("e", "Replacement Errored", replacement_id="r9")], "p1", 310.0).ledger
+    known = counting.with_events(swept(workload()), [], "p1", 110.0).ledger
+    told = counting.with_events(known, [event("e", "Replacement Errored", replacement_id="r9")], "p1", 310.0).ledger
     (done,) = told.tracker.over
     assert (done.replacement, done.outcome) == ("r9", "failure")
     assert done.opened == done.ended == Mark(310.0, None, 300.0)
 
 
 def test_the_event_of_another_replacement_does_not_end_the_one_under_way() -> None:
-    known = ledger.told_events(swept(workload(), workload(replacement=record())), [], "p1", 210.0).ledger
+    known = counting.with_events(swept(workload(), workload(replacement=record())), [], "p1", 210.0).ledger
     other = event("r0", "Replacement Errored", replacement_id="r0", artifact_id="a")
     named = msgspec.structs.replace(other, details=EventDetails(replacement_id="r0", candidate_proton_ids=("c0",)))
-    told = ledger.told_events(known, [named], "p1", 310.0).ledger
+    told = counting.with_events(known, [named], "p1", 310.0).ledger
     assert words(told.tracker) == "replacement failure errored, replacement …"
 
 
 def test_an_event_that_comes_while_the_record_is_still_told_ends_it_once() -> None:
     known = swept(workload(), workload(replacement=record()))
-    told = ledger.told_events(known, [event("r1")], "p1", 210.0).ledger
-    later = ledger.listed(told, workload(replacement=record("switching")), 300.0, last=200.0).ledger
-    gone = ledger.listed(later, workload(proton="c1"), 400.0, last=300.0).ledger
+    told = counting.with_events(known, [event("r1")], "p1", 210.0).ledger
+    later = counting.listed(told, workload(replacement=record("switching")), 300.0, last=200.0).ledger
+    gone = counting.listed(later, workload(proton="c1"), 400.0, last=300.0).ledger
     assert words(gone.tracker) == "replacement success completed"
 
 
@@ -267,7 +266,7 @@ def condition(kind: str, second: float, truth: bool = True, **more: str) -> Cond
 def read(*replicas: Replica, tracker: EpisodeTracker | None = None, now: float = 210.0) -> EpisodeTracker:
     """The course of a start after its pods were read."""
     begun = tracker or swept(workload("stopped"), workload("submitted")).tracker
-    return book.told_pods(begun, snapshot("", *replicas), "p1", now)
+    return observations.with_pods(begun, snapshot("", *replicas), "p1", now)
 
 
 def test_nothing_is_kept_of_pods_while_nothing_goes_on() -> None:
@@ -281,7 +280,7 @@ def test_nothing_is_kept_of_pods_while_nothing_goes_on() -> None:
 )
 def test_an_episode_waits_for_pods_that_could_not_be_read(unread: dict[str, str], told: float) -> None:
     partly = msgspec.structs.replace(snapshot("", pod()), unread=unread)
-    assert book.told_pods(read(pod()), partly, "p1", 300.0).pods_told == told
+    assert observations.with_pods(read(pod()), partly, "p1", 300.0).pods_read == told
 
 
 def test_the_times_of_a_pod_stay_as_first_told() -> None:
@@ -289,14 +288,14 @@ def test_the_times_of_a_pod_stay_as_first_told() -> None:
     waits = Container(name="lrs-p1-main", status="waiting", reason="ContainerCreating", ready=False)
     first = read(pod(waits, started_at=at(203), conditions=conditions))
     (told,) = first.pods.values()
-    assert (told.proton, told.came, told.true, told.started, told.ready, told.trouble) == (
+    assert (told.proton, told.created, told.conditions, told.started, told.ready, told.problem) == (
         "p1", 203.0, {"PodScheduled": 201.0}, None, False, "",
     )  # fmt: skip
     runs = Container(name="lrs-p1-main", status="running", started_at=at(230), ready=True)
     ready = condition("PodScheduled", 204), condition("Ready", 260)
     second = read(pod(runs, started_at=at(205), conditions=ready), tracker=first, now=270.0)
     (told,) = second.pods.values()
-    assert (told.came, told.true, told.started, told.ready) == (
+    assert (told.created, told.conditions, told.started, told.ready) == (
         203.0, {"PodScheduled": 201.0, "Ready": 260.0}, 230.0, True,
     )  # fmt: skip
 
@@ -305,7 +304,7 @@ def test_a_pod_that_is_ready_no_more_was_not_ready_then() -> None:
     first = read(pod(conditions=(condition("Ready", 260),)))
     second = read(pod(conditions=(condition("Ready", 300, truth=False),)), tracker=first)
     third = read(pod(conditions=(condition("Ready", 350),)), tracker=second)
-    assert [c.pods["pod"].true for c in (first, second, third)] == [{"Ready": 260.0}, {}, {"Ready": 350.0}]
+    assert [c.pods["pod"].conditions for c in (first, second, third)] == [{"Ready": 260.0}, {}, {"Ready": 350.0}]
 
 
 @pytest.mark.parametrize(
@@ -334,7 +333,7 @@ def test_a_pod_that_is_ready_no_more_was_not_ready_then() -> None:
 )
 def test_what_is_wrong_with_a_pod_is_of_a_closed_set(replica: Replica, trouble: str, container: str) -> None:
     told = read(replica).pods["pod"]
-    assert (told.trouble, told.container) == (trouble, container)
+    assert (told.problem, told.container) == (trouble, container)
 
 
 def test_a_trouble_is_remembered_until_the_pod_is_ready() -> None:
@@ -342,10 +341,10 @@ def test_a_trouble_is_remembered_until_the_pod_is_ready() -> None:
     first = read(pod(waiting))
     second = read(pod(Container(name="a", status="running", ready=False, restart_count=4)), tracker=first)
     third = read(pod(conditions=(condition("Ready", 300),)), tracker=second)
-    assert [(c.pods["pod"].trouble, c.pods["pod"].restarts) for c in (first, second, third)] == [
+    assert [(c.pods["pod"].problem, c.pods["pod"].restarts) for c in (first, second, third)] == [
         ("CrashLoopBackOff", 3), ("CrashLoopBackOff", 4), ("", 4),
     ]  # fmt: skip
-    assert [c.pods["pod"].words for c in (first, second, third)] == ["x" * 1024, "x" * 1024, ""]
+    assert [c.pods["pod"].message for c in (first, second, third)] == ["x" * 1024, "x" * 1024, ""]
 
 
 def test_the_lives_of_a_container_are_kept_each_once() -> None:
@@ -383,7 +382,7 @@ def test_why_a_life_ended_is_of_a_closed_set(told: str | None, kept: str) -> Non
 def test_of_many_pods_those_read_last_are_kept() -> None:
     first = read(*(pod(name=f"old-{n:02}") for n in range(60)))
     second = read(*(pod(name=f"new-{n:02}") for n in range(10)), tracker=first, now=240.0)
-    assert len(second.pods) == book.MOST_PODS
+    assert len(second.pods) == observations.MAX_PODS
     assert sum(name.startswith("new") for name in second.pods) == 10
 
 
@@ -391,19 +390,21 @@ def test_of_many_protons_those_told_last_are_kept() -> None:
     tracker = swept(workload("stopped"), workload("submitted")).tracker
     for n in range(100):
         told = Pods((Proton(id="p1", created_at=at(200)), Proton(id=f"new-{n}", created_at=at(200 + n))), {})
-        tracker = book.told_pods(tracker, told, "p1", 210.0 + n)
+        tracker = observations.with_pods(tracker, told, "p1", 210.0 + n)
     assert [*tracker.protons] == [*(f"new-{n}" for n in range(37, 99)), "p1", "new-99"]
 
 
 def test_events_are_kept_in_whatever_order_they_are_told() -> None:
     events = [event(f"e{n}", "Scaled", at(200 + n)) for n in range(100)]
     begun = swept(workload("stopped"), workload("submitted")).tracker
-    forth = book.told_events(book.told_events(begun, events[:70], frozenset(), 210.0), events[30:], frozenset(), 210.0)
-    back = book.told_events(begun, events[::-1], frozenset(), 210.0)
+    forth = observations.with_events(
+        observations.with_events(begun, events[:70], frozenset(), 210.0), events[30:], frozenset(), 210.0
+    )
+    back = observations.with_events(begun, events[::-1], frozenset(), 210.0)
     assert forth == back
-    assert len(forth.events) == book.MOST_EVENTS
+    assert len(forth.events) == observations.MAX_EVENTS
     assert forth.events["e99"] == ObservedEvent("Scaled", 299.0)
-    assert book.told_events(EpisodeTracker(), events, frozenset(), 210.0) == EpisodeTracker(
+    assert observations.with_events(EpisodeTracker(), events, frozenset(), 210.0) == EpisodeTracker(
         last=ObservedEvent("Scaled", 299.0)
     )
 
@@ -412,14 +413,18 @@ def test_of_an_event_no_more_is_kept_than_can_be_shown_whatever_the_api_says() -
     told = Event("e", at(220), "t" * 9999, details=EventDetails(message="m" * 9999))
     begun = swept(workload("stopped"), workload("submitted")).tracker
     past = Past("k", "stop", "aa", "bb", 200.0, 300.0)
-    tracker = book.told_events(msgspec.structs.replace(begun, past=(past,)), [told], frozenset(), 230.0)
+    tracker = observations.with_events(msgspec.structs.replace(begun, past=(past,)), [told], frozenset(), 230.0)
     kept = ObservedEvent("t" * 64, 220.0, "m" * 1024)
     assert (tracker.events, tracker.late, tracker.last) == ({"e": kept}, {"e": kept}, kept)
 
 
 def test_once_all_is_over_the_pods_in_trouble_are_kept_for_who_asks_later() -> None:
-    told = {"bad": book.Pod("p", trouble="Error"), "good": book.Pod("p", ready=True), "idle": book.Pod("p")}
-    tracker = book.remembered(EpisodeTracker(pods=told), (), 10.0)
+    told = {
+        "bad": episodes.PodFacts("p", problem="Error"),
+        "good": episodes.PodFacts("p", ready=True),
+        "idle": episodes.PodFacts("p"),
+    }
+    tracker = episodes.remembered(EpisodeTracker(pods=told), (), 10.0)
     assert (tracker.pods, tracker.lost) == ({}, {"bad": told["bad"]})
 
 
@@ -436,28 +441,28 @@ def ended(second: float, reason: str = "OOMKilled", again: float | None = None) 
     ("told", "until"), [(ended(150, again=152), 152.0), (ended(150), 150.0), (ended(150, again=20), 150.0)]
 )
 def test_a_crash_of_a_workload_that_stays_up_is_a_failure_of_a_moment(told: Pods, until: float) -> None:
-    known = ledger.told_pods(swept(workload()), snapshot("SINCE", pod(Container(name="a"))), 110.0)
-    (crash,) = ledger.told_pods(known, told, 160.0).tracker.over
+    known = counting.with_pods(swept(workload()), snapshot("SINCE", pod(Container(name="a"))), 110.0)
+    (crash,) = counting.with_pods(known, told, 160.0).tracker.over
     assert (crash.kind, crash.outcome, crash.cause, crash.since) == ("failure", "failure", "crashed", "SINCE")
-    assert (crash.opened.told, crash.ended and crash.ended.told) == (150.0, until)
+    assert (crash.opened.reported, crash.ended and crash.ended.reported) == (150.0, until)
 
 
 def test_an_end_that_is_no_crash_or_is_told_while_something_goes_on_is_none() -> None:
-    known = ledger.told_pods(swept(workload()), snapshot("SINCE", pod(Container(name="a"))), 110.0)
-    assert ledger.told_pods(known, ended(150, "Completed"), 160.0).tracker.over == ()
-    failing = ledger.listed(known, workload("errored"), 200.0, last=100.0).ledger
-    assert ledger.told_pods(failing, ended(150), 210.0).tracker.over == ()
-    stopping = ledger.listed(known, workload("stopping"), 200.0, last=100.0).ledger
-    assert ledger.told_pods(stopping, ended(150), 210.0).tracker.over == ()
+    known = counting.with_pods(swept(workload()), snapshot("SINCE", pod(Container(name="a"))), 110.0)
+    assert counting.with_pods(known, ended(150, "Completed"), 160.0).tracker.over == ()
+    failing = counting.listed(known, workload("errored"), 200.0, last=100.0).ledger
+    assert counting.with_pods(failing, ended(150), 210.0).tracker.over == ()
+    stopping = counting.listed(known, workload("stopping"), 200.0, last=100.0).ledger
+    assert counting.with_pods(stopping, ended(150), 210.0).tracker.over == ()
 
 
 def test_crashes_do_not_pile_up_while_none_has_settled() -> None:
     tracker = EpisodeTracker(run=("p1", "SINCE"))
-    for number in range(FLAPPING + 5):
+    for number in range(MAX_EPISODES + 5):
         told = LastState(reason="Error", finished_at=at(number))
-        tracker = book.crashed(tracker, "pod", Container(name="a", last_state=told), 200.0)
-    assert len(tracker.over) == FLAPPING
-    assert book.crashed(EpisodeTracker(), "pod", Container(name="a"), 200.0) == EpisodeTracker()
+        tracker = observations.with_crash(tracker, "pod", Container(name="a", last_state=told), 200.0)
+    assert len(tracker.over) == MAX_EPISODES
+    assert observations.with_crash(EpisodeTracker(), "pod", Container(name="a"), 200.0) == EpisodeTracker()
 
 
 # -- what was over before the first sight
@@ -491,7 +496,7 @@ def history(status: str, created: float | None, ended: float | None, name: str |
 def test_replacements_of_the_past_are_recalled_as_far_back_as_is_wanted(
     records: list[Replacement], episodes: str
 ) -> None:
-    tracker = book.recalled(EpisodeTracker(), records, (), 1000.0, 900.0)
+    tracker = transitions.recalled(EpisodeTracker(), records, (), 1000.0, 900.0)
     assert words(tracker) == episodes
     assert all(each.recalled for each in tracker.over)
 
@@ -510,12 +515,12 @@ def test_the_start_of_the_present_run_is_recalled_where_no_replacement_brought_i
 ) -> None:
     proton = Proton(name, created_at=at(created), running_since=at(since) if since is not None else None)
     records = [history("completed", 450, 650)] if name == "c1" else []
-    assert words(book.recalled(EpisodeTracker(), records, [proton], 1000.0, 900.0)) == episodes
+    assert words(transitions.recalled(EpisodeTracker(), records, [proton], 1000.0, 900.0)) == episodes
 
 
 def test_a_run_that_began_long_after_its_proton_was_not_its_first() -> None:
     proton = Proton("p1", created_at="1970-01-01T00:10:00Z", running_since="1970-01-03T00:10:00Z")
-    assert book.recalled(EpisodeTracker(), (), [proton], 300_000.0, 600_000.0) == EpisodeTracker()
+    assert transitions.recalled(EpisodeTracker(), (), [proton], 300_000.0, 600_000.0) == EpisodeTracker()
 
 
 # -- when an episode has settled
@@ -541,35 +546,35 @@ def over(ended: float, **facts: object) -> EpisodeTracker:
 def test_an_episode_settles_for_a_minute_two_sweeps_and_until_details_were_told(
     now: float, previous: float | None, told: float, settled: bool
 ) -> None:
-    tracker = msgspec.structs.replace(over(100.0), pods_told=told, events_told=told)
-    after, due = book.due(tracker, now, previous)
+    tracker = msgspec.structs.replace(over(100.0), pods_read=told, events_read=told)
+    after, due = episodes.due(tracker, now, previous)
     assert (len(due), len(after.over)) == ((1, 0) if settled else (0, 1))
 
 
 def test_a_deletion_waits_for_no_details() -> None:
-    assert book.due(over(100.0, kind="deletion"), 170.0, 130.0)[1]
+    assert episodes.due(over(100.0, kind="deletion"), 170.0, 130.0)[1]
 
 
 def test_what_is_open_for_a_week_is_closed_as_timed_out() -> None:
-    week = book.LONGEST + 200.0
+    week = episodes.MAX_OPEN_SECONDS + 200.0
     known = swept(workload(), workload("errored", replacement=record())).tracker
-    assert words(book.due(known, week, None)[0]) == "failure …, replacement …"
-    assert words(book.due(known, week + 1.0, None)[0]) == "failure timeout timeout, replacement timeout timeout"
+    assert words(episodes.due(known, week, None)[0]) == "failure …, replacement …"
+    assert words(episodes.due(known, week + 1.0, None)[0]) == "failure timeout timeout, replacement timeout timeout"
 
 
 def test_a_workload_that_flaps_has_one_trace_more_and_no_flood() -> None:
-    statuses = ["running", "errored"] * (FLAPPING + 10)
-    now = ledger.first_sight(workload(), 100.0, baseline=True)
+    statuses = ["running", "errored"] * (MAX_EPISODES + 10)
+    now = counting.first_observed(workload(), 100.0, baseline=True)
     for number, status in enumerate(statuses[1:], 1):
-        now = ledger.listed(now, workload(status), 100.0 + number * 10.0, last=90.0 + number * 10.0).ledger
+        now = counting.listed(now, workload(status), 100.0 + number * 10.0, last=90.0 + number * 10.0).ledger
     tracker = now.tracker
-    assert len(tracker.over) == FLAPPING
+    assert len(tracker.over) == MAX_EPISODES
     assert tracker.flapping is not None
     assert tracker.flapping.folded == 9
-    after, due = book.due(msgspec.structs.replace(tracker, over=()), tracker.flapping.opened.at + 3600.0, 3000.0)
+    after, due = episodes.due(msgspec.structs.replace(tracker, over=()), tracker.flapping.opened.at + 3600.0, 3000.0)
     assert [each.kind for each in due] == ["flapping"]
     assert after.flapping is None
-    calm = ledger.listed(now, workload("running"), 100.0 + 8000.0, last=None).ledger.tracker
+    calm = counting.listed(now, workload("running"), 100.0 + 8000.0, last=None).ledger.tracker
     assert calm.over[-1].kind == "failure"
 
 
@@ -582,11 +587,11 @@ def test_a_workload_that_flaps_has_one_trace_more_and_no_flood() -> None:
     ],
 )
 def test_flapping_has_failed_where_one_of_the_folded_has(folded: list[str], outcome: str, kinds: tuple[str]) -> None:
-    tracker = EpisodeTracker(recent=(100.0,) * FLAPPING)
+    tracker = EpisodeTracker(recent=(100.0,) * MAX_EPISODES)
     for each in folded:
         kind, ended = each.split()
         episode = Episode(kind, Mark(100.0), ended=Mark(150.0), outcome=ended)  # type: ignore[arg-type]
-        tracker, admitted = book.admission(tracker, episode)
+        tracker, admitted = episodes.admission(tracker, episode)
         assert not admitted
     assert tracker.flapping is not None
     assert (tracker.flapping.outcome, tracker.flapping.kinds, tracker.flapping.folded) == (outcome, kinds, len(folded))
@@ -598,35 +603,35 @@ def test_flapping_has_failed_where_one_of_the_folded_has(folded: list[str], outc
 def test_traces_are_remembered_for_a_day_and_facts_until_nobody_needs_them() -> None:
     tracker = read(pod())
     new = Past("k", "stop", "aa", "bb", 100.0, 200.0)
-    busy = book.remembered(tracker, (new,), 300.0)
+    busy = episodes.remembered(tracker, (new,), 300.0)
     assert (busy.past, list(busy.pods)) == ((new,), ["pod"])
-    done = book.remembered(msgspec.structs.replace(busy, life=None), (), 300.0)
+    done = episodes.remembered(msgspec.structs.replace(busy, life=None), (), 300.0)
     assert (done.past, done.pods, done.protons, done.events) == ((new,), {}, {}, {})
-    assert book.remembered(done, (), 200.0 + book.PAST_SECONDS).past == ()
+    assert episodes.remembered(done, (), 200.0 + episodes.PAST_SECONDS).past == ()
 
 
 def test_it_is_remembered_how_many_episodes_had_a_key_of_those_that_came_last() -> None:
-    tracker = book.numbered(EpisodeTracker(), "often")
-    for number in range(2 * book.NUMBERS):
-        tracker = book.numbered(book.numbered(tracker, f"once-{number}"), "often")
-    assert len(tracker.numbers) == book.NUMBERS
-    assert tracker.numbers["often"] == 2 * book.NUMBERS + 1
+    tracker = episodes.numbered(EpisodeTracker(), "often")
+    for number in range(2 * episodes.MAX_NUMBERS):
+        tracker = episodes.numbered(episodes.numbered(tracker, f"once-{number}"), "often")
+    assert len(tracker.numbers) == episodes.MAX_NUMBERS
+    assert tracker.numbers["often"] == 2 * episodes.MAX_NUMBERS + 1
     assert "once-0" not in tracker.numbers
 
 
 def test_pods_of_an_episode_that_is_over_are_forgotten_when_the_next_began_later() -> None:
     tracker = read(pod(name="old"), now=150.0)
-    assert book.remembered(tracker, (), 300.0).pods == {}
+    assert episodes.remembered(tracker, (), 300.0).pods == {}
 
 
 def test_an_event_from_within_a_trace_that_was_made_comes_late() -> None:
     past = Past("k", "stop", "aa", "bb", 290.0, 310.0)
     tracker = EpisodeTracker(past=(past,))
-    told = book.told_events(tracker, [event("e1"), event("e2", at=at(400))], frozenset(), 500.0)
+    told = observations.with_events(tracker, [event("e1"), event("e2", at=at(400))], frozenset(), 500.0)
     assert list(told.late) == ["e1"]
-    assert told.stirs
-    assert not tracker.stirs
-    assert book.told_events(tracker, [event("e1")], frozenset({"e1"}), 500.0).late == {}
-    full = EpisodeTracker(past=(msgspec.structs.replace(past, late=book.LATE),))
-    assert book.told_events(full, [event("e1")], frozenset(), 500.0).late == {}
-    assert book.told_events(tracker, [Event("e3", None, "Scaled")], frozenset(), 500.0).late == {}
+    assert told.changes_with_time
+    assert not tracker.changes_with_time
+    assert observations.with_events(tracker, [event("e1")], frozenset({"e1"}), 500.0).late == {}
+    full = EpisodeTracker(past=(msgspec.structs.replace(past, late=episodes.MAX_LATE),))
+    assert observations.with_events(full, [event("e1")], frozenset(), 500.0).late == {}
+    assert observations.with_events(tracker, [Event("e3", None, "Scaled")], frozenset(), 500.0).late == {}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from exporter.api.details import Event, EventDetails, SharedRole
 from exporter.api.models import Artifact, Replacement, Workload
 from exporter.api.pods import Container, LastState, Pods, Proton, Replica, StatusDetails
-from exporter.fleet import ledger as book
+from exporter.fleet import counting
 from exporter.fleet.ledger import Durations, Entry, Ledger, Tally
 
 
@@ -29,9 +29,9 @@ def workload(
 
 def life(*told: Workload, baseline: bool = True, expiry: float | None = None) -> Ledger:
     """The ledger after sweeps at 100, 200, 300 … seconds."""
-    ledger = book.first_sight(told[0], 100.0, baseline=baseline)
+    ledger = counting.first_observed(told[0], 100.0, baseline=baseline)
     for number, each in enumerate(told[1:], 2):
-        ledger = book.listed(ledger, each, number * 100.0, expiry).ledger
+        ledger = counting.listed(ledger, each, number * 100.0, expiry).ledger
     return ledger
 
 
@@ -68,12 +68,12 @@ def test_the_fleet_of_the_first_sweep_is_the_baseline_and_a_workload_that_comes_
 
 
 def test_a_start_lasts_from_when_it_was_first_seen_or_from_creation_until_running() -> None:
-    state = book.listed(life(workload("stopped"), workload("submitted")), workload("running"), 950.0)
+    state = counting.listed(life(workload("stopped"), workload("submitted")), workload("running"), 950.0)
     assert state.start_seconds == 750.0
     new = life(workload("submitted", created="1970-01-01T00:01:30Z"), baseline=False)
-    assert book.listed(new, workload("running"), 290.0).start_seconds == 200.0
+    assert counting.listed(new, workload("running"), 290.0).start_seconds == 200.0
     baseline = life(workload("submitted", created="1970-01-01T00:01:30Z"))
-    assert book.listed(baseline, workload("running"), 290.0).start_seconds is None
+    assert counting.listed(baseline, workload("running"), 290.0).start_seconds is None
 
 
 def test_a_draft_that_stops_at_its_end_has_expired_and_one_that_stops_before_was_stopped() -> None:
@@ -82,18 +82,22 @@ def test_a_draft_that_stops_at_its_end_has_expired_and_one_that_stops_before_was
 
 
 def test_vanished_and_reappeared_are_counted() -> None:
-    gone = book.vanished(life(workload()), 300.0)
+    gone = counting.vanished(life(workload()), 300.0)
     assert (gone.transitions, gone.gone) == ({"vanished": 1}, 300.0)
-    assert book.reappeared(gone).transitions == {"vanished": 1, "reappeared": 1}
-    assert [book.deleted(each) for each in (gone, book.reappeared(gone), book.hidden(gone))] == [True, False, False]
+    assert counting.reappeared(gone).transitions == {"vanished": 1, "reappeared": 1}
+    assert [counting.deleted(each) for each in (gone, counting.reappeared(gone), counting.hidden(gone))] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_what_a_workload_was_in_the_midst_of_goes_on_when_it_was_not_deleted() -> None:
     starting = life(workload("running"), workload("stopped"), workload("submitted"))
     replaced = goes_on(life(workload("running")), rolling("initializing"))
     for before in (starting, replaced):
-        for after_all in (book.reappeared, book.hidden):
-            tracker = after_all(book.vanished(before, 500.0)).tracker
+        for after_all in (counting.reappeared, counting.hidden):
+            tracker = after_all(counting.vanished(before, 500.0)).tracker
             assert tracker.life == before.tracker.life
             assert tracker.over == before.tracker.over
             assert (tracker.rollout is None) == (before.tracker.rollout is None)
@@ -122,7 +126,7 @@ def event(kind: str = "Errored", at: float = 450.0, number: int = 1, **details: 
 
 
 def after(ledger: Ledger, *events: Event, serving: str = "p1", now: float = 500.0) -> Ledger:
-    return book.told_events(ledger, events, serving, now).ledger
+    return counting.with_events(ledger, events, serving, now).ledger
 
 
 READ = after(life(workload()), now=150.0)
@@ -130,14 +134,14 @@ READ = after(life(workload()), now=150.0)
 
 def goes_on(ledger: Ledger, *told: Workload, since: float = 200.0) -> Ledger:
     for number, each in enumerate(told):
-        ledger = book.listed(ledger, each, since + number * 100).ledger
+        ledger = counting.listed(ledger, each, since + number * 100).ledger
     return ledger
 
 
 def test_a_replacement_whose_record_disappears_and_leaves_another_proton_has_completed() -> None:
     ledger = goes_on(READ, rolling("initializing"), rolling("switching", "p2"), workload(proton="p2"))
     assert (ledger.outcomes, ledger.rollout is not None) == ({}, True)  # an event may still tell
-    judged = book.told_events(ledger, (), "p2", 480.0)
+    judged = counting.with_events(ledger, (), "p2", 480.0)
     assert judged.ledger.outcomes == {"completed": 1}
     assert judged.ledger.transitions == {"replaced": 1}
     assert judged.replacement_seconds == 200.0
@@ -180,7 +184,7 @@ def test_a_record_that_stays_tells_its_outcome_once(status: str, outcome: str) -
 
 def test_a_replacement_under_way_at_first_sight_is_followed_and_has_no_duration() -> None:
     ledger = goes_on(life(rolling("initializing")), workload(proton="p2"))
-    judged = book.told_events(ledger, (), "p2", 480.0)
+    judged = counting.with_events(ledger, (), "p2", 480.0)
     assert (judged.ledger.outcomes, judged.replacement_seconds) == ({"completed": 1}, None)
 
 
@@ -293,7 +297,7 @@ def pods(*counts: tuple[str, int, str], began: float = 0.0) -> Pods:
 def restarts(*reads: Pods) -> tuple[int, int]:
     ledger = life(workload())
     for number, read in enumerate(reads):
-        ledger = book.told_pods(ledger, read, 200.0 + number * 300)
+        ledger = counting.with_pods(ledger, read, 200.0 + number * 300)
     return ledger.restarts.get("main", -1), ledger.terminations.get("main", {}).get("OOMKilled", -1)
 
 
@@ -367,19 +371,19 @@ def test_restarts_of_pods_that_cannot_be_read_are_neither_lost_nor_counted_twice
 ) -> None:
     ledger = life(workload())
     for number, each in enumerate(reads):
-        ledger = book.told_pods(ledger, each, 200.0 + number * 300)
+        ledger = counting.with_pods(ledger, each, 200.0 + number * 300)
     assert sum(ledger.restarts.values()) == counted
 
 
 def test_pods_of_a_state_without_protons_are_kept_while_anything_cannot_be_read() -> None:
-    ledger = book.told_pods(life(workload()), read(50), 200.0)
+    ledger = counting.with_pods(life(workload()), read(50), 200.0)
     assert ledger.pods is not None
     older = msgspec.structs.replace(
         ledger, pods={key: msgspec.structs.replace(pod, proton="") for key, pod in ledger.pods.items()}
     )
     for number in range(5):
-        older = book.told_pods(older, read("server_error", 1), 500.0 + 300 * number)
-    assert sum(book.told_pods(older, read(51, 1), 2000.0).restarts.values()) == 2
+        older = counting.with_pods(older, read("server_error", 1), 500.0 + 300 * number)
+    assert sum(counting.with_pods(older, read(51, 1), 2000.0).restarts.values()) == 2
 
 
 def test_a_server_that_tells_no_reasons_gives_no_count_of_kills() -> None:
@@ -395,7 +399,7 @@ def test_restart_totals_never_fall(reads: list[tuple[str, int]]) -> None:
     ledger = life(workload())
     total = 0
     for name, count in reads:
-        ledger = book.told_pods(ledger, pods((name, count, "")), 200.0)
+        ledger = counting.with_pods(ledger, pods((name, count, "")), 200.0)
         assert ledger.restarts["main"] >= total
         total = ledger.restarts["main"]
 
@@ -407,16 +411,16 @@ def test_a_change_of_sharing_is_counted_and_the_first_reading_is_not() -> None:
     def grants(*marks: str) -> tuple[list[SharedRole], list[str]]:
         return [SharedRole(id=mark) for mark in marks], list(marks)
 
-    ledger = book.told_grants(life(workload()), *grants("a/owner", "b/user"))
+    ledger = counting.with_grants(life(workload()), *grants("a/owner", "b/user"))
     assert ledger.sharing_changes == 0
-    ledger = book.told_grants(ledger, *grants("b/user", "a/owner"))
+    ledger = counting.with_grants(ledger, *grants("b/user", "a/owner"))
     assert ledger.sharing_changes == 0
-    ledger = book.told_grants(ledger, *grants("b/owner", "c/user", "d/user"))
+    ledger = counting.with_grants(ledger, *grants("b/owner", "c/user", "d/user"))
     assert ledger.sharing_changes == 3
 
 
 def test_a_reset_of_the_statistics_is_counted() -> None:
-    assert book.told_reset(life(workload()), 7.0).resets == 1
+    assert counting.with_reset(life(workload()), 7.0).resets == 1
 
 
 def test_durations_fill_the_bucket_they_fit_in() -> None:
@@ -427,15 +431,15 @@ def test_durations_fill_the_bucket_they_fit_in() -> None:
 
 
 def test_what_changes_nothing_is_the_same_object() -> None:
-    ledger = book.told_pods(READ, pods(("a", 1, "t1")), 200.0)
-    assert book.listed(ledger, workload(), 999.0).ledger is ledger
-    assert book.told_pods(ledger, pods(("a", 1, "t1")), 300.0) is ledger
+    ledger = counting.with_pods(READ, pods(("a", 1, "t1")), 200.0)
+    assert counting.listed(ledger, workload(), 999.0).ledger is ledger
+    assert counting.with_pods(ledger, pods(("a", 1, "t1")), 300.0) is ledger
     assert after(ledger) is ledger
 
 
 @given(EVENTS)
 def test_a_ledger_survives_being_written_and_read(events: list[Event]) -> None:
-    ledger = book.told_pods(after(life(workload(), rolling("initializing")), *events), pods(("a", 1, "t1")), 200.0)
+    ledger = counting.with_pods(after(life(workload(), rolling("initializing")), *events), pods(("a", 1, "t1")), 200.0)
     written = msgspec.json.encode(ledger)
     assert msgspec.json.decode(written, type=Ledger) == ledger
     assert json.loads(written)["first"] == 100.0

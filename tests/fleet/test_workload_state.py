@@ -181,7 +181,7 @@ def test_which_pods_could_not_be_read_and_whether_it_matters(
     ],
 )
 def test_what_could_not_be_read_is_named_with_the_reason_and_the_remedy(unread: Unread, words: str) -> None:
-    assert unread.words == words
+    assert unread.text == words
 
 
 def test_an_outgoing_version_that_runs_is_not_taken_for_one_that_is_missing_from_the_list() -> None:

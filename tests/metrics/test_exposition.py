@@ -97,7 +97,7 @@ DETAILS = st.builds(
     grants=st.sampled_from([None, (SharedRole(id="s", role="OWNER", share_recipient_type="user"),)]),
     fresh=st.sampled_from([{}, {"pods": True, "events": False}]),
     refused=st.sampled_from([frozenset(), frozenset({"stats_5m", "pods"})]),
-    looked=st.sampled_from([{}, {"pods": 7.5}]),
+    polled=st.sampled_from([{}, {"pods": 7.5}]),
 )
 LEDGERS = st.builds(
     Ledger,

@@ -26,7 +26,7 @@ from exporter.api.models import (
 )
 from exporter.api.pods import Condition, OverallStatus, Pods, Proton, StatusDetails
 from exporter.fleet.episodes import Episode, EpisodeTracker, Mark
-from exporter.fleet.ledger import Ledger, Rollout
+from exporter.fleet.ledger import Ledger, ReplacementCursor
 from exporter.fleet.workload_state import Details, Window, WorkloadState
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.family import Family, one, row, view
@@ -95,7 +95,7 @@ def rich(n: int) -> WorkloadState:
         float(n),
         n * 1e9,
         transitions={"errored": n},
-        rollout=Rollout(float(n)),
+        rollout=ReplacementCursor(float(n)),
         rollout_failed=float(n),
         outcomes={"completed": n},
         seen_events=(("e",), None)[n - 1],
@@ -123,7 +123,7 @@ def rich(n: int) -> WorkloadState:
         replacement=Replacement(created_at=DAY.format(n)),
         fresh={"pods": n == 1},
         refused=(frozenset({"stats_5m", "pods"}), frozenset({"usage"}))[n - 1],
-        looked={"pods": float(n)},
+        polled={"pods": float(n)},
         failed={"usage": ("timeout", "decode")[n - 1]},
     )
     return WorkloadState(

@@ -15,15 +15,26 @@ from hypothesis import strategies as st
 from exporter.api.details import Event, EventDetails
 from exporter.api.models import Artifact, Creator, Replacement, Workload
 from exporter.api.pods import Condition, Container, LastState, Pods, Proton, Replica, StatusDetails
-from exporter.fleet import apply
-from exporter.fleet import episodes as book
-from exporter.fleet.episodes import Episode, EpisodeTracker, Mark, ObservedEvent, Past, Pod, Run, State
+from exporter.fleet import apply, episodes, observations
+from exporter.fleet.episodes import (
+    Episode,
+    EpisodeTracker,
+    Mark,
+    ObservedEvent,
+    Past,
+    PodFacts,
+    ProtonTimes,
+    Run,
+    StatusChange,
+)
 from exporter.fleet.ledger import Ledger
 from exporter.fleet.reconcile import Snapshot, Sweep, step
 from exporter.fleet.workload_state import WorkloadState
 from exporter.masking import MOST_WORDS, scrubbed
-from exporter.tracing import episode_traces
-from exporter.tracing.episode_traces import EpisodeTrace, Tracing, digest, sampled, settled, span_id, trace_id
+from exporter.tracing import builder, episode_traces
+from exporter.tracing.builder import Tracing
+from exporter.tracing.episode_traces import EpisodeTrace, sampled, settled
+from exporter.tracing.identity import digest, span_id, trace_id
 from exporter.tracing.trace import Span, Trace
 
 HOST = "https://dr.example.test"
@@ -156,7 +167,7 @@ def made(
     episode: Episode, tracing: Tracing | None = TRACING, skew: float = 0.0, **facts: Any
 ) -> tuple[EpisodeTracker, tuple[EpisodeTrace, ...]]:
     """The course after the episode has settled, and what was made of it."""
-    told: dict[str, Any] = {"over": (episode,), "pods_told": 9500.0, "events_told": 9500.0}
+    told: dict[str, Any] = {"over": (episode,), "pods_read": 9500.0, "events_read": 9500.0}
     tracker = EpisodeTracker(**(told | facts))
     state = WorkloadState("acme", workload(), Ledger(1.0, 1.0, tracker=tracker))
     after, found = settled(state, 10_000.0, 9_900.0, tracing, skew)
@@ -171,7 +182,7 @@ def trace(episode: Episode, **facts: Any) -> Trace:
 
 def start(outcome: str = "success", last: float | None = 90.0, **facts: Any) -> Episode:
     """From 100 to 200 seconds: submitted, and launching from 150."""
-    states = State("submitted", Mark(100.0, last)), State("launching", Mark(150.0, 120.0))
+    states = StatusChange("submitted", Mark(100.0, last)), StatusChange("launching", Mark(150.0, 120.0))
     told: dict[str, Any] = {"kind": "start", "opened": Mark(100.0, last), "before": "stopped", "states": states}
     told |= {"ended": Mark(200.0, 170.0), "outcome": outcome, "after": "running", "proton": "p1"}
     return Episode(**(told | facts))
@@ -201,8 +212,8 @@ def iso(second: float) -> str:
     return datetime.fromtimestamp(second, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def proton(created: float | None = None, since: float | None = None) -> dict[str, book.Proton]:
-    return {"p1": book.Proton(iso(created) if created else "", iso(since) if since else "")}
+def proton(created: float | None = None, since: float | None = None) -> dict[str, ProtonTimes]:
+    return {"p1": ProtonTimes(iso(created) if created else "", iso(since) if since else "")}
 
 
 def edges(span: Span) -> tuple[float, str, float, str]:
@@ -220,9 +231,11 @@ def edges(span: Span) -> tuple[float, str, float, str]:
         (start(), {"protons": proton(95)}, "p1/first", "reported"),
         (start("failure"), {"protons": proton(95, 190)}, "p1/first", "reported"),
         (start("failure"), {"protons": proton(20)}, "local/100.000", "local"),
-        (start("failure"), {"protons": proton(20), "pods": {"b": Pod("p1", came=120.0), "a": Pod("p1", came=130.0)}},
+        (start("failure"),
+         {"protons": proton(20), "pods": {"b": PodFacts("p1", created=120.0), "a": PodFacts("p1", created=130.0)}},
          "p1/b", "reported"),
-        (start("failure"), {"pods": {"b": Pod("p9", came=120.0), "c": Pod("p1")}}, "local/100.000", "local"),
+        (start("failure"), {"pods": {"b": PodFacts("p9", created=120.0), "c": PodFacts("p1")}},
+         "local/100.000", "local"),
         (start(), {"protons": proton(20, 60)}, "local/100.000", "local"),
         (stop(), {}, "p1/S", "reported"),
         (stop(since=""), {}, "local/100.000", "local"),
@@ -262,14 +275,14 @@ def test_a_second_failure_of_the_same_run_has_an_id_of_its_own_that_is_not_told_
 
 def test_however_many_failures_a_run_has_and_however_far_apart_each_has_an_id_of_its_own() -> None:
     state, keys = WorkloadState("acme", workload(), Ledger(1.0, 1.0)), list[bytes]()
-    for number in range(3 * book.PAST):
-        at = 100.0 + number * (0.3 if number < 2 * book.PAST else 3.0) * book.PAST_SECONDS
+    for number in range(3 * episodes.MAX_PAST):
+        at = 100.0 + number * (0.3 if number < 2 * episodes.MAX_PAST else 3.0) * episodes.PAST_SECONDS
         failure = stop(kind="failure", outcome="failure", opened=Mark(at, at - 10), ended=Mark(at + 50, at + 20))
         tracker = msgspec.structs.replace(state.ledger.tracker, over=(failure,))
         state, found = settled(state._replace(ledger=Ledger(1.0, 1.0, tracker=tracker)), at + 900, at + 800, TRACING)
         keys += [one.key for one in found]
-    assert len(set(keys)) == len(keys) == 3 * book.PAST
-    assert state.ledger.tracker.numbers == {"failure|p1|S": 3 * book.PAST}
+    assert len(set(keys)) == len(keys) == 3 * episodes.MAX_PAST
+    assert state.ledger.tracker.numbers == {"failure|p1|S": 3 * episodes.MAX_PAST}
 
 
 def test_crashes_and_what_only_we_know_need_no_number() -> None:
@@ -311,7 +324,7 @@ def test_a_container_that_never_started_hangs_before_its_readiness() -> None:
                     Condition("Initialized", value=True, last_transition_time=iso(110.0))),
     )  # fmt: skip
     told = Pods((Proton("p1"),), {"p1": StatusDetails(replicas=(replica,))})
-    tracker = book.told_pods(EpisodeTracker(over=(start("failure"),)), told, "p1", 150.0)
+    tracker = observations.with_pods(EpisodeTracker(over=(start("failure"),)), told, "p1", 150.0)
     assert phases(trace(start("failure"), pods=tracker.pods))[-1] == ("pull and start", 110.0, 200.0, True)
 
 
@@ -323,7 +336,7 @@ def test_an_observed_time_says_how_much_earlier_it_may_have_been() -> None:
 
 
 def test_observed_times_are_told_by_the_clock_of_the_api() -> None:
-    shifted = trace(start(), skew=3600.0, protons={"p1": book.Proton(iso(3695.0), iso(3790.0))})
+    shifted = trace(start(), skew=3600.0, protons={"p1": ProtonTimes(iso(3695.0), iso(3790.0))})
     assert edges(shifted.spans[0]) == (3695.0, "reported", 3790.0, "reported")
     assert shifted.spans[0].attributes["datarobot.clock.offset_ms"] == 3_600_000
     assert edges(trace(start(), skew=-50.0).spans[0]) == (50.0, "observed", 150.0, "observed")
@@ -331,9 +344,9 @@ def test_observed_times_are_told_by_the_clock_of_the_api() -> None:
 
 def test_where_nobody_saw_the_beginning_a_proton_of_long_ago_was_started_anew() -> None:
     begun = start(last=None, opened=Mark(9000.0), ended=Mark(9100.0, 9070.0), states=())
-    pods = {"a": Pod("p1", came=8990.0)}
-    old = {"p1": book.Proton("1970-01-01T00:00:10Z")}
-    new = {"p1": book.Proton("1970-01-01T02:29:00Z")}
+    pods = {"a": PodFacts("p1", created=8990.0)}
+    old = {"p1": ProtonTimes("1970-01-01T00:00:10Z")}
+    new = {"p1": ProtonTimes("1970-01-01T02:29:00Z")}
     assert trace(begun, protons=old, pods=pods).spans[0].start == 8990 * 10**9
     assert trace(begun, protons=new, pods=pods).spans[0].start == 8940 * 10**9
     assert trace(begun, protons=old).spans[0].start == 9000 * 10**9
@@ -355,7 +368,7 @@ def test_where_nobody_saw_the_beginning_it_is_what_was_told_last_and_nothing_of_
     kind: str, told: list[float], begun: float
 ) -> None:
     events = {f"e{n}": ObservedEvent(f"Workload {kind}ped started", at) for n, at in enumerate(told)}
-    pods = {"a": Pod("p1", runs=tuple(Run("main", None, at, "Error", 1) for at in told))}
+    pods = {"a": PodFacts("p1", runs=tuple(Run("main", None, at, "Error", 1) for at in told))}
     facts = {"pods": pods} if kind == "failure" else {"events": events}
     found = trace(stop(kind=kind, opened=Mark(9000.0), ended=Mark(9100.0, 9070.0)), **facts)
     assert found.spans[0].start / 1e9 == begun
@@ -363,7 +376,7 @@ def test_where_nobody_saw_the_beginning_it_is_what_was_told_last_and_nothing_of_
 
 def test_states_follow_each_other_and_a_state_that_comes_back_is_another_span() -> None:
     states = tuple(
-        State(s, Mark(at, at - 10)) for s, at in (("launching", 100.0), ("warming", 130.0), ("launching", 160.0))
+        StatusChange(s, Mark(at, at - 10)) for s, at in (("launching", 100.0), ("warming", 130.0), ("launching", 160.0))
     )
     _, *children = trace(start(states=states)).spans
     assert [(span.name, span.start / 1e9, span.end / 1e9) for span in children] == [
@@ -377,10 +390,10 @@ def test_a_start_that_nobody_saw_passing_says_so() -> None:
     assert root.attributes["datarobot.workload.states.unseen"] is True
 
 
-def pod(**facts: Any) -> Pod:
+def pod(**facts: Any) -> PodFacts:
     true: dict[str, float] = {"PodScheduled": 110.0, "Initialized": 112.0, "Ready": 180.0}
-    told: dict[str, Any] = {"proton": "p1", "came": 105.0, "true": true, "started": 160.0, "ready": True}
-    return Pod(**(told | facts))
+    told: dict[str, Any] = {"proton": "p1", "created": 105.0, "conditions": true, "started": 160.0, "ready": True}
+    return PodFacts(**(told | facts))
 
 
 def phases(found: Trace) -> list[tuple[str, float, float, bool]]:
@@ -403,14 +416,14 @@ def test_a_replica_shows_where_its_start_spent_the_time() -> None:
 @pytest.mark.parametrize(
     ("outcome", "facts", "last", "kind"),
     [
-        ("failure", {"true": {}, "trouble": "Unschedulable"}, ("schedule", 105.0, 200.0, True), "Unschedulable"),
-        ("failure", {"true": {}}, ("schedule", 105.0, 200.0, True), "Unschedulable"),
-        ("failure", {"started": None, "trouble": "ImagePullBackOff"}, ("pull and start", 112.0, 200.0, True),
+        ("failure", {"conditions": {}, "problem": "Unschedulable"}, ("schedule", 105.0, 200.0, True), "Unschedulable"),
+        ("failure", {"conditions": {}}, ("schedule", 105.0, 200.0, True), "Unschedulable"),
+        ("failure", {"started": None, "problem": "ImagePullBackOff"}, ("pull and start", 112.0, 200.0, True),
          "ImagePullBackOff"),
-        ("failure", {"true": {"PodScheduled": 110.0, "Initialized": 112.0}}, ("readiness", 160.0, 200.0, True),
+        ("failure", {"conditions": {"PodScheduled": 110.0, "Initialized": 112.0}}, ("readiness", 160.0, 200.0, True),
          "NotReady"),
         ("cancellation", {"started": None}, ("pull and start", 112.0, 200.0, False), ""),
-        ("success", {"true": {"PodScheduled": 110.0, "Initialized": 112.0, "Ready": 900.0}},
+        ("success", {"conditions": {"PodScheduled": 110.0, "Initialized": 112.0, "Ready": 900.0}},
          ("readiness", 160.0, 200.0, False), ""),
     ],
 )  # fmt: skip
@@ -425,12 +438,12 @@ def test_the_phase_in_which_a_replica_hangs_lasts_until_the_episode_ends(
 
 
 def test_a_pod_without_a_node_has_waited_since_the_episode_began() -> None:
-    found = trace(start("failure"), pods={"a": pod(came=None, true={}, started=None, ready=False)})
+    found = trace(start("failure"), pods={"a": pod(created=None, conditions={}, started=None, ready=False)})
     assert phases(found) == [("schedule", 100.0, 200.0, True)]
 
 
 def test_a_replica_whose_beginning_nobody_told_says_that_it_is_that_of_the_episode() -> None:
-    found = trace(start("failure"), pods={"a": pod(came=None, true={}, started=None, ready=False)})
+    found = trace(start("failure"), pods={"a": pod(created=None, conditions={}, started=None, ready=False)})
     root, replica, phase = found.spans[0], *found.spans[-2:]
     assert [edges(span) for span in (root, replica, phase)] == [
         (100.0, "observed", 200.0, "observed"), *[(100.0, "derived", 200.0, "observed")] * 2,
@@ -440,35 +453,35 @@ def test_a_replica_whose_beginning_nobody_told_says_that_it_is_that_of_the_episo
 
 
 def test_pods_of_other_protons_and_of_before_are_left_out() -> None:
-    assert phases(trace(start(), pods={"a": pod(proton="p9"), "b": pod(came=20.0)})) == []
+    assert phases(trace(start(), pods={"a": pod(proton="p9"), "b": pod(created=20.0)})) == []
     assert phases(trace(stop(), pods={"a": pod()})) == []
 
 
 def test_of_many_replicas_those_in_trouble_are_shown_first_and_the_slowest() -> None:
-    pods = {f"pod-{n:02}": pod(true={"Ready": 150.0 + n}) for n in range(20)} | {
-        "bad": pod(trouble="Error", ready=False)
+    pods = {f"pod-{n:02}": pod(conditions={"Ready": 150.0 + n}) for n in range(20)} | {
+        "bad": pod(problem="Error", ready=False)
     }
     found = trace(start(), pods=pods)
     shown = [span.attributes["k8s.pod.name"] for span in found.spans if span.name == "replica"]
     assert shown[:3] == ["bad", "pod-19", "pod-18"]
-    assert len(shown) == episode_traces.REPLICA_SPANS
+    assert len(shown) == builder.MAX_REPLICAS
     assert found.spans[0].attributes["datarobot.dropped.replicas"] == 5
 
 
 @pytest.mark.parametrize("episode", [start("failure"), stop(kind="failure", outcome="failure")])
 def test_lives_of_containers_are_shown_of_no_more_replicas_either(episode: Episode) -> None:
-    lives = tuple(Run("main", 110.0 + n, 110.5 + n, "Error", 1) for n in range(book.MOST_RUNS))
-    pods = {f"pod-{n:02}": pod(came=20.0, ready=False, runs=lives) for n in range(book.MOST_PODS)}
-    pods["bad"] = pod(came=20.0, trouble="Error", ready=False, runs=lives)
+    lives = tuple(Run("main", 110.0 + n, 110.5 + n, "Error", 1) for n in range(observations.MAX_RUNS))
+    pods = {f"pod-{n:02}": pod(created=20.0, ready=False, runs=lives) for n in range(observations.MAX_PODS)}
+    pods["bad"] = pod(created=20.0, problem="Error", ready=False, runs=lives)
     found = trace(episode, pods=pods)
     shown = [str(span.attributes["k8s.pod.name"]) for span in found.spans if span.name == "container run"]
-    assert len(shown) == episode_traces.REPLICA_SPANS * book.MOST_RUNS
-    assert {*shown} == {"bad", *(f"pod-{n:02}" for n in range(episode_traces.REPLICA_SPANS - 1))}
-    assert found.spans[0].attributes["datarobot.dropped.replicas"] == book.MOST_PODS + 1 - episode_traces.REPLICA_SPANS
+    assert len(shown) == builder.MAX_REPLICAS * observations.MAX_RUNS
+    assert {*shown} == {"bad", *(f"pod-{n:02}" for n in range(builder.MAX_REPLICAS - 1))}
+    assert found.spans[0].attributes["datarobot.dropped.replicas"] == observations.MAX_PODS + 1 - builder.MAX_REPLICAS
 
 
 def test_a_replica_names_the_container_that_is_to_blame() -> None:
-    found = trace(start("failure"), pods={"a": pod(ready=False, trouble="Error", container="sidecar")})
+    found = trace(start("failure"), pods={"a": pod(ready=False, problem="Error", container="sidecar")})
     replica = next(span for span in found.spans if span.name == "replica")
     assert replica.attributes["k8s.container.name"] == "sidecar"
 
@@ -482,7 +495,7 @@ def test_a_life_that_is_told_to_end_before_it_began_has_no_length() -> None:
 
 def test_a_child_that_is_told_to_reach_further_widens_the_root() -> None:
     found = trace(
-        start(), pods={"a": pod(true={"PodScheduled": 99.0, "Initialized": 112.0, "Ready": 201.5}, came=98.5)}
+        start(), pods={"a": pod(conditions={"PodScheduled": 99.0, "Initialized": 112.0, "Ready": 201.5}, created=98.5)}
     )
     assert edges(found.spans[0]) == (98.5, "derived", 201.5, "derived")
 
@@ -510,8 +523,8 @@ def test_lives_of_containers_within_the_episode_are_spans_and_longer_ones_events
 @pytest.mark.parametrize(
     ("episode", "facts", "kind"),
     [
-        (start("failure"), {"pods": {"a": pod(ready=False, trouble="other")}}, "_OTHER"),
-        (start("failure"), {"pods": {"a": pod(ready=False, trouble="CrashLoopBackOff")}}, "CrashLoopBackOff"),
+        (start("failure"), {"pods": {"a": pod(ready=False, problem="other")}}, "_OTHER"),
+        (start("failure"), {"pods": {"a": pod(ready=False, problem="CrashLoopBackOff")}}, "CrashLoopBackOff"),
         (start("failure"), {"pods": {"a": pod(ready=False)}}, "NotReady"),
         (start("failure"), {}, "Errored"),
         (start("failure", cause="terminated"), {}, "Terminated"),
@@ -539,7 +552,7 @@ def test_what_failed_is_told_by_a_word_of_a_closed_set(episode: Episode, facts: 
     ],
 )
 def test_what_has_not_failed_is_no_error(episode: Episode) -> None:
-    found = trace(episode, pods={"a": pod(ready=False, started=None, trouble="Error")})
+    found = trace(episode, pods={"a": pod(ready=False, started=None, problem="Error")})
     assert [span.error for span in found.spans] == [None] * len(found.spans)
     assert not [span for span in found.spans if "error.type" in span.attributes]
     assert found.spans[0].attributes["datarobot.workload.episode.outcome"] == episode.outcome
@@ -560,7 +573,11 @@ def test_all_that_the_api_says_is_free_of_secrets_and_short_wherever_it_stands()
     said = "token=hunter2 at 10.1.2.3 for jane@example.test"
     pod_name = "lrs-65a4f0c2b1d3e4f5a6b7c8d9-primary-7d9f8b6c5d-x2x4z"
     long = said + "x" * 9999
-    states = State("warming", Mark(100.0, 90.0)), State(said, Mark(150.0, 120.0)), State("\0", Mark(160.0, 150.0))
+    states = (
+        StatusChange("warming", Mark(100.0, 90.0)),
+        StatusChange(said, Mark(150.0, 120.0)),
+        StatusChange("\0", Mark(160.0, 150.0)),
+    )
     found = trace(
         replaced(states=states, candidates=(said, "p2"), replacement=long, outcome="failure", before=long, after=said),
         pods={pod_name: pod(proton="p2", container=said), said: pod(proton=said, runs=RUNS)},
@@ -576,7 +593,7 @@ def test_a_workload_that_is_named_like_a_person_is_not_told_by_that_name() -> No
     named = WorkloadState(
         "acme", workload(name="chat of jane@example.test, llama-3-70b-instruct-production-eu"), Ledger(1.0, 1.0)
     )
-    told = episode_traces.resource(named, Tracing(HOST, "{name}", {"team": "me@home"}))
+    told = builder.resource(named, Tracing(HOST, "{name}", {"team": "me@home"}))
     name = "chat of [e-mail], llama-3-70b-instruct-production-eu"
     assert (told["service.name"], told["datarobot.workload.name"], told["team"]) == (name, name, "me@home")
 
@@ -584,7 +601,7 @@ def test_a_workload_that_is_named_like_a_person_is_not_told_by_that_name() -> No
 def test_events_beyond_the_limit_are_counted() -> None:
     events = {f"e{n:02}": ObservedEvent("Scaled", 101.0 + n) for n in range(40)}
     root = trace(start(), events=events).spans[0]
-    assert (len(root.events), root.attributes["datarobot.dropped.events"]) == (episode_traces.EVENTS, 8)
+    assert (len(root.events), root.attributes["datarobot.dropped.events"]) == (builder.MAX_SPAN_EVENTS, 8)
 
 
 def test_an_end_before_the_beginning_is_none() -> None:
@@ -622,7 +639,7 @@ def test_crashes_have_traces_where_they_are_wanted_and_no_more_than_all_else_may
     wanted = Tracing(HOST, crashes=True)
     tracker, (one,) = made(crash, wanted)
     assert (one.kind, tracker.recent, tracker.flapping) == ("failure", (9000.0,), None)
-    tracker, none = made(crash, wanted, recent=(8000.0,) * book.FLAPPING)
+    tracker, none = made(crash, wanted, recent=(8000.0,) * episodes.MAX_EPISODES)
     assert (none, tracker.flapping and tracker.flapping.folded) == ((), 1)
 
 
@@ -690,7 +707,7 @@ def test_what_is_told_after_its_trace_was_made_becomes_a_span_under_the_same_roo
     )
     spans = [one.trace.spans[0] for one in more if one.trace is not None]
     assert [(span.name, span.start, span.parent) for span in spans] == [
-        ("late event", (150 + n) * 10**9, first.trace.spans[0].id) for n in range(book.LATE)
+        ("late event", (150 + n) * 10**9, first.trace.spans[0].id) for n in range(episodes.MAX_LATE)
     ]
     assert {one.trace.id for one in more if one.trace is not None} == {first.trace.id}
     assert len({one.key for one in (first, *more)}) == 4
@@ -709,7 +726,7 @@ def test_nothing_is_added_to_a_trace_that_was_never_made_and_nothing_leads_there
     tracker, _ = made(stop(), tracing)
     assert [past.sent for past in tracker.past] == [False]
     event = Event("e1", iso(150.0), "Scaled")
-    assert book.told_events(tracker, [event], frozenset(), 9600.0).late == {}
+    assert observations.with_events(tracker, [event], frozenset(), 9600.0).late == {}
     late = msgspec.structs.replace(tracker, late={"e1": ObservedEvent("Scaled", 150.0)})
     assert settled(WorkloadState("acme", workload(), Ledger(1.0, 1.0, tracker=late)), 2000.0, 1900.0, TRACING)[1] == ()
     assert trace(start(opened=Mark(300.0, 290.0), ended=Mark(400.0)), past=tracker.past).spans[0].links == ()
@@ -718,7 +735,7 @@ def test_nothing_is_added_to_a_trace_that_was_never_made_and_nothing_leads_there
 def test_an_episode_that_takes_long_tells_in_between_and_its_trace_leads_there() -> None:
     told = Tracing(HOST, checkpoint_after=1000.0)
     tracker = EpisodeTracker(
-        life=Episode("start", Mark(100.0, 90.0), states=(State("launching", Mark(100.0, 90.0)),), proton="p1")
+        life=Episode("start", Mark(100.0, 90.0), states=(StatusChange("launching", Mark(100.0, 90.0)),), proton="p1")
     )
     state = WorkloadState("acme", workload(), Ledger(1.0, 1.0, tracker=tracker))
     assert settled(state, 1099.0, 1000.0, told) == (state, ())
@@ -772,7 +789,7 @@ def test_a_replacement_that_takes_long_is_told_only_where_it_is_wanted() -> None
 
 
 def test_people_can_see_what_is_under_way_and_which_trace_it_will_be() -> None:
-    life = Episode("stop", Mark(100.0), states=(State("stopping", Mark(100.0)),), proton="p1", since="S")
+    life = Episode("stop", Mark(100.0), states=(StatusChange("stopping", Mark(100.0)),), proton="p1", since="S")
     crash = stop(kind="failure", cause="crashed")  # of which no trace is wanted
     over = (start(), crash)
     tracker = EpisodeTracker(life=life, rollout=Episode("replacement", Mark(50.0)), over=over, protons=proton(95, 190))
@@ -902,7 +919,7 @@ def lived(told: list[tuple[str, Any]], restart: int = -1) -> list[EpisodeTrace]:
                     found.extend(more)
         elif (state := known.workloads.get("w")) is not None:
             assert isinstance(known.workloads, dict)
-            known.workloads["w"] = apply.told(state, kind, tuple(value) if kind == "events" else value, now)[0]
+            known.workloads["w"] = apply.received(state, kind, tuple(value) if kind == "events" else value, now)[0]
         if number == restart:
             for there in (known.workloads, known.missing, known.gone):
                 assert isinstance(there, dict)
@@ -948,7 +965,7 @@ def test_events_make_the_same_trace_however_they_are_dealt(order: list[Event], c
     def dealt(hands: list[list[Event]]) -> Trace:
         tracker = EpisodeTracker(life=Episode("start", Mark(100.0, 90.0)))
         for hand in hands:
-            tracker = book.told_events(tracker, hand, frozenset(), 150.0)
+            tracker = observations.with_events(tracker, hand, frozenset(), 150.0)
         return trace(start(), events=tracker.events)
 
     bounds = [0, *sorted(cuts), len(order)]

@@ -12,61 +12,61 @@ MOST = 4
 
 
 class Fake:
-    """A connection from a network, with a name for the eye."""
+    """A connection with a readable name."""
 
     def __init__(self, name: str, network: str = "") -> None:
-        self.name, self.network, self.was_cut = name, network or name, False
+        self.name, self.network, self.aborted = name, network or name, False
 
     def __repr__(self) -> str:
         return self.name
 
-    def cut(self) -> None:
-        self.was_cut = True
+    def abort(self) -> None:
+        self.aborted = True
 
 
-def closed_for(newcomer: str, held: list[tuple[str, str]]) -> tuple[int, Closed]:
-    """Which of the connections held, (network, place) in the order they came, is closed for a newcomer, and why."""
+def closed_for(newcomer: str, existing: list[tuple[str, str]]) -> tuple[int, Closed]:
+    """Which of the existing connections, (network, group) from the oldest on, is closed for a new one; the reason."""
     reasons: list[Closed] = []
-    connections = Connections(len(held), reasons.append)
-    fakes = [Fake(str(n), network) for n, (network, _) in enumerate(held)]
+    connections = Connections(len(existing), reasons.append)
+    fakes = [Fake(str(n), network) for n, (network, _) in enumerate(existing)]
     for fake in fakes:
         connections.admit(fake)
-    for fake, (_, place) in zip(fakes, held, strict=True):
-        connections.move(fake, getattr(connections, place))
+    for fake, (_, group) in zip(fakes, existing, strict=True):
+        connections.move(fake, getattr(connections, group))
     connections.admit(Fake("new", newcomer))
-    (cut,) = [n for n, fake in enumerate(fakes) if fake.was_cut]
-    return cut, reasons[0]
+    (closed,) = [n for n, fake in enumerate(fakes) if fake.aborted]
+    return closed, reasons[0]
 
 
 @pytest.mark.parametrize(
-    ("held", "closed", "reason"),
+    ("existing", "closed", "reason"),
     [
         ([("a", "working"), ("b", "unread"), ("c", "waiting"), ("d", "waiting")], 2, "idle"),
         ([("a", "working"), ("b", "unread"), ("c", "unread"), ("d", "working")], 1, "unread"),
         ([("a", "working"), ("b", "working")], 0, "busy"),
         ([("a", "waiting"), ("b", "waiting"), ("c", "waiting"), ("b", "waiting")], 1, "idle"),
         ([("a", "waiting"), ("b", "waiting"), ("b", "working"), ("c", "waiting")], 1, "idle"),
-        ([("a", "waiting"), ("new", "waiting")], 1, "idle"),  # the newcomer counts
+        ([("a", "waiting"), ("new", "waiting")], 1, "idle"),  # the new one counts
         ([("a", "waiting"), ("b", "working"), ("b", "unread"), ("b", "unread")], 2, "unread"),  # more than half are b's
         ([("a", "waiting"), ("b", "working"), ("b", "working"), ("b", "working")], 0, "idle"),
     ],
 )
-def test_the_one_that_matters_least_is_closed(held: list[tuple[str, str]], closed: int, reason: Closed) -> None:
-    assert closed_for("new", held) == (closed, reason)
+def test_the_least_important_connection_is_closed(existing: list[tuple[str, str]], closed: int, reason: Closed) -> None:
+    assert closed_for("new", existing) == (closed, reason)
 
 
-@pytest.mark.parametrize("place", ["waiting", "unread", "working"])
-def test_of_equals_the_one_that_has_been_there_for_the_longest_time_is_closed(place: str) -> None:
+@pytest.mark.parametrize("group", ["waiting", "unread", "working"])
+def test_among_equals_the_oldest_is_closed(group: str) -> None:
     reasons: list[Closed] = []
     connections = Connections(3, reasons.append)
     first, second, third = (Fake(name) for name in "abc")
     for each in (first, second, third):
         connections.admit(each)
-        connections.move(each, getattr(connections, place))
+        connections.move(each, getattr(connections, group))
     connections.move(first, connections.working)
-    connections.move(first, getattr(connections, place))  # it did something since
+    connections.move(first, getattr(connections, group))  # active since
     connections.admit(Fake("new"))
-    assert (first.was_cut, second.was_cut, third.was_cut) == (False, True, False)
+    assert (first.aborted, second.aborted, third.aborted) == (False, True, False)
 
 
 steps = st.lists(
@@ -78,7 +78,7 @@ steps = st.lists(
 
 
 @given(steps)
-def test_whatever_comes_there_are_never_too_many_and_each_newcomer_stays(steps: list[tuple[str, int, str]]) -> None:
+def test_the_limit_is_kept_and_each_new_connection_stays(steps: list[tuple[str, int, str]]) -> None:
     reasons: list[Closed] = []
     connections, there = Connections(MOST, reasons.append), list[Fake]()
     ended = 0
@@ -96,22 +96,22 @@ def test_whatever_comes_there_are_never_too_many_and_each_newcomer_stays(steps: 
             else:
                 connections.move(chosen, getattr(connections, step))
                 assert (chosen in getattr(connections, step)) == (chosen in connections)
-        places = [*connections.waiting, *connections.unread, *connections.working]
-        assert len(places) == len(connections) <= MOST
-        assert Counter(places) == Counter(each for each in there if each in connections)
-        assert sum(each.was_cut for each in there) == len(reasons) == len(there) - len(connections) - ended
+        groups = [*connections.waiting, *connections.unread, *connections.working]
+        assert len(groups) == len(connections) <= MOST
+        assert Counter(groups) == Counter(each for each in there if each in connections)
+        assert sum(each.aborted for each in there) == len(reasons) == len(there) - len(connections) - ended
 
 
 @given(st.lists(st.sampled_from(["waiting", "unread"]), min_size=1), st.integers(0, 100))
-def test_no_number_of_connections_from_one_network_closes_the_only_one_of_another(places: list[str], more: int) -> None:
+def test_connections_from_one_network_never_close_the_only_one_of_another(groups: list[str], more: int) -> None:
     connections = Connections(MOST, lambda _: None)
     scraper = Fake("scraper")
     connections.admit(scraper)
     for number in range(more):
         stranger = Fake(str(number), "stranger")
         connections.admit(stranger)
-        connections.move(stranger, getattr(connections, places[number % len(places)]))
-    assert not scraper.was_cut
+        connections.move(stranger, getattr(connections, groups[number % len(groups)]))
+    assert not scraper.aborted
 
 
 @pytest.mark.parametrize(
@@ -125,5 +125,5 @@ def test_no_number_of_connections_from_one_network_closes_the_only_one_of_anothe
         ("::1", "::/64"),
     ],
 )
-def test_a_client_counts_by_the_addresses_it_can_choose_from(host: str, network: str) -> None:
+def test_the_network_of_an_address(host: str, network: str) -> None:
     assert network_of(host) == network

@@ -1,4 +1,4 @@
-"""The web-config file: TLS and basic auth over real sockets, and every mistake in words."""
+"""The web-config file: TLS and basic auth over real sockets, and error messages."""
 
 import asyncio
 import contextlib
@@ -13,10 +13,11 @@ import pytest
 import uvloop
 
 from exporter.settings.problems import BadSettings
-from exporter.web.server import Limits, Server
+from exporter.web.application import ServerLimits
+from exporter.web.server import Server
 from exporter.web.web_config import WebSecurity, read_web_config
 from tests.components import component
-from tests.web.test_server import Asked
+from tests.web.serving import Served
 
 HASH = "$2b$04$abcdefghijklmnopqrstuu/LVz6MZlItEy42I2juLihZ66HnQx/cy"  # of: open sesame
 
@@ -52,16 +53,16 @@ def problems(folder: Path, text: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("tls_server_conf: {}", "tls_server_conf (line 1): unknown setting; did you mean tls_server_config?"),
         (
             "basic_auth_users: {a: secret}",
-            "basic_auth_users.a (line 1): no bcrypt hash; make one with: htpasswd -nBC 10",
+            "basic_auth_users.a (line 1): not a bcrypt hash; create one with: htpasswd -nBC 10",
         ),
-        (f"basic_auth_users: {{a: '$2b$32${HASH[7:]}'}}", "basic_auth_users.a (line 1): no bcrypt hash"),
-        (f"basic_auth_users: {{a: '$2b$04${'9' * 53}'}}", "basic_auth_users.a (line 1): no bcrypt hash"),
-        ("http_server_config: {http2: true}", "http_server_config.http2 (line 1): HTTP/2 is not served"),
+        (f"basic_auth_users: {{a: '$2b$32${HASH[7:]}'}}", "basic_auth_users.a (line 1): not a bcrypt hash"),
+        (f"basic_auth_users: {{a: '$2b$04${'9' * 53}'}}", "basic_auth_users.a (line 1): not a bcrypt hash"),
+        ("http_server_config: {http2: true}", "http_server_config.http2 (line 1): HTTP/2 is not supported"),
         ("tls_server_config: {cert_file: a}", "tls_server_config.key_file (line 1): Field required"),
         (
             "tls_server_config: {cert_file: a, key_file: b}",
@@ -74,9 +75,9 @@ def problems(folder: Path, text: str) -> list[str]:
         ("basic_auth_users: [", "no YAML: "),
     ],
 )
-def test_each_mistake_is_told_with_its_place(tmp_path: Path, text: str, told: str) -> None:
+def test_each_error_names_its_place(tmp_path: Path, text: str, expected: str) -> None:
     (problem,) = problems(tmp_path, text)
-    assert told in problem
+    assert expected in problem
 
 
 def test_a_hash_is_never_shown(tmp_path: Path) -> None:
@@ -84,39 +85,39 @@ def test_a_hash_is_never_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "expected"),
     [
         ("client_auth_type: RequireAndVerifyClientCert", "needs client_ca_file"),
         ("cipher_suites: [TLS_RSA_WITH_RC4_128_SHA]", "unknown cipher suites TLS_RSA_WITH_RC4_128_SHA"),
         ("client_ca_file: nothing.pem", "No such file"),
     ],
 )
-def test_tls_settings_that_cannot_work_are_told(tmp_path: Path, more: str, told: str) -> None:
+def test_unusable_tls_settings_are_reported(tmp_path: Path, more: str, expected: str) -> None:
     certificate(tmp_path)
     (problem,) = problems(tmp_path, f"tls_server_config: {{cert_file: server.pem, key_file: server.key, {more}}}")
-    assert told in problem
+    assert expected in problem
 
 
-def test_a_key_that_does_not_fit_is_told(tmp_path: Path) -> None:
+def test_a_key_that_does_not_match_is_reported(tmp_path: Path) -> None:
     certificate(tmp_path)
     certificate(tmp_path, "other")
     (problem,) = problems(tmp_path, "tls_server_config: {cert_file: server.pem, key_file: other.key}")
-    assert "check that the files are PEM and readable, and that the key fits" in problem
+    assert "check that they are readable PEM files and that the key matches" in problem
 
 
 async def nothing(_: int) -> None:
-    """What a test does where there is nothing to do."""
+    """Default of `before` and `after`."""
 
 
 class Secured:
-    """A server under a web-config file, asked by clients with or without certificates."""
+    """A server with a web-config file; `get` sends requests with or without a client certificate."""
 
-    def __init__(self, folder: Path, text: str, limits: Limits = Limits()) -> None:  # noqa: B008 — immutable
+    def __init__(self, folder: Path, text: str, limits: ServerLimits = ServerLimits()) -> None:  # noqa: B008 — immutable
         self.folder, self.file = folder, folder / "web.yml"
         self.file.write_text(text)
         self.security = WebSecurity(self.file)
-        self.asked = Asked(limits=limits)
-        self.asked.application.passwords = self.security.passwords
+        self.served = Served(limits=limits)
+        self.served.application.passwords = self.security.passwords
 
     def get(
         self,
@@ -128,7 +129,7 @@ class Secured:
         after: Callable[[int], Awaitable[Any]] = nothing,
     ) -> list[int]:
         async def inside() -> list[int]:
-            server = Server(self.asked.application, ["127.0.0.1:0"], self.security.tls)
+            server = Server(self.served.application, ["127.0.0.1:0"], self.security.tls)
             running = asyncio.create_task(server.run_until_stopped())
             context = ssl.create_default_context()
             if scheme == "https":
@@ -163,7 +164,7 @@ def test_tls_is_served_and_plain_http_is_not(tmp_path: Path) -> None:
         secured.get({}, scheme="http")
 
 
-def test_a_client_certificate_is_asked_for_and_verified(tmp_path: Path) -> None:
+def test_a_client_certificate_is_required_and_verified(tmp_path: Path) -> None:
     certificate(tmp_path)
     certificate(tmp_path, "client")
     certificate(tmp_path, "stranger")
@@ -174,27 +175,27 @@ def test_a_client_certificate_is_asked_for_and_verified(tmp_path: Path) -> None:
             secured.get({}, cert=cert)
 
 
-def test_connections_that_never_agree_on_tls_keep_nobody_out(tmp_path: Path) -> None:
+def test_unfinished_tls_handshakes_do_not_lock_out_clients(tmp_path: Path) -> None:
     certificate(tmp_path)
     secured = Secured(tmp_path, TLS)
-    held = []
+    opened = []
 
     async def strangers(port: int) -> None:
-        held.extend([await asyncio.open_connection("127.0.0.1", port) for _ in range(Limits().connections)])
+        opened.extend([await asyncio.open_connection("127.0.0.1", port) for _ in range(ServerLimits().connections)])
 
     async def the_first_is_closed(port: int) -> None:
         with contextlib.suppress(ConnectionResetError):
-            assert await held[0][0].read() == b""
-        for _, writer in held:
+            assert await opened[0][0].read() == b""
+        for _, writer in opened:
             writer.transport.abort()
 
     assert secured.get({}, before=strangers, after=the_first_is_closed) == [200]
-    assert secured.asked.closed == {"idle": 1}
+    assert secured.served.closed == {"idle": 1}
 
 
-def test_a_client_that_does_not_agree_on_tls_in_time_is_cut(tmp_path: Path) -> None:
+def test_a_slow_tls_handshake_is_aborted(tmp_path: Path) -> None:
     certificate(tmp_path)
-    secured = Secured(tmp_path, TLS, Limits(head_seconds=0.1))
+    secured = Secured(tmp_path, TLS, ServerLimits(head_seconds=0.1))
 
     async def stranger(port: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -204,11 +205,11 @@ def test_a_client_that_does_not_agree_on_tls_in_time_is_cut(tmp_path: Path) -> N
         writer.close()
 
     assert secured.get({}, before=stranger) == [200]
-    assert secured.asked.closed == {"slow_head": 1}
+    assert secured.served.closed == {"slow_head": 1}
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/"])
-def test_only_a_user_with_the_password_passes(tmp_path: Path, path: str) -> None:
+def test_only_a_user_with_the_password_is_accepted(tmp_path: Path, path: str) -> None:
     secured = Secured(tmp_path, f"basic_auth_users: {{prometheus: '{HASH}'}}\n")
     assert secured.get(
         {},
@@ -223,7 +224,7 @@ def test_only_a_user_with_the_password_passes(tmp_path: Path, path: str) -> None
     ) == [401, 200, 200, 401, 401, 401, 401]
 
 
-def test_a_changed_file_and_certificate_are_taken_up_and_a_bad_file_is_not(tmp_path: Path) -> None:
+def test_a_changed_file_and_certificate_are_applied_unless_invalid(tmp_path: Path) -> None:
     certificate(tmp_path)
     secured = Secured(tmp_path, TLS)
     assert secured.get({}) == [200]
@@ -237,7 +238,7 @@ def test_a_changed_file_and_certificate_are_taken_up_and_a_bad_file_is_not(tmp_p
 
 
 @pytest.mark.parametrize("word", ["false", "no", "off"])
-def test_http2_is_switched_off_by_the_words_that_go_reads(tmp_path: Path, word: str) -> None:
+def test_http2_accepts_the_false_values_of_go(tmp_path: Path, word: str) -> None:
     file = tmp_path / "web.yml"
     file.write_text(f"http_server_config: {{http2: {word}}}")
     http = read_web_config(file).http_server_config

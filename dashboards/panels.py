@@ -1,18 +1,14 @@
-"""A thin layer over Grafana's own models (grafana-foundation-sdk): panels, their layout, variables, links, annotations.
+"""Panels of dashboards, built with Grafana's own models (grafana-foundation-sdk).
 
-It gives every dashboard ids, a grid of 24 columns, the datasource as a variable, a description and a "no data" text on
-every panel, and links that keep time range and variables.
+Each has a description, a text for "no data", and the datasource of the dashboard's variable.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
-from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import (
     bargauge,
     common,
@@ -24,23 +20,23 @@ from grafana_foundation_sdk.models import (
     timeseries,
 )
 
-from dashboards.look import BAD, GOOD, OFF
+from dashboards.style import BAD, GOOD, OFF
 
-TAG = "datarobot-workloads"
-FLEET, WORKLOAD, CAPACITY, LIFECYCLE, EXPORTER = (
-    f"datarobot-{name}" for name in ("fleet", "workload", "capacity", "lifecycle", "exporter")
-)
-COLUMNS = 24
 INTERVAL = "30s"
 DATASOURCE = common.DataSourceRef("prometheus", "${datasource}")
 Steps = Sequence[tuple[float | None, str]]
-"""Colours of values: from where on, and which; the first has no beginning."""
+"""Colours of values, each with the value from which it applies; None for the lowest."""
 Texts = Mapping[str, tuple[str, str]]
-"""Value -> what is shown instead, and its colour."""
+"""Value -> the text and colour to show instead."""
+
+
+def zero_is_good(step: float = 1, colour: str = BAD) -> Steps:
+    """Green at zero, `colour` from `step`."""
+    return ((None, GOOD), (step, colour))
 
 
 class Query(NamedTuple):
-    """One query of a panel. `legend` names its series, as ``{{label}}``; `exemplar`: also request exemplars."""
+    """One query of a panel. `legend` names its series, such as ``{{label}}``; `exemplar`: also query exemplars."""
 
     expr: str
     legend: str = ""
@@ -48,7 +44,7 @@ class Query(NamedTuple):
 
 
 class Column(NamedTuple):
-    """One column of a table: the label, or ``A``, ``B`` … for the value of that query; its title and format."""
+    """One column of a table. `source` is a label, or ``A``, ``B`` … for the value of that query."""
 
     source: str
     title: str
@@ -59,20 +55,21 @@ class Column(NamedTuple):
     link: tuple[str, str] | None = None
     decimals: int | None = None
     whole: bool = False
-    """Whether the whole cell is coloured, and not only what is written in it."""
-    nothing: str = "-"
+    """Whether to colour the whole cell instead of only its text."""
+    empty: str = "-"
+    """Text of a cell without a value."""
 
 
 class Panel(NamedTuple):
-    """A panel and its size in cells of the grid."""
+    """A panel and its size in grid cells."""
 
-    made: dashboard.Panel
+    model: dashboard.Panel
     width: int
     height: int
 
 
 class Row(NamedTuple):
-    """A heading and the panels below it, from left to right, as many beside one another as fit."""
+    """A heading and the panels below it, placed from left to right."""
 
     title: str
     panels: Sequence[Panel]
@@ -95,29 +92,29 @@ def _targets(queries: Sequence[Query], *, instant: bool = False, rows: bool = Fa
 
 
 def _thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
-    told = steps or ((None, "text"),)
+    thresholds = steps or ((None, "text"),)
     return dashboard.ThresholdsConfig(
-        dashboard.ThresholdsMode.ABSOLUTE, [dashboard.Threshold(value, colour) for value, colour in told]
+        dashboard.ThresholdsMode.ABSOLUTE, [dashboard.Threshold(value, colour) for value, colour in thresholds]
     )
 
 
-def _mappings(texts: Texts, nothing: tuple[str, str] | None = None) -> list[Any]:
-    """`nothing`: text and colour of a value that is not there."""
+def _mappings(texts: Texts, no_value: tuple[str, str] | None = None) -> list[Any]:
+    """`no_value`: text and colour of a missing value."""
     options = {
         value: dashboard.ValueMappingResult(text=text, color=colour, index=index)
         for index, (value, (text, colour)) in enumerate(texts.items())
     }
-    told: list[Any] = [dashboard.ValueMap(options)] if options else []
-    if nothing is not None:
-        missing = dashboard.ValueMappingResult(text=nothing[0], color=nothing[1])
+    mappings: list[Any] = [dashboard.ValueMap(options)] if options else []
+    if no_value is not None:
+        missing = dashboard.ValueMappingResult(text=no_value[0], color=no_value[1])
         match = dashboard.SpecialValueMatch.NULL_AND_NAN
-        told.append(dashboard.SpecialValueMap(dashboard.DashboardSpecialValueMapOptions(match, missing)))
-    return told
+        mappings.append(dashboard.SpecialValueMap(dashboard.DashboardSpecialValueMapOptions(match, missing)))
+    return mappings
 
 
-def _override(matcher: str, told: str, **properties: Any) -> dashboard.DashboardFieldConfigSourceOverrides:
+def _override(matcher: str, target: str, **properties: Any) -> dashboard.DashboardFieldConfigSourceOverrides:
     return dashboard.DashboardFieldConfigSourceOverrides(
-        matcher=dashboard.MatcherConfig(matcher, told),
+        matcher=dashboard.MatcherConfig(matcher, target),
         properties=[
             dashboard.DynamicConfigValue(name.replace("__", "."), value)
             for name, value in properties.items()
@@ -154,29 +151,26 @@ def _panel(
     )
 
 
-def fact(
+def stat_panel(
     title: str,
     description: str,
     *queries: Query,
     unit: str = "short",
     steps: Steps = (),
-    texts: Texts = {},  # noqa: B006 — never changed
+    texts: Texts = {},  # noqa: B006 — never modified
     no_value: str,
     width: int = 3,
     height: int = 4,
-    names: bool = False,
+    show_name: bool = False,
     filled: bool = False,
     decimals: int | None = None,
     link: tuple[str, str] | None = None,
-    nothing: str = OFF,
+    no_value_colour: str = OFF,
 ) -> Panel:
-    """One number of now, or several. `names`: what is shown is the name of the series, not its value.
-
-    `nothing` is the colour of `no_value`.
-    """
-    mode = common.BigValueTextMode.NAME if names else common.BigValueTextMode.AUTO
+    """One or more current values. `show_name`: show the name of the series instead of its value."""
+    mode = common.BigValueTextMode.NAME if show_name else common.BigValueTextMode.AUTO
     colour = common.BigValueColorMode.BACKGROUND_SOLID if filled else common.BigValueColorMode.VALUE
-    made = _panel(
+    model = _panel(
         "stat",
         title,
         description,
@@ -193,13 +187,13 @@ def fact(
             unit=unit,
             decimals=decimals,
             thresholds=_thresholds(steps),
-            mappings=_mappings(texts, (no_value, nothing)),
+            mappings=_mappings(texts, (no_value, no_value_colour)),
             no_value=no_value,
             color=dashboard.FieldColor(dashboard.FieldColorModeId.THRESHOLDS),
         ),
         overrides=_linked(link),
     )
-    return Panel(made, width, height)
+    return Panel(model, width, height)
 
 
 def _links(link: tuple[str, str] | None) -> list[dict[str, str]]:
@@ -207,11 +201,11 @@ def _links(link: tuple[str, str] | None) -> list[dict[str, str]]:
 
 
 def _linked(link: tuple[str, str] | None) -> list[dashboard.DashboardFieldConfigSourceOverrides]:
-    """A link on every field: the models treat dashboard links as field links; an override is left unchanged."""
+    """An override that adds a link to every field: the models would change a link among the defaults."""
     return [_override("byRegexp", "/.*/", links=_links(link))] if link else []
 
 
-def course(
+def time_series(
     title: str,
     description: str,
     *queries: Query,
@@ -230,7 +224,7 @@ def course(
     dashed: Sequence[str] = (),
     axis: str = "",
 ) -> Panel:
-    """Values over time. `colours` of series by name; `steps` are lines; `dashed` are bounds, by name or query."""
+    """Values over time. `colours` are by series name; `steps` are drawn as lines; `dashed` names series or queries."""
     custom = timeseries.FieldConfig(
         draw_style=common.GraphDrawStyle.LINE,
         line_width=0 if stacked else 2,
@@ -253,7 +247,7 @@ def course(
         )
         for name in dashed
     ]
-    made = _panel(
+    model = _panel(
         "timeseries",
         title,
         description,
@@ -277,14 +271,14 @@ def course(
         ),
         overrides=[*overrides, *_linked(link)],
     )
-    return Panel(made, width, height)
+    return Panel(model, width, height)
 
 
-def states(
+def state_timeline(
     title: str, description: str, *queries: Query, texts: Texts, no_value: str, width: int = 24, height: int = 5
 ) -> Panel:
-    """A band of colours over time for each series: numbers that stand for states, as `texts` says."""
-    made = _panel(
+    """A band of colours over time for each series. Its values are numbers that `texts` maps to states."""
+    model = _panel(
         "state-timeline",
         title,
         description,
@@ -307,10 +301,10 @@ def states(
             custom=statetimeline.FieldConfig(fill_opacity=90),
         ),
     )
-    return Panel(made, width, height)
+    return Panel(model, width, height)
 
 
-def shares(
+def bar_gauge(
     title: str,
     description: str,
     *queries: Query,
@@ -320,8 +314,8 @@ def shares(
     height: int = 6,
     link: tuple[str, str] | None = None,
 ) -> Panel:
-    """A bar for each series, of values from 0 to 1."""
-    made = _panel(
+    """A bar for each series, with values from 0 to 1."""
+    model = _panel(
         "bargauge",
         title,
         description,
@@ -343,10 +337,10 @@ def shares(
         ),
         overrides=_linked(link),
     )
-    return Panel(made, width, height)
+    return Panel(model, width, height)
 
 
-def listing(
+def table_panel(
     title: str,
     description: str,
     queries: Sequence[str],
@@ -359,10 +353,10 @@ def listing(
     height: int = 8,
     hidden: Sequence[str] = (),
 ) -> Panel:
-    """A table: the rows of all queries, joined where labels are the same; `hidden` are labels without a column."""
-    alone = len(queries) == 1
+    """A table of the results of all queries, merged by equal labels; `hidden` are labels without a column."""
+    single = len(queries) == 1
     names = {
-        column.source: ("Value" if alone else f"Value #{column.source}") if len(column.source) == 1 else column.source
+        column.source: ("Value" if single else f"Value #{column.source}") if len(column.source) == 1 else column.source
         for column in columns
     }
     organised = {
@@ -383,13 +377,13 @@ def listing(
                 custom__width=column.width,
                 custom__align="left",
                 custom__cellOptions=style if coloured else None,
-                noValue=None if alone else column.nothing,
+                noValue=None if single else column.empty,
                 thresholds=_thresholds(column.steps) if column.steps else None,
                 mappings=_mappings(column.texts),
                 links=_links(column.link),
             )
         )
-    made = _panel(
+    model = _panel(
         "table",
         title,
         description,
@@ -408,191 +402,8 @@ def listing(
         ),
         overrides=overrides,
         transformations=[
-            *([] if alone else [dashboard.DataTransformerConfig("merge", options={})]),
+            *([] if single else [dashboard.DataTransformerConfig("merge", options={})]),
             dashboard.DataTransformerConfig("organize", options=organised),
         ],
     )
-    return Panel(made, width, height)
-
-
-# -- variables
-
-
-def datasource() -> dashboard.VariableModel:
-    """The Prometheus to query."""
-    return dashboard.VariableModel(
-        type_val=dashboard.VariableType.DATASOURCE, name="datasource", label="Data Source", query="prometheus"
-    )
-
-
-def chosen(
-    name: str,
-    label: str,
-    query: str,
-    *,
-    several: bool = True,
-    everything: str = ".+",
-    regex: str = "",
-    description: str = "",
-) -> dashboard.VariableModel:
-    """A variable that Prometheus gives the values of; all of them at first, where there may be `several`."""
-    first = dashboard.VariableOption(True, ["All"], ["$__all"]) if several else None
-    return dashboard.VariableModel(
-        type_val=dashboard.VariableType.QUERY,
-        name=name,
-        label=label,
-        description=description or None,
-        query={"query": query, "refId": name},
-        definition=query,
-        datasource=DATASOURCE,
-        current=first,
-        multi=several,
-        include_all=several,
-        all_value=everything if several else None,
-        refresh=dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED,
-        sort=dashboard.VariableSort.ALPHABETICAL_CASE_INSENSITIVE_ASC,
-        regex=regex or None,
-    )
-
-
-def text(name: str, label: str, value: str, description: str) -> dashboard.VariableModel:
-    """A variable that people type."""
-    return dashboard.VariableModel(
-        type_val=dashboard.VariableType.TEXTBOX,
-        name=name,
-        label=label,
-        description=description,
-        query=value,
-        current=dashboard.VariableOption(True, value, value),
-        options=[dashboard.VariableOption(True, value, value)],
-    )
-
-
-JOB = chosen("job", "job", "label_values(datarobot_exporter_build_info, job)")
-ACCOUNT = chosen("account", "account", 'label_values(datarobot_exporter_api_up{job=~"$job"}, account)')
-IMPORTANCE = chosen(
-    "importance",
-    "importance",
-    'label_values(datarobot_workload_importance{job=~"$job", account=~"$account"}, importance)',
-)
-
-
-# -- links and annotations
-
-
-def to(uid: str, **variables: str) -> str:
-    """The address of a dashboard that keeps the time and the variables of this one, and sets others."""
-    kept = [f"${{{name}:queryparam}}" for name in ("datasource", "job") if name not in variables]
-    given = [f"var-{name}={value}" for name, value in variables.items()]
-    return "&".join([f"/d/{uid}?${{__url_time_range}}", *kept, *given])
-
-
-def to_workload(labels: str = "__data.fields") -> tuple[str, str]:
-    """The link to the dashboard of the workload of a row, or of a series (`labels` is then ``__field.labels``)."""
-    of = {name: f"${{{labels}.{name}}}" for name in ("account", "workload", "workload_id")}
-    return f"What happens to {of['workload']}", to(WORKLOAD, account=of["account"], workload=of["workload_id"])
-
-
-def _siblings() -> list[dashboard.DashboardLink]:
-    return [
-        dashboard.DashboardLink(
-            title="DataRobot workloads",
-            type_val=dashboard.DashboardLinkType.DASHBOARDS,
-            icon="external link",
-            tooltip="",
-            tags=[TAG],
-            include_vars=True,
-            keep_time=True,
-        )
-    ]
-
-
-def outward(title: str, url: str, tooltip: str) -> dashboard.DashboardLink:
-    """A link of a dashboard to something outside of Grafana."""
-    return dashboard.DashboardLink(
-        title=title, type_val=dashboard.DashboardLinkType.LINK, icon="external link", tooltip=tooltip, url=url,
-        target_blank=True,
-    )  # fmt: skip
-
-
-def mark(
-    name: str, colour: str, expr: str, title: str, tags: str, *, moments: bool = True
-) -> dashboard.AnnotationQuery:
-    """An annotation. `moments`: the value is the time of it, in seconds since the epoch; else it is there or not."""
-    return dashboard.AnnotationQuery(
-        name=name,
-        datasource=DATASOURCE,
-        enable=True,
-        icon_color=colour,
-        expr=f"{expr} * 1000" if moments else expr,
-        step=INTERVAL,
-        title_format=title,
-        text_format="",
-        tag_keys=tags,
-        use_value_for_time=moments,
-    )
-
-
-# -- the whole
-
-
-def board(
-    uid: str,
-    title: str,
-    description: str,
-    *,
-    variables: Iterable[dashboard.VariableModel],
-    annotations: Iterable[dashboard.AnnotationQuery],
-    rows: Iterable[Row],
-    links: Iterable[dashboard.DashboardLink] = (),
-) -> dashboard.Dashboard:
-    """A dashboard with everything in its place."""
-    panels: list[dashboard.Panel | dashboard.RowPanel] = []
-    y = 0
-    for row in rows:
-        if row.title:
-            place = dashboard.GridPos(1, COLUMNS, 0, y)
-            panels.append(dashboard.RowPanel(False, row.title, grid_pos=place, id_val=len(panels) + 1, panels=[]))
-            y += 1
-        x = tallest = 0
-        for panel in row.panels:
-            if x + panel.width > COLUMNS:
-                x, y, tallest = 0, y + tallest, 0
-            panel.made.grid_pos = dashboard.GridPos(panel.height, panel.width, x, y)
-            panel.made.id_val = len(panels) + 1
-            panels.append(panel.made)
-            x, tallest = x + panel.width, max(tallest, panel.height)
-        y += tallest
-    return dashboard.Dashboard(
-        uid=uid,
-        title=title,
-        description=description,
-        tags=[TAG],
-        editable=False,
-        graph_tooltip=dashboard.DashboardCursorSync.CROSSHAIR,
-        time=dashboard.DashboardDashboardTime("now-6h", "now"),
-        refresh="1m",
-        version=1,
-        panels=panels,
-        templating=dashboard.DashboardDashboardTemplating([datasource(), *variables]),
-        annotations=dashboard.AnnotationContainer(list(annotations)),
-        links=[*_siblings(), *links],
-    )
-
-
-def written(made: dashboard.Dashboard) -> str:
-    """A dashboard as Grafana reads it."""
-    told = json.loads(json.dumps(made, cls=JSONEncoder))
-    for link in told["links"]:
-        del link["placement"]  # the models put every link into a menu, where nobody looks for it
-    return json.dumps(told, indent=1, ensure_ascii=False) + "\n"
-
-
-def none_is_good(step: float = 1, colour: str = BAD) -> Steps:
-    """Green at nothing, and a colour from so many on."""
-    return ((None, GOOD), (step, colour))
-
-
-def encoded(value: str) -> str:
-    """A value as it stands in an address."""
-    return quote(value, safe="")
+    return Panel(model, width, height)

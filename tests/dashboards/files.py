@@ -1,4 +1,4 @@
-"""The dashboards as they are in the repository, and what they ask."""
+"""The dashboards in the repository, and their queries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "dashboards"
-BOARDS: dict[str, dict[str, Any]] = {
+DASHBOARDS: dict[str, dict[str, Any]] = {
     file.stem: json.loads(file.read_text()) for file in sorted(FOLDER.glob("datarobot-*.json"))
 }
 
@@ -26,26 +26,26 @@ class Target(NamedTuple):
 
     @property
     def place(self) -> str:
-        """Where it is, for people: ``datarobot-fleet: Workloads A``."""
+        """Its dashboard, panel and reference, such as ``datarobot-fleet: Workloads A``."""
         return f"{self.uid}: {self.panel['title']} {self.ref}"
 
 
 def panels(uid: str) -> list[dict[str, Any]]:
-    """The panels of a dashboard, without the headings of rows."""
-    return [panel for panel in BOARDS[uid]["panels"] if panel["type"] != "row"]
+    """The panels of a dashboard, without row headings."""
+    return [panel for panel in DASHBOARDS[uid]["panels"] if panel["type"] != "row"]
 
 
 def targets(uid: str) -> Iterator[Target]:
     """The queries of a dashboard's panels."""
     for panel in panels(uid):
-        for told in panel["targets"]:
-            legend = told.get("legendFormat", "")
-            yield Target(uid, panel, told["refId"], told["expr"], legend, told["instant"])
+        for query in panel["targets"]:
+            legend = query.get("legendFormat", "")
+            yield Target(uid, panel, query["refId"], query["expr"], legend, query["instant"])
 
 
 def variables(uid: str) -> dict[str, dict[str, Any]]:
     """The variables of a dashboard by name."""
-    return {variable["name"]: variable for variable in BOARDS[uid]["templating"]["list"]}
+    return {variable["name"]: variable for variable in DASHBOARDS[uid]["templating"]["list"]}
 
 
 def addresses(value: Any) -> Iterator[str]:
@@ -61,5 +61,5 @@ def addresses(value: Any) -> Iterator[str]:
             yield from addresses(below)
 
 
-EVERY_TARGET = [target for uid in BOARDS for target in targets(uid)]
-EVERY_PANEL = [(uid, panel) for uid in BOARDS for panel in panels(uid)]
+EVERY_TARGET = [target for uid in DASHBOARDS for target in targets(uid)]
+EVERY_PANEL = [(uid, panel) for uid in DASHBOARDS for panel in panels(uid)]

@@ -1,0 +1,177 @@
+"""What is known of one account, in the only place that changes it: sweeps, polled details, episodes that are over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from exporter.api.clock_skew import Skew
+from exporter.fleet.counting import hidden
+from exporter.fleet.ledger import Entry, Ledger, Tally
+from exporter.fleet.reconcile import Snapshot, Sweep, ledgers, step
+from exporter.fleet.workload_state import Account, WorkloadState
+from exporter.metrics.account_families import Use, use
+from exporter.tracing.builder import Tracing
+from exporter.tracing.episode_traces import EpisodeTrace, settled
+
+MAX_PENDING_TRACES = 2000
+"""Approximate number of traces that wait to be written. With so many, episodes that are over wait for a later sweep."""
+
+
+class Pending(NamedTuple):
+    """What changed since it was last written. Ledger None: the workload is forgotten; tally None: no change."""
+
+    ledgers: Mapping[str, Ledger | None]
+    tally: Tally | None = None
+    traces: tuple[EpisodeTrace, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.ledgers or self.traces) or self.tally is not None
+
+
+class AccountState:
+    """The snapshot of one account, its account-wide details, and which of it is not written yet.
+
+    `skew`: the estimated offset of the API's clock. `use`: resource totals of the last complete sweep.
+    """
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._set_snapshot(snapshot)
+        self._account = Account(snapshot.account)
+        self._catalogue: frozenset[str] | None = None
+        self._written_ledgers = dict(ledgers(snapshot))
+        self._written_tally = snapshot.tally
+        self._traces: list[EpisodeTrace] = []
+        self.skew = Skew()
+        self.use: Use | None = None
+
+    def copy(self) -> AccountState:
+        """An independent copy."""
+        new = AccountState(self._snapshot)
+        new._account, new._catalogue, new.use, new.skew = self._account, self._catalogue, self.use, self.skew
+        new._written_ledgers, new._written_tally = dict(self._written_ledgers), self._written_tally
+        new._traces = [*self._traces]
+        return new
+
+    def _set_snapshot(self, snapshot: Snapshot) -> None:
+        """Own the workloads of a snapshot: they are changed in place, because a copy of a large fleet for each response
+        would cost more than the responses.
+        """
+        self._workloads, self._missing, self._gone = (
+            dict(states) for states in (snapshot.workloads, snapshot.missing, snapshot.gone)
+        )
+        self._snapshot = snapshot._replace(workloads=self._workloads, missing=self._missing, gone=self._gone)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The current snapshot."""
+        return self._snapshot
+
+    @property
+    def workloads(self) -> Mapping[str, WorkloadState]:
+        """The listed workloads, by id."""
+        return self._workloads
+
+    @property
+    def account(self) -> Account:
+        """Account-wide details."""
+        return self._account
+
+    # -- changes
+
+    def apply_sweep(self, sweep: Sweep, now: float) -> None:
+        """Apply a sweep that ended at `now`, complete or not."""
+        if sweep.failure:
+            self._snapshot = step(self._snapshot, sweep, now)
+            return
+        self._set_snapshot(step(self._snapshot, sweep, now))
+        self._set_catalogue()
+        self.use = use(self._workloads.values())
+
+    def revert(self, before: Snapshot, sweep: Sweep, now: float) -> None:
+        """Return to the snapshot before a sweep that failed at `now`, after part of it may have been applied."""
+        self._set_snapshot(step(before, sweep, now))
+
+    def replace(self, state: WorkloadState, entry: Entry | None = None) -> None:
+        """Replace the state of a workload if it is still listed, and add `entry` to the account's counters."""
+        if state.workload.id in self._workloads:
+            self._workloads[state.workload.id] = state
+        if entry is not None and (tally := self._snapshot.tally.after(entry)) is not self._snapshot.tally:
+            self._snapshot = self._snapshot._replace(tally=tally)
+
+    def replace_account(self, account: Account) -> None:
+        """Replace the account-wide details."""
+        self._account = account
+        if account.bundles is not None:
+            self._catalogue = frozenset(bundle.id for bundle in account.bundles)
+            self._set_catalogue()
+
+    def _set_catalogue(self) -> None:
+        """Give every workload the bundle catalogue."""
+        for i, state in self._workloads.items():
+            if state.catalogue is not self._catalogue:
+                self._workloads[i] = state._replace(catalogue=self._catalogue)
+
+    def set_gone_reason(self, workload_id: str, reason: str) -> None:
+        """Record the result of requesting a vanished workload by its id: ``not_found``, ``forbidden``, ``found``, or
+        empty. Moves it behind the other vanished workloads.
+        """
+        state = self._gone.pop(workload_id, None)
+        if state is not None:
+            # Kept in the ledger, so that after a restart it does not count as deleted.
+            ledger = hidden(state.ledger) if reason in ("forbidden", "found") else state.ledger
+            self._gone[workload_id] = state._replace(gone_because=reason, ledger=ledger)
+
+    def observe_clock(self, date: float, middle: float) -> None:
+        """Use a response's Date header, and the middle of its request by the local clock (seconds since the epoch)."""
+        self.skew = self.skew.heard(date, middle)
+
+    def settle(
+        self, tracing: Callable[[WorkloadState], Tracing | None], postponed: Callable[[WorkloadState], bool]
+    ) -> list[EpisodeTrace]:
+        """Build the traces of episodes that are over, after a complete sweep; returns them.
+
+        `tracing`: how a workload's traces are built; `postponed`: whether a vanished workload is not settled yet.
+        """
+        now, previous = self._snapshot.succeeded, self._snapshot.previous
+        assert now is not None
+        built: list[EpisodeTrace] = []
+        for states in (self._workloads, self._missing, self._gone):
+            for i, state in states.items():
+                if len(self._traces) >= MAX_PENDING_TRACES:
+                    return built
+                if not state.ledger.tracker.changes_with_time or (states is self._gone and postponed(state)):
+                    continue
+                states[i], traces = settled(state, now, previous, tracing(state), self.skew.counts)
+                built += traces
+                self._traces += [each for each in traces if each.trace is not None]
+        return built
+
+    # -- what is to be written
+
+    def pending(self) -> Pending:
+        """What is to be written, in one transaction."""
+        if self._snapshot.succeeded is None:
+            return Pending({})
+        now = dict(ledgers(self._snapshot))
+        changed: dict[str, Ledger | None] = {
+            i: each for i, each in now.items() if self._written_ledgers.get(i) is not each
+        }
+        changed |= dict.fromkeys(self._written_ledgers.keys() - now.keys())
+        tally = None if self._snapshot.tally is self._written_tally else self._snapshot.tally
+        return Pending(changed, tally, tuple(self._traces))
+
+    def written(self, pending: Pending) -> None:
+        """Record that `pending` was written."""
+        for i, each in pending.ledgers.items():
+            if each is None:
+                self._written_ledgers.pop(i, None)
+            else:
+                self._written_ledgers[i] = each
+        self._written_tally = pending.tally if pending.tally is not None else self._written_tally
+        written = {id(each) for each in pending.traces}
+        self._traces = [each for each in self._traces if id(each) not in written]
+
+    def add_traces(self, traces: list[EpisodeTrace]) -> None:
+        """Add traces to be written."""
+        self._traces += traces

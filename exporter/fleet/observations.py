@@ -1,0 +1,152 @@
+"""Adds pods and events to the open episodes of a workload, as they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from exporter.api import models
+from exporter.api.details import Event
+from exporter.api.pods import (
+    Container,
+    Pods,
+    Replica,
+    container_name,
+    replica_ready,
+    terminated_reason,
+    unschedulable,
+    waiting_reason,
+)
+from exporter.fleet.episodes import (
+    MAX_EPISODES,
+    MAX_LATE,
+    Episode,
+    EpisodeTracker,
+    Mark,
+    ObservedEvent,
+    PodFacts,
+    ProtonTimes,
+    Run,
+)
+from exporter.masking import MOST_WORDS
+
+MAX_PODS, MAX_EVENTS, MAX_RUNS = 64, 64, 16
+"""How many are kept: the latest pods, protons and events, and the first runs of a pod."""
+MAX_TYPE_CHARS = 64
+_with = msgspec.structs.replace
+
+
+def with_pods(tracker: EpisodeTracker, read: Pods, serving: str, now: float) -> EpisodeTracker:
+    """The tracker after the pods were read. `serving`: the workload's proton."""
+    run = next(((p.id, p.running_since) for p in read.protons if p.id == serving and p.running_since), tracker.run)
+    if not tracker.collecting:
+        return tracker if run == tracker.run else _with(tracker, run=run)
+    protons, pods = dict(tracker.protons), dict(tracker.pods)
+    for proton in read.protons:
+        before = protons.pop(proton.id, ProtonTimes())  # most recently reported last
+        protons[proton.id] = ProtonTimes(proton.created_at or before.created, proton.running_since or before.since)
+    for proton, replica in read.replicas():
+        name = replica.name or ""
+        pods[name] = _pod(pods.get(name) or PodFacts(proton.id), replica, now)
+    latest = sorted(pods, key=lambda name: (-pods[name].read, name))[:MAX_PODS]
+    protons = dict([*protons.items()][-MAX_PODS:])
+    at = now if read.complete and serving not in read.unread else tracker.pods_read
+    return _with(tracker, run=run, protons=protons, pods={name: pods[name] for name in sorted(latest)}, pods_read=at)
+
+
+def _pod(before: PodFacts, replica: Replica, now: float) -> PodFacts:
+    """A pod after another read: times stay as first reported, its problem as last reported while unready."""
+    ready = replica_ready(replica) is True
+    conditions = {kind: at for kind, at in before.conditions.items() if kind != "Ready" or ready}
+    for condition in replica.conditions or ():
+        at = models.timestamp(condition.last_transition_time or condition.since)
+        if condition.truth and at is not None:
+            conditions.setdefault(condition.kind, at)
+    created = before.created if before.created is not None else models.timestamp(replica.started_at)
+    runs, starts = list(before.runs), [before.started]
+    problem, culprit, message = ("Unschedulable" if unschedulable(replica) is not None else ""), "", ""
+    for container in replica.containers or ():
+        name = container_name(container.name, before.proton)
+        run = _run(name, container)
+        starts += [models.timestamp(container.started_at), run.started if run is not None else None]
+        if run is not None and run not in runs:
+            runs.append(run)
+        reason = _problem(container)
+        if reason and not problem:
+            problem, culprit, message = reason, name, (container.message or "")[:MOST_WORDS]
+    if not problem and not ready:
+        problem, culprit, message = before.problem, before.container, before.message
+    return PodFacts(
+        proton=before.proton,
+        read=now,
+        created=created,
+        conditions=conditions,
+        # A container starts after its pod, give or take a second: such times have a resolution of one second.
+        started=min((at for at in starts if at is not None and (created is None or at > created - 1.0)), default=None),
+        ready=ready,
+        problem=problem,
+        container=culprit,
+        restarts=max(before.restarts, sum(container.restart_count or 0 for container in replica.containers or ())),
+        runs=tuple(runs[:MAX_RUNS]),
+        message=message,
+    )
+
+
+def _problem(container: Container) -> str:
+    """The problem of a container, of a closed set; empty if there is none, or it is only being created."""
+    waits = waiting_reason(container)
+    if waits is not None and waits not in ("ContainerCreating", "PodInitializing"):
+        return waits
+    ended = terminated_reason(container) if container.ready is False else None
+    return ended if ended is not None and ended != "Completed" else ""
+
+
+def _run(name: str, container: Container) -> Run | None:
+    last = container.last_state
+    finished = models.timestamp(last.finished_at) if last is not None else None
+    if last is None or finished is None:
+        return None
+    reason = (terminated_reason(container) or "") if last.reason else ""
+    return Run(name, models.timestamp(last.started_at), finished, reason, last.exit_code)
+
+
+def with_crash(tracker: EpisodeTracker, pod: str, container: Container, now: float) -> EpisodeTracker:
+    """The tracker after a container of a running workload terminated and was restarted: a momentary failure."""
+    last = container.last_state
+    ended = models.timestamp(last.finished_at) if last is not None else None
+    if tracker.life is not None or ended is None or len(tracker.over) >= MAX_EPISODES:
+        return tracker
+    again = models.timestamp(container.started_at)
+    mark = Mark(now, None, again if again is not None and again >= ended else ended)
+    crash = Episode("failure", Mark(now, None, ended), ended=mark, outcome="failure", cause="crashed")
+    about = _with(crash, proton=tracker.run[0], since=tracker.run[1], candidates=(pod, f"{ended:.3f}"))
+    return _with(tracker, over=(*tracker.over, about))
+
+
+def with_events(tracker: EpisodeTracker, events: Iterable[Event], known: frozenset[str], now: float) -> EpisodeTracker:
+    """The tracker after events were read, in any order; `known` are ids read before."""
+    read = {event.id: _observed(event) for event in events}
+    late = {i: each for i, each in read.items() if i not in known and _late(tracker, each.at)}
+    if late:
+        tracker = _with(tracker, late={**tracker.late, **late})
+    newest = max(filter(None, (tracker.last, *read.values())), key=lambda each: each.at or 0.0, default=None)
+    if newest != tracker.last:
+        tracker = _with(tracker, last=newest)
+    if not tracker.collecting:
+        return tracker
+    kept = {**tracker.events, **read}
+    latest = sorted(kept, key=lambda i: (-(kept[i].at or 0.0), i))[:MAX_EVENTS]
+    return _with(tracker, events={i: kept[i] for i in sorted(latest)}, events_read=now)
+
+
+def _observed(event: Event) -> ObservedEvent:
+    text = event.text[:MOST_WORDS]
+    return ObservedEvent(event.reported_type[:MAX_TYPE_CHARS], models.timestamp(event.timestamp), text)
+
+
+def _late(tracker: EpisodeTracker, at: float | None) -> bool:
+    """Whether something happened during an episode whose trace is already made."""
+    return at is not None and any(
+        past.sent and past.opened <= at <= past.ended and past.late < MAX_LATE for past in tracker.past
+    )

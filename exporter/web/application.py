@@ -1,0 +1,242 @@
+"""/metrics, health, reload, silences and the status page: an ASGI application that serves prepared bytes.
+
+No request renders metrics or sends an API request. Only the status page is rendered on request, outside the event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import parse_qsl
+
+from exporter.web.connections import Closed, Refused
+from exporter.web.metrics_page import Published
+from exporter.web.passwords import Passwords
+from exporter.web.query import query_problem
+from exporter.web.responses import (
+    Headers,
+    Request,
+    Response,
+    Rows,
+    accepts_gzip,
+    content_type,
+    header,
+    json_array,
+    plain,
+)
+from exporter.web.status_page import POLICY
+
+MAX_HEARTBEAT_AGE = 60.0
+"""Seconds since the last update of the page after which the exporter is unhealthy."""
+REQUESTED_BY = b"x-requested-by"
+SilencesResult = Rows | tuple[int, str]
+"""The silences, or a status code and an error text."""
+_NOT_ENABLED = plain(404, "not enabled; see web.debug_config\n")
+_READ = ("GET", "HEAD")
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class ServerLimits(NamedTuple):
+    """Limits for clients: concurrent connections, bytes and seconds of a request head, seconds to read a response.
+
+    `reserved` connections are for metrics and health: other requests are refused while only so many are left.
+    """
+
+    connections: int = 40
+    reserved: int = 8
+    head_bytes: int = 32 * 1024
+    head_seconds: float = 10.0
+    write_seconds: float = 30.0
+
+
+class Peer(Protocol):
+    """The connection of a request."""
+
+    network: str
+
+    def gone(self) -> bool:
+        """Whether it has ended."""
+
+
+class Application:
+    """The ASGI application. `publish` swaps the served page in one assignment; everything else comes from callables.
+
+    `reload` returns the problems (empty: done); `heartbeat_age` is in seconds; `not_ready` returns the reason (empty:
+    ready); `status_page` renders the page at / for a query string; `config` returns the settings as text and `episodes`
+    those in progress, or None if not enabled; `targets` returns target groups in the format of Prometheus's HTTP
+    service discovery; `silences` lists (GET), creates (POST) and deletes (DELETE) silences; `count` receives path and
+    status code of each request, `refused` the reason of a refused request, `closed` the reason of a closed connection;
+    `passwords` decides which Authorization headers are accepted (None: all).
+    """
+
+    def __init__(
+        self,
+        *,
+        metrics_path: str,
+        reload: Callable[[], Awaitable[list[str]]],
+        heartbeat_age: Callable[[], float],
+        not_ready: Callable[[], str],
+        status_page: Callable[[str], Awaitable[bytes]],
+        config: Callable[[], str | None],
+        episodes: Callable[[], Rows | None],
+        targets: Callable[[], Rows],
+        silences: Callable[[str, Mapping[str, str]], SilencesResult],
+        count: Callable[[str, str], None],
+        refused: Callable[[Refused], None] = lambda _: None,
+        closed: Callable[[Closed], None] = lambda _: None,
+        passwords: Passwords | None = None,
+        limits: ServerLimits = ServerLimits(),  # noqa: B008 — immutable
+    ) -> None:
+        self._published = Published()
+        self._reload, self._heartbeat_age, self._not_ready = reload, heartbeat_age, not_ready
+        self._status_page, self._config, self._episodes = status_page, config, episodes
+        self._count, self._targets, self._silences = count, targets, silences
+        self._refused, self.closed = refused, closed
+        self.passwords = passwords
+        self.limits = limits
+        self._metrics_path, self._metrics_target = metrics_path, metrics_path.encode()
+        self._prioritised = {metrics_path.encode(), b"/-/healthy", b"/-/ready"}
+        self._routes: dict[str, tuple[tuple[str, ...], Callable[[Request], Awaitable[Response]]]] = {
+            metrics_path: (_READ, self._get_metrics),
+            "/": (_READ, self._get_status_page),
+            "/-/healthy": (_READ, self._get_healthy),
+            "/-/ready": (_READ, self._get_ready),
+            "/-/reload": (("POST", "PUT"), self._post_reload),
+            "/-/silences": ((*_READ, "POST", "DELETE"), self._handle_silences),
+            "/sd": (_READ, self._get_targets),
+            "/debug/config": (_READ, self._get_config),
+            "/debug/episodes": (_READ, self._get_episodes),
+        }
+
+    def publish(self, page: Published) -> None:
+        """Serve `page` from now on."""
+        self._published = page
+
+    # -- requests
+
+    async def __call__(self, scope: MutableMapping[str, Any], _receive: object, send: Send) -> None:
+        """Handle one request (ASGI 3.0, http scope only)."""
+        if scope["type"] != "http":
+            return
+        response = await self._respond(scope)
+        headers = self._complete(scope["path"], response)
+        *parts, last = (b"",) if scope["method"] == "HEAD" else response.body
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        for part in parts:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": last})
+
+    def immediate(self, path: bytes, headers: Headers) -> Response | None:
+        """The response to a scrape that needs no password check; None for other requests."""
+        if path != self._metrics_target or not self._authorized(headers):
+            return None
+        response = self._metrics(headers)
+        return response._replace(headers=self._complete(self._metrics_path, response))
+
+    def prioritised(self, path: bytes, headers: Headers) -> bool:
+        """Whether this is a request for metrics or health that needs no password check."""
+        return path.partition(b"?")[0] in self._prioritised and self._authorized(headers) is not None
+
+    def refuse(self, path: bytes) -> Response:
+        """The response to a request when too many are in progress."""
+        self._refused("busy")
+        response = plain(503, "too many requests in progress; try again later\n", (b"retry-after", b"1"))
+        headers = [*self._complete(path.partition(b"?")[0].decode("latin-1"), response), (b"connection", b"close")]
+        return response._replace(headers=headers)
+
+    def _complete(self, path: str, response: Response) -> Headers:
+        """Count a response and return all its headers."""
+        self._count(path if path in self._routes else "other", str(response.status))
+        length = str(sum(map(len, response.body))).encode()
+        return [*response.headers, (b"content-length", length), (b"x-content-type-options", b"nosniff")]
+
+    async def _respond(self, scope: MutableMapping[str, Any]) -> Response:
+        headers: Headers = scope["headers"]
+        authorized = self._authorized(headers)
+        if authorized is None:
+            authorized = await self._check_password(scope)
+        if authorized is None:
+            self._refused("password_checks")
+            return plain(429, "too many password checks in progress; try again later\n", (b"retry-after", b"5"))
+        if not authorized:
+            return plain(401, "Unauthorized\n", (b"www-authenticate", b'Basic realm="workload-exporter"'))
+        methods, handler = self._routes.get(scope["path"], ((), None))
+        if handler is None:
+            return plain(404, f"not found; available: {' '.join(self._routes)}\n")
+        if scope["method"] not in methods:
+            allowed = ", ".join(methods)
+            return plain(405, f"method not allowed; use {allowed}\n", (b"allow", allowed.encode()))
+        return await handler(Request(headers, scope.get("query_string", b"").decode("latin-1"), scope["method"]))
+
+    def _authorized(self, headers: Headers) -> bool | None:
+        """Whether the request is authorized; None if that needs a password check."""
+        return True if self.passwords is None else self.passwords.known(header(headers, b"authorization"))
+
+    async def _check_password(self, scope: MutableMapping[str, Any]) -> bool | None:
+        assert self.passwords is not None
+        client: Peer = scope["state"]["connection"]
+        return await self.passwords.check(header(scope["headers"], b"authorization"), client.network, client.gone)
+
+    # -- routes
+
+    async def _get_metrics(self, request: Request) -> Response:
+        return self._metrics(request.headers)
+
+    def _metrics(self, headers: Headers) -> Response:
+        page = self._published
+        kind = content_type(header(headers, b"accept"))
+        openmetrics = kind.startswith("application/")
+        ours: Headers = [(b"content-type", kind.encode()), (b"vary", b"accept, accept-encoding")]
+        if accepts_gzip(header(headers, b"accept-encoding")):
+            body = page.openmetrics_gzip if openmetrics else page.text_gzip
+            return Response(200, [*ours, (b"content-encoding", b"gzip")], (body,))
+        return Response(200, ours, page.openmetrics if openmetrics else page.text)
+
+    async def _get_status_page(self, request: Request) -> Response:
+        headers = [
+            (b"content-type", b"text/html; charset=utf-8"),
+            (b"content-security-policy", POLICY.encode()),
+            (b"referrer-policy", b"no-referrer"),
+            (b"cache-control", b"no-store"),
+        ]
+        return Response(200, headers, (await self._status_page(request.query),))
+
+    async def _get_healthy(self, _: Request) -> Response:
+        age = self._heartbeat_age()
+        if age > MAX_HEARTBEAT_AGE:
+            return plain(503, f"not healthy: the metrics were last updated {age:.0f} s ago\n")
+        return plain(200, "healthy\n")
+
+    async def _get_ready(self, _: Request) -> Response:
+        reason = self._not_ready()
+        return plain(503, f"not ready: {reason}\n") if reason else plain(200, "ready\n")
+
+    async def _post_reload(self, _: Request) -> Response:
+        problems = await self._reload()
+        if problems:
+            lines = "".join(f"{problem}\n" for problem in problems)
+            return plain(500, f"reload failed; the old settings stay in force:\n{lines}")
+        return plain(200, "reloaded\n")
+
+    async def _handle_silences(self, request: Request) -> Response:
+        if request.method in ("POST", "DELETE") and not header(request.headers, REQUESTED_BY):
+            # A foreign web page in the user's browser cannot send this header, and so cannot silence anything.
+            return plain(403, "Missing header X-Requested-By (any value).\n")
+        parameters = parse_qsl(request.query, keep_blank_values=True)
+        problem = query_problem(parameters)
+        if problem:
+            return plain(400, f"{problem}\n")
+        result = self._silences(request.method, dict(parameters))
+        return json_array(result) if isinstance(result, list) else plain(*result)
+
+    async def _get_targets(self, _: Request) -> Response:
+        return json_array(self._targets())
+
+    async def _get_config(self, _: Request) -> Response:
+        text = self._config()
+        return _NOT_ENABLED if text is None else plain(200, text)
+
+    async def _get_episodes(self, _: Request) -> Response:
+        episodes = self._episodes()
+        return _NOT_ENABLED if episodes is None else json_array(episodes)

@@ -1,0 +1,88 @@
+"""Requests and responses of the HTTP server, and content negotiation."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+Headers = list[tuple[bytes, bytes]]
+Rows = list[dict[str, object]]
+"""A JSON array of objects."""
+
+
+class Request(NamedTuple):
+    """A request without its path; `query` is the part after the question mark, still encoded."""
+
+    headers: Headers
+    query: str
+    method: str = "GET"
+
+
+class Response(NamedTuple):
+    """A status code, headers without Content-Length, and a body in parts."""
+
+    status: int
+    headers: Headers
+    body: tuple[bytes, ...]
+
+
+def plain(status: int, text: str, *headers: tuple[bytes, bytes]) -> Response:
+    """A text response."""
+    return Response(status, [(b"content-type", b"text/plain; charset=utf-8"), *headers], (text.encode(),))
+
+
+def json_array(rows: Rows) -> Response:
+    """A JSON response."""
+    body = json.dumps(rows, separators=(",", ":")).encode()
+    return Response(200, [(b"content-type", b"application/json; charset=utf-8")], (body,))
+
+
+def header(headers: Headers, name: bytes) -> str:
+    """The values of a header, joined by commas; empty if it is absent."""
+    return b",".join(value for key, value in headers if key == name).decode("latin-1")
+
+
+def _weight(parameters: Sequence[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            return float(value) if re.fullmatch(r"\s*[01](\.\d{0,3})?\s*", value) else 0.0
+    return 1.0
+
+
+@functools.lru_cache(maxsize=256)
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Whether an Accept-Encoding header accepts gzip (RFC 9110 12.5.3): named, or by ``*``, and not with q=0."""
+    codings = (part.split(";") for part in accept_encoding.casefold().split(","))
+    weights = {name.strip(): _weight(parameters) for name, *parameters in codings}
+    return weights.get("gzip", weights.get("*", 0.0)) > 0
+
+
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version={}; charset=utf-8"
+
+
+@functools.lru_cache(maxsize=256)
+def content_type(accept: str) -> str:
+    """The Content-Type for an Accept header (RFC 9110 12.5.1): the most preferred of the supported formats, else text.
+
+    Our names are valid in every escaping scheme, so the requested scheme is returned.
+    """
+    best, best_weight = TEXT, 0.0
+    for part in accept.split(","):
+        kind, *parameters = (piece.strip() for piece in part.casefold().split(";"))
+        values = dict(p.partition("=")[::2] for p in parameters)
+        weight = _weight(parameters)
+        offer = ""
+        if kind == "application/openmetrics-text" and values.get("version", "1.0.0") in ("1.0.0", "0.0.1"):
+            offer = OPENMETRICS.format(values.get("version", "1.0.0"))
+            if re.fullmatch(r"[a-z0-9-]+", values.get("escaping", "")):
+                offer += f"; escaping={values['escaping']}"
+        elif kind in ("text/plain", "text/*", "*/*"):
+            offer = TEXT
+        if offer and weight > best_weight:
+            best, best_weight = offer, weight
+    return best

@@ -1,0 +1,125 @@
+"""The state file outlives the code: what an earlier version has written is read, and written with the same keys."""
+
+import json
+
+import msgspec
+
+from exporter.fleet.episodes import EpisodeTracker, ObservedEvent, PodFacts
+from exporter.fleet.ledger import Ledger, Tally
+
+MARK = {"at": 100.0, "last": 90.0, "told": 95.0}
+EPISODE = {
+    "opened": MARK,
+    "before": "stopped",
+    "states": [{"status": "launching", "mark": MARK}],
+    "ended": {"at": 200.0, "last": 170.0},
+    "outcome": "success",
+    "after": "running",
+    "cause": "completed",
+    "proton": "p1",
+    "since": "S",
+    "replacement": "r1",
+    "candidates": ["p2"],
+    "folded": 2,
+    "kinds": ["start"],
+    "checkpoints": 1,
+    "recalled": True,
+}
+POD = {
+    "proton": "p1",
+    "read": 120.0,
+    "came": 101.0,
+    "true": {"Ready": 110.0},
+    "started": 105.0,
+    "ready": True,
+    "trouble": "CrashLoopBackOff",
+    "container": "main",
+    "restarts": 3,
+    "runs": [{"container": "main", "started": 102.0, "finished": 104.0, "reason": "Error", "exit_code": 1}],
+    "words": "back-off",
+}
+EVENT = {"type": "Scaled", "at": 150.0, "words": "by a user"}
+PAST = {
+    "key": "k",
+    "kind": "stop",
+    "trace": "aa",
+    "root": "bb",
+    "opened": 10.0,
+    "ended": 20.0,
+    "late": 1,
+    "sent": False,
+}
+COURSE = {
+    "life": {"kind": "start"} | EPISODE,
+    "rollout": {"kind": "replacement"} | EPISODE,
+    "flapping": {"kind": "flapping"} | EPISODE,
+    "over": [{"kind": "stop"} | EPISODE],
+    "run": ["p1", "S"],
+    "pods": {"pod-1": POD},
+    "protons": {"p1": {"created": "C", "since": "S"}},
+    "events": {"e1": EVENT},
+    "pods_told": 130.0,
+    "events_told": 131.0,
+    "recent": [200.0],
+    "past": [PAST],
+    "numbers": {"stop|p1|S": 2},
+    "late": {"e2": EVENT},
+    "lost": {"pod-0": POD},
+    "last": EVENT,
+}
+LEDGER = {
+    "first": 1.0,
+    "since": 2.0,
+    "name": "chat",
+    "status": "running",
+    "group": "up",
+    "proton": "p1",
+    "artifact": "draft",
+    "begun": 1.5,
+    "failed": True,
+    "transitions": {"started": 1},
+    "rollout": {
+        "since": 3.0,
+        "ids": ["r1"],
+        "proton": "p1",
+        "status": "warming",
+        "ended": 4.0,
+        "counted": True,
+        "whole": False,
+    },
+    "judged": ["r0"],
+    "rollout_failed": 5.0,
+    "outcomes": {"completed": 2},
+    "seen_events": ["e1"],
+    "events": {"scaled": 1},
+    "newest": {"scaled": 150.0},
+    "pods": {"pod-1/main": {"restarts": 3, "finished": "F", "missing": 6.0, "proton": "p1"}},
+    "unread": ["p9"],
+    "restarts": {"main": 3},
+    "terminations": {"main": {"Error": 1}},
+    "resets": 1,
+    "reset_at": 7.0,
+    "grants": ["g"],
+    "sharing_changes": 2,
+    "gone": 8.0,
+    "course": COURSE,
+}
+TALLY = {"starts": {"counts": [1] + [0] * 9, "sum": 3.0}, "replacements": {"counts": [0] * 9 + [1], "sum": 9999.0}}
+
+
+def test_a_ledger_is_read_and_written_with_the_keys_of_earlier_versions() -> None:
+    ledger = msgspec.json.decode(json.dumps(LEDGER), type=Ledger, strict=True)
+    assert json.loads(msgspec.json.encode(ledger)) == LEDGER
+    assert {field.encode_name for field in msgspec.structs.fields(Ledger)} == LEDGER.keys()
+    assert {field.encode_name for field in msgspec.structs.fields(EpisodeTracker)} == COURSE.keys()
+    assert {field.encode_name for field in msgspec.structs.fields(PodFacts)} == POD.keys()
+    assert {field.encode_name for field in msgspec.structs.fields(ObservedEvent)} == EVENT.keys()
+
+
+def test_totals_of_an_account_are_read_and_written_with_the_keys_of_earlier_versions() -> None:
+    assert json.loads(msgspec.json.encode(msgspec.json.decode(json.dumps(TALLY), type=Tally))) == TALLY
+
+
+def test_what_is_empty_is_not_stored() -> None:
+    assert msgspec.json.encode(Ledger(1.0, 2.0)) == b'{"first":1.0,"since":2.0}'
+    assert msgspec.json.encode(PodFacts("p1")) == b'{"proton":"p1"}'
