@@ -63,5 +63,5 @@ def test_healthcheck_with_a_settings_file_imports_only_yaml(tmp_path: Path) -> N
 
 def test_the_list_of_heavy_modules_is_up_to_date() -> None:
     _, modules = started("check")
-    absent = HEAVY - modules - {"exporter.simulator", "jinja2"}
+    absent = HEAVY - modules - {"exporter.simulator", "grpc", "jinja2", "uvloop"}
     assert not absent
