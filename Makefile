@@ -19,6 +19,8 @@ run: $(STAMP)
 
 # One process per core; tests/conftest.py defines which tests share a process.
 TESTS := -m pytest --numprocesses=auto
+# The slow tests mostly wait for servers.
+WAITING := -m pytest --numprocesses=$(shell expr $$(nproc) + 2)
 PURE := $(addprefix tests/,alerting api diagnosis fleet metrics tracing)
 FAST := not (real or long or exhaustive)
 
@@ -31,7 +33,7 @@ test test-all: $(STAMP)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered
 	$(BIN)/python $(TESTS) $(PURE:%=--ignore=%) -m "$(FAST)"
-	$(BIN)/python $(TESTS) $(PURE:%=--ignore=%) -m "$(SLOW)"
+	$(BIN)/python $(WAITING) $(PURE:%=--ignore=%) -m "$(SLOW)"
 
 test-fast: $(STAMP)
 	$(BIN)/python $(TESTS) --hypothesis-profile=fast -m "$(FAST)"

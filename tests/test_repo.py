@@ -77,16 +77,16 @@ def test_the_api_client_can_only_send_get_requests() -> None:
     The other modules that use httpx send traces and notifications and do not access accounts.
     """
     users = {
-        file.name: file.read_text()
+        str(file.relative_to(ROOT / "exporter")): file.read_text()
         for file in (ROOT / "exporter").rglob("*.py")
         if re.search(r"^(import|from) (httpx|aiohttp|requests|urllib3|http\.client)", file.read_text(), re.MULTILINE)
     }
-    assert users.keys() == {"client.py", "failures.py", "transport.py", "post.py"}
-    assert sent(users["client.py"]) == ["'GET', url"]
-    assert sent(users["transport.py"]) == ["'POST', self._url"]
+    assert users.keys() == {"collect/client.py", "failures.py", "otlp/transport.py", "paging/notify/post.py"}
+    assert sent(users["collect/client.py"]) == ["'GET', url"]
+    assert sent(users["otlp/transport.py"]) == ["'POST', self._url"]
     assert sent(users["failures.py"]) == []
-    assert sent(users["post.py"]) == ["'POST', to.url"]
-    for module in ("failures.py", "transport.py", "post.py"):
+    assert sent(users["paging/notify/post.py"]) == ["'POST', to.url"]
+    for module in ("failures.py", "otlp/transport.py", "paging/notify/post.py"):
         assert not re.search(r"\b(accounts?|token|/api/v2)\b", users[module], re.IGNORECASE)
 
 

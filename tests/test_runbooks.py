@@ -4,13 +4,13 @@ import re
 
 import pytest
 
-from exporter.alerting.alerts import ALERTS
-from exporter.runbooks.page import RUNBOOKS, pages
+from exporter.alerting.alerts import ALERTS, Component
+from exporter.runbooks.page import RUNBOOKS, MissingRunbook, page, pages
 
 PAGES = pages()
 HEADINGS = [
-    *("Meaning", "Impact", "Who is hit", "First 5 minutes", "Likely causes", "Fix", "When to silence"),
-    *("Why this threshold", "How it resolves"),
+    *("Meaning", "Impact", "Who is affected", "First 5 minutes", "Likely causes", "Fix", "When to silence"),
+    *("Reason for the threshold", "How it resolves"),
 ]
 
 
@@ -24,8 +24,8 @@ def test_a_page_has_all_its_parts_and_none_is_empty(name: str) -> None:
     parts = re.split(r"^## (.*)\n", PAGES[f"{name}.md"], flags=re.MULTILINE)
     assert parts[1::2] == HEADINGS
     assert all(part.strip() for part in parts[2::2])
-    assert RUNBOOKS[name].steps
-    assert RUNBOOKS[name].causes
+    assert RUNBOOKS[name].checks
+    assert RUNBOOKS[name].symptoms
 
 
 def anchors(page: str) -> set[str]:
@@ -46,6 +46,22 @@ def test_the_words_of_a_page_follow_its_alert() -> None:
     assert "Severity: critical if the workload is of critical importance, else warning. Fires at once." in page
     assert "`replacement_failed_seconds` is 30m: the old version still serves" in page
     assert "By itself 30m after the failure" in page
-    assert "held as it was, for 10m at the most" in page
-    assert "5m after its condition held last" in PAGES["DataRobotWorkloadNotServing.md"]
+    assert "it keeps its state for at most 10m" in page
+    assert "5m after its condition was last met" in PAGES["DataRobotWorkloadNotServing.md"]
     assert "off by default" in PAGES["DataRobotWorkloadTrafficStopped.md"]
+
+
+@pytest.mark.parametrize(
+    ("component", "where"),
+    [
+        ("workload", "WORKLOADS in exporter/runbooks/workloads.py"),
+        ("account", "WORKLOADS in exporter/runbooks/workloads.py"),
+        ("exporter", "EXPORTERS in exporter/runbooks/exporters.py"),
+    ],
+)
+def test_an_alert_without_a_runbook_is_an_error_that_names_it_and_the_file_to_edit(
+    component: Component, where: str
+) -> None:
+    with pytest.raises(MissingRunbook) as error:
+        page(ALERTS[0]._replace(name="DataRobotNew", component=component))
+    assert str(error.value) == f"alert DataRobotNew has no runbook: add an entry 'DataRobotNew' to {where}"

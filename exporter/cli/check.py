@@ -15,7 +15,8 @@ from exporter.cli.context import Context
 from exporter.cli.flags import add_web_flags
 from exporter.collect.client import ApiError, Client
 from exporter.daemon.daemon import Daemon
-from exporter.otlp.transport import EMPTY, transport
+from exporter.otlp.encoding import EMPTY
+from exporter.otlp.transport import transport
 from exporter.redaction import Secrets
 from exporter.settings.accounts import AccountSettings
 from exporter.settings.model import Settings
@@ -149,7 +150,7 @@ async def _check_route(client: Client, route: Route, ids: dict[str, str]) -> Fin
 def check_traces(traces: TraceSettings, secrets: Secrets | None = None) -> Finding:
     """Send a request without traces to the collector. Raises `BadSettings` for certificates that cannot be used."""
     verdict = transport(traces, secrets).send(EMPTY)
-    if verdict.fate == "bad":
-        return Finding(False, f"  ?     {verdict.what}; it rejects an empty request, but may accept traces")
-    good = verdict.fate == "accepted"
-    return Finding(good, f"  {'ok  ' if good else 'FAIL'}  {verdict.words}")
+    if verdict.result == "invalid":
+        return Finding(False, f"  ?     {verdict.summary}; it rejects an empty request, but may accept traces")
+    good = verdict.accepted
+    return Finding(good, f"  {'ok  ' if good else 'FAIL'}  {verdict.message}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
@@ -72,7 +73,7 @@ class _Totals:
 
     def add_age(self, part: str, age: float) -> None:
         counts, total = self.ages[part]
-        counts[next((place for place, bound in enumerate(AGES) if age <= bound), len(AGES))] += 1
+        counts[bisect_left(AGES, age)] += 1
         self.ages[part] = counts, total + age
 
 

@@ -81,7 +81,7 @@ class Poller:
             sent = 0
             try:
                 sent = await self.turn()
-            except Exception:
+            except Exception:  # the sweeps continue, and the next turn may succeed
                 log.exception("a turn of the poller failed")
             if not sent or self._steady() - began < 1.0:
                 with contextlib.suppress(TimeoutError):
@@ -126,7 +126,7 @@ class Poller:
         except (ApiError, NotDecodable) as error:
             failure = problem(error)
             again, sent = self._after(request, error)
-        except Exception:
+        except Exception:  # a bug that concerns one workload must not stop the others
             failure = "internal"
             log.exception("a poll failed within the exporter", part=request.part, workload_id=request.workload)
         now = self._steady()
@@ -198,7 +198,7 @@ class Poller:
             failure = problem(error)
             again, sent = self._after(request, error)
             self._schedule.polled_account(request, again)
-        except Exception:
+        except Exception:  # a bug that concerns the account must not stop its workloads
             failure = "internal"
             log.exception("a poll failed within the exporter", part=request.part)
         self._observer.looked(request.part, failure, rejects)

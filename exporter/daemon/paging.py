@@ -18,7 +18,8 @@ from exporter.diagnosis.diagnosis import diagnosis
 from exporter.diagnosis.wording import evidence
 from exporter.paging.notify import Notifier, notifiers
 from exporter.paging.notify.pagerduty import PagerDuty
-from exporter.paging.pager import EVERY, Pager, Receiver
+from exporter.paging.pager import INTERVAL_SECONDS, Pager
+from exporter.paging.receiver import Receiver
 from exporter.redaction import Secrets
 from exporter.settings.model import Settings
 from exporter.settings.receivers import AnyReceiver
@@ -41,10 +42,10 @@ def receiver(settings: AnyReceiver, notifier: Notifier, severity_label: str) -> 
         subscription=Subscription(
             wants=lambda each: chosen(wants, each), quiet=lambda each, now: quiet(wants, each, now), ends=wants.resolved
         ),
-        standing=settings.kind == "alertmanager",
-        repeat=settings.repeat_interval,
-        change=notifier.change if isinstance(notifier, PagerDuty) and sends_changes else None,
-        hears=lambda each: chosen(wants._replace(severities=frozenset({"none"}), alerts=frozenset()), each),
+        continuous=settings.kind == "alertmanager",
+        repeat_interval=settings.repeat_interval,
+        send_change=notifier.change if isinstance(notifier, PagerDuty) and sends_changes else None,
+        wants_change=lambda each: chosen(wants._replace(severities=frozenset({"none"}), alerts=frozenset()), each),
     )
 
 
@@ -88,18 +89,18 @@ class Paging:
             if not notifiers:
                 return
             self.pager = Pager(
-                self._store,
-                self._report,
-                options,
-                [receiver(each, notifier, options.severity_label) for each, notifier in notifiers],
-                lambda state, now: evidence(diagnosis(state, now, options)),
-                lambda: self._accounts.fleets,
-                lambda: self._own_state(self._failing_seconds),
-                self._clock,
-                [notifier.aclose for _, notifier in notifiers],
-                min(EVERY, max(0.5, settings.sweep.interval / 2)),
-                LogTails(lambda: self._accounts.clients, log_lines).added if log_lines else None,
-                before,
+                store=self._store,
+                report=self._report,
+                options=options,
+                receivers=[receiver(each, notifier, options.severity_label) for each, notifier in notifiers],
+                evidence=lambda state, now: evidence(diagnosis(state, now, options)),
+                fleets=lambda: self._accounts.fleets,
+                exporter=lambda: self._own_state(self._failing_seconds),
+                clock=self._clock,
+                closers=[notifier.aclose for _, notifier in notifiers],
+                interval=min(INTERVAL_SECONDS, max(0.5, settings.sweep.interval / 2)),
+                enrich=LogTails(lambda: self._accounts.clients, log_lines).added if log_lines else None,
+                before=before,
             )
             self.pager.start()
 

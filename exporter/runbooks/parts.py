@@ -1,186 +1,199 @@
-"""What runbooks are made of, and the steps and causes that several of them share."""
+"""The parts of runbooks, and the checks and symptoms that several of them share."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 
-class Step(NamedTuple):
-    """One thing to look at. `command` is for a shell, `query` for Prometheus; either may be empty.
+class Check(NamedTuple):
+    """One step of an investigation. `command` is for a shell, `query` for Prometheus; either may be empty.
 
-    In commands the shell functions and variables of the page's first block may be used; in queries WORKLOAD_ID and
-    ACCOUNT are blanks for the labels of the alert.
+    Commands may use the shell functions and variables of the page's first block. In queries, WORKLOAD_ID and ACCOUNT
+    are placeholders for labels of the alert.
     """
 
-    words: str
+    text: str
     command: str = ""
     query: str = ""
 
 
-class Cause(NamedTuple):
-    """What is seen, what it means (up to its first full stop or colon: the name of the cause), and what ends it."""
+class Symptom(NamedTuple):
+    "What is observed, what it means, and how to fix it. `meaning` up to its first full stop or colon names the"
+
+    "cause."
 
     sign: str
-    means: str
+    meaning: str
     fix: str
 
 
 class Runbook(NamedTuple):
-    """A page. `why` says why the condition has to hold that long; `ends`, how the alert goes, where it is not plain."""
+    """The hand-written parts of a page.
+
+    `affected`: who is affected. `silence`: when to silence the alert. `reason`: why the condition must be met for the
+    wait time of the alert, or why there is none. `ends`: how the alert resolves; empty: when its condition is no longer
+    met.
+    """
 
     meaning: str
     impact: str
-    who: str
-    steps: tuple[Step, ...]
-    causes: tuple[Cause, ...]
+    affected: str
+    checks: tuple[Check, ...]
+    symptoms: tuple[Symptom, ...]
     silence: str
-    why: str
+    reason: str
     ends: str = ""
 
 
-ME = 'workload_id="WORKLOAD_ID"'
+WORKLOAD_LABEL = 'workload_id="WORKLOAD_ID"'
 
 
-def several(*names: str, of: str = ME) -> str:
-    """A query for several families at once: ``or`` would show one of them, as they have the same labels."""
-    return f'{{__name__=~"{"|".join(f"datarobot_{name}" for name in names)}",{of}}}'
+def families(*names: str, labels: str = WORKLOAD_LABEL) -> str:
+    """A query for several families at once: ``or`` would return one of them, as they have the same labels."""
+    return f'{{__name__=~"{"|".join(f"datarobot_{name}" for name in names)}",{labels}}}'
 
 
 CALLERS = "Everybody who calls the workload."
-SOME = "Perhaps its callers: see how many replicas are ready."
-OWNERS = "The people who deploy the workload; its callers too, where no other version of it serves."
-ON_CALL = "Whoever relies on these alerts: nothing that is said of the workloads is new any more."
+SOME_CALLERS = "Possibly its callers: check how many replicas are ready."
+OWNERS = "The owners of the workload; also its callers if no other version of it serves."
+ALERT_USERS = "Everybody who relies on these alerts: data about workloads is no longer up to date."
 
-# -- steps
-LOOK = Step("Ask the platform: `status`, what it runs and since when.", 'dr "workloads/$WORKLOAD_ID/"')
-PODS = Step(
-    "Look at its pods. What counts is in `containers`: `reason` and `message` now, `lastState` with the `exitCode` of "
-    "the end before; and in `conditions` with `value` (or `met`) false. The pod's own `status` is not health.",
+# -- checks
+WORKLOAD = Check(
+    "Query the platform for the workload: `status`, what it runs, and since when.", 'dr "workloads/$WORKLOAD_ID/"'
+)
+PODS = Check(
+    "Check its pods. Relevant are, in `containers`, the current `reason` and `message`, and `lastState` with the "
+    "`exitCode` of the previous termination; and `conditions` with `value` (or `met`) false. The pod's own `status` "
+    "does not indicate health.",
     "pods",
 )
-EVENTS = Step("What happened to it lately?", 'dr "workloads/$WORKLOAD_ID/events/?limit=20"')
-LOG = Step(
-    "Read the end of its log. An empty log proves nothing: not every cluster collects it.",
+EVENTS = Check("What happened to it recently?", 'dr "workloads/$WORKLOAD_ID/events/?limit=20"')
+LOG = Check(
+    "Read the end of its log. It may be empty although the workload logs: not every cluster collects logs.",
     'dr "otel/workload/$WORKLOAD_ID/logs/?limit=50"',
 )
-REASONS = Step(
-    "Why do its containers wait, and how did they end last?",
-    query=f"sum by (container, reason) (datarobot_container_waiting_reason{{{ME}}} > 0)\n"
-    f"or sum by (container, reason) (datarobot_container_last_terminated_reason{{{ME}}} > 0)",
+REASONS = Check(
+    "For which reasons are its containers waiting, and for which were they last terminated?",
+    query=f"sum by (container, reason) (datarobot_container_waiting_reason{{{WORKLOAD_LABEL}}} > 0)\n"
+    f"or sum by (container, reason) (datarobot_container_last_terminated_reason{{{WORKLOAD_LABEL}}} > 0)",
 )
-EXITS = Step("With which code did they end last?", query=f"datarobot_container_last_exit_code{{{ME}}}")
-CHANGED = Step(
-    "What changed within the last six hours: started, stopped, replaced?",
-    query=f"sum by (transition) (increase(datarobot_workload_transitions_total{{{ME}}}[6h])) > 0",
+EXIT_CODES = Check(
+    "With which exit code did they last end?", query=f"datarobot_container_last_exit_code{{{WORKLOAD_LABEL}}}"
 )
-STATES = Step(
-    "Since when is it as it is, in seconds?",
-    query=f"time() - max by (workload, workload_id) (datarobot_workload_status_since_timestamp_seconds{{{ME}}})",
+CHANGES = Check(
+    "What changed in the last six hours: started, stopped, replaced?",
+    query=f"sum by (transition) (increase(datarobot_workload_transitions_total{{{WORKLOAD_LABEL}}}[6h])) > 0",
 )
-READY = Step(
-    "How many replicas are ready, how many live, how many should there be?",
-    query=several("proton_replicas_ready", "proton_replicas_live", "workload_replicas_min", "workload_replicas_max"),
+TIME_IN_STATE = Check(
+    "For how many seconds has it been in its current state?",
+    query="time() - max by (workload, workload_id) "
+    f"(datarobot_workload_status_since_timestamp_seconds{{{WORKLOAD_LABEL}}})",
 )
-OTHERS = Step(
-    "Is it alone? If many fail at once, look for one cause instead.",
+READY = Check(
+    "How many replicas are ready, how many are live, and how many are desired?",
+    query=families("proton_replicas_ready", "proton_replicas_live", "workload_replicas_min", "workload_replicas_max"),
+)
+OTHERS = Check(
+    "Are other workloads affected? If many fail at the same time, look for a common cause.",
     query='count by (account, status) (datarobot_workload_status{status=~"errored|failed|interrupted|submitted"} == 1)',
 )
-TRAFFIC = Step(
-    "What do its callers get: requests and shares of errors, by window?",
-    query=several(*(f"workload_window_{name}" for name in ("requests", "server_error_ratio", "client_error_ratio"))),
+TRAFFIC = Check(
+    "How many requests does it receive, and what share of them fails, by window?",
+    query=families(*(f"workload_window_{name}" for name in ("requests", "server_error_ratio", "client_error_ratio"))),
 )
-REPLACEMENT = Step(
-    "Is a replacement under way, when did the last one fail, and how many ended how, within six hours?",
-    query=f"{several('workload_replacement_active', 'workload_replacement_failed_timestamp_seconds')}\n"
-    f"or sum by (workload_id, outcome) (increase(datarobot_workload_replacements_total{{{ME}}}[6h])) > 0",
+REPLACEMENT = Check(
+    "Is a replacement in progress, when did the last one fail, and how did those of the last six hours end?",
+    query=f"{families('workload_replacement_active', 'workload_replacement_failed_timestamp_seconds')}\n"
+    f"or sum by (workload_id, outcome) (increase(datarobot_workload_replacements_total{{{WORKLOAD_LABEL}}}[6h])) > 0",
 )
-SWEEPS = Step(
-    "Why do sweeps fail? The label `reason` names it.",
+SWEEPS = Check(
+    "Why do sweeps fail? See the label `reason`.",
     query="sum by (account, reason) (increase(datarobot_exporter_sweep_failures_total[15m])) > 0",
 )
-EXPORTER_LOG = Step(
-    "Read the exporter's log; each failure says what was asked, what came back and what happens next. "
+EXPORTER_LOG = Check(
+    "Read the exporter's log. For each failure it shows the request, the response and what happens next. "
     "(In Kubernetes: `kubectl logs`; under systemd: `journalctl -u workload-exporter -n 50`.)"
 )
-CHECK = Step(
-    "Ask the API with the same settings and the same token. Each route is listed with its answer.",
+CHECK_ONLINE = Check(
+    "Query the API with the same settings and the same token. Each route is listed with its response.",
     'workload-exporter check --online ${CONFIG:+"--config.file=$CONFIG"}',
 )
-EXPORTER_READY = Step("Ask the exporter what it still waits for.", 'curl -sS "$EXPORTER/-/ready"')
+EXPORTER_READY = Check("Which accounts is the exporter still waiting for?", 'curl -sS "$EXPORTER/-/ready"')
 
-# -- causes
-CRASH = Cause(
-    "A container waits with `CrashLoopBackOff`; its last exit code is 1, 2, 126, 127 or 139.",
-    "The process ends with an error: 1 is an error of the application, 2 wrong arguments, 126 not executable, 127 not "
-    "found, 139 a fault in native code. `exec format error` in the log: the image is for another processor.",
-    "Read the end of the log. If it began with a new version or new settings, go back to the ones before; "
-    "else correct the command, the environment or the image, and replace the artifact.",
+# -- symptoms
+CRASH = Symptom(
+    "A container is waiting with `CrashLoopBackOff`; its last exit code is 1, 2, 126, 127 or 139.",
+    "The process exits with an error: 1 is an error of the application, 2 wrong arguments, 126 not executable, 127 not "
+    "found, 139 a crash in native code. `exec format error` in the log: the image is for another CPU architecture.",
+    "Read the end of the log. If it began with a new version or new settings, roll back; otherwise correct the "
+    "command, the environment or the image, and replace the artifact.",
 )
-EXIT_ZERO = Cause(
-    "Its container ended last with `Completed` and exit code 0, whatever it waits with now.",
-    "The process is no server: it does its work and ends, or a start script put the server into the background.",
-    "Let the container's command be one that stays and listens on its port; jobs that end are not supported.",
+EXIT_ZERO = Symptom(
+    "Its container last ended with `Completed` and exit code 0, whatever its current waiting reason.",
+    "The process is not a server: it finishes its work and exits, or a start script runs the server in the background.",
+    "Run the server in the foreground, listening on its port. Jobs that end are not supported.",
 )
-PROBE_KILLS = Cause(
-    "Restarts go up; last exit code 137 or 143 with the reason `Error`, not `OOMKilled`.",
-    "A startup or liveness probe fails, and the platform ends the container.",
-    "Give the probe a longer initial delay or period, or mend the endpoint that it asks.",
+PROBE_KILLS = Symptom(
+    "The number of restarts increases; the last exit code is 137 or 143 with the reason `Error`, not `OOMKilled`.",
+    "A startup or liveness probe fails, and the platform kills the container.",
+    "Give the probe a longer initial delay or period, or fix the endpoint that it calls.",
 )
-OOM = Cause(
-    "A container ended last with `OOMKilled`, exit code 137.",
-    "It wanted more memory than its resource bundle has.",
-    "Choose a bundle with more memory, or let the application use less: fewer workers, smaller batches.",
+OOM = Symptom(
+    "A container last ended with `OOMKilled`, exit code 137.",
+    "It used more memory than its resource bundle provides.",
+    "Choose a bundle with more memory, or reduce the memory use of the application: fewer workers, smaller batches.",
 )
-PULL = Cause(
-    "A container waits with `ImagePullBackOff`, `ErrImagePull` or `InvalidImageName`; nothing has ever started.",
-    "The image's name or tag is wrong, or the registry does not let the platform in: `manifest unknown` or `not found` "
-    "in the message is a tag or digest that is not there, `unauthorized` or `denied` a credential.",
-    "Compare the image (`image` of the container in the platform's answer) with the registry; push what is missing, "
-    "correct the tag or renew the credential, then replace the artifact.",
+PULL = Symptom(
+    "A container is waiting with `ImagePullBackOff`, `ErrImagePull` or `InvalidImageName`, and has never started.",
+    "The image name or tag is wrong, or the platform has no access to the registry: `manifest unknown` or `not found` "
+    "in the message means a missing tag or digest, `unauthorized` or `denied` a wrong credential.",
+    "Compare the image (`image` of the container in the platform's response) with the registry. Push the missing "
+    "image, correct the tag or renew the credential, then replace the artifact.",
 )
-CONFIG = Cause(
-    "A container waits with `CreateContainerConfigError`, `CreateContainerError` or `RunContainerError`.",
-    "A secret or a variable that it names does not exist, a volume cannot be mounted, or its command cannot be run.",
-    "The message names the missing thing: create it, or correct the name in the artifact.",
+CONFIG = Symptom(
+    "A container is waiting with `CreateContainerConfigError`, `CreateContainerError` or `RunContainerError`.",
+    "A secret or variable that it references does not exist, a volume cannot be mounted, or its command cannot be run.",
+    "The message names what is missing: create it, or correct the name in the artifact.",
 )
-READINESS = Cause(
-    "Containers run, but are not ready; the condition `Ready` is unmet with `ContainersNotReady`.",
-    "The readiness probe fails: wrong port or path, the application is still loading, it hangs, or it waits for "
-    "something that is down.",
-    "Find the probe's port and path in the artifact; in the log, see which port the application listens on and whether "
-    "it has finished loading. Correct the probe or give it more time. If it was ready before and nothing was replaced, "
-    "mend what it waits for, or restart the workload.",
+READINESS = Symptom(
+    "Containers are running but not ready; the condition `Ready` is not met, with `ContainersNotReady`.",
+    "The readiness probe fails: wrong port or path, or the application is still loading, hangs, or waits for a "
+    "dependency that is down.",
+    "Find the probe's port and path in the artifact. Check in the log which port the application listens on, and "
+    "whether it has finished loading. Correct the probe or give it more time. If it was ready before and nothing was "
+    "replaced, fix what it is waiting for, or restart the workload.",
 )
-NODE = Cause(
-    "The condition `PodScheduled` is unmet with `Unschedulable`; there are no containers yet.",
-    "No node has room: the message says of what (GPU, processor, memory, volume).",
-    "Wait if nodes are added on demand; else stop what is needed less, choose a smaller bundle, or ask those who run "
-    "the cluster for more nodes.",
+NODE = Symptom(
+    "The condition `PodScheduled` is not met, with `Unschedulable`; there are no containers yet.",
+    "No node has enough free capacity: the message says of what (GPU, CPU, memory, volume).",
+    "Wait if nodes are added on demand. Otherwise stop less important workloads, choose a smaller bundle, or ask the "
+    "cluster administrators for more nodes.",
 )
-PREEMPTED = Cause(
-    "A replica has `failed`, the workload is interrupted.",
-    "It was evicted: something of more importance needed its place, or its node went away.",
-    "Start it again; if it must not be evicted, raise its importance.",
+PREEMPTED = Symptom(
+    "A replica has `failed`, and the workload is interrupted.",
+    "It was evicted: a more important workload needed its capacity, or its node was removed.",
+    "Start it again. If it must not be evicted, raise its importance.",
 )
-NOTHING_TOLD = Cause(
-    "The pods are not told (the answer is 204), or nothing about them has changed for long.",
-    "The platform's monitor does not report on this workload; its status is the last one known.",
-    "Call its endpoint. If it answers, leave the workload alone and tell those who run the platform. If it does not, "
-    "and nobody is stopping it, start it again and tell them too.",
+PODS_NOT_REPORTED = Symptom(
+    "The pods are not reported (the response is 204), or nothing about them has changed for a long time.",
+    "The platform's monitor does not report this workload; its status is the last one known.",
+    "Call its endpoint. If it responds, leave the workload alone and inform the platform administrators. If it does "
+    "not, and the workload is not being stopped, start it again and inform them too.",
 )
-BAD_RELEASE = Cause(
+BAD_RELEASE = Symptom(
     "It began with a replacement, new settings or a promotion.",
     "The new version is the cause.",
-    "Replace it with the artifact from before.",
+    "Replace it with the previous artifact.",
 )
-OVERLOAD = Cause(
-    "Concurrent requests, processor or memory are near what its replicas have.",
+OVERLOAD = Symptom(
+    "Concurrent requests, CPU or memory are close to what its replicas can handle.",
     "It is overloaded.",
-    "Raise the number of replicas or the most that the autoscaler may run; choose a larger bundle.",
+    "Raise the number of replicas or the autoscaler's maximum, or choose a larger bundle.",
 )
-DOWNSTREAM = Cause(
+DOWNSTREAM = Symptom(
     "The log shows timeouts or refused connections to services that it calls.",
-    "A service behind it is down or slow: if it never worked, or its address is new, the network may block it; private "
-    "ranges are blocked.",
-    "Mend that; nothing in this workload will help.",
+    "A service that it depends on is down or slow: if it never worked, or its address is new, the network may block "
+    "it; private address ranges are blocked.",
+    "Fix that service or the network; changes to this workload will not help.",
 )

@@ -39,7 +39,7 @@ def test_amlint_has_no_warning() -> None:
     assert ran.returncode == 0, ran.stdout
 
 
-RECEIVERS = {"critical": "page", "warning": "tickets", "info": "nobody", "none": "dead-mans-switch"}
+RECEIVERS = {"critical": "page", "warning": "tickets", "info": "none", "none": "dead-mans-switch"}
 ROUTES = [(alert.name, level.severity) for alert in ALERTS for level in alert.levels]
 
 

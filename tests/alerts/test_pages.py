@@ -21,12 +21,15 @@ from exporter.clock import Clock
 from exporter.diagnosis.diagnosis import diagnosis
 from exporter.diagnosis.wording import evidence
 from exporter.paging.notify import Sent
-from exporter.paging.pager import Pager, Receiver
+from exporter.paging.pager import Pager
+from exporter.paging.receiver import Receiver
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES, Story
 from exporter.state.store import Store
 from tests.one_story import MAX_PLAY_SECONDS, OneStory
 from tests.stage import Stage, played
+
+pytestmark = pytest.mark.long
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "pages"
 HOLDS, ENDS_WITHIN = 80 * 60.0, 8 * 3600.0
@@ -65,24 +68,24 @@ def pages(story: Story) -> list[tuple[float, Notification]]:
 
             subscription = Subscription(lambda told: chosen(WANTS, told), lambda told, now: quiet(WANTS, told, now))
             pager = Pager(
-                Store(None),
-                stage.report,
-                OPTIONS,
-                [Receiver("on-call", send, subscription)],
-                lambda state, now: evidence(diagnosis(state, now, OPTIONS)),
-                lambda: [stage.monitor.fleet],
-                Exporter,
-                Clock(lambda: stage.wall, lambda: stage.now),
+                store=Store(None),
+                report=stage.report,
+                options=OPTIONS,
+                receivers=[Receiver("on-call", send, subscription)],
+                evidence=lambda state, now: evidence(diagnosis(state, now, OPTIONS)),
+                fleets=lambda: [stage.monitor.fleet],
+                exporter=Exporter,
+                clock=Clock(lambda: stage.wall, lambda: stage.now),
             )
 
             async def look() -> None:
-                await pager.look()
-                await pager.turn()
+                await pager.evaluate()
+                await pager.notify()
 
             ends = min(story.seconds, MAX_PLAY_SECONDS) if story.seconds != float("inf") else HOLDS
             await stage.run(ends - 30, look)
             world.actor(0).story = HEALTHY
-            while pager.told["on-call"] and stage.now < ends + ENDS_WITHIN:
+            while pager.state.notified["on-call"] and stage.now < ends + ENDS_WITHIN:
                 await stage.run(stage.now + 600, look)
 
         played(play, simulator)

@@ -20,6 +20,8 @@ from exporter.simulator.stories import STORIES, Story
 from tests.one_story import OneStory
 from tests.stage import START, Stage, played
 
+pytestmark = pytest.mark.long
+
 GOLDEN = Path(__file__).parent.parent / "golden" / "explain"
 WATCHED = 1800.0
 """For how long a daemon has watched before, at the most."""

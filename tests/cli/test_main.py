@@ -21,7 +21,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.cli.main import COMMANDS, main
-from exporter.otlp.transport import encode
+from exporter.otlp.encoding import encode
 from exporter.simulator import Simulator
 from exporter.state.store import Frozen, Store
 from exporter.tracing.trace import Trace

@@ -362,7 +362,7 @@ def test_an_answer_that_is_too_large_is_not_read() -> None:
         (b'"plain"', "plain"),
         (b"<html><style>a{}</style>\n<h1>502</h1></html>", "502"),
         (b"[" * 100000, "["),
-        (b"", "(no words)"),
+        (b"", "(no message)"),
     ],
 )
 def test_error_bodies_of_every_shape_become_words(body: bytes, words: str) -> None:

@@ -194,6 +194,7 @@ def steady(stage: Stage) -> dict[str, str]:
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("oddity", ["unavailable-seconds", "throttled"])
 def test_a_workload_whose_details_are_refused_costs_the_others_nothing(oddity: str) -> None:
     """503 with Retry-After: 300, or 429 without, for one workload; the details of the others stay as fresh as ever."""
@@ -216,6 +217,7 @@ def test_a_workload_whose_details_are_refused_costs_the_others_nothing(oddity: s
         played(play, simulator)
 
 
+@pytest.mark.long
 def test_a_part_whose_route_is_paused_costs_nothing_and_comes_back_after_the_pause() -> None:
     async def play(stage: Stage) -> None:
         await stage.run(60.0)
@@ -290,6 +292,7 @@ def test_extras_that_the_budget_does_not_carry_are_dropped_and_told() -> None:
         played(play, simulator, rate=2.0)
 
 
+@pytest.mark.long
 def test_one_who_vanished_is_asked_about_and_told_apart_from_one_no_longer_shared() -> None:
     told: set[str] = set()
 

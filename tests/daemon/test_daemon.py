@@ -145,7 +145,7 @@ TROUBLE = [
     ("truncated", "decode", "the answer is no JSON"),
     ("no-data", "decode", "has no `data` list"),
     ("null-data", "decode", "has no `data` list"),
-    ("repeating", "incomplete", "only workloads that it gave before"),
+    ("repeating", "incomplete", "only workloads that it had returned before"),
     ("redirect-elsewhere", "redirect", "a redirect, which is not followed"),
     ("huge", "too_large", "more than 33554432 bytes"),
     ("cut", "connect", "no connection, or it was cut"),
@@ -384,7 +384,7 @@ def test_reloads_that_come_together_leave_one_pager_and_it_is_the_last_ones(simu
         running = [task for task in asyncio.all_tasks() if "Pager._run" in str(task.get_coro())]
         assert len(running) == 1
         assert daemon.paging.pager is not None
-        assert [receiver.name for receiver in daemon.paging.pager._receivers] == ["three"]
+        assert [delivery.receiver.name for delivery in daemon.paging.pager.deliveries] == ["three"]
         await daemon.paging.pager.close()
 
     play(simulator, work)

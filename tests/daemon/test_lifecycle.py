@@ -19,6 +19,8 @@ from tests.one_story import MAX_PLAY_SECONDS, OneStory
 from tests.stage import START, Stage, played
 from tests.trees import tree
 
+pytestmark = pytest.mark.long
+
 GOLDEN = Path(__file__).parent.parent / "golden" / "traces"
 TRACING = Tracing("https://dr.example.test")
 CHANGING = tuple(story for story in STORIES if len(story.steps) > 1 and story.name != "promoted")

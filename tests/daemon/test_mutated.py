@@ -38,6 +38,8 @@ from tests.daemon.test_daemon import START, Time
 from tests.examples import page as listed
 from tests.mutated import NASTY, mangled, mutated
 
+pytestmark = pytest.mark.long
+
 EACH = 500
 """Answers of one kind with one seed."""
 SEEDS = [*range(2), *(pytest.param(seed, marks=pytest.mark.exhaustive) for seed in range(2, 20))]

@@ -10,6 +10,8 @@ from exporter.simulator import Simulator
 from tests.daemon.test_daemon import START
 from tests.life import Life
 
+pytestmark = pytest.mark.long
+
 STATUS_DETAILS = "/workloads/{id}/protons/{pid}/statusDetails"
 STEADY = "(healthy|saturated|server-errors|memory|slow-2|autoscaled-32).*"
 """The names of workloads that change neither their status nor their pods."""

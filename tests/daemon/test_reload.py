@@ -79,8 +79,8 @@ class Running(Scene):
         self.time.pass_(10)
         pager = self.daemon.paging.pager
         assert pager is not None
-        await pager.look()
-        await pager.turn()
+        await pager.evaluate()
+        await pager.notify()
 
     async def observed(self) -> dict[str, Any]:
         """What can be seen of a daemon, but for what counts requests, log lines and time."""

@@ -27,6 +27,8 @@ from exporter.simulator.stories import STORIES, Story, StoryStep
 from tests.one_story import LEAD_SECONDS, MAX_PLAY_SECONDS, OneStory
 from tests.stage import START, Stage, played
 
+pytestmark = pytest.mark.long
+
 GOLDEN = Path(__file__).parent.parent / "golden"
 CONSTANT_LABELS = re.compile(r'\b(account|workload|workload_id)="[^"]*",?')
 PROTON = re.compile(r'\bproton_id="[^"]*",?')

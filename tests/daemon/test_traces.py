@@ -16,6 +16,8 @@ from tests.daemon.test_kept import Full
 from tests.life import Life
 from tests.receivers import HttpReceiver
 
+pytestmark = pytest.mark.long
+
 HOUR = 3600.0
 
 

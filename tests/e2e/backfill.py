@@ -1,6 +1,5 @@
 """A Prometheus that holds what a page said over time, without waiting for it."""
 
-import re
 import subprocess
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
@@ -14,37 +13,42 @@ class Pages:
     """Samples of pages with the time of each; `only` families of these names, where it is given."""
 
     def __init__(self, only: Container[str] | None = None) -> None:
-        self._rows: dict[str, list[str]] = {}
+        self._samples: dict[tuple[str, str], list[tuple[int, str]]] = {}  # series and further labels -> time and value
         self._only = only
 
     def add(self, page: str, at: float, more: str = "") -> None:
         """A page in text format as scraped `at`, in seconds since the epoch; `more` labels such as ``job="x"``."""
+        second = round(at)
         for line in page.splitlines():
             if not line.startswith("#"):
-                name = re.split(r"[{ ]", line)[0]
-                if self._only is not None and name not in self._only:
-                    continue
-                self._rows.setdefault(name, []).append(f"{_with(line, more)} {round(at)}\n")
+                series, _, value = line.rpartition(" ")
+                if self._only is None or _name(series) in self._only:
+                    self._samples.setdefault((series, more), []).append((second, value))
 
     def write(self, file: Path) -> Path:
         """All of it as OpenMetrics; one series after another, each in order of time, as the format wants it."""
+        families: dict[str, list[tuple[str, str]]] = {}
+        for series, more in sorted(self._samples):
+            families.setdefault(_name(series), []).append((series, more))
         with file.open("w") as out:
-            for name in sorted(self._rows):
+            for name in sorted(families):
                 out.write(f"# TYPE {name} unknown\n")
-                there = self._rows[name]
-                out.writelines(sorted(there, key=lambda line: (line.rsplit(" ", 2)[0], int(line.rsplit(" ", 1)[1]))))
+                for series, more in families[name]:
+                    labelled = _with(series, more)
+                    out.writelines(f"{labelled} {value} {at}\n" for at, value in sorted(self._samples[series, more]))
             out.write("# EOF\n")
         return file
 
 
-def _with(line: str, more: str) -> str:
+def _name(series: str) -> str:
+    return series.partition("{")[0]
+
+
+def _with(series: str, more: str) -> str:
     if not more:
-        return line
-    name, brace, rest = line.partition("{")
-    if not brace:
-        name, _, value = line.partition(" ")
-        return f"{name}{{{more}}} {value}"
-    return f"{name}{{{more},{rest}"
+        return series
+    name, brace, rest = series.partition("{")
+    return f"{name}{{{more},{rest}" if brace else f"{name}{{{more}}}"
 
 
 @contextmanager

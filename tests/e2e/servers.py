@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 
+from tests import http
 from tests.components import component
 
 PORTS = range(20_000, 32_000)
@@ -84,12 +85,12 @@ class Prometheus:
 
     def get(self, path: str) -> Any:
         """What its API answers under ``/api/v1/``."""
-        return httpx.get(f"{self.url}/api/v1/{path}", trust_env=False).json()["data"]
+        return http.get(f"{self.url}/api/v1/{path}").json()["data"]
 
     def query(self, expression: str, at: float | None = None) -> list[dict[str, Any]]:
         """The series of an expression, now or at a time."""
         told = {"query": expression} | ({} if at is None else {"time": str(at)})
-        answer = httpx.post(f"{self.url}/api/v1/query", data=told, trust_env=False, timeout=60).json()
+        answer = http.post(f"{self.url}/api/v1/query", data=told, timeout=60).json()
         assert answer["status"] == "success", answer
         result: list[dict[str, Any]] = answer["data"]["result"]
         return result
@@ -97,7 +98,7 @@ class Prometheus:
     def range(self, expression: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
         """The series of an expression from `start` to `end`, every `step` seconds."""
         told = {"query": expression, "start": str(start), "end": str(end), "step": str(step)}
-        answer = httpx.post(f"{self.url}/api/v1/query_range", data=told, trust_env=False, timeout=300).json()
+        answer = http.post(f"{self.url}/api/v1/query_range", data=told, timeout=300).json()
         assert answer["status"] == "success", answer
         result: list[dict[str, Any]] = answer["data"]["result"]
         return result
@@ -116,7 +117,7 @@ def prometheus(folder: Path, config: Mapping[str, Any], *options: str) -> Iterat
     told = (f"--config.file={file}", f"--storage.tsdb.path={folder / 'tsdb'}", *options)
     with running(log, program, *told, f"--web.listen-address=127.0.0.1:{port}"):
         url = f"http://127.0.0.1:{port}"
-        ready = eventually(lambda: httpx.get(f"{url}/-/ready", trust_env=False).status_code == 200, 60)
+        ready = eventually(lambda: http.get(f"{url}/-/ready").status_code == 200, 60)
         assert ready, log.read_text()[-2000:]
         yield Prometheus(url)
 
@@ -129,12 +130,12 @@ class Alertmanager:
 
     def alerts(self) -> list[dict[str, Any]]:
         """The alerts that fire."""
-        told: list[dict[str, Any]] = httpx.get(f"{self.url}/api/v2/alerts", trust_env=False).json()
+        told: list[dict[str, Any]] = http.get(f"{self.url}/api/v2/alerts").json()
         return told
 
     def post(self, *alerts: Mapping[str, Any]) -> None:
         """Alerts as Prometheus sends them: ``labels``, ``annotations``, ``startsAt``, ``endsAt``."""
-        answer = httpx.post(f"{self.url}/api/v2/alerts", json=alerts, trust_env=False)
+        answer = http.post(f"{self.url}/api/v2/alerts", json=alerts)
         assert answer.status_code == 200, answer.text
 
 
@@ -149,6 +150,6 @@ def alertmanager(folder: Path, config: Path, port: int = 0) -> Iterator[Alertman
     told = (f"--config.file={config}", f"--storage.path={folder / 'alertmanager'}", "--cluster.listen-address=")
     with running(log, program, *told, f"--web.listen-address=127.0.0.1:{port}") as process:
         url = f"http://127.0.0.1:{port}"
-        ready = eventually(lambda: httpx.get(f"{url}/-/ready", trust_env=False).status_code == 200, 60)
+        ready = eventually(lambda: http.get(f"{url}/-/ready").status_code == 200, 60)
         assert ready, log.read_text()[-2000:]
         yield Alertmanager(url, process)

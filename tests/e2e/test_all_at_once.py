@@ -20,6 +20,7 @@ import yaml
 from exporter.simulator import Simulator
 from exporter.simulator.oddities import SimulatedResponse
 from exporter.simulator.stories import STORIES
+from tests import http
 from tests.e2e.servers import eventually, free_port
 from tests.receivers import HttpReceiver
 
@@ -158,7 +159,7 @@ class Exporter:
                 assert self.process.wait(timeout=20) == 0, self.log[-2000:]
 
     def get(self, path: str) -> httpx.Response:
-        return httpx.get(f"http://127.0.0.1:{self.port}{path}", auth=self.login, trust_env=False, timeout=5)
+        return http.get(f"http://127.0.0.1:{self.port}{path}", auth=self.login, timeout=5)
 
     def page(self) -> dict[str, float]:
         answer = self.get("/metrics")

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 
+from tests import http
 from tests.components import component
 from tests.e2e.servers import demo, eventually, free_port, prometheus, running
 
@@ -27,7 +27,7 @@ def alertmanager(folder: Path, config: Path) -> Iterator[str]:
     with running(log, program, *told, f"--web.listen-address=127.0.0.1:{port}"):
         address = f"127.0.0.1:{port}"
         url = f"http://{address}/-/ready"
-        assert eventually(lambda: httpx.get(url, trust_env=False).status_code == 200, 60), log.read_text()[-2000:]
+        assert eventually(lambda: http.get(url).status_code == 200, 60), log.read_text()[-2000:]
         yield address
 
 
@@ -76,7 +76,7 @@ def test_the_labels_that_the_operator_attaches_take_the_place_of_none_of_ours(
             return {each["metric"].get(label, "") for each in server.query(f"count by ({label}) ({family})")}
 
         shown = {label: values(label, family) for label, family in OURS.items()}
-        page = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+        page = http.get(f"http://127.0.0.1:{port}/metrics").text
         for label, family in OURS.items():
             ours = set(re.findall(rf'^{family}{{.*\b{label}="([^"]*)"', page, re.MULTILINE))
             assert shown[label] <= ours
@@ -99,7 +99,7 @@ def test_what_holds_of_the_demo_fleet_arrives_at_alertmanager(tmp_path: Path) ->
         )
 
         def arrived() -> set[str]:
-            told: Any = json.loads(httpx.get(f"http://{address}/api/v2/alerts", trust_env=False).content)
+            told: Any = json.loads(http.get(f"http://{address}/api/v2/alerts").content)
             assert {receiver["name"] for alert in told for receiver in alert["receivers"]} <= {"none"}
             return {alert["labels"]["alertname"] for alert in told}
 

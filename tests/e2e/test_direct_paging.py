@@ -13,13 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES
-from tests import counts
+from tests import counts, http
 from tests.e2e.servers import Alertmanager, Prometheus, alertmanager, eventually, free_port, prometheus
 from tests.receivers import HALF, HANG, Answer, HttpReceiver
 
@@ -62,7 +61,7 @@ class Daemon:
         address = f"--web.listen-address={self.url.removeprefix('http://')}"
         with (self.folder / "exporter.log").open("ab") as log:
             self.process = subprocess.Popen((*command, address), stdout=log, stderr=log)
-        ready = eventually(lambda: httpx.get(f"{self.url}/-/ready", trust_env=False).status_code == 200, 30)
+        ready = eventually(lambda: http.get(f"{self.url}/-/ready").status_code == 200, 30)
         assert ready, (self.folder / "exporter.log").read_text()[-2000:]
 
     def kill(self) -> None:
@@ -73,7 +72,7 @@ class Daemon:
 
     def metric(self, series: str) -> str | None:
         """The value of one series of ours."""
-        page = httpx.get(f"{self.url}/metrics", trust_env=False).text
+        page = http.get(f"{self.url}/metrics").text
         told = dict(line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#"))
         return told.get(f"datarobot_exporter_{series}")
 
@@ -248,7 +247,7 @@ def test_what_is_told_directly_is_the_same_alert_as_that_of_prometheus(tmp_path:
                 # Both have sent: it is still one alert.
                 sent = f'notifications_total{{fate="delivered",receiver="am@{server.url[7:]}"}}'
                 assert float(ours.metric(sent) or 0) > 3
-                page = httpx.get(f"{theirs.url}/metrics", trust_env=False).text
+                page = http.get(f"{theirs.url}/metrics").text
                 assert float(re.findall(r"^prometheus_notifications_sent_total.* (\S+)$", page, re.MULTILINE)[0]) > 0
                 assert len(named(server, ALERT)) == len(named(server, OF_THE_ACCOUNT)) == 1
                 annotations = [each["annotations"] for each in server.alerts() if each["labels"]["alertname"] == ALERT]

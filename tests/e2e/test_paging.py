@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-import httpx
 import pytest
 
 from exporter.alerting.rules import Options, rules
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES
-from tests import counts
+from tests import counts, http
 from tests.alerts.receivers import Receivers, example, receivers
 from tests.e2e.servers import alertmanager, eventually, free_port, prometheus, running
 
@@ -134,7 +133,7 @@ def test_the_links_of_a_page_lead_to_its_runbook_its_workload_and_its_time(scene
     for event in pages:
         details = event["payload"]["custom_details"]
         runbook, dashboard = (link["href"] for link in event["links"])
-        assert httpx.get(runbook, trust_env=False).status_code == 200
+        assert http.get(runbook).status_code == 200
         assert Path(urlsplit(runbook).path).stem == event["payload"]["class"]
         url = urlsplit(dashboard)
         asked = parse_qs(url.query)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
+from tests import http
 from tests.components import component
 from tests.e2e.servers import Prometheus, demo, eventually, free_port, prometheus
 
@@ -97,6 +98,6 @@ def test_every_alert_rule_is_evaluated_without_an_error(scene: Scene) -> None:
 
 def test_promtool_has_no_remark(scene: Scene) -> None:
     promtool = component("promtool")
-    page = httpx.get(f"{scene.exporter}/metrics", trust_env=False).content
+    page = http.get(f"{scene.exporter}/metrics").content
     checked = subprocess.run([promtool, "check", "metrics"], input=page, capture_output=True, check=False)
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")

@@ -13,12 +13,12 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 
 from exporter.simulator import Simulator
 from exporter.simulator.stories import CRASHING, FOREVER, READY, SimulatedPods, Story, StoryStep
+from tests import http
 from tests.e2e.servers import eventually
 from tests.e2e.test_direct_paging import KEY, TAKEN, Daemon, incidents
 from tests.receivers import HttpReceiver
@@ -54,8 +54,8 @@ class Ran:
             each["payload"]["source"]: each["payload"]["custom_details"]
             for each in (json.loads(received.body) for received in pagerduty.accepted)
         }
-        self.metrics = httpx.get(f"{ours.url}/metrics", trust_env=False).text
-        page = httpx.get(f"{ours.url}/", trust_env=False).text
+        self.metrics = http.get(f"{ours.url}/metrics").text
+        page = http.get(f"{ours.url}/").text
         self.rows = [
             html.unescape(re.sub(r"<[^>]*>", " ", row)) for row in re.findall(r"<tr>.*?</tr>", page, re.DOTALL)
         ]

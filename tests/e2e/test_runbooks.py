@@ -89,6 +89,6 @@ def test_a_query_for_several_families_shows_each_of_them(scene: Scene) -> None:
 
 def test_the_queries_about_a_crash_show_it(scene: Scene) -> None:
     """Not only answered: they show what the page promises."""
-    query = RUNBOOKS["DataRobotContainerCrashLooping"].steps[0].query
+    query = RUNBOOKS["DataRobotContainerCrashLooping"].checks[0].query
     told = scene.prometheus.query(query.replace("WORKLOAD_ID", scene.workload_id))
     assert [series["value"][1] for series in told] == ["1"]

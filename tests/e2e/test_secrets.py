@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-import httpx
 import pytest
 import yaml
 
 from exporter.simulator import Simulator
 from exporter.simulator.oddities import SimulatedResponse, walk
+from tests import http
 from tests.e2e.servers import eventually, free_port, running
 from tests.receivers import Answer, HttpReceiver
+
+pytestmark = pytest.mark.long
 
 TOKEN, OTHER = "T0ken/of+the=Account", "0ther/T0ken=Of+Eu"
 OF_TRACES, HOOK, HMAC = "0wn/Key+of=traces", "h00k-Path/Part2", "Hm4c/secret+of=hook"
@@ -122,7 +124,7 @@ def test_the_daemon_shows_no_secret_anywhere(api: Simulator, tmp_path: Path) -> 
         with running(log, sys.executable, "-m", "exporter", "run", *flags):
 
             def get(path: str) -> str:
-                return httpx.get(f"{url}{path}", trust_env=False).text
+                return http.get(f"{url}{path}").text
 
             wanted = ("***", "datarobot_container_restarts_total", "datarobot_workload_events_total")
             assert eventually(lambda: all(each in get("/metrics") for each in wanted), 30), log.read_text()
@@ -144,15 +146,15 @@ def test_after_a_reload_new_secrets_are_hidden_and_old_ones_still(api: Echoing, 
     file = settings(tmp_path, api, "http://127.0.0.1:1", "http://127.0.0.1:1")
     flags = (f"--config.file={file}", f"--web.listen-address={url.removeprefix('http://')}")
     with running(tmp_path / "log", sys.executable, "-m", "exporter", "run", *flags):
-        assert eventually(lambda: "healthy-0 ***" in httpx.get(f"{url}/metrics", trust_env=False).text, 30)
+        assert eventually(lambda: "healthy-0 ***" in http.get(f"{url}/metrics").text, 30)
         file.write_text(file.read_text().replace(HMAC, new))
-        assert httpx.post(f"{url}/-/reload", trust_env=False).status_code == 200
+        assert http.post(f"{url}/-/reload").status_code == 200
         api.echo = f"renamed {new} {HMAC}"
         try:
-            assert eventually(lambda: "healthy-0 renamed" in httpx.get(f"{url}/metrics", trust_env=False).text, 30)
+            assert eventually(lambda: "healthy-0 renamed" in http.get(f"{url}/metrics").text, 30)
         finally:
             api.echo = ECHO
-        page = httpx.get(f"{url}/metrics", trust_env=False).text + (tmp_path / "log").read_text()
+        page = http.get(f"{url}/metrics").text + (tmp_path / "log").read_text()
     assert 'workload="healthy-0 renamed *** ***"' in page
     assert (found(page), new in page) == ([], False)
 
@@ -285,10 +287,10 @@ def test_no_command_leaves_a_core_file(api: Simulator, tmp_path: Path) -> None:
     file = settings(tmp_path, api, "http://127.0.0.1:1", "http://127.0.0.1:1")
     flags = (f"--config.file={file}", f"--web.listen-address={url.removeprefix('http://')}")
     with running(tmp_path / "log", sys.executable, "-m", "exporter", "run", *flags) as process:
-        assert eventually(lambda: httpx.get(f"{url}/-/healthy", trust_env=False).status_code == 200, 30)
+        assert eventually(lambda: http.get(f"{url}/-/healthy").status_code == 200, 30)
         limits = Path(f"/proc/{process.pid}/limits").read_text()
         owner = Path(f"/proc/{process.pid}/environ").stat().st_uid
-        page = httpx.get(f"{url}/metrics", trust_env=False).text
+        page = http.get(f"{url}/metrics").text
     assert re.search(r"^Max core file size +0 +0 +bytes", limits, re.MULTILINE)
     assert owner == 0  # whoever runs it: so the kernel marks what is not to be dumped
     assert sorted(set(re.findall(r"^process_\w+", page, re.MULTILINE))) == OWN_OF_THE_PROCESS

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import httpx
 import pytest
 import rotel
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -18,10 +17,13 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from oteltap import OtelTapHttpProtobufReceiver, OtelTapHttpProtobufReceiverSettings
 
 from exporter.simulator import Simulator
+from tests import http
 from tests.daemon.test_daemon import START
 from tests.e2e.servers import eventually, free_port, running
 from tests.life import Life
 from tests.receivers import HttpReceiver
+
+pytestmark = pytest.mark.long
 
 STORIES = "stop-and-start-.*|reverted-replacement-.*"
 
@@ -53,14 +55,14 @@ async def to_oteltap(simulator: Simulator, folder: Path, count: int) -> list[Spa
 
 def to_rotel(simulator: Simulator, folder: Path) -> str:
     """What comes over gRPC, as a collector writes it down."""
-    log, grpc, http = folder.with_suffix(".log"), free_port(), free_port()
+    log, grpc, listen = folder.with_suffix(".log"), free_port(), free_port()
     command = (
         *(Path(rotel.__file__).with_name("rotel-agent"), "start", "--exporter", "blackhole"),
-        *("--otlp-grpc-endpoint", f"127.0.0.1:{grpc}", "--otlp-http-endpoint", f"127.0.0.1:{http}"),
+        *("--otlp-grpc-endpoint", f"127.0.0.1:{grpc}", "--otlp-http-endpoint", f"127.0.0.1:{listen}"),
         *("--debug-log", "traces", "--debug-log-verbosity", "detailed"),
     )
     with running(log, *command):
-        assert eventually(lambda: httpx.get(f"http://127.0.0.1:{http}", trust_env=False).status_code, 20)
+        assert eventually(lambda: http.get(f"http://127.0.0.1:{listen}").status_code, 20)
         asyncio.run(live(simulator, folder, endpoint=f"http://127.0.0.1:{grpc}", protocol="grpc"))
     return log.read_text()
 

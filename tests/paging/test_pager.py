@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,22 +18,17 @@ from exporter.clock import Clock
 from exporter.fleet.ledger import Ledger, Tally
 from exporter.fleet.workload_state import Account, WorkloadState
 from exporter.metrics.account_families import AccountFacts
-from exporter.paging.pager import LONGEST, Pager, Receiver
+from exporter.paging.delivery import MAX_PAUSE_SECONDS
+from exporter.paging.notify.contract import Sent
+from exporter.paging.pager import Pager
+from exporter.paging.receiver import Receiver
 from exporter.state.store import StateError, Store
 from exporter.telemetry.own_metrics import Report
 
 ALL = Subscription(lambda told: told.labels["severity"] != "none", lambda _, __: False)
 
 
-class Fate(NamedTuple):
-    """What becomes of a notice."""
-
-    key: str
-    fate: str = "delivered"
-    reason: str = ""
-    words: str = "it went well"
-    after: float | None = None
-    maybe: bool = False
+DELIVERED = Sent("", "delivered")
 
 
 class Phone:
@@ -42,9 +37,9 @@ class Phone:
     def __init__(self) -> None:
         self.heard: list[str] = []
         self.notifications: list[Notification] = []
-        self.answer: Fate | Exception = Fate("")
+        self.answer: Sent | Exception = DELIVERED
 
-    async def send(self, notifications: Sequence[Notification], _: float) -> list[Fate]:
+    async def send(self, notifications: Sequence[Notification], _: float) -> list[Sent]:
         if isinstance(self.answer, Exception):
             raise self.answer
         if self.answer.fate == "delivered":
@@ -87,8 +82,8 @@ class Scene:
         )
         clock = Clock(lambda: self.now, lambda: self.now, asyncio.sleep)
         return Pager(
-            self.store, self.report, Options(), [receiver], self.evidence, self.fleets, lambda: self.exporter, clock,
-            before=before,
+            store=self.store, report=self.report, options=Options(), receivers=[receiver], evidence=self.evidence,
+            fleets=self.fleets, exporter=lambda: self.exporter, clock=clock, before=before,
         )  # fmt: skip
 
     def fleets(self) -> list[Fleet]:
@@ -109,8 +104,8 @@ class Scene:
         until = self.now + seconds
         while self.now < until:
             self.now = min(until, self.now + every)
-            await self.pager.look()
-            await self.pager.turn()
+            await self.pager.evaluate()
+            await self.pager.notify()
 
     def value(self, name: str, **labels: str) -> float | None:
         """One of our own metrics."""
@@ -145,34 +140,42 @@ def test_an_incident_opens_once_with_its_evidence_and_closes_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [Fate("", "again", "timeout", "x"), Fate("", "failed", "forbidden", "x"), OSError("x")]
+    "answer", [Sent("", "again", "timeout", "x"), Sent("", "failed", "forbidden", "x"), OSError("x")]
 )
-def test_a_receiver_that_is_away_for_a_day_hears_of_what_is_still_broken(answer: Fate | Exception) -> None:
+def test_a_receiver_that_is_away_for_a_day_hears_of_what_is_still_broken(answer: Sent | Exception) -> None:
     async def work(scene: Scene) -> None:
         scene.phone.answer, scene.status = answer, "errored"
         await scene.passes(86400, every=600.0)
         assert scene.phone.heard == []
-        scene.phone.answer = Fate("")
-        await scene.passes(LONGEST + 60)
+        scene.phone.answer = DELIVERED
+        await scene.passes(MAX_PAUSE_SECONDS + 60)
         assert scene.phone.heard == [FIRES]
 
     play(work)
 
 
 def test_a_receiver_that_hangs_keeps_neither_the_looks_nor_others_nor_what_they_were_told(tmp_path: Path) -> None:
-    async def hangs(*_: object) -> list[Fate]:
+    async def hangs(*_: object) -> list[Sent]:
         await asyncio.Event().wait()
         raise AssertionError("it never answers")
 
     async def work(scene: Scene) -> None:
         clock = Clock(lambda: scene.now, lambda: scene.now, asyncio.sleep)
-        ways = [Receiver("stuck", hangs, ALL), Receiver("phone", scene.phone.send, ALL)]
+        receivers = [Receiver("stuck", hangs, ALL), Receiver("phone", scene.phone.send, ALL)]
         pager = scene.pager = Pager(
-            scene.store, scene.report, Options(), ways, lambda *_: (), scene.fleets, Exporter, clock, every=0.01
+            store=scene.store,
+            report=scene.report,
+            options=Options(),
+            receivers=receivers,
+            evidence=lambda *_: (),
+            fleets=scene.fleets,
+            exporter=Exporter,
+            clock=clock,
+            interval=0.01,
         )
         scene.status = "errored"
         await scene.passes(600)
-        assert [*scene.store.paged().told["phone"]] == [*pager.told["phone"]] != []
+        assert [*scene.store.paged().told["phone"]] == [*pager.state.notified["phone"]] != []
         scene.status = "running"
         await scene.passes(60)
         assert scene.phone.heard == [FIRES, ENDS]
@@ -183,11 +186,11 @@ def test_a_receiver_that_hangs_keeps_neither_the_looks_nor_others_nor_what_they_
 
 def test_of_what_healed_meanwhile_it_hears_nothing_but_the_log_does(caplog: pytest.LogCaptureFixture) -> None:
     async def work(scene: Scene) -> None:
-        scene.phone.answer, scene.status = Fate("", "again", "connect", "refused"), "errored"
+        scene.phone.answer, scene.status = Sent("", "again", "connect", "refused"), "errored"
         await scene.passes(3600)
         scene.status = "running"
         await scene.passes(3600)
-        scene.phone.answer = Fate("")
+        scene.phone.answer = DELIVERED
         await scene.passes(3600)
         assert scene.phone.heard == []
 
@@ -195,17 +198,17 @@ def test_of_what_healed_meanwhile_it_hears_nothing_but_the_log_does(caplog: pyte
         play(work)
     messages = [record.message for record in caplog.records]
     assert [m for m in messages if m.startswith("alert ")] == ["alert fires", "alert has ended"]
-    assert messages.count("a receiver could not be told; it is tried again") == 1
+    assert messages.count("a receiver could not be notified; retrying") == 1
 
 
 def test_that_a_receiver_fails_is_a_metric_and_a_fact_for_others() -> None:
     async def work(scene: Scene) -> None:
-        scene.phone.answer, scene.status = Fate("", "again", "throttled", "429"), "errored"
+        scene.phone.answer, scene.status = Sent("", "again", "throttled", "429"), "errored"
         await scene.passes(1200)
         assert (scene.value("notification_failing_seconds", receiver="phone") or 0) > 600
         assert scene.pager.failing["phone"] > 600
         assert (scene.value("notification_failures_total", receiver="phone", reason="throttled") or 0) > 3
-        scene.phone.answer = Fate("")
+        scene.phone.answer = DELIVERED
         await scene.passes(120)
         assert (scene.value("notification_failing_seconds", receiver="phone"), scene.pager.failing) == (0, {})
 
@@ -214,9 +217,9 @@ def test_that_a_receiver_fails_is_a_metric_and_a_fact_for_others() -> None:
 
 def test_a_pause_that_the_receiver_asks_for_is_kept() -> None:
     async def work(scene: Scene) -> None:
-        scene.phone.answer, scene.status = Fate("", "again", "throttled", "429", 200.0), "errored"
+        scene.phone.answer, scene.status = Sent("", "again", "throttled", "429", 200.0), "errored"
         await scene.passes(330)
-        scene.phone.answer = Fate("")
+        scene.phone.answer = DELIVERED
         await scene.passes(120)
         assert scene.phone.heard == []
         await scene.passes(120)
@@ -250,11 +253,11 @@ def test_a_state_that_cannot_be_written_stops_no_page(tmp_path: Path, caplog: py
             raise StateError("disk full")
 
     async def work(scene: Scene) -> None:
-        scene.pager._store = Full(None)
+        scene.pager.state._store = Full(None)
         scene.status = "errored"
         await scene.passes(600)
         assert scene.phone.heard == [FIRES]
-        assert "what receivers were told is not kept" in caplog.text
+        assert "the state of paging cannot be written" in caplog.text
 
     play(work)
 
@@ -315,10 +318,13 @@ def test_a_dead_mans_switch_is_told_again_and_again_that_paging_works() -> None:
 
 def test_a_notice_that_a_receiver_will_not_have_holds_up_no_other() -> None:
     class Choosy(Phone):
-        async def send(self, notifications: Sequence[Notification], _: float) -> list[Fate]:
+        async def send(self, notifications: Sequence[Notification], _: float) -> list[Sent]:
             good = [each for each in notifications if each.labels["alertname"] != "DataRobotWorkloadErrored"]
             self.heard += [f"{each.status} {each.title}" for each in good]
-            return [Fate(n.key) if n in good else Fate(n.key, "failed", "bad_request", "400") for n in notifications]
+            return [
+                DELIVERED._replace(key=n.key) if n in good else Sent(n.key, "failed", "bad_request", "400")
+                for n in notifications
+            ]
 
     async def work(scene: Scene) -> None:
         scene.phone = Choosy()
@@ -334,9 +340,9 @@ def test_a_notice_that_a_receiver_will_not_have_holds_up_no_other() -> None:
 def test_replacements_are_told_to_whom_they_interest_once_and_never_those_of_before() -> None:
     heard: list[str] = []
 
-    async def change(summary: str, _: float) -> Fate:
+    async def change(summary: str, _: float) -> Sent:
         heard.append(summary)
-        return Fate("")
+        return DELIVERED
 
     async def work(scene: Scene) -> None:
         scene.transitions = {"replaced": 3}
@@ -346,16 +352,17 @@ def test_replacements_are_told_to_whom_they_interest_once_and_never_those_of_bef
 
     play(work, change=change)
     assert heard == [
-        "Workload chat (w1) was replaced by another version", "Workload chat (w1) was to be replaced, and was not",
-    ]  # fmt: skip
+        "Workload chat (w1) was replaced by another version",
+        "Workload chat (w1) was not replaced: the replacement was reverted",
+    ]
 
 
 def test_of_replacements_that_cannot_be_told_none_is_told_later() -> None:
     heard: list[str] = []
 
-    async def change(summary: str, _: float) -> Fate:
+    async def change(summary: str, _: float) -> Sent:
         heard.append(summary)
-        return Fate("", "again", "timeout", "x")
+        return Sent("", "again", "timeout", "x")
 
     async def work(scene: Scene) -> None:
         await scene.passes(30)
@@ -377,7 +384,7 @@ def test_what_does_not_concern_a_receiver_it_does_not_hear() -> None:
 
 def test_of_a_receiver_that_is_there_no_more_no_metric_says_that_it_fails() -> None:
     async def work(scene: Scene) -> None:
-        scene.phone.answer, scene.status = Fate("", "again", "connect", "x"), "errored"
+        scene.phone.answer, scene.status = Sent("", "again", "connect", "x"), "errored"
         await scene.passes(900)
         assert (scene.value("notification_failing_seconds", receiver="phone") or 0) > 300
         await scene.pager.close()
@@ -390,7 +397,7 @@ def test_of_a_receiver_that_is_there_no_more_no_metric_says_that_it_fails() -> N
 
 def test_a_receiver_is_not_failing_any_more_once_nobody_owes_it_anything() -> None:
     async def work(scene: Scene) -> None:
-        scene.phone.answer, scene.status = Fate("", "again", "connect", "x"), "errored"
+        scene.phone.answer, scene.status = Sent("", "again", "connect", "x"), "errored"
         await scene.passes(360)
         assert "phone" in scene.pager.failing
         scene.status = "running"
@@ -405,11 +412,11 @@ def test_what_may_have_arrived_is_ended_though_it_heals_before_anybody_knows(tmp
     """Killed, or cut off, after the receiver has taken the page, and before that was written."""
 
     async def work(scene: Scene) -> None:
-        scene.phone.answer, scene.status = Fate("", "again", "timeout", "x", maybe=True), "errored"
+        scene.phone.answer, scene.status = Sent("", "again", "timeout", "x", maybe=True), "errored"
         await scene.passes(330)
         scene.store.close()
         scene.start()
-        scene.status, scene.phone.answer = "running", Fate("")
+        scene.status, scene.phone.answer = "running", DELIVERED
         await scene.passes(60)
         assert scene.phone.heard == [ENDS]
         await scene.passes(600)
@@ -420,7 +427,7 @@ def test_what_may_have_arrived_is_ended_though_it_heals_before_anybody_knows(tmp
 
 def test_a_notice_on_its_way_is_waited_for_at_the_end() -> None:
     async def work(scene: Scene) -> None:
-        async def slow(notifications: Sequence[Notification], _: float) -> list[Fate]:
+        async def slow(notifications: Sequence[Notification], _: float) -> list[Sent]:
             asked.set()
             await answer.wait()
             return await Phone.send(scene.phone, notifications, 0.0)
@@ -429,10 +436,10 @@ def test_a_notice_on_its_way_is_waited_for_at_the_end() -> None:
         scene.phone.send = slow  # type: ignore[method-assign]
         scene.start()
         scene.status, scene.now = "errored", scene.now + 30
-        await scene.pager.look()
+        await scene.pager.evaluate()
         scene.now += 300
-        await scene.pager.look()
-        turn = asyncio.create_task(scene.pager.turn())
+        await scene.pager.evaluate()
+        turn = asyncio.create_task(scene.pager.notify())
         await asked.wait()
         closing = asyncio.create_task(scene.pager.close())
         await asyncio.sleep(0)
@@ -446,15 +453,15 @@ def test_a_notice_on_its_way_is_waited_for_at_the_end() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [Fate("", "failed", "forbidden", "403"), Fate("", "again", "throttled", "429", LONGEST)]
+    "answer", [Sent("", "failed", "forbidden", "403"), Sent("", "again", "throttled", "429", MAX_PAUSE_SECONDS)]
 )
-def test_an_alertmanager_is_never_left_alone_for_longer_than_it_holds_what_fires(answer: Fate) -> None:
+def test_an_alertmanager_is_never_left_alone_for_longer_than_it_holds_what_fires(answer: Sent) -> None:
     async def work(scene: Scene) -> None:
         scene.status = "errored"
         await scene.passes(360)
         scene.phone.answer = answer
         await scene.passes(60)
-        scene.phone.answer, before = Fate(""), len(scene.phone.heard)
+        scene.phone.answer, before = DELIVERED, len(scene.phone.heard)
         await scene.passes(90)
         assert len(scene.phone.heard) > before
 
@@ -465,9 +472,14 @@ def test_an_alert_that_this_version_does_not_know_is_ended_and_stops_nothing(tmp
     async def work(scene: Scene) -> None:
         scene.status = "errored"
         await scene.passes(360)
-        ((place, alarm),) = [(p, a) for p, a in scene.pager.alarms.items() if a.alert == "DataRobotWorkloadErrored"]
-        scene.pager.alarms = {**scene.pager.alarms, place: msgspec.structs.replace(alarm, alert="DataRobotOfLater")}
-        scene.pager.keep()
+        ((place, alarm),) = [
+            (p, a) for p, a in scene.pager.state.alarms.items() if a.alert == "DataRobotWorkloadErrored"
+        ]
+        scene.pager.state.alarms = {
+            **scene.pager.state.alarms,
+            place: msgspec.structs.replace(alarm, alert="DataRobotOfLater"),
+        }
+        scene.pager.state.save()
         scene.store.close()
         scene.start()
         await scene.passes(360)
@@ -511,8 +523,8 @@ def test_a_workload_of_which_no_evidence_can_be_found_is_told_all_the_same(caplo
 
     scene = play(work, evidence=broken)
     assert scene.phone.heard == [FIRES]
-    assert [title for title, _ in scene.phone.notifications[0].evidence] == ["Not known"]
-    assert "no evidence could be found" in caplog.text
+    assert [title for title, _ in scene.phone.notifications[0].evidence] == ["Unknown"]
+    assert "evidence could not be collected" in caplog.text
 
 
 class Many(Scene):
@@ -533,7 +545,7 @@ def test_the_loudest_are_told_first_and_never_too_many_at_once() -> None:
     sizes: list[int] = []
 
     async def work(scene: Scene) -> None:
-        async def counted(notifications: Sequence[Notification], _: float) -> list[Fate]:
+        async def counted(notifications: Sequence[Notification], _: float) -> list[Sent]:
             sizes.append(len(notifications))
             return await Phone.send(scene.phone, notifications, 0.0)
 
@@ -556,12 +568,15 @@ def test_the_one_at_which_telling_breaks_off_goes_last_the_next_time() -> None:
     class Stumbles(Phone):
         """Of one notice it never says a word; those after it are not tried."""
 
-        async def send(self, notifications: Sequence[Notification], now: float) -> list[Fate]:
+        async def send(self, notifications: Sequence[Notification], now: float) -> list[Sent]:
             poison = next(
                 (n for n, each in enumerate(notifications) if each.labels["workload_id"] == "w9"), len(notifications)
             )
             await Phone.send(self, notifications[:poison], now)
-            return [Fate(e.key, *(() if n < poison else ("again", "timeout"))) for n, e in enumerate(notifications)]
+            return [
+                Sent(e.key, "delivered") if n < poison else Sent(e.key, "again", "timeout")
+                for n, e in enumerate(notifications)
+            ]
 
     async def work(scene: Scene) -> None:
         scene.phone = Stumbles()
@@ -581,7 +596,7 @@ def test_the_one_at_which_telling_breaks_off_goes_last_the_next_time() -> None:
 def test_of_replacements_that_do_not_concern_it_a_receiver_hears_nothing() -> None:
     asked: list[Notification] = []
 
-    async def change(*_: object) -> Fate:
+    async def change(*_: object) -> Sent:
         raise AssertionError("it is not to be told")
 
     async def work(scene: Scene) -> None:
@@ -600,7 +615,7 @@ def test_of_replacements_that_do_not_concern_it_a_receiver_hears_nothing() -> No
 
 def test_after_a_reload_it_is_still_known_since_when_a_receiver_fails() -> None:
     async def work(scene: Scene) -> None:
-        scene.phone.answer, scene.status = Fate("", "again", "connect", "x"), "errored"
+        scene.phone.answer, scene.status = Sent("", "again", "connect", "x"), "errored"
         await scene.passes(600)
         before = dict(scene.pager.failing)
         await scene.pager.close()
@@ -623,7 +638,7 @@ def test_where_the_state_cannot_be_read_it_begins_anew_and_says_so(caplog: pytes
         await scene.passes(360)
 
     assert play(work).phone.heard == [FIRES]
-    assert "what receivers were told cannot be read; it begins anew" in caplog.text
+    assert "the state of paging cannot be read; starting with an empty one" in caplog.text
 
 
 def test_what_cannot_be_closed_holds_up_no_end(caplog: pytest.LogCaptureFixture) -> None:
@@ -638,7 +653,15 @@ def test_what_cannot_be_closed_holds_up_no_end(caplog: pytest.LogCaptureFixture)
     async def work(scene: Scene) -> None:
         clock = Clock(lambda: scene.now, lambda: scene.now, asyncio.sleep)
         await Pager(
-            scene.store, scene.report, Options(), [], lambda *_: (), scene.fleets, Exporter, clock, [fails, closes]
+            store=scene.store,
+            report=scene.report,
+            options=Options(),
+            receivers=[],
+            evidence=lambda *_: (),
+            fleets=scene.fleets,
+            exporter=Exporter,
+            clock=clock,
+            closers=[fails, closes],
         ).close()
 
     play(work)

@@ -1,0 +1,142 @@
+"""Evaluation of alerts: alarms, the notifications of incidents, and changes of workloads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from exporter.alerting import alarms
+from exporter.alerting.alarms import About, Alarm, Exporter, Fleet
+from exporter.alerting.notification import Notification
+from exporter.alerting.rules import Options
+from exporter.alerting.silences import silenced
+from exporter.fleet.workload_state import WorkloadState
+from exporter.log import log
+from exporter.paging.paging_state import PagingState
+from exporter.telemetry.own_metrics import Report
+
+Evidence = Callable[[WorkloadState, float], tuple[tuple[str, str], ...]]
+"""What a notification shows of a workload: titles and texts."""
+_WorkloadKey = tuple[str | None, str | None]
+_CHANGES = {
+    "replaced": "was replaced by another version",
+    "reverted": "was not replaced: the replacement was reverted",
+    "promoted": "was promoted",
+}
+"""Changes that are sent as change events."""
+
+
+class Evaluation(NamedTuple):
+    """`firing`: incidents by key, each with its highest severity; `suppressed`: the keys of muted and silenced ones.
+
+    `alerts`: every alarm that fires or ended recently. `changes`: change events, with what to route them by.
+    """
+
+    firing: Mapping[str, Notification] = {}
+    suppressed: frozenset[str] = frozenset()
+    alerts: Sequence[Notification] = ()
+    changes: Sequence[tuple[str, Notification]] = ()
+
+
+class Evaluator:
+    """`evaluate` derives the next alarms from those in `state`, and saves them."""
+
+    def __init__(self, state: PagingState, report: Report, options: Options, evidence: Evidence) -> None:
+        self._state, self._report, self._options, self._evidence = state, report, options, evidence
+        self._change_counts: dict[_WorkloadKey, list[float]] = {}
+
+    async def evaluate(self, fleets: Sequence[Fleet], exporter: Exporter, now: float) -> Evaluation:
+        """Evaluate all alerts at `now`."""
+        fleets = [fleet._replace(workloads=tuple(fleet.workloads)) for fleet in fleets]
+        before = self._state.alarms
+        # Ten thousand workloads take a second: in a thread, so that requests are not delayed.
+        self._state.alarms, firing, ended = await asyncio.to_thread(self._next, before, fleets, exporter, now)
+        self._log_changes(before, now)
+        incidents = alarms.loudest(firing, self._options.severity_label)
+        self._state.expire_silences(now)
+        silences = self._state.silences.values()
+        quiet = {key for key, each in incidents.items() if silenced(each, silences, now)}
+        firing_alarms = [alarm for alarm in self._state.alarms.values() if alarm.firing]
+        self._count(firing_alarms)
+        changes = tuple(self._changes(fleets, now))
+        self._state.save()
+        return Evaluation(incidents, alarms.muted(firing_alarms) | quiet, (*firing, *ended), changes)
+
+    def _next(
+        self, before: Mapping[str, Alarm], fleets: Sequence[Fleet], exporter: Exporter, now: float
+    ) -> tuple[Mapping[str, Alarm], Sequence[Notification], Sequence[Notification]]:
+        """The next alarms, and the notifications of those that fire and of those that have ended."""
+        found = alarms.after(before, alarms.subjects(fleets, exporter, self._options, now), self._options, now)
+        concerned = {_workload(alarm) for alarm in found.values()}
+        states: dict[_WorkloadKey, WorkloadState] = {
+            key: state
+            for fleet in fleets
+            for state in fleet.workloads
+            if (key := (state.account, state.workload.id)) in concerned
+        }
+        firing = [self._notification(alarm, states, now) for alarm in found.values() if alarm.firing]
+        ended = [self._notification(alarm, states, now) for alarm in found.values() if alarm.ended is not None]
+        return found, firing, ended
+
+    def _notification(self, alarm: Alarm, states: Mapping[_WorkloadKey, WorkloadState], now: float) -> Notification:
+        state = states.get(_workload(alarm))
+        if state is None:
+            return alarms.notification(alarm, self._options)
+        about = About(self._shown(alarm, state, now), state.workload.importance or "", _tags(state))
+        return alarms.notification(alarm, self._options, about)
+
+    def _shown(self, alarm: Alarm, state: WorkloadState, now: float) -> tuple[tuple[str, str], ...]:
+        try:
+            return self._evidence(state, now) if alarm.firing else ()
+        except Exception:  # a page without evidence is better than none
+            log.exception("evidence could not be collected", workload_id=state.workload.id)
+            return (("Unknown", "The exporter failed to collect evidence; see its log."),)
+
+    def _log_changes(self, before: Mapping[str, Alarm], now: float) -> None:
+        """Log alarms that started or ended, whether or not a receiver is notified."""
+        for place, alarm in self._state.alarms.items():
+            old = before.get(place)
+            fired = old is not None and old.firing
+            if alarm.firing != fired and (alarm.firing or alarm.ended == now) and alarm.severity != "none":
+                fields = {"alert": alarm.alert, "severity": alarm.severity, **alarm.labels}
+                log.warning("alert fires" if alarm.firing else "alert has ended", **fields)
+
+    def _count(self, firing: Sequence[Alarm]) -> None:
+        self._report.clear("alerts_firing")
+        for (alert, severity), number in Counter((each.alert, each.severity) for each in firing).items():
+            self._report.set("alerts_firing", number, alert, severity)
+        self._report.set("silences", len(self._state.silences))
+
+    def _changes(self, fleets: Sequence[Fleet], now: float) -> Iterator[tuple[str, Notification]]:
+        """Replacements completed or reverted since the last evaluation; the first evaluation is the baseline."""
+        states: dict[_WorkloadKey, WorkloadState] = {
+            (state.account, state.workload.id): state for fleet in fleets for state in fleet.workloads
+        }
+        counts = {key: [_change_count(state, name) for name in _CHANGES] for key, state in states.items()}
+        before, self._change_counts = self._change_counts, counts
+        for key, numbers in counts.items():
+            for text, number, old in zip(_CHANGES.values(), numbers, before.get(key, numbers), strict=True):
+                if number > old:
+                    state = states[key]
+                    summary = f"Workload {state.workload.name} ({state.workload.id}) {text}"
+                    yield summary, self._change_notification(state, now)
+
+    def _change_notification(self, state: WorkloadState, now: float) -> Notification:
+        labels = {"alertname": "", "account": state.account, self._options.severity_label: "none"}
+        importance = state.workload.importance or ""
+        return Notification("", labels, {}, now, importance=importance, tags=_tags(state))
+
+
+def _workload(alarm: Alarm) -> _WorkloadKey:
+    return alarm.labels.get("account"), alarm.labels.get("workload_id")
+
+
+def _tags(state: WorkloadState) -> dict[str, str]:
+    return {tag.name: tag.value or "" for tag in state.workload.tags or () if tag.name}
+
+
+def _change_count(state: WorkloadState, change: str) -> float:
+    """A number that grows with every such change of a workload."""
+    return state.ledger.newest.get(change, 0.0) if change == "promoted" else state.ledger.transitions.get(change, 0)
