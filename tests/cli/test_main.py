@@ -479,7 +479,10 @@ def test_an_address_in_use_stops_the_daemon_with_a_message(api: Simulator) -> No
     child = process("run", f"--web.listen-address={address}", **account(api))
     _, err = child.communicate(timeout=60)
     assert child.returncode == 1
-    assert f"workload-exporter: {address} is in use; stop the other program or give --web.listen-address" in err
+    assert (
+        f"workload-exporter: {address} is in use; stop the other program or set another port with --web.listen-address"
+        in err
+    )
 
 
 @pytest.mark.parametrize("trigger", ["signal", "http"])
