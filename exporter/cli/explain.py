@@ -26,8 +26,7 @@ from exporter.cli.flags import EXIT_STATUS, add_settings_flags
 from exporter.collect.client import ApiError, Client
 from exporter.collect.fetchers import ACCOUNT_FETCHERS, FETCHERS, Question, problem
 from exporter.collect.log_tail import tail
-from exporter.diagnosis.causes import Diagnosis
-from exporter.diagnosis.diagnosis import diagnosis
+from exporter.diagnosis.diagnosis import Diagnosis, diagnosis
 from exporter.diagnosis.wording import as_json, text
 from exporter.fleet.apply import failed, received, refused
 from exporter.fleet.counting import first_observed
@@ -155,7 +154,7 @@ async def explain(found: Found, options: Options, slow: float, progress: Progres
     except (ApiError, NotDecodable) as error:
         unknown["bundles"] = _reason(error)
     result = diagnosis(state, now, options, events)
-    return result._replace(facts=result.facts._replace(untold={**result.facts.untold, **unknown}))
+    return result._replace(facts=result.facts._replace(unknown={**result.facts.unknown, **unknown}))
 
 
 def _reason(error: ApiError | NotDecodable) -> str:

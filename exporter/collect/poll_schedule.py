@@ -68,8 +68,10 @@ class _Totals:
         self.rate = 0.0
         self.queue = 0
         self.extras: dict[Extra, float] = dict.fromkeys(polling.EXTRAS, 0.0)
-        self.stale: dict[str, int] = dict.fromkeys(polling.NAMES, 0)
-        self.ages: dict[str, tuple[list[int], float]] = {name: ([0] * (len(AGES) + 1), 0.0) for name in polling.NAMES}
+        self.stale: dict[str, int] = dict.fromkeys(polling.PART_NAMES, 0)
+        self.ages: dict[str, tuple[list[int], float]] = {
+            name: ([0] * (len(AGES) + 1), 0.0) for name in polling.PART_NAMES
+        }
 
     def add_age(self, part: str, age: float) -> None:
         counts, total = self.ages[part]

@@ -375,7 +375,7 @@ class Report:
             for outcome in EPISODE_OUTCOMES:
                 self.count("episodes", name, kind, outcome, by=0)
             self._histograms["episode_duration_seconds"].labels(name, kind)  # Prometheus counts from the second sample
-        for part in polling.NAMES:
+        for part in polling.PART_NAMES:
             self.count("detail_looks", name, part, by=0)
         return AccountReport(self, name, interval, wall)
 

@@ -19,15 +19,16 @@ from exporter.api.models import (
     Bundle,
     Creator,
     Group,
-    Policy,
     Replacement,
     Runtime,
+    ScalingPolicy,
     Tag,
     Workload,
 )
-from exporter.api.pods import Condition, Container, LastState, Pods, Proton, Replica, StatusDetails
-from exporter.diagnosis.causes import CAUSES, CHANGES, PARTS, Diagnosis
-from exporter.diagnosis.diagnosis import diagnosis
+from exporter.api.pods import Container, LastState, PodCondition, Pods, Proton, Replica, StatusDetails
+from exporter.diagnosis.causes import CAUSES
+from exporter.diagnosis.diagnosis import Diagnosis, diagnosis
+from exporter.diagnosis.facts import CHANGES, PARTS
 from exporter.diagnosis.wording import as_json, evidence, text
 from exporter.fleet import episodes
 from exporter.fleet.episodes import Episode, EpisodeTracker, Mark, ObservedEvent, Past, Run
@@ -60,7 +61,7 @@ UNREADY = pods(replica(container(ready=False)))
 
 def unready(since: float, began: float, *others: Replica) -> Pods:
     """A pod that is not ready since so many seconds, though its container runs since so many."""
-    turned = Condition(type="Ready", value=False, last_transition_time=ago(since))
+    turned = PodCondition(type="Ready", value=False, last_transition_time=ago(since))
     return pods(replica(container(ready=False, started_at=ago(began)), conditions=(turned,)), *others)
 
 
@@ -73,7 +74,7 @@ def crashing(code: int, reason: str = "Error") -> Pods:
 
 
 def lacking(message: str) -> Pods:
-    unmet = Condition(type="PodScheduled", value=False, message=message)
+    unmet = PodCondition(type="PodScheduled", value=False, message=message)
     return pods(replica(status="pending", conditions=(unmet,)))
 
 
@@ -101,7 +102,7 @@ def state(
 
 def lost(ready: bool | str | None = None) -> Pods:
     """A pod on a node that does not report any more; its container was ready before."""
-    return pods(replica(container(), status="unknown", conditions=(Condition(type="Ready", value=ready),)))
+    return pods(replica(container(), status="unknown", conditions=(PodCondition(type="Ready", value=ready),)))
 
 
 def unread(told: Pods, **why: str) -> Pods:
@@ -150,7 +151,7 @@ POD_CAUSES: dict[str, Pods] = {
 }
 BIG = Bundle(id="b", memory_bytes=2 << 30)
 USED = (OtelValue(otel_name="memory", unit="bytes", level="pod", current_value=0.99 * (2 << 30)),)
-BUSY = Policy(scaling_metric="httpRequestsConcurrency", target=2)
+BUSY = ScalingPolicy(scaling_metric="httpRequestsConcurrency", target=2)
 LOADED = {"windows": stats(concurrent_requests=10)}
 DRAFT = Artifact(status="draft")
 OLD = pods(replica(container()), created_at=ago(9 * HOUR))
@@ -285,7 +286,7 @@ def test_every_cause_has_a_case_and_a_name_of_its_own() -> None:
 def test_causes_are_sentences_and_their_runbooks_are_those_of_alerts() -> None:
     alerts = {alert.name for alert in ALERTS if alert.component == "workload"}
     for cause in CAUSES:
-        for words in (cause.says, cause.next):
+        for words in (cause.text, cause.next_step):
             assert words[0].isupper(), cause.name
             assert words.endswith("."), cause.name
             assert len(words) <= 200, cause.name
@@ -544,15 +545,15 @@ def test_what_is_at_its_limit_is_told(of: WorkloadState, words: str | None) -> N
          "its item in the workload list: name, status not readable; the last readable value is shown for at most "
          "15 minutes"),
         (state("stopped", told=Pods((Proton("p"),), {"p": None})), None),
-        (state(told=unread(both(READY, READY), p="server_error")), "its pods: serving version p: the API fails (5xx)"),
+        (state(told=unread(both(READY, READY), p="server_error")), "its pods: serving version p: server error (5xx)"),
         (state(told=unread(both(READY, READY), c="forbidden", _="decode")),
-         "its pods: new version c: the API refuses it (403); give the token's user the role `user` on the workload; a "
-         "version missing from the list: the answer cannot be decoded"),
+         "its pods: new version c: access is denied (403); give the token's user the role `user` on the workload; a "
+         "version missing from the list: the response cannot be decoded"),
         (state("stopped", told=unread(both(READY, READY), p="timeout")),
-         "its pods: serving version p: the API does not answer in time"),
-        (state(told=None, details=FAILED), "its pods: not reported yet; the API fails (5xx)"),
+         "its pods: serving version p: the API does not respond in time"),
+        (state(told=None, details=FAILED), "its pods: not reported yet; server error (5xx)"),
         (state(told=None, details={"fresh": {"pods": False}, **FAILED}),
-         "its pods: not reported recently; the API fails (5xx)"),
+         "its pods: not reported recently; server error (5xx)"),
         (state(told=Pods(both(READY, READY).protons, {**both(READY, READY).details, "p": None})),
          "its pods: the platform reports nothing about them (204)"),
         (state(), None),
@@ -589,7 +590,7 @@ def test_what_is_not_known_is_said(of: WorkloadState, words: str | None) -> None
 def test_whether_enough_is_known_to_say_that_it_is_well(of: WorkloadState, known: bool) -> None:
     told = diagnosis(of, NOW, DEFAULT)
     assert (told.facts.known, as_json(told)["known"]) == (known, known)
-    assert known or (told.cause.name != "well" and "Its pods are healthy" not in told.cause.says)
+    assert known or (told.cause.name != "well" and "Its pods are healthy" not in told.cause.text)
 
 
 def test_a_newest_version_that_may_be_missing_from_the_list_is_not_told_as_the_newest() -> None:
@@ -800,7 +801,7 @@ CONTAINERS = st.builds(
     last_state=st.none() | st.builds(LastState, reason=REASONS, exit_code=st.integers(), message=WORDS,
                                      finished_at=TIMES),
 )  # fmt: skip
-CONDITIONS = st.builds(Condition, type=st.just("PodScheduled"), value=st.booleans(), message=WORDS)
+CONDITIONS = st.builds(PodCondition, type=st.just("PodScheduled"), value=st.booleans(), message=WORDS)
 REPLICAS = st.builds(
     Replica,
     name=WORDS,
@@ -873,7 +874,7 @@ def test_whatever_the_api_tells_something_can_be_said_and_nothing_that_is_secret
     assert "\x1b" not in words
     assert all(len(line) <= 80 for line in text(told).splitlines() if "://" not in line and "Runbook" not in line)
     assert {change.kind for change in told.facts.changes} <= CHANGES.keys()
-    assert told.facts.untold.keys() <= PARTS.keys()
+    assert told.facts.unknown.keys() <= PARTS.keys()
 
 
 @given(SEEN, EVENTS, st.randoms(use_true_random=False))
