@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.__main__ import _parser
+from exporter.cli.main import parser
 from exporter.metrics.account_families import ACCOUNTS
 from exporter.metrics.family import COMMON_LABELS
 from exporter.metrics.registry import FAMILIES
@@ -86,7 +86,7 @@ def unit(name: str) -> list[str]:
     ids=["demo of compose", "run of compose", "kubernetes", "systemd"],
 )
 def test_the_program_accepts_the_command_and_every_flag(arguments: list[str]) -> None:
-    options = _parser().parse_args(arguments)
+    options = parser(arguments[0]).parse_args(arguments)
     assert options.command in ("run", "demo")
     assert str(PORT) in " ".join(vars(options)["web.listen_address"] or [str(PORT)])
 
