@@ -203,7 +203,7 @@ def _metrics(stats: Stats, start: float, end: float) -> RequestMetrics:
         if at is not None and abs(at - asked) > 60:
             raise NotDecodable("value", "the statistics are of another window than was asked for")
     if stats.metrics is None:
-        raise NotDecodable("no_data", "the answer has no `metrics`")
+        raise NotDecodable("no_data", "the response has no `metrics`")
     return stats.metrics
 
 
