@@ -59,9 +59,9 @@ def due(
 ) -> list[Notification]:
     """The notifications that a receiver needs: of new incidents, of changed severities, and of resolved ones.
 
-    `firing`: the incidents by key. `notified`: those the receiver was notified of. `suppressed`: keys of incidents that are
-    muted or silenced and get no new notifications. An incident whose severity the receiver does not want any more is
-    resolved for it.
+    `firing`: the incidents by key. `notified`: those the receiver was notified of. `suppressed`: keys of incidents that
+    are muted or silenced and get no new notifications. An incident whose severity the receiver does not want any more
+    is resolved for it.
     """
     new = [
         each
