@@ -8,8 +8,10 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
-import httpx
+if TYPE_CHECKING:
+    import httpx
 
 DETAIL_LENGTH = 200
 SOME, EDGE = 65536, 4096
