@@ -12,7 +12,7 @@ from exporter.settings.traces import TraceSettings
 from exporter.simulator import Simulator
 from tests.daemon.parts import use_traces
 from tests.daemon.test_daemon import START, Scene, play
-from tests.otlp.test_sender import eventually, ids
+from tests.otlp.test_sender import encoded, eventually, ids
 from tests.receivers import HANG, Answer, HttpReceiver
 
 
