@@ -5,7 +5,7 @@ from typing import Any
 
 from exporter.alerting.alerts import ALERTS, Alert
 from exporter.alerting.rules import DEFAULT, Options, rules
-from tests.alerts.cases import Case, Also
+from tests.alerts.cases import Also, Case
 from tests.alerts.pages import READY, WELL, C, P, W
 from tests.alerts.timeline import BEGINS, NOTHING, STEP, Ago, Expected, Page, Phase, Trial, every
 
