@@ -16,7 +16,7 @@ from exporter.api.decoding import NotDecodable, one
 from exporter.api.details import Event
 from exporter.api.models import Workload
 from exporter.collect.client import ApiError, Client
-from exporter.collect.fetchers import ACCOUNT_FETCHERS, FETCHERS, Question, problem
+from exporter.collect.fetchers import ACCOUNT_FETCHERS, FETCHERS, Poll, failure_reason
 from exporter.collect.log_tail import tail
 from exporter.collect.sweep import sweep
 from exporter.diagnosis.causes import Diagnosis
@@ -114,7 +114,7 @@ async def explain(found: Found, options: Options, slow: float, progress: Progres
     for first in (True, False):
         parts = [request.part for request in requests(state, POLICY, now) if (request.part == "pods") is first]
         progress(f"asking for {', '.join(parts)}")
-        answers = await asyncio.gather(*(_look(Question(client, state, now, POLICY.quantiles, slow), p) for p in parts))
+        answers = await asyncio.gather(*(_look(Poll(client, state, now, POLICY.quantiles, slow), p) for p in parts))
         for part, (answer, error) in zip(parts, answers, strict=True):
             if error is None:
                 state = received(state, part, answer, now)[0]
@@ -122,7 +122,7 @@ async def explain(found: Found, options: Options, slow: float, progress: Progres
                 continue
             if part != "stats_1h":  # it fails as the shorter window does, which is told
                 untold[part] = _why(error)
-            why = problem(error)
+            why = failure_reason(error)
             state = refused(state, part) if why == "forbidden" else failed(state, part, why)
     progress("asking for the catalogue of resource bundles")
     try:
@@ -139,7 +139,7 @@ def _why(error: ApiError | NotDecodable) -> str:
     return scrubbed(re.sub(r"^GET \S+ (?=answered)", "the API ", str(error)))
 
 
-async def _look(question: Question, part: str) -> tuple[Any, ApiError | NotDecodable | None]:
+async def _look(question: Poll, part: str) -> tuple[Any, ApiError | NotDecodable | None]:
     """What the API tells, or the error of that."""
     try:
         return (await FETCHERS[part](question))[0], None

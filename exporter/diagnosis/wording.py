@@ -24,12 +24,11 @@ from exporter.diagnosis.causes import (
 )
 from exporter.diagnosis.fleet_table import lasted
 from exporter.masking import scrubbed
+from exporter.timestamps import LAST_SECOND, rfc3339
 
 SHOWN = 4
 """Containers and the like that are told one by one."""
 _WEEK = 7 * 86400.0
-_LAST = 253402300799.0
-"""The last second that has a date."""
 
 
 def _percent(share: float) -> str:
@@ -37,7 +36,7 @@ def _percent(share: float) -> str:
 
 
 def _utc(at: float) -> datetime:
-    return datetime.fromtimestamp(min(max(at, 0.0), _LAST), UTC)
+    return datetime.fromtimestamp(min(max(at, 0.0), LAST_SECOND), UTC)
 
 
 def _clock(at: float, now: float) -> str:
@@ -346,4 +345,4 @@ def as_json(told: Diagnosis) -> dict[str, Any]:
 
 
 def _stamp(at: float | None) -> str | None:
-    return None if at is None else _utc(at).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return None if at is None else rfc3339(at, "seconds")
