@@ -29,7 +29,7 @@ from exporter.fleet.episodes import Episode, EpisodeTracker, Mark, ObservedEvent
 from exporter.fleet.ledger import Ledger
 from exporter.fleet.reconcile import Snapshot
 from exporter.fleet.workload_state import WorkloadState
-from exporter.otlp.transport import SCOPE, encode
+from exporter.otlp.encoding import SCOPE, encode
 from exporter.simulator import list_page
 from exporter.state.store import Frozen, Store
 from exporter.telemetry.own_metrics import Report

@@ -26,7 +26,7 @@ from exporter.collect.client import ApiError
 from exporter.daemon.daemon import Daemon
 from exporter.daemon.memory import limit_fragmentation
 from exporter.daemon.once import sweep_once
-from exporter.diagnosis.causes import Diagnosis
+from exporter.diagnosis.diagnosis import Diagnosis
 from exporter.diagnosis.wording import as_json, text
 from exporter.docs import PAGES, RULES_FORMS, files, rules_page
 from exporter.paging.notify import notifiers

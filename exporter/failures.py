@@ -87,7 +87,7 @@ def detail(body: bytes) -> str:
         told = next((told[key] for key in ("detail", "message", "error") if told.get(key)), told)
     if isinstance(told, list):
         told = "; ".join(map(_item_words, told))
-    return one_line(str(told)) or "(no words)"
+    return one_line(str(told)) or "(no message)"
 
 
 def _item_words(item: object) -> str:

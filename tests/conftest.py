@@ -1,4 +1,4 @@
-"""How tests of laws are run, how tests are spread over processes, and what a run tells at its end."""
+"""How tests of laws are run, how tests are spread over processes, and what a run prints at its end."""
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -41,7 +41,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: object) -> None:
-    """In the process that started the workers: add up what they counted."""
+    """In the process that started the workers: add up their counts."""
     for what, count in getattr(node, "workeroutput", {}).get("counts", {}).items():
         counts.numbers[what] = counts.numbers.get(what, 0) + count
 

@@ -81,8 +81,8 @@ class _Wire(httpx.AsyncBaseTransport):
         path, query = request.url.raw_path.decode().partition("?")[::2]
         answer = stage.simulator.respond(request.method, path, query, headers)
         stage.sent.append(Sent(at, path.rstrip("/"), answer.status))
-        told = {"date": formatdate(stage.wall + stage.ahead, usegmt=True)} | dict(answer.headers)
-        return httpx.Response(answer.status, headers=told, content=answer.body, request=request)
+        sent = {"date": formatdate(stage.wall + stage.ahead, usegmt=True)} | dict(answer.headers)
+        return httpx.Response(answer.status, headers=sent, content=answer.body, request=request)
 
 
 class Stage:
@@ -119,9 +119,9 @@ class Stage:
             transport=_Wire(self),
             steady=lambda: self.now,
         )
-        told = Plan(900.0, details=policy or Policy(), rate=rate, concurrency=concurrency)._replace(**plan)
+        settings = Plan(900.0, details=policy or Policy(), rate=rate, concurrency=concurrency)._replace(**plan)
         clock = Clock(lambda: self.wall, lambda: self.now)
-        self.monitor = AccountMonitor(AccountState(known or Snapshot("acme")), self.client, account, told, clock)
+        self.monitor = AccountMonitor(AccountState(known or Snapshot("acme")), self.client, account, settings, clock)
         self.exposition = Exposition(FAMILIES)
 
     @property
@@ -137,7 +137,7 @@ class Stage:
     async def run(
         self, until: float, each: Callable[[], Awaitable[None]] | None = None, interval: float = 30.0
     ) -> None:
-        """Sweep at the interval, the detail lane running, until a moment; `each` is called after every sweep."""
+        """Sweep at the interval, with the poller running, until a moment; `each` is called after every sweep."""
         self.monitor.start()
         while self.now < until:
             began = self.now
@@ -148,7 +148,7 @@ class Stage:
             await asyncio.sleep(max(0.0, min(began + interval, until) - self.now))  # virtual time
 
     async def rest(self, seconds: float) -> None:
-        """Let time pass while nobody sweeps."""
+        """Let time pass without sweeps."""
         await asyncio.sleep(seconds)  # virtual time
 
     def page(self) -> str:

@@ -19,8 +19,7 @@ from exporter.collect.client import ApiError, Client
 from exporter.collect.fetchers import ACCOUNT_FETCHERS, FETCHERS, Poll, failure_reason
 from exporter.collect.log_tail import tail
 from exporter.collect.sweep import sweep
-from exporter.diagnosis.causes import Diagnosis
-from exporter.diagnosis.diagnosis import diagnosis
+from exporter.diagnosis.diagnosis import Diagnosis, diagnosis
 from exporter.failures import one_line
 from exporter.fleet import counting
 from exporter.fleet.apply import failed, received, refused
@@ -131,12 +130,12 @@ async def explain(found: Found, options: Options, slow: float, progress: Progres
     except (ApiError, NotDecodable) as error:
         untold["bundles"] = _why(error)
     judged = diagnosis(state, now, options, events)
-    return judged._replace(facts=judged.facts._replace(untold={**judged.facts.untold, **untold}))
+    return judged._replace(facts=judged.facts._replace(unknown={**judged.facts.unknown, **untold}))
 
 
 def _why(error: ApiError | NotDecodable) -> str:
     """The reason without the route: the part is named."""
-    return scrubbed(re.sub(r"^GET \S+ (?=answered)", "the API ", str(error)))
+    return scrubbed(re.sub(r"^GET \S+ (?=returned)", "the API ", str(error)))
 
 
 async def _look(question: Poll, part: str) -> tuple[Any, ApiError | NotDecodable | None]:

@@ -21,7 +21,8 @@ from exporter.daemon.prepared import check_ca_file
 from exporter.failures import DETAIL_LENGTH, EDGE, SOME, beginning
 from exporter.fleet.polling import EXTRAS, Policy, load, requests
 from exporter.fleet.workload_state import WorkloadState
-from exporter.otlp.transport import EMPTY, transport
+from exporter.otlp.encoding import EMPTY
+from exporter.otlp.transport import transport
 from exporter.settings.accounts import AccountSettings
 from exporter.settings.model import Settings
 from exporter.settings.traces import TraceSettings
@@ -136,10 +137,10 @@ async def _ask(client: Client, route: Route, places: dict[str, str]) -> Finding:
 def check_traces(traces: TraceSettings, secrets: redaction.Secrets | None = None) -> Finding:
     """Send a request without traces, and tell what the collector says. Raises `BadSettings` for bad certificates."""
     verdict = transport(traces, secrets).send(EMPTY)
-    if verdict.fate == "bad":
-        return Finding(False, f"  ?     {verdict.what}; it does not like an empty request, and may like traces")
-    good = verdict.fate == "accepted"
-    return Finding(good, f"  {'ok  ' if good else 'FAIL'}  {verdict.words}")
+    if verdict.result == "invalid":
+        return Finding(False, f"  ?     {verdict.summary}; it rejects an empty request, but may accept traces")
+    good = verdict.accepted
+    return Finding(good, f"  {'ok  ' if good else 'FAIL'}  {verdict.message}")
 
 
 async def fleet_size(account: AccountSettings, secrets: redaction.Secrets | None = None) -> int:
@@ -218,7 +219,7 @@ def asked(
     except urllib.error.HTTPError as error:
         with error:
             words = beginning(error.read(SOME + EDGE), secrets.clean).decode("utf-8", "replace").strip()
-            return error.code, f"{url.partition('?')[0]} answered {error.code}: {words[:DETAIL_LENGTH]}"
+            return error.code, f"{url.partition('?')[0]} returned {error.code}: {words[:DETAIL_LENGTH]}"
     except Exception as error:  # noqa: BLE001 — who listens there need not speak HTTP
         why = secrets.text(str(getattr(error, "reason", error)))
         return 0, f"{url.partition('?')[0]} cannot be reached: {why}"

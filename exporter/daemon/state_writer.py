@@ -8,7 +8,7 @@ from exporter.clock import Clock
 from exporter.collect.account_state import Pending
 from exporter.daemon.accounts import Accounts
 from exporter.log import log
-from exporter.otlp.transport import encode
+from exporter.otlp.encoding import encode
 from exporter.state.store import Frozen, StateError, Store
 from exporter.telemetry.own_metrics import Report
 from exporter.telemetry.sweep_trace import part

@@ -1,4 +1,4 @@
-"""A diagnosis in words: `evidence` for a page, `text` for a terminal, `as_json` for a script. The same words in all."""
+"""The texts of a diagnosis, in the same words: `evidence` for pages, `text` for terminals, `as_json` for scripts."""
 
 from __future__ import annotations
 
@@ -9,26 +9,28 @@ from typing import Any
 
 from exporter.api.details import LogRecord
 from exporter.api.models import timestamp
-from exporter.diagnosis.causes import (
+from exporter.diagnosis.diagnosis import Diagnosis
+from exporter.diagnosis.facts import (
     CHANGES,
-    FEWEST,
+    MIN_REQUESTS,
     MOST_ERRORS,
     NO_REASON,
     PARTS,
     SOME_ERRORS,
     Change,
-    Diagnosis,
+    ContainerProblem,
     Facts,
-    Lack,
-    Trouble,
+    SchedulingProblem,
 )
 from exporter.diagnosis.fleet_table import lasted
 from exporter.masking import scrubbed
 from exporter.timestamps import LAST_SECOND, rfc3339
 
-SHOWN = 4
-"""Containers and the like that are told one by one."""
-_WEEK = 7 * 86400.0
+MAX_ITEMS = 4
+"""Containers and the like that are listed individually."""
+MAX_EVIDENCE_CHARACTERS, MAX_LOG_CHARACTERS = 300, 200
+_MAX_CHANGE_SECONDS = 7 * 86400.0
+"""Age up to which changes are listed."""
 
 
 def _percent(share: float) -> str:
@@ -40,7 +42,7 @@ def _utc(at: float) -> datetime:
 
 
 def _clock(at: float, now: float) -> str:
-    """A moment: the day only where it is not of the last twenty hours."""
+    """A time, with the date if it is more than twenty hours away."""
     return _utc(at).strftime("%H:%M UTC" if abs(now - at) < 72000 else "%Y-%m-%d %H:%M UTC")
 
 
@@ -50,23 +52,23 @@ def _when(at: float | None, now: float) -> str:
     return f"{_clock(at, now)}, {f'in {lasted(at - now)}' if at > now else f'{lasted(now - at)} ago'}"
 
 
-def _bounded(told: Iterable[str], most: int = SHOWN) -> str:
-    words = list(told)
-    more = len(words) - most
-    return "; ".join(words[:most]) + (f"; and {more} more" if more > 0 else "")
+def _bounded(texts: Iterable[str]) -> str:
+    items = list(texts)
+    more = len(items) - MAX_ITEMS
+    return "; ".join(items[:MAX_ITEMS]) + (f"; and {more} more" if more > 0 else "")
 
 
-def _state_words(facts: Facts) -> str:
+def _state_text(facts: Facts) -> str:
     state, now = facts.state, facts.at
     if facts.gone:
-        words = f"found missing: {_when(state.since, now)}; {_GONE[facts.gone]}"
+        text = f"found missing: {_when(state.since, now)}; {_GONE[facts.gone]}"
     elif state.since is None:
-        words = f"{state.status}; since when is unknown"
+        text = f"{state.status}; since when is unknown"
     elif state.longer:
-        words = f"{state.status} since before {_clock(state.since, now)} (more than {lasted(now - state.since)})"
+        text = f"{state.status} since before {_clock(state.since, now)} (more than {lasted(now - state.since)})"
     else:
-        words = f"{state.status} since {_clock(state.since, now)} ({lasted(now - state.since)})"
-    return words + (f"; {state.failures} failures observed" if state.failures > 1 else "")
+        text = f"{state.status} since {_clock(state.since, now)} ({lasted(now - state.since)})"
+    return text + (f"; {state.failures} failures observed" if state.failures > 1 else "")
 
 
 _GONE = {
@@ -77,44 +79,45 @@ _GONE = {
 
 
 def _serves(facts: Facts) -> str:
-    """Whether it does its work, as far as is known: what decides whether somebody must get up."""
-    told, asked = facts.replicas, facts.requests
+    """Whether it serves requests, as far as is known, and how well."""
+    replicas, requests = facts.replicas, facts.requests
     if facts.gone:
         return "no" if facts.gone == "not_found" else "not known"
-    if told.zero:
+    if replicas.zero:
         return "yes, on request"
-    if told.ready is None or told.live is None:
+    if replicas.ready is None or replicas.live is None:
         return "not known"
-    if not told.ready:
-        return "not known" if told.unknown else "not yet" if facts.state.group == "starting" else "no"
-    errors = asked.server_errors or 0.0 if asked is not None and asked.total >= FEWEST else 0.0
+    if not replicas.ready:
+        return "not known" if replicas.unknown else "not yet" if facts.state.group == "starting" else "no"
+    enough = requests is not None and requests.total >= MIN_REQUESTS
+    errors = requests.server_errors or 0.0 if requests is not None and enough else 0.0
     if errors >= SOME_ERRORS:
         return f"{'hardly' if errors >= MOST_ERRORS else 'mostly'}, {_percent(errors)} of requests get a server error"
-    return "in part" if told.ready < max(told.live, told.least or 0) else "yes"
+    return "in part" if replicas.ready < max(replicas.live, replicas.least or 0) else "yes"
 
 
-def _serving_words(facts: Facts) -> str:
+def _serving_text(facts: Facts) -> str:
     if facts.gone:
         return _serves(facts)
-    return f"{_serves(facts)}: {_replica_words(facts)}"
+    return f"{_serves(facts)}: {_replica_text(facts)}"
 
 
-def _replica_words(facts: Facts) -> str:
-    told = facts.replicas
-    desired = "desired number unknown" if told.least is None else f"{told.least} desired"
-    if told.least is not None and told.most is not None and told.most != told.least:
-        desired = f"{told.least} to {told.most} desired"
-    if told.zero:
+def _replica_text(facts: Facts) -> str:
+    replicas = facts.replicas
+    desired = "desired number unknown" if replicas.least is None else f"{replicas.least} desired"
+    if replicas.least is not None and replicas.most is not None and replicas.most != replicas.least:
+        desired = f"{replicas.least} to {replicas.most} desired"
+    if replicas.zero:
         return f"scaled to zero because there are no requests, which is normal ({desired})"
-    if told.ready is None or told.live is None:
+    if replicas.ready is None or replicas.live is None:
         return f"ready replicas not reported; {desired}"
-    if not told.live:
+    if not replicas.live:
         off = facts.state.status in ("stopped", "suspended", "terminated")
         return f"no replicas, as expected while {facts.state.status}" if off else f"no live pods; {desired}"
-    words = f"{told.ready} of {told.live} replicas ready"
-    if not told.live == told.least == told.most:
-        words += f"; {desired}"
-    return words + (f"; {told.unknown} not known" if told.unknown else "")
+    text = f"{replicas.ready} of {replicas.live} replicas ready"
+    if not replicas.live == replicas.least == replicas.most:
+        text += f"; {desired}"
+    return text + (f"; {replicas.unknown} not known" if replicas.unknown else "")
 
 
 _ROLES = {
@@ -124,7 +127,7 @@ _ROLES = {
 }
 
 
-def _container_words(one: Trouble, now: float) -> str:
+def _container_text(one: ContainerProblem, now: float) -> str:
     parts = []
     if one.waits:
         parts.append("is waiting, no reason reported" if one.waits == NO_REASON else f"is waiting with {one.waits}")
@@ -144,148 +147,153 @@ def _container_words(one: Trouble, now: float) -> str:
     )
 
 
-def _lack_words(one: Lack) -> str:
-    what = {"gpu": "has a free GPU", "cpu": "has enough CPU", "memory": "has enough memory", "volume": "has its volume"}
-    pods = ("1 pod" if one.pods == 1 else f"{one.pods} pods") + _ROLES.get(one.role, "")
-    return f"{pods}, no node {what.get(one.what, 'accepts it')}" + (f": {one.message}" if one.message else "")
+def _scheduling_text(problem: SchedulingProblem) -> str:
+    resources = {
+        "gpu": "has a free GPU",
+        "cpu": "has enough CPU",
+        "memory": "has enough memory",
+        "volume": "has its volume",
+    }
+    pods = ("1 pod" if problem.pods == 1 else f"{problem.pods} pods") + _ROLES.get(problem.role, "")
+    text = f"{pods}, no node {resources.get(problem.lacks, 'accepts it')}"
+    return text + (f": {problem.message}" if problem.message else "")
 
 
-def _change_words(one: Change, now: float) -> str:
-    return CHANGES[one.kind] + (f" ({one.words})" if one.words else "") + f": {_when(one.at, now)}"
+def _change_text(change: Change, now: float) -> str:
+    return CHANGES[change.kind] + (f" ({change.status})" if change.status else "") + f": {_when(change.at, now)}"
 
 
-def _lately(one: Change, now: float) -> bool:
-    return one.at is None or now - one.at < _WEEK
+def _is_shown(change: Change, now: float) -> bool:
+    return change.at is None or now - change.at < _MAX_CHANGE_SECONDS
 
 
-def _request_words(facts: Facts) -> str:
-    told = facts.requests
-    if told is None:
+def _request_text(facts: Facts) -> str:
+    requests = facts.requests
+    if requests is None:
         return ""
-    clock = _clock(told.end, facts.at)
-    if not told.total:
+    clock = _clock(requests.end, facts.at)
+    if not requests.total:
         return f"none in the 5 min to {clock}"
-    parts = [f"{told.total:.0f} in the 5 min to {clock}"]
-    if told.server_errors is not None:
-        hour = f" (over 1 h: {_percent(told.hour)})" if told.hour is not None else ""
-        parts.append(f"{_percent(told.server_errors)} server errors{hour}")
-    if told.client_errors:
-        parts.append(f"{_percent(told.client_errors)} client errors (4xx)")
-    if told.slow:
-        parts.append(f"{_percent(told.slow)} slow")
-    if told.p95 is not None:
-        parts.append(f"95% within {told.p95:.2f} s" if told.p95 < 10 else f"95% within {told.p95:.0f} s")
+    parts = [f"{requests.total:.0f} in the 5 min to {clock}"]
+    if requests.server_errors is not None:
+        hour = f" (over 1 h: {_percent(requests.hour)})" if requests.hour is not None else ""
+        parts.append(f"{_percent(requests.server_errors)} server errors{hour}")
+    if requests.client_errors:
+        parts.append(f"{_percent(requests.client_errors)} client errors (4xx)")
+    if requests.slow:
+        parts.append(f"{_percent(requests.slow)} slow")
+    if requests.p95 is not None:
+        parts.append(f"95% within {requests.p95:.2f} s" if requests.p95 < 10 else f"95% within {requests.p95:.0f} s")
     return ", ".join(parts)
 
 
-def _limit_words(facts: Facts) -> str:
-    told = [words for _, words in facts.limits]
+def _limit_text(facts: Facts) -> str:
+    limits = [text for _, text in facts.limits]
     if facts.draft_ends is not None:
-        told.append(f"a draft, which the platform stops at {_when(facts.draft_ends, facts.at)}")
-    return "; ".join(told)
+        limits.append(f"a draft, which the platform stops at {_when(facts.draft_ends, facts.at)}")
+    return "; ".join(limits)
 
 
-def _event_words(facts: Facts) -> str:
+def _event_text(facts: Facts) -> str:
     event = facts.event
     if event is None:
         return ""
     return f"{event.type}: {_when(event.at, facts.at)}" + (f": {event.message}" if event.message else "")
 
 
-def _untold_words(facts: Facts) -> str:
-    """What is not known, by the reason why."""
-    reasons: dict[str, list[str]] = {}
-    for part, why in facts.untold.items():
-        reasons.setdefault(why, []).append(PARTS.get(part, part))
-    return _bounded(f"{', '.join(parts)}: {why}" for why, parts in reasons.items())
+def _unknown_text(facts: Facts) -> str:
+    """The unknown parts, grouped by reason."""
+    parts_by_reason: dict[str, list[str]] = {}
+    for part, reason in facts.unknown.items():
+        parts_by_reason.setdefault(reason, []).append(PARTS.get(part, part))
+    return _bounded(f"{', '.join(parts)}: {reason}" for reason, parts in parts_by_reason.items())
 
 
-def _lines(told: Diagnosis) -> Iterator[tuple[str, str]]:
-    """Titles and texts, the most telling first; what is empty is left out."""
-    facts = told.facts
-    yield "Likely cause", told.cause.says
-    yield "Next step", told.cause.next
-    yield "Serving", _serving_words(facts)
-    yield "State", _state_words(facts)
-    yield "Containers", _bounded(_container_words(one, facts.at) for one in facts.containers)
-    yield "Unschedulable", _bounded(map(_lack_words, facts.lacks))
-    changes = [_change_words(one, facts.at) for one in facts.changes[:3] if _lately(one, facts.at)]
+def _lines(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
+    """Titles and texts, most relevant first. Those with an empty text are not shown."""
+    facts = diagnosis.facts
+    yield "Likely cause", diagnosis.cause.text
+    yield "Next step", diagnosis.cause.next_step
+    yield "Serving", _serving_text(facts)
+    yield "State", _state_text(facts)
+    yield "Containers", _bounded(_container_text(problem, facts.at) for problem in facts.containers)
+    yield "Unschedulable", _bounded(map(_scheduling_text, facts.unschedulable))
+    changes = [_change_text(change, facts.at) for change in facts.changes[:3] if _is_shown(change, facts.at)]
     yield "Changes", "; ".join(changes) or "none reported in the last 7 days"
-    yield "Last event", _event_words(facts)
-    yield "Requests", _request_words(facts)
-    yield "Limits", _limit_words(facts)
-    yield "Not known", _untold_words(facts)
-    met = ", ".join(f"{each.alert} ({each.severity})" for each in facts.alerts)
+    yield "Last event", _event_text(facts)
+    yield "Requests", _request_text(facts)
+    yield "Limits", _limit_text(facts)
+    yield "Not known", _unknown_text(facts)
+    met = ", ".join(f"{alert.alert} ({alert.severity})" for alert in facts.alerts)
     yield "Conditions", met + (f"; importance {facts.importance}" if met and facts.importance else "")
 
 
-def evidence(told: Diagnosis) -> tuple[tuple[str, str], ...]:
-    """What a page says: at most twelve pairs of a title and a text of at most 300 characters."""
-    return tuple((title, _cut(words, 300)) for title, words in _lines(told) if words)
+def evidence(diagnosis: Diagnosis) -> tuple[tuple[str, str], ...]:
+    """The evidence of a page: at most twelve pairs of a title and a text, which is cut to 300 characters."""
+    return tuple((title, _cut(text, MAX_EVIDENCE_CHARACTERS)) for title, text in _lines(diagnosis) if text)
 
 
-def _cut(words: str, most: int) -> str:
-    return words if len(words) <= most else words[: most - 4].rstrip() + " ..."
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 4].rstrip() + " ..."
 
 
-def log_words(told: Sequence[LogRecord]) -> str:
-    """Lines of a log, told newest first, as `tail` shows them: masked, and at most 200 characters each."""
-    lines = [_log_line(each) for each in reversed(told) if each.message]
+def log_words(records: Sequence[LogRecord]) -> str:
+    """Log lines, oldest first: masked, and at most 200 characters each. `records` are newest first."""
+    lines = [_log_line(record) for record in reversed(records) if record.message]
     return "\n".join(lines) if lines else "no lines found; not every cluster collects logs"
 
 
-def _log_line(one: LogRecord) -> str:
-    at = timestamp(one.timestamp)
-    when = "" if at is None else f"{_utc(at):%H:%M:%S} "
-    return _cut(scrubbed(f"{when}{one.level or ''} {one.message}"), 200)
+def _log_line(record: LogRecord) -> str:
+    at = timestamp(record.timestamp)
+    time = "" if at is None else f"{_utc(at):%H:%M:%S} "
+    return _cut(scrubbed(f"{time}{record.level or ''} {record.message}"), MAX_LOG_CHARACTERS)
 
 
 _COLOURS = {"critical": "1;31", "warning": "1;33"}
 
 
-def text(told: Diagnosis, colour: bool = False) -> str:
-    """What a terminal of 80 columns shows, the headline first; only URLs may be wider."""
+def text(diagnosis: Diagnosis, colour: bool = False) -> str:
+    """Text for a terminal of 80 columns, headline first. Only lines with URLs may be longer."""
 
-    def painted(words: str, code: str) -> str:
-        return f"\x1b[{code}m{words}\x1b[0m" if colour and code else words
+    def painted(text: str, code: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if colour and code else text
 
-    facts = told.facts
-    loud = told.severity or "no alert"
-    there = facts.replicas
-    total = max(there.live or 0, there.least or 0) if facts.state.group != "off" else 0
-    counted = f", {there.ready} of {total} ready" if there.ready is not None and total else ""
-    counted += f", {there.unknown} not known" if counted and there.unknown else ""
-    head = _cut(f"{facts.name}: {facts.state.status}{counted} [{loud}]", 80)
-    who = f"{facts.id}, account {facts.account}, importance {facts.importance}"
+    facts, replicas = diagnosis.facts, diagnosis.facts.replicas
+    total = max(replicas.live or 0, replicas.least or 0) if facts.state.group != "off" else 0
+    ready = f", {replicas.ready} of {total} ready" if replicas.ready is not None and total else ""
+    ready += f", {replicas.unknown} not known" if ready and replicas.unknown else ""
+    headline = _cut(f"{facts.name}: {facts.state.status}{ready} [{diagnosis.severity or 'no alert'}]", 80)
+    subject = f"{facts.id}, account {facts.account}, importance {facts.importance}"
     lines = [
-        painted(head, _COLOURS.get(told.severity, "1")),
-        *textwrap.wrap(who, 80),
+        painted(headline, _COLOURS.get(diagnosis.severity, "1")),
+        *textwrap.wrap(subject, 80),
         f"as of {_utc(facts.at):%Y-%m-%d %H:%M:%S} UTC",
         "",
     ]
-    for title, words in _lines(told):
-        first, *rest = textwrap.wrap(words, 80 - 14) or [""]
+    for title, content in _lines(diagnosis):
+        first, *rest = textwrap.wrap(content, 80 - 14) or [""]
         if first:
             lines += [painted(f"{title:<14}", "1") + first, *(" " * 14 + line for line in rest)]
-    if told.log:
-        lines += ["", painted("Log", "1"), *(f"  {line}" for line in told.log.splitlines())]
-    lines += ["", *(painted(f"{words}:", "1") + f" {url}" for words, url in told.links)] if told.links else []
+    if diagnosis.log:
+        lines += ["", painted("Log", "1"), *(f"  {line}" for line in diagnosis.log.splitlines())]
+    if diagnosis.links:
+        lines += ["", *(painted(f"{title}:", "1") + f" {url}" for title, url in diagnosis.links)]
     return "\n".join(lines) + "\n"
 
 
-def as_json(told: Diagnosis) -> dict[str, Any]:
-    """The same for a script: keys stay, times are RFC 3339, null is what is not told."""
-    facts = told.facts
-    event, asked = facts.event, facts.requests
+def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
+    """The same for scripts, with stable keys. Times are RFC 3339; null: not reported."""
+    facts = diagnosis.facts
+    event, requests = facts.event, facts.requests
     return {
         "account": facts.account,
         "workload_id": facts.id,
         "workload": facts.name,
         "importance": facts.importance,
         "at": _stamp(facts.at),
-        "severity": told.severity or None,
-        "likely_cause": {"name": told.cause.name, "text": told.cause.says},
-        "next_step": told.cause.next,
+        "severity": diagnosis.severity or None,
+        "likely_cause": {"name": diagnosis.cause.name, "text": diagnosis.cause.text},
+        "next_step": diagnosis.cause.next_step,
         "state": {
             "status": facts.state.status,
             "group": facts.state.group,
@@ -315,32 +323,33 @@ def as_json(told: Diagnosis) -> dict[str, Any]:
             for one in facts.containers
         ],
         "unschedulable": [
-            {"version": one.role, "lacks": one.what, "pods": one.pods, "message": one.message} for one in facts.lacks
+            {"version": one.role, "lacks": one.lacks, "pods": one.pods, "message": one.message}
+            for one in facts.unschedulable
         ],
         "last_event": None if event is None else {"type": event.type, "at": _stamp(event.at), "message": event.message},
-        "changes": [{"what": one.kind, "at": _stamp(one.at), "status": one.words or None} for one in facts.changes],
+        "changes": [{"what": one.kind, "at": _stamp(one.at), "status": one.status or None} for one in facts.changes],
         "requests": None
-        if asked is None
+        if requests is None
         else {
             "window": "5m",
-            "end": _stamp(asked.end),
-            "total": asked.total,
-            "server_error_ratio": asked.server_errors,
-            "client_error_ratio": asked.client_errors,
-            "slow_ratio": asked.slow,
-            "p95_seconds": asked.p95,
-            "server_error_ratio_1h": asked.hour,
+            "end": _stamp(requests.end),
+            "total": requests.total,
+            "server_error_ratio": requests.server_errors,
+            "client_error_ratio": requests.client_errors,
+            "slow_ratio": requests.slow,
+            "p95_seconds": requests.p95,
+            "server_error_ratio_1h": requests.hour,
         },
-        "limits": [{"kind": kind, "text": words} for kind, words in facts.limits],
+        "limits": [{"kind": kind, "text": text} for kind, text in facts.limits],
         "draft_ends": _stamp(facts.draft_ends),
         "known": facts.known,
-        "not_known": dict(facts.untold),
+        "not_known": dict(facts.unknown),
         "unreadable": [
             {"version": one.role, "proton_id": one.proton or None, "reason": one.reason} for one in facts.unread
         ],
         "holds": [{"alert": each.alert, "severity": each.severity} for each in facts.alerts],
-        "log": told.log.splitlines() or None,
-        "links": [{"text": words, "url": url} for words, url in told.links],
+        "log": diagnosis.log.splitlines() or None,
+        "links": [{"text": title, "url": url} for title, url in diagnosis.links],
     }
 
 

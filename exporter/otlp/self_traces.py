@@ -1,7 +1,7 @@
-"""Traces of our own sweeps, by the OpenTelemetry SDK: of those that failed, were slow or mattered, and of a few others.
+"""Traces of the exporter's own sweeps, by the OpenTelemetry SDK: of failed, slow and notable ones, and of a sample.
 
-Spans are made once a sweep has ended (`exporter.telemetry.sweep_trace` has its facts), and only if it is kept: one that
-is not costs microseconds. What cannot be sent is lost, and counted.
+Spans are created after a sweep has ended (`exporter.telemetry.sweep_trace` has its data), and only if its trace is
+kept. Spans that cannot be sent are lost and counted.
 """
 
 from __future__ import annotations
@@ -29,25 +29,33 @@ from exporter.log import log
 from exporter.telemetry.sweep_trace import CURRENT, SweepTrace
 
 KEPT = ("failed", "attempt", "slow", "episode", "heartbeat")
-"""Why a sweep trace is kept: the sweep was incomplete, a request failed, it took twice the usual time, code requested
-it (`SweepTrace.keep`), or it is the first or every hundredth. The first reason that applies is recorded.
+"""Reasons to keep a sweep trace: the sweep was incomplete, a request failed, it took twice the usual time, code
+requested it (`SweepTrace.keep`), or it is the first or every hundredth. The first reason that applies is recorded.
 """
 HEARTBEAT = 100
 USUAL, FEWEST = 20, 5
-"""Usual is the median of the last complete sweeps, up to so many; of fewer than `FEWEST` nothing is said."""
+"""The usual time is the median of up to `USUAL` complete sweeps; with fewer than `FEWEST` it is unknown."""
 QUEUE, BATCH = 2048, 512
-"""Spans that wait to be sent, and that go at once."""
+"""Maximum spans in the queue, and in one request."""
 
 
-class Transport(Protocol):
-    """Who delivers. An answer that is false, or has a false `accepted`, says that the body was not taken."""
+class Acceptance(Protocol):
+    """Result of a request."""
 
-    def send(self, body: bytes) -> object:
-        """Deliver one serialised ExportTraceServiceRequest; may raise anything."""
+    @property
+    def accepted(self) -> bool:
+        """Whether the collector accepted the request."""
 
 
-class Counts(Protocol):
-    """Who counts: `exporter.telemetry.own_metrics.Report`."""
+class Sending(Protocol):
+    """Delivers spans: `exporter.otlp.transport.Transport`."""
+
+    def send(self, body: bytes) -> Acceptance:
+        """Send one serialised ExportTraceServiceRequest; may raise any exception."""
+
+
+class Counting(Protocol):
+    """Counts: `exporter.telemetry.own_metrics.Report`."""
 
     def count(self, name: str, *labels: str, by: float = 1) -> None: ...
 
@@ -60,8 +68,8 @@ class SelfTraces:
 
     def __init__(
         self,
-        transport: Transport,
-        counts: Counts,
+        transport: Sending,
+        counts: Counting,
         *,
         instance: str,
         attributes: Mapping[str, str] | None = None,
@@ -69,7 +77,7 @@ class SelfTraces:
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counts, self.wall, self.steady = counts, wall, steady
-        # The SDK hears OTEL_SERVICE_NAME only where no name is given.
+        # The SDK uses OTEL_SERVICE_NAME only if no name is given.
         name = os.environ.get("OTEL_SERVICE_NAME") or "workload-exporter"
         us = {"service.name": name, "service.version": __version__, "service.instance.id": instance}
         self._provider = TracerProvider(resource=Resource.create({**(attributes or {}), **us}), shutdown_on_exit=False)
@@ -81,43 +89,43 @@ class SelfTraces:
         self._given = 0
 
     def account(self, name: str, endpoint: str) -> Callable[[], AbstractContextManager[SweepTrace]]:
-        """For `AccountMonitor`: what is done inside the context it opens is one sweep of this account."""
+        """For `AccountMonitor`: a function whose context is one sweep of this account."""
         for reason in KEPT:
             self.counts.count("self_traces", name, reason, by=0)
         return _Account(self, name, urlsplit(endpoint).hostname or "").sweep
 
     def emit(self, trace: SweepTrace, root: Mapping[str, str | int], server: str) -> None:
-        """Hand on a trace that has ended, as a whole or not at all."""
+        """Queue a completed trace, as a whole or not at all."""
         spans = 1 + len(trace.done)
-        if self._given - self._exporter.taken + spans > QUEUE:  # the SDK would drop spans of other traces for it
+        if self._given - self._exporter.taken + spans > QUEUE:  # the SDK would drop spans of other traces
             self.counts.count("self_trace_spans_lost", by=spans)
             return
         sweep = self._tracer.start_span("sweep", Context(), attributes=root, start_time=_ns(trace.began))
-        if not sweep.is_recording():  # the SDK's own environment variables turn it off
+        if not sweep.is_recording():  # disabled by environment variables of the SDK
             return
         self._given += spans
         inside = set_span_in_context(sweep, Context())
         for done in trace.done:
             kind = SpanKind.INTERNAL if done.request is None else SpanKind.CLIENT
-            told = {} if done.request is None else {**done.request, "server.address": server}
-            span = self._tracer.start_span(done.name, inside, kind, told, start_time=_ns(done.start))
+            attributes = {} if done.request is None else {**done.request, "server.address": server}
+            span = self._tracer.start_span(done.name, inside, kind, attributes, start_time=_ns(done.start))
             _end(span, done.end, done.error)
         _end(sweep, trace.now(), trace.failure)
 
     def close(self, seconds: float = 3.0) -> None:
-        """Send what waits, for so long at most; the rest is lost."""
-        # The SDK's own shutdown takes as long as the transport does, and no argument.
+        """Send queued spans for at most `seconds`; the rest is lost."""
+        # The SDK's shutdown has no timeout of its own.
         ending = Thread(target=self._provider.shutdown, daemon=True)
         ending.start()
         ending.join(seconds)
 
 
 class _Account:
-    """What is usual for the sweeps of one account, and which of them are kept."""
+    """Decides which traces of one account's sweeps are kept."""
 
     def __init__(self, traces: SelfTraces, name: str, server: str) -> None:
         self._traces, self._name, self._server = traces, name, server
-        self._lasted: deque[float] = deque(maxlen=USUAL)
+        self._durations: deque[float] = deque(maxlen=USUAL)
         self._numbers = itertools.count()
 
     @contextmanager
@@ -134,42 +142,41 @@ class _Account:
             self._ended(trace)
 
     def _ended(self, trace: SweepTrace) -> None:
-        why = self._why(trace)
-        if not why:
+        reason = self._reason(trace)
+        if not reason:
             return
-        self._traces.counts.count("self_traces", self._name, why)
-        root: dict[str, str | int] = {"datarobot.account": self._name, "datarobot.sweep.kept": why}
+        self._traces.counts.count("self_traces", self._name, reason)
+        root: dict[str, str | int] = {"datarobot.account": self._name, "datarobot.sweep.kept": reason}
         if trace.workloads is not None:
             root["datarobot.sweep.workloads"] = trace.workloads
         self._traces.emit(trace, root, self._server)
 
-    def _why(self, trace: SweepTrace) -> str:
-        lasted = trace.now() - trace.began
-        slow = len(self._lasted) >= FEWEST and lasted > 2 * median(self._lasted)
+    def _reason(self, trace: SweepTrace) -> str:
+        duration = trace.now() - trace.began
+        slow = len(self._durations) >= FEWEST and duration > 2 * median(self._durations)
         heartbeat = next(self._numbers) % HEARTBEAT == 0
         if trace.failure:
             return "failed"
-        self._lasted.append(lasted)
+        self._durations.append(duration)
         if any(done.error for done in trace.done):
             return "attempt"
         return "slow" if slow else trace.kept or ("heartbeat" if heartbeat else "")
 
 
 class _Exporter(SpanExporter):
-    """Encodes and hands over; counts what was not taken. `taken`: spans that left the queue."""
+    """Sends spans, and counts those that are lost. `taken`: number of spans that left the queue."""
 
-    def __init__(self, transport: Transport, counts: Counts) -> None:
+    def __init__(self, transport: Sending, counts: Counting) -> None:
         self._transport, self._counts = transport, counts
         self.taken = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         self.taken += len(spans)
         try:
-            answer = self._transport.send(encode_spans(spans).SerializeToString())
-            if getattr(answer, "accepted", answer):
+            if self._transport.send(encode_spans(spans).SerializeToString()).accepted:
                 return SpanExportResult.SUCCESS
-        except Exception:  # whatever it is, the sweeps go on
-            log.debug("traces of sweeps were not sent", exc_info=True)
+        except Exception:  # sweeps must not fail because of it
+            log.debug("sending sweep traces failed", exc_info=True)
         self._counts.count("self_trace_spans_lost", by=len(spans))
         return SpanExportResult.FAILURE
 

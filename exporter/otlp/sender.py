@@ -1,6 +1,6 @@
-"""The outbox emptied towards a collector: oldest first, one request at a time, and nothing is lost but what must be.
+"""Sends the traces in the outbox to a collector: oldest first, one request at a time.
 
-Lost are spans that the collector rejects, a trace that it cannot take, and what outlives the caps of the settings.
+Only these are lost: spans and traces that the collector rejects, and traces beyond the limits of size and age.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from typing import TypeVar
 from exporter.backoff import Backoff
 from exporter.clock import Clock
 from exporter.log import log
-from exporter.otlp.transport import EMPTY, REASONS, Transport, Verdict
+from exporter.otlp.encoding import EMPTY
+from exporter.otlp.transport import Transport
+from exporter.otlp.verdict import REASONS, Verdict
 from exporter.settings.traces import TraceSettings
 from exporter.state.store import StateError, Store, Waiting
 from exporter.telemetry.own_metrics import Report
 
 TRACES, SPANS, SIZE = 512, 512, 1_000_000
-"""Most traces, spans and bytes of one request; a trace that is larger goes alone."""
+"""Maximum traces, spans and bytes of one request; a larger trace is sent alone."""
 IDLE = 5.0
 """Seconds between two checks of the outbox."""
 BACKOFF = Backoff(first=1.0, longest=300.0, least=0.5)
@@ -29,10 +31,11 @@ MAX_PAUSE_SECONDS = 3600.0
 REFUSED = 300.0
 """Seconds before the next attempt if the problem needs a person."""
 PROVE = 300.0
-"""Seconds without a request after which an empty one proves that the collector is there, before it is needed."""
+"""Seconds without a request after which an empty one checks that the collector is available."""
 TRIM, FORGET = 60.0, 3600.0
-"""Seconds between two checks of size limits and of ids to forget."""
+"""Seconds between two checks of the limits, and between two removals of old ids."""
 LAST = 3.0
+"""Seconds for a last attempt at shutdown."""
 DROPPED = ("rejected", "poison", "age", "cap", "unencodable")
 FAILURES = (*REASONS, "state")
 
@@ -57,7 +60,7 @@ class Sender:
         self._most = TRACES
         self._proven = False
         self._failures = 0
-        self._told, self._state_told = "", False
+        self._logged_reason, self._store_failing = "", False
         now = self._clock.steady()
         self._held_until = self._prove_at = self._trim_at = self._forget_at = now
         self._backing_off = False
@@ -104,8 +107,8 @@ class Sender:
         async with self._turning:
             try:
                 return await self._turn(proving)
-            except Exception:  # whatever it is, the traces are still there, and the next turn may be good
-                log.exception("traces could not be sent; they are kept")
+            except Exception:  # the traces are still in the outbox, and the next turn may succeed
+                log.exception("sending traces failed; they are kept")
                 return IDLE
 
     async def _turn(self, proving: bool) -> float:
@@ -113,14 +116,14 @@ class Sender:
         now = self._clock.steady()
         if now < self._held_until:
             return min(IDLE, self._held_until - now)
-        rows = await self._asked(lambda: self._store.batch(self._sent_to, self._most, SPANS, SIZE))
+        rows = await self._stored(lambda: self._store.batch(self._sent_to, self._most, SPANS, SIZE))
         if rows is None or not (rows or (proving and now >= self._prove_at)):
             return IDLE
         verdict = await self._send(b"".join(row.body for row in rows))
-        if verdict.fate == "bad" and len(rows) == 1 and not self._proven:
-            verdict = await self._doubted(verdict)
-        pause = await self._heeded(verdict, rows)
-        self._backing_off = verdict.fate == "again" and verdict.after is None
+        if verdict.result == "invalid" and len(rows) == 1 and not self._proven:
+            verdict = await self._verified(verdict)
+        pause = await self._apply(verdict, rows)
+        self._backing_off = verdict.result == "retry" and verdict.after is None
         self._held_until = self._clock.steady() + pause
         return min(IDLE, pause) if rows else IDLE
 
@@ -129,57 +132,58 @@ class Sender:
     async def _send(self, body: bytes) -> Verdict:
         verdict = await asyncio.to_thread(self._transport.send, body)
         self._prove_at = self._clock.steady() + PROVE
-        if verdict.fate != "accepted":
+        if not verdict.accepted:
             self._report.count("trace_export_failures", verdict.reason)
         return verdict
 
-    async def _doubted(self, verdict: Verdict) -> Verdict:
-        """What is wrong when one trace alone is not wanted: the trace, if an empty request is; else something else.
+    async def _verified(self, verdict: Verdict) -> Verdict:
+        """The rejection of a single trace, verified by an empty request: if that is rejected, too, the cause is not the
+        trace.
 
-        A proxy that answers 400 to everything would otherwise cost every trace, one after the other.
+        Otherwise a proxy that answers 400 to all requests would cost every trace, one after the other.
         """
         proof = await self._send(EMPTY)
-        if proof.fate == "bad":
-            return proof._replace(fate="refused", what=f"{proof.what}, even to an empty request")
-        return verdict if proof.fate == "accepted" else proof
+        if proof.result == "invalid":
+            return proof._replace(result="refused", summary=f"{proof.summary}, even to an empty request")
+        return verdict if proof.accepted else proof
 
-    async def _heeded(self, verdict: Verdict, rows: Sequence[Waiting]) -> float:
-        """Do with the traces what the verdict says; return the seconds before the next request."""
+    async def _apply(self, verdict: Verdict, rows: Sequence[Waiting]) -> float:
+        """Drop, split or keep the traces as the verdict requires; return the seconds before the next request."""
         spans = sum(row.spans for row in rows)
-        match verdict.fate:
+        match verdict.result:
             case "accepted":
                 await self._accepted(verdict, rows, spans)
                 return 0.0
-            case "bad" if len(rows) > 1:
+            case "invalid" if len(rows) > 1:
                 self._most = len(rows) // 2
                 return 0.0
-            case "bad" if rows:
+            case "invalid" if rows:
                 trace = rows[0].trace.hex()
-                log.warning("a trace is dropped: the collector cannot take it", trace_id=trace, words=verdict.words)
+                log.warning("trace dropped: rejected by the collector", trace_id=trace, words=verdict.message)
                 self._report.count("trace_spans_dropped", "poison", by=spans)
                 self._proven = False
                 await self._done(rows)
                 return 0.0
-            case "bad":  # an empty request: some do not like it, and take traces
+            case "invalid":  # an empty request: some collectors reject it but accept traces
                 if not self._proven:
-                    self._tell(verdict)
+                    self._log_failure(verdict)
                 return 0.0
-        self._failures += verdict.fate == "again"
+        self._failures += verdict.result == "retry"
         self._prove_at = self._clock.steady()
         self._report.set("trace_endpoint_up", 0, self._settings.protocol)
-        self._tell(verdict)
-        if verdict.fate == "refused":
+        self._log_failure(verdict)
+        if verdict.result == "refused":
             return REFUSED
         if verdict.after is not None:
             return min(max(verdict.after, BACKOFF.first), MAX_PAUSE_SECONDS)
         return BACKOFF.seconds(self._failures)
 
-    def _tell(self, verdict: Verdict) -> None:
-        """Say what is wrong, once for each reason."""
-        if self._told != verdict.reason:
-            level = logging.ERROR if verdict.fate == "refused" else logging.WARNING
-            log.log(level, "the collector does not accept traces", words=verdict.words)
-            self._told = verdict.reason
+    def _log_failure(self, verdict: Verdict) -> None:
+        """Log a failure, unless the previous one had the same reason."""
+        if self._logged_reason != verdict.reason:
+            level = logging.ERROR if verdict.result == "refused" else logging.WARNING
+            log.log(level, "the collector does not accept traces", words=verdict.message)
+            self._logged_reason = verdict.reason
 
     async def _accepted(self, verdict: Verdict, rows: Sequence[Waiting], spans: int) -> None:
         rejected = max(0, min(verdict.rejected, spans))
@@ -187,11 +191,11 @@ class Sender:
         self._report.count("trace_spans_sent", by=spans - rejected)
         self._report.count("trace_spans_dropped", "rejected", by=rejected)
         if rejected:
-            log.warning("the collector rejected spans", words=verdict.words)
-        if self._told:
+            log.warning("the collector rejected spans", words=verdict.message)
+        if self._logged_reason:
             log.info("the collector accepts traces again")
-        self._told, self._failures, self._proven = "", 0, True
-        self._most = min(TRACES, self._most + 1)  # one by one: what was too much may be so again
+        self._logged_reason, self._failures, self._proven = "", 0, True
+        self._most = min(TRACES, self._most + 1)  # slowly: the collector may reject larger batches again
         await self._done(rows)
 
     # -- the outbox
@@ -199,41 +203,41 @@ class Sender:
     async def _done(self, rows: Sequence[Waiting]) -> None:
         if rows:
             self._sent_to = rows[-1].seq
-            await self._take_out()
+            await self._remove_sent()
 
-    async def _take_out(self) -> None:
+    async def _remove_sent(self) -> None:
         upto = self._sent_to
-        if upto > self._removed_to and await self._asked(lambda: self._store.remove(upto)) is not None:
-            self._removed_to, self._state_told = upto, False
+        if upto > self._removed_to and await self._stored(lambda: self._store.remove(upto)) is not None:
+            self._removed_to, self._store_failing = upto, False
 
     async def _tidy(self) -> None:
         """Remove sent traces, drop those over the limits, and update the metrics."""
-        await self._take_out()
+        await self._remove_sent()
         if self._clock.steady() >= self._trim_at:
             self._trim_at = self._clock.steady() + TRIM
             limits = self._settings.max_bytes, self._settings.max_age
-            dropped = await self._asked(lambda: self._store.trim(*limits, self._clock.wall())) or {}
+            dropped = await self._stored(lambda: self._store.trim(*limits, self._clock.wall())) or {}
             for reason, spans in dropped.items():
                 self._report.count("trace_spans_dropped", reason, by=spans)
             if any(dropped.values()):
-                log.warning("the oldest traces are dropped: they could not be sent in time", **dropped)
+                log.warning("oldest traces dropped: not delivered in time", **dropped)
         if self._clock.steady() >= self._forget_at:
             self._forget_at = self._clock.steady() + FORGET
-            await self._asked(lambda: self._store.forget(self._clock.wall()))
-        waiting = await self._asked(lambda: self._store.outbox(self._sent_to))
+            await self._stored(lambda: self._store.forget(self._clock.wall()))
+        waiting = await self._stored(lambda: self._store.outbox(self._sent_to))
         if waiting is not None:
             age = 0.0 if waiting.oldest is None else max(0.0, self._clock.wall() - waiting.oldest)
             self._report.set("trace_outbox_traces", waiting.traces)
             self._report.set("trace_outbox_bytes", waiting.size)
             self._report.set("trace_outbox_oldest_seconds", age)
 
-    async def _asked(self, what: Callable[[], T]) -> T | None:
+    async def _stored(self, operation: Callable[[], T]) -> T | None:
         """Run an operation of the store; None, logged and counted once, if it fails."""
         try:
-            return await asyncio.to_thread(what)
+            return await asyncio.to_thread(operation)
         except StateError as error:
             self._report.count("trace_export_failures", "state")
-            if not self._state_told:
-                log.error("the outbox cannot be used; it is tried again", words=str(error))
-            self._state_told = True
+            if not self._store_failing:
+                log.error("the outbox cannot be used; retrying", words=str(error))
+            self._store_failing = True
             return None

@@ -20,7 +20,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.__main__ import COMMANDS, main
-from exporter.otlp.transport import encode
+from exporter.otlp.encoding import encode
 from exporter.simulator import Simulator
 from exporter.state.store import Frozen, Store
 from exporter.tracing.trace import Trace
@@ -96,7 +96,7 @@ def test_once_prints_one_complete_sweep_that_the_parser_reads(api: Simulator) ->
 def test_once_fails_with_the_reason_in_words(api: Simulator) -> None:
     status, out, err = run("once", **account(api) | {"DATAROBOT_API_TOKEN": "wrong"})
     assert status == 1
-    assert "the sweep was not complete: account default: auth: GET /workloads answered 401: Invalid API key" in err
+    assert "the sweep was not complete: account default: auth: GET /workloads returned 401: Invalid API key" in err
     assert 'datarobot_exporter_api_up{account="default"} 0.0' in out
 
 
@@ -140,7 +140,7 @@ def test_check_online_asks_each_route_and_names_the_right_that_is_missing(api: S
 def test_check_online_fails_when_the_list_does_not_answer(api: Simulator) -> None:
     api.odd = {"unauthorized"}
     status, out, _ = run("check", "--online", **account(api))
-    assert (status, "FAIL  GET /workloads answered 401: Invalid API key" in out) == (1, True)
+    assert (status, "FAIL  GET /workloads returned 401: Invalid API key" in out) == (1, True)
 
 
 def test_check_sends_an_empty_request_to_the_collector_and_prints_what_it_says(api: Simulator) -> None:
@@ -152,7 +152,7 @@ def test_check_sends_an_empty_request_to_the_collector_and_prints_what_it_says(a
         status, out, _ = run("check", "--online", **environment)
         assert (status, f"ok    POST {receiver.url}/v1/traces: accepted" in out) == (0, True)
         status, out, _ = run("check", "--online", **environment)
-        assert (status, f"FAIL  POST {receiver.url}/v1/traces answered 401: who?; " in out) == (1, True)
+        assert (status, f"FAIL  POST {receiver.url}/v1/traces returned 401: who?; " in out) == (1, True)
         assert [each.body for each in receiver.received] == [b"", b""]
 
 
@@ -177,10 +177,10 @@ def test_a_test_page_goes_to_the_receiver_that_is_named_and_is_ended(api: Simula
         ask("check", "--online")
         assert not receiver.received
         status, out, err = ask("notify", "test", "team", "--hold=10ms")
-        assert (status, out.count("answered 200: ok\n"), err) == (0, 2, "")
+        assert (status, out.count("returned 200: ok\n"), err) == (0, 2, "")
         assert [b"DataRobotTestPage" in each.body for each in receiver.received] == [True, True]
         status, out, err = ask("notify", "test", "team")
-        assert (status, out, err) == (1, f"FAIL  team, paged: POST {receiver.url}/… answered 404: no_team ***\n", "")
+        assert (status, out, err) == (1, f"FAIL  team, paged: POST {receiver.url}/… returned 404: no_team ***\n", "")
         status, out, _ = ask("notify", "test", "am")
         assert (status, out.startswith("FAIL  am@127.0.0.1:1, paged: POST http://127.0.0.1:1/api/v2/alerts f")) == (
             1,
@@ -284,12 +284,12 @@ def test_explain_says_what_the_api_does_not_tell_and_tells_the_rest(api: Simulat
     told = json.loads(out)
     assert (status, err, told["likely_cause"]["name"]) == (4, "", "none_ready")
     assert told["not_known"].keys() == {"events", "bundles"}
-    assert told["not_known"]["events"].startswith("the API answered 403: ")
+    assert told["not_known"]["events"].startswith("the API returned 403: ")
     api.odd = {"forbidden@/workloads/{id}/protons"}
     status, out, _ = run("explain", "nobody-ready-35", **account(api))
     words = " ".join(out.split())
     assert (status, "Its health is unknown" in out, "give the token's user the role `user`" in words) == (5, True, True)
-    assert "Not known     its pods: the API answered 403: " in out
+    assert "Not known     its pods: the API returned 403: " in out
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ def test_explain_fails_with_the_reason_where_the_list_does_not_answer(api: Simul
     for workload in ("nobody-ready-35", "0" * 24):
         status, out, err = run("explain", workload, **wrong)
         assert (status, out) == (1, "")
-        assert re.fullmatch(r"workload-exporter: account default: GET /workloads\S* answered 401: Invalid.*\n", err)
+        assert re.fullmatch(r"workload-exporter: account default: GET /workloads\S* returned 401: Invalid.*\n", err)
 
 
 @pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
@@ -539,7 +539,7 @@ def test_silences_of_a_running_daemon_are_added_listed_and_ended(api: Simulator,
             status, _, err = silence("add", "severity=critical", f"--for={length}")
             assert (
                 status,
-                "/-/silences answered 400: Give at least one label" in err,
+                "/-/silences returned 400: Give at least one label" in err,
             ) == (1, True)
         ask = running.client
         assert ask.get("/-/silences").json()[0]["matchers"] == {"workload_id": "w 1&x", "severity": "critical"}
@@ -552,7 +552,7 @@ def test_silences_of_a_running_daemon_are_added_listed_and_ended(api: Simulator,
         running.until("/-/silences", name)
         assert silence("end", name) == (0, "", "")
         status, _, err = silence("end", name)
-        assert (status, "answered 404: There is no silence with this id.\n" in err) == (1, True)
+        assert (status, "returned 404: There is no silence with this id.\n" in err) == (1, True)
         running.stop()
 
 

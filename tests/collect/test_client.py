@@ -320,7 +320,7 @@ def test_a_token_that_was_replaced_is_used_at_once() -> None:
     assert len(world.sent) == 2
 
 
-@pytest.mark.parametrize(("token", "words"), [("", "is empty"), ("a\nb", "not allowed in a header"), ("ä", "not allowed in a header")])
+@pytest.mark.parametrize(("token", "words"), [("", "is empty"), ("a\nb", "not allowed in"), ("ä", "not allowed in")])
 def test_a_token_that_no_header_can_hold_is_told_and_not_sent(token: str, words: str) -> None:
     world = World(always(200), token=lambda: token)
     error = world.fails()
@@ -339,7 +339,7 @@ def test_no_error_tells_the_token_or_a_query(caplog: pytest.LogCaptureFixture) -
     caplog.set_level(logging.DEBUG, "exporter")
     world = World(always(401, text="no\x00\n" * 500))
     error = world.fails()
-    assert str(error).startswith("GET /workloads answered 401: no no")
+    assert str(error).startswith("GET /workloads returned 401: no no")
     assert len(str(error)) < 300
     told = str(error) + repr(error) + repr(error.__cause__) + caplog.text
     assert "s3cret" not in told
@@ -362,7 +362,7 @@ def test_an_answer_that_is_too_large_is_not_read() -> None:
         (b'"plain"', "plain"),
         (b"<html><style>a{}</style>\n<h1>502</h1></html>", "502"),
         (b"[" * 100000, "["),
-        (b"", "(no words)"),
+        (b"", "(no message)"),
     ],
 )
 def test_error_bodies_of_every_shape_become_words(body: bytes, words: str) -> None:
@@ -426,7 +426,7 @@ def test_the_secrets_of_others_are_removed_too() -> None:
 def test_a_token_that_is_replaced_during_a_request_is_not_shown_in_its_answer() -> None:
     tokens = iter(["first-t0ken", "second-t0ken", "second-t0ken"])
     error = World(always(401, text="first-t0ken second-t0ken"), lambda: next(tokens)).fails()
-    assert str(error) == "GET /workloads answered 401: *** ***"
+    assert str(error) == "GET /workloads returned 401: *** ***"
 
 
 @pytest.mark.parametrize(

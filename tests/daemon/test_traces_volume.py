@@ -13,8 +13,9 @@ from exporter.clock import Clock
 from exporter.collect.account_state import MAX_PENDING_TRACES, Pending
 from exporter.fleet.episodes import FLAPPING_SECONDS, MAX_EPISODES
 from exporter.fleet.polling import Policy
+from exporter.otlp.encoding import encode
 from exporter.otlp.sender import Sender
-from exporter.otlp.transport import Verdict, encode
+from exporter.otlp.verdict import Verdict
 from exporter.settings.traces import TraceSettings
 from exporter.simulator.stories import (
     COMPLETED,
@@ -143,7 +144,7 @@ class Away:
 
     def send(self, body: bytes) -> Verdict:
         if not self.back:
-            return Verdict("again", "down", "connect")
+            return Verdict("retry", "down", "connect")
         self.bodies.append(body)
         return Verdict("accepted", "ok")
 

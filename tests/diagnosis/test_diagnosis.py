@@ -26,8 +26,9 @@ from exporter.api.models import (
     Workload,
 )
 from exporter.api.pods import Condition, Container, LastState, Pods, Proton, Replica, StatusDetails
-from exporter.diagnosis.causes import CAUSES, CHANGES, PARTS, Diagnosis
-from exporter.diagnosis.diagnosis import diagnosis
+from exporter.diagnosis.causes import CAUSES
+from exporter.diagnosis.diagnosis import Diagnosis, diagnosis
+from exporter.diagnosis.facts import CHANGES, PARTS
 from exporter.diagnosis.wording import as_json, evidence, text
 from exporter.fleet import episodes
 from exporter.fleet.episodes import Episode, EpisodeTracker, Mark, ObservedEvent, Past, Run
@@ -285,7 +286,7 @@ def test_every_cause_has_a_case_and_a_name_of_its_own() -> None:
 def test_causes_are_sentences_and_their_runbooks_are_those_of_alerts() -> None:
     alerts = {alert.name for alert in ALERTS if alert.component == "workload"}
     for cause in CAUSES:
-        for words in (cause.says, cause.next):
+        for words in (cause.text, cause.next_step):
             assert words[0].isupper(), cause.name
             assert words.endswith("."), cause.name
             assert len(words) <= 200, cause.name
@@ -589,7 +590,7 @@ def test_what_is_not_known_is_said(of: WorkloadState, words: str | None) -> None
 def test_whether_enough_is_known_to_say_that_it_is_well(of: WorkloadState, known: bool) -> None:
     told = diagnosis(of, NOW, DEFAULT)
     assert (told.facts.known, as_json(told)["known"]) == (known, known)
-    assert known or (told.cause.name != "well" and "Its pods are healthy" not in told.cause.says)
+    assert known or (told.cause.name != "well" and "Its pods are healthy" not in told.cause.text)
 
 
 def test_a_newest_version_that_may_be_missing_from_the_list_is_not_told_as_the_newest() -> None:
@@ -873,7 +874,7 @@ def test_whatever_the_api_tells_something_can_be_said_and_nothing_that_is_secret
     assert "\x1b" not in words
     assert all(len(line) <= 80 for line in text(told).splitlines() if "://" not in line and "Runbook" not in line)
     assert {change.kind for change in told.facts.changes} <= CHANGES.keys()
-    assert told.facts.untold.keys() <= PARTS.keys()
+    assert told.facts.unknown.keys() <= PARTS.keys()
 
 
 @given(SEEN, EVENTS, st.randoms(use_true_random=False))

@@ -1,4 +1,4 @@
-"""A Prometheus that holds what a page said over time, without waiting for it."""
+"""A Prometheus whose history is filled with pages, without waiting for them to be scraped."""
 
 import subprocess
 from collections.abc import Container, Iterator

@@ -1,7 +1,7 @@
 """Children that watch an API for one cycle each, to be killed at any moment; forked, so that each is there at once.
 
 Reads orders, a line of JSON each, as `Nursery.live` gives them; forks a child that does what the daemon does: it
-restores the state at `path`, sweeps, looks at all details, sweeps again, writes the state after each step, sends traces
+restores the state at `path`, sweeps, polls all details, sweeps again, writes the state after each step, sends traces
 meanwhile and once more at its end, says ``done`` and ends. Says ``pid N`` first.
 """
 
@@ -30,13 +30,13 @@ from exporter.state.store import Frozen, Store
 from tests.daemon.parts import use_accounts
 
 POINTS = ("before commit", "within commit", "after commit", "before removal", "after removal")
-"""Where a child may be told to die: around the commit of traces, and around their removal once they were accepted."""
+"""Where a child may be killed: around the commit of traces, and around their removal once they were accepted."""
 
 
 class Nursery:
     """The process that bears the children. `child` is the one that lives now.
 
-    `usual`: how long the last one that was done has lived, in seconds: the machine is not always as busy.
+    `usual`: how long the last completed child lived, in seconds. It varies with the load of the machine.
     """
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class Nursery:
 
 
 class _Fatal(list[Frozen]):
-    """Whoever has read all of it is dead."""
+    """Its reader was killed after reading all of it."""
 
     def __iter__(self) -> Iterator[Frozen]:
         yield from super().__iter__()
@@ -121,8 +121,8 @@ class _Mortal(Store):
         if not traces:
             return super().commit(account, ledgers, tally)
         self._at("before commit")
-        told = _Fatal(traces) if self._dies == "within commit" else traces
-        capped = super().commit(account, ledgers, tally, told, max_bytes)
+        batch = _Fatal(traces) if self._dies == "within commit" else traces
+        capped = super().commit(account, ledgers, tally, batch, max_bytes)
         self._at("after commit")
         return capped
 
@@ -158,7 +158,7 @@ async def cycle(orders: Mapping[str, Any]) -> None:
     assert monitor.poller is not None
     while await monitor.poller.turn():
         await daemon.state.commit()
-    await monitor.sweep()  # what was over is settled once two sweeps have seen it so
+    await monitor.sweep()  # an episode is settled after two sweeps without it
     await daemon.state.commit()
     if sender is not None:
         await sender.close(10.0)

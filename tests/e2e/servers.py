@@ -1,4 +1,4 @@
-"""Real programs on ports of loopback: started for a test, asked over HTTP, ended with it."""
+"""Real programs on ports of loopback: started for a test, queried over HTTP, stopped at its end."""
 
 import fcntl
 import json
@@ -42,22 +42,22 @@ def free_port() -> int:
     raise AssertionError("no port is free")
 
 
-def eventually(told: Callable[[], Any], seconds: float) -> Any:
-    """Poll until `told` is truthy. A process of another makes the progress, so only the clock can be waited for."""
+def eventually(poll: Callable[[], Any], seconds: float) -> Any:
+    """Poll until the result is truthy, and return it. Another process makes the progress, so it can only wait."""
     deadline = time.monotonic() + seconds
     while True:
         try:
-            value = told()
+            value = poll()
         except httpx.TransportError:
             value = None
         if value or time.monotonic() > deadline:
             return value
-        time.sleep(0.05)  # between two questions to a process that tells nothing by itself
+        time.sleep(0.05)  # between two polls of another process
 
 
 @contextmanager
 def running(log: Path, *command: str | Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A program that is told to end, and waited for, when the block does; what it says goes to a file."""
+    """A program that gets SIGTERM, and is waited for, at the end of the block. Its output goes to a file."""
     with log.open("wb") as out:
         process = subprocess.Popen([str(part) for part in command], stdout=out, stderr=out)
         try:
@@ -78,7 +78,7 @@ def demo(folder: Path, port: int, *options: str) -> Iterator[subprocess.Popen[by
 
 
 class Prometheus:
-    """Asks a Prometheus."""
+    """Queries a Prometheus."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -89,16 +89,16 @@ class Prometheus:
 
     def query(self, expression: str, at: float | None = None) -> list[dict[str, Any]]:
         """The series of an expression, now or at a time."""
-        told = {"query": expression} | ({} if at is None else {"time": str(at)})
-        answer = http.post(f"{self.url}/api/v1/query", data=told, timeout=60).json()
+        data = {"query": expression} | ({} if at is None else {"time": str(at)})
+        answer = http.post(f"{self.url}/api/v1/query", data=data, timeout=60).json()
         assert answer["status"] == "success", answer
         result: list[dict[str, Any]] = answer["data"]["result"]
         return result
 
     def range(self, expression: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
         """The series of an expression from `start` to `end`, every `step` seconds."""
-        told = {"query": expression, "start": str(start), "end": str(end), "step": str(step)}
-        answer = http.post(f"{self.url}/api/v1/query_range", data=told, timeout=300).json()
+        data = {"query": expression, "start": str(start), "end": str(end), "step": str(step)}
+        answer = http.post(f"{self.url}/api/v1/query_range", data=data, timeout=300).json()
         assert answer["status"] == "success", answer
         result: list[dict[str, Any]] = answer["data"]["result"]
         return result
@@ -114,8 +114,8 @@ def prometheus(folder: Path, config: Mapping[str, Any], *options: str) -> Iterat
     program, port, log = component("prometheus"), free_port(), folder / "prometheus.log"
     file = folder / "prometheus.yml"
     file.write_text(json.dumps(config))
-    told = (f"--config.file={file}", f"--storage.tsdb.path={folder / 'tsdb'}", *options)
-    with running(log, program, *told, f"--web.listen-address=127.0.0.1:{port}"):
+    arguments = (f"--config.file={file}", f"--storage.tsdb.path={folder / 'tsdb'}", *options)
+    with running(log, program, *arguments, f"--web.listen-address=127.0.0.1:{port}"):
         url = f"http://127.0.0.1:{port}"
         ready = eventually(lambda: http.get(f"{url}/-/ready").status_code == 200, 60)
         assert ready, log.read_text()[-2000:]
@@ -123,15 +123,15 @@ def prometheus(folder: Path, config: Mapping[str, Any], *options: str) -> Iterat
 
 
 class Alertmanager:
-    """Posts to an Alertmanager and asks it."""
+    """Posts alerts to an Alertmanager and reads them."""
 
     def __init__(self, url: str, process: subprocess.Popen[bytes]) -> None:
         self.url, self.process = url, process
 
     def alerts(self) -> list[dict[str, Any]]:
         """The alerts that fire."""
-        told: list[dict[str, Any]] = http.get(f"{self.url}/api/v2/alerts").json()
-        return told
+        alerts: list[dict[str, Any]] = http.get(f"{self.url}/api/v2/alerts").json()
+        return alerts
 
     def post(self, *alerts: Mapping[str, Any]) -> None:
         """Alerts as Prometheus sends them: ``labels``, ``annotations``, ``startsAt``, ``endsAt``."""
@@ -147,8 +147,8 @@ def alertmanager(folder: Path, config: Path, port: int = 0) -> Iterator[Alertman
     """
     program = component("prometheus-alertmanager", "alertmanager")
     port, log = port or free_port(), folder / "alertmanager.log"
-    told = (f"--config.file={config}", f"--storage.path={folder / 'alertmanager'}", "--cluster.listen-address=")
-    with running(log, program, *told, f"--web.listen-address=127.0.0.1:{port}") as process:
+    arguments = (f"--config.file={config}", f"--storage.path={folder / 'alertmanager'}", "--cluster.listen-address=")
+    with running(log, program, *arguments, f"--web.listen-address=127.0.0.1:{port}") as process:
         url = f"http://127.0.0.1:{port}"
         ready = eventually(lambda: http.get(f"{url}/-/ready").status_code == 200, 60)
         assert ready, log.read_text()[-2000:]

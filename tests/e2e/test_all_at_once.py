@@ -200,7 +200,7 @@ def strangers(port: int) -> Iterator[None]:
             each.close()
 
 
-def told(webhook: HttpReceiver) -> dict[str, list[tuple[str, str]]]:
+def notified(webhook: HttpReceiver) -> dict[str, list[tuple[str, str]]]:
     """By workload: the alerts it was paged for and that ended, in order."""
     found: dict[str, list[tuple[str, str]]] = {}
     for received in list(webhook.accepted):
@@ -212,13 +212,13 @@ def told(webhook: HttpReceiver) -> dict[str, list[tuple[str, str]]]:
 
 def paged(webhook: HttpReceiver, *numbers: int) -> bool:
     """Whether each of these has a page, whatever its cause: a page about the cause stands for its consequences."""
-    pages = told(webhook)
+    pages = notified(webhook)
     return all(any(status == "firing" for _, status in pages.get(str(number), [])) for number in numbers)
 
 
 def resolved(webhook: HttpReceiver, *numbers: int) -> bool:
     """Whether every page about these has ended."""
-    pages = told(webhook)
+    pages = notified(webhook)
     return all(
         status == "resolved" for number in numbers for status in dict(pages.get(str(number), [("", "")])).values()
     )
@@ -239,11 +239,11 @@ def test_what_happens_to_the_rest_is_shown_pages_and_resolves(tmp_path: Path) ->
                 assert exporter.process is not None
                 exporter.process.send_signal(signal.SIGHUP)
 
-                assert eventually(lambda: paged(webhook, WITNESS, DRAINING, *BROKEN_BUT_FAILED), 60), told(webhook)
+                assert eventually(lambda: paged(webhook, WITNESS, DRAINING, *BROKEN_BUT_FAILED), 60), notified(webhook)
                 page = exporter.page()
                 assert page["datarobot_exporter_config_last_reload_successful"] == 0
                 api.world.actor(WITNESS).story = STORY["healthy"]
-                assert eventually(lambda: resolved(webhook, WITNESS), 60), told(webhook)
+                assert eventually(lambda: resolved(webhook, WITNESS), 60), notified(webhook)
                 swept = eventually(lambda: api.lists > 30 and exporter.page(), 60)
                 assert swept
                 failures = 'datarobot_exporter_sweep_failures_total{account="acme",lane="status",reason="%s"}'
@@ -269,8 +269,8 @@ def test_what_happens_to_the_rest_is_shown_pages_and_resolves(tmp_path: Path) ->
             assert eventually(lambda: exporter.page()[good] == 1, 30)
             for number in BROKEN_BUT_FAILED:
                 api.world.actor(number).story = STORY["healthy"]
-            assert eventually(lambda: resolved(webhook, *BROKEN_BUT_FAILED), 60), told(webhook)
+            assert eventually(lambda: resolved(webhook, *BROKEN_BUT_FAILED), 60), notified(webhook)
         known = {str(n) for n in (WITNESS, *BROKEN_BUT_FAILED, DRAINING, ECHO)}
-        assert told(webhook).keys() - {""} <= known
+        assert notified(webhook).keys() - {""} <= known
         assert TOKEN not in exporter.log
         assert not any(TOKEN.encode() in received.body for received in webhook.received)

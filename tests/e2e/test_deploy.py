@@ -22,9 +22,9 @@ ROOT = Path(__file__).parent.parent.parent
 def alertmanager(folder: Path, config: Path) -> Iterator[str]:
     """A real Alertmanager with this configuration; its address."""
     port, log = free_port(), folder / "alertmanager.log"
-    told = (f"--config.file={config}", f"--storage.path={folder / 'alertmanager'}", "--cluster.listen-address=")
+    arguments = (f"--config.file={config}", f"--storage.path={folder / 'alertmanager'}", "--cluster.listen-address=")
     program = component("prometheus-alertmanager")
-    with running(log, program, *told, f"--web.listen-address=127.0.0.1:{port}"):
+    with running(log, program, *arguments, f"--web.listen-address=127.0.0.1:{port}"):
         address = f"127.0.0.1:{port}"
         url = f"http://{address}/-/ready"
         assert eventually(lambda: http.get(url).status_code == 200, 60), log.read_text()[-2000:]
@@ -83,13 +83,13 @@ def test_the_labels_that_the_operator_attaches_take_the_place_of_none_of_ours(
             assert TARGET[label] not in ours
         assert values("pod", restarts) == {TARGET["pod"]}
         assert server.query('{__name__=~"datarobot_.+", exported_container!=""}') == []
-        # About a container of a workload: its rule asks for job="datarobot" and adds up over containers.
+        # About a container of a workload: its rule selects job="datarobot" and sums over containers.
         fires = 'ALERTS{alertname="DataRobotContainerOOMKilled"}'
         assert eventually(lambda: server.query(fires), 150)
 
 
 @pytest.mark.real
-def test_what_holds_of_the_demo_fleet_arrives_at_alertmanager(tmp_path: Path) -> None:
+def test_alerts_of_the_demo_fleet_arrive_at_alertmanager(tmp_path: Path) -> None:
     port = free_port()
     shutil.copy(ROOT / "alerts/rules.yml", tmp_path / "rules.yml")
     with demo(tmp_path, port), alertmanager(tmp_path, ROOT / "deploy/alertmanager.yml") as address:
@@ -99,9 +99,9 @@ def test_what_holds_of_the_demo_fleet_arrives_at_alertmanager(tmp_path: Path) ->
         )
 
         def arrived() -> set[str]:
-            told: Any = json.loads(http.get(f"http://{address}/api/v2/alerts").content)
-            assert {receiver["name"] for alert in told for receiver in alert["receivers"]} <= {"none"}
-            return {alert["labels"]["alertname"] for alert in told}
+            alerts: Any = json.loads(http.get(f"http://{address}/api/v2/alerts").content)
+            assert {receiver["name"] for alert in alerts for receiver in alert["receivers"]} <= {"none"}
+            return {alert["labels"]["alertname"] for alert in alerts}
 
         with prometheus(tmp_path, config) as server:
             # One that always fires, and one about a workload that fires at once.

@@ -73,8 +73,8 @@ class Daemon:
     def metric(self, series: str) -> str | None:
         """The value of one series of ours."""
         page = http.get(f"{self.url}/metrics").text
-        told = dict(line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#"))
-        return told.get(f"datarobot_exporter_{series}")
+        samples = dict(line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#"))
+        return samples.get(f"datarobot_exporter_{series}")
 
 
 @contextmanager
@@ -109,8 +109,8 @@ def messages(receiver: HttpReceiver) -> list[str]:
     return [each["fallback"] for one in list(receiver.accepted) for each in json.loads(one.body)["attachments"]]
 
 
-def of_alert(told: Mapping[str, list[str]]) -> list[list[str]]:
-    return [tracker for name, tracker in told.items() if name.startswith(ALERT)]
+def of_alert(incidents: Mapping[str, list[str]]) -> list[list[str]]:
+    return [tracker for name, tracker in incidents.items() if name.startswith(ALERT)]
 
 
 @pytest.mark.long
@@ -123,10 +123,10 @@ def test_through_failures_and_kills_every_incident_opens_once_and_ends_once(tmp_
             {"name": "team", "kind": "slack", "webhook_url": f"{slack.url}/services/x"},
         ]
         receivers = [each | {"severities": ["critical"], "timeout": "500ms"} for each in who]
-        told = {"who": "direct", "receivers": receivers, "log_lines": 2}
-        with daemon(tmp_path, told) as ours:
+        paging = {"who": "direct", "receivers": receivers, "log_lines": 2}
+        with daemon(tmp_path, paging) as ours:
             ours.play("exit 0")
-            # It is killed while PagerDuty hangs, after it had every other answer that is no success.
+            # It is killed while PagerDuty hangs, after every other kind of failed response.
             assert eventually(lambda: len(pagerduty.received) >= 4, 30)
             assert incidents(pagerduty) == {}
             assert eventually(lambda: len(messages(slack)) == 2, 30)
@@ -148,7 +148,7 @@ def test_through_failures_and_kills_every_incident_opens_once_and_ends_once(tmp_
             pagerduty.poison = b""
             ours.start()
             assert eventually(lambda: of_alert(incidents(pagerduty)) == [["trigger"]] * 2, 30)
-            # The ends come while nobody listens, and it is killed before they are heard.
+            # The alerts end while no receiver listens, and the daemon is killed before it delivers that.
             pagerduty.answer = slack.answer = BROKEN
             before = len(pagerduty.received)
             ours.play("healthy")
@@ -177,11 +177,11 @@ def of_prometheus(theirs: Prometheus, name: str) -> list[dict[str, str]]:
     return [each["labels"] for each in alerts if each["state"] == "firing" and each["labels"]["alertname"] == name]
 
 
-QUIET = {"route": {"receiver": "nobody"}, "receivers": [{"name": "nobody"}]}
+QUIET = {"route": {"receiver": "none"}, "receivers": [{"name": "none"}]}
 
 
 @pytest.mark.real
-def test_two_alertmanagers_hear_the_same_and_one_that_was_killed_hears_it_again(tmp_path: Path) -> None:
+def test_two_alertmanagers_receive_the_same_and_one_that_was_killed_receives_it_again(tmp_path: Path) -> None:
     config, ports = tmp_path / "alertmanager.yml", (free_port(), free_port())
     config.write_text(json.dumps(QUIET))
     folders = [tmp_path / str(port) for port in ports]
@@ -198,29 +198,29 @@ def test_two_alertmanagers_hear_the_same_and_one_that_was_killed_hears_it_again(
         ours = stack.enter_context(daemon(tmp_path, {"who": "direct", "receivers": [receiver]}))
         ours.play("exit 0", 0)
         assert eventually(lambda: named(one, ALERT) and named(two, ALERT), 30)
-        told = named(one, ALERT)
-        assert named(two, ALERT) == told
-        assert len(told) == 1
+        received = named(one, ALERT)
+        assert named(two, ALERT) == received
+        assert len(received) == 1
         one.process.kill()
         one.process.wait(10)
         assert eventually(
             lambda: float(ours.metric(f'notification_failing_seconds{{receiver="am@{one.url[7:]}"}}') or 0), 20
         )
         again = stack.enter_context(alertmanager(folders[0], config, ports[0]))
-        assert eventually(lambda: named(again, ALERT), 30) == told
-        # Killed and started again, the exporter tells the same alert, begun when it began.
+        assert eventually(lambda: named(again, ALERT), 30) == received
+        # Killed and started again, the exporter sends the same alert with the same start.
         began = {each["startsAt"] for each in two.alerts() if each["labels"]["alertname"] == ALERT}
         ours.kill()
         ours.start()
-        time.sleep(2)  # two looks in which it could be told as new
+        time.sleep(2)  # two evaluations that could send it as new
         assert {each["startsAt"] for each in two.alerts() if each["labels"]["alertname"] == ALERT} == began
-        assert named(again, ALERT) == named(two, ALERT) == told
+        assert named(again, ALERT) == named(two, ALERT) == received
         ours.play("healthy", 0)
         assert eventually(lambda: not named(again, ALERT) and not named(two, ALERT), 30)
 
 
 @pytest.mark.real
-def test_what_is_told_directly_is_the_same_alert_as_that_of_prometheus(tmp_path: Path) -> None:
+def test_an_alert_sent_directly_equals_that_of_prometheus(tmp_path: Path) -> None:
     config = tmp_path / "alertmanager.yml"
     config.write_text(json.dumps(QUIET))
     with alertmanager(tmp_path, config) as server:
@@ -229,7 +229,7 @@ def test_what_is_told_directly_is_the_same_alert_as_that_of_prometheus(tmp_path:
             command = (sys.executable, "-m", "exporter", "rules", f"--config.file={ours.file}")
             rules = tmp_path / "datarobot.rules.yml"
             rules.write_bytes(subprocess.run(command, check=True, capture_output=True).stdout)
-            told = {
+            scraping = {
                 "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
                 "rule_files": [str(rules)],
                 "scrape_configs": [
@@ -240,7 +240,7 @@ def test_what_is_told_directly_is_the_same_alert_as_that_of_prometheus(tmp_path:
                 },
             }
             ours.play("exit 0", 0)
-            with prometheus(tmp_path, told, "--rules.alert.resend-delay=2s") as theirs:
+            with prometheus(tmp_path, scraping, "--rules.alert.resend-delay=2s") as theirs:
                 for name in (ALERT, OF_THE_ACCOUNT, "DataRobotWatchdog"):
                     (labels,) = eventually(partial(of_prometheus, theirs, name), 30)
                     assert eventually(partial(named, server, name), 20) == [labels], name

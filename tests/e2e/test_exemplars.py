@@ -31,8 +31,8 @@ class Scene(NamedTuple):
 
     def exemplars(self, metric: str) -> list[Exemplar]:
         now = time.time()
-        told = self.prometheus.get(f"query_exemplars?query={metric}&start={now - 600:.0f}&end={now + 60:.0f}")
-        return [Exemplar(s["seriesLabels"], e["labels"], float(e["value"])) for s in told for e in s["exemplars"]]
+        series = self.prometheus.get(f"query_exemplars?query={metric}&start={now - 600:.0f}&end={now + 60:.0f}")
+        return [Exemplar(s["seriesLabels"], e["labels"], float(e["value"])) for s in series for e in s["exemplars"]]
 
     def root(self, trace_id: str) -> Any:
         """The root span of a trace that the collector has taken; None if there is none."""
@@ -67,9 +67,9 @@ def test_a_counted_episode_leads_to_its_trace(scene: Scene) -> None:
         assert exemplar.labels.keys() == {"trace_id"}
         root = eventually(partial(scene.root, exemplar.labels["trace_id"]), 20)
         assert root is not None, exemplar
-        told = attributes(root)
+        values = attributes(root)
         assert root.name == f"workload {exemplar.series['kind']}"
-        assert told["datarobot.workload.episode.outcome"] == exemplar.series["outcome"]
+        assert values["datarobot.workload.episode.outcome"] == exemplar.series["outcome"]
 
 
 def test_a_bucket_of_durations_leads_to_a_trace_that_took_as_long(scene: Scene) -> None:

@@ -141,7 +141,7 @@ FACTS: dict[str, tuple[str, set[str]]] = {
 }  # fmt: skip
 ACCOUNT_FACTS = {
     "16 near the limit": "datarobot_account_workloads_active / datarobot_account_workloads_limit > 0.5",
-    "25a values that nobody has heard of": 'datarobot_exporter_api_unknown_values_total{field="status"} > 0',
+    "25a values that are not in the API description": 'datarobot_exporter_api_unknown_values_total{field="status"} > 0',
     "starts have durations": "datarobot_account_start_duration_seconds_count > 0",
 }
 _X = "datarobot_exporter_"
@@ -153,11 +153,11 @@ BLIND = {
     "wrong-type": f"increase({_X}api_rejects_total[10m]) > 0",
     "bad-gateway": f"time() - {_X}sweep_last_success_timestamp_seconds > 300",
 }
-"""25, the exporter is blind: what a server does that makes it so, and what tells of it. Nothing does on a good day."""
+"""25, the exporter is blind: what a server does to cause it, and the query that shows it. On a good day it is empty."""
 
 
 @pytest.mark.parametrize("oddity", BLIND)
-def test_25_that_the_exporter_is_blind_is_proven_and_why(tmp_path: Path, oddity: str) -> None:
+def test_25_that_the_exporter_is_blind_is_proven_with_the_reason(tmp_path: Path, oddity: str) -> None:
     pages = Pages()
     with simulated(3) as simulator:
 

@@ -76,8 +76,8 @@ def _as_the_script_says(simulator: Simulator, ledgers: dict[str, Ledger], moment
         if actor.story.name == "out of memory":
             pods = actor.story.steps[0].pods
             assert pods is not None
-            told = [actor.restarts(actor.moment(at), pods) for at in moments]
-            kills = sum(b - a if b >= a else b for a, b in itertools.pairwise(told))  # a fall is a pod that began anew
+            restarts = [actor.restarts(actor.moment(at), pods) for at in moments]
+            kills = sum(b - a if b >= a else b for a, b in itertools.pairwise(restarts))  # a decrease is a new pod
             assert ledger.restarts["primary"] == kills
             assert ledger.terminations["primary"]["OOMKilled"] == kills
         checked += 1

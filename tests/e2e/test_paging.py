@@ -1,5 +1,5 @@
 """The whole chain at speed: stories, the daemon, Prometheus with the shipped rules, Alertmanager with the shipped
-example, and receivers that log. Each story wakes whom it should, once for each incident, and each incident ends.
+example, and receivers that log. Each story pages the right receivers, once for each incident, and each incident ends.
 """
 
 import json
@@ -37,7 +37,7 @@ INCIDENTS = {
     "server errors": "DataRobotErrorBudgetBurnFast",
     "unschedulable GPU": "DataRobotWorkloadUnschedulable",
 }
-"""Story -> the alert that rings for it; what else fires for the same workload is muted by it."""
+"""Story -> the alert that pages for it; it inhibits the other alerts of the workload."""
 TICKETS = {
     f"DataRobot{name}"
     for name in (
@@ -92,34 +92,34 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 
 def story_of(workload: str) -> str:
-    told = re.sub(r"-\d+$", "", workload)
-    return next((story.name for story in STORIES if story.name.replace(" ", "-") == told), told)
+    name = re.sub(r"-\d+$", "", workload)
+    return next((story.name for story in STORIES if story.name.replace(" ", "-") == name), name)
 
 
 def incidents(got: Receivers) -> dict[tuple[str, str], list[str]]:
-    """(story, alert) -> what PagerDuty was told, in order."""
+    """(story, alert) -> the events that PagerDuty received, in order."""
     names = {event["payload"]["custom_details"]["workload_id"]: event["payload"]["component"]
              for event in got.at("/pagerduty") if event["event_action"] == "trigger"}  # fmt: skip
-    return {(story_of(names[i]), alert): told for (alert, i), told in got.incidents().items()}
+    return {(story_of(names[i]), alert): events for (alert, i), events in got.incidents().items()}
 
 
-def test_each_story_wakes_whom_it_should_once_and_each_incident_ends(scene: Scene) -> None:
+def test_each_story_pages_the_right_receivers_once_and_each_incident_ends(scene: Scene) -> None:
     began = time.monotonic()
-    # That nobody is ready is told before what brings it about: the status does not say it.
+    # The page that no replica is ready comes before that of its cause: the status does not show it.
     wanted = {*INCIDENTS.items(), ("draining unreadable", "DataRobotWorkloadNoReadyReplica")}
     assert eventually(lambda: wanted <= incidents(scene.got).keys(), LASTS), incidents(scene.got)
-    # Let it go on, so that what must not ring has its time to ring.
+    # Let it go on, so that alerts that must not page have the time to.
     eventually(lambda: time.monotonic() - began > LASTS, LASTS)
     assert incidents(scene.got).keys() == wanted
     healthy = next(story for story in STORIES if story.name == "healthy")
     for number in range(len(STORIES)):
         scene.simulator.world.actor(number).story = healthy
-    assert eventually(lambda: all(told[-1] == "resolve" for told in incidents(scene.got).values()), 120), incidents(
+    assert eventually(lambda: all(events[-1] == "resolve" for events in incidents(scene.got).values()), 120), incidents(
         scene.got
     )
-    for told in incidents(scene.got).values():
-        assert told == ["trigger", "resolve"] * (len(told) // 2)
-    counts.numbers["incidents opened and closed"] = sum(len(told) for told in incidents(scene.got).values()) // 2
+    for events in incidents(scene.got).values():
+        assert events == ["trigger", "resolve"] * (len(events) // 2)
+    counts.numbers["incidents opened and closed"] = sum(len(events) for events in incidents(scene.got).values()) // 2
 
 
 def test_tickets_are_written_for_what_can_wait(scene: Scene) -> None:
@@ -136,16 +136,16 @@ def test_the_links_of_a_page_lead_to_its_runbook_its_workload_and_its_time(scene
         assert http.get(runbook).status_code == 200
         assert Path(urlsplit(runbook).path).stem == event["payload"]["class"]
         url = urlsplit(dashboard)
-        asked = parse_qs(url.query)
+        parameters = parse_qs(url.query)
         assert url.path == "/d/datarobot-workload"
-        assert asked["var-workload"] == [details["workload_id"]]
-        assert asked["var-account"] == ["acme"]
-        assert time.time() - 3600 < int(asked["from"][0]) / 1000 < time.time() - 1700
+        assert parameters["var-workload"] == [details["workload_id"]]
+        assert parameters["var-account"] == ["acme"]
+        assert time.time() - 3600 < int(parameters["from"][0]) / 1000 < time.time() - 1700
         assert (
             details["console"] == f"https://dr.example.test/console-nextgen/workloads/{details['workload_id']}/overview"
         )
         assert details["what"].startswith(f"Workload {event['payload']['component']} ")
 
 
-def test_the_chain_tells_that_it_lives(scene: Scene) -> None:
+def test_the_chain_sends_its_watchdog(scene: Scene) -> None:
     assert len(scene.got.at("/dead-man")) >= 2

@@ -1,4 +1,4 @@
-"""Rules and the daemon's own judgement agree: what PromQL names in a real Prometheus is what `holds` says.
+"""Rules and the daemon's own judgement agree: what PromQL returns in a real Prometheus is what `is_met` returns.
 
 Hypothesis makes the snapshots; each is an account of its own, so that one Prometheus and one query for each alert and
 level compare them all. The expressions are the shipped ones, holds through blindness included.
@@ -63,7 +63,7 @@ REPLICAS = st.one_of(
 )
 READY, UNFIT = replica(container()), replica(container(status="waiting", ready=False, reason="RunContainerError"))
 PENDING = replica(status="pending", conditions=(LACKING,))
-TELLING = st.sampled_from([[READY], [READY, READY], [PENDING], [UNFIT], [PENDING, UNFIT], [READY, UNFIT]])
+REPORTING = st.sampled_from([[READY], [READY, READY], [PENDING], [UNFIT], [PENDING, UNFIT], [READY, UNFIT]])
 PODS = st.none() | st.builds(
     lambda there, replicas, ago: Pods(
         (Proton(id="p", status="running", running_since=at(27000 + ago)),),
@@ -74,7 +74,7 @@ PODS = st.none() | st.builds(
         },
     ),
     st.sampled_from([True, True, True, False]),
-    TELLING | st.lists(REPLICAS, max_size=3),
+    REPORTING | st.lists(REPLICAS, max_size=3),
     AGES,
 )
 COUNTS = st.sampled_from([(0, 0), (0, 0), (19, 15), (20, 0), (20, 1), (200, 2), (200, 120), (1000, 80), (5000, 40)])
@@ -169,10 +169,10 @@ def _snapshot(number: int, there: list[WorkloadState], limits: tuple[int | None,
     return Snapshot(fleet, AccountFacts(account, use(state for state in fleet if state.vanished is None), Tally()))
 
 
-def _renamed(workload: Workload, told: str) -> Workload:
+def _renamed(workload: Workload, name: str) -> Workload:
     import msgspec
 
-    return msgspec.structs.replace(workload, id=told)
+    return msgspec.structs.replace(workload, id=name)
 
 
 def _snapshots() -> list[Snapshot]:
@@ -221,10 +221,10 @@ ROWS = [
 
 
 def judged(alert: Alert, condition: Any, snapshots: list[Snapshot]) -> set[tuple[str, ...]]:
-    """Of whom the condition holds, by our own judgement."""
+    """The workloads or accounts whose condition is met, evaluated in Python."""
     if alert.component == "account":
-        looks = [(s, AccountContext(s.known, s.fleet, NOW, DEFAULTS)) for s in snapshots]
-        return {(s.known.account.name,) for s, look in looks if condition.is_met(look)}
+        contexts = [(s, AccountContext(s.known, s.fleet, NOW, DEFAULTS)) for s in snapshots]
+        return {(s.known.account.name,) for s, context in contexts if condition.is_met(context)}
     return {
         (state.account, state.workload.id)
         for snapshot in snapshots
@@ -234,14 +234,14 @@ def judged(alert: Alert, condition: Any, snapshots: list[Snapshot]) -> set[tuple
 
 
 @pytest.mark.parametrize(("alert", "severity", "condition"), ROWS, ids=[f"{a.name}-{s}" for a, s, _ in ROWS])
-def test_promql_names_exactly_those_of_whom_the_condition_holds(
+def test_promql_returns_exactly_those_whose_condition_is_met(
     alert: Alert, severity: str, condition: Any, snapshots: list[Snapshot], prometheus: Prometheus
 ) -> None:
     ours = judged(alert, condition, snapshots)
     names = ("account",) if alert.component == "account" else ("account", "workload_id")
-    told = prometheus.query(expression(alert, condition, DEFAULT), NOW)
-    theirs = {tuple(row["metric"][name] for name in names) for row in told}
-    assert len(told) == len(theirs)
+    series = prometheus.query(expression(alert, condition, DEFAULT), NOW)
+    theirs = {tuple(row["metric"][name] for name in names) for row in series}
+    assert len(series) == len(theirs)
     assert theirs == ours
     assert ours, "no snapshot makes it hold: the comparison proves nothing"
     counts.numbers["snapshots compared in both languages"] = len(snapshots)

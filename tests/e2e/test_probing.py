@@ -40,7 +40,7 @@ def test_the_page_works_as_it_stands(tmp_path: Path) -> None:
         ),
         prometheus(tmp_path, json.loads(text)) as server,
     ):
-        told = eventually(lambda: server.query('probe_success{workload="saturated-autoscaler-7"} == 1'), 60)
-    assert told, "".join(file.read_text()[-1500:] for file in tmp_path.glob("*.log"))
-    assert told[0]["metric"]["account"] == "demo"
-    assert re.fullmatch("[0-9a-f]{24}", told[0]["metric"]["workload_id"])
+        series = eventually(lambda: server.query('probe_success{workload="saturated-autoscaler-7"} == 1'), 60)
+    assert series, "".join(file.read_text()[-1500:] for file in tmp_path.glob("*.log"))
+    assert series[0]["metric"]["account"] == "demo"
+    assert re.fullmatch("[0-9a-f]{24}", series[0]["metric"]["workload_id"])

@@ -23,8 +23,8 @@ class Scene(NamedTuple):
     prometheus: Prometheus
     api: str
 
-    def told(self, workload: str) -> str:
-        """The status of a workload as the simulated API tells it now."""
+    def status(self, workload: str) -> str:
+        """The status of a workload as the simulated API reports it now."""
         answer = httpx.get(
             f"{self.api}/api/v2/workloads/",
             params={"search": workload, "limit": "100"},
@@ -68,9 +68,9 @@ def test_the_whole_fleet_is_there(scene: Scene) -> None:
 
 
 def test_a_state_change_of_a_story_arrives_within_two_intervals(scene: Scene) -> None:
-    """From the moment at which the API tells that a crashing workload runs, to the moment at which PromQL says so."""
-    assert eventually(lambda: scene.told("crash-loop-1") != "running", 60)
-    assert eventually(lambda: scene.told("crash-loop-1") == "running", 60)
+    """From the moment at which the API reports a crashing workload as running, to the moment at which PromQL does."""
+    assert eventually(lambda: scene.status("crash-loop-1") != "running", 60)
+    assert eventually(lambda: scene.status("crash-loop-1") == "running", 60)
     began = time.monotonic()
     running = 'datarobot_workload_status{workload="crash-loop-1",status="running"} == 1'
     assert eventually(lambda: scene.query(running), 20)
@@ -85,8 +85,8 @@ def test_the_sweep_metrics_are_right(scene: Scene) -> None:
 
 def test_every_alert_rule_is_evaluated_without_an_error(scene: Scene) -> None:
     def groups() -> Any:
-        told = scene.prometheus.get("rules")["groups"]
-        rules = [rule for group in told for rule in group["rules"]]
+        groups = scene.prometheus.get("rules")["groups"]
+        rules = [rule for group in groups for rule in group["rules"]]
         return rules if rules and all(rule["health"] != "unknown" for rule in rules) else None
 
     rules = eventually(groups, 30)

@@ -1,7 +1,7 @@
 """The daemon as a process and an API over real sockets that reports the pods of some protons only.
 
 Six workloads say that they run. Five of them crash-loop: they page alike, whatever the version does that drains. Of the
-sixth the version that serves cannot be read: nobody knows how it is, and that is what is said.
+sixth the version that serves cannot be read: its health is unknown, and the page says so.
 """
 
 import html
@@ -74,8 +74,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
     stories = (*CRASHES, UNKNOWN)
     with Simulator(workloads=len(stories), seed=11) as simulator, HttpReceiver() as pagerduty:
         pagerduty.answer = TAKEN
-        told = {"name": "page", "kind": "pagerduty", "url": f"{pagerduty.url}/v2/enqueue", "routing_key": KEY}
-        ours = Daemon(folder, simulator, {"who": "direct", "receivers": [told | {"severities": ["critical"]}]})
+        receiver = {"name": "page", "kind": "pagerduty", "url": f"{pagerduty.url}/v2/enqueue", "routing_key": KEY}
+        ours = Daemon(folder, simulator, {"who": "direct", "receivers": [receiver | {"severities": ["critical"]}]})
         settings = yaml.safe_load(ours.file.read_text())
         ours.file.write_text(yaml.safe_dump(settings | {"alerts": {"wait": {ALERT: "1s"}}}))
         for number, each in enumerate(stories):
@@ -90,11 +90,11 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
             ours.kill()
 
 
-def test_a_crash_loop_pages_whatever_the_version_does_that_drains(ran: Ran) -> None:
+def test_a_crash_loop_pages_in_any_state_of_the_draining_version(ran: Ran) -> None:
     assert ran.incidents == {f"{ALERT} {each.name.replace(' ', '-')}": ["trigger"] for each in CRASHES}
 
 
-def test_a_page_names_the_version_that_could_not_be_read_and_why(ran: Ran) -> None:
+def test_a_page_names_the_version_that_could_not_be_read_and_the_reason(ran: Ran) -> None:
     said = {name: details.get("Not known", "") for name, details in ran.evidence.items()}
     words = sorted(re.sub(r"[0-9a-f]{24}", "ID", each) for each in said.values())
     assert words == [
@@ -145,7 +145,7 @@ def test_the_status_page_says_which_version_could_not_be_read(ran: Ran) -> None:
 def test_explain_exits_as_what_is_known_demands(
     ran: Ran, name: str, status: int, cause: str, unreadable: list[tuple[str, str]]
 ) -> None:
-    exited, told = ran.explained(name)
-    assert (exited, told["known"], told["likely_cause"]["name"]) == (status, status != 5, cause)
-    assert [(each["version"], each["reason"]) for each in told["unreadable"]] == unreadable
-    assert "role `user`" not in told["next_step"]
+    exited, explained = ran.explained(name)
+    assert (exited, explained["known"], explained["likely_cause"]["name"]) == (status, status != 5, cause)
+    assert [(each["version"], each["reason"]) for each in explained["unreadable"]] == unreadable
+    assert "role `user`" not in explained["next_step"]

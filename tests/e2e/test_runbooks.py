@@ -46,8 +46,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     fleet = (f"--demo.api-address=127.0.0.1:{api}", "--demo.workloads=40")
     settings = folder / "exporter.yaml"
     with demo(folder, port, *fleet), prometheus(folder, config) as server, HttpReceiver() as receiver:
-        told = {"who": "direct", "receivers": [{"name": "on-call", "kind": "webhook", "url": receiver.url}]}
-        settings.write_text(yaml.safe_dump({"paging": told}))
+        paging = {"who": "direct", "receivers": [{"name": "on-call", "kind": "webhook", "url": receiver.url}]}
+        settings.write_text(yaml.safe_dump({"paging": paging}))
         environment["RECEIVER"] = "on-call"
         crashed = eventually(lambda: server.query('datarobot_container_last_exit_code{workload=~"crash-loop.*"}'), 60)
         assert crashed, (folder / "demo.log").read_text()
@@ -81,8 +81,8 @@ def test_the_queries_of_a_page_are_answered(scene: Scene, alert: Any) -> None:
 
 def test_a_query_for_several_families_shows_each_of_them(scene: Scene) -> None:
     """``or`` would show the first alone: their labels are the same."""
-    told = scene.prometheus.query(READY.query.replace("WORKLOAD_ID", scene.workload_id))
-    assert {series["metric"]["__name__"].removeprefix("datarobot_") for series in told} == {
+    found = scene.prometheus.query(READY.query.replace("WORKLOAD_ID", scene.workload_id))
+    assert {series["metric"]["__name__"].removeprefix("datarobot_") for series in found} == {
         "proton_replicas_ready", "proton_replicas_live", "workload_replicas_min", "workload_replicas_max"
     }  # fmt: skip
 
@@ -90,5 +90,5 @@ def test_a_query_for_several_families_shows_each_of_them(scene: Scene) -> None:
 def test_the_queries_about_a_crash_show_it(scene: Scene) -> None:
     """Not only answered: they show what the page promises."""
     query = RUNBOOKS["DataRobotContainerCrashLooping"].checks[0].query
-    told = scene.prometheus.query(query.replace("WORKLOAD_ID", scene.workload_id))
-    assert [series["value"][1] for series in told] == ["1"]
+    found = scene.prometheus.query(query.replace("WORKLOAD_ID", scene.workload_id))
+    assert [series["value"][1] for series in found] == ["1"]

@@ -1,4 +1,4 @@
-"""Everybody whom the exporter asks or tells repeats the secrets it was sent; none of them comes out of it anywhere."""
+"""Every server that the exporter talks to repeats the secrets that it received; the exporter outputs none of them."""
 
 import base64
 import html
@@ -52,22 +52,22 @@ class Echoing(Simulator):
     echo = ECHO
 
     def respond(self, method: str, path: str, query: str, headers: dict[str, str]) -> SimulatedResponse:
-        told = super().respond(method, path, query, headers)
-        if told.status == 401 or "/account/info" in path:
+        response = super().respond(method, path, query, headers)
+        if response.status == 401 or "/account/info" in path:
             return SimulatedResponse(401, (), f'{{"message": "Invalid API key {in_json(ECHO)}"}}'.encode())
         if "/compute/bundles" in path:
             return SimulatedResponse(
                 500, (), f"<html><h1>Error</h1><pre>{html.escape(self.echo)}</pre></html>".encode()
             )
-        if told.status != 200 or not told.body.startswith(b"{"):
-            return told
+        if response.status != 200 or not response.body.startswith(b"{"):
+            return response
 
         def echoed(each: dict[str, Any]) -> dict[str, Any]:
             names = {"name"} if "importance" in each else set()
             return {k: f"{v or k} ECHO" if k in ({"message", "reason"} | names) else v for k, v in each.items()}
 
-        body = json.dumps(walk(json.loads(told.body), echoed))
-        return told._replace(body=body.replace("ECHO", in_json(self.echo)).encode())
+        body = json.dumps(walk(json.loads(response.body), echoed))
+        return response._replace(body=body.replace("ECHO", in_json(self.echo)).encode())
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def settings(folder: Path, api: Simulator, collector: str, hook: str) -> Path:
     """Two accounts, traces and a receiver."""
     (folder / "token").write_text(TOKEN)
     account = {"endpoint": api.url, "requests_per_second": 200}
-    told = {
+    settings = {
         "accounts": [
             {"name": "us", "token_file": str(folder / "token"), **account},
             {"name": "eu", "token": OTHER, **account},
@@ -103,7 +103,7 @@ def settings(folder: Path, api: Simulator, collector: str, hook: str) -> Path:
         },
     }
     file = folder / "exporter.yaml"
-    file.write_text(yaml.safe_dump(told))
+    file.write_text(yaml.safe_dump(settings))
     return file
 
 
@@ -129,7 +129,7 @@ def test_the_daemon_shows_no_secret_anywhere(api: Simulator, tmp_path: Path) -> 
             wanted = ("***", "datarobot_container_restarts_total", "datarobot_workload_events_total")
             assert eventually(lambda: all(each in get("/metrics") for each in wanted), 30), log.read_text()
             for receiver in (hook, collector):
-                assert eventually(partial(_holds, receiver, b"***"), 60), log.read_text()
+                assert eventually(partial(_received, receiver, b"***"), 60), log.read_text()
             paths = ("/metrics", "/", "/debug/config", "/debug/episodes", "/sd", "/-/ready", "/-/silences", "/nothing")
             shown = {path: get(path) for path in paths}
     shown |= {"log": log.read_text(), "pages": _joined(hook), "traces": _joined(collector)}
@@ -138,7 +138,7 @@ def test_the_daemon_shows_no_secret_anywhere(api: Simulator, tmp_path: Path) -> 
     # The words came as far as these, without the secrets.
     hidden = {where for where, text in shown.items() if "***" in text}
     assert hidden >= {"/metrics", "/", "/debug/episodes", "log", "pages", "traces", "state.db"}
-    assert "answered 503: *** *** *** *** ***" in shown["log"]
+    assert "returned 503: *** *** *** *** ***" in shown["log"]
 
 
 def test_after_a_reload_new_secrets_are_hidden_and_old_ones_still(api: Echoing, tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_after_a_reload_new_secrets_are_hidden_and_old_ones_still(api: Echoing, 
     assert (found(page), new in page) == ([], False)
 
 
-def _holds(receiver: HttpReceiver, words: bytes) -> bool:
+def _received(receiver: HttpReceiver, words: bytes) -> bool:
     return any(words in each.body for each in list(receiver.accepted))
 
 
@@ -172,13 +172,13 @@ def _joined(receiver: HttpReceiver) -> str:
     [
         (
             ("check", "--online"),
-            ["/account/info: GET /account/info answered 401: Invalid API key ***", "eu: ", "503: ***"],
+            ["/account/info: GET /account/info returned 401: Invalid API key ***", "eu: ", "503: ***"],
         ),
-        (("explain", "--account=us", "--log-lines=5", "crash-loop-1 *** *** *** *** ***"), ["Log\n", "answered 500: "]),
+        (("explain", "--account=us", "--log-lines=5", "crash-loop-1 *** *** *** *** ***"), ["Log\n", "returned 500: "]),
         (("explain", "--account=us", "--json", "--log-lines=5", "image-pull-10 *** *** *** *** ***"), ['"message": "']),
         (("explain", "no-such"), ["has the id or the name no-such"]),
         (("once",), ['workload="healthy-0 ***']),
-        (("notify", "test", "hook", "--hold=10ms"), ["answered 503: *** *** ***"]),
+        (("notify", "test", "hook", "--hold=10ms"), ["returned 503: *** *** ***"]),
         (("plan",), ["account us: "]),
     ],
 )
@@ -192,7 +192,7 @@ def test_no_command_shows_a_secret(
     assert [each for each in words if each not in shown] == [], shown
 
 
-# -- what talks to us in other ways
+# -- other connections
 
 
 @contextmanager
@@ -229,7 +229,7 @@ def test_the_library_of_grpc_writes_nothing_by_itself_of_what_a_collector_says()
             rest = rest[9 + int.from_bytes(rest[:3]) :]
         return False
 
-    def goes_away(connection: socket.socket) -> None:
+    def disconnects(connection: socket.socket) -> None:
         """Take a request of HTTP/2, and close the connection with a text for debugging."""
         received = connection.recv(65536)
         connection.sendall(frame(4) + frame(4, flags=1))
@@ -241,7 +241,7 @@ def test_the_library_of_grpc_writes_nothing_by_itself_of_what_a_collector_says()
         connection.sendall(frame(7, bytes([0, 0, 0, 0, 0, 0, 0, 2]) + ECHO.encode()))
         connection.recv(65536)
 
-    with peer(goes_away) as address:
+    with peer(disconnects) as address:
         traces = {
             "ENDPOINT": f"http://{address}",
             "PROTOCOL": "grpc",
@@ -282,7 +282,7 @@ def test_who_listens_in_place_of_the_daemon_does_not_make_a_command_show_its_log
 
 
 def test_no_command_leaves_a_core_file(api: Simulator, tmp_path: Path) -> None:
-    """One that holds the token: the limit is nothing, and the kernel may not dump the memory at all."""
+    """A process that has the token: its core limit is 0, and the kernel may not dump its memory."""
     url = f"http://127.0.0.1:{free_port()}"
     file = settings(tmp_path, api, "http://127.0.0.1:1", "http://127.0.0.1:1")
     flags = (f"--config.file={file}", f"--web.listen-address={url.removeprefix('http://')}")
@@ -292,7 +292,7 @@ def test_no_command_leaves_a_core_file(api: Simulator, tmp_path: Path) -> None:
         owner = Path(f"/proc/{process.pid}/environ").stat().st_uid
         page = http.get(f"{url}/metrics").text
     assert re.search(r"^Max core file size +0 +0 +bytes", limits, re.MULTILINE)
-    assert owner == 0  # whoever runs it: so the kernel marks what is not to be dumped
+    assert owner == 0  # the kernel gives undumpable processes to root, whichever user runs them
     assert sorted(set(re.findall(r"^process_\w+", page, re.MULTILINE))) == OWN_OF_THE_PROCESS
 
 
@@ -300,7 +300,7 @@ OWN_OF_THE_PROCESS = """
 process_cpu_seconds_total process_max_fds process_open_fds
 process_resident_memory_bytes process_start_time_seconds process_virtual_memory_bytes
 """.split()
-AS_NOBODY = """
+AS_OTHER_USER = """
 import ctypes, os, sys
 from prometheus_client import REGISTRY, generate_latest
 from exporter.cli.process import no_core_files
@@ -316,6 +316,6 @@ sys.stdout.write(generate_latest(REGISTRY).decode())
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's word for it is Linux's")
 def test_metrics_of_the_process_are_there_for_a_user_without_rights_too() -> None:
-    done = subprocess.run([sys.executable, "-c", AS_NOBODY], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", AS_OTHER_USER], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert sorted(set(re.findall(r"^process_\w+", done.stdout, re.MULTILINE))) == OWN_OF_THE_PROCESS

@@ -55,9 +55,9 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @contextmanager
-def served(*fleet: Workload, told: Pods | None = None) -> Iterator[str]:
-    """The page of a fleet that does not change, on a server in a thread; `told` are the pods of each."""
-    state = tuple(sight(workload, NOW - 60, account="eu", details=Details(pods=told)) for workload in fleet)
+def served(*fleet: Workload, reported: Pods | None = None) -> Iterator[str]:
+    """The page of a fleet that does not change, on a server in a thread; `reported` are the pods of each."""
+    state = tuple(sight(workload, NOW - 60, account="eu", details=Details(pods=reported)) for workload in fleet)
     known = AccountFacts(Account("eu"), use(state), Tally())
     account = AccountStatus("eu", "https://dr.test", known, state, NOW - 5, "", 30.0, 900.0)
 
@@ -90,8 +90,8 @@ def served(*fleet: Workload, told: Pods | None = None) -> Iterator[str]:
 
 def names(tab: Browser) -> list[str]:
     """The workloads that are shown."""
-    told: list[str] = tab.evaluate("[...document.querySelectorAll('#fleet .workload > a')].map(a => a.textContent)")
-    return told
+    names: list[str] = tab.evaluate("[...document.querySelectorAll('#fleet .workload > a')].map(a => a.textContent)")
+    return names
 
 
 def type_into_the_search(tab: Browser, words: str) -> None:
@@ -99,7 +99,7 @@ def type_into_the_search(tab: Browser, words: str) -> None:
     tab.call("Input.insertText", text=words)
 
 
-def test_the_demo_is_found_by_typing_and_a_daemon_that_ends_is_told(tab: Browser, tmp_path: Path) -> None:
+def test_the_demo_is_found_by_typing_and_a_stopped_daemon_is_reported(tab: Browser, tmp_path: Path) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}/"
     tab.console.clear()
@@ -115,8 +115,8 @@ def test_the_demo_is_found_by_typing_and_a_daemon_that_ends_is_told(tab: Browser
         assert tab.console == [], "no errors, in particular none of the Content Security Policy"
     tab.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     stale = "document.getElementById('stale').hidden ? '' : document.getElementById('stale').textContent"
-    told = tab.evaluate("document.querySelector('#overview time').textContent")
-    words = f"Out of date: the exporter does not respond. Data as of {told}."
+    shown = tab.evaluate("document.querySelector('#overview time').textContent")
+    words = f"Out of date: the exporter does not respond. Data as of {shown}."
     assert eventually(lambda: tab.evaluate(stale), 20) == words
     assert len(names(tab)) == 1, "what was known stays, and is said to be old"
 
@@ -148,12 +148,12 @@ def test_names_of_workloads_are_text(tab: Browser) -> None:
     assert "Content Security Policy" in tab.console[0]
 
 
-@pytest.mark.parametrize("told", [None, pods(replica(container()))], ids=["pods not told", "pods ready"])
+@pytest.mark.parametrize("reported", [None, pods(replica(container()))], ids=["pods not reported", "pods ready"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_word_can_be_read_in_light_and_in_dark(tab: Browser, scheme: str, told: Pods | None) -> None:
+def test_every_word_can_be_read_in_light_and_in_dark(tab: Browser, scheme: str, reported: Pods | None) -> None:
     statuses = "errored launching running stopped draining novel".split()
     fleet = [Workload(id=s, name=s, status=s, importance="critical") for s in statuses]
-    with served(*fleet, told=told) as url:
+    with served(*fleet, reported=reported) as url:
         tab.shown(1280, 900, scheme)
         tab.open(url + "/?q=critical&sort=since")
         assert len(names(tab)) == len(statuses)

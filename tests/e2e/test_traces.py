@@ -1,4 +1,4 @@
-"""A trace all the way: simulated API, daemon, and receivers that nobody here wrote, which all see the same tree.
+"""A trace all the way: simulated API, daemon, and third-party receivers, which all get the same tree.
 
 The daemon lives three times through the same 25 minutes, each time with another collector. Time is made: what the API
 reports and what a sweep observes is the same each time, and so are the traces.
@@ -87,23 +87,23 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkloadState]:
         yield WorkloadState(ours, tapped, to_rotel(simulator, folder / "rotel"))
 
 
-# -- what they saw
+# -- what they received
 
 
-def value(told: Any) -> str:
+def value(attribute: Any) -> str:
     """An attribute's value in rotel's notation, such as ``Str(running)``."""
-    match told.WhichOneof("value"):
+    match attribute.WhichOneof("value"):
         case "array_value":
-            return f"Slice({', '.join(map(value, told.array_value.values))})"
+            return f"Slice({', '.join(map(value, attribute.array_value.values))})"
         case "bool_value":
-            return f"Bool({str(told.bool_value).lower()})"
+            return f"Bool({str(attribute.bool_value).lower()})"
         case "int_value":
-            return f"Int({told.int_value})"
-    return f"Str({told.string_value})"
+            return f"Int({attribute.int_value})"
+    return f"Str({attribute.string_value})"
 
 
-def attributes(told: Any, depth: int = 5) -> str:
-    return "".join(f"{' ' * depth}-> {each.key}: {value(each.value)}\n" for each in told)
+def attributes(pairs: Any, depth: int = 5) -> str:
+    return "".join(f"{' ' * depth}-> {each.key}: {value(each.value)}\n" for each in pairs)
 
 
 def written(span: Span) -> str:
@@ -132,8 +132,8 @@ def blocks(log: str) -> list[tuple[str, list[str]]]:
     """Resources and their spans, as rotel wrote them."""
     found = []
     said = re.sub(r"(?m)^\x1b.*\n", "", log)  # of itself
-    for told in re.split(r"(?m)^ResourceSpans #\d+\n", said)[1:]:
-        head, *spans = re.split(r"(?m)^Span #\d+\n", told)
+    for resource in re.split(r"(?m)^ResourceSpans #\d+\n", said)[1:]:
+        head, *spans = re.split(r"(?m)^Span #\d+\n", resource)
         found.append((head, spans))
     return found
 
@@ -149,7 +149,7 @@ def test_a_collector_and_we_see_the_same_resource_around_them(state: WorkloadSta
     ours = [attributes(each.resource.attributes) for request in state.ours for each in request.resource_spans]
     heads = [re.findall(r"^     -> .*\n", head, re.MULTILINE) for head, _ in blocks(state.rotel)]
     assert ["".join(head) for head in heads] == ours
-    assert all("     -> team: Str(ml)\n" in told for told in ours)
+    assert all("     -> team: Str(ml)\n" in resource for resource in ours)
 
 
 RUNS = "  container run ERROR\n"

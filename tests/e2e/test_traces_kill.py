@@ -40,17 +40,17 @@ class Collector(HttpReceiver):
     kills: Nursery | None = None
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
-        if self.kills is not None and int(handler.headers["content-length"]) > 100:  # more than proves the way
+        if self.kills is not None and int(handler.headers["content-length"]) > 100:  # more than the first probe
             self.kills.kill()
         super()._answer(handler)
 
     @property
     def spans(self) -> dict[Id, list[bytes]]:
         """Each span, as often as it came."""
-        told: dict[Id, list[bytes]] = {}
+        spans: dict[Id, list[bytes]] = {}
         for span in (span for each in self.received for span in each.spans):
-            told.setdefault((span.trace_id, span.span_id), []).append(span.SerializeToString(deterministic=True))
-        return told
+            spans.setdefault((span.trace_id, span.span_id), []).append(span.SerializeToString(deterministic=True))
+        return spans
 
     @property
     def orphans(self) -> set[Id]:

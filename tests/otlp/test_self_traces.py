@@ -1,9 +1,8 @@
-"""Traces of our own sweeps: what a sweep did beside the spans it is told in, and which sweeps are told at all."""
+"""Traces of the exporter's own sweeps: their spans, which are kept, what is lost."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -15,6 +14,7 @@ from exporter.collect.client import Client
 from exporter.collect.sweep import sweep
 from exporter.fleet.polling import Policy
 from exporter.otlp.self_traces import QUEUE, SelfTraces
+from exporter.otlp.verdict import Verdict
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES
 from exporter.telemetry.own_metrics import Report
@@ -27,19 +27,19 @@ ENDPOINT = "https://dr.test:8443/api/v2"
 
 
 class Wire:
-    """A transport that keeps what it is given, or does what it is told to."""
+    """A transport that records the bodies; `accepts` decides, and may raise."""
 
-    def __init__(self, answer: Callable[[], object] = lambda: True) -> None:
+    def __init__(self, accepts: Callable[[], bool] = lambda: True) -> None:
         self.bodies: list[bytes] = []
-        self._answer = answer
+        self._accepts = accepts
 
-    def send(self, body: bytes) -> object:
+    def send(self, body: bytes) -> Verdict:
         self.bodies.append(body)
-        return self._answer()
+        return Verdict("accepted" if self._accepts() else "retry", "summary")
 
 
-class Notified(NamedTuple):
-    """A span as it was sent; `start` and `seconds` count from the beginning of its trace and of itself."""
+class SentSpan(NamedTuple):
+    """A span as it was sent; `start` in seconds since the start of its trace, `seconds` is its duration."""
 
     name: str
     start: float
@@ -53,20 +53,20 @@ def resources(wire: Wire) -> list[Mapping[str, str | int]]:
     return [_plain(each.resource.attributes) for body in wire.bodies for each in _request(body).resource_spans]
 
 
-def traces(wire: Wire) -> list[list[Notified]]:
-    """Every trace that was sent, its root first; checks that the rest are the root's children."""
+def traces(wire: Wire) -> list[list[SentSpan]]:
+    """Every sent trace, its root first; checks that all others are children of the root."""
     spans: dict[bytes, list[Span]] = {}
     for body in wire.bodies:
         for resource in _request(body).resource_spans:
             for span in resource.scope_spans[0].spans:
                 spans.setdefault(span.trace_id, []).append(span)
-    told = []
+    found = []
     for trace in spans.values():
         (root,) = (span for span in trace if not span.parent_span_id)
         rest = [span for span in trace if span is not root]
         assert {span.parent_span_id for span in rest} <= {root.span_id}
-        told.append([_told(span, root.start_time_unix_nano) for span in (root, *rest)])
-    return told
+        found.append([_sent(span, root.start_time_unix_nano) for span in (root, *rest)])
+    return found
 
 
 def _request(body: bytes) -> ExportTraceServiceRequest:
@@ -79,9 +79,9 @@ def _plain(attributes: Any) -> dict[str, str | int]:
     return {each.key: each.value.string_value or each.value.int_value for each in attributes}
 
 
-def _told(span: Span, began: int) -> Notified:
+def _sent(span: Span, began: int) -> SentSpan:
     start, end = span.start_time_unix_nano, span.end_time_unix_nano
-    return Notified(
+    return SentSpan(
         span.name,
         round((start - began) / 1e9, 3),
         round((end - start) / 1e9, 3),
@@ -92,14 +92,14 @@ def _told(span: Span, began: int) -> Notified:
 
 
 def kept(wire: Wire) -> list[str]:
-    """Why each trace that was sent was kept."""
+    """The reason for which each sent trace was kept."""
     return [str(trace[0].attributes["datarobot.sweep.kept"]) for trace in traces(wire)]
 
 
 def swept(
     simulator: Simulator, until: float = 0.1, *, does: Callable[[Stage], None] = lambda _: None, **stage: Any
 ) -> Wire:
-    """What is sent of the sweeps of a simulated fleet until a moment."""
+    """The traces of the sweeps of a simulated fleet until a time."""
     wire = Wire()
 
     async def on(stage: Stage) -> None:
@@ -114,8 +114,8 @@ def swept(
     return wire
 
 
-class Clocked:
-    """Sweeps of given lengths, of an account of its own, without an API."""
+class TimedSweeps:
+    """Sweeps of given durations, without an API."""
 
     def __init__(self, wire: Wire) -> None:
         self.report, self._now = Report(START), 0.0
@@ -143,32 +143,32 @@ def wire() -> Wire:
 
 
 @pytest.fixture
-def sweeps(wire: Wire) -> Iterator[Clocked]:
-    made = Clocked(wire)
+def sweeps(wire: Wire) -> Iterator[TimedSweeps]:
+    made = TimedSweeps(wire)
     yield made
     made.own.close()
 
 
-# -- what a trace tells
+# -- spans
 
 
-def test_a_sweep_is_one_trace_of_its_requests_and_of_what_was_done_with_the_answers() -> None:
+def test_a_sweep_is_one_trace_of_its_requests_and_their_processing() -> None:
     page: dict[str, str | int] = {
         "http.request.method": "GET", "url.template": "/workloads", "server.address": "dr.test",
         "http.response.status_code": 200,
     }  # fmt: skip
     (trace,) = traces(swept(simulated(250), latency=0.25))
     assert trace == [
-        Notified("sweep", 0.0, 0.75, {
+        SentSpan("sweep", 0.0, 0.75, {
             "datarobot.account": "acme", "datarobot.sweep.kept": "heartbeat", "datarobot.sweep.workloads": 250,
         }, error=False, client=False),
-        Notified("GET /workloads", 0.0, 0.25, page, error=False, client=True),
-        Notified("decode", 0.25, 0.0, {}, error=False, client=False),
-        Notified("GET /workloads", 0.25, 0.25, page, error=False, client=True),
-        Notified("decode", 0.5, 0.0, {}, error=False, client=False),
-        Notified("GET /workloads", 0.5, 0.25, page, error=False, client=True),
-        Notified("decode", 0.75, 0.0, {}, error=False, client=False),
-        Notified("step", 0.75, 0.0, {}, error=False, client=False),
+        SentSpan("GET /workloads", 0.0, 0.25, page, error=False, client=True),
+        SentSpan("decode", 0.25, 0.0, {}, error=False, client=False),
+        SentSpan("GET /workloads", 0.25, 0.25, page, error=False, client=True),
+        SentSpan("decode", 0.5, 0.0, {}, error=False, client=False),
+        SentSpan("GET /workloads", 0.5, 0.25, page, error=False, client=True),
+        SentSpan("decode", 0.75, 0.0, {}, error=False, client=False),
+        SentSpan("step", 0.75, 0.0, {}, error=False, client=False),
     ]  # fmt: skip
 
 
@@ -182,7 +182,7 @@ def test_a_sweep_is_one_trace_of_its_requests_and_of_what_was_done_with_the_answ
         ("empty", "decode", ["200 None"]),
     ],
 )
-def test_each_attempt_has_its_status_and_its_number_and_is_an_error_where_it_brought_nothing(
+def test_each_attempt_has_its_status_and_number_and_is_an_error_if_it_failed(
     odd: str, failure: str, attempts: list[str]
 ) -> None:
     def does(stage: Stage) -> None:
@@ -190,17 +190,17 @@ def test_each_attempt_has_its_status_and_its_number_and_is_an_error_where_it_bro
 
     ((root, *rest),) = traces(swept(simulated(1), does=does))
     assert (root.attributes.get("error.type", ""), root.error) == (failure, bool(failure))
-    told = []
+    found = []
     for span in rest:
         if span.client:
             of = span.attributes
             again = f" again {of['http.request.resend_count']}" if "http.request.resend_count" in of else ""
-            told.append(f"{of['http.response.status_code']} {of.get('error.type')}{again}")
+            found.append(f"{of['http.response.status_code']} {of.get('error.type')}{again}")
             assert span.error is ("error.type" in of)
-    assert told == attempts
+    assert found == attempts
 
 
-def test_a_request_that_is_not_answered_has_no_status_but_a_reason() -> None:
+def test_a_request_without_response_has_a_reason_instead_of_a_status() -> None:
     ((root, attempt, *_),) = traces(swept(simulated(1), latency=40.0))
     assert root.attributes["error.type"] == "timeout"
     assert (attempt.seconds, attempt.error) == (30.0, True)
@@ -210,7 +210,7 @@ def test_a_request_that_is_not_answered_has_no_status_but_a_reason() -> None:
     }  # fmt: skip
 
 
-def test_an_answer_that_cannot_be_read_is_an_error_of_its_decoding() -> None:
+def test_a_malformed_response_is_an_error_of_its_decoding() -> None:
     def does(stage: Stage) -> None:
         stage.simulator.odd = {"truncated"}
 
@@ -218,7 +218,7 @@ def test_an_answer_that_cannot_be_read_is_an_error_of_its_decoding() -> None:
     assert (decode.name, decode.error, decode.attributes) == ("decode", True, {"error.type": "NotDecodable"})
 
 
-def test_what_the_daemon_does_with_a_sweep_is_part_of_it() -> None:
+def test_the_steps_of_the_daemon_after_a_sweep_are_part_of_its_trace() -> None:
     wire = Wire()
 
     async def work(scene: Scene) -> None:
@@ -226,7 +226,7 @@ def test_what_the_daemon_does_with_a_sweep_is_part_of_it() -> None:
         own = SelfTraces(wire, scene.daemon.report, instance="here:1", wall=clock.wall, steady=clock.steady)
         scene.daemon.accounts.monitors["eu"].traced = own.account("eu", scene.simulator.url)
         await scene.daemon.sweep("eu")
-        await scene.daemon.publish()  # the timer's: part of no sweep
+        await scene.daemon.publish()  # as by the timer: part of no sweep
         own.close()
 
     with Simulator(workloads=3) as simulator:
@@ -235,7 +235,7 @@ def test_what_the_daemon_does_with_a_sweep_is_part_of_it() -> None:
     assert [span.name for span in trace] == ["sweep", "GET /workloads", "decode", "step", "commit", "render"]
 
 
-def test_the_resource_is_this_exporter_and_what_the_settings_add(wire: Wire) -> None:
+def test_the_resource_is_this_exporter_with_attributes_of_the_settings(wire: Wire) -> None:
     added = {"deployment.environment.name": "test"}
     own = SelfTraces(wire, Report(START), instance="here:10142", attributes={"service.name": "other", **added})
     with own.account("acme", ENDPOINT)():
@@ -258,23 +258,23 @@ def test_the_environment_may_name_this_exporter(wire: Wire, monkeypatch: pytest.
     assert resource["service.name"] == "exporter-eu"
 
 
-# -- what it must not tell
+# -- secrets
 
 
 @pytest.mark.long
-def test_no_secret_no_query_and_no_id_leaves_in_a_trace() -> None:
-    """Every fifth sweep is refused with words, and workloads vanish and are asked about by their ids."""
-    state: set[str] = set()
+def test_traces_contain_no_secrets_queries_or_ids() -> None:
+    """Every fifth request fails with a message, and workloads vanish and are requested by their ids."""
+    parts: set[str] = set()
 
     def does(stage: Stage) -> None:
         stage.simulator.token = "canary-token"
         answer = stage.simulator.respond
 
         def noisy(method: str, path: str, query: str, headers: dict[str, str]) -> Any:
-            state.update(path.split("/"), [query])
-            told = answer(method, path, query, headers)
+            parts.update(path.split("/"), [query])
+            response = answer(method, path, query, headers)
             words = f'{{"detail": "{path}?{query} {headers["authorization"]} canary-words"}}'
-            return told._replace(status=500, body=words.encode()) if len(stage.sent) % 5 == 0 else told
+            return response._replace(status=500, body=words.encode()) if len(stage.sent) % 5 == 0 else response
 
         stage.simulator.respond = noisy  # type: ignore[method-assign]
 
@@ -284,20 +284,20 @@ def test_no_secret_no_query_and_no_id_leaves_in_a_trace() -> None:
     sent = b"".join(wire.bodies)
     for secret in ("canary", "Bearer", "limit=", "offset=", "orderBy", "serviceStats", "api/v2", "healthy"):
         assert secret.encode() not in sent, secret
-    ids = {each for each in state if len(each) == 24}
+    ids = {each for each in parts if len(each) == 24}
     assert ids
     assert not [i for i in ids if i.encode() in sent]
 
 
-def test_requests_of_the_detail_lane_are_part_of_no_sweep() -> None:
+def test_requests_of_the_poller_are_part_of_no_sweep() -> None:
     stages: list[Stage] = []
     wire = swept(simulated(3), 600.0, does=stages.append, policy=Policy())
     assert [sent for sent in stages[0].sent if sent.path.endswith("/events")]
-    told = {span.attributes["url.template"] for trace in traces(wire) for span in trace if span.client}
-    assert told <= {"/workloads", "/workloads/{id}"}
+    routes = {span.attributes["url.template"] for trace in traces(wire) for span in trace if span.client}
+    assert routes <= {"/workloads", "/workloads/{id}"}
 
 
-def test_datarobot_gets_no_trace_headers(sweeps: Clocked) -> None:
+def test_datarobot_gets_no_trace_headers(sweeps: TimedSweeps) -> None:
     async def work(client: Client) -> None:
         with sweeps.traced():
             await sweep(client)
@@ -309,7 +309,7 @@ def test_datarobot_gets_no_trace_headers(sweeps: Clocked) -> None:
     ]
 
 
-# -- which sweeps are told
+# -- which sweeps are kept
 
 
 @pytest.mark.parametrize(
@@ -321,10 +321,10 @@ def test_datarobot_gets_no_trace_headers(sweeps: Clocked) -> None:
         ([1.0] * 10 + [5.0] * 30, ["heartbeat"] + ["slow"] * 10),
         ([1.0] * 201, ["heartbeat"] * 3),
     ],
-    ids=["nearly twice", "more than twice", "too few to say", "the new usual", "one in a hundred"],
+    ids=["nearly twice", "more than twice", "too few", "the new usual time", "one in a hundred"],
 )
-def test_a_sweep_is_told_when_it_took_twice_the_usual_and_once_in_a_hundred(
-    wire: Wire, sweeps: Clocked, seconds: list[float], reasons: list[str]
+def test_slow_sweeps_and_every_hundredth_are_kept(
+    wire: Wire, sweeps: TimedSweeps, seconds: list[float], reasons: list[str]
 ) -> None:
     for each in seconds:
         sweeps.sweep(each)
@@ -332,7 +332,7 @@ def test_a_sweep_is_told_when_it_took_twice_the_usual_and_once_in_a_hundred(
     assert kept(wire) == reasons
 
 
-def test_a_sweep_is_told_when_it_failed_or_somebody_says_so(wire: Wire, sweeps: Clocked) -> None:
+def test_failed_sweeps_and_requested_ones_are_kept(wire: Wire, sweeps: TimedSweeps) -> None:
     sweeps.sweep()
     sweeps.sweep()
     sweeps.sweep(failure="auth")
@@ -346,7 +346,7 @@ def test_a_sweep_is_told_when_it_failed_or_somebody_says_so(wire: Wire, sweeps: 
     assert sweeps.count("self_traces", account="acme", reason="slow") == 0
 
 
-def test_a_sweep_that_breaks_is_told_by_the_type_of_what_broke_it(wire: Wire, sweeps: Clocked) -> None:
+def test_an_exception_in_a_sweep_is_recorded_by_its_type(wire: Wire, sweeps: TimedSweeps) -> None:
     with pytest.raises(ZeroDivisionError), sweeps.traced(), part("step"):
         print(1 / 0)
     sweeps.own.close()
@@ -354,7 +354,7 @@ def test_a_sweep_that_breaks_is_told_by_the_type_of_what_broke_it(wire: Wire, sw
     assert root.attributes["error.type"] == step.attributes["error.type"] == "ZeroDivisionError"
 
 
-def test_where_no_sweep_is_traced_there_is_nothing_of_the_sdk() -> None:
+def test_without_traced_sweeps_the_sdk_is_not_started() -> None:
     async def on(stage: Stage) -> None:
         await stage.run(60.0)
         assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("OtelBatch")]
@@ -363,35 +363,29 @@ def test_where_no_sweep_is_traced_there_is_nothing_of_the_sdk() -> None:
         played(on, simulator)
 
 
-# -- what is lost
+# -- lost spans
 
 
-def _refuses() -> object:
+def _fails() -> bool:
     raise ConnectionError("no collector")
 
 
 @pytest.mark.parametrize(
-    ("answer", "lost"),
-    [
-        (lambda: True, 0),
-        (lambda: SimpleNamespace(accepted=True), 0),
-        (lambda: SimpleNamespace(accepted=False), 4),
-        (lambda: None, 4),
-        (_refuses, 4),
-    ],
-    ids=["true", "accepted", "not accepted", "nothing", "raises"],
+    ("accepts", "lost"),
+    [(lambda: True, 0), (lambda: False, 4), (_fails, 4)],
+    ids=["accepted", "not accepted", "raises"],
 )
-def test_what_the_transport_does_not_take_is_lost_and_counted(answer: Callable[[], object], lost: int) -> None:
-    sweeps = Clocked(Wire(answer))
+def test_spans_that_are_not_accepted_are_lost_and_counted(accepts: Callable[[], bool], lost: int) -> None:
+    sweeps = TimedSweeps(Wire(accepts))
     sweeps.sweep(parts=3)
     sweeps.own.close()
     assert sweeps.count("self_trace_spans_lost") == lost
 
 
-def test_what_does_not_fit_into_the_queue_is_lost_as_whole_traces_and_counted() -> None:
+def test_beyond_the_queue_whole_traces_are_lost_and_counted() -> None:
     answers = threading.Event()
     wire = Wire(lambda: answers.wait(30.0))
-    sweeps = Clocked(wire)
+    sweeps = TimedSweeps(wire)
     for _ in range(50):
         sweeps.sweep(parts=99, failure="auth")
     assert 0 < (sweeps.count("self_trace_spans_lost") or 0) <= 50 * 100 - QUEUE // 100 * 100
@@ -401,9 +395,9 @@ def test_what_does_not_fit_into_the_queue_is_lost_as_whole_traces_and_counted() 
     assert len(traces(wire)) * 100 + (sweeps.count("self_trace_spans_lost") or 0) == 50 * 100
 
 
-def test_the_end_waits_no_longer_than_it_is_told_to() -> None:
+def test_closing_waits_no_longer_than_its_timeout() -> None:
     answers = threading.Event()
-    sweeps = Clocked(Wire(answers.wait))
+    sweeps = TimedSweeps(Wire(answers.wait))
     sweeps.sweep()
     sweeps.own.close(0.01)
     answers.set()

@@ -1,4 +1,4 @@
-"""The outbox emptied towards a collector: whatever that answers, nothing is lost but what must be."""
+"""Sending the outbox to a collector: which traces are sent, kept or dropped after each response."""
 
 import asyncio
 import logging
@@ -11,8 +11,10 @@ import pytest
 
 from exporter.daemon.daemon import Daemon
 from exporter.otlp import sender as module
+from exporter.otlp.encoding import EMPTY, encode
 from exporter.otlp.sender import DROPPED, FAILURES, Sender
-from exporter.otlp.transport import EMPTY, Transport, Verdict, encode, transport
+from exporter.otlp.transport import Transport, transport
+from exporter.otlp.verdict import Verdict
 from exporter.settings.model import Settings
 from exporter.settings.traces import TraceSettings
 from exporter.simulator import Simulator
@@ -42,7 +44,7 @@ def ids(*numbers: int) -> list[bytes]:
 
 
 class Scripted:
-    """A transport that answers what a function says; it keeps what it was given."""
+    """A transport whose verdicts come from a function; it records the bodies."""
 
     def __init__(self, answer: Callable[[bytes], Verdict]) -> None:
         self.answer, self.bodies = answer, list[bytes]()
@@ -56,7 +58,7 @@ class Scripted:
 
 
 class Stage:
-    """An outbox, a sender and the time, which the sender's pauses alone move."""
+    """An outbox, a sender, and a clock that only the pauses of the sender advance."""
 
     def __init__(self, transport: Transport, store: Store | None = None, **settings: Any) -> None:
         self.time, self.store, self.report = Time(), store or Store(None), Report(0.0)
@@ -71,7 +73,7 @@ class Stage:
             self.time.pass_(await self.sender.turn())
 
     async def until(self, seconds: float) -> None:
-        """Turn after turn until so much time has passed."""
+        """Run turns until `seconds` have passed."""
         end = self.time.steady + seconds
         while self.time.steady < end:
             self.time.pass_(max(await self.sender.turn(), 0.001))
@@ -90,24 +92,24 @@ class Stage:
 
 
 def over_http(receiver: HttpReceiver, timeout: float = 5.0, **settings: Any) -> Stage:
-    told: dict[str, Any] = {"endpoint": receiver.url, "timeout": timeout} | settings
-    return Stage(transport(TraceSettings.model_validate(told)), **told)
+    values: dict[str, Any] = {"endpoint": receiver.url, "timeout": timeout} | settings
+    return Stage(transport(TraceSettings.model_validate(values)), **values)
 
 
-async def eventually(holds: Callable[[], bool]) -> None:
-    """Threads and tasks make the progress, so only the clock can be waited for."""
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Wait until other threads and tasks have made the condition true."""
     async with asyncio.timeout(30):
-        while not holds():  # noqa: ASYNC110 — nobody could set an event
-            await asyncio.sleep(0.005)  # between two looks
+        while not condition():  # noqa: ASYNC110 — there is no event to wait for
+            await asyncio.sleep(0.005)
 
 
 ACCEPTED = Verdict("accepted", "ok")
-AGAIN = Verdict("again", "down", "connect")
-BAD = Verdict("bad", "bad", "bad_request")
+AGAIN = Verdict("retry", "down", "connect")
+BAD = Verdict("invalid", "bad", "bad_request")
 REFUSED = Verdict("refused", "401", "auth")
 
 
-def test_traces_are_sent_oldest_first_in_one_request_and_taken_out() -> None:
+def test_traces_are_sent_oldest_first_in_one_request_and_removed() -> None:
     async def work() -> None:
         with HttpReceiver() as receiver:
             stage = over_http(receiver)
@@ -122,13 +124,13 @@ def test_traces_are_sent_oldest_first_in_one_request_and_taken_out() -> None:
     asyncio.run(work())
 
 
-def test_a_request_holds_no_more_spans_and_bytes_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_are_limited_in_spans_and_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     async def work() -> None:
-        told = Scripted(lambda _: ACCEPTED)
-        stage = Stage(told)
+        scripted = Scripted(lambda _: ACCEPTED)
+        stage = Stage(scripted)
         stage.put(*range(1, 11), spans=100)
         await stage.turns(3)
-        assert [body.count(b"service.name") for body in told.bodies] == [5, 5]
+        assert [body.count(b"service.name") for body in scripted.bodies] == [5, 5]
         assert stage.waiting == []
 
     asyncio.run(work())
@@ -149,7 +151,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("fault", "reason", "pause"), FAULTS)
-def test_after_each_fault_every_trace_arrives_once_and_with_the_same_bytes(
+def test_after_each_fault_every_trace_arrives_once_with_the_same_bytes(
     fault: Answer, reason: str, pause: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def work() -> None:
@@ -175,11 +177,11 @@ def test_after_each_fault_every_trace_arrives_once_and_with_the_same_bytes(
 
     with caplog.at_level(logging.INFO, "exporter"):
         asyncio.run(work())
-    said = [record.message for record in caplog.records if record.name == "exporter"]
-    assert said == ["the collector does not accept traces", "the collector accepts traces again"]
+    messages = [record.message for record in caplog.records if record.name == "exporter"]
+    assert messages == ["the collector does not accept traces", "the collector accepts traces again"]
 
 
-def test_spans_that_are_rejected_are_counted_and_not_sent_again() -> None:
+def test_rejected_spans_are_counted_and_not_sent_again() -> None:
     async def work() -> None:
         with HttpReceiver(Answer(200, partly(1, "too old"))) as receiver:
             stage = over_http(receiver)
@@ -192,9 +194,7 @@ def test_spans_that_are_rejected_are_counted_and_not_sent_again() -> None:
 
 
 @pytest.mark.parametrize("poison", [1, 5, 8])
-def test_a_trace_that_the_collector_cannot_take_is_found_and_costs_itself_alone(
-    poison: int, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_only_the_trace_that_the_collector_rejects_is_dropped(poison: int, caplog: pytest.LogCaptureFixture) -> None:
     async def work() -> None:
         with HttpReceiver() as receiver:
             receiver.poison = encode(trace_of(poison))
@@ -208,24 +208,24 @@ def test_a_trace_that_the_collector_cannot_take_is_found_and_costs_itself_alone(
             assert len(receiver.received) < 14
 
     asyncio.run(work())
-    (told,) = [record for record in caplog.records if record.message.startswith("a trace is dropped")]
-    assert told.__dict__["fields"]["trace_id"] == ids(poison)[0].hex()
+    (line,) = [record for record in caplog.records if record.message.startswith("trace dropped")]
+    assert line.__dict__["fields"]["trace_id"] == ids(poison)[0].hex()
 
 
-def test_a_server_that_takes_less_at_once_gets_less() -> None:
+def test_batches_shrink_to_what_the_collector_accepts() -> None:
     async def work() -> None:
-        told = Scripted(lambda body: BAD if body.count(b"service.name") > 3 else ACCEPTED)
-        stage = Stage(told)
+        scripted = Scripted(lambda body: BAD if body.count(b"service.name") > 3 else ACCEPTED)
+        stage = Stage(scripted)
         stage.put(*range(1, 41))
         await stage.turns(40)
         assert stage.waiting == []
         assert stage.value("spans_dropped_total", "poison") == 0
-        assert len(told.bodies) < 30
+        assert len(scripted.bodies) < 30
 
     asyncio.run(work())
 
 
-def test_a_server_that_wants_nothing_at_all_costs_no_trace(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_server_that_rejects_everything_costs_no_trace(caplog: pytest.LogCaptureFixture) -> None:
     async def work() -> None:
         with HttpReceiver() as receiver:
             receiver.answer = Answer(400, b"plain HTTP was sent to an HTTPS port")
@@ -237,29 +237,31 @@ def test_a_server_that_wants_nothing_at_all_costs_no_trace(caplog: pytest.LogCap
             receiver.answer = Answer()
             await stage.until(600.0)
             assert receiver.traces == ids(1, 2, 3)
-            receiver.answer = Answer(400)  # and one that took traces before loses one at the most
+            receiver.answer = Answer(400)  # after accepted traces, at most one is lost
             stage.put(4, 5, 6)
             await stage.until(600.0)
             assert stage.waiting in (ids(5, 6), ids(4, 5, 6))
 
     asyncio.run(work())
-    told = [record for record in caplog.records if record.levelno == logging.ERROR]
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert (
-        "even to an empty request; the traces are kept and sent again every five minutes"
-        in told[0].__dict__["fields"]["words"]
+        "even to an empty request; traces are kept and sent again every five minutes"
+        in errors[0].__dict__["fields"]["words"]
     )
 
 
-def test_a_day_without_a_collector_costs_nothing_but_a_few_hundred_tries(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_day_without_a_collector_loses_nothing_with_few_hundred_attempts(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def work() -> None:
         down = True
-        told = Scripted(lambda _: AGAIN if down else ACCEPTED)
-        stage = Stage(told)
+        scripted = Scripted(lambda _: AGAIN if down else ACCEPTED)
+        stage = Stage(scripted)
         for hour in range(24):
             stage.put(hour + 1)
             await stage.until(3600.0)
         assert stage.waiting == ids(*range(1, 25))
-        assert 288 <= len(told.bodies) <= 2 * 288 + 10
+        assert 288 <= len(scripted.bodies) <= 2 * 288 + 10
         assert stage.value("outbox_oldest_seconds") == pytest.approx(DAY, abs=300)
         assert (stage.value("outbox_traces"), stage.value("outbox_bytes")) == (24, stage.store.outbox().size)
         down = False
@@ -274,7 +276,7 @@ def test_a_day_without_a_collector_costs_nothing_but_a_few_hundred_tries(caplog:
 @pytest.mark.parametrize(
     ("limits", "reason", "kept"), [({"max_age": "6h30m"}, "age", 6), ({"max_bytes": 1000}, "cap", 4)]
 )
-def test_what_outlives_the_caps_is_dropped_oldest_first_and_counted(
+def test_beyond_the_limits_the_oldest_traces_are_dropped_and_counted(
     limits: dict[str, Any], reason: str, kept: int
 ) -> None:
     async def work() -> None:
@@ -291,8 +293,8 @@ def test_what_outlives_the_caps_is_dropped_oldest_first_and_counted(
 def test_on_a_full_disk_traces_are_still_sent_and_none_twice(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def work() -> None:
         store = Store(tmp_path / "state.db")
-        told = Scripted(lambda _: ACCEPTED)
-        stage = Stage(told, store)
+        scripted = Scripted(lambda _: ACCEPTED)
+        stage = Stage(scripted, store)
         stage.put(1, 2)
         with full_disk(store):
             await stage.turns(3)
@@ -301,27 +303,27 @@ def test_on_a_full_disk_traces_are_still_sent_and_none_twice(tmp_path: Path, cap
             assert (stage.value("spans_sent_total"), stage.value("outbox_traces")) == (4, 0)
         stage.put(3)
         await stage.turns(2)
-        assert told.bodies == [encode(trace_of(1)) + encode(trace_of(2)), encode(trace_of(3))]
+        assert scripted.bodies == [encode(trace_of(1)) + encode(trace_of(2)), encode(trace_of(3))]
         assert stage.waiting == []
         store.close()
 
     asyncio.run(work())
-    assert [r.message for r in caplog.records] == ["the outbox cannot be used; it is tried again"]
+    assert [r.message for r in caplog.records] == ["the outbox cannot be used; retrying"]
 
 
-def test_where_nothing_is_to_be_sent_an_empty_request_proves_the_way_now_and_then() -> None:
+def test_without_traces_an_empty_request_regularly_checks_the_collector() -> None:
     async def work() -> None:
-        told = Scripted(lambda _: ACCEPTED)
-        stage = Stage(told)
+        scripted = Scripted(lambda _: ACCEPTED)
+        stage = Stage(scripted)
         await stage.turns(1)
         assert stage.value("endpoint_up", "http/protobuf") == 1
         await stage.until(DAY / 24)
-        assert 12 <= len(told.bodies) <= 13
-        assert set(told.bodies) == {EMPTY}
-        told.answer = lambda _: AGAIN
+        assert 12 <= len(scripted.bodies) <= 13
+        assert set(scripted.bodies) == {EMPTY}
+        scripted.answer = lambda _: AGAIN
         await stage.until(300.0)
         assert stage.value("endpoint_up", "http/protobuf") == 0
-        told.answer = lambda body: ACCEPTED if body else BAD  # some do not like it
+        scripted.answer = lambda body: ACCEPTED if body else BAD  # some collectors reject empty requests
         stage.put(1)
         await stage.until(300.0)
         assert stage.waiting == []
@@ -332,7 +334,7 @@ def test_where_nothing_is_to_be_sent_an_empty_request_proves_the_way_now_and_the
 
 
 @pytest.mark.parametrize(("after", "pause"), [(0.0, 1.0), (45.0, 45.0), (10.0**9, 3600.0)])
-def test_the_time_that_a_collector_asks_for_is_kept_within_reason(after: float, pause: float) -> None:
+def test_a_pause_requested_by_the_collector_is_kept_within_bounds(after: float, pause: float) -> None:
     async def work() -> None:
         times: list[float] = []
 
@@ -348,7 +350,7 @@ def test_the_time_that_a_collector_asks_for_is_kept_within_reason(after: float, 
     asyncio.run(work())
 
 
-def test_every_reason_is_on_the_page_from_the_start() -> None:
+def test_every_reason_has_a_counter_from_the_start() -> None:
     async def work() -> None:
         stage = Stage(Scripted(lambda _: ACCEPTED))
         for reason in DROPPED:
@@ -361,52 +363,52 @@ def test_every_reason_is_on_the_page_from_the_start() -> None:
     asyncio.run(work())
 
 
-# -- beginning and end
+# -- start and close
 
 
-ASKED = AGAIN._replace(after=45.0)
+REQUESTED_PAUSE = AGAIN._replace(after=45.0)
 
 
 @pytest.mark.parametrize(
-    ("before", "at_the_end", "tries", "left"),
+    ("before", "last", "attempts", "left"),
     [
         (None, ACCEPTED, 1, []),
         (None, AGAIN, 1, ids(1)),
-        (AGAIN, ACCEPTED, 2, []),  # a pause of our own is cut short
+        (AGAIN, ACCEPTED, 2, []),  # a local pause is cut short
         (AGAIN, AGAIN, 2, ids(1)),
-        (ASKED, ACCEPTED, 1, ids(1)),  # one that the collector wants is not
+        (REQUESTED_PAUSE, ACCEPTED, 1, ids(1)),  # a requested one is kept
         (REFUSED, ACCEPTED, 1, ids(1)),
     ],
 )
-def test_at_the_end_what_waits_is_sent_once_more_unless_the_collector_wants_a_pause(
-    before: Verdict | None, at_the_end: Verdict, tries: int, left: list[bytes]
+def test_close_makes_a_last_attempt_unless_the_collector_requested_a_pause(
+    before: Verdict | None, last: Verdict, attempts: int, left: list[bytes]
 ) -> None:
     async def work() -> None:
-        answers = [*filter(None, (before,)), at_the_end]
-        told = Scripted(lambda _: answers[len(told.bodies) - 1])
-        stage = Stage(told)
+        answers = [*filter(None, (before,)), last]
+        scripted = Scripted(lambda _: answers[len(scripted.bodies) - 1])
+        stage = Stage(scripted)
         stage.put(1)
         if before is not None:
             await stage.sender.turn()
         stage.sender.start()
         await stage.sender.close()
-        assert (len(told.bodies), stage.waiting) == (tries, left)
+        assert (len(scripted.bodies), stage.waiting) == (attempts, left)
 
     asyncio.run(work())
 
 
-def test_one_that_was_never_started_sends_nothing_at_its_end() -> None:
+def test_close_sends_nothing_without_start() -> None:
     async def work() -> None:
-        told = Scripted(lambda _: ACCEPTED)
-        stage = Stage(told)
+        scripted = Scripted(lambda _: ACCEPTED)
+        stage = Stage(scripted)
         stage.put(1)
         await stage.sender.close()
-        assert (told.bodies, stage.waiting) == ([], ids(1))
+        assert (scripted.bodies, stage.waiting) == ([], ids(1))
 
     asyncio.run(work())
 
 
-def test_the_end_does_not_wait_for_a_collector_that_hangs() -> None:
+def test_close_does_not_wait_for_a_hanging_collector() -> None:
     async def work() -> None:
         with HttpReceiver(HANG, HANG) as receiver:
             stage = over_http(receiver, timeout=60.0)
@@ -422,25 +424,25 @@ def test_the_end_does_not_wait_for_a_collector_that_hangs() -> None:
     asyncio.run(work())
 
 
-def test_a_sender_that_runs_survives_what_nobody_thought_of(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_running_sender_survives_unexpected_exceptions(caplog: pytest.LogCaptureFixture) -> None:
     def odd(body: bytes) -> Verdict:
-        if len(told.bodies) == 1:
+        if len(scripted.bodies) == 1:
             raise ZeroDivisionError
         return ACCEPTED
 
-    told = Scripted(odd)
+    scripted = Scripted(odd)
 
     async def work() -> None:
-        stage = Stage(told)
+        stage = Stage(scripted)
         stage.put(1)
         stage.sender.start()
         stage.sender.start()
-        await eventually(lambda: len(told.bodies) > 1)
+        await eventually(lambda: len(scripted.bodies) > 1)
         await stage.sender.close()
         assert stage.waiting == []
 
     asyncio.run(work())
-    assert "traces could not be sent; they are kept" in caplog.text
+    assert "sending traces failed; they are kept" in caplog.text
 
 
 # -- with the daemon
@@ -452,7 +454,7 @@ def simulator() -> Iterator[Simulator]:
         yield made
 
 
-def test_the_daemon_serves_its_page_while_the_collector_hangs_and_follows_a_reload(simulator: Simulator) -> None:
+def test_the_daemon_serves_metrics_while_the_collector_hangs_and_applies_a_reload(simulator: Simulator) -> None:
     async def work(scene: Any) -> None:
         with HttpReceiver() as hanging, HttpReceiver() as good:
             hanging.answer = HANG
@@ -460,10 +462,10 @@ def test_the_daemon_serves_its_page_while_the_collector_hangs_and_follows_a_relo
             daemon.store.commit("eu", {}, traces=[frozen(1), frozen(2)])
 
             def settings(**traces: Any) -> Settings:
-                told = TraceSettings.model_validate(traces)
+                ours = TraceSettings.model_validate(traces)
                 return Settings.model_validate(
                     scene.settings.model_dump() | {"accounts": scene.settings.accounts}
-                ).model_copy(update={"traces": told})
+                ).model_copy(update={"traces": ours})
 
             use_traces(daemon, settings(endpoint=hanging.url, timeout=60.0).traces)
             daemon.settings = settings(endpoint=hanging.url, timeout=60.0)
@@ -492,19 +494,22 @@ def test_the_daemon_serves_its_page_while_the_collector_hangs_and_follows_a_relo
     play(simulator, work)
 
 
-def test_reloads_that_come_together_leave_one_sender_on_the_page_and_send_each_trace_once(
+def test_concurrent_reloads_leave_one_sender_and_send_each_trace_once(
     simulator: Simulator,
 ) -> None:
     async def work(scene: Scene) -> None:
         with HttpReceiver() as receiver:
-            daemon, told = scene.daemon, TraceSettings.model_validate({"endpoint": receiver.url, "self_traces": False})
+            daemon, traces = (
+                scene.daemon,
+                TraceSettings.model_validate({"endpoint": receiver.url, "self_traces": False}),
+            )
             receiver.answer = HANG
             daemon.store.commit("eu", {}, traces=[frozen(1), frozen(2)])
-            use_traces(daemon, told)
+            use_traces(daemon, traces)
             await eventually(lambda: bool(receiver.received))
             receiver.answer = Answer()
             for timeout in (8.0, 9.0, 10.0):
-                use_traces(daemon, told.model_copy(update={"timeout": timeout}))
+                use_traces(daemon, traces.model_copy(update={"timeout": timeout}))
             await eventually(lambda: not daemon.tasks)
             await eventually(lambda: daemon.store.outbox().traces == 0)
             assert receiver.traces == ids(1, 2)
@@ -518,7 +523,7 @@ def test_reloads_that_come_together_leave_one_sender_on_the_page_and_send_each_t
     play(simulator, work)
 
 
-def test_what_fails_beside_the_sweeps_is_told(simulator: Simulator, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_background_task_is_logged(simulator: Simulator, caplog: pytest.LogCaptureFixture) -> None:
     async def fails() -> None:
         raise ZeroDivisionError
 
@@ -527,5 +532,5 @@ def test_what_fails_beside_the_sweeps_is_told(simulator: Simulator, caplog: pyte
         await eventually(lambda: not scene.daemon.tasks)
 
     play(simulator, work)
-    (told,) = [record for record in caplog.records if record.exc_info]
-    assert told.message == "a background task failed"
+    (line,) = [record for record in caplog.records if record.exc_info]
+    assert line.message == "a background task failed"

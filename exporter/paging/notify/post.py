@@ -136,12 +136,12 @@ class Post:
             ):
                 answer = await some_of(response)
         except (TimeoutError, httpx.TimeoutException):
-            return Sent("", "again", "timeout", f"{what} was not answered within {self._timeout:g} s", maybe=out)
+            return Sent("", "again", "timeout", f"{what} got no response within {self._timeout:g} s", maybe=out)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             reason, words = trouble(error, lambda text: self._secrets.text(text, *own))
             return Sent("", "again", reason, f"{what} failed: {words}", maybe=out)
         fate, reason = _verdict(response.status_code, taken(answer))
-        words = f"{what} answered {response.status_code}"
+        words = f"{what} returned {response.status_code}"
         if reason == "redirect":
             words += ": a redirect, which is not followed"
         elif answer.strip():
