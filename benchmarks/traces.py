@@ -32,7 +32,7 @@ from exporter.fleet.workload_state import WorkloadState
 from exporter.otlp.encoding import SCOPE, encode
 from exporter.simulator import list_page
 from exporter.state.store import Frozen, Store
-from exporter.telemetry.own_metrics import Report
+from exporter.telemetry.report import Report
 from exporter.tracing.builder import Tracing
 from exporter.tracing.episode_traces import settled
 from exporter.tracing.trace import Trace

@@ -9,8 +9,10 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-import httpx
+if TYPE_CHECKING:
+    import httpx
 
 DETAIL_LENGTH = 200
 SOME, EDGE = 65536, 4096

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from exporter.__main__ import main
+from exporter.cli.main import main
 from exporter.settings.model import Settings
 from tests.cli.test_main import run
 

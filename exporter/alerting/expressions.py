@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple, Protocol
 from exporter.fleet.workload_state import WorkloadState
 from exporter.metrics.account_families import ACCOUNTS, AccountFacts
 from exporter.metrics.family import Part, Samples, view
-from exporter.metrics.registry import FAMILIES, OF_THE_GONE
+from exporter.metrics.registry import FAMILIES, VANISHED_FAMILIES
 
 PREFIX = "datarobot_"
 WORKLOAD: tuple[str, ...] = ("account", "workload", "workload_id")
@@ -362,7 +362,7 @@ class WorkloadContext:
     def samples(self, metric: Metric) -> Samples:
         told = self._told.get(metric.name)
         if told is None:
-            shown = self._view.state.vanished is None or metric.name in OF_THE_GONE
+            shown = self._view.state.vanished is None or metric.name in VANISHED_FAMILIES
             told = self._told[metric.name] = _FAMILIES[metric.name].samples(self._view) if shown else ()
         return told
 

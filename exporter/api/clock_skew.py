@@ -10,27 +10,27 @@ from __future__ import annotations
 from statistics import median
 from typing import NamedTuple
 
-ANSWERS = 20
-TOLERANCE = 2.0
-"""Seconds up to which the two clocks count as one."""
+MAX_SAMPLES = 20
+TOLERANCE_SECONDS = 2.0
+"""A smaller offset counts as none."""
 
 
 class Skew(NamedTuple):
-    """What the last answers said: seconds that the API's clock is ahead, oldest first."""
+    """Seconds that the API's clock is ahead according to the last responses, oldest first."""
 
-    said: tuple[float, ...] = ()
+    samples: tuple[float, ...] = ()
 
-    def heard(self, date: float, middle: float) -> Skew:
-        """After an answer: its Date header, and the middle of its request by our clock, in seconds since the epoch."""
-        # Half a second, because the header leaves out the fraction.
-        return Skew((*self.said, date + 0.5 - middle)[-ANSWERS:])
+    def with_response(self, date: float, middle: float) -> Skew:
+        """Add a response: its Date header, and the middle of its request on the local clock, both since the epoch."""
+        # Half a second, because the header omits the fraction.
+        return Skew((*self.samples, date + 0.5 - middle)[-MAX_SAMPLES:])
 
     @property
     def offset(self) -> float | None:
-        """Seconds that the API's clock is ahead of ours, to the second; None before the first answer."""
-        return median(self.said) if self.said else None
+        """Seconds that the API's clock is ahead of the local clock; None before the first response."""
+        return median(self.samples) if self.samples else None
 
     @property
     def counts(self) -> float:
-        """What is to be added to our time to compare it with the API's: nothing up to `TOLERANCE`."""
-        return self.offset if self.offset is not None and abs(self.offset) > TOLERANCE else 0.0
+        """Seconds to add to local time to compare it with the API's; 0 up to `TOLERANCE_SECONDS`."""
+        return self.offset if self.offset is not None and abs(self.offset) > TOLERANCE_SECONDS else 0.0

@@ -21,18 +21,18 @@ Item = TypeVar("Item", bound=ApiObject)
 
 
 class NotDecodable(ValueError):
-    """The answer as a whole cannot be used; `reason` is one of `REASONS`."""
+    """The response as a whole cannot be used; `reason` is one of `REJECT_REASONS`."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
         self.reason = reason
 
 
-REASONS = ("empty", "json", "no_data", "type", "missing", "value", "text", "duplicate")
+REJECT_REASONS = ("empty", "json", "no_data", "type", "missing", "value", "text", "duplicate")
 
 
 class Reject(NamedTuple):
-    """A field or item left out: where (a path without indexes or ids), why (one of `REASONS`), whose id if known."""
+    """A field or item left out: path without indexes or ids, one of `REJECT_REASONS`, and the item's id if known."""
 
     path: str
     reason: str
@@ -40,7 +40,7 @@ class Reject(NamedTuple):
 
 
 def incomplete(rejects: Iterable[Reject]) -> bool:
-    """Whether an item of a list is among what was left out: what is not in the list may be there all the same."""
+    """Whether an item of a list was left out: what is missing from the list may exist all the same."""
     return any(reject.path in ("$", "$.id") and not reject.item_id for reject in rejects)
 
 
@@ -52,11 +52,11 @@ class Page(NamedTuple, Generic[Item]):
     next: str | None
     total: int | None
     size: int = 0
-    """How many items the page had, left-out ones included."""
+    """Number of items of the page, including those left out."""
 
 
 class One(NamedTuple, Generic[Item]):
-    """One object and what was left out of it."""
+    """One object and its rejects."""
 
     value: Item
     rejects: tuple[Reject, ...]
@@ -87,23 +87,23 @@ def workload_page(body: bytes) -> Page[Workload]:
 def page(body: bytes, kind: type[Item]) -> Page[Item]:
     """Decode one page of a list of `kind`; ``totalCount`` may be called ``total``, and ``next`` may be missing.
 
-    Raises `NotDecodable` when the body is empty, is no JSON object, or has no ``data`` list.
+    Raises `NotDecodable` if the body is empty, is not a JSON object, or has no ``data`` list.
     """
     if not body.strip():
-        raise NotDecodable("empty", "the answer has no body")
+        raise NotDecodable("empty", "the response has no body")
     try:
         envelope = _envelope.decode(body)
         items = _decoder(tuple[kind, ...]).decode(envelope.data)  # type: ignore[valid-type]
     except _REFUSED:
-        return _patient_page(body, kind)
+        return _salvaged_page(body, kind)
     total, following = _size(envelope.total_count, envelope.total), _link(envelope.next)
     return Page(items, (), following, total, len(items))
 
 
 def one(body: bytes, kind: type[Item]) -> One[Item]:
-    """Decode one object of `kind`. Raises `NotDecodable` when the body is empty, no JSON object, or lacks its id."""
+    """Decode one object of `kind`. Raises `NotDecodable` if the body is empty, not a JSON object, or lacks its id."""
     if not body.strip():
-        raise NotDecodable("empty", "the answer has no body")
+        raise NotDecodable("empty", "the response has no body")
     try:
         return One(_decoder(kind).decode(body), ())
     except _REFUSED:
@@ -112,29 +112,31 @@ def one(body: bytes, kind: type[Item]) -> One[Item]:
     found = _salvaged(_parsed(body), kind, rejects)
     if found is None:
         last = rejects[-1]
-        raise NotDecodable("no_data" if last.reason == "type" else last.reason, f"the answer is no {kind.__name__}")
+        raise NotDecodable(
+            "no_data" if last.reason == "type" else last.reason, f"the response is not a {kind.__name__}"
+        )
     return One(found, tuple(rejects))
 
 
-def _patient_page(body: bytes, kind: type[Item]) -> Page[Item]:
-    answer = _parsed(body)
-    if not isinstance(answer, dict):
-        raise NotDecodable("no_data", "the answer is JSON but no object")
-    listed = answer.get("data")
+def _salvaged_page(body: bytes, kind: type[Item]) -> Page[Item]:
+    response = _parsed(body)
+    if not isinstance(response, dict):
+        raise NotDecodable("no_data", "the response is JSON but not an object")
+    listed = response.get("data")
     if not isinstance(listed, list):
-        raise NotDecodable("no_data", "the answer has no `data` list")
+        raise NotDecodable("no_data", "the response has no `data` list")
     rejects: list[Reject] = []
     salvaged = [_salvaged(each, kind, rejects) for each in listed]
     items = [item for item in salvaged if item is not None]
-    total = _size(answer.get("totalCount"), answer.get("total"))
-    return Page(tuple(items), tuple(rejects), _link(answer.get("next")), total, len(listed))
+    total = _size(response.get("totalCount"), response.get("total"))
+    return Page(tuple(items), tuple(rejects), _link(response.get("next")), total, len(listed))
 
 
 def _parsed(body: bytes) -> Any:
     try:
         return tolerant_json.parse(body)
     except ValueError as error:
-        raise NotDecodable("json", f"the answer is no JSON: {error}") from None
+        raise NotDecodable("json", f"the response is not JSON: {error}") from None
 
 
 def _size(*reported: object) -> int | None:
@@ -142,7 +144,7 @@ def _size(*reported: object) -> int | None:
 
 
 def _link(reported: object) -> str | None:
-    """The text of ``next``. One that cannot be read still says that there is more: no page is the last by mistake."""
+    """The text of ``next``. An unreadable one still means that there is more: no page is the last by mistake."""
     if isinstance(reported, Damaged):
         return reported.text
     if reported is UNREADABLE:
@@ -151,7 +153,7 @@ def _link(reported: object) -> str | None:
 
 
 def _salvaged(values: Any, kind: type[Item], rejects: list[Reject]) -> Item | None:
-    """`values` as a `kind`; None where it is no object, or has no id that can be read."""
+    """`values` as a `kind`; None if it is not an object, or has no readable id."""
     try:
         item: Item = msgspec.convert(values, kind, strict=True)
     except msgspec.ValidationError:
@@ -164,7 +166,7 @@ def _salvaged(values: Any, kind: type[Item], rejects: list[Reject]) -> Item | No
 
 
 def _identifier(reported: object) -> str | None:
-    """An id as text; some encoders write it as a number. None for what is no id, or only a part of one."""
+    """An id as text; some encoders write it as a number. None if it is not an id, or only a part of one."""
     if type(reported) is int:
         return str(reported)
     return reported if isinstance(reported, str) else None
@@ -174,13 +176,13 @@ _NOTHING: Any = object()
 
 
 class _Salvage:
-    """Takes from parsed JSON what fits a type, and rejects the rest by its path."""
+    """Extracts from parsed JSON what fits a type, and rejects the rest by its path."""
 
     def __init__(self, rejects: list[Reject], item_id: str | None) -> None:
         self._rejects, self._item_id = rejects, item_id
 
     def value(self, value: Any, kind: Any, path: str) -> Any:
-        """`value` as a `kind`, or `_NOTHING` where nothing can be kept of it."""
+        """`value` as a `kind`, or `_NOTHING` if no part of it fits."""
         try:
             return msgspec.convert(value, kind, strict=True)
         except msgspec.ValidationError:
@@ -201,7 +203,7 @@ class _Salvage:
         return self._reject(path, "value" if value is UNREADABLE else "type")
 
     def _element(self, value: Any, kind: Any, path: str) -> Any:
-        """An element of a list. An object that cannot be read is there all the same, and nothing is known of it."""
+        """An element of a list. An unreadable object counts as an element of which nothing is known."""
         found = self.value(value, kind, path)
         if found is not _NOTHING or not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
             return found
@@ -213,7 +215,7 @@ class _Salvage:
             place = f"{path}.{field.encode_name}"
             if field.encode_name in values:
                 part = self.value(values[field.encode_name], field.type, place)
-                # All required fields are ids: half of one would be another object's.
+                # All required fields are ids: part of one could be another object's id.
                 if part is _NOTHING or (field.required and isinstance(values[field.encode_name], Damaged)):
                     part = _identifier(values[field.encode_name]) if field.required else None
                 if part is not None:

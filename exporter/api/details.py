@@ -16,7 +16,7 @@ from exporter.api.pods import StatusDetails
 
 
 class EventDetails(ApiObject, frozen=True):
-    """What an event of a replacement carries; `proton_statuses` by proton id."""
+    """Data of a replacement's event; `proton_statuses` by proton id."""
 
     replacement_id: str | None = None
     artifact_id: str | None = None
@@ -47,7 +47,7 @@ class Event(ApiObject, frozen=True):
 
     @property
     def text(self) -> str:
-        """The message, from wherever it stands; empty where there is none."""
+        """The message, from whichever field has it; empty if there is none."""
         return (self.details.message if self.details else None) or self.message or self.reason or ""
 
 
@@ -75,15 +75,15 @@ _KINDS: tuple[tuple[str, EventKind], ...] = (
 
 def event_kind(event: Event) -> EventKind:
     """The kind of an event, of a closed set: the API's types are free text."""
-    told = folded(event.reported_type).replace(".", "_")
-    bad = "error" in told or "fail" in told
-    if "replacement" in told:
-        return "replacement_errored" if bad else "replacement_completed" if "complete" in told else "other"
-    return "failed" if bad else next((kind for word, kind in _KINDS if word in told), "other")
+    name = folded(event.reported_type).replace(".", "_")
+    bad = "error" in name or "fail" in name
+    if "replacement" in name:
+        return "replacement_errored" if bad else "replacement_completed" if "complete" in name else "other"
+    return "failed" if bad else next((kind for word, kind in _KINDS if word in name), "other")
 
 
 class Period(ApiObject, frozen=True):
-    """A stretch of time."""
+    """A period of time."""
 
     start: str | None = None
     end: str | None = None
@@ -109,7 +109,7 @@ class Stats(ApiObject, frozen=True):
 
 
 class WorkloadCounts(ApiObject, frozen=True):
-    """How many workloads there are and are active."""
+    """Numbers of workloads."""
 
     active: int | None = None
     total: int | None = None
@@ -125,14 +125,14 @@ class RequestTotals(ApiObject, frozen=True):
 
 
 class AggregateStats(ApiObject, frozen=True):
-    """``GET /workloads/stats``: the tiles of the console."""
+    """``GET /workloads/stats``."""
 
     workloads: WorkloadCounts | None = None
     requests: RequestTotals | None = None
 
 
-class Limits(ApiObject, frozen=True):
-    """Limits of the organisation; 0 means that there is none."""
+class AccountLimits(ApiObject, frozen=True):
+    """Limits of the organisation; 0 means no limit."""
 
     max_concurrent_workloads: int | None = None
     max_workload_replicas: int | None = None
@@ -142,7 +142,7 @@ class AccountInfo(ApiObject, frozen=True):
     """``GET /account/info``; older servers report no limits. E-mail and names are not read."""
 
     org_id: str | None = None
-    limits: Limits | None = None
+    limits: AccountLimits | None = None
 
 
 class ComputeBundle(ApiObject, frozen=True):
@@ -186,7 +186,7 @@ class OtelValue(ApiObject, frozen=True):
 
     @property
     def current(self) -> Number | None:
-        """The newest point."""
+        """The most recent value."""
         return self.snake_current if self.current_value is None else self.current_value
 
     @property
@@ -217,8 +217,8 @@ def base_value(unit: str | None, value: Number | None, most: float | None = None
     factor = _UNITS.get(folded(unit))
     if factor is None or value is None or not math.isfinite(value) or value < 0:
         return None
-    told = value * factor
-    return None if most is not None and told > 2 * most else told
+    converted = value * factor
+    return None if most is not None and converted > 2 * most else converted
 
 
 class QuotaRule(ApiObject, frozen=True):

@@ -19,7 +19,7 @@ Number = int | float
 
 
 class ApiObject(msgspec.Struct, frozen=True, rename="camel", gc=False):
-    """Base of everything decoded from an answer: immutable, camelCase on the wire, unknown keys ignored."""
+    """Base of everything decoded from a response: immutable, camelCase on the wire, unknown keys ignored."""
 
 
 class Artifact(ApiObject, frozen=True):
@@ -32,7 +32,7 @@ class Artifact(ApiObject, frozen=True):
     version: int | str | None = None
 
 
-class Policy(ApiObject, frozen=True):
+class ScalingPolicy(ApiObject, frozen=True):
     """One autoscaling policy; `min_count` and `max_count` are the older place of the bounds."""
 
     scaling_metric: str | None = None
@@ -48,7 +48,7 @@ class Autoscaling(ApiObject, frozen=True):
     min_replica_count: int | None = None
     max_replica_count: int | None = None
     cooldown_period_minutes: Number | None = None
-    policies: tuple[Policy, ...] | None = None
+    policies: tuple[ScalingPolicy, ...] | None = None
 
 
 class Bundle(ApiObject, frozen=True):
@@ -107,7 +107,7 @@ class ReplacementConfig(ApiObject, frozen=True):
 
 
 class Replacement(ApiObject, frozen=True):
-    """A replacement under way or just ended; the inline form has the first three fields only."""
+    """A replacement in progress or just ended; the inline form has the first three fields only."""
 
     status: str | None = "unknown"
     strategy: str | None = None
@@ -126,7 +126,7 @@ class Replacement(ApiObject, frozen=True):
 
 
 class RequestStats(ApiObject, frozen=True):
-    """Request statistics of the list; the API does not say which window they cover."""
+    """Request statistics of the list; which window they cover is not documented."""
 
     total_requests: int | None = None
     error_rate: Number | None = None
@@ -178,7 +178,7 @@ STATUSES = (
     "unknown submitted pending scheduled initializing provisioning launching warming updating restarting running "
     "draining stopping stopped suspended interrupted errored failed terminated"
 ).split()
-"""Every status that the specification, the docs or a server's answer has shown (contract of the status family)."""
+"""Every status in the specification, the documentation or a response of a server; values of the status metric."""
 
 StatusGroup = Literal["up", "starting", "leaving", "off", "failed", "indeterminate"]
 STATUS_GROUPS: dict[str, StatusGroup] = {
@@ -198,7 +198,7 @@ DRAFT_LIFETIME_SECONDS = 8 * 3600.0
 
 @lru_cache(maxsize=4096)
 def folded(text: str | None) -> str:
-    """An enum value as servers vary it: case, blanks, hyphens. ``None`` becomes ``unknown``."""
+    """An enum value in lower case with underscores: servers vary case, blanks and hyphens. None becomes ``unknown``."""
     return re.sub(r"[-\s]+", "_", text.strip().casefold()) if text and text.strip() else "unknown"
 
 
@@ -208,7 +208,7 @@ def of_group(group: StatusGroup) -> tuple[str, ...]:
 
 
 def status_group(status: str | None) -> StatusGroup:
-    """The group a status belongs to; an unheard-of status is indeterminate, never healthy."""
+    """The group of a status; an unknown status is indeterminate, never healthy."""
     return STATUS_GROUPS.get(folded(status), "indeterminate")
 
 
@@ -217,7 +217,7 @@ def timestamp(text: str | None) -> float | None:
     """Seconds since the epoch of an RFC 3339 text.
 
     Accepts ``Z``, a blank instead of ``T``, any number of fraction digits, and no offset (taken as UTC).
-    Returns None where there is no text, it is no timestamp, or none after the epoch: the zero times of Go (year 1) and
+    Returns None if there is no text, it is not a timestamp, or not after the epoch: the zero times of Go (year 1) and
     of Kubernetes (1970) mean "never".
     """
     if not text:
@@ -239,7 +239,7 @@ _SUFFIXES = {"": 1, "b": 1} | {
 
 
 def memory_bytes(quantity: Number | str | None) -> float | None:
-    """Bytes of a memory setting, a number or text with a decimal or binary suffix; None where unreadable."""
+    """Bytes of a memory setting, a number or text with a decimal or binary suffix; None if unreadable."""
     if isinstance(quantity, str):
         match = _QUANTITY.fullmatch(quantity)
         factor = _SUFFIXES.get(match[2].casefold()) if match else None
@@ -267,13 +267,13 @@ def groups(workload: Workload) -> tuple[Group, ...]:
 
 
 def autoscaled(group: Group) -> Autoscaling | None:
-    """The group's autoscaling when it is on."""
+    """The group's autoscaling if it is on, else None."""
     scaling = group.autoscaling
     return scaling if scaling is not None and scaling.enabled is not False else None
 
 
 def replica_bounds(scaling: Autoscaling) -> tuple[int | None, int | None]:
-    """Least and most replicas: the group's own bounds, else the least and the most over its policies."""
+    """Minimum and maximum replicas: the group's own bounds, else the extremes over its policies."""
     policies = scaling.policies or ()
     lows = [p.min_count for p in policies if p.min_count is not None]
     highs = [p.max_count for p in policies if p.max_count is not None]

@@ -22,7 +22,7 @@ CONTAINER_STATES = ("running", "waiting", "terminated", "unknown")
 CONDITIONS = ("PodScheduled", "PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready")
 
 
-class Condition(ApiObject, frozen=True):
+class PodCondition(ApiObject, frozen=True):
     """A pod condition. Its status is the first of `value`, `met` and `status` that is reported."""
 
     type: str | None = None
@@ -42,15 +42,15 @@ class Condition(ApiObject, frozen=True):
 
     @property
     def truth(self) -> bool | None:
-        """True, False, or None where the API does not know."""
-        told = next((v for v in (self.value, self.met, self.status) if v is not None), None)
-        if isinstance(told, str):
-            return {"true": True, "false": False}.get(told.strip().casefold())
-        return told
+        """True, False, or None if not reported or unknown."""
+        reported = next((v for v in (self.value, self.met, self.status) if v is not None), None)
+        if isinstance(reported, str):
+            return {"true": True, "false": False}.get(reported.strip().casefold())
+        return reported
 
 
 class LastState(ApiObject, frozen=True):
-    """How a container ended the time before."""
+    """The previous termination of a container."""
 
     status: str | None = None
     reason: str | None = None
@@ -60,7 +60,7 @@ class LastState(ApiObject, frozen=True):
     finished_at: str | None = None
 
 
-class Waiting(ApiObject, frozen=True):
+class StateReason(ApiObject, frozen=True):
     """The reason of a nested ``state.waiting`` or ``state.terminated``."""
 
     reason: str | None = None
@@ -68,10 +68,10 @@ class Waiting(ApiObject, frozen=True):
 
 
 class NestedState(ApiObject, frozen=True):
-    """A container's state as Kubernetes nests it; no server is known to send it, some tools write it."""
+    """A container's state as Kubernetes nests it; no server is known to send it, but some tools write it."""
 
-    waiting: Waiting | None = None
-    terminated: Waiting | None = None
+    waiting: StateReason | None = None
+    terminated: StateReason | None = None
 
 
 class Container(ApiObject, frozen=True):
@@ -91,17 +91,17 @@ class Container(ApiObject, frozen=True):
 
 
 class Replica(ApiObject, frozen=True):
-    """One pod. `status` is its phase, which is not health. Addresses are not read: they have no place in metrics."""
+    """One pod. `status` is its phase, which does not indicate health. Addresses are not read."""
 
     name: str | None = None
     status: str | None = None
     started_at: str | None = None
-    conditions: tuple[Condition, ...] | None = None
+    conditions: tuple[PodCondition, ...] | None = None
     containers: tuple[Container, ...] | None = None
 
 
 class OverallStatus(ApiObject, frozen=True):
-    """The platform's own summary of the pods; `last_updated` moves on change, it is no heartbeat."""
+    """The platform's own summary of the pods; `last_updated` changes only when the pods do."""
 
     state: str | None = None
     summary: str | None = None
@@ -109,7 +109,7 @@ class OverallStatus(ApiObject, frozen=True):
 
 
 class StatusDetails(ApiObject, frozen=True):
-    """The snapshot of a proton's pods; an answer of 204 means that there is none yet."""
+    """The snapshot of a proton's pods; a 204 means that there is none yet."""
 
     overall_status: OverallStatus | None = None
     replicas: tuple[Replica, ...] | None = None
@@ -136,9 +136,9 @@ class Proton(ApiObject, frozen=True):
 
 
 def active_proton(protons: Sequence[Proton], workload: Workload, *, complete: bool = True) -> Proton | None:
-    """The proton that serves: by its role, else the one the workload names, else the newest that runs.
+    """The serving proton: by its role, else the one the workload names, else the newest running one.
 
-    The last is a guess: where the list is not `complete`, the proton that serves may be one that is missing from it.
+    The last is a guess, and not made if the list is not `complete`: the serving proton may be missing from it.
     """
     by_role = [p for p in protons if folded(p.role) == "active"]
     named = [p for p in protons if p.id == workload.proton_id]
@@ -147,7 +147,7 @@ def active_proton(protons: Sequence[Proton], workload: Workload, *, complete: bo
 
 
 def container_name(name: str | None, proton: str) -> str:
-    """The name a person gave: ``lrs-<proton>-primary`` is ``primary``."""
+    """The configured name: ``lrs-<proton>-primary`` is ``primary``."""
     return (name or "").removeprefix(f"lrs-{proton}-")
 
 
@@ -173,14 +173,14 @@ def terminated_reason(container: Container) -> str | None:
     return _closed(container.reason or (nested.reason if nested else None), TERMINATED_REASONS)
 
 
-def _closed(told: str | None, known: Sequence[str]) -> str | None:
-    if not told:
+def _closed(reason: str | None, known: Sequence[str]) -> str | None:
+    if not reason:
         return None
-    return next((name for name in known if name.casefold() == told.strip().casefold()), "other")
+    return next((name for name in known if name.casefold() == reason.strip().casefold()), "other")
 
 
 def replica_live(replica: Replica) -> bool:
-    """Whether a pod is there at all: one that succeeded or failed stays listed, but is not."""
+    """Whether a pod still exists: one that succeeded or failed stays listed."""
     return folded(replica.status) not in ("succeeded", "failed")
 
 
@@ -194,9 +194,9 @@ def replica_ready(replica: Replica) -> bool | None:
     if not replica_live(replica):
         return False
     conditions = [c.truth for c in replica.conditions or () if c.kind == "Ready"]
-    told = next((truth for truth in conditions if truth is not None), None)
-    if told is not None:
-        return told
+    ready_condition = next((truth for truth in conditions if truth is not None), None)
+    if ready_condition is not None:
+        return ready_condition
     phase = folded(replica.status)
     ready = [container.ready for container in replica.containers or ()]
     if phase == "pending" or False in ready:
@@ -236,26 +236,26 @@ def overview(details: StatusDetails) -> Overview:
 
 
 UNLISTED = ""
-"""Stands in `Pods.unread` for protons that are missing from `Pods.protons`, for nothing is known of them."""
+"""The id in `Pods.unread` of protons that are missing from `Pods.protons`."""
 UNREAD_REASONS: Mapping[str, str] = {
-    "timeout": "the API does not answer in time",
-    "dns": "the host name of the API is not known",
-    "connect": "there is no connection to the API",
+    "timeout": "the API does not respond in time",
+    "dns": "the host name of the API cannot be resolved",
+    "connect": "the connection to the API fails",
     "tls": "the TLS connection to the API fails",
     "auth": "the API does not accept the token (401)",
-    "forbidden": "the API refuses it (403); give the token's user the role `user` on the workload",
-    "not_found": "the API does not know it (404)",
-    "absent": "the server does not offer the route",
-    "redirect": "the API answers with a redirect, which is not followed",
+    "forbidden": "access is denied (403); give the token's user the role `user` on the workload",
+    "not_found": "not found (404)",
+    "absent": "the server does not have this route",
+    "redirect": "the API responds with a redirect, which is not followed",
     "throttled": "the API throttles the requests",
-    "server_error": "the API fails (5xx)",
+    "server_error": "server error (5xx)",
     "bad_request": "the API rejects the request",
-    "too_large": "the answer is too large",
-    "decode": "the answer cannot be decoded",
+    "too_large": "the response is too large",
+    "decode": "the response cannot be decoded",
     "incomplete": "the list of versions is longer than the exporter reads",
     "internal": "the exporter itself failed; see its log",
 }
-"""Why something could not be read: the reasons of failed requests, each in words with its remedy if there is one."""
+"""Reasons of failed requests, each with a description, and its remedy if there is one."""
 
 
 class Pods(msgspec.Struct, frozen=True):

@@ -1,9 +1,9 @@
-"""JSON that a strict parser refuses, as values: what can be read of it, and marks where something cannot.
+"""Parses JSON that a strict parser rejects: what is readable becomes values, the rest becomes marks.
 
 Servers, proxies and encoders send lone surrogates, bytes that are not UTF-8, raw control characters, a byte order
-mark, ``NaN``, ``1e400`` and objects nested without end. RFC 8259 forbids some of it and leaves the rest to the parser;
-none of it is a reason to lose the rest of an answer. An answer that is cut short is refused as a whole: what is missing
-cannot be distinguished from what was never there.
+mark, ``NaN``, ``1e400`` and deeply nested objects. RFC 8259 forbids some of it and leaves the rest to the parser; none
+of it is a reason to lose the rest of a response. A truncated response is rejected as a whole: missing data cannot be
+distinguished from data that never existed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 from typing import Any, NamedTuple
 
 DEPTH = 64
-"""Levels of nesting that are read; the deepest answer of the API has twelve."""
+"""Levels of nesting that are read; the deepest response of the API has twelve."""
 _DIGITS = 18
 """Number of digits of an integer that always fits in 64 bits."""
 
@@ -26,7 +26,7 @@ class Damaged(NamedTuple):
 
 
 class _Unreadable:
-    """In place of a value that is no value: not a number, out of range, nested too deep, or no JSON."""
+    """Mark for a value that cannot be read: not a number, out of range, nested too deep, or not JSON."""
 
 
 UNREADABLE = _Unreadable()
@@ -35,10 +35,10 @@ UNREADABLE = _Unreadable()
 def parse(body: bytes) -> Any:
     """The value of a body: dict, list, str, int, float, bool, None, `Damaged` and `UNREADABLE`.
 
-    Raises ValueError where the structure is broken: cut short, brackets that do not match, or something behind the end.
+    Raises ValueError if the structure is broken: truncated, unbalanced brackets, or trailing data.
     """
     encoding = json.detect_encoding(body)
-    # Bytes that are not UTF-8 become lone surrogates, which is how they are found again below.
+    # Bytes that are not UTF-8 become lone surrogates, by which they are recognised below.
     text = body.decode(encoding, "surrogateescape" if encoding.startswith("utf-8") else "replace")
     try:
         value = json.loads(
@@ -77,7 +77,7 @@ def _cleaned(value: Any, depth: int) -> Any:
     return value
 
 
-# -- token by token: slower, and neither nesting nor an odd scalar ends it
+# -- token by token: slower, but neither nesting nor an invalid scalar stops it
 
 _TOKEN = re.compile(r'[ \t\r\n]*+(?:("(?:[^"\\]++|\\.)*+")|([\[\]{},:])|([^\s\[\]{},:"]++))', re.DOTALL)
 _BLANK = re.compile(r"[ \t\r\n]*+\Z")
@@ -117,7 +117,7 @@ class _Frame:
 
     @property
     def value(self) -> Any:
-        """The whole."""
+        """The object or array."""
         return self._made if self.is_object else self._listed
 
 
@@ -140,7 +140,7 @@ def _by_tokens(text: str) -> Any:
             stack.pop()
             stack[-1].take(top.value if len(stack) <= DEPTH else UNREADABLE)
         elif top is outer:
-            raise ValueError(f"a {mark} at character {place - 1} stands outside of everything")
+            raise ValueError(f"a {mark} at character {place - 1} is outside of any value")
         elif mark == ",":
             top.end()
         else:

@@ -1,149 +1,104 @@
-"""Find one workload by its id or name, ask the API all that it tells of it, without any daemon, and judge it."""
+"""``explain``: diagnose one workload with data requested from the API now, without a daemon."""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import difflib
+import io
+import json
+import os
 import re
+import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
 
 import msgspec
 
 from exporter.alerting.rules import Options
-from exporter.api.decoding import NotDecodable, one
+from exporter.api.decoding import NotDecodable
 from exporter.api.details import Event
-from exporter.api.models import Workload
+from exporter.cli.api_client import api_client
+from exporter.cli.context import Context
+from exporter.cli.find import Found, Progress, find
+from exporter.cli.flags import EXIT_STATUS, add_settings_flags
 from exporter.collect.client import ApiError, Client
 from exporter.collect.fetchers import ACCOUNT_FETCHERS, FETCHERS, Poll, failure_reason
 from exporter.collect.log_tail import tail
-from exporter.collect.sweep import sweep
 from exporter.diagnosis.diagnosis import Diagnosis, diagnosis
-from exporter.failures import one_line
-from exporter.fleet import counting
+from exporter.diagnosis.wording import as_json, text
 from exporter.fleet.apply import failed, received, refused
+from exporter.fleet.counting import first_observed
 from exporter.fleet.polling import Policy, requests
 from exporter.fleet.workload_state import WorkloadState
 from exporter.masking import scrubbed
 from exporter.settings.accounts import AccountSettings
+from exporter.settings.model import Settings
 
 POLICY = Policy(quantiles=(0.95,), parts=frozenset(("pods", "events", "replacement", "stats_5m", "stats_1h", "usage")))
-"""What is asked: of the statistics, the windows that tell whether it began lately."""
-NEAREST, LISTED = 5, 20
+"""The parts to request; two windows of statistics show whether a problem is recent."""
+MAX_LOG_LINES = 100
+_STATUS_OF_SEVERITY = {"critical": 4, "warning": 3}
+_STATUS_OF_UNKNOWN = 5
 
 
-class NotFound(Exception):
-    """No one workload is meant: the message says why, line by line, and what was perhaps meant."""
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    add_settings_flags(parser)
+    parser.add_argument("workload", metavar="WORKLOAD", help="id or name")
+    parser.add_argument("--account", metavar="NAME", help="search only this account; default: all")
+    parser.add_argument("--json", action="store_true", help="print JSON with stable keys and RFC 3339 times")
+    parser.add_argument(
+        "--log-lines",
+        type=int,
+        choices=range(1, MAX_LOG_LINES + 1),
+        default=0,
+        metavar="N",
+        help="also print the last N lines of its log",
+    )
+    parser.epilog = (
+        f"{EXIT_STATUS} Also: 3: a warning condition; 4: a critical condition; 5: neither, but the health of the "
+        "workload is unknown, because its pods could not be read or the API does not report them."
+    )
 
 
-class Found(NamedTuple):
-    """A workload, the account that lists it, and a client of it."""
+def run(context: Context) -> int:
+    options, settings = context.options, context.settings()
+    accounts = [account for account in settings.accounts if options.account in (None, account.name)]
+    if not accounts:
+        names = ", ".join(account.name for account in settings.accounts)
+        print(f"workload-exporter: no account is called {options.account}; accounts: {names}", file=sys.stderr)
+        return 2
+    plain = bool(os.environ.get("NO_COLOR"))
 
-    account: AccountSettings
-    client: Client
-    workload: Workload
+    def progress(words: str) -> None:
+        if sys.stderr.isatty():
+            print(f"{words} ..." if plain else f"\x1b[2m{words} ...\x1b[0m", file=sys.stderr)
 
-
-Progress = Callable[[str], None]
-
-
-async def find(clients: Iterable[tuple[AccountSettings, Client]], wanted: str, progress: Progress) -> Found:
-    """The workload of this id, else of this name, in any of the accounts. Raises `NotFound`."""
-    listed: list[Found] = []
-    failures: list[str] = []
-    for account, client in clients:
-        progress(f"looking for it in account {account.name}")
-        if re.fullmatch(r"[0-9a-f]{24}", wanted):
-            try:
-                answer = await client.get("/workloads/{id}", id=wanted)
-                return Found(account, client, one(answer.body, Workload).value)
-            except (ApiError, NotDecodable) as error:
-                if not isinstance(error, ApiError) or error.reason not in ("not_found", "bad_request"):
-                    failures.append(f"account {account.name}: {error}")
-                    continue
-        result = await sweep(client)
-        if result.failure:
-            failures.append(f"account {account.name}: {result.message}")
-        listed += [Found(account, client, workload) for workload in result.workloads]
-    for found in _matches(listed, wanted):
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise NotFound("\n".join([f"{len(found)} workloads are called {wanted}; give the id:", *_lines(found)]))
-    raise NotFound("\n".join([*failures, *_nobody(wanted, listed, failures)]))
+    found = asyncio.run(_explained_with_clients(context, settings, accounts, progress))
+    if options.json:
+        print(json.dumps(as_json(found), indent=2))
+    else:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # the terminal's encoding may lack characters of a name
+        sys.stdout.write(text(found, colour=sys.stdout.isatty() and not plain))
+    return _STATUS_OF_SEVERITY.get(found.severity, 0 if found.facts.known else _STATUS_OF_UNKNOWN)
 
 
-def _matches(listed: Sequence[Found], wanted: str) -> Iterator[list[Found]]:
-    """Those of this id; of this name; of this name but for capitals."""
-    yield [each for each in listed if each.workload.id == wanted]
-    yield [each for each in listed if each.workload.name == wanted]
-    yield [each for each in listed if (each.workload.name or "").casefold() == wanted.casefold()]
-
-
-def _lines(found: Sequence[Found]) -> list[str]:
-    rows = [
-        one_line(f"{each.workload.id} {each.workload.status or 'unknown'}, account {each.account.name}")
-        for each in found[:LISTED]
-    ]
-    return [f"  {row}" for row in rows] + ([f"  and {len(found) - LISTED} more"] if len(found) > LISTED else [])
-
-
-def _nobody(wanted: str, listed: Sequence[Found], failures: Sequence[str]) -> Iterable[str]:
-    if not listed:
-        yield from [] if failures else ["this token sees no workload at all"]
-        return
-    names = {(each.workload.name or each.workload.id).casefold(): each.workload.name for each in listed}
-    near = difflib.get_close_matches(wanted.casefold(), names, NEAREST, 0.5)
-    near += [name for name in sorted(names) if wanted.casefold() in name and name not in near]
-    yield f"no workload of {len(listed)} has the id or the name {wanted}"
-    if near:
-        yield "perhaps: " + ", ".join(one_line(names[name] or name) for name in near[:NEAREST])
-
-
-async def explain(found: Found, options: Options, slow: float, progress: Progress, now: float) -> Diagnosis:
-    """Ask about one workload and judge it as of `now`. What the API refuses or fails to tell is said, and no more."""
-    client = found.client
-    # All that the API tells is news: the ledger is of this moment, and nothing was counted before.
-    ledger = msgspec.structs.replace(counting.first_observed(found.workload, now, baseline=True), seen_events=())
-    state = WorkloadState(found.account.name, found.workload, ledger)
-    events: tuple[Event, ...] = ()
-    untold: dict[str, str] = {}
-    # Pods first: which versions there are decides what statistics are asked for.
-    for first in (True, False):
-        parts = [request.part for request in requests(state, POLICY, now) if (request.part == "pods") is first]
-        progress(f"asking for {', '.join(parts)}")
-        answers = await asyncio.gather(*(_look(Poll(client, state, now, POLICY.quantiles, slow), p) for p in parts))
-        for part, (answer, error) in zip(parts, answers, strict=True):
-            if error is None:
-                state = received(state, part, answer, now)[0]
-                events = answer if part == "events" else events
-                continue
-            if part != "stats_1h":  # it fails as the shorter window does, which is told
-                untold[part] = _why(error)
-            why = failure_reason(error)
-            state = refused(state, part) if why == "forbidden" else failed(state, part, why)
-    progress("asking for the catalogue of resource bundles")
-    try:
-        bundles = (await ACCOUNT_FETCHERS["bundles"](client))[0]["bundles"]
-        state = state._replace(catalogue=frozenset(bundle.id for bundle in bundles))
-    except (ApiError, NotDecodable) as error:
-        untold["bundles"] = _why(error)
-    judged = diagnosis(state, now, options, events)
-    return judged._replace(facts=judged.facts._replace(unknown={**judged.facts.unknown, **untold}))
-
-
-def _why(error: ApiError | NotDecodable) -> str:
-    """The reason without the route: the part is named."""
-    return scrubbed(re.sub(r"^GET \S+ (?=returned)", "the API ", str(error)))
-
-
-async def _look(question: Poll, part: str) -> tuple[Any, ApiError | NotDecodable | None]:
-    """What the API tells, or the error of that."""
-    try:
-        return (await FETCHERS[part](question))[0], None
-    except (ApiError, NotDecodable) as error:
-        return None, error
+async def _explained_with_clients(
+    context: Context, settings: Settings, accounts: Sequence[AccountSettings], progress: Progress
+) -> Diagnosis:
+    options = context.options
+    async with AsyncExitStack() as stack:
+        clients = [(each, await stack.enter_async_context(api_client(each, context.secrets))) for each in accounts]
+        return await explained(
+            clients,
+            options.workload,
+            settings.alerts.options,
+            settings.detail.slow_requests,
+            progress,
+            log_lines=options.log_lines,
+        )
 
 
 async def explained(
@@ -155,11 +110,61 @@ async def explained(
     clock: Callable[[], float] = time.time,
     log_lines: int = 0,
 ) -> Diagnosis:
-    """Find and judge one workload. Links to the console go to the account's own, unless the options name one."""
+    """Find and diagnose one workload. Raises `WorkloadNotFound`.
+
+    Requests longer than `slow` seconds count as slow. Console links use the account's endpoint unless the options
+    name another one.
+    """
     found = await find(clients, wanted, progress)
     console = options.console or found.account.endpoint.removesuffix("/api/v2")
-    judged = await explain(found, options._replace(console=console), slow, progress, clock())
+    result = await explain(found, options._replace(console=console), slow, progress, clock())
     if not log_lines:
-        return judged
-    progress("asking for its log")
-    return judged._replace(log=await tail(found.client, found.workload.id, log_lines))
+        return result
+    progress("requesting its log")
+    return result._replace(log=await tail(found.client, found.workload.id, log_lines))
+
+
+async def explain(found: Found, options: Options, slow: float, progress: Progress, now: float) -> Diagnosis:
+    """Request the details of one workload and diagnose it as of `now`. Failed requests are listed as unknown facts."""
+    client = found.client
+    # The ledger starts now, so that all reported events are new and nothing was counted before.
+    ledger = msgspec.structs.replace(first_observed(found.workload, now, baseline=True), seen_events=())
+    state = WorkloadState(found.account.name, found.workload, ledger)
+    events: tuple[Event, ...] = ()
+    unknown: dict[str, str] = {}
+    # Pods first: the versions in them decide which statistics to request.
+    for first in (True, False):
+        parts = [request.part for request in requests(state, POLICY, now) if (request.part == "pods") is first]
+        progress(f"requesting {', '.join(parts)}")
+        question = Poll(client, state, now, POLICY.quantiles, slow)
+        results = await asyncio.gather(*(_fetched(question, part) for part in parts))
+        for part, (value, error) in zip(parts, results, strict=True):
+            if error is None:
+                state = received(state, part, value, now)[0]
+                events = value if part == "events" else events
+                continue
+            if part != "stats_1h":  # it fails for the reason that stats_5m reports
+                unknown[part] = _reason(error)
+            reason = failure_reason(error)
+            state = refused(state, part) if reason == "forbidden" else failed(state, part, reason)
+    progress("requesting the catalogue of resource bundles")
+    try:
+        bundles = (await ACCOUNT_FETCHERS["bundles"](client))[0]["bundles"]
+        state = state._replace(catalogue=frozenset(bundle.id for bundle in bundles))
+    except (ApiError, NotDecodable) as error:
+        unknown["bundles"] = _reason(error)
+    result = diagnosis(state, now, options, events)
+    return result._replace(facts=result.facts._replace(unknown={**result.facts.unknown, **unknown}))
+
+
+def _reason(error: ApiError | NotDecodable) -> str:
+    """The text of an error without the route, because the part is named."""
+    return scrubbed(re.sub(r"^GET \S+ (?=returned)", "the API ", str(error)))
+
+
+async def _fetched(question: Poll, part: str) -> tuple[Any, ApiError | NotDecodable | None]:
+    """What the API reports, or the error."""
+    try:
+        return (await FETCHERS[part](question))[0], None
+    except (ApiError, NotDecodable) as error:
+        return None, error

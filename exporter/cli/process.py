@@ -1,4 +1,4 @@
-"""The process as the kernel sees it: no core file is ever written, for it would hold every secret in plain text."""
+"""Settings of the process: no core dumps, which would contain every secret in plain text."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import resource
 _PR_SET_DUMPABLE = 4  # linux/prctl.h
 
 
-def no_core_files() -> None:
-    """Turn core files off, for good.
+def disable_core_dumps() -> None:
+    """Disable core dumps for the rest of the process's life.
 
-    The limit alone is not enough: Linux ignores it where cores go to a program, as `kernel.core_pattern` may say.
+    The resource limit alone is not enough: Linux ignores it if `kernel.core_pattern` pipes core dumps to a program.
     """
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

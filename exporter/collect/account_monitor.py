@@ -23,7 +23,7 @@ from exporter.fleet.selection import Selection
 from exporter.fleet.workload_state import Account, WorkloadState
 from exporter.log import log
 from exporter.metrics.account_families import AccountFacts
-from exporter.telemetry.own_metrics import AccountReport
+from exporter.telemetry.report import AccountReport
 from exporter.telemetry.sweep_trace import CURRENT, part
 from exporter.tracing.builder import Tracing
 
@@ -211,7 +211,7 @@ class AccountMonitor:
         if (trace := CURRENT.get()) is not None:
             trace.failure, trace.workloads = result.failure, None if result.failure else len(result.workloads)
         self.message = result.message
-        self._report.swept(result, self.snapshot, self.snapshot.vanished - before.vanished, ended - began)
+        self._report.sweep_ended(result, self.snapshot, self.snapshot.vanished - before.vanished, ended - began)
         self._report.capabilities(self.client.capabilities.items())
         self._report.api_clock(self.state.skew.offset)
         self._log_sweep(result, ended - began, ended)
@@ -233,7 +233,7 @@ class AccountMonitor:
             return result
         completed = await self._follow_up.completed(result, self.snapshot)
         completed, not_selected, other_shards = select(completed, self._plan.selection, self.workloads.keys())
-        self._report.chosen(not_selected, other_shards)
+        self._report.selected(not_selected, other_shards)
         with part("step"):
             self.state.apply_sweep(completed, self._clock.wall())
         self._settle()
@@ -252,7 +252,7 @@ class AccountMonitor:
         if traces and (trace := CURRENT.get()) is not None:
             trace.keep("episode")
         for each in traces:
-            self._report.made(each)
+            self._report.episode_ended(each)
 
     def _tracing_of(self, state: WorkloadState) -> Tracing | None:
         """How traces of one workload are built."""

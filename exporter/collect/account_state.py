@@ -124,7 +124,7 @@ class AccountState:
 
     def observe_clock(self, date: float, middle: float) -> None:
         """Use a response's Date header, and the middle of its request by the local clock (seconds since the epoch)."""
-        self.skew = self.skew.heard(date, middle)
+        self.skew = self.skew.with_response(date, middle)
 
     def settle(
         self, tracing: Callable[[WorkloadState], Tracing | None], postponed: Callable[[WorkloadState], bool]

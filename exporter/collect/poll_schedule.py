@@ -16,7 +16,7 @@ from exporter.fleet.pauses import Pause
 from exporter.fleet.polling import DetailRequest, Extra, Policy
 from exporter.fleet.workload_state import WorkloadState
 from exporter.log import log
-from exporter.telemetry.own_metrics import AGES, PollerState
+from exporter.telemetry.report import AGES, PollerState
 
 TURN_SECONDS = 5.0
 """Seconds of the budget that one turn spends."""
@@ -33,8 +33,8 @@ REPLAN_SECONDS = 600.0
 class PollObserver(Protocol):
     """Counts the polls."""
 
-    def looked(self, part: str, failure: str, rejects: Iterable[Reject]) -> None: ...
-    def turned(self, state: PollerState) -> None: ...
+    def polled(self, part: str, failure: str, rejects: Iterable[Reject]) -> None: ...
+    def poller_state(self, state: PollerState) -> None: ...
 
 
 class PolledWorkload:
@@ -68,8 +68,10 @@ class _Totals:
         self.rate = 0.0
         self.queue = 0
         self.extras: dict[Extra, float] = dict.fromkeys(polling.EXTRAS, 0.0)
-        self.stale: dict[str, int] = dict.fromkeys(polling.NAMES, 0)
-        self.ages: dict[str, tuple[list[int], float]] = {name: ([0] * (len(AGES) + 1), 0.0) for name in polling.NAMES}
+        self.stale: dict[str, int] = dict.fromkeys(polling.PART_NAMES, 0)
+        self.ages: dict[str, tuple[list[int], float]] = {
+            name: ([0] * (len(AGES) + 1), 0.0) for name in polling.PART_NAMES
+        }
 
     def add_age(self, part: str, age: float) -> None:
         counts, total = self.ages[part]
@@ -218,7 +220,7 @@ class PollSchedule:
         for state in self._state.workloads.values() if dropped else ():
             for extra in dropped:
                 counts[extra] += polling.importance(state) == extra[1]
-        self._observer.turned(PollerState(totals.queue, self._load, totals.stale, totals.ages, counts))
+        self._observer.poller_state(PollerState(totals.queue, self._load, totals.stale, totals.ages, counts))
 
     # -- results
 

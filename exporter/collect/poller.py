@@ -133,7 +133,7 @@ class Poller:
         polled = self._schedule.workloads.get(request.workload)
         latest = self._state.workloads.get(request.workload)
         if polled is None or latest is None:
-            self._observer.looked(request.part, failure, rejects)
+            self._observer.polled(request.part, failure, rejects)
             return sent
         if not failure and value is None and request.part != "replacement":
             again = min(again, RETRY_SECONDS / 2)  # a response that has no data yet
@@ -142,7 +142,7 @@ class Poller:
             self._fail(request, polled, latest, failure, now)
         elif value is not None or request.part == "replacement":
             failure = self._apply(request, polled, latest, value, now)
-        self._observer.looked(request.part, failure, rejects)
+        self._observer.polled(request.part, failure, rejects)
         return sent
 
     def _after(self, request: DetailRequest, error: ApiError | NotDecodable) -> tuple[float, bool]:
@@ -201,5 +201,5 @@ class Poller:
         except Exception:  # a bug that concerns the account must not stop its workloads
             failure = "internal"
             log.exception("a poll failed within the exporter", part=request.part)
-        self._observer.looked(request.part, failure, rejects)
+        self._observer.polled(request.part, failure, rejects)
         return sent

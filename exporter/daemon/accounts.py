@@ -27,7 +27,7 @@ from exporter.settings.model import Settings
 from exporter.settings.traces import TraceSettings
 from exporter.settings.values import tag_values
 from exporter.state.store import Store
-from exporter.telemetry.own_metrics import AccountReport, Report
+from exporter.telemetry.report import AccountReport, Report
 from exporter.tracing.builder import Tracing
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ from exporter.redaction import Secrets
 from exporter.settings.model import Settings
 from exporter.state.store import Store
 from exporter.telemetry.logs import set_up
-from exporter.telemetry.own_metrics import Report
+from exporter.telemetry.report import Report
 from exporter.web.application import Application
 from exporter.web.server import Server
 from exporter.web.status_page import StatusPage

@@ -25,7 +25,7 @@ from exporter.settings.model import Settings
 from exporter.settings.receivers import AnyReceiver
 from exporter.settings.values import seconds
 from exporter.state.store import Store
-from exporter.telemetry.own_metrics import Report
+from exporter.telemetry.report import Report
 from exporter.timestamps import LAST_SECOND
 from exporter.web.application import SilencesResult
 from exporter.web.responses import Rows

@@ -24,7 +24,7 @@ from exporter.settings.model import Settings
 from exporter.settings.problems import BadSettings, Problem
 from exporter.settings.receivers import AnyReceiver
 from exporter.state.store import State
-from exporter.telemetry.own_metrics import AccountReport
+from exporter.telemetry.report import AccountReport
 
 if TYPE_CHECKING:
     from exporter.otlp.self_traces import SelfTraces

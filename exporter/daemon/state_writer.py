@@ -10,7 +10,7 @@ from exporter.daemon.accounts import Accounts
 from exporter.log import log
 from exporter.otlp.encoding import encode
 from exporter.state.store import Frozen, StateError, Store
-from exporter.telemetry.own_metrics import Report
+from exporter.telemetry.report import Report
 from exporter.telemetry.sweep_trace import part
 from exporter.tracing.trace import Trace
 

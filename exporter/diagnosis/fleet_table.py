@@ -70,7 +70,7 @@ def row(state: WorkloadState, context: EvaluationContext, alerts: Iterable[Alert
     reasons = tuple(_reasons(state, bool(met)))
     # One of which nothing is known any more may be down: a person should look.
     blind = group == "up" and state.details.fresh.get("pods") is False
-    troubled = bool(state.held) or blind or (group == "up" and any(workload_state.troubles(state)))
+    troubled = bool(state.held) or blind or (group == "up" and any(workload_state.pod_problems(state)))
     return Row(
         state.account,
         workload.id,
@@ -117,7 +117,7 @@ def _pod_reasons(state: WorkloadState, told_of: bool) -> Iterator[str]:
     if told_of or workload_state.unsteady(state):
         told.update(f"last ended: {why}" for each in containers if (why := terminated_reason(each)))
     if workload_state.status_group(state) == "up":
-        told.update({why for why in workload_state.troubles(state) if why != "a container waits"})
+        told.update({why for why in workload_state.pod_problems(state) if why != "a container waits"})
     yield from (f"{why} (x{times})" if times > 1 else why for why, times in told.items())
 
 

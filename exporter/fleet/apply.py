@@ -1,6 +1,6 @@
 """Applies one API response about one workload: (workload state, part, value, now) -> workload state.
 
-Each part of `exporter.fleet.polling.PARTS` has its row in `_FOLDS`. Times are seconds since the epoch.
+Each part of `exporter.fleet.polling.DETAIL_PARTS` has its row in `_MERGES`. Times are seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def received(state: WorkloadState, part: str, value: Any, now: float) -> tuple[W
 
     Pods without those of the serving proton are used, but not fresh.
     """
-    details, entry = _FOLDS[part](state, value, now)
+    details, entry = _MERGES[part](state, value, now)
     refused = details.refused - {part} if part in details.refused else details.refused
     details = details._replace(refused=refused, failed=_but(details.failed, part))
     known = part != "pods" or not workload_state.unreadable(state._replace(details=details))
@@ -82,10 +82,10 @@ def _without(details: Details, part: str) -> Details:
 
 
 def _but(failed: Mapping[str, str], *parts: str) -> Mapping[str, str]:
-    return {part: why for part, why in failed.items() if part not in parts} if failed else failed
+    return {part: reason for part, reason in failed.items() if part not in parts} if failed else failed
 
 
-Fold = Callable[[WorkloadState, Any, float], tuple[Details, Entry]]
+Merge = Callable[[WorkloadState, Any, float], tuple[Details, Entry]]
 
 
 def _pods(state: WorkloadState, value: Any, now: float) -> tuple[Details, Entry]:
@@ -102,20 +102,20 @@ def _sharing(state: WorkloadState, value: Any, _: float) -> tuple[Details, Entry
     )
 
 
-def _plain(field: str) -> Fold:
+def _plain(field: str) -> Merge:
     return lambda state, value, _: (state.details._replace(**{field: value}), Entry(state.ledger))
 
 
-def _window(name: str) -> Fold:
-    def fold(state: WorkloadState, value: Any, now: float) -> tuple[Details, Entry]:
+def _window(name: str) -> Merge:
+    def merge(state: WorkloadState, value: Any, now: float) -> tuple[Details, Entry]:
         ledger = counting.with_reset(state.ledger, now) if shrunk(state, value) else state.ledger
         return state.details._replace(windows={**state.details.windows, name: value}), Entry(ledger)
 
-    return fold
+    return merge
 
 
 def shrunk(state: WorkloadState, window: Window) -> bool:
-    """Whether a window holds fewer requests than an earlier one within it: the statistics were reset."""
+    """Whether a window has fewer requests than an earlier window within it: the statistics were reset."""
     return any(
         _requests(window) < _requests(before)
         for before in state.details.windows.values()
@@ -134,7 +134,7 @@ def _requests(window: Window) -> float:
     return models.finite(window.metrics.total_requests) or 0.0
 
 
-_FOLDS: dict[str, Fold] = {
+_MERGES: dict[str, Merge] = {
     "pods": _pods,
     "events": _events,
     "sharing": _sharing,

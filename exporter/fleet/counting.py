@@ -235,7 +235,7 @@ def with_pods(ledger: Ledger, read: Pods, now: float) -> Ledger:
 
 
 def _not_listed(pods: Mapping[str, ContainerCursor], read: Pods, now: float) -> dict[str, ContainerCursor]:
-    """The pods to remember of those that were not read this time."""
+    """The pods to remember although they were not read this time."""
     found = {}
     for key, pod in pods.items():
         if _unread(pod, read):

@@ -20,15 +20,15 @@ from typing import Literal, NamedTuple
 
 LIST = "/workloads"
 """The route of the workload list."""
-ACCOUNT, DETAILS = "*", "details"
-"""What stands in the place of a route: all requests of the account; all but the workload list."""
+ALL_ROUTES, DETAIL_ROUTES = "*", "details"
+"""Instead of a route: all requests of the account; all requests except for the workload list."""
 OBJECTS_TO_ROUTE = 3
-"""So many workloads must be paused on a route before the route is: fewer may be broken themselves."""
+"""Number of workloads paused on a route at which the route is paused: fewer may be broken themselves."""
 ROUTES_TO_DETAILS = 2
-FIRST, MOST = 5.0, 300.0
+FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 5.0, 300.0
 """Seconds of the first growing pause, and of the longest pause; each growing pause is twice the one before."""
-OBJECTS_MOST = 2000
-"""Paused objects that are remembered; where more refuse, their route is paused instead."""
+MAX_PAUSED_OBJECTS = 2000
+"""Paused objects that are remembered; if more refuse, their route is paused instead."""
 
 Scope = Literal["object", "route", "details", "account"]
 
@@ -63,30 +63,32 @@ class Pauses:
     def refused(
         self, route: str, ids: tuple[str, ...], status: int, retry_after: float | None, sent: float, now: float
     ) -> dict[str, float]:
-        """Note a refusal of a request that was sent at `sent`. Returns the routes that are paused, or paused for
-        longer than before, and for how many seconds from now; `ACCOUNT` and `DETAILS` count as routes.
+        """Record a refusal of a request that was sent at `sent`. Returns the routes that are paused, or paused for
+        longer than before, and for how many seconds from now; `ALL_ROUTES` and `DETAIL_ROUTES` count as routes.
         """
-        asked = None if retry_after is None else min(retry_after, MOST)
+        requested = None if retry_after is None else min(retry_after, MAX_PAUSE_SECONDS)
         if route == LIST:
-            return self._extended(ACCOUNT, asked, sent, now)
-        if status != 429 and ids and self._object_paused(route, ids, asked or 0.0, now):
+            return self._extended(ALL_ROUTES, requested, sent, now)
+        if status != 429 and ids and self._object_paused(route, ids, requested or 0.0, now):
             workloads = {of[0] for there, of in self._objects if there == route}
             if len(workloads) < OBJECTS_TO_ROUTE:
                 return {}
-            asked = None  # each workload spoke for itself: that the route refuses is inferred
-        changed = self._extended(route, asked, sent, now)
-        routes = [name for name, each in self._paused.items() if name not in (ACCOUNT, DETAILS) and each.until > now]
+            requested = None  # the API requested pauses of the workloads; that of the route is inferred
+        changed = self._extended(route, requested, sent, now)
+        routes = [
+            name for name, each in self._paused.items() if name not in (ALL_ROUTES, DETAIL_ROUTES) and each.until > now
+        ]
         if len(routes) >= ROUTES_TO_DETAILS:
-            changed |= self._extended(DETAILS, None, sent, now)
+            changed |= self._extended(DETAIL_ROUTES, None, sent, now)
         return changed
 
     def succeeded(self, route: str, sent: float) -> list[str]:
-        """Note a success of a request that was sent at `sent`. Returns the routes whose pauses are thereby forgotten;
-        `ACCOUNT` and `DETAILS` count as routes.
+        """Record a success of a request that was sent at `sent`. Returns the routes whose pauses end;
+        `ALL_ROUTES` and `DETAIL_ROUTES` count as routes.
         """
         ended = [
             name
-            for name in ((ACCOUNT,) if route == LIST else (route, DETAILS))
+            for name in ((ALL_ROUTES,) if route == LIST else (route, DETAIL_ROUTES))
             # A request sent before the pause started does not show that the pause was long enough.
             if (paused := self._paused.get(name)) is not None and sent >= paused.until
         ]
@@ -96,7 +98,7 @@ class Pauses:
 
     def of(self, route: str, ids: tuple[str, ...], now: float) -> Pause | None:
         """The longest pause that applies to a request; None: it may be sent."""
-        scopes: tuple[tuple[Scope, str], ...] = (("account", ACCOUNT), ("details", DETAILS), ("route", route))
+        scopes: tuple[tuple[Scope, str], ...] = (("account", ALL_ROUTES), ("details", DETAIL_ROUTES), ("route", route))
         found = [
             Pause(scope, paused.until - now)
             for scope, name in (scopes if route != LIST else scopes[:1])
@@ -107,22 +109,26 @@ class Pauses:
         return longest if longest.seconds > 0 else None
 
     def _object_paused(self, route: str, ids: tuple[str, ...], seconds: float, now: float) -> bool:
-        """Pause an object on a route; False where too many are paused already. Forgets pauses that are over."""
+        """Pause an object on a route; False if too many are paused already. Forgets pauses that have ended."""
         key = route, ids
         self._objects[key] = max(now + seconds, self._objects.get(key, now))
         self._objects = {each: until for each, until in self._objects.items() if until > now}
-        if len(self._objects) <= OBJECTS_MOST:
+        if len(self._objects) <= MAX_PAUSED_OBJECTS:
             return True
         self._objects.pop(key, None)
         return False
 
-    def _extended(self, name: str, asked: float | None, sent: float, now: float) -> dict[str, float]:
+    def _extended(self, name: str, requested: float | None, sent: float, now: float) -> dict[str, float]:
         paused = self._paused.setdefault(name, _Paused())
         before = paused.until
         if sent >= paused.until:  # else it was in progress when the pause started: the pause could not help
             paused.times += 1
-            # The exponent is bounded: two to the power of some thousand is no float.
-            paused.until = now + (min(FIRST * 2 ** min(paused.times - 1, 16), MOST) if asked is None else asked)
-        elif asked is not None:
-            paused.until = max(paused.until, now + asked)
+            # The exponent is bounded: 2 ** 1024 is out of range of a float.
+            paused.until = now + (
+                min(FIRST_PAUSE_SECONDS * 2 ** min(paused.times - 1, 16), MAX_PAUSE_SECONDS)
+                if requested is None
+                else requested
+            )
+        elif requested is not None:
+            paused.until = max(paused.until, now + requested)
         return {name: paused.until - now} if paused.until > max(before, now) else {}

@@ -1,9 +1,9 @@
 """Polling policy, a pure function: which details of which workloads to request now, within a request budget.
 
-Each part of a workload's details is one row of `PARTS`. Workloads with problems or changes go first, but a quarter of
-the budget is reserved for the others, the longest overdue first, so that none starves and missing freshness is spread
-evenly. If the budget is too small for everything, expensive optional requests are dropped, for the least important
-workloads first.
+Each part of a workload's details is one row of `DETAIL_PARTS`. Workloads with problems or changes go first, but a
+quarter of the budget is reserved for the others, the longest overdue first, so that none starves and missing freshness
+is spread evenly. If the budget is too small for everything, expensive optional requests are dropped, for the least
+important workloads first.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from exporter.fleet.workload_state import WorkloadState
 
 WINDOWS = {"5m": 300.0, "1h": 3600.0, "6h": 21600.0, "1d": 86400.0, "3d": 259200.0}
 """Windows of statistics, in seconds; those over an hour are for critical and high importance."""
-MINE = 0.25
+STEADY_SHARE = 0.25
 """Share of the budget reserved for steady workloads while others have problems."""
-CALM_AFTER, CALMER = 3600.0, 4
-"""Factor by which the interval of a long-lasting problem grows."""
+LASTING_SECONDS, LASTING_FACTOR = 3600.0, 4
+"""From which age a problem is polled less often, and the factor by which its interval grows."""
 
 
 class Policy(NamedTuple):
@@ -31,14 +31,14 @@ class Policy(NamedTuple):
     interval: float = 300.0
     quantiles: tuple[float, ...] = (0.5, 0.95, 0.99)
     parts: frozenset[str] = frozenset()
-    """The parts wanted; empty: all."""
+    """The parts to poll; empty: all."""
 
 
-class Part(NamedTuple):
-    """One part of the details: its name, the factor of its interval to `Policy.interval`, and the workloads it applies
-    to.
+class DetailPart(NamedTuple):
+    """One part of the details: its name, the factor of its interval to `Policy.interval`, and where it applies.
 
-    `prompt`: polled at the status interval while the workload is not steady.
+    `prompt`: polled at the status interval while the workload is not steady. `extra`: the name under which it is
+    dropped if the budget is too small; empty: never.
     """
 
     name: str
@@ -46,7 +46,6 @@ class Part(NamedTuple):
     applies: Callable[[WorkloadState], bool]
     prompt: bool = False
     extra: str = ""
-    """What it is dropped as when the budget lacks; empty: never."""
 
 
 def _always(_: WorkloadState) -> bool:
@@ -65,23 +64,23 @@ def _rolling(state: WorkloadState) -> bool:
     return state.ledger.rollout is not None and state.ledger.rollout.ended is None
 
 
-PARTS = (
-    Part("pods", 1, _always, prompt=True),
-    Part("events", 1, _always, prompt=True),
-    Part("replacement", 1, _rolling, prompt=True),
-    Part("stats_5m", 1, _up, prompt=True),
-    Part("usage", 1, _up),
-    Part("stats_1h", 2, _up),
-    Part("stats_6h", 6, _important, extra="windows"),
-    Part("stats_1d", 12, _important, extra="windows"),
-    Part("stats_3d", 24, _important, extra="windows"),
-    Part("sharing", 12, _always),
-    Part("quotas", 12, _always),
+DETAIL_PARTS = (
+    DetailPart("pods", 1, _always, prompt=True),
+    DetailPart("events", 1, _always, prompt=True),
+    DetailPart("replacement", 1, _rolling, prompt=True),
+    DetailPart("stats_5m", 1, _up, prompt=True),
+    DetailPart("usage", 1, _up),
+    DetailPart("stats_1h", 2, _up),
+    DetailPart("stats_6h", 6, _important, extra="windows"),
+    DetailPart("stats_1d", 12, _important, extra="windows"),
+    DetailPart("stats_3d", 24, _important, extra="windows"),
+    DetailPart("sharing", 12, _always),
+    DetailPart("quotas", 12, _always),
 )
 ACCOUNT_PARTS = {"limits": 900.0, "totals": 300.0, "bundles": 3600.0}
 """Parts of an account, and their intervals in seconds."""
-NAMES = tuple(part.name for part in PARTS)
-_PLACE = {name: place for place, name in enumerate((*ACCOUNT_PARTS, *NAMES))}
+PART_NAMES = tuple(part.name for part in DETAIL_PARTS)
+_PLACE = {name: place for place, name in enumerate((*ACCOUNT_PARTS, *PART_NAMES))}
 EXTRAS = (
     ("quantiles", "low"),
     ("quantiles", "moderate"),
@@ -90,7 +89,7 @@ EXTRAS = (
     ("quantiles", "critical"),
     ("windows", "critical"),
 )
-"""What is dropped when the budget cannot carry all, in this order."""
+"""What is dropped if the budget is too small, in this order."""
 Extra = tuple[str, str]
 
 
@@ -109,13 +108,13 @@ class DetailRequest(NamedTuple):
 
 
 def importance(state: WorkloadState) -> str:
-    """The importance, of a closed set: an unheard-of one counts as low."""
-    told = models.folded(state.workload.importance)
-    return told if told in models.IMPORTANCES else "low"
+    """The importance, of a closed set: an unknown one counts as low."""
+    reported = models.folded(state.workload.importance)
+    return reported if reported in models.IMPORTANCES else "low"
 
 
 def cost(part: str, state: WorkloadState, policy: Policy, dropped: frozenset[Extra]) -> int:
-    """How many requests a part is: one snapshot per proton, one answer per serving proton, one per extra quantile."""
+    """Number of API requests for a part: one per proton, and one per extra quantile."""
     pods = state.details.pods
     protons = max(1, len(pods.protons)) if pods is not None else 1
     if part == "pods":
@@ -137,17 +136,17 @@ def requests(
 ) -> tuple[DetailRequest, ...]:
     """All requests for one workload. `now` is seconds since the epoch, as in the ledger."""
     urgent = workload_state.unsteady(state)
-    lasting = urgent and now - state.ledger.since > CALM_AFTER
+    lasting = urgent and now - state.ledger.since > LASTING_SECONDS
     rank = models.IMPORTANCES.index(importance(state))
     found = []
-    for part in PARTS:
+    for part in DETAIL_PARTS:
         unwanted = policy.parts and part.name not in policy.parts
         if unwanted or not part.applies(state) or (part.extra, importance(state)) in dropped:
             continue
         every = part.times * policy.interval
         prompt = part.prompt and urgent
         if prompt:
-            every = min(every, policy.status_interval * (CALMER if lasting else 1))
+            every = min(every, policy.status_interval * (LASTING_FACTOR if lasting else 1))
         found.append(
             DetailRequest(state.workload.id, part.name, cost(part.name, state, policy, dropped), every, prompt, rank)
         )
@@ -158,13 +157,13 @@ def plan(waiting: Iterable[tuple[DetailRequest, float]], now: float, budget: int
     """The requests to send now, in order, for at most `budget` API requests in total.
 
     `waiting` are requests with the time of their last response, on the clock of `now`; minus infinity: the workload has
-    changed since. Of those due, urgent ones go first once the others had their share (`MINE`); within each group the
+    changed since. Urgent requests go first once the others had their share (`STEADY_SHARE`); within each group the
     longest overdue, relative to its interval, is next.
     """
     urgent: list[tuple[float, int, int, DetailRequest]] = []
     others: list[tuple[float, int, int, DetailRequest]] = []
-    for request, looked in waiting:
-        overdue = (now - looked) / request.every
+    for request, polled in waiting:
+        overdue = (now - polled) / request.every
         if overdue >= 1:
             (urgent if request.urgent else others).append((overdue, -_PLACE[request.part], -request.rank, request))
     most = max(1, budget)
@@ -173,7 +172,7 @@ def plan(waiting: Iterable[tuple[DetailRequest, float]], now: float, budget: int
     chosen: list[DetailRequest] = []
     spent = {True: 0, False: 0}
     while first or then:
-        turn = bool(first) and (not then or spent[False] > MINE * (spent[True] + spent[False]))
+        turn = bool(first) and (not then or spent[False] > STEADY_SHARE * (spent[True] + spent[False]))
         request = (first if turn else then)[-1]
         if spent[True] + spent[False] + request.cost > budget:
             break
@@ -207,18 +206,18 @@ def affordable(
 
 
 def extra_costs(fleet: Sequence[WorkloadState], policy: Policy) -> Mapping[Extra, float]:
-    """The requests a second of each extra over a fleet."""
+    """API requests per second of each extra over a fleet."""
     costs = dict.fromkeys(EXTRAS, 0.0)
     for state in fleet:
         which = importance(state)
         if ("quantiles", which) in costs and _up(state) and (not policy.parts or "stats_5m" in policy.parts):
             costs["quantiles", which] += max(0, len(policy.quantiles) - 1) / policy.interval
-        for part in PARTS:
+        for part in DETAIL_PARTS:
             if part.extra and part.applies(state) and (not policy.parts or part.name in policy.parts):
                 costs[part.extra, which] += 1 / (part.times * policy.interval)
     return costs
 
 
 def lasts(request: DetailRequest, load: float) -> float:
-    """How long an answer is served before it is too old, in seconds: three of its turns, five minutes at the least."""
+    """Seconds for which a response is used before it is too old: three intervals, at least five minutes."""
     return max(300.0, 3 * request.every * max(1.0, load))

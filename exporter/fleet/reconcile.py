@@ -1,8 +1,8 @@
 """Applies one sweep: (snapshot of an account, sweep, now) -> snapshot.
 
 Only a complete sweep removes a workload, and only two in a row mark it as vanished. An incomplete sweep changes only
-the time of the attempt. A listed field that cannot be read keeps its value for `HELD_FOR`, marked as held; after that
-it is unknown.
+the time of the attempt. A listed field that cannot be read keeps its value for `HELD_SECONDS`, marked as held; after
+that it is unknown.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from exporter.fleet.workload_state import WorkloadState
 
 
 class Sweep(NamedTuple):
-    """All pages of one sweep; `failure` is empty when it was complete, else one of the client's reasons.
+    """All pages of one sweep; `failure` is empty if it was complete, else one of the client's reasons.
 
-    `message` says in words what failed. `unchosen`: the ids of those that are listed and not ours. `absent`: the ids of
-    those that are not listed, and that the API says it does not know.
+    `message` describes the failure. `unchosen`: ids of listed workloads that are not selected. `absent`: ids of
+    unlisted workloads for which the API returned 404.
     """
 
     workloads: tuple[Workload, ...]
@@ -38,11 +38,11 @@ class Sweep(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """What is known of one account. Times are seconds since the epoch, None before the first.
+    """Everything known about one account. Times are seconds since the epoch, None before the first.
 
-    `missing` are workloads absent from one complete sweep, `gone` those absent from two: shown for `GONE_SHOWN`, their
-    ledgers kept for `GONE_KEPT`.
-    `previous`: when the complete sweep before the last ended; `earlier`: when one of an earlier process did.
+    `missing` are workloads absent from one complete sweep, `gone` those absent from two: shown for
+    `GONE_SHOWN_SECONDS`, their ledgers kept for `GONE_KEPT_SECONDS`. `previous`: when the complete sweep before the
+    last ended; `earlier`: when one of an earlier process did.
     """
 
     account: str
@@ -59,15 +59,15 @@ class Snapshot(NamedTuple):
     earlier: float | None = None
 
 
-GONE_SHOWN, GONE_KEPT = 3600.0, 7 * 86400.0
-HELD_FOR = 900.0
-"""How long a field that cannot be read keeps its last value, in seconds."""
-UNNOTICED = 300.0
-"""A workload that was created so many seconds before a complete sweep without it was there, but not for us to see."""
+GONE_SHOWN_SECONDS, GONE_KEPT_SECONDS = 3600.0, 7 * 86400.0
+HELD_SECONDS = 900.0
+"""How long a field that cannot be read keeps its last value."""
+HIDDEN_SECONDS = 300.0
+"""A workload created longer than this before a complete sweep without it existed, but was not visible to the token."""
 
 
 def restored(account: str, ledgers: Mapping[str, Ledger], tally: Tally) -> Snapshot:
-    """The account as it was when its state was written: nothing to show yet, but nothing to count again either."""
+    """The snapshot after a restart: nothing to show before the first sweep, and nothing counted twice."""
     stubs = {
         i: WorkloadState(account, Workload(id=i, name=ledger.name, status=ledger.status), ledger, vanished=ledger.gone)
         for i, ledger in ledgers.items()
@@ -89,7 +89,9 @@ def step(known: Snapshot, sweep: Sweep, now: float) -> Snapshot:
     tally = known.tally
     unread = _unread(sweep.rejects)
     for workload in sweep.workloads:
-        present[workload.id], entry = _seen(before.get(workload.id), known, workload, now, unread.get(workload.id, ()))
+        present[workload.id], entry = _observed(
+            before.get(workload.id), known, workload, now, unread.get(workload.id, ())
+        )
         if entry is not None:
             tally = tally.after(entry)
     doubted = {*unlisted(known, sweep)} - sweep.absent
@@ -105,7 +107,7 @@ def step(known: Snapshot, sweep: Sweep, now: float) -> Snapshot:
     gone = {
         i: state
         for i, state in {**known.gone, **vanished}.items()
-        if i not in present and state.vanished is not None and now - state.vanished < GONE_KEPT
+        if i not in present and state.vanished is not None and now - state.vanished < GONE_KEPT_SECONDS
     }
     return Snapshot(
         known.account,
@@ -122,7 +124,7 @@ def step(known: Snapshot, sweep: Sweep, now: float) -> Snapshot:
 
 
 def _without(known: Snapshot, unchosen: Container[str]) -> Snapshot:
-    """What is known without workloads that the settings have left out meanwhile: they have not vanished."""
+    """The snapshot without workloads that the settings no longer select: they have not vanished."""
     there, missing, gone = (
         {i: state for i, state in each.items() if i not in unchosen}
         for each in (known.workloads, known.missing, known.gone)
@@ -131,57 +133,59 @@ def _without(known: Snapshot, unchosen: Container[str]) -> Snapshot:
 
 
 def ledgers(known: Snapshot) -> Iterable[tuple[str, Ledger]]:
-    """The ledger of every workload whose totals are to be kept."""
+    """The ledgers to store, by workload id."""
     for there in (known.gone, known.missing, known.workloads):
         for i, state in there.items():
             yield i, state.ledger
 
 
 def visible(known: Snapshot, age: float, stale_after: float) -> Iterable[WorkloadState]:
-    """The workloads to show: none before the first complete sweep, or once it is `age` > `stale_after` seconds ago.
+    """The workloads to show: none before the first complete sweep, or if the last one is too old.
 
-    The age is the caller's to measure, on a clock that does not jump.
+    `age`: its age in seconds, which the caller measures on the monotonic clock.
     """
     if known.succeeded is None or age > stale_after:
         return ()
     latest = known.succeeded
     shown = [
-        state for state in known.gone.values() if state.vanished is not None and latest - state.vanished < GONE_SHOWN
+        state
+        for state in known.gone.values()
+        if state.vanished is not None and latest - state.vanished < GONE_SHOWN_SECONDS
     ]
     return (*known.workloads.values(), *shown)
 
 
-def _seen(
+def _observed(
     before: WorkloadState | None, known: Snapshot, workload: Workload, now: float, unread: Collection[str] = ()
 ) -> tuple[WorkloadState, Entry | None]:
-    """The workload after the list showed it, but for its fields `unread`."""
+    """The workload state after the list contained the workload. `unread`: fields that could not be read."""
     if before is not None and (unread or before.held):
         before = _holding(before, {field: before.held.get(field, now) for field in unread})
         workload = _carried(before, workload, now)
     if before is None:
         gone = known.gone.get(workload.id)
         if gone is None:
-            baseline = known.baseline or _unnoticed(known, workload)
+            baseline = known.baseline or _existed(known, workload)
             new = counting.first_observed(workload, now, baseline=baseline, last=known.succeeded)
             return WorkloadState(known.account, workload, new), None
         before = gone._replace(ledger=counting.reappeared(gone.ledger), vanished=None, gone_because="")
     elif before.workload == workload and before.ledger.rollout is None:
-        return before, None  # the same object, so that nothing compares it again
+        return before, None  # the same object: rendering then skips it without a comparison
     entry = counting.listed(before.ledger, workload, now, workload_state.draft_expiry(before), known.succeeded)
     if before.workload == workload and entry.ledger is before.ledger:
         return before, None
     return before._replace(workload=workload, ledger=entry.ledger), entry
 
 
-def _unnoticed(known: Snapshot, workload: Workload) -> bool:
-    """Whether a workload is new to us alone: it was not chosen or not shown to us before."""
+def _existed(known: Snapshot, workload: Workload) -> bool:
+    """Whether a workload that is new here existed before: it was not selected, or not visible to the token."""
     created = models.timestamp(workload.created_at)
     last = known.succeeded if known.succeeded is not None else known.earlier
-    return created is not None and last is not None and created < last - UNNOTICED
+    return created is not None and last is not None and created < last - HIDDEN_SECONDS
 
 
 def unknown_values(workloads: Iterable[Workload]) -> Mapping[str, Counter[str]]:
-    """Values of enumerations that no source of ours names, by field: a sign that the API has moved on."""
+    """Undocumented values of enumerations, by field: a sign that the API has changed."""
     there = list(workloads)
     return {
         field: Counter({v: n for v, n in Counter(map(read, there)).items() if v and models.folded(v) not in names})
@@ -201,17 +205,17 @@ _FIELDS = {f"$.{field.encode_name}": field.name for field in msgspec.structs.fie
 
 
 def _unread(rejects: Iterable[Reject]) -> Mapping[str, Collection[str]]:
-    """The fields of each workload that the list shows and that cannot be read, by its id."""
+    """The unreadable fields of each listed workload, by its id."""
     found: dict[str, list[str]] = {}
     for reject in rejects:
-        # Text with a lost character counts as read, and is shown with a replacement character.
+        # Text with an invalid character counts as read; it has a replacement character.
         if reject.item_id and reject.path in _FIELDS and reject.reason != "text":
             found.setdefault(reject.item_id, []).append(_FIELDS[reject.path])
     return found
 
 
 def unlisted(known: Snapshot, sweep: Sweep) -> tuple[str, ...]:
-    """Ids that may stand behind items without a readable id: of all known workloads that the list does not show."""
+    """Ids that items without a readable id may have: all known ids that are not in the list."""
     if not incomplete(sweep.rejects):
         return ()
     listed = {workload.id for workload in sweep.workloads} | sweep.unchosen
@@ -219,13 +223,13 @@ def unlisted(known: Snapshot, sweep: Sweep) -> tuple[str, ...]:
 
 
 def unclear(known: Snapshot, sweep: Sweep) -> tuple[str, ...]:
-    """Ids of known workloads whose status the list does not show: their own routes may."""
+    """Ids of known workloads whose status cannot be read from the list, but may be from their own routes."""
     unread = (i for i, fields in _unread(sweep.rejects).items() if "status" in fields and i in known.workloads)
     return (*unlisted(known, sweep), *unread)
 
 
 def resolved(sweep: Sweep, found: Mapping[str, One[Workload]], absent: Collection[str]) -> Sweep:
-    """The sweep with the workloads that their own routes showed, and with those that the API does not know."""
+    """The sweep with workloads that were fetched individually, and the ids of those that do not exist."""
     workloads = {workload.id: workload for workload in sweep.workloads}
     rejects = [reject for reject in sweep.rejects if reject.item_id not in found]
     for i, read in found.items():
@@ -235,10 +239,10 @@ def resolved(sweep: Sweep, found: Mapping[str, One[Workload]], absent: Collectio
 
 
 def _held(state: WorkloadState, now: float) -> WorkloadState:
-    """A workload whose whole item cannot be read."""
+    """The state of a workload whose whole list item cannot be read."""
     state = _holding(state, {"$": state.held.get("$", now)})
     workload = state.workload
-    if now - state.held["$"] <= HELD_FOR:
+    if now - state.held["$"] <= HELD_SECONDS:
         return state
     unknown = Workload(id=workload.id, name=workload.name, importance=workload.importance, tags=workload.tags)
     return state if unknown == workload else state._replace(workload=unknown)
@@ -249,6 +253,6 @@ def _holding(state: WorkloadState, held: Mapping[str, float]) -> WorkloadState:
 
 
 def _carried(before: WorkloadState, workload: Workload, now: float) -> Workload:
-    """What the list shows of a workload, with the fields that cannot be read as they were before."""
-    kept = [field for field, since in before.held.items() if now - since <= HELD_FOR]
+    """The list item of a workload, with the previous values of unreadable fields."""
+    kept = [field for field, since in before.held.items() if now - since <= HELD_SECONDS]
     return msgspec.structs.replace(workload, **{field: getattr(before.workload, field) for field in kept})

@@ -1,4 +1,4 @@
-"""Which workloads are this exporter's: those that the settings select, of those the ones of its shard."""
+"""Which workloads this exporter monitors: selected by the settings, and in its shard."""
 
 from __future__ import annotations
 

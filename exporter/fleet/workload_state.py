@@ -41,7 +41,7 @@ class Window(NamedTuple):
 
 
 class Details(NamedTuple):
-    """Latest values of a workload's own routes; None, or no key: not reported, or too old.
+    """Latest values from a workload's own routes; None, or no key: not reported, or too old.
 
     `fresh`: part -> whether it is up to date; no key: not polled. `refused`: parts the token's user may not read.
     `polled`: part -> when it was last read, in seconds since the epoch, while the workload is not steady. `failed`:
@@ -67,10 +67,9 @@ _NO_LEDGER = Ledger(0.0, 0.0)
 class WorkloadState(NamedTuple):
     """One workload of an account. `vanished`: the second complete sweep without it, seconds since the epoch.
 
-    `gone_because`: what the API answers for one that vanished: ``not_found``, ``forbidden``, or empty where not known.
-    `catalogue`: ids of the resource bundles on offer; None: not known.
-    `held`: fields of the workload that the list shows and that cannot be read -> since when; until it gives them up,
-    `exporter.fleet.reconcile` keeps what they were before. ``$`` stands for all of them: the whole item cannot be read.
+    `gone_because`: the API's response for one that vanished: ``not_found``, ``forbidden``, or empty if unknown.
+    `catalogue`: ids of the available resource bundles; None: unknown. `held`: unreadable fields of the list item ->
+    since when; `exporter.fleet.reconcile` keeps their previous values for a while. ``$``: the whole item is unreadable.
     """
 
     account: str
@@ -84,7 +83,7 @@ class WorkloadState(NamedTuple):
 
 
 class Account(NamedTuple):
-    """Data of an account beside its workloads; None: not reported. A limit of 0 means no limit."""
+    """Data of an account other than its workloads; None: not reported. A limit of 0 means no limit."""
 
     name: str
     org_id: str = ""
@@ -100,22 +99,22 @@ def status_group(state: WorkloadState) -> str:
 
 
 def active(state: WorkloadState) -> Proton | None:
-    """The proton that serves; None while the protons are not known."""
+    """The serving proton; None while the protons are unknown."""
     pods = state.details.pods
     return active_proton(pods.protons, state.workload, complete=pods.complete) if pods is not None else None
 
 
 def serving(state: WorkloadState) -> Overview | None:
-    """The pods of the active proton, counted; None while they are not known."""
+    """Counts of the active proton's pods; None while they are unknown."""
     proton, pods = active(state), state.details.pods
     snapshot = pods.details.get(proton.id) if proton is not None and pods is not None else None
     return overview(snapshot) if snapshot is not None else None
 
 
 def role(state: WorkloadState, proton: Proton) -> str:
-    """``active``, ``candidate``, ``outgoing``, or ``other``: servers name the role of the active proton only."""
-    told = active(state)
-    if told is not None and proton.id == told.id:
+    """``active``, ``candidate``, ``outgoing``, or ``other``: servers report only the role of the active proton."""
+    serves = active(state)
+    if serves is not None and proton.id == serves.id:
         return "active"
     if models.folded(proton.role) == "candidate" or proton.id in _candidates(state):
         return "candidate"
@@ -123,9 +122,9 @@ def role(state: WorkloadState, proton: Proton) -> str:
 
 
 class Unread(NamedTuple):
-    """A proton whose pods could not be read at the last poll; `proton` is `UNLISTED` where its id is not known.
+    """A proton whose pods could not be read at the last poll. `reason` is a key of `UNREAD_REASONS`.
 
-    `role` is ``unknown`` then. `reason` is a key of `UNREAD_REASONS`.
+    If its id is unknown, `proton` is `UNLISTED` and `role` is ``unknown``.
     """
 
     role: str
@@ -134,11 +133,11 @@ class Unread(NamedTuple):
 
     @property
     def text(self) -> str:
-        """Which version it is and why it could not be read."""
+        """Which version it is, and the reason why it could not be read."""
         which = f"{_VERSIONS[self.role]} {self.proton[:64]}".rstrip()
         drains = self.role == "outgoing" and self.reason == "server_error"
-        why = UNREAD_REASONS.get(self.reason, self.reason)
-        return f"{which}: {why}{', which is common while a version drains' if drains else ''}"
+        reason = UNREAD_REASONS.get(self.reason, self.reason)
+        return f"{which}: {reason}{', which is common while a version drains' if drains else ''}"
 
 
 _VERSIONS = {
@@ -160,9 +159,9 @@ def unread(state: WorkloadState) -> tuple[Unread, ...]:
 
 
 def unreadable(state: WorkloadState) -> str:
-    """Why the pods of the proton that serves could not be read, a key of `UNREAD_REASONS`; empty: they could.
+    """The reason why the pods of the serving proton could not be read, a key of `UNREAD_REASONS`; empty: they were.
 
-    Empty as well where they were not requested yet, or the platform has no snapshot of them (204).
+    Also empty if they were not requested yet, or the platform has no snapshot of them (204).
     """
     details = state.details
     if "pods" in details.refused:
@@ -172,7 +171,7 @@ def unreadable(state: WorkloadState) -> str:
     serves = active(state)
     if serves is not None:
         return details.pods.unread.get(serves.id, "")
-    # Which one serves is not known: it may be one of these.
+    # The serving proton is unknown: it may be one of these.
     return next(iter(details.pods.unread.values()), "")
 
 
@@ -194,19 +193,19 @@ def live_by_bundle(state: WorkloadState) -> Mapping[Bundle, int] | None:
     pods = state.details.pods
     if pods is None or not pods.complete or any(pods.details.get(proton.id) is None for proton in pods.protons):
         return None
-    told = bundles(state)
-    if len(told) != 1 or len(models.groups(state.workload)) != 1:
+    resolved = bundles(state)
+    if len(resolved) != 1 or len(models.groups(state.workload)) != 1:
         return None
     found: dict[Bundle, int] = {}
     for proton, replica in pods.replicas():
         own = proton.runtime.container_groups if proton.runtime is not None else None
-        own_bundle = next((g.resolved_bundle for g in own or () if g.resolved_bundle is not None), told[0])
+        own_bundle = next((g.resolved_bundle for g in own or () if g.resolved_bundle is not None), resolved[0])
         found[own_bundle] = found.get(own_bundle, 0) + replica_live(replica)
-    return found or {told[0]: 0}
+    return found or {resolved[0]: 0}
 
 
 def held(state: WorkloadState) -> str:
-    """The fields of the workload's item in the list that cannot be read; ``item`` where that is the whole of it."""
+    """The unreadable fields of the workload's list item; ``item`` if the whole item is unreadable."""
     return "item" if "$" in state.held else ", ".join(sorted(state.held))
 
 
@@ -255,9 +254,9 @@ def draft_expiry(state: WorkloadState) -> float | None:
     if artifact is None or models.folded(artifact.status) != "draft" or status_group(state) in ("off", "failed"):
         return None
     proton = active(state)
-    told = (proton.running_since, proton.created_at) if proton is not None else ()
+    reported = (proton.running_since, proton.created_at) if proton is not None else ()
     began = next(
-        (at for text in (*told, state.workload.created_at) if (at := models.timestamp(text)) is not None), None
+        (at for text in (*reported, state.workload.created_at) if (at := models.timestamp(text)) is not None), None
     )
     if began is None:
         return None
@@ -267,7 +266,7 @@ def draft_expiry(state: WorkloadState) -> float | None:
 
 
 def unsteady(state: WorkloadState) -> bool:
-    """Whether there is something to watch: not simply running or off, rolling, or running without all its pods."""
+    """Whether the workload is polled more often: changing, failed, being replaced, or running with pod problems."""
     group = status_group(state)
     if replacement_active(state.workload) or state.ledger.rollout is not None:
         return True
@@ -275,11 +274,11 @@ def unsteady(state: WorkloadState) -> bool:
         return False
     if group != "up":
         return True
-    return any(troubles(state))
+    return any(pod_problems(state))
 
 
-def troubles(state: WorkloadState) -> Iterator[str]:
-    """What is wrong with the pods of a workload that is up."""
+def pod_problems(state: WorkloadState) -> Iterator[str]:
+    """Problems of the pods of a workload that is up."""
     counted = serving(state)
     if counted is not None and not scaled_to_zero(state):
         least = least_replicas(state)
@@ -294,5 +293,5 @@ def troubles(state: WorkloadState) -> Iterator[str]:
 
 
 def consumer_only(state: WorkloadState) -> bool:
-    """Whether the token's user may call the workload but not read its details: nothing is known to be wrong with it."""
+    """Whether the token's user may call the workload but not read its details, which is not a fault."""
     return {"stats_5m", "pods"} <= state.details.refused or {"stats_5m", "sharing"} <= state.details.refused

@@ -1,4 +1,4 @@
-"""The families of an account: its limits and what counts against them, its catalogue, and how long things took."""
+"""The families of an account: its limits and what counts towards them, its catalogue, and durations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from exporter.api.details import ComputeBundle
 from exporter.fleet import workload_state
 from exporter.fleet.ledger import DURATION_BUCKETS, Durations, Tally
 from exporter.fleet.workload_state import Account, WorkloadState
-from exporter.metrics.family import Kind, Profile, Samples, Stability, one
+from exporter.metrics.family import MetricKind, Profile, Samples, Stability, one
 
 
 class Use(NamedTuple):
@@ -30,10 +30,10 @@ class AccountFacts(NamedTuple):
 
 
 class AccountFamily(NamedTuple):
-    """One family of an account; as `exporter.metrics.family.Family`, with ``account`` the one common label."""
+    """One family of an account; like `exporter.metrics.family.Family`, with ``account`` as the only common label."""
 
     name: str
-    kind: Kind
+    kind: MetricKind
     labels: tuple[str, ...]
     help: str
     source: str
@@ -45,7 +45,7 @@ class AccountFamily(NamedTuple):
 
 
 def use(fleet: Iterable[WorkloadState]) -> Use:
-    """Count what the workloads hold; those stopped, suspended, interrupted or terminated hold nothing."""
+    """Count usage; workloads that are stopped, suspended, interrupted or terminated use nothing."""
     active = replicas = live = 0
     for state in fleet:
         group = workload_state.status_group(state)
@@ -64,8 +64,8 @@ def _limit(value: int | None) -> Samples:
 
 def _bundles(amount: Callable[[ComputeBundle], models.Number | None]) -> Callable[[AccountFacts], Samples]:
     def samples(known: AccountFacts) -> Samples:
-        told = ((bundle.id, models.finite(amount(bundle))) for bundle in known.account.bundles or ())
-        return tuple(sorted(((name,), value) for name, value in told if value is not None))
+        amounts = ((bundle.id, models.finite(amount(bundle))) for bundle in known.account.bundles or ())
+        return tuple(sorted(((name,), value) for name, value in amounts if value is not None))
 
     return samples
 

@@ -33,16 +33,16 @@ _P = ("proton_id", "role")
 
 
 def _snapshots(count: Callable[[StatusDetails], Mapping[str, float] | float | None]) -> Callable[[View], Samples]:
-    """Samples of each proton whose pods are known: one value, or one for each name."""
+    """Samples of each proton whose pods are known: one value, or one per name."""
 
     def samples(view: View) -> Samples:
         found: list[tuple[tuple[str, ...], float]] = []
         for proton, role, snapshot in view.protons:
-            told = count(snapshot) if snapshot is not None else None
-            if isinstance(told, Mapping):
-                found.extend(((proton.id, role, name), value) for name, value in told.items())
-            elif told is not None:
-                found.append(((proton.id, role), told))
+            counted = count(snapshot) if snapshot is not None else None
+            if isinstance(counted, Mapping):
+                found.extend(((proton.id, role, name), value) for name, value in counted.items())
+            elif counted is not None:
+                found.append(((proton.id, role), counted))
         return tuple(found)
 
     return samples
@@ -53,34 +53,34 @@ def _live(snapshot: StatusDetails) -> list[Replica]:
 
 
 def _phases(snapshot: StatusDetails) -> Mapping[str, float]:
-    told = [models.folded(replica.status) for replica in snapshot.replicas or ()]
-    return {phase: float(sum(closed_phase(name) == phase for name in told)) for phase in pods.PHASES}
+    phases = [closed_phase(models.folded(replica.status)) for replica in snapshot.replicas or ()]
+    return {phase: float(phases.count(phase)) for phase in pods.PHASES}
 
 
 def closed_phase(name: str) -> str:
-    """A pod's phase, of a closed set; an unheard-of one is unknown."""
+    """A pod's phase, of a closed set; any other is ``unknown``."""
     return name if name in pods.PHASES else "unknown"
 
 
 def _unmet(snapshot: StatusDetails) -> Mapping[str, float]:
-    told = [c for replica in _live(snapshot) for c in replica.conditions or () if c.kind in pods.CONDITIONS]
-    kinds = {c.kind for c in told}
-    return {kind: float(sum(c.kind == kind and c.truth is not True for c in told)) for kind in sorted(kinds)}
+    conditions = [c for replica in _live(snapshot) for c in replica.conditions or () if c.kind in pods.CONDITIONS]
+    kinds = {c.kind for c in conditions}
+    return {kind: float(sum(c.kind == kind and c.truth is not True for c in conditions)) for kind in sorted(kinds)}
 
 
 def _unmet_reasons(view: View) -> Samples:
     found: Counter[tuple[str, ...]] = Counter()
     for proton, role, snapshot in view.protons:
         for replica in _live(snapshot) if snapshot is not None else ():
-            for told in replica.conditions or ():
-                if told.kind in pods.CONDITIONS and told.truth is not True and told.reason:
-                    found[told.kind, proton.id, closed(told.reason, UNMET_REASONS), role] += 1
+            for condition in replica.conditions or ():
+                if condition.kind in pods.CONDITIONS and condition.truth is not True and condition.reason:
+                    found[condition.kind, proton.id, closed(condition.reason, UNMET_REASONS), role] += 1
     return _counted(found)
 
 
 def _unschedulable(snapshot: StatusDetails) -> Mapping[str, float]:
-    told = Counter(pods.unschedulable(replica) for replica in _live(snapshot))
-    return {kind: float(told[kind]) for kind in SHORTAGES}
+    resources = Counter(pods.unschedulable(replica) for replica in _live(snapshot))
+    return {kind: float(resources[kind]) for kind in SHORTAGES}
 
 
 def _proton_status(view: View) -> Samples:
@@ -95,8 +95,8 @@ def _proton_info(view: View) -> Samples:
 
 
 def _running_since(view: View) -> Samples:
-    told = ((proton, role, models.timestamp(proton.running_since)) for proton, role, _ in view.protons)
-    return tuple(((proton.id, role), at) for proton, role, at in told if at is not None)
+    times = ((proton, role, models.timestamp(proton.running_since)) for proton, role, _ in view.protons)
+    return tuple(((proton.id, role), at) for proton, role, at in times if at is not None)
 
 
 def _unreadable(view: View) -> Samples:
@@ -118,7 +118,7 @@ def _counted(found: Mapping[tuple[str, ...], int]) -> Samples:
 
 
 def _containers(view: View) -> Iterator[tuple[str, str, str, Container]]:
-    """Each container of a live pod: its name, the proton's id and role, and itself."""
+    """Each container of a live pod, with its name and the proton's id and role."""
     for proton, role, snapshot in view.protons:
         for replica in _live(snapshot) if snapshot is not None else ():
             for container in replica.containers or ():
@@ -128,9 +128,9 @@ def _containers(view: View) -> Iterator[tuple[str, str, str, Container]]:
 def _container_states(view: View) -> Samples:
     found: Counter[tuple[str, ...]] = Counter()
     for name, proton, role, container in _containers(view):
-        told = models.folded(container.status)
+        status = models.folded(container.status)
         for state in pods.CONTAINER_STATES:
-            found[name, proton, role, state] += state == (told if told in pods.CONTAINER_STATES else "unknown")
+            found[name, proton, role, state] += state == (status if status in pods.CONTAINER_STATES else "unknown")
     return _counted(found)
 
 
@@ -148,16 +148,16 @@ def _reasons(reason: Callable[[Container], str | None]) -> Callable[[View], Samp
     def samples(view: View) -> Samples:
         found: Counter[tuple[str, ...]] = Counter()
         for name, proton, role, container in _containers(view):
-            told = reason(container)
-            if told is not None:
-                found[name, proton, told, role] += 1
+            found_reason = reason(container)
+            if found_reason is not None:
+                found[name, proton, found_reason, role] += 1
         return _counted(found)
 
     return samples
 
 
 def _last_ends(view: View) -> dict[str, tuple[float, int | None]]:
-    """Of each container, by name: when it last ended in any pod, and with which exit code."""
+    """Time and exit code of the last termination in any pod, by container name."""
     ends: dict[str, tuple[float, int | None]] = {}
     for name, _, _, container in _containers(view):
         last = container.last_state
@@ -180,10 +180,9 @@ def _restarts(view: View) -> Samples:
 
 
 def _terminations(view: View) -> Samples:
-    told = view.state.ledger.terminations
     return tuple(
         ((name, reason), float(count))
-        for name, reasons in sorted(told.items())
+        for name, reasons in sorted(view.state.ledger.terminations.items())
         for reason, count in sorted(reasons.items())
     )
 
@@ -210,44 +209,46 @@ def _allocated(amount: Callable[[models.Bundle], Number | None]) -> Callable[[Vi
 
 
 def _use(word: str, unit: str, most: Callable[[View], float | None]) -> Callable[[View], Samples]:
-    """Values of resource use by level, in the base unit; one that could not be is a unit misunderstood."""
+    """Values of resource usage by level, in the base unit; an impossible value has a misunderstood unit."""
 
     def samples(view: View) -> Samples:
         found: dict[tuple[str, ...], float] = {}
-        for told in view.state.details.usage or ():
-            value = _used(told, unit, most(view)) if word in told.name.casefold() else None
+        for reported in view.state.details.usage or ():
+            value = _used(reported, unit, most(view)) if word in reported.name.casefold() else None
             if value is not None:
-                found.setdefault((closed(models.folded(told.level), ("workload", "pod", "container")),), value)
+                found.setdefault((closed(models.folded(reported.level), ("workload", "pod", "container")),), value)
         return tuple(sorted(found.items()))
 
     return samples
 
 
-_KINDS = {
+_SPELLINGS = {
     "cores": ("cores", "millicores", "nanocores"),
     "bytes": ("bytes", "by"),
     "ratio": ("ratio", "percentage", "percent"),
 }
 
 
-def _used(told: OtelValue, unit: str, most: float | None) -> float | None:
-    return base_value(told.unit, told.current, most) if models.folded(told.unit) in _KINDS[unit] else None
+def _used(reported: OtelValue, unit: str, most: float | None) -> float | None:
+    if models.folded(reported.unit) not in _SPELLINGS[unit]:
+        return None
+    return base_value(reported.unit, reported.current, most)
 
 
 def _most(amount: Callable[[models.Bundle], Number | None]) -> Callable[[View], float | None]:
-    """What the pods could use at the most, where it is known: a check of the unit."""
+    """Maximum possible usage of the pods, to check the unit; None if unknown."""
 
     def most(view: View) -> float | None:
         replicas = workload_state.most_replicas(view.state)
-        told = [models.finite(amount(bundle)) for bundle in view.bundles]
-        each = [value for value in told if value is not None]
+        amounts = [models.finite(amount(bundle)) for bundle in view.bundles]
+        each = [value for value in amounts if value is not None]
         return max(each) * max(1, replicas) if each and replicas is not None else None
 
     return most
 
 
 def _load_ratios(view: View) -> Samples:
-    """Load over target, 1 where the autoscaler is content: of requests at once, and of the processor."""
+    """Load divided by target, of concurrent requests and of CPU usage."""
     counted = workload_state.serving(view.state)
     found = []
     for scaling in view.scalings:
@@ -268,13 +269,13 @@ def _load(view: View, metric: str, live: int) -> float | None:
         return None if concurrent is None else concurrent / live
     if metric == "cpuAverageUtilization":
         used = dict(_CPU(view))
-        asked = [
+        requested = [
             models.finite(container.resource_allocation.cpu)
             for group in view.groups
             for container in group.containers or ()
             if container.resource_allocation is not None
         ]
-        cores = sum(value for value in asked if value is not None)
+        cores = sum(value for value in requested if value is not None)
         per_pod = used.get(("pod",), used[("workload",)] / live if ("workload",) in used else None)
         return 100 * per_pod / cores if cores and per_pod is not None else None
     return None
@@ -313,8 +314,8 @@ def _windows(value: Callable[[Window], float | None]) -> Callable[[View], Sample
     """One sample per window; none for a window from before the statistics were reset."""
 
     def samples(view: View) -> Samples:
-        told = ((name, value(window)) for name, window in sorted(_whole(view).items()))
-        return tuple(((name,), number) for name, number in told if number is not None)
+        values = ((name, value(window)) for name, window in sorted(_whole(view).items()))
+        return tuple(((name,), number) for name, number in values if number is not None)
 
     return samples
 
@@ -377,8 +378,8 @@ def _rollout_began(view: View) -> Samples:
     rollout, record = view.state.ledger.rollout, view.state.details.replacement
     if rollout is None or rollout.ended is not None:
         return ()
-    told = models.timestamp(record.created_at) if record is not None else None
-    return one(told if told is not None else rollout.since)
+    created = models.timestamp(record.created_at) if record is not None else None
+    return one(created if created is not None else rollout.since)
 
 
 _POD_SOURCE = "protons/{pid}/statusDetails"
@@ -474,7 +475,7 @@ DETAILED: tuple[Family, ...] = (
         source="autoscaling, statusDetails, status", absence="the autoscaler may not go to zero, or the pods are not "
         "known", reads=("pods", "workload"), profile="minimal"),
     row("workload_autoscaling_load_ratio", "Load of a live pod divided by the autoscaler's target; above 1 the "
-        "autoscaler wants more pods. Load is concurrent requests, or CPU usage over requested CPU.", _load_ratios,
+        "autoscaler adds pods. Load is concurrent requests, or CPU usage over requested CPU.", _load_ratios,
         labels=("scaling_metric",), source="autoscaling.policies[], stats, autocollectedValues",
         absence="no such policy, no live pod, or the load is not known", stability="experimental",
         reads=("pods", "windows", "usage", "workload")),
@@ -492,7 +493,7 @@ DETAILED: tuple[Family, ...] = (
         labels=("level",), source="autocollectedValues, unit percentage",
         absence="no GPU, idle, not reported, or in an unknown unit", stability="experimental", reads=("usage",)),
     row("workload_quota_limit", "Limit of a quota's default rule per window, as reported, including 0.",
-        _quota_limits, labels=("rule", "window"), source="GET /quotas defaultRules[]", unit="as the rule says",
+        _quota_limits, labels=("rule", "window"), source="GET /quotas defaultRules[]", unit="as defined by the rule",
         absence="there is no quota, or the route is not offered for workloads", stability="experimental",
         reads=("quotas",)),
     row("workload_window_requests", "Requests in a sliding window. Do not use rate().",

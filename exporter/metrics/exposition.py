@@ -1,9 +1,9 @@
 """Workloads -> bytes of /metrics, incrementally.
 
-The lines of a workload in a family are rendered again only when its samples differ, and then cut into the text of
-its shelf: workloads that are neighbours in the order of the page. A line is held once, in that text.
-Text 0.0.4 and OpenMetrics share the sample lines; only headers differ.
-A full render is byte-equal to what prometheus_client writes for the same families, in both formats.
+The lines of a workload in a family are rendered again only if its samples differ, and then inserted into the text of
+its shelf: the text of several workloads that follow each other on the page. Each line is stored once, in that text.
+Text 0.0.4 and OpenMetrics share the sample lines; only headers differ. A full render is byte-equal to what
+prometheus_client writes for the same families, in both formats.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def label(value: str) -> str:
 def bounded(value: str) -> str:
     """A label value of at most `LABEL_LENGTH` characters, without control characters other than newline.
 
-    One that had to be changed ends in its checksum: two odd names, or ids, never become one series.
+    A changed value ends in a checksum of the original, so that two names or ids never become one series.
     """
     plain = _UNFIT.sub("\N{REPLACEMENT CHARACTER}", value)
     if plain == value and len(value) <= LABEL_LENGTH:
@@ -73,18 +73,18 @@ class Body(NamedTuple):
 
 
 class _Renderer:
-    """How one family writes itself: header lines, and sample lines with their labels in sorted order."""
+    """Renders one family: header lines, and sample lines with their labels in sorted order."""
 
     def __init__(self, family: Family | AccountFamily, common: tuple[str, ...] = COMMON_LABELS) -> None:
         self.family, self._common = family, common
-        told = family.help.replace("\\", r"\\").replace("\n", r"\n")
+        text = family.help.replace("\\", r"\\").replace("\n", r"\n")
         # OpenMetrics names a counter without the suffix of its samples, and escapes quotes in help.
-        metric, quoted = family.name.removesuffix("_total"), told.replace('"', r"\"")
-        self.text_header = f"# HELP {family.name} {told}\n# TYPE {family.name} {family.kind}\n".encode()
+        metric, quoted = family.name.removesuffix("_total"), text.replace('"', r"\"")
+        self.text_header = f"# HELP {family.name} {text}\n# TYPE {family.name} {family.kind}\n".encode()
         self.openmetrics_header = f"# HELP {metric} {quoted}\n# TYPE {metric} {family.kind}\n".encode()
         self._name = family.name + "{"
-        # Families with labels of their own have few distinct samples, as a rule: their lines are kept as templates.
-        # A few: of those whose values all differ, such as times, no template is ever used again.
+        # Families with labels of their own usually have few distinct samples: their lines are cached as templates.
+        # The cache is small, because templates of values that all differ, such as times, are never used again.
         self._template = lru_cache(maxsize=64)(self._template_of)
 
     def block(self, common: tuple[str, ...], joined: str, samples: Samples) -> bytes:
@@ -105,16 +105,16 @@ class _Renderer:
                 name, labels = f"{self.family.name}_bucket{{", (*labels, "le")
             own = dict(zip(labels, (label(v).replace("%", "%%") for v in values), strict=True))
             pairs = sorted({**dict.fromkeys(self._common, "%s"), **own}.items())
-            lines.append(name + ",".join(f'{key}="{told}"' for key, told in pairs) + f"}} {number(value)}\n")
+            lines.append(name + ",".join(f'{key}="{text}"' for key, text in pairs) + f"}} {number(value)}\n")
         return "".join(lines)
 
 
 SHELF = 64
-"""Most workloads of a shelf: large enough for pieces of some kilobytes, small enough to be cut often."""
+"""Maximum workloads of a shelf: enough for pieces of some kilobytes, few enough to be copied often."""
 
 
 class _Shelf:
-    """Workloads in order, and of each family the lines of all of them in one piece."""
+    """Workloads in order, and for each family the lines of all of them as one text."""
 
     def __init__(self, keys: list[Key], texts: list[bytes], lengths: list[array[int]]) -> None:
         self.keys, self.texts, self._lengths = keys, texts, lengths
@@ -127,21 +127,21 @@ class _Shelf:
             lengths.insert(at, 0)
 
     def write(self, place: int, key: Key, block: bytes) -> None:
-        """Put `block` where the workload's lines of the family at `place` were."""
+        """Replace the workload's lines of the family at `place` by `block`."""
         at, text, lengths = bisect_left(self.keys, key), self.texts[place], self._lengths[place]
         begin = sum(lengths[:at])
         self.texts[place] = b"".join((text[:begin], block, text[begin + lengths[at] :]))
         lengths[at] = len(block)
 
     def remove(self, key: Key) -> None:
-        """Take a workload away; its lines are gone already."""
+        """Remove a workload, whose lines are already removed."""
         at = bisect_left(self.keys, key)
         del self.keys[at]
         for lengths in self._lengths:
             del lengths[at]
 
     def split(self) -> _Shelf:
-        """Keep the first half; return the other."""
+        """Keep the first half; return the second."""
         at = len(self.keys) // 2
         begins = [sum(lengths[:at]) for lengths in self._lengths]
         other = _Shelf(
@@ -154,8 +154,8 @@ class _Shelf:
         return other
 
 
-SLICE, RENDERED, FORGOTTEN = 1000, 50, 10
-"""The work between two steps of an update, one or two milliseconds, and what one workload is of it; else it is 1."""
+STEP_COST, RENDER_COST, FORGET_COST = 1000, 50, 10
+"""Cost of one step of an update, which takes one or two milliseconds, and of one workload; an unchanged one costs 1."""
 
 
 class Exposition:
@@ -172,10 +172,10 @@ class Exposition:
         self._renderers = [_Renderer(family) for family in self._families]
         # Ordered by account and id: the same fleet gives the same bytes, regardless of its history.
         self._shelves = [self._empty()]
-        self._starts: list[Key] = [("", "")]  # the least key that each shelf is for
+        self._starts: list[Key] = [("", "")]  # the lowest key of each shelf
         self._bodies = [Body(r.family.name, r.text_header, r.openmetrics_header, ()) for r in self._renderers]
-        self._seen: dict[Key, WorkloadState] = {}
-        self._held: set[int] = set()  # the identities of the objects in _seen
+        self._states: dict[Key, WorkloadState] = {}
+        self._held: set[int] = set()  # the identities of the objects in _states
         # Per family and workload: a hash of the samples, to detect changes, and their number.
         self._marks: dict[Key, tuple[array[int], array[int]]] = {}
         self._depending: dict[frozenset[Part], tuple[int, ...]] = {}
@@ -189,32 +189,31 @@ class Exposition:
         return len(self._left_out)
 
     def update(self, workloads: Iterable[WorkloadState]) -> None:
-        """Take `workloads` as all there is."""
+        """Render `workloads`, and remove all others."""
         for _ in self.steps(workloads):
             pass
 
     def steps(self, workloads: Iterable[WorkloadState]) -> Iterator[None]:
-        """`update` in small steps, so that an event loop can answer between them; the bodies change at the end."""
+        """`update` in small steps, so that the event loop can do other work; the bodies change at the end."""
         there = list(workloads)
-        if not self._seen:
+        if not self._states:
             there.sort(key=lambda state: (state.account, state.workload.id))
         work = 0
         for state in there:
-            if id(state) in self._held and not self._may_return(
-                state
-            ):  # the very object of the last update, as `step` leaves what did not change
+            # The same object as in the last update: `step` does not replace unchanged ones.
+            if id(state) in self._held and not self._may_return(state):
                 work += 1
             else:
                 work += self._take((state.account, state.workload.id), state)
-            if work >= SLICE:
+            if work >= STEP_COST:
                 work = 0
                 yield
-        if len(there) < len(self._seen):
+        if len(there) < len(self._states):
             present = {(state.account, state.workload.id) for state in there}
-            for key in self._seen.keys() - present:
+            for key in self._states.keys() - present:
                 self._forget(key)
-                work += FORGOTTEN
-                if work >= SLICE:
+                work += FORGET_COST
+                if work >= STEP_COST:
                     work = 0
                     yield
         bodies = list(self._bodies)
@@ -225,7 +224,7 @@ class Exposition:
         self._bodies = bodies
 
     def bodies(self) -> list[Body]:
-        """Each family's header and samples, in the order of the rows. A body that did not change is the same object."""
+        """Each family's header and samples, in the order of the rows. An unchanged body is the same object."""
         return self._bodies
 
     def text(self) -> bytes:
@@ -237,25 +236,25 @@ class Exposition:
         return b"".join(part for body in self._bodies for part in (body.openmetrics_header, *body.samples))
 
     def _take(self, key: Key, state: WorkloadState) -> int:
-        """Remember a workload, rendered again if it differs; return the work it was."""
-        before = self._seen.get(key)
+        """Store a workload, and render it if it differs; return the cost."""
+        before = self._states.get(key)
         if before is not None:
             self._held.remove(id(before))
         differs = before != state or key in self._left_out
         if differs:
             self._render(key, before, state)
-        self._seen[key] = state
+        self._states[key] = state
         self._held.add(id(state))
-        return RENDERED if differs else 1
+        return RENDER_COST if differs else 1
 
     def _may_return(self, state: WorkloadState) -> bool:
-        """Whether a workload that was left out may have room again."""
+        """Whether there may be room again for a workload that was left out."""
         if not self._left_out or (state.account, state.workload.id) not in self._left_out:
             return False
         return self._of_account[state.account] < 0.95 * self._limit
 
     def _forget(self, key: Key) -> None:
-        self._held.remove(id(self._seen.pop(key)))
+        self._held.remove(id(self._states.pop(key)))
         self._drop(key)
 
     def _drop(self, key: Key) -> None:
@@ -320,7 +319,7 @@ class Exposition:
         return _Shelf([], [b""] * len(self._families), [array("I") for _ in self._families])
 
     def _shelf(self, key: Key) -> int:
-        """The number of the shelf that a workload is on, or is to be put on."""
+        """The index of the shelf that contains a workload, or should."""
         return bisect_right(self._starts, key) - 1
 
     def _shelved(self, key: Key) -> _Shelf:
@@ -338,14 +337,14 @@ class Exposition:
 
 
 def account_bodies(families: Iterable[AccountFamily], accounts: Iterable[tuple[str, AccountFacts]]) -> list[Body]:
-    """The families of accounts, whole: there are few of them."""
-    there = sorted(accounts, key=lambda told: told[0])
+    """The families of accounts, rendered as a whole: they are few."""
+    there = sorted(accounts, key=lambda account: account[0])
     bodies = []
     for family in families:
         renderer = _Renderer(family, ("account",))
         lines = []
         for name, known in there:
-            told = label(name)
-            lines.append(renderer.block((told,), f'account="{told}"', family.samples(known)))
+            account = label(name)
+            lines.append(renderer.block((account,), f'account="{account}"', family.samples(known)))
         bodies.append(Body(family.name, renderer.text_header, renderer.openmetrics_header, tuple(filter(None, lines))))
     return bodies

@@ -1,7 +1,7 @@
-"""What a metric family is: one row. Name, unit, labels, help, source, the meaning of its absence, and a function.
+"""A metric family is one row: name, unit, labels, help, source, the meaning of its absence, and a function.
 
-The labels ``account``, ``workload_id`` and ``workload`` stand on every sample of a workload's families, ``account`` on
-those of an account's; the exposition adds them.
+The exposition adds the labels ``account``, ``workload_id`` and ``workload`` to every sample of a workload, and
+``account`` to those of an account.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ Sample = tuple[tuple[str, ...], float]
 Samples = tuple[Sample, ...]
 """Label values in the order of the row's `labels`, and the value.
 
-Of a histogram, the last value is the bucket's bound, ``sum`` or ``count``.
+For a histogram, the last label value is the bucket's bound, ``sum`` or ``count``.
 """
 
-Kind = Literal["gauge", "counter", "histogram", "summary"]
+MetricKind = Literal["gauge", "counter", "histogram", "summary"]
 Stability = Literal["stable", "experimental"]
 Profile = Literal["minimal", "standard", "full"]
 PROFILES: tuple[Profile, ...] = ("minimal", "standard", "full")
@@ -30,10 +30,8 @@ Part = (
     Literal["workload", "runtime", "vanished", "catalogue", "ledger", "held"]
     | Literal["pods", "windows", "usage", "quotas", "grants", "replacement", "fresh", "refused", "polled"]
 )
-"""What a family reads of a `WorkloadState`: its own fields, or those of its details. It is rendered again when they
-change.
-"""
-DETAILS: tuple[Part, ...] = (
+"""What a family reads: a field of `WorkloadState`, or of its details. It is rendered again when one of them changes."""
+DETAIL_FIELDS: tuple[Part, ...] = (
     "pods", "windows", "usage", "quotas", "grants", "replacement", "fresh", "refused", "polled"
 )  # fmt: skip
 COMMON_LABELS = ("account", "workload", "workload_id")
@@ -76,7 +74,7 @@ class Family(NamedTuple):
     """
 
     name: str
-    kind: Kind
+    kind: MetricKind
     labels: tuple[str, ...]
     help: str
     source: str
@@ -101,25 +99,25 @@ def row(
     profile: Profile = "standard",
     reads: tuple[Part, ...] = ("workload",),
 ) -> Family:
-    """One row; `name` lacks ``datarobot_``. Type and unit are the name's own, unless a row says more."""
-    kind: Kind = "counter" if name.endswith("_total") else "summary" if "quantile" in labels else "gauge"
-    told = unit or next((u for u in ("seconds", "bytes", "cores", "ratio") if name.endswith("_" + u)), "")
+    """One row; `name` without ``datarobot_``. Type and unit follow from the name, unless given."""
+    kind: MetricKind = "counter" if name.endswith("_total") else "summary" if "quantile" in labels else "gauge"
+    unit = unit or next((u for u in ("seconds", "bytes", "cores", "ratio") if name.endswith("_" + u)), "")
     return Family(
-        f"datarobot_{name}", kind, labels, help, source, absence, samples, told, stability, profile, frozenset(reads)
+        f"datarobot_{name}", kind, labels, help, source, absence, samples, unit, stability, profile, frozenset(reads)
     )
 
 
 def one(value: float | None) -> Samples:
-    """A single sample, or none where there is no value."""
+    """A single sample, or none if there is no value."""
     return () if value is None else (((), value),)
 
 
 def total(values: Iterable[float | None]) -> float | None:
-    """The sum, or None where there is nothing to add or one part is unknown."""
+    """The sum, or None if there is nothing to add or one part is unknown."""
     parts = list(values)
     return sum(p for p in parts if p is not None) if parts and None not in parts else None
 
 
-def closed(told: str, known: Iterable[str]) -> str:
-    """`told` if it is in a closed set, else ``other``."""
-    return told if told in known else "other"
+def closed(value: str, known: Iterable[str]) -> str:
+    """`value` if it is in a closed set, else ``other``."""
+    return value if value in known else "other"

@@ -1,4 +1,4 @@
-"""Families from the workload list, and from the times of observations."""
+"""Families from the workload list, and from times of observation."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from exporter.fleet.replacements import replacement_active
 from exporter.metrics.family import Family, Samples, View, closed, one, row, total
 
 _ONE_HOT: dict[str, Samples] = {
-    told: tuple(((name,), float(name == told)) for name in (*models.STATUSES, "other"))
-    for told in (*models.STATUSES, "other")
+    current: tuple(((name,), float(name == current)) for name in (*models.STATUSES, "other"))
+    for current in (*models.STATUSES, "other")
 }
 
 
@@ -45,8 +45,8 @@ def _artifact(view: View) -> Samples:
 
 
 def _importance(view: View) -> Samples:
-    told = models.folded(view.workload.importance)
-    return (((closed(told, models.IMPORTANCES),), 1.0),)
+    importance = models.folded(view.workload.importance)
+    return (((closed(importance, models.IMPORTANCES),), 1.0),)
 
 
 def _replacement_active(view: View) -> Samples:
@@ -56,8 +56,8 @@ def _replacement_active(view: View) -> Samples:
 def _replacement_status(view: View) -> Samples:
     if view.workload.replacement is None:
         return ()
-    told = models.folded(view.workload.replacement.status)
-    return (((closed(told, REPLACEMENT_STATUSES),), 1.0),)
+    status = models.folded(view.workload.replacement.status)
+    return (((closed(status, REPLACEMENT_STATUSES),), 1.0),)
 
 
 def _replicas_configured(view: View) -> Samples:
@@ -90,8 +90,8 @@ def _cpu_target(view: View) -> Samples:
 
 
 def _other_targets(view: View) -> Samples:
-    told = sorted(_targets(view).items())
-    return tuple(((metric,), value) for metric, value in told if metric not in (_CPU_TARGET, _CONCURRENCY_TARGET))
+    targets = sorted(_targets(view).items())
+    return tuple(((metric,), value) for metric, value in targets if metric not in (_CPU_TARGET, _CONCURRENCY_TARGET))
 
 
 def _list_stats(amount: Callable[[models.RequestStats], float | None]) -> Callable[[View], Samples]:
@@ -108,8 +108,8 @@ def _cooldown(view: View) -> Samples:
 
 
 def _bundle_info(view: View) -> Samples:
-    told = {(b.id or "", b.gpu_maker or "", b.gpu_type_label or "") for b in view.bundles}
-    return tuple((labels, 1.0) for labels in sorted(told))
+    bundles = {(b.id or "", b.gpu_maker or "", b.gpu_type_label or "") for b in view.bundles}
+    return tuple((labels, 1.0) for labels in sorted(bundles))
 
 
 def _allocated(amount: Callable[[Bundle], models.Number | None]) -> Callable[[View], Samples]:
@@ -118,14 +118,14 @@ def _allocated(amount: Callable[[Bundle], models.Number | None]) -> Callable[[Vi
 
 def _requested(amount: Callable[[models.Allocation], float | None]) -> Callable[[View], Samples]:
     def samples(view: View) -> Samples:
-        told = [
+        amounts = [
             value
             for group in view.groups
             for container in group.containers or ()
             if container.resource_allocation is not None
             and (value := models.finite(amount(container.resource_allocation))) is not None
         ]
-        return one(sum(told) if told else None)
+        return one(sum(amounts) if amounts else None)
 
     return samples
 
@@ -183,7 +183,7 @@ LISTED: tuple[Family, ...] = (
         _vanished,
         labels=("status", "answer"),
         source="observed, GET /workloads/{id}",
-        absence="the workload is there, or has been gone for more than an hour",
+        absence="the workload is listed, or vanished more than an hour ago",
         stability="experimental",
         profile="minimal",
         reads=("workload", "vanished"),

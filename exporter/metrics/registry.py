@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from exporter.fleet.workload_state import WorkloadState
 from exporter.metrics.account_families import ACCOUNTS, AccountFamily
 from exporter.metrics.detail_families import DETAILED
-from exporter.metrics.family import DETAILS, PROFILES, Family, Part, Profile, Samples, view
+from exporter.metrics.family import DETAIL_FIELDS, PROFILES, Family, Part, Profile, Samples, view
 from exporter.metrics.list_families import LISTED
 
 FAMILIES: tuple[Family, ...] = (*LISTED, *DETAILED)
-OF_THE_GONE = {"datarobot_workload_vanished_timestamp_seconds", "datarobot_workload_transitions_total"}
+VANISHED_FAMILIES = {"datarobot_workload_vanished_timestamp_seconds", "datarobot_workload_transitions_total"}
 """The families of a vanished workload."""
 
 
@@ -31,9 +31,9 @@ def changed(before: WorkloadState, now: WorkloadState) -> frozenset[Part]:
     if (before.vanished, before.gone_because) != (now.vanished, now.gone_because):
         parts.append("vanished")
     if "workload" in parts and _role_facts(before) != _role_facts(now):
-        parts.append("pods")  # which proton is the active one, and which a candidate, is on every one of their samples
+        parts.append("pods")  # their samples have the role of the proton as a label
     if before.details is not now.details:
-        parts.extend(part for part in DETAILS if getattr(before.details, part) != getattr(now.details, part))
+        parts.extend(part for part in DETAIL_FIELDS if getattr(before.details, part) != getattr(now.details, part))
     return frozenset(parts)
 
 
@@ -42,11 +42,11 @@ def _role_facts(state: WorkloadState) -> tuple[object, ...]:
 
 
 def samples_of(families: Sequence[Family], state: WorkloadState) -> tuple[Samples, ...]:
-    """The samples of each family for one workload; for a vanished one, only those of `OF_THE_GONE`."""
-    looked = view(state)
+    """The samples of each family for one workload; for a vanished one, only those of `VANISHED_FAMILIES`."""
+    viewed = view(state)
     if state.vanished is not None:
-        return tuple([family.samples(looked) if family.name in OF_THE_GONE else () for family in families])
-    return tuple([family.samples(looked) for family in families])
+        return tuple([family.samples(viewed) if family.name in VANISHED_FAMILIES else () for family in families])
+    return tuple([family.samples(viewed) for family in families])
 
 
 def served(profile: Profile) -> tuple[Family, ...]:

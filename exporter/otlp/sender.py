@@ -19,7 +19,7 @@ from exporter.otlp.transport import Transport
 from exporter.otlp.verdict import REASONS, Verdict
 from exporter.settings.traces import TraceSettings
 from exporter.state.store import StateError, Store, Waiting
-from exporter.telemetry.own_metrics import Report
+from exporter.telemetry.report import Report
 
 TRACES, SPANS, SIZE = 512, 512, 1_000_000
 """Maximum traces, spans and bytes of one request; a larger trace is sent alone."""

@@ -15,7 +15,7 @@ from exporter.paging.evaluator import Evaluation
 from exporter.paging.notify.contract import Sent
 from exporter.paging.paging_state import PagingState
 from exporter.paging.receiver import Receiver
-from exporter.telemetry.own_metrics import Report
+from exporter.telemetry.report import Report
 
 RESEND_SECONDS = 60.0
 """Seconds after which firing alerts are sent to an Alertmanager again: it resolves what is not repeated."""

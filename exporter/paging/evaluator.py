@@ -15,7 +15,7 @@ from exporter.alerting.silences import silenced
 from exporter.fleet.workload_state import WorkloadState
 from exporter.log import log
 from exporter.paging.paging_state import PagingState
-from exporter.telemetry.own_metrics import Report
+from exporter.telemetry.report import Report
 
 Evidence = Callable[[WorkloadState, float], tuple[tuple[str, str], ...]]
 """What a notification shows of a workload: titles and texts."""

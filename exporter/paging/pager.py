@@ -19,7 +19,7 @@ from exporter.paging.evaluator import Evaluator, Evidence
 from exporter.paging.paging_state import PagingState
 from exporter.paging.receiver import Receiver
 from exporter.state.store import Store
-from exporter.telemetry.own_metrics import Report
+from exporter.telemetry.report import Report
 
 INTERVAL_SECONDS = 15.0
 """Maximum seconds between two evaluations."""

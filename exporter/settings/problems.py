@@ -1,15 +1,17 @@
-"""What is wrong with settings, and where."""
+"""Problems with settings, and their places."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
+
+from exporter.errors import ExporterError
 
 Place = tuple[str | int, ...]
 Lines = dict[Place, int]
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong with the settings: where (``accounts[0].endpoint``, a flag), what, and a remedy."""
+    """One problem with the settings. `place`: such as ``accounts[0].endpoint``, or a flag; `what`: with a remedy."""
 
     place: str
     what: str
@@ -19,13 +21,14 @@ class Problem(NamedTuple):
         return f"{self.place}{f' (line {self.line})' if self.line else ''}: {self.what}"
 
 
-class BadSettings(Exception):
-    """The settings cannot be used; `problems` lists all that is wrong."""
+class BadSettings(ExporterError):
+    """The settings cannot be used; `problems` lists everything that is wrong with them."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("; ".join(map(str, problems)))
         self.problems = problems
 
 
-def place_of(parts: tuple[str | int, ...]) -> str:
+def place_of(parts: Place) -> str:
+    """A place as text, such as ``accounts[0].endpoint``."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".") or "settings"

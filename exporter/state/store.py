@@ -19,6 +19,7 @@ import msgspec
 
 from exporter.alerting.alarms import Alarm, Notified
 from exporter.alerting.silences import Silence
+from exporter.errors import ExporterError
 from exporter.fleet.ledger import Ledger, Tally
 
 VERSION = 4
@@ -49,7 +50,7 @@ _ledger = msgspec.json.Decoder(Ledger)
 _tally = msgspec.json.Decoder(Tally)
 
 
-class StateError(Exception):
+class StateError(ExporterError):
     """The state file cannot be used; the message says why and what to do."""
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.api.clock_skew import ANSWERS, Skew
+from exporter.api.clock_skew import MAX_SAMPLES, Skew
 
 NOW = 1_795_000_000.0
 SHARES = st.floats(0, 1)
@@ -19,7 +19,7 @@ def after(requests: list[tuple[float, float, float]], ahead: float, skew: Skew =
     """What is known after these requests to a server whose clock is `ahead`."""
     for pause, seconds, share in requests:
         now += pause
-        skew = skew.heard(math.floor(now + share * seconds + ahead), now + seconds / 2)
+        skew = skew.with_response(math.floor(now + share * seconds + ahead), now + seconds / 2)
         now += seconds
     return skew
 
@@ -41,7 +41,7 @@ def test_nothing_is_known_before_the_first_answer() -> None:
 def test_date_headers_and_middles_of_requests_tell_the_offset(said: list[tuple[float, float]], offset: float) -> None:
     skew = Skew()
     for date, middle in said:
-        skew = skew.heard(date, middle)
+        skew = skew.with_response(date, middle)
     assert skew.offset == offset
 
 
@@ -56,7 +56,7 @@ def test_an_offset_is_found_within_a_second_whatever_the_latency_below_one(
 
 @given(
     REQUESTS,
-    st.lists(st.tuples(st.floats(0, 60), st.floats(0, 0.999), SHARES), min_size=ANSWERS, max_size=ANSWERS),
+    st.lists(st.tuples(st.floats(0, 60), st.floats(0, 0.999), SHARES), min_size=MAX_SAMPLES, max_size=MAX_SAMPLES),
     st.floats(-3600, 3600),
     st.floats(-3600, 3600),
 )

@@ -228,4 +228,4 @@ def test_any_json_at_any_field_gives_an_item_or_a_reject(items: list[dict[str, A
     answer = workload_page(json.dumps({"data": items}).encode())
     missing = sum(r.path == "$.id" and r.reason == "missing" for r in answer.rejects)
     assert len(answer.items) + missing == len(items)
-    assert {r.reason for r in answer.rejects} <= set(decoding.REASONS)
+    assert {r.reason for r in answer.rejects} <= set(decoding.REJECT_REASONS)

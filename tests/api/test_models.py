@@ -10,7 +10,7 @@ from exporter.alerting.evaluation import active_alerts
 from exporter.alerting.expressions import WorkloadContext
 from exporter.api import models
 from exporter.api.decoding import workload_page
-from exporter.api.models import Autoscaling, Group, Policy, Runtime, Workload
+from exporter.api.models import Autoscaling, Group, Runtime, ScalingPolicy, Workload
 from tests.examples import page, payload
 from tests.make import sight
 
@@ -96,7 +96,7 @@ def test_autoscaling_bounds_of_the_older_policies_are_their_least_and_most() -> 
 
 
 def test_autoscaling_bounds_of_the_group_win_over_its_policies() -> None:
-    scaling = Autoscaling(min_replica_count=0, max_replica_count=3, policies=(Policy(min_count=1, max_count=9),))
+    scaling = Autoscaling(min_replica_count=0, max_replica_count=3, policies=(ScalingPolicy(min_count=1, max_count=9),))
     assert models.replica_bounds(scaling) == (0, 3)
 
 

@@ -11,10 +11,10 @@ from exporter.api import pods
 from exporter.api.decoding import NotDecodable, Reject, one, page
 from exporter.api.details import (
     AccountInfo,
+    AccountLimits,
     AggregateStats,
     ComputeBundle,
     Event,
-    Limits,
     LogRecord,
     OtelValue,
     Quota,
@@ -35,9 +35,9 @@ from exporter.api.models import (
     timestamp,
 )
 from exporter.api.pods import (
-    Condition,
     Container,
     Overview,
+    PodCondition,
     Proton,
     Replica,
     StatusDetails,
@@ -248,7 +248,7 @@ def test_each_event_is_of_a_closed_set_of_kinds(told: str | None, kind: str) -> 
 
 def test_p24_account_limits_may_be_zero_or_missing() -> None:
     told = one(body(payload("P24")), AccountInfo).value
-    assert told == AccountInfo("70c000000000000000000001", Limits(25, 0))
+    assert told == AccountInfo("70c000000000000000000001", AccountLimits(25, 0))
     assert one(b'{"uid": "u"}', AccountInfo).value.limits is None
 
 
@@ -324,16 +324,19 @@ def test_a_grant_is_read_without_the_name_of_its_recipient() -> None:
 @pytest.mark.parametrize(
     ("condition", "truth"),
     [
-        (Condition(value=True, met=False), True),
-        (Condition(met=False, status="True"), False),
-        (Condition(status="True"), True),
-        (Condition(value="False"), False),
-        (Condition(value="Unknown"), None),
-        (Condition(), None),
+        (PodCondition(value=True, met=False), True),
+        (PodCondition(met=False, status="True"), False),
+        (PodCondition(status="True"), True),
+        (PodCondition(value="False"), False),
+        (PodCondition(value="Unknown"), None),
+        (PodCondition(), None),
     ],
 )
-def test_the_truth_of_a_condition_is_the_first_that_is_told(condition: Condition, truth: bool | None) -> None:
+def test_the_truth_of_a_condition_is_the_first_that_is_told(condition: PodCondition, truth: bool | None) -> None:
     assert condition.truth is truth
+
+
+UNKNOWN_READY = PodCondition(type="Ready")
 
 
 @pytest.mark.parametrize(
@@ -344,17 +347,26 @@ def test_the_truth_of_a_condition_is_the_first_that_is_told(condition: Condition
         (Replica(containers=(Container(ready=False), Container(ready=None))), False),
         (Replica(containers=()), None),
         (Replica(status="Pending", containers=()), False),
-        (Replica(conditions=(Condition(type="Ready", value=True),), containers=(Container(ready=False),)), True),
-        (Replica(status="FAILED", conditions=(Condition(type="Ready", value=True),)), False),
+        (Replica(conditions=(PodCondition(type="Ready", value=True),), containers=(Container(ready=False),)), True),
+        (Replica(status="FAILED", conditions=(PodCondition(type="Ready", value=True),)), False),
         (Replica(status="running", containers=(Container(ready=True),)), True),
         # The containers may be as they were before the node was lost.
         (Replica(status="unknown", containers=(Container(ready=True),)), None),
-        (Replica(status="unknown", conditions=(Condition(type="Ready"),), containers=(Container(ready=True),)), None),
+        (
+            Replica(status="unknown", conditions=(UNKNOWN_READY,), containers=(Container(ready=True),)),
+            None,
+        ),
         (Replica(status="Terminating", containers=(Container(ready=True),)), None),
-        (Replica(status="running", conditions=(Condition(type="Ready"),), containers=(Container(ready=True),)), None),
-        (Replica(conditions=(Condition(type="Ready", value="?"),), containers=(Container(ready=True),)), None),
-        (Replica(status="unknown", conditions=(Condition(type="Ready"),), containers=(Container(ready=False),)), False),
-        (Replica(status="unknown", conditions=(Condition(type="Ready", value=True),)), True),
+        (
+            Replica(status="running", conditions=(UNKNOWN_READY,), containers=(Container(ready=True),)),
+            None,
+        ),
+        (Replica(conditions=(PodCondition(type="Ready", value="?"),), containers=(Container(ready=True),)), None),
+        (
+            Replica(status="unknown", conditions=(UNKNOWN_READY,), containers=(Container(ready=False),)),
+            False,
+        ),
+        (Replica(status="unknown", conditions=(PodCondition(type="Ready", value=True),)), True),
     ],
 )
 def test_a_replica_is_ready_by_its_condition_or_else_by_all_its_containers(
@@ -376,7 +388,7 @@ def test_nothing_that_is_null_or_unheard_of_makes_a_replica_ready(
 ) -> None:
     of = Replica(
         status=phase,
-        conditions=tuple(Condition(type=kind, value=truth) for kind, truth in conditions),
+        conditions=tuple(PodCondition(type=kind, value=truth) for kind, truth in conditions),
         containers=tuple(Container(ready=ready) for ready in containers),
     )
     said = [truth for kind, truth in conditions if kind == "Ready"]
@@ -390,9 +402,9 @@ def test_nothing_that_is_null_or_unheard_of_makes_a_replica_ready(
     [
         (Container(status="waiting", reason="imagepullbackoff"), "ImagePullBackOff", None),
         (Container(status="waiting", reason="SomethingNew"), "other", None),
-        (Container(state=pods.NestedState(waiting=pods.Waiting(reason="ErrImagePull"))), "ErrImagePull", None),
+        (Container(state=pods.NestedState(waiting=pods.StateReason(reason="ErrImagePull"))), "ErrImagePull", None),
         (Container(status="terminated", reason="OOMKilled"), None, "OOMKilled"),
-        (Container(state=pods.NestedState(terminated=pods.Waiting(reason="Error"))), None, "Error"),
+        (Container(state=pods.NestedState(terminated=pods.StateReason(reason="Error"))), None, "Error"),
         (Container(status="terminated"), None, None),
         (Container(status="running", reason="odd"), None, None),
     ],
@@ -413,12 +425,12 @@ def test_reasons_are_of_a_closed_set(container: Container, waiting: str | None, 
     ],
 )
 def test_what_no_node_has_enough_of_is_of_a_closed_set(message: str | None, kind: str) -> None:
-    told = unschedulable(Replica(conditions=(Condition(type="PodScheduled", value=False, message=message),)))
+    told = unschedulable(Replica(conditions=(PodCondition(type="PodScheduled", value=False, message=message),)))
     assert told == kind
 
 
 def test_a_pod_that_is_scheduled_is_not_unschedulable() -> None:
-    assert unschedulable(Replica(conditions=(Condition(type="PodScheduled", value=True), Condition()))) is None
+    assert unschedulable(Replica(conditions=(PodCondition(type="PodScheduled", value=True), PodCondition()))) is None
 
 
 def test_an_odd_leaf_costs_that_leaf_and_no_sibling() -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from exporter.alerting.rules import DEFAULT
-from exporter.cli.explain import NotFound, explained
+from exporter.cli.explain import explained
+from exporter.cli.find import WorkloadNotFound
 from exporter.diagnosis.diagnosis import diagnosis
 from exporter.diagnosis.wording import evidence, text
 from exporter.settings.accounts import AccountSettings
@@ -73,7 +74,7 @@ def _told(story: Story, moment: float) -> str:
                 )
                 found = await explained([(account, stage.client)], actor.name, DEFAULT, 2.0, clock=lambda: stage.wall)
                 parts.append(text(found))
-            except NotFound as error:
+            except WorkloadNotFound as error:
                 parts.append(f"{error}\n")
             known = stage.monitor.snapshot
             for state in (*known.workloads.values(), *known.missing.values(), *known.gone.values()):

@@ -1,8 +1,9 @@
-"""The command line as a person meets it: words, exit codes, signals. Commands that stay are real processes."""
+"""The command line: output, exit statuses, signals. Commands that keep running are separate processes."""
 
 import contextlib
 import io
 import json
+import logging
 import os
 import re
 import signal
@@ -19,7 +20,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.__main__ import COMMANDS, main
+from exporter.cli.main import COMMANDS, main
 from exporter.otlp.encoding import encode
 from exporter.simulator import Simulator
 from exporter.state.store import Frozen, Store
@@ -28,8 +29,8 @@ from tests.e2e.servers import eventually, free_port
 from tests.receivers import Answer, HttpReceiver
 
 
-def own(environment: dict[str, str]) -> dict[str, str]:
-    """The environment of a command: ours, but settings of the exporter come from the test alone."""
+def command_environment(environment: dict[str, str]) -> dict[str, str]:
+    """Our environment, but with settings of the exporter only from the test."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DATAROBOT_", "OTEL_"))}
     return kept | environment
 
@@ -37,31 +38,39 @@ def own(environment: dict[str, str]) -> dict[str, str]:
 def process(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "exporter", *arguments],
-        env=own(environment),
+        env=command_environment(environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
 
 
-def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
-    """Exit status, standard output and standard error of a command.
+@contextlib.contextmanager
+def kept_logging() -> Iterator[None]:
+    """Undo what a command changes about logging."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    own = logging.getLogger("exporter").level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        logging.getLogger("exporter").setLevel(own)
 
-    It runs in this process, unless it may set up logging or signals: then in one of its own.
-    """
-    if not arguments or arguments[0] in ("run", "demo", "once"):
-        child = process(*arguments, **environment)
-        out, err = child.communicate(timeout=60)
-        return child.returncode, out, err
+
+def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error of a command that ends by itself; it runs in this process."""
     stdout, stderr = (io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2))
     with (
-        mock.patch.dict(os.environ, own(environment), clear=True),
+        mock.patch.dict(os.environ, command_environment(environment), clear=True),
         contextlib.redirect_stdout(stdout),
         contextlib.redirect_stderr(stderr),
+        kept_logging(),
     ):
         try:
             status = main(arguments)
-        except SystemExit as exit_:  # argparse ends so
+        except SystemExit as exit_:  # raised by argparse
             status = int(exit_.code or 0)
     for stream in (stdout, stderr):
         stream.seek(0)
@@ -84,7 +93,7 @@ def account(api: Simulator) -> dict[str, str]:
     return {"DATAROBOT_ENDPOINT": api.url, "DATAROBOT_API_TOKEN": api.token}
 
 
-def test_once_prints_one_complete_sweep_that_the_parser_reads(api: Simulator) -> None:
+def test_once_prints_one_complete_sweep_in_the_text_format(api: Simulator) -> None:
     status, out, err = run("once", **account(api))
     assert (status, "sweep complete" in err) == (0, True)
     families = {family.name: family for family in text_string_to_metric_families(out)}
@@ -93,14 +102,14 @@ def test_once_prints_one_complete_sweep_that_the_parser_reads(api: Simulator) ->
     assert api.token not in out + err
 
 
-def test_once_fails_with_the_reason_in_words(api: Simulator) -> None:
+def test_once_fails_with_the_reason(api: Simulator) -> None:
     status, out, err = run("once", **account(api) | {"DATAROBOT_API_TOKEN": "wrong"})
     assert status == 1
-    assert "the sweep was not complete: account default: auth: GET /workloads returned 401: Invalid API key" in err
+    assert "incomplete sweep: account default: auth: GET /workloads returned 401: Invalid API key" in err
     assert 'datarobot_exporter_api_up{account="default"} 0.0' in out
 
 
-def test_bad_settings_are_told_all_at_once_and_nothing_is_opened(tmp_path: Path) -> None:
+def test_all_bad_settings_are_reported_at_once_and_nothing_is_opened(tmp_path: Path) -> None:
     file = tmp_path / "exporter.yaml"
     file.write_text("accounts: [{endpont: x}]\nsweep: {interval: soon}\n")
     for command in ("run", "check", "once"):
@@ -110,44 +119,44 @@ def test_bad_settings_are_told_all_at_once_and_nothing_is_opened(tmp_path: Path)
         assert "sweep.interval (line 2): give a duration such as 30s, 5m or 1h30m" in err
 
 
-def test_without_a_token_one_is_told_what_to_set_and_where_the_demo_is() -> None:
+def test_without_a_token_the_error_names_the_variable_and_the_demo() -> None:
     status, _, err = run()
     assert status == 2
     assert "DATAROBOT_API_TOKEN is not set; put the API token into it" in err
     assert "workload-exporter demo" in err
 
 
-def test_check_says_that_settings_are_good_and_asks_nothing(api: Simulator) -> None:
+def test_check_reports_valid_settings_and_sends_no_request(api: Simulator) -> None:
     before = api.requests.total()
     status, out, _ = run("check", **account(api))
-    assert (status, f"settings are good: account default at {api.url}/api/v2" in out) == (0, True)
+    assert (status, f"valid: account default at {api.url}/api/v2" in out) == (0, True)
     assert api.requests.total() == before
 
 
-def test_check_online_asks_each_route_and_names_the_right_that_is_missing(api: Simulator) -> None:
+def test_check_online_requests_each_route_and_names_the_missing_role(api: Simulator) -> None:
     api.odd = {"forbidden@/workloads/{id}/stats", "absent@/quotas"}
     status, out, err = run("check", "--online", **account(api))
     assert (status, err) == (0, "")
     assert re.search(r"ok +/workloads: \d+ workloads, 0 rejects", out)
     assert re.search(r"ok +/workloads/\{id\}/protons/\{pid\}/statusDetails: 200", out)
-    assert re.search(r"ok +/workloads/\{id\}/replacement: no replacement under way", out)
+    assert re.search(r"ok +/workloads/\{id\}/replacement: no replacement in progress", out)
     assert re.search(
         r"NO +/workloads/\{id\}/stats: .*403.*needs the role user on the workload; without it: no req", out
     )
     assert re.search(r"NO +/quotas: .*404.*; without it: no quotas", out)
 
 
-def test_check_online_fails_when_the_list_does_not_answer(api: Simulator) -> None:
+def test_check_online_fails_when_the_list_cannot_be_read(api: Simulator) -> None:
     api.odd = {"unauthorized"}
     status, out, _ = run("check", "--online", **account(api))
     assert (status, "FAIL  GET /workloads returned 401: Invalid API key" in out) == (1, True)
 
 
-def test_check_sends_an_empty_request_to_the_collector_and_prints_what_it_says(api: Simulator) -> None:
+def test_check_sends_an_empty_request_to_the_collector_and_prints_its_response(api: Simulator) -> None:
     with HttpReceiver(Answer(), Answer(401, b"who?")) as receiver:
         environment = account(api) | {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}
         status, out, _ = run("check", **environment)
-        assert (status, f"settings are good: traces to {receiver.url} by http/protobuf" in out) == (0, True)
+        assert (status, f"valid: traces to {receiver.url} with http/protobuf" in out) == (0, True)
         assert not receiver.received
         status, out, _ = run("check", "--online", **environment)
         assert (status, f"ok    POST {receiver.url}/v1/traces: accepted" in out) == (0, True)
@@ -156,7 +165,7 @@ def test_check_sends_an_empty_request_to_the_collector_and_prints_what_it_says(a
         assert [each.body for each in receiver.received] == [b"", b""]
 
 
-def test_a_test_page_goes_to_the_receiver_that_is_named_and_is_ended(api: Simulator, tmp_path: Path) -> None:
+def test_a_test_page_goes_to_the_named_receiver_and_is_resolved(api: Simulator, tmp_path: Path) -> None:
     secret = "canary-77"
     with HttpReceiver(*[Answer(200, b"ok")] * 2, Answer(404, f"no_team {secret}".encode())) as receiver:
         file = tmp_path / "exporter.yaml"
@@ -166,40 +175,40 @@ def test_a_test_page_goes_to_the_receiver_that_is_named_and_is_ended(api: Simula
             "  - {name: am, kind: alertmanager, urls: ['http://127.0.0.1:1']}\n"
         )
 
-        def ask(*arguments: str) -> tuple[int, str, str]:
+        def command(*arguments: str) -> tuple[int, str, str]:
             return run(*arguments, f"--config.file={file}", **account(api))
 
-        status, out, _ = ask("check")
+        status, out, _ = command("check")
         assert status == 0
-        team = "settings are good: receiver team by slack: critical, warning; not told, as paging.who is rules\n"
+        team = "valid: receiver team (slack): critical, warning; not used: paging.who is rules\n"
         assert team in out
-        assert "settings are good: receiver am by alertmanager: critical, warning, info, none; not told" in out
-        ask("check", "--online")
+        assert "valid: receiver am (alertmanager): critical, warning, info, none; not used" in out
+        command("check", "--online")
         assert not receiver.received
-        status, out, err = ask("notify", "test", "team", "--hold=10ms")
+        status, out, err = command("notify", "test", "team", "--hold=10ms")
         assert (status, out.count("returned 200: ok\n"), err) == (0, 2, "")
         assert [b"DataRobotTestPage" in each.body for each in receiver.received] == [True, True]
-        status, out, err = ask("notify", "test", "team")
+        status, out, err = command("notify", "test", "team")
         assert (status, out, err) == (1, f"FAIL  team, paged: POST {receiver.url}/… returned 404: no_team ***\n", "")
-        status, out, _ = ask("notify", "test", "am")
+        status, out, _ = command("notify", "test", "am")
         assert (status, out.startswith("FAIL  am@127.0.0.1:1, paged: POST http://127.0.0.1:1/api/v2/alerts f")) == (
             1,
             True,
         )
-        status, _, err = ask("notify", "test", "tem")
-        told = "workload-exporter: paging.receivers: no receiver is called 'tem'; did you mean 'team'?\n"
-        assert (status, err) == (2, told)
-        assert ask("notify", "test", "team", "--hold=soon")[0] == 2
+        status, _, err = command("notify", "test", "tem")
+        found = "workload-exporter: paging.receivers: no receiver is called 'tem'; did you mean 'team'?\n"
+        assert (status, err) == (2, found)
+        assert command("notify", "test", "team", "--hold=soon")[0] == 2
 
 
-def test_a_certificate_that_is_none_is_told_before_anything_is_opened(api: Simulator) -> None:
+def test_an_invalid_certificate_is_reported_before_anything_is_opened(api: Simulator) -> None:
     traces = {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://c.test", "OTEL_EXPORTER_OTLP_CERTIFICATE": __file__}
     for command in ("check", "run"):
         status, _, err = run(command, **account(api) | traces)
         assert (status, "traces.certificate: cannot be used: " in err) == (2, True)
 
 
-def test_a_ca_file_without_certificates_is_reported_by_every_command_that_asks_the_api(
+def test_a_ca_file_without_certificates_is_reported_by_every_command_that_uses_the_api(
     api: Simulator, tmp_path: Path
 ) -> None:
     file = tmp_path / "exporter.yaml"
@@ -212,17 +221,21 @@ def test_a_ca_file_without_certificates_is_reported_by_every_command_that_asks_t
     assert api.requests.total() == before
 
 
-def test_plan_says_what_a_fleet_costs_and_whether_it_fits(api: Simulator, tmp_path: Path) -> None:
+def test_plan_reports_the_cost_of_a_fleet_and_whether_it_fits(api: Simulator, tmp_path: Path) -> None:
     status, out, _ = run("plan", "--workloads=250")
-    assert (status, "3 list pages a sweep" in out, "6.0 a minute of 600" in out) == (0, True, True)
+    assert (status, "3 list pages per sweep" in out, "6.0 API calls per minute; the budget is 600" in out) == (
+        0,
+        True,
+        True,
+    )
     file = tmp_path / "exporter.yaml"
     file.write_text("accounts: [{token: x, requests_per_second: 1}]\nsweep: {interval: 5s, stale_after: 15m}\n")
     _, out, _ = run("plan", f"--config.file={file}", "--workloads=1000")
     assert "DOES NOT FIT: raise accounts[].requests_per_second above 2.0, or sweep.interval above 10 s" in out
     status, out, _ = run("plan", **account(api))
-    assert re.search(r"account default: 1\d\d workloads, 2 list pages a sweep", out)
+    assert re.search(r"account default: 1\d\d workloads, 2 list pages per sweep", out)
     status, _, err = run("plan", **account(api) | {"DATAROBOT_ENDPOINT": "http://127.0.0.1:1"})
-    assert (status, "the size of the fleet is not known: GET /workloads failed" in err) == (1, True)
+    assert (status, "the size of the fleet is unknown: GET /workloads failed" in err) == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -233,39 +246,42 @@ def test_plan_says_what_a_fleet_costs_and_whether_it_fits(api: Simulator, tmp_pa
         ("nobody-ready-35", 4, "nobody-ready-35: running, 0 of 2 ready [critical]\n"),
     ],
 )
-def test_explain_says_what_is_wrong_and_how_loud_it_is(api: Simulator, workload: str, status: int, words: str) -> None:
-    told, out, err = run("explain", workload, **account(api))
-    assert (told, err, words in out) == (status, "", True), out
+def test_explain_reports_the_cause_and_its_severity(api: Simulator, workload: str, status: int, words: str) -> None:
+    returned, out, err = run("explain", workload, **account(api))
+    assert (returned, err, words in out) == (status, "", True), out
     assert "\x1b" not in out
     assert f"Console: {api.url}/console-nextgen/workloads/" in out
     assert api.token not in out
 
 
-def test_explain_tells_scripts_the_same_and_takes_an_id(api: Simulator) -> None:
-    told = json.loads(run("explain", "Nobody-Ready-35", "--json", **account(api))[1])
-    assert (told["workload"], told["likely_cause"]["name"]) == ("nobody-ready-35", "none_ready")
+def test_explain_prints_json_and_takes_an_id(api: Simulator) -> None:
+    found = json.loads(run("explain", "Nobody-Ready-35", "--json", **account(api))[1])
+    assert (found["workload"], found["likely_cause"]["name"]) == ("nobody-ready-35", "none_ready")
     before = api.requests["/workloads", 200]
-    status, out, _ = run("explain", told["workload_id"], "--json", **account(api))
+    status, out, _ = run("explain", found["workload_id"], "--json", **account(api))
     assert (status, json.loads(out)["workload"]) == (4, "nobody-ready-35")
     assert api.requests["/workloads", 200] == before
 
 
-def test_explain_shows_lines_of_the_log_to_whom_asks_for_them(api: Simulator) -> None:
+def test_explain_prints_log_lines_on_request(api: Simulator) -> None:
     line = r"\nLog\n  \d\d:\d\d:\d\d INFO simulated: a workload with status running but no ready replica\n"
     assert re.search(line, run("explain", "nobody-ready-35", "--log-lines=3", **account(api))[1])
-    told = json.loads(run("explain", "nobody-ready-35", "--log-lines=3", "--json", **account(api))[1])
-    assert [each[9:] for each in told["log"]] == ["INFO simulated: a workload with status running but no ready replica"]
+    found = json.loads(run("explain", "nobody-ready-35", "--log-lines=3", "--json", **account(api))[1])
+    assert [each[9:] for each in found["log"]] == [
+        "INFO simulated: a workload with status running but no ready replica"
+    ]
     assert json.loads(run("explain", "nobody-ready-35", "--json", **account(api))[1])["log"] is None
 
 
-def test_explain_asks_who_is_meant_and_names_the_nearest(api: Simulator, tmp_path: Path) -> None:
+def test_explain_lists_similar_names_and_ambiguous_ids(api: Simulator, tmp_path: Path) -> None:
     status, out, err = run("explain", "nobody-redy-35", **account(api))
     assert (status, out) == (1, "")
     assert re.search(
-        r"no workload of 1\d\d has the id or the name nobody-redy-35\nworkload-exporter: perhaps: nobody-ready-35", err
+        r"none of 1\d\d workloads has the id or name nobody-redy-35\nworkload-exporter: similar names: nobody-ready-35",
+        err,
     )
     status, _, err = run("explain", "0" * 24, **account(api))
-    assert (status, f"has the id or the name {'0' * 24}" in err) == (1, True)
+    assert (status, f"has the id or name {'0' * 24}" in err) == (1, True)
     file = tmp_path / "exporter.yaml"
     rows = (f"{{name: {name}, endpoint: '{api.url}', token: {api.token}}}" for name in ("eu", "us"))
     file.write_text(f"accounts: [{', '.join(rows)}]\n")
@@ -275,20 +291,23 @@ def test_explain_asks_who_is_meant_and_names_the_nearest(api: Simulator, tmp_pat
     status, out, _ = run("explain", "nobody-ready-35", "--account=us", f"--config.file={file}")
     assert (status, ", account us, " in out) == (4, True)
     status, _, err = run("explain", "nobody-ready-35", "--account=uk", f"--config.file={file}")
-    assert (status, "no account is called uk; there are: eu, us" in err) == (2, True)
+    assert (status, "no account is called uk; accounts: eu, us" in err) == (2, True)
 
 
-def test_explain_says_what_the_api_does_not_tell_and_tells_the_rest(api: Simulator) -> None:
+def test_explain_lists_what_the_api_refuses_and_reports_the_rest(api: Simulator) -> None:
     api.odd = {"forbidden@/workloads/{id}/events", "absent@/mlops/compute/bundles"}
     status, out, err = run("explain", "nobody-ready-35", "--json", **account(api))
-    told = json.loads(out)
-    assert (status, err, told["likely_cause"]["name"]) == (4, "", "none_ready")
-    assert told["not_known"].keys() == {"events", "bundles"}
-    assert told["not_known"]["events"].startswith("the API returned 403: ")
+    found = json.loads(out)
+    assert (status, err, found["likely_cause"]["name"]) == (4, "", "none_ready")
+    assert found["not_known"].keys() == {"events", "bundles"}
+    assert found["not_known"]["events"].startswith("the API returned 403: ")
     api.odd = {"forbidden@/workloads/{id}/protons"}
     status, out, _ = run("explain", "nobody-ready-35", **account(api))
-    words = " ".join(out.split())
-    assert (status, "Its health is unknown" in out, "give the token's user the role `user`" in words) == (5, True, True)
+    assert (
+        status,
+        "Its health is unknown" in out,
+        "give the token's user the role `user`" in " ".join(out.split()),
+    ) == (5, True, True)
     assert "Not known     its pods: the API returned 403: " in out
 
 
@@ -300,19 +319,19 @@ def test_explain_says_what_the_api_does_not_tell_and_tells_the_rest(api: Simulat
         ("healthy-0", "forbidden", 5, "The API denies this token access to them (403)."),
         ("bundle-withdrawn-36", "error-text", 3, "The API responds with a server error (5xx)."),
         ("suspended-16", "error-text", 0, "It is suspended"),
-        ("bare-23", "", 5, "Its state is unknown"),
+        ("bare-23", "", 5, "the API reports no status"),
     ],
 )
-def test_explain_exits_with_0_only_where_it_is_known_that_nothing_is_wrong(
+def test_explain_exits_with_0_only_if_the_workload_is_known_to_be_healthy(
     api: Simulator, workload: str, odd: str, status: int, words: str
 ) -> None:
     api.odd = {f"{odd}@/workloads/{{id}}/protons/{{pid}}/statusDetails"} if odd else set()
-    told, out, _ = run("explain", workload, **account(api))
-    assert (told, words in " ".join(out.split())) == (status, True), out
+    returned, out, _ = run("explain", workload, **account(api))
+    assert (returned, words in " ".join(out.split())) == (status, True), out
     assert ("role `user`" in " ".join(out.split())) == (odd == "forbidden")
 
 
-def test_explain_fails_with_the_reason_where_the_list_does_not_answer(api: Simulator) -> None:
+def test_explain_fails_with_the_reason_if_the_list_cannot_be_read(api: Simulator) -> None:
     wrong = account(api) | {"DATAROBOT_API_TOKEN": "wrong"}
     for workload in ("nobody-ready-35", "0" * 24):
         status, out, err = run("explain", workload, **wrong)
@@ -321,7 +340,7 @@ def test_explain_fails_with_the_reason_where_the_list_does_not_answer(api: Simul
 
 
 @pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
-def test_explain_on_a_terminal_has_colour_unless_it_is_not_wanted(
+def test_explain_uses_colour_on_a_terminal_unless_no_color_is_set(
     api: Simulator, environment: dict[str, str], coloured: bool
 ) -> None:
     terminal, end = os.openpty()
@@ -332,28 +351,28 @@ def test_explain_on_a_terminal_has_colour_unless_it_is_not_wanted(
     )  # fmt: skip
     os.close(end)
     shown = b""
-    with contextlib.suppress(OSError):  # the end of a terminal is an error
+    with contextlib.suppress(OSError):  # reading a closed terminal fails
         while read := os.read(terminal, 65536):
             shown += read
     os.close(terminal)
     assert child.wait(timeout=60) == 4
     words = shown.decode()
-    assert "asking for pods" in words
+    assert "requesting pods" in words
     assert ("\x1b[1;31mnobody-ready-35: running" in words) == coloured
     assert ("\x1b" in words) == coloured
 
 
-def test_help_teaches_each_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in ([], *([command] for command in COMMANDS)):
         with pytest.raises(SystemExit) as exit_:
             main([*arguments, "--help"])
         assert exit_.value.code == 0
         out = capsys.readouterr().out
-        assert "Exit status: 0 done" in out
+        assert "Exit status: 0 success" in out
         assert "usage: workload-exporter" in out
 
 
-def test_a_flag_that_does_not_exist_is_a_usage_error() -> None:
+def test_an_unknown_flag_is_a_usage_error() -> None:
     status, _, err = run("run", "--web.listen")
     assert (status, err.startswith("usage: workload-exporter run ")) == (2, True)
 
@@ -367,7 +386,7 @@ def free_address() -> str:
 
 
 class Running:
-    """A daemon as a process, read while it runs."""
+    """A daemon in a separate process; its standard error is read while it runs."""
 
     def __init__(self, *arguments: str, **environment: str) -> None:
         self.address = free_address()
@@ -382,7 +401,7 @@ class Running:
         self.lines.extend(iter(self.child.stderr.readline, ""))
 
     def until(self, path: str, words: str, method: str = "GET") -> str:
-        """Ask until the answer holds `words`; the process makes the progress, so only the clock can be waited for."""
+        """Send requests until the response contains `words`. Polling, because the process sends no notification."""
         deadline = time.monotonic() + 30
         text = ""
         while time.monotonic() < deadline:
@@ -392,11 +411,11 @@ class Running:
                     return text
             except httpx.TransportError:
                 pass
-            time.sleep(0.05)  # between two questions to a process that tells nothing by itself
+            time.sleep(0.05)  # between two requests
         raise AssertionError(f"{words!r} not in {text[-2000:]} {''.join(self.lines)}")
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float, str]:
-        """Exit status, seconds it took, and what was logged."""
+        """Exit status, seconds until exit, and the log."""
         self.client.close()
         self.child.send_signal(number)
         began = time.monotonic()
@@ -410,9 +429,7 @@ class Running:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_daemon_serves_becomes_ready_and_stops_with_0_within_five_seconds(
-    api: Simulator, number: signal.Signals
-) -> None:
+def test_the_daemon_becomes_ready_and_stops_with_0_within_five_seconds(api: Simulator, number: signal.Signals) -> None:
     running = Running("run", **account(api))
     running.until("/-/ready", "ready\n")
     running.until("/metrics", 'datarobot_workload_status{account="default",status="running",workload="healthy-0"')
@@ -431,9 +448,7 @@ def test_the_daemon_serves_becomes_ready_and_stops_with_0_within_five_seconds(
     assert api.token not in log
 
 
-def test_the_daemon_sends_what_waits_and_stops_in_time_though_the_collector_hangs(
-    api: Simulator, tmp_path: Path
-) -> None:
+def test_the_daemon_stops_in_time_while_the_collector_hangs_and_sends_later(api: Simulator, tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     store = Store(path)
     store.commit("default", {}, traces=[Frozen(b"t" * 16, 1, encode(Trace(b"t" * 16, {}, ())), time.time())])
@@ -450,26 +465,27 @@ def test_the_daemon_sends_what_waits_and_stops_in_time_though_the_collector_hang
         running.until("/metrics", 'datarobot_exporter_trace_endpoint_up{protocol="http/protobuf"} 1.0')
         running.until("/metrics", "datarobot_exporter_trace_outbox_traces 0.0")
         running.stop()
-        ours = {each.body for each in receiver.received if b"datarobot_exporter.lifecycle" in each.body}
-        assert len(ours) == 1  # the same bytes each time; traces of sweeps come beside it
+        lifecycle = {each.body for each in receiver.received if b"datarobot_exporter.lifecycle" in each.body}
+        assert len(lifecycle) == 1  # the same bytes each time, beside traces of sweeps
 
 
-def test_healthcheck_says_why_it_fails() -> None:
+def test_healthcheck_prints_the_reason_of_a_failure() -> None:
     status, _, err = run("healthcheck", f"--web.listen-address={free_address()}")
     assert (status, "/-/healthy cannot be reached: " in err) == (1, True)
 
 
-def test_an_address_that_is_taken_ends_the_daemon_with_words(api: Simulator) -> None:
+def test_an_address_in_use_stops_the_daemon_with_a_message(api: Simulator) -> None:
     address = api.url.removeprefix("http://")
-    status, _, err = run("run", f"--web.listen-address={address}", **account(api))
-    assert status == 1
+    child = process("run", f"--web.listen-address={address}", **account(api))
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 1
     assert (
         f"workload-exporter: {address} is in use; stop the other program or set another port with --web.listen-address"
         in err
     )
 
 
-@pytest.mark.parametrize("ask", ["signal", "http"])
+@pytest.mark.parametrize("trigger", ["signal", "http"])
 @pytest.mark.parametrize(
     ("bad", "words"),
     [
@@ -478,8 +494,8 @@ def test_an_address_that_is_taken_ends_the_daemon_with_words(api: Simulator) -> 
     ],
     ids=["unknown setting", "no certificate"],
 )
-def test_the_settings_are_read_again_and_a_bad_file_changes_nothing(
-    api: Simulator, tmp_path: Path, ask: str, bad: str, words: str
+def test_a_reload_applies_valid_settings_and_rejects_a_bad_file(
+    api: Simulator, tmp_path: Path, trigger: str, bad: str, words: str
 ) -> None:
     file = tmp_path / "exporter.yaml"
     good = f"accounts: [{{name: eu, endpoint: '{api.url}', token: {api.token}}}]\nweb: {{debug_config: true}}\n"
@@ -487,7 +503,7 @@ def test_the_settings_are_read_again_and_a_bad_file_changes_nothing(
     running = Running("run", f"--config.file={file}", "--log.format=json")
 
     def reload() -> None:
-        if ask == "signal":
+        if trigger == "signal":
             running.child.send_signal(signal.SIGHUP)
         else:
             running.client.post("/-/reload")
@@ -511,9 +527,9 @@ def test_the_settings_are_read_again_and_a_bad_file_changes_nothing(
 
 
 def paging(receiver: HttpReceiver, **more: object) -> str:
-    """Settings that page a webhook directly."""
-    told = {"name": "hook", "kind": "webhook", "url": receiver.url} | more
-    return f"sweep: {{interval: 1s}}\npaging: {json.dumps({'who': 'direct', 'receivers': [told]})}\n"
+    """Settings for direct paging of a webhook."""
+    settings = {"name": "hook", "kind": "webhook", "url": receiver.url} | more
+    return f"sweep: {{interval: 1s}}\npaging: {json.dumps({'who': 'direct', 'receivers': [settings]})}\n"
 
 
 def test_silences_of_a_running_daemon_are_added_listed_and_ended(api: Simulator, tmp_path: Path) -> None:
@@ -541,12 +557,12 @@ def test_silences_of_a_running_daemon_are_added_listed_and_ended(api: Simulator,
                 status,
                 "/-/silences returned 400: Give at least one label" in err,
             ) == (1, True)
-        ask = running.client
-        assert ask.get("/-/silences").json()[0]["matchers"] == {"workload_id": "w 1&x", "severity": "critical"}
-        for method in ("POST", "DELETE"):  # as a page of somebody else's would, that a person has open
-            refused = ask.request(method, f"/-/silences?severity=critical&for=9h&author=x&id={name}")
+        client = running.client
+        assert client.get("/-/silences").json()[0]["matchers"] == {"workload_id": "w 1&x", "severity": "critical"}
+        for method in ("POST", "DELETE"):  # as another site's page in a browser might
+            refused = client.request(method, f"/-/silences?severity=critical&for=9h&author=x&id={name}")
             assert (refused.status_code, "Missing header X-Requested-By" in refused.text) == (403, True)
-        assert ask.put("/-/silences").status_code == 405
+        assert client.put("/-/silences").status_code == 405
         running.stop()
         running = Running("run", f"--config.file={file}", f"--state.path={tmp_path / 'state.db'}", **account(api))
         running.until("/-/silences", name)
@@ -565,11 +581,11 @@ def test_silences_of_a_running_daemon_are_added_listed_and_ended(api: Simulator,
         (["end", ""], "id has no value; give id=VALUE"),
     ],
 )
-def test_a_silence_of_more_than_is_meant_is_refused_before_the_daemon_is_asked(given: list[str], words: str) -> None:
+def test_an_ambiguous_silence_is_rejected_before_any_request(given: list[str], words: str) -> None:
     assert run("silence", *given, USER="jo") == (2, "", f"workload-exporter: {words}\n")
 
 
-def test_who_pages_may_be_changed_while_it_runs(api: Simulator, tmp_path: Path) -> None:
+def test_a_reload_changes_who_pages(api: Simulator, tmp_path: Path) -> None:
     file = tmp_path / "exporter.yaml"
     rules = f"accounts: [{{endpoint: '{api.url}', token: {api.token}}}]\n"
     with HttpReceiver() as first, HttpReceiver() as second:
@@ -583,38 +599,38 @@ def test_who_pages_may_be_changed_while_it_runs(api: Simulator, tmp_path: Path) 
             file.write_text(rules + text)
             return running.client.post("/-/reload").status_code
 
-        def told(receiver: HttpReceiver, since: int) -> bool:
+        def notified(receiver: HttpReceiver, since: int) -> bool:
             return bool(eventually(lambda: len(receiver.received) > since, 10))
 
         dead_man = {"alerts": ["DataRobotWatchdog"], "repeat_interval": "1s"}
         assert reload(paging(first, **dead_man)) == 200
-        assert told(first, 2)
+        assert notified(first, 2)
         assert reload(paging(second, ca_file=__file__, **dead_man)) == 500
         assert "paging.receivers.ca_file: of hook cannot be used" in running.client.post("/-/reload").text
-        assert told(first, len(first.received) + 1)
+        assert notified(first, len(first.received) + 1)
         assert not second.received
         assert reload(paging(second, **dead_man)) == 200
-        assert told(second, 2)
-        heard = len(first.received)
+        assert notified(second, 2)
+        before = len(first.received)
         assert reload("") == 200
         running.until("/-/silences", "Direct paging is off")
-        assert len(first.received) == heard
+        assert len(first.received) == before
         status, _, log = running.stop()
         assert (status, "Traceback" in log) == (0, False)
 
 
-def test_the_demo_runs_with_nothing_given() -> None:
+def test_the_demo_needs_no_settings() -> None:
     running = Running("demo", "--demo.workloads=10", "--demo.speed=60", "--demo.seed=3")
     running.until("/-/ready", "ready\n")
     text = running.until("/metrics", 'workload="crash-loop-1"')
     assert text.count("\ndatarobot_workload_info{") >= 9
     status, _, log = running.stop(signal.SIGINT)
     assert status == 0
-    assert log.startswith("A SIMULATION, no DataRobot is asked: 10 workloads that tell stories, at http://127.0.0.1:")
+    assert log.startswith("SIMULATION, DataRobot is not contacted: 10 workloads, API at http://127.0.0.1:")
 
 
-def test_no_secret_is_anywhere(tmp_path: Path) -> None:
-    """A canary as the token, an API that refuses it: it is in no answer, no log line and no error."""
+def test_no_output_contains_the_token(tmp_path: Path) -> None:
+    """The token appears in no response, log line or error, even if the API rejects it."""
     canary = "canary-8c1f"
     with Simulator(workloads=10) as simulator:
         environment = {"DATAROBOT_ENDPOINT": simulator.url, "DATAROBOT_API_TOKEN": canary}

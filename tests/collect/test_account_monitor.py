@@ -19,7 +19,7 @@ from exporter.fleet.ledger import Tally
 from exporter.fleet.polling import Policy
 from exporter.fleet.reconcile import Snapshot, ledgers, restored
 from exporter.fleet.selection import Selection
-from exporter.telemetry.own_metrics import Report
+from exporter.telemetry.report import Report
 from exporter.tracing.builder import Tracing
 from tests.daemon.test_daemon import START, Time
 from tests.examples import page

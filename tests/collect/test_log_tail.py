@@ -44,7 +44,7 @@ def added(world: World, *turns: Sequence[Notification], patience: float = 5.0) -
         (httpx.Response(200, json={"data": []}),
          "no lines found; not every cluster collects logs"),
         (httpx.Response(200, json={"data": [{"message": str(n)} for n in range(9)]}), "2\n1\n0"),
-        (httpx.Response(200, text="<html>"), "not told: the answer is no JSON"),
+        (httpx.Response(200, text="<html>"), "not told: the response is not JSON"),
         (httpx.Response(403, json={"message": "feature not enabled"}), "not told: GET /otel/workload/{id}/logs "),
     ],
 )  # fmt: skip

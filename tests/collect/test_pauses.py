@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.collect.client import ApiError, Client
-from exporter.fleet.pauses import LIST, MOST, Pause
+from exporter.fleet.pauses import LIST, MAX_PAUSE_SECONDS, Pause
 from tests.stage import VirtualLoop
 
 PODS, EVENTS = "/workloads/{id}/protons/{pid}/statusDetails", "/workloads/{id}/events"
@@ -366,7 +366,7 @@ def test_whatever_the_api_refuses_the_budget_holds_retry_after_is_obeyed_and_the
     assert [pair for refusal in refusals for pair in _too_soon(refusal, played.sent)] == []
     refused = [refusal.answered for refusal in refusals if refusal.path == LIST]
     for at in played.wanted:
-        if not any(at - MOST - EVERY < each < at + EVERY for each in refused):
+        if not any(at - MAX_PAUSE_SECONDS - EVERY < each < at + EVERY for each in refused):
             went = min((each.at for each in played.sent if each.path == LIST and each.at >= at), default=SPAN)
             # Requests of the details that have a connection may have their turns first.
             assert went - at <= concurrency / rate + 1e-6
@@ -374,7 +374,7 @@ def test_whatever_the_api_refuses_the_budget_holds_retry_after_is_obeyed_and_the
 
 def _too_soon(refusal: Sent, sent: Sequence[Sent]) -> list[tuple[Sent, Sent]]:
     """What was sent within the time that a refusal asked to wait for."""
-    until = refusal.answered + min(refusal.retry_after or 0.0, MOST) - 1e-6
+    until = refusal.answered + min(refusal.retry_after or 0.0, MAX_PAUSE_SECONDS) - 1e-6
     return [(refusal, each) for each in sent if refusal.answered < each.at < until and _applies(refusal, each)]
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from exporter.api.models import status_group
-from exporter.fleet.polling import NAMES, Policy
+from exporter.fleet.polling import PART_NAMES, Policy
 from exporter.simulator.stories import STORIES
 from tests.stage import START, Sent, Stage, played, simulated
 
@@ -250,11 +250,13 @@ def test_a_lane_of_which_every_request_is_paused_rests() -> None:
         await stage.run(5.0)
         simulator.odd = {"throttled"}
         await stage.run(200.0)
-        looks = sum(counted(stage, "detail_looks_total", part=part) for part in NAMES)
+        looks = sum(counted(stage, "detail_looks_total", part=part) for part in PART_NAMES)
         sent = len(stage.sent)
         await stage.run(400.0)
         assert len(stage.sent) - sent <= 5
-        assert sum(counted(stage, "detail_looks_total", part=part) for part in NAMES) - looks <= 3 * len(NAMES)
+        assert sum(counted(stage, "detail_looks_total", part=part) for part in PART_NAMES) - looks <= 3 * len(
+            PART_NAMES
+        )
 
     with simulated(300) as simulator:
         played(play, simulator, rate=10.0)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.__main__ import main
+from exporter.cli.main import main
 from exporter.daemon.daemon import Daemon
 from exporter.settings.loader import load
 from exporter.settings.model import Settings

@@ -19,13 +19,13 @@ from exporter.api.models import (
     Bundle,
     Creator,
     Group,
-    Policy,
     Replacement,
     Runtime,
+    ScalingPolicy,
     Tag,
     Workload,
 )
-from exporter.api.pods import Condition, Container, LastState, Pods, Proton, Replica, StatusDetails
+from exporter.api.pods import Container, LastState, PodCondition, Pods, Proton, Replica, StatusDetails
 from exporter.diagnosis.causes import CAUSES
 from exporter.diagnosis.diagnosis import Diagnosis, diagnosis
 from exporter.diagnosis.facts import CHANGES, PARTS
@@ -61,7 +61,7 @@ UNREADY = pods(replica(container(ready=False)))
 
 def unready(since: float, began: float, *others: Replica) -> Pods:
     """A pod that is not ready since so many seconds, though its container runs since so many."""
-    turned = Condition(type="Ready", value=False, last_transition_time=ago(since))
+    turned = PodCondition(type="Ready", value=False, last_transition_time=ago(since))
     return pods(replica(container(ready=False, started_at=ago(began)), conditions=(turned,)), *others)
 
 
@@ -74,7 +74,7 @@ def crashing(code: int, reason: str = "Error") -> Pods:
 
 
 def lacking(message: str) -> Pods:
-    unmet = Condition(type="PodScheduled", value=False, message=message)
+    unmet = PodCondition(type="PodScheduled", value=False, message=message)
     return pods(replica(status="pending", conditions=(unmet,)))
 
 
@@ -102,7 +102,7 @@ def state(
 
 def lost(ready: bool | str | None = None) -> Pods:
     """A pod on a node that does not report any more; its container was ready before."""
-    return pods(replica(container(), status="unknown", conditions=(Condition(type="Ready", value=ready),)))
+    return pods(replica(container(), status="unknown", conditions=(PodCondition(type="Ready", value=ready),)))
 
 
 def unread(told: Pods, **why: str) -> Pods:
@@ -151,7 +151,7 @@ POD_CAUSES: dict[str, Pods] = {
 }
 BIG = Bundle(id="b", memory_bytes=2 << 30)
 USED = (OtelValue(otel_name="memory", unit="bytes", level="pod", current_value=0.99 * (2 << 30)),)
-BUSY = Policy(scaling_metric="httpRequestsConcurrency", target=2)
+BUSY = ScalingPolicy(scaling_metric="httpRequestsConcurrency", target=2)
 LOADED = {"windows": stats(concurrent_requests=10)}
 DRAFT = Artifact(status="draft")
 OLD = pods(replica(container()), created_at=ago(9 * HOUR))
@@ -545,15 +545,15 @@ def test_what_is_at_its_limit_is_told(of: WorkloadState, words: str | None) -> N
          "its item in the workload list: name, status not readable; the last readable value is shown for at most "
          "15 minutes"),
         (state("stopped", told=Pods((Proton("p"),), {"p": None})), None),
-        (state(told=unread(both(READY, READY), p="server_error")), "its pods: serving version p: the API fails (5xx)"),
+        (state(told=unread(both(READY, READY), p="server_error")), "its pods: serving version p: server error (5xx)"),
         (state(told=unread(both(READY, READY), c="forbidden", _="decode")),
-         "its pods: new version c: the API refuses it (403); give the token's user the role `user` on the workload; a "
-         "version missing from the list: the answer cannot be decoded"),
+         "its pods: new version c: access is denied (403); give the token's user the role `user` on the workload; a "
+         "version missing from the list: the response cannot be decoded"),
         (state("stopped", told=unread(both(READY, READY), p="timeout")),
-         "its pods: serving version p: the API does not answer in time"),
-        (state(told=None, details=FAILED), "its pods: not reported yet; the API fails (5xx)"),
+         "its pods: serving version p: the API does not respond in time"),
+        (state(told=None, details=FAILED), "its pods: not reported yet; server error (5xx)"),
         (state(told=None, details={"fresh": {"pods": False}, **FAILED}),
-         "its pods: not reported recently; the API fails (5xx)"),
+         "its pods: not reported recently; server error (5xx)"),
         (state(told=Pods(both(READY, READY).protons, {**both(READY, READY).details, "p": None})),
          "its pods: the platform reports nothing about them (204)"),
         (state(), None),
@@ -801,7 +801,7 @@ CONTAINERS = st.builds(
     last_state=st.none() | st.builds(LastState, reason=REASONS, exit_code=st.integers(), message=WORDS,
                                      finished_at=TIMES),
 )  # fmt: skip
-CONDITIONS = st.builds(Condition, type=st.just("PodScheduled"), value=st.booleans(), message=WORDS)
+CONDITIONS = st.builds(PodCondition, type=st.just("PodScheduled"), value=st.booleans(), message=WORDS)
 REPLICAS = st.builds(
     Replica,
     name=WORDS,

@@ -11,7 +11,7 @@ from exporter.alerting.evaluation import ActiveAlert
 from exporter.alerting.expressions import WorkloadContext
 from exporter.alerting.rules import DEFAULT, levels
 from exporter.api.models import Autoscaling, Group, Replacement, Runtime, Workload
-from exporter.api.pods import Condition, Pods, Proton
+from exporter.api.pods import PodCondition, Pods, Proton
 from exporter.diagnosis.fleet_table import (
     PAGE,
     SORTS,
@@ -34,7 +34,8 @@ TWO = Runtime(container_groups=(Group(replica_count=2),))
 NONE_TO_THREE = Runtime(container_groups=(Group(autoscaling=Autoscaling(min_replica_count=0, max_replica_count=3)),))
 READY = replica(container())
 NO_GPU = replica(
-    status="pending", conditions=(Condition(type="PodScheduled", value=False, message="Insufficient nvidia.com/gpu"),)
+    status="pending",
+    conditions=(PodCondition(type="PodScheduled", value=False, message="Insufficient nvidia.com/gpu"),),
 )
 CRASHED = container(ready=False, status="waiting", reason="CrashLoopBackOff", ended=("OOMKilled", 137, None))
 
@@ -48,7 +49,7 @@ def state(status: str | None = "running", told: Pods | None = None, **facts: Any
     return sight(workload, 9000.0, 1.0, details=Details(pods=told, **details), **parts)
 
 
-LOST = replica(container(), status="unknown", conditions=(Condition(type="Ready"),))
+LOST = replica(container(), status="unknown", conditions=(PodCondition(type="Ready"),))
 
 
 def unread(**reasons: str) -> Pods:
@@ -128,15 +129,15 @@ def test_pods_of_which_readiness_is_not_told_are_counted_apart() -> None:
         (state("running", held={"status": 1.0, "name": 1.0}), ("not readable in the list: name, status",)),
         (
             state("running", fresh={"pods": False}, failed={"pods": "server_error"}),
-            ("pods not reported recently: the API fails (5xx)",),
+            ("pods not reported recently: server error (5xx)",),
         ),
         (
             state("running", unread(p="server_error"), fresh={"pods": False}),
-            ("pods not read: serving version p: the API fails (5xx)",),
+            ("pods not read: serving version p: server error (5xx)",),
         ),
         (
             state("running", unread(o="server_error")),
-            ("pods not read: outgoing version o: the API fails (5xx), which is common while a version drains",),
+            ("pods not read: outgoing version o: server error (5xx), which is common while a version drains",),
         ),
         (state("running", pods(READY, LOST)), ("readiness not known (x1)",)),
         (state("stopped", pods(LOST)), ()),

@@ -15,9 +15,9 @@ from exporter.alerting.alerts import ALERTS, DEFAULTS, Alert
 from exporter.alerting.expressions import AccountContext, WorkloadContext
 from exporter.alerting.rules import DEFAULT, expression, levels
 from exporter.api.details import ComputeBundle, OtelValue, RequestMetrics
-from exporter.api.models import Artifact, Autoscaling, Bundle, Group, Policy, Replacement, Runtime, Workload
-from exporter.api.pods import Condition as PodCondition
+from exporter.api.models import Artifact, Autoscaling, Bundle, Group, Replacement, Runtime, ScalingPolicy, Workload
 from exporter.api.pods import OverallStatus, Pods, Proton, StatusDetails
+from exporter.api.pods import PodCondition as PodCondition
 from exporter.fleet.ledger import Ledger, ReplacementCursor, Tally
 from exporter.fleet.workload_state import Account, Details, Window, WorkloadState
 from exporter.metrics.account_families import ACCOUNTS, AccountFacts, use
@@ -103,7 +103,7 @@ BUNDLE = st.none() | st.builds(
 SCALING = st.none() | st.builds(
     lambda least, most: Autoscaling(
         enabled=True, min_replica_count=least, max_replica_count=most,
-        policies=(Policy("httpRequestsConcurrency", 4.0),),
+        policies=(ScalingPolicy("httpRequestsConcurrency", 4.0),),
     ),
     st.sampled_from([0, 1, 2, 3, 3]), st.integers(1, 3),
 )  # fmt: skip

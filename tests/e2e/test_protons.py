@@ -100,10 +100,9 @@ def test_a_page_names_the_version_that_could_not_be_read_and_the_reason(ran: Ran
     assert words == [
         "",
         "",
-        "its pods: outgoing version ID: the API fails (5xx), which is common while a version drains",
-        "its pods: outgoing version ID: the API refuses it (403); give the token's user the role `user` on the "
-        "workload",
-        "its pods: outgoing version ID: the answer cannot be decoded",
+        "its pods: outgoing version ID: server error (5xx), which is common while a version drains",
+        "its pods: outgoing version ID: access is denied (403); give the token's user the role `user` on the workload",
+        "its pods: outgoing version ID: the response cannot be decoded",
     ]
     assert all("exit code 1" in details["Likely cause"] for details in ran.evidence.values())
 
@@ -129,7 +128,7 @@ def test_the_status_page_says_which_version_could_not_be_read(ran: Ran) -> None:
     assert re.search(r"pods not read: serving version [0-9a-f]{24}: the API fails \(5xx\)", row)
     assert "? / 1" in row
     (row,) = [row for row in ran.rows if "draining-refused" in row]
-    assert re.search(r"pods not read: outgoing version [0-9a-f]{24}: the API refuses it \(403\)", row)
+    assert re.search(r"pods not read: outgoing version [0-9a-f]{24}: access is denied \(403\)", row)
     assert "0 / 1" in row
 
 

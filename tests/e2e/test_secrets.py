@@ -303,12 +303,12 @@ process_resident_memory_bytes process_start_time_seconds process_virtual_memory_
 AS_OTHER_USER = """
 import ctypes, os, sys
 from prometheus_client import REGISTRY, generate_latest
-from exporter.cli.process import no_core_files
+from exporter.cli.process import disable_core_dumps
 if os.getuid() == 0:
     os.setgroups([])
     os.setgid(65534)
     os.setuid(65534)
-no_core_files()
+disable_core_dumps()
 assert ctypes.CDLL(None).prctl(3, 0, 0, 0, 0) == 0, "PR_GET_DUMPABLE"
 sys.stdout.write(generate_latest(REGISTRY).decode())
 """

@@ -5,7 +5,7 @@ import pytest
 
 from exporter.api.details import Event, EventDetails
 from exporter.api.models import Replacement, Workload
-from exporter.api.pods import Condition, Container, LastState, Pods, Proton, Replica, StatusDetails
+from exporter.api.pods import Container, LastState, PodCondition, Pods, Proton, Replica, StatusDetails
 from exporter.fleet import counting, episodes, observations, transitions
 from exporter.fleet.episodes import MAX_EPISODES, Episode, EpisodeTracker, Mark, ObservedEvent, Past
 from exporter.fleet.ledger import Ledger
@@ -259,8 +259,8 @@ def at(seconds: float) -> str:
     return f"1970-01-01T00:{int(seconds // 60):02}:{int(seconds % 60):02}Z"
 
 
-def condition(kind: str, second: float, truth: bool = True, **more: str) -> Condition:
-    return Condition(type=kind, value=truth, last_transition_time=at(second), **more)
+def condition(kind: str, second: float, truth: bool = True, **more: str) -> PodCondition:
+    return PodCondition(type=kind, value=truth, last_transition_time=at(second), **more)
 
 
 def read(*replicas: Replica, tracker: EpisodeTracker | None = None, now: float = 210.0) -> EpisodeTracker:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.fleet.pauses import LIST, MOST, OBJECTS_MOST, Pause, Pauses, Scope
+from exporter.fleet.pauses import LIST, MAX_PAUSE_SECONDS, MAX_PAUSED_OBJECTS, Pause, Pauses, Scope
 
 PODS, EVENTS = "/workloads/{id}/protons/{pid}/statusDetails", "/workloads/{id}/events"
 QUOTAS, LIMITS = "/quotas", "/account/info"
@@ -60,7 +60,7 @@ REFUSALS: dict[str, tuple[list[Refusal], dict[Target, Pause | None]]] = {
         {(EVENTS, ("b",)): Pause("route", 5), (PODS, ("a", "p1")): None, THE_LIST: None},
     ),
     "429 that names a time": ([(EVENTS, ("a",), 429, 40.0)], {(EVENTS, ("b",)): Pause("route", 40)}),
-    "429 that names a day": ([(EVENTS, ("a",), 429, 86400.0)], {(EVENTS, ("b",)): Pause("route", MOST)}),
+    "429 that names a day": ([(EVENTS, ("a",), 429, 86400.0)], {(EVENTS, ("b",)): Pause("route", MAX_PAUSE_SECONDS)}),
     "429 that names no time to wait": ([(EVENTS, ("a",), 429, 0.0)], {(EVENTS, ("b",)): None}),
     "503 that names no time to wait": ([(PODS, ("a", "p1"), 503, 0.0)], {(PODS, ("a", "p1")): None}),
     "429 on two routes": (
@@ -101,7 +101,7 @@ def pauses_in_turn(target: Target, count: int, pauses: Pauses) -> list[float]:
 @pytest.mark.parametrize("target", [THE_LIST, (EVENTS, ("a",)), (QUOTAS, ())])
 def test_pauses_that_the_api_gives_no_time_for_grow_and_stay_bounded(target: Target) -> None:
     assert pauses_in_turn(target, 9, Pauses()) == [5, 10, 20, 40, 80, 160, 300, 300, 300]
-    assert pauses_in_turn(target, 3000, Pauses())[-1] == MOST
+    assert pauses_in_turn(target, 3000, Pauses())[-1] == MAX_PAUSE_SECONDS
 
 
 def test_a_success_makes_the_next_pause_of_its_route_short_again_and_no_other() -> None:
@@ -158,7 +158,7 @@ def test_a_few_broken_workloads_hold_up_the_others_for_moments_only() -> None:
 
 
 def test_a_limited_number_of_paused_objects_is_remembered_and_none_is_asked_too_soon() -> None:
-    pauses = refused(Pauses(), *unavailable(*map(str, range(OBJECTS_MOST))))
+    pauses = refused(Pauses(), *unavailable(*map(str, range(MAX_PAUSED_OBJECTS))))
     assert pauses.of(PODS, ("other", "p1"), 200.0) is None
     refused(pauses, *unavailable("one more"), at=200.0)
     assert pauses.of(PODS, ("one more", "p1"), 200.0) == Pause("route", 300)
@@ -203,7 +203,7 @@ def test_whatever_the_answers_what_asked_for_time_gets_it_and_the_list_waits_for
             pauses.refused(of, about, code, asked, sent, answered)
             last, last_of_list = answered, answered if of == LIST else last_of_list
             what = (of, about if code == 503 and about else None)
-            asked_for[what] = max(asked_for.get(what, 0.0), answered + min(asked or 0.0, MOST))
+            asked_for[what] = max(asked_for.get(what, 0.0), answered + min(asked or 0.0, MAX_PAUSE_SECONDS))
         under_way = [each for each in under_way if each[0] > now]
         pause = pauses.of(route, ids, now)
         if pause is None:
@@ -211,6 +211,6 @@ def test_whatever_the_answers_what_asked_for_time_gets_it_and_the_list_waits_for
             assert all(now >= asked_for.get(what, 0.0) for what in named)
             under_way.append((now + seconds, now, (route, ids), status, retry_after))
         else:
-            assert 0 < pause.seconds <= last + MOST - now
-            assert pause.scope != "account" or pause.seconds <= last_of_list + MOST - now
+            assert 0 < pause.seconds <= last + MAX_PAUSE_SECONDS - now
+            assert pause.scope != "account" or pause.seconds <= last_of_list + MAX_PAUSE_SECONDS - now
             assert route != LIST or pause.scope == "account"

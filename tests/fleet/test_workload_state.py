@@ -50,7 +50,7 @@ def test_scaled_to_zero_is_told_apart_from_broken(of: WorkloadState, zero: bool 
     ],
 )
 def test_troubles_of_a_workload_that_is_up(of: WorkloadState, words: list[str]) -> None:
-    assert list(workload_state.troubles(of)) == words
+    assert list(workload_state.pod_problems(of)) == words
 
 
 @pytest.mark.parametrize(
@@ -168,16 +168,16 @@ def test_which_pods_could_not_be_read_and_whether_it_matters(
     [
         (
             Unread("outgoing", "5f", "server_error"),
-            "outgoing version 5f: the API fails (5xx), which is common while a version drains",
+            "outgoing version 5f: server error (5xx), which is common while a version drains",
         ),
-        (Unread("active", "5f", "server_error"), "serving version 5f: the API fails (5xx)"),
+        (Unread("active", "5f", "server_error"), "serving version 5f: server error (5xx)"),
         (
             Unread("outgoing", "5f", "forbidden"),
-            "outgoing version 5f: the API refuses it (403); give the token's user the role `user` on the workload",
+            "outgoing version 5f: access is denied (403); give the token's user the role `user` on the workload",
         ),
-        (Unread("candidate", "5f", "decode"), "new version 5f: the answer cannot be decoded"),
+        (Unread("candidate", "5f", "decode"), "new version 5f: the response cannot be decoded"),
         (Unread("other", "5" * 99, "odd"), f"version {'5' * 64}: odd"),
-        (Unread("unknown", "", "decode"), "a version missing from the list: the answer cannot be decoded"),
+        (Unread("unknown", "", "decode"), "a version missing from the list: the response cannot be decoded"),
     ],
 )
 def test_what_could_not_be_read_is_named_with_the_reason_and_the_remedy(unread: Unread, words: str) -> None:

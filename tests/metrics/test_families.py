@@ -9,12 +9,12 @@ from exporter.api.models import (
     Bundle,
     ContainerRuntime,
     Group,
-    Policy,
     RequestStats,
     Runtime,
+    ScalingPolicy,
     Workload,
 )
-from exporter.api.pods import Condition, Pods, Proton, Replica
+from exporter.api.pods import PodCondition, Pods, Proton, Replica
 from exporter.fleet.workload_state import Details, Window
 from exporter.metrics.account_families import ACCOUNTS
 from exporter.metrics.family import PROFILES, Profile, Samples
@@ -29,7 +29,7 @@ def told(name: str, workload: Workload) -> Samples:
 
 
 def scaled(**policies: float | None) -> Workload:
-    given = tuple(Policy(scaling_metric=metric, target=target) for metric, target in policies.items())
+    given = tuple(ScalingPolicy(scaling_metric=metric, target=target) for metric, target in policies.items())
     return Workload(id="w", runtime=Runtime(container_groups=(Group(autoscaling=Autoscaling(policies=given)),)))
 
 
@@ -109,11 +109,13 @@ def with_pods(*replicas: Replica) -> Details:
     return Details(pods=pods(*replicas))
 
 
-UNREADY = Condition(type="Ready", value=False, reason="ContainersNotReady")
-LACKING = Condition(type="PodScheduled", value=False, message="0/9 nodes: Insufficient memory", reason="Unschedulable")
-ODD = Condition(type="Ready", value=None, reason="SomethingNew")
-MET = Condition(type="Ready", value=True, reason="ContainersReady")
-WITHOUT_REASON = Condition(type="Ready", value=False)
+UNREADY = PodCondition(type="Ready", value=False, reason="ContainersNotReady")
+LACKING = PodCondition(
+    type="PodScheduled", value=False, message="0/9 nodes: Insufficient memory", reason="Unschedulable"
+)
+ODD = PodCondition(type="Ready", value=None, reason="SomethingNew")
+MET = PodCondition(type="Ready", value=True, reason="ContainersReady")
+WITHOUT_REASON = PodCondition(type="Ready", value=False)
 SCALED = scaled(httpRequestsConcurrency=4, cpuAverageUtilization=50).runtime
 
 

@@ -18,13 +18,13 @@ from exporter.api.models import (
     Bundle,
     ContainerRuntime,
     Group,
-    Policy,
     Replacement,
     RequestStats,
     Runtime,
+    ScalingPolicy,
     Workload,
 )
-from exporter.api.pods import Condition, OverallStatus, Pods, Proton, StatusDetails
+from exporter.api.pods import OverallStatus, PodCondition, Pods, Proton, StatusDetails
 from exporter.fleet.episodes import Episode, EpisodeTracker, Mark
 from exporter.fleet.ledger import Ledger, ReplacementCursor
 from exporter.fleet.workload_state import Details, Window, WorkloadState
@@ -38,7 +38,7 @@ DAY = "2026-11-{:02}T10:00:00Z"
 
 def _runtime(n: int) -> Runtime:
     policies = tuple(
-        Policy(scaling_metric=metric, target=10.0 * n)
+        ScalingPolicy(scaling_metric=metric, target=10.0 * n)
         for metric in ("cpuAverageUtilization", "httpRequestsConcurrency", "gpuRequestQueueDepth")
     )
     return Runtime(
@@ -57,8 +57,8 @@ def _runtime(n: int) -> Runtime:
 
 def _pods(n: int) -> Pods:
     conditions = (
-        Condition(type="Ready", value=False, reason="ContainersNotReady"),
-        Condition(type="PodScheduled", value=False, message="0/9 nodes: Insufficient memory"),
+        PodCondition(type="Ready", value=False, reason="ContainersNotReady"),
+        PodCondition(type="PodScheduled", value=False, message="0/9 nodes: Insufficient memory"),
     )
     pod = replica(
         container(ended=("OOMKilled", 100 + n, DAY.format(n))),

@@ -19,7 +19,7 @@ from exporter.settings.model import Settings
 from exporter.settings.traces import TraceSettings
 from exporter.simulator import Simulator
 from exporter.state.store import Frozen, Store
-from exporter.telemetry.own_metrics import Report
+from exporter.telemetry.report import Report
 from exporter.tracing.trace import Span, Trace
 from tests.daemon.parts import use_traces
 from tests.daemon.test_daemon import START, Scene, Time, play

@@ -23,7 +23,7 @@ from exporter.paging.notify.contract import Sent
 from exporter.paging.pager import Pager
 from exporter.paging.receiver import Receiver
 from exporter.state.store import StateError, Store
-from exporter.telemetry.own_metrics import Report
+from exporter.telemetry.report import Report
 
 ALL = Subscription(lambda told: told.labels["severity"] != "none", lambda _, __: False)
 

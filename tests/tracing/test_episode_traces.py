@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from exporter.api.details import Event, EventDetails
 from exporter.api.models import Artifact, Creator, Replacement, Workload
-from exporter.api.pods import Condition, Container, LastState, Pods, Proton, Replica, StatusDetails
+from exporter.api.pods import Container, LastState, PodCondition, Pods, Proton, Replica, StatusDetails
 from exporter.fleet import apply, episodes, observations
 from exporter.fleet.episodes import (
     Episode,
@@ -320,8 +320,8 @@ def test_a_container_that_never_started_hangs_before_its_readiness() -> None:
     never = LastState(reason="StartError", exit_code=128, started_at="1970-01-01T00:00:00Z", finished_at=iso(130.0))
     replica = Replica(
         name="a", status="running", started_at=iso(105.0), containers=(Container(name="m", last_state=never),),
-        conditions=(Condition("PodScheduled", value=True, last_transition_time=iso(110.0)),
-                    Condition("Initialized", value=True, last_transition_time=iso(110.0))),
+        conditions=(PodCondition("PodScheduled", value=True, last_transition_time=iso(110.0)),
+                    PodCondition("Initialized", value=True, last_transition_time=iso(110.0))),
     )  # fmt: skip
     told = Pods((Proton("p1"),), {"p1": StatusDetails(replicas=(replica,))})
     tracker = observations.with_pods(EpisodeTracker(over=(start("failure"),)), told, "p1", 150.0)
@@ -857,7 +857,7 @@ replicas = st.builds(
     started_at=times.map(iso),
     conditions=st.lists(
         st.builds(
-            Condition, type=st.sampled_from(["PodScheduled", "Initialized", "Ready"]), value=st.booleans(),
+            PodCondition, type=st.sampled_from(["PodScheduled", "Initialized", "Ready"]), value=st.booleans(),
             last_transition_time=times.map(iso), message=st.just(CANARIES[3]),
         ),
         max_size=3,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from exporter.alerting.rules import DEFAULT, Options
 from exporter.api.models import Group, Runtime, Workload
-from exporter.api.pods import Condition, Pods
+from exporter.api.pods import PodCondition, Pods
 from exporter.diagnosis.fleet_table import Choice, fleet_table
 from exporter.fleet.ledger import Ledger, Tally
 from exporter.fleet.workload_state import Account, Details, WorkloadState
@@ -21,7 +21,7 @@ from tests.make import container, pods, replica, sight
 
 NOW = 1_795_000_000.0
 READY = replica(container())
-LOST = replica(container(), status="unknown", conditions=(Condition(type="Ready"),))
+LOST = replica(container(), status="unknown", conditions=(PodCondition(type="Ready"),))
 EVIL = '<script>alert(1)</script>"onmouseover="alert(2)'
 
 

@@ -1,0 +1,38 @@
+"""API clients of commands that send requests without the daemon."""
+
+from __future__ import annotations
+
+from exporter import __version__
+from exporter.collect.client import Client
+from exporter.daemon.prepared import check_ca_file
+from exporter.redaction import Secrets
+from exporter.settings.accounts import AccountSettings
+
+
+class _NoReport:
+    """Counts nothing: these commands serve no metrics."""
+
+    def request(self, endpoint: str, code: str, seconds: float) -> None: ...
+    def failure(self, endpoint: str, reason: str) -> None: ...
+    def received(self, endpoint: str, size: int) -> None: ...
+    def retry(self, endpoint: str, reason: str) -> None: ...
+    def wait(self, reason: str, seconds: float) -> None: ...
+    def paused(self, endpoint: str, seconds: float) -> None: ...
+    def resumed(self, endpoint: str) -> None: ...
+
+
+def api_client(account: AccountSettings, secrets: Secrets | None = None) -> Client:
+    """A client of an account. Raises `BadSettings` if its `ca_file` cannot be used."""
+    check_ca_file(account)
+    return Client(
+        account.endpoint,
+        account.token_source(),
+        _NoReport(),
+        rate=account.requests_per_second,
+        concurrency=account.concurrency,
+        timeout=account.timeout,
+        patience=account.timeout,
+        ca_file=str(account.ca_file) if account.ca_file else None,
+        secrets=secrets,
+        user_agent=f"workload-exporter/{__version__}",
+    )

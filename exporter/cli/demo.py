@@ -1,0 +1,76 @@
+"""``demo``: the daemon with a simulated Workload API."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from exporter.cli.context import Context
+from exporter.cli.flags import add_run_flags, positive_integer, positive_number
+from exporter.cli.run import run_daemon
+from exporter.settings.accounts import AccountSettings
+from exporter.settings.model import Settings
+from exporter.settings.paging import PagingSettings
+from exporter.settings.values import listen_address
+from exporter.simulator import Simulator
+
+_NOTE = "Simulation: DataRobot is not contacted, and none of these workloads exist."
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    add_run_flags(parser)
+    demo = parser.add_argument_group("simulated fleet")
+    demo.add_argument(
+        "--demo.workloads", dest="workloads", type=positive_integer, default=50, metavar="N", help="default 50"
+    )
+    demo.add_argument(
+        "--demo.seed", dest="seed", type=int, default=7, metavar="N", help="seed of the random fleet; default 7"
+    )
+    demo.add_argument(
+        "--demo.speed",
+        dest="speed",
+        type=positive_number,
+        default=1.0,
+        metavar="X",
+        help="simulate events X times as fast; default 1",
+    )
+    demo.add_argument(
+        "--demo.api-address",
+        dest="api_address",
+        default="127.0.0.1:0",
+        metavar="HOST:PORT",
+        help="address of the simulated API; default: a free port of 127.0.0.1",
+    )
+    demo.add_argument(
+        "--demo.spec", dest="spec", choices=("11.5",), help="respond strictly as in the published API description"
+    )
+
+
+def run(context: Context) -> int:
+    options, settings = context.options, context.settings("replaced")
+    host, port = listen_address(options.api_address)
+    with Simulator(
+        workloads=options.workloads,
+        seed=options.seed,
+        speed=options.speed,
+        strict=options.spec is not None,
+        host=host,
+        port=port,
+    ) as simulator:
+        account = AccountSettings.model_validate(
+            {"name": "demo", "endpoint": simulator.url, "token": simulator.token, "requests_per_second": 100}
+        )
+
+        def simulated() -> Settings:
+            # No paging: a simulated workload must not wake anyone.
+            paging = PagingSettings.model_validate({})
+            return context.settings("replaced").model_copy(update={"accounts": (account,), "paging": paging})
+
+        address = settings.web.listen_address[0]
+        shown = f"127.0.0.1{address}" if address.startswith(":") else address
+        print(
+            f"SIMULATION, DataRobot is not contacted: {options.workloads} workloads, API at {simulator.url}\n"
+            f"Open http://{shown}/ or http://{shown}{settings.web.telemetry_path}; stop with Ctrl-C.",
+            file=sys.stderr,
+        )
+        return run_daemon(simulated(), simulated, _NOTE)

@@ -1,0 +1,105 @@
+"""The command line: the table of commands, and how errors become messages and exit statuses.
+
+Only the module of the command that runs is imported, so that `--version`, `--help` and `healthcheck` start quickly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Protocol, cast
+
+from exporter import __revision__, __version__
+from exporter.cli.context import Context
+from exporter.cli.flags import EXIT_STATUS
+from exporter.cli.process import disable_core_dumps
+from exporter.errors import ExporterError
+from exporter.redaction import Secrets
+from exporter.settings.problems import BadSettings
+from exporter.telemetry.standard_error import clean_errors
+
+DESCRIPTION = """\
+Prometheus exporter for the workloads that you run on DataRobot. It only sends GET requests to the Workload API.
+
+  workload-exporter demo        a simulated fleet on http://127.0.0.1:10142/; needs no account
+  workload-exporter             sweep and serve; needs DATAROBOT_ENDPOINT and DATAROBOT_API_TOKEN
+  workload-exporter check       list every problem with the settings, without starting anything
+"""
+COMMANDS = {
+    "run": "sweep the accounts and serve their metrics (default)",
+    "demo": "run against a simulated DataRobot with a changing fleet; needs no account",
+    "check": "list every problem with the settings; with --online also test each API route and the trace collector",
+    "once": "make one complete sweep and print the metrics; exit 1 with the reason if it is incomplete",
+    "explain": "diagnose one workload: what is wrong, the likely cause, and what to do next; needs no running daemon",
+    "plan": "estimate the API calls per minute that these settings cause",
+    "notify": "send a test notification to a receiver, resolve it, and print the responses",
+    "healthcheck": "request /-/healthy from the running daemon; exit 0 if it is healthy",
+    "silence": "list, add or end silences of the running daemon's own paging",
+    "rules": "print the alert rules for Prometheus or the Prometheus operator",
+    "docs": "print the reference of metrics, settings or alerts, as in docs/",
+}
+"""Summaries of the commands. Each command is the module of its name in this folder."""
+
+
+class Command(Protocol):
+    """What the module of a command defines."""
+
+    def add_flags(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def run(self, context: Context) -> int:
+        """Run the command; return the exit status."""
+
+
+def command(name: str) -> Command:
+    """Import the module of a command."""
+    return cast(Command, import_module(f"exporter.cli.{name}"))
+
+
+def parser(*names: str) -> argparse.ArgumentParser:
+    """The parser of the command line. Only the named commands have their flags."""
+    root = argparse.ArgumentParser(
+        "workload-exporter",
+        description=DESCRIPTION,
+        epilog=EXIT_STATUS + " `workload-exporter COMMAND --help` shows the flags of a command.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    root.add_argument("--version", action="version", version=f"workload-exporter {__version__} ({__revision__})")
+    commands = root.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for name, summary in COMMANDS.items():
+        description = summary[0].upper() + summary[1:] + "."
+        child = commands.add_parser(name, help=summary, description=description, epilog=EXIT_STATUS)
+        if name in names:
+            command(name).add_flags(child)
+    return root
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit status: 0 success, 1 failure, 2 invalid settings or usage."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help", "--version")):
+        given.insert(0, "run")
+    options = parser(given[0]).parse_args(given)
+    disable_core_dumps()
+    secrets = Secrets()
+    try:
+        with clean_errors(secrets.text):
+            return command(options.command).run(Context(options, secrets))
+    except BadSettings as error:
+        for problem in error.problems:
+            print(f"workload-exporter: {problem}", file=sys.stderr)
+        if options.command == "run":
+            print("workload-exporter: to try it without an account: workload-exporter demo", file=sys.stderr)
+        return 2
+    except ExporterError as error:
+        for line in secrets.text(str(error)).splitlines():
+            print(f"workload-exporter: {line}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"workload-exporter: {secrets.text(error.strerror or str(error))}", file=sys.stderr)
+        return 1
+    except Exception:  # noqa: BLE001 — it ends the process in any case, but its text may contain a secret
+        sys.stderr.write(secrets.text(traceback.format_exc()))
+        return 1

@@ -1,0 +1,30 @@
+"""``rules``: the alert rules as the settings say."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from exporter.cli.context import Context
+from exporter.cli.flags import add_settings_flags
+from exporter.docs import RULES_FORMS, rules_page
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    add_settings_flags(parser)
+    rules = parser.add_argument_group("rules; for more, see alerts.* in docs/settings.md")
+    rules.add_argument("--format", choices=RULES_FORMS, default="prometheus", help="default prometheus")
+    rules.add_argument("--alerts.selector", dest="alerts.selector", metavar="MATCHERS", help='default job="datarobot"')
+    rules.add_argument(
+        "--alerts.runbook-url", dest="alerts.runbook_url", metavar="URL", help="URL prefix of runbooks, before NAME.md"
+    )
+    rules.add_argument("--alerts.dashboard-url", dest="alerts.dashboard_url", metavar="URL", help="base URL of Grafana")
+    rules.add_argument("--alerts.console-url", dest="alerts.console_url", metavar="URL", help="base URL of DataRobot")
+    rules.add_argument(
+        "--alerts.trace-url", dest="alerts.trace_url", metavar="URL", help="URL of the traces of {workload_id}"
+    )
+
+
+def run(context: Context) -> int:
+    sys.stdout.write(rules_page(context.settings("replaced").alerts.options, context.options.format))
+    return 0

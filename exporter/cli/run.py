@@ -1,0 +1,44 @@
+"""``run``: the daemon."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+import uvloop
+
+from exporter.cli.context import Context
+from exporter.cli.flags import add_run_flags
+from exporter.daemon.daemon import Daemon
+from exporter.daemon.memory import limit_fragmentation
+from exporter.settings.model import Settings
+from exporter.state.store import Store
+
+add_flags: Callable[[argparse.ArgumentParser], None] = add_run_flags
+
+
+def run(context: Context) -> int:
+    return run_daemon(context.settings(), context.reader())
+
+
+def run_daemon(settings: Settings, read: Callable[[], Settings], note: str = "") -> int:
+    """Run the daemon until a signal stops it.
+
+    `read` reads the settings again for a reload; `note` is shown at the top of the status page.
+    """
+
+    async def serve() -> None:
+        daemon = Daemon(settings, read, store=store, note=note)
+        daemon.log_to(settings)
+        if store.aside is not None:
+            print(
+                f"workload-exporter: the state file could not be used and was renamed to {store.aside}",
+                file=sys.stderr,
+            )
+        await daemon.run()
+
+    store = Store(settings.state.path, set_aside=settings.state.on_trouble == "set_aside")
+    limit_fragmentation()
+    uvloop.run(serve())
+    return 0

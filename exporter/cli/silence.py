@@ -1,0 +1,65 @@
+"""``silence``: list, add or end silences of the running daemon."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from urllib.parse import urlencode
+
+from exporter.cli.context import Context
+from exporter.cli.flags import add_web_flags
+from exporter.cli.own_server import request
+from exporter.cli.web_settings import uses_tls
+from exporter.web.query import query_problem
+
+_METHODS = {"list": "GET", "add": "POST", "end": "DELETE"}
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    add_web_flags(parser)
+    parser.add_argument("action", choices=tuple(_METHODS), help="`end` takes the id that `list` shows")
+    parser.add_argument("which", nargs="*", metavar="LABEL=VALUE | ID", help="such as workload_id=… or alertname=…")
+    parser.add_argument("--for", dest="length", default="", metavar="DURATION", help="such as 2h; required for `add`")
+    parser.add_argument("--author", default=os.environ.get("USER", ""), metavar="NAME", help="default: $USER")
+    parser.add_argument("--comment", default="", metavar="TEXT", help="reason, for other people")
+
+
+def run(context: Context) -> int:
+    settings = context.settings("replaced")
+    parameters, problem = _parameters(context.options)
+    if problem:
+        print(f"workload-exporter: {problem}", file=sys.stderr)
+        return 2
+    action = context.options.action
+    path = "/-/silences" + (f"?{urlencode(parameters)}" if parameters else "")
+    login = os.environ.get("WORKLOAD_EXPORTER_LOGIN", "")
+    status, text = request(
+        settings.web.listen_address[0], uses_tls(settings), path, method=_METHODS[action], login=login
+    )
+    if status != 200:
+        hint = "; set WORKLOAD_EXPORTER_LOGIN=USER:PASSWORD" if status == 401 else ""
+        print(f"workload-exporter: {text}{hint}", file=sys.stderr)
+        return 1
+    for each in json.loads(text):
+        labels = " ".join(f"{name}={value}" for name, value in each["matchers"].items())
+        print(f"{each['id']}  until {each['ends']}  {labels}  ({each['author']}: {each['comment'] or 'no comment'})")
+    return 0
+
+
+def _parameters(options: argparse.Namespace) -> tuple[list[tuple[str, str]], str]:
+    """Parameters of the request, and what is wrong with the options (empty: nothing)."""
+    if options.action == "list":
+        return [], ""
+    if options.action == "end":
+        if len(options.which) != 1:
+            return [], "give the id that `silence list` shows"
+        parameters = [("id", options.which[0])]
+        return parameters, query_problem(parameters)
+    pairs = [each.partition("=") for each in options.which]
+    if not (pairs and all(sign for _, sign, _ in pairs) and options.length and options.author):
+        return [], "give LABEL=VALUE, --for DURATION and --author NAME"
+    parameters = [(name, value) for name, _, value in pairs]
+    parameters += [("for", options.length), ("author", options.author), ("comment", options.comment)]
+    return parameters, query_problem(parameters)
