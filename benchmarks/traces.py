@@ -31,7 +31,7 @@ from exporter.fleet.reconcile import Snapshot
 from exporter.fleet.workload_state import WorkloadState
 from exporter.otlp.encoding import SCOPE, encode
 from exporter.simulator import list_page
-from exporter.state.store import Frozen, Store
+from exporter.state.store import EncodedTrace, Store
 from exporter.telemetry.report import Report
 from exporter.tracing.builder import Tracing
 from exporter.tracing.episode_traces import settled
@@ -151,7 +151,7 @@ def kept(size: int = 500) -> float:
             store = Store(Path(folder) / "state.db")
             began = time.perf_counter()
             found = [built(each) for each in state]
-            frozen = [Frozen(trace.id, len(trace.spans), encode(trace), NOW) for _, trace in found]
+            frozen = [EncodedTrace(trace.id, len(trace.spans), encode(trace), NOW) for _, trace in found]
             store.commit("bench", {after.workload.id: after.ledger for after, _ in found}, traces=frozen)
             spent.append(time.perf_counter() - began)
             assert store.outbox().traces == size

@@ -18,7 +18,7 @@ from exporter.otlp.encoding import EMPTY
 from exporter.otlp.transport import Transport
 from exporter.otlp.verdict import REASONS, Verdict
 from exporter.settings.traces import TraceSettings
-from exporter.state.store import StateError, Store, Waiting
+from exporter.state.store import QueuedTrace, StateError, Store
 from exporter.telemetry.report import Report
 
 TRACES, SPANS, SIZE = 512, 512, 1_000_000
@@ -147,7 +147,7 @@ class Sender:
             return proof._replace(result="refused", summary=f"{proof.summary}, even to an empty request")
         return verdict if proof.accepted else proof
 
-    async def _apply(self, verdict: Verdict, rows: Sequence[Waiting]) -> float:
+    async def _apply(self, verdict: Verdict, rows: Sequence[QueuedTrace]) -> float:
         """Drop, split or keep the traces as the verdict requires; return the seconds before the next request."""
         spans = sum(row.spans for row in rows)
         match verdict.result:
@@ -185,7 +185,7 @@ class Sender:
             log.log(level, "the collector does not accept traces", words=verdict.message)
             self._logged_reason = verdict.reason
 
-    async def _accepted(self, verdict: Verdict, rows: Sequence[Waiting], spans: int) -> None:
+    async def _accepted(self, verdict: Verdict, rows: Sequence[QueuedTrace], spans: int) -> None:
         rejected = max(0, min(verdict.rejected, spans))
         self._report.set("trace_endpoint_up", 1, self._settings.protocol)
         self._report.count("trace_spans_sent", by=spans - rejected)
@@ -200,7 +200,7 @@ class Sender:
 
     # -- the outbox
 
-    async def _done(self, rows: Sequence[Waiting]) -> None:
+    async def _done(self, rows: Sequence[QueuedTrace]) -> None:
         if rows:
             self._sent_to = rows[-1].seq
             await self._remove_sent()

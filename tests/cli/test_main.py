@@ -23,7 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from exporter.cli.main import COMMANDS, main
 from exporter.otlp.encoding import encode
 from exporter.simulator import Simulator
-from exporter.state.store import Frozen, Store
+from exporter.state.store import EncodedTrace, Store
 from exporter.tracing.trace import Trace
 from tests.e2e.servers import eventually, free_port
 from tests.receivers import Answer, HttpReceiver
@@ -451,7 +451,7 @@ def test_the_daemon_becomes_ready_and_stops_with_0_within_five_seconds(api: Simu
 def test_the_daemon_stops_in_time_while_the_collector_hangs_and_sends_later(api: Simulator, tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     store = Store(path)
-    store.commit("default", {}, traces=[Frozen(b"t" * 16, 1, encode(Trace(b"t" * 16, {}, ())), time.time())])
+    store.commit("default", {}, traces=[EncodedTrace(b"t" * 16, 1, encode(Trace(b"t" * 16, {}, ())), time.time())])
     store.close()
     environment = account(api) | {"OTEL_EXPORTER_OTLP_TIMEOUT": "60000"}
     with HttpReceiver(Answer(how="hang")) as receiver:

@@ -18,7 +18,7 @@ from exporter.otlp.verdict import Verdict
 from exporter.settings.model import Settings
 from exporter.settings.traces import TraceSettings
 from exporter.simulator import Simulator
-from exporter.state.store import Frozen, Store
+from exporter.state.store import EncodedTrace, Store
 from exporter.telemetry.report import Report
 from exporter.tracing.trace import Span, Trace
 from tests.daemon.parts import use_traces
@@ -35,8 +35,8 @@ def trace_of(number: int, spans: int = 2) -> Trace:
     return Trace(bytes([number]) * 16, {"service.name": "w"}, (root, *children))
 
 
-def frozen(number: int, at: float = START, spans: int = 2) -> Frozen:
-    return Frozen(bytes([number]) * 16, spans, encode(trace_of(number, spans)), at)
+def frozen(number: int, at: float = START, spans: int = 2) -> EncodedTrace:
+    return EncodedTrace(bytes([number]) * 16, spans, encode(trace_of(number, spans)), at)
 
 
 def ids(*numbers: int) -> list[bytes]:

@@ -175,7 +175,7 @@ def test_a_receiver_that_hangs_keeps_neither_the_looks_nor_others_nor_what_they_
         )
         scene.status = "errored"
         await scene.passes(600)
-        assert [*scene.store.paged().told["phone"]] == [*pager.state.notified["phone"]] != []
+        assert [*scene.store.load_paging().notified["phone"]] == [*pager.state.notified["phone"]] != []
         scene.status = "running"
         await scene.passes(60)
         assert scene.phone.heard == [FIRES, ENDS]
@@ -447,7 +447,7 @@ def test_a_notice_on_its_way_is_waited_for_at_the_end() -> None:
         await closing
         await turn
         assert scene.phone.heard == [FIRES]
-        assert [each.tried for each in scene.store.paged().told["phone"].values()] == [False]
+        assert [each.tried for each in scene.store.load_paging().notified["phone"].values()] == [False]
 
     play(work)
 
