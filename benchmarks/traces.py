@@ -144,13 +144,13 @@ def against_the_library() -> dict[str, float]:
 
 def kept(size: int = 500) -> float:
     """Seconds per span from the episode to the committed row of the outbox, with many ledgers in one commit."""
-    state = [episode(number) for number in range(size)]
+    states = [episode(number) for number in range(size)]
     spent = []
     for _ in range(5):
         with tempfile.TemporaryDirectory() as folder:
             store = Store(Path(folder) / "state.db")
             began = time.perf_counter()
-            found = [built(each) for each in state]
+            found = [built(each) for each in states]
             frozen = [EncodedTrace(trace.id, len(trace.spans), encode(trace), NOW) for _, trace in found]
             store.commit("bench", {after.workload.id: after.ledger for after, _ in found}, traces=frozen)
             spent.append(time.perf_counter() - began)

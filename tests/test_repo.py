@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.alerting.alarms import OF_SWEEPS, OF_THE_EXPORTER
 from exporter.alerting.alerts import ALERTS
 from exporter.alerting.rules import DEFAULT, expression, levels
+from exporter.alerting.subjects import EXPORTER_ALERTS, SWEEP_ALERTS
 from exporter.docs import files
 from exporter.metrics.account_families import ACCOUNTS, AccountFamily
 from exporter.metrics.family import COMMON_LABELS, Family
@@ -167,7 +167,7 @@ def test_alerts_that_need_prometheus_are_listed() -> None:
     listed = re.search(r"<!-- only prometheus -->\n((?:- `\w+`\n)+)", PAGING)
     assert listed is not None
     own = {alert.name for alert in ALERTS if alert.component == "exporter"}
-    assert {*re.findall(r"\w+", listed[1])} == own - {*OF_SWEEPS, *OF_THE_EXPORTER}
+    assert {*re.findall(r"\w+", listed[1])} == own - {*SWEEP_ALERTS, *EXPORTER_ALERTS}
 
 
 def test_the_documented_page_is_that_of_a_story() -> None:

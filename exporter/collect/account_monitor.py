@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
-from exporter.alerting.alarms import Fleet, Sweeping
+from exporter.alerting.subjects import AccountFleet, SweepStatus
 from exporter.clock import Clock
 from exporter.collect.account_state import AccountState, Pending
 from exporter.collect.backfill import backfill
@@ -147,13 +147,13 @@ class AccountMonitor:
         return self._succeeded is not None and self._age() <= self._plan.stale_after
 
     @property
-    def fleet(self) -> Fleet:
+    def fleet(self) -> AccountFleet:
         """The account for the evaluation of alerts."""
         snapshot = self.snapshot
         workloads = self.visible() if self.fresh else (*snapshot.workloads.values(), *snapshot.gone.values())
         age = self._clock.steady() - (self._started if self._succeeded is None else self._succeeded)
-        sweeping, missing = Sweeping(snapshot.failure, age, self._report.interval), tuple(snapshot.missing.values())
-        return Fleet(self.facts, tuple(workloads), sweeping, self.fresh, missing, snapshot.attempted is not None)
+        sweeping, missing = SweepStatus(snapshot.failure, age, self._report.interval), tuple(snapshot.missing.values())
+        return AccountFleet(self.facts, tuple(workloads), sweeping, self.fresh, missing, snapshot.attempted is not None)
 
     def visible(self) -> Iterable[WorkloadState]:
         """The workloads to show now."""

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from exporter import __version__
-from exporter.alerting.alarms import Fleet
+from exporter.alerting.subjects import AccountFleet
 from exporter.clock import Clock
 from exporter.collect.account_monitor import AccountMonitor, Plan
 from exporter.collect.account_state import AccountState
@@ -189,7 +189,7 @@ class Accounts:
         return [state for monitor in self.monitors.values() for state in monitor.visible()]
 
     @property
-    def fleets(self) -> list[Fleet]:
+    def fleets(self) -> list[AccountFleet]:
         """All accounts for the evaluation of alerts."""
         return [monitor.fleet for monitor in self.monitors.values()]
 

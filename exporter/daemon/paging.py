@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
-from exporter.alerting.alarms import Exporter, Subscription
+from exporter.alerting.delivery_state import Subscription
 from exporter.alerting.routing import chosen, quiet
 from exporter.alerting.silences import BadSilence, Silence, new_silence
+from exporter.alerting.subjects import ExporterStatus
 from exporter.clock import Clock
 from exporter.collect.log_tail import LogTails
 from exporter.daemon.accounts import Accounts
@@ -62,7 +63,7 @@ class Paging:
         secrets: Secrets,
         clock: Clock,
         accounts: Accounts,
-        own_state: Callable[[float], Exporter],
+        own_state: Callable[[float], ExporterStatus],
     ) -> None:
         self._store, self._report, self._secrets, self._clock = store, report, secrets, clock
         self._accounts, self._own_state = accounts, own_state

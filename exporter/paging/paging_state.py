@@ -5,8 +5,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 
-from exporter.alerting import alarms
-from exporter.alerting.alarms import Alarm, Notified
+from exporter.alerting.alarms import Alarm
+from exporter.alerting.alerts import BY_NAME
+from exporter.alerting.delivery_state import Notified
 from exporter.alerting.silences import Silence
 from exporter.log import log
 from exporter.state.store import StateError, Store, StoredPaging
@@ -23,7 +24,7 @@ class PagingState:
             log.error("the state of paging cannot be read; starting with an empty one", words=str(error))
             stored = StoredPaging({}, {}, {})
         # An alarm of another version may be of an alert that does not exist any more; its incident is then resolved.
-        self.alarms: Mapping[str, Alarm] = {p: each for p, each in stored.alarms.items() if each.alert in alarms.ROWS}
+        self.alarms: Mapping[str, Alarm] = {p: each for p, each in stored.alarms.items() if each.alert in BY_NAME}
         self.notified: dict[str, dict[str, Notified]] = {name: dict(each) for name, each in stored.notified.items()}
         """By receiver and incident, the last notification that was delivered, or may have been."""
         self.silences: dict[str, Silence] = dict(stored.silences)

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from exporter.alerting.alarms import Alarm, Notified
+from exporter.alerting.alarms import Alarm
+from exporter.alerting.delivery_state import Notified
 from exporter.alerting.silences import Silence
 from exporter.errors import ExporterError
 from exporter.fleet.ledger import Ledger, Tally
