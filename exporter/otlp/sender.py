@@ -26,7 +26,7 @@ MAX_TRACES, MAX_SPANS, MAX_BYTES = 512, 512, 1_000_000
 CHECK_SECONDS = 5.0
 """Between two checks of the outbox."""
 BACKOFF = Backoff(first=1.0, longest=300.0, least=0.5)
-MAX_REQUESTED_PAUSE = 3600.0
+MAX_PAUSE_SECONDS = 3600.0
 """Longest pause that a collector may request, in seconds."""
 REFUSED_PAUSE = 300.0
 """Seconds before the next attempt if the configuration must be fixed."""
@@ -175,7 +175,7 @@ class Sender:
         if verdict.result == "refused":
             return REFUSED_PAUSE
         if verdict.after is not None:
-            return min(max(verdict.after, BACKOFF.first), MAX_REQUESTED_PAUSE)
+            return min(max(verdict.after, BACKOFF.first), MAX_PAUSE_SECONDS)
         return BACKOFF.seconds(self._failures)
 
     def _log_failure(self, verdict: Verdict) -> None:

@@ -250,7 +250,7 @@ def test_killed_at_any_moment_it_goes_on_as_if_nothing_had_been(tmp_path: Path, 
 
 def test_a_state_that_cannot_be_written_stops_no_page(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     class Full(Store):
-        def page(self, now: Any, before: Any) -> None:
+        def save_paging(self, now: Any, before: Any) -> None:
             raise StateError("disk full")
 
     async def work(scene: Scene) -> None:
@@ -629,7 +629,7 @@ def test_after_a_reload_it_is_still_known_since_when_a_receiver_fails() -> None:
 
 def test_where_the_state_cannot_be_read_it_begins_anew_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Store):
-        def paged(self) -> Any:
+        def load_paging(self) -> Any:
             raise StateError("disk gone")
 
     async def work(scene: Scene) -> None:
