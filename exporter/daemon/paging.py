@@ -27,10 +27,9 @@ from exporter.settings.receivers import AnyReceiver
 from exporter.settings.values import seconds
 from exporter.state.store import Store
 from exporter.telemetry.report import Report
+from exporter.timestamps import LAST_SECOND
 from exporter.web.application import SilencesResult
 from exporter.web.responses import Rows
-
-_LAST_TIME = datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp()
 
 
 def receiver(settings: AnyReceiver, notifier: Notifier, severity_label: str) -> Receiver:
@@ -144,7 +143,7 @@ def _listed(silences: Mapping[str, Silence]) -> Rows:
         {
             "id": name,
             "matchers": dict(each.matchers),
-            "ends": datetime.fromtimestamp(min(each.ends, _LAST_TIME), UTC).isoformat(timespec="seconds"),
+            "ends": datetime.fromtimestamp(min(each.ends, LAST_SECOND), UTC).isoformat(timespec="seconds"),
             "author": each.author,
             "comment": each.comment,
         }

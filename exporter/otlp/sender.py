@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from exporter.backoff import Backoff
 from exporter.clock import Clock
 from exporter.log import log
 from exporter.otlp.encoding import EMPTY
@@ -25,8 +25,9 @@ TRACES, SPANS, SIZE = 512, 512, 1_000_000
 """Maximum traces, spans and bytes of one request; a larger trace is sent alone."""
 IDLE = 5.0
 """Seconds between two checks of the outbox."""
-FIRST, MOST, LONGEST = 1.0, 300.0, 3600.0
-"""Seconds: first pause after a failure, longest own pause, and longest pause that a collector may request."""
+BACKOFF = Backoff(first=1.0, longest=300.0, least=0.5)
+MAX_PAUSE_SECONDS = 3600.0
+"""Maximum pause that a collector may request."""
 REFUSED = 300.0
 """Seconds before the next attempt if the problem needs a person."""
 PROVE = 300.0
@@ -174,9 +175,8 @@ class Sender:
         if verdict.result == "refused":
             return REFUSED
         if verdict.after is not None:
-            return min(max(verdict.after, FIRST), LONGEST)
-        grown: float = min(MOST, FIRST * 2 ** min(self._failures - 1, 30))
-        return grown * random.uniform(0.5, 1.0)  # noqa: S311 — not a secret
+            return min(max(verdict.after, BACKOFF.first), MAX_PAUSE_SECONDS)
+        return BACKOFF.seconds(self._failures)
 
     def _log_failure(self, verdict: Verdict) -> None:
         """Log a failure, unless the previous one had the same reason."""

@@ -37,6 +37,7 @@ from exporter.diagnosis.fleet_table import (
 )
 from exporter.fleet.workload_state import WorkloadState
 from exporter.metrics.account_families import AccountFacts
+from exporter.timestamps import rfc3339
 
 CACHE_SECONDS = 5.0
 """How long one fleet table is served to all clients."""
@@ -189,7 +190,7 @@ def _moment(at: float) -> str:
 
 
 def _iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return rfc3339(at, "seconds")
 
 
 def _wanted(row: Row) -> str:
