@@ -65,7 +65,7 @@ class ApiError(Exception):
         return self.reason in ("timeout", "dns", "connect", "server_error") or self.status == 429
 
 
-class Response(NamedTuple):
+class ApiResponse(NamedTuple):
     """A 200, or a 204 with an empty body. `date` is the Date header in seconds since the epoch; `seconds` is how long
     the request took, to the last byte.
     """
@@ -193,7 +193,7 @@ class Client:
             if route.succeeded or route.absent_until is not None
         }
 
-    async def get(self, route: str, params: Params | None = None, **places: str) -> Response:
+    async def get(self, route: str, params: Params | None = None, **places: str) -> ApiResponse:
         """Send a GET for a route, such as ``get("/workloads/{id}/events", {"limit": 20}, id=…)``, and return the
         response.
 
@@ -213,7 +213,7 @@ class Client:
             self._observer.failure(route, error.reason)
             raise
 
-    async def _retried(self, known: _Route, request: _Get) -> Response:
+    async def _retried(self, known: _Route, request: _Get) -> ApiResponse:
         for attempt in range(RETRIES + 1):
             try:
                 return await self._either_form(known, request)
@@ -250,7 +250,7 @@ class Client:
             self._observer.wait("throttled", pause.seconds)
             await self._pause(max(pause.seconds, 0.001))
 
-    async def _either_form(self, known: _Route, request: _Get) -> Response:
+    async def _either_form(self, known: _Route, request: _Get) -> ApiResponse:
         refused: ApiError | None = None
         for slash in (known.slash, not known.slash):
             try:
@@ -273,7 +273,7 @@ class Client:
             known.absent_until = self._steady() + PROBE_SECONDS
         raise refused
 
-    async def _once(self, request: _Get, slash: bool) -> Response:
+    async def _once(self, request: _Get, slash: bool) -> ApiResponse:
         path = request.route.format(**{name: quote(value, safe="") for name, value in request.places.items()})
         url = f"{self._base}{path}{'/' if slash else ''}"
         while True:
@@ -310,7 +310,7 @@ class Client:
             await self._pause(start - now)
         return self._paused(request) is None
 
-    async def _attempt(self, http: httpx.AsyncClient, request: _Get, url: str, token: str) -> Response:
+    async def _attempt(self, http: httpx.AsyncClient, request: _Get, url: str, token: str) -> ApiResponse:
         """Send one request, and record it in the trace of the current sweep."""
         if not re.fullmatch(r"[!-~]+", token):
             problem = "is empty" if not token else "contains characters that are not allowed in a header"
@@ -328,7 +328,7 @@ class Client:
             self._observer.resumed(endpoint)
         return response
 
-    async def _send(self, http: httpx.AsyncClient, route: str, url: str, params: Params, token: str) -> Response:
+    async def _send(self, http: httpx.AsyncClient, route: str, url: str, params: Params, token: str) -> ApiResponse:
         began = self._steady()
         code = "error"
         try:
@@ -348,7 +348,7 @@ class Client:
         self._observer.received(route, len(body))
         if response.status_code in (200, 204):
             body = self._secrets.clean(body)
-            return Response(response.status_code, body, date(response.headers.get("date")), self._steady() - began)
+            return ApiResponse(response.status_code, body, date(response.headers.get("date")), self._steady() - began)
         raise _refused(route, response, beginning(body, self._secrets.clean))
 
     async def _body(self, route: str, response: httpx.Response) -> bytes:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.collect.client import ApiError, Client, Response
+from exporter.collect.client import ApiError, ApiResponse, Client
 from exporter.failures import DETAIL_LENGTH, SOME, detail, retry_after
 from exporter.redaction import Secrets, Source
 from tests.examples import payload
@@ -85,8 +85,8 @@ class World:
 
         return asyncio.run(inside())
 
-    def get(self, route: str = "/workloads", **places: str) -> Response:
-        answer: Response = self.run(lambda client: client.get(route, None, **places))
+    def get(self, route: str = "/workloads", **places: str) -> ApiResponse:
+        answer: ApiResponse = self.run(lambda client: client.get(route, None, **places))
         return answer
 
     def fails(self, route: str = "/workloads", **places: str) -> ApiError:
@@ -105,7 +105,7 @@ def always(status: int, **given: Any) -> Server:
 
 def test_a_request_is_a_get_with_the_token_at_the_configured_host() -> None:
     world = World(always(200, content=b"{}", headers={"date": "Thu, 01 Jan 1970 00:00:30 GMT"}))
-    assert world.get() == Response(200, b"{}", 30.0)
+    assert world.get() == ApiResponse(200, b"{}", 30.0)
     (_, request) = world.sent[0]
     assert (request.method, str(request.url)) == ("GET", "https://dr.test/api/v2/workloads/")
     assert request.headers["authorization"] == "Bearer s3cret"
@@ -113,7 +113,7 @@ def test_a_request_is_a_get_with_the_token_at_the_configured_host() -> None:
 
 def test_204_is_an_answer_with_nothing_in_it() -> None:
     world = World(always(204))
-    assert world.get("/workloads/{id}/protons/{pid}/statusDetails", id="a", pid="b") == Response(204, b"", None)
+    assert world.get("/workloads/{id}/protons/{pid}/statusDetails", id="a", pid="b") == ApiResponse(204, b"", None)
     assert world.paths == ["/workloads/a/protons/b/statusDetails"]
 
 
