@@ -3,6 +3,7 @@
 import ast
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -15,7 +16,9 @@ from exporter.metrics.family import COMMON_LABELS, Family
 from exporter.metrics.registry import FAMILIES
 from exporter.paging.notify import KINDS
 from exporter.settings.loader import load
+from exporter.settings.receivers import RECEIVERS
 from exporter.telemetry.own_metrics import OWN_METRICS, PREFIX
+from tests.alerts.cases import CASES
 
 ROOT = Path(__file__).parent.parent
 
@@ -49,8 +52,16 @@ def test_names_types_and_labels_of_families_are_locked() -> None:
     ours: list[tuple[str, str, tuple[str, ...]]] = [(f.name, f.kind, (*COMMON_LABELS, *f.labels)) for f in FAMILIES]
     ours += [(f.name, f.kind, ("account", *f.labels)) for f in ACCOUNTS]
     ours += [(PREFIX + o.name, o.kind, o.labels) for o in OWN_METRICS]
-    now = "".join(f"{name} {kind} {','.join(sorted(labels))}\n" for name, kind, labels in sorted(ours))
-    assert now == (ROOT / "tests" / "families.lock").read_text()
+    now = [f"{name} {kind} {','.join(sorted(labels))}" for name, kind, labels in sorted(ours)]
+    locked = (ROOT / "tests" / "families.lock").read_text().splitlines()
+    assert [line for line in now if line not in locked] == [], "add these lines to tests/families.lock"
+    assert [line for line in locked if line not in now] == [], "these metrics changed or were removed"
+    assert locked == now, "sort tests/families.lock"
+
+
+def test_every_alert_has_a_case() -> None:
+    missing = {alert.name for alert in ALERTS} - {case.alert for case in CASES} - {"DataRobotWatchdog"}
+    assert missing == set(), "add a case to tests/alerts/cases.py"
 
 
 def test_names_of_metrics_are_unique_and_valid() -> None:
@@ -159,8 +170,11 @@ def test_the_documented_settings_configure_paging(tmp_path: Path, kind: str, blo
     assert paging.who in ("direct", "both")
 
 
-def test_every_kind_of_receiver_is_documented() -> None:
-    assert {*re.findall(r"^```yaml (\w+)$", PAGING, re.MULTILINE)} == {*KINDS, "watchdog"}
+def test_every_kind_of_receiver_has_a_notifier_and_is_documented() -> None:
+    kinds = {kind for receiver in RECEIVERS for kind in get_args(receiver.model_fields["kind"].annotation)}
+    assert kinds == {*KINDS}, "add a row to KINDS in exporter/paging/notify/__init__.py"
+    documented = {*re.findall(r"^```yaml (\w+)$", PAGING, re.MULTILINE)} - {"watchdog"}
+    assert documented == kinds, "add a block to docs/paging.md, such as ```yaml webhook"
 
 
 def test_alerts_that_need_prometheus_are_listed() -> None:

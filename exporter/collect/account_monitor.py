@@ -13,7 +13,7 @@ from exporter.alerting.subjects import AccountFleet, SweepStatus
 from exporter.clock import Clock
 from exporter.collect.account_state import AccountState, Pending
 from exporter.collect.backfill import backfill
-from exporter.collect.client import Answer, Client
+from exporter.collect.client import ApiResponse, Client
 from exporter.collect.follow_up import FollowUp
 from exporter.collect.poller import Poller
 from exporter.collect.sweep import PAGE, select, sweep
@@ -242,7 +242,7 @@ class AccountMonitor:
                 self._log_unknown(field, value)
         return result
 
-    def _observe_clock(self, response: Answer) -> None:
+    def _observe_clock(self, response: ApiResponse) -> None:
         if response.date is not None:
             self.state.observe_clock(response.date, self._clock.wall() - response.seconds / 2)
 

@@ -12,7 +12,7 @@ from exporter.alerting.routing import chosen, quiet
 from exporter.alerting.silences import BadSilence, Silence, new_silence
 from exporter.alerting.subjects import ExporterStatus
 from exporter.clock import Clock
-from exporter.collect.log_tail import LogTails
+from exporter.collect.log_tail import LogTail
 from exporter.daemon.accounts import Accounts
 from exporter.daemon.prepared import Prepared, all_of
 from exporter.diagnosis.diagnosis import diagnosis
@@ -27,10 +27,9 @@ from exporter.settings.receivers import AnyReceiver
 from exporter.settings.values import seconds
 from exporter.state.store import Store
 from exporter.telemetry.report import Report
+from exporter.timestamps import LAST_SECOND
 from exporter.web.application import SilencesResult
 from exporter.web.responses import Rows
-
-_LAST_TIME = datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp()
 
 
 def receiver(settings: AnyReceiver, notifier: Notifier, severity_label: str) -> Receiver:
@@ -100,7 +99,7 @@ class Paging:
                 clock=self._clock,
                 closers=[notifier.aclose for _, notifier in notifiers],
                 interval=min(INTERVAL_SECONDS, max(0.5, settings.sweep.interval / 2)),
-                enrich=LogTails(lambda: self._accounts.clients, log_lines).added if log_lines else None,
+                enrich=LogTail(lambda: self._accounts.clients, log_lines).added if log_lines else None,
                 before=before,
             )
             self.pager.start()
@@ -144,7 +143,7 @@ def _listed(silences: Mapping[str, Silence]) -> Rows:
         {
             "id": name,
             "matchers": dict(each.matchers),
-            "ends": datetime.fromtimestamp(min(each.ends, _LAST_TIME), UTC).isoformat(timespec="seconds"),
+            "ends": datetime.fromtimestamp(min(each.ends, LAST_SECOND), UTC).isoformat(timespec="seconds"),
             "author": each.author,
             "comment": each.comment,
         }

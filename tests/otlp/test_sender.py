@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from exporter.otlp import sender as module
 from exporter.otlp.encoding import EMPTY, encode
-from exporter.otlp.sender import DROPPED, FAILURES, Sender
+from exporter.otlp.sender import CHECK_SECONDS, DROPPED, FAILURES, Sender
 from exporter.otlp.transport import Transport, transport
 from exporter.otlp.verdict import Verdict
 from exporter.settings.traces import TraceSettings
@@ -160,7 +159,7 @@ def test_after_each_fault_every_trace_arrives_once_with_the_same_bytes(
             assert stage.value("endpoint_up", "http/protobuf") == 0
             while len(receiver.received) < 2:
                 await stage.turns(1)
-            assert pause / 2 <= stage.time.steady - began <= pause + module.IDLE
+            assert pause / 2 <= stage.time.steady - began <= pause + CHECK_SECONDS
             stage.put(3)
             await stage.until(700.0)
             assert receiver.traces == ids(1, 2, 3)
