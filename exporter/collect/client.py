@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import httpx
 
-from exporter.failures import beginning, date, detail, retry_after, trouble
+from exporter.failures import beginning, date, detail, failure_of, retry_after
 from exporter.fleet.pauses import LIST, Pause, Pauses
 from exporter.redaction import Secrets
 from exporter.telemetry.sweep_trace import attempted
@@ -334,7 +334,7 @@ class Client:
         except (httpx.TimeoutException, TimeoutError) as error:
             raise ApiError("timeout", f"GET {route} was not answered within {self._timeout:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            reason, words = trouble(error, self._secrets.text)
+            reason, words = failure_of(error, self._secrets.text)
             raise ApiError(reason, f"GET {route} failed: {words}") from error
         finally:
             self._observer.request(route, code, self._steady() - began)

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from exporter import __version__, redaction
-from exporter.failures import beginning, detail, one_line, retry_after, some_of, trouble
+from exporter.failures import beginning, detail, failure_of, one_line, retry_after, some_of
 from exporter.paging.notify.contract import Sent
 from exporter.settings.problems import BadSettings, Problem
 from exporter.settings.receivers import ReceiverSettings
@@ -146,7 +146,7 @@ class Post:
         except (TimeoutError, httpx.TimeoutException):
             return Sent("", "again", "timeout", f"{what} was not answered within {self._timeout:g} s", maybe=out)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            reason, words = trouble(error, lambda text: self._secrets.text(text, *own))
+            reason, words = failure_of(error, lambda text: self._secrets.text(text, *own))
             return Sent("", "again", reason, f"{what} failed: {words}", maybe=out)
         fate, reason = _verdict(response.status_code, taken(answer))
         words = f"{what} answered {response.status_code}"
