@@ -186,8 +186,8 @@ def refresh() -> list[Row]:
             exposition.update(before)
             moved = {place: state for place, state in enumerate(fleet(size, changed, number)) if place in changed}
             # Unchanged workloads are the same objects as before, as after a real sweep.
-            state = [moved.get(place, unchanged) for place, unchanged in enumerate(before)]
-            ours.append(timed(lambda: exposition.update(state)))  # noqa: B023 — called immediately
+            states = [moved.get(place, unchanged) for place, unchanged in enumerate(before)]
+            ours.append(timed(lambda: exposition.update(states)))  # noqa: B023 — called immediately
             theirs.append(timed(lambda: generate_latest(library)))
         a, b = statistics.median(ours), statistics.median(theirs)
         rows.append(

@@ -42,8 +42,8 @@ class PreparedCollector(Collector):
     The samples are prepared; only the library's own work is measured.
     """
 
-    def __init__(self, state: Iterable[WorkloadState]) -> None:
-        prepared = [(each, samples_of(FAMILIES, each)) for each in state]
+    def __init__(self, states: Iterable[WorkloadState]) -> None:
+        prepared = [(each, samples_of(FAMILIES, each)) for each in states]
         self._families = [
             (
                 row,
@@ -156,20 +156,20 @@ def resident() -> int:
 def held(rival: str, series: int) -> None:
     """Print the resident bytes per series, of our blocks and page or of the children of prometheus_client."""
     size = series // SERIES_PER_WORKLOAD
-    state = fleet(size)
-    samples = [samples_of(FAMILIES, each) for each in state]
+    states = fleet(size)
+    samples = [samples_of(FAMILIES, each) for each in states]
     gc.collect()
     before = resident()
     kept: list[object] = []
     if rival == "ours":
         exposition = Exposition()
-        exposition.update(state)
+        exposition.update(states)
         kept += [exposition, Publisher().publish(exposition.bodies(), b"", b"")]
     else:
         collectors = CollectorRegistry()
         for place, row in enumerate(FAMILIES):
             gauge = Gauge(row.name, row.help, [*COMMON_LABELS, *row.labels], registry=collectors)
-            for each, families in zip(state, samples, strict=True):
+            for each, families in zip(states, samples, strict=True):
                 for labels, value in families[place]:
                     gauge.labels(each.account, each.workload.name, each.workload.id, *labels).set(value)
         kept.append(collectors)

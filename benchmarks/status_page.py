@@ -30,9 +30,9 @@ class Waits(NamedTuple):
 
 
 async def _measured(size: int) -> Waits:
-    state = tuple(fleet(size))
-    known = AccountFacts(Account("bench"), use(state), Tally())
-    account = AccountStatus("bench", "https://dr.test", known, state, NOW, "", 30.0, 900.0)
+    states = tuple(fleet(size))
+    known = AccountFacts(Account("bench"), use(states), Tally())
+    account = AccountStatus("bench", "https://dr.test", known, states, NOW, "", 30.0, 900.0)
     page = StatusPage(lambda: Status("", (account,), NOW, NOW, DEFAULT))
     gc.collect()
     gc.freeze()

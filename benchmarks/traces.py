@@ -31,8 +31,8 @@ from exporter.fleet.reconcile import Snapshot
 from exporter.fleet.workload_state import WorkloadState
 from exporter.otlp.encoding import SCOPE, encode
 from exporter.simulator import list_page
-from exporter.state.store import Frozen, Store
-from exporter.telemetry.own_metrics import Report
+from exporter.state.store import EncodedTrace, Store
+from exporter.telemetry.report import Report
 from exporter.tracing.builder import Tracing
 from exporter.tracing.episode_traces import settled
 from exporter.tracing.trace import Trace
@@ -144,14 +144,14 @@ def against_the_library() -> dict[str, float]:
 
 def kept(size: int = 500) -> float:
     """Seconds per span from the episode to the committed row of the outbox, with many ledgers in one commit."""
-    state = [episode(number) for number in range(size)]
+    states = [episode(number) for number in range(size)]
     spent = []
     for _ in range(5):
         with tempfile.TemporaryDirectory() as folder:
             store = Store(Path(folder) / "state.db")
             began = time.perf_counter()
-            found = [built(each) for each in state]
-            frozen = [Frozen(trace.id, len(trace.spans), encode(trace), NOW) for _, trace in found]
+            found = [built(each) for each in states]
+            frozen = [EncodedTrace(trace.id, len(trace.spans), encode(trace), NOW) for _, trace in found]
             store.commit("bench", {after.workload.id: after.ledger for after, _ in found}, traces=frozen)
             spent.append(time.perf_counter() - began)
             assert store.outbox().traces == size

@@ -226,7 +226,7 @@ def alerts_page() -> str:
         "## Thresholds\n",
         "| Name | Default | Reason |",
         "|---|---|---|",
-        *(f"| `{limit.name}` | {value(limit)} | {limit.why} |" for limit in LIMITS),
+        *(f"| `{limit.name}` | {value(limit)} | {limit.reason} |" for limit in LIMITS),
     ]
     return "\n".join(lines) + "\n"
 
@@ -236,7 +236,7 @@ def alerts_table(runbooks: str = "alerts/runbooks/") -> str:
     lines = ["| Alert | Fires after | Severity | Summary |", "|---|---|---|---|"]
     for alert in ALERTS:
         wait = duration(alert.wait) if alert.wait else "at once"
-        off = " Off by default." if alert.asked else ""
+        off = " Off by default." if alert.opt_in else ""
         lines.append(
             f"| [{alert.name}]({runbooks}{alert.name}.md) | {wait} | {severities(alert)} | {alert.summary}{off} |"
         )

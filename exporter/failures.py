@@ -7,7 +7,8 @@ import json
 import re
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ REASONS = (
     "decode incomplete internal"
 ).split()
 """Reasons of failed requests and sweeps."""
+STATUS_REASONS = {401: "auth", 403: "forbidden", 404: "not_found", 429: "throttled"}
 _HINTS = {
     "dns": "the host name cannot be resolved: ",
     "tls": "TLS handshake failed: ",
@@ -56,6 +58,18 @@ def _reason(error: BaseException) -> str:
         return "tls"
     unknown = ("name or service not known", "name resolution", "domain name not found")
     return "dns" if any(words in text for words in unknown) else "connect"
+
+
+def status_reason(status: int, more: Mapping[int, str] = MappingProxyType({}), *, other: str) -> str:
+    """The reason of a response with a status that means failure: by `more`, then `STATUS_REASONS`, then its class.
+
+    `other`: the reason of any other 4xx.
+    """
+    if status in more:
+        return more[status]
+    if status in STATUS_REASONS:
+        return STATUS_REASONS[status]
+    return "server_error" if status >= 500 else "redirect" if 300 <= status < 400 else other
 
 
 def one_line(text: str) -> str:

@@ -9,7 +9,9 @@ LAST_SECOND = datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp()
 
 
 def rfc3339(at: float, timespec: str = "auto") -> str:
-    """A time in seconds since the epoch. `timespec`: ``seconds``, ``milliseconds``, or ``auto`` for microseconds if
-    there are any.
+    """A time in seconds since the epoch, limited to the years 1970 to 9999.
+
+    `timespec`: ``seconds``, ``milliseconds``, or ``auto`` for microseconds if there are any.
     """
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
+    moment = datetime.fromtimestamp(min(max(at, 0.0), LAST_SECOND), UTC)
+    return moment.isoformat(timespec=timespec).replace("+00:00", "Z")

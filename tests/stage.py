@@ -19,7 +19,7 @@ from exporter.fleet.reconcile import Snapshot
 from exporter.metrics.exposition import Exposition, account_bodies
 from exporter.metrics.registry import FAMILIES, served_accounts
 from exporter.simulator import Simulator
-from exporter.telemetry.own_metrics import Report
+from exporter.telemetry.report import Report
 
 START = 1_795_000_000.0
 

@@ -19,7 +19,8 @@ from exporter.metrics.account_families import ACCOUNTS
 from exporter.metrics.family import COMMON_LABELS
 from exporter.metrics.registry import FAMILIES
 from exporter.settings.loader import load
-from exporter.telemetry.own_metrics import OWN_METRICS, Report
+from exporter.telemetry.own_metrics import OWN_METRICS
+from exporter.telemetry.report import Report
 from exporter.tracing.episode_traces import EpisodeTrace
 from exporter.tracing.trace import Trace
 from tests.components import component
@@ -224,7 +225,7 @@ def test_an_exemplar_links_to_its_trace() -> None:
     (prometheus,) = [each for each in sources() if each["type"] == "prometheus"]
     (destination,) = prometheus["jsonData"]["exemplarTraceIdDestinations"]
     report = Report(0.0)
-    report.account("acme", 30.0, 10.0).made(EpisodeTrace("start", "success", 90.0, Trace(bytes(16), {}, ())))
+    report.account("acme", 30.0, 10.0).episode_ended(EpisodeTrace("start", "success", 90.0, Trace(bytes(16), {}, ())))
     assert f'# {{{destination["name"]}="{bytes(16).hex()}"}} 90.0' in report.openmetrics().decode()
     assert kinds[destination["datasourceUid"]] == "jaeger"
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.alerting.alarms import OF_SWEEPS, OF_THE_EXPORTER
 from exporter.alerting.alerts import ALERTS
 from exporter.alerting.rules import DEFAULT, expression, levels
+from exporter.alerting.subjects import EXPORTER_ALERTS, SWEEP_ALERTS
 from exporter.docs import files
 from exporter.metrics.account_families import ACCOUNTS, AccountFamily
 from exporter.metrics.family import COMMON_LABELS, Family
@@ -16,6 +16,7 @@ from exporter.metrics.registry import FAMILIES
 from exporter.paging.notify import KINDS
 from exporter.settings.loader import load
 from exporter.telemetry.own_metrics import OWN_METRICS, PREFIX
+from tests.alerts.cases import CASES
 
 ROOT = Path(__file__).parent.parent
 
@@ -49,8 +50,16 @@ def test_names_types_and_labels_of_families_are_locked() -> None:
     ours: list[tuple[str, str, tuple[str, ...]]] = [(f.name, f.kind, (*COMMON_LABELS, *f.labels)) for f in FAMILIES]
     ours += [(f.name, f.kind, ("account", *f.labels)) for f in ACCOUNTS]
     ours += [(PREFIX + o.name, o.kind, o.labels) for o in OWN_METRICS]
-    now = "".join(f"{name} {kind} {','.join(sorted(labels))}\n" for name, kind, labels in sorted(ours))
-    assert now == (ROOT / "tests" / "families.lock").read_text()
+    now = [f"{name} {kind} {','.join(sorted(labels))}" for name, kind, labels in sorted(ours)]
+    locked = (ROOT / "tests" / "families.lock").read_text().splitlines()
+    assert [line for line in now if line not in locked] == [], "add these lines to tests/families.lock"
+    assert [line for line in locked if line not in now] == [], "these metrics changed or were removed"
+    assert locked == now, "sort tests/families.lock"
+
+
+def test_every_alert_has_a_case() -> None:
+    missing = {alert.name for alert in ALERTS} - {case.alert for case in CASES} - {"DataRobotWatchdog"}
+    assert missing == set(), "add a case to tests/alerts/cases.py"
 
 
 def test_names_of_metrics_are_unique_and_valid() -> None:
@@ -167,7 +176,7 @@ def test_alerts_that_need_prometheus_are_listed() -> None:
     listed = re.search(r"<!-- only prometheus -->\n((?:- `\w+`\n)+)", PAGING)
     assert listed is not None
     own = {alert.name for alert in ALERTS if alert.component == "exporter"}
-    assert {*re.findall(r"\w+", listed[1])} == own - {*OF_SWEEPS, *OF_THE_EXPORTER}
+    assert {*re.findall(r"\w+", listed[1])} == own - {*SWEEP_ALERTS, *EXPORTER_ALERTS}
 
 
 def test_the_documented_page_is_that_of_a_story() -> None:

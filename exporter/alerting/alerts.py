@@ -1,11 +1,10 @@
-"""ALERTS: everything that wakes or tells somebody is one row, and the thresholds that settings may change.
+"""ALERTS: all alerts as a table, and LIMITS, the thresholds that settings may change.
 
-The condition of a row is written once, in the language of `exporter.alerting.expressions`: rules for Prometheus are
-printed from it, and the daemon's own paging evaluates it. What is not told proves nothing: no alert fires for lack of
-data, except those that are about that lack.
+The condition of an alert is an expression of `exporter.alerting.expressions`: Prometheus rules are printed from it, and
+direct paging evaluates it. Missing data fires no alert, except those about missing data.
 """
 
-# ruff: noqa: SIM300 — a condition reads as a sentence: what is measured comes first
+# ruff: noqa: SIM300 — a condition reads more naturally with the measured value first
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -15,32 +14,34 @@ from exporter.alerting.expressions import NOW, Condition, Count, Metric, Raw, Te
 from exporter.api import models
 
 Severity = Literal["critical", "warning", "info", "none"]
+SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "info", "none")
+"""Highest first."""
 Component = Literal["workload", "account", "exporter"]
 M, T = Metric, Threshold
 
 
 class Limit(NamedTuple):
-    """A threshold of the settings: its default, and why it is that. Names in ``_seconds`` are times."""
+    """A threshold that settings may change, and the reason for its default. Names in ``_seconds`` are times."""
 
     name: str
     default: float
-    why: str
+    reason: str
 
 
 class Level(NamedTuple):
-    """How loud an alert is, where `when` holds, which is `said` in words; the first level that holds counts."""
+    """A severity and its condition, which `text` describes. The first level whose condition is met counts."""
 
     severity: Severity
     when: Condition | None = None
-    said: str = ""
+    text: str = ""
 
 
 class Alert(NamedTuple):
     """One alert. Times are in seconds.
 
-    `wait`: how long its condition must hold. `keep`: how long it fires on after its condition held last, for ratios
-    that swing about their threshold. `summary` is the same for all; `description` says what of whom. `asked`: it is
-    only in force where the settings name it.
+    `wait`: how long its condition must be met before it fires. `keep`: how long it keeps firing after its condition was
+    last met, for ratios that move around their threshold. `summary` is the same for all subjects; `description`
+    continues the name of the subject. `opt_in`: it is off unless the settings turn it on.
     """
 
     name: str
@@ -51,13 +52,13 @@ class Alert(NamedTuple):
     summary: str
     description: str
     keep: float = 0.0
-    asked: bool = False
+    opt_in: bool = False
 
     @property
     def pods(self) -> bool:
-        """Whether it reads what is known of pods."""
-        told = (self.condition, *(level.when for level in self.levels if level.when is not None))
-        return any("pods" in metric.reads for condition in told for metric in condition.metrics())
+        """Whether it reads data about pods."""
+        conditions = (self.condition, *(level.when for level in self.levels if level.when is not None))
+        return any("pods" in metric.reads for condition in conditions for metric in condition.metrics())
 
 
 LIMITS: tuple[Limit, ...] = (
@@ -119,7 +120,7 @@ def _burns(factor: str, short: str, long: str) -> Condition:
 _SINCE = M("workload_status_since_timestamp_seconds")
 _FIRST = M("workload_first_observed_timestamp_seconds")
 _IN_STATE = NOW - _SINCE
-_SEEN_TO_CHANGE = _SINCE > _FIRST
+_CHANGE_OBSERVED = _SINCE > _FIRST
 _RUNNING, _STARTING = _status("running"), _group("starting")
 _IMPORTANT = M("workload_importance", importance="critical|high").is_(1)
 _CRITICAL = M("workload_importance", importance="critical").is_(1)
@@ -129,7 +130,7 @@ _READY = M("proton_replicas_ready", role="active") + M("proton_replicas_readines
 _LIVE = M("proton_replicas_live", role="active")
 _NONE_READY = _READY.is_(0) & (_LEAST > 0)
 _FEWER_READY = _READY < _LEAST
-_ASKED_ENOUGH = M("workload_window_requests", window="5m") >= T("requests")
+_ENOUGH_REQUESTS = M("workload_window_requests", window="5m") >= T("requests")
 _FAILED = _status(*(name for name in models.of_group("failed") if name != "terminated"))
 _FAILING = _FAILED | _status("interrupted") | (_RUNNING & _NONE_READY)
 
@@ -156,15 +157,15 @@ PAGE_IF_IMPORTANT_AND_HALVED = (
     *TICKET,
 )
 
-# Causes wait a minute less than what they bring about: rule groups are evaluated at different moments, and an
-# Alertmanager can only mute what it has not told yet.
+# Causes wait a minute less than their consequences: rule groups are evaluated at different times, and an Alertmanager
+# can only mute alerts that it has not notified yet.
 ALERTS: tuple[Alert, ...] = (
     # -- availability
     Alert("DataRobotWorkloadErrored", "workload", _FAILED, PAGE_IF_IMPORTANT, 300,
         "A workload has failed.",
         "has been errored or failed for five minutes: it serves only in part or not at all."),
     Alert("DataRobotWorkloadTerminated", "workload",
-        _status("terminated") & _SEEN_TO_CHANGE & (_IN_STATE < T("terminated_seconds")), PAGE_IF_IMPORTANT, 60,
+        _status("terminated") & _CHANGE_OBSERVED & (_IN_STATE < T("terminated_seconds")), PAGE_IF_IMPORTANT, 60,
         "A workload was terminated.",
         "is terminated. This is final: it cannot be started again, only deleted and recreated."),
     Alert("DataRobotWorkloadNoReadyReplica", "workload", _RUNNING & _NONE_READY, PAGE, 180,
@@ -174,7 +175,7 @@ ALERTS: tuple[Alert, ...] = (
         "A workload was interrupted by the platform.",
         "was interrupted: the platform evicted it. It stays down until it is started again."),
     Alert("DataRobotWorkloadStopped", "workload",
-        (_status("stopped", "suspended") & _IMPORTANT & _SEEN_TO_CHANGE & (_IN_STATE < T("stopped_seconds")))
+        (_status("stopped", "suspended") & _IMPORTANT & _CHANGE_OBSERVED & (_IN_STATE < T("stopped_seconds")))
         .unless(_DRAFT).unless(M("workload_event_last_timestamp_seconds", event="stopped") > _SINCE - 300),
         TICKET, 300,
         "An important workload was stopped.",
@@ -191,7 +192,7 @@ ALERTS: tuple[Alert, ...] = (
         "was running and is missing from two complete sweeps: it was deleted, or is no longer shared with the "
         "token's user."),
     Alert("DataRobotWorkloadNotServing", "workload",
-        _RUNNING & _ASKED_ENOUGH & (_share("server_error", "5m") > T("server_error_ratio")), PAGE, 180,
+        _RUNNING & _ENOUGH_REQUESTS & (_share("server_error", "5m") > T("server_error_ratio")), PAGE, 180,
         "A workload responds to most requests with server errors (5xx).",
         "is running, but responded to most requests of the last five minutes with status 500 or above.", keep=300),
     # -- starting, stopping, replacing
@@ -292,7 +293,7 @@ ALERTS: tuple[Alert, ...] = (
         "An account could come close to its limit of replicas.",
         "would use {{ $value | humanizePercentage }} of its limit of replicas if every autoscaler scaled to its "
         "maximum.",
-        asked=True),
+        opt_in=True),
     Alert("DataRobotFleetManyFailing", "account",
         (Count(_FAILING) >= T("fleet_workloads"))
         & (Count(_FAILING) / M("account_workloads_active") >= T("fleet_ratio")), PAGE, 120,
@@ -311,20 +312,20 @@ ALERTS: tuple[Alert, ...] = (
         "A workload has had too many server errors (5xx) over hours or days.",
         "has responded to more requests with server errors than its objective allows, for hours or days."),
     Alert("DataRobotWorkloadLatencyHigh", "workload",
-        (M("workload_window_response_seconds", quantile="0.95", window="5m") > T("p95_response")) & _ASKED_ENOUGH,
+        (M("workload_window_response_seconds", quantile="0.95", window="5m") > T("p95_response")) & _ENOUGH_REQUESTS,
         TICKET, 600,
         "A workload responds slowly.",
         "takes {{ $value | humanizeDuration }} or more to respond to one request in twenty.", keep=300),
     Alert("DataRobotWorkloadRefusesCallers", "workload",
-        (_share("client_error", "5m") > T("client_error_ratio")) & _ASKED_ENOUGH, TICKET, 900,
+        (_share("client_error", "5m") > T("client_error_ratio")) & _ENOUGH_REQUESTS, TICKET, 900,
         "A workload rejects most requests with client errors (4xx).",
         "responded to {{ $value | humanizePercentage }} of its requests with 400 to 499: callers are throttled, not "
-        "authorized, or send invalid requests.", asked=True),
+        "authorized, or send invalid requests.", opt_in=True),
     Alert("DataRobotWorkloadTrafficStopped", "workload",
         _RUNNING & M("workload_window_requests", window="1h").is_(0)
         & (M("workload_window_requests", window="1d") >= T("daily_requests")), TICKET, 600,
         "A workload that is usually busy receives no requests.",
-        "received no requests in the last hour but many over the last day: its callers may be broken.", asked=True),
+        "received no requests in the last hour but many over the last day: its callers may be broken.", opt_in=True),
     # -- the exporter itself
     Alert("DataRobotExporterDown", "exporter",
         Raw("max by (job, instance) (up{$job}) == 0\nor absent(up{$job})"), PAGE, 180,
@@ -336,7 +337,7 @@ ALERTS: tuple[Alert, ...] = (
         "No sweep of account {{ $labels.account }} completes; datarobot_exporter_sweep_failures_total has the "
         "reason."),
     Alert("DataRobotDataStale", "exporter",
-        # Where no sweep was ever complete, the time since the exporter began to sweep counts.
+        # If no sweep was ever complete, the time since the exporter began to sweep counts.
         Raw('time() - max by (account) (datarobot_exporter_sweep_last_success_timestamp_seconds{$job, lane="status"}\n'
         'or datarobot_exporter_sweep_begin_timestamp_seconds{$job, lane="status"})\n'
         '> $stale_sweeps * max by (account) (datarobot_exporter_sweep_interval_seconds{$job, lane="status"})'),
@@ -393,3 +394,4 @@ ALERTS: tuple[Alert, ...] = (
         "The alerting pipeline works.",
         "This alert always fires. Send it to a dead man's switch, which alerts when it stops arriving."),
 )  # fmt: skip
+BY_NAME: Mapping[str, Alert] = {alert.name: alert for alert in ALERTS}

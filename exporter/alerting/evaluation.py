@@ -1,4 +1,4 @@
-"""Evaluates alerts: which of them have their condition met now, and with which severity."""
+"""Evaluation of alerts: which conditions are met now, and with which severity."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from exporter.alerting.expressions import EvaluationContext
 
 
 class ActiveAlert(NamedTuple):
-    """An alert of which the condition holds, and how loud it would be."""
+    """An alert whose condition is met, and its severity."""
 
     alert: str
     severity: Severity
 
 
 def active_alerts(alerts: Iterable[Alert], context: EvaluationContext) -> tuple[ActiveAlert, ...]:
-    """The alerts of which the condition holds, as loud as the first of their levels that holds."""
+    """The alerts whose condition is met, with the severity of their first level whose condition is met."""
     return tuple(
         [
             ActiveAlert(alert.name, level.severity)

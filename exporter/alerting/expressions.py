@@ -1,8 +1,8 @@
-"""A small language for conditions: written once, printed as PromQL for rules, evaluated here for direct paging.
+"""Expressions for conditions, which are printed as PromQL for rules and evaluated here for direct paging.
 
-Every metric in it is aggregated to one value per workload (or per account), by our own identity labels: so an exporter
-that is replaced changes nothing, and both sides of an operator always match. What is not told has no value, and a
-condition on it does not hold. Semantics are PromQL's, division by zero included.
+Every metric is aggregated to one value per workload, or per account, by labels that identify it: so replacing the
+exporter changes nothing, and both sides of an operator always match. A value that is not reported is None, and a
+condition on it is not met. Semantics are those of PromQL, including division by zero.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _ACCOUNTS = {family.name: family for family in ACCOUNTS}
 
 
 class Writing(NamedTuple):
-    """How PromQL is written. `selector` stands in every selector; thresholds in seconds are divided by `scale`.
+    """How PromQL is printed. `selector` is added to every selector; thresholds in seconds are divided by `scale`.
 
-    `held`: the range over which the last sample counts; empty: only the present one.
+    `held`: the range of which the last sample counts; empty: only the current sample.
     """
 
     selector: str
@@ -67,7 +67,7 @@ class Term:
 
     @abstractmethod
     def value(self, context: EvaluationContext) -> float | None:
-        """The number; None where it is not told."""
+        """The number; None if it is not reported."""
 
     def metrics(self) -> Iterator[Metric]:
         """The metrics that it reads."""
@@ -100,15 +100,15 @@ class Term:
 
 
 class Condition:
-    """Something that holds of a workload or an account, or does not."""
+    """A condition about a workload or an account."""
 
     @abstractmethod
     def promql(self, writing: Writing) -> str:
-        """The expression: a series for each workload or account of which it holds."""
+        """The expression: a series for each workload or account for which the condition is met."""
 
     @abstractmethod
     def is_met(self, context: EvaluationContext) -> bool:
-        """Whether it holds."""
+        """Whether the condition is met."""
 
     @abstractmethod
     def metrics(self) -> Iterator[Metric]:
@@ -121,7 +121,7 @@ class Condition:
         return Both(self, "or", other)
 
     def unless(self, other: Condition) -> Condition:
-        """This, where the other does not hold."""
+        """This condition, if the other one is not met."""
         return Both(self, "unless", other)
 
 
@@ -129,7 +129,7 @@ _AGGREGATES: Mapping[str, Callable[[Iterable[float]], float]] = {"max": max, "mi
 
 
 class Metric(Term):
-    """One family, aggregated. `where`: label -> the value, or values with ``|`` between them.
+    """One family, aggregated. `where`: label -> value, or values separated by ``|``.
 
     Raises ValueError for a family or a label that does not exist.
     """
@@ -152,8 +152,8 @@ class Metric(Term):
 
     def selector(self, writing: Writing) -> str:
         """The selector alone."""
-        told = [f'{label}{"=~" if "|" in value else "="}"{value}"' for label, value in self.where.items()]
-        return f"{self.name}{{{', '.join([*filter(None, [writing.selector]), *told])}}}"
+        matchers = [f'{label}{"=~" if "|" in value else "="}"{value}"' for label, value in self.where.items()]
+        return f"{self.name}{{{', '.join([*filter(None, [writing.selector]), *matchers])}}}"
 
     def promql(self, writing: Writing) -> str:
         inner = self.selector(writing)
@@ -184,7 +184,7 @@ class Number(Term):
 
 
 class Threshold(Term):
-    """A number that settings may change. A name that ends in ``_seconds`` is one of time."""
+    """A threshold that settings may change. A name that ends in ``_seconds`` is a time."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -208,7 +208,7 @@ class Now(Term):
 
 
 class Count(Term):
-    """How many workloads of an account a condition holds of; no value where it holds of none."""
+    """The number of workloads of an account for which a condition is met; None if there are none."""
 
     def __init__(self, condition: Condition) -> None:
         self.condition = condition
@@ -250,11 +250,11 @@ class Arithmetic(Term):
         self.left, self.sign, self.right = left, sign, right
 
     def promql(self, writing: Writing) -> str:
-        told = [
+        sides = [
             f"({side.promql(writing)})" if isinstance(side, Arithmetic) else side.promql(writing)
             for side in (self.left, self.right)
         ]
-        return f" {self.sign} ".join(told)
+        return f" {self.sign} ".join(sides)
 
     def value(self, context: EvaluationContext) -> float | None:
         left, right = self.left.value(context), self.right.value(context)
@@ -299,7 +299,7 @@ class Both(Condition):
         return f"{left}\n{self.sign} {right}"
 
     def is_met(self, context: EvaluationContext) -> bool:
-        # The right side is not looked at where the left one decides: a board of 10,000 workloads costs half as much.
+        # The right side is not evaluated if the left one decides: this halves the time for a table of 10,000 workloads.
         if self.left.is_met(context):
             return self.sign == "or" or self.right.is_met(context) == (self.sign == "and")
         return self.sign == "or" and self.right.is_met(context)
@@ -310,16 +310,16 @@ class Both(Condition):
 
 
 class Raw(Condition):
-    """PromQL that only Prometheus can answer, as about the exporter's own being there.
+    """PromQL that only Prometheus can evaluate, such as whether the exporter is up.
 
-    ``$job`` stands for the selector, ``$NAME`` for a threshold, ``$900s`` for a duration.
+    ``$job`` is replaced by the selector, ``$NAME`` by a threshold, ``$900s`` by a duration.
     """
 
     def __init__(self, text: str) -> None:
         self.text = text
 
     def promql(self, writing: Writing) -> str:
-        def told(match: re.Match[str]) -> str:
+        def replacement(match: re.Match[str]) -> str:
             name = match[1]
             if name == "job":
                 return writing.selector
@@ -327,10 +327,10 @@ class Raw(Condition):
                 return duration(int(name[:-1]) / writing.scale)
             return Threshold(name).promql(writing)
 
-        return re.sub(r"\$(\w+)", told, self.text)
+        return re.sub(r"\$(\w+)", replacement, self.text)
 
     def is_met(self, context: EvaluationContext) -> bool:
-        raise NotImplementedError("only Prometheus can tell")
+        raise NotImplementedError("only Prometheus can evaluate this")
 
     def metrics(self) -> Iterator[Metric]:
         return iter(())
@@ -340,7 +340,7 @@ NOW = Now()
 
 
 def duration(seconds: float) -> str:
-    """A duration as Prometheus writes it: ``90s``, ``5m``, ``1h``, ``250ms``."""
+    """A duration in the format of Prometheus: ``90s``, ``5m``, ``1h``, ``250ms``."""
     millis = round(seconds * 1000)
     for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)):
         if millis and not millis % size:
@@ -353,25 +353,25 @@ def _term(value: Term | float) -> Term:
 
 
 class WorkloadContext:
-    """One workload at a time."""
+    """The evaluation context of one workload."""
 
     def __init__(self, state: WorkloadState, now: float, thresholds: Mapping[str, float]) -> None:
         self._view, self.now, self.thresholds = view(state), now, thresholds
-        self._told: dict[str, Samples] = {}
+        self._samples: dict[str, Samples] = {}
 
     def samples(self, metric: Metric) -> Samples:
-        told = self._told.get(metric.name)
-        if told is None:
+        samples = self._samples.get(metric.name)
+        if samples is None:
             shown = self._view.state.vanished is None or metric.name in VANISHED_FAMILIES
-            told = self._told[metric.name] = _FAMILIES[metric.name].samples(self._view) if shown else ()
-        return told
+            samples = self._samples[metric.name] = _FAMILIES[metric.name].samples(self._view) if shown else ()
+        return samples
 
     def workloads(self) -> Iterable[EvaluationContext]:
         return ()
 
 
 class AccountContext:
-    """One account and its workloads at a time."""
+    """The evaluation context of one account and its workloads."""
 
     def __init__(
         self, known: AccountFacts, fleet: Iterable[WorkloadState], now: float, thresholds: Mapping[str, float]
@@ -383,5 +383,5 @@ class AccountContext:
         return _ACCOUNTS[metric.name].samples(self._known)
 
     def workloads(self) -> Iterable[EvaluationContext]:
-        # Made while they are counted: to keep them all at once would cost a large fleet a pause to collect garbage.
+        # Created while they are counted: keeping all of them would cause a garbage collection pause for a large fleet.
         return (WorkloadContext(state, self.now, self.thresholds) for state in self._fleet)

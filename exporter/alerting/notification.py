@@ -1,4 +1,4 @@
-"""What is told about an alert that fires or has ended: values alone; `exporter.paging.notify` puts them on the wire."""
+"""Notifications about alerts, as values; `exporter.paging.notify` sends them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Literal, NamedTuple
 class Notification(NamedTuple):
     """One alert of one workload, account or exporter, for a receiver. Times are in seconds since the epoch.
 
-    `key` is the identity of the incident: the same from its beginning to its end, and for every receiver. `labels` are
-    those that the rules for Prometheus give the same alert, no more and no less; `annotations` likewise, with the
-    templates filled in. `evidence` are pairs of a title and a text, `links` of a text and a URL, in the order in which
-    a person wants them. `ended` None: it fires. `importance` and `tags` are the workload's, to route by.
+    `key` identifies the incident: it is the same from its beginning to its end, and for every receiver. `labels` and
+    `annotations` are those that the Prometheus rules give the same alert, with the templates filled in. `evidence` are
+    pairs of a title and a text, `links` pairs of a text and a URL, most relevant first. `ended` None: it fires.
+    `importance` and `tags` are those of the workload, for routing.
     """
 
     key: str
@@ -27,11 +27,11 @@ class Notification(NamedTuple):
 
     @property
     def status(self) -> Literal["firing", "resolved"]:
-        """In Alertmanager's words."""
+        """The status, in Alertmanager's terms."""
         return "firing" if self.ended is None else "resolved"
 
     @property
     def title(self) -> str:
-        """One line: which alert, about whom."""
-        who = self.labels.get("workload") or self.labels.get("workload_id") or self.labels.get("account", "")
-        return f"{self.labels['alertname']}: {who}" if who else self.labels["alertname"]
+        """One line: the alert and its subject."""
+        subject = self.labels.get("workload") or self.labels.get("workload_id") or self.labels.get("account", "")
+        return f"{self.labels['alertname']}: {subject}" if subject else self.labels["alertname"]

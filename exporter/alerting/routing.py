@@ -1,4 +1,4 @@
-"""Which receiver is told of which alert."""
+"""Which receiver is notified of which alert."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ DAY = 86400
 
 
 class Wants(NamedTuple):
-    """What a receiver wants; empty means all, but for `severities`.
+    """The notifications that a receiver wants. Empty fields mean all, except `severities`.
 
-    `severities` are values of the label `severity_label`. `importance` holds for workloads whose importance is known,
-    `accounts` for alerts that have one: the exporter's own blindness is told to everybody. `tags` must all be there; a
-    value of None stands for any. `quiet` are times of the day from which until which only what is critical goes, in
-    seconds since midnight, UTC. `resolved`: also ends.
+    `severities` are values of the label `severity_label`. `importance` applies to workloads whose importance is known,
+    `accounts` to alerts about an account: every receiver is notified of alerts about the exporter. The workload must
+    have all `tags`; None means any value. `quiet` are hours in which only critical alerts are sent: begin and end in
+    seconds since midnight UTC. `resolved`: also send resolve notifications.
     """
 
     severities: frozenset[str]
@@ -31,7 +31,7 @@ class Wants(NamedTuple):
 
 
 def chosen(receiver: Wants, notification: Notification) -> bool:
-    """Whether a receiver wants to hear of a notice, at whatever time."""
+    """Whether a receiver wants a notification, regardless of the time."""
     if notification.ended is not None and not receiver.resolved:
         return False
     if notification.labels.get(receiver.severity_label, "none") not in receiver.severities:
@@ -47,9 +47,9 @@ def chosen(receiver: Wants, notification: Notification) -> bool:
 
 
 def quiet(receiver: Wants, notification: Notification, now: float) -> bool:
-    """Whether quiet hours hold a notice back. An end disturbs nobody, and what is critical may."""
-    loud = notification.labels.get(receiver.severity_label) == "critical"
-    return not loud and notification.ended is None and _is_in(receiver.quiet, now % DAY)
+    """Whether quiet hours delay a notification. Critical and resolve notifications are not delayed."""
+    critical = notification.labels.get(receiver.severity_label) == "critical"
+    return not critical and notification.ended is None and _is_in(receiver.quiet, now % DAY)
 
 
 def _is_in(hours: tuple[tuple[int, int], ...], moment: float) -> bool:

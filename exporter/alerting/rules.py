@@ -1,8 +1,8 @@
-"""ALERTS as Prometheus rule groups: grammar of Prometheus 2.42, `keep_firing_for` included.
+"""ALERTS as Prometheus rule groups, in the grammar of Prometheus 2.42, which has `keep_firing_for`.
 
-A condition about a workload is written twice in its rule: as it is now, and, only while Prometheus has nothing recent
-of that workload, as it was last. So neither a failed scrape nor a new exporter resolves an alert or starts its wait
-anew, and one whose condition ends resolves at once.
+A rule about a workload contains its condition twice: for the current samples, and, only while Prometheus has no recent
+data about the workload, for the last ones. So neither a failed scrape nor a new exporter resolves an alert or restarts
+its wait time, and an alert whose condition is no longer met resolves at once.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from exporter.alerting.alerts import ALERTS, DEFAULTS, Alert
 from exporter.alerting.expressions import WORKLOAD, Condition, Writing, duration
 
 LABELS = ("alertname", *WORKLOAD, "component", "job")
-"""Labels that alerts have beside that of severity and those of the settings: what they are told apart by."""
+"""Labels that identify alerts, in addition to the severity label and those of the settings."""
 GROUPS = {"workload": "workloads", "account": "accounts", "exporter": "exporter"}
 
 
 class Options(NamedTuple):
-    """How rules are written.
+    """How rules are generated, and alerts evaluated.
 
-    `selector`: matchers in every selector. `waits`: name of an alert -> seconds, instead of its own. `on`, `off`: names
-    of alerts to add or to leave out. `labels` are set on every alert; `severity_label` is the name of that one.
-    `runbooks` is what stands before ``NAME.md``; `dashboards` the base of Grafana, `console` that of DataRobot,
-    `traces` where those of ``{workload_id}`` are found; empty: no such link. `scale` divides every duration, for trials
-    in less time.
+    `selector`: matchers added to every selector. `waits`: name of an alert -> seconds, instead of its own. `on`, `off`:
+    names of alerts to add or to leave out. `labels` are set on every alert; `severity_label` is the name of the
+    severity label. `runbooks`: prefix of ``NAME.md`` in links. `dashboards`: base URL of Grafana. `console`: base URL
+    of DataRobot. `traces`: URL of the traces of ``{workload_id}``. Empty: no such link. `hold`: seconds for which an
+    alert keeps its state without recent data. `scale` divides every duration, to test in less time.
     """
 
     selector: str = 'job="datarobot"'
@@ -45,12 +45,12 @@ class Options(NamedTuple):
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """All labels that an alert may have."""
+        """The names of all labels that an alert may have."""
         return (*LABELS, self.severity_label, *self.labels)
 
 
 DEFAULT = Options()
-_WHO = {
+_SUBJECT = {
     "workload": "Workload {{ $labels.workload }} ({{ $labels.workload_id }}) of account {{ $labels.account }} ",
     "account": "Account {{ $labels.account }} ",
     "exporter": "",
@@ -58,37 +58,37 @@ _WHO = {
 
 
 def in_force(options: Options) -> tuple[Alert, ...]:
-    """The alerts that these options want."""
+    """The alerts that are on with these options."""
     return tuple(
-        alert for alert in ALERTS if alert.name not in options.off and (not alert.asked or alert.name in options.on)
+        alert for alert in ALERTS if alert.name not in options.off and (not alert.opt_in or alert.name in options.on)
     )
 
 
 def expression(alert: Alert, condition: Condition, options: Options) -> str:
-    """The PromQL of an alert of one level."""
+    """The PromQL of one level of an alert."""
     writing = Writing(options.selector, options.thresholds, options.scale)
     now = condition.promql(writing)
     if alert.component == "exporter":
         return now
     held = condition.promql(writing._replace(held=duration(options.hold / options.scale)))
-    return f"(\n{indent(now, '  ')}\n)\nor\n(\n{indent(held, '  ')}\n)\n{_unless_seen(alert, options)}"
+    return f"(\n{indent(now, '  ')}\n)\nor\n(\n{indent(held, '  ')}\n)\n{_unless_recent(alert, options)}"
 
 
-def _unless_seen(alert: Alert, options: Options) -> str:
+def _unless_recent(alert: Alert, options: Options) -> str:
     if alert.component == "account":
         return f"unless on (account) max by (account) (datarobot_account_workloads_active{{{options.selector}}})"
     more = f"{options.selector}, " if options.selector else ""
-    told = (
+    recent = (
         f'datarobot_workload_fresh{{{more}part="pods"}} == 1'
         if alert.pods
         else f"datarobot_workload_info{{{options.selector}}}"
     )
     gone = f"datarobot_workload_vanished_timestamp_seconds{{{options.selector}}}"
-    return f"unless on (account, workload_id) max by (account, workload_id) ({told} or {gone})"
+    return f"unless on (account, workload_id) max by (account, workload_id) ({recent} or {gone})"
 
 
 def levels(alert: Alert) -> Iterator[tuple[str, Condition]]:
-    """Each severity of an alert, and the condition under which it has it: no two hold at once."""
+    """Each severity of an alert and its condition. At most one of the conditions is met at a time."""
     condition = alert.condition
     for level in alert.levels:
         yield level.severity, condition if level.when is None else condition & level.when
@@ -113,31 +113,31 @@ def rules(options: Options = DEFAULT) -> dict[str, object]:
 
 
 def _rule(alert: Alert, severity: str, condition: Condition, options: Options) -> dict[str, object]:
-    made: dict[str, object] = {"alert": alert.name, "expr": expression(alert, condition, options)}
+    found: dict[str, object] = {"alert": alert.name, "expr": expression(alert, condition, options)}
     wait = options.waits.get(alert.name, alert.wait)
     if wait:
-        made["for"] = duration(wait / options.scale)
+        found["for"] = duration(wait / options.scale)
     if alert.keep:
-        made["keep_firing_for"] = duration(alert.keep / options.scale)
-    made["labels"] = {options.severity_label: severity, "component": alert.component, **options.labels}
-    made["annotations"] = words(alert, options)
-    return made
+        found["keep_firing_for"] = duration(alert.keep / options.scale)
+    found["labels"] = {options.severity_label: severity, "component": alert.component, **options.labels}
+    found["annotations"] = annotation_templates(alert, options)
+    return found
 
 
-def words(alert: Alert, options: Options) -> dict[str, str]:
-    """What a person reads, as templates."""
-    made = {
+def annotation_templates(alert: Alert, options: Options) -> dict[str, str]:
+    """The annotations of an alert, as templates."""
+    found = {
         "summary": alert.summary,
-        "description": _WHO[alert.component] + alert.description,
+        "description": _SUBJECT[alert.component] + alert.description,
         "runbook_url": f"{options.runbooks}{alert.name}.md",
     }
     if alert.component == "workload" and options.dashboards:
-        made["dashboard_url"] = (
+        found["dashboard_url"] = (
             f"{options.dashboards}/d/datarobot-workload?var-account={{{{ $labels.account | urlquery }}}}"
             "&var-workload={{ $labels.workload_id | urlquery }}"
         )
     if alert.component == "workload" and options.console:
-        made["console_url"] = f"{options.console}/console-nextgen/workloads/{{{{ $labels.workload_id }}}}/overview"
+        found["console_url"] = f"{options.console}/console-nextgen/workloads/{{{{ $labels.workload_id }}}}/overview"
     if alert.component == "workload" and options.traces:
-        made["trace_url"] = options.traces.replace("{workload_id}", "{{ $labels.workload_id }}")
-    return made
+        found["trace_url"] = options.traces.replace("{workload_id}", "{{ $labels.workload_id }}")
+    return found

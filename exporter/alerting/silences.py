@@ -39,7 +39,7 @@ def silenced(notification: Notification, silences: Iterable[Silence], now: float
 def new_silence(
     parameters: Mapping[str, str], seconds: float, label_names: Collection[str], existing: int, now: float
 ) -> Silence:
-    """The silence that a request asks for.
+    """The requested silence.
 
     `parameters` are ``author``, ``comment``, and the labels to match; `seconds` is the duration that ``for`` gives, 0
     if it is not readable; `label_names` are the labels that alerts have; `existing` is the number of silences.

@@ -24,7 +24,7 @@ from exporter.cli.context import Context
 from exporter.cli.find import Found, Progress, find
 from exporter.cli.flags import EXIT_STATUS, add_settings_flags
 from exporter.collect.client import ApiError, Client
-from exporter.collect.fetchers import ACCOUNT_FETCHERS, FETCHERS, Question, problem
+from exporter.collect.fetchers import ACCOUNT_FETCHERS, FETCHERS, Poll, failure_reason
 from exporter.collect.log_tail import tail
 from exporter.diagnosis.diagnosis import Diagnosis, diagnosis
 from exporter.diagnosis.wording import as_json, text
@@ -136,7 +136,7 @@ async def explain(found: Found, options: Options, slow: float, progress: Progres
     for first in (True, False):
         parts = [request.part for request in requests(state, POLICY, now) if (request.part == "pods") is first]
         progress(f"requesting {', '.join(parts)}")
-        question = Question(client, state, now, POLICY.quantiles, slow)
+        question = Poll(client, state, now, POLICY.quantiles, slow)
         results = await asyncio.gather(*(_fetched(question, part) for part in parts))
         for part, (value, error) in zip(parts, results, strict=True):
             if error is None:
@@ -145,7 +145,7 @@ async def explain(found: Found, options: Options, slow: float, progress: Progres
                 continue
             if part != "stats_1h":  # it fails for the reason that stats_5m reports
                 unknown[part] = _reason(error)
-            reason = problem(error)
+            reason = failure_reason(error)
             state = refused(state, part) if reason == "forbidden" else failed(state, part, reason)
     progress("requesting the catalogue of resource bundles")
     try:
@@ -159,10 +159,10 @@ async def explain(found: Found, options: Options, slow: float, progress: Progres
 
 def _reason(error: ApiError | NotDecodable) -> str:
     """The text of an error without the route, because the part is named."""
-    return scrubbed(re.sub(r"^GET \S+ (?=answered)", "the API ", str(error)))
+    return scrubbed(re.sub(r"^GET \S+ (?=returned)", "the API ", str(error)))
 
 
-async def _fetched(question: Question, part: str) -> tuple[Any, ApiError | NotDecodable | None]:
+async def _fetched(question: Poll, part: str) -> tuple[Any, ApiError | NotDecodable | None]:
     """What the API reports, or the error."""
     try:
         return (await FETCHERS[part](question))[0], None

@@ -40,7 +40,7 @@ def request(
     except urllib.error.HTTPError as error:
         with error:
             body = beginning(error.read(SOME + EDGE), secrets.clean).decode("utf-8", "replace").strip()
-            return error.code, f"{place} answered {error.code}: {body[:DETAIL_LENGTH]}"
+            return error.code, f"{place} returned {error.code}: {body[:DETAIL_LENGTH]}"
     except Exception as error:  # noqa: BLE001 — what listens there need not speak HTTP
         reason = secrets.text(str(getattr(error, "reason", error)))
         return 0, f"{place} cannot be reached: {reason}"

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
-from exporter.alerting.alarms import Fleet, Sweeping
+from exporter.alerting.subjects import AccountFleet, SweepStatus
 from exporter.clock import Clock
 from exporter.collect.account_state import AccountState, Pending
 from exporter.collect.backfill import backfill
-from exporter.collect.client import Answer, Client
+from exporter.collect.client import ApiResponse, Client
 from exporter.collect.follow_up import FollowUp
 from exporter.collect.poller import Poller
 from exporter.collect.sweep import PAGE, select, sweep
@@ -23,7 +23,7 @@ from exporter.fleet.selection import Selection
 from exporter.fleet.workload_state import Account, WorkloadState
 from exporter.log import log
 from exporter.metrics.account_families import AccountFacts
-from exporter.telemetry.own_metrics import AccountReport
+from exporter.telemetry.report import AccountReport
 from exporter.telemetry.sweep_trace import CURRENT, part
 from exporter.tracing.builder import Tracing
 
@@ -147,13 +147,13 @@ class AccountMonitor:
         return self._succeeded is not None and self._age() <= self._plan.stale_after
 
     @property
-    def fleet(self) -> Fleet:
+    def fleet(self) -> AccountFleet:
         """The account for the evaluation of alerts."""
         snapshot = self.snapshot
         workloads = self.visible() if self.fresh else (*snapshot.workloads.values(), *snapshot.gone.values())
         age = self._clock.steady() - (self._started if self._succeeded is None else self._succeeded)
-        sweeping, missing = Sweeping(snapshot.failure, age, self._report.interval), tuple(snapshot.missing.values())
-        return Fleet(self.facts, tuple(workloads), sweeping, self.fresh, missing, snapshot.attempted is not None)
+        sweeping, missing = SweepStatus(snapshot.failure, age, self._report.interval), tuple(snapshot.missing.values())
+        return AccountFleet(self.facts, tuple(workloads), sweeping, self.fresh, missing, snapshot.attempted is not None)
 
     def visible(self) -> Iterable[WorkloadState]:
         """The workloads to show now."""
@@ -211,7 +211,7 @@ class AccountMonitor:
         if (trace := CURRENT.get()) is not None:
             trace.failure, trace.workloads = result.failure, None if result.failure else len(result.workloads)
         self.message = result.message
-        self._report.swept(result, self.snapshot, self.snapshot.vanished - before.vanished, ended - began)
+        self._report.sweep_ended(result, self.snapshot, self.snapshot.vanished - before.vanished, ended - began)
         self._report.capabilities(self.client.capabilities.items())
         self._report.api_clock(self.state.skew.offset)
         self._log_sweep(result, ended - began, ended)
@@ -233,7 +233,7 @@ class AccountMonitor:
             return result
         completed = await self._follow_up.completed(result, self.snapshot)
         completed, not_selected, other_shards = select(completed, self._plan.selection, self.workloads.keys())
-        self._report.chosen(not_selected, other_shards)
+        self._report.selected(not_selected, other_shards)
         with part("step"):
             self.state.apply_sweep(completed, self._clock.wall())
         self._settle()
@@ -242,7 +242,7 @@ class AccountMonitor:
                 self._log_unknown(field, value)
         return result
 
-    def _observe_clock(self, response: Answer) -> None:
+    def _observe_clock(self, response: ApiResponse) -> None:
         if response.date is not None:
             self.state.observe_clock(response.date, self._clock.wall() - response.seconds / 2)
 
@@ -252,7 +252,7 @@ class AccountMonitor:
         if traces and (trace := CURRENT.get()) is not None:
             trace.keep("episode")
         for each in traces:
-            self._report.made(each)
+            self._report.episode_ended(each)
 
     def _tracing_of(self, state: WorkloadState) -> Tracing | None:
         """How traces of one workload are built."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
-import random
 import re
 import ssl
 import time
@@ -19,23 +18,29 @@ from urllib.parse import quote
 
 import httpx
 
-from exporter.failures import beginning, date, detail, failure_of, retry_after
+from exporter.backoff import Backoff
+from exporter.failures import beginning, date, detail, failure_of, retry_after, status_reason
 from exporter.fleet.pauses import LIST, Pause, Pauses
 from exporter.redaction import Secrets
 from exporter.telemetry.sweep_trace import attempted
 
 RETRIES = 2
-BODY_LIMIT = 32 * 1024 * 1024
-PROBE_AFTER = 3600.0
-REFUSED_TO = 3
-"""To so many objects a route must have been refused before it counts as absent: one alone may be hidden from us."""
+BACKOFF = Backoff(first=0.5)
+MAX_BODY_BYTES = 32 * 1024 * 1024
+PROBE_SECONDS = 3600.0
+"""Seconds until a route that the server does not support is tried again."""
+REFUSED_OBJECTS = 3
+"""Number of objects for which a route must have been refused before it counts as absent: one may be hidden from this
+token.
+"""
 ROOTS = ("/workloads", "/version", "/workloads/{id}")
+"""Routes that never count as absent."""
 
 Params = Mapping[str, str | int | Sequence[str]]
 
 
 class ApiError(Exception):
-    """A failed GET: `reason` of `REASONS`, the status (0: none), and the server's message.
+    """A failed GET: `reason` of `exporter.failures.REASONS`, the status (0: none), and the server's message.
 
     `pause`: the pause that prevented the request, or that the API's refusal started.
     """
@@ -60,9 +65,9 @@ class ApiError(Exception):
         return self.reason in ("timeout", "dns", "connect", "server_error") or self.status == 429
 
 
-class Answer(NamedTuple):
-    """A 200, or a 204 with an empty body. `date` is the server's clock by the Date header, seconds since the epoch;
-    `seconds` is how long the request took, to the last byte.
+class ApiResponse(NamedTuple):
+    """A 200, or a 204 with an empty body. `date` is the Date header in seconds since the epoch; `seconds` is how long
+    the request took, to the last byte.
     """
 
     status: int
@@ -72,7 +77,7 @@ class Answer(NamedTuple):
 
 
 class Observer(Protocol):
-    """Who counts the requests. `endpoint` is the route's template, never the filled path."""
+    """Counts the requests. `endpoint` is the route's template, never the path with ids."""
 
     def request(self, endpoint: str, code: str, seconds: float) -> None: ...
     def failure(self, endpoint: str, reason: str) -> None: ...
@@ -84,17 +89,19 @@ class Observer(Protocol):
 
 
 class _Route:
-    """What is known of one route: its trailing-slash form, whether the server supports it, and when to probe again."""
+    """One route: whether it needs a trailing slash, whether it ever succeeded, the objects for which it was refused,
+    and until when it counts as absent.
+    """
 
     def __init__(self, template: str) -> None:
         self.slash = not template.endswith("/statusDetails")
-        self.answered = False
+        self.succeeded = False
         self.refused: set[tuple[str, ...]] = set()
         self.absent_until: float | None = None
 
 
 class _Get(NamedTuple):
-    """One GET; `sends` numbers its attempts."""
+    """One GET. `places` fills the route's template; `sends` numbers the attempts."""
 
     route: str
     params: Params
@@ -103,21 +110,21 @@ class _Get(NamedTuple):
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """What fills the route's template."""
+        """The values in `places`."""
         return tuple(self.places.values())
 
 
 class Client:
-    """One account: base URL, token, budget. `get` is its one method.
+    """Sends GET requests for one account, within its budget.
 
     `base` is ``https://HOST/api/v2``. `token` is called for every request, so a token that is replaced in its file is
     used at once. `rate` is in requests per second, evenly spaced, retries included; `concurrency` in requests at once;
-    `timeout` in seconds for a whole request. What the server sends is cleaned of the token and of all `secrets` before
-    anything reads it. `steady` and `pause` are the clock and the sleep.
+    `timeout` in seconds for a whole request. The token and all `secrets` are removed from responses before anything
+    reads them. `steady` and `pause` are the clock and the sleep.
 
-    After a refusal (429, or 503 with Retry-After) requests are paused as `exporter.fleet.pauses` says. A request for
-    the workload list waits for the end of a pause of up to `timeout` seconds, any other of up to `patience` seconds;
-    where the pause is longer `get` raises at once.
+    After a refusal (429, or 503 with Retry-After) requests are paused according to `exporter.fleet.pauses`. A request
+    for the workload list waits for the end of a pause of up to `timeout` seconds, any other of up to `patience`
+    seconds; for a longer pause `get` raises at once.
     """
 
     def __init__(
@@ -132,7 +139,7 @@ class Client:
         patience: float = 0.0,
         ca_file: str | None = None,
         secrets: Secrets | None = None,
-        body_limit: int = BODY_LIMIT,
+        body_limit: int = MAX_BODY_BYTES,
         user_agent: str = "workload-exporter",
         transport: httpx.AsyncBaseTransport | None = None,
         steady: Callable[[], float] = time.monotonic,
@@ -143,7 +150,7 @@ class Client:
         self._secrets = secrets or Secrets()
         self._steady, self._pause = steady, pause
         self._spacing = 1.0 / rate
-        self._turn = 0.0
+        self._next_turn = 0.0
         self._patience = patience
         self._pauses = Pauses()
         self._routes: dict[str, _Route] = {}
@@ -183,10 +190,10 @@ class Client:
         return {
             template: route.absent_until is None
             for template, route in self._routes.items()
-            if route.answered or route.absent_until is not None
+            if route.succeeded or route.absent_until is not None
         }
 
-    async def get(self, route: str, params: Params | None = None, **places: str) -> Answer:
+    async def get(self, route: str, params: Params | None = None, **places: str) -> ApiResponse:
         """Send a GET for a route, such as ``get("/workloads/{id}/events", {"limit": 20}, id=…)``, and return the
         response.
 
@@ -199,129 +206,129 @@ class Client:
         """
         known = self._routes.setdefault(route, _Route(route))
         if known.absent_until is not None and self._steady() < known.absent_until:
-            raise ApiError("absent", f"GET {route} is not offered by this server; it is asked again within the hour")
+            raise ApiError("absent", f"GET {route} is not supported by this server; it is tried again within an hour")
         try:
             return await self._retried(known, _Get(route, params or {}, places, itertools.count()))
         except ApiError as error:
             self._observer.failure(route, error.reason)
             raise
 
-    async def _retried(self, known: _Route, asked: _Get) -> Answer:
+    async def _retried(self, known: _Route, request: _Get) -> ApiResponse:
         for attempt in range(RETRIES + 1):
             try:
-                return await self._either_form(known, asked)
+                return await self._either_form(known, request)
             except ApiError as error:
-                pause = self._paused(asked)
-                if not error.transient or attempt == RETRIES or (pause is not None and not self._waits(asked, pause)):
+                pause = self._paused(request)
+                if not error.transient or attempt == RETRIES or (pause is not None and not self._waits(request, pause)):
                     raise
-                self._observer.retry(asked.route, error.reason)
-                # Full jitter, so that many clients do not come back at the same time.
-                await self._pause(random.uniform(0, 0.5 * 2**attempt))  # noqa: S311 — no secret
+                self._observer.retry(request.route, error.reason)
+                await self._pause(BACKOFF.seconds(attempt + 1))
         raise AssertionError("the loop returns or raises")
 
-    def _heed(self, asked: _Get, error: ApiError, sent: float) -> None:
-        """Pause what a refusal of a request that was sent at `sent` applies to."""
+    def _pause_after(self, request: _Get, error: ApiError, sent: float) -> None:
+        """Start the pause that a refusal demands, if `error` is one. `sent`: when the request was sent."""
         if error.status != 429 and error.retry_after is None:
             return
         now = self._steady()
-        paused = self._pauses.refused(asked.route, asked.ids, error.status, error.retry_after, sent, now)
+        paused = self._pauses.refused(request.route, request.ids, error.status, error.retry_after, sent, now)
         for endpoint, seconds in paused.items():
             self._observer.paused(endpoint, seconds)
-        error.pause = self._paused(asked)
+        error.pause = self._paused(request)
 
-    def _paused(self, asked: _Get) -> Pause | None:
-        return self._pauses.of(asked.route, asked.ids, self._steady())
+    def _paused(self, request: _Get) -> Pause | None:
+        return self._pauses.of(request.route, request.ids, self._steady())
 
-    def _waits(self, asked: _Get, pause: Pause) -> bool:
+    def _waits(self, request: _Get, pause: Pause) -> bool:
         """Whether a request waits for the end of a pause."""
-        return pause.seconds <= (self._timeout if asked.route == LIST else self._patience)
+        return pause.seconds <= (self._timeout if request.route == LIST else self._patience)
 
-    async def _unpaused(self, asked: _Get) -> None:
-        """Wait until this request is not paused. Raises `ApiError` where that takes too long."""
-        while (pause := self._paused(asked)) is not None:
-            if not self._waits(asked, pause):
-                raise ApiError("throttled", f"GET {asked.route} was not sent: {_words(pause)}", pause=pause)
+    async def _wait_unpaused(self, request: _Get) -> None:
+        """Wait until this request is not paused. Raises `ApiError` if that takes too long."""
+        while (pause := self._paused(request)) is not None:
+            if not self._waits(request, pause):
+                raise ApiError("throttled", f"GET {request.route} was not sent: {_pause_text(pause)}", pause=pause)
             self._observer.wait("throttled", pause.seconds)
             await self._pause(max(pause.seconds, 0.001))
 
-    async def _either_form(self, known: _Route, asked: _Get) -> Answer:
+    async def _either_form(self, known: _Route, request: _Get) -> ApiResponse:
         refused: ApiError | None = None
         for slash in (known.slash, not known.slash):
             try:
-                answer = await self._once(asked, slash)
+                response = await self._once(request, slash)
             except ApiError as error:
                 if error.status not in (403, 404, 405, 422, 501) and error.reason != "redirect":
                     raise
                 refused = refused or error
                 if error.status in (403, 501):
-                    break  # another form of the path changes neither a right nor a feature
-                if known.answered and asked.places and error.status in (404, 422):
-                    break  # it is about this one object
+                    break  # a trailing slash changes neither a permission nor a feature
+                if known.succeeded and request.places and error.status in (404, 422):
+                    break  # it concerns this one object
             else:
-                known.slash, known.answered, known.absent_until = slash, True, None
-                return answer
+                known.slash, known.succeeded, known.absent_until = slash, True, None
+                return response
         assert refused is not None
-        known.refused.add(tuple(asked.places.values())[:1])
-        surely = not asked.places or refused.status in (405, 501) or len(known.refused) >= REFUSED_TO
-        if not known.answered and asked.route not in ROOTS and refused.status in (403, 404, 405, 501) and surely:
-            known.absent_until = self._steady() + PROBE_AFTER
+        known.refused.add(tuple(request.places.values())[:1])
+        certain = not request.places or refused.status in (405, 501) or len(known.refused) >= REFUSED_OBJECTS
+        if not known.succeeded and request.route not in ROOTS and refused.status in (403, 404, 405, 501) and certain:
+            known.absent_until = self._steady() + PROBE_SECONDS
         raise refused
 
-    async def _once(self, asked: _Get, slash: bool) -> Answer:
-        path = asked.route.format(**{name: quote(value, safe="") for name, value in asked.places.items()})
+    async def _once(self, request: _Get, slash: bool) -> ApiResponse:
+        path = request.route.format(**{name: quote(value, safe="") for name, value in request.places.items()})
         url = f"{self._base}{path}{'/' if slash else ''}"
         while True:
-            # Before a connection is taken: requests that wait for a pause must not keep others from being sent.
-            await self._unpaused(asked)
+            # Before a connection is taken: requests that wait for a pause must not block others.
+            await self._wait_unpaused(request)
             http = await self._idle.get()
             try:
-                if not await self._budget(asked):
+                if not await self._take_turn(request):
                     continue
                 token = self._token()
                 try:
-                    return await self._attempt(http, asked, url, token)
+                    return await self._attempt(http, request, url, token)
                 except ApiError as error:
                     renewed = self._token() if error.status == 401 else token
                     if renewed == token:
                         raise
-                if await self._budget(asked):
-                    return await self._attempt(http, asked, url, renewed)
+                if await self._take_turn(request):
+                    return await self._attempt(http, request, url, renewed)
             finally:
                 self._idle.put_nowait(http)
 
-    async def _budget(self, asked: _Get) -> bool:
-        """Wait for this request's turn; False if it was paused meanwhile. Turns are never saved up: after a pause there
-        is no burst.
+    async def _take_turn(self, request: _Get) -> bool:
+        """Wait for this request's turn in the budget; False if it was paused meanwhile.
+
+        Unused turns are lost, so there are no bursts.
         """
-        if self._paused(asked) is not None:
+        if self._paused(request) is not None:
             return False
         now = self._steady()
-        start = max(self._turn, now)
-        self._turn = start + self._spacing
+        start = max(self._next_turn, now)
+        self._next_turn = start + self._spacing
         if start > now:
             self._observer.wait("budget", start - now)
             await self._pause(start - now)
-        return self._paused(asked) is None
+        return self._paused(request) is None
 
-    async def _attempt(self, http: httpx.AsyncClient, asked: _Get, url: str, token: str) -> Answer:
-        """Send one request, and record it as a part of the sweep."""
+    async def _attempt(self, http: httpx.AsyncClient, request: _Get, url: str, token: str) -> ApiResponse:
+        """Send one request, and record it in the trace of the current sweep."""
         if not re.fullmatch(r"[!-~]+", token):
-            said = "is empty" if not token else "holds characters that no header may have"
-            raise ApiError("auth", f"GET {asked.route} was not sent: the API token {said}")
+            problem = "is empty" if not token else "contains characters that are not allowed in a header"
+            raise ApiError("auth", f"GET {request.route} was not sent: the API token {problem}")
         self._secrets.learn(token)
-        began, resend = self._steady(), next(asked.sends)
+        began, resend = self._steady(), next(request.sends)
         try:
-            answer = await self._send(http, asked.route, url, asked.params, token)
+            response = await self._send(http, request.route, url, request.params, token)
         except ApiError as error:
-            attempted(asked.route, self._steady() - began, error.status, resend, error.reason)
-            self._heed(asked, error, began)
+            attempted(request.route, self._steady() - began, error.status, resend, error.reason)
+            self._pause_after(request, error, began)
             raise
-        attempted(asked.route, answer.seconds, answer.status, resend)
-        for endpoint in self._pauses.succeeded(asked.route, began):
+        attempted(request.route, response.seconds, response.status, resend)
+        for endpoint in self._pauses.succeeded(request.route, began):
             self._observer.resumed(endpoint)
-        return answer
+        return response
 
-    async def _send(self, http: httpx.AsyncClient, route: str, url: str, params: Params, token: str) -> Answer:
+    async def _send(self, http: httpx.AsyncClient, route: str, url: str, params: Params, token: str) -> ApiResponse:
         began = self._steady()
         code = "error"
         try:
@@ -332,27 +339,27 @@ class Client:
                     code = str(response.status_code)
                     body = await self._body(route, response)
         except (httpx.TimeoutException, TimeoutError) as error:
-            raise ApiError("timeout", f"GET {route} was not answered within {self._timeout:g} s") from error
+            raise ApiError("timeout", f"GET {route} got no response within {self._timeout:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            reason, words = failure_of(error, self._secrets.text)
-            raise ApiError(reason, f"GET {route} failed: {words}") from error
+            reason, text = failure_of(error, self._secrets.text)
+            raise ApiError(reason, f"GET {route} failed: {text}") from error
         finally:
             self._observer.request(route, code, self._steady() - began)
         self._observer.received(route, len(body))
         if response.status_code in (200, 204):
             body = self._secrets.clean(body)
-            return Answer(response.status_code, body, date(response.headers.get("date")), self._steady() - began)
+            return ApiResponse(response.status_code, body, date(response.headers.get("date")), self._steady() - began)
         raise _refused(route, response, beginning(body, self._secrets.clean))
 
     async def _body(self, route: str, response: httpx.Response) -> bytes:
-        words = f"GET {route} answered more than {self._body_limit} bytes; the rest is not read"
-        too_large = ApiError("too_large", words)
-        told = response.headers.get("content-length", "")
-        if told.isdecimal() and int(told) > self._body_limit:
+        message = f"GET {route} returned more than {self._body_limit} bytes"
+        too_large = ApiError("too_large", message)
+        length = response.headers.get("content-length", "")
+        if length.isdecimal() and int(length) > self._body_limit:
             raise too_large
         chunks: list[bytes] = []
         size = 0
-        async for chunk in response.aiter_bytes(65536):  # decoded: a bomb counts by what it unpacks to
+        async for chunk in response.aiter_bytes(65536):  # decompressed: the limit applies to the unpacked size
             size += len(chunk)
             if size > self._body_limit:
                 raise too_large
@@ -360,12 +367,12 @@ class Client:
         return b"".join(chunks)
 
 
-def _words(pause: Pause) -> str:
-    """Why a request is held back, for how much longer, and what is not."""
+def _pause_text(pause: Pause) -> str:
+    """Why a request is not sent, for how long, and what else is affected."""
     seconds = f"for {math.ceil(pause.seconds)} s more"
     return {
-        "object": f"the API asked to send no request for this object {seconds}; other objects and routes go on",
-        "route": f"the API refused requests to this route, which is paused {seconds}; other routes go on",
+        "object": f"the API refused requests for this object, which is paused {seconds}; others are not affected",
+        "route": f"the API refused requests to this route, which is paused {seconds}; other routes are not affected",
         "details": f"the API refused requests to several routes: all but the workload list are paused {seconds}",
         "account": f"the API refused to list workloads: all requests of the account are paused {seconds}",
     }[pause.scope]
@@ -373,10 +380,7 @@ def _words(pause: Pause) -> str:
 
 def _refused(route: str, response: httpx.Response, body: bytes) -> ApiError:
     status = response.status_code
-    reason = {401: "auth", 403: "forbidden", 404: "not_found", 429: "throttled"}.get(status)
-    if reason is None:
-        failed = status >= 500 and status != 501
-        reason = "server_error" if failed else "redirect" if 300 <= status < 400 else "bad_request"
-    words = "a redirect, which is not followed" if reason == "redirect" else detail(body)
-    asked = retry_after(response.headers.get("retry-after"), time.time()) if status in (429, 503) else None
-    return ApiError(reason, f"GET {route} answered {status}: {words}", status, asked)
+    reason = status_reason(status, {501: "bad_request"}, other="bad_request")
+    text = "a redirect, which is not followed" if reason == "redirect" else detail(body)
+    after = retry_after(response.headers.get("retry-after"), time.time()) if status in (429, 503) else None
+    return ApiError(reason, f"GET {route} returned {status}: {text}", status, after)

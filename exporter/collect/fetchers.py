@@ -1,4 +1,4 @@
-"""Fetches the parts of the details: one function per part, returning the input of `exporter.fleet.apply`.
+"""Fetches the parts of the details: one function per part, which returns the input of `exporter.fleet.apply`.
 
 Each returns the value and the rejects, and raises `ApiError` or `NotDecodable`. None as a value means that the response
 has no data yet; it is requested again soon.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import msgspec
@@ -34,19 +33,28 @@ from exporter.fleet import workload_state
 from exporter.fleet.apply import Shared
 from exporter.fleet.polling import WINDOWS
 from exporter.fleet.workload_state import Window, WorkloadState
+from exporter.timestamps import rfc3339
 
-PAGE, EVENT_PAGES, PROTONS = 100, 5, 8
-OF_ALL = frozenset({"timeout", "dns", "connect", "tls", "auth", "throttled"})
-"""Reasons of a failed request that are about the connection or the account: the next request would fail as well."""
-PASSING = frozenset({"timeout", "dns", "connect", "server_error", "throttled"})
-"""Reasons of a failed request that may be gone soon."""
-LAG = 90.0
-"""A window of statistics ends so long ago at the least: those of the last minute are not complete yet."""
+PAGE = 100
+"""Items per page."""
+MAX_PAGES = 5
+"""Pages read of one list."""
+MAX_PROTONS = 8
+"""Protons of one workload of which pods are read."""
+COMMON_REASONS = frozenset({"timeout", "dns", "connect", "tls", "auth", "throttled"})
+"""Reasons that concern the connection or the account: the next request would fail as well."""
+TRANSIENT_REASONS = frozenset({"timeout", "dns", "connect", "server_error", "throttled"})
+"""Reasons that may be gone soon."""
+STATS_DELAY_SECONDS = 90.0
+"""Minimum age of the end of a window of statistics: those of the last minute are not complete yet."""
 Rejects = tuple[Reject, ...]
 
 
-class Question(NamedTuple):
-    """One part of one workload. `quantiles` of the response time; `slow` is the threshold of slow requests, seconds."""
+class Poll(NamedTuple):
+    """A poll of one part of one workload at `now`, in seconds since the epoch.
+
+    `quantiles` of the response time; `slow` is the threshold of slow requests, in seconds.
+    """
 
     client: Client
     state: WorkloadState
@@ -60,50 +68,51 @@ class Question(NamedTuple):
         return self.state.workload.id
 
 
-EvaluationContext = Callable[[Question], Awaitable[tuple[Any, Rejects]]]
+Fetcher = Callable[[Poll], Awaitable[tuple[Any, Rejects]]]
+"""Fetches one part: its value and the rejects."""
 
 
-async def _pods(asked: Question) -> tuple[Pods | None, Rejects]:
-    """Every proton and the snapshot of its pods, that of the proton that serves first."""
-    answer = await asked.client.get("/workloads/{id}/protons", {"limit": PAGE}, id=asked.id)
-    told = page(answer.body, Proton)
-    lost = incomplete(told.rejects)
-    if lost and not told.items:
+async def _pods(poll: Poll) -> tuple[Pods | None, Rejects]:
+    """Every proton and the snapshot of its pods, that of the serving proton first."""
+    response = await poll.client.get("/workloads/{id}/protons", {"limit": PAGE}, id=poll.id)
+    listed = page(response.body, Proton)
+    lost = incomplete(listed.rejects)
+    if lost and not listed.items:
         raise NotDecodable("missing", "no item of the list of protons has a readable id")
-    if not told.items and (before := asked.state.details.pods) is not None and before.protons:
-        return None, told.rejects  # between one proton and the next the list is empty for a moment
-    newest = sorted(told.items, key=lambda proton: proton.created_at or "", reverse=True)
-    serving = active_proton(told.items, asked.state.workload)
+    if not listed.items and (before := poll.state.details.pods) is not None and before.protons:
+        return None, listed.rejects  # between one proton and the next the list is empty for a moment
+    newest = sorted(listed.items, key=lambda proton: proton.created_at or "", reverse=True)
+    serving = active_proton(listed.items, poll.state.workload)
     ids = [*dict.fromkeys(proton.id for proton in (*(() if serving is None else (serving,)), *newest))]
-    details, unread, rejects = await _snapshots(asked, ids[:PROTONS])
+    details, unread, rejects = await _snapshots(poll, ids[:MAX_PROTONS])
     if lost:
         unread[UNLISTED] = "decode"
-    elif len(ids) > PROTONS or told.next is not None:
+    elif len(ids) > MAX_PROTONS or listed.next is not None:
         unread[UNLISTED] = "incomplete"
-    protons = tuple(proton for proton in told.items if proton.id in details)
-    return Pods(protons, details, unread), (*told.rejects, *rejects)
+    protons = tuple(proton for proton in listed.items if proton.id in details)
+    return Pods(protons, details, unread), (*listed.rejects, *rejects)
 
 
 async def _snapshots(
-    asked: Question, protons: Sequence[str]
+    poll: Poll, protons: Sequence[str]
 ) -> tuple[dict[str, StatusDetails | None], dict[str, str], Rejects]:
-    """The snapshots of protons, and why some could not be read. Raises the first error where none could be read."""
+    """The snapshots of protons, and why some could not be read. Raises the first error if none could be read."""
     details: dict[str, StatusDetails | None] = dict.fromkeys(protons)
     unread: dict[str, str] = {}
     rejects: list[Reject] = []
     error: ApiError | NotDecodable | None = None
-    read, of_all = 0, ""
+    read, common = 0, ""
     for proton in protons:
-        if of_all:
-            unread[proton] = of_all  # not requested: it would fail in the same way, and take as long
+        if common:
+            unread[proton] = common  # not requested: it would fail in the same way, and as slowly
             continue
         try:
-            details[proton], left_out = await _snapshot(asked, proton)
+            details[proton], left_out = await _snapshot(poll, proton)
         except (ApiError, NotDecodable) as failure:
             if isinstance(failure, ApiError) and failure.status == 404:
-                continue  # it was taken away since it was listed
-            error, unread[proton] = error or failure, problem(failure)
-            of_all = unread[proton] if unread[proton] in OF_ALL else ""
+                continue  # removed since it was listed
+            error, unread[proton] = error or failure, failure_reason(failure)
+            common = unread[proton] if unread[proton] in COMMON_REASONS else ""
             if isinstance(failure, NotDecodable):
                 rejects.append(Reject("$", failure.reason, proton))
         else:
@@ -114,94 +123,90 @@ async def _snapshots(
     return details, unread, tuple(rejects)
 
 
-async def _snapshot(asked: Question, proton: str) -> tuple[StatusDetails | None, Rejects]:
+async def _snapshot(poll: Poll, proton: str) -> tuple[StatusDetails | None, Rejects]:
     """The pods of one proton; None: the platform has no snapshot of them (204), or one without a list of pods."""
-    answer = await asked.client.get("/workloads/{id}/protons/{pid}/statusDetails", id=asked.id, pid=proton)
-    if answer.status == 204:
+    response = await poll.client.get("/workloads/{id}/protons/{pid}/statusDetails", id=poll.id, pid=proton)
+    if response.status == 204:
         return None, ()
-    read = one(answer.body, StatusDetails)
+    read = one(response.body, StatusDetails)
     if any(reject.path == "$.replicas" for reject in read.rejects):
-        raise NotDecodable("type", "the list of pods cannot be read: that is not a list without pods")
+        raise NotDecodable("type", "the list of pods cannot be read")
     return (None if read.value.replicas is None else read.value), read.rejects
 
 
-async def _events(asked: Question) -> tuple[tuple[Event, ...], Rejects]:
-    known = frozenset(asked.state.ledger.seen_events or ())
+async def _events(poll: Poll) -> tuple[tuple[Event, ...], Rejects]:
+    known = frozenset(poll.state.ledger.seen_events or ())
     found: list[Event] = []
     rejects: list[Reject] = []
-    for number in range(EVENT_PAGES):
+    for number in range(MAX_PAGES):
         params: Params = {"limit": PAGE, "offset": number * PAGE}
-        told = page((await asked.client.get("/workloads/{id}/events", params, id=asked.id)).body, Event)
-        found.extend(told.items)
-        rejects.extend(told.rejects)
-        if told.size < PAGE or any(event.id in known for event in told.items):
+        listed = page((await poll.client.get("/workloads/{id}/events", params, id=poll.id)).body, Event)
+        found.extend(listed.items)
+        rejects.extend(listed.rejects)
+        if listed.size < PAGE or any(event.id in known for event in listed.items):
             break
     return tuple(found), tuple(rejects)
 
 
-async def _replacement(asked: Question) -> tuple[Replacement | None, Rejects]:
+async def _replacement(poll: Poll) -> tuple[Replacement | None, Rejects]:
     try:
-        answer = await asked.client.get("/workloads/{id}/replacement", id=asked.id)
+        response = await poll.client.get("/workloads/{id}/replacement", id=poll.id)
     except ApiError as error:
         if error.status == 404 or error.reason == "absent":
-            return None, ()  # none is under way, or the server does not tell
+            return None, ()  # none is in progress, or the server does not report any
         raise
-    return one(answer.body, Replacement)
-
-
-def _stamp(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
+    return one(response.body, Replacement)
 
 
 def window_of(name: str, now: float) -> tuple[float, float]:
     """Start and end of the last complete window: whole minutes, so that two exporters request the same."""
-    end = math.floor((now - LAG) / 60) * 60.0
+    end = math.floor((now - STATS_DELAY_SECONDS) / 60) * 60.0
     return end - WINDOWS[name], end
 
 
-def _stats(name: str) -> EvaluationContext:
-    async def look(asked: Question) -> tuple[Window, Rejects]:
-        start, end = window_of(name, asked.now)
-        protons = _serving(asked.state)
-        window: Params = {"startTime": _stamp(start), "endTime": _stamp(end)}
+def _stats(name: str) -> Fetcher:
+    async def fetch(poll: Poll) -> tuple[Window, Rejects]:
+        start, end = window_of(name, poll.now)
+        protons = _serving(poll.state)
+        window: Params = {"startTime": rfc3339(start), "endTime": rfc3339(end)}
         parts: list[RequestMetrics] = []
         times: list[tuple[float, float]] = []
         rejects: list[Reject] = []
-        active = workload_state.active(asked.state)
+        active = workload_state.active(poll.state)
         for proton in protons or (None,):
-            told = proton is None or (active is not None and proton == active.id)
-            for number, quantile in enumerate(asked.quantiles if told else asked.quantiles[:1]):
-                params = {"responseTimeQuantile": f"{quantile:g}", "slowRequestsThreshold": f"{asked.slow * 1000:.0f}"}
+            shown = proton is None or (active is not None and proton == active.id)
+            for number, quantile in enumerate(poll.quantiles if shown else poll.quantiles[:1]):
+                params = {"responseTimeQuantile": f"{quantile:g}", "slowRequestsThreshold": f"{poll.slow * 1000:.0f}"}
                 params |= {} if proton is None else {"protonId": proton}
-                answer = await asked.client.get("/workloads/{id}/stats", {**window, **params}, id=asked.id)
-                read = one(answer.body, Stats)
+                response = await poll.client.get("/workloads/{id}/stats", {**window, **params}, id=poll.id)
+                read = one(response.body, Stats)
                 rejects.extend(read.rejects)
                 metrics = _metrics(read.value, start, end)
                 if number == 0:
                     parts.append(metrics)
                 milliseconds = models.finite(metrics.response_time)
-                if told and metrics.total_requests and milliseconds is not None:
+                if shown and metrics.total_requests and milliseconds is not None:
                     times.append((quantile, milliseconds / 1000))
         return Window(start, end, _sum(parts), tuple(times), tuple(protons)), tuple(rejects)
 
-    return look
+    return fetch
 
 
 def _serving(state: WorkloadState) -> tuple[str, ...]:
-    """The protons that may have served in the window; none where not all are known, and the server chooses."""
+    """The protons that may have served in the window; none if not all are known, and the server selects them."""
     pods = state.details.pods
     if pods is None or not pods.complete:
         return ()
-    told = [proton for proton in pods.protons if workload_state.role(state, proton) in ("active", "outgoing")]
-    return tuple(proton.id for proton in told)
+    serving = [proton for proton in pods.protons if workload_state.role(state, proton) in ("active", "outgoing")]
+    return tuple(proton.id for proton in serving)
 
 
 def _metrics(stats: Stats, start: float, end: float) -> RequestMetrics:
     period = stats.period
-    for told, asked in ((period.start, start), (period.end, end)) if period is not None else ():
-        at = models.timestamp(told)
-        if at is not None and abs(at - asked) > 60:
-            raise NotDecodable("value", "the statistics are of another window than was asked for")
+    for reported, requested in ((period.start, start), (period.end, end)) if period is not None else ():
+        at = models.timestamp(reported)
+        if at is not None and abs(at - requested) > 60:
+            raise NotDecodable("value", "the statistics are of another window than requested")
     if stats.metrics is None:
         raise NotDecodable("no_data", "the response has no `metrics`")
     return stats.metrics
@@ -212,8 +217,8 @@ def _sum(parts: list[RequestMetrics]) -> RequestMetrics:
         return parts[0]
 
     def total(name: str) -> Any:
-        told = [getattr(part, name) for part in parts]
-        return None if None in told else sum(told)
+        values = [getattr(part, name) for part in parts]
+        return None if None in values else sum(values)
 
     counts = "total_requests server_errors user_errors slow_requests requests_per_minute concurrent_requests".split()
     return RequestMetrics(**{name: total(name) for name in counts})
@@ -223,42 +228,42 @@ class _Values(models.ApiObject, frozen=True):
     data: tuple[OtelValue, ...] | None = None
 
 
-async def _usage(asked: Question) -> tuple[tuple[OtelValue, ...], Rejects]:
-    end = math.floor((asked.now - 30) / 60) * 60.0
-    params: Params = {"startTime": _stamp(end - 300), "endTime": _stamp(end)}
+async def _usage(poll: Poll) -> tuple[tuple[OtelValue, ...], Rejects]:
+    end = math.floor((poll.now - 30) / 60) * 60.0
+    params: Params = {"startTime": rfc3339(end - 300), "endTime": rfc3339(end)}
     route = "/otel/workload/{id}/metrics/autocollectedValues"
-    read = one((await asked.client.get(route, params, id=asked.id)).body, _Values)
+    read = one((await poll.client.get(route, params, id=poll.id)).body, _Values)
     return read.value.data or (), read.rejects
 
 
-async def _sharing(asked: Question) -> tuple[Shared, Rejects]:
-    grants, rejects = await _all(asked.client, "/workloads/{id}/sharedRoles", SharedRole, id=asked.id)
+async def _sharing(poll: Poll) -> tuple[Shared, Rejects]:
+    grants, rejects = await _all(poll.client, "/workloads/{id}/sharedRoles", SharedRole, id=poll.id)
     marks = [hashlib.blake2b(f"{g.id}/{g.role}".encode(), digest_size=6).hexdigest() for g in grants]
     return Shared(grants, tuple(marks)), rejects
 
 
-async def _quotas(asked: Question) -> tuple[tuple[Quota, ...], Rejects]:
-    params: Params = {"resourceType": "workload", "resourceId": asked.id, "limit": PAGE}
-    told = page((await asked.client.get("/quotas", params)).body, Quota)
-    return tuple(quota for quota in told.items if quota.resource_id in (None, asked.id)), told.rejects
+async def _quotas(poll: Poll) -> tuple[tuple[Quota, ...], Rejects]:
+    params: Params = {"resourceType": "workload", "resourceId": poll.id, "limit": PAGE}
+    listed = page((await poll.client.get("/quotas", params)).body, Quota)
+    return tuple(quota for quota in listed.items if quota.resource_id in (None, poll.id)), listed.rejects
 
 
 async def _all(client: Client, route: str, kind: type[Item], **places: str) -> tuple[tuple[Item, ...], Rejects]:
-    """All items of a list. Raises `NotDecodable` where one cannot be read: what the list lacks then proves nothing."""
+    """All items of a list. Raises `NotDecodable` if one cannot be read: a list without it proves nothing."""
     found: dict[str, Item] = {}
     rejects: list[Reject] = []
-    for number in range(EVENT_PAGES):
-        told = page((await client.get(route, {"limit": PAGE, "offset": number * PAGE}, **places)).body, kind)
-        if incomplete(told.rejects):
-            raise NotDecodable("missing", f"GET {route} answered 200, but with an item that cannot be read")
-        rejects.extend(told.rejects)
-        found.update((getattr(item, "id"), item) for item in told.items)  # noqa: B009 — every kind asked for has one
-        if told.size < PAGE:
+    for number in range(MAX_PAGES):
+        listed = page((await client.get(route, {"limit": PAGE, "offset": number * PAGE}, **places)).body, kind)
+        if incomplete(listed.rejects):
+            raise NotDecodable("missing", f"GET {route} returned 200, but with an item that cannot be read")
+        rejects.extend(listed.rejects)
+        found.update((getattr(item, "id"), item) for item in listed.items)  # noqa: B009 — every kind that is requested has an id
+        if listed.size < PAGE:
             break
     return tuple(found.values()), tuple(rejects)
 
 
-FETCHERS: dict[str, EvaluationContext] = {
+FETCHERS: dict[str, Fetcher] = {
     "pods": _pods,
     "events": _events,
     "replacement": _replacement,
@@ -269,11 +274,11 @@ FETCHERS: dict[str, EvaluationContext] = {
 }
 
 
-Notified = dict[str, Any]
-"""Fields of `exporter.fleet.workload_state.Account` in a response."""
+AccountFields = dict[str, Any]
+"""Fields of `exporter.fleet.workload_state.Account` by name."""
 
 
-async def _limits(client: Client) -> tuple[Notified, Rejects]:
+async def _limits(client: Client) -> tuple[AccountFields, Rejects]:
     read = one((await client.get("/account/info")).body, AccountInfo)
     limits = read.value.limits
     return {
@@ -283,18 +288,18 @@ async def _limits(client: Client) -> tuple[Notified, Rejects]:
     }, read.rejects
 
 
-async def _totals(client: Client) -> tuple[Notified, Rejects]:
+async def _totals(client: Client) -> tuple[AccountFields, Rejects]:
     read = one((await client.get("/workloads/stats")).body, AggregateStats)
     counts = read.value.workloads
     return {"active_reported": counts.active if counts is not None else None}, read.rejects
 
 
-async def _bundles(client: Client) -> tuple[Notified, Rejects]:
+async def _bundles(client: Client) -> tuple[AccountFields, Rejects]:
     bundles, rejects = await _all(client, "/mlops/compute/bundles", ComputeBundle)
     return {"bundles": tuple(sorted(bundles, key=lambda bundle: bundle.id))}, rejects
 
 
-ACCOUNT_FETCHERS: dict[str, Callable[[Client], Awaitable[tuple[Notified, Rejects]]]] = {
+ACCOUNT_FETCHERS: dict[str, Callable[[Client], Awaitable[tuple[AccountFields, Rejects]]]] = {
     "limits": _limits,
     "totals": _totals,
     "bundles": _bundles,
@@ -302,18 +307,18 @@ ACCOUNT_FETCHERS: dict[str, Callable[[Client], Awaitable[tuple[Notified, Rejects
 
 
 async def by_id(client: Client, workload_id: str) -> tuple[One[Workload] | None, str]:
-    """A workload by its own route, else why there is none: a reason of `ApiError`, or ``decode``."""
+    """A workload by its own route, else the reason why there is none: one of `ApiError`, or ``decode``."""
     try:
         read = one((await client.get("/workloads/{id}", id=workload_id)).body, Workload)
     except (ApiError, NotDecodable) as error:
-        return None, problem(error)
+        return None, failure_reason(error)
     return (read, "") if read.value.id == workload_id else (None, "decode")
 
 
 async def gone_because(client: Client, workload_id: str) -> str:
     """Result of requesting a workload that is no longer listed: ``not_found``, ``forbidden``, ``found``, or empty."""
-    read, why = await by_id(client, workload_id)
-    return "found" if read is not None else why if why in ("not_found", "forbidden") else ""
+    read, reason = await by_id(client, workload_id)
+    return "found" if read is not None else reason if reason in ("not_found", "forbidden") else ""
 
 
 async def history(client: Client, workload_id: str) -> tuple[tuple[Replacement, ...], tuple[Proton, ...]]:
@@ -323,6 +328,6 @@ async def history(client: Client, workload_id: str) -> tuple[tuple[Replacement, 
     return records.items, protons.items
 
 
-def problem(error: ApiError | NotDecodable | msgspec.MsgspecError) -> str:
-    """The reason of a failed poll, of a closed set."""
+def failure_reason(error: ApiError | NotDecodable | msgspec.MsgspecError) -> str:
+    """The reason of a failed poll, one of `exporter.failures.REASONS`."""
     return error.reason if isinstance(error, ApiError) else "decode"

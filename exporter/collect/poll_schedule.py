@@ -16,7 +16,7 @@ from exporter.fleet.pauses import Pause
 from exporter.fleet.polling import DetailRequest, Extra, Policy
 from exporter.fleet.workload_state import WorkloadState
 from exporter.log import log
-from exporter.telemetry.own_metrics import AGES, PollerState
+from exporter.telemetry.report import AGES, PollerState
 
 TURN_SECONDS = 5.0
 """Seconds of the budget that one turn spends."""
@@ -33,8 +33,8 @@ REPLAN_SECONDS = 600.0
 class PollObserver(Protocol):
     """Counts the polls."""
 
-    def looked(self, part: str, failure: str, rejects: Iterable[Reject]) -> None: ...
-    def turned(self, state: PollerState) -> None: ...
+    def polled(self, part: str, failure: str, rejects: Iterable[Reject]) -> None: ...
+    def poller_state(self, state: PollerState) -> None: ...
 
 
 class PolledWorkload:
@@ -220,7 +220,7 @@ class PollSchedule:
         for state in self._state.workloads.values() if dropped else ():
             for extra in dropped:
                 counts[extra] += polling.importance(state) == extra[1]
-        self._observer.turned(PollerState(totals.queue, self._load, totals.stale, totals.ages, counts))
+        self._observer.poller_state(PollerState(totals.queue, self._load, totals.stale, totals.ages, counts))
 
     # -- results
 

@@ -13,7 +13,7 @@ from typing import Any
 from exporter.api.decoding import NotDecodable, Reject
 from exporter.collect.account_state import AccountState
 from exporter.collect.client import ApiError, Client
-from exporter.collect.fetchers import ACCOUNT_FETCHERS, FETCHERS, PASSING, Question, problem
+from exporter.collect.fetchers import ACCOUNT_FETCHERS, FETCHERS, TRANSIENT_REASONS, Poll, failure_reason
 from exporter.collect.poll_schedule import (
     RETRY_SECONDS,
     TURN_SECONDS,
@@ -121,10 +121,10 @@ class Poller:
         rejects: tuple[Reject, ...] = ()
         again, sent = request.every, True
         try:
-            question = Question(self._client, state, self._wall(), self._schedule.quantiles(state, request), self._slow)
-            value, rejects = await FETCHERS[request.part](question)
+            poll = Poll(self._client, state, self._wall(), self._schedule.quantiles(state, request), self._slow)
+            value, rejects = await FETCHERS[request.part](poll)
         except (ApiError, NotDecodable) as error:
-            failure = problem(error)
+            failure = failure_reason(error)
             again, sent = self._after(request, error)
         except Exception:  # a bug that concerns one workload must not stop the others
             failure = "internal"
@@ -133,7 +133,7 @@ class Poller:
         polled = self._schedule.workloads.get(request.workload)
         latest = self._state.workloads.get(request.workload)
         if polled is None or latest is None:
-            self._observer.looked(request.part, failure, rejects)
+            self._observer.polled(request.part, failure, rejects)
             return sent
         if not failure and value is None and request.part != "replacement":
             again = min(again, RETRY_SECONDS / 2)  # a response that has no data yet
@@ -142,7 +142,7 @@ class Poller:
             self._fail(request, polled, latest, failure, now)
         elif value is not None or request.part == "replacement":
             failure = self._apply(request, polled, latest, value, now)
-        self._observer.looked(request.part, failure, rejects)
+        self._observer.polled(request.part, failure, rejects)
         return sent
 
     def _after(self, request: DetailRequest, error: ApiError | NotDecodable) -> tuple[float, bool]:
@@ -161,7 +161,7 @@ class Poller:
         """Record that a request failed, and the reason."""
         forbidden = failure == "forbidden"
         self._state.replace(refused(latest, request.part) if forbidden else failed(latest, request.part, failure))
-        if failure in PASSING:
+        if failure in TRANSIENT_REASONS:
             polled.complete.setdefault(request.part, now)
         elif forbidden and request.part not in polled.read:
             polled.complete.pop(request.part, None)  # it has only failed so far: a refused part is not stale
@@ -179,7 +179,7 @@ class Poller:
             polled.complete[request.part] = now
             return ""
         polled.complete.setdefault(request.part, now)
-        if failure in PASSING:
+        if failure in TRANSIENT_REASONS:
             # Without these pods the workload may count as steady from now on, and would be due much later.
             every = self._schedule.interval(after, request)
             polled.polled[request.part] = now - every + min(every, RETRY_SECONDS)
@@ -195,11 +195,11 @@ class Poller:
             fields, rejects = await ACCOUNT_FETCHERS[request.part](self._client)
             self._state.replace_account(self._state.account._replace(**fields))
         except (ApiError, NotDecodable) as error:
-            failure = problem(error)
+            failure = failure_reason(error)
             again, sent = self._after(request, error)
             self._schedule.polled_account(request, again)
         except Exception:  # a bug that concerns the account must not stop its workloads
             failure = "internal"
             log.exception("a poll failed within the exporter", part=request.part)
-        self._observer.looked(request.part, failure, rejects)
+        self._observer.polled(request.part, failure, rejects)
         return sent

@@ -6,7 +6,7 @@ from collections.abc import Callable, Set
 
 from exporter.api.decoding import NotDecodable, Reject, workload_page
 from exporter.api.models import Workload
-from exporter.collect.client import Answer, ApiError, Client, Params
+from exporter.collect.client import ApiError, ApiResponse, Client, Params
 from exporter.fleet.reconcile import Sweep
 from exporter.fleet.selection import Selection, in_shard, selected
 from exporter.telemetry.sweep_trace import part
@@ -16,7 +16,7 @@ PAGE = 100
 MAX_PAGES = 2000
 
 
-async def sweep(client: Client, observe: Callable[[Answer], None] = lambda _: None) -> Sweep:
+async def sweep(client: Client, observe: Callable[[ApiResponse], None] = lambda _: None) -> Sweep:
     """List the whole fleet, ordered by creation so that pages do not shift; `observe` receives each response.
 
     Never raises for API failures: they become the sweep's `failure` and `message`. A list that reports another size
@@ -33,7 +33,9 @@ async def sweep(client: Client, observe: Callable[[Answer], None] = lambda _: No
         return Sweep((), tuple(rejects), "decode", f"GET /workloads returned 200, but {error}")
 
 
-async def _all_pages(client: Client, rejects: list[Reject], observe: Callable[[Answer], None]) -> tuple[Workload, ...]:
+async def _all_pages(
+    client: Client, rejects: list[Reject], observe: Callable[[ApiResponse], None]
+) -> tuple[Workload, ...]:
     found: dict[str, Workload] = {}
     total: int | None = None
     offset = again = 0

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from exporter import __version__
-from exporter.alerting.alarms import Fleet
+from exporter.alerting.subjects import AccountFleet
 from exporter.clock import Clock
 from exporter.collect.account_monitor import AccountMonitor, Plan
 from exporter.collect.account_state import AccountState
@@ -27,7 +27,7 @@ from exporter.settings.model import Settings
 from exporter.settings.traces import TraceSettings
 from exporter.settings.values import tag_values
 from exporter.state.store import Store
-from exporter.telemetry.own_metrics import AccountReport, Report
+from exporter.telemetry.report import AccountReport, Report
 from exporter.tracing.builder import Tracing
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ class Accounts:
         return [state for monitor in self.monitors.values() for state in monitor.visible()]
 
     @property
-    def fleets(self) -> list[Fleet]:
+    def fleets(self) -> list[AccountFleet]:
         """All accounts for the evaluation of alerts."""
         return [monitor.fleet for monitor in self.monitors.values()]
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 
 from exporter import __version__
-from exporter.alerting.alarms import Exporter
+from exporter.alerting.subjects import ExporterStatus
 from exporter.clock import Clock
 from exporter.daemon import views
 from exporter.daemon.accounts import Accounts
@@ -31,7 +31,7 @@ from exporter.redaction import Secrets
 from exporter.settings.model import Settings
 from exporter.state.store import Store
 from exporter.telemetry.logs import set_up
-from exporter.telemetry.own_metrics import Report
+from exporter.telemetry.report import Report
 from exporter.web.application import Application
 from exporter.web.server import Server
 from exporter.web.status_page import StatusPage
@@ -206,14 +206,14 @@ class Daemon:
         await self.publication.publish()
         self._garbage.freeze(ready=not self.publication.not_ready)
 
-    def own_state(self, delivery_failing_seconds: float) -> Exporter:
+    def own_state(self, delivery_failing_seconds: float) -> ExporterStatus:
         """The exporter's own state for the evaluation of alerts."""
-        return Exporter(
+        return ExporterStatus(
             left_out=self.publication.workloads_left_out,
             unwritten=self.state.seconds_since_failure,
             settings_good=self._reloader.successful,
-            unheard=delivery_failing_seconds,
-            begun=self.publication.published,
+            undelivered=delivery_failing_seconds,
+            published=self.publication.published,
         )
 
     async def _refresh(self) -> None:

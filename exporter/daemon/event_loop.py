@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from exporter.telemetry.own_metrics import Report
+from exporter.telemetry.report import Report
 
 INTERVAL_SECONDS = 0.1
 """Seconds between two measurements."""

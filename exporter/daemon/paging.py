@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
-from exporter.alerting.alarms import Exporter, Subscription
+from exporter.alerting.delivery_state import Subscription
 from exporter.alerting.routing import chosen, quiet
 from exporter.alerting.silences import BadSilence, Silence, new_silence
+from exporter.alerting.subjects import ExporterStatus
 from exporter.clock import Clock
 from exporter.collect.log_tail import LogTails
 from exporter.daemon.accounts import Accounts
@@ -25,11 +26,10 @@ from exporter.settings.model import Settings
 from exporter.settings.receivers import AnyReceiver
 from exporter.settings.values import seconds
 from exporter.state.store import Store
-from exporter.telemetry.own_metrics import Report
+from exporter.telemetry.report import Report
+from exporter.timestamps import LAST_SECOND
 from exporter.web.application import SilencesResult
 from exporter.web.responses import Rows
-
-_LAST_TIME = datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp()
 
 
 def receiver(settings: AnyReceiver, notifier: Notifier, severity_label: str) -> Receiver:
@@ -63,7 +63,7 @@ class Paging:
         secrets: Secrets,
         clock: Clock,
         accounts: Accounts,
-        own_state: Callable[[float], Exporter],
+        own_state: Callable[[float], ExporterStatus],
     ) -> None:
         self._store, self._report, self._secrets, self._clock = store, report, secrets, clock
         self._accounts, self._own_state = accounts, own_state
@@ -143,7 +143,7 @@ def _listed(silences: Mapping[str, Silence]) -> Rows:
         {
             "id": name,
             "matchers": dict(each.matchers),
-            "ends": datetime.fromtimestamp(min(each.ends, _LAST_TIME), UTC).isoformat(timespec="seconds"),
+            "ends": datetime.fromtimestamp(min(each.ends, LAST_SECOND), UTC).isoformat(timespec="seconds"),
             "author": each.author,
             "comment": each.comment,
         }

@@ -23,8 +23,8 @@ from exporter.settings.accounts import AccountSettings
 from exporter.settings.model import Settings
 from exporter.settings.problems import BadSettings, Problem
 from exporter.settings.receivers import AnyReceiver
-from exporter.state.store import State
-from exporter.telemetry.own_metrics import AccountReport
+from exporter.state.store import StoredAccount
+from exporter.telemetry.report import AccountReport
 
 if TYPE_CHECKING:
     from exporter.otlp.self_traces import SelfTraces
@@ -40,7 +40,7 @@ class Prepared:
         self.settings = settings
         self.schedule = trigger(settings)
         self.clients: dict[str, tuple[Client, AccountReport]] = {}
-        self.states: dict[str, State] = {}
+        self.states: dict[str, StoredAccount] = {}
         self.notifiers: list[tuple[AnyReceiver, Notifier]] = []
         self.transport: Transport | None = None
         self.self_traces: SelfTraces | None = None

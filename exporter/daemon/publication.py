@@ -12,7 +12,7 @@ from exporter.log import log
 from exporter.metrics.exposition import Exposition, account_bodies
 from exporter.metrics.registry import served, served_accounts
 from exporter.settings.metrics import MetricsSettings
-from exporter.telemetry.own_metrics import Report
+from exporter.telemetry.report import Report
 from exporter.telemetry.sweep_trace import part
 from exporter.web.metrics_page import Published, Publisher
 

@@ -12,7 +12,7 @@ from exporter.redaction import Secrets
 from exporter.settings.model import Settings
 from exporter.settings.problems import BadSettings
 from exporter.state.store import StateError
-from exporter.telemetry.own_metrics import Report
+from exporter.telemetry.report import Report
 
 
 class Reloader:

@@ -13,7 +13,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from exporter.clock import Clock
 from exporter.log import log
-from exporter.telemetry.own_metrics import LANE, Report
+from exporter.telemetry.report import LANE, Report
 
 MAX_CLOCK_DRIFT = 5.0
 """Seconds by which the wall clock may move against the monotonic clock before the sweeps are scheduled again."""

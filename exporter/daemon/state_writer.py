@@ -9,8 +9,8 @@ from exporter.collect.account_state import Pending
 from exporter.daemon.accounts import Accounts
 from exporter.log import log
 from exporter.otlp.encoding import encode
-from exporter.state.store import Frozen, StateError, Store
-from exporter.telemetry.own_metrics import Report
+from exporter.state.store import EncodedTrace, StateError, Store
+from exporter.telemetry.report import Report
 from exporter.telemetry.sweep_trace import part
 from exporter.tracing.trace import Trace
 
@@ -23,7 +23,7 @@ class StateWriter:
         self.max_trace_bytes = max_trace_bytes
         self._failing = False
         self._failed_at: float | None = None
-        self._encoded: dict[str, dict[bytes, Frozen | None]] = {}
+        self._encoded: dict[str, dict[bytes, EncodedTrace | None]] = {}
         """By account and key, traces encoded for a commit that failed."""
 
     @property
@@ -55,7 +55,7 @@ class StateWriter:
 
     def _write(self, account: str, pending: Pending) -> None:
         # Encoded traces are reused until they are written: with a full disk they would be encoded again at each commit.
-        before, encoded = self._encoded.get(account, {}), dict[bytes, Frozen | None]()
+        before, encoded = self._encoded.get(account, {}), dict[bytes, EncodedTrace | None]()
         for each in pending.traces:
             if each.trace is not None and each.key not in encoded:
                 encoded[each.key] = before[each.key] if each.key in before else self._encode(each.key, each.trace)
@@ -67,10 +67,10 @@ class StateWriter:
             log.warning("traces.max_bytes reached; the oldest traces are dropped", spans=dropped)
         self._encoded.pop(account, None)
 
-    def _encode(self, key: bytes, trace: Trace) -> Frozen | None:
+    def _encode(self, key: bytes, trace: Trace) -> EncodedTrace | None:
         """The encoded trace; None, logged and counted, if it cannot be encoded as OTLP."""
         try:
-            return Frozen(key, len(trace.spans), encode(trace), self._clock.wall())
+            return EncodedTrace(key, len(trace.spans), encode(trace), self._clock.wall())
         except ValueError as error:
             log.warning("a trace is dropped: it cannot be encoded", trace_id=trace.id.hex(), words=str(error))
             self._report.count("trace_spans_dropped", "unencodable", by=len(trace.spans))

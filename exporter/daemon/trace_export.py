@@ -14,7 +14,7 @@ from exporter.otlp.transport import transport
 from exporter.redaction import Secrets
 from exporter.settings.traces import TraceSettings
 from exporter.state.store import Store
-from exporter.telemetry.own_metrics import Report
+from exporter.telemetry.report import Report
 
 if TYPE_CHECKING:
     from exporter.otlp.self_traces import SelfTraces

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from urllib.parse import quote
 
 from exporter import __version__
@@ -11,6 +10,7 @@ from exporter.api import models
 from exporter.collect.account_monitor import AccountMonitor
 from exporter.metrics.exposition import bounded
 from exporter.settings.model import Settings
+from exporter.timestamps import rfc3339
 from exporter.tracing.builder import Tracing
 from exporter.tracing.episode_traces import in_progress
 from exporter.web.responses import Rows
@@ -48,7 +48,7 @@ def episodes(settings: Settings, monitors: Monitors) -> Rows:
             "account": name,
             "workload": state.workload.name or "",
             **each,
-            "since": datetime.fromtimestamp(float(each["since"]), UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "since": rfc3339(float(each["since"]), "seconds"),
             "trace_id": each["trace_id"] or None,
         }
         for name, monitor in monitors.items()

@@ -20,7 +20,7 @@ from exporter.api.details import Event
 from exporter.api.pods import UNREAD_REASONS
 from exporter.diagnosis.causes import CAUSES
 from exporter.diagnosis.changes import changes, masked_enum
-from exporter.diagnosis.facts import PARTS, Facts, ReplicaCounts, RequestFacts, StatusFacts
+from exporter.diagnosis.facts import PARTS, Facts, ReplicaCounts, StatusFacts, TrafficFacts
 from exporter.diagnosis.pod_causes import Cause
 from exporter.diagnosis.pod_problems import container_problems, rolled_back, scheduling_problems, snapshots
 from exporter.fleet import workload_state
@@ -169,14 +169,14 @@ def _last_event(state: WorkloadState, events: Iterable[Event]) -> ObservedEvent 
 # -- requests, limits, and unknown parts
 
 
-def _requests(state: WorkloadState, context: WorkloadContext) -> RequestFacts | None:
+def _requests(state: WorkloadState, context: WorkloadContext) -> TrafficFacts | None:
     def value(name: str, window: str = "5m", **where: str) -> float | None:
         return Metric(f"workload_window_{name}", "max", window=window, **where).value(context)
 
     total, window = value("requests"), state.details.windows.get("5m")
     if total is None or window is None:
         return None
-    return RequestFacts(
+    return TrafficFacts(
         window.end,
         total,
         value("server_error_ratio"),

@@ -90,7 +90,7 @@ class Change(NamedTuple):
     status: str = ""
 
 
-class RequestFacts(NamedTuple):
+class TrafficFacts(NamedTuple):
     """Requests of the five minutes up to `end`. Ratios are 0..1; None: not reported.
 
     `hour`: ratio of server errors in an hour.
@@ -127,7 +127,7 @@ class Facts(NamedTuple):
     unschedulable: tuple[SchedulingProblem, ...]
     event: ObservedEvent | None
     changes: tuple[Change, ...]
-    requests: RequestFacts | None
+    requests: TrafficFacts | None
     limits: tuple[tuple[str, str], ...]
     draft_ends: float | None
     unknown: Mapping[str, str]

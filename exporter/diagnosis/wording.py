@@ -24,14 +24,13 @@ from exporter.diagnosis.facts import (
 )
 from exporter.diagnosis.fleet_table import lasted
 from exporter.masking import scrubbed
+from exporter.timestamps import LAST_SECOND, rfc3339
 
 MAX_ITEMS = 4
 """Containers and the like that are listed individually."""
 MAX_EVIDENCE_CHARACTERS, MAX_LOG_CHARACTERS = 300, 200
 _MAX_CHANGE_SECONDS = 7 * 86400.0
 """Age up to which changes are listed."""
-_LAST_SECOND = 253402300799.0
-"""The last second that `datetime` can represent."""
 
 
 def _percent(share: float) -> str:
@@ -39,7 +38,7 @@ def _percent(share: float) -> str:
 
 
 def _utc(at: float) -> datetime:
-    return datetime.fromtimestamp(min(max(at, 0.0), _LAST_SECOND), UTC)
+    return datetime.fromtimestamp(min(max(at, 0.0), LAST_SECOND), UTC)
 
 
 def _clock(at: float, now: float) -> str:
@@ -355,4 +354,4 @@ def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
 
 
 def _stamp(at: float | None) -> str | None:
-    return None if at is None else _utc(at).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return None if at is None else rfc3339(at, "seconds")

@@ -229,7 +229,7 @@ def unclear(known: Snapshot, sweep: Sweep) -> tuple[str, ...]:
 
 
 def resolved(sweep: Sweep, found: Mapping[str, One[Workload]], absent: Collection[str]) -> Sweep:
-    """The sweep with workloads that were fetched individually, and the ids of those that do not exist."""
+    """The sweep with workloads that were fetched individually, and the ids that do not exist."""
     workloads = {workload.id: workload for workload in sweep.workloads}
     rejects = [reject for reject in sweep.rejects if reject.item_id not in found]
     for i, read in found.items():

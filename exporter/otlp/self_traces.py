@@ -55,7 +55,7 @@ class Sending(Protocol):
 
 
 class Counting(Protocol):
-    """Counts: `exporter.telemetry.own_metrics.Report`."""
+    """Counts: `exporter.telemetry.report.Report`."""
 
     def count(self, name: str, *labels: str, by: float = 1) -> None: ...
 
@@ -96,7 +96,7 @@ class SelfTraces:
 
     def emit(self, trace: SweepTrace, root: Mapping[str, str | int], server: str) -> None:
         """Queue a completed trace, as a whole or not at all."""
-        spans = 1 + len(trace.done)
+        spans = 1 + len(trace.parts)
         if self._given - self._exporter.taken + spans > QUEUE:  # the SDK would drop spans of other traces
             self.counts.count("self_trace_spans_lost", by=spans)
             return
@@ -105,11 +105,11 @@ class SelfTraces:
             return
         self._given += spans
         inside = set_span_in_context(sweep, Context())
-        for done in trace.done:
-            kind = SpanKind.INTERNAL if done.request is None else SpanKind.CLIENT
-            attributes = {} if done.request is None else {**done.request, "server.address": server}
-            span = self._tracer.start_span(done.name, inside, kind, attributes, start_time=_ns(done.start))
-            _end(span, done.end, done.error)
+        for part in trace.parts:
+            kind = SpanKind.INTERNAL if part.request is None else SpanKind.CLIENT
+            attributes = {} if part.request is None else {**part.request, "server.address": server}
+            span = self._tracer.start_span(part.name, inside, kind, attributes, start_time=_ns(part.start))
+            _end(span, part.end, part.error)
         _end(sweep, trace.now(), trace.failure)
 
     def close(self, seconds: float = 3.0) -> None:
@@ -158,7 +158,7 @@ class _Account:
         if trace.failure:
             return "failed"
         self._durations.append(duration)
-        if any(done.error for done in trace.done):
+        if any(part.error for part in trace.parts):
             return "attempt"
         return "slow" if slow else trace.kept or ("heartbeat" if heartbeat else "")
 

@@ -8,33 +8,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from exporter.backoff import Backoff
 from exporter.clock import Clock
 from exporter.log import log
 from exporter.otlp.encoding import EMPTY
 from exporter.otlp.transport import Transport
 from exporter.otlp.verdict import REASONS, Verdict
 from exporter.settings.traces import TraceSettings
-from exporter.state.store import StateError, Store, Waiting
-from exporter.telemetry.own_metrics import Report
+from exporter.state.store import QueuedTrace, StateError, Store
+from exporter.telemetry.report import Report
 
-TRACES, SPANS, SIZE = 512, 512, 1_000_000
-"""Maximum traces, spans and bytes of one request; a larger trace is sent alone."""
-IDLE = 5.0
-"""Seconds between two checks of the outbox."""
-FIRST, MOST, LONGEST = 1.0, 300.0, 3600.0
-"""Seconds: first pause after a failure, longest own pause, and longest pause that a collector may request."""
-REFUSED = 300.0
-"""Seconds before the next attempt if the problem needs a person."""
-PROVE = 300.0
-"""Seconds without a request after which an empty one checks that the collector is available."""
-TRIM, FORGET = 60.0, 3600.0
-"""Seconds between two checks of the limits, and between two removals of old ids."""
-LAST = 3.0
-"""Seconds for a last attempt at shutdown."""
+MAX_TRACES, MAX_SPANS, MAX_BYTES = 512, 512, 1_000_000
+"""Limits of one request; a larger trace is sent alone."""
+CHECK_SECONDS = 5.0
+"""Between two checks of the outbox."""
+BACKOFF = Backoff(first=1.0, longest=300.0, least=0.5)
+MAX_PAUSE_SECONDS = 3600.0
+"""Longest pause that a collector may request, in seconds."""
+REFUSED_PAUSE = 300.0
+"""Seconds before the next attempt if the configuration must be fixed."""
+PROBE_SECONDS = 300.0
+"""Time without a request after which an empty one checks that the collector is available."""
+TRIM_SECONDS, FORGET_SECONDS = 60.0, 3600.0
+"""Between two checks of the limits, and between two removals of old ids."""
+CLOSE_SECONDS = 3.0
+"""For a last attempt at shutdown."""
 DROPPED = ("rejected", "poison", "age", "cap", "unencodable")
 FAILURES = (*REASONS, "state")
 
@@ -56,12 +57,12 @@ class Sender:
         self._turning = asyncio.Lock()
         self._running: asyncio.Task[None] | None = None
         self._sent_to = self._removed_to = 0
-        self._most = TRACES
+        self._max_traces = MAX_TRACES
         self._proven = False
         self._failures = 0
         self._logged_reason, self._store_failing = "", False
         now = self._clock.steady()
-        self._held_until = self._prove_at = self._trim_at = self._forget_at = now
+        self._paused_until = self._probe_at = self._trim_at = self._forget_at = now
         self._backing_off = False
         for reason in DROPPED:
             report.count("trace_spans_dropped", reason, by=0)
@@ -78,7 +79,7 @@ class Sender:
         while True:
             await self._clock.pause(await self.turn())
 
-    async def close(self, budget: float = LAST) -> None:
+    async def close(self, budget: float = CLOSE_SECONDS) -> None:
         """Stop after a last attempt of at most `budget` seconds; unsent traces stay in the store.
 
         A local pause is cut short for it, one requested by the collector is kept. Without `start` nothing is sent.
@@ -88,7 +89,7 @@ class Sender:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(budget):
                 if self._backing_off:
-                    self._held_until = self._clock.steady()
+                    self._paused_until = self._clock.steady()
                 while await self.turn(proving=False) == 0:
                     pass
         self._transport.close()
@@ -108,29 +109,29 @@ class Sender:
                 return await self._turn(proving)
             except Exception:  # the traces are still in the outbox, and the next turn may succeed
                 log.exception("sending traces failed; they are kept")
-                return IDLE
+                return CHECK_SECONDS
 
     async def _turn(self, proving: bool) -> float:
         await self._tidy()
         now = self._clock.steady()
-        if now < self._held_until:
-            return min(IDLE, self._held_until - now)
-        rows = await self._stored(lambda: self._store.batch(self._sent_to, self._most, SPANS, SIZE))
-        if rows is None or not (rows or (proving and now >= self._prove_at)):
-            return IDLE
+        if now < self._paused_until:
+            return min(CHECK_SECONDS, self._paused_until - now)
+        rows = await self._stored(lambda: self._store.batch(self._sent_to, self._max_traces, MAX_SPANS, MAX_BYTES))
+        if rows is None or not (rows or (proving and now >= self._probe_at)):
+            return CHECK_SECONDS
         verdict = await self._send(b"".join(row.body for row in rows))
         if verdict.result == "invalid" and len(rows) == 1 and not self._proven:
             verdict = await self._verified(verdict)
         pause = await self._apply(verdict, rows)
         self._backing_off = verdict.result == "retry" and verdict.after is None
-        self._held_until = self._clock.steady() + pause
-        return min(IDLE, pause) if rows else IDLE
+        self._paused_until = self._clock.steady() + pause
+        return min(CHECK_SECONDS, pause) if rows else CHECK_SECONDS
 
     # -- the collector
 
     async def _send(self, body: bytes) -> Verdict:
         verdict = await asyncio.to_thread(self._transport.send, body)
-        self._prove_at = self._clock.steady() + PROVE
+        self._probe_at = self._clock.steady() + PROBE_SECONDS
         if not verdict.accepted:
             self._report.count("trace_export_failures", verdict.reason)
         return verdict
@@ -146,7 +147,7 @@ class Sender:
             return proof._replace(result="refused", summary=f"{proof.summary}, even to an empty request")
         return verdict if proof.accepted else proof
 
-    async def _apply(self, verdict: Verdict, rows: Sequence[Waiting]) -> float:
+    async def _apply(self, verdict: Verdict, rows: Sequence[QueuedTrace]) -> float:
         """Drop, split or keep the traces as the verdict requires; return the seconds before the next request."""
         spans = sum(row.spans for row in rows)
         match verdict.result:
@@ -154,7 +155,7 @@ class Sender:
                 await self._accepted(verdict, rows, spans)
                 return 0.0
             case "invalid" if len(rows) > 1:
-                self._most = len(rows) // 2
+                self._max_traces = len(rows) // 2
                 return 0.0
             case "invalid" if rows:
                 trace = rows[0].trace.hex()
@@ -168,15 +169,14 @@ class Sender:
                     self._log_failure(verdict)
                 return 0.0
         self._failures += verdict.result == "retry"
-        self._prove_at = self._clock.steady()
+        self._probe_at = self._clock.steady()
         self._report.set("trace_endpoint_up", 0, self._settings.protocol)
         self._log_failure(verdict)
         if verdict.result == "refused":
-            return REFUSED
+            return REFUSED_PAUSE
         if verdict.after is not None:
-            return min(max(verdict.after, FIRST), LONGEST)
-        grown: float = min(MOST, FIRST * 2 ** min(self._failures - 1, 30))
-        return grown * random.uniform(0.5, 1.0)  # noqa: S311 — not a secret
+            return min(max(verdict.after, BACKOFF.first), MAX_PAUSE_SECONDS)
+        return BACKOFF.seconds(self._failures)
 
     def _log_failure(self, verdict: Verdict) -> None:
         """Log a failure, unless the previous one had the same reason."""
@@ -185,7 +185,7 @@ class Sender:
             log.log(level, "the collector does not accept traces", words=verdict.message)
             self._logged_reason = verdict.reason
 
-    async def _accepted(self, verdict: Verdict, rows: Sequence[Waiting], spans: int) -> None:
+    async def _accepted(self, verdict: Verdict, rows: Sequence[QueuedTrace], spans: int) -> None:
         rejected = max(0, min(verdict.rejected, spans))
         self._report.set("trace_endpoint_up", 1, self._settings.protocol)
         self._report.count("trace_spans_sent", by=spans - rejected)
@@ -195,12 +195,14 @@ class Sender:
         if self._logged_reason:
             log.info("the collector accepts traces again")
         self._logged_reason, self._failures, self._proven = "", 0, True
-        self._most = min(TRACES, self._most + 1)  # slowly: the collector may reject larger batches again
+        self._max_traces = min(
+            MAX_TRACES, self._max_traces + 1
+        )  # slowly: the collector may reject larger batches again
         await self._done(rows)
 
     # -- the outbox
 
-    async def _done(self, rows: Sequence[Waiting]) -> None:
+    async def _done(self, rows: Sequence[QueuedTrace]) -> None:
         if rows:
             self._sent_to = rows[-1].seq
             await self._remove_sent()
@@ -214,7 +216,7 @@ class Sender:
         """Remove sent traces, drop those over the limits, and update the metrics."""
         await self._remove_sent()
         if self._clock.steady() >= self._trim_at:
-            self._trim_at = self._clock.steady() + TRIM
+            self._trim_at = self._clock.steady() + TRIM_SECONDS
             limits = self._settings.max_bytes, self._settings.max_age
             dropped = await self._stored(lambda: self._store.trim(*limits, self._clock.wall())) or {}
             for reason, spans in dropped.items():
@@ -222,7 +224,7 @@ class Sender:
             if any(dropped.values()):
                 log.warning("oldest traces dropped: not delivered in time", **dropped)
         if self._clock.steady() >= self._forget_at:
-            self._forget_at = self._clock.steady() + FORGET
+            self._forget_at = self._clock.steady() + FORGET_SECONDS
             await self._stored(lambda: self._store.forget(self._clock.wall()))
         waiting = await self._stored(lambda: self._store.outbox(self._sent_to))
         if waiting is not None:

@@ -18,7 +18,7 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from exporter import redaction
-from exporter.failures import beginning, detail, failure_of, one_line, retry_after
+from exporter.failures import beginning, detail, failure_of, one_line, retry_after, status_reason
 
 REASONS = (
     "timeout dns connect tls auth forbidden not_found redirect throttled server_error bad_request too_large refused"
@@ -112,29 +112,30 @@ def interrupted(request: str) -> Verdict:
 
 # -- HTTP
 
-_REASONS_BY_STATUS = {401: "auth", 403: "forbidden", 404: "not_found", 413: "too_large", 429: "throttled"}
+_STATUS_REASONS = {413: "too_large"}
+"""Reasons of statuses beside `exporter.failures.STATUS_REASONS`."""
 
 
 def http_verdict(request: str, status: int, headers: Mapping[str, str], body: bytes, clean: Cleaner) -> Verdict:
     """The verdict for an HTTP response; names of `headers` are case-insensitive or lower-case."""
     kind = headers.get("content-type", "").lower()
     if 200 <= status < 300 and "html" in kind:  # a login page, or another server
-        summary = f"{request} answered {status} with an HTML page: {detail(beginning(body, clean.body))}"
+        summary = f"{request} returned {status} with an HTML page: {detail(beginning(body, clean.body))}"
         return Verdict("refused", summary, "refused", hint="check traces.endpoint and traces.path")
     if 200 <= status < 300:
         return success(request, body, clean, kind)
     if 300 <= status < 400:
         location = clean.text(headers.get("location", "an unknown location"))
         location = one_line(re.sub(r"//[^/@]*@", "//", location.partition("?")[0]))
-        return Verdict("refused", f"{request} answered {status}: redirects to {location} are not followed", "redirect")
+        return Verdict("refused", f"{request} returned {status}: redirects to {location} are not followed", "redirect")
     message = _status_message(body, clean) if "protobuf" in kind else detail(beginning(body, clean.body))
-    summary = f"{request} answered {status}: {message}"
+    summary = f"{request} returned {status}: {message}"
     if status == 429 or status >= 500:
         after = retry_after(headers.get("retry-after"), time.time())
-        return Verdict("retry", summary, _REASONS_BY_STATUS.get(status, "server_error"), after=after)
+        return Verdict("retry", summary, status_reason(status, _STATUS_REASONS, other="server_error"), after=after)
     if status in (400, 413, 422):
-        return Verdict("invalid", summary, _REASONS_BY_STATUS.get(status, "bad_request"))
-    return Verdict("refused", summary, _REASONS_BY_STATUS.get(status, "refused"))
+        return Verdict("invalid", summary, status_reason(status, _STATUS_REASONS, other="bad_request"))
+    return Verdict("refused", summary, status_reason(status, _STATUS_REASONS, other="refused"))
 
 
 def _status_message(status: bytes, clean: Cleaner) -> str:
@@ -174,7 +175,7 @@ def grpc_verdict(request: str, code: str, details: str, metadata: Iterable[tuple
         result, reason = "invalid", "too_large"
     status = dict(metadata).get("grpc-status-details-bin")
     after = _retry_delay(status) if isinstance(status, bytes) else None
-    return Verdict(result, f"{request} answered {code}: {message}", reason, after=after, hint=hint)
+    return Verdict(result, f"{request} returned {code}: {message}", reason, after=after, hint=hint)
 
 
 def _retry_delay(status: bytes) -> float | None:

@@ -6,7 +6,8 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence, Set
 
-from exporter.alerting import alarms
+from exporter.alerting import delivery_state
+from exporter.alerting.alerts import SEVERITIES
 from exporter.alerting.notification import Notification
 from exporter.backoff import Backoff
 from exporter.clock import Clock
@@ -15,7 +16,7 @@ from exporter.paging.evaluator import Evaluation
 from exporter.paging.notify.contract import Sent
 from exporter.paging.paging_state import PagingState
 from exporter.paging.receiver import Receiver
-from exporter.telemetry.own_metrics import Report
+from exporter.telemetry.report import Report
 
 RESEND_SECONDS = 60.0
 """Seconds after which firing alerts are sent to an Alertmanager again: it resolves what is not repeated."""
@@ -131,7 +132,7 @@ class Delivery:
             batch = sorted(batch, key=lambda each: (health.deferred.get(each.key, 0), self._rank(each)))[:BATCH]
             notified = self._state.notified[receiver.name]
             untried = {each.key for each in batch} - notified.keys()
-            self._state.notified[receiver.name] = alarms.trying(notified, batch, wall)
+            self._state.notified[receiver.name] = delivery_state.trying(notified, batch, wall)
             self._state.save()
         if not batch:
             return False
@@ -147,15 +148,15 @@ class Delivery:
         return not receiver.continuous and len(batch) < len(due) and all(each.fate == "delivered" for each in sent)
 
     def _rank(self, notification: Notification) -> tuple[bool, int]:
-        return notification.ended is not None, alarms.SEVERITIES.index(notification.labels[self._severity_label])
+        return notification.ended is not None, SEVERITIES.index(notification.labels[self._severity_label])
 
     def _due(self) -> list[Notification]:
         if self.receiver.continuous:
             return self._due_continuously()
         evaluation, subscription, name = self._evaluation, self.receiver.subscription, self.receiver.name
         now, notified = self._clock.wall(), self._state.notified
-        notified[name] = alarms.forgotten(notified.get(name, {}), evaluation.firing, subscription)
-        due = alarms.due(evaluation.firing, notified[name], evaluation.suppressed, subscription, now)
+        notified[name] = delivery_state.without_resolved(notified.get(name, {}), evaluation.firing, subscription)
+        due = delivery_state.due(evaluation.firing, notified[name], evaluation.suppressed, subscription, now)
         if self.receiver.repeat_interval:
             keys = {each.key for each in due}
             due += [each for key, each in evaluation.firing.items() if key not in keys and self._repeats(each, now)]
@@ -214,7 +215,7 @@ class Delivery:
         lost = {each.key for each in bad if not each.maybe} & untried
         delivered = [each for each in batch if each.key in arrived]
         name = self.receiver.name
-        notified[name] = alarms.remembered(notified[name], delivered, lost, self._clock.wall())
+        notified[name] = delivery_state.remembered(notified[name], delivered, lost, self._clock.wall())
         health.rejected |= {each.key: now + MAX_PAUSE_SECONDS for each in bad if each.fate == "failed"}
         health.deferred = {key: turn for key, turn in health.deferred.items() if key not in arrived}
         if bad and bad[0].reason in NOTIFICATION_FAULTS:

@@ -7,15 +7,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from exporter.alerting import alarms
-from exporter.alerting.alarms import About, Alarm, Exporter, Fleet
+from exporter.alerting.alarms import Alarm, next_alarms
+from exporter.alerting.delivery_state import by_incident
+from exporter.alerting.messages import About, notification
+from exporter.alerting.mutes import muted
 from exporter.alerting.notification import Notification
 from exporter.alerting.rules import Options
 from exporter.alerting.silences import silenced
+from exporter.alerting.subjects import AccountFleet, ExporterStatus, subjects
 from exporter.fleet.workload_state import WorkloadState
 from exporter.log import log
 from exporter.paging.paging_state import PagingState
-from exporter.telemetry.own_metrics import Report
+from exporter.telemetry.report import Report
 
 Evidence = Callable[[WorkloadState, float], tuple[tuple[str, str], ...]]
 """What a notification shows of a workload: titles and texts."""
@@ -47,14 +50,14 @@ class Evaluator:
         self._state, self._report, self._options, self._evidence = state, report, options, evidence
         self._change_counts: dict[_WorkloadKey, list[float]] = {}
 
-    async def evaluate(self, fleets: Sequence[Fleet], exporter: Exporter, now: float) -> Evaluation:
+    async def evaluate(self, fleets: Sequence[AccountFleet], exporter: ExporterStatus, now: float) -> Evaluation:
         """Evaluate all alerts at `now`."""
         fleets = [fleet._replace(workloads=tuple(fleet.workloads)) for fleet in fleets]
         before = self._state.alarms
         # Ten thousand workloads take a second: in a thread, so that requests are not delayed.
         self._state.alarms, firing, ended = await asyncio.to_thread(self._next, before, fleets, exporter, now)
         self._log_changes(before, now)
-        incidents = alarms.loudest(firing, self._options.severity_label)
+        incidents = by_incident(firing, self._options.severity_label)
         self._state.expire_silences(now)
         silences = self._state.silences.values()
         quiet = {key for key, each in incidents.items() if silenced(each, silences, now)}
@@ -62,13 +65,13 @@ class Evaluator:
         self._count(firing_alarms)
         changes = tuple(self._changes(fleets, now))
         self._state.save()
-        return Evaluation(incidents, alarms.muted(firing_alarms) | quiet, (*firing, *ended), changes)
+        return Evaluation(incidents, muted(firing_alarms) | quiet, (*firing, *ended), changes)
 
     def _next(
-        self, before: Mapping[str, Alarm], fleets: Sequence[Fleet], exporter: Exporter, now: float
+        self, before: Mapping[str, Alarm], fleets: Sequence[AccountFleet], exporter: ExporterStatus, now: float
     ) -> tuple[Mapping[str, Alarm], Sequence[Notification], Sequence[Notification]]:
         """The next alarms, and the notifications of those that fire and of those that have ended."""
-        found = alarms.after(before, alarms.subjects(fleets, exporter, self._options, now), self._options, now)
+        found = next_alarms(before, subjects(fleets, exporter, self._options, now), self._options, now)
         concerned = {_workload(alarm) for alarm in found.values()}
         states: dict[_WorkloadKey, WorkloadState] = {
             key: state
@@ -83,9 +86,9 @@ class Evaluator:
     def _notification(self, alarm: Alarm, states: Mapping[_WorkloadKey, WorkloadState], now: float) -> Notification:
         state = states.get(_workload(alarm))
         if state is None:
-            return alarms.notification(alarm, self._options)
+            return notification(alarm, self._options)
         about = About(self._shown(alarm, state, now), state.workload.importance or "", _tags(state))
-        return alarms.notification(alarm, self._options, about)
+        return notification(alarm, self._options, about)
 
     def _shown(self, alarm: Alarm, state: WorkloadState, now: float) -> tuple[tuple[str, str], ...]:
         try:
@@ -109,7 +112,7 @@ class Evaluator:
             self._report.set("alerts_firing", number, alert, severity)
         self._report.set("silences", len(self._state.silences))
 
-    def _changes(self, fleets: Sequence[Fleet], now: float) -> Iterator[tuple[str, Notification]]:
+    def _changes(self, fleets: Sequence[AccountFleet], now: float) -> Iterator[tuple[str, Notification]]:
         """Replacements completed or reverted since the last evaluation; the first evaluation is the baseline."""
         states: dict[_WorkloadKey, WorkloadState] = {
             (state.account, state.workload.id): state for fleet in fleets for state in fleet.workloads

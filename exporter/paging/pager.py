@@ -1,7 +1,7 @@
 """Direct paging: evaluates alerts, keeps the alarms, and notifies each receiver.
 
 There is no queue. The state contains what each receiver was notified of; what it still needs is computed at each turn
-(`exporter.alerting.alarms.due`), so a restart or an unreachable receiver only delays notifications.
+(`exporter.alerting.delivery_state.due`), so a restart or an unreachable receiver only delays notifications.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from exporter.alerting.alarms import Exporter, Fleet
 from exporter.alerting.rules import Options
 from exporter.alerting.silences import Silence
+from exporter.alerting.subjects import AccountFleet, ExporterStatus
 from exporter.clock import Clock
 from exporter.log import log
 from exporter.paging.delivery import Delivery, Enrich
@@ -19,7 +19,7 @@ from exporter.paging.evaluator import Evaluator, Evidence
 from exporter.paging.paging_state import PagingState
 from exporter.paging.receiver import Receiver
 from exporter.state.store import Store
-from exporter.telemetry.own_metrics import Report
+from exporter.telemetry.report import Report
 
 INTERVAL_SECONDS = 15.0
 """Maximum seconds between two evaluations."""
@@ -43,8 +43,8 @@ class Pager:
         options: Options,
         receivers: Sequence[Receiver],
         evidence: Evidence,
-        fleets: Callable[[], Sequence[Fleet]],
-        exporter: Callable[[], Exporter],
+        fleets: Callable[[], Sequence[AccountFleet]],
+        exporter: Callable[[], ExporterStatus],
         clock: Clock,
         closers: Sequence[Callable[[], Awaitable[None]]] = (),
         interval: float = INTERVAL_SECONDS,

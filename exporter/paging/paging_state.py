@@ -5,11 +5,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 
-from exporter.alerting import alarms
-from exporter.alerting.alarms import Alarm, Notified
+from exporter.alerting.alarms import Alarm
+from exporter.alerting.alerts import BY_NAME
+from exporter.alerting.delivery_state import Notified
 from exporter.alerting.silences import Silence
 from exporter.log import log
-from exporter.state.store import Paged, StateError, Store
+from exporter.state.store import StateError, Store, StoredPaging
 
 
 class PagingState:
@@ -18,13 +19,13 @@ class PagingState:
     def __init__(self, store: Store) -> None:
         self._store = store
         try:
-            stored = store.paged()
+            stored = store.load_paging()
         except StateError as error:
             log.error("the state of paging cannot be read; starting with an empty one", words=str(error))
-            stored = Paged({}, {}, {})
+            stored = StoredPaging({}, {}, {})
         # An alarm of another version may be of an alert that does not exist any more; its incident is then resolved.
-        self.alarms: Mapping[str, Alarm] = {p: each for p, each in stored.alarms.items() if each.alert in alarms.ROWS}
-        self.notified: dict[str, dict[str, Notified]] = {name: dict(each) for name, each in stored.told.items()}
+        self.alarms: Mapping[str, Alarm] = {p: each for p, each in stored.alarms.items() if each.alert in BY_NAME}
+        self.notified: dict[str, dict[str, Notified]] = {name: dict(each) for name, each in stored.notified.items()}
         """By receiver and incident, the last notification that was delivered, or may have been."""
         self.silences: dict[str, Silence] = dict(stored.silences)
         self._written = stored
@@ -48,13 +49,13 @@ class PagingState:
 
     def save(self) -> None:
         """Write what has changed. A failure is logged, and the changes are written the next time."""
-        now = Paged(self.alarms, self.notified, self.silences)
+        now = StoredPaging(self.alarms, self.notified, self.silences)
         if now == self._written:
             return
         try:
-            self._store.page(now, self._written)
+            self._store.save_paging(now, self._written)
         except StateError as error:
             log.error("the state of paging cannot be written; retrying", words=str(error))
             return
         notified = {name: dict(each) for name, each in self.notified.items()}
-        self._written = Paged(dict(self.alarms), notified, dict(self.silences))
+        self._written = StoredPaging(dict(self.alarms), notified, dict(self.silences))

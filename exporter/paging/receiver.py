@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
-from exporter.alerting.alarms import Subscription
+from exporter.alerting.delivery_state import Subscription
 from exporter.alerting.notification import Notification
 from exporter.paging.notify.contract import Sent
 

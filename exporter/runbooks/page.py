@@ -68,7 +68,7 @@ def value(limit: Limit) -> str:
 
 def severities(alert: Alert) -> str:
     """``critical``, or which severity it has under which condition."""
-    return ", else ".join(level.severity + (f" if {level.said}" if level.said else "") for level in alert.levels)
+    return ", else ".join(level.severity + (f" if {level.text}" if level.text else "") for level in alert.levels)
 
 
 def pages() -> dict[str, str]:
@@ -87,7 +87,7 @@ def _lines(alert: Alert, runbook: Runbook) -> Iterator[str]:
     wait = f"after {duration(alert.wait)}" if alert.wait else "at once"
     yield f"# {alert.name}\n\n{NOTE}\n"
     yield f"> {alert.summary}\n"
-    yield f"Severity: {severities(alert)}. Fires {wait}{'; off by default' if alert.asked else ''}.\n"
+    yield f"Severity: {severities(alert)}. Fires {wait}{'; off by default' if alert.opt_in else ''}.\n"
     yield f"## Meaning\n\n{runbook.meaning}\n"
     yield f"## Impact\n\n{runbook.impact}\n"
     yield f"## Who is affected\n\n{runbook.affected}\n"
@@ -127,7 +127,7 @@ def _thresholds(alert: Alert, runbook: Runbook) -> Iterator[str]:
     wait = f"The condition must be met for {duration(alert.wait)}" if alert.wait else "No wait time"
     yield f"- {wait}: {runbook.reason}."
     for limit in limits(alert):
-        yield f"- `{limit.name}` is {value(limit)}: {limit.why}."
+        yield f"- `{limit.name}` is {value(limit)}: {limit.reason}."
     if alert.component == "exporter" and not limits(alert):
         return
     yield (

@@ -12,12 +12,13 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from structlog.processors import JSONRenderer
 from structlog.stdlib import ProcessorFormatter
 from structlog.types import EventDict, Processor
+
+from exporter.timestamps import rfc3339
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 _NAMES = {number: name for name, number in LEVELS.items()} | {logging.CRITICAL: "error"}
@@ -33,9 +34,11 @@ LIBRARY_LINES: dict[str, tuple[str, tuple[str, ...]]] = {
     'Job "%s" raised an exception': ("sweep failed within the exporter", ("account",)),
     "Invalid HTTP request received.": ("invalid HTTP request", ()),
     "Unsupported upgrade request.": ("unsupported protocol upgrade requested", ()),
+    "No supported WebSocket library detected. Please use \"pip install 'uvicorn[standard]'\", or install 'websockets' "
+    "or 'wsproto' manually.": ("WebSocket is not supported", ()),
     "Exception in ASGI application\n": ("HTTP request failed within the exporter", ()),
     "Cancel %s running task(s), timeout graceful shutdown exceeded": (
-        "HTTP requests cut off at shutdown",
+        "HTTP requests cancelled at shutdown",
         ("requests",),
     ),
 }
@@ -66,7 +69,7 @@ def _pairs(_logger: object, _method: str, event: EventDict) -> EventDict:
         values = (getattr(value, "id", value) for value in event["positional_args"])  # a job's id is the account
         fields = dict(zip(names, values, strict=False))
     pairs: dict[str, Any] = {
-        "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "ts": rfc3339(record.created, "milliseconds"),
         "level": _NAMES.get(record.levelno, record.levelname.lower()),
         "msg": message,
     }

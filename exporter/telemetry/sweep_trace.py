@@ -1,7 +1,7 @@
 """Records the current sweep: its parts, their duration and result.
 
-Only data, kept in the context of the sweep's task; `exporter.otlp.self_traces` makes spans from it where worthwhile.
-Nothing is recorded without a sweep. The poller runs in its own task and is part of no sweep.
+The record is kept in the context of the sweep's task; `exporter.otlp.self_traces` creates spans from it. Outside a
+sweep, and in the poller, which has its own task, nothing is recorded.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from contextvars import ContextVar
 from typing import NamedTuple
 
 
-class Done(NamedTuple):
-    """One thing that a sweep did; times in seconds since the epoch. `error`: its type, empty where it went well.
+class SweepPart(NamedTuple):
+    """One part of a sweep; times in seconds since the epoch. `error`: type of the error, empty if none.
 
-    `request`: the attributes of a request to the API; None for what is done here.
+    `request`: the attributes of an API request; None for other parts.
     """
 
     name: str
@@ -26,13 +26,13 @@ class Done(NamedTuple):
 
 
 class SweepTrace:
-    """What one sweep did so far. `failure`: why it was not complete; `workloads`: how many it listed."""
+    """The parts of one sweep until now. `failure`: reason if it is incomplete; `workloads`: number of listed ones."""
 
     def __init__(self, wall: Callable[[], float], steady: Callable[[], float]) -> None:
-        # One look at the wall clock: a trace is not torn when that is set meanwhile.
+        # The wall clock is read once, so that setting it does not distort the trace.
         self._ahead, self._steady = wall() - steady(), steady
         self.began = self.now()
-        self.done: list[Done] = []
+        self.parts: list[SweepPart] = []
         self.failure = ""
         self.workloads: int | None = None
         self.kept = ""
@@ -42,12 +42,12 @@ class SweepTrace:
         return self._steady() + self._ahead
 
     def keep(self, reason: str) -> None:
-        """Have this trace sent however the sweep goes; `reason` is one of `exporter.otlp.self_traces.KEPT`."""
+        """Have this trace sent in any case; `reason` is one of `exporter.otlp.self_traces.KEPT`."""
         self.kept = reason
 
 
 CURRENT: ContextVar[SweepTrace | None] = ContextVar("sweep_trace", default=None)
-"""The trace of the sweep that this task makes, if it makes one that is traced."""
+"""The trace of the sweep in this task, if it is traced."""
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def part(name: str) -> Iterator[None]:
         error = type(raised).__name__
         raise
     finally:
-        trace.done.append(Done(name, began, trace.now(), error))
+        trace.parts.append(SweepPart(name, began, trace.now(), error))
 
 
 def attempted(route: str, seconds: float, status: int, resend: int, reason: str = "") -> None:
@@ -80,4 +80,4 @@ def attempted(route: str, seconds: float, status: int, resend: int, reason: str 
         request["http.request.resend_count"] = resend
     end = trace.now()
     error = str(status) if reason and status else reason
-    trace.done.append(Done(f"GET {route}", end - seconds, end, error, request))
+    trace.parts.append(SweepPart(f"GET {route}", end - seconds, end, error, request))

@@ -15,8 +15,8 @@ from exporter.web.passwords import Passwords
 from exporter.web.query import query_problem
 from exporter.web.responses import (
     Headers,
-    Request,
-    Response,
+    HttpRequest,
+    HttpResponse,
     Rows,
     accepts_gzip,
     content_type,
@@ -97,7 +97,7 @@ class Application:
         self.limits = limits
         self._metrics_path, self._metrics_target = metrics_path, metrics_path.encode()
         self._prioritised = {metrics_path.encode(), b"/-/healthy", b"/-/ready"}
-        self._routes: dict[str, tuple[tuple[str, ...], Callable[[Request], Awaitable[Response]]]] = {
+        self._routes: dict[str, tuple[tuple[str, ...], Callable[[HttpRequest], Awaitable[HttpResponse]]]] = {
             metrics_path: (_READ, self._get_metrics),
             "/": (_READ, self._get_status_page),
             "/-/healthy": (_READ, self._get_healthy),
@@ -127,7 +127,7 @@ class Application:
             await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": last})
 
-    def immediate(self, path: bytes, headers: Headers) -> Response | None:
+    def immediate(self, path: bytes, headers: Headers) -> HttpResponse | None:
         """The response to a scrape that needs no password check; None for other requests."""
         if path != self._metrics_target or not self._authorized(headers):
             return None
@@ -138,20 +138,20 @@ class Application:
         """Whether this is a request for metrics or health that needs no password check."""
         return path.partition(b"?")[0] in self._prioritised and self._authorized(headers) is not None
 
-    def refuse(self, path: bytes) -> Response:
+    def refuse(self, path: bytes) -> HttpResponse:
         """The response to a request when too many are in progress."""
         self._refused("busy")
         response = plain(503, "too many requests in progress; try again later\n", (b"retry-after", b"1"))
         headers = [*self._complete(path.partition(b"?")[0].decode("latin-1"), response), (b"connection", b"close")]
         return response._replace(headers=headers)
 
-    def _complete(self, path: str, response: Response) -> Headers:
+    def _complete(self, path: str, response: HttpResponse) -> Headers:
         """Count a response and return all its headers."""
         self._count(path if path in self._routes else "other", str(response.status))
         length = str(sum(map(len, response.body))).encode()
         return [*response.headers, (b"content-length", length), (b"x-content-type-options", b"nosniff")]
 
-    async def _respond(self, scope: MutableMapping[str, Any]) -> Response:
+    async def _respond(self, scope: MutableMapping[str, Any]) -> HttpResponse:
         headers: Headers = scope["headers"]
         authorized = self._authorized(headers)
         if authorized is None:
@@ -167,7 +167,7 @@ class Application:
         if scope["method"] not in methods:
             allowed = ", ".join(methods)
             return plain(405, f"method not allowed; use {allowed}\n", (b"allow", allowed.encode()))
-        return await handler(Request(headers, scope.get("query_string", b"").decode("latin-1"), scope["method"]))
+        return await handler(HttpRequest(headers, scope.get("query_string", b"").decode("latin-1"), scope["method"]))
 
     def _authorized(self, headers: Headers) -> bool | None:
         """Whether the request is authorized; None if that needs a password check."""
@@ -180,46 +180,46 @@ class Application:
 
     # -- routes
 
-    async def _get_metrics(self, request: Request) -> Response:
+    async def _get_metrics(self, request: HttpRequest) -> HttpResponse:
         return self._metrics(request.headers)
 
-    def _metrics(self, headers: Headers) -> Response:
+    def _metrics(self, headers: Headers) -> HttpResponse:
         page = self._published
         kind = content_type(header(headers, b"accept"))
         openmetrics = kind.startswith("application/")
         ours: Headers = [(b"content-type", kind.encode()), (b"vary", b"accept, accept-encoding")]
         if accepts_gzip(header(headers, b"accept-encoding")):
             body = page.openmetrics_gzip if openmetrics else page.text_gzip
-            return Response(200, [*ours, (b"content-encoding", b"gzip")], (body,))
-        return Response(200, ours, page.openmetrics if openmetrics else page.text)
+            return HttpResponse(200, [*ours, (b"content-encoding", b"gzip")], (body,))
+        return HttpResponse(200, ours, page.openmetrics if openmetrics else page.text)
 
-    async def _get_status_page(self, request: Request) -> Response:
+    async def _get_status_page(self, request: HttpRequest) -> HttpResponse:
         headers = [
             (b"content-type", b"text/html; charset=utf-8"),
             (b"content-security-policy", POLICY.encode()),
             (b"referrer-policy", b"no-referrer"),
             (b"cache-control", b"no-store"),
         ]
-        return Response(200, headers, (await self._status_page(request.query),))
+        return HttpResponse(200, headers, (await self._status_page(request.query),))
 
-    async def _get_healthy(self, _: Request) -> Response:
+    async def _get_healthy(self, _: HttpRequest) -> HttpResponse:
         age = self._heartbeat_age()
         if age > MAX_HEARTBEAT_AGE:
             return plain(503, f"not healthy: the metrics were last updated {age:.0f} s ago\n")
         return plain(200, "healthy\n")
 
-    async def _get_ready(self, _: Request) -> Response:
+    async def _get_ready(self, _: HttpRequest) -> HttpResponse:
         reason = self._not_ready()
         return plain(503, f"not ready: {reason}\n") if reason else plain(200, "ready\n")
 
-    async def _post_reload(self, _: Request) -> Response:
+    async def _post_reload(self, _: HttpRequest) -> HttpResponse:
         problems = await self._reload()
         if problems:
             lines = "".join(f"{problem}\n" for problem in problems)
             return plain(500, f"reload failed; the old settings stay in force:\n{lines}")
         return plain(200, "reloaded\n")
 
-    async def _handle_silences(self, request: Request) -> Response:
+    async def _handle_silences(self, request: HttpRequest) -> HttpResponse:
         if request.method in ("POST", "DELETE") and not header(request.headers, REQUESTED_BY):
             # A foreign web page in the user's browser cannot send this header, and so cannot silence anything.
             return plain(403, "Missing header X-Requested-By (any value).\n")
@@ -230,13 +230,13 @@ class Application:
         result = self._silences(request.method, dict(parameters))
         return json_array(result) if isinstance(result, list) else plain(*result)
 
-    async def _get_targets(self, _: Request) -> Response:
+    async def _get_targets(self, _: HttpRequest) -> HttpResponse:
         return json_array(self._targets())
 
-    async def _get_config(self, _: Request) -> Response:
+    async def _get_config(self, _: HttpRequest) -> HttpResponse:
         text = self._config()
         return _NOT_ENABLED if text is None else plain(200, text)
 
-    async def _get_episodes(self, _: Request) -> Response:
+    async def _get_episodes(self, _: HttpRequest) -> HttpResponse:
         episodes = self._episodes()
         return _NOT_ENABLED if episodes is None else json_array(episodes)

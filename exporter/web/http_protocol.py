@@ -9,7 +9,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from exporter.web.application import Application
 from exporter.web.connections import Closed, Connections
-from exporter.web.responses import Response
+from exporter.web.responses import HttpResponse
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -104,7 +104,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.scope["state"]["connection"] = self
             super().on_headers_complete()
 
-    def _write(self, status_line: bytes, response: Response) -> None:
+    def _write(self, status_line: bytes, response: HttpResponse) -> None:
         head = b"".join([b"%s: %s\r\n" % pair for pair in (*self.server_state.default_headers, *response.headers)])
         body = () if self.parser.get_method() == b"HEAD" else response.body
         self.transport.writelines([status_line, head, b"\r\n", *body])

@@ -24,20 +24,22 @@ import bcrypt
 from exporter.log import log
 
 MOST_WAITING = 24
+"""Requests in the queue."""
 MOST_PASSED, MOST_FAILED, MOST_LEFT = 100, 500, 2000
+"""Cached right passwords, wrong passwords, and places of disconnected clients."""
 FAILED_SECONDS = 60.0
 """How long a wrong password is cached."""
 HALF_LIFE = 60.0
 """Seconds after which a wrong password counts half."""
 PATIENCE, RETURN = 1.0, 120.0
-"""Seconds after which a client that waited and disconnected still gets its place in the queue back when it returns."""
+"""Seconds: a client that disconnects after `PATIENCE` keeps its place in the queue if it returns within `RETURN`."""
 
 _Source = str | tuple[str, bytes]
 """A network, or a network and a digest of a user's name."""
 
 
 class _Users(NamedTuple):
-    """Bcrypt hashes by name; `decoys` are hashes of nothing by cost, from the lowest cost in use to the highest."""
+    """Bcrypt hashes by name; `decoys` are hashes of no password by cost, from the lowest cost in use to the highest."""
 
     hashes: dict[str, bytes]
     decoys: dict[int, bytes]

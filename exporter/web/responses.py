@@ -13,7 +13,7 @@ Rows = list[dict[str, object]]
 """A JSON array of objects."""
 
 
-class Request(NamedTuple):
+class HttpRequest(NamedTuple):
     """A request without its path; `query` is the part after the question mark, still encoded."""
 
     headers: Headers
@@ -21,7 +21,7 @@ class Request(NamedTuple):
     method: str = "GET"
 
 
-class Response(NamedTuple):
+class HttpResponse(NamedTuple):
     """A status code, headers without Content-Length, and a body in parts."""
 
     status: int
@@ -29,15 +29,15 @@ class Response(NamedTuple):
     body: tuple[bytes, ...]
 
 
-def plain(status: int, text: str, *headers: tuple[bytes, bytes]) -> Response:
+def plain(status: int, text: str, *headers: tuple[bytes, bytes]) -> HttpResponse:
     """A text response."""
-    return Response(status, [(b"content-type", b"text/plain; charset=utf-8"), *headers], (text.encode(),))
+    return HttpResponse(status, [(b"content-type", b"text/plain; charset=utf-8"), *headers], (text.encode(),))
 
 
-def json_array(rows: Rows) -> Response:
+def json_array(rows: Rows) -> HttpResponse:
     """A JSON response."""
     body = json.dumps(rows, separators=(",", ":")).encode()
-    return Response(200, [(b"content-type", b"application/json; charset=utf-8")], (body,))
+    return HttpResponse(200, [(b"content-type", b"application/json; charset=utf-8")], (body,))
 
 
 def header(headers: Headers, name: bytes) -> str:

@@ -37,6 +37,7 @@ from exporter.diagnosis.fleet_table import (
 )
 from exporter.fleet.workload_state import WorkloadState
 from exporter.metrics.account_families import AccountFacts
+from exporter.timestamps import rfc3339
 
 CACHE_SECONDS = 5.0
 """How long one fleet table is served to all clients."""
@@ -188,10 +189,6 @@ def _moment(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _wanted(row: Row) -> str:
     """How many replicas there should be."""
     least, most = row.least, row.most
@@ -253,7 +250,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.filters |= {"moment": _moment, "iso": _iso, "lasted": lasted, "wanted": _wanted, "colour": _colour}
+    made.filters |= {
+        "moment": _moment,
+        "rfc3339": functools.partial(rfc3339, timespec="seconds"),
+        "lasted": lasted,
+        "wanted": _wanted,
+        "colour": _colour,
+    }
     made.filters |= {"thousands": "{:,}".format, "quoted": functools.partial(quote, safe="", errors="replace")}
     made.tests["too_few_ready"] = _too_few_ready
     made.globals |= {"style": Markup(_STYLE), "script": Markup(_SCRIPT), "columns": _COLUMNS, "states": _STATES}  # noqa: S704 — ours

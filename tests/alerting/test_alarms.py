@@ -1,4 +1,4 @@
-"""Alarms: what holds over time beside what fires, and what a receiver is told of it."""
+"""Alarms over time, the subjects they are about, mutes, and what each receiver is notified of."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,26 +10,22 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.alerting import alarms
-from exporter.alerting.alarms import (
-    Alarm,
-    Alarms,
-    Exporter,
-    Fleet,
+from exporter.alerting import messages, mutes, subjects
+from exporter.alerting.alarms import Alarm, Alarms, next_alarms
+from exporter.alerting.alerts import ALERTS
+from exporter.alerting.delivery_state import (
     Notified,
-    Subject,
     Subscription,
-    Sweeping,
-    after,
+    by_incident,
     due,
-    loudest,
-    muted,
     remembered,
     trying,
+    without_resolved,
 )
-from exporter.alerting.alerts import ALERTS
+from exporter.alerting.mutes import muted
 from exporter.alerting.notification import Notification
 from exporter.alerting.rules import Options
+from exporter.alerting.subjects import AccountFleet, ExporterStatus, Subject, SweepStatus
 from exporter.api.models import Workload
 from exporter.api.pods import Pods, Proton, StatusDetails
 from exporter.fleet import apply
@@ -45,37 +41,39 @@ W = {"account": "acme", "workload": "chat", "workload_id": "w1"}
 EVERY = 60.0
 
 
-def subject(*is_met: str, told: bool = True, pods: bool = True, **labels: str) -> Subject:
-    """A workload of which these hold, as ``alert:severity``, critical unless said."""
-    pairs = [tuple(each.split(":")) if ":" in each else (each, "critical") for each in is_met]
-    return Subject({**W, **labels}, frozenset((name, severity) for name, severity in pairs), told, pods)
+def subject(*alerts: str, recent: bool = True, pods_recent: bool = True, **labels: str) -> Subject:
+    """A workload for which the conditions of these alerts are met: ``alert:severity``, critical by default."""
+    pairs = [tuple(alert.split(":")) if ":" in alert else (alert, "critical") for alert in alerts]
+    return Subject({**W, **labels}, frozenset((name, severity) for name, severity in pairs), recent, pods_recent)
 
 
-def lived(*looks: Subject | None, options: Options = OPTIONS, alarms: Alarms | None = None) -> list[dict[str, Alarm]]:
-    """The alarms after each look, a minute apart."""
+def history(
+    *evaluations: Subject | None, options: Options = OPTIONS, alarms: Alarms | None = None
+) -> list[dict[str, Alarm]]:
+    """The alarms after each evaluation of a subject (None: there is none), a minute apart."""
     found: list[dict[str, Alarm]] = []
     now: Alarms = alarms or {}
-    for number, context in enumerate(looks):
-        now = after(now, [context] if context is not None else [], options, number * EVERY)
+    for number, evaluated in enumerate(evaluations):
+        now = next_alarms(now, [evaluated] if evaluated is not None else [], options, number * EVERY)
         found.append(dict(now))
     return found
 
 
-def states(history: Sequence[Mapping[str, Alarm]]) -> str:
-    """A letter for each look: ``-`` nothing, ``p`` it waits, ``F`` it fires, ``e`` it has ended."""
+def states(alarms_over_time: Sequence[Mapping[str, Alarm]]) -> str:
+    """A letter for each evaluation: ``-`` no alarm, ``p`` pending, ``F`` firing, ``e`` ended."""
     return "".join(
         "-" if not alarms else "F" if (alarm := next(iter(alarms.values()))).firing else "e" if alarm.ended else "p"
-        for alarms in history
+        for alarms in alarms_over_time
     )
 
 
-YES, NO, BLIND = subject(ERRORED), subject(), subject(told=False, pods=False)
+YES, NO, BLIND = subject(ERRORED), subject(), subject(recent=False, pods_recent=False)
 SLOW = "DataRobotWorkloadLatencyHigh:warning"
 CRASHES = "DataRobotContainerCrashLooping"
 
 
 @pytest.mark.parametrize(
-    ("looks", "fires"),
+    ("evaluations", "expected"),
     [
         ([YES] * 7, "pppppFF"),
         ([YES] * 4 + [NO], "pppp-"),
@@ -89,122 +87,126 @@ CRASHES = "DataRobotContainerCrashLooping"
         ([YES] * 6 + [NO] * 16, "pppppF" + "e" * 15 + "-"),
         ([subject("DataRobotWorkloadVanished:warning")], "F"),
         ([subject(SLOW)] * 11 + [NO] * 6, "ppppppppppFFFFFee"),
-        ([subject(CRASHES)] * 5 + [subject(pods=False)] * 3, "ppppFFFF"),
-        ([subject(CRASHES)] * 5 + [subject(told=False)] * 2, "ppppFee"),
-        ([YES] * 6 + [subject(pods=False)], "pppppFe"),
+        ([subject(CRASHES)] * 5 + [subject(pods_recent=False)] * 3, "ppppFFFF"),
+        ([subject(CRASHES)] * 5 + [subject(recent=False)] * 2, "ppppFee"),
+        ([YES] * 6 + [subject(pods_recent=False)], "pppppFe"),
     ],
 )
-def test_an_alarm_waits_fires_is_held_through_blindness_and_ends(looks: list[Subject | None], fires: str) -> None:
-    assert states(lived(*looks)) == fires
+def test_an_alarm_waits_fires_keeps_its_state_without_recent_data_and_ends(
+    evaluations: list[Subject | None], expected: str
+) -> None:
+    assert states(history(*evaluations)) == expected
 
 
-@pytest.mark.parametrize("looks", [[YES] * 3, [YES] * 6, [YES] * 6 + [NO]], ids=["waiting", "firing", "over"])
-def test_until_something_was_asked_after_a_start_everything_stays_as_it_was(looks: list[Subject]) -> None:
-    before = lived(*looks)[-1]
-    assert lived(*[NO._replace(asked=False)] * 30, alarms=before)[-1] == before
+@pytest.mark.parametrize("evaluations", [[YES] * 3, [YES] * 6, [YES] * 6 + [NO]], ids=["pending", "firing", "ended"])
+def test_alarms_stay_as_they_are_until_data_is_requested_after_a_start(evaluations: list[Subject]) -> None:
+    before = history(*evaluations)[-1]
+    assert history(*[NO._replace(polled=False)] * 30, alarms=before)[-1] == before
 
 
-def test_an_alarm_has_the_name_that_its_workload_has_now() -> None:
+def test_an_alarm_has_the_current_name_of_its_workload() -> None:
     renamed = subject(ERRORED, workload="talk")
-    (alarm,) = lived(YES, renamed)[-1].values()
+    (alarm,) = history(YES, renamed)[-1].values()
     assert (alarm.labels["workload"], alarm.since) == ("talk", 0.0)
 
 
-def test_a_wait_of_the_settings_counts() -> None:
-    assert states(lived(YES, YES, options=Options(waits={ERRORED: 60.0}))) == "pF"
+def test_the_wait_time_of_the_settings_is_used() -> None:
+    assert states(history(YES, YES, options=Options(waits={ERRORED: 60.0}))) == "pF"
 
 
-def test_what_becomes_louder_is_another_alarm_of_the_same_incident() -> None:
-    told = lived(*[subject(f"{ERRORED}:warning")] * 6, *[YES] * 7)
-    (quiet, loud) = sorted(told[-1].values(), key=lambda alarm: alarm.since)
-    assert (quiet.severity, quiet.ended, loud.severity, loud.fired) == ("warning", 360.0, "critical", 660.0)
-    assert quiet.key == loud.key == "datarobot/acme/DataRobotWorkloadErrored/w1"
+def test_a_higher_severity_is_another_alarm_of_the_same_incident() -> None:
+    alarms = history(*[subject(f"{ERRORED}:warning")] * 6, *[YES] * 7)[-1]
+    (warning, critical) = sorted(alarms.values(), key=lambda alarm: alarm.since)
+    assert (warning.severity, warning.ended, critical.severity, critical.fired) == ("warning", 360.0, "critical", 660.0)
+    assert warning.key == critical.key == "datarobot/acme/DataRobotWorkloadErrored/w1"
 
 
-# -- what holds
+# -- subjects
 
 
 def state(status: str = "running", proton_id: str | None = None, **facts: Any) -> WorkloadState:
-    told = Workload(id="w1", name="chat", status=status, importance="critical", proton_id=proton_id)
-    return WorkloadState("acme", told, Ledger(0.0, 0.0), **facts)
+    workload = Workload(id="w1", name="chat", status=status, importance="critical", proton_id=proton_id)
+    return WorkloadState("acme", workload, Ledger(0.0, 0.0), **facts)
 
 
-GOOD = Sweeping("", 10.0, 30.0)
+GOOD = SweepStatus("", 10.0, 30.0)
 
 
-def fleet(*there: WorkloadState, sweeping: Sweeping = GOOD, told: bool = True) -> Fleet:
-    return Fleet(AccountFacts(Account("acme"), None, Tally()), there, sweeping, told)
+def fleet(*states: WorkloadState, sweep: SweepStatus = GOOD, recent: bool = True) -> AccountFleet:
+    return AccountFleet(AccountFacts(Account("acme"), None, Tally()), states, sweep, recent)
 
 
-def is_met(*fleets: Fleet, exporter: Exporter | None = None) -> dict[str, set[tuple[str, str]]]:
-    found = alarms.subjects(fleets, exporter or Exporter(), OPTIONS, 1000.0)
+def met(*fleets: AccountFleet, exporter: ExporterStatus | None = None) -> dict[str, set[tuple[str, str]]]:
+    found = subjects.subjects(fleets, exporter or ExporterStatus(), OPTIONS, 1000.0)
     return {"/".join(each.labels.values()): set(each.alerts) for each in found}
 
 
-def test_everything_that_may_be_told_of_is_a_subject() -> None:
-    assert is_met(fleet(state("errored"))) == {
+def test_workloads_accounts_and_the_exporter_are_subjects() -> None:
+    assert met(fleet(state("errored"))) == {
         "acme/chat/w1": {(ERRORED, "critical")}, "acme": set(), "": {("DataRobotWatchdog", "none")},
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("sweeping", "alerts"),
+    ("sweep", "alerts"),
     [
         (GOOD, set()),
-        (Sweeping("", 151.0, 30.0), {"DataRobotDataStale"}),
-        (Sweeping("timeout", 10.0, 30.0), {"DataRobotApiUnreachable", "DataRobotExporterPartialSweep"}),
-        (Sweeping("auth", 10.0, 30.0),
+        (SweepStatus("", 151.0, 30.0), {"DataRobotDataStale"}),
+        (SweepStatus("timeout", 10.0, 30.0), {"DataRobotApiUnreachable", "DataRobotExporterPartialSweep"}),
+        (SweepStatus("auth", 10.0, 30.0),
          {"DataRobotApiUnreachable", "DataRobotExporterPartialSweep", "DataRobotTokenRejected"}),
     ],
 )  # fmt: skip
-def test_how_sweeps_go_is_told_of_the_account(sweeping: Sweeping, alerts: set[str]) -> None:
-    assert {alert for alert, _ in is_met(fleet(sweeping=sweeping))["acme"]} == alerts
+def test_alerts_about_sweeps_are_about_the_account(sweep: SweepStatus, alerts: set[str]) -> None:
+    assert {alert for alert, _ in met(fleet(sweep=sweep))["acme"]} == alerts
 
 
 @pytest.mark.parametrize(
     ("exporter", "alert"),
     [
-        (Exporter(left_out=3), "DataRobotExporterSeriesLimit"),
-        (Exporter(unwritten=10.0), "DataRobotExporterStateNotKept"),
-        (Exporter(settings_good=False), "DataRobotExporterReloadFailed"),
-        (Exporter(unheard=301.0), "DataRobotExporterCannotNotify"),
+        (ExporterStatus(left_out=3), "DataRobotExporterSeriesLimit"),
+        (ExporterStatus(unwritten=10.0), "DataRobotExporterStateNotKept"),
+        (ExporterStatus(settings_good=False), "DataRobotExporterReloadFailed"),
+        (ExporterStatus(undelivered=301.0), "DataRobotExporterCannotNotify"),
     ],
 )
-def test_what_the_exporter_knows_of_itself_is_told(exporter: Exporter, alert: str) -> None:
-    assert {name for name, _ in is_met(exporter=exporter)[""]} == {alert, "DataRobotWatchdog"}
-    assert is_met(exporter=Exporter(unwritten=900.0))[""] == {("DataRobotWatchdog", "none")}
+def test_alerts_about_the_exporter_are_evaluated(exporter: ExporterStatus, alert: str) -> None:
+    assert {name for name, _ in met(exporter=exporter)[""]} == {alert, "DataRobotWatchdog"}
+    assert met(exporter=ExporterStatus(unwritten=900.0))[""] == {("DataRobotWatchdog", "none")}
 
 
-def test_what_is_not_shown_any_more_is_not_judged() -> None:
-    assert is_met(fleet(state("errored"), told=False))["acme/chat/w1"] == set()
+def test_a_workload_that_is_no_longer_shown_is_not_evaluated() -> None:
+    assert met(fleet(state("errored"), recent=False))["acme/chat/w1"] == set()
 
 
-def test_a_workload_that_one_sweep_does_not_tell_may_be_told_by_the_next() -> None:
-    (missing, account, _) = alarms.subjects(
-        [fleet()._replace(missing=(state("errored"),))], Exporter(), OPTIONS, 1000.0
+def test_a_workload_that_one_sweep_does_not_report_is_a_subject_without_recent_data() -> None:
+    (missing, account, _) = subjects.subjects(
+        [fleet()._replace(missing=(state("errored"),))], ExporterStatus(), OPTIONS, 1000.0
     )
-    assert missing == Subject(W, frozenset(), told=False, pods=False)
-    assert account.told
+    assert missing == Subject(W, frozenset(), recent=False, pods_recent=False)
+    assert account.recent
 
 
-def test_before_the_first_sweep_and_the_first_page_nothing_was_asked() -> None:
-    told = alarms.subjects(
-        [fleet(state())._replace(missing=(state(),), asked=False)], Exporter(begun=False), OPTIONS, 1.0
+def test_before_the_first_sweep_and_publication_no_data_was_requested() -> None:
+    found = subjects.subjects(
+        [fleet(state())._replace(missing=(state(),), swept=False)], ExporterStatus(published=False), OPTIONS, 1.0
     )
-    assert [each.asked for each in told] == [False] * 4
+    assert [each.polled for each in found] == [False] * 4
 
 
-def test_a_name_is_that_of_the_metrics() -> None:
+def test_the_name_of_a_workload_is_that_in_metrics() -> None:
     named = state()._replace(workload=Workload(id="w1", name="a\x00" + "b" * 300, status="running"))
-    assert is_met(fleet(named)).keys() == {f"acme/{bounded(named.workload.name or '')}/w1", "acme", ""}
+    assert met(fleet(named)).keys() == {f"acme/{bounded(named.workload.name or '')}/w1", "acme", ""}
 
 
-def test_an_alarm_about_sweeps_is_not_held_for_lack_of_what_they_bring() -> None:
-    blind = fleet(sweeping=Sweeping("timeout", 999.0, 30.0), told=False)
-    well = fleet(told=False)
+def test_an_alarm_about_sweeps_does_not_keep_its_state_without_recent_data() -> None:
+    failing = fleet(sweep=SweepStatus("timeout", 999.0, 30.0), recent=False)
+    healthy = fleet(recent=False)
     known: Alarms = {}
-    for number, each in enumerate([blind] * 4 + [well]):
-        known = after(known, alarms.subjects([each], Exporter(), OPTIONS, number * EVERY), OPTIONS, number * EVERY)
+    for number, each in enumerate([failing] * 4 + [healthy]):
+        known = next_alarms(
+            known, subjects.subjects([each], ExporterStatus(), OPTIONS, number * EVERY), OPTIONS, number * EVERY
+        )
     unreachable = next(alarm for alarm in known.values() if alarm.alert == "DataRobotApiUnreachable")
     assert (unreachable.fired, unreachable.ended) == (180.0, 240.0)
 
@@ -213,56 +215,58 @@ CRASHING = container(ready=False, status="waiting", reason="CrashLoopBackOff")
 SERVES, DRAINS = Proton("p", status="running", role="active"), Proton("o", status="draining")
 
 
-def through(*unread: str, heals: bool = False) -> str:
-    """How the alarm about a crash loop stands at each look; `unread`: ids of protons that cannot be read then.
+def crash_loop_states(*unread: str, recovers: bool = False) -> str:
+    """The states of the alarm about a crash loop; `unread`: ids of protons that cannot be read at each evaluation.
 
-    The version that serves crash-loops, or is well from the ninth look on; another one drains.
+    The serving version crash-loops, and with `recovers` is healthy from the ninth evaluation; another one drains.
     """
     now: Alarms = {}
     of, found = state(proton_id="p"), ""
     for number, ids in enumerate(unread):
-        pod = container() if heals and number >= 8 else CRASHING
-        told = {"p": StatusDetails(replicas=(replica(pod),)), "o": StatusDetails(replicas=(replica(container()),))}
-        snapshots = {i: None if i in ids else each for i, each in told.items()}
+        pod = container() if recovers and number >= 8 else CRASHING
+        reports = {"p": StatusDetails(replicas=(replica(pod),)), "o": StatusDetails(replicas=(replica(container()),))}
+        snapshots = {i: None if i in ids else each for i, each in reports.items()}
         of, _ = apply.received(of, "pods", Pods((SERVES, DRAINS), snapshots, dict.fromkeys(ids, "server_error")), 0.0)
-        now = after(now, alarms.subjects([fleet(of)], Exporter(), OPTIONS, number * EVERY), OPTIONS, number * EVERY)
+        now = next_alarms(
+            now, subjects.subjects([fleet(of)], ExporterStatus(), OPTIONS, number * EVERY), OPTIONS, number * EVERY
+        )
         found += states([{k: each for k, each in now.items() if each.alert == CRASHES}])
     return found
 
 
 @pytest.mark.parametrize(
-    ("unread", "heals", "fires"),
+    ("unread", "recovers", "expected"),
     [
         ([""] * 12, False, "ppppFFFFFFFF"),
         (["o"] * 12, False, "ppppFFFFFFFF"),
         (["o"] * 12, True, "ppppFFFFeeee"),
-        # Held for ten minutes, as the rules do, then over: it is not known any more.
+        # Keeps its state for ten minutes, as rules do, then ends: there is no more data.
         ([""] * 6 + ["p"] * 14, False, "ppppFFFFFFFFFFFFeeee"),
         ([""] * 6 + ["po"] * 6 + [""] * 2, False, "ppppFFFFFFFFFF"),
         ([""] * 6 + ["p"] * 6 + [""] * 2, True, "ppppFFFFFFFFee"),
         (["p"] * 12, False, "-" * 12),
     ],
     ids=[
-        "all are read", "the one that drains is not", "and it heals", "the one that serves is not",
-        "none is for a while", "it heals meanwhile", "the one that serves never is",
+        "all are read", "the draining one is not", "and it recovers", "the serving one is not",
+        "none is for a while", "it recovers meanwhile", "the serving one never is",
     ],
 )  # fmt: skip
-def test_an_alarm_about_pods_depends_on_those_of_the_version_that_serves(
-    unread: list[str], heals: bool, fires: str
+def test_an_alarm_about_pods_depends_on_those_of_the_serving_version(
+    unread: list[str], recovers: bool, expected: str
 ) -> None:
-    assert through(*unread, heals=heals) == fires
+    assert crash_loop_states(*unread, recovers=recovers) == expected
 
 
-def test_every_alert_about_the_exporter_is_raised_or_left_to_prometheus_on_purpose() -> None:
-    ours = {*alarms.OF_SWEEPS, *alarms.OF_THE_EXPORTER}
-    theirs = {alert.name for alert in ALERTS if alert.component == "exporter"} - ours
-    assert theirs == {
+def test_only_these_alerts_about_the_exporter_are_left_to_prometheus() -> None:
+    own = {*subjects.SWEEP_ALERTS, *subjects.EXPORTER_ALERTS}
+    others = {alert.name for alert in ALERTS if alert.component == "exporter"} - own
+    assert others == {
         "DataRobotExporterDown", "DataRobotApiRateLimited", "DataRobotApiUnknownAnswers",
         "DataRobotExporterDetailsStale",
     }  # fmt: skip
 
 
-# -- what is said
+# -- notifications
 
 
 def alarm(alert: str = ERRORED, severity: str = "critical", ended: float | None = None, **labels: str) -> Alarm:
@@ -270,43 +274,43 @@ def alarm(alert: str = ERRORED, severity: str = "critical", ended: float | None 
 
 
 def test_labels_are_those_of_the_rules() -> None:
-    told = alarms.labels(alarm(), Options(labels={"team": "x"}, severity_label="level"))
-    assert told == {**W, "alertname": ERRORED, "level": "critical", "component": "workload", "team": "x"}
+    labels = messages.labels(alarm(), Options(labels={"team": "x"}, severity_label="level"))
+    assert labels == {**W, "alertname": ERRORED, "level": "critical", "component": "workload", "team": "x"}
     limit = Alarm("DataRobotExporterSeriesLimit", "warning", {}, 0.0, 0.0, 0.0, 0.0)
-    assert alarms.labels(limit, OPTIONS)["job"] == "datarobot"
-    assert "job" not in alarms.labels(limit, Options(selector=""))
-    assert "job" not in alarms.labels(Alarm("DataRobotWatchdog", "none", {}, 0.0, 0.0, 0.0, 0.0), OPTIONS)
+    assert messages.labels(limit, OPTIONS)["job"] == "datarobot"
+    assert "job" not in messages.labels(limit, Options(selector=""))
+    assert "job" not in messages.labels(Alarm("DataRobotWatchdog", "none", {}, 0.0, 0.0, 0.0, 0.0), OPTIONS)
 
 
-def test_texts_are_filled_in_and_a_number_that_only_prometheus_has_is_left_out() -> None:
-    options = Options(runbooks="https://books.test/", dashboards="https://grafana.test", console="https://dr.test")
-    told = alarms.notification(alarm(workload="a b", workload_id="w/1"), options)
-    assert told.annotations["description"] == (
+def test_templates_are_filled_in_and_values_that_only_prometheus_has_are_left_out() -> None:
+    options = Options(runbooks="https://runbooks.test/", dashboards="https://grafana.test", console="https://dr.test")
+    full = messages.notification(alarm(workload="a b", workload_id="w/1"), options)
+    assert full.annotations["description"] == (
         "Workload a b (w/1) of account acme has been errored or failed for five minutes: it serves only in "
         "part or not at all."
     )
-    assert told.annotations["dashboard_url"].endswith("var-account=acme&var-workload=w%2F1")
-    assert told.links[0] == ("Runbook", "https://books.test/DataRobotWorkloadErrored.md")
-    assert [title for title, _ in told.links] == ["Runbook", "Dashboard", "Console"]
-    slow = alarms.notification(alarm("DataRobotWorkloadLatencyHigh", "warning"), OPTIONS)
+    assert full.annotations["dashboard_url"].endswith("var-account=acme&var-workload=w%2F1")
+    assert full.links[0] == ("Runbook", "https://runbooks.test/DataRobotWorkloadErrored.md")
+    assert [title for title, _ in full.links] == ["Runbook", "Dashboard", "Console"]
+    slow = messages.notification(alarm("DataRobotWorkloadLatencyHigh", "warning"), OPTIONS)
     assert slow.annotations["description"] == slow.annotations["summary"] == "A workload responds slowly."
     assert slow.links == ()
-    assert "{{" not in "".join(v for a in ALERTS for v in alarms.texts(alarm(a.name), options).values())
+    assert "{{" not in "".join(v for a in ALERTS for v in messages.texts(alarm(a.name), options).values())
 
 
-def test_a_notice_brings_its_evidence_and_what_to_route_by() -> None:
-    about = alarms.About((("State", "errored"),), "high", {"team": "x"})
-    told = alarms.notification(alarm(ended=600.0), OPTIONS, about)
-    assert (told.evidence, told.importance, told.tags, told.status) == (
+def test_a_notification_has_evidence_and_what_it_is_routed_by() -> None:
+    about = messages.About((("State", "errored"),), "high", {"team": "x"})
+    ended = messages.notification(alarm(ended=600.0), OPTIONS, about)
+    assert (ended.evidence, ended.importance, ended.tags, ended.status) == (
         (("State", "errored"),),
         "high",
         {"team": "x"},
         "resolved",
     )
-    assert (told.began, told.ended, told.title) == (300.0, 600.0, "DataRobotWorkloadErrored: chat")
+    assert (ended.began, ended.ended, ended.title) == (300.0, 600.0, "DataRobotWorkloadErrored: chat")
 
 
-# -- what mutes
+# -- mutes
 
 
 @pytest.mark.parametrize(
@@ -323,11 +327,11 @@ def test_a_notice_brings_its_evidence_and_what_to_route_by() -> None:
          {"DataRobotApiUnreachable"}),
         ([alarm("DataRobotTokenRejected", workload_id=""), alarm()], set()),
         ([alarm("DataRobotTokenRejected", workload_id=""), alarm(severity="warning")], {ERRORED}),
-        # One incident in two severities, while nobody knows which: it speaks for others, not for itself.
+        # One incident with two severities does not mute itself.
         ([alarm(), alarm(severity="warning")], set()),
     ],
 )  # fmt: skip
-def test_a_cause_speaks_for_what_it_brings_about(firing: list[Alarm], names: set[str]) -> None:
+def test_a_cause_mutes_its_consequences(firing: list[Alarm], names: set[str]) -> None:
     assert {key.split("/")[2] for key in muted(firing)} == names
 
 
@@ -335,35 +339,35 @@ def test_the_mutes_are_the_inhibitions_of_the_shipped_alertmanager() -> None:
     file = Path(__file__).parents[2] / "alerts" / "alertmanager.example.yml"
     shipped = yaml.safe_load(file.read_text())["inhibit_rules"]
 
-    def told(matchers: list[str]) -> tuple[frozenset[str], str, frozenset[str]]:
-        pairs = {name.strip(" ="): frozenset(v.strip(' "').split("|")) for m in matchers for name, _, v in [_parted(m)]}
+    def parsed(matchers: list[str]) -> tuple[frozenset[str], str, frozenset[str]]:
+        pairs = {name.strip(" ="): frozenset(v.strip(' "').split("|")) for m in matchers for name, _, v in [_split(m)]}
         (severity,) = pairs.get("severity", {""})
         return pairs.get("alertname", frozenset()), severity, pairs.get("component", frozenset())
 
     assert [
         ((m.sources, m.source[0], frozenset({m.source[1]} - {""})), (m.targets, *m.target), m.equal)
-        for m in alarms.MUTES
-    ] == [(told(r["source_matchers"]), told(r["target_matchers"]), tuple(r["equal"])) for r in shipped]
+        for m in mutes.MUTES
+    ] == [(parsed(r["source_matchers"]), parsed(r["target_matchers"]), tuple(r["equal"])) for r in shipped]
 
 
-def _parted(matcher: str) -> tuple[str, str, str]:
+def _split(matcher: str) -> tuple[str, str, str]:
     return matcher.partition("=~") if "=~" in matcher else matcher.partition("=")
 
 
-# -- what a receiver is told
+# -- what receivers are notified of
 
 
 ALL = Subscription(lambda _: True, lambda _, __: False)
-CRITICAL = Subscription(lambda told: told.labels["severity"] == "critical", lambda _, __: False)
-FIRING = alarms.notification(alarm(), OPTIONS)
-SOFT = alarms.notification(alarm(severity="warning"), OPTIONS)
+CRITICAL = Subscription(lambda notification: notification.labels["severity"] == "critical", lambda _, __: False)
+FIRING = messages.notification(alarm(), OPTIONS)
+SOFT = messages.notification(alarm(severity="warning"), OPTIONS)
 KEY = FIRING.key
 KNOWN = remembered({}, [FIRING], (), 7.0)
 TRIED = trying({}, [FIRING], 7.0)
 
 
 @pytest.mark.parametrize(
-    ("firing", "told", "hushed", "subscription", "says"),
+    ("firing", "notified", "suppressed", "subscription", "expected"),
     [
         ([FIRING], {}, (), ALL, "firing critical"),
         ([FIRING], KNOWN, (), ALL, ""),
@@ -382,18 +386,18 @@ TRIED = trying({}, [FIRING], 7.0)
         ([], TRIED, (), ALL, "resolved critical"),
     ],
 )
-def test_a_receiver_is_told_what_it_does_not_know_yet(
+def test_a_receiver_gets_what_it_was_not_notified_of(
     firing: list[Notification],
-    told: dict[str, Notified],
-    hushed: tuple[str, ...],
+    notified: dict[str, Notified],
+    suppressed: tuple[str, ...],
     subscription: Subscription,
-    says: str,
+    expected: str,
 ) -> None:
-    found = due(loudest(firing, "severity"), told, hushed, subscription, 900.0)
-    assert ", ".join(f"{each.status} {each.labels['severity']}" for each in found) == says
+    found = due(by_incident(firing, "severity"), notified, suppressed, subscription, 900.0)
+    assert ", ".join(f"{each.status} {each.labels['severity']}" for each in found) == expected
 
 
-def test_what_is_on_its_way_is_known_or_not_by_what_is_heard_of_it() -> None:
+def test_a_notification_that_is_being_sent_counts_by_its_result() -> None:
     ended = FIRING._replace(ended=9.0)
     assert (TRIED[KEY].tried, KNOWN[KEY].tried, KNOWN[KEY].at) == (True, False, 7.0)
     assert remembered(TRIED, [FIRING], (), 7.0) == KNOWN
@@ -402,23 +406,23 @@ def test_what_is_on_its_way_is_known_or_not_by_what_is_heard_of_it() -> None:
     assert trying(KNOWN, [SOFT, ended], 9.0) == trying(KNOWN, [], 9.0) == KNOWN
 
 
-def test_of_one_incident_the_loudest_counts() -> None:
-    assert loudest([SOFT, FIRING, SOFT], "severity") == {KEY: FIRING}
+def test_the_highest_severity_of_an_incident_counts() -> None:
+    assert by_incident([SOFT, FIRING, SOFT], "severity") == {KEY: FIRING}
 
 
-def test_what_is_over_is_forgotten_by_who_is_not_told_of_ends() -> None:
-    assert alarms.forgotten(KNOWN, {}, ALL) == KNOWN
-    assert alarms.forgotten(KNOWN, {}, ALL._replace(ends=False)) == {}
-    assert alarms.forgotten(KNOWN, {KEY: FIRING}, ALL._replace(ends=False)) == KNOWN
+def test_resolved_incidents_are_removed_for_a_receiver_without_resolve_notifications() -> None:
+    assert without_resolved(KNOWN, {}, ALL) == KNOWN
+    assert without_resolved(KNOWN, {}, ALL._replace(ends=False)) == {}
+    assert without_resolved(KNOWN, {KEY: FIRING}, ALL._replace(ends=False)) == KNOWN
 
 
 # -- laws
 
 
 NAMES = st.sampled_from([ERRORED, f"{ERRORED}:warning", SLOW, CRASHES])
-FETCHERS = st.lists(
+SUBJECTS = st.lists(
     st.builds(
-        lambda names, told, pods: subject(*names, told=told, pods=pods),
+        lambda names, recent, pods_recent: subject(*names, recent=recent, pods_recent=pods_recent),
         st.lists(NAMES, max_size=2, unique_by=lambda name: name.split(":")[0]),
         st.booleans(), st.booleans(),
     ),
@@ -427,48 +431,52 @@ FETCHERS = st.lists(
 
 
 class _Receiver:
-    """Takes what it is sent unless it is away, and what was told before is read from the state."""
+    """A receiver that accepts what it is sent unless it is unavailable."""
 
     def __init__(self) -> None:
-        self.told: dict[str, Notified] = {}
+        self.notified: dict[str, Notified] = {}
         self.log: list[tuple[str, str]] = []
 
-    def turn(self, standing: Alarms, now: float, away: bool, unsure: bool = False) -> None:
-        firing = loudest((alarms.notification(each, OPTIONS) for each in standing.values() if each.firing), "severity")
-        hushed = muted(each for each in standing.values() if each.firing)
-        said = due(firing, self.told, hushed, ALL, now)
-        new = {each.key for each in said} - self.told.keys()
-        self.told = trying(self.told, said, now)
-        if unsure:  # it has them, or it has not: we never hear which
-            self.log += [(each.key, each.status) for each in said if not away]
+    def turn(self, alarms: Alarms, now: float, away: bool, unsure: bool = False) -> None:
+        firing = by_incident(
+            (messages.notification(each, OPTIONS) for each in alarms.values() if each.firing), "severity"
+        )
+        suppressed = muted(each for each in alarms.values() if each.firing)
+        sent = due(firing, self.notified, suppressed, ALL, now)
+        new = {each.key for each in sent} - self.notified.keys()
+        self.notified = trying(self.notified, sent, now)
+        if unsure:  # the result is unknown
+            self.log += [(each.key, each.status) for each in sent if not away]
             return
-        self.told = remembered(self.told, () if away else said, new if away else (), now)
-        self.log += [(each.key, each.status) for each in said if not away]
+        self.notified = remembered(self.notified, () if away else sent, new if away else (), now)
+        self.log += [(each.key, each.status) for each in sent if not away]
 
 
 def played(
-    looks: Sequence[Subject], away: frozenset[int], cut: int = -1, unsure: frozenset[int] = frozenset()
+    evaluations: Sequence[Subject], away: frozenset[int], cut: int = -1, unsure: frozenset[int] = frozenset()
 ) -> _Receiver:
     receiver, alarms = _Receiver(), dict[str, Alarm]()
-    for number, context in enumerate(looks):
-        alarms = after(alarms, [context], OPTIONS, number * EVERY)
+    for number, evaluated in enumerate(evaluations):
+        alarms = next_alarms(alarms, [evaluated], OPTIONS, number * EVERY)
         receiver.turn(alarms, number * EVERY, number in away, number in unsure)
         if number == cut:
             alarms = msgspec.json.decode(msgspec.json.encode(alarms), type=dict[str, Alarm])
-            receiver.told = msgspec.json.decode(msgspec.json.encode(receiver.told), type=dict[str, Notified])
+            receiver.notified = msgspec.json.decode(msgspec.json.encode(receiver.notified), type=dict[str, Notified])
     return receiver
 
 
-@given(FETCHERS, st.frozensets(st.integers(0, 40)), st.integers(0, 40))
-def test_cut_anywhere_the_same_is_told(looks: list[Subject], away: frozenset[int], cut: int) -> None:
-    assert played(looks, away, cut).log == played(looks, away).log
-
-
-@given(FETCHERS, st.frozensets(st.integers(0, 40)))
-def test_nothing_ends_for_a_receiver_that_did_not_hear_of_it_and_everything_ends_that_it_heard_of(
-    looks: list[Subject], away: frozenset[int]
+@given(SUBJECTS, st.frozensets(st.integers(0, 40)), st.integers(0, 40))
+def test_a_restart_at_any_time_sends_the_same_notifications(
+    evaluations: list[Subject], away: frozenset[int], cut: int
 ) -> None:
-    receiver = played([*looks, *[NO] * 60], away)
+    assert played(evaluations, away, cut).log == played(evaluations, away).log
+
+
+@given(SUBJECTS, st.frozensets(st.integers(0, 40)))
+def test_exactly_the_incidents_that_a_receiver_was_notified_of_are_resolved(
+    evaluations: list[Subject], away: frozenset[int]
+) -> None:
+    receiver = played([*evaluations, *[NO] * 60], away)
     open_ones: set[str] = set()
     for key, status in receiver.log:
         if status == "firing":
@@ -479,21 +487,21 @@ def test_nothing_ends_for_a_receiver_that_did_not_hear_of_it_and_everything_ends
     assert open_ones == set()
 
 
-@given(FETCHERS, st.frozensets(st.integers(0, 40)), st.frozensets(st.integers(0, 40)))
+@given(SUBJECTS, st.frozensets(st.integers(0, 40)), st.frozensets(st.integers(0, 40)))
 @example(
     [YES] * 9, frozenset({6}), frozenset({5})
-)  # it arrives, nobody knows; then it certainly does not; then it heals
-def test_whatever_opens_is_ended_though_nobody_knew_that_it_had_arrived(
-    looks: list[Subject], away: frozenset[int], unsure: frozenset[int]
+)  # arrives, but with unknown result; then it certainly does not arrive; then it recovers
+def test_an_incident_is_resolved_even_if_it_was_unknown_whether_it_arrived(
+    evaluations: list[Subject], away: frozenset[int], unsure: frozenset[int]
 ) -> None:
-    receiver = played([*looks, *[NO] * 60], away, unsure=unsure)
+    receiver = played([*evaluations, *[NO] * 60], away, unsure=unsure)
     last = dict(receiver.log)
     assert {key: status for key, status in last.items() if status == "firing"} == {}
 
 
-@given(FETCHERS)
-def test_of_what_came_and_went_while_a_receiver_was_away_it_hears_nothing(looks: list[Subject]) -> None:
-    everything = frozenset(range(len(looks) + 30))
-    receiver = played([*looks, *[NO] * 30], everything)
+@given(SUBJECTS)
+def test_incidents_that_end_while_a_receiver_is_unavailable_are_not_sent(evaluations: list[Subject]) -> None:
+    everything = frozenset(range(len(evaluations) + 30))
+    receiver = played([*evaluations, *[NO] * 30], everything)
     assert receiver.log == []
-    assert played([*looks, *[NO] * 60], everything).log == []
+    assert played([*evaluations, *[NO] * 60], everything).log == []

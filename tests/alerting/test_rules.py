@@ -97,7 +97,7 @@ def test_groups_are_small_and_hold_each_alert_once_per_severity() -> None:
     assert all(len(group["rules"]) <= 20 for group in groups)
     assert len({group["name"] for group in groups}) == len(groups)
     told = [(rule["alert"], rule["labels"]["severity"]) for group in groups for rule in group["rules"]]
-    assert len(told) == len(set(told)) == sum(len(alert.levels) for alert in ALERTS if not alert.asked)
+    assert len(told) == len(set(told)) == sum(len(alert.levels) for alert in ALERTS if not alert.opt_in)
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=[alert.name for alert in ALERTS])
@@ -114,7 +114,7 @@ def test_every_threshold_is_used_and_has_a_reason() -> None:
     text = str(rules(Options(on=frozenset(alert.name for alert in ALERTS), thresholds=Marked())))
     assert {limit.name for limit in LIMITS} == Marked.asked
     assert text
-    assert all(limit.why for limit in LIMITS)
+    assert all(limit.reason for limit in LIMITS)
 
 
 class Marked(dict[str, float]):

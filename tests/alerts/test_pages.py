@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from exporter.alerting.alarms import Exporter, Subscription
+from exporter.alerting.delivery_state import Subscription
 from exporter.alerting.notification import Notification
 from exporter.alerting.routing import Wants, chosen, quiet
 from exporter.alerting.rules import Options
+from exporter.alerting.subjects import ExporterStatus
 from exporter.clock import Clock
 from exporter.diagnosis.diagnosis import diagnosis
 from exporter.diagnosis.wording import evidence
@@ -74,7 +75,7 @@ def pages(story: Story) -> list[tuple[float, Notification]]:
                 receivers=[Receiver("on-call", send, subscription)],
                 evidence=lambda state, now: evidence(diagnosis(state, now, OPTIONS)),
                 fleets=lambda: [stage.monitor.fleet],
-                exporter=Exporter,
+                exporter=ExporterStatus,
                 clock=Clock(lambda: stage.wall, lambda: stage.now),
             )
 

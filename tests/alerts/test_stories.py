@@ -12,8 +12,16 @@ from typing import NamedTuple
 
 import pytest
 
-from exporter.alerting.alarms import OF_SWEEPS, OF_THE_EXPORTER, Alarm, Exporter, Fleet, Sweeping, after, subjects
+from exporter.alerting.alarms import Alarm, next_alarms
 from exporter.alerting.rules import DEFAULT
+from exporter.alerting.subjects import (
+    EXPORTER_ALERTS,
+    SWEEP_ALERTS,
+    AccountFleet,
+    ExporterStatus,
+    SweepStatus,
+    subjects,
+)
 from exporter.simulator.stories import STORIES
 from tests.alerts.history import Fired, asked, fired, shipped
 from tests.e2e.backfill import Pages, filled
@@ -22,7 +30,7 @@ from tests.stage import START, Stage, played, simulated
 pytestmark = [pytest.mark.real, pytest.mark.long]
 FILE = Path(__file__).with_name("stories.txt")
 LASTS, EVERY = 9000.0, 30.0
-OWN_METRICS = {*OF_SWEEPS, *OF_THE_EXPORTER}
+OWN_ALERTS = {*SWEEP_ALERTS, *EXPORTER_ALERTS}
 RULES = [rule for rule in shipped() if rule["labels"]["component"] != "exporter"]
 
 
@@ -47,9 +55,9 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> Played:
         async def play(stage: Stage) -> None:
             async def note() -> None:
                 pages.add(stage.page(), stage.wall, 'job="datarobot"')
-                fleet = Fleet(stage.monitor.facts, stage.monitor.visible(), Sweeping("", 0.0, EVERY))
-                told = subjects([fleet], Exporter(), DEFAULT, stage.wall)
-                now = after(alarms, told, DEFAULT, stage.wall)
+                fleet = AccountFleet(stage.monitor.facts, stage.monitor.visible(), SweepStatus("", 0.0, EVERY))
+                evaluated = subjects([fleet], ExporterStatus(), DEFAULT, stage.wall)
+                now = next_alarms(alarms, evaluated, DEFAULT, stage.wall)
                 alarms.clear()
                 alarms.update(now)
                 fired_then[stage.wall] = {
@@ -87,7 +95,7 @@ def test_a_story_wakes_whom_it_should_and_nobody_else(stories: Played) -> None:
 
 def test_the_daemons_own_alarms_fire_when_the_rules_do_give_or_take_one_evaluation(stories: Played) -> None:
     looks = sorted(stories.alarms)
-    ours = {(each, at) for at in looks for each in stories.alarms[at] if each[0] not in OWN_METRICS}
+    ours = {(each, at) for at in looks for each in stories.alarms[at] if each[0] not in OWN_ALERTS}
     theirs: set[tuple[Fires, float]] = set()
     for one in stories.firings:
         key = one.alert, one.severity, one.labels.get("workload_id", "")

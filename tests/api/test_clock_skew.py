@@ -1,4 +1,4 @@
-"""The API's clock against ours: Date headers of answers beside the offset they tell of."""
+"""Offset of the API's clock: Date headers of responses with the resulting offset."""
 
 import math
 
@@ -24,7 +24,7 @@ def after(requests: list[tuple[float, float, float]], ahead: float, skew: Skew =
     return skew
 
 
-def test_nothing_is_known_before_the_first_answer() -> None:
+def test_the_offset_is_unknown_before_the_first_response() -> None:
     assert Skew().offset is None
 
 
@@ -38,7 +38,7 @@ def test_nothing_is_known_before_the_first_answer() -> None:
     ],
     ids=["the same", "an hour ahead", "one answer that took a minute", "behind"],
 )
-def test_date_headers_and_middles_of_requests_tell_the_offset(said: list[tuple[float, float]], offset: float) -> None:
+def test_the_offset_follows_from_date_headers(said: list[tuple[float, float]], offset: float) -> None:
     skew = Skew()
     for date, middle in said:
         skew = skew.with_response(date, middle)
@@ -46,7 +46,7 @@ def test_date_headers_and_middles_of_requests_tell_the_offset(said: list[tuple[f
 
 
 @given(REQUESTS, st.sampled_from([-3600.0, -3.0, 0.0, 3.0, 3600.0]) | st.floats(-3600, 3600))
-def test_an_offset_is_found_within_a_second_whatever_the_latency_below_one(
+def test_an_offset_is_found_within_a_second_at_any_latency_below_one(
     requests: list[tuple[float, float, float]], ahead: float
 ) -> None:
     found = after(requests, ahead).offset
@@ -60,7 +60,7 @@ def test_an_offset_is_found_within_a_second_whatever_the_latency_below_one(
     st.floats(-3600, 3600),
     st.floats(-3600, 3600),
 )
-def test_a_clock_that_was_set_is_followed_after_twenty_answers(
+def test_a_clock_step_is_followed_after_twenty_responses(
     before: list[tuple[float, float, float]], since: list[tuple[float, float, float]], old: float, new: float
 ) -> None:
     found = after(since, new, after(before, old), now=NOW + 10_000).offset
@@ -71,9 +71,9 @@ def test_a_clock_that_was_set_is_followed_after_twenty_answers(
 @pytest.mark.parametrize(
     ("offset", "counts"), [(0.0, 0.0), (2.0, 0.0), (-2.0, 0.0), (2.1, 2.1), (-3.0, -3.0), (3600.0, 3600.0)]
 )
-def test_our_time_is_corrected_where_the_clocks_differ_by_more_than_two_seconds(offset: float, counts: float) -> None:
+def test_local_time_is_corrected_if_the_clocks_differ_by_more_than_two_seconds(offset: float, counts: float) -> None:
     assert Skew((offset,)).counts == counts
 
 
-def test_before_the_first_answer_nothing_is_corrected() -> None:
+def test_nothing_is_corrected_before_the_first_response() -> None:
     assert (Skew().offset, Skew().counts) == (None, 0.0)

@@ -16,7 +16,7 @@ from tests.examples import FOLDER, page, payload
 MINIMAL = {"id": "w1", "name": "n", "createdAt": "2026-11-20T10:00:00Z", "updatedAt": "2026-11-20T10:00:00Z"}
 
 
-def test_the_example_page_decodes_whole() -> None:
+def test_the_example_page_decodes_completely() -> None:
     answer = workload_page((FOLDER / "P01.json").read_bytes())
     assert [(w.name, w.status, w.importance) for w in answer.items] == [
         ("claims-scorer", "running", "critical"),
@@ -54,7 +54,7 @@ def test_suspended_interrupted_and_terminated_workloads_decode() -> None:
         (b'{"count": 0, "next": null}', "no_data"),
     ],
 )
-def test_an_answer_that_is_no_list_is_refused_and_never_an_empty_list(body: bytes, reason: str) -> None:
+def test_a_response_that_is_not_a_list_is_rejected_and_never_an_empty_list(body: bytes, reason: str) -> None:
     with pytest.raises(NotDecodable) as refused:
         workload_page(body)
     assert refused.value.reason == reason
@@ -71,7 +71,7 @@ def test_an_answer_that_is_no_list_is_refused_and_never_an_empty_list(body: byte
         ({"requestStats": []}, Reject("$.requestStats", "type", "w1")),
     ],
 )
-def test_a_field_of_an_odd_type_costs_that_field_only(odd: dict[str, Any], reject: Reject) -> None:
+def test_a_field_of_a_wrong_type_loses_that_field_only(odd: dict[str, Any], reject: Reject) -> None:
     answer = workload_page(page(MINIMAL | odd, MINIMAL | {"id": "w2"}))
     assert [w.id for w in answer.items] == ["w1", "w2"]
     assert answer.items[0].name == "n"
@@ -87,7 +87,7 @@ def test_a_field_of_an_odd_type_costs_that_field_only(odd: dict[str, Any], rejec
         ({"id": "", "name": "empty id"}, Reject("$.id", "missing", "")),
     ],
 )
-def test_an_item_without_an_id_is_rejected_and_its_neighbours_live(item: Any, reject: Reject) -> None:
+def test_an_item_without_an_id_is_rejected_and_its_neighbours_are_kept(item: Any, reject: Reject) -> None:
     answer = workload_page(page(item, MINIMAL))
     assert [w.id for w in answer.items] == ["w1"]
     assert answer.rejects == (reject,)
@@ -122,9 +122,7 @@ GOOD = b'{"id": "b", "status": "running"}'
         (b'"name": nil', None, Reject("$.name", "value", "a")),
     ],
 )
-def test_a_value_that_json_forbids_costs_itself_and_no_other(
-    item: bytes, name: str | None, reject: Reject | None
-) -> None:
+def test_a_value_that_json_forbids_loses_only_itself(item: bytes, name: str | None, reject: Reject | None) -> None:
     answer = workload_page(b'{"data": [{"id": "a", "status": "errored", %s}, %s], "totalCount": 2}' % (item, GOOD))
     assert [(w.id, w.status) for w in answer.items] == [("a", "errored"), ("b", "running")]
     assert answer.items[0].name == name
@@ -133,12 +131,12 @@ def test_a_value_that_json_forbids_costs_itself_and_no_other(
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
-def test_a_byte_order_mark_or_another_encoding_costs_nothing(encoding: str) -> None:
+def test_a_byte_order_mark_or_another_encoding_loses_nothing(encoding: str) -> None:
     answer = workload_page('{"data": [{"id": "a", "name": "\u00e9"}]}'.encode(encoding))
     assert ([w.name for w in answer.items], answer.rejects) == (["\u00e9"], ())
 
 
-def test_an_id_of_which_a_character_is_lost_is_no_id() -> None:
+def test_an_id_with_an_invalid_character_is_not_an_id() -> None:
     answer = workload_page(b'{"data": [{"id": "a\xff", "name": "n"}, %s]}' % GOOD)
     assert [w.id for w in answer.items] == ["b"]
     assert answer.rejects == (Reject("$.id", "text"), Reject("$.id", "missing"))
@@ -157,14 +155,14 @@ def test_an_id_of_which_a_character_is_lost_is_no_id() -> None:
         b'{"data": [{"id": "a"}]} NaN,',
     ],
 )
-def test_a_body_that_is_cut_short_or_does_not_close_is_refused_whole(body: bytes) -> None:
-    """What is missing cannot be told from what was never there, and a short list would remove the rest."""
+def test_a_truncated_or_unbalanced_body_is_rejected_as_a_whole(body: bytes) -> None:
+    """Missing data cannot be distinguished from data that never existed: a short list would remove workloads."""
     with pytest.raises(NotDecodable) as refused:
         workload_page(body)
     assert refused.value.reason == "json"
 
 
-def test_an_element_that_cannot_be_read_is_there_and_nothing_is_known_of_it() -> None:
+def test_an_unreadable_element_is_kept_without_values() -> None:
     body = b'{"replicas": [{"name": "a", "containers": [{"ready": true}, NaN]}, null, 7]}'
     read = decoding.one(body, StatusDetails)
     assert read.value.replicas == (
@@ -179,12 +177,12 @@ def test_an_element_that_cannot_be_read_is_there_and_nothing_is_known_of_it() ->
     assert overview(read.value) == Overview(live=3, ready=0, unknown=3)
 
 
-def test_a_next_that_cannot_be_read_still_says_that_there_is_more() -> None:
+def test_an_unreadable_next_still_means_that_there_is_more() -> None:
     assert workload_page(b'{"data": [], "next": NaN}').next == "unreadable"
     assert workload_page(b'{"data": [], "next": "https://h/\xff"}').next == "https://h/\ufffd"
 
 
-def test_two_values_without_a_comma_or_a_member_without_a_colon_are_no_values() -> None:
+def test_values_without_a_comma_or_a_member_without_a_colon_are_unreadable() -> None:
     body = b'{"data": [{"id": "a", "name" "x", "status": "up" "down", "tags": [{"name": "t"} {"name": "u"}], 5: 1}]}'
     answer = workload_page(body)
     assert [(w.id, w.name, w.status) for w in answer.items] == [("a", None, None)]
@@ -211,7 +209,7 @@ def test_the_total_is_read_where_a_server_puts_it(envelope: dict[str, Any], tota
 
 
 @pytest.mark.parametrize("following", [None, "", 5, []])
-def test_a_next_that_is_no_text_ends_the_list(following: Any) -> None:
+def test_a_next_that_is_not_text_ends_the_list(following: Any) -> None:
     assert workload_page(page(next=following)).next is None
 
 

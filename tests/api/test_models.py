@@ -34,7 +34,7 @@ from tests.make import sight
         ("soon", None),
     ],
 )
-def test_timestamps_are_read_in_every_spelling_seen(text: str | None, seconds: float | None) -> None:
+def test_timestamps_are_read_in_every_known_spelling(text: str | None, seconds: float | None) -> None:
     assert models.timestamp(text) == seconds
 
 
@@ -52,7 +52,7 @@ def test_timestamps_are_read_in_every_spelling_seen(text: str | None, seconds: f
         ("3 parsecs", None),
     ],
 )
-def test_memory_is_read_in_numbers_and_suffixes(quantity: int | str | None, size: float | None) -> None:
+def test_memory_is_read_as_numbers_and_with_suffixes(quantity: int | str | None, size: float | None) -> None:
     assert models.memory_bytes(quantity) == size
 
 
@@ -87,7 +87,7 @@ def test_enum_values_fold_to_one_spelling(text: str, name: str) -> None:
     assert models.folded(text) == name
 
 
-def test_autoscaling_bounds_of_the_older_policies_are_their_least_and_most() -> None:
+def test_autoscaling_bounds_of_the_older_policies_are_their_extremes() -> None:
     (workload,) = workload_page(page({"id": "w"} | payload("P17"))).items
     (group,) = models.groups(workload)
     scaling = models.autoscaled(group)
@@ -105,7 +105,7 @@ def test_autoscaling_without_policies_has_no_bounds() -> None:
 
 
 @pytest.mark.parametrize(("enabled", "on"), [(True, True), (None, True), (False, False)])
-def test_autoscaling_is_on_unless_it_says_off(enabled: bool | None, on: bool) -> None:
+def test_autoscaling_is_on_unless_disabled(enabled: bool | None, on: bool) -> None:
     assert (models.autoscaled(Group(autoscaling=Autoscaling(enabled=enabled))) is not None) is on
 
 
@@ -119,11 +119,11 @@ def test_a_workload_without_settings_has_no_group(runtime: Runtime | None) -> No
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "expected"),
     [(0, 0.0), (2.5, 2.5), (None, None), (-1, None), (float("inf"), None), (float("nan"), None)],
 )
-def test_a_number_below_zero_or_not_finite_is_not_told(value: float | None, told: float | None) -> None:
-    assert models.finite(value) == told
+def test_a_negative_or_infinite_number_is_ignored(value: float | None, expected: float | None) -> None:
+    assert models.finite(value) == expected
 
 
 LISTED = (

@@ -59,9 +59,9 @@ def body(value: Any) -> bytes:
 
 
 def details(name: str) -> StatusDetails:
-    told = one(body(payload(name)), StatusDetails)
-    assert told.rejects == ()
-    return told.value
+    found = one(body(payload(name)), StatusDetails)
+    assert found.rejects == ()
+    return found.value
 
 
 def replicas(name: str) -> tuple[Replica, ...]:
@@ -76,12 +76,12 @@ def workload(**fields: Any) -> Workload:
     return one(body({"id": "w"} | fields), Workload).value
 
 
-def test_p06_an_answer_without_a_replacement_is_no_replacement() -> None:
-    told = one(body(payload("P06")), Replacement).value
-    assert (told.id, told.candidate_artifact_id) == (None, None)
+def test_p06_a_null_replacement_is_no_replacement() -> None:
+    found = one(body(payload("P06")), Replacement).value
+    assert (found.id, found.candidate_artifact_id) == (None, None)
 
 
-def test_p07_at_hand_over_the_active_proton_is_told_by_its_role_or_else_by_the_workload() -> None:
+def test_p07_the_active_proton_is_known_by_its_role_or_else_by_the_workload() -> None:
     protons = page(body(payload("P07")), Proton)
     assert (protons.next, protons.total, protons.rejects) == (None, 2, ())
     active, outgoing = protons.items
@@ -100,8 +100,8 @@ def test_p07_at_hand_over_the_active_proton_is_told_by_its_role_or_else_by_the_w
 
 
 def test_p08_a_candidate_that_warms_up_does_not_run() -> None:
-    told = one(body(payload("P08")), Proton).value
-    assert (told.status, told.role, told.running_since) == ("warming", "candidate", None)
+    found = one(body(payload("P08")), Proton).value
+    assert (found.status, found.role, found.running_since) == ("warming", "candidate", None)
 
 
 def test_p09_a_healthy_pod() -> None:
@@ -142,7 +142,7 @@ def test_p12_an_out_of_memory_kill_shows_in_the_last_state_of_a_container_that_r
 
 def test_p13_an_image_that_cannot_be_pulled() -> None:
     (replica,) = replicas("P13")
-    assert replica_ready(replica) is False  # by its container: the condition Ready is not told
+    assert replica_ready(replica) is False  # by its container: the condition Ready is not found
     assert [waiting_reason(container) for container in containers("P13")] == ["ImagePullBackOff"]
     assert [c.truth for c in replica.conditions or ()] == [False]
 
@@ -153,7 +153,7 @@ def test_p14_a_pod_that_no_node_takes_has_no_containers() -> None:
     assert overview(details("P14")) == Overview(1, 0, 0)
 
 
-def test_p15_a_pod_that_ended_well_is_listed_and_not_live() -> None:
+def test_p15_a_succeeded_pod_is_listed_and_not_live() -> None:
     (replica,) = replicas("P15")
     assert (replica_live(replica), replica_ready(replica)) == (False, False)
     assert overview(details("P15")) == Overview(0, 0, 0)
@@ -171,7 +171,7 @@ def test_p16_scaled_to_zero_is_an_autoscaler_that_may_go_to_zero_and_no_pod() ->
     assert overview(one(body(both["statusDetails"]), StatusDetails).value) == Overview(0, 0, 0)
 
 
-def test_p17_legacy_bounds_stand_in_the_policy_and_memory_is_text() -> None:
+def test_p17_older_bounds_are_in_the_policy_and_memory_is_text() -> None:
     (group,) = groups(workload(**payload("P17")))
     scaling = autoscaled(group)
     assert scaling is not None
@@ -182,24 +182,28 @@ def test_p17_legacy_bounds_stand_in_the_policy_and_memory_is_text() -> None:
 
 
 def test_p18_statistics_are_counts_and_milliseconds() -> None:
-    told = one(body(payload("P18")), Stats).value
-    assert told.metrics is not None
-    assert (told.metrics.total_requests, told.metrics.server_errors, told.metrics.user_errors) == (1200, 84, 31)
-    assert (told.metrics.slow_requests, told.metrics.response_time) == (19, 812)
+    found = one(body(payload("P18")), Stats).value
+    assert found.metrics is not None
+    assert (found.metrics.total_requests, found.metrics.server_errors, found.metrics.user_errors) == (1200, 84, 31)
+    assert (found.metrics.slow_requests, found.metrics.response_time) == (19, 812)
 
 
 def test_p19_an_idle_workload_has_counts_of_zero_and_no_response_time() -> None:
-    told = one(body(payload("P19")), Stats)
-    assert told.rejects == ()
-    assert told.value.metrics is not None
-    assert (told.value.period, told.value.metrics.total_requests, told.value.metrics.response_time) == (None, 0, None)
+    found = one(body(payload("P19")), Stats)
+    assert found.rejects == ()
+    assert found.value.metrics is not None
+    assert (found.value.period, found.value.metrics.total_requests, found.value.metrics.response_time) == (
+        None,
+        0,
+        None,
+    )
 
 
 def test_p21_aggregate_statistics() -> None:
-    told = one(body(payload("P21")), AggregateStats).value
-    assert told.workloads is not None
-    assert told.requests is not None
-    assert (told.workloads.active, told.workloads.total, told.requests.failed) == (14, 22, 2244)
+    found = one(body(payload("P21")), AggregateStats).value
+    assert found.workloads is not None
+    assert found.requests is not None
+    assert (found.workloads.active, found.workloads.total, found.requests.failed) == (14, 22, 2244)
 
 
 def test_p22_events_are_read_in_any_order_with_their_evidence() -> None:
@@ -227,7 +231,7 @@ def test_p23_events_of_the_older_shape() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "kind"),
+    ("expected", "kind"),
     [
         ("Replacement Completed", "replacement_completed"),
         ("replacement-failed", "replacement_errored"),
@@ -242,13 +246,13 @@ def test_p23_events_of_the_older_shape() -> None:
         (None, "other"),
     ],
 )
-def test_each_event_is_of_a_closed_set_of_kinds(told: str | None, kind: str) -> None:
-    assert event_kind(Event(id="e", event_type=told)) == kind
+def test_each_event_is_of_a_closed_set_of_kinds(expected: str | None, kind: str) -> None:
+    assert event_kind(Event(id="e", event_type=expected)) == kind
 
 
 def test_p24_account_limits_may_be_zero_or_missing() -> None:
-    told = one(body(payload("P24")), AccountInfo).value
-    assert told == AccountInfo("70c000000000000000000001", AccountLimits(25, 0))
+    found = one(body(payload("P24")), AccountInfo).value
+    assert found == AccountInfo("70c000000000000000000001", AccountLimits(25, 0))
     assert one(b'{"uid": "u"}', AccountInfo).value.limits is None
 
 
@@ -271,13 +275,13 @@ def test_p26_resource_values_in_base_units_null_where_idle() -> None:
 
 
 def test_resource_values_in_snake_case_are_read_too() -> None:
-    told = one(b'{"otel_name": "cpu", "aggregated_value": 1, "current_value": 2, "unit": "cores"}', OtelValue).value
-    assert (told.name, told.mean, told.current) == ("cpu", 1, 2)
+    found = one(b'{"otel_name": "cpu", "aggregated_value": 1, "current_value": 2, "unit": "cores"}', OtelValue).value
+    assert (found.name, found.mean, found.current) == ("cpu", 1, 2)
     assert OtelValue().name == ""
 
 
 @pytest.mark.parametrize(
-    ("unit", "value", "most", "told"),
+    ("unit", "value", "most", "expected"),
     [
         ("nanocores", 5e8, 2.0, 0.5),
         ("nanocores", 5e9, 2.0, None),  # more than twice of what there is: no nanocores
@@ -289,10 +293,10 @@ def test_resource_values_in_snake_case_are_read_too() -> None:
         ("bytes", None, None, None),
     ],
 )
-def test_units_that_nobody_knows_and_values_that_cannot_be_are_not_told(
-    unit: str | None, value: float | None, most: float | None, told: float | None
+def test_unknown_units_and_impossible_values_are_ignored(
+    unit: str | None, value: float | None, most: float | None, expected: float | None
 ) -> None:
-    assert base_value(unit, value, most) == told
+    assert base_value(unit, value, most) == expected
 
 
 def test_p27_log_lines_have_times_of_two_shapes() -> None:
@@ -332,7 +336,7 @@ def test_a_grant_is_read_without_the_name_of_its_recipient() -> None:
         (PodCondition(), None),
     ],
 )
-def test_the_truth_of_a_condition_is_the_first_that_is_told(condition: PodCondition, truth: bool | None) -> None:
+def test_the_status_of_a_condition_is_the_first_reported_value(condition: PodCondition, truth: bool | None) -> None:
     assert condition.truth is truth
 
 
@@ -383,7 +387,7 @@ TRUTHS = st.sampled_from([None, True, False, "True", "False", "Unknown", "", "ye
     st.lists(st.tuples(st.sampled_from(["Ready", "ContainersReady"]), TRUTHS), max_size=3),
     st.lists(st.sampled_from([None, True, False]), max_size=3),
 )
-def test_nothing_that_is_null_or_unheard_of_makes_a_replica_ready(
+def test_null_or_unknown_values_do_not_make_a_replica_ready(
     phase: str | None, conditions: list[tuple[str, bool | str | None]], containers: list[bool | None]
 ) -> None:
     of = Replica(
@@ -424,17 +428,17 @@ def test_reasons_are_of_a_closed_set(container: Container, waiting: str | None, 
         (None, "other"),
     ],
 )
-def test_what_no_node_has_enough_of_is_of_a_closed_set(message: str | None, kind: str) -> None:
-    told = unschedulable(Replica(conditions=(PodCondition(type="PodScheduled", value=False, message=message),)))
-    assert told == kind
+def test_the_missing_resource_is_of_a_closed_set(message: str | None, kind: str) -> None:
+    found = unschedulable(Replica(conditions=(PodCondition(type="PodScheduled", value=False, message=message),)))
+    assert found == kind
 
 
 def test_a_pod_that_is_scheduled_is_not_unschedulable() -> None:
     assert unschedulable(Replica(conditions=(PodCondition(type="PodScheduled", value=True), PodCondition()))) is None
 
 
-def test_an_odd_leaf_costs_that_leaf_and_no_sibling() -> None:
-    told = one(
+def test_an_unreadable_leaf_loses_only_that_leaf() -> None:
+    found = one(
         body(
             {
                 "overallStatus": {"state": 5, "lastUpdated": "2026-11-20T10:00:00Z"},
@@ -447,7 +451,7 @@ def test_an_odd_leaf_costs_that_leaf_and_no_sibling() -> None:
         ),
         StatusDetails,
     )
-    assert [(reject.path, reject.reason) for reject in told.rejects] == [
+    assert [(reject.path, reject.reason) for reject in found.rejects] == [
         ("$.overallStatus.state", "type"),
         ("$.replicas[]", "type"),
         ("$.replicas[].containers[].restartCount", "type"),
@@ -455,14 +459,14 @@ def test_an_odd_leaf_costs_that_leaf_and_no_sibling() -> None:
         ("$.replicas[].conditions", "type"),
     ]
     # A pod or container that cannot be read is there: without it, those that are well would be all there are.
-    assert [(r.name, len(r.containers or ())) for r in told.value.replicas or ()] == [(None, 0), ("a", 2), ("b", 0)]
+    assert [(r.name, len(r.containers or ())) for r in found.value.replicas or ()] == [(None, 0), ("a", 2), ("b", 0)]
 
 
-def test_an_odd_value_of_a_mapping_costs_that_value() -> None:
-    told = one(body({"id": "e", "details": {"protonStatuses": {"a": 5, "b": {"replicas": []}}}}), Event)
-    assert told.rejects == (Reject("$.details.protonStatuses{}", "type", "e"),)
-    assert told.value.details is not None
-    assert list(told.value.details.proton_statuses or {}) == ["b"]
+def test_an_unreadable_value_of_a_mapping_loses_only_that_value() -> None:
+    found = one(body({"id": "e", "details": {"protonStatuses": {"a": 5, "b": {"replicas": []}}}}), Event)
+    assert found.rejects == (Reject("$.details.protonStatuses{}", "type", "e"),)
+    assert found.value.details is not None
+    assert list(found.value.details.proton_statuses or {}) == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -480,7 +484,7 @@ def test_an_odd_value_of_a_mapping_costs_that_value() -> None:
         (b'{"id": true}', "missing"),
     ],
 )
-def test_a_body_that_is_no_such_object_is_told_by_its_reason(text: bytes, reason: str) -> None:
+def test_a_body_that_is_not_the_object_has_a_reason(text: bytes, reason: str) -> None:
     with pytest.raises(NotDecodable) as raised:
         one(text, Event)
     assert raised.value.reason == reason

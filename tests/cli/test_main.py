@@ -23,7 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from exporter.cli.main import COMMANDS, main
 from exporter.otlp.encoding import encode
 from exporter.simulator import Simulator
-from exporter.state.store import Frozen, Store
+from exporter.state.store import EncodedTrace, Store
 from exporter.tracing.trace import Trace
 from tests.e2e.servers import eventually, free_port
 from tests.receivers import Answer, HttpReceiver
@@ -105,7 +105,7 @@ def test_once_prints_one_complete_sweep_in_the_text_format(api: Simulator) -> No
 def test_once_fails_with_the_reason(api: Simulator) -> None:
     status, out, err = run("once", **account(api) | {"DATAROBOT_API_TOKEN": "wrong"})
     assert status == 1
-    assert "incomplete sweep: account default: auth: GET /workloads answered 401: Invalid API key" in err
+    assert "incomplete sweep: account default: auth: GET /workloads returned 401: Invalid API key" in err
     assert 'datarobot_exporter_api_up{account="default"} 0.0' in out
 
 
@@ -149,7 +149,7 @@ def test_check_online_requests_each_route_and_names_the_missing_role(api: Simula
 def test_check_online_fails_when_the_list_cannot_be_read(api: Simulator) -> None:
     api.odd = {"unauthorized"}
     status, out, _ = run("check", "--online", **account(api))
-    assert (status, "FAIL  GET /workloads answered 401: Invalid API key" in out) == (1, True)
+    assert (status, "FAIL  GET /workloads returned 401: Invalid API key" in out) == (1, True)
 
 
 def test_check_sends_an_empty_request_to_the_collector_and_prints_its_response(api: Simulator) -> None:
@@ -161,7 +161,7 @@ def test_check_sends_an_empty_request_to_the_collector_and_prints_its_response(a
         status, out, _ = run("check", "--online", **environment)
         assert (status, f"ok    POST {receiver.url}/v1/traces: accepted" in out) == (0, True)
         status, out, _ = run("check", "--online", **environment)
-        assert (status, f"FAIL  POST {receiver.url}/v1/traces answered 401: who?; " in out) == (1, True)
+        assert (status, f"FAIL  POST {receiver.url}/v1/traces returned 401: who?; " in out) == (1, True)
         assert [each.body for each in receiver.received] == [b"", b""]
 
 
@@ -186,10 +186,10 @@ def test_a_test_page_goes_to_the_named_receiver_and_is_resolved(api: Simulator, 
         command("check", "--online")
         assert not receiver.received
         status, out, err = command("notify", "test", "team", "--hold=10ms")
-        assert (status, out.count("answered 200: ok\n"), err) == (0, 2, "")
+        assert (status, out.count("returned 200: ok\n"), err) == (0, 2, "")
         assert [b"DataRobotTestPage" in each.body for each in receiver.received] == [True, True]
         status, out, err = command("notify", "test", "team")
-        assert (status, out, err) == (1, f"FAIL  team, paged: POST {receiver.url}/… answered 404: no_team ***\n", "")
+        assert (status, out, err) == (1, f"FAIL  team, paged: POST {receiver.url}/… returned 404: no_team ***\n", "")
         status, out, _ = command("notify", "test", "am")
         assert (status, out.startswith("FAIL  am@127.0.0.1:1, paged: POST http://127.0.0.1:1/api/v2/alerts f")) == (
             1,
@@ -300,7 +300,7 @@ def test_explain_lists_what_the_api_refuses_and_reports_the_rest(api: Simulator)
     found = json.loads(out)
     assert (status, err, found["likely_cause"]["name"]) == (4, "", "none_ready")
     assert found["not_known"].keys() == {"events", "bundles"}
-    assert found["not_known"]["events"].startswith("the API answered 403: ")
+    assert found["not_known"]["events"].startswith("the API returned 403: ")
     api.odd = {"forbidden@/workloads/{id}/protons"}
     status, out, _ = run("explain", "nobody-ready-35", **account(api))
     assert (
@@ -308,7 +308,7 @@ def test_explain_lists_what_the_api_refuses_and_reports_the_rest(api: Simulator)
         "Its health is unknown" in out,
         "give the token's user the role `user`" in " ".join(out.split()),
     ) == (5, True, True)
-    assert "Not known     its pods: the API answered 403: " in out
+    assert "Not known     its pods: the API returned 403: " in out
 
 
 @pytest.mark.parametrize(
@@ -336,7 +336,7 @@ def test_explain_fails_with_the_reason_if_the_list_cannot_be_read(api: Simulator
     for workload in ("nobody-ready-35", "0" * 24):
         status, out, err = run("explain", workload, **wrong)
         assert (status, out) == (1, "")
-        assert re.fullmatch(r"workload-exporter: account default: GET /workloads\S* answered 401: Invalid.*\n", err)
+        assert re.fullmatch(r"workload-exporter: account default: GET /workloads\S* returned 401: Invalid.*\n", err)
 
 
 @pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
@@ -451,7 +451,7 @@ def test_the_daemon_becomes_ready_and_stops_with_0_within_five_seconds(api: Simu
 def test_the_daemon_stops_in_time_while_the_collector_hangs_and_sends_later(api: Simulator, tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     store = Store(path)
-    store.commit("default", {}, traces=[Frozen(b"t" * 16, 1, encode(Trace(b"t" * 16, {}, ())), time.time())])
+    store.commit("default", {}, traces=[EncodedTrace(b"t" * 16, 1, encode(Trace(b"t" * 16, {}, ())), time.time())])
     store.close()
     environment = account(api) | {"OTEL_EXPORTER_OTLP_TIMEOUT": "60000"}
     with HttpReceiver(Answer(how="hang")) as receiver:
@@ -555,7 +555,7 @@ def test_silences_of_a_running_daemon_are_added_listed_and_ended(api: Simulator,
             status, _, err = silence("add", "severity=critical", f"--for={length}")
             assert (
                 status,
-                "/-/silences answered 400: Give at least one label" in err,
+                "/-/silences returned 400: Give at least one label" in err,
             ) == (1, True)
         client = running.client
         assert client.get("/-/silences").json()[0]["matchers"] == {"workload_id": "w 1&x", "severity": "critical"}
@@ -568,7 +568,7 @@ def test_silences_of_a_running_daemon_are_added_listed_and_ended(api: Simulator,
         running.until("/-/silences", name)
         assert silence("end", name) == (0, "", "")
         status, _, err = silence("end", name)
-        assert (status, "answered 404: There is no silence with this id.\n" in err) == (1, True)
+        assert (status, "returned 404: There is no silence with this id.\n" in err) == (1, True)
         running.stop()
 
 

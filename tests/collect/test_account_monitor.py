@@ -19,7 +19,7 @@ from exporter.fleet.ledger import Tally
 from exporter.fleet.polling import Policy
 from exporter.fleet.reconcile import Snapshot, ledgers, restored
 from exporter.fleet.selection import Selection
-from exporter.telemetry.own_metrics import Report
+from exporter.telemetry.report import Report
 from exporter.tracing.builder import Tracing
 from tests.daemon.test_daemon import START, Time
 from tests.examples import page
@@ -289,7 +289,7 @@ def test_whatever_goes_wrong_in_a_sweep_makes_it_a_failed_sweep_with_a_reason(fa
         assert api.value("sweep_failures_total", reason="internal") == 3
         assert api.value("api_up") == 0
         assert api.value("sweep_last_success_timestamp_seconds") == good.succeeded
-        assert monitor.fleet.sweeping.failure == "internal"
+        assert monitor.fleet.sweep.failure == "internal"
         api.fault = None
         await api.swept(monitor, 1)
         assert (monitor.snapshot.failure, api.value("api_up")) == ("", 1)
@@ -305,9 +305,9 @@ def test_an_account_without_a_complete_sweep_is_as_old_as_the_exporter_itself() 
         monitor = api.monitor()
         begin = api.time.wall
         await api.swept(monitor, 5)
-        assert monitor.fleet.sweeping.age == pytest.approx(150, abs=5)
+        assert monitor.fleet.sweep.age == pytest.approx(150, abs=5)
         again = monitor.resumed(monitor.client, api.account, Plan(900.0))
-        assert again.fleet.sweeping.age == monitor.fleet.sweeping.age
+        assert again.fleet.sweep.age == monitor.fleet.sweep.age
         assert api.value("sweep_begin_timestamp_seconds") == begin
         assert api.value("sweep_last_success_timestamp_seconds") is None
         await monitor.close()

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.collect.client import Answer, ApiError, Client
+from exporter.collect.client import ApiError, ApiResponse, Client
 from exporter.failures import DETAIL_LENGTH, SOME, detail, retry_after
 from exporter.redaction import Secrets, Source
 from tests.examples import payload
@@ -85,8 +85,8 @@ class World:
 
         return asyncio.run(inside())
 
-    def get(self, route: str = "/workloads", **places: str) -> Answer:
-        answer: Answer = self.run(lambda client: client.get(route, None, **places))
+    def get(self, route: str = "/workloads", **places: str) -> ApiResponse:
+        answer: ApiResponse = self.run(lambda client: client.get(route, None, **places))
         return answer
 
     def fails(self, route: str = "/workloads", **places: str) -> ApiError:
@@ -105,7 +105,7 @@ def always(status: int, **given: Any) -> Server:
 
 def test_a_request_is_a_get_with_the_token_at_the_configured_host() -> None:
     world = World(always(200, content=b"{}", headers={"date": "Thu, 01 Jan 1970 00:00:30 GMT"}))
-    assert world.get() == Answer(200, b"{}", 30.0)
+    assert world.get() == ApiResponse(200, b"{}", 30.0)
     (_, request) = world.sent[0]
     assert (request.method, str(request.url)) == ("GET", "https://dr.test/api/v2/workloads/")
     assert request.headers["authorization"] == "Bearer s3cret"
@@ -113,7 +113,7 @@ def test_a_request_is_a_get_with_the_token_at_the_configured_host() -> None:
 
 def test_204_is_an_answer_with_nothing_in_it() -> None:
     world = World(always(204))
-    assert world.get("/workloads/{id}/protons/{pid}/statusDetails", id="a", pid="b") == Answer(204, b"", None)
+    assert world.get("/workloads/{id}/protons/{pid}/statusDetails", id="a", pid="b") == ApiResponse(204, b"", None)
     assert world.paths == ["/workloads/a/protons/b/statusDetails"]
 
 
@@ -320,7 +320,7 @@ def test_a_token_that_was_replaced_is_used_at_once() -> None:
     assert len(world.sent) == 2
 
 
-@pytest.mark.parametrize(("token", "words"), [("", "is empty"), ("a\nb", "no header may have"), ("ä", "no header")])
+@pytest.mark.parametrize(("token", "words"), [("", "is empty"), ("a\nb", "not allowed in"), ("ä", "not allowed in")])
 def test_a_token_that_no_header_can_hold_is_told_and_not_sent(token: str, words: str) -> None:
     world = World(always(200), token=lambda: token)
     error = world.fails()
@@ -339,7 +339,7 @@ def test_no_error_tells_the_token_or_a_query(caplog: pytest.LogCaptureFixture) -
     caplog.set_level(logging.DEBUG, "exporter")
     world = World(always(401, text="no\x00\n" * 500))
     error = world.fails()
-    assert str(error).startswith("GET /workloads answered 401: no no")
+    assert str(error).startswith("GET /workloads returned 401: no no")
     assert len(str(error)) < 300
     told = str(error) + repr(error) + repr(error.__cause__) + caplog.text
     assert "s3cret" not in told
@@ -426,7 +426,7 @@ def test_the_secrets_of_others_are_removed_too() -> None:
 def test_a_token_that_is_replaced_during_a_request_is_not_shown_in_its_answer() -> None:
     tokens = iter(["first-t0ken", "second-t0ken", "second-t0ken"])
     error = World(always(401, text="first-t0ken second-t0ken"), lambda: next(tokens)).fails()
-    assert str(error) == "GET /workloads answered 401: *** ***"
+    assert str(error) == "GET /workloads returned 401: *** ***"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.collect.client import Answer, ApiError, Client
+from exporter.collect.client import ApiError, ApiResponse, Client
 from exporter.web.server import Server
 from exporter.web.web_config import WebSecurity
 from tests.collect.test_client import World, always
@@ -20,10 +20,10 @@ Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 
 
-def ask(peer: Peer, timeout: float = 5.0) -> Answer | ApiError:
+def ask(peer: Peer, timeout: float = 5.0) -> ApiResponse | ApiError:
     """What one GET brings from a server that talks as `peer` does."""
 
-    async def inside() -> Answer | ApiError:
+    async def inside() -> ApiResponse | ApiError:
         async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             begun.append(True)
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -40,7 +40,7 @@ def ask(peer: Peer, timeout: float = 5.0) -> Answer | ApiError:
         world = World(always(500))
         port = server.sockets[0].getsockname()[1]
         async with Client(f"http://127.0.0.1:{port}/api/v2", lambda: "t", world, timeout=timeout, rate=100) as client:
-            told: Answer | ApiError
+            told: ApiResponse | ApiError
             try:
                 told = await client.get("/workloads")
             except ApiError as error:
@@ -53,7 +53,7 @@ def ask(peer: Peer, timeout: float = 5.0) -> Answer | ApiError:
     return asyncio.run(inside())
 
 
-def reason(told: Answer | ApiError) -> str:
+def reason(told: ApiResponse | ApiError) -> str:
     assert isinstance(told, ApiError)
     return told.reason
 

@@ -128,14 +128,14 @@ HELD_BACK: dict[str, tuple[list[tuple[str, dict[str, str]]], int, str, Pause, st
         503,
         PODS,
         Pause("object", 60),
-        "the API asked to send no request for this object for 60 s more; other objects and routes go on",
+        "the API refused requests for this object, which is paused for 60 s more; others are not affected",
     ),
     "a route": (
         [(EVENTS, {"id": "a"})],
         429,
         EVENTS,
         Pause("route", 60),
-        "the API refused requests to this route, which is paused for 60 s more; other routes go on",
+        "the API refused requests to this route, which is paused for 60 s more; other routes are not affected",
     ),
     "all but the list": (
         [(QUOTAS, {}), (EVENTS, {"id": "a"})],

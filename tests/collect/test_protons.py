@@ -20,7 +20,7 @@ from exporter.api.decoding import NotDecodable
 from exporter.api.models import Workload
 from exporter.api.pods import UNREAD_REASONS, Pods, Proton
 from exporter.collect.client import ApiError, Client
-from exporter.collect.fetchers import FETCHERS, PROTONS, Question
+from exporter.collect.fetchers import FETCHERS, MAX_PROTONS, Poll
 from exporter.failures import REASONS
 from exporter.fleet.workload_state import Details
 from exporter.simulator import Simulator
@@ -38,7 +38,7 @@ DRAINS = {"id": "d", "status": "draining", "createdAt": "2026-01-02T00:00:00Z"}
 NEW = {"id": "n", "status": "warming", "role": "candidate", "createdAt": "2026-01-03T00:00:00Z"}
 
 
-class Poll(NamedTuple):
+class PodsPoll(NamedTuple):
     """What one poll made of the answers: which protons have a snapshot, which are unread and why, or the error."""
 
     read: Collection[str] = frozenset()
@@ -60,7 +60,7 @@ class _Uncounted:
 
 def polled(
     listed: list[Any], answers: dict[str, Any], before: tuple[Proton, ...] = (), **envelope: Any
-) -> tuple[Poll, Pods | None]:
+) -> tuple[PodsPoll, Pods | None]:
     """One poll of the protons `listed`; `answers` are those to statusDetails, by proton: a status and a body."""
     requested: list[str] = []
 
@@ -75,7 +75,7 @@ def polled(
     async def pause(_: float) -> None:
         return None
 
-    async def poll() -> tuple[Poll, Pods | None]:
+    async def poll() -> tuple[PodsPoll, Pods | None]:
         state = sight(Workload(id="w", status="running", proton_id="a"), details=Details(pods=Pods(before)))
         transport = httpx.MockTransport(answer)
         ticks = iter(range(10**6))
@@ -85,15 +85,15 @@ def polled(
         )  # fmt: skip
         async with client:
             try:
-                pods, rejects = await FETCHERS["pods"](Question(client, state, 0.0))
+                pods, rejects = await FETCHERS["pods"](Poll(client, state, 0.0))
             except ApiError as error:
-                return Poll(error=error.reason, requested=tuple(dict.fromkeys(requested))), None
+                return PodsPoll(error=error.reason, requested=tuple(dict.fromkeys(requested))), None
             except NotDecodable:
-                return Poll(error="decode", requested=tuple(dict.fromkeys(requested))), None
+                return PodsPoll(error="decode", requested=tuple(dict.fromkeys(requested))), None
         found = pods or Pods()
         read = {proton for proton, snapshot in found.details.items() if snapshot is not None}
         told = tuple(f"{reject.path} {reject.reason}" for reject in rejects)
-        return Poll(read, dict(found.unread), "", tuple(dict.fromkeys(requested)), told), pods
+        return PodsPoll(read, dict(found.unread), "", tuple(dict.fromkeys(requested)), told), pods
 
     return asyncio.run(poll())
 
@@ -101,30 +101,30 @@ def polled(
 @pytest.mark.parametrize(
     ("answers", "poll"),
     [
-        ({"a": OK, "d": OK, "n": OK}, Poll({"a", "d", "n"})),
-        ({"a": OK, "d": FAILS, "n": OK}, Poll({"a", "n"}, {"d": "server_error"})),
-        ({"a": OK, "d": REFUSED, "n": FAILS}, Poll({"a"}, {"d": "forbidden", "n": "server_error"})),
-        ({"a": FAILS, "d": OK, "n": OK}, Poll({"d", "n"}, {"a": "server_error"})),
-        ({"a": OK, "d": CUT, "n": NONE}, Poll({"a"}, {"d": "decode"}, rejects=("$ json",))),
-        ({"a": NO_LIST, "d": OK, "n": OK}, Poll({"d", "n"}, {"a": "decode"}, rejects=("$ type",))),
-        ({"a": OK, "d": NO_OBJECT, "n": OK}, Poll({"a", "n"}, {"d": "decode"}, rejects=("$ no_data",))),
+        ({"a": OK, "d": OK, "n": OK}, PodsPoll({"a", "d", "n"})),
+        ({"a": OK, "d": FAILS, "n": OK}, PodsPoll({"a", "n"}, {"d": "server_error"})),
+        ({"a": OK, "d": REFUSED, "n": FAILS}, PodsPoll({"a"}, {"d": "forbidden", "n": "server_error"})),
+        ({"a": FAILS, "d": OK, "n": OK}, PodsPoll({"d", "n"}, {"a": "server_error"})),
+        ({"a": OK, "d": CUT, "n": NONE}, PodsPoll({"a"}, {"d": "decode"}, rejects=("$ json",))),
+        ({"a": NO_LIST, "d": OK, "n": OK}, PodsPoll({"d", "n"}, {"a": "decode"}, rejects=("$ type",))),
+        ({"a": OK, "d": NO_OBJECT, "n": OK}, PodsPoll({"a", "n"}, {"d": "decode"}, rejects=("$ no_data",))),
         # Without a list of pods nothing is known of them: that is not a list without pods.
-        ({"a": (200, {}), "d": (200, {"replicas": None}), "n": (200, {"replicas": []})}, Poll({"n"})),
+        ({"a": (200, {}), "d": (200, {"replicas": None}), "n": (200, {"replicas": []})}, PodsPoll({"n"})),
         # No snapshot yet, or taken away since it was listed: both are known, neither is a failure.
-        ({"a": NONE, "d": GONE, "n": NONE}, Poll()),
-        ({"a": NONE, "d": FAILS, "n": GONE}, Poll(set(), {"d": "server_error"})),
+        ({"a": NONE, "d": GONE, "n": NONE}, PodsPoll()),
+        ({"a": NONE, "d": FAILS, "n": GONE}, PodsPoll(set(), {"d": "server_error"})),
         # Where none can be read the whole part fails, as the one that serves does.
-        ({"a": REFUSED, "d": FAILS, "n": CUT}, Poll(error="forbidden")),
-        ({"a": FAILS, "d": REFUSED, "n": REFUSED}, Poll(error="server_error")),
-        ({"a": CUT, "d": REFUSED, "n": GONE}, Poll(error="decode")),
-        ({"a": GONE, "d": REFUSED, "n": FAILS}, Poll(error="server_error")),  # of the others, the newest first
+        ({"a": REFUSED, "d": FAILS, "n": CUT}, PodsPoll(error="forbidden")),
+        ({"a": FAILS, "d": REFUSED, "n": REFUSED}, PodsPoll(error="server_error")),
+        ({"a": CUT, "d": REFUSED, "n": GONE}, PodsPoll(error="decode")),
+        ({"a": GONE, "d": REFUSED, "n": FAILS}, PodsPoll(error="server_error")),  # of the others, the newest first
         # What fails for all is not requested of the others; what was read before is kept.
-        ({"a": LOGGED_OUT, "d": OK, "n": OK}, Poll(error="auth", requested=("a",))),
-        ({"a": OK, "d": OK, "n": LOGGED_OUT}, Poll({"a"}, {"n": "auth", "d": "auth"}, requested=("a", "n"))),
-        ({"a": FAILS, "d": OK, "n": LOGGED_OUT}, Poll(error="server_error", requested=("a", "n"))),
+        ({"a": LOGGED_OUT, "d": OK, "n": OK}, PodsPoll(error="auth", requested=("a",))),
+        ({"a": OK, "d": OK, "n": LOGGED_OUT}, PodsPoll({"a"}, {"n": "auth", "d": "auth"}, requested=("a", "n"))),
+        ({"a": FAILS, "d": OK, "n": LOGGED_OUT}, PodsPoll(error="server_error", requested=("a", "n"))),
     ],
 )
-def test_a_proton_that_cannot_be_read_costs_no_other_its_pods(answers: dict[str, Any], poll: Poll) -> None:
+def test_a_proton_that_cannot_be_read_costs_no_other_its_pods(answers: dict[str, Any], poll: PodsPoll) -> None:
     found, _ = polled([DRAINS, ACTIVE, NEW], answers)
     assert found._replace(requested=()) == poll._replace(requested=())
     assert found.requested == (poll.requested or ("a", "n", "d"))  # the one that serves first, then the newest
@@ -150,15 +150,15 @@ def test_what_is_read_is_what_answers_whatever_the_others_do(answers: dict[str, 
 @pytest.mark.parametrize(
     ("listed", "envelope", "poll", "protons"),
     [
-        ([ACTIVE, {"status": "draining"}], {}, Poll({"a"}, {"": "decode"}, rejects=("$.id missing",)), {"a"}),
-        ([ACTIVE, 5], {}, Poll({"a"}, {"": "decode"}, rejects=("$ type",)), {"a"}),
-        ([ACTIVE, DRAINS], {"next": "http://dr.test/2"}, Poll({"a", "d"}, {"": "incomplete"}), {"a", "d"}),
-        ([5, None], {}, Poll(error="decode"), set()),
-        ([], {}, Poll(), set()),
+        ([ACTIVE, {"status": "draining"}], {}, PodsPoll({"a"}, {"": "decode"}, rejects=("$.id missing",)), {"a"}),
+        ([ACTIVE, 5], {}, PodsPoll({"a"}, {"": "decode"}, rejects=("$ type",)), {"a"}),
+        ([ACTIVE, DRAINS], {"next": "http://dr.test/2"}, PodsPoll({"a", "d"}, {"": "incomplete"}), {"a", "d"}),
+        ([5, None], {}, PodsPoll(error="decode"), set()),
+        ([], {}, PodsPoll(), set()),
     ],
 )
 def test_a_proton_that_the_list_does_not_name_is_not_taken_for_gone(
-    listed: list[Any], envelope: dict[str, Any], poll: Poll, protons: set[str]
+    listed: list[Any], envelope: dict[str, Any], poll: PodsPoll, protons: set[str]
 ) -> None:
     found, pods = polled(listed, {"a": OK, "d": OK}, **envelope)
     assert found._replace(requested=()) == poll
@@ -166,9 +166,9 @@ def test_a_proton_that_the_list_does_not_name_is_not_taken_for_gone(
 
 
 def test_of_more_protons_than_are_read_the_list_is_said_not_to_be_complete() -> None:
-    many = [ACTIVE, *({"id": f"p{n}", "status": "stopped"} for n in range(PROTONS))]
-    found, _ = polled(many, {"a": OK, **{f"p{n}": OK for n in range(PROTONS)}})
-    assert (len(found.read), found.unread, "a" in found.read) == (PROTONS, {"": "incomplete"}, True)
+    many = [ACTIVE, *({"id": f"p{n}", "status": "stopped"} for n in range(MAX_PROTONS))]
+    found, _ = polled(many, {"a": OK, **{f"p{n}": OK for n in range(MAX_PROTONS)}})
+    assert (len(found.read), found.unread, "a" in found.read) == (MAX_PROTONS, {"": "incomplete"}, True)
 
 
 def test_a_list_that_is_empty_for_a_moment_says_nothing() -> None:

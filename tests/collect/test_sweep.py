@@ -51,12 +51,12 @@ def test_a_next_to_another_host_is_never_followed() -> None:
 @pytest.mark.parametrize(
     ("server", "failure", "words"),
     [
-        (always(401, json={"message": "Invalid API key"}), "auth", "answered 401: Invalid API key"),
+        (always(401, json={"message": "Invalid API key"}), "auth", "returned 401: Invalid API key"),
         (always(200, content=b""), "decode", "returned 200, but the response has no body"),
         (always(200, content=b'{"data": ['), "decode", "the response is not JSON"),
         (always(200, json={"count": 0}), "decode", "the response has no `data` list"),
         (always(200, json={"data": None}), "decode", "the response has no `data` list"),
-        (always(502, text="<html>bad gateway</html>"), "server_error", "answered 502: bad gateway"),
+        (always(502, text="<html>bad gateway</html>"), "server_error", "returned 502: bad gateway"),
         (always(200, content=page({"id": "a"}, totalCount=5)), "incomplete", "returned at offset 1 only workloads"),
         (always(200, content=page(totalCount=5)), "incomplete", "reported 5 workloads and returned 0"),
     ],

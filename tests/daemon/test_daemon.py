@@ -128,19 +128,19 @@ def play(simulator: Simulator, work: Callable[[Scene], Awaitable[None]], **accou
 
 
 TROUBLE = [
-    ("unauthorized", "auth", "answered 401: Invalid API key"),
-    ("forbidden", "forbidden", "answered 403: feature not enabled"),
-    ("absent", "not_found", "answered 404: Not Found"),
-    ("method", "bad_request", "answered 405: Method Not Allowed"),
-    ("not-implemented", "bad_request", "answered 501: not implemented"),
-    ("throttled", "throttled", "answered 429: API rate limit exceeded"),
-    ("throttled-seconds", "throttled", "answered 429"),
-    ("throttled-date", "throttled", "answered 429: slow down"),
-    ("error-text", "server_error", "answered 500: it broke"),
-    ("error-list", "server_error", "answered 500: it; broke"),
-    ("error-objects", "server_error", "answered 500: a: b"),
-    ("bad-gateway", "server_error", "answered 502: 502 Bad Gateway"),
-    ("unavailable", "server_error", "answered 503: no healthy upstream"),
+    ("unauthorized", "auth", "returned 401: Invalid API key"),
+    ("forbidden", "forbidden", "returned 403: feature not enabled"),
+    ("absent", "not_found", "returned 404: Not Found"),
+    ("method", "bad_request", "returned 405: Method Not Allowed"),
+    ("not-implemented", "bad_request", "returned 501: not implemented"),
+    ("throttled", "throttled", "returned 429: API rate limit exceeded"),
+    ("throttled-seconds", "throttled", "returned 429"),
+    ("throttled-date", "throttled", "returned 429: slow down"),
+    ("error-text", "server_error", "returned 500: it broke"),
+    ("error-list", "server_error", "returned 500: it; broke"),
+    ("error-objects", "server_error", "returned 500: a: b"),
+    ("bad-gateway", "server_error", "returned 502: 502 Bad Gateway"),
+    ("unavailable", "server_error", "returned 503: no healthy upstream"),
     ("empty", "decode", "the response has no body"),
     ("truncated", "decode", "the response is not JSON"),
     ("no-data", "decode", "has no `data` list"),
@@ -486,7 +486,7 @@ def test_the_status_page_shows_what_was_swept_how_old_it_is_and_what_fails(simul
         page = body.decode()
         assert f"1 to 100 of {swept}<" in page
         assert "4 min ago</time>" in page
-        assert "answered 503: no healthy upstream" in page
+        assert "returned 503: no healthy upstream" in page
         assert 'href="./metrics"' in page
         assert "/debug/config" not in page
         assert "demo-token" not in page

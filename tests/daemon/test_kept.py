@@ -13,7 +13,7 @@ from exporter.daemon.daemon import Daemon
 from exporter.fleet.ledger import Ledger, Tally
 from exporter.settings.model import Settings
 from exporter.simulator import Simulator
-from exporter.state.store import Frozen, StateError, Store
+from exporter.state.store import EncodedTrace, StateError, Store
 from exporter.tracing.episode_traces import EpisodeTrace
 from exporter.tracing.trace import Span, Trace
 from tests.daemon.parts import use_accounts
@@ -77,7 +77,7 @@ class Full(Store):
         account: str,
         ledgers: Any,
         tally: Tally | None = None,
-        traces: Sequence[Frozen] = (),
+        traces: Sequence[EncodedTrace] = (),
         max_bytes: int | None = None,
     ) -> int:
         if self.full:

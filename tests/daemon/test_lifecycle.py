@@ -1,4 +1,4 @@
-"""Each story of the simulator, swept as the daemon does it, gives the traces in tests/golden/traces: read them.
+"""Traces of each story of the simulator, swept as by the daemon, in tests/golden/traces: review them by reading them.
 
 `UPDATE_GOLDEN=1 pytest tests/daemon/test_lifecycle.py` regenerates them.
 """
@@ -79,7 +79,7 @@ def _length(story: Story) -> float:
     return min(whole, MAX_PLAY_SECONDS) - _skipped(story) + 900.0
 
 
-def told(story: Story) -> str:
+def golden(story: Story) -> str:
     """The golden text of a story's traces."""
     trees = [tree(each.trace, round(START * 1e9)) for each in lived(story).made if each.trace is not None]
     return f"{story.shows}\n\n" + ("\n\n".join(trees) or "no trace: nothing begins or ends") + "\n"
@@ -88,15 +88,15 @@ def told(story: Story) -> str:
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
 def test_a_story_gives_the_traces_that_its_script_states(story: Story) -> None:
     file = GOLDEN / f"{story.name.replace(' ', '-')}.txt"
-    text = told(story)
+    text = golden(story)
     if os.environ.get("UPDATE_GOLDEN"):
         GOLDEN.mkdir(exist_ok=True, parents=True)
         file.write_text(text)
-    assert text == file.read_text(), "if it is meant: UPDATE_GOLDEN=1, and read the difference"
+    assert text == file.read_text(), "if intended, run again with UPDATE_GOLDEN=1 and review the difference"
 
 
 @pytest.mark.parametrize("story", CHANGING, ids=lambda story: story.name)
-def test_an_id_that_is_told_while_an_episode_goes_on_is_that_of_its_trace(story: Story) -> None:
+def test_an_id_reported_during_an_episode_is_that_of_its_trace(story: Story) -> None:
     play = lived(story)
     ended = frozenset[str]().union(*play.in_progress) - play.in_progress[-1]
     assert ended <= {each.trace.id.hex() for each in play.made if each.trace is not None}
@@ -109,24 +109,22 @@ def test_there_is_no_golden_file_without_its_story() -> None:
 def outcomes(made: tuple[EpisodeTrace, ...], story: Story, identity: str = "") -> list[tuple[str, str, str]]:
     """Kind, outcome and trace id of each that had time enough to settle; those of one `identity` alone, if given."""
     until = round((START + _length(story) - 450.0) * 1e9)
-    told = [(each, each.trace) for each in made if each.trace is not None and each.trace.spans[0].end < until]
+    traced = [(each, each.trace) for each in made if each.trace is not None and each.trace.spans[0].end < until]
     key = "datarobot.workload.episode.identity"
     return [
         (each.kind, each.outcome, trace.id.hex())
-        for each, trace in told
+        for each, trace in traced
         if identity in ("", trace.spans[0].attributes[key])
     ]
 
 
 @pytest.mark.parametrize(("story", "interval"), [pace(story, each) for story in CHANGING for each in (1.0, 7.0, 60.0)])
-def test_however_often_it_is_swept_a_story_gives_the_same_traces_with_the_same_outcomes(
-    story: Story, interval: float
-) -> None:
+def test_a_story_gives_the_same_traces_and_outcomes_at_any_sweep_interval(story: Story, interval: float) -> None:
     assert outcomes(lived(story, interval).made, story) == outcomes(lived(story).made, story)
 
 
 @pytest.mark.parametrize("story", CHANGING, ids=lambda story: story.name)
-def test_two_exporters_that_sweep_at_other_moments_make_the_same_ids_of_what_was_reported(story: Story) -> None:
+def test_two_exporters_that_sweep_at_other_times_make_the_same_ids_of_reported_data(story: Story) -> None:
     one = outcomes(lived(story).made, story, "reported")
     other = outcomes(lived(story, late=13.0).made, story, "reported")
     assert one == other
@@ -134,9 +132,7 @@ def test_two_exporters_that_sweep_at_other_moments_make_the_same_ids_of_what_was
 
 
 @pytest.mark.parametrize(("name", "kinds"), [("access lost", []), ("deleted", ["deletion"])])
-def test_what_is_only_hidden_from_us_was_not_deleted_though_we_restart_before_that_is_settled(
-    name: str, kinds: list[str]
-) -> None:
+def test_a_hidden_workload_was_not_deleted_even_if_the_exporter_restarts_meanwhile(name: str, kinds: list[str]) -> None:
     story = next(each for each in STORIES if each.name == name)
     ends = story.steps[0].seconds
     with Simulator(workloads=1) as simulator:

@@ -33,7 +33,7 @@ from exporter.fleet.workload_state import WorkloadState
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.registry import FAMILIES
 from exporter.simulator import Simulator
-from exporter.telemetry.own_metrics import Report
+from exporter.telemetry.report import Report
 from tests.daemon.test_daemon import START, Time
 from tests.examples import page as listed
 from tests.mutated import NASTY, mangled, mutated

@@ -15,7 +15,7 @@ from exporter.daemon.daemon import Daemon
 from exporter.settings.loader import load
 from exporter.settings.model import Settings
 from exporter.simulator import Simulator
-from exporter.state.store import State, StateError, Store
+from exporter.state.store import StateError, Store, StoredAccount
 from tests.daemon.parts import use_accounts, use_paging
 from tests.daemon.test_daemon import START, Scene, Time
 from tests.receivers import HttpReceiver
@@ -34,7 +34,7 @@ class _Parked(Time):
 class _Store(Store):
     """A state that cannot be read for an account named ``lost``."""
 
-    def load(self, account: str) -> State:
+    def load(self, account: str) -> StoredAccount:
         if account == "lost":
             raise StateError("the state was not read from state.db: disk I/O error")
         return super().load(account)

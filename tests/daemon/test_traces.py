@@ -10,7 +10,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from exporter.fleet.ledger import Ledger, Tally
 from exporter.simulator import Simulator
-from exporter.state.store import Frozen, Store
+from exporter.state.store import EncodedTrace, Store
 from tests.daemon.test_daemon import START
 from tests.daemon.test_kept import Full
 from tests.life import Life
@@ -48,14 +48,14 @@ class Stored(Store):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.commits: list[tuple[Mapping[str, Ledger | None], Sequence[Frozen]]] = []
+        self.commits: list[tuple[Mapping[str, Ledger | None], Sequence[EncodedTrace]]] = []
 
     def commit(
         self,
         account: str,
         ledgers: Mapping[str, Ledger | None],
         tally: Tally | None = None,
-        traces: Sequence[Frozen] = (),
+        traces: Sequence[EncodedTrace] = (),
         max_bytes: int | None = None,
     ) -> int:
         capped = super().commit(account, ledgers, tally, traces, max_bytes)

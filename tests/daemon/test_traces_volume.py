@@ -29,7 +29,7 @@ from exporter.simulator.stories import (
     StoryStep,
 )
 from exporter.simulator.world import Actor, World
-from exporter.state.store import Frozen, Store
+from exporter.state.store import EncodedTrace, Store
 from exporter.tracing.builder import Tracing
 from exporter.tracing.episode_traces import EpisodeTrace
 from exporter.tracing.trace import Trace
@@ -166,7 +166,7 @@ def flood(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             senders.append(Sender(store, away, stage.report, settings, clock))
         pending = written(stage)
         traces = [(made, made.trace) for made in pending.traces if made.trace is not None]
-        frozen = [Frozen(made.key, len(trace.spans), encode(trace), stage.wall) for made, trace in traces]
+        frozen = [EncodedTrace(made.key, len(trace.spans), encode(trace), stage.wall) for made, trace in traces]
         store.commit("acme", pending.ledgers, pending.tally, frozen)
         told.made.extend(pending.traces)
         told.put.extend((each.trace, each.spans, len(each.body)) for each in frozen)

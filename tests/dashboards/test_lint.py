@@ -23,7 +23,7 @@ from grafana_foundation_sdk.models import dashboard as models
 from dashboards import FILES
 from dashboards.links import TAG
 from exporter.alerting.alerts import ALERTS
-from exporter.alerting.rules import Options, words
+from exporter.alerting.rules import Options, annotation_templates
 from tests import promql
 from tests.dashboards.files import (
     DASHBOARDS,
@@ -386,7 +386,7 @@ def test_a_row_of_a_workload_links_to_its_dashboard() -> None:
 
 def test_the_link_of_an_alert_opens_the_dashboard_of_its_workload() -> None:
     alert = next(alert for alert in ALERTS if alert.component == "workload")
-    parts = urlsplit(words(alert, Options(dashboards="https://grafana.test"))["dashboard_url"])
+    parts = urlsplit(annotation_templates(alert, Options(dashboards="https://grafana.test"))["dashboard_url"])
     assert parts.path == "/d/datarobot-workload"
     assert {name.removeprefix("var-") for name in parse_qs(parts.query)} == {"account", "workload"}
     assert {"account", "workload"} <= {*variables("datarobot-workload")}

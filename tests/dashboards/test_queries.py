@@ -16,7 +16,7 @@ import pytest
 
 from dashboards.problems import PROBLEMS
 from exporter.alerting.alerts import ALERTS
-from exporter.alerting.rules import Options, words
+from exporter.alerting.rules import Options, annotation_templates
 from tests import promql
 from tests.dashboards.days import END, EVERY, named
 from tests.dashboards.files import DASHBOARDS, EVERY_TARGET, Target, targets, variables
@@ -204,7 +204,7 @@ def test_the_problem_shown_for_a_workload_is_that_of_its_story(bad: Prometheus) 
 def test_the_link_of_a_page_opens_the_dashboard_on_its_workload(bad: Prometheus) -> None:
     """The URL of a rule's annotation, expanded as by Prometheus, selects existing values of the variables."""
     (alert,) = [alert for alert in ALERTS if alert.name == "DataRobotContainerCrashLooping"]
-    template = words(alert, Options(dashboards="https://grafana.test"))["dashboard_url"]
+    template = annotation_templates(alert, Options(dashboards="https://grafana.test"))["dashboard_url"]
     crashing = named("crash loop")
     firing = f'ALERTS{{alertname="DataRobotContainerCrashLooping",alertstate="firing",workload="{crashing}"}}'
     (fired, *_) = bad.query(f"last_over_time({firing}[90m])", END)

@@ -209,7 +209,7 @@ def test_what_holds_is_what_the_rules_say(status: str, importance: str | None, t
     desired = {
         (alert.name, severity)
         for alert in ALERTS
-        if alert.component == "workload" and not alert.asked
+        if alert.component == "workload" and not alert.opt_in
         for severity, condition in levels(alert)
         if condition.is_met(context)
     }

@@ -26,7 +26,7 @@ from exporter.fleet.ledger import Ledger, Tally
 from exporter.otlp.sender import Sender
 from exporter.otlp.transport import transport
 from exporter.settings.model import Settings
-from exporter.state.store import Frozen, Store
+from exporter.state.store import EncodedTrace, Store
 from tests.daemon.parts import use_accounts
 
 POINTS = ("before commit", "within commit", "after commit", "before removal", "after removal")
@@ -91,10 +91,10 @@ class Nursery:
         self.process.stdout.close()
 
 
-class _Fatal(list[Frozen]):
+class _Fatal(list[EncodedTrace]):
     """Its reader was killed after reading all of it."""
 
-    def __iter__(self) -> Iterator[Frozen]:
+    def __iter__(self) -> Iterator[EncodedTrace]:
         yield from super().__iter__()
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -115,7 +115,7 @@ class _Mortal(Store):
         account: str,
         ledgers: Mapping[str, Ledger | None],
         tally: Tally | None = None,
-        traces: Sequence[Frozen] = (),
+        traces: Sequence[EncodedTrace] = (),
         max_bytes: int | None = None,
     ) -> int:
         if not traces:

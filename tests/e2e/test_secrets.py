@@ -138,7 +138,7 @@ def test_the_daemon_shows_no_secret_anywhere(api: Simulator, tmp_path: Path) -> 
     # The words came as far as these, without the secrets.
     hidden = {where for where, text in shown.items() if "***" in text}
     assert hidden >= {"/metrics", "/", "/debug/episodes", "log", "pages", "traces", "state.db"}
-    assert "answered 503: *** *** *** *** ***" in shown["log"]
+    assert "returned 503: *** *** *** *** ***" in shown["log"]
 
 
 def test_after_a_reload_new_secrets_are_hidden_and_old_ones_still(api: Echoing, tmp_path: Path) -> None:
@@ -172,13 +172,13 @@ def _joined(receiver: HttpReceiver) -> str:
     [
         (
             ("check", "--online"),
-            ["/account/info: GET /account/info answered 401: Invalid API key ***", "eu: ", "503: ***"],
+            ["/account/info: GET /account/info returned 401: Invalid API key ***", "eu: ", "503: ***"],
         ),
-        (("explain", "--account=us", "--log-lines=5", "crash-loop-1 *** *** *** *** ***"), ["Log\n", "answered 500: "]),
+        (("explain", "--account=us", "--log-lines=5", "crash-loop-1 *** *** *** *** ***"), ["Log\n", "returned 500: "]),
         (("explain", "--account=us", "--json", "--log-lines=5", "image-pull-10 *** *** *** *** ***"), ['"message": "']),
         (("explain", "no-such"), ["has the id or the name no-such"]),
         (("once",), ['workload="healthy-0 ***']),
-        (("notify", "test", "hook", "--hold=10ms"), ["answered 503: *** *** ***"]),
+        (("notify", "test", "hook", "--hold=10ms"), ["returned 503: *** *** ***"]),
         (("plan",), ["account us: "]),
     ],
 )

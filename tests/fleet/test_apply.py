@@ -24,31 +24,31 @@ def window(start: float, end: float, requests: int, *protons: str) -> Window:
     return Window(start, end, RequestMetrics(total_requests=requests), (), protons)
 
 
-def test_what_is_told_is_there_and_fresh() -> None:
+def test_a_received_part_is_kept_and_fresh() -> None:
     state = after("pods", READY)
     assert (state.details.pods, state.details.fresh, state.details.polled) == (READY, {"pods": True}, {})
     assert state.ledger.restarts == {"main": 0}
 
 
-def test_the_same_again_is_the_same_object() -> None:
+def test_an_unchanged_response_leaves_the_same_object() -> None:
     state = after("pods", READY)
     assert after("pods", READY, state, 200.0) is state
 
 
-def test_of_one_in_trouble_the_time_of_each_look_is_kept_until_it_is_steady() -> None:
+def test_poll_times_are_kept_while_a_workload_is_not_steady() -> None:
     broken = after("pods", pods(replica(container(ready=False))))
     assert broken.details.polled == {"pods": 100.0}
     assert after("pods", READY, broken).details.polled == {}
 
 
-def test_a_refused_part_is_withdrawn_and_told_apart() -> None:
+def test_a_refused_part_is_withdrawn_and_marked() -> None:
     state = refused(after("pods", READY), "pods")
     assert (state.details.pods, state.details.refused, state.details.fresh) == (None, frozenset({"pods"}), {})
     assert refused(state, "pods") is state
     assert after("pods", READY, state).details.refused == frozenset()
 
 
-def test_an_old_part_is_withdrawn_as_not_fresh_and_an_unwanted_one_altogether() -> None:
+def test_an_old_part_is_withdrawn_as_not_fresh_and_an_unwanted_one_removed() -> None:
     state = after("stats_5m", window(0, 300, 5), after("pods", READY))
     old = withdrawn(state, ["pods", "stats_5m"])
     assert (old.details.pods, old.details.windows) == (None, {})
@@ -69,15 +69,15 @@ SERVES, DRAINS = Proton("p", status="running", role="active"), Proton("o", statu
 
 def partly(**unread: str) -> Pods:
     """A proton that serves and one that drains, a crash-looping pod each, but for those that could not be read."""
-    told = StatusDetails(replicas=(replica(container(ready=False, status="waiting", reason="CrashLoopBackOff")),))
-    return Pods((SERVES, DRAINS), {p: None if p in unread else told for p in ("p", "o")}, unread)
+    snapshot = StatusDetails(replicas=(replica(container(ready=False, status="waiting", reason="CrashLoopBackOff")),))
+    return Pods((SERVES, DRAINS), {p: None if p in unread else snapshot for p in ("p", "o")}, unread)
 
 
-def test_pods_without_those_of_the_proton_that_serves_are_used_and_are_not_fresh() -> None:
+def test_pods_without_those_of_the_serving_proton_are_used_but_not_fresh() -> None:
     state = after("pods", partly(p="server_error"), after("pods", partly()), 200.0)
     assert state.details.fresh == {"pods": False}
     assert [proton.id for proton, _ in state.details.pods.replicas()] == ["o"] if state.details.pods else False
-    assert state.details.polled == {"pods": 100.0}  # when it was told in full
+    assert state.details.polled == {"pods": 100.0}  # when it was found in full
     again = after("pods", partly(), state, 300.0)
     assert (again.details.fresh, again.details.polled) == ({"pods": True}, {"pods": 300.0})
 
@@ -87,7 +87,7 @@ def test_pods_without_those_of_another_proton_are_fresh() -> None:
     assert (state.details.fresh, state.details.refused) == ({"pods": True}, frozenset())
 
 
-def test_why_a_part_could_not_be_read_is_kept_until_it_is_told_or_unwanted_and_what_it_told_stays() -> None:
+def test_the_reason_of_a_failed_part_is_kept_with_its_last_value_until_it_is_read_or_unwanted() -> None:
     state = failed(after("pods", READY), "pods", "server_error")
     assert (state.details.pods, state.details.fresh, state.details.failed) == (
         READY, {"pods": True}, {"pods": "server_error"}
@@ -110,9 +110,7 @@ def test_why_a_part_could_not_be_read_is_kept_until_it_is_told_or_unwanted_and_w
     ],
     ids=["fewer than in a part of it", "as many", "of another proton", "of another time"],
 )
-def test_a_window_with_fewer_requests_than_a_part_of_it_had_means_that_counting_began_anew(
-    wide: Window, resets: int
-) -> None:
+def test_fewer_requests_than_in_a_window_within_mean_a_reset(wide: Window, resets: int) -> None:
     state = after("stats_5m", window(3300, 3600, 50, "p"))
     assert after("stats_1h", wide, state, 3700.0).ledger.resets == resets
 
@@ -125,10 +123,10 @@ def test_one_reset_is_counted_once() -> None:
 
 
 @pytest.mark.parametrize("part", ["usage", "quotas", "events"])
-def test_every_part_has_its_fold(part: str) -> None:
+def test_every_part_has_a_merge(part: str) -> None:
     assert after(part, ()).details.fresh == {part: True}
 
 
-def test_a_replacement_that_is_over_is_no_more() -> None:
+def test_an_ended_replacement_is_removed() -> None:
     state = WorkloadState("eu", Workload(id="w", status="running"), Ledger(0.0, 0.0), Details(pods=Pods()))
     assert received(state, "replacement", None, 1.0)[0].details.fresh == {"replacement": True}

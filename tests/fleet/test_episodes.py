@@ -1,4 +1,4 @@
-"""Which episodes a workload's life has: sequences of what the API told, beside what begins and ends with them."""
+"""Episodes of a workload: sequences of reported states with the episodes that they start and end."""
 
 import msgspec
 import pytest
@@ -17,10 +17,10 @@ def workload(status: str = "running", proton: str = "p1", **more: object) -> Wor
     return Workload(**({"id": "w", "name": "w", "status": status, "proton_id": proton} | more))  # type: ignore[arg-type]
 
 
-def swept(*told: Workload, baseline: bool = True, expiry: float | None = None) -> Ledger:
+def swept(*items: Workload, baseline: bool = True, expiry: float | None = None) -> Ledger:
     """The ledger after sweeps at 100, 200, 300 … seconds."""
-    now = counting.first_observed(told[0], 100.0, baseline=baseline, last=None if baseline else 0.0)
-    for number, each in enumerate(told[1:], 2):
+    now = counting.first_observed(items[0], 100.0, baseline=baseline, last=None if baseline else 0.0)
+    for number, each in enumerate(items[1:], 2):
         now = counting.listed(now, each, number * 100.0, expiry, number * 100.0 - 100.0).ledger
     return now
 
@@ -93,7 +93,7 @@ def test_statuses_in_turn_make_episodes(statuses: str, episodes: str) -> None:
         ("Hibernating", ""),
     ],
 )
-def test_a_workload_that_comes_later_has_started_since_the_sweep_before(statuses: str, episodes: str) -> None:
+def test_a_workload_that_appears_later_started_after_the_previous_sweep(statuses: str, episodes: str) -> None:
     tracker = swept(*(workload(status) for status in statuses.split()), baseline=False).tracker
     assert words(tracker) == episodes
     begun = [each.opened.last for each in (*tracker.over, *tracker.episodes) if each.kind == "start"]
@@ -108,7 +108,7 @@ def test_an_episode_knows_the_statuses_around_it_and_those_it_passed() -> None:
     assert [(state.status, state.mark.at) for state in start.states] == [("submitted", 200.0), ("launching", 300.0)]
 
 
-def test_a_draft_that_ends_at_its_time_was_not_stopped_by_anybody() -> None:
+def test_a_draft_that_expires_was_not_stopped_by_a_user() -> None:
     (stop,) = swept(workload(), workload("stopped"), expiry=230.0).tracker.over
     assert (stop.outcome, stop.cause) == ("cancellation", "draft_expired")
 
@@ -122,13 +122,13 @@ def test_a_draft_that_ends_at_its_time_was_not_stopped_by_anybody() -> None:
         ("running errored", "failure failure deleted, deletion success deleted"),
     ],
 )
-def test_a_workload_that_vanishes_ends_what_was_going_on(statuses: str, episodes: str) -> None:
+def test_a_vanished_workload_ends_its_open_episodes(statuses: str, episodes: str) -> None:
     tracker = counting.vanished(swept(*map(workload, statuses.split())), 400.0, Mark(300.0, 200.0)).tracker
     assert words(tracker) == episodes
     assert tracker.over[-1].opened == Mark(300.0, 200.0)
 
 
-def test_one_that_is_listed_again_was_not_deleted() -> None:
+def test_a_workload_that_is_listed_again_was_not_deleted() -> None:
     gone = counting.vanished(swept(workload()), 400.0)
     assert counting.reappeared(gone).tracker.over == ()
     assert counting.hidden(gone) == msgspec.structs.replace(gone, tracker=counting.reappeared(gone).tracker)
@@ -144,7 +144,7 @@ def snapshot(since: str = "1970-01-01T00:00:40Z", *replicas: Replica, proton: st
     )
 
 
-def test_what_ends_a_run_is_known_by_when_the_run_began() -> None:
+def test_the_end_of_a_run_is_identified_by_the_start_of_the_run() -> None:
     known = counting.with_pods(swept(workload()), snapshot("SINCE"), 110.0)
     assert known.tracker.run == ("p1", "SINCE")
     for status, kind in (("stopping", "stop"), ("errored", "failure")):
@@ -156,7 +156,7 @@ def test_what_ends_a_run_is_known_by_when_the_run_began() -> None:
         assert (other.proton, other.since) == ("p2", "")
 
 
-def test_a_failure_that_follows_a_start_is_of_no_run() -> None:
+def test_a_failure_after_a_start_belongs_to_no_run() -> None:
     known = counting.with_pods(swept(workload()), snapshot("SINCE"), 110.0)
     for number, status in enumerate(("stopped", "submitted", "errored"), 2):
         known = counting.listed(known, workload(status), number * 100.0, last=100.0).ledger
@@ -168,8 +168,8 @@ def test_a_failure_that_follows_a_start_is_of_no_run() -> None:
 
 
 def record(status: str = "initializing", name: str | None = "r1", *candidates: str) -> Replacement:
-    told = candidates or ("c1",)
-    return Replacement(id=name, status=status, candidate_proton_ids=told, created_at="1970-01-01T00:02:30Z")
+    found = candidates or ("c1",)
+    return Replacement(id=name, status=status, candidate_proton_ids=found, created_at="1970-01-01T00:02:30Z")
 
 
 def event(name: str, kind: str = "Replacement Completed", at: str = "1970-01-01T00:05:00Z", **details: str) -> Event:
@@ -190,7 +190,7 @@ def test_a_replacement_opens_with_its_record_and_ends_with_the_event() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "episodes"),
+    ("expected", "episodes"),
     [
         ([workload(replacement=record("errored"))], "replacement failure errored"),
         ([workload(), workload(), workload(), workload()], "replacement failure reverted"),
@@ -198,46 +198,46 @@ def test_a_replacement_opens_with_its_record_and_ends_with_the_event() -> None:
         ([workload(replacement=record("initializing", "r2", "c2"))], "replacement failure reverted, replacement …"),
     ],
 )
-def test_a_replacement_of_which_no_event_tells_ends_by_its_record_or_by_who_serves(
-    told: list[Workload], episodes: str
+def test_a_replacement_without_an_event_ends_by_its_record_or_the_serving_proton(
+    expected: list[Workload], episodes: str
 ) -> None:
-    assert words(swept(workload(), workload(replacement=record()), *told).tracker) == episodes
+    assert words(swept(workload(), workload(replacement=record()), *expected).tracker) == episodes
 
 
-def test_an_end_without_an_event_is_when_the_record_was_first_not_told() -> None:
+def test_an_end_without_an_event_is_when_the_record_first_disappeared() -> None:
     (done,) = swept(workload(), workload(replacement=record()), *[workload()] * 4).tracker.over
     assert done.ended == Mark(300.0, 200.0)
 
 
-def test_a_replacement_between_two_sweeps_is_known_by_the_proton_that_serves() -> None:
+def test_a_replacement_between_two_sweeps_is_detected_by_the_serving_proton() -> None:
     known = swept(workload(), workload(proton="p2"))
     assert words(known.tracker) == "replacement …"
-    told = counting.with_events(known, [event("r1")], "p2", 210.0).ledger.tracker
-    assert (words(told), told.over[0].replacement) == ("replacement success completed", "r1")
-    untold = counting.with_events(known, [], "p2", 300.0).ledger.tracker
-    assert (words(untold), untold.over[0].candidates) == ("replacement success completed", ("p2",))
+    found = counting.with_events(known, [event("r1")], "p2", 210.0).ledger.tracker
+    assert (words(found), found.over[0].replacement) == ("replacement success completed", "r1")
+    unreported = counting.with_events(known, [], "p2", 300.0).ledger.tracker
+    assert (words(unreported), unreported.over[0].candidates) == ("replacement success completed", ("p2",))
 
 
-def test_one_that_only_an_event_tells_of_began_when_it_ended_for_all_that_is_known() -> None:
+def test_a_replacement_reported_only_by_an_event_starts_when_it_ends() -> None:
     known = counting.with_events(swept(workload()), [], "p1", 110.0).ledger
-    told = counting.with_events(known, [event("e", "Replacement Errored", replacement_id="r9")], "p1", 310.0).ledger
-    (done,) = told.tracker.over
+    found = counting.with_events(known, [event("e", "Replacement Errored", replacement_id="r9")], "p1", 310.0).ledger
+    (done,) = found.tracker.over
     assert (done.replacement, done.outcome) == ("r9", "failure")
     assert done.opened == done.ended == Mark(310.0, None, 300.0)
 
 
-def test_the_event_of_another_replacement_does_not_end_the_one_under_way() -> None:
+def test_the_event_of_another_replacement_does_not_end_the_one_in_progress() -> None:
     known = counting.with_events(swept(workload(), workload(replacement=record())), [], "p1", 210.0).ledger
     other = event("r0", "Replacement Errored", replacement_id="r0", artifact_id="a")
     named = msgspec.structs.replace(other, details=EventDetails(replacement_id="r0", candidate_proton_ids=("c0",)))
-    told = counting.with_events(known, [named], "p1", 310.0).ledger
-    assert words(told.tracker) == "replacement failure errored, replacement …"
+    found = counting.with_events(known, [named], "p1", 310.0).ledger
+    assert words(found.tracker) == "replacement failure errored, replacement …"
 
 
-def test_an_event_that_comes_while_the_record_is_still_told_ends_it_once() -> None:
+def test_an_event_while_the_record_is_still_reported_ends_it_once() -> None:
     known = swept(workload(), workload(replacement=record()))
-    told = counting.with_events(known, [event("r1")], "p1", 210.0).ledger
-    later = counting.listed(told, workload(replacement=record("switching")), 300.0, last=200.0).ledger
+    found = counting.with_events(known, [event("r1")], "p1", 210.0).ledger
+    later = counting.listed(found, workload(replacement=record("switching")), 300.0, last=200.0).ledger
     gone = counting.listed(later, workload(proton="c1"), 400.0, last=300.0).ledger
     assert words(gone.tracker) == "replacement success completed"
 
@@ -269,38 +269,38 @@ def read(*replicas: Replica, tracker: EpisodeTracker | None = None, now: float =
     return observations.with_pods(begun, snapshot("", *replicas), "p1", now)
 
 
-def test_nothing_is_kept_of_pods_while_nothing_goes_on() -> None:
+def test_pods_are_not_kept_without_an_open_episode() -> None:
     assert read(pod(), tracker=EpisodeTracker()) == EpisodeTracker()
 
 
 @pytest.mark.parametrize(
-    ("unread", "told"),
+    ("unread", "expected"),
     [({}, 300.0), ({"o": "server_error"}, 300.0), ({"p1": "server_error"}, 210.0), ({"": "decode"}, 210.0)],
     ids=["all read", "one that drains is not", "the one that serves is not", "the list is not complete"],
 )
-def test_an_episode_waits_for_pods_that_could_not_be_read(unread: dict[str, str], told: float) -> None:
+def test_an_episode_waits_for_pods_that_could_not_be_read(unread: dict[str, str], expected: float) -> None:
     partly = msgspec.structs.replace(snapshot("", pod()), unread=unread)
-    assert observations.with_pods(read(pod()), partly, "p1", 300.0).pods_read == told
+    assert observations.with_pods(read(pod()), partly, "p1", 300.0).pods_read == expected
 
 
-def test_the_times_of_a_pod_stay_as_first_told() -> None:
+def test_the_times_of_a_pod_stay_as_first_reported() -> None:
     conditions = condition("PodScheduled", 201), condition("Ready", 250, truth=False)
     waits = Container(name="lrs-p1-main", status="waiting", reason="ContainerCreating", ready=False)
     first = read(pod(waits, started_at=at(203), conditions=conditions))
-    (told,) = first.pods.values()
-    assert (told.proton, told.created, told.conditions, told.started, told.ready, told.problem) == (
+    (found,) = first.pods.values()
+    assert (found.proton, found.created, found.conditions, found.started, found.ready, found.problem) == (
         "p1", 203.0, {"PodScheduled": 201.0}, None, False, "",
     )  # fmt: skip
     runs = Container(name="lrs-p1-main", status="running", started_at=at(230), ready=True)
     ready = condition("PodScheduled", 204), condition("Ready", 260)
     second = read(pod(runs, started_at=at(205), conditions=ready), tracker=first, now=270.0)
-    (told,) = second.pods.values()
-    assert (told.created, told.conditions, told.started, told.ready) == (
+    (found,) = second.pods.values()
+    assert (found.created, found.conditions, found.started, found.ready) == (
         203.0, {"PodScheduled": 201.0, "Ready": 260.0}, 230.0, True,
     )  # fmt: skip
 
 
-def test_a_pod_that_is_ready_no_more_was_not_ready_then() -> None:
+def test_a_pod_that_is_no_longer_ready_loses_its_ready_time() -> None:
     first = read(pod(conditions=(condition("Ready", 260),)))
     second = read(pod(conditions=(condition("Ready", 300, truth=False),)), tracker=first)
     third = read(pod(conditions=(condition("Ready", 350),)), tracker=second)
@@ -308,7 +308,7 @@ def test_a_pod_that_is_ready_no_more_was_not_ready_then() -> None:
 
 
 @pytest.mark.parametrize(
-    ("replica", "trouble", "container"),
+    ("replica", "expected_problem", "container"),
     [
         (pod(Container(name="a", status="waiting", reason="ImagePullBackOff")), "ImagePullBackOff", "a"),
         (pod(Container(name="a", status="waiting", reason="PodInitializing")), "", ""),
@@ -331,12 +331,12 @@ def test_a_pod_that_is_ready_no_more_was_not_ready_then() -> None:
         ),
     ],
 )
-def test_what_is_wrong_with_a_pod_is_of_a_closed_set(replica: Replica, trouble: str, container: str) -> None:
-    told = read(replica).pods["pod"]
-    assert (told.problem, told.container) == (trouble, container)
+def test_the_problem_of_a_pod_is_of_a_closed_set(replica: Replica, expected_problem: str, container: str) -> None:
+    found = read(replica).pods["pod"]
+    assert (found.problem, found.container) == (expected_problem, container)
 
 
-def test_a_trouble_is_remembered_until_the_pod_is_ready() -> None:
+def test_a_problem_is_remembered_until_the_pod_is_ready() -> None:
     waiting = Container(name="a", status="waiting", reason="CrashLoopBackOff", restart_count=3, message="x" * 9999)
     first = read(pod(waiting))
     second = read(pod(Container(name="a", status="running", ready=False, restart_count=4)), tracker=first)
@@ -347,7 +347,7 @@ def test_a_trouble_is_remembered_until_the_pod_is_ready() -> None:
     assert [c.pods["pod"].message for c in (first, second, third)] == ["x" * 1024, "x" * 1024, ""]
 
 
-def test_the_lives_of_a_container_are_kept_each_once() -> None:
+def test_each_run_of_a_container_is_kept_once() -> None:
     def ended(second: float) -> Replica:
         last = LastState(reason="Error", exit_code=1, started_at=at(second - 5), finished_at=at(second))
         return pod(Container(name="a", last_state=last))
@@ -363,38 +363,38 @@ def test_the_lives_of_a_container_are_kept_each_once() -> None:
 
 
 @pytest.mark.parametrize(("begun", "started"), [("1970-01-01T00:00:00Z", None), (at(190), None), (at(210), 210.0)])
-def test_a_container_starts_no_earlier_than_its_pod_came(begun: str, started: float | None) -> None:
+def test_a_container_starts_no_earlier_than_its_pod(begun: str, started: float | None) -> None:
     never = LastState(reason="StartError", exit_code=128, started_at=begun, finished_at=at(215))
-    (told,) = read(pod(Container(name="a", last_state=never), started_at=at(203))).pods.values()
-    assert told.started == started
-    assert [run.started for run in told.runs] == [190.0 if begun == at(190) else started]
+    (found,) = read(pod(Container(name="a", last_state=never), started_at=at(203))).pods.values()
+    assert found.started == started
+    assert [run.started for run in found.runs] == [190.0 if begun == at(190) else started]
 
 
 @pytest.mark.parametrize(
-    ("told", "kept"), [("oomkilled", "OOMKilled"), ("killed: token=x", "other"), ("", ""), (None, "")]
+    ("expected", "kept"), [("oomkilled", "OOMKilled"), ("killed: token=x", "other"), ("", ""), (None, "")]
 )
-def test_why_a_life_ended_is_of_a_closed_set(told: str | None, kept: str) -> None:
-    last = LastState(reason=told, finished_at=at(215))
+def test_the_reason_of_a_termination_is_of_a_closed_set(expected: str | None, kept: str) -> None:
+    last = LastState(reason=expected, finished_at=at(215))
     tracker = read(pod(Container(name="a", status="terminated", reason="Error", last_state=last)))
     assert [run.reason for run in tracker.pods["pod"].runs] == [kept]
 
 
-def test_of_many_pods_those_read_last_are_kept() -> None:
+def test_the_pods_read_last_are_kept() -> None:
     first = read(*(pod(name=f"old-{n:02}") for n in range(60)))
     second = read(*(pod(name=f"new-{n:02}") for n in range(10)), tracker=first, now=240.0)
     assert len(second.pods) == observations.MAX_PODS
     assert sum(name.startswith("new") for name in second.pods) == 10
 
 
-def test_of_many_protons_those_told_last_are_kept() -> None:
+def test_the_protons_reported_last_are_kept() -> None:
     tracker = swept(workload("stopped"), workload("submitted")).tracker
     for n in range(100):
-        told = Pods((Proton(id="p1", created_at=at(200)), Proton(id=f"new-{n}", created_at=at(200 + n))), {})
-        tracker = observations.with_pods(tracker, told, "p1", 210.0 + n)
+        reported = Pods((Proton(id="p1", created_at=at(200)), Proton(id=f"new-{n}", created_at=at(200 + n))), {})
+        tracker = observations.with_pods(tracker, reported, "p1", 210.0 + n)
     assert [*tracker.protons] == [*(f"new-{n}" for n in range(37, 99)), "p1", "new-99"]
 
 
-def test_events_are_kept_in_whatever_order_they_are_told() -> None:
+def test_events_are_kept_in_any_order() -> None:
     events = [event(f"e{n}", "Scaled", at(200 + n)) for n in range(100)]
     begun = swept(workload("stopped"), workload("submitted")).tracker
     forth = observations.with_events(
@@ -409,23 +409,23 @@ def test_events_are_kept_in_whatever_order_they_are_told() -> None:
     )
 
 
-def test_of_an_event_no_more_is_kept_than_can_be_shown_whatever_the_api_says() -> None:
-    told = Event("e", at(220), "t" * 9999, details=EventDetails(message="m" * 9999))
+def test_an_event_is_kept_only_as_far_as_it_can_be_shown() -> None:
+    long_event = Event("e", at(220), "t" * 9999, details=EventDetails(message="m" * 9999))
     begun = swept(workload("stopped"), workload("submitted")).tracker
     past = Past("k", "stop", "aa", "bb", 200.0, 300.0)
-    tracker = observations.with_events(msgspec.structs.replace(begun, past=(past,)), [told], frozenset(), 230.0)
+    tracker = observations.with_events(msgspec.structs.replace(begun, past=(past,)), [long_event], frozenset(), 230.0)
     kept = ObservedEvent("t" * 64, 220.0, "m" * 1024)
     assert (tracker.events, tracker.late, tracker.last) == ({"e": kept}, {"e": kept}, kept)
 
 
-def test_once_all_is_over_the_pods_in_trouble_are_kept_for_who_asks_later() -> None:
-    told = {
+def test_pods_with_problems_are_kept_after_the_last_episode_for_a_later_diagnosis() -> None:
+    found = {
         "bad": episodes.PodFacts("p", problem="Error"),
         "good": episodes.PodFacts("p", ready=True),
         "idle": episodes.PodFacts("p"),
     }
-    tracker = episodes.remembered(EpisodeTracker(pods=told), (), 10.0)
-    assert (tracker.pods, tracker.lost) == ({}, {"bad": told["bad"]})
+    tracker = episodes.remembered(EpisodeTracker(pods=found), (), 10.0)
+    assert (tracker.pods, tracker.lost) == ({}, {"bad": found["bad"]})
 
 
 # -- crashes
@@ -438,16 +438,16 @@ def ended(second: float, reason: str = "OOMKilled", again: float | None = None) 
 
 
 @pytest.mark.parametrize(
-    ("told", "until"), [(ended(150, again=152), 152.0), (ended(150), 150.0), (ended(150, again=20), 150.0)]
+    ("expected", "until"), [(ended(150, again=152), 152.0), (ended(150), 150.0), (ended(150, again=20), 150.0)]
 )
-def test_a_crash_of_a_workload_that_stays_up_is_a_failure_of_a_moment(told: Pods, until: float) -> None:
+def test_a_crash_of_a_running_workload_is_a_momentary_failure(expected: Pods, until: float) -> None:
     known = counting.with_pods(swept(workload()), snapshot("SINCE", pod(Container(name="a"))), 110.0)
-    (crash,) = counting.with_pods(known, told, 160.0).tracker.over
+    (crash,) = counting.with_pods(known, expected, 160.0).tracker.over
     assert (crash.kind, crash.outcome, crash.cause, crash.since) == ("failure", "failure", "crashed", "SINCE")
     assert (crash.opened.reported, crash.ended and crash.ended.reported) == (150.0, until)
 
 
-def test_an_end_that_is_no_crash_or_is_told_while_something_goes_on_is_none() -> None:
+def test_a_termination_that_is_not_a_crash_or_is_within_an_episode_makes_no_episode() -> None:
     known = counting.with_pods(swept(workload()), snapshot("SINCE", pod(Container(name="a"))), 110.0)
     assert counting.with_pods(known, ended(150, "Completed"), 160.0).tracker.over == ()
     failing = counting.listed(known, workload("errored"), 200.0, last=100.0).ledger
@@ -456,11 +456,11 @@ def test_an_end_that_is_no_crash_or_is_told_while_something_goes_on_is_none() ->
     assert counting.with_pods(stopping, ended(150), 210.0).tracker.over == ()
 
 
-def test_crashes_do_not_pile_up_while_none_has_settled() -> None:
+def test_unsettled_crashes_are_limited() -> None:
     tracker = EpisodeTracker(run=("p1", "SINCE"))
     for number in range(MAX_EPISODES + 5):
-        told = LastState(reason="Error", finished_at=at(number))
-        tracker = observations.with_crash(tracker, "pod", Container(name="a", last_state=told), 200.0)
+        last = LastState(reason="Error", finished_at=at(number))
+        tracker = observations.with_crash(tracker, "pod", Container(name="a", last_state=last), 200.0)
     assert len(tracker.over) == MAX_EPISODES
     assert observations.with_crash(EpisodeTracker(), "pod", Container(name="a"), 200.0) == EpisodeTracker()
 
@@ -493,9 +493,7 @@ def history(status: str, created: float | None, ended: float | None, name: str |
         ([history("completed", 500, 600, None)], ""),
     ],
 )
-def test_replacements_of_the_past_are_recalled_as_far_back_as_is_wanted(
-    records: list[Replacement], episodes: str
-) -> None:
+def test_past_replacements_are_recalled_within_the_backfill_period(records: list[Replacement], episodes: str) -> None:
     tracker = transitions.recalled(EpisodeTracker(), records, (), 1000.0, 900.0)
     assert words(tracker) == episodes
     assert all(each.recalled for each in tracker.over)
@@ -510,7 +508,7 @@ def test_replacements_of_the_past_are_recalled_as_far_back_as_is_wanted(
         ("c1", 500.0, 600.0, "replacement success completed"),
     ],
 )
-def test_the_start_of_the_present_run_is_recalled_where_no_replacement_brought_it(
+def test_the_start_of_the_current_run_is_recalled_unless_a_replacement_made_it(
     name: str, created: float, since: float | None, episodes: str
 ) -> None:
     proton = Proton(name, created_at=at(created), running_since=at(since) if since is not None else None)
@@ -532,7 +530,7 @@ def over(ended: float, **facts: object) -> EpisodeTracker:
 
 
 @pytest.mark.parametrize(
-    ("now", "previous", "told", "settled"),
+    ("now", "previous", "expected", "settled"),
     [
         (159.0, 150.0, 150.0, False),
         (160.0, 130.0, 150.0, True),
@@ -543,10 +541,10 @@ def over(ended: float, **facts: object) -> EpisodeTracker:
         (400.0, 350.0, 90.0, True),
     ],
 )
-def test_an_episode_settles_for_a_minute_two_sweeps_and_until_details_were_told(
-    now: float, previous: float | None, told: float, settled: bool
+def test_an_episode_settles_for_a_minute_two_sweeps_and_until_details_were_read(
+    now: float, previous: float | None, expected: float, settled: bool
 ) -> None:
-    tracker = msgspec.structs.replace(over(100.0), pods_read=told, events_read=told)
+    tracker = msgspec.structs.replace(over(100.0), pods_read=expected, events_read=expected)
     after, due = episodes.due(tracker, now, previous)
     assert (len(due), len(after.over)) == ((1, 0) if settled else (0, 1))
 
@@ -555,14 +553,14 @@ def test_a_deletion_waits_for_no_details() -> None:
     assert episodes.due(over(100.0, kind="deletion"), 170.0, 130.0)[1]
 
 
-def test_what_is_open_for_a_week_is_closed_as_timed_out() -> None:
+def test_an_episode_open_for_a_week_times_out() -> None:
     week = episodes.MAX_OPEN_SECONDS + 200.0
     known = swept(workload(), workload("errored", replacement=record())).tracker
     assert words(episodes.due(known, week, None)[0]) == "failure …, replacement …"
     assert words(episodes.due(known, week + 1.0, None)[0]) == "failure timeout timeout, replacement timeout timeout"
 
 
-def test_a_workload_that_flaps_has_one_trace_more_and_no_flood() -> None:
+def test_a_flapping_workload_gets_one_more_trace() -> None:
     statuses = ["running", "errored"] * (MAX_EPISODES + 10)
     now = counting.first_observed(workload(), 100.0, baseline=True)
     for number, status in enumerate(statuses[1:], 1):
@@ -586,7 +584,7 @@ def test_a_workload_that_flaps_has_one_trace_more_and_no_flood() -> None:
         (["stop error", "start failure"], "error", ("stop", "start")),
     ],
 )
-def test_flapping_has_failed_where_one_of_the_folded_has(folded: list[str], outcome: str, kinds: tuple[str]) -> None:
+def test_flapping_has_failed_if_a_folded_episode_has(folded: list[str], outcome: str, kinds: tuple[str]) -> None:
     tracker = EpisodeTracker(recent=(100.0,) * MAX_EPISODES)
     for each in folded:
         kind, ended = each.split()
@@ -600,7 +598,7 @@ def test_flapping_has_failed_where_one_of_the_folded_has(folded: list[str], outc
 # -- what is remembered
 
 
-def test_traces_are_remembered_for_a_day_and_facts_until_nobody_needs_them() -> None:
+def test_traces_are_remembered_for_a_day_and_pods_and_events_as_long_as_needed() -> None:
     tracker = read(pod())
     new = Past("k", "stop", "aa", "bb", 100.0, 200.0)
     busy = episodes.remembered(tracker, (new,), 300.0)
@@ -610,7 +608,7 @@ def test_traces_are_remembered_for_a_day_and_facts_until_nobody_needs_them() -> 
     assert episodes.remembered(done, (), 200.0 + episodes.PAST_SECONDS).past == ()
 
 
-def test_it_is_remembered_how_many_episodes_had_a_key_of_those_that_came_last() -> None:
+def test_counts_are_kept_for_the_most_recent_episode_keys() -> None:
     tracker = episodes.numbered(EpisodeTracker(), "often")
     for number in range(2 * episodes.MAX_NUMBERS):
         tracker = episodes.numbered(episodes.numbered(tracker, f"once-{number}"), "often")
@@ -619,17 +617,17 @@ def test_it_is_remembered_how_many_episodes_had_a_key_of_those_that_came_last() 
     assert "once-0" not in tracker.numbers
 
 
-def test_pods_of_an_episode_that_is_over_are_forgotten_when_the_next_began_later() -> None:
+def test_pods_of_an_ended_episode_are_dropped_if_the_next_began_later() -> None:
     tracker = read(pod(name="old"), now=150.0)
     assert episodes.remembered(tracker, (), 300.0).pods == {}
 
 
-def test_an_event_from_within_a_trace_that_was_made_comes_late() -> None:
+def test_an_event_within_an_already_made_trace_is_late() -> None:
     past = Past("k", "stop", "aa", "bb", 290.0, 310.0)
     tracker = EpisodeTracker(past=(past,))
-    told = observations.with_events(tracker, [event("e1"), event("e2", at=at(400))], frozenset(), 500.0)
-    assert list(told.late) == ["e1"]
-    assert told.changes_with_time
+    found = observations.with_events(tracker, [event("e1"), event("e2", at=at(400))], frozenset(), 500.0)
+    assert list(found.late) == ["e1"]
+    assert found.changes_with_time
     assert not tracker.changes_with_time
     assert observations.with_events(tracker, [event("e1")], frozenset({"e1"}), 500.0).late == {}
     full = EpisodeTracker(past=(msgspec.structs.replace(past, late=episodes.MAX_LATE),))

@@ -1,4 +1,4 @@
-"""What is counted over a workload's life: sequences of what the API told, beside what they add up to."""
+"""Totals of a workload: sequences of reported states with the resulting counts."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -27,10 +27,10 @@ def workload(
     )  # fmt: skip
 
 
-def life(*told: Workload, baseline: bool = True, expiry: float | None = None) -> Ledger:
+def life(*items: Workload, baseline: bool = True, expiry: float | None = None) -> Ledger:
     """The ledger after sweeps at 100, 200, 300 … seconds."""
-    ledger = counting.first_observed(told[0], 100.0, baseline=baseline)
-    for number, each in enumerate(told[1:], 2):
+    ledger = counting.first_observed(items[0], 100.0, baseline=baseline)
+    for number, each in enumerate(items[1:], 2):
         ledger = counting.listed(ledger, each, number * 100.0, expiry).ledger
     return ledger
 
@@ -61,13 +61,13 @@ def test_statuses_in_turn_make_transitions(statuses: str, transitions: Mapping[s
     assert life(*(workload(status) for status in statuses.split())).transitions == transitions
 
 
-def test_the_fleet_of_the_first_sweep_is_the_baseline_and_a_workload_that_comes_later_has_started() -> None:
+def test_the_first_sweep_is_the_baseline_and_a_workload_that_appears_later_has_started() -> None:
     assert life(workload("submitted")).transitions == {}
     assert life(workload("submitted"), baseline=False).transitions == {"started": 1}
     assert life(workload("running"), baseline=False).transitions == {}
 
 
-def test_a_start_lasts_from_when_it_was_first_seen_or_from_creation_until_running() -> None:
+def test_a_start_lasts_from_its_first_observation_or_creation_until_running() -> None:
     state = counting.listed(life(workload("stopped"), workload("submitted")), workload("running"), 950.0)
     assert state.start_seconds == 750.0
     new = life(workload("submitted", created="1970-01-01T00:01:30Z"), baseline=False)
@@ -92,7 +92,7 @@ def test_vanished_and_reappeared_are_counted() -> None:
     ]
 
 
-def test_what_a_workload_was_in_the_midst_of_goes_on_when_it_was_not_deleted() -> None:
+def test_open_episodes_continue_if_the_workload_was_not_deleted() -> None:
     starting = life(workload("running"), workload("stopped"), workload("submitted"))
     replaced = goes_on(life(workload("running")), rolling("initializing"))
     for before in (starting, replaced):
@@ -120,9 +120,9 @@ def rolling(status: str, proton: str = "p1", **more: object) -> Workload:
 
 
 def event(kind: str = "Errored", at: float = 450.0, number: int = 1, **details: object) -> Event:
-    told = EventDetails(**({"replacement_id": "r1"} | details))  # type: ignore[arg-type]
+    about = EventDetails(**({"replacement_id": "r1"} | details))  # type: ignore[arg-type]
     stamp = f"1970-01-01T00:{int(at) // 60:02}:{at % 60:05.2f}Z"
-    return Event(id=f"e{number}", timestamp=stamp, event_type=f"Replacement {kind}", details=told)
+    return Event(id=f"e{number}", timestamp=stamp, event_type=f"Replacement {kind}", details=about)
 
 
 def after(ledger: Ledger, *events: Event, serving: str = "p1", now: float = 500.0) -> Ledger:
@@ -132,15 +132,15 @@ def after(ledger: Ledger, *events: Event, serving: str = "p1", now: float = 500.
 READ = after(life(workload()), now=150.0)
 
 
-def goes_on(ledger: Ledger, *told: Workload, since: float = 200.0) -> Ledger:
-    for number, each in enumerate(told):
+def goes_on(ledger: Ledger, *items: Workload, since: float = 200.0) -> Ledger:
+    for number, each in enumerate(items):
         ledger = counting.listed(ledger, each, since + number * 100).ledger
     return ledger
 
 
 def test_a_replacement_whose_record_disappears_and_leaves_another_proton_has_completed() -> None:
     ledger = goes_on(READ, rolling("initializing"), rolling("switching", "p2"), workload(proton="p2"))
-    assert (ledger.outcomes, ledger.rollout is not None) == ({}, True)  # an event may still tell
+    assert (ledger.outcomes, ledger.rollout is not None) == ({}, True)  # an event may still report it
     judged = counting.with_events(ledger, (), "p2", 480.0)
     assert judged.ledger.outcomes == {"completed": 1}
     assert judged.ledger.transitions == {"replaced": 1}
@@ -148,7 +148,7 @@ def test_a_replacement_whose_record_disappears_and_leaves_another_proton_has_com
 
 
 @pytest.mark.parametrize("settings_only", [True, False])
-def test_a_silent_revert_is_caught_by_the_proton_alone(settings_only: bool) -> None:
+def test_a_silent_revert_is_detected_by_the_proton_alone(settings_only: bool) -> None:
     ids: Any = {} if settings_only else {"candidate_proton_ids": ("p2",)}
     ledger = goes_on(READ, rolling("initializing", **ids), rolling("awaiting_promotion", **ids), workload())
     for judged in (after(ledger, now=465.0), goes_on(ledger, *[workload()] * 4, since=500.0)):
@@ -157,7 +157,7 @@ def test_a_silent_revert_is_caught_by_the_proton_alone(settings_only: bool) -> N
         assert after(judged, event()).outcomes == {"reverted": 1}  # the event that comes late counts nothing more
 
 
-def test_a_revert_is_caught_by_the_event_alone_once() -> None:
+def test_a_revert_is_detected_by_the_event_alone_once() -> None:
     ledger = after(READ, event())
     assert (ledger.outcomes, ledger.transitions) == ({"errored": 1}, {"reverted": 1})
     assert after(ledger, event()).outcomes == {"errored": 1}
@@ -175,14 +175,14 @@ def test_event_and_record_of_one_replacement_count_once_in_either_order() -> Non
     ("status", "outcome"),
     [("ERRORED", "errored"), ("failed", "errored"), ("completed", "completed"), ("canceled", "cancelled")],
 )
-def test_a_record_that_stays_tells_its_outcome_once(status: str, outcome: str) -> None:
+def test_the_outcome_of_a_record_that_stays_is_counted_once(status: str, outcome: str) -> None:
     ledger = goes_on(READ, rolling("initializing"), rolling(status), rolling(status), workload(), workload())
     assert ledger.outcomes == {outcome: 1}
-    assert goes_on(READ, rolling(status), rolling(status)).outcomes == {outcome: 1}  # never seen under way
+    assert goes_on(READ, rolling(status), rolling(status)).outcomes == {outcome: 1}  # never observed in progress
     assert life(rolling(status), rolling(status)).outcomes == {}  # it was there at first sight
 
 
-def test_a_replacement_under_way_at_first_sight_is_followed_and_has_no_duration() -> None:
+def test_a_replacement_in_progress_at_the_first_observation_is_followed_without_a_duration() -> None:
     ledger = goes_on(life(rolling("initializing")), workload(proton="p2"))
     judged = counting.with_events(ledger, (), "p2", 480.0)
     assert (judged.ledger.outcomes, judged.replacement_seconds) == ({"completed": 1}, None)
@@ -199,12 +199,12 @@ def test_a_replacement_that_an_event_has_counted_is_not_counted_again_when_anoth
     assert goes_on(begun, workload(replacement=other), since=500.0).outcomes == {"errored": 1}
 
 
-def test_a_replacement_missed_whose_event_was_read_already_is_no_news() -> None:
-    told = after(READ, event("Completed", 199.0, candidate_proton_ids=("p2",)), now=220.0)
-    assert goes_on(told, workload(proton="p2"), since=230.0).rollout is None
+def test_a_missed_replacement_whose_event_was_already_read_is_not_counted_again() -> None:
+    found = after(READ, event("Completed", 199.0, candidate_proton_ids=("p2",)), now=220.0)
+    assert goes_on(found, workload(proton="p2"), since=230.0).rollout is None
 
 
-def test_a_cancelled_replacement_is_no_revert() -> None:
+def test_a_cancelled_replacement_is_not_a_revert() -> None:
     ledger = after(goes_on(READ, rolling("initializing"), rolling("canceling"), workload()), now=480.0)
     assert (ledger.outcomes, ledger.transitions) == ({"cancelled": 1}, {})
 
@@ -217,23 +217,23 @@ def test_a_second_replacement_ends_the_first() -> None:
     assert ledger.rollout.ids == ("r2", "p3")
 
 
-def test_a_replacement_between_two_sweeps_is_seen_by_the_proton_and_its_event_counts_nothing_more() -> None:
+def test_a_replacement_between_two_sweeps_is_counted_by_the_proton_and_not_again_by_its_event() -> None:
     ledger = goes_on(READ, workload(proton="p2"))
     judged = after(ledger, now=300.0, serving="p2")
     assert judged.outcomes == {"completed": 1}
-    told = after(ledger, event("Completed", 199.0, candidate_proton_ids=("p2",)), now=220.0)
-    assert told.outcomes == {"completed": 1}
+    found = after(ledger, event("Completed", 199.0, candidate_proton_ids=("p2",)), now=220.0)
+    assert found.outcomes == {"completed": 1}
     assert after(judged, event("Completed", 199.0, candidate_proton_ids=("p2",))).outcomes == {"completed": 1}
 
 
-def test_a_start_with_a_new_proton_is_no_replacement() -> None:
+def test_a_start_with_a_new_proton_is_not_a_replacement() -> None:
     assert life(workload(), workload("stopped"), workload("running", "p2")).rollout is None
 
 
 # -- events
 
 
-def test_old_events_are_the_baseline_and_those_since_first_sight_count() -> None:
+def test_events_before_the_first_observation_are_the_baseline() -> None:
     ledger = after(life(workload()), event(at=50.0, number=1), event(at=150.0, number=2, replacement_id="r9"))
     assert ledger.events == {"replacement_errored": 1}
     assert ledger.newest == {"replacement_errored": 150.0}
@@ -317,7 +317,7 @@ def restarts(*reads: Pods) -> tuple[int, int]:
         "first sight is the baseline",
         "a pod younger than first sight counts in full",
         "a rise counts, the same again does not",
-        "a fall is a container that began anew",
+        "a lower count is a restarted container",
         "a new pod counts in full",
         "a pod missing for a moment is remembered",
         "a pod missing for long is a new one",
@@ -329,12 +329,14 @@ def test_restarts_and_kills_add_up_over_pods(reads: Sequence[Pods], counted: tup
 
 
 def read(p1: int | str | None, p2: int | str | None = None, unlisted: str = "", began: float = 0.0) -> Pods:
-    """Two protons with a pod each: its restarts, why it could not be read, or None where the proton is not listed."""
+    """Two protons with one pod each: restarts, the reason it could not be read, or None if the proton is not listed."""
     counts = {name: count for name, count in (("p1", p1), ("p2", p2)) if count is not None}
-    told = {name: pods((name, count, ""), began=began).details["p1"] for name, count in counts.items()
+    found = {name: pods((name, count, ""), began=began).details["p1"] for name, count in counts.items()
             if isinstance(count, int)}  # fmt: skip
-    unread = {name: why for name, why in counts.items() if isinstance(why, str)} | ({"": unlisted} if unlisted else {})
-    return Pods(tuple(Proton(id=name) for name in counts), {name: told.get(name) for name in counts}, unread)
+    unread = {name: reason for name, reason in counts.items() if isinstance(reason, str)} | (
+        {"": unlisted} if unlisted else {}
+    )
+    return Pods(tuple(Proton(id=name) for name in counts), {name: found.get(name) for name in counts}, unread)
 
 
 GAP = ("server_error",) * 5
@@ -344,10 +346,10 @@ GAP = ("server_error",) * 5
 @pytest.mark.parametrize(
     ("reads", "counted"),
     [
-        ([read(50), *(read(why) for why in GAP), read(50)], 0),
-        ([read(50), *(read(why) for why in GAP), read(53)], 3),
-        ([read(50, 7), *(read(51, why) for why in GAP), read(51, 7)], 1),
-        ([read(50, 7), *(read(51, unlisted=why) for why in GAP), read(51, 7)], 1),
+        ([read(50), *(read(reason) for reason in GAP), read(50)], 0),
+        ([read(50), *(read(reason) for reason in GAP), read(53)], 3),
+        ([read(50, 7), *(read(51, reason) for reason in GAP), read(51, 7)], 1),
+        ([read(50, 7), *(read(51, unlisted=reason) for reason in GAP), read(51, 7)], 1),
         ([read("server_error", 7), read(50, 7), read(51, 7)], 1),
         ([read(None, 7, unlisted="decode"), read(50, 7), read(51, 7)], 1),
         ([read("server_error", 7), read(2, 7, began=600)], 2),
@@ -386,7 +388,7 @@ def test_pods_of_a_state_without_protons_are_kept_while_anything_cannot_be_read(
     assert sum(counting.with_pods(older, read(51, 1), 2000.0).restarts.values()) == 2
 
 
-def test_a_server_that_tells_no_reasons_gives_no_count_of_kills() -> None:
+def test_without_reported_reasons_there_is_no_count_of_kills() -> None:
     plain = Pods(
         (Proton(id="p1"),),
         {"p1": StatusDetails(replicas=(Replica(name="a", containers=(Container(name="main", restart_count=1),)),))},
@@ -407,7 +409,7 @@ def test_restart_totals_never_fall(reads: list[tuple[str, int]]) -> None:
 # -- the rest
 
 
-def test_a_change_of_sharing_is_counted_and_the_first_reading_is_not() -> None:
+def test_a_change_of_sharing_is_counted_and_the_first_read_is_not() -> None:
     def grants(*marks: str) -> tuple[list[SharedRole], list[str]]:
         return [SharedRole(id=mark) for mark in marks], list(marks)
 
@@ -423,14 +425,14 @@ def test_a_reset_of_the_statistics_is_counted() -> None:
     assert counting.with_reset(life(workload()), 7.0).resets == 1
 
 
-def test_durations_fill_the_bucket_they_fit_in() -> None:
+def test_a_duration_counts_in_its_bucket() -> None:
     tally = Tally().after(Entry(READ, 60.0, 1e9)).after(Entry(READ, 60.5)).after(Entry(READ))
     assert (tally.starts.counts[:4], tally.starts.sum) == ((0, 1, 1, 0), 120.5)
     assert tally.replacements == Durations((0,) * 9 + (1,), 1e9)
     assert tally.after(Entry(READ)) is tally
 
 
-def test_what_changes_nothing_is_the_same_object() -> None:
+def test_without_a_change_the_ledger_is_the_same_object() -> None:
     ledger = counting.with_pods(READ, pods(("a", 1, "t1")), 200.0)
     assert counting.listed(ledger, workload(), 999.0).ledger is ledger
     assert counting.with_pods(ledger, pods(("a", 1, "t1")), 300.0) is ledger

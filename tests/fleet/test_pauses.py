@@ -79,14 +79,14 @@ REFUSALS: dict[str, tuple[list[Refusal], dict[Target, Pause | None]]] = {
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_a_refusal_pauses_what_refused_and_more_only_where_several_did(name: str) -> None:
+def test_a_refusal_pauses_what_refused_and_several_pause_more(name: str) -> None:
     refusals, held = REFUSALS[name]
     pauses = refused(Pauses(), *refusals)
     assert {target: pauses.of(*target, 0.0) for target in held} == held
 
 
 def pauses_in_turn(target: Target, count: int, pauses: Pauses) -> list[float]:
-    """The lengths of pauses of a target that answers 429 whenever it is asked again."""
+    """Durations of the pauses of a target that responds with 429 after each pause."""
     now, lengths = 0.0, []
     for _ in range(count):
         refused(pauses, (*target, 429, None), at=now)
@@ -99,12 +99,12 @@ def pauses_in_turn(target: Target, count: int, pauses: Pauses) -> list[float]:
 
 
 @pytest.mark.parametrize("target", [THE_LIST, (EVENTS, ("a",)), (QUOTAS, ())])
-def test_pauses_that_the_api_gives_no_time_for_grow_and_stay_bounded(target: Target) -> None:
+def test_pauses_without_a_requested_time_grow_and_are_bounded(target: Target) -> None:
     assert pauses_in_turn(target, 9, Pauses()) == [5, 10, 20, 40, 80, 160, 300, 300, 300]
     assert pauses_in_turn(target, 3000, Pauses())[-1] == MAX_PAUSE_SECONDS
 
 
-def test_a_success_makes_the_next_pause_of_its_route_short_again_and_no_other() -> None:
+def test_a_success_resets_the_pause_of_its_route_only() -> None:
     pauses = Pauses()
     for target in (THE_LIST, (EVENTS, ("a",))):
         pauses_in_turn(target, 4, pauses)
@@ -115,7 +115,7 @@ def test_a_success_makes_the_next_pause_of_its_route_short_again_and_no_other() 
     assert pauses.succeeded(EVENTS, 2001.0) == []
 
 
-def test_a_success_that_was_under_way_when_the_pause_began_changes_nothing() -> None:
+def test_a_success_of_a_request_sent_before_the_pause_changes_nothing() -> None:
     pauses = refused(Pauses(), (EVENTS, ("a",), 429, None), at=10.0)
     assert pauses.succeeded(EVENTS, 9.0) == []
     refused(pauses, (EVENTS, ("a",), 429, None), at=15.0)
@@ -123,7 +123,7 @@ def test_a_success_that_was_under_way_when_the_pause_began_changes_nothing() -> 
 
 
 @pytest.mark.parametrize("retry_after", [None, 7.0])
-def test_requests_under_way_when_a_pause_begins_make_it_grow_no_further(retry_after: float | None) -> None:
+def test_requests_in_progress_when_a_pause_begins_do_not_extend_it(retry_after: float | None) -> None:
     pauses = Pauses()
     changes = [pauses.refused(EVENTS, (str(n),), 429, retry_after, 0.0, 1.0) for n in range(20)]
     first = 7.0 if retry_after else 5.0
@@ -133,15 +133,15 @@ def test_requests_under_way_when_a_pause_begins_make_it_grow_no_further(retry_af
 
 
 @pytest.mark.parametrize(("status", "scope"), [(429, "route"), (503, "object")])
-def test_the_longest_time_that_the_api_asked_for_counts(status: int, scope: Scope) -> None:
+def test_the_longest_requested_time_counts(status: int, scope: Scope) -> None:
     pauses = Pauses()
     for retry_after in (7.0, 60.0, 20.0):
         pauses.refused(EVENTS, ("a",), status, retry_after, 0.0, 1.0)
     assert pauses.of(EVENTS, ("a",), 1.0) == Pause(scope, 60)
 
 
-def test_a_few_broken_workloads_hold_up_the_others_for_moments_only() -> None:
-    """Three workloads answer 503 with five minutes whenever they are asked; a hundred others answer."""
+def test_a_few_broken_workloads_delay_the_others_only_briefly() -> None:
+    """Three workloads always respond with 503 and five minutes; a hundred others respond normally."""
     pauses, now, held = Pauses(), 0.0, 0.0
     for number in itertools.cycle(range(100)):
         if now >= 3600.0:
@@ -157,13 +157,13 @@ def test_a_few_broken_workloads_hold_up_the_others_for_moments_only() -> None:
     assert 0 < held < 0.06 * 3600
 
 
-def test_a_limited_number_of_paused_objects_is_remembered_and_none_is_asked_too_soon() -> None:
+def test_a_limited_number_of_paused_objects_is_remembered_and_none_is_requested_too_soon() -> None:
     pauses = refused(Pauses(), *unavailable(*map(str, range(MAX_PAUSED_OBJECTS))))
     assert pauses.of(PODS, ("other", "p1"), 200.0) is None
     refused(pauses, *unavailable("one more"), at=200.0)
     assert pauses.of(PODS, ("one more", "p1"), 200.0) == Pause("route", 300)
     assert pauses.of(PODS, ("other", "p1"), 500.0) is None
-    refused(pauses, *unavailable("later"), at=500.0)  # there is room again: those of before are over
+    refused(pauses, *unavailable("later"), at=500.0)  # there is room again: the earlier pauses have ended
     assert pauses.of(PODS, ("later", "p1"), 500.0) == Pause("object", 300)
     assert pauses.of(PODS, ("other", "p1"), 500.0) is None
 
@@ -181,35 +181,37 @@ REQUESTS = st.lists(
     ),
     max_size=80,
 )
-"""Seconds since the request before, what is asked, the answer, and how long it takes."""
+"""Seconds since the previous request, its target, the response, and its duration."""
 
 
 @given(REQUESTS)
-def test_whatever_the_answers_what_asked_for_time_gets_it_and_the_list_waits_for_nobody_else(
+def test_requested_pauses_are_kept_and_the_list_is_paused_only_by_its_own_refusals(
     requests: list[tuple[float, Target, tuple[int, float | None], float]],
 ) -> None:
     pauses, now = Pauses(), 0.0
-    under_way: list[tuple[float, float, Target, int, float | None]] = []
-    asked_for: dict[tuple[str, tuple[str, ...] | None], float] = {}
+    in_flight: list[tuple[float, float, Target, int, float | None]] = []
+    requested_until: dict[tuple[str, tuple[str, ...] | None], float] = {}
     last = last_of_list = -1000.0
     for since, (route, ids), (status, retry_after), seconds in requests:
         now += since
-        for answered, sent, (of, about), code, asked in sorted(
-            (each for each in under_way if each[0] <= now), key=lambda each: each[:2]
+        for answered, sent, (of, about), code, requested in sorted(
+            (each for each in in_flight if each[0] <= now), key=lambda each: each[:2]
         ):
             if code == 200:
                 pauses.succeeded(of, sent)
                 continue
-            pauses.refused(of, about, code, asked, sent, answered)
+            pauses.refused(of, about, code, requested, sent, answered)
             last, last_of_list = answered, answered if of == LIST else last_of_list
             what = (of, about if code == 503 and about else None)
-            asked_for[what] = max(asked_for.get(what, 0.0), answered + min(asked or 0.0, MAX_PAUSE_SECONDS))
-        under_way = [each for each in under_way if each[0] > now]
+            requested_until[what] = max(
+                requested_until.get(what, 0.0), answered + min(requested or 0.0, MAX_PAUSE_SECONDS)
+            )
+        in_flight = [each for each in in_flight if each[0] > now]
         pause = pauses.of(route, ids, now)
         if pause is None:
             named = [(LIST, None), (route, None), (route, ids)]
-            assert all(now >= asked_for.get(what, 0.0) for what in named)
-            under_way.append((now + seconds, now, (route, ids), status, retry_after))
+            assert all(now >= requested_until.get(what, 0.0) for what in named)
+            in_flight.append((now + seconds, now, (route, ids), status, retry_after))
         else:
             assert 0 < pause.seconds <= last + MAX_PAUSE_SECONDS - now
             assert pause.scope != "account" or pause.seconds <= last_of_list + MAX_PAUSE_SECONDS - now

@@ -1,4 +1,4 @@
-"""The laws of the detail lane: the budget holds, trouble goes first, nobody starves."""
+"""Laws of detail polling: the budget is kept, urgent requests go first, and none starves."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from exporter.fleet.ledger import Ledger
 from exporter.fleet.polling import EXTRAS, DetailRequest, Policy, affordable, extra_costs, lasts, load, plan, requests
 from exporter.fleet.workload_state import Details, WorkloadState
 
-ASKS = st.builds(
+REQUESTS = st.builds(
     DetailRequest,
     workload=st.sampled_from([str(n) for n in range(40)]),
     part=st.sampled_from(["pods", "events", "stats_5m", "sharing"]),
@@ -22,31 +22,31 @@ ASKS = st.builds(
     urgent=st.booleans(),
     rank=st.integers(0, 3),
 )
-WAITING = st.lists(st.tuples(ASKS, st.floats(-5000, 1000) | st.just(-math.inf)), max_size=60)
+WAITING = st.lists(st.tuples(REQUESTS, st.floats(-5000, 1000) | st.just(-math.inf)), max_size=60)
 
 
 @given(WAITING, st.integers(0, 40))
-def test_the_budget_is_never_exceeded_and_nothing_is_asked_before_it_is_due(
+def test_the_budget_is_never_exceeded_and_nothing_is_requested_before_it_is_due(
     waiting: list[tuple[DetailRequest, float]], budget: int
 ) -> None:
     chosen = plan(waiting, 1000.0, budget)
     assert sum(request.cost for request in chosen) <= budget
-    due = [request for request, looked in waiting if 1000.0 - looked >= request.every]
+    due = [request for request, polled in waiting if 1000.0 - polled >= request.every]
     assert all(chosen.count(request) <= due.count(request) for request in chosen)
 
 
 @given(WAITING)
-def test_with_budget_enough_all_that_is_due_is_asked(waiting: list[tuple[DetailRequest, float]]) -> None:
+def test_with_enough_budget_everything_due_is_requested(waiting: list[tuple[DetailRequest, float]]) -> None:
     chosen = plan(waiting, 1000.0, 10_000)
-    assert sorted(chosen) == sorted(request for request, looked in waiting if 1000.0 - looked >= request.every)
+    assert sorted(chosen) == sorted(request for request, polled in waiting if 1000.0 - polled >= request.every)
 
 
 @given(WAITING, st.integers(5, 40))
-def test_the_steady_keep_their_share_and_those_in_trouble_get_the_rest(
+def test_steady_workloads_keep_their_share_and_urgent_ones_get_the_rest(
     waiting: list[tuple[DetailRequest, float]], budget: int
 ) -> None:
     chosen = plan(waiting, 1000.0, budget)
-    due = [request for request, looked in waiting if 1000.0 - looked >= request.every]
+    due = [request for request, polled in waiting if 1000.0 - polled >= request.every]
     spent = {urgent: sum(request.cost for request in chosen if request.urgent is urgent) for urgent in (True, False)}
     if any(request not in chosen for request in due if request.urgent):
         assert spent[False] <= 0.25 * budget + 10
@@ -57,15 +57,15 @@ def test_the_steady_keep_their_share_and_those_in_trouble_get_the_rest(
 def live(
     fleet: Sequence[DetailRequest], per_turn: int, turn: float, turns: int
 ) -> tuple[dict[DetailRequest, float], dict[DetailRequest, float]]:
-    """The greatest age of each ask over many turns, and when each was first asked."""
-    looked = dict.fromkeys(fleet, 0.0)
+    """The greatest age of each request over many turns, and when each was first sent."""
+    polled = dict.fromkeys(fleet, 0.0)
     oldest, first = dict.fromkeys(fleet, 0.0), dict[DetailRequest, float]()
     for number in range(turns):
         now = (number + 1) * turn
         for request in fleet:
-            oldest[request] = max(oldest[request], now - looked[request])
-        for request in plan(looked.items(), now, per_turn):
-            looked[request] = now
+            oldest[request] = max(oldest[request], now - polled[request])
+        for request in plan(polled.items(), now, per_turn):
+            polled[request] = now
             first.setdefault(request, now)
     return oldest, first
 
@@ -85,34 +85,32 @@ def test_the_oldest_age_is_bounded_by_fleet_size_over_budget(workloads: int, cos
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 4), st.integers(1, 40), st.integers(1, 60))
-def test_one_in_trouble_is_looked_at_within_its_interval_and_the_steady_do_not_starve(
-    parts: int, troubled: int, steady: int
+def test_urgent_requests_keep_their_interval_and_steady_ones_do_not_starve(
+    parts: int, urgent: int, steady: int
 ) -> None:
     interval, turn, rate = 30.0, 5.0, 4
     names = ["pods", "events", "stats_5m", "usage"][:parts]
-    fleet = [DetailRequest(f"t{n}", name, 1, interval, urgent=True) for n in range(troubled) for name in names]
+    fleet = [DetailRequest(f"t{n}", name, 1, interval, urgent=True) for n in range(urgent) for name in names]
     fleet += [DetailRequest(f"s{n}", name, 1, 300.0) for n in range(steady) for name in names]
     oldest, first = live(fleet, int(rate * turn), turn, 200)
     assert len(first) == len(fleet)
-    in_trouble = math.ceil(troubled * parts / (0.75 * rate * turn)) * turn
-    assert max(age for request, age in oldest.items() if request.urgent) <= interval + in_trouble + turn
+    urgent_round = math.ceil(urgent * parts / (0.75 * rate * turn)) * turn
+    assert max(age for request, age in oldest.items() if request.urgent) <= interval + urgent_round + turn
     assert max(oldest.values()) <= 300.0 + math.ceil(steady * parts / (0.25 * rate * turn)) * turn + turn
 
 
 @given(WAITING, st.integers(8, 40))
-def test_one_that_has_just_changed_is_asked_about_before_all_others_in_trouble(
-    waiting: list[tuple[DetailRequest, float]], budget: int
-) -> None:
+def test_a_workload_that_has_just_changed_goes_first(waiting: list[tuple[DetailRequest, float]], budget: int) -> None:
     changed = DetailRequest("changed", "pods", 2, 30.0, urgent=True)
-    before = [(request, max(looked, -4000.0)) for request, looked in waiting]
+    before = [(request, max(polled, -4000.0)) for request, polled in waiting]
     chosen = plan([*before, (changed, -math.inf)], 1000.0, budget)
     assert next(request for request in chosen if request.urgent) == changed
 
 
 def state(status: str = "running", importance: str = "low", **more: object) -> WorkloadState:
     details = more.pop("details", Details())
-    told = Workload(id="w", status=status, importance=importance, **more)  # type: ignore[arg-type]
-    return WorkloadState("eu", told, Ledger(0.0, 1000.0), details)  # type: ignore[arg-type]
+    item = Workload(id="w", status=status, importance=importance, **more)  # type: ignore[arg-type]
+    return WorkloadState("eu", item, Ledger(0.0, 1000.0), details)  # type: ignore[arg-type]
 
 
 def parts(of: WorkloadState, now: float = 1100.0, **policy: object) -> dict[str, float]:
@@ -137,15 +135,15 @@ STEADY = {"pods": 300, "events": 300, "stats_5m": 300, "usage": 300, "stats_1h":
         ),
     ],
 )
-def test_what_is_asked_depends_on_state_and_importance(of: WorkloadState, wanted: dict[str, float]) -> None:
+def test_requested_parts_depend_on_state_and_importance(of: WorkloadState, wanted: dict[str, float]) -> None:
     assert parts(of) == wanted
 
 
-def test_a_trouble_that_lasts_is_looked_at_less_often() -> None:
+def test_a_lasting_problem_is_polled_less_often() -> None:
     assert parts(state("errored"), now=1000.0 + 3601)["pods"] == 120
 
 
-def test_a_running_workload_with_a_pod_that_is_not_ready_is_in_trouble() -> None:
+def test_a_running_workload_with_an_unready_pod_is_urgent() -> None:
     def with_pod(ready: bool) -> WorkloadState:
         pod = Replica(name="a", status="running", containers=(Container(name="c", status="running", ready=ready),))
         return state(
@@ -156,7 +154,7 @@ def test_a_running_workload_with_a_pod_that_is_not_ready_is_in_trouble() -> None
     assert parts(with_pod(ready=True))["pods"] == 300
 
 
-def test_only_the_parts_that_are_wanted_are_asked_for() -> None:
+def test_only_wanted_parts_are_requested() -> None:
     assert parts(state(), parts=frozenset({"pods"})) == {"pods": 300}
 
 
@@ -194,7 +192,7 @@ def test_the_cost_of_extras_is_counted_over_the_fleet() -> None:
     assert costs["quantiles", "high"] == 0
 
 
-def test_an_answer_lasts_three_turns_of_its_own_and_longer_when_the_budget_is_short() -> None:
+def test_a_response_is_used_for_three_intervals_and_longer_if_the_budget_is_short() -> None:
     wanted = [DetailRequest("a", "pods", 2, 300.0), DetailRequest("b", "events", 1, 30.0)]
     assert load(wanted, 0.01) == pytest.approx((2 / 300 + 1 / 30) / 0.01)
     assert [lasts(wanted[0], 0.5), lasts(wanted[0], 2.0), lasts(wanted[1], 0.5)] == [900.0, 1800.0, 300.0]

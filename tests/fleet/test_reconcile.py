@@ -32,12 +32,12 @@ def after(*sweeps: Sweep) -> Snapshot:
 FAILED = Sweep((), (), "timeout")
 
 
-def test_the_time_of_a_status_is_when_it_was_first_seen_and_survives_other_changes() -> None:
+def test_the_time_of_a_status_is_its_first_observation_and_survives_other_changes() -> None:
     known = after(sweep(("a", "running")), sweep(("a", "Running ")), sweep(("a", "errored")), sweep(("a", "errored")))
     assert known.workloads["a"].ledger.since == 30.0
 
 
-def test_a_failed_sweep_keeps_everything_and_moves_no_success() -> None:
+def test_a_failed_sweep_changes_only_the_time_of_the_attempt() -> None:
     known = after(sweep(("a", "running")), FAILED, FAILED)
     assert list(known.workloads) == ["a"]
     assert (known.attempted, known.succeeded) == (30.0, 10.0)
@@ -68,7 +68,7 @@ def held(known: Snapshot) -> dict[str, tuple[str | None, dict[str, float]]]:
 
 
 @pytest.mark.parametrize("reject", [Reject("$", "type"), LOST])
-def test_behind_an_item_without_an_id_may_be_anyone_so_nobody_vanishes_and_nobody_is_fresh(reject: Reject) -> None:
+def test_an_item_without_an_id_may_be_any_workload_so_none_vanishes_and_none_is_fresh(reject: Reject) -> None:
     lost = sweep(("a", "errored"), rejects=(reject,))
     known = after(sweep(("a", "running"), ("b", "stopped")), lost, lost, lost)
     assert held(known) == {"a": ("errored", {}), "b": ("stopped", {"$": 20.0})}
@@ -76,13 +76,13 @@ def test_behind_an_item_without_an_id_may_be_anyone_so_nobody_vanishes_and_nobod
     assert held(step(known, sweep(("a", "errored"), ("b", "running")), 50.0))["b"] == ("running", {})
 
 
-def test_one_that_was_missing_already_may_stand_behind_such_an_item_too() -> None:
+def test_an_item_without_an_id_may_be_a_missing_workload_too() -> None:
     known = after(sweep(("a", "running")), sweep(), sweep(rejects=(LOST,)), sweep(rejects=(LOST,)))
     assert (list(known.missing), known.vanished) == (["a"], 0)
     assert step(known, sweep(), 50.0).vanished == 1
 
 
-def test_such_an_item_does_not_keep_those_whom_the_api_does_not_know() -> None:
+def test_an_item_without_an_id_does_not_keep_workloads_that_do_not_exist() -> None:
     lost = sweep(rejects=(LOST,))._replace(absent=frozenset("b"))
     known = after(sweep(("a", "running"), ("b", "running")), lost, lost)
     assert (list(known.workloads), list(known.gone), known.vanished) == (["a"], ["b"], 1)
@@ -99,20 +99,20 @@ def test_such_an_item_does_not_keep_those_whom_the_api_does_not_know() -> None:
         (after(sweep(("a", "running"))), sweep(("a", "running"), rejects=(Reject("$.tags", "type", "a"),)), ()),
     ],
 )
-def test_which_workloads_are_to_be_asked_for_by_their_ids(known: Snapshot, now: Sweep, ids: tuple[str, ...]) -> None:
+def test_which_workloads_are_requested_by_their_ids(known: Snapshot, now: Sweep, ids: tuple[str, ...]) -> None:
     assert unclear(known, now) == ids
 
 
-def test_what_a_workloads_own_route_shows_takes_the_place_of_what_the_list_does_not() -> None:
+def test_a_workloads_own_route_replaces_its_unreadable_list_item() -> None:
     now = Sweep((Workload(id="a"),), (NO_STATUS, LOST))
     route = {
         "a": One(Workload(id="a", status="errored"), ()),
         "b": One(Workload(id="b"), (Reject("$.name", "type", "b"),)),
     }
-    told = resolved(now, route, ["c"])
-    assert {w.id: w.status for w in told.workloads} == {"a": "errored", "b": None}
-    assert told.rejects == (LOST, Reject("$.name", "type", "b"))
-    assert told.absent == {"c"}
+    found = resolved(now, route, ["c"])
+    assert {w.id: w.status for w in found.workloads} == {"a": "errored", "b": None}
+    assert found.rejects == (LOST, Reject("$.name", "type", "b"))
+    assert found.absent == {"c"}
 
 
 def test_a_field_that_cannot_be_read_keeps_its_value_for_fifteen_minutes_and_is_then_unknown() -> None:
@@ -153,7 +153,7 @@ def test_a_replacement_that_cannot_be_read_has_not_ended() -> None:
     assert dict(known.workloads["a"].ledger.transitions) == {}
 
 
-def test_a_name_of_which_a_character_is_lost_is_shown_as_well_as_it_can_be() -> None:
+def test_a_name_with_an_invalid_character_is_shown_with_a_replacement_character() -> None:
     known = after(sweep(("a", "running")))
     now = Sweep((Workload(id="a", name="caf\ufffd", status="running"),), (Reject("$.name", "text", "a"),))
     state = step(known, now, 20.0).workloads["a"]
@@ -175,7 +175,7 @@ def test_a_vanished_workload_is_shown_as_such_for_an_hour_unless_it_comes_back()
     assert {s.workload.id: (s.vanished, s.ledger.first) for s in visible(back, 0.0, 900.0)} == {"a": (None, 10.0)}
 
 
-def test_the_first_sight_of_a_workload_and_of_its_status_are_told_apart() -> None:
+def test_first_observations_of_a_workload_and_of_its_status_are_distinct() -> None:
     known = after(sweep(("a", "running")), sweep(("a", "errored")))
     assert (known.workloads["a"].ledger.since, known.workloads["a"].ledger.first) == (20.0, 10.0)
 
@@ -185,7 +185,7 @@ def test_the_reason_of_the_last_failure_is_kept_until_a_sweep_is_complete() -> N
     assert after(sweep(), FAILED, sweep()).failure == ""
 
 
-def test_values_that_nobody_has_heard_of_are_counted_by_field() -> None:
+def test_unknown_values_are_counted_by_field() -> None:
     fleet = (
         Workload(id="a", status="Hibernating", importance="urgent", type="service"),
         Workload(id="b", status="hibernating", importance="LOW", type="agent"),
@@ -199,7 +199,7 @@ def test_values_that_nobody_has_heard_of_are_counted_by_field() -> None:
     }
 
 
-def test_a_restored_account_shows_nothing_counts_on_and_forgets_nobody_too_soon() -> None:
+def test_a_restored_account_shows_nothing_continues_its_counts_and_forgets_no_workload_too_soon() -> None:
     before = after(
         sweep(("a", "running"), ("b", "running"), ("c", "running")), sweep(("a", "running"), ("b", "running"))
     )
@@ -227,7 +227,7 @@ def test_durations_of_starts_are_tallied_for_the_account() -> None:
 # -- what is listed, and not for us
 
 
-def test_a_workload_that_is_not_chosen_any_more_leaves_without_having_vanished() -> None:
+def test_a_workload_that_is_no_longer_selected_has_not_vanished() -> None:
     both = sweep(("a", "running"), ("b", "starting"))
     left = sweep(("a", "running"))._replace(unchosen=frozenset("b"))
     for known in (after(both, left, left), after(both, sweep(("a", "running")), left), after(both, sweep(), sweep())):
@@ -237,7 +237,7 @@ def test_a_workload_that_is_not_chosen_any_more_leaves_without_having_vanished()
         assert not now.missing
 
 
-def test_a_workload_that_is_not_chosen_does_not_stand_behind_a_rejected_item() -> None:
+def test_a_rejected_item_is_not_a_listed_workload_that_is_not_selected() -> None:
     left = sweep(rejects=(Reject("$", "type"),))._replace(unchosen=frozenset("b"))
     assert list(after(sweep(("a", "running"), ("b", "running")), left).workloads) == ["a"]
 
@@ -247,7 +247,7 @@ def test_a_workload_that_is_not_chosen_does_not_stand_behind_a_rejected_item() -
     [("1970-01-01T02:00:00Z", []), ("1970-01-01T02:47:00Z", ["start"]), (None, ["start"])],
 )
 @pytest.mark.parametrize("restart", [True, False])
-def test_one_that_was_created_long_before_the_last_sweep_without_it_is_news_to_us_alone(
+def test_a_workload_created_long_before_the_last_sweep_without_it_existed_before(
     created: str | None, kinds: list[str], restart: bool
 ) -> None:
     known = step(step(Snapshot("acme"), sweep(("a", "running")), 9000.0), sweep(("a", "stopped")), 10_000.0)

@@ -40,9 +40,9 @@ def test_every_workload_belongs_to_exactly_one_shard(ids: list[str], shards: int
         (Selection(name="claims-.*", importance=("low",)), False),
     ],
 )
-def test_a_workload_is_selected_by_all_that_is_asked(chosen: Selection, is_selected: bool) -> None:
+def test_a_workload_is_selected_if_all_conditions_match(chosen: Selection, is_selected: bool) -> None:
     assert selected(WORKLOAD, chosen) is is_selected
 
 
-def test_who_tells_no_creator_is_nobodys() -> None:
+def test_a_workload_without_a_creator_is_not_selected_by_creator() -> None:
     assert not selected(Workload(id="w"), Selection(creators=("u1",)))

@@ -49,7 +49,7 @@ PAST = {
     "late": 1,
     "sent": False,
 }
-COURSE = {
+TRACKER = {
     "life": {"kind": "start"} | EPISODE,
     "rollout": {"kind": "replacement"} | EPISODE,
     "flapping": {"kind": "flapping"} | EPISODE,
@@ -102,7 +102,7 @@ LEDGER = {
     "grants": ["g"],
     "sharing_changes": 2,
     "gone": 8.0,
-    "course": COURSE,
+    "course": TRACKER,
 }
 TALLY = {"starts": {"counts": [1] + [0] * 9, "sum": 3.0}, "replacements": {"counts": [0] * 9 + [1], "sum": 9999.0}}
 
@@ -111,7 +111,7 @@ def test_a_ledger_is_read_and_written_with_the_keys_of_earlier_versions() -> Non
     ledger = msgspec.json.decode(json.dumps(LEDGER), type=Ledger, strict=True)
     assert json.loads(msgspec.json.encode(ledger)) == LEDGER
     assert {field.encode_name for field in msgspec.structs.fields(Ledger)} == LEDGER.keys()
-    assert {field.encode_name for field in msgspec.structs.fields(EpisodeTracker)} == COURSE.keys()
+    assert {field.encode_name for field in msgspec.structs.fields(EpisodeTracker)} == TRACKER.keys()
     assert {field.encode_name for field in msgspec.structs.fields(PodFacts)} == POD.keys()
     assert {field.encode_name for field in msgspec.structs.fields(ObservedEvent)} == EVENT.keys()
 
@@ -120,6 +120,6 @@ def test_totals_of_an_account_are_read_and_written_with_the_keys_of_earlier_vers
     assert json.loads(msgspec.json.encode(msgspec.json.decode(json.dumps(TALLY), type=Tally))) == TALLY
 
 
-def test_what_is_empty_is_not_stored() -> None:
+def test_empty_fields_are_not_stored() -> None:
     assert msgspec.json.encode(Ledger(1.0, 2.0)) == b'{"first":1.0,"since":2.0}'
     assert msgspec.json.encode(PodFacts("p1")) == b'{"proton":"p1"}'

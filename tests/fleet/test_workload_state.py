@@ -16,8 +16,8 @@ WAITING = container(status="waiting", reason="ErrImagePull", ready=True)
 DRAFT = Artifact(status="draft")
 
 
-def state(runtime: Runtime | None = None, told: Pods | None = None, status: str = "running") -> WorkloadState:
-    return sight(Workload(id="w", status=status, proton_id="p", runtime=runtime), details=Details(pods=told))
+def state(runtime: Runtime | None = None, expected: Pods | None = None, status: str = "running") -> WorkloadState:
+    return sight(Workload(id="w", status=status, proton_id="p", runtime=runtime), details=Details(pods=expected))
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def state(runtime: Runtime | None = None, told: Pods | None = None, status: str 
         (state(None, NONE), None),
     ],
 )
-def test_scaled_to_zero_is_told_apart_from_broken(of: WorkloadState, zero: bool | None) -> None:
+def test_scaled_to_zero_is_distinguished_from_broken(of: WorkloadState, zero: bool | None) -> None:
     assert workload_state.scaled_to_zero(of) is zero
 
 
@@ -49,7 +49,7 @@ def test_scaled_to_zero_is_told_apart_from_broken(of: WorkloadState, zero: bool 
         (state(None, pods(replica(WAITING))), ["a container waits"]),
     ],
 )
-def test_troubles_of_a_workload_that_is_up(of: WorkloadState, words: list[str]) -> None:
+def test_pod_problems_of_a_running_workload(of: WorkloadState, words: list[str]) -> None:
     assert list(workload_state.pod_problems(of)) == words
 
 
@@ -63,10 +63,10 @@ def test_troubles_of_a_workload_that_is_up(of: WorkloadState, words: list[str]) 
         (Proton(id="s", status="stopped"), "other"),
     ],
 )
-def test_the_role_of_a_proton_is_worked_out_where_it_is_not_told(proton: Proton, role: str) -> None:
+def test_the_role_of_a_proton_is_inferred_if_not_reported(proton: Proton, role: str) -> None:
     workload = Workload(id="w", proton_id="p", replacement=Replacement(candidate_proton_ids=("named",)))
-    told = sight(workload, details=Details(pods=Pods((Proton(id="p"), proton), {})))
-    assert workload_state.role(told, proton) == role
+    found = sight(workload, details=Details(pods=Pods((Proton(id="p"), proton), {})))
+    assert workload_state.role(found, proton) == role
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ SMALL = Runtime(container_groups=(Group(resolved_bundle=BUNDLE),))
 
 
 @pytest.mark.parametrize(
-    ("runtime", "told", "live"),
+    ("runtime", "expected", "live"),
     [
         (SMALL, ONE, {BUNDLE: 1}),
         (SMALL, NONE, {BUNDLE: 0}),
@@ -102,9 +102,9 @@ SMALL = Runtime(container_groups=(Group(resolved_bundle=BUNDLE),))
     ],
 )
 def test_pods_are_counted_by_the_bundle_they_run_on(
-    runtime: Runtime, told: Pods | None, live: dict[Bundle, int] | None
+    runtime: Runtime, expected: Pods | None, live: dict[Bundle, int] | None
 ) -> None:
-    assert workload_state.live_by_bundle(state(runtime, told)) == live
+    assert workload_state.live_by_bundle(state(runtime, expected)) == live
 
 
 SERVES, NEW, DRAINS, GONE = (
@@ -119,10 +119,10 @@ def partly(
     *protons: Proton, of: str | None = "p", refused: bool = False, failed: str = "", **unread: str
 ) -> WorkloadState:
     """A workload whose protons are these; `unread` are those whose pods could not be read, `_` the unlisted ones."""
-    reasons = {name.replace("_", ""): why for name, why in unread.items()}
-    told = {p.id: None if p.id in reasons else StatusDetails() for p in protons}
+    reasons = {name.replace("_", ""): reason for name, reason in unread.items()}
+    found = {p.id: None if p.id in reasons else StatusDetails() for p in protons}
     details = Details(
-        pods=Pods(protons, told, reasons) if protons else None,
+        pods=Pods(protons, found, reasons) if protons else None,
         refused=frozenset({"pods"} if refused else ()),
         failed={"pods": failed} if failed else {},
     )
@@ -180,11 +180,11 @@ def test_which_pods_could_not_be_read_and_whether_it_matters(
         (Unread("unknown", "", "decode"), "a version missing from the list: the response cannot be decoded"),
     ],
 )
-def test_what_could_not_be_read_is_named_with_the_reason_and_the_remedy(unread: Unread, words: str) -> None:
+def test_unread_pods_are_named_with_the_reason_and_the_remedy(unread: Unread, words: str) -> None:
     assert unread.text == words
 
 
-def test_an_outgoing_version_that_runs_is_not_taken_for_one_that_is_missing_from_the_list() -> None:
+def test_a_running_outgoing_version_is_not_taken_for_a_missing_one() -> None:
     running = Proton("o", status="running")
     assert workload_state.role(partly(running), running) == "active"
     assert workload_state.role(partly(running, _="decode"), running) == "outgoing"
@@ -202,15 +202,15 @@ def test_an_outgoing_version_that_runs_is_not_taken_for_one_that_is_missing_from
 def test_a_draft_ends_eight_hours_after_its_proton_began(
     status: str, proton: Proton | None, expiry: float | None
 ) -> None:
-    told = Details(pods=Pods((proton,), {"p": StatusDetails()})) if proton is not None else Details()
+    found = Details(pods=Pods((proton,), {"p": StatusDetails()})) if proton is not None else Details()
     workload = Workload(id="w", status=status, proton_id="p", artifact=DRAFT, created_at="1970-01-01T00:00:01Z")
-    assert workload_state.draft_expiry(sight(workload, details=told)) == expiry
+    assert workload_state.draft_expiry(sight(workload, details=found)) == expiry
 
 
-def test_a_draft_without_any_time_has_no_end_that_is_known() -> None:
+def test_a_draft_without_any_time_has_no_known_end() -> None:
     assert workload_state.draft_expiry(sight(Workload(id="w", status="running", artifact=DRAFT))) is None
 
 
-def test_the_creation_of_a_draft_that_lives_on_tells_nothing_of_its_end() -> None:
+def test_the_creation_time_of_a_restarted_draft_does_not_determine_its_end() -> None:
     old = Workload(id="w", status="running", artifact=DRAFT, created_at="1970-01-01T00:00:00Z")
     assert workload_state.draft_expiry(sight(old, since=9 * 3600.0)) is None

@@ -139,8 +139,8 @@ class Reference:
                 (samples,) = samples_of((row,), state)
                 for labels, value in samples:
                     common = [state.account, state.workload.name or "", state.workload.id]
-                    told = dict(zip(names, [bounded(text) for text in [*common, *labels]], strict=True))
-                    family.add_sample(row.name, told, value)
+                    found = dict(zip(names, [bounded(text) for text in [*common, *labels]], strict=True))
+                    family.add_sample(row.name, found, value)
             yield family
 
 
@@ -205,7 +205,7 @@ def test_after_any_sequence_of_changes_the_page_is_the_full_render(fleets: list[
 
 
 @given(st.lists(st.dictionaries(st.integers(0, 30), st.sampled_from(["running", "errored"])), min_size=2, max_size=6))
-def test_wherever_workloads_come_and_go_among_the_shelves_the_page_is_the_full_render(
+def test_after_adding_and_removing_workloads_the_page_is_the_full_render(
     fleets: list[dict[int, str]],
 ) -> None:
     page = Exposition(shelf=4)
@@ -217,14 +217,14 @@ def test_wherever_workloads_come_and_go_among_the_shelves_the_page_is_the_full_r
 
 @given(FLEETS)
 @settings(deadline=None)
-def test_the_same_fleet_again_changes_no_bytes(fleet: list[WorkloadState]) -> None:
+def test_an_unchanged_fleet_changes_no_bytes(fleet: list[WorkloadState]) -> None:
     page = rendered(fleet)
     before = list(page.bodies())
     page.update(fleet)
     assert all(a is b for a, b in zip(before, page.bodies(), strict=True))
 
 
-def test_a_change_of_status_touches_only_the_families_that_tell_it() -> None:
+def test_a_change_of_status_changes_only_the_families_that_read_it() -> None:
     page = Exposition()
     before = Workload(id="w", name="n", status="running")
     page.update([sight(before, 1.0)])
@@ -245,7 +245,7 @@ def test_an_update_yields_often_and_shows_nothing_until_its_end() -> None:
         assert page.text() == after
 
 
-def test_an_update_that_was_broken_off_is_made_up_for_by_the_next() -> None:
+def test_an_interrupted_update_is_completed_by_the_next() -> None:
     page = rendered([sight(Workload(id="0", status="running"), 1.0)])
     fleet = [sight(Workload(id=str(number), status="errored"), 2.0) for number in range(1000)]
     next(page.steps(fleet))
@@ -278,15 +278,15 @@ def test_an_update_that_was_broken_off_is_made_up_for_by_the_next() -> None:
         ),
     ],
 )
-def test_a_workload_is_told_in_these_lines(item: Any, lines: list[str]) -> None:
+def test_a_workload_is_rendered_as_these_lines(item: Any, lines: list[str]) -> None:
     text = render([sight(read(item), 0.0)]).decode().splitlines()
     assert [line for line in lines if line not in text] == []
 
 
-def test_what_the_api_did_not_tell_has_no_sample() -> None:
+def test_a_value_that_is_not_reported_has_no_sample() -> None:
     text = render([sight(read(payload("P02")), 0.0)]).decode()
-    told = {f.name for f in text_string_to_metric_families(text) if f.samples}
-    assert told == {
+    found = {f.name for f in text_string_to_metric_families(text) if f.samples}
+    assert found == {
         "datarobot_workload_info",
         "datarobot_workload_status",
         "datarobot_workload_status_since_timestamp_seconds",
@@ -311,7 +311,7 @@ def test_numbers_are_written_as_prometheus_client_writes_them(value: float) -> N
     ("value", "text"),
     [(1763632800.0, "1.7636328e+09"), (0.0, "0.0"), (math.inf, "+Inf"), (-math.inf, "-Inf"), (math.nan, "NaN")],
 )
-def test_a_number_is_written_so(value: float, text: str) -> None:
+def test_a_number_is_written_as(value: float, text: str) -> None:
     assert exposition.number(value) == text
 
 
@@ -325,7 +325,7 @@ def test_a_number_is_written_so(value: float, text: str) -> None:
         ("x" * 999, "x" * 247 + "~20835e7e"),
     ],
 )
-def test_a_label_is_bounded_clean_and_escaped(value: str, text: str) -> None:
+def test_a_label_is_bounded_cleaned_and_escaped(value: str, text: str) -> None:
     assert exposition.label(value) == text
 
 
@@ -334,7 +334,7 @@ def test_family_rows_have_unique_names_and_labels_in_order() -> None:
     assert all(row.help and row.source and row.absence for row in FAMILIES)
 
 
-def test_what_is_no_longer_told_has_no_sample_any_more_and_a_new_name_moves_every_series() -> None:
+def test_a_value_that_is_no_longer_reported_has_no_sample_and_a_new_name_changes_every_series() -> None:
     page = Exposition()
     page.update([sight(Workload(id="w", name="old", last_response="2026-11-20T10:00:00Z"), 1.0)])
     page.update([sight(Workload(id="w", name="old"), 1.0)])
@@ -358,14 +358,14 @@ def test_the_families_of_accounts_are_written_as_prometheus_client_writes_them()
     made.register(histogram)
     library = generate_latest(made).decode().split(f"# HELP {name}_created")[0]
     assert by_name[name].decode() == library
-    told = {
+    found = {
         (sample.name, *sample.labels.items()): sample.value
         for family in text_string_to_metric_families(b"".join(by_name.values()).decode())
         for sample in family.samples
         if family.type == "gauge"
     }
     eu = ("account", "eu")
-    assert told == {
+    assert found == {
         ("datarobot_account_info", eu, ("org_id", "org")): 1.0,
         ("datarobot_account_workloads_limit", eu): 25.0,
         ("datarobot_account_workloads_active", eu): 3.0,
@@ -376,7 +376,7 @@ def test_the_families_of_accounts_are_written_as_prometheus_client_writes_them()
     }
 
 
-def test_of_an_account_that_told_nothing_there_is_nothing_but_what_we_counted() -> None:
+def test_an_account_that_reports_nothing_has_only_the_exporters_own_counts() -> None:
     bodies = account_bodies(ACCOUNTS, [("eu", AccountFacts(Account("eu"), None, Tally()))])
     assert [body.name for body in bodies if body.samples] == [family.name for family in ACCOUNTS[-2:]]
 

@@ -1,4 +1,4 @@
-"""Rows of FAMILIES by example: what a workload says, and what is served of it."""
+"""Rows of FAMILIES by example: a workload with its samples."""
 
 import pytest
 
@@ -22,7 +22,7 @@ from exporter.metrics.registry import FAMILIES, samples_of, served, served_accou
 from tests.make import container, pods, replica, sight
 
 
-def told(name: str, workload: Workload) -> Samples:
+def samples_of_family(name: str, workload: Workload) -> Samples:
     """The samples of one family."""
     place = next(n for n, family in enumerate(FAMILIES) if family.name == f"datarobot_workload_{name}")
     return samples_of(FAMILIES, sight(workload, 20.0, 10.0))[place]
@@ -60,12 +60,12 @@ def scaled(**policies: float | None) -> Workload:
         ("vanished_timestamp_seconds", Workload(id="w"), ()),
     ],
 )
-def test_what_a_workload_says_is_what_is_served(name: str, workload: Workload, samples: Samples) -> None:
-    assert told(name, workload) == samples
+def test_samples_of_a_workload(name: str, workload: Workload, samples: Samples) -> None:
+    assert samples_of_family(name, workload) == samples
 
 
 @pytest.mark.parametrize(("status", "label"), [("ERRORED", "errored"), ("Hibernating", "other"), (None, "unknown")])
-def test_a_vanished_workload_is_told_with_its_last_status_and_its_totals(status: str | None, label: str) -> None:
+def test_a_vanished_workload_has_its_last_status_and_its_totals(status: str | None, label: str) -> None:
     gone = sight(Workload(id="w", status=status), 20.0, 10.0, vanished=30.0)
     named = dict(zip([f.name for f in FAMILIES], samples_of(FAMILIES, gone), strict=True))
     assert named["datarobot_workload_vanished_timestamp_seconds"] == (((label, ""), 30.0),)
@@ -159,18 +159,18 @@ SCALED = scaled(httpRequestsConcurrency=4, cpuAverageUtilization=50).runtime
         ("workload_window_server_error_ratio", Details(windows={"5m": Window(0, 300, RequestMetrics(0, 0))}), ()),
     ],
 )  # fmt: skip
-def test_what_the_details_say_is_what_is_served(name: str, details: Details, samples: Samples) -> None:
+def test_samples_of_details(name: str, details: Details, samples: Samples) -> None:
     assert detailed(name, details) == samples
 
 
-def test_use_that_the_bundle_could_not_give_is_a_unit_misunderstood() -> None:
+def test_usage_beyond_the_bundle_is_a_misunderstood_unit() -> None:
     runtime = Runtime(container_groups=(Group(replica_count=2, resolved_bundle=Bundle("b", 2.0, 4096, 0)),))
     much = Details(usage=(OtelValue("cpu", "nanocores", current_value=9e9),))
     assert detailed("workload_cpu_usage_cores", much, runtime=runtime) == ()
 
 
-def test_load_over_target_tells_what_the_autoscaler_wants() -> None:
-    asked = Group(
+def test_load_is_divided_by_the_autoscalers_target() -> None:
+    requested = Group(
         autoscaling=(SCALED.container_groups or ())[0].autoscaling if SCALED is not None else None,
         containers=(ContainerRuntime("main", Allocation(cpu=2.0)),),
     )
@@ -179,9 +179,9 @@ def test_load_over_target_tells_what_the_autoscaler_wants() -> None:
         windows={"5m": Window(0, 300, RequestMetrics(concurrent_requests=12))},
         usage=(OtelValue("cpu", "nanocores", current_value=3e9, level="workload"),),
     )
-    told = detailed("workload_autoscaling_load_ratio", details, runtime=Runtime(container_groups=(asked,)))
-    assert told == ((("cpuAverageUtilization",), 1.5), (("httpRequestsConcurrency",), 1.5))
-    nobody = details._replace(pods=pods())
-    assert detailed("workload_autoscaling_load_ratio", nobody, runtime=Runtime(container_groups=(asked,))) == ()
+    found = detailed("workload_autoscaling_load_ratio", details, runtime=Runtime(container_groups=(requested,)))
+    assert found == ((("cpuAverageUtilization",), 1.5), (("httpRequestsConcurrency",), 1.5))
+    no_pods = details._replace(pods=pods())
+    assert detailed("workload_autoscaling_load_ratio", no_pods, runtime=Runtime(container_groups=(requested,))) == ()
     odd = scaled(gpuRequestQueueDepth=3).runtime
     assert detailed("workload_autoscaling_load_ratio", details, runtime=odd) == ()

@@ -17,7 +17,7 @@ from exporter.otlp.self_traces import QUEUE, SelfTraces
 from exporter.otlp.verdict import Verdict
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES
-from exporter.telemetry.own_metrics import Report
+from exporter.telemetry.report import Report
 from exporter.telemetry.sweep_trace import SweepTrace, part
 from tests.collect.test_client import World, always
 from tests.daemon.test_daemon import Scene, play

@@ -3,26 +3,21 @@
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from exporter.daemon.daemon import Daemon
-from exporter.otlp import sender as module
 from exporter.otlp.encoding import EMPTY, encode
-from exporter.otlp.sender import DROPPED, FAILURES, Sender
+from exporter.otlp.sender import CHECK_SECONDS, DROPPED, FAILURES, Sender
 from exporter.otlp.transport import Transport, transport
 from exporter.otlp.verdict import Verdict
-from exporter.settings.model import Settings
 from exporter.settings.traces import TraceSettings
-from exporter.simulator import Simulator
-from exporter.state.store import Frozen, Store
-from exporter.telemetry.own_metrics import Report
+from exporter.state.store import EncodedTrace, Store
+from exporter.telemetry.report import Report
 from exporter.tracing.trace import Span, Trace
-from tests.daemon.parts import use_traces
-from tests.daemon.test_daemon import START, Scene, Time, play
+from tests.daemon.test_daemon import START, Time
 from tests.receivers import DRIP, HALF, HANG, Answer, HttpReceiver, partly
 from tests.state.test_store import full_disk
 
@@ -35,8 +30,8 @@ def trace_of(number: int, spans: int = 2) -> Trace:
     return Trace(bytes([number]) * 16, {"service.name": "w"}, (root, *children))
 
 
-def frozen(number: int, at: float = START, spans: int = 2) -> Frozen:
-    return Frozen(bytes([number]) * 16, spans, encode(trace_of(number, spans)), at)
+def encoded(number: int, at: float = START, spans: int = 2) -> EncodedTrace:
+    return EncodedTrace(bytes([number]) * 16, spans, encode(trace_of(number, spans)), at)
 
 
 def ids(*numbers: int) -> list[bytes]:
@@ -66,7 +61,7 @@ class Stage:
         self.sender = Sender(self.store, transport, self.report, self.traces, self.time.clock)
 
     def put(self, *numbers: int, spans: int = 2) -> None:
-        self.store.commit("eu", {}, traces=[frozen(number, self.time.wall, spans) for number in numbers])
+        self.store.commit("eu", {}, traces=[encoded(number, self.time.wall, spans) for number in numbers])
 
     async def turns(self, count: int) -> None:
         for _ in range(count):
@@ -164,7 +159,7 @@ def test_after_each_fault_every_trace_arrives_once_with_the_same_bytes(
             assert stage.value("endpoint_up", "http/protobuf") == 0
             while len(receiver.received) < 2:
                 await stage.turns(1)
-            assert pause / 2 <= stage.time.steady - began <= pause + module.IDLE
+            assert pause / 2 <= stage.time.steady - began <= pause + CHECK_SECONDS
             stage.put(3)
             await stage.until(700.0)
             assert receiver.traces == ids(1, 2, 3)
@@ -443,94 +438,3 @@ def test_a_running_sender_survives_unexpected_exceptions(caplog: pytest.LogCaptu
 
     asyncio.run(work())
     assert "sending traces failed; they are kept" in caplog.text
-
-
-# -- with the daemon
-
-
-@pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    with Simulator(workloads=20, clock=lambda: START) as made:
-        yield made
-
-
-def test_the_daemon_serves_metrics_while_the_collector_hangs_and_applies_a_reload(simulator: Simulator) -> None:
-    async def work(scene: Any) -> None:
-        with HttpReceiver() as hanging, HttpReceiver() as good:
-            hanging.answer = HANG
-            daemon: Daemon = scene.daemon
-            daemon.store.commit("eu", {}, traces=[frozen(1), frozen(2)])
-
-            def settings(**traces: Any) -> Settings:
-                ours = TraceSettings.model_validate(traces)
-                return Settings.model_validate(
-                    scene.settings.model_dump() | {"accounts": scene.settings.accounts}
-                ).model_copy(update={"traces": ours})
-
-            use_traces(daemon, settings(endpoint=hanging.url, timeout=60.0).traces)
-            daemon.settings = settings(endpoint=hanging.url, timeout=60.0)
-            await eventually(lambda: bool(hanging.received))
-            for _ in range(3):
-                await scene.sweep(after=30)
-                assert await scene.workloads() > 10
-                assert (await scene.get("/-/healthy"))[0] == 200
-            assert await scene.value("datarobot_exporter_trace_endpoint_up") == 0
-            scene.next = settings(endpoint=good.url)
-            assert await daemon.reload() == []
-            await eventually(lambda: good.traces == ids(1, 2))
-            await eventually(lambda: daemon.store.outbox().traces == 0)
-            await daemon.publish()
-            assert await scene.value("datarobot_exporter_trace_endpoint_up", protocol="http/protobuf") == 1
-            scene.next = settings(endpoint=good.url, certificate=__file__)
-            (problem,) = await daemon.reload()
-            assert "traces.certificate: cannot be used" in problem
-            scene.next = settings()
-            await daemon.reload()
-            assert daemon.traces.sender is None
-            await daemon.tasks.join()
-            await daemon.publish()
-            assert await scene.value("datarobot_exporter_trace_endpoint_up") is None
-
-    play(simulator, work)
-
-
-def test_concurrent_reloads_leave_one_sender_and_send_each_trace_once(
-    simulator: Simulator,
-) -> None:
-    async def work(scene: Scene) -> None:
-        with HttpReceiver() as receiver:
-            daemon, traces = (
-                scene.daemon,
-                TraceSettings.model_validate({"endpoint": receiver.url, "self_traces": False}),
-            )
-            receiver.answer = HANG
-            daemon.store.commit("eu", {}, traces=[frozen(1), frozen(2)])
-            use_traces(daemon, traces)
-            await eventually(lambda: bool(receiver.received))
-            receiver.answer = Answer()
-            for timeout in (8.0, 9.0, 10.0):
-                use_traces(daemon, traces.model_copy(update={"timeout": timeout}))
-            await eventually(lambda: not daemon.tasks)
-            await eventually(lambda: daemon.store.outbox().traces == 0)
-            assert receiver.traces == ids(1, 2)
-            running = [task for task in asyncio.all_tasks() if "Sender._run" in str(task.get_coro())]
-            assert len(running) == 1
-            await scene.daemon.publish()
-            assert await scene.value("datarobot_exporter_trace_endpoint_up", protocol="http/protobuf") == 1
-            assert daemon.traces.sender is not None
-            await daemon.traces.sender.close()
-
-    play(simulator, work)
-
-
-def test_a_failed_background_task_is_logged(simulator: Simulator, caplog: pytest.LogCaptureFixture) -> None:
-    async def fails() -> None:
-        raise ZeroDivisionError
-
-    async def work(scene: Scene) -> None:
-        scene.daemon.tasks.start(fails())
-        await eventually(lambda: not scene.daemon.tasks)
-
-    play(simulator, work)
-    (line,) = [record for record in caplog.records if record.exc_info]
-    assert line.message == "a background task failed"

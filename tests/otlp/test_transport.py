@@ -249,7 +249,7 @@ def test_each_grpc_code_has_its_verdict(code: grpc.StatusCode, details: str, res
     receiver = GrpcReceiver((code, details, ()))
     verdict = sent(receiver)
     assert (verdict.result, verdict.reason, verdict.after) == (result, reason, None)
-    assert f"Export to {receiver.url} answered {code.name}: " in verdict.message
+    assert f"Export to {receiver.url} returned {code.name}: " in verdict.message
     assert (details or "(no message)") in verdict.message
     assert reason in REASONS
 

@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from exporter.alerting.alarms import Exporter, Fleet, Subscription, Sweeping
+from exporter.alerting.delivery_state import Subscription
 from exporter.alerting.notification import Notification
 from exporter.alerting.rules import Options
 from exporter.alerting.silences import Silence
+from exporter.alerting.subjects import AccountFleet, ExporterStatus, SweepStatus
 from exporter.api.models import Tag, Workload
 from exporter.clock import Clock
 from exporter.fleet.ledger import Ledger, Tally
@@ -23,7 +24,7 @@ from exporter.paging.notify.contract import Sent
 from exporter.paging.pager import Pager
 from exporter.paging.receiver import Receiver
 from exporter.state.store import StateError, Store
-from exporter.telemetry.own_metrics import Report
+from exporter.telemetry.report import Report
 
 ALL = Subscription(lambda told: told.labels["severity"] != "none", lambda _, __: False)
 
@@ -67,7 +68,7 @@ class Scene:
         self.standing, self.subscription, self.repeat, self.change = standing, subscription, repeat, change
         self.hears, self.evidence = hears, evidence
         self.transitions: dict[str, int] = {}
-        self.exporter = Exporter()
+        self.exporter = ExporterStatus()
         self.start()
 
     def start(self) -> None:
@@ -86,15 +87,15 @@ class Scene:
             fleets=self.fleets, exporter=lambda: self.exporter, clock=clock, before=before,
         )  # fmt: skip
 
-    def fleets(self) -> list[Fleet]:
+    def fleets(self) -> list[AccountFleet]:
         """What is known now."""
         told = Workload(id="w1", name="chat", status=self.status, importance="critical", tags=(Tag("team", "x"),))
         known = AccountFacts(Account("acme"), None, Tally())
         return [
-            Fleet(
+            AccountFleet(
                 known,
                 [WorkloadState("acme", told, Ledger(0.0, 0.0, transitions=self.transitions))],
-                Sweeping("", 1.0, 30.0),
+                SweepStatus("", 1.0, 30.0),
                 self.told,
             )
         ]
@@ -169,13 +170,13 @@ def test_a_receiver_that_hangs_keeps_neither_the_looks_nor_others_nor_what_they_
             receivers=receivers,
             evidence=lambda *_: (),
             fleets=scene.fleets,
-            exporter=Exporter,
+            exporter=ExporterStatus,
             clock=clock,
             interval=0.01,
         )
         scene.status = "errored"
         await scene.passes(600)
-        assert [*scene.store.paged().told["phone"]] == [*pager.state.notified["phone"]] != []
+        assert [*scene.store.load_paging().notified["phone"]] == [*pager.state.notified["phone"]] != []
         scene.status = "running"
         await scene.passes(60)
         assert scene.phone.heard == [FIRES, ENDS]
@@ -249,7 +250,7 @@ def test_killed_at_any_moment_it_goes_on_as_if_nothing_had_been(tmp_path: Path, 
 
 def test_a_state_that_cannot_be_written_stops_no_page(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     class Full(Store):
-        def page(self, now: Any, before: Any) -> None:
+        def save_paging(self, now: Any, before: Any) -> None:
             raise StateError("disk full")
 
     async def work(scene: Scene) -> None:
@@ -329,7 +330,7 @@ def test_a_notice_that_a_receiver_will_not_have_holds_up_no_other() -> None:
     async def work(scene: Scene) -> None:
         scene.phone = Choosy()
         scene.start()
-        scene.status, scene.exporter = "errored", Exporter(settings_good=False)
+        scene.status, scene.exporter = "errored", ExporterStatus(settings_good=False)
         await scene.passes(1200)
         assert scene.phone.heard == ["firing DataRobotExporterReloadFailed"]
         assert scene.pager.failing.keys() <= {"phone"}
@@ -447,7 +448,7 @@ def test_a_notice_on_its_way_is_waited_for_at_the_end() -> None:
         await closing
         await turn
         assert scene.phone.heard == [FIRES]
-        assert [each.tried for each in scene.store.paged().told["phone"].values()] == [False]
+        assert [each.tried for each in scene.store.load_paging().notified["phone"].values()] == [False]
 
     play(work)
 
@@ -530,7 +531,7 @@ def test_a_workload_of_which_no_evidence_can_be_found_is_told_all_the_same(caplo
 class Many(Scene):
     """A fleet of so many workloads, every tenth of them critical."""
 
-    def fleets(self) -> list[Fleet]:
+    def fleets(self) -> list[AccountFleet]:
         (fleet,) = super().fleets()
         (one,) = fleet.workloads
 
@@ -628,7 +629,7 @@ def test_after_a_reload_it_is_still_known_since_when_a_receiver_fails() -> None:
 
 def test_where_the_state_cannot_be_read_it_begins_anew_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Store):
-        def paged(self) -> Any:
+        def load_paging(self) -> Any:
             raise StateError("disk gone")
 
     async def work(scene: Scene) -> None:
@@ -659,7 +660,7 @@ def test_what_cannot_be_closed_holds_up_no_end(caplog: pytest.LogCaptureFixture)
             receivers=[],
             evidence=lambda *_: (),
             fleets=scene.fleets,
-            exporter=Exporter,
+            exporter=ExporterStatus,
             clock=clock,
             closers=[fails, closes],
         ).close()

@@ -11,7 +11,7 @@ from exporter.alerting.silences import Silence
 from exporter.clock import Clock
 from exporter.daemon.daemon import Daemon
 from exporter.settings.model import Settings
-from exporter.state.store import Paged, Store
+from exporter.state.store import Store, StoredPaging
 from tests.daemon.parts import use_paging
 
 NOW = 1_795_000_000.0
@@ -34,7 +34,7 @@ def asked(*requests: tuple[str, str], stored: Mapping[str, Silence] | None = Non
 
     async def work() -> list[httpx.Response]:
         store = Store(None)
-        store.page(Paged({}, {}, stored or {}), Paged({}, {}, {}))
+        store.save_paging(StoredPaging({}, {}, stored or {}), StoredPaging({}, {}, {}))
         daemon = Daemon(SETTINGS, lambda: SETTINGS, store=store, clock=Clock(lambda: NOW, lambda: 0.0, pause))
         await use_paging(daemon, SETTINGS)
         assert daemon.paging.pager is not None

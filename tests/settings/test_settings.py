@@ -430,10 +430,10 @@ paging:
         "[5].quiet_hours[1] (line 11): the period is empty; use one such as 22:00-07:00, in UTC",
         "[5].routing_key (line 11): not an integration key of Events API v2, which has 32 letters and digits",
         "[5].url (line 11): not a URL of Events API v2; use one such as https://events.eu.pagerduty.com/v2/enqueue",
-        "[6] (line 12): hmac_secret_env and hmac_secret; give exactly one of hmac_secret_file, hmac_secret_env and "
+        "[6] (line 12): hmac_secret_env and hmac_secret; set exactly one of hmac_secret_file, hmac_secret_env and "
         "hmac_secret",
         "[7].repeat_interval (line 13): Input should be less than or equal to 60",
-        "[7].urls[0] (line 13): a URL with a query or fragment; give one such as http://alertmanager:9093",
+        "[7].urls[0] (line 13): the URL has a query or fragment; use one such as http://alertmanager:9093",
         "[7].urls (line 13): Tuple should have at least 1 item after validation, not 0",
         "[8] (line 14): an Alertmanager is expected of everything: set mute_time_intervals and send_resolved there, "
         "and leave quiet_hours and send_resolved out here",

@@ -1,4 +1,4 @@
-"""Pages of the published shape filled with what the schema allows: digested, never falsely healthy, always valid."""
+"""Random workload lists within the published schema are decoded and rendered correctly."""
 
 import asyncio
 import http.server
@@ -119,7 +119,7 @@ PAGES = st.lists(ITEM, max_size=4, unique_by=lambda item: item["id"])
 
 
 def running(families: Any) -> set[str]:
-    """The ids of the workloads that a page says are running; parses the whole page."""
+    """The ids of the workloads shown as running; parses the whole page."""
     return {
         sample.labels["workload_id"]
         for family in families
@@ -130,7 +130,7 @@ def running(families: Any) -> set[str]:
 
 @given(PAGES)
 @settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-def test_a_page_of_random_values_keeps_everyone_and_calls_nobody_healthy_falsely(
+def test_random_values_lose_no_workload_and_show_none_as_running_by_mistake(
     items: list[Any],
 ) -> None:
     decoded = workload_page(page(*items))
@@ -140,9 +140,9 @@ def test_a_page_of_random_values_keeps_everyone_and_calls_nobody_healthy_falsely
     exposition.update([sight(workload, 1.0, 1.0) for workload in decoded.items])
     expected = {item["id"] for item in items if item["id"] and folded(item.get("status")) == "running"}
     text, openmetrics = exposition.text().decode(), exposition.openmetrics().decode() + "# EOF\n"
-    told = running(text_string_to_metric_families(text))
-    assert told == {bounded(i) for i in expected}
-    assert running(openmetrics_families(openmetrics)) == told  # type: ignore[no-untyped-call]
+    shown = running(text_string_to_metric_families(text))
+    assert shown == {bounded(i) for i in expected}
+    assert running(openmetrics_families(openmetrics)) == shown  # type: ignore[no-untyped-call]
 
 
 class Api(http.server.BaseHTTPRequestHandler):

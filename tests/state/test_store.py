@@ -1,4 +1,4 @@
-"""The state file: what is committed is there after any end, and each kind of bad file has its clear answer."""
+"""The state file: committed state survives, and unusable files are reported."""
 
 import contextlib
 import resource
@@ -16,7 +16,7 @@ import pytest
 
 from exporter.fleet.ledger import Durations, Ledger, Tally
 from exporter.state import store as module
-from exporter.state.store import REMEMBERED, Frozen, Outbox, State, StateError, Store
+from exporter.state.store import REMEMBERED, EncodedTrace, Outbox, StateError, Store, StoredAccount
 
 LEDGER = Ledger(10.0, 20.0, "claims", "running", events={"started": 2})
 TALLY = Tally(Durations().with_one(61.0))
@@ -33,7 +33,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     made.close()
 
 
-def test_what_was_committed_is_there_after_reopening_and_accounts_are_apart(tmp_path: Path) -> None:
+def test_committed_state_is_loaded_by_account_after_reopening(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     store = Store(path)
     store.commit("eu", {"a": LEDGER, "b": LEDGER}, TALLY)
@@ -41,14 +41,14 @@ def test_what_was_committed_is_there_after_reopening_and_accounts_are_apart(tmp_
     store.commit("eu", {"b": None})
     store.close()
     store = reopened(path)
-    assert store.load("eu") == State({"a": LEDGER}, TALLY)
-    assert store.load("us") == State({"a": Ledger(1.0, 1.0)})
-    assert store.load("nobody") == State()
+    assert store.load("eu") == StoredAccount({"a": LEDGER}, TALLY)
+    assert store.load("us") == StoredAccount({"a": Ledger(1.0, 1.0)})
+    assert store.load("unknown") == StoredAccount()
     assert store.size > 0
     store.close()
 
 
-def test_without_a_path_the_state_lives_in_memory() -> None:
+def test_without_a_path_the_state_is_in_memory() -> None:
     store = Store(None)
     store.commit("eu", {"a": LEDGER})
     assert store.load("eu").ledgers == {"a": LEDGER}
@@ -76,7 +76,7 @@ def test_a_kill_between_commits_loses_nothing_committed(tmp_path: Path) -> None:
 
 
 def damaged(path: Path) -> None:
-    path.write_bytes(b"this is no database, " * 500)
+    path.write_bytes(b"not a database, " * 500)
 
 
 def newer(path: Path) -> None:
@@ -92,15 +92,13 @@ def foreign(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "words"), [(damaged, "not a database"), (newer, "newer exporter"), (foreign, "another program")]
+    ("make", "message"), [(damaged, "not a database"), (newer, "newer exporter"), (foreign, "another program")]
 )
-def test_a_file_that_cannot_be_used_is_refused_with_a_remedy_or_set_aside_as_configured(
-    make: object, words: str, tmp_path: Path
-) -> None:
+def test_an_unusable_file_is_refused_with_a_remedy_or_set_aside(make: object, message: str, tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     make(path)  # type: ignore[operator]
     before = path.read_bytes()
-    with pytest.raises(StateError, match=f"{words}.*set_aside"):
+    with pytest.raises(StateError, match=f"{message}.*set_aside"):
         Store(path)
     assert path.read_bytes() == before
     store = Store(path, set_aside=True)
@@ -111,7 +109,7 @@ def test_a_file_that_cannot_be_used_is_refused_with_a_remedy_or_set_aside_as_con
     store.close()
 
 
-def test_a_folder_that_is_not_there_is_refused_whatever_is_configured(tmp_path: Path) -> None:
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StateError, match=r"cannot be written.*check the folder"):
         Store(tmp_path / "nowhere" / "state.db", set_aside=True)
 
@@ -123,7 +121,7 @@ def test_a_second_process_on_the_same_file_is_refused(tmp_path: Path) -> None:
     first.close()
 
 
-def test_a_row_that_cannot_be_read_costs_that_workload_only(tmp_path: Path) -> None:
+def test_an_unreadable_row_loses_only_its_own_totals(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     store = Store(path)
     store.commit("eu", {"a": LEDGER, "b": LEDGER}, TALLY)
@@ -134,13 +132,13 @@ def test_a_row_that_cannot_be_read_costs_that_workload_only(tmp_path: Path) -> N
     db.commit()
     db.close()
     store = reopened(path)
-    assert store.load("eu") == State({"a": LEDGER}, Tally(), 2)
+    assert store.load("eu") == StoredAccount({"a": LEDGER}, Tally(), 2)
     store.close()
 
 
 @contextlib.contextmanager
 def full_disk(store: Store) -> Iterator[None]:
-    """A limit on the size of a file stands for the full disk: the write itself fails, as it would there."""
+    """Simulates a full disk by a limit on the size of files: the write itself fails."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
@@ -151,7 +149,7 @@ def full_disk(store: Store) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, before)
 
 
-def test_a_full_disk_fails_the_commit_whole_and_the_next_one_may_succeed(store: Store) -> None:
+def test_on_a_full_disk_a_commit_fails_as_a_whole_and_can_be_retried(store: Store) -> None:
     store.commit("eu", {"a": LEDGER})
     many = {str(number): Ledger(1.0, 1.0, "x" * 200) for number in range(2000)}
     with full_disk(store), pytest.raises(StateError, match="was not written"):
@@ -190,16 +188,16 @@ def test_each_version_of_the_schema_has_its_migration() -> None:
     assert len(module.MIGRATIONS) == module.VERSION
 
 
-def frozen(number: int, size: int = 10, spans: int = 3, at: float = 100.0) -> Frozen:
-    return Frozen(bytes([number]) * 16, spans, bytes([number]) * size, at)
+def encoded(number: int, size: int = 10, spans: int = 3, at: float = 100.0) -> EncodedTrace:
+    return EncodedTrace(bytes([number]) * 16, spans, bytes([number]) * size, at)
 
 
 def waiting(store: Store) -> list[int]:
-    """The traces in the outbox, by the number they were made of."""
+    """The numbers of the traces in the outbox."""
     return [row.trace[0] for row in store.batch(0, 1000, 10**6, 10**9)]
 
 
-def test_a_file_of_version_1_keeps_what_it_holds_and_takes_traces(tmp_path: Path) -> None:
+def test_a_file_of_version_1_is_migrated_with_its_contents(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     db = sqlite3.connect(path)
     db.executescript(f"{module.MIGRATIONS[0]} PRAGMA user_version = 1;")
@@ -207,16 +205,16 @@ def test_a_file_of_version_1_keeps_what_it_holds_and_takes_traces(tmp_path: Path
     db.commit()
     db.close()
     store = reopened(path)
-    assert store.load("eu") == State({"a": LEDGER})
-    store.commit("eu", {}, traces=[frozen(1)])
+    assert store.load("eu") == StoredAccount({"a": LEDGER})
+    store.commit("eu", {}, traces=[encoded(1)])
     assert waiting(store) == [1]
     store.close()
 
 
-def test_traces_are_written_with_the_ledgers_and_wait_in_their_order(tmp_path: Path) -> None:
+def test_traces_are_written_with_the_ledgers_and_queued_in_order(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     store = Store(path)
-    store.commit("eu", {"a": LEDGER}, traces=[frozen(1), frozen(2, size=20, spans=4, at=90.0)])
+    store.commit("eu", {"a": LEDGER}, traces=[encoded(1), encoded(2, size=20, spans=4, at=90.0)])
     store.close()
     store = reopened(path)
     assert store.load("eu").ledgers == {"a": LEDGER}
@@ -226,47 +224,47 @@ def test_traces_are_written_with_the_ledgers_and_wait_in_their_order(tmp_path: P
     store.close()
 
 
-def test_a_trace_is_put_in_once_even_after_it_was_sent(store: Store) -> None:
-    store.commit("eu", {}, traces=[frozen(1)])
-    store.commit("eu", {}, traces=[frozen(1, size=50), frozen(2)])
+def test_a_trace_is_added_once_even_after_it_was_sent(store: Store) -> None:
+    store.commit("eu", {}, traces=[encoded(1)])
+    store.commit("eu", {}, traces=[encoded(1, size=50), encoded(2)])
     assert waiting(store) == [1, 2]
     store.remove(store.batch(0, 1, 99, 99)[0].seq)
-    store.commit("eu", {}, traces=[frozen(1)])
+    store.commit("eu", {}, traces=[encoded(1)])
     assert waiting(store) == [2]
 
 
-def test_a_trace_is_remembered_for_thirty_days(store: Store) -> None:
-    store.commit("eu", {}, traces=[frozen(1, at=100.0)])
+def test_trace_ids_are_kept_for_thirty_days(store: Store) -> None:
+    store.commit("eu", {}, traces=[encoded(1, at=100.0)])
     store.remove(1)
-    for now, put_in in ((100.0 + REMEMBERED, []), (101.0 + REMEMBERED, [1])):
+    for now, added in ((100.0 + REMEMBERED, []), (101.0 + REMEMBERED, [1])):
         store.forget(now)
-        store.commit("eu", {}, traces=[frozen(1, at=now)])
-        assert waiting(store) == put_in
+        store.commit("eu", {}, traces=[encoded(1, at=now)])
+        assert waiting(store) == added
 
 
 @pytest.mark.parametrize(
-    ("after", "traces", "spans", "size", "told"),
+    ("after", "traces", "spans", "size", "expected"),
     [
         (0, 99, 99, 99, [1, 2, 3]),
         (1, 99, 99, 99, [2, 3]),
         (0, 2, 99, 99, [1, 2]),
         (0, 99, 6, 99, [1, 2]),
         (0, 99, 99, 25, [1, 2]),
-        (0, 99, 1, 1, [1]),  # one that is larger than the limits goes alone
+        (0, 99, 1, 1, [1]),  # a trace beyond the limits is sent alone
         (3, 99, 99, 99, []),
     ],
 )
 def test_a_batch_is_the_oldest_within_the_limits(
-    store: Store, after: int, traces: int, spans: int, size: int, told: list[int]
+    store: Store, after: int, traces: int, spans: int, size: int, expected: list[int]
 ) -> None:
-    store.commit("eu", {}, traces=[frozen(1), frozen(2), frozen(3)])
-    assert [row.trace[0] for row in store.batch(after, traces, spans, size)] == told
+    store.commit("eu", {}, traces=[encoded(1), encoded(2), encoded(3)])
+    assert [row.trace[0] for row in store.batch(after, traces, spans, size)] == expected
 
 
-def test_a_number_is_not_given_again_so_what_was_sent_cannot_be_mistaken(store: Store) -> None:
-    store.commit("eu", {}, traces=[frozen(1), frozen(2)])
+def test_sequence_numbers_are_not_reused(store: Store) -> None:
+    store.commit("eu", {}, traces=[encoded(1), encoded(2)])
     store.remove(2)
-    store.commit("eu", {}, traces=[frozen(3)])
+    store.commit("eu", {}, traces=[encoded(3)])
     assert [row.seq for row in store.batch(0, 9, 99, 99)] == [3]
 
 
@@ -283,7 +281,7 @@ def test_a_number_is_not_given_again_so_what_was_sent_cannot_be_mistaken(store: 
 def test_whole_traces_are_dropped_oldest_first_by_age_and_size(
     store: Store, max_bytes: int, max_age: float, dropped: dict[str, int], left: list[int]
 ) -> None:
-    store.commit("eu", {}, traces=[frozen(1, at=100.0), frozen(2, at=110.0), frozen(3, at=120.0)])
+    store.commit("eu", {}, traces=[encoded(1, at=100.0), encoded(2, at=110.0), encoded(3, at=120.0)])
     assert store.trim(max_bytes, max_age, now=130.0) == dropped
     assert waiting(store) == left
 
@@ -291,43 +289,43 @@ def test_whole_traces_are_dropped_oldest_first_by_age_and_size(
 @pytest.mark.parametrize(
     ("max_bytes", "dropped", "left"), [(None, 0, [1, 2, 3, 4]), (40, 0, [1, 2, 3, 4]), (29, 6, [3, 4])]
 )
-def test_what_is_put_in_keeps_the_outbox_within_its_size(
+def test_adding_traces_keeps_the_outbox_within_its_size(
     store: Store, max_bytes: int | None, dropped: int, left: list[int]
 ) -> None:
-    store.commit("eu", {}, traces=[frozen(1), frozen(2)])
+    store.commit("eu", {}, traces=[encoded(1), encoded(2)])
     assert store.commit("eu", {"a": LEDGER}, max_bytes=1) == 0  # nothing new
-    assert store.commit("eu", {}, traces=[frozen(3), frozen(4)], max_bytes=max_bytes) == dropped
+    assert store.commit("eu", {}, traces=[encoded(3), encoded(4)], max_bytes=max_bytes) == dropped
     assert waiting(store) == left
 
 
-def test_what_need_not_be_remembered_is_found_without_looking_at_all_of_it(store: Store) -> None:
+def test_old_trace_ids_are_found_by_an_index(store: Store) -> None:
     (plan,) = store._db.execute("EXPLAIN QUERY PLAN DELETE FROM emitted WHERE at < 1").fetchall()
     assert "USING" in plan[-1]
     assert "emitted_at" in plan[-1]
 
 
 def test_a_full_disk_fails_ledgers_and_traces_together(store: Store) -> None:
-    store.commit("eu", {"a": LEDGER}, traces=[frozen(1)])
+    store.commit("eu", {"a": LEDGER}, traces=[encoded(1)])
     with full_disk(store), pytest.raises(StateError, match="was not written"):
-        store.commit("eu", {"b": LEDGER}, traces=[frozen(2, size=10**6)])
+        store.commit("eu", {"b": LEDGER}, traces=[encoded(2, size=10**6)])
     assert (list(store.load("eu").ledgers), waiting(store)) == (["a"], [1])
-    store.commit("eu", {"b": LEDGER}, traces=[frozen(2, size=10**6)])
+    store.commit("eu", {"b": LEDGER}, traces=[encoded(2, size=10**6)])
     assert (sorted(store.load("eu").ledgers), waiting(store)) == (["a", "b"], [1, 2])
 
 
-def test_an_outbox_that_cannot_be_read_is_an_error_in_words(store: Store) -> None:
+def test_an_unreadable_outbox_is_a_state_error(store: Store) -> None:
     store._db.execute("DROP TABLE outbox")
-    for ask in (
+    for operation in (
         lambda: store.batch(0, 1, 1, 1),
         store.outbox,
         lambda: store.trim(1, 1.0, 1.0),
         lambda: store.remove(1),
     ):
         with pytest.raises(StateError, match=r"the state was not (read from|written to) .*no such table"):
-            ask()
+            operation()
 
 
-def test_a_state_that_can_no_longer_be_read_is_a_state_error(tmp_path: Path) -> None:
+def test_reading_a_closed_store_is_a_state_error(tmp_path: Path) -> None:
     store = Store(tmp_path / "state.db")
     store.close()
     with pytest.raises(StateError, match=r"the state was not read from .*state\.db: "):

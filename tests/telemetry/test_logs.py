@@ -141,8 +141,8 @@ def test_an_exception_is_logged_with_its_traceback(stream: io.StringIO) -> None:
 
 @pytest.mark.parametrize("template", LIBRARY_LINES)
 def test_each_reworded_line_exists_in_its_library(template: str) -> None:
-    sources = "".join(map(inspect.getsource, (executors, schedulers, server, httptools_impl)))
-    # A long text stands there in two pieces.
+    sources = "".join(map(inspect.getsource, (executors, schedulers, server, httptools_impl))).replace('\\"', '"')
+    # In the source, a long text is split.
     pieces = template.replace("\n", "\\n").partition("running instances")
     assert all(piece in sources for piece in pieces)
 

@@ -1,4 +1,4 @@
-"""What is told of episodes, and where the trace of one is named as an exemplar."""
+"""Metrics of episodes with their exemplars, and of pauses."""
 
 import logging
 
@@ -6,7 +6,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.telemetry.own_metrics import Report
+from exporter.telemetry.report import Report
 from exporter.tracing.episode_traces import EpisodeTrace
 from exporter.tracing.trace import Trace
 
@@ -14,17 +14,17 @@ TRACE = Trace(b"\xab" * 16, {}, ())
 COUNTER, BUCKET = "datarobot_exporter_episodes_total", "datarobot_exporter_episode_duration_seconds_bucket"
 
 
-def told(*made: EpisodeTrace) -> Report:
-    """A report of one account in which these episodes were made."""
+def report_of(*episodes: EpisodeTrace) -> Report:
+    """A report of one account with these ended episodes."""
     report = Report(1.0)
     account = report.account("eu", 30.0, 10.0)
-    for each in made:
-        account.made(each)
+    for each in episodes:
+        account.episode_ended(each)
     return report
 
 
-def test_an_exemplar_stands_on_the_counter_and_on_the_bucket_and_nowhere_else() -> None:
-    page = told(EpisodeTrace("start", "success", 42.0, TRACE)).openmetrics().decode() + "# EOF\n"
+def test_the_counter_and_the_bucket_have_the_exemplar() -> None:
+    page = report_of(EpisodeTrace("start", "success", 42.0, TRACE)).openmetrics().decode() + "# EOF\n"
     found = {
         (family.type, sample.name, sample.labels.get("le")): (sample.exemplar.labels, sample.exemplar.value)
         for family in openmetrics_families(page)  # type: ignore[no-untyped-call]
@@ -35,8 +35,8 @@ def test_an_exemplar_stands_on_the_counter_and_on_the_bucket_and_nowhere_else() 
     assert found == {("counter", COUNTER, None): (trace, 1.0), ("histogram", BUCKET, "60.0"): (trace, 42.0)}
 
 
-def test_the_text_format_is_silent_about_exemplars_and_has_the_same_numbers() -> None:
-    page = told(EpisodeTrace("start", "success", 42.0, TRACE)).text().decode()
+def test_the_text_format_has_the_same_values_without_exemplars() -> None:
+    page = report_of(EpisodeTrace("start", "success", 42.0, TRACE)).text().decode()
     assert "trace_id" not in page
     values = {
         (sample.name, sample.labels.get("outcome")): sample.value
@@ -49,19 +49,17 @@ def test_the_text_format_is_silent_about_exemplars_and_has_the_same_numbers() ->
 
 
 @pytest.mark.parametrize(
-    ("made", "count"),
+    ("episode", "count"),
     [
-        (EpisodeTrace("stop", "success", 5.0), 1.0),  # counted, though no trace is wanted of it
-        (EpisodeTrace("stop", "checkpoint", 0.0, TRACE), 0.0),  # it is not over
-        (EpisodeTrace("stop", "late", 0.0, TRACE), 0.0),  # it was counted before
-        (EpisodeTrace("stop", "recalled", 5.0, TRACE), 0.0),  # it was over before we were there
+        (EpisodeTrace("stop", "success", 5.0), 1.0),  # counted without a trace
+        (EpisodeTrace("stop", "checkpoint", 0.0, TRACE), 0.0),  # not finished
+        (EpisodeTrace("stop", "late", 0.0, TRACE), 0.0),  # already counted
+        (EpisodeTrace("stop", "recalled", 5.0, TRACE), 0.0),  # ended before this exporter started
     ],
-    ids=lambda told: getattr(told, "outcome", ""),
+    ids=lambda value: getattr(value, "outcome", ""),
 )
-def test_what_is_over_is_counted_once_and_names_a_trace_only_where_there_is_one(
-    made: EpisodeTrace, count: float
-) -> None:
-    report = told(made)
+def test_a_finished_episode_is_counted_once_with_its_trace_if_any(episode: EpisodeTrace, count: float) -> None:
+    report = report_of(episode)
     assert report.registry.get_sample_value(COUNTER, {"account": "eu", "kind": "stop", "outcome": "success"}) == count
     assert b"trace_id" not in report.openmetrics()
 

@@ -1,4 +1,4 @@
-"""What becomes of an episode: facts beside the spans they make, and the laws that hold of every trace."""
+"""Traces of episodes: examples of data with the resulting spans, and laws of every trace."""
 
 import hashlib
 import itertools
@@ -45,7 +45,7 @@ TRACING = Tracing(HOST)
 
 
 @pytest.mark.parametrize(
-    ("parts", "told"),
+    ("parts", "expected"),
     [
         ((HOST, "w", "start", ("p1", "first")), "0bad1c1eef91e697950e80d99f862eb7"),
         ((HOST, "w", "start", ("p1", "2026-11-20T10:00:00Z")), "f6d320c43d3e905da7ca5054d2dd380a"),
@@ -53,18 +53,18 @@ TRACING = Tracing(HOST)
         (("https://other.example.test", "w", "start", ("p1", "first")), "7d09f8ed59f257c0819589d17c4401a6"),
     ],
 )
-def test_ids_of_traces_are_these_for_ever(parts: tuple[str, str, str, tuple[str, ...]], told: str) -> None:
-    assert trace_id(*parts).hex() == told
+def test_ids_of_traces_never_change(parts: tuple[str, str, str, tuple[str, ...]], expected: str) -> None:
+    assert trace_id(*parts).hex() == expected
 
 
-def test_ids_of_spans_are_these_for_ever() -> None:
+def test_ids_of_spans_never_change() -> None:
     trace = bytes(range(16))
     assert span_id(trace, "root").hex() == "255bb1eb30ec446f"
     assert span_id(trace, "state", "launching", "1").hex() == "f06041e24b80c06e"
 
 
 @given(st.lists(st.text(), max_size=5), st.lists(st.text(), max_size=5))
-def test_no_two_lists_of_parts_meet_wherever_they_are_cut(one: list[str], other: list[str]) -> None:
+def test_digests_of_different_lists_of_parts_differ(one: list[str], other: list[str]) -> None:
     assert (digest(16, *one) == digest(16, *other)) == (one == other)
 
 
@@ -74,7 +74,7 @@ def test_an_id_is_never_all_zeros() -> None:
 
 
 @pytest.mark.parametrize(("ratio", "share"), [(0.0, 0.0), (0.25, 0.25), (1.0, 1.0)])
-def test_a_share_of_the_traces_is_chosen_by_their_ids_alone(ratio: float, share: float) -> None:
+def test_traces_are_sampled_by_their_ids_alone(ratio: float, share: float) -> None:
     ids = [digest(16, str(number)) for number in range(4000)]
     assert sum(sampled(each, ratio) for each in ids) / len(ids) == pytest.approx(share, abs=0.03)
 
@@ -115,7 +115,7 @@ def test_a_share_of_the_traces_is_chosen_by_their_ids_alone(ratio: float, share:
         ("https://user:pw@localhost/x", "https://[…]@localhost/x"),
     ],
 )
-def test_a_message_loses_what_has_no_place_in_a_trace(words: str, left: str) -> None:
+def test_a_message_is_masked(words: str, left: str) -> None:
     assert scrubbed(words) == left
     assert scrubbed(left) == left
 
@@ -149,7 +149,7 @@ def test_a_secret_is_not_shown_in_part_because_the_message_was_cut_within_it(sec
 @pytest.mark.parametrize(
     "piece", ["a", "a.", "a-", "key", "key ", "a:", "::", "1", "1.", "@", "a@", "--key ", "?", "//", '"', "\\", " "]
 )
-def test_the_longest_message_is_read_at_once(piece: str) -> None:
+def test_the_longest_message_is_masked_quickly(piece: str) -> None:
     begun = time.process_time()
     scrubbed(piece * 100_000)
     assert time.process_time() - begun < 0.5
@@ -159,16 +159,16 @@ def test_the_longest_message_is_read_at_once(piece: str) -> None:
 
 
 def workload(status: str = "running", **more: Any) -> Workload:
-    told = {"id": "w", "name": "chat", "status": status, "type": "NIM", "importance": "High", "proton_id": "p1"}
-    return Workload(**(told | more))
+    defaults = {"id": "w", "name": "chat", "status": status, "type": "NIM", "importance": "High", "proton_id": "p1"}
+    return Workload(**(defaults | more))
 
 
 def made(
     episode: Episode, tracing: Tracing | None = TRACING, skew: float = 0.0, **facts: Any
 ) -> tuple[EpisodeTracker, tuple[EpisodeTrace, ...]]:
-    """The course after the episode has settled, and what was made of it."""
-    told: dict[str, Any] = {"over": (episode,), "pods_read": 9500.0, "events_read": 9500.0}
-    tracker = EpisodeTracker(**(told | facts))
+    """The tracker after the episode has settled, and its traces."""
+    defaults: dict[str, Any] = {"over": (episode,), "pods_read": 9500.0, "events_read": 9500.0}
+    tracker = EpisodeTracker(**(defaults | facts))
     state = WorkloadState("acme", workload(), Ledger(1.0, 1.0, tracker=tracker))
     after, found = settled(state, 10_000.0, 9_900.0, tracing, skew)
     return after.ledger.tracker, found
@@ -183,29 +183,29 @@ def trace(episode: Episode, **facts: Any) -> Trace:
 def start(outcome: str = "success", last: float | None = 90.0, **facts: Any) -> Episode:
     """From 100 to 200 seconds: submitted, and launching from 150."""
     states = StatusChange("submitted", Mark(100.0, last)), StatusChange("launching", Mark(150.0, 120.0))
-    told: dict[str, Any] = {"kind": "start", "opened": Mark(100.0, last), "before": "stopped", "states": states}
-    told |= {"ended": Mark(200.0, 170.0), "outcome": outcome, "after": "running", "proton": "p1"}
-    return Episode(**(told | facts))
+    defaults: dict[str, Any] = {"kind": "start", "opened": Mark(100.0, last), "before": "stopped", "states": states}
+    defaults |= {"ended": Mark(200.0, 170.0), "outcome": outcome, "after": "running", "proton": "p1"}
+    return Episode(**(defaults | facts))
 
 
 def stop(**facts: Any) -> Episode:
-    told: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "kind": "stop",
         "opened": Mark(100.0, 90.0),
         "ended": Mark(200.0, 170.0),
         "outcome": "success",
     }
-    return Episode(**(told | {"proton": "p1", "since": "S", "after": "stopped"} | facts))
+    return Episode(**(defaults | {"proton": "p1", "since": "S", "after": "stopped"} | facts))
 
 
 def replaced(**facts: Any) -> Episode:
-    told: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "ended": Mark(200.0, 170.0),
         "outcome": "success",
         "replacement": "r1",
         "candidates": ("p2",),
     }
-    return Episode("replacement", Mark(100.0, 90.0), **(told | facts))
+    return Episode("replacement", Mark(100.0, 90.0), **(defaults | facts))
 
 
 def iso(second: float) -> str:
@@ -217,10 +217,10 @@ def proton(created: float | None = None, since: float | None = None) -> dict[str
 
 
 def edges(span: Span) -> tuple[float, str, float, str]:
-    told = span.attributes
+    attributes = span.attributes
     return (
-        span.start / 1e9, str(told["datarobot.time.start.source"]),
-        span.end / 1e9, str(told["datarobot.time.end.source"]),
+        span.start / 1e9, str(attributes["datarobot.time.start.source"]),
+        span.end / 1e9, str(attributes["datarobot.time.end.source"]),
     )  # fmt: skip
 
 
@@ -252,28 +252,30 @@ def edges(span: Span) -> tuple[float, str, float, str]:
         (stop(kind="flapping", since=""), {}, "local/100.000", "local"),
     ],
 )  # fmt: skip
-def test_an_episode_is_known_by_what_was_told(episode: Episode, facts: dict[str, Any], key: str, identity: str) -> None:
+def test_an_episode_is_identified_by_reported_data(
+    episode: Episode, facts: dict[str, Any], key: str, identity: str
+) -> None:
     root = trace(episode, **facts).spans[0]
     assert root.attributes["datarobot.workload.episode.key"] == key
     assert root.attributes["datarobot.workload.episode.identity"] == identity
 
 
-def test_a_second_failure_of_the_same_run_has_an_id_of_its_own_that_is_not_told_by_the_api() -> None:
+def test_a_second_failure_of_the_same_run_has_its_own_local_id() -> None:
     tracker, (first,) = made(stop(kind="failure"))
     again = stop(kind="failure", opened=Mark(300.0, 290.0), ended=Mark(400.0, 390.0))
     _, (second,) = made(again, past=tracker.past, numbers=tracker.numbers)
     assert first.trace is not None
     assert second.trace is not None
     assert first.trace.id != second.trace.id
-    told = [
+    found = [
         (one.spans[0].attributes["datarobot.workload.episode.key"],
          one.spans[0].attributes["datarobot.workload.episode.identity"])
         for one in (first.trace, second.trace)
     ]  # fmt: skip
-    assert told == [("p1/S", "reported"), ("p1/S/#2", "local")]
+    assert found == [("p1/S", "reported"), ("p1/S/#2", "local")]
 
 
-def test_however_many_failures_a_run_has_and_however_far_apart_each_has_an_id_of_its_own() -> None:
+def test_each_of_many_failures_of_a_run_has_its_own_id() -> None:
     state, keys = WorkloadState("acme", workload(), Ledger(1.0, 1.0)), list[bytes]()
     for number in range(3 * episodes.MAX_PAST):
         at = 100.0 + number * (0.3 if number < 2 * episodes.MAX_PAST else 3.0) * episodes.PAST_SECONDS
@@ -285,14 +287,14 @@ def test_however_many_failures_a_run_has_and_however_far_apart_each_has_an_id_of
     assert state.ledger.tracker.numbers == {"failure|p1|S": 3 * episodes.MAX_PAST}
 
 
-def test_crashes_and_what_only_we_know_need_no_number() -> None:
+def test_crashes_and_local_episodes_need_no_number() -> None:
     crash = stop(kind="failure", cause="crashed", outcome="failure", candidates=("pod-1", "150.000"))
     assert made(crash, Tracing(HOST, crashes=True))[0].numbers == {}
     assert made(stop(since=""))[0].numbers == {}
 
 
 @pytest.mark.parametrize(
-    ("facts", "told"),
+    ("facts", "expected"),
     [
         ({}, (100.0, "observed", 200.0, "observed")),
         ({"protons": proton(95, 190)}, (95.0, "reported", 190.0, "reported")),
@@ -301,14 +303,14 @@ def test_crashes_and_what_only_we_know_need_no_number() -> None:
         ({"events": {"e": ObservedEvent("Workload Started", 97.0)}}, (97.0, "reported", 200.0, "observed")),
     ],
 )
-def test_a_time_that_was_told_counts_between_the_two_sweeps_that_saw_the_change(
-    facts: dict[str, Any], told: tuple[float, str, float, str]
+def test_a_reported_time_counts_if_it_is_between_the_two_sweeps_around_the_change(
+    facts: dict[str, Any], expected: tuple[float, str, float, str]
 ) -> None:
-    assert edges(trace(start(), **facts).spans[0]) == told
+    assert edges(trace(start(), **facts).spans[0]) == expected
 
 
 @pytest.mark.parametrize("never", [-62135596800.0, 0.0])
-def test_what_is_told_to_have_been_before_time_began_was_not_told(never: float) -> None:
+def test_a_reported_time_before_the_epoch_is_ignored(never: float) -> None:
     begun = start(opened=Mark(100.0, None, never), states=())
     assert edges(trace(begun, events={"e": ObservedEvent("Workload Started", never)}).spans[0])[:2] == (
         100.0,
@@ -323,26 +325,26 @@ def test_a_container_that_never_started_hangs_before_its_readiness() -> None:
         conditions=(PodCondition("PodScheduled", value=True, last_transition_time=iso(110.0)),
                     PodCondition("Initialized", value=True, last_transition_time=iso(110.0))),
     )  # fmt: skip
-    told = Pods((Proton("p1"),), {"p1": StatusDetails(replicas=(replica,))})
-    tracker = observations.with_pods(EpisodeTracker(over=(start("failure"),)), told, "p1", 150.0)
+    reported = Pods((Proton("p1"),), {"p1": StatusDetails(replicas=(replica,))})
+    tracker = observations.with_pods(EpisodeTracker(over=(start("failure"),)), reported, "p1", 150.0)
     assert phases(trace(start("failure"), pods=tracker.pods))[-1] == ("pull and start", 110.0, 200.0, True)
 
 
-def test_an_observed_time_says_how_much_earlier_it_may_have_been() -> None:
+def test_an_observed_time_has_its_uncertainty() -> None:
     root = trace(start()).spans[0].attributes
     assert root["datarobot.time.start.uncertainty_ms"] == 10_000
     assert root["datarobot.time.end.uncertainty_ms"] == 30_000
     assert "datarobot.time.start.uncertainty_ms" not in trace(start(last=None)).spans[0].attributes
 
 
-def test_observed_times_are_told_by_the_clock_of_the_api() -> None:
+def test_observed_times_are_converted_to_the_clock_of_the_api() -> None:
     shifted = trace(start(), skew=3600.0, protons={"p1": ProtonTimes(iso(3695.0), iso(3790.0))})
     assert edges(shifted.spans[0]) == (3695.0, "reported", 3790.0, "reported")
     assert shifted.spans[0].attributes["datarobot.clock.offset_ms"] == 3_600_000
     assert edges(trace(start(), skew=-50.0).spans[0]) == (50.0, "observed", 150.0, "observed")
 
 
-def test_where_nobody_saw_the_beginning_a_proton_of_long_ago_was_started_anew() -> None:
+def test_with_an_unobserved_beginning_an_old_proton_was_restarted() -> None:
     begun = start(last=None, opened=Mark(9000.0), ended=Mark(9100.0, 9070.0), states=())
     pods = {"a": PodFacts("p1", created=8990.0)}
     old = {"p1": ProtonTimes("1970-01-01T00:00:10Z")}
@@ -354,7 +356,7 @@ def test_where_nobody_saw_the_beginning_a_proton_of_long_ago_was_started_anew() 
 
 
 @pytest.mark.parametrize(
-    ("kind", "told", "begun"),
+    ("kind", "expected", "begun"),
     [
         ("start", [8000.0, 8500.0, 900.0], 8500.0),
         ("start", [900.0], 9000.0),
@@ -364,17 +366,17 @@ def test_where_nobody_saw_the_beginning_a_proton_of_long_ago_was_started_anew() 
         ("failure", [900.0], 9000.0),
     ],
 )
-def test_where_nobody_saw_the_beginning_it_is_what_was_told_last_and_nothing_of_long_ago(
-    kind: str, told: list[float], begun: float
+def test_an_unobserved_beginning_is_the_latest_recent_reported_time(
+    kind: str, expected: list[float], begun: float
 ) -> None:
-    events = {f"e{n}": ObservedEvent(f"Workload {kind}ped started", at) for n, at in enumerate(told)}
-    pods = {"a": PodFacts("p1", runs=tuple(Run("main", None, at, "Error", 1) for at in told))}
+    events = {f"e{n}": ObservedEvent(f"Workload {kind}ped started", at) for n, at in enumerate(expected)}
+    pods = {"a": PodFacts("p1", runs=tuple(Run("main", None, at, "Error", 1) for at in expected))}
     facts = {"pods": pods} if kind == "failure" else {"events": events}
     found = trace(stop(kind=kind, opened=Mark(9000.0), ended=Mark(9100.0, 9070.0)), **facts)
     assert found.spans[0].start / 1e9 == begun
 
 
-def test_states_follow_each_other_and_a_state_that_comes_back_is_another_span() -> None:
+def test_states_follow_each_other_and_a_repeated_state_is_another_span() -> None:
     states = tuple(
         StatusChange(s, Mark(at, at - 10)) for s, at in (("launching", 100.0), ("warming", 130.0), ("launching", 160.0))
     )
@@ -385,15 +387,15 @@ def test_states_follow_each_other_and_a_state_that_comes_back_is_another_span() 
     assert len({span.id for span in children}) == 3
 
 
-def test_a_start_that_nobody_saw_passing_says_so() -> None:
+def test_a_start_without_observed_states_is_marked() -> None:
     root = trace(start(states=())).spans[0]
     assert root.attributes["datarobot.workload.states.unseen"] is True
 
 
 def pod(**facts: Any) -> PodFacts:
     true: dict[str, float] = {"PodScheduled": 110.0, "Initialized": 112.0, "Ready": 180.0}
-    told: dict[str, Any] = {"proton": "p1", "created": 105.0, "conditions": true, "started": 160.0, "ready": True}
-    return PodFacts(**(told | facts))
+    defaults: dict[str, Any] = {"proton": "p1", "created": 105.0, "conditions": true, "started": 160.0, "ready": True}
+    return PodFacts(**(defaults | facts))
 
 
 def phases(found: Trace) -> list[tuple[str, float, float, bool]]:
@@ -442,7 +444,7 @@ def test_a_pod_without_a_node_has_waited_since_the_episode_began() -> None:
     assert phases(found) == [("schedule", 100.0, 200.0, True)]
 
 
-def test_a_replica_whose_beginning_nobody_told_says_that_it_is_that_of_the_episode() -> None:
+def test_a_replica_without_a_reported_beginning_has_a_derived_one() -> None:
     found = trace(start("failure"), pods={"a": pod(created=None, conditions={}, started=None, ready=False)})
     root, replica, phase = found.spans[0], *found.spans[-2:]
     assert [edges(span) for span in (root, replica, phase)] == [
@@ -452,12 +454,12 @@ def test_a_replica_whose_beginning_nobody_told_says_that_it_is_that_of_the_episo
     assert uncertain == {10_000}
 
 
-def test_pods_of_other_protons_and_of_before_are_left_out() -> None:
+def test_pods_of_other_protons_and_earlier_pods_are_left_out() -> None:
     assert phases(trace(start(), pods={"a": pod(proton="p9"), "b": pod(created=20.0)})) == []
     assert phases(trace(stop(), pods={"a": pod()})) == []
 
 
-def test_of_many_replicas_those_in_trouble_are_shown_first_and_the_slowest() -> None:
+def test_replicas_with_problems_and_the_slowest_are_shown_first() -> None:
     pods = {f"pod-{n:02}": pod(conditions={"Ready": 150.0 + n}) for n in range(20)} | {
         "bad": pod(problem="Error", ready=False)
     }
@@ -469,7 +471,7 @@ def test_of_many_replicas_those_in_trouble_are_shown_first_and_the_slowest() -> 
 
 
 @pytest.mark.parametrize("episode", [start("failure"), stop(kind="failure", outcome="failure")])
-def test_lives_of_containers_are_shown_of_no_more_replicas_either(episode: Episode) -> None:
+def test_container_runs_are_shown_for_the_same_number_of_replicas(episode: Episode) -> None:
     lives = tuple(Run("main", 110.0 + n, 110.5 + n, "Error", 1) for n in range(observations.MAX_RUNS))
     pods = {f"pod-{n:02}": pod(created=20.0, ready=False, runs=lives) for n in range(observations.MAX_PODS)}
     pods["bad"] = pod(created=20.0, problem="Error", ready=False, runs=lives)
@@ -480,20 +482,20 @@ def test_lives_of_containers_are_shown_of_no_more_replicas_either(episode: Episo
     assert found.spans[0].attributes["datarobot.dropped.replicas"] == observations.MAX_PODS + 1 - builder.MAX_REPLICAS
 
 
-def test_a_replica_names_the_container_that_is_to_blame() -> None:
+def test_a_replica_names_the_container_with_the_problem() -> None:
     found = trace(start("failure"), pods={"a": pod(ready=False, problem="Error", container="sidecar")})
     replica = next(span for span in found.spans if span.name == "replica")
     assert replica.attributes["k8s.container.name"] == "sidecar"
 
 
-def test_a_life_that_is_told_to_end_before_it_began_has_no_length() -> None:
+def test_a_run_that_ends_before_it_starts_has_no_duration() -> None:
     found = trace(start(), pods={"a": pod(runs=(Run("main", 130.0, 120.0, "Error", 1),))})
     assert edges(next(span for span in found.spans if span.name == "container run")) == (
         130.0, "reported", 130.0, "derived",
     )  # fmt: skip
 
 
-def test_a_child_that_is_told_to_reach_further_widens_the_root() -> None:
+def test_a_child_outside_the_observed_times_widens_the_root() -> None:
     found = trace(
         start(), pods={"a": pod(conditions={"PodScheduled": 99.0, "Initialized": 112.0, "Ready": 201.5}, created=98.5)}
     )
@@ -510,7 +512,7 @@ RUNS = (
 )
 
 
-def test_lives_of_containers_within_the_episode_are_spans_and_longer_ones_events() -> None:
+def test_container_runs_within_the_episode_are_spans_and_longer_ones_events() -> None:
     found = trace(start("failure"), pods={"a": pod(runs=RUNS)})
     lives = [(s.start / 1e9, s.end / 1e9, s.error is not None) for s in found.spans if s.name == "container run"]
     assert lives == [(110.0, 120.0, True), (130.0, 140.0, False), (150.0, 160.0, False)]
@@ -535,7 +537,7 @@ def test_lives_of_containers_within_the_episode_are_spans_and_longer_ones_events
         (stop(kind="flapping", outcome="error", cause="flapping", folded=7), {}, "Flapping"),
     ],
 )
-def test_what_failed_is_told_by_a_word_of_a_closed_set(episode: Episode, facts: dict[str, Any], kind: str) -> None:
+def test_the_error_type_is_of_a_closed_set(episode: Episode, facts: dict[str, Any], kind: str) -> None:
     root = trace(episode, **facts).spans[0]
     assert root.attributes["error.type"] == kind
     assert root.error is not None
@@ -551,14 +553,14 @@ def test_what_failed_is_told_by_a_word_of_a_closed_set(episode: Episode, facts: 
         start("cancellation"),
     ],
 )
-def test_what_has_not_failed_is_no_error(episode: Episode) -> None:
+def test_an_episode_that_has_not_failed_has_no_error(episode: Episode) -> None:
     found = trace(episode, pods={"a": pod(ready=False, started=None, problem="Error")})
     assert [span.error for span in found.spans] == [None] * len(found.spans)
     assert not [span for span in found.spans if "error.type" in span.attributes]
     assert found.spans[0].attributes["datarobot.workload.episode.outcome"] == episode.outcome
 
 
-def test_a_failure_says_what_the_platform_said() -> None:
+def test_a_failure_has_the_message_of_the_platform() -> None:
     events = {
         "a": ObservedEvent("Replacement Errored", 150.0, "token=abc was refused"),
         "b": ObservedEvent("Scaled", 160.0), "c": ObservedEvent("Scaled", 400.0, "later"),
@@ -569,7 +571,7 @@ def test_a_failure_says_what_the_platform_said() -> None:
     assert trace(start(), events=events).spans[0].error is None
 
 
-def test_all_that_the_api_says_is_free_of_secrets_and_short_wherever_it_stands() -> None:
+def test_all_texts_of_the_api_are_masked_and_short_in_every_field() -> None:
     said = "token=hunter2 at 10.1.2.3 for jane@example.test"
     pod_name = "lrs-65a4f0c2b1d3e4f5a6b7c8d9-primary-7d9f8b6c5d-x2x4z"
     long = said + "x" * 9999
@@ -586,16 +588,18 @@ def test_all_that_the_api_says_is_free_of_secrets_and_short_wherever_it_stands()
     text = _words(found)
     assert not [secret for secret in ("hunter2", "10.1.2.3", "jane@", "xxxx") if secret in text]
     assert {"warming", "token=[…] at [address] for [e-mail]", "unknown"} <= {span.name for span in found.spans}
-    assert pod_name in {span.attributes.get("k8s.pod.name") for span in found.spans}, "it only looks random"
+    assert pod_name in {span.attributes.get("k8s.pod.name") for span in found.spans}, (
+        "not a secret, though it resembles one"
+    )
 
 
-def test_a_workload_that_is_named_like_a_person_is_not_told_by_that_name() -> None:
+def test_a_workload_name_that_resembles_an_address_is_masked() -> None:
     named = WorkloadState(
         "acme", workload(name="chat of jane@example.test, llama-3-70b-instruct-production-eu"), Ledger(1.0, 1.0)
     )
-    told = builder.resource(named, Tracing(HOST, "{name}", {"team": "me@home"}))
+    found = builder.resource(named, Tracing(HOST, "{name}", {"team": "me@home"}))
     name = "chat of [e-mail], llama-3-70b-instruct-production-eu"
-    assert (told["service.name"], told["datarobot.workload.name"], told["team"]) == (name, name, "me@home")
+    assert (found["service.name"], found["datarobot.workload.name"], found["team"]) == (name, name, "me@home")
 
 
 def test_events_beyond_the_limit_are_counted() -> None:
@@ -604,12 +608,12 @@ def test_events_beyond_the_limit_are_counted() -> None:
     assert (len(root.events), root.attributes["datarobot.dropped.events"]) == (builder.MAX_SPAN_EVENTS, 8)
 
 
-def test_an_end_before_the_beginning_is_none() -> None:
+def test_an_end_before_the_beginning_is_derived() -> None:
     root = trace(stop(ended=Mark(100.0, None, 80.0), opened=Mark(100.0))).spans[0]
     assert edges(root) == (100.0, "observed", 100.0, "derived")
 
 
-def test_a_trace_leads_to_what_came_before() -> None:
+def test_a_trace_links_to_the_previous_one() -> None:
     past = Past("k", "stop", "aa" * 16, "bb" * 8, 10.0, 20.0), Past("d", "deletion", "cc" * 16, "dd" * 8, 30.0, 30.0)
     (link,) = trace(start(), past=past).spans[0].links
     assert (link.trace.hex(), link.span.hex(), link.attributes["datarobot.link.type"]) == (
@@ -621,8 +625,8 @@ def test_a_trace_leads_to_what_came_before() -> None:
 
 
 def test_the_resource_is_the_workload_as_it_names_itself_in_its_own_traces() -> None:
-    told = Tracing(HOST, attributes={"team": "x"})
-    assert trace(stop(), tracing=told).resource == {
+    settings_ = Tracing(HOST, attributes={"team": "x"})
+    assert trace(stop(), tracing=settings_).resource == {
         "team": "x", "service.name": "workload-w", "service.namespace": "datarobot", "datarobot.workload.id": "w",
         "datarobot.workload.name": "chat", "datarobot.host": HOST,
     }  # fmt: skip
@@ -632,7 +636,7 @@ def test_the_resource_is_the_workload_as_it_names_itself_in_its_own_traces() -> 
 # -- which traces are made
 
 
-def test_crashes_have_traces_where_they_are_wanted_and_no_more_than_all_else_may() -> None:
+def test_crashes_have_traces_if_enabled_and_count_towards_the_limit() -> None:
     crash = stop(kind="failure", outcome="failure", cause="crashed", ended=Mark(9000.0))
     for tracing in (None, TRACING):
         assert made(crash, tracing)[1] == ()
@@ -662,7 +666,7 @@ def test_crashes_have_traces_where_they_are_wanted_and_no_more_than_all_else_may
         (start("failure"), Tracing(HOST, min_duration=1000.0), True),
     ],
 )
-def test_a_trace_is_made_where_it_is_wanted_and_of_every_failure(
+def test_a_trace_is_made_if_selected_and_for_every_failure(
     episode: Episode, tracing: Tracing | None, wanted: bool
 ) -> None:
     tracker, (one,) = made(episode, tracing)
@@ -671,7 +675,7 @@ def test_a_trace_is_made_where_it_is_wanted_and_of_every_failure(
     assert (len(tracker.past), tracker.over) == (1, ())
 
 
-def test_a_crash_has_a_trace_only_where_that_is_wanted_and_is_known_by_pod_and_time() -> None:
+def test_a_crash_has_a_trace_only_if_enabled_and_is_identified_by_pod_and_time() -> None:
     crash = stop(kind="failure", cause="crashed", outcome="failure", candidates=("pod-1", "150.000"))
     assert made(crash)[1] == ()
     assert made(crash, None)[1] == ()
@@ -680,14 +684,14 @@ def test_a_crash_has_a_trace_only_where_that_is_wanted_and_is_known_by_pod_and_t
     assert "datarobot.replacement.proton.candidate.id" not in root.attributes
 
 
-def test_what_was_over_before_the_first_sweep_is_marked_and_no_news() -> None:
+def test_an_episode_from_before_the_first_sweep_is_marked_as_backfilled() -> None:
     _, (one,) = made(start(recalled=True, since="S"))
     assert one.outcome == "recalled"
     assert one.trace is not None
     assert one.trace.spans[0].attributes["datarobot.workload.episode.backfilled"] is True
 
 
-def test_what_has_not_settled_stays_as_it_is() -> None:
+def test_an_unsettled_episode_stays() -> None:
     state = WorkloadState("acme", workload(), Ledger(1.0, 1.0, tracker=EpisodeTracker(over=(stop(),))))
     assert settled(state, 201.0, 150.0, TRACING) == (state, ())
 
@@ -695,7 +699,7 @@ def test_what_has_not_settled_stays_as_it_is() -> None:
 # -- what comes late, and what takes long
 
 
-def test_what_is_told_after_its_trace_was_made_becomes_a_span_under_the_same_root() -> None:
+def test_an_event_reported_after_the_trace_becomes_a_span_under_the_same_root() -> None:
     tracker, (first,) = made(stop())
     assert first.trace is not None
     late = {f"e{n}": ObservedEvent("Scaled", 150.0 + n) for n in range(5)} | {"x": ObservedEvent("Scaled", 999.0)}
@@ -722,7 +726,7 @@ def test_what_is_told_after_its_trace_was_made_becomes_a_span_under_the_same_roo
 
 
 @pytest.mark.parametrize("tracing", [None, Tracing(HOST, ratio=0.0), Tracing(HOST, kinds=frozenset({"start"}))])
-def test_nothing_is_added_to_a_trace_that_was_never_made_and_nothing_leads_there(tracing: Tracing | None) -> None:
+def test_nothing_is_added_or_linked_to_a_trace_that_was_never_made(tracing: Tracing | None) -> None:
     tracker, _ = made(stop(), tracing)
     assert [past.sent for past in tracker.past] == [False]
     event = Event("e1", iso(150.0), "Scaled")
@@ -732,65 +736,69 @@ def test_nothing_is_added_to_a_trace_that_was_never_made_and_nothing_leads_there
     assert trace(start(opened=Mark(300.0, 290.0), ended=Mark(400.0)), past=tracker.past).spans[0].links == ()
 
 
-def test_an_episode_that_takes_long_tells_in_between_and_its_trace_leads_there() -> None:
-    told = Tracing(HOST, checkpoint_after=1000.0)
+def test_a_long_episode_has_checkpoints_to_which_its_trace_links() -> None:
+    tracing = Tracing(HOST, checkpoint_after=1000.0)
     tracker = EpisodeTracker(
         life=Episode("start", Mark(100.0, 90.0), states=(StatusChange("launching", Mark(100.0, 90.0)),), proton="p1")
     )
     state = WorkloadState("acme", workload(), Ledger(1.0, 1.0, tracker=tracker))
-    assert settled(state, 1099.0, 1000.0, told) == (state, ())
-    once, (first,) = settled(state, 1100.0, 1000.0, told)
+    assert settled(state, 1099.0, 1000.0, tracing) == (state, ())
+    once, (first,) = settled(state, 1100.0, 1000.0, tracing)
     assert first.trace is not None
     assert first.trace.spans[0].name == "workload start (stuck)"
     assert first.trace.spans[0].attributes["datarobot.workload.episode.outcome"] == "timeout"
     assert [span.error for span in first.trace.spans] == [None, None]
-    assert settled(once, 1200.0, 1100.0, told)[1] == ()
-    _, (second,) = settled(once, 2100.0, 2000.0, told)
+    assert settled(once, 1200.0, 1100.0, tracing)[1] == ()
+    _, (second,) = settled(once, 2100.0, 2000.0, tracing)
     assert second.key != first.key
     life = once.ledger.tracker.life
     assert life is not None
     over = msgspec.structs.replace(life, ended=Mark(1300.0, 1290.0), outcome="success", after="running")
     done = msgspec.structs.replace(once.ledger.tracker, life=None, over=(over,))
-    _, (last,) = settled(once._replace(ledger=Ledger(1.0, 1.0, tracker=done)), 2000.0, 1900.0, told)
+    _, (last,) = settled(once._replace(ledger=Ledger(1.0, 1.0, tracker=done)), 2000.0, 1900.0, tracing)
     assert last.trace is not None
     assert [link.trace for link in last.trace.spans[0].links] == [first.trace.id]
     assert last.trace.id != first.trace.id
 
 
-def test_of_an_episode_that_takes_very_long_the_last_checkpoint_is_kept_and_each_leads_to_the_one_before() -> None:
-    told = Tracing(HOST, checkpoint_after=1000.0)
+def test_the_last_checkpoint_is_kept_and_each_links_to_the_one_before() -> None:
+    tracing = Tracing(HOST, checkpoint_after=1000.0)
     before = Past("k", "stop", "aa" * 16, "bb" * 8, 10.0, 20.0), Past("checkpoint", "start", "", "", 5.0, 30.0)
     tracker = EpisodeTracker(life=Episode("start", Mark(100.0, 90.0), proton="p1"), past=before)
     state, last = WorkloadState("acme", workload(), Ledger(1.0, 1.0, tracker=tracker)), list[bytes]()
     for number in range(1, 61):
-        state, (one,) = settled(state, 100.0 + number * 1000.0, 100.0 + number * 1000.0 - 30.0, told)
+        state, (one,) = settled(state, 100.0 + number * 1000.0, 100.0 + number * 1000.0 - 30.0, tracing)
         assert one.trace is not None
         assert [link.trace for link in one.trace.spans[0].links] == [bytes.fromhex("aa" * 16), *last]
         last = [one.trace.id]
     assert [past.key for past in state.ledger.tracker.past] == ["k", "checkpoint"]
 
 
-def test_after_a_time_without_us_only_the_newest_checkpoint_is_made() -> None:
-    told = Tracing(HOST, checkpoint_after=1000.0)
+def test_after_a_time_without_sweeps_only_the_newest_checkpoint_is_made() -> None:
+    tracing = Tracing(HOST, checkpoint_after=1000.0)
     tracker = EpisodeTracker(life=Episode("start", Mark(100.0, 90.0), proton="p1"))
-    state, (one,) = settled(WorkloadState("acme", workload(), Ledger(1.0, 1.0, tracker=tracker)), 7300.0, 7200.0, told)
+    state, (one,) = settled(
+        WorkloadState("acme", workload(), Ledger(1.0, 1.0, tracker=tracker)), 7300.0, 7200.0, tracing
+    )
     assert one.key == trace_id(HOST, "w", "start", ("local", "100.000", "checkpoint", "7"))
-    assert settled(state, 7400.0, 7300.0, told) == (state, ())
-    assert len(settled(state, 8100.0, 8000.0, told)[1]) == 1
+    assert settled(state, 7400.0, 7300.0, tracing) == (state, ())
+    assert len(settled(state, 8100.0, 8000.0, tracing)[1]) == 1
 
 
-def test_a_replacement_that_takes_long_is_told_only_where_it_is_wanted() -> None:
-    told = Tracing(HOST, kinds=frozenset({"start"}), checkpoint_after=1000.0)
+def test_a_long_replacement_has_a_checkpoint_only_if_selected() -> None:
+    tracing = Tracing(HOST, kinds=frozenset({"start"}), checkpoint_after=1000.0)
     tracker = EpisodeTracker(rollout=Episode("replacement", Mark(100.0, 90.0), replacement="r1"))
-    after, found = settled(WorkloadState("acme", workload(), Ledger(1.0, 1.0, tracker=tracker)), 1100.0, 1000.0, told)
+    after, found = settled(
+        WorkloadState("acme", workload(), Ledger(1.0, 1.0, tracker=tracker)), 1100.0, 1000.0, tracing
+    )
     assert found == ()
     assert after.ledger.tracker.rollout is not None
     assert after.ledger.tracker.rollout.checkpoints == 1
 
 
-def test_people_can_see_what_is_under_way_and_which_trace_it_will_be() -> None:
+def test_episodes_in_progress_are_listed_with_the_ids_of_their_future_traces() -> None:
     life = Episode("stop", Mark(100.0), states=(StatusChange("stopping", Mark(100.0)),), proton="p1", since="S")
-    crash = stop(kind="failure", cause="crashed")  # of which no trace is wanted
+    crash = stop(kind="failure", cause="crashed")  # without a trace: crashes are not enabled
     over = (start(), crash)
     tracker = EpisodeTracker(life=life, rollout=Episode("replacement", Mark(50.0)), over=over, protons=proton(95, 190))
     state = WorkloadState("acme", workload(), Ledger(1.0, 1.0, tracker=tracker))
@@ -799,7 +807,7 @@ def test_people_can_see_what_is_under_way_and_which_trace_it_will_be() -> None:
         ("stop", 100.0, "stopping"), ("replacement", 50.0, ""), ("start", 100.0, "launching"),
     ]  # fmt: skip
     assert now[0]["trace_id"] == trace_id(HOST, "w", "stop", ("p1", "S")).hex()
-    assert [each["trace_id"] for each in now[1:]] == ["", ""], "nothing was told of the one, more may be of the other"
+    assert [each["trace_id"] for each in now[1:]] == ["", ""], "nothing was found of the one, more may be of the other"
 
 
 @pytest.mark.parametrize(
@@ -811,13 +819,13 @@ def test_people_can_see_what_is_under_way_and_which_trace_it_will_be() -> None:
     ],
     ids=["a replacement", "a failure of a run", "a second stop of the same run"],
 )
-def test_the_id_to_come_is_told_where_nothing_can_change_it(episode: Episode, key: tuple[str, ...]) -> None:
+def test_the_future_id_is_known_if_nothing_can_change_it(episode: Episode, key: tuple[str, ...]) -> None:
     tracker = EpisodeTracker(life=episode, protons=proton(95), numbers={"stop|p1|T": 1})
-    (told,) = episode_traces.in_progress(WorkloadState("acme", workload(), Ledger(1.0, 1.0, tracker=tracker)), TRACING)
-    assert told["trace_id"] == trace_id(HOST, "w", episode.kind, key).hex()
+    (found,) = episode_traces.in_progress(WorkloadState("acme", workload(), Ledger(1.0, 1.0, tracker=tracker)), TRACING)
+    assert found["trace_id"] == trace_id(HOST, "w", episode.kind, key).hex()
 
 
-def test_the_id_to_come_is_not_told_while_an_episode_that_may_have_the_same_has_no_trace() -> None:
+def test_the_future_id_is_unknown_while_an_episode_with_the_same_key_has_no_trace() -> None:
     life = Episode("failure", Mark(300.0), proton="p1", since="S")
     tracker = EpisodeTracker(life=life, over=(stop(kind="failure"),))
     now, before = episode_traces.in_progress(
@@ -842,9 +850,11 @@ STATUSES = (
 
 
 def _sweep(status: str, serving: str, record: int) -> Workload:
-    told = Replacement(id=f"r{record}", status="warming", candidate_proton_ids=(f"c{record}",)) if record else None
+    replacement = (
+        Replacement(id=f"r{record}", status="warming", candidate_proton_ids=(f"c{record}",)) if record else None
+    )
     return workload(
-        status, proton_id=serving, replacement=told, artifact=Artifact(status="draft"), created_at=iso(1.0),
+        status, proton_id=serving, replacement=replacement, artifact=Artifact(status="draft"), created_at=iso(1.0),
         creator=Creator(id=CANARIES[0], username=CANARIES[1]),
     )  # fmt: skip
 
@@ -904,11 +914,11 @@ happenings = st.lists(
 )
 
 
-def lived(told: list[tuple[str, Any]], restart: int = -1) -> list[EpisodeTrace]:
-    """What becomes of a life in which something happens every thirty seconds; at `restart` the state is read again."""
+def lived(happened: list[tuple[str, Any]], restart: int = -1) -> list[EpisodeTrace]:
+    """Traces of a workload to which something happens every 30 seconds; at `restart` the state is restored."""
     known, now, found = Snapshot("acme", baseline=False), 0.0, list[EpisodeTrace]()
     tail = [("sweep", _sweep("Hibernating", "p1", 0))] * 14
-    for number, (kind, value) in enumerate([*told, *tail]):
+    for number, (kind, value) in enumerate([*happened, *tail]):
         now += 30.0
         if kind in ("sweep", "gone"):
             known = step(known, Sweep((value,) if value is not None else (), ()), now)
@@ -934,8 +944,8 @@ def _words(found: Trace) -> str:
 
 
 @given(happenings)
-def test_every_trace_is_whole_and_says_nothing_that_it_must_not(told: list[tuple[str, Any]]) -> None:
-    for one in lived(told):
+def test_every_trace_is_complete_and_contains_no_secret(happened: list[tuple[str, Any]]) -> None:
+    for one in lived(happened):
         if one.trace is None or one.outcome == "late":
             continue
         root, *children = one.trace.spans
@@ -954,14 +964,14 @@ def test_every_trace_is_whole_and_says_nothing_that_it_must_not(told: list[tuple
 
 
 @given(happenings, st.integers(0, 40))
-def test_a_restart_at_any_moment_changes_no_trace(told: list[tuple[str, Any]], restart: int) -> None:
-    assert lived(told, restart) == lived(told)
+def test_a_restart_at_any_moment_changes_no_trace(happened: list[tuple[str, Any]], restart: int) -> None:
+    assert lived(happened, restart) == lived(happened)
 
 
 @given(
     st.permutations([Event(f"e{n}", iso(100 + n), "Scaled") for n in range(6)]), st.lists(st.integers(1, 5), max_size=3)
 )
-def test_events_make_the_same_trace_however_they_are_dealt(order: list[Event], cuts: list[int]) -> None:
+def test_events_make_the_same_trace_in_any_order_and_portions(order: list[Event], cuts: list[int]) -> None:
     def dealt(hands: list[list[Event]]) -> Trace:
         tracker = EpisodeTracker(life=Episode("start", Mark(100.0, 90.0)))
         for hand in hands:
@@ -974,9 +984,9 @@ def test_events_make_the_same_trace_however_they_are_dealt(order: list[Event], c
 
 
 @given(happenings)
-def test_no_two_traces_have_one_id_and_other_contents(told: list[tuple[str, Any]]) -> None:
+def test_traces_with_the_same_id_have_the_same_contents(happened: list[tuple[str, Any]]) -> None:
     state: dict[bytes, Trace | None] = {}
-    for one in lived(told):
+    for one in lived(happened):
         if one.key in state:
-            assert one.kind == "deletion"  # a workload that came back, and was deleted again
+            assert one.kind == "deletion"  # a workload that reappeared, and was deleted again
         state[one.key] = one.trace

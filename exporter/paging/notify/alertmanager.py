@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 
 from exporter.alerting.notification import Notification
 from exporter.paging.notify.contract import Sent
-from exporter.paging.notify.post import Address, Post, encoded, rfc3339
+from exporter.paging.notify.post import Address, Post, encoded
 from exporter.redaction import Secrets
 from exporter.settings.receivers import AlertmanagerSettings
+from exporter.timestamps import rfc3339
 
 HOLDS = 240.0
 """Seconds for which Alertmanager treats an alert as firing: four times the longest interval between two sends."""
@@ -27,7 +28,7 @@ def alert(notification: Notification) -> dict[str, Any]:
     return {
         "labels": {name: value for name, value in notification.labels.items() if value},
         "annotations": {**notification.annotations, **({"evidence": evidence} if evidence else {})},
-        "startsAt": rfc3339(notification.began),
+        "startsAt": rfc3339(notification.began, "milliseconds"),
         "generatorURL": notification.annotations.get("console_url", ""),
     }
 
@@ -35,7 +36,9 @@ def alert(notification: Notification) -> dict[str, Any]:
 def _ends(notification: Notification, now: float) -> dict[str, str]:
     # An end before its beginning would be refused; clocks are set back at times.
     return {
-        "endsAt": rfc3339(max(now + HOLDS if notification.ended is None else notification.ended, notification.began))
+        "endsAt": rfc3339(
+            max(now + HOLDS if notification.ended is None else notification.ended, notification.began), "milliseconds"
+        )
     }
 
 

@@ -15,9 +15,10 @@ from typing import Any
 from exporter.alerting.notification import Notification
 from exporter.failures import detail, one_line
 from exporter.paging.notify.contract import Sent, one_by_one
-from exporter.paging.notify.post import Address, Budget, Post, encoded, rfc3339
+from exporter.paging.notify.post import Address, Budget, Post, encoded
 from exporter.redaction import Secrets
 from exporter.settings.receivers import PagerDutySettings
+from exporter.timestamps import rfc3339
 
 SUMMARY, KEY, SIZE = 1024, 255, 512 * 1024
 """Most characters of a summary and of a key, most bytes of an event."""
@@ -50,7 +51,7 @@ class PagerDuty:
 
     async def change(self, summary: str, at: float) -> Sent:
         """Send a change event, which notifies no one and is shown beside incidents; the key is left empty."""
-        payload = {"summary": _line(summary), "timestamp": rfc3339(at), "source": "workload-exporter"}
+        payload = {"summary": _line(summary), "timestamp": rfc3339(at, "milliseconds"), "source": "workload-exporter"}
         url = f"{self._url.removesuffix('/enqueue')}/change/enqueue"
         return await self._sent(url, self._changes, {"payload": payload})
 
@@ -74,7 +75,7 @@ class PagerDuty:
             "summary": _line("; ".join(told)),
             "source": who or labels.get("account") or "workload-exporter",
             "severity": _SEVERITIES.get(labels.get(self._severity_label, ""), "info"),
-            "timestamp": rfc3339(notification.began),
+            "timestamp": rfc3339(notification.began, "milliseconds"),
             "component": labels.get("component", ""),
             "group": labels.get("account", ""),
             "class": labels["alertname"],

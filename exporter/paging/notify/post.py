@@ -12,7 +12,6 @@ import ssl
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -20,7 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from exporter import __version__, redaction
-from exporter.failures import beginning, detail, failure_of, one_line, retry_after, some_of
+from exporter.failures import beginning, detail, failure_of, one_line, retry_after, some_of, status_reason
 from exporter.paging.notify.contract import Sent
 from exporter.settings.problems import BadSettings, Problem
 from exporter.settings.receivers import ReceiverSettings
@@ -31,20 +30,13 @@ logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every URL at inf
 LONGEST = 300.0
 """Maximum seconds of a Retry-After that is honoured: a page must not be delayed longer."""
 _JSON = {"content-type": "application/json"}
-_REASONS_OF = {
-    400: "bad_request", 401: "auth", 403: "forbidden", 404: "not_found", 408: "timeout", 410: "not_found",
-    413: "too_large", 422: "bad_request", 429: "throttled",
-}  # fmt: skip
+_STATUS_REASONS = {400: "bad_request", 408: "timeout", 410: "not_found", 413: "too_large", 422: "bad_request"}
+"""Reasons of statuses beside `exporter.failures.STATUS_REASONS`."""
 
 
 def encoded(body: object) -> bytes:
     """JSON of anything; what is no Unicode text is replaced."""
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-
-
-def rfc3339(at: float) -> str:
-    """A time in seconds since the epoch, as JSON has it."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Budget:
@@ -144,12 +136,12 @@ class Post:
             ):
                 answer = await some_of(response)
         except (TimeoutError, httpx.TimeoutException):
-            return Sent("", "again", "timeout", f"{what} was not answered within {self._timeout:g} s", maybe=out)
+            return Sent("", "again", "timeout", f"{what} got no response within {self._timeout:g} s", maybe=out)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             reason, words = failure_of(error, lambda text: self._secrets.text(text, *own))
             return Sent("", "again", reason, f"{what} failed: {words}", maybe=out)
         fate, reason = _verdict(response.status_code, taken(answer))
-        words = f"{what} answered {response.status_code}"
+        words = f"{what} returned {response.status_code}"
         if reason == "redirect":
             words += ": a redirect, which is not followed"
         elif answer.strip():
@@ -165,4 +157,4 @@ def _verdict(status: int, taken: bool) -> tuple[Literal["delivered", "again", "f
         return "failed", "redirect"
     if status >= 500:
         return "again", "server_error"
-    return "again" if status in (408, 429) else "failed", _REASONS_OF.get(status, "refused")
+    return "again" if status in (408, 429) else "failed", status_reason(status, _STATUS_REASONS, other="refused")

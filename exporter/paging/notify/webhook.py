@@ -13,9 +13,10 @@ from typing import Any
 from exporter.alerting.notification import Notification
 from exporter.paging.notify.alertmanager import alert
 from exporter.paging.notify.contract import Sent, one_by_one
-from exporter.paging.notify.post import Post, encoded, hidden, rfc3339
+from exporter.paging.notify.post import Post, encoded, hidden
 from exporter.redaction import Secrets
 from exporter.settings.receivers import WebhookSettings
+from exporter.timestamps import rfc3339
 
 NO_END = "0001-01-01T00:00:00Z"
 """End time that Alertmanager sends for a firing alert."""
@@ -51,7 +52,7 @@ class Webhook:
 def message(notification: Notification, receiver: str) -> dict[str, Any]:
     """A group of one alert. It is of its own, so that its key and its status are those of the incident."""
     told = alert(notification)
-    ends = NO_END if notification.ended is None else rfc3339(notification.ended)
+    ends = NO_END if notification.ended is None else rfc3339(notification.ended, "milliseconds")
     state = {"status": notification.status, "endsAt": ends, "fingerprint": fingerprint(told["labels"])}
     return {
         "version": "4",

@@ -351,7 +351,7 @@ EVERY = pytest.mark.parametrize("kind", sorted(KINDS))
 def test_what_was_taken_is_delivered(kind: str) -> None:
     told, receiver = one(kind, GOOD[kind])
     assert (told.key, told.fate, told.reason, told.after) == (FIRING.key, "delivered", "", None)
-    assert f"answered {GOOD[kind].status}" in told.words
+    assert f"returned {GOOD[kind].status}" in told.words
     assert len(receiver.received) == 1
 
 
@@ -407,7 +407,7 @@ def test_a_receiver_that_hangs_or_drips_costs_the_timeout_once(kind: str, answer
         (FIRING.key, "again", "timeout"),
         ("other", "again", "timeout"),
     ]
-    assert "was not answered within 0.3 s" in told[0].words
+    assert "got no response within 0.3 s" in told[0].words
     assert time.monotonic() - began < 5
     assert len(receiver.received) == 1
 
@@ -488,7 +488,7 @@ def test_slack_has_taken_only_what_it_calls_ok(answer: Answer, fate: str) -> Non
 def test_what_pagerduty_did_not_like_is_told() -> None:
     answer = {"status": "invalid event", "message": "Event object is invalid", "errors": ["'summary' is missing"]}
     told, _ = one("pagerduty", Answer(400, json.dumps(answer).encode()))
-    assert told.words.endswith("answered 400: Event object is invalid: 'summary' is missing")
+    assert told.words.endswith("returned 400: Event object is invalid: 'summary' is missing")
 
 
 def test_a_url_that_is_none_in_a_file_is_waited_for(tmp_path: Path) -> None:
@@ -663,7 +663,7 @@ def test_no_secret_is_told_though_the_receiver_repeats_them_all(
 )
 def test_a_secret_is_not_told_in_any_spelling_of_json(answer: str, words: str) -> None:
     told, _ = one("webhook", Answer(400, answer.encode()), headers={"Authorization": "Bearer ab/cdEFGH"})
-    assert told.words.partition(" answered 400: ")[2] == words
+    assert told.words.partition(" returned 400: ")[2] == words
 
 
 def secrets_of(kind: str) -> str:
@@ -698,7 +698,7 @@ def test_a_test_page_says_that_it_is_one_and_who_sent_it_and_is_ended(kind: str)
 def test_a_test_page_that_was_not_delivered_is_not_ended(kind: str) -> None:
     with HttpReceiver(Answer(403, b"who?")) as receiver:
         (told,) = tried(kind, receiver)
-    assert (told.good, str(told).startswith("FAIL  on-call"), "answered 403: who?" in str(told)) == (False, True, True)
+    assert (told.good, str(told).startswith("FAIL  on-call"), "returned 403: who?" in str(told)) == (False, True, True)
     assert len(receiver.received) == 1
 
 

@@ -1,0 +1,77 @@
+"""Notifications about alarms, with the labels and annotations of the Prometheus rules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+from urllib.parse import quote_plus
+
+from exporter.alerting.alarms import Alarm
+from exporter.alerting.alerts import BY_NAME
+from exporter.alerting.notification import Notification
+from exporter.alerting.rules import Options, annotation_templates
+
+_LINKS = (
+    ("Runbook", "runbook_url"),
+    ("Dashboard", "dashboard_url"),
+    ("Console", "console_url"),
+    ("Traces", "trace_url"),
+)
+
+
+class About(NamedTuple):
+    """What is known about the workload of an alarm: evidence to show, and what to route by."""
+
+    evidence: tuple[tuple[str, str], ...] = ()
+    importance: str = ""
+    tags: Mapping[str, str] = {}
+
+
+def labels(alarm: Alarm, options: Options) -> dict[str, str]:
+    """The labels that the Prometheus rules give the same alert."""
+    found = {
+        "alertname": alarm.alert,
+        **alarm.labels,
+        options.severity_label: alarm.severity,
+        "component": BY_NAME[alarm.alert].component,
+    }
+    job = re.search(r'\bjob="([^"]*)"', options.selector)
+    if not alarm.labels and job is not None and alarm.alert != "DataRobotWatchdog":
+        found["job"] = job[1]  # these rules are aggregated by job
+    return {**found, **options.labels}
+
+
+def texts(alarm: Alarm, options: Options) -> dict[str, str]:
+    """The annotations with their templates filled in. A description that needs a value of Prometheus is replaced by the
+    summary.
+    """
+    templates = annotation_templates(BY_NAME[alarm.alert], options)
+    if "$value" in templates["description"]:
+        templates["description"] = templates["summary"]
+    return {name: _filled(template, alarm.labels) for name, template in templates.items()}
+
+
+def _filled(template: str, values: Mapping[str, str]) -> str:
+    def value(match: re.Match[str]) -> str:
+        text = values.get(match[1], "")
+        return quote_plus(text) if match[2] else text
+
+    return re.sub(r"\{\{ \$labels\.(\w+) (\| urlquery )?\}\}", value, template)
+
+
+def notification(alarm: Alarm, options: Options, about: About | None = None) -> Notification:
+    """The notification about an alarm that fires or has ended. `about`: its workload, if that is known."""
+    assert alarm.fired is not None
+    workload, text = about or About(), texts(alarm, options)
+    return Notification(
+        alarm.key,
+        labels(alarm, options),
+        text,
+        alarm.fired,
+        alarm.ended,
+        workload.evidence,
+        tuple((title, text[name]) for title, name in _LINKS if text.get(name, "").startswith("http")),
+        workload.importance,
+        workload.tags,
+    )
