@@ -52,7 +52,7 @@ def use(fleet: Iterable[WorkloadState]) -> Use:
         if group == "off" or models.folded(state.workload.status) == "terminated":
             continue
         active += 1
-        replicas += workload_state.most_replicas(state) or 0
+        replicas += workload_state.max_replicas(state) or 0
         counted = workload_state.serving(state)
         live += counted.live if counted is not None else 0
     return Use(active, replicas, live)

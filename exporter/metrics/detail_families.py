@@ -239,7 +239,7 @@ def _most(amount: Callable[[models.Bundle], Number | None]) -> Callable[[View], 
     """Maximum possible usage of the pods, to check the unit; None if unknown."""
 
     def most(view: View) -> float | None:
-        replicas = workload_state.most_replicas(view.state)
+        replicas = workload_state.max_replicas(view.state)
         amounts = [models.finite(amount(bundle)) for bundle in view.bundles]
         each = [value for value in amounts if value is not None]
         return max(each) * max(1, replicas) if each and replicas is not None else None

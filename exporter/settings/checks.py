@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 from exporter.settings.model import Settings
 from exporter.settings.problems import Lines, Place, Problem, place_of
@@ -43,6 +43,8 @@ def _addresses(receiver: AnyReceiver, environment: Mapping[str, str]) -> tuple[s
             return (receiver.source("webhook_url", environment)(),)
         case WebhookSettings():
             return (receiver.source("url", environment)(),)
+        case _:
+            assert_never(receiver)  # add a case for the new kind of receiver above
 
 
 def _targets_datarobot(settings: Settings, url: str, name: str, place: Place, lines: Lines) -> Iterator[Problem]:

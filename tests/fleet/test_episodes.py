@@ -26,7 +26,7 @@ def swept(*items: Workload, baseline: bool = True, expiry: float | None = None) 
 
 
 def words(tracker: EpisodeTracker) -> str:
-    """The episodes that are over, and the open ones, as words."""
+    """The ended and the open episodes as text."""
     over = [f"{each.kind} {each.outcome} {each.cause}".strip() for each in tracker.over]
     return ", ".join([*over, *(f"{each.kind} …" for each in tracker.episodes)])
 
@@ -248,7 +248,7 @@ def test_a_record_learns_its_id_and_candidates_later() -> None:
     assert (known.tracker.rollout.replacement, known.tracker.rollout.candidates) == ("r1", ("c1",))
 
 
-# -- facts
+# -- pods and events
 
 
 def pod(*containers: Container, name: str = "pod", **facts: object) -> Replica:
@@ -264,7 +264,7 @@ def condition(kind: str, second: float, truth: bool = True, **more: str) -> PodC
 
 
 def read(*replicas: Replica, tracker: EpisodeTracker | None = None, now: float = 210.0) -> EpisodeTracker:
-    """The course of a start after its pods were read."""
+    """The tracker of a start after its pods were read."""
     begun = tracker or swept(workload("stopped"), workload("submitted")).tracker
     return observations.with_pods(begun, snapshot("", *replicas), "p1", now)
 
@@ -465,7 +465,7 @@ def test_unsettled_crashes_are_limited() -> None:
     assert observations.with_crash(EpisodeTracker(), "pod", Container(name="a"), 200.0) == EpisodeTracker()
 
 
-# -- what was over before the first sight
+# -- before the first observation
 
 
 def history(status: str, created: float | None, ended: float | None, name: str | None = "r1") -> Replacement:
@@ -521,7 +521,7 @@ def test_a_run_that_began_long_after_its_proton_was_not_its_first() -> None:
     assert transitions.recalled(EpisodeTracker(), (), [proton], 300_000.0, 600_000.0) == EpisodeTracker()
 
 
-# -- when an episode has settled
+# -- settling
 
 
 def over(ended: float, **facts: object) -> EpisodeTracker:
@@ -595,7 +595,7 @@ def test_flapping_has_failed_if_a_folded_episode_has(folded: list[str], outcome:
     assert (tracker.flapping.outcome, tracker.flapping.kinds, tracker.flapping.folded) == (outcome, kinds, len(folded))
 
 
-# -- what is remembered
+# -- memory of past episodes
 
 
 def test_traces_are_remembered_for_a_day_and_pods_and_events_as_long_as_needed() -> None:

@@ -435,8 +435,8 @@ paging:
         "[7].repeat_interval (line 13): Input should be less than or equal to 60",
         "[7].urls[0] (line 13): the URL has a query or fragment; use one such as http://alertmanager:9093",
         "[7].urls (line 13): Tuple should have at least 1 item after validation, not 0",
-        "[8] (line 14): an Alertmanager is expected of everything: set mute_time_intervals and send_resolved there, "
-        "and leave quiet_hours and send_resolved out here",
+        "[8] (line 14): an Alertmanager receives all alerts; remove quiet_hours and send_resolved here, and set "
+        "mute_time_intervals and send_resolved in its configuration",
         "[4].name (line 10): another receiver is also called 'd'; choose another name",
         "[4].url_env (line 10): NOT_SET is not set; it must contain the url",
         "[4].hmac_secret_file (line 10): /nowhere cannot be read: No such file or directory; "

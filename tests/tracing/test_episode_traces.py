@@ -79,7 +79,7 @@ def test_traces_are_sampled_by_their_ids_alone(ratio: float, share: float) -> No
     assert sum(sampled(each, ratio) for each in ids) / len(ids) == pytest.approx(share, abs=0.03)
 
 
-# -- words
+# -- masking
 
 
 @pytest.mark.parametrize(
@@ -399,7 +399,7 @@ def pod(**facts: Any) -> PodFacts:
 
 
 def phases(found: Trace) -> list[tuple[str, float, float, bool]]:
-    """Name, beginning, end and whether it failed, of what a replica went through."""
+    """Name, start, end and failure of each phase of a replica."""
     root = next((span for span in found.spans if span.name == "replica"), None)
     mine = [span for span in found.spans if root is not None and span.parent == root.id]
     return [(span.name, span.start / 1e9, span.end / 1e9, span.error is not None) for span in mine]
@@ -696,7 +696,7 @@ def test_an_unsettled_episode_stays() -> None:
     assert settled(state, 201.0, 150.0, TRACING) == (state, ())
 
 
-# -- what comes late, and what takes long
+# -- late events and checkpoints
 
 
 def test_an_event_reported_after_the_trace_becomes_a_span_under_the_same_root() -> None:
