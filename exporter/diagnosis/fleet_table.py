@@ -84,8 +84,8 @@ def row(state: WorkloadState, context: EvaluationContext, alerts: Iterable[Alert
         not gone and state.ledger.since <= state.ledger.first,
         counted.ready if counted is not None and not gone else None,
         counted.unknown if counted is not None else 0,
-        workload_state.least_replicas(state),
-        workload_state.most_replicas(state),
+        workload_state.min_replicas(state),
+        workload_state.max_replicas(state),
         met,
         reasons,
         min(

@@ -36,7 +36,7 @@ def pace(story: Story, interval: float) -> pytest.ParameterSet:
 
 
 class Play(NamedTuple):
-    """What a play of a story made, and after each sweep the trace ids of the episodes in progress."""
+    """Traces of a play of a story, and after each sweep the trace ids of the episodes in progress."""
 
     made: tuple[EpisodeTrace, ...]
     in_progress: tuple[frozenset[str], ...]
@@ -70,7 +70,7 @@ def lived(story: Story, interval: float = 30.0, late: float = 0.0) -> Play:
 
 
 def _skipped(story: Story) -> float:
-    """Of a draft's eight hours the last minutes are enough."""
+    """Seconds of a draft's eight hours that a play skips: the last minutes are enough."""
     return story.steps[0].seconds - 1200.0 if story.draft and story.rounds_ids else 0.0
 
 
@@ -107,7 +107,7 @@ def test_there_is_no_golden_file_without_its_story() -> None:
 
 
 def outcomes(made: tuple[EpisodeTrace, ...], story: Story, identity: str = "") -> list[tuple[str, str, str]]:
-    """Kind, outcome and trace id of each that had time enough to settle; those of one `identity` alone, if given."""
+    """Kind, outcome and trace id of each settled episode; only those of one `identity`, if given."""
     until = round((START + _length(story) - 450.0) * 1e9)
     traced = [(each, each.trace) for each in made if each.trace is not None and each.trace.spans[0].end < until]
     key = "datarobot.workload.episode.identity"
