@@ -4,7 +4,6 @@ The first part is asked from the API alone, as the command does it; the second i
 daemon has seen in the half hour before. `UPDATE_GOLDEN=1 pytest tests/cli/test_explain.py` writes them anew.
 """
 
-import os
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from exporter.diagnosis.wording import evidence, text
 from exporter.settings.accounts import AccountSettings
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES, Story
+from tests.goldens import check_golden
 from tests.one_story import OneStory
 from tests.stage import START, Stage, played
 
@@ -89,10 +89,7 @@ def _told(story: Story, moment: float) -> str:
 def test_a_story_is_explained_in_words_that_name_its_cause(story: Story) -> None:
     file = GOLDEN / f"{story.name.replace(' ', '-')}.txt"
     words = told(story)
-    if os.environ.get("UPDATE_GOLDEN"):
-        GOLDEN.mkdir(exist_ok=True, parents=True)
-        file.write_text(words)
-    assert words == file.read_text(), "if it is meant: UPDATE_GOLDEN=1, and read the difference"
+    check_golden(file, words)
 
 
 def test_there_is_no_golden_file_without_its_story() -> None:
