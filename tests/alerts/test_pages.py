@@ -5,7 +5,6 @@ wants what is critical and what is a warning. `UPDATE_GOLDEN=1 pytest tests/aler
 """
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -27,6 +26,7 @@ from exporter.paging.receiver import Receiver
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES, Story
 from exporter.state.store import Store
+from tests.goldens import check_golden
 from tests.one_story import MAX_PLAY_SECONDS, OneStory
 from tests.stage import Stage, played
 
@@ -116,10 +116,7 @@ def test_a_page_says_what_is_wrong_and_each_incident_opens_once_and_ends_once(st
         assert tracker.count("over") == (2 if story.name in TWICE else 1), key
     file = GOLDEN / f"{story.name.replace(' ', '-')}.txt"
     words = f"{story.shows}\n\n{as_text(sent)}"
-    if os.environ.get("UPDATE_GOLDEN"):
-        GOLDEN.mkdir(exist_ok=True)
-        file.write_text(words)
-    assert words == file.read_text(), "if it is meant: UPDATE_GOLDEN=1, and read the difference"
+    check_golden(file, words)
 
 
 def test_there_is_no_golden_file_without_its_story() -> None:

@@ -4,7 +4,6 @@ All stories are played in virtual time, their pages are stored in a real Prometh
 `UPDATE_GOLDEN=1` regenerates the file.
 """
 
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,6 +24,7 @@ from exporter.alerting.subjects import (
 from exporter.simulator.stories import STORIES
 from tests.alerts.history import Fired, families_read, fired, shipped
 from tests.e2e.backfill import Pages, filled
+from tests.goldens import check_golden
 from tests.stage import START, Stage, played, simulated
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
@@ -88,9 +88,7 @@ def _listed(firings: Iterable[Fired]) -> str:
 
 def test_a_story_fires_the_expected_alerts(stories: Played) -> None:
     text = _listed(stories.firings) + "\n"
-    if os.environ.get("UPDATE_GOLDEN"):
-        FILE.write_text(text)
-    assert text == FILE.read_text(), "if it is meant: UPDATE_GOLDEN=1, and read the difference"
+    check_golden(FILE, text)
 
 
 def test_the_daemons_own_alarms_fire_when_the_rules_do_give_or_take_one_evaluation(stories: Played) -> None:
