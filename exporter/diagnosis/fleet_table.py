@@ -115,7 +115,7 @@ def _pod_reasons(state: WorkloadState, told_of: bool) -> Iterator[str]:
     told = Counter(f"no node has enough {lack}" for replica in listed if (lack := unschedulable(replica)))
     told.update(f"waiting: {why}" for each in containers if (why := waiting_reason(each)))
     if told_of or workload_state.unsteady(state):
-        told.update(f"last ended: {why}" for each in containers if (why := terminated_reason(each)))
+        told.update(f"last terminated: {why}" for each in containers if (why := terminated_reason(each)))
     if workload_state.status_group(state) == "up":
         told.update({why for why in workload_state.pod_problems(state) if why != "a container waits"})
     yield from (f"{why} (x{times})" if times > 1 else why for why, times in told.items())
