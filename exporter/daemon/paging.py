@@ -12,7 +12,7 @@ from exporter.alerting.routing import chosen, quiet
 from exporter.alerting.silences import BadSilence, Silence, new_silence
 from exporter.alerting.subjects import ExporterStatus
 from exporter.clock import Clock
-from exporter.collect.log_tail import LogTails
+from exporter.collect.log_tail import LogTail
 from exporter.daemon.accounts import Accounts
 from exporter.daemon.prepared import Prepared, all_of
 from exporter.diagnosis.diagnosis import diagnosis
@@ -99,7 +99,7 @@ class Paging:
                 clock=self._clock,
                 closers=[notifier.aclose for _, notifier in notifiers],
                 interval=min(INTERVAL_SECONDS, max(0.5, settings.sweep.interval / 2)),
-                enrich=LogTails(lambda: self._accounts.clients, log_lines).added if log_lines else None,
+                enrich=LogTail(lambda: self._accounts.clients, log_lines).added if log_lines else None,
                 before=before,
             )
             self.pager.start()

@@ -70,7 +70,7 @@ class Evaluator:
     def _next(
         self, before: Mapping[str, Alarm], fleets: Sequence[AccountFleet], exporter: ExporterStatus, now: float
     ) -> tuple[Mapping[str, Alarm], Sequence[Notification], Sequence[Notification]]:
-        """The next alarms, and the notifications of those that fire and of those that have ended."""
+        """The next alarms, and the notifications of firing and of ended ones."""
         found = next_alarms(before, subjects(fleets, exporter, self._options, now), self._options, now)
         concerned = {_workload(alarm) for alarm in found.values()}
         states: dict[_WorkloadKey, WorkloadState] = {

@@ -10,7 +10,7 @@ import pytest
 from exporter.alerting.notification import Notification
 from exporter.api.details import LogRecord
 from exporter.collect.client import Client
-from exporter.collect.log_tail import AT_ONCE, KEPT, LogTails, tail
+from exporter.collect.log_tail import MAX_KEPT, MAX_REQUESTS, LogTail, tail
 from exporter.diagnosis.wording import log_words
 from tests.collect.test_client import World
 from tests.examples import payload
@@ -30,7 +30,7 @@ def added(world: World, *turns: Sequence[Notification], patience: float = 5.0) -
     """The log in each notice of each turn."""
 
     async def play(client: Client) -> list[list[str | None]]:
-        tails = LogTails(lambda: {"acme": client}, 3, patience)
+        tails = LogTail(lambda: {"acme": client}, 3, patience)
         return [[dict(each.evidence).get("Log") for each in await tails.added(turn)] for turn in turns]
 
     told: list[list[str | None]] = world.run(play)
@@ -44,8 +44,8 @@ def added(world: World, *turns: Sequence[Notification], patience: float = 5.0) -
         (httpx.Response(200, json={"data": []}),
          "no lines found; not every cluster collects logs"),
         (httpx.Response(200, json={"data": [{"message": str(n)} for n in range(9)]}), "2\n1\n0"),
-        (httpx.Response(200, text="<html>"), "not told: the response is not JSON"),
-        (httpx.Response(403, json={"message": "feature not enabled"}), "not told: GET /otel/workload/{id}/logs "),
+        (httpx.Response(200, text="<html>"), "not available: the response is not JSON"),
+        (httpx.Response(403, json={"message": "feature not enabled"}), "not available: GET /otel/workload/{id}/logs "),
     ],
 )  # fmt: skip
 def test_the_last_lines_are_told_oldest_first_or_why_there_are_none(answer: httpx.Response, words: str) -> None:
@@ -88,22 +88,22 @@ def test_of_some_no_log_is_asked_for(told: Notification) -> None:
 def test_in_a_storm_only_the_first_bring_their_logs() -> None:
     world = answering()
     (logs,) = added(world, [notification(str(n), workload_id=f"w{n}") for n in range(50)])
-    assert [each is not None for each in logs] == [n < AT_ONCE for n in range(50)]
-    assert len(world.paths) == AT_ONCE
+    assert [each is not None for each in logs] == [n < MAX_REQUESTS for n in range(50)]
+    assert len(world.paths) == MAX_REQUESTS
 
 
 def test_no_more_logs_are_remembered_than_are_needed() -> None:
     world = answering()
-    many = [[notification(str(n))] for n in range(KEPT + 1)]
+    many = [[notification(str(n))] for n in range(MAX_KEPT + 1)]
     added(world, *many, [notification("1")])
-    assert len(world.paths) == KEPT + 1
+    assert len(world.paths) == MAX_KEPT + 1
     added(world, *many, [notification("0")])
-    assert len(world.paths) == 2 * (KEPT + 1) + 1
+    assert len(world.paths) == 2 * (MAX_KEPT + 1) + 1
 
 
 def test_receivers_that_are_told_at_the_same_time_share_one_log() -> None:
     async def play(client: Client) -> tuple[Sequence[Notification], Sequence[Notification]]:
-        tails = LogTails(lambda: {"acme": client}, 3)
+        tails = LogTail(lambda: {"acme": client}, 3)
         return await asyncio.gather(tails.added([notification()]), tails.added([notification()]))
 
     world = answering()
@@ -117,8 +117,8 @@ def test_a_fault_of_ours_is_told_in_the_page_and_holds_up_nothing(caplog: pytest
     def broken(_: httpx.Request) -> httpx.Response:
         raise RuntimeError("closed")
 
-    assert added(World(broken), [notification()]) == [["not told: RuntimeError"]]
-    assert "a log could not be asked for" in caplog.text
+    assert added(World(broken), [notification()]) == [["not available: RuntimeError"]]
+    assert "a log could not be requested" in caplog.text
 
 
 def test_a_log_that_does_not_come_holds_up_no_page() -> None:
@@ -128,7 +128,7 @@ def test_a_log_that_does_not_come_holds_up_no_page() -> None:
     async def play() -> list[str]:
         transport = httpx.MockTransport(never)
         async with Client("https://dr.test/api/v2", lambda: "t", answering(), transport=transport) as client:
-            (told,) = await LogTails(lambda: {"acme": client}, 3, 0.01).added([notification()])
+            (told,) = await LogTail(lambda: {"acme": client}, 3, 0.01).added([notification()])
             return [words for title, words in told.evidence if title == "Log"]
 
-    assert asyncio.run(play()) == ["not told within 0.01 s"]
+    assert asyncio.run(play()) == ["not received within 0.01 s"]

@@ -1,4 +1,4 @@
-"""Ways to the receivers of alerts: one file a kind, one row in `KINDS`."""
+"""Notifiers of the receivers of alerts: one file and one row in `KINDS` per kind."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ from exporter.settings.receivers import AnyReceiver
 __all__ = ["KINDS", "REASONS", "Notifier", "Sent", "notifiers"]
 
 KINDS: Mapping[str, Callable[[Any, str, Secrets | None], Sequence[Notifier]]] = {
-    "alertmanager": lambda told, _, secrets: [Alertmanager(told, url, secrets) for url in dict.fromkeys(told.urls)],
-    "pagerduty": lambda told, severity_label, secrets: [PagerDuty(told, severity_label, secrets=secrets)],
-    "slack": lambda told, severity_label, secrets: [Slack(told, severity_label, secrets=secrets)],
-    "webhook": lambda told, _, secrets: [Webhook(told, secrets)],
+    "alertmanager": lambda receiver, _, secrets: [
+        Alertmanager(receiver, url, secrets) for url in dict.fromkeys(receiver.urls)
+    ],
+    "pagerduty": lambda receiver, severity_label, secrets: [PagerDuty(receiver, severity_label, secrets=secrets)],
+    "slack": lambda receiver, severity_label, secrets: [Slack(receiver, severity_label, secrets=secrets)],
+    "webhook": lambda receiver, _, secrets: [Webhook(receiver, secrets)],
 }
-"""From the settings of a receiver, the name of the label of severity and all known secrets to its notifiers."""
+"""Kind -> the notifiers for the settings of a receiver, the name of the severity label, and all known secrets."""
 
 
 def notifiers(
     receiver: AnyReceiver, severity_label: str = "severity", secrets: Secrets | None = None
 ) -> Sequence[Notifier]:
-    """The ways to a receiver: one for each of its URLs. Raises `BadSettings` for certificates that cannot be used."""
+    """The notifiers of a receiver, one per URL. Raises `BadSettings` for certificates that cannot be used."""
     return KINDS[receiver.kind](receiver, severity_label, secrets)

@@ -1,7 +1,7 @@
-"""Alertmanager, API v2: what fires, and what has ended, as Prometheus would post it.
+"""Alertmanager, API v2: firing and resolved alerts, as Prometheus posts them.
 
-Source: `POST /api/v2/alerts` of Alertmanager 0.25 and its answers. Equal labels are the same alert, so anything may be
-posted twice. Of a batch with one bad alert it takes the others and answers 400 all the same.
+Source: `POST /api/v2/alerts` of Alertmanager 0.25 and its responses. Equal labels are the same alert, so anything may
+be posted twice. Of a batch with one invalid alert it accepts the others, and still returns 400.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from exporter.redaction import Secrets
 from exporter.settings.receivers import AlertmanagerSettings
 from exporter.timestamps import rfc3339
 
-HOLDS = 240.0
+EXPIRY_SECONDS = 240.0
 """Seconds for which Alertmanager treats an alert as firing: four times the longest interval between two sends."""
 
 
 def alert(notification: Notification) -> dict[str, Any]:
-    """A notice as an Alertmanager has it, in either direction, but for its end. Evidence is one annotation more."""
+    """A notification in Alertmanager's format, without the end. Evidence is an additional annotation."""
     evidence = "\n".join(f"{title}: {text}" for title, text in notification.evidence)
     return {
         "labels": {name: value for name, value in notification.labels.items() if value},
@@ -34,10 +34,11 @@ def alert(notification: Notification) -> dict[str, Any]:
 
 
 def _ends(notification: Notification, now: float) -> dict[str, str]:
-    # An end before its beginning would be refused; clocks are set back at times.
+    # An end before the start would be rejected; the clock may have been set back.
     return {
         "endsAt": rfc3339(
-            max(now + HOLDS if notification.ended is None else notification.ended, notification.began), "milliseconds"
+            max(now + EXPIRY_SECONDS if notification.ended is None else notification.ended, notification.began),
+            "milliseconds",
         )
     }
 
@@ -61,24 +62,23 @@ class Alertmanager:
         """See `Notifier`: one request for all."""
         bad = {
             notification.key: Sent(
-                notification.key, "failed", "bad_request", f"not sent: {name!r} is no name of a label"
+                notification.key, "failed", "bad_request", f"not sent: {name!r} is not a valid label name"
             )
             for notification in notifications
             if (name := _bad_name(notification)) is not None
         }
-        told = iter(
-            await self._told([notification for notification in notifications if notification.key not in bad], now)
-        )
-        return [bad.get(notification.key) or next(told) for notification in notifications]
+        good = [notification for notification in notifications if notification.key not in bad]
+        sent = iter(await self._send(good, now))
+        return [bad.get(notification.key) or next(sent) for notification in notifications]
 
-    async def _told(self, notifications: Sequence[Notification], now: float) -> list[Sent]:
+    async def _send(self, notifications: Sequence[Notification], now: float) -> list[Sent]:
         if not notifications:
             return []
         body = encoded([alert(notification) | _ends(notification, now) for notification in notifications])
         sent = await self._post.send(self._to, body, self._headers)
         if sent.reason in ("bad_request", "too_large") and len(notifications) > 1:
-            half = len(notifications) // 2  # it does not say which it did not take
-            return [*await self._told(notifications[:half], now), *await self._told(notifications[half:], now)]
+            half = len(notifications) // 2  # the response does not say which one was rejected
+            return [*await self._send(notifications[:half], now), *await self._send(notifications[half:], now)]
         return [sent._replace(key=notification.key) for notification in notifications]
 
     async def aclose(self) -> None:

@@ -10,7 +10,7 @@ from exporter.alerting.notification import Notification
 REASONS = (
     "timeout dns connect tls auth forbidden not_found throttled server_error bad_request too_large redirect refused"
 ).split()
-"""Why a notice was not delivered."""
+"""Reasons why a notification was not delivered."""
 
 
 class Sent(NamedTuple):
@@ -31,11 +31,11 @@ class Sent(NamedTuple):
 
 
 class Notifier(Protocol):
-    """A way to one receiver. It neither repeats nor waits: who calls decides when to try again."""
+    """Sends notifications to one receiver. It neither retries nor waits: the caller decides when to try again."""
 
     @property
     def name(self) -> str:
-        """The receiver's name; of several URLs of one receiver, each has the URL's host and path added."""
+        """The receiver's name; with the URL's host and path, if the receiver has several URLs."""
 
     async def send(self, notifications: Sequence[Notification], now: float) -> list[Sent]:
         """Deliver notifications; returns the result of each, in the same order. `now` is in seconds since the epoch.
@@ -50,18 +50,18 @@ class Notifier(Protocol):
 async def one_by_one(
     notifications: Sequence[Notification], send: Callable[[Notification], Awaitable[Sent]]
 ) -> list[Sent]:
-    """Send each notice alone. What is not about the one but about the receiver is the fate of the rest, untried."""
-    told: list[Sent] = []
+    """Send each notification alone. After a failure of the receiver itself, the rest get the same result unsent."""
+    results: list[Sent] = []
     for notification in notifications:
-        if told and _of_all(told[-1]):
-            told.append(told[-1]._replace(key=notification.key, maybe=False))
+        if results and _concerns_receiver(results[-1]):
+            results.append(results[-1]._replace(key=notification.key, maybe=False))
         else:
-            told.append((await send(notification))._replace(key=notification.key))
-    return told
+            results.append((await send(notification))._replace(key=notification.key))
+    return results
 
 
-def _of_all(sent: Sent) -> bool:
-    """Whether this is about the receiver, and not about the one notice."""
+def _concerns_receiver(sent: Sent) -> bool:
+    """Whether a failure concerns the receiver, and not one notification."""
     if sent.fate == "again":
         return sent.reason != "server_error" or sent.after is not None
     return sent.reason in ("auth", "forbidden", "not_found", "redirect")

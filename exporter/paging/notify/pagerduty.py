@@ -1,7 +1,7 @@
-"""PagerDuty, Events API v2: an incident for each key, triggered and resolved.
+"""PagerDuty, Events API v2: one incident per key, triggered and resolved.
 
-Source: PagerDuty's description of Events API v2. It answers 202 before it does anything; a trigger with the key of an
-open incident updates it.
+Source: PagerDuty's documentation of Events API v2. It returns 202 before it processes an event; a trigger with the key
+of an open incident updates it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ from exporter.redaction import Secrets
 from exporter.settings.receivers import PagerDutySettings
 from exporter.timestamps import rfc3339
 
-SUMMARY, KEY, SIZE = 1024, 255, 512 * 1024
-"""Most characters of a summary and of a key, most bytes of an event."""
-EVENTS, CHANGES, MINUTE = 100, 20, 60.0
-"""Requests per minute of each kind; together below the limit of 120 for one integration key."""
+MAX_SUMMARY_CHARACTERS, MAX_KEY_CHARACTERS, MAX_EVENT_BYTES = 1024, 255, 512 * 1024
+EVENTS_PER_MINUTE, CHANGES_PER_MINUTE = 100, 20
+"""Together below the limit of 120 requests per minute for one integration key."""
 _SEVERITIES = {"critical": "critical", "warning": "warning"}
 
 
@@ -40,7 +39,7 @@ class PagerDuty:
         self.name = settings.name
         self._key, self._severity_label = settings.source("routing_key"), severity_label
         self._url = settings.url
-        self._events, self._changes = Budget(EVENTS, MINUTE, steady), Budget(CHANGES, MINUTE, steady)
+        self._events, self._changes = Budget(EVENTS_PER_MINUTE, 60.0, steady), Budget(CHANGES_PER_MINUTE, 60.0, steady)
         self._post = Post(settings, secrets)
 
     async def send(self, notifications: Sequence[Notification], now: float) -> list[Sent]:  # noqa: ARG002 — see `Notifier`
@@ -58,7 +57,7 @@ class PagerDuty:
     async def _sent(self, url: str, budget: Budget, event: dict[str, Any]) -> Sent:
         key = self._key()
         body = encoded({"routing_key": key, **event})
-        return budget.take() or await self._post.send(Address(url, url, (key,)), body, said=_said)
+        return budget.take() or await self._post.send(Address(url, url, (key,)), body, message=_message)
 
     def _event(self, notification: Notification) -> dict[str, Any]:
         event: dict[str, Any] = {
@@ -68,12 +67,12 @@ class PagerDuty:
         if notification.ended is not None:
             return event
         labels = notification.labels
-        who = labels.get("workload") or labels.get("workload_id")
-        told = [notification.title, *(f"{title}: {text}" for title, text in notification.evidence[:1])]
+        source = labels.get("workload") or labels.get("workload_id")
+        summary = [notification.title, *(f"{title}: {text}" for title, text in notification.evidence[:1])]
         details = {**notification.annotations, **dict(notification.evidence), **labels}
         payload = {
-            "summary": _line("; ".join(told)),
-            "source": who or labels.get("account") or "workload-exporter",
+            "summary": _line("; ".join(summary)),
+            "source": source or labels.get("account") or "workload-exporter",
             "severity": _SEVERITIES.get(labels.get(self._severity_label, ""), "info"),
             "timestamp": rfc3339(notification.began, "milliseconds"),
             "component": labels.get("component", ""),
@@ -82,8 +81,8 @@ class PagerDuty:
             "custom_details": details,
         }
         event |= {"payload": payload, "links": _links(notification.links), "client": "DataRobot workload exporter"}
-        if len(encoded(event)) > SIZE - KEY:
-            payload["custom_details"] = {"left out": "the details were too long for an event", **labels}
+        if len(encoded(event)) > MAX_EVENT_BYTES - MAX_KEY_CHARACTERS:
+            payload["custom_details"] = {"left out": "The details were too long for an event.", **labels}
         return event
 
     async def aclose(self) -> None:
@@ -92,20 +91,20 @@ class PagerDuty:
 
 
 def dedup_key(key: str) -> str:
-    """The key of an incident, or its hash where it is longer than PagerDuty takes."""
-    return key if len(key) <= KEY else hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+    """The key of an incident, or its hash if it is longer than PagerDuty accepts."""
+    return key if len(key) <= MAX_KEY_CHARACTERS else hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())[:SUMMARY]
+    return " ".join(text.split())[:MAX_SUMMARY_CHARACTERS]
 
 
 def _links(links: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
     return [{"href": url, "text": text} for text, url in links if url.startswith(("https://", "http://"))]
 
 
-def _said(body: bytes) -> str:
-    """Its message, and what exactly it did not like."""
+def _message(body: bytes) -> str:
+    """The message of an error response, with the errors it lists."""
     try:
         errors = json.loads(body)["errors"]
         return one_line(f"{detail(body)}: {'; '.join(errors)}")

@@ -1,6 +1,6 @@
-"""One POST to a receiver, and what its answer means for a notice. URLs, keys and headers never get into words.
+"""Sends one POST to a receiver, and derives the result of a notification from the response.
 
-Source: RFC 9110; what Alertmanager, PagerDuty and Slack document of their answers.
+URLs, keys and headers never appear in a message. Source: RFC 9110; documentation of Alertmanager, PagerDuty and Slack.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from exporter import __version__, redaction
-from exporter.failures import beginning, detail, one_line, retry_after, some_of, status_reason, trouble
+from exporter.failures import beginning, detail, failure_of, one_line, retry_after, some_of, status_reason
 from exporter.paging.notify.contract import Sent
 from exporter.settings.problems import BadSettings, Problem
 from exporter.settings.receivers import ReceiverSettings
@@ -27,7 +27,7 @@ from exporter.settings.values import is_url
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every URL at info, and some are secrets
 
-LONGEST = 300.0
+MAX_RETRY_AFTER_SECONDS = 300.0
 """Maximum seconds of a Retry-After that is honoured: a page must not be delayed longer."""
 _JSON = {"content-type": "application/json"}
 _STATUS_REASONS = {400: "bad_request", 408: "timeout", 410: "not_found", 413: "too_large", 422: "bad_request"}
@@ -35,7 +35,7 @@ _STATUS_REASONS = {400: "bad_request", 408: "timeout", 410: "not_found", 413: "t
 
 
 def encoded(body: object) -> bytes:
-    """JSON of anything; what is no Unicode text is replaced."""
+    """Compact JSON in UTF-8; characters that UTF-8 cannot encode are replaced."""
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
@@ -47,7 +47,7 @@ class Budget:
         self._most, self._seconds, self._steady = most, seconds, steady
 
     def take(self) -> Sent | None:
-        """None: a request may go, and is counted. Else what becomes of its notice."""
+        """None: a request may be sent, and is counted. Else the result of its notification."""
         now = self._steady()
         if len(self._times) == self._most and now < self._times[0] + self._seconds:
             words = f"not sent: at most {self._most} requests in {self._seconds:g} s"
@@ -57,7 +57,7 @@ class Budget:
 
 
 class Address(NamedTuple):
-    """A URL, how it is shown, and secrets of the request that may not be; headers are never shown anyway."""
+    """A URL, how it is shown, and secrets of the request to remove from messages; headers are never shown."""
 
     url: str
     shown: str
@@ -65,7 +65,7 @@ class Address(NamedTuple):
 
 
 def hidden(url: str, *secrets: str) -> Address:
-    """An address whose URL is a secret, but for its host."""
+    """An address of whose URL only the host is shown."""
     if not is_url(url):
         return Address("", "to a secret URL")
     parts = urlsplit(url)
@@ -76,7 +76,7 @@ def hidden(url: str, *secrets: str) -> Address:
 class Post:
     """Sends bodies, one at a time. Redirects are not followed: secrets go to the configured host and nowhere else.
 
-    What a receiver sends is cleaned of `secrets` and of those of the request before anything reads it.
+    `secrets` and those of the request are removed from responses before anything reads them.
     Raises `BadSettings` for certificates that cannot be used.
     """
 
@@ -107,25 +107,25 @@ class Post:
         body: bytes,
         headers: Mapping[str, str] = MappingProxyType({}),
         *,
-        said: Callable[[bytes], str] = detail,
-        taken: Callable[[bytes], bool] = lambda _: True,
+        message: Callable[[bytes], str] = detail,
+        accepted: Callable[[bytes], bool] = lambda _: True,
     ) -> Sent:
         """Result of posting a JSON body; the key is left empty.
 
-        `said` extracts the receiver's message from a response; `taken` decides whether the body of a success means
+        `message` extracts the receiver's message from a response; `accepted`: whether the body of a 2xx means
         acceptance.
         """
         what = f"POST {to.shown}"
         of_headers = (part.text for name, value in headers.items() for part in redaction.header(name, value))
         own = (*to.secrets, *of_headers)
         if not to.url:
-            return Sent("", "again", "refused", f"{what} was not tried: give one with http:// or https:// and a host")
-        out = False
+            return Sent("", "again", "refused", f"{what} was not sent: give a URL with http:// or https:// and a host")
+        written = False
 
         async def content() -> AsyncIterator[bytes]:
-            nonlocal out
+            nonlocal written
             yield body
-            out = True  # nobody asks for more before what was yielded is written
+            written = True  # httpx continues only after it has written the body
 
         head = {**_JSON, **headers, "content-length": str(len(body))}
         http = self._http
@@ -134,25 +134,25 @@ class Post:
                 asyncio.timeout(self._timeout),
                 http.stream("POST", to.url, content=content(), headers=head) as response,
             ):
-                answer = await some_of(response)
+                body_read = await some_of(response)
         except (TimeoutError, httpx.TimeoutException):
-            return Sent("", "again", "timeout", f"{what} got no response within {self._timeout:g} s", maybe=out)
+            return Sent("", "again", "timeout", f"{what} got no response within {self._timeout:g} s", maybe=written)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            reason, words = trouble(error, lambda text: self._secrets.text(text, *own))
-            return Sent("", "again", reason, f"{what} failed: {words}", maybe=out)
-        fate, reason = _verdict(response.status_code, taken(answer))
+            reason, text = failure_of(error, lambda text: self._secrets.text(text, *own))
+            return Sent("", "again", reason, f"{what} failed: {text}", maybe=written)
+        fate, reason = _verdict(response.status_code, accepted(body_read))
         words = f"{what} returned {response.status_code}"
         if reason == "redirect":
             words += ": a redirect, which is not followed"
-        elif answer.strip():
-            words += f": {said(beginning(answer, lambda body: self._secrets.clean(body, *own)))}"
-        asked = retry_after(response.headers.get("retry-after"), time.time()) if fate == "again" else None
-        return Sent("", fate, reason, words, None if asked is None else min(asked, LONGEST))
+        elif body_read.strip():
+            words += f": {message(beginning(body_read, lambda body: self._secrets.clean(body, *own)))}"
+        after = retry_after(response.headers.get("retry-after"), time.time()) if fate == "again" else None
+        return Sent("", fate, reason, words, None if after is None else min(after, MAX_RETRY_AFTER_SECONDS))
 
 
-def _verdict(status: int, taken: bool) -> tuple[Literal["delivered", "again", "failed"], str]:
+def _verdict(status: int, accepted: bool) -> tuple[Literal["delivered", "again", "failed"], str]:
     if 200 <= status < 300:
-        return ("delivered", "") if taken else ("failed", "refused")
+        return ("delivered", "") if accepted else ("failed", "refused")
     if 300 <= status < 400:
         return "failed", "redirect"
     if status >= 500:

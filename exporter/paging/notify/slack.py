@@ -1,7 +1,7 @@
 """Slack, by an incoming webhook: one message for all notifications of a turn.
 
-Source: Slack's documentation of incoming webhooks. A message cannot be changed later, so a resolution is a message of
-its own. Only the body ``ok`` means success.
+Source: Slack's documentation of incoming webhooks. A message cannot be changed later, so a resolution is a separate
+message. Only the body ``ok`` means success.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from exporter.paging.notify.post import Budget, Post, encoded, hidden
 from exporter.redaction import Secrets
 from exporter.settings.receivers import SlackSettings
 
-LINES, LENGTH = 3, 300
-"""Lines of evidence of each alert, and characters of such a line."""
+MAX_EVIDENCE_LINES, MAX_LINE_CHARACTERS = 3, 300
 _COLOURS = {"critical": "#d92b2b", "warning": "#e8a400", "resolved": "#2e9e5b"}
 _OTHERS = "#5b7fa6"
 _ORDER = ("critical", "warning", "info", "none")
@@ -41,11 +40,11 @@ class Slack:
         self._post = Post(settings, secrets)
 
     async def send(self, notifications: Sequence[Notification], now: float) -> list[Sent]:  # noqa: ARG002 — see `Notifier`
-        """See `Notifier`: one message for all, in which each is named."""
+        """See `Notifier`: one message for all."""
         if not notifications:
             return []
         body = encoded(message(notifications, self._severity_label))
-        sent = self._budget.take() or await self._post.send(hidden(self._url()), body, taken=_taken)
+        sent = self._budget.take() or await self._post.send(hidden(self._url()), body, accepted=_accepted)
         return [sent._replace(key=notification.key) for notification in notifications]
 
     async def aclose(self) -> None:
@@ -54,14 +53,14 @@ class Slack:
 
 
 def message(notifications: Sequence[Notification], severity_label: str) -> dict[str, Any]:
-    """What a channel shows of notices: the worst of what fires first, then what has ended."""
+    """One message for notifications: firing ones by severity, then resolved ones."""
 
     def severity(notification: Notification) -> str:
         return notification.labels.get(severity_label, "none")
 
     def rank(notification: Notification) -> tuple[bool, int]:
-        told = severity(notification)
-        return notification.ended is not None, _ORDER.index(told) if told in _ORDER else len(_ORDER)
+        name = severity(notification)
+        return notification.ended is not None, _ORDER.index(name) if name in _ORDER else len(_ORDER)
 
     ranked = sorted(notifications, key=rank)
     count = Counter(notification.status for notification in notifications)
@@ -74,27 +73,27 @@ def message(notifications: Sequence[Notification], severity_label: str) -> dict[
 
 
 def _attachment(lines: Sequence[str], colour: str) -> dict[str, Any]:
-    told = {"color": _COLOURS.get(colour, _OTHERS), "mrkdwn_in": ["text"]}
-    return told | {"fallback": lines[0], "text": "\n".join(lines)}
+    style = {"color": _COLOURS.get(colour, _OTHERS), "mrkdwn_in": ["text"]}
+    return style | {"fallback": lines[0], "text": "\n".join(lines)}
 
 
 def _lines(notification: Notification) -> list[str]:
-    told = "RESOLVED" if notification.ended is not None else "FIRING"
+    status = "RESOLVED" if notification.ended is not None else "FIRING"
     account = notification.labels.get("account", "")
-    lines = [f"*{told}* {_plain(notification.title)}{f' ({_plain(account)})' if account else ''}"]
+    lines = [f"*{status}* {_plain(notification.title)}{f' ({_plain(account)})' if account else ''}"]
     if notification.ended is None:
         if summary := notification.annotations.get("summary"):
             lines.append(_plain(summary))
-        lines += [f"{_plain(title)}: {_plain(text)}" for title, text in notification.evidence[:LINES]]
+        lines += [f"{_plain(title)}: {_plain(text)}" for title, text in notification.evidence[:MAX_EVIDENCE_LINES]]
     if links := [_link(text, url) for text, url in notification.links if url.startswith(("https://", "http://"))]:
         lines.append(" · ".join(links))
     return lines
 
 
 def _plain(text: str) -> str:
-    """A text as one line without any of Slack's commands, such as the mention of a whole channel."""
+    """A text as one line without Slack's control sequences, such as the mention of a whole channel."""
     line = " ".join(text.split())
-    line = line if len(line) <= LENGTH else line[: LENGTH - 1] + "…"
+    line = line if len(line) <= MAX_LINE_CHARACTERS else line[: MAX_LINE_CHARACTERS - 1] + "…"
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -103,11 +102,11 @@ def _link(text: str, url: str) -> str:
     return f"<{target}|{_plain(text).replace('|', '/')}>"
 
 
-def _taken(body: bytes) -> bool:
+def _accepted(body: bytes) -> bool:
     if body.strip() == b"ok":
         return True
     try:
-        told = json.loads(body)
+        response = json.loads(body)
     except ValueError:
         return False
-    return isinstance(told, dict) and told.get("ok") is True
+    return isinstance(response, dict) and response.get("ok") is True

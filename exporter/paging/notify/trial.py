@@ -1,4 +1,4 @@
-"""A page that says that it is a test, and its end: `workload-exporter notify test`."""
+"""Sends a test page, and resolves it: `workload-exporter notify test`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from exporter.paging.notify.contract import Notifier, Sent
 
 ALERT = "DataRobotTestPage"
 PATIENCE = 10.0
-"""Maximum seconds to wait for a receiver that asks to retry later."""
+"""Maximum seconds to wait for a receiver that requests a retry later."""
 
 
 class Tried(NamedTuple):
     """Result of one test notification with one notifier."""
 
     name: str
-    told: str
+    action: str
     sent: Sent
 
     @property
@@ -30,42 +30,42 @@ class Tried(NamedTuple):
         return self.sent.fate == "delivered"
 
     def __str__(self) -> str:
-        return f"{'ok' if self.good else 'FAIL':6}{self.name}, {self.told}: {self.sent.words}"
+        return f"{'ok' if self.good else 'FAIL':6}{self.name}, {self.action}: {self.sent.words}"
 
 
-async def test_page(ways: Sequence[Notifier], severity_label: str, hold: float) -> AsyncIterator[Tried]:
-    """Page on each way, and end it `hold` seconds later where it was delivered; closes the ways."""
-    notification = _notice(severity_label)
+async def test_page(notifiers: Sequence[Notifier], severity_label: str, hold: float) -> AsyncIterator[Tried]:
+    """Page with each notifier, and resolve delivered pages `hold` seconds later; closes the notifiers."""
+    notification = _notification(severity_label)
     try:
         paged = []
-        for way in ways:
-            sent = await _sent(way, notification)
-            yield Tried(way.name, "paged", sent)
+        for notifier in notifiers:
+            sent = await _sent(notifier, notification)
+            yield Tried(notifier.name, "paged", sent)
             if sent.fate == "delivered":
-                paged.append(way)
-        with contextlib.suppress(asyncio.CancelledError):  # Ctrl-C ends the page too
-            await asyncio.sleep(hold if paged else 0)  # so that somebody sees it
-        for way in paged:
-            yield Tried(way.name, "resolved", await _sent(way, notification._replace(ended=time.time())))
+                paged.append(notifier)
+        with contextlib.suppress(asyncio.CancelledError):  # Ctrl-C resolves the page too
+            await asyncio.sleep(hold if paged else 0)  # time to see the page
+        for notifier in paged:
+            yield Tried(notifier.name, "resolved", await _sent(notifier, notification._replace(ended=time.time())))
     finally:
-        for way in ways:
-            await way.aclose()
+        for notifier in notifiers:
+            await notifier.aclose()
 
 
-async def _sent(way: Notifier, notification: Notification) -> Sent:
-    (sent,) = await way.send([notification], time.time())
+async def _sent(notifier: Notifier, notification: Notification) -> Sent:
+    (sent,) = await notifier.send([notification], time.time())
     if sent.fate == "again" and sent.after is not None and sent.after <= PATIENCE:
-        await asyncio.sleep(sent.after)  # as the receiver asks
-        (sent,) = await way.send([notification], time.time())
+        await asyncio.sleep(sent.after)  # as the receiver requested
+        (sent,) = await notifier.send([notification], time.time())
     return sent
 
 
-def _notice(severity_label: str) -> Notification:
+def _notification(severity_label: str) -> Notification:
     now, host = time.time(), socket.gethostname()
     return Notification(
         f"drw:test:{host}:{now:.0f}",
         {"alertname": ALERT, severity_label: "critical", "component": "exporter"},
-        {"summary": "This is a test of paging.", "description": "Nothing is wrong, and nothing is to be done."},
+        {"summary": "This is a test page.", "description": "Nothing is wrong; no action is needed."},
         now,
         evidence=(("Test", f"sent by {_user()} on {host} with `workload-exporter notify test`; nothing is wrong"),),
     )

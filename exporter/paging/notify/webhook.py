@@ -1,4 +1,4 @@
-"""Webhooks that take what an Alertmanager sends: each alert in a request of its own, signed if a secret is given.
+"""Webhooks that accept Alertmanager's format: one request per alert, signed if a secret is given.
 
 Source: Alertmanager's documentation of `webhook_config`, version 4 of its body.
 """
@@ -39,8 +39,8 @@ class Webhook:
     async def _sent(self, notification: Notification) -> Sent:
         body, secret = encoded(message(notification, self.name)), self._secret()
         if self._signs and not secret:
-            why = "gives no secret to sign with; it is missing, cannot be read, or is empty"
-            return Sent("", "again", "refused", f"not sent: {self._signs[0]} {why}")
+            problem = "contains no secret to sign with; it is missing, unreadable or empty"
+            return Sent("", "again", "refused", f"not sent: {self._signs[0]} {problem}")
         signed = {"x-signature-256": signature(secret, body)} if secret else {}
         return await self._post.send(hidden(self._url(), secret), body, self._headers | signed)
 
@@ -50,10 +50,10 @@ class Webhook:
 
 
 def message(notification: Notification, receiver: str) -> dict[str, Any]:
-    """A group of one alert. It is of its own, so that its key and its status are those of the incident."""
-    told = alert(notification)
+    """A group of one alert, so that the key and the status of the group are those of the incident."""
+    content = alert(notification)
     ends = NO_END if notification.ended is None else rfc3339(notification.ended, "milliseconds")
-    state = {"status": notification.status, "endsAt": ends, "fingerprint": fingerprint(told["labels"])}
+    state = {"status": notification.status, "endsAt": ends, "fingerprint": fingerprint(content["labels"])}
     return {
         "version": "4",
         "groupKey": notification.key,
@@ -61,22 +61,22 @@ def message(notification: Notification, receiver: str) -> dict[str, Any]:
         "status": notification.status,
         "receiver": receiver,
         "groupLabels": {},
-        "commonLabels": told["labels"],
-        "commonAnnotations": told["annotations"],
+        "commonLabels": content["labels"],
+        "commonAnnotations": content["annotations"],
         "externalURL": "",
-        "alerts": [told | state],
+        "alerts": [content | state],
     }
 
 
 def signature(secret: str, body: bytes) -> str:
-    """The value of ``X-Signature-256``, as GitHub's webhooks have it."""
+    """The value of ``X-Signature-256``, as in GitHub's webhooks."""
     return f"sha256={hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}"
 
 
 def fingerprint(labels: dict[str, str]) -> str:
     """An alert's identity in Alertmanager: FNV-1a, 64 bits, of its sorted labels."""
-    told = 0xCBF29CE484222325
+    value = 0xCBF29CE484222325
     for text in (part for label in sorted(labels.items()) for part in label):
         for byte in (*text.encode("utf-8", "replace"), 0xFF):
-            told = (told ^ byte) * 0x100000001B3 % 2**64
-    return f"{told:016x}"
+            value = (value ^ byte) * 0x100000001B3 % 2**64
+    return f"{value:016x}"

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from exporter import __version__
 from exporter.alerting.notification import Notification
 from exporter.paging.notify import KINDS, REASONS, Notifier, Sent, notifiers
-from exporter.paging.notify.alertmanager import HOLDS, Alertmanager
+from exporter.paging.notify.alertmanager import EXPIRY_SECONDS, Alertmanager
 from exporter.paging.notify.pagerduty import PagerDuty, dedup_key
 from exporter.paging.notify.post import Budget, encoded
 from exporter.paging.notify.slack import Slack
@@ -188,7 +188,7 @@ def test_what_is_too_long_for_pagerduty_is_cut_hashed_or_left_out() -> None:
     event = body("pagerduty", long)
     assert (len(event["payload"]["summary"]), len(event["dedup_key"])) == (1024, 64)
     assert "\n" not in event["payload"]["summary"]
-    assert event["payload"]["custom_details"]["left out"] == "the details were too long for an event"
+    assert event["payload"]["custom_details"]["left out"] == "The details were too long for an event."
     assert event["payload"]["custom_details"]["workload_id"] == "w1"
     assert body("pagerduty", long._replace(ended=NOW))["dedup_key"] == event["dedup_key"]
     assert dedup_key("k" * 255) == "k" * 255
@@ -314,7 +314,7 @@ def test_a_webhook_is_not_told_unsigned_while_the_secret_to_sign_with_is_not_the
             await way.aclose()
 
         asyncio.run(send())
-    words = "not sent: hmac_secret_file gives no secret to sign with; it is missing, cannot be read, or is empty"
+    words = "not sent: hmac_secret_file contains no secret to sign with; it is missing, unreadable or empty"
     assert told[:2] == [Sent(key, "again", "refused", words) for key in (FIRING.key, "other")]
     assert told[2].fate == "delivered"
     (received,) = receiver.received
@@ -525,7 +525,7 @@ def test_an_alert_with_a_bad_name_of_a_label_fails_alone_and_is_not_sent() -> No
         ("B", "failed", "bad_request"),
         ("C", "delivered", ""),
     ]
-    assert told[1].words == "not sent: 'a-b' is no name of a label"
+    assert told[1].words == "not sent: 'a-b' is not a valid label name"
     assert nothing[0].fate == "failed"
     (received,) = receiver.received
     assert [alert["labels"] for alert in json.loads(received.body)] == [
@@ -686,7 +686,7 @@ def test_a_test_page_says_that_it_is_one_and_who_sent_it_and_is_ended(kind: str)
     # Slack wants a second between two messages, and is given it.
     with HttpReceiver(GOOD[kind], GOOD[kind]) as receiver:
         told = tried(kind, receiver)
-    assert [(each.told, each.good) for each in told] == [("paged", True), ("resolved", True)]
+    assert [(each.action, each.good) for each in told] == [("paged", True), ("resolved", True)]
     assert str(told[0]).startswith("ok    on-call")
     paged, ended = (received.body.decode() for received in receiver.received)
     for words in ("DataRobotTestPage", "nothing is wrong", "sent by ", "workload-exporter notify test"):
@@ -744,11 +744,11 @@ def test_a_real_alertmanager_shows_what_fires_and_no_more_what_has_ended(tmp_pat
         assert first["annotations"]["evidence"] == "Reason: ImagePullBackOff\nImage: registry.test/churn:7"
         assert first["fingerprint"] == fingerprint(dict(firing.labels))
         assert at(first["startsAt"]) == pytest.approx(firing.began, abs=0.001)
-        assert at(first["endsAt"]) == pytest.approx(now + HOLDS, abs=0.001)
+        assert at(first["endsAt"]) == pytest.approx(now + EXPIRY_SECONDS, abs=0.001)
         assert post([firing], at=now + 60) == ["delivered"]
         (again,) = shown()
         assert (again["fingerprint"], again["startsAt"]) == (first["fingerprint"], first["startsAt"])
-        assert at(again["endsAt"]) == pytest.approx(now + 60 + HOLDS, abs=0.001)
+        assert at(again["endsAt"]) == pytest.approx(now + 60 + EXPIRY_SECONDS, abs=0.001)
         unlabelled = FIRING._replace(key="unlabelled", labels={"alertname": ""})
         assert post([unlabelled, OTHER._replace(began=now)]) == ["failed", "delivered"]
         assert eventually(lambda: len(shown()) == 2, 10)
