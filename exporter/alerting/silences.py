@@ -25,7 +25,7 @@ class Silence(Stored, frozen=True):
     began: float = 0.0
 
 
-class BadSilence(ExporterError, ValueError):
+class BadSilence(ExporterError):
     """Raised for a silence that cannot be created; its text names the reason and a remedy."""
 
 

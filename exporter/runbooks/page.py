@@ -33,7 +33,7 @@ export CONFIG=                            # its settings file, if it has one"""
 
 
 class MissingRunbook(ExporterError):
-    """Raised for an alert without a runbook."""
+    """An alert has no runbook; the message names the file to edit."""
 
     def __init__(self, alert: Alert) -> None:
         where = "EXPORTERS in exporter/runbooks/exporters.py"

@@ -4,7 +4,6 @@ The first part uses only what the API reports at that moment, as the command doe
 by a daemon that has run for half an hour. `UPDATE_GOLDEN=1 pytest tests/cli/test_explain.py` writes the files.
 """
 
-import os
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from exporter.diagnosis.wording import evidence, text
 from exporter.settings.accounts import AccountSettings
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES, Story
+from tests.goldens import check_golden
 from tests.one_story import OneStory
 from tests.stage import START, Stage, played
 
@@ -91,10 +91,7 @@ def _explained_at(story: Story, moment: float) -> str:
 def test_explain_names_the_cause_of_each_story(story: Story) -> None:
     file = GOLDEN / f"{story.name.replace(' ', '-')}.txt"
     words = explanation(story)
-    if os.environ.get("UPDATE_GOLDEN"):
-        GOLDEN.mkdir(exist_ok=True, parents=True)
-        file.write_text(words)
-    assert words == file.read_text(), "if the change is intended: UPDATE_GOLDEN=1, and review the diff"
+    check_golden(file, words)
 
 
 def test_every_golden_file_has_a_story() -> None:

@@ -4,7 +4,6 @@
 """
 
 import functools
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES, Story
 from exporter.tracing.builder import Tracing
 from exporter.tracing.episode_traces import EpisodeTrace, in_progress
+from tests.goldens import check_golden
 from tests.one_story import MAX_PLAY_SECONDS, OneStory
 from tests.stage import START, Stage, played
 from tests.trees import tree
@@ -89,10 +89,7 @@ def golden(story: Story) -> str:
 def test_a_story_gives_the_traces_that_its_script_states(story: Story) -> None:
     file = GOLDEN / f"{story.name.replace(' ', '-')}.txt"
     text = golden(story)
-    if os.environ.get("UPDATE_GOLDEN"):
-        GOLDEN.mkdir(exist_ok=True, parents=True)
-        file.write_text(text)
-    assert text == file.read_text(), "if intended, run again with UPDATE_GOLDEN=1 and review the difference"
+    check_golden(file, text)
 
 
 @pytest.mark.parametrize("story", CHANGING, ids=lambda story: story.name)

@@ -643,7 +643,7 @@ def test_crashes_have_traces_if_enabled_and_count_towards_the_limit() -> None:
     wanted = Tracing(HOST, crashes=True)
     tracker, (one,) = made(crash, wanted)
     assert (one.kind, tracker.recent, tracker.flapping) == ("failure", (9000.0,), None)
-    tracker, none = made(crash, wanted, recent=(8000.0,) * episodes.MAX_EPISODES)
+    tracker, none = made(crash, wanted, recent=(8000.0,) * episodes.MAX_TRACED_EPISODES)
     assert (none, tracker.flapping and tracker.flapping.folded) == ((), 1)
 
 
