@@ -1,4 +1,4 @@
-"""All files of the repository that are made from the rows they describe: see `files`."""
+"""Generated files of the repository: see `files`."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def metrics_page() -> str:
         _NOTE,
         "## Workloads\n",
         f"Every sample has the labels {_code(COMMON_LABELS)}; `account` is the name in the settings, `workload` the "
-        "name in DataRobot (not unique), `workload_id` its id. A value the API did not tell has no sample: unknown is "
-        "never zero. What the list tells is read once an interval; after `sweep.stale_after` without a complete sweep "
-        "all gauges are withdrawn, and `datarobot_exporter_*` says why. What a workload's own routes tell is read in "
-        "turn, under the budget: `datarobot_workload_fresh` says which parts are recent, and a part that is too old is "
-        "withdrawn.\n",
+        "name in DataRobot (not unique), `workload_id` its id. A value that the API does not report has no sample: "
+        "unknown is never zero. Values of the workload list are read once per `sweep.interval`; after "
+        "`sweep.stale_after` without a complete sweep all gauges are withdrawn, and `datarobot_exporter_*` has the "
+        "reason. Details of workloads are polled in turn, within the budget: `datarobot_workload_fresh` reports which "
+        "parts are recent, and a part that is too old is withdrawn.\n",
         "| Family | Type | More labels | Unit | Meaning | Source | No sample when | Stability | From profile |",
         "|---|---|---|---|---|---|---|---|---|",
         *(
@@ -56,7 +56,7 @@ def metrics_page() -> str:
         ),
         "",
         "## Accounts\n",
-        "The one common label is `account`. Limits are read every 15 minutes, the catalogue of bundles every hour.\n",
+        "The common label is `account`. Limits are read every 15 minutes, the catalogue of bundles every hour.\n",
         "| Family | Type | More labels | Unit | Meaning | Source | No sample when | Stability | From profile |",
         "|---|---|---|---|---|---|---|---|---|",
         *(
@@ -65,11 +65,11 @@ def metrics_page() -> str:
             for a in ACCOUNTS
         ),
         "",
-        "A stable family keeps its name, type and labels; an experimental one may change with an entry in the change "
-        "log. `metrics.profile` chooses how much is served.\n",
+        "A stable family keeps its name, type and labels; an experimental one may change, with an entry in the "
+        "changelog. `metrics.profile` selects which families are served.\n",
         "## The exporter itself\n",
-        "These are always served, whatever the API does. Standard `process_*` and `python_*` families stand beside "
-        "them.\n",
+        "These are always served, even if the API is unreachable, as are the standard `process_*` and `python_*` "
+        "families.\n",
         "| Family | Type | Labels | Meaning |",
         "|---|---|---|---|",
         *(
@@ -100,31 +100,34 @@ def settings_page() -> str:
     lines = [
         "# Settings\n",
         _NOTE,
-        "One YAML file, given with `--config.file`. Without `accounts` in it, or without a file, the environment makes "
-        "one account named `default`: `DATAROBOT_ENDPOINT`, and `DATAROBOT_API_TOKEN` or `DATAROBOT_API_TOKEN_FILE`. "
-        "The file is read as YAML 1.2: only `true` and `false` are booleans, so `on`, `no` and `1:30` are text (a "
-        "setting that is true or false takes `yes`, `no`, `on` and `off` too), and keys are text. "
-        "Durations are written as Prometheus writes them (`30s`, `1h30m`) or as seconds, and are at most 366 days. "
-        "`workload-exporter check` lists every mistake at once. SIGHUP or `POST /-/reload` reads the file again, "
+        "One YAML file, given with `--config.file`. If it is absent or has no `accounts`, the environment defines one "
+        "account named `default`: `DATAROBOT_ENDPOINT`, and `DATAROBOT_API_TOKEN` or `DATAROBOT_API_TOKEN_FILE`. "
+        "Flags override the file, the file overrides the environment. "
+        "The file is read as YAML 1.2: only `true` and `false` are booleans, so `on`, `no` and `1:30` are text "
+        "(boolean settings also accept `yes`, `no`, `on` and `off`), and keys are text. "
+        "Durations use the notation of Prometheus (`30s`, `1h30m`) or are numbers of seconds, and are at most 366 "
+        "days. `workload-exporter check` lists all errors at once. SIGHUP or `POST /-/reload` reads the file again, "
         "all or nothing: everything that the new settings name (certificates, clients, receivers) is built before "
-        "anything is replaced, and if one part cannot be built the old settings stay in force as a whole. "
-        "`web.listen_address` and `web.config_file` need a restart to point elsewhere. `check`, the start and a reload "
-        "build the same, so settings that `check` accepts can be started and reloaded.\n",
-        "Where the file is silent about `traces`, OpenTelemetry's variables are heard: `OTEL_EXPORTER_OTLP_ENDPOINT`, "
-        "`_PROTOCOL`, `_HEADERS`, `_COMPRESSION`, `_CERTIFICATE`, `_CLIENT_CERTIFICATE`, `_CLIENT_KEY`, `_TIMEOUT` "
-        "(milliseconds), each also as `OTEL_EXPORTER_OTLP_TRACES_…`, which goes before; and "
-        "`OTEL_RESOURCE_ATTRIBUTES`, without what is true of this process alone (`service.*`, `k8s.*` and such). "
-        "`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is used as it stands, without `traces.path`. With "
-        "`OTEL_TRACES_EXPORTER=none` none of them counts; with `OTEL_SDK_DISABLED=true` there are no traces at all, "
-        "whatever the file says. `OTEL_SERVICE_NAME` names this exporter, never the workloads.\n",
-        "Secrets are tokens, keys, passwords, URLs of webhooks and the values of headers, and the logins of proxies "
-        "in `HTTP_PROXY` and such. A server or a receiver may repeat one in what it answers; `***` stands in its place "
-        "in logs, metrics, traces, pages and on terminals, also where it is escaped as in JSON, a URL or HTML. A "
-        "secret that was replaced stays hidden until the process ends. Not searched for: secrets of fewer than 6 "
-        "characters or of digits alone (up to 15), and, of headers whose name does not speak of a credential and of "
-        "the pieces of URLs, what reads like a short plain word, such as `tenant-1`; it would hide parts of names. "
-        "That is hidden only in the answers of those to whom it is sent. Core files are off. Whoever sets "
-        "`GRPC_VERBOSITY` has gRPC write to standard error by itself, secrets included.\n",
+        "anything is replaced, and if one part cannot be built, all old settings stay in force. "
+        "Changes of `web.listen_address`, `web.config_file` and `web.telemetry_path` take effect at the next start. "
+        "`check`, the start and a reload build the same, so settings that `check` accepts can be started and "
+        "reloaded.\n",
+        "Settings of `traces` that the file lacks are taken from OpenTelemetry's variables: "
+        "`OTEL_EXPORTER_OTLP_ENDPOINT`, `_PROTOCOL`, `_HEADERS`, `_COMPRESSION`, `_CERTIFICATE`, "
+        "`_CLIENT_CERTIFICATE`, `_CLIENT_KEY`, `_TIMEOUT` (milliseconds), each also as "
+        "`OTEL_EXPORTER_OTLP_TRACES_…`, which takes precedence; and `OTEL_RESOURCE_ATTRIBUTES`, except for "
+        "attributes of this process (`service.*`, `k8s.*` and others). `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is "
+        "used without `traces.path`. `OTEL_TRACES_EXPORTER=none` disables all these variables; "
+        "`OTEL_SDK_DISABLED=true` disables traces even if the file configures them. `OTEL_SERVICE_NAME` is the "
+        "name of this exporter, never of workloads.\n",
+        "Secrets are tokens, keys, passwords, webhook URLs, header values, and logins of proxies in `HTTP_PROXY` and "
+        "similar variables. If a server or a receiver repeats one in a response, it is replaced by `***` in logs, "
+        "metrics, traces, pages and on terminals, even if it is escaped for JSON, a URL or HTML. A secret that was "
+        "replaced by a new one stays hidden until the process ends. Not searched for are secrets of fewer than 6 "
+        "characters or of up to 15 digits and, among pieces of URLs and values of headers whose names do not suggest a "
+        "credential, texts like plain short words, such as `tenant-1`, because they would hide parts of names; these "
+        "are only removed from responses of the peer to which they are sent. Core dumps are disabled. With "
+        "`GRPC_VERBOSITY` set, gRPC itself writes to standard error, including secrets.\n",
         "```yaml",
         "accounts:",
         "  - name: production",
@@ -135,8 +138,8 @@ def settings_page() -> str:
         "web:",
         "  listen_address: [127.0.0.1:10142]",
         "```\n",
-        "Whom the exporter itself tells of alerts, where `paging.who` is not `rules`; `workload-exporter notify test "
-        "NAME` sends a page that says that it is a test, and ends it:\n",
+        "Receivers of notifications, if `paging.who` is not `rules`; `workload-exporter notify test NAME` sends a test "
+        "notification and resolves it:\n",
         "```yaml",
         "paging:",
         "  who: direct",
@@ -165,7 +168,7 @@ def settings_page() -> str:
 
 
 class _Written(yaml.SafeDumper):
-    """YAML in which a text of several lines is one that people can read."""
+    """Writes text of several lines as a literal block."""
 
 
 _Written.add_representer(
@@ -176,7 +179,7 @@ RULES_FORMS = ("prometheus", "kubernetes")
 
 
 def rules_page(options: Options = DEFAULT, form: str = "prometheus") -> str:
-    """The alert rules as a rule file of Prometheus, or as a manifest for the Prometheus operator."""
+    """The alert rules as a rule file for Prometheus, or as a manifest for the Prometheus operator."""
     made: dict[str, object] = rules(options)
     note = "Load it under rule_files of Prometheus 2.42 or newer."
     if form == "kubernetes":
@@ -200,17 +203,16 @@ def alerts_page() -> str:
         "The rules are in [alerts/rules.yml](../alerts/rules.yml), and for the Prometheus operator in "
         "[alerts/prometheusrule.yml](../alerts/prometheusrule.yml). `workload-exporter rules` writes them for other "
         "thresholds, waits, labels and links: see `alerts.*` in [settings.md](settings.md).\n",
-        "What they share:\n",
-        "- `critical` pages someone, `warning` creates a ticket, `info` is only for dashboards. An alert with two "
-        "severities has one of them at a time.",
-        "- An alert about a workload has the labels `account`, `workload` and `workload_id`, one about an account the "
-        "label `account`; never `job`, `instance` or `pod`. So replacing the exporter does not fire alerts again.",
-        "- Missing data fires no alert, except alerts about missing data. A firing alert keeps firing while there is "
-        "no recent data about its workload, for at most `alerts.hold`, and resolves as soon as the data shows that its "
-        "condition is no longer met.",
+        "Common properties:\n",
+        "- `critical` wakes someone, `warning` is a ticket, `info` notifies no one. An alert with both severities has "
+        "one of them at a time.",
+        "- Alerts about a workload have the labels `account`, `workload` and `workload_id`, alerts about an account "
+        "the label `account`; never `job`, `instance` or `pod`, so a new exporter does not fire them again.",
+        "- Unknown values do not fire alerts. A firing alert keeps firing without recent data of its workload, for at "
+        "most `alerts.hold`, and ends at once when its condition is reported to be false.",
         "- Workloads that are scaled to zero, were stopped on purpose, or are drafts at the end of their time do not "
         "page.\n",
-        "To change which alerts there are and when they fire:\n",
+        "The settings select the alerts and change when they fire:\n",
         "```yaml",
         "alerts:",
         "  on: [DataRobotWorkloadTrafficStopped]     # off by default",
@@ -234,9 +236,9 @@ def alerts_table(runbooks: str = "alerts/runbooks/") -> str:
     lines = ["| Alert | Fires after | Severity | Summary |", "|---|---|---|---|"]
     for alert in ALERTS:
         wait = duration(alert.wait) if alert.wait else "at once"
-        asked = " Off by default." if alert.opt_in else ""
+        off = " Off by default." if alert.opt_in else ""
         lines.append(
-            f"| [{alert.name}]({runbooks}{alert.name}.md) | {wait} | {severities(alert)} | {alert.summary}{asked} |"
+            f"| [{alert.name}]({runbooks}{alert.name}.md) | {wait} | {severities(alert)} | {alert.summary}{off} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -245,7 +247,7 @@ PAGES = {"metrics": metrics_page, "settings": settings_page, "alerts": alerts_pa
 
 
 def files(readme: str) -> dict[str, str]:
-    """Every file that is made from rows, by its path in the repository; of `readme` only the table of alerts is."""
+    """All generated files by their path in the repository. In `readme`, only the table of alerts is replaced."""
     begin, end = "<!-- alerts -->\n", "<!-- end of alerts -->\n"
     before, rest = readme.split(begin)
     return {

@@ -1,4 +1,4 @@
-"""Why a request failed, in one word of a closed set and in one line of text. Shared by all that send requests."""
+"""Classification of failed requests: a reason from a fixed set, and one line of text. For all HTTP clients."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 DETAIL_LENGTH = 200
 SOME, EDGE = 65536, 4096
-"""Bytes of a body that are worth reading for its words, and bytes at its end that go with it where it is cut."""
+"""Bytes of an error body to read for its text, and bytes before the cut that may contain half a secret."""
 REASONS = (
     "timeout dns connect tls auth forbidden not_found absent redirect throttled server_error bad_request too_large "
     "decode incomplete internal"
@@ -24,30 +24,30 @@ REASONS = (
 """Reasons of failed requests and sweeps."""
 STATUS_REASONS = {401: "auth", 403: "forbidden", 404: "not_found", 429: "throttled"}
 _HINTS = {
-    "dns": "the host name is not known: ",
-    "tls": "TLS was not agreed on: ",
-    "connect": "no connection, or it was cut: ",
+    "dns": "the host name cannot be resolved: ",
+    "tls": "TLS handshake failed: ",
+    "connect": "connection failed or closed: ",
 }
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
+    visited: set[int] = set()
+    while error is not None and id(error) not in visited:
         yield error
-        seen.add(id(error))
+        visited.add(id(error))
         error = error.__cause__ or error.__context__
 
 
-def trouble(error: BaseException, clean: Callable[[str], str]) -> tuple[str, str]:
-    """Why a request failed: one of `REASONS`, and a text of one line.
+def failure_of(error: BaseException, clean: Callable[[str], str]) -> tuple[str, str]:
+    """The reason why a request failed, one of `REASONS`, and one line of text.
 
     `clean` removes secrets: an error may quote a header that cannot be sent, or the server's response.
     """
-    reason = _trouble(error)
+    reason = _reason(error)
     return reason, one_line(_HINTS.get(reason, "") + clean(str(error)))
 
 
-def _trouble(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLError):
             return "tls"
@@ -73,27 +73,27 @@ def status_reason(status: int, more: Mapping[int, str] = MappingProxyType({}), *
 
 
 def one_line(text: str) -> str:
-    """The text without control characters and halves of characters, cut to a length that a log line bears."""
+    """The text without control characters and lone surrogates, cut to `DETAIL_LENGTH` characters."""
     return re.sub(r"[\x00-\x20\x7f-\x9f\ud800-\udfff]+", " ", text).strip()[:DETAIL_LENGTH]
 
 
 def detail(body: bytes) -> str:
-    """The server's own words in an error body: detail, message or error of JSON of any shape, else the text."""
+    """The message in an error body: `detail`, `message` or `error` of JSON, else the text."""
     text = body[:SOME].decode("utf-8", "replace")
-    told: object = text
+    message: object = text
     try:
-        told = json.loads(text)
+        message = json.loads(text)
     except (ValueError, RecursionError):
-        told = re.sub(r"<(style|script)\b.*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL | re.IGNORECASE)
-    if isinstance(told, dict):
-        told = next((told[key] for key in ("detail", "message", "error") if told.get(key)), told)
-    if isinstance(told, list):
-        told = "; ".join(map(_item_words, told))
-    return one_line(str(told)) or "(no message)"
+        message = re.sub(r"<(style|script)\b.*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL | re.IGNORECASE)
+    if isinstance(message, dict):
+        message = next((message[key] for key in ("detail", "message", "error") if message.get(key)), message)
+    if isinstance(message, list):
+        message = "; ".join(map(_item_text, message))
+    return one_line(str(message)) or "(no message)"
 
 
-def _item_words(item: object) -> str:
-    """One error of a list, such as those of a 422: where (`loc`) and what (`msg`), if it is of that shape."""
+def _item_text(item: object) -> str:
+    """One error of a list, as in a 422 response: place (`loc`) and message (`msg`), if it has them."""
     if not isinstance(item, dict) or "msg" not in item:
         return str(item)
     loc = item.get("loc")
@@ -102,7 +102,7 @@ def _item_words(item: object) -> str:
 
 
 async def some_of(response: httpx.Response) -> bytes:
-    """The body of an answer, or as much of it as `beginning` wants."""
+    """The body of a response, or as much of it as `beginning` needs."""
     body = b""
     async for chunk in response.aiter_raw():
         body += chunk
@@ -112,14 +112,15 @@ async def some_of(response: httpx.Response) -> bytes:
 
 
 def beginning(body: bytes, clean: Callable[[bytes], bytes]) -> bytes:
-    """As much of a body as is worth reading for its words, without secrets.
+    """The start of a body, without secrets.
 
-    It is cleaned before it is cut, and where it was cut already its end is left out: half a secret is not found.
+    It is cleaned before it is cut. The end of a body that was cut before is omitted: half a secret is not found.
     """
     return clean(body) if len(body) <= SOME else clean(body[: SOME + EDGE])[:-EDGE]
 
 
 def date(header: str | None) -> float | None:
+    """Seconds since the epoch of an HTTP date; None if it is absent or invalid."""
     try:
         return email.utils.parsedate_to_datetime(header).timestamp() if header else None
     except (ValueError, OverflowError):

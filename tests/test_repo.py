@@ -3,6 +3,7 @@
 import ast
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -15,6 +16,7 @@ from exporter.metrics.family import COMMON_LABELS, Family
 from exporter.metrics.registry import FAMILIES
 from exporter.paging.notify import KINDS
 from exporter.settings.loader import load
+from exporter.settings.receivers import RECEIVERS
 from exporter.telemetry.own_metrics import OWN_METRICS, PREFIX
 from tests.alerts.cases import CASES
 
@@ -168,8 +170,11 @@ def test_the_documented_settings_configure_paging(tmp_path: Path, kind: str, blo
     assert paging.who in ("direct", "both")
 
 
-def test_every_kind_of_receiver_is_documented() -> None:
-    assert {*re.findall(r"^```yaml (\w+)$", PAGING, re.MULTILINE)} == {*KINDS, "watchdog"}
+def test_every_kind_of_receiver_has_a_notifier_and_is_documented() -> None:
+    kinds = {kind for receiver in RECEIVERS for kind in get_args(receiver.model_fields["kind"].annotation)}
+    assert kinds == {*KINDS}, "add a row to KINDS in exporter/paging/notify/__init__.py"
+    documented = {*re.findall(r"^```yaml (\w+)$", PAGING, re.MULTILINE)} - {"watchdog"}
+    assert documented == kinds, "add a block to docs/paging.md, such as ```yaml webhook"
 
 
 def test_alerts_that_need_prometheus_are_listed() -> None:

@@ -70,7 +70,12 @@ NAMES = {
 }
 """Words that no name may contain (`told_type` and `ToldType` contain `told`), with what to use instead."""
 
-ALLOWED_NAMES = {"LANE": "metrics have a label `lane`", "lane": "metrics have a label `lane`", "log_tails": "plural"}
+ALLOWED_NAMES = {
+    "LANE": "metrics have a label `lane`",
+    "lane": "metrics have a label `lane`",
+    "log_tails": "plural",
+    "on_trouble": "a settings key",
+}
 
 TEXTS = {
     r"(?:un)?told|tells?|telling": _REPORTED,
@@ -81,7 +86,7 @@ TEXTS = {
     r"saw": "observed, recorded",
     r"anew": "again",
     r"whom|whoever|whosoever": "a name of who it is: the client, the receiver, the user",
-    r"nobody(?! ready)": "no user, no client, no receiver, none",
+    r"nobody(?![ -]re)": "no user, no client, no receiver, none",
     r"troubles?|troubled": "problem, failure",
     r"(?:condition|alert|something|what|still|longer|it|this) holds(?! (?:a|an|the|no|only|up to|at most|\d+)\b)|"
     r"holds (?:of|for|good)|holds? up": "is true, is met, delays",

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import httpx
 
 from exporter.backoff import Backoff
-from exporter.failures import beginning, date, detail, retry_after, status_reason, trouble
+from exporter.failures import beginning, date, detail, failure_of, retry_after, status_reason
 from exporter.fleet.pauses import LIST, Pause, Pauses
 from exporter.redaction import Secrets
 from exporter.telemetry.sweep_trace import attempted
@@ -341,7 +341,7 @@ class Client:
         except (httpx.TimeoutException, TimeoutError) as error:
             raise ApiError("timeout", f"GET {route} got no response within {self._timeout:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            reason, text = trouble(error, self._secrets.text)
+            reason, text = failure_of(error, self._secrets.text)
             raise ApiError(reason, f"GET {route} failed: {text}") from error
         finally:
             self._observer.request(route, code, self._steady() - began)

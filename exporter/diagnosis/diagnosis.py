@@ -146,8 +146,8 @@ def _replicas(state: WorkloadState) -> ReplicaCounts:
         counted.ready if counted is not None else None,
         counted.unknown if counted is not None else 0,
         counted.live if counted is not None else None,
-        workload_state.least_replicas(state),
-        workload_state.most_replicas(state),
+        workload_state.min_replicas(state),
+        workload_state.max_replicas(state),
         counted is not None and bool(workload_state.scaled_to_zero(state)),
     )
 
@@ -200,7 +200,7 @@ def _limits(state: WorkloadState, context: WorkloadContext, met: frozenset[str])
         missing = ", ".join(scrubbed(name) for (name,), offered in context.samples(_OFFERED) if not offered)
         yield "bundle", f"its resource bundle {missing} is no longer in the catalogue"
     if "DataRobotAutoscalerSaturated" in met:
-        most, load = workload_state.most_replicas(state), _LOAD.value(context)
+        most, load = workload_state.max_replicas(state), _LOAD.value(context)
         yield "autoscaler", f"the autoscaler runs its maximum of {most} replicas, at {load:.1f} times its target"
     if "DataRobotWorkloadMemoryNearLimit" in met:
         ratios = (ratio.value(context) for ratio in (_MEMORY_OF_POD, _MEMORY_OF_WORKLOAD))

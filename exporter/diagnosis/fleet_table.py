@@ -1,7 +1,7 @@
-"""The board: each workload as one row that a person reads, what holds of it now, the worst first.
+"""The fleet table: a row per workload with the alert conditions that are met now, worst first.
 
-What holds is asked of the same conditions that rules are made from, but without their wait: a condition may hold here
-and not fire yet. What only Prometheus can tell, as that the exporter is down, is not on it.
+The conditions are those of the alert rules, without wait times: a condition may be met here before its alert fires.
+Alerts that only Prometheus can evaluate, such as that the exporter is down, are not included.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from exporter.metrics.account_families import AccountFacts
 GROUPS = ("failed", "indeterminate", "starting", "leaving", "up", "off", "vanished")
 """The groups of statuses, and ``vanished``."""
 PAGE = 100
-"""Rows shown at once."""
+"""Maximum number of rows on one page."""
 _GONE = {
     "not_found": "deleted: the API no longer finds it",
     "forbidden": "no longer shared with the token's user",
@@ -33,10 +33,10 @@ _GONE = {
 
 
 class Row(NamedTuple):
-    """One workload. `since` in seconds since the epoch; `longer`: it was so already when it was first seen.
+    """One workload. `since` is in seconds since the epoch; `longer`: its status is older than that.
 
-    `ready` and `unknown` count pods of the version that serves, `least` and `most` are how many there should and may
-    be; None: not told. `urgency` is 0 for what wakes somebody; up to `TROUBLE` a person should look.
+    `ready` and `unknown` count pods of the serving version, `least` and `most` are the minimum and maximum number of
+    replicas; None: not reported. `urgency` is 0 for what pages someone; up to `NEEDS_ATTENTION`, someone should check.
     """
 
     account: str
@@ -56,21 +56,23 @@ class Row(NamedTuple):
     urgency: int
 
 
-_OF_SEVERITY: Mapping[str, int] = {"critical": 0, "warning": 1, "info": 6}
-_OF_GROUP = {"failed": 2, "indeterminate": 3, "starting": 4, "leaving": 5, "vanished": 5, "up": 7, "off": 8}
-TROUBLE = 3
+_SEVERITY_URGENCY: Mapping[str, int] = {"critical": 0, "warning": 1, "info": 6}
+_GROUP_URGENCY = {"failed": 2, "indeterminate": 3, "starting": 4, "leaving": 5, "vanished": 5, "up": 7, "off": 8}
+NEEDS_ATTENTION = 3
+ATTENTION = "trouble"
+"""The state, in URLs of the status page, of rows that need attention."""
 
 
 def row(state: WorkloadState, context: EvaluationContext, alerts: Iterable[Alert]) -> Row:
-    """One workload as a row; `context` is the same workload, `alerts` are those about workloads."""
+    """The row of a workload. `context` is of the same workload, `alerts` are those about workloads."""
     workload, counted = state.workload, workload_state.serving(state)
     met = active_alerts(alerts, context)
     gone = state.vanished is not None
     group = "vanished" if gone else workload_state.status_group(state)
     reasons = tuple(_reasons(state, bool(met)))
-    # One of which nothing is known any more may be down: a person should look.
-    blind = group == "up" and state.details.fresh.get("pods") is False
-    troubled = bool(state.held) or blind or (group == "up" and any(workload_state.pod_problems(state)))
+    # A workload without recent data may be down, so someone should check.
+    no_data = group == "up" and state.details.fresh.get("pods") is False
+    has_problem = bool(state.held) or no_data or (group == "up" and any(workload_state.pod_problems(state)))
     return Row(
         state.account,
         workload.id,
@@ -82,16 +84,22 @@ def row(state: WorkloadState, context: EvaluationContext, alerts: Iterable[Alert
         not gone and state.ledger.since <= state.ledger.first,
         counted.ready if counted is not None and not gone else None,
         counted.unknown if counted is not None else 0,
-        workload_state.least_replicas(state),
-        workload_state.most_replicas(state),
+        workload_state.min_replicas(state),
+        workload_state.max_replicas(state),
         met,
         reasons,
-        min([_OF_GROUP[group], TROUBLE if troubled else 9, *(_OF_SEVERITY[each.severity] for each in met)]),
+        min(
+            [
+                _GROUP_URGENCY[group],
+                NEEDS_ATTENTION if has_problem else 9,
+                *(_SEVERITY_URGENCY[each.severity] for each in met),
+            ]
+        ),
     )
 
 
-def _reasons(state: WorkloadState, told_of: bool) -> Iterator[str]:
-    """What a person should know beside the status, in words of a closed set."""
+def _reasons(state: WorkloadState, has_alerts: bool) -> Iterator[str]:
+    """Reasons in addition to the status, from a fixed set of texts."""
     if state.vanished is not None:
         yield _GONE[state.gone_because]
         return
@@ -99,7 +107,7 @@ def _reasons(state: WorkloadState, told_of: bool) -> Iterator[str]:
         yield "its status is unknown"
     if state.held:
         yield f"not readable in the list: {workload_state.held(state)}"
-    yield from _pod_reasons(state, told_of)
+    yield from _pod_reasons(state, has_alerts)
     replacement = state.workload.replacement
     if replacement is not None and replacement_active(state.workload):
         yield f"replacement: {models.folded(replacement.status)}"
@@ -108,17 +116,17 @@ def _reasons(state: WorkloadState, told_of: bool) -> Iterator[str]:
     yield from _unknown_pods(state)
 
 
-def _pod_reasons(state: WorkloadState, told_of: bool) -> Iterator[str]:
+def _pod_reasons(state: WorkloadState, has_alerts: bool) -> Iterator[str]:
     pods = state.details.pods
     listed = [replica for _, replica in pods.replicas()] if pods is not None else []
     containers = [container for replica in listed for container in replica.containers or ()]
-    told = Counter(f"no node has enough {lack}" for replica in listed if (lack := unschedulable(replica)))
-    told.update(f"waiting: {why}" for each in containers if (why := waiting_reason(each)))
-    if told_of or workload_state.unsteady(state):
-        told.update(f"last ended: {why}" for each in containers if (why := terminated_reason(each)))
+    reasons = Counter(f"no node has enough {lack}" for replica in listed if (lack := unschedulable(replica)))
+    reasons.update(f"waiting: {reason}" for each in containers if (reason := waiting_reason(each)))
+    if has_alerts or workload_state.unsteady(state):
+        reasons.update(f"last ended: {reason}" for each in containers if (reason := terminated_reason(each)))
     if workload_state.status_group(state) == "up":
-        told.update({why for why in workload_state.pod_problems(state) if why != "a container waits"})
-    yield from (f"{why} (x{times})" if times > 1 else why for why, times in told.items())
+        reasons.update({reason for reason in workload_state.pod_problems(state) if reason != "a container waits"})
+    yield from (f"{reason} (x{times})" if times > 1 else reason for reason, times in reasons.items())
 
 
 def _unknown_pods(state: WorkloadState) -> Iterator[str]:
@@ -134,7 +142,7 @@ def _unknown_pods(state: WorkloadState) -> Iterator[str]:
 
 
 def lasted(seconds: float) -> str:
-    """A duration for a person: ``45 s``, ``12 min``, ``3 h 20 min``, ``4 d 2 h``."""
+    """A readable duration: ``45 s``, ``12 min``, ``3 h 20 min``, ``4 d 2 h``."""
     whole = max(0, int(seconds))
     if whole < 60:
         return f"{whole} s"
@@ -147,7 +155,7 @@ def lasted(seconds: float) -> str:
 
 
 class FleetTable(NamedTuple):
-    """All rows as of `at` (seconds since the epoch), the worst first; what holds of each account, by its name."""
+    """All rows at `at` (seconds since the epoch), worst first, and the alerts met for each account, by its name."""
 
     at: float
     rows: tuple[Row, ...]
@@ -157,22 +165,24 @@ class FleetTable(NamedTuple):
 def fleet_table(
     fleets: Iterable[tuple[AccountFacts, Iterable[WorkloadState]]], options: Options, now: float
 ) -> FleetTable:
-    """The board of several accounts, each with the workloads that are shown of it."""
+    """The table of several accounts, each with its workloads."""
     alerts = in_force(options)
     of_workloads = [alert for alert in alerts if alert.component == "workload"]
     of_accounts = [alert for alert in alerts if alert.component == "account"]
     rows: list[Row] = []
     accounts = {}
     for known, fleet in fleets:
-        there = tuple(fleet)
-        rows.extend(row(state, WorkloadContext(state, now, options.thresholds), of_workloads) for state in there)
-        accounts[known.account.name] = active_alerts(of_accounts, AccountContext(known, there, now, options.thresholds))
+        states = tuple(fleet)
+        rows.extend(row(state, WorkloadContext(state, now, options.thresholds), of_workloads) for state in states)
+        accounts[known.account.name] = active_alerts(
+            of_accounts, AccountContext(known, states, now, options.thresholds)
+        )
     return FleetTable(now, tuple(sorted(rows, key=_worst)), accounts)
 
 
 def _importance(row: Row) -> int:
-    told = row.importance
-    return models.IMPORTANCES.index(told) if told in models.IMPORTANCES else len(models.IMPORTANCES)
+    known = row.importance in models.IMPORTANCES
+    return models.IMPORTANCES.index(row.importance) if known else len(models.IMPORTANCES)
 
 
 def _worst(row: Row) -> tuple[int, int, float, str, str]:
@@ -180,7 +190,7 @@ def _worst(row: Row) -> tuple[int, int, float, str, str]:
 
 
 def _readiness(row: Row) -> tuple[bool, float]:
-    """The share of replicas that is ready, the least first; what is not told comes last."""
+    """Sort key by the share of ready replicas, lowest first, unknown last."""
     if row.ready is None:
         return True, 0.0
     return False, row.ready / row.least if row.least else 1.0
@@ -193,13 +203,14 @@ SORTS: Mapping[str, Callable[[Row], Any]] = {
     "replicas": _readiness,
     "importance": _importance,
 }
-"""What rows may be sorted by, beside the worst first; among equals the worst stays first."""
+"""Sort keys, in addition to worst first, which also orders equal rows."""
 
 
 class Choice(NamedTuple):
-    """Which rows to show. `words` must all be found in a row; `state`: a group, ``trouble``, or empty for all.
+    """Which rows to show. A row must contain all `words`.
 
-    `sort`: a key of `SORTS`, with a minus before it for the other way round; else the worst first. `page` is from 1 on.
+    `state`: a group, `ATTENTION`, or empty for all. `sort`: a key of `SORTS`, with a minus for descending order;
+    otherwise worst first. `page` begins at 1.
     """
 
     words: str = ""
@@ -209,9 +220,9 @@ class Choice(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """The rows of one page; the first of them is number `first` of `total`, counted from 1.
+    """The rows of one page, beginning with number `first` of `total`, counted from 1.
 
-    `counts`: state -> how many rows have it among those with the words; empty: all of them.
+    `counts`: state -> number of rows with that state and the words; the empty state is all of them.
     """
 
     rows: tuple[Row, ...]
@@ -223,19 +234,19 @@ class Chosen(NamedTuple):
 
 
 def _has(row: Row, words: Iterable[str]) -> bool:
-    told = (row.account, row.id, row.name, row.status, row.importance, *(each.alert for each in row.alerts))
-    text = "\n".join((*told, *row.reasons)).casefold()
+    fields = (row.account, row.id, row.name, row.status, row.importance, *(each.alert for each in row.alerts))
+    text = "\n".join((*fields, *row.reasons)).casefold()
     return all(word in text for word in words)
 
 
 def _states(row: Row) -> tuple[str, ...]:
-    return ("", row.group, "trouble") if row.urgency <= TROUBLE else ("", row.group)
+    return ("", row.group, ATTENTION) if row.urgency <= NEEDS_ATTENTION else ("", row.group)
 
 
-def choose(told: FleetTable, choice: Choice) -> Chosen:
-    """The rows to show. A page beyond the last is the last."""
+def choose(table: FleetTable, choice: Choice) -> Chosen:
+    """The rows to show. A page after the last one is the last one."""
     words = choice.words.casefold().split()
-    found = [row for row in told.rows if not words or _has(row, words)]
+    found = [row for row in table.rows if not words or _has(row, words)]
     counts = Counter(state for row in found for state in _states(row))
     rows = [row for row in found if choice.state in _states(row)]
     key = SORTS.get(choice.sort.removeprefix("-"))
@@ -247,7 +258,7 @@ def choose(told: FleetTable, choice: Choice) -> Chosen:
     return Chosen(tuple(rows[begin : begin + PAGE]), begin + 1, len(rows), page, pages, counts)
 
 
-def held(told: FleetTable) -> list[tuple[ActiveAlert, int]]:
-    """What holds of workloads, and of how many: the loudest first, then what holds of most."""
-    counts = Counter(each for row in told.rows for each in row.alerts)
-    return sorted(counts.items(), key=lambda item: (_OF_SEVERITY[item[0].severity], -item[1], item[0].alert))
+def alert_counts(table: FleetTable) -> list[tuple[ActiveAlert, int]]:
+    """The alerts met, each with its number of workloads: by severity, then by number."""
+    counts = Counter(each for row in table.rows for each in row.alerts)
+    return sorted(counts.items(), key=lambda item: (_SEVERITY_URGENCY[item[0].severity], -item[1], item[0].alert))

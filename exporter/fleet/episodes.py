@@ -20,7 +20,7 @@ EPISODE_KINDS: tuple[EpisodeKind, ...] = ("start", "stop", "failure", "replaceme
 EPISODE_OUTCOMES = ("success", "failure", "error", "cancellation", "timeout")
 """How an episode ended: `error`: the platform took the workload away; `failure`: it, or its container, failed."""
 BAD_OUTCOMES = ("failure", "error")
-MAX_EPISODES = 20
+MAX_TRACED_EPISODES = 20
 """Episodes of one workload within `FLAPPING_SECONDS` that get a trace of their own; the others are folded into one."""
 FLAPPING_SECONDS = 3600.0
 SETTLE_SECONDS = 60.0
@@ -218,7 +218,7 @@ def admission(tracker: EpisodeTracker, ended: Episode) -> tuple[EpisodeTracker, 
     assert ended.ended is not None
     now = ended.ended.at
     recent = tuple(at for at in tracker.recent if now - at < FLAPPING_SECONDS)
-    if len(recent) < MAX_EPISODES:
+    if len(recent) < MAX_TRACED_EPISODES:
         return _with(tracker, recent=(*recent, now)), True
     fold = tracker.flapping or Episode("flapping", ended.opened, outcome="success", cause="flapping")
     kinds = fold.kinds if ended.kind in fold.kinds else (*fold.kinds, ended.kind)

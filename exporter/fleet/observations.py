@@ -19,8 +19,8 @@ from exporter.api.pods import (
     waiting_reason,
 )
 from exporter.fleet.episodes import (
-    MAX_EPISODES,
     MAX_LATE,
+    MAX_TRACED_EPISODES,
     Episode,
     EpisodeTracker,
     Mark,
@@ -115,7 +115,7 @@ def with_crash(tracker: EpisodeTracker, pod: str, container: Container, now: flo
     """The tracker after a container of a running workload terminated and was restarted: a momentary failure."""
     last = container.last_state
     ended = models.timestamp(last.finished_at) if last is not None else None
-    if tracker.life is not None or ended is None or len(tracker.over) >= MAX_EPISODES:
+    if tracker.life is not None or ended is None or len(tracker.over) >= MAX_TRACED_EPISODES:
         return tracker
     again = models.timestamp(container.started_at)
     mark = Mark(now, None, again if again is not None and again >= ended else ended)

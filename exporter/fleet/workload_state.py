@@ -209,12 +209,12 @@ def held(state: WorkloadState) -> str:
     return "item" if "$" in state.held else ", ".join(sorted(state.held))
 
 
-def least_replicas(state: WorkloadState) -> int | None:
+def min_replicas(state: WorkloadState) -> int | None:
     """Minimum number of replicas: configured, or the autoscaler's minimum; None if not reported."""
     return _replicas(state, 0)
 
 
-def most_replicas(state: WorkloadState) -> int | None:
+def max_replicas(state: WorkloadState) -> int | None:
     """Maximum number of replicas: configured, or the autoscaler's maximum; None if not reported."""
     return _replicas(state, 1)
 
@@ -237,7 +237,7 @@ def scaled_to_zero(state: WorkloadState) -> bool | None:
     """
     groups = models.groups(state.workload)
     scalings = [scaling for group in groups if (scaling := models.autoscaled(group)) is not None]
-    if not scalings or len(scalings) < len(groups) or least_replicas(state) != 0:
+    if not scalings or len(scalings) < len(groups) or min_replicas(state) != 0:
         return None
     counted = serving(state)
     if counted is None:
@@ -281,7 +281,7 @@ def pod_problems(state: WorkloadState) -> Iterator[str]:
     """Problems of the pods of a workload that is up."""
     counted = serving(state)
     if counted is not None and not scaled_to_zero(state):
-        least = least_replicas(state)
+        least = min_replicas(state)
         if counted.live == 0 and least != 0:
             yield "no live pod"
         elif counted.ready + counted.unknown < max(counted.live, least or 0):

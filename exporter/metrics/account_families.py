@@ -52,7 +52,7 @@ def use(fleet: Iterable[WorkloadState]) -> Use:
         if group == "off" or models.folded(state.workload.status) == "terminated":
             continue
         active += 1
-        replicas += workload_state.most_replicas(state) or 0
+        replicas += workload_state.max_replicas(state) or 0
         counted = workload_state.serving(state)
         live += counted.live if counted is not None else 0
     return Use(active, replicas, live)
@@ -93,11 +93,11 @@ ACCOUNTS: tuple[AccountFamily, ...] = (
     AccountFamily("datarobot_account_workloads_active", "gauge", (), "Workloads that are not stopped, suspended, "
         f"interrupted or terminated. {_LOWER}", "status", "no sweep was complete yet",
         lambda k: one(None if k.use is None else float(k.use.active)), "workloads", profile="minimal"),
-    AccountFamily("datarobot_account_replicas_max", "gauge", (), "Replicas that the active workloads may run by their "
-        f"settings. {_LOWER}", "replicaCount, maxReplicaCount", "no sweep was complete yet",
+    AccountFamily("datarobot_account_replicas_max", "gauge", (), "Maximum replicas of the active workloads according "
+        f"to their settings. {_LOWER}", "replicaCount, maxReplicaCount", "no sweep was complete yet",
         lambda k: one(None if k.use is None else float(k.use.replicas)), "replicas", profile="minimal"),
-    AccountFamily("datarobot_account_replicas_live", "gauge", (), f"Live pods of the active protons that could be "
-        f"read. {_LOWER}",
+    AccountFamily("datarobot_account_replicas_live", "gauge", (), f"Live pods of active protons whose pods could "
+        f"be read. {_LOWER}",
         "statusDetails", "no sweep was complete yet",
         lambda k: one(None if k.use is None else float(k.use.live)), "pods"),
     AccountFamily("datarobot_account_workloads_active_reported", "gauge", (), "Active workloads as counted by the "

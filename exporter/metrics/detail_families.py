@@ -22,7 +22,7 @@ SHORTAGES = ("gpu", "cpu", "memory", "volume", "other")
 UNMET_REASONS = (
     "Unschedulable SchedulingGated ContainersNotReady ContainersNotInitialized PodCompleted PodFailed"
 ).split()
-ROLES = ("no_role owner read_write editor user data_scientist admin read_only consumer observer").split()
+SHARING_ROLES = ("no_role owner read_write editor user data_scientist admin read_only consumer observer").split()
 RECIPIENTS = ("user", "group", "organization", "role")
 QUOTA_RULES = ("requests", "token", "concurrentRequests", "inputSequenceLength")
 EVENT_KINDS: tuple[str, ...] = get_args(EventKind)
@@ -239,7 +239,7 @@ def _most(amount: Callable[[models.Bundle], Number | None]) -> Callable[[View], 
     """Maximum possible usage of the pods, to check the unit; None if unknown."""
 
     def most(view: View) -> float | None:
-        replicas = workload_state.most_replicas(view.state)
+        replicas = workload_state.max_replicas(view.state)
         amounts = [models.finite(amount(bundle)) for bundle in view.bundles]
         each = [value for value in amounts if value is not None]
         return max(each) * max(1, replicas) if each and replicas is not None else None
@@ -355,7 +355,8 @@ def _grants(view: View) -> Samples:
     found: Counter[tuple[str, ...]] = Counter()
     for grant in view.state.details.grants:
         found[
-            closed(models.folded(grant.share_recipient_type), RECIPIENTS), closed(models.folded(grant.role), ROLES)
+            closed(models.folded(grant.share_recipient_type), RECIPIENTS),
+            closed(models.folded(grant.role), SHARING_ROLES),
         ] += 1
     return _counted(found)
 
@@ -489,7 +490,7 @@ DETAILED: tuple[Family, ...] = (
         _use("memory", "bytes", _most(lambda bundle: bundle.memory_bytes)), labels=("level",),
         source="autocollectedValues, unit bytes", absence="idle, not reported, in an unknown unit, or more than "
             "the bundle provides", stability="experimental", reads=("usage", "runtime")),
-    row("workload_gpu_usage_ratio", "GPU usage as a ratio, 1 being full use.", _use("gpu", "ratio", lambda _: 1.0),
+    row("workload_gpu_usage_ratio", "GPU usage as a ratio; 1 is full usage.", _use("gpu", "ratio", lambda _: 1.0),
         labels=("level",), source="autocollectedValues, unit percentage",
         absence="no GPU, idle, not reported, or in an unknown unit", stability="experimental", reads=("usage",)),
     row("workload_quota_limit", "Limit of a quota's default rule per window, as reported, including 0.",

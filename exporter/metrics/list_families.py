@@ -268,7 +268,7 @@ LISTED: tuple[Family, ...] = (
     row(
         "workload_replicas_min",
         "Minimum number of replicas: the configured number, or the autoscaler's minimum.",
-        lambda view: one(None if (least := workload_state.least_replicas(view.state)) is None else float(least)),
+        lambda view: one(None if (least := workload_state.min_replicas(view.state)) is None else float(least)),
         source="runtime.containerGroups[].replicaCount, autoscaling",
         absence="not reported for a container group",
         profile="minimal",
@@ -278,7 +278,7 @@ LISTED: tuple[Family, ...] = (
     row(
         "workload_replicas_max",
         "Maximum number of replicas: the configured number, or the autoscaler's maximum.",
-        lambda view: one(None if (most := workload_state.most_replicas(view.state)) is None else float(most)),
+        lambda view: one(None if (most := workload_state.max_replicas(view.state)) is None else float(most)),
         source="runtime.containerGroups[].replicaCount, autoscaling",
         absence="not reported for a container group",
         profile="minimal",

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from exporter import __version__, redaction
-from exporter.failures import one_line, some_of, trouble
+from exporter.failures import failure_of, one_line, some_of
 from exporter.otlp.verdict import Cleaner, Verdict, grpc_verdict, http_verdict, interrupted, success
 from exporter.settings.problems import BadSettings, Problem
 from exporter.settings.traces import TraceSettings
@@ -96,7 +96,7 @@ class HttpTransport:
         except (TimeoutError, httpx.TimeoutException):
             return Verdict("retry", f"{request} timed out after {self._timeout:g} s", "timeout")
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            reason, message = trouble(error, self._clean.text)
+            reason, message = failure_of(error, self._clean.text)
             hint = "if the port is for OTLP/gRPC, set traces.protocol: grpc" if "illegal" in message else ""
             return Verdict("retry", f"{request} failed: {message}", reason, hint=hint)
         return http_verdict(request, response.status_code, response.headers, body, self._clean)

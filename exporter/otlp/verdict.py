@@ -18,7 +18,7 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from exporter import redaction
-from exporter.failures import beginning, detail, one_line, retry_after, status_reason, trouble
+from exporter.failures import beginning, detail, failure_of, one_line, retry_after, status_reason
 
 REASONS = (
     "timeout dns connect tls auth forbidden not_found redirect throttled server_error bad_request too_large refused"
@@ -169,7 +169,7 @@ def grpc_verdict(request: str, code: str, details: str, metadata: Iterable[tuple
     result, reason = _CODES.get(code, ("retry", "server_error"))
     message, hint = one_line(details) or _NO_MESSAGE, ""
     if code == "UNAVAILABLE":
-        reason, message = trouble(ConnectionError(details), str)
+        reason, message = failure_of(ConnectionError(details), str)
         hint = "if the port is for OTLP/HTTP, set traces.protocol: http/protobuf" if "HTTP/2" in details else ""
     if code == "RESOURCE_EXHAUSTED" and "larger than max" in details:
         result, reason = "invalid", "too_large"

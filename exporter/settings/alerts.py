@@ -16,53 +16,54 @@ from exporter.settings.section import ALERT_NAMES, Duration, DurationOrZero, Sec
 def _trace_url(given: str) -> str:
     parts = urlsplit(given)
     if given and (parts.scheme not in ("http", "https") or not parts.hostname or "{workload_id}" not in given):
-        raise ValueError("no URL with http:// or https:// and {workload_id}, where the id belongs")
+        raise ValueError("not a URL with http:// or https:// and {workload_id} as the place of the id")
     if re.search(r"[{}\s]", given.replace("{workload_id}", "")):
-        raise ValueError("a URL with a space or a brace in it; write %20, %7B, %7D, and braces for {workload_id} alone")
+        raise ValueError("the URL contains a space or a brace outside {workload_id}; write %20, %7B or %7D")
     return given
 
 
-def _new_labels(given: dict[str, str], told: ValidationInfo) -> dict[str, str]:
-    """Labels that replace none of those by which alerts are routed and told apart."""
+def _new_labels(given: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+    """Rejects labels that alerts already have, by which they are routed and identified."""
     for name in given:
-        if name in (*LABELS, told.data.get("severity_label")):
-            raise ValueError(f"{name!r} is a label that alerts have already; choose another name")
+        if name in (*LABELS, info.data.get("severity_label")):
+            raise ValueError(f"alerts already have the label {name!r}; choose another name")
     return given
 
 
 class AlertSettings(Section):
-    """The alerts: what rules are written, with which thresholds. See docs/alerts.md."""
+    """Alerts: which rules exist, with which thresholds. See docs/alerts.md."""
 
     selector: str = Field(
         'job="datarobot"',
         pattern=r'^(\w+(=|=~|!=|!~)"[^"\\]*"(, ?|$))*$',
-        description="Matchers in every selector of the rules.",
+        description="Matchers that every selector in the rules contains.",
     )
     thresholds: Annotated[
         dict[str, Annotated[float, Field(allow_inf_nan=False)]], known_names(DEFAULTS, "threshold")
-    ] = Field(default_factory=dict, description="Thresholds by name, where they differ from those in docs/alerts.md.")
+    ] = Field(default_factory=dict, description="Thresholds that differ from the defaults in docs/alerts.md, by name.")
     wait: Annotated[dict[str, DurationOrZero], ALERT_NAMES] = Field(
-        default_factory=dict, description="How long the condition of an alert must hold, by its name."
+        default_factory=dict,
+        description="How long the condition of an alert must be true before it fires (`for`), by alert name.",
     )
-    on: Annotated[tuple[str, ...], ALERT_NAMES] = Field((), description="Alerts to add that are off by default.")
-    off: Annotated[tuple[str, ...], ALERT_NAMES] = Field((), description="Alerts to leave out.")
-    severity_label: str = Field("severity", pattern=r"^[a-zA-Z_]\w*$", description="Name of the label of severity.")
+    on: Annotated[tuple[str, ...], ALERT_NAMES] = Field((), description="Alerts to enable that are off by default.")
+    off: Annotated[tuple[str, ...], ALERT_NAMES] = Field((), description="Alerts to disable.")
+    severity_label: str = Field("severity", pattern=r"^[a-zA-Z_]\w*$", description="Name of the severity label.")
     labels: Annotated[dict[str, str], AfterValidator(_new_labels)] = Field(
-        default_factory=dict, description="Labels set on every alert, beside those that alerts have anyway."
+        default_factory=dict, description="Additional labels of every alert."
     )
-    hold: Duration = Field(600.0, description="How long an alert outlasts data that does not come.")
-    runbook_url: str = Field("alerts/runbooks/", description="What stands before `NAME.md` in links to runbooks.")
+    hold: Duration = Field(600.0, description="How long an alert keeps firing without recent data.")
+    runbook_url: str = Field("alerts/runbooks/", description="URL prefix of links to runbooks, before `NAME.md`.")
     dashboard_url: str = Field("", description="Base URL of Grafana, for links to dashboards.")
-    console_url: str = Field("", description="Base URL of DataRobot, for links to its console.")
+    console_url: str = Field("", description="Base URL of DataRobot, for links to the console.")
     trace_url: Annotated[str, AfterValidator(_trace_url)] = Field(
         "",
-        description="URL that finds the traces of `{workload_id}`, for links to them, such as "
-        "`http://127.0.0.1:16686/search?service=workload-{workload_id}` of Jaeger.",
+        description="URL of the traces of `{workload_id}`, for links, such as "
+        "`http://127.0.0.1:16686/search?service=workload-{workload_id}` for Jaeger.",
     )
 
     @property
     def options(self) -> Options:
-        """The same, as rules are written with."""
+        """These settings as options of the rules."""
         return Options(
             selector=self.selector,
             thresholds={**DEFAULTS, **self.thresholds},

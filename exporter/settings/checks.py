@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 from exporter.settings.model import Settings
 from exporter.settings.problems import Lines, Place, Problem, place_of
@@ -19,7 +19,7 @@ from exporter.settings.values import host_of, nearest
 
 
 def reference_problems(settings: Settings | None, environment: Mapping[str, str], lines: Lines) -> Iterator[Problem]:
-    """Receivers of accounts that there are not; and what would POST to DataRobot, which is asked by GET alone."""
+    """Unknown accounts of receivers; URLs that would send POST requests to DataRobot."""
     if settings is None:
         return
     accounts = [account.name for account in settings.accounts]
@@ -43,21 +43,27 @@ def _addresses(receiver: AnyReceiver, environment: Mapping[str, str]) -> tuple[s
             return (receiver.source("webhook_url", environment)(),)
         case WebhookSettings():
             return (receiver.source("url", environment)(),)
+        case _:
+            assert_never(receiver)  # add a case for the new kind of receiver above
 
 
 def _targets_datarobot(settings: Settings, url: str, name: str, place: Place, lines: Lines) -> Iterator[Problem]:
     host = host_of(url)
     if host and any(host_of(account.endpoint) == host for account in settings.accounts):
-        yield Problem(place_of(place), f"{host} is DataRobot, which is only read; name {name}", lines.get(place))
+        yield Problem(
+            place_of(place),
+            f"{host} is DataRobot, which only gets GET requests; use the URL of {name}",
+            lines.get(place),
+        )
 
 
-def machine_problems(told: Mapping[str, Any], environment: Mapping[str, str], lines: Lines) -> Iterator[Problem]:
-    """Names given twice, files that cannot be read, variables not set; looks at what was given, valid or not."""
-    yield from _item_problems(told["accounts"], ("accounts",), "account", environment, lines)
-    traces = told["traces"] if isinstance(told["traces"], dict) else {}
+def machine_problems(given: Mapping[str, Any], environment: Mapping[str, str], lines: Lines) -> Iterator[Problem]:
+    """Duplicate names, unreadable files and unset variables in the settings as given, valid or not."""
+    yield from _item_problems(given["accounts"], ("accounts",), "account", environment, lines)
+    traces = given["traces"] if isinstance(given["traces"], dict) else {}
     for key, what in _unreadable_files(traces, "certificate", "client_certificate", "client_key"):
         yield Problem(f"traces.{key}", what, lines.get(("traces", key)))
-    paging = told.get("paging")
+    paging = given.get("paging")
     receivers = paging.get("receivers") if isinstance(paging, dict) else ()
     yield from _item_problems(receivers, ("paging", "receivers"), "receiver", environment, lines)
 
@@ -74,27 +80,27 @@ def _item_problems(
             *_unreadable_files(part, *(key for key in part if key.endswith("_file"))),
         ]
         if name in taken:
-            findings.insert(0, ("name", f"{name!r} is taken by another {kind}; give each its own name"))
+            findings.insert(0, ("name", f"another {kind} is also called {name!r}; choose another name"))
         taken.add(name)
         for key, what in findings:
             yield Problem(place_of((*place, number, key)), what, lines.get((*place, number, key)))
 
 
-def _unset_variables(told: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    for key, variable in told.items():
+def _unset_variables(given: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for key, variable in given.items():
         if key.endswith("_env") and isinstance(variable, str) and not environment.get(variable, "").strip():
             secret = "API token" if key == "token_env" else key.removesuffix("_env")
-            yield key, f"{variable} is not set; put the {secret} into it"
+            yield key, f"{variable} is not set; it must contain the {secret}"
 
 
-def _unreadable_files(told: Mapping[str, Any], *keys: str) -> Iterator[tuple[str, str]]:
+def _unreadable_files(given: Mapping[str, Any], *keys: str) -> Iterator[tuple[str, str]]:
     for key in keys:
-        path = told.get(key)
+        path = given.get(key)
         if not isinstance(path, str):
             continue
         try:
             if not Path(path).read_text("utf-8").strip():
                 yield key, f"{path} is empty"
         except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "no UTF-8 text"
-            yield key, f"{path} cannot be read: {why}; check the path and the permissions"
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            yield key, f"{path} cannot be read: {reason}; check path and permissions"

@@ -10,14 +10,16 @@ from exporter.settings.section import Duration, Section
 
 
 class DetailSettings(Section):
-    """What is asked about each workload beside the list, in turn and under the account's budget."""
+    """Polling of details of each workload, within the account's budget."""
 
-    enabled: bool = Field(True, description="Ask for details at all: pods, events, statistics, resource use, sharing.")
+    enabled: bool = Field(
+        True, description="Whether to poll details: pods, events, statistics, resource usage, sharing, quotas."
+    )
     interval: Duration = Field(
         300.0,
         ge=10,
-        description="Time between two looks at a workload that is steady; one in trouble, or changing, is looked at "
-        "at `sweep.interval`. Statistics of long windows, quotas and sharing are looked at less often in proportion.",
+        description="Polling interval of steady workloads; those that change or have a problem are polled every "
+        "`sweep.interval`. Statistics of long windows, quotas and sharing are polled proportionally less often.",
     )
     parts: tuple[
         Literal[
@@ -25,8 +27,10 @@ class DetailSettings(Section):
             "sharing", "quotas",
         ],
         ...,
-    ] = Field((), description="The parts to ask for; empty: all.")  # fmt: skip
+    ] = Field((), description="Parts to poll; empty: all.")  # fmt: skip
     quantiles: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
-        (0.5, 0.95, 0.99), min_length=1, description="Quantiles of the response time; each but the first is a request."
+        (0.5, 0.95, 0.99),
+        min_length=1,
+        description="Quantiles of the response time; each one after the first costs an additional request.",
     )
-    slow_requests: Duration = Field(2.0, description="A request that takes longer counts as slow.")
+    slow_requests: Duration = Field(2.0, description="Response time above which a request counts as slow.")

@@ -26,14 +26,14 @@ _TRACES_VARIABLES = (
     "ENDPOINT", "PROTOCOL", "HEADERS", "COMPRESSION", "CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY", "TIMEOUT",
 )  # fmt: skip
 _PROCESS_ATTRIBUTES = ("service.", "telemetry.", "process.", "host.", "os.", "container.", "k8s.")
-"""Attributes of OTEL_RESOURCE_ATTRIBUTES that are true of this process and not of the workloads it tells about."""
+"""Prefixes of OTEL_RESOURCE_ATTRIBUTES that describe this process and not the workloads."""
 
 
-def traces_settings(told: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, tuple[str, Any]]:
-    """Settings of traces that the file (`told`) lacks, as OpenTelemetry's variables give them: name -> variable, value.
+def traces_settings(in_file: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, tuple[str, Any]]:
+    """Settings of traces from OpenTelemetry's variables: name -> variable, value. The file takes precedence.
 
-    Empty where they switch their own exporter off, or nothing names an endpoint: then they are meant for somebody else.
-    Where they switch OpenTelemetry off, there is no endpoint, whatever the file says.
+    Empty if `OTEL_TRACES_EXPORTER` is ``none``, or no endpoint is set, because the variables are then meant for other
+    programs. `OTEL_SDK_DISABLED` overrides the file: there is no endpoint.
     Source: OpenTelemetry specification, "OpenTelemetry Protocol Exporter" and "Environment Variable Specification".
     """
     given = {name: value.strip() for name, value in environment.items() if value.strip()}
@@ -46,27 +46,27 @@ def traces_settings(told: Mapping[str, Any], environment: Mapping[str, str]) -> 
         for variable in (f"OTEL_EXPORTER_OTLP_{name}", f"OTEL_EXPORTER_OTLP_TRACES_{name}"):
             if variable in given:
                 found[name.lower()] = variable, given[variable]
-    if found.get("endpoint", ("",))[0] == "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" and "endpoint" not in told:
-        found["path"] = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", ""  # it is a whole URL
+    if found.get("endpoint", ("",))[0] == "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" and "endpoint" not in in_file:
+        found["path"] = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", ""  # this variable has the whole URL
     if "timeout" in found:
         variable, milliseconds = found["timeout"]
         found["timeout"] = variable, float(milliseconds) / 1000 if milliseconds.isdecimal() else milliseconds
-    if not told.get("endpoint", "endpoint" in found):
+    if not in_file.get("endpoint", "endpoint" in found):
         return {}
     if "OTEL_RESOURCE_ATTRIBUTES" in given:
         found["resource_attributes"] = (
             "OTEL_RESOURCE_ATTRIBUTES",
             _workload_attributes(given["OTEL_RESOURCE_ATTRIBUTES"]),
         )
-    return {name: each for name, each in found.items() if name not in told}
+    return {name: each for name, each in found.items() if name not in in_file}
 
 
 def _workload_attributes(given: str) -> str:
-    """The pairs of OTEL_RESOURCE_ATTRIBUTES that are true of workloads, too. Others rely on that variable as well: what
-    is wrong in it is told, and left out.
+    """The pairs of OTEL_RESOURCE_ATTRIBUTES that also describe workloads. Invalid pairs are logged and ignored, because
+    other programs use the variable, too.
     """
     pairs = [pair for pair in given.split(",") if pair.strip()]
     good = [pair for pair in pairs if re.match(r"\s*[^\s=][^=]*=", pair)]
     if len(good) < len(pairs):
-        log.warning("OTEL_RESOURCE_ATTRIBUTES: what is no name=value is left out", pairs=len(pairs) - len(good))
+        log.warning("ignored invalid pairs in OTEL_RESOURCE_ATTRIBUTES", pairs=len(pairs) - len(good))
     return ",".join(pair for pair in good if not pair.strip().startswith(_PROCESS_ATTRIBUTES))

@@ -26,35 +26,35 @@ def load(
     flags: Mapping[str, Any] | None = None,
     accounts: Literal["needed", "planned", "replaced"] = "needed",
 ) -> Settings:
-    """The settings of a file (None: no file), the environment and flags (``web.telemetry_path`` -> value).
+    """The settings from a file (None: no file), the environment and flags (``web.telemetry_path`` -> value).
 
-    `accounts`: ``planned`` ones are not used, so their tokens may be missing; ``replaced`` ones are left out, for
-    commands that bring their own. Raises `BadSettings` with all problems.
+    `accounts`: ``planned`` if they are not used and may lack tokens; ``replaced`` for commands that need no accounts or
+    have their own. Raises `BadSettings` with all problems.
     """
     problems: list[Problem] = []
-    told, lines = read(file, problems) if file is not None else ({}, {})
+    given, lines = read(file, problems) if file is not None else ({}, {})
     origins = {place: "--" + place.replace("_", "-") for place in flags or {}}
     for place, value in (flags or {}).items():
         part, _, name = place.partition(".")
-        if isinstance(told.setdefault(part, {}), dict):
-            told[part][name] = value
-    traces = told.setdefault("traces", {})
+        if isinstance(given.setdefault(part, {}), dict):
+            given[part][name] = value
+    traces = given.setdefault("traces", {})
     if isinstance(traces, dict):
-        for name, (variable, given) in traces_settings(traces, environment).items():
-            traces[name], origins[f"traces.{name}"] = given, variable
-    from_environment = "accounts" not in told
+        for name, (variable, value) in traces_settings(traces, environment).items():
+            traces[name], origins[f"traces.{name}"] = value, variable
+    from_environment = "accounts" not in given
     if accounts == "replaced" or (accounts == "planned" and from_environment):
-        told["accounts"] = [{"token": "-"}]
+        given["accounts"] = [{"token": "-"}]
     elif from_environment:
-        told["accounts"] = [account_settings(environment)]
+        given["accounts"] = [account_settings(environment)]
         origins |= ACCOUNT_VARIABLES
     settings: Settings | None = None
     try:
-        settings = Settings.model_validate(told)
+        settings = Settings.model_validate(given)
     except ValidationError as error:
         problems += problems_of(error, Settings, lines)
     if accounts == "needed":
-        problems += machine_problems(told, environment, lines)
+        problems += machine_problems(given, environment, lines)
         problems += reference_problems(settings, environment, lines)
     problems = [_at_origin(each, origins) for each in problems]
     if problems or settings is None:
@@ -63,6 +63,6 @@ def load(
 
 
 def _at_origin(problem: Problem, origins: Mapping[str, str]) -> Problem:
-    """The problem at the flag or the variable that brought the value, where no file did."""
+    """The problem with the flag or variable that set the value as its place, if the file did not."""
     near = [place for place in origins if re.match(re.escape(place) + r"(?![^.\[])", problem.place)]
     return Problem(origins[max(near, key=len)], problem.what) if near else problem

@@ -10,9 +10,9 @@ from exporter.settings.section import Section
 
 
 class LogSettings(Section):
-    """What is logged to standard error, and how."""
+    """Logging to standard error."""
 
-    level: Literal["debug", "info", "warn", "error"] = Field("info", description="Least level to log.")
+    level: Literal["debug", "info", "warn", "error"] = Field("info", description="Minimum level to log.")
     format: Literal["auto", "logfmt", "json"] = Field(
-        "auto", description="`auto`: coloured logfmt on a terminal, plain logfmt elsewhere."
+        "auto", description="`auto`: coloured logfmt on a terminal, logfmt elsewhere."
     )

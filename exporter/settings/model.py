@@ -26,42 +26,44 @@ from exporter.settings.web import WebSettings
 
 
 def _url_with_login(environment: Mapping[str, str], variable: str) -> str:
-    """The URL of a variable if a user and a password are in it."""
+    """The URL in a variable if it contains a login; else empty."""
     given = environment.get(variable, "")
     return given if "@" in given else ""
 
 
 def _at_least_one(accounts: tuple[AccountSettings, ...]) -> tuple[AccountSettings, ...]:
     if not accounts:
-        raise ValueError("no account; list at least one, or leave `accounts` out to use the environment")
+        raise ValueError("no accounts; add one, or remove `accounts` to use the environment")
     return accounts
 
 
 class Settings(Section):
-    """All settings. `accounts` of the file replace the one that the environment makes."""
+    """All settings. `accounts` in the file replace the account of the environment."""
 
     accounts: Annotated[tuple[AccountSettings, ...], AfterValidator(_at_least_one)] = Field(
-        (), description="The accounts to sweep; without any, the environment makes one."
+        (), description="Accounts to sweep; default: one account from the environment."
     )
     sweep: SweepSettings = Field(
-        default_factory=lambda: SweepSettings.model_validate({}), description="How often the API is swept."
+        default_factory=lambda: SweepSettings.model_validate({}), description="Schedule of sweeps."
     )
     metrics: MetricsSettings = Field(
-        default_factory=lambda: MetricsSettings.model_validate({}), description="What is served."
+        default_factory=lambda: MetricsSettings.model_validate({}), description="Which metric families are served."
     )
     detail: DetailSettings = Field(
-        default_factory=lambda: DetailSettings.model_validate({}), description="Details of workloads."
+        default_factory=lambda: DetailSettings.model_validate({}), description="Polling of details of workloads."
     )
     select: SelectSettings = Field(
-        default_factory=lambda: SelectSettings.model_validate({}), description="Which workloads."
+        default_factory=lambda: SelectSettings.model_validate({}), description="Which workloads are monitored."
     )
-    state: StateSettings = Field(default_factory=lambda: StateSettings.model_validate({}), description="What is kept.")
+    state: StateSettings = Field(
+        default_factory=lambda: StateSettings.model_validate({}), description="State that is kept across restarts."
+    )
     traces: TraceSettings = Field(
         default_factory=lambda: TraceSettings.model_validate({}), description="Traces of workloads."
     )
     alerts: AlertSettings = Field(default_factory=lambda: AlertSettings.model_validate({}), description="Alerts.")
     paging: PagingSettings = Field(
-        default_factory=lambda: PagingSettings.model_validate({}), description="Who tells of alerts."
+        default_factory=lambda: PagingSettings.model_validate({}), description="Who sends notifications."
     )
     web: WebSettings = Field(
         default_factory=lambda: WebSettings.model_validate({}), description="The exporter's own HTTP server."
@@ -69,7 +71,7 @@ class Settings(Section):
     log: LogSettings = Field(default_factory=lambda: LogSettings.model_validate({}), description="Logging.")
 
     def secrets(self, environment: Mapping[str, str] = os.environ) -> Iterator[redaction.Source]:
-        """Where the secrets of the settings come from, and the logins of proxies, which are in the environment."""
+        """The sources of all secrets: those of the settings, and logins of proxies in environment variables."""
         for part in (*self.accounts, self.traces, *self.paging.receivers):
             yield from part.sources(environment)
         for name in ("http_proxy", "https_proxy", "all_proxy"):
@@ -77,5 +79,5 @@ class Settings(Section):
                 yield redaction.Source(partial(_url_with_login, environment, variable), redaction.url)
 
     def dump(self) -> str:
-        """The settings as YAML, defaults included, secrets hidden."""
+        """The settings as YAML, with defaults and without secrets."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

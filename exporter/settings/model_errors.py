@@ -1,4 +1,4 @@
-"""Errors of pydantic models as problems: with the place in the file, the line and a remedy."""
+"""Errors of pydantic models as problems with the place in the file, the line and a remedy."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from exporter.settings.problems import Lines, Place, Problem, place_of
 
 
 def problem(error: Any, root: type[BaseModel], lines: Lines) -> Problem:
-    """One error of pydantic (an item of ``ValidationError.errors()``) in words."""
+    """One error of pydantic (an item of ``ValidationError.errors()``) as a problem."""
     parts, sections = _found(root, error["loc"])
     what = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         names = [field.alias or name for name, field in sections[0].model_fields.items()]
         near = difflib.get_close_matches(str(parts[-1]), names, 1, 0.5)
-        what = "unknown setting; " + (f"did you mean {near[0]}?" if near else f"known here: {', '.join(names)}")
+        what = "unknown setting; " + (f"did you mean {near[0]}?" if near else f"possible: {', '.join(names)}")
     elif error["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        what = f"give a kind; one of {', '.join(map(kind_of, sections))}"
+        what = f"set kind to one of {', '.join(map(kind_of, sections))}"
     line = next((lines[parts[:n]] for n in range(len(parts), 0, -1) if parts[:n] in lines), None)
     return Problem(place_of(parts), what, line)
 
 
 def problems_of(error: ValidationError, root: type[BaseModel], lines: Lines) -> list[Problem]:
-    """All errors of pydantic in words."""
+    """All errors of pydantic as problems."""
     return [problem(each, root, lines) for each in error.errors(include_url=False)]
 
 
-def _found(root: type[BaseModel], told: Place) -> tuple[Place, list[type[BaseModel]]]:
-    """A place of pydantic's below `root` as it is in the file, and the section there: all kinds of it, if none is told.
+def _found(root: type[BaseModel], location: Place) -> tuple[Place, list[type[BaseModel]]]:
+    """The place in the file of a pydantic location below `root`, and the sections possible there.
 
-    Sections that may stand in the same place are told apart by their `kind`, which pydantic makes a part of the place.
+    Pydantic puts the `kind` of a section into the location; without it, all kinds are possible.
     """
     place: list[str | int] = []
     sections = [root]
-    for part in told:
+    for part in location:
         of_kind = [section for section in sections if len(sections) > 1 and kind_of(section) == part]
         if of_kind:
             sections = of_kind
@@ -49,7 +49,7 @@ def _found(root: type[BaseModel], told: Place) -> tuple[Place, list[type[BaseMod
 
 
 def kind_of(section: type[BaseModel]) -> str:
-    """What `kind` must say to mean this section, of those that may stand in the same place."""
+    """The value of `kind` that selects this section."""
     return str(get_args(section.model_fields["kind"].annotation)[0])
 
 

@@ -11,24 +11,26 @@ from exporter.settings.section import Section
 
 
 class PagingSettings(Section):
-    """Who tells people of alerts: rules in a Prometheus, or this exporter itself."""
+    """Who sends notifications: a Prometheus with rules, or this exporter."""
 
     who: Literal["rules", "direct", "both"] = Field(
         "rules",
-        description="`rules`: Prometheus, with the rules that this exporter writes; `direct`: this exporter tells "
-        "`receivers`; `both`: so that the one may be compared with the other, and people are told twice.",
+        description="`rules`: Prometheus, with the rules of this exporter; `direct`: this exporter, to `receivers`; "
+        "`both`: for comparison, with duplicate notifications.",
     )
-    receivers: tuple[Annotated[AnyReceiver, Field(discriminator="kind")], ...] = Field((), description="Whom to tell.")
+    receivers: tuple[Annotated[AnyReceiver, Field(discriminator="kind")], ...] = Field(
+        (), description="Receivers of notifications."
+    )
     log_lines: int = Field(
         0,
         ge=0,
         le=20,
-        description="Last lines of a workload's log that a page about it carries; 0: none. What looks like a secret is "
-        "masked, but what applications log may be personal all the same, and a receiver keeps it.",
+        description="Last lines of a workload's log to include in its notifications; 0: none. Likely secrets are "
+        "masked, but logs may contain personal data, which receivers store.",
     )
 
     @model_validator(mode="after")
-    def _somebody(self) -> Self:
+    def _has_receivers(self) -> Self:
         if self.who != "rules" and not self.receivers:
-            raise ValueError(f"who is {self.who}, but there are no receivers; list one, or leave it to rules")
+            raise ValueError(f"who is {self.who}, but there are no receivers; add one, or set who to rules")
         return self

@@ -1,4 +1,4 @@
-"""What all sections of the settings share: the base class with its secrets, and types of fields."""
+"""What all sections of the settings share: the base class with its secrets, and field types."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from exporter.alerting.alerts import ALERTS
 from exporter.settings.values import nearest, seconds
 
 MAX_DURATION_SECONDS = 366 * 86400.0
-"""The longest duration that can be set: schedulers, sockets and dates take no time of any length."""
+"""Longest duration of a setting: schedulers, sockets and dates overflow at some point."""
 
 
 def _bounded(given: float) -> float:
     if given > MAX_DURATION_SECONDS:
-        raise ValueError(f"too long; at most {MAX_DURATION_SECONDS / 86400:.0f}d")
+        raise ValueError(f"too long; the maximum is {MAX_DURATION_SECONDS / 86400:.0f}d")
     return given
 
 
@@ -32,11 +32,11 @@ Tag = Annotated[str, Field(pattern=r"^[^=]+(=.*)?$")]
 
 
 def known_names(of: Collection[str], kind: str) -> AfterValidator:
-    def check(told: Collection[str]) -> Collection[str]:
-        unknown = [name for name in told if name not in of]
+    def check(given: Collection[str]) -> Collection[str]:
+        unknown = [name for name in given if name not in of]
         if unknown:
             raise ValueError(f"no {kind} is called {unknown[0]!r}{nearest(unknown[0], of)}")
-        return told
+        return given
 
     return AfterValidator(check)
 
@@ -45,13 +45,13 @@ ALERT_NAMES = known_names([alert.name for alert in ALERTS], "alert")
 
 
 def valid_headers(headers: Mapping[str, SecretStr]) -> dict[str, SecretStr]:
-    """The headers with small names, which gRPC wants. Raises ValueError for what no header may hold."""
+    """The headers with names in lower case, as gRPC requires. Raises ValueError for invalid characters."""
     for number, (name, value) in enumerate(headers.items(), 1):
         if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII):
-            # It is not quoted: the value of a header that is given by mistake in the form of a name is a secret.
-            raise ValueError(f"the name of header {number} holds characters that no name of a header may have")
+            # The name is not quoted: it may be a secret value that was entered as a name by mistake.
+            raise ValueError(f"the name of header {number} has characters that are not allowed in header names")
         if not re.fullmatch(r"[ -~]*", value.get_secret_value()):
-            raise ValueError(f"the value of {name} holds characters that no header may have")
+            raise ValueError(f"the value of {name} has characters that are not allowed in headers")
     return {name.lower(): value for name, value in headers.items()}
 
 
@@ -59,7 +59,7 @@ Headers = Annotated[dict[str, SecretStr], AfterValidator(valid_headers)]
 
 
 class Section(BaseModel):
-    """A section. Each of its `_required` and `_optional` secrets is NAME, or NAME_file or NAME_env, which hold it."""
+    """A section. A secret NAME in `_required` or `_optional` is set by exactly one of NAME_file, NAME_env and NAME."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
     _required: ClassVar[tuple[str, ...]] = ()
@@ -70,17 +70,17 @@ class Section(BaseModel):
         for secret in (*self._required, *self._optional):
             given = self.given(secret)
             if len(given) > 1 or (not given and secret in self._required):
-                said = " and ".join(given) or f"no {secret}"
-                raise ValueError(f"{said}; give exactly one of {secret}_file, {secret}_env and {secret}")
+                found = " and ".join(given) if given else f"no {secret}"
+                raise ValueError(f"{found}; set exactly one of {secret}_file, {secret}_env and {secret}")
         return self
 
     def given(self, secret: str) -> list[str]:
-        """The settings that say what a secret is."""
+        """The fields that set a secret."""
         names = (f"{secret}_file", f"{secret}_env", secret)
         return [name for name in names if getattr(self, name) is not None]
 
     def source(self, secret: str, environment: Mapping[str, str] = os.environ) -> Callable[[], str]:
-        """A function that gives a secret as it is now; a file is read again when it has changed. None there: empty."""
+        """A function that returns the current value of a secret, empty if unset; a changed file is read again."""
         file, variable, given = (getattr(self, name) for name in (f"{secret}_file", f"{secret}_env", secret))
         if file is not None:
             return _SecretFile(file)
@@ -89,7 +89,7 @@ class Section(BaseModel):
         return lambda: given.get_secret_value().strip() if given is not None else ""
 
     def sources(self, environment: Mapping[str, str] = os.environ) -> Iterator[redaction.Source]:
-        """Where the secrets of this section come from: of those that are URLs, the parts are secrets too."""
+        """The sources of this section's secrets. Parts of a secret URL are secrets, too."""
         for secret in (*self._required, *self._optional):
             parts = redaction.url if secret.endswith("url") else redaction.whole
             yield redaction.Source(self.source(secret, environment), parts)
@@ -99,7 +99,7 @@ class Section(BaseModel):
 
 
 class _SecretFile:
-    """The text of a file; unreadable for a moment (a mount being swapped) means the text it had before."""
+    """The contents of a file; while it cannot be read, such as during a mount update, its last contents."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -16,36 +16,36 @@ def _regular_expression(given: str) -> str:
     try:
         re.compile(given)
     except re.error as error:
-        raise ValueError(f"no regular expression: {error}") from None
+        raise ValueError(f"not a regular expression: {error}") from None
     return given
 
 
 def _shard(given: str) -> str:
     number, slash, count = given.partition("/")
     if not slash or not number.isdecimal() or not count.isdecimal() or not int(number) < int(count):
-        raise ValueError("no shard; give I/N with I from 0 to N-1, such as 0/3")
+        raise ValueError("not a shard; use I/N with I from 0 to N-1, such as 0/3")
     if int(count) > _MAX_SHARDS:
-        raise ValueError(f"too many shards; at most {_MAX_SHARDS}")
+        raise ValueError(f"too many shards; the maximum is {_MAX_SHARDS}")
     return given
 
 
 class SelectSettings(Section):
-    """Which workloads are watched; what is left out is counted. Empty means all."""
+    """Which workloads are monitored; the others are only counted. Empty: all."""
 
     tags: tuple[Tag, ...] = Field(
-        (), description="Tags that a workload must all have: `name=value`, or `name` for any value."
+        (), description="Tags that a workload must have, all of them: `name=value`, or `name` for any value."
     )
-    importance: tuple[Importance, ...] = Field((), description="Importances.")
+    importance: tuple[Importance, ...] = Field((), description="Importance values.")
     name: Annotated[str, AfterValidator(_regular_expression)] = Field(
-        "", description="Regular expression that the whole name matches."
+        "", description="Regular expression that must match the whole name."
     )
-    creators: tuple[str, ...] = Field((), description="Ids or user names of the people who created the workloads.")
+    creators: tuple[str, ...] = Field((), description="Ids or user names of creators of workloads.")
     shard: Annotated[str, AfterValidator(_shard)] = Field(
-        "0/1", description="`I/N`: of N exporters, this is number I, counted from 0; each takes its part of the fleet."
+        "0/1", description="`I/N`: this exporter monitors shard I of N, counted from 0."
     )
 
     @property
     def shard_numbers(self) -> tuple[int, int]:
-        """The number of this shard, and how many there are."""
+        """The number of this shard, and the number of shards."""
         number, _, count = self.shard.partition("/")
         return int(number), int(count)

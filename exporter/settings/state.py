@@ -11,13 +11,13 @@ from exporter.settings.section import Section
 
 
 class StateSettings(Section):
-    """What is kept across restarts: when things were first seen, and all totals of workloads."""
+    """State that is kept across restarts: totals of workloads, and times of first observation."""
 
     path: Path | None = Field(
-        None, description="SQLite file of the state. Without it, totals of workloads begin anew at each start."
+        None, description="SQLite file of the state. Without it, totals of workloads start from zero at each start."
     )
     on_trouble: Literal["refuse", "set_aside"] = Field(
         "refuse",
-        description="When the file is damaged or newer than this exporter: `refuse` to start, or `set_aside` the file "
-        "under another name and begin anew.",
+        description="If the file is damaged or from a newer version: `refuse` to start, or `set_aside`: rename it "
+        "and start with an empty state.",
     )

@@ -10,18 +10,18 @@ from exporter.settings.section import Duration, Section
 
 
 class SweepSettings(Section):
-    """How often the API is swept."""
+    """Schedule of sweeps."""
 
-    interval: Duration = Field(30.0, ge=1, description="Time between the starts of two sweeps of the workload list.")
+    interval: Duration = Field(30.0, ge=1, description="Time between the starts of two sweeps.")
     stale_after: Duration = Field(
-        900.0, description="After this time without a complete sweep the workload metrics of the account are withdrawn."
+        900.0, description="Time without a complete sweep after which the account's workload metrics are withdrawn."
     )
 
     @model_validator(mode="after")
     def _longer(self) -> Self:
         if self.stale_after < 3 * self.interval:
             raise ValueError(
-                f"stale_after ({self.stale_after:g}s) is below three times interval ({self.interval:g}s): one failed "
-                "sweep would withdraw metrics; raise stale_after or lower interval"
+                f"stale_after ({self.stale_after:g}s) is less than three times interval ({self.interval:g}s), so one "
+                "failed sweep could withdraw metrics; raise stale_after or lower interval"
             )
         return self

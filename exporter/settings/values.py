@@ -14,38 +14,41 @@ _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d|w))+")
 
 
 def seconds(given: object) -> object:
-    """Seconds of a duration as Prometheus writes it (``30s``, ``1h30m``) or of a plain number. Raises ValueError."""
+    """Seconds of a duration in the notation of Prometheus (``30s``, ``1h30m``) or of a number. Raises ValueError."""
     if not isinstance(given, str):
         return given
     if not _DURATION.fullmatch(given.strip()):
-        raise ValueError("give a duration such as 30s, 5m or 1h30m")
+        raise ValueError("not a duration; use one such as 30s, 5m or 1h30m")
     return sum(float(n) * _UNITS[unit] for n, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)", given))
 
 
 def base_url(endpoint: str) -> str:
     """``https://HOST/api/v2`` of an endpoint given with or without ``/api/v2``. Raises ValueError."""
-    given = http_url(endpoint, DEFAULT_ENDPOINT, "the token goes into token_file or the environment")
+    given = http_url(endpoint, DEFAULT_ENDPOINT, "set the token with token_file or the environment")
     return given.rstrip("/").removesuffix("/api/v2").rstrip("/") + "/api/v2"
 
 
 def http_url(given: str, example: str, secrets: str) -> str:
-    """A URL of http or https with a host and neither secrets nor a query. Raises ValueError."""
+    """An http or https URL with a host, without login, query and fragment. Raises ValueError.
+
+    `example` and `secrets`, which says where secrets are set, are parts of the error.
+    """
     try:
         parts = urlsplit(given.strip())
         parts.port  # noqa: B018 — reading it checks it
-    except ValueError:  # its words may quote a password
-        raise ValueError(f"no URL, or one with a bad port; give one such as {example}") from None
+    except ValueError:  # its text may contain a password
+        raise ValueError(f"not a valid URL; use one such as {example}") from None
     if parts.username or parts.password:
-        raise ValueError(f"a URL with a user or password in it; {secrets}")
+        raise ValueError(f"the URL contains a user name or password; {secrets}")
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"no URL with http:// or https:// and a host; give one such as {example}")
+        raise ValueError(f"not a URL with http:// or https:// and a host; use one such as {example}")
     if parts.query or parts.fragment:
-        raise ValueError(f"a URL with a query or fragment; give one such as {example}")
+        raise ValueError(f"the URL has a query or fragment; use one such as {example}")
     return given.strip()
 
 
 def is_url(given: str) -> bool:
-    """Whether this is a URL of http or https with a host."""
+    """Whether this is an http or https URL with a host."""
     try:
         parts = urlsplit(given)
         parts.port  # noqa: B018 — reading it checks it
@@ -55,7 +58,7 @@ def is_url(given: str) -> bool:
 
 
 def host_of(url: str) -> str:
-    """The host and port of a URL, without user and password; empty for what is none."""
+    """Host and port of a URL, in lower case; empty if it is not a URL."""
     return urlsplit(url).netloc.rpartition("@")[2].lower() if is_url(url) else ""
 
 
@@ -63,16 +66,16 @@ def listen_address(given: str) -> tuple[str, int]:
     """Host and port of ``HOST:PORT``, ``[::1]:PORT`` or ``:PORT`` (all addresses: empty host). Raises ValueError."""
     host, colon, port = given.strip().rpartition(":")
     if not colon or not port.isdecimal() or not int(port) < 65536 or (":" in host and not host.startswith("[")):
-        raise ValueError(f"no HOST:PORT; give one such as {DEFAULT_ADDRESS}, [::1]:10142, or :10142 for all addresses")
+        raise ValueError(f"not HOST:PORT; use {DEFAULT_ADDRESS}, [::1]:10142, or :10142 for all addresses")
     return host.strip("[]"), int(port)
 
 
 def tag_values(tags: Collection[str]) -> dict[str, str | None]:
-    """The tags of settings, ``name=value`` or ``name``, as name -> value, None for any."""
+    """Tags such as ``name=value`` or ``name`` as name -> value; None: any value."""
     return {name: value if equals else None for tag in tags for name, equals, value in [tag.partition("=")]}
 
 
 def nearest(name: str, of: Collection[str]) -> str:
-    """Words that ask for the most similar name; empty if none is."""
+    """``; did you mean NAME?`` with the most similar name; empty if none is similar."""
     near = difflib.get_close_matches(name, of, 1)
     return f"; did you mean {near[0]!r}?" if near else ""

@@ -20,7 +20,7 @@ class WebSettings(Section):
     """The exporter's own HTTP server."""
 
     listen_address: tuple[Annotated[str, BeforeValidator(lambda g: _address(g) if isinstance(g, str) else g)], ...] = (
-        Field((DEFAULT_ADDRESS,), min_length=1, description="Addresses to listen on; `:PORT` means all addresses.")
+        Field((DEFAULT_ADDRESS,), min_length=1, description="Addresses to listen on; `:PORT` listens on all addresses.")
     )
     telemetry_path: str = Field("/metrics", pattern=r"^/[^\s?#]+$", description="Path of the metrics.")
     config_file: Path | None = Field(
@@ -28,6 +28,6 @@ class WebSettings(Section):
     )
     debug_config: bool = Field(
         False,
-        description="Serve these settings, secrets hidden, at `/debug/config`, and the episodes under way, with the "
-        "ids of their traces to come, at `/debug/episodes`.",
+        description="Serve these settings without secrets at `/debug/config`, and open episodes with the ids of their "
+        "future traces at `/debug/episodes`.",
     )

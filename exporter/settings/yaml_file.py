@@ -1,4 +1,4 @@
-"""Reading of YAML files, with the line of each setting."""
+"""Reads YAML files, with the line of each setting."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _TAG = "tag:yaml.org,2002:"
 
 
 class _Loader(yaml.SafeLoader):
-    """The core schema of YAML 1.2. PyYAML has YAML 1.1, in which ``on`` is true, ``1:30`` is 90 and ``010`` is 8.
+    """The core schema of YAML 1.2 (YAML 1.2.2, 10.3), with merge keys (``<<``), which existing files use.
 
-    Source: YAML 1.2.2, 10.3. Merge keys (``<<``) are no part of it, and are kept because files use them.
+    PyYAML implements YAML 1.1, in which ``on`` is true, ``1:30`` is 90 and ``010`` is 8.
     """
 
     def plain(self, node: yaml.Node) -> bool | int | float:
-        """The value of a boolean or a number. Raises yaml.YAMLError for what an explicit tag wrongly calls one."""
+        """The value of a boolean or a number. Raises yaml.YAMLError if an explicit tag does not fit the text."""
         kind, text = node.tag.removeprefix(_TAG), str(node.value).lower()
         try:
             if kind == "bool":
@@ -29,9 +29,9 @@ class _Loader(yaml.SafeLoader):
             if kind == "float":
                 return float(text.replace(".inf", "inf").replace(".nan", "nan"))
             return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
-        except (KeyError, ValueError):  # Python reads no int of thousands of digits
-            words = f"not a value that !!{kind} can have"
-            raise yaml.constructor.ConstructorError(None, None, words, node.start_mark) from None
+        except (KeyError, ValueError):  # Python limits the digits of an int
+            text = f"not a valid value of !!{kind}"
+            raise yaml.constructor.ConstructorError(None, None, text, node.start_mark) from None
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -52,7 +52,7 @@ for _kind in ("bool", "int", "float"):
 
 
 def read(file: Path, problems: list[Problem]) -> tuple[dict[str, Any], Lines]:
-    """The file's mapping and the line of each place in it; what is wrong is added to `problems`."""
+    """The file's mapping, and the line of each place in it. Adds what is wrong to `problems`."""
     lines: Lines = {}
     try:
         loader = _Loader(file.read_text("utf-8"))
@@ -60,18 +60,18 @@ def read(file: Path, problems: list[Problem]) -> tuple[dict[str, Any], Lines]:
         _walk(node, (), lines, problems)
         values = loader.construct_document(node) if node is not None else None
     except OSError as error:
-        problems.append(Problem(str(file), f"cannot be read: {error.strerror}; check the path and the permissions"))
+        problems.append(Problem(str(file), f"cannot be read: {error.strerror}; check path and permissions"))
         return {}, {}
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
-        # A token that is not quoted may be read as an alias, a tag or a number, which the error quotes.
+        # The error quotes what it read as an alias, a tag or a number; it may be a token without quotes.
         what = _QUOTED.sub("***", getattr(error, "problem", None) or str(error).splitlines()[0])
-        problems.append(Problem(str(file), f"no YAML: {what}", mark.line + 1 if mark else None))
+        problems.append(Problem(str(file), f"invalid YAML: {what}", mark.line + 1 if mark else None))
         return {}, {}
     if values is None:
         return {}, {}
     if not isinstance(values, dict):
-        problems.append(Problem(str(file), "must hold a mapping, such as `accounts: …`"))
+        problems.append(Problem(str(file), "must be a mapping, such as `accounts: …`"))
         return {}, {}
     return values, lines
 
@@ -80,24 +80,24 @@ _NOT_TEXT = {"bool": "a boolean", "null": "null", "int": "a number", "float": "a
 
 
 def _walk(node: yaml.Node | None, place: Place, lines: Lines, problems: list[Problem]) -> None:
-    """Note the line of each place; report keys given twice, and keys that are not text, which are taken out."""
+    """Record the line of each place. Report duplicate keys; report and remove keys that are not text."""
     if isinstance(node, yaml.MappingNode):
         for pair in list(node.value):
             key, value = pair
             if not isinstance(key, yaml.ScalarNode):
                 node.value.remove(pair)
-                what = "a key must be text, and here it is a list or a mapping; write a name"
+                what = "a key must be text, not a list or a mapping"
                 problems.append(Problem(place_of(place), what, key.start_mark.line + 1))
                 continue
             kind = _NOT_TEXT.get(key.tag.removeprefix(_TAG))
             if kind is not None:
                 node.value.remove(pair)
-                what = f"a key must be text, and {key.value or 'an empty key'} is {kind}; write it in quotes"
+                what = f"a key must be text, but {key.value or 'an empty key'} is {kind}; quote it"
                 problems.append(Problem(place_of((*place, str(key.value))), what, key.start_mark.line + 1))
                 continue
             here = (*place, str(key.value))
             if here in lines:
-                problems.append(Problem(place_of(here), "is given twice; keep one", key.start_mark.line + 1))
+                problems.append(Problem(place_of(here), "duplicate key; keep one", key.start_mark.line + 1))
             lines[here] = key.start_mark.line + 1
             _walk(value, here, lines, problems)
     elif isinstance(node, yaml.SequenceNode):

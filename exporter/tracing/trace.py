@@ -1,4 +1,4 @@
-"""What a trace is, before anybody encodes it: values alone, in the words of the OpenTelemetry trace model.
+"""A trace before it is encoded: plain values, in the terms of the OpenTelemetry trace model.
 
 Source: OTLP 1.x `opentelemetry/proto/trace/v1/trace.proto`. Times are nanoseconds since the epoch; ids have
 16 and 8 bytes.
@@ -14,7 +14,7 @@ Attributes = Mapping[str, Value]
 
 
 class SpanEvent(NamedTuple):
-    """Something that happened at one moment, within a span or beside it."""
+    """An event of a span, at one moment."""
 
     name: str
     at: int
@@ -22,7 +22,7 @@ class SpanEvent(NamedTuple):
 
 
 class Link(NamedTuple):
-    """Another span that this one has to do with."""
+    """A link to a related span."""
 
     trace: bytes
     span: bytes
@@ -30,7 +30,7 @@ class Link(NamedTuple):
 
 
 class Span(NamedTuple):
-    """One span. `parent` is empty for the root. `error`: what is said of the failure; None: the status is unset."""
+    """One span. `parent` is empty for the root. `error`: the message of the status ERROR; None: the status is unset."""
 
     id: bytes
     parent: bytes
@@ -44,7 +44,7 @@ class Span(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """A whole trace, the root first. `resource` are the attributes of what it is about."""
+    """A complete trace, the root first. `resource`: attributes of the workload."""
 
     id: bytes
     resource: Attributes

@@ -25,14 +25,14 @@ from exporter.alerting.evaluation import ActiveAlert
 from exporter.alerting.rules import Options
 from exporter.diagnosis.fleet_table import (
     GROUPS,
+    NEEDS_ATTENTION,
     SORTS,
-    TROUBLE,
     Choice,
     FleetTable,
     Row,
+    alert_counts,
     choose,
     fleet_table,
-    held,
     lasted,
 )
 from exporter.fleet.workload_state import WorkloadState
@@ -213,7 +213,7 @@ def _colour(row: Row) -> str:
     """CSS class of the state: a running workload is not green if an alert is active or its pods are unknown."""
     if row.urgency == 0:
         return "critical"
-    if row.group in ("up", "off") and row.urgency <= TROUBLE:
+    if row.group in ("up", "off") and row.urgency <= NEEDS_ATTENTION:
         return "warning"
     return "unknown" if _readiness_unknown(row) else row.group
 
@@ -223,7 +223,7 @@ def _icon(status: Status, table: FleetTable) -> str:
     worst = min((row.urgency for row in table.rows), default=9)
     fresh = all(a.succeeded is not None and status.now - a.succeeded <= 3 * a.interval for a in status.accounts)
     known = bool(table.rows) and fresh and not any(map(_readiness_unknown, table.rows))
-    color = "#d93025" if worst == 0 else "#f29900" if worst <= TROUBLE else "#1e8e3e" if known else "#80868b"
+    color = "#d93025" if worst == 0 else "#f29900" if worst <= NEEDS_ATTENTION else "#1e8e3e" if known else "#80868b"
     dot = f'<circle cx="4.5" cy="4.5" r="4" fill="{color}"/>'
     return "data:image/svg+xml," + quote(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9">{dot}</svg>')
 
@@ -274,10 +274,10 @@ def page(status: Status, table: FleetTable, choice: Choice) -> str:
             table=table,
             choice=choice,
             chosen=choose(table, choice),
-            urgent=sum(row.urgency <= TROUBLE for row in table.rows),
+            urgent=sum(row.urgency <= NEEDS_ATTENTION for row in table.rows),
             icon=_icon(status, table),
             listed=Counter(row.account for row in table.rows if row.group != "vanished"),
-            active=held(table),
+            active=alert_counts(table),
             urls={account.name: account.url for account in status.accounts},
             describe=_described(status.options),
             explained=_explanation(choice, status.options),

@@ -28,7 +28,7 @@ from tests.make import sight
 WRITING = Writing('job="x"', {"oom_seconds": 1800, "limit_ratio": 0.9}, scale=10)
 BY = "by (account, workload, workload_id)"
 SEEN = sight(Workload(id="w", name="shop", status="running", importance="high"), since=100.0, first=50.0)
-LOOK = WorkloadContext(SEEN, 160.0, DEFAULTS)
+CONTEXT = WorkloadContext(SEEN, 160.0, DEFAULTS)
 SINCE, FIRST = Metric("workload_status_since_timestamp_seconds"), Metric("workload_first_observed_timestamp_seconds")
 STATUS = Metric("workload_status", status="running|errored")
 MISSING = Metric("workload_vanished_timestamp_seconds")
@@ -58,11 +58,11 @@ ONE, TWO = STATUS.is_(1), SINCE > 0
     ],
 )
 def test_a_term(term: Term, promql: str, value: float | None) -> None:
-    assert (term.promql(WRITING), term.value(LOOK)) == (promql, value)
+    assert (term.promql(WRITING), term.value(CONTEXT)) == (promql, value)
 
 
 def test_nothing_by_nothing_is_no_number() -> None:
-    value = ((NOW - 160) / (NOW - 160)).value(LOOK)
+    value = ((NOW - 160) / (NOW - 160)).value(CONTEXT)
     assert value is not None
     assert math.isnan(value)
 
@@ -83,8 +83,8 @@ def test_nothing_by_nothing_is_no_number() -> None:
         (ONE.unless(TWO), False),
     ],
 )
-def test_what_is_not_told_proves_nothing(condition: Condition, is_met: bool) -> None:
-    assert condition.is_met(LOOK) is is_met
+def test_a_condition_on_an_unreported_value_is_not_met(condition: Condition, is_met: bool) -> None:
+    assert condition.is_met(CONTEXT) is is_met
 
 
 @pytest.mark.parametrize(
@@ -98,11 +98,11 @@ def test_what_is_not_told_proves_nothing(condition: Condition, is_met: bool) -> 
     ],
 )
 def test_brackets_stand_where_prometheus_would_bind_otherwise(condition: Condition, promql: str) -> None:
-    told = condition.promql(WRITING).replace(ONE.promql(WRITING), "A").replace(TWO.promql(WRITING), "B")
-    assert told == promql
+    values = condition.promql(WRITING).replace(ONE.promql(WRITING), "A").replace(TWO.promql(WRITING), "B")
+    assert values == promql
 
 
-def test_the_last_sample_of_a_range_is_asked_for_where_a_condition_is_held() -> None:
+def test_a_held_condition_reads_the_last_sample_of_a_range() -> None:
     held = SINCE.promql(WRITING._replace(held="1m"))
     assert held == f'max {BY} (last_over_time(datarobot_workload_status_since_timestamp_seconds{{job="x"}}[1m]))'
 
@@ -115,22 +115,22 @@ def test_workloads_are_counted_and_none_is_no_number() -> None:
     assert Count(MISSING > 0).value(context) is None
     assert Metric("account_workloads_limit").value(context) == 8
     assert Count(NOW > 1).promql(WRITING) == "count by (account) (\n  time() > 1\n)"
-    assert Count(ONE).value(LOOK) is None  # a workload has none
+    assert Count(ONE).value(CONTEXT) is None  # a workload has none
 
 
 def test_the_metrics_of_a_condition_are_those_of_all_its_sides() -> None:
-    told = (Count(ONE & TWO) / FIRST > NOW - 1).metrics()
-    assert [metric.name.removeprefix("datarobot_workload_") for metric in told] == [
+    values = (Count(ONE & TWO) / FIRST > NOW - 1).metrics()
+    assert [metric.name.removeprefix("datarobot_workload_") for metric in values] == [
         "status", "status_since_timestamp_seconds", "first_observed_timestamp_seconds",
     ]  # fmt: skip
 
 
-def test_what_only_prometheus_can_tell_is_written_as_it_stands() -> None:
+def test_raw_promql_is_printed_unchanged() -> None:
     raw = Raw("rate(up{$job}[$900s]) > $limit_ratio")
     assert raw.promql(WRITING) == 'rate(up{job="x"}[90s]) > 0.9'
     assert not list(raw.metrics())
     with pytest.raises(NotImplementedError):
-        raw.is_met(LOOK)
+        raw.is_met(CONTEXT)
 
 
 @pytest.mark.parametrize(("name", "where"), [("workload_colour", {}), ("workload_status", {"colour": "red"})])

@@ -1,4 +1,4 @@
-"""Who is told of what, by example."""
+"""Who is notified of what, by example."""
 
 from datetime import UTC, datetime
 
@@ -30,7 +30,7 @@ SIESTA = Wants(LOUD, quiet=((12 * 3600, 13 * 3600), (15 * 3600, 86400)))
 
 
 @pytest.mark.parametrize(
-    ("receiver", "notification", "is_told"),
+    ("receiver", "notification", "wanted"),
     [
         (Wants(LOUD), WORKLOAD, True),
         (Wants(frozenset({"critical"})), WORKLOAD, False),
@@ -56,12 +56,12 @@ SIESTA = Wants(LOUD, quiet=((12 * 3600, 13 * 3600), (15 * 3600, 86400)))
         (Wants(LOUD, resolved=False), WORKLOAD, True),
     ],
 )
-def test_a_receiver_is_told_of_what_it_asked_for(receiver: Wants, notification: Notification, is_told: bool) -> None:
-    assert chosen(receiver, notification) is is_told
+def test_a_receiver_is_notified_of_what_it_wants(receiver: Wants, notification: Notification, wanted: bool) -> None:
+    assert chosen(receiver, notification) is wanted
 
 
 @pytest.mark.parametrize(
-    ("receiver", "notification", "time", "is_told"),
+    ("receiver", "notification", "time", "wanted"),
     [
         (NIGHT, WORKLOAD, "21:59", True),
         (NIGHT, WORKLOAD, "22:00", False),
@@ -77,10 +77,10 @@ def test_a_receiver_is_told_of_what_it_asked_for(receiver: Wants, notification: 
         (SIESTA, WORKLOAD, "00:00", True),
     ],
 )
-def test_in_quiet_hours_only_what_is_critical_and_what_ends_is_told(
-    receiver: Wants, notification: Notification, time: str, is_told: bool
+def test_quiet_hours_delay_all_but_critical_and_resolve_notifications(
+    receiver: Wants, notification: Notification, time: str, wanted: bool
 ) -> None:
-    assert (chosen(receiver, notification) and not quiet(receiver, notification, at(time))) is is_told
+    assert (chosen(receiver, notification) and not quiet(receiver, notification, at(time))) is wanted
 
 
 def at(time: str) -> float:

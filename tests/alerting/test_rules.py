@@ -1,4 +1,4 @@
-"""Rules of Prometheus, as the options tell."""
+"""Rules of Prometheus, as the options specify."""
 
 from typing import Any, ClassVar
 
@@ -30,14 +30,14 @@ def test_a_rule_has_its_wait_its_severity_and_what_a_person_reads() -> None:
     }
 
 
-def test_links_lead_to_the_workload_where_their_bases_are_told() -> None:
-    told = Options(
+def test_links_lead_to_the_workload_if_their_base_urls_are_set() -> None:
+    found = Options(
         runbooks="https://r/",
         dashboards="https://g",
         console="https://c",
         traces="https://j/search?service=workload-{workload_id}",
     )
-    made = written(told)[ERRORED]["annotations"]
+    made = written(found)[ERRORED]["annotations"]
     assert made["runbook_url"] == "https://r/DataRobotWorkloadErrored.md"
     assert made["dashboard_url"] == (
         "https://g/d/datarobot-workload?var-account={{ $labels.account | urlquery }}"
@@ -45,11 +45,11 @@ def test_links_lead_to_the_workload_where_their_bases_are_told() -> None:
     )
     assert made["console_url"] == "https://c/console-nextgen/workloads/{{ $labels.workload_id }}/overview"
     assert made["trace_url"] == "https://j/search?service=workload-{{ $labels.workload_id }}"
-    account = written(told)["DataRobotApiUnreachable", "critical"]["annotations"]
+    account = written(found)["DataRobotApiUnreachable", "critical"]["annotations"]
     assert account.keys() == {"summary", "description", "runbook_url"}
 
 
-def test_thresholds_waits_selector_and_labels_are_those_that_are_told() -> None:
+def test_thresholds_waits_selector_and_labels_are_those_of_the_options() -> None:
     rule = written(
         Options(
             selector='job="x", zone="eu"',
@@ -77,13 +77,13 @@ def test_a_scale_divides_every_duration() -> None:
     assert "[10s]" in rule["expr"]
 
 
-def test_an_alert_may_be_left_out_and_one_that_is_asked_for_may_be_had() -> None:
-    told = {
+def test_an_alert_may_be_turned_off_or_on() -> None:
+    found = {
         name
         for name, _ in written(Options(off=frozenset({ERRORED[0]}), on=frozenset({"DataRobotWorkloadTrafficStopped"})))
     }
-    assert ERRORED[0] not in told
-    assert "DataRobotWorkloadTrafficStopped" in told
+    assert ERRORED[0] not in found
+    assert "DataRobotWorkloadTrafficStopped" in found
     assert "DataRobotWorkloadTrafficStopped" not in {name for name, _ in written()}
 
 
@@ -96,8 +96,8 @@ def test_groups_are_small_and_hold_each_alert_once_per_severity() -> None:
     groups: Any = rules()["groups"]
     assert all(len(group["rules"]) <= 20 for group in groups)
     assert len({group["name"] for group in groups}) == len(groups)
-    told = [(rule["alert"], rule["labels"]["severity"]) for group in groups for rule in group["rules"]]
-    assert len(told) == len(set(told)) == sum(len(alert.levels) for alert in ALERTS if not alert.opt_in)
+    found = [(rule["alert"], rule["labels"]["severity"]) for group in groups for rule in group["rules"]]
+    assert len(found) == len(set(found)) == sum(len(alert.levels) for alert in ALERTS if not alert.opt_in)
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=[alert.name for alert in ALERTS])
@@ -112,18 +112,18 @@ def test_a_name_is_short_and_ours_and_its_words_are_sentences(alert: Any) -> Non
 
 def test_every_threshold_is_used_and_has_a_reason() -> None:
     text = str(rules(Options(on=frozenset(alert.name for alert in ALERTS), thresholds=Marked())))
-    assert {limit.name for limit in LIMITS} == Marked.asked
+    assert {limit.name for limit in LIMITS} == Marked.names
     assert text
     assert all(limit.reason for limit in LIMITS)
 
 
 class Marked(dict[str, float]):
-    """Thresholds that remember which were asked for."""
+    """Thresholds that remember which were names for."""
 
-    asked: ClassVar[set[str]] = set()
+    names: ClassVar[set[str]] = set()
 
     def __getitem__(self, name: str) -> float:
-        self.asked.add(name)
+        self.names.add(name)
         return DEFAULTS[name]
 
 

@@ -1,7 +1,7 @@
 """CASES: for each alert what a page says when it is right to fire, what it says then, and what must leave it silent.
 
-Pages are those of workload `churn` (w1) of account `acme`; each differs from `WELL` by what is named. Written by hand
-from what a person would want, not from the rules.
+Pages are those of workload `churn` (w1) of account `acme`; each differs from `WELL` by what is named. Written by
+hand from what an engineer would expect, not from the rules.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ from tests.alerts.pages import (
     SINCE,
     STARTING,
     STATUSES,
-    UNTOLD,
+    UNKNOWN,
     A,
     P,
     W,
@@ -44,7 +44,7 @@ from tests.alerts.pages import (
 from tests.alerts.timeline import NOTHING, Ago, Grows, Lag, Page
 
 
-class Way(NamedTuple):
+class Also(NamedTuple):
     """Another page at which it fires; what is None is as in the case itself."""
 
     page: Page
@@ -55,13 +55,12 @@ class Way(NamedTuple):
 
 
 class Case(NamedTuple):
-    """One alert. `bad` is what differs from all being well; it fires `after` seconds plus its wait.
+    """One alert. `bad`: what differs from `WELL`; the alert fires `after` seconds plus its wait time.
 
-    `who`: labels but for severity and component. `says`: its description, or that at so many
-    seconds after all ceased to be well. `also`: other ways to fire. `silent`: what
-    differs from `bad` and leaves it silent. `ends`: when it ends by itself, counted from the beginning of `bad`.
-    `lingers`: how long after the end of `bad` it goes on, where a condition looks back. `wait` and `keep` in seconds.
-    `well`: what differs from `WELL` for as long as all is well.
+    `who`: labels except severity and component. `says`: its description, or a function of the seconds since `bad`
+    began. `also`: other pages at which it fires. `silent`: differences from `bad` with which it does not fire. `ends`:
+    when it resolves by itself, in seconds since `bad` began. `lingers`: for how long it fires after `bad`, if its
+    condition covers past samples. `wait` and `keep` are in seconds. `well`: what differs from `WELL` before `bad`.
     """
 
     alert: str
@@ -72,7 +71,7 @@ class Case(NamedTuple):
     after: float = 0
     keep: float = 0
     who: Mapping[str, str] = {"account": "acme", "workload": "churn", "workload_id": "w1"}
-    also: Mapping[str, Way] = {}
+    also: Mapping[str, Also] = {}
     silent: Mapping[str, Page] = {}
     ends: float | None = None
     lingers: float = 0
@@ -81,16 +80,16 @@ class Case(NamedTuple):
 
 WHO = "Workload churn (w1) of account acme "
 ACCOUNT = {"account": "acme"}
-NOBODY: Mapping[str, str] = {}
+NO_LABELS: Mapping[str, str] = {}
 SCALED_TO_ZERO: Page = {**status("running"), **pods(0, least=0, live=0), f"{W}scaled_to_zero": 1.0}
 STOPPED_BY_A_USER: Page = {
     **status("stopped"), **pods(0, live=0), f'{W}event_last_timestamp_seconds{{event="stopped"}}': Ago(100),
 }  # fmt: skip
 
 
-def softly(*pages: Page, severity: str = "warning") -> dict[str, Way]:
-    """The ways that are no page but a ticket."""
-    return {f"softly {number}": Way(page, severity=severity) for number, page in enumerate(pages)}
+def softly(*pages: Page, severity: str = "warning") -> dict[str, Also]:
+    """The variants that are no page but a ticket."""
+    return {f"softly {number}": Also(page, severity=severity) for number, page in enumerate(pages)}
 
 
 def other_statuses(*but: str) -> dict[str, Page]:
@@ -98,11 +97,11 @@ def other_statuses(*but: str) -> dict[str, Page]:
     return {f"status {name}": status(name) for name in STATUSES if name not in but}
 
 
-IMPORTANT = {"critical": Way(importance("critical"))}
+IMPORTANT = {"critical": Also(importance("critical"))}
 TICKETS = softly(importance("moderate"), importance("low"), importance("other"))
 CANDIDATES = {
-    "only the candidate's are ready": Way(of_candidate(2)),
-    "only the candidate's are not told": Way(of_candidate(0, 2)),
+    "only the candidate's are ready": Also(of_candidate(2)),
+    "only the candidate's are unknown": Also(of_candidate(0, 2)),
 }
 CRITICAL_ONLY = softly(importance("high"), importance("moderate"), importance("low"))
 
@@ -112,45 +111,45 @@ NEVER: Page = {f'{X}sweep_last_success_timestamp_seconds{{lane="status"}}': None
 CASES: tuple[Case, ...] = (
     Case("DataRobotWorkloadErrored", "critical", status("errored"), wait=300,
         says=WHO + "has been errored or failed for five minutes: it serves only in part or not at all.",
-        also={**IMPORTANT, **TICKETS, "status failed": Way(status("failed")),
-            "status failed, softly": Way({**status("failed"), **importance("low")}, severity="warning")},
+        also={**IMPORTANT, **TICKETS, "status failed": Also(status("failed")),
+            "status failed, softly": Also({**status("failed"), **importance("low")}, severity="warning")},
         silent={**other_statuses("errored", "failed"),
             "stopped by a user": STOPPED_BY_A_USER, "at zero": SCALED_TO_ZERO}),
     Case("DataRobotWorkloadTerminated", "critical", status("terminated"), wait=60, ends=3600,
         says=WHO + "is terminated. This is final: it cannot be started again, only deleted and recreated.",
         also={**IMPORTANT, **TICKETS},
-        silent={**other_statuses("terminated"), "a state from before we looked": {FIRST: Ago(0)},
+        silent={**other_statuses("terminated"), "a state from before the first observation": {FIRST: Ago(0)},
             "for more than an hour": {SINCE: Ago(3600)}}),
     Case("DataRobotWorkloadNoReadyReplica", "critical", pods(0), wait=180,
         says=WHO + "has status running, but no replica of its active version is ready: its endpoint cannot respond.",
-        also={"low": Way(importance("low")), "one is wanted": Way({LEAST: 1.0}),
+        also={"low": Also(importance("low")), "one is wanted": Also({LEAST: 1.0}),
             **CANDIDATES},
-        silent={"at zero": SCALED_TO_ZERO, "one is ready": {READY: 1.0}, "one of which it is not told": {UNTOLD: 1.0},
-            "pods that are not told": pods(None, live=None), "stopped by a user": STOPPED_BY_A_USER,
+        silent={"at zero": SCALED_TO_ZERO, "one is ready": {READY: 1.0}, "one with unknown readiness": {UNKNOWN: 1.0},
+            "pods that are unknown": pods(None, live=None), "stopped by a user": STOPPED_BY_A_USER,
             "starting": status("launching"), "only the candidate's are unready": {READY: 2.0,
                 **of_candidate(0.0, 0.0)},
-            "the candidate's are told and ours are not": {READY: None, UNTOLD: None,
+            "the candidate's are reported and the active one's are not": {READY: None, UNKNOWN: None,
                 **of_candidate(0.0, 0.0)},
-            "it is not told how many there should be": {LEAST: None}}),
+            "the desired number is not reported": {LEAST: None}}),
     Case("DataRobotWorkloadInterrupted", "critical", status("interrupted"), wait=180,
         says=WHO + "was interrupted: the platform evicted it. It stays down until it is started again.",
         also={**IMPORTANT, **TICKETS},
         silent={**other_statuses("interrupted"), "stopped by a user": STOPPED_BY_A_USER}),
     Case("DataRobotWorkloadStopped", "warning", {**status("stopped"), **pods(0, live=0)}, wait=300, ends=900,
         says=WHO + "was stopped or suspended within the last few minutes. If this was not intended, start it again.",
-        also={**IMPORTANT, "suspended": Way(status("suspended")),
-            "an older stop": Way({f'{W}event_last_timestamp_seconds{{event="stopped"}}': Ago(301)}),
-            "another event": Way({f'{W}event_last_timestamp_seconds{{event="started"}}': Ago(100)})},
+        also={**IMPORTANT, "suspended": Also(status("suspended")),
+            "an older stop": Also({f'{W}event_last_timestamp_seconds{{event="stopped"}}': Ago(301)}),
+            "another event": Also({f'{W}event_last_timestamp_seconds{{event="started"}}': Ago(100)})},
         silent={**other_statuses("stopped", "suspended"), "stopped by a user": STOPPED_BY_A_USER,
             "stopped by a user a little before": {f'{W}event_last_timestamp_seconds{{event="stopped"}}': Ago(299)},
             "a draft at its end": artifact("draft"), "of no importance": importance("moderate"),
-            "a state from before we looked": {FIRST: Ago(0)}, "for long": {SINCE: Ago(900)}}),
+            "a state from before the first observation": {FIRST: Ago(0)}, "for long": {SINCE: Ago(900)}}),
     Case("DataRobotWorkloadUnreadable", "warning", {f'{W}fresh{{part="list"}}': 0.0}, wait=300,
         says=WHO + "has values in the workload list that the exporter cannot read. Their last readable values are "
         "shown for up to 15 minutes; after that they are unknown.",
-        also={"critical, and its status is not known any more": Way({**importance("critical"), **status("unknown")},
+        also={"critical, and its status is not known any more": Also({**importance("critical"), **status("unknown")},
                 severity="critical"),
-            "critical": Way(importance("critical")), "unknown": Way(status("unknown"))},
+            "critical": Also(importance("critical")), "unknown": Also(status("unknown"))},
         silent={"it can be read": {f'{W}fresh{{part="list"}}': 1.0}, "its pods are old":
             {f'{W}fresh{{part="list"}}': 1.0, f'{W}fresh{{part="pods"}}': 0.0}}),
     Case("DataRobotWorkloadVanished", "warning",
@@ -164,7 +163,7 @@ CASES: tuple[Case, ...] = (
         }),
     Case("DataRobotWorkloadNotServing", "critical", {**requests(200), **errors(0.6)}, wait=180, keep=300,
         says=WHO + "is running, but responded to most requests of the last five minutes with status 500 or above.",
-        also={"few but enough": Way(requests(20)), "low": Way(importance("low"))},
+        also={"few but enough": Also(requests(20)), "low": Also(importance("low"))},
         silent={"half": errors(0.5), "too few requests": requests(19), "stopped by a user": STOPPED_BY_A_USER,
             "in another window": {**errors(0.0), **errors(0.9, "1h")},
             "requests of another window": {**requests(0), **requests(900, "1h")}},
@@ -172,47 +171,47 @@ CASES: tuple[Case, ...] = (
     Case("DataRobotWorkloadStuckStarting", "critical", {**status("launching"), **importance("critical")}, wait=60,
         after=960,
         says=WHO + "is stuck: it has been in the same startup state for longer than any start should take.",
-        also={**{name: Way(status(name)) for name in STARTING}, **CRITICAL_ONLY,
-            **{f"softly {name}": Way({**status(name), **importance("high")}, severity="warning") for name in STARTING},
-            "softly, with a GPU": Way({f"{W}replica_gpus": 1.0, **importance("high")}, 2760, "warning"),
-            "softly, with no GPU": Way({f"{W}replica_gpus": 0.0, **importance("high")}, severity="warning"),
-            "softly, a NIM": Way({f"{W}info": None, f'{W}info{{workload_type="nim"}}': 1.0, **importance("high")}, 2760,
-                "warning"),
-            "softly, a NIM, in capitals": Way({f"{W}info": None, f'{W}info{{workload_type="NIM"}}': 1.0,
+        also={**{name: Also(status(name)) for name in STARTING}, **CRITICAL_ONLY,
+            **{f"softly {name}": Also({**status(name), **importance("high")}, severity="warning") for name in STARTING},
+            "softly, with a GPU": Also({f"{W}replica_gpus": 1.0, **importance("high")}, 2760, "warning"),
+            "softly, with no GPU": Also({f"{W}replica_gpus": 0.0, **importance("high")}, severity="warning"),
+            "softly, a NIM": Also({f"{W}info": None, f'{W}info{{workload_type="nim"}}': 1.0,
                 **importance("high")}, 2760, "warning"),
-            "with a GPU": Way({f"{W}replica_gpus": 1.0}, 2760),
-            "a NIM": Way({f"{W}info": None, f'{W}info{{workload_type="nim"}}': 1.0}, 2760),
-            "a NIM, in capitals": Way({f"{W}info": None, f'{W}info{{workload_type="NIM"}}': 1.0}, 2760),
-            "no GPU": Way({f"{W}replica_gpus": 0.0})},
+            "softly, a NIM, in capitals": Also({f"{W}info": None, f'{W}info{{workload_type="NIM"}}': 1.0,
+                **importance("high")}, 2760, "warning"),
+            "with a GPU": Also({f"{W}replica_gpus": 1.0}, 2760),
+            "a NIM": Also({f"{W}info": None, f'{W}info{{workload_type="nim"}}': 1.0}, 2760),
+            "a NIM, in capitals": Also({f"{W}info": None, f'{W}info{{workload_type="NIM"}}': 1.0}, 2760),
+            "no GPU": Also({f"{W}replica_gpus": 0.0})},
         silent={**other_statuses(*STARTING), "not that long": {SINCE: Lag(890)}, "at zero": SCALED_TO_ZERO,
             "with a GPU, not that long": {f"{W}replica_gpus": 1.0, SINCE: Lag(2690)},
             "a NIM, not that long": {f"{W}info": None, f'{W}info{{workload_type="nim"}}': 1.0, SINCE: Lag(2690)}}),
     Case("DataRobotWorkloadUnschedulable", "critical", {**status("submitted"), **pods(0), **lacking("gpu")}, wait=600,
         says=WHO + "has replicas that no node can run (1): GPUs, CPU, memory or a volume are not available.",
-        also={**IMPORTANT, **TICKETS, **softly({READY: 1.0}), "of memory": Way({**lacking("memory")}),
-            "of two": Way(lacking("gpu", 2), says=WHO + "has replicas that no node can run (2): GPUs, CPU, memory "
+        also={**IMPORTANT, **TICKETS, **softly({READY: 1.0}), "of memory": Also({**lacking("memory")}),
+            "of two": Also(lacking("gpu", 2), says=WHO + "has replicas that no node can run (2): GPUs, CPU, memory "
                 "or a volume are not available."),
-            "of a candidate": Way({**lacking("gpu", 0), **lacking("cpu", role="candidate")}),
+            "of a candidate": Also({**lacking("gpu", 0), **lacking("cpu", role="candidate")}),
             **CANDIDATES,
-            "one is wanted": Way({LEAST: 1.0}), "none has to be": Way({LEAST: 0.0}, severity="warning"),
-            "a candidate is unready": Way({READY: 1.0, UNTOLD: 0.0,
+            "one is wanted": Also({LEAST: 1.0}), "none has to be": Also({LEAST: 0.0}, severity="warning"),
+            "a candidate is unready": Also({READY: 1.0, UNKNOWN: 0.0,
                 **of_candidate(0.0, 0.0)}, severity="warning"),
-            "readiness is not told": Way({UNTOLD: 1.0}, severity="warning")},
-        silent={"nothing lacks": lacking("gpu", 0), "nothing is told": dict.fromkeys(lacking("gpu"))},
+            "readiness is unknown": Also({UNKNOWN: 1.0}, severity="warning")},
+        silent={"nothing lacks": lacking("gpu", 0), "nothing is reported": dict.fromkeys(lacking("gpu"))},
         well=lacking("gpu", 0)),
     *(Case(alert, "critical", {**status("errored"), **pods(0), **waiting(reasons[0])}, wait=240,
         says=WHO + says.format(1),
         also={**IMPORTANT, **TICKETS, **softly({READY: 1.0}),
-            **{reason: Way({**waiting(reasons[0], 0), **waiting(reason)}) for reason in reasons},
-            "of two": Way(waiting(reasons[0], 2), says=WHO + says.format(2)),
-            "of a candidate": Way({**waiting(reasons[0], 0), **waiting(reasons[0], role="candidate")}),
-            **{f"softly {reason}": Way({**waiting(reasons[0], 0), **waiting(reason), **importance("low")},
+            **{reason: Also({**waiting(reasons[0], 0), **waiting(reason)}) for reason in reasons},
+            "of two": Also(waiting(reasons[0], 2), says=WHO + says.format(2)),
+            "of a candidate": Also({**waiting(reasons[0], 0), **waiting(reasons[0], role="candidate")}),
+            **{f"softly {reason}": Also({**waiting(reasons[0], 0), **waiting(reason), **importance("low")},
                 severity="warning") for reason in reasons},
             **CANDIDATES,
-            "one is wanted": Way({LEAST: 1.0}), "none has to be": Way({LEAST: 0.0}, severity="warning"),
-            "ours are ready, the candidate's not": Way({READY: 1.0, UNTOLD: 0.0,
+            "one is wanted": Also({LEAST: 1.0}), "none has to be": Also({LEAST: 0.0}, severity="warning"),
+            "ours are ready, the candidate's not": Also({READY: 1.0, UNKNOWN: 0.0,
                 **of_candidate(0.0, 0.0)}, severity="warning"),
-            "readiness is not told": Way({UNTOLD: 1.0}, severity="warning")},
+            "readiness is unknown": Also({UNKNOWN: 1.0}, severity="warning")},
         silent={f"for {reason}": {**waiting(reasons[0], 0), **waiting(reason)}
             for reason in ("CrashLoopBackOff", "ContainerCreating", "PodInitializing", "other", others)})
       for alert, says, others, reasons in (
@@ -229,17 +228,17 @@ CASES: tuple[Case, ...] = (
         after=960,
         says=WHO + "is starting, but the platform has not reported anything new about its pods for a long time: its "
         "monitor may be stuck.",
-        also={**{name: Way(status(name)) for name in STARTING},
-            "an old picture": Way({**pods(0, live=0), f"{P}snapshot_timestamp_seconds{{{ACTIVE}}}": Ago(0)}),
-            "an old picture, and a new one of a candidate": Way({**pods(0, live=0),
+        also={**{name: Also(status(name)) for name in STARTING},
+            "an old picture": Also({**pods(0, live=0), f"{P}snapshot_timestamp_seconds{{{ACTIVE}}}": Ago(0)}),
+            "an old picture, and a new one of a candidate": Also({**pods(0, live=0),
                 f"{P}snapshot_timestamp_seconds{{{ACTIVE}}}": Ago(0),
                 f"{P}snapshot_timestamp_seconds{{{CANDIDATE}}}": Lag(10)}),
-            "an old picture without pods, a candidate with": Way({**pods(0, live=0),
+            "an old picture without pods, a candidate with": Also({**pods(0, live=0),
                 f"{P}snapshot_timestamp_seconds{{{ACTIVE}}}": Ago(0), f"{P}replicas_live{{{CANDIDATE}}}": 2.0}),
-            "and that of a candidate": Way({f'{P}replicas_live{{proton_id="p2",role="candidate"}}': 1.0})},
+            "and that of a candidate": Also({f'{P}replicas_live{{proton_id="p2",role="candidate"}}': 1.0})},
         silent={**other_statuses(*STARTING), "told": pods(0, live=0), "not that long": {SINCE: Lag(890)},
             "an old picture of pods": {**pods(0), f"{P}snapshot_timestamp_seconds{{{ACTIVE}}}": Ago(0)},
-            "told lately": {**pods(0, live=0), f"{P}snapshot_timestamp_seconds{{{ACTIVE}}}": Lag(890)},
+            "reported recently": {**pods(0, live=0), f"{P}snapshot_timestamp_seconds{{{ACTIVE}}}": Lag(890)},
             "an old picture of the one before": {**pods(0, live=0),
                 f'{P}snapshot_timestamp_seconds{{proton_id="p0",role="outgoing"}}': Ago(9000)},
             "we do not know": {f'{W}fresh{{part="pods"}}': 0.0},
@@ -247,7 +246,7 @@ CASES: tuple[Case, ...] = (
     Case("DataRobotDraftExpiring", "warning", {**artifact("draft"), f"{W}draft_expiry_timestamp_seconds": Ago(-3599)},
         says=WHO + "runs a draft, which the platform stops eight hours after it started. Promote it to keep it "
         "running.",
-        also={**IMPORTANT, "moderate": Way(importance("moderate"))},
+        also={**IMPORTANT, "moderate": Also(importance("moderate"))},
         silent={"more than an hour": {f"{W}draft_expiry_timestamp_seconds": Lag(-3601)}, "low": importance("low"),
             "stopped by a user": STOPPED_BY_A_USER, **other_statuses("running")}),
     Case("DataRobotImportantOnDraft", "info", artifact("draft"), wait=1800,
@@ -257,37 +256,37 @@ CASES: tuple[Case, ...] = (
             "locked": artifact("locked"), **other_statuses("running")}),
     Case("DataRobotWorkloadStuckStopping", "warning", status("stopping"), wait=60, after=1260,
         says=WHO + "has been draining or stopping for longer than expected and still occupies its capacity.",
-        also={"draining": Way(status("draining")), "low": Way(importance("low"))},
+        also={"draining": Also(status("draining")), "low": Also(importance("low"))},
         silent={**other_statuses("stopping", "draining"), "not that long": {SINCE: Lag(1190)}}),
     Case("DataRobotReplacementFailed", "critical",
         {**importance("critical"), f"{W}replacement_failed_timestamp_seconds": Ago(0)}, ends=1800,
         says=WHO + "was not replaced: the previous version still serves, although users may expect the new one.",
         also=CRITICAL_ONLY,
         silent={"half an hour ago": {f"{W}replacement_failed_timestamp_seconds": Ago(1800)},
-            "one under way": {f"{W}replacement_failed_timestamp_seconds": None, f"{W}replacement_active": 1.0}}),
+            "one under variant": {f"{W}replacement_failed_timestamp_seconds": None, f"{W}replacement_active": 1.0}}),
     Case("DataRobotReplacementStuck", "warning",
         {f"{W}replacement_active": 1.0, f"{W}replacement_started_timestamp_seconds": Ago(0)}, wait=60, after=1860,
         says=WHO + "has been in replacement for longer than expected; two versions occupy capacity.",
-        also={"low": Way(importance("low"))},
+        also={"low": Also(importance("low"))},
         silent={"over": {f"{W}replacement_active": 0.0},
             "not that long": {f"{W}replacement_started_timestamp_seconds": Lag(1790)}}),
     Case("DataRobotContainerCrashLooping", "critical", {**pods(1), **waiting("CrashLoopBackOff")}, wait=240,
         says=WHO + "has a container that exits soon after each start. Check its last exit code and its log.",
-        also={**IMPORTANT, **TICKETS, "and ready all the same": Way({READY: 2.0}, severity="warning"),
-            "of a candidate": Way({**waiting("CrashLoopBackOff", 0), **waiting("CrashLoopBackOff", role="candidate")}),
-            "between two starts": Way({**waiting("CrashLoopBackOff", 0), ENDED: Lag(590)}),
+        also={**IMPORTANT, **TICKETS, "and ready all the same": Also({READY: 2.0}, severity="warning"),
+            "of a candidate": Also({**waiting("CrashLoopBackOff", 0), **waiting("CrashLoopBackOff", role="candidate")}),
+            "between two starts": Also({**waiting("CrashLoopBackOff", 0), ENDED: Lag(590)}),
             **CANDIDATES,
-            **{f"{name}, between two starts": Way({**waiting("CrashLoopBackOff", 0), ENDED: Lag(590), **way.page})
-                for name, way in CANDIDATES.items()},
-            **{f"softly, {name}, between two starts": Way({**waiting("CrashLoopBackOff", 0), ENDED: Lag(590),
-                **way.page, **importance("low")}, severity="warning") for name, way in CANDIDATES.items()},
-            "softly, between two starts": Way({**waiting("CrashLoopBackOff", 0), ENDED: Lag(590),
+            **{f"{name}, between two starts": Also({**waiting("CrashLoopBackOff", 0), ENDED: Lag(590), **variant.page})
+                for name, variant in CANDIDATES.items()},
+            **{f"softly, {name}, between two starts": Also({**waiting("CrashLoopBackOff", 0), ENDED: Lag(590),
+                **variant.page, **importance("low")}, severity="warning") for name, variant in CANDIDATES.items()},
+            "softly, between two starts": Also({**waiting("CrashLoopBackOff", 0), ENDED: Lag(590),
                 **importance("low")}, severity="warning"),
-            "none is ready": Way({READY: 0.0}), "of one": Way({**pods(0, least=1, live=1)}),
-            "readiness is not told": Way({UNTOLD: 1.0}, severity="warning"),
-            "only the candidate is unready": Way({READY: 2.0,
+            "none is ready": Also({READY: 0.0}), "of one": Also({**pods(0, least=1, live=1)}),
+            "readiness is unknown": Also({UNKNOWN: 1.0}, severity="warning"),
+            "only the candidate is unready": Also({READY: 2.0,
                 **of_candidate(0.0, 0.0)}, severity="warning"),
-            "readiness of ours is not told": Way({READY: None, UNTOLD: None,
+            "readiness of the active one is unknown": Also({READY: None, UNKNOWN: None,
                 **of_candidate(0.0, 0.0)}, severity="warning")},
         silent={"for another reason": {**waiting("CrashLoopBackOff", 0), **waiting("ImagePullBackOff")},
             "a while ago": {**waiting("CrashLoopBackOff", 0), ENDED: Lag(610)},
@@ -295,7 +294,7 @@ CASES: tuple[Case, ...] = (
             "once, and none has to be": {**waiting("CrashLoopBackOff", 0), ENDED: Lag(30), **pods(0, least=0)}}),
     Case("DataRobotContainerOOMKilled", "warning", ended("OOMKilled", Ago(0)), ends=1800,
         says=WHO + "has containers that were recently killed because they ran out of memory (1).",
-        also={"low": Way(importance("low")), "of two": Way(ended("OOMKilled", Ago(0), 2), says=WHO + "has "
+        also={"low": Also(importance("low")), "of two": Also(ended("OOMKilled", Ago(0), 2), says=WHO + "has "
                 "containers "
                 "that were "
                 "recently "
@@ -307,18 +306,18 @@ CASES: tuple[Case, ...] = (
             "for another reason": {**ended("OOMKilled", Ago(0), 0), **ended("Error", Ago(0))}}),
     Case("DataRobotWorkloadReplicasDegraded", "critical", pods(2, least=5, live=5), wait=600,
         says=WHO + "serves with fewer ready replicas than the minimum in its settings.",
-        also={**IMPORTANT, **TICKETS, "three of five": Way({READY: 3.0}, severity="warning"),
-            "half": Way(pods(1), severity="warning"), "three of seven": Way(pods(3, least=7, live=7)),
-            "one of three": Way(pods(1, least=3, live=3)),
-            "one of which it is not told": Way({UNTOLD: 1.0}, severity="warning"),
-            "softly, the candidate's do not count": Way({**of_candidate(5, 5), **importance("low")},
+        also={**IMPORTANT, **TICKETS, "three of five": Also({READY: 3.0}, severity="warning"),
+            "half": Also(pods(1), severity="warning"), "three of seven": Also(pods(3, least=7, live=7)),
+            "one of three": Also(pods(1, least=3, live=3)),
+            "one with unknown readiness": Also({UNKNOWN: 1.0}, severity="warning"),
+            "softly, the candidate's do not count": Also({**of_candidate(5, 5), **importance("low")},
                 severity="warning"),
-            "the candidate's do not count": Way(of_candidate(5, 5))},
+            "the candidate's do not count": Also(of_candidate(5, 5))},
         silent={"all are ready": {READY: 5.0}, "none is ready": {READY: 0.0},
             "none is ready, of a candidate all": {READY: 0.0, **of_candidate(5)},
-            "none is ready, of a candidate it is not told": {READY: 0.0, **of_candidate(0, 5)},
+            "none is ready, of a candidate it is unknown": {READY: 0.0, **of_candidate(0, 5)},
             "starting": status("launching"),
-            "none has to be": {LEAST: 0.0}, "at zero": SCALED_TO_ZERO, "pods that are not told": pods(None),
+            "none has to be": {LEAST: 0.0}, "at zero": SCALED_TO_ZERO, "pods that are unknown": pods(None),
             "the candidate's are not ready": {READY: 5.0, **of_candidate(1.0, 0.0)}}),
     Case("DataRobotWorkloadSingleReplica", "info", {**importance("critical"), **pods(1, 1, 1, 1)}, wait=3600,
         says=WHO + "is critical and limited to one replica: every crash and every eviction is an outage.",
@@ -328,29 +327,29 @@ CASES: tuple[Case, ...] = (
         {**pods(4, 1, 4, 4), f'{W}autoscaling_load_ratio{{scaling_metric="httpRequestsConcurrency"}}': 1.5},
         wait=900, keep=600,
         says=WHO + "runs the maximum number of replicas of its autoscaler, and its load is 1.5 times the target.",
-        also={"just so": Way({f'{W}autoscaling_load_ratio{{scaling_metric="httpRequestsConcurrency"}}': 1.0},
+        also={"just so": Also({f'{W}autoscaling_load_ratio{{scaling_metric="httpRequestsConcurrency"}}': 1.0},
                 says=WHO + "runs the maximum number of replicas of its autoscaler, and its load is 1 times the "
                 "target."),
-            "the candidate's do not count": Way({f'{P}replicas_live{{proton_id="p2",role="candidate"}}': 7.0})},
+            "the candidate's do not count": Also({f'{P}replicas_live{{proton_id="p2",role="candidate"}}': 7.0})},
         silent={"least is most": {LEAST: 4.0}, "room to grow": {LIVE: 3.0},
             "satisfied": {f'{W}autoscaling_load_ratio{{scaling_metric="httpRequestsConcurrency"}}': 0.99},
             "with those of the candidate": {LIVE: 3.0, f'{P}replicas_live{{proton_id="p2",role="candidate"}}': 4.0}},
         well={**pods(2, 1, 2, 4), f'{W}autoscaling_load_ratio{{scaling_metric="httpRequestsConcurrency"}}': 0.5}),
     Case("DataRobotWorkloadMemoryNearLimit", "warning", memory("pod", 95, 100), wait=900, keep=600,
         says=WHO + "uses 95% of the memory of its resource bundle.",
-        also={"of all its pods": Way({**memory("pod", 10, 100), **memory("workload", 190, 100)}),
-            "of its three pods": Way({**memory("pod", 10, 100), **memory("workload", 285, 100), LIVE: 3.0,
+        also={"of all its pods": Also({**memory("pod", 10, 100), **memory("workload", 190, 100)}),
+            "of its three pods": Also({**memory("pod", 10, 100), **memory("workload", 285, 100), LIVE: 3.0,
                 f'{P}replicas_live{{proton_id="p2",role="candidate"}}': 9.0})},
         silent={"nine tenths": memory("pod", 90, 100), "nine tenths of all": {**memory("pod", 10, 100),
                 **memory("workload", 180, 100)},
             "of a container": {**memory("pod", 10, 100), **memory("container", 990, 100)},
-            "no bundle is told": {f"{W}replica_memory_bytes": None}},
+            "no bundle is reported": {f"{W}replica_memory_bytes": None}},
         well={**memory("pod", 40, 100), **memory("workload", 80, 100)}),
     Case("DataRobotBundleNotOffered", "warning", {f'{W}bundle_offered{{bundle_id="cpu.small"}}': 0.0}, wait=3600,
         says=WHO + "uses a resource bundle that is not in the catalogue: its next start may fail.",
-        also={"one of two": Way({f'{W}bundle_offered{{bundle_id="cpu.large"}}': 1.0})},
+        also={"one of two": Also({f'{W}bundle_offered{{bundle_id="cpu.large"}}': 1.0})},
         silent={"offered": {f'{W}bundle_offered{{bundle_id="cpu.small"}}': 1.0},
-            "not told": {f'{W}bundle_offered{{bundle_id="cpu.small"}}': None}},
+            "not reported": {f'{W}bundle_offered{{bundle_id="cpu.small"}}': None}},
         well={f'{W}bundle_offered{{bundle_id="cpu.small"}}': 1.0}),
     Case("DataRobotAccountWorkloadLimitNear", "warning", {f"{A}workloads_active": 23.0}, wait=900, who=ACCOUNT,
         says="Account acme uses at least 92% of its limit of active workloads. Workloads that are not shared with "
@@ -364,15 +363,15 @@ CASES: tuple[Case, ...] = (
     Case("DataRobotFleetManyFailing", "critical",
         fleet(a="errored", b="errored", c="failed", d="interrupted", e="interrupted"), wait=120, who=ACCOUNT,
         says="Account acme has 5 failing workloads. Look for a common cause before investigating each one.",
-        also={"running and none ready": Way({**fleet(a="running"), **pods(0)}),
-            "running and its only one not ready": Way({**fleet(a="running"), **pods(0, least=1)}),
-            "running and only a candidate ready": Way({**fleet(a="running"), **pods(0), **of_candidate(2)}),
-            "running and only a candidate not told": Way({**fleet(a="running"), **pods(0), **of_candidate(0, 2)}),
-            "six of many": Way({**pods(0, least=1), f"{A}workloads_active": 26.0}, says="Account acme has 6 failing "
+        also={"running and none ready": Also({**fleet(a="running"), **pods(0)}),
+            "running and its only one not ready": Also({**fleet(a="running"), **pods(0, least=1)}),
+            "running and only a candidate ready": Also({**fleet(a="running"), **pods(0), **of_candidate(2)}),
+            "running and only a candidate unknown": Also({**fleet(a="running"), **pods(0), **of_candidate(0, 2)}),
+            "six of many": Also({**pods(0, least=1), f"{A}workloads_active": 26.0}, says="Account acme has 6 failing "
                 "workloads. Look for a "
                 "common cause before "
                 "investigating each one."),
-            "and one more": Way(fleet(f="errored"), says="Account acme has 6 failing workloads. Look for a common "
+            "and one more": Also(fleet(f="errored"), says="Account acme has 6 failing workloads. Look for a common "
                 "cause before investigating each one.")},
         silent={"four": fleet(a="running"), "four of ten": {**fleet(a="running"), f"{A}workloads_active": 10.0},
             "four of ten, and one that starts": {**fleet(a="running"), **status("launching"), **pods(0),
@@ -383,7 +382,7 @@ CASES: tuple[Case, ...] = (
             "of a large account": {f"{A}workloads_active": 26.0},
             "stopped by a user": fleet(a="stopped"), "starting": fleet(a="launching"),
             "running, of which none has to be ready": {**fleet(a="running"), **pods(0, least=0)},
-            "running, and told of a candidate only": {**fleet(a="running"), READY: None, UNTOLD: None,
+            "running, and a candidate reported only": {**fleet(a="running"), READY: None, UNKNOWN: None,
                 **of_candidate(0.0, 0.0)},
             "starting, and none ready": {**fleet(a="running"), **status("launching"), **pods(0)}},
         well=fleet(a="running", b="running", c="running", d="running", e="running", f="running")),
@@ -392,7 +391,7 @@ CASES: tuple[Case, ...] = (
         wait=240, keep=300,
         says=WHO + "responds to so many requests with server errors that its monthly error budget will be used up "
         "within hours or days.",
-        also={"few but enough": Way(requests(20, "1h")), "steadily": Way({**errors(0), **errors(0.033, "1h"),
+        also={"few but enough": Also(requests(20, "1h")), "steadily": Also({**errors(0), **errors(0.033, "1h"),
             **errors(0.033, "6h")})},
         silent={"a moment": errors(0.07, "1h"), "it is over": errors(0.07), "too few requests": requests(19, "1h"),
             "steadily, less": {**errors(0.07), **errors(0.06, "1h"), **errors(0.03, "6h")},
@@ -402,8 +401,8 @@ CASES: tuple[Case, ...] = (
     Case("DataRobotErrorBudgetBurnSlow", "warning",
         {**errors(0.017, "6h"), **errors(0.017, "1d"), **errors(0.0, "3d"), **requests(4000, "1d")}, wait=3600,
         says=WHO + "has responded to more requests with server errors than its objective allows, for hours or days.",
-        also={"few but enough": Way(requests(20, "1d")),
-            "a trickle": Way({**errors(0.0055, "6h"), **errors(0.0, "1d"), **errors(0.0055, "3d")})},
+        also={"few but enough": Also(requests(20, "1d")),
+            "a trickle": Also({**errors(0.0055, "6h"), **errors(0.0, "1d"), **errors(0.0055, "3d")})},
         silent={"a trickle that is over": {**errors(0.005, "6h"), **errors(0, "1d"), **errors(0.0055, "3d")},
             "a trickle within the objective": {**errors(0.0055, "6h"), **errors(0, "1d"), **errors(0.005, "3d")},
             "within the objective": {**errors(0.005, "6h"), **errors(0.005, "1d"), **errors(0.005, "3d")},
@@ -414,7 +413,7 @@ CASES: tuple[Case, ...] = (
         well={**errors(0, "6h"), **errors(0, "1d"), **errors(0, "3d"), **requests(4000, "1d")}),
     Case("DataRobotWorkloadLatencyHigh", "warning", {**response(12), **requests(200)}, wait=600, keep=300,
         says=WHO + "takes 12s or more to respond to one request in twenty.",
-        also={"few but enough": Way(requests(20))},
+        also={"few but enough": Also(requests(20))},
         silent={"ten seconds": response(10), "too few requests": requests(19),
             "another quantile": {**response(0.2), **response(20, "0.99")},
             "another window": {**response(0.2), **response(20, window="1h")},
@@ -423,14 +422,14 @@ CASES: tuple[Case, ...] = (
     Case("DataRobotWorkloadRefusesCallers", "warning", {**refused(0.6), **requests(200)}, wait=900,
         says=WHO + "responded to 60% of its requests with 400 to 499: callers are throttled, not authorized, or "
         "send invalid requests.",
-        also={"few but enough": Way(requests(20))},
+        also={"few but enough": Also(requests(20))},
         silent={"half": refused(0.5), "too few requests": requests(19), "another window": {**refused(0),
             **refused(0.9, "1h")}, "requests of another window": {**requests(0), **requests(900, "1h")}},
         well={**refused(0.1), **requests(200)}),
     Case("DataRobotWorkloadTrafficStopped", "warning", requests(0, "1h"), wait=600,
         says=WHO + "received no requests in the last hour but many over the last day: its callers may be broken.",
-        also={"busy enough": Way(requests(1000, "1d"))},
-        silent={"never busy": requests(999, "1d"), "one request": requests(1, "1h"), "not told": {**dict.fromkeys(
+        also={"busy enough": Also(requests(1000, "1d"))},
+        silent={"never busy": requests(999, "1d"), "one request": requests(1, "1h"), "not reported": {**dict.fromkeys(
             requests(0, "1h"))}, "stopped by a user": STOPPED_BY_A_USER,
             "of another window": {**requests(50, "1h"), **requests(0, "6h")},
             "busy by another window": {**requests(10, "1d"), **requests(5000, "3d")}},
@@ -442,27 +441,27 @@ CASES: tuple[Case, ...] = (
         silent={"up": {"up": 1.0}}),
     Case("DataRobotApiUnreachable", "critical", {f"{X}api_up": 0.0}, wait=180, who=ACCOUNT,
         says="No sweep of account acme completes; datarobot_exporter_sweep_failures_total has the reason.",
-        silent={"it answers": {f"{X}api_up": 1.0}, "not told": {f"{X}api_up": None}}),
+        silent={"it answers": {f"{X}api_up": 1.0}, "not reported": {f"{X}api_up": None}}),
     Case("DataRobotDataStale", "critical", swept(Ago(0)), wait=60, after=180, who=ACCOUNT,
         says=lambda at: f"The last complete sweep of account acme was {at // 60:.0f}m {at % 60:.0f}s ago.",
-        also={"a longer interval": Way(swept(Ago(0), 60), after=360),
-            "no sweep was ever complete": Way({**NEVER, BEGUN: Ago(0)}),
-            "another lane is not": Way({name.replace("status", "slow"): value
+        also={"a longer interval": Also(swept(Ago(0), 60), after=360),
+            "no sweep was ever complete": Also({**NEVER, BEGUN: Ago(0)}),
+            "another schedule is not": Also({name.replace("status", "slow"): value
                 for name, value in swept(Lag(10)).items()}),
-            "another lane is slower": Way({name.replace("status", "slow"): value
+            "another schedule is slower": Also({name.replace("status", "slow"): value
                 for name, value in swept(Ago(9000), 900).items()})},
         silent={"five intervals": swept(Lag(150)), "never": {f'{X}sweep_last_success_timestamp_seconds'
             '{lane="status"}': None}, "never, and just begun": {**NEVER, BEGUN: Lag(150)},
             "begun long ago": {**swept(Lag(10)), BEGUN: Ago(90000)},
-            "never, and only another lane has begun": {**NEVER, BEGUN.replace("status", "slow"): Ago(9000)},
-            "of another lane": {**swept(Lag(10)),
+            "never, and only another schedule has begun": {**NEVER, BEGUN.replace("status", "slow"): Ago(9000)},
+            "of another schedule": {**swept(Lag(10)),
             f'{X}sweep_last_success_timestamp_seconds{{lane="slow"}}': Ago(9000)}}),
     Case("DataRobotTokenRejected", "critical",
         {f"{X}api_up": 0.0, f'{X}sweep_failures_total{{lane="status",reason="auth"}}': Grows(1)}, wait=120, who=ACCOUNT,
         says="The API rejects the token of account acme: it was revoked, has expired, or lacks a permission.",
-        also={"forbidden": Way({f'{X}sweep_failures_total{{lane="status",reason="auth"}}': 0.0,
+        also={"forbidden": Also({f'{X}sweep_failures_total{{lane="status",reason="auth"}}': 0.0,
             f'{X}sweep_failures_total{{lane="status",reason="forbidden"}}': Grows(1)}),
-            "refused once, then something else": Way({f'{X}sweep_failures_total{{lane="status",reason="auth"}}': 1.0},
+            "refused once, then something else": Also({f'{X}sweep_failures_total{{lane="status",reason="auth"}}': 1.0},
                 ends=300)},
         silent={"another reason": {f'{X}sweep_failures_total{{lane="status",reason="auth"}}': 0.0,
             f'{X}sweep_failures_total{{lane="status",reason="timeout"}}': Grows(1)},
@@ -482,7 +481,7 @@ CASES: tuple[Case, ...] = (
         who=ACCOUNT,
         says="Responses for account acme contain items that could not be read and were left out, or unknown "
         "statuses.",
-        also={f"a new {field}": Way({f'{X}api_rejects_total{{path="$.status",reason="type"}}': 0.0,
+        also={f"a new {field}": Also({f'{X}api_rejects_total{{path="$.status",reason="type"}}': 0.0,
             f'{X}api_unknown_values_total{{field="{field}"}}': Grows(1)})
             for field in ("status", "replacement.status")},
         silent={"a new type": {f'{X}api_rejects_total{{path="$.status",reason="type"}}': 0.0,
@@ -494,20 +493,20 @@ CASES: tuple[Case, ...] = (
         who=ACCOUNT,
         says="The latest sweep of account acme has been incomplete for half an hour; the data shown is from an "
         "earlier sweep.",
-        also={"another lane is": Way({f'{X}sweep_complete{{lane="slow"}}': 1.0})},
-        silent={"complete": {f'{X}sweep_complete{{lane="status"}}': 1.0}, "of another lane": {
+        also={"another schedule is": Also({f'{X}sweep_complete{{lane="slow"}}': 1.0})},
+        silent={"complete": {f'{X}sweep_complete{{lane="status"}}': 1.0}, "of another schedule": {
             f'{X}sweep_complete{{lane="status"}}': 1.0, f'{X}sweep_complete{{lane="slow"}}': 0.0}}),
     Case("DataRobotExporterDetailsStale", "warning", {f'{X}detail_stale{{part="pods"}}': 3.0}, wait=1800,
         who={**ACCOUNT, "part": "pods"},
         says="The part pods of 3 workloads of account acme is stale.",
-        also={"of one": Way({f'{X}detail_stale{{part="pods"}}': 1.0},
+        also={"of one": Also({f'{X}detail_stale{{part="pods"}}': 1.0},
             says="The part pods of 1 workloads of account acme is stale.")},
         silent={"of none": {f'{X}detail_stale{{part="pods"}}': 0.0}},
         well={f'{X}detail_stale{{part="pods"}}': 0.0}),
     Case("DataRobotExporterSeriesLimit", "warning", {f"{X}series_left_out_workloads": 2.0}, wait=900,
         who={"job": "datarobot"},
         says="2 workloads have no series because metrics.series_limit is reached. No alert covers them.",
-        also={"one": Way({f"{X}series_left_out_workloads": 1.0},
+        also={"one": Also({f"{X}series_left_out_workloads": 1.0},
             says="1 workloads have no series because metrics.series_limit is reached. No alert covers them.")},
         silent={"none": {f"{X}series_left_out_workloads": 0.0}}, well={f"{X}series_left_out_workloads": 0.0}),
     Case("DataRobotExporterStateNotKept", "warning", {f"{X}state_commit_failures_total": Grows(1)}, wait=900,

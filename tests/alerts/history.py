@@ -1,4 +1,4 @@
-"""What the shipped rules would have done over a history that a Prometheus holds: promtool cannot play alerts back."""
+"""What the shipped rules would have done over a history that a Prometheus met: promtool cannot play alerts back."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ def shipped() -> list[dict[str, Any]]:
     return [rule for group in groups for rule in group["rules"]]
 
 
-def asked(rules: list[dict[str, Any]]) -> frozenset[str]:
+def families_read(rules: list[dict[str, Any]]) -> frozenset[str]:
     """The families that rules read."""
     return frozenset(name for rule in rules for name in re.findall(r"\bdatarobot_\w+|\bup\b", rule["expr"]))
 
@@ -40,11 +40,11 @@ def fired(prometheus: Prometheus, rule: Mapping[str, Any], start: float, end: fl
     wait, keep = _seconds(rule.get("for", "0s")), _seconds(rule.get("keep_firing_for", "0s"))
     for series in prometheus.range(rule["expr"], start, end, step):
         labels = {label: value for label, value in series["metric"].items() if label != "__name__"}
-        holds = {float(at) for at, _ in series["values"]}
+        met = {float(at) for at, _ in series["values"]}
         active = firing = held = None
         at = start
         while at <= end:
-            if at in holds:
+            if at in met:
                 active, held = at if active is None else active, at
                 if firing is None and at - active >= wait:
                     firing = at

@@ -1,4 +1,4 @@
-"""Copies of a rule with one thing changed: a threshold, a duration, a label it asks for, a label it sets."""
+"""Copies of a rule with one thing changed: a threshold, a duration, a label it requires, a label it sets."""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -13,7 +13,7 @@ ACTIVE = 'proton_id="p1",role="active"'
 W, P, C, A, X = (f"datarobot_{kind}_" for kind in ("workload", "proton", "container", "account", "exporter"))
 SINCE, FIRST = f"{W}status_since_timestamp_seconds", f"{W}first_observed_timestamp_seconds"
 READY, LIVE = f"{P}replicas_ready{{{ACTIVE}}}", f"{P}replicas_live{{{ACTIVE}}}"
-UNTOLD, LEAST, MOST = f"{P}replicas_readiness_unknown{{{ACTIVE}}}", f"{W}replicas_min", f"{W}replicas_max"
+UNKNOWN, LEAST, MOST = f"{P}replicas_readiness_unknown{{{ACTIVE}}}", f"{W}replicas_min", f"{W}replicas_max"
 ENDED = f'{C}last_terminated_timestamp_seconds{{container="primary"}}'
 MINUTE, HOUR = 60.0, 3600.0
 
@@ -33,7 +33,7 @@ def artifact(status: str) -> Page:
 
 
 def pods(ready: float | None, least: float | None = 2, live: float | None = 2, most: float | None = 2) -> Page:
-    return {READY: ready, UNTOLD: None if ready is None else 0.0, LIVE: live, LEAST: least, MOST: most}
+    return {READY: ready, UNKNOWN: None if ready is None else 0.0, LIVE: live, LEAST: least, MOST: most}
 
 
 def waiting(reason: str, count: float = 1, role: str = "active") -> Page:
@@ -74,8 +74,8 @@ def fleet(**statuses: str) -> Page:
     """More workloads of the account, by their ids."""
     return {
         f'{name.rstrip("}")},workload="{i}",workload_id="{i}"}}': value
-        for i, told in statuses.items()
-        for name, value in status(told).items()
+        for i, value_of_status in statuses.items()
+        for name, value in status(value_of_status).items()
         if name != SINCE
     }
 

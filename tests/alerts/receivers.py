@@ -31,20 +31,20 @@ class Receivers:
 
     def incidents(self) -> dict[tuple[str, str], list[str]]:
         """What PagerDuty would show: (alert, workload id) -> its actions in order."""
-        told: dict[str, tuple[str, str]] = {}
+        alerts: dict[str, tuple[str, str]] = {}
         found: dict[tuple[str, str], list[str]] = {}
         for event in self.at("/pagerduty"):
             key, action = event["dedup_key"], event["event_action"]
             if action == "trigger":
                 payload = event["payload"]
-                told[key] = (payload["class"], payload["custom_details"]["workload_id"])
-            found.setdefault(told[key], []).append(action)
+                alerts[key] = (payload["class"], payload["custom_details"]["workload_id"])
+            found.setdefault(alerts[key], []).append(action)
         return found
 
     def tickets(self) -> list[tuple[str, bool]]:
-        """What Slack would show: the title of each message, and whether it tells an end."""
+        """What Slack would show: the title of each message, and whether it is a resolve notification."""
         messages = [message["attachments"][0] for message in self.at("/slack")]
-        return [(re.sub(r"^\[.*?\] ", "", told["title"]), "[RESOLVED]" in told["title"]) for told in messages]
+        return [(re.sub(r"^\[.*?\] ", "", found["title"]), "[RESOLVED]" in found["title"]) for found in messages]
 
 
 @contextmanager

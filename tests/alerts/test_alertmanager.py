@@ -33,9 +33,11 @@ def test_amtool_takes_it() -> None:
 
 
 def test_amlint_has_no_warning() -> None:
-    """The receiver of those that notify nobody is empty on purpose."""
-    told = ["check", "--strict", "--ignore", "empty-receiver", "--rules", str(FOLDER / "rules.yml"), str(FILE)]
-    ran = subprocess.run([Path(sys.executable).with_name("amlint"), *told], capture_output=True, text=True, check=False)
+    """The receiver that notifies no one is empty on purpose."""
+    options = ["check", "--strict", "--ignore", "empty-receiver", "--rules", str(FOLDER / "rules.yml"), str(FILE)]
+    ran = subprocess.run(
+        [Path(sys.executable).with_name("amlint"), *options], capture_output=True, text=True, check=False
+    )
     assert ran.returncode == 0, ran.stdout
 
 
@@ -47,13 +49,13 @@ ROUTES = [(alert.name, level.severity) for alert in ALERTS for level in alert.le
 @pytest.mark.parametrize(("name", "severity"), ROUTES, ids=[f"{name}-{severity}" for name, severity in ROUTES])
 def test_an_alert_goes_where_its_severity_says(name: str, severity: str) -> None:
     labels = {"alertname": name, "severity": severity, "component": ROWS[name].component}
-    told = [f"{label}={value}" for label, value in labels.items()]
-    command = [component("amtool"), "config", "routes", "test", f"--config.file={FILE}", *told]
+    arguments = [f"{label}={value}" for label, value in labels.items()]
+    command = [component("amtool"), "config", "routes", "test", f"--config.file={FILE}", *arguments]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == RECEIVERS[severity]
 
 
-TOLD: dict[str, Callable[[Alert], list[str]]] = {
+VALUES: dict[str, Callable[[Alert], list[str]]] = {
     "alertname": lambda alert: [alert.name],
     "severity": lambda alert: [level.severity for level in alert.levels],
     "component": lambda alert: [alert.component],
@@ -68,10 +70,10 @@ def _named(matchers: list[str]) -> list[Alert]:
         assert parts
         label, sign, value = parts.groups()
         pattern = value if sign == "=~" else re.escape(value)
-        told = TOLD[label]
-        found = [alert for alert in found if any(re.fullmatch(pattern, one) for one in told(alert))]
+        values = VALUES[label]
+        found = [alert for alert in found if any(re.fullmatch(pattern, one) for one in values(alert))]
         for one in value.split("|") if sign == "=~" else ():
-            assert any(one in told(alert) for alert in ALERTS), matcher
+            assert any(one in values(alert) for alert in ALERTS), matcher
     return found
 
 
@@ -89,13 +91,13 @@ def test_both_sides_of_an_inhibition_are_there_and_have_the_labels_to_compare(ru
         assert alert.name not in ("DataRobotExporterDown", "DataRobotExporterReloadFailed"), "it has no account"
 
 
-def test_a_storm_is_told_of_before_any_of_those_that_it_mutes() -> None:
+def test_an_alert_storm_fires_before_the_alerts_that_it_mutes() -> None:
     (rule,) = [rule for rule in CONFIG["inhibit_rules"] if "FleetManyFailing" in str(rule["source_matchers"])]
     assert all(ROWS["DataRobotFleetManyFailing"].wait < alert.wait for alert in _named(rule["target_matchers"]))
 
 
-def test_a_cause_is_told_of_before_what_it_brings_about() -> None:
-    """Unless it takes longer to be sure of: that no node takes a pod may pass; it ends with what it brings about."""
+def test_a_cause_fires_before_its_consequences() -> None:
+    """Except causes that take longer to confirm: a pod may soon be scheduled; it ends with its consequences."""
     pages, tickets = [rule for rule in CONFIG["inhibit_rules"] if "CrashLooping" in str(rule["source_matchers"])]
     slow = {"DataRobotWorkloadUnschedulable"}
     soon = {"DataRobotWorkloadNoReadyReplica", "DataRobotWorkloadNotServing", "DataRobotErrorBudgetBurnFast"}
@@ -110,7 +112,7 @@ def _earliest(alert: Alert) -> float:
     return alert.wait + (DEFAULTS["starting_seconds"] if alert.name == "DataRobotWorkloadStuckStarting" else 0)
 
 
-def test_blindness_mutes_no_page() -> None:
+def test_missing_data_mutes_no_page() -> None:
     for rule in CONFIG["inhibit_rules"]:
         if any(alert.component == "exporter" for alert in _named(rule["source_matchers"])):
             for alert in _named(rule["target_matchers"]):
@@ -186,7 +188,7 @@ def test_a_page_says_what_and_links_to_the_time_and_ends_when_the_alert_does(cha
 
 
 @pytest.mark.real
-def test_each_workload_has_an_incident_of_its_own_and_tickets_are_told_together(chain: Chain) -> None:
+def test_each_workload_has_an_incident_of_its_own_and_tickets_are_grouped(chain: Chain) -> None:
     for workload in ("w1", "w2"):
         chain.fire(ERRORED, workload_id=workload)
         chain.fire("DataRobotContainerOOMKilled", "warning", workload_id=workload + "x", workload=workload)
@@ -195,7 +197,7 @@ def test_each_workload_has_an_incident_of_its_own_and_tickets_are_told_together(
 
 
 @pytest.mark.real
-def test_the_cause_rings_and_its_consequences_do_not(chain: Chain) -> None:
+def test_the_cause_pages_and_its_consequences_do_not(chain: Chain) -> None:
     for name in (PULL, ERRORED):
         chain.fire(name)
     chain.fire(ERRORED, workload_id="w2")
@@ -205,7 +207,7 @@ def test_the_cause_rings_and_its_consequences_do_not(chain: Chain) -> None:
 
 
 @pytest.mark.real
-def test_of_tickets_too_only_the_cause_is_told(chain: Chain) -> None:
+def test_only_the_cause_creates_a_ticket(chain: Chain) -> None:
     for name in (PULL, ERRORED):
         chain.fire(name, "warning")
     assert eventually(chain.got.tickets, 10) == [(f"{PULL}: churn (acme)", False)]
@@ -213,7 +215,7 @@ def test_of_tickets_too_only_the_cause_is_told(chain: Chain) -> None:
 
 
 @pytest.mark.real
-def test_in_a_storm_the_account_rings_alone_and_those_that_outlast_it_ring_after(chain: Chain) -> None:
+def test_in_an_alert_storm_only_the_account_pages_and_remaining_alerts_page_after_it(chain: Chain) -> None:
     chain.fire(FLEET)
     assert eventually(lambda: chain.incident(FLEET), 10)
     for number in range(6):
@@ -238,23 +240,23 @@ def test_a_page_ends_also_while_nothing_is_known_of_the_account(chain: Chain) ->
 
 
 @pytest.mark.real
-def test_the_end_of_a_muted_alert_is_told_once_nothing_mutes_it_if_prometheus_still_sends_it(chain: Chain) -> None:
-    """Alertmanager alone would never tell it: Prometheus sends an end for 15 minutes, and that is what saves it."""
-    told = "DataRobotWorkloadUnschedulable"
+def test_a_muted_alert_is_resolved_once_it_is_not_muted_if_prometheus_still_sends_it(chain: Chain) -> None:
+    """Alertmanager alone would not resolve it. It works because Prometheus sends resolved alerts for 15 minutes."""
+    cause = "DataRobotWorkloadUnschedulable"
     chain.fire(ERRORED)
     assert eventually(lambda: chain.incident(ERRORED, "w1"), 10)
-    chain.fire(told)
-    assert eventually(lambda: chain.incident(told, "w1"), 10)
+    chain.fire(cause)
+    assert eventually(lambda: chain.incident(cause, "w1"), 10)
     chain.end(ERRORED)
     assert not eventually(lambda: chain.incident(ERRORED, "w1") == ["trigger", "resolve"], 3 * FLUSH)
-    chain.end(told)
-    assert eventually(lambda: chain.incident(told, "w1") == ["trigger", "resolve"], 10)
+    chain.end(cause)
+    assert eventually(lambda: chain.incident(cause, "w1") == ["trigger", "resolve"], 10)
     assert not eventually(lambda: chain.incident(ERRORED, "w1") == ["trigger", "resolve"], 3 * FLUSH)
     chain.end(ERRORED)
     assert eventually(lambda: chain.incident(ERRORED, "w1") == ["trigger", "resolve"], 10)
 
 
 @pytest.mark.real
-def test_the_watchdog_is_heard_again_and_again(chain: Chain) -> None:
+def test_the_watchdog_is_sent_repeatedly(chain: Chain) -> None:
     chain.fire("DataRobotWatchdog", "none")
     assert eventually(lambda: len(chain.got.at("/dead-man")) >= 2, 20)

@@ -16,9 +16,9 @@ RULES = written()
 
 @pytest.mark.parametrize("case", CASES, ids=[case.alert for case in CASES])
 def test_it_fires_when_it_should_and_only_then(case: Case, tmp_path: Path) -> None:
-    told = list(trials(case))
-    counts.numbers["trials of alerts"] = counts.numbers.get("trials of alerts", 0) + len(told)
-    tests = json.dumps(document("case.rules.json", case.alert, told))
+    found = list(trials(case))
+    counts.numbers["trials of alerts"] = counts.numbers.get("trials of alerts", 0) + len(found)
+    tests = json.dumps(document("case.rules.json", case.alert, found))
     verdict = judged(tmp_path, "case", RULES[case.alert], tests)
     assert verdict.passed, verdict.words
 
@@ -27,8 +27,8 @@ def test_the_watchdog_fires_always(tmp_path: Path) -> None:
     row = ROWS["DataRobotWatchdog"]
     labels = {"severity": "none", "component": "exporter"}
     words = {"summary": row.summary, "description": row.description, "runbook_url": f"alerts/runbooks/{row.name}.md"}
-    told = tuple(Expected(at, ({"labels": labels, "annotations": words},)) for at in (0.0, 600.0))
-    tests = json.dumps(document("case.rules.json", row.name, [Trial("always", (Phase(0, {}),), told)]))
+    expected = tuple(Expected(at, ({"labels": labels, "annotations": words},)) for at in (0.0, 600.0))
+    tests = json.dumps(document("case.rules.json", row.name, [Trial("always", (Phase(0, {}),), expected)]))
     verdict = judged(tmp_path, "case", RULES[row.name], tests)
     assert verdict.passed, verdict.words
 
@@ -42,7 +42,7 @@ def test_every_alert_has_its_case() -> None:
         assert case.wait == row.wait, case.alert
         assert case.keep == row.keep, case.alert
         assert case.silent, case.alert
-        shown = {case.severity, *(way.severity for way in case.also.values() if way.severity)}
+        shown = {case.severity, *(variant.severity for variant in case.also.values() if variant.severity)}
         assert shown == {level.severity for level in row.levels}, case.alert
         names = [trial.name for trial in trials(case)]
         assert len(set(names)) == len(names), case.alert
@@ -58,14 +58,14 @@ TWINS = {
     "stopped by a user": {"DataRobotWorkloadErrored", "DataRobotWorkloadNoReadyReplica", "DataRobotWorkloadInterrupted",
         "DataRobotWorkloadStopped", "DataRobotWorkloadNotServing", "DataRobotWorkloadTrafficStopped",
         "DataRobotDraftExpiring", "DataRobotFleetManyFailing"},
-    "a state from before we looked": {"DataRobotWorkloadTerminated", "DataRobotWorkloadStopped"},
+    "a state from before the first observation": {"DataRobotWorkloadTerminated", "DataRobotWorkloadStopped"},
     "no limit": {"DataRobotAccountWorkloadLimitNear", "DataRobotAccountReplicaLimitNear"},
     "least is most": {"DataRobotAutoscalerSaturated"},
     "status running": {"DataRobotWorkloadErrored", "DataRobotWorkloadStuckStopping", "DataRobotWorkloadInterrupted"},
 }  # fmt: skip
-"""What looks like trouble and is none, and the alerts that could be mistaken."""
+"""Situations that look like a problem but are none, and the alerts that could fire wrongly."""
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_what_is_no_trouble_is_tried(twin: str) -> None:
+def test_situations_that_are_no_problem_are_covered(twin: str) -> None:
     assert {case.alert for case in CASES if twin in case.silent} >= TWINS[twin]

@@ -62,7 +62,7 @@ def _tree(rule: dict[str, Any]) -> Any:
 
 
 def _above(rule: dict[str, Any]) -> Iterator[tuple[Any, list[str]]]:
-    """Every selector, and the functions and aggregations that it stands in."""
+    """Every selector, and the functions and aggregations that contain it."""
     for selector, nodes in promql.selectors(_tree(rule)):
         names = [node.func.name if isinstance(node, p.Call) else str(node.op)
                  for node in nodes if isinstance(node, p.Call | p.AggregateExpr)]  # fmt: skip
@@ -114,7 +114,7 @@ def test_a_pattern_is_needed_and_not_anchored(rule: dict[str, Any]) -> None:
 
 @each_rule
 def test_no_division_stands_within_an_aggregation(rule: dict[str, Any]) -> None:
-    """There it would make one NaN of all; a count of what holds has compared before."""
+    """There it would make one NaN of all; a count of a condition has compared before."""
     for node, above in promql.walked(_tree(rule)):
         if isinstance(node, p.BinaryExpr) and str(node.op) == "/":
             aggregations = [each for each in above if isinstance(each, p.AggregateExpr)]

@@ -2,7 +2,7 @@
 duration and label.
 
 That takes promtool some two thousand runs, so what they proved is recorded in mutants.lock, under a key of all that
-could change it. `make test` runs the mutants of those alerts whose key is not there; `make mutants` does so too and
+could change it. `make test` runs the mutants of alerts whose key is not there; `make mutants` does so too and
 records them; `make test-all` runs all.
 """
 
@@ -32,16 +32,16 @@ RULES = written()
 AT_ONCE = 2
 """How many trials promtool gets at once: most mutants are found out by the first ones."""
 
-_KEPT = "what its pods were is kept for ten minutes all the same"
-_MOST = "of two protons the one with more ready pods counts, so what an old one was holds nothing"
-_ASKS = "it asks itself whether its pods are told"
+_KEPT = "its pods are kept for ten minutes anyway"
+_MOST = "of two protons the one with more ready pods counts, so an old one has no effect"
+_READS_FRESH = "it reads itself whether pods are reported"
 EQUAL: dict[str, str] = {
     "DataRobotPodSnapshotMissing warning: 0 is -0.01 at 560": "no count is below 0",
-    "DataRobotPodSnapshotMissing warning: no part of what is fresh": _ASKS,
-    "DataRobotPodSnapshotMissing warning: part without pods of what is fresh": _ASKS,
+    "DataRobotPodSnapshotMissing warning: no part of what is fresh": _READS_FRESH,
+    "DataRobotPodSnapshotMissing warning: part without pods of what is fresh": _READS_FRESH,
     "DataRobotAutoscalerSaturated warning: part without pods of what is fresh": _KEPT,
     "DataRobotWorkloadMemoryNearLimit warning: part without pods of what is fresh": _KEPT,
-    "DataRobotWorkloadMemoryNearLimit warning: no part of what is fresh": "a pod's memory is not told with the pods",
+    "DataRobotWorkloadMemoryNearLimit warning: no part of what is fresh": "pod memory is not reported with pods",
     "DataRobotWorkloadReplicasDegraded critical: part without pods of what is fresh": _MOST,
     "DataRobotWorkloadReplicasDegraded warning: part without pods of what is fresh": _MOST,
 }
@@ -57,7 +57,7 @@ class Proof(NamedTuple):
     alert: str
     mutants: tuple[Mutant, ...]
     documents: tuple[str, ...]
-    """Test files for promtool, the most telling first."""
+    """Test files for promtool, most distinctive first."""
     equal: tuple[str, ...]
     """The mutants that nothing can detect."""
     promtool: str
@@ -73,17 +73,17 @@ class Proof(NamedTuple):
 @functools.cache
 def version() -> str:
     """The version of the promtool on this machine, such as 2.42.0+ds."""
-    told = subprocess.run([component("promtool"), "--version"], capture_output=True, text=True, check=True)
-    found = re.search(r"version (\S+)", told.stdout + told.stderr)
-    assert found is not None, told
+    ran = subprocess.run([component("promtool"), "--version"], capture_output=True, text=True, check=True)
+    found = re.search(r"version (\S+)", ran.stdout + ran.stderr)
+    assert found is not None, ran
     return found[1]
 
 
 def proof(case: Case) -> Proof:
     """What there is to prove of an alert."""
-    told = list(trials(case))
-    first = [trial for trial in told if not trial.name.startswith("no ")]
-    ordered: list[Trial] = [*first, *(trial for trial in told if trial not in first)]
+    found = list(trials(case))
+    first = [trial for trial in found if not trial.name.startswith("no ")]
+    ordered: list[Trial] = [*first, *(trial for trial in found if trial not in first)]
     parts = [ordered[begin : begin + AT_ONCE] for begin in range(0, len(ordered), AT_ONCE)]
     return Proof(
         case.alert,

@@ -1,11 +1,10 @@
-"""What the exporter's own pages say in each story, in tests/golden/pages: read them as one who was woken.
+"""The pages of each story, in tests/golden/pages: review them as the engineer on call.
 
 One round of the story is played in virtual time, then the workload is well, until nothing fires any more. The receiver
-wants what is critical and what is a warning. `UPDATE_GOLDEN=1 pytest tests/alerts/test_pages.py` writes them anew.
+wants what is critical and what is a warning. `UPDATE_GOLDEN=1 pytest tests/alerts/test_pages.py` regenerates them.
 """
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -27,13 +26,14 @@ from exporter.paging.receiver import Receiver
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES, Story
 from exporter.state.store import Store
+from tests.goldens import check_golden
 from tests.one_story import MAX_PLAY_SECONDS, OneStory
 from tests.stage import Stage, played
 
 pytestmark = pytest.mark.long
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "pages"
-HOLDS, ENDS_WITHIN = 80 * 60.0, 8 * 3600.0
+LASTS, ENDS_WITHIN = 80 * 60.0, 8 * 3600.0
 """Seconds for which a story without an end is played, and in which all that fires has ended once all is well."""
 OPTIONS = Options(
     runbooks="https://runbooks.example.test/",
@@ -55,8 +55,8 @@ class Here(ThreadPoolExecutor):
 
 
 def pages(story: Story) -> list[tuple[float, Notification]]:
-    """All that is told of a story, and when, in seconds since its beginning."""
-    heard: list[tuple[float, Notification]] = []
+    """All notifications of a story, with their times in seconds since its beginning."""
+    sent: list[tuple[float, Notification]] = []
     with Simulator(workloads=1) as simulator:
         simulator.world = world = OneStory(story)
 
@@ -64,10 +64,10 @@ def pages(story: Story) -> list[tuple[float, Notification]]:
             asyncio.get_running_loop().set_default_executor(Here())
 
             async def send(notifications: Sequence[Notification], _: float) -> list[Sent]:
-                heard.extend((stage.now, each) for each in notifications)
+                sent.extend((stage.now, each) for each in notifications)
                 return [Sent(each.key, "delivered") for each in notifications]
 
-            subscription = Subscription(lambda told: chosen(WANTS, told), lambda told, now: quiet(WANTS, told, now))
+            subscription = Subscription(lambda each: chosen(WANTS, each), lambda each, now: quiet(WANTS, each, now))
             pager = Pager(
                 store=Store(None),
                 report=stage.report,
@@ -79,23 +79,23 @@ def pages(story: Story) -> list[tuple[float, Notification]]:
                 clock=Clock(lambda: stage.wall, lambda: stage.now),
             )
 
-            async def look() -> None:
+            async def evaluate() -> None:
                 await pager.evaluate()
                 await pager.notify()
 
-            ends = min(story.seconds, MAX_PLAY_SECONDS) if story.seconds != float("inf") else HOLDS
-            await stage.run(ends - 30, look)
+            ends = min(story.seconds, MAX_PLAY_SECONDS) if story.seconds != float("inf") else LASTS
+            await stage.run(ends - 30, evaluate)
             world.actor(0).story = HEALTHY
             while pager.state.notified["on-call"] and stage.now < ends + ENDS_WITHIN:
-                await stage.run(stage.now + 600, look)
+                await stage.run(stage.now + 600, evaluate)
 
         played(play, simulator)
-    return heard
+    return sent
 
 
-def told(heard: Sequence[tuple[float, Notification]]) -> str:
+def as_text(sent: Sequence[tuple[float, Notification]]) -> str:
     """Pages as a person reads them: what fires with its evidence, what has ended in a line."""
-    return "\n".join(_page(at, each) for at, each in heard) or "nobody is told anything\n"
+    return "\n".join(_page(at, each) for at, each in sent) or "no notifications\n"
 
 
 def _page(at: float, each: Notification) -> str:
@@ -107,19 +107,16 @@ def _page(at: float, each: Notification) -> str:
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
 def test_a_page_says_what_is_wrong_and_each_incident_opens_once_and_ends_once(story: Story) -> None:
-    heard = pages(story)
-    for key in {each.key for _, each in heard}:
-        # A page that gets louder or softer is told again, as the same incident.
-        tracker = [each.labels["severity"] if each.ended is None else "over" for _, each in heard if each.key == key]
+    sent = pages(story)
+    for key in {each.key for _, each in sent}:
+        # A page whose severity changes is sent again, as the same incident.
+        tracker = [each.labels["severity"] if each.ended is None else "over" for _, each in sent if each.key == key]
         assert tracker[-1] == "over", key
         assert all(one != other for one, other in zip(["over", *tracker], tracker, strict=False)), (key, tracker)
         assert tracker.count("over") == (2 if story.name in TWICE else 1), key
     file = GOLDEN / f"{story.name.replace(' ', '-')}.txt"
-    words = f"{story.shows}\n\n{told(heard)}"
-    if os.environ.get("UPDATE_GOLDEN"):
-        GOLDEN.mkdir(exist_ok=True)
-        file.write_text(words)
-    assert words == file.read_text(), "if it is meant: UPDATE_GOLDEN=1, and read the difference"
+    words = f"{story.shows}\n\n{as_text(sent)}"
+    check_golden(file, words)
 
 
 def test_there_is_no_golden_file_without_its_story() -> None:

@@ -1,6 +1,6 @@
-"""A week in which nothing is wrong wakes nobody: rollouts, starts, stops, scaling to zero and back, hiccups of the API.
+"""A week without problems pages no one: rollouts, starts, stops, scaling to zero and back, hiccups of the API.
 
-The week passes in virtual time; what the page said every two minutes of it stands in a real Prometheus, and the shipped
+The week passes in virtual time; the page of every two minutes of it is stored in a real Prometheus, and the shipped
 rules look back on it. `make test` plays ten hours, `make test-all` the week too.
 """
 
@@ -13,7 +13,7 @@ from exporter.fleet.polling import Policy
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES
 from tests import counts
-from tests.alerts.history import Fired, asked, fired, shipped
+from tests.alerts.history import Fired, families_read, fired, shipped
 from tests.e2e.backfill import Pages, filled
 from tests.stage import START, Stage, played, simulated
 
@@ -24,17 +24,17 @@ QUIET = (
     "healthy", "autoscaled", "scaled to zero", "woken from zero", "replacement", "settings change", "slow start",
     "start of 14 minutes", "promoted", "stop and start",
 )  # fmt: skip
-TROUBLES = ("unavailable", "throttled", "bad-gateway", "truncated", "error-text")
+FAILURES = ("unavailable", "throttled", "bad-gateway", "truncated", "error-text")
 RULES = shipped()
 TICKETS = {
-    "DataRobotWorkloadStopped": "an important workload is stopped, and who wanted it the API does not tell",
+    "DataRobotWorkloadStopped": "an important workload is stopped, and the API does not report who stopped it",
     "DataRobotAccountWorkloadLimitNear": "the simulated account may have little more than its fleet",
 }
 """Tickets that a quiet week may bring, and why."""
 
 
 def fleet() -> Simulator:
-    """Workloads that all matter, of which nobody is in trouble."""
+    """Workloads of critical importance, none of which has a problem."""
     made = simulated(len(QUIET), seed=3)
     stories = {story.name: story for story in STORIES}
     for number, name in enumerate(QUIET):
@@ -49,7 +49,7 @@ def fleet() -> Simulator:
 )
 def week(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Fired]]:
     lasts = request.param * HOUR
-    pages = Pages(asked(RULES))
+    pages = Pages(families_read(RULES))
     with fleet() as simulator:
 
         async def play(stage: Stage) -> None:
@@ -58,7 +58,7 @@ def week(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
                 pages.add(page, stage.wall, 'job="datarobot"')
                 hours, seconds = divmod(stage.now, HOUR)
                 hiccup = hours % 5 == 3 and 1800 <= seconds < 1800 + EVERY  # one sweep in five hours fails
-                simulator.odd = frozenset({TROUBLES[int(hours) % len(TROUBLES)]}) if hiccup else frozenset()
+                simulator.odd = frozenset({FAILURES[int(hours) % len(FAILURES)]}) if hiccup else frozenset()
 
             stage.report.set("config_last_reload_successful", 1)  # the daemon says so at its start
             await stage.run(lasts, note, EVERY)
@@ -68,7 +68,7 @@ def week(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield [one for rule in RULES for one in fired(prometheus, rule, START + EVERY, START + lasts - EVERY, EVERY)]
 
 
-def test_nobody_is_woken(week: list[Fired]) -> None:
+def test_no_page_is_sent(week: list[Fired]) -> None:
     pages = [one for one in week if one.severity == "critical"]
     counts.numbers["pages while nothing is wrong"] = len(pages)
     assert pages == []
@@ -78,6 +78,6 @@ def test_there_are_no_tickets_but_those_that_must_be(week: list[Fired]) -> None:
     assert Counter(one.alert for one in week if one.severity == "warning").keys() <= TICKETS.keys()
 
 
-def test_the_watchdog_was_heard_all_week(week: list[Fired]) -> None:
+def test_the_watchdog_fires_all_week(week: list[Fired]) -> None:
     (watchdog,) = [one for one in week if one.severity == "none"]
     assert watchdog.ends is None

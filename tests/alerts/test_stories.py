@@ -1,10 +1,9 @@
-"""Whom each story of the simulator wakes: tests/alerts/stories.txt, to be read.
+"""The alerts that each story of the simulator fires: tests/alerts/stories.txt, for review.
 
-All stories are played in virtual time, their pages stand in a real Prometheus, and the shipped rules look back on them.
-`UPDATE_GOLDEN=1` writes the file anew.
+All stories are played in virtual time, their pages are stored in a real Prometheus, which evaluates the shipped rules.
+`UPDATE_GOLDEN=1` regenerates the file.
 """
 
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,8 +22,9 @@ from exporter.alerting.subjects import (
     subjects,
 )
 from exporter.simulator.stories import STORIES
-from tests.alerts.history import Fired, asked, fired, shipped
+from tests.alerts.history import Fired, families_read, fired, shipped
 from tests.e2e.backfill import Pages, filled
+from tests.goldens import check_golden
 from tests.stage import START, Stage, played, simulated
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
@@ -47,7 +47,7 @@ class Played(NamedTuple):
 
 @pytest.fixture(scope="module")
 def stories(tmp_path_factory: pytest.TempPathFactory) -> Played:
-    pages = Pages(asked(RULES))
+    pages = Pages(families_read(RULES))
     fired_then: dict[float, set[Fires]] = {}
     alarms: dict[str, Alarm] = {}
     with simulated(len(STORIES), seed=11) as simulator:
@@ -82,35 +82,33 @@ def _listed(firings: Iterable[Fired]) -> str:
         rows.setdefault(name, set()).add(f"  {one.severity} {one.alert}{' (goes on)' if one.ends is None else ''}")
     shows = {story.name: story.shows for story in STORIES}
     return "\n\n".join(
-        "\n".join([f"{name}: {shows.get(name, '')}", *sorted(lines or {"  nobody"})]) for name, lines in rows.items()
+        "\n".join([f"{name}: {shows.get(name, '')}", *sorted(lines or {"  none"})]) for name, lines in rows.items()
     )
 
 
-def test_a_story_wakes_whom_it_should_and_nobody_else(stories: Played) -> None:
+def test_a_story_fires_the_expected_alerts(stories: Played) -> None:
     text = _listed(stories.firings) + "\n"
-    if os.environ.get("UPDATE_GOLDEN"):
-        FILE.write_text(text)
-    assert text == FILE.read_text(), "if it is meant: UPDATE_GOLDEN=1, and read the difference"
+    check_golden(FILE, text)
 
 
 def test_the_daemons_own_alarms_fire_when_the_rules_do_give_or_take_one_evaluation(stories: Played) -> None:
-    looks = sorted(stories.alarms)
-    ours = {(each, at) for at in looks for each in stories.alarms[at] if each[0] not in OWN_ALERTS}
+    times = sorted(stories.alarms)
+    ours = {(each, at) for at in times for each in stories.alarms[at] if each[0] not in OWN_ALERTS}
     theirs: set[tuple[Fires, float]] = set()
     for one in stories.firings:
         key = one.alert, one.severity, one.labels.get("workload_id", "")
         ends = START + LASTS + 1 if one.ends is None else one.ends
-        theirs.update((key, at) for at in looks if one.begins <= at < ends)
+        theirs.update((key, at) for at in times if one.begins <= at < ends)
 
     def alone(some: set[tuple[Fires, float]], others: set[tuple[Fires, float]]) -> list[tuple[Fires, float]]:
         """Firings of two evaluations in a row of which the other side has nothing nearby."""
         near = {
-            (key, looks[n]) for key, at in others for n in range(max(0, place[at] - 1), place[at] + 2) if n < len(looks)
+            (key, times[n]) for key, at in others for n in range(max(0, place[at] - 1), place[at] + 2) if n < len(times)
         }
         lonely = some - near
-        return sorted((key, at) for key, at in lonely if (key, looks[max(0, place[at] - 1)]) in lonely - {(key, at)})
+        return sorted((key, at) for key, at in lonely if (key, times[max(0, place[at] - 1)]) in lonely - {(key, at)})
 
-    place = {at: number for number, at in enumerate(looks)}
+    place = {at: number for number, at in enumerate(times)}
     assert alone(ours, theirs) == []
     assert alone(theirs, ours) == []
     assert len({key for key, _ in ours & theirs}) > 20

@@ -15,7 +15,7 @@ from tests.components import component
 
 STEP = 60
 BEGINS = 1200
-"""When all ceases to be well. Whatever a condition looks back on lies before it."""
+"""When all ceases to be well. Past samples of conditions are before it."""
 
 
 class Ago(NamedTuple):
@@ -68,13 +68,13 @@ class Trial(NamedTuple):
 def series_of(name: str, instance: str) -> str:
     """The whole name of a series: with the labels of its exporter, its account and, unless it says so, its workload."""
     metric, _, labels = name.rstrip("}").partition("{")
-    told = dict(re.findall(r'(\w+)="([^"]*)"', labels))
+    given = dict(re.findall(r'(\w+)="([^"]*)"', labels))
     common = {"job": "datarobot", "instance": instance}
     if metric not in ("up",) and not re.match("datarobot_exporter_(config|state|series)", metric):
         common["account"] = "acme"
     if not re.match("up|datarobot_(account|exporter)_", metric):
         common |= {"workload": "churn", "workload_id": "w1"}
-    written = ",".join(f'{label}="{value}"' for label, value in sorted((common | told).items()))
+    written = ",".join(f'{label}="{value}"' for label, value in sorted((common | given).items()))
     return f"{metric}{{{written}}}"
 
 
@@ -96,7 +96,7 @@ def _samples(phases: tuple[Phase, ...], until: float) -> dict[str, list[str]]:
     made: dict[str, list[str]] = {}
     for name in names:
         for instance in instances:
-            told: list[str] = []
+            points: list[str] = []
             total = 0.0
             for at in range(0, int(until) + STEP, STEP):
                 phase = next(phase for phase in reversed(phases) if phase.begins <= at)
@@ -109,10 +109,10 @@ def _samples(phases: tuple[Phase, ...], until: float) -> dict[str, list[str]]:
                 if not phase.served or phase.instance != instance:
                     number = None
                 if number is None:
-                    told.append("stale" if told and told[-1] not in ("stale", "_") else "_")
+                    points.append("stale" if points and points[-1] not in ("stale", "_") else "_")
                 else:
-                    told.append(f"{number:.10g}")
-            made[series_of(name, instance)] = told
+                    points.append(f"{number:.10g}")
+            made[series_of(name, instance)] = points
     return made
 
 

@@ -5,12 +5,12 @@ from typing import Any
 
 from exporter.alerting.alerts import ALERTS, Alert
 from exporter.alerting.rules import DEFAULT, Options, rules
-from tests.alerts.cases import Case, Way
+from tests.alerts.cases import Also, Case
 from tests.alerts.pages import READY, WELL, C, P, W
 from tests.alerts.timeline import BEGINS, NOTHING, STEP, Ago, Expected, Page, Phase, Trial, every
 
 HOLD = 600
-"""How long an alert is held while nothing is told of its workload."""
+"""How long an alert is held without recent data about its workload."""
 GAP = 300
 OF_PODS = (P, C, f"{W}draft_expiry", f"{W}autoscaling_load", f"{W}scaled_to_zero")
 """What the names of series begin with that are withdrawn with the pods."""
@@ -27,11 +27,11 @@ def written(options: Options = ALL) -> dict[str, list[Mapping[str, Any]]]:
     return made
 
 
-def firing(case: Case, at: float, way: Way | None = None) -> Expected:
+def firing(case: Case, at: float, variant: Also | None = None) -> Expected:
     """The alert fires at `at` seconds after all ceased to be well, with these labels and these words, and no other."""
     alert: Alert = ROWS[case.alert]
-    says = way.says if way is not None and way.says is not None else case.says
-    severity = way.severity if way is not None and way.severity is not None else case.severity
+    says = variant.says if variant is not None and variant.says is not None else case.says
+    severity = variant.severity if variant is not None and variant.severity is not None else case.severity
     labels = {**case.who, "severity": severity, "component": alert.component}
     annotations = {
         "summary": alert.summary,
@@ -47,19 +47,19 @@ def silent(at: float) -> Expected:
 
 def trials(case: Case) -> Iterator[Trial]:
     """All trials of a case; those of silence and of being held, once for each severity that it has."""
-    yield from _ways(case)
-    for severity, way in _severities(case).items():
+    yield from _variants(case)
+    for severity, variant in _severities(case).items():
         if ROWS[case.alert].component != "exporter":
-            yield from _held(case, severity, way)
-        yield from _silent(case, severity, way)
+            yield from _held(case, severity, variant)
+        yield from _silent(case, severity, variant)
 
 
-def _silent(case: Case, severity: str, way: Way) -> Iterator[Trial]:
+def _silent(case: Case, severity: str, variant: Also) -> Iterator[Trial]:
     """What leaves it silent: where it is about a workload all at once, each on a workload of its own."""
-    told = tuple(silent(at) for at in every(0, case.after + case.wait + 300))
-    pages = {name: _begun(case, {**way.page, **page}) for name, page in case.silent.items()}
+    expectations = tuple(silent(at) for at in every(0, case.after + case.wait + 300))
+    pages = {name: _begun(case, {**variant.page, **page}) for name, page in case.silent.items()}
     if ROWS[case.alert].component != "workload":
-        yield from (Trial(f"no {severity}: {name}", begun, told) for name, begun in pages.items())
+        yield from (Trial(f"no {severity}: {name}", begun, expectations) for name, begun in pages.items())
         return
     both = tuple(
         phase._replace(page={
@@ -69,7 +69,7 @@ def _silent(case: Case, severity: str, way: Way) -> Iterator[Trial]:
         })
         for place, phase in enumerate(_begun(case))
     )  # fmt: skip
-    yield Trial(f"no {severity}: {', '.join(pages)}", both, told)
+    yield Trial(f"no {severity}: {', '.join(pages)}", both, expectations)
 
 
 def _on(series: str, workload: str) -> str:
@@ -80,10 +80,12 @@ def _on(series: str, workload: str) -> str:
     return f'{name}{{{labels}{"," if labels else ""}workload="{workload}",workload_id="{workload}"}}'
 
 
-def _severities(case: Case) -> dict[str, Way]:
-    """The first way to fire with each severity."""
-    ways = {way.severity: way for way in reversed(list(case.also.values())) if way.severity is not None}
-    return {**ways, case.severity: Way({})}
+def _severities(case: Case) -> dict[str, Also]:
+    """The first variant to fire with each severity."""
+    variants = {
+        variant.severity: variant for variant in reversed(list(case.also.values())) if variant.severity is not None
+    }
+    return {**variants, case.severity: Also({})}
 
 
 def _begun(case: Case, more: Page = NOTHING) -> tuple[Phase, ...]:
@@ -91,62 +93,62 @@ def _begun(case: Case, more: Page = NOTHING) -> tuple[Phase, ...]:
     return Phase(0, well), Phase(BEGINS, {**well, **case.bad, **more})
 
 
-def _ways(case: Case) -> Iterator[Trial]:
-    """Each way to fire: not before its wait, then at once, for as long as it lasts, and no longer."""
-    for name, way in {"fires": Way({}), **case.also}.items():
-        well, bad = _begun(case, way.page)
-        at = (case.after if way.after is None else way.after) + case.wait
+def _variants(case: Case) -> Iterator[Trial]:
+    """Each variant to fire: not before its wait, then at once, for as long as it lasts, and no longer."""
+    for name, variant in {"fires": Also({}), **case.also}.items():
+        well, bad = _begun(case, variant.page)
+        at = (case.after if variant.after is None else variant.after) + case.wait
         before = [silent(at - STEP)] if at else [silent(-STEP)]
-        ends = case.ends if way.ends is None else way.ends
+        ends = case.ends if variant.ends is None else variant.ends
         if ends is None:
             over = at + 600
             gone = over + max(case.keep, case.lingers) + 2 * STEP
-            still = [firing(case, over - STEP, way)]
-            still += [firing(case, over + more - 2 * STEP, way) for more in (case.keep, case.lingers) if more]
+            still = [firing(case, over - STEP, variant)]
+            still += [firing(case, over + more - 2 * STEP, variant) for more in (case.keep, case.lingers) if more]
             after = [] if case.keep or case.lingers else [silent(over)]
-            expected = (*before, firing(case, at, way), *still, *after, silent(gone))
+            expected = (*before, firing(case, at, variant), *still, *after, silent(gone))
             yield Trial(name, (well, bad, Phase(BEGINS + over, well.page)), expected)
         else:
-            told = (firing(case, at, way), firing(case, ends - STEP, way), silent(ends))
-            yield Trial(name, (well, bad), (*before, *told))
+            expectations = (firing(case, at, variant), firing(case, ends - STEP, variant), silent(ends))
+            yield Trial(name, (well, bad), (*before, *expectations))
             early = Phase(BEGINS + at + 60, well.page)
-            yield Trial(f"{name}, and is over", (well, bad, early), (firing(case, at, way), silent(at + 60)))
+            yield Trial(f"{name}, and is over", (well, bad, early), (firing(case, at, variant), silent(at + 60)))
 
 
-def _held(case: Case, severity: str, way: Way) -> Iterator[Trial]:
-    """Nothing that happens to the scrapes, or to the exporter, resolves it or makes it wait anew."""
+def _held(case: Case, severity: str, variant: Also) -> Iterator[Trial]:
+    """Nothing that happens to the scrapes, or to the exporter, resolves it or restarts its wait time."""
     at = case.after + case.wait
     if case.wait > STEP and case.after + STEP + GAP < (case.ends or at + GAP + STEP):
         blind = BEGINS + case.after + STEP
-        told = (silent(at - STEP), firing(case, at, way))
-        yield Trial(f"{severity} waits on through a gap", _resumed(case, way, blind, GAP), told)
+        expectations = (silent(at - STEP), firing(case, at, variant))
+        yield Trial(f"{severity} waits on through a gap", _resumed(case, variant, blind, GAP), expectations)
     blind = BEGINS + at + STEP
     lasts = GAP if case.ends is None else min(GAP, case.ends - at - 4 * STEP)
-    through = [firing(case, at + STEP + passed, way) for passed in range(0, int(lasts), STEP)]
-    through.append(firing(case, at + lasts + 2 * STEP, way))
-    yield Trial(f"{severity} fires on through a gap", _resumed(case, way, blind, lasts), tuple(through))
-    new = _resumed(case, way, blind, 120, instance="b:1")
+    through = [firing(case, at + STEP + passed, variant) for passed in range(0, int(lasts), STEP)]
+    through.append(firing(case, at + lasts + 2 * STEP, variant))
+    yield Trial(f"{severity} fires on through a gap", _resumed(case, variant, blind, lasts), tuple(through))
+    new = _resumed(case, variant, blind, 120, instance="b:1")
     yield Trial(f"{severity} fires on when the exporter is replaced", new, tuple(through))
     early = case.after + STEP if case.wait < HOLD - 4 * STEP else at + STEP
     last = early + HOLD + case.keep
-    phases = (*_begun(case, way.page), Phase(BEGINS + early, {}, served=False))
-    told = (firing(case, last - 3 * STEP, way), silent(last + 2 * STEP))
-    yield Trial(f"{severity} is not held for ever", phases, told)
+    phases = (*_begun(case, variant.page), Phase(BEGINS + early, {}, served=False))
+    expectations = (firing(case, last - 3 * STEP, variant), silent(last + 2 * STEP))
+    yield Trial(f"{severity} is not held for ever", phases, expectations)
     if ROWS[case.alert].pods:
-        yield from _without_pods(case, severity, way, at)
+        yield from _without_pods(case, severity, variant, at)
 
 
-def _without_pods(case: Case, severity: str, way: Way, at: float) -> Iterator[Trial]:
-    """Pods are told apart from the rest: their series go when they are too old, or when another proton serves."""
-    well, bad = _begun(case, way.page)
+def _without_pods(case: Case, severity: str, variant: Also, at: float) -> Iterator[Trial]:
+    """Pods are reported separately: their series go when they are too old, or when another proton serves."""
+    well, bad = _begun(case, variant.page)
     fresh = {f'{W}fresh{{part="pods"}}': 0.0, f'{W}fresh{{part="events"}}': 1.0}
     withdrawn = {name: value for name, value in _settled(bad).items() if not name.startswith(OF_PODS)}
     phases = (well, bad, Phase(BEGINS + at + STEP, {**withdrawn, **fresh}))
-    told = tuple(firing(case, at + passed, way) for passed in (0, 2 * STEP, HOLD + case.keep - 2 * STEP))
+    expectations = tuple(firing(case, at + passed, variant) for passed in (0, 2 * STEP, HOLD + case.keep - 2 * STEP))
     if not any(metric.name == f"{W}fresh" for metric in ROWS[case.alert].condition.metrics()):  # it is about that
-        yield Trial(f"{severity} fires on while its pods are not told", phases, told)
+        yield Trial(f"{severity} fires on while its pods are not reported", phases, expectations)
     new = {name.replace('"p1"', '"p3"'): value for name, value in well.page.items()}
-    expected = (told[0], silent(at + case.keep + 4 * STEP))
+    expected = (expectations[0], silent(at + case.keep + 4 * STEP))
     yield Trial(f"{severity} ends when another proton serves", (well, bad, Phase(BEGINS + at + STEP, new)), expected)
     if any("waiting_reason" in name or "unschedulable" in name for name in case.bad):
         starting = {**new, READY.replace('"p1"', '"p3"'): 0.0}
@@ -154,9 +156,9 @@ def _without_pods(case: Case, severity: str, way: Way, at: float) -> Iterator[Tr
         yield Trial(f"{severity} ends when another proton starts", phases, expected)
 
 
-def _resumed(case: Case, way: Way, blind: float, lasts: float, instance: str = "a:1") -> tuple[Phase, ...]:
-    """All goes on as before after a time in which nothing is told."""
-    well, bad = _begun(case, way.page)
+def _resumed(case: Case, variant: Also, blind: float, lasts: float, instance: str = "a:1") -> tuple[Phase, ...]:
+    """All continues as before after a time without data."""
+    well, bad = _begun(case, variant.page)
     after = bad._replace(begins=blind + lasts, instance=instance, page=_settled(bad))
     return well, bad, Phase(blind, {}, served=False), after
 

@@ -10,13 +10,13 @@ from exporter.api.clock_skew import MAX_SAMPLES, Skew
 
 NOW = 1_795_000_000.0
 SHARES = st.floats(0, 1)
-"""Where between request and answer the header was written."""
+"""Position of the header between request (0) and response (1)."""
 REQUESTS = st.lists(st.tuples(st.floats(0, 60), st.floats(0, 0.999), SHARES), min_size=1, max_size=30)
-"""Seconds since the request before, seconds a request takes, and when the header was written."""
+"""Seconds since the previous request, duration of the request, and the position of the header."""
 
 
 def after(requests: list[tuple[float, float, float]], ahead: float, skew: Skew = Skew(), now: float = NOW) -> Skew:  # noqa: B008
-    """What is known after these requests to a server whose clock is `ahead`."""
+    """The offset after these requests to a server whose clock is `ahead` by some seconds."""
     for pause, seconds, share in requests:
         now += pause
         skew = skew.with_response(math.floor(now + share * seconds + ahead), now + seconds / 2)

@@ -1,4 +1,4 @@
-"""A page of the list becomes workloads and rejects; what is odd costs itself and no more."""
+"""A page of the list becomes workloads and rejects; an unreadable value loses only itself."""
 
 import json
 from typing import Any
@@ -145,10 +145,10 @@ def test_an_id_with_an_invalid_character_is_not_an_id() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b'{"data": [{"id": "a"}, {"id": "b", "x": NaN}',  # cut short
+        b'{"data": [{"id": "a"}, {"id": "b", "x": NaN}',  # truncated
         b'{"data": [{"id": "a", "x": NaN}]',
         b'{"data": [{"id": "a", "name": "no end',
-        b'{"data": [{"id": "a", "x": [1, NaN}]}',  # brackets that do not match
+        b'{"data": [{"id": "a", "x": [1, NaN}]}',  # unbalanced brackets
         b'{"data": [{"id": "a", "x": NaN}]}]',
         b'{"data": [{"id": "a", "x": NaN}]} {"data": []}',
         b'{"data": [{"id": "a"}]}, "x": NaN',

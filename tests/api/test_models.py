@@ -1,4 +1,4 @@
-"""Readings of API values: what a text, a status or a setting means, and when it means nothing."""
+"""Interpretation of API values: texts, statuses and settings, and which of them are ignored."""
 
 import itertools
 from typing import get_args
@@ -130,7 +130,7 @@ LISTED = (
     "unknown submitted initializing provisioning launching running warming draining stopping stopped errored "
     "terminated suspended interrupted restarting updating failed scheduled pending"
 ).split()
-"""Every status that a source of the API names."""
+"""Every status in a source of the API."""
 
 
 def test_every_status_that_is_known_has_a_group_a_series_and_no_other_is_taken_for_known() -> None:

@@ -1,4 +1,4 @@
-"""The example answers P05 to P32 of the API, each decoded to what it says. P01 to P04 stand in `test_decode`."""
+"""Example responses P05 to P32 of the API, decoded. P01 to P04 are in `test_decoding`."""
 
 import json
 from typing import Any
@@ -93,7 +93,7 @@ def test_p07_the_active_proton_is_known_by_its_role_or_else_by_the_workload() ->
     assert active_proton(roleless, named) is roleless[1]
     assert active_proton(roleless, workload()) is roleless[0]
     assert active_proton([], workload()) is None
-    # The newest that runs may not be the one that serves where a part of the list is missing.
+    # With an incomplete list, the newest running proton may not be the serving one.
     assert active_proton(roleless, workload(), complete=False) is None
     assert active_proton(roleless, named, complete=False) is roleless[1]
     assert active_proton(protons.items, workload(), complete=False) is active
@@ -142,7 +142,7 @@ def test_p12_an_out_of_memory_kill_shows_in_the_last_state_of_a_container_that_r
 
 def test_p13_an_image_that_cannot_be_pulled() -> None:
     (replica,) = replicas("P13")
-    assert replica_ready(replica) is False  # by its container: the condition Ready is not found
+    assert replica_ready(replica) is False  # by its container: the condition Ready is not reported
     assert [waiting_reason(container) for container in containers("P13")] == ["ImagePullBackOff"]
     assert [c.truth for c in replica.conditions or ()] == [False]
 
@@ -284,7 +284,7 @@ def test_resource_values_in_snake_case_are_read_too() -> None:
     ("unit", "value", "most", "expected"),
     [
         ("nanocores", 5e8, 2.0, 0.5),
-        ("nanocores", 5e9, 2.0, None),  # more than twice of what there is: no nanocores
+        ("nanocores", 5e9, 2.0, None),  # more than twice the bundle: not nanocores
         ("percentage", 50, None, 0.5),
         ("furlongs", 1, None, None),
         (None, 1, None, None),
@@ -354,7 +354,7 @@ UNKNOWN_READY = PodCondition(type="Ready")
         (Replica(conditions=(PodCondition(type="Ready", value=True),), containers=(Container(ready=False),)), True),
         (Replica(status="FAILED", conditions=(PodCondition(type="Ready", value=True),)), False),
         (Replica(status="running", containers=(Container(ready=True),)), True),
-        # The containers may be as they were before the node was lost.
+        # The containers may be reported as before the node was lost.
         (Replica(status="unknown", containers=(Container(ready=True),)), None),
         (
             Replica(status="unknown", conditions=(UNKNOWN_READY,), containers=(Container(ready=True),)),
@@ -458,7 +458,7 @@ def test_an_unreadable_leaf_loses_only_that_leaf() -> None:
         ("$.replicas[].containers[]", "type"),
         ("$.replicas[].conditions", "type"),
     ]
-    # A pod or container that cannot be read is there: without it, those that are well would be all there are.
+    # An unreadable pod or container counts: without it, only healthy ones would remain.
     assert [(r.name, len(r.containers or ())) for r in found.value.replicas or ()] == [(None, 0), ("a", 2), ("b", 0)]
 
 

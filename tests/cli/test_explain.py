@@ -1,10 +1,9 @@
-"""What `explain` says of each story in its telling moments, in tests/golden/explain: read them as one who was woken.
+"""Output of `explain` at selected moments of each story, in tests/golden/explain. Review it as an on-call engineer.
 
-The first part is asked from the API alone, as the command does it; the second is what a page says, with all that a
-daemon has seen in the half hour before. `UPDATE_GOLDEN=1 pytest tests/cli/test_explain.py` writes them anew.
+The first part uses only what the API reports at that moment, as the command does; the second is the evidence of a page
+by a daemon that has run for half an hour. `UPDATE_GOLDEN=1 pytest tests/cli/test_explain.py` writes the files.
 """
 
-import os
 from pathlib import Path
 
 import pytest
@@ -17,14 +16,15 @@ from exporter.diagnosis.wording import evidence, text
 from exporter.settings.accounts import AccountSettings
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES, Story
+from tests.goldens import check_golden
 from tests.one_story import OneStory
 from tests.stage import START, Stage, played
 
 pytestmark = pytest.mark.long
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "explain"
-WATCHED = 1800.0
-"""For how long a daemon has watched before, at the most."""
+MONITORED = 1800.0
+"""Maximum seconds that the daemon has run before."""
 MOMENTS: dict[str, tuple[float, ...]] = {
     "crash loop": (12,),
     "start of 14 minutes": (1.5, 10),
@@ -48,26 +48,28 @@ MOMENTS: dict[str, tuple[float, ...]] = {
     "draining unreadable": (26,),
     "serving unreadable": (26, 40),
 }
-"""Minutes after the story's beginning; ten for the others."""
+"""Minutes after the start of a story; the others: ten."""
 
 
-def told(story: Story) -> str:
+def explanation(story: Story) -> str:
     """The golden text of a story."""
-    return f"{story.shows}\n" + "".join(_told(story, 60 * minutes) for minutes in MOMENTS.get(story.name, (10,)))
+    return f"{story.shows}\n" + "".join(
+        _explained_at(story, 60 * minutes) for minutes in MOMENTS.get(story.name, (10,))
+    )
 
 
-def _told(story: Story, moment: float) -> str:
+def _explained_at(story: Story, moment: float) -> str:
     parts = [f"\n=== {moment / 60:g} min ===\n"]
-    watched = min(WATCHED, moment)
+    monitored = min(MONITORED, moment)
     with Simulator(workloads=1) as simulator:
         simulator.world = world = OneStory(story)
         actor = world.actor(0)
         if story.seconds != float("inf"):
-            actor.origin = START - (moment - watched)
+            actor.origin = START - (moment - monitored)
             world._numbers = {} if story.rounds_ids else {actor.id(actor.moment(START)): 0}
 
         async def play(stage: Stage) -> None:
-            await stage.run(watched - 1)
+            await stage.run(monitored - 1)
             try:
                 account = AccountSettings.model_validate(
                     {"name": "acme", "endpoint": "https://dr.example.test", "token": "t"}
@@ -78,22 +80,19 @@ def _told(story: Story, moment: float) -> str:
                 parts.append(f"{error}\n")
             known = stage.monitor.snapshot
             for state in (*known.workloads.values(), *known.missing.values(), *known.gone.values()):
-                said = evidence(diagnosis(state, stage.wall, DEFAULT))
-                parts.append("\n--- a page ---\n" + "".join(f"{title}: {words}\n" for title, words in said))
+                rows = evidence(diagnosis(state, stage.wall, DEFAULT))
+                parts.append("\n--- a page ---\n" + "".join(f"{title}: {words}\n" for title, words in rows))
 
         played(play, simulator)
     return "".join(parts)
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
-def test_a_story_is_explained_in_words_that_name_its_cause(story: Story) -> None:
+def test_explain_names_the_cause_of_each_story(story: Story) -> None:
     file = GOLDEN / f"{story.name.replace(' ', '-')}.txt"
-    words = told(story)
-    if os.environ.get("UPDATE_GOLDEN"):
-        GOLDEN.mkdir(exist_ok=True, parents=True)
-        file.write_text(words)
-    assert words == file.read_text(), "if it is meant: UPDATE_GOLDEN=1, and read the difference"
+    words = explanation(story)
+    check_golden(file, words)
 
 
-def test_there_is_no_golden_file_without_its_story() -> None:
+def test_every_golden_file_has_a_story() -> None:
     assert {file.stem for file in GOLDEN.glob("*.txt")} == {story.name.replace(" ", "-") for story in STORIES}

@@ -116,13 +116,13 @@ def test_all_bad_settings_are_reported_at_once_and_nothing_is_opened(tmp_path: P
         status, out, err = run(command, f"--config.file={file}")
         assert (status, out) == (2, "")
         assert "accounts[0].endpont (line 1): unknown setting; did you mean endpoint?" in err
-        assert "sweep.interval (line 2): give a duration such as 30s, 5m or 1h30m" in err
+        assert "sweep.interval (line 2): not a duration; use one such as 30s, 5m or 1h30m" in err
 
 
 def test_without_a_token_the_error_names_the_variable_and_the_demo() -> None:
     status, _, err = run()
     assert status == 2
-    assert "DATAROBOT_API_TOKEN is not set; put the API token into it" in err
+    assert "DATAROBOT_API_TOKEN is not set; it must contain the API token" in err
     assert "workload-exporter demo" in err
 
 

@@ -148,7 +148,7 @@ PROBLEMS = [
     ("repeating", "incomplete", "only workloads that it had returned before"),
     ("redirect-elsewhere", "redirect", "a redirect, which is not followed"),
     ("huge", "too_large", "more than 33554432 bytes"),
-    ("cut", "connect", "no connection, or it was cut"),
+    ("cut", "connect", "connection failed or closed"),
 ]
 
 

@@ -4,7 +4,6 @@
 """
 
 import functools
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES, Story
 from exporter.tracing.builder import Tracing
 from exporter.tracing.episode_traces import EpisodeTrace, in_progress
+from tests.goldens import check_golden
 from tests.one_story import MAX_PLAY_SECONDS, OneStory
 from tests.stage import START, Stage, played
 from tests.trees import tree
@@ -36,7 +36,7 @@ def pace(story: Story, interval: float) -> pytest.ParameterSet:
 
 
 class Play(NamedTuple):
-    """What a play of a story made, and after each sweep the trace ids of the episodes in progress."""
+    """Traces of a play of a story, and after each sweep the trace ids of the episodes in progress."""
 
     made: tuple[EpisodeTrace, ...]
     in_progress: tuple[frozenset[str], ...]
@@ -70,7 +70,7 @@ def lived(story: Story, interval: float = 30.0, late: float = 0.0) -> Play:
 
 
 def _skipped(story: Story) -> float:
-    """Of a draft's eight hours the last minutes are enough."""
+    """Seconds of a draft's eight hours that a play skips: the last minutes are enough."""
     return story.steps[0].seconds - 1200.0 if story.draft and story.rounds_ids else 0.0
 
 
@@ -89,10 +89,7 @@ def golden(story: Story) -> str:
 def test_a_story_gives_the_traces_that_its_script_states(story: Story) -> None:
     file = GOLDEN / f"{story.name.replace(' ', '-')}.txt"
     text = golden(story)
-    if os.environ.get("UPDATE_GOLDEN"):
-        GOLDEN.mkdir(exist_ok=True, parents=True)
-        file.write_text(text)
-    assert text == file.read_text(), "if intended, run again with UPDATE_GOLDEN=1 and review the difference"
+    check_golden(file, text)
 
 
 @pytest.mark.parametrize("story", CHANGING, ids=lambda story: story.name)
@@ -107,7 +104,7 @@ def test_there_is_no_golden_file_without_its_story() -> None:
 
 
 def outcomes(made: tuple[EpisodeTrace, ...], story: Story, identity: str = "") -> list[tuple[str, str, str]]:
-    """Kind, outcome and trace id of each that had time enough to settle; those of one `identity` alone, if given."""
+    """Kind, outcome and trace id of each settled episode; only those of one `identity`, if given."""
     until = round((START + _length(story) - 450.0) * 1e9)
     traced = [(each, each.trace) for each in made if each.trace is not None and each.trace.spans[0].end < until]
     key = "datarobot.workload.episode.identity"

@@ -181,7 +181,7 @@ BAD: list[tuple[str, dict[str, Any], Callable[[Running], Settings] | None, str]]
         "an interval",
         {"sweep__interval": 1e15, "sweep__stale_after": 1e16},
         None,
-        "sweep.interval (line 25): too long; at most 366d",
+        "sweep.interval (line 25): too long; the maximum is 366d",
     ),
     ("an interval beyond the check", {}, beyond_all_bounds, "reload: failed with OverflowError; see the log of "),
     (

@@ -12,7 +12,6 @@ So a new metric changes a golden file only if the story affects that metric. Tim
 of the play. `UPDATE_GOLDEN=1 pytest tests/daemon/test_stories.py` regenerates the files.
 """
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from exporter.metrics.family import Family, one, row
 from exporter.metrics.registry import FAMILIES
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES, Story, StoryStep
+from tests.goldens import check_golden
 from tests.one_story import LEAD_SECONDS, MAX_PLAY_SECONDS, OneStory
 from tests.stage import START, Stage, played
 
@@ -141,10 +141,7 @@ def golden(story: Story, families: Sequence[Family] = FAMILIES) -> str:
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
 def test_a_story_changes_the_metrics_that_its_golden_file_lists(story: Story) -> None:
     file, text = path(story), golden(story)
-    if os.environ.get("UPDATE_GOLDEN"):
-        GOLDEN.mkdir(exist_ok=True)
-        file.write_text(text)
-    assert text == file.read_text(), "if intended, run again with UPDATE_GOLDEN=1 and review the difference"
+    check_golden(file, text)
 
 
 @pytest.mark.parametrize("name", ["crash loop", "deleted", "bare"])

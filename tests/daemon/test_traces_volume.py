@@ -11,7 +11,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from exporter.clock import Clock
 from exporter.collect.account_state import MAX_PENDING_TRACES, Pending
-from exporter.fleet.episodes import FLAPPING_SECONDS, MAX_EPISODES
+from exporter.fleet.episodes import FLAPPING_SECONDS, MAX_TRACED_EPISODES
 from exporter.fleet.polling import Policy
 from exporter.otlp.encoding import encode
 from exporter.otlp.sender import Sender
@@ -231,7 +231,9 @@ def assert_twenty_an_hour(made: Iterable[EpisodeTrace], workloads: int) -> None:
     for workload, traces in of.items():
         ends = sorted(trace.spans[0].end / 1e9 for trace in traces)
         hours = (ends[-1] - ends[0]) / FLAPPING_SECONDS
-        assert all(b - a > FLAPPING_SECONDS - 120 for a, b in zip(ends, ends[MAX_EPISODES:], strict=False)), workload
+        assert all(b - a > FLAPPING_SECONDS - 120 for a, b in zip(ends, ends[MAX_TRACED_EPISODES:], strict=False)), (
+            workload
+        )
         assert folds[workload] <= hours + 1
     assert sum(folds.values()) > 0
 

@@ -80,7 +80,7 @@ def lacking(message: str) -> Pods:
 
 def state(
     status: str | None = "running",
-    told: Pods | None = READY,
+    reported: Pods | None = READY,
     *,
     since: float = 20 * MINUTE,
     first: float = DAY,
@@ -95,7 +95,7 @@ def state(
         "acme",
         Workload(**(workload | {"runtime": runtime()} | facts)),
         Ledger(NOW - first, NOW - since, **(ledger or {})),
-        Details(pods=told, **({"windows": stats()} | (details or {}))),
+        Details(pods=reported, **({"windows": stats()} | (details or {}))),
         **(parts or {}),
     )
 
@@ -105,10 +105,10 @@ def lost(ready: bool | str | None = None) -> Pods:
     return pods(replica(container(), status="unknown", conditions=(PodCondition(type="Ready", value=ready),)))
 
 
-def unread(told: Pods, **why: str) -> Pods:
+def unread(reported: Pods, **reasons_by_id: str) -> Pods:
     """Pods of which some could not be read, `_` those of a proton that is not in the list."""
-    reasons = {name.replace("_", ""): reason for name, reason in why.items()}
-    return Pods(told.protons, {i: None if i in reasons else each for i, each in told.details.items()}, reasons)
+    reasons = {name.replace("_", ""): reason for name, reason in reasons_by_id.items()}
+    return Pods(reported.protons, {i: None if i in reasons else each for i, each in reported.details.items()}, reasons)
 
 
 def both(own: Pods, candidate: Pods) -> Pods:
@@ -123,9 +123,9 @@ ROLLING = Replacement(status="awaiting_promotion", id="r", candidate_proton_ids=
 REVERTED = Event("e", ago(600), "Replacement Errored")
 
 
-def failed_with(told: Pods) -> Event:
+def failed_with(reported: Pods) -> Event:
     """The event of a replacement that failed, with the pods of its version."""
-    status = {"gone": told.details["p"]}
+    status = {"gone": reported.details["p"]}
     return msgspec.structs.replace(REVERTED, details=EventDetails(proton_statuses=status))  # type: ignore[arg-type]
 
 
@@ -171,17 +171,17 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("interrupted", state("interrupted", POD_CAUSES["evicted"]), ()),
     ("not_stopping", state("stopping", UNREADY, since=HOUR), ()),
     ("stopping", state("draining", UNREADY, since=60), ()),
-    *((name, state("errored", told), ()) for name, told in POD_CAUSES.items()),
+    *((name, state("errored", reported), ()) for name, reported in POD_CAUSES.items()),
     ("crashing", state("errored", waiting(None, restart_count=3)), ()),
     ("failed_waiting", state("errored", waiting(None, restart_count=0)), ()),
     ("exit_error_since_change", state("errored", crashing(1), ledger={
         "newest": {"replacement_completed": NOW - HOUR}}), ()),
     ("exit_error", state("errored", Pods((Proton("x", status="errored"),), {"x": crashing(1).details["p"]})), ()),
     *(
-        (f"new_version_{name}", state(told=both(READY, told), replacement=ROLLING), ())
-        for name, told in POD_CAUSES.items()
+        (f"new_version_{name}", state(reported=both(READY, reported), replacement=ROLLING), ())
+        for name, reported in POD_CAUSES.items()
     ),
-    *((f"reverted_{name}", state(), (failed_with(told),)) for name, told in POD_CAUSES.items()),
+    *((f"reverted_{name}", state(), (failed_with(reported),)) for name, reported in POD_CAUSES.items()),
     ("failed_unready", state("errored", UNREADY), ()),
     # A container that ended days ago, and is not ready for another reason.
     ("failed_unready", state("errored", pods(replica(container(ready=False, ended=("Error", 1, ago(DAY)))))), ()),
@@ -211,62 +211,62 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("reverted", state(), (REVERTED,)),
     ("reverted", state(ledger={"rollout_failed": NOW - 100}), ()),
     ("saturated", state(runtime=runtime(1, 2, policies=(BUSY,)), details=LOADED,
-                       told=pods(replica(container()), replica(container(), name="two"))), ()),
+                       reported=pods(replica(container()), replica(container(), name="two"))), ()),
     ("memory", state(runtime=runtime(resolved_bundle=BIG), details={"usage": USED}), ()),
     ("slow", state(details={"windows": stats(p95=12.0)}), ()),
     ("slow", state(details={"windows": stats(slow_requests=200)}), ()),
     ("refuses", state(details={"windows": stats(user_errors=700)}), ()),
-    ("crashed_lately", state(told=pods(replica(container(ended=("Error", 1, ago(900)), restart_count=1)))), ()),
+    ("crashed_lately", state(reported=pods(replica(container(ended=("Error", 1, ago(900)), restart_count=1)))), ()),
     ("errors_lately", state(details={"windows": {name: Window(
         NOW - 100, NOW, RequestMetrics(total_requests=50_000, server_errors=errors, user_errors=0))
         for name, errors in (("5m", 0), ("6h", 2000), ("1d", 2000))}}), ()),
-    ("draft_ends", state(told=OLD, artifact=DRAFT), ()),
+    ("draft_ends", state(reported=OLD, artifact=DRAFT), ()),
     ("bundle_gone", state(runtime=runtime(resource_bundles=("old",)), parts={"catalogue": frozenset({"new"})}), ()),
     ("replacement_stuck", state(replacement=ROLLING, ledger={
         "rollout": ReplacementCursor(NOW - 2 * HOUR, ("r",))}), ()),
     ("replacing", state(replacement=ROLLING), ()),
     ("traffic_stopped", state(details={"windows": {
         "1h": stats(0)["1h"], "1d": Window(NOW - DAY, NOW, RequestMetrics(total_requests=5000))}}), ()),
-    ("zero", state(told=pods(), runtime=runtime(0, 2)), ()),
+    ("zero", state(reported=pods(), runtime=runtime(0, 2)), ()),
     ("well", state(), ()),
-    ("well", state(told=pods(replica(container(ended=("Error", 1, ago(DAY)), restart_count=1)))), ()),
+    ("well", state(reported=pods(replica(container(ended=("Error", 1, ago(DAY)), restart_count=1)))), ()),
     # One that failed and went well afterwards is history, and so is one of yesterday.
     ("well", state(), (REVERTED, Event("f", ago(60), "Replacement Completed"))),
     ("well", state(), (msgspec.structs.replace(REVERTED, timestamp=ago(DAY)),)),
-    ("well_unknown", state(told=None), ()),
+    ("well_unknown", state(reported=None), ()),
     # Pods that could not be read are neither well nor gone.
-    ("pods_refused", state(told=None, details={"refused": frozenset({"pods"})}), ()),
-    ("pods_refused", state(told=unread(both(READY, READY), p="forbidden")), ()),
-    ("pods_failed", state(told=None, details=FAILED), ()),
-    ("pods_failed", state(told=unread(both(READY, READY), p="server_error")), ()),
-    ("pods_failed", state(told=unread(both(READY, READY), p="server_error"), replacement=ROLLING), ()),
-    ("pods_failed", state(told=unread(both(READY, READY), p="server_error")), (REVERTED,)),
-    ("pods_failed", state(told=unread(both(READY, waiting("ContainerCreating")), p="server_error")), ()),
-    ("pods_unread", state(told=None, details={"failed": {"pods": "timeout"}}), ()),
-    ("pods_unread", state(told=unread(pods(proton="o"), _="decode")), ()),
+    ("pods_refused", state(reported=None, details={"refused": frozenset({"pods"})}), ()),
+    ("pods_refused", state(reported=unread(both(READY, READY), p="forbidden")), ()),
+    ("pods_failed", state(reported=None, details=FAILED), ()),
+    ("pods_failed", state(reported=unread(both(READY, READY), p="server_error")), ()),
+    ("pods_failed", state(reported=unread(both(READY, READY), p="server_error"), replacement=ROLLING), ()),
+    ("pods_failed", state(reported=unread(both(READY, READY), p="server_error")), (REVERTED,)),
+    ("pods_failed", state(reported=unread(both(READY, waiting("ContainerCreating")), p="server_error")), ()),
+    ("pods_unread", state(reported=None, details={"failed": {"pods": "timeout"}}), ()),
+    ("pods_unread", state(reported=unread(pods(proton="o"), _="decode")), ()),
     ("start_refused", state("launching", None, since=60, details={"refused": frozenset({"pods"})}), ()),
     ("start_failed", state("launching", None, since=60, details=FAILED), ()),
     ("start_unread", state("launching", unread(both(READY, READY), p="decode"), since=60), ()),
     ("failed_unknown", state("errored", unread(both(READY, READY), p="server_error")), ()),
     ("failed_unknown", state("errored", lost()), ()),
     ("failed_but_ready", state("errored", pods(replica(container()), status="errored"), proton_id="gone"), ()),
-    ("new_version_fails", state(told=unread(both(READY, crashing(1)), p="server_error"), replacement=ROLLING), ()),
-    ("new_version_exit_error", state(told=unread(both(READY, crashing(1)), _="decode"), replacement=ROLLING), ()),
-    ("outage_pods_unknown", state(told=lost(), details={"windows": stats(server_errors=600)}), ()),
-    ("outage_pods_unknown", state(told=None, details={"windows": stats(server_errors=600), **FAILED}), ()),
-    ("errors_pods_unknown", state(told=None, details={"windows": stats(server_errors=60)}), ()),
-    ("readiness_unknown", state(told=lost()), ()),
-    ("readiness_unknown", state(told=lost("Unknown")), ()),
-    ("readiness_unknown", state(told=pods(replica(container()), *(lost().details["p"].replicas or ())),  # type: ignore[union-attr]
+    ("new_version_fails", state(reported=unread(both(READY, crashing(1)), p="server_error"), replacement=ROLLING), ()),
+    ("new_version_exit_error", state(reported=unread(both(READY, crashing(1)), _="decode"), replacement=ROLLING), ()),
+    ("outage_pods_unknown", state(reported=lost(), details={"windows": stats(server_errors=600)}), ()),
+    ("outage_pods_unknown", state(reported=None, details={"windows": stats(server_errors=600), **FAILED}), ()),
+    ("errors_pods_unknown", state(reported=None, details={"windows": stats(server_errors=60)}), ()),
+    ("readiness_unknown", state(reported=lost()), ()),
+    ("readiness_unknown", state(reported=lost("Unknown")), ()),
+    ("readiness_unknown", state(reported=pods(replica(container()), *(lost().details["p"].replicas or ())),  # type: ignore[union-attr]
                                runtime=runtime(2)), ()),
-    # One more than are needed, or one that drains, may be unknown; and what is seen to be wrong comes first.
-    ("well", state(told=pods(replica(container()), *(lost().details["p"].replicas or ()))), ()),  # type: ignore[union-attr]
-    ("well", state(told=unread(both(READY, READY), c="server_error")), ()),
-    ("exit_error", state(told=unread(both(crashing(1), READY), c="server_error")), ()),
-    ("slow", state(told=None, details={"windows": stats(p95=12.0), **FAILED}), ()),
+    # One more than needed, or a draining one, may be unknown; a known problem comes first.
+    ("well", state(reported=pods(replica(container()), *(lost().details["p"].replicas or ()))), ()),  # type: ignore[union-attr]
+    ("well", state(reported=unread(both(READY, READY), c="server_error")), ()),
+    ("exit_error", state(reported=unread(both(crashing(1), READY), c="server_error")), ()),
+    ("slow", state(reported=None, details={"windows": stats(p95=12.0), **FAILED}), ()),
     ("suspended", state("suspended", None, details=FAILED), ()),
-    # What serves may be told by nobody while the platform tells of another version.
-    ("well_unknown", state(told=Pods(both(READY, READY).protons, {**both(READY, READY).details, "p": None})), ()),
+    # The serving version may be unreported while another version is reported.
+    ("well_unknown", state(reported=Pods(both(READY, READY).protons, {**both(READY, READY).details, "p": None})), ()),
     ("unknown", state("Hibernating"), ()),
     ("unknown", state(None, None), ()),
 ]  # fmt: skip
@@ -310,15 +310,15 @@ def said(of: WorkloadState, *events: Event, options: Options = DEFAULT) -> dict[
         (state("Errored ", ledger={"transitions": {"errored": 3}}),
          "errored since 07:40 UTC (20 min); 3 failures observed"),
         # The API says itself since when a version runs, but not in the future.
-        (state(since=0, first=0, told=pods(running_since=ago(HOUR))), "running since 07:00 UTC (1 h)"),
-        (state(since=0, first=0, told=pods(running_since=ago(-HOUR))), "running; since when is unknown"),
+        (state(since=0, first=0, reported=pods(running_since=ago(HOUR))), "running since 07:00 UTC (1 h)"),
+        (state(since=0, first=0, reported=pods(running_since=ago(-HOUR))), "running; since when is unknown"),
         (state(parts={"vanished": NOW - 120}),
          "found missing: 07:58 UTC, 2 min ago; no longer in the list, reason unknown"),
         (state(parts={"vanished": NOW - 120, "gone_because": "forbidden"}),
          "found missing: 07:58 UTC, 2 min ago; the API responds with 403"),
     ],
 )  # fmt: skip
-def test_since_when_is_told_or_said_to_be_unknown(of: WorkloadState, words: str) -> None:
+def test_the_time_in_the_state_is_reported_or_said_to_be_unknown(of: WorkloadState, words: str) -> None:
     assert said(of)["State"] == words
 
 
@@ -326,8 +326,8 @@ def test_since_when_is_told_or_said_to_be_unknown(of: WorkloadState, words: str)
     ("of", "words"),
     [
         (state(), "yes: 1 of 1 replicas ready"),
-        (state(told=UNREADY), "no: 0 of 1 replicas ready"),
-        (state("launching", told=UNREADY), "not yet: 0 of 1 replicas ready"),
+        (state(reported=UNREADY), "no: 0 of 1 replicas ready"),
+        (state("launching", reported=UNREADY), "not yet: 0 of 1 replicas ready"),
         (state(runtime=runtime(2)), "in part: 1 of 1 replicas ready; 2 desired"),
         (state(runtime=runtime(1, 4)), "yes: 1 of 1 replicas ready; 1 to 4 desired"),
         (state(runtime=None), "yes: 1 of 1 replicas ready; desired number unknown"),
@@ -336,31 +336,31 @@ def test_since_when_is_told_or_said_to_be_unknown(of: WorkloadState, words: str)
         (state(details={"windows": stats(server_errors=20)}),
          "mostly, 2.0% of requests get a server error: 1 of 1 replicas ready"),
         (state(details={"windows": stats(server_errors=19)}), "yes: 1 of 1 replicas ready"),
-        (state(details={"windows": stats(19, server_errors=19)}), "yes: 1 of 1 replicas ready"),  # too few to tell
-        (state(told=None, parts={"vanished": NOW, "gone_because": "not_found"}), "no"),
-        (state(told=None, parts={"vanished": NOW, "gone_because": "forbidden"}), "not known"),
-        (state(told=pods(Replica(name="x", status="running"))), "not known: 0 of 1 replicas ready; 1 not known"),
-        (state(told=lost()), "not known: 0 of 1 replicas ready; 1 not known"),
-        (state(told=unread(both(READY, READY), p="server_error")),
+        (state(details={"windows": stats(19, server_errors=19)}), "yes: 1 of 1 replicas ready"),  # too few
+        (state(reported=None, parts={"vanished": NOW, "gone_because": "not_found"}), "no"),
+        (state(reported=None, parts={"vanished": NOW, "gone_because": "forbidden"}), "not known"),
+        (state(reported=pods(Replica(name="x", status="running"))), "not known: 0 of 1 replicas ready; 1 not known"),
+        (state(reported=lost()), "not known: 0 of 1 replicas ready; 1 not known"),
+        (state(reported=unread(both(READY, READY), p="server_error")),
          "not known: ready replicas not reported; 1 desired"),
-        (state(told=pods()), "no: no live pods; 1 desired"),
-        (state("stopped", told=pods()), "no: no replicas, as expected while stopped"),
-        (state(told=pods(), runtime=runtime(0, 3)),
+        (state(reported=pods()), "no: no live pods; 1 desired"),
+        (state("stopped", reported=pods()), "no: no replicas, as expected while stopped"),
+        (state(reported=pods(), runtime=runtime(0, 3)),
          "yes, on request: scaled to zero because there are no requests, which is normal (0 to 3 desired)"),
-        (state(told=None), "not known: ready replicas not reported; 1 desired"),
+        (state(reported=None), "not known: ready replicas not reported; 1 desired"),
     ],
 )  # fmt: skip
-def test_whether_it_serves_is_told_first_and_unknown_is_not_zero(of: WorkloadState, words: str) -> None:
+def test_serving_is_stated_and_unknown_is_not_zero(of: WorkloadState, words: str) -> None:
     assert said(of)["Serving"] == words
 
 
 def test_nothing_is_said_of_the_replicas_of_one_that_is_gone() -> None:
-    told = said(state(told=crashing(1), parts={"vanished": NOW}))
-    assert not {"Containers", "Requests", "Not known"} & told.keys()
+    result = said(state(reported=crashing(1), parts={"vanished": NOW}))
+    assert not {"Containers", "Requests", "Not known"} & result.keys()
 
 
 @pytest.mark.parametrize(
-    ("told", "words"),
+    ("reported", "words"),
     [
         (crashing(1),
          "main in pod pod is waiting with CrashLoopBackOff, last ended with exit code 1 (Error) 30 s ago, 4 restarts"),
@@ -385,18 +385,18 @@ def test_nothing_is_said_of_the_replicas_of_one_that_is_gone() -> None:
          "; ".join(f"c{n} in pod pod is running but not ready" for n in range(4)) + "; and 2 more"),
     ],
 )  # fmt: skip
-def test_containers_in_trouble_are_told_and_no_more_than_a_person_reads(told: Pods, words: str) -> None:
-    assert said(state(told=told))["Containers"] == words
+def test_containers_with_problems_are_listed_up_to_a_limit(reported: Pods, words: str) -> None:
+    assert said(state(reported=reported))["Containers"] == words
 
 
-def test_a_version_that_leaves_is_not_in_trouble() -> None:
+def test_an_outgoing_version_is_no_problem() -> None:
     leaving = msgspec.structs.replace(UNREADY.protons[0], id="old", status="draining")
-    told = Pods((*READY.protons, leaving), {**READY.details, "old": UNREADY.details["p"]})
-    assert "Containers" not in said(state(told=told))
+    result = Pods((*READY.protons, leaving), {**READY.details, "old": UNREADY.details["p"]})
+    assert "Containers" not in said(state(reported=result))
 
 
 @pytest.mark.parametrize(
-    ("told", "words"),
+    ("reported", "words"),
     [
         (lacking("Insufficient nvidia.com/gpu"),
          "1 pod, no node has a free GPU: Insufficient nvidia.com/gpu"),
@@ -405,16 +405,16 @@ def test_a_version_that_leaves_is_not_in_trouble() -> None:
          "2 pods, no node has enough CPU: Insufficient cpu"),
     ],
 )  # fmt: skip
-def test_pods_without_a_node_are_told_with_the_words_of_the_scheduler(told: Pods, words: str) -> None:
-    assert said(state(told=told))["Unschedulable"] == words
+def test_unschedulable_pods_are_listed_with_the_message_of_the_scheduler(reported: Pods, words: str) -> None:
+    assert said(state(reported=reported))["Unschedulable"] == words
 
 
 def tracker(**facts: Any) -> dict[str, Any]:
     return {"tracker": EpisodeTracker(**facts)}
 
 
-def over(kind: episodes.EpisodeKind, ended: float, cause: str = "", told: float | None = None) -> Episode:
-    return Episode(kind, Mark(NOW - HOUR), ended=Mark(NOW - ended, reported=told), cause=cause)
+def over(kind: episodes.EpisodeKind, ended: float, cause: str = "", reported: float | None = None) -> Episode:
+    return Episode(kind, Mark(NOW - HOUR), ended=Mark(NOW - ended, reported=reported), cause=cause)
 
 
 @pytest.mark.parametrize(
@@ -426,19 +426,20 @@ def over(kind: episodes.EpisodeKind, ended: float, cause: str = "", told: float 
          "its draft was promoted: 07:59 UTC, 1 min ago"),
         (state(ledger={"reset_at": NOW - 60}), (),
          "its statistics were reset: it was promoted, or they were cleared: 07:59 UTC, 1 min ago"),
-        # The same change is told once: by the event, by our own watching, by the record of its trace.
+        # The same change is reported once: by the event, by our own watching, by the record of its trace.
         (state(ledger={"rollout_failed": NOW - 590}), (REVERTED,),
          "a replacement failed and was rolled back: 07:50 UTC, 10 min ago"),
-        (state(ledger=tracker(over=(over("stop", 60, told=NOW - 70), over("failure", 300, "crashed"),
+        (state(ledger=tracker(over=(over("stop", 60, reported=NOW - 70), over("failure", 300, "crashed"),
                                   over("flapping", 300)))), (),
          "it finished stopping: 07:58 UTC, 1 min ago"),
         (state(ledger=tracker(past=(
             Past("", "failure", "", "", NOW - 400, NOW - 390), Past("", "start", "", "", NOW - 400, NOW - 380),
             Past("", "deletion", "", "", NOW - 400, NOW - 380)))), (),
          "a start ended: 07:53 UTC, 6 min ago"),
-        (state(told=pods(replica(container()), created_at=ago(60))), (),
+        (state(reported=pods(replica(container()), created_at=ago(60))), (),
          "its newest version was created: 07:59 UTC, 1 min ago"),
-        (state(told=pods(replica(container()), created_at=ago(400))), (Event("e", ago(60), "Replacement Completed"),),
+        (state(reported=pods(replica(container()), created_at=ago(400))),
+         (Event("e", ago(60), "Replacement Completed"),),
          "a replacement completed: 07:59 UTC, 1 min ago"),
         (state(replacement=ROLLING), (REVERTED,),
          "a new version is being rolled out (awaiting promotion): 07:55 UTC, 5 min ago; a replacement failed and was "
@@ -446,18 +447,18 @@ def over(kind: episodes.EpisodeKind, ended: float, cause: str = "", told: float 
         (state(artifact_id="a", replacement=Replacement(status="switching", candidate_artifact_id="a"),
               ledger={"rollout": ReplacementCursor(NOW - 60)}), (),
          "new settings are being rolled out (switching): 07:59 UTC, 1 min ago"),
-        (state(replacement=Replacement(status="switching"), told=pods(replica(container()), created_at=ago(DAY)),
+        (state(replacement=Replacement(status="switching"), reported=pods(replica(container()), created_at=ago(DAY)),
               ledger={"rollout": ReplacementCursor(NOW - 60, whole=False)}), (),
          "a new version is being rolled out (switching): time unknown"),
         (state(), (Event("e", ago(8 * DAY), "Scaled"),), "none reported in the last 7 days"),
         (state(), (Event("e", "no time", "Scaled"),), "none reported in the last 7 days"),
     ],
 )  # fmt: skip
-def test_what_changed_last_is_told_once(of: WorkloadState, events: tuple[Event, ...], words: str | None) -> None:
+def test_each_change_is_listed_once(of: WorkloadState, events: tuple[Event, ...], words: str | None) -> None:
     assert said(of, *events).get("Changes") == words
 
 
-def test_what_the_daemon_saw_of_a_version_that_was_taken_back_is_told() -> None:
+def test_recorded_pods_of_a_rolled_back_version_are_listed() -> None:
     run = Run("main", None, NOW - 120, "Error", 3)
     lost = {
         "one": episodes.PodFacts(
@@ -469,13 +470,13 @@ def test_what_the_daemon_saw_of_a_version_that_was_taken_back_is_told() -> None:
         "none": episodes.PodFacts("gone", problem="Unschedulable"),
     }
     failed = state(ledger={"rollout_failed": NOW - 60, **tracker(pods={"one": lost.pop("one")}, lost=lost)})
-    told = diagnosis(failed, NOW, DEFAULT)
-    assert told.cause.name == "reverted_out_of_memory"
-    assert dict(evidence(told))["Containers"] == (
+    result = diagnosis(failed, NOW, DEFAULT)
+    assert result.cause.name == "reverted_out_of_memory"
+    assert dict(evidence(result))["Containers"] == (
         "main of the rolled-back version is not ready, last ended (OOMKilled); main of the rolled-back "
         "version is waiting with CrashLoopBackOff, last ended with exit code 3 (Error) 2 min ago, 2 restarts: token=[…]"
     )
-    assert dict(evidence(told))["Unschedulable"] == "1 pod of the rolled-back version, no node accepts it"
+    assert dict(evidence(result))["Unschedulable"] == "1 pod of the rolled-back version, no node accepts it"
     assert "Containers" not in said(failed._replace(ledger=msgspec.structs.replace(failed.ledger, rollout_failed=None)))
 
 
@@ -489,7 +490,7 @@ def test_what_the_daemon_saw_of_a_version_that_was_taken_back_is_told() -> None:
         ((), None, None),
     ],
 )  # fmt: skip
-def test_the_last_event_is_told(events: tuple[Event, ...], kept: ObservedEvent | None, words: str | None) -> None:
+def test_the_last_event_is_shown(events: tuple[Event, ...], kept: ObservedEvent | None, words: str | None) -> None:
     assert said(state(ledger=tracker(last=kept)), *events).get("Last event") == words
 
 
@@ -506,7 +507,7 @@ def test_the_last_event_is_told(events: tuple[Event, ...], kept: ObservedEvent |
         ({"1h": stats()["1h"]}, None),
     ],
 )  # fmt: skip
-def test_requests_are_told_where_they_are_known(windows: dict[str, Window], words: str | None) -> None:
+def test_requests_are_shown_if_they_are_known(windows: dict[str, Window], words: str | None) -> None:
     assert said(state(details={"windows": windows})).get("Requests") == words
 
 
@@ -516,45 +517,46 @@ def test_requests_are_told_where_they_are_known(windows: dict[str, Window], word
         (state(runtime=runtime(resource_bundles=("old", "new")), parts={"catalogue": frozenset({"new"})}),
          "its resource bundle old is no longer in the catalogue"),
         (state(runtime=runtime(1, 2, policies=(BUSY,)), details=LOADED,
-              told=pods(replica(container()), replica(container(), name="two"))),
+              reported=pods(replica(container()), replica(container(), name="two"))),
          "the autoscaler runs its maximum of 2 replicas, at 2.5 times its target"),
         (state(runtime=runtime(resolved_bundle=BIG), details={"usage": USED}),
          "99% of the memory of its resource bundle is in use (2 GiB per replica)"),
         (state(details={"windows": {name: Window(NOW - 100, NOW, RequestMetrics(
             total_requests=50_000, server_errors=2000, user_errors=0)) for name in ("5m", "6h", "1d")}}),
          "server errors 4.00% over 6h, 4.00% over 1d; 0.50% allowed"),
-        (state(artifact=DRAFT, told=pods(replica(container()), running_since=ago(7.5 * HOUR))),
+        (state(artifact=DRAFT, reported=pods(replica(container()), running_since=ago(7.5 * HOUR))),
          "a draft, which the platform stops at 08:30 UTC, in 30 min"),
         (state(), None),
     ],
 )  # fmt: skip
-def test_what_is_at_its_limit_is_told(of: WorkloadState, words: str | None) -> None:
+def test_limits_are_shown(of: WorkloadState, words: str | None) -> None:
     assert said(of).get("Limits") == words
 
 
 @pytest.mark.parametrize(
     ("of", "words"),
     [
-        (state(told=None, details={"refused": frozenset({"pods", "events"})}),
+        (state(reported=None, details={"refused": frozenset({"pods", "events"})}),
          "its pods, its events: the API responds with 403: this token is not allowed to read them"),
         (state(details={"fresh": {"usage": False, "events": True}}),
          "its CPU and memory usage: not reported recently; the last values are too old"),
-        (state(told=None, details={"windows": {}}), "its pods, its requests: not reported yet"),
-        (state(told=Pods((Proton("p"),), {"p": None})), "its pods: the platform reports nothing about them (204)"),
+        (state(reported=None, details={"windows": {}}), "its pods, its requests: not reported yet"),
+        (state(reported=Pods((Proton("p"),), {"p": None})), "its pods: the platform reports nothing about them (204)"),
         (state()._replace(held={"status": 1.0, "name": 1.0}),
          "its item in the workload list: name, status not readable; the last readable value is shown for at most "
          "15 minutes"),
-        (state("stopped", told=Pods((Proton("p"),), {"p": None})), None),
-        (state(told=unread(both(READY, READY), p="server_error")), "its pods: serving version p: server error (5xx)"),
-        (state(told=unread(both(READY, READY), c="forbidden", _="decode")),
+        (state("stopped", reported=Pods((Proton("p"),), {"p": None})), None),
+        (state(reported=unread(both(READY, READY), p="server_error")),
+         "its pods: serving version p: server error (5xx)"),
+        (state(reported=unread(both(READY, READY), c="forbidden", _="decode")),
          "its pods: new version c: access is denied (403); give the token's user the role `user` on the workload; a "
          "version missing from the list: the response cannot be decoded"),
-        (state("stopped", told=unread(both(READY, READY), p="timeout")),
+        (state("stopped", reported=unread(both(READY, READY), p="timeout")),
          "its pods: serving version p: the API does not respond in time"),
-        (state(told=None, details=FAILED), "its pods: not reported yet; server error (5xx)"),
-        (state(told=None, details={"fresh": {"pods": False}, **FAILED}),
+        (state(reported=None, details=FAILED), "its pods: not reported yet; server error (5xx)"),
+        (state(reported=None, details={"fresh": {"pods": False}, **FAILED}),
          "its pods: not reported recently; server error (5xx)"),
-        (state(told=Pods(both(READY, READY).protons, {**both(READY, READY).details, "p": None})),
+        (state(reported=Pods(both(READY, READY).protons, {**both(READY, READY).details, "p": None})),
          "its pods: the platform reports nothing about them (204)"),
         (state(), None),
     ],
@@ -567,42 +569,42 @@ def test_what_is_not_known_is_said(of: WorkloadState, words: str | None) -> None
     ("of", "known"),
     [
         (state(), True),
-        (state(told=crashing(1)), True),
-        (state(told=unread(both(READY, READY), c="server_error")), True),
-        (state(told=unread(both(READY, READY), p="server_error")), False),
-        (state(told=unread(both(READY, READY), _="decode")), True),
-        (state(told=unread(pods(proton="o"), _="decode")), False),
-        (state(told=lost()), False),
-        (state(told=lost(ready=False)), True),
-        (state(told=pods(replica(container()), *(lost().details["p"].replicas or ()))), True),  # type: ignore[union-attr]
-        (state(told=None), False),
-        (state(told=None, details=FAILED), False),
-        (state(told=Pods((Proton("p"),), {"p": None})), False),
-        (state(told=pods(), runtime=runtime(0, 2)), True),
+        (state(reported=crashing(1)), True),
+        (state(reported=unread(both(READY, READY), c="server_error")), True),
+        (state(reported=unread(both(READY, READY), p="server_error")), False),
+        (state(reported=unread(both(READY, READY), _="decode")), True),
+        (state(reported=unread(pods(proton="o"), _="decode")), False),
+        (state(reported=lost()), False),
+        (state(reported=lost(ready=False)), True),
+        (state(reported=pods(replica(container()), *(lost().details["p"].replicas or ()))), True),  # type: ignore[union-attr]
+        (state(reported=None), False),
+        (state(reported=None, details=FAILED), False),
+        (state(reported=Pods((Proton("p"),), {"p": None})), False),
+        (state(reported=pods(), runtime=runtime(0, 2)), True),
         (state("launching", None), True),
         (state("launching", None, details=FAILED), False),
         (state("stopped", None, details=FAILED), True),
         (state("terminated", None), True),
         (state("Hibernating"), False),
-        (state(told=None, parts={"vanished": NOW}), True),
+        (state(reported=None, parts={"vanished": NOW}), True),
     ],
 )
 def test_whether_enough_is_known_to_say_that_it_is_well(of: WorkloadState, known: bool) -> None:
-    told = diagnosis(of, NOW, DEFAULT)
-    assert (told.facts.known, as_json(told)["known"]) == (known, known)
-    assert known or (told.cause.name != "well" and "Its pods are healthy" not in told.cause.text)
+    result = diagnosis(of, NOW, DEFAULT)
+    assert (result.facts.known, as_json(result)["known"]) == (known, known)
+    assert known or (result.cause.name != "well" and "Its pods are healthy" not in result.cause.text)
 
 
-def test_a_newest_version_that_may_be_missing_from_the_list_is_not_told_as_the_newest() -> None:
+def test_a_newest_version_that_may_not_be_listed_is_unknown() -> None:
     listed = pods(replica(container()), created_at=ago(HOUR))
-    assert said(state(told=listed))["Changes"] == "its newest version was created: 07:00 UTC, 1 h ago"
-    assert said(state(told=unread(listed, _="decode")))["Changes"] == "none reported in the last 7 days"
+    assert said(state(reported=listed))["Changes"] == "its newest version was created: 07:00 UTC, 1 h ago"
+    assert said(state(reported=unread(listed, _="decode")))["Changes"] == "none reported in the last 7 days"
 
 
-def test_a_version_that_may_be_missing_from_the_list_is_not_told_as_taken_back() -> None:
+def test_a_version_that_may_not_be_listed_is_not_shown_as_rolled_back() -> None:
     ledger = tracker(pods={"x": episodes.PodFacts("c", problem="CrashLoopBackOff")}) | {"rollout_failed": NOW - 100}
     assert diagnosis(state(ledger=ledger), NOW, DEFAULT).cause.name == "reverted_crashing"
-    assert diagnosis(state(told=unread(READY, _="decode"), ledger=ledger), NOW, DEFAULT).cause.name == "reverted"
+    assert diagnosis(state(reported=unread(READY, _="decode"), ledger=ledger), NOW, DEFAULT).cause.name == "reverted"
 
 
 # -- links, and how loud it is
@@ -612,10 +614,10 @@ LINKED = DEFAULT._replace(
 )
 
 
-def test_links_lead_to_the_runbook_of_the_cause_the_loudest_alert_and_the_workload() -> None:
-    told = diagnosis(state("errored", crashing(1), importance="high", id="w/1"), NOW, LINKED)
-    assert told.severity == "critical"
-    assert told.links == (
+def test_links_lead_to_the_runbooks_of_the_cause_and_the_alert_and_to_the_workload() -> None:
+    result = diagnosis(state("errored", crashing(1), importance="high", id="w/1"), NOW, LINKED)
+    assert result.severity == "critical"
+    assert result.links == (
         ("Runbook DataRobotContainerCrashLooping", "alerts/runbooks/DataRobotContainerCrashLooping.md"),
         ("Runbook DataRobotWorkloadErrored", "alerts/runbooks/DataRobotWorkloadErrored.md"),
         ("Dashboard", "https://grafana.test/d/datarobot-workload?var-account=acme&var-workload=w%2F1"),
@@ -624,18 +626,18 @@ def test_links_lead_to_the_runbook_of_the_cause_the_loudest_alert_and_the_worklo
     )
 
 
-def test_a_container_that_came_back_is_told_by_how_it_ended() -> None:
+def test_a_recovered_container_is_shown_with_its_last_end() -> None:
     back = pods(replica(container(ended=("OOMKilled", 137, ago(300)), restart_count=1)))
     assert (
-        said(state(told=back)).get("Containers")
+        said(state(reported=back)).get("Containers")
         == "main in pod pod last ended with exit code 137 (OOMKilled) 5 min ago, 1 restart"
     )
 
 
-def test_an_alert_that_nobody_wants_is_not_loud_and_its_cause_is_found_all_the_same() -> None:
+def test_an_alert_that_is_off_has_no_severity_but_its_cause_is_found() -> None:
     off = DEFAULT._replace(off=frozenset({"DataRobotBundleNotOffered"}))
-    told = diagnosis(state(runtime=runtime(resource_bundles=("old",)), parts={"catalogue": frozenset()}), NOW, off)
-    assert (told.severity, told.facts.alerts, told.cause.name) == ("", (), "bundle_gone")
+    result = diagnosis(state(runtime=runtime(resource_bundles=("old",)), parts={"catalogue": frozenset()}), NOW, off)
+    assert (result.severity, result.facts.alerts, result.cause.name) == ("", (), "bundle_gone")
 
 
 # -- the three renderings
@@ -644,9 +646,9 @@ SICK = state("errored", crashing(1), importance="high", ledger={"newest": {"star
 
 
 def test_a_terminal_shows_the_headline_first_and_eighty_columns() -> None:
-    told = diagnosis(SICK, NOW, LINKED)
+    result = diagnosis(SICK, NOW, LINKED)
     assert (
-        text(told)
+        text(result)
         == """\
 name: errored, 0 of 1 ready [critical]
 w, account acme, importance high
@@ -673,27 +675,27 @@ Console: https://dr.test/console-nextgen/workloads/w/overview
 Traces: https://jaeger.test/search?id=w
 """
     )
-    coloured = text(told, colour=True)
+    coloured = text(result, colour=True)
     assert coloured.startswith("\x1b[1;31mname: errored")
     assert "\x1b[1mState         \x1b[0m" in coloured
-    assert "\x1b" not in text(told)
+    assert "\x1b" not in text(result)
 
 
 def test_the_log_stands_last_a_line_for_each() -> None:
-    told = diagnosis(state(), NOW, DEFAULT)._replace(log="one\ntwo")
-    assert text(told).endswith("95% within 0.10 s\n\nLog\n  one\n  two\n")
-    assert as_json(told)["log"] == ["one", "two"]
+    result = diagnosis(state(), NOW, DEFAULT)._replace(log="one\ntwo")
+    assert text(result).endswith("95% within 0.10 s\n\nLog\n  one\n  two\n")
+    assert as_json(result)["log"] == ["one", "two"]
 
 
 def test_where_there_is_nothing_to_link_to_nothing_is_linked() -> None:
-    told = diagnosis(state(), NOW, DEFAULT)
-    assert told.links == ()
-    assert text(told).endswith("95% within 0.10 s\n")
+    result = diagnosis(state(), NOW, DEFAULT)
+    assert result.links == ()
+    assert text(result).endswith("95% within 0.10 s\n")
 
 
 def test_a_script_reads_the_same_with_stable_keys() -> None:
-    told = json.loads(json.dumps(as_json(diagnosis(SICK, NOW, LINKED, (REVERTED,)))))
-    assert told | {"links": told["links"][-2:], "containers": told["containers"][:1]} == {
+    result = json.loads(json.dumps(as_json(diagnosis(SICK, NOW, LINKED, (REVERTED,)))))
+    assert result | {"links": result["links"][-2:], "containers": result["containers"][:1]} == {
         "account": "acme",
         "workload_id": "w",
         "workload": "name",
@@ -763,19 +765,24 @@ def test_a_script_reads_the_same_with_stable_keys() -> None:
     }
 
 
-def test_what_nobody_told_is_null_for_a_script() -> None:
-    told = as_json(diagnosis(state(None, None, since=0, first=0, details={"windows": {}}), NOW, DEFAULT))
-    assert (told["severity"], told["last_event"], told["requests"], told["state"]["since"]) == (None, None, None, None)
-    assert told["not_known"] == {"pods": "not reported yet"}
+def test_unknown_values_are_null_in_json() -> None:
+    result = as_json(diagnosis(state(None, None, since=0, first=0, details={"windows": {}}), NOW, DEFAULT))
+    assert (result["severity"], result["last_event"], result["requests"], result["state"]["since"]) == (
+        None,
+        None,
+        None,
+        None,
+    )
+    assert result["not_known"] == {"pods": "not reported yet"}
 
 
-def test_a_script_and_a_terminal_tell_what_could_not_be_read_and_what_is_not_known() -> None:
-    partly = diagnosis(state(told=unread(both(READY, READY), c="server_error", _="decode")), NOW, DEFAULT)
+def test_json_and_text_show_what_could_not_be_read_and_what_is_not_known() -> None:
+    partly = diagnosis(state(reported=unread(both(READY, READY), c="server_error", _="decode")), NOW, DEFAULT)
     assert as_json(partly)["unreadable"] == [
         {"version": "candidate", "proton_id": "c", "reason": "server_error"},
         {"version": "unknown", "proton_id": None, "reason": "decode"},
     ]
-    assert text(diagnosis(state(told=lost()), NOW, DEFAULT)).splitlines()[0] == (
+    assert text(diagnosis(state(reported=lost()), NOW, DEFAULT)).splitlines()[0] == (
         "name: running, 0 of 1 ready, 1 not known [no alert]"
     )
 
@@ -843,8 +850,8 @@ WORKLOADS = st.builds(
 )
 WINDOWS = st.sampled_from([{}, stats(), stats(0), stats(server_errors=900), LOADED["windows"]])
 SEEN = st.builds(
-    lambda workload, told, windows, ledger, vanished, usage: WorkloadState(
-        "acme", workload, ledger, Details(pods=told, windows=windows, usage=usage), vanished
+    lambda workload, reported, windows, ledger, vanished, usage: WorkloadState(
+        "acme", workload, ledger, Details(pods=reported, windows=windows, usage=usage), vanished
     ),
     WORKLOADS,
     st.none() | PODS,
@@ -855,26 +862,24 @@ SEEN = st.builds(
 )
 
 
-def _all_of(told: Diagnosis) -> str:
-    pages = "\n".join(f"{title}: {words}" for title, words in evidence(told))
-    return "\n".join((pages, text(told), json.dumps(as_json(told), ensure_ascii=False)))
+def _all_of(reported: Diagnosis) -> str:
+    pages = "\n".join(f"{title}: {words}" for title, words in evidence(reported))
+    return "\n".join((pages, text(reported), json.dumps(as_json(reported), ensure_ascii=False)))
 
 
 @given(SEEN, EVENTS)
-def test_whatever_the_api_tells_something_can_be_said_and_nothing_that_is_secret(
-    of: WorkloadState, events: tuple[Event, ...]
-) -> None:
-    told = diagnosis(of, NOW, LINKED, events)
-    pages = evidence(told)
+def test_any_response_of_the_api_has_a_diagnosis_without_secrets(of: WorkloadState, events: tuple[Event, ...]) -> None:
+    result = diagnosis(of, NOW, LINKED, events)
+    pages = evidence(result)
     assert len(pages) <= 12
     assert all(title and 0 < len(words) <= 300 for title, words in pages)
     assert [title for title, _ in pages][:2] == ["Likely cause", "Next step"]
-    words = _all_of(told)
+    words = _all_of(result)
     assert not [canary for canary in CANARIES if canary in words]
     assert "\x1b" not in words
-    assert all(len(line) <= 80 for line in text(told).splitlines() if "://" not in line and "Runbook" not in line)
-    assert {change.kind for change in told.facts.changes} <= CHANGES.keys()
-    assert told.facts.unknown.keys() <= PARTS.keys()
+    assert all(len(line) <= 80 for line in text(result).splitlines() if "://" not in line and "Runbook" not in line)
+    assert {change.kind for change in result.facts.changes} <= CHANGES.keys()
+    assert result.facts.unknown.keys() <= PARTS.keys()
 
 
 @given(SEEN, EVENTS, st.randoms(use_true_random=False))

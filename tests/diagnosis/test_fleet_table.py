@@ -1,4 +1,4 @@
-"""The board: what a person reads of each workload, what holds now, the worst first."""
+"""The fleet table: its rows, the alerts that are met, and the order, worst first."""
 
 from typing import Any
 
@@ -13,15 +13,15 @@ from exporter.alerting.rules import DEFAULT, levels
 from exporter.api.models import Autoscaling, Group, Replacement, Runtime, Workload
 from exporter.api.pods import PodCondition, Pods, Proton
 from exporter.diagnosis.fleet_table import (
+    NEEDS_ATTENTION,
     PAGE,
     SORTS,
-    TROUBLE,
     Choice,
     FleetTable,
     Row,
+    alert_counts,
     choose,
     fleet_table,
-    held,
     lasted,
 )
 from exporter.fleet.ledger import Tally
@@ -40,13 +40,13 @@ NO_GPU = replica(
 CRASHED = container(ready=False, status="waiting", reason="CrashLoopBackOff", ended=("OOMKilled", 137, None))
 
 
-def state(status: str | None = "running", told: Pods | None = None, **facts: Any) -> WorkloadState:
+def state(status: str | None = "running", reported: Pods | None = None, **facts: Any) -> WorkloadState:
     """A workload of two replicas that has had its status since second 9000, and was there from second 1 on."""
     details = {"fresh": facts.pop("fresh", {}), "refused": facts.pop("refused", frozenset())}
     parts = {name: facts.pop(name) for name in ("vanished", "gone_because", "account", "held") if name in facts}
     details["failed"] = facts.pop("failed", {})
     workload = Workload(**{"id": "w", "name": "name", "status": status, "proton_id": "p", "runtime": TWO, **facts})
-    return sight(workload, 9000.0, 1.0, details=Details(pods=told, **details), **parts)
+    return sight(workload, 9000.0, 1.0, details=Details(pods=reported, **details), **parts)
 
 
 LOST = replica(container(), status="unknown", conditions=(PodCondition(type="Ready"),))
@@ -54,17 +54,17 @@ LOST = replica(container(), status="unknown", conditions=(PodCondition(type="Rea
 
 def unread(**reasons: str) -> Pods:
     """Two pods that are ready of a proton that serves, and none of one that drains, but for what could not be read."""
-    told = {"p": pods(READY, READY).details["p"], "o": pods().details["p"]}
+    result = {"p": pods(READY, READY).details["p"], "o": pods().details["p"]}
     protons = Proton("p", status="running", role="active"), Proton("o", status="draining")
-    return Pods(protons, {i: None if i in reasons else each for i, each in told.items()}, reasons)
+    return Pods(protons, {i: None if i in reasons else each for i, each in result.items()}, reasons)
 
 
-def told(*fleet: WorkloadState, account: Account = Account("acme")) -> FleetTable:  # noqa: B008 — immutable
+def table(*fleet: WorkloadState, account: Account = Account("acme")) -> FleetTable:  # noqa: B008 — immutable
     return fleet_table([(AccountFacts(account, use(fleet), Tally()), fleet)], DEFAULT, NOW)
 
 
 def row(of: WorkloadState) -> Row:
-    (only,) = told(of).rows
+    (only,) = table(of).rows
     return only
 
 
@@ -72,7 +72,7 @@ def names(of: FleetTable, **choice: Any) -> list[str]:
     return [each.name for each in choose(of, Choice(**choice)).rows]
 
 
-def test_a_row_tells_what_is_known_of_a_workload() -> None:
+def test_a_row_has_what_is_known_of_a_workload() -> None:
     assert row(state("Running", pods(READY, READY), importance="HIGH")) == Row(
         account="acme",
         id="w",
@@ -92,15 +92,15 @@ def test_a_row_tells_what_is_known_of_a_workload() -> None:
     )
 
 
-def test_what_is_not_told_is_none_and_neither_zero_nor_healthy() -> None:
+def test_unreported_values_are_none_and_neither_zero_nor_healthy() -> None:
     bare = row(sight(Workload(id="w"), 1.0, 1.0))
     assert (bare.name, bare.status, bare.group, bare.importance) == ("", "unknown", "indeterminate", "unknown")
     assert (bare.ready, bare.least, bare.most) == (None, None, None)
     assert bare.longer
-    assert bare.urgency == TROUBLE
+    assert bare.urgency == NEEDS_ATTENTION
 
 
-def test_pods_of_which_readiness_is_not_told_are_counted_apart() -> None:
+def test_pods_of_unknown_readiness_are_counted_separately() -> None:
     assert row(state("running", pods(READY, replica(container(ready=None)))))[8:10] == (1, 1)
 
 
@@ -150,14 +150,14 @@ def test_the_reasons_are_words_of_a_closed_set(of: WorkloadState, reasons: tuple
     assert row(of).reasons == reasons
 
 
-def test_one_that_is_up_and_of_which_nothing_is_known_any_more_should_be_looked_at() -> None:
+def test_a_workload_that_is_up_without_recent_data_needs_attention() -> None:
     assert row(state("running", unread(o="server_error"), fresh={"pods": True})).urgency == 7
-    assert row(state("running", unread(p="server_error"), fresh={"pods": False})).urgency == TROUBLE
-    assert row(state("running", fresh={"pods": False})).urgency == TROUBLE
+    assert row(state("running", unread(p="server_error"), fresh={"pods": False})).urgency == NEEDS_ATTENTION
+    assert row(state("running", fresh={"pods": False})).urgency == NEEDS_ATTENTION
     assert row(state("stopped", fresh={"pods": False})).urgency == 8
 
 
-def test_the_end_of_a_container_is_told_once_something_is_wrong() -> None:
+def test_the_end_of_a_container_is_shown_if_there_is_a_problem() -> None:
     ended = container(ended=("OOMKilled", 137, "1970-01-01T02:45:00Z"))
     calm = row(state("running", pods(replica(ended), READY)))
     assert (calm.alerts, calm.reasons) == (
@@ -166,7 +166,7 @@ def test_the_end_of_a_container_is_told_once_something_is_wrong() -> None:
     )
 
 
-def test_one_that_vanished_tells_since_when_and_nothing_of_its_pods() -> None:
+def test_a_vanished_workload_shows_since_when_and_nothing_of_its_pods() -> None:
     gone = row(state("running", pods(READY, READY), vanished=9500.0))
     assert (gone.status, gone.group, gone.since, gone.longer, gone.ready) == (
         "vanished",
@@ -191,7 +191,7 @@ def test_one_that_vanished_tells_since_when_and_nothing_of_its_pods() -> None:
         (state("stopped", None), set()),
     ],
 )
-def test_a_condition_holds_without_its_wait_as_loud_as_its_first_level(
+def test_a_condition_is_met_without_its_wait_with_the_severity_of_its_first_level(
     of: WorkloadState, is_met: set[ActiveAlert]
 ) -> None:
     assert set(row(of).alerts) == is_met
@@ -202,9 +202,9 @@ def test_a_condition_holds_without_its_wait_as_loud_as_its_first_level(
     st.sampled_from(["critical", "high", "moderate", "low", None]),
     st.sampled_from([None, pods(), pods(READY), pods(READY, READY), pods(READY, replica(CRASHED)), pods(NO_GPU)]),
 )
-def test_what_holds_is_what_the_rules_say(status: str, importance: str | None, told: Pods | None) -> None:
+def test_alerts_met_are_those_of_the_rules(status: str, importance: str | None, reported: Pods | None) -> None:
     """The rules write a condition for each level, of which no two hold at once."""
-    of = state(status, told, importance=importance)
+    of = state(status, reported, importance=importance)
     context = WorkloadContext(of, NOW, DEFAULT.thresholds)
     desired = {
         (alert.name, severity)
@@ -223,10 +223,10 @@ def test_alerts_that_the_settings_turn_off_or_on_are_not_or_are_on_it() -> None:
     assert off.rows[0].alerts == ()
 
 
-def test_what_holds_of_an_account_stands_beside_its_name() -> None:
+def test_alerts_met_for_an_account_are_listed_by_its_name() -> None:
     failing = [state("errored", id=str(number)) for number in range(5)]
-    assert told(*failing).accounts == {"acme": (ActiveAlert("DataRobotFleetManyFailing", "critical"),)}
-    assert told(*failing[:4]).accounts == {"acme": ()}
+    assert table(*failing).accounts == {"acme": (ActiveAlert("DataRobotFleetManyFailing", "critical"),)}
+    assert table(*failing[:4]).accounts == {"acme": ()}
 
 
 def test_the_worst_come_first_then_the_most_important_then_the_newest() -> None:
@@ -240,10 +240,10 @@ def test_the_worst_come_first_then_the_most_important_then_the_newest() -> None:
         state("errored", name="moderate", importance="moderate"),
         state("errored", name="page", importance="critical"),
     ]
-    assert names(told(*fleet)) == ["page", "moderate", "low", "ended", "not ready", "starting", "up", "off"]
+    assert names(table(*fleet)) == ["page", "moderate", "low", "ended", "not ready", "starting", "up", "off"]
 
 
-FLEET = told(
+FLEET = table(
     state("errored", name="Alpha", id="1", importance="low"),
     state("running", pods(READY, READY), name="beta", id="2", importance="critical"),
     state("running", pods(READY), name="Gamma", id="3", importance="high"),
@@ -260,7 +260,7 @@ FLEET = told(
         ({"words": "acme running"}, ["Gamma", "beta", "epsilon"]),
         ({"words": "workloaderrored"}, ["Alpha"]),
         ({"words": "pods not ready"}, ["Gamma"]),
-        ({"words": "nobody has this"}, []),
+        ({"words": "no match here"}, []),
         ({"state": "up"}, ["Gamma", "beta", "epsilon"]),
         ({"state": "trouble"}, ["Gamma", "Alpha"]),
         ({"state": "failed", "words": "beta"}, []),
@@ -291,14 +291,14 @@ def test_pages_are_whole_and_one_beyond_the_last_is_the_last(size: int, page: in
     assert chosen.total == size
 
 
-def test_what_holds_of_the_fleet_is_told_the_loudest_first() -> None:
-    fleet = told(
+def test_alerts_met_in_the_fleet_are_sorted_by_severity() -> None:
+    fleet = table(
         state("errored", id="1", importance="low"),
         state("errored", id="2", importance="low"),
         state("errored", id="3", importance="high"),
         state("interrupted", id="4"),
     )
-    assert held(fleet) == [
+    assert alert_counts(fleet) == [
         (ActiveAlert("DataRobotWorkloadErrored", "critical"), 1),
         (ActiveAlert("DataRobotWorkloadErrored", "warning"), 2),
         (ActiveAlert("DataRobotWorkloadInterrupted", "warning"), 1),

@@ -100,8 +100,8 @@ def test_a_page_names_the_version_that_could_not_be_read_and_the_reason(ran: Ran
     assert words == [
         "",
         "",
-        "its pods: outgoing version ID: server error (5xx), which is common while a version drains",
         "its pods: outgoing version ID: access is denied (403); give the token's user the role `user` on the workload",
+        "its pods: outgoing version ID: server error (5xx), which is common while a version drains",
         "its pods: outgoing version ID: the response cannot be decoded",
     ]
     assert all("exit code 1" in details["Likely cause"] for details in ran.evidence.values())
@@ -125,7 +125,7 @@ def test_metrics_say_what_is_unreadable_and_that_it_is_not_fresh(ran: Ran) -> No
 
 def test_the_status_page_says_which_version_could_not_be_read(ran: Ran) -> None:
     (row,) = [row for row in ran.rows if "serving-fails" in row]
-    assert re.search(r"pods not read: serving version [0-9a-f]{24}: the API fails \(5xx\)", row)
+    assert re.search(r"pods not read: serving version [0-9a-f]{24}: server error \(5xx\)", row)
     assert "? / 1" in row
     (row,) = [row for row in ran.rows if "draining-refused" in row]
     assert re.search(r"pods not read: outgoing version [0-9a-f]{24}: access is denied \(403\)", row)

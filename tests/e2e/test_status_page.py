@@ -105,12 +105,12 @@ def test_the_demo_is_found_by_typing_and_a_stopped_daemon_is_reported(tab: Brows
     tab.console.clear()
     with demo(tmp_path, port, "--demo.speed=30"):
         assert eventually(lambda: _opened(tab, url) and len(names(tab)) > 40, 60)
-        assert "A simulation" in tab.evaluate("document.querySelector('.note').textContent")
+        assert "Simulation: " in tab.evaluate("document.querySelector('.note').textContent")
         type_into_the_search(tab, "image-pull")
         assert eventually(lambda: len(names(tab)) == 1, 10), names(tab)
         assert names(tab)[0].startswith("image-pull")
         assert tab.evaluate("location.search") == "?q=image-pull"
-        assert tab.evaluate("document.activeElement.name") == "q", "who types is not interrupted"
+        assert tab.evaluate("document.activeElement.name") == "q", "the search keeps the focus"
         assert tab.evaluate("document.getElementById('stale').hidden")
         assert tab.console == [], "no errors, in particular none of the Content Security Policy"
     tab.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
@@ -118,7 +118,7 @@ def test_the_demo_is_found_by_typing_and_a_stopped_daemon_is_reported(tab: Brows
     shown = tab.evaluate("document.querySelector('#overview time').textContent")
     words = f"Out of date: the exporter does not respond. Data as of {shown}."
     assert eventually(lambda: tab.evaluate(stale), 20) == words
-    assert len(names(tab)) == 1, "what was known stays, and is said to be old"
+    assert len(names(tab)) == 1, "the last data stays on the page"
 
 
 def _opened(tab: Browser, url: str) -> bool:

@@ -1,4 +1,4 @@
-"""What an answer changes: folded into the workload as seen, and withdrawn when it is old or refused."""
+"""Responses are merged into the workload state, and withdrawn if too old or refused."""
 
 from typing import Any
 
@@ -54,7 +54,7 @@ def test_an_old_part_is_withdrawn_as_not_fresh_and_an_unwanted_one_removed() -> 
     assert (old.details.pods, old.details.windows) == (None, {})
     assert old.details.fresh == {"pods": False, "stats_5m": False}
     assert withdrawn(state, (), ["stats_5m"]).details.fresh == {"pods": True}
-    assert withdrawn(old, ["events"]).ledger == state.ledger  # what was counted stays
+    assert withdrawn(old, ["events"]).ledger == state.ledger  # the counts stay
 
 
 def test_grants_are_kept_and_their_changes_counted() -> None:
@@ -68,7 +68,7 @@ SERVES, DRAINS = Proton("p", status="running", role="active"), Proton("o", statu
 
 
 def partly(**unread: str) -> Pods:
-    """A proton that serves and one that drains, a crash-looping pod each, but for those that could not be read."""
+    """A serving and a draining proton with a crash-looping pod each, except for unread ones."""
     snapshot = StatusDetails(replicas=(replica(container(ready=False, status="waiting", reason="CrashLoopBackOff")),))
     return Pods((SERVES, DRAINS), {p: None if p in unread else snapshot for p in ("p", "o")}, unread)
 
@@ -77,7 +77,7 @@ def test_pods_without_those_of_the_serving_proton_are_used_but_not_fresh() -> No
     state = after("pods", partly(p="server_error"), after("pods", partly()), 200.0)
     assert state.details.fresh == {"pods": False}
     assert [proton.id for proton, _ in state.details.pods.replicas()] == ["o"] if state.details.pods else False
-    assert state.details.polled == {"pods": 100.0}  # when it was found in full
+    assert state.details.polled == {"pods": 100.0}  # when it was read completely
     again = after("pods", partly(), state, 300.0)
     assert (again.details.fresh, again.details.polled) == ({"pods": True}, {"pods": 300.0})
 

@@ -7,7 +7,7 @@ from exporter.api.details import Event, EventDetails
 from exporter.api.models import Replacement, Workload
 from exporter.api.pods import Container, LastState, PodCondition, Pods, Proton, Replica, StatusDetails
 from exporter.fleet import counting, episodes, observations, transitions
-from exporter.fleet.episodes import MAX_EPISODES, Episode, EpisodeTracker, Mark, ObservedEvent, Past
+from exporter.fleet.episodes import MAX_TRACED_EPISODES, Episode, EpisodeTracker, Mark, ObservedEvent, Past
 from exporter.fleet.ledger import Ledger
 
 NOTHING: dict[str, str] = {}
@@ -26,7 +26,7 @@ def swept(*items: Workload, baseline: bool = True, expiry: float | None = None) 
 
 
 def words(tracker: EpisodeTracker) -> str:
-    """The episodes that are over, and the open ones, as words."""
+    """The ended and the open episodes as text."""
     over = [f"{each.kind} {each.outcome} {each.cause}".strip() for each in tracker.over]
     return ", ".join([*over, *(f"{each.kind} …" for each in tracker.episodes)])
 
@@ -248,7 +248,7 @@ def test_a_record_learns_its_id_and_candidates_later() -> None:
     assert (known.tracker.rollout.replacement, known.tracker.rollout.candidates) == ("r1", ("c1",))
 
 
-# -- facts
+# -- pods and events
 
 
 def pod(*containers: Container, name: str = "pod", **facts: object) -> Replica:
@@ -264,7 +264,7 @@ def condition(kind: str, second: float, truth: bool = True, **more: str) -> PodC
 
 
 def read(*replicas: Replica, tracker: EpisodeTracker | None = None, now: float = 210.0) -> EpisodeTracker:
-    """The course of a start after its pods were read."""
+    """The tracker of a start after its pods were read."""
     begun = tracker or swept(workload("stopped"), workload("submitted")).tracker
     return observations.with_pods(begun, snapshot("", *replicas), "p1", now)
 
@@ -458,14 +458,14 @@ def test_a_termination_that_is_not_a_crash_or_is_within_an_episode_makes_no_epis
 
 def test_unsettled_crashes_are_limited() -> None:
     tracker = EpisodeTracker(run=("p1", "SINCE"))
-    for number in range(MAX_EPISODES + 5):
+    for number in range(MAX_TRACED_EPISODES + 5):
         last = LastState(reason="Error", finished_at=at(number))
         tracker = observations.with_crash(tracker, "pod", Container(name="a", last_state=last), 200.0)
-    assert len(tracker.over) == MAX_EPISODES
+    assert len(tracker.over) == MAX_TRACED_EPISODES
     assert observations.with_crash(EpisodeTracker(), "pod", Container(name="a"), 200.0) == EpisodeTracker()
 
 
-# -- what was over before the first sight
+# -- before the first observation
 
 
 def history(status: str, created: float | None, ended: float | None, name: str | None = "r1") -> Replacement:
@@ -521,7 +521,7 @@ def test_a_run_that_began_long_after_its_proton_was_not_its_first() -> None:
     assert transitions.recalled(EpisodeTracker(), (), [proton], 300_000.0, 600_000.0) == EpisodeTracker()
 
 
-# -- when an episode has settled
+# -- settling
 
 
 def over(ended: float, **facts: object) -> EpisodeTracker:
@@ -561,12 +561,12 @@ def test_an_episode_open_for_a_week_times_out() -> None:
 
 
 def test_a_flapping_workload_gets_one_more_trace() -> None:
-    statuses = ["running", "errored"] * (MAX_EPISODES + 10)
+    statuses = ["running", "errored"] * (MAX_TRACED_EPISODES + 10)
     now = counting.first_observed(workload(), 100.0, baseline=True)
     for number, status in enumerate(statuses[1:], 1):
         now = counting.listed(now, workload(status), 100.0 + number * 10.0, last=90.0 + number * 10.0).ledger
     tracker = now.tracker
-    assert len(tracker.over) == MAX_EPISODES
+    assert len(tracker.over) == MAX_TRACED_EPISODES
     assert tracker.flapping is not None
     assert tracker.flapping.folded == 9
     after, due = episodes.due(msgspec.structs.replace(tracker, over=()), tracker.flapping.opened.at + 3600.0, 3000.0)
@@ -585,7 +585,7 @@ def test_a_flapping_workload_gets_one_more_trace() -> None:
     ],
 )
 def test_flapping_has_failed_if_a_folded_episode_has(folded: list[str], outcome: str, kinds: tuple[str]) -> None:
-    tracker = EpisodeTracker(recent=(100.0,) * MAX_EPISODES)
+    tracker = EpisodeTracker(recent=(100.0,) * MAX_TRACED_EPISODES)
     for each in folded:
         kind, ended = each.split()
         episode = Episode(kind, Mark(100.0), ended=Mark(150.0), outcome=ended)  # type: ignore[arg-type]
@@ -595,7 +595,7 @@ def test_flapping_has_failed_if_a_folded_episode_has(folded: list[str], outcome:
     assert (tracker.flapping.outcome, tracker.flapping.kinds, tracker.flapping.folded) == (outcome, kinds, len(folded))
 
 
-# -- what is remembered
+# -- memory of past episodes
 
 
 def test_traces_are_remembered_for_a_day_and_pods_and_events_as_long_as_needed() -> None:

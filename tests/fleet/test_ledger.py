@@ -154,7 +154,7 @@ def test_a_silent_revert_is_detected_by_the_proton_alone(settings_only: bool) ->
     for judged in (after(ledger, now=465.0), goes_on(ledger, *[workload()] * 4, since=500.0)):
         assert judged.outcomes == {"reverted": 1}
         assert judged.transitions == {"reverted": 1}
-        assert after(judged, event()).outcomes == {"reverted": 1}  # the event that comes late counts nothing more
+        assert after(judged, event()).outcomes == {"reverted": 1}  # the late event is not counted again
 
 
 def test_a_revert_is_detected_by_the_event_alone_once() -> None:
@@ -179,7 +179,7 @@ def test_the_outcome_of_a_record_that_stays_is_counted_once(status: str, outcome
     ledger = goes_on(READ, rolling("initializing"), rolling(status), rolling(status), workload(), workload())
     assert ledger.outcomes == {outcome: 1}
     assert goes_on(READ, rolling(status), rolling(status)).outcomes == {outcome: 1}  # never observed in progress
-    assert life(rolling(status), rolling(status)).outcomes == {}  # it was there at first sight
+    assert life(rolling(status), rolling(status)).outcomes == {}  # reported at the first observation
 
 
 def test_a_replacement_in_progress_at_the_first_observation_is_followed_without_a_duration() -> None:
@@ -273,7 +273,7 @@ def test_events_in_any_order_repeated_and_in_any_portions_count_each_id_once(
 
 
 def pods(*counts: tuple[str, int, str], began: float = 0.0) -> Pods:
-    """One pod a triple: its name, its restarts, and when its container last ended."""
+    """Pods as triples: name, restarts, and the last termination of the container."""
     replicas = tuple(
         Replica(
             name=name,
@@ -406,7 +406,7 @@ def test_restart_totals_never_fall(reads: list[tuple[str, int]]) -> None:
         total = ledger.restarts["main"]
 
 
-# -- the rest
+# -- sharing, statistics and durations
 
 
 def test_a_change_of_sharing_is_counted_and_the_first_read_is_not() -> None:

@@ -1,4 +1,4 @@
-"""Which requests are paused after the API refused some: refusals beside what they pause, and the laws."""
+"""Pauses after refusals: examples of refusals with the resulting pauses, and laws."""
 
 import itertools
 
@@ -16,7 +16,7 @@ THE_LIST: Target = (LIST, ())
 
 
 def refused(pauses: Pauses, *refusals: Refusal, at: float = 0.0) -> Pauses:
-    """The pauses after these refusals of requests that were sent and answered at one moment."""
+    """The pauses after these refusals, without latency."""
     for route, ids, status, retry_after in refusals:
         pauses.refused(route, ids, status, retry_after, at, at)
     return pauses
@@ -128,7 +128,7 @@ def test_requests_in_progress_when_a_pause_begins_do_not_extend_it(retry_after: 
     changes = [pauses.refused(EVENTS, (str(n),), 429, retry_after, 0.0, 1.0) for n in range(20)]
     first = 7.0 if retry_after else 5.0
     assert changes == [{EVENTS: first}, *[{}] * 19]
-    assert pauses.refused(EVENTS, ("late",), 429, None, 0.5, 50.0) == {}  # answered long after the pause was over
+    assert pauses.refused(EVENTS, ("late",), 429, None, 0.5, 50.0) == {}  # the response arrives long after the pause
     assert pauses.refused(EVENTS, ("a",), 429, None, 60.0, 60.0) == {EVENTS: 10.0}
 
 

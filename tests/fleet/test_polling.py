@@ -79,7 +79,7 @@ def test_the_oldest_age_is_bounded_by_fleet_size_over_budget(workloads: int, cos
     in_one_turn = per_turn // cost
     a_round = math.ceil(workloads / in_one_turn) * turn
     assert max(oldest.values()) <= every + a_round + turn
-    if a_round > every:  # the budget is what bounds it
+    if a_round > every:  # the budget is the bound
         assert max(oldest.values()) <= 2 * a_round + turn
 
 
@@ -181,7 +181,7 @@ def test_extras_are_dropped_in_order_until_the_rest_fits(
     assert kept <= rate or dropped == extras.keys()
     order = [extra for extra in EXTRAS if extra in extras]
     assert dropped == {*order[: len(dropped)]}
-    assert affordable(needed, extras, rate, dropped) >= dropped  # nothing comes back at the edge
+    assert affordable(needed, extras, rate, dropped) >= dropped  # none returns at the limit
     assert affordable(needed / 2, {extra: cost / 2 for extra, cost in extras.items()}, rate * 2, dropped) <= dropped
 
 

@@ -1,4 +1,4 @@
-"""What a sweep changes: complete ones add and remove, incomplete ones change nothing."""
+"""Complete sweeps add and remove workloads, incomplete ones change nothing."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def sweep(*workloads: tuple[str, str], rejects: tuple[Reject, ...] = ()) -> Swee
 
 
 def after(*sweeps: Sweep) -> Snapshot:
-    """Known after these sweeps, at 10, 20, 30 … seconds."""
+    """The snapshot after these sweeps, at 10, 20, 30 … seconds."""
     known = Snapshot("acme")
     for number, each in enumerate(sweeps, 1):
         known = step(known, each, number * 10.0)
@@ -56,14 +56,14 @@ def test_a_workload_back_after_one_absence_has_not_vanished_and_keeps_its_time()
     assert (known.workloads["a"].ledger.since, known.vanished) == (10.0, 0)
 
 
-# -- what the list shows and cannot be read
+# -- unreadable list items
 
 LOST = Reject("$.id", "missing")
 NO_STATUS = Reject("$.status", "type", "a")
 
 
 def held(known: Snapshot) -> dict[str, tuple[str | None, dict[str, float]]]:
-    """Of each workload its status, and what is held over of it, since when."""
+    """Status and held fields of each workload."""
     return {i: (state.workload.status, dict(state.held)) for i, state in known.workloads.items()}
 
 
@@ -224,7 +224,7 @@ def test_durations_of_starts_are_tallied_for_the_account() -> None:
     assert (sum(known.tally.starts.counts), known.tally.starts.sum) == (1, 10.0)
 
 
-# -- what is listed, and not for us
+# -- workloads that are not selected
 
 
 def test_a_workload_that_is_no_longer_selected_has_not_vanished() -> None:

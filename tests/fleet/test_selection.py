@@ -1,4 +1,4 @@
-"""Which workloads are ours: selection by example, and the law of the shards."""
+"""Selection of workloads by example, and the law of the shards."""
 
 import pytest
 from hypothesis import given

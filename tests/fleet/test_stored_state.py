@@ -1,4 +1,4 @@
-"""The state file outlives the code: what an earlier version has written is read, and written with the same keys."""
+"""State written by an earlier version is read, and written with the same keys."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The judgements that families, the plan and alerts share."""
+"""Predicates that are shared by metrics, polling and alerts."""
 
 import pytest
 
@@ -80,7 +80,7 @@ def test_the_role_of_a_proton_is_inferred_if_not_reported(proton: Proton, role: 
     ],
 )
 def test_bounds_add_up_over_the_groups(runtime: Runtime | None, bounds: tuple[int | None, int | None]) -> None:
-    assert (workload_state.least_replicas(state(runtime)), workload_state.most_replicas(state(runtime))) == bounds
+    assert (workload_state.min_replicas(state(runtime)), workload_state.max_replicas(state(runtime))) == bounds
 
 
 BUNDLE = Bundle("cpu.small", 1.0, 512, 0)
@@ -118,7 +118,7 @@ SERVES, NEW, DRAINS, GONE = (
 def partly(
     *protons: Proton, of: str | None = "p", refused: bool = False, failed: str = "", **unread: str
 ) -> WorkloadState:
-    """A workload whose protons are these; `unread` are those whose pods could not be read, `_` the unlisted ones."""
+    """A workload with these protons. `unread`: protons whose pods could not be read; `_`: unlisted ones."""
     reasons = {name.replace("_", ""): reason for name, reason in unread.items()}
     found = {p.id: None if p.id in reasons else StatusDetails() for p in protons}
     details = Details(
@@ -140,12 +140,12 @@ def partly(
             [("candidate", "c", "timeout"), ("other", "s", "decode")],
             "",
         ),
-        # The list lacks one: the named one is known all the same, the newest that runs may not be the one that serves.
+        # With an incomplete list the named proton is known, but the newest running one may not be the serving one.
         (partly(SERVES, _="decode"), [("unknown", "", "decode")], ""),
         (partly(Proton("o", status="running"), _="decode"), [("unknown", "", "decode")], "decode"),
         (partly(Proton("o", status="running")), [], ""),
         (partly(DRAINS, GONE, of=None, s="tls"), [("other", "s", "tls")], "tls"),
-        # All failed, or nothing was requested yet.
+        # All requests failed, or none was sent yet.
         (partly(failed="server_error"), [], "server_error"),
         (partly(refused=True, failed="server_error"), [], "forbidden"),
         (partly(), [], ""),

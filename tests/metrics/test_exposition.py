@@ -1,4 +1,4 @@
-"""The bytes of /metrics: equal to prometheus_client's, and the same whatever the order of changes."""
+"""The bytes of /metrics equal those of prometheus_client, and are independent of the order of changes."""
 
 import json
 import math

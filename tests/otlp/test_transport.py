@@ -102,8 +102,8 @@ HTTP = [
     (Answer(501), "retry", "server_error", "501"),
     (Answer(502), "retry", "server_error", "502"),
     (Answer(503), "retry", "server_error", "503: (no message); traces are kept and sent again"),
-    (HALF, "retry", "connect", "failed: no connection, or it was cut"),
-    (HALF._replace(status=400), "retry", "connect", "failed: no connection, or it was cut"),
+    (HALF, "retry", "connect", "failed: connection failed or closed"),
+    (HALF._replace(status=400), "retry", "connect", "failed: connection failed or closed"),
 ]
 
 

@@ -32,7 +32,7 @@ def problems(tmp_path: Path, text: str, environment: dict[str, str] = ENVIRONMEN
     return [str(problem) for problem in raised.value.problems]
 
 
-def test_the_two_variables_of_datarobot_users_are_enough() -> None:
+def test_datarobots_two_variables_are_sufficient() -> None:
     settings = load(None, {"DATAROBOT_ENDPOINT": "https://dr.test/", "DATAROBOT_API_TOKEN": "s3cret"})
     (account,) = settings.accounts
     assert (account.name, account.endpoint) == ("default", "https://dr.test/api/v2")
@@ -40,7 +40,7 @@ def test_the_two_variables_of_datarobot_users_are_enough() -> None:
     assert settings.web.listen_address == ("127.0.0.1:10142",)
 
 
-def test_a_file_names_several_accounts_and_wins_over_the_environment(tmp_path: Path) -> None:
+def test_accounts_of_a_file_override_the_environment(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("from-file\n")
     settings = loaded(
         tmp_path,
@@ -58,12 +58,12 @@ def test_a_file_names_several_accounts_and_wins_over_the_environment(tmp_path: P
     assert (settings.sweep.interval, settings.sweep.stale_after) == (60.0, 5400.0)
 
 
-def test_a_flag_wins_over_the_file(tmp_path: Path) -> None:
+def test_a_flag_overrides_the_file(tmp_path: Path) -> None:
     settings = loaded(tmp_path, "web: {telemetry_path: /file}", web__telemetry_path="/flag")
     assert settings.web.telemetry_path == "/flag"
 
 
-def test_every_problem_is_told_at_once_with_its_line_and_a_remedy(tmp_path: Path) -> None:
+def test_all_problems_are_reported_at_once_with_line_and_remedy(tmp_path: Path) -> None:
     text = """accounts:
   - name: eu
     endpont: https://eu.test
@@ -75,86 +75,88 @@ swep: {}
 sweep:
   interval: soon
 """
-    told = problems(tmp_path, text, web__telemetry_path="metrics")
-    assert told[0] == "accounts[0].endpont (line 3): unknown setting; did you mean endpoint?"
-    assert told[1].startswith("accounts[1].endpoint (line 6): no URL with http:// or https:// and a host; give one")
-    assert told[2] == "sweep.interval (line 10): give a duration such as 30s, 5m or 1h30m"
-    assert told[3].startswith("--web.telemetry-path: String should match pattern")
-    assert told[4] == "swep (line 8): unknown setting; did you mean sweep?"
-    assert told[5] == "accounts[0].token_env (line 4): EU_TOKEN is not set; put the API token into it"
-    assert told[6] == "accounts[1].name (line 5): 'eu' is taken by another account; give each its own name"
-    assert told[7].startswith("accounts[1].token_file (line 7): /nowhere/token cannot be read: No such file")
-    assert len(told) == 8
+    expected = problems(tmp_path, text, web__telemetry_path="metrics")
+    assert expected[0] == "accounts[0].endpont (line 3): unknown setting; did you mean endpoint?"
+    assert expected[1].startswith(
+        "accounts[1].endpoint (line 6): not a URL with http:// or https:// and a host; use one"
+    )
+    assert expected[2] == "sweep.interval (line 10): not a duration; use one such as 30s, 5m or 1h30m"
+    assert expected[3].startswith("--web.telemetry-path: String should match pattern")
+    assert expected[4] == "swep (line 8): unknown setting; did you mean sweep?"
+    assert expected[5] == "accounts[0].token_env (line 4): EU_TOKEN is not set; it must contain the API token"
+    assert expected[6] == "accounts[1].name (line 5): another account is also called 'eu'; choose another name"
+    assert expected[7].startswith("accounts[1].token_file (line 7): /nowhere/token cannot be read: No such file")
+    assert len(expected) == 8
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
-        ("accounts: [", "no YAML: expected the node content"),
-        ("- 1", "must hold a mapping"),
+        ("accounts: [", "invalid YAML: expected the node content"),
+        ("- 1", "must be a mapping"),
         ("sweep: {interval: 0}", "sweep.interval (line 1): Input should be greater than"),
-        ("sweep: {interval: 10m}", "sweep (line 1): stale_after (900s) is below three times interval (600s)"),
+        ("sweep: {interval: 10m}", "sweep (line 1): stale_after (900s) is less than three times interval (600s)"),
         ("sweep: 5", "sweep (line 1): Input should be"),
-        ("accounts: []", "accounts (line 1): no account; list at least one"),
-        ("accounts: [{}]", "accounts[0] (line 1): no token; give exactly one of token_file, token_env and token"),
-        ("accounts: [{token: a, token_env: B}]", "accounts[0] (line 1): token_env and token; give exactly one"),
-        ("accounts: [{token: a, endpoint: 'https://u:p@h'}]", "a URL with a user or password in it"),
-        ("alerts: {trace_url: 'https://jaeger.test/search'}", "alerts.trace_url (line 1): no URL with http:// or"),
-        ("alerts: {trace_url: 'jaeger.test/{workload_id}'}", "and {workload_id}, where the id belongs"),
-        ("alerts: {trace_url: 'https://g.test/?q={a}&s={workload_id}'}", "write %20, %7B, %7D"),
-        ("web: {listen_address: [nowhere]}", "web.listen_address[0] (line 1): no HOST:PORT"),
-        ("log:\n  level: info\n  level: warn", "log.level (line 3): is given twice; keep one"),
+        ("accounts: []", "accounts (line 1): no accounts; add one"),
+        ("accounts: [{}]", "accounts[0] (line 1): no token; set exactly one of token_file, token_env and token"),
+        ("accounts: [{token: a, token_env: B}]", "accounts[0] (line 1): token_env and token; set exactly one"),
+        ("accounts: [{token: a, endpoint: 'https://u:p@h'}]", "the URL contains a user name or password"),
+        ("alerts: {trace_url: 'https://jaeger.test/search'}", "alerts.trace_url (line 1): not a URL with http:// or"),
+        ("alerts: {trace_url: 'jaeger.test/{workload_id}'}", "and {workload_id} as the place of the id"),
+        ("alerts: {trace_url: 'https://g.test/?q={a}&s={workload_id}'}", "write %20, %7B or %7D"),
+        ("web: {listen_address: [nowhere]}", "web.listen_address[0] (line 1): not HOST:PORT"),
+        ("log:\n  level: info\n  level: warn", "log.level (line 3): duplicate key; keep one"),
         ("log: {level: loud}", "log.level (line 1): Input should be 'debug', 'info', 'warn' or 'error'"),
     ],
 )
-def test_each_mistake_is_told_in_words(tmp_path: Path, text: str, told: str) -> None:
-    assert told in "\n".join(problems(tmp_path, text))
+def test_each_error_has_a_message(tmp_path: Path, text: str, expected: str) -> None:
+    assert expected in "\n".join(problems(tmp_path, text))
 
 
-def test_a_missing_token_in_the_environment_says_which_variable() -> None:
+def test_a_missing_token_is_reported_with_its_variable() -> None:
     with pytest.raises(BadSettings, match="environment: DATAROBOT_API_TOKEN is not set"):
         load(None, {})
 
 
-def test_a_bad_endpoint_in_the_environment_is_told_by_its_name() -> None:
-    with pytest.raises(BadSettings, match="DATAROBOT_ENDPOINT: no URL"):
+def test_a_bad_endpoint_is_reported_with_its_variable() -> None:
+    with pytest.raises(BadSettings, match="DATAROBOT_ENDPOINT: not a URL"):
         load(None, {"DATAROBOT_ENDPOINT": "dr.test", "DATAROBOT_API_TOKEN": "s3cret"})
 
 
-def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(BadSettings, match="cannot be read: No such file"):
         load(tmp_path / "none.yaml", ENVIRONMENT)
 
 
-def test_no_secret_shows_in_a_dump_a_repr_or_an_error(tmp_path: Path) -> None:
+def test_no_dump_repr_or_error_contains_a_secret(tmp_path: Path) -> None:
     settings = loaded(tmp_path, "accounts: [{token: s3cret}]")
     assert settings.accounts[0].token_source()() == "s3cret"
     assert "s3cret" not in settings.dump() + repr(settings) + repr(settings.accounts[0].token_source())
     assert yaml.safe_load(settings.dump())["accounts"][0]["token"] == "**********"
-    told = problems(tmp_path, "accounts: [{token: {s3cret: s3cret}}]")
-    assert "s3cret" not in "".join(told)
+    expected = problems(tmp_path, "accounts: [{token: {s3cret: s3cret}}]")
+    assert "s3cret" not in "".join(expected)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
-        ("accounts: [{token: *s3cret}]", "exporter.yaml (line 1): no YAML: found undefined alias ***"),
-        ("accounts: [{token: !s3cret x}]", "no YAML: could not determine a constructor for the tag ***"),
+        ("accounts: [{token: *s3cret}]", "exporter.yaml (line 1): invalid YAML: found undefined alias ***"),
+        ("accounts: [{token: !s3cret x}]", "invalid YAML: could not determine a constructor for the tag ***"),
         (
             "accounts: [{endpoint: 'https://u:s3cret/x@h'}]",
-            "accounts[0].endpoint (line 1): no URL, or one with a bad port",
+            "accounts[0].endpoint (line 1): not a valid URL",
         ),
-        ("traces: {headers: {'authorization: s3cret': x}}", "the name of header 1 holds characters that no name"),
-        ("traces: {endpoint: 'http://h', headers: 'authorization: Basic s3cret=='}", "the name of header 1 holds char"),
+        ("traces: {headers: {'authorization: s3cret': x}}", "the name of header 1 has characters that are not allowed"),
+        ("traces: {endpoint: 'http://h', headers: 'authorization: Basic s3cret=='}", "the name of header 1 has char"),
     ],
 )
-def test_a_mistake_in_the_place_of_a_secret_does_not_show_it(tmp_path: Path, text: str, told: str) -> None:
+def test_an_error_about_a_secret_does_not_quote_it(tmp_path: Path, text: str, expected: str) -> None:
     (problem,) = problems(tmp_path, text)
-    assert told in problem
+    assert expected in problem
     assert "s3cret" not in problem
 
 
-def test_a_token_file_is_read_again_when_it_changes_and_kept_while_it_is_gone(tmp_path: Path) -> None:
+def test_a_changed_token_file_is_read_again_and_an_absent_one_keeps_its_value(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("one\n")
     token = loaded(tmp_path, f"accounts: [{{token_file: {file}}}]").accounts[0].token_source()
@@ -169,7 +171,7 @@ def test_a_token_file_is_read_again_when_it_changes_and_kept_while_it_is_gone(tm
 @pytest.mark.parametrize(
     "endpoint", ["https://app.test", "https://app.test/", "https://app.test/api/v2", " https://app.test/api/v2/ "]
 )
-def test_an_endpoint_is_taken_with_or_without_its_path(endpoint: str) -> None:
+def test_an_endpoint_may_omit_its_path(endpoint: str) -> None:
     assert base_url(endpoint) == "https://app.test/api/v2"
 
 
@@ -178,43 +180,43 @@ def test_a_url_of_traces_may_have_its_braces_encoded(tmp_path: Path) -> None:
     assert loaded(tmp_path, f"accounts: [{{token: a}}]\nalerts: {{trace_url: '{url}'}}").alerts.options.traces == url
 
 
-def test_an_installation_is_told_by_the_origin_of_its_endpoint(tmp_path: Path) -> None:
+def test_the_origin_of_the_endpoint_identifies_an_installation(tmp_path: Path) -> None:
     (account,) = loaded(tmp_path, "accounts: [{token: a, endpoint: 'https://App.test:8443/dr/api/v2'}]").accounts
     assert account.origin == "https://app.test:8443"
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "expected"),
     [("127.0.0.1:1", ("127.0.0.1", 1)), (":10142", ("", 10142)), ("[::1]:9", ("::1", 9)), ("host:80", ("host", 80))],
 )
-def test_an_address_is_host_and_port(given: str, told: tuple[str, int]) -> None:
-    assert listen_address(given) == told
+def test_an_address_is_host_and_port(given: str, expected: tuple[str, int]) -> None:
+    assert listen_address(given) == expected
 
 
 @pytest.mark.parametrize("given", ["", "host", "host:", "host:http", "host:65536", "::1:80"])
-def test_what_is_no_address_is_refused(given: str) -> None:
-    with pytest.raises(ValueError, match="no HOST:PORT"):
+def test_an_invalid_address_is_rejected(given: str) -> None:
+    with pytest.raises(ValueError, match="not HOST:PORT"):
         listen_address(given)
 
 
 @pytest.mark.parametrize(
-    ("given", "told"), [("30s", 30.0), ("1h30m", 5400.0), ("500ms", 0.5), ("1.5m", 90.0), (7, 7), ("2d", 172800.0)]
+    ("given", "expected"), [("30s", 30.0), ("1h30m", 5400.0), ("500ms", 0.5), ("1.5m", 90.0), (7, 7), ("2d", 172800.0)]
 )
-def test_durations_are_written_as_prometheus_writes_them(given: object, told: float) -> None:
-    assert seconds(given) == told
+def test_durations_use_the_notation_of_prometheus(given: object, expected: float) -> None:
+    assert seconds(given) == expected
 
 
 COLLECTOR = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318/"}
 
 
-def test_without_an_endpoint_there_are_no_traces_and_variables_for_others_are_not_even_read() -> None:
+def test_without_an_endpoint_there_are_no_traces_and_other_variables_are_ignored() -> None:
     settings = load(None, ENVIRONMENT | {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json", "OTEL_SERVICE_NAME": "x"})
     assert settings.traces == Settings.model_validate({}).traces
     assert settings.traces.endpoint == ""
 
 
 @pytest.mark.parametrize(
-    ("variables", "told"),
+    ("variables", "expected"),
     [
         (COLLECTOR, {"endpoint": "http://collector:4318", "path": "/v1/traces", "protocol": "http/protobuf"}),
         (
@@ -238,12 +240,12 @@ def test_without_an_endpoint_there_are_no_traces_and_variables_for_others_are_no
         (COLLECTOR | {"OTEL_EXPORTER_OTLP_PROTOCOL": " "}, {"protocol": "http/protobuf"}),
     ],
 )
-def test_the_variables_of_opentelemetry_are_heard(variables: dict[str, str], told: dict[str, object]) -> None:
+def test_the_variables_of_opentelemetry_are_used(variables: dict[str, str], expected: dict[str, object]) -> None:
     traces = load(None, ENVIRONMENT | variables).traces
-    assert {name: getattr(traces, name) for name in told} == told
+    assert {name: getattr(traces, name) for name in expected} == expected
 
 
-def test_the_file_wins_over_the_variables_of_opentelemetry_one_by_one(tmp_path: Path) -> None:
+def test_the_file_overrides_each_variable_of_opentelemetry(tmp_path: Path) -> None:
     text = "traces: {endpoint: 'https://mine.test', timeout: 4s, environment: prod, resource_attributes: {n: 1}}"
     others = {
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://other:4318/x",
@@ -264,7 +266,7 @@ def test_the_file_wins_over_the_variables_of_opentelemetry_one_by_one(tmp_path: 
     assert off.endpoint == ""
 
 
-def test_every_bad_variable_of_opentelemetry_is_told_at_once_by_its_name() -> None:
+def test_all_bad_variables_of_opentelemetry_are_reported_at_once_by_name() -> None:
     variables = {
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "collector:4317",
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json",
@@ -274,83 +276,83 @@ def test_every_bad_variable_of_opentelemetry_is_told_at_once_by_its_name() -> No
     }
     with pytest.raises(BadSettings) as raised:
         load(None, ENVIRONMENT | variables)
-    told = sorted(map(str, raised.value.problems))
-    assert told == [
+    expected = sorted(map(str, raised.value.problems))
+    assert expected == [
         "OTEL_EXPORTER_OTLP_CERTIFICATE: /nowhere/ca.pem cannot be read: No such file or directory; "
-        "check the path and the permissions",
-        "OTEL_EXPORTER_OTLP_HEADERS: give name=value, several of them separated by commas",
+        "check path and permissions",
+        "OTEL_EXPORTER_OTLP_HEADERS: not name=value pairs separated by commas",
         "OTEL_EXPORTER_OTLP_PROTOCOL: Input should be 'http/protobuf' or 'grpc'",
-        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: no URL with http:// or https:// and a host; give one such as "
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: not a URL with http:// or https:// and a host; use one such as "
         "http://collector:4318",
-        "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT: give a duration such as 30s, 5m or 1h30m",
+        "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT: not a duration; use one such as 30s, 5m or 1h30m",
     ]
 
 
-def test_what_is_wrong_in_the_resource_of_opentelemetry_is_told_and_left_out(caplog: pytest.LogCaptureFixture) -> None:
+def test_invalid_resource_attributes_of_opentelemetry_are_logged_and_ignored(caplog: pytest.LogCaptureFixture) -> None:
     given = "=x,team=a,, nonsense ,k8s.pod.name=p, env = prod "
     traces = load(None, ENVIRONMENT | COLLECTOR | {"OTEL_RESOURCE_ATTRIBUTES": given}).traces
     assert traces.resource == {"team": "a", "env": "prod"}
-    (told,) = caplog.records
-    assert (told.message, told.__dict__["fields"]) == (
-        "OTEL_RESOURCE_ATTRIBUTES: what is no name=value is left out",
+    (expected,) = caplog.records
+    assert (expected.message, expected.__dict__["fields"]) == (
+        "ignored invalid pairs in OTEL_RESOURCE_ATTRIBUTES",
         {"pairs": 2},
     )
 
 
-def test_where_opentelemetry_is_switched_off_the_file_sends_no_traces_either(tmp_path: Path) -> None:
+def test_disabling_opentelemetry_overrides_the_file(tmp_path: Path) -> None:
     text = "traces: {endpoint: 'https://mine.test'}"
     assert loaded(tmp_path, text, ENVIRONMENT | {"OTEL_SDK_DISABLED": "true"}).traces.endpoint == ""
     assert loaded(tmp_path, text, ENVIRONMENT | {"OTEL_TRACES_EXPORTER": "none"}).traces.endpoint != ""
 
 
 @pytest.mark.parametrize("path", ["/v1/traces?api_key=s3cret", "/v1#s3cret"])
-def test_a_path_of_traces_holds_no_secret(tmp_path: Path, path: str) -> None:
+def test_a_path_with_a_query_or_fragment_is_rejected(tmp_path: Path, path: str) -> None:
     with pytest.raises(BadSettings) as raised:
         loaded(tmp_path, f"traces: {{endpoint: 'https://mine.test', path: '{path}'}}")
     (problem,) = map(str, raised.value.problems)
     assert problem.startswith("traces.path")
-    assert "a path with a query or fragment" in problem
+    assert "the path has a query or fragment" in problem
     assert "s3cret" not in problem
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
-        ("endpoint: 'http://u:p@h'", "traces.endpoint (line 1): a URL with a user or password in it; secrets go into"),
+        ("endpoint: 'http://u:p@h'", "traces.endpoint (line 1): the URL contains a user name or password; set secrets"),
         (
             "headers: {a b: x}",
-            "traces.headers (line 1): the name of header 1 holds characters that no name of a header",
+            "traces.headers (line 1): the name of header 1 has characters that are not allowed in header",
         ),
-        ('headers: {key: "s3cret\\n"}', "the value of key holds characters that no header may have"),
+        ('headers: {key: "s3cret\\n"}', "the value of key has characters that are not allowed in headers"),
         ("client_key: settings.py", "traces (line 1): client_key without client_certificate"),
         ("kinds: [started]", "traces.kinds[0] (line 1): Input should be 'start', 'stop', 'failure', 'replacement' or"),
         ("sample_ratio: 1.5", "traces.sample_ratio (line 1): Input should be less than or equal to 1"),
-        ("service_name: '{workload}'", "traces.service_name (line 1): only {id} and {name} may stand in braces"),
+        ("service_name: '{workload}'", "traces.service_name (line 1): only {id} and {name} may be in braces"),
         ("max_age: 31d", "traces.max_age (line 1): Input should be less than or equal to 2592000"),
         ("certificate: /nowhere", "traces.certificate (line 1): /nowhere cannot be read: No such file"),
     ],
 )
-def test_each_mistake_about_traces_is_told_in_words(tmp_path: Path, text: str, told: str) -> None:
-    assert told in "\n".join(problems(tmp_path, f"traces: {{{text}}}"))
+def test_each_error_about_traces_has_a_message(tmp_path: Path, text: str, expected: str) -> None:
+    assert expected in "\n".join(problems(tmp_path, f"traces: {{{text}}}"))
     assert "s3cret" not in "".join(problems(tmp_path, f"traces: {{{text}}}"))
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
-        ("labels: {team: ml, workload: x}", "'workload' is a label that alerts have already; choose another name"),
-        ("labels: {alertname: x}", "'alertname' is a label"),
-        ("labels: {account: x}", "'account' is a label"),
-        ("labels: {workload_id: x}", "'workload_id' is a label"),
-        ("labels: {component: x}", "'component' is a label"),
-        ("labels: {job: x}", "'job' is a label"),
-        ("labels: {severity: x}", "'severity' is a label"),
-        ("severity_label: level, labels: {level: x}", "'level' is a label"),
+        ("labels: {team: ml, workload: x}", "alerts already have the label 'workload'; choose another name"),
+        ("labels: {alertname: x}", "alerts already have the label 'alertname'"),
+        ("labels: {account: x}", "alerts already have the label 'account'"),
+        ("labels: {workload_id: x}", "alerts already have the label 'workload_id'"),
+        ("labels: {component: x}", "alerts already have the label 'component'"),
+        ("labels: {job: x}", "alerts already have the label 'job'"),
+        ("labels: {severity: x}", "alerts already have the label 'severity'"),
+        ("severity_label: level, labels: {level: x}", "alerts already have the label 'level'"),
     ],
 )
-def test_no_label_of_alerts_may_be_set_that_makes_them_what_they_are(tmp_path: Path, text: str, told: str) -> None:
+def test_a_label_that_identifies_alerts_cannot_be_set(tmp_path: Path, text: str, expected: str) -> None:
     (problem,) = problems(tmp_path, f"accounts: [{{token: a}}]\nalerts: {{{text}}}")
-    assert problem.startswith(f"alerts.labels (line 2): {told}")
+    assert problem.startswith(f"alerts.labels (line 2): {expected}")
 
 
 def test_other_labels_may_be_set_on_every_alert(tmp_path: Path) -> None:
@@ -375,7 +377,7 @@ paging:
 """
 
 
-def test_receivers_say_what_they_want_and_where_they_are(tmp_path: Path) -> None:
+def test_receivers_have_a_routing_rule_and_an_address(tmp_path: Path) -> None:
     key = tmp_path / "key"
     key.write_text("k" * 32 + "\n")
     environment = ENVIRONMENT | {"DEAD_MAN": "https://s3cret.test"}
@@ -400,7 +402,7 @@ def test_receivers_say_what_they_want_and_where_they_are(tmp_path: Path) -> None
     assert "s3cret" not in settings.dump() + repr(settings) + repr(pagerduty.source("routing_key"))
 
 
-def test_every_mistake_about_receivers_is_told_at_once_with_its_place(tmp_path: Path) -> None:
+def test_all_errors_about_receivers_are_reported_at_once_with_their_places(tmp_path: Path) -> None:
     text = """
 paging:
   receivers:
@@ -416,37 +418,37 @@ paging:
   - {name: g, kind: alertmanager, urls: ['http://am/?x=1'], repeat_interval: 2m}
   - {name: h, kind: alertmanager, urls: ['http://am'], quiet_hours: ['22:00-07:00']}
 """
-    told = problems(tmp_path, text)
-    here = [problem.removeprefix("paging.receivers") for problem in told]
+    expected = problems(tmp_path, text)
+    here = [problem.removeprefix("paging.receivers") for problem in expected]
     assert here == [
-        "[0] (line 4): give a kind; one of alertmanager, pagerduty, slack, webhook",
-        "[1] (line 5): give a kind; one of alertmanager, pagerduty, slack, webhook",
+        "[0] (line 4): set kind to one of alertmanager, pagerduty, slack, webhook",
+        "[1] (line 5): set kind to one of alertmanager, pagerduty, slack, webhook",
         "[2].webhok_url (line 8): unknown setting; did you mean webhook_url?",
-        "[3].webhook_url (line 9): no URL with http:// or https:// and a host",
+        "[3].webhook_url (line 9): not a URL with http:// or https:// and a host",
         "[4].alerts (line 10): no alert is called 'DataRobotWatchdo'; did you mean 'DataRobotWatchdog'?",
-        "[5].quiet_hours[0] (line 11): no times of the day; give two such as 22:00-07:00, UTC",
-        "[5].quiet_hours[1] (line 11): begins when it ends; give two times such as 22:00-07:00, UTC",
-        "[5].routing_key (line 11): no integration key of Events API v2, which has 32 letters and digits",
-        "[5].url (line 11): no URL of Events API v2; give one such as https://events.eu.pagerduty.com/v2/enqueue",
-        "[6] (line 12): hmac_secret_env and hmac_secret; give exactly one of hmac_secret_file, hmac_secret_env and "
+        "[5].quiet_hours[0] (line 11): not a period of the day; use one such as 22:00-07:00, in UTC",
+        "[5].quiet_hours[1] (line 11): the period is empty; use one such as 22:00-07:00, in UTC",
+        "[5].routing_key (line 11): not an integration key of Events API v2, which has 32 letters and digits",
+        "[5].url (line 11): not a URL of Events API v2; use one such as https://events.eu.pagerduty.com/v2/enqueue",
+        "[6] (line 12): hmac_secret_env and hmac_secret; set exactly one of hmac_secret_file, hmac_secret_env and "
         "hmac_secret",
         "[7].repeat_interval (line 13): Input should be less than or equal to 60",
-        "[7].urls[0] (line 13): a URL with a query or fragment; give one such as http://alertmanager:9093",
+        "[7].urls[0] (line 13): the URL has a query or fragment; use one such as http://alertmanager:9093",
         "[7].urls (line 13): Tuple should have at least 1 item after validation, not 0",
-        "[8] (line 14): an Alertmanager is told of everything: set mute_time_intervals and send_resolved there, "
-        "and leave quiet_hours and send_resolved out here",
-        "[4].name (line 10): 'd' is taken by another receiver; give each its own name",
-        "[4].url_env (line 10): NOT_SET is not set; put the url into it",
+        "[8] (line 14): an Alertmanager receives all alerts; remove quiet_hours and send_resolved here, and set "
+        "mute_time_intervals and send_resolved in its configuration",
+        "[4].name (line 10): another receiver is also called 'd'; choose another name",
+        "[4].url_env (line 10): NOT_SET is not set; it must contain the url",
         "[4].hmac_secret_file (line 10): /nowhere cannot be read: No such file or directory; "
-        "check the path and the permissions",
-        "[6].hmac_secret_env (line 12): s3cret is not set; put the hmac_secret into it",
+        "check path and permissions",
+        "[6].hmac_secret_env (line 12): s3cret is not set; it must contain the hmac_secret",
     ]
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
-        ("who: direct", "paging (line 1): who is direct, but there are no receivers; list one, or leave it to rules"),
+        ("who: direct", "paging (line 1): who is direct, but there are no receivers; add one, or set who to rules"),
         ("who: me", "paging.who (line 1): Input should be 'rules', 'direct' or 'both'"),
         (
             "receivers: [{name: a, kind: slack, webhook_url: https://x, accounts: [defalt]}]",
@@ -454,21 +456,21 @@ paging:
         ),
         (
             "receivers: [{name: a, kind: webhook, url: 'https://u:s3cret@APP.datarobot.com/s3cret'}]",
-            "paging.receivers[0] (line 1): app.datarobot.com is DataRobot, which is only read; name a receiver",
+            "paging.receivers[0] (line 1): app.datarobot.com is DataRobot, which only gets GET requests",
         ),
     ],
 )
-def test_each_mistake_about_paging_is_told_in_words(tmp_path: Path, text: str, told: str) -> None:
+def test_each_error_about_paging_has_a_message(tmp_path: Path, text: str, expected: str) -> None:
     found = problems(tmp_path, f"paging: {{{text}}}")
-    assert found == [told]
+    assert [each[: len(expected)] for each in found] == [expected]
 
 
-def test_a_collector_that_is_datarobot_itself_is_refused_because_it_is_only_read() -> None:
+def test_datarobot_is_rejected_as_a_collector() -> None:
     endpoint = "https://dr.test/otel"
     with pytest.raises(BadSettings) as raised:
         load(None, ENVIRONMENT | {"DATAROBOT_ENDPOINT": "https://dr.test", "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
     assert [str(problem) for problem in raised.value.problems] == [
-        "OTEL_EXPORTER_OTLP_ENDPOINT: dr.test is DataRobot, which is only read; name a collector"
+        "OTEL_EXPORTER_OTLP_ENDPOINT: dr.test is DataRobot, which only gets GET requests; use the URL of a collector"
     ]
 
 
@@ -488,7 +490,7 @@ def in_yaml(tmp_path: Path, text: str) -> Any:
 @pytest.mark.parametrize(
     "text", ["yes", "no", "on", "off", "Y", "n", "On", "1:30", "2024-01-01", "0b11", "1_000", "=", "tRue", "0o9"]
 )
-def test_what_only_yaml_1_1_takes_for_another_type_is_text(tmp_path: Path, text: str) -> None:
+def test_values_that_only_yaml_1_1_converts_are_text(tmp_path: Path, text: str) -> None:
     assert in_yaml(tmp_path, text) == text
 
 
@@ -514,7 +516,7 @@ def test_what_only_yaml_1_1_takes_for_another_type_is_text(tmp_path: Path, text:
         ("!!str 1", "1"),
     ],
 )
-def test_booleans_nulls_and_numbers_are_those_of_the_core_schema_of_yaml_1_2(
+def test_booleans_nulls_and_numbers_follow_the_core_schema_of_yaml_1_2(
     tmp_path: Path, text: str, value: object
 ) -> None:
     given = in_yaml(tmp_path, text)
@@ -526,7 +528,7 @@ def test_a_merge_key_still_merges(tmp_path: Path) -> None:
     assert [(each.name, each.timeout) for each in loaded(tmp_path, text).accounts] == [("eu", 5.0), ("us", 5.0)]
 
 
-def test_alerts_are_switched_on_and_off_by_the_words_on_and_off(tmp_path: Path) -> None:
+def test_alerts_have_keys_named_on_and_off(tmp_path: Path) -> None:
     text = "alerts: {on: [DataRobotWorkloadTrafficStopped], off: [DataRobotImportantOnDraft]}"
     alerts = loaded(tmp_path, text).alerts
     assert (alerts.on, alerts.off) == (("DataRobotWorkloadTrafficStopped",), ("DataRobotImportantOnDraft",))
@@ -536,32 +538,30 @@ def test_alerts_are_switched_on_and_off_by_the_words_on_and_off(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("word", "value"), [("yes", True), ("on", True), ("no", False), ("off", False), ("true", True)]
 )
-def test_a_setting_that_is_on_or_off_takes_the_words_of_yaml_1_1(
-    tmp_path: Path, quoted: str, word: str, value: bool
-) -> None:
+def test_a_boolean_setting_accepts_the_words_of_yaml_1_1(tmp_path: Path, quoted: str, word: str, value: bool) -> None:
     assert loaded(tmp_path, f"traces: {{crashes: {quoted.format(word)}}}").traces.crashes is value
 
 
-def test_a_key_that_is_no_text_is_a_problem_of_its_own_with_its_line(tmp_path: Path) -> None:
+def test_a_key_that_is_not_text_is_reported_with_its_line(tmp_path: Path) -> None:
     text = "alerts:\n  labels:\n    1: a\n    true: b\n    null: c\n    1.5: d\n    ? [x]\n    : e\n    team: ml\n"
     assert problems(tmp_path, text) == [
-        "alerts.labels.1 (line 3): a key must be text, and 1 is a number; write it in quotes",
-        "alerts.labels.true (line 4): a key must be text, and true is a boolean; write it in quotes",
-        "alerts.labels.null (line 5): a key must be text, and null is null; write it in quotes",
-        "alerts.labels.1.5 (line 6): a key must be text, and 1.5 is a number; write it in quotes",
-        "alerts.labels (line 7): a key must be text, and here it is a list or a mapping; write a name",
+        "alerts.labels.1 (line 3): a key must be text, but 1 is a number; quote it",
+        "alerts.labels.true (line 4): a key must be text, but true is a boolean; quote it",
+        "alerts.labels.null (line 5): a key must be text, but null is null; quote it",
+        "alerts.labels.1.5 (line 6): a key must be text, but 1.5 is a number; quote it",
+        "alerts.labels (line 7): a key must be text, not a list or a mapping",
     ]
 
 
 @pytest.mark.parametrize(
     "text", ["!!bool maybe", "!!int {a: 1}", "!!float x", "!!timestamp 2024-01-01", "!!set {a}", "9" * 5000]
 )
-def test_what_is_tagged_as_something_else_is_no_yaml_and_has_its_line(tmp_path: Path, text: str) -> None:
+def test_a_value_that_does_not_fit_its_tag_is_reported_with_its_line(tmp_path: Path, text: str) -> None:
     (problem,) = problems(tmp_path, f"log:\n  level: {text}")
-    assert "exporter.yaml (line 2): no YAML: " in problem
+    assert "exporter.yaml (line 2): invalid YAML: " in problem
 
 
-def test_what_we_write_is_still_quoted_for_readers_of_yaml_1_1(tmp_path: Path) -> None:
+def test_generated_yaml_is_quoted_for_readers_of_yaml_1_1(tmp_path: Path) -> None:
     settings = loaded(tmp_path, "accounts: [{token: a}]\nalerts: {labels: {team: on, shift: '1:30', on: '012'}}")
     for written in (settings.dump(), rules_page(settings.alerts.options)):
         for text in ("team: 'on'", "shift: '1:30'", "'on': '012'"):
@@ -585,9 +585,7 @@ UNBOUNDED = {"thresholds", "resource_attributes"}
     ("section", "name"),
     [(section, name) for section in SECTIONS for name in sorted({*section.model_fields} - UNBOUNDED)],
 )
-def test_no_setting_takes_a_number_that_overflows_what_it_is_given_to(
-    section: type[BaseModel], name: str, huge: float
-) -> None:
+def test_every_number_has_an_upper_bound(section: type[BaseModel], name: str, huge: float) -> None:
     for given in (huge, [huge], {"DataRobotWatchdog": huge}):
         with pytest.raises(ValidationError) as raised:
             section.model_validate({name: given})
@@ -597,20 +595,23 @@ def test_no_setting_takes_a_number_that_overflows_what_it_is_given_to(
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("sweep: {interval: 1e15, stale_after: 366d}", "sweep.interval (line 1): too long; at most 366d"),
-        ("sweep: {stale_after: 367d}", "sweep.stale_after (line 1): too long; at most 366d"),
-        ("alerts: {wait: {DataRobotWatchdog: 53w}}", "alerts.wait.DataRobotWatchdog (line 1): too long; at most 366d"),
-        ("accounts: [{token: a, timeout: 1e9}]", "accounts[0].timeout (line 1): too long; at most 366d"),
-        ("select: {shard: 0/10001}", "select.shard (line 1): too many shards; at most 10000"),
+        ("sweep: {interval: 1e15, stale_after: 366d}", "sweep.interval (line 1): too long; the maximum is 366d"),
+        ("sweep: {stale_after: 367d}", "sweep.stale_after (line 1): too long; the maximum is 366d"),
+        (
+            "alerts: {wait: {DataRobotWatchdog: 53w}}",
+            "alerts.wait.DataRobotWatchdog (line 1): too long; the maximum is 366d",
+        ),
+        ("accounts: [{token: a, timeout: 1e9}]", "accounts[0].timeout (line 1): too long; the maximum is 366d"),
+        ("select: {shard: 0/10001}", "select.shard (line 1): too many shards; the maximum is 10000"),
         (
             "alerts: {thresholds: {requests: .inf}}",
             "alerts.thresholds.requests (line 1): Input should be a finite number",
         ),
     ],
 )
-def test_what_is_too_long_or_too_much_is_reported_with_its_place(tmp_path: Path, text: str, problem: str) -> None:
+def test_values_beyond_their_bounds_are_reported_with_their_place(tmp_path: Path, text: str, problem: str) -> None:
     assert problems(tmp_path, text) == [problem]
 
 
-def test_a_year_is_not_too_long(tmp_path: Path) -> None:
+def test_a_year_is_a_valid_duration(tmp_path: Path) -> None:
     assert loaded(tmp_path, "sweep: {interval: 122d, stale_after: 366d}").sweep.stale_after == 366 * 86400.0

@@ -79,7 +79,7 @@ def test_traces_are_sampled_by_their_ids_alone(ratio: float, share: float) -> No
     assert sum(sampled(each, ratio) for each in ids) / len(ids) == pytest.approx(share, abs=0.03)
 
 
-# -- words
+# -- masking
 
 
 @pytest.mark.parametrize(
@@ -399,7 +399,7 @@ def pod(**facts: Any) -> PodFacts:
 
 
 def phases(found: Trace) -> list[tuple[str, float, float, bool]]:
-    """Name, beginning, end and whether it failed, of what a replica went through."""
+    """Name, start, end and failure of each phase of a replica."""
     root = next((span for span in found.spans if span.name == "replica"), None)
     mine = [span for span in found.spans if root is not None and span.parent == root.id]
     return [(span.name, span.start / 1e9, span.end / 1e9, span.error is not None) for span in mine]
@@ -643,7 +643,7 @@ def test_crashes_have_traces_if_enabled_and_count_towards_the_limit() -> None:
     wanted = Tracing(HOST, crashes=True)
     tracker, (one,) = made(crash, wanted)
     assert (one.kind, tracker.recent, tracker.flapping) == ("failure", (9000.0,), None)
-    tracker, none = made(crash, wanted, recent=(8000.0,) * episodes.MAX_EPISODES)
+    tracker, none = made(crash, wanted, recent=(8000.0,) * episodes.MAX_TRACED_EPISODES)
     assert (none, tracker.flapping and tracker.flapping.folded) == ((), 1)
 
 
@@ -696,7 +696,7 @@ def test_an_unsettled_episode_stays() -> None:
     assert settled(state, 201.0, 150.0, TRACING) == (state, ())
 
 
-# -- what comes late, and what takes long
+# -- late events and checkpoints
 
 
 def test_an_event_reported_after_the_trace_becomes_a_span_under_the_same_root() -> None:

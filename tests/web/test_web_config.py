@@ -72,7 +72,7 @@ def problems(folder: Path, text: str) -> list[str]:
             "tls_server_config: {cert_file: a, key_file: b, client_auth_type: RequireAnyClientCert}",
             "tls_server_config.client_auth_type (line 1): Input should be 'NoClientCert', ",
         ),
-        ("basic_auth_users: [", "no YAML: "),
+        ("basic_auth_users: [", "invalid YAML: "),
     ],
 )
 def test_each_error_names_its_place(tmp_path: Path, text: str, expected: str) -> None:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from exporter import __version__, redaction
-from exporter.failures import beginning, detail, one_line, retry_after, some_of, status_reason, trouble
+from exporter.failures import beginning, detail, failure_of, one_line, retry_after, some_of, status_reason
 from exporter.paging.notify.contract import Sent
 from exporter.settings.problems import BadSettings, Problem
 from exporter.settings.receivers import ReceiverSettings
@@ -138,7 +138,7 @@ class Post:
         except (TimeoutError, httpx.TimeoutException):
             return Sent("", "again", "timeout", f"{what} got no response within {self._timeout:g} s", maybe=written)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            reason, text = trouble(error, lambda text: self._secrets.text(text, *own))
+            reason, text = failure_of(error, lambda text: self._secrets.text(text, *own))
             return Sent("", "again", reason, f"{what} failed: {text}", maybe=written)
         fate, reason = _verdict(response.status_code, accepted(body_read))
         words = f"{what} returned {response.status_code}"
