@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 
 from exporter.alerting.notification import Notification
+from exporter.errors import ExporterError
 from exporter.fleet.episodes import Stored
 
 MAX_SILENCES = 500
@@ -24,8 +25,8 @@ class Silence(Stored, frozen=True):
     began: float = 0.0
 
 
-class BadSilence(ValueError):
-    """A silence that cannot be created; its text says why, and what to give instead."""
+class BadSilence(ExporterError):
+    """Raised for a silence that cannot be created; its text names the reason and a remedy."""
 
 
 def silenced(notification: Notification, silences: Iterable[Silence], now: float) -> bool:

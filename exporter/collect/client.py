@@ -19,6 +19,7 @@ from urllib.parse import quote
 import httpx
 
 from exporter.backoff import Backoff
+from exporter.errors import ExporterError
 from exporter.failures import beginning, date, detail, failure_of, retry_after, status_reason
 from exporter.fleet.pauses import LIST, Pause, Pauses
 from exporter.redaction import Secrets
@@ -39,8 +40,8 @@ ROOTS = ("/workloads", "/version", "/workloads/{id}")
 Params = Mapping[str, str | int | Sequence[str]]
 
 
-class ApiError(Exception):
-    """A failed GET: `reason` of `exporter.failures.REASONS`, the status (0: none), and the server's message.
+class ApiError(ExporterError):
+    """Raised for a failed GET: `reason` of `exporter.failures.REASONS`, the status (0: none), and the server's message.
 
     `pause`: the pause that prevented the request, or that the API's refusal started.
     """

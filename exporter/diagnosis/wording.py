@@ -89,8 +89,9 @@ def _serves(facts: Facts) -> str:
         return "not known"
     if not replicas.ready:
         return "not known" if replicas.unknown else "not yet" if facts.state.group == "starting" else "no"
-    enough = requests is not None and requests.total >= MIN_REQUESTS
-    errors = requests.server_errors or 0.0 if requests is not None and enough else 0.0
+    errors = 0.0
+    if requests is not None and requests.total >= MIN_REQUESTS:
+        errors = requests.server_errors or 0.0
     if errors >= SOME_ERRORS:
         return f"{'hardly' if errors >= MOST_ERRORS else 'mostly'}, {_percent(errors)} of requests get a server error"
     return "in part" if replicas.ready < max(replicas.live, replicas.least or 0) else "yes"

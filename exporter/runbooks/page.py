@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from exporter.alerting.alerts import ALERTS, LIMITS, Alert, Limit
 from exporter.alerting.expressions import duration
 from exporter.alerting.rules import DEFAULT, expression, levels
+from exporter.errors import ExporterError
 from exporter.runbooks.exporters import EXPORTERS
 from exporter.runbooks.parts import Check, Runbook, Symptom
 from exporter.runbooks.workloads import WORKLOADS
@@ -31,8 +32,8 @@ export EXPORTER=http://127.0.0.1:10142    # address of the exporter
 export CONFIG=                            # its settings file, if it has one"""
 
 
-class MissingRunbook(Exception):
-    """An alert has no runbook."""
+class MissingRunbook(ExporterError):
+    """An alert has no runbook; the message names the file to edit."""
 
     def __init__(self, alert: Alert) -> None:
         where = "EXPORTERS in exporter/runbooks/exporters.py"

@@ -30,7 +30,7 @@ from exporter.fleet.episodes import (
 from exporter.fleet.ledger import Ledger
 from exporter.fleet.reconcile import Snapshot, Sweep, step
 from exporter.fleet.workload_state import WorkloadState
-from exporter.masking import MOST_WORDS, scrubbed
+from exporter.masking import MAX_INPUT, scrubbed
 from exporter.tracing import builder, episode_traces
 from exporter.tracing.builder import Tracing
 from exporter.tracing.episode_traces import EpisodeTrace, sampled, settled
@@ -142,8 +142,8 @@ def test_a_message_keeps_its_ordinary_words(words: str) -> None:
 @pytest.mark.parametrize("secret", ["AKIAIOSFODNN7EXAMPLE", "0123456789abcdef0123456789abcdef"])
 @pytest.mark.parametrize("shown", range(0, 20, 3))
 def test_a_secret_is_not_shown_in_part_because_the_message_was_cut_within_it(secret: str, shown: int) -> None:
-    words = "password=" + "p" * (MOST_WORDS - 10 - shown) + " " + secret + " and more"
-    assert scrubbed(words) == scrubbed(words[:MOST_WORDS]) == "password=[…]"
+    words = "password=" + "p" * (MAX_INPUT - 10 - shown) + " " + secret + " and more"
+    assert scrubbed(words) == scrubbed(words[:MAX_INPUT]) == "password=[…]"
 
 
 @pytest.mark.parametrize(
