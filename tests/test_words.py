@@ -14,9 +14,6 @@ from tests.words import ALLOWED_NAMES, ROOT, dashboard, of_name, of_text, offenc
 
 NOT_YET: set[str] = {
     "docs/paging.md",
-    "tests/collect",
-    "tests/daemon",
-    "tests/paging",
 }
 """Folders and files in which such words are still to be replaced. Only remove entries."""
 
