@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.collect.client import ApiError, ApiResponse, Client
-from exporter.failures import DETAIL_LENGTH, SOME, detail, retry_after
+from exporter.failures import DETAIL_LENGTH, MAX_BODY_BYTES, detail, retry_after
 from exporter.redaction import Secrets, Source
 from tests.examples import payload
 
@@ -446,7 +446,7 @@ def test_no_error_of_the_library_shows_the_token(error: httpx.HTTPError) -> None
 
 @pytest.mark.parametrize("left", range(1, len(TOKEN)))
 def test_half_a_token_at_the_end_of_what_is_read_is_not_shown(left: int) -> None:
-    page = b"<script>" + b"x" * (SOME - len("<script></script>") - left) + b"</script>"
+    page = b"<script>" + b"x" * (MAX_BODY_BYTES - len("<script></script>") - left) + b"</script>"
     assert not shows(str(World(always(500, content=page + TOKEN.encode() + b"</p>"), lambda: TOKEN).fails()))
 
 
