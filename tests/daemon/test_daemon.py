@@ -272,7 +272,7 @@ def test_each_oddity_is_digested_and_what_is_left_out_is_counted(
         assert await scene.workloads() == good
         assert (await scene.value("datarobot_exporter_api_rejects_total") or 0) == rejects
         _, body = await scene.get("/metrics", accept="application/openmetrics-text")
-        families = list(openmetrics_families(body.decode()))  # type: ignore[no-untyped-call]
+        families = list(openmetrics_families(body.decode()))  # type: ignore[no-untyped-call]  # the parser has no types
         assert len(families) > 50
 
     play(simulator, work)

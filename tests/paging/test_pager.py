@@ -115,7 +115,7 @@ class Scene:
 
 def play(work: Callable[[Scene], Awaitable[None]], **facts: Any) -> Scene:
     scene = Scene(**facts)
-    asyncio.run(work(scene))  # type: ignore[arg-type]
+    asyncio.run(work(scene))  # type: ignore[arg-type]  # every one is a coroutine
     return scene
 
 
@@ -441,7 +441,7 @@ def test_closing_waits_for_a_notification_in_progress() -> None:
             return await Phone.send(scene.phone, notifications, 0.0)
 
         requested, answer = asyncio.Event(), asyncio.Event()
-        scene.phone.send = slow  # type: ignore[method-assign]
+        scene.phone.send = slow  # type: ignore[method-assign]  # replaces the method of one object
         scene.start()
         scene.status, scene.now = "errored", scene.now + 30
         await scene.pager.evaluate()
@@ -557,7 +557,7 @@ def test_the_most_severe_are_sent_first_in_batches() -> None:
             sizes.append(len(notifications))
             return await Phone.send(scene.phone, notifications, 0.0)
 
-        scene.phone.send = counted  # type: ignore[method-assign]
+        scene.phone.send = counted  # type: ignore[method-assign]  # replaces the method of one object
         scene.start()
         scene.status = "errored"
         await scene.passes(330)
