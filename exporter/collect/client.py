@@ -187,12 +187,9 @@ class Client:
 
     @property
     def capabilities(self) -> Mapping[str, bool]:
-        """Supported routes, as far as known: template -> supported."""
-        return {
-            template: route.absent_until is None
-            for template, route in self._routes.items()
-            if route.succeeded or route.absent_until is not None
-        }
+        """Template of a route -> whether the server supports it, as far as known."""
+        known = {name: each for name, each in self._routes.items() if each.succeeded or each.absent_until is not None}
+        return {name: each.absent_until is None for name, each in known.items()}
 
     async def get(self, route: str, params: Params | None = None, **places: str) -> ApiResponse:
         """Send a GET for a route, such as ``get("/workloads/{id}/events", {"limit": 20}, id=…)``, and return the
