@@ -21,7 +21,7 @@ run: $(STAMP)
 TESTS := -m pytest --numprocesses=auto
 # The slow tests mostly wait for servers.
 WAITING := -m pytest --numprocesses=$(shell expr $$(nproc) + 2)
-PURE := $(addprefix tests/,alerting api diagnosis fleet metrics tracing)
+PURE := $(addprefix tests/,alerting api diagnosis fleet metrics tracing test_masking.py)
 FAST := not (real or long or exhaustive)
 
 # Fast tests run first. Coverage is measured only for the pure folders with their own tests, because measuring takes time.

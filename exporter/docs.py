@@ -235,7 +235,7 @@ def alerts_table(runbooks: str = "alerts/runbooks/") -> str:
     """A row for each alert."""
     lines = ["| Alert | Fires after | Severity | Summary |", "|---|---|---|---|"]
     for alert in ALERTS:
-        wait = duration(alert.wait) if alert.wait else "at once"
+        wait = duration(alert.wait) if alert.wait else "0s"
         off = " Off by default." if alert.opt_in else ""
         lines.append(
             f"| [{alert.name}]({runbooks}{alert.name}.md) | {wait} | {severities(alert)} | {alert.summary}{off} |"

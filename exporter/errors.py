@@ -4,4 +4,8 @@ from __future__ import annotations
 
 
 class ExporterError(Exception):
-    """A failure that the exporter expects and explains: its text is written for the user."""
+    """A failure that the exporter expects. Its text is written for the user and names the cause.
+
+    Derived: `BadSettings` (settings), `NotDecodable` (API response), `ApiError` (API request), `BadSilence` (request
+    for a silence), `StateError` (state file), `MissingRunbook` (alert table), `WorkloadNotFound` (`explain`).
+    """

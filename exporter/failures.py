@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     import httpx
 
 DETAIL_LENGTH = 200
-SOME, EDGE = 65536, 4096
-"""Bytes of an error body to read for its text, and bytes before the cut that may contain half a secret."""
+MAX_BODY_BYTES = 65536
+"""Maximum bytes of an error body to use."""
+MARGIN_BYTES = 4096
+"""Bytes to read beyond that, so that no secret at the cut is incomplete."""
 REASONS = (
     "timeout dns connect tls auth forbidden not_found absent redirect throttled server_error bad_request too_large "
     "decode incomplete internal"
@@ -79,7 +81,7 @@ def one_line(text: str) -> str:
 
 def detail(body: bytes) -> str:
     """The message in an error body: `detail`, `message` or `error` of JSON, else the text."""
-    text = body[:SOME].decode("utf-8", "replace")
+    text = body[:MAX_BODY_BYTES].decode("utf-8", "replace")
     message: object = text
     try:
         message = json.loads(text)
@@ -101,12 +103,12 @@ def _item_text(item: object) -> str:
     return f"{where}: {item['msg']}"
 
 
-async def some_of(response: httpx.Response) -> bytes:
+async def start_of_body(response: httpx.Response) -> bytes:
     """The body of a response, or as much of it as `beginning` needs."""
     body = b""
     async for chunk in response.aiter_raw():
         body += chunk
-        if len(body) > SOME + EDGE:
+        if len(body) > MAX_BODY_BYTES + MARGIN_BYTES:
             break
     return body
 
@@ -116,7 +118,7 @@ def beginning(body: bytes, clean: Callable[[bytes], bytes]) -> bytes:
 
     It is cleaned before it is cut. The end of a body that was cut before is omitted: half a secret is not found.
     """
-    return clean(body) if len(body) <= SOME else clean(body[: SOME + EDGE])[:-EDGE]
+    return clean(body) if len(body) <= MAX_BODY_BYTES else clean(body[: MAX_BODY_BYTES + MARGIN_BYTES])[:-MARGIN_BYTES]
 
 
 def date(header: str | None) -> float | None:

@@ -1,7 +1,7 @@
 """Removal of known secrets from text that others send: servers, receivers, collectors, proxies.
 
-A server may echo the token that it was sent, escaped in some way, and what it sends ends up in logs, metrics, traces
-and pages. Every body and every error text is therefore cleaned where it comes in, before anything reads or cuts it.
+A server may echo the token that it received, escaped in some way, and its responses end up in logs, metrics, traces and
+pages. Every body and every error text is therefore cleaned where it is received, before anything reads or cuts it.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ from itertools import accumulate
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-LEAST = 6
-"""Characters of the shortest secret that is searched for: a shorter one would remove parts of ordinary text."""
-WORDLIKE = 16
-"""From this length on, text that may be a secret or not is searched for even if it reads like words."""
-NUMBER = 16
-"""Digits of the shortest secret of digits alone that is searched for: fewer occur in times and sizes."""
-EVERY = 1.0
-"""Seconds between two looks at the sources."""
-KEPT = 200
-"""How many texts that are no longer in the settings stay known."""
-READ, AGAIN = 6_000_000, 3
-"""Bytes of text that are made of one body by undoing escapes; of a large body, so many times its size."""
+MIN_LENGTH = 6
+"""Minimum characters of a secret that is searched for: a shorter one would match parts of ordinary text."""
+MIN_WORDLIKE_LENGTH = 16
+"""Minimum characters of a possible secret that is searched for even if it consists of plain words."""
+MIN_DIGITS = 16
+"""Minimum digits of a secret of digits that is searched for: fewer occur in times and sizes."""
+READ_SECONDS = 1.0
+"""Seconds between two reads of the sources."""
+MAX_FORMER = 200
+"""Maximum number of former secrets that stay known."""
+MAX_DECODED_BYTES, MAX_DECODED_FACTOR = 6_000_000, 3
+"""Maximum bytes that one body is decoded to by undoing escapes; for a large body, this multiple of its size."""
 REMOVED = b"***"
 
-# -- what is searched for
+# -- what to search for
 
 
 class Part(NamedTuple):
-    """A text to remove. One that is not `sure` to be a secret, such as the value of any header, may be a plain word."""
+    """A text to remove. If it is not `sure` to be a secret, such as the value of any header, it may be a plain word."""
 
     text: str
     sure: bool = True
 
     @property
     def searched(self) -> bool:
-        """Whether to search for it in the text of everybody, and not only of those to whom it is sent."""
-        if len(self.text) < LEAST or (self.text.isdigit() and len(self.text) < NUMBER):
+        """Whether to search for it in all text, and not only in responses of the peer to which it is sent."""
+        if len(self.text) < MIN_LENGTH or (self.text.isdigit() and len(self.text) < MIN_DIGITS):
             return False
-        return self.sure or len(self.text) >= WORDLIKE or not _WORDS.fullmatch(self.text)
+        return self.sure or len(self.text) >= MIN_WORDLIKE_LENGTH or not _WORDS.fullmatch(self.text)
 
 
 _WORD = r"(?:[a-z]+|[A-Z][a-z]+|[A-Z]+)\d{0,4}|\d{1,4}"
@@ -65,7 +65,7 @@ def whole(secret: str) -> Iterator[Part]:
 
 
 def login(userinfo: str) -> Iterator[Part]:
-    """``USER:PASSWORD``, also as a Basic header sends it. The user name alone is not sure to be a secret."""
+    """``USER:PASSWORD``, also as in a Basic header. The user name alone is not sure to be a secret."""
     user, _, password = userinfo.partition(":")
     yield Part(user, sure=False)
     yield Part(password)
@@ -88,7 +88,7 @@ def header(name: str, value: str) -> Iterator[Part]:
 
 
 def url(address: str) -> Iterator[Part]:
-    """A URL that is a secret: whole, its login, its path and query, and each piece of these."""
+    """A secret URL: the whole URL, its login, its path and query, and each piece of them."""
     try:
         parts = urlsplit(address)
     except ValueError:
@@ -102,18 +102,18 @@ def url(address: str) -> Iterator[Part]:
         yield from login(each)
     for text in (path, parts.query, *re.findall(r"[^/?&=#]+", f"{path}?{parts.query}")):
         yield Part(text, sure=False)
-        yield Part(unquote(text), sure=False)  # as a server may understand it
+        yield Part(unquote(text), sure=False)  # as a server may decode it
 
 
 class Source(NamedTuple):
-    """Where a secret comes from: `read` gives it as it is now, `parts` what of it to remove."""
+    """Source of a secret: `read` returns its current value, `parts` the texts to remove."""
 
     read: Callable[[], str]
     parts: Callable[[str], Iterable[Part]] = whole
 
 
 class _Needles(NamedTuple):
-    """What to search for; `special`: some of it holds characters that JSON may escape by a backslash alone."""
+    """The texts to search for; `special`: some contain characters that JSON may escape with a single backslash."""
 
     found: frozenset[bytes] = frozenset()
     special: bool = False
@@ -128,7 +128,7 @@ def _needles(texts: Iterable[str]) -> _Needles:
 
 
 def _forms(text: str) -> Iterator[bytes]:
-    """A text as it is, and with ``+`` for spaces, as forms have it."""
+    """A text as it is, and with ``+`` for spaces, as in HTML forms."""
     plain = text.encode("utf-8", "surrogatepass")
     yield plain
     yield plain.replace(b" ", b"+")
@@ -150,25 +150,25 @@ class Secrets:
         self.follow(sources)
 
     def follow(self, sources: Iterable[Source]) -> None:
-        """Take these sources from now on, in place of those before."""
+        """Use these sources from now on, in place of the previous ones."""
         with self._lock:
             self._sources, self._values = tuple(sources), None
         self._read()
 
     def learn(self, secret: str, parts: Callable[[str], Iterable[Part]] = whole) -> None:
-        """Know a secret that is about to be sent. It may be newer than what the sources gave."""
+        """Add a secret that is about to be sent. It may be newer than the last read of the sources."""
         if secret not in self._known:
             with self._lock:
                 self._know(_searched(parts(secret)))
 
     def clean(self, body: bytes, *also: str) -> bytes:
-        """The body without any known secret, nor what `also` names; the same object where it holds none."""
-        if self._steady() >= self._read_at + EVERY:
+        """The body without known secrets and the texts in `also`; the same object if it contains none."""
+        if self._steady() >= self._read_at + READ_SECONDS:
             self._read()
         return self._without(body, also)
 
     def text(self, text: str, *also: str) -> str:
-        """The same of a text. Reads no source, so that it neither blocks nor fails."""
+        """The same for text. Does not read sources, so it neither blocks nor fails."""
         body = text.encode("utf-8", "surrogatepass")
         cleaned = self._without(body, also)
         return text if cleaned is body else cleaned.decode("utf-8", "surrogatepass")
@@ -187,13 +187,13 @@ class Secrets:
     def _know(self, more: Iterable[str]) -> None:
         new = dict.fromkeys(more)
         before = [text for text in self._known if text not in self._current and text not in new]
-        known = dict.fromkeys([*before, *new][-KEPT:]) | dict.fromkeys(self._current)
+        known = dict.fromkeys([*before, *new][-MAX_FORMER:]) | dict.fromkeys(self._current)
         if known.keys() != self._known.keys():
             self._needles = _needles(known)
         self._known = known
 
     def _without(self, body: bytes, also: Sequence[str]) -> bytes:
-        more = [text for text in also if len(text) >= LEAST]
+        more = [text for text in also if len(text) >= MIN_LENGTH]
         return _without(body, self._needles | _needles(more) if more else self._needles)
 
 
@@ -201,14 +201,14 @@ def _searched(parts: Iterable[Part]) -> list[str]:
     return [part.text for part in parts if part.searched]
 
 
-# -- how it is found
+# -- how to find it
 
 
 class _Notation(NamedTuple):
-    """A way to escape characters. All its escapes begin with `mark`.
+    """A notation for escaped characters. All its escapes begin with `mark`.
 
-    `hiding` finds an escape that may hide a letter, `runs` takes what follows a mark, with further escapes if that is
-    faster, `each` takes one escape. `meaning` is that of what follows a mark.
+    `hiding` finds an escape that may hide a letter, `runs` matches what follows a mark, with further escapes if that is
+    faster, `each` matches one escape. `meaning` decodes what follows a mark.
     """
 
     mark: bytes
@@ -218,15 +218,15 @@ class _Notation(NamedTuple):
     meaning: Callable[[bytes], bytes]
 
     def used(self, text: bytes, special: bool) -> bool:
-        """Whether the text may hide a secret by this notation."""
+        """Whether the text may hide a secret in this notation."""
         return self.mark in text and ((special and self.mark == b"\\") or self.hiding.search(text) is not None)
 
 
 @lru_cache(4096)
 def _of_json(escape: bytes) -> bytes:
-    if escape.startswith(b"u00"):  # one or many
+    if escape.startswith(b"u00"):  # one character or several
         return bytes.fromhex(escape[3:].replace(b"\\u00", b"").decode()).decode("latin-1").encode()
-    if escape.startswith(b"u"):  # one, or the two halves of one
+    if escape.startswith(b"u"):  # one character, possibly a surrogate pair
         units = bytes.fromhex(escape[1:].replace(b"\\u", b"").decode())
         return units.decode("utf-16-be", "surrogatepass").encode("utf-8", "surrogatepass")
     if escape.startswith(b"x"):
@@ -268,8 +268,8 @@ _NOTATIONS = (
 )
 
 
-class _Undone:
-    """A text with the escapes of one notation undone, and where each part of it stood in the text before."""
+class _Decoded:
+    """A text with the escapes of one notation decoded, and the positions of its parts in the original text."""
 
     def __init__(self, before: bytes, notation: _Notation) -> None:
         self._before, self._notation = before, notation
@@ -279,35 +279,35 @@ class _Undone:
 
     @cached_property
     def _ends(self) -> tuple[list[int], list[int]]:
-        """Where each plain text and each escape ends: in this text, and in the text before."""
+        """The end of each plain text and each escape: in this text, and in the original text."""
         pieces = self._notation.each.split(self._before)
-        there = [len(piece) + number % 2 for number, piece in enumerate(pieces)]  # an escape has its mark, too
+        there = [len(piece) + number % 2 for number, piece in enumerate(pieces)]  # an escape includes its mark
         pieces[1::2] = map(self._notation.meaning, pieces[1::2])
         return list(accumulate(map(len, pieces))), list(accumulate(there))
 
     def before(self, start: int, end: int) -> tuple[int, int]:
-        """Where a span stood in the text before; an escape counts as a whole."""
+        """The span in the original text; an escape is never split."""
         here, there = self._ends
         first, last = bisect_right(here, start), bisect_right(here, end - 1)
-        # Within plain text, what is as far from its end; an escape begins where the text before it ends.
+        # Within plain text: same distance to its end. An escape begins where the text before it ends.
         begin = there[first] - (here[first] - start) if first % 2 == 0 else there[first - 1]
         return begin, there[last] - (here[last] - end) if last % 2 == 0 else there[last]
 
 
-def _readings(body: bytes, special: bool) -> Iterator[tuple[bytes, tuple[_Undone, ...]]]:
-    """The body as it stands, and with its escapes undone: once, twice and so on, of all notations in every order."""
-    seen, waiting = {body}, deque[tuple[bytes, tuple[_Undone, ...]]]([(body, ())])
-    left = max(READ, AGAIN * len(body))
-    while waiting:
-        text, layers = waiting.popleft()
+def _readings(body: bytes, special: bool) -> Iterator[tuple[bytes, tuple[_Decoded, ...]]]:
+    """The body as it is, and with its escapes decoded once, twice and so on, in all notations in every order."""
+    visited, queue = {body}, deque[tuple[bytes, tuple[_Decoded, ...]]]([(body, ())])
+    left = max(MAX_DECODED_BYTES, MAX_DECODED_FACTOR * len(body))
+    while queue:
+        text, layers = queue.popleft()
         yield text, layers
         for notation in _NOTATIONS:
             if left > 0 and notation.used(text, special):
                 left -= len(text)
-                undone = _Undone(text, notation)
-                if undone.text not in seen:
-                    seen.add(undone.text)
-                    waiting.append((undone.text, (*layers, undone)))
+                decoded = _Decoded(text, notation)
+                if decoded.text not in visited:
+                    visited.add(decoded.text)
+                    queue.append((decoded.text, (*layers, decoded)))
 
 
 def _without(body: bytes, needles: _Needles) -> bytes:
@@ -337,8 +337,8 @@ def _starts(text: bytes, needle: bytes) -> Iterator[int]:
         at = text.find(needle, at + len(needle))
 
 
-def _span(body: bytes, layers: Sequence[_Undone], start: int, end: int) -> tuple[int, int]:
-    """Where a span stands in the body. A backslash that would be left without what it escapes goes with it."""
+def _span(body: bytes, layers: Sequence[_Decoded], start: int, end: int) -> tuple[int, int]:
+    """The span in the body, with a preceding backslash that would otherwise escape the wrong character."""
     for layer in reversed(layers):
         start, end = layer.before(start, end)
     before = body[max(0, start - 64) : start]

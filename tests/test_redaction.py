@@ -1,4 +1,4 @@
-"""Known secrets are removed from text that others send, however it is escaped; all else stays as it is."""
+"""Known secrets are removed from text that others send, in every escaped form; the rest is unchanged."""
 
 import base64
 import html
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from exporter.redaction import EVERY, KEPT, Part, Secrets, Source, header, login, url, whole
+from exporter.redaction import MAX_FORMER, READ_SECONDS, Part, Secrets, Source, header, login, url, whole
 from exporter.settings.loader import load
 
 TOKEN = "NjU4+Zm9v/YmFy=="
@@ -22,20 +22,20 @@ def knowing(*secrets: str) -> Secrets:
     return Secrets(Source(str(secret).__str__) for secret in secrets)
 
 
-# -- spellings, and what reads them: the standard library, not the code under test
+# -- notations, decoded by the standard library and not by the code under test
 
 
 def json_string(text: str, choose: Callable[[list[str]], str]) -> str:
-    """The inside of a JSON string; `choose` takes one of the ways to write each character."""
+    """The inside of a JSON string; `choose` selects one of the notations of each character."""
     short = {'"': '\\"', "\\": "\\\\", "/": "\\/", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
     written = []
     for character in text:
         units = character.encode("utf-16-be")
         pairs = [int.from_bytes(units[at : at + 2]) for at in range(0, len(units), 2)]
-        ways = ["".join(f"\\u{unit:04x}" for unit in pairs), "".join(f"\\u{unit:04X}" for unit in pairs)]
-        ways += [short[character]] if character in short else []
-        ways += [character] if character not in '"\\' and character >= " " else []
-        written.append(choose(ways))
+        variants = ["".join(f"\\u{unit:04x}" for unit in pairs), "".join(f"\\u{unit:04X}" for unit in pairs)]
+        variants += [short[character]] if character in short else []
+        variants += [character] if character not in '"\\' and character >= " " else []
+        written.append(choose(variants))
     return "".join(written)
 
 
@@ -53,8 +53,8 @@ def html_text(text: str, choose: Callable[[list[str]], str]) -> str:
 
 
 def of_json(text: str) -> str:
-    told: str = json.loads(f'"{text}"')
-    return told
+    decoded: str = json.loads(f'"{text}"')
+    return decoded
 
 
 WRITTEN: dict[str, tuple[Callable[[str, Callable[[list[str]], str]], str], Callable[[str], str]]] = {
@@ -62,7 +62,7 @@ WRITTEN: dict[str, tuple[Callable[[str, Callable[[list[str]], str]], str], Calla
     "url": (url_text, unquote),
     "html": (html_text, html.unescape),
 }
-# HTML cannot write control characters, nor surrogates anybody.
+# HTML cannot represent control characters, and no notation lone surrogates.
 CHARACTERS = st.characters(min_codepoint=0x20, exclude_categories=["Cs", "Cc"], exclude_characters="*")
 SECRETS = st.one_of(st.text("abcdefXYZ0123456789+/=-_.", min_size=6), st.text(CHARACTERS, min_size=6))
 PLAIN = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="*%&\\#;"))
@@ -84,16 +84,14 @@ def test_no_spelling_hides_a_secret(secret: str, before: str, after: str, levels
 
 
 @given(SECRETS, st.text(CHARACTERS), st.text(CHARACTERS), st.integers(1, 4), st.integers())
-def test_json_in_json_hides_none_whatever_stands_around_it(
-    secret: str, before: str, after: str, levels: int, seed: int
-) -> None:
+def test_nested_json_hides_no_secret(secret: str, before: str, after: str, levels: int, seed: int) -> None:
     assume(Part(secret).searched)
     body, choose = before + secret + after, random.Random(seed).choice
     for _ in range(levels):
         body = json_string(body, choose)
     cleaned = knowing(secret).clean(body.encode()).decode()
     for _ in range(levels):
-        cleaned = of_json(cleaned)  # it is JSON still
+        cleaned = of_json(cleaned)  # it is still JSON
     assert secret not in cleaned
 
 
@@ -113,7 +111,7 @@ def test_json_in_json_hides_none_whatever_stands_around_it(
         (r"{'key': 'NjU4\x2bZm9v/YmFy=='}", "{'key': '***'}"),
     ],
 )
-def test_a_token_is_removed_and_what_stands_around_it_stays(body: str, cleaned: str) -> None:
+def test_a_token_is_removed_and_the_text_around_it_stays(body: str, cleaned: str) -> None:
     assert knowing(TOKEN).clean(body.encode()) == cleaned.encode()
     assert knowing(TOKEN).text(body) == cleaned
 
@@ -121,8 +119,8 @@ def test_a_token_is_removed_and_what_stands_around_it_stays(body: str, cleaned: 
 @pytest.mark.parametrize(
     "body", [b"%" + b"25" * 500_000, b"\\\\" * 500_000, b"&" + b"amp;" * 250_000, b"\\u005c" * 160_000]
 )
-def test_escapes_of_escapes_without_end_are_given_up_on(body: bytes) -> None:
-    """Each level costs a look at the whole body, so only so many bytes are looked at."""
+def test_deeply_nested_escapes_are_decoded_up_to_a_limit(body: bytes) -> None:
+    """Each level decodes the whole body, so the number of decoded bytes is limited."""
     assert knowing(TOKEN).clean(body) is body
 
 
@@ -131,12 +129,12 @@ def test_a_form_has_plus_for_spaces() -> None:
     assert knowing("correct horse/battery").text(body) == "password=***"
 
 
-def test_json_stays_json_where_a_secret_follows_a_backslash() -> None:
+def test_json_stays_valid_where_a_secret_follows_a_backslash() -> None:
     assert json.loads(knowing("nEW-tOKEN-1").clean(rb'{"message": "a\nEW-tOKEN-1"}')) == {"message": "a***"}
 
 
 @given(SECRETS, st.text())
-def test_text_without_a_secret_stays_as_it_is(secret: str, text: str) -> None:
+def test_text_without_a_secret_is_unchanged(secret: str, text: str) -> None:
     assume(secret not in html.unescape(unquote(text)))
     body = text.encode("utf-8", "surrogatepass")
     assert knowing(secret).clean(body) is body
@@ -160,7 +158,7 @@ def test_text_without_a_secret_stays_as_it_is(secret: str, text: str) -> None:
         (Part("T0A1B2C3D", sure=False), True),
     ],
 )
-def test_what_is_short_or_may_be_an_ordinary_word_is_not_searched_for(part: Part, searched: bool) -> None:
+def test_short_texts_and_ordinary_words_are_not_searched_for(part: Part, searched: bool) -> None:
     """It would remove parts of names and times from what the API sends."""
     assert part.searched == searched
 
@@ -207,7 +205,7 @@ LOGIN = base64.b64encode(b"grafana:pa55word").decode().rstrip("=")
         (url("http://[bad"), {"http://[bad"}),
     ],
 )
-def test_each_kind_of_secret_has_parts_that_are_secrets_too(parts: Iterable[Part], texts: set[str]) -> None:
+def test_parts_of_each_kind_of_secret_are_secrets(parts: Iterable[Part], texts: set[str]) -> None:
     assert searched(parts) == texts
 
 
@@ -237,52 +235,52 @@ paging:
     - {{name: m, kind: alertmanager, urls: ["http://am.test"], headers: {{Authorization: Bearer header-of-the-file}}}}
 """)
     secrets = Secrets(load(file, environment).secrets(environment))
-    for told in (
+    for secret in (
         "token-of-the-file", "token-of-a-variable", "token-of-a-file", "header of a variable", "k" * 32,
         "key-of-a-file", "0f4Variable", "password-of-a-url", "hmac-secret", "header-of-the-file", "password-of-a-proxy",
     ):  # fmt: skip
-        assert secrets.text(f"<{told}>") == "<***>"
+        assert secrets.text(f"<{secret}>") == "<***>"
     untouched = "collector.test am.test plain.test hooks.test user u"
     assert secrets.text(untouched) == untouched
 
 
-# -- as time goes by
+# -- changes over time
 
 
-def test_a_secret_that_is_replaced_in_its_file_stays_known_beside_the_new_one(tmp_path: Path) -> None:
+def test_a_secret_replaced_in_its_file_stays_known(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("the-first-token")
     now = 0.0
     secrets = Secrets([Source(file.read_text)], lambda: now)
     assert secrets.clean(b"the-first-token the-second-token") == b"*** the-second-token"
     file.write_text("the-second-token")
-    now += EVERY
+    now += READ_SECONDS
     assert secrets.clean(b"the-first-token the-second-token") == b"*** ***"
     assert secrets.text("the-first-token the-second-token") == "*** ***"
 
 
-def test_other_settings_add_secrets_and_take_none_away() -> None:
+def test_new_settings_add_secrets_and_remove_none() -> None:
     secrets = knowing("the-first-token")
     secrets.follow([Source(lambda: "the-second-token")])
     assert secrets.clean(b"the-first-token the-second-token") == b"*** ***"
 
 
-def test_a_secret_is_known_from_the_moment_on_at_which_it_is_sent() -> None:
+def test_a_secret_is_known_as_soon_as_it_is_sent() -> None:
     secrets = Secrets()
     assert secrets.text("the-newest-token") == "the-newest-token"
     secrets.learn("the-newest-token")
     assert secrets.text("the-newest-token") == "***"
 
 
-def test_of_secrets_that_are_no_longer_used_the_newest_stay_known_and_of_those_in_use_all() -> None:
-    secrets = knowing(*(f"in-use-{number}" for number in range(KEPT + 50)))
-    for number in range(KEPT + 2):
+def test_all_secrets_in_use_and_the_newest_former_ones_stay_known() -> None:
+    secrets = knowing(*(f"in-use-{number}" for number in range(MAX_FORMER + 50)))
+    for number in range(MAX_FORMER + 2):
         secrets.learn(f"replaced-{number}-")
-    text = f"in-use-0 in-use-{KEPT + 49} replaced-0- replaced-2- replaced-{KEPT + 1}-"
+    text = f"in-use-0 in-use-{MAX_FORMER + 49} replaced-0- replaced-2- replaced-{MAX_FORMER + 1}-"
     assert secrets.text(text) == "*** *** replaced-0- *** ***"
 
 
-def test_what_one_receiver_is_sent_is_removed_from_its_own_answers_even_if_it_is_an_ordinary_word() -> None:
+def test_ordinary_words_sent_to_a_receiver_are_removed_from_its_responses() -> None:
     secrets = knowing(TOKEN)
     assert secrets.text(f"alerts for production: {TOKEN}", "production") == "alerts for ***: ***"
     assert secrets.text("alerts for production") == "alerts for production"

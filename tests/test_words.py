@@ -12,28 +12,13 @@ from exporter.metrics.registry import FAMILIES
 from exporter.telemetry.own_metrics import OWN_METRICS
 from tests.words import ALLOWED_NAMES, ROOT, dashboard, of_name, of_text, offences, places, prose, python, room
 
-NOT_YET: set[str] = {
-    "docs/paging.md",
-    "exporter/masking.py",
-    "exporter/redaction.py",
-    "tests/collect",
-    "tests/daemon",
-    "tests/paging",
-    "tests/test_redaction.py",
-}
-"""Folders and files in which such words are still to be replaced. Only remove entries."""
-
 ROOMS = {name: [*files] for name, files in groupby(places(), key=room)}
 
 
-@pytest.mark.parametrize("name", sorted(ROOMS.keys() - NOT_YET))
+@pytest.mark.parametrize("name", sorted(ROOMS))
 def test_a_folder_contains_no_banned_words(name: str) -> None:
     found = [str(offence) for place in ROOMS[name] for offence in offences(place)]
     assert not found, "banned words (tests/words.py):\n" + "\n".join(found)
-
-
-def test_exceptions_are_of_existing_folders() -> None:
-    assert ROOMS.keys() >= NOT_YET, "remove what no longer exists from NOT_YET"
 
 
 def test_public_classes_of_the_exporter_have_distinct_names() -> None:

@@ -26,7 +26,7 @@ class Silence(Stored, frozen=True):
 
 
 class BadSilence(ExporterError):
-    """A silence that cannot be created; its text says why, and what to give instead."""
+    """Raised for a silence that cannot be created; its text names the reason and a remedy."""
 
 
 def silenced(notification: Notification, silences: Iterable[Silence], now: float) -> bool:

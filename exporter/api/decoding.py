@@ -16,12 +16,13 @@ import msgspec
 from exporter.api import tolerant_json
 from exporter.api.models import ApiObject, Workload
 from exporter.api.tolerant_json import UNREADABLE, Damaged
+from exporter.errors import ExporterError
 
 Item = TypeVar("Item", bound=ApiObject)
 
 
-class NotDecodable(ValueError):
-    """The response as a whole cannot be used; `reason` is one of `REJECT_REASONS`."""
+class NotDecodable(ExporterError, ValueError):
+    """Raised for a response that cannot be used as a whole; `reason` is one of `REJECT_REASONS`."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)

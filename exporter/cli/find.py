@@ -20,7 +20,7 @@ Progress = Callable[[str], None]
 
 
 class WorkloadNotFound(ExporterError):
-    """No workload, or more than one, has the given id or name; the text lists similar names or the ids."""
+    """Raised if no workload, or more than one, has the given id or name; the text lists similar names or the ids."""
 
 
 class Found(NamedTuple):

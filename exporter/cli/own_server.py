@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 
 from exporter import redaction
-from exporter.failures import DETAIL_LENGTH, EDGE, SOME, beginning
+from exporter.failures import DETAIL_LENGTH, MARGIN_BYTES, MAX_BODY_BYTES, beginning
 from exporter.settings.values import listen_address
 
 
@@ -39,7 +39,9 @@ def request(
             return response.status, secrets.clean(response.read()).decode("utf-8", "replace")
     except urllib.error.HTTPError as error:
         with error:
-            body = beginning(error.read(SOME + EDGE), secrets.clean).decode("utf-8", "replace").strip()
+            body = (
+                beginning(error.read(MAX_BODY_BYTES + MARGIN_BYTES), secrets.clean).decode("utf-8", "replace").strip()
+            )
             return error.code, f"{place} returned {error.code}: {body[:DETAIL_LENGTH]}"
     except Exception as error:  # noqa: BLE001 — what listens there need not speak HTTP
         reason = secrets.text(str(getattr(error, "reason", error)))

@@ -19,6 +19,7 @@ from urllib.parse import quote
 import httpx
 
 from exporter.backoff import Backoff
+from exporter.errors import ExporterError
 from exporter.failures import beginning, date, detail, failure_of, retry_after, status_reason
 from exporter.fleet.pauses import LIST, Pause, Pauses
 from exporter.redaction import Secrets
@@ -39,8 +40,8 @@ ROOTS = ("/workloads", "/version", "/workloads/{id}")
 Params = Mapping[str, str | int | Sequence[str]]
 
 
-class ApiError(Exception):
-    """A failed GET: `reason` of `exporter.failures.REASONS`, the status (0: none), and the server's message.
+class ApiError(ExporterError):
+    """Raised for a failed GET: `reason` of `exporter.failures.REASONS`, the status (0: none), and the server's message.
 
     `pause`: the pause that prevented the request, or that the API's refusal started.
     """
@@ -186,12 +187,9 @@ class Client:
 
     @property
     def capabilities(self) -> Mapping[str, bool]:
-        """Supported routes, as far as known: template -> supported."""
-        return {
-            template: route.absent_until is None
-            for template, route in self._routes.items()
-            if route.succeeded or route.absent_until is not None
-        }
+        """Template of a route -> whether the server supports it, as far as known."""
+        known = {name: each for name, each in self._routes.items() if each.succeeded or each.absent_until is not None}
+        return {name: each.absent_until is None for name, each in known.items()}
 
     async def get(self, route: str, params: Params | None = None, **places: str) -> ApiResponse:
         """Send a GET for a route, such as ``get("/workloads/{id}/events", {"limit": 20}, id=…)``, and return the

@@ -33,7 +33,7 @@ def _unreadable_causes(prefix: str, group: Test) -> Iterator[Cause]:
         ("refused", _unread("forbidden"), "The API denies this token access to them (403).",
          "Call its endpoint. To see more, give the token's user the role `user` on it."),
         ("failed", _unread("server_error"), "The API responds with a server error (5xx).", step),
-        ("unread", _unread(), "The reason is under `Not known`.", step),
+        ("unread", _unread(), "The reason is under `Unknown`.", step),
     )  # fmt: skip
     for name, is_met, text, next_step in rows:
         yield Cause(prefix + name, every(group, is_met), lead + text, next_step)
@@ -90,7 +90,7 @@ _READ_LOG = "Check the end of its log, and the services that it calls."
 CAUSES: tuple[Cause, ...] = (
     # -- gone or off
     Cause("deleted", lambda facts: facts.gone == "not_found",
-        "It was deleted: the API no longer finds it.",
+        "It was deleted: the API responds with 404.",
         "Ask who deleted it. If this was not intended, recreate it from its artifact.", "DataRobotWorkloadVanished"),
     Cause("not_shared", lambda facts: facts.gone == "forbidden",
         "It is no longer shared with the token's user. It may still be running.",
@@ -120,18 +120,19 @@ CAUSES: tuple[Cause, ...] = (
     Cause("not_stopping", every(_LEAVING, _alert("DataRobotWorkloadStuckStopping")),
         "It does not finish stopping. Cause unknown: its process may ignore SIGTERM, requests may take very long, or "
         "its node may be lost.",
-        "Check its log. Still active: requests are running, or SIGTERM is ignored. Silent: escalate to the platform "
-        "administrators.",
+        "Check its log. If it is active, requests are running, or SIGTERM is ignored. If it is silent, escalate to the "
+        "platform administrators.",
         "DataRobotWorkloadStuckStopping"),
     Cause("stopping", _LEAVING,
-        "It is stopping, and completes its last requests.",
+        "It is stopping and completing its last requests.",
         "Wait ten to twelve minutes. If it takes longer, its process ignores SIGTERM, or its node is lost.",
         "DataRobotWorkloadStuckStopping"),
     # -- shown by its pods
     Cause("exit_error_since_change", _CRASHES_NEW,
-        "Its process exits with an error soon after each start (exit code 1), and its version is new: the new version "
-        "may be the cause.",
-        "Check the end of its log. If the previous version ran, replace it with that artifact; otherwise fix this one.",
+        "Its process exits with an error soon after each start (exit code 1), and its version is new, which may be the "
+        "cause.",
+        "Check the end of its log. If the previous version worked, replace the artifact with that one; otherwise fix "
+        "it.",
         "DataRobotContainerCrashLooping"),
     *pod_causes(SERVING),
     *pod_causes(("candidate",), "The version being rolled out does not start: ", "new_version_"),
@@ -153,8 +154,8 @@ CAUSES: tuple[Cause, ...] = (
         "port and path.",
         "DataRobotWorkloadStuckStarting"),
     Cause("creating_for_long", every(_STARTING, creating, _alert("DataRobotWorkloadStuckStarting")),
-        "Its containers have not been created for a long time: a volume or a secret is missing, or the image is very "
-        "large.",
+        "Its containers have been waiting to be created for a long time: a volume or a secret is missing, or the image "
+        "is very large.",
         "The messages of the pods' conditions name what is missing. A large image only takes time.",
         "DataRobotWorkloadStuckStarting"),
     Cause("creating", every(_STARTING, creating),
@@ -162,8 +163,8 @@ CAUSES: tuple[Cause, ...] = (
         _WAIT_FOR_START, "DataRobotWorkloadStuckStarting"),
     *_unreadable_causes("start_", _STARTING),
     Cause("monitor_silent", every(_STARTING, _alert("DataRobotPodSnapshotMissing")),
-        "The platform reports nothing about its pods: its monitor does not report, so the status may be outdated, or "
-        "no pods were created. Which of the two is unknown.",
+        "The platform reports nothing about its pods: either its monitor does not report, and the status may be "
+        "outdated, or no pods were created. The API does not show which.",
         "Call its endpoint. If it responds, leave it alone; otherwise start it again. Inform the platform "
         "administrators.",
         "DataRobotPodSnapshotMissing"),
@@ -200,7 +201,8 @@ CAUSES: tuple[Cause, ...] = (
     Cause("none_ready", every(_UP, unready, lambda facts: facts.replicas.ready == 0),
         "It is reported as running, but no replica is ready. Cause unknown: possibly still loading, hung, waiting for "
         "a dependency that is down, or probed on the wrong port or path.",
-        "Check its log. Loading: wait. Waiting: fix the dependency. Listening: correct the probe. Silent: restart it.",
+        "Check its log. If it is loading, wait. If it waits for a dependency, fix that. If it listens, correct the "
+        "probe. If the log is silent, restart it.",
         "DataRobotWorkloadNoReadyReplica"),
     Cause("some_unready_any_more", every(_UP, serving_pods_read, lost),
         "Some of its replicas were ready and no longer are, although their containers are still running: they hang, "
@@ -217,7 +219,7 @@ CAUSES: tuple[Cause, ...] = (
         "One of its replicas is being created: it was scaled up, or is scaling up from zero.",
         "Wait a few minutes.", "DataRobotWorkloadNoReadyReplica"),
     Cause("errors_since_change", every(_UP, _errors, lambda facts: _recent(facts, *_NEW)),
-        "It responds with server errors, and its version is new: the new version may be the cause.",
+        "It responds with server errors, and its version is new, which may be the cause.",
         "If the errors began with the new version, replace it with the previous artifact.",
         "DataRobotWorkloadNotServing"),
     Cause("outage_pods_unknown",
@@ -237,7 +239,7 @@ CAUSES: tuple[Cause, ...] = (
         "Its pods are healthy, but some requests get a server error (5xx): they trigger a bug in the application, or "
         "a service that it calls is failing. Only its log shows which.",
         _READ_LOG, "DataRobotErrorBudgetBurnFast"),
-    *pod_causes(("reverted",), "The last new version did not start and was rolled back: ", "reverted_"),
+    *pod_causes(("reverted",), "The latest version did not start and was rolled back: ", "reverted_"),
     Cause("no_bundle", lambda facts: serving_pods_read(facts) and _recent(facts, "reverted") and facts.event is not None
         and "resourcebundleinference" in facts.event.message.casefold(),
         "A replacement failed before it had any pods: no resource bundle could be chosen for it. The old version "
@@ -247,7 +249,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause("reverted", lambda facts: serving_pods_read(facts) and _recent(facts, "reverted"),
         "A replacement failed or was cancelled; the API reports neither which nor the reason. The previous version "
         "still serves.",
-        "Find out whether it was cancelled. If not, replace again in working hours and watch the new version's pods.",
+        "Find out whether it was cancelled. If not, start it again in working hours and watch the new version's pods.",
         "DataRobotReplacementFailed"),
     Cause("saturated", _alert("DataRobotAutoscalerSaturated"),
         "Its load is more than the maximum number of replicas of its autoscaler can handle.",

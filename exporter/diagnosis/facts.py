@@ -162,15 +162,17 @@ CHANGES: Mapping[str, str] = {
     "replaced": "a replacement completed",
     "reverted": "a replacement failed and was rolled back",
     "promoted": "its draft was promoted",
-    "reset": "its statistics were reset: it was promoted, or they were cleared",
+    "reset": "its statistics were reset (it was promoted, or they were cleared)",
     "version": "its newest version was created",
     "started": "it was started",
     "stopped": "it was stopped",
     "scaled": "it was scaled",
-    "failure": "a failure ended",
-    "start": "a start ended",
+    "failure": "it recovered from a failure",
+    "start": "it finished starting",
     "stop": "it finished stopping",
 }
+IN_PROGRESS = ("replacing", "new_settings")
+"""Kinds of change that go on since their time."""
 TOPICS: Mapping[str, str] = {
     "replaced": "rollout",
     "reverted": "rollout",
@@ -187,12 +189,12 @@ def topic(kind: str) -> str:
 
 
 PARTS: Mapping[str, str] = {
-    "list": "its item in the workload list",
-    "pods": "its pods",
-    "events": "its events",
-    "replacement": "its replacement",
-    "stats_5m": "its requests",
-    "usage": "its CPU and memory usage",
-    "bundles": "the catalogue of resource bundles",
+    "list": "item in the workload list",
+    "pods": "pods",
+    "events": "events",
+    "replacement": "replacement",
+    "stats_5m": "requests",
+    "usage": "CPU and memory usage",
+    "bundles": "catalogue of resource bundles",
 }
 """Parts of the data about a workload, and how texts name them."""

@@ -123,7 +123,7 @@ def _pod_reasons(state: WorkloadState, has_alerts: bool) -> Iterator[str]:
     reasons = Counter(f"no node has enough {lack}" for replica in listed if (lack := unschedulable(replica)))
     reasons.update(f"waiting: {reason}" for each in containers if (reason := waiting_reason(each)))
     if has_alerts or workload_state.unsteady(state):
-        reasons.update(f"last ended: {reason}" for each in containers if (reason := terminated_reason(each)))
+        reasons.update(f"last terminated: {reason}" for each in containers if (reason := terminated_reason(each)))
     if workload_state.status_group(state) == "up":
         reasons.update({reason for reason in workload_state.pod_problems(state) if reason != "a container waits"})
     yield from (f"{reason} (x{times})" if times > 1 else reason for reason, times in reasons.items())

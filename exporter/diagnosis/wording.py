@@ -12,6 +12,7 @@ from exporter.api.models import timestamp
 from exporter.diagnosis.diagnosis import Diagnosis
 from exporter.diagnosis.facts import (
     CHANGES,
+    IN_PROGRESS,
     MIN_REQUESTS,
     MOST_ERRORS,
     NO_REASON,
@@ -61,9 +62,10 @@ def _bounded(texts: Iterable[str]) -> str:
 def _state_text(facts: Facts) -> str:
     state, now = facts.state, facts.at
     if facts.gone:
-        text = f"found missing: {_when(state.since, now)}; {_GONE[facts.gone]}"
+        since = f" since {_clock(state.since, now)} ({lasted(now - state.since)})" if state.since is not None else ""
+        text = f"no longer listed{since}; {_GONE[facts.gone]}"
     elif state.since is None:
-        text = f"{state.status}; since when is unknown"
+        text = f"{state.status}; start time unknown"
     elif state.longer:
         text = f"{state.status} since before {_clock(state.since, now)} (more than {lasted(now - state.since)})"
     else:
@@ -74,7 +76,7 @@ def _state_text(facts: Facts) -> str:
 _GONE = {
     "not_found": "the API responds with 404",
     "forbidden": "the API responds with 403",
-    "unknown": "no longer in the list, reason unknown",
+    "unknown": "reason unknown",
 }
 
 
@@ -82,25 +84,25 @@ def _serves(facts: Facts) -> str:
     """Whether it serves requests, as far as is known, and how well."""
     replicas, requests = facts.replicas, facts.requests
     if facts.gone:
-        return "no" if facts.gone == "not_found" else "not known"
+        return "no" if facts.gone == "not_found" else "unknown"
     if replicas.zero:
         return "yes, on request"
     if replicas.ready is None or replicas.live is None:
-        return "not known"
+        return "unknown"
     if not replicas.ready:
-        return "not known" if replicas.unknown else "not yet" if facts.state.group == "starting" else "no"
+        return "unknown" if replicas.unknown else "not yet" if facts.state.group == "starting" else "no"
     errors = 0.0
     if requests is not None and requests.total >= MIN_REQUESTS:
         errors = requests.server_errors or 0.0
     if errors >= SOME_ERRORS:
-        return f"{'hardly' if errors >= MOST_ERRORS else 'mostly'}, {_percent(errors)} of requests get a server error"
-    return "in part" if replicas.ready < max(replicas.live, replicas.least or 0) else "yes"
+        return f"{'barely' if errors >= MOST_ERRORS else 'mostly'}, {_percent(errors)} of requests get a server error"
+    return "partly" if replicas.ready < max(replicas.live, replicas.least or 0) else "yes"
 
 
 def _serving_text(facts: Facts) -> str:
     if facts.gone:
         return _serves(facts)
-    return f"{_serves(facts)}: {_replica_text(facts)}"
+    return f"{_serves(facts)} ({_replica_text(facts)})"
 
 
 def _replica_text(facts: Facts) -> str:
@@ -109,7 +111,7 @@ def _replica_text(facts: Facts) -> str:
     if replicas.least is not None and replicas.most is not None and replicas.most != replicas.least:
         desired = f"{replicas.least} to {replicas.most} desired"
     if replicas.zero:
-        return f"scaled to zero because there are no requests, which is normal ({desired})"
+        return f"scaled to zero because there are no requests, which is normal; {desired}"
     if replicas.ready is None or replicas.live is None:
         return f"ready replicas not reported; {desired}"
     if not replicas.live:
@@ -118,29 +120,29 @@ def _replica_text(facts: Facts) -> str:
     text = f"{replicas.ready} of {replicas.live} replicas ready"
     if not replicas.live == replicas.least == replicas.most:
         text += f"; {desired}"
-    return text + (f"; {replicas.unknown} not known" if replicas.unknown else "")
+    return text + (f"; readiness of {replicas.unknown} unknown" if replicas.unknown else "")
 
 
 _ROLES = {
     "candidate": " of the new version",
     "reverted": " of the rolled-back version",
-    "other": " of a version",
+    "other": " of another version",
 }
 
 
 def _container_text(one: ContainerProblem, now: float) -> str:
     parts = []
     if one.waits:
-        parts.append("is waiting, no reason reported" if one.waits == NO_REASON else f"is waiting with {one.waits}")
+        parts.append("is waiting (no reason reported)" if one.waits == NO_REASON else f"is waiting with {one.waits}")
         parts += [f"image {one.image}"] if one.image else []
     elif one.ready is False:
-        since = f" for {lasted(now - one.since)}" if one.since is not None and one.since <= now else ""
-        what = ("is " if one.ended else "is running but ") + ("no longer ready" if one.lost else "not ready")
-        parts.append(what + since)
+        since = f" (for {lasted(now - one.since)})" if one.since is not None and one.since <= now else ""
+        running = "is " if one.ended else "is running but "
+        parts.append(f"{running}{'no longer ready' if one.lost else 'not ready'}{since}")
     if one.ended or one.code is not None:
         code = f" with exit code {one.code}" if one.code is not None else ""
         when = f" {lasted(now - one.at)} ago" if one.at is not None and one.at <= now else ""
-        parts.append(f"last ended{code}{f' ({one.ended})' if one.ended else ''}{when}")
+        parts.append(f"last terminated{code}{f' ({one.ended})' if one.ended else ''}{when}")
     parts += [f"{one.restarts} restarts" if one.restarts > 1 else "1 restart"] if one.restarts else []
     pods = f" in {one.pods} pods" if one.pods > 1 else f" in pod {one.pod}" if one.pod else ""
     return f"{one.container or 'a container'}{_ROLES.get(one.role, '')}{pods} {', '.join(parts)}" + (
@@ -153,15 +155,18 @@ def _scheduling_text(problem: SchedulingProblem) -> str:
         "gpu": "has a free GPU",
         "cpu": "has enough CPU",
         "memory": "has enough memory",
-        "volume": "has its volume",
+        "volume": "can attach the volume",
     }
     pods = ("1 pod" if problem.pods == 1 else f"{problem.pods} pods") + _ROLES.get(problem.role, "")
-    text = f"{pods}, no node {resources.get(problem.lacks, 'accepts it')}"
+    text = f"{pods}: no node {resources.get(problem.lacks, 'accepts it' if problem.pods == 1 else 'accepts them')}"
     return text + (f": {problem.message}" if problem.message else "")
 
 
 def _change_text(change: Change, now: float) -> str:
-    return CHANGES[change.kind] + (f" ({change.status})" if change.status else "") + f": {_when(change.at, now)}"
+    status = f" ({change.status})" if change.status else ""
+    if change.at is None:
+        return f"{CHANGES[change.kind]}{status} (time unknown)"
+    return f"{CHANGES[change.kind]}{status} {'since' if change.kind in IN_PROGRESS else 'at'} {_when(change.at, now)}"
 
 
 def _is_shown(change: Change, now: float) -> bool:
@@ -174,11 +179,11 @@ def _request_text(facts: Facts) -> str:
         return ""
     clock = _clock(requests.end, facts.at)
     if not requests.total:
-        return f"none in the 5 min to {clock}"
-    parts = [f"{requests.total:.0f} in the 5 min to {clock}"]
+        return f"none in the 5 min before {clock}"
+    parts = [f"{requests.total:.0f} in the 5 min before {clock}"]
     if requests.server_errors is not None:
-        hour = f" (over 1 h: {_percent(requests.hour)})" if requests.hour is not None else ""
-        parts.append(f"{_percent(requests.server_errors)} server errors{hour}")
+        hour = f"; 1 h: {_percent(requests.hour)}" if requests.hour is not None else ""
+        parts.append(f"{_percent(requests.server_errors)} server errors (5xx{hour})")
     if requests.client_errors:
         parts.append(f"{_percent(requests.client_errors)} client errors (4xx)")
     if requests.slow:
@@ -224,7 +229,7 @@ def _lines(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
     yield "Last event", _event_text(facts)
     yield "Requests", _request_text(facts)
     yield "Limits", _limit_text(facts)
-    yield "Not known", _unknown_text(facts)
+    yield "Unknown", _unknown_text(facts)
     met = ", ".join(f"{alert.alert} ({alert.severity})" for alert in facts.alerts)
     yield "Conditions", met + (f"; importance {facts.importance}" if met and facts.importance else "")
 
@@ -262,7 +267,7 @@ def text(diagnosis: Diagnosis, colour: bool = False) -> str:
     facts, replicas = diagnosis.facts, diagnosis.facts.replicas
     total = max(replicas.live or 0, replicas.least or 0) if facts.state.group != "off" else 0
     ready = f", {replicas.ready} of {total} ready" if replicas.ready is not None and total else ""
-    ready += f", {replicas.unknown} not known" if ready and replicas.unknown else ""
+    ready += f", readiness of {replicas.unknown} unknown" if ready and replicas.unknown else ""
     headline = _cut(f"{facts.name}: {facts.state.status}{ready} [{diagnosis.severity or 'no alert'}]", 80)
     subject = f"{facts.id}, account {facts.account}, importance {facts.importance}"
     lines = [

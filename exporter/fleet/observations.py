@@ -29,7 +29,7 @@ from exporter.fleet.episodes import (
     ProtonTimes,
     Run,
 )
-from exporter.masking import MOST_WORDS
+from exporter.masking import MAX_INPUT
 
 MAX_PODS, MAX_EVENTS, MAX_RUNS = 64, 64, 16
 """How many are kept: the latest pods, protons and events, and the first runs of a pod."""
@@ -74,7 +74,7 @@ def _pod(before: PodFacts, replica: Replica, now: float) -> PodFacts:
             runs.append(run)
         reason = _problem(container)
         if reason and not problem:
-            problem, culprit, message = reason, name, (container.message or "")[:MOST_WORDS]
+            problem, culprit, message = reason, name, (container.message or "")[:MAX_INPUT]
     if not problem and not ready:
         problem, culprit, message = before.problem, before.container, before.message
     return PodFacts(
@@ -141,7 +141,7 @@ def with_events(tracker: EpisodeTracker, events: Iterable[Event], known: frozens
 
 
 def _observed(event: Event) -> ObservedEvent:
-    text = event.text[:MOST_WORDS]
+    text = event.text[:MAX_INPUT]
     return ObservedEvent(event.reported_type[:MAX_TYPE_CHARS], models.timestamp(event.timestamp), text)
 
 

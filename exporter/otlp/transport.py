@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from exporter import __version__, redaction
-from exporter.failures import failure_of, one_line, some_of
+from exporter.failures import failure_of, one_line, start_of_body
 from exporter.otlp.verdict import Cleaner, Verdict, grpc_verdict, http_verdict, interrupted, success
 from exporter.settings.problems import BadSettings, Problem
 from exporter.settings.traces import TraceSettings
@@ -92,7 +92,7 @@ class HttpTransport:
                 httpx.AsyncClient(headers=self._headers, timeout=self._timeout, verify=self._context) as http,
                 http.stream("POST", self._url, content=content) as response,
             ):
-                body = await some_of(response)
+                body = await start_of_body(response)
         except (TimeoutError, httpx.TimeoutException):
             return Verdict("retry", f"{request} timed out after {self._timeout:g} s", "timeout")
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:

@@ -84,7 +84,7 @@ EXPORTERS: dict[str, Runbook] = {
          Check("How long do sweeps take, in seconds?",
                query="sum by (account) (rate(datarobot_exporter_sweep_duration_seconds_sum[15m]))\n"
                "/ sum by (account) (rate(datarobot_exporter_sweep_duration_seconds_count[15m]))"), EXPORTER_LOG),
-        (Symptom("Sweeps fail.", "The API does not respond.",
+        (Symptom("Sweeps fail.", "The API does not respond, or rejects the requests: see `reason`.",
                  "See [DataRobotApiUnreachable](DataRobotApiUnreachable.md#likely-causes)."),
          Symptom("Sweeps take longer than the interval.", "A large fleet, or a slow API.",
                  "Set a longer `sweep.interval`, or use shards."),

@@ -56,33 +56,34 @@ def families(*names: str, labels: str = WORKLOAD_LABEL) -> str:
 CALLERS = "Everybody who calls the workload."
 SOME_CALLERS = "Possibly its callers: check how many replicas are ready."
 OWNERS = "The owners of the workload; also its callers if no other version of it serves."
-ALERT_USERS = "Everybody who relies on these alerts: data about workloads is no longer up to date."
+ALERT_USERS = "Everyone who relies on these alerts: the data about workloads is outdated."
 
 # -- checks
 WORKLOAD = Check(
     "Query the platform for the workload: `status`, what it runs, and since when.", 'dr "workloads/$WORKLOAD_ID/"'
 )
 PODS = Check(
-    "Check its pods. Relevant are, in `containers`, the current `reason` and `message`, and `lastState` with the "
-    "`exitCode` of the previous termination; and `conditions` with `value` (or `met`) false. The pod's own `status` "
-    "does not indicate health.",
+    "Check its pods. Read the current `reason` and `message` in `containers`, the `exitCode` of the previous "
+    "termination in `lastState`, and the `conditions` whose `value` (or `met`) is false. The pod's own `status` does "
+    "not indicate health.",
     "pods",
 )
 EVENTS = Check("What happened to it recently?", 'dr "workloads/$WORKLOAD_ID/events/?limit=20"')
 LOG = Check(
-    "Read the end of its log. It may be empty although the workload logs: not every cluster collects logs.",
+    "Read the end of its log. It may be empty even if the workload writes logs: not every cluster collects them.",
     'dr "otel/workload/$WORKLOAD_ID/logs/?limit=50"',
 )
 REASONS = Check(
-    "For which reasons are its containers waiting, and for which were they last terminated?",
+    "Why are its containers waiting, and why did they last terminate?",
     query=f"sum by (container, reason) (datarobot_container_waiting_reason{{{WORKLOAD_LABEL}}} > 0)\n"
     f"or sum by (container, reason) (datarobot_container_last_terminated_reason{{{WORKLOAD_LABEL}}} > 0)",
 )
 EXIT_CODES = Check(
-    "With which exit code did they last end?", query=f"datarobot_container_last_exit_code{{{WORKLOAD_LABEL}}}"
+    "With which exit code did its containers last terminate?",
+    query=f"datarobot_container_last_exit_code{{{WORKLOAD_LABEL}}}",
 )
 CHANGES = Check(
-    "What changed in the last six hours: started, stopped, replaced?",
+    "What changed in the last six hours: was it started, stopped or replaced?",
     query=f"sum by (transition) (increase(datarobot_workload_transitions_total{{{WORKLOAD_LABEL}}}[6h])) > 0",
 )
 TIME_IN_STATE = Check(
@@ -130,7 +131,7 @@ CRASH = Symptom(
     "command, the environment or the image, and replace the artifact.",
 )
 EXIT_ZERO = Symptom(
-    "Its container last ended with `Completed` and exit code 0, whatever its current waiting reason.",
+    "A container last terminated with `Completed` and exit code 0, whatever its current waiting reason is.",
     "The process is not a server: it finishes its work and exits, or a start script runs the server in the background.",
     "Run the server in the foreground, listening on its port. Jobs that end are not supported.",
 )
@@ -140,7 +141,7 @@ PROBE_KILLS = Symptom(
     "Give the probe a longer initial delay or period, or fix the endpoint that it calls.",
 )
 OOM = Symptom(
-    "A container last ended with `OOMKilled`, exit code 137.",
+    "A container last terminated with `OOMKilled`, exit code 137.",
     "It used more memory than its resource bundle provides.",
     "Choose a bundle with more memory, or reduce the memory use of the application: fewer workers, smaller batches.",
 )

@@ -434,23 +434,23 @@ WORKLOADS: dict[str, Runbook] = {
         "The account is close to its limit of active workloads. Workloads that are not shared with the token's user "
         "are not counted, so the real number may be higher.",
         "New workloads and starts will be refused with 403.",
-        OWNERS,
+        "Everyone who creates or starts workloads in the account.",
         (Check("How many are active, and what is the limit?",
                query=families("account_workloads_active", "account_workloads_limit", labels='account="ACCOUNT"')),
-         Check("Which are unused, that is, have received no requests for a day?",
+         Check("Which have received no requests for a day? Only those of high or critical importance have this window.",
                query='datarobot_workload_window_requests{account="ACCOUNT",window="1d"} == 0'),
-         Check("Which are broken?",
+         Check("Which have failed?",
                query='datarobot_workload_status{account="ACCOUNT",status=~"errored|failed|interrupted"} == 1')),
-        (Symptom("Many unused or broken workloads.", "They are never cleaned up.", "Stop or delete them."),
+        (Symptom("Many unused or broken workloads.", "No one cleans them up.", "Stop or delete them."),
          Symptom("All are needed.", "Demand has grown.", "Request a higher limit.")),
         "Until the limit is raised.",
-        "during a deployment there may be two for a while",
+        "during a deployment there may be two versions of a workload for a while",
     ),
     "DataRobotAccountReplicaLimitNear": Runbook(
         "If every autoscaler of the account scaled to its maximum, the limit of replicas would nearly be reached. "
         "Off by default: it is not known whether the limit counts these.",
         "Autoscalers may be refused their next replica.",
-        OWNERS,
+        "The callers of workloads that need to scale up.",
         (Check("How many replicas are live, possible and permitted?",
                query=families("account_replicas_live", "account_replicas_max", "account_replicas_limit",
                               labels='account="ACCOUNT"')),
@@ -460,7 +460,7 @@ WORKLOADS: dict[str, Runbook] = {
                  "Lower them where the load allows it."),
          Symptom("All are needed.", "Demand has grown.", "Request a higher limit.")),
         "Until the limit is raised.",
-        "during a deployment there may be more for a while",
+        "during a deployment there may be more replicas for a while",
     ),
     "DataRobotFleetManyFailing": Runbook(
         "A fifth of the account's active workloads, and at least five, are errored, interrupted, or running without a "

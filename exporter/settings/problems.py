@@ -22,7 +22,7 @@ class Problem(NamedTuple):
 
 
 class BadSettings(ExporterError):
-    """The settings cannot be used; `problems` lists everything that is wrong with them."""
+    """Raised for settings that cannot be used; `problems` lists everything that is wrong with them."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("; ".join(map(str, problems)))

@@ -151,7 +151,7 @@ class PagerDutySettings(ReceiverSettings):
 
     kind: Literal["pagerduty"] = Field(description="A PagerDuty service, through its Events API v2 integration.")
     routing_key_file: Path | None = Field(None, description="File with the integration key of the service.")
-    routing_key_env: str | None = Field(None, description="Environment variable with the same.")
+    routing_key_env: str | None = Field(None, description="Environment variable with the integration key.")
     routing_key: Annotated[SecretStr, AfterValidator(_routing_key)] | None = Field(
         None, description="The integration key itself."
     )
@@ -170,7 +170,7 @@ class SlackSettings(ReceiverSettings):
 
     kind: Literal["slack"] = Field(description="A Slack channel, through an incoming webhook.")
     webhook_url_file: Path | None = Field(None, description="File with the URL of the incoming webhook.")
-    webhook_url_env: str | None = Field(None, description="Environment variable with the same.")
+    webhook_url_env: str | None = Field(None, description="Environment variable with the URL.")
     webhook_url: _SecretUrl | None = Field(None, description="The URL itself; a secret.")
     _required = ("webhook_url",)
 
@@ -182,13 +182,13 @@ class WebhookSettings(ReceiverSettings):
         description="A receiver of Alertmanager's webhook format, with one alert per request."
     )
     url_file: Path | None = Field(None, description="File with the URL.")
-    url_env: str | None = Field(None, description="Environment variable with the same.")
+    url_env: str | None = Field(None, description="Environment variable with the URL.")
     url: _SecretUrl | None = Field(None, description="The URL itself; treated as a secret.")
     hmac_secret_file: Path | None = Field(
         None,
         description="File with a secret that signs request bodies: `X-Signature-256: sha256=` and HMAC-SHA256 in hex.",
     )
-    hmac_secret_env: str | None = Field(None, description="Environment variable with the same.")
+    hmac_secret_env: str | None = Field(None, description="Environment variable with the secret.")
     hmac_secret: SecretStr | None = Field(None, description="The signing secret itself.")
     headers: Headers = Field(
         default_factory=dict,

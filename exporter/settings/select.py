@@ -35,7 +35,9 @@ class SelectSettings(Section):
     tags: tuple[Tag, ...] = Field(
         (), description="Tags that a workload must have, all of them: `name=value`, or `name` for any value."
     )
-    importance: tuple[Importance, ...] = Field((), description="Importance values.")
+    importance: tuple[Importance, ...] = Field(
+        (), description="Importance of workloads, such as `critical` and `high`."
+    )
     name: Annotated[str, AfterValidator(_regular_expression)] = Field(
         "", description="Regular expression that must match the whole name."
     )

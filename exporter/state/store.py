@@ -54,7 +54,7 @@ _tally = msgspec.json.Decoder(Tally)
 
 
 class StateError(ExporterError):
-    """The state file cannot be used. The message has the cause and the remedy."""
+    """Raised if the state file cannot be used. The message has the cause and the remedy."""
 
 
 class StoredAccount(NamedTuple):

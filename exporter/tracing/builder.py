@@ -8,7 +8,7 @@ from typing import NamedTuple
 from exporter.api import models
 from exporter.fleet.episodes import EPISODE_KINDS, Episode, EpisodeTracker, ObservedEvent, Past, PodFacts, Run
 from exporter.fleet.workload_state import WorkloadState
-from exporter.masking import MOST_WORDS, attribute
+from exporter.masking import MAX_INPUT, attribute
 from exporter.tracing.evidence import Evidence, error_name
 from exporter.tracing.identity import SLACK_SECONDS, count_key, identity, numbered, span_id, trace_id
 from exporter.tracing.times import SpanTime, edge_of, reported_at, span_time, time_attributes, to_ns
@@ -278,7 +278,7 @@ def sanitized(span: Span) -> Span:
 def _masked(attributes: Attributes) -> dict[str, Value]:
     def masked(name: str, value: Value) -> Value:
         if isinstance(value, tuple):
-            return tuple(attribute(name, each[:MOST_WORDS]) for each in value)
-        return attribute(name, value[:MOST_WORDS]) if isinstance(value, str) else value
+            return tuple(attribute(name, each[:MAX_INPUT]) for each in value)
+        return attribute(name, value[:MAX_INPUT]) if isinstance(value, str) else value
 
     return {name: masked(name, value) for name, value in attributes.items()}

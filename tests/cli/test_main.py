@@ -308,14 +308,14 @@ def test_explain_lists_what_the_api_refuses_and_reports_the_rest(api: Simulator)
         "Its health is unknown" in out,
         "give the token's user the role `user`" in " ".join(out.split()),
     ) == (5, True, True)
-    assert "Not known     its pods: the API returned 403: " in out
+    assert "Unknown       pods: the API returned 403: " in out
 
 
 @pytest.mark.parametrize(
     ("workload", "odd", "status", "words"),
     [
         ("nobody-ready-35", "error-text", 5, "The API responds with a server error (5xx)."),
-        ("healthy-0", "truncated", 5, "The reason is under `Not known`."),
+        ("healthy-0", "truncated", 5, "The reason is under `Unknown`."),
         ("healthy-0", "forbidden", 5, "The API denies this token access to them (403)."),
         ("bundle-withdrawn-36", "error-text", 3, "The API responds with a server error (5xx)."),
         ("suspended-16", "error-text", 0, "It is suspended"),

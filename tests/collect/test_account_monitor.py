@@ -1,4 +1,4 @@
-"""A watch on an API that lists what it is told to: which workloads that leave were deleted, what was before."""
+"""An account monitor with a scripted API: which vanished workloads were deleted, and what backfill adds."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ class Api:
         self.account = self.report.account("acme", 30.0, 10.0)
         self.hidden: set[str] = set()
         self.broken: set[str] = set()
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         self.history: dict[str, list[Any]] = {}
         self.throttled: dict[str, int] = {}
         """Part -> how many requests for it are answered with 429 before it is given."""
@@ -52,7 +52,7 @@ class Api:
             items = (self.items.get(i, {"id": i, **facts}) for i, facts in self.there.items())
             return httpx.Response(200, content=page(*items))
         i, _, part = path.removeprefix("/").partition("/")
-        self.asked.append(path)
+        self.requested.append(path)
         if self.throttled.get(part, 0) > 0:
             self.throttled[part] -= 1
             return httpx.Response(429, headers={"retry-after": "60"})
@@ -81,9 +81,9 @@ class Api:
             steady=clock.steady,
             pause=clock.pause,
         )
-        told: dict[str, Any] = {"details": Policy(), "tracing": Tracing("http://api.test")} | plan
+        values: dict[str, Any] = {"details": Policy(), "tracing": Tracing("http://api.test")} | plan
         return AccountMonitor(
-            AccountState(known or Snapshot("acme")), client, account, Plan(900.0, **told), Clock(*clock[:3])
+            AccountState(known or Snapshot("acme")), client, account, Plan(900.0, **values), Clock(*clock[:3])
         )
 
     async def swept(self, monitor: AccountMonitor, times: int) -> None:
@@ -105,9 +105,7 @@ def kinds(monitor: AccountMonitor) -> list[str]:
 
 
 @pytest.mark.parametrize(("status", "deletions"), [(404, 34), (403, 0)])
-def test_of_many_that_vanish_at_once_each_is_asked_about_before_it_counts_as_deleted(
-    status: int, deletions: int
-) -> None:
+def test_each_of_many_vanished_workloads_is_requested_before_it_counts_as_deleted(status: int, deletions: int) -> None:
     async def work() -> None:
         api = Api(**fleet(35))
         api.status = status
@@ -119,14 +117,14 @@ def test_of_many_that_vanish_at_once_each_is_asked_about_before_it_counts_as_del
         assert {each.gone_because for each in monitor.snapshot.gone.values()} >= {""}
         await api.swept(monitor, 20)
         assert kinds(monitor) == ["deletion"] * deletions
-        assert len({*api.asked}) == 34
-        assert len(api.asked) <= 2 * 34  # with a slash and without, and never again
+        assert len({*api.requested}) == 34
+        assert len(api.requested) <= 2 * 34  # with a slash and without, and never again
         await monitor.close()
 
     played(work)
 
 
-def test_ten_of_which_the_api_says_nothing_do_not_keep_the_others_from_being_asked_about() -> None:
+def test_ten_workloads_that_cannot_be_requested_do_not_block_requests_for_the_others() -> None:
     async def work() -> None:
         api = Api(**fleet(15))
         api.broken = {f"w{number:02}" for number in range(REQUESTS_PER_SWEEP)}
@@ -143,20 +141,20 @@ def test_ten_of_which_the_api_says_nothing_do_not_keep_the_others_from_being_ask
     played(work)
 
 
-def test_where_nobody_is_to_ask_vanished_means_deleted() -> None:
+def test_without_details_vanished_means_deleted() -> None:
     async def work() -> None:
         api = Api(**fleet(8))
         monitor = api.monitor(details=None)
         await api.swept(monitor, 1)
         api.there = fleet(4)
         await api.swept(monitor, 8)
-        assert (kinds(monitor), api.asked) == (["deletion"] * 4, [])
+        assert (kinds(monitor), api.requested) == (["deletion"] * 4, [])
         await monitor.close()
 
     played(work)
 
 
-def test_what_is_not_chosen_any_more_leaves_without_a_word_and_comes_back_without_one() -> None:
+def test_a_workload_that_is_deselected_and_selected_again_causes_no_episode() -> None:
     async def work() -> None:
         api = Api(**fleet(6, createdAt="2026-01-01T00:00:00Z"))
         monitor = api.monitor()
@@ -167,7 +165,7 @@ def test_what_is_not_chosen_any_more_leaves_without_a_word_and_comes_back_withou
             await api.swept(monitor, 8)
             known = monitor.snapshot
             assert (len(known.workloads), len(known.gone), known.vanished, kinds(monitor)) == (there, 0, 0, [])
-        assert api.asked == []
+        assert api.requested == []
         await monitor.close()
 
     played(work)
@@ -175,11 +173,11 @@ def test_what_is_not_chosen_any_more_leaves_without_a_word_and_comes_back_withou
 
 def record(number: int, ended: float) -> dict[str, Any]:
     """A replacement of the history that ended so many seconds after the beginning."""
-    told = [datetime.fromtimestamp(START + at, UTC).isoformat() for at in (ended - 60.0, ended)]
-    return {"id": f"r{number}", "status": "completed", "createdAt": told[0], "updatedAt": told[1]}
+    values = [datetime.fromtimestamp(START + at, UTC).isoformat() for at in (ended - 60.0, ended)]
+    return {"id": f"r{number}", "status": "completed", "createdAt": values[0], "updatedAt": values[1]}
 
 
-def test_what_was_over_before_is_recalled_up_to_a_number_and_nobody_is_asked_in_vain() -> None:
+def test_a_backfill_stops_requesting_histories_at_the_maximum_of_episodes() -> None:
     async def work() -> None:
         api = Api(**fleet(20))
         api.history = {i: [record(number, -600.0) for number in range(30)] for i in api.there}
@@ -188,16 +186,14 @@ def test_what_was_over_before_is_recalled_up_to_a_number_and_nobody_is_asked_in_
         assert monitor.backfilling is not None
         await monitor.backfilling
         assert sum(len(state.ledger.tracker.over) for state in monitor.workloads.values()) == MAX_EPISODES
-        assert len({path.split("/")[1] for path in api.asked}) == 7
+        assert len({path.split("/")[1] for path in api.requested}) == 7
         await monitor.close()
 
     played(work)
 
 
 @pytest.mark.parametrize(("route", "refusals"), [("history", 1), ("history", 3), ("protons", 2)])
-def test_what_was_over_before_is_recalled_of_every_workload_though_the_api_pauses_the_route(
-    route: str, refusals: int
-) -> None:
+def test_a_backfill_continues_after_the_api_pauses_the_route(route: str, refusals: int) -> None:
     async def work() -> None:
         api = Api(**fleet(8))
         api.history = {i: [record(1, -600.0)] for i in api.there}
@@ -214,7 +210,7 @@ def test_what_was_over_before_is_recalled_of_every_workload_though_the_api_pause
 
 
 @pytest.mark.parametrize(("ended", "count"), [(25.0, 1), (40.0, 0)])
-def test_what_ended_after_a_workload_was_first_seen_is_not_recalled(ended: float, count: int) -> None:
+def test_an_episode_that_ended_after_the_first_sweep_is_not_backfilled(ended: float, count: int) -> None:
     async def work() -> None:
         api = Api(**fleet(1))
         api.history = {"w00": [record(1, ended)]}
@@ -229,7 +225,7 @@ def test_what_ended_after_a_workload_was_first_seen_is_not_recalled(ended: float
     played(work)
 
 
-def test_one_that_comes_back_goes_on_with_what_it_was_in_the_midst_of() -> None:
+def test_a_workload_that_reappears_continues_its_open_episode() -> None:
     async def work() -> None:
         api = Api(**fleet(1), new={"status": "stopped"})
         monitor = api.monitor(details=None)
@@ -272,7 +268,7 @@ def test_a_workload_known_from_the_state_alone_may_be_of_any_importance(importan
 
 
 @pytest.mark.parametrize("fault", [TypeError("odd"), MemoryError(), RecursionError(), ZeroDivisionError()])
-def test_whatever_goes_wrong_in_a_sweep_makes_it_a_failed_sweep_with_a_reason(fault: Exception) -> None:
+def test_any_exception_in_a_sweep_makes_it_a_failed_sweep_with_a_reason(fault: Exception) -> None:
     async def work() -> None:
         api = Api(**fleet(2))
         monitor = api.monitor()
@@ -321,7 +317,7 @@ def test_an_account_without_a_complete_sweep_is_as_old_as_the_exporter_itself() 
 BROKEN = {"id": None, "status": "errored"}
 
 
-def test_one_whose_item_has_no_readable_id_is_read_by_its_own_route_and_pages_like_any_other() -> None:
+def test_a_workload_whose_item_has_no_readable_id_is_read_by_its_own_route() -> None:
     async def work() -> None:
         api = Api(**fleet(3))
         monitor = api.monitor()
@@ -331,13 +327,13 @@ def test_one_whose_item_has_no_readable_id_is_read_by_its_own_route_and_pages_li
         await api.swept(monitor, 3)
         state = monitor.snapshot.workloads["w01"]
         assert (state.workload.status, dict(state.held)) == ("errored", {})
-        assert api.asked == ["/w01"] * 3
+        assert api.requested == ["/w01"] * 3
         await monitor.close()
 
     played(work)
 
 
-def test_while_such_an_item_is_there_what_is_deleted_vanishes_as_ever() -> None:
+def test_an_unreadable_item_does_not_hide_the_deletion_of_another_workload() -> None:
     async def work() -> None:
         api = Api(**fleet(4))
         monitor = api.monitor()
@@ -351,7 +347,7 @@ def test_while_such_an_item_is_there_what_is_deleted_vanishes_as_ever() -> None:
     played(work)
 
 
-def test_where_that_route_fails_too_what_is_shown_is_what_was_and_says_so() -> None:
+def test_if_that_route_fails_too_the_last_state_is_shown_and_marked_as_held() -> None:
     async def work() -> None:
         api = Api(**fleet(2))
         monitor = api.monitor()
@@ -365,7 +361,7 @@ def test_where_that_route_fails_too_what_is_shown_is_what_was_and_says_so() -> N
     played(work)
 
 
-def test_of_many_that_the_list_does_not_show_some_are_read_after_each_sweep_and_all_in_turn() -> None:
+def test_many_unreadable_workloads_are_read_in_turn_a_few_after_each_sweep() -> None:
     async def work() -> None:
         api = Api(**fleet(25))
         monitor = api.monitor()
@@ -373,13 +369,13 @@ def test_of_many_that_the_list_does_not_show_some_are_read_after_each_sweep_and_
         api.items.update((i, {"id": i, "status": 5}) for i in api.there)
         for turn in (1, 2, 3):
             await api.swept(monitor, 1)
-            assert len({*api.asked}) == min(25, turn * REQUESTS_PER_SWEEP)
+            assert len({*api.requested}) == min(25, turn * REQUESTS_PER_SWEEP)
         await monitor.close()
 
     played(work)
 
 
-def test_a_workload_stays_chosen_while_what_it_is_chosen_by_cannot_be_read() -> None:
+def test_a_workload_stays_selected_while_the_field_that_selects_it_cannot_be_read() -> None:
     async def work() -> None:
         tagged = {"tags": [{"name": "team", "value": "ml"}]}
         api = Api(a={"status": "running", **tagged}, b={"status": "running"})

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.collect.client import ApiError, ApiResponse, Client
-from exporter.failures import DETAIL_LENGTH, SOME, detail, retry_after
+from exporter.failures import DETAIL_LENGTH, MAX_BODY_BYTES, detail, retry_after
 from exporter.redaction import Secrets, Source
 from tests.examples import payload
 
@@ -24,7 +24,7 @@ Server = Callable[[httpx.Request], httpx.Response]
 
 
 class World:
-    """A server, a clock that only pauses move, and what was counted. `get` asks, in one event loop for all."""
+    """A server, a clock that only pauses move, and what was counted. `get` sends a request, all in one event loop."""
 
     def __init__(self, server: Server, token: Callable[[], str] = lambda: "s3cret", **options: Any) -> None:
         self.now = 0.0
@@ -61,7 +61,7 @@ class World:
         heapq.heappush(self._sleepers, deadline)
         for _ in range(50):  # everyone else gets as far as they can in this moment
             await asyncio.sleep(0)
-        while self._sleepers[0] < deadline:  # noqa: ASYNC110 — no event tells that all others wait
+        while self._sleepers[0] < deadline:  # noqa: ASYNC110 — no event signals that all others wait
             await asyncio.sleep(0)
         heapq.heappop(self._sleepers)
         self.now = max(self.now, deadline)
@@ -156,7 +156,7 @@ def test_each_refusal_has_its_reason(status: int, body: object, reason: str, req
         (httpx.ReadTimeout("slow"), "timeout"),
     ],
 )
-def test_trouble_on_the_way_has_its_reason_and_is_tried_again(error: Exception, reason: str) -> None:
+def test_a_network_failure_has_its_reason_and_is_retried(error: Exception, reason: str) -> None:
     def server(request: httpx.Request) -> httpx.Response:
         raise error
 
@@ -207,24 +207,24 @@ def test_the_budget_is_never_exceeded_retries_included(statuses: list[int], rate
     answers = iter([*statuses, *[200] * 200])
     world = World(lambda request: httpx.Response(next(answers)), rate=rate, concurrency=concurrency)
 
-    async def ask(client: Client) -> None:
+    async def send(client: Client) -> None:
         await asyncio.gather(*(client.get("/workloads") for _ in range(10)), return_exceptions=True)
 
-    world.run(ask)
+    world.run(send)
     sent = [at for at, _ in world.sent]
     assert all(later - sooner >= 1 / rate - 1e-9 for sooner, later in pairwise(sent))
 
 
-def test_at_most_so_many_requests_are_under_way() -> None:
-    under_way: list[int] = []
+def test_the_number_of_requests_in_progress_is_limited() -> None:
+    in_progress: list[int] = []
 
-    async def ask() -> None:
+    async def send() -> None:
         now = 0
 
         async def server(request: httpx.Request) -> httpx.Response:
             nonlocal now
             now += 1
-            under_way.append(now)
+            in_progress.append(now)
             for _ in range(5):
                 await asyncio.sleep(0)
             now -= 1
@@ -237,8 +237,8 @@ def test_at_most_so_many_requests_are_under_way() -> None:
         ) as client:
             await asyncio.gather(*(client.get("/workloads") for _ in range(20)))
 
-    asyncio.run(ask())
-    assert max(under_way) == 3
+    asyncio.run(send())
+    assert max(in_progress) == 3
 
 
 def slashed(request: httpx.Request) -> bool:
@@ -249,25 +249,25 @@ def slashed(request: httpx.Request) -> bool:
 def test_the_slash_form_is_learned_per_route_and_then_kept(refusal: int) -> None:
     world = World(lambda request: httpx.Response(refusal if slashed(request) else 200))
 
-    async def ask(client: Client) -> None:
+    async def send(client: Client) -> None:
         for _ in range(3):
             await client.get("/workloads")
 
-    world.run(ask)
+    world.run(send)
     assert world.paths == ["/workloads/", "/workloads", "/workloads", "/workloads"]
 
 
-def test_an_object_that_is_gone_on_a_known_route_is_asked_for_once() -> None:
+def test_a_missing_object_on_a_known_route_is_requested_once() -> None:
     world = World(lambda request: httpx.Response(404 if "/gone/" in request.url.path else 200))
 
-    async def ask(client: Client) -> str:
+    async def send(client: Client) -> str:
         await client.get("/workloads/{id}/events", id="there")
         with pytest.raises(ApiError) as raised:
             await client.get("/workloads/{id}/events", id="gone")
         await client.get("/workloads/{id}/events", id="there")
         return raised.value.reason
 
-    assert world.run(ask) == "not_found"
+    assert world.run(send) == "not_found"
     assert len(world.sent) == 3
 
 
@@ -276,9 +276,9 @@ def test_a_route_that_never_answered_is_absent_for_an_hour(status: int) -> None:
     offered = False
     world = World(lambda request: httpx.Response(200 if offered else status))
 
-    async def ask(client: Client) -> list[str]:
+    async def send(client: Client) -> list[str]:
         nonlocal offered
-        told = []
+        values = []
         for other in "xy" if status in (403, 404) else "":  # one object may be hidden from us; three are the route
             with pytest.raises(ApiError):
                 await client.get("/workloads/{id}/protons", id=other)
@@ -287,25 +287,25 @@ def test_a_route_that_never_answered_is_absent_for_an_hour(status: int) -> None:
             world.now += wait
             offered = wait == 2.0
             try:
-                told.append(str((await client.get("/workloads/{id}/protons", id="a")).status))
+                values.append(str((await client.get("/workloads/{id}/protons", id="a")).status))
             except ApiError as error:
-                told.append(error.reason)
-            told.append(str(dict(client.capabilities)["/workloads/{id}/protons"]))
-        return told
+                values.append(error.reason)
+            values.append(str(dict(client.capabilities)["/workloads/{id}/protons"]))
+        return values
 
     first = {403: "forbidden", 404: "not_found", 405: "bad_request", 501: "bad_request"}[status]
-    assert world.run(ask) == [first, "False", "absent", "False", "200", "True"]
+    assert world.run(send) == [first, "False", "absent", "False", "200", "True"]
 
 
 def test_the_list_itself_is_never_absent() -> None:
     world = World(always(403))
 
-    async def ask(client: Client) -> None:
+    async def send(client: Client) -> None:
         for _ in range(2):
             with pytest.raises(ApiError, match="403"):
                 await client.get("/workloads")
 
-    world.run(ask)
+    world.run(send)
     assert len(world.sent) == 2
 
 
@@ -321,7 +321,7 @@ def test_a_token_that_was_replaced_is_used_at_once() -> None:
 
 
 @pytest.mark.parametrize(("token", "words"), [("", "is empty"), ("a\nb", "not allowed in"), ("ä", "not allowed in")])
-def test_a_token_that_no_header_can_hold_is_told_and_not_sent(token: str, words: str) -> None:
+def test_a_token_that_no_header_can_contain_is_reported_and_not_sent(token: str, words: str) -> None:
     world = World(always(200), token=lambda: token)
     error = world.fails()
     assert (error.reason, world.sent) == ("auth", [])
@@ -335,15 +335,15 @@ def test_a_redirect_is_not_followed() -> None:
     assert {request.url.host for _, request in world.sent} == {"dr.test"}
 
 
-def test_no_error_tells_the_token_or_a_query(caplog: pytest.LogCaptureFixture) -> None:
+def test_no_error_contains_the_token_or_a_query(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "exporter")
     world = World(always(401, text="no\x00\n" * 500))
     error = world.fails()
     assert str(error).startswith("GET /workloads returned 401: no no")
     assert len(str(error)) < 300
-    told = str(error) + repr(error) + repr(error.__cause__) + caplog.text
-    assert "s3cret" not in told
-    assert "?" not in told
+    values = str(error) + repr(error) + repr(error.__cause__) + caplog.text
+    assert "s3cret" not in values
+    assert "?" not in values
 
 
 def test_an_answer_that_is_too_large_is_not_read() -> None:
@@ -404,14 +404,14 @@ ECHOES = [
         (422, '{"detail": [{"loc": ["header"], "msg": "not %s"}]}'),
     ],
 )
-def test_no_error_holds_the_token_though_the_server_repeats_it(status: int, text: str, echo: str) -> None:
+def test_no_error_contains_a_token_that_the_server_repeats(status: int, text: str, echo: str) -> None:
     error = World(always(status, text=text % echo), lambda: TOKEN).fails()
     assert "***" in str(error)
     assert not [each for each in ECHOES if each in str(error)]
 
 
 @pytest.mark.parametrize("echo", ECHOES)
-def test_no_body_holds_the_token_though_the_server_repeats_it_packed_or_not(echo: str) -> None:
+def test_no_body_contains_a_token_that_the_server_repeats_compressed_or_not(echo: str) -> None:
     body = json.dumps({"data": [{"name": "x"}]}).replace('"x"', f'"of {echo}"').encode()
     for served in ({"content": body}, {"content": gzip.compress(body), "headers": {"content-encoding": "gzip"}}):
         assert World(always(200, **served), lambda: TOKEN).get().body == b'{"data": [{"name": "of ***"}]}'
@@ -446,7 +446,7 @@ def test_no_error_of_the_library_shows_the_token(error: httpx.HTTPError) -> None
 
 @pytest.mark.parametrize("left", range(1, len(TOKEN)))
 def test_half_a_token_at_the_end_of_what_is_read_is_not_shown(left: int) -> None:
-    page = b"<script>" + b"x" * (SOME - len("<script></script>") - left) + b"</script>"
+    page = b"<script>" + b"x" * (MAX_BODY_BYTES - len("<script></script>") - left) + b"</script>"
     assert not shows(str(World(always(500, content=page + TOKEN.encode() + b"</p>"), lambda: TOKEN).fails()))
 
 

@@ -1,4 +1,4 @@
-"""Logs in pages: what the API tells beside what a page shows, and that it is asked once an incident and no more."""
+"""Logs in pages: what a page shows of a response, and that each incident causes one request."""
 
 import asyncio
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ from tests.examples import payload
 
 
 def notification(key: str = "a", began: float = 1.0, ended: float | None = None, **labels: str) -> Notification:
-    told = {"alertname": "X", "account": "acme", "workload_id": "w1"} | labels
-    return Notification(key, told, {}, began, ended, (("State", "errored"),))
+    shown = {"alertname": "X", "account": "acme", "workload_id": "w1"} | labels
+    return Notification(key, shown, {}, began, ended, (("State", "errored"),))
 
 
 def answering(text: str = "boom") -> World:
@@ -30,11 +30,11 @@ def added(world: World, *turns: Sequence[Notification], patience: float = 5.0) -
     """The log in each notice of each turn."""
 
     async def play(client: Client) -> list[list[str | None]]:
-        tails = LogTail(lambda: {"acme": client}, 3, patience)
-        return [[dict(each.evidence).get("Log") for each in await tails.added(turn)] for turn in turns]
+        log_tail = LogTail(lambda: {"acme": client}, 3, patience)
+        return [[dict(each.evidence).get("Log") for each in await log_tail.added(turn)] for turn in turns]
 
-    told: list[list[str | None]] = world.run(play)
-    return told
+    shown: list[list[str | None]] = world.run(play)
+    return shown
 
 
 @pytest.mark.parametrize(
@@ -48,14 +48,14 @@ def added(world: World, *turns: Sequence[Notification], patience: float = 5.0) -
         (httpx.Response(403, json={"message": "feature not enabled"}), "not available: GET /otel/workload/{id}/logs "),
     ],
 )  # fmt: skip
-def test_the_last_lines_are_told_oldest_first_or_why_there_are_none(answer: httpx.Response, words: str) -> None:
-    told: str = World(lambda _: answer).run(lambda client: tail(client, "w1", 3))
-    assert told.startswith(words)
-    assert len(told.splitlines()) <= 3
+def test_the_last_lines_are_shown_oldest_first_or_a_reason(answer: httpx.Response, words: str) -> None:
+    shown: str = World(lambda _: answer).run(lambda client: tail(client, "w1", 3))
+    assert shown.startswith(words)
+    assert len(shown.splitlines()) <= 3
 
 
 @pytest.mark.parametrize(
-    ("told", "line"),
+    ("shown", "line"),
     [
         (LogRecord("2026-11-20T10:17:57Z", "INFO", "ready"), "10:17:57 INFO ready"),
         (LogRecord(None, None, "ready"), "ready"),
@@ -63,11 +63,11 @@ def test_the_last_lines_are_told_oldest_first_or_why_there_are_none(answer: http
         (LogRecord(None, "INFO", "la " * 500), "INFO" + " la" * 64 + " ..."),
     ],
 )
-def test_a_line_is_masked_and_bounded(told: LogRecord, line: str) -> None:
-    assert log_words([told]) == line
+def test_a_line_is_masked_and_bounded(shown: LogRecord, line: str) -> None:
+    assert log_words([shown]) == line
 
 
-def test_an_incident_is_told_with_the_log_of_its_beginning_and_the_api_is_asked_once() -> None:
+def test_all_notifications_of_an_incident_contain_the_log_of_its_start_requested_once() -> None:
     world = answering()
     first, again, next_one = notification(began=1.0), notification(began=1.0), notification(began=9.0)
     assert added(world, [first], [again], [next_one]) == [["10:17:57 ERROR boom"]] * 3
@@ -75,13 +75,13 @@ def test_an_incident_is_told_with_the_log_of_its_beginning_and_the_api_is_asked_
 
 
 @pytest.mark.parametrize(
-    "told",
+    "shown",
     [notification(ended=5.0), notification(workload_id=""), notification(account="another")],
-    ids=["it has ended", "it is about no workload", "nobody sweeps its account any more"],
+    ids=["it has ended", "it concerns no workload", "its account is not monitored any more"],
 )
-def test_of_some_no_log_is_asked_for(told: Notification) -> None:
+def test_no_log_is_requested_for_some_notifications(shown: Notification) -> None:
     world = answering()
-    assert added(world, [told]) == [[None]]
+    assert added(world, [shown]) == [[None]]
     assert world.paths == []
 
 
@@ -101,10 +101,10 @@ def test_no_more_logs_are_remembered_than_are_needed() -> None:
     assert len(world.paths) == 2 * (MAX_KEPT + 1) + 1
 
 
-def test_receivers_that_are_told_at_the_same_time_share_one_log() -> None:
+def test_receivers_that_are_notified_at_the_same_time_share_one_log() -> None:
     async def play(client: Client) -> tuple[Sequence[Notification], Sequence[Notification]]:
-        tails = LogTail(lambda: {"acme": client}, 3)
-        return await asyncio.gather(tails.added([notification()]), tails.added([notification()]))
+        log_tail = LogTail(lambda: {"acme": client}, 3)
+        return await asyncio.gather(log_tail.added([notification()]), log_tail.added([notification()]))
 
     world = answering()
     one, other = world.run(play)
@@ -113,7 +113,7 @@ def test_receivers_that_are_told_at_the_same_time_share_one_log() -> None:
     assert len(world.paths) == 1
 
 
-def test_a_fault_of_ours_is_told_in_the_page_and_holds_up_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bug_is_reported_in_the_page_and_delays_nothing(caplog: pytest.LogCaptureFixture) -> None:
     def broken(_: httpx.Request) -> httpx.Response:
         raise RuntimeError("closed")
 
@@ -121,14 +121,14 @@ def test_a_fault_of_ours_is_told_in_the_page_and_holds_up_nothing(caplog: pytest
     assert "a log could not be requested" in caplog.text
 
 
-def test_a_log_that_does_not_come_holds_up_no_page() -> None:
+def test_a_log_that_does_not_arrive_delays_no_page() -> None:
     async def never(_: httpx.Request) -> Any:
         await asyncio.Event().wait()
 
     async def play() -> list[str]:
         transport = httpx.MockTransport(never)
         async with Client("https://dr.test/api/v2", lambda: "t", answering(), transport=transport) as client:
-            (told,) = await LogTail(lambda: {"acme": client}, 3, 0.01).added([notification()])
-            return [words for title, words in told.evidence if title == "Log"]
+            (shown,) = await LogTail(lambda: {"acme": client}, 3, 0.01).added([notification()])
+            return [words for title, words in shown.evidence if title == "Log"]
 
     assert asyncio.run(play()) == ["not received within 0.01 s"]

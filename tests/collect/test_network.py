@@ -20,7 +20,7 @@ Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 
 
-def ask(peer: Peer, timeout: float = 5.0) -> ApiResponse | ApiError:
+def request(peer: Peer, timeout: float = 5.0) -> ApiResponse | ApiError:
     """What one GET brings from a server that talks as `peer` does."""
 
     async def inside() -> ApiResponse | ApiError:
@@ -40,22 +40,22 @@ def ask(peer: Peer, timeout: float = 5.0) -> ApiResponse | ApiError:
         world = World(always(500))
         port = server.sockets[0].getsockname()[1]
         async with Client(f"http://127.0.0.1:{port}/api/v2", lambda: "t", world, timeout=timeout, rate=100) as client:
-            told: ApiResponse | ApiError
+            result: ApiResponse | ApiError
             try:
-                told = await client.get("/workloads")
+                result = await client.get("/workloads")
             except ApiError as error:
-                told = error
-        while len(ended) < len(begun):  # noqa: ASYNC110 — the streams of asyncio tell nobody
-            await asyncio.sleep(0.01)  # between two looks
+                result = error
+        while len(ended) < len(begun):  # noqa: ASYNC110 — asyncio streams have no event for it
+            await asyncio.sleep(0.01)  # between two checks
         server.close()
-        return told
+        return result
 
     return asyncio.run(inside())
 
 
-def reason(told: ApiResponse | ApiError) -> str:
-    assert isinstance(told, ApiError)
-    return told.reason
+def reason(result: ApiResponse | ApiError) -> str:
+    assert isinstance(result, ApiError)
+    return result.reason
 
 
 def test_an_answer_of_two_gigabytes_is_given_up_on_without_holding_it() -> None:
@@ -66,7 +66,7 @@ def test_an_answer_of_two_gigabytes_is_given_up_on_without_holding_it() -> None:
             await writer.drain()
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert reason(ask(peer)) == "too_large"
+    assert reason(request(peer)) == "too_large"
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024  # kilobytes
 
 
@@ -75,7 +75,7 @@ def test_a_length_of_two_gigabytes_is_refused_before_the_body() -> None:
         writer.write(HEAD + b"content-length: 2000000000\r\n\r\n")
         await writer.drain()
 
-    assert reason(ask(peer)) == "too_large"
+    assert reason(request(peer)) == "too_large"
 
 
 def test_a_small_answer_that_unpacks_to_a_large_one_counts_by_what_it_unpacks_to() -> None:
@@ -85,7 +85,7 @@ def test_a_small_answer_that_unpacks_to_a_large_one_counts_by_what_it_unpacks_to
         writer.write(HEAD + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(packed) + packed)
         await writer.drain()
 
-    assert reason(ask(peer)) == "too_large"
+    assert reason(request(peer)) == "too_large"
 
 
 def test_a_server_that_drips_is_given_up_on_after_the_time_of_a_whole_request() -> None:
@@ -96,7 +96,7 @@ def test_a_server_that_drips_is_given_up_on_after_the_time_of_a_whole_request() 
             await writer.drain()
             await asyncio.sleep(0.02)  # a server that drips: the slowness is what is tried
 
-    assert reason(ask(peer, timeout=0.2)) == "timeout"
+    assert reason(request(peer, timeout=0.2)) == "timeout"
 
 
 @pytest.mark.parametrize("said", [b"", HEAD + b"content-length: 100\r\n\r\n{", b"\x00\x01garbage\r\n\r\n"])
@@ -105,7 +105,7 @@ def test_a_connection_that_is_cut_or_talks_nonsense_is_no_connection(said: bytes
         writer.write(said)
         await writer.drain()
 
-    assert reason(ask(peer)) == "connect"
+    assert reason(request(peer)) == "connect"
 
 
 def test_a_certificate_is_verified_and_a_private_authority_can_be_trusted(tmp_path: Path) -> None:
@@ -115,16 +115,16 @@ def test_a_certificate_is_verified_and_a_private_authority_can_be_trusted(tmp_pa
     async def inside() -> list[str]:
         server = Server(Served().application, ["127.0.0.1:0"], WebSecurity(tmp_path / "web.yml").tls)
         running = asyncio.create_task(server.run_until_stopped())
-        told = []
+        result = []
         for ca_file in (None, str(tmp_path / "server.pem")):
             base = f"https://127.0.0.1:{server.addresses[0][1]}/api/v2"
             async with Client(base, lambda: "t", World(always(500)), ca_file=ca_file) as client:
                 try:
                     await client.get("/version")
                 except ApiError as error:
-                    told.append(error.reason)
+                    result.append(error.reason)
         server.stop()
         await running
-        return told
+        return result
 
     assert asyncio.run(inside()) == ["tls", "not_found"]  # trusted, the server is one that has no such path

@@ -38,7 +38,7 @@ class Api:
         self._answer, self._latency = answer, latency
         self.sent: list[Sent] = []
         self.events: list[tuple[str, str, float]] = []
-        self.under_way = self.most = 0
+        self.in_progress = self.most = 0
 
     def request(self, endpoint: str, code: str, seconds: float) -> None: ...
     def failure(self, endpoint: str, reason: str) -> None: ...
@@ -55,10 +55,10 @@ class Api:
     async def _respond(self, request: httpx.Request) -> httpx.Response:
         now = asyncio.get_running_loop().time
         at, path = now(), request.url.path.removeprefix("/api/v2").rstrip("/")
-        self.under_way += 1
-        self.most = max(self.most, self.under_way)
+        self.in_progress += 1
+        self.most = max(self.most, self.in_progress)
         await asyncio.sleep(self._latency())  # virtual time
-        self.under_way -= 1
+        self.in_progress -= 1
         status, retry_after = self._answer(path, now())
         self.sent.append(Sent(at, path, now(), status, retry_after))
         headers = {} if retry_after is None else {"retry-after": f"{retry_after:.0f}"}
@@ -106,7 +106,7 @@ def pods(client: Client, workload: str) -> Awaitable[object]:
     ("status", "retry_after", "others"),
     [(503, 300.0, ["/workloads/b/protons/p1/statusDetails"]), (429, 300.0, []), (429, None, [])],
 )
-def test_a_refusal_about_one_workload_holds_up_neither_the_list_nor_other_routes(
+def test_a_refusal_for_one_workload_delays_neither_the_list_nor_other_routes(
     status: int, retry_after: float | None, others: Sequence[str]
 ) -> None:
     api = refusing("/workloads/a/protons/p1/statusDetails", status=status, retry_after=retry_after)
@@ -246,7 +246,7 @@ def test_requests_that_have_their_turn_already_are_not_sent_once_their_route_is_
     assert [str(error).split(":")[0] for error in answers[1:]] == [f"GET {EVENTS} was not sent"] * 3
 
 
-def test_many_refusals_of_requests_that_were_under_way_are_one_pause_and_one_report() -> None:
+def test_many_refusals_of_requests_in_progress_are_one_pause_and_one_report() -> None:
     answer = 429
 
     def changing(path: str, _: float) -> tuple[int, None]:
@@ -352,7 +352,7 @@ def play(scripts: Sequence[list[tuple[int, float | None]]], latencies: list[floa
     st.lists(st.sampled_from([0.01, 0.5, 3.0]), min_size=1, max_size=5),
     st.sampled_from([0.0, 30.0]),
 )
-def test_whatever_the_api_refuses_the_budget_holds_retry_after_is_obeyed_and_the_list_goes_out(
+def test_with_any_refusals_the_budget_is_kept_retry_after_obeyed_and_the_list_requested(
     scripts: tuple[list[tuple[int, float | None]], ...],
     rate: float,
     concurrency: int,
@@ -373,13 +373,13 @@ def test_whatever_the_api_refuses_the_budget_holds_retry_after_is_obeyed_and_the
 
 
 def _too_soon(refusal: Sent, sent: Sequence[Sent]) -> list[tuple[Sent, Sent]]:
-    """What was sent within the time that a refusal asked to wait for."""
+    """What was sent within the time that a refusal requested to wait."""
     until = refusal.answered + min(refusal.retry_after or 0.0, MAX_PAUSE_SECONDS) - 1e-6
     return [(refusal, each) for each in sent if refusal.answered < each.at < until and _applies(refusal, each)]
 
 
 def _applies(refusal: Sent, other: Sent) -> bool:
-    """Whether what refused asked that the other request not be sent."""
+    """Whether a refusal requested that another request not be sent."""
     if refusal.path == LIST:
         return True
     if refusal.status == 503 and refusal.path != QUOTAS:

@@ -1,4 +1,4 @@
-"""The detail lane against the simulator, in virtual time: the budget, the ages, and what is asked when."""
+"""The detail poller against the simulator, in virtual time: the budget, the ages, and what is requested when."""
 
 import bisect
 import re
@@ -13,8 +13,8 @@ from exporter.simulator.stories import STORIES
 from tests.stage import START, Sent, Stage, played, simulated
 
 
-def looked(sent: list[Sent], part: str) -> dict[str, list[float]]:
-    """When each workload was asked about on a route that ends in `part`."""
+def polled(sent: list[Sent], part: str) -> dict[str, list[float]]:
+    """When each workload was requested on a route that ends in `part`."""
     found: dict[str, list[float]] = {}
     for request in sent:
         if match := re.fullmatch(rf"/api/v2/workloads/([0-9a-f]+)/{part}", request.path):
@@ -51,12 +51,12 @@ def test_a_fleet_with_a_request_for_two_hundred_workloads_a_second_for_an_hour(w
         for seconds in (1, 10, 60, 600):
             assert most_within(times, seconds) <= rate * seconds + 1
         assert len(times) >= 0.95 * rate * hour  # and none of the budget is left over while there is work
-        pods = looked(stage.sent, "protons")
-        # Everybody who was there for long enough was looked at: the whole fleet's first turn is what the budget allows.
+        pods = polled(stage.sent, "protons")
+        # Every workload that was listed for long enough was polled; the first turn takes what the budget allows.
         assert {i for i, (first, last) in came.items() if last - first > 1200.0} <= pods.keys()
         assert len(turned) >= 3
         for i, at in turned.items():
-            first = min((asked for asked in pods.get(i, []) if asked >= at - 1), default=float("inf"))
+            first = min((requested for requested in pods.get(i, []) if requested >= at - 1), default=float("inf"))
             if at < hour - interval:
                 assert first - at <= interval + 1 / rate, (i, at, first)
         # What the budget leaves after the list, over what all parts would take at their intervals: the turns' length.
@@ -64,15 +64,17 @@ def test_a_fleet_with_a_request_for_two_hundred_workloads_a_second_for_an_hour(w
             s.value for f in stage.report.registry.collect() for s in f.samples if s.name.endswith("load_ratio")
         )
         policy = Policy()
-        oldest = max(b - a for asked in pods.values() for a, b in zip(asked, [*asked[1:], hour], strict=True))
+        oldest = max(
+            b - a for requested in pods.values() for a, b in zip(requested, [*requested[1:], hour], strict=True)
+        )
         assert oldest <= 4 * policy.interval * max(1.0, load) + interval
 
     with simulated(workloads, speed=4) as simulator:
         played(play, simulator, rate=rate)
 
 
-def test_the_detail_lane_leaves_the_way_to_the_list() -> None:
-    """A sweep takes its pages' time and a little of the lane's trickle, however much the lane has to do."""
+def test_the_poller_gives_priority_to_the_list() -> None:
+    """A sweep takes its pages' time and a little of the poller's trickle, however much the poller has to do."""
     took: list[float] = []
 
     async def play(stage: Stage) -> None:
@@ -89,7 +91,7 @@ def test_the_detail_lane_leaves_the_way_to_the_list() -> None:
     assert max(took[1:]) <= alone + 4.0
 
 
-def test_everything_is_told_of_every_workload_and_nothing_is_asked_twice_before_its_time() -> None:
+def test_every_part_of_every_workload_is_polled_and_none_before_its_interval() -> None:
     async def play(stage: Stage) -> None:
         await stage.run(120.0)
         for state in stage.monitor.workloads.values():
@@ -99,8 +101,8 @@ def test_everything_is_told_of_every_workload_and_nothing_is_asked_twice_before_
             i for i, state in stage.monitor.workloads.items() if (state.workload.name or "").startswith("healthy")
         }
         assert steady
-        asked = Counter({i: len(times) for i, times in looked(stage.sent, "protons").items()})
-        assert {asked[i] for i in steady} == {1}
+        requested = Counter({i: len(times) for i, times in polled(stage.sent, "protons").items()})
+        assert {requested[i] for i in steady} == {1}
 
     with simulated(len(STORIES)) as simulator:
         played(play, simulator)
@@ -117,7 +119,7 @@ def test_everything_is_told_of_every_workload_and_nothing_is_asked_twice_before_
         ("empty@/account/info", "limits", "decode"),
     ],
 )
-def test_a_part_that_is_not_told_is_counted_withheld_and_costs_the_others_nothing(
+def test_a_part_that_fails_is_counted_and_withheld_and_does_not_affect_the_others(
     odd: str, part: str, reason: str
 ) -> None:
     async def play(stage: Stage) -> None:
@@ -162,12 +164,12 @@ def test_a_list_of_details_with_an_item_that_cannot_be_read_proves_nothing_of_wh
         played(play, simulator)
 
 
-def test_a_route_that_the_server_lacks_is_asked_for_once_an_hour() -> None:
+def test_a_route_that_the_server_lacks_is_requested_once_an_hour() -> None:
     async def play(stage: Stage) -> None:
         simulator.odd = frozenset({"absent@/workloads/{id}/protons"})
         await stage.run(3000.0)
         assert (
-            sum(map(len, looked(stage.sent, "protons").values())) <= 2 * 6
+            sum(map(len, polled(stage.sent, "protons").values())) <= 2 * 6
         )  # either form, to three and those under way
 
     with simulated(20) as simulator:
@@ -208,10 +210,10 @@ def test_a_workload_whose_details_are_refused_costs_the_others_nothing(oddity: s
         fresh = {i: state.details.fresh.get("pods") for i, state in stage.monitor.workloads.items()}
         assert [fresh[i] for i, _ in others] == [True] * len(others)
         assert not fresh[refused[0]]
-        asked = looked(stage.sent, "protons")
+        requested = polled(stage.sent, "protons")
         for i, _ in others:
-            assert max(b - a for a, b in pairwise(asked[i])) <= 300.0 + 30.0
-        assert counted(stage, "sweep_failures_total", lane="status", reason="throttled") == 0
+            assert max(b - a for a, b in pairwise(requested[i])) <= 300.0 + 30.0
+        assert counted(stage, "sweep_failures_total", poller="status", reason="throttled") == 0
 
     with simulated(40) as simulator:
         played(play, simulator)
@@ -226,7 +228,7 @@ def test_a_part_whose_route_is_paused_costs_nothing_and_comes_back_after_the_pau
         simulator.odd = {f"throttled@{STATUS_DETAILS}"}
         await stage.run(1500.0)
         throttled = [request for request in stage.sent[before:] if request.status == 429]
-        listed = [at for times in looked(stage.sent[before:], "protons").values() for at in times]
+        listed = [at for times in polled(stage.sent[before:], "protons").values() for at in times]
         # Pauses of 5, 10, 20, … 300 s: about ten of them, and no more requests in each than are sent at once.
         assert 8 <= len(throttled) <= 10 * 3
         assert len(listed) <= len(throttled) + 10 * 3
@@ -236,7 +238,7 @@ def test_a_part_whose_route_is_paused_costs_nothing_and_comes_back_after_the_pau
             assert counted(stage, "detail_stale", part=part) == 0
         until = counted(stage, "api_paused_until_timestamp_seconds", endpoint=STATUS_DETAILS)
         assert 0 < until - stage.wall <= 300.0
-        assert counted(stage, "sweeps_total", lane="status") == 50
+        assert counted(stage, "sweeps_total", poller="status") == 50
         simulator.odd = frozenset()
         await stage.run(until - START + 60.0)
         assert counted(stage, "detail_stale", part="pods") == 0
@@ -245,16 +247,16 @@ def test_a_part_whose_route_is_paused_costs_nothing_and_comes_back_after_the_pau
         played(play, simulator)
 
 
-def test_a_lane_of_which_every_request_is_paused_rests() -> None:
+def test_a_poller_sends_nothing_while_every_request_is_paused() -> None:
     async def play(stage: Stage) -> None:
         await stage.run(5.0)
         simulator.odd = {"throttled"}
         await stage.run(200.0)
-        looks = sum(counted(stage, "detail_looks_total", part=part) for part in PART_NAMES)
+        polls = sum(counted(stage, "detail_looks_total", part=part) for part in PART_NAMES)
         sent = len(stage.sent)
         await stage.run(400.0)
         assert len(stage.sent) - sent <= 5
-        assert sum(counted(stage, "detail_looks_total", part=part) for part in PART_NAMES) - looks <= 3 * len(
+        assert sum(counted(stage, "detail_looks_total", part=part) for part in PART_NAMES) - polls <= 3 * len(
             PART_NAMES
         )
 
@@ -262,7 +264,7 @@ def test_a_lane_of_which_every_request_is_paused_rests() -> None:
         played(play, simulator, rate=10.0)
 
 
-def test_what_is_not_told_any_more_is_withdrawn_and_comes_back() -> None:
+def test_a_part_that_is_no_longer_reported_is_withdrawn_and_shown_again_later() -> None:
     async def play(stage: Stage) -> None:
         await stage.run(60.0)
         assert "datarobot_proton_replicas_ready{" in stage.page()
@@ -281,29 +283,29 @@ def test_what_is_not_told_any_more_is_withdrawn_and_comes_back() -> None:
         played(play, simulator)
 
 
-def test_extras_that_the_budget_does_not_carry_are_dropped_and_told() -> None:
+def test_extras_that_the_budget_does_not_allow_are_dropped_and_reported() -> None:
     async def play(stage: Stage) -> None:
         await stage.run(400.0)
         text = stage.report.text().decode()
-        told = dict(
+        values = dict(
             re.findall(r'detail_dropped_workloads\{account="acme",extra="(\w+)",importance="low"\} (\S+)', text)
         )
-        assert float(told["quantiles"]) > 0
+        assert float(values["quantiles"]) > 0
 
     with simulated(200) as simulator:
         played(play, simulator, rate=2.0)
 
 
 @pytest.mark.long
-def test_one_who_vanished_is_asked_about_and_told_apart_from_one_no_longer_shared() -> None:
-    told: set[str] = set()
+def test_a_vanished_workload_is_requested_and_distinguished_from_one_no_longer_shared() -> None:
+    values: set[str] = set()
 
     async def play(stage: Stage) -> None:
         async def note() -> None:
-            told.update(re.findall(r'vanished_timestamp_seconds\{account="acme",answer="(\w*)"', stage.page()))
+            values.update(re.findall(r'vanished_timestamp_seconds\{account="acme",answer="(\w*)"', stage.page()))
 
         await stage.run(3600.0, note)
-        assert told == {"not_found", "forbidden"}
+        assert values == {"not_found", "forbidden"}
 
     with simulated(len(STORIES)) as simulator:
         played(play, simulator, policy=Policy(parts=frozenset({"events"})))

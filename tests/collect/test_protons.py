@@ -92,8 +92,8 @@ def polled(
                 return PodsPoll(error="decode", requested=tuple(dict.fromkeys(requested))), None
         found = pods or Pods()
         read = {proton for proton, snapshot in found.details.items() if snapshot is not None}
-        told = tuple(f"{reject.path} {reject.reason}" for reject in rejects)
-        return PodsPoll(read, dict(found.unread), "", tuple(dict.fromkeys(requested)), told), pods
+        listed = tuple(f"{reject.path} {reject.reason}" for reject in rejects)
+        return PodsPoll(read, dict(found.unread), "", tuple(dict.fromkeys(requested)), listed), pods
 
     return asyncio.run(poll())
 
@@ -132,7 +132,7 @@ def test_a_proton_that_cannot_be_read_costs_no_other_its_pods(answers: dict[str,
 
 @settings(max_examples=40)
 @given(st.dictionaries(st.sampled_from("andxyz"), st.sampled_from([OK, NONE, GONE, FAILS, REFUSED, CUT]), min_size=1))
-def test_what_is_read_is_what_answers_whatever_the_others_do(answers: dict[str, Any]) -> None:
+def test_protons_that_can_be_read_are_used_regardless_of_the_others(answers: dict[str, Any]) -> None:
     known = {proton["id"]: proton for proton in (ACTIVE, DRAINS, NEW)}
     poll, pods = polled([known.get(i, {"id": i, "status": "stopped"}) for i in answers], answers)
     failing = {i for i, answer in answers.items() if answer in (FAILS, REFUSED, CUT)}
@@ -185,7 +185,7 @@ DETAILS = "@/workloads/{id}/protons/{pid}/statusDetails"
 
 
 def lived(
-    odd: Sequence[tuple[float, str]], look: Callable[[Stage], None], at: float, active: Any = CRASHING, **facts: Any
+    odd: Sequence[tuple[float, str]], poll: Callable[[Stage], None], at: float, active: Any = CRASHING, **facts: Any
 ) -> None:
     """A workload with a proton that serves and one that drains; `odd`: from when on which oddity holds, alone."""
     steps = (StoryStep(FOREVER, "running", active, outgoing="draining"),)
@@ -199,7 +199,7 @@ def lived(
                     await stage.run(begin)
                 simulator.odd = frozenset({name} if name else ())
             await stage.run(at)
-            look(stage)
+            poll(stage)
 
         played(play, simulator)
 
@@ -211,8 +211,8 @@ def series(stage: Stage, name: str) -> dict[str, str]:
         family, _, labels = line.partition("{")
         if family == f"datarobot_{name}":
             kept = re.findall(r'(\w+="[^"]*")', labels)
-            told = [each for each in kept if not re.match("account|workload|workload_id|proton_id|resource", each)]
-            found[",".join(told)] = value
+            listed = [each for each in kept if not re.match("account|workload|workload_id|proton_id|resource", each)]
+            found[",".join(listed)] = value
     return found
 
 
@@ -238,7 +238,7 @@ def own(stage: Stage, name: str, **labels: str) -> float:
     ],
 )
 def test_a_crash_loop_is_seen_though_the_version_that_drains_cannot_be_read(odd: str, reason: str) -> None:
-    def look(stage: Stage) -> None:
+    def poll(stage: Stage) -> None:
         assert series(stage, "proton_replicas_ready") == {'role="active"': "0.0"}
         assert series(stage, "container_waiting_reason") == {
             'container="primary",reason="CrashLoopBackOff",role="active"': "1.0"
@@ -251,12 +251,12 @@ def test_a_crash_loop_is_seen_though_the_version_that_drains_cannot_be_read(odd:
         assert own(stage, "api_rejects_total") == (own(stage, "detail_looks_total", part="pods")
                                                    if reason == "decode" else 0)  # fmt: skip
 
-    lived([(0, f"{odd}{DETAILS}#outgoing")], look, 700)
+    lived([(0, f"{odd}{DETAILS}#outgoing")], poll, 700)
 
 
-def test_pods_of_the_version_that_serves_that_cannot_be_read_are_neither_shown_nor_fresh_and_are_soon_asked_again(
+def test_unreadable_pods_of_the_serving_version_are_not_fresh_and_are_polled_again_soon(
 ) -> None:  # fmt: skip
-    def look(stage: Stage) -> None:
+    def poll(stage: Stage) -> None:
         assert series(stage, "proton_replicas_ready") == {'role="outgoing"': "1.0"}
         assert series(stage, "container_waiting_reason") == {}
         assert series(stage, "proton_unreadable") == {'reason="server_error",role="active"': "1.0"}
@@ -269,57 +269,57 @@ def test_pods_of_the_version_that_serves_that_cannot_be_read_are_neither_shown_n
         assert state.ledger.restarts["primary"] in (2, 3)  # as when it could be read
         assert [pod for pod in (state.ledger.pods or {}).values() if pod.missing is not None] == []
 
-    lived([(0, ""), (130, f"error-text{DETAILS}#active")], look, 1100)
+    lived([(0, ""), (130, f"error-text{DETAILS}#active")], poll, 1100)
 
 
 def test_a_version_that_serves_and_could_never_be_read_counts_as_stale() -> None:
-    def look(stage: Stage) -> None:
+    def poll(stage: Stage) -> None:
         assert series(stage, "workload_fresh")['part="pods"'] == "0.0"
         assert own(stage, "detail_stale", part="pods") == 1
 
     for odd in (f"forbidden{DETAILS}#active", f"error-text{DETAILS}", f"error-text{DETAILS}#active"):
-        lived([(0, odd)], look, 1000)
+        lived([(0, odd)], poll, 1000)
 
 
 def test_what_the_others_show_is_withdrawn_as_well_once_nothing_can_be_read_for_long() -> None:
-    def look(stage: Stage) -> None:
+    def poll(stage: Stage) -> None:
         assert series(stage, "proton_replicas_ready") == {}
         assert series(stage, "proton_unreadable") == {}
         assert series(stage, "workload_fresh")['part="pods"'] == "0.0"
 
     odd = [(0, ""), (60, f"error-text{DETAILS}#active"), (600, f"error-text{DETAILS}")]
-    lived(odd, look, 1700)
+    lived(odd, poll, 1700)
 
 
 def test_it_is_all_there_again_once_it_can_be_read() -> None:
-    def look(stage: Stage) -> None:
+    def poll(stage: Stage) -> None:
         assert series(stage, "proton_replicas_ready") == {'role="active"': "0.0", 'role="outgoing"': "1.0"}
         assert series(stage, "proton_unreadable") == {}
         assert series(stage, "workload_fresh")['part="pods"'] == "1.0"
         assert own(stage, "detail_stale", part="pods") == 0
-        # A restart every 40 s, and none of those before it could be read.
+        # A restart every 40 s, and none before it could be read.
         assert 18 <= float(series(stage, "container_restarts_total")['container="primary"']) <= 20
 
-    lived([(0, f"error-text{DETAILS}#active"), (400, f"truncated{DETAILS}#outgoing"), (800, "")], look, 1200)
+    lived([(0, f"error-text{DETAILS}#active"), (400, f"truncated{DETAILS}#outgoing"), (800, "")], poll, 1200)
 
 
 def test_where_the_token_may_read_none_the_part_is_refused_as_before() -> None:
-    def look(stage: Stage) -> None:
+    def poll(stage: Stage) -> None:
         assert series(stage, "workload_access_refused") == {'part="pods"': "1.0"}
         assert 'part="pods"' not in series(stage, "workload_fresh")
         assert series(stage, "proton_unreadable") == {}
         assert own(stage, "detail_stale", part="pods") == 0
 
-    lived([(0, f"forbidden{DETAILS}")], look, 1000)
-    lived([(0, f"error-text{DETAILS}"), (100, f"forbidden{DETAILS}")], look, 1000)
+    lived([(0, f"forbidden{DETAILS}")], poll, 1000)
+    lived([(0, f"error-text{DETAILS}"), (100, f"forbidden{DETAILS}")], poll, 1000)
 
 
 @pytest.mark.parametrize("odd", ["no-id", "wrong-type"])
 def test_a_version_without_a_readable_id_is_counted_and_no_capacity_is_made_of_the_rest(odd: str) -> None:
-    def look(stage: Stage) -> None:
+    def poll(stage: Stage) -> None:
         assert series(stage, "proton_replicas_ready") == {'role="active"': "1.0"}
         assert series(stage, "proton_unreadable") == {'reason="decode",role="unknown"': "1.0"}
         assert series(stage, "workload_fresh")['part="pods"'] == "1.0"
         assert series(stage, "workload_allocated_cpu_cores") == {}
 
-    lived([(0, f"{odd}@/workloads/{{id}}/protons")], look, 100, READY)
+    lived([(0, f"{odd}@/workloads/{{id}}/protons")], poll, 100, READY)

@@ -80,9 +80,7 @@ def test_a_list_without_next_goes_on_to_its_total() -> None:
 )
 @example(size=150, deletions={1: {100}, 2: {101}})
 @settings(deadline=None)
-def test_who_is_there_all_the_time_is_found_whoever_is_deleted_meanwhile(
-    size: int, deletions: dict[int, set[int]]
-) -> None:
+def test_workloads_that_remain_are_found_while_others_are_deleted(size: int, deletions: dict[int, set[int]]) -> None:
     """The list loses some of its workloads just before its second, third, … answer."""
     there = [str(number) for number in range(size)]
     answers = 0
@@ -120,7 +118,7 @@ def test_a_rejected_item_is_counted_as_listed_and_the_sweep_is_complete() -> Non
     assert ([w.id for w in result.workloads], len(result.rejects), result.failure) == (["a"], 1, "")
 
 
-def test_ids_told_twice_are_rejected_once_each_and_lose_nobody() -> None:
+def test_duplicate_ids_are_rejected_once_each_and_lose_no_workload() -> None:
     result = swept(always(200, content=page({"id": "a"}, {"id": "a", "name": "second"}, {"id": "b"})))
     assert ([w.id for w in result.workloads], result.failure) == (["a", "b"], "")
     assert [(r.path, r.reason, r.item_id) for r in result.rejects] == [("$.id", "duplicate", "a")]

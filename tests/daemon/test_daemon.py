@@ -1,4 +1,4 @@
-"""The daemon over real HTTP against the simulator, in a time that the tests make: what each trouble does."""
+"""The daemon over real HTTP against the simulator, with a clock of the test: what each problem causes."""
 
 import asyncio
 import json
@@ -52,8 +52,8 @@ class Scene:
     def __init__(self, simulator: Simulator, **account: Any) -> None:
         self.simulator, self.time = simulator, Time()
         simulator.clock = lambda: self.time.wall
-        told = {"name": "eu", "endpoint": simulator.url, "token": "demo-token", "requests_per_second": 100} | account
-        self.settings = Settings.model_validate({"accounts": [told]})
+        values = {"name": "eu", "endpoint": simulator.url, "token": "demo-token", "requests_per_second": 100} | account
+        self.settings = Settings.model_validate({"accounts": [values]})
         self.next: Settings | None = None
         self.daemon = Daemon(self.settings, self.load, clock=self.time.clock)
         use_accounts(self.daemon, self.settings)
@@ -91,12 +91,12 @@ class Scene:
 
     async def value(self, name: str, **labels: str) -> float | None:
         wanted = set(labels.items())
-        found = [v for (told, has), v in (await self.page(name)).items() if told == name and wanted <= has]
+        found = [v for (sample, has), v in (await self.page(name)).items() if sample == name and wanted <= has]
         return sum(found) if found else None
 
     async def episodes(self) -> list[dict[str, Any]]:
-        told: list[dict[str, Any]] = json.loads((await self.get("/debug/episodes"))[1])
-        return told
+        rows: list[dict[str, Any]] = json.loads((await self.get("/debug/episodes"))[1])
+        return rows
 
     async def workloads(self) -> int:
         return (await self.get("/metrics"))[1].count(b"\ndatarobot_workload_info{")
@@ -127,7 +127,7 @@ def play(simulator: Simulator, work: Callable[[Scene], Awaitable[None]], **accou
     asyncio.run(inside())
 
 
-TROUBLE = [
+PROBLEMS = [
     ("unauthorized", "auth", "returned 401: Invalid API key"),
     ("forbidden", "forbidden", "returned 403: feature not enabled"),
     ("absent", "not_found", "returned 404: Not Found"),
@@ -167,8 +167,8 @@ def test_what_a_strict_decoder_refuses_costs_no_workload_and_no_sweep(simulator:
     play(simulator, work)
 
 
-@pytest.mark.parametrize(("oddity", "reason", "words"), TROUBLE)
-def test_each_trouble_is_a_metric_a_log_line_and_changes_nothing_that_is_served(
+@pytest.mark.parametrize(("oddity", "reason", "words"), PROBLEMS)
+def test_each_problem_is_a_metric_and_a_log_line_and_changes_nothing_that_is_served(
     simulator: Simulator, caplog: pytest.LogCaptureFixture, oddity: str, reason: str, words: str
 ) -> None:
     async def work(scene: Scene) -> None:
@@ -206,15 +206,18 @@ def test_each_trouble_is_a_metric_a_log_line_and_changes_nothing_that_is_served(
         (lambda s: s.url.replace("http:", "https:"), "tls"),
     ],
 )
-def test_a_host_that_cannot_be_reached_is_told_by_its_reason_and_nothing_is_ready(
+def test_an_unreachable_host_is_reported_by_reason_and_nothing_is_ready(
     simulator: Simulator, endpoint: Callable[[Simulator], str], reason: str
 ) -> None:
     async def work(scene: Scene) -> None:
         await scene.sweep()
         assert await scene.value("datarobot_exporter_sweep_failures_total", reason=reason) == 1
         assert await scene.value("datarobot_exporter_sweep_last_success_timestamp_seconds") is None
-        status, why = await scene.get("/-/ready")
-        assert (status, why.startswith(b"not ready: account eu: no complete sweep yet; GET /workloads failed: ")) == (
+        status, body = await scene.get("/-/ready")
+        assert (
+            status,
+            body.startswith(b"not ready: account eu: no complete sweep yet; GET /workloads failed: "),
+        ) == (
             503,
             True,
         )
@@ -269,7 +272,7 @@ def test_each_oddity_is_digested_and_what_is_left_out_is_counted(
         assert await scene.workloads() == good
         assert (await scene.value("datarobot_exporter_api_rejects_total") or 0) == rejects
         _, body = await scene.get("/metrics", accept="application/openmetrics-text")
-        families = list(openmetrics_families(body.decode()))  # type: ignore[no-untyped-call]
+        families = list(openmetrics_families(body.decode()))  # type: ignore[no-untyped-call]  # the parser has no types
         assert len(families) > 50
 
     play(simulator, work)
@@ -494,7 +497,7 @@ def test_the_status_page_shows_what_was_swept_how_old_it_is_and_what_fails(simul
     play(simulator, work)
 
 
-def test_the_episodes_under_way_are_told_where_the_settings_say_so(simulator: Simulator) -> None:
+def test_episodes_in_progress_are_listed_if_the_settings_enable_it(simulator: Simulator) -> None:
     async def work(scene: Scene) -> None:
         await scene.sweep()
         assert (await scene.get("/debug/episodes"))[0] == 404

@@ -106,7 +106,7 @@ def test_a_state_that_cannot_be_written_stops_nothing_and_is_made_up_for(
     play(simulator, work)
 
 
-def test_a_trace_that_cannot_be_encoded_costs_itself_alone_and_is_told_once(
+def test_only_the_trace_that_cannot_be_encoded_is_dropped_and_logged_once(
     simulator: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def work(scene: Scene) -> None:
@@ -147,7 +147,7 @@ def test_what_does_not_fit_into_the_outbox_is_dropped_at_once_and_counted(simula
     play(simulator, work)
 
 
-def test_rows_that_cannot_be_read_are_told(simulator: Simulator, caplog: pytest.LogCaptureFixture) -> None:
+def test_rows_that_cannot_be_read_are_logged(simulator: Simulator, caplog: pytest.LogCaptureFixture) -> None:
     async def work(scene: Scene) -> None:
         await ended(scene)
         store = Store(None)
@@ -237,13 +237,13 @@ def test_discovery_offers_the_endpoints_of_workloads_that_are_up(simulator: Simu
     play(simulator, work)
 
 
-def test_the_lane_runs_with_the_daemon_and_ends_with_it(simulator: Simulator) -> None:
+def test_the_poller_starts_and_stops_with_the_daemon(simulator: Simulator) -> None:
     async def work(scene: Scene) -> None:
         monitor = scene.daemon.accounts.monitors["eu"]
         monitor.start()
         await scene.sweep()
         for _ in range(400):
-            await asyncio.sleep(0.005)  # real time for the lane, which asks over a real socket
+            await asyncio.sleep(0.005)  # real time for the poller, which uses a real socket
             if any(state.details.pods for state in monitor.workloads.values()):
                 break
         await scene.daemon.publish()

@@ -1,4 +1,4 @@
-"""Answers with something broken in them: nothing crashes, every sweep counts, and nothing broken looks well.
+"""Responses with invalid parts: nothing crashes, every sweep counts, and nothing invalid is shown as valid.
 
 `make test` tries some 12,000, `make test-all` ten times as many.
 """
@@ -104,7 +104,7 @@ def leaves(value: Any) -> list[Any]:
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("route", KINDS)
-def test_whatever_an_answer_holds_is_read_or_refused_and_no_value_that_is_none_gets_through(
+def test_any_response_is_read_or_rejected_and_no_invalid_value_gets_through(
     answers: dict[str, bytes], route: str, seed: int
 ) -> None:
     random = Random(f"{route} {seed}")
@@ -236,7 +236,7 @@ def nulls(items: list[dict[str, Any]], i: str) -> Any:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_no_sweep_ends_without_its_result_whatever_the_list_is(seed: int) -> None:
+def test_every_sweep_ends_with_a_result_for_any_list(seed: int) -> None:
     async def work() -> None:
         random = Random(f"lists {seed}")
         fleet = Fleet(random)

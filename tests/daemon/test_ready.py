@@ -19,12 +19,12 @@ def simulator() -> Iterator[Simulator]:
 async def first_ready(scene: Scene) -> int:
     """How many workloads the page has at the first moment at which /-/ready answers 200."""
     async with asyncio.timeout(30):
-        while (await scene.get("/-/ready"))[0] != 200:  # noqa: ASYNC110 — each turn of the loop is looked at
+        while (await scene.get("/-/ready"))[0] != 200:  # noqa: ASYNC110 — checks at each turn of the loop
             await asyncio.sleep(0)
     return await scene.workloads()  # nothing else runs in between: neither answer waits for anything
 
 
-def test_ready_is_said_when_the_first_complete_sweep_is_on_the_page(simulator: Simulator) -> None:
+def test_ready_once_the_first_complete_sweep_is_on_the_page(simulator: Simulator) -> None:
     async def work(scene: Scene) -> None:
         sweeping = asyncio.create_task(scene.daemon.sweep("eu"))
         shown = await first_ready(scene)

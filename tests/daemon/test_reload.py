@@ -22,7 +22,7 @@ from tests.receivers import HttpReceiver
 
 
 class _Parked(Time):
-    """Requests are spaced as they should be; whoever waits for longer looks once, and then only when a test asks."""
+    """Spaces requests; a loop that waits for longer runs once, and then only when the test calls it."""
 
     async def pause(self, seconds: float) -> None:
         if seconds < 1.0:
@@ -83,7 +83,7 @@ class Running(Scene):
         await pager.notify()
 
     async def observed(self) -> dict[str, Any]:
-        """What can be seen of a daemon, but for what counts requests, log lines and time."""
+        """The observable state of a daemon, except counts of requests and log lines, and times."""
         await self.daemon.publish()
         page = await self.page()
         settings = ("interval", "budget", "limit", "shard")
@@ -270,7 +270,7 @@ def test_what_no_settings_brought_about_is_logged_with_its_exception(
     assert record.exc_info[0] is RecursionError
 
 
-def test_reloads_that_are_asked_for_at_once_are_made_one_after_another(simulator: Simulator, tmp_path: Path) -> None:
+def test_reloads_requested_at_once_are_made_one_after_another(simulator: Simulator, tmp_path: Path) -> None:
     async def work(scene: Running) -> None:
         begun, first, free = list[float](), threading.Event(), threading.Event()
         rates = [20.0, 30.0, 40.0]
@@ -284,14 +284,14 @@ def test_reloads_that_are_asked_for_at_once_are_made_one_after_another(simulator
             return scene.from_file()
 
         scene.read = read
-        asked = [asyncio.create_task(scene.reload()) for _ in rates]
+        requested = [asyncio.create_task(scene.reload()) for _ in rates]
         await asyncio.to_thread(first.wait, 30)
         for _ in range(100):
             await asyncio.sleep(0)
         assert begun == [20.0]
         assert (await scene.get("/-/healthy"))[0] == 200
         free.set()
-        assert await asyncio.gather(*asked) == [(200, "reloaded\n")] * 3
+        assert await asyncio.gather(*requested) == [(200, "reloaded\n")] * 3
         assert begun == rates
         assert await scene.value("datarobot_exporter_api_budget_requests_per_second") == 40
 
@@ -307,11 +307,11 @@ def test_no_page_lacks_workloads_while_reloads_change_what_is_served(simulator: 
             return scene.from_file()
 
         scene.read = read
-        asked = [asyncio.create_task(scene.daemon.reload()) for _ in range(3)]
-        while not all(task.done() for task in asked):
+        requested = [asyncio.create_task(scene.daemon.reload()) for _ in range(3)]
+        while not all(task.done() for task in requested):
             assert await scene.workloads() == there
             await asyncio.sleep(0)
-        assert await asyncio.gather(*asked) == [[], [], []]
+        assert await asyncio.gather(*requested) == [[], [], []]
 
     play(simulator, tmp_path, work)
 

@@ -44,7 +44,7 @@ def roots(receiver: HttpReceiver) -> list[dict[str, Any]]:
 
 
 class Stored(Store):
-    """A store that tells what was written together."""
+    """A store that records what was written together."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -74,8 +74,8 @@ def test_a_trace_is_kept_in_one_transaction_with_the_ledger_that_will_not_make_i
         assert [each.trace for _, each in written] == receiver.traces
         assert [root["name"] for root in roots(receiver)] == ["workload stop", "workload start"]
         for ledgers, each in written:
-            told = ExportTraceServiceRequest.FromString(each.body).resource_spans[0].resource
-            (workload,) = (a.value.string_value for a in told.attributes if a.key == "datarobot.workload.id")
+            values = ExportTraceServiceRequest.FromString(each.body).resource_spans[0].resource
+            (workload,) = (a.value.string_value for a in values.attributes if a.key == "datarobot.workload.id")
             ledger = ledgers[workload]
             assert ledger is not None
             assert ledger.tracker.over == ()
@@ -119,8 +119,8 @@ def test_a_reload_turns_traces_off_and_on_again_and_what_waits_is_sent_then(tmp_
                 assert receiver.traces == [stop]
                 await life.until(55)  # and once more
                 await life.sent()
-            told = [(root["name"], root["datarobot.workload.episode.outcome"]) for root in roots(receiver)]
-            assert told == [("workload stop", "success")] * 2 + [("workload start", "success")]
+            values = [(root["name"], root["datarobot.workload.episode.outcome"]) for root in roots(receiver)]
+            assert values == [("workload stop", "success")] * 2 + [("workload start", "success")]
 
     asyncio.run(work())
 
@@ -128,9 +128,9 @@ def test_a_reload_turns_traces_off_and_on_again_and_what_waits_is_sent_then(tmp_
 def test_what_was_over_before_the_first_sweep_is_recalled_once_where_it_is_wanted(tmp_path: Path) -> None:
     async def work() -> None:
         with fleet(older=1.5 * HOUR) as simulator, HttpReceiver() as receiver:
-            told = only("reverted-replacement") | traces(receiver, backfill="2h")
+            values = only("reverted-replacement") | traces(receiver, backfill="2h")
             for born in (START, START + 240.0):
-                async with Life(simulator, tmp_path, born=born, **told) as life:
+                async with Life(simulator, tmp_path, born=born, **values) as life:
                     await life.until(4)
                     await life.sent()
             found = roots(receiver)

@@ -137,7 +137,7 @@ class Flood(NamedTuple):
 
 
 class Away:
-    """A collector that nobody reaches until it is `back`."""
+    """A collector that cannot be reached until it is `back`."""
 
     def __init__(self) -> None:
         self.back, self.bodies = False, list[bytes]()
@@ -155,9 +155,9 @@ class Away:
 @pytest.fixture(scope="module", params=[200, pytest.param(2000, marks=pytest.mark.exhaustive)])
 def flood(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Flood:
     workloads = request.param
-    told, away = Flood(workloads, 500 * workloads, [], [], [], []), Away()
+    flood, away = Flood(workloads, 500 * workloads, [], [], [], []), Away()
     store = Store(tmp_path_factory.mktemp("flood") / "state.db")
-    settings = TraceSettings.model_validate({"endpoint": "http://c.test", "max_bytes": told.max_bytes})
+    settings = TraceSettings.model_validate({"endpoint": "http://c.test", "max_bytes": flood.max_bytes})
     senders: list[Sender] = []
 
     async def each(stage: Stage) -> None:
@@ -168,22 +168,22 @@ def flood(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         traces = [(made, made.trace) for made in pending.traces if made.trace is not None]
         frozen = [EncodedTrace(made.key, len(trace.spans), encode(trace), stage.wall) for made, trace in traces]
         store.commit("acme", pending.ledgers, pending.tally, frozen)
-        told.made.extend(pending.traces)
-        told.put.extend((each.trace, each.spans, len(each.body)) for each in frozen)
+        flood.made.extend(pending.traces)
+        flood.put.extend((each.trace, each.spans, len(each.body)) for each in frozen)
         away.back = stage.now > 2 * HOUR - 500.0
         await senders[0].turn()
         while away.back and store.outbox().traces:
             await stage.rest(await senders[0].turn())
-        waiting = [each.trace for each in store.batch(0, len(told.put), 10**9, 10**9)]
+        waiting = [each.trace for each in store.batch(0, len(flood.put), 10**9, 10**9)]
         dropped = stage.report.registry.get_sample_value(DROPPED, {"reason": "cap"}) or 0
-        told.turns.append(Turn(len(told.put), waiting, store.outbox().size, dropped))
+        flood.turns.append(Turn(len(flood.put), waiting, store.outbox().size, dropped))
 
-    # Nobody asks for details: what they tell of a workload is limited below.
+    # No details are polled: what they add to a workload is limited below.
     swept(workloads, FLAPS, 2.0, each, interval=120.0, details=None)
     store.close()
     spans = ExportTraceServiceRequest.FromString(b"".join(away.bodies))
-    told.sent.extend(span.trace_id for of in spans.resource_spans for scope in of.scope_spans for span in scope.spans)
-    return told
+    flood.sent.extend(span.trace_id for of in spans.resource_spans for scope in of.scope_spans for span in scope.spans)
+    return flood
 
 
 DROPPED = "datarobot_exporter_trace_spans_dropped_total"

@@ -306,16 +306,16 @@ def said(of: WorkloadState, *events: Event, options: Options = DEFAULT) -> dict[
         (state("errored", since=7 * MINUTE), "errored since 07:53 UTC (7 min)"),
         (state("errored", since=2 * DAY, first=5 * DAY), "errored since 2027-01-13 08:00 UTC (2 d)"),
         (state("errored", since=DAY, first=HOUR), "errored since before 2027-01-14 08:00 UTC (more than 1 d)"),
-        (state("errored", since=30, first=30), "errored; since when is unknown"),
+        (state("errored", since=30, first=30), "errored; start time unknown"),
         (state("Errored ", ledger={"transitions": {"errored": 3}}),
          "errored since 07:40 UTC (20 min); 3 failures observed"),
         # The API says itself since when a version runs, but not in the future.
         (state(since=0, first=0, reported=pods(running_since=ago(HOUR))), "running since 07:00 UTC (1 h)"),
-        (state(since=0, first=0, reported=pods(running_since=ago(-HOUR))), "running; since when is unknown"),
+        (state(since=0, first=0, reported=pods(running_since=ago(-HOUR))), "running; start time unknown"),
         (state(parts={"vanished": NOW - 120}),
-         "found missing: 07:58 UTC, 2 min ago; no longer in the list, reason unknown"),
+         "no longer listed since 07:58 UTC (2 min); reason unknown"),
         (state(parts={"vanished": NOW - 120, "gone_because": "forbidden"}),
-         "found missing: 07:58 UTC, 2 min ago; the API responds with 403"),
+         "no longer listed since 07:58 UTC (2 min); the API responds with 403"),
     ],
 )  # fmt: skip
 def test_the_time_in_the_state_is_reported_or_said_to_be_unknown(of: WorkloadState, words: str) -> None:
@@ -325,29 +325,30 @@ def test_the_time_in_the_state_is_reported_or_said_to_be_unknown(of: WorkloadSta
 @pytest.mark.parametrize(
     ("of", "words"),
     [
-        (state(), "yes: 1 of 1 replicas ready"),
-        (state(reported=UNREADY), "no: 0 of 1 replicas ready"),
-        (state("launching", reported=UNREADY), "not yet: 0 of 1 replicas ready"),
-        (state(runtime=runtime(2)), "in part: 1 of 1 replicas ready; 2 desired"),
-        (state(runtime=runtime(1, 4)), "yes: 1 of 1 replicas ready; 1 to 4 desired"),
-        (state(runtime=None), "yes: 1 of 1 replicas ready; desired number unknown"),
+        (state(), "yes (1 of 1 replicas ready)"),
+        (state(reported=UNREADY), "no (0 of 1 replicas ready)"),
+        (state("launching", reported=UNREADY), "not yet (0 of 1 replicas ready)"),
+        (state(runtime=runtime(2)), "partly (1 of 1 replicas ready; 2 desired)"),
+        (state(runtime=runtime(1, 4)), "yes (1 of 1 replicas ready; 1 to 4 desired)"),
+        (state(runtime=None), "yes (1 of 1 replicas ready; desired number unknown)"),
         (state(details={"windows": stats(server_errors=600)}),
-         "hardly, 60% of requests get a server error: 1 of 1 replicas ready"),
+         "barely, 60% of requests get a server error (1 of 1 replicas ready)"),
         (state(details={"windows": stats(server_errors=20)}),
-         "mostly, 2.0% of requests get a server error: 1 of 1 replicas ready"),
-        (state(details={"windows": stats(server_errors=19)}), "yes: 1 of 1 replicas ready"),
-        (state(details={"windows": stats(19, server_errors=19)}), "yes: 1 of 1 replicas ready"),  # too few
+         "mostly, 2.0% of requests get a server error (1 of 1 replicas ready)"),
+        (state(details={"windows": stats(server_errors=19)}), "yes (1 of 1 replicas ready)"),
+        (state(details={"windows": stats(19, server_errors=19)}), "yes (1 of 1 replicas ready)"),  # too few
         (state(reported=None, parts={"vanished": NOW, "gone_because": "not_found"}), "no"),
-        (state(reported=None, parts={"vanished": NOW, "gone_because": "forbidden"}), "not known"),
-        (state(reported=pods(Replica(name="x", status="running"))), "not known: 0 of 1 replicas ready; 1 not known"),
-        (state(reported=lost()), "not known: 0 of 1 replicas ready; 1 not known"),
+        (state(reported=None, parts={"vanished": NOW, "gone_because": "forbidden"}), "unknown"),
+        (state(reported=pods(Replica(name="x", status="running"))),
+         "unknown (0 of 1 replicas ready; readiness of 1 unknown)"),
+        (state(reported=lost()), "unknown (0 of 1 replicas ready; readiness of 1 unknown)"),
         (state(reported=unread(both(READY, READY), p="server_error")),
-         "not known: ready replicas not reported; 1 desired"),
-        (state(reported=pods()), "no: no live pods; 1 desired"),
-        (state("stopped", reported=pods()), "no: no replicas, as expected while stopped"),
+         "unknown (ready replicas not reported; 1 desired)"),
+        (state(reported=pods()), "no (no live pods; 1 desired)"),
+        (state("stopped", reported=pods()), "no (no replicas, as expected while stopped)"),
         (state(reported=pods(), runtime=runtime(0, 3)),
-         "yes, on request: scaled to zero because there are no requests, which is normal (0 to 3 desired)"),
-        (state(reported=None), "not known: ready replicas not reported; 1 desired"),
+         "yes, on request (scaled to zero because there are no requests, which is normal; 0 to 3 desired)"),
+        (state(reported=None), "unknown (ready replicas not reported; 1 desired)"),
     ],
 )  # fmt: skip
 def test_serving_is_stated_and_unknown_is_not_zero(of: WorkloadState, words: str) -> None:
@@ -356,31 +357,32 @@ def test_serving_is_stated_and_unknown_is_not_zero(of: WorkloadState, words: str
 
 def test_nothing_is_said_of_the_replicas_of_one_that_is_gone() -> None:
     result = said(state(reported=crashing(1), parts={"vanished": NOW}))
-    assert not {"Containers", "Requests", "Not known"} & result.keys()
+    assert not {"Containers", "Requests", "Unknown"} & result.keys()
 
 
 @pytest.mark.parametrize(
     ("reported", "words"),
     [
         (crashing(1),
-         "main in pod pod is waiting with CrashLoopBackOff, last ended with exit code 1 (Error) 30 s ago, 4 restarts"),
-        (waiting(None), "main in pod pod is waiting, no reason reported"),
-        (unready(300, 300), "main in pod pod is running but not ready for 5 min"),
-        (unready(300, DAY), "main in pod pod is running but no longer ready for 5 min"),
+         "main in pod pod is waiting with CrashLoopBackOff, last terminated with exit code 1 (Error) 30 s ago, 4 "
+         "restarts"),
+        (waiting(None), "main in pod pod is waiting (no reason reported)"),
+        (unready(300, 300), "main in pod pod is running but not ready (for 5 min)"),
+        (unready(300, DAY), "main in pod pod is running but no longer ready (for 5 min)"),
         (unready(-300, -300), "main in pod pod is running but not ready"),
         (pods(*[unready(n, DAY).details["p"].replicas[0] for n in (60, 300)]),  # type: ignore[union-attr,index]
-         "main in 2 pods is running but no longer ready for 5 min"),
+         "main in 2 pods is running but no longer ready (for 5 min)"),
         (waiting("ErrImagePull", image="registry.test/x:1"),
          "main in pod pod is waiting with ErrImagePull, image registry.test/x:1"),
         (UNREADY, "main in pod pod is running but not ready"),
         (pods(replica(container(ready=False, ended=("Error", None, None)))),
-         "main in pod pod is not ready, last ended (Error)"),
+         "main in pod pod is not ready, last terminated (Error)"),
         (pods(replica(container("", ready=False, restart_count=1))),
          "a container in pod pod is running but not ready, 1 restart"),
         (waiting("ErrImagePull", message="GET 10.1.2.3: denied\nfor me@example.test"),
          "main in pod pod is waiting with ErrImagePull: GET [address]: denied for [e-mail]"),
         (pods(*[replica(container(ready=False, ended=("Error", 1, ago(n))), name=str(n)) for n in (300, 60)]),
-         "main in 2 pods is not ready, last ended with exit code 1 (Error) 1 min ago"),
+         "main in 2 pods is not ready, last terminated with exit code 1 (Error) 1 min ago"),
         (pods(*[replica(container(f"c{n}", ready=False)) for n in range(6)]),
          "; ".join(f"c{n} in pod pod is running but not ready" for n in range(4)) + "; and 2 more"),
     ],
@@ -399,10 +401,10 @@ def test_an_outgoing_version_is_no_problem() -> None:
     ("reported", "words"),
     [
         (lacking("Insufficient nvidia.com/gpu"),
-         "1 pod, no node has a free GPU: Insufficient nvidia.com/gpu"),
-        (lacking("some taint"), "1 pod, no node accepts it: some taint"),
+         "1 pod: no node has a free GPU: Insufficient nvidia.com/gpu"),
+        (lacking("some taint"), "1 pod: no node accepts it: some taint"),
         (pods(*[lacking("Insufficient cpu").details["p"].replicas[0]] * 2),  # type: ignore[union-attr,index]
-         "2 pods, no node has enough CPU: Insufficient cpu"),
+         "2 pods: no node has enough CPU: Insufficient cpu"),
     ],
 )  # fmt: skip
 def test_unschedulable_pods_are_listed_with_the_message_of_the_scheduler(reported: Pods, words: str) -> None:
@@ -420,36 +422,37 @@ def over(kind: episodes.EpisodeKind, ended: float, cause: str = "", reported: fl
 @pytest.mark.parametrize(
     ("of", "events", "words"),
     [
-        (state(), (Event("e", ago(60), "Replacement Completed"),), "a replacement completed: 07:59 UTC, 1 min ago"),
-        (state(), (REVERTED,), "a replacement failed and was rolled back: 07:50 UTC, 10 min ago"),
+        (state(), (Event("e", ago(60), "Replacement Completed"),), "a replacement completed at 07:59 UTC, 1 min ago"),
+        (state(), (REVERTED,), "a replacement failed and was rolled back at 07:50 UTC, 10 min ago"),
         (state(ledger={"newest": {"promoted": NOW - 60, "other": NOW}, "reset_at": NOW - 50}), (),
-         "its draft was promoted: 07:59 UTC, 1 min ago"),
+         "its draft was promoted at 07:59 UTC, 1 min ago"),
         (state(ledger={"reset_at": NOW - 60}), (),
-         "its statistics were reset: it was promoted, or they were cleared: 07:59 UTC, 1 min ago"),
+         "its statistics were reset (it was promoted, or they were cleared) at 07:59 UTC, 1 min ago"),
         # The same change is reported once: by the event, by our own watching, by the record of its trace.
         (state(ledger={"rollout_failed": NOW - 590}), (REVERTED,),
-         "a replacement failed and was rolled back: 07:50 UTC, 10 min ago"),
+         "a replacement failed and was rolled back at 07:50 UTC, 10 min ago"),
         (state(ledger=tracker(over=(over("stop", 60, reported=NOW - 70), over("failure", 300, "crashed"),
                                   over("flapping", 300)))), (),
-         "it finished stopping: 07:58 UTC, 1 min ago"),
+         "it finished stopping at 07:58 UTC, 1 min ago"),
         (state(ledger=tracker(past=(
             Past("", "failure", "", "", NOW - 400, NOW - 390), Past("", "start", "", "", NOW - 400, NOW - 380),
             Past("", "deletion", "", "", NOW - 400, NOW - 380)))), (),
-         "a start ended: 07:53 UTC, 6 min ago"),
+         "it finished starting at 07:53 UTC, 6 min ago"),
         (state(reported=pods(replica(container()), created_at=ago(60))), (),
-         "its newest version was created: 07:59 UTC, 1 min ago"),
+         "its newest version was created at 07:59 UTC, 1 min ago"),
         (state(reported=pods(replica(container()), created_at=ago(400))),
          (Event("e", ago(60), "Replacement Completed"),),
-         "a replacement completed: 07:59 UTC, 1 min ago"),
+         "a replacement completed at 07:59 UTC, 1 min ago"),
         (state(replacement=ROLLING), (REVERTED,),
-         "a new version is being rolled out (awaiting promotion): 07:55 UTC, 5 min ago; a replacement failed and was "
-         "rolled back: 07:50 UTC, 10 min ago"),
+         "a new version is being rolled out (awaiting promotion) since 07:55 UTC, 5 min ago; a replacement failed "
+         "and was "
+         "rolled back at 07:50 UTC, 10 min ago"),
         (state(artifact_id="a", replacement=Replacement(status="switching", candidate_artifact_id="a"),
               ledger={"rollout": ReplacementCursor(NOW - 60)}), (),
-         "new settings are being rolled out (switching): 07:59 UTC, 1 min ago"),
+         "new settings are being rolled out (switching) since 07:59 UTC, 1 min ago"),
         (state(replacement=Replacement(status="switching"), reported=pods(replica(container()), created_at=ago(DAY)),
               ledger={"rollout": ReplacementCursor(NOW - 60, whole=False)}), (),
-         "a new version is being rolled out (switching): time unknown"),
+         "a new version is being rolled out (switching) (time unknown)"),
         (state(), (Event("e", ago(8 * DAY), "Scaled"),), "none reported in the last 7 days"),
         (state(), (Event("e", "no time", "Scaled"),), "none reported in the last 7 days"),
     ],
@@ -473,10 +476,11 @@ def test_recorded_pods_of_a_rolled_back_version_are_listed() -> None:
     result = diagnosis(failed, NOW, DEFAULT)
     assert result.cause.name == "reverted_out_of_memory"
     assert dict(evidence(result))["Containers"] == (
-        "main of the rolled-back version is not ready, last ended (OOMKilled); main of the rolled-back "
-        "version is waiting with CrashLoopBackOff, last ended with exit code 3 (Error) 2 min ago, 2 restarts: token=[…]"
+        "main of the rolled-back version is not ready, last terminated (OOMKilled); main of the rolled-back "
+        "version is waiting with CrashLoopBackOff, last terminated with exit code 3 (Error) 2 min ago, 2 restarts: "
+        "token=[…]"
     )
-    assert dict(evidence(result))["Unschedulable"] == "1 pod of the rolled-back version, no node accepts it"
+    assert dict(evidence(result))["Unschedulable"] == "1 pod of the rolled-back version: no node accepts it"
     assert "Containers" not in said(failed._replace(ledger=msgspec.structs.replace(failed.ledger, rollout_failed=None)))
 
 
@@ -497,12 +501,13 @@ def test_the_last_event_is_shown(events: tuple[Event, ...], kept: ObservedEvent 
 @pytest.mark.parametrize(
     ("windows", "words"),
     [
-        (stats(server_errors=71, user_errors=9), "1000 in the 5 min to 07:58 UTC, 7.1% server errors (over 1 h: 7.1%), "
+        (stats(server_errors=71, user_errors=9),
+         "1000 in the 5 min before 07:58 UTC, 7.1% server errors (5xx; 1 h: 7.1%), "
          "0.9% client errors (4xx), 95% within 0.10 s"),
         ({"5m": stats(slow_requests=210, p95=30)["5m"]},
-         "1000 in the 5 min to 07:58 UTC, 0% server errors, 21% slow, 95% within 30 s"),
-        (stats(0), "none in the 5 min to 07:58 UTC"),
-        ({"5m": Window(NOW - 300, NOW, RequestMetrics(total_requests=9))}, "9 in the 5 min to 08:00 UTC"),
+         "1000 in the 5 min before 07:58 UTC, 0% server errors (5xx), 21% slow, 95% within 30 s"),
+        (stats(0), "none in the 5 min before 07:58 UTC"),
+        ({"5m": Window(NOW - 300, NOW, RequestMetrics(total_requests=9))}, "9 in the 5 min before 08:00 UTC"),
         ({"5m": Window(NOW - 300, NOW, RequestMetrics())}, None),
         ({"1h": stats()["1h"]}, None),
     ],
@@ -537,32 +542,32 @@ def test_limits_are_shown(of: WorkloadState, words: str | None) -> None:
     ("of", "words"),
     [
         (state(reported=None, details={"refused": frozenset({"pods", "events"})}),
-         "its pods, its events: the API responds with 403: this token is not allowed to read them"),
+         "pods, events: the API responds with 403: this token is not allowed to read them"),
         (state(details={"fresh": {"usage": False, "events": True}}),
-         "its CPU and memory usage: not reported recently; the last values are too old"),
-        (state(reported=None, details={"windows": {}}), "its pods, its requests: not reported yet"),
-        (state(reported=Pods((Proton("p"),), {"p": None})), "its pods: the platform reports nothing about them (204)"),
+         "CPU and memory usage: not reported recently; the last values are too old"),
+        (state(reported=None, details={"windows": {}}), "pods, requests: not reported yet"),
+        (state(reported=Pods((Proton("p"),), {"p": None})), "pods: the platform reports nothing about them (204)"),
         (state()._replace(held={"status": 1.0, "name": 1.0}),
-         "its item in the workload list: name, status not readable; the last readable value is shown for at most "
+         "item in the workload list: name, status not readable; the last readable value is shown for at most "
          "15 minutes"),
         (state("stopped", reported=Pods((Proton("p"),), {"p": None})), None),
         (state(reported=unread(both(READY, READY), p="server_error")),
-         "its pods: serving version p: server error (5xx)"),
+         "pods: serving version p: server error (5xx)"),
         (state(reported=unread(both(READY, READY), c="forbidden", _="decode")),
-         "its pods: new version c: access is denied (403); give the token's user the role `user` on the workload; a "
+         "pods: new version c: access is denied (403); give the token's user the role `user` on the workload; a "
          "version missing from the list: the response cannot be decoded"),
         (state("stopped", reported=unread(both(READY, READY), p="timeout")),
-         "its pods: serving version p: the API does not respond in time"),
-        (state(reported=None, details=FAILED), "its pods: not reported yet; server error (5xx)"),
+         "pods: serving version p: the API does not respond in time"),
+        (state(reported=None, details=FAILED), "pods: not reported yet; server error (5xx)"),
         (state(reported=None, details={"fresh": {"pods": False}, **FAILED}),
-         "its pods: not reported recently; server error (5xx)"),
+         "pods: not reported recently; server error (5xx)"),
         (state(reported=Pods(both(READY, READY).protons, {**both(READY, READY).details, "p": None})),
-         "its pods: the platform reports nothing about them (204)"),
+         "pods: the platform reports nothing about them (204)"),
         (state(), None),
     ],
 )  # fmt: skip
 def test_what_is_not_known_is_said(of: WorkloadState, words: str | None) -> None:
-    assert said(of).get("Not known") == words
+    assert said(of).get("Unknown") == words
 
 
 @pytest.mark.parametrize(
@@ -597,7 +602,7 @@ def test_whether_enough_is_known_to_say_that_it_is_well(of: WorkloadState, known
 
 def test_a_newest_version_that_may_not_be_listed_is_unknown() -> None:
     listed = pods(replica(container()), created_at=ago(HOUR))
-    assert said(state(reported=listed))["Changes"] == "its newest version was created: 07:00 UTC, 1 h ago"
+    assert said(state(reported=listed))["Changes"] == "its newest version was created at 07:00 UTC, 1 h ago"
     assert said(state(reported=unread(listed, _="decode")))["Changes"] == "none reported in the last 7 days"
 
 
@@ -630,7 +635,7 @@ def test_a_recovered_container_is_shown_with_its_last_end() -> None:
     back = pods(replica(container(ended=("OOMKilled", 137, ago(300)), restart_count=1)))
     assert (
         said(state(reported=back)).get("Containers")
-        == "main in pod pod last ended with exit code 137 (OOMKilled) 5 min ago, 1 restart"
+        == "main in pod pod last terminated with exit code 137 (OOMKilled) 5 min ago, 1 restart"
     )
 
 
@@ -658,13 +663,13 @@ Likely cause  Its process exits with an error soon after each start (exit code
               1).
 Next step     Check the end of its log. If a new version or new settings caused
               it, roll back; otherwise fix the artifact.
-Serving       no: 0 of 1 replicas ready
+Serving       no (0 of 1 replicas ready)
 State         errored since 07:40 UTC (20 min)
-Containers    main in pod pod is waiting with CrashLoopBackOff, last ended with
-              exit code 1 (Error) 30 s ago, 4 restarts
-Changes       it was started: 07:38 UTC, 21 min ago
-Requests      1000 in the 5 min to 07:58 UTC, 0% server errors (over 1 h: 0%),
-              95% within 0.10 s
+Containers    main in pod pod is waiting with CrashLoopBackOff, last terminated
+              with exit code 1 (Error) 30 s ago, 4 restarts
+Changes       it was started at 07:38 UTC, 21 min ago
+Requests      1000 in the 5 min before 07:58 UTC, 0% server errors (5xx; 1 h:
+              0%), 95% within 0.10 s
 Conditions    DataRobotWorkloadErrored (critical),
               DataRobotContainerCrashLooping (critical); importance high
 
@@ -783,7 +788,7 @@ def test_json_and_text_show_what_could_not_be_read_and_what_is_not_known() -> No
         {"version": "unknown", "proton_id": None, "reason": "decode"},
     ]
     assert text(diagnosis(state(reported=lost()), NOW, DEFAULT)).splitlines()[0] == (
-        "name: running, 0 of 1 ready, 1 not known [no alert]"
+        "name: running, 0 of 1 ready, readiness of 1 unknown [no alert]"
     )
 
 

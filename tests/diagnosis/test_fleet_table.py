@@ -112,10 +112,10 @@ def test_pods_of_unknown_readiness_are_counted_separately() -> None:
         (state("submitted", pods(NO_GPU, NO_GPU)), ("no node has enough gpu (x2)",)),
         (
             state("running", pods(READY, replica(CRASHED))),
-            ("waiting: CrashLoopBackOff", "last ended: OOMKilled", "pods not ready"),
+            ("waiting: CrashLoopBackOff", "last terminated: OOMKilled", "pods not ready"),
         ),
         (state("running", pods(replica(container(ended=("OOMKilled", 137, None))), READY)), ()),
-        (state("errored", pods(replica(container(ended=("Error", 1, None))))), ("last ended: Error",)),
+        (state("errored", pods(replica(container(ended=("Error", 1, None))))), ("last terminated: Error",)),
         (state("running", pods()), ("no live pod",)),
         (state("running", pods(), runtime=NONE_TO_THREE), ("scaled to zero: no requests",)),
         (
@@ -162,7 +162,7 @@ def test_the_end_of_a_container_is_shown_if_there_is_a_problem() -> None:
     calm = row(state("running", pods(replica(ended), READY)))
     assert (calm.alerts, calm.reasons) == (
         (ActiveAlert("DataRobotContainerOOMKilled", "warning"),),
-        ("last ended: OOMKilled",),
+        ("last terminated: OOMKilled",),
     )
 
 

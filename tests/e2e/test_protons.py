@@ -95,7 +95,7 @@ def test_a_crash_loop_pages_in_any_state_of_the_draining_version(ran: Ran) -> No
 
 
 def test_a_page_names_the_version_that_could_not_be_read_and_the_reason(ran: Ran) -> None:
-    said = {name: details.get("Not known", "") for name, details in ran.evidence.items()}
+    said = {name: details.get("Unknown", "") for name, details in ran.evidence.items()}
     words = sorted(re.sub(r"[0-9a-f]{24}", "ID", each) for each in said.values())
     assert words == [
         "",

@@ -176,7 +176,7 @@ def _joined(receiver: HttpReceiver) -> str:
         ),
         (("explain", "--account=us", "--log-lines=5", "crash-loop-1 *** *** *** *** ***"), ["Log\n", "returned 500: "]),
         (("explain", "--account=us", "--json", "--log-lines=5", "image-pull-10 *** *** *** *** ***"), ['"message": "']),
-        (("explain", "no-such"), ["has the id or the name no-such"]),
+        (("explain", "no-such"), ["has the id or name no-such"]),
         (("once",), ['workload="healthy-0 ***']),
         (("notify", "test", "hook", "--hold=10ms"), ["returned 503: *** *** ***"]),
         (("plan",), ["account us: "]),

@@ -1,4 +1,4 @@
-"""The pager: what is known over time, beside what each receiver hears, whatever happens to it or to us."""
+"""The pager: what each receiver is sent over time, through failures, restarts and reloads."""
 
 import asyncio
 import logging
@@ -26,17 +26,17 @@ from exporter.paging.receiver import Receiver
 from exporter.state.store import StateError, Store
 from exporter.telemetry.report import Report
 
-ALL = Subscription(lambda told: told.labels["severity"] != "none", lambda _, __: False)
+ALL = Subscription(lambda notification: notification.labels["severity"] != "none", lambda _, __: False)
 
 
 DELIVERED = Sent("", "delivered")
 
 
 class Phone:
-    """A receiver that answers as it is told to, and remembers what it heard."""
+    """A receiver that responds as scripted, and remembers what it received."""
 
     def __init__(self) -> None:
-        self.heard: list[str] = []
+        self.received: list[str] = []
         self.notifications: list[Notification] = []
         self.answer: Sent | Exception = DELIVERED
 
@@ -44,13 +44,13 @@ class Phone:
         if isinstance(self.answer, Exception):
             raise self.answer
         if self.answer.fate == "delivered":
-            self.heard += [f"{each.status} {each.title}" for each in notifications]
+            self.received += [f"{each.status} {each.title}" for each in notifications]
             self.notifications += notifications
         return [self.answer._replace(key=each.key) for each in notifications]
 
 
 class Scene:
-    """A fleet of one workload, a pager with one phone, and time that passes when it is told to."""
+    """A fleet of one workload, a pager with one phone, and a clock that only `passes` moves."""
 
     def __init__(
         self,
@@ -60,13 +60,13 @@ class Scene:
         subscription: Subscription = ALL,
         repeat: float = 0.0,
         change: Any = None,
-        hears: Callable[[Notification], bool] = lambda _: True,
+        wants: Callable[[Notification], bool] = lambda _: True,
         evidence: Any = lambda state, _: (("State", state.workload.status or ""),),
     ) -> None:
-        self.now, self.status, self.told = 1_795_000_000.0, "running", True
+        self.now, self.status, self.fresh = 1_795_000_000.0, "running", True
         self.phone, self.path = Phone(), path
         self.standing, self.subscription, self.repeat, self.change = standing, subscription, repeat, change
-        self.hears, self.evidence = hears, evidence
+        self.wants, self.evidence = wants, evidence
         self.transitions: dict[str, int] = {}
         self.exporter = ExporterStatus()
         self.start()
@@ -79,7 +79,7 @@ class Scene:
     def made(self, before: Pager | None = None) -> Pager:
         """A pager of these settings."""
         receiver = Receiver(
-            "phone", self.phone.send, self.subscription, self.standing, self.repeat, self.change, self.hears
+            "phone", self.phone.send, self.subscription, self.standing, self.repeat, self.change, self.wants
         )
         clock = Clock(lambda: self.now, lambda: self.now, asyncio.sleep)
         return Pager(
@@ -89,14 +89,14 @@ class Scene:
 
     def fleets(self) -> list[AccountFleet]:
         """What is known now."""
-        told = Workload(id="w1", name="chat", status=self.status, importance="critical", tags=(Tag("team", "x"),))
+        workload = Workload(id="w1", name="chat", status=self.status, importance="critical", tags=(Tag("team", "x"),))
         known = AccountFacts(Account("acme"), None, Tally())
         return [
             AccountFleet(
                 known,
-                [WorkloadState("acme", told, Ledger(0.0, 0.0, transitions=self.transitions))],
+                [WorkloadState("acme", workload, Ledger(0.0, 0.0, transitions=self.transitions))],
                 SweepStatus("", 1.0, 30.0),
-                self.told,
+                self.fresh,
             )
         ]
 
@@ -115,7 +115,7 @@ class Scene:
 
 def play(work: Callable[[Scene], Awaitable[None]], **facts: Any) -> Scene:
     scene = Scene(**facts)
-    asyncio.run(work(scene))  # type: ignore[arg-type]
+    asyncio.run(work(scene))  # type: ignore[arg-type]  # every one is a coroutine
     return scene
 
 
@@ -131,7 +131,7 @@ def test_an_incident_opens_once_with_its_evidence_and_closes_once() -> None:
         await scene.passes(3600)
 
     scene = play(work)
-    assert scene.phone.heard == [FIRES, ENDS]
+    assert scene.phone.received == [FIRES, ENDS]
     assert (scene.phone.notifications[0].evidence, scene.phone.notifications[0].tags) == (
         (("State", "errored"),),
         {"team": "x"},
@@ -143,19 +143,19 @@ def test_an_incident_opens_once_with_its_evidence_and_closes_once() -> None:
 @pytest.mark.parametrize(
     "answer", [Sent("", "again", "timeout", "x"), Sent("", "failed", "forbidden", "x"), OSError("x")]
 )
-def test_a_receiver_that_is_away_for_a_day_hears_of_what_is_still_broken(answer: Sent | Exception) -> None:
+def test_a_receiver_that_is_unreachable_for_a_day_is_notified_of_what_still_fires(answer: Sent | Exception) -> None:
     async def work(scene: Scene) -> None:
         scene.phone.answer, scene.status = answer, "errored"
         await scene.passes(86400, every=600.0)
-        assert scene.phone.heard == []
+        assert scene.phone.received == []
         scene.phone.answer = DELIVERED
         await scene.passes(MAX_PAUSE_SECONDS + 60)
-        assert scene.phone.heard == [FIRES]
+        assert scene.phone.received == [FIRES]
 
     play(work)
 
 
-def test_a_receiver_that_hangs_keeps_neither_the_looks_nor_others_nor_what_they_were_told(tmp_path: Path) -> None:
+def test_a_receiver_that_hangs_delays_neither_evaluations_nor_others_nor_the_state(tmp_path: Path) -> None:
     async def hangs(*_: object) -> list[Sent]:
         await asyncio.Event().wait()
         raise AssertionError("it never answers")
@@ -179,13 +179,13 @@ def test_a_receiver_that_hangs_keeps_neither_the_looks_nor_others_nor_what_they_
         assert [*scene.store.load_paging().notified["phone"]] == [*pager.state.notified["phone"]] != []
         scene.status = "running"
         await scene.passes(60)
-        assert scene.phone.heard == [FIRES, ENDS]
+        assert scene.phone.received == [FIRES, ENDS]
         await pager.close()
 
     play(work, path=tmp_path / "state.db")
 
 
-def test_of_what_healed_meanwhile_it_hears_nothing_but_the_log_does(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_incident_that_ended_meanwhile_is_logged_but_not_sent(caplog: pytest.LogCaptureFixture) -> None:
     async def work(scene: Scene) -> None:
         scene.phone.answer, scene.status = Sent("", "again", "connect", "refused"), "errored"
         await scene.passes(3600)
@@ -193,7 +193,7 @@ def test_of_what_healed_meanwhile_it_hears_nothing_but_the_log_does(caplog: pyte
         await scene.passes(3600)
         scene.phone.answer = DELIVERED
         await scene.passes(3600)
-        assert scene.phone.heard == []
+        assert scene.phone.received == []
 
     with caplog.at_level(logging.WARNING):
         play(work)
@@ -216,15 +216,15 @@ def test_that_a_receiver_fails_is_a_metric_and_a_fact_for_others() -> None:
     play(work)
 
 
-def test_a_pause_that_the_receiver_asks_for_is_kept() -> None:
+def test_a_pause_requested_by_the_receiver_is_obeyed() -> None:
     async def work(scene: Scene) -> None:
         scene.phone.answer, scene.status = Sent("", "again", "throttled", "429", 200.0), "errored"
         await scene.passes(330)
         scene.phone.answer = DELIVERED
         await scene.passes(120)
-        assert scene.phone.heard == []
+        assert scene.phone.received == []
         await scene.passes(120)
-        assert scene.phone.heard == [FIRES]
+        assert scene.phone.received == [FIRES]
 
     play(work)
 
@@ -240,7 +240,7 @@ def test_killed_at_any_moment_it_goes_on_as_if_nothing_had_been(tmp_path: Path, 
         await scene.passes(1200)
         scene.status = "running"
         await scene.passes(120)
-        assert scene.phone.heard == [FIRES, ENDS]
+        assert scene.phone.received == [FIRES, ENDS]
         opened, closed = scene.phone.notifications
         assert (opened.key, opened.labels) == (closed.key, closed.labels)
         assert opened.began - begun == 330.0
@@ -257,25 +257,25 @@ def test_a_state_that_cannot_be_written_stops_no_page(tmp_path: Path, caplog: py
         scene.pager.state._store = Full(None)
         scene.status = "errored"
         await scene.passes(600)
-        assert scene.phone.heard == [FIRES]
+        assert scene.phone.received == [FIRES]
         assert "the state of paging cannot be written" in caplog.text
 
     play(work)
 
 
-def test_an_alertmanager_is_told_every_minute_what_fires_and_for_a_while_what_has_ended() -> None:
+def test_an_alertmanager_is_sent_firing_alerts_every_minute_and_ended_ones_for_a_while() -> None:
     async def work(scene: Scene) -> None:
         scene.status = "errored"
         await scene.passes(330)
-        assert scene.phone.heard == [FIRES]
+        assert scene.phone.received == [FIRES]
         await scene.passes(120)
-        assert scene.phone.heard == [FIRES] * 3
+        assert scene.phone.received == [FIRES] * 3
         scene.status = "running"
         await scene.passes(30)
-        assert scene.phone.heard[3:] == [ENDS]
+        assert scene.phone.received[3:] == [ENDS]
         await scene.passes(3600)
-        assert set(scene.phone.heard[3:]) == {ENDS}
-        assert 14 <= len(scene.phone.heard[3:]) <= 17
+        assert set(scene.phone.received[3:]) == {ENDS}
+        assert 14 <= len(scene.phone.received[3:]) <= 17
 
     play(work, standing=True)
 
@@ -289,9 +289,9 @@ def test_a_silence_keeps_a_page_back_and_is_kept_itself(tmp_path: Path) -> None:
         scene.start()
         assert list(scene.pager.silences) == [name]
         await scene.passes(270)
-        assert (scene.phone.heard, scene.value("silences")) == ([], 1)
+        assert (scene.phone.received, scene.value("silences")) == ([], 1)
         await scene.passes(60)
-        assert (scene.phone.heard, scene.value("silences")) == ([FIRES], 0)
+        assert (scene.phone.received, scene.value("silences")) == ([FIRES], 0)
         assert not scene.pager.end_silence(name)
 
     play(work, path=tmp_path / "state.db")
@@ -304,24 +304,26 @@ def test_a_silence_that_is_ended_lets_the_page_through() -> None:
         await scene.passes(600)
         assert scene.pager.end_silence(name)
         await scene.passes(30)
-        assert scene.phone.heard == [FIRES]
+        assert scene.phone.received == [FIRES]
 
     play(work)
 
 
-def test_a_dead_mans_switch_is_told_again_and_again_that_paging_works() -> None:
+def test_a_dead_mans_switch_is_notified_repeatedly() -> None:
     async def work(scene: Scene) -> None:
         await scene.passes(600)
 
-    watchdog = Subscription(lambda told: told.labels["alertname"] == "DataRobotWatchdog", lambda _, __: False)
-    assert play(work, subscription=watchdog, repeat=60.0).phone.heard == ["firing DataRobotWatchdog"] * 10
+    watchdog = Subscription(
+        lambda notification: notification.labels["alertname"] == "DataRobotWatchdog", lambda _, __: False
+    )
+    assert play(work, subscription=watchdog, repeat=60.0).phone.received == ["firing DataRobotWatchdog"] * 10
 
 
-def test_a_notice_that_a_receiver_will_not_have_holds_up_no_other() -> None:
+def test_a_rejected_notification_delays_no_other() -> None:
     class Choosy(Phone):
         async def send(self, notifications: Sequence[Notification], _: float) -> list[Sent]:
             good = [each for each in notifications if each.labels["alertname"] != "DataRobotWorkloadErrored"]
-            self.heard += [f"{each.status} {each.title}" for each in good]
+            self.received += [f"{each.status} {each.title}" for each in good]
             return [
                 DELIVERED._replace(key=n.key) if n in good else Sent(n.key, "failed", "bad_request", "400")
                 for n in notifications
@@ -332,17 +334,17 @@ def test_a_notice_that_a_receiver_will_not_have_holds_up_no_other() -> None:
         scene.start()
         scene.status, scene.exporter = "errored", ExporterStatus(settings_good=False)
         await scene.passes(1200)
-        assert scene.phone.heard == ["firing DataRobotExporterReloadFailed"]
+        assert scene.phone.received == ["firing DataRobotExporterReloadFailed"]
         assert scene.pager.failing.keys() <= {"phone"}
 
     play(work)
 
 
-def test_replacements_are_told_to_whom_they_interest_once_and_never_those_of_before() -> None:
-    heard: list[str] = []
+def test_each_new_replacement_is_sent_once_as_a_change_event() -> None:
+    received: list[str] = []
 
     async def change(summary: str, _: float) -> Sent:
-        heard.append(summary)
+        received.append(summary)
         return DELIVERED
 
     async def work(scene: Scene) -> None:
@@ -352,17 +354,17 @@ def test_replacements_are_told_to_whom_they_interest_once_and_never_those_of_bef
         await scene.passes(90)
 
     play(work, change=change)
-    assert heard == [
+    assert received == [
         "Workload chat (w1) was replaced by another version",
         "Workload chat (w1) was not replaced: the replacement was reverted",
     ]
 
 
-def test_of_replacements_that_cannot_be_told_none_is_told_later() -> None:
-    heard: list[str] = []
+def test_change_events_that_cannot_be_sent_are_dropped() -> None:
+    received: list[str] = []
 
     async def change(summary: str, _: float) -> Sent:
-        heard.append(summary)
+        received.append(summary)
         return Sent("", "again", "timeout", "x")
 
     async def work(scene: Scene) -> None:
@@ -371,19 +373,24 @@ def test_of_replacements_that_cannot_be_told_none_is_told_later() -> None:
         await scene.passes(300)
 
     play(work, change=change)
-    assert len(heard) == 1
+    assert len(received) == 1
 
 
-def test_what_does_not_concern_a_receiver_it_does_not_hear() -> None:
+def test_a_receiver_gets_only_what_it_subscribed_to() -> None:
     async def work(scene: Scene) -> None:
         scene.status = "errored"
         await scene.passes(600)
-        assert scene.phone.heard == []
+        assert scene.phone.received == []
 
-    play(work, subscription=Subscription(lambda told: told.labels["severity"] == "warning", lambda _, __: False))
+    play(
+        work,
+        subscription=Subscription(
+            lambda notification: notification.labels["severity"] == "warning", lambda _, __: False
+        ),
+    )
 
 
-def test_of_a_receiver_that_is_there_no_more_no_metric_says_that_it_fails() -> None:
+def test_a_removed_receiver_is_not_reported_as_failing() -> None:
     async def work(scene: Scene) -> None:
         scene.phone.answer, scene.status = Sent("", "again", "connect", "x"), "errored"
         await scene.passes(900)
@@ -396,7 +403,7 @@ def test_of_a_receiver_that_is_there_no_more_no_metric_says_that_it_fails() -> N
     play(work)
 
 
-def test_a_receiver_is_not_failing_any_more_once_nobody_owes_it_anything() -> None:
+def test_a_receiver_stops_failing_once_nothing_is_pending_for_it() -> None:
     async def work(scene: Scene) -> None:
         scene.phone.answer, scene.status = Sent("", "again", "connect", "x"), "errored"
         await scene.passes(360)
@@ -419,35 +426,35 @@ def test_what_may_have_arrived_is_ended_though_it_heals_before_anybody_knows(tmp
         scene.start()
         scene.status, scene.phone.answer = "running", DELIVERED
         await scene.passes(60)
-        assert scene.phone.heard == [ENDS]
+        assert scene.phone.received == [ENDS]
         await scene.passes(600)
-        assert scene.phone.heard == [ENDS]
+        assert scene.phone.received == [ENDS]
 
     play(work, path=tmp_path / "state.db")
 
 
-def test_a_notice_on_its_way_is_waited_for_at_the_end() -> None:
+def test_closing_waits_for_a_notification_in_progress() -> None:
     async def work(scene: Scene) -> None:
         async def slow(notifications: Sequence[Notification], _: float) -> list[Sent]:
-            asked.set()
+            requested.set()
             await answer.wait()
             return await Phone.send(scene.phone, notifications, 0.0)
 
-        asked, answer = asyncio.Event(), asyncio.Event()
-        scene.phone.send = slow  # type: ignore[method-assign]
+        requested, answer = asyncio.Event(), asyncio.Event()
+        scene.phone.send = slow  # type: ignore[method-assign]  # replaces the method of one object
         scene.start()
         scene.status, scene.now = "errored", scene.now + 30
         await scene.pager.evaluate()
         scene.now += 300
         await scene.pager.evaluate()
         turn = asyncio.create_task(scene.pager.notify())
-        await asked.wait()
+        await requested.wait()
         closing = asyncio.create_task(scene.pager.close())
         await asyncio.sleep(0)
         answer.set()
         await closing
         await turn
-        assert scene.phone.heard == [FIRES]
+        assert scene.phone.received == [FIRES]
         assert [each.tried for each in scene.store.load_paging().notified["phone"].values()] == [False]
 
     play(work)
@@ -456,15 +463,15 @@ def test_a_notice_on_its_way_is_waited_for_at_the_end() -> None:
 @pytest.mark.parametrize(
     "answer", [Sent("", "failed", "forbidden", "403"), Sent("", "again", "throttled", "429", MAX_PAUSE_SECONDS)]
 )
-def test_an_alertmanager_is_never_left_alone_for_longer_than_it_holds_what_fires(answer: Sent) -> None:
+def test_an_alertmanager_is_sent_firing_alerts_before_they_expire(answer: Sent) -> None:
     async def work(scene: Scene) -> None:
         scene.status = "errored"
         await scene.passes(360)
         scene.phone.answer = answer
         await scene.passes(60)
-        scene.phone.answer, before = DELIVERED, len(scene.phone.heard)
+        scene.phone.answer, before = DELIVERED, len(scene.phone.received)
         await scene.passes(90)
-        assert len(scene.phone.heard) > before
+        assert len(scene.phone.received) > before
 
     play(work, standing=True)
 
@@ -484,7 +491,7 @@ def test_an_alert_that_this_version_does_not_know_is_ended_and_stops_nothing(tmp
         scene.store.close()
         scene.start()
         await scene.passes(360)
-        assert scene.phone.heard == [FIRES, ENDS, FIRES]
+        assert scene.phone.received == [FIRES, ENDS, FIRES]
 
     play(work, path=tmp_path / "state.db")
 
@@ -499,22 +506,22 @@ def test_a_repetition_heeds_silences_and_quiet_hours_and_a_restart(tmp_path: Pat
         scene.store.close()
         scene.start()
         await scene.passes(570)
-        assert scene.phone.heard == [FIRES]
+        assert scene.phone.received == [FIRES]
         await scene.passes(60)
-        assert scene.phone.heard == [FIRES] * 2
+        assert scene.phone.received == [FIRES] * 2
         scene.pager.silence(Silence({"workload_id": "w1"}, scene.now + 1800.0, "jo"))
         await scene.passes(1770)
-        assert len(scene.phone.heard) == 2
+        assert len(scene.phone.received) == 2
         await scene.passes(60)
-        assert len(scene.phone.heard) == 3
+        assert len(scene.phone.received) == 3
         quiet[0] = True
         await scene.passes(1800)
-        assert len(scene.phone.heard) == 3
+        assert len(scene.phone.received) == 3
 
     play(work, path=tmp_path / "state.db", subscription=subscription, repeat=600.0)
 
 
-def test_a_workload_of_which_no_evidence_can_be_found_is_told_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_notification_without_evidence_is_sent_anyway(caplog: pytest.LogCaptureFixture) -> None:
     def broken(*_: object) -> tuple[tuple[str, str], ...]:
         raise ZeroDivisionError
 
@@ -523,7 +530,7 @@ def test_a_workload_of_which_no_evidence_can_be_found_is_told_all_the_same(caplo
         await scene.passes(360)
 
     scene = play(work, evidence=broken)
-    assert scene.phone.heard == [FIRES]
+    assert scene.phone.received == [FIRES]
     assert [title for title, _ in scene.phone.notifications[0].evidence] == ["Unknown"]
     assert "evidence could not be collected" in caplog.text
 
@@ -542,7 +549,7 @@ class Many(Scene):
         return [fleet._replace(workloads=[named(n) for n in range(50)])]
 
 
-def test_the_loudest_are_told_first_and_never_too_many_at_once() -> None:
+def test_the_most_severe_are_sent_first_in_batches() -> None:
     sizes: list[int] = []
 
     async def work(scene: Scene) -> None:
@@ -550,14 +557,14 @@ def test_the_loudest_are_told_first_and_never_too_many_at_once() -> None:
             sizes.append(len(notifications))
             return await Phone.send(scene.phone, notifications, 0.0)
 
-        scene.phone.send = counted  # type: ignore[method-assign]
+        scene.phone.send = counted  # type: ignore[method-assign]  # replaces the method of one object
         scene.start()
         scene.status = "errored"
         await scene.passes(330)
 
     scene = Many(
         subscription=Subscription(
-            lambda told: told.labels["alertname"] == "DataRobotWorkloadErrored", lambda _, __: False
+            lambda notification: notification.labels["alertname"] == "DataRobotWorkloadErrored", lambda _, __: False
         )
     )
     asyncio.run(work(scene))
@@ -565,7 +572,7 @@ def test_the_loudest_are_told_first_and_never_too_many_at_once() -> None:
     assert [each.labels["severity"] for each in scene.phone.notifications] == ["critical"] * 5 + ["warning"] * 45
 
 
-def test_the_one_at_which_telling_breaks_off_goes_last_the_next_time() -> None:
+def test_a_notification_at_which_sending_stopped_is_sent_last_the_next_time() -> None:
     class Stumbles(Phone):
         """Of one notice it never says a word; those after it are not tried."""
 
@@ -587,31 +594,31 @@ def test_the_one_at_which_telling_breaks_off_goes_last_the_next_time() -> None:
 
     scene = Many(
         subscription=Subscription(
-            lambda told: told.labels["alertname"] == "DataRobotWorkloadErrored", lambda _, __: False
+            lambda notification: notification.labels["alertname"] == "DataRobotWorkloadErrored", lambda _, __: False
         )
     )
     asyncio.run(work(scene))
     assert {each.labels["workload_id"] for each in scene.phone.notifications} == {f"w{n}" for n in range(50)} - {"w9"}
 
 
-def test_of_replacements_that_do_not_concern_it_a_receiver_hears_nothing() -> None:
-    asked: list[Notification] = []
+def test_a_receiver_gets_no_change_events_it_did_not_subscribe_to() -> None:
+    requested: list[Notification] = []
 
     async def change(*_: object) -> Sent:
-        raise AssertionError("it is not to be told")
+        raise AssertionError("it is not to be workload")
 
     async def work(scene: Scene) -> None:
         await scene.passes(30)
         scene.transitions = {"replaced": 1}
         await scene.passes(60)
 
-    def hears(told: Notification) -> bool:
-        asked.append(told)
+    def wants(notification: Notification) -> bool:
+        requested.append(notification)
         return False
 
-    play(work, change=change, hears=hears)
-    (told,) = asked
-    assert (told.labels["account"], told.importance, told.tags) == ("acme", "critical", {"team": "x"})
+    play(work, change=change, wants=wants)
+    (workload,) = requested
+    assert (workload.labels["account"], workload.importance, workload.tags) == ("acme", "critical", {"team": "x"})
 
 
 def test_after_a_reload_it_is_still_known_since_when_a_receiver_fails() -> None:
@@ -627,7 +634,7 @@ def test_after_a_reload_it_is_still_known_since_when_a_receiver_fails() -> None:
     play(work)
 
 
-def test_where_the_state_cannot_be_read_it_begins_anew_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_state_that_cannot_be_read_is_replaced_by_an_empty_one_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Store):
         def load_paging(self) -> Any:
             raise StateError("disk gone")
@@ -638,11 +645,13 @@ def test_where_the_state_cannot_be_read_it_begins_anew_and_says_so(caplog: pytes
         scene.status = "errored"
         await scene.passes(360)
 
-    assert play(work).phone.heard == [FIRES]
+    assert play(work).phone.received == [FIRES]
     assert "the state of paging cannot be read; starting with an empty one" in caplog.text
 
 
-def test_what_cannot_be_closed_holds_up_no_end(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_connection_that_cannot_be_closed_does_not_block_the_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     closed: list[str] = []
 
     async def fails() -> None:

@@ -26,7 +26,7 @@ INCOMPLETE = "Give at least one label, for=DURATION and author=NAME; comment is 
 MADE = "workload_id=w1&for=2h&author=jo"
 
 
-def asked(*requests: tuple[str, str], stored: Mapping[str, Silence] | None = None) -> list[httpx.Response]:
+def requested(*requests: tuple[str, str], stored: Mapping[str, Silence] | None = None) -> list[httpx.Response]:
     """What a daemon with these silences answers to requests of a method and a query, one after another."""
 
     async def pause(_: float) -> None:
@@ -52,10 +52,10 @@ def asked(*requests: tuple[str, str], stored: Mapping[str, Silence] | None = Non
     "label", ["alertname", "account", "workload", "workload_id", "component", "job", "level", "team"]
 )
 def test_a_silence_is_made_by_any_label_that_alerts_have(label: str) -> None:
-    (answer,) = asked(("POST", f"{label}=x%20y&for=1w&author=jo&comment="))
-    (told,) = answer.json()
-    assert re.fullmatch(r"[0-9a-f]{8}", told.pop("id"))
-    assert told == {"matchers": {label: "x y"}, "ends": "2026-11-25T11:06:40+00:00", "author": "jo", "comment": ""}
+    (answer,) = requested(("POST", f"{label}=x%20y&for=1w&author=jo&comment="))
+    (silence,) = answer.json()
+    assert re.fullmatch(r"[0-9a-f]{8}", silence.pop("id"))
+    assert silence == {"matchers": {label: "x y"}, "ends": "2026-11-25T11:06:40+00:00", "author": "jo", "comment": ""}
 
 
 @pytest.mark.parametrize(
@@ -83,19 +83,19 @@ def test_a_silence_is_made_by_any_label_that_alerts_have(label: str) -> None:
 def test_what_would_silence_more_than_is_meant_or_for_ever_is_refused_and_nothing_is_silenced(
     query: str, words: str
 ) -> None:
-    refused, there = asked(("POST", query), ("GET", ""))
+    refused, there = requested(("POST", query), ("GET", ""))
     assert (refused.status_code, refused.text) == (400, f"{words}\n")
     assert (there.status_code, there.json()) == (200, [])
 
 
 def test_a_silence_may_last_a_year_that_is_a_leap_year() -> None:
-    (answer,) = asked(("POST", "workload_id=w1&for=366d&author=jo"))
+    (answer,) = requested(("POST", "workload_id=w1&for=366d&author=jo"))
     assert [each["ends"] for each in answer.json()] == ["2027-11-19T11:06:40+00:00"]
 
 
 def test_five_hundred_silences_hold_at_once_and_no_more() -> None:
     stored = {f"{n:08x}": Silence({"workload_id": f"w{n}"}, NOW + 60, "jo") for n in range(499)}
-    last, more, ended, again = asked(
+    last, more, ended, again = requested(
         ("POST", MADE), ("POST", MADE), ("DELETE", "id=00000000"), ("POST", MADE), stored=stored
     )
     assert (last.status_code, len(last.json())) == (200, 500)
@@ -106,7 +106,7 @@ def test_five_hundred_silences_hold_at_once_and_no_more() -> None:
 @pytest.mark.parametrize("ends", [NOW + 99_999_999 * 604_800.0, 1e300])
 def test_a_silence_without_an_end_that_was_stored_before_is_listed_and_can_be_ended(ends: float) -> None:
     stored = {"0ld": Silence({"account": "acme"}, ends, "jo")}
-    listed, ended = asked(("GET", ""), ("DELETE", "id=0ld"), stored=stored)
+    listed, ended = requested(("GET", ""), ("DELETE", "id=0ld"), stored=stored)
     assert [(each["id"], each["ends"]) for each in listed.json()] == [("0ld", "9999-12-31T23:59:59+00:00")]
     assert (ended.status_code, ended.json()) == (200, [])
 
@@ -117,5 +117,5 @@ def test_a_silence_is_ended_by_its_name_given_once() -> None:
         ("id=a&id=b", 400, "id is given twice; give one value\n"),
         ("id=a", 404, "There is no silence with this id.\n"),
     ):
-        (answer,) = asked(("DELETE", query))
+        (answer,) = requested(("DELETE", query))
         assert (answer.status_code, answer.text) == (status, words)

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from exporter import __version__, redaction
-from exporter.failures import beginning, detail, failure_of, one_line, retry_after, some_of, status_reason
+from exporter.failures import beginning, detail, failure_of, one_line, retry_after, start_of_body, status_reason
 from exporter.paging.notify.contract import Sent
 from exporter.settings.problems import BadSettings, Problem
 from exporter.settings.receivers import ReceiverSettings
@@ -134,7 +134,7 @@ class Post:
                 asyncio.timeout(self._timeout),
                 http.stream("POST", to.url, content=content(), headers=head) as response,
             ):
-                body_read = await some_of(response)
+                body_read = await start_of_body(response)
         except (TimeoutError, httpx.TimeoutException):
             return Sent("", "again", "timeout", f"{what} got no response within {self._timeout:g} s", maybe=written)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:

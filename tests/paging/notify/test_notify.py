@@ -1,4 +1,4 @@
-"""Ways to receivers: what each is sent, what each answer means, and that no secret is told."""
+"""Notifiers: what each receiver is sent, what each response means, and that no message contains a secret."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ from exporter.settings.receivers import AnyReceiver
 from tests.e2e.servers import alertmanager, eventually, free_port
 from tests.receivers import DRIP, HALF, HANG, Answer, HttpReceiver
 
-test_page.__test__ = False  # type: ignore[attr-defined]  # it is no test, though its name begins like one
+test_page.__test__ = False  # type: ignore[attr-defined]  # not a test, although its name starts like one
 
 NOW = 1_795_000_000.0
 KEY = "K3yCanary" + "0" * 23
@@ -79,19 +79,19 @@ OTHER = FIRING._replace(key="other", labels={**FIRING.labels, "workload_id": "w2
 
 
 def settings(kind: str, url: str, **more: Any) -> AnyReceiver:
-    told = {"name": "on-call", "kind": kind, "timeout": 5.0} | KINDS_HERE[kind](url) | more
+    result = {"name": "on-call", "kind": kind, "timeout": 5.0} | KINDS_HERE[kind](url) | more
     adapter: TypeAdapter[AnyReceiver] = TypeAdapter(AnyReceiver)
-    return adapter.validate_python(told)
+    return adapter.validate_python(result)
 
 
-def sent(way: Notifier, *batches: Sequence[Notification]) -> list[list[Sent]]:
+def sent(notifier: Notifier, *batches: Sequence[Notification]) -> list[list[Sent]]:
     """What became of each batch, one after another."""
 
     async def send() -> list[list[Sent]]:
         try:
-            return [await way.send(batch, NOW) for batch in batches]
+            return [await notifier.send(batch, NOW) for batch in batches]
         finally:
-            await way.aclose()
+            await notifier.aclose()
 
     return asyncio.run(send())
 
@@ -99,9 +99,9 @@ def sent(way: Notifier, *batches: Sequence[Notification]) -> list[list[Sent]]:
 def one(kind: str, answer: Answer, notification: Notification = FIRING, **more: Any) -> tuple[Sent, HttpReceiver]:
     """What became of one notice, by this answer."""
     with HttpReceiver(answer) as receiver:
-        (way,) = notifiers(settings(kind, receiver.url, **more))
-        (((told,)),) = sent(way, [notification])
-    return told, receiver
+        (notifier,) = notifiers(settings(kind, receiver.url, **more))
+        (((result,)),) = sent(notifier, [notification])
+    return result, receiver
 
 
 def body(kind: str, notification: Notification) -> Any:
@@ -121,7 +121,7 @@ def test_every_kind_is_held_to_the_contract() -> None:
 # -- what is sent
 
 
-def test_an_alertmanager_is_told_until_when_what_fires_is_to_be_taken_for_firing() -> None:
+def test_an_alertmanager_receives_the_time_until_which_an_alert_counts_as_firing() -> None:
     alert = {
         "labels": dict(FIRING.labels),
         "annotations": {**FIRING.annotations, "evidence": "Reason: ImagePullBackOff\nImage: registry.test/churn:7"},
@@ -132,12 +132,12 @@ def test_an_alertmanager_is_told_until_when_what_fires_is_to_be_taken_for_firing
     assert body("alertmanager", RESOLVED) == [alert | {"endsAt": "2026-11-18T11:06:38.500Z"}]
 
 
-def test_an_end_before_its_beginning_is_told_as_one_at_its_beginning() -> None:
+def test_an_end_before_the_start_is_sent_as_the_start() -> None:
     (alert,) = body("alertmanager", FIRING._replace(ended=FIRING.began - 9))
     assert alert["endsAt"] == alert["startsAt"]
 
 
-def test_pagerduty_is_told_of_an_incident_and_of_its_end_by_the_same_key() -> None:
+def test_pagerduty_receives_trigger_and_resolve_with_the_same_key() -> None:
     assert body("pagerduty", FIRING) == {
         "routing_key": KEY,
         "event_action": "trigger",
@@ -168,11 +168,11 @@ def test_pagerduty_is_told_of_an_incident_and_of_its_end_by_the_same_key() -> No
 
 
 @pytest.mark.parametrize(
-    ("severity", "told"), [("critical", "critical"), ("warning", "warning"), ("info", "info"), ("none", "info")]
+    ("severity", "result"), [("critical", "critical"), ("warning", "warning"), ("info", "info"), ("none", "info")]
 )
-def test_severities_are_told_in_the_words_of_pagerduty(severity: str, told: str) -> None:
+def test_severities_are_translated_to_those_of_pagerduty(severity: str, result: str) -> None:
     event = body("pagerduty", FIRING._replace(labels={**FIRING.labels, "severity": severity}))
-    assert event["payload"]["severity"] == told
+    assert event["payload"]["severity"] == result
 
 
 def test_an_alert_about_an_account_or_the_exporter_has_a_source_too() -> None:
@@ -194,12 +194,12 @@ def test_what_is_too_long_for_pagerduty_is_cut_hashed_or_left_out() -> None:
     assert dedup_key("k" * 255) == "k" * 255
 
 
-def test_a_change_stands_beside_incidents_and_notifies_nobody() -> None:
+def test_a_change_event_has_no_deduplication_key_and_notifies_no_user() -> None:
     with HttpReceiver(GOOD["pagerduty"]) as receiver:
-        (way,) = notifiers(settings("pagerduty", receiver.url))
-        assert isinstance(way, PagerDuty)
-        told = asyncio.run(way.change("churn was\npromoted", NOW))
-    assert told.fate == "delivered"
+        (notifier,) = notifiers(settings("pagerduty", receiver.url))
+        assert isinstance(notifier, PagerDuty)
+        result = asyncio.run(notifier.change("churn was\npromoted", NOW))
+    assert result.fate == "delivered"
     (received,) = receiver.received
     assert received.headers[""] == "/v2/change/enqueue"
     assert json.loads(received.body) == {
@@ -212,7 +212,7 @@ def test_a_change_stands_beside_incidents_and_notifies_nobody() -> None:
     }
 
 
-def test_slack_is_told_in_a_few_lines_that_can_mention_nobody() -> None:
+def test_a_slack_message_has_few_lines_and_mentions_no_user() -> None:
     text = (
         "*FIRING* DataRobotWorkloadErrored: churn &lt;eu&gt; &amp; co (acme)\n"
         "The workload has failed.\n"
@@ -235,14 +235,14 @@ def test_slack_is_told_in_a_few_lines_that_can_mention_nobody() -> None:
     }
 
 
-def test_slack_is_told_of_twenty_in_one_message_that_names_each_the_worst_first() -> None:
+def test_a_slack_message_lists_twenty_alerts_most_severe_first() -> None:
     some = [named(f"Alert{n}")._replace(key=str(n)) for n in range(17)]
     many = [RESOLVED, OTHER, *some, FIRING]
     with HttpReceiver(GOOD["slack"]) as receiver:
-        (way,) = notifiers(settings("slack", receiver.url))
-        (told, none) = sent(way, many, [])
-    assert [each.key for each in told] == [notification.key for notification in many]
-    assert ({each.fate for each in told}, none) == ({"delivered"}, [])
+        (notifier,) = notifiers(settings("slack", receiver.url))
+        (result, none) = sent(notifier, many, [])
+    assert [each.key for each in result] == [notification.key for notification in many]
+    assert ({each.fate for each in result}, none) == ({"delivered"}, [])
     (received,) = receiver.received
     message = json.loads(received.body)
     assert message["text"] == "19 firing, 1 resolved: DataRobotWorkloadErrored: churn &lt;eu&gt; &amp; co …"
@@ -263,7 +263,7 @@ def test_long_evidence_is_one_short_line_in_slack_and_a_link_breaks_out_of_nothi
     assert link == "<https://x/%7C%3C!channel%3E|a/b&gt;>"
 
 
-def test_a_webhook_is_told_as_by_an_alertmanager_of_a_group_of_one() -> None:
+def test_a_webhook_receives_a_group_of_one_in_the_format_of_alertmanager() -> None:
     annotations = {**FIRING.annotations, "evidence": "Reason: ImagePullBackOff\nImage: registry.test/churn:7"}
     alert = {
         "status": "firing",
@@ -292,8 +292,8 @@ def test_a_webhook_is_told_as_by_an_alertmanager_of_a_group_of_one() -> None:
 
 
 def test_a_webhook_is_signed_as_github_signs() -> None:
-    told = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
-    assert signature("It's a Secret to Everybody", b"Hello, World!") == told  # the example of GitHub's documentation
+    result = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
+    assert signature("It's a Secret to Everybody", b"Hello, World!") == result  # the example of GitHub's documentation
     _, receiver = one("webhook", GOOD["webhook"])
     (received,) = receiver.received
     assert received.headers["x-signature-256"] == signature("hmac-canary", received.body)
@@ -302,21 +302,21 @@ def test_a_webhook_is_signed_as_github_signs() -> None:
     assert "x-signature-256" not in receiver.received[0].headers
 
 
-def test_a_webhook_is_not_told_unsigned_while_the_secret_to_sign_with_is_not_there(tmp_path: Path) -> None:
-    file, told = tmp_path / "secret", []
+def test_a_webhook_receives_nothing_unsigned_while_the_signing_secret_is_missing(tmp_path: Path) -> None:
+    file, result = tmp_path / "secret", []
     with HttpReceiver(GOOD["webhook"]) as receiver:
-        (way,) = notifiers(settings("webhook", receiver.url, hmac_secret=None, hmac_secret_file=file))
+        (notifier,) = notifiers(settings("webhook", receiver.url, hmac_secret=None, hmac_secret_file=file))
 
         async def send() -> None:
-            told.extend(await way.send([FIRING, OTHER], NOW))
+            result.extend(await notifier.send([FIRING, OTHER], NOW))
             file.write_text("hmac-canary")
-            told.extend(await way.send([FIRING], NOW))
-            await way.aclose()
+            result.extend(await notifier.send([FIRING], NOW))
+            await notifier.aclose()
 
         asyncio.run(send())
     words = "not sent: hmac_secret_file contains no secret to sign with; it is missing, unreadable or empty"
-    assert told[:2] == [Sent(key, "again", "refused", words) for key in (FIRING.key, "other")]
-    assert told[2].fate == "delivered"
+    assert result[:2] == [Sent(key, "again", "refused", words) for key in (FIRING.key, "other")]
+    assert result[2].fate == "delivered"
     (received,) = receiver.received
     assert received.headers["x-signature-256"] == signature("hmac-canary", received.body)
 
@@ -329,13 +329,13 @@ def test_a_secret_that_is_replaced_in_its_file_is_used_at_once(tmp_path: Path) -
     file = tmp_path / "key"
     with HttpReceiver(*[GOOD["pagerduty"]] * 2) as receiver:
         file.write_text("a" * 32)
-        (way,) = notifiers(settings("pagerduty", receiver.url, routing_key=None, routing_key_file=file))
+        (notifier,) = notifiers(settings("pagerduty", receiver.url, routing_key=None, routing_key_file=file))
 
         async def send() -> None:
-            await way.send([FIRING], NOW)
+            await notifier.send([FIRING], NOW)
             file.write_text("second" + "b" * 26)
-            await way.send([FIRING], NOW)
-            await way.aclose()
+            await notifier.send([FIRING], NOW)
+            await notifier.aclose()
 
         asyncio.run(send())
     keys = [json.loads(received.body)["routing_key"] for received in receiver.received]
@@ -349,9 +349,9 @@ EVERY = pytest.mark.parametrize("kind", sorted(KINDS))
 
 @EVERY
 def test_what_was_taken_is_delivered(kind: str) -> None:
-    told, receiver = one(kind, GOOD[kind])
-    assert (told.key, told.fate, told.reason, told.after) == (FIRING.key, "delivered", "", None)
-    assert f"returned {GOOD[kind].status}" in told.words
+    result, receiver = one(kind, GOOD[kind])
+    assert (result.key, result.fate, result.reason, result.after) == (FIRING.key, "delivered", "", None)
+    assert f"returned {GOOD[kind].status}" in result.words
     assert len(receiver.received) == 1
 
 
@@ -378,11 +378,11 @@ def test_what_was_taken_is_delivered(kind: str) -> None:
     ids=str,
 )
 def test_each_answer_has_its_fate_and_its_reason(kind: str, answer: Answer, fate: str, reason: str) -> None:
-    told, receiver = one(kind, answer)
-    assert (told.fate, told.reason, told.after) == (fate, reason, None), told.words
-    assert told.reason in REASONS
-    assert told.words.startswith("POST http://127.0.0.1")
-    assert ("why" in told.words) == (b"why" in answer.body)
+    result, receiver = one(kind, answer)
+    assert (result.fate, result.reason, result.after) == (fate, reason, None), result.words
+    assert result.reason in REASONS
+    assert result.words.startswith("POST http://127.0.0.1")
+    assert ("why" in result.words) == (b"why" in answer.body)
     assert len(receiver.received) == 1
 
 
@@ -391,9 +391,9 @@ def test_each_answer_has_its_fate_and_its_reason(kind: str, answer: Answer, fate
     ("status", "header", "after"),
     [(429, "30", 30.0), (503, "7", 7.0), (429, "86400", 300.0), (429, "soon", None), (400, "30", None)],
 )
-def test_the_time_to_wait_is_heard_up_to_five_minutes(kind: str, status: int, header: str, after: float | None) -> None:
-    told, _ = one(kind, Answer(status, b"", {"retry-after": header}))
-    assert told.after == after
+def test_retry_after_is_obeyed_up_to_five_minutes(kind: str, status: int, header: str, after: float | None) -> None:
+    result, _ = one(kind, Answer(status, b"", {"retry-after": header}))
+    assert result.after == after
 
 
 @EVERY
@@ -401,13 +401,13 @@ def test_the_time_to_wait_is_heard_up_to_five_minutes(kind: str, status: int, he
 def test_a_receiver_that_hangs_or_drips_costs_the_timeout_once(kind: str, answer: Answer) -> None:
     began = time.monotonic()
     with HttpReceiver(answer) as receiver:
-        (way,) = notifiers(settings(kind, receiver.url, timeout="300ms"))
-        (told,) = sent(way, [FIRING, OTHER])
-    assert [(each.key, each.fate, each.reason) for each in told] == [
+        (notifier,) = notifiers(settings(kind, receiver.url, timeout="300ms"))
+        (result,) = sent(notifier, [FIRING, OTHER])
+    assert [(each.key, each.fate, each.reason) for each in result] == [
         (FIRING.key, "again", "timeout"),
         ("other", "again", "timeout"),
     ]
-    assert "got no response within 0.3 s" in told[0].words
+    assert "got no response within 0.3 s" in result[0].words
     assert time.monotonic() - began < 5
     assert len(receiver.received) == 1
 
@@ -422,36 +422,40 @@ def test_a_receiver_that_hangs_or_drips_costs_the_timeout_once(kind: str, answer
     ],
     ids=["connect", "dns", "tls"],
 )
-def test_a_receiver_that_cannot_be_reached_is_told_later(kind: str, url: Callable[[str], str], reason: str) -> None:
+def test_notifications_to_an_unreachable_receiver_are_retried(
+    kind: str, url: Callable[[str], str], reason: str
+) -> None:
     with HttpReceiver() as receiver:
-        (way,) = notifiers(settings(kind, url(receiver.url)))
-        (((told,)),) = sent(way, [FIRING])
-    assert (told.fate, told.reason, told.maybe) == ("again", reason, False), told.words
+        (notifier,) = notifiers(settings(kind, url(receiver.url)))
+        (((result,)),) = sent(notifier, [FIRING])
+    assert (result.fate, result.reason, result.maybe) == ("again", reason, False), result.words
 
 
 @EVERY
-def test_a_proxy_that_was_asked_for_a_way_is_not_the_receiver(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_only_reached_a_proxy_did_not_reach_the_receiver(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.getsockname()[1]}")
         monkeypatch.setenv("NO_PROXY", "")
-        (way,) = notifiers(settings(kind, "https://receiver.test", timeout="300ms"))
-        (((told,)),) = sent(way, [FIRING])
-        with proxy.accept()[0] as heard:
-            assert heard.recv(99).startswith(b"CONNECT receiver.test:443")
-    assert (told.fate, told.reason, told.maybe) == ("again", "timeout", False)
+        (notifier,) = notifiers(settings(kind, "https://receiver.test", timeout="300ms"))
+        (((result,)),) = sent(notifier, [FIRING])
+        with proxy.accept()[0] as received:
+            assert received.recv(99).startswith(b"CONNECT receiver.test:443")
+    assert (result.fate, result.reason, result.maybe) == ("again", "timeout", False)
 
 
 TRIED = {"alertmanager": [True, True], "pagerduty": [True, False], "slack": [True, True], "webhook": [True, False]}
-"""Of two notices, which were in a request; the rest is not even tried after trouble."""
+"""Which of two notifications were sent; after a failure the rest is not."""
 
 
 @EVERY
 @pytest.mark.parametrize("answer", [HANG, DRIP, HALF], ids=["hang", "drip", "half"])
 def test_what_was_sent_whole_and_not_answered_whole_may_have_arrived(kind: str, answer: Answer) -> None:
     with HttpReceiver(answer) as receiver:
-        (way,) = notifiers(settings(kind, receiver.url, timeout="300ms"))
-        (told,) = sent(way, [FIRING, OTHER])
-    assert ([each.fate for each in told], [each.maybe for each in told]) == (["again", "again"], TRIED[kind])
+        (notifier,) = notifiers(settings(kind, receiver.url, timeout="300ms"))
+        (result,) = sent(notifier, [FIRING, OTHER])
+    assert ([each.fate for each in result], [each.maybe for each in result]) == (["again", "again"], TRIED[kind])
 
 
 @EVERY
@@ -460,13 +464,13 @@ def test_of_what_was_answered_is_known_what_became_of_it(kind: str, status: int)
     assert not one(kind, Answer(status))[0].maybe
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"slack"}))  # what it is told is always short
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"slack"}))  # its messages are always short
 def test_what_did_not_go_out_whole_has_not_arrived(kind: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:  # it takes a connection and reads nothing
-        (way,) = notifiers(settings(kind, f"http://127.0.0.1:{deaf.getsockname()[1]}", timeout="300ms"))
+        (notifier,) = notifiers(settings(kind, f"http://127.0.0.1:{deaf.getsockname()[1]}", timeout="300ms"))
         large = FIRING._replace(labels={**FIRING.labels, "note": "x" * 20_000_000})
-        (((told,)),) = sent(way, [large])
-    assert (told.fate, told.reason, told.maybe) == ("again", "timeout", False)
+        (((result,)),) = sent(notifier, [large])
+    assert (result.fate, result.reason, result.maybe) == ("again", "timeout", False)
 
 
 @pytest.mark.parametrize(
@@ -481,21 +485,21 @@ def test_what_did_not_go_out_whole_has_not_arrived(kind: str) -> None:
     ],
 )
 def test_slack_has_taken_only_what_it_calls_ok(answer: Answer, fate: str) -> None:
-    told, _ = one("slack", answer)
-    assert (told.fate, told.reason) == (fate, "" if fate == "delivered" else "refused")
+    result, _ = one("slack", answer)
+    assert (result.fate, result.reason) == (fate, "" if fate == "delivered" else "refused")
 
 
-def test_what_pagerduty_did_not_like_is_told() -> None:
+def test_errors_listed_by_pagerduty_are_in_the_message() -> None:
     answer = {"status": "invalid event", "message": "Event object is invalid", "errors": ["'summary' is missing"]}
-    told, _ = one("pagerduty", Answer(400, json.dumps(answer).encode()))
-    assert told.words.endswith("returned 400: Event object is invalid: 'summary' is missing")
+    result, _ = one("pagerduty", Answer(400, json.dumps(answer).encode()))
+    assert result.words.endswith("returned 400: Event object is invalid: 'summary' is missing")
 
 
 def test_a_url_that_is_none_in_a_file_is_waited_for(tmp_path: Path) -> None:
     (tmp_path / "url").write_text("s3cret")
-    told, receiver = one("slack", Answer(), webhook_url=None, webhook_url_file=tmp_path / "url")
-    assert (told.fate, told.reason, receiver.received) == ("again", "refused", [])
-    assert "s3cret" not in told.words
+    result, receiver = one("slack", Answer(), webhook_url=None, webhook_url_file=tmp_path / "url")
+    assert (result.fate, result.reason, receiver.received) == ("again", "refused", [])
+    assert "s3cret" not in result.words
 
 
 def test_a_certificate_that_is_none_is_a_problem_of_the_settings() -> None:
@@ -506,10 +510,10 @@ def test_a_certificate_that_is_none_is_a_problem_of_the_settings() -> None:
 # -- several at once
 
 
-def test_each_alertmanager_is_a_way_of_its_own_with_a_name_that_does_not_depend_on_the_others() -> None:
-    ways = notifiers(settings("alertmanager", "", urls=["http://a:9093/am/", "https://b", "http://a:9093/am"]))
-    assert [way.name for way in ways] == ["on-call@a:9093/am", "on-call@b"]
-    assert [way.name for way in notifiers(settings("slack", "https://x"))] == ["on-call"]
+def test_each_alertmanager_url_has_a_notifier_whose_name_does_not_depend_on_the_others() -> None:
+    found = notifiers(settings("alertmanager", "", urls=["http://a:9093/am/", "https://b", "http://a:9093/am"]))
+    assert [notifier.name for notifier in found] == ["on-call@a:9093/am", "on-call@b"]
+    assert [notifier.name for notifier in notifiers(settings("slack", "https://x"))] == ["on-call"]
 
 
 def named(name: str, label: str = "x") -> Notification:
@@ -518,14 +522,14 @@ def named(name: str, label: str = "x") -> Notification:
 
 def test_an_alert_with_a_bad_name_of_a_label_fails_alone_and_is_not_sent() -> None:
     with HttpReceiver() as receiver:
-        (way,) = notifiers(settings("alertmanager", receiver.url))
-        told, nothing = sent(way, [named("A"), named("B", "a-b"), named("C")], [named("D", "1")])
-    assert [(each.key, each.fate, each.reason) for each in told] == [
+        (notifier,) = notifiers(settings("alertmanager", receiver.url))
+        result, nothing = sent(notifier, [named("A"), named("B", "a-b"), named("C")], [named("D", "1")])
+    assert [(each.key, each.fate, each.reason) for each in result] == [
         ("A", "delivered", ""),
         ("B", "failed", "bad_request"),
         ("C", "delivered", ""),
     ]
-    assert told[1].words == "not sent: 'a-b' is not a valid label name"
+    assert result[1].words == "not sent: 'a-b' is not a valid label name"
     assert nothing[0].fate == "failed"
     (received,) = receiver.received
     assert [alert["labels"] for alert in json.loads(received.body)] == [
@@ -539,25 +543,25 @@ def test_the_one_alert_that_an_alertmanager_does_not_take_is_found(status: int, 
     bad = Answer(status, b'"no"')
     script = [bad, Answer(), bad, bad, Answer()]  # all; A, B; C, D; C; D
     with HttpReceiver(*script) as receiver:
-        (way,) = notifiers(settings("alertmanager", receiver.url))
-        (told,) = sent(way, [named(name) for name in "ABCD"])
-    assert [(each.key, each.fate) for each in told] == [
+        (notifier,) = notifiers(settings("alertmanager", receiver.url))
+        (result,) = sent(notifier, [named(name) for name in "ABCD"])
+    assert [(each.key, each.fate) for each in result] == [
         ("A", "delivered"),
         ("B", "delivered"),
         ("C", "failed"),
         ("D", "delivered"),
     ]
-    assert told[2].reason == reason
+    assert result[2].reason == reason
     assert len(receiver.received) == 5
 
 
 @pytest.mark.parametrize("kind", ["pagerduty", "webhook"])
-def test_after_a_refusal_of_any_more_the_rest_is_not_tried_but_trouble_with_one_holds_up_no_other(kind: str) -> None:
+def test_after_a_failure_of_the_receiver_the_rest_is_not_sent_but_a_bad_notification_delays_no_other(kind: str) -> None:
     script = [Answer(500), GOOD[kind], Answer(400), Answer(429, b"", {"retry-after": "9"})]
     with HttpReceiver(*script) as receiver:
-        (way,) = notifiers(settings(kind, receiver.url))
-        (told,) = sent(way, [named(name) for name in "ABCDEF"])
-    assert [(each.key, each.fate, each.reason, each.after) for each in told] == [
+        (notifier,) = notifiers(settings(kind, receiver.url))
+        (result,) = sent(notifier, [named(name) for name in "ABCDEF"])
+    assert [(each.key, each.fate, each.reason, each.after) for each in result] == [
         ("A", "again", "server_error", None),
         ("B", "delivered", "", None),
         ("C", "failed", "bad_request", None),
@@ -585,24 +589,24 @@ def test_what_concerns_the_receiver_and_not_the_notice_is_the_fate_of_the_rest_w
     kind: str, answer: Answer, fate: str, reason: str, after: float | None
 ) -> None:
     with HttpReceiver(GOOD[kind], answer) as receiver:
-        (way,) = notifiers(settings(kind, receiver.url))
-        (told,) = sent(way, [named(name) for name in "ABCD"])
-    assert [(each.key, each.fate, each.reason, each.after) for each in told] == [
+        (notifier,) = notifiers(settings(kind, receiver.url))
+        (result,) = sent(notifier, [named(name) for name in "ABCD"])
+    assert [(each.key, each.fate, each.reason, each.after) for each in result] == [
         ("A", "delivered", "", None),
         *((name, fate, reason, after) for name in "BCD"),
     ]
-    assert told[3].words == told[1].words
+    assert result[3].words == result[1].words
     assert len(receiver.received) == 2
 
 
 def test_a_budget_says_when_there_is_room_again() -> None:
     now = [0.0]
     budget = Budget(2, 60.0, lambda: now[0])
-    told = []
+    result = []
     for now[0] in (0.0, 10.0, 20.0, 60.0, 61.0, 70.0):
         sent = budget.take()
-        told.append(sent and (sent.fate, sent.reason, sent.after))
-    assert told == [
+        result.append(sent and (sent.fate, sent.reason, sent.after))
+    assert result == [
         None,
         None,
         ("again", "throttled", 40.0),
@@ -612,12 +616,12 @@ def test_a_budget_says_when_there_is_room_again() -> None:
     ]
 
 
-def test_pagerduty_is_asked_a_hundred_times_a_minute_at_most_and_slack_once_a_second() -> None:
+def test_pagerduty_gets_at_most_a_hundred_requests_a_minute_and_slack_one_a_second() -> None:
     now = [0.0]
     with HttpReceiver() as receiver:
-        told = settings("pagerduty", receiver.url)
-        assert told.kind == "pagerduty"
-        (batch,) = sent(PagerDuty(told, steady=lambda: now[0]), [named(str(n)) for n in range(102)])
+        result = settings("pagerduty", receiver.url)
+        assert result.kind == "pagerduty"
+        (batch,) = sent(PagerDuty(result, steady=lambda: now[0]), [named(str(n)) for n in range(102)])
         assert [each.fate for each in batch] == ["delivered"] * 100 + ["again"] * 2
         assert batch[-1] == Sent("101", "again", "throttled", "not sent: at most 100 requests in 60 s", 60.0)
     with HttpReceiver(*[GOOD["slack"]] * 2) as receiver:
@@ -633,7 +637,7 @@ def test_pagerduty_is_asked_a_hundred_times_a_minute_at_most_and_slack_once_a_se
 
 @EVERY
 @pytest.mark.parametrize("status", [200, 202, 400, 404, 503])
-def test_no_secret_is_told_though_the_receiver_repeats_them_all(
+def test_no_message_contains_secrets_that_the_receiver_repeats(
     kind: str, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -642,11 +646,11 @@ def test_no_secret_is_told_though_the_receiver_repeats_them_all(
         json.dumps({"error": f"x{'y' * 180} {' '.join(CANARIES)}"}).replace("/", "\\/").encode(),
     ]
     for answer in answers:
-        told, _ = one(kind, Answer(status, answer))
-        assert told.words.startswith("POST http://127.0.0.1")
-        assert not [canary for canary in CANARIES if canary in told.words and canary in secrets_of(kind)]
-    ((way,), receiver) = notifiers(settings(kind, "http://x")), settings(kind, "http://x")
-    state = repr(way) + repr(receiver) + repr(vars(way)["_post"]) + caplog.text
+        result, _ = one(kind, Answer(status, answer))
+        assert result.words.startswith("POST http://127.0.0.1")
+        assert not [canary for canary in CANARIES if canary in result.words and canary in secrets_of(kind)]
+    ((notifier,), receiver) = notifiers(settings(kind, "http://x")), settings(kind, "http://x")
+    state = repr(notifier) + repr(receiver) + repr(vars(notifier)["_post"]) + caplog.text
     assert not [canary for canary in CANARIES if canary in state]
 
 
@@ -661,9 +665,9 @@ def test_no_secret_is_told_though_the_receiver_repeats_them_all(
         (r'{"error": "ab\\\\/cdEFGH"}', "***"),
     ],
 )
-def test_a_secret_is_not_told_in_any_spelling_of_json(answer: str, words: str) -> None:
-    told, _ = one("webhook", Answer(400, answer.encode()), headers={"Authorization": "Bearer ab/cdEFGH"})
-    assert told.words.partition(" returned 400: ")[2] == words
+def test_a_secret_is_removed_in_any_spelling_of_json(answer: str, words: str) -> None:
+    result, _ = one("webhook", Answer(400, answer.encode()), headers={"Authorization": "Bearer ab/cdEFGH"})
+    assert result.words.partition(" returned 400: ")[2] == words
 
 
 def secrets_of(kind: str) -> str:
@@ -671,11 +675,13 @@ def secrets_of(kind: str) -> str:
 
 
 @EVERY
-def test_no_secret_is_told_where_nobody_answers(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_message_contains_secrets_if_the_receiver_is_unreachable(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
-    (way,) = notifiers(settings(kind, f"http://127.0.0.1:{free_port()}"))
-    (((told,)),) = sent(way, [FIRING])
-    assert not [canary for canary in CANARIES if canary in told.words + caplog.text]
+    (notifier,) = notifiers(settings(kind, f"http://127.0.0.1:{free_port()}"))
+    (((result,)),) = sent(notifier, [FIRING])
+    assert not [canary for canary in CANARIES if canary in result.words + caplog.text]
 
 
 # -- a page that says that it is a test
@@ -685,9 +691,9 @@ def test_no_secret_is_told_where_nobody_answers(kind: str, caplog: pytest.LogCap
 def test_a_test_page_says_that_it_is_one_and_who_sent_it_and_is_ended(kind: str) -> None:
     # Slack wants a second between two messages, and is given it.
     with HttpReceiver(GOOD[kind], GOOD[kind]) as receiver:
-        told = tried(kind, receiver)
-    assert [(each.action, each.good) for each in told] == [("paged", True), ("resolved", True)]
-    assert str(told[0]).startswith("ok    on-call")
+        result = tried(kind, receiver)
+    assert [(each.action, each.good) for each in result] == [("paged", True), ("resolved", True)]
+    assert str(result[0]).startswith("ok    on-call")
     paged, ended = (received.body.decode() for received in receiver.received)
     for words in ("DataRobotTestPage", "nothing is wrong", "sent by ", "workload-exporter notify test"):
         assert words in paged
@@ -697,15 +703,19 @@ def test_a_test_page_says_that_it_is_one_and_who_sent_it_and_is_ended(kind: str)
 @EVERY
 def test_a_test_page_that_was_not_delivered_is_not_ended(kind: str) -> None:
     with HttpReceiver(Answer(403, b"who?")) as receiver:
-        (told,) = tried(kind, receiver)
-    assert (told.good, str(told).startswith("FAIL  on-call"), "returned 403: who?" in str(told)) == (False, True, True)
+        (result,) = tried(kind, receiver)
+    assert (result.good, str(result).startswith("FAIL  on-call"), "returned 403: who?" in str(result)) == (
+        False,
+        True,
+        True,
+    )
     assert len(receiver.received) == 1
 
 
 def tried(kind: str, receiver: HttpReceiver) -> list[Tried]:
     async def send() -> list[Tried]:
-        ways = notifiers(settings(kind, receiver.url))
-        return [each async for each in test_page(ways, "severity", hold=0.0)]
+        found = notifiers(settings(kind, receiver.url))
+        return [each async for each in test_page(found, "severity", hold=0.0)]
 
     return asyncio.run(send())
 
@@ -723,17 +733,17 @@ def test_a_real_alertmanager_shows_what_fires_and_no_more_what_has_ended(tmp_pat
 
         def shown() -> list[dict[str, Any]]:
             answer = httpx.get(f"{server.url}/api/v2/alerts", trust_env=False)
-            told: list[dict[str, Any]] = answer.json()
-            return told
+            result: list[dict[str, Any]] = answer.json()
+            return result
 
         def post(*batches: Sequence[Notification], at: float = now) -> list[str]:
-            told = settings("alertmanager", "", urls=[server.url])
-            assert told.kind == "alertmanager"
-            way = Alertmanager(told, server.url)
+            result = settings("alertmanager", "", urls=[server.url])
+            assert result.kind == "alertmanager"
+            notifier = Alertmanager(result, server.url)
 
             async def send() -> list[str]:
-                fates: list[str] = [each.fate for batch in batches for each in await way.send(batch, at)]
-                await way.aclose()
+                fates: list[str] = [each.fate for batch in batches for each in await notifier.send(batch, at)]
+                await notifier.aclose()
                 return fates
 
             return asyncio.run(send())
@@ -757,5 +767,5 @@ def test_a_real_alertmanager_shows_what_fires_and_no_more_what_has_ended(tmp_pat
         assert eventually(lambda: [each["labels"]["workload_id"] for each in shown()] == ["w2"], 10)
 
 
-def at(told: str) -> float:
-    return datetime.fromisoformat(told.replace("Z", "+00:00")).timestamp()
+def at(result: str) -> float:
+    return datetime.fromisoformat(result.replace("Z", "+00:00")).timestamp()
