@@ -215,7 +215,7 @@ class PollSchedule:
             for polled in self.workloads.values():
                 polled.until = -math.inf
             left_out = ", ".join(f"{extra} of {which} workloads" for extra, which in sorted(dropped)) or "nothing"
-            log.info("requests_per_second is too low for all details", **{"left out": left_out})
+            log.info("requests_per_second is too low for all details", left_out=left_out)
         counts = dict.fromkeys(polling.EXTRAS, 0)
         for state in self._state.workloads.values() if dropped else ():
             for extra in dropped:

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 from unittest import mock
 
 import httpx
@@ -388,6 +389,8 @@ def free_address() -> str:
 class Running:
     """A daemon in a separate process; its standard error is read while it runs."""
 
+    started: ClassVar[list["Running"]] = []
+
     def __init__(self, *arguments: str, **environment: str) -> None:
         self.address = free_address()
         self.child = process(*arguments, f"--web.listen-address={self.address}", **environment)
@@ -395,6 +398,7 @@ class Running:
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
         self.client = httpx.Client(base_url=f"http://{self.address}", trust_env=False)
+        self.started.append(self)
 
     def _read(self) -> None:
         assert self.child.stderr is not None
@@ -426,6 +430,15 @@ class Running:
             assert stream is not None
             stream.close()
         return status, took, "".join(self.lines)
+
+
+@pytest.fixture(autouse=True)
+def no_daemon_outlives_its_test() -> Iterator[None]:
+    yield
+    for running in Running.started:
+        if running.child.poll() is None:
+            running.stop(signal.SIGKILL)
+    Running.started.clear()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
