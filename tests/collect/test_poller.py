@@ -10,6 +10,7 @@ import pytest
 from exporter.api.models import status_group
 from exporter.fleet.polling import PART_NAMES, Policy
 from exporter.simulator.stories import STORIES
+from exporter.telemetry.own_metrics import OWN_METRICS
 from tests.stage import START, Sent, Stage, played, simulated
 
 
@@ -180,6 +181,9 @@ STATUS_DETAILS = "/workloads/{id}/protons/{pid}/statusDetails"
 
 
 def counted(stage: Stage, name: str, **labels: str) -> float:
+    """The value of a metric of the exporter; 0 if it has no sample with these labels, which must be its own."""
+    (family,) = (each for each in OWN_METRICS if each.name == name.removesuffix("_total"))
+    assert {"account", *labels} == {*family.labels}
     value = stage.report.registry.get_sample_value(f"datarobot_exporter_{name}", {"account": "acme", **labels})
     return value or 0.0
 
@@ -213,7 +217,7 @@ def test_a_workload_whose_details_are_refused_costs_the_others_nothing(oddity: s
         requested = polled(stage.sent, "protons")
         for i, _ in others:
             assert max(b - a for a, b in pairwise(requested[i])) <= 300.0 + 30.0
-        assert counted(stage, "sweep_failures_total", poller="status", reason="throttled") == 0
+        assert counted(stage, "sweep_failures_total", lane="status", reason="throttled") == 0
 
     with simulated(40) as simulator:
         played(play, simulator)
@@ -238,7 +242,7 @@ def test_a_part_whose_route_is_paused_costs_nothing_and_comes_back_after_the_pau
             assert counted(stage, "detail_stale", part=part) == 0
         until = counted(stage, "api_paused_until_timestamp_seconds", endpoint=STATUS_DETAILS)
         assert 0 < until - stage.wall <= 300.0
-        assert counted(stage, "sweeps_total", poller="status") == 50
+        assert counted(stage, "sweeps_total", lane="status") == 50
         simulator.odd = frozenset()
         await stage.run(until - START + 60.0)
         assert counted(stage, "detail_stale", part="pods") == 0

@@ -100,9 +100,9 @@ def test_a_page_names_the_version_that_could_not_be_read_and_the_reason(ran: Ran
     assert words == [
         "",
         "",
-        "its pods: outgoing version ID: access is denied (403); give the token's user the role `user` on the workload",
-        "its pods: outgoing version ID: server error (5xx), which is common while a version drains",
-        "its pods: outgoing version ID: the response cannot be decoded",
+        "pods: outgoing version ID: access is denied (403); give the token's user the role `user` on the workload",
+        "pods: outgoing version ID: server error (5xx), which is common while a version drains",
+        "pods: outgoing version ID: the response cannot be decoded",
     ]
     assert all("exit code 1" in details["Likely cause"] for details in ran.evidence.values())
 
