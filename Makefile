@@ -17,10 +17,10 @@ run: $(STAMP)
 	@if [ -n "$$DATAROBOT_API_TOKEN$$DATAROBOT_API_TOKEN_FILE" ]; then exec $(BIN)/workload-exporter run $(ARGS); \
 	else echo "No DATAROBOT_API_TOKEN: running on the demo fleet." >&2; exec $(BIN)/workload-exporter demo $(ARGS); fi
 
-# One process per core; tests/conftest.py defines which tests share a process.
-TESTS := -m pytest --numprocesses=auto
-# The slow tests mostly wait for servers.
-WAITING := -m pytest --numprocesses=$(shell expr $$(nproc) + 2)
+# Tests that compute run in one process per core. All others also wait, for servers or timeouts: they run in two more.
+# tests/conftest.py defines which tests share a process.
+COMPUTING := -m pytest --numprocesses=auto
+TESTS := -m pytest --numprocesses=$(shell expr $$(nproc) + 2)
 PURE := $(addprefix tests/,alerting api diagnosis fleet metrics tracing test_masking.py)
 FAST := not (real or long or exhaustive)
 
@@ -29,11 +29,11 @@ test: SLOW := (real or long) and not exhaustive
 test-all: SLOW := real or long or exhaustive
 test test-all: $(STAMP)
 	$(BIN)/coverage erase
-	$(BIN)/coverage run $(TESTS) $(PURE)
+	$(BIN)/coverage run $(COMPUTING) $(PURE)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered
 	$(BIN)/python $(TESTS) $(PURE:%=--ignore=%) -m "$(FAST)"
-	$(BIN)/python $(WAITING) $(PURE:%=--ignore=%) -m "$(SLOW)"
+	$(BIN)/python $(TESTS) $(PURE:%=--ignore=%) -m "$(SLOW)"
 
 test-fast: $(STAMP)
 	$(BIN)/python $(TESTS) --hypothesis-profile=fast -m "$(FAST)"
