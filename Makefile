@@ -20,7 +20,7 @@ run: $(STAMP)
 # Tests that compute run in one process per core. All others also wait, for servers or timeouts: they run in two more.
 # tests/conftest.py defines which tests share a process.
 COMPUTING := -m pytest --numprocesses=auto
-TESTS := -m pytest --numprocesses=$(shell expr $$(nproc) + 2)
+TESTS = -m pytest --numprocesses=$(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 2)')
 PURE := $(addprefix tests/,alerting api diagnosis fleet metrics tracing test_masking.py)
 FAST := not (real or long or exhaustive)
 

@@ -42,11 +42,6 @@ _COLOURS = {
 _OUTCOME_TEXTS = {name: (name, colour) for name, colour in EPISODE_COLOURS.items()}
 
 
-def _in_range(expression: str, by: str) -> str:
-    """Increase of a counter in the selected time range."""
-    return f"round(sum by ({by}) (increase({expression}[$__range]) unless {UNIMPORTANT}))"
-
-
 def _any_condition(*alerts: str) -> str:
     return " or ".join(f"({condition_promql(alert)})" for alert in alerts)
 

@@ -44,7 +44,8 @@ def metrics_page() -> str:
         f"Every sample has the labels {_code(COMMON_LABELS)}; `account` is the name in the settings, `workload` the "
         "name in DataRobot (not unique), `workload_id` its id. A value that the API does not report has no sample: "
         "unknown is never zero. Values of the workload list are read once per `sweep.interval`; after "
-        "`sweep.stale_after` without a complete sweep all gauges are withdrawn, and `datarobot_exporter_*` has the "
+        "`sweep.stale_after` without a complete sweep all series of the account's workloads are withdrawn, and "
+        "`datarobot_exporter_*` has the "
         "reason. Details of workloads are polled in turn, within the budget: `datarobot_workload_fresh` reports which "
         "parts are recent, and a part that is too old is withdrawn.\n",
         "| Family | Type | More labels | Unit | Meaning | Source | No sample when | Stability | From profile |",
@@ -123,7 +124,7 @@ def settings_page() -> str:
         "Secrets are tokens, keys, passwords, webhook URLs, header values, and logins of proxies in `HTTP_PROXY` and "
         "similar variables. If a server or a receiver repeats one in a response, it is replaced by `***` in logs, "
         "metrics, traces, pages and on terminals, even if it is escaped for JSON, a URL or HTML. A secret that was "
-        "replaced by a new one stays hidden until the process ends. Not searched for are secrets of fewer than 6 "
+        "replaced by a new one stays hidden until the process ends. The search omits secrets of fewer than 6 "
         "characters or of up to 15 digits and, among pieces of URLs and values of headers whose names do not suggest a "
         "credential, texts like plain short words, such as `tenant-1`, because they would hide parts of names; these "
         "are only removed from responses of the peer to which they are sent. Core dumps are disabled. With "

@@ -57,8 +57,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="also print the last N lines of its log",
     )
     parser.epilog = (
-        f"{EXIT_STATUS} Also: 3: a warning condition; 4: a critical condition; 5: neither, but the health of the "
-        "workload is unknown, because its pods could not be read or the API does not report them."
+        f"{EXIT_STATUS} This command also exits with 3 if a warning condition is met, 4 if a critical one is, and 5 "
+        f"if neither is but the health of the workload is unknown, because its pods or its status could not be read "
+        f"or the API does not report them."
     )
 
 

@@ -32,14 +32,14 @@ COMMANDS = {
     "run": "sweep the accounts and serve their metrics (default)",
     "demo": "run against a simulated DataRobot with a changing fleet; needs no account",
     "check": "list every problem with the settings; with --online also test each API route and the trace collector",
-    "once": "make one complete sweep and print the metrics; exit 1 with the reason if it is incomplete",
+    "once": "make one sweep and print the metrics; exit 1 with the reason if it is incomplete",
     "explain": "diagnose one workload: what is wrong, the likely cause, and what to do next; needs no running daemon",
-    "plan": "estimate the API calls per minute that these settings cause",
+    "plan": "estimate the API requests per minute that these settings cause",
     "notify": "send a test notification to a receiver, resolve it, and print the responses",
     "healthcheck": "request /-/healthy from the running daemon; exit 0 if it is healthy",
-    "silence": "list, add or end silences of the running daemon's own paging",
+    "silence": "list, add or end silences of the running daemon's direct paging",
     "rules": "print the alert rules for Prometheus or the Prometheus operator",
-    "docs": "print the reference of metrics, settings or alerts, as in docs/",
+    "docs": "print the reference pages for metrics, settings and alerts, as in docs/",
 }
 """Summaries of the commands. Each command is the module of its name in this folder."""
 

@@ -120,8 +120,8 @@ CAUSES: tuple[Cause, ...] = (
     Cause("not_stopping", every(_LEAVING, _alert("DataRobotWorkloadStuckStopping")),
         "It does not finish stopping. Cause unknown: its process may ignore SIGTERM, requests may take very long, or "
         "its node may be lost.",
-        "Check its log. If it is active, requests are running, or SIGTERM is ignored. If it is silent, escalate to the "
-        "platform administrators.",
+        "Check its log. New lines mean that requests are still running, or that SIGTERM is ignored. If there are "
+        "none, escalate to the platform administrators.",
         "DataRobotWorkloadStuckStopping"),
     Cause("stopping", _LEAVING,
         "It is stopping and completing its last requests.",
@@ -131,8 +131,8 @@ CAUSES: tuple[Cause, ...] = (
     Cause("exit_error_since_change", _CRASHES_NEW,
         "Its process exits with an error soon after each start (exit code 1), and its version is new, which may be the "
         "cause.",
-        "Check the end of its log. If the previous version worked, replace the artifact with that one; otherwise fix "
-        "it.",
+        "Check the end of its log. If the previous version worked, replace the artifact with the previous one; "
+        "otherwise fix the artifact.",
         "DataRobotContainerCrashLooping"),
     *pod_causes(SERVING),
     *pod_causes(("candidate",), "The version being rolled out does not start: ", "new_version_"),
@@ -244,12 +244,14 @@ CAUSES: tuple[Cause, ...] = (
         and "resourcebundleinference" in facts.event.message.casefold(),
         "A replacement failed before it had any pods: no resource bundle could be chosen for it. The old version "
         "still serves.",
-        "Set a resource bundle in the workload's runtime settings, and replace again. It can wait until morning.",
+        "Set a resource bundle in the workload's runtime settings, and start the replacement again. It can wait until "
+        "morning.",
         "DataRobotReplacementFailed"),
     Cause("reverted", lambda facts: serving_pods_read(facts) and _recent(facts, "reverted"),
         "A replacement failed or was cancelled; the API reports neither which nor the reason. The previous version "
         "still serves.",
-        "Find out whether it was cancelled. If not, start it again in working hours and watch the new version's pods.",
+        "Find out whether it was cancelled. If not, start the replacement again during working hours and watch the "
+        "new version's pods.",
         "DataRobotReplacementFailed"),
     Cause("saturated", _alert("DataRobotAutoscalerSaturated"),
         "Its load is more than the maximum number of replicas of its autoscaler can handle.",
@@ -286,10 +288,10 @@ CAUSES: tuple[Cause, ...] = (
         "If it is needed, promote the artifact: it continues to run without a restart.", "DataRobotDraftExpiring"),
     Cause("bundle_gone", _alert("DataRobotBundleNotOffered"),
         "Its resource bundle was withdrawn: it continues to run, but its next start may fail.",
-        "Choose another bundle in its runtime settings in working hours.", "DataRobotBundleNotOffered"),
+        "Choose another bundle in its runtime settings during working hours.", "DataRobotBundleNotOffered"),
     Cause("replacement_stuck", _alert("DataRobotReplacementStuck"),
         "A replacement is taking a long time, and no pod shows a reason: a long warm-up, or it is stuck.",
-        "Check its warm-up and overlap settings. If they are short, cancel it and replace again.",
+        "Check its warm-up and overlap settings. If they are short, cancel the replacement and start it again.",
         "DataRobotReplacementStuck"),
     Cause("replacing", lambda facts: facts.rolling,
         "It is being replaced, without a problem so far.",

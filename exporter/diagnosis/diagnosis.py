@@ -201,7 +201,8 @@ def _limits(state: WorkloadState, context: WorkloadContext, met: frozenset[str])
         yield "bundle", f"its resource bundle {missing} is no longer in the catalogue"
     if "DataRobotAutoscalerSaturated" in met:
         most, load = workload_state.max_replicas(state), _LOAD.value(context)
-        yield "autoscaler", f"the autoscaler runs its maximum of {most} replicas, at {load:.1f} times its target"
+        at_maximum = f"the autoscaler is at its maximum of {most} replicas"
+        yield "autoscaler", f"{at_maximum}, and the load is {load:.1f} times its target"
     if "DataRobotWorkloadMemoryNearLimit" in met:
         ratios = (ratio.value(context) for ratio in (_MEMORY_OF_POD, _MEMORY_OF_WORKLOAD))
         used = max(ratio for ratio in ratios if ratio is not None)

@@ -59,7 +59,7 @@ def _lacks(resource: str) -> _RoleTest:
 
 _FIX = "Check the end of its log. If a new version or new settings caused it, roll back; otherwise fix the artifact."
 _FIX_NEW = (
-    "Check the log of that version, fix its artifact, and start the replacement again in working hours: the old "
+    "Check the log of that version, fix its artifact, and start the replacement again during working hours: the old "
     "version still serves."
 )
 _NO_CAPACITY = "Wait if nodes are added on demand. Otherwise stop less important workloads, or choose another bundle."

@@ -402,9 +402,10 @@ DETAILED: tuple[Family, ...] = (
         reads=("pods",)),
     row("proton_unreadable", "Protons whose pods could not be read at the last poll, by reason. `role` is unknown "
         "for protons missing from the proton list.", _unreadable, labels=("reason", "role"),
-        source=f"{_POD_SOURCE}, protons[]", absence="the pods of all protons were read, or of none: see "
-            "datarobot_workload_fresh and datarobot_workload_access_refused", unit="protons", reads=("pods",),
-        profile="minimal"),
+        source=f"{_POD_SOURCE}, protons[]",
+        absence="the pods of all protons were read, or those of no proton were (then see datarobot_workload_fresh and "
+        "datarobot_workload_access_refused)",
+        unit="protons", reads=("pods",), profile="minimal"),
     row("proton_replicas", "Listed pods by phase. A phase does not indicate health, and stopped pods stay listed.",
         _snapshots(_phases), labels=(*_P, "phase"), source=f"{_POD_SOURCE} replicas[].status", absence=_NO_PODS,
         unit="pods", reads=("pods",)),
@@ -473,8 +474,9 @@ DETAILED: tuple[Family, ...] = (
     row("workload_scaled_to_zero", "1 while the autoscaler has scaled the workload to zero pods for lack of "
         "requests, 0 while there are pods.",
         lambda view: one(None if (zero := workload_state.scaled_to_zero(view.state)) is None else float(zero)),
-        source="autoscaling, statusDetails, status", absence="the autoscaler may not go to zero, or the pods are not "
-        "known", reads=("pods", "workload"), profile="minimal"),
+        source="autoscaling, statusDetails, status",
+        absence="the autoscaler is not allowed to scale to zero, or the pods are not known",
+        reads=("pods", "workload"), profile="minimal"),
     row("workload_autoscaling_load_ratio", "Load of a live pod divided by the autoscaler's target; above 1 the "
         "autoscaler adds pods. Load is concurrent requests, or CPU usage over requested CPU.", _load_ratios,
         labels=("scaling_metric",), source="autoscaling.policies[], stats, autocollectedValues",

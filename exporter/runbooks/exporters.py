@@ -48,12 +48,15 @@ EXPORTERS: dict[str, Runbook] = {
         (Symptom("It responds to you but not to Prometheus.",
                  "Address, port, TLS, password, or the network between them.",
                  "The *Targets* page of Prometheus shows the error: compare with `web.listen_address`."),
-         Symptom("It is not running, and its log ends with errors in the settings.", "Exit status 2.",
+         Symptom("It is not running, and its log ends with errors in the settings.",
+                 "Its settings are invalid (exit status 2).",
                  "Correct the settings."),
-         Symptom("It was killed for memory.", "The fleet has more series than its memory limit allows.",
+         Symptom("It was killed because it used too much memory.",
+                 "The fleet has more series than its memory limit allows.",
                  "Give it more memory, a smaller `metrics.profile`, or shards."),
          Symptom("The alert has no label `instance`.", "Prometheus has no target of this job.",
-                 "Add the scrape job, or generate the rules with the selector of yours.")),
+                 "Add the scrape job, or, if yours has another name, generate the rules with "
+                 "`--alerts.selector='job=\"…\"'`.")),
         "While it is being moved.",
         "a restart takes seconds, and three minutes are shorter than the time for which alerts are kept",
         "When Prometheus scrapes it again.",
@@ -95,7 +98,7 @@ EXPORTERS: dict[str, Runbook] = {
     ),
     "DataRobotTokenRejected": Runbook(
         "The API responds to the exporter with 401 or 403.",
-        "There is no more data about the account.",
+        "No new data about the account is read. The last data is withdrawn after `sweep.stale_after`.",
         ALERT_USERS,
         (CHECK_ONLINE, SWEEPS, EXPORTER_LOG),
         (_TOKEN, _PERMISSION),
@@ -135,8 +138,8 @@ EXPORTERS: dict[str, Runbook] = {
         "one unusual response does not mean that the API has changed",
     ),
     "DataRobotExporterPartialSweep": Runbook(
-        "The last sweep was incomplete, and this has been so for half an hour. Some sweeps succeed; otherwise other "
-        "alerts would fire.",
+        "No sweep has been complete for half an hour. DataRobotApiUnreachable has the same condition with a shorter "
+        "wait time, so it fires first and mutes this alert.",
         "States are older than they should be.",
         ALERT_USERS,
         (SWEEPS, _CODES, EXPORTER_LOG),
@@ -178,7 +181,7 @@ EXPORTERS: dict[str, Runbook] = {
     "DataRobotExporterSeriesLimit": Runbook(
         "The exporter would serve more series than `metrics.series_limit`, so it leaves out workloads.",
         "No metric and no alert covers the workloads that are left out.",
-        ALERT_USERS,
+        "The owners and callers of the workloads that are left out.",
         (Check("How many workloads, and how many series?",
                query='{__name__=~"datarobot_exporter_series.*"}'),),
         (Symptom("The fleet has grown.", "The limit is too low.",
@@ -191,7 +194,7 @@ EXPORTERS: dict[str, Runbook] = {
     "DataRobotExporterStateNotKept": Runbook(
         "The state file cannot be written.",
         "None now: counters continue in memory. After a restart they would continue from the last written values.",
-        ALERT_USERS,
+        "No one now; after a restart, everyone who relies on the counters.",
         (EXPORTER_LOG, Check("Is the disk full?", 'df -h "${STATE_FOLDER:-.}"')),
         (Symptom("`disk is full` in the log.", "There is no free space.", "Free some space; nothing else is needed."),
          Symptom("`readonly` or `permission` in the log.", "The exporter's user cannot write to the folder.",
@@ -202,8 +205,8 @@ EXPORTERS: dict[str, Runbook] = {
     "DataRobotExporterCannotNotify": Runbook(
         "Direct paging is enabled, and one of the receivers does not accept notifications.",
         "That receiver gets no notifications, neither of new incidents nor of resolved ones. The others do.",
-        ALERT_USERS,
-        (Check("Which receiver, and since when?",
+        "Everyone who is notified by that receiver.",
+        (Check("Which receiver, and for how many seconds?",
                query="datarobot_exporter_notification_failing_seconds > 0"),
          Check("For which reason?", query="increase(datarobot_exporter_notification_failures_total[15m]) > 0"),
          EXPORTER_LOG,
@@ -221,8 +224,8 @@ EXPORTERS: dict[str, Runbook] = {
     ),
     "DataRobotExporterReloadFailed": Runbook(
         "A reload of the settings failed; the previous settings are still in force.",
-        "None now. After a restart, the exporter would not start.",
-        ALERT_USERS,
+        "None now. But if the exporter is restarted, it will not start.",
+        "The person who changed the settings: the change has no effect.",
         (Check("What is wrong with the settings?", 'workload-exporter check ${CONFIG:+"--config.file=$CONFIG"}'),
          EXPORTER_LOG),
         (Symptom("The check lists errors.", "A typing error, or a setting of another version.",

@@ -135,8 +135,8 @@ def _thresholds(alert: Alert, runbook: Runbook) -> Iterator[str]:
     if alert.component == "exporter" and not limits(alert):
         return
     yield (
-        f"\nTo change them, set `alerts.thresholds` and `alerts.wait.{alert.name}` in the settings and regenerate the "
-        "rules: `workload-exporter rules`."
+        f"\nTo change them, set `alerts.thresholds` and `alerts.wait.{alert.name}` in the settings, then regenerate "
+        f"the rules (`workload-exporter rules`) or, with direct paging, reload the settings."
     )
 
 

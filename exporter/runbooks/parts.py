@@ -56,7 +56,7 @@ def families(*names: str, labels: str = WORKLOAD_LABEL) -> str:
 CALLERS = "Everybody who calls the workload."
 SOME_CALLERS = "Possibly its callers: check how many replicas are ready."
 OWNERS = "The owners of the workload; also its callers if no other version of it serves."
-ALERT_USERS = "Everyone who relies on these alerts: the data about workloads is outdated."
+ALERT_USERS = "Everyone who relies on these alerts: the data about workloads may be outdated or incomplete."
 
 # -- checks
 WORKLOAD = Check(
@@ -133,7 +133,8 @@ CRASH = Symptom(
 EXIT_ZERO = Symptom(
     "A container last terminated with `Completed` and exit code 0, whatever its current waiting reason is.",
     "The process is not a server: it finishes its work and exits, or a start script runs the server in the background.",
-    "Run the server in the foreground, listening on its port. Jobs that end are not supported.",
+    "Run the server in the foreground, listening on its port. A process that finishes its work and exits is not "
+    "supported.",
 )
 PROBE_KILLS = Symptom(
     "The number of restarts increases; the last exit code is 137 or 143 with the reason `Error`, not `OOMKilled`.",

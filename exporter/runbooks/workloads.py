@@ -40,7 +40,7 @@ from exporter.runbooks.parts import (
 
 WORKLOADS: dict[str, Runbook] = {
     "DataRobotWorkloadErrored": Runbook(
-        "The platform reports `errored`, or `failed` as some of its versions do: pods of the workload fail. The worst "
+        "The platform reports `errored` (some of its versions: `failed`): pods of the workload are failing. The worst "
         "replica decides, so one broken container is enough. The state can outlast the pods: it stays until something "
         "newer is reported.",
         "Usually the endpoint does not respond; with several replicas, some may.",
@@ -54,7 +54,7 @@ WORKLOADS: dict[str, Runbook] = {
                 "Start it again, or replace its artifact. If it is no longer needed, delete it.",
             ),
         ),
-        "While it is being fixed. Workloads that are known to be broken are better stopped.",
+        "While it is being fixed. Stop workloads that are known to be broken instead.",
         "a slow start may be reported as errored for some minutes and recover by itself",
     ),
     "DataRobotWorkloadUnreadable": Runbook(
@@ -186,7 +186,8 @@ WORKLOADS: dict[str, Runbook] = {
         (NODE, PULL, READINESS, CRASH, CONFIG, PODS_NOT_REPORTED,
          Symptom("It has been `provisioning` for a long time, and containers are waiting with `ContainerCreating`.",
                  "A volume or a secret is missing, or the image is very large.",
-                 "The messages of the pod's conditions name what is missing. A large image takes long once per node.")),
+                 "The messages of the pod's conditions name what is missing. A large image takes a long time, but "
+                 "only once per node.")),
         "During first starts of large models that are known to take long.",
         "the time since the last change of state is part of the condition",
     ),
@@ -259,7 +260,7 @@ WORKLOADS: dict[str, Runbook] = {
         (Symptom("It is still needed.", "It was never promoted.",
                  "Promote it in the console: it continues to run without a restart; its statistics are reset."),
          Symptom("It is not needed.", "An experiment.", "Nothing to do, or stop it now.")),
-        "For experiments; better give them a low importance, which this alert excludes.",
+        "For experiments; it is better to give them a low importance, which this alert excludes.",
         "there is only an hour left to react",
         "When it is promoted or stopped.",
     ),
@@ -275,7 +276,7 @@ WORKLOADS: dict[str, Runbook] = {
     ),
     "DataRobotWorkloadStuckStopping": Runbook(
         "The workload has been draining or stopping for longer than the ten to twelve minutes that this takes.",
-        "It occupies CPUs, memory, GPUs, and counts towards the account's limit.",
+        "It occupies CPUs, memory and GPUs, and counts towards the account's limit.",
         OWNERS,
         (TIME_IN_STATE, PODS, EVENTS),
         (Symptom("Containers are still running.",
@@ -290,29 +291,32 @@ WORKLOADS: dict[str, Runbook] = {
         "the time is part of the condition",
     ),
     "DataRobotReplacementFailed": Runbook(
-        "A new version, or new settings, did not start. The platform rolled back to the old version without leaving "
-        "`running`, so the status does not show it. Either an event reports it, or a replacement ended and nothing had "
+        "A new version, or new settings, did not start. The platform rolled back to the old version while the "
+        "workload stayed `running`, so the status does not show it. Either an event reports it, or a replacement "
+        "ended and nothing had "
         "changed.",
         "The old version still serves. Users may expect the new one.",
         OWNERS,
         (REPLACEMENT, EVENTS, WORKLOAD, LOG),
         (Symptom("The event's message reports errored pods; `protonStatuses` has their reasons and exit codes.",
                  "The new version crashes, cannot be pulled or is never ready.",
-                 "Fix the artifact and replace again. Reasons and exit codes mean the same as for an errored workload: "
+                 "Fix the artifact and start the replacement again. Reasons and exit codes mean the same as for an "
+                 "errored workload: "
                  "see [DataRobotWorkloadErrored](DataRobotWorkloadErrored.md#likely-causes)."),
          Symptom("The event's message contains `ResourceBundleInferenceError`.",
                  "The platform could not choose a bundle: the artifact specifies no resources, or none fits.",
                  "Set a resource bundle in the workload's own runtime settings. It can wait until morning: the old "
                  "version serves."),
          Symptom("There is no event.", "The replacement was rolled back or cancelled, possibly by a person.",
-                 "Find out whether it was cancelled; otherwise replace again and watch the candidate's pods.")),
+                 "Find out whether it was cancelled. If not, start the replacement again and watch the candidate's "
+                 "pods.")),
         "While a replacement is being tried repeatedly.",
         "a failed replacement does not recover by itself",
         "By itself {replacement_failed_seconds} after the failure.",
     ),
     "DataRobotReplacementStuck": Runbook(
-        "A replacement has been in progress for a long time. Normal are some minutes plus the warm-up and the "
-        "overlap in its settings.",
+        "A replacement has been in progress for a long time. A few minutes, plus the warm-up and the overlap in its "
+        "settings, are normal.",
         "Two versions occupy capacity; the old one serves.",
         OWNERS,
         (REPLACEMENT,
@@ -375,7 +379,7 @@ WORKLOADS: dict[str, Runbook] = {
         "settings may be changing",
     ),
     "DataRobotAutoscalerSaturated": Runbook(
-        "The autoscaler runs its maximum number of replicas, and the load per replica is at or above its target.",
+        "The autoscaler is at its maximum number of replicas, and the load per replica is at or above its target.",
         "Responses become slower; with more load, requests are refused.",
         SOME_CALLERS,
         (Check("What is the load as a share of its target, by metric?",
@@ -463,8 +467,8 @@ WORKLOADS: dict[str, Runbook] = {
         "during a deployment there may be more replicas for a while",
     ),
     "DataRobotFleetManyFailing": Runbook(
-        "A fifth of the account's active workloads, and at least five, are errored, interrupted, or running without a "
-        "ready replica. A common cause is likely.",
+        "At least five of the account's workloads, and at least as many as a fifth of its active ones, are errored, "
+        "failed, interrupted, or running without a ready replica. A common cause is likely.",
         "An outage of many services at the same time.",
         "Everybody who calls one of these workloads.",
         (Check("Which workloads, by state?",
@@ -487,24 +491,24 @@ WORKLOADS: dict[str, Runbook] = {
         "a failing node may affect five workloads, which then recover by themselves",
     ),
     "DataRobotErrorBudgetBurnFast": Runbook(
-        "Measured over an hour and over five minutes (or six hours and one), so many requests get a response with "
-        "status 500 or above that the monthly error budget will be used up within days.",
+        "Measured both over an hour and over five minutes, or both over six hours and over one hour, so many requests "
+        "get a response with status 500 or above that the monthly error budget will be used up within hours or days.",
         "Some of the callers are getting errors now.",
         SOME_CALLERS,
         (TRAFFIC, CHANGES, REASONS, LOG),
         (BAD_RELEASE, DOWNSTREAM, OVERLOAD, OOM, CRASH),
-        "During load tests. Set `error_budget` to your objective.",
-        "the windows themselves are the delay",
+        "During load tests. If your objective is not 99.5%, set `error_budget` to 1 minus your objective.",
+        "the windows already delay the alert, so that a short wait is enough",
     ),
     "DataRobotErrorBudgetBurnSlow": Runbook(
-        "Measured over a day and six hours (or three days and six hours), more requests fail than the objective "
-        "allows.",
+        "Measured both over a day and over six hours, or both over three days and over six hours, more requests fail "
+        "than the objective allows.",
         "A small share of the requests fails all the time.",
         SOME_CALLERS,
         (TRAFFIC, LOG, EXIT_CODES, CHANGES),
         (DOWNSTREAM, OOM, OVERLOAD,
          Symptom("The errors come from one kind of request.", "A bug that only some input triggers.",
-                 "Fix it in working hours.")),
+                 "Fix it during working hours.")),
         "While a fixed version is being prepared.",
         "it can wait until morning",
     ),

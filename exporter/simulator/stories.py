@@ -159,7 +159,7 @@ STORIES: tuple[Story, ...] = (
     ),
     Story(
         "start of 14 minutes",
-        "a start that takes 14 minutes, eleven of which are an image pull",
+        "a start that takes 14 minutes, thirteen of which are an image pull",
         (
             *_start(minutes=14),
             StoryStep(20 * MINUTE, "running"),

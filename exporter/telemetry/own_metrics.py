@@ -134,7 +134,10 @@ OWN_METRICS: tuple[OwnMetric, ...] = (
         "Age of workload details across the fleet, by part, in seconds.",
     ),
     OwnMetric(
-        "detail_stale", "gauge", ("account", "part"), "Workloads with a part of their details too old and withdrawn."
+        "detail_stale",
+        "gauge",
+        ("account", "part"),
+        "Workloads for which this part of the details was too old and was withdrawn.",
     ),
     OwnMetric(
         "detail_dropped_workloads",

@@ -286,8 +286,7 @@ def test_templates_are_filled_in_and_values_that_only_prometheus_has_are_left_ou
     options = Options(runbooks="https://runbooks.test/", dashboards="https://grafana.test", console="https://dr.test")
     full = messages.notification(alarm(workload="a b", workload_id="w/1"), options)
     assert full.annotations["description"] == (
-        "Workload a b (w/1) of account acme has been errored or failed for five minutes: it serves only in "
-        "part or not at all."
+        "Workload a b (w/1) of account acme is errored or failed: it serves only in part or not at all."
     )
     assert full.annotations["dashboard_url"].endswith("var-account=acme&var-workload=w%2F1")
     assert full.links[0] == ("Runbook", "https://runbooks.test/DataRobotWorkloadErrored.md")

@@ -25,7 +25,7 @@ def test_a_rule_has_its_wait_its_severity_and_what_a_person_reads() -> None:
     assert rule["annotations"] == {
         "summary": "A workload has failed.",
         "description": "Workload {{ $labels.workload }} ({{ $labels.workload_id }}) of account {{ $labels.account }} "
-        "has been errored or failed for five minutes: it serves only in part or not at all.",
+        "is errored or failed: it serves only in part or not at all.",
         "runbook_url": "alerts/runbooks/DataRobotWorkloadErrored.md",
     }
 

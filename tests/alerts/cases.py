@@ -110,7 +110,7 @@ NEVER: Page = {f'{X}sweep_last_success_timestamp_seconds{{lane="status"}}': None
 
 CASES: tuple[Case, ...] = (
     Case("DataRobotWorkloadErrored", "critical", status("errored"), wait=300,
-        says=WHO + "has been errored or failed for five minutes: it serves only in part or not at all.",
+        says=WHO + "is errored or failed: it serves only in part or not at all.",
         also={**IMPORTANT, **TICKETS, "status failed": Also(status("failed")),
             "status failed, softly": Also({**status("failed"), **importance("low")}, severity="warning")},
         silent={**other_statuses("errored", "failed"),
@@ -491,8 +491,7 @@ CASES: tuple[Case, ...] = (
                 for field in ("status", "replacement.status", "type")}}),
     Case("DataRobotExporterPartialSweep", "warning", {f'{X}sweep_complete{{lane="status"}}': 0.0}, wait=1800,
         who=ACCOUNT,
-        says="The latest sweep of account acme has been incomplete for half an hour; the data shown is from an "
-        "earlier sweep.",
+        says="Sweeps of account acme are incomplete; the data shown, if any, is from an earlier sweep.",
         also={"another schedule is": Also({f'{X}sweep_complete{{lane="slow"}}': 1.0})},
         silent={"complete": {f'{X}sweep_complete{{lane="status"}}': 1.0}, "of another schedule": {
             f'{X}sweep_complete{{lane="status"}}': 1.0, f'{X}sweep_complete{{lane="slow"}}': 0.0}}),

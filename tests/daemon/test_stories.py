@@ -8,8 +8,9 @@ golden file lists all differences from the healthy workload, each later step the
     - series                  only the healthy workload has it; without labels: the story has none of the family
     = series                  as for the healthy workload again
 
-So a new metric changes a golden file only if the story affects that metric. Timestamps are in seconds since the start
-of the play. `UPDATE_GOLDEN=1 pytest tests/daemon/test_stories.py` regenerates the files.
+So a new metric changes a golden file only if the story affects that metric. What the comparison leaves out, the values
+of workloads without a problem, is in tests/golden/healthy: all series of a few configurations. Timestamps are in
+seconds since the start of the play. `UPDATE_GOLDEN=1 pytest tests/daemon/test_stories.py` regenerates the files.
 """
 
 import re
@@ -35,6 +36,8 @@ PROTON = re.compile(r'\bproton_id="[^"]*",?')
 KNOWN_IMPORTANCES = ("low", "moderate", "high", "critical")
 OF_WORKLOAD = ("workload_", "proton_", "container_")
 ALL_OTHERS = "all other series of the workload"
+CONFIGURATIONS = ("healthy", "autoscaled", "unschedulable GPU")
+"""Stories whose configurations, played as healthy workloads, have all series of a workload without a problem."""
 
 
 def healthy(story: Story) -> Story:
@@ -142,6 +145,14 @@ def golden(story: Story, families: Sequence[Family] = FAMILIES) -> str:
 def test_a_story_changes_the_metrics_that_its_golden_file_lists(story: Story) -> None:
     file, text = path(story), golden(story)
     check_golden(file, text)
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_a_healthy_workload_has_all_series_that_its_golden_file_lists(name: str) -> None:
+    story = next(each for each in STORIES if each.name == name)
+    (page,) = pages(healthy(story), [600.0], FAMILIES)
+    lines = sorted(f"{series} {value}" for series, value in page.items())
+    check_golden(GOLDEN / "healthy" / path(story).name, "\n".join(lines) + "\n")
 
 
 @pytest.mark.parametrize("name", ["crash loop", "deleted", "bare"])

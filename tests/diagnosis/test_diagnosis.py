@@ -523,7 +523,7 @@ def test_requests_are_shown_if_they_are_known(windows: dict[str, Window], words:
          "its resource bundle old is no longer in the catalogue"),
         (state(runtime=runtime(1, 2, policies=(BUSY,)), details=LOADED,
               reported=pods(replica(container()), replica(container(), name="two"))),
-         "the autoscaler runs its maximum of 2 replicas, at 2.5 times its target"),
+         "the autoscaler is at its maximum of 2 replicas, and the load is 2.5 times its target"),
         (state(runtime=runtime(resolved_bundle=BIG), details={"usage": USED}),
          "99% of the memory of its resource bundle is in use (2 GiB per replica)"),
         (state(details={"windows": {name: Window(NOW - 100, NOW, RequestMetrics(

@@ -12,6 +12,14 @@ from tests.components import component
 from tests.web.serving import PAGE, Served
 
 
+def test_metrics_are_served_as_text_with_their_length() -> None:
+    response = Served().request("GET", "/metrics", **{"accept-encoding": "identity"})
+    assert (response.status_code, response.headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    assert response.text == "# TYPE a gauge\n" + "a 1.0\n" * 1000 + "# B\nown 2.0\n"
+    assert response.headers["content-length"] == str(len(response.content))
+    assert response.headers["vary"] == "accept, accept-encoding"
+
+
 def test_openmetrics_ends_with_eof() -> None:
     response = Served().request("GET", "/metrics", accept="application/openmetrics-text;version=1.0.0")
     assert response.headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
