@@ -287,7 +287,7 @@ def test_no_command_leaves_a_core_file(api: Simulator, tmp_path: Path) -> None:
     file = settings(tmp_path, api, "http://127.0.0.1:1", "http://127.0.0.1:1")
     flags = (f"--config.file={file}", f"--web.listen-address={url.removeprefix('http://')}")
     with running(tmp_path / "log", sys.executable, "-m", "exporter", "run", *flags) as process:
-        assert eventually(lambda: http.get(f"{url}/-/healthy").status_code == 200, 30)
+        assert eventually(lambda: "process_" in http.get(f"{url}/metrics").text, 30)
         limits = Path(f"/proc/{process.pid}/limits").read_text()
         owner = Path(f"/proc/{process.pid}/environ").stat().st_uid
         page = http.get(f"{url}/metrics").text
