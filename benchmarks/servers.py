@@ -102,7 +102,7 @@ async def keep_refreshing(application: Application, exposition: Exposition, size
     gc.freeze()
     for state in itertools.cycle([*states, *reversed(states)]):
         for _ in exposition.steps(state):
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # let the other tasks run
         page = await asyncio.to_thread(publisher.publish, exposition.bodies(), b"", b"")
         application.publish(page)
 

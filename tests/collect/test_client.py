@@ -60,9 +60,9 @@ class World:
         deadline = self.now + seconds
         heapq.heappush(self._sleepers, deadline)
         for _ in range(50):  # everyone else gets as far as they can in this moment
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # let the other tasks run
         while self._sleepers[0] < deadline:  # noqa: ASYNC110 — no event signals that all others wait
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # let the other tasks run
         heapq.heappop(self._sleepers)
         self.now = max(self.now, deadline)
 
@@ -226,7 +226,7 @@ def test_the_number_of_requests_in_progress_is_limited() -> None:
             now += 1
             in_progress.append(now)
             for _ in range(5):
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # let the other tasks run
             now -= 1
             return httpx.Response(200)
 

@@ -38,7 +38,7 @@ class Time:
         self.steady += seconds
 
     async def pause(self, seconds: float) -> None:
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # let the other tasks run
         self.pass_(seconds)
 
     @property
@@ -318,7 +318,7 @@ def test_old_workloads_are_withdrawn_even_while_a_sweep_hangs(simulator: Simulat
         await scene.sweep()
         simulator.odd = {"hanging@/workloads"}
         hanging = asyncio.create_task(scene.daemon.sweep("eu"))
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # let the other tasks run
         scene.time.pass_(901)
         await scene.daemon.publish()
         assert await scene.workloads() == 0
@@ -383,7 +383,7 @@ def test_reloads_that_come_together_leave_one_pager_and_it_is_the_last_ones(simu
         daemon, names = scene.daemon, ("one", "two", "three")
         await use_paging(daemon, paged(scene.settings, "none"))
         await asyncio.gather(*(use_paging(daemon, paged(scene.settings, name)) for name in names))
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # let the other tasks run
         running = [task for task in asyncio.all_tasks() if "Pager._run" in str(task.get_coro())]
         assert len(running) == 1
         assert daemon.paging.pager is not None

@@ -20,7 +20,7 @@ async def first_ready(scene: Scene) -> int:
     """How many workloads the page has at the first moment at which /-/ready answers 200."""
     async with asyncio.timeout(30):
         while (await scene.get("/-/ready"))[0] != 200:  # noqa: ASYNC110 — checks at each turn of the loop
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # let the other tasks run
     return await scene.workloads()  # nothing else runs in between: neither answer waits for anything
 
 
@@ -71,7 +71,7 @@ def test_a_page_that_is_made_while_a_reload_changes_what_is_served_is_whole(simu
         assert await first_ready(scene) == there
         while not all(task.done() for task in working):
             assert await scene.workloads() == there
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # let the other tasks run
         await asyncio.gather(*working)
 
     play(simulator, work)
@@ -85,7 +85,7 @@ def test_an_account_that_a_reload_changes_stays_ready(simulator: Simulator) -> N
         reloading = asyncio.create_task(scene.daemon.reload())
         while not reloading.done():
             assert await scene.get("/-/ready") == (200, b"ready\n")
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # let the other tasks run
         assert await reloading == []
 
     play(simulator, work)

@@ -287,7 +287,7 @@ def test_reloads_requested_at_once_are_made_one_after_another(simulator: Simulat
         requested = [asyncio.create_task(scene.reload()) for _ in rates]
         await asyncio.to_thread(first.wait, 30)
         for _ in range(100):
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # let the other tasks run
         assert begun == [20.0]
         assert (await scene.get("/-/healthy"))[0] == 200
         free.set()
@@ -310,7 +310,7 @@ def test_no_page_lacks_workloads_while_reloads_change_what_is_served(simulator: 
         requested = [asyncio.create_task(scene.daemon.reload()) for _ in range(3)]
         while not all(task.done() for task in requested):
             assert await scene.workloads() == there
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # let the other tasks run
         assert await asyncio.gather(*requested) == [[], [], []]
 
     play(simulator, tmp_path, work)

@@ -17,6 +17,7 @@ def test_the_fleet_dashboard_is_drawn_without_errors(bad: Prometheus, tmp_path: 
     for name in ("node", "npm", "chromium"):
         component(name)
     if not (HERE / "node_modules").exists() and os.environ.get("CI") != "true":
+        # CI downloads them and always runs this test.
         pytest.skip("the npm packages are not installed: run `make pictures`, which downloads about 400 MB")
     picture = tmp_path / "fleet.png"
     assert draw("fleet", bad, bundled(tmp_path), picture) == []

@@ -95,7 +95,7 @@ async def eventually(condition: Callable[[], bool]) -> None:
     """Wait until other threads and tasks have made the condition true."""
     async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 — there is no event to wait for
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.005)  # polling interval: real sockets take real time
 
 
 ACCEPTED = Verdict("accepted", "ok")

@@ -450,7 +450,7 @@ def test_closing_waits_for_a_notification_in_progress() -> None:
         turn = asyncio.create_task(scene.pager.notify())
         await requested.wait()
         closing = asyncio.create_task(scene.pager.close())
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # let the other tasks run
         answer.set()
         await closing
         await turn

@@ -78,7 +78,7 @@ class Served:
     async def idle(self) -> None:
         """Wait until the server has received a request and closed all connections."""
         while not self.counted or self.server.server_state.connections:  # noqa: ASYNC110 — there is no event to wait for
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # polling interval: real sockets take real time
 
     def request(self, method: str, path: str, **headers: str) -> httpx.Response:
         async def work(host: str, port: int) -> httpx.Response:

@@ -100,7 +100,7 @@ def test_slow_requests_leave_room_for_metrics_and_health(disconnect: bool) -> No
         served.page_ready = asyncio.Event()
         slow = [await connect(get("/")) for _ in range(ORDINARY)]
         while len(served.server.server_state.tasks) < ORDINARY:  # noqa: ASYNC110 — there is no event to wait for
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # let the other tasks run
         if disconnect:
             for each in slow:
                 each.writer.close()
@@ -125,7 +125,7 @@ def test_a_client_that_does_not_read_is_closed_for_a_new_one(request_: bytes) ->
         for _ in range(LIMIT):
             await connect(request_)
         while len(served.counted) < LIMIT:  # noqa: ASYNC110 — there is no event to wait for
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # let the other tasks run
         response = await (await connect(READ_LARGE)).response()
         assert served.closed == {"unread": 1}
         return await prioritised_statuses(connect), response
@@ -156,7 +156,7 @@ def test_idle_time_after_a_response_is_not_limited_by_the_read_timeout() -> None
         await scraper.request(get("/-/healthy"))
         await connect(READ_LARGE)  # after the scraper, so that it times out later
         while not served.closed:  # noqa: ASYNC110 — there is no event to wait for
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # polling interval: real sockets take real time
         return await scraper.request(get("/-/healthy"))
 
     assert run_clients(served, work) == 200
@@ -173,7 +173,7 @@ def test_pipelined_requests_extend_no_timeout_and_add_no_responses_in_memory(mor
         client = await connect(READ_LARGE)
         while not served.counted or served.server.server_state.connections:
             client.writer.write(more)
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # polling interval: real sockets take real time
         return len(served.counted)
 
     assert run_clients(served, work) == 1
@@ -203,8 +203,8 @@ def test_a_closed_connection_leaves_no_reference_cycles() -> None:
             client.writer.transport.abort()
         during = alive()
         while served.server.server_state.connections or served.server.server_state.tasks:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0)
+            await asyncio.sleep(0.01)  # polling interval: real sockets take real time
+        await asyncio.sleep(0)  # let the other tasks run
         return during, alive()
 
     gc.collect()

@@ -78,7 +78,7 @@ class Bench:
 
     async def settle(self) -> None:
         for _ in range(5):
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # let the other tasks run
 
     async def checks_until(self, request: "asyncio.Task[bool | None]", refill: Callable[[], Any] = lambda: None) -> int:
         """The number of checks until this request is decided; `refill` is called before each."""

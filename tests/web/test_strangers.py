@@ -44,7 +44,7 @@ async def guessing(connect: Connect) -> AsyncIterator[list[int]]:
     strangers = [asyncio.create_task(guess(connect, answered)) for _ in range(STRANGERS)]
     try:
         while len(answered) < 5:  # noqa: ASYNC110 — there is no event to wait for
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # let the other tasks run
         yield answered
     finally:
         for each in strangers:
