@@ -78,6 +78,15 @@ def next_alarms(alarms: Alarms, subjects: Iterable[Subject], options: Options, n
     return found
 
 
+def only_kept(firing: Iterable[Alarm], now: float) -> frozenset[str]:
+    """The keys of the incidents whose conditions are not met at `now`: they are over unless they come back soon.
+
+    Nobody needs to be told of them who was not told before, for instance because they were muted.
+    """
+    firing = tuple(firing)
+    return frozenset(alarm.key for alarm in firing) - {alarm.key for alarm in firing if alarm.held == now}
+
+
 def _relabelled(alarm: Alarm, subject: Subject) -> Alarm:
     """The alarm with the current labels of its subject: a workload may be renamed."""
     return alarm if alarm.labels == subject.labels else msgspec.structs.replace(alarm, labels=subject.labels)
@@ -93,7 +102,9 @@ def _keep(found: dict[str, Alarm], place: str, alarm: Alarm | None) -> None:
 
 
 def _met(alarm: Alarm, options: Options, now: float) -> Alarm:
-    wait = options.waits.get(alarm.alert, BY_NAME[alarm.alert].wait) / options.scale
+    alert = BY_NAME[alarm.alert]
+    # The condition of an alert with `since` has the wait in it.
+    wait = 0.0 if alert.since is not None else options.waits.get(alarm.alert, alert.wait) / options.scale
     fires = alarm.fired is None and now - alarm.since >= wait
     return msgspec.structs.replace(alarm, held=now, recent=now, fired=now if fires else alarm.fired)
 
@@ -106,6 +117,6 @@ def _not_met(alarm: Alarm, recent: bool, options: Options, now: float) -> Alarm 
         return msgspec.structs.replace(_met(alarm, options, now), recent=alarm.recent)
     if alarm.fired is None:
         return None
-    if now - alarm.held < BY_NAME[alarm.alert].keep / options.scale:
+    if now - alarm.held < BY_NAME[alarm.alert].keep_of(alarm.severity) / options.scale:
         return alarm
     return msgspec.structs.replace(alarm, ended=now)

@@ -37,15 +37,18 @@ MUTES: tuple[Mute, ...] = (
     Mute(_CAUSES, frozenset((*_DOWN, "DataRobotWorkloadReplicasDegraded", "DataRobotWorkloadStuckStarting")),
         _WORKLOAD, target=("warning", frozenset())),
     Mute(frozenset((*_DOWN, "DataRobotWorkloadInterrupted")), frozenset(_REQUESTS), _WORKLOAD, ("critical", "")),
+    Mute(frozenset({"DataRobotWorkloadNoReadyReplica"}),
+        frozenset({"DataRobotWorkloadErrored", "DataRobotWorkloadReplicasDegraded", "DataRobotWorkloadStuckStarting"}),
+        _WORKLOAD),
+    Mute(frozenset({"DataRobotPodSnapshotMissing"}), frozenset({"DataRobotWorkloadStuckStarting"}), _WORKLOAD,
+        target=("warning", frozenset())),
     Mute(frozenset(_REQUESTS[:1]), frozenset(_REQUESTS[1:]), _WORKLOAD),
     Mute(frozenset({"DataRobotFleetManyFailing"}),
         frozenset((*_DOWN, "DataRobotWorkloadInterrupted", "DataRobotWorkloadNotServing")) | _CAUSES, _ACCOUNT),
     Mute(frozenset({"DataRobotApiUnreachable", "DataRobotDataStale", "DataRobotTokenRejected"}), frozenset(), _ACCOUNT,
         ("", ""), ("warning", frozenset({"workload", "account"}))),
-    Mute(frozenset({"DataRobotTokenRejected"}),
-        frozenset({"DataRobotApiUnreachable", "DataRobotDataStale", "DataRobotExporterPartialSweep"}), _ACCOUNT),
-    Mute(frozenset({"DataRobotApiUnreachable"}),
-        frozenset({"DataRobotDataStale", "DataRobotExporterPartialSweep"}), _ACCOUNT),
+    Mute(frozenset({"DataRobotTokenRejected"}), frozenset({"DataRobotApiUnreachable", "DataRobotDataStale"}), _ACCOUNT),
+    Mute(frozenset({"DataRobotApiUnreachable"}), frozenset({"DataRobotDataStale"}), _ACCOUNT),
 )  # fmt: skip
 """The inhibitions of alerts/alertmanager.example.yml: causes mute their consequences, an alert storm is one page."""
 

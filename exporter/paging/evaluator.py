@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from exporter.alerting.alarms import Alarm, next_alarms
+from exporter.alerting.alarms import Alarm, next_alarms, only_kept
 from exporter.alerting.delivery_state import by_incident
 from exporter.alerting.messages import About, notification
 from exporter.alerting.mutes import muted
@@ -32,7 +32,7 @@ _CHANGES = {
 
 
 class Evaluation(NamedTuple):
-    """`firing`: incidents by key, each with its highest severity; `suppressed`: the keys of muted and silenced ones.
+    """`firing`: incidents by key, each with its highest severity; `suppressed`: keys of those without new notifications.
 
     `alerts`: every alarm that fires or ended recently. `changes`: change events, with what to route them by.
     """
@@ -63,9 +63,10 @@ class Evaluator:
         quiet = {key for key, each in incidents.items() if silenced(each, silences, now)}
         firing_alarms = [alarm for alarm in self._state.alarms.values() if alarm.firing]
         self._count(firing_alarms)
+        suppressed = muted(firing_alarms) | quiet | only_kept(firing_alarms, now)
         changes = tuple(self._changes(fleets, now))
         self._state.save()
-        return Evaluation(incidents, muted(firing_alarms) | quiet, (*firing, *ended), changes)
+        return Evaluation(incidents, suppressed, (*firing, *ended), changes)
 
     def _next(
         self, before: Mapping[str, Alarm], fleets: Sequence[AccountFleet], exporter: ExporterStatus, now: float
