@@ -15,7 +15,7 @@ from exporter.metrics.account_families import ACCOUNTS
 from exporter.metrics.family import COMMON_LABELS
 from exporter.metrics.registry import FAMILIES
 from exporter.runbooks.page import pages as runbooks
-from exporter.runbooks.page import severities, value
+from exporter.runbooks.page import kept, severities, value
 from exporter.settings.accounts import AccountSettings
 from exporter.settings.alerts import AlertSettings
 from exporter.settings.detail import DetailSettings
@@ -239,12 +239,6 @@ def alerts_page() -> str:
         *(f"| `{limit.name}` | {value(limit)} | {limit.reason} |" for limit in LIMITS),
     ]
     return "\n".join(lines) + "\n"
-
-
-def kept(alert: Alert) -> str:
-    """For how long an alert keeps firing after its condition was last met."""
-    times = dict.fromkeys(duration(alert.keep_of(level.severity)) for level in alert.levels)
-    return f"{' or '.join(times)}{' (warning)' if len(times) > 1 else ''}"
 
 
 def alerts_table(runbooks: str = "alerts/runbooks/") -> str:

@@ -53,9 +53,7 @@ def _pairs(mute: Mute) -> Iterator[tuple[Each, Each]]:
 def test_what_mutes_an_alert_is_kept_longer_than_it(mute: Mute) -> None:
     shorter = []
     for (source, severity), (target, of_target) in _pairs(mute):
-        both = {source.name, target.name}
-        later = 0.0 if len(both & REQUESTS) != 1 or source.name in REQUESTS else OF_THE_LIST_AND_PODS
-        later = max(later, OF_REQUESTS if both <= REQUESTS else 0.0, 0.0 if both & REQUESTS else OF_THE_LIST_AND_PODS)
+        later = OF_REQUESTS if {source.name, target.name} <= REQUESTS else OF_THE_LIST_AND_PODS
         if source.keep_of(severity) < target.keep_of(of_target) + later:
             shorter.append(f"{severity} {source.name} mutes {of_target} {target.name}, which is kept longer")
     assert not shorter
