@@ -26,9 +26,9 @@ class Options(NamedTuple):
     names of alerts to add or to leave out. `labels` are set on every alert; `severity_label` is the name of the
     severity label. `runbooks`: prefix of ``NAME.md`` in links. `dashboards`: base URL of Grafana. `console`: base URL
     of DataRobot. `traces`: URL of the traces of ``{workload_id}``. Empty: no such link. `notes`: name of an alert, or
-    ``default`` for all others -> a text of the users, such as the escalation path. `owner_tags`: names of the tags
-    whose values name the owner of a workload; rules cannot read tags, so only direct paging shows them. `hold`: seconds for
-    which an alert keeps its state without recent data. `scale` divides every duration, to test in less time.
+    ``default`` for all others -> a text of the users. `owner_tags`: names of the tags whose values name the owner of a
+    workload; rules cannot read tags, so only direct paging shows them. `hold`: seconds for which an alert keeps its
+    state without recent data. `scale` divides every duration, to test in less time.
     """
 
     selector: str = 'job="datarobot"'
