@@ -14,8 +14,8 @@ from exporter.alerting.rules import DEFAULT, Options, rules
 from exporter.metrics.account_families import ACCOUNTS
 from exporter.metrics.family import COMMON_LABELS
 from exporter.metrics.registry import FAMILIES
-from exporter.runbooks.page import pages as runbooks
 from exporter.runbooks.page import kept, severities, value
+from exporter.runbooks.page import pages as runbooks
 from exporter.settings.accounts import AccountSettings
 from exporter.settings.alerts import AlertSettings
 from exporter.settings.detail import DetailSettings
@@ -211,7 +211,7 @@ def alerts_page() -> str:
         "the label `account`; never `job`, `instance` or `pod`, so a new exporter does not fire them again.",
         "- Unknown values do not fire alerts. A firing alert keeps firing without recent data of its workload, for at "
         "most `alerts.hold`.",
-        "- An alert ends only after its condition has not been met for the time under \"Ends after\": what fails, "
+        '- An alert ends only after its condition has not been met for the time under "Ends after": what fails, '
         "recovers for a few minutes and fails again is one incident.",
         "- A cause mutes its consequences, and a page mutes the tickets of its workload: one fact, one notification. "
         "See the inhibitions in [alertmanager.example.yml](../alerts/alertmanager.example.yml); direct paging applies "

@@ -92,7 +92,7 @@ LIMITS: tuple[Limit, ...] = (
     ),
     Limit("snapshot_seconds", 900, "while a workload starts, its pods change every few minutes"),
     Limit("crashed_seconds", 600, "the back-off between two starts of a container grows to five minutes"),
-    Limit("restarts", 3, "restarts within fifteen minutes: a container may be restarted once or twice on its own"),
+    Limit("restarts_seconds", 900, "three restarts of one container within fifteen minutes are no accident"),
     Limit(
         "oom_seconds",
         3600,
@@ -164,6 +164,7 @@ def _burns(factor: str, short: str, long: str, now: str) -> Condition:
 _SERVING = "active|serving"
 _SINCE = M("workload_status_since_timestamp_seconds")
 _FIRST = M("workload_first_observed_timestamp_seconds")
+_DEGRADED_SINCE = M("workload_degraded_since_timestamp_seconds")
 _DOWN_SINCE = M("workload_down_since_timestamp_seconds")
 _IN_STATE = NOW - _SINCE
 _CHANGE_OBSERVED = _SINCE > _FIRST
@@ -182,8 +183,10 @@ _JUST_READY = NOW - M("workload_ready_since_timestamp_seconds") < T("ready_secon
 _DOWN = _DOWN_SINCE > 0
 _FAILED = _status(*(name for name in models.of_group("failed") if name != "terminated"))
 _ONLY_ERRORS = (
-    (_requests("5m") >= T("requests")) & (_share("server_error", "5m") > T("server_error_ratio"))
-).unless(_OFF).unless(_JUST_READY)
+    ((_requests("5m") >= T("requests")) & (_share("server_error", "5m") > T("server_error_ratio")))
+    .unless(_OFF)
+    .unless(_JUST_READY)
+)
 _FAILING = _FAILED | _status("interrupted") | _DOWN | _ONLY_ERRORS
 
 _SLOW_TO_START = (M("workload_replica_gpus") > 0) | M("workload_info", workload_type="nim|NIM").is_(1)
@@ -223,15 +226,16 @@ PAGE_IF_IMPORTANT_AND_HALVED = (
     *TICKET,
 )
 
-# When one recovery ends several conditions, data about them arrives within two minutes, about requests within three.
-# What mutes others is kept longer than they are by more than that, and a page is kept longer than a ticket, which it
-# mutes: so the end of an alert never unmutes one that is over too. tests/alerting/test_mutes.py checks it.
-_OF_FLEET = Keep(critical=1500)
-_OF_CAUSE = Keep(critical=1200, warning=660)
-_OF_DOWN = Keep(critical=1080, warning=540)
-_OF_STATE = Keep(critical=960, warning=420)
+# When one recovery ends several conditions, data about them arrives within a minute and a half, about requests within
+# three minutes. What mutes others is kept longer than they are by more than that, and a page longer than a ticket,
+# which it mutes: so the end of an alert never unmutes one that is over too. tests/alerting/test_mutes.py checks it. No
+# more than a quarter of an hour lies between them: later an Alertmanager would not be told of an end that was muted.
+_OF_FLEET = Keep(critical=1320)
+_OF_CAUSE = Keep(critical=1230, warning=660)
+_OF_DOWN = Keep(critical=1140, warning=570)
+_OF_STATE = Keep(critical=1050, warning=480)
 _OF_REQUESTS = Keep(critical=960)
-_OF_BUDGET = Keep(critical=780, warning=420)
+_OF_BUDGET = Keep(critical=750, warning=480)
 _OF_USE = Keep(warning=1800)
 _OF_TOKEN, _OF_API, _OF_DATA = Keep(critical=1200), Keep(critical=1080), Keep(critical=900)
 
@@ -330,7 +334,7 @@ ALERTS: tuple[Alert, ...] = (
         "has been in replacement for longer than expected; two versions occupy capacity.", _OF_STATE),
     # -- replicas and containers
     Alert("DataRobotContainerCrashLooping", "workload",
-        _waits("CrashLoopBackOff") | (M("workload_recent_restarts") >= T("restarts"))
+        _waits("CrashLoopBackOff") | (NOW - M("workload_third_last_restart_timestamp_seconds") < T("restarts_seconds"))
         | ((NOW - M("container_last_terminated_timestamp_seconds") < T("crashed_seconds")) & _FEWER_READY),
         PAGE_IF_IMPORTANT_AND_HALVED, 240,
         "A container of a workload exits and restarts repeatedly.",
@@ -341,9 +345,10 @@ ALERTS: tuple[Alert, ...] = (
         "A container of a workload ran out of memory.",
         "has containers that were recently killed because they ran out of memory ({{ $value }})."),
     Alert("DataRobotWorkloadReplicasDegraded", "workload",
-        (_FEWER_READY & (_READY > 0)).unless(_STARTING | _OFF), PAGE_IF_IMPORTANT_AND_HALVED, 600,
+        (_FEWER_READY & (_READY > 0) & (_DEGRADED_SINCE > 0)).unless(_STARTING | _OFF), PAGE_IF_IMPORTANT_AND_HALVED,
+        600,
         "A workload has fewer ready replicas than it should.",
-        "serves with fewer ready replicas than the minimum in its settings.", _OF_STATE),
+        "serves with fewer ready replicas than the minimum in its settings.", _OF_STATE, since=_DEGRADED_SINCE),
     Alert("DataRobotWorkloadSingleReplica", "workload", _RUNNING & _CRITICAL & _MOST.is_(1), NOTE, 3600,
         "A critical workload can run only one replica.",
         "is critical and limited to one replica: every crash and every eviction is an outage."),

@@ -27,6 +27,10 @@ _CAUSES = frozenset(
     "DataRobotWorkloadImagePullFailing DataRobotContainerCannotStart DataRobotContainerCrashLooping "
     "DataRobotWorkloadUnschedulable".split()
 )
+_DOWN_ITSELF = frozenset({"DataRobotWorkloadNoReadyReplica"})
+_SIGNS_OF_IT = frozenset(
+    {"DataRobotWorkloadErrored", "DataRobotWorkloadReplicasDegraded", "DataRobotWorkloadStuckStarting"}
+)
 _REQUESTS = ("DataRobotWorkloadNotServing", "DataRobotErrorBudgetBurnFast")
 _WORKLOAD, _ACCOUNT = ("account", "workload_id"), ("account",)
 MUTES: tuple[Mute, ...] = (
@@ -37,9 +41,8 @@ MUTES: tuple[Mute, ...] = (
     Mute(_CAUSES, frozenset((*_DOWN, "DataRobotWorkloadReplicasDegraded", "DataRobotWorkloadStuckStarting")),
         _WORKLOAD, target=("warning", frozenset())),
     Mute(frozenset((*_DOWN, "DataRobotWorkloadInterrupted")), frozenset(_REQUESTS), _WORKLOAD, ("critical", "")),
-    Mute(frozenset({"DataRobotWorkloadNoReadyReplica"}),
-        frozenset({"DataRobotWorkloadErrored", "DataRobotWorkloadReplicasDegraded", "DataRobotWorkloadStuckStarting"}),
-        _WORKLOAD),
+    Mute(_DOWN_ITSELF, _SIGNS_OF_IT, _WORKLOAD, ("critical", "")),
+    Mute(_DOWN_ITSELF, _SIGNS_OF_IT, _WORKLOAD, target=("warning", frozenset())),
     Mute(frozenset({"DataRobotPodSnapshotMissing"}), frozenset({"DataRobotWorkloadStuckStarting"}), _WORKLOAD,
         target=("warning", frozenset())),
     Mute(frozenset(_REQUESTS[:1]), frozenset(_REQUESTS[1:]), _WORKLOAD),

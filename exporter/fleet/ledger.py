@@ -23,6 +23,10 @@ REPLACEMENT_OUTCOMES = ("completed", "errored", "reverted", "cancelled")
 DURATION_BUCKETS = (30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0)
 
 
+SOME_RESTARTS = 3
+"""So many restarts of one container within a short time are no accident."""
+
+
 class ReplacementCursor(Stored, frozen=True):
     """A replacement in progress, or one that has ended and has no outcome yet.
 
@@ -41,23 +45,30 @@ class ReplacementCursor(Stored, frozen=True):
 class ContainerCursor(Stored, frozen=True):
     """One container of one pod as last read; `missing`: since when it is no longer listed.
 
-    `proton`: the proton of the pod; empty if written by an older version.
+    `proton`: the proton of the pod; empty if written by an older version. `restarted`: when its last `SOME_RESTARTS`
+    restarts were observed.
     """
 
     restarts: int = 0
     finished: str = ""
     missing: float | None = None
     proton: str = ""
+    restarted: tuple[float, ...] = ()
 
 
 class ServingRecord(Stored, frozen=True):
     """Whether a workload serves, see `exporter.fleet.serving`.
 
-    `down`: since when it should serve and has no ready replica; `unknown`: since when its pods are unknown meanwhile.
+    `up`: since when it has had a ready replica, None if it had one when it was first observed, or has none; `none`:
+    whether no replica was ready when that was last known. `down`: since when it should serve and has no ready replica;
+    `unknown`: since when its pods are unknown meanwhile. `fewer`: since when fewer are ready than its minimum.
     `ready`: whether a replica was ready since the last deliberate stop or start. `protons`: those that had a ready
     replica. `stop`: time of the last event about a stop or start that is taken into account.
     """
 
+    up: float | None = None
+    none: bool = False
+    fewer: float | None = None
     down: float | None = None
     unknown: float | None = None
     ready: bool = False
@@ -66,7 +77,8 @@ class ServingRecord(Stored, frozen=True):
 
 
 class Ledger(Stored, frozen=True):
-    """Totals and cursors of one workload. `since`: when the current status was first observed.
+    """Totals and cursors of one workload. `since`: when the current status was first observed; `starting`: when the
+    start began that is not over yet.
 
     `rollout_failed`: end of the last failed replacement, None after a later success; `rollout_completed`: of the last
     successful one. `unread`: protons whose pods were never read because requests failed; `UNLISTED` for protons missing
@@ -81,6 +93,7 @@ class Ledger(Stored, frozen=True):
     proton: str = ""
     artifact: str = ""
     begun: float | None = None
+    starting: float | None = None
     failed: bool = False
     transitions: Mapping[str, int] = {}
     rollout: ReplacementCursor | None = None

@@ -40,6 +40,12 @@ def pods_read(state: WorkloadState, now: float) -> WorkloadState:
     """The state after the pods were read."""
     record, ready = state.ledger.serving, any_ready(state)
     record = _with(record, protons=_ready_protons(state))
+    if ready is not None:
+        record = _with(record, fewer=(record.fewer or now) if _fewer_ready(state) else None)
+    if ready is True:
+        record = _with(record, none=False, up=now if record.none else record.up)
+    elif ready is False or idle(state):
+        record = _with(record, none=True, up=None)
     if ready is True and _should_serve(state):
         stop = _last_stop(state.ledger)
         seen = stop if stop > record.stop and now >= stop + STOP_GRACE_SECONDS else record.stop
@@ -67,6 +73,17 @@ def any_ready(state: WorkloadState) -> bool | None:
     return False if any(each.live for each in counted) or workload_state.min_replicas(state) else None
 
 
+def _fewer_ready(state: WorkloadState) -> bool:
+    """Whether fewer replicas are ready than the minimum; those with unknown readiness may be ready."""
+    least = workload_state.min_replicas(state)
+    pods, protons = state.details.pods, workload_state.serving_protons(state)
+    if not least or pods is None:
+        return False
+    snapshots = [pods.details.get(proton.id) for proton in protons]
+    counted = [overview(snapshot) for snapshot in snapshots if snapshot is not None]
+    return sum(each.ready + each.unknown for each in counted) < least
+
+
 def idle(state: WorkloadState) -> bool:
     """Whether the pods are known and none has to be ready: there are none, and the minimum may be 0."""
     pods, protons = state.details.pods, workload_state.serving_protons(state)
@@ -80,7 +97,7 @@ def _judged(state: WorkloadState, record: ServingRecord, now: float) -> ServingR
     """The record without a fact that no longer applies."""
     stop = _last_stop(state.ledger)
     if not _should_serve(state):
-        return ServingRecord(stop=max(stop, record.stop))
+        return ServingRecord(none=True, stop=max(stop, record.stop))
     ready = any_ready(state)
     if stop > record.stop and workload_state.last_group(state) == "starting" and ready is not True:
         record = _with(record, ready=False, protons=(), stop=stop)
@@ -115,7 +132,7 @@ def _started(state: WorkloadState, before: Ledger) -> ServingRecord:
     replaced = before.rollout is not None or state.ledger.rollout is not None
     if replaced or workload_state.last_group(state) != "starting":
         return record
-    return ServingRecord(stop=record.stop)
+    return ServingRecord(none=True, stop=record.stop)
 
 
 def _ready_protons(state: WorkloadState) -> Sequence[str]:

@@ -32,7 +32,7 @@ _CHANGES = {
 
 
 class Evaluation(NamedTuple):
-    """`firing`: incidents by key, each with its highest severity; `suppressed`: keys of those without new notifications.
+    """`firing`: incidents by key, each with its highest severity; `suppressed`: keys of those not to notify anew.
 
     `alerts`: every alarm that fires or ended recently. `changes`: change events, with what to route them by.
     """

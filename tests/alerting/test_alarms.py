@@ -88,8 +88,8 @@ SOME_CRASH = f"{CRASHES}:warning"
         ([YES] * 6 + [None], "pppppFe"),
         ([YES] * 6 + [NO] * 16, "pppppF" + "e" * 15 + "-"),
         ([subject("DataRobotWorkloadVanished:warning")], "F"),
-        # It is kept for seven minutes, or as a ticket for eleven: what comes back within that time is the same incident.
-        ([subject(SLOW)] * 11 + [NO] * 8, "ppppppppppFFFFFFFee"),
+        # What comes back while it is kept, eight minutes or eleven, is the same incident.
+        ([subject(SLOW)] * 11 + [NO] * 9, "ppppppppppFFFFFFFFee"),
         ([subject(SOME_CRASH)] * 5 + [NO] * 12, "ppppFFFFFFFFFFFee"),
         ([subject(SOME_CRASH)] * 5 + ([NO] * 10 + [subject(SOME_CRASH)]) * 3, "pppp" + "F" * 34),
         ([subject(SOME_CRASH)] * 4 + [NO], "pppp-"),
@@ -111,7 +111,7 @@ def test_alarms_stay_as_they_are_until_data_is_requested_after_a_start(evaluatio
 
 
 def test_an_alarm_has_the_current_name_of_its_workload() -> None:
-    renamed = subject(ERRORED, workload="talk")
+    renamed = subject(STOPPED, workload="talk")
     (alarm,) = history(YES, renamed)[-1].values()
     assert (alarm.labels["workload"], alarm.since) == ("talk", 0.0)
 
@@ -264,11 +264,11 @@ def crash_loop_states(*unread: str, recovers: bool = False) -> str:
     [
         ([""] * 12, False, "ppppFFFFFFFF"),
         (["o"] * 12, False, "ppppFFFFFFFF"),
-        (["o"] * 29, True, "pppp" + "F" * 23 + "ee"),
+        (["o"] * 20, True, "pppp" + "F" * 14 + "ee"),
         # Keeps its state for ten minutes, as rules do, and then for as long as each time: there is no more data.
-        ([""] * 6 + ["p"] * 32, False, "pppp" + "F" * 31 + "eee"),
+        ([""] * 6 + ["p"] * 22, False, "pppp" + "F" * 22 + "ee"),
         ([""] * 6 + ["po"] * 6 + [""] * 2, False, "ppppFFFFFFFFFF"),
-        ([""] * 6 + ["p"] * 6 + [""] * 21, True, "pppp" + "F" * 27 + "ee"),
+        ([""] * 6 + ["p"] * 6 + [""] * 12, True, "pppp" + "F" * 18 + "ee"),
         (["p"] * 12, False, "-" * 12),
     ],
     ids=[

@@ -11,7 +11,7 @@ import pytest
 from exporter.alerting.alerts import ALERTS, Alert
 from exporter.alerting.mutes import MUTES, Mute
 
-OF_THE_LIST_AND_PODS, OF_REQUESTS = 120.0, 180.0
+OF_THE_LIST_AND_PODS, OF_REQUESTS = 90.0, 180.0
 """Seconds between the times at which two conditions end after the same recovery."""
 REQUESTS = {"DataRobotWorkloadNotServing", "DataRobotErrorBudgetBurnFast", "DataRobotErrorBudgetBurnSlow"}
 FACTS_OF_THEIR_OWN = {
@@ -45,7 +45,8 @@ def _pairs(mute: Mute) -> Iterator[tuple[Each, Each]]:
     for source in _matching(mute.sources, mute.source[0], components):
         for target in _matching(mute.targets, *mute.target):
             ends_with_it = target[0].name not in FACTS_OF_THEIR_OWN and target[0].keep != (0.0, 0.0)
-            if source[0] is not target[0] and ends_with_it and target[1] in ("critical", "warning"):
+            ends_by_recovery = source[0].keep != (0.0, 0.0)
+            if source[0] is not target[0] and ends_by_recovery and ends_with_it:
                 yield source, target
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from tests.alerts.pages import (
     ACTIVE,
     CANDIDATE,
+    DEGRADED,
     DOWN,
     ENDED,
     FIRST,
@@ -23,6 +24,7 @@ from tests.alerts.pages import (
     START,
     STARTING,
     STATUSES,
+    THIRD,
     UNKNOWN,
     A,
     P,
@@ -63,8 +65,8 @@ class Case(NamedTuple):
     `who`: labels except severity and component. `says`: its description, or a function of the seconds since `bad`
     began. `also`: other pages at which it fires. `silent`: differences from `bad` with which it does not fire. `ends`:
     when it resolves by itself, in seconds since `bad` began. `lingers`: for how long it fires after `bad`, if its
-    condition covers past samples. `wait` is in seconds, `keep` too, as critical and as warning. `well`: what differs from
-    `WELL` before `bad`.
+    condition covers past samples. `wait` is in seconds, `keep` too, as critical and as warning. `well`: what differs
+    from `WELL` before `bad`.
     """
 
     alert: str
@@ -86,8 +88,8 @@ class Case(NamedTuple):
         return self.keep[(variant.severity or self.severity) != "critical"]
 
 
-FLEET, CAUSE, DOWN_FOR, STATE, ERRORS = (1500, 0), (1200, 660), (1080, 540), (960, 420), (960, 0)
-BUDGET, USE = (780, 420), (0, 1800)
+FLEET, CAUSE, DOWN_FOR, STATE, ERRORS = (1320, 0), (1230, 660), (1140, 570), (1050, 480), (960, 0)
+BUDGET, USE = (750, 480), (0, 1800)
 WHO = "Workload churn (w1) of account acme "
 ACCOUNT = {"account": "acme"}
 NO_LABELS: Mapping[str, str] = {}
@@ -185,7 +187,8 @@ CASES: tuple[Case, ...] = (
             "in another window": {**errors(0.0), **errors(0.9, "1h")},
             "requests of another window": {**requests(0), **requests(900, "1h")}},
         well={**requests(200), **errors(0.01), **errors(0.0, "1h")}),
-    Case("DataRobotWorkloadStuckStarting", "critical", {**status("launching"), **importance("critical"), START: Ago(0)}, wait=60, keep=STATE,
+    Case("DataRobotWorkloadStuckStarting", "critical", {**status("launching"), **importance("critical"), START: Ago(0)},
+        wait=60, keep=STATE,
         after=960,
         says=WHO + "is stuck: it has been starting for longer than any start should take.",
         also={**{name: Also(status(name)) for name in STARTING}, **CRITICAL_ONLY,
@@ -204,7 +207,8 @@ CASES: tuple[Case, ...] = (
         silent={**other_statuses(*STARTING), "not that long": {START: Lag(890)}, "at zero": SCALED_TO_ZERO,
             "with a GPU, not that long": {f"{W}replica_gpus": 1.0, START: Lag(2690)},
             "a NIM, not that long": {f"{W}info": None, f'{W}info{{workload_type="nim"}}': 1.0, START: Lag(2690)}}),
-    Case("DataRobotWorkloadUnschedulable", "critical", {**status("submitted"), **pods(0), **lacking("gpu")}, wait=600, keep=CAUSE,
+    Case("DataRobotWorkloadUnschedulable", "critical", {**status("submitted"), **pods(0), **lacking("gpu")}, wait=600,
+        keep=CAUSE,
         says=WHO + "has replicas that no node can run (1): GPUs, CPU, memory or a volume are not available.",
         also={**IMPORTANT, **TICKETS, **softly({READY: 1.0}), "of memory": Also({**lacking("memory")}),
             "of two": Also(lacking("gpu", 2), says=WHO + "has replicas that no node can run (2): GPUs, CPU, memory "
@@ -216,7 +220,8 @@ CASES: tuple[Case, ...] = (
                 **of_candidate(0.0, 0.0)}, severity="warning"),
             "readiness is unknown": Also({UNKNOWN: 1.0}, severity="warning")},
         silent={"nothing lacks": lacking("gpu", 0),
-            "of a candidate": {**lacking("gpu", 0), **lacking("cpu", role="candidate")}, "nothing is reported": dict.fromkeys(lacking("gpu"))},
+            "of a candidate": {**lacking("gpu", 0), **lacking("cpu", role="candidate")},
+            "nothing is reported": dict.fromkeys(lacking("gpu"))},
         well=lacking("gpu", 0)),
     *(Case(alert, "critical", {**status("errored"), **pods(0), **waiting(reasons[0])}, wait=240, keep=CAUSE,
         says=WHO + says.format(1),
@@ -298,9 +303,9 @@ CASES: tuple[Case, ...] = (
                 **waiting("CrashLoopBackOff", role="serving")}),
             "one of two is ready": Also({READY: 1.0}, severity="warning"),
             "one of three is ready": Also(pods(1, least=3, live=3)),
-            "restarted thrice": Also({**waiting("CrashLoopBackOff", 0), f"{W}recent_restarts": 3.0}),
+            "restarted thrice": Also({**waiting("CrashLoopBackOff", 0), THIRD: Lag(890)}),
             "restarted thrice, and ready": Also({**waiting("CrashLoopBackOff", 0), READY: 2.0,
-                f"{W}recent_restarts": 3.0}, severity="warning"),
+                THIRD: Lag(890)}, severity="warning"),
             "between two starts": Also({**waiting("CrashLoopBackOff", 0), ENDED: Lag(590)}),
             **CANDIDATES,
             **{f"{name}, between two starts": Also({**waiting("CrashLoopBackOff", 0), ENDED: Lag(590), **variant.page})
@@ -316,7 +321,7 @@ CASES: tuple[Case, ...] = (
             "readiness of the active one is unknown": Also({READY: None, UNKNOWN: None,
                 **of_candidate(0.0, 0.0)}, severity="warning")},
         silent={"of a candidate": {**waiting("CrashLoopBackOff", 0), **waiting("CrashLoopBackOff", role="candidate")},
-            "restarted twice": {**waiting("CrashLoopBackOff", 0), f"{W}recent_restarts": 2.0},
+            "restarted thrice, not that soon": {**waiting("CrashLoopBackOff", 0), THIRD: Lag(910)},
             "for another reason": {**waiting("CrashLoopBackOff", 0), **waiting("ImagePullBackOff")},
             "a while ago": {**waiting("CrashLoopBackOff", 0), ENDED: Lag(610)},
             "once, and ready again": {**waiting("CrashLoopBackOff", 0), **pods(2), ENDED: Lag(30)},
@@ -333,7 +338,8 @@ CASES: tuple[Case, ...] = (
                 "memory (2).")},
         silent={"an hour ago": {ENDED: Ago(3600)},
             "for another reason": {**ended("OOMKilled", Ago(0), 0), **ended("Error", Ago(0))}}),
-    Case("DataRobotWorkloadReplicasDegraded", "critical", pods(2, least=5, live=5), wait=600, keep=STATE,
+    Case("DataRobotWorkloadReplicasDegraded", "critical", {**pods(2, least=5, live=5), DEGRADED: Ago(0)},
+        wait=600, keep=STATE,
         says=WHO + "serves with fewer ready replicas than the minimum in its settings.",
         also={**IMPORTANT, **TICKETS, "three of five": Also({READY: 3.0}, severity="warning"),
             "half": Also(pods(1), severity="warning"), "three of seven": Also(pods(3, least=7, live=7)),
@@ -343,7 +349,7 @@ CASES: tuple[Case, ...] = (
                 severity="warning"),
             "the candidate's do not count": Also(of_candidate(5, 5)), "errored": Also(status("errored")),
             "an unknown word": Also(status("other"))},
-        silent={"all are ready": {READY: 5.0}, "none is ready": {READY: 0.0},
+        silent={"all are ready": {READY: 5.0}, "none is ready": {READY: 0.0}, "not that long": {DEGRADED: Lag(590)},
             "none is ready, of a candidate all": {READY: 0.0, **of_candidate(5)},
             "none is ready, of a candidate it is unknown": {READY: 0.0, **of_candidate(0, 5)},
             **{f"status {name}": status(name) for name in (*STARTING, *OFF)},
@@ -375,13 +381,15 @@ CASES: tuple[Case, ...] = (
             "of a container": {**memory("pod", 10, 100), **memory("container", 990, 100)},
             "no bundle is reported": {f"{W}replica_memory_bytes": None}},
         well={**memory("pod", 40, 100), **memory("workload", 80, 100)}),
-    Case("DataRobotBundleNotOffered", "warning", {f'{W}bundle_offered{{bundle_id="cpu.small"}}': 0.0}, wait=3600, keep=USE,
+    Case("DataRobotBundleNotOffered", "warning", {f'{W}bundle_offered{{bundle_id="cpu.small"}}': 0.0}, wait=3600,
+        keep=USE,
         says=WHO + "uses a resource bundle that is not in the catalogue: its next start may fail.",
         also={"one of two": Also({f'{W}bundle_offered{{bundle_id="cpu.large"}}': 1.0})},
         silent={"offered": {f'{W}bundle_offered{{bundle_id="cpu.small"}}': 1.0},
             "not reported": {f'{W}bundle_offered{{bundle_id="cpu.small"}}': None}},
         well={f'{W}bundle_offered{{bundle_id="cpu.small"}}': 1.0}),
-    Case("DataRobotAccountWorkloadLimitNear", "warning", {f"{A}workloads_active": 23.0}, wait=900, keep=USE, who=ACCOUNT,
+    Case("DataRobotAccountWorkloadLimitNear", "warning", {f"{A}workloads_active": 23.0}, wait=900, keep=USE,
+        who=ACCOUNT,
         says="Account acme uses at least 92% of its limit of active workloads. Workloads that are not shared with "
         "the token's user are not counted.",
         silent={"nine tenths": {f"{A}workloads_active": 22.5}, "no limit": {f"{A}workloads_limit": None}},

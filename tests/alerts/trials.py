@@ -114,7 +114,11 @@ def _variants(case: Case) -> Iterator[Trial]:
             expectations = (firing(case, at, variant), firing(case, ends - STEP, variant), silent(ends))
             yield Trial(name, (well, bad), (*before, *expectations))
             early = Phase(BEGINS + at + 60, well.page)
-            yield Trial(f"{name}, and is over", (well, bad, early), (firing(case, at, variant), silent(at + 60 + case.keep_of(variant))))
+            yield Trial(
+                f"{name}, and is over",
+                (well, bad, early),
+                (firing(case, at, variant), silent(at + 60 + case.keep_of(variant))),
+            )
 
 
 def _held(case: Case, severity: str, variant: Also) -> Iterator[Trial]:
@@ -146,7 +150,9 @@ def _without_pods(case: Case, severity: str, variant: Also, at: float) -> Iterat
     fresh = {f'{W}fresh{{part="pods"}}': 0.0, f'{W}fresh{{part="events"}}': 1.0}
     withdrawn = {name: value for name, value in _settled(bad).items() if not name.startswith(OF_PODS)}
     phases = (well, bad, Phase(BEGINS + at + STEP, {**withdrawn, **fresh}))
-    expectations = tuple(firing(case, at + passed, variant) for passed in (0, 2 * STEP, HOLD + case.keep_of(variant) - 2 * STEP))
+    expectations = tuple(
+        firing(case, at + passed, variant) for passed in (0, 2 * STEP, HOLD + case.keep_of(variant) - 2 * STEP)
+    )
     if not any(metric.name == f"{W}fresh" for metric in ROWS[case.alert].condition.metrics()):  # it is about that
         yield Trial(f"{severity} fires on while its pods are not reported", phases, expectations)
     new = {name.replace('"p1"', '"p3"'): value for name, value in well.page.items()}

@@ -76,6 +76,7 @@ LEDGER = {
     "proton": "p1",
     "artifact": "draft",
     "begun": 1.5,
+    "starting": 1.25,
     "failed": True,
     "transitions": {"started": 1},
     "rollout": {
@@ -94,7 +95,7 @@ LEDGER = {
     "seen_events": ["e1"],
     "events": {"scaled": 1},
     "newest": {"scaled": 150.0},
-    "pods": {"pod-1/main": {"restarts": 3, "finished": "F", "missing": 6.0, "proton": "p1"}},
+    "pods": {"pod-1/main": {"restarts": 3, "finished": "F", "missing": 6.0, "proton": "p1", "restarted": [5.0]}},
     "unread": ["p9"],
     "restarts": {"main": 3},
     "terminations": {"main": {"Error": 1}},
@@ -104,7 +105,16 @@ LEDGER = {
     "sharing_changes": 2,
     "gone": 8.0,
     "course": TRACKER,
-    "serving": {"down": 9.0, "unknown": 9.5, "ready": True, "protons": ["p1"], "stop": 8.5},
+    "serving": {
+        "up": 7.5,
+        "none": True,
+        "fewer": 7.75,
+        "down": 9.0,
+        "unknown": 9.5,
+        "ready": True,
+        "protons": ["p1"],
+        "stop": 8.5,
+    },
 }
 TALLY = {"starts": {"counts": [1] + [0] * 9, "sum": 3.0}, "replacements": {"counts": [0] * 9 + [1], "sum": 9999.0}}
 
