@@ -103,6 +103,7 @@ LEDGER = {
     "sharing_changes": 2,
     "gone": 8.0,
     "course": TRACKER,
+    "serving": {"down": 9.0, "unknown": 9.5, "ready": True, "protons": ["p1"], "stop": 8.5},
 }
 TALLY = {"starts": {"counts": [1] + [0] * 9, "sum": 3.0}, "replacements": {"counts": [0] * 9 + [1], "sum": 9999.0}}
 

@@ -26,7 +26,7 @@ from exporter.api.models import (
 )
 from exporter.api.pods import OverallStatus, PodCondition, Pods, Proton, StatusDetails
 from exporter.fleet.episodes import Episode, EpisodeTracker, Mark
-from exporter.fleet.ledger import Ledger, ReplacementCursor
+from exporter.fleet.ledger import Ledger, ReplacementCursor, ServingRecord
 from exporter.fleet.workload_state import Details, Window, WorkloadState
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.family import Family, one, row, view
@@ -108,6 +108,7 @@ def rich(n: int) -> WorkloadState:
         grants=(("g",), None)[n - 1],
         sharing_changes=n,
         tracker=EpisodeTracker(life=Episode("start", Mark(float(n)))),
+        serving=ServingRecord(down=float(n)),
     )
     metrics = RequestMetrics(100 * n, 2 * n * n, 3 * n * n, 5 * n * n, 1.0 * n, 2.0 * n, 7.0 * n)
     details = Details(
