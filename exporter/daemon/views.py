@@ -21,7 +21,9 @@ Monitors = Mapping[str, AccountMonitor]
 
 
 def targets(settings: Settings, monitors: Monitors) -> Rows:
-    """The invoke endpoints of workloads that are up, as far as is known, in the format of Prometheus's HTTP service discovery."""
+    """The invoke endpoints of workloads that were up when their status was last known, in the format of Prometheus's
+    HTTP service discovery.
+    """
     bases = {account.name: account.endpoint for account in settings.accounts}
     return [
         {
