@@ -16,6 +16,7 @@ from exporter.alerting.expressions import AccountContext, EvaluationContext, Wor
 from exporter.alerting.rules import Options, in_force
 from exporter.api import models
 from exporter.api.pods import UNREAD_REASONS, terminated_reason, unschedulable, waiting_reason
+from exporter.diagnosis.owner import owner
 from exporter.fleet import workload_state
 from exporter.fleet.replacements import replacement_active
 from exporter.fleet.workload_state import WorkloadState
@@ -37,6 +38,7 @@ class Row(NamedTuple):
 
     `ready` and `unknown` count pods of the serving version, `least` and `most` are the minimum and maximum number of
     replicas; None: not reported. `urgency` is 0 for what pages someone; up to `NEEDS_ATTENTION`, someone should check.
+    `owner`: values of its owner tags; empty: none.
     """
 
     account: str
@@ -54,6 +56,7 @@ class Row(NamedTuple):
     alerts: tuple[ActiveAlert, ...]
     reasons: tuple[str, ...]
     urgency: int
+    owner: str = ""
 
 
 _SEVERITY_URGENCY: Mapping[str, int] = {"critical": 0, "warning": 1, "info": 6}
@@ -63,7 +66,9 @@ ATTENTION = "trouble"
 """The state, in URLs of the status page, of rows that need attention."""
 
 
-def row(state: WorkloadState, context: EvaluationContext, alerts: Iterable[Alert]) -> Row:
+def row(
+    state: WorkloadState, context: EvaluationContext, alerts: Iterable[Alert], owner_tags: Iterable[str] = ()
+) -> Row:
     """The row of a workload. `context` is of the same workload, `alerts` are those about workloads."""
     workload, counted = state.workload, workload_state.serving(state)
     met = active_alerts(alerts, context)
@@ -71,8 +76,9 @@ def row(state: WorkloadState, context: EvaluationContext, alerts: Iterable[Alert
     group = "vanished" if gone else workload_state.status_group(state)
     reasons = tuple(_reasons(state, bool(met)))
     # A workload without recent data may be down, so someone should check.
-    no_data = group == "up" and state.details.fresh.get("pods") is False
-    has_problem = bool(state.held) or no_data or (group == "up" and any(workload_state.pod_problems(state)))
+    up = not gone and workload_state.is_up(state)
+    no_data = up and state.details.fresh.get("pods") is False
+    has_problem = bool(state.held) or no_data or (up and any(workload_state.pod_problems(state)))
     return Row(
         state.account,
         workload.id,
@@ -95,6 +101,7 @@ def row(state: WorkloadState, context: EvaluationContext, alerts: Iterable[Alert
                 *(_SEVERITY_URGENCY[each.severity] for each in met),
             ]
         ),
+        owner(state, owner_tags),
     )
 
 
@@ -124,14 +131,14 @@ def _pod_reasons(state: WorkloadState, has_alerts: bool) -> Iterator[str]:
     reasons.update(f"waiting: {reason}" for each in containers if (reason := waiting_reason(each)))
     if has_alerts or workload_state.unsteady(state):
         reasons.update(f"last terminated: {reason}" for each in containers if (reason := terminated_reason(each)))
-    if workload_state.status_group(state) == "up":
+    if workload_state.is_up(state):
         reasons.update({reason for reason in workload_state.pod_problems(state) if reason != "a container waits"})
     yield from (f"{reason} (x{times})" if times > 1 else reason for reason, times in reasons.items())
 
 
 def _unknown_pods(state: WorkloadState) -> Iterator[str]:
     counted = workload_state.serving(state)
-    if counted is not None and counted.unknown and workload_state.status_group(state) == "up":
+    if counted is not None and counted.unknown and workload_state.is_up(state):
         yield f"readiness not known (x{counted.unknown})"
     yield from (f"pods not read: {one.text}" for one in workload_state.unread(state))
     if "pods" in state.details.refused:
@@ -173,7 +180,10 @@ def fleet_table(
     accounts = {}
     for known, fleet in fleets:
         states = tuple(fleet)
-        rows.extend(row(state, WorkloadContext(state, now, options.thresholds), of_workloads) for state in states)
+        rows.extend(
+            row(state, WorkloadContext(state, now, options.thresholds), of_workloads, options.owner_tags)
+            for state in states
+        )
         accounts[known.account.name] = active_alerts(
             of_accounts, AccountContext(known, states, now, options.thresholds)
         )
@@ -234,7 +244,15 @@ class Chosen(NamedTuple):
 
 
 def _has(row: Row, words: Iterable[str]) -> bool:
-    fields = (row.account, row.id, row.name, row.status, row.importance, *(each.alert for each in row.alerts))
+    fields = (
+        row.account,
+        row.id,
+        row.name,
+        row.status,
+        row.importance,
+        row.owner,
+        *(each.alert for each in row.alerts),
+    )
     text = "\n".join((*fields, *row.reasons)).casefold()
     return all(word in text for word in words)
 

@@ -267,6 +267,11 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("suspended", state("suspended", None, details=FAILED), ()),
     # The serving version may be unreported while another version is reported.
     ("well_unknown", state(reported=Pods(both(READY, READY).protons, {**both(READY, READY).details, "p": None})), ()),
+    # An unknown status hides nothing of what the pods show.
+    ("exit_error", state("Quarantined", crashing(1)), ()),
+    ("unknown_none_ready", state("Quarantined", UNREADY), ()),
+    ("unknown_none_ready", state("Quarantined", pods()), ()),
+    ("unknown", state("Quarantined", lost()), ()),
     ("unknown", state("Hibernating"), ()),
     ("unknown", state(None, None), ()),
 ]  # fmt: skip
@@ -294,6 +299,29 @@ def test_causes_are_sentences_and_their_runbooks_are_those_of_alerts() -> None:
 
 
 # -- the words
+
+OWNED = DEFAULT._replace(owner_tags=("owner", "team"))
+
+
+@pytest.mark.parametrize(
+    ("tags", "options", "words"),
+    [
+        ((Tag("Team", "claims"), Tag("owner", "jane@example.test")), OWNED, "jane@example.test, claims"),
+        ((Tag("team", "claims"), Tag("team", "on call"), Tag("team", "claims")), OWNED, "claims, on call"),
+        ((Tag("team", "a\x1b\n\u202eb"),), OWNED, "a   b"),
+        ((Tag("team", "x" * 200), Tag("team", "y")), OWNED, "x" * 116 + " ..."),
+        ((Tag("team", " "), Tag("team", None), Tag(None, "z"), Tag("stage", "test")), OWNED,
+         "unknown: it has no tag owner or team"),
+        (None, OWNED, "unknown: it has no tag owner or team"),
+        ((Tag("team", "claims"),), DEFAULT, None),
+    ],
+)  # fmt: skip
+def test_the_owner_is_named_by_the_tags_of_the_settings(
+    tags: tuple[Tag, ...] | None, options: Options, words: str | None
+) -> None:
+    assert said(state(tags=tags), options=options).get("Owner") == words
+    known = words is not None and not words.startswith("unknown")
+    assert as_json(diagnosis(state(tags=tags), NOW, options))["owner"] == (words if known else None)
 
 
 def said(of: WorkloadState, *events: Event, options: Options = DEFAULT) -> dict[str, str]:
@@ -705,6 +733,7 @@ def test_a_script_reads_the_same_with_stable_keys() -> None:
         "workload_id": "w",
         "workload": "name",
         "importance": "high",
+        "owner": None,
         "at": "2027-01-15T08:00:00Z",
         "severity": "critical",
         "likely_cause": {
@@ -778,7 +807,7 @@ def test_unknown_values_are_null_in_json() -> None:
         None,
         None,
     )
-    assert result["not_known"] == {"pods": "not reported yet"}
+    assert result["not_known"] == {"pods": "not reported yet", "stats_5m": "not reported yet"}
 
 
 def test_json_and_text_show_what_could_not_be_read_and_what_is_not_known() -> None:
