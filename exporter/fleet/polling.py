@@ -61,7 +61,7 @@ def _always(_: WorkloadState, __: Policy) -> bool:
 
 
 def _up(state: WorkloadState, _: Policy) -> bool:
-    return workload_state.status_group(state) == "up"
+    return workload_state.is_up(state)
 
 
 def _over_budget(state: WorkloadState, policy: Policy) -> bool:
