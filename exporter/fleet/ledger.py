@@ -68,7 +68,9 @@ class ServingRecord(Stored, frozen=True):
 class Ledger(Stored, frozen=True):
     """Totals and cursors of one workload. `since`: when the current status was first observed.
 
-    `unread`: protons whose pods were never read because requests failed; `UNLISTED` for protons missing from the list.
+    `rollout_failed`: end of the last failed replacement, None after a later success; `rollout_completed`: of the last
+    successful one. `unread`: protons whose pods were never read because requests failed; `UNLISTED` for protons missing
+    from the list.
     """
 
     first: float
@@ -84,6 +86,7 @@ class Ledger(Stored, frozen=True):
     rollout: ReplacementCursor | None = None
     counted_ids: tuple[str, ...] = msgspec.field(default=(), name="judged")
     rollout_failed: float | None = None
+    rollout_completed: float | None = None
     outcomes: Mapping[str, int] = {}
     seen_events: tuple[str, ...] | None = None
     events: Mapping[str, int] = {}

@@ -52,12 +52,8 @@ def _always(_: WorkloadState) -> bool:
     return True
 
 
-def _up(state: WorkloadState) -> bool:
-    return workload_state.status_group(state) == "up"
-
-
 def _important(state: WorkloadState) -> bool:
-    return _up(state) and importance(state) in ("critical", "high")
+    return workload_state.is_up(state) and importance(state) in ("critical", "high")
 
 
 def _rolling(state: WorkloadState) -> bool:
@@ -68,9 +64,9 @@ DETAIL_PARTS = (
     DetailPart("pods", 1, _always, prompt=True),
     DetailPart("events", 1, _always, prompt=True),
     DetailPart("replacement", 1, _rolling, prompt=True),
-    DetailPart("stats_5m", 1, _up, prompt=True),
-    DetailPart("usage", 1, _up),
-    DetailPart("stats_1h", 2, _up),
+    DetailPart("stats_5m", 1, workload_state.is_up, prompt=True),
+    DetailPart("usage", 1, workload_state.is_up),
+    DetailPart("stats_1h", 2, workload_state.is_up),
     DetailPart("stats_6h", 6, _important, extra="windows"),
     DetailPart("stats_1d", 12, _important, extra="windows"),
     DetailPart("stats_3d", 24, _important, extra="windows"),
@@ -210,7 +206,11 @@ def extra_costs(fleet: Sequence[WorkloadState], policy: Policy) -> Mapping[Extra
     costs = dict.fromkeys(EXTRAS, 0.0)
     for state in fleet:
         which = importance(state)
-        if ("quantiles", which) in costs and _up(state) and (not policy.parts or "stats_5m" in policy.parts):
+        if (
+            ("quantiles", which) in costs
+            and workload_state.is_up(state)
+            and (not policy.parts or "stats_5m" in policy.parts)
+        ):
             costs["quantiles", which] += max(0, len(policy.quantiles) - 1) / policy.interval
         for part in DETAIL_PARTS:
             if part.extra and part.applies(state) and (not policy.parts or part.name in policy.parts):

@@ -104,6 +104,11 @@ def last_group(state: WorkloadState) -> str:
     return state.ledger.group if group == "indeterminate" else group
 
 
+def is_up(state: WorkloadState) -> bool:
+    """Whether the workload runs, as far as is known: an unknown status does not end what was running before."""
+    return last_group(state) in ("up", "")
+
+
 def active(state: WorkloadState) -> Proton | None:
     """The serving proton; None while the protons are unknown."""
     pods = state.details.pods

@@ -107,35 +107,42 @@ def test_a_workload_that_has_just_changed_goes_first(waiting: list[tuple[DetailR
     assert next(request for request in chosen if request.urgent) == changed
 
 
-def state(status: str = "running", importance: str = "low", **more: object) -> WorkloadState:
+def state(status: str = "running", importance: str = "low", before: str = "", **more: object) -> WorkloadState:
+    """A workload; `before`: the group of its last known status."""
     details = more.pop("details", Details())
     item = Workload(id="w", status=status, importance=importance, **more)  # type: ignore[arg-type]
-    return WorkloadState("eu", item, Ledger(0.0, 1000.0), details)  # type: ignore[arg-type]
+    return WorkloadState("eu", item, Ledger(0.0, 1000.0, group=before), details)  # type: ignore[arg-type]
 
 
 def parts(of: WorkloadState, now: float = 1100.0, **policy: object) -> dict[str, float]:
     return {request.part: request.every for request in requests(of, Policy(**policy), now)}  # type: ignore[arg-type]
 
 
+OFF = {"pods": 300, "events": 300, "sharing": 3600, "quotas": 3600}
 STEADY = {"pods": 300, "events": 300, "stats_5m": 300, "usage": 300, "stats_1h": 600, "sharing": 3600, "quotas": 3600}
+PROMPT = {"pods": 30, "events": 30, "stats_5m": 30}
+WINDOWS = {"stats_6h": 1800, "stats_1d": 3600, "stats_3d": 7200}
 
 
 @pytest.mark.parametrize(
     ("of", "wanted"),
     [
         (state(), STEADY),
-        (state(importance="critical"), STEADY | {"stats_6h": 1800, "stats_1d": 3600, "stats_3d": 7200}),
-        (state("stopped"), {"pods": 300, "events": 300, "sharing": 3600, "quotas": 3600}),
-        (state("errored"), {"pods": 30, "events": 30, "sharing": 3600, "quotas": 3600}),
-        (state("Hibernating"), {"pods": 30, "events": 30, "sharing": 3600, "quotas": 3600}),
-        (state("terminated"), {"pods": 300, "events": 300, "sharing": 3600, "quotas": 3600}),
-        (
-            state(replacement=Replacement(status="switching")),
-            STEADY | {"pods": 30, "events": 30, "stats_5m": 30},
-        ),
+        (state(importance="critical"), STEADY | WINDOWS),
+        (state("stopped"), OFF),
+        (state("errored"), OFF | {"pods": 30, "events": 30}),
+        (state("Hibernating"), STEADY | PROMPT),
+        (state("Hibernating", before="up"), STEADY | PROMPT),
+        (state("unknown", "high", before="up"), STEADY | PROMPT | WINDOWS),
+        (state("Hibernating", before="off"), OFF | {"pods": 30, "events": 30}),
+        (state("Hibernating", before="starting"), OFF | {"pods": 30, "events": 30}),
+        (state("terminated"), OFF),
+        (state(replacement=Replacement(status="switching")), STEADY | PROMPT),
     ],
 )
-def test_requested_parts_depend_on_state_and_importance(of: WorkloadState, wanted: dict[str, float]) -> None:
+def test_requested_parts_depend_on_importance_and_the_last_known_state(
+    of: WorkloadState, wanted: dict[str, float]
+) -> None:
     assert parts(of) == wanted
 
 

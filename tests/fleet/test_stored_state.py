@@ -89,6 +89,7 @@ LEDGER = {
     },
     "judged": ["r0"],
     "rollout_failed": 5.0,
+    "rollout_completed": 4.5,
     "outcomes": {"completed": 2},
     "seen_events": ["e1"],
     "events": {"scaled": 1},
