@@ -84,6 +84,7 @@ def _facts(state: WorkloadState, now: float, options: Options, events: tuple[Eve
         rolling=replacement_active(workload),
         owner=owner(state, options.owner_tags),
         owner_text=owner_text(state, options.owner_tags),
+        down=state.ledger.serving.down if not gone else None,
     )
     if gone:
         return facts
