@@ -110,6 +110,7 @@ LIMITS: tuple[Limit, ...] = (
         360,
         "until then, the last five minutes of requests, which are known a minute later, began before it became ready",
     ),
+    Limit("running_seconds", 180, "until then, a workload that became running may be ready and its pods not read yet"),
     Limit("waking_seconds", 900, "a workload without a minimum of replicas may take as long as any start to serve"),
     Limit("error_budget", 0.005, "an objective of 99.5 % of requests without a server error"),
     Limit("burn_fast", 14.4, "2 % of a month's budget in an hour"),
@@ -214,7 +215,12 @@ PAGE_IF_IMPORTANT_UNLESS_SERVING = (
     *TICKET,
 )
 PAGE_IF_RUNNING_OR_IMPORTANT = (
-    Level("critical", _RUNNING | _IMPORTANT, f"its status is running or {_IF_IMPORTANT}"),
+    # The list is read more often than pods: while a workload recovers, its status is right before its replicas are.
+    Level(
+        "critical",
+        _IMPORTANT | (_RUNNING & (_IN_STATE > T("running_seconds"))),
+        f"{_IF_IMPORTANT} or its status has been running for `running_seconds`",
+    ),
     *TICKET,
 )
 PAGE_IF_IMPORTANT_AND_HALVED = (
@@ -231,8 +237,8 @@ PAGE_IF_IMPORTANT_AND_HALVED = (
 # which it mutes: so the end of an alert never unmutes one that is over too. tests/alerting/test_mutes.py checks it. No
 # more than a quarter of an hour lies between them: later an Alertmanager would not be told of an end that was muted.
 _OF_FLEET = Keep(critical=1320)
-_OF_CAUSE = Keep(critical=1230, warning=660)
-_OF_DOWN = Keep(critical=1140, warning=570)
+_OF_DOWN = Keep(critical=1230, warning=660)
+_OF_CAUSE = Keep(critical=1140, warning=570)
 _OF_STATE = Keep(critical=1050, warning=480)
 _OF_REQUESTS = Keep(critical=960)
 _OF_BUDGET = Keep(critical=750, warning=480)
@@ -264,7 +270,8 @@ ALERTS: tuple[Alert, ...] = (
         .unless(_DRAFT).unless(M("workload_event_last_timestamp_seconds", event="stopped") > _SINCE - 300),
         TICKET, 300,
         "An important workload was stopped.",
-        "was stopped or suspended within the last few minutes. If this was not intended, start it again."),
+        "was stopped or suspended within the last few minutes. If this was not intended, start it again; a suspension "
+        "must be lifted by whoever suspended it."),
     Alert("DataRobotWorkloadUnreadable", "workload", M("workload_fresh", part="list").is_(0),
         (Level("critical", _CRITICAL & _status("unknown"),
                "the workload is of critical importance and its status is no longer known"), *TICKET), 300,

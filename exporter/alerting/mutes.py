@@ -27,22 +27,20 @@ _CAUSES = frozenset(
     "DataRobotWorkloadImagePullFailing DataRobotContainerCannotStart DataRobotContainerCrashLooping "
     "DataRobotWorkloadUnschedulable".split()
 )
-_DOWN_ITSELF = frozenset({"DataRobotWorkloadNoReadyReplica"})
-_SIGNS_OF_IT = frozenset(
+_CONSEQUENCES = frozenset(
     {"DataRobotWorkloadErrored", "DataRobotWorkloadReplicasDegraded", "DataRobotWorkloadStuckStarting"}
 )
+_DOWN_ITSELF = frozenset({"DataRobotWorkloadNoReadyReplica"})
 _REQUESTS = ("DataRobotWorkloadNotServing", "DataRobotErrorBudgetBurnFast")
 _WORKLOAD, _ACCOUNT = ("account", "workload_id"), ("account",)
 MUTES: tuple[Mute, ...] = (
     Mute(frozenset(), frozenset(), _WORKLOAD, ("critical", "workload"), ("warning", frozenset({"workload"}))),
-    Mute(_CAUSES,
-        frozenset((*_DOWN, "DataRobotWorkloadReplicasDegraded", "DataRobotWorkloadStuckStarting", *_REQUESTS)),
-        _WORKLOAD, ("critical", "")),
-    Mute(_CAUSES, frozenset((*_DOWN, "DataRobotWorkloadReplicasDegraded", "DataRobotWorkloadStuckStarting")),
-        _WORKLOAD, target=("warning", frozenset())),
+    Mute(_CAUSES, _CONSEQUENCES | {*_REQUESTS}, _WORKLOAD, ("critical", "")),
+    Mute(_CAUSES, _CONSEQUENCES, _WORKLOAD, target=("warning", frozenset())),
+    Mute(_DOWN_ITSELF, _CAUSES | _CONSEQUENCES, _WORKLOAD, ("critical", "")),
+    Mute(_DOWN_ITSELF, _CAUSES | _CONSEQUENCES, _WORKLOAD, target=("warning", frozenset())),
     Mute(frozenset((*_DOWN, "DataRobotWorkloadInterrupted")), frozenset(_REQUESTS), _WORKLOAD, ("critical", "")),
-    Mute(_DOWN_ITSELF, _SIGNS_OF_IT, _WORKLOAD, ("critical", "")),
-    Mute(_DOWN_ITSELF, _SIGNS_OF_IT, _WORKLOAD, target=("warning", frozenset())),
+    Mute(frozenset({"DataRobotContainerOOMKilled"}), frozenset({"DataRobotWorkloadMemoryNearLimit"}), _WORKLOAD),
     Mute(frozenset({"DataRobotPodSnapshotMissing"}), frozenset({"DataRobotWorkloadStuckStarting"}), _WORKLOAD,
         target=("warning", frozenset())),
     Mute(frozenset(_REQUESTS[:1]), frozenset(_REQUESTS[1:]), _WORKLOAD),

@@ -120,8 +120,8 @@ def _should_serve(state: WorkloadState) -> bool:
 
 
 def _expected(state: WorkloadState, record: ServingRecord) -> bool:
-    """Whether a replica should be ready by now: not during a start before which none was."""
-    return _should_serve(state) and (record.ready or workload_state.last_group(state) != "starting")
+    """Whether a replica should be ready by now: not during a start before which none was, nor if that start fails."""
+    return _should_serve(state) and (record.ready or workload_state.last_group(state) not in ("starting", "failed"))
 
 
 def _started(state: WorkloadState, before: Ledger) -> ServingRecord:

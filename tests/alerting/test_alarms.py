@@ -88,10 +88,10 @@ SOME_CRASH = f"{CRASHES}:warning"
         ([YES] * 6 + [None], "pppppFe"),
         ([YES] * 6 + [NO] * 16, "pppppF" + "e" * 15 + "-"),
         ([subject("DataRobotWorkloadVanished:warning")], "F"),
-        # What comes back while it is kept, eight minutes or eleven, is the same incident.
+        # What comes back while it is kept, eight or nine minutes, is the same incident.
         ([subject(SLOW)] * 11 + [NO] * 9, "ppppppppppFFFFFFFFee"),
-        ([subject(SOME_CRASH)] * 5 + [NO] * 12, "ppppFFFFFFFFFFFee"),
-        ([subject(SOME_CRASH)] * 5 + ([NO] * 10 + [subject(SOME_CRASH)]) * 3, "pppp" + "F" * 34),
+        ([subject(SOME_CRASH)] * 5 + [NO] * 11, "ppppFFFFFFFFFFee"),
+        ([subject(SOME_CRASH)] * 5 + ([NO] * 9 + [subject(SOME_CRASH)]) * 3, "pppp" + "F" * 31),
         ([subject(SOME_CRASH)] * 4 + [NO], "pppp-"),
         ([subject(CRASHES)] * 5 + [subject(pods_recent=False)] * 3, "ppppFFFF"),
         ([subject(CRASHES)] * 5 + [subject(recent=False)] * 2, "ppppFFF"),
@@ -264,11 +264,11 @@ def crash_loop_states(*unread: str, recovers: bool = False) -> str:
     [
         ([""] * 12, False, "ppppFFFFFFFF"),
         (["o"] * 12, False, "ppppFFFFFFFF"),
-        (["o"] * 20, True, "pppp" + "F" * 14 + "ee"),
+        (["o"] * 19, True, "pppp" + "F" * 13 + "ee"),
         # Keeps its state for ten minutes, as rules do, and then for as long as each time: there is no more data.
-        ([""] * 6 + ["p"] * 22, False, "pppp" + "F" * 22 + "ee"),
+        ([""] * 6 + ["p"] * 21, False, "pppp" + "F" * 21 + "ee"),
         ([""] * 6 + ["po"] * 6 + [""] * 2, False, "ppppFFFFFFFFFF"),
-        ([""] * 6 + ["p"] * 6 + [""] * 12, True, "pppp" + "F" * 18 + "ee"),
+        ([""] * 6 + ["p"] * 6 + [""] * 11, True, "pppp" + "F" * 17 + "ee"),
         (["p"] * 12, False, "-" * 12),
     ],
     ids=[

@@ -88,7 +88,7 @@ class Case(NamedTuple):
         return self.keep[(variant.severity or self.severity) != "critical"]
 
 
-FLEET, CAUSE, DOWN_FOR, STATE, ERRORS = (1320, 0), (1230, 660), (1140, 570), (1050, 480), (960, 0)
+FLEET, DOWN_FOR, CAUSE, STATE, ERRORS = (1320, 0), (1230, 660), (1140, 570), (1050, 480), (960, 0)
 BUDGET, USE = (750, 480), (0, 1800)
 WHO = "Workload churn (w1) of account acme "
 ACCOUNT = {"account": "acme"}
@@ -152,7 +152,8 @@ CASES: tuple[Case, ...] = (
         also={**IMPORTANT, **TICKETS},
         silent={**other_statuses("interrupted"), "stopped by a user": STOPPED_BY_A_USER}),
     Case("DataRobotWorkloadStopped", "warning", {**status("stopped"), **pods(0, live=0)}, wait=300, ends=900,
-        says=WHO + "was stopped or suspended within the last few minutes. If this was not intended, start it again.",
+        says=WHO + "was stopped or suspended within the last few minutes. If this was not intended, start it again; a "
+        "suspension must be lifted by whoever suspended it.",
         also={**IMPORTANT, "suspended": Also(status("suspended")),
             "an older stop": Also({f'{W}event_last_timestamp_seconds{{event="stopped"}}': Ago(301)}),
             "another event": Also({f'{W}event_last_timestamp_seconds{{event="started"}}': Ago(100)})},

@@ -53,10 +53,8 @@ def test_every_alert_has_its_case() -> None:
 
 
 TWINS = {
-    "at zero": {"DataRobotWorkloadErrored", "DataRobotWorkloadNoReadyReplica", "DataRobotWorkloadStuckStarting",
-        "DataRobotWorkloadReplicasDegraded"},
-    "stopped by a user": {"DataRobotWorkloadErrored", "DataRobotWorkloadNoReadyReplica", "DataRobotWorkloadInterrupted",
-        "DataRobotWorkloadStopped", "DataRobotWorkloadNotServing", "DataRobotWorkloadTrafficStopped",
+    "at zero": {"DataRobotWorkloadErrored", "DataRobotWorkloadStuckStarting", "DataRobotWorkloadReplicasDegraded"},
+    "stopped by a user": {"DataRobotWorkloadErrored", "DataRobotWorkloadInterrupted", "DataRobotWorkloadStopped", "DataRobotWorkloadNotServing", "DataRobotWorkloadTrafficStopped",
         "DataRobotDraftExpiring", "DataRobotFleetManyFailing"},
     "a state from before the first observation": {"DataRobotWorkloadTerminated", "DataRobotWorkloadStopped"},
     "no limit": {"DataRobotAccountWorkloadLimitNear", "DataRobotAccountReplicaLimitNear"},

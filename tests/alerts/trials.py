@@ -27,15 +27,18 @@ def written(options: Options = ALL) -> dict[str, list[Mapping[str, Any]]]:
     return made
 
 
-def firing(case: Case, at: float, variant: Also | None = None) -> Expected:
-    """The alert fires at `at` seconds after all ceased to be well, with these labels and these words, and no other."""
+def firing(case: Case, at: float, variant: Also | None = None, met: float | None = None) -> Expected:
+    """The alert fires at `at` seconds after all ceased to be well, with these labels and these words, and no other.
+
+    `met`: when its condition was last met, if it is only kept since then: its words are those of that moment.
+    """
     alert: Alert = ROWS[case.alert]
     says = variant.says if variant is not None and variant.says is not None else case.says
     severity = variant.severity if variant is not None and variant.severity is not None else case.severity
     labels = {**case.who, "severity": severity, "component": alert.component}
     annotations = {
         "summary": alert.summary,
-        "description": says(at) if callable(says) else says,
+        "description": says(at if met is None else met) if callable(says) else says,
         "runbook_url": f"alerts/runbooks/{alert.name}.md",
     }
     return Expected(BEGINS + at, ({"labels": labels, "annotations": annotations},))
@@ -93,11 +96,16 @@ def _begun(case: Case, more: Page = NOTHING) -> tuple[Phase, ...]:
     return Phase(0, well), Phase(BEGINS, {**well, **case.bad, **more})
 
 
+def _evaluated(at: float) -> float:
+    """The first evaluation from `at` on."""
+    return -(-at // STEP) * STEP
+
+
 def _variants(case: Case) -> Iterator[Trial]:
     """Each variant to fire: not before its wait, then at once, for as long as it lasts, and no longer."""
     for name, variant in {"fires": Also({}), **case.also}.items():
         well, bad = _begun(case, variant.page)
-        at = (case.after if variant.after is None else variant.after) + case.wait
+        at = _evaluated((case.after if variant.after is None else variant.after) + case.wait)
         before = [silent(at - STEP)] if at else [silent(-STEP)]
         ends = case.ends if variant.ends is None else variant.ends
         if ends is None:
@@ -105,7 +113,8 @@ def _variants(case: Case) -> Iterator[Trial]:
             keep = case.keep_of(variant)
             gone = over + max(keep, case.lingers) + 2 * STEP
             still = [firing(case, over - STEP, variant)]
-            still += [firing(case, over + more - 2 * STEP, variant) for more in (keep, case.lingers) if more]
+            still += [firing(case, over + keep - 2 * STEP, variant, over - STEP)] if keep else []
+            still += [firing(case, over + case.lingers - 2 * STEP, variant)] if case.lingers else []
             after = [] if keep or case.lingers else [silent(over)]
             expected = (*before, firing(case, at, variant), *still, *after, silent(gone))
             yield Trial(name, (well, bad, Phase(BEGINS + over, well.page)), expected)
@@ -123,8 +132,8 @@ def _variants(case: Case) -> Iterator[Trial]:
 
 def _held(case: Case, severity: str, variant: Also) -> Iterator[Trial]:
     """Nothing that happens to the scrapes, or to the exporter, resolves it or restarts its wait time."""
-    at, keep = case.after + case.wait, case.keep_of(variant)
-    if case.wait > STEP and case.after + STEP + GAP < (case.ends or at + GAP + STEP):
+    at, keep = _evaluated(case.after + case.wait), case.keep_of(variant)
+    if case.wait > 2 * STEP and case.after + STEP + GAP < (case.ends or at + GAP + STEP):
         blind = BEGINS + case.after + STEP
         expectations = (silent(at - STEP), firing(case, at, variant))
         yield Trial(f"{severity} waits on through a gap", _resumed(case, variant, blind, GAP), expectations)
