@@ -283,12 +283,12 @@ ALERTS: tuple[Alert, ...] = (
         "A running workload disappeared from the list: it was deleted or is no longer shared.",
         "was running and is missing from two complete sweeps: it was deleted, or is no longer shared with the "
         "token's user."),
-    Alert("DataRobotWorkloadNotServing", "workload", _ONLY_ERRORS, PAGE, 90,
+    Alert("DataRobotWorkloadNotServing", "workload", _ONLY_ERRORS, PAGE, 60,
         "A workload responds to most requests with server errors (5xx).",
         "responded to most requests of the last five minutes with status 500 or above.", _OF_REQUESTS),
     # -- starting, stopping, replacing
     Alert("DataRobotWorkloadStuckStarting", "workload",
-        _STARTING_FOR_LONG, PAGE_IF_CRITICAL, 60,
+        _STARTING_FOR_LONG, PAGE_IF_CRITICAL, 120,
         "A workload has been starting for too long.",
         "is stuck: it has been starting for longer than any start should take.", _OF_STATE),
     Alert("DataRobotWorkloadUnschedulable", "workload",
@@ -313,7 +313,7 @@ ALERTS: tuple[Alert, ...] = (
         _STARTING & (_IN_STATE > T("snapshot_seconds")) & (
         M("workload_fresh", part="pods").is_(1).unless(_LIVE >= 0)
         | (_LIVE.is_(0) & (NOW - M("proton_snapshot_timestamp_seconds", role="active") > T("snapshot_seconds")))),
-        TICKET, 0,
+        TICKET, 60,
         "The platform reports no pods for a workload that is starting.",
         "is starting, but the platform has not reported anything new about its pods for a long time: its monitor "
         "may be stuck.", _OF_CAUSE),

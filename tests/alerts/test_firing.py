@@ -54,8 +54,9 @@ def test_every_alert_has_its_case() -> None:
 
 TWINS = {
     "at zero": {"DataRobotWorkloadErrored", "DataRobotWorkloadStuckStarting", "DataRobotWorkloadReplicasDegraded"},
-    "stopped by a user": {"DataRobotWorkloadErrored", "DataRobotWorkloadInterrupted", "DataRobotWorkloadStopped", "DataRobotWorkloadNotServing", "DataRobotWorkloadTrafficStopped",
-        "DataRobotDraftExpiring", "DataRobotFleetManyFailing"},
+    "stopped by a user": {"DataRobotWorkloadErrored", "DataRobotWorkloadInterrupted", "DataRobotWorkloadStopped",
+        "DataRobotWorkloadNotServing", "DataRobotWorkloadTrafficStopped", "DataRobotDraftExpiring",
+        "DataRobotFleetManyFailing"},
     "a state from before the first observation": {"DataRobotWorkloadTerminated", "DataRobotWorkloadStopped"},
     "no limit": {"DataRobotAccountWorkloadLimitNear", "DataRobotAccountReplicaLimitNear"},
     "least is most": {"DataRobotAutoscalerSaturated"},
