@@ -222,7 +222,7 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
         for name, errors in (("5m", 0), ("6h", 2000), ("1d", 2000))}}), ()),
     ("draft_ends", state(reported=OLD, artifact=DRAFT), ()),
     ("bundle_gone", state(runtime=runtime(resource_bundles=("old",)), parts={"catalogue": frozenset({"new"})}), ()),
-    ("replacement_stuck", state(replacement=ROLLING, ledger={
+    ("replacement_stuck", state(replacement=msgspec.structs.replace(ROLLING, created_at=ago(2 * HOUR)), ledger={
         "rollout": ReplacementCursor(NOW - 2 * HOUR, ("r",))}), ()),
     ("replacing", state(replacement=ROLLING), ()),
     ("traffic_stopped", state(details={"windows": {
