@@ -193,7 +193,7 @@ def _bases() -> Iterator[tuple[WorkloadState, WorkloadState]]:
         second._replace(workload=workload(second.workload, runtime=more)),
     )
     # Enough for the usage only if both protons serve.
-    enough = Runtime(container_groups=(Group(replica_count=2, resolved_bundle=Bundle("b", 0.3, 30, 1)),))
+    enough = Runtime(container_groups=(Group(replica_count=2, resolved_bundle=Bundle("b", 0.15, 15, 1)),))
     yield (
         first._replace(workload=workload(first.workload, runtime=enough, replacement=None)),
         second._replace(workload=workload(second.workload, runtime=enough, replacement=None)),
