@@ -76,8 +76,8 @@ class Ledger(Stored, frozen=True):
     """Totals and cursors of one workload. `since`: when the current status was first observed.
 
     `rollout_failed`: end of the last failed replacement, None after a later success; `rollout_completed`: of the last
-    successful one. `unread`: protons whose pods were never read because requests failed; `UNLISTED` for protons missing
-    from the list.
+    successful one. `unread`: protons whose pods were never reported, or never read because requests failed; `UNLISTED`
+    for protons missing from the list.
     """
 
     first: float
