@@ -249,7 +249,7 @@ def _not_listed(pods: Mapping[str, ContainerCursor], read: Pods, now: float) -> 
 
 
 def _unread(pod: ContainerCursor, read: Pods) -> bool:
-    """Whether a pod may exist though it was not read: its proton has no report, or is missing from an incomplete list."""
+    """Whether a pod may exist though it was not read: its proton has no report, or is not in an incomplete list."""
     if not pod.proton:
         return bool(read.unread) or None in read.details.values()
     if pod.proton in read.details or pod.proton in read.unread:
