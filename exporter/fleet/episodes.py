@@ -100,7 +100,8 @@ class PodFacts(Stored, frozen=True):
     """What was reported about a pod, last read at `read`.
 
     `conditions`: when each condition became true. `problem`: a waiting or termination reason, or `Unschedulable`; empty
-    if there is none. `container`: the container with the problem. `message`: the API's message about it.
+    if there is none. `container`: the container with the problem, `message` the API's message about it, and `ended` and
+    `exit_code` its last termination.
     """
 
     proton: str
@@ -114,6 +115,8 @@ class PodFacts(Stored, frozen=True):
     restarts: int = 0
     runs: tuple[Run, ...] = ()
     message: str = msgspec.field(default="", name="words")
+    ended: str = ""
+    exit_code: int | None = None
 
 
 class ProtonTimes(Stored, frozen=True):

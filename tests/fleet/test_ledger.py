@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from exporter.api.details import Event, EventDetails, SharedRole
 from exporter.api.models import Artifact, Replacement, Workload
-from exporter.api.pods import Container, LastState, Pods, Proton, Replica, StatusDetails
+from exporter.api.pods import Container, LastState, PodCondition, Pods, Proton, Replica, StatusDetails
 from exporter.fleet import counting
 from exporter.fleet.ledger import Durations, Entry, Ledger, Tally
 
@@ -147,14 +147,73 @@ def test_a_replacement_whose_record_disappears_and_leaves_another_proton_has_com
     assert judged.replacement_seconds == 200.0
 
 
-@pytest.mark.parametrize("settings_only", [True, False])
-def test_a_silent_revert_is_detected_by_the_proton_alone(settings_only: bool) -> None:
-    ids: Any = {} if settings_only else {"candidate_proton_ids": ("p2",)}
-    ledger = goes_on(READ, rolling("initializing", **ids), rolling("awaiting_promotion", **ids), workload())
-    for judged in (after(ledger, now=465.0), goes_on(ledger, *[workload()] * 4, since=500.0)):
-        assert judged.outcomes == {"reverted": 1}
-        assert judged.transitions == {"reverted": 1}
-        assert after(judged, event()).outcomes == {"reverted": 1}  # the late event is not counted again
+def candidate(*containers: Container, ready: bool = False, proton: str = "p2") -> Pods:
+    """The pods of a candidate."""
+    condition = PodCondition(type="Ready", value=ready)
+    pod = Replica(name="pod", status="running", conditions=(condition,), containers=containers)
+    return Pods((Proton(id="p1"), Proton(id=proton)), {"p1": None, proton: StatusDetails(replicas=(pod,))})
+
+
+CRASHING = Container(
+    name="lrs-p2-main", status="waiting", reason="CrashLoopBackOff", ready=False, last_state=LastState(exit_code=1)
+)
+LOADING = Container(name="lrs-p2-main", status="running", ready=False)
+HEALTHY = Container(name="lrs-p2-main", status="running", ready=True)
+
+
+@pytest.mark.parametrize("ids", [{"candidate_proton_ids": ("p2",)}, {"candidate_proton_ids": None, "id": None}])
+@pytest.mark.parametrize(
+    ("pods", "events", "wait", "outcome"),
+    [
+        (candidate(CRASHING), True, 60, "reverted"),
+        (candidate(CRASHING), False, 300, "reverted"),
+        (candidate(HEALTHY, ready=True), True, 300, "cancelled"),
+        (candidate(HEALTHY, ready=True), False, 300, "cancelled"),
+        (candidate(LOADING), True, 300, "unknown"),
+        (candidate(LOADING), False, 300, "reverted"),
+        (None, True, 300, "unknown"),
+        (None, False, 300, "reverted"),
+    ],
+)
+def test_a_record_that_disappears_while_the_same_proton_serves_is_judged_by_what_was_observed(
+    pods: Pods | None, events: bool, wait: int, outcome: str, ids: Any
+) -> None:
+    """A failed replacement has an event, unless the events cannot be read; a cancelled one may leave nothing."""
+    begun = goes_on(READ, rolling("initializing", **ids))
+    begun = counting.with_pods(begun, pods, 250.0) if pods is not None else begun
+    ended = goes_on(begun, workload(), since=300.0)
+
+    def after_waiting(seconds: float) -> Ledger:
+        now = 300.0 + seconds
+        return after(ended, now=now) if events else goes_on(ended, workload(), since=now)
+
+    assert after_waiting(wait - 1).outcomes == {}
+    judged = after_waiting(wait)
+    failed = outcome == "reverted"
+    assert judged.outcomes == {outcome: 1}
+    assert judged.transitions == ({"reverted": 1} if failed else {})
+    assert judged.rollout_failed == (300.0 if failed else None)
+    assert (judged.rollout, judged.tracker.rollout) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("pods", "kind", "outcome", "failed"),
+    [
+        (candidate(CRASHING), "Errored", "reverted", 310.0),
+        (candidate(CRASHING), "Cancelled", "reverted", None),
+        (candidate(HEALTHY, ready=True), "Errored", "cancelled", 310.0),
+        (candidate(LOADING), "Errored", "unknown", 310.0),
+        (candidate(LOADING), "Cancelled", "unknown", None),
+        (candidate(CRASHING), "Completed", "reverted", None),
+    ],
+)
+def test_an_event_that_arrives_late_corrects_whether_the_replacement_failed(
+    pods: Pods, kind: str, outcome: str, failed: float | None
+) -> None:
+    ended = goes_on(counting.with_pods(goes_on(READ, rolling("initializing")), pods, 250.0), workload(), since=300.0)
+    judged = after(after(ended, now=600.0), event(kind, 310.0), now=630.0)
+    assert (judged.outcomes, judged.rollout_failed) == ({outcome: 1}, failed)
+    assert after(judged, event(kind, 310.0, 2, replacement_id="r1"), now=660.0).outcomes == {outcome: 1}
 
 
 def test_a_revert_is_detected_by_the_event_alone_once() -> None:
@@ -231,6 +290,71 @@ def test_a_failure_lasts_until_a_later_success_and_a_cancel_is_none(ends: str, f
 def test_an_event_alone_reports_that_a_replacement_was_cancelled() -> None:
     ledger = after(goes_on(READ, rolling("initializing"), workload()), event("Cancelled"))
     assert (ledger.outcomes, ledger.transitions, ledger.rollout_failed) == ({"cancelled": 1}, {}, None)
+
+
+# A failure at 211 s whose retry begins at 226 s and completes.
+FIRST = Replacement(status="initializing", candidate_proton_ids=("p2",), id="r1", created_at="1970-01-01T00:03:20Z")
+RETRY = Replacement(status="initializing", candidate_proton_ids=("p3",), id="r2", created_at="1970-01-01T00:03:46Z")
+FAILED = event("Failed", 211.0, 1, replacement_id="r1", candidate_proton_ids=("p2",))
+RETRIED = event("Completed", 262.0, 2, replacement_id="r2", candidate_proton_ids=("p3",))
+BEFORE_RETRY = goes_on(READ, workload(replacement=FIRST), since=205.0)
+
+
+def test_a_retry_that_begins_before_the_failure_is_known_is_followed_after_it() -> None:
+    seen = goes_on(BEFORE_RETRY, workload(replacement=RETRY), since=235.0)
+    assert (seen.outcomes, seen.rollout_failed) == ({}, None)
+    failed = after(seen, FAILED, now=240.0)
+    assert (failed.outcomes, failed.rollout_failed) == ({"errored": 1}, 211.0)
+    followed = goes_on(failed, workload(replacement=RETRY), since=265.0)
+    assert followed.rollout is not None
+    assert followed.rollout.ids == ("r2", "p3")
+    done = after(goes_on(followed, workload(proton="p3"), since=295.0), FAILED, RETRIED, serving="p3", now=300.0)
+    assert (done.outcomes, done.rollout_failed) == ({"errored": 1, "completed": 1}, None)
+
+
+@pytest.mark.parametrize("events", [(FAILED, RETRIED), (RETRIED, FAILED)])
+def test_a_retry_between_two_polls_ends_the_failure(events: tuple[Event, ...]) -> None:
+    done = after(goes_on(BEFORE_RETRY, workload(proton="p3"), since=270.0), *events, serving="p3", now=280.0)
+    assert (done.outcomes, done.rollout_failed) == ({"errored": 1, "completed": 1}, None)
+    unobserved = after(READ, *events, serving="p3", now=280.0)
+    assert (unobserved.outcomes, unobserved.rollout_failed) == ({"errored": 1, "completed": 1}, None)
+
+
+def test_the_next_replacement_is_followed_at_once_if_no_event_can_be_read() -> None:
+    blind = goes_on(life(workload()), workload(replacement=FIRST), workload(replacement=RETRY))
+    assert blind.outcomes == {"reverted": 1}
+    assert blind.rollout is not None
+    assert blind.rollout.ids == ("r2", "p3")
+
+
+def test_the_next_replacement_is_followed_once_the_last_one_has_waited_for_its_event() -> None:
+    ledger = goes_on(READ, workload(replacement=FIRST), *[workload(replacement=RETRY)] * 4)
+    assert ledger.outcomes == {"reverted": 1}  # the events were not read since
+    assert ledger.rollout is not None
+    assert (ledger.rollout.ids, ledger.rollout.whole) == (("r2", "p3"), False)
+
+
+NEW_ID = "r9"
+"""The id of the record of a finished replacement, which has another one while it is in progress."""
+
+
+@pytest.mark.parametrize("named", [(), ("p2",)])
+@pytest.mark.parametrize("kind", ["Errored", "Completed", "Cancelled"])
+def test_a_finished_record_with_a_new_id_counts_once(kind: str, named: tuple[str, ...]) -> None:
+    """Whatever is read first: the event, the finished record, or that the record has disappeared."""
+    reported = event(kind, 320.0, 9, replacement_id=NEW_ID, candidate_proton_ids=named)
+    finished = Replacement(status=kind, id=NEW_ID, candidate_proton_ids=named, created_at="1970-01-01T00:05:20Z")
+    begun = goes_on(READ, workload(replacement=FIRST), since=205.0)
+    counted = {kind.lower(): 1}
+    active, over, there = workload(replacement=FIRST), workload(replacement=finished), workload()
+    for first, *others in ((active, active, there), (active, over, there), (over, active, over), (over, there, there)):
+        early = goes_on(after(begun, reported, now=330.0), first, *others, since=340.0)
+        late = goes_on(after(goes_on(begun, first, since=325.0), reported, now=330.0), *others, since=340.0)
+        for ledger in (early, late):
+            assert after(ledger, reported, now=990.0).outcomes == counted
+    inferred = after(goes_on(begun, there, since=325.0), now=650.0)
+    assert sum(after(inferred, reported, now=660.0).outcomes.values()) == 1
+    assert sum(goes_on(inferred, over, over, since=660.0).outcomes.values()) == 1
 
 
 def test_a_second_replacement_ends_the_first() -> None:
