@@ -308,6 +308,10 @@ CAUSES: tuple[Cause, ...] = (
     Cause("well_unknown", _UP,
         "It is reported as running. Nothing else is known because its pods are not reported.",
         "Call its endpoint. Check again in a few minutes."),
+    Cause("unknown_none_ready", every(lambda facts: facts.replicas.ready == 0, lambda facts: not (
+            facts.readiness_unknown or facts.replicas.zero)),
+        "No replica is ready. Why, is unknown: the API reports no status, or one that is not documented.",
+        "Check its status and its events in the console, and the end of its log.", "DataRobotWorkloadNoReadyReplica"),
     Cause("unknown", lambda _: True,
         "Its state is unknown: the API reports no status, or one that is not documented.",
         "Check it in the console, and call its endpoint."),

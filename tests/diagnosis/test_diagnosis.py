@@ -222,7 +222,7 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
         for name, errors in (("5m", 0), ("6h", 2000), ("1d", 2000))}}), ()),
     ("draft_ends", state(reported=OLD, artifact=DRAFT), ()),
     ("bundle_gone", state(runtime=runtime(resource_bundles=("old",)), parts={"catalogue": frozenset({"new"})}), ()),
-    ("replacement_stuck", state(replacement=ROLLING, ledger={
+    ("replacement_stuck", state(replacement=msgspec.structs.replace(ROLLING, created_at=ago(2 * HOUR)), ledger={
         "rollout": ReplacementCursor(NOW - 2 * HOUR, ("r",))}), ()),
     ("replacing", state(replacement=ROLLING), ()),
     ("traffic_stopped", state(details={"windows": {
@@ -267,6 +267,11 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("suspended", state("suspended", None, details=FAILED), ()),
     # The serving version may be unreported while another version is reported.
     ("well_unknown", state(reported=Pods(both(READY, READY).protons, {**both(READY, READY).details, "p": None})), ()),
+    # An unknown status hides nothing of what the pods show.
+    ("exit_error", state("Quarantined", crashing(1)), ()),
+    ("unknown_none_ready", state("Quarantined", UNREADY), ()),
+    ("unknown_none_ready", state("Quarantined", pods()), ()),
+    ("unknown", state("Quarantined", lost()), ()),
     ("unknown", state("Hibernating"), ()),
     ("unknown", state(None, None), ()),
 ]  # fmt: skip
@@ -802,7 +807,7 @@ def test_unknown_values_are_null_in_json() -> None:
         None,
         None,
     )
-    assert result["not_known"] == {"pods": "not reported yet"}
+    assert result["not_known"] == {"pods": "not reported yet", "stats_5m": "not reported yet"}
 
 
 def test_json_and_text_show_what_could_not_be_read_and_what_is_not_known() -> None:
