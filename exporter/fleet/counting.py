@@ -9,7 +9,7 @@ import msgspec
 from exporter.api import models
 from exporter.api.details import REPLACEMENT_ENDS, Event, SharedRole, event_kind
 from exporter.api.models import Workload
-from exporter.api.pods import UNLISTED, Pods, container_name, terminated_reason
+from exporter.api.pods import UNLISTED, Pods, container_name, stopped, terminated_reason
 from exporter.fleet import observations, replacements, transitions
 from exporter.fleet.episodes import Mark
 from exporter.fleet.ledger import ContainerCursor, Entry, Ledger, plus
@@ -61,8 +61,8 @@ def listed(
 ) -> Entry:
     """The ledger after a sweep listed `workload`.
 
-    `expiry`: when the platform stops a draft; `last`: the previous complete sweep; `ahead`: seconds that the API's clock
-    is ahead. An unknown status does not change the group: it is neither healthy nor failed.
+    `expiry`: when the platform stops a draft; `last`: the previous complete sweep; `ahead`: seconds that the API's
+    clock is ahead. An unknown status does not change the group: it is neither healthy nor failed.
     """
     status, reported = models.folded(workload.status), models.status_group(workload.status)
     group = ledger.group if reported == "indeterminate" else reported
@@ -216,7 +216,7 @@ def with_pods(ledger: Ledger, read: Pods, now: float) -> Ledger:
             restarts.setdefault(name, 0)
             if count is not None:
                 restarts[name] += count - was if count >= was else count
-            reason = terminated_reason(container)
+            reason = None if stopped(proton, container) else terminated_reason(container)
             if finished and finished != ended and reason is not None:
                 reasons = ends.setdefault(name, {})
                 reasons[reason] = reasons.get(reason, 0) + 1

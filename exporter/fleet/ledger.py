@@ -26,8 +26,8 @@ DURATION_BUCKETS = (30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200
 class ReplacementCursor(Stored, frozen=True):
     """A replacement in progress, or one that has ended and has no outcome yet.
 
-    `proton` served before it. `whole`: whether its beginning was observed, so that its duration is known. `created`: its
-    reported start; `before`: the last sweep without it; None: unknown. `inferred`: nothing reported how it ended.
+    `proton` served before it. `whole`: whether its beginning was observed, so that its duration is known. `created`:
+    its reported start; `before`: the last sweep without it; None: unknown. `inferred`: nothing reported how it ended.
     """
 
     since: float

@@ -13,10 +13,12 @@ from exporter.api.pods import (
     WAITING_REASONS,
     Container,
     Pods,
+    Proton,
     Replica,
     StatusDetails,
     container_name,
     replica_ready,
+    stopped,
     terminated_reason,
     unschedulable,
     waiting_reason,
@@ -53,11 +55,20 @@ def with_pods(tracker: EpisodeTracker, read: Pods, serving: str, now: float) -> 
         protons[proton.id] = ProtonTimes(proton.created_at or before.created, proton.running_since or before.since)
     for proton, replica in read.replicas():
         name = replica.name or ""
-        pods[name] = _pod(pods.get(name) or PodFacts(proton.id), replica, now)
+        pods[name] = _pod(pods.get(name) or PodFacts(proton.id), _without_stop(proton, replica), now)
     latest = sorted(pods, key=lambda name: (-pods[name].read, name))[:MAX_PODS]
     protons = dict([*protons.items()][-MAX_PODS:])
     at = now if read.complete and serving not in read.unread else tracker.pods_read
     return _with(tracker, run=run, protons=protons, pods={name: pods[name] for name in sorted(latest)}, pods_read=at)
+
+
+def _without_stop(proton: Proton, replica: Replica) -> Replica:
+    """The pod without the terminations that are the stop of its proton."""
+    containers = tuple(
+        _with(each, status=None, reason=None, exit_code=None, last_state=None) if stopped(proton, each) else each
+        for each in replica.containers or ()
+    )
+    return replica if containers == (replica.containers or ()) else _with(replica, containers=containers)
 
 
 def _pod(before: PodFacts, replica: Replica, now: float) -> PodFacts:

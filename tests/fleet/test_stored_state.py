@@ -37,6 +37,8 @@ POD = {
     "restarts": 3,
     "runs": [{"container": "main", "started": 102.0, "finished": 104.0, "reason": "Error", "exit_code": 1}],
     "words": "back-off",
+    "ended": "Error",
+    "exit_code": 1,
 }
 EVENT = {"type": "Scaled", "at": 150.0, "words": "by a user"}
 PAST = {
@@ -64,7 +66,6 @@ TRACKER = {
     "past": [PAST],
     "numbers": {"stop|p1|S": 2},
     "late": {"e2": EVENT},
-    "lost": {"pod-0": POD},
     "last": EVENT,
 }
 LEDGER = {
