@@ -99,6 +99,7 @@ def _replica_text(facts: Facts) -> str:
 _ROLES = {
     "candidate": " of the new version",
     "reverted": " of the rolled-back version",
+    "serving": " of another serving version",
     "other": " of another version",
 }
 
