@@ -31,8 +31,7 @@ from exporter.api.pods import UNLISTED, Pods, Proton, StatusDetails, active_prot
 from exporter.collect.client import ApiError, Client, Params
 from exporter.fleet import workload_state
 from exporter.fleet.apply import Shared
-from exporter.fleet.polling import WINDOWS
-from exporter.fleet.workload_state import Window, WorkloadState
+from exporter.fleet.workload_state import WINDOWS, Window, WorkloadState
 from exporter.timestamps import rfc3339
 
 PAGE = 100

@@ -27,7 +27,7 @@ from exporter.diagnosis.pod_problems import container_problems, rolled_back, sch
 from exporter.fleet import workload_state
 from exporter.fleet.episodes import ObservedEvent
 from exporter.fleet.replacements import replacement_active
-from exporter.fleet.workload_state import WorkloadState
+from exporter.fleet.workload_state import WINDOWS, WorkloadState
 from exporter.masking import scrubbed
 
 _WORKLOAD_ALERTS = tuple(alert for alert in ALERTS if alert.component == "workload")
@@ -210,7 +210,7 @@ def _limits(state: WorkloadState, context: WorkloadContext, met: frozenset[str])
         yield "memory", f"{100 * used:.0f}% of the memory of its resource bundle is in use{_bundle(context)}"
     if met & {"DataRobotErrorBudgetBurnFast", "DataRobotErrorBudgetBurnSlow"}:
         ratios_by_window = [
-            (w, Metric("workload_window_server_error_ratio", window=w).value(context)) for w in ("1h", "6h", "1d", "3d")
+            (w, Metric("workload_window_server_error_ratio", window=w).value(context)) for w in WINDOWS if w != "5m"
         ]
         windows = ", ".join(f"{ratio:.2%} over {window}" for window, ratio in ratios_by_window if ratio is not None)
         allowed = Threshold("error_budget").value(context)

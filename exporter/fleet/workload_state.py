@@ -25,6 +25,11 @@ from exporter.api.pods import (
 from exporter.fleet.ledger import Ledger
 from exporter.fleet.replacements import replacement_active
 
+WINDOWS = {
+    "5m": 300.0, "30m": 1800.0, "1h": 3600.0, "2h": 7200.0, "6h": 21600.0, "1d": 86400.0, "3d": 259200.0
+}  # fmt: skip
+"""Windows of statistics, in seconds."""
+
 
 class Window(NamedTuple):
     """Statistics from `start` to `end`, in seconds since the epoch, over all protons that served.
@@ -219,6 +224,21 @@ def live_by_bundle(state: WorkloadState) -> Mapping[Bundle, int] | None:
         own_bundle = next((g.resolved_bundle for g in own or () if g.resolved_bundle is not None), resolved[0])
         found[own_bundle] = found.get(own_bundle, 0) + replica_live(replica)
     return found or {resolved[0]: 0}
+
+
+def windows(state: WorkloadState) -> Mapping[str, Window]:
+    """The windows of statistics by name; without those that reach back before the statistics were reset."""
+    reset = state.ledger.reset_at
+    reported = state.details.windows
+    return reported if reset is None else {name: w for name, w in reported.items() if w.start >= reset}
+
+
+def error_share(window: Window | None) -> float | None:
+    """Share of responses with status 500 and above; None without requests."""
+    if window is None:
+        return None
+    errors, requests = models.finite(window.metrics.server_errors), models.finite(window.metrics.total_requests)
+    return errors / requests if errors is not None and requests else None
 
 
 def held(state: WorkloadState) -> str:

@@ -314,16 +314,10 @@ def _windows(value: Callable[[Window], float | None]) -> Callable[[View], Sample
     """One sample per window; none for a window from before the statistics were reset."""
 
     def samples(view: View) -> Samples:
-        values = ((name, value(window)) for name, window in sorted(_whole(view).items()))
+        values = ((name, value(window)) for name, window in sorted(workload_state.windows(view.state).items()))
         return tuple(((name,), number) for name, number in values if number is not None)
 
     return samples
-
-
-def _whole(view: View) -> Mapping[str, Window]:
-    reset = view.state.ledger.reset_at
-    windows = view.state.details.windows
-    return windows if reset is None else {name: w for name, w in windows.items() if w.start >= reset}
 
 
 def _count(name: str) -> Callable[[Window], float | None]:
@@ -338,10 +332,15 @@ def _share(name: str) -> Callable[[Window], float | None]:
     return share
 
 
+def _concurrent(view: View) -> Samples:
+    window = workload_state.windows(view.state).get("5m")
+    return one(_count("concurrent_requests")(window) if window is not None else None)
+
+
 def _quantiles(view: View) -> Samples:
     return tuple(
         ((str(quantile), name), seconds)
-        for name, window in sorted(_whole(view).items())
+        for name, window in sorted(workload_state.windows(view.state).items())
         for quantile, seconds in window.quantiles
     )
 
@@ -505,7 +504,7 @@ DETAILED: tuple[Family, ...] = (
         _windows(_count("slow_requests")), labels=("window",), source="stats slowRequests", unit="requests",
         absence=_NO_WINDOW, reads=("windows", "ledger")),
     row("workload_window_server_error_ratio", "Share of responses with status 500 and above in the window.",
-        _windows(_share("server_errors")), labels=("window",), source="stats serverErrors / totalRequests",
+        _windows(workload_state.error_share), labels=("window",), source="stats serverErrors / totalRequests",
         absence=_NO_TRAFFIC, reads=("windows", "ledger")),
     row("workload_window_client_error_ratio", "Share of responses with status 400 to 499 in the window.",
         _windows(_share("user_errors")), labels=("window",), source="stats userErrors / totalRequests",
@@ -521,7 +520,7 @@ DETAILED: tuple[Family, ...] = (
         _windows(lambda window: window.end), labels=("window",), source="observed", absence=_NO_WINDOW,
         profile="full", reads=("windows", "ledger")),
     row("workload_concurrent_requests", "Concurrent requests, from the shortest window.",
-        lambda view: one(_count("concurrent_requests")(w) if (w := _whole(view).get("5m")) is not None else None),
+        _concurrent,
         source="stats concurrentRequests", unit="requests", absence=_NO_WINDOW, reads=("windows", "ledger")),
     row("workload_stats_resets_total", "Resets of the statistics: the artifact was promoted, or they were cleared. "
         "Windows that reach back before a reset are left out.", lambda view: one(float(view.state.ledger.resets)),
