@@ -109,8 +109,8 @@ CAUSES: tuple[Cause, ...] = (
         "DataRobotDraftExpiring"),
     Cause("suspended", _status("suspended"),
         "It is suspended: a person or the platform paused it. The API does not report who.",
-        "Nothing to do if the pause is known. Otherwise only whoever suspended it can lift that: ask its owner, then "
-        "the platform administrators. Starting it has no effect while it is suspended.",
+        "Nothing to do if the pause is known. Otherwise ask its owner and the platform administrators to lift the "
+        "suspension: starting it has no effect while it is suspended.",
         "DataRobotWorkloadStopped"),
     Cause("stopped", _status("stopped"),
         "It was stopped by a person or a script.",

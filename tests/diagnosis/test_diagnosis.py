@@ -303,8 +303,8 @@ def test_a_next_step_can_work(status: str, reported: Pods | None, impossible: li
 
 def test_the_next_step_names_who_can_act_on_a_suspended_workload() -> None:
     step = diagnosis(state("suspended", None), NOW, DEFAULT).cause.next_step
-    assert "whoever suspended it" in step
-    assert "Starting it has no effect" in step
+    assert "ask its owner and the platform administrators to lift the suspension" in step
+    assert "starting it has no effect" in step
 
 
 def test_every_cause_has_a_case_and_a_name_of_its_own() -> None:
