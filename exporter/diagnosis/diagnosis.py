@@ -191,7 +191,7 @@ def _requests(state: WorkloadState, context: WorkloadContext) -> TrafficFacts | 
 _OFFERED, _LOAD = Metric("workload_bundle_offered"), Metric("workload_autoscaling_load_ratio")
 _MEMORY_OF_POD = Metric("workload_memory_usage_bytes", level="pod") / Metric("workload_replica_memory_bytes")
 _MEMORY_OF_WORKLOAD = Metric("workload_memory_usage_bytes", level="workload") / (
-    Metric("workload_replica_memory_bytes") * Metric("proton_replicas_live", role="active")
+    Metric("workload_replica_memory_bytes") * Metric("workload_replicas_live")
 )
 
 

@@ -132,7 +132,7 @@ _POD_CAUSES: tuple[tuple[str, _RoleTest, str, str, str], ...] = (
 )  # fmt: skip
 
 
-SERVING = ("active", "other")
+SERVING = ("active", "serving", "other")
 """Roles of versions that serve."""
 
 

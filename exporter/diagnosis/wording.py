@@ -114,6 +114,7 @@ def _down_text(facts: Facts) -> str:
 _ROLES = {
     "candidate": " of the new version",
     "reverted": " of the rolled-back version",
+    "serving": " of another serving version",
     "other": " of another version",
 }
 
