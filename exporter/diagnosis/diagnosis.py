@@ -85,6 +85,7 @@ def _facts(state: WorkloadState, now: float, options: Options, events: tuple[Eve
         owner=owner(state, options.owner_tags),
         owner_text=owner_text(state, options.owner_tags),
         down=state.ledger.serving.down if not gone else None,
+        served=state.ledger.serving.ready,
     )
     if gone:
         return facts
