@@ -6,7 +6,7 @@ last state of a container, conditions with `value` instead of `met`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -233,6 +233,12 @@ def overview(details: StatusDetails) -> Overview:
     live = [replica for replica in details.replicas or () if replica_live(replica)]
     ready = [replica_ready(replica) for replica in live]
     return Overview(len(live), ready.count(True), ready.count(None))
+
+
+def total(counts: Iterable[Overview]) -> Overview:
+    """The sum of several counts."""
+    each = list(counts)
+    return Overview(sum(one.live for one in each), sum(one.ready for one in each), sum(one.unknown for one in each))
 
 
 UNLISTED = ""

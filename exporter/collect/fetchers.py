@@ -26,7 +26,7 @@ from exporter.api.details import (
     SharedRole,
     Stats,
 )
-from exporter.api.models import Replacement, Workload
+from exporter.api.models import Replacement, Workload, folded
 from exporter.api.pods import UNLISTED, Pods, Proton, StatusDetails, active_proton
 from exporter.collect.client import ApiError, Client, Params
 from exporter.fleet import workload_state
@@ -196,7 +196,12 @@ def _serving(state: WorkloadState) -> tuple[str, ...]:
     pods = state.details.pods
     if pods is None or not pods.complete:
         return ()
-    serving = [proton for proton in pods.protons if workload_state.role(state, proton) in ("active", "outgoing")]
+    roles = ((proton, workload_state.role(state, proton)) for proton in pods.protons)
+    serving = [
+        proton
+        for proton, role in roles
+        if role in ("active", "serving", "outgoing") or (role == "other" and folded(proton.status) == "running")
+    ]
     return tuple(proton.id for proton in serving)
 
 

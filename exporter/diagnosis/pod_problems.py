@@ -31,14 +31,14 @@ MAX_TERMINATION_SECONDS = 3600.0
 """Age up to which the termination of a container that is ready again is mentioned."""
 _NO_NODE = "Unschedulable"
 """The problem of an unscheduled pod, as episodes record it."""
-_ROLE_ORDER = {"active": 0, "candidate": 1, "reverted": 9}
+_ROLE_ORDER = {"active": 0, "serving": 0, "candidate": 1, "reverted": 9}
 
 Snapshot = tuple[str, str, StatusDetails]
 """The role and the id of a version, and the report of its pods."""
 
 
 def snapshots(state: WorkloadState) -> Iterator[Snapshot]:
-    """The pod reports of the active version and the candidate, or of all versions if none is known to be active.
+    """The pod reports of the versions that serve and the candidate, or of all versions if none is known to be active.
 
     An outgoing version is expected to become not ready.
     """
@@ -46,7 +46,7 @@ def snapshots(state: WorkloadState) -> Iterator[Snapshot]:
     if pods is None:
         return
     roles = {proton.id: workload_state.role(state, proton) for proton in pods.protons}
-    shown = ("active", "candidate") if "active" in roles.values() else tuple(roles.values())
+    shown = ("active", "serving", "candidate") if "active" in roles.values() else tuple(roles.values())
     for proton in pods.protons:
         snapshot = pods.details.get(proton.id)
         if snapshot is not None and roles[proton.id] in shown:

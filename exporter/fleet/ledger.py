@@ -56,6 +56,9 @@ class ServingRecord(Stored, frozen=True):
     `down`: since when it should serve and has no ready replica; `unknown`: since when its pods are unknown meanwhile.
     `ready`: whether a replica was ready since the last deliberate stop or start. `protons`: those that had a ready
     replica. `stop`: time of the last event about a stop or start that is taken into account.
+
+    `active`: the proton that has this role. `beside`: other protons -> since when they run beside it without a
+    replacement. `others`: those of them that serve as well. `lasting`: those that run for too long to be draining.
     """
 
     down: float | None = None
@@ -63,6 +66,10 @@ class ServingRecord(Stored, frozen=True):
     ready: bool = False
     protons: tuple[str, ...] = ()
     stop: float = 0.0
+    active: str = ""
+    beside: Mapping[str, float] = {}
+    others: tuple[str, ...] = ()
+    lasting: tuple[str, ...] = ()
 
 
 class Ledger(Stored, frozen=True):

@@ -52,6 +52,14 @@ def _live(snapshot: StatusDetails) -> list[Replica]:
     return [replica for replica in snapshot.replicas or () if pods.replica_live(replica)]
 
 
+def _serving(count: Callable[[pods.Overview], int]) -> Callable[[View], Samples]:
+    def samples(view: View) -> Samples:
+        counted = workload_state.serving(view.state)
+        return one(None if counted is None else float(count(counted)))
+
+    return samples
+
+
 def _phases(snapshot: StatusDetails) -> Mapping[str, float]:
     phases = [closed_phase(models.folded(replica.status)) for replica in snapshot.replicas or ()]
     return {phase: float(phases.count(phase)) for phase in pods.PHASES}
@@ -242,7 +250,8 @@ def _most(amount: Callable[[models.Bundle], Number | None]) -> Callable[[View], 
         replicas = workload_state.max_replicas(view.state)
         amounts = [models.finite(amount(bundle)) for bundle in view.bundles]
         each = [value for value in amounts if value is not None]
-        return max(each) * max(1, replicas) if each and replicas is not None else None
+        protons = max(1, len(workload_state.serving_protons(view.state)))
+        return max(each) * max(1, replicas) * protons if each and replicas is not None else None
 
     return most
 
@@ -376,12 +385,14 @@ def _events(view: View) -> Samples:
 
 _POD_SOURCE = "protons/{pid}/statusDetails"
 _NO_PODS = "no pod snapshot (204), or it could not be read"
+_NOT_ALL = "the active proton is unknown, or the pods of a proton that serves are"
 _NO_TRAFFIC = "no request in the window, or it could not be read"
 _NO_WINDOW = "not running, not reported, or the statistics were reset within the window"
 DETAILED: tuple[Family, ...] = (
-    row("proton_info", "Proton (deployed version) of a workload; always 1. `role` is active, candidate, outgoing "
-        "or other, inferred if the API does not report it.", _proton_info, labels=("artifact_id", *_P),
-        source="protons[]", absence="the protons could not be read", reads=("pods",)),
+    row("proton_info", "Proton (deployed version) of a workload; always 1. `role` is active, serving (it serves for "
+        "good beside the active one), candidate, outgoing or other, inferred if the API does not report it.",
+        _proton_info, labels=("artifact_id", *_P), source="protons[]", absence="the protons could not be read",
+        reads=("pods",)),
     row("proton_status", "Status of a proton; 1 for the current status.", _proton_status, labels=(*_P, "status"),
         source="protons[].status", absence="the protons could not be read", reads=("pods",)),
     row("proton_running_since_timestamp_seconds", "Time the proton started running, in seconds since the epoch.",
@@ -449,6 +460,15 @@ DETAILED: tuple[Family, ...] = (
         "observation. Of several terminations between two polls only the last is counted.", _terminations,
         labels=("container", "reason"), source=f"{_POD_SOURCE} containers[].lastState",
         absence="the server reports no last state", reads=("ledger",)),
+    row("workload_replicas_ready", "Ready pods of all protons that serve, see `role` of datarobot_proton_info.",
+        _serving(lambda counted: counted.ready), source=_POD_SOURCE, absence=_NOT_ALL, unit="pods", reads=("pods",),
+        profile="minimal"),
+    row("workload_replicas_readiness_unknown", "Live pods with unknown readiness of all protons that serve.",
+        _serving(lambda counted: counted.unknown), source=_POD_SOURCE, absence=_NOT_ALL, unit="pods", reads=("pods",),
+        profile="minimal"),
+    row("workload_replicas_live", "Live pods of all protons that serve: listed, and neither succeeded nor failed.",
+        _serving(lambda counted: counted.live), source=_POD_SOURCE, absence=_NOT_ALL, unit="pods", reads=("pods",),
+        profile="minimal"),
     row("workload_allocated_cpu_cores", "CPU cores allocated to live pods: those of the resource bundle times the "
         "number of pods.",
         _allocated(lambda bundle: bundle.cpu_count), labels=("bundle_id",),
@@ -478,11 +498,11 @@ DETAILED: tuple[Family, ...] = (
         absence="the catalogue could not be read, or no bundle is configured", reads=("runtime", "catalogue")),
     row("workload_cpu_usage_cores", "CPU cores in use, at the level the API reports.", _CPU, labels=("level",),
         source="autocollectedValues, unit nanocores", absence="idle, not reported, in an unknown unit, or more "
-            "than the bundle provides", stability="experimental", reads=("usage", "runtime")),
+            "than the bundle provides", stability="experimental", reads=("usage", "runtime", "pods")),
     row("workload_memory_usage_bytes", "Memory in use at the level the API reports, in bytes.",
         _use("memory", "bytes", _most(lambda bundle: bundle.memory_bytes)), labels=("level",),
         source="autocollectedValues, unit bytes", absence="idle, not reported, in an unknown unit, or more than "
-            "the bundle provides", stability="experimental", reads=("usage", "runtime")),
+            "the bundle provides", stability="experimental", reads=("usage", "runtime", "pods")),
     row("workload_gpu_usage_ratio", "GPU usage as a ratio; 1 is full usage.", _use("gpu", "ratio", lambda _: 1.0),
         labels=("level",), source="autocollectedValues, unit percentage",
         absence="no GPU, idle, not reported, or in an unknown unit", stability="experimental", reads=("usage",)),

@@ -32,7 +32,7 @@ from exporter.diagnosis.facts import CHANGES, PARTS
 from exporter.diagnosis.wording import as_json, evidence, text
 from exporter.fleet import episodes
 from exporter.fleet.episodes import Episode, EpisodeTracker, Mark, ObservedEvent, Past, Run
-from exporter.fleet.ledger import Ledger, ReplacementCursor
+from exporter.fleet.ledger import Ledger, ReplacementCursor, ServingRecord
 from exporter.fleet.workload_state import Details, Window, WorkloadState
 from tests.make import container, pods, replica
 
@@ -198,7 +198,8 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("no_pod", state("running", pods()), ()),
     ("none_ready", state("running", UNREADY), ()),
     ("none_ready", state("running", unready(600, 600)), ()),
-    ("none_ready_any_more", state("running", unready(600, DAY)), ()),
+    *(("none_ready_any_more", state(status, unready(600, DAY)), ())
+      for status in ("running", "launching", "errored", "Quarantined")),
     ("some_unready_any_more", state("running", unready(600, DAY, replica(container(), name="two"))), ()),
     ("some_unready", state("running", pods(replica(container(ready=False)), replica(container(), name="two"))), ()),
     ("waking", state("running", waiting("PodInitializing")), ()),
@@ -282,6 +283,30 @@ def test_the_cause_is_found(name: str, of: WorkloadState, events: tuple[Event, .
     assert diagnosis(of, NOW, DEFAULT, events).cause.name == name
 
 
+@pytest.mark.parametrize(
+    ("status", "reported", "impossible"),
+    [
+        ("suspended", None, ["start it"]),  # ignored while it is suspended
+        ("terminated", None, ["start it"]),  # final
+        ("running", pods(), ["then start it"]),  # a start is ignored while it is reported as running
+        ("running", waiting("ImagePullBackOff", message="manifest unknown"), ["start it", "restart it"]),
+        ("errored", waiting("ImagePullBackOff", message="manifest unknown"), ["start it", "restart it"]),
+        ("errored", waiting("ErrImagePull", message="pull access denied"), ["start it", "restart it"]),
+        ("provisioning", Pods((Proton("p"),), {"p": None}), ["otherwise start it"]),
+    ],
+)
+def test_a_next_step_can_work(status: str, reported: Pods | None, impossible: list[str]) -> None:
+    of = state(status, reported, since=HOUR, details={"fresh": {"pods": True}})
+    step = diagnosis(of, NOW, DEFAULT).cause.next_step
+    assert not [words for words in impossible if words in step.casefold()], step
+
+
+def test_the_next_step_names_who_can_act_on_a_suspended_workload() -> None:
+    step = diagnosis(state("suspended", None), NOW, DEFAULT).cause.next_step
+    assert "ask its owner and the platform administrators to lift the suspension" in step
+    assert "starting it has no effect" in step
+
+
 def test_every_cause_has_a_case_and_a_name_of_its_own() -> None:
     names = [cause.name for cause in CAUSES]
     assert len({*names}) == len(names)
@@ -324,6 +349,9 @@ def test_the_owner_is_named_by_the_tags_of_the_settings(
     assert as_json(diagnosis(state(tags=tags), NOW, options))["owner"] == (words if known else None)
 
 
+DOWN = {"serving": ServingRecord(ready=True, down=NOW - 300)}
+
+
 def said(of: WorkloadState, *events: Event, options: Options = DEFAULT) -> dict[str, str]:
     return dict(evidence(diagnosis(of, NOW, options, events)))
 
@@ -333,7 +361,8 @@ def said(of: WorkloadState, *events: Event, options: Options = DEFAULT) -> dict[
     [
         (state("errored", since=7 * MINUTE), "errored since 07:53 UTC (7 min)"),
         (state("errored", since=2 * DAY, first=5 * DAY), "errored since 2027-01-13 08:00 UTC (2 d)"),
-        (state("errored", since=DAY, first=HOUR), "errored since before 2027-01-14 08:00 UTC (more than 1 d)"),
+        (state("errored", since=DAY, first=HOUR),
+         "errored since before 2027-01-14 08:00 UTC, when it was first observed (1 d ago)"),
         (state("errored", since=30, first=30), "errored; start time unknown"),
         (state("Errored ", ledger={"transitions": {"errored": 3}}),
          "errored since 07:40 UTC (20 min); 3 failures observed"),
@@ -356,6 +385,17 @@ def test_the_time_in_the_state_is_reported_or_said_to_be_unknown(of: WorkloadSta
         (state(), "yes (1 of 1 replicas ready)"),
         (state(reported=UNREADY), "no (0 of 1 replicas ready)"),
         (state("launching", reported=UNREADY), "not yet (0 of 1 replicas ready)"),
+        # One that served, and whose status says that it starts.
+        (state("launching", reported=UNREADY, ledger=DOWN),
+         "no (0 of 1 replicas ready, none for 5 min, since 07:55 UTC)"),
+        (state("running", reported=UNREADY, ledger=DOWN),
+         "no (0 of 1 replicas ready, none for 5 min, since 07:55 UTC)"),
+        # One that was never observed ready: it may be down for longer.
+        (state("running", reported=UNREADY, ledger={"serving": ServingRecord(down=NOW - 300)}),
+         "no (0 of 1 replicas ready, none since before 07:55 UTC)"),
+        (state("running", reported=UNREADY, ledger={"serving": ServingRecord(down=NOW - 1)}),
+         "no (0 of 1 replicas ready)"),
+        (state("running", reported=lost(), ledger=DOWN), "unknown (0 of 1 replicas ready; readiness of 1 unknown)"),
         (state(runtime=runtime(2)), "partly (1 of 1 replicas ready; 2 desired)"),
         (state(runtime=runtime(1, 4)), "yes (1 of 1 replicas ready; 1 to 4 desired)"),
         (state(runtime=None), "yes (1 of 1 replicas ready; desired number unknown)"),

@@ -104,7 +104,17 @@ LEDGER = {
     "sharing_changes": 2,
     "gone": 8.0,
     "course": TRACKER,
-    "serving": {"down": 9.0, "unknown": 9.5, "ready": True, "protons": ["p1"], "stop": 8.5},
+    "serving": {
+        "down": 9.0,
+        "unknown": 9.5,
+        "ready": True,
+        "protons": ["p1"],
+        "stop": 8.5,
+        "active": "p1",
+        "beside": {"p2": 7.0},
+        "others": ["p2"],
+        "lasting": ["p2"],
+    },
 }
 TALLY = {"starts": {"counts": [1] + [0] * 9, "sum": 3.0}, "replacements": {"counts": [0] * 9 + [1], "sum": 9999.0}}
 
