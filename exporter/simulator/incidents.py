@@ -1,4 +1,4 @@
-"""INCIDENTS: more stories, mostly of incidents as they were seen on real servers; the demo does not show them.
+"""INCIDENTS: more stories, mostly of incidents that occur on real servers; the demo does not show them.
 
 They are for tests of what is paged. Each happens once; most of them begin and end well.
 """
@@ -372,7 +372,7 @@ _ROWS: tuple[Story, ...] = (
         renumbered=True,
     ),
     Story(
-        "failure dated anew",
+        "failure with a moved timestamp",
         "a failed replacement whose event gets a new timestamp by a cleanup two hours later",
         (
             _running(20),
@@ -556,7 +556,7 @@ _ROWS: tuple[Story, ...] = (
         replicas=3,
     ),
     Story(
-        "created in vain",
+        "deleted after it failed to start",
         "a workload that fails at its creation and is deleted a minute later",
         (
             StoryStep(20 * MINUTE, "running", listed=False, serves=False),
