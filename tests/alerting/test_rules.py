@@ -89,7 +89,7 @@ def test_an_alert_may_have_the_labels_of_the_settings_beside_its_own() -> None:
 
 def test_a_scale_divides_every_duration() -> None:
     rule = written(Options(scale=60))["DataRobotWorkloadStuckStarting", "warning"]
-    assert rule["for"] == "1s"
+    assert rule["for"] == "2s"
     assert "> 15" in rule["expr"]
     assert "[10s]" in rule["expr"]
 

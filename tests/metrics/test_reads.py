@@ -119,7 +119,7 @@ def rich(n: int) -> WorkloadState:
             f"pod-{proton}/main": ContainerCursor(3, proton=proton, restarted=(n + at,) * 3)
             for proton, at in (("p1", 0.0), ("p2", 10.0))
         },
-        serving=ServingRecord(up=float(n), fewer=float(n), down=float(n)),
+        serving=ServingRecord(up=float(n), fewer=float(n), down=float(n), others=(("p2",), ())[n - 1]),
     )
     metrics = RequestMetrics(100 * n, 2 * n * n, 3 * n * n, 5 * n * n, 1.0 * n, 2.0 * n, 7.0 * n)
     details = Details(
@@ -196,6 +196,12 @@ def _bases() -> Iterator[tuple[WorkloadState, WorkloadState]]:
     yield (
         first._replace(workload=workload(first.workload, runtime=fixed)),
         second._replace(workload=workload(second.workload, runtime=more)),
+    )
+    # Enough for the usage only if both protons serve.
+    enough = Runtime(container_groups=(Group(replica_count=2, resolved_bundle=Bundle("b", 0.15, 15, 1)),))
+    yield (
+        first._replace(workload=workload(first.workload, runtime=enough, replacement=None)),
+        second._replace(workload=workload(second.workload, runtime=enough, replacement=None)),
     )
     scaled = without.details._replace(pods=Pods((Proton(id="p1"),), {"p1": StatusDetails(replicas=())}))
     idle = first._replace(details=scaled)
