@@ -65,7 +65,8 @@ def _unread(*reasons: str) -> Test:
 def _too_few_pods(facts: Facts) -> bool:
     """Whether there are fewer pods of the serving version than needed, and all of them are ready."""
     replicas = facts.replicas
-    return bool(replicas.ready) and replicas.ready == replicas.live and replicas.ready < (replicas.least or 0)
+    ready = replicas.ready or 0
+    return bool(ready) and ready == replicas.live and ready < (replicas.least or 0)
 
 
 def _pods_healthy(facts: Facts) -> bool:
