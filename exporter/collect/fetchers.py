@@ -25,6 +25,7 @@ from exporter.api.details import (
     RequestMetrics,
     SharedRole,
     Stats,
+    dated,
 )
 from exporter.api.models import Replacement, Workload, folded
 from exporter.api.pods import UNLISTED, Pods, Proton, StatusDetails, active_proton
@@ -144,7 +145,8 @@ async def _events(poll: Poll) -> tuple[tuple[Event, ...], Rejects]:
         rejects.extend(listed.rejects)
         if listed.size < PAGE or any(event.id in known for event in listed.items):
             break
-    return tuple(found), tuple(rejects)
+    created = poll.state.workload.created_at
+    return tuple(dated(event, created, poll.now) for event in found), tuple(rejects)
 
 
 async def _replacement(poll: Poll) -> tuple[Replacement | None, Rejects]:

@@ -13,20 +13,21 @@ from typing import NamedTuple
 
 import msgspec
 
-from exporter.fleet.episodes import EpisodeTracker, Stored
+from exporter.fleet.episodes import EpisodeTracker, PodFacts, Stored
 
 TRANSITIONS = (
     "started ready errored recovered stopped suspended interrupted terminated draft_expired "
     "replaced reverted vanished reappeared"
 ).split()
-REPLACEMENT_OUTCOMES = ("completed", "errored", "reverted", "cancelled")
+REPLACEMENT_OUTCOMES = ("completed", "errored", "reverted", "cancelled", "unknown")
 DURATION_BUCKETS = (30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0)
 
 
 class ReplacementCursor(Stored, frozen=True):
     """A replacement in progress, or one that has ended and has no outcome yet.
 
-    `proton` served before it. `whole`: whether its beginning was observed, so that its duration is known.
+    `proton` served before it. `whole`: whether its beginning was observed, so that its duration is known. `created`:
+    its reported start; `before`: the last sweep without it; None: unknown. `inferred`: nothing reported how it ended.
     """
 
     since: float
@@ -36,6 +37,9 @@ class ReplacementCursor(Stored, frozen=True):
     ended: float | None = None
     counted: bool = False
     whole: bool = True
+    created: float | None = None
+    before: float | None = None
+    inferred: bool = False
 
 
 class ContainerCursor(Stored, frozen=True):
@@ -75,9 +79,10 @@ class ServingRecord(Stored, frozen=True):
 class Ledger(Stored, frozen=True):
     """Totals and cursors of one workload. `since`: when the current status was first observed.
 
-    `rollout_failed`: end of the last failed replacement, None after a later success; `rollout_completed`: of the last
-    successful one. `unread`: protons whose pods were never read because requests failed; `UNLISTED` for protons missing
-    from the list.
+    `rollout`: the replacement in progress; `last_rollout`: the last one that ended. `rollout_failed`: end of the last
+    failed one, None after a later success; `failed_pods`: what was reported about its pods; `rollout_order`: start of
+    the replacement that decided both. `unread`: protons whose pods were never reported, or never read because requests
+    failed; `UNLISTED` for protons missing from the list.
     """
 
     first: float
@@ -93,7 +98,9 @@ class Ledger(Stored, frozen=True):
     rollout: ReplacementCursor | None = None
     counted_ids: tuple[str, ...] = msgspec.field(default=(), name="judged")
     rollout_failed: float | None = None
-    rollout_completed: float | None = None
+    rollout_order: float = 0.0
+    last_rollout: ReplacementCursor | None = None
+    failed_pods: Mapping[str, PodFacts] = {}
     outcomes: Mapping[str, int] = {}
     seen_events: tuple[str, ...] | None = None
     events: Mapping[str, int] = {}

@@ -152,10 +152,19 @@ def _containers_ready(view: View) -> Samples:
     return _counted({labels: count for labels, count in found.items() if labels not in unknown})
 
 
-def _reasons(reason: Callable[[Container], str | None]) -> Callable[[View], Samples]:
+def _ended_containers(view: View) -> Iterator[tuple[str, str, str, Container]]:
+    """Each container of a live pod, except those whose last termination is the stop of their proton."""
+    protons = {proton.id: proton for proton, _, _ in view.protons}
+    return (found for found in _containers(view) if not pods.stopped(protons[found[1]], found[3]))
+
+
+def _reasons(
+    reason: Callable[[Container], str | None],
+    containers: Callable[[View], Iterator[tuple[str, str, str, Container]]] = _containers,
+) -> Callable[[View], Samples]:
     def samples(view: View) -> Samples:
         found: Counter[tuple[str, ...]] = Counter()
-        for name, proton, role, container in _containers(view):
+        for name, proton, role, container in containers(view):
             found_reason = reason(container)
             if found_reason is not None:
                 found[name, proton, found_reason, role] += 1
@@ -167,7 +176,7 @@ def _reasons(reason: Callable[[Container], str | None]) -> Callable[[View], Samp
 def _last_ends(view: View) -> dict[str, tuple[float, int | None]]:
     """Time and exit code of the last termination in any pod, by container name."""
     ends: dict[str, tuple[float, int | None]] = {}
-    for name, _, _, container in _containers(view):
+    for name, _, _, container in _ended_containers(view):
         last = container.last_state
         at = models.timestamp(last.finished_at) if last is not None else None
         if last is not None and at is not None and at >= ends.get(name, (0.0, None))[0]:
@@ -442,15 +451,17 @@ DETAILED: tuple[Family, ...] = (
         source=f"{_POD_SOURCE} containers[].reason", unit="containers", absence="no such container, or no reason "
             "reported",
         reads=("pods",), profile="minimal"),
-    row("container_last_terminated_reason", "Containers of live pods by the reason of their last termination.",
-        _reasons(pods.terminated_reason), labels=("container", "proton_id", "reason", "role"),
+    row("container_last_terminated_reason", "Containers of live pods by the reason of their last termination. The stop "
+        "of a proton is none.", _reasons(pods.terminated_reason, _ended_containers),
+        labels=("container", "proton_id", "reason", "role"),
         source=f"{_POD_SOURCE} containers[].lastState.reason", unit="containers",
         absence="no such container, or the server reports no last state", reads=("pods",)),
-    row("container_last_exit_code", "Exit code of the most recent container termination across live pods.", _exit_codes,
+    row("container_last_exit_code", "Exit code of the most recent container termination across live pods. The stop of "
+        "a proton is none.", _exit_codes,
         labels=("container",), source=f"{_POD_SOURCE} containers[].lastState.exitCode", unit="exit code",
         absence="no termination, or not reported", reads=("pods",)),
     row("container_last_terminated_timestamp_seconds", "Time of the most recent container termination across live "
-        "pods, in seconds since the epoch.", _end_times, labels=("container",),
+        "pods, in seconds since the epoch. The stop of a proton is none.", _end_times, labels=("container",),
         source=f"{_POD_SOURCE} containers[].lastState.finishedAt", absence="no termination, or not reported",
         reads=("pods",)),
     row("container_restarts_total", "Container restarts across all pods, including pods replaced since, counted from "

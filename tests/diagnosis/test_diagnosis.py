@@ -538,27 +538,44 @@ def test_each_change_is_listed_once(of: WorkloadState, events: tuple[Event, ...]
     assert said(of, *events).get("Changes") == words
 
 
+RUN = Run("main", None, NOW - 120, "Error", 3)
+FAILING = {
+    "one": episodes.PodFacts(
+        "gone", problem="CrashLoopBackOff", container="main", restarts=2, runs=(RUN,), message="token=x"
+    ),
+    "two": episodes.PodFacts("gone", problem="OOMKilled", container="main"),
+    "none": episodes.PodFacts("gone", problem="Unschedulable"),
+}
+
+
 def test_recorded_pods_of_a_rolled_back_version_are_listed() -> None:
-    run = Run("main", None, NOW - 120, "Error", 3)
-    lost = {
-        "one": episodes.PodFacts(
-            "gone", problem="CrashLoopBackOff", container="main", restarts=2, runs=(run,), message="token=x"
-        ),
-        "two": episodes.PodFacts("gone", problem="OOMKilled", container="main"),
-        "fine": episodes.PodFacts("gone", ready=True, problem="Error"),
-        "ours": episodes.PodFacts("p", problem="Error"),
-        "none": episodes.PodFacts("gone", problem="Unschedulable"),
-    }
-    failed = state(ledger={"rollout_failed": NOW - 60, **tracker(pods={"one": lost.pop("one")}, lost=lost)})
+    failed = state(ledger={"rollout_failed": NOW - 60, "failed_pods": FAILING})
     result = diagnosis(failed, NOW, DEFAULT)
     assert result.cause.name == "reverted_out_of_memory"
     assert dict(evidence(result))["Containers"] == (
-        "main of the rolled-back version is not ready, last terminated (OOMKilled); main of the rolled-back "
-        "version is waiting with CrashLoopBackOff, last terminated with exit code 3 (Error) 2 min ago, 2 restarts: "
-        "token=[…]"
+        "main of the rolled-back version is waiting with CrashLoopBackOff, last terminated with exit code 3 (Error) "
+        "2 min ago, 2 restarts: token=[…]; main of the rolled-back version is not ready, last terminated (OOMKilled)"
     )
     assert dict(evidence(result))["Unschedulable"] == "1 pod of the rolled-back version: no node accepts it"
     assert "Containers" not in said(failed._replace(ledger=msgspec.structs.replace(failed.ledger, rollout_failed=None)))
+
+
+def test_pods_of_a_replacement_that_has_just_ended_are_listed_although_its_record_and_its_pods_are_gone() -> None:
+    crashed = episodes.PodFacts("c", problem="CrashLoopBackOff", container="main", ended="Error", exit_code=1)
+    ended = ReplacementCursor(NOW - 300, ("r", "c"), "p", ended=NOW - 30)
+    seen = tracker(pods={"x": crashed}, rollout=Episode("replacement", Mark(NOW - 300), candidates=("c",)))
+    of = state(ledger={"rollout": ended, **seen})
+    assert diagnosis(of, NOW, DEFAULT).cause.name == "reverted_exit_error"
+    assert said(of)["Containers"] == (
+        "main of the rolled-back version is waiting with CrashLoopBackOff, last terminated with exit code 1 (Error)"
+    )
+
+
+def test_without_pods_in_its_event_the_recorded_pods_of_a_failed_replacement_are_listed() -> None:
+    bare = Event("e", ago(60), "Replacement Errored")
+    assert diagnosis(
+        state(ledger={"rollout_failed": NOW - 60, "failed_pods": FAILING}), NOW, DEFAULT, (bare,)
+    ).cause.name == ("reverted_out_of_memory")
 
 
 @pytest.mark.parametrize(
@@ -681,12 +698,6 @@ def test_a_newest_version_that_may_not_be_listed_is_unknown() -> None:
     listed = pods(replica(container()), created_at=ago(HOUR))
     assert said(state(reported=listed))["Changes"] == "its newest version was created at 07:00 UTC, 1 h ago"
     assert said(state(reported=unread(listed, _="decode")))["Changes"] == "none reported in the last 7 days"
-
-
-def test_a_version_that_may_not_be_listed_is_not_shown_as_rolled_back() -> None:
-    ledger = tracker(pods={"x": episodes.PodFacts("c", problem="CrashLoopBackOff")}) | {"rollout_failed": NOW - 100}
-    assert diagnosis(state(ledger=ledger), NOW, DEFAULT).cause.name == "reverted_crashing"
-    assert diagnosis(state(reported=unread(READY, _="decode"), ledger=ledger), NOW, DEFAULT).cause.name == "reverted"
 
 
 # -- links, and how loud it is
