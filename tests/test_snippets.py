@@ -94,5 +94,7 @@ def test_documented_alert_settings_apply_to_the_printed_rules(pasted: Path) -> N
     status, out, err = run("rules", f"--config.file={pasted}")
     assert (status, err) == (0, "")
     named = [rule["alert"] for group in yaml.safe_load(out)["groups"] for rule in group["rules"] if "alert" in rule]
-    assert "DataRobotWorkloadTrafficStopped" in named
-    assert "DataRobotImportantOnDraft" not in named
+    given = yaml.safe_load(pasted.read_text())["alerts"]
+    assert {*given.get("on", ())} <= {*named}
+    assert not {*given.get("off", ())} & {*named}
+    assert ("note:" in out) == ("notes" in given)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from shlex import quote
 from typing import NamedTuple
 from urllib.parse import quote_plus
 
 from exporter.alerting.alarms import Alarm
 from exporter.alerting.alerts import BY_NAME
 from exporter.alerting.notification import Notification
-from exporter.alerting.rules import Options, annotation_templates
+from exporter.alerting.rules import BRACES, Options, annotation_templates
 
 _LINKS = (
     ("Runbook", "runbook_url"),
@@ -43,13 +44,16 @@ def labels(alarm: Alarm, options: Options) -> dict[str, str]:
 
 
 def texts(alarm: Alarm, options: Options) -> dict[str, str]:
-    """The annotations with their templates filled in. A description that needs a value of Prometheus is replaced by the
-    summary.
+    """The annotations with their templates filled in, and `explain`, the command that shows more about a workload.
+
+    A description that needs a value of Prometheus is replaced by the summary.
     """
     templates = annotation_templates(BY_NAME[alarm.alert], options)
     if "$value" in templates["description"]:
         templates["description"] = templates["summary"]
-    return {name: _filled(template, alarm.labels) for name, template in templates.items()}
+    filled = {name: _filled(template, alarm.labels) for name, template in templates.items()}
+    workload = alarm.labels.get("workload_id")
+    return filled | ({"explain": f"workload-exporter explain {quote(workload)} --log-lines=20"} if workload else {})
 
 
 def _filled(template: str, values: Mapping[str, str]) -> str:
@@ -57,7 +61,7 @@ def _filled(template: str, values: Mapping[str, str]) -> str:
         text = values.get(match[1], "")
         return quote_plus(text) if match[2] else text
 
-    return re.sub(r"\{\{ \$labels\.(\w+) (\| urlquery )?\}\}", value, template)
+    return re.sub(r"\{\{ \$labels\.(\w+) (\| urlquery )?\}\}", value, template).replace(BRACES, "{{")
 
 
 def notification(alarm: Alarm, options: Options, about: About | None = None) -> Notification:

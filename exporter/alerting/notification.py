@@ -32,6 +32,8 @@ class Notification(NamedTuple):
 
     @property
     def title(self) -> str:
-        """One line: the alert and its subject."""
-        subject = self.labels.get("workload") or self.labels.get("workload_id") or self.labels.get("account", "")
+        """One line, the same for every receiver: the alert, its workload if it is about one, and the account."""
+        workload = self.labels.get("workload") or self.labels.get("workload_id")
+        account = f"account {self.labels['account']}" if self.labels.get("account") else ""
+        subject = f"{workload} ({account})" if workload and account else workload or account
         return f"{self.labels['alertname']}: {subject}" if subject else self.labels["alertname"]

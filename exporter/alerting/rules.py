@@ -25,8 +25,10 @@ class Options(NamedTuple):
     `selector`: matchers added to every selector. `waits`: name of an alert -> seconds, instead of its own. `on`, `off`:
     names of alerts to add or to leave out. `labels` are set on every alert; `severity_label` is the name of the
     severity label. `runbooks`: prefix of ``NAME.md`` in links. `dashboards`: base URL of Grafana. `console`: base URL
-    of DataRobot. `traces`: URL of the traces of ``{workload_id}``. Empty: no such link. `hold`: seconds for which an
-    alert keeps its state without recent data. `scale` divides every duration, to test in less time.
+    of DataRobot. `traces`: URL of the traces of ``{workload_id}``. Empty: no such link. `notes`: name of an alert, or
+    ``default`` for all others -> a text of the users. `owner_tags`: names of the tags whose values name the owner of a
+    workload; rules cannot read tags, so only direct paging shows them. `hold`: seconds for which an alert keeps its
+    state without recent data. `scale` divides every duration, to test in less time.
     """
 
     selector: str = 'job="datarobot"'
@@ -40,6 +42,8 @@ class Options(NamedTuple):
     dashboards: str = ""
     console: str = ""
     traces: str = ""
+    notes: Mapping[str, str] = {}
+    owner_tags: tuple[str, ...] = ()
     hold: float = 600.0
     scale: float = 1.0
 
@@ -50,6 +54,8 @@ class Options(NamedTuple):
 
 
 DEFAULT = Options()
+BRACES = '{{ "{{" }}'
+"""A template that prints two opening braces, which in a text would begin a template."""
 _SUBJECT = {
     "workload": "Workload {{ $labels.workload }} ({{ $labels.workload_id }}) of account {{ $labels.account }} ",
     "account": "Account {{ $labels.account }} ",
@@ -131,6 +137,9 @@ def annotation_templates(alert: Alert, options: Options) -> dict[str, str]:
         "description": _SUBJECT[alert.component] + alert.description,
         "runbook_url": f"{options.runbooks}{alert.name}.md",
     }
+    note = options.notes.get(alert.name) or options.notes.get("default")
+    if note:
+        found["note"] = note.replace("{{", BRACES)
     if alert.component == "workload" and options.dashboards:
         found["dashboard_url"] = (
             f"{options.dashboards}/d/datarobot-workload?var-account={{{{ $labels.account | urlquery }}}}"

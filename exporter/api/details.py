@@ -54,6 +54,7 @@ class Event(ApiObject, frozen=True):
 EventKind = Literal[
     "replacement_completed",
     "replacement_errored",
+    "replacement_cancelled",
     "created",
     "started",
     "stopped",
@@ -78,8 +79,17 @@ def event_kind(event: Event) -> EventKind:
     name = folded(event.reported_type).replace(".", "_")
     bad = "error" in name or "fail" in name
     if "replacement" in name:
-        return "replacement_errored" if bad else "replacement_completed" if "complete" in name else "other"
+        ended: tuple[tuple[bool, EventKind], ...] = (
+            (bad, "replacement_errored"),
+            ("complete" in name, "replacement_completed"),
+            ("cancel" in name, "replacement_cancelled"),
+        )
+        return next((kind for is_met, kind in ended if is_met), "other")
     return "failed" if bad else next((kind for word, kind in _KINDS if word in name), "other")
+
+
+REPLACEMENT_ENDS: tuple[EventKind, ...] = ("replacement_completed", "replacement_errored", "replacement_cancelled")
+"""Kinds of events that report the end of a replacement."""
 
 
 class Period(ApiObject, frozen=True):

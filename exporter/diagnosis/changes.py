@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from exporter.api import models
 from exporter.api.details import Event, event_kind
 from exporter.diagnosis.facts import Change, topic
+from exporter.fleet import active_replacement
 from exporter.fleet.replacements import replacement_active
 from exporter.fleet.workload_state import WorkloadState
 from exporter.masking import scrubbed
@@ -50,7 +51,7 @@ def changes(state: WorkloadState, now: float, events: Iterable[Event], version: 
 def _in_progress(state: WorkloadState) -> Iterator[Change]:
     """The replacement in progress."""
     workload, rollout = state.workload, state.ledger.rollout
-    record = state.details.replacement or workload.replacement
+    record = active_replacement.record(state)
     if record is None or not replacement_active(workload):
         return
     at = models.timestamp(record.created_at)

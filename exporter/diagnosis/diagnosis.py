@@ -21,6 +21,7 @@ from exporter.api.pods import UNREAD_REASONS
 from exporter.diagnosis.causes import CAUSES
 from exporter.diagnosis.changes import changes, masked_enum
 from exporter.diagnosis.facts import PARTS, Facts, ReplicaCounts, StatusFacts, TrafficFacts
+from exporter.diagnosis.owner import owner, owner_text, printable
 from exporter.diagnosis.pod_causes import Cause
 from exporter.diagnosis.pod_problems import container_problems, rolled_back, scheduling_problems, snapshots
 from exporter.fleet import workload_state
@@ -64,8 +65,8 @@ def _facts(state: WorkloadState, now: float, options: Options, events: tuple[Eve
     facts = Facts(
         at=now,
         account=state.account,
-        id=_printable(workload.id),
-        name=_printable(workload.name or workload.id),
+        id=printable(workload.id),
+        name=printable(workload.name or workload.id),
         importance=masked_enum(workload.importance),
         state=status,
         replicas=_replicas(state),
@@ -81,6 +82,8 @@ def _facts(state: WorkloadState, now: float, options: Options, events: tuple[Eve
         met=frozenset(alert.alert for alert in met),
         gone=(state.gone_because or "unknown") if gone else "",
         rolling=replacement_active(workload),
+        owner=owner(state, options.owner_tags),
+        owner_text=owner_text(state, options.owner_tags),
     )
     if gone:
         return facts
@@ -93,7 +96,7 @@ def _facts(state: WorkloadState, now: float, options: Options, events: tuple[Eve
         unknown=dict(_unknown(state)),
         draft_over=_draft_over(state, version, now if status.longer else status.since or now),
         snapshot=_pods_reported(state),
-        unread=tuple(each._replace(proton=_printable(each.proton)) for each in workload_state.unread(state)),
+        unread=tuple(each._replace(proton=printable(each.proton)) for each in workload_state.unread(state)),
         unreadable=workload_state.unreadable(state),
     )
 
@@ -118,10 +121,6 @@ def _draft_over(state: WorkloadState, version: float | None, ended: float) -> bo
     began = version if version is not None else models.timestamp(state.workload.created_at)
     old = began is not None and ended - began >= models.DRAFT_LIFETIME_SECONDS - 60
     return old or "draft_expired" in state.ledger.transitions
-
-
-def _printable(text: str) -> str:
-    return "".join(each if each.isprintable() else " " for each in text)[:256]
 
 
 def _status(state: WorkloadState, now: float) -> StatusFacts:
@@ -239,7 +238,7 @@ def _unknown_reason(state: WorkloadState, part: str) -> str:
     if part in details.refused:
         return "the API responds with 403: this token is not allowed to read them"
     if part == "pods" and (unread := workload_state.unread(state)):
-        return _printable("; ".join(each.text for each in unread))
+        return printable("; ".join(each.text for each in unread))
     if details.fresh.get(part) is False:
         return f"not reported recently; {failed or 'the last values are too old'}"
     if part == "pods" and details.pods is None:

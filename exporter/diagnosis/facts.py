@@ -113,7 +113,8 @@ class Facts(NamedTuple):
     that it is no longer listed; empty: it is listed. `draft_over`: it is stopped because its time as a draft is over.
     `rolling`: a replacement is in progress. `snapshot`: pods of the serving version are reported, or of any version if
     none is known to serve. `unread`: versions whose pods could not be read. `unreadable`: reason that the pods of the
-    serving version could not be read, a key of `UNREAD_REASONS`; empty: they could.
+    serving version could not be read, a key of `UNREAD_REASONS`; empty: they could. `owner`: values of its owner tags;
+    empty: it has none. `owner_text`: the same as a text, or why it is unknown; empty: the settings name no such tags.
     """
 
     at: float
@@ -139,6 +140,8 @@ class Facts(NamedTuple):
     snapshot: bool = False
     unread: tuple[Unread, ...] = ()
     unreadable: str = ""
+    owner: str = ""
+    owner_text: str = ""
 
     @property
     def readiness_unknown(self) -> bool:

@@ -16,6 +16,7 @@ from exporter.alerting.expressions import AccountContext, EvaluationContext, Wor
 from exporter.alerting.rules import Options, in_force
 from exporter.api import models
 from exporter.api.pods import UNREAD_REASONS, terminated_reason, unschedulable, waiting_reason
+from exporter.diagnosis.owner import owner
 from exporter.fleet import workload_state
 from exporter.fleet.replacements import replacement_active
 from exporter.fleet.workload_state import WorkloadState
@@ -37,6 +38,7 @@ class Row(NamedTuple):
 
     `ready` and `unknown` count pods of the serving version, `least` and `most` are the minimum and maximum number of
     replicas; None: not reported. `urgency` is 0 for what pages someone; up to `NEEDS_ATTENTION`, someone should check.
+    `owner`: values of its owner tags; empty: none.
     """
 
     account: str
@@ -54,6 +56,7 @@ class Row(NamedTuple):
     alerts: tuple[ActiveAlert, ...]
     reasons: tuple[str, ...]
     urgency: int
+    owner: str = ""
 
 
 _SEVERITY_URGENCY: Mapping[str, int] = {"critical": 0, "warning": 1, "info": 6}
@@ -63,7 +66,9 @@ ATTENTION = "trouble"
 """The state, in URLs of the status page, of rows that need attention."""
 
 
-def row(state: WorkloadState, context: EvaluationContext, alerts: Iterable[Alert]) -> Row:
+def row(
+    state: WorkloadState, context: EvaluationContext, alerts: Iterable[Alert], owner_tags: Iterable[str] = ()
+) -> Row:
     """The row of a workload. `context` is of the same workload, `alerts` are those about workloads."""
     workload, counted = state.workload, workload_state.serving(state)
     met = active_alerts(alerts, context)
@@ -95,6 +100,7 @@ def row(state: WorkloadState, context: EvaluationContext, alerts: Iterable[Alert
                 *(_SEVERITY_URGENCY[each.severity] for each in met),
             ]
         ),
+        owner(state, owner_tags),
     )
 
 
@@ -173,7 +179,10 @@ def fleet_table(
     accounts = {}
     for known, fleet in fleets:
         states = tuple(fleet)
-        rows.extend(row(state, WorkloadContext(state, now, options.thresholds), of_workloads) for state in states)
+        rows.extend(
+            row(state, WorkloadContext(state, now, options.thresholds), of_workloads, options.owner_tags)
+            for state in states
+        )
         accounts[known.account.name] = active_alerts(
             of_accounts, AccountContext(known, states, now, options.thresholds)
         )
@@ -234,7 +243,15 @@ class Chosen(NamedTuple):
 
 
 def _has(row: Row, words: Iterable[str]) -> bool:
-    fields = (row.account, row.id, row.name, row.status, row.importance, *(each.alert for each in row.alerts))
+    fields = (
+        row.account,
+        row.id,
+        row.name,
+        row.status,
+        row.importance,
+        row.owner,
+        *(each.alert for each in row.alerts),
+    )
     text = "\n".join((*fields, *row.reasons)).casefold()
     return all(word in text for word in words)
 

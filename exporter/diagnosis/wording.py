@@ -221,6 +221,7 @@ def _lines(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
     yield "Likely cause", diagnosis.cause.text
     yield "Next step", diagnosis.cause.next_step
     yield "Serving", _serving_text(facts)
+    yield "Owner", facts.owner_text
     yield "State", _state_text(facts)
     yield "Containers", _bounded(_container_text(problem, facts.at) for problem in facts.containers)
     yield "Unschedulable", _bounded(map(_scheduling_text, facts.unschedulable))
@@ -235,7 +236,7 @@ def _lines(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
 
 
 def evidence(diagnosis: Diagnosis) -> tuple[tuple[str, str], ...]:
-    """The evidence of a page: at most twelve pairs of a title and a text, which is cut to 300 characters."""
+    """The evidence of a page: at most thirteen pairs of a title and a text, which is cut to 300 characters."""
     return tuple((title, _cut(text, MAX_EVIDENCE_CHARACTERS)) for title, text in _lines(diagnosis) if text)
 
 
@@ -296,6 +297,7 @@ def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
         "workload_id": facts.id,
         "workload": facts.name,
         "importance": facts.importance,
+        "owner": facts.owner or None,
         "at": _stamp(facts.at),
         "severity": diagnosis.severity or None,
         "likely_cause": {"name": diagnosis.cause.name, "text": diagnosis.cause.text},

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from exporter.api import models
 from exporter.api.details import SharedRole
-from exporter.fleet import counting, workload_state
+from exporter.fleet import counting, serving, workload_state
 from exporter.fleet.ledger import Entry, Ledger
 from exporter.fleet.workload_state import Details, Window, WorkloadState
 
@@ -34,6 +34,9 @@ def received(state: WorkloadState, part: str, value: Any, now: float) -> tuple[W
     if details.fresh.get(part) is not known:
         details = details._replace(fresh={**details.fresh, part: known})
     after = state._replace(ledger=entry.ledger, details=details)
+    if part in _JUDGED:
+        after = _JUDGED[part](after, now)
+        entry = entry._replace(ledger=after.ledger)
     if workload_state.unsteady(after):
         details = details._replace(polled={**details.polled, part: now}) if known else details
     elif details.polled:
@@ -134,6 +137,11 @@ def _requests(window: Window) -> float:
     return models.finite(window.metrics.total_requests) or 0.0
 
 
+_JUDGED: Mapping[str, Callable[[WorkloadState, float], WorkloadState]] = {
+    "pods": serving.pods_read,
+    "events": serving.events_read,
+}
+"""Parts that prove whether a workload serves."""
 _MERGES: dict[str, Merge] = {
     "pods": _pods,
     "events": _events,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from exporter.api import models
-from exporter.api.details import Event, SharedRole, event_kind
+from exporter.api.details import REPLACEMENT_ENDS, Event, SharedRole, event_kind
 from exporter.api.models import Workload
 from exporter.api.pods import UNLISTED, Pods, container_name, terminated_reason
 from exporter.fleet import observations, replacements, transitions
@@ -180,7 +180,7 @@ def _with_event(ledger: Ledger, event: Event, at: float | None, *, news: bool, n
     if at is not None and at > newest.get(kind, 0.0):
         newest = {**newest, kind: at}
     ledger = msgspec.structs.replace(ledger, newest=newest, events=plus(ledger.events, *([kind] if news else [])))
-    if kind not in ("replacement_completed", "replacement_errored"):
+    if kind not in REPLACEMENT_ENDS:
         return Entry(ledger)
     return replacements.with_event(ledger, kind, event, at, news=news, now=now)
 

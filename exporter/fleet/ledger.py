@@ -50,10 +50,27 @@ class ContainerCursor(Stored, frozen=True):
     proton: str = ""
 
 
+class ServingRecord(Stored, frozen=True):
+    """Whether a workload serves, see `exporter.fleet.serving`.
+
+    `down`: since when it should serve and has no ready replica; `unknown`: since when its pods are unknown meanwhile.
+    `ready`: whether a replica was ready since the last deliberate stop or start. `protons`: those that had a ready
+    replica. `stop`: time of the last event about a stop or start that is taken into account.
+    """
+
+    down: float | None = None
+    unknown: float | None = None
+    ready: bool = False
+    protons: tuple[str, ...] = ()
+    stop: float = 0.0
+
+
 class Ledger(Stored, frozen=True):
     """Totals and cursors of one workload. `since`: when the current status was first observed.
 
-    `unread`: protons whose pods were never read because requests failed; `UNLISTED` for protons missing from the list.
+    `rollout_failed`: end of the last failed replacement, None after a later success; `rollout_completed`: of the last
+    successful one. `unread`: protons whose pods were never read because requests failed; `UNLISTED` for protons missing
+    from the list.
     """
 
     first: float
@@ -69,6 +86,7 @@ class Ledger(Stored, frozen=True):
     rollout: ReplacementCursor | None = None
     counted_ids: tuple[str, ...] = msgspec.field(default=(), name="judged")
     rollout_failed: float | None = None
+    rollout_completed: float | None = None
     outcomes: Mapping[str, int] = {}
     seen_events: tuple[str, ...] | None = None
     events: Mapping[str, int] = {}
@@ -83,6 +101,7 @@ class Ledger(Stored, frozen=True):
     sharing_changes: int = 0
     gone: float | None = None
     tracker: EpisodeTracker = msgspec.field(name="course", default=EpisodeTracker())
+    serving: ServingRecord = ServingRecord()
 
 
 class Durations(Stored, frozen=True):

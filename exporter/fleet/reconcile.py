@@ -16,7 +16,7 @@ import msgspec
 from exporter.api import models
 from exporter.api.decoding import One, Reject, incomplete
 from exporter.api.models import REPLACEMENT_STATUSES, Workload
-from exporter.fleet import counting, workload_state
+from exporter.fleet import counting, serving, workload_state
 from exporter.fleet.episodes import Mark
 from exporter.fleet.ledger import Entry, Ledger, Tally
 from exporter.fleet.workload_state import WorkloadState
@@ -169,12 +169,13 @@ def _observed(
             new = counting.first_observed(workload, now, baseline=baseline, last=known.succeeded)
             return WorkloadState(known.account, workload, new), None
         before = gone._replace(ledger=counting.reappeared(gone.ledger), vanished=None, gone_because="")
-    elif before.workload == workload and before.ledger.rollout is None:
+    elif before.workload == workload and before.ledger.rollout is None and before.ledger.serving.down is None:
         return before, None  # the same object: rendering then skips it without a comparison
     entry = counting.listed(before.ledger, workload, now, workload_state.draft_expiry(before), known.succeeded)
-    if before.workload == workload and entry.ledger is before.ledger:
+    after = serving.listed(before._replace(workload=workload, ledger=entry.ledger), before.ledger, now)
+    if before.workload == workload and after.ledger is before.ledger:
         return before, None
-    return before._replace(workload=workload, ledger=entry.ledger), entry
+    return after, entry._replace(ledger=after.ledger)
 
 
 def _existed(known: Snapshot, workload: Workload) -> bool:

@@ -127,11 +127,22 @@ def _count(
         outcomes=plus(ledger.outcomes, outcome),
         transitions=plus(ledger.transitions, *([transition] if transition else [])),
         rollout=None,
-        rollout_failed=at if transition == "reverted" else ledger.rollout_failed,
         tracker=tracker,
     )
+    after = _with_last_end(after, outcome, at)
     whole = rollout is not None and rollout.whole and outcome == "completed"
     return Entry(after, None, max(0.0, at - rollout.since) if rollout is not None and whole else None)
+
+
+def _with_last_end(ledger: Ledger, outcome: str, at: float) -> Ledger:
+    """The ledger after a replacement ended at `at`: a failure counts until a later success. Ends come in any order."""
+    failed, completed = ledger.rollout_failed, ledger.rollout_completed
+    if outcome == "completed":
+        completed = max(at, completed or at)
+        failed = None if failed is not None and failed <= at else failed
+    elif outcome != "cancelled" and (completed is None or at > completed):
+        failed = max(at, failed or at)
+    return msgspec.structs.replace(ledger, rollout_failed=failed, rollout_completed=completed)
 
 
 def _with_counted(ledger: Ledger, ids: Iterable[str]) -> Ledger:

@@ -98,10 +98,22 @@ def status_group(state: WorkloadState) -> str:
     return models.status_group(state.workload.status)
 
 
+def last_group(state: WorkloadState) -> str:
+    """The group of the status; while the status is unknown, the last known group; empty if none was ever known."""
+    group = status_group(state)
+    return state.ledger.group if group == "indeterminate" else group
+
+
 def active(state: WorkloadState) -> Proton | None:
     """The serving proton; None while the protons are unknown."""
     pods = state.details.pods
     return active_proton(pods.protons, state.workload, complete=pods.complete) if pods is not None else None
+
+
+def serving_protons(state: WorkloadState) -> tuple[Proton, ...]:
+    """The protons that respond to requests; empty while they are unknown."""
+    proton = active(state)
+    return () if proton is None else (proton,)
 
 
 def serving(state: WorkloadState) -> Overview | None:

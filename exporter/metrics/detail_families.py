@@ -13,7 +13,7 @@ from exporter.api import models, pods
 from exporter.api.details import EventKind, OtelValue, base_value
 from exporter.api.models import Number
 from exporter.api.pods import Container, Replica, StatusDetails
-from exporter.fleet import workload_state
+from exporter.fleet import active_replacement, workload_state
 from exporter.fleet.ledger import REPLACEMENT_OUTCOMES, TRANSITIONS
 from exporter.fleet.workload_state import Window
 from exporter.metrics.family import Family, Samples, View, closed, one, row
@@ -375,14 +375,6 @@ def _events(view: View) -> Samples:
     return _totals(ledger.events, EVENT_KINDS) if ledger.seen_events is not None else ()
 
 
-def _rollout_began(view: View) -> Samples:
-    rollout, record = view.state.ledger.rollout, view.state.details.replacement
-    if rollout is None or rollout.ended is not None:
-        return ()
-    created = models.timestamp(record.created_at) if record is not None else None
-    return one(created if created is not None else rollout.since)
-
-
 _POD_SOURCE = "protons/{pid}/statusDetails"
 _NO_PODS = "no pod snapshot (204), or it could not be read"
 _NO_TRAFFIC = "no request in the window, or it could not be read"
@@ -562,11 +554,19 @@ DETAILED: tuple[Family, ...] = (
         source="events, replacement, protonId", absence="the workload is not listed", reads=("ledger",)),
     row("workload_replacement_failed_timestamp_seconds", "Time the last unsuccessful replacement ended (reported "
         "as failed, or reverted), in seconds since the epoch.", lambda view: one(view.state.ledger.rollout_failed),
-        source="events, replacement, protonId", absence="no failure observed", reads=("ledger",), profile="minimal"),
+        source="events, replacement, protonId", absence="no failure observed, or a later replacement completed",
+        reads=("ledger",), profile="minimal"),
     row("workload_replacement_started_timestamp_seconds", "Start time of the replacement in progress, in seconds "
-        "since the epoch; the first observation if not reported.", _rollout_began,
+        "since the epoch; the first observation if not reported.",
+        lambda view: one(active_replacement.started(view.state)),
         source="replacement.createdAt, observed", absence="no replacement is in progress",
-        reads=("ledger", "replacement")),
+        reads=("ledger", "replacement", "workload")),
+    row("workload_replacement_deadline_timestamp_seconds", "Time by which the replacement in progress should be over, "
+        "in seconds since the epoch: 30 min after its start, plus its warm-up, plus 5 min for both versions to exist.",
+        lambda view: one(active_replacement.deadline(view.state)),
+        source="replacement.createdAt, replacement.config.warmupDurationMinutes, observed",
+        absence="no replacement is in progress, or an event has reported its end", profile="minimal",
+        reads=("ledger", "replacement", "workload")),
     row("workload_events_total", "Events by kind, counted once per id from the first observation.", _events,
         labels=("event",), source="events[].eventType", absence="the events could never be read", reads=("ledger",)),
     row("workload_event_last_timestamp_seconds", "Time of the latest event of a kind, in seconds since the epoch.",

@@ -168,6 +168,17 @@ LISTED: tuple[Family, ...] = (
         reads=("ledger",),
     ),
     row(
+        "workload_down_since_timestamp_seconds",
+        "Time since when a workload that should serve has had no ready replica, as observed, in seconds since the "
+        "epoch. It does not depend on the status: pods prove it, also while the status is a starting one or unknown.",
+        lambda view: one(view.state.ledger.serving.down),
+        source="statusDetails, status, events",
+        absence="a replica is ready, the pods are unknown, the workload was stopped or has ended, no replica was ready "
+        "since it was started, or it has no pods and its minimum is 0",
+        profile="minimal",
+        reads=("ledger",),
+    ),
+    row(
         "workload_first_observed_timestamp_seconds",
         "Time the workload was first observed, in seconds since the epoch.",
         lambda view: one(view.state.ledger.first),

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
-from exporter.alerting.alerts import DEFAULTS
+from exporter.alerting.alerts import BY_NAME, DEFAULTS
 from exporter.alerting.rules import LABELS, Options
 from exporter.settings.section import ALERT_NAMES, Duration, DurationOrZero, Section, known_names
 
@@ -28,6 +28,9 @@ def _new_labels(given: dict[str, str], info: ValidationInfo) -> dict[str, str]:
         if name in (*LABELS, info.data.get("severity_label")):
             raise ValueError(f"alerts already have the label {name!r}; choose another name")
     return given
+
+
+Note = Annotated[str, Field(min_length=1, max_length=500)]
 
 
 class AlertSettings(Section):
@@ -61,6 +64,17 @@ class AlertSettings(Section):
         "`http://127.0.0.1:16686/search?service=workload-{workload_id}` for Jaeger.",
     )
 
+    owner_tags: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=64)], ...], Field(max_length=5)] = Field(
+        (),
+        description="Names of tags whose values name the owner of a workload, such as `[owner, team]`: shown in direct "
+        "pages, by `explain` and on the status page. The annotations of rules cannot read tags.",
+    )
+    notes: Annotated[dict[str, Note], known_names(("default", *BY_NAME), "alert")] = Field(
+        default_factory=dict,
+        description="Texts of your own, such as the escalation path, by alert name; `default` is for all others. Shown "
+        "in direct pages, and as annotation `note` of the rules. At most 500 characters each.",
+    )
+
     @property
     def options(self) -> Options:
         """These settings as options of the rules."""
@@ -76,5 +90,7 @@ class AlertSettings(Section):
             dashboards=self.dashboard_url.rstrip("/"),
             console=self.console_url.rstrip("/"),
             traces=self.trace_url,
+            notes=self.notes,
+            owner_tags=self.owner_tags,
             hold=self.hold,
         )

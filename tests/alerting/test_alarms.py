@@ -306,7 +306,28 @@ def test_a_notification_has_evidence_and_what_it_is_routed_by() -> None:
         {"team": "x"},
         "resolved",
     )
-    assert (ended.began, ended.ended, ended.title) == (300.0, 600.0, "DataRobotWorkloadErrored: chat")
+    assert (ended.began, ended.ended, ended.title) == (300.0, 600.0, "DataRobotWorkloadErrored: chat (account acme)")
+
+
+def test_a_note_and_the_command_for_details_are_annotations_with_the_names_filled_in() -> None:
+    options = Options(notes={ERRORED: "Call {{ $labels.workload }} team."})
+    texts = messages.texts(alarm(), options)
+    assert texts["note"] == "Call {{ $labels.workload }} team.", "it is the users' own text, and no template"
+    assert texts["explain"] == "workload-exporter explain w1 --log-lines=20"
+    assert not {"note", "explain"} & messages.texts(alarm("DataRobotDataStale", workload_id=""), options).keys()
+
+
+@pytest.mark.parametrize(
+    ("labels", "title"),
+    [
+        ({"workload": "chat", "workload_id": "w1", "account": "acme"}, "X: chat (account acme)"),
+        ({"workload": "", "workload_id": "w1", "account": "acme"}, "X: w1 (account acme)"),
+        ({"account": "acme"}, "X: account acme"),
+        ({}, "X"),
+    ],
+)
+def test_every_title_names_the_account(labels: dict[str, str], title: str) -> None:
+    assert Notification("key", {"alertname": "X", **labels}, {}, 0.0).title == title
 
 
 # -- mutes

@@ -30,6 +30,14 @@ def test_a_rule_has_its_wait_its_severity_and_what_a_person_reads() -> None:
     }
 
 
+def test_a_note_of_the_settings_is_an_annotation_and_no_template() -> None:
+    notes = {ERRORED[0]: "Call {{ the team }} at once.", "default": "Ask #ml."}
+    found = {name: rule["annotations"].get("note") for (name, _), rule in written(Options(notes=notes)).items()}
+    assert found.pop(ERRORED[0]) == 'Call {{ "{{" }} the team }} at once.'
+    assert {*found.values()} == {"Ask #ml."}
+    assert not [rule for rule in written().values() if "note" in rule["annotations"]]
+
+
 def test_links_lead_to_the_workload_if_their_base_urls_are_set() -> None:
     found = Options(
         runbooks="https://r/",

@@ -128,6 +128,7 @@ class Chain:
     def __init__(self, server: Alertmanager, got: Receivers) -> None:
         self._server, self.got = server, got
         self._began = time.time()
+        self.annotations: Mapping[str, str] = {}
 
     def _alert(self, name: str, severity: str, more: Mapping[str, str], **times: float) -> dict[str, Any]:
         row = ROWS[name]
@@ -140,6 +141,8 @@ class Chain:
             "runbook_url": f"https://runbooks.example.test/{name}.md",
             "dashboard_url": "https://grafana.example.test/d/datarobot-workload?var-workload=w1",
             "trace_url": "https://jaeger.example.test/search?service=workload-w1&lookback=2d",
+            "note": "Call 5678.",
+            **self.annotations,
         }
         written = {key: datetime.fromtimestamp(at, UTC).isoformat() for key, at in times.items()}
         return {"labels": labels, "annotations": notes, **written}
@@ -170,12 +173,19 @@ def test_a_page_says_what_and_links_to_the_time_and_ends_when_the_alert_does(cha
     chain.fire(ERRORED)
     assert eventually(lambda: chain.incident(ERRORED, "w1") == ["trigger"], 10)
     (event,) = chain.got.at("/pagerduty")
-    assert event["payload"]["summary"] == "[FIRING] DataRobotWorkloadErrored: churn (acme)"
+    assert event["payload"]["summary"] == "[FIRING] DataRobotWorkloadErrored: churn (account acme)"
     assert event["payload"]["severity"] == "critical"
-    what = event["payload"]["custom_details"]["what"]
-    assert "DataRobotWorkloadErrored of w1" in what
-    assert what.rstrip().endswith(" Traces: https://jaeger.example.test/search?service=workload-w1&lookback=2d")
-    assert "Console:" not in what, "no rule says where it is"
+    details = event["payload"]["custom_details"]
+    description, explain, links, note, silence = details["what"].splitlines()
+    assert description == "DataRobotWorkloadErrored of w1"
+    assert explain == "Likely cause, next step and owner: workload-exporter explain w1 --log-lines=20"
+    assert links.startswith("Runbook: https://runbooks.example.test/DataRobotWorkloadErrored.md Dashboard: https://")
+    assert links.endswith(" Traces: https://jaeger.example.test/search?service=workload-w1&lookback=2d")
+    assert "Console:" not in links, "no rule says where it is"
+    assert note == "Note: Call 5678."
+    command = "amtool silence add --duration=2h --comment='...' alertname=DataRobotWorkloadErrored account=acme"
+    assert silence == f"Silence: {command} workload_id=w1"
+    assert (details["silence"], details["note"]) == (f"{command} workload_id=w1", "Call 5678.")
     runbook, dashboard = event["links"]
     assert runbook["href"] == "https://runbooks.example.test/DataRobotWorkloadErrored.md"
     found = re.fullmatch(
@@ -188,12 +198,24 @@ def test_a_page_says_what_and_links_to_the_time_and_ends_when_the_alert_does(cha
 
 
 @pytest.mark.real
+def test_a_page_shows_the_evidence_of_an_alert_that_the_exporter_sends(chain: Chain) -> None:
+    chain.annotations = {"evidence": "Likely cause: No node has a free GPU for it.\nOwner: claims"}
+    chain.fire(ERRORED)
+    assert eventually(lambda: chain.incident(ERRORED, "w1") == ["trigger"], 10)
+    (event,) = chain.got.at("/pagerduty")
+    _, cause, owner, explain, *_ = event["payload"]["custom_details"]["what"].splitlines()
+    assert (cause, owner) == ("Likely cause: No node has a free GPU for it.", "Owner: claims")
+    assert explain == "Details: workload-exporter explain w1 --log-lines=20"
+    assert event["payload"]["custom_details"]["evidence"].startswith("Likely cause: ")
+
+
+@pytest.mark.real
 def test_each_workload_has_an_incident_of_its_own_and_tickets_are_grouped(chain: Chain) -> None:
     for workload in ("w1", "w2"):
         chain.fire(ERRORED, workload_id=workload)
         chain.fire("DataRobotContainerOOMKilled", "warning", workload_id=workload + "x", workload=workload)
     assert eventually(lambda: chain.incident(ERRORED, "w1") and chain.incident(ERRORED, "w2"), 10)
-    assert eventually(chain.got.tickets, 10) == [("DataRobotContainerOOMKilled (acme)", False)]
+    assert eventually(chain.got.tickets, 10) == [("DataRobotContainerOOMKilled: account acme", False)]
 
 
 @pytest.mark.real
@@ -210,7 +232,7 @@ def test_the_cause_pages_and_its_consequences_do_not(chain: Chain) -> None:
 def test_only_the_cause_creates_a_ticket(chain: Chain) -> None:
     for name in (PULL, ERRORED):
         chain.fire(name, "warning")
-    assert eventually(chain.got.tickets, 10) == [(f"{PULL}: churn (acme)", False)]
+    assert eventually(chain.got.tickets, 10) == [(f"{PULL}: churn (account acme)", False)]
     assert not eventually(lambda: len(chain.got.tickets()) > 1, 3 * FLUSH)
 
 

@@ -295,6 +295,29 @@ def test_causes_are_sentences_and_their_runbooks_are_those_of_alerts() -> None:
 
 # -- the words
 
+OWNED = DEFAULT._replace(owner_tags=("owner", "team"))
+
+
+@pytest.mark.parametrize(
+    ("tags", "options", "words"),
+    [
+        ((Tag("Team", "claims"), Tag("owner", "jane@example.test")), OWNED, "jane@example.test, claims"),
+        ((Tag("team", "claims"), Tag("team", "on call"), Tag("team", "claims")), OWNED, "claims, on call"),
+        ((Tag("team", "a\x1b\n\u202eb"),), OWNED, "a   b"),
+        ((Tag("team", "x" * 200), Tag("team", "y")), OWNED, "x" * 116 + " ..."),
+        ((Tag("team", " "), Tag("team", None), Tag(None, "z"), Tag("stage", "test")), OWNED,
+         "unknown: it has no tag owner or team"),
+        (None, OWNED, "unknown: it has no tag owner or team"),
+        ((Tag("team", "claims"),), DEFAULT, None),
+    ],
+)  # fmt: skip
+def test_the_owner_is_named_by_the_tags_of_the_settings(
+    tags: tuple[Tag, ...] | None, options: Options, words: str | None
+) -> None:
+    assert said(state(tags=tags), options=options).get("Owner") == words
+    known = words is not None and not words.startswith("unknown")
+    assert as_json(diagnosis(state(tags=tags), NOW, options))["owner"] == (words if known else None)
+
 
 def said(of: WorkloadState, *events: Event, options: Options = DEFAULT) -> dict[str, str]:
     return dict(evidence(diagnosis(of, NOW, options, events)))
@@ -705,6 +728,7 @@ def test_a_script_reads_the_same_with_stable_keys() -> None:
         "workload_id": "w",
         "workload": "name",
         "importance": "high",
+        "owner": None,
         "at": "2027-01-15T08:00:00Z",
         "severity": "critical",
         "likely_cause": {

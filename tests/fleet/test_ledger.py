@@ -209,6 +209,30 @@ def test_a_cancelled_replacement_is_not_a_revert() -> None:
     assert (ledger.outcomes, ledger.transitions) == ({"cancelled": 1}, {})
 
 
+@pytest.mark.parametrize(
+    ("ends", "failed"),
+    [
+        ("Errored@300", 300.0),
+        ("Errored@300 Completed@310", None),
+        ("Completed@310 Errored@300", None),
+        ("Completed@300 Errored@310", 310.0),
+        ("Errored@300 Completed@310 Errored@320", 320.0),
+        ("Errored@300 Cancelled@310", 300.0),
+        ("Cancelled@300", None),
+    ],
+)
+def test_a_failure_lasts_until_a_later_success_and_a_cancel_is_none(ends: str, failed: float | None) -> None:
+    ledger = READ
+    for number, (kind, at) in enumerate(end.split("@") for end in ends.split()):
+        ledger = after(ledger, event(kind, float(at), number, replacement_id=f"r{number}"))
+    assert ledger.rollout_failed == failed
+
+
+def test_an_event_alone_reports_that_a_replacement_was_cancelled() -> None:
+    ledger = after(goes_on(READ, rolling("initializing"), workload()), event("Cancelled"))
+    assert (ledger.outcomes, ledger.transitions, ledger.rollout_failed) == ({"cancelled": 1}, {}, None)
+
+
 def test_a_second_replacement_ends_the_first() -> None:
     second = workload("running", "p2", Replacement(status="initializing", candidate_proton_ids=("p3",), id="r2"))
     ledger = goes_on(READ, rolling("initializing"), second)

@@ -89,6 +89,7 @@ LEDGER = {
     },
     "judged": ["r0"],
     "rollout_failed": 5.0,
+    "rollout_completed": 4.5,
     "outcomes": {"completed": 2},
     "seen_events": ["e1"],
     "events": {"scaled": 1},
@@ -103,6 +104,7 @@ LEDGER = {
     "sharing_changes": 2,
     "gone": 8.0,
     "course": TRACKER,
+    "serving": {"down": 9.0, "unknown": 9.5, "ready": True, "protons": ["p1"], "stop": 8.5},
 }
 TALLY = {"starts": {"counts": [1] + [0] * 9, "sum": 3.0}, "replacements": {"counts": [0] * 9 + [1], "sum": 9999.0}}
 

@@ -19,6 +19,7 @@ from exporter.api.models import (
     ContainerRuntime,
     Group,
     Replacement,
+    ReplacementConfig,
     RequestStats,
     Runtime,
     ScalingPolicy,
@@ -26,7 +27,7 @@ from exporter.api.models import (
 )
 from exporter.api.pods import OverallStatus, PodCondition, Pods, Proton, StatusDetails
 from exporter.fleet.episodes import Episode, EpisodeTracker, Mark
-from exporter.fleet.ledger import Ledger, ReplacementCursor
+from exporter.fleet.ledger import Ledger, ReplacementCursor, ServingRecord
 from exporter.fleet.workload_state import Details, Window, WorkloadState
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.family import Family, one, row, view
@@ -84,7 +85,12 @@ def rich(n: int) -> WorkloadState:
         artifact_id=f"a{n}",
         proton_id=f"p{n}",
         artifact=Artifact(id=f"a{n}", name="artifact", status=("draft", "locked")[n - 1]),
-        replacement=Replacement(status=("switching", "errored")[n - 1], candidate_proton_ids=(f"p{3 - n}",)),
+        replacement=Replacement(
+            status=("switching", "errored")[n - 1],
+            candidate_proton_ids=(f"p{3 - n}",),
+            created_at=(None, DAY.format(9))[n - 1],
+            config=(None, ReplacementConfig())[n - 1],
+        ),
         request_stats=RequestStats(n, n, n, n, DAY.format(n)),
         last_response=DAY.format(n),
         runtime=_runtime(n),
@@ -108,6 +114,7 @@ def rich(n: int) -> WorkloadState:
         grants=(("g",), None)[n - 1],
         sharing_changes=n,
         tracker=EpisodeTracker(life=Episode("start", Mark(float(n)))),
+        serving=ServingRecord(down=float(n)),
     )
     metrics = RequestMetrics(100 * n, 2 * n * n, 3 * n * n, 5 * n * n, 1.0 * n, 2.0 * n, 7.0 * n)
     details = Details(
@@ -120,7 +127,7 @@ def rich(n: int) -> WorkloadState:
         ),
         quotas=(Quota(id="q", default_rules=(QuotaRule("requests", 300 * n, "min"),)),),
         grants=(SharedRole("s", "OWNER", "user"),) * n,
-        replacement=Replacement(created_at=DAY.format(n)),
+        replacement=Replacement(created_at=DAY.format(n), config=ReplacementConfig(warmup_duration_minutes=n)),
         fresh={"pods": n == 1},
         refused=(frozenset({"stats_5m", "pods"}), frozenset({"usage"}))[n - 1],
         polled={"pods": float(n)},

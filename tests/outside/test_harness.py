@@ -10,14 +10,14 @@ from tests.outside.harness import START, Answer, notifications
 class OneWorkload:
     """A list with one workload of a status; every other route responds with 404."""
 
-    token = "t"  # noqa: S105
+    token = "t"
     ahead = 0.0
     clock: Callable[[], float]
 
     def __init__(self, status: Callable[[float], str]) -> None:
         self._status = status
 
-    def respond(self, method: str, path: str, query: str, headers: Mapping[str, str]) -> Answer:  # noqa: ARG002
+    def respond(self, method: str, path: str, query: str, headers: Mapping[str, str]) -> Answer:
         if path.rstrip("/") != "/api/v2/workloads":
             return Answer(404, b'{"detail": "Not Found"}')
         at = datetime.fromtimestamp(START - 86400, UTC).isoformat()

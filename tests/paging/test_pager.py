@@ -119,7 +119,8 @@ def play(work: Callable[[Scene], Awaitable[None]], **facts: Any) -> Scene:
     return scene
 
 
-FIRES, ENDS = "firing DataRobotWorkloadErrored: chat", "resolved DataRobotWorkloadErrored: chat"
+CHAT = "DataRobotWorkloadErrored: chat (account acme)"
+FIRES, ENDS = f"firing {CHAT}", f"resolved {CHAT}"
 
 
 def test_an_incident_opens_once_with_its_evidence_and_closes_once() -> None:

@@ -528,6 +528,17 @@ def test_a_merge_key_still_merges(tmp_path: Path) -> None:
     assert [(each.name, each.timeout) for each in loaded(tmp_path, text).accounts] == [("eu", 5.0), ("us", 5.0)]
 
 
+def test_a_note_of_an_unknown_alert_is_an_error_with_a_suggestion(tmp_path: Path) -> None:
+    good = "alerts: {notes: {default: 'Ask #ml.', DataRobotWatchdog: 'x'}, owner_tags: [owner, team]}"
+    good = f"accounts: [{{token: a}}]\n{good}"
+    options = loaded(tmp_path, good).alerts.options
+    assert (options.notes, options.owner_tags) == ({"default": "Ask #ml.", "DataRobotWatchdog": "x"}, ("owner", "team"))
+    bad = "accounts: [{token: a}]\nalerts: {notes: {DataRobotWatchdo: x}}"
+    assert problems(tmp_path, bad) == [
+        "alerts.notes (line 2): no alert is called 'DataRobotWatchdo'; did you mean 'DataRobotWatchdog'?"
+    ]
+
+
 def test_alerts_have_keys_named_on_and_off(tmp_path: Path) -> None:
     text = "alerts: {on: [DataRobotWorkloadTrafficStopped], off: [DataRobotImportantOnDraft]}"
     alerts = loaded(tmp_path, text).alerts

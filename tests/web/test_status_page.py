@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.alerting.rules import DEFAULT, Options
-from exporter.api.models import Group, Runtime, Workload
+from exporter.api.models import Group, Runtime, Tag, Workload
 from exporter.api.pods import PodCondition, Pods
 from exporter.diagnosis.fleet_table import Choice, fleet_table
 from exporter.fleet.ledger import Ledger, Tally
@@ -97,6 +97,14 @@ def test_a_workload_is_a_row_and_links_to_its_console() -> None:
     assert shown.rows[-1] == ["running", "frontw1 · logs", "1 h", "2 / 2", "high", ""]
     assert ("https://dr.test/console-nextgen/workloads/w1/overview", "front") in shown.links
     assert ("https://dr.test/console-nextgen/workloads/w1/activity-log/otel-logs", "logs") in shown.links
+
+
+def test_the_owner_of_a_workload_is_shown_and_found() -> None:
+    owned = state("front", pods(READY, READY), tags=(Tag("team", "Claims & co"), Tag("stage", "test")))
+    shown = status(account(owned, state("back", pods(READY, READY), id="w2")))
+    shown = shown._replace(options=shown.options._replace(owner_tags=("team",)))
+    assert [row[1] for row in parsed(shown).rows[-2:]] == ["backw2 · logs", "frontw1 · logs · Claims & co"]
+    assert [row[1] for row in parsed(shown, "?q=claims").rows[-1:]] == ["frontw1 · logs · Claims & co"]
 
 
 def test_unreported_values_are_shown_as_unknown() -> None:

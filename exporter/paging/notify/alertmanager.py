@@ -23,11 +23,12 @@ EXPIRY_SECONDS = 240.0
 
 
 def alert(notification: Notification) -> dict[str, Any]:
-    """A notification in Alertmanager's format, without the end. Evidence is an additional annotation."""
+    """A notification in Alertmanager's format, without the end. Title and evidence are additional annotations."""
     evidence = "\n".join(f"{title}: {text}" for title, text in notification.evidence)
+    more = {"title": notification.title, **({"evidence": evidence} if evidence else {})}
     return {
         "labels": {name: value for name, value in notification.labels.items() if value},
-        "annotations": {**notification.annotations, **({"evidence": evidence} if evidence else {})},
+        "annotations": {**notification.annotations, **more},
         "startsAt": rfc3339(notification.began, "milliseconds"),
         "generatorURL": notification.annotations.get("console_url", ""),
     }

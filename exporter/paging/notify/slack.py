@@ -18,7 +18,7 @@ from exporter.paging.notify.post import Budget, Post, encoded, hidden
 from exporter.redaction import Secrets
 from exporter.settings.receivers import SlackSettings
 
-MAX_EVIDENCE_LINES, MAX_LINE_CHARACTERS = 3, 300
+MAX_EVIDENCE_LINES, MAX_LINE_CHARACTERS = 5, 300
 _COLOURS = {"critical": "#d92b2b", "warning": "#e8a400", "resolved": "#2e9e5b"}
 _OTHERS = "#5b7fa6"
 _ORDER = ("critical", "warning", "info", "none")
@@ -79,12 +79,16 @@ def _attachment(lines: Sequence[str], colour: str) -> dict[str, Any]:
 
 def _lines(notification: Notification) -> list[str]:
     status = "RESOLVED" if notification.ended is not None else "FIRING"
-    account = notification.labels.get("account", "")
-    lines = [f"*{status}* {_plain(notification.title)}{f' ({_plain(account)})' if account else ''}"]
+    lines = [f"*{status}* {_plain(notification.title)}"]
     if notification.ended is None:
-        if summary := notification.annotations.get("summary"):
-            lines.append(_plain(summary))
+        texts = notification.annotations
+        if texts.get("summary"):
+            lines.append(_plain(texts["summary"]))
         lines += [f"{_plain(title)}: {_plain(text)}" for title, text in notification.evidence[:MAX_EVIDENCE_LINES]]
+        if texts.get("note"):
+            lines.append(f"Note: {_plain(texts['note'])}")
+        if texts.get("explain"):
+            lines.append(f"Details: `{_plain(texts['explain']).replace('`', '')}`")
     if links := [_link(text, url) for text, url in notification.links if url.startswith(("https://", "http://"))]:
         lines.append(" · ".join(links))
     return lines

@@ -124,7 +124,11 @@ def test_every_kind_is_held_to_the_contract() -> None:
 def test_an_alertmanager_receives_the_time_until_which_an_alert_counts_as_firing() -> None:
     alert = {
         "labels": dict(FIRING.labels),
-        "annotations": {**FIRING.annotations, "evidence": "Reason: ImagePullBackOff\nImage: registry.test/churn:7"},
+        "annotations": {
+            **FIRING.annotations,
+            "title": "DataRobotWorkloadErrored: churn <eu> & co (account acme)",
+            "evidence": "Reason: ImagePullBackOff\nImage: registry.test/churn:7",
+        },
         "startsAt": "2026-11-18T11:01:40.000Z",
         "generatorURL": "https://dr.test/console-nextgen/workloads/w1/overview",
     }
@@ -143,7 +147,7 @@ def test_pagerduty_receives_trigger_and_resolve_with_the_same_key() -> None:
         "event_action": "trigger",
         "dedup_key": "drw:https://dr.test:DataRobotWorkloadErrored:w1",
         "payload": {
-            "summary": "DataRobotWorkloadErrored: churn <eu> & co; Reason: ImagePullBackOff",
+            "summary": "DataRobotWorkloadErrored: churn <eu> & co (account acme); Reason: ImagePullBackOff",
             "source": "churn <eu> & co",
             "severity": "critical",
             "timestamp": "2026-11-18T11:01:40.000Z",
@@ -178,7 +182,7 @@ def test_severities_are_translated_to_those_of_pagerduty(severity: str, result: 
 def test_an_alert_about_an_account_or_the_exporter_has_a_source_too() -> None:
     account = FIRING._replace(labels={"alertname": "DataRobotDataStale", "account": "acme"}, evidence=())
     payload = body("pagerduty", account)["payload"]
-    assert (payload["source"], payload["summary"]) == ("acme", "DataRobotDataStale: acme")
+    assert (payload["source"], payload["summary"]) == ("acme", "DataRobotDataStale: account acme")
     exporter = FIRING._replace(labels={"alertname": "DataRobotWatchdog"})
     assert body("pagerduty", exporter)["payload"]["source"] == "workload-exporter"
 
@@ -214,25 +218,33 @@ def test_a_change_event_has_no_deduplication_key_and_notifies_no_user() -> None:
 
 def test_a_slack_message_has_few_lines_and_mentions_no_user() -> None:
     text = (
-        "*FIRING* DataRobotWorkloadErrored: churn &lt;eu&gt; &amp; co (acme)\n"
+        "*FIRING* DataRobotWorkloadErrored: churn &lt;eu&gt; &amp; co (account acme)\n"
         "The workload has failed.\n"
         "Reason: ImagePullBackOff\n"
         "Image: registry.test/churn:7\n"
         "<https://dr.test/w1?a=1&amp;b=2|Console>"
     )
     assert body("slack", FIRING) == {
-        "text": "1 firing: DataRobotWorkloadErrored: churn &lt;eu&gt; &amp; co",
+        "text": "1 firing: DataRobotWorkloadErrored: churn &lt;eu&gt; &amp; co (account acme)",
         "attachments": [
             {"color": "#d92b2b", "mrkdwn_in": ["text"], "fallback": text.splitlines()[0], "text": text},
         ],
     }
-    text = "*RESOLVED* DataRobotWorkloadErrored: churn &lt;eu&gt; &amp; co (acme)\n<https://dr.test/w1?a=1&amp;b=2|Console>"
+    text = "*RESOLVED* DataRobotWorkloadErrored: churn &lt;eu&gt; &amp; co (account acme)\n<https://dr.test/w1?a=1&amp;b=2|Console>"
     assert body("slack", RESOLVED) == {
-        "text": "1 resolved: DataRobotWorkloadErrored: churn &lt;eu&gt; &amp; co",
+        "text": "1 resolved: DataRobotWorkloadErrored: churn &lt;eu&gt; &amp; co (account acme)",
         "attachments": [
             {"color": "#2e9e5b", "mrkdwn_in": ["text"], "fallback": text.splitlines()[0], "text": text},
         ],
     }
+
+
+def test_a_slack_message_has_the_note_of_the_settings_and_the_command_for_details() -> None:
+    texts = {"summary": "It failed.", "note": "Call <!here>\n5678.", "explain": "workload-exporter explain `w1`"}
+    shown = body("slack", FIRING._replace(annotations=texts, evidence=(), links=()))["attachments"][0]["text"]
+    assert shown.splitlines()[1:] == [
+        "It failed.", "Note: Call &lt;!here&gt; 5678.", "Details: `workload-exporter explain w1`"
+    ]  # fmt: skip
 
 
 def test_a_slack_message_lists_twenty_alerts_most_severe_first() -> None:
@@ -245,9 +257,11 @@ def test_a_slack_message_lists_twenty_alerts_most_severe_first() -> None:
     assert ({each.fate for each in result}, none) == ({"delivered"}, [])
     (received,) = receiver.received
     message = json.loads(received.body)
-    assert message["text"] == "19 firing, 1 resolved: DataRobotWorkloadErrored: churn &lt;eu&gt; &amp; co …"
+    assert (
+        message["text"] == "19 firing, 1 resolved: DataRobotWorkloadErrored: churn &lt;eu&gt; &amp; co (account acme) …"
+    )
     shown = [(each["color"], each["text"].splitlines()[0]) for each in message["attachments"]]
-    who = "DataRobotWorkloadErrored: churn &lt;eu&gt; &amp; co (acme)"
+    who = "DataRobotWorkloadErrored: churn &lt;eu&gt; &amp; co (account acme)"
     assert shown == [
         ("#d92b2b", f"*FIRING* {who}"),
         ("#e8a400", f"*FIRING* {who}"),
@@ -264,7 +278,11 @@ def test_long_evidence_is_one_short_line_in_slack_and_a_link_breaks_out_of_nothi
 
 
 def test_a_webhook_receives_a_group_of_one_in_the_format_of_alertmanager() -> None:
-    annotations = {**FIRING.annotations, "evidence": "Reason: ImagePullBackOff\nImage: registry.test/churn:7"}
+    annotations = {
+        **FIRING.annotations,
+        "title": "DataRobotWorkloadErrored: churn <eu> & co (account acme)",
+        "evidence": "Reason: ImagePullBackOff\nImage: registry.test/churn:7",
+    }
     alert = {
         "status": "firing",
         "labels": dict(FIRING.labels),
