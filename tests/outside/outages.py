@@ -94,7 +94,7 @@ def job_instead_of_a_server(world: World) -> None:
     )
 
 
-@story(60)
+@story(75)
 def liveness_probe_kills_under_load(world: World) -> None:
     """From minute 10 on the liveness probe kills both pods of a high importance service every 100 seconds (exit code
     137, Error); load falls in minute 40, and they stay up."""

@@ -88,7 +88,7 @@ def scaled_up_and_down(world: World) -> None:
 @story(60)
 def importance_is_raised_in_an_outage(world: World) -> None:
     """A moderate workload crashes from minute 10 on; in minute 25 somebody rates it critical."""
-    one = world.workload("pricing", importance="moderate", pods=2, load=BUSY)
+    one = world.workload("pricing", importance="moderate", pods=2, load=Load(rpm=2))
     one.all_pods(10, Crashes(1))
     one.is_rated(25, "critical")
 
@@ -96,7 +96,7 @@ def importance_is_raised_in_an_outage(world: World) -> None:
 @story(60)
 def importance_is_lowered_in_an_outage(world: World) -> None:
     """A high importance workload crashes from minute 10 on; in minute 30 somebody rates it low."""
-    one = world.workload("pricing", importance="high", pods=1, load=BUSY)
+    one = world.workload("pricing", importance="high", pods=1, load=Load(rpm=2))
     one.all_pods(10, Crashes(1))
     one.is_rated(30, "low")
 

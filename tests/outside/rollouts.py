@@ -144,7 +144,7 @@ def two_versions_serve_for_good(world: World) -> None:
     one = world.workload("ledger", importance="critical", pods=2, load=BUSY)
     one.rollout(-600)
     first = one.versions[0]
-    first.status.set(-36000 + 500, "running")
+    first.status.set(-36000 + 1000, "running")
     first.listed.set(-36000 + 1000, value=True)
     for pod in first.pods:
         for steps in pod.containers.values():
