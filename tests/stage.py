@@ -88,7 +88,7 @@ class _Wire(httpx.AsyncBaseTransport):
 class Stage:
     """`monitor` sweeps the simulator; `run` lets time pass. Call inside `played`.
 
-    `ahead`: seconds that the clock in the API's Date headers is ahead of ours.
+    `ahead`: seconds that the API's clock is ahead of ours.
     """
 
     def __init__(
@@ -105,7 +105,6 @@ class Stage:
         **plan: Any,
     ) -> None:
         self.simulator, self.latency, self.sent = simulator, latency, list[Sent]()
-        self.ahead = 0.0
         self._loop = asyncio.get_running_loop()
         simulator.clock = lambda: self.wall
         self.report = report or Report(START)
@@ -128,6 +127,14 @@ class Stage:
     def now(self) -> float:
         """Virtual seconds since the beginning."""
         return self._loop.time()
+
+    @property
+    def ahead(self) -> float:
+        return self.simulator.ahead
+
+    @ahead.setter
+    def ahead(self, seconds: float) -> None:
+        self.simulator.ahead = seconds
 
     @property
     def wall(self) -> float:

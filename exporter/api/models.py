@@ -174,23 +174,21 @@ class Workload(ApiObject, frozen=True):
             raise ValueError("the id is empty")
 
 
-STATUSES = (
-    "unknown submitted pending scheduled initializing provisioning launching warming updating restarting running "
-    "draining stopping stopped suspended interrupted errored failed terminated"
-).split()
-"""Every status in the specification, the documentation or a response of a server; values of the status metric."""
-
 StatusGroup = Literal["up", "starting", "leaving", "off", "failed", "indeterminate"]
-STATUS_GROUPS: dict[str, StatusGroup] = {
-    "running": "up",
-    **dict.fromkeys(
-        "submitted initializing provisioning launching warming pending scheduled updating restarting".split(),
-        "starting",
-    ),
-    **dict.fromkeys(("draining", "stopping"), "leaving"),
-    **dict.fromkeys(("stopped", "suspended", "interrupted"), "off"),
-    **dict.fromkeys(("errored", "failed", "terminated"), "failed"),
-}
+_BY_GROUP: tuple[tuple[StatusGroup, str], ...] = (
+    ("indeterminate", "unknown"),
+    ("starting", "submitted pending scheduled initializing provisioning launching warming updating restarting"),
+    ("up", "running"),
+    ("leaving", "draining stopping"),
+    ("off", "stopped suspended interrupted"),
+    ("failed", "errored failed terminated"),
+)
+STATUS_GROUPS: dict[str, StatusGroup] = {status: group for group, names in _BY_GROUP for status in names.split()}
+"""Every status in the specification, the documentation or a response of a server, and its group. Any other counts as
+an unknown value.
+"""
+STATUSES = (*STATUS_GROUPS,)
+"""Values of the status metric."""
 
 IMPORTANCES = ("critical", "high", "moderate", "low")
 DRAFT_LIFETIME_SECONDS = 8 * 3600.0
@@ -204,7 +202,7 @@ def folded(text: str | None) -> str:
 
 def of_group(group: StatusGroup) -> tuple[str, ...]:
     """The statuses of a group."""
-    return tuple(status for status in STATUSES if STATUS_GROUPS.get(status) == group)
+    return tuple(status for status in STATUSES if STATUS_GROUPS[status] == group)
 
 
 def status_group(status: str | None) -> StatusGroup:

@@ -78,6 +78,7 @@ def _detail_lines(settings: Settings, workloads: int, sweeps: SweepCost, rate: f
         interval=detail.interval,
         quantiles=detail.quantiles,
         parts=frozenset(detail.parts),
+        error_budget=settings.alerts.options.thresholds["error_budget"],
     )
     cost = detail_cost(workloads, policy, sweeps, rate)
     yield (

@@ -218,8 +218,8 @@ class PollSchedule:
             log.info("requests_per_second is too low for all details", left_out=left_out)
         counts = dict.fromkeys(polling.EXTRAS, 0)
         for state in self._state.workloads.values() if dropped else ():
-            for extra in dropped:
-                counts[extra] += polling.importance(state) == extra[1]
+            for extra in dropped & polling.extras(state, self._policy).keys():
+                counts[extra] += 1
         self._observer.poller_state(PollerState(totals.queue, self._load, totals.stale, totals.ages, counts))
 
     # -- results

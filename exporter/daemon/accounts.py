@@ -53,6 +53,7 @@ def plan(account: AccountSettings, settings: Settings) -> Plan:
             interval=detail.interval,
             quantiles=detail.quantiles,
             parts=frozenset(detail.parts),
+            error_budget=settings.alerts.options.thresholds["error_budget"],
         )
         if detail.enabled
         else None,

@@ -15,6 +15,7 @@ from exporter.clock import Clock
 from exporter.collect.log_tail import LogTail
 from exporter.daemon.accounts import Accounts
 from exporter.daemon.prepared import Prepared, all_of
+from exporter.diagnosis.account_evidence import account_evidence
 from exporter.diagnosis.diagnosis import diagnosis
 from exporter.diagnosis.wording import evidence
 from exporter.paging.notify import Notifier, notifiers
@@ -94,6 +95,7 @@ class Paging:
                 options=options,
                 receivers=[receiver(each, notifier, options.severity_label) for each, notifier in notifiers],
                 evidence=lambda state, now: evidence(diagnosis(state, now, options)),
+                account_evidence=lambda alert, fleet, now: account_evidence(alert, fleet, options, now),
                 fleets=lambda: self._accounts.fleets,
                 exporter=lambda: self._own_state(self._failing_seconds),
                 clock=self._clock,

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from exporter import __version__
 from exporter.api import models
 from exporter.collect.account_monitor import AccountMonitor
+from exporter.fleet.workload_state import last_group
 from exporter.metrics.exposition import bounded
 from exporter.settings.model import Settings
 from exporter.timestamps import rfc3339
@@ -20,7 +21,9 @@ Monitors = Mapping[str, AccountMonitor]
 
 
 def targets(settings: Settings, monitors: Monitors) -> Rows:
-    """The invoke endpoints of workloads that are up, in the format of Prometheus's HTTP service discovery."""
+    """The invoke endpoints of workloads that were up when their status was last known, in the format of Prometheus's
+    HTTP service discovery.
+    """
     bases = {account.name: account.endpoint for account in settings.accounts}
     return [
         {
@@ -36,7 +39,7 @@ def targets(settings: Settings, monitors: Monitors) -> Rows:
         }
         for name, monitor in monitors.items()
         for state in monitor.visible()
-        if name in bases and state.vanished is None and models.status_group(state.workload.status) == "up"
+        if name in bases and state.vanished is None and last_group(state) == "up"
     ]
 
 

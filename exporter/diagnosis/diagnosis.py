@@ -27,7 +27,7 @@ from exporter.diagnosis.pod_problems import container_problems, rolled_back, sch
 from exporter.fleet import workload_state
 from exporter.fleet.episodes import ObservedEvent
 from exporter.fleet.replacements import replacement_active
-from exporter.fleet.workload_state import WorkloadState
+from exporter.fleet.workload_state import WINDOWS, WorkloadState
 from exporter.masking import scrubbed
 
 _WORKLOAD_ALERTS = tuple(alert for alert in ALERTS if alert.component == "workload")
@@ -84,6 +84,8 @@ def _facts(state: WorkloadState, now: float, options: Options, events: tuple[Eve
         rolling=replacement_active(workload),
         owner=owner(state, options.owner_tags),
         owner_text=owner_text(state, options.owner_tags),
+        down=state.ledger.serving.down if not gone else None,
+        served=state.ledger.serving.ready,
     )
     if gone:
         return facts
@@ -189,7 +191,7 @@ def _requests(state: WorkloadState, context: WorkloadContext) -> TrafficFacts | 
 _OFFERED, _LOAD = Metric("workload_bundle_offered"), Metric("workload_autoscaling_load_ratio")
 _MEMORY_OF_POD = Metric("workload_memory_usage_bytes", level="pod") / Metric("workload_replica_memory_bytes")
 _MEMORY_OF_WORKLOAD = Metric("workload_memory_usage_bytes", level="workload") / (
-    Metric("workload_replica_memory_bytes") * Metric("proton_replicas_live", role="active")
+    Metric("workload_replica_memory_bytes") * Metric("workload_replicas_live")
 )
 
 
@@ -208,7 +210,7 @@ def _limits(state: WorkloadState, context: WorkloadContext, met: frozenset[str])
         yield "memory", f"{100 * used:.0f}% of the memory of its resource bundle is in use{_bundle(context)}"
     if met & {"DataRobotErrorBudgetBurnFast", "DataRobotErrorBudgetBurnSlow"}:
         ratios_by_window = [
-            (w, Metric("workload_window_server_error_ratio", window=w).value(context)) for w in ("1h", "6h", "1d", "3d")
+            (w, Metric("workload_window_server_error_ratio", window=w).value(context)) for w in WINDOWS if w != "5m"
         ]
         windows = ", ".join(f"{ratio:.2%} over {window}" for window, ratio in ratios_by_window if ratio is not None)
         allowed = Threshold("error_budget").value(context)
@@ -245,7 +247,7 @@ def _unknown_reason(state: WorkloadState, part: str) -> str:
         return f"not reported yet; {failed}" if failed else "not reported yet"
     if part == "pods" and group not in ("off", "failed") and not _pods_reported(state):
         return "the platform reports nothing about them (204)"
-    if part == "stats_5m" and group == "up" and "5m" not in details.windows:
+    if part == "stats_5m" and workload_state.is_up(state) and "5m" not in details.windows:
         return "not reported yet"
     return ""
 

@@ -76,8 +76,9 @@ def row(
     group = "vanished" if gone else workload_state.status_group(state)
     reasons = tuple(_reasons(state, bool(met)))
     # A workload without recent data may be down, so someone should check.
-    no_data = group == "up" and state.details.fresh.get("pods") is False
-    has_problem = bool(state.held) or no_data or (group == "up" and any(workload_state.pod_problems(state)))
+    up = not gone and workload_state.is_up(state)
+    no_data = up and state.details.fresh.get("pods") is False
+    has_problem = bool(state.held) or no_data or (up and any(workload_state.pod_problems(state)))
     return Row(
         state.account,
         workload.id,
@@ -130,14 +131,14 @@ def _pod_reasons(state: WorkloadState, has_alerts: bool) -> Iterator[str]:
     reasons.update(f"waiting: {reason}" for each in containers if (reason := waiting_reason(each)))
     if has_alerts or workload_state.unsteady(state):
         reasons.update(f"last terminated: {reason}" for each in containers if (reason := terminated_reason(each)))
-    if workload_state.status_group(state) == "up":
+    if workload_state.is_up(state):
         reasons.update({reason for reason in workload_state.pod_problems(state) if reason != "a container waits"})
     yield from (f"{reason} (x{times})" if times > 1 else reason for reason, times in reasons.items())
 
 
 def _unknown_pods(state: WorkloadState) -> Iterator[str]:
     counted = workload_state.serving(state)
-    if counted is not None and counted.unknown and workload_state.status_group(state) == "up":
+    if counted is not None and counted.unknown and workload_state.is_up(state):
         yield f"readiness not known (x{counted.unknown})"
     yield from (f"pods not read: {one.text}" for one in workload_state.unread(state))
     if "pods" in state.details.refused:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from exporter.api.details import LogRecord
@@ -24,52 +23,27 @@ from exporter.diagnosis.facts import (
     SchedulingProblem,
 )
 from exporter.diagnosis.fleet_table import lasted
+from exporter.diagnosis.phrases import MAX_EVIDENCE_CHARACTERS, bounded, clock, cut, percent, utc, when
 from exporter.masking import scrubbed
-from exporter.timestamps import LAST_SECOND, rfc3339
+from exporter.timestamps import rfc3339
 
-MAX_ITEMS = 4
-"""Containers and the like that are listed individually."""
-MAX_EVIDENCE_CHARACTERS, MAX_LOG_CHARACTERS = 300, 200
+MAX_LOG_CHARACTERS = 200
 _MAX_CHANGE_SECONDS = 7 * 86400.0
 """Age up to which changes are listed."""
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f}%" if share >= 0.1 or not share else f"{100 * share:.1f}%"
-
-
-def _utc(at: float) -> datetime:
-    return datetime.fromtimestamp(min(max(at, 0.0), LAST_SECOND), UTC)
-
-
-def _clock(at: float, now: float) -> str:
-    """A time, with the date if it is more than twenty hours away."""
-    return _utc(at).strftime("%H:%M UTC" if abs(now - at) < 72000 else "%Y-%m-%d %H:%M UTC")
-
-
-def _when(at: float | None, now: float) -> str:
-    if at is None:
-        return "time unknown"
-    return f"{_clock(at, now)}, {f'in {lasted(at - now)}' if at > now else f'{lasted(now - at)} ago'}"
-
-
-def _bounded(texts: Iterable[str]) -> str:
-    items = list(texts)
-    more = len(items) - MAX_ITEMS
-    return "; ".join(items[:MAX_ITEMS]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _state_text(facts: Facts) -> str:
     state, now = facts.state, facts.at
     if facts.gone:
-        since = f" since {_clock(state.since, now)} ({lasted(now - state.since)})" if state.since is not None else ""
+        since = f" since {clock(state.since, now)} ({lasted(now - state.since)})" if state.since is not None else ""
         text = f"no longer listed{since}; {_GONE[facts.gone]}"
     elif state.since is None:
         text = f"{state.status}; start time unknown"
     elif state.longer:
-        text = f"{state.status} since before {_clock(state.since, now)} (more than {lasted(now - state.since)})"
+        observed = f"{clock(state.since, now)}, when it was first observed ({lasted(now - state.since)} ago)"
+        text = f"{state.status} since before {observed}"
     else:
-        text = f"{state.status} since {_clock(state.since, now)} ({lasted(now - state.since)})"
+        text = f"{state.status} since {clock(state.since, now)} ({lasted(now - state.since)})"
     return text + (f"; {state.failures} failures observed" if state.failures > 1 else "")
 
 
@@ -90,12 +64,14 @@ def _serves(facts: Facts) -> str:
     if replicas.ready is None or replicas.live is None:
         return "unknown"
     if not replicas.ready:
-        return "unknown" if replicas.unknown else "not yet" if facts.state.group == "starting" else "no"
+        if replicas.unknown:
+            return "unknown"
+        return "not yet" if facts.state.group == "starting" and facts.down is None else "no"
     errors = 0.0
     if requests is not None and requests.total >= MIN_REQUESTS:
         errors = requests.server_errors or 0.0
     if errors >= SOME_ERRORS:
-        return f"{'barely' if errors >= MOST_ERRORS else 'mostly'}, {_percent(errors)} of requests get a server error"
+        return f"{'barely' if errors >= MOST_ERRORS else 'mostly'}, {percent(errors)} of requests get a server error"
     return "partly" if replicas.ready < max(replicas.live, replicas.least or 0) else "yes"
 
 
@@ -118,14 +94,27 @@ def _replica_text(facts: Facts) -> str:
         off = facts.state.status in ("stopped", "suspended", "terminated")
         return f"no replicas, as expected while {facts.state.status}" if off else f"no live pods; {desired}"
     text = f"{replicas.ready} of {replicas.live} replicas ready"
+    text += _down_text(facts)
     if not replicas.live == replicas.least == replicas.most:
         text += f"; {desired}"
     return text + (f"; readiness of {replicas.unknown} unknown" if replicas.unknown else "")
 
 
+def _down_text(facts: Facts) -> str:
+    """Since when no replica is ready, if that is known."""
+    down, replicas = facts.down, facts.replicas
+    if down is None or down > facts.at or replicas.ready or replicas.unknown:
+        return ""
+    at, seconds = clock(down, facts.at), facts.at - down
+    if facts.served:
+        return f", none for {lasted(seconds)}, since {at}"
+    return f", none since before {at}" if seconds >= 60 else ""
+
+
 _ROLES = {
     "candidate": " of the new version",
     "reverted": " of the rolled-back version",
+    "serving": " of another serving version",
     "other": " of another version",
 }
 
@@ -166,7 +155,7 @@ def _change_text(change: Change, now: float) -> str:
     status = f" ({change.status})" if change.status else ""
     if change.at is None:
         return f"{CHANGES[change.kind]}{status} (time unknown)"
-    return f"{CHANGES[change.kind]}{status} {'since' if change.kind in IN_PROGRESS else 'at'} {_when(change.at, now)}"
+    return f"{CHANGES[change.kind]}{status} {'since' if change.kind in IN_PROGRESS else 'at'} {when(change.at, now)}"
 
 
 def _is_shown(change: Change, now: float) -> bool:
@@ -177,17 +166,17 @@ def _request_text(facts: Facts) -> str:
     requests = facts.requests
     if requests is None:
         return ""
-    clock = _clock(requests.end, facts.at)
+    window = f"in the 5 min before {clock(requests.end, facts.at)}"
     if not requests.total:
-        return f"none in the 5 min before {clock}"
-    parts = [f"{requests.total:.0f} in the 5 min before {clock}"]
+        return f"none {window}"
+    parts = [f"{requests.total:.0f} {window}"]
     if requests.server_errors is not None:
-        hour = f"; 1 h: {_percent(requests.hour)}" if requests.hour is not None else ""
-        parts.append(f"{_percent(requests.server_errors)} server errors (5xx{hour})")
+        hour = f"; 1 h: {percent(requests.hour)}" if requests.hour is not None else ""
+        parts.append(f"{percent(requests.server_errors)} server errors (5xx{hour})")
     if requests.client_errors:
-        parts.append(f"{_percent(requests.client_errors)} client errors (4xx)")
+        parts.append(f"{percent(requests.client_errors)} client errors (4xx)")
     if requests.slow:
-        parts.append(f"{_percent(requests.slow)} slow")
+        parts.append(f"{percent(requests.slow)} slow")
     if requests.p95 is not None:
         parts.append(f"95% within {requests.p95:.2f} s" if requests.p95 < 10 else f"95% within {requests.p95:.0f} s")
     return ", ".join(parts)
@@ -196,7 +185,7 @@ def _request_text(facts: Facts) -> str:
 def _limit_text(facts: Facts) -> str:
     limits = [text for _, text in facts.limits]
     if facts.draft_ends is not None:
-        limits.append(f"a draft, which the platform stops at {_when(facts.draft_ends, facts.at)}")
+        limits.append(f"a draft, which the platform stops at {when(facts.draft_ends, facts.at)}")
     return "; ".join(limits)
 
 
@@ -204,7 +193,7 @@ def _event_text(facts: Facts) -> str:
     event = facts.event
     if event is None:
         return ""
-    return f"{event.type}: {_when(event.at, facts.at)}" + (f": {event.message}" if event.message else "")
+    return f"{event.type}: {when(event.at, facts.at)}" + (f": {event.message}" if event.message else "")
 
 
 def _unknown_text(facts: Facts) -> str:
@@ -212,7 +201,7 @@ def _unknown_text(facts: Facts) -> str:
     parts_by_reason: dict[str, list[str]] = {}
     for part, reason in facts.unknown.items():
         parts_by_reason.setdefault(reason, []).append(PARTS.get(part, part))
-    return _bounded(f"{', '.join(parts)}: {reason}" for reason, parts in parts_by_reason.items())
+    return bounded(f"{', '.join(parts)}: {reason}" for reason, parts in parts_by_reason.items())
 
 
 def _lines(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
@@ -223,8 +212,8 @@ def _lines(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
     yield "Serving", _serving_text(facts)
     yield "Owner", facts.owner_text
     yield "State", _state_text(facts)
-    yield "Containers", _bounded(_container_text(problem, facts.at) for problem in facts.containers)
-    yield "Unschedulable", _bounded(map(_scheduling_text, facts.unschedulable))
+    yield "Containers", bounded(_container_text(problem, facts.at) for problem in facts.containers)
+    yield "Unschedulable", bounded(map(_scheduling_text, facts.unschedulable))
     changes = [_change_text(change, facts.at) for change in facts.changes[:3] if _is_shown(change, facts.at)]
     yield "Changes", "; ".join(changes) or "none reported in the last 7 days"
     yield "Last event", _event_text(facts)
@@ -237,11 +226,7 @@ def _lines(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
 
 def evidence(diagnosis: Diagnosis) -> tuple[tuple[str, str], ...]:
     """The evidence of a page: at most thirteen pairs of a title and a text, which is cut to 300 characters."""
-    return tuple((title, _cut(text, MAX_EVIDENCE_CHARACTERS)) for title, text in _lines(diagnosis) if text)
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 4].rstrip() + " ..."
+    return tuple((title, cut(text, MAX_EVIDENCE_CHARACTERS)) for title, text in _lines(diagnosis) if text)
 
 
 def log_words(records: Sequence[LogRecord]) -> str:
@@ -252,8 +237,8 @@ def log_words(records: Sequence[LogRecord]) -> str:
 
 def _log_line(record: LogRecord) -> str:
     at = timestamp(record.timestamp)
-    time = "" if at is None else f"{_utc(at):%H:%M:%S} "
-    return _cut(scrubbed(f"{time}{record.level or ''} {record.message}"), MAX_LOG_CHARACTERS)
+    time = "" if at is None else f"{utc(at):%H:%M:%S} "
+    return cut(scrubbed(f"{time}{record.level or ''} {record.message}"), MAX_LOG_CHARACTERS)
 
 
 _COLOURS = {"critical": "1;31", "warning": "1;33"}
@@ -269,12 +254,12 @@ def text(diagnosis: Diagnosis, colour: bool = False) -> str:
     total = max(replicas.live or 0, replicas.least or 0) if facts.state.group != "off" else 0
     ready = f", {replicas.ready} of {total} ready" if replicas.ready is not None and total else ""
     ready += f", readiness of {replicas.unknown} unknown" if ready and replicas.unknown else ""
-    headline = _cut(f"{facts.name}: {facts.state.status}{ready} [{diagnosis.severity or 'no alert'}]", 80)
+    headline = cut(f"{facts.name}: {facts.state.status}{ready} [{diagnosis.severity or 'no alert'}]", 80)
     subject = f"{facts.id}, account {facts.account}, importance {facts.importance}"
     lines = [
         painted(headline, _COLOURS.get(diagnosis.severity, "1")),
         *textwrap.wrap(subject, 80),
-        f"as of {_utc(facts.at):%Y-%m-%d %H:%M:%S} UTC",
+        f"as of {utc(facts.at):%Y-%m-%d %H:%M:%S} UTC",
         "",
     ]
     for title, content in _lines(diagnosis):

@@ -12,7 +12,7 @@ from exporter.api import models
 from exporter.api.details import SharedRole
 from exporter.fleet import counting, serving, workload_state
 from exporter.fleet.ledger import Entry, Ledger
-from exporter.fleet.workload_state import Details, Window, WorkloadState
+from exporter.fleet.workload_state import WINDOWS, Details, Window, WorkloadState
 
 
 class Shared(NamedTuple):
@@ -149,5 +149,5 @@ _MERGES: dict[str, Merge] = {
     "replacement": _plain("replacement"),
     "usage": _plain("usage"),
     "quotas": _plain("quotas"),
-    **{f"stats_{name}": _window(name) for name in ("5m", "1h", "6h", "1d", "3d")},
+    **{f"stats_{name}": _window(name) for name in WINDOWS},
 }

@@ -16,8 +16,12 @@ from exporter.api import models
 from exporter.fleet import workload_state
 from exporter.fleet.workload_state import WorkloadState
 
-WINDOWS = {"5m": 300.0, "1h": 3600.0, "6h": 21600.0, "1d": 86400.0, "3d": 259200.0}
-"""Windows of statistics, in seconds; those over an hour are for critical and high importance."""
+SHORT_WINDOWS = ("5m", "30m", "1h", "2h")
+"""While one of these has more server errors than the error budget allows, all windows are requested."""
+MANY_ERRORS, MANY_ERRORS_SHARE = 5, 0.05
+"""From how many server errors on, and from which share of the requests, the shortest window is polled promptly."""
+LASTING_ERRORS = 0.5
+"""Errors last if the share of an hour is at least this part of the share of five minutes: half an hour of them."""
 STEADY_SHARE = 0.25
 """Share of the budget reserved for steady workloads while others have problems."""
 LASTING_SECONDS, LASTING_FACTOR = 3600.0, 4
@@ -25,13 +29,17 @@ LASTING_SECONDS, LASTING_FACTOR = 3600.0, 4
 
 
 class Policy(NamedTuple):
-    """Settings: the status interval and the interval of steady details, in seconds, and what to request."""
+    """Settings: the status interval and the interval of steady details, in seconds, and what to request.
+
+    `error_budget`: share of requests that may have server errors.
+    """
 
     status_interval: float = 30.0
     interval: float = 300.0
     quantiles: tuple[float, ...] = (0.5, 0.95, 0.99)
     parts: frozenset[str] = frozenset()
     """The parts to poll; empty: all."""
+    error_budget: float = 0.005
 
 
 class DetailPart(NamedTuple):
@@ -43,24 +51,33 @@ class DetailPart(NamedTuple):
 
     name: str
     times: float
-    applies: Callable[[WorkloadState], bool]
+    applies: Callable[[WorkloadState, Policy], bool]
     prompt: bool = False
     extra: str = ""
 
 
-def _always(_: WorkloadState) -> bool:
+def _always(_: WorkloadState, __: Policy) -> bool:
     return True
 
 
-def _up(state: WorkloadState) -> bool:
-    return workload_state.status_group(state) == "up"
+def _up(state: WorkloadState, _: Policy) -> bool:
+    return workload_state.is_up(state)
 
 
-def _important(state: WorkloadState) -> bool:
-    return _up(state) and importance(state) in ("critical", "high")
+def _over_budget(state: WorkloadState, policy: Policy) -> bool:
+    """Whether a short window has more server errors than the error budget allows."""
+    windows = workload_state.windows(state)
+    shares = (workload_state.error_share(windows.get(name)) for name in SHORT_WINDOWS)
+    return _up(state, policy) and any(share is not None and share > policy.error_budget for share in shares)
 
 
-def _rolling(state: WorkloadState) -> bool:
+def _important(state: WorkloadState, policy: Policy) -> bool:
+    """Whether the longest windows are requested: always for important workloads, else only with errors."""
+    important = _up(state, policy) and importance(state) in ("critical", "high")
+    return important or _over_budget(state, policy)
+
+
+def _rolling(state: WorkloadState, _: Policy) -> bool:
     return state.ledger.rollout is not None and state.ledger.rollout.ended is None
 
 
@@ -70,7 +87,9 @@ DETAIL_PARTS = (
     DetailPart("replacement", 1, _rolling, prompt=True),
     DetailPart("stats_5m", 1, _up, prompt=True),
     DetailPart("usage", 1, _up),
+    DetailPart("stats_30m", 1, _over_budget, extra="windows"),
     DetailPart("stats_1h", 2, _up),
+    DetailPart("stats_2h", 2, _over_budget, extra="windows"),
     DetailPart("stats_6h", 6, _important, extra="windows"),
     DetailPart("stats_1d", 12, _important, extra="windows"),
     DetailPart("stats_3d", 24, _important, extra="windows"),
@@ -83,7 +102,9 @@ PART_NAMES = tuple(part.name for part in DETAIL_PARTS)
 _PLACE = {name: place for place, name in enumerate((*ACCOUNT_PARTS, *PART_NAMES))}
 EXTRAS = (
     ("quantiles", "low"),
+    ("windows", "low"),
     ("quantiles", "moderate"),
+    ("windows", "moderate"),
     ("quantiles", "high"),
     ("windows", "high"),
     ("quantiles", "critical"),
@@ -124,6 +145,20 @@ def cost(part: str, state: WorkloadState, policy: Policy, dropped: frozenset[Ext
     return 1
 
 
+def server_errors(state: WorkloadState) -> tuple[bool, bool]:
+    """Whether the workload responds with many server errors at present, and whether it has for at least half an hour.
+
+    While it does, its shortest window is polled at the status interval: both an outage and its end are noticed soon.
+    """
+    windows = workload_state.windows(state)
+    latest = windows.get("5m")
+    share, lately = workload_state.error_share(latest), workload_state.error_share(windows.get("1h"))
+    errors = models.finite(latest.metrics.server_errors) if latest is not None else None
+    if share is None or errors is None or errors < MANY_ERRORS or share < MANY_ERRORS_SHARE:
+        return False, False
+    return True, lately is not None and lately >= LASTING_ERRORS * share
+
+
 def quantiles(part: str, state: WorkloadState, policy: Policy, dropped: frozenset[Extra]) -> tuple[float, ...]:
     """The quantiles to request; each but the first is a request of its own, so only the shortest window has several."""
     if part != "stats_5m" or ("quantiles", importance(state)) in dropped:
@@ -136,17 +171,20 @@ def requests(
 ) -> tuple[DetailRequest, ...]:
     """All requests for one workload. `now` is seconds since the epoch, as in the ledger."""
     urgent = workload_state.unsteady(state)
-    lasting = urgent and now - state.ledger.since > LASTING_SECONDS
+    factor = LASTING_FACTOR if urgent and now - state.ledger.since > LASTING_SECONDS else 1
+    many, lasting = server_errors(state)
     rank = models.IMPORTANCES.index(importance(state))
     found = []
     for part in DETAIL_PARTS:
         unwanted = policy.parts and part.name not in policy.parts
-        if unwanted or not part.applies(state) or (part.extra, importance(state)) in dropped:
+        if unwanted or not part.applies(state, policy) or (part.extra, importance(state)) in dropped:
             continue
         every = part.times * policy.interval
         prompt = part.prompt and urgent
         if prompt:
-            every = min(every, policy.status_interval * (LASTING_FACTOR if lasting else 1))
+            every = min(every, policy.status_interval * factor)
+        if part.name == "stats_5m" and many:
+            prompt, every = True, min(every, policy.status_interval * (LASTING_FACTOR if lasting else 1))
         found.append(
             DetailRequest(state.workload.id, part.name, cost(part.name, state, policy, dropped), every, prompt, rank)
         )
@@ -205,16 +243,24 @@ def affordable(
     return frozenset(dropped)
 
 
+def extras(state: WorkloadState, policy: Policy) -> Mapping[Extra, float]:
+    """The extras of one workload, and the API requests per second that each costs."""
+    which = importance(state)
+    costs: dict[Extra, float] = {}
+    if _up(state, policy) and (not policy.parts or "stats_5m" in policy.parts):
+        costs["quantiles", which] = max(0, len(policy.quantiles) - 1) / policy.interval
+    for part in DETAIL_PARTS:
+        if part.extra and part.applies(state, policy) and (not policy.parts or part.name in policy.parts):
+            costs[part.extra, which] = costs.get((part.extra, which), 0.0) + 1 / (part.times * policy.interval)
+    return costs
+
+
 def extra_costs(fleet: Sequence[WorkloadState], policy: Policy) -> Mapping[Extra, float]:
     """API requests per second of each extra over a fleet."""
     costs = dict.fromkeys(EXTRAS, 0.0)
     for state in fleet:
-        which = importance(state)
-        if ("quantiles", which) in costs and _up(state) and (not policy.parts or "stats_5m" in policy.parts):
-            costs["quantiles", which] += max(0, len(policy.quantiles) - 1) / policy.interval
-        for part in DETAIL_PARTS:
-            if part.extra and part.applies(state) and (not policy.parts or part.name in policy.parts):
-                costs[part.extra, which] += 1 / (part.times * policy.interval)
+        for extra, requests_per_second in extras(state, policy).items():
+            costs[extra] += requests_per_second
     return costs
 
 

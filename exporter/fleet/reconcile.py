@@ -195,7 +195,7 @@ def unknown_values(workloads: Iterable[Workload]) -> Mapping[str, Counter[str]]:
 
 
 _ENUMS: tuple[tuple[str, Callable[[Workload], str | None], Container[str]], ...] = (
-    ("status", lambda workload: workload.status, models.STATUS_GROUPS.keys() | {"unknown"}),
+    ("status", lambda workload: workload.status, models.STATUS_GROUPS),
     ("importance", lambda workload: workload.importance, models.IMPORTANCES),
     ("type", lambda workload: workload.type, ("service", "nim", "agent", "mcp")),
     ("replacement.status", lambda w: w.replacement.status if w.replacement else None, REPLACEMENT_STATUSES),

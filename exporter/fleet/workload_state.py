@@ -20,10 +20,16 @@ from exporter.api.pods import (
     active_proton,
     overview,
     replica_live,
+    total,
     waiting_reason,
 )
 from exporter.fleet.ledger import Ledger
 from exporter.fleet.replacements import replacement_active
+
+WINDOWS = {
+    "5m": 300.0, "30m": 1800.0, "1h": 3600.0, "2h": 7200.0, "6h": 21600.0, "1d": 86400.0, "3d": 259200.0
+}  # fmt: skip
+"""Windows of statistics, in seconds."""
 
 
 class Window(NamedTuple):
@@ -104,6 +110,11 @@ def last_group(state: WorkloadState) -> str:
     return state.ledger.group if group == "indeterminate" else group
 
 
+def is_up(state: WorkloadState) -> bool:
+    """Whether the workload runs, as far as is known: an unknown status does not end what was running before."""
+    return last_group(state) in ("up", "")
+
+
 def active(state: WorkloadState) -> Proton | None:
     """The serving proton; None while the protons are unknown."""
     pods = state.details.pods
@@ -111,26 +122,41 @@ def active(state: WorkloadState) -> Proton | None:
 
 
 def serving_protons(state: WorkloadState) -> tuple[Proton, ...]:
-    """The protons that respond to requests; empty while they are unknown."""
-    proton = active(state)
-    return () if proton is None else (proton,)
+    """The active proton, and others that serve for good beside it; empty while the active one is unknown."""
+    proton, pods = active(state), state.details.pods
+    if proton is None or pods is None:
+        return ()
+    return (proton, *(each for each in pods.protons if role(state, each) == "serving"))
 
 
 def serving(state: WorkloadState) -> Overview | None:
-    """Counts of the active proton's pods; None while they are unknown."""
-    proton, pods = active(state), state.details.pods
-    snapshot = pods.details.get(proton.id) if proton is not None and pods is not None else None
-    return overview(snapshot) if snapshot is not None else None
+    """Counts of the pods of all protons that serve; None while those of one of them are unknown."""
+    pods, protons = state.details.pods, serving_protons(state)
+    snapshots = [pods.details.get(proton.id) for proton in protons] if pods is not None else []
+    known = [overview(snapshot) for snapshot in snapshots if snapshot is not None]
+    return total(known) if known and len(known) == len(protons) else None
 
 
 def role(state: WorkloadState, proton: Proton) -> str:
-    """``active``, ``candidate``, ``outgoing``, or ``other``: servers report only the role of the active proton."""
+    """One of `ROLES`: servers report only the role of the active proton, and that of candidates.
+
+    ``serving``: a workload of high availability has several protons for good, of which one is active. ``outgoing``: it
+    is draining, or may be.
+    """
     serves = active(state)
     if serves is not None and proton.id == serves.id:
         return "active"
     if models.folded(proton.role) == "candidate" or proton.id in _candidates(state):
         return "candidate"
-    return "outgoing" if models.folded(proton.status) in ("running", "draining", "stopping") else "other"
+    if proton.id in state.ledger.serving.others:
+        return "serving"
+    leaves = models.folded(proton.status) in ("running", "draining", "stopping") or models.folded(proton.role) in _LEAVE
+    return "outgoing" if leaves and proton.id not in state.ledger.serving.lasting else "other"
+
+
+ROLES = ("active", "serving", "candidate", "outgoing", "other")
+_LEAVE = ("outgoing", "retiring")
+"""Roles that some servers report of a proton that drains."""
 
 
 class Unread(NamedTuple):
@@ -154,6 +180,7 @@ class Unread(NamedTuple):
 
 _VERSIONS = {
     "active": "serving version",
+    "serving": "another serving version",
     "candidate": "new version",
     "outgoing": "outgoing version",
     "other": "version",
@@ -214,6 +241,21 @@ def live_by_bundle(state: WorkloadState) -> Mapping[Bundle, int] | None:
         own_bundle = next((g.resolved_bundle for g in own or () if g.resolved_bundle is not None), resolved[0])
         found[own_bundle] = found.get(own_bundle, 0) + replica_live(replica)
     return found or {resolved[0]: 0}
+
+
+def windows(state: WorkloadState) -> Mapping[str, Window]:
+    """The windows of statistics by name; without those that reach back before the statistics were reset."""
+    reset = state.ledger.reset_at
+    reported = state.details.windows
+    return reported if reset is None else {name: w for name, w in reported.items() if w.start >= reset}
+
+
+def error_share(window: Window | None) -> float | None:
+    """Share of responses with status 500 and above; None without requests."""
+    if window is None:
+        return None
+    errors, requests = models.finite(window.metrics.server_errors), models.finite(window.metrics.total_requests)
+    return errors / requests if errors is not None and requests else None
 
 
 def held(state: WorkloadState) -> str:

@@ -22,6 +22,8 @@ from exporter.telemetry.report import Report
 
 Evidence = Callable[[WorkloadState, float], tuple[tuple[str, str], ...]]
 """What a notification shows of a workload: titles and texts."""
+AccountEvidence = Callable[[str, AccountFleet, float], tuple[tuple[str, str], ...]]
+"""What a notification shows of an account, by the name of the alert."""
 _WorkloadKey = tuple[str | None, str | None]
 _CHANGES = {
     "replaced": "was replaced by another version",
@@ -46,8 +48,16 @@ class Evaluation(NamedTuple):
 class Evaluator:
     """`evaluate` derives the next alarms from those in `state`, and saves them."""
 
-    def __init__(self, state: PagingState, report: Report, options: Options, evidence: Evidence) -> None:
-        self._state, self._report, self._options, self._evidence = state, report, options, evidence
+    def __init__(
+        self,
+        state: PagingState,
+        report: Report,
+        options: Options,
+        evidence: Evidence,
+        account_evidence: AccountEvidence,
+    ) -> None:
+        self._state, self._report, self._options = state, report, options
+        self._evidence, self._account_evidence = evidence, account_evidence
         self._change_counts: dict[_WorkloadKey, list[float]] = {}
 
     async def evaluate(self, fleets: Sequence[AccountFleet], exporter: ExporterStatus, now: float) -> Evaluation:
@@ -79,22 +89,35 @@ class Evaluator:
             for state in fleet.workloads
             if (key := (state.account, state.workload.id)) in concerned
         }
-        firing = [self._notification(alarm, states, now) for alarm in found.values() if alarm.firing]
-        ended = [self._notification(alarm, states, now) for alarm in found.values() if alarm.ended is not None]
+        accounts = {fleet.known.account.name: fleet for fleet in fleets}
+        firing = [self._notification(alarm, states, accounts, now) for alarm in found.values() if alarm.firing]
+        ended = [
+            self._notification(alarm, states, accounts, now) for alarm in found.values() if alarm.ended is not None
+        ]
         return found, firing, ended
 
-    def _notification(self, alarm: Alarm, states: Mapping[_WorkloadKey, WorkloadState], now: float) -> Notification:
-        state = states.get(_workload(alarm))
-        if state is None:
-            return notification(alarm, self._options)
-        about = About(self._shown(alarm, state, now), state.workload.importance or "", _tags(state))
+    def _notification(
+        self,
+        alarm: Alarm,
+        states: Mapping[_WorkloadKey, WorkloadState],
+        accounts: Mapping[str, AccountFleet],
+        now: float,
+    ) -> Notification:
+        state, fleet = states.get(_workload(alarm)), accounts.get(alarm.labels.get("account", ""))
+        if state is not None:
+            shown = self._shown(alarm, lambda: self._evidence(state, now))
+            about = About(shown, state.workload.importance or "", _tags(state))
+        elif fleet is not None and not alarm.labels.get("workload_id"):
+            about = About(self._shown(alarm, lambda: self._account_evidence(alarm.alert, fleet, now)))
+        else:
+            about = About()
         return notification(alarm, self._options, about)
 
-    def _shown(self, alarm: Alarm, state: WorkloadState, now: float) -> tuple[tuple[str, str], ...]:
+    def _shown(self, alarm: Alarm, evidence: Callable[[], tuple[tuple[str, str], ...]]) -> tuple[tuple[str, str], ...]:
         try:
-            return self._evidence(state, now) if alarm.firing else ()
+            return evidence() if alarm.firing else ()
         except Exception:  # a page without evidence is better than none
-            log.exception("evidence could not be collected", workload_id=state.workload.id)
+            log.exception("evidence could not be collected", alert=alarm.alert, **alarm.labels)
             return (("Unknown", "The exporter failed to collect evidence; see its log."),)
 
     def _log_changes(self, before: Mapping[str, Alarm], now: float) -> None:

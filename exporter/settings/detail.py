@@ -19,12 +19,14 @@ class DetailSettings(Section):
         300.0,
         ge=10,
         description="Polling interval of steady workloads; those that change or have a problem are polled every "
-        "`sweep.interval`. Statistics of long windows, quotas and sharing are polled proportionally less often.",
+        "`sweep.interval`. Statistics of long windows, quotas and sharing are polled proportionally less often. The "
+        "windows 6h, 1d and 3d are polled for important workloads, and together with 30m and 2h for each workload with "
+        "more server errors than the threshold `error_budget`.",
     )
     parts: tuple[
         Literal[
-            "pods", "events", "replacement", "stats_5m", "stats_1h", "stats_6h", "stats_1d", "stats_3d", "usage",
-            "sharing", "quotas",
+            "pods", "events", "replacement", "stats_5m", "stats_30m", "stats_1h", "stats_2h", "stats_6h", "stats_1d",
+            "stats_3d", "usage", "sharing", "quotas",
         ],
         ...,
     ] = Field((), description="Parts to poll; empty: all.")  # fmt: skip

@@ -5,7 +5,6 @@ Their shapes are those of real servers of late 2026, or with `strict` those of t
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from exporter.simulator.request import PREFIX, ErrorResponse, Json, SimulatedRequest, stamp
@@ -72,6 +71,21 @@ def render_group(request: SimulatedRequest, actor: Actor, *, resolved: bool) -> 
     return group
 
 
+def render_runtime(request: SimulatedRequest, actor: Actor, *, resolved: bool) -> Json:
+    """The runtime of a workload or a proton."""
+    groups: Json = {"containerGroups": [render_group(request, actor, resolved=resolved)]}
+    if not actor.story.enclave or request.strict:
+        return groups
+    return groups | {"enclaves": [actor.story.enclave], "enclaveSelectionPolicy": "manual"}
+
+
+def _endpoint(request: SimulatedRequest, actor: Actor, workload: str) -> str:
+    """The URL for requests to the workload; in an enclave, on a host of its own that has another path."""
+    if actor.story.enclave:
+        return f"https://{actor.story.enclave}.example.test/serve/{actor.name}/"
+    return f"{request.base}{PREFIX}/endpoints/workloads/{workload}"
+
+
 def render_artifact(actor: Actor, moment: Moment, ahead: int = 0) -> Json:
     """The artifact of the active proton, or of one `ahead` versions newer."""
     story = actor.story
@@ -100,7 +114,7 @@ def render_user(seed: int) -> Json:
 
 def render_replacement(request: SimulatedRequest, actor: Actor, moment: Moment) -> Json | None:
     """The replacement in progress, if there is one."""
-    replacement = actor.replacement(moment.round) if moment.step.replacement else None
+    replacement = actor.replacement_at(moment)
     if replacement is None:
         return None
     candidates = [replacement.proton] if moment.step.candidate else []
@@ -114,7 +128,7 @@ def render_record(request: SimulatedRequest, actor: Actor, replacement: Simulate
         "id": replacement.id,
         "workloadId": actor.id(replacement.began),
         "candidateArtifactId": render_artifact(actor, replacement.began, 1)["id"],
-        "config": {"warmupDurationMinutes": 1, "keepOldVersionMinutes": 0},
+        "config": {"warmupDurationMinutes": actor.story.warmup, "keepOldVersionMinutes": 0},
         "createdAt": stamp(replacement.began.since),
         "switchedAt": stamp(replacement.switched) if replacement.switched <= request.now else None,
     }
@@ -144,6 +158,7 @@ def render_workload(request: SimulatedRequest, actor: Actor, *, stats: bool) -> 
     last = last_response_time(actor, moment, request.now)
     status = moment.step.status
     strict_status = status if status.islower() and status not in ("suspended", "interrupted") else "unknown"
+    importance = actor.importance_at(moment)
     odd = request.strict and (story.type not in ("service", "nim"))
     artifact = render_artifact(actor, moment)
     if odd:
@@ -154,15 +169,15 @@ def render_workload(request: SimulatedRequest, actor: Actor, *, stats: bool) -> 
         "description": f"A simulation: {story.shows}.",
         "status": strict_status if request.strict else status,
         "type": "service" if odd else story.type,
-        "importance": "low" if request.strict and actor.importance == "urgent" else actor.importance,
+        "importance": "low" if request.strict and importance == "urgent" else importance,
         "artifactId": artifact["id"],
         "protonId": actor.proton(moment),
         "artifact": artifact,
-        "endpoint": f"{request.base}{PREFIX}/endpoints/workloads/{workload}",
+        "endpoint": _endpoint(request, actor, workload),
         "replacement": render_replacement(request, actor, moment),
         "requestStats": list_stats(actor, request.now, last) if stats else None,
         "lastResponse": last,
-        "runtime": {"containerGroups": [render_group(request, actor, resolved=True)]},
+        "runtime": render_runtime(request, actor, resolved=True),
         "creator": render_user(actor.world.seed),
         "owners": [],
         "permissions": ["CAN_VIEW"],
@@ -186,14 +201,12 @@ def render_proton(request: SimulatedRequest, actor: Actor, moment: Moment, proto
         "id": proton,
         "name": f"{actor.name}-v{artifact['version'] or 0}",
         "status": status,
-        "role": {0: "active", 1: "candidate", -1: None}[ahead],
+        "role": {0: "active", 1: "candidate", -1: actor.story.second_role or None}[ahead],
         "artifactId": artifact["id"],
         "workloadId": actor.id(moment),
         "runningSince": stamp(actor.since(moment, runs)) if running else None,
-        "endpoint": f"{request.base}{PREFIX}/endpoints/workloads/{actor.id(moment)}?protonId={proton}"
-        if running
-        else None,
-        "runtime": {"containerGroups": [render_group(request, actor, resolved=False)]},
+        "endpoint": f"{_endpoint(request, actor, actor.id(moment))}?protonId={proton}" if running else None,
+        "runtime": render_runtime(request, actor, resolved=False),
         "statusDetails": {"logTail": None},
         "creator": None,
         "createdAt": stamp(actor.born(moment, proton)),
@@ -201,13 +214,13 @@ def render_proton(request: SimulatedRequest, actor: Actor, moment: Moment, proto
     }
     if not request.strict:
         body["deployedImages"] = {"primary": f"registry.example.test/{actor.story.name.replace(' ', '-')}:1"}
-        if ahead == -1:
+        if ahead == -1 and not actor.story.second_role:
             del body["role"]
     return body
 
 
 def _condition(
-    request: SimulatedRequest, kind: str, truth: bool, at: float, reason: str = "", message: str = ""
+    request: SimulatedRequest, kind: str, truth: bool | None, at: float, reason: str = "", message: str = ""
 ) -> Json:
     if request.strict:
         return {"type": kind, "met": truth, "since": stamp(at)}
@@ -217,17 +230,8 @@ def _condition(
 def _replica(
     request: SimulatedRequest, actor: Actor, moment: Moment, proton: str, number: int, pod: SimulatedPods
 ) -> Json:
-    def since(value: Callable[[SimulatedPods], object]) -> float:
-        """Time since which the pod exists with this value; a pod that becomes scheduled is a new pod."""
-
-        def pod_value(at: Moment) -> object:
-            found = actor.pod(at, proton, number)
-            return found and (found.scheduled, value(found))
-
-        return actor.since(moment, pod_value)
-
-    created = since(lambda _: None)
-    changed = since(lambda found: found.ready)
+    history = actor.pod_history(moment, proton, number)
+    created, changed = history.created, history.ready_since
     unready = "PodCompleted" if pod.phase == "succeeded" else "ContainersNotReady"
     conditions = [
         ("PodScheduled", pod.scheduled, created, "Unschedulable", pod.message if not pod.scheduled else ""),
@@ -252,10 +256,12 @@ def _replica(
         if not request.strict:
             del body["containers"]
         return body
-    restarts, restarted = actor.restarts(moment, pod), actor.restarted(moment, pod)
-    began = restarted if pod.restart_every else since(lambda found: found.state)
+    now = actor.restarts(moment, pod)
+    restarts, last = history.restarts + now, pod.last if now else history.last
+    finished = actor.restarted(moment, pod) if now else history.finished
+    began = max(history.state_since, finished or 0.0) if restarts else history.state_since
     container: Json = {
-        "name": f"lrs-{proton}-primary",
+        "name": f"lrs-{proton}-{'sidecar' if pod.sidecar else 'primary'}",
         "image": "registry.example.test/simulated:1",
         "status": pod.state,
         "ready": pod.ready,
@@ -269,17 +275,34 @@ def _replica(
             "message": pod.message,
             "lastState": {
                 "status": "terminated",
-                "reason": pod.last[0],
-                "exitCode": pod.last[1],
+                "reason": last[0],
+                "exitCode": last[1],
                 "message": "",
-                "startedAt": stamp(restarted - min(2.0, pod.restart_every / actor.world.speed)),
-                "finishedAt": stamp(restarted),
+                "startedAt": stamp(max(created, finished - min(2.0, (pod.restart_every or 2.0) / actor.world.speed))),
+                "finishedAt": stamp(finished),
             }
-            if restarts and pod.last
+            if last and finished is not None
             else None,
         }
+    if pod.sidecar:
+        body["containers"].append(_serving_container(request, proton, created))
     body["containers"].append(container)
     return body
+
+
+def _serving_container(request: SimulatedRequest, proton: str, since: float) -> Json:
+    """The container of a workload beside a failing sidecar."""
+    container: Json = {
+        "name": f"lrs-{proton}-primary",
+        "image": "registry.example.test/simulated:1",
+        "status": "running",
+        "ready": True,
+        "restartCount": 0,
+        "startedAt": stamp(since),
+    }
+    return (
+        container if request.strict else container | {"reason": "", "exitCode": None, "message": "", "lastState": None}
+    )
 
 
 def render_status_details(request: SimulatedRequest, actor: Actor, moment: Moment, proton: str) -> Json:
@@ -292,15 +315,23 @@ def render_status_details(request: SimulatedRequest, actor: Actor, moment: Momen
         found = actor.protons_at(at).get(proton)
         return found and (found.status, found.pods)
 
-    each = ((n, actor.pod(moment, proton, n)) for n in range(actor.live(pods)))
+    each = [(n, pod) for n in range(actor.live(pods)) if (pod := actor.pod(moment, proton, n))]
+    finished = [actor.pod_history(moment, proton, n).finished or 0.0 for n, _ in each]
+    restarted = actor.restarted(moment, pods) if pods.restart_every else 0.0
     return {
         "overallStatus": {
             "state": state if not request.strict or state.islower() else "unknown",
             "summary": f"state {state}, derived from pods",
-            "lastUpdated": stamp(actor.restarted(moment, pods) if pods.restart_every else actor.since(moment, report)),
+            "lastUpdated": stamp(max(actor.since(moment, report), restarted, *finished)),
         },
-        "replicas": [_replica(request, actor, moment, proton, n, pod) for n, pod in each if pod],
+        "replicas": [_replica(request, actor, moment, proton, n, pod) for n, pod in each],
     }
+
+
+def last_update(replacement: SimulatedReplacement, now: float) -> float:
+    """Time of the last update of a finished replacement: its end, or the cleanup that follows."""
+    cleaned = replacement.end.since + replacement.end.step.cleanup
+    return cleaned if cleaned <= now else replacement.end.since
 
 
 def render_event(request: SimulatedRequest, actor: Actor, replacement: SimulatedReplacement) -> Json:
@@ -318,13 +349,13 @@ def render_event(request: SimulatedRequest, actor: Actor, replacement: Simulated
         evidence = {replacement.proton: {"replicas": [{"containers": [container]}]}}
     record = render_record(request, actor, replacement)
     return {
-        "id": replacement.id,
+        "id": replacement.finished_id,
         "workloadId": record["workloadId"],
-        "timestamp": stamp(replacement.end.since),
+        "timestamp": stamp(last_update(replacement, request.now)),
         "eventType": step.event,
         "actorId": identity(actor.world.seed, "user"),
         "details": {
-            "replacementId": replacement.id,
+            "replacementId": replacement.finished_id,
             "artifactId": record["candidateArtifactId"],
             "message": step.message or "the replacement is complete",
             "candidateProtonIds": [replacement.proton] if step.evidence or not step.message else [],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from exporter.simulator.world import Actor, World
@@ -38,6 +38,21 @@ class SimulatedRequest(NamedTuple):
 def stamp(at: float) -> str:
     """A timestamp in the platform's format."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")
+
+
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d([T ])\d\d:\d\d:\d\d(?:\.\d+)?(?:[+ ]00:00|Z)")
+
+
+def moved(value: Any, seconds: float) -> Any:
+    """`value` with all timestamps in it, in lists and objects too, moved by some seconds."""
+    if isinstance(value, dict):
+        return {key: moved(part, seconds) for key, part in value.items()}
+    if isinstance(value, list):
+        return [moved(part, seconds) for part in value]
+    if not isinstance(value, str) or not (match := _TIMESTAMP.fullmatch(value)):
+        return value
+    at = datetime.fromisoformat(value.removesuffix(" 00:00").removesuffix("Z").removesuffix("+00:00"))
+    return (at + timedelta(seconds=seconds)).replace(tzinfo=UTC).isoformat(match[1], "microseconds")
 
 
 def not_found(what: str) -> ErrorResponse:

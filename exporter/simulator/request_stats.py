@@ -42,7 +42,7 @@ def window_counts(actor: Actor, start: float, end: float, reset: float = -math.i
 
     return {
         "totalRequests": after - before,
-        "serverErrors": of(story.server_errors),
+        "serverErrors": actor.server_errors_until(end) - actor.server_errors_until(start),
         "userErrors": of(story.client_errors),
         "slowRequests": of(story.slow),
     }

@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 from exporter.simulator.objects import (
     BUNDLES,
     WITHDRAWN,
+    last_update,
     render_artifact,
     render_event,
-    render_group,
     render_proton,
     render_record,
     render_replacement,
+    render_runtime,
     render_status_details,
     render_workload,
 )
@@ -62,7 +63,7 @@ def _workloads(request: SimulatedRequest) -> Json:
     if statuses := query.get("status"):
         tests.append(lambda _, moment: moment.step.status in statuses)
     if importances := query.get("importance"):
-        tests.append(lambda actor, _: actor.importance in importances)
+        tests.append(lambda actor, moment: actor.importance_at(moment) in importances)
     if search := query.get("search"):
         tests.append(lambda actor, _: search[-1].casefold() in actor.name.casefold())
     if drafts := query.get("artifactStatus"):
@@ -150,15 +151,16 @@ def _history(request: SimulatedRequest, workload: str) -> Json:
     actor = readable_workload(request, workload)
 
     def record(replacement: SimulatedReplacement) -> Json:
-        step, ended = replacement.end.step, stamp(replacement.end.since)
+        step, ended = replacement.end.step, stamp(last_update(replacement, request.now))
         return render_record(request, actor, replacement) | {
+            "id": replacement.finished_id,
             "name": actor.name,
             "tenantId": "00000000-0000-4000-8000-000000000001",
             "userId": identity(actor.world.seed, "user"),
             "candidateProtonIds": [replacement.proton],
             "previousProtonIds": None,
             "runtime": {},
-            "status": "completed" if step.event == "Replacement Completed" else "errored",
+            "status": step.event.removeprefix("Replacement ").lower(),
             "strategy": "rolling",
             "message": step.message or None,
             "isDeleted": True,
@@ -209,7 +211,7 @@ def _details(request: SimulatedRequest, workload: str, proton: str) -> Json:
 
 def _settings(request: SimulatedRequest, workload: str) -> Json:
     actor = readable_workload(request, workload)
-    runtime = {"runtime": {"containerGroups": [render_group(request, actor, resolved=True)]}}
+    runtime = {"runtime": render_runtime(request, actor, resolved=True)}
     return runtime if request.strict else runtime | {"replacement": None}
 
 

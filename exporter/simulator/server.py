@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping, Sequence
 from email.utils import formatdate
 from types import TracebackType
 from typing import Any, Self
@@ -19,9 +19,9 @@ from urllib.parse import parse_qs
 import uvicorn
 
 from exporter.simulator.oddities import ODDITIES, RequestFacts, SimulatedResponse, active
-from exporter.simulator.request import PREFIX, ErrorResponse, SimulatedRequest
+from exporter.simulator.request import PREFIX, ErrorResponse, SimulatedRequest, moved
 from exporter.simulator.routes import role_and_oddities, routed
-from exporter.simulator.stories import STORIES
+from exporter.simulator.stories import STORIES, Story
 from exporter.simulator.world import World
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -33,7 +33,8 @@ TOKEN = "demo-token"  # noqa: S105 — of a simulation
 class Simulator:
     """A Workload API with its own fleet. Use it as a context manager, or call `start` and `stop`.
 
-    `odd` may be set to other names of `ODDITIES` at any time, `clock` to another source of seconds since the epoch.
+    `odd` may be set to other names of `ODDITIES` at any time, `clock` to another source of seconds since the epoch,
+    and `ahead`. The first workloads play one of `stories` each.
     `requests` counts (template, status); `non_get_requests` counts requests with other methods. Raises OSError if the
     address is in use, ValueError for an unknown oddity.
     """
@@ -47,12 +48,13 @@ class Simulator:
         token: str = TOKEN,
         strict: bool = False,
         odd: Iterable[str] = (),
+        stories: Sequence[Story] = STORIES,
         host: str = "127.0.0.1",
         port: int = 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.token, self.strict, self.clock = token, strict, clock
-        self.world = World(workloads, seed, speed, clock())
+        self.world = World(workloads, seed, speed, clock(), stories)
         self.requests: Counter[tuple[str, int]] = Counter()
         self.non_get_requests = 0
         self._odd: frozenset[str] = frozenset()
@@ -89,6 +91,15 @@ class Simulator:
         except KeyError as error:
             raise ValueError(f"Unknown oddity {error}. Oddities: {', '.join(ODDITIES)}") from None
         self._odd = wanted
+
+    @property
+    def ahead(self) -> float:
+        """Seconds that the API's clock is ahead of the client's, in all timestamps and in Date headers."""
+        return self.world.ahead
+
+    @ahead.setter
+    def ahead(self, seconds: float) -> None:
+        self.world.ahead = seconds
 
     def start(self) -> Self:
         """Serve in a separate thread until `stop`."""
@@ -134,7 +145,7 @@ class Simulator:
         size = response.fill or len(response.body)
         sent = [(name.encode(), value.encode("latin-1")) for name, value in response.headers]
         if "date" not in dict(response.headers):
-            sent.append((b"date", formatdate(self.clock(), usegmt=True).encode()))
+            sent.append((b"date", formatdate(self.clock() + self.ahead, usegmt=True).encode()))
         if not response.fill and not response.cut:
             sent.append((b"content-length", str(size).encode()))
         await send({"type": "http.response.start", "status": response.status, "headers": sent})
@@ -185,8 +196,12 @@ class Simulator:
             query = query | {"offset": ["0"]}
         offset = query.get("offset", ["0"])[-1]
         facts = RequestFacts(template, PREFIX + path, path.endswith("/"), int(offset) if offset.isdecimal() else 0, now)
+        if ahead := self.ahead:
+            query = {name: [moved(text, -ahead) for text in texts] for name, texts in query.items()}
         try:
             body = handler(SimulatedRequest(self.world, query, now, self.url, self.strict), *ids)
+            if ahead:
+                body = moved(body, ahead)
             for name in names:
                 reshape = ODDITIES[name].reshape
                 body = reshape(body, facts) if reshape else body
@@ -201,7 +216,7 @@ class Simulator:
     def _landing(self) -> str:
         now = self.clock()
         lines = ["A SIMULATION of DataRobot's Workload API. No workload here exists.", ""]
-        for number in range(min(self.world.size, len(STORIES))):
+        for number in range(min(self.world.size, len(self.world.stories))):
             actor = self.world.actor(number)
             lines.append(f"{actor.name:32} {actor.moment(now).step.status:13} {actor.story.shows}")
         return "\n".join(lines) + "\n"

@@ -17,17 +17,21 @@ class SimulatedPods(NamedTuple):
     """State of a proton's pods during a step.
 
     `phase` is the pod's, which does not indicate health; `state` is the container's: running, waiting or terminated.
-    `last` is the reason and exit code of the container's last termination. `restart_every` is in seconds at speed 1.
+    `ready` None: not reported, as for pods of a lost node. `last` is the reason and exit code of the container's last
+    termination, which was at the start of the step if `ended`. `restart_every` is in seconds at speed 1. `sidecar`: the
+    state is that of a second container, and the first one is ready.
     """
 
     phase: str = "running"
     state: str = "running"
-    ready: bool = True
+    ready: bool | None = True
     reason: str = ""
     message: str = ""
     exit_code: int | None = None
     last: tuple[str, int] | None = None
     restart_every: float = 0.0
+    ended: bool = False
+    sidecar: bool = False
     scheduled: bool = True
     live: int | None = None
     """Number of pods, if it differs from the configured number."""
@@ -66,9 +70,11 @@ class StoryStep(NamedTuple):
     """One step of a story. `pods` None: the platform has no snapshot yet, and the API responds with 204.
 
     `proton` counts the protons of one round; `candidate` and `outgoing` are the status of a second proton.
-    `replacement` is the status of the replacement record. `event` is recorded at the start of the step. `hidden`: the
-    workload exists but is no longer shared. `locked`: the draft was promoted and its statistics were reset. `odd`: the
-    oddities of responses about this workload, with their routes.
+    `replacement` is the status of the replacement record. `event` is recorded at the start of the step; with `cleanup`,
+    its timestamp moves when it is that many seconds old. `hidden`: the workload exists but is no longer shared.
+    `locked`: the draft was promoted and its statistics were reset. `load` is the share of the story's requests,
+    `server_errors` replaces the story's share, `importance` its importance. `odd`: the oddities of responses about this
+    workload, with their routes.
     """
 
     seconds: float
@@ -77,10 +83,15 @@ class StoryStep(NamedTuple):
     proton: int = 0
     candidate: tuple[str, SimulatedPods | None] | None = None
     outgoing: str = ""
+    outgoing_pods: SimulatedPods | None = READY
     replacement: str = ""
     event: str = ""
     message: str = ""
     evidence: bool = False
+    cleanup: float = 0.0
+    importance: str = ""
+    load: float = 1.0
+    server_errors: float | None = None
     serves: bool = True
     listed: bool = True
     hidden: bool = False
@@ -92,8 +103,11 @@ class Story(NamedTuple):
     """A story: its steps, a sentence that describes it, and the properties of its workload.
 
     `young`: the workload was created recently, the rest of the fleet long ago. `rounds_ids`: each round is a
-    new workload. `consumer`: the token may only call it. `settings_only`: replacements keep the artifact. Rates are
-    requests per minute, latency in milliseconds, shares 0..1.
+    new workload. `consumer`: the token may only call it. `settings_only`: replacements keep the artifact. `warmup` is
+    the warm-up of replacements in minutes. `renumbered`: the record of a finished replacement has another id than that
+    of the active one. `second_role` is the role of the proton whose status is `outgoing`; empty: without a role.
+    `enclave` is the name of the enclave whose host has the endpoint. Rates are requests per minute, latency in
+    milliseconds, shares 0..1.
     """
 
     name: str
@@ -119,6 +133,10 @@ class Story(NamedTuple):
     bare: bool = False
     consumer: bool = False
     settings_only: bool = False
+    warmup: int = 1
+    renumbered: bool = True
+    second_role: str = ""
+    enclave: str = ""
 
     @property
     def seconds(self) -> float:

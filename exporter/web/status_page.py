@@ -200,7 +200,7 @@ def _wanted(row: Row) -> str:
 def _too_few_ready(row: Row) -> bool:
     if row.least is None or row.ready is None:
         return False
-    return row.ready + row.unknown < row.least and row.group in ("up", "failed")
+    return row.ready + row.unknown < row.least and row.group in ("up", "indeterminate", "failed")
 
 
 def _readiness_unknown(row: Row) -> bool:

@@ -18,6 +18,7 @@ from exporter.alerting.routing import Wants, chosen, quiet
 from exporter.alerting.rules import Options
 from exporter.alerting.subjects import ExporterStatus
 from exporter.clock import Clock
+from exporter.diagnosis.account_evidence import account_evidence
 from exporter.diagnosis.diagnosis import diagnosis
 from exporter.diagnosis.wording import evidence
 from exporter.paging.notify import Sent
@@ -74,6 +75,7 @@ def pages(story: Story) -> list[tuple[float, Notification]]:
                 options=OPTIONS,
                 receivers=[Receiver("on-call", send, subscription)],
                 evidence=lambda state, now: evidence(diagnosis(state, now, OPTIONS)),
+                account_evidence=lambda alert, fleet, now: account_evidence(alert, fleet, OPTIONS, now),
                 fleets=lambda: [stage.monitor.fleet],
                 exporter=ExporterStatus,
                 clock=Clock(lambda: stage.wall, lambda: stage.now),

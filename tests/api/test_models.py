@@ -11,6 +11,7 @@ from exporter.alerting.expressions import WorkloadContext
 from exporter.api import models
 from exporter.api.decoding import workload_page
 from exporter.api.models import Autoscaling, Group, Runtime, ScalingPolicy, Workload
+from exporter.fleet.reconcile import unknown_values
 from tests.examples import page, payload
 from tests.make import sight
 
@@ -136,14 +137,32 @@ LISTED = (
 def test_every_status_that_is_known_has_a_group_a_series_and_no_other_is_taken_for_known() -> None:
     assert {*models.STATUSES} == {*LISTED}
     assert len(models.STATUSES) == len(LISTED)
-    assert {*models.STATUS_GROUPS} == {*LISTED} - {"unknown"}
-    assert {*itertools.chain(*map(models.of_group, get_args(models.StatusGroup)))} == {*LISTED} - {"unknown"}
+    assert sorted(itertools.chain(*map(models.of_group, get_args(models.StatusGroup)))) == sorted(LISTED)
+    assert models.of_group("indeterminate") == ("unknown",)
+    fleet = [Workload(id=status, status=status) for status in (*LISTED, "Quarantined")]
+    assert unknown_values(fleet)["status"] == {"Quarantined": 1}
 
 
-@pytest.mark.parametrize("status", [status for status in LISTED if models.status_group(status) == "failed"])
-def test_each_status_that_means_failure_pages_for_a_critical_workload(status: str) -> None:
+def alerts_of(status: str, age: float) -> set[tuple[str, str]]:
+    """Names and severities of the alerts about a critical workload that has had a status for `age` seconds."""
     workload = Workload(id="w", name="n", status=status, importance="critical")
-    state = sight(workload, since=900.0, first=100.0)
+    state = sight(workload, since=1000.0, first=100.0)
     alerts = [alert for alert in ALERTS if alert.component == "workload"]
-    severities = {each.severity for each in active_alerts(alerts, WorkloadContext(state, 1000.0, DEFAULTS))}
-    assert "critical" in severities
+    active = active_alerts(alerts, WorkloadContext(state, 1000.0 + age, DEFAULTS))
+    return {(each.alert, each.severity) for each in active}
+
+
+@pytest.mark.parametrize("status", models.of_group("failed"))
+def test_each_status_that_means_failure_pages_for_a_critical_workload(status: str) -> None:
+    assert "critical" in {severity for _, severity in alerts_of(status, 100.0)}
+
+
+@pytest.mark.parametrize(
+    ("status", "alert"),
+    [
+        *((status, "DataRobotWorkloadStuckStarting") for status in models.of_group("starting")),
+        *((status, "DataRobotWorkloadStuckStopping") for status in models.of_group("leaving")),
+    ],
+)
+def test_each_status_of_a_start_or_a_stop_has_an_alert_if_it_lasts_too_long(status: str, alert: str) -> None:
+    assert alert in {name for name, _ in alerts_of(status, 3000.0)}

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exporter.api.details import RequestMetrics
 from exporter.api.models import Replacement, Workload
 from exporter.api.pods import Container, Pods, Proton, Replica, StatusDetails
 from exporter.fleet.ledger import Ledger
 from exporter.fleet.polling import EXTRAS, DetailRequest, Policy, affordable, extra_costs, lasts, load, plan, requests
-from exporter.fleet.workload_state import Details, WorkloadState
+from exporter.fleet.workload_state import Details, Window, WorkloadState
 
 REQUESTS = st.builds(
     DetailRequest,
@@ -107,36 +108,91 @@ def test_a_workload_that_has_just_changed_goes_first(waiting: list[tuple[DetailR
     assert next(request for request in chosen if request.urgent) == changed
 
 
-def state(status: str = "running", importance: str = "low", **more: object) -> WorkloadState:
+def state(status: str = "running", importance: str = "low", before: str = "", **more: object) -> WorkloadState:
+    """A workload; `before`: the group of its last known status."""
     details = more.pop("details", Details())
     item = Workload(id="w", status=status, importance=importance, **more)  # type: ignore[arg-type]
-    return WorkloadState("eu", item, Ledger(0.0, 1000.0), details)  # type: ignore[arg-type]
+    return WorkloadState("eu", item, Ledger(0.0, 1000.0, group=before), details)  # type: ignore[arg-type]
 
 
 def parts(of: WorkloadState, now: float = 1100.0, **policy: object) -> dict[str, float]:
     return {request.part: request.every for request in requests(of, Policy(**policy), now)}  # type: ignore[arg-type]
 
 
+OFF = {"pods": 300, "events": 300, "sharing": 3600, "quotas": 3600}
 STEADY = {"pods": 300, "events": 300, "stats_5m": 300, "usage": 300, "stats_1h": 600, "sharing": 3600, "quotas": 3600}
+PROMPT = {"pods": 30, "events": 30, "stats_5m": 30}
+WINDOWS = {"stats_6h": 1800, "stats_1d": 3600, "stats_3d": 7200}
 
 
 @pytest.mark.parametrize(
     ("of", "wanted"),
     [
         (state(), STEADY),
-        (state(importance="critical"), STEADY | {"stats_6h": 1800, "stats_1d": 3600, "stats_3d": 7200}),
-        (state("stopped"), {"pods": 300, "events": 300, "sharing": 3600, "quotas": 3600}),
-        (state("errored"), {"pods": 30, "events": 30, "sharing": 3600, "quotas": 3600}),
-        (state("Hibernating"), {"pods": 30, "events": 30, "sharing": 3600, "quotas": 3600}),
-        (state("terminated"), {"pods": 300, "events": 300, "sharing": 3600, "quotas": 3600}),
-        (
-            state(replacement=Replacement(status="switching")),
-            STEADY | {"pods": 30, "events": 30, "stats_5m": 30},
-        ),
+        (state(importance="critical"), STEADY | WINDOWS),
+        (state("stopped"), OFF),
+        (state("errored"), OFF | {"pods": 30, "events": 30}),
+        (state("Hibernating"), STEADY | PROMPT),
+        (state("Hibernating", before="up"), STEADY | PROMPT),
+        (state("unknown", "high", before="up"), STEADY | PROMPT | WINDOWS),
+        (state("Hibernating", before="off"), OFF | {"pods": 30, "events": 30}),
+        (state("Hibernating", before="starting"), OFF | {"pods": 30, "events": 30}),
+        (state("terminated"), OFF),
+        (state(replacement=Replacement(status="switching")), STEADY | PROMPT),
     ],
 )
-def test_requested_parts_depend_on_state_and_importance(of: WorkloadState, wanted: dict[str, float]) -> None:
+def test_requested_parts_depend_on_importance_and_the_last_known_state(
+    of: WorkloadState, wanted: dict[str, float]
+) -> None:
     assert parts(of) == wanted
+
+
+def errors(window: str, share: float, requests: int = 1000) -> dict[str, Window]:
+    """A window with this share of server errors."""
+    return {window: Window(0.0, 300.0, RequestMetrics(total_requests=requests, server_errors=round(share * requests)))}
+
+
+LONG = {"stats_30m": 300, "stats_2h": 600, "stats_6h": 1800, "stats_1d": 3600, "stats_3d": 7200}
+
+
+@pytest.mark.parametrize(
+    ("windows", "wanted"),
+    [
+        (errors("5m", 0.005) | errors("1h", 0.005), STEADY),
+        (errors("5m", 0.006), STEADY | LONG),
+        (errors("5m", 0.0) | errors("1h", 0.006), STEADY | LONG),
+        (errors("1h", 0.0) | errors("2h", 0.006), STEADY | LONG),  # errors may return: until two hours are well
+        (errors("1d", 0.006), STEADY),
+        (errors("5m", 0.0, requests=0), STEADY),
+        (errors("5m", 0.05), STEADY | LONG | {"stats_5m": 30}),
+        (errors("5m", 1.0, requests=4), STEADY | LONG),  # too few errors
+        (errors("5m", 1.0) | errors("1h", 0.4), STEADY | LONG | {"stats_5m": 30}),
+        (errors("5m", 1.0) | errors("1h", 0.5), STEADY | LONG | {"stats_5m": 120}),
+    ],
+    ids=["within the budget", "over the budget", "errors that have ended", "errors of two hours", "errors of a day",
+        "no requests", "many errors", "few requests", "an outage", "a lasting outage"],
+)  # fmt: skip
+def test_server_errors_add_windows_and_many_are_polled_promptly(
+    windows: dict[str, Window], wanted: dict[str, float]
+) -> None:
+    assert parts(state(details=Details(windows=windows))) == wanted
+
+
+def test_how_many_server_errors_add_windows_is_a_setting() -> None:
+    of = state(details=Details(windows=errors("5m", 0.002)))
+    assert "stats_2h" in parts(of, error_budget=0.001)
+    assert "stats_2h" not in parts(of)
+
+
+def test_a_workload_that_is_not_up_has_no_windows() -> None:
+    assert parts(state("stopped", details=Details(windows=errors("5m", 1.0)))).keys() == {
+        "pods", "events", "sharing", "quotas"
+    }  # fmt: skip
+
+
+def test_errors_from_before_the_statistics_were_reset_add_no_windows() -> None:
+    of = state(details=Details(windows=errors("5m", 1.0)))
+    assert parts(of._replace(ledger=Ledger(0.0, 1000.0, reset_at=10.0))) == STEADY
 
 
 def test_a_lasting_problem_is_polled_less_often() -> None:
@@ -190,6 +246,10 @@ def test_the_cost_of_extras_is_counted_over_the_fleet() -> None:
     assert costs["quantiles", "low"] == pytest.approx(2 / 300)
     assert costs["windows", "critical"] == pytest.approx(1 / 1800 + 1 / 3600 + 1 / 7200)
     assert costs["quantiles", "high"] == 0
+    assert costs["windows", "low"] == 0
+    failing = state(details=Details(windows=errors("5m", 0.01)))
+    every = (300, 600, 1800, 3600, 7200)
+    assert extra_costs([failing], Policy())["windows", "low"] == pytest.approx(sum(1 / each for each in every))
 
 
 def test_a_response_is_used_for_three_intervals_and_longer_if_the_budget_is_short() -> None:

@@ -15,6 +15,7 @@ from exporter.alerting.routing import Wants, chosen, quiet
 from exporter.alerting.rules import Options
 from exporter.alerting.subjects import ExporterStatus
 from exporter.clock import Clock
+from exporter.diagnosis.account_evidence import account_evidence
 from exporter.diagnosis.diagnosis import diagnosis
 from exporter.diagnosis.wording import evidence
 from exporter.paging.notify import Sent
@@ -93,6 +94,7 @@ def notifications(server: Server, minutes: float) -> list[Seen]:
             options=OPTIONS,
             receivers=[Receiver("on-call", send, subscription)],
             evidence=lambda state, now: evidence(diagnosis(state, now, OPTIONS)),
+            account_evidence=lambda alert, fleet, now: account_evidence(alert, fleet, OPTIONS, now),
             fleets=lambda: [stage.monitor.fleet],
             exporter=ExporterStatus,
             clock=Clock(lambda: stage.wall, lambda: stage.now),

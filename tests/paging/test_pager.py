@@ -62,11 +62,13 @@ class Scene:
         change: Any = None,
         wants: Callable[[Notification], bool] = lambda _: True,
         evidence: Any = lambda state, _: (("State", state.workload.status or ""),),
+        account_evidence: Any = lambda alert, fleet, _: ((alert, fleet.sweep.failure),),
     ) -> None:
         self.now, self.status, self.fresh = 1_795_000_000.0, "running", True
         self.phone, self.path = Phone(), path
         self.standing, self.subscription, self.repeat, self.change = standing, subscription, repeat, change
-        self.wants, self.evidence = wants, evidence
+        self.wants, self.evidence, self.account_evidence = wants, evidence, account_evidence
+        self.failure = ""
         self.transitions: dict[str, int] = {}
         self.exporter = ExporterStatus()
         self.start()
@@ -85,6 +87,7 @@ class Scene:
         return Pager(
             store=self.store, report=self.report, options=Options(), receivers=[receiver], evidence=self.evidence,
             fleets=self.fleets, exporter=lambda: self.exporter, clock=clock, before=before,
+            account_evidence=self.account_evidence,
         )  # fmt: skip
 
     def fleets(self) -> list[AccountFleet]:
@@ -95,7 +98,7 @@ class Scene:
             AccountFleet(
                 known,
                 [WorkloadState("acme", workload, Ledger(0.0, 0.0, transitions=self.transitions))],
-                SweepStatus("", 1.0, 30.0),
+                SweepStatus(self.failure, 1.0, 30.0),
                 self.fresh,
             )
         ]
@@ -534,6 +537,22 @@ def test_a_notification_without_evidence_is_sent_anyway(caplog: pytest.LogCaptur
     assert scene.phone.received == [FIRES]
     assert [title for title, _ in scene.phone.notifications[0].evidence] == ["Unknown"]
     assert "evidence could not be collected" in caplog.text
+
+
+def test_a_page_about_an_account_has_evidence_too_and_is_sent_without_it() -> None:
+    def broken(*_: object) -> tuple[tuple[str, str], ...]:
+        raise ZeroDivisionError
+
+    async def work(scene: Scene) -> None:
+        scene.failure = "auth"
+        await scene.passes(150)
+
+    rejected = "DataRobotTokenRejected"
+    for evidence, shown in (({}, ((rejected, "auth"),)), ({"account_evidence": broken}, None)):
+        scene = play(work, **evidence)
+        (page,) = [each for each in scene.phone.notifications if each.labels["alertname"] == rejected]
+        assert page.title == "DataRobotTokenRejected: account acme"
+        assert page.evidence == shown if shown else page.evidence[0][0] == "Unknown"
 
 
 class Many(Scene):

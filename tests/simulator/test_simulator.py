@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -540,6 +541,37 @@ def test_the_oddities_of_stories_exist() -> None:
                 name, _, place = odd.partition("@")
                 assert name in ODDITIES
                 assert place.partition("#")[0] in routes
+
+
+@pytest.mark.parametrize("ahead", [300.0, -300.0])
+def test_the_clock_of_the_api_can_differ_from_that_of_the_client(simulator: Simulator, ahead: float) -> None:
+    number = at("reverted replacement")
+    actor = simulator.world.actor(number)
+    workload, ended = actor.id(actor.moment(START)), actor.begin(1, 3)
+    window = {"startTime": stamp(START - 3600 + ahead), "endTime": stamp(START + ahead)}
+    simulator.clock = lambda: ended + 60
+    paths = [f"/workloads/{workload}/{part}" for part in ("", "protons", "history", "stats")]
+    equal = [get(simulator, path, startTime=stamp(START - 3600), endTime=stamp(START)) for path in paths]
+    try:
+        simulator.ahead = ahead
+        for path, same in zip(paths, equal, strict=True):
+            moved = get(simulator, path, **window)
+            assert timestamps_in(moved.text) == [pytest.approx(each + ahead) for each in timestamps_in(same.text)]
+        date = parsedate_to_datetime(moved.headers["date"]).timestamp()
+        assert date == pytest.approx(ended + 60 + ahead, abs=1)
+    finally:
+        simulator.ahead, simulator.clock = 0.0, lambda: START
+
+
+def test_the_id_of_an_event_contains_the_time_at_which_its_record_was_created(simulator: Simulator) -> None:
+    actor = simulator.world.actor(at("reverted replacement"))
+    begin = actor.begin(1, 1)
+    simulator.clock = lambda: actor.begin(1, 3) + 60
+    try:
+        events = get(simulator, f"/workloads/{actor.id(actor.moment(START))}/events").json()["data"]
+    finally:
+        simulator.clock = lambda: START
+    assert max(int(event["id"][:8], 16) for event in events) == int(begin)
 
 
 def test_an_unknown_oddity_is_an_error(simulator: Simulator) -> None:

@@ -1,0 +1,196 @@
+"""What a page says about an account: how many workloads fail, which, since when, and the likely one cause."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from exporter.alerting.alerts import ALERTS
+from exporter.alerting.rules import DEFAULT, Options
+from exporter.alerting.subjects import SWEEP_ALERTS, AccountFleet, SweepStatus
+from exporter.api.models import Artifact, Group, Runtime, Tag, Workload
+from exporter.api.pods import PodCondition, Pods
+from exporter.diagnosis.account_evidence import account_evidence
+from exporter.diagnosis.fleet_causes import FLEET_CAUSES
+from exporter.failures import REASONS
+from exporter.fleet.ledger import Ledger, ServingRecord, Tally
+from exporter.fleet.workload_state import Account, Details, WorkloadState
+from exporter.metrics.account_families import AccountFacts, use
+from tests.make import container, pods, replica
+
+NOW = 1_800_000_000.0  # 08:00 UTC
+MANY = "DataRobotFleetManyFailing"
+READY = pods(replica(container()))
+UNREADY = pods(replica(container(ready=False)))
+NO_GPU = pods(
+    replica(
+        status="pending",
+        conditions=(PodCondition(type="PodScheduled", value=False, message="Insufficient nvidia.com/gpu"),),
+    )
+)
+CRASHING = pods(replica(container(ready=False, status="waiting", reason="CrashLoopBackOff", ended=("Error", 1, None))))
+
+
+def pulling(image: str = "registry.test/x:1", message: str = "i/o timeout") -> Pods:
+    return pods(
+        replica(container(ready=False, status="waiting", reason="ImagePullBackOff", image=image, message=message))
+    )
+
+
+def one(number: int, status: str = "running", reported: Pods | None = READY, **facts: Any) -> WorkloadState:
+    """A workload that has had its status for ten minutes, in the bundle ``small``."""
+    since, bundle = facts.pop("since", 600.0), facts.pop("bundle", "small")
+    down = facts.pop("down", None)
+    group = Group(replica_count=1, resource_bundles=(bundle,))
+    workload: dict[str, Any] = {
+        "id": f"w{number}",
+        "name": f"name-{number:02}",
+        "proton_id": "p",
+        "importance": "moderate",
+    }
+    return WorkloadState(
+        "acme",
+        Workload(**({**workload, "status": status, "runtime": Runtime(container_groups=(group,))} | facts)),
+        Ledger(NOW - 86400, NOW - since, serving=ServingRecord(ready=True, down=down)),
+        Details(pods=reported),
+    )
+
+
+def fleet(*states: WorkloadState, limit: int | None = None, failure: str = "", age: float = 20.0) -> AccountFleet:
+    account = Account("acme", workloads_limit=limit)
+    return AccountFleet(AccountFacts(account, use(states), Tally()), states, SweepStatus(failure, age, 30.0))
+
+
+def said(alert: str, of: AccountFleet, options: Options = DEFAULT) -> dict[str, str]:
+    lines = account_evidence(alert, of, options, NOW)
+    assert len({title for title, _ in lines}) == len(lines) <= 12
+    assert all(title and 0 < len(text) <= 300 for title, text in lines)
+    return dict(lines)
+
+
+def many(count: int, *given: Any, first: int = 0, **facts: Any) -> list[WorkloadState]:
+    return [one(first + n, *given, **facts) for n in range(count)]
+
+
+def test_a_page_about_many_failures_says_how_many_which_since_when_and_the_cause() -> None:
+    states = [
+        *many(9, "interrupted", None, since=480.0),
+        *many(3, "interrupted", None, first=9, since=540.0, importance="critical"),
+        *many(8, first=12),
+        *many(3, "stopped", None, first=20),
+    ]
+    result = said(MANY, fleet(*states))
+    assert result == {
+        "Likely cause": "The platform evicted them: it took their capacity for other workloads, or nodes were removed. "
+        "The API does not report which.",
+        "Next step": "Ask the platform administrators what happened to the nodes or the capacity. Then start the most "
+        "important ones again: they do not start by themselves.",
+        "Failing": "12 of 20 workloads (60%): 12 interrupted since 07:51 UTC (9 min)",
+        "Workloads": "name-09, name-10, name-11, name-00, name-01, name-02, name-03, name-04, name-05, name-06; "
+        "and 2 more",
+    }
+
+
+CASES: list[tuple[str, Sequence[WorkloadState]]] = [
+    ("evicted", many(5, "interrupted", None)),
+    ("registry", many(5, "errored", pulling())),
+    ("images", [*many(3, "errored", pulling()), *many(3, "errored", pulling("other.test/y"), first=3)]),
+    ("capacity", many(5, "errored", NO_GPU)),
+    ("new_versions", [*(one(n, "errored", pods(
+        replica(container(ready=False, status="waiting", reason="CrashLoopBackOff")),
+        created_at="2027-01-15T07:50:00Z")) for n in range(5))]),
+    ("dependency", [*many(4, "running", UNREADY, down=NOW - 300), *many(1, "errored", UNREADY, first=4)]),
+    ("unreported", many(5, "errored", None)),
+    ("one_problem", many(5, "errored", CRASHING)),
+    ("several", [*many(3, "errored", CRASHING), *many(3, "errored", NO_GPU, first=3)]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "failing"), CASES, ids=[name for name, _ in CASES])
+def test_the_common_cause_is_found(name: str, failing: Sequence[WorkloadState]) -> None:
+    cause = next(each for each in FLEET_CAUSES if each.name == name)
+    result = said(MANY, fleet(*failing, *many(5, first=20)))
+    assert (result["Likely cause"], result["Next step"]) == (cause.text, cause.next_step)
+
+
+def test_every_common_cause_has_a_case_and_is_a_sentence() -> None:
+    assert [each.name for each in FLEET_CAUSES] == [name for name, _ in CASES]
+    for cause in FLEET_CAUSES:
+        assert all(
+            text[0].isupper() and text[-1] in ".?" and len(text) <= 200 for text in (cause.text, cause.next_step)
+        )
+
+
+@pytest.mark.parametrize(
+    ("failing", "others", "title", "words"),
+    [
+        (many(5, "errored", CRASHING, bundle="gpu"), many(3, first=9), "In common", "resource bundle gpu"),
+        # What all others have too explains nothing.
+        (many(5, "errored", CRASHING), many(3, first=9), "In common", None),
+        (many(5, "errored", pulling()), many(3, first=9), "In common", "registry registry.test"),
+        (many(5, "errored", CRASHING, artifact=Artifact(name="base", status="locked")), many(3, first=9), "In common",
+         "artifact base"),
+        (many(5, "errored", CRASHING), [], "Problems",
+         "5 of 5: Its process exits with an error soon after each start (exit code 1)."),
+        ([*many(3, "errored", CRASHING), *many(2, "errored", NO_GPU, first=3)], [], "Problems",
+         "3 of 5: Its process exits with an error soon after each start (exit code 1). 2 with 1 other problem."),
+        # The time since which no replica is ready, not since when the status is `running`.
+        (many(5, "running", UNREADY, down=NOW - 300, since=8000.0), [], "Failing",
+         "5 of 5 workloads (100%): 5 running without a ready replica since 07:55 UTC (5 min)"),
+        ([one(1, "errored", CRASHING, since=7200.0), one(2, "errored", CRASHING, since=60.0)], [], "Failing",
+         "2 of 2 workloads (100%): 2 errored, the first since 06:00 UTC, the last since 07:59 UTC"),
+        ([one(1, "errored", CRASHING), one(2, "interrupted", None)], [], "Workloads",
+         "name-01 (errored), name-02 (interrupted)"),
+        (many(12, "errored", CRASHING, name="x" * 99), [], "Workloads", ", ".join(["x" * 36 + " ..."] * 6)
+         + "; and 6 more"),
+        (many(2, "errored", CRASHING), [one(9, "Hibernating"), one(10, reported=None)], "Not counted",
+         "1 more whose status or pods are unknown"),
+        (many(3), [], "Failing", "none at 08:00 UTC"),
+    ],
+)  # fmt: skip
+def test_what_failing_workloads_have_in_common(
+    failing: Sequence[WorkloadState], others: Sequence[WorkloadState], title: str, words: str | None
+) -> None:
+    assert said(MANY, fleet(*failing, *others)).get(title) == words
+
+
+def test_the_owners_of_failing_workloads_are_named() -> None:
+    states = [*many(3, "interrupted", None, tags=(Tag("team", "claims"),)), *many(2, "interrupted", None, first=3)]
+    assert said(MANY, fleet(*states), DEFAULT._replace(owner_tags=("team",)))["Owner"] == "claims (3), unknown (2)"
+    assert "Owner" not in said(MANY, fleet(*states))
+
+
+def test_thousands_of_failures_are_one_short_page() -> None:
+    result = said(MANY, fleet(*many(1000, "errored", CRASHING)))
+    assert result["Failing"] == ("1000 of 1000 workloads (100%): 200 errored since 07:50 UTC (10 min), and 800 more")
+    assert result["Workloads"].endswith("; and 990 more")
+
+
+def test_a_limit_is_shown_with_its_numbers() -> None:
+    result = said("DataRobotAccountWorkloadLimitNear", fleet(*many(23), *many(2, "stopped", first=30), limit=25))
+    assert result["Limits"] == "at least 23 of 25 active workloads (92%); those not shared are not counted"
+    assert "403" in result["Next step"]
+
+
+@pytest.mark.parametrize("alert", SWEEP_ALERTS)
+@pytest.mark.parametrize("failure", [*REASONS, "", "new"])
+def test_a_page_about_sweeps_says_the_reason_how_old_the_data_is_and_what_follows(alert: str, failure: str) -> None:
+    result = said(alert, fleet(*many(3), failure=failure, age=400.0))
+    assert all(result[title].endswith(".") for title in ("Likely cause", "Next step"))
+    assert result["Data"] == "the last complete sweep was at 07:53 UTC, 6 min ago"
+    assert result["Effect"] == (
+        "3 workloads are not monitored meanwhile: their alerts keep their state for 10 min and then end"
+    )
+    assert "Effect" not in said(alert, fleet(failure=failure))
+
+
+def test_a_rejected_token_is_named() -> None:
+    result = said("DataRobotTokenRejected", fleet(failure="auth"))
+    assert result["Likely cause"] == "The API rejects the token (401): it was revoked or has expired."
+
+
+def test_every_alert_about_an_account_has_evidence() -> None:
+    for alert in ALERTS:
+        if alert.component == "account" and not alert.opt_in:
+            assert said(alert.name, fleet(*many(3, "errored", CRASHING), limit=3)), alert.name
+    assert said("DataRobotExporterDetailsStale", fleet()) == {}
