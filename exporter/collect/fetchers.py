@@ -25,8 +25,9 @@ from exporter.api.details import (
     RequestMetrics,
     SharedRole,
     Stats,
+    dated,
 )
-from exporter.api.models import Replacement, Workload
+from exporter.api.models import Replacement, Workload, folded
 from exporter.api.pods import UNLISTED, Pods, Proton, StatusDetails, active_proton
 from exporter.collect.client import ApiError, Client, Params
 from exporter.fleet import workload_state
@@ -144,7 +145,8 @@ async def _events(poll: Poll) -> tuple[tuple[Event, ...], Rejects]:
         rejects.extend(listed.rejects)
         if listed.size < PAGE or any(event.id in known for event in listed.items):
             break
-    return tuple(found), tuple(rejects)
+    created = poll.state.workload.created_at
+    return tuple(dated(event, created, poll.now) for event in found), tuple(rejects)
 
 
 async def _replacement(poll: Poll) -> tuple[Replacement | None, Rejects]:
@@ -196,7 +198,12 @@ def _serving(state: WorkloadState) -> tuple[str, ...]:
     pods = state.details.pods
     if pods is None or not pods.complete:
         return ()
-    serving = [proton for proton in pods.protons if workload_state.role(state, proton) in ("active", "outgoing")]
+    roles = ((proton, workload_state.role(state, proton)) for proton in pods.protons)
+    serving = [
+        proton
+        for proton, role in roles
+        if role in ("active", "serving", "outgoing") or (role == "other" and folded(proton.status) == "running")
+    ]
     return tuple(proton.id for proton in serving)
 
 
