@@ -11,7 +11,7 @@ ROOM = ("insufficient", "schedul")
 MEMORY = ("out of memory", "oom", "memory")
 ERRORS = ("5xx", "server error", "500")
 NOT_READY = ("ready",)
-STRANGE: Incident = ticket(ACCOUNT, 5, 60, needed=False, alerts=("ApiUnknownAnswers",))
+STRANGE: Incident = ticket(ACCOUNT, 5, 45, needed=False, alerts=("ApiUnknownAnswers",))
 
 
 def quiet(because: str) -> Expected:
@@ -42,7 +42,7 @@ EXPECTED: dict[str, Expected] = {
     ),
     "one_large_request_kills_one_pod_once": Expected(
         "The service did not suffer, but somebody should look at its memory by day.",
-        (ticket("summaries", 15, 18, *MEMORY, until=16, resolved=52),),
+        (ticket("summaries", 15, 18, *MEMORY, alerts=("ContainerOOMKilled",), until=16, resolved=52),),
     ),
     "every_pod_exits_at_once": Expected("Total outage of a critical service.", (page("fraud-check", 14, 19, *EXIT_1),)),
     "crashes_every_four_minutes": Expected(
@@ -114,7 +114,10 @@ EXPECTED: dict[str, Expected] = {
         (page("geocoder", 12, 18, "127", "not found"),),
     ),
     "slow_start_reads_errored_for_a_while": quiet("A start that took two minutes longer."),
-    "terminated": Expected("An important service is gone for good.", (page("old-scorer", 10.5, 14, "terminated"),)),
+    "terminated": Expected(
+        "An important service is gone for good.",
+        (page("old-scorer", 10.5, 14, "terminated", alerts=("WorkloadTerminated",)),),
+    ),
     "low_and_absent_importance_crash": Expected(
         "Neither is important; both need somebody by day.",
         (ticket("toy", 12, 20, *EXIT_1), ticket("unrated", 12, 20, *EXIT_1)),
@@ -168,7 +171,7 @@ EXPECTED: dict[str, Expected] = {
     ),
     "responses_take_fourteen_seconds": Expected(
         "Slow, but it responds: by day.",
-        (ticket("reports", 18, 30, "slow", "respon", "latency", until=45, resolved=57),),
+        (ticket("reports", 18, 30, "slow", "respon", alerts=("WorkloadLatencyHigh",), until=45, resolved=57),),
     ),
     "callers_without_rights": quiet("The callers are wrong, not the workload; the alert is off by default."),
     "traffic_ends": quiet("No fault; the alert is off by default."),
@@ -193,7 +196,7 @@ EXPECTED: dict[str, Expected] = {
         "docs/alerts.md promises a page for critical workloads; a ticket about the candidate may come before it.",
         (
             ticket("pricing", 13, 20, *IMAGE, needed=False),
-            page("pricing", 19.5, 25, *IMAGE, "manifest", until=45, resolved=60),
+            page("pricing", 19.5, 25, *IMAGE, "manifest", alerts=("ReplacementFailed",), until=45, resolved=60),
         ),
     ),
     "failed_rollout_is_retried_after_ten_seconds": Expected(
@@ -241,13 +244,13 @@ EXPECTED: dict[str, Expected] = {
     "stop_ends_with_exit_code_137": quiet("On purpose; the exit code is that of the stop."),
     "critical_workload_is_stopped": Expected(
         "Probably on purpose, but critical: a ticket, which ends when the stop is assumed to be intended.",
-        (ticket("pricing", 14, 20, "stopped", until=20, resolved=35),),
+        (ticket("pricing", 14, 20, "stopped", alerts=("WorkloadStopped",), until=20, resolved=35),),
     ),
     "stopped_and_started": quiet("A restart of three minutes by a person."),
     "moderate_workload_is_deleted": quiet("On purpose: it was stopped, then it was gone."),
     "critical_workload_is_no_longer_shared": Expected(
         "Deleted or no longer shared: somebody should know by day.",
-        (ticket("pricing", 10, 17, "list", "deleted", "shared", until=30, resolved=50),),
+        (ticket("pricing", 10, 17, "deleted", "shared", alerts=("WorkloadVanished",), until=30, resolved=50),),
     ),
     "workload_is_suspended": quiet("A deliberate pause of a moderate workload."),
     "draft_is_promoted": quiet("On purpose, nothing restarted."),
@@ -272,27 +275,28 @@ EXPECTED: dict[str, Expected] = {
     ),
     "draft_of_high_importance_ends": Expected(
         "Somebody can still promote it, within the hour.",
-        (ticket("planner", 8, 16, "draft", until=60, resolved=80),),
+        (ticket("planner", 8, 16, "draft", alerts=("DraftExpiring",), until=60, resolved=80),),
     ),
     "draft_of_low_importance_ends": Expected(
         "docs/alerts.md names no importance; for a trial, nothing would do as well.",
-        (ticket("trial", 8, 16, "draft", until=60, resolved=80, needed=False),),
+        (ticket("trial", 8, 16, "draft", alerts=("DraftExpiring",), until=60, resolved=80, needed=False),),
     ),
     "autoscaler_at_its_maximum": Expected(
         "Overloaded, but it serves: by day.",
-        (ticket("search", 25, 38, "maximum", "autoscal", "overload", until=55, resolved=66),),
+        (ticket("search", 25, 38, "maximum", "overload", alerts=("AutoscalerSaturated",), until=55, resolved=66),),
     ),
     "autoscaler_at_work": quiet("As configured."),
     "account_is_full": Expected(
         "Eleven of twelve workloads from the beginning: the next deployments are going to be refused.",
-        (ticket(ACCOUNT, 13, 30, "limit"),),
+        (ticket(ACCOUNT, 13, 30, "limit", alerts=("AccountWorkloadLimitNear",)),),
     ),
     "memory_is_nearly_used_up": Expected(
-        "One large request more, and it is killed: by day.", (ticket("cache", 22, 35, "memory"),)
+        "One large request more, and it is killed: by day.",
+        (ticket("cache", 22, 35, "memory", alerts=("WorkloadMemoryNearLimit",)),),
     ),
     "bundle_is_no_longer_offered": Expected(
         "It runs, but its next start may be refused: by day.",
-        (ticket("legacy", 55, 75, "bundle"),),
+        (ticket("legacy", 55, 75, "bundle", alerts=("BundleNotOffered",)),),
     ),
     "catalogue_is_empty_for_an_hour": quiet("An empty catalogue proves nothing, and pages may be short."),
     "node_pool_is_renewed": quiet("One pod of three at a time, for 90 seconds."),
@@ -300,20 +304,21 @@ EXPECTED: dict[str, Expected] = {
     "half_of_the_fleet_is_stopped_for_the_night": quiet("On purpose."),
     "twelve_of_twenty_fail_at_once": Expected(
         "A common cause: one page for the account, not twelve.",
-        (page(ACCOUNT, 11, 18, *EXIT_1, "team-", until=40, resolved=49),),
+        (page(ACCOUNT, 11, 18, *EXIT_1, "team-", alerts=("FleetManyFailing",), until=40, resolved=49),),
     ),
     "registry_down_during_a_node_renewal": Expected(
         "A common cause: a page for the account; the two critical ones may page before it.",
         (
-            page(ACCOUNT, 11, 22, *IMAGE, "team-", until=44, resolved=56),
+            page(ACCOUNT, 11, 22, *IMAGE, "team-", alerts=("FleetManyFailing",), until=44, resolved=56),
             page("team-0", 12, 22, *IMAGE, needed=False),
             page("team-1", 12, 22, *IMAGE, needed=False),
         ),
     ),
     "three_of_twenty_fail_in_an_hour": Expected(
-        "docs/alerts.md promises a page if most requests of a workload fail, and each of the three gets ten a minute.",
+        "docs/alerts.md promises a page if most requests of a workload fail, and each one gets ten a minute.",
         (
-            page("team-0", 10, 16, *EXIT_1),
+            ticket("team-0", 10, 16, *EXIT_1, needed=False),
+            page("team-0", 10, 17, *EXIT_1),
             page("team-1", 16, 27, *ROOM),
             page("team-2", 22, 28, *NOT_READY),
         ),
@@ -324,7 +329,7 @@ EXPECTED: dict[str, Expected] = {
     "statistics_are_forbidden": quiet("A feature that the install does not have."),
     "install_without_protons": Expected(
         "A critical workload has failed; the status is all that is known.",
-        (page("pricing", 23, 29, "errored", "failed"),),
+        (page("pricing", 22.5, 29, "errored", "failed", *ERRORS),),
     ),
     "events_fail_for_an_hour": Expected(
         "The workloads are fine; that a route fails for an hour may be a ticket.",
@@ -349,24 +354,24 @@ EXPECTED: dict[str, Expected] = {
     "api_is_down_for_an_hour": Expected(
         "The workloads are out of sight for an hour: one page. What was hidden is a page as soon as it is known.",
         (
-            page(ACCOUNT, 12.5, 17, "503", "api", until=70, resolved=77),
+            page(ACCOUNT, 12.5, 17, "503", "api", alerts=("ApiUnreachable", "DataStale"), until=70, resolved=77),
             page("pricing", 70, 80, *EXIT_1),
         ),
     ),
     "api_is_down_for_an_hour_and_all_is_well_after": Expected(
         "The workloads are out of sight for an hour: one page.",
-        (page(ACCOUNT, 12.5, 17, "502", "api", until=70, resolved=77),),
+        (page(ACCOUNT, 12.5, 17, "502", "api", alerts=("ApiUnreachable", "DataStale"), until=70, resolved=77),),
     ),
     "api_restarts_for_two_minutes": quiet("Two minutes."),
     "list_stutters": quiet("Two of three requests succeed."),
     "token_is_refused": Expected(
         "No one is notified of anything until the token is replaced.",
-        (page(ACCOUNT, 11, 16, "token", "401"),),
+        (page(ACCOUNT, 11, 16, "token", "401", alerts=("TokenRejected",)),),
     ),
     "token_is_renewed_in_time": quiet("One minute."),
     "throttled_for_an_hour": Expected(
         "The exporter sends too many requests, or others do: by day.",
-        (ticket(ACCOUNT, 18, 32, "throttl", "429", "rate", until=55, resolved=72),),
+        (ticket(ACCOUNT, 18, 32, "throttl", "429", alerts=("ApiRateLimited",), until=55, resolved=72),),
     ),
     "list_in_pages_whose_order_changes": quiet("All workloads are there, on one page or another."),
     "one_item_is_malformed": quiet("Five minutes."),
@@ -383,7 +388,7 @@ EXPECTED: dict[str, Expected] = {
     ),
     "one_workload_cannot_be_read": Expected(
         "It runs, says the list; that is all that is known: by day.",
-        (ticket("pricing", 13, 24, "read"),),
+        (ticket("pricing", 13, 24, "read", alerts=("WorkloadUnreadable",)),),
     ),
     "status_becomes_unknown": Expected(
         "docs/alerts.md promises a page if the status of a critical workload is no longer known.",

@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 
 from tests.outside.expectations import EXPECTED
-from tests.outside.expecting import Outcome, compared
+from tests.outside.expecting import ACCOUNT, Outcome, compared
 from tests.outside.harness import Seen, notifications
 from tests.outside.stories import STORIES
 
@@ -32,5 +32,10 @@ def scores(outcomes: list[Outcome]) -> tuple[float, float, float]:
     return right / came, found / expected, named / right
 
 
-def test_each_story_has_an_expectation() -> None:
+def test_each_story_has_an_expectation_of_its_own_workloads() -> None:
     assert set(STORIES) == set(EXPECTED)
+    for name, expected in EXPECTED.items():
+        workloads = {each.name for each in STORIES[name].world().workloads} | {ACCOUNT}
+        for each in expected.incidents:
+            assert each.subject in workloads, name
+            assert each.after < each.by <= STORIES[name].minutes, name
