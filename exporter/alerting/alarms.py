@@ -81,7 +81,7 @@ def next_alarms(alarms: Alarms, subjects: Iterable[Subject], options: Options, n
 def only_kept(firing: Iterable[Alarm], now: float) -> frozenset[str]:
     """The keys of the incidents whose conditions are not met at `now`: they are over unless they come back soon.
 
-    Nobody needs to be told of them who was not told before, for instance because they were muted.
+    A receiver that was not notified of them before, for instance because they were muted, need not be notified now.
     """
     firing = tuple(firing)
     return frozenset(alarm.key for alarm in firing) - {alarm.key for alarm in firing if alarm.held == now}

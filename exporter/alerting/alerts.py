@@ -137,7 +137,7 @@ def _group(name: models.StatusGroup) -> Condition:
 
 
 def _waits(reasons: str) -> Condition:
-    # Only versions that serve: what a candidate lacks is told by DataRobotReplacementFailed, which knows how it ended.
+    # Only versions that serve: DataRobotReplacementFailed reports what a candidate lacks, once its end is known.
     return M("container_waiting_reason", "sum", reason=reasons, role=_SERVING) > 0
 
 
@@ -235,7 +235,7 @@ PAGE_IF_IMPORTANT_AND_HALVED = (
 # When one recovery ends several conditions, data about them arrives within a minute and a half, about requests within
 # three minutes. What mutes others is kept longer than they are by more than that, and a page longer than a ticket,
 # which it mutes: so the end of an alert never unmutes one that is over too. tests/alerting/test_mutes.py checks it. No
-# more than a quarter of an hour lies between them: later an Alertmanager would not be told of an end that was muted.
+# more than a quarter of an hour lies between them: later an Alertmanager would not send an end that was muted.
 _OF_FLEET = Keep(critical=1320)
 _OF_DOWN = Keep(critical=1230, warning=660)
 _OF_CAUSE = Keep(critical=1140, warning=570)
@@ -270,8 +270,8 @@ ALERTS: tuple[Alert, ...] = (
         .unless(_DRAFT).unless(M("workload_event_last_timestamp_seconds", event="stopped") > _SINCE - 300),
         TICKET, 300,
         "An important workload was stopped.",
-        "was stopped or suspended within the last few minutes. If this was not intended, start it again; a suspension "
-        "must be lifted by whoever suspended it."),
+        "was stopped or suspended within the last few minutes. If this was not intended, start it again; only the "
+        "person or platform that suspended it can lift a suspension."),
     Alert("DataRobotWorkloadUnreadable", "workload", M("workload_fresh", part="list").is_(0),
         (Level("critical", _CRITICAL & _status("unknown"),
                "the workload is of critical importance and its status is no longer known"), *TICKET), 300,
@@ -352,7 +352,7 @@ ALERTS: tuple[Alert, ...] = (
         "A container of a workload ran out of memory.",
         "has containers that were recently killed because they ran out of memory ({{ $value }})."),
     Alert("DataRobotWorkloadReplicasDegraded", "workload",
-        (_FEWER_READY & (_READY > 0) & (_DEGRADED_SINCE > 0)).unless(_STARTING | _OFF), PAGE_IF_IMPORTANT_AND_HALVED,
+        (_FEWER_READY & (_READY > 0)).unless(_STARTING | _OFF), PAGE_IF_IMPORTANT_AND_HALVED,
         600,
         "A workload has fewer ready replicas than it should.",
         "serves with fewer ready replicas than the minimum in its settings.", _OF_STATE, since=_DEGRADED_SINCE),

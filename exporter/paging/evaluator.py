@@ -34,7 +34,7 @@ _CHANGES = {
 
 
 class Evaluation(NamedTuple):
-    """`firing`: incidents by key, each with its highest severity; `suppressed`: keys of those not to notify anew.
+    """`firing`: incidents by key, each with its highest severity; `suppressed`: keys of incidents to keep silent.
 
     `alerts`: every alarm that fires or ended recently. `changes`: change events, with what to route them by.
     """

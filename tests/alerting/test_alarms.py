@@ -127,7 +127,7 @@ def test_a_higher_severity_is_another_alarm_of_the_same_incident() -> None:
     assert warning.key == critical.key == "datarobot/acme/DataRobotContainerCrashLooping/w1"
 
 
-def test_a_higher_severity_does_not_wait_again_if_the_condition_tells_since_when_it_is_met() -> None:
+def test_a_higher_severity_does_not_wait_again_if_the_condition_has_the_time_since_when_it_is_met() -> None:
     before, after = history(subject(f"{ERRORED}:warning"), subject(ERRORED))
     assert [alarm.severity for alarm in before.values() if alarm.firing] == ["warning"]
     assert {alarm.severity for alarm in after.values() if alarm.firing} == {"warning", "critical"}

@@ -71,9 +71,9 @@ def test_the_law_compares_causes_with_what_they_cause() -> None:
 def test_an_alert_with_two_severities_is_kept_longer_than_it_waits() -> None:
     """So that a change of its severity is not the end of its incident.
 
-    The last replica that is lost to a lack of nodes is told by DataRobotWorkloadNoReadyReplica, long before.
+    DataRobotWorkloadNoReadyReplica pages when the last replica is lost to a lack of nodes, long before.
     """
     for alert in ALERTS:
-        told_before = alert.name == "DataRobotWorkloadUnschedulable"
-        if len(alert.levels) > 1 and alert.keep != (0.0, 0.0) and alert.since is None and not told_before:
+        paged_before = alert.name == "DataRobotWorkloadUnschedulable"
+        if len(alert.levels) > 1 and alert.keep != (0.0, 0.0) and alert.since is None and not paged_before:
             assert min(alert.keep) >= alert.wait + 60, alert.name

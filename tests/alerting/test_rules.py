@@ -32,7 +32,7 @@ def test_a_rule_has_its_wait_its_severity_and_what_a_person_reads() -> None:
     }
 
 
-def test_a_wait_is_part_of_the_condition_if_a_metric_tells_since_when_it_is_met() -> None:
+def test_a_wait_is_part_of_the_condition_if_a_metric_reports_since_when_it_is_met() -> None:
     rule = written(Options(waits={ERRORED[0]: 600}))[ERRORED]
     assert "for" not in rule
     assert "datarobot_workload_status_since_timestamp_seconds" in rule["expr"]

@@ -152,8 +152,8 @@ CASES: tuple[Case, ...] = (
         also={**IMPORTANT, **TICKETS},
         silent={**other_statuses("interrupted"), "stopped by a user": STOPPED_BY_A_USER}),
     Case("DataRobotWorkloadStopped", "warning", {**status("stopped"), **pods(0, live=0)}, wait=300, ends=900,
-        says=WHO + "was stopped or suspended within the last few minutes. If this was not intended, start it again; a "
-        "suspension must be lifted by whoever suspended it.",
+        says=WHO + "was stopped or suspended within the last few minutes. If this was not intended, start it again; "
+        "only the person or platform that suspended it can lift a suspension.",
         also={**IMPORTANT, "suspended": Also(status("suspended")),
             "an older stop": Also({f'{W}event_last_timestamp_seconds{{event="stopped"}}': Ago(301)}),
             "another event": Also({f'{W}event_last_timestamp_seconds{{event="started"}}': Ago(100)})},
