@@ -26,7 +26,7 @@ def _allocated(name: str) -> Query:
     return Query(f"sum by (bundle_id) ({allocated}) > 0", "{{bundle_id}}")
 
 
-_LIVE = each(family("proton_replicas_live", role="active"))
+_LIVE = each(family("workload_replicas_live"))
 _UNSCHEDULABLE = each(family("proton_replicas_unschedulable"), "resource", aggregate="sum")
 _SATURATED = condition_promql("DataRobotAutoscalerSaturated")
 

@@ -32,10 +32,8 @@ def each(expression: str, *more: str, aggregate: str = "max") -> str:
 
 
 def ready(selector: str = SELECTED) -> str:
-    """PromQL: ready pods of the active version; empty if none is ready and the readiness of some is unknown."""
-    ready_pods, unknown = (
-        family(f"proton_replicas_{name}", selector, role="active") for name in ("ready", "readiness_unknown")
-    )
+    """PromQL: ready pods of all versions that serve; empty if none is ready and the readiness of some is unknown."""
+    ready_pods, unknown = (family(f"workload_replicas_{name}", selector) for name in ("ready", "readiness_unknown"))
     return f"({ready_pods} > 0) or ({ready_pods} unless {unknown} > 0)"
 
 

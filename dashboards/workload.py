@@ -158,10 +158,10 @@ def build() -> dashboard.Dashboard:
                             steps=((None, GOOD), (DEFAULTS["p95_response"], BAD))),
             ]),
             Row("Replicas", [
-                time_series("Replicas", "Ready and live pods of the active version. Dashed: minimum and maximum, from "
+                time_series("Replicas", "Ready and live pods that serve. Dashed: minimum and maximum, from "
                             "the settings or the autoscaler.",
-                            Query(_max("proton_replicas_ready", role="active"), "ready"),
-                            Query(_max("proton_replicas_live", role="active"), "live"),
+                            Query(_max("workload_replicas_ready"), "ready"),
+                            Query(_max("workload_replicas_live"), "live"),
                             Query(_max("workload_replicas_min"), "min"), Query(_max("workload_replicas_max"), "max"),
                             unit="short", no_value=NOT_REPORTED, width=8, step=True, dashed=["min", "max"],
                             colours={"ready": GOOD, "live": MOVING, "min": WARNING, "max": OFF}),

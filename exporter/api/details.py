@@ -7,12 +7,14 @@ the responses that DataRobot's clients read.
 from __future__ import annotations
 
 import math
+import re
 from typing import Literal
 
 import msgspec
 
-from exporter.api.models import ApiObject, Number, folded
+from exporter.api.models import ApiObject, Number, folded, timestamp
 from exporter.api.pods import StatusDetails
+from exporter.timestamps import rfc3339
 
 
 class EventDetails(ApiObject, frozen=True):
@@ -26,7 +28,10 @@ class EventDetails(ApiObject, frozen=True):
 
 
 class Event(ApiObject, frozen=True):
-    """One event (spec 11.5 WorkloadEvent); `type`, `reason` and `message` are the older shape."""
+    """One event (spec 11.5 WorkloadEvent); `type`, `reason` and `message` are the older shape.
+
+    `updated`: not part of the API; `dated` moves a timestamp there that is only the last update of the record.
+    """
 
     id: str
     timestamp: str | None = None
@@ -35,6 +40,7 @@ class Event(ApiObject, frozen=True):
     reason: str | None = None
     message: str | None = None
     details: EventDetails | None = None
+    updated: str | None = None
 
     def __post_init__(self) -> None:
         if not self.id:
@@ -90,6 +96,29 @@ def event_kind(event: Event) -> EventKind:
 
 REPLACEMENT_ENDS: tuple[EventKind, ...] = ("replacement_completed", "replacement_errored", "replacement_cancelled")
 """Kinds of events that report the end of a replacement."""
+
+
+_OBJECT_ID = re.compile(r"[0-9a-fA-F]{24}")
+_ID_SLACK_SECONDS = 60.0
+"""How far the time in an id may lie outside of what is plausible: ids of different servers."""
+
+
+def dated(event: Event, oldest: str | None, now: float) -> Event:
+    """The event of a replacement with the time at which its record was created as its timestamp, if its id has it.
+
+    The reported timestamp is the last update of the record: a later cleanup moves it by minutes. The id is an ObjectId,
+    whose first four bytes are the seconds since the epoch at which it was made. It counts only if it is plausible: not
+    before `oldest`, the creation of the workload, and neither after the last update nor after `now` on the API's clock.
+    """
+    if "replacement" not in folded(event.reported_type):
+        return event
+    first, updated = timestamp(oldest), timestamp(event.timestamp)
+    if first is None or not _OBJECT_ID.fullmatch(event.id):
+        return event
+    created = float(int(event.id[:8], 16))
+    if not first - _ID_SLACK_SECONDS <= created <= min(now, now if updated is None else updated) + _ID_SLACK_SECONDS:
+        return event
+    return msgspec.structs.replace(event, timestamp=rfc3339(created), updated=event.timestamp)
 
 
 class Period(ApiObject, frozen=True):

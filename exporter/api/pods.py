@@ -6,17 +6,19 @@ last state of a container, conditions with `value` instead of `met`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from exporter.api.models import ApiObject, Runtime, Workload, folded
+from exporter.api.models import ApiObject, Runtime, Workload, folded, status_group
 
 WAITING_REASONS = (
     "CrashLoopBackOff ImagePullBackOff ErrImagePull InvalidImageName CreateContainerConfigError CreateContainerError "
     "RunContainerError ContainerCreating PodInitializing"
 ).split()
 TERMINATED_REASONS = "OOMKilled Error Completed ContainerCannotRun StartError DeadlineExceeded Evicted".split()
+STOP_EXIT_CODES = (137, 143)
+"""Exit codes of a process that is killed (SIGKILL) or terminated (SIGTERM)."""
 PHASES = ("pending", "running", "succeeded", "failed", "unknown")
 CONTAINER_STATES = ("running", "waiting", "terminated", "unknown")
 CONDITIONS = ("PodScheduled", "PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready")
@@ -173,6 +175,17 @@ def terminated_reason(container: Container) -> str | None:
     return _closed(container.reason or (nested.reason if nested else None), TERMINATED_REASONS)
 
 
+def stopped(proton: Proton, container: Container) -> bool:
+    """Whether the last termination of a container is the stop of its proton, which ends processes by a signal.
+
+    That is no fault.
+    """
+    last = container.last_state
+    code = container.exit_code if last is None else last.exit_code
+    leaving = status_group(proton.status) in ("leaving", "off")
+    return leaving and code in STOP_EXIT_CODES and terminated_reason(container) in (None, "Error", "Completed")
+
+
 def _closed(reason: str | None, known: Sequence[str]) -> str | None:
     if not reason:
         return None
@@ -233,6 +246,12 @@ def overview(details: StatusDetails) -> Overview:
     live = [replica for replica in details.replicas or () if replica_live(replica)]
     ready = [replica_ready(replica) for replica in live]
     return Overview(len(live), ready.count(True), ready.count(None))
+
+
+def total(counts: Iterable[Overview]) -> Overview:
+    """The sum of several counts."""
+    each = list(counts)
+    return Overview(sum(one.live for one in each), sum(one.ready for one in each), sum(one.unknown for one in each))
 
 
 UNLISTED = ""

@@ -25,8 +25,9 @@ from exporter.api.details import (
     RequestMetrics,
     SharedRole,
     Stats,
+    dated,
 )
-from exporter.api.models import Replacement, Workload
+from exporter.api.models import Replacement, Workload, folded
 from exporter.api.pods import UNLISTED, Pods, Proton, StatusDetails, active_proton
 from exporter.collect.client import ApiError, Client, Params
 from exporter.fleet import workload_state
@@ -150,7 +151,8 @@ async def _events(poll: Poll) -> tuple[tuple[Event, ...], Rejects]:
         rejects.extend(listed.rejects)
         if listed.size < PAGE or any(event.id in known for event in listed.items):
             break
-    return tuple(found), tuple(rejects)
+    created = poll.state.workload.created_at
+    return tuple(dated(event, created, poll.now) for event in found), tuple(rejects)
 
 
 async def _replacement(poll: Poll) -> tuple[Replacement | None, Rejects]:
@@ -203,16 +205,17 @@ def _stats(name: str) -> Fetcher:
     return fetch
 
 
-_SERVED = ("active", "serving", "outgoing")
-"""Roles of protons that may have served in a window."""
-
-
 def _serving(state: WorkloadState) -> tuple[str, ...]:
     """The protons that may have served in the window; none if not all are known, and the server selects them."""
     pods = state.details.pods
     if pods is None or not pods.complete:
         return ()
-    serving = [proton for proton in pods.protons if workload_state.role(state, proton) in _SERVED]
+    roles = ((proton, workload_state.role(state, proton)) for proton in pods.protons)
+    serving = [
+        proton
+        for proton, role in roles
+        if role in ("active", "serving", "outgoing") or (role == "other" and folded(proton.status) == "running")
+    ]
     return tuple(proton.id for proton in serving)
 
 

@@ -94,20 +94,24 @@ CAUSES: tuple[Cause, ...] = (
         "Ask who deleted it. If this was not intended, recreate it from its artifact.", "DataRobotWorkloadVanished"),
     Cause("not_shared", lambda facts: facts.gone == "forbidden",
         "It is no longer shared with the token's user. It may still be running.",
-        "Share it with that user again, with the role `user` or higher.", "DataRobotWorkloadVanished"),
+        "Ask its owner to share it with that user again, with the role `user` or higher.", "DataRobotWorkloadVanished"),
     Cause("vanished", lambda facts: bool(facts.gone),
         "It is no longer listed: deleted, or no longer shared with the token's user.",
         "Look for it in the console as another user.", "DataRobotWorkloadVanished"),
     Cause("terminated", _status("terminated"),
         "It was terminated, by a person or by the platform. It cannot be started again.",
-        "Check its activity log for who terminated it. If it is needed, recreate it from its artifact.",
+        "Check its activity log for who terminated it. If it is needed, delete it, which frees its name, and create it "
+        "again from its artifact.",
         "DataRobotWorkloadTerminated"),
     Cause("draft_ended", lambda facts: facts.draft_over,
         "Its artifact is a draft: the platform stops drafts eight hours after they start.",
-        "If it is needed, promote the artifact and start it again.", "DataRobotDraftExpiring"),
+        "If it is needed, start it again, and then promote its artifact: that lifts the limit of eight hours.",
+        "DataRobotDraftExpiring"),
     Cause("suspended", _status("suspended"),
-        "It is suspended, which is an intentional pause.",
-        "Nothing to do if the pause is known; otherwise start it again.", "DataRobotWorkloadStopped"),
+        "It is suspended: a person or the platform paused it. The API does not report who.",
+        "Nothing to do if the pause is known. Otherwise ask its owner and the platform administrators to lift the "
+        "suspension: starting it has no effect while it is suspended.",
+        "DataRobotWorkloadStopped"),
     Cause("stopped", _status("stopped"),
         "It was stopped by a person or a script.",
         "Nothing to do if this was intended; otherwise start it again.", "DataRobotWorkloadStopped"),
@@ -141,6 +145,11 @@ CAUSES: tuple[Cause, ...] = (
         "it serves is unknown.",
         "Call its endpoint first. Then see `Containers` or `Unschedulable` for why the new version does not start.",
         "DataRobotContainerCrashLooping"),
+    Cause("none_ready_any_more", every(lost, lambda facts: facts.replicas.ready == 0),
+        "Its replicas were ready and no longer are, although their containers are still running: it hangs, or a "
+        "dependency is down.",
+        "Check in its log what it is waiting for, and fix that. If the log is silent, stop it and start it again.",
+        "DataRobotWorkloadNoReadyReplica"),
     # -- starting or failed
     Cause("failed_unready", every(_FAILED, unready),
         "Its containers are running but not ready. Cause unknown: possibly still loading, hung, waiting for a "
@@ -165,8 +174,8 @@ CAUSES: tuple[Cause, ...] = (
     Cause("monitor_silent", every(_STARTING, _alert("DataRobotPodSnapshotMissing")),
         "The platform reports nothing about its pods: either its monitor does not report, and the status may be "
         "outdated, or no pods were created. The API does not show which.",
-        "Call its endpoint. If it responds, leave it alone; otherwise start it again. Inform the platform "
-        "administrators.",
+        "Call its endpoint. If it responds, leave it alone; otherwise stop it, wait until it is stopped, and start it. "
+        "Inform the platform administrators.",
         "DataRobotPodSnapshotMissing"),
     Cause("start_unknown", every(_STARTING, lambda facts: not facts.snapshot),
         "Nothing is reported about its pods: it has only just started, or the platform's monitor does not report it.",
@@ -192,28 +201,26 @@ CAUSES: tuple[Cause, ...] = (
     # -- running
     Cause("no_pod", every(_UP, lambda facts: facts.replicas.live == 0 and not facts.replicas.zero),
         "It is reported as running but has no pods.",
-        "Check its events for what removed them, then start it again.", "DataRobotWorkloadNoReadyReplica"),
-    Cause("none_ready_any_more", every(_UP, lost, lambda facts: facts.replicas.ready == 0),
-        "Its replicas were ready and no longer are, although their containers are still running: it hangs, or a "
-        "dependency is down.",
-        "Check in its log what it is waiting for, and fix that. If the log is silent, restart it.",
+        "Check its events for what removed them. Then stop it and start it again: a start alone has no effect while it "
+        "is reported as running.",
         "DataRobotWorkloadNoReadyReplica"),
     Cause("none_ready", every(_UP, unready, lambda facts: facts.replicas.ready == 0),
         "It is reported as running, but no replica is ready. Cause unknown: possibly still loading, hung, waiting for "
         "a dependency that is down, or probed on the wrong port or path.",
         "Check its log. If it is loading, wait. If it waits for a dependency, fix that. If it listens, correct the "
-        "probe. If the log is silent, restart it.",
+        "probe. If the log is silent, stop it and start it again.",
         "DataRobotWorkloadNoReadyReplica"),
     Cause("some_unready_any_more", every(_UP, serving_pods_read, lost),
         "Some of its replicas were ready and no longer are, although their containers are still running: they hang, "
         "are overloaded, or wait for a dependency. The others serve.",
-        "Compare the log of a replica that is not ready with that of a ready one. If it hangs, restart it.",
+        "Compare the log of a replica that is not ready with that of a ready one. If it hangs, restart it by a rolling "
+        "replacement, during which the others serve.",
         "DataRobotWorkloadReplicasDegraded"),
     Cause("some_unready", every(_UP, serving_pods_read, unready),
         "Some of its replicas are running but have not become ready; the others serve. Cause unknown: possibly still "
         "loading, hung, or waiting for a dependency.",
         "Wait a few minutes if they are new. Otherwise compare their log with that of a ready replica, and restart "
-        "them.",
+        "them by a rolling replacement, during which the others serve.",
         "DataRobotWorkloadReplicasDegraded"),
     Cause("waking", every(_UP, serving_pods_read, creating),
         "One of its replicas is being created: it was scaled up, or is scaling up from zero.",
@@ -255,11 +262,13 @@ CAUSES: tuple[Cause, ...] = (
         "DataRobotReplacementFailed"),
     Cause("saturated", _alert("DataRobotAutoscalerSaturated"),
         "Its load is more than the maximum number of replicas of its autoscaler can handle.",
-        "Raise the maximum if the account's limits allow it. Otherwise find out who sends so many requests.",
+        "Raise the maximum if the limit of replicas per workload allows it. Otherwise find out who sends so many "
+        "requests.",
         "DataRobotAutoscalerSaturated"),
     Cause("memory", _alert("DataRobotWorkloadMemoryNearLimit"),
         "It uses nearly all the memory of its resource bundle: the next large request may get a container killed.",
-        "Choose a bundle with more memory. If its memory use keeps growing, restart it and look for a leak.",
+        "Choose a bundle with more memory. If its memory use keeps growing, look for a leak; a rolling replacement "
+        "gains time.",
         "DataRobotWorkloadMemoryNearLimit"),
     Cause("slow", lambda facts: "DataRobotWorkloadLatencyHigh" in facts.met or _share("slow", _MANY_SLOW)(facts),
         "It responds slowly to many requests: it is overloaded, or a service that it calls is slow.",
@@ -291,7 +300,8 @@ CAUSES: tuple[Cause, ...] = (
         "Choose another bundle in its runtime settings during working hours.", "DataRobotBundleNotOffered"),
     Cause("replacement_stuck", _alert("DataRobotReplacementStuck"),
         "A replacement is taking a long time, and no pod shows a reason: a long warm-up, or it is stuck.",
-        "Check its warm-up and overlap settings. If they are short, cancel the replacement and start it again.",
+        "Check its warm-up setting. If it is short, cancel the replacement and start it again: the previous version "
+        "serves meanwhile.",
         "DataRobotReplacementStuck"),
     Cause("replacing", lambda facts: facts.rolling,
         "It is being replaced, without a problem so far.",

@@ -85,6 +85,7 @@ def _facts(state: WorkloadState, now: float, options: Options, events: tuple[Eve
         owner=owner(state, options.owner_tags),
         owner_text=owner_text(state, options.owner_tags),
         down=state.ledger.serving.down if not gone else None,
+        served=state.ledger.serving.ready,
     )
     if gone:
         return facts
@@ -190,7 +191,7 @@ def _requests(state: WorkloadState, context: WorkloadContext) -> TrafficFacts | 
 _OFFERED, _LOAD = Metric("workload_bundle_offered"), Metric("workload_autoscaling_load_ratio")
 _MEMORY_OF_POD = Metric("workload_memory_usage_bytes", level="pod") / Metric("workload_replica_memory_bytes")
 _MEMORY_OF_WORKLOAD = Metric("workload_memory_usage_bytes", level="workload") / (
-    Metric("workload_replica_memory_bytes") * Metric("proton_replicas_live", role="active")
+    Metric("workload_replica_memory_bytes") * Metric("workload_replicas_live")
 )
 
 

@@ -115,7 +115,8 @@ class Facts(NamedTuple):
     none is known to serve. `unread`: versions whose pods could not be read. `unreadable`: reason that the pods of the
     serving version could not be read, a key of `UNREAD_REASONS`; empty: they could. `owner`: values of its owner tags;
     empty: it has none. `owner_text`: the same as a text, or why it is unknown; empty: the settings name no such tags.
-    `down`: since when it should serve and has no ready replica; None: it has one, or that is unknown.
+    `down`: since when it should serve and has no ready replica (None: it has one, or that is unknown); not `served`:
+    no replica was ready when it was first observed, or since its start, so it may be down for longer.
     """
 
     at: float
@@ -144,6 +145,7 @@ class Facts(NamedTuple):
     owner: str = ""
     owner_text: str = ""
     down: float | None = None
+    served: bool = False
 
     @property
     def readiness_unknown(self) -> bool:

@@ -69,8 +69,10 @@ def failing(found: Diagnosis, state: WorkloadState) -> Failing:
     last = next((each.at for each in facts.changes if each.kind in ("replaced", "version")), None)
     if last is not None and facts.at - last < RECENT_CHANGE_SECONDS:
         seen["change"] = "a new version within the last hour"
+    if facts.down is not None:
+        since = facts.down if facts.served else None
     return Failing(
-        facts.name, facts.importance, kind, since if facts.down is None else facts.down, problem, found.cause.text,
+        facts.name, facts.importance, kind, since, problem, found.cause.text,
         {name: value for name, value in seen.items() if value}, facts.owner,
     )  # fmt: skip
 

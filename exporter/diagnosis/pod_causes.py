@@ -70,11 +70,12 @@ _POD_CAUSES: tuple[tuple[str, _RoleTest, str, str, str], ...] = (
      "DataRobotContainerOOMKilled"),
     ("image_not_there", _pulls("manifest unknown", "not found", "notfound"),
      "the registry has no image with this name and tag.",
-     "Push the image, or correct its name in the artifact, then replace the artifact.",
+     "Push the image again, and the pull is retried. Or replace the artifact with a version that names another image. "
+     "A restart does not help.",
      "DataRobotWorkloadImagePullFailing"),
     ("image_denied", _pulls("unauthorized", "denied", "forbidden"),
      "the registry does not allow the platform to pull the image.",
-     "Renew the registry credential.",
+     "Renew the registry's credential, and the pull is retried. A restart does not help.",
      "DataRobotWorkloadImagePullFailing"),
     ("image_pull", _pulls(),
      "a container image cannot be pulled.",
@@ -84,7 +85,7 @@ _POD_CAUSES: tuple[tuple[str, _RoleTest, str, str, str], ...] = (
     ("cannot_create", _some(lambda one: one.waits in (
         "CreateContainerConfigError", "CreateContainerError", "RunContainerError")),
      "a container cannot be created: a secret, a variable, a volume or its command is missing or wrong.",
-     "The message names what is missing: create it, or correct its name in the artifact.",
+     "The message names what is missing: create it, or replace the artifact with a version that names it correctly.",
      "DataRobotContainerCannotStart"),
     ("exit_0", _some(lambda one: one.ready is not True and one.ended == "Completed"),
      "its process exits without an error (exit code 0): it finishes its work, or starts its server in the background.",
@@ -111,7 +112,8 @@ _POD_CAUSES: tuple[tuple[str, _RoleTest, str, str, str], ...] = (
      _FIX, "DataRobotContainerCrashLooping"),
     ("evicted", _some(lambda one: one.ended in ("Evicted", "DeadlineExceeded")),
      "a pod was evicted from its node: a more important workload needed the capacity, or the node was removed.",
-     "Start it again if it does not come back. If it must not be evicted, raise its importance.",
+     "A new pod is created unless its status is interrupted: then start it again. If it must not be evicted, raise its "
+     "importance.",
      "DataRobotWorkloadInterrupted"),
     ("crashing", _some(lambda one: one.waits == "CrashLoopBackOff" or (one.waits == NO_REASON and one.restarts > 0)
         or (one.ready is not True and bool(one.ended))),
@@ -130,7 +132,7 @@ _POD_CAUSES: tuple[tuple[str, _RoleTest, str, str, str], ...] = (
 )  # fmt: skip
 
 
-SERVING = ("active", "other")
+SERVING = ("active", "serving", "other")
 """Roles of versions that serve."""
 
 

@@ -11,9 +11,11 @@ from exporter.api.pods import (
     TERMINATED_REASONS,
     WAITING_REASONS,
     Container,
+    Proton,
     Replica,
     StatusDetails,
     container_name,
+    stopped,
     terminated_reason,
     unschedulable,
     waiting_reason,
@@ -21,7 +23,8 @@ from exporter.api.pods import (
 from exporter.diagnosis.changes import CLOCK_SLACK_SECONDS, event_time
 from exporter.diagnosis.facts import NO_REASON, RECENT_SECONDS, ContainerProblem, SchedulingProblem
 from exporter.diagnosis.pod_causes import PULLS
-from exporter.fleet import episodes, workload_state
+from exporter.fleet import episodes, observations, workload_state
+from exporter.fleet.replacements import candidate_pods
 from exporter.fleet.workload_state import WorkloadState
 from exporter.masking import scrubbed
 
@@ -31,14 +34,14 @@ MAX_TERMINATION_SECONDS = 3600.0
 """Age up to which the termination of a container that is ready again is mentioned."""
 _NO_NODE = "Unschedulable"
 """The problem of an unscheduled pod, as episodes record it."""
-_ROLE_ORDER = {"active": 0, "candidate": 1, "reverted": 9}
+_ROLE_ORDER = {"active": 0, "serving": 0, "candidate": 1, "reverted": 9}
 
 Snapshot = tuple[str, str, StatusDetails]
 """The role and the id of a version, and the report of its pods."""
 
 
 def snapshots(state: WorkloadState) -> Iterator[Snapshot]:
-    """The pod reports of the active version and the candidate, or of all versions if none is known to be active.
+    """The pod reports of the versions that serve and the candidate, or of all versions if none is known to be active.
 
     An outgoing version is expected to become not ready.
     """
@@ -46,7 +49,7 @@ def snapshots(state: WorkloadState) -> Iterator[Snapshot]:
     if pods is None:
         return
     roles = {proton.id: workload_state.role(state, proton) for proton in pods.protons}
-    shown = ("active", "candidate") if "active" in roles.values() else tuple(roles.values())
+    shown = ("active", "serving", "candidate") if "active" in roles.values() else tuple(roles.values())
     for proton in pods.protons:
         snapshot = pods.details.get(proton.id)
         if snapshot is not None and roles[proton.id] in shown:
@@ -57,15 +60,15 @@ def rolled_back(
     state: WorkloadState, now: float, events: Iterable[Event]
 ) -> tuple[tuple[Snapshot, ...], tuple[episodes.PodFacts, ...]]:
     """The pods of a version that was rolled back recently: as an event reports them, else as recorded."""
-    failed, at, pods = _failed_replacement(events, now), state.ledger.rollout_failed, state.details.pods
-    if failed is not None:
-        reports = failed.details.proton_statuses if failed.details is not None else None
-        return tuple(("reverted", proton, snapshot) for proton, snapshot in (reports or {}).items()), ()
-    if at is None or now - at >= RECENT_SECONDS or pods is None or not pods.complete:
-        return (), ()
-    listed = {proton.id for proton in pods.protons}
-    recorded = {**state.ledger.tracker.lost, **state.ledger.tracker.pods}.values()
-    return (), tuple(pod for pod in recorded if pod.problem and not pod.ready and pod.proton not in listed)
+    failed, ledger = _failed_replacement(events, now), state.ledger
+    reports = failed.details.proton_statuses if failed is not None and failed.details is not None else None
+    if reports:
+        return tuple(("reverted", proton, snapshot) for proton, snapshot in reports.items()), ()
+    if ledger.rollout is not None and ledger.rollout.ended is not None and not ledger.rollout.counted:
+        # It has ended and how is not known yet: its record and its pods may be gone.
+        return (), tuple(observations.failing(candidate_pods(ledger)).values())
+    recent = ledger.rollout_failed is not None and now - ledger.rollout_failed < RECENT_SECONDS
+    return (), tuple(ledger.failed_pods.values()) if recent else ()
 
 
 def _failed_replacement(events: Iterable[Event], now: float) -> Event | None:
@@ -80,8 +83,9 @@ def container_problems(
     state: WorkloadState, now: float, reports: Iterable[Snapshot], recorded: Iterable[episodes.PodFacts]
 ) -> tuple[ContainerProblem, ...]:
     """The containers with problems, those of the active version first."""
+    protons = {proton.id: proton for proton in (state.details.pods.protons if state.details.pods is not None else ())}
     containers = [
-        _container_problem(role, proton, replica, container)
+        _without_stop(_container_problem(role, proton, replica, container), protons.get(proton), container)
         for role, proton, snapshot in reports
         for replica in snapshot.replicas or ()
         for container in replica.containers or ()
@@ -109,15 +113,22 @@ def container_problems(
     )
 
 
+def _without_stop(problem: ContainerProblem, proton: Proton | None, container: Container) -> ContainerProblem:
+    """The problem without a termination that is the stop of its version."""
+    ended = proton is not None and stopped(proton, container)
+    return problem._replace(ended="", code=None, at=None) if ended else problem
+
+
 def _recorded_problem(pod: episodes.PodFacts) -> ContainerProblem:
     run = max(pod.runs, key=lambda each: each.finished, default=None)
+    code = pod.exit_code if pod.exit_code is not None or run is None else run.exit_code
     return ContainerProblem(
         container=scrubbed(pod.container),
         role="reverted",
         waits=pod.problem if pod.problem in WAITING_REASONS else "",
         ready=False,
-        ended=(_documented(run.reason) if run is not None else "") or _documented(pod.problem),
-        code=run.exit_code if run is not None else None,
+        ended=next(filter(None, map(_documented, (pod.ended, run.reason if run is not None else "", pod.problem))), ""),
+        code=code,
         at=run.finished if run is not None else None,
         restarts=pod.restarts,
         pods=1,

@@ -40,7 +40,8 @@ def _state_text(facts: Facts) -> str:
     elif state.since is None:
         text = f"{state.status}; start time unknown"
     elif state.longer:
-        text = f"{state.status} since before {clock(state.since, now)} (more than {lasted(now - state.since)})"
+        observed = f"{clock(state.since, now)}, when it was first observed ({lasted(now - state.since)} ago)"
+        text = f"{state.status} since before {observed}"
     else:
         text = f"{state.status} since {clock(state.since, now)} ({lasted(now - state.since)})"
     return text + (f"; {state.failures} failures observed" if state.failures > 1 else "")
@@ -63,7 +64,9 @@ def _serves(facts: Facts) -> str:
     if replicas.ready is None or replicas.live is None:
         return "unknown"
     if not replicas.ready:
-        return "unknown" if replicas.unknown else "not yet" if facts.state.group == "starting" else "no"
+        if replicas.unknown:
+            return "unknown"
+        return "not yet" if facts.state.group == "starting" and facts.down is None else "no"
     errors = 0.0
     if requests is not None and requests.total >= MIN_REQUESTS:
         errors = requests.server_errors or 0.0
@@ -91,14 +94,27 @@ def _replica_text(facts: Facts) -> str:
         off = facts.state.status in ("stopped", "suspended", "terminated")
         return f"no replicas, as expected while {facts.state.status}" if off else f"no live pods; {desired}"
     text = f"{replicas.ready} of {replicas.live} replicas ready"
+    text += _down_text(facts)
     if not replicas.live == replicas.least == replicas.most:
         text += f"; {desired}"
     return text + (f"; readiness of {replicas.unknown} unknown" if replicas.unknown else "")
 
 
+def _down_text(facts: Facts) -> str:
+    """Since when no replica is ready, if that is known."""
+    down, replicas = facts.down, facts.replicas
+    if down is None or down > facts.at or replicas.ready or replicas.unknown:
+        return ""
+    at, seconds = clock(down, facts.at), facts.at - down
+    if facts.served:
+        return f", none for {lasted(seconds)}, since {at}"
+    return f", none since before {at}" if seconds >= 60 else ""
+
+
 _ROLES = {
     "candidate": " of the new version",
     "reverted": " of the rolled-back version",
+    "serving": " of another serving version",
     "other": " of another version",
 }
 

@@ -9,14 +9,11 @@ import msgspec
 from exporter.api import models
 from exporter.api.details import REPLACEMENT_ENDS, Event, SharedRole, event_kind
 from exporter.api.models import Workload
-from exporter.api.pods import UNLISTED, Pods, container_name, terminated_reason
+from exporter.api.pods import UNLISTED, Pods, container_name, stopped, terminated_reason
 from exporter.fleet import observations, replacements, transitions
 from exporter.fleet.episodes import Mark
-from exporter.fleet.ledger import ContainerCursor, Entry, Ledger, ReplacementCursor, plus
-from exporter.fleet.replacements import record_ids, record_status, replacement_active
+from exporter.fleet.ledger import ContainerCursor, Entry, Ledger, plus
 
-EVENT_GRACE_SECONDS = 60.0
-"""How long an event may lag behind the end of a replacement before an outcome is inferred without one."""
 MAX_EVENT_IDS = 200
 MISSING_POD_SECONDS = 600.0
 """How long a pod that is no longer listed is remembered."""
@@ -25,13 +22,15 @@ MISSING_POD_SECONDS = 600.0
 # -- the workload list
 
 
-def first_observed(workload: Workload, now: float, *, baseline: bool, last: float | None = None) -> Ledger:
+def first_observed(
+    workload: Workload, now: float, *, baseline: bool, last: float | None = None, ahead: float = 0.0
+) -> Ledger:
     """The ledger of a newly observed workload; `baseline`: found by the first sweep, so nothing counts as new.
 
-    `last`: the previous complete sweep.
+    `last`: the previous complete sweep. `ahead`: seconds that the API's clock is ahead.
     """
     group = models.status_group(workload.status)
-    ids = record_ids(workload)
+    ids = replacements.record_ids(workload)
     ledger = Ledger(
         now,
         now,
@@ -41,26 +40,29 @@ def first_observed(workload: Workload, now: float, *, baseline: bool, last: floa
         workload.proton_id or "",
         _artifact_status(workload),
         failed=group == "failed" and models.folded(workload.status) != "terminated",
-        counted_ids=() if replacement_active(workload) else ids,
+        counted_ids=() if replacements.replacement_active(workload) else ids,
         tracker=transitions.first_observed(workload, now, last, baseline=baseline),
     )
-    if replacement_active(workload):
-        rollout = ReplacementCursor(now, ids, workload.proton_id or "", record_status(workload), whole=False)
-        ledger = replacements.started(ledger, rollout, Mark(now, None if baseline else last), workload.replacement)
+    ledger = replacements.first_observed(ledger, workload, Mark(now, None if baseline else last), ahead)
     if baseline or group != "starting":
         return ledger
     created = models.timestamp(workload.created_at)
-    begun = created if created is not None and created <= now else now
+    begun = now if created is None else min(now, created - ahead)
     return msgspec.structs.replace(ledger, begun=begun, transitions={"started": 1})
 
 
 def listed(
-    ledger: Ledger, workload: Workload, now: float, expiry: float | None = None, last: float | None = None
+    ledger: Ledger,
+    workload: Workload,
+    now: float,
+    expiry: float | None = None,
+    last: float | None = None,
+    ahead: float = 0.0,
 ) -> Entry:
     """The ledger after a sweep listed `workload`.
 
-    `expiry`: when the platform stops a draft; `last`: the previous complete sweep. An unknown status does not change
-    the group: it is neither healthy nor failed.
+    `expiry`: when the platform stops a draft; `last`: the previous complete sweep; `ahead`: seconds that the API's
+    clock is ahead. An unknown status does not change the group: it is neither healthy nor failed.
     """
     status, reported = models.folded(workload.status), models.status_group(workload.status)
     group = ledger.group if reported == "indeterminate" else reported
@@ -91,7 +93,7 @@ def listed(
         resets=ledger.resets + promoted,
         reset_at=now if promoted else ledger.reset_at,
     )
-    entry = replacements.followed(after, workload, mark, stayed_up=ledger.group == group == "up")
+    entry = replacements.followed(after, workload, mark, stayed_up=ledger.group == group == "up", ahead=ahead)
     final = msgspec.structs.replace(entry.ledger, proton=workload.proton_id or ledger.proton)
     return Entry(ledger if final == ledger else final, took, entry.replacement_seconds)
 
@@ -149,8 +151,10 @@ def _artifact_status(workload: Workload) -> str:
 # -- events
 
 
-def with_events(ledger: Ledger, events: Sequence[Event], serving: str, now: float) -> Entry:
+def with_events(ledger: Ledger, events: Sequence[Event], serving: str, now: float, ahead: float = 0.0) -> Entry:
     """The ledger after events were read, in any order. `serving`: the proton that serves now.
+
+    `ahead`: seconds that the API's clock is ahead.
 
     Each id counts once. On the first read, events from before the first observation are the baseline.
     """
@@ -161,28 +165,23 @@ def with_events(ledger: Ledger, events: Sequence[Event], serving: str, now: floa
     ordered = sorted(fresh.values(), key=lambda event: (models.timestamp(event.timestamp) or 0.0, event.id))
     entry = Entry(ledger)
     for event in ordered:
-        at = models.timestamp(event.timestamp)
+        reported = models.timestamp(event.timestamp)
+        at = reported - ahead if reported is not None else None
+        kind, newest = event_kind(event), dict(entry.ledger.newest)
         news = ledger.seen_events is not None or (at is not None and at > ledger.first)
-        after = _with_event(entry.ledger, event, at, news=news, now=now)
+        if at is not None and at > newest.get(kind, 0.0):
+            newest[kind] = at
+        counts = plus(entry.ledger.events, *([kind] if news else []))
+        after = Entry(msgspec.structs.replace(entry.ledger, newest=newest, events=counts))
+        if kind in REPLACEMENT_ENDS:
+            after = replacements.with_event(after.ledger, kind, event, news=news, now=now, ahead=ahead)
         entry = Entry(after.ledger, None, after.replacement_seconds or entry.replacement_seconds)
-    rollout = entry.ledger.rollout
-    if rollout is not None and rollout.ended is not None and now - rollout.ended >= EVENT_GRACE_SECONDS:
-        after = replacements.concluded(entry.ledger, serving, now)
-        entry = Entry(after.ledger, None, after.replacement_seconds or entry.replacement_seconds)
+    after = replacements.concluded(entry.ledger, serving, now)
+    entry = Entry(after.ledger, None, after.replacement_seconds or entry.replacement_seconds)
     if not fresh and ledger.seen_events is not None:
         return entry
     ids = tuple(dict.fromkeys((*(ledger.seen_events or ()), *(event.id for event in ordered))))[-MAX_EVENT_IDS:]
     return entry._replace(ledger=msgspec.structs.replace(entry.ledger, seen_events=ids))
-
-
-def _with_event(ledger: Ledger, event: Event, at: float | None, *, news: bool, now: float) -> Entry:
-    kind, newest = event_kind(event), ledger.newest
-    if at is not None and at > newest.get(kind, 0.0):
-        newest = {**newest, kind: at}
-    ledger = msgspec.structs.replace(ledger, newest=newest, events=plus(ledger.events, *([kind] if news else [])))
-    if kind not in REPLACEMENT_ENDS:
-        return Entry(ledger)
-    return replacements.with_event(ledger, kind, event, at, news=news, now=now)
 
 
 # -- pods
@@ -217,7 +216,7 @@ def with_pods(ledger: Ledger, read: Pods, now: float) -> Ledger:
             restarts.setdefault(name, 0)
             if count is not None:
                 restarts[name] += count - was if count >= was else count
-            reason = terminated_reason(container)
+            reason = None if stopped(proton, container) else terminated_reason(container)
             if finished and finished != ended and reason is not None:
                 reasons = ends.setdefault(name, {})
                 reasons[reason] = reasons.get(reason, 0) + 1

@@ -100,7 +100,8 @@ class PodFacts(Stored, frozen=True):
     """What was reported about a pod, last read at `read`.
 
     `conditions`: when each condition became true. `problem`: a waiting or termination reason, or `Unschedulable`; empty
-    if there is none. `container`: the container with the problem. `message`: the API's message about it.
+    if there is none. `container`: the container with the problem, `message` the API's message about it, and `ended` and
+    `exit_code` its last termination.
     """
 
     proton: str
@@ -114,6 +115,8 @@ class PodFacts(Stored, frozen=True):
     restarts: int = 0
     runs: tuple[Run, ...] = ()
     message: str = msgspec.field(default="", name="words")
+    ended: str = ""
+    exit_code: int | None = None
 
 
 class ProtonTimes(Stored, frozen=True):
@@ -152,8 +155,7 @@ class EpisodeTracker(Stored, frozen=True):
 
     `run` is the serving proton and its start. `pods`, `protons` and `events` belong to episodes that are open or have
     just ended; `pods_read` and `events_read` are the times they were last read. `recent`: end times of the latest
-    episodes. `numbers`: count of episodes by key. For a later diagnosis, `lost` keeps pods that had problems when the
-    last of them ended, and `last` the latest event.
+    episodes. `numbers`: count of episodes by key. `last`: the latest event.
     """
 
     life: Episode | None = None
@@ -170,7 +172,6 @@ class EpisodeTracker(Stored, frozen=True):
     past: tuple[Past, ...] = ()
     numbers: Mapping[str, int] = {}
     late: Mapping[str, ObservedEvent] = {}
-    lost: Mapping[str, PodFacts] = {}
     last: ObservedEvent | None = None
 
     @property
@@ -280,7 +281,6 @@ def remembered(tracker: EpisodeTracker, made: Iterable[Past], now: float) -> Epi
     """
     past = tuple(each for each in (*tracker.past, *made) if now - each.ended < PAST_SECONDS)[-MAX_PAST:]
     if not tracker.collecting:
-        lost = {name: pod for name, pod in tracker.pods.items() if pod.problem and not pod.ready}
-        return _with(tracker, past=past, pods={}, protons={}, events={}, lost=lost)
+        return _with(tracker, past=past, pods={}, protons={}, events={})
     since = min(each.opened.at for each in (*tracker.episodes, *tracker.over))
     return _with(tracker, past=past, pods={name: pod for name, pod in tracker.pods.items() if pod.read >= since})

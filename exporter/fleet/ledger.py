@@ -13,20 +13,21 @@ from typing import NamedTuple
 
 import msgspec
 
-from exporter.fleet.episodes import EpisodeTracker, Stored
+from exporter.fleet.episodes import EpisodeTracker, PodFacts, Stored
 
 TRANSITIONS = (
     "started ready errored recovered stopped suspended interrupted terminated draft_expired "
     "replaced reverted vanished reappeared"
 ).split()
-REPLACEMENT_OUTCOMES = ("completed", "errored", "reverted", "cancelled")
+REPLACEMENT_OUTCOMES = ("completed", "errored", "reverted", "cancelled", "unknown")
 DURATION_BUCKETS = (30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0)
 
 
 class ReplacementCursor(Stored, frozen=True):
     """A replacement in progress, or one that has ended and has no outcome yet.
 
-    `proton` served before it. `whole`: whether its beginning was observed, so that its duration is known.
+    `proton` served before it. `whole`: whether its beginning was observed, so that its duration is known. `created`:
+    its reported start; `before`: the last sweep without it; None: unknown. `inferred`: nothing reported how it ended.
     """
 
     since: float
@@ -36,6 +37,9 @@ class ReplacementCursor(Stored, frozen=True):
     ended: float | None = None
     counted: bool = False
     whole: bool = True
+    created: float | None = None
+    before: float | None = None
+    inferred: bool = False
 
 
 class ContainerCursor(Stored, frozen=True):
@@ -56,6 +60,9 @@ class ServingRecord(Stored, frozen=True):
     `down`: since when it should serve and has no ready replica; `unknown`: since when its pods are unknown meanwhile.
     `ready`: whether a replica was ready since the last deliberate stop or start. `protons`: those that had a ready
     replica. `stop`: time of the last event about a stop or start that is taken into account.
+
+    `active`: the proton that has this role. `beside`: other protons -> since when they run beside it without a
+    replacement. `others`: those of them that serve as well. `lasting`: those that run for too long to be draining.
     """
 
     down: float | None = None
@@ -63,14 +70,19 @@ class ServingRecord(Stored, frozen=True):
     ready: bool = False
     protons: tuple[str, ...] = ()
     stop: float = 0.0
+    active: str = ""
+    beside: Mapping[str, float] = {}
+    others: tuple[str, ...] = ()
+    lasting: tuple[str, ...] = ()
 
 
 class Ledger(Stored, frozen=True):
     """Totals and cursors of one workload. `since`: when the current status was first observed.
 
-    `rollout_failed`: end of the last failed replacement, None after a later success; `rollout_completed`: of the last
-    successful one. `unread`: protons whose pods were never read because requests failed; `UNLISTED` for protons missing
-    from the list.
+    `rollout`: the replacement in progress; `last_rollout`: the last one that ended. `rollout_failed`: end of the last
+    failed one, None after a later success; `failed_pods`: what was reported about its pods; `rollout_order`: start of
+    the replacement that decided both. `unread`: protons whose pods were never read because requests failed;
+    `UNLISTED` for protons missing from the list.
     """
 
     first: float
@@ -86,7 +98,9 @@ class Ledger(Stored, frozen=True):
     rollout: ReplacementCursor | None = None
     counted_ids: tuple[str, ...] = msgspec.field(default=(), name="judged")
     rollout_failed: float | None = None
-    rollout_completed: float | None = None
+    rollout_order: float = 0.0
+    last_rollout: ReplacementCursor | None = None
+    failed_pods: Mapping[str, PodFacts] = {}
     outcomes: Mapping[str, int] = {}
     seen_events: tuple[str, ...] | None = None
     events: Mapping[str, int] = {}

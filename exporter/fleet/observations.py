@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import msgspec
 
 from exporter.api import models
 from exporter.api.details import Event
 from exporter.api.pods import (
+    WAITING_REASONS,
     Container,
     Pods,
+    Proton,
     Replica,
+    StatusDetails,
     container_name,
     replica_ready,
+    stopped,
     terminated_reason,
     unschedulable,
     waiting_reason,
@@ -33,6 +38,8 @@ from exporter.masking import MAX_INPUT
 
 MAX_PODS, MAX_EVENTS, MAX_RUNS = 64, 64, 16
 """How many are kept: the latest pods, protons and events, and the first runs of a pod."""
+MAX_FAILING_PODS = 8
+"""Pods of a failed version that are remembered after its replacement ended."""
 MAX_TYPE_CHARS = 64
 _with = msgspec.structs.replace
 
@@ -48,11 +55,20 @@ def with_pods(tracker: EpisodeTracker, read: Pods, serving: str, now: float) -> 
         protons[proton.id] = ProtonTimes(proton.created_at or before.created, proton.running_since or before.since)
     for proton, replica in read.replicas():
         name = replica.name or ""
-        pods[name] = _pod(pods.get(name) or PodFacts(proton.id), replica, now)
+        pods[name] = _pod(pods.get(name) or PodFacts(proton.id), _without_stop(proton, replica), now)
     latest = sorted(pods, key=lambda name: (-pods[name].read, name))[:MAX_PODS]
     protons = dict([*protons.items()][-MAX_PODS:])
     at = now if read.complete and serving not in read.unread else tracker.pods_read
     return _with(tracker, run=run, protons=protons, pods={name: pods[name] for name in sorted(latest)}, pods_read=at)
+
+
+def _without_stop(proton: Proton, replica: Replica) -> Replica:
+    """The pod without the terminations that are the stop of its proton."""
+    containers = tuple(
+        _with(each, status=None, reason=None, exit_code=None, last_state=None) if stopped(proton, each) else each
+        for each in replica.containers or ()
+    )
+    return replica if containers == (replica.containers or ()) else _with(replica, containers=containers)
 
 
 def _pod(before: PodFacts, replica: Replica, now: float) -> PodFacts:
@@ -65,18 +81,16 @@ def _pod(before: PodFacts, replica: Replica, now: float) -> PodFacts:
             conditions.setdefault(condition.kind, at)
     created = before.created if before.created is not None else models.timestamp(replica.started_at)
     runs, starts = list(before.runs), [before.started]
-    problem, culprit, message = ("Unschedulable" if unschedulable(replica) is not None else ""), "", ""
+    found = _Problem("Unschedulable") if unschedulable(replica) is not None else _Problem()
     for container in replica.containers or ():
         name = container_name(container.name, before.proton)
         run = _run(name, container)
         starts += [models.timestamp(container.started_at), run.started if run is not None else None]
         if run is not None and run not in runs:
             runs.append(run)
-        reason = _problem(container)
-        if reason and not problem:
-            problem, culprit, message = reason, name, (container.message or "")[:MAX_INPUT]
-    if not problem and not ready:
-        problem, culprit, message = before.problem, before.container, before.message
+        found = found if found.problem else _problem(name, container)
+    if not found.problem and not ready:
+        found = _Problem(before.problem, before.container, before.message, before.ended, before.exit_code)
     return PodFacts(
         proton=before.proton,
         read=now,
@@ -85,21 +99,61 @@ def _pod(before: PodFacts, replica: Replica, now: float) -> PodFacts:
         # A container starts after its pod, give or take a second: such times have a resolution of one second.
         started=min((at for at in starts if at is not None and (created is None or at > created - 1.0)), default=None),
         ready=ready,
-        problem=problem,
-        container=culprit,
+        problem=found.problem,
+        container=found.container,
         restarts=max(before.restarts, sum(container.restart_count or 0 for container in replica.containers or ())),
         runs=tuple(runs[:MAX_RUNS]),
-        message=message,
+        message=found.message,
+        ended=found.ended,
+        exit_code=found.exit_code,
     )
 
 
-def _problem(container: Container) -> str:
-    """The problem of a container, of a closed set; empty if there is none, or it is only being created."""
-    waits = waiting_reason(container)
-    if waits is not None and waits not in ("ContainerCreating", "PodInitializing"):
-        return waits
-    ended = terminated_reason(container) if container.ready is False else None
-    return ended if ended is not None and ended != "Completed" else ""
+class _Problem(NamedTuple):
+    """The problem of a pod, as in `PodFacts`."""
+
+    problem: str = ""
+    container: str = ""
+    message: str = ""
+    ended: str = ""
+    exit_code: int | None = None
+
+
+def _problem(name: str, container: Container) -> _Problem:
+    """The problem of a container; empty if there is none, or it is only being created."""
+    waits, ended, last = waiting_reason(container), terminated_reason(container) or "", container.last_state
+    if waits in (None, "ContainerCreating", "PodInitializing"):
+        waits = ended if container.ready is False and ended != "Completed" else ""
+    if not waits:
+        return _Problem()
+    message = container.message or (last.message if last is not None else "") or ""
+    code = container.exit_code if last is None else last.exit_code
+    return _Problem(waits, name, message[:MAX_INPUT], ended, code)
+
+
+def reported_pods(statuses: Mapping[str, StatusDetails], now: float) -> dict[str, PodFacts]:
+    """What an event reports about the pods of protons, by proton id, as if the pods had been read now.
+
+    It may leave out the names of the pods, and the state of a container that has a waiting reason.
+    """
+    found = {}
+    for proton, snapshot in statuses.items():
+        for number, replica in enumerate(snapshot.replicas or ()):
+            containers = tuple(map(_with_state, replica.containers or ()))
+            name = replica.name or f"{proton}/{number}"
+            found[name] = _pod(PodFacts(proton), _with(replica, containers=containers), now)
+    return found
+
+
+def _with_state(container: Container) -> Container:
+    waits = container.status is None and container.reason in WAITING_REASONS
+    return _with(container, status="waiting") if waits else container
+
+
+def failing(pods: Mapping[str, PodFacts]) -> dict[str, PodFacts]:
+    """The pods with a problem, and what to remember of them: at most `MAX_FAILING_PODS`, with their last run."""
+    bad = [(name, pod) for name, pod in sorted(pods.items()) if pod.problem and not pod.ready]
+    return {name: _with(pod, conditions={}, runs=pod.runs[-1:]) for name, pod in bad[:MAX_FAILING_PODS]}
 
 
 def _run(name: str, container: Container) -> Run | None:

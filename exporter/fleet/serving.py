@@ -14,12 +14,15 @@ from exporter.api import models
 from exporter.api.pods import overview
 from exporter.fleet import workload_state
 from exporter.fleet.ledger import Ledger, ServingRecord
+from exporter.fleet.replacements import replacement_active
 from exporter.fleet.workload_state import WorkloadState
 
 UNKNOWN_SECONDS = 300.0
 """How long the fact is kept while the pods are unknown."""
 STOP_GRACE_SECONDS = 120.0
 """How long after a reported stop or start replicas may still be ready from before."""
+DRAIN_SECONDS = 1200.0
+"""How long a proton may run beside the active one until it is not one that drains."""
 MAX_PROTONS = 16
 _NOT_SERVING = ("terminated",)
 """Statuses that are final; those of the groups off and leaving are deliberate, or the platform's."""
@@ -38,6 +41,7 @@ def events_read(state: WorkloadState, now: float) -> WorkloadState:
 
 def pods_read(state: WorkloadState, now: float) -> WorkloadState:
     """The state after the pods were read."""
+    state = _stored(state, _beside(state, now))
     record, ready = state.ledger.serving, any_ready(state)
     record = _with(record, protons=_ready_protons(state))
     if ready is True and _should_serve(state):
@@ -80,7 +84,7 @@ def _judged(state: WorkloadState, record: ServingRecord, now: float) -> ServingR
     """The record without a fact that no longer applies."""
     stop = _last_stop(state.ledger)
     if not _should_serve(state):
-        return ServingRecord(stop=max(stop, record.stop))
+        return _reset(record, max(stop, record.stop))
     ready = any_ready(state)
     if stop > record.stop and workload_state.last_group(state) == "starting" and ready is not True:
         record = _with(record, ready=False, protons=(), stop=stop)
@@ -115,7 +119,45 @@ def _started(state: WorkloadState, before: Ledger) -> ServingRecord:
     replaced = before.rollout is not None or state.ledger.rollout is not None
     if replaced or workload_state.last_group(state) != "starting":
         return record
-    return ServingRecord(stop=record.stop)
+    return _reset(record, record.stop)
+
+
+def _reset(record: ServingRecord, stop: float) -> ServingRecord:
+    """The record after a stop or a start: no replica was ready since then."""
+    return _with(record, down=None, unknown=None, ready=False, protons=(), stop=stop)
+
+
+def _beside(state: WorkloadState, now: float) -> ServingRecord:
+    """The record after the protons were read: which run beside the active one, and which of them serve as well.
+
+    An old version drains for up to twelve minutes. One that runs and has ready replicas for longer serves for good,
+    until it stops or another proton becomes active. A replacement in progress adds none.
+    """
+    record, pods, active = state.ledger.serving, state.details.pods, workload_state.active(state)
+    if pods is None or active is None:
+        return record
+    if active.id != record.active:
+        record = _with(record, active=active.id, beside={}, others=(), lasting=())
+    replaced = replacement_active(state.workload) or state.ledger.rollout is not None
+    beside, others = {}, []
+    for proton in pods.protons:
+        since = record.beside.get(proton.id, None if replaced or models.folded(proton.status) != "running" else now)
+        left = models.status_group(proton.status) in ("leaving", "off") or models.folded(proton.status) == "terminated"
+        if since is None or left or workload_state.role(state, proton) in ("active", "candidate"):
+            continue
+        beside[proton.id] = since
+        snapshot = pods.details.get(proton.id)
+        ready = snapshot is not None and overview(snapshot).ready > 0
+        if proton.id in record.others or (ready and not replaced and now - since >= DRAIN_SECONDS):
+            others.append(proton.id)
+    if not pods.complete:
+        listed = {proton.id for proton in pods.protons}
+        beside |= {i: since for i, since in record.beside.items() if i not in listed}
+        others += [i for i in record.others if i not in listed]
+    lasting = tuple(i for i, since in beside.items() if now - since >= DRAIN_SECONDS)
+    if replaced:
+        lasting = tuple(i for i in record.lasting if i in beside)
+    return _with(record, beside=beside, others=tuple(others), lasting=lasting)
 
 
 def _ready_protons(state: WorkloadState) -> Sequence[str]:

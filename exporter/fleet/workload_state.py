@@ -20,6 +20,7 @@ from exporter.api.pods import (
     active_proton,
     overview,
     replica_live,
+    total,
     waiting_reason,
 )
 from exporter.fleet.ledger import Ledger
@@ -121,26 +122,41 @@ def active(state: WorkloadState) -> Proton | None:
 
 
 def serving_protons(state: WorkloadState) -> tuple[Proton, ...]:
-    """The protons that respond to requests; empty while they are unknown."""
-    proton = active(state)
-    return () if proton is None else (proton,)
+    """The active proton, and others that serve for good beside it; empty while the active one is unknown."""
+    proton, pods = active(state), state.details.pods
+    if proton is None or pods is None:
+        return ()
+    return (proton, *(each for each in pods.protons if role(state, each) == "serving"))
 
 
 def serving(state: WorkloadState) -> Overview | None:
-    """Counts of the active proton's pods; None while they are unknown."""
-    proton, pods = active(state), state.details.pods
-    snapshot = pods.details.get(proton.id) if proton is not None and pods is not None else None
-    return overview(snapshot) if snapshot is not None else None
+    """Counts of the pods of all protons that serve; None while those of one of them are unknown."""
+    pods, protons = state.details.pods, serving_protons(state)
+    snapshots = [pods.details.get(proton.id) for proton in protons] if pods is not None else []
+    known = [overview(snapshot) for snapshot in snapshots if snapshot is not None]
+    return total(known) if known and len(known) == len(protons) else None
 
 
 def role(state: WorkloadState, proton: Proton) -> str:
-    """``active``, ``candidate``, ``outgoing``, or ``other``: servers report only the role of the active proton."""
+    """One of `ROLES`: servers report only the role of the active proton, and that of candidates.
+
+    ``serving``: a workload of high availability has several protons for good, of which one is active. ``outgoing``: it
+    is draining, or may be.
+    """
     serves = active(state)
     if serves is not None and proton.id == serves.id:
         return "active"
     if models.folded(proton.role) == "candidate" or proton.id in _candidates(state):
         return "candidate"
-    return "outgoing" if models.folded(proton.status) in ("running", "draining", "stopping") else "other"
+    if proton.id in state.ledger.serving.others:
+        return "serving"
+    leaves = models.folded(proton.status) in ("running", "draining", "stopping") or models.folded(proton.role) in _LEAVE
+    return "outgoing" if leaves and proton.id not in state.ledger.serving.lasting else "other"
+
+
+ROLES = ("active", "serving", "candidate", "outgoing", "other")
+_LEAVE = ("outgoing", "retiring")
+"""Roles that some servers report of a proton that drains."""
 
 
 class Unread(NamedTuple):
@@ -164,6 +180,7 @@ class Unread(NamedTuple):
 
 _VERSIONS = {
     "active": "serving version",
+    "serving": "another serving version",
     "candidate": "new version",
     "outgoing": "outgoing version",
     "other": "version",

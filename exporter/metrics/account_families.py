@@ -96,8 +96,8 @@ ACCOUNTS: tuple[AccountFamily, ...] = (
     AccountFamily("datarobot_account_replicas_max", "gauge", (), "Maximum replicas of the active workloads according "
         f"to their settings. {_LOWER}", "replicaCount, maxReplicaCount", "no sweep was complete yet",
         lambda k: one(None if k.use is None else float(k.use.replicas)), "replicas", profile="minimal"),
-    AccountFamily("datarobot_account_replicas_live", "gauge", (), f"Live pods of active protons whose pods could "
-        f"be read. {_LOWER}",
+    AccountFamily("datarobot_account_replicas_live", "gauge", (), f"Live pods of protons that serve and whose "
+        f"pods could be read. {_LOWER}",
         "statusDetails", "no sweep was complete yet",
         lambda k: one(None if k.use is None else float(k.use.live)), "pods"),
     AccountFamily("datarobot_account_workloads_active_reported", "gauge", (), "Active workloads as counted by the "

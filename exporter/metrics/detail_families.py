@@ -52,6 +52,14 @@ def _live(snapshot: StatusDetails) -> list[Replica]:
     return [replica for replica in snapshot.replicas or () if pods.replica_live(replica)]
 
 
+def _serving(count: Callable[[pods.Overview], int]) -> Callable[[View], Samples]:
+    def samples(view: View) -> Samples:
+        counted = workload_state.serving(view.state)
+        return one(None if counted is None else float(count(counted)))
+
+    return samples
+
+
 def _phases(snapshot: StatusDetails) -> Mapping[str, float]:
     phases = [closed_phase(models.folded(replica.status)) for replica in snapshot.replicas or ()]
     return {phase: float(phases.count(phase)) for phase in pods.PHASES}
@@ -144,10 +152,19 @@ def _containers_ready(view: View) -> Samples:
     return _counted({labels: count for labels, count in found.items() if labels not in unknown})
 
 
-def _reasons(reason: Callable[[Container], str | None]) -> Callable[[View], Samples]:
+def _ended_containers(view: View) -> Iterator[tuple[str, str, str, Container]]:
+    """Each container of a live pod, except those whose last termination is the stop of their proton."""
+    protons = {proton.id: proton for proton, _, _ in view.protons}
+    return (found for found in _containers(view) if not pods.stopped(protons[found[1]], found[3]))
+
+
+def _reasons(
+    reason: Callable[[Container], str | None],
+    containers: Callable[[View], Iterator[tuple[str, str, str, Container]]] = _containers,
+) -> Callable[[View], Samples]:
     def samples(view: View) -> Samples:
         found: Counter[tuple[str, ...]] = Counter()
-        for name, proton, role, container in _containers(view):
+        for name, proton, role, container in containers(view):
             found_reason = reason(container)
             if found_reason is not None:
                 found[name, proton, found_reason, role] += 1
@@ -159,7 +176,7 @@ def _reasons(reason: Callable[[Container], str | None]) -> Callable[[View], Samp
 def _last_ends(view: View) -> dict[str, tuple[float, int | None]]:
     """Time and exit code of the last termination in any pod, by container name."""
     ends: dict[str, tuple[float, int | None]] = {}
-    for name, _, _, container in _containers(view):
+    for name, _, _, container in _ended_containers(view):
         last = container.last_state
         at = models.timestamp(last.finished_at) if last is not None else None
         if last is not None and at is not None and at >= ends.get(name, (0.0, None))[0]:
@@ -242,7 +259,8 @@ def _most(amount: Callable[[models.Bundle], Number | None]) -> Callable[[View], 
         replicas = workload_state.max_replicas(view.state)
         amounts = [models.finite(amount(bundle)) for bundle in view.bundles]
         each = [value for value in amounts if value is not None]
-        return max(each) * max(1, replicas) if each and replicas is not None else None
+        protons = max(1, len(workload_state.serving_protons(view.state)))
+        return max(each) * max(1, replicas) * protons if each and replicas is not None else None
 
     return most
 
@@ -376,12 +394,14 @@ def _events(view: View) -> Samples:
 
 _POD_SOURCE = "protons/{pid}/statusDetails"
 _NO_PODS = "no pod snapshot (204), or it could not be read"
+_NOT_ALL = "the active proton is unknown, or the pods of a proton that serves are"
 _NO_TRAFFIC = "no request in the window, or it could not be read"
 _NO_WINDOW = "not running, not reported, or the statistics were reset within the window"
 DETAILED: tuple[Family, ...] = (
-    row("proton_info", "Proton (deployed version) of a workload; always 1. `role` is active, candidate, outgoing "
-        "or other, inferred if the API does not report it.", _proton_info, labels=("artifact_id", *_P),
-        source="protons[]", absence="the protons could not be read", reads=("pods",)),
+    row("proton_info", "Proton (deployed version) of a workload; always 1. `role` is active, serving (it serves for "
+        "good beside the active one), candidate, outgoing or other, inferred if the API does not report it.",
+        _proton_info, labels=("artifact_id", *_P), source="protons[]", absence="the protons could not be read",
+        reads=("pods",)),
     row("proton_status", "Status of a proton; 1 for the current status.", _proton_status, labels=(*_P, "status"),
         source="protons[].status", absence="the protons could not be read", reads=("pods",)),
     row("proton_running_since_timestamp_seconds", "Time the proton started running, in seconds since the epoch.",
@@ -431,15 +451,17 @@ DETAILED: tuple[Family, ...] = (
         source=f"{_POD_SOURCE} containers[].reason", unit="containers", absence="no such container, or no reason "
             "reported",
         reads=("pods",), profile="minimal"),
-    row("container_last_terminated_reason", "Containers of live pods by the reason of their last termination.",
-        _reasons(pods.terminated_reason), labels=("container", "proton_id", "reason", "role"),
+    row("container_last_terminated_reason", "Containers of live pods by the reason of their last termination. The stop "
+        "of a proton is none.", _reasons(pods.terminated_reason, _ended_containers),
+        labels=("container", "proton_id", "reason", "role"),
         source=f"{_POD_SOURCE} containers[].lastState.reason", unit="containers",
         absence="no such container, or the server reports no last state", reads=("pods",)),
-    row("container_last_exit_code", "Exit code of the most recent container termination across live pods.", _exit_codes,
+    row("container_last_exit_code", "Exit code of the most recent container termination across live pods. The stop of "
+        "a proton is none.", _exit_codes,
         labels=("container",), source=f"{_POD_SOURCE} containers[].lastState.exitCode", unit="exit code",
         absence="no termination, or not reported", reads=("pods",)),
     row("container_last_terminated_timestamp_seconds", "Time of the most recent container termination across live "
-        "pods, in seconds since the epoch.", _end_times, labels=("container",),
+        "pods, in seconds since the epoch. The stop of a proton is none.", _end_times, labels=("container",),
         source=f"{_POD_SOURCE} containers[].lastState.finishedAt", absence="no termination, or not reported",
         reads=("pods",)),
     row("container_restarts_total", "Container restarts across all pods, including pods replaced since, counted from "
@@ -449,6 +471,15 @@ DETAILED: tuple[Family, ...] = (
         "observation. Of several terminations between two polls only the last is counted.", _terminations,
         labels=("container", "reason"), source=f"{_POD_SOURCE} containers[].lastState",
         absence="the server reports no last state", reads=("ledger",)),
+    row("workload_replicas_ready", "Ready pods of all protons that serve, see `role` of datarobot_proton_info.",
+        _serving(lambda counted: counted.ready), source=_POD_SOURCE, absence=_NOT_ALL, unit="pods", reads=("pods",),
+        profile="minimal"),
+    row("workload_replicas_readiness_unknown", "Live pods with unknown readiness of all protons that serve.",
+        _serving(lambda counted: counted.unknown), source=_POD_SOURCE, absence=_NOT_ALL, unit="pods", reads=("pods",),
+        profile="minimal"),
+    row("workload_replicas_live", "Live pods of all protons that serve: listed, and neither succeeded nor failed.",
+        _serving(lambda counted: counted.live), source=_POD_SOURCE, absence=_NOT_ALL, unit="pods", reads=("pods",),
+        profile="minimal"),
     row("workload_allocated_cpu_cores", "CPU cores allocated to live pods: those of the resource bundle times the "
         "number of pods.",
         _allocated(lambda bundle: bundle.cpu_count), labels=("bundle_id",),
@@ -478,11 +509,11 @@ DETAILED: tuple[Family, ...] = (
         absence="the catalogue could not be read, or no bundle is configured", reads=("runtime", "catalogue")),
     row("workload_cpu_usage_cores", "CPU cores in use, at the level the API reports.", _CPU, labels=("level",),
         source="autocollectedValues, unit nanocores", absence="idle, not reported, in an unknown unit, or more "
-            "than the bundle provides", stability="experimental", reads=("usage", "runtime")),
+            "than the bundle provides", stability="experimental", reads=("usage", "runtime", "pods")),
     row("workload_memory_usage_bytes", "Memory in use at the level the API reports, in bytes.",
         _use("memory", "bytes", _most(lambda bundle: bundle.memory_bytes)), labels=("level",),
         source="autocollectedValues, unit bytes", absence="idle, not reported, in an unknown unit, or more than "
-            "the bundle provides", stability="experimental", reads=("usage", "runtime")),
+            "the bundle provides", stability="experimental", reads=("usage", "runtime", "pods")),
     row("workload_gpu_usage_ratio", "GPU usage as a ratio; 1 is full usage.", _use("gpu", "ratio", lambda _: 1.0),
         labels=("level",), source="autocollectedValues, unit percentage",
         absence="no GPU, idle, not reported, or in an unknown unit", stability="experimental", reads=("usage",)),

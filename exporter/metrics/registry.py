@@ -30,7 +30,7 @@ def changed(before: WorkloadState, now: WorkloadState) -> frozenset[Part]:
         parts.append("held")
     if (before.vanished, before.gone_because) != (now.vanished, now.gone_because):
         parts.append("vanished")
-    if "workload" in parts and _role_facts(before) != _role_facts(now):
+    if ("workload" in parts or "ledger" in parts) and _role_facts(before) != _role_facts(now):
         parts.append("pods")  # their samples have the role of the proton as a label
     if before.details is not now.details:
         parts.extend(part for part in DETAIL_FIELDS if getattr(before.details, part) != getattr(now.details, part))
@@ -38,7 +38,8 @@ def changed(before: WorkloadState, now: WorkloadState) -> frozenset[Part]:
 
 
 def _role_facts(state: WorkloadState) -> tuple[object, ...]:
-    return state.workload.proton_id, state.workload.replacement
+    record = state.ledger.serving
+    return state.workload.proton_id, state.workload.replacement, record.others, record.lasting
 
 
 def samples_of(families: Sequence[Family], state: WorkloadState) -> tuple[Samples, ...]:

@@ -134,7 +134,7 @@ class Story(NamedTuple):
     consumer: bool = False
     settings_only: bool = False
     warmup: int = 1
-    renumbered: bool = False
+    renumbered: bool = True
     second_role: str = ""
     enclave: str = ""
 

@@ -51,7 +51,7 @@ def one(number: int, status: str = "running", reported: Pods | None = READY, **f
     return WorkloadState(
         "acme",
         Workload(**({**workload, "status": status, "runtime": Runtime(container_groups=(group,))} | facts)),
-        Ledger(NOW - 86400, NOW - since, serving=ServingRecord(down=down)),
+        Ledger(NOW - 86400, NOW - since, serving=ServingRecord(ready=True, down=down)),
         Details(pods=reported),
     )
 

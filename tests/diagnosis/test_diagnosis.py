@@ -32,7 +32,7 @@ from exporter.diagnosis.facts import CHANGES, PARTS
 from exporter.diagnosis.wording import as_json, evidence, text
 from exporter.fleet import episodes
 from exporter.fleet.episodes import Episode, EpisodeTracker, Mark, ObservedEvent, Past, Run
-from exporter.fleet.ledger import Ledger, ReplacementCursor
+from exporter.fleet.ledger import Ledger, ReplacementCursor, ServingRecord
 from exporter.fleet.workload_state import Details, Window, WorkloadState
 from tests.make import container, pods, replica
 
@@ -198,7 +198,8 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("no_pod", state("running", pods()), ()),
     ("none_ready", state("running", UNREADY), ()),
     ("none_ready", state("running", unready(600, 600)), ()),
-    ("none_ready_any_more", state("running", unready(600, DAY)), ()),
+    *(("none_ready_any_more", state(status, unready(600, DAY)), ())
+      for status in ("running", "launching", "errored", "Quarantined")),
     ("some_unready_any_more", state("running", unready(600, DAY, replica(container(), name="two"))), ()),
     ("some_unready", state("running", pods(replica(container(ready=False)), replica(container(), name="two"))), ()),
     ("waking", state("running", waiting("PodInitializing")), ()),
@@ -282,6 +283,30 @@ def test_the_cause_is_found(name: str, of: WorkloadState, events: tuple[Event, .
     assert diagnosis(of, NOW, DEFAULT, events).cause.name == name
 
 
+@pytest.mark.parametrize(
+    ("status", "reported", "impossible"),
+    [
+        ("suspended", None, ["start it"]),  # ignored while it is suspended
+        ("terminated", None, ["start it"]),  # final
+        ("running", pods(), ["then start it"]),  # a start is ignored while it is reported as running
+        ("running", waiting("ImagePullBackOff", message="manifest unknown"), ["start it", "restart it"]),
+        ("errored", waiting("ImagePullBackOff", message="manifest unknown"), ["start it", "restart it"]),
+        ("errored", waiting("ErrImagePull", message="pull access denied"), ["start it", "restart it"]),
+        ("provisioning", Pods((Proton("p"),), {"p": None}), ["otherwise start it"]),
+    ],
+)
+def test_a_next_step_can_work(status: str, reported: Pods | None, impossible: list[str]) -> None:
+    of = state(status, reported, since=HOUR, details={"fresh": {"pods": True}})
+    step = diagnosis(of, NOW, DEFAULT).cause.next_step
+    assert not [words for words in impossible if words in step.casefold()], step
+
+
+def test_the_next_step_names_who_can_act_on_a_suspended_workload() -> None:
+    step = diagnosis(state("suspended", None), NOW, DEFAULT).cause.next_step
+    assert "ask its owner and the platform administrators to lift the suspension" in step
+    assert "starting it has no effect" in step
+
+
 def test_every_cause_has_a_case_and_a_name_of_its_own() -> None:
     names = [cause.name for cause in CAUSES]
     assert len({*names}) == len(names)
@@ -324,6 +349,9 @@ def test_the_owner_is_named_by_the_tags_of_the_settings(
     assert as_json(diagnosis(state(tags=tags), NOW, options))["owner"] == (words if known else None)
 
 
+DOWN = {"serving": ServingRecord(ready=True, down=NOW - 300)}
+
+
 def said(of: WorkloadState, *events: Event, options: Options = DEFAULT) -> dict[str, str]:
     return dict(evidence(diagnosis(of, NOW, options, events)))
 
@@ -333,7 +361,8 @@ def said(of: WorkloadState, *events: Event, options: Options = DEFAULT) -> dict[
     [
         (state("errored", since=7 * MINUTE), "errored since 07:53 UTC (7 min)"),
         (state("errored", since=2 * DAY, first=5 * DAY), "errored since 2027-01-13 08:00 UTC (2 d)"),
-        (state("errored", since=DAY, first=HOUR), "errored since before 2027-01-14 08:00 UTC (more than 1 d)"),
+        (state("errored", since=DAY, first=HOUR),
+         "errored since before 2027-01-14 08:00 UTC, when it was first observed (1 d ago)"),
         (state("errored", since=30, first=30), "errored; start time unknown"),
         (state("Errored ", ledger={"transitions": {"errored": 3}}),
          "errored since 07:40 UTC (20 min); 3 failures observed"),
@@ -356,6 +385,17 @@ def test_the_time_in_the_state_is_reported_or_said_to_be_unknown(of: WorkloadSta
         (state(), "yes (1 of 1 replicas ready)"),
         (state(reported=UNREADY), "no (0 of 1 replicas ready)"),
         (state("launching", reported=UNREADY), "not yet (0 of 1 replicas ready)"),
+        # One that served, and whose status says that it starts.
+        (state("launching", reported=UNREADY, ledger=DOWN),
+         "no (0 of 1 replicas ready, none for 5 min, since 07:55 UTC)"),
+        (state("running", reported=UNREADY, ledger=DOWN),
+         "no (0 of 1 replicas ready, none for 5 min, since 07:55 UTC)"),
+        # One that was never observed ready: it may be down for longer.
+        (state("running", reported=UNREADY, ledger={"serving": ServingRecord(down=NOW - 300)}),
+         "no (0 of 1 replicas ready, none since before 07:55 UTC)"),
+        (state("running", reported=UNREADY, ledger={"serving": ServingRecord(down=NOW - 1)}),
+         "no (0 of 1 replicas ready)"),
+        (state("running", reported=lost(), ledger=DOWN), "unknown (0 of 1 replicas ready; readiness of 1 unknown)"),
         (state(runtime=runtime(2)), "partly (1 of 1 replicas ready; 2 desired)"),
         (state(runtime=runtime(1, 4)), "yes (1 of 1 replicas ready; 1 to 4 desired)"),
         (state(runtime=None), "yes (1 of 1 replicas ready; desired number unknown)"),
@@ -489,27 +529,44 @@ def test_each_change_is_listed_once(of: WorkloadState, events: tuple[Event, ...]
     assert said(of, *events).get("Changes") == words
 
 
+RUN = Run("main", None, NOW - 120, "Error", 3)
+FAILING = {
+    "one": episodes.PodFacts(
+        "gone", problem="CrashLoopBackOff", container="main", restarts=2, runs=(RUN,), message="token=x"
+    ),
+    "two": episodes.PodFacts("gone", problem="OOMKilled", container="main"),
+    "none": episodes.PodFacts("gone", problem="Unschedulable"),
+}
+
+
 def test_recorded_pods_of_a_rolled_back_version_are_listed() -> None:
-    run = Run("main", None, NOW - 120, "Error", 3)
-    lost = {
-        "one": episodes.PodFacts(
-            "gone", problem="CrashLoopBackOff", container="main", restarts=2, runs=(run,), message="token=x"
-        ),
-        "two": episodes.PodFacts("gone", problem="OOMKilled", container="main"),
-        "fine": episodes.PodFacts("gone", ready=True, problem="Error"),
-        "ours": episodes.PodFacts("p", problem="Error"),
-        "none": episodes.PodFacts("gone", problem="Unschedulable"),
-    }
-    failed = state(ledger={"rollout_failed": NOW - 60, **tracker(pods={"one": lost.pop("one")}, lost=lost)})
+    failed = state(ledger={"rollout_failed": NOW - 60, "failed_pods": FAILING})
     result = diagnosis(failed, NOW, DEFAULT)
     assert result.cause.name == "reverted_out_of_memory"
     assert dict(evidence(result))["Containers"] == (
-        "main of the rolled-back version is not ready, last terminated (OOMKilled); main of the rolled-back "
-        "version is waiting with CrashLoopBackOff, last terminated with exit code 3 (Error) 2 min ago, 2 restarts: "
-        "token=[…]"
+        "main of the rolled-back version is waiting with CrashLoopBackOff, last terminated with exit code 3 (Error) "
+        "2 min ago, 2 restarts: token=[…]; main of the rolled-back version is not ready, last terminated (OOMKilled)"
     )
     assert dict(evidence(result))["Unschedulable"] == "1 pod of the rolled-back version: no node accepts it"
     assert "Containers" not in said(failed._replace(ledger=msgspec.structs.replace(failed.ledger, rollout_failed=None)))
+
+
+def test_pods_of_a_replacement_that_has_just_ended_are_listed_although_its_record_and_its_pods_are_gone() -> None:
+    crashed = episodes.PodFacts("c", problem="CrashLoopBackOff", container="main", ended="Error", exit_code=1)
+    ended = ReplacementCursor(NOW - 300, ("r", "c"), "p", ended=NOW - 30)
+    seen = tracker(pods={"x": crashed}, rollout=Episode("replacement", Mark(NOW - 300), candidates=("c",)))
+    of = state(ledger={"rollout": ended, **seen})
+    assert diagnosis(of, NOW, DEFAULT).cause.name == "reverted_exit_error"
+    assert said(of)["Containers"] == (
+        "main of the rolled-back version is waiting with CrashLoopBackOff, last terminated with exit code 1 (Error)"
+    )
+
+
+def test_without_pods_in_its_event_the_recorded_pods_of_a_failed_replacement_are_listed() -> None:
+    bare = Event("e", ago(60), "Replacement Errored")
+    assert diagnosis(
+        state(ledger={"rollout_failed": NOW - 60, "failed_pods": FAILING}), NOW, DEFAULT, (bare,)
+    ).cause.name == ("reverted_out_of_memory")
 
 
 @pytest.mark.parametrize(
@@ -632,12 +689,6 @@ def test_a_newest_version_that_may_not_be_listed_is_unknown() -> None:
     listed = pods(replica(container()), created_at=ago(HOUR))
     assert said(state(reported=listed))["Changes"] == "its newest version was created at 07:00 UTC, 1 h ago"
     assert said(state(reported=unread(listed, _="decode")))["Changes"] == "none reported in the last 7 days"
-
-
-def test_a_version_that_may_not_be_listed_is_not_shown_as_rolled_back() -> None:
-    ledger = tracker(pods={"x": episodes.PodFacts("c", problem="CrashLoopBackOff")}) | {"rollout_failed": NOW - 100}
-    assert diagnosis(state(ledger=ledger), NOW, DEFAULT).cause.name == "reverted_crashing"
-    assert diagnosis(state(reported=unread(READY, _="decode"), ledger=ledger), NOW, DEFAULT).cause.name == "reverted"
 
 
 # -- links, and how loud it is

@@ -418,16 +418,6 @@ def test_an_event_is_kept_only_as_far_as_it_can_be_shown() -> None:
     assert (tracker.events, tracker.late, tracker.last) == ({"e": kept}, {"e": kept}, kept)
 
 
-def test_pods_with_problems_are_kept_after_the_last_episode_for_a_later_diagnosis() -> None:
-    found = {
-        "bad": episodes.PodFacts("p", problem="Error"),
-        "good": episodes.PodFacts("p", ready=True),
-        "idle": episodes.PodFacts("p"),
-    }
-    tracker = episodes.remembered(EpisodeTracker(pods=found), (), 10.0)
-    assert (tracker.pods, tracker.lost) == ({}, {"bad": found["bad"]})
-
-
 # -- crashes
 
 

@@ -3,36 +3,17 @@
 import json
 from collections.abc import Mapping, Sequence
 from random import Random
-from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.api.details import Event, EventDetails, SharedRole
-from exporter.api.models import Artifact, Replacement, Workload
-from exporter.api.pods import Container, LastState, Pods, Proton, Replica, StatusDetails
+from exporter.api.details import Event, SharedRole
+from exporter.api.pods import Container, Pods, Proton, Replica, StatusDetails
 from exporter.fleet import counting
 from exporter.fleet.ledger import Durations, Entry, Ledger, Tally
-
-
-def workload(
-    status: str = "running", proton: str = "p1", replacement: Replacement | None = None, **more: str
-) -> Workload:
-    artifact = Artifact(status=more["artifact"]) if "artifact" in more else None
-    return Workload(
-        id="w", name="w", status=status, proton_id=proton, replacement=replacement, artifact=artifact,
-        created_at=more.get("created"),
-    )  # fmt: skip
-
-
-def life(*items: Workload, baseline: bool = True, expiry: float | None = None) -> Ledger:
-    """The ledger after sweeps at 100, 200, 300 … seconds."""
-    ledger = counting.first_observed(items[0], 100.0, baseline=baseline)
-    for number, each in enumerate(items[1:], 2):
-        ledger = counting.listed(ledger, each, number * 100.0, expiry).ledger
-    return ledger
+from tests.fleet.parts import READ, after, event, goes_on, life, pods, rolling, workload
 
 
 @pytest.mark.parametrize(
@@ -110,150 +91,6 @@ def test_a_promotion_resets_the_statistics() -> None:
     assert (ledger.resets, ledger.reset_at) == (1, 200.0)
 
 
-# -- replacements
-
-ROLLING = Replacement(status="initializing", candidate_proton_ids=("p2",), id="r1")
-
-
-def rolling(status: str, proton: str = "p1", **more: object) -> Workload:
-    return workload("running", proton, msgspec.structs.replace(ROLLING, status=status, **more))
-
-
-def event(kind: str = "Errored", at: float = 450.0, number: int = 1, **details: object) -> Event:
-    about = EventDetails(**({"replacement_id": "r1"} | details))  # type: ignore[arg-type]
-    stamp = f"1970-01-01T00:{int(at) // 60:02}:{at % 60:05.2f}Z"
-    return Event(id=f"e{number}", timestamp=stamp, event_type=f"Replacement {kind}", details=about)
-
-
-def after(ledger: Ledger, *events: Event, serving: str = "p1", now: float = 500.0) -> Ledger:
-    return counting.with_events(ledger, events, serving, now).ledger
-
-
-READ = after(life(workload()), now=150.0)
-
-
-def goes_on(ledger: Ledger, *items: Workload, since: float = 200.0) -> Ledger:
-    for number, each in enumerate(items):
-        ledger = counting.listed(ledger, each, since + number * 100).ledger
-    return ledger
-
-
-def test_a_replacement_whose_record_disappears_and_leaves_another_proton_has_completed() -> None:
-    ledger = goes_on(READ, rolling("initializing"), rolling("switching", "p2"), workload(proton="p2"))
-    assert (ledger.outcomes, ledger.rollout is not None) == ({}, True)  # an event may still report it
-    judged = counting.with_events(ledger, (), "p2", 480.0)
-    assert judged.ledger.outcomes == {"completed": 1}
-    assert judged.ledger.transitions == {"replaced": 1}
-    assert judged.replacement_seconds == 200.0
-
-
-@pytest.mark.parametrize("settings_only", [True, False])
-def test_a_silent_revert_is_detected_by_the_proton_alone(settings_only: bool) -> None:
-    ids: Any = {} if settings_only else {"candidate_proton_ids": ("p2",)}
-    ledger = goes_on(READ, rolling("initializing", **ids), rolling("awaiting_promotion", **ids), workload())
-    for judged in (after(ledger, now=465.0), goes_on(ledger, *[workload()] * 4, since=500.0)):
-        assert judged.outcomes == {"reverted": 1}
-        assert judged.transitions == {"reverted": 1}
-        assert after(judged, event()).outcomes == {"reverted": 1}  # the late event is not counted again
-
-
-def test_a_revert_is_detected_by_the_event_alone_once() -> None:
-    ledger = after(READ, event())
-    assert (ledger.outcomes, ledger.transitions) == ({"errored": 1}, {"reverted": 1})
-    assert after(ledger, event()).outcomes == {"errored": 1}
-
-
-def test_event_and_record_of_one_replacement_count_once_in_either_order() -> None:
-    begun = goes_on(READ, rolling("initializing"))
-    early = goes_on(after(begun, event()), rolling("initializing"), workload(), workload(), since=500.0)
-    late = after(goes_on(begun, workload(), since=300.0), event())
-    assert early.outcomes == late.outcomes == {"errored": 1}
-    assert early.rollout is late.rollout is None
-
-
-@pytest.mark.parametrize(
-    ("status", "outcome"),
-    [("ERRORED", "errored"), ("failed", "errored"), ("completed", "completed"), ("canceled", "cancelled")],
-)
-def test_the_outcome_of_a_record_that_stays_is_counted_once(status: str, outcome: str) -> None:
-    ledger = goes_on(READ, rolling("initializing"), rolling(status), rolling(status), workload(), workload())
-    assert ledger.outcomes == {outcome: 1}
-    assert goes_on(READ, rolling(status), rolling(status)).outcomes == {outcome: 1}  # never observed in progress
-    assert life(rolling(status), rolling(status)).outcomes == {}  # reported at the first observation
-
-
-def test_a_replacement_in_progress_at_the_first_observation_is_followed_without_a_duration() -> None:
-    ledger = goes_on(life(rolling("initializing")), workload(proton="p2"))
-    judged = counting.with_events(ledger, (), "p2", 480.0)
-    assert (judged.ledger.outcomes, judged.replacement_seconds) == ({"completed": 1}, None)
-
-
-def test_a_record_that_ends_after_its_event_counts_nothing_more() -> None:
-    begun = after(goes_on(READ, rolling("initializing")), event())
-    assert goes_on(begun, rolling("errored", id="r1-later"), since=500.0).outcomes == {"errored": 1}
-
-
-def test_a_replacement_that_an_event_has_counted_is_not_counted_again_when_another_begins() -> None:
-    begun = after(goes_on(READ, rolling("initializing")), event())
-    other = Replacement(status="initializing", candidate_proton_ids=("p3",), id="r2")
-    assert goes_on(begun, workload(replacement=other), since=500.0).outcomes == {"errored": 1}
-
-
-def test_a_missed_replacement_whose_event_was_already_read_is_not_counted_again() -> None:
-    found = after(READ, event("Completed", 199.0, candidate_proton_ids=("p2",)), now=220.0)
-    assert goes_on(found, workload(proton="p2"), since=230.0).rollout is None
-
-
-def test_a_cancelled_replacement_is_not_a_revert() -> None:
-    ledger = after(goes_on(READ, rolling("initializing"), rolling("canceling"), workload()), now=480.0)
-    assert (ledger.outcomes, ledger.transitions) == ({"cancelled": 1}, {})
-
-
-@pytest.mark.parametrize(
-    ("ends", "failed"),
-    [
-        ("Errored@300", 300.0),
-        ("Errored@300 Completed@310", None),
-        ("Completed@310 Errored@300", None),
-        ("Completed@300 Errored@310", 310.0),
-        ("Errored@300 Completed@310 Errored@320", 320.0),
-        ("Errored@300 Cancelled@310", 300.0),
-        ("Cancelled@300", None),
-    ],
-)
-def test_a_failure_lasts_until_a_later_success_and_a_cancel_is_none(ends: str, failed: float | None) -> None:
-    ledger = READ
-    for number, (kind, at) in enumerate(end.split("@") for end in ends.split()):
-        ledger = after(ledger, event(kind, float(at), number, replacement_id=f"r{number}"))
-    assert ledger.rollout_failed == failed
-
-
-def test_an_event_alone_reports_that_a_replacement_was_cancelled() -> None:
-    ledger = after(goes_on(READ, rolling("initializing"), workload()), event("Cancelled"))
-    assert (ledger.outcomes, ledger.transitions, ledger.rollout_failed) == ({"cancelled": 1}, {}, None)
-
-
-def test_a_second_replacement_ends_the_first() -> None:
-    second = workload("running", "p2", Replacement(status="initializing", candidate_proton_ids=("p3",), id="r2"))
-    ledger = goes_on(READ, rolling("initializing"), second)
-    assert ledger.outcomes == {"completed": 1}
-    assert ledger.rollout is not None
-    assert ledger.rollout.ids == ("r2", "p3")
-
-
-def test_a_replacement_between_two_sweeps_is_counted_by_the_proton_and_not_again_by_its_event() -> None:
-    ledger = goes_on(READ, workload(proton="p2"))
-    judged = after(ledger, now=300.0, serving="p2")
-    assert judged.outcomes == {"completed": 1}
-    found = after(ledger, event("Completed", 199.0, candidate_proton_ids=("p2",)), now=220.0)
-    assert found.outcomes == {"completed": 1}
-    assert after(judged, event("Completed", 199.0, candidate_proton_ids=("p2",))).outcomes == {"completed": 1}
-
-
-def test_a_start_with_a_new_proton_is_not_a_replacement() -> None:
-    assert life(workload(), workload("stopped"), workload("running", "p2")).rollout is None
-
-
 # -- events
 
 
@@ -294,28 +131,6 @@ def test_events_in_any_order_repeated_and_in_any_portions_count_each_id_once(
 
 
 # -- pods
-
-
-def pods(*counts: tuple[str, int, str], began: float = 0.0) -> Pods:
-    """Pods as triples: name, restarts, and the last termination of the container."""
-    replicas = tuple(
-        Replica(
-            name=name,
-            status="running",
-            started_at=f"1970-01-01T00:{began // 60:02.0f}:00Z",
-            containers=(
-                Container(
-                    name="lrs-p1-main",
-                    status="running",
-                    restart_count=count,
-                    reason="",
-                    last_state=LastState(reason="OOMKilled", finished_at=ended) if ended else None,
-                ),
-            ),
-        )
-        for name, count, ended in counts
-    )
-    return Pods((Proton(id="p1"),), {"p1": StatusDetails(replicas=replicas)})
 
 
 def restarts(*reads: Pods) -> tuple[int, int]:

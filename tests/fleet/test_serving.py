@@ -1,5 +1,6 @@
 """Since when a workload that should serve has no ready replica, over sweeps and reads of its pods."""
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -8,6 +9,7 @@ import pytest
 from exporter.api.details import Event
 from exporter.api.models import Autoscaling, Group, Replacement, Runtime, Workload
 from exporter.api.pods import Pods, Proton, StatusDetails
+from exporter.fleet import workload_state
 from exporter.fleet.apply import received
 from exporter.fleet.ledger import Ledger
 from exporter.fleet.reconcile import Snapshot, Sweep, restored, step
@@ -180,6 +182,104 @@ def test_a_workload_of_unknown_minimum_counts_only_with_live_pods() -> None:
     known = step(Snapshot("acme"), Sweep((Workload("w", status="running", proton_id="p1"),), ()), 0.0)
     assert after(known, Read(10, "")).workloads["w"].ledger.serving.down is None
     assert after(known, Read(10, "u")).workloads["w"].ledger.serving.down == 10
+
+
+class Versions(NamedTuple):
+    """A read of the protons at `at`: their status, and "r", "u" as in `Read`; p1 is the active one unless named."""
+
+    at: float
+    protons: Mapping[str, tuple[str, str | None]]
+    active: str = "p1"
+    roles: Mapping[str, str] = {}
+    complete: bool = True
+
+
+BOTH = {"p1": ("running", "r"), "p2": ("running", "rr")}
+
+
+def with_versions(known: Snapshot, read: Versions) -> Snapshot:
+    roles = {read.active: "active", **read.roles}
+    protons = tuple(Proton(i, status=status, role=roles.get(i)) for i, (status, _) in read.protons.items())
+    found = {i: snapshot(pods) for i, (_, pods) in read.protons.items()}
+    state, _ = received(
+        known.workloads["w"], "pods", Pods(protons, found, {} if read.complete else {"": "decode"}), read.at
+    )
+    return known._replace(workloads={"w": state})
+
+
+def roles_after(*moments: Moment | Versions) -> list[tuple[dict[str, str], tuple[int, int] | None]]:
+    """The role of each proton, and the ready and live replicas that serve, after each read of the protons."""
+    known, found = step(Snapshot("acme"), Sweep((Workload("w", status="running", proton_id="p1"),), ()), 0.0), []
+    for moment in moments:
+        if not isinstance(moment, Versions):
+            known = after(known, moment)
+            continue
+        known = with_versions(known, moment)
+        state = known.workloads["w"]
+        assert state.details.pods is not None
+        counted = workload_state.serving(state)
+        roles = {proton.id: workload_state.role(state, proton) for proton in state.details.pods.protons}
+        found.append((roles, None if counted is None else (counted.ready, counted.live)))
+    return found
+
+
+OUTGOING, SERVING = {"p1": "active", "p2": "outgoing"}, {"p1": "active", "p2": "serving"}
+LONG = Versions(0, BOTH), Versions(1200, BOTH)
+
+
+@pytest.mark.parametrize(
+    ("moments", "roles", "ready"),
+    [
+        # -- beyond the time of a drain, a version that has ready replicas serves for good
+        ([Versions(0, BOTH)], OUTGOING, (1, 1)),
+        ([Versions(0, BOTH), Versions(1199, BOTH)], OUTGOING, (1, 1)),
+        (LONG, SERVING, (3, 3)),
+        ([Versions(0, BOTH, roles={"p2": "retiring"}), Versions(1200, BOTH, roles={"p2": "retiring"})],
+         SERVING, (3, 3)),
+        # -- it continues to count when its replicas fail, when it cannot be read, and after a restart
+        ([*LONG, Versions(1300, BOTH | {"p2": ("running", "ur")})], SERVING, (2, 3)),
+        ([*LONG, Versions(1300, BOTH | {"p2": ("errored", "uu")})], SERVING, (1, 3)),
+        ([*LONG, Versions(1300, BOTH | {"p2": ("running", None)})], SERVING, None),
+        ([*LONG, Versions(1300, {"p1": ("running", "r")}, complete=False), Versions(1400, BOTH)], SERVING, (3, 3)),
+        ([*LONG, Restart(1250), Listed(1260, "running"), Versions(1300, BOTH)], SERVING, (3, 3)),
+        # -- one that stops no longer does, nor one that is gone for a while
+        ([*LONG, Versions(1300, BOTH | {"p2": ("draining", "rr")})], OUTGOING, (1, 1)),
+        ([*LONG, Versions(1300, BOTH | {"p2": ("stopped", "")})], {"p1": "active", "p2": "other"}, (1, 1)),
+        ([*LONG, Versions(1300, {"p1": ("running", "r")}), Versions(1400, BOTH)], OUTGOING, (1, 1)),
+        # -- without ready replicas it does not serve, but does not drain either
+        ([Versions(0, BOTH), Versions(1200, BOTH | {"p2": ("running", "u")})], {"p1": "active", "p2": "other"}, (1, 1)),
+        ([Versions(0, BOTH), Versions(1200, BOTH | {"p2": ("running", None)})], {"p1": "active", "p2": "other"},
+         (1, 1)),
+        # -- a replacement and a drain change nothing
+        ([Listed(0, "running", replacement="switching"), *LONG], OUTGOING, (1, 1)),
+        ([Listed(0, "running", replacement="switching"), Versions(0, BOTH, roles={"p2": "candidate"}),
+          Versions(5000, BOTH, roles={"p2": "candidate"})], {"p1": "active", "p2": "candidate"}, (1, 1)),
+        ([*LONG, Listed(1250, "running", replacement="switching"), Versions(1300, BOTH)], SERVING, (3, 3)),
+        ([*LONG, Versions(1300, BOTH, active="p2")], {"p1": "outgoing", "p2": "active"}, (2, 2)),
+        ([*LONG, Versions(1300, BOTH, active="p2"), Versions(2500, BOTH, active="p2")],
+         {"p1": "serving", "p2": "active"}, (3, 3)),
+        ([Versions(0, BOTH | {"p2": ("Retiring", "r")}, roles={"p2": "retiring"})], OUTGOING, (1, 1)),
+    ],
+)  # fmt: skip
+def test_several_versions_may_serve_for_good(
+    moments: Sequence[Moment | Versions], roles: dict[str, str], ready: tuple[int, int] | None
+) -> None:
+    assert roles_after(*moments)[-1] == (roles, ready)
+
+
+def test_a_workload_is_down_only_if_no_version_that_serves_has_a_ready_replica() -> None:
+    known = step(Snapshot("acme"), Sweep((Workload("w", status="running", proton_id="p1"),), ()), 0.0)
+    unready, unread = ("running", "u"), ("running", None)
+    down = []
+    for read in (
+        *LONG,
+        Versions(1300, BOTH | {"p1": unready}),
+        Versions(1400, {"p1": unready, "p2": unread}),
+        Versions(1500, {"p1": unready, "p2": unready}),
+    ):
+        known = with_versions(known, read)
+        down.append(known.workloads["w"].ledger.serving.down)
+    assert down == [None, None, None, None, 1500]
 
 
 def test_a_read_that_confirms_what_is_known_changes_nothing() -> None:

@@ -37,6 +37,8 @@ POD = {
     "restarts": 3,
     "runs": [{"container": "main", "started": 102.0, "finished": 104.0, "reason": "Error", "exit_code": 1}],
     "words": "back-off",
+    "ended": "Error",
+    "exit_code": 1,
 }
 EVENT = {"type": "Scaled", "at": 150.0, "words": "by a user"}
 PAST = {
@@ -64,7 +66,6 @@ TRACKER = {
     "past": [PAST],
     "numbers": {"stop|p1|S": 2},
     "late": {"e2": EVENT},
-    "lost": {"pod-0": POD},
     "last": EVENT,
 }
 LEDGER = {
@@ -89,7 +90,9 @@ LEDGER = {
     },
     "judged": ["r0"],
     "rollout_failed": 5.0,
-    "rollout_completed": 4.5,
+    "rollout_order": 4.5,
+    "last_rollout": {"since": 3.0, "ended": 4.0, "created": 2.9, "before": 2.5, "inferred": True},
+    "failed_pods": {"pod-9": POD},
     "outcomes": {"completed": 2},
     "seen_events": ["e1"],
     "events": {"scaled": 1},
@@ -104,7 +107,17 @@ LEDGER = {
     "sharing_changes": 2,
     "gone": 8.0,
     "course": TRACKER,
-    "serving": {"down": 9.0, "unknown": 9.5, "ready": True, "protons": ["p1"], "stop": 8.5},
+    "serving": {
+        "down": 9.0,
+        "unknown": 9.5,
+        "ready": True,
+        "protons": ["p1"],
+        "stop": 8.5,
+        "active": "p1",
+        "beside": {"p2": 7.0},
+        "others": ["p2"],
+        "lasting": ["p2"],
+    },
 }
 TALLY = {"starts": {"counts": [1] + [0] * 9, "sum": 3.0}, "replacements": {"counts": [0] * 9 + [1], "sum": 9999.0}}
 

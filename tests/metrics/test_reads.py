@@ -114,7 +114,7 @@ def rich(n: int) -> WorkloadState:
         grants=(("g",), None)[n - 1],
         sharing_changes=n,
         tracker=EpisodeTracker(life=Episode("start", Mark(float(n)))),
-        serving=ServingRecord(down=float(n)),
+        serving=ServingRecord(down=float(n), others=(("p2",), ())[n - 1]),
     )
     metrics = RequestMetrics(100 * n, 2 * n * n, 3 * n * n, 5 * n * n, 1.0 * n, 2.0 * n, 7.0 * n)
     details = Details(
@@ -191,6 +191,12 @@ def _bases() -> Iterator[tuple[WorkloadState, WorkloadState]]:
     yield (
         first._replace(workload=workload(first.workload, runtime=fixed)),
         second._replace(workload=workload(second.workload, runtime=more)),
+    )
+    # Enough for the usage only if both protons serve.
+    enough = Runtime(container_groups=(Group(replica_count=2, resolved_bundle=Bundle("b", 0.15, 15, 1)),))
+    yield (
+        first._replace(workload=workload(first.workload, runtime=enough, replacement=None)),
+        second._replace(workload=workload(second.workload, runtime=enough, replacement=None)),
     )
     scaled = without.details._replace(pods=Pods((Proton(id="p1"),), {"p1": StatusDetails(replicas=())}))
     idle = first._replace(details=scaled)
