@@ -178,7 +178,7 @@ def terminated_reason(container: Container) -> str | None:
 def stopped(proton: Proton, container: Container) -> bool:
     """Whether the last termination of a container is the stop of its proton, which ends processes by a signal.
 
-    That is no fault.
+    Such a termination is not a fault.
     """
     last = container.last_state
     code = container.exit_code if last is None else last.exit_code
