@@ -72,9 +72,8 @@ class Alert(NamedTuple):
 
     @property
     def pods(self) -> bool:
-        """Whether it reads data about pods."""
-        conditions = (self.condition, *(level.when for level in self.levels if level.when is not None))
-        return any("pods" in metric.reads for condition in conditions for metric in condition.metrics())
+        """Whether its condition reads data about pods; its severities may do so as well."""
+        return any("pods" in metric.reads for metric in self.condition.metrics())
 
 
 LIMITS: tuple[Limit, ...] = (
