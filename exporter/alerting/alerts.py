@@ -231,18 +231,17 @@ PAGE_IF_IMPORTANT_AND_HALVED = (
     *TICKET,
 )
 
-# When one recovery ends several conditions, data about them arrives within a minute and a half, about requests within
-# three minutes. What mutes others is kept longer than they are by more than that, and a page longer than a ticket,
+# When one recovery ends several conditions, data about them arrives within a minute, about requests within two. What mutes others is kept longer than they are by more than that, and a page longer than a ticket,
 # which it mutes: so the end of an alert never unmutes one that is over too. tests/alerting/test_mutes.py checks it. No
 # more than a quarter of an hour lies between them: later an Alertmanager would not send an end that was muted.
-_OF_FLEET = Keep(critical=1320)
-_OF_DOWN = Keep(critical=1230, warning=660)
-_OF_CAUSE = Keep(critical=1140, warning=570)
-_OF_STATE = Keep(critical=1050, warning=480)
-_OF_REQUESTS = Keep(critical=960)
-_OF_BUDGET = Keep(critical=750, warning=480)
-_OF_USE = Keep(warning=1800)
-_OF_TOKEN, _OF_API, _OF_DATA = Keep(critical=1200), Keep(critical=1080), Keep(critical=900)
+_OF_FLEET = Keep(critical=900)
+_OF_DOWN = Keep(critical=840, warning=480)
+_OF_CAUSE = Keep(critical=780, warning=420)
+_OF_STATE = Keep(critical=720, warning=360)
+_OF_REQUESTS = Keep(critical=660)
+_OF_BUDGET = Keep(critical=540, warning=360)
+_OF_USE = Keep(warning=900)
+_OF_TOKEN, _OF_API, _OF_DATA = Keep(critical=660), Keep(critical=600), Keep(critical=540)
 
 # Causes wait a minute less than their consequences: rule groups are evaluated at different times, and an Alertmanager
 # can only mute alerts that it has not notified yet.

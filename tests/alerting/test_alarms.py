@@ -88,10 +88,10 @@ SOME_CRASH = f"{CRASHES}:warning"
         ([YES] * 6 + [None], "pppppFe"),
         ([YES] * 6 + [NO] * 16, "pppppF" + "e" * 15 + "-"),
         ([subject("DataRobotWorkloadVanished:warning")], "F"),
-        # What comes back while it is kept, eight or nine minutes, is the same incident.
-        ([subject(SLOW)] * 11 + [NO] * 9, "ppppppppppFFFFFFFFee"),
-        ([subject(SOME_CRASH)] * 5 + [NO] * 11, "ppppFFFFFFFFFFee"),
-        ([subject(SOME_CRASH)] * 5 + ([NO] * 9 + [subject(SOME_CRASH)]) * 3, "pppp" + "F" * 31),
+        # What comes back while it is kept, six or seven minutes, is the same incident.
+        ([subject(SLOW)] * 11 + [NO] * 7, "ppppppppppFFFFFFee"),
+        ([subject(SOME_CRASH)] * 5 + [NO] * 8, "ppppFFFFFFFee"),
+        ([subject(SOME_CRASH)] * 5 + ([NO] * 6 + [subject(SOME_CRASH)]) * 3, "pppp" + "F" * 22),
         ([subject(SOME_CRASH)] * 4 + [NO], "pppp-"),
         ([subject(CRASHES)] * 5 + [subject(pods_recent=False)] * 3, "ppppFFFF"),
         ([subject(CRASHES)] * 5 + [subject(recent=False)] * 2, "ppppFFF"),
@@ -228,12 +228,12 @@ def test_an_alarm_about_sweeps_does_not_keep_its_state_without_recent_data() -> 
     failing = fleet(sweep=SweepStatus("timeout", 999.0, 30.0), recent=False)
     healthy = fleet(recent=False)
     known: Alarms = {}
-    for number, each in enumerate([failing] * 4 + [healthy] * 19):
+    for number, each in enumerate([failing] * 4 + [healthy] * 11):
         known = next_alarms(
             known, subjects.subjects([each], ExporterStatus(), OPTIONS, number * EVERY), OPTIONS, number * EVERY
         )
     unreachable = next(alarm for alarm in known.values() if alarm.alert == "DataRobotApiUnreachable")
-    assert (unreachable.fired, unreachable.held, unreachable.ended) == (180.0, 180.0, 1260.0)
+    assert (unreachable.fired, unreachable.held, unreachable.ended) == (180.0, 180.0, 780.0)
 
 
 CRASHING = container(ready=False, status="waiting", reason="CrashLoopBackOff")
@@ -264,11 +264,11 @@ def crash_loop_states(*unread: str, recovers: bool = False) -> str:
     [
         ([""] * 12, False, "ppppFFFFFFFF"),
         (["o"] * 12, False, "ppppFFFFFFFF"),
-        (["o"] * 19, True, "pppp" + "F" * 13 + "ee"),
+        (["o"] * 16, True, "pppp" + "F" * 10 + "ee"),
         # Keeps its state for ten minutes, as rules do, and then for as long as each time: there is no more data.
-        ([""] * 6 + ["p"] * 21, False, "pppp" + "F" * 21 + "ee"),
+        ([""] * 6 + ["p"] * 18, False, "pppp" + "F" * 18 + "ee"),
         ([""] * 6 + ["po"] * 6 + [""] * 2, False, "ppppFFFFFFFFFF"),
-        ([""] * 6 + ["p"] * 6 + [""] * 11, True, "pppp" + "F" * 17 + "ee"),
+        ([""] * 6 + ["p"] * 6 + [""] * 8, True, "pppp" + "F" * 14 + "ee"),
         (["p"] * 12, False, "-" * 12),
     ],
     ids=[

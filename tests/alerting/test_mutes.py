@@ -11,7 +11,7 @@ import pytest
 from exporter.alerting.alerts import ALERTS, Alert
 from exporter.alerting.mutes import MUTES, Mute
 
-OF_THE_LIST_AND_PODS, OF_REQUESTS = 90.0, 180.0
+OF_THE_LIST_AND_PODS, OF_REQUESTS = 60.0, 120.0
 """Seconds between the times at which two conditions end after the same recovery."""
 REQUESTS = {"DataRobotWorkloadNotServing", "DataRobotErrorBudgetBurnFast", "DataRobotErrorBudgetBurnSlow"}
 FACTS_OF_THEIR_OWN = {

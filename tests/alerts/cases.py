@@ -88,8 +88,8 @@ class Case(NamedTuple):
         return self.keep[(variant.severity or self.severity) != "critical"]
 
 
-FLEET, DOWN_FOR, CAUSE, STATE, ERRORS = (1320, 0), (1230, 660), (1140, 570), (1050, 480), (960, 0)
-BUDGET, USE = (750, 480), (0, 1800)
+FLEET, DOWN_FOR, CAUSE, STATE, ERRORS = (900, 0), (840, 480), (780, 420), (720, 360), (660, 0)
+BUDGET, USE = (540, 360), (0, 900)
 WHO = "Workload churn (w1) of account acme "
 ACCOUNT = {"account": "acme"}
 NO_LABELS: Mapping[str, str] = {}
@@ -492,10 +492,10 @@ CASES: tuple[Case, ...] = (
         who={"instance": "a:1", "job": "datarobot"},
         says="Prometheus cannot scrape the exporter a:1: no workload is monitored.",
         silent={"up": {"up": 1.0}}),
-    Case("DataRobotApiUnreachable", "critical", {f"{X}api_up": 0.0}, wait=180, keep=(1080, 0), who=ACCOUNT,
+    Case("DataRobotApiUnreachable", "critical", {f"{X}api_up": 0.0}, wait=180, keep=(600, 0), who=ACCOUNT,
         says="No sweep of account acme completes; datarobot_exporter_sweep_failures_total has the reason.",
         silent={"it answers": {f"{X}api_up": 1.0}, "not reported": {f"{X}api_up": None}}),
-    Case("DataRobotDataStale", "critical", swept(Ago(0)), wait=60, after=180, keep=(900, 0), who=ACCOUNT,
+    Case("DataRobotDataStale", "critical", swept(Ago(0)), wait=60, after=180, keep=(540, 0), who=ACCOUNT,
         says=lambda at: f"The last complete sweep of account acme was {at // 60:.0f}m {at % 60:.0f}s ago.",
         also={"a longer interval": Also(swept(Ago(0), 60), after=360),
             "no sweep was ever complete": Also({**NEVER, BEGUN: Ago(0)}),
@@ -511,7 +511,7 @@ CASES: tuple[Case, ...] = (
             f'{X}sweep_last_success_timestamp_seconds{{lane="slow"}}': Ago(9000)}}),
     Case("DataRobotTokenRejected", "critical",
         {f"{X}api_up": 0.0, f'{X}sweep_failures_total{{lane="status",reason="auth"}}': Grows(1)}, wait=120,
-        keep=(1200, 0), who=ACCOUNT,
+        keep=(660, 0), who=ACCOUNT,
         says="The API rejects the token of account acme: it was revoked, has expired, or lacks a permission.",
         also={"forbidden": Also({f'{X}sweep_failures_total{{lane="status",reason="auth"}}': 0.0,
             f'{X}sweep_failures_total{{lane="status",reason="forbidden"}}': Grows(1)}),
