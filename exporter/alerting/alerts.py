@@ -91,10 +91,10 @@ LIMITS: tuple[Limit, ...] = (
     ),
     Limit("snapshot_seconds", 900, "while a workload starts, its pods change every few minutes"),
     Limit("crashed_seconds", 600, "the back-off between two starts of a container grows to five minutes"),
-    Limit("restarts_seconds", 900, "three restarts of one container within fifteen minutes are no accident"),
+    Limit("restarts_seconds", 1800, "three restarts of one container within half an hour are no accident"),
     Limit(
         "oom_seconds",
-        3600,
+        1800,
         "a container that was killed once for using too much memory is worth a ticket, but not one that stays open",
     ),
     Limit("degraded_ratio", 0.5, "with half of the replicas lost, it cannot wait until morning"),
@@ -104,6 +104,7 @@ LIMITS: tuple[Limit, ...] = (
     Limit("client_error_ratio", 0.5, "every other request rejected is more than the usual noise of callers"),
     Limit("requests", 20, "with fewer requests in a window, a ratio is not meaningful"),
     Limit("burn_errors", 10, "with fewer server errors in the long window, no error budget is in danger"),
+    Limit("burn_requests", 50, "with fewer requests in a window of half an hour or more, a ratio is not meaningful"),
     Limit(
         "ready_seconds",
         360,
@@ -158,7 +159,8 @@ def _burns(factor: str, short: str, long: str, now: str) -> Condition:
     met = (_share("server_error", long) > budget) & (_requests(long) * _share("server_error", long) >= T("burn_errors"))
     if short != now:
         met = met & (_share("server_error", short) > budget)
-    return met & (_requests(short) >= T("requests")) & (_share("server_error", now) > budget)
+    enough = T("requests" if short == "5m" else "burn_requests")
+    return met & (_requests(short) >= enough) & (_share("server_error", now) > budget)
 
 
 _SERVING = "active|serving"
@@ -182,11 +184,10 @@ _FEWER_READY = _READY < _LEAST
 _JUST_READY = NOW - M("workload_ready_since_timestamp_seconds") < T("ready_seconds")
 _DOWN = _DOWN_SINCE > 0
 _FAILED = _status(*(name for name in models.of_group("failed") if name != "terminated"))
-_ONLY_ERRORS = (
-    ((_requests("5m") >= T("requests")) & (_share("server_error", "5m") > T("server_error_ratio")))
-    .unless(_OFF)
-    .unless(_JUST_READY)
-)
+_RESTARTING_FOR = NOW - M("workload_restarting_since_timestamp_seconds")
+_CRASHED = NOW - M("container_last_terminated_timestamp_seconds") < T("crashed_seconds")
+_MOSTLY_ERRORS = (_requests("5m") >= T("requests")) & (_share("server_error", "5m") > T("server_error_ratio"))
+_ONLY_ERRORS = _MOSTLY_ERRORS.unless(_OFF).unless(_JUST_READY).unless(_DOWN)
 _FAILING = _FAILED | _status("interrupted") | _DOWN | _ONLY_ERRORS
 
 _SLOW_TO_START = (M("workload_replica_gpus") > 0) | M("workload_info", workload_type="nim|NIM").is_(1)
@@ -217,8 +218,17 @@ PAGE_IF_RUNNING_OR_IMPORTANT = (
     # The list is read more often than pods: while a workload recovers, its status is right before its replicas are.
     Level(
         "critical",
-        _IMPORTANT | (_RUNNING & (_IN_STATE > T("running_seconds"))),
-        f"{_IF_IMPORTANT} or its status has been running for `running_seconds`",
+        _IMPORTANT | (_RUNNING & (_IN_STATE > T("running_seconds"))) | _MOSTLY_ERRORS,
+        f"{_IF_IMPORTANT}, or its status has been running for `running_seconds`, or most requests fail",
+    ),
+    *TICKET,
+)
+PAGE_IF_IMPORTANT_AND_DOWN_AT_TIMES = (
+    Level(
+        "critical",
+        _IMPORTANT.unless(_KNOWN_READY / _LEAST >= T("degraded_ratio"))
+        | (_IMPORTANT & (NOW - M("workload_ready_since_timestamp_seconds") < T("crashed_seconds"))),
+        f"{_IF_IMPORTANT}, unless `degraded_ratio` of its replicas are ready and it has served for `crashed_seconds`",
     ),
     *TICKET,
 )
@@ -231,17 +241,18 @@ PAGE_IF_IMPORTANT_AND_HALVED = (
     *TICKET,
 )
 
-# When one recovery ends several conditions, data about them arrives within a minute, about requests within two. What mutes others is kept longer than they are by more than that, and a page longer than a ticket,
-# which it mutes: so the end of an alert never unmutes one that is over too. tests/alerting/test_mutes.py checks it. No
-# more than a quarter of an hour lies between them: later an Alertmanager would not send an end that was muted.
-_OF_FLEET = Keep(critical=900)
-_OF_DOWN = Keep(critical=840, warning=480)
-_OF_CAUSE = Keep(critical=780, warning=420)
-_OF_STATE = Keep(critical=720, warning=360)
-_OF_REQUESTS = Keep(critical=660)
-_OF_BUDGET = Keep(critical=540, warning=360)
-_OF_USE = Keep(warning=900)
-_OF_TOKEN, _OF_API, _OF_DATA = Keep(critical=660), Keep(critical=600), Keep(critical=540)
+# When one recovery ends several conditions, data about them arrives within a minute, about requests within two. What
+# mutes others is kept longer than they are by more than that, and a page longer than a ticket, which it mutes: so the
+# end of an alert never unmutes one that is over too. tests/alerting/test_mutes.py checks it.
+_OF_FLEET = Keep(critical=780)
+_OF_DOWN = Keep(critical=720, warning=360)
+_OF_CAUSE = Keep(critical=660, warning=300)
+_OF_STATE = Keep(critical=600, warning=240)
+_OF_REQUESTS = Keep(critical=540)
+_OF_BUDGET = Keep(critical=420, warning=240)
+_OF_UNREADABLE = Keep(critical=600, warning=360)
+_OF_USE = Keep(warning=600)
+_OF_TOKEN, _OF_API, _OF_DATA = Keep(critical=600), Keep(critical=540), Keep(critical=480)
 
 # Causes wait a minute less than their consequences: rule groups are evaluated at different times, and an Alertmanager
 # can only mute alerts that it has not notified yet.
@@ -265,19 +276,23 @@ ALERTS: tuple[Alert, ...] = (
         since=_SINCE),
     Alert("DataRobotWorkloadStopped", "workload",
         (_status("stopped", "suspended") & _IMPORTANT & _CHANGE_OBSERVED & (_IN_STATE < T("stopped_seconds")))
-        .unless(_DRAFT).unless(M("workload_event_last_timestamp_seconds", event="stopped") > _SINCE - 300),
+        .unless(_DRAFT).unless(_LEAST.is_(0))
+        .unless(M("workload_event_last_timestamp_seconds", event="stopped") > _SINCE - 300),
         TICKET, 300,
         "An important workload was stopped.",
         "was stopped or suspended within the last few minutes. If this was not intended, start it again; only the "
         "person or platform that suspended it can lift a suspension."),
-    Alert("DataRobotWorkloadUnreadable", "workload", M("workload_fresh", part="list").is_(0),
-        (Level("critical", _CRITICAL & _status("unknown"),
+    Alert("DataRobotWorkloadUnreadable", "workload",
+        M("workload_fresh", part="list").is_(0)
+        | (_status("unknown", "other") & _CHANGE_OBSERVED & (_IN_STATE > 300)).unless(_LIVE >= 0),
+        (Level("critical", _CRITICAL & _status("unknown", "other"),
                "the workload is of critical importance and its status is no longer known"), *TICKET), 300,
-        "The state of a workload cannot be read.",
-        "has values in the workload list that the exporter cannot read. Their last readable values are shown for up "
-        "to 15 minutes; after that they are unknown.", _OF_STATE),
+        "The state of a workload is not known.",
+        "has values in the workload list that the exporter cannot read, or an unknown status and no pods reported. The "
+        "last readable values are shown for up to 15 minutes; after that they are unknown.", _OF_UNREADABLE),
     Alert("DataRobotWorkloadVanished", "workload",
-        (NOW - M("workload_vanished_timestamp_seconds", status="running")) < T("vanished_seconds"), TICKET, 0,
+        (NOW - M("workload_vanished_timestamp_seconds", status="running", answer="not_found|forbidden|"))
+        < T("vanished_seconds"), TICKET, 60,
         "A running workload disappeared from the list: it was deleted or is no longer shared.",
         "was running and is missing from two complete sweeps: it was deleted, or is no longer shared with the "
         "token's user."),
@@ -339,9 +354,8 @@ ALERTS: tuple[Alert, ...] = (
         "has been in replacement for longer than expected; two versions occupy capacity.", _OF_STATE),
     # -- replicas and containers
     Alert("DataRobotContainerCrashLooping", "workload",
-        _waits("CrashLoopBackOff") | (NOW - M("workload_third_last_restart_timestamp_seconds") < T("restarts_seconds"))
-        | ((NOW - M("container_last_terminated_timestamp_seconds") < T("crashed_seconds")) & _FEWER_READY),
-        PAGE_IF_IMPORTANT_AND_HALVED, 240,
+        _waits("CrashLoopBackOff") | (_CRASHED & (_RESTARTING_FOR < T("restarts_seconds")))
+        | (_CRASHED & _FEWER_READY), PAGE_IF_IMPORTANT_AND_DOWN_AT_TIMES, 240,
         "A container of a workload exits and restarts repeatedly.",
         "has a container that exits soon after each start. Check its last exit code and its log.", _OF_CAUSE),
     Alert("DataRobotContainerOOMKilled", "workload",
@@ -391,7 +405,7 @@ ALERTS: tuple[Alert, ...] = (
     # -- performance
     Alert("DataRobotErrorBudgetBurnFast", "workload",
         (_burns("burn_fast", "5m", "1h", now="5m") | _burns("burn_steady", "30m", "6h", now="5m"))
-        .unless(_OFF).unless(_JUST_READY), PAGE, 240,
+        .unless(_OFF).unless(_JUST_READY).unless(_DOWN), PAGE, 120,
         "A workload will use up its error budget within hours or days.",
         "responds to so many requests with server errors that its monthly error budget will be used up within hours "
         "or days.", _OF_BUDGET),
@@ -403,7 +417,7 @@ ALERTS: tuple[Alert, ...] = (
         _OF_BUDGET),
     Alert("DataRobotWorkloadLatencyHigh", "workload",
         (M("workload_window_response_seconds", quantile="0.95", window="5m") > T("p95_response"))
-        & (_requests("5m") >= T("requests")), TICKET, 600,
+        & (_requests("5m") >= T("requests")), TICKET, 480,
         "A workload responds slowly.",
         "takes {{ $value | humanizeDuration }} or more to respond to one request in twenty.", _OF_BUDGET),
     Alert("DataRobotWorkloadRefusesCallers", "workload",

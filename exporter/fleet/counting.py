@@ -222,7 +222,7 @@ def with_pods(ledger: Ledger, read: Pods, now: float) -> Ledger:
             restarts.setdefault(name, 0)
             more = 0 if count is None else count - was if count >= was else count
             restarts[name] += more
-            restarted = (*(known.restarted if known is not None else ()), *[now] * min(more, SOME_RESTARTS))
+            restarted = (*(known.restarted if known is not None else ()), *([now] if more else []))
             reason = None if stopped(proton, container) else terminated_reason(container)
             if finished and finished != ended and reason is not None:
                 reasons = ends.setdefault(name, {})

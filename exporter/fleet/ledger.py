@@ -23,8 +23,8 @@ REPLACEMENT_OUTCOMES = ("completed", "errored", "reverted", "cancelled", "unknow
 DURATION_BUCKETS = (30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0)
 
 
-SOME_RESTARTS = 3
-"""So many restarts of one container within a short time are no accident."""
+SOME_RESTARTS, RESTARTING_SECONDS = 3, 300.0
+"""A container that was restarted so many times, over at least so long, restarts again and again."""
 
 
 class ReplacementCursor(Stored, frozen=True):
@@ -49,8 +49,8 @@ class ReplacementCursor(Stored, frozen=True):
 class ContainerCursor(Stored, frozen=True):
     """One container of one pod as last read; `missing`: since when it is no longer listed.
 
-    `proton`: the proton of the pod; empty if written by an older version. `restarted`: when its last `SOME_RESTARTS`
-    restarts were observed.
+    `proton`: the proton of the pod; empty if written by an older version. `restarted`: when it was last observed
+    to have restarted, `SOME_RESTARTS` times at most.
     """
 
     restarts: int = 0

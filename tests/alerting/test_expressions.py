@@ -25,7 +25,7 @@ from exporter.fleet.workload_state import Account
 from exporter.metrics.account_families import AccountFacts, use
 from tests.make import sight
 
-WRITING = Writing('job="x"', {"oom_seconds": 3600, "limit_ratio": 0.9}, scale=10)
+WRITING = Writing('job="x"', {"oom_seconds": 1800, "limit_ratio": 0.9}, scale=10)
 BY = "by (account, workload, workload_id)"
 SEEN = sight(Workload(id="w", name="shop", status="running", importance="high"), since=100.0, first=50.0)
 CONTEXT = WorkloadContext(SEEN, 160.0, DEFAULTS)
@@ -47,7 +47,7 @@ ONE, TWO = STATUS.is_(1), SINCE > 0
         ),
         (MISSING, f'max {BY} (datarobot_workload_vanished_timestamp_seconds{{job="x"}})', None),
         (NOW, "time()", 160.0),
-        (Threshold("oom_seconds"), "360", 3600.0),
+        (Threshold("oom_seconds"), "180", 1800.0),
         (Threshold("limit_ratio"), "0.9", 0.9),
         (NOW - 10, "time() - 10", 150.0),
         ((NOW - 10) * (NOW + 1), "(time() - 10) * (time() + 1)", 24150.0),

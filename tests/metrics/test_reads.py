@@ -116,7 +116,7 @@ def rich(n: int) -> WorkloadState:
         tracker=EpisodeTracker(life=Episode("start", Mark(float(n)))),
         starting=float(n),
         pods={
-            f"pod-{proton}/main": ContainerCursor(3, proton=proton, restarted=(n + at,) * 3)
+            f"pod-{proton}/main": ContainerCursor(3, proton=proton, restarted=(n + at, 200.0, 400.0))
             for proton, at in (("p1", 0.0), ("p2", 10.0))
         },
         serving=ServingRecord(up=float(n), fewer=float(n), down=float(n), others=(("p2",), ())[n - 1]),
