@@ -32,6 +32,7 @@ OPTIONS = Options(
     runbooks="https://runbooks.example.test/",
     dashboards="https://grafana.example.test",
     console="https://dr.example.test",
+    owner_tags=("owner", "team"),
 )
 WANTS = Wants(frozenset({"critical", "warning"}))
 HEALTHY = next(story for story in STORIES if story.name == "healthy")
@@ -98,7 +99,7 @@ def paged(simulator: Simulator, play: Callable[[Stage, Pager], Any]) -> tuple[No
             report=stage.report,
             options=OPTIONS,
             receivers=[Receiver("on-call", send, subscription)],
-            evidence=lambda state, now: evidence(diagnosis(state, now, OPTIONS)),
+            evidence=lambda state, now, alert: evidence(diagnosis(state, now, OPTIONS, recovering=alert)),
             account_evidence=lambda alert, fleet, now: account_evidence(alert, fleet, OPTIONS, now),
             fleets=lambda: [stage.monitor.fleet],
             exporter=ExporterStatus,
