@@ -105,9 +105,12 @@ def status_group(state: WorkloadState) -> str:
 
 
 def last_group(state: WorkloadState) -> str:
-    """The group of the status; while the status is unknown, the last known group; empty if none was ever known."""
-    group = status_group(state)
-    return state.ledger.group if group == "indeterminate" else group
+    """The group of the status; while the status is unknown, the last known group; empty if none was ever known.
+
+    A workload that is being replaced stays up while its status is a starting one.
+    """
+    group, before = status_group(state), state.ledger.group
+    return before if group == "indeterminate" or (group == "starting" and before == "up") else group
 
 
 def is_up(state: WorkloadState) -> bool:
