@@ -74,8 +74,9 @@ class WorkloadState(NamedTuple):
     """One workload of an account. `vanished`: the second complete sweep without it, seconds since the epoch.
 
     `gone_because`: the API's response for one that vanished: ``not_found``, ``forbidden``, or empty if unknown.
-    `catalogue`: ids of the available resource bundles; None: unknown. `held`: unreadable fields of the list item ->
-    since when; `exporter.fleet.reconcile` keeps their previous values for a while. ``$``: the whole item is unreadable.
+    `catalogue`: ids of the resource bundles offered to workloads; None: unknown. `held`: unreadable fields of the list
+    item -> since when; `exporter.fleet.reconcile` keeps their previous values for a while. ``$``: the whole item is
+    unreadable.
     """
 
     account: str
