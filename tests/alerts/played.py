@@ -74,7 +74,7 @@ def notified(story: Story, *, ahead: float = 0.0, odd: frozenset[str] = frozense
                 await pager.notify()
 
             await stage.run(ends - 30, evaluate)
-            if not story.once:
+            if not story.once or story.seconds == float("inf"):
                 world.actor(0).story = HEALTHY
             while pager.state.notified["on-call"] and stage.now < ends + ENDS_WITHIN:
                 await stage.run(stage.now + 600, evaluate)
