@@ -75,16 +75,10 @@ _NO_LEDGER = Ledger(0.0, 0.0)
 class WorkloadState(NamedTuple):
     """One workload of an account. `vanished`: the second complete sweep without it, seconds since the epoch.
 
-<<<<<<< HEAD
-    `gone_because`: the API's response for one that vanished: ``not_found``, ``forbidden``, or empty if unknown.
-    `catalogue`: ids of the resource bundles offered to workloads; `replicas_limit`: the most replicas that the account
-    allows a workload; None: unknown. `held`: unreadable fields of the list
-=======
-    `gone_because`: the API's response for one that vanished, one of `GONE_REASONS`.
-    `catalogue`: ids of the resource bundles offered to workloads; None: unknown. `held`: unreadable fields of the list
->>>>>>> main
-    item -> since when; `exporter.fleet.reconcile` keeps their previous values for a while. ``$``: the whole item is
-    unreadable.
+    `gone_because`: the API's response for one that vanished, one of `GONE_REASONS`. `catalogue`: ids of the resource
+    bundles offered to workloads; `replicas_limit`: the most replicas that the account allows a workload; None: unknown.
+    `held`: unreadable fields of the list item -> since when; `exporter.fleet.reconcile` keeps their previous values for
+    a while. ``$``: the whole item is unreadable.
     """
 
     account: str
