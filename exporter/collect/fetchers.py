@@ -51,7 +51,7 @@ Rejects = tuple[Reject, ...]
 
 
 class Poll(NamedTuple):
-    """A poll of one part of one workload at `now`, in seconds since the epoch.
+    """A poll of one part of one workload at `now`, in seconds since the epoch on the local clock.
 
     `quantiles` of the response time; `slow` is the threshold of slow requests, in seconds.
     """
@@ -66,6 +66,11 @@ class Poll(NamedTuple):
     def id(self) -> str:
         """The workload's id."""
         return self.state.workload.id
+
+    @property
+    def api_now(self) -> float:
+        """The present on the API's clock."""
+        return self.now + self.state.ahead
 
 
 Fetcher = Callable[[Poll], Awaitable[tuple[Any, Rejects]]]
@@ -146,7 +151,7 @@ async def _events(poll: Poll) -> tuple[tuple[Event, ...], Rejects]:
         if listed.size < PAGE or any(event.id in known for event in listed.items):
             break
     created = poll.state.workload.created_at
-    return tuple(dated(event, created, poll.now) for event in found), tuple(rejects)
+    return tuple(dated(event, created, poll.api_now) for event in found), tuple(rejects)
 
 
 async def _replacement(poll: Poll) -> tuple[Replacement | None, Rejects]:
@@ -160,14 +165,17 @@ async def _replacement(poll: Poll) -> tuple[Replacement | None, Rejects]:
 
 
 def window_of(name: str, now: float) -> tuple[float, float]:
-    """Start and end of the last complete window: whole minutes, so that two exporters request the same."""
+    """Start and end of the last complete window on the API's clock, on which it is `now`.
+
+    Whole minutes, so that two exporters request the same.
+    """
     end = math.floor((now - STATS_DELAY_SECONDS) / 60) * 60.0
     return end - WINDOWS[name], end
 
 
 def _stats(name: str) -> Fetcher:
     async def fetch(poll: Poll) -> tuple[Window, Rejects]:
-        start, end = window_of(name, poll.now)
+        start, end = window_of(name, poll.api_now)
         protons = _serving(poll.state)
         window: Params = {"startTime": rfc3339(start), "endTime": rfc3339(end)}
         parts: list[RequestMetrics] = []
@@ -188,7 +196,8 @@ def _stats(name: str) -> Fetcher:
                 milliseconds = models.finite(metrics.response_time)
                 if shown and metrics.total_requests and milliseconds is not None:
                     times.append((quantile, milliseconds / 1000))
-        return Window(start, end, _sum(parts), tuple(times), tuple(protons)), tuple(rejects)
+        ahead = poll.state.ahead
+        return Window(start - ahead, end - ahead, _sum(parts), tuple(times), tuple(protons)), tuple(rejects)
 
     return fetch
 
@@ -235,7 +244,7 @@ class _Values(models.ApiObject, frozen=True):
 
 
 async def _usage(poll: Poll) -> tuple[tuple[OtelValue, ...], Rejects]:
-    end = math.floor((poll.now - 30) / 60) * 60.0
+    end = math.floor((poll.api_now - 30) / 60) * 60.0
     params: Params = {"startTime": rfc3339(end - 300), "endTime": rfc3339(end)}
     route = "/otel/workload/{id}/metrics/autocollectedValues"
     read = one((await poll.client.get(route, params, id=poll.id)).body, _Values)

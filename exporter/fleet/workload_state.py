@@ -76,6 +76,7 @@ class WorkloadState(NamedTuple):
     `gone_because`: the API's response for one that vanished: ``not_found``, ``forbidden``, or empty if unknown.
     `catalogue`: ids of the available resource bundles; None: unknown. `held`: unreadable fields of the list item ->
     since when; `exporter.fleet.reconcile` keeps their previous values for a while. ``$``: the whole item is unreadable.
+    `ahead`: seconds that the API's clock is ahead of the local one.
     """
 
     account: str
@@ -86,6 +87,15 @@ class WorkloadState(NamedTuple):
     gone_because: str = ""
     catalogue: frozenset[str] | None = None
     held: Mapping[str, float] = {}
+    ahead: float = 0.0
+
+    def at(self, reported: str | None) -> float | None:
+        """The local time of a timestamp that the API reports; None: none is reported.
+
+        All reported times are compared with local ones through this, because the clocks may differ by minutes.
+        """
+        at = models.timestamp(reported)
+        return None if at is None else at - self.ahead
 
 
 class Account(NamedTuple):
@@ -309,9 +319,7 @@ def draft_expiry(state: WorkloadState) -> float | None:
         return None
     proton = active(state)
     reported = (proton.running_since, proton.created_at) if proton is not None else ()
-    began = next(
-        (at for text in (*reported, state.workload.created_at) if (at := models.timestamp(text)) is not None), None
-    )
+    began = next((at for text in (*reported, state.workload.created_at) if (at := state.at(text)) is not None), None)
     if began is None:
         return None
     expiry = began + models.DRAFT_LIFETIME_SECONDS

@@ -34,6 +34,9 @@ Part = (
 DETAIL_FIELDS: tuple[Part, ...] = (
     "pods", "windows", "usage", "quotas", "grants", "replacement", "fresh", "refused", "polled"
 )  # fmt: skip
+ALL_PARTS: frozenset[Part] = frozenset(
+    ("workload", "runtime", "vanished", "catalogue", "ledger", "held", *DETAIL_FIELDS)
+)
 COMMON_LABELS = ("account", "workload", "workload_id")
 
 

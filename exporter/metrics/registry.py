@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from exporter.fleet.workload_state import WorkloadState
 from exporter.metrics.account_families import ACCOUNTS, AccountFamily
 from exporter.metrics.detail_families import DETAILED
-from exporter.metrics.family import DETAIL_FIELDS, PROFILES, Family, Part, Profile, Samples, view
+from exporter.metrics.family import ALL_PARTS, DETAIL_FIELDS, PROFILES, Family, Part, Profile, Samples, view
 from exporter.metrics.list_families import LISTED
 
 FAMILIES: tuple[Family, ...] = (*LISTED, *DETAILED)
@@ -17,6 +17,8 @@ VANISHED_FAMILIES = {"datarobot_workload_vanished_timestamp_seconds", "datarobot
 
 def changed(before: WorkloadState, now: WorkloadState) -> frozenset[Part]:
     """Which parts of a workload differ."""
+    if before.ahead != now.ahead:
+        return ALL_PARTS  # all reported times differ
     parts: list[Part] = []
     if before.workload != now.workload:
         parts.append("workload")

@@ -68,11 +68,37 @@ def test_a_clock_step_is_followed_after_twenty_responses(
     assert abs(found - new) <= 1.0
 
 
+def counted(*offsets: float, seconds: float = 0.0) -> list[float]:
+    """What counts after each response of a clock that is ahead by these offsets."""
+    skew, found = Skew(), []
+    for offset in offsets:
+        skew = skew.with_response(NOW + offset - 0.5, NOW, seconds)
+        found.append(skew.counts)
+    return found
+
+
 @pytest.mark.parametrize(
-    ("offset", "counts"), [(0.0, 0.0), (2.0, 0.0), (-2.0, 0.0), (2.1, 2.1), (-3.0, -3.0), (3600.0, 3600.0)]
+    ("offset", "counts"), [(0.0, 0.0), (2.0, 0.0), (-2.0, 0.0), (2.1, 2.0), (-3.0, -3.0), (300.4, 300.0)]
 )
 def test_local_time_is_corrected_if_the_clocks_differ_by_more_than_two_seconds(offset: float, counts: float) -> None:
-    assert Skew((offset,)).counts == counts
+    assert counted(offset) == [counts]
+
+
+def test_the_correction_does_not_follow_the_noise_of_the_offset() -> None:
+    """Otherwise every reported time would change with each sweep."""
+    assert counted(300.0, 301.4, 299.0, 298.3, 301.9) == [300.0] * 5
+    assert counted(2.4, 1.9, 1.5, 2.9, 0.6) == [2.0] * 5
+    assert counted(0.0, 1.9, -1.9, 2.0, -2.0) == [0.0] * 5
+
+
+def test_a_step_of_the_clock_is_corrected_after_three_responses() -> None:
+    assert counted(*[300.0] * 20, 0.0, 0.0, 0.0)[-4:] == [300.0, 300.0, 300.0, 0.0]
+
+
+def test_a_slow_response_proves_no_offset() -> None:
+    """Its header was written at some moment of the request."""
+    assert counted(-30.0, -30.0, seconds=60.0) == [0.0, 0.0]
+    assert counted(300.0, seconds=60.0) == [300.0]
 
 
 def test_nothing_is_corrected_before_the_first_response() -> None:
