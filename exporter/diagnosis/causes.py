@@ -62,6 +62,13 @@ def _unread(*reasons: str) -> Test:
     return lambda facts: facts.unreadable in reasons if reasons else bool(facts.unreadable)
 
 
+def _too_few_pods(facts: Facts) -> bool:
+    """Whether there are fewer pods of the serving version than needed, and all of them are ready."""
+    replicas = facts.replicas
+    ready = replicas.ready or 0
+    return bool(ready) and ready == replicas.live and ready < (replicas.least or 0)
+
+
 def _pods_healthy(facts: Facts) -> bool:
     """Whether all pods of the serving version exist and are ready."""
     replicas = facts.replicas
@@ -133,7 +140,7 @@ CAUSES: tuple[Cause, ...] = (
         "DataRobotWorkloadStuckStopping"),
     # -- shown by its pods
     Cause("exit_error_since_change", _CRASHES_NEW,
-        "Its process exits with an error soon after each start (exit code 1), and its version is new, which may be the "
+        "Its process exits with an error (exit code 1), and its version is new, which may be the "
         "cause.",
         "Check the end of its log. If the previous version worked, replace the artifact with the previous one; "
         "otherwise fix the artifact.",
@@ -222,6 +229,12 @@ CAUSES: tuple[Cause, ...] = (
         "Wait a few minutes if they are new. Otherwise compare their log with that of a ready replica, and restart "
         "them by a rolling replacement, during which the others serve.",
         "DataRobotWorkloadReplicasDegraded"),
+    Cause("too_few_pods", every(_UP, serving_pods_read, _too_few_pods),
+        "Fewer pods exist than its settings require, and the API does not report the reason: some were evicted, or a "
+        "limit of the cluster prevents new ones.",
+        "Wait a few minutes: the platform creates missing pods. If none appears, check its events, and ask the "
+        "platform administrators.",
+        "DataRobotWorkloadReplicasDegraded"),
     Cause("waking", every(_UP, serving_pods_read, creating),
         "One of its replicas is being created: it was scaled up, or is scaling up from zero.",
         "Wait a few minutes.", "DataRobotWorkloadNoReadyReplica"),
@@ -283,6 +296,16 @@ CAUSES: tuple[Cause, ...] = (
         "Its health is unknown: the API does not report whether its pods are ready. Their nodes may be lost.",
         "Call its endpoint. If it does not respond, check its pods and their nodes in the console.",
         "DataRobotWorkloadNoReadyReplica"),
+    Cause("down_unknown", every(lambda facts: facts.down is not None, lambda facts: not facts.snapshot),
+        "No replica was ready when its pods were last reported, and they are no longer reported.",
+        "Call its endpoint. If it does not respond, check its pods in the console and inform the platform "
+        "administrators.",
+        "DataRobotWorkloadNoReadyReplica"),
+    Cause("list_unreadable", lambda facts: "list" in facts.unknown,
+        "Some of its values in the workload list cannot be read, so its state may be outdated. `Unknown` names them.",
+        "Call its endpoint. Correct the values in DataRobot: a name or tag with an invalid character, or an invalid "
+        "number.",
+        "DataRobotWorkloadUnreadable"),
     Cause("crashed_lately", lambda facts: any(one.ended and one.role in SERVING for one in facts.containers),
         "A container exited within the last hour and was restarted. It is ready now.",
         "Check what it logged before that. No immediate action is needed.", "DataRobotContainerCrashLooping"),

@@ -49,8 +49,21 @@ def _pulls(*words: str) -> _RoleTest:
     )
 
 
+_LOOPS = "DataRobotContainerCrashLooping"
+
+
+def _ends(test: Callable[[ContainerProblem], bool]) -> _RoleTest:
+    """Whether a container ended so. One that is ready counts only while containers end again and again."""
+
+    def is_met(facts: Facts, roles: tuple[str, ...]) -> bool:
+        again = _LOOPS in facts.met
+        return _some(lambda one: (again or one.ready is not True) and test(one))(facts, roles)
+
+    return is_met
+
+
 def _exits(*codes: int) -> _RoleTest:
-    return _some(lambda one: one.ready is not True and one.ended != "OOMKilled" and one.code in codes)
+    return _ends(lambda one: one.ended != "OOMKilled" and one.code in codes)
 
 
 def _lacks(resource: str) -> _RoleTest:
@@ -87,7 +100,7 @@ _POD_CAUSES: tuple[tuple[str, _RoleTest, str, str, str], ...] = (
      "a container cannot be created: a secret, a variable, a volume or its command is missing or wrong.",
      "The message names what is missing: create it, or replace the artifact with a version that names it correctly.",
      "DataRobotContainerCannotStart"),
-    ("exit_0", _some(lambda one: one.ready is not True and one.ended == "Completed"),
+    ("exit_0", _ends(lambda one: one.ended == "Completed"),
      "its process exits without an error (exit code 0): it finishes its work, or starts its server in the background.",
      "Run the server in the foreground, then replace the artifact.",
      "DataRobotContainerCrashLooping"),
@@ -108,16 +121,18 @@ _POD_CAUSES: tuple[tuple[str, _RoleTest, str, str, str], ...] = (
      "Give the probe more time, or fix the endpoint that it calls.",
      "DataRobotContainerCrashLooping"),
     ("exit_error", _exits(1),
-     "its process exits with an error soon after each start (exit code 1).",
+     "its process exits with an error (exit code 1).",
      _FIX, "DataRobotContainerCrashLooping"),
     ("evicted", _some(lambda one: one.ended in ("Evicted", "DeadlineExceeded")),
      "a pod was evicted from its node: a more important workload needed the capacity, or the node was removed.",
      "A new pod is created unless its status is interrupted: then start it again. If it must not be evicted, raise its "
      "importance.",
      "DataRobotWorkloadInterrupted"),
-    ("crashing", _some(lambda one: one.waits == "CrashLoopBackOff" or (one.waits == NO_REASON and one.restarts > 0)
-        or (one.ready is not True and bool(one.ended))),
-     "its process exits soon after each start.",
+    ("crashing", _some(lambda one: one.waits == "CrashLoopBackOff" or (one.waits == NO_REASON and one.restarts > 0)),
+     "its process exits repeatedly.",
+     _FIX, "DataRobotContainerCrashLooping"),
+    ("ended", _ends(lambda one: bool(one.ended)),
+     "its process exited.",
      _FIX, "DataRobotContainerCrashLooping"),
     ("no_gpu", _lacks("gpu"), "no node has a free GPU for it.", _NO_CAPACITY, "DataRobotWorkloadUnschedulable"),
     ("no_cpu", _lacks("cpu"), "no node has enough CPU for it.", _NO_CAPACITY, "DataRobotWorkloadUnschedulable"),

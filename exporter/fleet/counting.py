@@ -16,7 +16,7 @@ from exporter.fleet.ledger import ContainerCursor, Entry, Ledger, plus
 
 MAX_EVENT_IDS = 200
 MISSING_POD_SECONDS = 600.0
-"""How long a pod that is no longer listed is remembered."""
+"""How long complete reports must lack a pod until it is forgotten."""
 
 
 # -- the workload list
@@ -194,7 +194,8 @@ def with_pods(ledger: Ledger, read: Pods, now: float, ahead: float = 0.0) -> Led
 
     A pod that appears later counts in full, at the first read it is the baseline; a lower count means a restarted
     container. A pod no longer listed is remembered for a while: lists are briefly empty at times. Pods of a proton that
-    could not be read stay as they were; its first read is its own baseline.
+    could not be read, or of which the platform reports none (204), stay as they were; its first report is its own
+    baseline.
     """
     before = ledger.pods or {}
     known_protons = {pod.proton for pod in before.values()}
@@ -229,7 +230,8 @@ def with_pods(ledger: Ledger, read: Pods, now: float, ahead: float = 0.0) -> Led
             pods[key] = ContainerCursor(was if count is None else count, finished or ended, None, proton.id)
     pods |= _not_listed({key: pod for key, pod in before.items() if key not in pods}, read, now)
     tracker = observations.with_pods(tracker, read, ledger.proton, now)
-    unread = tuple(sorted(proton for proton in read.unread if proton == UNLISTED or proton not in known_protons))
+    missing = {*read.unread, *(proton for proton, snapshot in read.details.items() if snapshot is None)}
+    unread = tuple(sorted(proton for proton in missing if proton == UNLISTED or proton not in known_protons))
     counted = {"pods": pods, "unread": unread, "restarts": restarts, "terminations": ends}
     after = msgspec.structs.replace(ledger, **counted, tracker=tracker)
     return ledger if after == ledger else after
@@ -240,19 +242,20 @@ def _not_listed(pods: Mapping[str, ContainerCursor], read: Pods, now: float) -> 
     found = {}
     for key, pod in pods.items():
         if _unread(pod, read):
-            found[key] = pod
+            # Only the time counts for which complete reports lack it.
+            found[key] = pod if pod.missing is None else msgspec.structs.replace(pod, missing=None)
         elif pod.missing is None or now - pod.missing < MISSING_POD_SECONDS:
             found[key] = pod if pod.missing is not None else msgspec.structs.replace(pod, missing=now)
     return found
 
 
 def _unread(pod: ContainerCursor, read: Pods) -> bool:
-    """Whether a pod may exist though it was not read: its proton is unread, or missing from an incomplete list."""
-    if not read.unread or not pod.proton:
-        return bool(read.unread)
-    if pod.proton in read.unread:
-        return True
-    return not read.complete and all(proton.id != pod.proton for proton in read.protons)
+    """Whether a pod may exist though it was not read: its proton has no report, or is not in an incomplete list."""
+    if not pod.proton:
+        return bool(read.unread) or None in read.details.values()
+    if pod.proton in read.details or pod.proton in read.unread:
+        return read.details.get(pod.proton) is None
+    return not read.complete
 
 
 # -- sharing and statistics

@@ -81,8 +81,8 @@ class Ledger(Stored, frozen=True):
 
     `rollout`: the replacement in progress; `last_rollout`: the last one that ended. `rollout_failed`: end of the last
     failed one, None after a later success; `failed_pods`: what was reported about its pods; `rollout_order`: start of
-    the replacement that decided both. `unread`: protons whose pods were never read because requests failed;
-    `UNLISTED` for protons missing from the list.
+    the replacement that decided both. `unread`: protons whose pods were never reported, or never read because requests
+    failed; `UNLISTED` for protons missing from the list.
     """
 
     first: float

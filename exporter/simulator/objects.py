@@ -17,6 +17,7 @@ BUNDLES: dict[str, dict[str, Any]] = {
     "cpu.small": {"cpuCount": 1.0, "memoryBytes": GIB // 2, "gpuCount": 0, "gpuMaker": None, "gpuTypeLabel": None},
     "cpu.medium": {"cpuCount": 2.0, "memoryBytes": 4 * GIB, "gpuCount": 0, "gpuMaker": None, "gpuTypeLabel": None},
     "cpu.legacy": {"cpuCount": 2.0, "memoryBytes": 3 * GIB, "gpuCount": 0, "gpuMaker": None, "gpuTypeLabel": None},
+    "cpu.job": {"cpuCount": 2.0, "memoryBytes": 4 * GIB, "gpuCount": 0, "gpuMaker": None, "gpuTypeLabel": None},
     "gpu.l4.small": {
         "cpuCount": 4.0,
         "memoryBytes": 16 * GIB,
@@ -34,6 +35,8 @@ BUNDLES: dict[str, dict[str, Any]] = {
 }
 WITHDRAWN = frozenset({"cpu.legacy"})
 """Bundles that workloads still use but the catalogue no longer contains."""
+USES = {"cpu.job": ["job"]}
+"""The uses for which the catalogue offers bundles that are not for workloads."""
 
 
 def render_group(request: SimulatedRequest, actor: Actor, *, resolved: bool) -> Json:
@@ -261,7 +264,7 @@ def _replica(
     finished = actor.restarted(moment, pod) if now else history.finished
     began = max(history.state_since, finished or 0.0) if restarts else history.state_since
     container: Json = {
-        "name": f"lrs-{proton}-{'sidecar' if pod.sidecar else 'primary'}",
+        "name": f"lrs-{proton}-{'sidecar' if actor.story.sidecar else 'primary'}",
         "image": "registry.example.test/simulated:1",
         "status": pod.state,
         "ready": pod.ready,
@@ -284,7 +287,7 @@ def _replica(
             if last and finished is not None
             else None,
         }
-    if pod.sidecar:
+    if actor.story.sidecar:
         body["containers"].append(_serving_container(request, proton, created))
     body["containers"].append(container)
     return body

@@ -162,6 +162,12 @@ def _items(change: Callable[[list[Any], RequestFacts], list[Any]]) -> Reshape:
     return reshape
 
 
+def _empty_list(body: Json, _: RequestFacts) -> Json:
+    if isinstance(body, dict) and isinstance(body.get("data"), list):
+        return body | {"data": [], "count": 0, "totalCount": 0, "next": None}
+    return body
+
+
 def _named(name: str) -> Reshape:
     return _items(lambda data, _: [{**data[0], "name": name}, *data[1:]] if data else data)
 
@@ -247,6 +253,9 @@ ODDITIES: dict[str, Oddity] = {
     ),
     "unavailable": Oddity("503 with a plain text body", replace=_plain(503, "no healthy upstream", kind="text/plain")),
     "unavailable-seconds": Oddity("503 with Retry-After: 300", replace=_plain(503, "{}", ("retry-after", "300"))),
+    "no-content": Oddity("204 without a body", replace=lambda _, __: SimulatedResponse(204, (), b"")),
+    "empty-list": Oddity("a list without items", _empty_list),
+    "short-pages": Oddity("pages of at most two items, whatever the limit"),
     "empty": Oddity("200 with an empty body", replace=_plain(200, "")),
     "truncated": Oddity("truncated JSON", replace=lambda a, _: a._replace(body=a.body[: len(a.body) // 2])),
     "no-data": Oddity("a list without data", _without("data")),

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from exporter.simulator.objects import (
     BUNDLES,
+    USES,
     WITHDRAWN,
     last_update,
     render_artifact,
@@ -250,7 +251,7 @@ def _account(request: SimulatedRequest) -> Json:
 
 def _bundles(request: SimulatedRequest) -> Json:
     items = [
-        {"id": name, "name": name, "description": None, **facts, "useCases": ["workload"]}
+        {"id": name, "name": name, "description": None, **facts, "useCases": USES.get(name, ["workload"])}
         for name, facts in BUNDLES.items()
         if name not in WITHDRAWN
     ]

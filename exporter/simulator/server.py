@@ -194,6 +194,8 @@ class Simulator:
         names = active((*self._odd, *odd), template, path, role)
         if "repeating" in names:
             query = query | {"offset": ["0"]}
+        if "short-pages" in names and query.get("limit", ["10"])[-1].isdecimal():
+            query = query | {"limit": [str(min(2, int(query.get("limit", ["10"])[-1])))]}
         offset = query.get("offset", ["0"])[-1]
         facts = RequestFacts(template, PREFIX + path, path.endswith("/"), int(offset) if offset.isdecimal() else 0, now)
         if ahead := self.ahead:

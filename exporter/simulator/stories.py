@@ -18,8 +18,7 @@ class SimulatedPods(NamedTuple):
 
     `phase` is the pod's, which does not indicate health; `state` is the container's: running, waiting or terminated.
     `ready` None: not reported, as for pods of a lost node. `last` is the reason and exit code of the container's last
-    termination, which was at the start of the step if `ended`. `restart_every` is in seconds at speed 1. `sidecar`: the
-    state is that of a second container, and the first one is ready.
+    termination, which was at the start of the step if `ended`. `restart_every` is in seconds at speed 1.
     """
 
     phase: str = "running"
@@ -31,7 +30,6 @@ class SimulatedPods(NamedTuple):
     last: tuple[str, int] | None = None
     restart_every: float = 0.0
     ended: bool = False
-    sidecar: bool = False
     scheduled: bool = True
     live: int | None = None
     """Number of pods, if it differs from the configured number."""
@@ -102,12 +100,13 @@ class StoryStep(NamedTuple):
 class Story(NamedTuple):
     """A story: its steps, a sentence that describes it, and the properties of its workload.
 
+    `once`: the story does not repeat; its last step stays, and before it the workload was as in the first step.
     `young`: the workload was created recently, the rest of the fleet long ago. `rounds_ids`: each round is a
     new workload. `consumer`: the token may only call it. `settings_only`: replacements keep the artifact. `warmup` is
     the warm-up of replacements in minutes. `renumbered`: the record of a finished replacement has another id than that
     of the active one. `second_role` is the role of the proton whose status is `outgoing`; empty: without a role.
-    `enclave` is the name of the enclave whose host has the endpoint. Rates are requests per minute, latency in
-    milliseconds, shares 0..1.
+    `enclave` is the name of the enclave whose host has the endpoint. `sidecar`: the states of pods are those of a
+    second container beside a healthy one. Rates are requests per minute, latency in milliseconds, shares 0..1.
     """
 
     name: str
@@ -128,6 +127,7 @@ class Story(NamedTuple):
     concurrency: float = 3.0
     memory_share: float = 0.55
     cpu_share: float = 0.3
+    once: bool = False
     young: bool = False
     rounds_ids: bool = False
     bare: bool = False
@@ -137,6 +137,7 @@ class Story(NamedTuple):
     renumbered: bool = True
     second_role: str = ""
     enclave: str = ""
+    sidecar: bool = False
 
     @property
     def seconds(self) -> float:
@@ -150,7 +151,7 @@ class Story(NamedTuple):
         return max(step.proton for step in self.steps)
 
 
-def _start(*, minutes: float = 5.0, proton: int = 0) -> tuple[StoryStep, ...]:
+def starting(*, minutes: float = 5.0, proton: int = 0) -> tuple[StoryStep, ...]:
     """The steps of a start that takes `minutes`, most of it spent pulling the image."""
     seconds = minutes * MINUTE
     return (
@@ -160,7 +161,7 @@ def _start(*, minutes: float = 5.0, proton: int = 0) -> tuple[StoryStep, ...]:
     )
 
 
-_WARMING = ("warming", NOT_READY)
+WARMING = ("warming", NOT_READY)
 _FAILS = "error-text@/workloads/{id}/protons/{pid}/statusDetails"
 STORIES: tuple[Story, ...] = (
     Story("healthy", "a healthy service", (StoryStep(FOREVER, "running"),)),
@@ -169,7 +170,7 @@ STORIES: tuple[Story, ...] = (
         "a container that exits with code 1 repeatedly, until a new version fixes it",
         (
             StoryStep(15 * MINUTE, "errored", CRASHING, serves=False),
-            *_start(proton=1),
+            *starting(proton=1),
             StoryStep(20 * MINUTE, "running", proton=1),
         ),
         importance="high",
@@ -179,7 +180,7 @@ STORIES: tuple[Story, ...] = (
         "start of 14 minutes",
         "a start that takes 14 minutes, thirteen of which are an image pull",
         (
-            *_start(minutes=14),
+            *starting(minutes=14),
             StoryStep(20 * MINUTE, "running"),
             StoryStep(MINUTE, "stopping", NOT_READY, serves=False),
             StoryStep(5 * MINUTE, "stopped", COMPLETED, serves=False),
@@ -194,7 +195,7 @@ STORIES: tuple[Story, ...] = (
         (
             StoryStep(20 * MINUTE, "running"),
             StoryStep(27, "running", candidate=("initializing", None), replacement="initializing"),
-            StoryStep(83, "running", candidate=_WARMING, replacement="awaiting_promotion"),
+            StoryStep(83, "running", candidate=WARMING, replacement="awaiting_promotion"),
             StoryStep(61, "running", proton=1, outgoing="running", replacement="switching"),
             StoryStep(10 * MINUTE, "running", proton=1, outgoing="draining", event="Replacement Completed"),
             StoryStep(2 * MINUTE, "running", proton=1, outgoing="stopping"),
@@ -230,7 +231,7 @@ STORIES: tuple[Story, ...] = (
         "a pod that cannot be scheduled until a node has a free GPU",
         (
             StoryStep(25 * MINUTE, "submitted", UNSCHEDULABLE, serves=False),
-            *_start(minutes=3),
+            *starting(minutes=3),
             StoryStep(15 * MINUTE, "running"),
         ),
         importance="high",
@@ -314,7 +315,7 @@ STORIES: tuple[Story, ...] = (
             StoryStep(10 * MINUTE, "running"),
             StoryStep(MINUTE, "stopping", NOT_READY, serves=False),
             StoryStep(10 * MINUTE, "stopped", COMPLETED, serves=False),
-            *_start(proton=1),
+            *starting(proton=1),
             StoryStep(5 * MINUTE, "running", proton=1),
         ),
     ),
@@ -327,7 +328,11 @@ STORIES: tuple[Story, ...] = (
     Story(
         "interrupted",
         "a workload that is preempted by a more important one",
-        (StoryStep(30 * MINUTE, "running"), StoryStep(10 * MINUTE, "interrupted", COMPLETED, serves=False), *_start()),
+        (
+            StoryStep(30 * MINUTE, "running"),
+            StoryStep(10 * MINUTE, "interrupted", COMPLETED, serves=False),
+            *starting(),
+        ),
         importance="low",
     ),
     Story(
@@ -342,7 +347,7 @@ STORIES: tuple[Story, ...] = (
         (
             StoryStep(15 * MINUTE, "running"),
             StoryStep(3 * MINUTE, "running", listed=False, serves=False),
-            *_start(minutes=2),
+            *starting(minutes=2),
         ),
         young=True,
         rounds_ids=True,
@@ -387,7 +392,7 @@ STORIES: tuple[Story, ...] = (
         "slow start",
         "a start so slow that the status is errored for a while, then recovers",
         (
-            *_start(minutes=4),
+            *starting(minutes=4),
             StoryStep(4 * MINUTE, "errored", NOT_READY, serves=False),
             StoryStep(20 * MINUTE, "running"),
             StoryStep(MINUTE, "stopping", NOT_READY, serves=False),
@@ -411,7 +416,7 @@ STORIES: tuple[Story, ...] = (
         "changed settings, applied by a replacement with the same artifact",
         (
             StoryStep(20 * MINUTE, "running"),
-            StoryStep(83, "running", candidate=_WARMING, replacement="awaiting_promotion"),
+            StoryStep(83, "running", candidate=WARMING, replacement="awaiting_promotion"),
             StoryStep(61, "running", proton=1, outgoing="running", replacement="switching"),
             StoryStep(10 * MINUTE, "running", proton=1, outgoing="draining", event="Replacement Completed"),
         ),
@@ -465,7 +470,7 @@ STORIES: tuple[Story, ...] = (
             StoryStep(10 * MINUTE, "running"),
             StoryStep(70 * MINUTE, "stopping", NOT_READY, serves=False),
             StoryStep(5 * MINUTE, "stopped", COMPLETED, serves=False),
-            *_start(proton=1),
+            *starting(proton=1),
         ),
         importance="moderate",
     ),
@@ -496,7 +501,7 @@ STORIES: tuple[Story, ...] = (
         "a new version that crash-loops once it serves, while the API fails to report the pods of the draining one",
         (
             StoryStep(20 * MINUTE, "running"),
-            StoryStep(83, "running", candidate=_WARMING, replacement="awaiting_promotion"),
+            StoryStep(83, "running", candidate=WARMING, replacement="awaiting_promotion"),
             StoryStep(
                 10 * MINUTE,
                 "running",
@@ -516,7 +521,7 @@ STORIES: tuple[Story, ...] = (
         "a version whose pods the API fails to report, at first beside a draining one whose pods it reports",
         (
             StoryStep(20 * MINUTE, "running"),
-            StoryStep(83, "running", candidate=_WARMING, replacement="awaiting_promotion"),
+            StoryStep(83, "running", candidate=WARMING, replacement="awaiting_promotion"),
             StoryStep(
                 10 * MINUTE,
                 "running",

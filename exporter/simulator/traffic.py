@@ -29,6 +29,10 @@ class Traffic:
     def _added_up(self, elapsed: float, loads: list[float]) -> float:
         if math.isinf(self._story.seconds):
             return elapsed * loads[0]
+        if self._story.once:
+            ends = self._begins[-1]
+            within = self._round(min(elapsed, ends), loads)
+            return within + min(elapsed, 0.0) * loads[0] + max(0.0, elapsed - ends) * loads[-1]
         rounds, into = divmod(elapsed, self._story.seconds)
         return rounds * self._round(self._story.seconds, loads) + self._round(into, loads)
 

@@ -128,8 +128,8 @@ class Actor:
         elapsed = (now - self.origin) * self.world.speed
         if math.isinf(self.story.seconds):
             return Moment(0, self.story.steps[0], 0, self.created(0), elapsed)
-        turn, into = divmod(elapsed, self.story.seconds)
-        index = bisect.bisect_right(self.bounds, into) - 1
+        turn, into = (0.0, elapsed) if self.story.once else divmod(elapsed, self.story.seconds)
+        index = max(0, bisect.bisect_right(self.bounds, into) - 1)
         return self.at(int(turn), index, into - self.bounds[index])
 
     def at(self, turn: int, index: int, into: float = 0.0) -> Moment:
@@ -173,7 +173,8 @@ class Actor:
         """The earlier steps of the same workload within two rounds, latest first."""
         count = len(self.story.steps)
         place = moment.round * count + moment.number
-        for earlier in () if math.isinf(self.story.seconds) else range(place - 1, place - 2 * count - 1, -1):
+        first = 0 if self.story.once else place - 2 * count
+        for earlier in () if math.isinf(self.story.seconds) else range(place - 1, first - 1, -1):
             before = self.at(*divmod(earlier, count))
             if self.life(before) != self.life(moment):
                 return
@@ -307,7 +308,7 @@ class Actor:
         if not self._rollouts:
             return []
         latest = self.moment(now).round
-        turns = range(latest, max(-1, latest - PAST_ROUNDS) - 1, -1)
+        turns = (0,) if self.story.once else range(latest, max(-1, latest - PAST_ROUNDS) - 1, -1)
         replacements = (each for turn in turns for each in reversed(self.replacements(turn)))
         return [each for each in replacements if each.end.step.event and each.end.since <= now]
 

@@ -131,9 +131,9 @@ def test_every_common_cause_has_a_case_and_is_a_sentence() -> None:
         (many(5, "errored", CRASHING, artifact=Artifact(name="base", status="locked")), many(3, first=9), "In common",
          "artifact base"),
         (many(5, "errored", CRASHING), [], "Problems",
-         "5 of 5: Its process exits with an error soon after each start (exit code 1)."),
+         "5 of 5: Its process exits with an error (exit code 1)."),
         ([*many(3, "errored", CRASHING), *many(2, "errored", NO_GPU, first=3)], [], "Problems",
-         "3 of 5: Its process exits with an error soon after each start (exit code 1). 2 with 1 other problem."),
+         "3 of 5: Its process exits with an error (exit code 1). 2 with 1 other problem."),
         # The time since which no replica is ready, not since when the status is `running`.
         (many(5, "running", UNREADY, down=NOW - 300, since=8000.0), [], "Failing",
          "5 of 5 workloads (100%): 5 running without a ready replica since 07:55 UTC (5 min)"),

@@ -167,12 +167,18 @@ def test_restarts_and_kills_add_up_over_pods(reads: Sequence[Pods], counted: tup
     assert restarts(*reads) == counted
 
 
+UNREPORTED = "204"
+
+
 def read(p1: int | str | None, p2: int | str | None = None, unlisted: str = "", began: float = 0.0) -> Pods:
-    """Two protons with one pod each: restarts, the reason it could not be read, or None if the proton is not listed."""
+    """Two protons with one pod each: restarts, the reason it could not be read, or None if the proton is not listed.
+
+    The reason `UNREPORTED` is none: the platform has no snapshot of the pods.
+    """
     counts = {name: count for name, count in (("p1", p1), ("p2", p2)) if count is not None}
     found = {name: pods((name, count, ""), began=began).details["p1"] for name, count in counts.items()
             if isinstance(count, int)}  # fmt: skip
-    unread = {name: reason for name, reason in counts.items() if isinstance(reason, str)} | (
+    unread = {name: reason for name, reason in counts.items() if isinstance(reason, str) and reason != UNREPORTED} | (
         {"": unlisted} if unlisted else {}
     )
     return Pods(tuple(Proton(id=name) for name in counts), {name: found.get(name) for name in counts}, unread)
@@ -192,6 +198,14 @@ GAP = ("server_error",) * 5
         ([read("server_error", 7), read(50, 7), read(51, 7)], 1),
         ([read(None, 7, unlisted="decode"), read(50, 7), read(51, 7)], 1),
         ([read("server_error", 7), read(2, 7, began=600)], 2),
+        ([read(50), *[read(UNREPORTED)] * 5, read(50)], 0),
+        ([read(50), *[read(UNREPORTED)] * 5, read(53)], 3),
+        ([read(50, 7), *[read(51, UNREPORTED)] * 5, read(51, 7)], 1),
+        ([read(50, 7), read(51), *[read(51, UNREPORTED)] * 5, read(51), read(51, 7)], 1),
+        ([read(UNREPORTED, 7), read(50, 7), read(51, 7)], 1),
+        ([read(UNREPORTED), read(50), read(51)], 1),
+        ([read(UNREPORTED), read(2, began=600)], 2),
+        ([read(UNREPORTED), read("server_error"), read(50), read(51)], 1),
         ([read(50, 7), read(51), read(51), read(51), read(51), read(51, 7)], 8),
         ([read(50), read(50, "server_error"), read(50, 2, began=600)], 2),
     ],
@@ -203,6 +217,14 @@ GAP = ("server_error",) * 5
         "the first reading of a proton is its baseline",
         "even where it was missing from the list before",
         "a pod younger than first sight counts in full",
+        "pods that are not reported for long are not gone",
+        "what they restarted while not reported counts",
+        "nor are they while others are reported",
+        "only the time in which a complete list lacks them counts",
+        "the first report of a proton is its baseline",
+        "also if nothing was reported before",
+        "a pod younger than first sight counts in full although it was not reported at first",
+        "a proton is first not reported, then not readable",
         "a proton that is listed no more takes its pods with it",
         "so does the first pod of a new proton",
     ],

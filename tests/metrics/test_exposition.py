@@ -24,6 +24,7 @@ from exporter.metrics import exposition
 from exporter.metrics.account_families import ACCOUNTS, AccountFacts, Use
 from exporter.metrics.exposition import Exposition, account_bodies, bounded
 from exporter.metrics.family import COMMON_LABELS, Family
+from exporter.metrics.family import row as new_row
 from exporter.metrics.registry import FAMILIES, samples_of
 from tests.examples import page, payload
 from tests.make import container, pods, replica, sight
@@ -222,6 +223,21 @@ def test_an_unchanged_fleet_changes_no_bytes(fleet: list[WorkloadState]) -> None
     before = list(page.bodies())
     page.update(fleet)
     assert all(a is b for a, b in zip(before, page.bodies(), strict=True))
+
+
+@pytest.mark.parametrize(("before", "after"), [(-1.0, -2.0), (1.0, 2.0**61), (4.0, 2.0**63), (float("inf"), 314159.0)])
+@pytest.mark.parametrize("labels", [(), ("part",)])
+def test_values_with_the_same_hash_are_a_change(before: float, after: float, labels: tuple[str, ...]) -> None:
+    assert hash(before) == hash(after)
+    values = ("pods",) if labels else ()
+    reads = new_row(
+        "workload_new", "New.", lambda view: ((values, view.state.ledger.since),), source="", absence="", labels=labels,
+        reads=("ledger",)
+    )  # fmt: skip
+    page = Exposition((reads,))
+    page.update([sight(Workload(id="w"), before)])
+    page.update([sight(Workload(id="w"), after)])
+    assert page.text() == rendered([sight(Workload(id="w"), after)], (reads,)).text()
 
 
 def test_a_change_of_status_changes_only_the_families_that_read_it() -> None:
