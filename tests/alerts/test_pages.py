@@ -61,5 +61,15 @@ def test_each_incident_opens_once_and_ends_once(story: Story) -> None:
         assert tracker.count("over") == (2 if story.name in TWICE else 1), key
 
 
+@pytest.mark.parametrize("ahead", [300.0, -300.0])
+@pytest.mark.parametrize(
+    "name",
+    ["crash loop", "stop and start", "out of memory", "reverted replacement", "silent revert", "draining unreadable"],
+)
+def test_pages_do_not_depend_on_the_clock_of_the_api(name: str, ahead: float) -> None:
+    story = next(story for story in ALL_STORIES if story.name == name)
+    assert as_text(notified(story, ahead=ahead)) == as_text(notified(story))
+
+
 def test_there_is_no_golden_file_without_its_story() -> None:
     assert {file.stem for file in GOLDEN.glob("*.txt")} == {story.name.replace(" ", "-") for story in ALL_STORIES}
