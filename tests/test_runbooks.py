@@ -1,17 +1,50 @@
-"""Runbooks: each alert has a page, each page has its parts, and what it links to is there."""
+"""Runbooks: each alert has a page, each page has its parts, and its links and commands lead somewhere.
 
+`tests/e2e/test_runbooks.py` runs the commands.
+"""
+
+import json
 import re
+from textwrap import dedent
+from typing import NamedTuple
 
 import pytest
 
-from exporter.alerting.alerts import ALERTS, Component
+from exporter.alerting.alerts import ALERTS, BY_NAME, Component
 from exporter.runbooks.page import RUNBOOKS, MissingRunbook, page, pages
+from exporter.runbooks.parts import NO_ACTION
+from exporter.runbooks.shell import FUNCTIONS
 
 PAGES = pages()
 HEADINGS = [
-    *("Meaning", "Impact", "Who is affected", "First 5 minutes", "Likely causes", "Fix", "When to silence"),
+    *("Meaning", "Impact", "Is it urgent?", "First 5 minutes", "Likely causes", "Fix", "Silence", "Escalate"),
     *("Reason for the threshold", "How it resolves"),
 ]
+OF_WORKLOADS = [alert.name for alert in ALERTS if alert.component == "workload"]
+CHANGES = {
+    ("POST", "workloads/ID/start"): [],
+    ("POST", "workloads/ID/stop"): [],
+    ("POST", "workloads/ID/promote"): [],
+    ("POST", "workloads/ID/replacement"): ["artifactId", "strategy"],
+    ("DELETE", "workloads/ID/replacement"): [],
+    ("PATCH", "workloads/ID"): ["importance"],
+}
+"""The documented API calls that change something, with the keys of their bodies."""
+
+
+class Block(NamedTuple):
+    section: str
+    text: str
+
+
+def shell_blocks(text: str) -> list[Block]:
+    """The blocks of a page that are pasted into a shell, in order."""
+    parts = re.split(r"^## (.*)\n", text, flags=re.MULTILINE)
+    return [
+        Block(section, dedent(block))
+        for section, part in zip(parts[1::2], parts[2::2], strict=True)
+        for _, block in re.findall(r"^( *)```bash\n(.*?)^ *```$", part, re.DOTALL | re.MULTILINE)
+    ]
 
 
 def test_every_alert_has_its_page_and_no_page_is_without_an_alert() -> None:
@@ -28,17 +61,105 @@ def test_a_page_has_all_its_parts_and_none_is_empty(name: str) -> None:
     assert RUNBOOKS[name].symptoms
 
 
+@pytest.mark.parametrize("name", OF_WORKLOADS)
+def test_the_first_step_for_a_workload_is_its_diagnosis(name: str) -> None:
+    variables, first, *_ = shell_blocks(PAGES[f"{name}.md"])
+    assert variables.text == "export WORKLOAD_ID=...\nexport CONFIG=\n"
+    assert first.text.startswith("workload-exporter explain $WORKLOAD_ID --log-lines=20")
+    steps = PAGES[f"{name}.md"].partition("## First 5 minutes")[2]
+    assert re.search(r"^(\d+)\. ", steps, re.MULTILINE)[0] == "1. "  # type: ignore[index]
+    assert steps.index("1. ") < steps.index(first.text.strip()) < steps.index("\n2. ")
+
+
+@pytest.mark.parametrize("name", sorted(RUNBOOKS))
+def test_a_page_has_the_commands_that_silence_its_alert_unless_it_must_not_be_silenced(name: str) -> None:
+    commands = [block.text for block in shell_blocks(PAGES[f"{name}.md"]) if block.section == "Silence"]
+    if RUNBOOKS[name].silence.startswith("Never"):
+        assert commands == []
+        return
+    labels = {"workload": " workload_id=$WORKLOAD_ID", "account": " account=$ACCOUNT", "exporter": ""}
+    matchers = f"alertname={name}{labels[BY_NAME[name].component]}"
+    assert [re.sub(r" --(for|duration)=2h .*", "", command, flags=re.DOTALL) for command in commands] == [
+        f"amtool silence add {matchers}",
+        f"workload-exporter silence add {matchers}",
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(RUNBOOKS))
+def test_a_fix_names_a_command_a_setting_a_place_in_the_console_or_the_people_who_can_act(name: str) -> None:
+    vague = [
+        symptom.fix
+        for symptom in RUNBOOKS[name].symptoms
+        if not (symptom.actions or re.search(r"`|\]\(", symptom.fix) or symptom.fix.startswith(NO_ACTION))
+    ]
+    assert vague == []
+
+
+@pytest.mark.parametrize("name", sorted(RUNBOOKS))
+def test_commands_change_nothing_before_the_fix_and_then_only_by_documented_calls(name: str) -> None:
+    for section, text in shell_blocks(PAGES[f"{name}.md"]):
+        calls = re.findall(r"^dr_send (\S+) \"(\S+?)\"(?: (.*))?$", text, re.MULTILINE)
+        assert len(calls) == len(re.findall(r"^dr_send\b(?!\(\))", text, re.MULTILINE))
+        assert section == "Fix" or not calls
+        for method, path, body in calls:
+            keys = CHANGES[method, re.sub(r"\$\w+", "ID", path)]
+            assert list(json.loads(body[1:-1].replace('\\"', '"')) if body else []) == keys
+
+
+@pytest.mark.parametrize("name", sorted(RUNBOOKS))
+def test_the_shell_functions_are_defined_once_before_they_are_used(name: str) -> None:
+    blocks = [text for _, text in shell_blocks(PAGES[f"{name}.md"])]
+    using = [n for n, text in enumerate(blocks) if re.search(r"\bdr_\w+", text)]
+    assert [n for n in using if blocks[n] == f"{FUNCTIONS}\n"] == using[:1]
+
+
+@pytest.mark.parametrize("name", sorted(RUNBOOKS))
+def test_a_block_has_no_comments_because_an_interactive_zsh_takes_them_for_arguments(name: str) -> None:
+    assert [text for _, text in shell_blocks(PAGES[f"{name}.md"]) if re.search(r"(^|\s)#", text)] == []
+
+
+@pytest.mark.parametrize("name", sorted(RUNBOOKS))
+def test_the_first_block_sets_the_variables_that_the_others_use(name: str) -> None:
+    blocks = [text for _, text in shell_blocks(PAGES[f"{name}.md"]) if text != f"{FUNCTIONS}\n"]
+    used = {found for text in blocks for found in re.findall(r"\$\{?([A-Z_]+)\b(?!:[-?])", text)}
+    assert used <= {found for text in blocks for found in re.findall(r"^export (\w+)=", text, re.MULTILINE)}
+    assert not used or blocks[0].startswith("export ")
+
+
+def test_console_links_are_the_two_that_are_known_to_exist() -> None:
+    links = {link for text in PAGES.values() for link in re.findall(r"console-nextgen/[\w/-]*", text)}
+    paths = ("overview", "activity-log/otel-logs")
+    assert links == {f"console-nextgen/workloads/WORKLOAD_ID/{path}" for path in paths}
+
+
+def test_a_page_gives_no_advice_that_cannot_work() -> None:
+    def fixes(name: str) -> dict[str, str]:
+        return {symptom.sign: symptom.fix for symptom in RUNBOOKS[f"DataRobot{name}"].symptoms}
+
+    suspended = fixes("WorkloadStopped")["The status is `suspended`."]
+    assert "ignores a start" in suspended
+    assert "cannot be started" in fixes("WorkloadTerminated")["No person did it."]
+    assert "Do not start it" in fixes("WorkloadStuckStopping")["Containers are still running."]
+    stuck = PAGES["DataRobotReplacementStuck.md"]
+    assert "`keepOldVersionMinutes` has no effect" in stuck
+    pull = PAGES["DataRobotWorkloadImagePullFailing.md"]
+    assert "Starting the workload again cannot help" in pull
+
+
 def anchors(page: str) -> set[str]:
-    return {heading.lower().replace(" ", "-") for heading in re.findall(r"^#+ (.*)$", PAGES[page], re.MULTILINE)}
+    headings = re.findall(r"^#+ (.*)$", PAGES[page], re.MULTILINE)
+    return {re.sub(r"[^\w-]", "", heading.lower().replace(" ", "-")) for heading in headings}
 
 
 def test_links_between_pages_lead_to_a_page_and_a_heading_that_are_there() -> None:
-    links = [link for page in PAGES.values() for link in re.findall(r"\]\(([^)]*)\)", page)]
-    assert any("#" in link for link in links)
-    for link in links:
-        page, _, anchor = link.partition("#")
-        assert page in PAGES, link
-        assert not anchor or anchor in anchors(page), link
+    for place, text in PAGES.items():
+        links = re.findall(r"\]\(([^)]*)\)", text)
+        for link in links:
+            page, _, anchor = link.partition("#")
+            if page == "../../deploy/workload-exporter.service":
+                continue
+            assert (page or place) in PAGES, link
+            assert not anchor or anchor in anchors(page or place), link
 
 
 def test_the_words_of_a_page_follow_its_alert() -> None:

@@ -1,6 +1,8 @@
-"""YAML blocks of README and docs: `check` accepts the settings as a user would paste them."""
+"""Snippets of README and docs, as a user would paste them: `check` accepts the settings, and the installation works."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,3 +100,25 @@ def test_documented_alert_settings_apply_to_the_printed_rules(pasted: Path) -> N
     assert {*given.get("on", ())} <= {*named}
     assert not {*given.get("off", ())} & {*named}
     assert ("note:" in out) == ("notes" in given)
+
+
+# -- the installation, as in the README
+
+
+def shell_lines(page: str, beginning: str) -> str:
+    """The one line of a shell block that begins like this."""
+    (found,) = re.findall(rf"^{re.escape(beginning)}.*$", (ROOT / page).read_text(), re.MULTILINE)
+    return str(found)
+
+
+@pytest.mark.parametrize("command", ["export PATH=", "mkdir -p ~/.local/bin"])
+def test_after_the_documented_command_workload_exporter_is_on_the_path(tmp_path: Path, command: str) -> None:
+    (tmp_path / ".venv").symlink_to(Path(sys.executable).parents[1])
+    script = f"{shell_lines('README.md', command)}\ncommand -v workload-exporter\nworkload-exporter --version"
+    environment = {"HOME": str(tmp_path), "PATH": f"{tmp_path}/.local/bin:/usr/bin:/bin"}
+    ran = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, check=False, text=True
+    )
+    place, version = ran.stdout.splitlines()
+    assert (ran.returncode, ran.stderr, place.startswith(str(tmp_path))) == (0, "", True)
+    assert version.startswith("workload-exporter ")

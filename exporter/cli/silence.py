@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
 import os
 import sys
@@ -22,8 +23,16 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=tuple(_METHODS), help="`end` takes the id that `list` shows")
     parser.add_argument("which", nargs="*", metavar="LABEL=VALUE | ID", help="such as workload_id=… or alertname=…")
     parser.add_argument("--for", dest="length", default="", metavar="DURATION", help="such as 2h; required for `add`")
-    parser.add_argument("--author", default=os.environ.get("USER", ""), metavar="NAME", help="default: $USER")
+    parser.add_argument("--author", default=_user(), metavar="NAME", help="default: the current user")
     parser.add_argument("--comment", default="", metavar="TEXT", help="reason, for other people")
+
+
+def _user() -> str:
+    """The name of the current user, or its number: in the container it has no name."""
+    try:
+        return os.environ.get("USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"
 
 
 def run(context: Context) -> int:

@@ -598,6 +598,12 @@ def test_an_ambiguous_silence_is_rejected_before_any_request(given: list[str], w
     assert run("silence", *given, USER="jo") == (2, "", f"workload-exporter: {words}\n")
 
 
+def test_a_silence_needs_no_variable_with_the_name_of_the_user() -> None:
+    """Without a daemon, the request fails, but not before it is sent."""
+    status, _, err = run("silence", "add", "account=a", "--for=2h", "--web.listen-address=127.0.0.1:9", USER="")
+    assert (status, "cannot be reached" in err) == (1, True)
+
+
 def test_a_reload_changes_who_pages(api: Simulator, tmp_path: Path) -> None:
     file = tmp_path / "exporter.yaml"
     rules = f"accounts: [{{endpoint: '{api.url}', token: {api.token}}}]\n"

@@ -9,11 +9,13 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -153,3 +155,39 @@ def alertmanager(folder: Path, config: Path, port: int = 0) -> Iterator[Alertman
         ready = eventually(lambda: http.get(f"{url}/-/ready").status_code == 200, 60)
         assert ready, log.read_text()[-2000:]
         yield Alertmanager(url, process)
+
+
+class Recorder(NamedTuple):
+    """The address of a server, and the method, path and body of each request that it received."""
+
+    url: str
+    received: list[tuple[str, str, bytes]]
+
+
+@contextmanager
+def recorder(respond: Callable[[str, str], tuple[int, bytes]]) -> Iterator[Recorder]:
+    """An HTTP server that records requests and responds with status and body, from method and path."""
+    received: list[tuple[str, str, bytes]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def _respond(self) -> None:
+            sent = self.rfile.read(int(self.headers.get("content-length") or 0))
+            received.append((self.command, self.path, sent))
+            status, body = respond(self.command, self.path)
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = do_PATCH = do_DELETE = _respond  # noqa: N815 — the names in the library
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 — the name in the library
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield Recorder(f"http://127.0.0.1:{server.server_port}", received)
+        finally:
+            server.shutdown()
+            thread.join()
