@@ -80,6 +80,7 @@ def test_a_page_about_many_failures_says_how_many_which_since_when_and_the_cause
         *many(3, "stopped", None, first=20),
     ]
     result = said(MANY, fleet(*states))
+    assert [*result][:3] == ["Failing", "Likely cause", "Next step"]
     assert result == {
         "Likely cause": "The platform evicted them: it took their capacity for other workloads, or nodes were removed. "
         "The API does not report which.",
