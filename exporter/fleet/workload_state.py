@@ -75,10 +75,10 @@ _NO_LEDGER = Ledger(0.0, 0.0)
 class WorkloadState(NamedTuple):
     """One workload of an account. `vanished`: the second complete sweep without it, seconds since the epoch.
 
-    `gone_because`: the API's response for one that vanished, one of `GONE_REASONS`.
-    `catalogue`: ids of the resource bundles offered to workloads; None: unknown. `held`: unreadable fields of the list
-    item -> since when; `exporter.fleet.reconcile` keeps their previous values for a while. ``$``: the whole item is
-    unreadable. `ahead`: seconds that the API's clock is ahead of the local one.
+    `gone_because`: the API's response for one that vanished, one of `GONE_REASONS`. `catalogue`: ids of the resource
+    bundles offered to workloads; `replicas_limit`: the most replicas that the account allows a workload; None: unknown.
+    `held`: unreadable fields of the list item -> since when; `exporter.fleet.reconcile` keeps their previous values for
+    a while. ``$``: the whole item is unreadable. `ahead`: seconds that the API's clock is ahead of the local one.
     """
 
     account: str
@@ -88,6 +88,7 @@ class WorkloadState(NamedTuple):
     vanished: float | None = None
     gone_because: str = ""
     catalogue: frozenset[str] | None = None
+    replicas_limit: int | None = None
     held: Mapping[str, float] = {}
     ahead: float = 0.0
 
@@ -101,7 +102,10 @@ class WorkloadState(NamedTuple):
 
 
 class Account(NamedTuple):
-    """Data of an account other than its workloads; None: not reported. A limit of 0 means no limit."""
+    """Data of an account other than its workloads; None: not reported. A limit of 0 means no limit.
+
+    `replicas_limit` is the limit of each single workload, not of their sum.
+    """
 
     name: str
     org_id: str = ""
