@@ -15,6 +15,10 @@ VANISHED_FAMILIES = {"datarobot_workload_vanished_timestamp_seconds", "datarobot
 """The families of a vanished workload."""
 
 
+_WHOLE_FIELDS: tuple[Part, ...] = ("catalogue", "replicas_limit", "held")
+"""Fields of a workload state that are parts themselves."""
+
+
 def changed(before: WorkloadState, now: WorkloadState) -> frozenset[Part]:
     """Which parts of a workload differ."""
     if before.ahead != now.ahead:
@@ -26,12 +30,7 @@ def changed(before: WorkloadState, now: WorkloadState) -> frozenset[Part]:
             parts.append("runtime")
     if before.ledger is not now.ledger and before.ledger != now.ledger:
         parts.append("ledger")
-    if before.catalogue != now.catalogue:
-        parts.append("catalogue")
-    if before.replicas_limit != now.replicas_limit:
-        parts.append("replicas_limit")
-    if before.held != now.held:
-        parts.append("held")
+    parts.extend(field for field in _WHOLE_FIELDS if getattr(before, field) != getattr(now, field))
     if (before.vanished, before.gone_because) != (now.vanished, now.gone_because):
         parts.append("vanished")
     if ("workload" in parts or "ledger" in parts) and _role_facts(before) != _role_facts(now):
