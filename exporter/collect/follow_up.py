@@ -6,7 +6,7 @@ from exporter.api.decoding import One
 from exporter.api.models import Workload
 from exporter.collect.account_state import AccountState
 from exporter.collect.client import Client
-from exporter.collect.fetchers import by_id, gone_because
+from exporter.collect.fetchers import COMMON_REASONS, by_id, gone_because
 from exporter.fleet.counting import deleted
 from exporter.fleet.reconcile import Snapshot, Sweep, lacking, resolved, unclear
 from exporter.fleet.workload_state import WorkloadState
@@ -41,6 +41,8 @@ class FollowUp:
             read, reason = await by_id(self._client, i)
             if read is not None:
                 found[i] = read
+            elif reason in COMMON_REASONS:
+                break  # the next one would fail as well, and as slowly
             elif i in lost:
                 self._answers[i] = reason if reason in ("not_found", "forbidden") else ""
             elif reason == "not_found":
