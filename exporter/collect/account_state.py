@@ -86,7 +86,7 @@ class AccountState:
             self._snapshot = step(self._snapshot, sweep, now)
             return
         self._set_snapshot(step(self._snapshot, sweep, now))
-        self._set_catalogue()
+        self._set_account_values()
         self.use = use(self._workloads.values())
 
     def revert(self, before: Snapshot, sweep: Sweep, now: float) -> None:
@@ -105,13 +105,14 @@ class AccountState:
         self._account = account
         if account.bundles is not None:
             self._catalogue = offered(account.bundles)
-            self._set_catalogue()
+        self._set_account_values()
 
-    def _set_catalogue(self) -> None:
-        """Give every workload the bundle catalogue."""
+    def _set_account_values(self) -> None:
+        """Give every workload the bundle catalogue and the limit of replicas."""
+        catalogue, limit = self._catalogue, self._account.replicas_limit
         for i, state in self._workloads.items():
-            if state.catalogue is not self._catalogue:
-                self._workloads[i] = state._replace(catalogue=self._catalogue)
+            if state.catalogue is not catalogue or state.replicas_limit != limit:
+                self._workloads[i] = state._replace(catalogue=catalogue, replicas_limit=limit)
 
     def set_gone_reason(self, workload_id: str, reason: str) -> None:
         """Record the result of requesting a vanished workload by its id: ``not_found``, ``forbidden``, ``found``, or

@@ -50,6 +50,7 @@ def _state_text(facts: Facts) -> str:
 _GONE = {
     "not_found": "the API responds with 404",
     "forbidden": "the API responds with 403",
+    "found": "the API still finds it (200)",
     "unknown": "reason unknown",
 }
 

@@ -67,16 +67,18 @@ class Details(NamedTuple):
 
 
 NO_DETAILS = Details()
+GONE_REASONS = ("not_found", "forbidden", "found", "")
+"""Responses for a workload that is no longer listed; ``found``: it is still there, empty: unknown."""
 _NO_LEDGER = Ledger(0.0, 0.0)
 
 
 class WorkloadState(NamedTuple):
     """One workload of an account. `vanished`: the second complete sweep without it, seconds since the epoch.
 
-    `gone_because`: the API's response for one that vanished: ``not_found``, ``forbidden``, or empty if unknown.
-    `catalogue`: ids of the resource bundles offered to workloads; None: unknown. `held`: unreadable fields of the list
-    item -> since when; `exporter.fleet.reconcile` keeps their previous values for a while. ``$``: the whole item is
-    unreadable.
+    `gone_because`: the API's response for one that vanished, one of `GONE_REASONS`. `catalogue`: ids of the resource
+    bundles offered to workloads; `replicas_limit`: the most replicas that the account allows a workload; None: unknown.
+    `held`: unreadable fields of the list item -> since when; `exporter.fleet.reconcile` keeps their previous values for
+    a while. ``$``: the whole item is unreadable.
     """
 
     account: str
@@ -86,11 +88,15 @@ class WorkloadState(NamedTuple):
     vanished: float | None = None
     gone_because: str = ""
     catalogue: frozenset[str] | None = None
+    replicas_limit: int | None = None
     held: Mapping[str, float] = {}
 
 
 class Account(NamedTuple):
-    """Data of an account other than its workloads; None: not reported. A limit of 0 means no limit."""
+    """Data of an account other than its workloads; None: not reported. A limit of 0 means no limit.
+
+    `replicas_limit` is the limit of each single workload, not of their sum.
+    """
 
     name: str
     org_id: str = ""

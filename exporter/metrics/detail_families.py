@@ -504,6 +504,10 @@ DETAILED: tuple[Family, ...] = (
         labels=("scaling_metric",), source="autoscaling.policies[], stats, autocollectedValues",
         absence="no such policy, no live pod, or the load is not known", stability="experimental",
         reads=("pods", "windows", "usage", "workload")),
+    row("workload_replicas_limit", "Maximum number of replicas that the account allows a workload.",
+        lambda view: one(float(limit) if (limit := view.state.replicas_limit) else None),
+        source="GET /account/info limits.maxWorkloadReplicas", absence="no limit (0), or not reported",
+        unit="replicas", reads=("replicas_limit",), profile="minimal"),
     row("workload_bundle_offered", "1 if the account's catalogue offers a configured resource bundle to workloads, "
         "else 0.",
         _in_catalogue, labels=("bundle_id",), source="runtime.resourceBundles, GET /mlops/compute/bundles",

@@ -27,7 +27,7 @@ Stability = Literal["stable", "experimental"]
 Profile = Literal["minimal", "standard", "full"]
 PROFILES: tuple[Profile, ...] = ("minimal", "standard", "full")
 Part = (
-    Literal["workload", "runtime", "vanished", "catalogue", "ledger", "held"]
+    Literal["workload", "runtime", "vanished", "catalogue", "replicas_limit", "ledger", "held"]
     | Literal["pods", "windows", "usage", "quotas", "grants", "replacement", "fresh", "refused", "polled"]
 )
 """What a family reads: a field of `WorkloadState`, or of its details. It is rendered again when one of them changes."""

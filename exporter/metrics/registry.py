@@ -26,6 +26,8 @@ def changed(before: WorkloadState, now: WorkloadState) -> frozenset[Part]:
         parts.append("ledger")
     if before.catalogue != now.catalogue:
         parts.append("catalogue")
+    if before.replicas_limit != now.replicas_limit:
+        parts.append("replicas_limit")
     if before.held != now.held:
         parts.append("held")
     if (before.vanished, before.gone_because) != (now.vanished, now.gone_because):

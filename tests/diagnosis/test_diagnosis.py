@@ -33,7 +33,7 @@ from exporter.diagnosis.wording import as_json, evidence, text
 from exporter.fleet import episodes
 from exporter.fleet.episodes import Episode, EpisodeTracker, Mark, ObservedEvent, Past, Run
 from exporter.fleet.ledger import Ledger, ReplacementCursor, ServingRecord
-from exporter.fleet.workload_state import Details, Window, WorkloadState
+from exporter.fleet.workload_state import GONE_REASONS, Details, Window, WorkloadState
 from tests.make import container, pods, replica
 
 NOW = 1_800_000_000.0  # 08:00 UTC
@@ -161,6 +161,7 @@ FAILED = {"failed": {"pods": "server_error"}}
 CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("deleted", state(parts={"vanished": NOW - 60, "gone_because": "not_found"}), ()),
     ("not_shared", state(parts={"vanished": NOW - 60, "gone_because": "forbidden"}), ()),
+    ("not_listed", state(parts={"vanished": NOW - 60, "gone_because": "found"}), ()),
     ("vanished", state(parts={"vanished": NOW - 60}), ()),
     ("terminated", state("terminated", crashing(1)), ()),
     ("draft_ended", state("stopped", OLD, artifact=DRAFT), ()),
@@ -443,6 +444,14 @@ def test_the_time_in_the_state_is_reported_or_said_to_be_unknown(of: WorkloadSta
 )  # fmt: skip
 def test_serving_is_stated_and_unknown_is_not_zero(of: WorkloadState, words: str) -> None:
     assert said(of)["Serving"] == words
+
+
+@pytest.mark.parametrize("reason", GONE_REASONS)
+def test_every_response_for_one_that_is_gone_has_its_words(reason: str) -> None:
+    result = diagnosis(state(parts={"vanished": NOW - 120, "gone_because": reason}), NOW, DEFAULT)
+    assert dict(evidence(result))["State"].startswith("no longer listed since 07:58 UTC (2 min); ")
+    assert text(result)
+    assert as_json(result)
 
 
 def test_nothing_is_said_of_the_replicas_of_one_that_is_gone() -> None:
