@@ -228,6 +228,9 @@ def _limits(state: WorkloadState, context: WorkloadContext, met: frozenset[str])
         most, load = workload_state.max_replicas(state), _LOAD.value(context)
         at_maximum = f"the autoscaler is at its maximum of {most} replicas"
         yield "autoscaler", f"{at_maximum}, and the load is {load:.1f} times its target"
+    if "DataRobotWorkloadReplicaLimitNear" in met:
+        most = workload_state.max_replicas(state)
+        yield "replicas", f"its maximum is {most} replicas, and its account allows a workload {state.replicas_limit}"
     if "DataRobotWorkloadMemoryNearLimit" in met:
         ratios = (ratio.value(context) for ratio in (_MEMORY_OF_POD, _MEMORY_OF_WORKLOAD))
         used = max(ratio for ratio in ratios if ratio is not None)

@@ -26,7 +26,8 @@ class Sweep(NamedTuple):
     """All pages of one sweep; `failure` is empty if it was complete, else one of the client's reasons.
 
     `message` describes the failure. `unchosen`: ids of listed workloads that are not selected. `absent`: ids of
-    unlisted workloads for which the API returned 404.
+    unlisted workloads for which the API returned 404. `doubted`: ids of known workloads that the list lacks, while it
+    also lacks others that exist.
     """
 
     workloads: tuple[Workload, ...]
@@ -35,6 +36,7 @@ class Sweep(NamedTuple):
     message: str = ""
     unchosen: frozenset[str] = frozenset()
     absent: frozenset[str] = frozenset()
+    doubted: frozenset[str] = frozenset()
 
 
 class Snapshot(NamedTuple):
@@ -94,7 +96,7 @@ def step(known: Snapshot, sweep: Sweep, now: float, ahead: float = 0.0) -> Snaps
         )
         if entry is not None:
             tally = tally.after(entry)
-    doubted = {*unlisted(known, sweep)} - sweep.absent
+    doubted = ({*unlisted(known, sweep)} - sweep.absent) | sweep.doubted
     held = {i: _held(known.workloads[i], now) for i in known.workloads.keys() & doubted}
     absent = {i: state for i, state in known.workloads.items() if i not in present and i not in held}
     still_missing = {i: state for i, state in known.missing.items() if i in doubted}
@@ -226,6 +228,14 @@ def _unread(rejects: Iterable[Reject]) -> Mapping[str, Collection[str]]:
 def unlisted(known: Snapshot, sweep: Sweep) -> tuple[str, ...]:
     """Ids that items without a readable id may have: all known ids that are not in the list."""
     if not incomplete(sweep.rejects):
+        return ()
+    listed = {workload.id for workload in sweep.workloads} | sweep.unchosen
+    return tuple(i for i in (*known.workloads, *known.missing) if i not in listed)
+
+
+def lacking(known: Snapshot, sweep: Sweep) -> tuple[str, ...]:
+    """Ids of known workloads that a list with only readable ids does not contain."""
+    if incomplete(sweep.rejects):
         return ()
     listed = {workload.id for workload in sweep.workloads} | sweep.unchosen
     return tuple(i for i in (*known.workloads, *known.missing) if i not in listed)
