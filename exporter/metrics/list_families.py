@@ -238,21 +238,21 @@ LISTED: tuple[Family, ...] = (
     row(
         "workload_created_timestamp_seconds",
         "Creation time of the workload, in seconds since the epoch.",
-        lambda view: one(models.timestamp(view.workload.created_at)),
+        lambda view: one(view.state.at(view.workload.created_at)),
         source="createdAt",
         absence="not reported, or not a timestamp",
     ),
     row(
         "workload_updated_timestamp_seconds",
         "Time the workload or its metadata last changed, in seconds since the epoch.",
-        lambda view: one(models.timestamp(view.workload.updated_at)),
+        lambda view: one(view.state.at(view.workload.updated_at)),
         source="updatedAt",
         absence="not reported, or not a timestamp",
     ),
     row(
         "workload_last_response_timestamp_seconds",
         "Time the workload last responded to a request, in seconds since the epoch.",
-        lambda view: one(models.timestamp(view.workload.last_response)),
+        lambda view: one(view.state.at(view.workload.last_response)),
         source="lastResponse",
         absence="no response yet, or not reported",
     ),
@@ -479,7 +479,7 @@ LISTED: tuple[Family, ...] = (
     row(
         "workload_last_request_timestamp_seconds",
         "Time of the last request to the workload, in seconds since the epoch.",
-        lambda view: one(models.timestamp(stats.last_request_at) if (stats := view.workload.request_stats) else None),
+        lambda view: one(view.state.at(stats.last_request_at) if (stats := view.workload.request_stats) else None),
         source="requestStats.lastRequestAt",
         absence="no request yet, or not reported",
     ),
