@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -197,12 +198,31 @@ class ComputeBundle(ApiObject, frozen=True):
     use_cases: tuple[str, ...] | None = None
 
 
+def offered(bundles: Iterable[ComputeBundle]) -> frozenset[str] | None:
+    """Ids of the bundles that the catalogue offers to workloads; one that does not report its uses is offered.
+
+    None if there are none: a catalogue that is empty, or only has bundles for other uses, proves nothing.
+    """
+    found = frozenset(
+        bundle.id
+        for bundle in bundles
+        if not bundle.use_cases or any(folded(use).replace("_", "").startswith("workload") for use in bundle.use_cases)
+    )
+    return found or None
+
+
 class LogRecord(ApiObject, frozen=True):
     """One line of a workload's log (``GET /otel/workload/{id}/logs``); has no id."""
 
     timestamp: str | None = None
     level: str | None = None
     message: str | None = None
+    body: str | None = None
+
+    @property
+    def text(self) -> str | None:
+        """The line, from whichever field has it."""
+        return self.message if self.message is not None else self.body
 
 
 class OtelValue(ApiObject, frozen=True):

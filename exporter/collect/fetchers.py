@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from exporter.api import models
-from exporter.api.decoding import Item, NotDecodable, One, Reject, incomplete, one, page
+from exporter.api.decoding import Item, NotDecodable, One, Reject, incomplete, one
 from exporter.api.details import (
     AccountInfo,
     AggregateStats,
@@ -30,15 +30,12 @@ from exporter.api.details import (
 from exporter.api.models import Replacement, Workload, folded
 from exporter.api.pods import UNLISTED, Pods, Proton, StatusDetails, active_proton
 from exporter.collect.client import ApiError, Client, Params
+from exporter.collect.lists import Listed, read_list, whole_list
 from exporter.fleet import workload_state
 from exporter.fleet.apply import Shared
 from exporter.fleet.workload_state import WINDOWS, Window, WorkloadState
 from exporter.timestamps import rfc3339
 
-PAGE = 100
-"""Items per page."""
-MAX_PAGES = 5
-"""Pages read of one list."""
 MAX_PROTONS = 8
 """Protons of one workload of which pods are read."""
 COMMON_REASONS = frozenset({"timeout", "dns", "connect", "tls", "auth", "throttled"})
@@ -55,7 +52,7 @@ Rejects = tuple[Reject, ...]
 
 
 class Poll(NamedTuple):
-    """A poll of one part of one workload at `now`, in seconds since the epoch.
+    """A poll of one part of one workload at `now`, in seconds since the epoch on the local clock.
 
     `quantiles` of the response time; `slow` is the threshold of slow requests, in seconds. `early`: the shortest window
     of statistics ends now (`EARLY_SECONDS`).
@@ -73,6 +70,11 @@ class Poll(NamedTuple):
         """The workload's id."""
         return self.state.workload.id
 
+    @property
+    def api_now(self) -> float:
+        """The present on the API's clock."""
+        return self.now + self.state.ahead
+
 
 Fetcher = Callable[[Poll], Awaitable[tuple[Any, Rejects]]]
 """Fetches one part: its value and the rejects."""
@@ -80,8 +82,7 @@ Fetcher = Callable[[Poll], Awaitable[tuple[Any, Rejects]]]
 
 async def _pods(poll: Poll) -> tuple[Pods | None, Rejects]:
     """Every proton and the snapshot of its pods, that of the serving proton first."""
-    response = await poll.client.get("/workloads/{id}/protons", {"limit": PAGE}, id=poll.id)
-    listed = page(response.body, Proton)
+    listed = await read_list(poll.client, "/workloads/{id}/protons", Proton, id=poll.id)
     lost = incomplete(listed.rejects)
     if lost and not listed.items:
         raise NotDecodable("missing", "no item of the list of protons has a readable id")
@@ -93,7 +94,7 @@ async def _pods(poll: Poll) -> tuple[Pods | None, Rejects]:
     details, unread, rejects = await _snapshots(poll, ids[:MAX_PROTONS])
     if lost:
         unread[UNLISTED] = "decode"
-    elif len(ids) > MAX_PROTONS or listed.next is not None:
+    elif len(ids) > MAX_PROTONS or listed.problem:
         unread[UNLISTED] = "incomplete"
     protons = tuple(proton for proton in listed.items if proton.id in details)
     return Pods(protons, details, unread), (*listed.rejects, *rejects)
@@ -141,18 +142,15 @@ async def _snapshot(poll: Poll, proton: str) -> tuple[StatusDetails | None, Reje
 
 
 async def _events(poll: Poll) -> tuple[tuple[Event, ...], Rejects]:
+    """The events up to the page that has one that is known."""
     known = frozenset(poll.state.ledger.seen_events or ())
-    found: list[Event] = []
-    rejects: list[Reject] = []
-    for number in range(MAX_PAGES):
-        params: Params = {"limit": PAGE, "offset": number * PAGE}
-        listed = page((await poll.client.get("/workloads/{id}/events", params, id=poll.id)).body, Event)
-        found.extend(listed.items)
-        rejects.extend(listed.rejects)
-        if listed.size < PAGE or any(event.id in known for event in listed.items):
-            break
+
+    def reached(events: tuple[Event, ...]) -> bool:
+        return any(event.id in known for event in events)
+
+    listed = await whole_list(poll.client, "/workloads/{id}/events", Event, until=reached, id=poll.id)
     created = poll.state.workload.created_at
-    return tuple(dated(event, created, poll.now) for event in found), tuple(rejects)
+    return tuple(dated(event, created, poll.api_now) for event in listed.items), listed.rejects
 
 
 async def _replacement(poll: Poll) -> tuple[Replacement | None, Rejects]:
@@ -165,21 +163,23 @@ async def _replacement(poll: Poll) -> tuple[Replacement | None, Rejects]:
     return one(response.body, Replacement)
 
 
-def window_of(name: str, now: float, *, early: bool = False, shown: Window | None = None) -> tuple[float, float]:
-    """Start and end of the last complete window: whole minutes, so that two exporters request the same.
+def window_of(name: str, now: float, *, early: bool = False, shown: float = 0.0) -> tuple[float, float]:
+    """Start and end of the last complete window on the API's clock, on which it is `now`.
 
-    `early`: it ends now. It never ends before the window that is `shown`, or an outage that has ended would return.
+    Whole minutes, so that two exporters request the same. `early`: it ends now. It never ends before the window that is
+    shown, which ends at `shown`, or an outage that has ended would return.
     """
     end = math.floor((now - STATS_DELAY_SECONDS) / 60) * 60.0
-    if early or (shown is not None and shown.end > end):
+    if early or shown > end:
         end = math.floor((now - EARLY_SECONDS) / EARLY_SECONDS) * EARLY_SECONDS
     return end - WINDOWS[name], end
 
 
 def _stats(name: str) -> Fetcher:
     async def fetch(poll: Poll) -> tuple[Window, Rejects]:
-        before = poll.state.details.windows.get(name) if name == "5m" else None
-        start, end = window_of(name, poll.now, early=poll.early and name == "5m", shown=before)
+        ahead, before = poll.state.ahead, poll.state.details.windows.get(name) if name == "5m" else None
+        shown = before.end + ahead if before is not None else 0.0
+        start, end = window_of(name, poll.api_now, early=poll.early and name == "5m", shown=shown)
         protons = _serving(poll.state)
         window: Params = {"startTime": rfc3339(start), "endTime": rfc3339(end)}
         parts: list[RequestMetrics] = []
@@ -200,7 +200,7 @@ def _stats(name: str) -> Fetcher:
                 milliseconds = models.finite(metrics.response_time)
                 if shown and metrics.total_requests and milliseconds is not None:
                     times.append((quantile, milliseconds / 1000))
-        return Window(start, end, _sum(parts), tuple(times), tuple(protons)), tuple(rejects)
+        return Window(start - ahead, end - ahead, _sum(parts), tuple(times), tuple(protons)), tuple(rejects)
 
     return fetch
 
@@ -247,7 +247,7 @@ class _Values(models.ApiObject, frozen=True):
 
 
 async def _usage(poll: Poll) -> tuple[tuple[OtelValue, ...], Rejects]:
-    end = math.floor((poll.now - 30) / 60) * 60.0
+    end = math.floor((poll.api_now - 30) / 60) * 60.0
     params: Params = {"startTime": rfc3339(end - 300), "endTime": rfc3339(end)}
     route = "/otel/workload/{id}/metrics/autocollectedValues"
     read = one((await poll.client.get(route, params, id=poll.id)).body, _Values)
@@ -255,30 +255,23 @@ async def _usage(poll: Poll) -> tuple[tuple[OtelValue, ...], Rejects]:
 
 
 async def _sharing(poll: Poll) -> tuple[Shared, Rejects]:
-    grants, rejects = await _all(poll.client, "/workloads/{id}/sharedRoles", SharedRole, id=poll.id)
+    route = "/workloads/{id}/sharedRoles"
+    grants, rejects = _all(route, await whole_list(poll.client, route, SharedRole, id=poll.id))
     marks = [hashlib.blake2b(f"{g.id}/{g.role}".encode(), digest_size=6).hexdigest() for g in grants]
     return Shared(grants, tuple(marks)), rejects
 
 
 async def _quotas(poll: Poll) -> tuple[tuple[Quota, ...], Rejects]:
-    params: Params = {"resourceType": "workload", "resourceId": poll.id, "limit": PAGE}
-    listed = page((await poll.client.get("/quotas", params)).body, Quota)
+    params: Params = {"resourceType": "workload", "resourceId": poll.id}
+    listed = await whole_list(poll.client, "/quotas", Quota, params)
     return tuple(quota for quota in listed.items if quota.resource_id in (None, poll.id)), listed.rejects
 
 
-async def _all(client: Client, route: str, kind: type[Item], **places: str) -> tuple[tuple[Item, ...], Rejects]:
+def _all(route: str, listed: Listed[Item]) -> tuple[tuple[Item, ...], Rejects]:
     """All items of a list. Raises `NotDecodable` if one cannot be read: a list without it proves nothing."""
-    found: dict[str, Item] = {}
-    rejects: list[Reject] = []
-    for number in range(MAX_PAGES):
-        listed = page((await client.get(route, {"limit": PAGE, "offset": number * PAGE}, **places)).body, kind)
-        if incomplete(listed.rejects):
-            raise NotDecodable("missing", f"GET {route} returned 200, but with an item that cannot be read")
-        rejects.extend(listed.rejects)
-        found.update((getattr(item, "id"), item) for item in listed.items)  # noqa: B009 — every kind that is requested has an id
-        if listed.size < PAGE:
-            break
-    return tuple(found.values()), tuple(rejects)
+    if incomplete(listed.rejects):
+        raise NotDecodable("missing", f"GET {route} returned 200, but with an item that cannot be read")
+    return listed.items, listed.rejects
 
 
 FETCHERS: dict[str, Fetcher] = {
@@ -313,7 +306,8 @@ async def _totals(client: Client) -> tuple[AccountFields, Rejects]:
 
 
 async def _bundles(client: Client) -> tuple[AccountFields, Rejects]:
-    bundles, rejects = await _all(client, "/mlops/compute/bundles", ComputeBundle)
+    route = "/mlops/compute/bundles"
+    bundles, rejects = _all(route, await whole_list(client, route, ComputeBundle))
     return {"bundles": tuple(sorted(bundles, key=lambda bundle: bundle.id))}, rejects
 
 
@@ -341,8 +335,8 @@ async def gone_because(client: Client, workload_id: str) -> str:
 
 async def history(client: Client, workload_id: str) -> tuple[tuple[Replacement, ...], tuple[Proton, ...]]:
     """The last replacements of a workload, and its protons. Raises `ApiError` or `NotDecodable`."""
-    records = page((await client.get("/workloads/{id}/history", {"limit": PAGE}, id=workload_id)).body, Replacement)
-    protons = page((await client.get("/workloads/{id}/protons", {"limit": PAGE}, id=workload_id)).body, Proton)
+    records = await whole_list(client, "/workloads/{id}/history", Replacement, id=workload_id)
+    protons = await whole_list(client, "/workloads/{id}/protons", Proton, id=workload_id)
     return records.items, protons.items
 
 

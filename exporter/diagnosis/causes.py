@@ -119,6 +119,10 @@ CAUSES: tuple[Cause, ...] = (
     Cause("not_shared", lambda facts: facts.gone == "forbidden",
         "It is no longer shared with the token's user. It may still be running.",
         "Ask its owner to share it with that user again, with the role `user` or higher.", "DataRobotWorkloadVanished"),
+    Cause("not_listed", lambda facts: facts.gone == "found",
+        "It is missing from the workload list, although the API still finds it by its id: the list is incomplete.",
+        "Call its endpoint. If it responds, nothing is wrong with it; report the list to the platform administrators.",
+        "DataRobotWorkloadVanished"),
     Cause("vanished", lambda facts: bool(facts.gone),
         "It is no longer listed: deleted, or no longer shared with the token's user.",
         "Look for it in the console as another user.", "DataRobotWorkloadVanished"),
@@ -302,6 +306,12 @@ CAUSES: tuple[Cause, ...] = (
         "Find out whether it was cancelled. If not, start the replacement again during working hours and watch the "
         "new version's pods.",
         "DataRobotReplacementFailed"),
+    Cause("replicas_limit", _alert("DataRobotWorkloadReplicaLimitNear"),
+        "It runs the maximum number of replicas of its autoscaler, which is close to the most that the account allows "
+        "a workload: it cannot grow.",
+        "Choose a larger bundle, so that fewer replicas suffice, or ask the platform administrators for a higher "
+        "limit.",
+        "DataRobotWorkloadReplicaLimitNear"),
     Cause("saturated", _alert("DataRobotAutoscalerSaturated"),
         "Its load is more than the maximum number of replicas of its autoscaler can handle.",
         "Raise the maximum if the limit of replicas per workload allows it. Otherwise find out who sends so many "
@@ -338,12 +348,15 @@ CAUSES: tuple[Cause, ...] = (
     Cause("crashed_lately", lambda facts: any(one.ended and one.role in SERVING for one in facts.containers),
         "A container exited within the last hour and was restarted. It is ready now.",
         "Check what it logged before that. No immediate action is needed.", "DataRobotContainerCrashLooping"),
-    Cause("errors_lately", lambda facts: bool(facts.met & {
+    Cause("errors_lately", lambda facts: bool({*facts.met, facts.recovering} & {
             "DataRobotErrorBudgetBurnFast", "DataRobotErrorBudgetBurnSlow"}),
         "Over hours or days, more requests got a server error (5xx) than its objective allows, but few just now. Only "
         "its log shows whether it or a service that it calls failed.",
         "Check in its log what failed and when. It can wait until morning.",
         "DataRobotErrorBudgetBurnSlow"),
+    Cause("recovering", lambda facts: bool(facts.recovering),
+        "It recovers: the condition of the alert is no longer met, and no other problem is known.",
+        "Wait: the alert resolves by itself if that stays so. Its log and `Changes` show what happened."),
     Cause("draft_ends", _alert("DataRobotDraftExpiring"),
         "It runs a draft, which the platform is about to stop.",
         "If it is needed, promote the artifact: it continues to run without a restart.", "DataRobotDraftExpiring"),
@@ -364,7 +377,7 @@ CAUSES: tuple[Cause, ...] = (
         "It should serve, but no replica is ready, and its pods show no reason.",
         "Check its log and its events. If both are silent, stop it and start it again.",
         "DataRobotWorkloadNoReadyReplica"),
-    Cause("replacing", lambda facts: facts.rolling,
+    Cause("replacing", lambda facts: facts.rolling and "DataRobotWorkloadUnreadable" not in facts.met,
         "It is being replaced, without a problem so far.",
         "Nothing to do: the previous version serves until the new one is ready.", "DataRobotReplacementStuck"),
     Cause("traffic_stopped", _alert("DataRobotWorkloadTrafficStopped"),

@@ -11,7 +11,7 @@ from exporter.api.details import REPLACEMENT_ENDS, Event, SharedRole, event_kind
 from exporter.api.models import Workload
 from exporter.api.pods import UNLISTED, Pods, container_name, stopped, terminated_reason
 from exporter.fleet import observations, replacements, transitions
-from exporter.fleet.episodes import Mark
+from exporter.fleet.episodes import EMPTY_TRACKER, Mark
 from exporter.fleet.ledger import SOME_RESTARTS, ContainerCursor, Entry, Ledger, plus
 
 MAX_EVENT_IDS = 200
@@ -30,6 +30,8 @@ def first_observed(
     `last`: the previous complete sweep. `ahead`: seconds that the API's clock is ahead.
     """
     group = models.status_group(workload.status)
+    replaced = baseline and group == "starting" and replacements.replacement_active(workload)
+    group = "up" if replaced else group
     ids = replacements.record_ids(workload)
     ledger = Ledger(
         now,
@@ -42,7 +44,7 @@ def first_observed(
         starting=now if group == "starting" else None,
         failed=group == "failed" and models.folded(workload.status) != "terminated",
         counted_ids=() if replacements.replacement_active(workload) else ids,
-        tracker=transitions.first_observed(workload, now, last, baseline=baseline),
+        tracker=EMPTY_TRACKER if replaced else transitions.first_observed(workload, now, last, baseline=baseline),
     )
     ledger = replacements.first_observed(ledger, workload, Mark(now, None if baseline else last), ahead)
     if baseline or group != "starting":
@@ -66,7 +68,7 @@ def listed(
     clock is ahead. An unknown status does not change the group: it is neither healthy nor failed.
     """
     status, reported = models.folded(workload.status), models.status_group(workload.status)
-    group = ledger.group if reported == "indeterminate" else reported
+    group = ledger.group if reported == "indeterminate" or _is_replaced(ledger, workload) else reported
     happened = [] if reported == "indeterminate" else [*_happened(ledger, status, group, now, expiry)]
     begun, took = ledger.begun, None
     if "started" in happened:
@@ -83,9 +85,13 @@ def listed(
     artifact = _artifact_status(workload)
     promoted = ledger.artifact == "draft" and artifact == "locked"
     mark, expired = Mark(now, last), "draft_expired" in happened
+    tracker = ledger.tracker
+    if group == reported:
+        before = (ledger.status, ledger.group)
+        tracker = transitions.listed(tracker, before, workload, mark, expired=expired)
     after = msgspec.structs.replace(
         ledger,
-        tracker=transitions.listed(ledger.tracker, (ledger.status, ledger.group), workload, mark, expired=expired),
+        tracker=tracker,
         since=ledger.since if status == ledger.status else now,
         name=workload.name or "",
         status=status,
@@ -101,6 +107,13 @@ def listed(
     entry = replacements.followed(after, workload, mark, stayed_up=ledger.group == group == "up", ahead=ahead)
     final = msgspec.structs.replace(entry.ledger, proton=workload.proton_id or ledger.proton)
     return Entry(ledger if final == ledger else final, took, entry.replacement_seconds)
+
+
+def _is_replaced(ledger: Ledger, workload: Workload) -> bool:
+    """Whether a starting status is that of a replacement: the workload was up and was not started."""
+    if ledger.group != "up" or models.status_group(workload.status) != "starting":
+        return False
+    return ledger.rollout is not None or replacements.replacement_active(workload)
 
 
 def _happened(ledger: Ledger, status: str, group: str, now: float, expiry: float | None) -> Iterable[str]:
@@ -192,8 +205,10 @@ def with_events(ledger: Ledger, events: Sequence[Event], serving: str, now: floa
 # -- pods
 
 
-def with_pods(ledger: Ledger, read: Pods, now: float) -> Ledger:
+def with_pods(ledger: Ledger, read: Pods, now: float, ahead: float = 0.0) -> Ledger:
     """The ledger after the pods were read: restarts and terminations of containers, across replaced pods.
+
+    `ahead`: seconds that the API's clock is ahead.
 
     A pod that appears later counts in full, at the first read it is the baseline; a lower count means a restarted
     container. A pod no longer listed is remembered for a while: lists are briefly empty at times. Pods of a proton that
@@ -216,7 +231,7 @@ def with_pods(ledger: Ledger, read: Pods, now: float) -> Ledger:
             finished = (last.finished_at if last is not None else None) or ""
             known = before.get(key)
             first = ledger.pods is None or (proton.id not in known_protons and {proton.id, UNLISTED} & {*ledger.unread})
-            new = known is None and (not first or (began is not None and began > ledger.first))
+            new = known is None and (not first or (began is not None and began - ahead > ledger.first))
             was = known.restarts if known is not None else 0 if new else (count or 0)
             ended = known.finished if known is not None else "" if new else finished
             restarts.setdefault(name, 0)

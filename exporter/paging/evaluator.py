@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from exporter.alerting.alarms import Alarm, next_alarms, only_kept
+from exporter.alerting.alerts import BY_NAME
 from exporter.alerting.delivery_state import by_incident
 from exporter.alerting.messages import About, notification
 from exporter.alerting.mutes import muted
@@ -20,8 +21,10 @@ from exporter.log import log
 from exporter.paging.paging_state import PagingState
 from exporter.telemetry.report import Report
 
-Evidence = Callable[[WorkloadState, float], tuple[tuple[str, str], ...]]
-"""What a notification shows of a workload: titles and texts."""
+Evidence = Callable[[WorkloadState, float, str], tuple[tuple[str, str], ...]]
+"""What a notification shows of a workload, with the alert that fires although its condition is no longer met (empty:
+it is met): titles and texts.
+"""
 AccountEvidence = Callable[[str, AccountFleet, float], tuple[tuple[str, str], ...]]
 """What a notification shows of an account, by the name of the alert."""
 _WorkloadKey = tuple[str | None, str | None]
@@ -106,13 +109,21 @@ class Evaluator:
     ) -> Notification:
         state, fleet = states.get(_workload(alarm)), accounts.get(alarm.labels.get("account", ""))
         if state is not None:
-            shown = self._shown(alarm, lambda: self._evidence(state, now))
+            recovering = alarm.alert if alarm.firing and alarm.held < now else ""
+            shown = self._shown(alarm, lambda: self._evidence(state, now, recovering))
+            if recovering:
+                shown = (*shown, self._recovering(alarm, now))
             about = About(shown, state.workload.importance or "", _tags(state))
         elif fleet is not None and not alarm.labels.get("workload_id"):
             about = About(self._shown(alarm, lambda: self._account_evidence(alarm.alert, fleet, now)))
         else:
             about = About()
         return notification(alarm, self._options, about)
+
+    def _recovering(self, alarm: Alarm, now: float) -> tuple[str, str]:
+        """When the condition of an alarm was last met, and when it resolves."""
+        past, keep = now - alarm.held, BY_NAME[alarm.alert].keep_of(alarm.severity) / self._options.scale
+        return "Recovering", f"its condition was last met {past:.0f} s ago; it resolves {keep:.0f} s after that"
 
     def _shown(self, alarm: Alarm, evidence: Callable[[], tuple[tuple[str, str], ...]]) -> tuple[tuple[str, str], ...]:
         try:

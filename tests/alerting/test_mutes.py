@@ -18,6 +18,7 @@ FACTS_OF_THEIR_OWN = {
     "DataRobotAutoscalerSaturated": "load",
     "DataRobotWorkloadMemoryNearLimit": "memory",
     "DataRobotBundleNotOffered": "the catalogue",
+    "DataRobotWorkloadReplicaLimitNear": "its settings",
     "DataRobotAccountWorkloadLimitNear": "the size of the fleet",
     "DataRobotWorkloadLatencyHigh": "response times",
     "DataRobotWorkloadRefusesCallers": "the callers",

@@ -41,7 +41,7 @@ def test_a_next_to_another_host_is_never_followed() -> None:
         assert request.url.host == "dr.test"
         done = request.url.params["offset"] != "0"
         items = [] if done else [{"id": "a"}]
-        body = json.loads(page(*items, next="https://evil.test/?offset=1"))
+        body = json.loads(page(*items, next=None if done else "https://evil.test/?offset=1"))
         del body["totalCount"]
         return httpx.Response(200, json=body)
 
@@ -58,7 +58,7 @@ def test_a_next_to_another_host_is_never_followed() -> None:
         (always(200, json={"data": None}), "decode", "the response has no `data` list"),
         (always(502, text="<html>bad gateway</html>"), "server_error", "returned 502: bad gateway"),
         (always(200, content=page({"id": "a"}, totalCount=5)), "incomplete", "returned at offset 1 only workloads"),
-        (always(200, content=page(totalCount=5)), "incomplete", "reported 5 workloads and returned 0"),
+        (always(200, content=page(totalCount=5)), "incomplete", "reported 5 items and returned 0"),
     ],
 )
 def test_a_bad_answer_makes_the_sweep_fail_by_its_reason_and_in_words(server: Server, failure: str, words: str) -> None:
@@ -122,3 +122,10 @@ def test_duplicate_ids_are_rejected_once_each_and_lose_no_workload() -> None:
     result = swept(always(200, content=page({"id": "a"}, {"id": "a", "name": "second"}, {"id": "b"})))
     assert ([w.id for w in result.workloads], result.failure) == (["a", "b"], "")
     assert [(r.path, r.reason, r.item_id) for r in result.rejects] == [("$.id", "duplicate", "a")]
+
+
+def test_a_refused_list_may_mean_that_the_feature_is_not_enabled() -> None:
+    result = swept(always(403, json={"message": "feature not enabled"}))
+    assert result.failure == "forbidden"
+    assert result.message.endswith("the Workload API may not be enabled for this account")
+    assert "may not be enabled" not in swept(always(401, json={})).message

@@ -33,7 +33,7 @@ from exporter.diagnosis.wording import as_json, evidence, text
 from exporter.fleet import episodes
 from exporter.fleet.episodes import Episode, EpisodeTracker, Mark, ObservedEvent, Past, Run
 from exporter.fleet.ledger import Ledger, ReplacementCursor, ServingRecord
-from exporter.fleet.workload_state import Details, Window, WorkloadState
+from exporter.fleet.workload_state import GONE_REASONS, Details, Window, WorkloadState
 from tests.make import container, pods, replica
 
 NOW = 1_800_000_000.0  # 08:00 UTC
@@ -161,6 +161,7 @@ FAILED = {"failed": {"pods": "server_error"}}
 CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("deleted", state(parts={"vanished": NOW - 60, "gone_because": "not_found"}), ()),
     ("not_shared", state(parts={"vanished": NOW - 60, "gone_because": "forbidden"}), ()),
+    ("not_listed", state(parts={"vanished": NOW - 60, "gone_because": "found"}), ()),
     ("vanished", state(parts={"vanished": NOW - 60}), ()),
     ("terminated", state("terminated", crashing(1)), ()),
     ("draft_ended", state("stopped", OLD, artifact=DRAFT), ()),
@@ -221,6 +222,8 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
         "rollout": ReplacementCursor(NOW - 2 * HOUR, ("r",))},
         replacement=msgspec.structs.replace(ROLLING, created_at=ago(2 * HOUR))), ()),
     ("reverted", state(ledger={"rollout_failed": NOW - 100}), ()),
+    ("replicas_limit", state(runtime=runtime(1, 2), parts={"replicas_limit": 2},
+                            reported=pods(replica(container()), replica(container(), name="two"))), ()),
     ("saturated", state(runtime=runtime(1, 2, policies=(BUSY,)), details=LOADED,
                        reported=pods(replica(container()), replica(container(), name="two"))), ()),
     ("memory", state(runtime=runtime(resolved_bundle=BIG), details={"usage": USED}), ()),
@@ -323,10 +326,17 @@ def test_the_next_step_names_who_can_act_on_a_suspended_workload() -> None:
     assert "starting it has no effect" in step
 
 
+def test_a_page_about_a_condition_that_is_no_longer_met_does_not_say_that_there_is_no_problem() -> None:
+    burn, down = "DataRobotErrorBudgetBurnFast", "DataRobotWorkloadNoReadyReplica"
+    for alert, name in ((burn, "errors_lately"), (down, "recovering"), ("", "well")):
+        assert diagnosis(state(), NOW, DEFAULT, recovering=alert).cause.name == name
+    assert diagnosis(state(reported=UNREADY), NOW, DEFAULT, recovering=burn).cause.name == "none_ready"
+
+
 def test_every_cause_has_a_case_and_a_name_of_its_own() -> None:
     names = [cause.name for cause in CAUSES]
     assert len({*names}) == len(names)
-    assert {*names} == {name for name, *_ in CASES}
+    assert {*names} == {name for name, *_ in CASES} | {"recovering"}
 
 
 def test_causes_are_sentences_and_their_runbooks_are_those_of_alerts() -> None:
@@ -437,6 +447,14 @@ def test_the_time_in_the_state_is_reported_or_said_to_be_unknown(of: WorkloadSta
 )  # fmt: skip
 def test_serving_is_stated_and_unknown_is_not_zero(of: WorkloadState, words: str) -> None:
     assert said(of)["Serving"] == words
+
+
+@pytest.mark.parametrize("reason", GONE_REASONS)
+def test_every_response_for_one_that_is_gone_has_its_words(reason: str) -> None:
+    result = diagnosis(state(parts={"vanished": NOW - 120, "gone_because": reason}), NOW, DEFAULT)
+    assert dict(evidence(result))["State"].startswith("no longer listed since 07:58 UTC (2 min); ")
+    assert text(result)
+    assert as_json(result)
 
 
 def test_nothing_is_said_of_the_replicas_of_one_that_is_gone() -> None:
@@ -637,6 +655,9 @@ def test_requests_are_shown_if_they_are_known(windows: dict[str, Window], words:
         (state(runtime=runtime(1, 2, policies=(BUSY,)), details=LOADED,
               reported=pods(replica(container()), replica(container(), name="two"))),
          "the autoscaler is at its maximum of 2 replicas, and the load is 2.5 times its target"),
+        (state(runtime=runtime(1, 2), parts={"replicas_limit": 2},
+               reported=pods(replica(container()), replica(container(), name="two"))),
+         "its maximum is 2 replicas, and its account allows a workload 2"),
         (state(runtime=runtime(resolved_bundle=BIG), details={"usage": USED}),
          "99% of the memory of its resource bundle is in use (2 GiB per replica)"),
         (state(details={"windows": {name: Window(NOW - 100, NOW, RequestMetrics(

@@ -42,6 +42,14 @@ def test_statuses_in_turn_make_transitions(statuses: str, transitions: Mapping[s
     assert life(*(workload(status) for status in statuses.split())).transitions == transitions
 
 
+@pytest.mark.parametrize("word", ["initializing", "launching", "warming", "finalizing"])
+def test_a_serving_workload_neither_starts_nor_becomes_ready_during_a_replacement(word: str) -> None:
+    busy = msgspec.structs.replace(rolling("switching"), status=word)
+    rollout = [busy, busy, rolling("switching")]
+    assert life(workload(), *rollout, workload(), workload()).transitions.keys() <= {"reverted", "replaced"}
+    assert life(*rollout).transitions == {}
+
+
 def test_the_first_sweep_is_the_baseline_and_a_workload_that_appears_later_has_started() -> None:
     assert life(workload("submitted")).transitions == {}
     assert life(workload("submitted"), baseline=False).transitions == {"started": 1}
@@ -98,6 +106,16 @@ def test_events_before_the_first_observation_are_the_baseline() -> None:
     ledger = after(life(workload()), event(at=50.0, number=1), event(at=150.0, number=2, replacement_id="r9"))
     assert ledger.events == {"replacement_errored": 1}
     assert ledger.newest == {"replacement_errored": 150.0}
+
+
+def test_the_times_of_events_are_corrected_by_the_offset_of_the_clock() -> None:
+    events = [event(at=450.0), event("Completed", 460.0, 2, replacement_id="r2"), event(at=470.0, number=3)]
+    shifted = [event(at=750.0), event("Completed", 760.0, 2, replacement_id="r2"), event(at=770.0, number=3)]
+    plain = counting.with_events(READ, events, "p1", 500.0).ledger
+    found = counting.with_events(READ, shifted, "p1", 500.0, ahead=300.0).ledger
+    assert (found.newest, found.outcomes, found.rollout_failed) == (plain.newest, plain.outcomes, plain.rollout_failed)
+    early = counting.with_events(life(workload()), [event(at=380.0)], "p1", 150.0, ahead=300.0)
+    assert early.ledger.events == {}  # before the first observation
 
 
 EVENTS = st.lists(

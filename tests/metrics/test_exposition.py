@@ -119,6 +119,7 @@ SEEN = st.builds(
     DETAILS,
     vanished=st.sampled_from([None, None, 9.0]),
     catalogue=st.sampled_from([None, frozenset({"cpu.medium"})]),
+    replicas_limit=st.sampled_from([None, 0, 3]),
     held=st.sampled_from([{}, {"status": 7.0}]),
 )
 FLEETS = st.lists(SEEN, max_size=3, unique_by=lambda state: state.workload.id)
@@ -389,6 +390,7 @@ def test_the_families_of_accounts_are_written_as_prometheus_client_writes_them()
         ("datarobot_account_replicas_live", eu): 5.0,
         ("datarobot_account_workloads_active_reported", eu): 4.0,
         ("datarobot_account_bundle_cpu_cores", eu, ("bundle_id", "cpu.small")): 1.0,
+        ("datarobot_account_bundles_offered", eu): 1.0,
     }
 
 
