@@ -198,7 +198,7 @@ def test_the_words_of_a_page_follow_its_alert() -> None:
     assert "`replacement_failed_seconds` is 30m: the old version still serves" in page
     assert "By itself 30m after the failure" in page
     assert "it keeps its state for at most 10m" in page
-    assert "9m after its condition was last met" in PAGES["DataRobotWorkloadNotServing.md"]
+    assert "11m after its condition was last met" in PAGES["DataRobotWorkloadNotServing.md"]
     assert "off by default" in PAGES["DataRobotWorkloadTrafficStopped.md"]
 
 

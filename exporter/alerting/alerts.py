@@ -244,15 +244,15 @@ PAGE_IF_IMPORTANT_AND_HALVED = (
 # When one recovery ends several conditions, data about them arrives within a minute, about requests within two. What
 # mutes others is kept longer than they are by more than that, and a page longer than a ticket, which it mutes: so the
 # end of an alert never unmutes one that is over too. tests/alerting/test_mutes.py checks it.
-_OF_FLEET = Keep(critical=780)
-_OF_DOWN = Keep(critical=720, warning=360)
-_OF_CAUSE = Keep(critical=660, warning=300)
-_OF_STATE = Keep(critical=600, warning=240)
-_OF_REQUESTS = Keep(critical=540)
-_OF_BUDGET = Keep(critical=420, warning=240)
-_OF_UNREADABLE = Keep(critical=600, warning=360)
-_OF_USE = Keep(warning=600)
-_OF_TOKEN, _OF_API, _OF_DATA = Keep(critical=600), Keep(critical=540), Keep(critical=480)
+_OF_FLEET = Keep(critical=900)
+_OF_DOWN = Keep(critical=840, warning=480)
+_OF_CAUSE = Keep(critical=780, warning=420)
+_OF_STATE = Keep(critical=720, warning=360)
+_OF_REQUESTS = Keep(critical=660)
+_OF_BUDGET = Keep(critical=540, warning=360)
+_OF_INTERRUPTION = Keep(critical=720, warning=480)
+_OF_USE, _OF_MEMORY = Keep(warning=600), Keep(warning=1800)
+_OF_TOKEN, _OF_API, _OF_DATA = Keep(critical=660), Keep(critical=600), Keep(critical=540)
 
 # Causes wait a minute less than their consequences: rule groups are evaluated at different times, and an Alertmanager
 # can only mute alerts that it has not notified yet.
@@ -272,7 +272,8 @@ ALERTS: tuple[Alert, ...] = (
         _OF_DOWN, since=_DOWN_SINCE),
     Alert("DataRobotWorkloadInterrupted", "workload", _status("interrupted"), PAGE_IF_IMPORTANT, 180,
         "A workload was interrupted by the platform.",
-        "was interrupted: the platform evicted it. It stays down until it is started again.", _OF_STATE,
+        "was interrupted: the platform evicted it. It stays down until it is started again.",
+        _OF_INTERRUPTION,
         since=_SINCE),
     Alert("DataRobotWorkloadStopped", "workload",
         (_status("stopped", "suspended") & _IMPORTANT & _CHANGE_OBSERVED & (_IN_STATE < T("stopped_seconds")))
@@ -289,7 +290,7 @@ ALERTS: tuple[Alert, ...] = (
                "the workload is of critical importance and its status is no longer known"), *TICKET), 300,
         "The state of a workload is not known.",
         "has values in the workload list that the exporter cannot read, or an unknown status and no pods reported. The "
-        "last readable values are shown for up to 15 minutes; after that they are unknown.", _OF_UNREADABLE),
+        "last readable values are shown for up to 15 minutes; after that they are unknown.", _OF_STATE),
     Alert("DataRobotWorkloadVanished", "workload",
         (NOW - M("workload_vanished_timestamp_seconds", status="running", answer="not_found|forbidden|"))
         < T("vanished_seconds"), TICKET, 60,
@@ -382,7 +383,7 @@ ALERTS: tuple[Alert, ...] = (
         | (M("workload_memory_usage_bytes", level="workload") / (M("workload_replica_memory_bytes") * _LIVE)
         > T("memory_ratio")), TICKET, 900,
         "A workload uses nearly all of its memory.",
-        "uses {{ $value | humanizePercentage }} of the memory of its resource bundle.", _OF_USE),
+        "uses {{ $value | humanizePercentage }} of the memory of its resource bundle.", _OF_MEMORY),
     Alert("DataRobotBundleNotOffered", "workload", M("workload_bundle_offered", "min").is_(0), TICKET, 3600,
         "A workload uses a resource bundle that is not offered.",
         "uses a resource bundle that is not in the catalogue: its next start may fail.", _OF_USE),

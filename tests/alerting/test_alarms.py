@@ -88,10 +88,10 @@ SOME_CRASH = f"{CRASHES}:warning"
         ([YES] * 6 + [None], "pppppFe"),
         ([YES] * 6 + [NO] * 16, "pppppF" + "e" * 15 + "-"),
         ([subject("DataRobotContainerOOMKilled:warning")], "F"),
-        # What comes back while it is kept, four or five minutes, is the same incident.
-        ([subject(SLOW)] * 9 + [NO] * 5, "ppppppppFFFFee"),
-        ([subject(SOME_CRASH)] * 5 + [NO] * 6, "ppppFFFFFee"),
-        ([subject(SOME_CRASH)] * 5 + ([NO] * 4 + [subject(SOME_CRASH)]) * 3, "pppp" + "F" * 16),
+        # What comes back while it is kept, six or seven minutes, is the same incident.
+        ([subject(SLOW)] * 9 + [NO] * 7, "ppppppppFFFFFFee"),
+        ([subject(SOME_CRASH)] * 5 + [NO] * 8, "ppppFFFFFFFee"),
+        ([subject(SOME_CRASH)] * 5 + ([NO] * 6 + [subject(SOME_CRASH)]) * 3, "pppp" + "F" * 22),
         ([subject(SOME_CRASH)] * 4 + [NO], "pppp-"),
         ([subject(CRASHES)] * 5 + [subject(pods_recent=False)] * 3, "ppppFFFF"),
         ([subject(CRASHES)] * 5 + [subject(recent=False)] * 2, "ppppFFF"),
@@ -123,7 +123,7 @@ def test_the_wait_time_of_the_settings_is_used() -> None:
 def test_a_higher_severity_is_another_alarm_of_the_same_incident() -> None:
     alarms = history(*[subject(SOME_CRASH)] * 6, *[subject(CRASHES)] * 5)[-1]
     (warning, critical) = sorted(alarms.values(), key=lambda alarm: alarm.since)
-    assert (warning.severity, warning.ended, critical.severity, critical.fired) == ("warning", 600.0, "critical", 600.0)
+    assert (warning.severity, warning.firing, critical.severity, critical.fired) == ("warning", True, "critical", 600.0)
     assert warning.key == critical.key == "datarobot/acme/DataRobotContainerCrashLooping/w1"
 
 
@@ -233,7 +233,7 @@ def test_an_alarm_about_sweeps_does_not_keep_its_state_without_recent_data() -> 
             known, subjects.subjects([each], ExporterStatus(), OPTIONS, number * EVERY), OPTIONS, number * EVERY
         )
     unreachable = next(alarm for alarm in known.values() if alarm.alert == "DataRobotApiUnreachable")
-    assert (unreachable.fired, unreachable.held, unreachable.ended) == (180.0, 180.0, 720.0)
+    assert (unreachable.fired, unreachable.held, unreachable.ended) == (180.0, 180.0, 780.0)
 
 
 CRASHING = container(ready=False, status="waiting", reason="CrashLoopBackOff")
@@ -264,11 +264,11 @@ def crash_loop_states(*unread: str, recovers: bool = False) -> str:
     [
         ([""] * 12, False, "ppppFFFFFFFF"),
         (["o"] * 12, False, "ppppFFFFFFFF"),
-        (["o"] * 20, True, "pppp" + "F" * 14 + "ee"),
+        (["o"] * 22, True, "pppp" + "F" * 16 + "ee"),
         # Keeps its state for ten minutes, as rules do, and then for as long as each time: there is no more data.
-        ([""] * 6 + ["p"] * 22, False, "pppp" + "F" * 22 + "ee"),
+        ([""] * 6 + ["p"] * 24, False, "pppp" + "F" * 24 + "ee"),
         ([""] * 6 + ["po"] * 6 + [""] * 2, False, "ppppFFFFFFFFFF"),
-        ([""] * 6 + ["p"] * 6 + [""] * 12, True, "pppp" + "F" * 18 + "ee"),
+        ([""] * 6 + ["p"] * 6 + [""] * 14, True, "pppp" + "F" * 20 + "ee"),
         (["p"] * 12, False, "-" * 12),
     ],
     ids=[

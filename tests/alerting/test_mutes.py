@@ -25,6 +25,7 @@ FACTS_OF_THEIR_OWN = {
     "DataRobotWorkloadUnreadable": "what the list reports",
     "DataRobotReplacementStuck": "a replacement",
     "DataRobotWorkloadStuckStopping": "a stop",
+    "DataRobotWorkloadInterrupted": "the platform's decision",
 }
 """Alerts that end for reasons of their own: when a page ends, they are news."""
 Each = tuple[Alert, str]
@@ -65,7 +66,7 @@ def test_the_law_compares_causes_with_what_they_cause() -> None:
     pairs = {(source[0].name, target[0].name) for mute in MUTES for source, target in _pairs(mute)}
     assert ("DataRobotWorkloadImagePullFailing", "DataRobotWorkloadErrored") in pairs
     assert ("DataRobotWorkloadNoReadyReplica", "DataRobotWorkloadNotServing") in pairs
-    assert ("DataRobotFleetManyFailing", "DataRobotWorkloadInterrupted") in pairs
+    assert ("DataRobotFleetManyFailing", "DataRobotContainerCrashLooping") in pairs
     assert len(pairs) > 40
 
 

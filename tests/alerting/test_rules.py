@@ -22,7 +22,7 @@ CRASHES = "DataRobotContainerCrashLooping", "critical"
 def test_a_rule_has_its_wait_its_severity_and_what_a_person_reads() -> None:
     rule = written()[CRASHES]
     assert rule["for"] == "4m"
-    assert rule["keep_firing_for"] == "11m"
+    assert rule["keep_firing_for"] == "13m"
     assert rule["labels"] == {"severity": "critical", "component": "workload"}
     assert rule["annotations"] == {
         "summary": "A container of a workload exits and restarts repeatedly.",

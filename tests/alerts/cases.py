@@ -88,8 +88,8 @@ class Case(NamedTuple):
         return self.keep[(variant.severity or self.severity) != "critical"]
 
 
-FLEET, DOWN_FOR, CAUSE, STATE, ERRORS = (780, 0), (720, 360), (660, 300), (600, 240), (540, 0)
-BUDGET, USE, UNREADABLE = (420, 240), (0, 600), (600, 360)
+FLEET, DOWN_FOR, CAUSE, STATE, ERRORS = (900, 0), (840, 480), (780, 420), (720, 360), (660, 0)
+BUDGET, USE, MEMORY, INTERRUPTION = (540, 360), (0, 600), (0, 1800), (720, 480)
 WHO = "Workload churn (w1) of account acme "
 ACCOUNT = {"account": "acme"}
 NO_LABELS: Mapping[str, str] = {}
@@ -148,7 +148,7 @@ CASES: tuple[Case, ...] = (
             "none has to be ready, for long": Also({LEAST: 0.0}, after=720)},
         silent={"it serves": {DOWN: None}, "not that long": {DOWN: Lag(170)},
             "none has to be ready": {LEAST: 0.0, DOWN: Lag(890)}}),
-    Case("DataRobotWorkloadInterrupted", "critical", status("interrupted"), wait=180, keep=STATE,
+    Case("DataRobotWorkloadInterrupted", "critical", status("interrupted"), wait=180, keep=INTERRUPTION,
         says=WHO + "was interrupted: the platform evicted it. It stays down until it is started again.",
         also={**IMPORTANT, **TICKETS},
         silent={**other_statuses("interrupted"), "stopped by a user": STOPPED_BY_A_USER}),
@@ -163,7 +163,7 @@ CASES: tuple[Case, ...] = (
             "a draft at its end": artifact("draft"), "of no minimum": {LEAST: 0.0},
             "of no importance": importance("moderate"),
             "a state from before the first observation": {FIRST: Ago(0)}, "for long": {SINCE: Ago(900)}}),
-    Case("DataRobotWorkloadUnreadable", "warning", {f'{W}fresh{{part="list"}}': 0.0}, wait=300, keep=UNREADABLE,
+    Case("DataRobotWorkloadUnreadable", "warning", {f'{W}fresh{{part="list"}}': 0.0}, wait=300, keep=STATE,
         says=WHO + "has values in the workload list that the exporter cannot read, or an unknown status and no pods "
         "reported. The last readable values are shown for up to 15 minutes; after that they are unknown.",
         also={"critical, and its status is not known any more": Also({**importance("critical"), **status("unknown")},
@@ -399,7 +399,7 @@ CASES: tuple[Case, ...] = (
             "satisfied": {f'{W}autoscaling_load_ratio{{scaling_metric="httpRequestsConcurrency"}}': 0.99},
             "with those of the candidate": {LIVE: 3.0, f'{P}replicas_live{{proton_id="p2",role="candidate"}}': 4.0}},
         well={**pods(2, 1, 2, 4), f'{W}autoscaling_load_ratio{{scaling_metric="httpRequestsConcurrency"}}': 0.5}),
-    Case("DataRobotWorkloadMemoryNearLimit", "warning", memory("pod", 95, 100), wait=900, keep=USE,
+    Case("DataRobotWorkloadMemoryNearLimit", "warning", memory("pod", 95, 100), wait=900, keep=MEMORY,
         says=WHO + "uses 95% of the memory of its resource bundle.",
         also={"of all its pods": Also({**memory("pod", 10, 100), **memory("workload", 190, 100)}),
             "of its three pods": Also({**memory("pod", 10, 100), **memory("workload", 285, 100), LIVE: 3.0,
@@ -522,10 +522,10 @@ CASES: tuple[Case, ...] = (
         who={"instance": "a:1", "job": "datarobot"},
         says="Prometheus cannot scrape the exporter a:1: no workload is monitored.",
         silent={"up": {"up": 1.0}}),
-    Case("DataRobotApiUnreachable", "critical", {f"{X}api_up": 0.0}, wait=180, keep=(540, 0), who=ACCOUNT,
+    Case("DataRobotApiUnreachable", "critical", {f"{X}api_up": 0.0}, wait=180, keep=(600, 0), who=ACCOUNT,
         says="No sweep of account acme completes; datarobot_exporter_sweep_failures_total has the reason.",
         silent={"it answers": {f"{X}api_up": 1.0}, "not reported": {f"{X}api_up": None}}),
-    Case("DataRobotDataStale", "critical", swept(Ago(0)), wait=60, after=180, keep=(480, 0), who=ACCOUNT,
+    Case("DataRobotDataStale", "critical", swept(Ago(0)), wait=60, after=180, keep=(540, 0), who=ACCOUNT,
         says=lambda at: f"The last complete sweep of account acme was {at // 60:.0f}m {at % 60:.0f}s ago.",
         also={"a longer interval": Also(swept(Ago(0), 60), after=360),
             "no sweep was ever complete": Also({**NEVER, BEGUN: Ago(0)}),
@@ -541,7 +541,7 @@ CASES: tuple[Case, ...] = (
             f'{X}sweep_last_success_timestamp_seconds{{lane="slow"}}': Ago(9000)}}),
     Case("DataRobotTokenRejected", "critical",
         {f"{X}api_up": 0.0, f'{X}sweep_failures_total{{lane="status",reason="auth"}}': Grows(1)}, wait=120,
-        keep=(600, 0), who=ACCOUNT,
+        keep=(660, 0), who=ACCOUNT,
         says="The API rejects the token of account acme: it was revoked, has expired, or lacks a permission.",
         also={"forbidden": Also({f'{X}sweep_failures_total{{lane="status",reason="auth"}}': 0.0,
             f'{X}sweep_failures_total{{lane="status",reason="forbidden"}}': Grows(1)}),

@@ -17,6 +17,8 @@ from tests.goldens import check_golden
 
 pytestmark = pytest.mark.long
 
+TWO_INCIDENTS = {"out of memory at night"}
+"""Its kills are fifty minutes apart."""
 GOLDEN = Path(__file__).parent.parent / "golden" / "pages"
 
 
@@ -46,7 +48,7 @@ def test_each_incident_opens_once_and_ends_once(story: Story) -> None:
         tracker = [each.labels["severity"] if each.ended is None else "over" for each in sent if each.key == key]
         assert tracker[-1] == "over", key
         assert all(one != other for one, other in zip(["over", *tracker], tracker, strict=False)), (key, tracker)
-        assert tracker.count("over") == 1, key
+        assert tracker.count("over") == (2 if story.name in TWO_INCIDENTS else 1), key
 
 
 @pytest.mark.parametrize("ahead", [300.0, -300.0])

@@ -134,7 +134,7 @@ def play(work: Callable[[Scene], Awaitable[None]], **facts: Any) -> Scene:
 
 
 CHAT = "DataRobotWorkloadErrored: chat (account acme)"
-KEPT = 600
+KEPT = 720
 """For how many seconds an incident lasts after the workload has recovered."""
 FIRES, ENDS = f"firing {CHAT}", f"resolved {CHAT}"
 
