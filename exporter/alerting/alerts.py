@@ -226,9 +226,14 @@ PAGE_IF_RUNNING_OR_IMPORTANT = (
 PAGE_IF_IMPORTANT_AND_DOWN_AT_TIMES = (
     Level(
         "critical",
-        _IMPORTANT.unless(_KNOWN_READY / _LEAST >= T("degraded_ratio"))
-        | (_IMPORTANT & (NOW - M("workload_ready_since_timestamp_seconds") < T("crashed_seconds"))),
-        f"{_IF_IMPORTANT}, unless `degraded_ratio` of its replicas are ready and it has served for `crashed_seconds`",
+        _IMPORTANT
+        & (
+            (T("degraded_ratio") > _READY / _LEAST)
+            | (_READY.is_(0) & (_LIVE > 0))
+            | (NOW - M("workload_ready_since_timestamp_seconds") < T("crashed_seconds"))
+        ),
+        f"{_IF_IMPORTANT}, and less than `degraded_ratio` of its replicas are ready, or none was for a while within "
+        "`crashed_seconds`",
     ),
     *TICKET,
 )

@@ -105,7 +105,7 @@ def _variants(case: Case) -> Iterator[Trial]:
     """Each variant to fire: not before its wait, then at once, for as long as it lasts, and no longer."""
     for name, variant in {"fires": Also({}), **case.also}.items():
         well, bad = _begun(case, variant.page)
-        at = _evaluated((case.after if variant.after is None else variant.after) + case.wait)
+        at = (case.after if variant.after is None else variant.after) + _evaluated(case.wait)
         before = [silent(at - STEP)] if at else [silent(-STEP)]
         ends = case.ends if variant.ends is None else variant.ends
         if ends is None:
@@ -132,7 +132,7 @@ def _variants(case: Case) -> Iterator[Trial]:
 
 def _held(case: Case, severity: str, variant: Also) -> Iterator[Trial]:
     """Nothing that happens to the scrapes, or to the exporter, resolves it or restarts its wait time."""
-    at, keep = _evaluated(case.after + case.wait), case.keep_of(variant)
+    at, keep = case.after + _evaluated(case.wait), case.keep_of(variant)
     if case.wait > 2 * STEP and case.after + STEP + GAP < (case.ends or at + GAP + STEP):
         blind = BEGINS + case.after + STEP
         expectations = (silent(at - STEP), firing(case, at, variant))
