@@ -15,6 +15,8 @@ from exporter.alerting.rules import Options
 from exporter.alerting.subjects import SWEEP_ALERTS, Subject
 from exporter.fleet.episodes import Stored
 
+JITTER_SECONDS = 0.1
+"""Evaluations are that inexact in time: without it, an alarm could miss the evaluation at which its rule fires."""
 ENDED_SECONDS = 900.0
 """For how long an ended alarm is kept, for an Alertmanager that was unavailable."""
 
@@ -105,7 +107,7 @@ def _met(alarm: Alarm, options: Options, now: float) -> Alarm:
     alert = BY_NAME[alarm.alert]
     # The condition of an alert with `since` has the wait in it.
     wait = 0.0 if alert.since is not None else options.waits.get(alarm.alert, alert.wait) / options.scale
-    fires = alarm.fired is None and now - alarm.since >= wait
+    fires = alarm.fired is None and now - alarm.since >= wait - JITTER_SECONDS
     return msgspec.structs.replace(alarm, held=now, recent=now, fired=now if fires else alarm.fired)
 
 
