@@ -270,6 +270,16 @@ def test_containers_of_a_stopped_proton_have_not_crashed() -> None:
     assert seen(read("running", 137, "Error"))[0] == 1
 
 
+def test_an_event_with_the_id_of_its_replacement_reports_the_observed_end() -> None:
+    """The time in that id is the one at which the replacement started."""
+    started = msgspec.structs.replace(event("Errored", 200.0), updated="1970-01-01T00:10:00Z")
+    read_before_its_record_disappeared = after(SEEN, started, now=330.0)
+    read_after = after(goes_on(SEEN, workload(), since=300.0), started, now=330.0)
+    assert read_before_its_record_disappeared.newest == {"replacement_errored": 330.0}
+    assert read_before_its_record_disappeared.rollout_failed == 330.0
+    assert (read_after.newest, read_after.rollout_failed) == ({"replacement_errored": 300.0}, 300.0)
+
+
 NEW_ID = "r9"
 """The id of the record of a finished replacement, which has another one while it is in progress."""
 
