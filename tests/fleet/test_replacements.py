@@ -125,6 +125,8 @@ def test_a_replacement_in_progress_at_the_first_observation_is_followed_without_
 def test_a_record_that_ends_after_its_event_counts_nothing_more() -> None:
     begun = after(goes_on(READ, rolling("initializing")), event())
     assert goes_on(begun, rolling("errored", id="r1-later"), since=500.0).outcomes == {"errored": 1}
+    bare = goes_on(begun, rolling("errored", id="r1-later", candidate_proton_ids=()), since=500.0)
+    assert (bare.outcomes, bare.rollout) == ({"errored": 1}, None)
 
 
 def test_a_replacement_that_an_event_has_counted_is_not_counted_again_when_another_begins() -> None:
