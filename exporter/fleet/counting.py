@@ -185,15 +185,18 @@ def with_events(ledger: Ledger, events: Sequence[Event], serving: str, now: floa
     for event in ordered:
         reported = models.timestamp(event.timestamp)
         at = reported - ahead if reported is not None else None
-        kind, newest = event_kind(event), dict(entry.ledger.newest)
+        kind = event_kind(event)
         news = ledger.seen_events is not None or (at is not None and at > ledger.first)
-        if at is not None and at > newest.get(kind, 0.0):
-            newest[kind] = at
         counts = plus(entry.ledger.events, *([kind] if news else []))
-        after = Entry(msgspec.structs.replace(entry.ledger, newest=newest, events=counts))
+        after = Entry(msgspec.structs.replace(entry.ledger, events=counts))
         if kind in REPLACEMENT_ENDS:
             after = replacements.with_event(after.ledger, kind, event, news=news, now=now, ahead=ahead)
-        entry = Entry(after.ledger, None, after.replacement_seconds or entry.replacement_seconds)
+            at = replacements.ended_at(after.ledger, event, at)
+        newest = after.ledger.newest
+        if at is not None and at > newest.get(kind, 0.0):
+            newest = {**newest, kind: at}
+        counted = msgspec.structs.replace(after.ledger, newest=newest)
+        entry = Entry(counted, None, after.replacement_seconds or entry.replacement_seconds)
     after = replacements.concluded(entry.ledger, serving, now)
     entry = Entry(after.ledger, None, after.replacement_seconds or entry.replacement_seconds)
     if not fresh and ledger.seen_events is not None:

@@ -297,6 +297,15 @@ def with_event(ledger: Ledger, kind: EventKind, event: Event, *, news: bool, now
     return entry._replace(ledger=_with(entry.ledger, rollout=rollout))
 
 
+def ended_at(ledger: Ledger, event: Event, at: float | None) -> float | None:
+    """When the replacement of an event ended, if that was observed; else `at`, the time of the event.
+
+    The id of an event may have the time at which the replacement started.
+    """
+    last = ledger.last_rollout
+    return last.ended if last is not None and event.id in last.ids else at
+
+
 def _about(cursor: ReplacementCursor, named: Sequence[str], at: float | None, late: float = math.inf) -> bool:
     """Whether an event, or a record, belongs to this replacement: by the ids it names, else by its time.
 

@@ -125,6 +125,8 @@ def test_a_replacement_in_progress_at_the_first_observation_is_followed_without_
 def test_a_record_that_ends_after_its_event_counts_nothing_more() -> None:
     begun = after(goes_on(READ, rolling("initializing")), event())
     assert goes_on(begun, rolling("errored", id="r1-later"), since=500.0).outcomes == {"errored": 1}
+    bare = goes_on(begun, rolling("errored", id="r1-later", candidate_proton_ids=()), since=500.0)
+    assert (bare.outcomes, bare.rollout) == ({"errored": 1}, None)
 
 
 def test_a_replacement_that_an_event_has_counted_is_not_counted_again_when_another_begins() -> None:
@@ -268,6 +270,16 @@ def test_containers_of_a_stopped_proton_have_not_crashed() -> None:
         assert seen(read(status, 137, "Error")) == seen(read(status, 143, "Error")) == (0, "")
         assert seen(read(status, 1, "Error"))[0] == seen(read(status, 137, "OOMKilled"))[0] == 1
     assert seen(read("running", 137, "Error"))[0] == 1
+
+
+def test_an_event_with_the_id_of_its_replacement_reports_the_observed_end() -> None:
+    """The time in that id is the one at which the replacement started."""
+    started = msgspec.structs.replace(event("Errored", 200.0), updated="1970-01-01T00:10:00Z")
+    read_before_its_record_disappeared = after(SEEN, started, now=330.0)
+    read_after = after(goes_on(SEEN, workload(), since=300.0), started, now=330.0)
+    assert read_before_its_record_disappeared.newest == {"replacement_errored": 330.0}
+    assert read_before_its_record_disappeared.rollout_failed == 330.0
+    assert (read_after.newest, read_after.rollout_failed) == ({"replacement_errored": 300.0}, 300.0)
 
 
 NEW_ID = "r9"
