@@ -80,8 +80,8 @@ def restored(account: str, ledgers: Mapping[str, Ledger], tally: Tally) -> Snaps
     return Snapshot(account, there, gone=gone, tally=tally, baseline=not ledgers, earlier=earlier)
 
 
-def step(known: Snapshot, sweep: Sweep, now: float) -> Snapshot:
-    """The account after `sweep`, which ended at `now`."""
+def step(known: Snapshot, sweep: Sweep, now: float, ahead: float = 0.0) -> Snapshot:
+    """The account after `sweep`, which ended at `now`. `ahead`: seconds that the API's clock is ahead."""
     if sweep.failure:
         return known._replace(attempted=now, failure=sweep.failure)
     if sweep.unchosen:
@@ -92,7 +92,7 @@ def step(known: Snapshot, sweep: Sweep, now: float) -> Snapshot:
     unread = _unread(sweep.rejects)
     for workload in sweep.workloads:
         present[workload.id], entry = _observed(
-            before.get(workload.id), known, workload, now, unread.get(workload.id, ())
+            before.get(workload.id), known, workload, now, unread.get(workload.id, ()), ahead
         )
         if entry is not None:
             tally = tally.after(entry)
@@ -158,33 +158,41 @@ def visible(known: Snapshot, age: float, stale_after: float) -> Iterable[Workloa
 
 
 def _observed(
-    before: WorkloadState | None, known: Snapshot, workload: Workload, now: float, unread: Collection[str] = ()
+    before: WorkloadState | None,
+    known: Snapshot,
+    workload: Workload,
+    now: float,
+    unread: Collection[str] = (),
+    ahead: float = 0.0,
 ) -> tuple[WorkloadState, Entry | None]:
     """The workload state after the list contained the workload. `unread`: fields that could not be read."""
+    if before is not None and before.ahead != ahead:
+        before = before._replace(ahead=ahead)
     if before is not None and (unread or before.held):
         before = _holding(before, {field: before.held.get(field, now) for field in unread})
         workload = _carried(before, workload, now)
     if before is None:
         gone = known.gone.get(workload.id)
         if gone is None:
-            baseline = known.baseline or _existed(known, workload)
-            new = counting.first_observed(workload, now, baseline=baseline, last=known.succeeded)
-            return WorkloadState(known.account, workload, new), None
-        before = gone._replace(ledger=counting.reappeared(gone.ledger), vanished=None, gone_because="")
+            baseline = known.baseline or _existed(known, workload, ahead)
+            new = counting.first_observed(workload, now, baseline=baseline, last=known.succeeded, ahead=ahead)
+            return WorkloadState(known.account, workload, new, ahead=ahead), None
+        before = gone._replace(ledger=counting.reappeared(gone.ledger), vanished=None, gone_because="", ahead=ahead)
     elif before.workload == workload and before.ledger.rollout is None and before.ledger.serving.down is None:
         return before, None  # the same object: rendering then skips it without a comparison
-    entry = counting.listed(before.ledger, workload, now, workload_state.draft_expiry(before), known.succeeded)
+    expiry = workload_state.draft_expiry(before)
+    entry = counting.listed(before.ledger, workload, now, expiry, known.succeeded, ahead)
     after = serving.listed(before._replace(workload=workload, ledger=entry.ledger), before.ledger, now)
     if before.workload == workload and after.ledger is before.ledger:
         return before, None
     return after, entry._replace(ledger=after.ledger)
 
 
-def _existed(known: Snapshot, workload: Workload) -> bool:
+def _existed(known: Snapshot, workload: Workload, ahead: float) -> bool:
     """Whether a workload that is new here existed before: it was not selected, or not visible to the token."""
     created = models.timestamp(workload.created_at)
     last = known.succeeded if known.succeeded is not None else known.earlier
-    return created is not None and last is not None and created < last - HIDDEN_SECONDS
+    return created is not None and last is not None and created - ahead < last - HIDDEN_SECONDS
 
 
 def unknown_values(workloads: Iterable[Workload]) -> Mapping[str, Counter[str]]:
