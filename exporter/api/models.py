@@ -214,6 +214,11 @@ def status_group(status: str | None) -> StatusGroup:
     return STATUS_GROUPS.get(folded(status), "indeterminate")
 
 
+def may_run(status: str | None) -> bool:
+    """Whether a status is that of something that runs, or not known."""
+    return status_group(status) in ("up", "indeterminate")
+
+
 @lru_cache(maxsize=1 << 14)
 def timestamp(text: str | None) -> float | None:
     """Seconds since the epoch of an RFC 3339 text.

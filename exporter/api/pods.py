@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from exporter.api.models import ApiObject, Runtime, Workload, folded, status_group
+from exporter.api.models import ApiObject, Runtime, Workload, folded, may_run, status_group
 
 WAITING_REASONS = (
     "CrashLoopBackOff ImagePullBackOff ErrImagePull InvalidImageName CreateContainerConfigError CreateContainerError "
@@ -138,13 +138,16 @@ class Proton(ApiObject, frozen=True):
 
 
 def active_proton(protons: Sequence[Proton], workload: Workload, *, complete: bool = True) -> Proton | None:
-    """The serving proton: by its role, else the one the workload names, else the newest running one.
+    """The serving proton: by its role, else the one the workload names, else the newest running one; if none is known
+    to run, the newest of unknown status.
 
     The last is a guess, and not made if the list is not `complete`: the serving proton may be missing from it.
     """
     by_role = [p for p in protons if folded(p.role) == "active"]
     named = [p for p in protons if p.id == workload.proton_id]
-    running = sorted((p for p in protons if folded(p.status) == "running"), key=lambda p: p.created_at or "")
+    running = sorted(
+        (p for p in protons if may_run(p.status)), key=lambda p: (status_group(p.status) == "up", p.created_at or "")
+    )
     return next(iter((*by_role, *named, *(reversed(running) if complete else ()))), None)
 
 

@@ -27,7 +27,7 @@ from exporter.api.details import (
     Stats,
     dated,
 )
-from exporter.api.models import Replacement, Workload, folded
+from exporter.api.models import Replacement, Workload, may_run
 from exporter.api.pods import UNLISTED, Pods, Proton, StatusDetails, active_proton
 from exporter.collect.client import ApiError, Client, Params
 from exporter.collect.lists import Listed, read_list, whole_list
@@ -214,7 +214,7 @@ def _serving(state: WorkloadState) -> tuple[str, ...]:
     serving = [
         proton
         for proton, role in roles
-        if role in ("active", "serving", "outgoing") or (role == "other" and folded(proton.status) == "running")
+        if role in ("active", "serving", "outgoing") or (role == "other" and may_run(proton.status))
     ]
     return tuple(proton.id for proton in serving)
 

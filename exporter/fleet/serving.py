@@ -159,7 +159,7 @@ def _beside(state: WorkloadState, now: float) -> ServingRecord:
     replaced = replacement_active(state.workload) or state.ledger.rollout is not None
     beside, others = {}, []
     for proton in pods.protons:
-        since = record.beside.get(proton.id, None if replaced or models.folded(proton.status) != "running" else now)
+        since = record.beside.get(proton.id, None if replaced or not models.may_run(proton.status) else now)
         left = models.status_group(proton.status) in ("leaving", "off") or models.folded(proton.status) == "terminated"
         if since is None or left or workload_state.role(state, proton) in ("active", "candidate"):
             continue

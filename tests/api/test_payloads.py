@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,6 +94,9 @@ def test_p07_the_active_proton_is_known_by_its_role_or_else_by_the_workload() ->
     assert active_proton(roleless, named) is roleless[1]
     assert active_proton(roleless, workload()) is roleless[0]
     assert active_proton([], workload()) is None
+    odd = [msgspec.structs.replace(proton, role=None, status="Hibernating") for proton in protons.items]
+    assert active_proton(odd, workload()) in odd
+    assert active_proton([*odd, roleless[0]], workload()) is roleless[0]
     # With an incomplete list, the newest running proton may not be the serving one.
     assert active_proton(roleless, workload(), complete=False) is None
     assert active_proton(roleless, named, complete=False) is roleless[1]

@@ -236,6 +236,8 @@ LONG = Versions(0, BOTH), Versions(1200, BOTH)
         (LONG, SERVING, (3, 3)),
         ([Versions(0, BOTH, roles={"p2": "retiring"}), Versions(1200, BOTH, roles={"p2": "retiring"})],
          SERVING, (3, 3)),
+        ([Versions(0, BOTH | {"p2": ("Hibernating", "rr")}), Versions(1200, BOTH | {"p2": ("Hibernating", "rr")})],
+         SERVING, (3, 3)),
         # -- it continues to count when its replicas fail, when it cannot be read, and after a restart
         ([*LONG, Versions(1300, BOTH | {"p2": ("running", "ur")})], SERVING, (2, 3)),
         ([*LONG, Versions(1300, BOTH | {"p2": ("errored", "uu")})], SERVING, (1, 3)),
