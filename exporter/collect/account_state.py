@@ -85,7 +85,7 @@ class AccountState:
         if sweep.failure:
             self._snapshot = step(self._snapshot, sweep, now)
             return
-        self._set_snapshot(step(self._snapshot, sweep, now))
+        self._set_snapshot(step(self._snapshot, sweep, now, self.skew.counts))
         self._set_account_values()
         self.use = use(self._workloads.values())
 
@@ -124,9 +124,11 @@ class AccountState:
             ledger = hidden(state.ledger) if reason in ("forbidden", "found") else state.ledger
             self._gone[workload_id] = state._replace(gone_because=reason, ledger=ledger)
 
-    def observe_clock(self, date: float, middle: float) -> None:
-        """Use a response's Date header, and the middle of its request by the local clock (seconds since the epoch)."""
-        self.skew = self.skew.with_response(date, middle)
+    def observe_clock(self, date: float, middle: float, seconds: float) -> None:
+        """Use a response's Date header, the middle of its request by the local clock (seconds since the epoch), and the
+        duration of the request.
+        """
+        self.skew = self.skew.with_response(date, middle, seconds)
 
     def settle(
         self, tracing: Callable[[WorkloadState], Tracing | None], postponed: Callable[[WorkloadState], bool]

@@ -306,6 +306,12 @@ CAUSES: tuple[Cause, ...] = (
         "Find out whether it was cancelled. If not, start the replacement again during working hours and watch the "
         "new version's pods.",
         "DataRobotReplacementFailed"),
+    Cause("replicas_limit", _alert("DataRobotWorkloadReplicaLimitNear"),
+        "It runs the maximum number of replicas of its autoscaler, which is close to the most that the account allows "
+        "a workload: it cannot grow.",
+        "Choose a larger bundle, so that fewer replicas suffice, or ask the platform administrators for a higher "
+        "limit.",
+        "DataRobotWorkloadReplicaLimitNear"),
     Cause("saturated", _alert("DataRobotAutoscalerSaturated"),
         "Its load is more than the maximum number of replicas of its autoscaler can handle.",
         "Raise the maximum if the limit of replicas per workload allows it. Otherwise find out who sends so many "

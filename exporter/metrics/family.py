@@ -7,7 +7,7 @@ The exposition adds the labels ``account``, ``workload_id`` and ``workload`` to 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from exporter.api import models
 from exporter.api.models import Autoscaling, Bundle, Group, Workload
@@ -34,6 +34,7 @@ Part = (
 DETAIL_FIELDS: tuple[Part, ...] = (
     "pods", "windows", "usage", "quotas", "grants", "replacement", "fresh", "refused", "polled"
 )  # fmt: skip
+ALL_PARTS: frozenset[Part] = frozenset(part for parts in get_args(Part) for part in get_args(parts))
 COMMON_LABELS = ("account", "workload", "workload_id")
 
 

@@ -118,7 +118,7 @@ WORKLOADS: dict[str, Runbook] = {
         (WORKLOAD, EVENTS, CHANGES, OTHERS),
         (
             Symptom(
-                "The owner knows of the termination, or the last event has an `actorId`.",
+                "The owner knows of it, or an event about it has an `actorId`. (Often only replacements are recorded.)",
                 "It was terminated on purpose.",
                 "Delete it, so that its name can be reused.",
                 (DELETE,),
@@ -360,7 +360,7 @@ WORKLOADS: dict[str, Runbook] = {
         "stayed `running`, so the status does not show it. Either an event reports it, or a replacement ended and "
         "nothing had changed. The alert ends if a later replacement completes.",
         "The old version still serves. Users may expect the new one.",
-        "No, if step 1 reports `Serving yes`: the old version serves. Inform who deployed.",
+        "No, if step 1 reports `Serving` as `yes`: the old version serves. Inform who deployed.",
         (REPLACEMENT, EVENTS, WORKLOAD, LOG),
         (Symptom("The event's message reports errored pods; `protonStatuses` has their reasons and exit codes.",
                  "The new version crashes, cannot be pulled or is never ready.",
@@ -383,7 +383,7 @@ WORKLOADS: dict[str, Runbook] = {
         "A replacement is not over, although half an hour, the warm-up in its settings, and the five minutes for which "
         "the old version is kept, have passed.",
         "Two versions occupy capacity; the old one serves.",
-        "No, if step 1 reports `Serving yes`.",
+        "No, if step 1 reports `Serving` as `yes`.",
         (REPLACEMENT,
          Check("For how many seconds should it have been over?",
                query=f"time() - datarobot_workload_replacement_deadline_timestamp_seconds{{{WORKLOAD_LABEL}}}"),

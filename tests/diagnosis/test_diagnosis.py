@@ -222,6 +222,8 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
         "rollout": ReplacementCursor(NOW - 2 * HOUR, ("r",))},
         replacement=msgspec.structs.replace(ROLLING, created_at=ago(2 * HOUR))), ()),
     ("reverted", state(ledger={"rollout_failed": NOW - 100}), ()),
+    ("replicas_limit", state(runtime=runtime(1, 2), parts={"replicas_limit": 2},
+                            reported=pods(replica(container()), replica(container(), name="two"))), ()),
     ("saturated", state(runtime=runtime(1, 2, policies=(BUSY,)), details=LOADED,
                        reported=pods(replica(container()), replica(container(), name="two"))), ()),
     ("memory", state(runtime=runtime(resolved_bundle=BIG), details={"usage": USED}), ()),
@@ -652,6 +654,9 @@ def test_requests_are_shown_if_they_are_known(windows: dict[str, Window], words:
         (state(runtime=runtime(1, 2, policies=(BUSY,)), details=LOADED,
               reported=pods(replica(container()), replica(container(), name="two"))),
          "the autoscaler is at its maximum of 2 replicas, and the load is 2.5 times its target"),
+        (state(runtime=runtime(1, 2), parts={"replicas_limit": 2},
+               reported=pods(replica(container()), replica(container(), name="two"))),
+         "its maximum is 2 replicas, and its account allows a workload 2"),
         (state(runtime=runtime(resolved_bundle=BIG), details={"usage": USED}),
          "99% of the memory of its resource bundle is in use (2 GiB per replica)"),
         (state(details={"windows": {name: Window(NOW - 100, NOW, RequestMetrics(
