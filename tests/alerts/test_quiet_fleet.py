@@ -1,4 +1,4 @@
-"""What happens to a fleet without a fault of a workload pages nobody about a workload; what befalls many is one page.
+"""What happens to a fleet without a fault of a workload is no page about a workload; what happens to many is one page.
 
 Everything is played in virtual time, with direct paging to a receiver of critical and warning notifications.
 """
@@ -78,7 +78,7 @@ QUIET = {
 
 
 @pytest.mark.parametrize("name", QUIET)
-def test_nobody_is_notified_about_a_workload_during(name: str) -> None:
+def test_no_receiver_is_notified_about_a_workload_during(name: str) -> None:
     stories, apart = QUIET[name]
     assert of_workloads(Fleet(stories, apart=apart).notified(70 * MINUTE)) == []
 
@@ -93,7 +93,7 @@ def outage(begins: float, ends: float, odd: str = "unavailable") -> Callable[[St
 
 
 @pytest.mark.parametrize("odd", ["unavailable", "bad-gateway", "throttled", "truncated", "unauthorized"])
-def test_nobody_is_notified_about_a_workload_during_an_outage_of_the_api_of_an_hour(odd: str) -> None:
+def test_no_receiver_is_notified_about_a_workload_during_an_outage_of_the_api_of_an_hour(odd: str) -> None:
     fleet = Fleet([STORY["healthy"], STORY["autoscaled"], STORY["scaled to zero"]])
     sent = fleet.notified(100 * MINUTE, outage(10 * MINUTE, 70 * MINUTE, odd))
     assert of_workloads(sent) == []
@@ -143,7 +143,7 @@ def test_twelve_of_twenty_interrupted_workloads_are_one_page_with_number_names_a
 
 
 @pytest.mark.parametrize("odd", [f"empty-list@{BUNDLES}", f"short-pages@{BUNDLES}", "short-pages"])
-def test_an_empty_or_capped_list_of_bundles_is_no_reason_to_notify_anybody(odd: str) -> None:
+def test_an_empty_or_capped_list_of_bundles_is_no_reason_to_notify(odd: str) -> None:
     fleet = Fleet([STORY[name] for name in ("healthy", "autoscaled", "scaled to zero", "healthy", "healthy")])
     assert fired(fleet.notified(80 * MINUTE, odd=frozenset({odd}))) == []
 
