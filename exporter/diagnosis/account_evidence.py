@@ -69,7 +69,8 @@ def _failing_lines(condition: Condition, fleet: AccountFleet, options: Options, 
     total = len(found) + len(wanted)
     share = percent(len(found) / total)
     yield "Failing", f"{len(found)} of {total} workloads ({share}): {_kinds(found, examined, now)}"
-    yield "Likely cause", cause.text
+    shared = group.problem.text
+    yield "Likely cause", f"{cause.text} {shared}" if cause.name == "one_problem" else cause.text
     yield "Next step", cause.next_step
     yield "Workloads", _names(found, examined)
     yield "In common", "; ".join(f"{name} {value}" for name, value in group.common.items() if name != "change")

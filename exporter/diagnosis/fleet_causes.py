@@ -160,7 +160,7 @@ FLEET_CAUSES: tuple[FleetCause, ...] = (
         "outdated.",
         "Call the endpoints of two of them. Inform the platform administrators."),
     FleetCause("one_problem", lambda group: group.most(lambda each: each.problem == group.problem.problem),
-        "Most of them have the same problem.",
+        "Most of them have the same problem:",
         "Compare two of them with `workload-exporter explain NAME`: which image, secret, volume or service do both "
         "use?"),
     FleetCause("several", lambda _: True,

@@ -115,14 +115,15 @@ CASES: list[tuple[str, Sequence[WorkloadState]]] = [
 def test_the_common_cause_is_found(name: str, failing: Sequence[WorkloadState]) -> None:
     cause = next(each for each in FLEET_CAUSES if each.name == name)
     result = said(MANY, fleet(*failing, *many(5, first=20)))
-    assert (result["Likely cause"], result["Next step"]) == (cause.text, cause.next_step)
+    problem = " Its process exits with an error (exit code 1)." if name == "one_problem" else ""
+    assert (result["Likely cause"], result["Next step"]) == (cause.text + problem, cause.next_step)
 
 
 def test_every_common_cause_has_a_case_and_is_a_sentence() -> None:
     assert [each.name for each in FLEET_CAUSES] == [name for name, _ in CASES]
     for cause in FLEET_CAUSES:
         assert all(
-            text[0].isupper() and text[-1] in ".?" and len(text) <= 200 for text in (cause.text, cause.next_step)
+            text[0].isupper() and text[-1] in ".?:" and len(text) <= 200 for text in (cause.text, cause.next_step)
         )
 
 
