@@ -44,6 +44,15 @@ def _artifact(view: View) -> Samples:
     return (((artifact.id or "", artifact.name or "", models.folded(artifact.status), version), 1.0),)
 
 
+def _placement(view: View) -> Samples:
+    runtime, use_case = view.workload.runtime, view.workload.use_case_id or ""
+    enclaves = ",".join(sorted({*(runtime.enclaves or ())})) if runtime is not None else ""
+    policy = models.folded(runtime.enclave_selection_policy) if runtime is not None and enclaves else ""
+    if not enclaves and not use_case:
+        return ()
+    return (((enclaves, policy and closed(policy, ("availability", "manual")), use_case), 1.0),)
+
+
 def _importance(view: View) -> Samples:
     importance = models.folded(view.workload.importance)
     return (((closed(importance, models.IMPORTANCES),), 1.0),)
@@ -215,6 +224,15 @@ LISTED: tuple[Family, ...] = (
         labels=("artifact_id", "artifact_name", "artifact_status", "version"),
         source="artifact",
         absence="no artifact reported",
+        stability="experimental",
+    ),
+    row(
+        "workload_placement_info",
+        "Enclaves that the workload may run in, separated by commas, and the use case it is linked to; always 1.",
+        _placement,
+        labels=("enclaves", "selection_policy", "use_case_id"),
+        source="runtime.enclaves, runtime.enclaveSelectionPolicy, useCaseId",
+        absence="it runs in no enclave and is linked to no use case",
         stability="experimental",
     ),
     row(

@@ -93,6 +93,8 @@ def rich(n: int) -> WorkloadState:
         ),
         request_stats=RequestStats(n, n, n, n, DAY.format(n)),
         last_response=DAY.format(n),
+        endpoint=f"https://host{n}/",
+        use_case_id=f"u{n}",
         runtime=_runtime(n),
         created_at=DAY.format(n),
         updated_at=DAY.format(n),
