@@ -70,7 +70,10 @@ def run(context: Context) -> int:
         shown = f"127.0.0.1{address}" if address.startswith(":") else address
         print(
             f"SIMULATION, DataRobot is not contacted: {options.workloads} workloads, API at {simulator.url}\n"
-            f"Open http://{shown}/ or http://{shown}{settings.web.telemetry_path}; stop with Ctrl-C.",
+            f"Open http://{shown}/ or http://{shown}{settings.web.telemetry_path}; stop with Ctrl-C.\n"
+            "For `explain` and the commands of runbooks in another shell:\n"
+            f"  export DATAROBOT_ENDPOINT={simulator.url}\n"
+            f"  export DATAROBOT_API_TOKEN={simulator.token}",
             file=sys.stderr,
         )
         return run_daemon(simulated(), simulated, _NOTE)

@@ -656,6 +656,11 @@ def test_the_demo_needs_no_settings() -> None:
     status, _, log = running.stop(signal.SIGINT)
     assert status == 0
     assert log.startswith("SIMULATION, DataRobot is not contacted: 10 workloads, API at http://127.0.0.1:")
+    assert re.search(
+        r"^  export DATAROBOT_ENDPOINT=http://127.0.0.1:\d+\n  export DATAROBOT_API_TOKEN=demo-token$",
+        log,
+        re.MULTILINE,
+    )
 
 
 def test_no_output_contains_the_token(tmp_path: Path) -> None:

@@ -104,13 +104,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         "global": {"scrape_interval": "1s"},
         "scrape_configs": [{"job_name": "datarobot", "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}],
     }
-    endpoint = f"http://127.0.0.1:{api}"
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "DATAROBOT_ENDPOINT": endpoint,
-        "DATAROBOT_API_TOKEN": "demo-token",
-        "RECEIVER": "on-call",
-    }
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "RECEIVER": "on-call"}
     # At a tenth of the speed, the stories stay in their first step, however long the commands take.
     fleet = (f"--demo.api-address=127.0.0.1:{api}", "--demo.workloads=45", "--demo.speed=0.1")
     settings, routes = folder / "exporter.yaml", folder / "alertmanager.yml"
@@ -122,7 +117,11 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         HttpReceiver() as receiver,
         recorder(lambda *_: (202, b"")) as changes,
     ):
-        account = {"name": "demo", "endpoint": endpoint, "token": "demo-token"}
+        printed = eventually(lambda: re.findall(r"export (\w+)=(\S+)", (folder / "demo.log").read_text()), 30)
+        assert [name for name, _ in printed] == ["DATAROBOT_ENDPOINT", "DATAROBOT_API_TOKEN"]
+        environment |= dict(printed)
+        endpoint, token = (value for _, value in printed)
+        account = {"name": "demo", "endpoint": endpoint, "token": token}
         paging = {"who": "direct", "receivers": [{"name": "on-call", "kind": "webhook", "url": receiver.url}]}
         web = {"listen_address": [f"127.0.0.1:{direct}"]}
         settings.write_text(yaml.safe_dump({"accounts": [account], "paging": paging, "web": web}))
@@ -134,9 +133,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             )
             assert crashed, (folder / "demo.log").read_text()
             assert eventually(lambda: httpx.get(f"http://127.0.0.1:{direct}/-/ready").status_code == 200, 60)
-            listed = httpx.get(
-                f"{endpoint}/api/v2/workloads/?limit=100", headers={"authorization": "Bearer demo-token"}
-            ).json()["data"]
+            headers = {"authorization": f"Bearer {token}"}
+            listed = httpx.get(f"{endpoint}/api/v2/workloads/?limit=100", headers=headers).json()["data"]
             workloads = {re.sub(r"-\d+$", "", each["name"]).replace("-", " "): each["id"] for each in listed}
             yield Scene(server, environment, workloads, settings, changes)
 
