@@ -17,6 +17,7 @@ from dashboards.queries import (
     family,
     firing_alerts,
     important,
+    platform_releases,
     ready,
     replacement_ends,
     worst_five,
@@ -145,7 +146,7 @@ def build() -> dashboard.Dashboard:
         "DataRobot workloads: fleet",
         "Current problems of the fleet, their location and duration.",
         variables=[JOB, ACCOUNT, IMPORTANCE],
-        annotations=[exporter_starts(), *replacement_ends(SELECTED), alerts],
+        annotations=[exporter_starts(), platform_releases(), *replacement_ends(SELECTED), alerts],
         rows=[
             Row("", summary),
             Row("", [attention]),

@@ -15,6 +15,7 @@ from dashboards.queries import (
     exporter_starts,
     family,
     important,
+    platform_releases,
     quantile,
     replacement_ends,
 )
@@ -82,7 +83,7 @@ def build() -> dashboard.Dashboard:
         "DataRobot workloads: lifecycle and replacements",
         "Starts, stops, replacements and crashes of workloads.",
         variables=[JOB, ACCOUNT, IMPORTANCE],
-        annotations=[exporter_starts(), *replacement_ends(SELECTED)],
+        annotations=[exporter_starts(), platform_releases(), *replacement_ends(SELECTED)],
         rows=[
             Row("", [
                 stat_panel("Failed replacements", "Replacements that failed or were reverted in the selected time "

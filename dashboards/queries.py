@@ -81,6 +81,20 @@ def exporter_starts() -> dashboard.AnnotationQuery:
     )
 
 
+def platform_releases() -> dashboard.AnnotationQuery:
+    """The first hour of each release of the platform."""
+    labels = "account, release, api_version"
+    info = 'datarobot_account_platform_info{job=~"$job", account=~"$account"}'
+    return annotation(
+        "Platform release",
+        OFF,
+        f"max by ({labels}) ({info}) unless max by ({labels}) ({info} offset 1h)",
+        "{{account}}: platform {{release}}, API {{api_version}}",
+        "account",
+        moments=False,
+    )
+
+
 def replacement_ends(selector: str) -> list[dashboard.AnnotationQuery]:
     """Completed and failed replacements."""
     return [

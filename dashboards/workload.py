@@ -14,6 +14,7 @@ from dashboards.queries import (
     exporter_starts,
     family,
     firing_alerts,
+    platform_releases,
     ready,
     replacement_ends,
 )
@@ -116,7 +117,7 @@ def build() -> dashboard.Dashboard:
         "DataRobot workloads: one workload",
         "Status, traffic, replicas, usage and events of one workload.",
         variables=[JOB, ACCOUNT, _WORKLOAD_VARIABLE, _CONSOLE],
-        annotations=[exporter_starts(), *replacement_ends(THIS), firing_alerts(_ABOUT)],
+        annotations=[exporter_starts(), platform_releases(), *replacement_ends(THIS), firing_alerts(_ABOUT)],
         rows=[
             Row("", summary),
             Row("", [

@@ -36,6 +36,8 @@ token.
 """
 ROOTS = ("/workloads", "/version", "/workloads/{id}")
 """Routes that never count as absent."""
+HOST_ROUTES = frozenset({"/config"})
+"""Routes that are not below ``/api/v2``; they need no token and get none."""
 
 Params = Mapping[str, str | int | Sequence[str]]
 
@@ -95,7 +97,7 @@ class _Route:
     """
 
     def __init__(self, template: str) -> None:
-        self.slash = not template.endswith("/statusDetails")
+        self.slash = not template.endswith("/statusDetails") and template not in HOST_ROUTES
         self.succeeded = False
         self.refused: set[tuple[str, ...]] = set()
         self.absent_until: float | None = None
@@ -273,7 +275,8 @@ class Client:
 
     async def _once(self, request: _Get, slash: bool) -> ApiResponse:
         path = request.route.format(**{name: quote(value, safe="") for name, value in request.places.items()})
-        url = f"{self._base}{path}{'/' if slash else ''}"
+        base = self._base.removesuffix("/api/v2") if request.route in HOST_ROUTES else self._base
+        url = f"{base}{path}{'/' if slash else ''}"
         while True:
             # Before a connection is taken: requests that wait for a pause must not block others.
             await self._wait_unpaused(request)
@@ -331,9 +334,8 @@ class Client:
         code = "error"
         try:
             async with asyncio.timeout(self._timeout):
-                async with http.stream(
-                    "GET", url, params=dict(params), headers={"Authorization": f"Bearer {token}"}
-                ) as response:
+                headers = {} if route in HOST_ROUTES else {"Authorization": f"Bearer {token}"}
+                async with http.stream("GET", url, params=dict(params), headers=headers) as response:
                     code = str(response.status_code)
                     body = await self._body(route, response)
         except (httpx.TimeoutException, TimeoutError) as error:

@@ -29,6 +29,7 @@ from exporter.api.details import (
 )
 from exporter.api.models import Replacement, Workload, may_run
 from exporter.api.pods import UNLISTED, Pods, Proton, StatusDetails, active_proton
+from exporter.api.versions import api_version, platform_release
 from exporter.collect.client import ApiError, Client, Params
 from exporter.collect.lists import Listed, read_list, whole_list
 from exporter.fleet import workload_state
@@ -311,10 +312,25 @@ async def _bundles(client: Client) -> tuple[AccountFields, Rejects]:
     return {"bundles": tuple(sorted(bundles, key=lambda bundle: bundle.id))}, rejects
 
 
+async def _platform(client: Client) -> tuple[AccountFields, Rejects]:
+    """The versions that can be read. A server without these routes has none; that does not count as a failure."""
+    fields: AccountFields = {}
+    error: ApiError | None = None
+    for field, route, read in (("api_version", "/version", api_version), ("release", "/config", platform_release)):
+        try:
+            fields[field] = read((await client.get(route)).body)
+        except ApiError as failure:
+            error = error if not failure.transient else error or failure
+    if error is not None and not fields:
+        raise error
+    return fields, ()
+
+
 ACCOUNT_FETCHERS: dict[str, Callable[[Client], Awaitable[tuple[AccountFields, Rejects]]]] = {
     "limits": _limits,
     "totals": _totals,
     "bundles": _bundles,
+    "platform": _platform,
 }
 
 

@@ -96,7 +96,7 @@ DETAIL_PARTS = (
     DetailPart("sharing", 12, _always),
     DetailPart("quotas", 12, _always),
 )
-ACCOUNT_PARTS = {"limits": 900.0, "totals": 300.0, "bundles": 3600.0}
+ACCOUNT_PARTS = {"limits": 900.0, "totals": 300.0, "bundles": 3600.0, "platform": 3600.0}
 """Parts of an account, and their intervals in seconds."""
 PART_NAMES = tuple(part.name for part in DETAIL_PARTS)
 _PLACE = {name: place for place, name in enumerate((*ACCOUNT_PARTS, *PART_NAMES))}

@@ -113,6 +113,8 @@ class Account(NamedTuple):
     replicas_limit: int | None = None
     active_reported: int | None = None
     bundles: tuple[ComputeBundle, ...] | None = None
+    release: str = ""
+    api_version: str = ""
 
 
 def status_group(state: WorkloadState) -> str:

@@ -70,6 +70,11 @@ def _bundles(amount: Callable[[ComputeBundle], models.Number | None]) -> Callabl
     return samples
 
 
+def _platform(known: AccountFacts) -> Samples:
+    versions = known.account.api_version, known.account.release
+    return ((versions, 1.0),) if any(versions) else ()
+
+
 def _offered(known: AccountFacts) -> Samples:
     bundles = known.account.bundles
     return one(None if bundles is None else float(len(offered(bundles) or ())))
@@ -89,6 +94,9 @@ ACCOUNTS: tuple[AccountFamily, ...] = (
     AccountFamily("datarobot_account_info", "gauge", ("org_id",), "Properties of the account; always 1.",
         "GET /account/info orgId", "the route could not be read",
         lambda k: (((k.account.org_id,), 1.0),) if k.account.org_id else ()),
+    AccountFamily("datarobot_account_platform_info", "gauge", ("api_version", "release"), "Version of the API and "
+        "release of the platform, empty if not reported; always 1.", "GET /version, GET /config",
+        "neither could be read", _platform, stability="experimental"),
     AccountFamily("datarobot_account_workloads_limit", "gauge", (), "Maximum number of active workloads.",
         "GET /account/info limits.maxConcurrentWorkloads", "no limit (0), or not reported",
         lambda k: _limit(k.account.workloads_limit), "workloads", profile="minimal"),

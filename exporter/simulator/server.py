@@ -27,6 +27,8 @@ from exporter.simulator.world import World
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 JSON = (("content-type", "application/json"),)
 _ALL = "0.0.0.0"  # noqa: S104 — only if requested
+RELEASE = "11.14.0"
+"""The platform's release."""
 TOKEN = "demo-token"  # noqa: S105 — of a simulation
 
 
@@ -169,6 +171,9 @@ class Simulator:
         if method != "GET":
             self.non_get_requests += 1
             return _json(405, {"detail": "Method Not Allowed"})
+        if path == "/config":  # needs no token
+            self.requests["/config", 200] += 1
+            return _json(200, {"release": RELEASE})
         below = path.removeprefix(PREFIX)
         try:
             template, handler, ids = routed(below)

@@ -427,7 +427,9 @@ CASES: tuple[Case, ...] = (
         says=WHO + "runs the maximum number of replicas of its autoscaler, which is 92% of the most that its account "
         "allows a workload: it cannot grow.",
         silent={"nine tenths": {MOST: 45.0, LIVE: 45.0}, "no limit": {LIVE: 46.0, f"{W}replicas_limit": None},
-            "below its maximum": {LIVE: 40.0}, "least is most": {LEAST: 46.0, LIVE: 46.0}},
+            "below its maximum": {LIVE: 40.0}, "with the candidate's replicas": {LIVE: 40.0,
+                f'{P}replicas_live{{proton_id="p2",role="candidate"}}': 46.0},
+            "least is most": {LEAST: 46.0, LIVE: 46.0}},
         well={LIVE: 10.0, LEAST: 1.0, MOST: 46.0, f"{W}replicas_limit": 50.0}),
     Case("DataRobotFleetManyFailing", "critical",
         fleet(a="errored", b="errored", c="failed", d="interrupted", e="interrupted"), wait=30, keep=FLEET, who=ACCOUNT,
