@@ -307,7 +307,7 @@ ALERTS: tuple[Alert, ...] = (
         "responded to most requests of the last five minutes with status 500 or above.", _OF_REQUESTS),
     # -- starting, stopping, replacing
     Alert("DataRobotWorkloadStuckStarting", "workload",
-        _STARTING_FOR_LONG, PAGE_IF_CRITICAL, 120,
+        _STARTING_FOR_LONG.unless(M("workload_replacement_active").is_(1)), PAGE_IF_CRITICAL, 120,
         "A workload has been starting for too long.",
         "is stuck: it has been starting for longer than any start should take.", _OF_STATE),
     Alert("DataRobotWorkloadUnschedulable", "workload",

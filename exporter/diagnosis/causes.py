@@ -377,6 +377,11 @@ CAUSES: tuple[Cause, ...] = (
         "It should serve, but no replica is ready, and its pods show no reason.",
         "Check its log and its events. If both are silent, stop it and start it again.",
         "DataRobotWorkloadNoReadyReplica"),
+    Cause("fewer", _alert("DataRobotWorkloadReplicasDegraded"),
+        "It serves with fewer ready replicas than its minimum, and its pods show no reason.",
+        "Check its events and its log. If both are silent, wait: a lost replica is replaced within minutes if a node "
+        "has capacity.",
+        "DataRobotWorkloadReplicasDegraded"),
     Cause("replacing", lambda facts: facts.rolling and "DataRobotWorkloadUnreadable" not in facts.met,
         "It is being replaced, without a problem so far.",
         "Nothing to do: the previous version serves until the new one is ready.", "DataRobotReplacementStuck"),

@@ -3,6 +3,7 @@
 import itertools
 from typing import get_args
 
+import msgspec
 import pytest
 
 from exporter.alerting.alerts import ALERTS, DEFAULTS
@@ -147,6 +148,7 @@ def alerts_of(status: str, age: float) -> set[tuple[str, str]]:
     """Names and severities of the alerts about a critical workload that has had a status for `age` seconds."""
     workload = Workload(id="w", name="n", status=status, importance="critical")
     state = sight(workload, since=1000.0, first=100.0)
+    state = state._replace(ledger=msgspec.structs.replace(state.ledger, starting=1000.0))
     alerts = [alert for alert in ALERTS if alert.component == "workload"]
     active = active_alerts(alerts, WorkloadContext(state, 1000.0 + age, DEFAULTS))
     return {(each.alert, each.severity) for each in active}

@@ -235,6 +235,7 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
         NOW - 100, NOW, RequestMetrics(total_requests=50_000, server_errors=errors, user_errors=0))
         for name, errors in (("5m", 0), ("30m", 1000), ("2h", 2000), ("1d", 2000))}}), ()),
     ("draft_ends", state(reported=OLD, artifact=DRAFT), ()),
+    ("fewer", state("unknown", READY, runtime=runtime(3)), ()),
     ("down", state("unknown", pods(), ledger={"serving": ServingRecord(down=NOW - HOUR)}), ()),
     ("bundle_gone", state(runtime=runtime(resource_bundles=("old",)), parts={"catalogue": frozenset({"new"})}), ()),
     ("replacement_stuck", state(replacement=msgspec.structs.replace(ROLLING, created_at=ago(2 * HOUR)), ledger={
