@@ -195,7 +195,7 @@ EXPECTED: dict[str, Expected] = {
     "rollout_of_a_critical_service_fails": Expected(
         "docs/alerts.md promises a page for critical workloads; a ticket about the candidate may come before it.",
         (
-            ticket("pricing", 13, 20, *IMAGE, needed=False),
+            ticket("pricing", 13, 20, *IMAGE, until=20, needed=False),
             page("pricing", 19.5, 25, *IMAGE, "manifest", alerts=("ReplacementFailed",), until=45, resolved=60),
         ),
     ),
