@@ -111,9 +111,12 @@ def started_again_with_a_pruned_image(world: World) -> None:
 
 @story(60)
 def two_workloads_of_one_name(world: World) -> None:
-    """A pipeline creates a workload with the name of an old moderate one, waits until it runs, and deletes the old."""
+    """A pipeline creates a workload with the name of an old moderate one, waits until it runs, moves the callers to it,
+    and deletes the old one."""
     old = world.workload("etl", importance="moderate", pods=1, load=BUSY)
-    world.workload("etl", importance="moderate", pods=1, load=BUSY, since=10, first=Starts())
+    new = world.workload("etl", importance="moderate", pods=1, since=10, first=Starts())
+    new.gets(14, rpm=60)
+    old.gets(14, rpm=0)
     old.is_deleted(16)
 
 

@@ -60,8 +60,9 @@ def cold_starts_with_a_few_errors(world: World) -> None:
         "policies": policy,
     }
     one = world.workload("thumbnails", importance="high", pods=0, autoscaling=scaling)
-    one.gets(15, rpm=6)
+    one.gets(15, rpm=6, failed=1.0)
     one.add_pods(15, 1, Starts(2, 20, 40))
+    one.gets(16, failed=0.0005)
     one.gets(35, rpm=0)
 
 
