@@ -12,7 +12,7 @@ import pytest
 
 from exporter.alerting.alerts import ALERTS, BY_NAME, Component
 from exporter.runbooks.page import RUNBOOKS, MissingRunbook, page, pages
-from exporter.runbooks.parts import NO_ACTION
+from exporter.runbooks.parts import NO_ACTION, PODS_NOT_REPORTED, RESTART
 from exporter.runbooks.shell import FUNCTIONS
 
 PAGES = pages()
@@ -144,6 +144,7 @@ def test_a_page_gives_no_advice_that_cannot_work() -> None:
     assert "`keepOldVersionMinutes` has no effect" in stuck
     pull = PAGES["DataRobotWorkloadImagePullFailing.md"]
     assert "Starting the workload again cannot help" in pull
+    assert PODS_NOT_REPORTED.actions == (RESTART,), "the API ignores a start of what it regards as running"
 
 
 def anchors(page: str) -> set[str]:

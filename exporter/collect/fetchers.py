@@ -47,13 +47,18 @@ TRANSIENT_REASONS = frozenset({"timeout", "dns", "connect", "server_error", "thr
 """Reasons that may be gone soon."""
 STATS_DELAY_SECONDS = 90.0
 """Minimum age of the end of a window of statistics: those of the last minute are not complete yet."""
+EARLY_SECONDS = 10.0
+"""The same while a workload responds with many errors, and the step of the end of such a window. A window that lacks
+some requests of its last minute has about the same share of errors, and shows an outage more than a minute sooner.
+"""
 Rejects = tuple[Reject, ...]
 
 
 class Poll(NamedTuple):
     """A poll of one part of one workload at `now`, in seconds since the epoch.
 
-    `quantiles` of the response time; `slow` is the threshold of slow requests, in seconds.
+    `quantiles` of the response time; `slow` is the threshold of slow requests, in seconds. `early`: the shortest window
+    of statistics ends now (`EARLY_SECONDS`).
     """
 
     client: Client
@@ -61,6 +66,7 @@ class Poll(NamedTuple):
     now: float
     quantiles: tuple[float, ...] = (0.5,)
     slow: float = 2.0
+    early: bool = False
 
     @property
     def id(self) -> str:
@@ -159,15 +165,21 @@ async def _replacement(poll: Poll) -> tuple[Replacement | None, Rejects]:
     return one(response.body, Replacement)
 
 
-def window_of(name: str, now: float) -> tuple[float, float]:
-    """Start and end of the last complete window: whole minutes, so that two exporters request the same."""
+def window_of(name: str, now: float, *, early: bool = False, shown: Window | None = None) -> tuple[float, float]:
+    """Start and end of the last complete window: whole minutes, so that two exporters request the same.
+
+    `early`: it ends now. It never ends before the window that is `shown`, or an outage that has ended would return.
+    """
     end = math.floor((now - STATS_DELAY_SECONDS) / 60) * 60.0
+    if early or (shown is not None and shown.end > end):
+        end = math.floor((now - EARLY_SECONDS) / EARLY_SECONDS) * EARLY_SECONDS
     return end - WINDOWS[name], end
 
 
 def _stats(name: str) -> Fetcher:
     async def fetch(poll: Poll) -> tuple[Window, Rejects]:
-        start, end = window_of(name, poll.now)
+        before = poll.state.details.windows.get(name) if name == "5m" else None
+        start, end = window_of(name, poll.now, early=poll.early and name == "5m", shown=before)
         protons = _serving(poll.state)
         window: Params = {"startTime": rfc3339(start), "endTime": rfc3339(end)}
         parts: list[RequestMetrics] = []

@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from exporter.api.decoding import Reject
+from exporter.api.models import RequestStats
 from exporter.collect.account_state import AccountState
-from exporter.fleet import polling
+from exporter.fleet import error_hints, polling
 from exporter.fleet.apply import withdrawn
+from exporter.fleet.error_hints import ErrorCount
 from exporter.fleet.pauses import Pause
 from exporter.fleet.polling import DetailRequest, Extra, Policy
 from exporter.fleet.workload_state import WorkloadState
@@ -41,10 +43,11 @@ class PolledWorkload:
     """The requests of one workload, and for each part when it was polled and read (steady clock).
 
     `complete` is when a part was last read completely; if never, when it first failed for a transient reason. `read` is
-    when any of it was read: pods may be read without those of the serving proton.
+    when any of it was read: pods may be read without those of the serving proton. `errors` are those that the list
+    reported, and `hinted` is whether they have become many since the statistics were last read.
     """
 
-    __slots__ = ("complete", "polled", "read", "requests", "state", "until")
+    __slots__ = ("complete", "errors", "hinted", "polled", "read", "requests", "state", "until")
 
     def __init__(self, now: float) -> None:
         self.state: WorkloadState | None = None
@@ -53,6 +56,21 @@ class PolledWorkload:
         self.polled: dict[str, float] = {}
         self.complete: dict[str, float] = {}
         self.read: dict[str, float] = {}
+        self.errors: ErrorCount | None = None
+        self.hinted = False
+
+    def hurry(self, *parts: str) -> None:
+        """Make parts that are polled due at once."""
+        for part in parts:
+            if part in self.polled:
+                self.polled[part] = -math.inf
+
+    def compare_errors(self, stats: RequestStats | None, now: float) -> None:
+        """Make the statistics due at once if the list hints at many errors."""
+        self.errors, hint = error_hints.compared(self.errors, stats, now)
+        if hint:
+            self.hinted = True
+            self.hurry("stats_5m")
 
     def forget(self, part: str) -> None:
         """Forget when a part was polled and read."""
@@ -188,9 +206,9 @@ class PollSchedule:
             polled.polled.setdefault(request.part, now - 4 * request.every)
         # A workload that is new, or changed, is polled before those that are merely due.
         if new or (before is not None and _changed(before, state)):
-            for part in ("pods", "events"):
-                if part in polled.polled:
-                    polled.polled[part] = -math.inf
+            polled.hurry("pods", "events")
+        if before is None or before.workload.request_stats is not state.workload.request_stats:
+            polled.compare_errors(state.workload.request_stats, now)
         unwanted = state.details.fresh.keys() - {request.part for request in polled.requests}
         if unwanted:
             for part in unwanted:
@@ -253,6 +271,11 @@ class PollSchedule:
     def quantiles(self, state: WorkloadState, request: DetailRequest) -> tuple[float, ...]:
         """The quantiles of the response time to request."""
         return polling.quantiles(request.part, state, self._policy, self.dropped)
+
+    def early(self, state: WorkloadState) -> bool:
+        """Whether statistics are requested up to now: the workload responds with many errors, or may do so."""
+        polled = self.workloads.get(state.workload.id)
+        return polling.server_errors(state)[0] or (polled is not None and polled.hinted)
 
 
 def _changed(before: WorkloadState, now: WorkloadState) -> bool:

@@ -121,7 +121,8 @@ class Poller:
         rejects: tuple[Reject, ...] = ()
         again, sent = request.every, True
         try:
-            poll = Poll(self._client, state, self._wall(), self._schedule.quantiles(state, request), self._slow)
+            quantiles, early = self._schedule.quantiles(state, request), self._schedule.early(state)
+            poll = Poll(self._client, state, self._wall(), quantiles, self._slow, early)
             value, rejects = await FETCHERS[request.part](poll)
         except (ApiError, NotDecodable) as error:
             failure = failure_reason(error)
@@ -174,6 +175,8 @@ class Poller:
         if after is not latest:
             self._state.replace(after, entry)
         polled.read[request.part] = now
+        if request.part == "stats_5m":
+            polled.hinted = False
         failure = unreadable(after) if request.part == "pods" else ""
         if not failure:
             polled.complete[request.part] = now

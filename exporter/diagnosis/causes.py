@@ -62,6 +62,23 @@ def _unread(*reasons: str) -> Test:
     return lambda facts: facts.unreadable in reasons if reasons else bool(facts.unreadable)
 
 
+def _failure_reported(facts: Facts) -> bool:
+    """Whether an event reports a reason why a recent replacement failed."""
+    event = facts.event
+    if event is None or not event.message or not serving_pods_read(facts) or not _recent(facts, "reverted"):
+        return False
+    return "replacement" in event.type.casefold() and any(word in event.type.casefold() for word in ("fail", "error"))
+
+
+def _event_reports(word: str) -> Test:
+    return lambda facts: facts.event is not None and word in facts.event.message.casefold()
+
+
+def _candidate_unready(facts: Facts) -> bool:
+    """Whether a container of a new version runs but is not ready."""
+    return any(one.role == "candidate" and one.ready is False and not one.waits for one in facts.containers)
+
+
 def _too_few_pods(facts: Facts) -> bool:
     """Whether there are fewer pods of the serving version than needed, and all of them are ready."""
     replicas = facts.replicas
@@ -153,8 +170,8 @@ CAUSES: tuple[Cause, ...] = (
         "Call its endpoint first. Then see `Containers` or `Unschedulable` for why the new version does not start.",
         "DataRobotContainerCrashLooping"),
     Cause("none_ready_any_more", every(lost, lambda facts: facts.replicas.ready == 0),
-        "Its replicas were ready and no longer are, although their containers are still running: it hangs, or a "
-        "dependency is down.",
+        "Its replicas were ready and no longer are, although their containers are still running: it hangs, a "
+        "dependency is down, or its node is lost.",
         "Check in its log what it is waiting for, and fix that. If the log is silent, stop it and start it again.",
         "DataRobotWorkloadNoReadyReplica"),
     # -- starting or failed
@@ -256,16 +273,28 @@ CAUSES: tuple[Cause, ...] = (
         "service that it calls, is failing.",
         _READ_LOG, "DataRobotErrorBudgetBurnFast"),
     Cause("errors", every(_UP, _errors),
-        "Its pods are healthy, but some requests get a server error (5xx): they trigger a bug in the application, or "
-        "a service that it calls is failing. Only its log shows which.",
+        "Its pods are healthy, but some requests get a server error (5xx): a bug in the application, or a service that "
+        "it calls fails or no longer accepts its credentials. Only its log shows which.",
         _READ_LOG, "DataRobotErrorBudgetBurnFast"),
+    Cause("retried", every(serving_pods_read, lambda facts: facts.rolling, _alert("DataRobotReplacementFailed")),
+        "A replacement failed and is being tried again. The previous version still serves.",
+        "Wait for the end of this attempt. If it fails too, see `Containers` and `Last event` for the reason.",
+        "DataRobotReplacementFailed"),
     *pod_causes(("reverted",), "The latest version did not start and was rolled back: ", "reverted_"),
-    Cause("no_bundle", lambda facts: serving_pods_read(facts) and _recent(facts, "reverted") and facts.event is not None
-        and "resourcebundleinference" in facts.event.message.casefold(),
+    Cause("no_bundle", every(_failure_reported, _event_reports("resourcebundleinference")),
         "A replacement failed before it had any pods: no resource bundle could be chosen for it. The old version "
         "still serves.",
         "Set a resource bundle in the workload's runtime settings, and start the replacement again. It can wait until "
         "morning.",
+        "DataRobotReplacementFailed"),
+    Cause("no_placement", every(_failure_reported, _event_reports("placement")),
+        "A replacement failed: the platform found no place to run the new version (its enclave, if it has one). The "
+        "previous version still serves.",
+        "Report it to the platform administrators with the text of `Last event`. It can wait until morning.",
+        "DataRobotReplacementFailed"),
+    Cause("reverted_with_reason", _failure_reported,
+        "A replacement failed; `Last event` has the reason that the API reports. The previous version still serves.",
+        "Fix that, and start the replacement again during working hours.",
         "DataRobotReplacementFailed"),
     Cause("reverted", lambda facts: serving_pods_read(facts) and _recent(facts, "reverted"),
         "A replacement failed or was cancelled; the API reports neither which nor the reason. The previous version "
@@ -321,6 +350,11 @@ CAUSES: tuple[Cause, ...] = (
     Cause("bundle_gone", _alert("DataRobotBundleNotOffered"),
         "Its resource bundle was withdrawn: it continues to run, but its next start may fail.",
         "Choose another bundle in its runtime settings during working hours.", "DataRobotBundleNotOffered"),
+    Cause("replacement_unready", every(_alert("DataRobotReplacementStuck"), _candidate_unready),
+        "The version being rolled out runs but does not become ready: still loading, hung, waiting for a dependency, "
+        "or probed on the wrong port or path. The previous version serves.",
+        "Check the log of that version. If it does not get ready, cancel the replacement and correct its artifact.",
+        "DataRobotReplacementStuck"),
     Cause("replacement_stuck", _alert("DataRobotReplacementStuck"),
         "A replacement is taking a long time, and no pod shows a reason: a long warm-up, or it is stuck.",
         "Check its warm-up setting. If it is short, cancel the replacement and start it again: the previous version "

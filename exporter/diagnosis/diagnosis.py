@@ -23,9 +23,9 @@ from exporter.diagnosis.changes import changes, masked_enum
 from exporter.diagnosis.facts import PARTS, Facts, ReplicaCounts, StatusFacts, TrafficFacts
 from exporter.diagnosis.owner import owner, owner_text, printable
 from exporter.diagnosis.pod_causes import Cause
-from exporter.diagnosis.pod_problems import container_problems, rolled_back, scheduling_problems, snapshots
+from exporter.diagnosis.pod_problems import Snapshot, container_problems, rolled_back, scheduling_problems, snapshots
 from exporter.fleet import workload_state
-from exporter.fleet.episodes import ObservedEvent
+from exporter.fleet.episodes import ObservedEvent, PodFacts
 from exporter.fleet.replacements import replacement_active
 from exporter.fleet.workload_state import WINDOWS, WorkloadState
 from exporter.masking import scrubbed
@@ -60,8 +60,7 @@ def _facts(state: WorkloadState, now: float, options: Options, events: tuple[Eve
     met, workload = active_alerts(_WORKLOAD_ALERTS, context), state.workload
     wanted = {alert.name for alert in in_force(options)}
     gone, status, version = state.vanished is not None, _status(state, now), _newest_version(state)
-    reverted, recorded = ((), ()) if replacement_active(workload) else rolled_back(state, now, events)
-    reports = (*snapshots(state), *reverted)
+    reports, recorded = _reports(state, now, events)
     facts = Facts(
         at=now,
         account=state.account,
@@ -100,6 +99,23 @@ def _facts(state: WorkloadState, now: float, options: Options, events: tuple[Eve
         snapshot=_pods_reported(state),
         unread=tuple(each._replace(proton=printable(each.proton)) for each in workload_state.unread(state)),
         unreadable=workload_state.unreadable(state),
+    )
+
+
+def _reports(
+    state: WorkloadState, now: float, events: tuple[Event, ...]
+) -> tuple[tuple[Snapshot, ...], tuple[PodFacts, ...]]:
+    """The pod reports, and the recorded pods of versions that are no longer reported; each version once.
+
+    While the record of a failed replacement is still listed, its version is reported, and is the rolled-back one.
+    """
+    reverted, recorded = rolled_back(state, now, events)
+    back = {proton for _, proton, _ in reverted} | {pod.proton for pod in recorded}
+    reported = [("reverted" if proton in back else role, proton, each) for role, proton, each in snapshots(state)]
+    listed = {proton for _, proton, _ in reported}
+    return (
+        (*reported, *(each for each in reverted if each[1] not in listed)),
+        tuple(pod for pod in recorded if pod.proton not in listed),
     )
 
 

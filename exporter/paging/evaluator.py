@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from exporter.alerting.alarms import Alarm, next_alarms
+from exporter.alerting.alerts import BY_NAME
 from exporter.alerting.delivery_state import by_incident
 from exporter.alerting.messages import About, notification
 from exporter.alerting.mutes import muted
@@ -105,13 +106,19 @@ class Evaluator:
     ) -> Notification:
         state, fleet = states.get(_workload(alarm)), accounts.get(alarm.labels.get("account", ""))
         if state is not None:
-            shown = self._shown(alarm, lambda: self._evidence(state, now))
+            shown = (*self._shown(alarm, lambda: self._evidence(state, now)), *self._recovering(alarm, now))
             about = About(shown, state.workload.importance or "", _tags(state))
         elif fleet is not None and not alarm.labels.get("workload_id"):
             about = About(self._shown(alarm, lambda: self._account_evidence(alarm.alert, fleet, now)))
         else:
             about = About()
         return notification(alarm, self._options, about)
+
+    def _recovering(self, alarm: Alarm, now: float) -> Iterator[tuple[str, str]]:
+        """That the condition of a firing alarm is no longer met: the evidence may show no problem."""
+        if alarm.firing and alarm.held < now:
+            past, keep = now - alarm.held, BY_NAME[alarm.alert].keep / self._options.scale
+            yield "Recovering", f"its condition was last met {past:.0f} s ago; it resolves {keep:.0f} s after that"
 
     def _shown(self, alarm: Alarm, evidence: Callable[[], tuple[tuple[str, str], ...]]) -> tuple[tuple[str, str], ...]:
         try:

@@ -76,8 +76,9 @@ EXPORTERS: dict[str, Runbook] = {
         f"{_NO_DATA} The data shown is from the last complete sweep, and is withdrawn when it is too old.",
         MONITORING_IS_DOWN,
         (SWEEPS, CHECK_ONLINE, _PAUSED, EXPORTER_LOG,
-         Check("Does DataRobot respond to you? Any response proves that the network works.",
-               'curl -sS --max-time 10 "${DATAROBOT_ENDPOINT:-https://app.datarobot.com}"')),
+         Check("Does DataRobot respond to you? Any status code but 000 proves that the network works.",
+               "curl -sS -o /dev/null -w '%{http_code}\\n' --max-time 10 "
+               '"${DATAROBOT_ENDPOINT:-https://app.datarobot.com}"')),
         (Symptom("The reason is `server_error`.", "DataRobot responds with server errors.",
                  "Wait, and escalate to DataRobot support. Check workloads that matter by calling their endpoints."),
          Symptom("The reason is `dns`, `connect`, `tls` or `timeout`.",

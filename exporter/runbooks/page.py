@@ -197,6 +197,8 @@ def _silence(alert: Alert, runbook: Runbook) -> Iterator[str]:
     alertmanager, direct = commands
     if alert.component == "workload":
         yield "\nWithout `alertname`, the commands silence all alerts of the workload."
+    if alert.component == "exporter":
+        yield "\nIf the alert has a label `account`, add `account=…` to silence it for this account only."
     yield "\nIf an Alertmanager notifies:\n"
     yield _block("bash", alertmanager)
     yield "\nIf the exporter notifies directly, on its host:\n"

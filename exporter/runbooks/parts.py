@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from exporter.api.models import of_group
 from exporter.runbooks.shell import CONFIG_FLAG
 
 
@@ -122,10 +123,11 @@ TIME_IN_STATE = Check(
     f"(datarobot_workload_status_since_timestamp_seconds{{{WORKLOAD_LABEL}}})",
 )
 READY = Check(
-    "How many replicas are ready, how many are live, and how many are desired?",
-    query=families("proton_replicas_ready", "proton_replicas_live", "workload_replicas_min", "workload_replicas_max"),
+    "How many replicas of the versions that serve are ready, how many are live, and how many are desired?",
+    query=families(*(f"workload_replicas_{name}" for name in ("ready", "live", "min", "max"))),
 )
-NOT_WELL = "errored|failed|interrupted|suspended|unknown|other"
+_FAILED = (name for name in of_group("failed") if name != "terminated")
+NOT_WELL = "|".join((*_FAILED, "interrupted", "suspended", "unknown", "other"))
 """Statuses with which a workload may not serve, besides those of a start or stop."""
 ENDPOINT = Check(
     "Call its endpoint. Any response of the application, also an error, proves that it is reachable; 503 and 504 come "
@@ -329,9 +331,9 @@ PODS_NOT_REPORTED = Symptom(
     "`dr_pods` prints 204 for the version, or nothing about its pods has changed for a long time.",
     "The platform's monitor does not report this workload; its status is the last one known.",
     'Call its endpoint: `dr_get "endpoints/workloads/$WORKLOAD_ID/"`. If it responds, do not touch the workload, and '
-    "escalate to the platform administrators. If it does not, and no stop is in progress, start it, and inform them "
-    "too.",
-    (START,),
+    "escalate to the platform administrators. If it does not, and no stop is in progress, restart it, and inform them "
+    "too. (A start alone has no effect while the platform regards it as running or starting.)",
+    (RESTART,),
 )
 BAD_RELEASE = Symptom(
     "It began with a replacement, new settings or a promotion (`Changes` in step 1).",

@@ -56,6 +56,12 @@ _ERROR_SHARES = Check(
     "Since when do requests fail? A share that is higher in a shorter window means that it becomes worse.",
     query=f"sort(datarobot_workload_window_server_error_ratio{{{WORKLOAD_LABEL}}})",
 )
+_NOT_WELL_OR_DOWN = (
+    "max by (workload, workload_id, status) (\n"
+    f'datarobot_workload_status{{account="ACCOUNT",status=~"{NOT_WELL}"}} == 1\n'
+    'or (datarobot_workload_status{account="ACCOUNT"} == 1\n'
+    'and on (workload_id) datarobot_workload_down_since_timestamp_seconds{account="ACCOUNT"}))'
+)
 _LATENCIES = Check(
     "How long do responses take, by quantile, in seconds?",
     query=f'datarobot_workload_window_response_seconds{{{WORKLOAD_LABEL},window="5m"}}',
@@ -133,7 +139,9 @@ WORKLOADS: dict[str, Runbook] = {
         "reports. Workloads that are scaled to zero, stopped on purpose, or starting for the first time are excluded.",
         f"{_FAILS_DOWN} The platform may still report the workload as running.",
         "Yes.",
-        (READY, REASONS, EXIT_CODES, PODS, OTHERS, LOG, CHANGES),
+        (Check("For how many seconds has no replica been ready?",
+               query=f"time() - datarobot_workload_down_since_timestamp_seconds{{{WORKLOAD_LABEL}}}"),
+         READY, REASONS, EXIT_CODES, PODS, OTHERS, LOG, CHANGES),
         (CRASH, READINESS, BAD_RELEASE, OOM, PROBE_KILLS, NODE,
          Symptom("The pods disappeared together with those of other workloads.", "A node was lost.",
                  "Wait: the platform starts the pods on another node within minutes. If they stay pending, escalate to "
@@ -372,18 +380,20 @@ WORKLOADS: dict[str, Runbook] = {
         "By itself {replacement_failed_seconds} after the failure, or when a later replacement completes.",
     ),
     "DataRobotReplacementStuck": Runbook(
-        "A replacement has been in progress for a long time. A few minutes, plus the warm-up in its settings, and five "
-        "minutes for which the old version is kept, are normal.",
+        "A replacement is not over, although half an hour, the warm-up in its settings, and the five minutes for which "
+        "the old version is kept, have passed.",
         "Two versions occupy capacity; the old one serves.",
         "No, if step 1 reports `Serving yes`.",
         (REPLACEMENT,
+         Check("For how many seconds should it have been over?",
+               query=f"time() - datarobot_workload_replacement_deadline_timestamp_seconds{{{WORKLOAD_LABEL}}}"),
          Check("What does its record contain? The 404 of a workload without a replacement in progress is normal.",
                'dr_get "workloads/$WORKLOAD_ID/replacement/"'), PODS, EVENTS),
         (NODE, PULL, READINESS, CRASH,
          Symptom("`config` of the record has a long `warmupDurationMinutes`.",
                  "It takes as long as configured.",
-                 "Nothing to do, or shorten the warm-up of the next replacement. (`keepOldVersionMinutes` has no "
-                 "effect: the old version is kept for some five minutes, whatever its value.)"),
+                 "Nothing to do until then, or shorten the warm-up of the next replacement. (`keepOldVersionMinutes` "
+                 "has no effect: the old version is kept for some five minutes, whatever its value.)"),
          Symptom("None of these; the new version does not become ready.", "The new version hangs.",
                  "Cancel the replacement, fix the artifact, and replace again.", (CANCEL, REPLACE))),
         "During replacements with a long warm-up.",
@@ -539,23 +549,20 @@ WORKLOADS: dict[str, Runbook] = {
         "failed, interrupted, or without a ready replica. A common cause is likely.",
         "An outage of many services at the same time, for everybody who calls one of them.",
         "Yes. Find the common cause before you examine single workloads.",
-        (Check("Which workloads, and with which status? A `running` one has no ready replica.",
-               query="max by (workload, workload_id, status) (\n"
-               f'datarobot_workload_status{{account="ACCOUNT",status=~"{NOT_WELL}"}} == 1\n'
-               'or datarobot_workload_status{account="ACCOUNT",status="running"} == 1\n'
-               'and on (workload_id) datarobot_workload_replicas_min{account="ACCOUNT"} > 0\n'
-               'and on (workload_id) datarobot_proton_replicas_ready{account="ACCOUNT",role="active"} == 0)'),
+        (Check("Which workloads, and with which status? One with a status such as `running` or `launching` is in the "
+               "list because it should serve and has no ready replica.",
+               query=_NOT_WELL_OR_DOWN),
          Check("Diagnose one of them: the others probably fail for the same reason.", EXPLAIN),
          Check("Do they have the waiting reason in common?",
                query='sum by (reason) (datarobot_container_waiting_reason{account="ACCOUNT"} > 0)'),
          Check("… or the bundle?",
                query='count by (bundle_id) (datarobot_workload_bundle_info{account="ACCOUNT"} and on (workload_id)\n'
-               f'datarobot_workload_status{{status=~"{NOT_WELL}"}} == 1)'),
+               f"{_NOT_WELL_OR_DOWN})"),
          Check("… or the resource that no node has?",
                query='sum by (resource) (datarobot_proton_replicas_unschedulable{account="ACCOUNT"})'),
          Check("… or the time at which it began, in seconds before now?",
                query='sort(time() - (datarobot_workload_status_since_timestamp_seconds{account="ACCOUNT"}\n'
-               f'and on (workload_id) datarobot_workload_status{{status=~"{NOT_WELL}"}} == 1))')),
+               f"and on (workload_id) {_NOT_WELL_OR_DOWN}))")),
         (Symptom("Many are `interrupted` since the same time.", "The platform took their capacity: nodes were removed.",
                  "Escalate to the cluster administrators. Start the most important ones first.", (START,)),
          Symptom("All lack the same resource.", "Nodes were removed.",

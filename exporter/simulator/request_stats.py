@@ -16,14 +16,14 @@ def last_response_time(actor: Actor, moment: Moment, now: float) -> str | None:
 
 
 def list_stats(actor: Actor, now: float, last: str | None) -> Json:
-    """The `requestStats` of an item of the workload list: the last seven days."""
+    """The `requestStats` of an item of the workload list: the last seven days, with error rates in percent."""
     week = [window_counts(actor, now - (day + 1) * 86400, now - day * 86400) for day in range(7)]
     total = sum(day["totalRequests"] for day in week)
     errors = sum(day["serverErrors"] for day in week)
     return {
         "totalRequests": total,
         "errorRate": round(100 * errors / total, 2) if total else 0.0,
-        "errorRates": [day["serverErrors"] for day in week],
+        "errorRates": [round(100 * day["serverErrors"] / max(1, day["totalRequests"])) for day in week],
         "requestRates": [day["totalRequests"] for day in week],
         "responseTime": int(actor.story.latency) if total else 0,
         "concurrentRequests": int(actor.story.concurrency) if actor.moment(now).step.serves else 0,

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from exporter.alerting.notification import Notification
-from exporter.simulator.incidents import ALL_STORIES
+from exporter.simulator.incidents import ALL_STORIES, INCIDENTS
 from exporter.simulator.stories import Story
+from tests.alerts.expected import EXPECTED, NOT_YET
 from tests.alerts.played import Notified, notified
 from tests.goldens import check_golden
 
@@ -59,6 +60,28 @@ def test_each_incident_opens_once_and_ends_once(story: Story) -> None:
         assert tracker[-1] == "over", key
         assert all(one != other for one, other in zip(["over", *tracker], tracker, strict=False)), (key, tracker)
         assert tracker.count("over") == (2 if story.name in TWICE else 1), key
+
+
+def story_of(name: str) -> Story:
+    return next(story for story in INCIDENTS if story.name == name)
+
+
+def incident(name: str) -> object:
+    marks = [pytest.mark.xfail(reason="the judgement is not yet right")] if name in NOT_YET else []
+    return pytest.param(name, id=name, marks=marks)
+
+
+@pytest.mark.parametrize("name", [incident(story.name) for story in INCIDENTS])
+def test_an_incident_is_paged_in_time_with_its_cause_and_nothing_is_paged_after_it(name: str) -> None:
+    expected, sent = EXPECTED[name], notified(story_of(name))
+    fired = [(at / 60, each) for at, each in sent if each.ended is None]
+    levels = ["warning", "critical"][: ["", "warning", "critical"].index(expected.loudest)]
+    assert {each.labels["severity"] for _, each in fired} <= set(levels)
+    loudest = [at for at, each in fired if each.labels["severity"] == expected.loudest]
+    if expected.last:
+        assert expected.first <= min(loudest) <= expected.last
+    assert [(at, each.title) for at, each in fired if at > expected.well] == []
+    assert expected.cause in as_text(sent)
 
 
 def test_there_is_no_golden_file_without_its_story() -> None:

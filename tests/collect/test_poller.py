@@ -242,7 +242,7 @@ def test_a_part_whose_route_is_paused_costs_nothing_and_comes_back_after_the_pau
             assert counted(stage, "detail_stale", part=part) == 0
         until = counted(stage, "api_paused_until_timestamp_seconds", endpoint=STATUS_DETAILS)
         assert 0 < until - stage.wall <= 300.0
-        assert counted(stage, "sweeps_total", lane="status") == 50
+        assert counted(stage, "sweeps_total", lane="status") >= 50
         simulator.odd = frozenset()
         await stage.run(until - START + 60.0)
         assert counted(stage, "detail_stale", part="pods") == 0

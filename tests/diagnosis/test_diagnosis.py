@@ -214,6 +214,12 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("errors", state(details={"windows": stats(server_errors=60)}), (Event("e", ago(DAY), "Replacement Completed"),)),
     ("no_bundle", state(), (msgspec.structs.replace(REVERTED, message="ResourceBundleInferenceError: none"),)),
     ("reverted", state(), (REVERTED,)),
+    ("reverted_with_reason", state(), (msgspec.structs.replace(REVERTED, message="not ready in time"),)),
+    ("no_placement", state(), (msgspec.structs.replace(REVERTED, message="no recorded placement for it"),)),
+    ("retried", state(replacement=ROLLING, ledger={"rollout_failed": NOW - 60}), ()),
+    ("replacement_unready", state(reported=both(READY, UNREADY), ledger={
+        "rollout": ReplacementCursor(NOW - 2 * HOUR, ("r",))},
+        replacement=msgspec.structs.replace(ROLLING, created_at=ago(2 * HOUR))), ()),
     ("reverted", state(ledger={"rollout_failed": NOW - 100}), ()),
     ("saturated", state(runtime=runtime(1, 2, policies=(BUSY,)), details=LOADED,
                        reported=pods(replica(container()), replica(container(), name="two"))), ()),
@@ -546,6 +552,18 @@ FAILING = {
     "two": episodes.PodFacts("gone", problem="OOMKilled", container="main"),
     "none": episodes.PodFacts("gone", problem="Unschedulable"),
 }
+
+
+def test_a_version_that_failed_and_is_still_listed_is_shown_once() -> None:
+    """The record of its replacement may stay for a while after the event about its failure."""
+    ended = msgspec.structs.replace(ROLLING, status="errored")
+    event = msgspec.structs.replace(REVERTED, details=EventDetails(proton_statuses={"c": crashing(1).details["p"]}))  # type: ignore[dict-item]
+    result = diagnosis(state(reported=both(READY, crashing(1)), replacement=ended), NOW, DEFAULT, (event,))
+    assert result.cause.name == "reverted_exit_error"
+    assert dict(evidence(result))["Containers"] == (
+        "main of the rolled-back version in pod pod is waiting with CrashLoopBackOff, last terminated with exit code 1 "
+        "(Error) 30 s ago, 4 restarts"
+    )
 
 
 def test_recorded_pods_of_a_rolled_back_version_are_listed() -> None:

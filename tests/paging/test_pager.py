@@ -14,10 +14,11 @@ from exporter.alerting.notification import Notification
 from exporter.alerting.rules import Options
 from exporter.alerting.silences import Silence
 from exporter.alerting.subjects import AccountFleet, ExporterStatus, SweepStatus
+from exporter.api.details import RequestMetrics
 from exporter.api.models import Tag, Workload
 from exporter.clock import Clock
 from exporter.fleet.ledger import Ledger, Tally
-from exporter.fleet.workload_state import Account, WorkloadState
+from exporter.fleet.workload_state import Account, Details, Window, WorkloadState
 from exporter.metrics.account_families import AccountFacts
 from exporter.paging.delivery import MAX_PAUSE_SECONDS
 from exporter.paging.notify.contract import Sent
@@ -523,6 +524,34 @@ def test_a_repetition_heeds_silences_and_quiet_hours_and_a_restart(tmp_path: Pat
         assert len(scene.phone.received) == 3
 
     play(work, path=tmp_path / "state.db", subscription=subscription, repeat=600.0)
+
+
+class Failing(Scene):
+    """A workload that responds to so many of 1000 requests with a server error."""
+
+    errors = 900
+
+    def fleets(self) -> list[AccountFleet]:
+        (fleet,) = super().fleets()
+        metrics = RequestMetrics(total_requests=1000, server_errors=self.errors, user_errors=0)
+        details = Details(windows={"5m": Window(self.now - 300, self.now, metrics)}, fresh={"pods": True})
+        return [fleet._replace(workloads=[state._replace(details=details) for state in fleet.workloads])]
+
+
+def test_a_page_about_a_condition_that_is_no_longer_met_says_so() -> None:
+    quiet = [True]
+
+    async def work(scene: Failing) -> None:
+        await scene.passes(600)
+        scene.errors, quiet[0] = 0, False
+        await scene.passes(30)
+
+    subscription = Subscription(lambda each: each.labels["severity"] != "none", lambda _, __: quiet[0])
+    scene = Failing(subscription=subscription)
+    asyncio.run(work(scene))
+    (page,) = [each for each in scene.phone.notifications if each.labels["alertname"] == "DataRobotWorkloadNotServing"]
+    title, words = page.evidence[-1]
+    assert (title, words.split(";")[0]) == ("Recovering", "its condition was last met 30 s ago")
 
 
 def test_a_notification_without_evidence_is_sent_anyway(caplog: pytest.LogCaptureFixture) -> None:
