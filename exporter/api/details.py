@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -195,6 +196,19 @@ class ComputeBundle(ApiObject, frozen=True):
     gpu_maker: str | None = None
     gpu_type_label: str | None = None
     use_cases: tuple[str, ...] | None = None
+
+
+def offered(bundles: Iterable[ComputeBundle]) -> frozenset[str] | None:
+    """Ids of the bundles that the catalogue offers to workloads; one that does not report its uses is offered.
+
+    None if there are none: a catalogue that is empty, or only has bundles for other uses, proves nothing.
+    """
+    found = frozenset(
+        bundle.id
+        for bundle in bundles
+        if not bundle.use_cases or any(folded(use).replace("_", "").startswith("workload") for use in bundle.use_cases)
+    )
+    return found or None
 
 
 class LogRecord(ApiObject, frozen=True):

@@ -12,7 +12,7 @@ from exporter.cli.api_client import api_client
 from exporter.cli.context import Context
 from exporter.cli.flags import add_settings_flags, positive_integer
 from exporter.collect.client import ApiError
-from exporter.collect.sweep import PAGE
+from exporter.collect.lists import PAGE
 from exporter.fleet.cost import SweepCost, detail_cost, sweep_cost
 from exporter.fleet.polling import Policy
 from exporter.redaction import Secrets

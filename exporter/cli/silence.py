@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from exporter.cli.context import Context
 from exporter.cli.flags import add_web_flags
 from exporter.cli.own_server import request
-from exporter.cli.web_settings import uses_tls
+from exporter.cli.web_settings import daemon_address
 from exporter.web.query import query_problem
 
 _METHODS = {"list": "GET", "add": "POST", "end": "DELETE"}
@@ -36,7 +36,6 @@ def _user() -> str:
 
 
 def run(context: Context) -> int:
-    settings = context.settings("replaced")
     parameters, problem = _parameters(context.options)
     if problem:
         print(f"workload-exporter: {problem}", file=sys.stderr)
@@ -44,9 +43,8 @@ def run(context: Context) -> int:
     action = context.options.action
     path = "/-/silences" + (f"?{urlencode(parameters)}" if parameters else "")
     login = os.environ.get("WORKLOAD_EXPORTER_LOGIN", "")
-    status, text = request(
-        settings.web.listen_address[0], uses_tls(settings), path, method=_METHODS[action], login=login
-    )
+    address, tls = daemon_address(context)
+    status, text = request(address, tls, path, method=_METHODS[action], login=login)
     if status != 200:
         hint = "; set WORKLOAD_EXPORTER_LOGIN=USER:PASSWORD" if status == 401 else ""
         print(f"workload-exporter: {text}{hint}", file=sys.stderr)

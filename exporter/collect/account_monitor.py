@@ -15,8 +15,9 @@ from exporter.collect.account_state import AccountState, Pending
 from exporter.collect.backfill import backfill
 from exporter.collect.client import ApiResponse, Client
 from exporter.collect.follow_up import FollowUp
+from exporter.collect.lists import PAGE
 from exporter.collect.poller import Poller
-from exporter.collect.sweep import PAGE, select, sweep
+from exporter.collect.sweep import select, sweep
 from exporter.fleet.polling import Policy
 from exporter.fleet.reconcile import Snapshot, Sweep, unknown_values, visible
 from exporter.fleet.selection import Selection

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from exporter.api.clock_skew import Skew
+from exporter.api.details import offered
 from exporter.fleet.counting import hidden
 from exporter.fleet.ledger import Entry, Ledger, Tally
 from exporter.fleet.reconcile import Snapshot, Sweep, ledgers, step
@@ -103,7 +104,7 @@ class AccountState:
         """Replace the account-wide details."""
         self._account = account
         if account.bundles is not None:
-            self._catalogue = frozenset(bundle.id for bundle in account.bundles)
+            self._catalogue = offered(account.bundles)
             self._set_catalogue()
 
     def _set_catalogue(self) -> None:

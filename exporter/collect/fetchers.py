@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from exporter.api import models
-from exporter.api.decoding import Item, NotDecodable, One, Reject, incomplete, one, page
+from exporter.api.decoding import Item, NotDecodable, One, Reject, incomplete, one
 from exporter.api.details import (
     AccountInfo,
     AggregateStats,
@@ -30,15 +30,12 @@ from exporter.api.details import (
 from exporter.api.models import Replacement, Workload, folded
 from exporter.api.pods import UNLISTED, Pods, Proton, StatusDetails, active_proton
 from exporter.collect.client import ApiError, Client, Params
+from exporter.collect.lists import Listed, read_list, whole_list
 from exporter.fleet import workload_state
 from exporter.fleet.apply import Shared
 from exporter.fleet.workload_state import WINDOWS, Window, WorkloadState
 from exporter.timestamps import rfc3339
 
-PAGE = 100
-"""Items per page."""
-MAX_PAGES = 5
-"""Pages read of one list."""
 MAX_PROTONS = 8
 """Protons of one workload of which pods are read."""
 COMMON_REASONS = frozenset({"timeout", "dns", "connect", "tls", "auth", "throttled"})
@@ -80,8 +77,7 @@ Fetcher = Callable[[Poll], Awaitable[tuple[Any, Rejects]]]
 
 async def _pods(poll: Poll) -> tuple[Pods | None, Rejects]:
     """Every proton and the snapshot of its pods, that of the serving proton first."""
-    response = await poll.client.get("/workloads/{id}/protons", {"limit": PAGE}, id=poll.id)
-    listed = page(response.body, Proton)
+    listed = await read_list(poll.client, "/workloads/{id}/protons", Proton, id=poll.id)
     lost = incomplete(listed.rejects)
     if lost and not listed.items:
         raise NotDecodable("missing", "no item of the list of protons has a readable id")
@@ -93,7 +89,7 @@ async def _pods(poll: Poll) -> tuple[Pods | None, Rejects]:
     details, unread, rejects = await _snapshots(poll, ids[:MAX_PROTONS])
     if lost:
         unread[UNLISTED] = "decode"
-    elif len(ids) > MAX_PROTONS or listed.next is not None:
+    elif len(ids) > MAX_PROTONS or listed.problem:
         unread[UNLISTED] = "incomplete"
     protons = tuple(proton for proton in listed.items if proton.id in details)
     return Pods(protons, details, unread), (*listed.rejects, *rejects)
@@ -141,18 +137,15 @@ async def _snapshot(poll: Poll, proton: str) -> tuple[StatusDetails | None, Reje
 
 
 async def _events(poll: Poll) -> tuple[tuple[Event, ...], Rejects]:
+    """The events up to the page that has one that is known."""
     known = frozenset(poll.state.ledger.seen_events or ())
-    found: list[Event] = []
-    rejects: list[Reject] = []
-    for number in range(MAX_PAGES):
-        params: Params = {"limit": PAGE, "offset": number * PAGE}
-        listed = page((await poll.client.get("/workloads/{id}/events", params, id=poll.id)).body, Event)
-        found.extend(listed.items)
-        rejects.extend(listed.rejects)
-        if listed.size < PAGE or any(event.id in known for event in listed.items):
-            break
+
+    def reached(events: tuple[Event, ...]) -> bool:
+        return any(event.id in known for event in events)
+
+    listed = await whole_list(poll.client, "/workloads/{id}/events", Event, until=reached, id=poll.id)
     created = poll.state.workload.created_at
-    return tuple(dated(event, created, poll.now) for event in found), tuple(rejects)
+    return tuple(dated(event, created, poll.now) for event in listed.items), listed.rejects
 
 
 async def _replacement(poll: Poll) -> tuple[Replacement | None, Rejects]:
@@ -255,30 +248,23 @@ async def _usage(poll: Poll) -> tuple[tuple[OtelValue, ...], Rejects]:
 
 
 async def _sharing(poll: Poll) -> tuple[Shared, Rejects]:
-    grants, rejects = await _all(poll.client, "/workloads/{id}/sharedRoles", SharedRole, id=poll.id)
+    route = "/workloads/{id}/sharedRoles"
+    grants, rejects = _all(route, await whole_list(poll.client, route, SharedRole, id=poll.id))
     marks = [hashlib.blake2b(f"{g.id}/{g.role}".encode(), digest_size=6).hexdigest() for g in grants]
     return Shared(grants, tuple(marks)), rejects
 
 
 async def _quotas(poll: Poll) -> tuple[tuple[Quota, ...], Rejects]:
-    params: Params = {"resourceType": "workload", "resourceId": poll.id, "limit": PAGE}
-    listed = page((await poll.client.get("/quotas", params)).body, Quota)
+    params: Params = {"resourceType": "workload", "resourceId": poll.id}
+    listed = await whole_list(poll.client, "/quotas", Quota, params)
     return tuple(quota for quota in listed.items if quota.resource_id in (None, poll.id)), listed.rejects
 
 
-async def _all(client: Client, route: str, kind: type[Item], **places: str) -> tuple[tuple[Item, ...], Rejects]:
+def _all(route: str, listed: Listed[Item]) -> tuple[tuple[Item, ...], Rejects]:
     """All items of a list. Raises `NotDecodable` if one cannot be read: a list without it proves nothing."""
-    found: dict[str, Item] = {}
-    rejects: list[Reject] = []
-    for number in range(MAX_PAGES):
-        listed = page((await client.get(route, {"limit": PAGE, "offset": number * PAGE}, **places)).body, kind)
-        if incomplete(listed.rejects):
-            raise NotDecodable("missing", f"GET {route} returned 200, but with an item that cannot be read")
-        rejects.extend(listed.rejects)
-        found.update((getattr(item, "id"), item) for item in listed.items)  # noqa: B009 — every kind that is requested has an id
-        if listed.size < PAGE:
-            break
-    return tuple(found.values()), tuple(rejects)
+    if incomplete(listed.rejects):
+        raise NotDecodable("missing", f"GET {route} returned 200, but with an item that cannot be read")
+    return listed.items, listed.rejects
 
 
 FETCHERS: dict[str, Fetcher] = {
@@ -313,7 +299,8 @@ async def _totals(client: Client) -> tuple[AccountFields, Rejects]:
 
 
 async def _bundles(client: Client) -> tuple[AccountFields, Rejects]:
-    bundles, rejects = await _all(client, "/mlops/compute/bundles", ComputeBundle)
+    route = "/mlops/compute/bundles"
+    bundles, rejects = _all(route, await whole_list(client, route, ComputeBundle))
     return {"bundles": tuple(sorted(bundles, key=lambda bundle: bundle.id))}, rejects
 
 
@@ -341,8 +328,8 @@ async def gone_because(client: Client, workload_id: str) -> str:
 
 async def history(client: Client, workload_id: str) -> tuple[tuple[Replacement, ...], tuple[Proton, ...]]:
     """The last replacements of a workload, and its protons. Raises `ApiError` or `NotDecodable`."""
-    records = page((await client.get("/workloads/{id}/history", {"limit": PAGE}, id=workload_id)).body, Replacement)
-    protons = page((await client.get("/workloads/{id}/protons", {"limit": PAGE}, id=workload_id)).body, Proton)
+    records = await whole_list(client, "/workloads/{id}/history", Replacement, id=workload_id)
+    protons = await whole_list(client, "/workloads/{id}/protons", Proton, id=workload_id)
     return records.items, protons.items
 
 

@@ -7,12 +7,11 @@ from collections.abc import Callable, Set
 from exporter.api.decoding import NotDecodable, Reject, workload_page
 from exporter.api.models import Workload
 from exporter.collect.client import ApiError, ApiResponse, Client, Params
+from exporter.collect.lists import PAGE, ends, incomplete
 from exporter.fleet.reconcile import Sweep
 from exporter.fleet.selection import Selection, in_shard, selected
 from exporter.telemetry.sweep_trace import part
 
-PAGE = 100
-"""Workloads per page."""
 MAX_PAGES = 2000
 
 
@@ -58,18 +57,16 @@ async def _all_pages(
                 rejects.append(Reject("$.id", "duplicate", workload.id))
             found[workload.id] = workload
         offset += min(page.size, PAGE)  # a page may repeat an item and be longer than requested
-        if not page.size or (page.next is None and (total is None or offset >= total)):
-            if total is not None and offset < total:
-                raise _incomplete(f"reported {total} workloads and returned {offset}")
-            return tuple(found.values())
+        try:
+            if ends(page, offset, total):
+                return tuple(found.values())
+        except ValueError as error:
+            raise incomplete("/workloads", str(error)) from error
         if page.items and len(found) == before and not again:
-            raise _incomplete(f"returned at offset {offset - page.size} only workloads that it had returned before")
+            problem = f"returned at offset {offset - page.size} only workloads that it had returned before"
+            raise incomplete("/workloads", problem)
         again = max(0, again - PAGE)
-    raise _incomplete(f"does not end after {MAX_PAGES} pages")
-
-
-def _incomplete(problem: str) -> ApiError:
-    return ApiError("incomplete", f"the list of GET /workloads {problem}")
+    raise incomplete("/workloads", f"does not end after {MAX_PAGES} pages")
 
 
 def select(sweep: Sweep, rules: Selection, known: Set[str]) -> tuple[Sweep, int, int]:

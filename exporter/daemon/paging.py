@@ -94,7 +94,7 @@ class Paging:
                 report=self._report,
                 options=options,
                 receivers=[receiver(each, notifier, options.severity_label) for each, notifier in notifiers],
-                evidence=lambda state, now: evidence(diagnosis(state, now, options)),
+                evidence=lambda state, now, alert: evidence(diagnosis(state, now, options, recovering=alert)),
                 account_evidence=lambda alert, fleet, now: account_evidence(alert, fleet, options, now),
                 fleets=lambda: self._accounts.fleets,
                 exporter=lambda: self._own_state(self._failing_seconds),

@@ -338,12 +338,15 @@ CAUSES: tuple[Cause, ...] = (
     Cause("crashed_lately", lambda facts: any(one.ended and one.role in SERVING for one in facts.containers),
         "A container exited within the last hour and was restarted. It is ready now.",
         "Check what it logged before that. No immediate action is needed.", "DataRobotContainerCrashLooping"),
-    Cause("errors_lately", lambda facts: bool(facts.met & {
+    Cause("errors_lately", lambda facts: bool({*facts.met, facts.recovering} & {
             "DataRobotErrorBudgetBurnFast", "DataRobotErrorBudgetBurnSlow"}),
         "Over hours or days, more requests got a server error (5xx) than its objective allows, but not recently. Only "
         "its log shows whether it or a service that it calls failed.",
         "Check in its log what failed and when. It can wait until morning.",
         "DataRobotErrorBudgetBurnSlow"),
+    Cause("recovering", lambda facts: bool(facts.recovering),
+        "It recovers: the condition of the alert is no longer met, and no other problem is known.",
+        "Wait: the alert resolves by itself if that stays so. Its log and `Changes` show what happened."),
     Cause("draft_ends", _alert("DataRobotDraftExpiring"),
         "It runs a draft, which the platform is about to stop.",
         "If it is needed, promote the artifact: it continues to run without a restart.", "DataRobotDraftExpiring"),

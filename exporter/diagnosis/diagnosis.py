@@ -48,9 +48,14 @@ class Diagnosis(NamedTuple):
         return next((severity for severity in ("critical", "warning", "info") if severity in met), "")
 
 
-def diagnosis(state: WorkloadState, now: float, options: Options, events: tuple[Event, ...] = ()) -> Diagnosis:
-    """The diagnosis of a workload. `events`: its events from the API, if they were requested, in any order."""
-    facts = _facts(state, now, options, events)
+def diagnosis(
+    state: WorkloadState, now: float, options: Options, events: tuple[Event, ...] = (), recovering: str = ""
+) -> Diagnosis:
+    """The diagnosis of a workload. `events`: its events from the API, if they were requested, in any order.
+
+    `recovering`: an alert that fires although its condition is no longer met; empty: there is none.
+    """
+    facts = _facts(state, now, options, events)._replace(recovering=recovering)
     cause = next(row for row in CAUSES if row.is_met(facts))
     return Diagnosis(facts, cause, tuple(_links(facts, cause, options)))
 

@@ -116,7 +116,8 @@ class Facts(NamedTuple):
     serving version could not be read, a key of `UNREAD_REASONS`; empty: they could. `owner`: values of its owner tags;
     empty: it has none. `owner_text`: the same as a text, or why it is unknown; empty: the settings name no such tags.
     `down`: since when it should serve and has no ready replica (None: it has one, or that is unknown); not `served`:
-    no replica was ready when it was first observed, or since its start, so it may be down for longer.
+    no replica was ready when it was first observed, or since its start, so it may be down for longer. `recovering`: an
+    alert that fires although its condition is no longer met; empty: there is none.
     """
 
     at: float
@@ -146,6 +147,7 @@ class Facts(NamedTuple):
     owner_text: str = ""
     down: float | None = None
     served: bool = False
+    recovering: str = ""
 
     @property
     def readiness_unknown(self) -> bool:

@@ -11,7 +11,7 @@ from exporter.api.details import REPLACEMENT_ENDS, Event, SharedRole, event_kind
 from exporter.api.models import Workload
 from exporter.api.pods import UNLISTED, Pods, container_name, stopped, terminated_reason
 from exporter.fleet import observations, replacements, transitions
-from exporter.fleet.episodes import Mark
+from exporter.fleet.episodes import EMPTY_TRACKER, Mark
 from exporter.fleet.ledger import ContainerCursor, Entry, Ledger, plus
 
 MAX_EVENT_IDS = 200
@@ -30,6 +30,8 @@ def first_observed(
     `last`: the previous complete sweep. `ahead`: seconds that the API's clock is ahead.
     """
     group = models.status_group(workload.status)
+    replaced = baseline and group == "starting" and replacements.replacement_active(workload)
+    group = "up" if replaced else group
     ids = replacements.record_ids(workload)
     ledger = Ledger(
         now,
@@ -41,7 +43,7 @@ def first_observed(
         _artifact_status(workload),
         failed=group == "failed" and models.folded(workload.status) != "terminated",
         counted_ids=() if replacements.replacement_active(workload) else ids,
-        tracker=transitions.first_observed(workload, now, last, baseline=baseline),
+        tracker=EMPTY_TRACKER if replaced else transitions.first_observed(workload, now, last, baseline=baseline),
     )
     ledger = replacements.first_observed(ledger, workload, Mark(now, None if baseline else last), ahead)
     if baseline or group != "starting":
@@ -65,7 +67,7 @@ def listed(
     clock is ahead. An unknown status does not change the group: it is neither healthy nor failed.
     """
     status, reported = models.folded(workload.status), models.status_group(workload.status)
-    group = ledger.group if reported == "indeterminate" else reported
+    group = ledger.group if reported == "indeterminate" or _is_replaced(ledger, workload) else reported
     happened = [] if reported == "indeterminate" else [*_happened(ledger, status, group, now, expiry)]
     begun, took = ledger.begun, None
     if "started" in happened:
@@ -79,9 +81,13 @@ def listed(
     artifact = _artifact_status(workload)
     promoted = ledger.artifact == "draft" and artifact == "locked"
     mark, expired = Mark(now, last), "draft_expired" in happened
+    tracker = ledger.tracker
+    if group == reported:
+        before = (ledger.status, ledger.group)
+        tracker = transitions.listed(tracker, before, workload, mark, expired=expired)
     after = msgspec.structs.replace(
         ledger,
-        tracker=transitions.listed(ledger.tracker, (ledger.status, ledger.group), workload, mark, expired=expired),
+        tracker=tracker,
         since=ledger.since if status == ledger.status else now,
         name=workload.name or "",
         status=status,
@@ -96,6 +102,13 @@ def listed(
     entry = replacements.followed(after, workload, mark, stayed_up=ledger.group == group == "up", ahead=ahead)
     final = msgspec.structs.replace(entry.ledger, proton=workload.proton_id or ledger.proton)
     return Entry(ledger if final == ledger else final, took, entry.replacement_seconds)
+
+
+def _is_replaced(ledger: Ledger, workload: Workload) -> bool:
+    """Whether a starting status is that of a replacement: the workload was up and was not started."""
+    if ledger.group != "up" or models.status_group(workload.status) != "starting":
+        return False
+    return ledger.rollout is not None or replacements.replacement_active(workload)
 
 
 def _happened(ledger: Ledger, status: str, group: str, now: float, expiry: float | None) -> Iterable[str]:

@@ -74,8 +74,9 @@ class WorkloadState(NamedTuple):
     """One workload of an account. `vanished`: the second complete sweep without it, seconds since the epoch.
 
     `gone_because`: the API's response for one that vanished: ``not_found``, ``forbidden``, or empty if unknown.
-    `catalogue`: ids of the available resource bundles; None: unknown. `held`: unreadable fields of the list item ->
-    since when; `exporter.fleet.reconcile` keeps their previous values for a while. ``$``: the whole item is unreadable.
+    `catalogue`: ids of the resource bundles offered to workloads; None: unknown. `held`: unreadable fields of the list
+    item -> since when; `exporter.fleet.reconcile` keeps their previous values for a while. ``$``: the whole item is
+    unreadable.
     """
 
     account: str
@@ -105,9 +106,12 @@ def status_group(state: WorkloadState) -> str:
 
 
 def last_group(state: WorkloadState) -> str:
-    """The group of the status; while the status is unknown, the last known group; empty if none was ever known."""
-    group = status_group(state)
-    return state.ledger.group if group == "indeterminate" else group
+    """The group of the status; while the status is unknown, the last known group; empty if none was ever known.
+
+    A workload that is being replaced stays up while its status is a starting one.
+    """
+    group, before = status_group(state), state.ledger.group
+    return before if group == "indeterminate" or (group == "starting" and before == "up") else group
 
 
 def is_up(state: WorkloadState) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from exporter.api import models
-from exporter.api.details import ComputeBundle
+from exporter.api.details import ComputeBundle, offered
 from exporter.fleet import workload_state
 from exporter.fleet.ledger import DURATION_BUCKETS, Durations, Tally
 from exporter.fleet.workload_state import Account, WorkloadState
@@ -70,6 +70,11 @@ def _bundles(amount: Callable[[ComputeBundle], models.Number | None]) -> Callabl
     return samples
 
 
+def _offered(known: AccountFacts) -> Samples:
+    bundles = known.account.bundles
+    return one(None if bundles is None else float(len(offered(bundles) or ())))
+
+
 def _histogram(durations: Durations) -> Iterator[tuple[tuple[str, ...], float]]:
     below = 0
     for bound, count in zip((*DURATION_BUCKETS, float("inf")), durations.counts, strict=True):
@@ -115,6 +120,9 @@ ACCOUNTS: tuple[AccountFamily, ...] = (
     AccountFamily("datarobot_account_bundle_gpus", "gauge", ("bundle_id",), "GPUs of an available resource bundle.",
         "GET /mlops/compute/bundles gpuCount", "the catalogue could not be read, or lists none",
         _bundles(lambda bundle: bundle.gpu_count), "GPUs"),
+    AccountFamily("datarobot_account_bundles_offered", "gauge", (), "Resource bundles that the catalogue offers to "
+        "workloads. If 0, the catalogue is empty or incomplete, and whether a workload's bundle is offered is unknown.",
+        "GET /mlops/compute/bundles useCases", "the catalogue could not be read", _offered, "bundles"),
     AccountFamily("datarobot_account_start_duration_seconds", "histogram", (), "Duration of starts observed from "
         "their beginning (starting or creation) until running, in seconds.", "observed: status, createdAt",
         "never", lambda k: tuple(_histogram(k.tally.starts)), "seconds"),

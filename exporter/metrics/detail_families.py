@@ -504,9 +504,11 @@ DETAILED: tuple[Family, ...] = (
         labels=("scaling_metric",), source="autoscaling.policies[], stats, autocollectedValues",
         absence="no such policy, no live pod, or the load is not known", stability="experimental",
         reads=("pods", "windows", "usage", "workload")),
-    row("workload_bundle_offered", "1 if a configured resource bundle is in the account's catalogue, else 0.",
+    row("workload_bundle_offered", "1 if the account's catalogue offers a configured resource bundle to workloads, "
+        "else 0.",
         _in_catalogue, labels=("bundle_id",), source="runtime.resourceBundles, GET /mlops/compute/bundles",
-        absence="the catalogue could not be read, or no bundle is configured", reads=("runtime", "catalogue")),
+        absence="the catalogue could not be read or has no bundle for workloads, or no bundle is configured",
+        reads=("runtime", "catalogue")),
     row("workload_cpu_usage_cores", "CPU cores in use, at the level the API reports.", _CPU, labels=("level",),
         source="autocollectedValues, unit nanocores", absence="idle, not reported, in an unknown unit, or more "
             "than the bundle provides", stability="experimental", reads=("usage", "runtime", "pods")),

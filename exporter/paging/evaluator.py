@@ -21,8 +21,10 @@ from exporter.log import log
 from exporter.paging.paging_state import PagingState
 from exporter.telemetry.report import Report
 
-Evidence = Callable[[WorkloadState, float], tuple[tuple[str, str], ...]]
-"""What a notification shows of a workload: titles and texts."""
+Evidence = Callable[[WorkloadState, float, str], tuple[tuple[str, str], ...]]
+"""What a notification shows of a workload, with the alert that fires although its condition is no longer met (empty:
+it is met): titles and texts.
+"""
 AccountEvidence = Callable[[str, AccountFleet, float], tuple[tuple[str, str], ...]]
 """What a notification shows of an account, by the name of the alert."""
 _WorkloadKey = tuple[str | None, str | None]
@@ -106,7 +108,10 @@ class Evaluator:
     ) -> Notification:
         state, fleet = states.get(_workload(alarm)), accounts.get(alarm.labels.get("account", ""))
         if state is not None:
-            shown = (*self._shown(alarm, lambda: self._evidence(state, now)), *self._recovering(alarm, now))
+            recovering = alarm.alert if alarm.firing and alarm.held < now else ""
+            shown = self._shown(alarm, lambda: self._evidence(state, now, recovering))
+            if recovering:
+                shown = (*shown, self._recovering(alarm, now))
             about = About(shown, state.workload.importance or "", _tags(state))
         elif fleet is not None and not alarm.labels.get("workload_id"):
             about = About(self._shown(alarm, lambda: self._account_evidence(alarm.alert, fleet, now)))
@@ -114,11 +119,10 @@ class Evaluator:
             about = About()
         return notification(alarm, self._options, about)
 
-    def _recovering(self, alarm: Alarm, now: float) -> Iterator[tuple[str, str]]:
-        """That the condition of a firing alarm is no longer met: the evidence may show no problem."""
-        if alarm.firing and alarm.held < now:
-            past, keep = now - alarm.held, BY_NAME[alarm.alert].keep / self._options.scale
-            yield "Recovering", f"its condition was last met {past:.0f} s ago; it resolves {keep:.0f} s after that"
+    def _recovering(self, alarm: Alarm, now: float) -> tuple[str, str]:
+        """When the condition of an alarm was last met, and when it resolves."""
+        past, keep = now - alarm.held, BY_NAME[alarm.alert].keep / self._options.scale
+        return "Recovering", f"its condition was last met {past:.0f} s ago; it resolves {keep:.0f} s after that"
 
     def _shown(self, alarm: Alarm, evidence: Callable[[], tuple[tuple[str, str], ...]]) -> tuple[tuple[str, str], ...]:
         try:

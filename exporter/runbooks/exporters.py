@@ -270,7 +270,8 @@ EXPORTERS: dict[str, Runbook] = {
          Check("Does Prometheus fire it?", query='ALERTS{alertname="DataRobotWatchdog"}')),
         (Symptom("It fires in Prometheus but does not arrive.",
                  "Alertmanager is down, or its route or receiver is wrong.",
-                 "`amtool config routes test alertname=DataRobotWatchdog` shows where it is routed."),
+                 "`amtool config routes test --config.file=alertmanager.yml alertname=DataRobotWatchdog` prints the "
+                 "receiver."),
          Symptom("It does not fire in Prometheus.", "Prometheus is down, or has not loaded the rules.",
                  "`promtool check config prometheus.yml` reports errors; `rule_files` has to name the file.")),
         "Never.",

@@ -242,8 +242,8 @@ def resolves(alert: Alert, runbook: Runbook) -> str:
         first = runbook.ends.format_map({limit.name: value(limit) for limit in LIMITS})
     elif alert.keep:
         first = (
-            f"{duration(alert.keep)} after its condition was last met, so that a value that moves around the threshold "
-            "pages only once."
+            f"{duration(alert.keep)} after its condition was last met, so that a problem that comes and goes is one "
+            "incident."
         )
     else:
         first = "At the first evaluation at which its condition is not met."
@@ -258,7 +258,8 @@ WHERE = """\
 ## Where to run the commands
 
 Commands need `curl` and `python3`, and work in bash and zsh. Each page is complete: its blocks can be pasted one after
-another; replace only `...`. None of them changes anything before the section *Fix*.
+another; replace only `...`. None of them changes anything before the section *Fix*. There, `dr_send` changes workloads,
+with the rights of your token; the exporter itself never does.
 
 `workload-exporter` is the command of the exporter. Where it is on the `PATH`:
 

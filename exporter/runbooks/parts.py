@@ -155,7 +155,7 @@ SWEEPS = Check(
 EXPORTER_LOG = Check(
     "Read the exporter's log. For each failure it shows the request, the response and what happens next. In "
     "Kubernetes: `kubectl logs deployment/workload-exporter --tail=50`; under systemd: "
-    "`journalctl -u workload-exporter -n 50`."
+    "`journalctl -u workload-exporter -n 50`; in a container: `docker logs --tail=50 CONTAINER`."
 )
 CHECK_ONLINE = Check(
     "Query the API with the same settings and the same token. Each route is listed with its response.",
@@ -250,8 +250,8 @@ RELOAD = Action(
 RESTART_EXPORTER = Action(
     "Restart the exporter",
     "In Kubernetes: `kubectl rollout restart deployment/workload-exporter`; under systemd: "
-    "`systemctl restart workload-exporter`. It starts within seconds. With `state.path` it keeps its counters and "
-    "alerts.",
+    "`systemctl restart workload-exporter`; in a container: `docker restart CONTAINER`. It starts within seconds. With "
+    "`state.path` it keeps its counters and alerts.",
 )
 NEW_TOKEN = Action(
     "Create a new token",

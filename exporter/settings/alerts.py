@@ -63,11 +63,10 @@ class AlertSettings(Section):
         description="URL of the traces of `{workload_id}`, for links, such as "
         "`http://127.0.0.1:16686/search?service=workload-{workload_id}` for Jaeger.",
     )
-
     owner_tags: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=64)], ...], Field(max_length=5)] = Field(
-        (),
-        description="Names of tags whose values name the owner of a workload, such as `[owner, team]`: shown in direct "
-        "pages, by `explain` and on the status page. The annotations of rules cannot read tags.",
+        ("owner", "team"),
+        description="Names of tags whose values name the owner of a workload: shown in direct pages, by `explain` and "
+        "on the status page; `[]`: none. The annotations of rules cannot read tags.",
     )
     notes: Annotated[dict[str, Note], known_names(("default", *BY_NAME), "alert")] = Field(
         default_factory=dict,

@@ -80,6 +80,5 @@ NOT_YET = {
     "retried at once",
     "failure with a moved timestamp",
     "long warm-up",
-    "bundle for jobs",
 }
 """Incidents of which the notifications are not yet as expected."""

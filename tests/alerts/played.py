@@ -32,6 +32,7 @@ OPTIONS = Options(
     runbooks="https://runbooks.example.test/",
     dashboards="https://grafana.example.test",
     console="https://dr.example.test",
+    owner_tags=("owner", "team"),
 )
 WANTS = Wants(frozenset({"critical", "warning"}))
 HEALTHY = next(story for story in STORIES if story.name == "healthy")
@@ -73,7 +74,7 @@ def notified(story: Story, *, ahead: float = 0.0, odd: frozenset[str] = frozense
                 await pager.notify()
 
             await stage.run(ends - 30, evaluate)
-            if not story.once:
+            if not story.once or story.seconds == float("inf"):
                 world.actor(0).story = HEALTHY
             while pager.state.notified["on-call"] and stage.now < ends + ENDS_WITHIN:
                 await stage.run(stage.now + 600, evaluate)
@@ -98,7 +99,7 @@ def paged(simulator: Simulator, play: Callable[[Stage, Pager], Any]) -> tuple[No
             report=stage.report,
             options=OPTIONS,
             receivers=[Receiver("on-call", send, subscription)],
-            evidence=lambda state, now: evidence(diagnosis(state, now, OPTIONS)),
+            evidence=lambda state, now, alert: evidence(diagnosis(state, now, OPTIONS, recovering=alert)),
             account_evidence=lambda alert, fleet, now: account_evidence(alert, fleet, OPTIONS, now),
             fleets=lambda: [stage.monitor.fleet],
             exporter=ExporterStatus,

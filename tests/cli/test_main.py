@@ -604,6 +604,16 @@ def test_a_silence_needs_no_variable_with_the_name_of_the_user() -> None:
     assert (status, "cannot be reached" in err) == (1, True)
 
 
+def test_a_silence_needs_only_the_address_of_the_daemon_from_the_settings(tmp_path: Path) -> None:
+    """After a failed reload, a daemon runs with its old settings; a night is no time to correct the new ones first."""
+    file = tmp_path / "exporter.yaml"
+    file.write_text("web: {listen_address: ['127.0.0.1:9']}\nsweep: {interval: often}\n")
+    status, _, err = run("silence", "add", "account=a", "--for=2h", f"--config.file={file}")
+    assert (status, "http://127.0.0.1:9/-/silences cannot be reached" in err) == (1, True)
+    file.write_text("web: {listen_address: 9}\n")
+    assert run("silence", "list", f"--config.file={file}")[0] == 2
+
+
 def test_a_reload_changes_who_pages(api: Simulator, tmp_path: Path) -> None:
     file = tmp_path / "exporter.yaml"
     rules = f"accounts: [{{endpoint: '{api.url}', token: {api.token}}}]\n"

@@ -41,7 +41,7 @@ def test_a_next_to_another_host_is_never_followed() -> None:
         assert request.url.host == "dr.test"
         done = request.url.params["offset"] != "0"
         items = [] if done else [{"id": "a"}]
-        body = json.loads(page(*items, next="https://evil.test/?offset=1"))
+        body = json.loads(page(*items, next=None if done else "https://evil.test/?offset=1"))
         del body["totalCount"]
         return httpx.Response(200, json=body)
 
@@ -58,7 +58,7 @@ def test_a_next_to_another_host_is_never_followed() -> None:
         (always(200, json={"data": None}), "decode", "the response has no `data` list"),
         (always(502, text="<html>bad gateway</html>"), "server_error", "returned 502: bad gateway"),
         (always(200, content=page({"id": "a"}, totalCount=5)), "incomplete", "returned at offset 1 only workloads"),
-        (always(200, content=page(totalCount=5)), "incomplete", "reported 5 workloads and returned 0"),
+        (always(200, content=page(totalCount=5)), "incomplete", "reported 5 items and returned 0"),
     ],
 )
 def test_a_bad_answer_makes_the_sweep_fail_by_its_reason_and_in_words(server: Server, failure: str, words: str) -> None:

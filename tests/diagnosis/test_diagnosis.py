@@ -322,10 +322,17 @@ def test_the_next_step_names_who_can_act_on_a_suspended_workload() -> None:
     assert "starting it has no effect" in step
 
 
+def test_a_page_about_a_condition_that_is_no_longer_met_does_not_say_that_there_is_no_problem() -> None:
+    burn, down = "DataRobotErrorBudgetBurnFast", "DataRobotWorkloadNoReadyReplica"
+    for alert, name in ((burn, "errors_lately"), (down, "recovering"), ("", "well")):
+        assert diagnosis(state(), NOW, DEFAULT, recovering=alert).cause.name == name
+    assert diagnosis(state(reported=UNREADY), NOW, DEFAULT, recovering=burn).cause.name == "none_ready"
+
+
 def test_every_cause_has_a_case_and_a_name_of_its_own() -> None:
     names = [cause.name for cause in CAUSES]
     assert len({*names}) == len(names)
-    assert {*names} == {name for name, *_ in CASES}
+    assert {*names} == {name for name, *_ in CASES} | {"recovering"}
 
 
 def test_causes_are_sentences_and_their_runbooks_are_those_of_alerts() -> None:

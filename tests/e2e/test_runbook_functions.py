@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.runbooks.shell import FUNCTIONS
+from exporter.runbooks.shell import CONFIG_FLAG, FUNCTIONS
 from exporter.simulator import Simulator
 from tests.components import component
 from tests.e2e.servers import Recorder, free_port, recorder
@@ -90,6 +90,17 @@ def test_each_kind_of_response_has_its_own_text(api: Recorder, tmp_path: Path, s
     results = typed(shell, tmp_path, *PRINTED, DATAROBOT_ENDPOINT=api.url + ending)
     shown = [(status, text.replace(f"{api.url}/api/v2", "URL")) for status, text in results]
     assert dict(zip(PRINTED, shown, strict=True)) == PRINTED
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("config", "arguments"), [("", "0 <>\n"), ("/etc/my exporter.yaml", "1 <--config.file=/etc/my exporter.yaml>\n")]
+)
+def test_the_flag_for_the_settings_file_is_one_argument_or_none(
+    tmp_path: Path, shell: str, config: str, arguments: str
+) -> None:
+    command = f'set -- {CONFIG_FLAG}; echo "$# <$*>"'
+    assert typed(shell, tmp_path, command, DATAROBOT_ENDPOINT="", CONFIG=config) == [(0, arguments)]
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -209,6 +209,30 @@ def test_an_end_without_an_event_is_when_the_record_first_disappeared() -> None:
     assert done.ended == Mark(300.0, 200.0)
 
 
+@pytest.mark.parametrize(
+    ("items", "episodes"),
+    [
+        ([workload(), workload("initializing", replacement=record()), workload(proton="c1")],
+         "replacement …"),
+        ([workload(), workload("initializing", replacement=record()), workload("finalizing", replacement=record()),
+          workload(proton="c1")], "replacement …"),
+        ([workload(), workload(replacement=record()), workload("launching", replacement=record("switching")),
+          workload("warming", replacement=record("switching"))], "replacement …"),
+        ([workload(), workload(replacement=record()), workload("initializing"), *[workload(proton="c1")] * 3],
+         "replacement success completed"),
+        ([workload("initializing", replacement=record()), workload(replacement=record())], "replacement …"),
+        ([workload(), workload("initializing", replacement=record()), workload("errored", replacement=record())],
+         "failure …, replacement …"),
+        # It did not serve: that is a start as well.
+        ([workload("stopped"), workload("submitted", replacement=record())], "start …, replacement …"),
+        ([workload("errored"), workload("submitted", replacement=record())],
+         "failure failure restarted, start …, replacement …"),
+    ],
+)  # fmt: skip
+def test_a_serving_workload_does_not_start_during_a_replacement(items: list[Workload], episodes: str) -> None:
+    assert words(swept(*items).tracker) == episodes
+
+
 def test_a_replacement_between_two_sweeps_is_detected_by_the_serving_proton() -> None:
     known = swept(workload(), workload(proton="p2"))
     assert words(known.tracker) == "replacement …"

@@ -42,6 +42,14 @@ def test_statuses_in_turn_make_transitions(statuses: str, transitions: Mapping[s
     assert life(*(workload(status) for status in statuses.split())).transitions == transitions
 
 
+@pytest.mark.parametrize("word", ["initializing", "launching", "warming", "finalizing"])
+def test_a_serving_workload_neither_starts_nor_becomes_ready_during_a_replacement(word: str) -> None:
+    busy = msgspec.structs.replace(rolling("switching"), status=word)
+    rollout = [busy, busy, rolling("switching")]
+    assert life(workload(), *rollout, workload(), workload()).transitions.keys() <= {"reverted", "replaced"}
+    assert life(*rollout).transitions == {}
+
+
 def test_the_first_sweep_is_the_baseline_and_a_workload_that_appears_later_has_started() -> None:
     assert life(workload("submitted")).transitions == {}
     assert life(workload("submitted"), baseline=False).transitions == {"started": 1}

@@ -389,6 +389,7 @@ def test_the_families_of_accounts_are_written_as_prometheus_client_writes_them()
         ("datarobot_account_replicas_live", eu): 5.0,
         ("datarobot_account_workloads_active_reported", eu): 4.0,
         ("datarobot_account_bundle_cpu_cores", eu, ("bundle_id", "cpu.small")): 1.0,
+        ("datarobot_account_bundles_offered", eu): 1.0,
     }
 
 

@@ -93,7 +93,7 @@ def notifications(server: Server, minutes: float) -> list[Seen]:
             report=stage.report,
             options=OPTIONS,
             receivers=[Receiver("on-call", send, subscription)],
-            evidence=lambda state, now: evidence(diagnosis(state, now, OPTIONS)),
+            evidence=lambda state, now, alert: evidence(diagnosis(state, now, OPTIONS, recovering=alert)),
             account_evidence=lambda alert, fleet, now: account_evidence(alert, fleet, OPTIONS, now),
             fleets=lambda: [stage.monitor.fleet],
             exporter=ExporterStatus,

@@ -62,7 +62,7 @@ class Scene:
         repeat: float = 0.0,
         change: Any = None,
         wants: Callable[[Notification], bool] = lambda _: True,
-        evidence: Any = lambda state, _: (("State", state.workload.status or ""),),
+        evidence: Any = lambda state, *_: (("State", state.workload.status or ""),),
         account_evidence: Any = lambda alert, fleet, _: ((alert, fleet.sweep.failure),),
     ) -> None:
         self.now, self.status, self.fresh = 1_795_000_000.0, "running", True
