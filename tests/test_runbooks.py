@@ -11,9 +11,13 @@ from typing import NamedTuple
 import pytest
 
 from exporter.alerting.alerts import ALERTS, BY_NAME, Component
+from exporter.alerting.subjects import EXPORTER_ALERTS, SWEEP_ALERTS
+from exporter.metrics.account_families import ACCOUNTS
+from exporter.metrics.registry import FAMILIES
 from exporter.runbooks.page import RUNBOOKS, MissingRunbook, page, pages
 from exporter.runbooks.parts import NO_ACTION, PODS_NOT_REPORTED, RESTART
 from exporter.runbooks.shell import FUNCTIONS
+from exporter.telemetry.own_metrics import OWN_METRICS, PREFIX
 
 PAGES = pages()
 HEADINGS = [
@@ -30,6 +34,18 @@ CHANGES = {
     ("PATCH", "workloads/ID"): ["importance"],
 }
 """The documented API calls that change something, with the keys of their bodies."""
+
+
+ONLY_RULES = {
+    "DataRobotExporterDown",
+    "DataRobotApiRateLimited",
+    "DataRobotApiUnknownAnswers",
+    "DataRobotExporterDetailsStale",
+}
+METRICS = {family.name for family in FAMILIES} | {family.name for family in ACCOUNTS}
+METRICS |= {PREFIX + own.name + ("_total" if own.kind == "counter" else "") for own in OWN_METRICS}
+METRICS |= {"datarobot_workload_autoscaling_", "datarobot_exporter_series"}
+"""The last two are the beginnings of patterns."""
 
 
 class Block(NamedTuple):
@@ -79,10 +95,23 @@ def test_a_page_has_the_commands_that_silence_its_alert_unless_it_must_not_be_si
         return
     labels = {"workload": " workload_id=$WORKLOAD_ID", "account": " account=$ACCOUNT", "exporter": ""}
     matchers = f"alertname={name}{labels[BY_NAME[name].component]}"
-    assert [re.sub(r" --(for|duration)=2h .*", "", command, flags=re.DOTALL) for command in commands] == [
-        f"amtool silence add {matchers}",
-        f"workload-exporter silence add {matchers}",
-    ]
+    expected = [f"amtool silence add {matchers}", f"workload-exporter silence add {matchers}"]
+    shown = [re.sub(r" --(for|duration)=2h .*", "", command, flags=re.DOTALL) for command in commands]
+    assert shown == (expected[:1] if name in ONLY_RULES else expected)
+
+
+def test_the_alerts_that_only_an_alertmanager_can_silence_are_those_that_direct_paging_cannot_evaluate() -> None:
+    assert {alert.name for alert in ALERTS if alert.component == "exporter"} - ONLY_RULES == {
+        *SWEEP_ALERTS,
+        *EXPORTER_ALERTS,
+    }
+
+
+@pytest.mark.parametrize("name", sorted(RUNBOOKS))
+def test_the_queries_of_a_page_use_existing_metrics(name: str) -> None:
+    queries = re.findall(r"^ *```promql\n(.*?)^ *```$", PAGES[f"{name}.md"], re.DOTALL | re.MULTILINE)
+    used = {found for query in queries for found in re.findall(r"\bdatarobot_\w+", query)}
+    assert {re.sub("_(sum|count|bucket)$", "", each) for each in used} <= METRICS, "renamed or removed?"
 
 
 @pytest.mark.parametrize("name", sorted(RUNBOOKS))

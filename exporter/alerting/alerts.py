@@ -296,11 +296,11 @@ ALERTS: tuple[Alert, ...] = (
         "An account is close to its limit of active workloads.",
         "uses at least {{ $value | humanizePercentage }} of its limit of active workloads. Workloads that are not "
         "shared with the token's user are not counted."),
-    Alert("DataRobotAccountReplicaLimitNear", "account",
-        M("account_replicas_max") / M("account_replicas_limit") > T("limit_ratio"), TICKET, 900,
-        "An account could come close to its limit of replicas.",
-        "would use {{ $value | humanizePercentage }} of its limit of replicas if every autoscaler scaled to its "
-        "maximum.",
+    Alert("DataRobotWorkloadReplicaLimitNear", "workload",
+        (_MOST / M("workload_replicas_limit") > T("limit_ratio")) & (_MOST > _LEAST) & _LIVE.is_(_MOST), TICKET, 900,
+        "A workload runs its maximum number of replicas, which is close to the most that the account allows.",
+        "runs the maximum number of replicas of its autoscaler, which is {{ $value | humanizePercentage }} of the most "
+        "that its account allows a workload: it cannot grow.",
         opt_in=True),
     Alert("DataRobotFleetManyFailing", "account",
         (Count(_FAILING) >= T("fleet_workloads"))

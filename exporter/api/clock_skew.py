@@ -11,26 +11,38 @@ from statistics import median
 from typing import NamedTuple
 
 MAX_SAMPLES = 20
+RECENT_SAMPLES = 5
+"""Responses from which `Skew.counts` follows, so that a step of the API's clock counts after three."""
 TOLERANCE_SECONDS = 2.0
-"""A smaller offset counts as none."""
+"""A smaller offset counts as none, and a smaller change of it as no change."""
 
 
 class Skew(NamedTuple):
-    """Seconds that the API's clock is ahead according to the last responses, oldest first."""
+    """Seconds that the API's clock is ahead according to the last responses, oldest first.
+
+    `counts`: seconds to add to local time to compare it with the API's, in whole seconds. It is 0 up to
+    `TOLERANCE_SECONDS`, and changes by no less, so that times that do not change stay the same. `errors`: by how much
+    the last samples may be wrong.
+    """
 
     samples: tuple[float, ...] = ()
+    counts: float = 0.0
+    errors: tuple[float, ...] = ()
 
-    def with_response(self, date: float, middle: float) -> Skew:
-        """Add a response: its Date header, and the middle of its request on the local clock, both since the epoch."""
+    def with_response(self, date: float, middle: float, seconds: float = 0.0) -> Skew:
+        """Add a response: its Date header, and the middle of its request on the local clock, both since the epoch.
+
+        `seconds`: duration of the request, somewhere in which the header was written.
+        """
         # Half a second, because the header omits the fraction.
-        return Skew((*self.samples, date + 0.5 - middle)[-MAX_SAMPLES:])
+        samples = (*self.samples, date + 0.5 - middle)[-MAX_SAMPLES:]
+        errors = (*self.errors, seconds / 2)[-RECENT_SAMPLES:]
+        recent, counts = median(samples[-RECENT_SAMPLES:]), self.counts
+        if abs(recent - counts) > TOLERANCE_SECONDS + median(errors):
+            counts = float(round(recent)) if abs(recent) > TOLERANCE_SECONDS else 0.0
+        return Skew(samples, counts, errors)
 
     @property
     def offset(self) -> float | None:
         """Seconds that the API's clock is ahead of the local clock; None before the first response."""
         return median(self.samples) if self.samples else None
-
-    @property
-    def counts(self) -> float:
-        """Seconds to add to local time to compare it with the API's; 0 up to `TOLERANCE_SECONDS`."""
-        return self.offset if self.offset is not None and abs(self.offset) > TOLERANCE_SECONDS else 0.0

@@ -217,6 +217,12 @@ class LogRecord(ApiObject, frozen=True):
     timestamp: str | None = None
     level: str | None = None
     message: str | None = None
+    body: str | None = None
+
+    @property
+    def text(self) -> str | None:
+        """The line, from whichever field has it."""
+        return self.message if self.message is not None else self.body
 
 
 class OtelValue(ApiObject, frozen=True):

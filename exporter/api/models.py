@@ -93,6 +93,8 @@ class Runtime(ApiObject, frozen=True):
     """Runtime settings; servers before container groups put a group's fields here directly."""
 
     container_groups: tuple[Group, ...] | None = None
+    enclaves: tuple[str, ...] | None = None
+    enclave_selection_policy: str | None = None
     replica_count: int | None = None
     autoscaling: Autoscaling | None = None
     resource_bundles: tuple[str, ...] | None = None
@@ -163,6 +165,8 @@ class Workload(ApiObject, frozen=True):
     replacement: Replacement | None = None
     request_stats: RequestStats | None = None
     last_response: str | None = None
+    endpoint: str | None = None
+    use_case_id: str | None = None
     runtime: Runtime | None = None
     tags: tuple[Tag, ...] | None = None
     creator: Creator | None = None

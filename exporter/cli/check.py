@@ -14,6 +14,7 @@ from exporter.cli.api_client import api_client
 from exporter.cli.context import Context
 from exporter.cli.flags import add_web_flags
 from exporter.collect.client import ApiError, Client
+from exporter.collect.sweep import hint
 from exporter.daemon.daemon import Daemon
 from exporter.otlp.encoding import EMPTY
 from exporter.otlp.transport import transport
@@ -107,7 +108,7 @@ async def check_online(account: AccountSettings, secrets: Secrets | None = None)
         try:
             first = workload_page((await client.get("/workloads", {"limit": 1, "orderBy": "createdAt"})).body)
         except (ApiError, NotDecodable) as error:
-            yield Finding(False, f"  FAIL  {error}")
+            yield Finding(False, f"  FAIL  {error}{hint(error) if isinstance(error, ApiError) else ''}")
             yield Finding(False, "        no metrics of this account until the workload list can be read")
             return
         total = "an unknown number of" if first.total is None else first.total

@@ -116,7 +116,7 @@ async def explained(
     Requests longer than `slow` seconds count as slow. Console links use the account's endpoint unless the options
     name another one.
     """
-    found = await find(clients, wanted, progress)
+    found = await find(clients, wanted, progress, clock)
     console = options.console or found.account.endpoint.removesuffix("/api/v2")
     result = await explain(found, options._replace(console=console), slow, progress, clock())
     if not log_lines:
@@ -129,8 +129,10 @@ async def explain(found: Found, options: Options, slow: float, progress: Progres
     """Request the details of one workload and diagnose it as of `now`. Failed requests are listed as unknown facts."""
     client = found.client
     # The ledger starts now, so that all reported events are new and nothing was counted before.
-    ledger = msgspec.structs.replace(first_observed(found.workload, now, baseline=True), seen_events=())
-    state = WorkloadState(found.account.name, found.workload, ledger)
+    ledger = msgspec.structs.replace(
+        first_observed(found.workload, now, baseline=True, ahead=found.ahead), seen_events=()
+    )
+    state = WorkloadState(found.account.name, found.workload, ledger, ahead=found.ahead)
     events: tuple[Event, ...] = ()
     unknown: dict[str, str] = {}
     # Pods first: the versions in them decide which statistics to request.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from exporter.api.clock_skew import Skew
 from exporter.api.decoding import NotDecodable, one
 from exporter.api.models import Workload
-from exporter.collect.client import ApiError, Client
+from exporter.collect.client import ApiError, ApiResponse, Client
 from exporter.collect.sweep import sweep
 from exporter.errors import ExporterError
 from exporter.failures import one_line
@@ -24,31 +26,51 @@ class WorkloadNotFound(ExporterError):
 
 
 class Found(NamedTuple):
-    """A workload, the account that lists it, and a client of it."""
+    """A workload, the account that lists it, and a client of it. `ahead`: seconds that the API's clock is ahead."""
 
     account: AccountSettings
     client: Client
     workload: Workload
+    ahead: float = 0.0
 
 
-async def find(clients: Iterable[tuple[AccountSettings, Client]], wanted: str, progress: Progress) -> Found:
+class _ApiClock:
+    """The offset of an API's clock, from its responses."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock, self.skew = clock, Skew()
+
+    def observe(self, response: ApiResponse) -> None:
+        if response.date is not None:
+            middle = self._clock() - response.seconds / 2
+            self.skew = self.skew.with_response(response.date, middle, response.seconds)
+
+
+async def find(
+    clients: Iterable[tuple[AccountSettings, Client]],
+    wanted: str,
+    progress: Progress,
+    clock: Callable[[], float] = time.time,
+) -> Found:
     """The workload with this id, else with this name, in any of the accounts. Raises `WorkloadNotFound`."""
     listed: list[Found] = []
     failures: list[str] = []
     for account, client in clients:
         progress(f"searching account {account.name}")
+        api = _ApiClock(clock)
         if re.fullmatch(r"[0-9a-f]{24}", wanted):
             try:
                 response = await client.get("/workloads/{id}", id=wanted)
-                return Found(account, client, one(response.body, Workload).value)
+                api.observe(response)
+                return Found(account, client, one(response.body, Workload).value, api.skew.counts)
             except (ApiError, NotDecodable) as error:
                 if not isinstance(error, ApiError) or error.reason not in ("not_found", "bad_request"):
                     failures.append(f"account {account.name}: {error}")
                     continue
-        result = await sweep(client)
+        result = await sweep(client, api.observe)
         if result.failure:
             failures.append(f"account {account.name}: {result.message}")
-        listed += [Found(account, client, workload) for workload in result.workloads]
+        listed += [Found(account, client, workload, api.skew.counts) for workload in result.workloads]
     for found in _matches(listed, wanted):
         if len(found) == 1:
             return found[0]

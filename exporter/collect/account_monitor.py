@@ -245,7 +245,7 @@ class AccountMonitor:
 
     def _observe_clock(self, response: ApiResponse) -> None:
         if response.date is not None:
-            self.state.observe_clock(response.date, self._clock.wall() - response.seconds / 2)
+            self.state.observe_clock(response.date, self._clock.wall() - response.seconds / 2, response.seconds)
 
     def _settle(self) -> None:
         """Build traces of the episodes that are over."""

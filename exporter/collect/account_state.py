@@ -85,8 +85,8 @@ class AccountState:
         if sweep.failure:
             self._snapshot = step(self._snapshot, sweep, now)
             return
-        self._set_snapshot(step(self._snapshot, sweep, now))
-        self._set_catalogue()
+        self._set_snapshot(step(self._snapshot, sweep, now, self.skew.counts))
+        self._set_account_values()
         self.use = use(self._workloads.values())
 
     def revert(self, before: Snapshot, sweep: Sweep, now: float) -> None:
@@ -105,13 +105,14 @@ class AccountState:
         self._account = account
         if account.bundles is not None:
             self._catalogue = offered(account.bundles)
-            self._set_catalogue()
+        self._set_account_values()
 
-    def _set_catalogue(self) -> None:
-        """Give every workload the bundle catalogue."""
+    def _set_account_values(self) -> None:
+        """Give every workload the bundle catalogue and the limit of replicas."""
+        catalogue, limit = self._catalogue, self._account.replicas_limit
         for i, state in self._workloads.items():
-            if state.catalogue is not self._catalogue:
-                self._workloads[i] = state._replace(catalogue=self._catalogue)
+            if state.catalogue is not catalogue or state.replicas_limit != limit:
+                self._workloads[i] = state._replace(catalogue=catalogue, replicas_limit=limit)
 
     def set_gone_reason(self, workload_id: str, reason: str) -> None:
         """Record the result of requesting a vanished workload by its id: ``not_found``, ``forbidden``, ``found``, or
@@ -123,9 +124,11 @@ class AccountState:
             ledger = hidden(state.ledger) if reason in ("forbidden", "found") else state.ledger
             self._gone[workload_id] = state._replace(gone_because=reason, ledger=ledger)
 
-    def observe_clock(self, date: float, middle: float) -> None:
-        """Use a response's Date header, and the middle of its request by the local clock (seconds since the epoch)."""
-        self.skew = self.skew.with_response(date, middle)
+    def observe_clock(self, date: float, middle: float, seconds: float) -> None:
+        """Use a response's Date header, the middle of its request by the local clock (seconds since the epoch), and the
+        duration of the request.
+        """
+        self.skew = self.skew.with_response(date, middle, seconds)
 
     def settle(
         self, tracing: Callable[[WorkloadState], Tracing | None], postponed: Callable[[WorkloadState], bool]

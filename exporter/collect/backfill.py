@@ -31,8 +31,8 @@ async def backfill(state: AccountState, client: Client, clock: Clock, seconds: f
         if reported is None or workload is None:
             continue
         # Episodes that ended since the first sweep have been observed, and have or will have a trace of their own.
-        first, tracker = workload.ledger.first + state.skew.counts, workload.ledger.tracker
-        episodes = recalled(EpisodeTracker(), *reported, clock.wall(), seconds).over
+        first, tracker = workload.ledger.first + workload.ahead, workload.ledger.tracker
+        episodes = recalled(EpisodeTracker(), *reported, clock.wall(), seconds, workload.ahead).over
         over = tuple(each for each in episodes if each.ended and (each.ended.reported or 0.0) < first)[:left]
         left -= len(over)
         tracker = msgspec.structs.replace(tracker, over=(*tracker.over, *over))

@@ -52,7 +52,7 @@ Rejects = tuple[Reject, ...]
 
 
 class Poll(NamedTuple):
-    """A poll of one part of one workload at `now`, in seconds since the epoch.
+    """A poll of one part of one workload at `now`, in seconds since the epoch on the local clock.
 
     `quantiles` of the response time; `slow` is the threshold of slow requests, in seconds. `early`: the shortest window
     of statistics ends now (`EARLY_SECONDS`).
@@ -69,6 +69,11 @@ class Poll(NamedTuple):
     def id(self) -> str:
         """The workload's id."""
         return self.state.workload.id
+
+    @property
+    def api_now(self) -> float:
+        """The present on the API's clock."""
+        return self.now + self.state.ahead
 
 
 Fetcher = Callable[[Poll], Awaitable[tuple[Any, Rejects]]]
@@ -145,7 +150,7 @@ async def _events(poll: Poll) -> tuple[tuple[Event, ...], Rejects]:
 
     listed = await whole_list(poll.client, "/workloads/{id}/events", Event, until=reached, id=poll.id)
     created = poll.state.workload.created_at
-    return tuple(dated(event, created, poll.now) for event in listed.items), listed.rejects
+    return tuple(dated(event, created, poll.api_now) for event in listed.items), listed.rejects
 
 
 async def _replacement(poll: Poll) -> tuple[Replacement | None, Rejects]:
@@ -158,21 +163,23 @@ async def _replacement(poll: Poll) -> tuple[Replacement | None, Rejects]:
     return one(response.body, Replacement)
 
 
-def window_of(name: str, now: float, *, early: bool = False, shown: Window | None = None) -> tuple[float, float]:
-    """Start and end of the last complete window: whole minutes, so that two exporters request the same.
+def window_of(name: str, now: float, *, early: bool = False, shown: float = 0.0) -> tuple[float, float]:
+    """Start and end of the last complete window on the API's clock, on which it is `now`.
 
-    `early`: it ends now. It never ends before the window that is `shown`, or an outage that has ended would return.
+    Whole minutes, so that two exporters request the same. `early`: it ends now. It never ends before the window that is
+    shown, which ends at `shown`, or an outage that has ended would return.
     """
     end = math.floor((now - STATS_DELAY_SECONDS) / 60) * 60.0
-    if early or (shown is not None and shown.end > end):
+    if early or shown > end:
         end = math.floor((now - EARLY_SECONDS) / EARLY_SECONDS) * EARLY_SECONDS
     return end - WINDOWS[name], end
 
 
 def _stats(name: str) -> Fetcher:
     async def fetch(poll: Poll) -> tuple[Window, Rejects]:
-        before = poll.state.details.windows.get(name) if name == "5m" else None
-        start, end = window_of(name, poll.now, early=poll.early and name == "5m", shown=before)
+        ahead, before = poll.state.ahead, poll.state.details.windows.get(name) if name == "5m" else None
+        shown = before.end + ahead if before is not None else 0.0
+        start, end = window_of(name, poll.api_now, early=poll.early and name == "5m", shown=shown)
         protons = _serving(poll.state)
         window: Params = {"startTime": rfc3339(start), "endTime": rfc3339(end)}
         parts: list[RequestMetrics] = []
@@ -193,7 +200,7 @@ def _stats(name: str) -> Fetcher:
                 milliseconds = models.finite(metrics.response_time)
                 if shown and metrics.total_requests and milliseconds is not None:
                     times.append((quantile, milliseconds / 1000))
-        return Window(start, end, _sum(parts), tuple(times), tuple(protons)), tuple(rejects)
+        return Window(start - ahead, end - ahead, _sum(parts), tuple(times), tuple(protons)), tuple(rejects)
 
     return fetch
 
@@ -240,7 +247,7 @@ class _Values(models.ApiObject, frozen=True):
 
 
 async def _usage(poll: Poll) -> tuple[tuple[OtelValue, ...], Rejects]:
-    end = math.floor((poll.now - 30) / 60) * 60.0
+    end = math.floor((poll.api_now - 30) / 60) * 60.0
     params: Params = {"startTime": rfc3339(end - 300), "endTime": rfc3339(end)}
     route = "/otel/workload/{id}/metrics/autocollectedValues"
     read = one((await poll.client.get(route, params, id=poll.id)).body, _Values)

@@ -27,9 +27,16 @@ async def sweep(client: Client, observe: Callable[[ApiResponse], None] = lambda 
     try:
         return Sweep(await _all_pages(client, rejects, observe), tuple(rejects))
     except ApiError as error:
-        return Sweep((), tuple(rejects), error.reason, str(error))
+        return Sweep((), tuple(rejects), error.reason, f"{error}{hint(error)}")
     except NotDecodable as error:
         return Sweep((), tuple(rejects), "decode", f"GET /workloads returned 200, but {error}")
+
+
+def hint(error: ApiError) -> str:
+    """What else a refused list may mean; empty for other errors."""
+    if error.status != 403:
+        return ""
+    return "; the token may lack a permission, or the Workload API may not be enabled for this account"
 
 
 async def _all_pages(

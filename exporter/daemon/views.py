@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from exporter import __version__
 from exporter.api import models
+from exporter.api.models import Workload
 from exporter.collect.account_monitor import AccountMonitor
 from exporter.fleet.workload_state import last_group
 from exporter.metrics.exposition import bounded
@@ -18,6 +19,8 @@ from exporter.web.responses import Rows
 from exporter.web.status_page import AccountStatus, Status
 
 Monitors = Mapping[str, AccountMonitor]
+MAX_URL = 2048
+"""Characters of a URL."""
 
 
 def targets(settings: Settings, monitors: Monitors) -> Rows:
@@ -27,8 +30,9 @@ def targets(settings: Settings, monitors: Monitors) -> Rows:
     bases = {account.name: account.endpoint for account in settings.accounts}
     return [
         {
-            "targets": [f"{bases[state.account]}/endpoints/workloads/{quote(state.workload.id, safe='')}/"],
+            "targets": [url],
             "labels": {
+                "__meta_datarobot_own_host": str(same_origin(url, bases[name])).lower(),
                 "__meta_datarobot_account": bounded(state.account),
                 "__meta_datarobot_workload": bounded(state.workload.name or ""),
                 "__meta_datarobot_workload_id": bounded(state.workload.id),
@@ -40,7 +44,35 @@ def targets(settings: Settings, monitors: Monitors) -> Rows:
         for name, monitor in monitors.items()
         for state in monitor.visible()
         if name in bases and state.vanished is None and last_group(state) == "up"
+        for url in [invoke_url(bases[name], state.workload)]
     ]
+
+
+def invoke_url(base: str, workload: Workload) -> str:
+    """The URL for requests to a workload: as reported, because that of one in an enclave is on another host.
+
+    It is built from the id if none is reported, or not a plain URL.
+    """
+    reported = (workload.endpoint or "").strip()
+    try:
+        parts = urlsplit(reported)
+        plain = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+        usable = plain and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    if not usable or len(reported) > MAX_URL or not reported.isascii() or not reported.isprintable() or " " in reported:
+        return f"{base}/endpoints/workloads/{quote(workload.id, safe='')}/"
+    return reported if parts.query or parts.fragment or reported.endswith("/") else f"{reported}/"
+
+
+def same_origin(url: str, base: str) -> bool:
+    """Whether a URL is on the configured host, the only one that may receive the token."""
+    return _origin(url) == _origin(base)
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
 def episodes(settings: Settings, monitors: Monitors) -> Rows:

@@ -66,13 +66,11 @@ def _failing_lines(condition: Condition, fleet: AccountFleet, options: Options, 
     examined = [failing(diagnosis(state, now, options), state) for state in found[:MAX_EXAMINED]]
     group = FailingGroup(examined, common(examined, [traits(each) for each in others]))
     cause = next(row for row in FLEET_CAUSES if row.is_met(group))
+    total = len(found) + len(wanted)
+    share = percent(len(found) / total)
+    yield "Failing", f"{len(found)} of {total} workloads ({share}): {_kinds(found, examined, now)}"
     yield "Likely cause", cause.text
     yield "Next step", cause.next_step
-    total = len(found) + len(wanted)
-    yield (
-        "Failing",
-        f"{len(found)} of {total} workloads ({percent(len(found) / total)}): {_kinds(found, examined, now)}",
-    )
     yield "Workloads", _names(found, examined)
     yield "In common", "; ".join(f"{name} {value}" for name, value in group.common.items() if name != "change")
     if cause.name != "evicted":

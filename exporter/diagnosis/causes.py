@@ -119,6 +119,10 @@ CAUSES: tuple[Cause, ...] = (
     Cause("not_shared", lambda facts: facts.gone == "forbidden",
         "It is no longer shared with the token's user. It may still be running.",
         "Ask its owner to share it with that user again, with the role `user` or higher.", "DataRobotWorkloadVanished"),
+    Cause("not_listed", lambda facts: facts.gone == "found",
+        "It is missing from the workload list, although the API still finds it by its id: the list is incomplete.",
+        "Call its endpoint. If it responds, nothing is wrong with it; report the list to the platform administrators.",
+        "DataRobotWorkloadVanished"),
     Cause("vanished", lambda facts: bool(facts.gone),
         "It is no longer listed: deleted, or no longer shared with the token's user.",
         "Look for it in the console as another user.", "DataRobotWorkloadVanished"),
@@ -302,6 +306,12 @@ CAUSES: tuple[Cause, ...] = (
         "Find out whether it was cancelled. If not, start the replacement again during working hours and watch the "
         "new version's pods.",
         "DataRobotReplacementFailed"),
+    Cause("replicas_limit", _alert("DataRobotWorkloadReplicaLimitNear"),
+        "It runs the maximum number of replicas of its autoscaler, which is close to the most that the account allows "
+        "a workload: it cannot grow.",
+        "Choose a larger bundle, so that fewer replicas suffice, or ask the platform administrators for a higher "
+        "limit.",
+        "DataRobotWorkloadReplicaLimitNear"),
     Cause("saturated", _alert("DataRobotAutoscalerSaturated"),
         "Its load is more than the maximum number of replicas of its autoscaler can handle.",
         "Raise the maximum if the limit of replicas per workload allows it. Otherwise find out who sends so many "

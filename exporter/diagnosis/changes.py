@@ -24,9 +24,9 @@ _EVENT_KINDS = {"replacement_completed": "replaced", "replacement_errored": "rev
 _EPISODE_KINDS = {"replacement": "replaced", "failure": "failure", "start": "start", "stop": "stop"}
 
 
-def event_time(event: Event) -> float:
+def event_time(state: WorkloadState, event: Event) -> float:
     """The time of an event; 0 if it has none."""
-    return models.timestamp(event.timestamp) or 0.0
+    return state.at(event.timestamp) or 0.0
 
 
 def changes(state: WorkloadState, now: float, events: Iterable[Event], version: float | None) -> tuple[Change, ...]:
@@ -34,7 +34,7 @@ def changes(state: WorkloadState, now: float, events: Iterable[Event], version: 
     ledger = state.ledger
     newest = dict(ledger.newest)
     for event in events:
-        newest[event_kind(event)] = max(newest.get(event_kind(event), 0.0), event_time(event))
+        newest[event_kind(event)] = max(newest.get(event_kind(event), 0.0), event_time(state, event))
     in_progress = tuple(_in_progress(state))
     found = [
         *in_progress,
@@ -54,7 +54,7 @@ def _in_progress(state: WorkloadState) -> Iterator[Change]:
     record = active_replacement.record(state)
     if record is None or not replacement_active(workload):
         return
-    at = models.timestamp(record.created_at)
+    at = state.at(record.created_at)
     if at is None and rollout is not None and rollout.whole:
         at = rollout.since
     same = record.candidate_artifact_id is not None and record.candidate_artifact_id == workload.artifact_id
@@ -67,11 +67,12 @@ def _ended(state: WorkloadState) -> Iterator[tuple[str, float]]:
     tracker = state.ledger.tracker
     for episode in tracker.over:
         if episode.ended is not None and episode.kind in _EPISODE_KINDS and episode.cause != "crashed":
-            yield _EPISODE_KINDS[episode.kind], episode.ended.reported or episode.ended.at
+            reported = episode.ended.reported
+            yield _EPISODE_KINDS[episode.kind], episode.ended.at if reported is None else reported - state.ahead
     for past in tracker.past:
         brief = past.kind == "failure" and past.ended - past.opened < _BRIEF_SECONDS
         if past.kind in _EPISODE_KINDS and not brief:
-            yield _EPISODE_KINDS[past.kind], past.ended
+            yield _EPISODE_KINDS[past.kind], past.ended - state.ahead
 
 
 def _same(kind: str, at: float, other: Change) -> bool:

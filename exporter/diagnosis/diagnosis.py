@@ -128,7 +128,7 @@ def _newest_version(state: WorkloadState) -> float | None:
     """When the newest version was created; None if it may be one that is not listed."""
     pods = state.details.pods
     protons = pods.protons if pods is not None and pods.complete else ()
-    created = [models.timestamp(proton.created_at) for proton in protons]
+    created = [state.at(proton.created_at) for proton in protons]
     return max((at for at in created if at is not None), default=None)
 
 
@@ -141,7 +141,7 @@ def _draft_over(state: WorkloadState, version: float | None, ended: float) -> bo
         or models.folded(artifact.status) != "draft"
     ):
         return False
-    began = version if version is not None else models.timestamp(state.workload.created_at)
+    began = version if version is not None else state.at(state.workload.created_at)
     old = began is not None and ended - began >= models.DRAFT_LIFETIME_SECONDS - 60
     return old or "draft_expired" in state.ledger.transitions
 
@@ -155,7 +155,7 @@ def _status(state: WorkloadState, now: float) -> StatusFacts:
     if ledger.since > ledger.first:
         return StatusFacts(status, group, ledger.since, failures=failures)
     proton = workload_state.active(state) if group == "up" else None
-    running = models.timestamp(proton.running_since) if proton is not None else None
+    running = state.at(proton.running_since) if proton is not None else None
     if running is not None and running <= now:
         return StatusFacts(status, group, running, failures=failures)
     since = ledger.since if now - ledger.since >= 60 else None
@@ -185,7 +185,10 @@ def _pods_reported(state: WorkloadState) -> bool:
 def _last_event(state: WorkloadState, events: Iterable[Event]) -> ObservedEvent | None:
     reported = [ObservedEvent(each.reported_type, models.timestamp(each.timestamp), each.text) for each in events]
     last = max(reported, key=lambda each: each.at or 0.0, default=state.ledger.tracker.last)
-    return None if last is None else ObservedEvent(scrubbed(last.type), last.at, scrubbed(last.message))
+    if last is None:
+        return None
+    at = None if last.at is None else last.at - state.ahead
+    return ObservedEvent(scrubbed(last.type), at, scrubbed(last.message))
 
 
 # -- requests, limits, and unknown parts
@@ -225,6 +228,9 @@ def _limits(state: WorkloadState, context: WorkloadContext, met: frozenset[str])
         most, load = workload_state.max_replicas(state), _LOAD.value(context)
         at_maximum = f"the autoscaler is at its maximum of {most} replicas"
         yield "autoscaler", f"{at_maximum}, and the load is {load:.1f} times its target"
+    if "DataRobotWorkloadReplicaLimitNear" in met:
+        most = workload_state.max_replicas(state)
+        yield "replicas", f"its maximum is {most} replicas, and its account allows a workload {state.replicas_limit}"
     if "DataRobotWorkloadMemoryNearLimit" in met:
         ratios = (ratio.value(context) for ratio in (_MEMORY_OF_POD, _MEMORY_OF_WORKLOAD))
         used = max(ratio for ratio in ratios if ratio is not None)

@@ -8,18 +8,17 @@ from typing import NamedTuple
 
 from exporter.api import models
 from exporter.diagnosis.diagnosis import Diagnosis
+from exporter.diagnosis.facts import MOST_ERRORS, Facts
 from exporter.fleet.workload_state import WorkloadState
 
 MOST = 0.8
 """Share of the failing workloads from which on a problem is the common one."""
 RECENT_CHANGE_SECONDS = 3600.0
-UNREADY = "running without a ready replica"
-"""What a failing workload is whose status is running."""
 
 
 class Failing(NamedTuple):
-    """One failing workload. `kind`: its status, or `UNREADY`. `since`: since when (None: unknown). `problem`: the name
-    of its likely cause. `traits`: a kind of trait -> its value.
+    """One failing workload. `kind`: its status, and what fails if that does not say so. `since`: since when (None:
+    unknown). `problem`: the name of its likely cause, `text` its text. `traits`: a kind of trait -> its value.
     """
 
     name: str
@@ -61,20 +60,28 @@ class FleetCause(NamedTuple):
 def failing(found: Diagnosis, state: WorkloadState) -> Failing:
     """A failing workload, from its diagnosis."""
     facts = found.facts
-    kind = UNREADY if facts.state.group == "up" else facts.state.status
-    since = None if facts.state.longer or facts.state.group == "up" else facts.state.since
+    kind, since = _kind(facts)
     problem = found.cause.name.removeprefix("new_version_")
     registry = next((_registry(each.image) for each in facts.containers if each.image), "")
     seen = {**traits(state), "registry": registry}
     last = next((each.at for each in facts.changes if each.kind in ("replaced", "version")), None)
     if last is not None and facts.at - last < RECENT_CHANGE_SECONDS:
         seen["change"] = "a new version within the last hour"
-    if facts.down is not None:
-        since = facts.down if facts.served else None
     return Failing(
         facts.name, facts.importance, kind, since, problem, found.cause.text,
         {name: value for name, value in seen.items() if value}, facts.owner,
     )  # fmt: skip
+
+
+def _kind(facts: Facts) -> tuple[str, float | None]:
+    """What fails, and since when (None: unknown)."""
+    status, replicas, requests = facts.state.status, facts.replicas, facts.requests
+    if facts.state.group not in ("failed", "off"):
+        if facts.down is not None or replicas.ready == 0:
+            return f"{status} without a ready replica", facts.down if facts.served else None
+        if requests is not None and (requests.server_errors or 0.0) >= MOST_ERRORS:
+            return f"{status} with server errors (5xx)", None
+    return status, None if facts.state.longer else facts.state.since
 
 
 def traits(state: WorkloadState) -> dict[str, str]:

@@ -29,6 +29,7 @@ PAGE = 100
 _GONE = {
     "not_found": "deleted: the API no longer finds it",
     "forbidden": "no longer shared with the token's user",
+    "found": "no longer listed, but the API still finds it",
     "": "no longer listed",
 }
 

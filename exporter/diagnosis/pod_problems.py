@@ -60,7 +60,7 @@ def rolled_back(
     state: WorkloadState, now: float, events: Iterable[Event]
 ) -> tuple[tuple[Snapshot, ...], tuple[episodes.PodFacts, ...]]:
     """The pods of a version that was rolled back recently: as an event reports them, else as recorded."""
-    failed, ledger = _failed_replacement(events, now), state.ledger
+    failed, ledger = _failed_replacement(state, events, now), state.ledger
     reports = failed.details.proton_statuses if failed is not None and failed.details is not None else None
     if reports:
         return tuple(("reverted", proton, snapshot) for proton, snapshot in reports.items()), ()
@@ -71,12 +71,13 @@ def rolled_back(
     return (), tuple(ledger.failed_pods.values()) if recent else ()
 
 
-def _failed_replacement(events: Iterable[Event], now: float) -> Event | None:
+def _failed_replacement(state: WorkloadState, events: Iterable[Event], now: float) -> Event | None:
     """The event of a recent failed replacement, unless a later one completed."""
     ends = [event for event in events if event_kind(event).startswith("replacement_")]
-    last = max(ends, key=event_time, default=None)
-    recent = last is not None and event_kind(last) == "replacement_errored" and now - event_time(last) < RECENT_SECONDS
-    return last if recent else None
+    last = max(ends, key=lambda event: event_time(state, event), default=None)
+    if last is None or event_kind(last) != "replacement_errored":
+        return None
+    return last if now - event_time(state, last) < RECENT_SECONDS else None
 
 
 def container_problems(
@@ -91,6 +92,13 @@ def container_problems(
         for container in replica.containers or ()
     ]
     containers += [_recorded_problem(pod) for pod in recorded if pod.problem != _NO_NODE]
+    containers = [
+        each._replace(
+            at=None if each.at is None else each.at - state.ahead,
+            since=None if each.since is None else each.since - state.ahead,
+        )
+        for each in containers
+    ]
     off = workload_state.status_group(state) == "off" or models.folded(state.workload.status) == "terminated"
     found: dict[tuple[object, ...], ContainerProblem] = {}
     for each in containers:
@@ -120,6 +128,7 @@ def _without_stop(problem: ContainerProblem, proton: Proton | None, container: C
 
 
 def _recorded_problem(pod: episodes.PodFacts) -> ContainerProblem:
+    """The problem of a pod, with times as reported."""
     run = max(pod.runs, key=lambda each: each.finished, default=None)
     code = pod.exit_code if pod.exit_code is not None or run is None else run.exit_code
     return ContainerProblem(
@@ -141,6 +150,7 @@ def _documented(reason: str) -> str:
 
 
 def _container_problem(role: str, proton: str, replica: Replica, container: Container) -> ContainerProblem:
+    """The problem of a container, with times as reported."""
     last, began, since = container.last_state, models.timestamp(container.started_at), _unready_since(replica)
     waits = waiting_reason(container) or (NO_REASON if models.folded(container.status) == "waiting" else "")
     if role == "reverted" and container.reason in WAITING_REASONS:

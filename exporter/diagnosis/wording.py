@@ -50,6 +50,7 @@ def _state_text(facts: Facts) -> str:
 _GONE = {
     "not_found": "the API responds with 404",
     "forbidden": "the API responds with 403",
+    "found": "the API still finds it (200)",
     "unknown": "reason unknown",
 }
 
@@ -231,14 +232,14 @@ def evidence(diagnosis: Diagnosis) -> tuple[tuple[str, str], ...]:
 
 def log_words(records: Sequence[LogRecord]) -> str:
     """Log lines, oldest first: masked, and at most 200 characters each. `records` are newest first."""
-    lines = [_log_line(record) for record in reversed(records) if record.message]
+    lines = [_log_line(record) for record in reversed(records) if record.text]
     return "\n".join(lines) if lines else "no lines found; not every cluster collects logs"
 
 
 def _log_line(record: LogRecord) -> str:
     at = timestamp(record.timestamp)
     time = "" if at is None else f"{utc(at):%H:%M:%S} "
-    return cut(scrubbed(f"{time}{record.level or ''} {record.message}"), MAX_LOG_CHARACTERS)
+    return cut(scrubbed(f"{time}{record.level or ''} {record.text}"), MAX_LOG_CHARACTERS)
 
 
 _COLOURS = {"critical": "1;31", "warning": "1;33"}

@@ -34,7 +34,7 @@ def started(state: WorkloadState) -> float | None:
     if rollout is None or rollout.ended is not None:
         return None
     known = record(state)
-    created = models.timestamp(known.created_at) if known is not None else None
+    created = state.at(known.created_at) if known is not None else None
     return created if created is not None else rollout.since
 
 

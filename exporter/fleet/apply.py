@@ -92,11 +92,12 @@ Merge = Callable[[WorkloadState, Any, float], tuple[Details, Entry]]
 
 
 def _pods(state: WorkloadState, value: Any, now: float) -> tuple[Details, Entry]:
-    return state.details._replace(pods=value), Entry(counting.with_pods(state.ledger, value, now))
+    return state.details._replace(pods=value), Entry(counting.with_pods(state.ledger, value, now, state.ahead))
 
 
 def _events(state: WorkloadState, value: Any, now: float) -> tuple[Details, Entry]:
-    return state.details, counting.with_events(state.ledger, value, state.workload.proton_id or "", now)
+    serving = state.workload.proton_id or ""
+    return state.details, counting.with_events(state.ledger, value, serving, now, state.ahead)
 
 
 def _sharing(state: WorkloadState, value: Any, _: float) -> tuple[Details, Entry]:

@@ -200,8 +200,10 @@ def with_events(ledger: Ledger, events: Sequence[Event], serving: str, now: floa
 # -- pods
 
 
-def with_pods(ledger: Ledger, read: Pods, now: float) -> Ledger:
+def with_pods(ledger: Ledger, read: Pods, now: float, ahead: float = 0.0) -> Ledger:
     """The ledger after the pods were read: restarts and terminations of containers, across replaced pods.
+
+    `ahead`: seconds that the API's clock is ahead.
 
     A pod that appears later counts in full, at the first read it is the baseline; a lower count means a restarted
     container. A pod no longer listed is remembered for a while: lists are briefly empty at times. Pods of a proton that
@@ -224,7 +226,7 @@ def with_pods(ledger: Ledger, read: Pods, now: float) -> Ledger:
             finished = (last.finished_at if last is not None else None) or ""
             known = before.get(key)
             first = ledger.pods is None or (proton.id not in known_protons and {proton.id, UNLISTED} & {*ledger.unread})
-            new = known is None and (not first or (began is not None and began > ledger.first))
+            new = known is None and (not first or (began is not None and began - ahead > ledger.first))
             was = known.restarts if known is not None else 0 if new else (count or 0)
             ended = known.finished if known is not None else "" if new else finished
             restarts.setdefault(name, 0)

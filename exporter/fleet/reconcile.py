@@ -26,7 +26,8 @@ class Sweep(NamedTuple):
     """All pages of one sweep; `failure` is empty if it was complete, else one of the client's reasons.
 
     `message` describes the failure. `unchosen`: ids of listed workloads that are not selected. `absent`: ids of
-    unlisted workloads for which the API returned 404.
+    unlisted workloads for which the API returned 404. `doubted`: ids of known workloads that the list lacks, while it
+    also lacks others that exist.
     """
 
     workloads: tuple[Workload, ...]
@@ -35,6 +36,7 @@ class Sweep(NamedTuple):
     message: str = ""
     unchosen: frozenset[str] = frozenset()
     absent: frozenset[str] = frozenset()
+    doubted: frozenset[str] = frozenset()
 
 
 class Snapshot(NamedTuple):
@@ -78,8 +80,8 @@ def restored(account: str, ledgers: Mapping[str, Ledger], tally: Tally) -> Snaps
     return Snapshot(account, there, gone=gone, tally=tally, baseline=not ledgers, earlier=earlier)
 
 
-def step(known: Snapshot, sweep: Sweep, now: float) -> Snapshot:
-    """The account after `sweep`, which ended at `now`."""
+def step(known: Snapshot, sweep: Sweep, now: float, ahead: float = 0.0) -> Snapshot:
+    """The account after `sweep`, which ended at `now`. `ahead`: seconds that the API's clock is ahead."""
     if sweep.failure:
         return known._replace(attempted=now, failure=sweep.failure)
     if sweep.unchosen:
@@ -90,11 +92,11 @@ def step(known: Snapshot, sweep: Sweep, now: float) -> Snapshot:
     unread = _unread(sweep.rejects)
     for workload in sweep.workloads:
         present[workload.id], entry = _observed(
-            before.get(workload.id), known, workload, now, unread.get(workload.id, ())
+            before.get(workload.id), known, workload, now, unread.get(workload.id, ()), ahead
         )
         if entry is not None:
             tally = tally.after(entry)
-    doubted = {*unlisted(known, sweep)} - sweep.absent
+    doubted = ({*unlisted(known, sweep)} - sweep.absent) | sweep.doubted
     held = {i: _held(known.workloads[i], now) for i in known.workloads.keys() & doubted}
     absent = {i: state for i, state in known.workloads.items() if i not in present and i not in held}
     still_missing = {i: state for i, state in known.missing.items() if i in doubted}
@@ -156,33 +158,41 @@ def visible(known: Snapshot, age: float, stale_after: float) -> Iterable[Workloa
 
 
 def _observed(
-    before: WorkloadState | None, known: Snapshot, workload: Workload, now: float, unread: Collection[str] = ()
+    before: WorkloadState | None,
+    known: Snapshot,
+    workload: Workload,
+    now: float,
+    unread: Collection[str] = (),
+    ahead: float = 0.0,
 ) -> tuple[WorkloadState, Entry | None]:
     """The workload state after the list contained the workload. `unread`: fields that could not be read."""
+    if before is not None and before.ahead != ahead:
+        before = before._replace(ahead=ahead)
     if before is not None and (unread or before.held):
         before = _holding(before, {field: before.held.get(field, now) for field in unread})
         workload = _carried(before, workload, now)
     if before is None:
         gone = known.gone.get(workload.id)
         if gone is None:
-            baseline = known.baseline or _existed(known, workload)
-            new = counting.first_observed(workload, now, baseline=baseline, last=known.succeeded)
-            return WorkloadState(known.account, workload, new), None
-        before = gone._replace(ledger=counting.reappeared(gone.ledger), vanished=None, gone_because="")
+            baseline = known.baseline or _existed(known, workload, ahead)
+            new = counting.first_observed(workload, now, baseline=baseline, last=known.succeeded, ahead=ahead)
+            return WorkloadState(known.account, workload, new, ahead=ahead), None
+        before = gone._replace(ledger=counting.reappeared(gone.ledger), vanished=None, gone_because="", ahead=ahead)
     elif before.workload == workload and before.ledger.rollout is None and before.ledger.serving.down is None:
         return before, None  # the same object: rendering then skips it without a comparison
-    entry = counting.listed(before.ledger, workload, now, workload_state.draft_expiry(before), known.succeeded)
+    expiry = workload_state.draft_expiry(before)
+    entry = counting.listed(before.ledger, workload, now, expiry, known.succeeded, ahead)
     after = serving.listed(before._replace(workload=workload, ledger=entry.ledger), before.ledger, now)
     if before.workload == workload and after.ledger is before.ledger:
         return before, None
     return after, entry._replace(ledger=after.ledger)
 
 
-def _existed(known: Snapshot, workload: Workload) -> bool:
+def _existed(known: Snapshot, workload: Workload, ahead: float) -> bool:
     """Whether a workload that is new here existed before: it was not selected, or not visible to the token."""
     created = models.timestamp(workload.created_at)
     last = known.succeeded if known.succeeded is not None else known.earlier
-    return created is not None and last is not None and created < last - HIDDEN_SECONDS
+    return created is not None and last is not None and created - ahead < last - HIDDEN_SECONDS
 
 
 def unknown_values(workloads: Iterable[Workload]) -> Mapping[str, Counter[str]]:
@@ -218,6 +228,14 @@ def _unread(rejects: Iterable[Reject]) -> Mapping[str, Collection[str]]:
 def unlisted(known: Snapshot, sweep: Sweep) -> tuple[str, ...]:
     """Ids that items without a readable id may have: all known ids that are not in the list."""
     if not incomplete(sweep.rejects):
+        return ()
+    listed = {workload.id for workload in sweep.workloads} | sweep.unchosen
+    return tuple(i for i in (*known.workloads, *known.missing) if i not in listed)
+
+
+def lacking(known: Snapshot, sweep: Sweep) -> tuple[str, ...]:
+    """Ids of known workloads that a list with only readable ids does not contain."""
+    if incomplete(sweep.rejects):
         return ()
     listed = {workload.id for workload in sweep.workloads} | sweep.unchosen
     return tuple(i for i in (*known.workloads, *known.missing) if i not in listed)

@@ -207,13 +207,19 @@ def replacement_ended(
 
 
 def recalled(
-    tracker: EpisodeTracker, records: Iterable[Replacement], protons: Iterable[Proton], now: float, back: float
+    tracker: EpisodeTracker,
+    records: Iterable[Replacement],
+    protons: Iterable[Proton],
+    now: float,
+    back: float,
+    ahead: float = 0.0,
 ) -> EpisodeTracker:
     """The tracker with episodes from before the first observation, up to `back` seconds ago.
 
     `records`: the replacement history; of the protons, the start of the current run counts if it was the first. All
-    times are as reported.
+    times are as reported; `ahead`: seconds that the API's clock is ahead.
     """
+    latest = now + ahead
     found: list[Episode] = []
     candidates: set[str] = set()
     about: dict[str, Any]
@@ -221,13 +227,13 @@ def recalled(
         opened, ended = models.timestamp(record.created_at), models.timestamp(record.deleted_at or record.updated_at)
         cause, outcome = _RECORDED.get(models.folded(record.status), ("", ""))
         candidates.update(record.candidate_proton_ids or ())
-        if opened is None or ended is None or not now - back <= ended <= now or not outcome or not record.id:
+        if opened is None or ended is None or not latest - back <= ended <= latest or not outcome or not record.id:
             continue
         about = {"replacement": record.id, "candidates": record.candidate_proton_ids or ()}
         found.append(_recalled("replacement", opened, ended, now, outcome=outcome, cause=cause, **about))
     for proton in protons:
         opened, ended = models.timestamp(proton.created_at), models.timestamp(proton.running_since)
-        if opened is None or ended is None or not now - back <= opened <= ended <= now or proton.id in candidates:
+        if opened is None or ended is None or not latest - back <= opened <= ended <= latest or proton.id in candidates:
             continue
         if ended - opened < MAX_START_SECONDS:
             about = {"outcome": "success", "after": "running", "proton": proton.id, "since": proton.running_since}

@@ -67,16 +67,18 @@ class Details(NamedTuple):
 
 
 NO_DETAILS = Details()
+GONE_REASONS = ("not_found", "forbidden", "found", "")
+"""Responses for a workload that is no longer listed; ``found``: it is still there, empty: unknown."""
 _NO_LEDGER = Ledger(0.0, 0.0)
 
 
 class WorkloadState(NamedTuple):
     """One workload of an account. `vanished`: the second complete sweep without it, seconds since the epoch.
 
-    `gone_because`: the API's response for one that vanished: ``not_found``, ``forbidden``, or empty if unknown.
-    `catalogue`: ids of the resource bundles offered to workloads; None: unknown. `held`: unreadable fields of the list
-    item -> since when; `exporter.fleet.reconcile` keeps their previous values for a while. ``$``: the whole item is
-    unreadable.
+    `gone_because`: the API's response for one that vanished, one of `GONE_REASONS`. `catalogue`: ids of the resource
+    bundles offered to workloads; `replicas_limit`: the most replicas that the account allows a workload; None: unknown.
+    `held`: unreadable fields of the list item -> since when; `exporter.fleet.reconcile` keeps their previous values for
+    a while. ``$``: the whole item is unreadable. `ahead`: seconds that the API's clock is ahead of the local one.
     """
 
     account: str
@@ -86,11 +88,24 @@ class WorkloadState(NamedTuple):
     vanished: float | None = None
     gone_because: str = ""
     catalogue: frozenset[str] | None = None
+    replicas_limit: int | None = None
     held: Mapping[str, float] = {}
+    ahead: float = 0.0
+
+    def at(self, reported: str | None) -> float | None:
+        """The local time of a timestamp that the API reports; None: none is reported.
+
+        All reported times are compared with local ones through this, because the clocks may differ by minutes.
+        """
+        at = models.timestamp(reported)
+        return None if at is None else at - self.ahead
 
 
 class Account(NamedTuple):
-    """Data of an account other than its workloads; None: not reported. A limit of 0 means no limit."""
+    """Data of an account other than its workloads; None: not reported. A limit of 0 means no limit.
+
+    `replicas_limit` is the limit of each single workload, not of their sum.
+    """
 
     name: str
     org_id: str = ""
@@ -313,9 +328,7 @@ def draft_expiry(state: WorkloadState) -> float | None:
         return None
     proton = active(state)
     reported = (proton.running_since, proton.created_at) if proton is not None else ()
-    began = next(
-        (at for text in (*reported, state.workload.created_at) if (at := models.timestamp(text)) is not None), None
-    )
+    began = next((at for text in (*reported, state.workload.created_at) if (at := state.at(text)) is not None), None)
     if began is None:
         return None
     expiry = began + models.DRAFT_LIFETIME_SECONDS

@@ -92,7 +92,8 @@ ACCOUNTS: tuple[AccountFamily, ...] = (
     AccountFamily("datarobot_account_workloads_limit", "gauge", (), "Maximum number of active workloads.",
         "GET /account/info limits.maxConcurrentWorkloads", "no limit (0), or not reported",
         lambda k: _limit(k.account.workloads_limit), "workloads", profile="minimal"),
-    AccountFamily("datarobot_account_replicas_limit", "gauge", (), "Maximum number of replicas in one request.",
+    AccountFamily("datarobot_account_workload_replicas_limit", "gauge", (), "Maximum number of replicas of each "
+        "single workload.",
         "GET /account/info limits.maxWorkloadReplicas", "no limit (0), or not reported",
         lambda k: _limit(k.account.replicas_limit), "replicas", profile="minimal"),
     AccountFamily("datarobot_account_workloads_active", "gauge", (), "Workloads that are not stopped, suspended, "

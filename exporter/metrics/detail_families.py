@@ -103,7 +103,7 @@ def _proton_info(view: View) -> Samples:
 
 
 def _running_since(view: View) -> Samples:
-    times = ((proton, role, models.timestamp(proton.running_since)) for proton, role, _ in view.protons)
+    times = ((proton, role, view.state.at(proton.running_since)) for proton, role, _ in view.protons)
     return tuple(((proton.id, role), at) for proton, role, at in times if at is not None)
 
 
@@ -114,8 +114,11 @@ def _unreadable(view: View) -> Samples:
     return _counted(found)
 
 
-def _snapshot_time(snapshot: StatusDetails) -> float | None:
-    return models.timestamp(snapshot.overall_status.last_updated) if snapshot.overall_status is not None else None
+def _snapshot_times(view: View) -> Samples:
+    def updated(snapshot: StatusDetails) -> float | None:
+        return view.state.at(snapshot.overall_status.last_updated) if snapshot.overall_status is not None else None
+
+    return _snapshots(updated)(view)
 
 
 def _counted(found: Mapping[tuple[str, ...], int]) -> Samples:
@@ -178,7 +181,7 @@ def _last_ends(view: View) -> dict[str, tuple[float, int | None]]:
     ends: dict[str, tuple[float, int | None]] = {}
     for name, _, _, container in _ended_containers(view):
         last = container.last_state
-        at = models.timestamp(last.finished_at) if last is not None else None
+        at = view.state.at(last.finished_at) if last is not None else None
         if last is not None and at is not None and at >= ends.get(name, (0.0, None))[0]:
             ends[name] = at, last.exit_code
     return ends
@@ -408,7 +411,7 @@ DETAILED: tuple[Family, ...] = (
         _running_since, labels=_P, source="protons[].runningSince", absence="not running, or not reported",
         reads=("pods",)),
     row("proton_snapshot_timestamp_seconds", "Time of the platform's latest pod snapshot, in seconds since the "
-        "epoch. Updated only when pods change.", _snapshots(_snapshot_time), labels=_P,
+        "epoch. Updated only when pods change.", _snapshot_times, labels=_P,
         source=f"{_POD_SOURCE} overallStatus.lastUpdated", absence=_NO_PODS, stability="experimental",
         reads=("pods",)),
     row("proton_unreadable", "Protons whose pods could not be read at the last poll, by reason. `role` is unknown "
@@ -504,6 +507,10 @@ DETAILED: tuple[Family, ...] = (
         labels=("scaling_metric",), source="autoscaling.policies[], stats, autocollectedValues",
         absence="no such policy, no live pod, or the load is not known", stability="experimental",
         reads=("pods", "windows", "usage", "workload")),
+    row("workload_replicas_limit", "Maximum number of replicas that the account allows a workload.",
+        lambda view: one(float(limit) if (limit := view.state.replicas_limit) else None),
+        source="GET /account/info limits.maxWorkloadReplicas", absence="no limit (0), or not reported",
+        unit="replicas", reads=("replicas_limit",), profile="minimal"),
     row("workload_bundle_offered", "1 if the account's catalogue offers a configured resource bundle to workloads, "
         "else 0.",
         _in_catalogue, labels=("bundle_id",), source="runtime.resourceBundles, GET /mlops/compute/bundles",

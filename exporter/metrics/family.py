@@ -7,7 +7,7 @@ The exposition adds the labels ``account``, ``workload_id`` and ``workload`` to 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from exporter.api import models
 from exporter.api.models import Autoscaling, Bundle, Group, Workload
@@ -27,13 +27,14 @@ Stability = Literal["stable", "experimental"]
 Profile = Literal["minimal", "standard", "full"]
 PROFILES: tuple[Profile, ...] = ("minimal", "standard", "full")
 Part = (
-    Literal["workload", "runtime", "vanished", "catalogue", "ledger", "held"]
+    Literal["workload", "runtime", "vanished", "catalogue", "replicas_limit", "ledger", "held"]
     | Literal["pods", "windows", "usage", "quotas", "grants", "replacement", "fresh", "refused", "polled"]
 )
 """What a family reads: a field of `WorkloadState`, or of its details. It is rendered again when one of them changes."""
 DETAIL_FIELDS: tuple[Part, ...] = (
     "pods", "windows", "usage", "quotas", "grants", "replacement", "fresh", "refused", "polled"
 )  # fmt: skip
+ALL_PARTS: frozenset[Part] = frozenset(part for parts in get_args(Part) for part in get_args(parts))
 COMMON_LABELS = ("account", "workload", "workload_id")
 
 

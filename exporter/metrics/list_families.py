@@ -44,6 +44,15 @@ def _artifact(view: View) -> Samples:
     return (((artifact.id or "", artifact.name or "", models.folded(artifact.status), version), 1.0),)
 
 
+def _placement(view: View) -> Samples:
+    runtime, use_case = view.workload.runtime, view.workload.use_case_id or ""
+    enclaves = ",".join(sorted({*(runtime.enclaves or ())})) if runtime is not None else ""
+    policy = models.folded(runtime.enclave_selection_policy) if runtime is not None and enclaves else ""
+    if not enclaves and not use_case:
+        return ()
+    return (((enclaves, policy and closed(policy, ("availability", "manual")), use_case), 1.0),)
+
+
 def _importance(view: View) -> Samples:
     importance = models.folded(view.workload.importance)
     return (((closed(importance, models.IMPORTANCES),), 1.0),)
@@ -218,23 +227,32 @@ LISTED: tuple[Family, ...] = (
         stability="experimental",
     ),
     row(
+        "workload_placement_info",
+        "Enclaves that the workload may run in, separated by commas, and the use case it is linked to; always 1.",
+        _placement,
+        labels=("enclaves", "selection_policy", "use_case_id"),
+        source="runtime.enclaves, runtime.enclaveSelectionPolicy, useCaseId",
+        absence="it runs in no enclave and is linked to no use case",
+        stability="experimental",
+    ),
+    row(
         "workload_created_timestamp_seconds",
         "Creation time of the workload, in seconds since the epoch.",
-        lambda view: one(models.timestamp(view.workload.created_at)),
+        lambda view: one(view.state.at(view.workload.created_at)),
         source="createdAt",
         absence="not reported, or not a timestamp",
     ),
     row(
         "workload_updated_timestamp_seconds",
         "Time the workload or its metadata last changed, in seconds since the epoch.",
-        lambda view: one(models.timestamp(view.workload.updated_at)),
+        lambda view: one(view.state.at(view.workload.updated_at)),
         source="updatedAt",
         absence="not reported, or not a timestamp",
     ),
     row(
         "workload_last_response_timestamp_seconds",
         "Time the workload last responded to a request, in seconds since the epoch.",
-        lambda view: one(models.timestamp(view.workload.last_response)),
+        lambda view: one(view.state.at(view.workload.last_response)),
         source="lastResponse",
         absence="no response yet, or not reported",
     ),
@@ -461,7 +479,7 @@ LISTED: tuple[Family, ...] = (
     row(
         "workload_last_request_timestamp_seconds",
         "Time of the last request to the workload, in seconds since the epoch.",
-        lambda view: one(models.timestamp(stats.last_request_at) if (stats := view.workload.request_stats) else None),
+        lambda view: one(view.state.at(stats.last_request_at) if (stats := view.workload.request_stats) else None),
         source="requestStats.lastRequestAt",
         absence="no request yet, or not reported",
     ),

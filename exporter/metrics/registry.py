@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from exporter.fleet.workload_state import WorkloadState
 from exporter.metrics.account_families import ACCOUNTS, AccountFamily
 from exporter.metrics.detail_families import DETAILED
-from exporter.metrics.family import DETAIL_FIELDS, PROFILES, Family, Part, Profile, Samples, view
+from exporter.metrics.family import ALL_PARTS, DETAIL_FIELDS, PROFILES, Family, Part, Profile, Samples, view
 from exporter.metrics.list_families import LISTED
 
 FAMILIES: tuple[Family, ...] = (*LISTED, *DETAILED)
@@ -15,8 +15,14 @@ VANISHED_FAMILIES = {"datarobot_workload_vanished_timestamp_seconds", "datarobot
 """The families of a vanished workload."""
 
 
+_WHOLE_FIELDS: tuple[Part, ...] = ("catalogue", "replicas_limit", "held")
+"""Fields of a workload state that are parts themselves."""
+
+
 def changed(before: WorkloadState, now: WorkloadState) -> frozenset[Part]:
     """Which parts of a workload differ."""
+    if before.ahead != now.ahead:
+        return ALL_PARTS  # all reported times differ
     parts: list[Part] = []
     if before.workload != now.workload:
         parts.append("workload")
@@ -24,10 +30,7 @@ def changed(before: WorkloadState, now: WorkloadState) -> frozenset[Part]:
             parts.append("runtime")
     if before.ledger is not now.ledger and before.ledger != now.ledger:
         parts.append("ledger")
-    if before.catalogue != now.catalogue:
-        parts.append("catalogue")
-    if before.held != now.held:
-        parts.append("held")
+    parts.extend(field for field in _WHOLE_FIELDS if getattr(before, field) != getattr(now, field))
     if (before.vanished, before.gone_because) != (now.vanished, now.gone_because):
         parts.append("vanished")
     if ("workload" in parts or "ledger" in parts) and _role_facts(before) != _role_facts(now):

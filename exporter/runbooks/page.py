@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from exporter.alerting.alerts import ALERTS, LIMITS, Alert, Limit
 from exporter.alerting.expressions import duration
 from exporter.alerting.rules import DEFAULT, expression, levels
+from exporter.alerting.subjects import EXPORTER_ALERTS, SWEEP_ALERTS
 from exporter.errors import ExporterError
 from exporter.runbooks.exporters import EXPORTERS
 from exporter.runbooks.parts import Action, Check, Runbook, Symptom
@@ -59,6 +60,7 @@ ESCALATE = {
     "log. If the API fails or refuses requests: the administrators of the DataRobot platform, or DataRobot support.",
 }
 """The people to escalate to by default, by component of the alert."""
+SILENCED_BY = ("If an Alertmanager notifies:", "If the exporter notifies directly, on its host:")
 NOTES_TEXT = (
     "Your own escalation path, if `alerts.notes` in the settings has one for `{}` or as `default`, is in the alert: "
     "`Note` in pages, the annotation `note` in rules."
@@ -182,11 +184,16 @@ def _actions(alert: Alert, runbook: Runbook) -> Iterator[str]:
 
 
 def _silences(alert: Alert, runbook: Runbook) -> tuple[str, ...]:
-    """The commands that silence the alert: in an Alertmanager, and in direct paging. None if it must not be."""
+    """The commands that silence the alert: in an Alertmanager, and in direct paging if that evaluates the alert.
+
+    None if it must not be silenced.
+    """
     if runbook.silence.startswith("Never"):
         return ()
     labels = {"workload": "workload_id=$WORKLOAD_ID", "account": "account=$ACCOUNT", "exporter": ""}
-    return silence_commands(alert.name, labels[alert.component])
+    alertmanager, direct = silence_commands(alert.name, labels[alert.component])
+    only_rules = alert.component == "exporter" and alert.name not in {*SWEEP_ALERTS, *EXPORTER_ALERTS}
+    return (alertmanager,) if only_rules else (alertmanager, direct)
 
 
 def _silence(alert: Alert, runbook: Runbook) -> Iterator[str]:
@@ -194,15 +201,12 @@ def _silence(alert: Alert, runbook: Runbook) -> Iterator[str]:
     commands = _silences(alert, runbook)
     if not commands:
         return
-    alertmanager, direct = commands
     if alert.component == "workload":
         yield "\nWithout `alertname`, the commands silence all alerts of the workload."
     if alert.component == "exporter":
         yield "\nIf the alert has a label `account`, add `account=…` to silence it for this account only."
-    yield "\nIf an Alertmanager notifies:\n"
-    yield _block("bash", alertmanager)
-    yield "\nIf the exporter notifies directly, on its host:\n"
-    yield _block("bash", direct)
+    for where, command in zip(SILENCED_BY, commands, strict=False):
+        yield f"\n{where}\n\n{_block('bash', command)}"
 
 
 def _block(language: str, text: str) -> str:

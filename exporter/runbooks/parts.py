@@ -78,8 +78,8 @@ def families(*names: str, labels: str = WORKLOAD_LABEL) -> str:
 
 
 NOT_SERVING_IS_URGENT = (
-    "Yes if nothing serves: step 1 reports `Serving no`. If it reports `yes` or `partly`, it can wait until working "
-    "hours."
+    "Yes if nothing serves: step 1 reports `Serving` as `no`, `not yet` or `barely`. If it reports `yes`, `mostly` or "
+    "`partly`, it can wait until working hours. If it reports `unknown`, call the endpoint."
 )
 MONITORING_IS_DOWN = "Yes: until it is fixed, an outage of a workload may not be noticed."
 IN_WORKING_HOURS = "No. It can wait until working hours."

@@ -118,7 +118,7 @@ WORKLOADS: dict[str, Runbook] = {
         (WORKLOAD, EVENTS, CHANGES, OTHERS),
         (
             Symptom(
-                "The owner knows of the termination, or the last event has an `actorId`.",
+                "The owner knows of it, or an event about it has an `actorId`. (Often only replacements are recorded.)",
                 "It was terminated on purpose.",
                 "Delete it, so that its name can be reused.",
                 (DELETE,),
@@ -360,7 +360,7 @@ WORKLOADS: dict[str, Runbook] = {
         "stayed `running`, so the status does not show it. Either an event reports it, or a replacement ended and "
         "nothing had changed. The alert ends if a later replacement completes.",
         "The old version still serves. Users may expect the new one.",
-        "No, if step 1 reports `Serving yes`: the old version serves. Inform who deployed.",
+        "No, if step 1 reports `Serving` as `yes`: the old version serves. Inform who deployed.",
         (REPLACEMENT, EVENTS, WORKLOAD, LOG),
         (Symptom("The event's message reports errored pods; `protonStatuses` has their reasons and exit codes.",
                  "The new version crashes, cannot be pulled or is never ready.",
@@ -383,7 +383,7 @@ WORKLOADS: dict[str, Runbook] = {
         "A replacement is not over, although half an hour, the warm-up in its settings, and the five minutes for which "
         "the old version is kept, have passed.",
         "Two versions occupy capacity; the old one serves.",
-        "No, if step 1 reports `Serving yes`.",
+        "No, if step 1 reports `Serving` as `yes`.",
         (REPLACEMENT,
          Check("For how many seconds should it have been over?",
                query=f"time() - datarobot_workload_replacement_deadline_timestamp_seconds{{{WORKLOAD_LABEL}}}"),
@@ -462,7 +462,7 @@ WORKLOADS: dict[str, Runbook] = {
          Check("What is the autoscaler's target?",
                query=f'{{__name__=~"datarobot_workload_autoscaling_.+",{WORKLOAD_LABEL}}}'),
          Check("How many replicas may a workload of the account have at most? Without a sample, as many as it wants.",
-               query='datarobot_account_replicas_limit{account="ACCOUNT"}')),
+               query='datarobot_account_workload_replicas_limit{account="ACCOUNT"}')),
         (Symptom("Traffic has increased.", "It needs more replicas.",
                  "Raise `maxReplicaCount`. At the limit of the account, choose a larger bundle instead, or request a "
                  "higher limit.", (SETTINGS,)),
@@ -527,22 +527,24 @@ WORKLOADS: dict[str, Runbook] = {
         "Until the limit is raised.",
         "during a deployment there may be two versions of a workload for a while",
     ),
-    "DataRobotAccountReplicaLimitNear": Runbook(
-        "If every autoscaler of the account scaled to its maximum, the limit of replicas would nearly be reached. "
-        "Off by default: it is not known whether the limit counts these.",
-        "Autoscalers may be refused their next replica: the callers of workloads that need to scale up are affected.",
+    "DataRobotWorkloadReplicaLimitNear": Runbook(
+        "The workload runs the maximum number of replicas of its autoscaler, and that is close to the most that the "
+        "account allows each workload. Off by default: it may be intended.",
+        "With more load it cannot grow any further, and its responses become slower.",
         IN_WORKING_HOURS,
         (Check("How many replicas are live, possible and permitted?",
-               query=families("account_replicas_live", "account_replicas_max", "account_replicas_limit",
-                              labels='account="ACCOUNT"')),
-         Check("Which workloads have the highest maximum?",
-               query='topk(10, datarobot_workload_replicas_max{account="ACCOUNT"})')),
-        (Symptom("Generous maximums.", "They were set once and never reviewed.",
-                 "Lower them where the load allows it.", (SETTINGS,)),
-         Symptom("All are needed.", "Demand has grown.",
-                 "Escalate: only the administrators of the platform can raise the limit (`maxWorkloadReplicas`).")),
-        "Until the limit is raised.",
-        "during a deployment there may be more replicas for a while",
+               query=families("proton_replicas_live", "workload_replicas_max", "workload_replicas_limit",
+                              labels=WORKLOAD_LABEL)),
+         Check("What is the load as a share of its target, by metric?",
+               query=f"datarobot_workload_autoscaling_load_ratio{{{WORKLOAD_LABEL}}}"),
+         TRAFFIC),
+        (Symptom("The load is close to its target or above.", "Demand has grown.",
+                 "Choose a larger bundle, so that fewer replicas suffice, or escalate: only the administrators of the "
+                 "platform can raise the limit (`maxWorkloadReplicas`).", (SETTINGS,)),
+         Symptom("The load is low.", "The autoscaler has not scaled down yet, or its minimum is too high.",
+                 "Lower the minimum, if the load allows it.", (SETTINGS,))),
+        "Until the limit is raised, or the workload uses a larger bundle.",
+        "a short peak of the load needs all replicas",
     ),
     "DataRobotFleetManyFailing": Runbook(
         "At least five of the account's workloads, and at least as many as a fifth of its active ones, are errored, "

@@ -344,7 +344,6 @@ _ROWS: tuple[Story, ...] = (
             _running(30),
         ),
         importance="high",
-        renumbered=True,
     ),
     Story(
         "candidate dropped before its event",
@@ -356,7 +355,6 @@ _ROWS: tuple[Story, ...] = (
             StoryStep(30 * MINUTE, "running", event="Replacement Errored", message=_ERRORED, evidence=True),
         ),
         importance="high",
-        renumbered=True,
     ),
     Story(
         "retried at once",
@@ -369,7 +367,6 @@ _ROWS: tuple[Story, ...] = (
             _running(20, proton=1),
         ),
         importance="critical",
-        renumbered=True,
     ),
     Story(
         "failure with a moved timestamp",
@@ -382,7 +379,6 @@ _ROWS: tuple[Story, ...] = (
             ),
         ),
         importance="critical",
-        renumbered=True,
     ),
     Story(
         "two records of one failure",
@@ -401,7 +397,6 @@ _ROWS: tuple[Story, ...] = (
             _running(20),
         ),
         importance="critical",
-        renumbered=True,
     ),
     Story(
         "cancelled",
@@ -451,6 +446,7 @@ _ROWS: tuple[Story, ...] = (
             ),
         ),
         importance="high",
+        renumbered=False,
     ),
     Story(
         "initializing while it serves",

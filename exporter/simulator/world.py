@@ -120,15 +120,17 @@ class Actor:
         self.bounds = list(accumulate((step.seconds for step in story.steps[:-1]), initial=0.0))
         """Start of each step of a round, in seconds at speed 1."""
         self._rollouts = rollouts(story.steps)
+        self._seconds = story.seconds
+        self._errs_by_step = any(step.server_errors is not None for step in story.steps)
         self._traffic = Traffic(story)
         self._pod_histories.clear()
 
     def moment(self, now: float) -> Moment:
         """Position in the story at `now`."""
         elapsed = (now - self.origin) * self.world.speed
-        if math.isinf(self.story.seconds):
+        if math.isinf(self._seconds):
             return Moment(0, self.story.steps[0], 0, self.created(0), elapsed)
-        turn, into = (0.0, elapsed) if self.story.once else divmod(elapsed, self.story.seconds)
+        turn, into = (0.0, elapsed) if self.story.once else divmod(elapsed, self._seconds)
         index = max(0, bisect.bisect_right(self.bounds, into) - 1)
         return self.at(int(turn), index, into - self.bounds[index])
 
@@ -138,7 +140,7 @@ class Actor:
 
     def begin(self, turn: int, index: int) -> float:
         """Start of a step of a round."""
-        total = 0.0 if math.isinf(self.story.seconds) else turn * self.story.seconds
+        total = 0.0 if math.isinf(self._seconds) else turn * self._seconds
         return self.origin + (total + self.bounds[index]) / self.world.speed
 
     def created(self, turn: int) -> float:
@@ -174,7 +176,7 @@ class Actor:
         count = len(self.story.steps)
         place = moment.round * count + moment.number
         first = 0 if self.story.once else place - 2 * count
-        for earlier in () if math.isinf(self.story.seconds) else range(place - 1, first - 1, -1):
+        for earlier in () if math.isinf(self._seconds) else range(place - 1, first - 1, -1):
             before = self.at(*divmod(earlier, count))
             if self.life(before) != self.life(moment):
                 return
@@ -298,7 +300,7 @@ class Actor:
 
     def server_errors_until(self, at: float) -> int:
         """Number of requests from the origin of the story until `at` that were answered with 5xx."""
-        if all(step.server_errors is None for step in self.story.steps):
+        if not self._errs_by_step:
             return math.floor(self.story.server_errors * self.requests_until(at))
         failed = self._traffic.server_errors((at - self.origin) * self.world.speed)
         return math.floor(self.requests / 60 * failed / self.world.speed)

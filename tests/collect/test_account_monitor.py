@@ -124,6 +124,25 @@ def test_each_of_many_vanished_workloads_is_requested_before_it_counts_as_delete
     played(work)
 
 
+@pytest.mark.parametrize("size", [3, 35])
+def test_a_list_that_lacks_workloads_which_exist_proves_nothing(size: int) -> None:
+    async def work() -> None:
+        api = Api(**fleet(size))
+        monitor = api.monitor()
+        await api.swept(monitor, 1)
+        api.hidden, api.there = {*api.there}, {}
+        for _ in range(6):
+            await api.swept(monitor, 1)
+            known = monitor.snapshot
+            assert (len(known.workloads), len(known.missing), len(known.gone)) == (size, 0, 0)
+        api.hidden.clear()
+        await api.swept(monitor, 2 + 2 * size // REQUESTS_PER_SWEEP)
+        assert monitor.snapshot.vanished == size
+        await monitor.close()
+
+    played(work)
+
+
 def test_ten_workloads_that_cannot_be_requested_do_not_block_requests_for_the_others() -> None:
     async def work() -> None:
         api = Api(**fleet(15))

@@ -122,3 +122,10 @@ def test_duplicate_ids_are_rejected_once_each_and_lose_no_workload() -> None:
     result = swept(always(200, content=page({"id": "a"}, {"id": "a", "name": "second"}, {"id": "b"})))
     assert ([w.id for w in result.workloads], result.failure) == (["a", "b"], "")
     assert [(r.path, r.reason, r.item_id) for r in result.rejects] == [("$.id", "duplicate", "a")]
+
+
+def test_a_refused_list_may_mean_that_the_feature_is_not_enabled() -> None:
+    result = swept(always(403, json={"message": "feature not enabled"}))
+    assert result.failure == "forbidden"
+    assert result.message.endswith("the Workload API may not be enabled for this account")
+    assert "may not be enabled" not in swept(always(401, json={})).message

@@ -8,13 +8,15 @@ import pytest
 from exporter.alerting.alerts import ALERTS
 from exporter.alerting.rules import DEFAULT, Options
 from exporter.alerting.subjects import SWEEP_ALERTS, AccountFleet, SweepStatus
+from exporter.api.details import RequestMetrics
 from exporter.api.models import Artifact, Group, Runtime, Tag, Workload
 from exporter.api.pods import PodCondition, Pods
 from exporter.diagnosis.account_evidence import account_evidence
-from exporter.diagnosis.fleet_causes import FLEET_CAUSES
+from exporter.diagnosis.diagnosis import diagnosis
+from exporter.diagnosis.fleet_causes import FLEET_CAUSES, failing
 from exporter.failures import REASONS
 from exporter.fleet.ledger import Ledger, ServingRecord, Tally
-from exporter.fleet.workload_state import Account, Details, WorkloadState
+from exporter.fleet.workload_state import Account, Details, Window, WorkloadState
 from exporter.metrics.account_families import AccountFacts, use
 from tests.make import container, pods, replica
 
@@ -40,7 +42,9 @@ def pulling(image: str = "registry.test/x:1", message: str = "i/o timeout") -> P
 def one(number: int, status: str = "running", reported: Pods | None = READY, **facts: Any) -> WorkloadState:
     """A workload that has had its status for ten minutes, in the bundle ``small``."""
     since, bundle = facts.pop("since", 600.0), facts.pop("bundle", "small")
-    down = facts.pop("down", None)
+    down, errors = facts.pop("down", None), facts.pop("errors", None)
+    metrics = RequestMetrics(total_requests=1000, server_errors=errors, user_errors=0)
+    windows = {"5m": Window(NOW - 400, NOW - 100, metrics)} if errors else {}
     group = Group(replica_count=1, resource_bundles=(bundle,))
     workload: dict[str, Any] = {
         "id": f"w{number}",
@@ -52,7 +56,7 @@ def one(number: int, status: str = "running", reported: Pods | None = READY, **f
         "acme",
         Workload(**({**workload, "status": status, "runtime": Runtime(container_groups=(group,))} | facts)),
         Ledger(NOW - 86400, NOW - since, serving=ServingRecord(ready=True, down=down)),
-        Details(pods=reported),
+        Details(pods=reported, windows=windows),
     )
 
 
@@ -80,6 +84,7 @@ def test_a_page_about_many_failures_says_how_many_which_since_when_and_the_cause
         *many(3, "stopped", None, first=20),
     ]
     result = said(MANY, fleet(*states))
+    assert [*result][:3] == ["Failing", "Likely cause", "Next step"]
     assert result == {
         "Likely cause": "The platform evicted them: it took their capacity for other workloads, or nodes were removed. "
         "The API does not report which.",
@@ -152,6 +157,22 @@ def test_what_failing_workloads_have_in_common(
     failing: Sequence[WorkloadState], others: Sequence[WorkloadState], title: str, words: str | None
 ) -> None:
     assert said(MANY, fleet(*failing, *others)).get(title) == words
+
+
+@pytest.mark.parametrize(
+    ("of", "kind", "since"),
+    [
+        (one(1, "running", UNREADY, down=NOW - 300), "running without a ready replica", NOW - 300),
+        (one(1, "launching", UNREADY, down=NOW - 300), "launching without a ready replica", NOW - 300),
+        (one(1, "running", UNREADY), "running without a ready replica", None),
+        (one(1, "running", READY, errors=900), "running with server errors (5xx)", None),
+        (one(1, "errored", UNREADY, down=NOW - 300), "errored", NOW - 600),
+        (one(1, "interrupted", None), "interrupted", NOW - 600),
+    ],
+)
+def test_the_status_alone_does_not_say_what_fails(of: WorkloadState, kind: str, since: float | None) -> None:
+    found = failing(diagnosis(of, NOW, DEFAULT), of)
+    assert (found.kind, found.since) == (kind, since)
 
 
 def test_the_owners_of_failing_workloads_are_named() -> None:

@@ -33,7 +33,7 @@ from exporter.diagnosis.wording import as_json, evidence, text
 from exporter.fleet import episodes
 from exporter.fleet.episodes import Episode, EpisodeTracker, Mark, ObservedEvent, Past, Run
 from exporter.fleet.ledger import Ledger, ReplacementCursor, ServingRecord
-from exporter.fleet.workload_state import Details, Window, WorkloadState
+from exporter.fleet.workload_state import GONE_REASONS, Details, Window, WorkloadState
 from tests.make import container, pods, replica
 
 NOW = 1_800_000_000.0  # 08:00 UTC
@@ -161,6 +161,7 @@ FAILED = {"failed": {"pods": "server_error"}}
 CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("deleted", state(parts={"vanished": NOW - 60, "gone_because": "not_found"}), ()),
     ("not_shared", state(parts={"vanished": NOW - 60, "gone_because": "forbidden"}), ()),
+    ("not_listed", state(parts={"vanished": NOW - 60, "gone_because": "found"}), ()),
     ("vanished", state(parts={"vanished": NOW - 60}), ()),
     ("terminated", state("terminated", crashing(1)), ()),
     ("draft_ended", state("stopped", OLD, artifact=DRAFT), ()),
@@ -221,6 +222,8 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
         "rollout": ReplacementCursor(NOW - 2 * HOUR, ("r",))},
         replacement=msgspec.structs.replace(ROLLING, created_at=ago(2 * HOUR))), ()),
     ("reverted", state(ledger={"rollout_failed": NOW - 100}), ()),
+    ("replicas_limit", state(runtime=runtime(1, 2), parts={"replicas_limit": 2},
+                            reported=pods(replica(container()), replica(container(), name="two"))), ()),
     ("saturated", state(runtime=runtime(1, 2, policies=(BUSY,)), details=LOADED,
                        reported=pods(replica(container()), replica(container(), name="two"))), ()),
     ("memory", state(runtime=runtime(resolved_bundle=BIG), details={"usage": USED}), ()),
@@ -445,6 +448,14 @@ def test_serving_is_stated_and_unknown_is_not_zero(of: WorkloadState, words: str
     assert said(of)["Serving"] == words
 
 
+@pytest.mark.parametrize("reason", GONE_REASONS)
+def test_every_response_for_one_that_is_gone_has_its_words(reason: str) -> None:
+    result = diagnosis(state(parts={"vanished": NOW - 120, "gone_because": reason}), NOW, DEFAULT)
+    assert dict(evidence(result))["State"].startswith("no longer listed since 07:58 UTC (2 min); ")
+    assert text(result)
+    assert as_json(result)
+
+
 def test_nothing_is_said_of_the_replicas_of_one_that_is_gone() -> None:
     result = said(state(reported=crashing(1), parts={"vanished": NOW}))
     assert not {"Containers", "Requests", "Unknown"} & result.keys()
@@ -643,6 +654,9 @@ def test_requests_are_shown_if_they_are_known(windows: dict[str, Window], words:
         (state(runtime=runtime(1, 2, policies=(BUSY,)), details=LOADED,
               reported=pods(replica(container()), replica(container(), name="two"))),
          "the autoscaler is at its maximum of 2 replicas, and the load is 2.5 times its target"),
+        (state(runtime=runtime(1, 2), parts={"replicas_limit": 2},
+               reported=pods(replica(container()), replica(container(), name="two"))),
+         "its maximum is 2 replicas, and its account allows a workload 2"),
         (state(runtime=runtime(resolved_bundle=BIG), details={"usage": USED}),
          "99% of the memory of its resource bundle is in use (2 GiB per replica)"),
         (state(details={"windows": {name: Window(NOW - 100, NOW, RequestMetrics(

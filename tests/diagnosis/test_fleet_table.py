@@ -25,7 +25,7 @@ from exporter.diagnosis.fleet_table import (
     lasted,
 )
 from exporter.fleet.ledger import Tally
-from exporter.fleet.workload_state import Account, Details, WorkloadState
+from exporter.fleet.workload_state import GONE_REASONS, Account, Details, WorkloadState
 from exporter.metrics.account_families import AccountFacts, use
 from tests.make import container, pods, replica, sight
 
@@ -70,6 +70,11 @@ def row(of: WorkloadState) -> Row:
 
 def names(of: FleetTable, **choice: Any) -> list[str]:
     return [each.name for each in choose(of, Choice(**choice)).rows]
+
+
+@pytest.mark.parametrize("reason", GONE_REASONS)
+def test_every_response_for_one_that_is_gone_has_its_reason(reason: str) -> None:
+    assert row(state(vanished=9000.0, gone_because=reason)).reasons
 
 
 def test_a_row_has_what_is_known_of_a_workload() -> None:

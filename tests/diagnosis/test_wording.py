@@ -18,8 +18,9 @@ from exporter.diagnosis.wording import log_words
             "no lines found; not every cluster collects logs",
         ),
         ([LogRecord(None, "INFO", "la " * 500)], "INFO" + " la" * 64 + " ..."),
+        ([LogRecord(None, "INFO", None, "in the body")], "INFO in the body"),
     ],
-    ids=["newest last", "without a message", "long"],
+    ids=["newest last", "without a message", "long", "with a body instead of a message"],
 )
 def test_lines_of_a_log(records: list[LogRecord], text: str) -> None:
     assert log_words(records) == text

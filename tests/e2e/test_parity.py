@@ -141,14 +141,14 @@ USAGE = st.none() | st.builds(
     st.sampled_from(["pod", "workload", "container"]), st.sampled_from([0.5, 0.89, 0.91, 1.0]),
 )  # fmt: skip
 SEEN = st.builds(
-    lambda workload, ledger, pods, windows, usage, gone, catalogue, held: WorkloadState(
+    lambda workload, ledger, pods, windows, usage, gone, catalogue, limit, held: WorkloadState(
         "", workload, ledger,
         Details(pods=pods, windows=windows, usage=usage, fresh={} if pods is None else {"pods": True}),
-        vanished=gone and NOW - gone, catalogue=catalogue, held=held,
+        vanished=gone and NOW - gone, catalogue=catalogue, replicas_limit=limit, held=held,
     ),
     WORKLOADS, LEDGERS, PODS, TRAFFIC, USAGE, st.sampled_from([None, None, None, None, None, 60.0, 1801.0]),
     st.sampled_from([None, frozenset({"cpu.small"}), frozenset({"gpu.l4"})]),
-    st.sampled_from([{}, {}, {"status": NOW - 60.0}]),
+    st.sampled_from([None, 0, 2, 3]), st.sampled_from([{}, {}, {"status": NOW - 60.0}]),
 )  # fmt: skip
 
 

@@ -108,6 +108,16 @@ def test_events_before_the_first_observation_are_the_baseline() -> None:
     assert ledger.newest == {"replacement_errored": 150.0}
 
 
+def test_the_times_of_events_are_corrected_by_the_offset_of_the_clock() -> None:
+    events = [event(at=450.0), event("Completed", 460.0, 2, replacement_id="r2"), event(at=470.0, number=3)]
+    shifted = [event(at=750.0), event("Completed", 760.0, 2, replacement_id="r2"), event(at=770.0, number=3)]
+    plain = counting.with_events(READ, events, "p1", 500.0).ledger
+    found = counting.with_events(READ, shifted, "p1", 500.0, ahead=300.0).ledger
+    assert (found.newest, found.outcomes, found.rollout_failed) == (plain.newest, plain.outcomes, plain.rollout_failed)
+    early = counting.with_events(life(workload()), [event(at=380.0)], "p1", 150.0, ahead=300.0)
+    assert early.ledger.events == {}  # before the first observation
+
+
 EVENTS = st.lists(
     st.builds(
         lambda number, at, kind: Event(

@@ -119,6 +119,7 @@ SEEN = st.builds(
     DETAILS,
     vanished=st.sampled_from([None, None, 9.0]),
     catalogue=st.sampled_from([None, frozenset({"cpu.medium"})]),
+    replicas_limit=st.sampled_from([None, 0, 3]),
     held=st.sampled_from([{}, {"status": 7.0}]),
 )
 FLEETS = st.lists(SEEN, max_size=3, unique_by=lambda state: state.workload.id)

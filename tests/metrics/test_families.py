@@ -48,6 +48,23 @@ def scaled(**policies: float | None) -> Workload:
         ("list_requests", Workload(id="w", request_stats=RequestStats(total_requests=0)), (((), 0.0),)),
         ("list_requests", Workload(id="w", request_stats=RequestStats()), ()),
         ("list_requests", Workload(id="w"), ()),
+        (
+            "placement_info",
+            Workload(
+                id="w",
+                runtime=Runtime(enclaves=("south", "north"), enclave_selection_policy="Manual"),
+                use_case_id="u",
+            ),
+            ((("north,south", "manual", "u"), 1.0),),
+        ),
+        (
+            "placement_info",
+            Workload(id="w", runtime=Runtime(enclaves=("north",), enclave_selection_policy="nearest")),
+            ((("north", "other", ""), 1.0),),
+        ),
+        ("placement_info", Workload(id="w", use_case_id="u"), ((("", "", "u"), 1.0),)),
+        ("placement_info", Workload(id="w", runtime=Runtime(enclaves=())), ()),
+        ("placement_info", Workload(id="w"), ()),
         ("list_response_seconds", Workload(id="w", request_stats=RequestStats(response_time=143)), (((), 0.143),)),
         ("list_response_seconds", Workload(id="w", request_stats=RequestStats(response_time=-1)), ()),
         (

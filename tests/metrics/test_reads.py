@@ -93,6 +93,8 @@ def rich(n: int) -> WorkloadState:
         ),
         request_stats=RequestStats(n, n, n, n, DAY.format(n)),
         last_response=DAY.format(n),
+        endpoint=f"https://host{n}/",
+        use_case_id=f"u{n}",
         runtime=_runtime(n),
         created_at=DAY.format(n),
         updated_at=DAY.format(n),
@@ -139,6 +141,7 @@ def rich(n: int) -> WorkloadState:
         ledger,
         details,
         catalogue=(frozenset({"cpu.medium"}), frozenset[str]())[n - 1],
+        replicas_limit=(3, 5)[n - 1],
         held=({}, {"status": 7.0})[n - 1],
     )
 
@@ -167,7 +170,7 @@ def _swaps(before: WorkloadState, other: WorkloadState) -> Iterator[Change]:
     for field in Details._fields:
         swapped = {field: getattr(other.details, field)}
         yield Change(f"details.{field}", before, before._replace(details=before.details._replace(**swapped)))
-    for field in ("catalogue", "held"):
+    for field in ("catalogue", "replicas_limit", "held"):
         swapped = {field: getattr(other, field)}
         yield Change(field, before, before._replace(**swapped))
     yield Change("vanished", before, before._replace(vanished=9.0))

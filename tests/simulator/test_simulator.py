@@ -572,15 +572,15 @@ def test_the_clock_of_the_api_can_differ_from_that_of_the_client(simulator: Simu
         simulator.ahead, simulator.clock = 0.0, lambda: START
 
 
-def test_the_id_of_an_event_contains_the_time_at_which_its_record_was_created(simulator: Simulator) -> None:
-    actor = simulator.world.actor(at("reverted replacement"))
-    begin = actor.begin(1, 1)
-    simulator.clock = lambda: actor.begin(1, 3) + 60
-    try:
-        events = get(simulator, f"/workloads/{actor.id(actor.moment(START))}/events").json()["data"]
-    finally:
-        simulator.clock = lambda: START
-    assert max(int(event["id"][:8], 16) for event in events) == int(begin)
+@pytest.mark.parametrize(
+    ("name", "step"), [("candidate crashes", 3), ("replacement without an end", 1)], ids=["new id", "same id"]
+)
+def test_the_id_of_an_event_contains_the_time_at_which_its_record_was_created(name: str, step: int) -> None:
+    made = world_of_all_stories()
+    actor = made.actor(at(name))
+    workload, now = actor.id(actor.moment(START)), actor.begin(0, len(actor.story.steps) - 1) + 60
+    (event,) = get_json(made, f"/workloads/{workload}/events", now)["data"]
+    assert int(event["id"][:8], 16) == int(actor.begin(0, step))
 
 
 def test_an_unknown_oddity_is_an_error(simulator: Simulator) -> None:

@@ -68,7 +68,7 @@ class PagerDuty:
             return event
         labels = notification.labels
         source = labels.get("workload") or labels.get("workload_id")
-        summary = [notification.title, *(f"{title}: {text}" for title, text in notification.evidence[:1])]
+        summary = [notification.title, *_headline(notification)]
         details = {**notification.annotations, **dict(notification.evidence), **labels}
         payload = {
             "summary": _line("; ".join(summary)),
@@ -93,6 +93,13 @@ class PagerDuty:
 def dedup_key(key: str) -> str:
     """The key of an incident, or its hash if it is longer than PagerDuty accepts."""
     return key if len(key) <= MAX_KEY_CHARACTERS else hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _headline(notification: Notification) -> list[str]:
+    """The evidence up to the likely cause, which is its first or second line; without one, the first line."""
+    first = notification.evidence[:2]
+    count = next((n for n, (title, _) in enumerate(first, 1) if title == "Likely cause"), 1)
+    return [f"{title}: {text}" for title, text in first[:count]]
 
 
 def _line(text: str) -> str:

@@ -187,6 +187,20 @@ def test_an_alert_about_an_account_or_the_exporter_has_a_source_too() -> None:
     assert body("pagerduty", exporter)["payload"]["source"] == "workload-exporter"
 
 
+def test_the_title_at_pagerduty_ends_with_the_likely_cause() -> None:
+    many = FIRING._replace(
+        labels={"alertname": "DataRobotFleetManyFailing", "account": "acme"},
+        evidence=(("Failing", "12 of 20 workloads"), ("Likely cause", "Evicted."), ("Next step", "Ask.")),
+    )
+    assert body("pagerduty", many)["payload"]["summary"] == (
+        "DataRobotFleetManyFailing: account acme; Failing: 12 of 20 workloads; Likely cause: Evicted."
+    )
+    one = many._replace(evidence=(("Likely cause", "Evicted."), ("Next step", "Ask.")))
+    assert body("pagerduty", one)["payload"]["summary"] == (
+        "DataRobotFleetManyFailing: account acme; Likely cause: Evicted."
+    )
+
+
 def test_what_is_too_long_for_pagerduty_is_cut_hashed_or_left_out() -> None:
     long = FIRING._replace(key="k" * 256, evidence=(("Log", "ü\n" * 300_000),))
     event = body("pagerduty", long)

@@ -1,0 +1,43 @@
+"""The clock of the API may differ from that of the exporter by minutes: /metrics is as with equal clocks."""
+
+import pytest
+
+from exporter.simulator import Simulator
+from exporter.simulator.stories import STORIES, Story
+from tests.one_story import OneStory
+from tests.stage import Stage, played
+
+pytestmark = pytest.mark.long
+
+NAMES = (
+    "healthy", "crash loop", "start of 14 minutes", "replacement", "reverted replacement", "silent revert",
+    "out of memory", "settings change", "stop and start", "interrupted", "deleted", "draft about to end",
+    "no bundle for it", "promoted", "monitor frozen", "woken from zero", "degraded", "draining unreadable",
+)  # fmt: skip
+PLAYED = [story for story in STORIES if story.name in NAMES]
+MINUTES, STEP = 36, 4
+
+
+def shown(story: Story, ahead: float) -> list[str]:
+    """The page of /metrics every few minutes of a story."""
+    found: list[str] = []
+    with Simulator(workloads=1) as simulator:
+        simulator.world = OneStory(story)
+        simulator.ahead = ahead
+
+        async def play(stage: Stage) -> None:
+            for minute in range(STEP, MINUTES + 1, STEP):
+                await stage.run(minute * 60.0)
+                found.append(stage.page())
+
+        played(play, simulator)
+    return found
+
+
+@pytest.mark.parametrize("story", PLAYED, ids=lambda story: story.name)
+def test_metrics_do_not_depend_on_the_clock_of_the_api(story: Story) -> None:
+    equal = shown(story, 0.0)
+    for ahead in (300.0, -300.0):
+        for number, (expected, page) in enumerate(zip(equal, shown(story, ahead), strict=True), 1):
+            differ = {*page.splitlines()} ^ {*expected.splitlines()}
+            assert sorted(differ) == [], (ahead, number * STEP)
