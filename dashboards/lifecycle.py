@@ -21,6 +21,7 @@ from dashboards.queries import (
 from dashboards.style import BAD, EPISODE_COLOURS, GOOD, MOVING, NONE, OFF, REPLACEMENT_COLOURS, WARNING
 from dashboards.variables import ACCOUNT, IMPORTANCE, JOB
 from exporter.alerting.alerts import DEFAULTS
+from exporter.fleet.active_replacement import NORMAL_SECONDS
 
 _NO_CHANGES = "no changes"
 _WORKLOAD = Column("workload", "Workload", link=workload_link())
@@ -124,7 +125,7 @@ def build() -> dashboard.Dashboard:
                              f"and {ON_WORKLOAD} {_STARTED}"],
                             [_WORKLOAD, Column("status", "Status", width=160),
                              Column("A", "Duration", unit="s", width=110,
-                                    steps=((None, GOOD), (DEFAULTS["replacement_seconds"], BAD))), _ACCOUNT],
+                                    steps=((None, GOOD), (NORMAL_SECONDS, BAD))), _ACCOUNT],
                             sort="Duration", width=12, height=7, hidden=["workload_id", "Value #B"]),
                 table_panel("Last failed replacements", "Time at which a replacement of each workload last failed or "
                             "was reverted. The old version still serves.",

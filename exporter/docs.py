@@ -14,8 +14,8 @@ from exporter.alerting.rules import DEFAULT, Options, rules
 from exporter.metrics.account_families import ACCOUNTS
 from exporter.metrics.family import COMMON_LABELS
 from exporter.metrics.registry import FAMILIES
+from exporter.runbooks.page import kept, severities, value
 from exporter.runbooks.page import pages as runbooks
-from exporter.runbooks.page import severities, value
 from exporter.settings.accounts import AccountSettings
 from exporter.settings.alerts import AlertSettings
 from exporter.settings.detail import DetailSettings
@@ -210,9 +210,18 @@ def alerts_page() -> str:
         "- Alerts about a workload have the labels `account`, `workload` and `workload_id`, alerts about an account "
         "the label `account`; never `job`, `instance` or `pod`, so a new exporter does not fire them again.",
         "- Unknown values do not fire alerts. A firing alert keeps firing without recent data of its workload, for at "
-        "most `alerts.hold`, and ends at once when its condition is reported to be false.",
+        "most `alerts.hold`.",
+        '- An alert ends only after its condition has not been met for the time under "Ends after": what fails, '
+        "recovers for a few minutes and fails again is one incident.",
+        "- A cause mutes its consequences, and a page mutes the tickets of its workload: one fact, one notification. "
+        "See the inhibitions in [alertmanager.example.yml](../alerts/alertmanager.example.yml); direct paging applies "
+        "the same.",
+        "- Whether something pages depends on whether the workload serves now, and on its importance: what can wait "
+        "until morning is a ticket. A change of the importance during an incident changes its severity, it does not "
+        "end it.",
+        "- What counts is what pods and responses prove, not the word in `status`: an unknown status hides no outage.",
         "- Workloads that are scaled to zero, were stopped on purpose, or are drafts at the end of their time do not "
-        "page.\n",
+        "page. Neither does the candidate of a replacement: if it fails, DataRobotReplacementFailed says why.\n",
         "The settings select the alerts and change when they fire:\n",
         "```yaml",
         "alerts:",
@@ -234,12 +243,12 @@ def alerts_page() -> str:
 
 def alerts_table(runbooks: str = "alerts/runbooks/") -> str:
     """A row for each alert."""
-    lines = ["| Alert | Fires after | Severity | Summary |", "|---|---|---|---|"]
+    lines = ["| Alert | Fires after | Ends after | Severity | Summary |", "|---|---|---|---|---|"]
     for alert in ALERTS:
-        wait = duration(alert.wait) if alert.wait else "0s"
         off = " Off by default." if alert.opt_in else ""
         lines.append(
-            f"| [{alert.name}]({runbooks}{alert.name}.md) | {wait} | {severities(alert)} | {alert.summary}{off} |"
+            f"| [{alert.name}]({runbooks}{alert.name}.md) | {duration(alert.wait)} | {kept(alert)} "
+            f"| {severities(alert)} | {alert.summary}{off} |"
         )
     return "\n".join(lines) + "\n"
 

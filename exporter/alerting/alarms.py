@@ -15,6 +15,8 @@ from exporter.alerting.rules import Options
 from exporter.alerting.subjects import SWEEP_ALERTS, Subject
 from exporter.fleet.episodes import Stored
 
+JITTER_SECONDS = 0.1
+"""Evaluations are that inexact in time: without it, an alarm could miss the evaluation at which its rule fires."""
 ENDED_SECONDS = 900.0
 """For how long an ended alarm is kept, for an Alertmanager that was unavailable."""
 
@@ -78,6 +80,15 @@ def next_alarms(alarms: Alarms, subjects: Iterable[Subject], options: Options, n
     return found
 
 
+def only_kept(firing: Iterable[Alarm], now: float) -> frozenset[str]:
+    """The keys of the incidents whose conditions are not met at `now`: they are over unless they come back soon.
+
+    A receiver that was not notified of them before, for instance because they were muted, need not be notified now.
+    """
+    firing = tuple(firing)
+    return frozenset(alarm.key for alarm in firing) - {alarm.key for alarm in firing if alarm.held == now}
+
+
 def _relabelled(alarm: Alarm, subject: Subject) -> Alarm:
     """The alarm with the current labels of its subject: a workload may be renamed."""
     return alarm if alarm.labels == subject.labels else msgspec.structs.replace(alarm, labels=subject.labels)
@@ -93,8 +104,10 @@ def _keep(found: dict[str, Alarm], place: str, alarm: Alarm | None) -> None:
 
 
 def _met(alarm: Alarm, options: Options, now: float) -> Alarm:
-    wait = options.waits.get(alarm.alert, BY_NAME[alarm.alert].wait) / options.scale
-    fires = alarm.fired is None and now - alarm.since >= wait
+    alert = BY_NAME[alarm.alert]
+    # The condition of an alert with `since` has the wait in it.
+    wait = 0.0 if alert.since is not None else options.waits.get(alarm.alert, alert.wait) / options.scale
+    fires = alarm.fired is None and now - alarm.since >= wait - JITTER_SECONDS
     return msgspec.structs.replace(alarm, held=now, recent=now, fired=now if fires else alarm.fired)
 
 
@@ -106,6 +119,6 @@ def _not_met(alarm: Alarm, recent: bool, options: Options, now: float) -> Alarm 
         return msgspec.structs.replace(_met(alarm, options, now), recent=alarm.recent)
     if alarm.fired is None:
         return None
-    if now - alarm.held < BY_NAME[alarm.alert].keep / options.scale:
+    if now - alarm.held < BY_NAME[alarm.alert].keep_of(alarm.severity) / options.scale:
         return alarm
     return msgspec.structs.replace(alarm, ended=now)

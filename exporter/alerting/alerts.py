@@ -36,12 +36,23 @@ class Level(NamedTuple):
     text: str = ""
 
 
+class Keep(NamedTuple):
+    """For how many seconds an alert keeps firing after its condition was last met, by severity.
+
+    What fails again within that time is the same incident.
+    """
+
+    critical: float = 0.0
+    warning: float = 0.0
+
+
 class Alert(NamedTuple):
     """One alert. Times are in seconds.
 
-    `wait`: how long its condition must be met before it fires. `keep`: how long it keeps firing after its condition was
-    last met, for ratios that move around their threshold. `summary` is the same for all subjects; `description`
-    continues the name of the subject. `opt_in`: it is off unless the settings turn it on.
+    `wait`: how long its condition must be met before it fires. `since`: when the condition was first met, if a metric
+    reports that: then the wait is part of the condition, and a change of severity does not wait again. `keep`: when its
+    incident has ended. `summary` is the same for all subjects; `description` continues the name of the subject.
+    `opt_in`: it is off unless the settings turn it on.
     """
 
     name: str
@@ -51,14 +62,18 @@ class Alert(NamedTuple):
     wait: float
     summary: str
     description: str
-    keep: float = 0.0
+    keep: Keep = Keep()
     opt_in: bool = False
+    since: Term | None = None
+
+    def keep_of(self, severity: str) -> float:
+        """For how long it keeps firing with this severity."""
+        return self.keep.critical if severity == "critical" else self.keep.warning
 
     @property
     def pods(self) -> bool:
-        """Whether it reads data about pods."""
-        conditions = (self.condition, *(level.when for level in self.levels if level.when is not None))
-        return any("pods" in metric.reads for condition in conditions for metric in condition.metrics())
+        """Whether its condition reads data about pods; its severities may do so as well."""
+        return any("pods" in metric.reads for metric in self.condition.metrics())
 
 
 LIMITS: tuple[Limit, ...] = (
@@ -74,9 +89,9 @@ LIMITS: tuple[Limit, ...] = (
         1800,
         "the old version still serves, so it is enough that the alert fires for half an hour",
     ),
-    Limit("replacement_seconds", 1800, "several minutes, plus warm-up and overlap, are normal"),
     Limit("snapshot_seconds", 900, "while a workload starts, its pods change every few minutes"),
     Limit("crashed_seconds", 600, "the back-off between two starts of a container grows to five minutes"),
+    Limit("restarts_seconds", 1800, "three restarts of one container within half an hour are no accident"),
     Limit(
         "oom_seconds",
         1800,
@@ -87,7 +102,16 @@ LIMITS: tuple[Limit, ...] = (
     Limit("limit_ratio", 0.9, "beyond the limit, deployments are refused with 403"),
     Limit("server_error_ratio", 0.5, "if every other request fails, users see an outage"),
     Limit("client_error_ratio", 0.5, "every other request rejected is more than the usual noise of callers"),
-    Limit("requests", 20, "with fewer requests in five minutes, a ratio is not meaningful"),
+    Limit("requests", 20, "with fewer requests in a window, a ratio is not meaningful"),
+    Limit("burn_errors", 10, "with fewer server errors in the long window, no error budget is in danger"),
+    Limit("burn_requests", 50, "with fewer requests in a window of half an hour or more, a ratio is not meaningful"),
+    Limit(
+        "ready_seconds",
+        360,
+        "until then, the last five minutes of requests, which are known a minute later, began before it became ready",
+    ),
+    Limit("running_seconds", 180, "until then, a workload that became running may be ready and its pods not read yet"),
+    Limit("waking_seconds", 900, "a workload without a minimum of replicas may take as long as any start to serve"),
     Limit("error_budget", 0.005, "an objective of 99.5 % of requests without a server error"),
     Limit("burn_fast", 14.4, "2 % of a month's budget in an hour"),
     Limit("burn_steady", 6, "5 % of a month's budget in six hours"),
@@ -113,34 +137,64 @@ def _group(name: models.StatusGroup) -> Condition:
 
 
 def _waits(reasons: str) -> Condition:
-    return M("container_waiting_reason", "sum", reason=reasons) > 0
+    # Only versions that serve: DataRobotReplacementFailed reports what a candidate lacks, once its end is known.
+    return M("container_waiting_reason", "sum", reason=reasons, role=_SERVING) > 0
 
 
 def _share(name: str, window: str) -> Term:
     return M(f"workload_window_{name}_ratio", window=window)
 
 
-def _burns(factor: str, short: str, long: str) -> Condition:
+def _requests(window: str) -> Term:
+    return M("workload_window_requests", window=window)
+
+
+def _burns(factor: str, short: str, long: str, now: str) -> Condition:
+    """Whether the error budget is used up `factor` times too fast over two windows, and the errors still arrive.
+
+    The pairs are those of the workbook of Google's SREs. A window goes on for long after an outage: `now` is a short
+    one that ends soon after it.
+    """
     budget = T(factor) * T("error_budget")
-    return (_share("server_error", long) > budget) & (_share("server_error", short) > budget)
+    met = (_share("server_error", long) > budget) & (_requests(long) * _share("server_error", long) >= T("burn_errors"))
+    if short != now:
+        met = met & (_share("server_error", short) > budget)
+    enough = T("requests" if short == "5m" else "burn_requests")
+    return met & (_requests(short) >= enough) & (_share("server_error", now) > budget)
 
 
+_SERVING = "active|serving"
 _SINCE = M("workload_status_since_timestamp_seconds")
 _FIRST = M("workload_first_observed_timestamp_seconds")
+_DEGRADED_SINCE = M("workload_degraded_since_timestamp_seconds")
+_DOWN_SINCE = M("workload_down_since_timestamp_seconds")
 _IN_STATE = NOW - _SINCE
 _CHANGE_OBSERVED = _SINCE > _FIRST
 _RUNNING, _STARTING = _status("running"), _group("starting")
+_OFF = _status("stopped", "suspended", "interrupted", "terminated", *models.of_group("leaving"))
 _IMPORTANT = M("workload_importance", importance="critical|high").is_(1)
 _CRITICAL = M("workload_importance", importance="critical").is_(1)
 _DRAFT = M("workload_artifact_info", artifact_status="draft").is_(1)
 _LEAST, _MOST = M("workload_replicas_min"), M("workload_replicas_max")
-_READY = M("proton_replicas_ready", role="active") + M("proton_replicas_readiness_unknown", role="active")
-_LIVE = M("proton_replicas_live", role="active")
+_KNOWN_READY = M("proton_replicas_ready", "sum", role=_SERVING)
+_READY = _KNOWN_READY + M("proton_replicas_readiness_unknown", "sum", role=_SERVING)
+_LIVE = M("proton_replicas_live", "sum", role=_SERVING)
 _NONE_READY = _READY.is_(0) & (_LEAST > 0)
 _FEWER_READY = _READY < _LEAST
-_ENOUGH_REQUESTS = M("workload_window_requests", window="5m") >= T("requests")
+_JUST_READY = NOW - M("workload_ready_since_timestamp_seconds") < T("ready_seconds")
+_DOWN = _DOWN_SINCE > 0
 _FAILED = _status(*(name for name in models.of_group("failed") if name != "terminated"))
-_FAILING = _FAILED | _status("interrupted") | (_RUNNING & _NONE_READY)
+_RESTARTING_FOR = NOW - M("workload_restarting_since_timestamp_seconds")
+_CRASHED = NOW - M("container_last_terminated_timestamp_seconds") < T("crashed_seconds")
+_MOSTLY_ERRORS = (_requests("5m") >= T("requests")) & (_share("server_error", "5m") > T("server_error_ratio"))
+_ONLY_ERRORS = _MOSTLY_ERRORS.unless(_OFF).unless(_JUST_READY).unless(_DOWN)
+_FAILING = _FAILED | _status("interrupted") | _DOWN | _ONLY_ERRORS
+
+_SLOW_TO_START = (M("workload_replica_gpus") > 0) | M("workload_info", workload_type="nim|NIM").is_(1)
+_STARTING_FOR = NOW - M("workload_starting_since_timestamp_seconds")
+_STARTING_FOR_LONG = _STARTING & (
+    (_STARTING_FOR > T("starting_gpu_seconds")) | (_STARTING_FOR > T("starting_seconds")).unless(_SLOW_TO_START)
+)
 
 PAGE: tuple[Level, ...] = (Level("critical"),)
 TICKET: tuple[Level, ...] = (Level("warning"),)
@@ -152,8 +206,35 @@ PAGE_IF_IMPORTANT_AND_DOWN = (
     Level("critical", _IMPORTANT & _NONE_READY, f"{_IF_IMPORTANT} and no replica is ready"),
     *TICKET,
 )
-PAGE_IF_IMPORTANT_AND_FEWER = (
-    Level("critical", _IMPORTANT & _FEWER_READY, f"{_IF_IMPORTANT} and fewer replicas are ready than the minimum"),
+PAGE_IF_IMPORTANT_UNLESS_SERVING = (
+    Level(
+        "critical",
+        _IMPORTANT.unless(_KNOWN_READY / _LEAST >= T("degraded_ratio")),
+        f"{_IF_IMPORTANT}, unless `degraded_ratio` of its replicas are ready",
+    ),
+    *TICKET,
+)
+PAGE_IF_RUNNING_OR_IMPORTANT = (
+    # The list is read more often than pods: while a workload recovers, its status is right before its replicas are.
+    Level(
+        "critical",
+        _IMPORTANT | (_RUNNING & (_IN_STATE > T("running_seconds"))) | _MOSTLY_ERRORS,
+        f"{_IF_IMPORTANT}, or its status has been running for `running_seconds`, or most requests fail",
+    ),
+    *TICKET,
+)
+PAGE_IF_IMPORTANT_AND_DOWN_AT_TIMES = (
+    Level(
+        "critical",
+        _IMPORTANT
+        & (
+            (T("degraded_ratio") > _READY / _LEAST)
+            | (_READY.is_(0) & (_LIVE > 0))
+            | (NOW - M("workload_ready_since_timestamp_seconds") < T("crashed_seconds"))
+        ),
+        f"{_IF_IMPORTANT}, and less than `degraded_ratio` of its replicas are ready, or none was for a while within "
+        "`crashed_seconds`",
+    ),
     *TICKET,
 )
 PAGE_IF_IMPORTANT_AND_HALVED = (
@@ -165,75 +246,96 @@ PAGE_IF_IMPORTANT_AND_HALVED = (
     *TICKET,
 )
 
+# When one recovery ends several conditions, data about them arrives within a minute, about requests within two. What
+# mutes others is kept longer than they are by more than that, and a page longer than a ticket, which it mutes: so the
+# end of an alert never unmutes one that is over too. tests/alerting/test_mutes.py checks it.
+_OF_FLEET = Keep(critical=900)
+_OF_DOWN = Keep(critical=840, warning=480)
+_OF_CAUSE = Keep(critical=780, warning=420)
+_OF_STATE = Keep(critical=720, warning=360)
+_OF_REQUESTS = Keep(critical=660)
+_OF_BUDGET = Keep(critical=540, warning=360)
+_OF_INTERRUPTION = Keep(critical=720, warning=480)
+_OF_USE, _OF_MEMORY = Keep(warning=600), Keep(warning=1800)
+_OF_TOKEN, _OF_API, _OF_DATA = Keep(critical=660), Keep(critical=600), Keep(critical=540)
+
 # Causes wait a minute less than their consequences: rule groups are evaluated at different times, and an Alertmanager
 # can only mute alerts that it has not notified yet.
 ALERTS: tuple[Alert, ...] = (
     # -- availability
-    Alert("DataRobotWorkloadErrored", "workload", _FAILED, PAGE_IF_IMPORTANT, 300,
+    Alert("DataRobotWorkloadErrored", "workload", _FAILED, PAGE_IF_IMPORTANT_UNLESS_SERVING, 300,
         "A workload has failed.",
-        "is errored or failed: it serves only in part or not at all."),
+        "is errored or failed: it may serve only in part or not at all.", _OF_STATE, since=_SINCE),
     Alert("DataRobotWorkloadTerminated", "workload",
         _status("terminated") & _CHANGE_OBSERVED & (_IN_STATE < T("terminated_seconds")), PAGE_IF_IMPORTANT, 60,
         "A workload was terminated.",
         "is terminated. This is final: it cannot be started again, only deleted and recreated."),
-    Alert("DataRobotWorkloadNoReadyReplica", "workload", _RUNNING & _NONE_READY, PAGE, 180,
-        "A running workload has no ready replica.",
-        "has status running, but no replica of its active version is ready: its endpoint cannot respond."),
+    Alert("DataRobotWorkloadNoReadyReplica", "workload",
+        _DOWN.unless(_LEAST.is_(0) & (NOW - _DOWN_SINCE < T("waking_seconds"))), PAGE_IF_RUNNING_OR_IMPORTANT, 180,
+        "A workload that should serve has no ready replica.",
+        "has no ready replica although it should serve, whatever its status: its endpoint cannot respond.",
+        _OF_DOWN, since=_DOWN_SINCE),
     Alert("DataRobotWorkloadInterrupted", "workload", _status("interrupted"), PAGE_IF_IMPORTANT, 180,
         "A workload was interrupted by the platform.",
-        "was interrupted: the platform evicted it. It stays down until it is started again."),
+        "was interrupted: the platform evicted it. It stays down until it is started again.",
+        _OF_INTERRUPTION,
+        since=_SINCE),
     Alert("DataRobotWorkloadStopped", "workload",
         (_status("stopped", "suspended") & _IMPORTANT & _CHANGE_OBSERVED & (_IN_STATE < T("stopped_seconds")))
-        .unless(_DRAFT).unless(M("workload_event_last_timestamp_seconds", event="stopped") > _SINCE - 300),
+        .unless(_DRAFT).unless(_LEAST.is_(0))
+        .unless(M("workload_event_last_timestamp_seconds", event="stopped") > _SINCE - 300),
         TICKET, 300,
         "An important workload was stopped.",
-        "was stopped or suspended within the last few minutes. If this was not intended, start it again."),
-    Alert("DataRobotWorkloadUnreadable", "workload", M("workload_fresh", part="list").is_(0),
-        (Level("critical", _CRITICAL & _status("unknown"),
+        "was stopped or suspended within the last few minutes. If this was not intended, start it again; only the "
+        "person or platform that suspended it can lift a suspension."),
+    Alert("DataRobotWorkloadUnreadable", "workload",
+        M("workload_fresh", part="list").is_(0)
+        | (_status("unknown", "other") & _CHANGE_OBSERVED & (_IN_STATE > 300)).unless(_LIVE >= 0),
+        (Level("critical", _CRITICAL & _status("unknown", "other"),
                "the workload is of critical importance and its status is no longer known"), *TICKET), 300,
-        "The state of a workload cannot be read.",
-        "has values in the workload list that the exporter cannot read. Their last readable values are shown for up "
-        "to 15 minutes; after that they are unknown."),
+        "The state of a workload is not known.",
+        "has values in the workload list that the exporter cannot read, or an unknown status and no pods reported. The "
+        "last readable values are shown for up to 15 minutes; after that they are unknown.", _OF_STATE),
     Alert("DataRobotWorkloadVanished", "workload",
-        (NOW - M("workload_vanished_timestamp_seconds", status="running")) < T("vanished_seconds"), TICKET, 0,
+        (NOW - M("workload_vanished_timestamp_seconds", status="running", answer="not_found|forbidden|"))
+        < T("vanished_seconds"), TICKET, 60,
         "A running workload disappeared from the list: it was deleted or is no longer shared.",
         "was running and is missing from two complete sweeps: it was deleted, or is no longer shared with the "
         "token's user."),
-    Alert("DataRobotWorkloadNotServing", "workload",
-        _RUNNING & _ENOUGH_REQUESTS & (_share("server_error", "5m") > T("server_error_ratio")), PAGE, 180,
+    Alert("DataRobotWorkloadNotServing", "workload", _ONLY_ERRORS, PAGE, 60,
         "A workload responds to most requests with server errors (5xx).",
-        "is running, but responded to most requests of the last five minutes with status 500 or above.", keep=300),
+        "responded to most requests of the last five minutes with status 500 or above.", _OF_REQUESTS),
     # -- starting, stopping, replacing
     Alert("DataRobotWorkloadStuckStarting", "workload",
-        _STARTING & ((_IN_STATE > T("starting_gpu_seconds")) | (_IN_STATE > T("starting_seconds"))
-        .unless((M("workload_replica_gpus") > 0) | M("workload_info", workload_type="nim|NIM").is_(1))),
-        PAGE_IF_CRITICAL, 60,
+        _STARTING_FOR_LONG, PAGE_IF_CRITICAL, 120,
         "A workload has been starting for too long.",
-        "is stuck: it has been in the same startup state for longer than any start should take."),
-    Alert("DataRobotWorkloadUnschedulable", "workload", M("proton_replicas_unschedulable", "sum") > 0,
+        "is stuck: it has been starting for longer than any start should take.", _OF_STATE),
+    Alert("DataRobotWorkloadUnschedulable", "workload",
+        M("proton_replicas_unschedulable", "sum", role=_SERVING) > 0,
         PAGE_IF_IMPORTANT_AND_DOWN, 600,
         "Replicas of a workload cannot be scheduled.",
-        "has replicas that no node can run ({{ $value }}): GPUs, CPU, memory or a volume are not available."),
+        "has replicas that no node can run ({{ $value }}): GPUs, CPU, memory or a volume are not available.",
+        _OF_CAUSE),
     Alert("DataRobotWorkloadImagePullFailing", "workload",
         _waits("ImagePullBackOff|ErrImagePull|InvalidImageName|ErrImageNeverPull|ImageInspectError"
         "|RegistryUnavailable"),
         PAGE_IF_IMPORTANT_AND_DOWN, 240,
         "A container image of a workload cannot be pulled.",
         "has containers whose image cannot be pulled ({{ $value }}): wrong name or tag, or no access to the "
-        "registry."),
+        "registry.", _OF_CAUSE),
     Alert("DataRobotContainerCannotStart", "workload",
         _waits("CreateContainerConfigError|CreateContainerError|RunContainerError"), PAGE_IF_IMPORTANT_AND_DOWN, 240,
         "A container of a workload cannot be started.",
         "has containers that cannot be created ({{ $value }}): a secret, a variable, a volume or the command is "
-        "wrong."),
+        "wrong.", _OF_CAUSE),
     Alert("DataRobotPodSnapshotMissing", "workload",
         _STARTING & (_IN_STATE > T("snapshot_seconds")) & (
         M("workload_fresh", part="pods").is_(1).unless(_LIVE >= 0)
         | (_LIVE.is_(0) & (NOW - M("proton_snapshot_timestamp_seconds", role="active") > T("snapshot_seconds")))),
-        TICKET, 300,
+        TICKET, 60,
         "The platform reports no pods for a workload that is starting.",
         "is starting, but the platform has not reported anything new about its pods for a long time: its monitor "
-        "may be stuck."),
+        "may be stuck.", _OF_CAUSE),
     Alert("DataRobotDraftExpiring", "workload",
         (M("workload_draft_expiry_timestamp_seconds") - NOW < T("draft_seconds")) & _RUNNING
         & M("workload_importance", importance="critical|high|moderate").is_(1), TICKET, 0,
@@ -245,33 +347,33 @@ ALERTS: tuple[Alert, ...] = (
     Alert("DataRobotWorkloadStuckStopping", "workload",
         _group("leaving") & (_IN_STATE > T("stopping_seconds")), TICKET, 60,
         "A workload does not finish stopping.",
-        "has been draining or stopping for longer than expected and still occupies its capacity."),
+        "has been draining or stopping for longer than expected and still occupies its capacity.", _OF_STATE),
     Alert("DataRobotReplacementFailed", "workload",
         NOW - M("workload_replacement_failed_timestamp_seconds") < T("replacement_failed_seconds"),
-        PAGE_IF_CRITICAL, 0,
+        TICKET, 0,
         "The replacement of a workload failed.",
         "was not replaced: the previous version still serves, although users may expect the new one."),
     Alert("DataRobotReplacementStuck", "workload",
         M("workload_replacement_active").is_(1)
-        & (NOW - M("workload_replacement_started_timestamp_seconds") > T("replacement_seconds")), TICKET, 60,
+        & (NOW - M("workload_replacement_deadline_timestamp_seconds") > 0), TICKET, 60,
         "The replacement of a workload does not finish.",
-        "has been in replacement for longer than expected; two versions occupy capacity."),
+        "has been in replacement for longer than expected; two versions occupy capacity.", _OF_STATE),
     # -- replicas and containers
     Alert("DataRobotContainerCrashLooping", "workload",
-        _waits("CrashLoopBackOff")
-        | ((NOW - M("container_last_terminated_timestamp_seconds") < T("crashed_seconds")) & _FEWER_READY),
-        PAGE_IF_IMPORTANT_AND_FEWER, 240,
+        _waits("CrashLoopBackOff") | (_CRASHED & (_RESTARTING_FOR < T("restarts_seconds")))
+        | (_CRASHED & _FEWER_READY), PAGE_IF_IMPORTANT_AND_DOWN_AT_TIMES, 240,
         "A container of a workload exits and restarts repeatedly.",
-        "has a container that exits soon after each start. Check its last exit code and its log."),
+        "has a container that exits soon after each start. Check its last exit code and its log.", _OF_CAUSE),
     Alert("DataRobotContainerOOMKilled", "workload",
         (M("container_last_terminated_reason", "sum", reason="OOMKilled") > 0)
         & (NOW - M("container_last_terminated_timestamp_seconds") < T("oom_seconds")), TICKET, 0,
         "A container of a workload ran out of memory.",
         "has containers that were recently killed because they ran out of memory ({{ $value }})."),
-    Alert("DataRobotWorkloadReplicasDegraded", "workload", _RUNNING & _FEWER_READY & (_READY > 0),
-        PAGE_IF_IMPORTANT_AND_HALVED, 600,
+    Alert("DataRobotWorkloadReplicasDegraded", "workload",
+        (_FEWER_READY & (_READY > 0)).unless(_STARTING | _OFF), PAGE_IF_IMPORTANT_AND_HALVED,
+        600,
         "A workload has fewer ready replicas than it should.",
-        "serves with fewer ready replicas than the minimum in its settings."),
+        "serves with fewer ready replicas than the minimum in its settings.", _OF_STATE, since=_DEGRADED_SINCE),
     Alert("DataRobotWorkloadSingleReplica", "workload", _RUNNING & _CRITICAL & _MOST.is_(1), NOTE, 3600,
         "A critical workload can run only one replica.",
         "is critical and limited to one replica: every crash and every eviction is an outage."),
@@ -280,55 +382,55 @@ ALERTS: tuple[Alert, ...] = (
         (M("workload_autoscaling_load_ratio") >= 1) & _LIVE.is_(_MOST) & (_MOST > _LEAST), TICKET, 900,
         "A workload is overloaded and already runs its maximum number of replicas.",
         "runs the maximum number of replicas of its autoscaler, and its load is {{ $value | humanize }} times the "
-        "target.",
-        keep=600),
+        "target.", _OF_USE),
     Alert("DataRobotWorkloadMemoryNearLimit", "workload",
         (M("workload_memory_usage_bytes", level="pod") / M("workload_replica_memory_bytes") > T("memory_ratio"))
         | (M("workload_memory_usage_bytes", level="workload") / (M("workload_replica_memory_bytes") * _LIVE)
         > T("memory_ratio")), TICKET, 900,
         "A workload uses nearly all of its memory.",
-        "uses {{ $value | humanizePercentage }} of the memory of its resource bundle.", keep=600),
+        "uses {{ $value | humanizePercentage }} of the memory of its resource bundle.", _OF_MEMORY),
     Alert("DataRobotBundleNotOffered", "workload", M("workload_bundle_offered", "min").is_(0), TICKET, 3600,
         "A workload uses a resource bundle that is not offered.",
-        "uses a resource bundle that is not in the catalogue: its next start may fail."),
+        "uses a resource bundle that is not in the catalogue: its next start may fail.", _OF_USE),
     Alert("DataRobotAccountWorkloadLimitNear", "account",
         M("account_workloads_active") / M("account_workloads_limit") > T("limit_ratio"), TICKET, 900,
         "An account is close to its limit of active workloads.",
         "uses at least {{ $value | humanizePercentage }} of its limit of active workloads. Workloads that are not "
-        "shared with the token's user are not counted."),
+        "shared with the token's user are not counted.", _OF_USE),
     Alert("DataRobotWorkloadReplicaLimitNear", "workload",
         (_MOST / M("workload_replicas_limit") > T("limit_ratio")) & (_MOST > _LEAST) & _LIVE.is_(_MOST), TICKET, 900,
         "A workload runs its maximum number of replicas, which is close to the most that the account allows.",
         "runs the maximum number of replicas of its autoscaler, which is {{ $value | humanizePercentage }} of the most "
-        "that its account allows a workload: it cannot grow.",
+        "that its account allows a workload: it cannot grow.", _OF_USE,
         opt_in=True),
     Alert("DataRobotFleetManyFailing", "account",
         (Count(_FAILING) >= T("fleet_workloads"))
-        & (Count(_FAILING) / M("account_workloads_active") >= T("fleet_ratio")), PAGE, 120,
+        & (Count(_FAILING) / M("account_workloads_active") >= T("fleet_ratio")), PAGE, 30,
         "Many workloads of an account are failing at the same time.",
-        "has {{ $value }} failing workloads. Look for a common cause before investigating each one."),
+        "has {{ $value }} failing workloads. Look for a common cause before investigating each one.", _OF_FLEET),
     # -- performance
     Alert("DataRobotErrorBudgetBurnFast", "workload",
-        (M("workload_window_requests", window="1h") >= T("requests"))
-        & (_burns("burn_fast", "5m", "1h") | _burns("burn_steady", "1h", "6h")), PAGE, 240,
+        (_burns("burn_fast", "5m", "1h", now="5m") | _burns("burn_steady", "30m", "6h", now="5m"))
+        .unless(_OFF).unless(_JUST_READY).unless(_DOWN), PAGE, 120,
         "A workload will use up its error budget within hours or days.",
         "responds to so many requests with server errors that its monthly error budget will be used up within hours "
-        "or days.", keep=300),
+        "or days.", _OF_BUDGET),
     Alert("DataRobotErrorBudgetBurnSlow", "workload",
-        (M("workload_window_requests", window="1d") >= T("requests"))
-        & (_burns("burn_slow", "6h", "1d") | _burns("burn_trickle", "6h", "3d")), TICKET, 3600,
+        (_burns("burn_slow", "2h", "1d", now="30m") | _burns("burn_trickle", "6h", "3d", now="30m")).unless(_OFF),
+        TICKET, 3600,
         "A workload has had too many server errors (5xx) over hours or days.",
-        "has responded to more requests with server errors than its objective allows, for hours or days."),
+        "has responded to more requests with server errors than its objective allows, for hours or days.",
+        _OF_BUDGET),
     Alert("DataRobotWorkloadLatencyHigh", "workload",
-        (M("workload_window_response_seconds", quantile="0.95", window="5m") > T("p95_response")) & _ENOUGH_REQUESTS,
-        TICKET, 600,
+        (M("workload_window_response_seconds", quantile="0.95", window="5m") > T("p95_response"))
+        & (_requests("5m") >= T("requests")), TICKET, 480,
         "A workload responds slowly.",
-        "takes {{ $value | humanizeDuration }} or more to respond to one request in twenty.", keep=300),
+        "takes {{ $value | humanizeDuration }} or more to respond to one request in twenty.", _OF_BUDGET),
     Alert("DataRobotWorkloadRefusesCallers", "workload",
-        (_share("client_error", "5m") > T("client_error_ratio")) & _ENOUGH_REQUESTS, TICKET, 900,
+        (_share("client_error", "5m") > T("client_error_ratio")) & (_requests("5m") >= T("requests")), TICKET, 900,
         "A workload rejects most requests with client errors (4xx).",
         "responded to {{ $value | humanizePercentage }} of its requests with 400 to 499: callers are throttled, not "
-        "authorized, or send invalid requests.", opt_in=True),
+        "authorized, or send invalid requests.", _OF_BUDGET, opt_in=True),
     Alert("DataRobotWorkloadTrafficStopped", "workload",
         _RUNNING & M("workload_window_requests", window="1h").is_(0)
         & (M("workload_window_requests", window="1d") >= T("daily_requests")), TICKET, 600,
@@ -343,7 +445,7 @@ ALERTS: tuple[Alert, ...] = (
         Raw("max by (account) (datarobot_exporter_api_up{$job}) == 0"), PAGE, 180,
         "The exporter cannot read the workload list from the DataRobot API.",
         "No sweep of account {{ $labels.account }} completes; datarobot_exporter_sweep_failures_total has the "
-        "reason."),
+        "reason.", _OF_API),
     Alert("DataRobotDataStale", "exporter",
         # If no sweep was ever complete, the time since the exporter began to sweep counts.
         Raw('time() - max by (account) (datarobot_exporter_sweep_last_success_timestamp_seconds{$job, lane="status"}\n'
@@ -351,13 +453,13 @@ ALERTS: tuple[Alert, ...] = (
         '> $stale_sweeps * max by (account) (datarobot_exporter_sweep_interval_seconds{$job, lane="status"})'),
         PAGE, 60,
         "The data of an account is stale.",
-        "The last complete sweep of account {{ $labels.account }} was {{ $value | humanizeDuration }} ago."),
+        "The last complete sweep of account {{ $labels.account }} was {{ $value | humanizeDuration }} ago.", _OF_DATA),
     Alert("DataRobotTokenRejected", "exporter",
         Raw("max by (account) (datarobot_exporter_api_up{$job}) == 0\nand on (account) sum by (account) "
         '(increase(datarobot_exporter_sweep_failures_total{$job, reason=~"auth|forbidden"}[$300s])) > 0'), PAGE, 120,
         "The API rejects the exporter's token.",
         "The API rejects the token of account {{ $labels.account }}: it was revoked, has expired, or lacks a "
-        "permission."),
+        "permission.", _OF_TOKEN),
     Alert("DataRobotApiRateLimited", "exporter",
         Raw('sum by (account) (rate(datarobot_exporter_api_requests_total{$job, code="429"}[$900s]))\n'
         "/ sum by (account) (rate(datarobot_exporter_api_requests_total{$job}[$900s])) > $throttled_ratio"),
@@ -372,14 +474,10 @@ ALERTS: tuple[Alert, ...] = (
         "The API returns data that the exporter does not understand.",
         "Responses for account {{ $labels.account }} contain items that could not be read and were left out, or "
         "unknown statuses."),
-    Alert("DataRobotExporterPartialSweep", "exporter",
-        Raw('max by (account) (datarobot_exporter_sweep_complete{$job, lane="status"}) == 0'), TICKET, 1800,
-        "Sweeps of an account have been incomplete for a long time.",
-        "Sweeps of account {{ $labels.account }} are incomplete; the data shown, if any, is from an earlier sweep."),
     Alert("DataRobotExporterDetailsStale", "exporter",
         Raw("sum by (account, part) (datarobot_exporter_detail_stale{$job}) > 0"), TICKET, 1800,
         "Details of workloads are stale and were withdrawn.",
-        "The part {{ $labels.part }} of {{ $value }} workloads of account {{ $labels.account }} is stale."),
+        "The part {{ $labels.part }} of {{ $value }} workloads of account {{ $labels.account }} is stale.", _OF_STATE),
     Alert("DataRobotExporterSeriesLimit", "exporter",
         Raw("max by (job) (datarobot_exporter_series_left_out_workloads{$job}) > 0"), TICKET, 900,
         "The exporter leaves out workloads.",

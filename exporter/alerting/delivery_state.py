@@ -56,8 +56,9 @@ def due(
     suppressed: Collection[str],
     subscription: Subscription,
     now: float,
+    severity_label: str = "severity",
 ) -> list[Notification]:
-    """The notifications that a receiver needs: of new incidents, of changed severities, and of resolved ones.
+    """The notifications that a receiver needs: of new incidents, of higher severities, and of resolved ones.
 
     `firing`: the incidents by key. `notified`: those the receiver was notified of. `suppressed`: keys of incidents that
     are muted or silenced and get no new notifications. An incident whose severity the receiver does not want any more
@@ -66,8 +67,7 @@ def due(
     new = [
         each
         for key, each in firing.items()
-        if subscription.wants(each)
-        and (key not in notified or notified[key].tried or notified[key].labels != each.labels)
+        if subscription.wants(each) and (key not in notified or _is_news(each, notified[key], severity_label))
         if key not in suppressed and not subscription.quiet(each, now)
     ]
     resolved = [
@@ -76,6 +76,14 @@ def due(
         if key not in firing or not subscription.wants(firing[key])
     ]
     return [*new, *resolved] if subscription.ends else new
+
+
+def _is_news(notification: Notification, before: Notified, severity_label: str) -> bool:
+    """Whether a receiver needs this after what it was notified of. That an incident became less severe is no news."""
+    changed = {name for name, value in notification.labels.items() if before.labels.get(name) != value}
+    old = before.labels.get(severity_label, "")
+    less_severe = old in SEVERITIES and SEVERITIES.index(old) < _rank(notification, severity_label)
+    return before.tried or bool(changed - {severity_label} if less_severe else changed)
 
 
 def trying(notified: Mapping[str, Notified], notifications: Iterable[Notification], now: float) -> dict[str, Notified]:

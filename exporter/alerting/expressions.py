@@ -340,11 +340,13 @@ NOW = Now()
 
 
 def duration(seconds: float) -> str:
-    """A duration in the format of Prometheus: ``90s``, ``5m``, ``1h``, ``250ms``."""
+    """A duration in the format of Prometheus: ``45s``, ``5m``, ``17m30s``, ``1h``, ``250ms``."""
     millis = round(seconds * 1000)
     for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)):
         if millis and not millis % size:
             return f"{millis // size}{unit}"
+        if unit == "m" and millis > 5 * size and not millis % 1000:
+            return f"{millis // size}m{millis % size // 1000}s"
     return f"{millis}ms" if millis else "0s"
 
 

@@ -27,25 +27,29 @@ _CAUSES = frozenset(
     "DataRobotWorkloadImagePullFailing DataRobotContainerCannotStart DataRobotContainerCrashLooping "
     "DataRobotWorkloadUnschedulable".split()
 )
+_CONSEQUENCES = frozenset(
+    {"DataRobotWorkloadErrored", "DataRobotWorkloadReplicasDegraded", "DataRobotWorkloadStuckStarting"}
+)
+_DOWN_ITSELF = frozenset({"DataRobotWorkloadNoReadyReplica"})
 _REQUESTS = ("DataRobotWorkloadNotServing", "DataRobotErrorBudgetBurnFast")
 _WORKLOAD, _ACCOUNT = ("account", "workload_id"), ("account",)
 MUTES: tuple[Mute, ...] = (
     Mute(frozenset(), frozenset(), _WORKLOAD, ("critical", "workload"), ("warning", frozenset({"workload"}))),
-    Mute(_CAUSES,
-        frozenset((*_DOWN, "DataRobotWorkloadReplicasDegraded", "DataRobotWorkloadStuckStarting", *_REQUESTS)),
-        _WORKLOAD, ("critical", "")),
-    Mute(_CAUSES, frozenset((*_DOWN, "DataRobotWorkloadReplicasDegraded", "DataRobotWorkloadStuckStarting")),
-        _WORKLOAD, target=("warning", frozenset())),
+    Mute(_CAUSES, _CONSEQUENCES | {*_REQUESTS}, _WORKLOAD, ("critical", "")),
+    Mute(_CAUSES, _CONSEQUENCES, _WORKLOAD, target=("warning", frozenset())),
+    Mute(_DOWN_ITSELF, _CAUSES | _CONSEQUENCES, _WORKLOAD, ("critical", "")),
+    Mute(_DOWN_ITSELF, _CAUSES | _CONSEQUENCES, _WORKLOAD, target=("warning", frozenset())),
     Mute(frozenset((*_DOWN, "DataRobotWorkloadInterrupted")), frozenset(_REQUESTS), _WORKLOAD, ("critical", "")),
+    Mute(frozenset({"DataRobotContainerOOMKilled"}), frozenset({"DataRobotWorkloadMemoryNearLimit"}), _WORKLOAD),
+    Mute(frozenset({"DataRobotPodSnapshotMissing"}), frozenset({"DataRobotWorkloadStuckStarting"}), _WORKLOAD,
+        target=("warning", frozenset())),
     Mute(frozenset(_REQUESTS[:1]), frozenset(_REQUESTS[1:]), _WORKLOAD),
     Mute(frozenset({"DataRobotFleetManyFailing"}),
         frozenset((*_DOWN, "DataRobotWorkloadInterrupted", "DataRobotWorkloadNotServing")) | _CAUSES, _ACCOUNT),
     Mute(frozenset({"DataRobotApiUnreachable", "DataRobotDataStale", "DataRobotTokenRejected"}), frozenset(), _ACCOUNT,
         ("", ""), ("warning", frozenset({"workload", "account"}))),
-    Mute(frozenset({"DataRobotTokenRejected"}),
-        frozenset({"DataRobotApiUnreachable", "DataRobotDataStale", "DataRobotExporterPartialSweep"}), _ACCOUNT),
-    Mute(frozenset({"DataRobotApiUnreachable"}),
-        frozenset({"DataRobotDataStale", "DataRobotExporterPartialSweep"}), _ACCOUNT),
+    Mute(frozenset({"DataRobotTokenRejected"}), frozenset({"DataRobotApiUnreachable", "DataRobotDataStale"}), _ACCOUNT),
+    Mute(frozenset({"DataRobotApiUnreachable"}), frozenset({"DataRobotDataStale"}), _ACCOUNT),
 )  # fmt: skip
 """The inhibitions of alerts/alertmanager.example.yml: causes mute their consequences, an alert storm is one page."""
 

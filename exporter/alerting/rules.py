@@ -12,7 +12,7 @@ from textwrap import indent
 from typing import NamedTuple
 
 from exporter.alerting.alerts import ALERTS, DEFAULTS, Alert
-from exporter.alerting.expressions import WORKLOAD, Condition, Writing, duration
+from exporter.alerting.expressions import NOW, WORKLOAD, Condition, Writing, duration
 
 LABELS = ("alertname", *WORKLOAD, "component", "job")
 """Labels that identify alerts, in addition to the severity label and those of the settings."""
@@ -64,10 +64,19 @@ _SUBJECT = {
 
 
 def in_force(options: Options) -> tuple[Alert, ...]:
-    """The alerts that are on with these options."""
+    """The alerts that are on with these options, each with the wait of the options in `wait` or in its condition."""
     return tuple(
-        alert for alert in ALERTS if alert.name not in options.off and (not alert.opt_in or alert.name in options.on)
+        _waiting(alert, options)
+        for alert in ALERTS
+        if alert.name not in options.off and (not alert.opt_in or alert.name in options.on)
     )
+
+
+def _waiting(alert: Alert, options: Options) -> Alert:
+    wait = options.waits.get(alert.name, alert.wait)
+    if alert.since is None:
+        return alert._replace(wait=wait)
+    return alert._replace(wait=0.0, condition=alert.condition & (NOW - alert.since >= wait / options.scale))
 
 
 def expression(alert: Alert, condition: Condition, options: Options) -> str:
@@ -120,11 +129,10 @@ def rules(options: Options = DEFAULT) -> dict[str, object]:
 
 def _rule(alert: Alert, severity: str, condition: Condition, options: Options) -> dict[str, object]:
     found: dict[str, object] = {"alert": alert.name, "expr": expression(alert, condition, options)}
-    wait = options.waits.get(alert.name, alert.wait)
-    if wait:
-        found["for"] = duration(wait / options.scale)
-    if alert.keep:
-        found["keep_firing_for"] = duration(alert.keep / options.scale)
+    if alert.wait:
+        found["for"] = duration(alert.wait / options.scale)
+    if keep := alert.keep_of(severity):
+        found["keep_firing_for"] = duration(keep / options.scale)
     found["labels"] = {options.severity_label: severity, "component": alert.component, **options.labels}
     found["annotations"] = annotation_templates(alert, options)
     return found

@@ -73,7 +73,6 @@ class AccountFleet(NamedTuple):
 
 SWEEP_ALERTS: Mapping[str, Callable[[SweepStatus, Options], bool]] = {
     "DataRobotApiUnreachable": lambda sweep, _: bool(sweep.failure),
-    "DataRobotExporterPartialSweep": lambda sweep, _: bool(sweep.failure),
     "DataRobotTokenRejected": lambda sweep, _: sweep.failure in ("auth", "forbidden"),
     "DataRobotDataStale": lambda sweep, options: sweep.age > options.thresholds["stale_sweeps"] * sweep.interval,
 }

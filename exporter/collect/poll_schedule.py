@@ -66,11 +66,11 @@ class PolledWorkload:
                 self.polled[part] = -math.inf
 
     def compare_errors(self, stats: RequestStats | None, now: float) -> None:
-        """Make the statistics due at once if the list hints at many errors."""
+        """Make the statistics and the pods due at once if the list hints at many errors."""
         self.errors, hint = error_hints.compared(self.errors, stats, now)
         if hint:
             self.hinted = True
-            self.hurry("stats_5m")
+            self.hurry("stats_5m", "pods")
 
     def forget(self, part: str) -> None:
         """Forget when a part was polled and read."""

@@ -350,7 +350,7 @@ CAUSES: tuple[Cause, ...] = (
         "Check what it logged before that. No immediate action is needed.", "DataRobotContainerCrashLooping"),
     Cause("errors_lately", lambda facts: bool({*facts.met, facts.recovering} & {
             "DataRobotErrorBudgetBurnFast", "DataRobotErrorBudgetBurnSlow"}),
-        "Over hours or days, more requests got a server error (5xx) than its objective allows, but not recently. Only "
+        "Over hours or days, more requests got a server error (5xx) than its objective allows, but few just now. Only "
         "its log shows whether it or a service that it calls failed.",
         "Check in its log what failed and when. It can wait until morning.",
         "DataRobotErrorBudgetBurnSlow"),
@@ -373,7 +373,11 @@ CAUSES: tuple[Cause, ...] = (
         "Check its warm-up setting. If it is short, cancel the replacement and start it again: the previous version "
         "serves meanwhile.",
         "DataRobotReplacementStuck"),
-    Cause("replacing", lambda facts: facts.rolling,
+    Cause("down", _alert("DataRobotWorkloadNoReadyReplica"),
+        "It should serve, but no replica is ready, and its pods show no reason.",
+        "Check its log and its events. If both are silent, stop it and start it again.",
+        "DataRobotWorkloadNoReadyReplica"),
+    Cause("replacing", lambda facts: facts.rolling and "DataRobotWorkloadUnreadable" not in facts.met,
         "It is being replaced, without a problem so far.",
         "Nothing to do: the previous version serves until the new one is ready.", "DataRobotReplacementStuck"),
     Cause("traffic_stopped", _alert("DataRobotWorkloadTrafficStopped"),

@@ -12,7 +12,7 @@ from exporter.api.models import Workload
 from exporter.api.pods import UNLISTED, Pods, container_name, stopped, terminated_reason
 from exporter.fleet import observations, replacements, transitions
 from exporter.fleet.episodes import EMPTY_TRACKER, Mark
-from exporter.fleet.ledger import ContainerCursor, Entry, Ledger, plus
+from exporter.fleet.ledger import SOME_RESTARTS, ContainerCursor, Entry, Ledger, plus
 
 MAX_EVENT_IDS = 200
 MISSING_POD_SECONDS = 600.0
@@ -41,6 +41,7 @@ def first_observed(
         "" if group == "indeterminate" else group,
         workload.proton_id or "",
         _artifact_status(workload),
+        starting=now if group == "starting" else None,
         failed=group == "failed" and models.folded(workload.status) != "terminated",
         counted_ids=() if replacements.replacement_active(workload) else ids,
         tracker=EMPTY_TRACKER if replaced else transitions.first_observed(workload, now, last, baseline=baseline),
@@ -78,6 +79,9 @@ def listed(
     elif group in ("off", "leaving"):
         begun = None
     failed = (ledger.failed or (group == "failed" and status != "terminated")) and group not in ("up", "off")
+    # A start goes on while its status changes to errored and back.
+    starting = ledger.starting if group in ("starting", "failed") else None
+    starting = now if group == "starting" and starting is None else starting
     artifact = _artifact_status(workload)
     promoted = ledger.artifact == "draft" and artifact == "locked"
     mark, expired = Mark(now, last), "draft_expired" in happened
@@ -94,6 +98,7 @@ def listed(
         group=group,
         artifact=artifact,
         begun=begun,
+        starting=starting,
         failed=failed,
         transitions=plus(ledger.transitions, *happened),
         resets=ledger.resets + promoted,
@@ -230,8 +235,9 @@ def with_pods(ledger: Ledger, read: Pods, now: float, ahead: float = 0.0) -> Led
             was = known.restarts if known is not None else 0 if new else (count or 0)
             ended = known.finished if known is not None else "" if new else finished
             restarts.setdefault(name, 0)
-            if count is not None:
-                restarts[name] += count - was if count >= was else count
+            more = 0 if count is None else count - was if count >= was else count
+            restarts[name] += more
+            restarted = (*(known.restarted if known is not None else ()), *([now] if more else []))
             reason = None if stopped(proton, container) else terminated_reason(container)
             if finished and finished != ended and reason is not None:
                 reasons = ends.setdefault(name, {})
@@ -240,7 +246,9 @@ def with_pods(ledger: Ledger, read: Pods, now: float, ahead: float = 0.0) -> Led
                     tracker = observations.with_crash(tracker, replica.name or "", container, now)
             if container.reason is not None or last is not None:
                 ends.setdefault(name, {}).setdefault("OOMKilled", 0)
-            pods[key] = ContainerCursor(was if count is None else count, finished or ended, None, proton.id)
+            pods[key] = ContainerCursor(
+                was if count is None else count, finished or ended, None, proton.id, restarted[-SOME_RESTARTS:]
+            )
     pods |= _not_listed({key: pod for key, pod in before.items() if key not in pods}, read, now)
     tracker = observations.with_pods(tracker, read, ledger.proton, now)
     missing = {*read.unread, *(proton for proton, snapshot in read.details.items() if snapshot is None)}

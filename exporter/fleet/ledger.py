@@ -23,6 +23,10 @@ REPLACEMENT_OUTCOMES = ("completed", "errored", "reverted", "cancelled", "unknow
 DURATION_BUCKETS = (30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0)
 
 
+SOME_RESTARTS, RESTARTING_SECONDS = 3, 300.0
+"""A container that was restarted so many times, over at least so long, restarts again and again."""
+
+
 class ReplacementCursor(Stored, frozen=True):
     """A replacement in progress, or one that has ended and has no outcome yet.
 
@@ -45,19 +49,23 @@ class ReplacementCursor(Stored, frozen=True):
 class ContainerCursor(Stored, frozen=True):
     """One container of one pod as last read; `missing`: since when it is no longer listed.
 
-    `proton`: the proton of the pod; empty if written by an older version.
+    `proton`: the proton of the pod; empty if written by an older version. `restarted`: when it was last observed
+    to have restarted, `SOME_RESTARTS` times at most.
     """
 
     restarts: int = 0
     finished: str = ""
     missing: float | None = None
     proton: str = ""
+    restarted: tuple[float, ...] = ()
 
 
 class ServingRecord(Stored, frozen=True):
     """Whether a workload serves, see `exporter.fleet.serving`.
 
-    `down`: since when it should serve and has no ready replica; `unknown`: since when its pods are unknown meanwhile.
+    `up`: since when it has had a ready replica, None if it had one when it was first observed, or has none; `none`:
+    whether no replica was ready when that was last known. `down`: since when it should serve and has no ready replica;
+    `unknown`: since when its pods are unknown meanwhile. `fewer`: since when fewer are ready than its minimum.
     `ready`: whether a replica was ready since the last deliberate stop or start. `protons`: those that had a ready
     replica. `stop`: time of the last event about a stop or start that is taken into account.
 
@@ -65,6 +73,9 @@ class ServingRecord(Stored, frozen=True):
     replacement. `others`: those of them that serve as well. `lasting`: those that run for too long to be draining.
     """
 
+    up: float | None = None
+    none: bool = False
+    fewer: float | None = None
     down: float | None = None
     unknown: float | None = None
     ready: bool = False
@@ -77,7 +88,8 @@ class ServingRecord(Stored, frozen=True):
 
 
 class Ledger(Stored, frozen=True):
-    """Totals and cursors of one workload. `since`: when the current status was first observed.
+    """Totals and cursors of one workload. `since`: when the current status was first observed; `starting`: when the
+    start began that is not over yet.
 
     `rollout`: the replacement in progress; `last_rollout`: the last one that ended. `rollout_failed`: end of the last
     failed one, None after a later success; `failed_pods`: what was reported about its pods; `rollout_order`: start of
@@ -93,6 +105,7 @@ class Ledger(Stored, frozen=True):
     proton: str = ""
     artifact: str = ""
     begun: float | None = None
+    starting: float | None = None
     failed: bool = False
     transitions: Mapping[str, int] = {}
     rollout: ReplacementCursor | None = None

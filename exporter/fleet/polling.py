@@ -183,7 +183,7 @@ def requests(
         prompt = part.prompt and urgent
         if prompt:
             every = min(every, policy.status_interval * factor)
-        if part.name == "stats_5m" and many:
+        if part.name in ("stats_5m", "pods") and many:
             prompt, every = True, min(every, policy.status_interval * (LASTING_FACTOR if lasting else 1))
         found.append(
             DetailRequest(state.workload.id, part.name, cost(part.name, state, policy, dropped), every, prompt, rank)

@@ -44,6 +44,12 @@ def pods_read(state: WorkloadState, now: float) -> WorkloadState:
     state = _stored(state, _beside(state, now))
     record, ready = state.ledger.serving, any_ready(state)
     record = _with(record, protons=_ready_protons(state))
+    if ready is not None:
+        record = _with(record, fewer=(record.fewer or now) if _fewer_ready(state) else None)
+    if ready is True:
+        record = _with(record, none=False, up=now if record.none else record.up)
+    elif ready is False or idle(state):
+        record = _with(record, none=True, up=None)
     if ready is True and _should_serve(state):
         stop = _last_stop(state.ledger)
         seen = stop if stop > record.stop and now >= stop + STOP_GRACE_SECONDS else record.stop
@@ -69,6 +75,17 @@ def any_ready(state: WorkloadState) -> bool | None:
     if None in snapshots or any(each.unknown for each in counted):
         return None
     return False if any(each.live for each in counted) or workload_state.min_replicas(state) else None
+
+
+def _fewer_ready(state: WorkloadState) -> bool:
+    """Whether fewer replicas are ready than the minimum; those with unknown readiness may be ready."""
+    least = workload_state.min_replicas(state)
+    pods, protons = state.details.pods, workload_state.serving_protons(state)
+    if not least or pods is None:
+        return False
+    snapshots = [pods.details.get(proton.id) for proton in protons]
+    counted = [overview(snapshot) for snapshot in snapshots if snapshot is not None]
+    return sum(each.ready + each.unknown for each in counted) < least
 
 
 def idle(state: WorkloadState) -> bool:
@@ -107,8 +124,8 @@ def _should_serve(state: WorkloadState) -> bool:
 
 
 def _expected(state: WorkloadState, record: ServingRecord) -> bool:
-    """Whether a replica should be ready by now: not during a start before which none was."""
-    return _should_serve(state) and (record.ready or workload_state.last_group(state) != "starting")
+    """Whether a replica should be ready by now: not during a start before which none was, nor if that start fails."""
+    return _should_serve(state) and (record.ready or workload_state.last_group(state) not in ("starting", "failed"))
 
 
 def _started(state: WorkloadState, before: Ledger) -> ServingRecord:
@@ -124,7 +141,8 @@ def _started(state: WorkloadState, before: Ledger) -> ServingRecord:
 
 def _reset(record: ServingRecord, stop: float) -> ServingRecord:
     """The record after a stop or a start: no replica was ready since then."""
-    return _with(record, down=None, unknown=None, ready=False, protons=(), stop=stop)
+    nothing = {"up": None, "fewer": None, "down": None, "unknown": None}
+    return _with(record, none=True, ready=False, protons=(), stop=stop, **nothing)
 
 
 def _beside(state: WorkloadState, now: float) -> ServingRecord:

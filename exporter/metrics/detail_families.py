@@ -14,7 +14,7 @@ from exporter.api.details import EventKind, OtelValue, base_value
 from exporter.api.models import Number
 from exporter.api.pods import Container, Replica, StatusDetails
 from exporter.fleet import active_replacement, workload_state
-from exporter.fleet.ledger import REPLACEMENT_OUTCOMES, TRANSITIONS
+from exporter.fleet.ledger import REPLACEMENT_OUTCOMES, RESTARTING_SECONDS, SOME_RESTARTS, TRANSITIONS
 from exporter.fleet.workload_state import Window
 from exporter.metrics.family import Family, Samples, View, closed, one, row
 
@@ -205,6 +205,14 @@ def _terminations(view: View) -> Samples:
         for name, reasons in sorted(view.state.ledger.terminations.items())
         for reason, count in sorted(reasons.items())
     )
+
+
+def _restarting_since(view: View) -> Samples:
+    protons = {proton.id for proton in workload_state.serving_protons(view.state)}
+    listed = [each for each in (view.state.ledger.pods or {}).values() if each.proton in protons and not each.missing]
+    times = [each.restarted for each in listed if len(each.restarted) == SOME_RESTARTS]
+    since = [first for first, *_, last in times if last - first >= RESTARTING_SECONDS]
+    return one(max(since, default=None))
 
 
 def _fresh(view: View) -> Samples:
@@ -600,6 +608,11 @@ DETAILED: tuple[Family, ...] = (
         lambda view: one(active_replacement.started(view.state)),
         source="replacement.createdAt, observed", absence="no replacement is in progress",
         reads=("ledger", "replacement", "workload")),
+    row("workload_restarting_since_timestamp_seconds", "Time of the third observed restart, counted back, of a "
+        "container of the serving version that restarts again and again, in seconds since the epoch; of several "
+        "containers the latest.", _restarting_since, source="containers[].restartCount, observed",
+        absence="no such container was restarted three times, or only within five minutes", profile="minimal",
+        reads=("ledger", "pods")),
     row("workload_replacement_deadline_timestamp_seconds", "Time by which the replacement in progress should be over, "
         "in seconds since the epoch: 30 min after its start, plus its warm-up, plus 5 min for both versions to exist.",
         lambda view: one(active_replacement.deadline(view.state)),

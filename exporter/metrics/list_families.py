@@ -177,6 +177,35 @@ LISTED: tuple[Family, ...] = (
         reads=("ledger",),
     ),
     row(
+        "workload_starting_since_timestamp_seconds",
+        "Time the start in progress was first observed, in seconds since the epoch. It goes on while the status "
+        "changes between starting ones and errored.",
+        lambda view: one(view.state.ledger.starting),
+        source="observed",
+        absence="no start is in progress",
+        profile="minimal",
+        reads=("ledger",),
+    ),
+    row(
+        "workload_ready_since_timestamp_seconds",
+        "Time since when the workload has had a ready replica, as observed, in seconds since the epoch.",
+        lambda view: one(view.state.ledger.serving.up),
+        source="statusDetails",
+        absence="no replica is ready, or one was when the workload was first observed",
+        profile="minimal",
+        reads=("ledger",),
+    ),
+    row(
+        "workload_degraded_since_timestamp_seconds",
+        "Time since when fewer replicas of the workload have been ready than its minimum, as observed, in seconds "
+        "since the epoch.",
+        lambda view: one(view.state.ledger.serving.fewer),
+        source="statusDetails, settings",
+        absence="enough replicas are ready, their number was never known, or the workload was stopped",
+        profile="minimal",
+        reads=("ledger",),
+    ),
+    row(
         "workload_down_since_timestamp_seconds",
         "Time since when a workload that should serve has had no ready replica, as observed, in seconds since the "
         "epoch. It does not depend on the status: pods prove it, also while the status is a starting one or unknown.",

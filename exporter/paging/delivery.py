@@ -156,7 +156,9 @@ class Delivery:
         evaluation, subscription, name = self._evaluation, self.receiver.subscription, self.receiver.name
         now, notified = self._clock.wall(), self._state.notified
         notified[name] = delivery_state.without_resolved(notified.get(name, {}), evaluation.firing, subscription)
-        due = delivery_state.due(evaluation.firing, notified[name], evaluation.suppressed, subscription, now)
+        due = delivery_state.due(
+            evaluation.firing, notified[name], evaluation.suppressed, subscription, now, self._severity_label
+        )
         if self.receiver.repeat_interval:
             keys = {each.key for each in due}
             due += [each for key, each in evaluation.firing.items() if key not in keys and self._repeats(each, now)]

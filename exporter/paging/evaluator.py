@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from exporter.alerting.alarms import Alarm, next_alarms
+from exporter.alerting.alarms import Alarm, next_alarms, only_kept
 from exporter.alerting.alerts import BY_NAME
 from exporter.alerting.delivery_state import by_incident
 from exporter.alerting.messages import About, notification
@@ -37,7 +37,7 @@ _CHANGES = {
 
 
 class Evaluation(NamedTuple):
-    """`firing`: incidents by key, each with its highest severity; `suppressed`: the keys of muted and silenced ones.
+    """`firing`: incidents by key, each with its highest severity; `suppressed`: keys of incidents to keep silent.
 
     `alerts`: every alarm that fires or ended recently. `changes`: change events, with what to route them by.
     """
@@ -76,9 +76,10 @@ class Evaluator:
         quiet = {key for key, each in incidents.items() if silenced(each, silences, now)}
         firing_alarms = [alarm for alarm in self._state.alarms.values() if alarm.firing]
         self._count(firing_alarms)
+        suppressed = muted(firing_alarms) | quiet | only_kept(firing_alarms, now)
         changes = tuple(self._changes(fleets, now))
         self._state.save()
-        return Evaluation(incidents, muted(firing_alarms) | quiet, (*firing, *ended), changes)
+        return Evaluation(incidents, suppressed, (*firing, *ended), changes)
 
     def _next(
         self, before: Mapping[str, Alarm], fleets: Sequence[AccountFleet], exporter: ExporterStatus, now: float
@@ -121,7 +122,7 @@ class Evaluator:
 
     def _recovering(self, alarm: Alarm, now: float) -> tuple[str, str]:
         """When the condition of an alarm was last met, and when it resolves."""
-        past, keep = now - alarm.held, BY_NAME[alarm.alert].keep / self._options.scale
+        past, keep = now - alarm.held, BY_NAME[alarm.alert].keep_of(alarm.severity) / self._options.scale
         return "Recovering", f"its condition was last met {past:.0f} s ago; it resolves {keep:.0f} s after that"
 
     def _shown(self, alarm: Alarm, evidence: Callable[[], tuple[tuple[str, str], ...]]) -> tuple[tuple[str, str], ...]:

@@ -153,20 +153,6 @@ EXPORTERS: dict[str, Runbook] = {
         "Until the exporter is upgraded.",
         "one unusual response does not mean that the API has changed",
     ),
-    "DataRobotExporterPartialSweep": Runbook(
-        "No sweep has been complete for half an hour. DataRobotApiUnreachable has the same condition with a shorter "
-        "wait time, so it fires first and mutes this alert.",
-        f"{_NO_DATA} States are older than they should be.",
-        MONITORING_IS_DOWN,
-        (SWEEPS, _CODES, EXPORTER_LOG),
-        (Symptom("The reason is `timeout`.", "The API is slow.", "Set a longer `timeout` of the account.", (RELOAD,)),
-         Symptom("The last pages of the list fail.", "The API is slow, or the fleet changes while it is listed.",
-                 "Set a longer `sweep.interval`.", (RELOAD,)),
-         Symptom("Another reason.", "As for an unreachable API.",
-                 "See [DataRobotApiUnreachable](DataRobotApiUnreachable.md#likely-causes).")),
-        "During maintenance of DataRobot.",
-        "an occasional sweep may fail",
-    ),
     "DataRobotExporterDetailsStale": Runbook(
         "Parts of the details of workloads (pods, statistics, …) are so old that they were withdrawn. Pods count as "
         "old while those of the serving version cannot be read, even if those of other versions can.",

@@ -240,14 +240,20 @@ def _thresholds(alert: Alert, runbook: Runbook) -> Iterator[str]:
     )
 
 
+def kept(alert: Alert) -> str:
+    """For how long an alert keeps firing after its condition was last met: ``18m``, ``18m (warning: 9m)``."""
+    first, *more = dict.fromkeys(duration(alert.keep_of(level.severity)) for level in alert.levels)
+    return f"{first} (warning: {more[0]})" if more else first
+
+
 def resolves(alert: Alert, runbook: Runbook) -> str:
     """How an alert resolves."""
     if runbook.ends:
         first = runbook.ends.format_map({limit.name: value(limit) for limit in LIMITS})
-    elif alert.keep:
+    elif any(alert.keep):
         first = (
-            f"{duration(alert.keep)} after its condition was last met, so that a problem that comes and goes is one "
-            "incident."
+            f"{kept(alert)} after its condition was last met, so that what fails again soon is the same incident. A "
+            "notification that it resolved therefore arrives that much later."
         )
     else:
         first = "At the first evaluation at which its condition is not met."

@@ -391,9 +391,9 @@ WORKLOADS: dict[str, Runbook] = {
                'dr_get "workloads/$WORKLOAD_ID/replacement/"'), PODS, EVENTS),
         (NODE, PULL, READINESS, CRASH,
          Symptom("`config` of the record has a long `warmupDurationMinutes`.",
-                 "It takes as long as configured.",
-                 "Nothing to do until then, or shorten the warm-up of the next replacement. (`keepOldVersionMinutes` "
-                 "has no effect: the old version is kept for some five minutes, whatever its value.)"),
+                 "The warm-up is part of the time that it may take, so something else takes longer.",
+                 "Shorten the warm-up of the next replacement. (`keepOldVersionMinutes` has no effect: the old version "
+                 "is kept for some five minutes, whatever its value.)"),
          Symptom("None of these; the new version does not become ready.", "The new version hangs.",
                  "Cancel the replacement, fix the artifact, and replace again.", (CANCEL, REPLACE))),
         "During replacements with a long warm-up.",

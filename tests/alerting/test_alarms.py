@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.alerting import messages, mutes, subjects
-from exporter.alerting.alarms import Alarm, Alarms, next_alarms
+from exporter.alerting.alarms import Alarm, Alarms, next_alarms, only_kept
 from exporter.alerting.alerts import ALERTS
 from exporter.alerting.delivery_state import (
     Notified,
@@ -67,9 +67,11 @@ def states(alarms_over_time: Sequence[Mapping[str, Alarm]]) -> str:
     )
 
 
-YES, NO, BLIND = subject(ERRORED), subject(), subject(recent=False, pods_recent=False)
+STOPPED = "DataRobotWorkloadStopped:warning"
+YES, NO, BLIND = subject(STOPPED), subject(), subject(recent=False, pods_recent=False)
 SLOW = "DataRobotWorkloadLatencyHigh:warning"
 CRASHES = "DataRobotContainerCrashLooping"
+SOME_CRASH = f"{CRASHES}:warning"
 
 
 @pytest.mark.parametrize(
@@ -85,10 +87,14 @@ CRASHES = "DataRobotContainerCrashLooping"
         ([BLIND], "-"),
         ([YES] * 6 + [None], "pppppFe"),
         ([YES] * 6 + [NO] * 16, "pppppF" + "e" * 15 + "-"),
-        ([subject("DataRobotWorkloadVanished:warning")], "F"),
-        ([subject(SLOW)] * 11 + [NO] * 6, "ppppppppppFFFFFee"),
+        ([subject("DataRobotContainerOOMKilled:warning")], "F"),
+        # What comes back while it is kept, six or seven minutes, is the same incident.
+        ([subject(SLOW)] * 9 + [NO] * 7, "ppppppppFFFFFFee"),
+        ([subject(SOME_CRASH)] * 5 + [NO] * 8, "ppppFFFFFFFee"),
+        ([subject(SOME_CRASH)] * 5 + ([NO] * 6 + [subject(SOME_CRASH)]) * 3, "pppp" + "F" * 22),
+        ([subject(SOME_CRASH)] * 4 + [NO], "pppp-"),
         ([subject(CRASHES)] * 5 + [subject(pods_recent=False)] * 3, "ppppFFFF"),
-        ([subject(CRASHES)] * 5 + [subject(recent=False)] * 2, "ppppFee"),
+        ([subject(CRASHES)] * 5 + [subject(recent=False)] * 2, "ppppFFF"),
         ([YES] * 6 + [subject(pods_recent=False)], "pppppFe"),
     ],
 )
@@ -105,20 +111,40 @@ def test_alarms_stay_as_they_are_until_data_is_requested_after_a_start(evaluatio
 
 
 def test_an_alarm_has_the_current_name_of_its_workload() -> None:
-    renamed = subject(ERRORED, workload="talk")
+    renamed = subject(STOPPED, workload="talk")
     (alarm,) = history(YES, renamed)[-1].values()
     assert (alarm.labels["workload"], alarm.since) == ("talk", 0.0)
 
 
 def test_the_wait_time_of_the_settings_is_used() -> None:
-    assert states(history(YES, YES, options=Options(waits={ERRORED: 60.0}))) == "pF"
+    assert states(history(YES, YES, options=Options(waits={STOPPED.split(":")[0]: 60.0}))) == "pF"
 
 
 def test_a_higher_severity_is_another_alarm_of_the_same_incident() -> None:
-    alarms = history(*[subject(f"{ERRORED}:warning")] * 6, *[YES] * 7)[-1]
+    alarms = history(*[subject(SOME_CRASH)] * 6, *[subject(CRASHES)] * 5)[-1]
     (warning, critical) = sorted(alarms.values(), key=lambda alarm: alarm.since)
-    assert (warning.severity, warning.ended, critical.severity, critical.fired) == ("warning", 360.0, "critical", 660.0)
-    assert warning.key == critical.key == "datarobot/acme/DataRobotWorkloadErrored/w1"
+    assert (warning.severity, warning.firing, critical.severity, critical.fired) == ("warning", True, "critical", 600.0)
+    assert warning.key == critical.key == "datarobot/acme/DataRobotContainerCrashLooping/w1"
+
+
+def test_a_higher_severity_does_not_wait_again_if_the_condition_has_the_time_since_when_it_is_met() -> None:
+    before, after = history(subject(f"{ERRORED}:warning"), subject(ERRORED))
+    assert [alarm.severity for alarm in before.values() if alarm.firing] == ["warning"]
+    assert {alarm.severity for alarm in after.values() if alarm.firing} == {"warning", "critical"}
+
+
+def test_an_incident_whose_condition_is_not_met_any_more_is_only_kept() -> None:
+    alarms = history(*[subject(SOME_CRASH)] * 5, NO)
+    assert [only_kept(each.values(), number * EVERY) for number, each in enumerate(alarms)][-2:] == [
+        frozenset(),
+        frozenset({"datarobot/acme/DataRobotContainerCrashLooping/w1"}),
+    ]
+
+
+def test_an_incident_is_not_only_kept_while_one_of_its_severities_is_met() -> None:
+    alarms = history(*[subject(CRASHES)] * 6, *[subject(SOME_CRASH)] * 6)[-1]
+    assert len([each for each in alarms.values() if each.firing]) == 2
+    assert only_kept(alarms.values(), 11 * EVERY) == frozenset()
 
 
 # -- subjects
@@ -152,9 +178,8 @@ def test_workloads_accounts_and_the_exporter_are_subjects() -> None:
     [
         (GOOD, set()),
         (SweepStatus("", 151.0, 30.0), {"DataRobotDataStale"}),
-        (SweepStatus("timeout", 10.0, 30.0), {"DataRobotApiUnreachable", "DataRobotExporterPartialSweep"}),
-        (SweepStatus("auth", 10.0, 30.0),
-         {"DataRobotApiUnreachable", "DataRobotExporterPartialSweep", "DataRobotTokenRejected"}),
+        (SweepStatus("timeout", 10.0, 30.0), {"DataRobotApiUnreachable"}),
+        (SweepStatus("auth", 10.0, 30.0), {"DataRobotApiUnreachable", "DataRobotTokenRejected"}),
     ],
 )  # fmt: skip
 def test_alerts_about_sweeps_are_about_the_account(sweep: SweepStatus, alerts: set[str]) -> None:
@@ -203,12 +228,12 @@ def test_an_alarm_about_sweeps_does_not_keep_its_state_without_recent_data() -> 
     failing = fleet(sweep=SweepStatus("timeout", 999.0, 30.0), recent=False)
     healthy = fleet(recent=False)
     known: Alarms = {}
-    for number, each in enumerate([failing] * 4 + [healthy]):
+    for number, each in enumerate([failing] * 4 + [healthy] * 11):
         known = next_alarms(
             known, subjects.subjects([each], ExporterStatus(), OPTIONS, number * EVERY), OPTIONS, number * EVERY
         )
     unreachable = next(alarm for alarm in known.values() if alarm.alert == "DataRobotApiUnreachable")
-    assert (unreachable.fired, unreachable.ended) == (180.0, 240.0)
+    assert (unreachable.fired, unreachable.held, unreachable.ended) == (180.0, 180.0, 780.0)
 
 
 CRASHING = container(ready=False, status="waiting", reason="CrashLoopBackOff")
@@ -239,11 +264,11 @@ def crash_loop_states(*unread: str, recovers: bool = False) -> str:
     [
         ([""] * 12, False, "ppppFFFFFFFF"),
         (["o"] * 12, False, "ppppFFFFFFFF"),
-        (["o"] * 12, True, "ppppFFFFeeee"),
-        # Keeps its state for ten minutes, as rules do, then ends: there is no more data.
-        ([""] * 6 + ["p"] * 14, False, "ppppFFFFFFFFFFFFeeee"),
+        (["o"] * 22, True, "pppp" + "F" * 16 + "ee"),
+        # Keeps its state for ten minutes, as rules do, and then for as long as each time: there is no more data.
+        ([""] * 6 + ["p"] * 24, False, "pppp" + "F" * 24 + "ee"),
         ([""] * 6 + ["po"] * 6 + [""] * 2, False, "ppppFFFFFFFFFF"),
-        ([""] * 6 + ["p"] * 6 + [""] * 2, True, "ppppFFFFFFFFee"),
+        ([""] * 6 + ["p"] * 6 + [""] * 14, True, "pppp" + "F" * 20 + "ee"),
         (["p"] * 12, False, "-" * 12),
     ],
     ids=[
@@ -286,7 +311,7 @@ def test_templates_are_filled_in_and_values_that_only_prometheus_has_are_left_ou
     options = Options(runbooks="https://runbooks.test/", dashboards="https://grafana.test", console="https://dr.test")
     full = messages.notification(alarm(workload="a b", workload_id="w/1"), options)
     assert full.annotations["description"] == (
-        "Workload a b (w/1) of account acme is errored or failed: it serves only in part or not at all."
+        "Workload a b (w/1) of account acme is errored or failed: it may serve only in part or not at all."
     )
     assert full.annotations["dashboard_url"].endswith("var-account=acme&var-workload=w%2F1")
     assert full.links[0] == ("Runbook", "https://runbooks.test/DataRobotWorkloadErrored.md")
@@ -396,7 +421,7 @@ TRIED = trying({}, [FIRING], 7.0)
         ([FIRING], {}, (KEY,), ALL, ""),
         ([FIRING], KNOWN, (KEY,), ALL, ""),
         ([], KNOWN, (KEY,), ALL, "resolved critical"),
-        ([SOFT], KNOWN, (), ALL, "firing warning"),
+        ([SOFT], KNOWN, (), ALL, ""),  # it became less severe: no news
         ([SOFT], KNOWN, (), CRITICAL, "resolved critical"),
         ([SOFT], {}, (), CRITICAL, ""),
         ([FIRING], {}, (), CRITICAL._replace(quiet=lambda _, __: True), ""),

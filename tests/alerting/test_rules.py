@@ -16,18 +16,27 @@ def written(options: Options = DEFAULT) -> dict[tuple[str, str], dict[str, Any]]
 
 
 ERRORED = ("DataRobotWorkloadErrored", "critical")
+CRASHES = "DataRobotContainerCrashLooping", "critical"
 
 
 def test_a_rule_has_its_wait_its_severity_and_what_a_person_reads() -> None:
-    rule = written()[ERRORED]
-    assert rule["for"] == "5m"
+    rule = written()[CRASHES]
+    assert rule["for"] == "4m"
+    assert rule["keep_firing_for"] == "13m"
     assert rule["labels"] == {"severity": "critical", "component": "workload"}
     assert rule["annotations"] == {
-        "summary": "A workload has failed.",
+        "summary": "A container of a workload exits and restarts repeatedly.",
         "description": "Workload {{ $labels.workload }} ({{ $labels.workload_id }}) of account {{ $labels.account }} "
-        "is errored or failed: it serves only in part or not at all.",
-        "runbook_url": "alerts/runbooks/DataRobotWorkloadErrored.md",
+        "has a container that exits soon after each start. Check its last exit code and its log.",
+        "runbook_url": "alerts/runbooks/DataRobotContainerCrashLooping.md",
     }
+
+
+def test_a_wait_is_part_of_the_condition_if_a_metric_reports_since_when_it_is_met() -> None:
+    rule = written(Options(waits={ERRORED[0]: 600}))[ERRORED]
+    assert "for" not in rule
+    assert "datarobot_workload_status_since_timestamp_seconds" in rule["expr"]
+    assert ">= 600" in rule["expr"]
 
 
 def test_a_note_of_the_settings_is_an_annotation_and_no_template() -> None:
@@ -80,7 +89,7 @@ def test_an_alert_may_have_the_labels_of_the_settings_beside_its_own() -> None:
 
 def test_a_scale_divides_every_duration() -> None:
     rule = written(Options(scale=60))["DataRobotWorkloadStuckStarting", "warning"]
-    assert rule["for"] == "1s"
+    assert rule["for"] == "2s"
     assert "> 15" in rule["expr"]
     assert "[10s]" in rule["expr"]
 
@@ -97,7 +106,7 @@ def test_an_alert_may_be_turned_off_or_on() -> None:
 
 def test_no_selector_is_no_matcher() -> None:
     assert "{}" in written(Options(selector=""))[ERRORED]["expr"]
-    assert "fresh{part=" in written(Options(selector=""))["DataRobotWorkloadNoReadyReplica", "critical"]["expr"]
+    assert "fresh{part=" in written(Options(selector=""))[CRASHES]["expr"]
 
 
 def test_groups_are_small_and_hold_each_alert_once_per_severity() -> None:

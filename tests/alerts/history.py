@@ -32,7 +32,7 @@ def families_read(rules: list[dict[str, Any]]) -> frozenset[str]:
 
 
 def _seconds(duration: str) -> float:
-    return int(duration[:-1]) * SIZES[duration[-1]]
+    return sum(int(number) * SIZES[unit] for number, unit in re.findall(r"(\d+)([smhd])", duration))
 
 
 def fired(prometheus: Prometheus, rule: Mapping[str, Any], start: float, end: float, step: float) -> Iterator[Fired]:

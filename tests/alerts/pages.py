@@ -12,6 +12,10 @@ NOW = Ago(0)
 ACTIVE = 'proton_id="p1",role="active"'
 W, P, C, A, X = (f"datarobot_{kind}_" for kind in ("workload", "proton", "container", "account", "exporter"))
 SINCE, FIRST = f"{W}status_since_timestamp_seconds", f"{W}first_observed_timestamp_seconds"
+DOWN, DEGRADED, READY_SINCE, START = (
+    f"{W}{name}_since_timestamp_seconds" for name in ("down", "degraded", "ready", "starting")
+)
+THIRD = f"{W}restarting_since_timestamp_seconds"
 READY, LIVE = f"{P}replicas_ready{{{ACTIVE}}}", f"{P}replicas_live{{{ACTIVE}}}"
 UNKNOWN, LEAST, MOST = f"{P}replicas_readiness_unknown{{{ACTIVE}}}", f"{W}replicas_min", f"{W}replicas_max"
 ENDED = f'{C}last_terminated_timestamp_seconds{{container="primary"}}'

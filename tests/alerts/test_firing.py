@@ -40,7 +40,7 @@ def test_every_alert_has_its_case() -> None:
     for case in CASES:
         row = ROWS[case.alert]
         assert case.wait == row.wait, case.alert
-        assert case.keep == row.keep, case.alert
+        assert case.keep == row.keep, case.alert  # both are (critical, warning)
         assert case.silent, case.alert
         shown = {case.severity, *(variant.severity for variant in case.also.values() if variant.severity)}
         assert shown == {level.severity for level in row.levels}, case.alert
@@ -53,11 +53,10 @@ def test_every_alert_has_its_case() -> None:
 
 
 TWINS = {
-    "at zero": {"DataRobotWorkloadErrored", "DataRobotWorkloadNoReadyReplica", "DataRobotWorkloadStuckStarting",
-        "DataRobotWorkloadReplicasDegraded"},
-    "stopped by a user": {"DataRobotWorkloadErrored", "DataRobotWorkloadNoReadyReplica", "DataRobotWorkloadInterrupted",
-        "DataRobotWorkloadStopped", "DataRobotWorkloadNotServing", "DataRobotWorkloadTrafficStopped",
-        "DataRobotDraftExpiring", "DataRobotFleetManyFailing"},
+    "at zero": {"DataRobotWorkloadErrored", "DataRobotWorkloadStuckStarting", "DataRobotWorkloadReplicasDegraded"},
+    "stopped by a user": {"DataRobotWorkloadErrored", "DataRobotWorkloadInterrupted", "DataRobotWorkloadStopped",
+        "DataRobotWorkloadNotServing", "DataRobotWorkloadTrafficStopped", "DataRobotDraftExpiring",
+        "DataRobotFleetManyFailing"},
     "a state from before the first observation": {"DataRobotWorkloadTerminated", "DataRobotWorkloadStopped"},
     "no limit": {"DataRobotAccountWorkloadLimitNear", "DataRobotWorkloadReplicaLimitNear"},
     "least is most": {"DataRobotAutoscalerSaturated", "DataRobotWorkloadReplicaLimitNear"},

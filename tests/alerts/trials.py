@@ -27,15 +27,18 @@ def written(options: Options = ALL) -> dict[str, list[Mapping[str, Any]]]:
     return made
 
 
-def firing(case: Case, at: float, variant: Also | None = None) -> Expected:
-    """The alert fires at `at` seconds after all ceased to be well, with these labels and these words, and no other."""
+def firing(case: Case, at: float, variant: Also | None = None, met: float | None = None) -> Expected:
+    """The alert fires at `at` seconds after all ceased to be well, with these labels and these words, and no other.
+
+    `met`: when its condition was last met, if it is only kept since then: its words are those of that moment.
+    """
     alert: Alert = ROWS[case.alert]
     says = variant.says if variant is not None and variant.says is not None else case.says
     severity = variant.severity if variant is not None and variant.severity is not None else case.severity
     labels = {**case.who, "severity": severity, "component": alert.component}
     annotations = {
         "summary": alert.summary,
-        "description": says(at) if callable(says) else says,
+        "description": says(at if met is None else met) if callable(says) else says,
         "runbook_url": f"alerts/runbooks/{alert.name}.md",
     }
     return Expected(BEGINS + at, ({"labels": labels, "annotations": annotations},))
@@ -93,32 +96,44 @@ def _begun(case: Case, more: Page = NOTHING) -> tuple[Phase, ...]:
     return Phase(0, well), Phase(BEGINS, {**well, **case.bad, **more})
 
 
+def _evaluated(at: float) -> float:
+    """The first evaluation from `at` on."""
+    return -(-at // STEP) * STEP
+
+
 def _variants(case: Case) -> Iterator[Trial]:
     """Each variant to fire: not before its wait, then at once, for as long as it lasts, and no longer."""
     for name, variant in {"fires": Also({}), **case.also}.items():
         well, bad = _begun(case, variant.page)
-        at = (case.after if variant.after is None else variant.after) + case.wait
+        at = (case.after if variant.after is None else variant.after) + _evaluated(case.wait)
         before = [silent(at - STEP)] if at else [silent(-STEP)]
         ends = case.ends if variant.ends is None else variant.ends
         if ends is None:
             over = at + 600
-            gone = over + max(case.keep, case.lingers) + 2 * STEP
+            keep = case.keep_of(variant)
+            gone = over + max(keep, case.lingers) + 2 * STEP
             still = [firing(case, over - STEP, variant)]
-            still += [firing(case, over + more - 2 * STEP, variant) for more in (case.keep, case.lingers) if more]
-            after = [] if case.keep or case.lingers else [silent(over)]
+            still += [firing(case, over + keep - 2 * STEP, variant, over - STEP)] if keep else []
+            still += [firing(case, over + case.lingers - 2 * STEP, variant)] if case.lingers else []
+            after = [] if keep or case.lingers else [silent(over)]
             expected = (*before, firing(case, at, variant), *still, *after, silent(gone))
             yield Trial(name, (well, bad, Phase(BEGINS + over, well.page)), expected)
         else:
+            ends += case.keep_of(variant)
             expectations = (firing(case, at, variant), firing(case, ends - STEP, variant), silent(ends))
             yield Trial(name, (well, bad), (*before, *expectations))
             early = Phase(BEGINS + at + 60, well.page)
-            yield Trial(f"{name}, and is over", (well, bad, early), (firing(case, at, variant), silent(at + 60)))
+            yield Trial(
+                f"{name}, and is over",
+                (well, bad, early),
+                (firing(case, at, variant), silent(at + 60 + case.keep_of(variant))),
+            )
 
 
 def _held(case: Case, severity: str, variant: Also) -> Iterator[Trial]:
     """Nothing that happens to the scrapes, or to the exporter, resolves it or restarts its wait time."""
-    at = case.after + case.wait
-    if case.wait > STEP and case.after + STEP + GAP < (case.ends or at + GAP + STEP):
+    at, keep = case.after + _evaluated(case.wait), case.keep_of(variant)
+    if case.wait > 2 * STEP and case.after + STEP + GAP < (case.ends or at + GAP + STEP):
         blind = BEGINS + case.after + STEP
         expectations = (silent(at - STEP), firing(case, at, variant))
         yield Trial(f"{severity} waits on through a gap", _resumed(case, variant, blind, GAP), expectations)
@@ -130,7 +145,7 @@ def _held(case: Case, severity: str, variant: Also) -> Iterator[Trial]:
     new = _resumed(case, variant, blind, 120, instance="b:1")
     yield Trial(f"{severity} fires on when the exporter is replaced", new, tuple(through))
     early = case.after + STEP if case.wait < HOLD - 4 * STEP else at + STEP
-    last = early + HOLD + case.keep
+    last = early + HOLD + keep
     phases = (*_begun(case, variant.page), Phase(BEGINS + early, {}, served=False))
     expectations = (firing(case, last - 3 * STEP, variant), silent(last + 2 * STEP))
     yield Trial(f"{severity} is not held for ever", phases, expectations)
@@ -144,11 +159,13 @@ def _without_pods(case: Case, severity: str, variant: Also, at: float) -> Iterat
     fresh = {f'{W}fresh{{part="pods"}}': 0.0, f'{W}fresh{{part="events"}}': 1.0}
     withdrawn = {name: value for name, value in _settled(bad).items() if not name.startswith(OF_PODS)}
     phases = (well, bad, Phase(BEGINS + at + STEP, {**withdrawn, **fresh}))
-    expectations = tuple(firing(case, at + passed, variant) for passed in (0, 2 * STEP, HOLD + case.keep - 2 * STEP))
+    expectations = tuple(
+        firing(case, at + passed, variant) for passed in (0, 2 * STEP, HOLD + case.keep_of(variant) - 2 * STEP)
+    )
     if not any(metric.name == f"{W}fresh" for metric in ROWS[case.alert].condition.metrics()):  # it is about that
         yield Trial(f"{severity} fires on while its pods are not reported", phases, expectations)
     new = {name.replace('"p1"', '"p3"'): value for name, value in well.page.items()}
-    expected = (expectations[0], silent(at + case.keep + 4 * STEP))
+    expected = (expectations[0], silent(at + case.keep_of(variant) + 4 * STEP))
     yield Trial(f"{severity} ends when another proton serves", (well, bad, Phase(BEGINS + at + STEP, new)), expected)
     if any("waiting_reason" in name or "unschedulable" in name for name in case.bad):
         starting = {**new, READY.replace('"p1"', '"p3"'): 0.0}

@@ -94,7 +94,7 @@ def state(
     return WorkloadState(
         "acme",
         Workload(**(workload | {"runtime": runtime()} | facts)),
-        Ledger(NOW - first, NOW - since, **(ledger or {})),
+        Ledger(NOW - first, NOW - since, **({"starting": NOW - since} | (ledger or {}))),
         Details(pods=reported, **({"windows": stats()} | (details or {}))),
         **(parts or {}),
     )
@@ -233,8 +233,9 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("crashed_lately", state(reported=pods(replica(container(ended=("Error", 1, ago(900)), restart_count=1)))), ()),
     ("errors_lately", state(details={"windows": {name: Window(
         NOW - 100, NOW, RequestMetrics(total_requests=50_000, server_errors=errors, user_errors=0))
-        for name, errors in (("5m", 0), ("6h", 2000), ("1d", 2000))}}), ()),
+        for name, errors in (("5m", 0), ("30m", 1000), ("2h", 2000), ("1d", 2000))}}), ()),
     ("draft_ends", state(reported=OLD, artifact=DRAFT), ()),
+    ("down", state("unknown", pods(), ledger={"serving": ServingRecord(down=NOW - HOUR)}), ()),
     ("bundle_gone", state(runtime=runtime(resource_bundles=("old",)), parts={"catalogue": frozenset({"new"})}), ()),
     ("replacement_stuck", state(replacement=msgspec.structs.replace(ROLLING, created_at=ago(2 * HOUR)), ledger={
         "rollout": ReplacementCursor(NOW - 2 * HOUR, ("r",))}), ()),
@@ -660,8 +661,8 @@ def test_requests_are_shown_if_they_are_known(windows: dict[str, Window], words:
         (state(runtime=runtime(resolved_bundle=BIG), details={"usage": USED}),
          "99% of the memory of its resource bundle is in use (2 GiB per replica)"),
         (state(details={"windows": {name: Window(NOW - 100, NOW, RequestMetrics(
-            total_requests=50_000, server_errors=2000, user_errors=0)) for name in ("5m", "6h", "1d")}}),
-         "server errors 4.00% over 6h, 4.00% over 1d; 0.50% allowed"),
+            total_requests=50_000, server_errors=2000, user_errors=0)) for name in ("5m", "30m", "2h", "1d")}}),
+         "server errors 4.00% over 30m, 4.00% over 2h, 4.00% over 1d; 0.50% allowed"),
         (state(artifact=DRAFT, reported=pods(replica(container()), running_since=ago(7.5 * HOUR))),
          "a draft, which the platform stops at 08:30 UTC, in 30 min"),
         (state(), None),

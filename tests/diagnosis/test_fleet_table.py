@@ -25,6 +25,7 @@ from exporter.diagnosis.fleet_table import (
     lasted,
 )
 from exporter.fleet.ledger import Tally
+from exporter.fleet.serving import pods_read
 from exporter.fleet.workload_state import GONE_REASONS, Account, Details, WorkloadState
 from exporter.metrics.account_families import AccountFacts, use
 from tests.make import container, pods, replica, sight
@@ -46,7 +47,8 @@ def state(status: str | None = "running", reported: Pods | None = None, **facts:
     parts = {name: facts.pop(name) for name in ("vanished", "gone_because", "account", "held") if name in facts}
     details["failed"] = facts.pop("failed", {})
     workload = Workload(**{"id": "w", "name": "name", "status": status, "proton_id": "p", "runtime": TWO, **facts})
-    return sight(workload, 9000.0, 1.0, details=Details(pods=reported, **details), **parts)
+    seen = sight(workload, 9000.0, 1.0, details=Details(pods=reported, **details), **parts)
+    return seen if reported is None else pods_read(seen, 9100.0)
 
 
 LOST = replica(container(), status="unknown", conditions=(PodCondition(type="Ready"),))

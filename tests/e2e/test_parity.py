@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from exporter.alerting.alerts import ALERTS, DEFAULTS, Alert
+from exporter.alerting.alerts import DEFAULTS, Alert
 from exporter.alerting.expressions import AccountContext, WorkloadContext
-from exporter.alerting.rules import DEFAULT, expression, levels
+from exporter.alerting.rules import DEFAULT, expression, in_force, levels
 from exporter.api.details import ComputeBundle, OtelValue, RequestMetrics
 from exporter.api.models import Artifact, Autoscaling, Bundle, Group, Replacement, Runtime, ScalingPolicy, Workload
 from exporter.api.pods import OverallStatus, Pods, Proton, StatusDetails
@@ -23,6 +23,7 @@ from exporter.fleet.workload_state import Account, Details, Window, WorkloadStat
 from exporter.metrics.account_families import ACCOUNTS, AccountFacts, use
 from exporter.metrics.exposition import Exposition, account_bodies
 from tests import counts
+from tests.alerts.trials import ALL
 from tests.e2e.backfill import Pages, filled
 from tests.e2e.servers import Prometheus
 from tests.make import container, replica
@@ -214,7 +215,7 @@ def prometheus(snapshots: list[Snapshot], tmp_path_factory: pytest.TempPathFacto
 
 ROWS = [
     (alert, severity, condition)
-    for alert in ALERTS
+    for alert in in_force(ALL)
     if alert.component != "exporter"
     for severity, condition in levels(alert)
 ]

@@ -164,10 +164,10 @@ LONG = {"stats_30m": 300, "stats_2h": 600, "stats_6h": 1800, "stats_1d": 3600, "
         (errors("1h", 0.0) | errors("2h", 0.006), STEADY | LONG),  # errors may return: until two hours are well
         (errors("1d", 0.006), STEADY),
         (errors("5m", 0.0, requests=0), STEADY),
-        (errors("5m", 0.05), STEADY | LONG | {"stats_5m": 30}),
+        (errors("5m", 0.05), STEADY | LONG | {"stats_5m": 30, "pods": 30}),
         (errors("5m", 1.0, requests=4), STEADY | LONG),  # too few errors
-        (errors("5m", 1.0) | errors("1h", 0.4), STEADY | LONG | {"stats_5m": 30}),
-        (errors("5m", 1.0) | errors("1h", 0.5), STEADY | LONG | {"stats_5m": 120}),
+        (errors("5m", 1.0) | errors("1h", 0.4), STEADY | LONG | {"stats_5m": 30, "pods": 30}),
+        (errors("5m", 1.0) | errors("1h", 0.5), STEADY | LONG | {"stats_5m": 120, "pods": 120}),
     ],
     ids=["within the budget", "over the budget", "errors that have ended", "errors of two hours", "errors of a day",
         "no requests", "many errors", "few requests", "an outage", "a lasting outage"],

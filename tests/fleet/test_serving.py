@@ -124,7 +124,7 @@ SERVES = (Listed(0, "running"), Read(10, "rr"))
         ),
         ([Listed(30, "stopped"), Listed(60, "launching"), Read(61, "r"), Read(90, "u")], [None, None, None, 90]),
         ([Listed(30, "stopped"), Listed(60, "launching"), Read(61, "u"), Listed(90, "errored"), Read(91, "u")],
-         [None, None, None, None, 91]),
+         [None, None, None, None, None]),
         ([Listed(30, "stopped"), Listed(60, "Hibernated"), Read(61, "u")], [None, None, None]),
         # -- stopped and started between two sweeps
         ([Listed(30, "launching", "p2"), Read(31, "u", "p2"), Read(60, "r", "p2"), Read(90, "u", "p2")],
@@ -171,7 +171,7 @@ def test_a_workload_that_served_is_down_since(moments: list[Moment], expected: l
         ([Listed(0, "launching"), Listed(30, "running"), Read(31, "u")], [None, None, 31]),
         ([Listed(0, "Quarantined"), Read(1, "ff")], [None, 1]),
         ([Listed(0, "unknown"), Read(1, None)], [None, None]),
-        ([Listed(0, "errored"), Read(1, "u"), Listed(30, "launching")], [None, 1, None]),
+        ([Listed(0, "errored"), Read(1, "u"), Listed(30, "launching")], [None, None, None]),
     ],
 )
 def test_during_a_first_start_no_replica_has_to_be_ready(moments: list[Moment], expected: list[float | None]) -> None:

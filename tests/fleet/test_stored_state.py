@@ -77,6 +77,7 @@ LEDGER = {
     "proton": "p1",
     "artifact": "draft",
     "begun": 1.5,
+    "starting": 1.25,
     "failed": True,
     "transitions": {"started": 1},
     "rollout": {
@@ -97,7 +98,7 @@ LEDGER = {
     "seen_events": ["e1"],
     "events": {"scaled": 1},
     "newest": {"scaled": 150.0},
-    "pods": {"pod-1/main": {"restarts": 3, "finished": "F", "missing": 6.0, "proton": "p1"}},
+    "pods": {"pod-1/main": {"restarts": 3, "finished": "F", "missing": 6.0, "proton": "p1", "restarted": [5.0]}},
     "unread": ["p9"],
     "restarts": {"main": 3},
     "terminations": {"main": {"Error": 1}},
@@ -108,6 +109,9 @@ LEDGER = {
     "gone": 8.0,
     "course": TRACKER,
     "serving": {
+        "up": 7.5,
+        "none": True,
+        "fewer": 7.75,
         "down": 9.0,
         "unknown": 9.5,
         "ready": True,

@@ -27,7 +27,7 @@ from exporter.api.models import (
 )
 from exporter.api.pods import OverallStatus, PodCondition, Pods, Proton, StatusDetails
 from exporter.fleet.episodes import Episode, EpisodeTracker, Mark
-from exporter.fleet.ledger import Ledger, ReplacementCursor, ServingRecord
+from exporter.fleet.ledger import ContainerCursor, Ledger, ReplacementCursor, ServingRecord
 from exporter.fleet.workload_state import Details, Window, WorkloadState
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.family import Family, one, row, view
@@ -116,7 +116,12 @@ def rich(n: int) -> WorkloadState:
         grants=(("g",), None)[n - 1],
         sharing_changes=n,
         tracker=EpisodeTracker(life=Episode("start", Mark(float(n)))),
-        serving=ServingRecord(down=float(n), others=(("p2",), ())[n - 1]),
+        starting=float(n),
+        pods={
+            f"pod-{proton}/main": ContainerCursor(3, proton=proton, restarted=(n + at, 200.0, 400.0))
+            for proton, at in (("p1", 0.0), ("p2", 10.0))
+        },
+        serving=ServingRecord(up=float(n), fewer=float(n), down=float(n), others=(("p2",), ())[n - 1]),
     )
     metrics = RequestMetrics(100 * n, 2 * n * n, 3 * n * n, 5 * n * n, 1.0 * n, 2.0 * n, 7.0 * n)
     details = Details(
