@@ -10,7 +10,7 @@ class Known(NamedTuple):
 
 KNOWN: dict[str, Known] = {
     "rollout_fails_and_events_cannot_be_read": Known(
-        "A ticket instead of a page: docs/alerts.md promised a page when the expectation was written, and a ticket since.",
+        "A ticket instead of a page: docs/alerts.md promised a page when the expectation was written.",
         (
             "unexpected: warning DataRobotReplacementFailed of pricing",
             "missing: critical of pricing",
@@ -109,7 +109,7 @@ KNOWN: dict[str, Known] = {
         ),
     ),
     "rollout_of_a_critical_service_fails": Known(
-        "A ticket instead of a page: docs/alerts.md promised a page when the expectation was written, and a ticket since.",
+        "A ticket instead of a page: docs/alerts.md promised a page when the expectation was written.",
         ("missing: critical of pricing",),
     ),
     "new_version_serves_only_errors": Known(
