@@ -20,14 +20,14 @@ HALF = Answer(200, b'{"totalCount": 3, "count": 3, "data": [{"id": "70aa00000')
 ALL = "."
 
 
-@story(60)
+@story(45)
 def statistics_are_forbidden(world: World) -> None:
     """The statistics of all workloads are refused with 403: the feature is off."""
     world.fault("/stats", 0, 60, FORBIDDEN)
     world.workload("pricing", importance="critical", pods=2, load=BUSY)
 
 
-@story(60)
+@story(45)
 def install_without_protons(world: World) -> None:
     """The install has no route for protons (404), so pods are not known; a critical workload becomes errored in minute
     20."""
@@ -44,7 +44,7 @@ def events_fail_for_an_hour(world: World) -> None:
     one.rollout(40)
 
 
-@story(75)
+@story(65)
 def rollout_fails_and_events_cannot_be_read(world: World) -> None:
     """A rollout of a critical service fails; the route for events gives 403 all the time, and the record is gone
     twenty seconds after the failure."""
@@ -72,20 +72,20 @@ def _nulls(item: dict[str, Any]) -> dict[str, Any]:
     return {key: value if key in kept else None for key, value in item.items()}
 
 
-@story(60)
+@story(50)
 def nearly_everything_is_null(world: World) -> None:
     """From minute 10 to 40 most fields of a healthy critical workload are null."""
     world.workload("pricing", importance="critical", pods=2, load=BUSY).patch(10, 40, _nulls)
 
 
-@story(60)
+@story(50)
 def words_and_fields_of_the_future(world: World) -> None:
     """A newer platform has an importance "urgent", a type "agent" and unknown fields; all workloads run."""
     one = world.workload("agent", importance="urgent", pods=2, load=BUSY, kind="agent")
     one.patch(0, 60, lambda item: item | {"placement": {"enclave": "finance"}, "useCaseId": None, "score": [1, 2]})
 
 
-@story(60)
+@story(55)
 def server_clock_is_five_minutes_ahead(world: World) -> None:
     """The clock of the platform is five minutes ahead; a rollout succeeds, a pod restarts once."""
     world.ahead = 300
@@ -94,7 +94,7 @@ def server_clock_is_five_minutes_ahead(world: World) -> None:
     one.pod(0, 40, Crashes(1, times=1))
 
 
-@story(60)
+@story(50)
 def outage_under_a_clock_five_minutes_behind(world: World) -> None:
     """The clock of the platform is five minutes behind; both pods of a critical service crash from minute 12 to 35."""
     world.ahead = -300
@@ -131,7 +131,7 @@ def list_stutters(world: World) -> None:
     world.workload("pricing", importance="critical", pods=2, load=BUSY)
 
 
-@story(50)
+@story(45)
 def token_is_refused(world: World) -> None:
     """The token of the exporter expires in minute 10: 401 everywhere."""
     world.fault(ALL, 10, 50, Answer(401, b'{"message": "Invalid API key"}'))
@@ -150,13 +150,13 @@ def throttled_for_an_hour(world: World) -> None:
     world.workload("pricing", importance="critical", pods=2, load=BUSY)
 
 
-@story(45)
+@story(30)
 def list_in_pages_whose_order_changes(world: World) -> None:
-    """There are 90 workloads in pages of 25, and the order changes slowly between the pages."""
-    for number in range(88):
+    """There are 50 workloads in pages of 14, and the order changes slowly between the pages."""
+    for number in range(48):
         importance = ("critical", "high", "moderate", "low")[number % 4]
         world.workload(f"model-{number:02}", importance=importance, pods=1, load=Load(rpm=2), age_days=10 + number)
-    world.list_page = 25
+    world.list_page = 14
     world.order = _turned
 
 
@@ -166,14 +166,14 @@ def _turned(listed: list[Workload], now: float) -> list[Workload]:
     return listed[turn:] + listed[:turn]
 
 
-@story(60)
+@story(45)
 def one_item_is_malformed(world: World) -> None:
     """One item of the list is text instead of an object from minute 10 to 15; all others are as ever."""
     world.extra_items = lambda now: ["oops"] if 600 <= now < 900 else []
     world.workload("pricing", importance="critical", pods=2, load=BUSY)
 
 
-@story(60)
+@story(50)
 def malformed_item_hides_nothing(world: World) -> None:
     """One item of the list has numbers for names and no id all the time; a critical workload crashes in minute 20."""
     world.extra_items = lambda _: [{"id": None, "name": 17, "status": ["x"], "createdAt": "yesterday"}]
@@ -189,7 +189,7 @@ def routes_without_a_slash_only(world: World) -> None:
     world.workload("pricing", importance="critical", pods=2, load=BUSY).all_pods(20, NotReady())
 
 
-@story(60)
+@story(45)
 def old_server_without_reasons(world: World) -> None:
     """An old server reports containers without reasons, exit codes and last states; a high importance service crashes
     from minute 10 on."""
@@ -205,7 +205,7 @@ def one_workload_cannot_be_read(world: World) -> None:
     world.fault(one.id, 10, 60, BROKEN)
 
 
-@story(60)
+@story(55)
 def status_becomes_unknown(world: World) -> None:
     """The platform loses sight of a critical workload: from minute 10 to 40 its status is unknown and its pods are not
     reported; before and after, it runs."""

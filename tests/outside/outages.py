@@ -25,7 +25,7 @@ def image_pruned_before_a_node_drain(world: World) -> None:
         claims.move_pod(index, 10, PullFails("registry.example.test/ml/claims-scorer:1: not found"))
 
 
-@story(50)
+@story(45)
 def registry_login_expired_for_one_pod(world: World) -> None:
     """One of three pods of a critical service is moved to another node in minute 10 and cannot pull its image; the
     other two keep serving without an error."""
@@ -33,14 +33,14 @@ def registry_login_expired_for_one_pod(world: World) -> None:
     pricing.move_pod(2, 10, PullFails("unexpected status code 401 Unauthorized"))
 
 
-@story(50)
+@story(45)
 def registry_away_for_three_minutes(world: World) -> None:
     """A pod of two is moved in minute 10; the registry does not respond for three minutes, then the pull succeeds."""
     ranker = world.workload("ranker", importance="critical", pods=2, load=BUSY)
     ranker.move_pod(0, 10, PullFails("dial tcp: i/o timeout", heals=180))
 
 
-@story(60)
+@story(50)
 def secret_deleted_under_the_only_pod(world: World) -> None:
     """Somebody deleted a secret weeks ago; in minute 12 the only pod of a high importance service is moved and cannot
     be created any more. The secret is restored in minute 40."""
@@ -56,7 +56,7 @@ def memory_leak_kills_both_pods_again_and_again(world: World) -> None:
     summaries.all_pods(10, Crashes(137, "OOMKilled", lives=100, ready_after=30))
 
 
-@story(60)
+@story(55)
 def one_large_request_kills_one_pod_once(world: World) -> None:
     """One of three pods is killed once for using too much memory, and is ready again after 40 seconds."""
     summaries = world.workload("summaries", importance="critical", pods=3, load=BUSY)
@@ -78,7 +78,7 @@ def crashes_every_four_minutes(world: World) -> None:
     vision.all_pods(10, Crashes(139, "Error", lives=240, ready_after=25))
 
 
-@story(60)
+@story(45)
 def crash_loop_is_over_after_three_exits(world: World) -> None:
     """The only pod of a critical service exits three times within a minute, because its database fails over; then it
     runs again."""
@@ -102,7 +102,7 @@ def liveness_probe_kills_under_load(world: World) -> None:
     search.all_pods(10, Crashes(137, "Error", lives=100, ready_after=60, times=9))
 
 
-@story(60)
+@story(50)
 def database_down_no_pod_is_ready(world: World) -> None:
     """The readiness probes of all three pods of a critical service fail for 25 minutes, because its database is down;
     no container restarts."""
@@ -126,7 +126,7 @@ def no_pod_ready_but_status_stays_running(world: World) -> None:
     orders.says(10, "running")
 
 
-@story(75)
+@story(65)
 def no_gpu_node_after_a_node_failure(world: World) -> None:
     """A GPU node dies in minute 10 with the only pod of a critical model; there is no other node with a free GPU for 40
     minutes."""
@@ -142,7 +142,7 @@ def new_node_takes_six_minutes(world: World) -> None:
     )
 
 
-@story(60)
+@story(45)
 def no_room_for_two_more_pods(world: World) -> None:
     """Somebody scales a moderate workload from two pods to four in minute 10; there is no room for the new ones."""
     batch = world.workload("batch-scorer", importance="moderate", pods=2, load=BUSY)
@@ -196,7 +196,7 @@ def broken_sidecar(world: World) -> None:
     quotes.all_pods(10, Crashes(2), "log-shipper")
 
 
-@story(60)
+@story(55)
 def status_flaps_over_healthy_pods(world: World) -> None:
     """The status of a high importance workload flaps between errored and running every 70 seconds for half an hour;
     its pods are ready all the time, and its callers get their responses."""
@@ -206,7 +206,7 @@ def status_flaps_over_healthy_pods(world: World) -> None:
     vision.says(40.5, None)
 
 
-@story(60)
+@story(45)
 def one_of_three_crashes(world: World) -> None:
     """One of three pods of a high importance service crashes again and again with exit code 1 from minute 10 on; the
     other two serve everything."""
@@ -214,7 +214,7 @@ def one_of_three_crashes(world: World) -> None:
     claims.pod(0, 10, Crashes(1))
 
 
-@story(60)
+@story(55)
 def two_of_three_crash(world: World) -> None:
     """Two of three pods of a critical service crash again and again from minute 10 on; the last one is overloaded and
     answers every tenth request with a 503. Fixed in minute 40."""
@@ -295,7 +295,7 @@ def image_name_with_a_typing_error(world: World) -> None:
     world.workload("newcomer", importance="moderate", pods=1, since=5, first=wrong)
 
 
-@story(60)
+@story(45)
 def built_for_another_processor(world: World) -> None:
     """A stopped service of critical importance is started in minute 5 with an image for another processor: exit code
     255 at each start."""
@@ -304,7 +304,7 @@ def built_for_another_processor(world: World) -> None:
     one.starts(5, Crashes(255, up=False, lives=1), ready_after=1e9)
 
 
-@story(60)
+@story(45)
 def pod_monitor_is_down(world: World) -> None:
     """The monitor of the platform is down when a workload of high importance is started in minute 5: it stays
     "scheduled", and there is no snapshot of its pods for the rest of the hour."""
@@ -334,7 +334,7 @@ def a_node_dies_and_everything_moves(world: World) -> None:
         one.move_pod(0, 11, Starts(5 + 10 * number, 40, 45))
 
 
-@story(50)
+@story(45)
 def gpu_image_takes_twenty_minutes(world: World) -> None:
     """A model with a large image is created in minute 5: it is pulled for twenty minutes, loads for five, and runs."""
     world.workload(
@@ -348,14 +348,14 @@ def gpu_image_takes_twenty_minutes(world: World) -> None:
     )
 
 
-@story(90)
+@story(60)
 def never_gets_ready_after_a_start(world: World) -> None:
     """A critical workload is created in minute 5; its container runs, but listens on another port than the one that is
     probed: it stays launching."""
     world.workload("wrong-port", importance="critical", pods=1, since=5, first=Starts(5, 30, 1e9))
 
 
-@story(60)
+@story(50)
 def an_outage_comes_back_after_ten_minutes(world: World) -> None:
     """All pods of a critical service crash from minute 10 to 22; it works for fifteen minutes, and crashes again."""
     one = world.workload("fraud-check", importance="critical", pods=2, load=Load(rpm=200))

@@ -11,7 +11,7 @@ from tests.outside.containers import Moment
 from tests.outside.harness import START, Answer
 from tests.outside.world import DAY, Event, Pod, Rollout, Version, Workload, identifier
 
-HOST = "https://dr.example.test"
+HERE = "https://here.test"  # replaced by the host that the request was sent to
 USER = identifier(-300 * DAY * 60, "user")
 TENANT = "0b7e0c1e-0000-4000-8000-000000000001"
 INGEST = 20.0
@@ -62,6 +62,11 @@ class World:
     # routing
 
     def respond(self, method: str, path: str, query: str, headers: Mapping[str, str]) -> Answer:
+        answer = self._respond(method, path, query, headers)
+        host = f"https://{headers.get('host', 'here.test')}"
+        return answer._replace(body=answer.body.replace(HERE.encode(), host.encode()))
+
+    def _respond(self, method: str, path: str, query: str, headers: Mapping[str, str]) -> Answer:
         now = self.clock() - START
         self.requests += 1
         assert method == "GET", f"{method} {path}"
@@ -254,7 +259,7 @@ def _page(path: str, items: Sequence[Any], wanted: dict[str, str], most: int) ->
     rest = "".join(f"&{key}={value}" for key, value in wanted.items() if key not in {"limit", "offset"})
 
     def url(at: int) -> str:
-        return f"{HOST}/api/v2/{path}/?limit={limit}&offset={at}{rest}"
+        return f"{HERE}/api/v2/{path}/?limit={limit}&offset={at}{rest}"
 
     return _json(
         {"totalCount": len(items), "count": len(data), "data": data,
@@ -330,7 +335,7 @@ def _workload(one: Workload, now: float, *, stats: bool) -> dict[str, Any]:
             "type": one.kind,
             "version": None if draft else version.number,
         },
-        "endpoint": f"{HOST}/api/v2/endpoints/workloads/{one.id}",
+        "endpoint": f"{HERE}/api/v2/endpoints/workloads/{one.id}",
         "replacement": _record(one, *active, now) if active else None,
         "requestStats": None,
         "lastResponse": answered,
@@ -411,7 +416,7 @@ def _proton(one: Workload, version: Version, now: float) -> dict[str, Any]:
     item = {
         "id": version.id, "name": f"{one.name}-v{version.number}", "status": version.word(now),
         "artifactId": version.artifact, "workloadId": one.id,
-        "endpoint": f"{HOST}/api/v2/endpoints/workloads/{one.id}?protonId={version.id}", "creator": None,
+        "endpoint": f"{HERE}/api/v2/endpoints/workloads/{one.id}?protonId={version.id}", "creator": None,
         "statusDetails": {"logTail": None}, "runtime": _runtime(one, now, resolved=False),
         "deployedImages": dict.fromkeys(one.containers, version.image),
         "createdAt": stamp(version.since), "updatedAt": stamp(version.since + 60),

@@ -6,7 +6,7 @@ from tests.outside.story import BUSY, story
 from tests.outside.world import Load
 
 
-@story(60)
+@story(45)
 def every_request_fails(world: World) -> None:
     """A service of high importance responds to every request with a 500 from minute 10 to 30, because a credential was
     rotated; its pods are ready."""
@@ -22,7 +22,7 @@ def eight_percent_fail(world: World) -> None:
     one.gets(10, failed=0.08)
 
 
-@story(60)
+@story(45)
 def two_minutes_of_errors(world: World) -> None:
     """For two minutes 60 % of the requests to a critical service fail, while its database fails over."""
     one = world.workload("checkout", importance="critical", pods=4, load=Load(rpm=200))
@@ -30,7 +30,7 @@ def two_minutes_of_errors(world: World) -> None:
     one.gets(17, failed=0.0005)
 
 
-@story(60)
+@story(45)
 def ninety_seconds_of_nothing_but_errors(world: World) -> None:
     """Every request of a busy critical service fails for 90 seconds."""
     one = world.workload("checkout", importance="critical", pods=4, load=Load(rpm=600))
@@ -60,8 +60,9 @@ def cold_starts_with_a_few_errors(world: World) -> None:
         "policies": policy,
     }
     one = world.workload("thumbnails", importance="high", pods=0, autoscaling=scaling)
-    one.gets(15, rpm=6)
+    one.gets(15, rpm=6, failed=1.0)
     one.add_pods(15, 1, Starts(2, 20, 40))
+    one.gets(16, failed=0.0005)
     one.gets(35, rpm=0)
 
 
@@ -79,7 +80,7 @@ def two_percent_fail_for_hours(world: World) -> None:
     one.gets(5, failed=0.02)
 
 
-@story(75)
+@story(60)
 def responses_take_fourteen_seconds(world: World) -> None:
     """The responses of a service of high importance slow down in minute 10: the 95th percentile is 14 seconds for 35
     minutes; there are no errors."""
@@ -88,19 +89,19 @@ def responses_take_fourteen_seconds(world: World) -> None:
     one.gets(45, ms=120, p95=300, slow=0.001)
 
 
-@story(60)
+@story(45)
 def callers_without_rights(world: World) -> None:
     """Seven of ten requests to a moderate workload are refused with 403 from minute 10 on: a caller lost its rights."""
     world.workload("reports", importance="moderate", pods=2, load=BUSY).gets(10, refused=0.7)
 
 
-@story(60)
+@story(45)
 def traffic_ends(world: World) -> None:
     """A busy moderate workload receives no request from minute 10 on: a campaign is over."""
     world.workload("campaign", importance="moderate", pods=2, load=BUSY).gets(10, rpm=0)
 
 
-@story(60)
+@story(45)
 def a_quiet_night_then_the_morning(world: World) -> None:
     """The traffic of a critical service grows thirtyfold within half an hour, with one error in a thousand."""
     one = world.workload("checkout", importance="critical", pods=3, load=Load(rpm=10, failed=0.001))
@@ -108,7 +109,7 @@ def a_quiet_night_then_the_morning(world: World) -> None:
         one.gets(minute, rpm=rpm)
 
 
-@story(60)
+@story(50)
 def outage_of_a_service_that_is_rarely_called(world: World) -> None:
     """Every request to a critical service fails from minute 10 to 35; it gets six requests a minute."""
     one = world.workload("tax", importance="critical", pods=1, load=Load(rpm=6))
@@ -116,13 +117,13 @@ def outage_of_a_service_that_is_rarely_called(world: World) -> None:
     one.gets(35, failed=0.0005)
 
 
-@story(60)
+@story(45)
 def low_importance_fails_most_requests(world: World) -> None:
     """A workload of low importance responds to 90 % of its requests with 5xx from minute 10 on."""
     world.workload("playground", importance="low", pods=1, load=Load(rpm=20)).gets(10, failed=0.9)
 
 
-@story(60)
+@story(45)
 def errors_while_the_pods_restart(world: World) -> None:
     """One of two pods of a critical service restarts once in minute 15, and a tenth of the requests of that minute
     fails."""
@@ -132,7 +133,7 @@ def errors_while_the_pods_restart(world: World) -> None:
     one.gets(16, failed=0.0005)
 
 
-@story(60)
+@story(45)
 def errors_of_a_stopped_workload_are_old(world: World) -> None:
     """A moderate workload that fails half of its requests is stopped in minute 12 by the person who sees it."""
     one = world.workload("checkout", importance="moderate", pods=2, load=BUSY)

@@ -17,6 +17,7 @@ T = TypeVar("T")
 DAY = 1440.0
 WORST = ("stopped", "running", "launching", "provisioning", "submitted", "errored")
 SAMPLE = 10.0
+COLD_START = 300
 
 
 def identifier(seconds: float, name: str) -> str:
@@ -456,9 +457,18 @@ class Workload:
         requests, failed = load.rpm * SAMPLE / 60 * wobble, load.failed
         if self.off.at(seconds) or not self.listed.at(seconds):
             requests = 0
-        elif requests and not any(each.ready_pods(seconds) for each in {version, self.active.at(seconds)}):
+        elif requests and not self._served(seconds):
             failed, requests = 1.0, requests if self.unserved_counted else 0
         return _counted(load, requests, failed), version.id
+
+    def _served(self, seconds: float) -> bool:
+        """Whether a pod takes the requests of this moment: the gateway of a scaled to zero workload waits for one."""
+        scaling = self.autoscaling.at(seconds)
+        patience = COLD_START if scaling is not None and not scaling["minReplicaCount"] else 0
+        moments = [seconds + later for later in range(0, patience + 1, 10)]
+        return any(
+            each.ready_pods(moment) for moment in moments for each in {self.serving.at(moment), self.active.at(moment)}
+        )
 
     def _total(self, seconds: float, proton: str) -> list[float]:
         """What one version served from the beginning of the play until this moment."""
