@@ -223,25 +223,11 @@ PAGE_IF_RUNNING_OR_IMPORTANT = (
     ),
     *TICKET,
 )
-PAGE_IF_IMPORTANT_AND_DOWN_AT_TIMES = (
-    Level(
-        "critical",
-        _IMPORTANT
-        & (
-            (T("degraded_ratio") > _READY / _LEAST)
-            | (_READY.is_(0) & (_LIVE > 0))
-            | (NOW - M("workload_ready_since_timestamp_seconds") < T("crashed_seconds"))
-        ),
-        f"{_IF_IMPORTANT}, and less than `degraded_ratio` of its replicas are ready, or none was for a while within "
-        "`crashed_seconds`",
-    ),
-    *TICKET,
-)
 PAGE_IF_IMPORTANT_AND_HALVED = (
     Level(
         "critical",
-        _IMPORTANT & (T("degraded_ratio") > _READY / _LEAST),
-        f"{_IF_IMPORTANT} and less than `degraded_ratio` of its replicas are ready",
+        _IMPORTANT & ((T("degraded_ratio") > _READY / _LEAST) | (_READY.is_(0) & (_LIVE > 0))),
+        f"{_IF_IMPORTANT} and less than `degraded_ratio` of its replicas are ready, or none",
     ),
     *TICKET,
 )
@@ -361,7 +347,7 @@ ALERTS: tuple[Alert, ...] = (
     # -- replicas and containers
     Alert("DataRobotContainerCrashLooping", "workload",
         _waits("CrashLoopBackOff") | (_CRASHED & (_RESTARTING_FOR < T("restarts_seconds")))
-        | (_CRASHED & _FEWER_READY), PAGE_IF_IMPORTANT_AND_DOWN_AT_TIMES, 240,
+        | (_CRASHED & _FEWER_READY), PAGE_IF_IMPORTANT_AND_HALVED, 240,
         "A container of a workload exits and restarts repeatedly.",
         "has a container that exits soon after each start. Check its last exit code and its log.", _OF_CAUSE),
     Alert("DataRobotContainerOOMKilled", "workload",

@@ -64,6 +64,11 @@ def _up(state: WorkloadState, _: Policy) -> bool:
     return workload_state.is_up(state)
 
 
+def _called(state: WorkloadState, policy: Policy) -> bool:
+    """Whether it may have callers: it is up, or it should be and has no ready replica."""
+    return _up(state, policy) or state.ledger.serving.down is not None
+
+
 def _over_budget(state: WorkloadState, policy: Policy) -> bool:
     """Whether a short window has more server errors than the error budget allows."""
     windows = workload_state.windows(state)
@@ -85,7 +90,7 @@ DETAIL_PARTS = (
     DetailPart("pods", 1, _always, prompt=True),
     DetailPart("events", 1, _always, prompt=True),
     DetailPart("replacement", 1, _rolling, prompt=True),
-    DetailPart("stats_5m", 1, _up, prompt=True),
+    DetailPart("stats_5m", 1, _called, prompt=True),
     DetailPart("usage", 1, _up),
     DetailPart("stats_30m", 1, _over_budget, extra="windows"),
     DetailPart("stats_1h", 2, _up),
