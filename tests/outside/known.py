@@ -40,20 +40,9 @@ KNOWN: dict[str, Known] = {
         "It ends later than expected: docs/alerts.md names a time, but did not when the expectation was written.",
         ("not resolved in time: DataRobotWorkloadNoReadyReplica of support-chat",),
     ),
-    "memory_leak_kills_both_pods_again_and_again": Known(
-        "A second page for one outage, under another name.",
-        ("repeated: critical DataRobotWorkloadNoReadyReplica of summaries",),
-    ),
     "crashes_every_four_minutes": Known(
         "A second page for one outage, under another name.",
         ("unexpected: critical DataRobotWorkloadNoReadyReplica of vision",),
-    ),
-    "liveness_probe_kills_under_load": Known(
-        "A second page for one outage, under another name. Both end later than expected.",
-        (
-            "repeated: critical DataRobotWorkloadNoReadyReplica of search",
-            "not resolved in time: DataRobotContainerCrashLooping of search",
-        ),
     ),
     "database_down_no_pod_is_ready": Known(
         "It ends later than expected: docs/alerts.md names a time, but did not when the expectation was written.",
@@ -97,16 +86,6 @@ KNOWN: dict[str, Known] = {
     "registry_down_during_a_node_renewal": Known(
         "It ends later than expected: docs/alerts.md names a time, but did not when the expectation was written.",
         ("not resolved in time: DataRobotFleetManyFailing of account",),
-    ),
-    "three_of_twenty_fail_in_an_hour": Known(
-        "Tickets only, although most requests fail, for which docs/alerts.md promises a page.",
-        (
-            "unexpected: warning DataRobotWorkloadNoReadyReplica of team-1",
-            "unexpected: warning DataRobotWorkloadNoReadyReplica of team-2",
-            "missing: critical of team-0",
-            "missing: critical of team-1",
-            "missing: critical of team-2",
-        ),
     ),
     "rollout_of_a_critical_service_fails": Known(
         "A ticket instead of a page: docs/alerts.md promised a page when the expectation was written.",
