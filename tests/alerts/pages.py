@@ -15,6 +15,7 @@ SINCE, FIRST = f"{W}status_since_timestamp_seconds", f"{W}first_observed_timesta
 DOWN, DEGRADED, READY_SINCE, START = (
     f"{W}{name}_since_timestamp_seconds" for name in ("down", "degraded", "ready", "starting")
 )
+SECOND = f'{P}replicas_ready{{proton_id="p9",role="serving"}}'
 THIRD = f"{W}restarting_since_timestamp_seconds"
 READY, LIVE = f"{P}replicas_ready{{{ACTIVE}}}", f"{P}replicas_live{{{ACTIVE}}}"
 UNKNOWN, LEAST, MOST = f"{P}replicas_readiness_unknown{{{ACTIVE}}}", f"{W}replicas_min", f"{W}replicas_max"
