@@ -36,14 +36,12 @@ _KEPT = "its pods are kept for ten minutes anyway"
 _MOST = "of two protons the one with more ready pods counts, so an old one has no effect"
 _READS_FRESH = "it reads itself whether pods are reported"
 EQUAL: dict[str, str] = {
-    "DataRobotPodSnapshotMissing warning: 0 is -0.01 at 560": "no count is below 0",
     "DataRobotPodSnapshotMissing warning: no part of what is fresh": _READS_FRESH,
     "DataRobotPodSnapshotMissing warning: part without pods of what is fresh": _READS_FRESH,
     "DataRobotAutoscalerSaturated warning: part without pods of what is fresh": _KEPT,
     "DataRobotWorkloadMemoryNearLimit warning: part without pods of what is fresh": _KEPT,
     "DataRobotWorkloadMemoryNearLimit warning: no part of what is fresh": "pod memory is not reported with pods",
     "DataRobotWorkloadReplicasDegraded critical: part without pods of what is fresh": _MOST,
-    "DataRobotWorkloadReplicasDegraded warning: part without pods of what is fresh": _MOST,
 }
 """Mutants that do the same as the rule, each with its reason: ``alert severity: what``."""
 

@@ -18,7 +18,7 @@ from exporter.api.details import ComputeBundle, OtelValue, RequestMetrics
 from exporter.api.models import Artifact, Autoscaling, Bundle, Group, Replacement, Runtime, ScalingPolicy, Workload
 from exporter.api.pods import OverallStatus, Pods, Proton, StatusDetails
 from exporter.api.pods import PodCondition as PodCondition
-from exporter.fleet.ledger import Ledger, ReplacementCursor, Tally
+from exporter.fleet.ledger import Ledger, ReplacementCursor, ServingRecord, Tally
 from exporter.fleet.workload_state import Account, Details, Window, WorkloadState
 from exporter.metrics.account_families import ACCOUNTS, AccountFacts, use
 from exporter.metrics.exposition import Exposition, account_bodies
@@ -92,7 +92,8 @@ WINDOWS = st.fixed_dictionaries(
             ),
             COUNTS, st.integers(0, 4), st.sampled_from([0.2, 10.0, 12.0]), st.just(length),
         )
-        for name, length in (("5m", 300.0), ("1h", 3600.0), ("6h", 21600.0), ("1d", 86400.0), ("3d", 259200.0))
+        for name, length in (("5m", 300.0), ("30m", 1800.0), ("1h", 3600.0), ("2h", 7200.0), ("6h", 21600.0),
+            ("1d", 86400.0), ("3d", 259200.0))
     },
 )  # fmt: skip
 SILENT = Window(NOW - 3600, NOW, RequestMetrics(total_requests=0))
@@ -128,14 +129,22 @@ WORKLOADS = st.builds(
     STATUS, IMPORTANCES, st.sampled_from(["draft", "locked"]),
     GROUPS, st.sampled_from(["service", "service", "nim"]), st.sampled_from([False, False, True]),
 )  # fmt: skip
+SERVING = st.builds(
+    lambda up, fewer, down: ServingRecord(
+        up=up and NOW - up, fewer=fewer and NOW - fewer, down=None if up or not down else NOW - down
+    ),
+    st.none() | AGES.filter(bool), st.none() | AGES.filter(bool), st.none() | AGES.filter(bool),
+)  # fmt: skip
 LEDGERS = st.builds(
-    lambda first, since, failed, rolling, stopped: Ledger(
+    lambda first, since, failed, rolling, stopped, serving: Ledger(
         NOW - first, NOW - min(since, first), rollout_failed=failed and NOW - failed,
         rollout=ReplacementCursor(NOW - rolling) if rolling else None,
         newest={"stopped": NOW - stopped} if stopped else {},
+        starting=NOW - since, serving=serving,
     ),
     st.sampled_from([601.0, 5000.0, 90000.0]), AGES, st.none() | AGES.filter(bool), st.none() | AGES.filter(bool),
     st.none() | AGES.filter(bool),
+    SERVING,
 )  # fmt: skip
 USAGE = st.none() | st.builds(
     lambda level, share: (OtelValue("memory.usage", "bytes", current_value=share * GIB, level=level),),
