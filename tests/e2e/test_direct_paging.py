@@ -124,7 +124,7 @@ def test_through_failures_and_kills_every_incident_opens_once_and_ends_once(tmp_
             {"name": "page", "kind": "pagerduty", "url": f"{pagerduty.url}/v2/enqueue", "routing_key": KEY},
             {"name": "team", "kind": "slack", "webhook_url": f"{slack.url}/services/x"},
         ]
-        receivers = [each | {"severities": ["critical"], "timeout": "500ms"} for each in who]
+        receivers = [each | {"severities": ["critical"], "timeout": "2s"} for each in who]
         paging = {"who": "direct", "receivers": receivers, "log_lines": 2}
         delivered = 'notifications_total{fate="delivered",receiver="team"}'
         with daemon(tmp_path, paging) as ours:
