@@ -147,7 +147,7 @@ class Exporter:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        command = (sys.executable, "-m", "exporter", "run", f"--config.file={self.file}", "--log.format=json")
+        command = (sys.executable, "-m", "tests.e2e.hasty", "run", f"--config.file={self.file}", "--log.format=json")
         serving = (f"--web.listen-address=127.0.0.1:{self.port}", f"--web.config.file={self.folder / 'web.yaml'}")
         with (self.folder / "exporter.log").open("wb") as log:
             self.process = subprocess.Popen((*command, *serving), stdout=log, stderr=log)

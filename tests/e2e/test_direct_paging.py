@@ -1,5 +1,7 @@
 """The daemon as a process that pages by itself: receivers that fail in every way, kill -9 at bad moments, Alertmanagers
 that die, and a Prometheus with the shipped rules beside it. Each incident opens once and ends once.
+
+Alerts are kept for seconds instead of minutes (`tests.e2e.hasty`).
 """
 
 import json
@@ -57,7 +59,7 @@ class Daemon:
 
     def start(self) -> None:
         """Start it, and wait until it is ready."""
-        command = (sys.executable, "-m", "exporter", "run", f"--config.file={self.file}")
+        command = (sys.executable, "-m", "tests.e2e.hasty", "run", f"--config.file={self.file}")
         address = f"--web.listen-address={self.url.removeprefix('http://')}"
         with (self.folder / "exporter.log").open("ab") as log:
             self.process = subprocess.Popen((*command, address), stdout=log, stderr=log)
@@ -122,7 +124,7 @@ def test_through_failures_and_kills_every_incident_opens_once_and_ends_once(tmp_
             {"name": "page", "kind": "pagerduty", "url": f"{pagerduty.url}/v2/enqueue", "routing_key": KEY},
             {"name": "team", "kind": "slack", "webhook_url": f"{slack.url}/services/x"},
         ]
-        receivers = [each | {"severities": ["critical"], "timeout": "500ms"} for each in who]
+        receivers = [each | {"severities": ["critical"], "timeout": "2s"} for each in who]
         paging = {"who": "direct", "receivers": receivers, "log_lines": 2}
         delivered = 'notifications_total{fate="delivered",receiver="team"}'
         with daemon(tmp_path, paging) as ours:
