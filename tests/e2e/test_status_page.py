@@ -57,7 +57,7 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @contextmanager
 def served(*fleet: Workload, reported: Pods | None = None) -> Iterator[str]:
     """The page of a fleet that does not change, on a server in a thread; `reported` are the pods of each."""
-    states = tuple(sight(workload, NOW - 60, account="eu", details=Details(pods=reported)) for workload in fleet)
+    states = tuple(sight(workload, NOW - 3600, account="eu", details=Details(pods=reported)) for workload in fleet)
     known = AccountFacts(Account("eu"), use(states), Tally())
     account = AccountStatus("eu", "https://dr.test", known, states, NOW - 5, "", 30.0, 900.0)
 

@@ -188,7 +188,7 @@ def test_each_attempt_has_its_status_and_number_and_is_an_error_if_it_failed(
     def does(stage: Stage) -> None:
         stage.simulator.odd = {odd}
 
-    ((root, *rest),) = traces(swept(simulated(1), does=does))
+    ((root, *rest),) = traces(swept(simulated(1), 0.001, does=does))  # one sweep: it lasts longer
     assert (root.attributes.get("error.type", ""), root.error) == (failure, bool(failure))
     found = []
     for span in rest:

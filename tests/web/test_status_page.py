@@ -13,6 +13,7 @@ from exporter.alerting.rules import DEFAULT, Options
 from exporter.api.models import Group, Runtime, Tag, Workload
 from exporter.api.pods import PodCondition, Pods
 from exporter.diagnosis.fleet_table import Choice, fleet_table
+from exporter.fleet import serving
 from exporter.fleet.ledger import Ledger, Tally
 from exporter.fleet.workload_state import Account, Details, WorkloadState
 from exporter.metrics.account_families import AccountFacts, use
@@ -26,12 +27,14 @@ EVIL = '<script>alert(1)</script>"onmouseover="alert(2)'
 
 
 def state(name: str = "name", reported: Pods | None = None, account: str = "eu", **facts: Any) -> WorkloadState:
+    """A running workload; `reported`: its pods, as first read ten minutes ago."""
     parts = {part: facts.pop(part) for part in ("vanished",) if part in facts}
     runtime = Runtime(container_groups=(Group(replica_count=2),))
     workload = Workload(
         **{"id": "w1", "name": name, "status": "running", "proton_id": "p", "runtime": runtime, **facts}
     )
-    return sight(workload, NOW - 3600, 1.0, account=account, details=Details(pods=reported), **parts)
+    made = sight(workload, NOW - 3600, 1.0, account=account, details=Details(pods=reported), **parts)
+    return made if reported is None else serving.pods_read(made, NOW - 600)
 
 
 def account(
