@@ -177,7 +177,7 @@ def with_events(ledger: Ledger, events: Sequence[Event], serving: str, now: floa
     Each id counts once. On the first read, events from before the first observation are the baseline.
     """
     known = frozenset(ledger.seen_events or ())
-    tracker = observations.with_events(ledger.tracker, events, known, now)
+    tracker = observations.with_events(ledger.tracker, events, known, now, ahead)
     ledger = ledger if tracker is ledger.tracker else msgspec.structs.replace(ledger, tracker=tracker)
     fresh = {event.id: event for event in events if event.id not in known}
     ordered = sorted(fresh.values(), key=lambda event: (models.timestamp(event.timestamp) or 0.0, event.id))

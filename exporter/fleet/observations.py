@@ -41,6 +41,8 @@ MAX_PODS, MAX_EVENTS, MAX_RUNS = 64, 64, 16
 MAX_FAILING_PODS = 8
 """Pods of a failed version that are remembered after its replacement ended."""
 MAX_TYPE_CHARS = 64
+MARGIN_SECONDS, OLD_SECONDS = 60.0, 3600.0
+"""How long before an episode the events that are kept begin; the latter if its start was not observed."""
 _with = msgspec.structs.replace
 
 
@@ -178,8 +180,13 @@ def with_crash(tracker: EpisodeTracker, pod: str, container: Container, now: flo
     return _with(tracker, over=(*tracker.over, about))
 
 
-def with_events(tracker: EpisodeTracker, events: Iterable[Event], known: frozenset[str], now: float) -> EpisodeTracker:
-    """The tracker after events were read, in any order; `known` are ids read before."""
+def with_events(
+    tracker: EpisodeTracker, events: Iterable[Event], known: frozenset[str], now: float, ahead: float = 0.0
+) -> EpisodeTracker:
+    """The tracker after events were read, in any order; `known` are ids read before.
+
+    Those of its episodes are kept. `ahead`: seconds that the API's clock is ahead.
+    """
     read = {event.id: _observed(event) for event in events}
     late = {i: each for i, each in read.items() if i not in known and _late(tracker, each.at)}
     if late:
@@ -189,9 +196,17 @@ def with_events(tracker: EpisodeTracker, events: Iterable[Event], known: frozens
         tracker = _with(tracker, last=newest)
     if not tracker.collecting:
         return tracker
-    kept = {**tracker.events, **read}
+    since = min(map(_since, (*tracker.episodes, *tracker.over))) + ahead
+    kept = {i: each for i, each in {**tracker.events, **read}.items() if each.at is None or each.at >= since}
     latest = sorted(kept, key=lambda i: (-(kept[i].at or 0.0), i))[:MAX_EVENTS]
     return _with(tracker, events={i: kept[i] for i in sorted(latest)}, events_read=now)
+
+
+def _since(episode: Episode) -> float:
+    """From when on an event may belong to an episode."""
+    if episode.opened.last is None:
+        return episode.opened.at - OLD_SECONDS
+    return min(episode.opened.last, episode.opened.reported or episode.opened.last) - MARGIN_SECONDS
 
 
 def _observed(event: Event) -> ObservedEvent:

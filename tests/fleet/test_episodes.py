@@ -433,6 +433,21 @@ def test_events_are_kept_in_any_order() -> None:
     )
 
 
+def test_events_from_long_before_the_open_episodes_are_dropped_at_each_read() -> None:
+    begun = swept(workload("stopped"), workload("submitted")).tracker
+    (episode,) = begun.episodes
+    assert episode.opened.last is not None
+    since = episode.opened.last - observations.MARGIN_SECONDS
+    events = [event("early", "Scaled", at(since - 1)), event("first", "Scaled", at(since)), event("none", "Scaled", "")]
+    for ahead, kept in ((0.0, {"first", "none"}), (-1.0, {"early", "first", "none"}), (1.0, {"none"})):
+        held = msgspec.structs.replace(begun, events={"early": ObservedEvent("Scaled", since - 1)})
+        found = observations.with_events(held, events, frozenset(), 230.0, ahead)
+        assert found.events.keys() == kept
+    unobserved = msgspec.structs.replace(episode, opened=msgspec.structs.replace(episode.opened, last=None))
+    found = observations.with_events(msgspec.structs.replace(begun, life=unobserved), events, frozenset(), 230.0)
+    assert found.events.keys() == {"early", "first", "none"}
+
+
 def test_an_event_is_kept_only_as_far_as_it_can_be_shown() -> None:
     long_event = Event("e", at(220), "t" * 9999, details=EventDetails(message="m" * 9999))
     begun = swept(workload("stopped"), workload("submitted")).tracker
