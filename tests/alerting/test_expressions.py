@@ -141,7 +141,17 @@ def test_no_condition_is_about_what_does_not_exist(name: str, where: dict[str, A
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0s"), (0.25, "250ms"), (90, "90s"), (60, "1m"), (5400, "90m"), (7200, "2h"), (86400, "1d"), (1.5, "1500ms")],
+    [
+        (0, "0s"),
+        (0.25, "250ms"),
+        (90, "90s"),
+        (750, "12m30s"),
+        (60, "1m"),
+        (5400, "90m"),
+        (7200, "2h"),
+        (86400, "1d"),
+        (1.5, "1500ms"),
+    ],
 )
 def test_a_duration_is_written_in_its_largest_whole_unit(seconds: float, text: str) -> None:
     assert written(seconds) == text

@@ -13,7 +13,7 @@ from exporter.api.models import Artifact, Group, Runtime, Tag, Workload
 from exporter.api.pods import PodCondition, Pods
 from exporter.diagnosis.account_evidence import account_evidence
 from exporter.diagnosis.diagnosis import diagnosis
-from exporter.diagnosis.fleet_causes import FLEET_CAUSES, failing
+from exporter.diagnosis.fleet_causes import FLEET_CAUSES, common, failing
 from exporter.failures import REASONS
 from exporter.fleet.ledger import Ledger, ServingRecord, Tally
 from exporter.fleet.workload_state import Account, Details, Window, WorkloadState
@@ -169,6 +169,7 @@ def test_what_failing_workloads_have_in_common(
         (one(1, "running", READY, errors=900), "running with server errors (5xx)", None),
         (one(1, "errored", UNREADY, down=NOW - 300), "errored", NOW - 600),
         (one(1, "interrupted", None), "interrupted", NOW - 600),
+        (one(1, "running", READY, errors=1), "running", NOW - 600),
     ],
 )
 def test_the_status_alone_does_not_say_what_fails(of: WorkloadState, kind: str, since: float | None) -> None:
@@ -216,3 +217,18 @@ def test_every_alert_about_an_account_has_evidence() -> None:
         if alert.component == "account" and not alert.opt_in:
             assert said(alert.name, fleet(*many(3, "errored", CRASHING), limit=3)), alert.name
     assert said("DataRobotExporterDetailsStale", fleet()) == {}
+
+
+def test_a_single_failing_workload_has_nothing_in_common_with_others() -> None:
+    of = one(1, "errored")
+    assert common([failing(diagnosis(of, NOW, DEFAULT), of)], []) == {}
+
+
+def test_a_time_that_is_not_known_is_not_stated() -> None:
+    lines = said(MANY, fleet(*[one(number, "running", READY, errors=900) for number in range(5)]))
+    assert "5 running with server errors (5xx)" in " ".join(lines.values())
+    assert "server errors (5xx) since" not in " ".join(lines.values())
+
+
+def test_without_a_limit_no_share_of_it_is_stated() -> None:
+    assert "Limits" not in said("DataRobotAccountWorkloadLimitNear", fleet(one(1)))

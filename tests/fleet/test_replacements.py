@@ -10,6 +10,7 @@ from exporter.api.models import Replacement
 from exporter.api.pods import Container, LastState, PodCondition, Pods, Proton, Replica, StatusDetails
 from exporter.fleet import counting
 from exporter.fleet.ledger import Ledger
+from exporter.fleet.replacements import candidate_pods
 from tests.fleet.parts import READ, after, event, goes_on, life, pods, rolling, workload
 
 
@@ -324,3 +325,7 @@ def test_a_replacement_between_two_sweeps_is_counted_by_the_proton_and_not_again
 
 def test_a_start_with_a_new_proton_is_not_a_replacement() -> None:
     assert life(workload(), workload("stopped"), workload("running", "p2")).rollout is None
+
+
+def test_without_a_replacement_nothing_was_reported_of_a_candidate() -> None:
+    assert candidate_pods(Ledger(0.0, 0.0)) == {}

@@ -6,13 +6,16 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
+from exporter.api.decoding import Reject
 from exporter.api.details import Event
 from exporter.api.models import Autoscaling, Group, Replacement, Runtime, Workload
 from exporter.api.pods import Pods, Proton, StatusDetails
 from exporter.fleet import workload_state
 from exporter.fleet.apply import received
 from exporter.fleet.ledger import Ledger
-from exporter.fleet.reconcile import Snapshot, Sweep, restored, step
+from exporter.fleet.reconcile import Snapshot, Sweep, lacking, restored, step
+from exporter.fleet.serving import pods_read
+from exporter.fleet.workload_state import WorkloadState
 from exporter.timestamps import rfc3339
 from tests.make import container, replica
 
@@ -290,3 +293,29 @@ def test_a_read_that_confirms_what_is_known_changes_nothing() -> None:
         known = after(known, moment)
     before = known.workloads["w"]
     assert after(known, Read(310, "rr")).workloads["w"] is before
+
+
+def test_before_its_pods_were_ever_read_a_workload_has_no_serving_record() -> None:
+    state = WorkloadState("acme", Workload("w", status="running"))
+    assert pods_read(state, 10.0) == state
+
+
+def test_a_change_of_the_offset_of_the_clock_is_kept_with_the_workload() -> None:
+    known = step(Snapshot("acme"), Sweep((Workload("w", status="running"),), ()), 0.0)
+    moved = step(known, Sweep((Workload("w", status="running"),), ()), 30.0, ahead=300.0)
+    assert moved.workloads["w"].ahead == 300.0
+
+
+@pytest.mark.parametrize(
+    ("listed", "expected"), [((Workload("w", status="running"),), ()), ((), ("w",))], ids=["listed", "not listed"]
+)
+def test_a_workload_that_a_readable_list_lacks_is_asked_for(
+    listed: tuple[Workload, ...], expected: tuple[str, ...]
+) -> None:
+    known = step(Snapshot("acme"), Sweep((Workload("w", status="running"),), ()), 0.0)
+    assert lacking(known, Sweep(listed, ())) == expected
+
+
+def test_a_workload_may_be_an_item_without_a_readable_id_and_is_not_asked_for() -> None:
+    known = step(Snapshot("acme"), Sweep((Workload("w", status="running"),), ()), 0.0)
+    assert lacking(known, Sweep((), (Reject("$", "type"),))) == ()
