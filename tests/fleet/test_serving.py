@@ -309,13 +309,13 @@ def test_a_change_of_the_offset_of_the_clock_is_kept_with_the_workload() -> None
 @pytest.mark.parametrize(
     ("listed", "expected"), [((Workload("w", status="running"),), ()), ((), ("w",))], ids=["listed", "not listed"]
 )
-def test_a_workload_that_a_readable_list_lacks_is_asked_for(
+def test_a_workload_that_a_readable_list_lacks_is_requested(
     listed: tuple[Workload, ...], expected: tuple[str, ...]
 ) -> None:
     known = step(Snapshot("acme"), Sweep((Workload("w", status="running"),), ()), 0.0)
     assert lacking(known, Sweep(listed, ())) == expected
 
 
-def test_a_workload_may_be_an_item_without_a_readable_id_and_is_not_asked_for() -> None:
+def test_a_workload_may_be_an_item_without_a_readable_id_and_is_not_requested() -> None:
     known = step(Snapshot("acme"), Sweep((Workload("w", status="running"),), ()), 0.0)
     assert lacking(known, Sweep((), (Reject("$", "type"),))) == ()
