@@ -82,8 +82,11 @@ def notified(story: Story, *, ahead: float = 0.0, odd: frozenset[str] = frozense
         return paged(simulator, play)
 
 
-def paged(simulator: Simulator, play: Callable[[Stage, Pager], Any]) -> tuple[Notified, ...]:
-    """All notifications of a play, to a receiver of what is critical and what is a warning."""
+def paged(simulator: Any, play: Callable[[Stage, Pager], Any]) -> tuple[Notified, ...]:
+    """All notifications of a play, to a receiver of what is critical and what is a warning.
+
+    `simulator`: the simulated API, or any other server that responds like it.
+    """
     sent: list[Notified] = []
 
     async def staged(stage: Stage) -> None:

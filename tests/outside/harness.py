@@ -4,28 +4,12 @@ The stories in this folder know the API and docs/alerts.md, and nothing of the e
 story is a server: it responds to each request as the API would at that moment.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from exporter.alerting.delivery_state import Subscription
-from exporter.alerting.notification import Notification
-from exporter.alerting.routing import Wants, chosen, quiet
-from exporter.alerting.rules import Options
-from exporter.alerting.subjects import ExporterStatus
-from exporter.clock import Clock
-from exporter.diagnosis.account_evidence import account_evidence
-from exporter.diagnosis.diagnosis import diagnosis
-from exporter.diagnosis.wording import evidence
-from exporter.paging.notify import Sent
 from exporter.paging.pager import Pager
-from exporter.paging.receiver import Receiver
-from exporter.state.store import Store
-from tests.stage import START, Stage, played
-
-OPTIONS = Options(console="https://dr.example.test")
-WANTS = Wants(frozenset({"critical", "warning"}))
+from tests.alerts.played import Notified, paged
+from tests.stage import START, Stage
 
 
 class Answer(NamedTuple):
@@ -66,39 +50,11 @@ class Seen(NamedTuple):
     text: str
 
 
-class _Here(ThreadPoolExecutor):
-    """Does at once what others do in threads: virtual time must not pass meanwhile."""
-
-    def submit(self, work: Callable[..., Any], /, *given: Any, **named: Any) -> Future[Any]:
-        done: Future[Any] = Future()
-        done.set_result(work(*given, **named))
-        return done
-
-
 def notifications(server: Server, minutes: float) -> list[Seen]:
     """What a receiver of all critical and warning notifications gets while the server is swept for so long."""
-    seen: list[Seen] = []
 
-    async def play(stage: Stage) -> None:
-        asyncio.get_running_loop().set_default_executor(_Here())
+    async def play(stage: Stage, pager: Pager) -> None:
         stage.ahead = server.ahead
-
-        async def send(sent: Sequence[Notification], _: float) -> list[Sent]:
-            seen.extend(_seen(stage.now, each) for each in sent)
-            return [Sent(each.key, "delivered") for each in sent]
-
-        subscription = Subscription(lambda each: chosen(WANTS, each), lambda each, now: quiet(WANTS, each, now))
-        pager = Pager(
-            store=Store(None),
-            report=stage.report,
-            options=OPTIONS,
-            receivers=[Receiver("on-call", send, subscription)],
-            evidence=lambda state, now, alert: evidence(diagnosis(state, now, OPTIONS, recovering=alert)),
-            account_evidence=lambda alert, fleet, now: account_evidence(alert, fleet, OPTIONS, now),
-            fleets=lambda: [stage.monitor.fleet],
-            exporter=ExporterStatus,
-            clock=Clock(lambda: stage.wall, lambda: stage.now),
-        )
 
         async def evaluate() -> None:
             await pager.evaluate()
@@ -106,14 +62,14 @@ def notifications(server: Server, minutes: float) -> list[Seen]:
 
         await stage.run(minutes * 60, evaluate)
 
-    played(play, server)  # type: ignore[arg-type]
-    return seen
+    return [_seen(each) for each in paged(server, play)]
 
 
-def _seen(now: float, each: Notification) -> Seen:
+def _seen(notified: Notified) -> Seen:
+    each = notified.notification
     lines = [each.annotations.get("summary", ""), each.annotations.get("description", "")]
     return Seen(
-        round(now / 60, 1),
+        round(notified.at / 60, 1),
         each.status,
         each.labels["severity"],
         each.labels["alertname"],
