@@ -77,7 +77,7 @@ class Alert(NamedTuple):
 
 
 LIMITS: tuple[Limit, ...] = (
-    Limit("starting_seconds", 900, "most starts take about five minutes; after fifteen in one state, a start is stuck"),
+    Limit("starting_seconds", 900, "most starts take about five minutes; after fifteen, a start is stuck"),
     Limit("starting_gpu_seconds", 2700, "GPU nodes are added on demand, and NIM images are large"),
     Limit("stopping_seconds", 1200, "an outgoing version drains for up to twelve minutes"),
     Limit("terminated_seconds", 3600, "terminated is final: after an hour it is no longer news"),
@@ -263,8 +263,7 @@ ALERTS: tuple[Alert, ...] = (
         _OF_DOWN, since=_DOWN_SINCE),
     Alert("DataRobotWorkloadInterrupted", "workload", _status("interrupted"), PAGE_IF_IMPORTANT, 180,
         "A workload was interrupted by the platform.",
-        "was interrupted: the platform evicted it. It stays down until it is started again.",
-        _OF_INTERRUPTION,
+        "was interrupted: the platform evicted it. It stays down until it is started again.", _OF_INTERRUPTION,
         since=_SINCE),
     Alert("DataRobotWorkloadStopped", "workload",
         (_status("stopped", "suspended") & _IMPORTANT & _CHANGE_OBSERVED & (_IN_STATE < T("stopped_seconds")))

@@ -93,7 +93,7 @@ WORKLOADS: dict[str, Runbook] = {
     "DataRobotWorkloadUnreadable": Runbook(
         "The workload's item in the workload list has values that the exporter cannot read: invalid text, numbers "
         "out of range, or values of another type. The last readable value is shown for 15 minutes; after that it is "
-        "unknown.",
+        "unknown. Or the platform reports no status, or one that the exporter does not know, and no pods.",
         "None is known. But the workload could fail without an alert: the data that alerts use is outdated or unknown.",
         "Only if step 1 reports that it does not serve, or nothing about it.",
         (Check("Which fields, and for which reason?",
@@ -138,7 +138,7 @@ WORKLOADS: dict[str, Runbook] = {
         "No replica of the serving version is ready although at least one should be, whatever status the platform "
         "reports. Workloads that are scaled to zero, stopped on purpose, or starting for the first time are excluded.",
         f"{_FAILS_DOWN} The platform may still report the workload as running.",
-        "Yes.",
+        "Yes if its severity is critical. A ticket can wait until working hours.",
         (Check("For how many seconds has no replica been ready?",
                query=f"time() - datarobot_workload_down_since_timestamp_seconds{{{WORKLOAD_LABEL}}}"),
          READY, REASONS, EXIT_CODES, PODS, OTHERS, LOG, CHANGES),
@@ -220,8 +220,8 @@ WORKLOADS: dict[str, Runbook] = {
         "By itself {vanished_seconds} after it disappeared, or as soon as it is listed again.",
     ),
     "DataRobotWorkloadNotServing": Runbook(
-        "Most of the requests of the last five minutes got a response with status 500 or above, while the workload is "
-        "reported as running.",
+        "Most of the requests of the last five minutes got a response with status 500 or above, although the workload "
+        "is neither stopped nor without a ready replica.",
         "An outage for everybody who calls the workload.",
         "Yes.",
         (TRAFFIC, CHANGES, READY, REASONS, LOG, ENDPOINT, OTHERS),
@@ -233,8 +233,8 @@ WORKLOADS: dict[str, Runbook] = {
         "a restart of a replica may fail a few requests",
     ),
     "DataRobotWorkloadStuckStarting": Runbook(
-        "The workload has been in one state of its start (submitted, provisioning, launching, …) for longer than any "
-        "start should take. Workloads with GPUs and NIMs are given more time.",
+        "The workload has been starting (submitted, provisioning, launching, …) for longer than any start should take, "
+        "even if its status changed meanwhile. Workloads with GPUs and NIMs are given more time.",
         "The version that is starting does not serve. If it replaces a running one, that one still does.",
         NOT_SERVING_IS_URGENT,
         (TIME_IN_STATE, READY, REASONS, PODS, EVENTS, LOG),
@@ -245,7 +245,7 @@ WORKLOADS: dict[str, Runbook] = {
                  "takes a long time, but only once per node."),
          PODS_NOT_REPORTED),
         "During first starts of large models that are known to take long.",
-        "the time since the last change of state is part of the condition",
+        "the time since the start began is part of the condition",
     ),
     "DataRobotWorkloadUnschedulable": Runbook(
         "Pods of the workload are pending because no node can run them.",
@@ -548,7 +548,8 @@ WORKLOADS: dict[str, Runbook] = {
     ),
     "DataRobotFleetManyFailing": Runbook(
         "At least five of the account's workloads, and at least as many as a fifth of its active ones, are errored, "
-        "failed, interrupted, or without a ready replica. A common cause is likely.",
+        "failed, interrupted, without a ready replica, or respond to most requests with server errors. A common cause "
+        "is likely.",
         "An outage of many services at the same time, for everybody who calls one of them.",
         "Yes. Find the common cause before you examine single workloads.",
         (Check("Which workloads, and with which status? One with a status such as `running` or `launching` is in the "

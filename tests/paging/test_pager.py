@@ -567,6 +567,20 @@ def test_an_incident_whose_condition_is_no_longer_met_is_not_notified_for_the_fi
     assert scene.phone.received == []
 
 
+def test_an_alertmanager_gets_the_evidence_that_a_condition_is_no_longer_met() -> None:
+    async def work(scene: Failing) -> None:
+        await scene.passes(600)
+        scene.errors = 0
+        await scene.passes(90)
+
+    scene = Failing(standing=True)
+    asyncio.run(work(scene))
+    last = [each for each in scene.phone.notifications if each.labels["alertname"] == "DataRobotWorkloadNotServing"][-1]
+    title, words = last.evidence[-1]
+    assert (last.status, title) == ("firing", "Recovering")
+    assert words.endswith("it resolves 660 s after that")
+
+
 def test_a_notification_without_evidence_is_sent_anyway(caplog: pytest.LogCaptureFixture) -> None:
     def broken(*_: object) -> tuple[tuple[str, str], ...]:
         raise ZeroDivisionError
