@@ -100,6 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"workload-exporter: {secrets.text(error.strerror or str(error))}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     except Exception:  # noqa: BLE001 — it ends the process in any case, but its text may contain a secret
         sys.stderr.write(secrets.text(traceback.format_exc()))
         return 1

@@ -7,11 +7,10 @@ neither keeps deleted workloads on the page nor stops the heartbeat.
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Callable
 from functools import partial
 
-from exporter import __version__
+from exporter import __version__, signals
 from exporter.alerting.subjects import ExporterStatus
 from exporter.clock import Clock
 from exporter.daemon import views
@@ -37,6 +36,8 @@ from exporter.web.server import Server
 from exporter.web.status_page import StatusPage
 from exporter.web.web_config import WebSecurity, read_web_config
 
+CLOSE_SECONDS = 3.0
+"""Seconds in which everything stops together; what does not is cancelled."""
 REFRESH_SECONDS = 5.0
 """Seconds between two publications if no sweep ends."""
 
@@ -124,7 +125,13 @@ class Daemon:
             serve=self.application.publish,
         )
         self._reloader = Reloader(
-            load=load, prepare=self.prepare, apply=self._apply, secrets=secrets, report=report, clock=clock
+            load=load,
+            prepare=self.prepare,
+            apply=self._apply,
+            publish=self._refresh_page,
+            secrets=secrets,
+            report=report,
+            clock=clock,
         )
 
     # -- settings
@@ -175,9 +182,7 @@ class Daemon:
 
     async def reload(self) -> list[str]:
         """Read the settings again, all or nothing; returns the problems, with which the old ones stay in force."""
-        problems = await self._reloader.reload()
-        await self._refresh_page()
-        return problems
+        return await self._reloader.reload()
 
     async def check(self) -> None:
         """Build everything the settings name, as a start and a reload do, and use none of it. Raises `BadSettings`."""
@@ -244,10 +249,31 @@ class Daemon:
         except BaseException:
             await new.aclose()
             raise
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, server.stop)
-        loop.add_signal_handler(signal.SIGHUP, lambda: self.tasks.start(self.reload()))
+        loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+        with signals.handled(
+            stop=lambda: loop.call_soon_threadsafe(stopped.set),
+            reload=lambda: loop.call_soon_threadsafe(self._reload_in_background),
+        ):
+            await self._start(new)
+            serving = asyncio.create_task(server.run_until_stopped())
+            timers = [
+                asyncio.create_task(self._refresh()),
+                asyncio.create_task(measure_lag(self.report, self.clock.steady)),
+            ]
+            await asyncio.wait({serving, asyncio.create_task(stopped.wait())}, return_when=asyncio.FIRST_COMPLETED)
+            log.info("stopping")
+            for timer in timers:
+                timer.cancel()
+            server.stop()
+            await self._stop(serving)
+            if not stopped.is_set():
+                serving.result()  # the server ended by itself: with an exception
+
+    def _reload_in_background(self) -> None:
+        self.tasks.start(self.reload())
+
+    async def _start(self, new: Prepared) -> None:
+        """Start everything but the web server."""
         async with self._reloader.lock:  # a reload requested by now waits until everything is started
             self._running = True
             self.traces.replace(new)
@@ -256,10 +282,6 @@ class Daemon:
             await self.paging.replace(new.settings, new.take_notifiers())
             await new.aclose()
         self.schedule.start()
-        timers = [
-            asyncio.create_task(self._refresh()),
-            asyncio.create_task(measure_lag(self.report, self.clock.steady)),
-        ]
         web = self.settings.web
         log.info(
             "serving",
@@ -267,19 +289,26 @@ class Daemon:
             metrics=", ".join(address + web.telemetry_path for address in web.listen_address),
             accounts=", ".join(account.name for account in self.settings.accounts),
         )
-        try:
-            await server.run_until_stopped()
-        finally:
-            log.info("stopping")
-            self._reloader.stopping = True
-            for timer in timers:
-                timer.cancel()
-            self.schedule.stop()
-            await self.accounts.aclose()
-            await self.paging.aclose()
-            await self.state.commit()
-            await self.traces.aclose()
-            self.store.close()
+
+    async def _stop(self, serving: asyncio.Task[None]) -> None:
+        """Stop everything at once, within `CLOSE_SECONDS` together, whatever hangs."""
+        self._reloader.stopping = True
+        self.schedule.stop()
+        closing = [
+            serving,
+            *map(asyncio.create_task, (self._close_accounts(), self.paging.aclose(), self.traces.aclose())),
+        ]
+        done, late = await asyncio.wait(closing, timeout=CLOSE_SECONDS)
+        for task in late:
+            task.cancel()
+        for task in done:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.error("stopping failed in part", exc_info=error)
+        await asyncio.to_thread(self.store.close)
+
+    async def _close_accounts(self) -> None:
+        await self.accounts.aclose()
+        await self.state.commit()
 
     def _server(self) -> Server:
         """The web server, not yet listening. Raises as `run`."""

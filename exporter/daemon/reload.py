@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from exporter.clock import Clock
 from exporter.daemon.prepared import Prepared
@@ -18,8 +18,8 @@ from exporter.telemetry.report import Report
 class Reloader:
     """`reload` reads settings with `load`, builds what they name with `prepare`, in a thread, and then calls `apply`.
 
-    `prepare` has no visible effect and may raise any exception; `apply` neither waits nor fails. `lock` is held during
-    a reload. Once `stopping` is set, reloads are refused.
+    `prepare` has no visible effect and may raise any exception; `apply` neither waits nor fails; `publish` then shows
+    the result. `lock` is held during a reload. Once `stopping` is set, reloads are refused.
     """
 
     def __init__(
@@ -28,23 +28,35 @@ class Reloader:
         load: Callable[[], Settings],
         prepare: Callable[[Prepared], None],
         apply: Callable[[Prepared], None],
+        publish: Callable[[], Awaitable[None]],
         secrets: Secrets,
         report: Report,
         clock: Clock,
     ) -> None:
-        self._load, self._prepare, self._apply = load, prepare, apply
+        self._load, self._prepare, self._apply, self._publish = load, prepare, apply, publish
         self._secrets, self._report, self._clock = secrets, report, clock
         self.lock = asyncio.Lock()
+        self._next: asyncio.Task[list[str]] | None = None
         self.stopping = False
         self.successful = True
         """Whether the last reload, or the start, succeeded."""
         self._note(True)
 
     async def reload(self) -> list[str]:
-        """Returns the problems. Without any the new settings are in force, else the old ones stay in force."""
+        """Returns the problems. Without any the new settings are in force, else the old ones stay in force.
+
+        Reloads are made one after another. All that are requested before the next one begins are one.
+        """
+        if self._next is None:
+            self._next = asyncio.create_task(self._in_turn())
+        return await asyncio.shield(self._next)
+
+    async def _in_turn(self) -> list[str]:
         async with self.lock:
+            self._next = None  # what is requested from now on may be about files that have changed again
             problems = await self._reload()
             self._note(not problems)
+        await self._publish()
         return problems
 
     async def _reload(self) -> list[str]:

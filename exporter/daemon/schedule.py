@@ -26,6 +26,7 @@ class SweepSchedule:
         self._sweep, self._report, self._clock = sweep, report, clock
         self._drift = self._clock.wall() - self._clock.steady()
         self._triggers: dict[str, IntervalTrigger] = {}
+        self._sweeps: set[asyncio.Task[object]] = set()
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._scheduler.add_listener(self._overran, EVENT_JOB_MAX_INSTANCES)
 
@@ -34,8 +35,10 @@ class SweepSchedule:
         self._scheduler.start()
 
     def stop(self) -> None:
-        """Start no more sweeps."""
+        """Start no more sweeps, and cancel those in progress."""
         self._scheduler.shutdown(wait=False)
+        for sweep in self._sweeps:
+            sweep.cancel()
 
     def add(self, account: str, trigger: IntervalTrigger) -> None:
         """Sweep an account now and then at the trigger's interval; replaces its previous schedule."""
@@ -78,5 +81,11 @@ class SweepSchedule:
         self._report.count("sweep_overruns", event.job_id, LANE)
 
     async def _run(self, account: str) -> None:
-        with contextlib.suppress(asyncio.CancelledError):  # only the end of the process cancels a sweep
-            await self._sweep(account)
+        sweep = asyncio.current_task()
+        assert sweep is not None
+        self._sweeps.add(sweep)
+        try:
+            with contextlib.suppress(asyncio.CancelledError):  # only the end of the process cancels a sweep
+                await self._sweep(account)
+        finally:
+            self._sweeps.discard(sweep)

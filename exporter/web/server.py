@@ -48,7 +48,7 @@ class Server(uvicorn.Server):
             proxy_headers=False,
             server_header=False,
             timeout_keep_alive=75,
-            timeout_graceful_shutdown=4,
+            timeout_graceful_shutdown=2,
         )
         config.load()
         super().__init__(config)
@@ -64,7 +64,7 @@ class Server(uvicorn.Server):
         yield
 
     def stop(self) -> None:
-        """End `run_until_stopped` after the responses in progress, within five seconds."""
+        """End `run_until_stopped` after the responses in progress, within two seconds."""
         self.should_exit = True
 
     async def run_until_stopped(self) -> None:
