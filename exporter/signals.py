@@ -23,11 +23,11 @@ class _Handlers:
     """What the handlers do at present. `stop` None: nothing has been started that needs to be stopped."""
 
     def __init__(self) -> None:
-        self.stop: Callable[[], None] | None = None
-        self.reload: Callable[[], None] | None = None
+        self.stop: Callable[[], object] | None = None
+        self.reload: Callable[[], object] | None = None
         self.reload_requested = self.ending = False
 
-    def stopping(self, number: int, _frame: FrameType | None) -> None:
+    def stopping(self, _number: int, _frame: FrameType | None) -> None:
         if self.ending:
             return
         if self.stop is None:
@@ -38,7 +38,7 @@ class _Handlers:
         deadline.start()
         self.stop()
 
-    def reloading(self, number: int, _frame: FrameType | None) -> None:
+    def reloading(self, _number: int, _frame: FrameType | None) -> None:
         if self.reload is None:
             self.reload_requested = True
         elif not self.ending:
@@ -50,7 +50,7 @@ _handlers = _Handlers()
 
 def _expire() -> None:
     words = b"workload-exporter: not stopped in time, the process ends now\n"
-    if select.select([], [2], [], 0)[1]:  # nobody may read the log
+    if select.select([], [2], [], 0)[1]:  # if it is full, writing would block
         os.write(2, words)
     os._exit(1)
 
@@ -73,7 +73,7 @@ def install(*, daemon: bool) -> None:
 
 
 @contextmanager
-def handled(*, stop: Callable[[], None], reload: Callable[[], None]) -> Iterator[None]:
+def handled(*, stop: Callable[[], object], reload: Callable[[], object]) -> Iterator[None]:
     """Call `stop` and `reload` for signals meanwhile; afterwards signals are ignored: the process is about to end.
 
     The process ends at the latest `STOP_SECONDS` after a signal to stop.

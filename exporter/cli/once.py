@@ -16,7 +16,7 @@ def run(context: Context) -> int:
 
     async def once() -> tuple[bytes, str]:
         daemon = Daemon(settings, context.reader())
-        daemon.log_to(settings)
+        daemon.log_to(settings, background=False)
         return await sweep_once(daemon)
 
     page, failures = asyncio.run(once())

@@ -192,10 +192,15 @@ class Daemon:
         finally:
             await new.aclose()
 
-    def log_to(self, settings: Settings) -> None:
-        """Log as the settings say, and count the lines."""
-        count, clean = (lambda level: self.report.count("log_messages", level)), self._secrets.text
-        set_up(settings.log.level, settings.log.format, count, clean=clean)
+    def log_to(self, settings: Settings, *, background: bool = True) -> None:
+        """Log as the settings say, and count the lines. `background`: lines that are not read in time are dropped."""
+        set_up(
+            settings.log.level,
+            settings.log.format,
+            lambda level: self.report.count("log_messages", level),
+            clean=self._secrets.text,
+            dropped=(lambda: self.report.count("log_lines_dropped")) if background else None,
+        )
 
     # -- work
 

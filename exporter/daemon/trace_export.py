@@ -76,8 +76,13 @@ class TraceExport:
 
     async def aclose(self) -> None:
         """Send what can be sent quickly, and stop."""
+        await asyncio.gather(self._close_self_traces(), self._close_sender())
+
+    async def _close_self_traces(self) -> None:
         if self.self_traces is not None:
             await asyncio.to_thread(self.self_traces.close, LAST_SPANS_SECONDS)
+
+    async def _close_sender(self) -> None:
         async with self._replacing:
             if self.sender is not None:
                 await self.sender.close()

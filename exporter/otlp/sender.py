@@ -6,7 +6,6 @@ Only these are lost: spans and traces that the collector rejects, and traces bey
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -34,7 +33,7 @@ PROBE_SECONDS = 300.0
 """Time without a request after which an empty one checks that the collector is available."""
 TRIM_SECONDS, FORGET_SECONDS = 60.0, 3600.0
 """Between two checks of the limits, and between two removals of old ids."""
-CLOSE_SECONDS = 3.0
+CLOSE_SECONDS = 2.0
 """For a last attempt at shutdown."""
 DROPPED = ("rejected", "poison", "age", "cap", "unencodable")
 FAILURES = (*REASONS, "state")
@@ -86,14 +85,17 @@ class Sender:
         """
         if self._running is None:
             return
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(budget):
                 if self._backing_off:
                     self._paused_until = self._clock.steady()
                 while await self.turn(proving=False) == 0:
                     pass
-        self._transport.close()
-        self._running.cancel()
+        except TimeoutError:
+            pass
+        finally:
+            self._transport.close()  # in any case: its thread would keep the process alive
+            self._running.cancel()
         self._running = None
         for gauge in ("trace_outbox_traces", "trace_outbox_bytes", "trace_outbox_oldest_seconds"):
             self._report.set(gauge, 0)

@@ -12,12 +12,14 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from io import StringIO
 from typing import Any, TextIO
 
 from structlog.processors import JSONRenderer
 from structlog.stdlib import ProcessorFormatter
 from structlog.types import EventDict, Processor
 
+from exporter.telemetry.log_writer import BackgroundHandler
 from exporter.timestamps import rfc3339
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
@@ -109,15 +111,20 @@ def set_up(
     count: Callable[[str], None] | None = None,
     stream: TextIO | None = None,
     clean: Callable[[str], str] = str,
+    dropped: Callable[[], None] | None = None,
 ) -> None:
     """Log to `stream` (default: standard error) from `level` on, in `style`: ``auto``, ``logfmt`` or ``json``.
 
-    `count` receives the level of each line; `clean` removes secrets from it.
+    `count` receives the level of each line; `clean` removes secrets from it. With `dropped`, lines are written in a
+    thread, and it is called for each that is dropped because they are not read in time.
     """
-    stream = stream or sys.stderr
-    lines = logging.StreamHandler(stream)
+    stream = stream or sys.stderr or StringIO()  # None: the process was started without a standard error
+    lines = logging.StreamHandler(stream) if dropped is None else BackgroundHandler(stream, dropped)
     lines.setFormatter(formatter(("colour" if stream.isatty() else "logfmt") if style == "auto" else style, clean))
     root = logging.getLogger()
-    root.handlers[:] = [lines, *([_Counter(count)] if count else [])]
+    before, root.handlers[:] = root.handlers[:], [lines, *([_Counter(count)] if count else [])]
+    for handler in before:
+        if isinstance(handler, BackgroundHandler):
+            handler.retire()
     root.setLevel(logging.WARNING)  # libraries; httpx would log each URL at info
     logging.getLogger("exporter").setLevel(LEVELS[level])

@@ -243,6 +243,9 @@ OWN_METRICS: tuple[OwnMetric, ...] = (
         "a slow client or an oversized request.",
     ),
     OwnMetric("log_messages", "counter", ("level",), "Log lines by level."),
+    OwnMetric(
+        "log_lines_dropped", "counter", (), "Log lines that were dropped because standard error was not read in time."
+    ),
     OwnMetric("config_last_reload_successful", "gauge", (), "1 if the last reload of the settings succeeded, else 0."),
     OwnMetric(
         "config_last_reload_success_timestamp_seconds",

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def environment(api: Simulator) -> dict[str, str]:
 
 
 def test_the_entry_point_handles_signals_before_it_imports_anything_else() -> None:
-    program = "import sys; import exporter.__main__; print([name for name in sys.modules if name.startswith('exporter')])"
+    program = "import exporter.__main__, sys; print([name for name in sys.modules if 'exporter' in name])"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert loaded.stdout == "['exporter', 'exporter.signals', 'exporter.__main__']\n"
 
@@ -67,18 +68,22 @@ def test_signals_at_any_moment_stop_the_daemon_with_0_and_reload_it(api: Simulat
                 [sys.executable, "-m", "exporter", "run", f"--web.listen-address=127.0.0.1:{free_port()}"],
                 env=environment(api), stderr=out,
             )  # fmt: skip
-            mask = Path(f"/proc/{child.pid}/status")
-            assert eventually(lambda mask=mask: _catches(mask.read_text(), signal.SIGHUP), 30)
+            assert eventually(partial(_handles_hup, child.pid), 30)
             for _ in range(moment * 20):  # the later, the more of the start is over
                 child.send_signal(signal.SIGHUP)
             if moment > 4:
-                assert eventually(lambda log=log: b"serving" in log.read_bytes(), 30)
+                assert eventually(partial(_serves, log), 30)
             child.send_signal(signal.SIGTERM)
             child.send_signal(signal.SIGHUP)
             child.send_signal(signal.SIGTERM)
             assert child.wait(30) == 0, log.read_text()
 
 
-def _catches(status: str, number: signal.Signals) -> bool:
-    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
-    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+def _handles_hup(process: int) -> bool:
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    (caught,) = (line.split()[1] for line in lines if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (signal.SIGHUP - 1) & 1)
+
+
+def _serves(log: Path) -> bool:
+    return b"serving" in log.read_bytes()
