@@ -75,7 +75,7 @@ class BackgroundHandler(logging.Handler):
             try:
                 self._stream.write(text)
                 self._stream.flush()
-            except (OSError, ValueError):  # standard error was closed: nobody can be informed
+            except (OSError, ValueError):  # standard error was closed: the line is lost
                 self._dropped()
             if lost:
                 logging.getLogger("exporter").warning(
