@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from shlex import quote
-from typing import NamedTuple
+from types import MappingProxyType
 from urllib.parse import quote_plus
 
 from exporter.alerting.alarms import Alarm
@@ -19,14 +19,6 @@ _LINKS = (
     ("Console", "console_url"),
     ("Traces", "trace_url"),
 )
-
-
-class About(NamedTuple):
-    """What is known about the workload of an alarm: evidence to show, and what to route by."""
-
-    evidence: tuple[tuple[str, str], ...] = ()
-    importance: str = ""
-    tags: Mapping[str, str] = {}
 
 
 def labels(alarm: Alarm, options: Options) -> dict[str, str]:
@@ -64,18 +56,23 @@ def _filled(template: str, values: Mapping[str, str]) -> str:
     return re.sub(r"\{\{ \$labels\.(\w+) (\| urlquery )?\}\}", value, template).replace(BRACES, "{{")
 
 
-def notification(alarm: Alarm, options: Options, about: About | None = None) -> Notification:
-    """The notification about an alarm that fires or has ended. `about`: its workload, if that is known."""
+def notification(
+    alarm: Alarm, options: Options, importance: str = "", tags: Mapping[str, str] = MappingProxyType({})
+) -> Notification:
+    """The notification about an alarm that fires or has ended, without evidence.
+
+    `importance` and `tags` are those of its workload, if it is about one.
+    """
     assert alarm.fired is not None
-    workload, text = about or About(), texts(alarm, options)
+    text = texts(alarm, options)
+    links = tuple((title, text[name]) for title, name in _LINKS if text.get(name, "").startswith("http"))
     return Notification(
         alarm.key,
         labels(alarm, options),
         text,
         alarm.fired,
         alarm.ended,
-        workload.evidence,
-        tuple((title, text[name]) for title, name in _LINKS if text.get(name, "").startswith("http")),
-        workload.importance,
-        workload.tags,
+        links=links,
+        importance=importance,
+        tags=tags,
     )

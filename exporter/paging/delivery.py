@@ -119,6 +119,7 @@ class Delivery:
     async def _send_due(self) -> bool:
         """Send the most severe pending notifications; returns whether they were accepted and more are pending."""
         receiver, health, now, wall = self.receiver, self.health, self._clock.steady(), self._clock.wall()
+        with_evidence = self._evaluation.with_evidence
         if now < health.paused_until:
             return False
         health.rejected = {key: until for key, until in health.rejected.items() if now < until}
@@ -137,6 +138,7 @@ class Delivery:
         if not batch:
             return False
         try:
+            batch = await asyncio.to_thread(lambda: [with_evidence(each) for each in batch])
             batch = list(await self._enrich(batch)) if self._enrich is not None else batch
             sent = await receiver.send(batch, wall)
         except Exception:  # a bug in one notifier must not stop the others

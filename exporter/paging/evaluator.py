@@ -10,7 +10,7 @@ from typing import NamedTuple
 from exporter.alerting.alarms import Alarm, next_alarms, only_kept
 from exporter.alerting.alerts import BY_NAME
 from exporter.alerting.delivery_state import by_incident
-from exporter.alerting.messages import About, notification
+from exporter.alerting.messages import notification
 from exporter.alerting.mutes import muted
 from exporter.alerting.notification import Notification
 from exporter.alerting.rules import Options
@@ -40,12 +40,26 @@ class Evaluation(NamedTuple):
     """`firing`: incidents by key, each with its highest severity; `suppressed`: keys of incidents to keep silent.
 
     `alerts`: every alarm that fires or ended recently. `changes`: change events, with what to route them by.
+    `with_evidence` adds to a notification what it shows of its workload or account at the time of the evaluation. That
+    takes milliseconds, and few of the firing alarms are sent after an evaluation: it is only called for those.
     """
 
     firing: Mapping[str, Notification] = {}
     suppressed: frozenset[str] = frozenset()
     alerts: Sequence[Notification] = ()
     changes: Sequence[tuple[str, Notification]] = ()
+    with_evidence: Callable[[Notification], Notification] = lambda each: each
+
+
+class _Sources(NamedTuple):
+    """What notifications are about at `now`: alarms by the labels of the notification, workloads by account and id,
+    accounts by name.
+    """
+
+    alarms: Mapping[frozenset[tuple[str, str]], Alarm]
+    workloads: Mapping[_WorkloadKey, WorkloadState]
+    accounts: Mapping[str, AccountFleet]
+    now: float
 
 
 class Evaluator:
@@ -68,69 +82,71 @@ class Evaluator:
         fleets = [fleet._replace(workloads=tuple(fleet.workloads)) for fleet in fleets]
         before = self._state.alarms
         # Ten thousand workloads take a second: in a thread, so that requests are not delayed.
-        self._state.alarms, firing, ended = await asyncio.to_thread(self._next, before, fleets, exporter, now)
+        self._state.alarms, alerts, sources = await asyncio.to_thread(self._next, before, fleets, exporter, now)
         self._log_changes(before, now)
-        incidents = by_incident(firing, self._options.severity_label)
+        incidents = by_incident((each for each in alerts if each.ended is None), self._options.severity_label)
         self._state.expire_silences(now)
         silences = self._state.silences.values()
         quiet = {key for key, each in incidents.items() if silenced(each, silences, now)}
-        firing_alarms = [alarm for alarm in self._state.alarms.values() if alarm.firing]
-        self._count(firing_alarms)
-        suppressed = muted(firing_alarms) | quiet | only_kept(firing_alarms, now)
+        firing = [alarm for alarm in self._state.alarms.values() if alarm.firing]
+        self._count(firing)
+        suppressed = muted(firing) | quiet | only_kept(firing, now)
         changes = tuple(self._changes(fleets, now))
         self._state.save()
-        return Evaluation(incidents, suppressed, (*firing, *ended), changes)
+        return Evaluation(incidents, suppressed, alerts, changes, lambda each: self._with_evidence(each, sources))
 
     def _next(
         self, before: Mapping[str, Alarm], fleets: Sequence[AccountFleet], exporter: ExporterStatus, now: float
-    ) -> tuple[Mapping[str, Alarm], Sequence[Notification], Sequence[Notification]]:
+    ) -> tuple[Mapping[str, Alarm], Sequence[Notification], _Sources]:
         """The next alarms, and the notifications of firing and of ended ones."""
         found = next_alarms(before, subjects(fleets, exporter, self._options, now), self._options, now)
-        concerned = {_workload(alarm) for alarm in found.values()}
+        keys = {_workload(alarm) for alarm in found.values()}
         states: dict[_WorkloadKey, WorkloadState] = {
             key: state
             for fleet in fleets
             for state in fleet.workloads
-            if (key := (state.account, state.workload.id)) in concerned
+            if (key := (state.account, state.workload.id)) in keys
         }
-        accounts = {fleet.known.account.name: fleet for fleet in fleets}
-        firing = [self._notification(alarm, states, accounts, now) for alarm in found.values() if alarm.firing]
-        ended = [
-            self._notification(alarm, states, accounts, now) for alarm in found.values() if alarm.ended is not None
+        notified = [
+            (self._notification(alarm, states.get(_workload(alarm))), alarm)
+            for alarm in found.values()
+            if alarm.fired is not None
         ]
-        return found, firing, ended
+        alarms = {frozenset(each.labels.items()): alarm for each, alarm in notified if alarm.firing}
+        accounts = {fleet.known.account.name: fleet for fleet in fleets}
+        return found, [each for each, _ in notified], _Sources(alarms, states, accounts, now)
 
-    def _notification(
-        self,
-        alarm: Alarm,
-        states: Mapping[_WorkloadKey, WorkloadState],
-        accounts: Mapping[str, AccountFleet],
-        now: float,
-    ) -> Notification:
-        state, fleet = states.get(_workload(alarm)), accounts.get(alarm.labels.get("account", ""))
+    def _notification(self, alarm: Alarm, state: WorkloadState | None) -> Notification:
+        if state is None:
+            return notification(alarm, self._options)
+        return notification(alarm, self._options, state.workload.importance or "", _tags(state))
+
+    def _with_evidence(self, notification: Notification, sources: _Sources) -> Notification:
+        alarm = sources.alarms.get(frozenset(notification.labels.items()))
+        if alarm is None or notification.ended is not None:
+            return notification
+        try:
+            return notification._replace(evidence=self._collected(alarm, sources))
+        except Exception:  # a page without evidence is better than none
+            log.exception("evidence could not be collected", alert=alarm.alert, **alarm.labels)
+            unknown = ("Unknown", "The exporter failed to collect evidence; see its log.")
+            return notification._replace(evidence=(unknown,))
+
+    def _collected(self, alarm: Alarm, sources: _Sources) -> tuple[tuple[str, str], ...]:
+        now, state = sources.now, sources.workloads.get(_workload(alarm))
         if state is not None:
-            recovering = alarm.alert if alarm.firing and alarm.held < now else ""
-            shown = self._shown(alarm, lambda: self._evidence(state, now, recovering))
-            if recovering:
-                shown = (*shown, self._recovering(alarm, now))
-            about = About(shown, state.workload.importance or "", _tags(state))
-        elif fleet is not None and not alarm.labels.get("workload_id"):
-            about = About(self._shown(alarm, lambda: self._account_evidence(alarm.alert, fleet, now)))
-        else:
-            about = About()
-        return notification(alarm, self._options, about)
+            if alarm.held == now:
+                return self._evidence(state, now, "")
+            return (*self._evidence(state, now, alarm.alert), self._recovering(alarm, now))
+        fleet = sources.accounts.get(alarm.labels.get("account", ""))
+        if fleet is None or alarm.labels.get("workload_id"):
+            return ()
+        return self._account_evidence(alarm.alert, fleet, now)
 
     def _recovering(self, alarm: Alarm, now: float) -> tuple[str, str]:
         """When the condition of an alarm was last met, and when it resolves."""
         past, keep = now - alarm.held, BY_NAME[alarm.alert].keep_of(alarm.severity) / self._options.scale
         return "Recovering", f"its condition was last met {past:.0f} s ago; it resolves {keep:.0f} s after that"
-
-    def _shown(self, alarm: Alarm, evidence: Callable[[], tuple[tuple[str, str], ...]]) -> tuple[tuple[str, str], ...]:
-        try:
-            return evidence() if alarm.firing else ()
-        except Exception:  # a page without evidence is better than none
-            log.exception("evidence could not be collected", alert=alarm.alert, **alarm.labels)
-            return (("Unknown", "The exporter failed to collect evidence; see its log."),)
 
     def _log_changes(self, before: Mapping[str, Alarm], now: float) -> None:
         """Log alarms that started or ended, whether or not a receiver is notified."""

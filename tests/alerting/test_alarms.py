@@ -322,15 +322,9 @@ def test_templates_are_filled_in_and_values_that_only_prometheus_has_are_left_ou
     assert "{{" not in "".join(v for a in ALERTS for v in messages.texts(alarm(a.name), options).values())
 
 
-def test_a_notification_has_evidence_and_what_it_is_routed_by() -> None:
-    about = messages.About((("State", "errored"),), "high", {"team": "x"})
-    ended = messages.notification(alarm(ended=600.0), OPTIONS, about)
-    assert (ended.evidence, ended.importance, ended.tags, ended.status) == (
-        (("State", "errored"),),
-        "high",
-        {"team": "x"},
-        "resolved",
-    )
+def test_a_notification_has_its_times_and_what_it_is_routed_by() -> None:
+    ended = messages.notification(alarm(ended=600.0), OPTIONS, "high", {"team": "x"})
+    assert (ended.importance, ended.tags, ended.status) == ("high", {"team": "x"}, "resolved")
     assert (ended.began, ended.ended, ended.title) == (300.0, 600.0, "DataRobotWorkloadErrored: chat (account acme)")
 
 

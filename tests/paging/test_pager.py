@@ -581,6 +581,23 @@ def test_an_alertmanager_gets_the_evidence_that_a_condition_is_no_longer_met() -
     assert words.endswith("it resolves 660 s after that")
 
 
+def test_evidence_is_collected_for_notifications_that_are_sent_not_at_each_evaluation() -> None:
+    collected: list[float] = []
+
+    def evidence(_: object, now: float, __: object) -> tuple[tuple[str, str], ...]:
+        collected.append(now)
+        return ()
+
+    async def work(scene: Scene) -> None:
+        scene.status = "errored"
+        await scene.passes(3600)
+        scene.status = "running"
+        await scene.passes(KEPT + 3600)
+
+    scene = play(work, evidence=evidence)
+    assert (scene.phone.received, len(collected)) == ([FIRES, ENDS], 1)
+
+
 def test_a_notification_without_evidence_is_sent_anyway(caplog: pytest.LogCaptureFixture) -> None:
     def broken(*_: object) -> tuple[tuple[str, str], ...]:
         raise ZeroDivisionError
