@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from exporter.api.details import RequestMetrics
 from exporter.api.models import Replacement, Workload
 from exporter.api.pods import Container, Pods, Proton, Replica, StatusDetails
-from exporter.fleet.ledger import Ledger
+from exporter.fleet.ledger import Ledger, ServingRecord
 from exporter.fleet.polling import EXTRAS, DetailRequest, Policy, affordable, extra_costs, lasts, load, plan, requests
 from exporter.fleet.workload_state import Details, Window, WorkloadState
 
@@ -193,6 +193,13 @@ def test_a_workload_that_is_not_up_has_no_windows() -> None:
 def test_errors_from_before_the_statistics_were_reset_add_no_windows() -> None:
     of = state(details=Details(windows=errors("5m", 1.0)))
     assert parts(of._replace(ledger=Ledger(0.0, 1000.0, reset_at=10.0))) == STEADY
+
+
+def test_the_callers_of_a_workload_that_should_serve_and_does_not_are_counted_at_once() -> None:
+    of = state("launching")
+    down = of._replace(ledger=Ledger(0.0, 1000.0, group="up", serving=ServingRecord(down=1000.0)))
+    assert parts(down)["stats_5m"] == 30
+    assert "stats_5m" not in parts(of)
 
 
 def test_a_lasting_problem_is_polled_less_often() -> None:

@@ -91,13 +91,18 @@ def after(known: Snapshot, moment: Moment) -> Snapshot:
     return known._replace(workloads={"w": state})
 
 
-def down_since(*moments: Moment) -> list[float | None]:
-    """The fact after each of the moments."""
+def ledgers(*moments: Moment) -> list[Ledger]:
+    """The ledger after each of the moments."""
     known, found = Snapshot("acme"), []
     for moment in moments:
         known = after(known, moment)
-        found.append(known.workloads["w"].ledger.serving.down)
+        found.append(known.workloads["w"].ledger)
     return found
+
+
+def down_since(*moments: Moment) -> list[float | None]:
+    """The fact after each of the moments."""
+    return [each.serving.down for each in ledgers(*moments)]
 
 
 SERVES = (Listed(0, "running"), Read(10, "rr"))
@@ -163,6 +168,58 @@ SERVES = (Listed(0, "running"), Read(10, "rr"))
 )  # fmt: skip
 def test_a_workload_that_served_is_down_since(moments: list[Moment], expected: list[float | None]) -> None:
     assert down_since(*SERVES, *moments)[len(SERVES) :] == expected
+
+
+@pytest.mark.parametrize(
+    ("moments", "expected"),
+    [
+        # -- it was ready at the first read: since when is not known
+        ([Read(40, "rr")], [None]),
+        ([Read(40, "ru"), Read(70, "rr")], [None, None]),
+        ([Read(40, "uu"), Read(70, "ur"), Read(100, "rr")], [None, 70, 70]),
+        ([Read(40, "uu"), Read(70, "r"), Read(100, "u"), Read(130, "r")], [None, 70, None, 130]),
+        ([Read(40, "uu"), Read(70, "?"), Read(100, "r")], [None, None, 100]),
+        ([Read(40, "uu"), Read(70, "r"), Read(100, None), Read(130, "?")], [None, 70, 70, 70]),
+        ([Read(40, "uu"), Read(70, "r"), Listed(90, "stopped")], [None, 70, None]),
+        ([Read(40, "uu"), Read(70, "r"), Restart(80), Listed(90, "running")], [None, 70, 70, 70]),
+        ([Listed(30, "running", minimum=0), Read(40, ""), Read(70, "r")], [None, None, 70]),
+    ],
+)
+def test_replicas_are_ready_since(moments: list[Moment], expected: list[float | None]) -> None:
+    assert [each.serving.up for each in ledgers(*SERVES, *moments)][len(SERVES) :] == expected
+
+
+@pytest.mark.parametrize(
+    ("moments", "expected"),
+    [
+        ([Read(40, "r")], [40]),
+        ([Read(40, "ru"), Read(70, "uu"), Read(100, "rr")], [40, 40, None]),
+        ([Read(40, "r?")], [None]),
+        ([Read(40, "?"), Read(70, "r")], [None, 70]),
+        ([Read(40, "r"), Read(70, None)], [40, 40]),
+        ([Read(40, "r"), Listed(60, "running", minimum=1), Read(70, "r")], [40, 40, None]),
+        ([Read(40, "r"), Listed(60, "stopping")], [40, None]),
+        ([Read(40, "r"), Restart(50), Listed(60, "running", minimum=2)], [40, 40, 40]),
+    ],
+)
+def test_fewer_replicas_than_the_minimum_are_ready_since(moments: list[Moment], expected: list[float | None]) -> None:
+    served = (Listed(0, "running", minimum=2), Read(10, "rr"))
+    assert [each.serving.fewer for each in ledgers(*served, *moments)][len(served) :] == expected
+
+
+@pytest.mark.parametrize(
+    ("statuses", "expected"),
+    [
+        # -- one start lasts from the first starting status until it runs, also while the status changes to errored
+        (["running", "launching", "provisioning"], [None, 30, 30]),
+        (["running", "launching", "errored", "launching", "running"], [None, 30, 30, 30, None]),
+        (["running", "errored", "launching"], [None, None, 60]),
+        (["launching", "stopped", "launching"], [0, None, 60]),
+    ],
+)
+def test_a_workload_is_starting_since(statuses: list[str], expected: list[float | None]) -> None:
+    moments = [Listed(30.0 * place, status) for place, status in enumerate(statuses)]
+    assert [each.starting for each in ledgers(*moments)] == expected
 
 
 @pytest.mark.parametrize(

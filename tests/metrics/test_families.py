@@ -15,7 +15,9 @@ from exporter.api.models import (
     Workload,
 )
 from exporter.api.pods import PodCondition, Pods, Proton, Replica
-from exporter.fleet.workload_state import Details, Window
+from exporter.fleet import counting
+from exporter.fleet.ledger import Ledger
+from exporter.fleet.workload_state import Details, Window, WorkloadState
 from exporter.metrics.account_families import ACCOUNTS
 from exporter.metrics.family import PROFILES, Profile, Samples
 from exporter.metrics.registry import FAMILIES, samples_of, served, served_accounts
@@ -202,3 +204,28 @@ def test_load_is_divided_by_the_autoscalers_target() -> None:
     assert detailed("workload_autoscaling_load_ratio", no_pods, runtime=Runtime(container_groups=(requested,))) == ()
     odd = scaled(gpuRequestQueueDepth=3).runtime
     assert detailed("workload_autoscaling_load_ratio", details, runtime=odd) == ()
+
+
+@pytest.mark.parametrize(
+    ("restarts", "since"),
+    [
+        ({0: 0, 200: 1, 400: 2, 600: 3}, 200.0),
+        ({0: 0, 200: 1, 400: 2, 600: 3, 900: 4}, 400.0),
+        ({0: 0, 200: 1, 400: 2}, None),
+        ({0: 0, 200: 1, 300: 2, 499: 3}, None),  # three within five minutes: a start that needs some attempts
+        ({0: 0, 200: 9}, None),
+        ({0: 5, 200: 0, 400: 1, 600: 2}, None),  # a new pod
+    ],
+)
+def test_a_container_restarts_again_and_again_since_the_third_last_restart(
+    restarts: dict[int, int], since: float | None
+) -> None:
+    ledger = Ledger(0.0, 0.0)
+    for now, count in restarts.items():
+        read = pods(replica(container(restart_count=count)))
+        ledger = counting.with_pods(ledger, read, float(now))
+    state = WorkloadState("acme", Workload(id="w", proton_id="p"), ledger, Details(pods=read))
+    place = next(
+        n for n, each in enumerate(FAMILIES) if each.name == "datarobot_workload_restarting_since_timestamp_seconds"
+    )
+    assert samples_of(FAMILIES, state)[place] == (() if since is None else (((), since),))
