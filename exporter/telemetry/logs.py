@@ -34,10 +34,6 @@ LIBRARY_LINES: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     'Run time of job "%s" was missed by %s': ("sweep not started on time", ("account", "late")),
     'Job "%s" raised an exception': ("sweep failed within the exporter", ("account",)),
-    "Invalid HTTP request received.": ("invalid HTTP request", ()),
-    "Unsupported upgrade request.": ("unsupported protocol upgrade requested", ()),
-    "No supported WebSocket library detected. Please use \"pip install 'uvicorn[standard]'\", or install 'websockets' "
-    "or 'wsproto' manually.": ("WebSocket is not supported", ()),
     "Exception in ASGI application\n": ("HTTP request failed within the exporter", ()),
     "Cancel %s running task(s), timeout graceful shutdown exceeded": (
         "HTTP requests cancelled at shutdown",

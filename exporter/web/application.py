@@ -33,12 +33,25 @@ SilencesResult = Rows | tuple[int, str]
 """The silences, or a status code and an error text."""
 _NOT_ENABLED = plain(404, "not enabled; see web.debug_config\n")
 _READ = ("GET", "HEAD")
+_OF_WEB_PAGES = {b"origin", b"sec-fetch-site"}
+"""Headers that browsers add to requests of web pages which change something, and that scripts cannot remove."""
+_REJECTED = {
+    400: "not a valid HTTP request\n",
+    413: "the request body is too long; no request needs one\n",
+    431: "the request line and headers are too long\n",
+}
+_EVERYWHERE: Headers = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+]
+"""Headers of every response: other web pages cannot include it, and no cache keeps it."""
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class ServerLimits(NamedTuple):
-    """Limits for clients: concurrent connections, bytes and seconds of a request head, seconds to read a response.
+    """Limits for clients: concurrent connections, bytes and seconds of a request, seconds to read a response.
 
     `reserved` connections are for metrics and health: other requests are refused while only so many are left.
     """
@@ -142,14 +155,21 @@ class Application:
         """The response to a request when too many are in progress."""
         self._refused("busy")
         response = plain(503, "too many requests in progress; try again later\n", (b"retry-after", b"1"))
-        headers = [*self._complete(path.partition(b"?")[0].decode("latin-1"), response), (b"connection", b"close")]
-        return response._replace(headers=headers)
+        return self._last(path.partition(b"?")[0].decode("latin-1"), response)
+
+    def reject(self, status: int) -> HttpResponse:
+        """The response to what is not a request (400), or is too long (413, 431)."""
+        return self._last("", plain(status, _REJECTED[status]))
+
+    def _last(self, path: str, response: HttpResponse) -> HttpResponse:
+        """The complete response, after which the connection is closed."""
+        return response._replace(headers=[*self._complete(path, response), (b"connection", b"close")])
 
     def _complete(self, path: str, response: HttpResponse) -> Headers:
         """Count a response and return all its headers."""
         self._count(path if path in self._routes else "other", str(response.status))
         length = str(sum(map(len, response.body))).encode()
-        return [*response.headers, (b"content-length", length), (b"x-content-type-options", b"nosniff")]
+        return [*response.headers, (b"content-length", length), *_EVERYWHERE]
 
     async def _respond(self, scope: MutableMapping[str, Any]) -> HttpResponse:
         headers: Headers = scope["headers"]
@@ -167,6 +187,8 @@ class Application:
         if scope["method"] not in methods:
             allowed = ", ".join(methods)
             return plain(405, f"method not allowed; use {allowed}\n", (b"allow", allowed.encode()))
+        if scope["method"] not in _READ and any(name in _OF_WEB_PAGES for name, _ in headers):
+            return plain(403, "web pages cannot change anything; use curl or the command line\n")
         return await handler(HttpRequest(headers, scope.get("query_string", b"").decode("latin-1"), scope["method"]))
 
     def _authorized(self, headers: Headers) -> bool | None:
@@ -198,7 +220,7 @@ class Application:
             (b"content-type", b"text/html; charset=utf-8"),
             (b"content-security-policy", POLICY.encode()),
             (b"referrer-policy", b"no-referrer"),
-            (b"cache-control", b"no-store"),
+            (b"cross-origin-opener-policy", b"same-origin"),
         ]
         return HttpResponse(200, headers, (await self._status_page(request.query),))
 
@@ -221,7 +243,7 @@ class Application:
 
     async def _handle_silences(self, request: HttpRequest) -> HttpResponse:
         if request.method in ("POST", "DELETE") and not header(request.headers, REQUESTED_BY):
-            # A foreign web page in the user's browser cannot send this header, and so cannot silence anything.
+            # Required besides the check of `_respond`, because of browsers too old for it: a web page cannot send this.
             return plain(403, "Missing header X-Requested-By (any value).\n")
         parameters = parse_qsl(request.query, keep_blank_values=True)
         problem = query_problem(parameters)

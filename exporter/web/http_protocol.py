@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from exporter.web.application import Application
 from exporter.web.connections import Closed, Connections
-from exporter.web.responses import HttpResponse
+from exporter.web.responses import HttpResponse, header, valid_host
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol with additional limits: time and size of the request head, and a timeout for unread
-    responses.
+    """uvicorn's HTTP protocol with additional limits: time and size of a request, and a timeout for unread responses.
 
-    A plain scrape is served immediately, without a task: that saves a third of the time of a small page. A pipelined
+    A request is responded to once it is complete, its body included: what comes later can then not be part of it. A
+    plain scrape is served immediately, without a task: that saves a third of the time of a small page. A pipelined
     request is not served: the connection is closed after the current response, which HTTP allows. Otherwise each would
     add a response to those in memory, and more time to read them.
     """
@@ -26,10 +27,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._application, self._limits = application, application.limits
         self._open_connections, self.network = connections, network
         self.opening: asyncio.Task[Any] | None = None
-        self._responded = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._read_timer: asyncio.TimerHandle | None = None
-        self._head_size = 0
+        self._received = 0
+        self._in_body = False
 
     def abort(self) -> None:
         """Close the connection now; unsent data is dropped."""
@@ -61,29 +62,74 @@ class HttpProtocol(HttpToolsProtocol):
         self.scope = self.cycle = None  # type: ignore[assignment]  # as before the first request
 
     def data_received(self, data: bytes) -> None:
-        """Reject a request head that is too long."""
+        """Parse a part of a request; reject a request that is too long or invalid.
+
+        Unlike uvicorn's, this logs nothing: any client could fill the log.
+        """
+        if self.transport.is_closing():
+            return
+        self._unset_keepalive_if_required()
+        if self._head_timer is None and self in self._open_connections.waiting:
+            self._start_head_timer()
+        too_long = False
         if self._head_timer is not None:
-            self._head_size += len(data)
-            if self._head_size > self._limits.head_bytes:
+            left = self._limits.head_bytes - self._received
+            self._received += len(data)
+            data, too_long = data[:left], len(data) > left
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._reject(400)
+        except httptools.HttpParserUpgrade:  # what follows is another protocol, to which this server does not switch
+            self._close_after_response()
+        if too_long and not self.transport.is_closing():
+            if not self._in_body:
                 self._application.closed("long_head")
-                self.transport.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\r\n")
-                self.transport.close()
-                return
-        super().data_received(data)
+            self._reject(413 if self._in_body else 431)
 
     def on_message_begin(self) -> None:
-        """Start the timer for this request head."""
+        """Start the timer for this request."""
         if self._head_timer is None:
             self._start_head_timer()
+        self._in_body = False
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Respond to the request, whose head is complete now."""
+        """Reject a request that is already known to be invalid or too long; else wait for the end of its body."""
+        self._in_body = True
+        if self.transport.is_closing():
+            return
+        if self not in self._open_connections.waiting:
+            self._close_after_response()
+        elif not valid_host(self.headers, self.parser.get_http_version()):
+            self._reject(400)
+        elif int(header(self.headers, b"content-length") or 0) > self._limits.head_bytes:
+            self._reject(413)
+        elif self.expect_100_continue:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        """Drop the body: no request needs it."""
+
+    def on_message_complete(self) -> None:
+        """Respond to the request, which is complete now."""
         self._stop_head_timer()
-        self._responded = True
-        if self in self._open_connections.waiting:
+        if self in self._open_connections.waiting and not self.transport.is_closing():
             self._respond()
-        elif self.cycle is not None and not self.cycle.response_complete:  # type: ignore[redundant-expr]  # None at first
+
+    def _reject(self, status: int) -> None:
+        """Respond with an error, unless a response is in progress, and close the connection."""
+        if self.transport.is_closing():
+            return
+        if self in self._open_connections.waiting:
+            self._write(STATUS_LINE[status], self._application.reject(status))
+            self.transport.close()
+        else:
+            self._close_after_response()
+
+    def _close_after_response(self) -> None:
+        """Close the connection once the response in progress, if any, is written."""
+        if self.cycle is not None and not self.cycle.response_complete:  # type: ignore[redundant-expr]  # None at first
             self.cycle.keep_alive = False
         else:
             self.transport.close()
@@ -93,29 +139,21 @@ class HttpProtocol(HttpToolsProtocol):
         self._read_timer = self.loop.call_later(self._limits.write_seconds, self._time_out, "slow_read")
         response = application.immediate(self.url, self.headers) if self._is_plain_get() else None
         if response is not None:
-            self._write(b"HTTP/1.1 200 OK\r\n", response)
+            self._write(STATUS_LINE[200], response)
             self.on_response_complete()
         elif self._busy() and not application.prioritised(self.url, self.headers):
-            self._write(b"HTTP/1.1 503 Service Unavailable\r\n", application.refuse(self.url))
+            self._write(STATUS_LINE[503], application.refuse(self.url))
             self.transport.close()
         else:
-            self._responded = False
-            self._open_connections.move(self, self._open_connections.working)
             self.scope["state"]["connection"] = self
             super().on_headers_complete()
+            super().on_message_complete()
+            self._open_connections.move(self, self._open_connections.working)
 
     def _write(self, status_line: bytes, response: HttpResponse) -> None:
         head = b"".join([b"%s: %s\r\n" % pair for pair in (*self.server_state.default_headers, *response.headers)])
         body = () if self.parser.get_method() == b"HEAD" else response.body
         self.transport.writelines([status_line, head, b"\r\n", *body])
-
-    def on_body(self, body: bytes) -> None:
-        """Drop the body. No request needs it; keeping it would pause reading, and a disconnect would go unnoticed."""
-
-    def on_message_complete(self) -> None:
-        """Finish the request, unless the response is already written."""
-        if not self._responded:
-            super().on_message_complete()
 
     def _is_plain_get(self) -> bool:
         """Whether this is a GET of HTTP/1.1 that keeps the connection open."""
@@ -152,7 +190,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._open_connections.move(self, self._open_connections.waiting)
 
     def _start_head_timer(self) -> None:
-        self._head_size = 0
+        self._received = 0
         self._head_timer = self.loop.call_later(self._limits.head_seconds, self._time_out, "slow_head")
 
     def _stop_head_timer(self) -> None:

@@ -45,6 +45,15 @@ def header(headers: Headers, name: bytes) -> str:
     return b",".join(value for key, value in headers if key == name).decode("latin-1")
 
 
+_HOST = re.compile(r"[\w.~%!$&'()*+,;=:\[\]-]*", re.ASCII)
+
+
+def valid_host(headers: Headers, version: str) -> bool:
+    """Whether a request has one valid Host header, or with a version of HTTP before 1.1 at most one (RFC 9112 3.2)."""
+    hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
+    return len(hosts) in ((1,) if version == "1.1" else (0, 1)) and all(map(_HOST.fullmatch, hosts))
+
+
 def _weight(parameters: Sequence[str]) -> float:
     for parameter in parameters:
         name, _, value = parameter.partition("=")

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 import httpx
@@ -12,6 +12,7 @@ import uvloop
 from exporter.metrics.exposition import Body
 from exporter.web.application import Application, ServerLimits
 from exporter.web.metrics_page import Published, Publisher
+from exporter.web.responses import Rows
 from exporter.web.server import Server
 
 PAGE = Publisher().publish(
@@ -28,6 +29,7 @@ class Served:
         self.age, self.reason, self.problems = 0.0, "", list[str]()
         self.config: str | None = None
         self.episodes: list[dict[str, object]] | None = None
+        self.reloads, self.silenced = 0, list[str]()
         self.counted: list[tuple[str, str]] = []
         self.refused, self.closed = Counter[str](), Counter[str]()
         self.page_ready: asyncio.Event | None = None
@@ -40,7 +42,7 @@ class Served:
             config=lambda: self.config,
             episodes=lambda: self.episodes,
             targets=list,
-            silences=lambda _, __: [],
+            silences=self.silences,
             count=lambda path, code: self.counted.append((path, code)),
             refused=lambda reason: self.refused.update([reason]),
             closed=lambda reason: self.closed.update([reason]),
@@ -48,7 +50,13 @@ class Served:
         )
         self.application.publish(page)
 
+    def silences(self, method: str, _: Mapping[str, str]) -> Rows:
+        if method != "GET":
+            self.silenced.append(method)
+        return []
+
     async def reload(self) -> list[str]:
+        self.reloads += 1
         return self.problems
 
     async def status_page(self, query: str) -> bytes:
