@@ -23,10 +23,15 @@ MAX_URL = 2048
 """Characters of a URL."""
 
 
-def targets(settings: Settings, monitors: Monitors) -> Rows:
-    """The invoke endpoints of workloads that were up when their status was last known, in the format of Prometheus's
-    HTTP service discovery.
+def targets(settings: Settings, monitors: Monitors) -> Rows | str:
+    """The invoke endpoints of workloads that were up when their status was last known, however long ago, in the format
+    of Prometheus's HTTP service discovery; or the reason why they are not known for all accounts.
+
+    Prometheus keeps its targets after an error; a list without those of one account would end their probes.
     """
+    unknown = "; ".join(filter(None, (monitor.not_ready for monitor in monitors.values())))
+    if unknown:
+        return unknown
     bases = {account.name: account.endpoint for account in settings.accounts}
     return [
         {
@@ -42,8 +47,8 @@ def targets(settings: Settings, monitors: Monitors) -> Rows:
             },
         }
         for name, monitor in monitors.items()
-        for state in monitor.visible()
-        if name in bases and state.vanished is None and last_group(state) == "up"
+        for state in monitor.workloads.values()
+        if name in bases and last_group(state) == "up"
         for url in [invoke_url(bases[name], state.workload)]
     ]
 

@@ -78,7 +78,7 @@ class Application:
     `reload` returns the problems (empty: done); `heartbeat_age` is in seconds; `not_ready` returns the reason (empty:
     ready); `status_page` renders the page at / for a query string; `config` returns the settings as text and `episodes`
     those in progress, or None if not enabled; `targets` returns target groups in the format of Prometheus's HTTP
-    service discovery; `silences` lists (GET), creates (POST) and deletes (DELETE) silences; `count` receives path and
+    service discovery, or the reason why they are not known; `silences` lists (GET), creates (POST) and deletes (DELETE) silences; `count` receives path and
     status code of each request, `refused` the reason of a refused request, `closed` the reason of a closed connection;
     `passwords` decides which Authorization headers are accepted (None: all).
     """
@@ -93,7 +93,7 @@ class Application:
         status_page: Callable[[str], Awaitable[bytes]],
         config: Callable[[], str | None],
         episodes: Callable[[], Rows | None],
-        targets: Callable[[], Rows],
+        targets: Callable[[], Rows | str],
         silences: Callable[[str, Mapping[str, str]], SilencesResult],
         count: Callable[[str, str], None],
         refused: Callable[[Refused], None] = lambda _: None,
@@ -253,7 +253,8 @@ class Application:
         return json_array(result) if isinstance(result, list) else plain(*result)
 
     async def _get_targets(self, _: HttpRequest) -> HttpResponse:
-        return json_array(self._targets())
+        found = self._targets()
+        return plain(503, f"targets are not known: {found}\n") if isinstance(found, str) else json_array(found)
 
     async def _get_config(self, _: HttpRequest) -> HttpResponse:
         text = self._config()

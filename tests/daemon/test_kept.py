@@ -222,7 +222,8 @@ def test_beyond_the_limit_of_series_workloads_are_left_out_loudly(
 
 def test_discovery_offers_the_endpoints_of_workloads_that_are_up(simulator: Simulator) -> None:
     async def work(scene: Scene) -> None:
-        assert json.loads((await scene.get("/sd"))[1]) == []
+        unknown = b"targets are not known: account eu: the first sweep has not ended yet\n"
+        assert await scene.get("/sd") == (503, unknown)  # Prometheus keeps its targets then
         await scene.sweep()
         status, body = await scene.get("/sd")
         groups = json.loads(body)
@@ -233,6 +234,31 @@ def test_discovery_offers_the_endpoints_of_workloads_that_are_up(simulator: Simu
         workload = group["labels"]["__meta_datarobot_workload_id"]
         assert group["targets"] == [f"{simulator.url}/api/v2/endpoints/workloads/{workload}/"]
         assert {g["labels"]["__meta_datarobot_status"] for g in groups} == {"running"}
+
+    play(simulator, work)
+
+
+def test_discovery_keeps_the_targets_of_an_api_that_does_not_respond(simulator: Simulator) -> None:
+    async def work(scene: Scene) -> None:
+        await scene.sweep()
+        before = await scene.get("/sd")
+        simulator.odd = {"unavailable"}
+        await scene.sweep(after=3600)
+        simulator.odd = frozenset()
+        assert await scene.workloads() == 0
+        assert await scene.get("/sd") == before
+
+    play(simulator, work)
+
+
+def test_discovery_waits_for_an_account_that_a_reload_adds(simulator: Simulator) -> None:
+    async def work(scene: Scene) -> None:
+        await scene.sweep()
+        other = scene.settings.accounts[0].model_copy(update={"name": "us"})
+        scene.next = scene.settings.model_copy(update={"accounts": (*scene.settings.accounts, other)})
+        assert await scene.daemon.reload() == []
+        unknown = b"targets are not known: account us: the first sweep has not ended yet\n"
+        assert await scene.get("/sd") == (503, unknown)
 
     play(simulator, work)
 
