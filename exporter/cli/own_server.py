@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import socket
 import ssl
 import urllib.error
 import urllib.request
@@ -22,13 +24,11 @@ def request(
     """
     secrets = redaction.Secrets()
     secrets.learn(login, redaction.login)
-    host, port = listen_address(address)
-    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 — compared, not bound
+    host, port = _reachable(address)
     shown = f"[{host}]" if ":" in host else host
     url = f"http{'s' if tls else ''}://{shown}:{port}{path}"
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # the certificate need not be for this address
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+    https = urllib.request.HTTPSHandler(context=_any_certificate())
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), https)
     headers = {"x-requested-by": "workload-exporter"}
     prepared = urllib.request.Request(url, method=method, headers=headers)  # noqa: S310 — always http or https
     if login:
@@ -46,3 +46,38 @@ def request(
     except Exception as error:  # noqa: BLE001 — what listens there need not speak HTTP
         reason = secrets.text(str(getattr(error, "reason", error)))
         return 0, f"{place} cannot be reached: {reason}"
+
+
+def tls_problem(address: str, timeout: float = 5.0) -> str:
+    """The reason why no TLS server responds at a listen address; empty: one does. `timeout` is in seconds.
+
+    This does not need the client certificate that the server may require.
+    """
+    host, port = _reachable(address)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        _any_certificate().wrap_bio(incoming, outgoing).do_handshake()
+    try:
+        with socket.create_connection((host, port), timeout) as connection:
+            connection.sendall(outgoing.read())
+            response = connection.recv(1)
+    except OSError as error:
+        return f"{address} cannot be reached: {error}"
+    return "" if response in _TLS_RECORDS else f"{address} does not respond with TLS"
+
+
+_TLS_RECORDS = (b"\x15", b"\x16")
+"""First byte of an alert and of a handshake message (RFC 8446 5.1)."""
+
+
+def _reachable(address: str) -> tuple[str, int]:
+    """Host and port at which a listen address can be reached from this machine."""
+    host, port = listen_address(address)
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port  # noqa: S104 — not bound
+
+
+def _any_certificate() -> ssl.SSLContext:
+    """A context that accepts every certificate: that of the daemon need not be for this address."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context

@@ -43,8 +43,8 @@ def run(context: Context) -> int:
     action = context.options.action
     path = "/-/silences" + (f"?{urlencode(parameters)}" if parameters else "")
     login = os.environ.get("WORKLOAD_EXPORTER_LOGIN", "")
-    address, tls = daemon_address(context)
-    status, text = request(address, tls, path, method=_METHODS[action], login=login)
+    address = daemon_address(context)
+    status, text = request(address.listen, address.tls, path, method=_METHODS[action], login=login)
     if status != 200:
         hint = "; set WORKLOAD_EXPORTER_LOGIN=USER:PASSWORD" if status == 401 else ""
         print(f"workload-exporter: {text}{hint}", file=sys.stderr)

@@ -6,21 +6,65 @@ silence alerts, whatever the other settings in the file are.
 
 from __future__ import annotations
 
+import argparse
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from exporter.cli.context import Context
+from exporter.cli.flags import add_web_flags
 from exporter.settings.problems import Problem
 from exporter.settings.values import DEFAULT_ADDRESS, listen_address
 
-
-def daemon_address(context: Context) -> tuple[str, bool]:
-    """The first listen address, and whether TLS is configured. Raises `BadSettings` if `web` is invalid."""
-    return _web_settings(context) or _validated_web_settings(context)
+FIRST_PROCESS = Path("/proc/1/cmdline")
+"""The command line of the first process, which in a container is usually the daemon."""
 
 
-def _web_settings(context: Context) -> tuple[str, bool] | None:
-    """The first listen address, and whether TLS is configured. None if `web` may be invalid."""
+class DaemonAddress(NamedTuple):
+    """The first listen address, whether TLS is configured, and whether clients need a certificate."""
+
+    listen: str
+    tls: bool = False
+    client_certificate: bool = False
+
+
+def daemon_address(context: Context, first_process: Path = FIRST_PROCESS) -> DaemonAddress:
+    """The address in the flags and the settings. Raises `BadSettings` if `web` is invalid.
+
+    A command without any flags about them, such as the health check of a container image, uses those of the daemon
+    that is the first process.
+    """
     options = vars(context.options)
+    names = ("config_file", "web.listen_address", "web.config_file")
+    if not any(options[name] for name in names):
+        with suppress(OSError):  # not Linux, or not accessible
+            options |= {name: value for name, value in daemon_flags(first_process.read_bytes()).items() if value}
+    return _web_settings(options) or _validated_web_settings(context)
+
+
+def daemon_flags(command_line: bytes) -> dict[str, Any]:
+    """The flags about settings and HTTP server in a command line, by destination. Empty: it is not this program's.
+
+    The command line is that of ``/proc``: each argument ends with a NUL.
+    """
+    arguments = command_line.decode(errors="replace").split("\0")[:-1]
+    names = [Path(argument).name for argument in arguments]
+    if "workload-exporter" in names:
+        own = arguments[names.index("workload-exporter") + 1 :]
+    elif "-m" in arguments and arguments[arguments.index("-m") + 1 :][:1] == ["exporter"]:
+        own = arguments[arguments.index("-m") + 2 :]
+    else:
+        return {}
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+    add_web_flags(parser)
+    try:
+        return vars(parser.parse_known_args(own)[0])
+    except argparse.ArgumentError:
+        return {}
+
+
+def _web_settings(options: dict[str, Any]) -> DaemonAddress | None:
+    """The address, without validation of other settings. None if `web` may be invalid."""
     web = _mapping(options["config_file"], "web") if options["config_file"] else {}
     if web is None:
         return None
@@ -33,9 +77,11 @@ def _web_settings(context: Context) -> tuple[str, bool] | None:
     except ValueError:
         return None
     if config_file is None:
-        return addresses[0].strip(), False
+        return DaemonAddress(addresses[0].strip())
     tls = _mapping(Path(config_file), "tls_server_config") if isinstance(config_file, str) else None
-    return None if tls is None else (addresses[0].strip(), bool(tls))
+    if tls is None:
+        return None
+    return DaemonAddress(addresses[0].strip(), bool(tls), tls.get("client_auth_type") == "RequireAndVerifyClientCert")
 
 
 def _mapping(file: Path, key: str) -> dict[str, object] | None:
@@ -49,10 +95,11 @@ def _mapping(file: Path, key: str) -> dict[str, object] | None:
     return value or {}
 
 
-def _validated_web_settings(context: Context) -> tuple[str, bool]:
+def _validated_web_settings(context: Context) -> DaemonAddress:
     """The same from the validated settings. Raises `BadSettings`."""
     from exporter.web.web_config import read_web_config  # here: it imports pydantic
 
     web = context.settings("replaced").web
-    tls = web.config_file is not None and read_web_config(web.config_file).tls_server_config is not None
-    return web.listen_address[0], tls
+    tls = None if web.config_file is None else read_web_config(web.config_file).tls_server_config
+    required = tls is not None and tls.client_auth_type == "RequireAndVerifyClientCert"
+    return DaemonAddress(web.listen_address[0], tls is not None, required)

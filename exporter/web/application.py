@@ -78,9 +78,9 @@ class Application:
     `reload` returns the problems (empty: done); `heartbeat_age` is in seconds; `not_ready` returns the reason (empty:
     ready); `status_page` renders the page at / for a query string; `config` returns the settings as text and `episodes`
     those in progress, or None if not enabled; `targets` returns target groups in the format of Prometheus's HTTP
-    service discovery, or the reason why they are not known; `silences` lists (GET), creates (POST) and deletes (DELETE) silences; `count` receives path and
-    status code of each request, `refused` the reason of a refused request, `closed` the reason of a closed connection;
-    `passwords` decides which Authorization headers are accepted (None: all).
+    service discovery, or the reason why they are not known; `silences` lists (GET), creates (POST) and deletes (DELETE)
+    silences; `count` receives path and status code of each request, `refused` the reason of a refused request, `closed`
+    the reason of a closed connection; `passwords` decides which Authorization headers are accepted (None: all).
     """
 
     def __init__(
