@@ -230,7 +230,7 @@ class Daemon:
         while True:
             self.schedule.follow_clock()
             if self._security is not None:
-                self._security.refresh()
+                self.tasks.start(self._security.refresh())
             await self._refresh_page()
             await asyncio.sleep(REFRESH_SECONDS)  # the timer of publications
 
@@ -318,9 +318,9 @@ class Daemon:
     def _server(self) -> Server:
         """The web server, not yet listening. Raises as `run`."""
         web = self.settings.web
-        if web.config_file is not None:
-            self._security = WebSecurity(web.config_file)
-            self.application.passwords = self._security.passwords
-        server = Server(self.application, web.listen_address, self._security.tls if self._security else None)
+        security = self._security = None if web.config_file is None else WebSecurity(web.config_file)
+        if security is not None:
+            self.application.passwords = security.passwords
+        server = Server(self.application, web.listen_address, lambda: None if security is None else security.tls)
         self.publication.connections = server.connections
         return server

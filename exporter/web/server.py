@@ -12,7 +12,7 @@ import errno
 import functools
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import uvicorn
 
@@ -30,8 +30,16 @@ class Server(uvicorn.Server):
     that their number could not be limited.
     """
 
-    def __init__(self, application: Application, listen: Sequence[str], tls: ssl.SSLContext | None = None) -> None:
-        """Bind all addresses. Raises OSError with the address that could not be bound."""
+    def __init__(
+        self,
+        application: Application,
+        listen: Sequence[str],
+        tls: Callable[[], ssl.SSLContext | None] = lambda: None,
+    ) -> None:
+        """Bind all addresses. Raises OSError with the address that could not be bound.
+
+        `tls` returns the context for a new connection; None: it is served without TLS.
+        """
         self._sockets = bind(listen)
         self._application, self._tls = application, tls
         self.connections = Connections(application.limits.connections, application.closed)
@@ -117,12 +125,13 @@ class Server(uvicorn.Server):
 
     async def _open(self, protocol: HttpProtocol, accepted: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        if self._tls is None:
+        tls = self._tls()
+        if tls is None:
             await loop.connect_accepted_socket(lambda: protocol, accepted)
             return
         seconds = self._application.limits.head_seconds
         try:
-            await loop.connect_accepted_socket(lambda: protocol, accepted, ssl=self._tls, ssl_handshake_timeout=seconds)
+            await loop.connect_accepted_socket(lambda: protocol, accepted, ssl=tls, ssl_handshake_timeout=seconds)
         except ConnectionAbortedError:
             self._application.closed("slow_head")
         except OSError:  # no TLS, an unsupported version of it, or the client has disconnected

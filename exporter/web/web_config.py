@@ -1,15 +1,16 @@
 """TLS and basic auth from a web-config file, in the format of the Prometheus exporter-toolkit.
 
-The file and the certificates are read again when they change, without a restart; if the new file is invalid, the old
-one stays in force.
+The file and the certificates are read again when they change, without a restart. If they are invalid then, or protect
+nothing any more, the old ones stay in force.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import bcrypt
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -81,25 +82,49 @@ class WebConfig(_Part):
     basic_auth_users: dict[str, Annotated[str, AfterValidator(_hash)]] = {}
 
 
+_Stamp = tuple[int, int, int] | None
+"""Time of the last change, size and inode of a file; None: it cannot be read."""
+
+
+class _Loaded(NamedTuple):
+    """A valid file, its TLS context, and the stamps that all files involved had before they were read."""
+
+    config: WebConfig
+    tls: ssl.SSLContext | None
+    stamps: dict[Path, _Stamp]
+
+
 def read_web_config(file: Path) -> WebConfig:
     """Read and validate the file. Raises `BadSettings` with all problems."""
+    return _load(file).config
+
+
+def _load(file: Path) -> _Loaded:
+    """Read the file and the certificates that it names. Raises `BadSettings` with all problems."""
     problems: list[Problem] = []
+    stamps = {file: _stamp(file)}
     content, lines = read(file, problems)
-    config: WebConfig | None = None
+    config, tls = WebConfig(), None
     try:
         config = WebConfig.model_validate(content)
     except ValidationError as error:
         problems += problems_of(error, WebConfig, lines)
-    if config is not None and config.tls_server_config is not None:
+    if config.tls_server_config is not None:
+        stamps |= {each: _stamp(each) for each in _files(file, config.tls_server_config)}
         try:
-            tls_context(file, config.tls_server_config)
+            tls = tls_context(file, config.tls_server_config)
         except (OSError, ssl.SSLError, ValueError) as error:
             what = f"cannot be used: {error}; check that they are readable PEM files and that the key matches"
             problems.append(Problem("tls_server_config", what, lines.get(("tls_server_config",))))
-    if problems or config is None:
+    if problems:
         here = str(file)
         raise BadSettings([p if p.place == here else p._replace(place=f"{here}: {p.place}") for p in problems])
-    return config
+    return _Loaded(config, tls, stamps)
+
+
+def _files(file: Path, config: TlsServer) -> list[Path]:
+    names = (config.cert_file, config.key_file, config.client_ca_file)
+    return [file.parent / name for name in names if name is not None]
 
 
 def tls_context(file: Path, config: TlsServer) -> ssl.SSLContext:
@@ -107,7 +132,8 @@ def tls_context(file: Path, config: TlsServer) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[config.min_version]
     context.maximum_version = _VERSIONS[config.max_version]
-    _load_chain(context, file, config)
+    # For a key with a passphrase, OpenSSL would prompt on the terminal; with an empty passphrase it fails.
+    context.load_cert_chain(file.parent / config.cert_file, file.parent / config.key_file, password="")
     if config.cipher_suites:
         names = {cipher["name"] for cipher in ssl.create_default_context().get_ciphers()}
         wanted = [_openssl_name(name) for name in config.cipher_suites]
@@ -125,11 +151,6 @@ def tls_context(file: Path, config: TlsServer) -> ssl.SSLContext:
     return context
 
 
-def _load_chain(context: ssl.SSLContext, file: Path, config: TlsServer) -> None:
-    # For a key with a passphrase, OpenSSL would prompt on the terminal; with an empty passphrase it fails.
-    context.load_cert_chain(file.parent / config.cert_file, file.parent / config.key_file, password="")
-
-
 def _openssl_name(name: str) -> str:
     """OpenSSL's name of a suite from its Go name, such as ``TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256``."""
     if "_WITH_" not in name:
@@ -141,55 +162,60 @@ def _openssl_name(name: str) -> str:
 
 
 class WebSecurity:
-    """The file in force: `tls` for the server, `passwords` for each request; `refresh` applies changes."""
+    """The file in force: `tls` for new connections, `passwords` for each request; `refresh` applies changes."""
 
     def __init__(self, file: Path) -> None:
         """Read the file. Raises `BadSettings`."""
         self._file = file
-        self._config = read_web_config(file)
-        self._stamp = self._stamps()
-        self.tls: ssl.SSLContext | None = None
-        if self._config.tls_server_config is not None:
-            self.tls = tls_context(file, self._config.tls_server_config)
+        self._config, self.tls, self._read = _load(file)
+        self._observed = self._read
+        self._problems: list[str] = []
+        self._refreshing = False
         self.passwords = Passwords(self._config.basic_auth_users)
 
-    def refresh(self) -> None:
-        """Apply a changed file or certificate; if it is invalid, log that and keep the old one."""
-        now = self._stamps()
-        if now == self._stamp:
+    async def refresh(self) -> None:
+        """Apply changed files that were the same at the previous call, so that none is still being written.
+
+        If they are invalid, log that and keep the old ones. The files are read in a thread, because a disk may hang;
+        a call during another one does nothing.
+        """
+        if self._refreshing:
             return
-        self._stamp = now
+        self._refreshing = True
         try:
-            config = read_web_config(self._file)
+            new = await asyncio.to_thread(self._changed)
+        finally:
+            self._refreshing = False
+        if new is not None:
+            self._config, self.tls, _ = new
+            self.passwords.replace(new.config.basic_auth_users)
+            log.info("web config reloaded", file=str(self._file))
+
+    def _changed(self) -> _Loaded | None:
+        """The files if they have changed and may be applied."""
+        before, self._observed = self._observed, {file: _stamp(file) for file in self._read}
+        if self._observed == self._read or self._observed != before:
+            return None
+        try:
+            new = _load(self._file)
+            problems = [
+                f"{self._file}: {name}: removed, which takes effect at the next start"
+                for name in ("tls_server_config", "basic_auth_users")
+                if getattr(self._config, name) and not getattr(new.config, name)
+            ]
         except BadSettings as error:
-            for problem in error.problems:
-                log.error("invalid web config; the old one stays in force", problem=str(problem))
-            return
-        before, self._config = self._config, config
-        self.passwords.replace(config.basic_auth_users)
-        self._stamp = self._stamps()
-        tls = config.tls_server_config
-        if (tls is None) != (self.tls is None) or (
-            tls and before.tls_server_config and _fixed(tls) != _fixed(before.tls_server_config)
-        ):
-            log.warning("changed TLS settings take effect at the next start")
-        if tls is not None and self.tls is not None:
-            _load_chain(self.tls, self._file, tls)
-        log.info("web config reloaded", file=str(self._file))
-
-    def _stamps(self) -> tuple[object, ...]:
-        tls = self._config.tls_server_config
-        files = [self._file]
-        if tls is not None:
-            files += [self._file.parent / tls.cert_file, self._file.parent / tls.key_file]
-        return tuple(_stamp(file) for file in files)
+            problems = [str(problem) for problem in error.problems]
+        if problems != self._problems:
+            for problem in problems:
+                log.error("invalid web config; the old one stays in force", problem=problem)
+        self._problems = problems
+        if problems:
+            return None
+        self._read = self._observed = new.stamps
+        return new
 
 
-def _fixed(tls: TlsServer) -> TlsServer:
-    return tls.model_copy(update={"cert_file": Path(), "key_file": Path()})
-
-
-def _stamp(file: Path) -> tuple[int, int, int] | None:
+def _stamp(file: Path) -> _Stamp:
     try:
         status = file.stat()
     except OSError:

@@ -38,7 +38,7 @@ def checked(folder: Path, web: str, served: Served | None = None) -> int:
     async def inside() -> int:
         security = WebSecurity(file)
         served.application.passwords = security.passwords
-        server = Server(served.application, ["127.0.0.1:0"], security.tls)
+        server = Server(served.application, ["127.0.0.1:0"], lambda: security.tls)
         running = asyncio.create_task(server.run_until_stopped())
         port = server.addresses[0][1]
         try:

@@ -113,7 +113,8 @@ def test_a_certificate_is_verified_and_a_private_authority_can_be_trusted(tmp_pa
     (tmp_path / "web.yml").write_text(TLS)
 
     async def inside() -> list[str]:
-        server = Server(Served().application, ["127.0.0.1:0"], WebSecurity(tmp_path / "web.yml").tls)
+        security = WebSecurity(tmp_path / "web.yml")
+        server = Server(Served().application, ["127.0.0.1:0"], lambda: security.tls)
         running = asyncio.create_task(server.run_until_stopped())
         result = []
         for ca_file in (None, str(tmp_path / "server.pem")):

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import shutil
 import ssl
 import subprocess
 from collections.abc import Awaitable, Callable
@@ -112,7 +114,12 @@ async def nothing(_: int) -> None:
 class Secured:
     """A server with a web-config file; `get` sends requests with or without a client certificate."""
 
-    def __init__(self, folder: Path, text: str, limits: ServerLimits = ServerLimits()) -> None:  # noqa: B008 — immutable
+    def __init__(
+        self,
+        folder: Path,
+        text: str,
+        limits: ServerLimits = ServerLimits(),  # noqa: B008 — immutable
+    ) -> None:
         self.folder, self.file = folder, folder / "web.yml"
         self.file.write_text(text)
         self.security = WebSecurity(self.file)
@@ -129,7 +136,7 @@ class Secured:
         after: Callable[[int], Awaitable[Any]] = nothing,
     ) -> list[int]:
         async def inside() -> list[int]:
-            server = Server(self.served.application, ["127.0.0.1:0"], self.security.tls)
+            server = Server(self.served.application, ["127.0.0.1:0"], lambda: self.security.tls)
             running = asyncio.create_task(server.run_until_stopped())
             context = ssl.create_default_context()
             if scheme == "https":
@@ -224,17 +231,113 @@ def test_only_a_user_with_the_password_is_accepted(tmp_path: Path, path: str) ->
     ) == [401, 200, 200, 401, 401, 401, 401]
 
 
+def refresh(security: WebSecurity) -> None:
+    """Apply what has changed: at the second call it has not changed again."""
+
+    async def twice() -> None:
+        await security.refresh()
+        await security.refresh()
+
+    asyncio.run(twice())
+
+
+SESAME = {"auth": ("a", "open sesame")}
+
+
 def test_a_changed_file_and_certificate_are_applied_unless_invalid(tmp_path: Path) -> None:
     certificate(tmp_path)
     secured = Secured(tmp_path, TLS)
     assert secured.get({}) == [200]
     secured.file.write_text(TLS + f"basic_auth_users: {{a: '{HASH}'}}\n")
     certificate(tmp_path, days=3)
-    secured.security.refresh()
-    assert secured.get({}, {"auth": ("a", "open sesame")}) == [401, 200]
+    refresh(secured.security)
+    assert secured.get({}, SESAME) == [401, 200]
     secured.file.write_text("odd: 1")
-    secured.security.refresh()
-    assert secured.get({}, {"auth": ("a", "open sesame")}) == [401, 200]
+    refresh(secured.security)
+    assert secured.get({}, SESAME) == [401, 200]
+
+
+def test_a_new_client_authority_is_applied(tmp_path: Path) -> None:
+    for name in ("server", "client", "other"):
+        certificate(tmp_path, name)
+    shutil.copy(tmp_path / "client.pem", tmp_path / "ca.pem")
+    secured = Secured(tmp_path, TLS + "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.pem\n")
+    assert secured.get({}, cert=("client.pem", "client.key")) == [200]
+    shutil.copy(tmp_path / "other.pem", tmp_path / "ca.pem")
+    refresh(secured.security)
+    assert secured.get({}, cert=("other.pem", "other.key")) == [200]
+    with pytest.raises(httpx.TransportError):
+        secured.get({}, cert=("client.pem", "client.key"))
+
+
+def test_changed_tls_settings_are_applied(tmp_path: Path) -> None:
+    certificate(tmp_path)
+    secured = Secured(tmp_path, "basic_auth_users: {}\n")
+    assert secured.get({}, scheme="http") == [200]
+    secured.file.write_text(TLS)
+    refresh(secured.security)
+    assert secured.get({}) == [200]
+
+
+def test_a_certificate_whose_key_is_not_there_yet_is_applied_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    certificate(tmp_path)
+    secured = Secured(tmp_path, TLS)
+    certificate(tmp_path, "next")
+    key = (tmp_path / "next.key").rename(tmp_path / "key")
+    secured.file.write_text(TLS.replace("server.", "next."))
+    for _ in range(3):
+        refresh(secured.security)
+    assert secured.get({}) == [200]
+    assert caplog.text.count("invalid web config; the old one stays in force") == 1
+    key.rename(tmp_path / "next.key")
+    refresh(secured.security)
+    with pytest.raises(httpx.TransportError):  # it trusts the old certificate only
+        secured.get({})
+
+
+@pytest.mark.parametrize("text", ["", TLS, f"basic_auth_users: {{a: '{HASH}'}}\n"], ids=["all", "users", "TLS"])
+def test_protection_is_removed_at_the_next_start_only(
+    tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    certificate(tmp_path)
+    secured = Secured(tmp_path, TLS + f"basic_auth_users: {{a: '{HASH}'}}\n")
+    secured.file.write_text(text)
+    refresh(secured.security)
+    assert secured.get({}, SESAME) == [401, 200]
+    problems = [vars(record)["fields"]["problem"] for record in caplog.records]
+    assert problems
+    assert all(problem.endswith(": removed, which takes effect at the next start") for problem in problems)
+
+
+def test_a_file_that_is_being_written_is_not_applied_yet(tmp_path: Path) -> None:
+    secured = Secured(tmp_path, f"basic_auth_users: {{a: '{HASH}'}}\n")
+    secured.file.write_text("basic_auth_users: {b: ")
+    asyncio.run(secured.security.refresh())
+    secured.file.write_text(f"basic_auth_users: {{b: '{HASH}'}}\n")
+    asyncio.run(secured.security.refresh())
+    assert secured.get(SESAME, {"auth": ("b", "open sesame")}, scheme="http") == [200, 401]
+    asyncio.run(secured.security.refresh())
+    assert secured.get(SESAME, {"auth": ("b", "open sesame")}, scheme="http") == [401, 200]
+
+
+def test_a_disk_that_hangs_delays_no_request(tmp_path: Path) -> None:
+    secured = Secured(tmp_path, f"basic_auth_users: {{a: '{HASH}'}}\n")
+    secured.file.unlink()
+    os.mkfifo(secured.file)  # opening it waits for a writer
+
+    async def hang(_: int) -> None:
+        await secured.security.refresh()
+        hanging = asyncio.create_task(secured.security.refresh())
+        await asyncio.sleep(0)  # let the other tasks run
+        await secured.security.refresh()  # one at a time
+        assert not hanging.done()
+
+    async def release(_: int) -> None:
+        await asyncio.to_thread(secured.file.write_text, "odd: 1")
+
+    assert secured.get({}, SESAME, scheme="http", before=hang, after=release) == [401, 200]
 
 
 @pytest.mark.parametrize("word", ["false", "no", "off"])
