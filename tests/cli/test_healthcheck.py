@@ -74,7 +74,7 @@ def checked(folder: Path, web: str, served: Served | None = None) -> int:
         "required, auth",
     ],
 )
-def test_a_daemon_is_healthy_whatever_it_requires_of_clients(tmp_path: Path, web: str) -> None:
+def test_a_daemon_is_healthy_regardless_of_what_it_requires_of_clients(tmp_path: Path, web: str) -> None:
     assert checked(tmp_path, web) == 0
 
 
