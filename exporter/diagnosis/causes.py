@@ -17,6 +17,8 @@ from exporter.diagnosis.pod_causes import (
     pod_causes,
     serving_pods_read,
     unready,
+    unready_for_long,
+    version_unready,
 )
 
 _MANY_SLOW, _MANY_REJECTED = 0.1, 0.5
@@ -74,11 +76,6 @@ def _event_reports(word: str) -> Test:
     return lambda facts: facts.event is not None and word in facts.event.message.casefold()
 
 
-def _candidate_unready(facts: Facts) -> bool:
-    """Whether a container of a new version runs but is not ready."""
-    return any(one.role == "candidate" and one.ready is False and not one.waits for one in facts.containers)
-
-
 def _too_few_pods(facts: Facts) -> bool:
     """Whether there are fewer pods of the serving version than needed, and all of them are ready."""
     replicas = facts.replicas
@@ -90,6 +87,13 @@ def _pods_healthy(facts: Facts) -> bool:
     """Whether all pods of the serving version exist and are ready."""
     replicas = facts.replicas
     return facts.snapshot and bool(replicas.ready) and replicas.ready == max(replicas.live or 0, replicas.least or 0)
+
+
+def _just_started(facts: Facts) -> bool:
+    return any(
+        change.kind in ("started", "start") and change.at is not None and facts.at - change.at < _MAX_WARMING_SECONDS
+        for change in facts.changes
+    )
 
 
 _NEW = ("replaced", "version")
@@ -110,6 +114,12 @@ _errors = _share("server_errors", SOME_ERRORS)
 _UP, _STARTING, _LEAVING, _FAILED = _group("up"), _group("starting"), _group("leaving"), _group("failed")
 _WAIT_FOR_START = "Wait: most starts take about five minutes, those with GPUs or large images longer."
 _READ_LOG = "Check the end of its log, and the services that it calls."
+_UNREADY_FOR_LONG = (
+    "Check its log. If it waits for a dependency, fix that. If it reports that it is listening, correct the probe's "
+    "port and path. If the log is silent, stop it and start it again."
+)
+_MAX_WARMING_SECONDS = 1800.0
+"""Seconds after its start in which a workload that fails may still be loading."""
 
 CAUSES: tuple[Cause, ...] = (
     # -- gone or off
@@ -179,11 +189,19 @@ CAUSES: tuple[Cause, ...] = (
         "Check in its log what it is waiting for, and fix that. If the log is silent, stop it and start it again.",
         "DataRobotWorkloadNoReadyReplica"),
     # -- starting or failed
+    Cause("failed_unready_for_long", every(_FAILED, unready, unready_for_long),
+        "Its containers have been running for more than an hour without becoming ready. Cause unknown: hung, waiting "
+        "for a dependency that is down, or probed on the wrong port or path.",
+        _UNREADY_FOR_LONG, "DataRobotWorkloadErrored"),
     Cause("failed_unready", every(_FAILED, unready),
         "Its containers are running but not ready. Cause unknown: possibly still loading, hung, waiting for a "
         "dependency that is down, or probed on the wrong port or path.",
         "Check in its log whether it is still loading, and on which port it listens. Wait, or correct the probe.",
         "DataRobotWorkloadErrored"),
+    Cause("start_unready_for_long", every(_STARTING, unready, unready_for_long),
+        "Its containers have been running for more than an hour without becoming ready. Cause unknown: hung, waiting "
+        "for a dependency that is down, or probed on the wrong port or path.",
+        _UNREADY_FOR_LONG, "DataRobotWorkloadStuckStarting"),
     Cause("start_unready", every(_STARTING, unready),
         "Its containers are running but have not become ready. Cause unknown: possibly still loading, hung, waiting "
         "for a dependency that is down, or probed on the wrong port or path.",
@@ -232,6 +250,10 @@ CAUSES: tuple[Cause, ...] = (
         "Check its events for what removed them. Then stop it and start it again: a start alone has no effect while it "
         "is reported as running.",
         "DataRobotWorkloadNoReadyReplica"),
+    Cause("none_ready_for_long", every(_UP, unready, unready_for_long, lambda facts: facts.replicas.ready == 0),
+        "It is reported as running, but its replicas have not become ready for more than an hour. Cause unknown: hung, "
+        "waiting for a dependency that is down, or probed on the wrong port or path.",
+        _UNREADY_FOR_LONG, "DataRobotWorkloadNoReadyReplica"),
     Cause("none_ready", every(_UP, unready, lambda facts: facts.replicas.ready == 0),
         "It is reported as running, but no replica is ready. Cause unknown: possibly still loading, hung, waiting for "
         "a dependency that is down, or probed on the wrong port or path.",
@@ -243,6 +265,12 @@ CAUSES: tuple[Cause, ...] = (
         "are overloaded, or wait for a dependency. The others serve.",
         "Compare the log of a replica that is not ready with that of a ready one. If it hangs, restart it by a rolling "
         "replacement, during which the others serve.",
+        "DataRobotWorkloadReplicasDegraded"),
+    Cause("some_unready_for_long", every(_UP, serving_pods_read, unready, unready_for_long),
+        "Some of its replicas have been running for more than an hour without becoming ready; the others serve. Cause "
+        "unknown: hung, or waiting for a dependency.",
+        "Compare their log with that of a ready replica, and restart them by a rolling replacement, during which the "
+        "others serve.",
         "DataRobotWorkloadReplicasDegraded"),
     Cause("some_unready", every(_UP, serving_pods_read, unready),
         "Some of its replicas are running but have not become ready; the others serve. Cause unknown: possibly still "
@@ -259,6 +287,12 @@ CAUSES: tuple[Cause, ...] = (
     Cause("waking", every(_UP, serving_pods_read, creating),
         "One of its replicas is being created: it was scaled up, or is scaling up from zero.",
         "Wait a few minutes.", "DataRobotWorkloadNoReadyReplica"),
+    Cause("outage_since_start", every(_UP, _share("server_errors", MOST_ERRORS), _just_started),
+        "It was started recently, and most requests get a server error (5xx): it is still loading, which its status "
+        "does not show without a readiness probe, or it is failing. Only its log shows which.",
+        "Check the end of its log. If it is still loading, wait, and give it a readiness probe. Otherwise check the "
+        "services that it calls.",
+        "DataRobotWorkloadNotServing"),
     Cause("errors_since_change", every(_UP, _errors, lambda facts: _recent(facts, *_NEW)),
         "It responds with server errors, and its version is new, which may be the cause.",
         "If the errors began with the new version, replace it with the previous artifact.",
@@ -285,6 +319,12 @@ CAUSES: tuple[Cause, ...] = (
         "Wait for the end of this attempt. If it fails too, see `Containers` and `Last event` for the reason.",
         "DataRobotReplacementFailed"),
     *pod_causes(("reverted",), "The latest version did not start and was rolled back: ", "reverted_"),
+    Cause("reverted_unready", every(_failure_reported, version_unready("reverted")),
+        "The latest version ran but did not become ready, and was rolled back: still loading, hung, waiting for a "
+        "dependency, or probed on the wrong port or path. The previous version still serves.",
+        "Check the log of that version, correct its artifact or its probe, and start the replacement again during "
+        "working hours.",
+        "DataRobotReplacementFailed"),
     Cause("no_bundle", every(_failure_reported, _event_reports("resourcebundleinference")),
         "A replacement failed before it had any pods: no resource bundle could be chosen for it. The old version "
         "still serves.",
@@ -298,7 +338,7 @@ CAUSES: tuple[Cause, ...] = (
         "DataRobotReplacementFailed"),
     Cause("reverted_with_reason", _failure_reported,
         "A replacement failed; `Last event` has the reason that the API reports. The previous version still serves.",
-        "Fix that, and start the replacement again during working hours.",
+        "Correct what it names, and start the replacement again during working hours.",
         "DataRobotReplacementFailed"),
     Cause("reverted", lambda facts: serving_pods_read(facts) and _recent(facts, "reverted"),
         "A replacement failed or was cancelled; the API reports neither which nor the reason. The previous version "
@@ -361,9 +401,10 @@ CAUSES: tuple[Cause, ...] = (
         "It runs a draft, which the platform is about to stop.",
         "If it is needed, promote the artifact: it continues to run without a restart.", "DataRobotDraftExpiring"),
     Cause("bundle_gone", _alert("DataRobotBundleNotOffered"),
-        "Its resource bundle was withdrawn: it continues to run, but its next start may fail.",
+        "Its resource bundle is not offered to workloads: it was withdrawn, or is for other uses. It continues to run, "
+        "but its next start may fail.",
         "Choose another bundle in its runtime settings during working hours.", "DataRobotBundleNotOffered"),
-    Cause("replacement_unready", every(_alert("DataRobotReplacementStuck"), _candidate_unready),
+    Cause("replacement_unready", every(_alert("DataRobotReplacementStuck"), version_unready("candidate")),
         "The version being rolled out runs but does not become ready: still loading, hung, waiting for a dependency, "
         "or probed on the wrong port or path. The previous version serves.",
         "Check the log of that version. If it does not get ready, cancel the replacement and correct its artifact.",

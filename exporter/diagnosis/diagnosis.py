@@ -223,7 +223,7 @@ def _limits(state: WorkloadState, context: WorkloadContext, met: frozenset[str])
     """What is at its limit, by the conditions of the alerts."""
     if "DataRobotBundleNotOffered" in met:
         missing = ", ".join(scrubbed(name) for (name,), offered in context.samples(_OFFERED) if not offered)
-        yield "bundle", f"its resource bundle {missing} is no longer in the catalogue"
+        yield "bundle", f"the catalogue does not offer its resource bundle {missing} to workloads"
     if "DataRobotAutoscalerSaturated" in met:
         most, load = workload_state.max_replicas(state), _LOAD.value(context)
         at_maximum = f"the autoscaler is at its maximum of {most} replicas"

@@ -15,12 +15,14 @@ from exporter.fleet.workload_state import Unread
 
 RECENT_SECONDS = 6 * 3600.0
 """Changes up to this old may still be the cause."""
+LISTED_SECONDS = 7 * 86400.0
+"""Changes up to this old are listed."""
 NO_REASON = "not reported"
 """The waiting reason of a container for which none is reported."""
 MIN_REQUESTS = 20
 """Requests in a window below which ratios are not used."""
-SOME_ERRORS, MOST_ERRORS = 0.02, 0.5
-"""Ratios of server errors from which on they are mentioned, and from which on they are an outage."""
+SOME_ERRORS, MOST_ERRORS, ONLY_ERRORS = 0.02, 0.5, 0.995
+"""Ratios of server errors from which on they are mentioned, are an outage, and leave nothing that is served."""
 
 
 class StatusFacts(NamedTuple):

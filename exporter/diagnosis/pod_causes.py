@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
-from exporter.diagnosis.facts import NO_REASON, ContainerProblem, Facts
+from exporter.diagnosis.facts import LISTED_SECONDS, NO_REASON, ContainerProblem, Facts
 
+MAX_LOADING_SECONDS = 3600.0
+"""A container that has been running for longer without being ready is not loading any more."""
 Test = Callable[[Facts], bool]
 _RoleTest = Callable[[Facts, tuple[str, ...]], bool]
 """A condition about the versions that have one of the given roles."""
@@ -71,98 +73,156 @@ def _lacks(resource: str) -> _RoleTest:
 
 
 _FIX = "Check the end of its log. If a new version or new settings caused it, roll back; otherwise fix the artifact."
+_FIX_UNCHANGED = (
+    "Check the end of its log. No change is reported, so check also what it depends on: services that it calls, "
+    "credentials, data."
+)
 _FIX_NEW = (
     "Check the log of that version, fix its artifact, and start the replacement again during working hours: the old "
     "version still serves."
 )
+_AGAIN = " Then start the replacement again during working hours: the old version still serves."
+_ROLL_BACK = "Roll back to the previous version; compare libraries, drivers and the image's architecture."
 _NO_CAPACITY = "Wait if nodes are added on demand. Otherwise stop less important workloads, or choose another bundle."
-_POD_CAUSES: tuple[tuple[str, _RoleTest, str, str, str], ...] = (
-    ("out_of_memory", _some(lambda one: one.ended == "OOMKilled"),
+_CAPACITY = "Stop less important workloads, or choose another bundle."
+
+
+class _PodCause(NamedTuple):
+    """A row of `_POD_CAUSES`: as in `Cause`, the text without a capital letter.
+
+    `fix`: the next step for a version that was rolled back, before the replacement is started again; empty: the same.
+    """
+
+    name: str
+    is_met: _RoleTest
+    text: str
+    next_step: str
+    alert: str
+    fix: str = ""
+
+
+_POD_CAUSES: tuple[_PodCause, ...] = (
+    _PodCause("out_of_memory", _some(lambda one: one.ended == "OOMKilled"),
      "a container was killed because it used more memory than its resource bundle provides.",
      "Choose a bundle with more memory, or reduce memory use: fewer workers, smaller batches.",
      "DataRobotContainerOOMKilled"),
-    ("image_not_there", _pulls("manifest unknown", "not found", "notfound"),
+    _PodCause("image_not_there", _pulls("manifest unknown", "not found", "notfound"),
      "the registry has no image with this name and tag.",
      "Push the image again, and the pull is retried. Or replace the artifact with a version that names another image. "
      "A restart does not help.",
-     "DataRobotWorkloadImagePullFailing"),
-    ("image_denied", _pulls("unauthorized", "denied", "forbidden"),
+     "DataRobotWorkloadImagePullFailing",
+     "Push the image, or correct its name in the artifact."),
+    _PodCause("image_denied", _pulls("unauthorized", "denied", "forbidden"),
      "the registry does not allow the platform to pull the image.",
      "Renew the registry's credential, and the pull is retried. A restart does not help.",
-     "DataRobotWorkloadImagePullFailing"),
-    ("image_pull", _pulls(),
+     "DataRobotWorkloadImagePullFailing",
+     "Renew the registry's credential."),
+    _PodCause("image_pull", _pulls(),
      "a container image cannot be pulled.",
      "Check the image name against the registry. If it is correct, check the credential; if other workloads fail too, "
      "the registry.",
-     "DataRobotWorkloadImagePullFailing"),
-    ("cannot_create", _some(lambda one: one.waits in (
+     "DataRobotWorkloadImagePullFailing",
+     "Check the image name and the credential in the registry."),
+    _PodCause("cannot_create", _some(lambda one: one.waits in (
         "CreateContainerConfigError", "CreateContainerError", "RunContainerError")),
      "a container cannot be created: a secret, a variable, a volume or its command is missing or wrong.",
      "The message names what is missing: create it, or replace the artifact with a version that names it correctly.",
-     "DataRobotContainerCannotStart"),
-    ("exit_0", _ends(lambda one: one.ended == "Completed"),
+     "DataRobotContainerCannotStart",
+     "The message names what is missing: create it, or correct its name in the artifact."),
+    _PodCause("exit_0", _ends(lambda one: one.ended == "Completed"),
      "its process exits without an error (exit code 0): it finishes its work, or starts its server in the background.",
      "Run the server in the foreground, then replace the artifact.",
-     "DataRobotContainerCrashLooping"),
-    ("exit_command", _exits(126, 127),
+     "DataRobotContainerCrashLooping",
+     "Run the server in the foreground."),
+    _PodCause("exit_command", _exits(126, 127),
      "its command cannot be run: it is not in the image, or not executable (exit code 126 or 127).",
      "Correct the command or the image in the artifact, and replace it.",
-     "DataRobotContainerCrashLooping"),
-    ("exit_arguments", _exits(2),
+     "DataRobotContainerCrashLooping",
+     "Correct the command or the image in the artifact."),
+    _PodCause("exit_arguments", _exits(2),
      "its process rejects its arguments (exit code 2).",
      "Correct the command or its environment in the artifact; the end of the log names the argument.",
      "DataRobotContainerCrashLooping"),
-    ("exit_native", _exits(139),
+    _PodCause("exit_native", _exits(139),
      "its process crashes in native code (exit code 139): a faulty library, or an image for another CPU architecture.",
-     "Roll back to the previous version; compare libraries, drivers and the image's architecture.",
-     "DataRobotContainerCrashLooping"),
-    ("exit_killed", _exits(137, 143),
+     _ROLL_BACK,
+     "DataRobotContainerCrashLooping",
+     "Compare its libraries, drivers and the image's architecture with those of the previous version."),
+    _PodCause("exit_killed", _exits(137, 143),
      "the platform kills the container, but not for memory (exit code 137 or 143): a startup or liveness probe fails.",
      "Give the probe more time, or fix the endpoint that it calls.",
      "DataRobotContainerCrashLooping"),
-    ("exit_error", _exits(1),
+    _PodCause("exit_error", _exits(1),
      "its process exits with an error (exit code 1).",
      _FIX, "DataRobotContainerCrashLooping"),
-    ("evicted", _some(lambda one: one.ended in ("Evicted", "DeadlineExceeded")),
+    _PodCause("evicted", _some(lambda one: one.ended in ("Evicted", "DeadlineExceeded")),
      "a pod was evicted from its node: a more important workload needed the capacity, or the node was removed.",
      "A new pod is created unless its status is interrupted: then start it again. If it must not be evicted, raise its "
      "importance.",
-     "DataRobotWorkloadInterrupted"),
-    ("crashing", _some(lambda one: one.waits == "CrashLoopBackOff" or (one.waits == NO_REASON and one.restarts > 0)),
+     "DataRobotWorkloadInterrupted",
+     "If it must not be evicted, raise its importance."),
+    _PodCause("crashing", _some(
+        lambda one: one.waits == "CrashLoopBackOff" or (one.waits == NO_REASON and one.restarts > 0)),
      "its process exits repeatedly.",
      _FIX, "DataRobotContainerCrashLooping"),
-    ("ended", _ends(lambda one: bool(one.ended)),
+    _PodCause("ended", _ends(lambda one: bool(one.ended)),
      "its process exited.",
      _FIX, "DataRobotContainerCrashLooping"),
-    ("no_gpu", _lacks("gpu"), "no node has a free GPU for it.", _NO_CAPACITY, "DataRobotWorkloadUnschedulable"),
-    ("no_cpu", _lacks("cpu"), "no node has enough CPU for it.", _NO_CAPACITY, "DataRobotWorkloadUnschedulable"),
-    ("no_memory", _lacks("memory"), "no node has enough memory for it.", _NO_CAPACITY,
-     "DataRobotWorkloadUnschedulable"),
-    ("no_volume", _lacks("volume"),
+    _PodCause("no_gpu", _lacks("gpu"), "no node has a free GPU for it.", _NO_CAPACITY, "DataRobotWorkloadUnschedulable",
+     _CAPACITY),
+    _PodCause("no_cpu", _lacks("cpu"), "no node has enough CPU for it.", _NO_CAPACITY, "DataRobotWorkloadUnschedulable",
+     _CAPACITY),
+    _PodCause("no_memory", _lacks("memory"), "no node has enough memory for it.", _NO_CAPACITY,
+     "DataRobotWorkloadUnschedulable", _CAPACITY),
+    _PodCause("no_volume", _lacks("volume"),
      "its volume is not available on a node with free capacity: it is in another zone, or in use elsewhere.",
      "Release the volume, or ask the cluster administrators to move it.", "DataRobotWorkloadUnschedulable"),
-    ("no_node", _lacks("other"), "no node accepts it: taints, affinity, or no free capacity.",
+    _PodCause("no_node", _lacks("other"), "no node accepts it: taints, affinity, or no free capacity.",
      "Read the scheduler's message. Ask the cluster administrators, or choose another bundle.",
      "DataRobotWorkloadUnschedulable"),
 )  # fmt: skip
 
 
+_MAY_BREAK = ("replacing", "new_settings", "replaced", "promoted", "version", "started", "start")
+"""Kinds of change after which a process may fail."""
 SERVING = ("active", "serving", "other")
 """Roles of versions that serve."""
 
 
 def pod_causes(roles: tuple[str, ...], lead: str = "", prefix: str = "") -> Iterator[Cause]:
     """The causes for versions with one of these roles. `lead` begins each text, `prefix` each name."""
-    for name, test, text, step, alert in _POD_CAUSES:
-        is_met = partial(_applied, test, roles)
+    for row in _POD_CAUSES:
+        is_met = partial(_applied, row.is_met, roles)
         # Problems of a version that does not serve can wait only if the serving version is known to serve.
-        yield Cause(
-            prefix + name,
+        cause = Cause(
+            prefix + row.name,
             every(serving_pods_read, is_met) if lead else is_met,
-            lead + text if lead else text[0].upper() + text[1:],
-            _FIX_NEW if lead and step is _FIX else step,
-            alert,
+            lead + row.text if lead else row.text[0].upper() + row.text[1:],
+            _next_step(row, roles) if lead else row.next_step,
+            row.alert,
         )
+        if not lead and row.next_step is _FIX:
+            yield cause._replace(
+                name=f"{row.name}_unchanged", is_met=every(is_met, unchanged), next_step=_FIX_UNCHANGED
+            )
+        yield cause
+
+
+def _next_step(row: _PodCause, roles: tuple[str, ...]) -> str:
+    """The next step for a version that does not serve."""
+    if row.next_step is _FIX:
+        return _FIX_NEW
+    if roles == ("reverted",) or row.next_step is _ROLL_BACK:
+        return (row.fix or row.next_step) + _AGAIN
+    return row.next_step
+
+
+def unchanged(facts: Facts) -> bool:
+    """Whether the events are known and report no change in the last days that may be the cause."""
+    return "events" not in facts.unknown and not any(
+        change.kind in _MAY_BREAK and (change.at is None or facts.at - change.at < LISTED_SECONDS)
+        for change in facts.changes
+    )
 
 
 def _applied(test: _RoleTest, roles: tuple[str, ...], facts: Facts) -> bool:
@@ -171,7 +231,7 @@ def _applied(test: _RoleTest, roles: tuple[str, ...], facts: Facts) -> bool:
 
 def new_version_fails(facts: Facts) -> bool:
     """Whether the pods of a new version show any cause."""
-    return any(test(facts, ("candidate",)) for _, test, *_ in _POD_CAUSES)
+    return any(row.is_met(facts, ("candidate",)) for row in _POD_CAUSES)
 
 
 def exits_with_error(facts: Facts) -> bool:
@@ -179,9 +239,26 @@ def exits_with_error(facts: Facts) -> bool:
     return _exits(1)(facts, SERVING)
 
 
+def _unready(facts: Facts, *roles: str) -> list[ContainerProblem]:
+    return [one for one in facts.containers if one.role in roles and one.ready is False and not one.waits]
+
+
 def unready(facts: Facts) -> bool:
     """Whether a container of a serving version runs but is not ready."""
-    return any(one.ready is False and not one.waits for one in facts.containers if one.role in SERVING)
+    return bool(_unready(facts, *SERVING))
+
+
+def unready_for_long(facts: Facts) -> bool:
+    """Whether such containers have run for too long to be still loading."""
+    return all(
+        one.since is not None and facts.at - one.since > MAX_LOADING_SECONDS and not one.ended
+        for one in _unready(facts, *SERVING)
+    )
+
+
+def version_unready(role: str) -> Test:
+    """Whether a container of a version that does not serve runs, or ran, but is not ready."""
+    return lambda facts: bool(_unready(facts, role))
 
 
 def lost(facts: Facts) -> bool:

@@ -12,9 +12,11 @@ from exporter.diagnosis.diagnosis import Diagnosis
 from exporter.diagnosis.facts import (
     CHANGES,
     IN_PROGRESS,
+    LISTED_SECONDS,
     MIN_REQUESTS,
     MOST_ERRORS,
     NO_REASON,
+    ONLY_ERRORS,
     PARTS,
     SOME_ERRORS,
     Change,
@@ -28,8 +30,6 @@ from exporter.masking import scrubbed
 from exporter.timestamps import rfc3339
 
 MAX_LOG_CHARACTERS = 200
-_MAX_CHANGE_SECONDS = 7 * 86400.0
-"""Age up to which changes are listed."""
 
 
 def _state_text(facts: Facts) -> str:
@@ -72,7 +72,8 @@ def _serves(facts: Facts) -> str:
     if requests is not None and requests.total >= MIN_REQUESTS:
         errors = requests.server_errors or 0.0
     if errors >= SOME_ERRORS:
-        return f"{'barely' if errors >= MOST_ERRORS else 'mostly'}, {percent(errors)} of requests get a server error"
+        how = "no" if errors >= ONLY_ERRORS else "barely" if errors >= MOST_ERRORS else "mostly"
+        return f"{how}, {percent(errors)} of requests get a server error"
     return "partly" if replicas.ready < max(replicas.live, replicas.least or 0) else "yes"
 
 
@@ -122,12 +123,15 @@ _ROLES = {
 
 def _container_text(one: ContainerProblem, now: float) -> str:
     parts = []
+    be = "was" if one.role == "reverted" else "is"
     if one.waits:
-        parts.append("is waiting (no reason reported)" if one.waits == NO_REASON else f"is waiting with {one.waits}")
+        parts.append(
+            f"{be} waiting (no reason reported)" if one.waits == NO_REASON else f"{be} waiting with {one.waits}"
+        )
         parts += [f"image {one.image}"] if one.image else []
     elif one.ready is False:
         since = f" (for {lasted(now - one.since)})" if one.since is not None and one.since <= now else ""
-        running = "is " if one.ended else "is running but "
+        running = f"{be} " if one.ended else f"{be} running but "
         parts.append(f"{running}{'no longer ready' if one.lost else 'not ready'}{since}")
     if one.ended or one.code is not None:
         code = f" with exit code {one.code}" if one.code is not None else ""
@@ -160,7 +164,7 @@ def _change_text(change: Change, now: float) -> str:
 
 
 def _is_shown(change: Change, now: float) -> bool:
-    return change.at is None or now - change.at < _MAX_CHANGE_SECONDS
+    return change.at is None or now - change.at < LISTED_SECONDS
 
 
 def _request_text(facts: Facts) -> str:

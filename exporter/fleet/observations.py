@@ -153,8 +153,11 @@ def _with_state(container: Container) -> Container:
 
 
 def failing(pods: Mapping[str, PodFacts]) -> dict[str, PodFacts]:
-    """The pods with a problem, and what to remember of them: at most `MAX_FAILING_PODS`, with their last run."""
-    bad = [(name, pod) for name, pod in sorted(pods.items()) if pod.problem and not pod.ready]
+    """The pods with a problem, or that run without being ready, and what to remember of them.
+
+    At most `MAX_FAILING_PODS`, with their last run.
+    """
+    bad = [(name, pod) for name, pod in sorted(pods.items()) if (pod.problem or pod.started) and not pod.ready]
     return {name: _with(pod, conditions={}, runs=pod.runs[-1:]) for name, pod in bad[:MAX_FAILING_PODS]}
 
 

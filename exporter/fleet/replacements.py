@@ -349,9 +349,8 @@ def _corrected(ledger: Ledger, last: ReplacementCursor, end: _End) -> Ledger:
     """The ledger after an event reports how a replacement ended whose end is already counted, as inferred."""
     inferred = ledger.rollout_failed is not None and ledger.rollout_failed == last.ended
     ended = _with(last, ended=last.ended if end.at is None else end.at, inferred=False)
-    after = _judged(
-        _with(ledger, last_rollout=ended), ended, end.outcome, observations.failing(end.pods) or ledger.failed_pods
-    )
+    pods = max(observations.failing(end.pods), ledger.failed_pods, key=_exits)
+    after = _judged(_with(ledger, last_rollout=ended), ended, end.outcome, pods)
     if inferred and end.outcome == "cancelled":
         return _with(after, rollout_failed=None, failed_pods={})
     return after

@@ -188,10 +188,10 @@ STOP_ANOTHER = Action(
 )
 REPLACE = Action(
     "Replace the artifact",
-    "If the old version serves, it does so until the new one is ready: a failed attempt does no harm. To roll back, "
-    "use the previous artifact: in the history, the `candidateArtifactId` of the last `completed` replacement before "
-    "the current one. To fix it, use the new artifact. A locked artifact can only replace a locked one, and a draft a "
-    f"draft (otherwise 400). In the console: *Actions* menu of {CONSOLE}.",
+    "If the old version serves, it continues to do so until the new one is ready: a failed attempt does no harm. To "
+    "roll back, use the previous artifact: in the history, the `candidateArtifactId` of the last `completed` "
+    "replacement before the current one. To fix it, use the new artifact. A locked artifact can only replace a locked "
+    f"one, and a draft a draft (otherwise 400). In the console: *Actions* menu of {CONSOLE}.",
     (
         'dr_get "workloads/$WORKLOAD_ID/history/?limit=10"',
         "export ARTIFACT_ID=...\n"
@@ -222,7 +222,8 @@ SETTINGS = Action(
     f"Replicas, autoscaling and resource bundle: tab *Settings* of {CONSOLE}. The platform applies them by a "
     "replacement: the old version serves until the new one is ready. While another replacement is in progress, it "
     "refuses them with 409. Do not save settings of a workload that is stopped on purpose: that starts it. With the "
-    "API, send all of these settings, changed, with `PATCH`: a group without a bundle is accepted and then fails.",
+    "API, send all of these settings with `PATCH`, also those that stay as they are: a group without a bundle is "
+    "accepted and then fails.",
     ('dr_get "workloads/$WORKLOAD_ID/settings/"',),
 )
 SHARE = Action(

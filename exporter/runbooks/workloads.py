@@ -53,7 +53,7 @@ from exporter.runbooks.shell import CONFIG_FLAG, EXPLAIN
 
 _FAILS_DOWN = "Everybody who calls the workload gets errors or no response."
 _ERROR_SHARES = Check(
-    "Since when do requests fail? A share that is higher in a shorter window means that it becomes worse.",
+    "Since when do requests fail? A share that is higher in a shorter window means that it is getting worse.",
     query=f"sort(datarobot_workload_window_server_error_ratio{{{WORKLOAD_LABEL}}})",
 )
 _NOT_WELL_OR_DOWN = (
@@ -226,6 +226,9 @@ WORKLOADS: dict[str, Runbook] = {
         "Yes.",
         (TRAFFIC, CHANGES, READY, REASONS, LOG, ENDPOINT, OTHERS),
         (BAD_RELEASE, DOWNSTREAM, CRASH, OVERLOAD, OOM, READINESS,
+         Symptom("It was started within the last half hour, and its log shows that it is still loading.",
+                 "It has no readiness probe, so that its replicas count as ready before they can respond.",
+                 "Wait. Later, add a readiness probe."),
          Symptom("All replicas are ready, nothing changed, and the log shows no error.",
                  "The application hangs, or its readiness probe does not test what fails.",
                  "Restart it. Later, add a readiness probe that fails when the application does.", (RESTART,))),

@@ -121,6 +121,8 @@ def both(own: Pods, candidate: Pods) -> Pods:
 
 ROLLING = Replacement(status="awaiting_promotion", id="r", candidate_proton_ids=("c",), created_at=ago(300))
 REVERTED = Event("e", ago(600), "Replacement Errored")
+STARTED: dict[str, Any] = {"newest": {"started": NOW - HOUR}}
+"""Of a workload that was started an hour ago."""
 
 
 def failed_with(reported: Pods) -> Event:
@@ -173,21 +175,34 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("interrupted", state("interrupted", POD_CAUSES["evicted"]), ()),
     ("not_stopping", state("stopping", UNREADY, since=HOUR), ()),
     ("stopping", state("draining", UNREADY, since=60), ()),
-    *((name, state("errored", reported), ()) for name, reported in POD_CAUSES.items()),
-    ("crashing", state("errored", waiting(None, restart_count=3)), ()),
+    *((name, state("errored", reported, ledger=STARTED), ()) for name, reported in POD_CAUSES.items()),
+    ("crashing", state("errored", waiting(None, restart_count=3), ledger=STARTED), ()),
+    # Nothing was changed in the last days: something that it depends on may have.
+    *((f"{name}_unchanged", state("errored", POD_CAUSES[name]), ()) for name in ("exit_error", "crashing", "ended")),
+    ("exit_error_unchanged", state("errored", crashing(1), ledger={"newest": {"scaled": NOW - HOUR}}), ()),
+    ("exit_error_unchanged", state("errored", crashing(1), ledger={"newest": {"started": NOW - 8 * DAY}}), ()),
+    ("exit_error", state("errored", crashing(1), details={"refused": frozenset({"events"})}), ()),
     ("failed_waiting", state("errored", waiting(None, restart_count=0)), ()),
     ("exit_error_since_change", state("errored", crashing(1), ledger={
         "newest": {"replacement_completed": NOW - HOUR}}), ()),
-    ("exit_error", state("errored", Pods((Proton("x", status="errored"),), {"x": crashing(1).details["p"]})), ()),
+    ("exit_error", state("errored", Pods((Proton("x", status="errored"),), {"x": crashing(1).details["p"]}),
+                         ledger=STARTED), ()),
     *(
         (f"new_version_{name}", state(reported=both(READY, reported), replacement=ROLLING), ())
         for name, reported in POD_CAUSES.items()
     ),
     *((f"reverted_{name}", state(), (failed_with(reported),)) for name, reported in POD_CAUSES.items()),
+    ("reverted_unready", state(), (msgspec.structs.replace(failed_with(UNREADY), message="not in time"),)),
+    # Without the word of an event, it may have been cancelled.
+    ("reverted", state(ledger={"rollout_failed": NOW - 60, "failed_pods": {
+        "x": episodes.PodFacts("c", started=NOW - 600)}}), ()),
     ("failed_unready", state("errored", UNREADY), ()),
+    ("failed_unready_for_long", state("errored", unready(2 * HOUR, 2 * HOUR)), ()),
     # A container that ended days ago, and is not ready for another reason.
     ("failed_unready", state("errored", pods(replica(container(ready=False, ended=("Error", 1, ago(DAY)))))), ()),
     ("start_unready", state("launching", UNREADY, since=60), ()),
+    ("start_unready", state("launching", unready(50 * MINUTE, 50 * MINUTE)), ()),
+    ("start_unready_for_long", state("launching", unready(2 * HOUR, 2 * HOUR)), ()),
     ("creating_for_long", state("provisioning", waiting("ContainerCreating"), since=HOUR), ()),
     ("creating", state("provisioning", waiting("ContainerCreating"), since=60), ()),
     ("monitor_silent", state("provisioning", Pods((Proton("p"),), {"p": None}), since=HOUR,
@@ -200,10 +215,12 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("no_pod", state("running", pods()), ()),
     ("none_ready", state("running", UNREADY), ()),
     ("none_ready", state("running", unready(600, 600)), ()),
+    ("none_ready_for_long", state("running", unready(2 * HOUR, 2 * HOUR)), ()),
     *(("none_ready_any_more", state(status, unready(600, DAY)), ())
       for status in ("running", "launching", "errored", "Quarantined")),
     ("some_unready_any_more", state("running", unready(600, DAY, replica(container(), name="two"))), ()),
     ("some_unready", state("running", pods(replica(container(ready=False)), replica(container(), name="two"))), ()),
+    ("some_unready_for_long", state("running", unready(2 * HOUR, 2 * HOUR, replica(container(), name="two"))), ()),
     ("too_few_pods", state("running", READY, runtime=runtime(2)), ()),
     ("waking", state("running", waiting("PodInitializing")), ()),
     ("down_unknown", state("running", None, ledger={"serving": ServingRecord(ready=True, down=NOW - 300)}), ()),
@@ -211,6 +228,11 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("errors_since_change", state(details={"windows": stats(server_errors=600)}, ledger={
         "newest": {"replacement_completed": NOW - HOUR}}), ()),
     ("outage", state(details={"windows": stats(server_errors=600)}), ()),
+    ("outage", state(details={"windows": stats(server_errors=600)}, ledger=STARTED), ()),
+    ("outage_since_start", state(details={"windows": stats(server_errors=600)}, ledger={
+        "newest": {"started": NOW - 10 * MINUTE}}), ()),
+    ("errors", state(details={"windows": stats(server_errors=60)}, ledger={
+        "newest": {"started": NOW - 10 * MINUTE}}), ()),
     ("errors", state(details={"windows": stats(server_errors=60)}), ()),
     ("errors", state(details={"windows": stats(server_errors=60)}), (Event("e", ago(DAY), "Replacement Completed"),)),
     ("no_bundle", state(), (msgspec.structs.replace(REVERTED, message="ResourceBundleInferenceError: none"),)),
@@ -246,7 +268,7 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("zero", state(reported=pods(), runtime=runtime(0, 2)), ()),
     # A container that serves for some minutes between two ends.
     ("exit_error", state(reported=pods(replica(container(ended=("Error", 1, ago(120)), restart_count=9))),
-                         runtime=runtime(2)), ()),
+                         runtime=runtime(2), ledger=STARTED), ()),
     ("exit_0", state(reported=pods(replica(container(ended=("Completed", 0, ago(120)), restart_count=9))),
                      runtime=runtime(2)), ()),
     ("well", state(), ()),
@@ -283,13 +305,13 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     # One more than needed, or a draining one, may be unknown; a known problem comes first.
     ("well", state(reported=pods(replica(container()), *(lost().details["p"].replicas or ()))), ()),  # type: ignore[union-attr]
     ("well", state(reported=unread(both(READY, READY), c="server_error")), ()),
-    ("exit_error", state(reported=unread(both(crashing(1), READY), c="server_error")), ()),
+    ("exit_error", state(reported=unread(both(crashing(1), READY), c="server_error"), ledger=STARTED), ()),
     ("slow", state(reported=None, details={"windows": stats(p95=12.0), **FAILED}), ()),
     ("suspended", state("suspended", None, details=FAILED), ()),
     # The serving version may be unreported while another version is reported.
     ("well_unknown", state(reported=Pods(both(READY, READY).protons, {**both(READY, READY).details, "p": None})), ()),
     # An unknown status hides nothing of what the pods show.
-    ("exit_error", state("Quarantined", crashing(1)), ()),
+    ("exit_error", state("Quarantined", crashing(1), ledger=STARTED), ()),
     ("unknown_none_ready", state("Quarantined", UNREADY), ()),
     ("unknown_none_ready", state("Quarantined", pods()), ()),
     ("unknown", state("Quarantined", lost()), ()),
@@ -319,6 +341,21 @@ def test_a_next_step_can_work(status: str, reported: Pods | None, impossible: li
     of = state(status, reported, since=HOUR, details={"fresh": {"pods": True}})
     step = diagnosis(of, NOW, DEFAULT).cause.next_step
     assert not [words for words in impossible if words in step.casefold()], step
+
+
+@pytest.mark.parametrize("name", POD_CAUSES)
+def test_the_next_step_for_a_rolled_back_version_ends_with_a_new_replacement(name: str) -> None:
+    """Nothing is retried by itself, and there is nothing left to roll back."""
+    step = diagnosis(state(), NOW, DEFAULT, (failed_with(POD_CAUSES[name]),)).cause.next_step
+    assert "tart the replacement again during working hours: the old version still serves." in step
+    wrong = ["is retried", "a new pod", "wait", "roll back", "and replace it", "then replace the artifact"]
+    assert not [words for words in wrong if words in step.casefold()], step
+
+
+@pytest.mark.parametrize("name", POD_CAUSES)
+def test_the_next_step_for_a_version_that_does_not_serve_yet_is_no_rollback(name: str) -> None:
+    rolling = state(reported=both(READY, POD_CAUSES[name]), replacement=ROLLING)
+    assert "roll back" not in diagnosis(rolling, NOW, DEFAULT).cause.next_step.casefold()
 
 
 def test_the_next_step_names_who_can_act_on_a_suspended_workload() -> None:
@@ -428,6 +465,10 @@ def test_the_time_in_the_state_is_reported_or_said_to_be_unknown(of: WorkloadSta
         (state(runtime=None), "yes (1 of 1 replicas ready; desired number unknown)"),
         (state(details={"windows": stats(server_errors=600)}),
          "barely, 60% of requests get a server error (1 of 1 replicas ready)"),
+        (state(details={"windows": stats(server_errors=994)}),
+         "barely, 99% of requests get a server error (1 of 1 replicas ready)"),
+        (state(details={"windows": stats(server_errors=995)}),
+         "no, 100% of requests get a server error (1 of 1 replicas ready)"),
         (state(details={"windows": stats(server_errors=20)}),
          "mostly, 2.0% of requests get a server error (1 of 1 replicas ready)"),
         (state(details={"windows": stats(server_errors=19)}), "yes (1 of 1 replicas ready)"),
@@ -581,8 +622,8 @@ def test_a_version_that_failed_and_is_still_listed_is_shown_once() -> None:
     result = diagnosis(state(reported=both(READY, crashing(1)), replacement=ended), NOW, DEFAULT, (event,))
     assert result.cause.name == "reverted_exit_error"
     assert dict(evidence(result))["Containers"] == (
-        "main of the rolled-back version in pod pod is waiting with CrashLoopBackOff, last terminated with exit code 1 "
-        "(Error) 30 s ago, 4 restarts"
+        "main of the rolled-back version in pod pod was waiting with CrashLoopBackOff, last terminated with exit code "
+        "1 (Error) 30 s ago, 4 restarts"
     )
 
 
@@ -591,8 +632,8 @@ def test_recorded_pods_of_a_rolled_back_version_are_listed() -> None:
     result = diagnosis(failed, NOW, DEFAULT)
     assert result.cause.name == "reverted_out_of_memory"
     assert dict(evidence(result))["Containers"] == (
-        "main of the rolled-back version is waiting with CrashLoopBackOff, last terminated with exit code 3 (Error) "
-        "2 min ago, 2 restarts: token=[…]; main of the rolled-back version is not ready, last terminated (OOMKilled)"
+        "main of the rolled-back version was waiting with CrashLoopBackOff, last terminated with exit code 3 (Error) "
+        "2 min ago, 2 restarts: token=[…]; main of the rolled-back version was not ready, last terminated (OOMKilled)"
     )
     assert dict(evidence(result))["Unschedulable"] == "1 pod of the rolled-back version: no node accepts it"
     assert "Containers" not in said(failed._replace(ledger=msgspec.structs.replace(failed.ledger, rollout_failed=None)))
@@ -605,7 +646,7 @@ def test_pods_of_a_replacement_that_has_just_ended_are_listed_although_its_recor
     of = state(ledger={"rollout": ended, **seen})
     assert diagnosis(of, NOW, DEFAULT).cause.name == "reverted_exit_error"
     assert said(of)["Containers"] == (
-        "main of the rolled-back version is waiting with CrashLoopBackOff, last terminated with exit code 1 (Error)"
+        "main of the rolled-back version was waiting with CrashLoopBackOff, last terminated with exit code 1 (Error)"
     )
 
 
@@ -652,7 +693,7 @@ def test_requests_are_shown_if_they_are_known(windows: dict[str, Window], words:
     ("of", "words"),
     [
         (state(runtime=runtime(resource_bundles=("old", "new")), parts={"catalogue": frozenset({"new"})}),
-         "its resource bundle old is no longer in the catalogue"),
+         "the catalogue does not offer its resource bundle old to workloads"),
         (state(runtime=runtime(1, 2, policies=(BUSY,)), details=LOADED,
               reported=pods(replica(container()), replica(container(), name="two"))),
          "the autoscaler is at its maximum of 2 replicas, and the load is 2.5 times its target"),

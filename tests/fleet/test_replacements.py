@@ -246,6 +246,15 @@ def test_what_was_reported_of_a_failed_candidate_is_remembered(judged: Ledger) -
     ]
 
 
+def test_that_a_failed_candidate_ran_without_becoming_ready_is_remembered() -> None:
+    running = Container(name="lrs-p2-main", status="running", ready=False, started_at="1970-01-01T00:04:00Z")
+    begun = goes_on(READ, rolling("initializing"))
+    judged = after(counting.with_pods(begun, candidate(running), 250.0), event("Errored"))
+    assert [(pod.proton, pod.problem, pod.ready) for pod in judged.failed_pods.values()] == [("p2", "", False)]
+    created = Container(name="lrs-p2-main", status="waiting", ready=False, reason="ContainerCreating")
+    assert after(counting.with_pods(begun, candidate(created), 250.0), event("Errored")).failed_pods == {}
+
+
 def test_the_pods_of_a_failed_candidate_are_forgotten_after_a_success_and_bounded() -> None:
     many = StatusDetails(replicas=(*crash().replicas, *[crash(message="m" * 9999).replicas[0]] * 20))  # type: ignore[misc,index]
     failed = after(READ, event("Errored", candidate_proton_ids=("p2",), proton_statuses={"p2": many}))
