@@ -61,6 +61,18 @@ def notified(story: Story, *, ahead: float = 0.0, odd: frozenset[str] = frozense
     One round is played, then the workload is well until nothing fires any more, but not for ever. `ahead`: seconds that
     the API's clock is ahead; `odd`: oddities of the API.
     """
+    return timeline(story, lambda _: None, ahead=ahead, odd=odd)
+
+
+def timeline(
+    story: Story,
+    note: Callable[[Stage], None],
+    *,
+    ahead: float = 0.0,
+    odd: frozenset[str] = frozenset(),
+    after: float = 0.0,
+) -> tuple[Notified, ...]:
+    """As `notified`; `note` is called at each evaluation, and until `after` seconds after nothing fires any more."""
     with Simulator(workloads=1, odd=odd) as simulator:
         simulator.world = world = OneStory(story)
         simulator.ahead = ahead
@@ -70,6 +82,7 @@ def notified(story: Story, *, ahead: float = 0.0, odd: frozenset[str] = frozense
 
         async def play(stage: Stage, pager: Pager) -> None:
             async def evaluate() -> None:
+                note(stage)
                 await pager.evaluate()
                 await pager.notify()
 
@@ -78,6 +91,8 @@ def notified(story: Story, *, ahead: float = 0.0, odd: frozenset[str] = frozense
                 world.actor(0).story = HEALTHY
             while pager.state.notified["on-call"] and stage.now < ends + ENDS_WITHIN:
                 await stage.run(stage.now + 600, evaluate)
+            if after:
+                await stage.run(stage.now + after, evaluate)
 
         return paged(simulator, play)
 
