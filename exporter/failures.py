@@ -80,18 +80,19 @@ def one_line(text: str) -> str:
 
 
 def detail(body: bytes) -> str:
-    """The message in an error body: `detail`, `message` or `error` of JSON, else the text."""
+    """The message in an error body: `detail`, `message` or `error` of JSON, else the text. In linear time."""
     text = body[:MAX_BODY_BYTES].decode("utf-8", "replace")
-    message: object = text
     try:
-        message = json.loads(text)
+        message = _message(json.loads(text))
     except (ValueError, RecursionError):
-        message = re.sub(r"<(style|script)\b.*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL | re.IGNORECASE)
+        message = _without_tags(text)
+    return one_line(message) or "(no message)"
+
+
+def _message(message: object) -> str:
     if isinstance(message, dict):
         message = next((message[key] for key in ("detail", "message", "error") if message.get(key)), message)
-    if isinstance(message, list):
-        message = "; ".join(map(_item_text, message))
-    return one_line(str(message)) or "(no message)"
+    return "; ".join(map(_item_text, message)) if isinstance(message, list) else str(message)
 
 
 def _item_text(item: object) -> str:
@@ -101,6 +102,19 @@ def _item_text(item: object) -> str:
     loc = item.get("loc")
     where = ".".join(map(str, loc)) if isinstance(loc, list) else str(loc or "")
     return f"{where}: {item['msg']}"
+
+
+_TAG = re.compile(r"<(/?)(style\b|script\b)?[^<>]*+>", re.IGNORECASE)
+
+
+def _without_tags(html: str) -> str:
+    """The text of a page without tags, styles and scripts."""
+    kept, end, hidden = list[str](), 0, False
+    for tag in _TAG.finditer(html):
+        kept += [] if hidden else [html[end : tag.start()]]
+        end = tag.end()
+        hidden = not tag[1] if tag[2] else hidden
+    return " ".join(kept if hidden else [*kept, html[end:]])
 
 
 async def start_of_body(response: httpx.Response) -> bytes:

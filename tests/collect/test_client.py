@@ -5,6 +5,7 @@ import gzip
 import heapq
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from typing import Any
@@ -360,13 +361,25 @@ def test_an_answer_that_is_too_large_is_not_read() -> None:
         (b'{"message": "Invalid API key"}', "Invalid API key"),
         (b'{"error": "API rate limit exceeded"}', "API rate limit exceeded"),
         (b'"plain"', "plain"),
+        (b'{"detail": [{"loc": 5}, null, {"msg": [7]}]}', "{'loc': 5}; None; : [7]"),
         (b"<html><style>a{}</style>\n<h1>502</h1></html>", "502"),
+        (b"<SCRIPT type=x>if (a < b) c()</SCRIPT><p>busy: 3 < 5", "busy: 3 < 5"),
+        (b"<script>the end is cut", "(no message)"),
         (b"[" * 100000, "["),
         (b"", "(no message)"),
     ],
 )
 def test_error_bodies_of_every_shape_become_words(body: bytes, words: str) -> None:
     assert detail(body).startswith(words)
+
+
+@pytest.mark.parametrize(
+    "piece", [b"<", b"<script ", b"<script>", b"</script", b"<style><", b"&lt;", b"[", b'{"detail":', b"\\u003c", b"\xff"]
+)
+def test_no_error_body_takes_long(piece: bytes) -> None:
+    began = time.process_time()
+    assert len(detail(piece * (MAX_BODY_BYTES // len(piece)))) <= DETAIL_LENGTH
+    assert time.process_time() - began < 0.5
 
 
 @pytest.mark.parametrize(
