@@ -98,6 +98,7 @@ class AccountMonitor:
         self, client: Client, report: AccountReport, plan: Plan, traced: Traced = nullcontext
     ) -> AccountMonitor:
         """A monitor of the same account with new settings, from the current state and its age."""
+        client.inherit(self.client)
         new = AccountMonitor(self.state.copy(), client, report, plan, self._clock, traced)
         new.message, new._logged_values = self.message, self._logged_values
         new._started, new._succeeded = self._started, self._succeeded
@@ -218,6 +219,8 @@ class AccountMonitor:
         self._log_sweep(result, ended - began, ended)
         if result.failure:
             return
+        if before.failure == "auth" and self.poller is not None:
+            self.poller.unpause()
         if before.baseline and self._plan.tracing is not None and self._plan.tracing.backfill:
             work = backfill(self.state, self.client, self._clock, self._plan.tracing.backfill)
             self.backfilling = asyncio.create_task(work)

@@ -12,16 +12,20 @@ import math
 import re
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import NamedTuple, Protocol, Self
-from urllib.parse import quote
 
 import httpx
 
 from exporter.backoff import Backoff
+from exporter.collect.body import ACCEPTED, NotUnpackable, unpacked
+from exporter.collect.budget import RequestBudget
 from exporter.errors import ExporterError
-from exporter.failures import beginning, date, detail, failure_of, retry_after, status_reason
-from exporter.fleet.pauses import LIST, Pause, Pauses
+from exporter.failures import MARGIN_BYTES, beginning, date, detail, failure_of, retry_after, status_reason
+from exporter.failures import MAX_BODY_BYTES as MAX_ERROR_BYTES
+from exporter.fleet.pauses import LIST, Pause
 from exporter.redaction import Secrets
 from exporter.telemetry.sweep_trace import attempted
 
@@ -38,6 +42,9 @@ ROOTS = ("/workloads", "/version", "/workloads/{id}")
 """Routes that never count as absent."""
 HOST_ROUTES = frozenset({"/config"})
 """Routes that are not below ``/api/v2``; they need no token and get none."""
+
+_ID = re.compile(r"(?!\.+\Z)[\w.:~-]{1,128}", re.ASCII)
+"""Ids that are sent. Others, such as ``..``, could make the path that of another route, here or in a proxy."""
 
 Params = Mapping[str, str | int | Sequence[str]]
 
@@ -152,10 +159,8 @@ class Client:
         self._timeout, self._body_limit = timeout, body_limit
         self._secrets = secrets or Secrets()
         self._steady, self._pause = steady, pause
-        self._spacing = 1.0 / rate
-        self._next_turn = 0.0
+        self._budget = RequestBudget(rate, concurrency)
         self._patience = patience
-        self._pauses = Pauses()
         self._routes: dict[str, _Route] = {}
         trusted = ssl.create_default_context()
         if ca_file is not None:
@@ -164,7 +169,8 @@ class Client:
         self._idle: asyncio.LifoQueue[httpx.AsyncClient] = asyncio.LifoQueue()
         self._all = [
             httpx.AsyncClient(
-                headers={"Accept": "application/json", "User-Agent": user_agent},
+                headers={"Accept": "application/json", "Accept-Encoding": ACCEPTED, "User-Agent": user_agent},
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
                 timeout=timeout,
                 follow_redirects=False,
                 verify=trusted,
@@ -181,6 +187,12 @@ class Client:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+    def inherit(self, previous: Client) -> None:
+        """Share the budget and the pauses of the previous client of the account, with the limits of this one."""
+        if previous._base == self._base:
+            previous._budget.resize(self._budget)
+            self._budget = previous._budget
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -227,16 +239,16 @@ class Client:
 
     def _pause_after(self, request: _Get, error: ApiError, sent: float) -> None:
         """Start the pause that a refusal demands, if `error` is one. `sent`: when the request was sent."""
-        if error.status != 429 and error.retry_after is None:
+        if error.status not in (401, 429) and error.retry_after is None:
             return
         now = self._steady()
-        paused = self._pauses.refused(request.route, request.ids, error.status, error.retry_after, sent, now)
+        paused = self._budget.pauses.refused(request.route, request.ids, error.status, error.retry_after, sent, now)
         for endpoint, seconds in paused.items():
             self._observer.paused(endpoint, seconds)
         error.pause = self._paused(request)
 
     def _paused(self, request: _Get) -> Pause | None:
-        return self._pauses.of(request.route, request.ids, self._steady())
+        return self._budget.pauses.of(request.route, request.ids, self._steady())
 
     def _waits(self, request: _Get, pause: Pause) -> bool:
         """Whether a request waits for the end of a pause."""
@@ -274,38 +286,42 @@ class Client:
         raise refused
 
     async def _once(self, request: _Get, slash: bool) -> ApiResponse:
-        path = request.route.format(**{name: quote(value, safe="") for name, value in request.places.items()})
+        if not all(map(_ID.fullmatch, request.ids)):
+            raise ApiError("bad_request", f"GET {request.route} was not sent: the id cannot be part of a path")
         base = self._base.removesuffix("/api/v2") if request.route in HOST_ROUTES else self._base
-        url = f"{base}{path}{'/' if slash else ''}"
+        url = f"{base}{request.route.format(**request.places)}{'/' if slash else ''}"
+        refused = ""
         while True:
             # Before a connection is taken: requests that wait for a pause must not block others.
             await self._wait_unpaused(request)
-            http = await self._idle.get()
-            try:
+            async with self._connection() as http:
                 if not await self._take_turn(request):
                     continue
-                token = self._token()
+                token, sent = self._token(), self._steady()
                 try:
                     return await self._attempt(http, request, url, token)
                 except ApiError as error:
-                    renewed = self._token() if error.status == 401 else token
-                    if renewed == token:
+                    if error.status != 401 or refused or self._token() == token:
+                        self._pause_after(request, error, sent)
                         raise
-                if await self._take_turn(request):
-                    return await self._attempt(http, request, url, renewed)
+                    refused = token  # and has been replaced since
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[httpx.AsyncClient]:
+        """A connection for one request, when the budget allows one more."""
+        async with self._budget.request():
+            http = await self._idle.get()
+            try:
+                yield http
             finally:
                 self._idle.put_nowait(http)
 
     async def _take_turn(self, request: _Get) -> bool:
-        """Wait for this request's turn in the budget; False if it was paused meanwhile.
-
-        Unused turns are lost, so there are no bursts.
-        """
+        """Wait for this request's turn in the budget; False if it was paused meanwhile."""
         if self._paused(request) is not None:
             return False
         now = self._steady()
-        start = max(self._next_turn, now)
-        self._next_turn = start + self._spacing
+        start = self._budget.turn(now)
         if start > now:
             self._observer.wait("budget", start - now)
             await self._pause(start - now)
@@ -322,10 +338,9 @@ class Client:
             response = await self._send(http, request.route, url, request.params, token)
         except ApiError as error:
             attempted(request.route, self._steady() - began, error.status, resend, error.reason)
-            self._pause_after(request, error, began)
             raise
         attempted(request.route, response.seconds, response.status, resend)
-        for endpoint in self._pauses.succeeded(request.route, began):
+        for endpoint in self._budget.pauses.succeeded(request.route, began):
             self._observer.resumed(endpoint)
         return response
 
@@ -337,7 +352,9 @@ class Client:
                 headers = {} if route in HOST_ROUTES else {"Authorization": f"Bearer {token}"}
                 async with http.stream("GET", url, params=dict(params), headers=headers) as response:
                     code = str(response.status_code)
-                    body = await self._body(route, response)
+                    failed = response.status_code not in (200, 204)
+                    limit = MAX_ERROR_BYTES + MARGIN_BYTES if failed else self._body_limit
+                    body = await self._body(route, response, limit)
         except (httpx.TimeoutException, TimeoutError) as error:
             raise ApiError("timeout", f"GET {route} got no response within {self._timeout:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
@@ -346,25 +363,27 @@ class Client:
         finally:
             self._observer.request(route, code, self._steady() - began)
         self._observer.received(route, len(body))
-        if response.status_code in (200, 204):
-            body = self._secrets.clean(body)
-            return ApiResponse(response.status_code, body, date(response.headers.get("date")), self._steady() - began)
-        raise _refused(route, response, beginning(body, self._secrets.clean))
+        if failed:
+            raise _refused(route, response, beginning(body, self._secrets.clean))
+        body = self._secrets.clean(body)
+        return ApiResponse(response.status_code, body, date(response.headers.get("date")), self._steady() - began)
 
-    async def _body(self, route: str, response: httpx.Response) -> bytes:
-        message = f"GET {route} returned more than {self._body_limit} bytes"
-        too_large = ApiError("too_large", message)
+    async def _body(self, route: str, response: httpx.Response, limit: int) -> bytes:
+        """The body. Of a response that means failure, as much as is used: its status counts, whatever its body is."""
+        failed = response.status_code not in (200, 204)
         length = response.headers.get("content-length", "")
-        if length.isdecimal() and int(length) > self._body_limit:
-            raise too_large
-        chunks: list[bytes] = []
-        size = 0
-        async for chunk in response.aiter_bytes(65536):  # decompressed: the limit applies to the unpacked size
-            size += len(chunk)
-            if size > self._body_limit:
-                raise too_large
-            chunks.append(chunk)
-        return b"".join(chunks)
+        try:
+            too_large = not failed and length.isdecimal() and int(length) > limit
+            assert isinstance(response.stream, httpx.AsyncByteStream)
+            encoding = response.headers.get("content-encoding", "")
+            body = b"" if too_large else await unpacked(response.stream, encoding, limit)
+        except NotUnpackable as error:
+            if failed:
+                return b""
+            raise ApiError("decode", f"GET {route} returned {response.status_code}, but {error}") from error
+        if too_large or (len(body) > limit and not failed):
+            raise ApiError("too_large", f"GET {route} returned more than {limit} bytes")
+        return body
 
 
 def _pause_text(pause: Pause) -> str:
@@ -373,7 +392,8 @@ def _pause_text(pause: Pause) -> str:
     return {
         "object": f"the API refused requests for this object, which is paused {seconds}; others are not affected",
         "route": f"the API refused requests to this route, which is paused {seconds}; other routes are not affected",
-        "details": f"the API refused requests to several routes: all but the workload list are paused {seconds}",
+        "details": f"the API refused requests to several routes, or the token: all but the workload list are paused "
+        f"{seconds}",
         "account": f"the API refused to list workloads: all requests of the account are paused {seconds}",
     }[pause.scope]
 

@@ -258,6 +258,10 @@ class PollSchedule:
         # Later than other workloads: if only this one is refused, they must be polled before the next pause.
         return pause.seconds + again
 
+    def unpause(self) -> None:
+        """Plan requests again that wait for the end of a pause; the client still refuses those that are paused."""
+        self._paused.clear()
+
     def polled_account(self, request: DetailRequest, again: float | None = None) -> None:
         """Record that a part of the account was polled now. It is due after `again` seconds; None: its interval."""
         now = self._steady()

@@ -63,6 +63,10 @@ class Poller:
         """Take over the ages from the previous poller after a reload."""
         self._schedule.inherit(other._schedule)
 
+    def unpause(self) -> None:
+        """Plan requests that are paused again: the token is accepted again."""
+        self._schedule.unpause()
+
     def throttle(self) -> None:
         """Send few requests: the workload list is being read."""
         self._unthrottled.clear()

@@ -1,17 +1,20 @@
-"""Which requests of an account are paused after the API refused some (429, or 503 with Retry-After): pure rules.
+"""Which requests of an account are paused after the API refused some (401, 429, or 503 with Retry-After): pure rules.
 
-A pause requested by the API applies to what refused, and lasts as long as requested. A pause that is inferred
-from several refusals covers more than what refused. It is short and grows only while nothing succeeds, because the
-rest may be healthy: a few broken workloads must not stop the details of all others. The workload list is paused only by
-its own refusals, so that no detail route makes the account appear unreachable.
+A pause requested by the API applies to what refused, and lasts as long as requested. If nothing succeeds after it, the
+next ones grow: a server may request no time, or always too little. A pause that is inferred from several refusals
+covers more than what refused. It is short and grows only while nothing succeeds, because the rest may be healthy: a few
+broken workloads must not stop the details of all others. The workload list is paused only by its own refusals, so that
+no detail route makes the account appear unreachable.
 
 | Refusal | What is paused | How long |
 |---|---|---|
 | 503 on a route with ids in its path | this object on this route | Retry-After |
+| 401 on a route with ids in its path | this object on this route | `TOKEN_PAUSE_SECONDS` |
 | … by `OBJECTS_TO_ROUTE` workloads at the same time | and the route | growing |
-| 429, or 503 on a route without ids | the route | Retry-After, else growing |
+| 429, or 401 or 503 on a route without ids | the route | Retry-After, later at least growing |
 | … by `ROUTES_TO_DETAILS` routes at the same time | and all routes but the workload list | growing |
-| 429 or 503 on the workload list | all requests of the account | Retry-After, else growing |
+| 429 or 503 on the workload list | all requests of the account | Retry-After, later at least growing |
+| 401 on the workload list | all routes but the workload list | until it succeeds, or `MAX_PAUSE_SECONDS` |
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ OBJECTS_TO_ROUTE = 3
 ROUTES_TO_DETAILS = 2
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 5.0, 300.0
 """Seconds of the first growing pause, and of the longest pause; each growing pause is twice the one before."""
+TOKEN_PAUSE_SECONDS = 60.0
+"""Seconds for which one object is paused that does not accept the token, although others may."""
 MAX_PAUSED_OBJECTS = 2000
 """Paused objects that are remembered; if more refuse, their route is paused instead."""
 
@@ -59,6 +64,8 @@ class Pauses:
     def __init__(self) -> None:
         self._paused: dict[str, _Paused] = {}
         self._objects: dict[tuple[str, tuple[str, ...]], float] = {}
+        self._token_refused = False
+        """Whether the workload list did not accept the token."""
 
     def refused(
         self, route: str, ids: tuple[str, ...], status: int, retry_after: float | None, sent: float, now: float
@@ -67,9 +74,13 @@ class Pauses:
         longer than before, and for how many seconds from now; `ALL_ROUTES` and `DETAIL_ROUTES` count as routes.
         """
         requested = None if retry_after is None else min(retry_after, MAX_PAUSE_SECONDS)
+        if route == LIST and status == 401:
+            self._token_refused = True
+            return self._extended(DETAIL_ROUTES, MAX_PAUSE_SECONDS, sent, now)
         if route == LIST:
             return self._extended(ALL_ROUTES, requested, sent, now)
-        if status != 429 and ids and self._object_paused(route, ids, requested or 0.0, now):
+        of_object = TOKEN_PAUSE_SECONDS if status == 401 else requested or 0.0
+        if status != 429 and ids and self._object_paused(route, ids, of_object, now):
             workloads = {of[0] for there, of in self._objects if there == route}
             if len(workloads) < OBJECTS_TO_ROUTE:
                 return {}
@@ -86,12 +97,12 @@ class Pauses:
         """Record a success of a request that was sent at `sent`. Returns the routes whose pauses end;
         `ALL_ROUTES` and `DETAIL_ROUTES` count as routes.
         """
-        ended = [
-            name
-            for name in ((ALL_ROUTES,) if route == LIST else (route, DETAIL_ROUTES))
-            # A request sent before the pause started does not show that the pause was long enough.
-            if (paused := self._paused.get(name)) is not None and sent >= paused.until
-        ]
+        names = (ALL_ROUTES,) if route == LIST else (route, DETAIL_ROUTES)
+        # A request sent before the pause started does not show that the pause was long enough.
+        ended = [name for name in names if name in self._paused and sent >= self._paused[name].until]
+        if route == LIST and self._token_refused:
+            self._token_refused = False
+            ended += [name for name in (DETAIL_ROUTES,) if name in self._paused]
         for name in ended:
             del self._paused[name]
         return ended
@@ -124,11 +135,9 @@ class Pauses:
         if sent >= paused.until:  # else it was in progress when the pause started: the pause could not help
             paused.times += 1
             # The exponent is bounded: 2 ** 1024 is out of range of a float.
-            paused.until = now + (
-                min(FIRST_PAUSE_SECONDS * 2 ** min(paused.times - 1, 16), MAX_PAUSE_SECONDS)
-                if requested is None
-                else requested
-            )
+            insufficient = paused.times - (2 if requested else 1)
+            growing = min(FIRST_PAUSE_SECONDS * 2 ** min(insufficient, 16), MAX_PAUSE_SECONDS)
+            paused.until = now + max(requested or 0.0, growing if insufficient >= 0 else 0.0)
         elif requested is not None:
             paused.until = max(paused.until, now + requested)
         return {name: paused.until - now} if paused.until > max(before, now) else {}

@@ -120,8 +120,42 @@ def test_204_is_an_answer_with_nothing_in_it() -> None:
 
 def test_what_stands_in_the_place_of_an_id_cannot_change_the_path() -> None:
     world = World(always(200))
-    world.get("/workloads/{id}/events", id="../../version?x=1#\n")
-    assert world.paths == ["/workloads/..%2F..%2Fversion%3Fx%3D1%23%0A/events/"]
+    for odd in (
+        "..",
+        ".",
+        "...",
+        "",
+        "../../version",
+        "a/../b",
+        "a?x=1",
+        "a#b",
+        "a\n",
+        "a b",
+        "{id}",
+        "%2e",
+        "\ud83d",
+        "x" * 129,
+    ):
+        error = world.fails("/workloads/{id}/events", id=odd)
+        assert (error.reason, error.transient) == ("bad_request", False)
+        assert not odd.strip(".") or odd not in str(error).removeprefix("GET /workloads/{id}/events")
+    assert world.sent == []
+    for plain in ("65f0c0ffee0123456789abcd", "a.b-c_d", "A:1~", "..a"):
+        world.get("/workloads/{id}/events", id=plain)
+    assert world.paths == [
+        f"/workloads/{each}/events/" for each in ("65f0c0ffee0123456789abcd", "a.b-c_d", "A:1~", "..a")
+    ]
+
+
+def test_no_cookie_of_the_api_is_sent_back() -> None:
+    world = World(always(200, headers={"set-cookie": "session=1; Path=/"}), concurrency=1)
+
+    async def send(client: Client) -> None:
+        for _ in range(3):
+            await client.get("/workloads")
+
+    world.run(send)
+    assert [request.headers.get("cookie") for _, request in world.sent] == [None] * 3
 
 
 @pytest.mark.parametrize(
@@ -197,6 +231,19 @@ def test_a_storm_of_refusals_is_met_with_ever_longer_pauses_and_then_with_silenc
     assert gaps[0] >= 5.0
     assert gaps == sorted(gaps) or max(gaps[-3:]) >= 300.0
     assert len(world.sent) < 15
+
+
+@pytest.mark.parametrize("header", [None, "0", "-1", "Thu, 01 Jan 1970 00:00:01 GMT", "soon", "1"])
+def test_a_server_that_refuses_and_names_no_time_is_not_stormed(header: str | None) -> None:
+    world = World(always(429, headers={} if header is None else {"retry-after": header}), timeout=30.0)
+
+    async def storm(client: Client) -> None:
+        for minute in range(240):
+            await asyncio.gather(client.get("/workloads"), return_exceptions=True)
+            world.now = max(world.now, 15.0 * minute)
+
+    world.run(storm)
+    assert len(world.sent) < 25  # in an hour
 
 
 @given(
@@ -330,6 +377,95 @@ def test_a_token_that_no_header_can_contain_is_reported_and_not_sent(token: str,
     assert not token or token not in str(error)
 
 
+def test_while_the_list_does_not_accept_the_token_nothing_else_is_requested() -> None:
+    tokens = ["old"]
+
+    def server(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200 if request.headers["authorization"] == "Bearer new" else 401)
+
+    world = World(server, token=lambda: tokens[0], rate=10.0)
+
+    async def send(client: Client) -> None:
+        for second in range(1200):
+            if second == 900:
+                tokens[0] = "new"
+            if second % 30 == 0:
+                await asyncio.gather(client.get("/workloads"), return_exceptions=True)
+            for route in ("/workloads/{id}/events", "/workloads/{id}/protons", "/quotas"):
+                places = {"id": f"w{second % 40}"} if "{id}" in route else {}
+                await asyncio.gather(client.get(route, None, **places), return_exceptions=True)
+            world.now = max(world.now, second + 1.0)
+
+    world.run(send)
+    before = [path for (at, _), path in zip(world.sent, world.paths, strict=True) if at < 900]
+    assert before.count("/workloads/") == 30
+    assert len(before) == 30  # details were not even tried after the first refusal of the list
+    assert sum(at >= 900 for at, _ in world.sent) > 900  # at once with the new token
+
+
+def test_a_route_that_alone_does_not_accept_the_token_delays_no_other() -> None:
+    world = World(lambda request: httpx.Response(401 if request.url.path.endswith("/events/") else 200))
+
+    async def send(client: Client) -> None:
+        for second in range(600):
+            if second % 30 == 0:
+                await client.get("/workloads")
+            await asyncio.gather(client.get("/workloads/{id}/events", id=f"w{second % 40}"), return_exceptions=True)
+            await client.get("/workloads/{id}/protons", id="a")  # raises if it is paused
+            world.now = max(world.now, second + 1.0)
+
+    world.run(send)
+    assert sum(path.endswith("/events/") for path in world.paths) < 20
+
+
+def test_a_client_that_follows_another_shares_its_budget_and_its_pauses() -> None:
+    """A reload: the requests of the previous client end while those of the new one begin."""
+    at_once: list[int] = []
+    released = asyncio.Event()
+    now = 0
+
+    async def slow(request: httpx.Request) -> httpx.Response:
+        nonlocal now
+        if request.url.path.endswith("/quotas/"):
+            return httpx.Response(429, headers={"retry-after": "100"})
+        now += 1
+        at_once.append(now)
+        await released.wait()
+        now -= 1
+        return httpx.Response(200)
+
+    async def inside() -> str:
+        world = World(always(200))
+
+        def client(concurrency: int, base: str = "https://dr.test/api/v2") -> Client:
+            transport = httpx.MockTransport(slow)
+            return Client(base, lambda: "t", world, rate=1e6, concurrency=concurrency, transport=transport)
+
+        old, new, other = client(3), client(2), client(2, "https://other.test/api/v2")
+        async with old, new, other:
+            with pytest.raises(ApiError, match="429"):
+                await old.get("/quotas")
+            first = [asyncio.create_task(old.get("/version")) for _ in range(3)]
+            for _ in range(100):
+                await asyncio.sleep(0)  # let the requests begin
+            new.inherit(old)
+            other.inherit(old)
+            second = [asyncio.create_task(new.get("/version")) for _ in range(3)]
+            for _ in range(100):
+                await asyncio.sleep(0)  # let the new ones get as far as they can
+            assert (now, len(at_once)) == (3, 3)
+            released.set()
+            await asyncio.gather(*first, *second)
+            with pytest.raises(ApiError, match=r"was not sent.*paused") as paused:
+                await new.get("/quotas")
+            with pytest.raises(ApiError, match="429"):  # the API of another host is another budget
+                await other.get("/quotas")
+        return paused.value.reason
+
+    assert asyncio.run(inside()) == "throttled"
+    assert max(at_once[3:]) <= 2
+
+
 def test_a_redirect_is_not_followed() -> None:
     world = World(always(302, headers={"location": "https://evil.test/"}))
     assert world.fails().reason == "redirect"
@@ -374,7 +510,8 @@ def test_error_bodies_of_every_shape_become_words(body: bytes, words: str) -> No
 
 
 @pytest.mark.parametrize(
-    "piece", [b"<", b"<script ", b"<script>", b"</script", b"<style><", b"&lt;", b"[", b'{"detail":', b"\\u003c", b"\xff"]
+    "piece",
+    [b"<", b"<script ", b"<script>", b"</script", b"<style><", b"&lt;", b"[", b'{"detail":', b"\\u003c", b"\xff"],
 )
 def test_no_error_body_takes_long(piece: bytes) -> None:
     began = time.process_time()

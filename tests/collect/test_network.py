@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import gzip
 import resource
+import zlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import httpx
 import pytest
 
 from exporter.collect.client import ApiError, ApiResponse, Client
@@ -86,6 +88,68 @@ def test_a_small_answer_that_unpacks_to_a_large_one_counts_by_what_it_unpacks_to
         await writer.drain()
 
     assert reason(request(peer)) == "too_large"
+
+
+GOOD = b'{"data": []}'
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+@pytest.mark.parametrize("status", [200, 503])
+def test_a_body_that_unpacks_to_a_gigabyte_takes_no_memory(levels: int, status: int) -> None:
+    packed = gzip.compress(bytes(1 << 24)) * 64
+    for _ in range(levels - 1):
+        packed = gzip.compress(packed)
+    head = b"HTTP/1.1 %d X\r\ncontent-encoding: %s\r\n" % (status, b", ".join([b"gzip"] * levels))
+
+    async def peer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(head + b"content-length: %d\r\n\r\n" % len(packed) + packed)
+        await writer.drain()
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    expected = "server_error" if status == 503 else "too_large" if levels == 1 else "decode"
+    assert reason(request(peer)) == expected
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150 * 1024  # kilobytes
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "expected"),
+    [
+        ("gzip", gzip.compress(GOOD), GOOD),
+        ("GZIP", gzip.compress(GOOD), GOOD),
+        ("x-gzip", gzip.compress(GOOD[:5]) + gzip.compress(GOOD[5:]), GOOD),
+        ("identity", GOOD, GOOD),
+        ("", GOOD, GOOD),
+        ("gzip", b"", b""),
+        ("gzip", gzip.compress(GOOD)[:-9], "decode"),
+        ("gzip", GOOD, "decode"),
+        ("gzip", gzip.compress(GOOD) + b"x", "decode"),
+        ("br", GOOD, "decode"),
+        ("deflate", zlib.compress(GOOD), "decode"),
+        ("gzip, gzip", gzip.compress(gzip.compress(GOOD)), "decode"),
+    ],
+)
+def test_one_level_of_gzip_is_unpacked_and_nothing_else(encoding: str, body: bytes, expected: bytes | str) -> None:
+    world = World(lambda _: httpx.Response(200, headers={"content-encoding": encoding}, stream=httpx.ByteStream(body)))
+    result: object
+    try:
+        result = world.get().body
+    except ApiError as error:
+        result = error.reason
+    assert result == expected
+    assert world.sent[0][1].headers["accept-encoding"] == "gzip"
+
+
+def test_a_refusal_with_an_endless_body_is_a_refusal_with_its_pause() -> None:
+    async def peer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 503 Busy\r\nretry-after: 300\r\ntransfer-encoding: chunked\r\n\r\n")
+        for _mb in range(100):
+            writer.write(b"100000\r\n" + b"<" * (1 << 20) + b"\r\n")
+            await writer.drain()
+
+    error = request(peer)
+    assert isinstance(error, ApiError)
+    assert (error.reason, error.retry_after) == ("server_error", 300.0)
+    assert error.pause is not None
 
 
 def test_a_server_that_drips_is_given_up_on_after_the_time_of_a_whole_request() -> None:

@@ -142,7 +142,7 @@ HELD_BACK: dict[str, tuple[list[tuple[str, dict[str, str]]], int, str, Pause, st
         429,
         LIMITS,
         Pause("details", 5),
-        "the API refused requests to several routes: all but the workload list are paused for 5 s more",
+        "the API refused requests to several routes, or the token: all but the workload list are paused for 5 s more",
     ),
     "the account": (
         [(LIST, {})],

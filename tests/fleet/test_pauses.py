@@ -61,11 +61,27 @@ REFUSALS: dict[str, tuple[list[Refusal], dict[Target, Pause | None]]] = {
     ),
     "429 that names a time": ([(EVENTS, ("a",), 429, 40.0)], {(EVENTS, ("b",)): Pause("route", 40)}),
     "429 that names a day": ([(EVENTS, ("a",), 429, 86400.0)], {(EVENTS, ("b",)): Pause("route", MAX_PAUSE_SECONDS)}),
-    "429 that names no time to wait": ([(EVENTS, ("a",), 429, 0.0)], {(EVENTS, ("b",)): None}),
+    "429 that names no time to wait": ([(EVENTS, ("a",), 429, 0.0)], {(EVENTS, ("b",)): Pause("route", 5)}),
     "503 that names no time to wait": ([(PODS, ("a", "p1"), 503, 0.0)], {(PODS, ("a", "p1")): None}),
     "429 on two routes": (
         [(EVENTS, ("a",), 429, 60.0), (QUOTAS, (), 429, 60.0)],
         {(EVENTS, ("a",)): Pause("route", 60), (LIMITS, ()): Pause("details", 5), THE_LIST: None},
+    ),
+    "401 for one object": (
+        [(EVENTS, ("a",), 401, None)],
+        {(EVENTS, ("a",)): Pause("object", 60), (EVENTS, ("b",)): None, (PODS, ("a", "p1")): None, THE_LIST: None},
+    ),
+    "401 for three workloads": (
+        [(EVENTS, (each,), 401, None) for each in "abc"],
+        {(EVENTS, ("d",)): Pause("route", 5), (PODS, ("a", "p1")): None, THE_LIST: None},
+    ),
+    "401 on two routes": (
+        [*((EVENTS, (each,), 401, None) for each in "abc"), (QUOTAS, (), 401, None)],
+        {(PODS, ("d", "p1")): Pause("details", 5), THE_LIST: None},
+    ),
+    "401 on the list": (
+        [(LIST, (), 401, None)],
+        {(LIMITS, ()): Pause("details", 300), (PODS, ("a", "p1")): Pause("details", 300), THE_LIST: None},
     ),
     "429 on the list": (
         [(LIST, (), 429, None)],
@@ -113,6 +129,26 @@ def test_a_success_resets_the_pause_of_its_route_only() -> None:
     assert [pauses.of(LIST, (), 1000.0), pauses.of(EVENTS, ("b",), 1000.0)] == [Pause("account", 5), Pause("route", 80)]
     assert pauses.succeeded(EVENTS, 2000.0) == [EVENTS]
     assert pauses.succeeded(EVENTS, 2001.0) == []
+
+
+def test_a_list_that_accepts_the_token_again_ends_the_pause_of_the_others() -> None:
+    pauses = refused(Pauses(), (LIST, (), 401, None))
+    assert pauses.succeeded(LIST, 30.0) == ["details"]
+    assert pauses.of(LIMITS, (), 30.0) is None
+    refused(pauses, (EVENTS, ("a",), 429, None), (QUOTAS, (), 429, None), at=30.0)
+    assert pauses.succeeded(LIST, 31.0) == []  # a pause for another reason does not end with it
+    assert pauses.of(LIMITS, (), 31.0) == Pause("details", 4)
+
+
+def test_a_requested_pause_that_never_suffices_grows() -> None:
+    now, pauses, lengths = 0.0, Pauses(), []
+    for _ in range(7):
+        refused(pauses, (EVENTS, ("a",), 429, 7.0), at=now)
+        pause = pauses.of(EVENTS, ("a",), now)
+        assert pause is not None
+        lengths.append(pause.seconds)
+        now += pause.seconds
+    assert lengths == [7, 7, 10, 20, 40, 80, 160]
 
 
 def test_a_success_of_a_request_sent_before_the_pause_changes_nothing() -> None:
