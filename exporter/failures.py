@@ -74,9 +74,14 @@ def status_reason(status: int, more: Mapping[int, str] = MappingProxyType({}), *
     return "server_error" if status >= 500 else "redirect" if 300 <= status < 400 else other
 
 
+def printable(text: str) -> str:
+    """The text without control characters, which a terminal would obey, and without lone surrogates."""
+    return re.sub(r"[\x00-\x20\x7f-\x9f\ud800-\udfff]+", " ", text).strip()
+
+
 def one_line(text: str) -> str:
     """The text without control characters and lone surrogates, cut to `DETAIL_LENGTH` characters."""
-    return re.sub(r"[\x00-\x20\x7f-\x9f\ud800-\udfff]+", " ", text).strip()[:DETAIL_LENGTH]
+    return printable(text)[:DETAIL_LENGTH]
 
 
 def detail(body: bytes) -> str:

@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 
 from exporter import redaction
-from exporter.failures import DETAIL_LENGTH, MARGIN_BYTES, MAX_BODY_BYTES, beginning
+from exporter.failures import MARGIN_BYTES, MAX_BODY_BYTES, beginning, one_line
 from exporter.settings.values import listen_address
 
 
@@ -28,7 +28,7 @@ def request(
     shown = f"[{host}]" if ":" in host else host
     url = f"http{'s' if tls else ''}://{shown}:{port}{path}"
     https = urllib.request.HTTPSHandler(context=_any_certificate())
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), https)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), https, _NoRedirects)
     headers = {"x-requested-by": "workload-exporter"}
     prepared = urllib.request.Request(url, method=method, headers=headers)  # noqa: S310 — always http or https
     if login:
@@ -39,13 +39,18 @@ def request(
             return response.status, secrets.clean(response.read()).decode("utf-8", "replace")
     except urllib.error.HTTPError as error:
         with error:
-            body = (
-                beginning(error.read(MAX_BODY_BYTES + MARGIN_BYTES), secrets.clean).decode("utf-8", "replace").strip()
-            )
-            return error.code, f"{place} returned {error.code}: {body[:DETAIL_LENGTH]}"
+            body = beginning(error.read(MAX_BODY_BYTES + MARGIN_BYTES), secrets.clean).decode("utf-8", "replace")
+            return error.code, f"{place} returned {error.code}: {one_line(body)}"
     except Exception as error:  # noqa: BLE001 — what listens there need not speak HTTP
         reason = secrets.text(str(getattr(error, "reason", error)))
-        return 0, f"{place} cannot be reached: {reason}"
+        return 0, f"{place} cannot be reached: {one_line(reason)}"
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirect is an error: another host must not receive the login."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
 
 
 def tls_problem(address: str, timeout: float = 5.0) -> str:

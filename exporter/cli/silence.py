@@ -13,6 +13,7 @@ from exporter.cli.context import Context
 from exporter.cli.flags import add_web_flags
 from exporter.cli.own_server import request
 from exporter.cli.web_settings import daemon_address
+from exporter.failures import printable
 from exporter.web.query import query_problem
 
 _METHODS = {"list": "GET", "add": "POST", "end": "DELETE"}
@@ -51,7 +52,8 @@ def run(context: Context) -> int:
         return 1
     for each in json.loads(text):
         labels = " ".join(f"{name}={value}" for name, value in each["matchers"].items())
-        print(f"{each['id']}  until {each['ends']}  {labels}  ({each['author']}: {each['comment'] or 'no comment'})")
+        by = f"({each['author']}: {each['comment'] or 'no comment'})"
+        print("  ".join(map(printable, (each["id"], f"until {each['ends']}", labels, by))))
     return 0
 
 
