@@ -1,17 +1,25 @@
 """Snippets of README and docs, as a user would paste them: `check` accepts the settings, and the installation works."""
 
+import asyncio
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
+import httpx
 import pytest
 import yaml
 
 from exporter.cli.main import main
 from exporter.settings.model import Settings
+from exporter.web.web_config import read_web_config
 from tests.cli.test_main import run
+from tests.components import component
+from tests.e2e.servers import free_port
+from tests.web.serving import Served
+from tests.web.test_web_config import certificate
 
 ROOT = Path(__file__).parent.parent
 OTHERS = {
@@ -19,6 +27,7 @@ OTHERS = {
     "modules": "blackbox_exporter",
     "apiVersion": "Grafana",
     "jsonData": "Grafana",
+    "tls_server_config": "the exporter's web config, see below",
 }
 """YAML for other programs, by its first key."""
 SECRETS = {
@@ -100,6 +109,68 @@ def test_documented_alert_settings_apply_to_the_printed_rules(pasted: Path) -> N
     assert {*given.get("on", ())} <= {*named}
     assert not {*given.get("off", ())} & {*named}
     assert ("note:" in out) == ("notes" in given)
+
+
+# -- docs/security.md
+
+SECURITY = (ROOT / "docs" / "security.md").read_text()
+
+
+def security_block(kind: str) -> str:
+    """The content of the code block of this kind."""
+    (found,) = re.findall(rf"^ *```{kind}\n(.*?)^ *```$", SECURITY, re.MULTILINE | re.DOTALL)
+    return textwrap.dedent(found)
+
+
+def test_the_documented_web_config_is_accepted(tmp_path: Path) -> None:
+    for name in ("server", "clients"):
+        certificate(tmp_path, name)
+    (tmp_path / "web.yml").write_text(security_block("yaml web-config"))
+    assert list(read_web_config(tmp_path / "web.yml").basic_auth_users) == ["prometheus"]
+
+
+@pytest.mark.real
+def test_the_documented_proxy_passes_on_metrics_and_status_page_only(tmp_path: Path) -> None:
+    certificate(tmp_path, "exporter")
+    port, served = free_port(), Served()
+    site = security_block("nginx").replace("/etc/nginx", str(tmp_path)).replace("10443", f"127.0.0.1:{port}")
+
+    async def work(host: str, own_port: int) -> list[int]:
+        (tmp_path / "nginx.conf").write_text(
+            f"daemon off; pid {tmp_path}/pid; error_log stderr; events {{}}\n"
+            f"http {{ access_log off; client_body_temp_path {tmp_path}/body; proxy_temp_path {tmp_path}/proxy;\n"
+            + "".join(f"{name}_temp_path {tmp_path}/{name};\n" for name in ("fastcgi", "uwsgi", "scgi"))
+            + site.replace("127.0.0.1:10142", f"{host}:{own_port}")
+            + "}\n"
+        )
+        command = (component("nginx"), "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"))
+        nginx = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
+        try:
+            async with httpx.AsyncClient(base_url=f"https://127.0.0.1:{port}", verify=False, trust_env=False) as client:
+                async with asyncio.timeout(20):
+                    while not await connects(port):  # noqa: ASYNC110 — there is no event to wait for
+                        await asyncio.sleep(0.05)  # polling interval: it reports nothing when it is ready
+                requests = [("GET", "/metrics"), ("GET", "/"), ("GET", "/?q=a"), ("POST", "/")]
+                requests += [
+                    ("POST", path) for path in ("/-/reload", "/%2d/reload", "//-/reload", "/metrics/../-/reload")
+                ]
+                requests += [("GET", path) for path in ("/sd", "/-/silences", "/debug/config")]
+                return [(await client.request(*each)).status_code for each in requests]
+        finally:
+            nginx.terminate()
+            await nginx.wait()
+
+    assert served.serve(work) == [200, 200, 200, 403] + [404] * 7
+    assert served.reloads == 0
+
+
+async def connects(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 # -- the installation, as in the README
