@@ -171,6 +171,7 @@ class Accounts:
             return before.resumed(client, report, plan(account, settings), traced)
         state = new.states[account.name]
         if state.unreadable:
+            self._report.count("state_lost", "rows", by=state.unreadable)
             log.warning(
                 "rows of the state file cannot be read; their counters start at zero",
                 account=account.name,

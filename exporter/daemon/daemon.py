@@ -168,7 +168,7 @@ class Daemon:
             self.traces.replace(new)
         self.replace_accounts(new)
         if any(getattr(settings, section) != getattr(old, section) for section in ("paging", "alerts", "sweep")):
-            self.tasks.start(self.paging.replace(settings, new.take_notifiers()))
+            self.tasks.start(self.paging.replace(settings, new.take_notifiers(), new.paging_state))
 
     def replace_accounts(self, new: Prepared) -> None:
         """Monitor the accounts of new settings from now on; these are then the settings in force."""
@@ -279,12 +279,15 @@ class Daemon:
 
     async def _start(self, new: Prepared) -> None:
         """Start everything but the web server."""
+        if self.store.lost:
+            self.report.count("state_lost", "transactions", by=self.store.lost)
+            log.warning("the last changes of the state are lost: its log was damaged", transactions=self.store.lost)
         async with self._reloader.lock:  # a reload requested by now waits until everything is started
             self._running = True
             self.traces.replace(new)
             self.replace_accounts(new)
             self.accounts.start_polling()
-            await self.paging.replace(new.settings, new.take_notifiers())
+            await self.paging.replace(new.settings, new.take_notifiers(), new.paging_state)
             await new.aclose()
         self.schedule.start()
         web = self.settings.web

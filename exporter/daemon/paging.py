@@ -21,6 +21,7 @@ from exporter.diagnosis.wording import evidence
 from exporter.paging.notify import Notifier, notifiers
 from exporter.paging.notify.pagerduty import PagerDuty
 from exporter.paging.pager import INTERVAL_SECONDS, Pager
+from exporter.paging.paging_state import PagingState
 from exporter.paging.receiver import Receiver
 from exporter.redaction import Secrets
 from exporter.settings.model import Settings
@@ -69,28 +70,43 @@ class Paging:
         self._store, self._report, self._secrets, self._clock = store, report, secrets, clock
         self._accounts, self._own_state = accounts, own_state
         self._replacing = asyncio.Lock()
+        self._state: PagingState | None = None
         self.pager: Pager | None = None
 
     def prepare(self, new: Prepared) -> None:
-        """Build the notifiers of all receivers, used or not: all problems are reported. Raises `BadSettings`."""
+        """Build the notifiers of all receivers, used or not: all problems are reported; load the state that they need
+        for the first time. Raises `BadSettings`.
+        """
         label = new.settings.alerts.options.severity_label
 
         def build(receiver: AnyReceiver) -> None:
             new.notifiers += [(receiver, notifier) for notifier in notifiers(receiver, label, self._secrets)]
 
         all_of(partial(build, receiver) for receiver in new.settings.paging.receivers)
+        if new.notifiers and self._state is None:
+            new.paging_state = PagingState.load(self._store)
 
-    async def replace(self, settings: Settings, notifiers: Sequence[tuple[AnyReceiver, Notifier]]) -> None:
-        """Page with these notifiers from now on; the previous pager is closed first."""
+    async def replace(
+        self,
+        settings: Settings,
+        notifiers: Sequence[tuple[AnyReceiver, Notifier]],
+        loaded: PagingState | None = None,
+    ) -> None:
+        """Page with these notifiers from now on; the previous pager is closed first.
+
+        `loaded` is the state, unless there was a pager before, whose state is used.
+        """
         options, log_lines = settings.alerts.options, settings.paging.log_lines
         async with self._replacing:  # two reloads at once must not leave two pagers
             before, self.pager = self.pager, None
             if before is not None:
                 await before.close()
+            self._state = self._state or loaded
             if not notifiers:
                 return
+            assert self._state is not None
             self.pager = Pager(
-                store=self._store,
+                state=self._state,
                 report=self._report,
                 options=options,
                 receivers=[receiver(each, notifier, options.severity_label) for each, notifier in notifiers],
@@ -110,18 +126,18 @@ class Paging:
     def _failing_seconds(self) -> float:
         return max(self.pager.failing.values(), default=0.0) if self.pager is not None else 0.0
 
-    def silences(self, method: str, parameters: Mapping[str, str], label_names: Sequence[str]) -> SilencesResult:
+    async def silences(self, method: str, parameters: Mapping[str, str], label_names: Sequence[str]) -> SilencesResult:
         """All silences, after creating one (POST: ``for``, ``author``, ``comment``, labels) or ending one (DELETE:
         ``id``).
         """
         pager = self.pager
         if pager is None:
             return 404, "Direct paging is off; see paging.who.\n"
-        if method == "DELETE" and not pager.end_silence(parameters.get("id", "")):
+        if method == "DELETE" and not await pager.end_silence(parameters.get("id", "")):
             return 404, "There is no silence with this id.\n"
         if method == "POST":
             try:
-                pager.silence(self._new_silence(parameters, label_names, len(pager.silences)))
+                await pager.silence(self._new_silence(parameters, label_names, len(pager.silences)))
             except BadSilence as error:
                 return 400, f"{error}\n"
         return _listed(pager.silences)

@@ -19,6 +19,7 @@ from exporter.log import log
 from exporter.metrics.exposition import Exposition
 from exporter.otlp.transport import Transport
 from exporter.paging.notify import Notifier
+from exporter.paging.paging_state import PagingState
 from exporter.settings.accounts import AccountSettings
 from exporter.settings.model import Settings
 from exporter.settings.problems import BadSettings, Problem
@@ -42,6 +43,7 @@ class Prepared:
         self.clients: dict[str, tuple[Client, AccountReport]] = {}
         self.states: dict[str, StoredAccount] = {}
         self.notifiers: list[tuple[AnyReceiver, Notifier]] = []
+        self.paging_state: PagingState | None = None
         self.transport: Transport | None = None
         self.self_traces: SelfTraces | None = None
         self.exposition: Exposition | None = None

@@ -11,7 +11,7 @@ from exporter.log import log
 from exporter.redaction import Secrets
 from exporter.settings.model import Settings
 from exporter.settings.problems import BadSettings
-from exporter.state.store import StateError
+from exporter.state.database import StateError
 from exporter.telemetry.report import Report
 
 

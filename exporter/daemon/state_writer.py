@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from exporter.clock import Clock
 from exporter.collect.account_state import Pending
 from exporter.daemon.accounts import Accounts
 from exporter.log import log
 from exporter.otlp.encoding import encode
-from exporter.state.store import EncodedTrace, StateError, Store
+from exporter.state.database import StateError
+from exporter.state.store import EncodedTrace, Store
 from exporter.telemetry.report import Report
 from exporter.telemetry.sweep_trace import part
 from exporter.tracing.trace import Trace
+
+COMMIT_SECONDS = 5.0
+"""Seconds to wait for the disk; then everything goes on without it, and the commit ends when it can."""
 
 
 class StateWriter:
@@ -23,6 +28,7 @@ class StateWriter:
         self.max_trace_bytes = max_trace_bytes
         self._failing = False
         self._failed_at: float | None = None
+        self._writing: asyncio.Task[None] | None = None
         self._encoded: dict[str, dict[bytes, EncodedTrace | None]] = {}
         """By account and key, traces encoded for a commit that failed."""
 
@@ -32,28 +38,53 @@ class StateWriter:
         return None if self._failed_at is None else self._clock.steady() - self._failed_at
 
     async def commit(self) -> None:
-        """Write the pending changes. A failure is logged and counted, and the changes are written by a later commit."""
+        """Write the pending changes. A failure is logged and counted, and the changes are written by a later commit.
+
+        Waits at most `COMMIT_SECONDS` for a disk that does not respond, and only once.
+        """
+        if not await self._written():
+            return
+        self._writing = asyncio.create_task(self._commit())
+        await self._written()
+
+    async def _written(self) -> bool:
+        """Whether the commit in progress, if any, has ended."""
+        if self._writing is None:
+            return True
+        hangs = self._failing and not self._writing.done()
+        await asyncio.wait({self._writing}, timeout=0 if hangs else COMMIT_SECONDS)
+        if not self._writing.done():
+            self._fail(f"the disk has not responded for {COMMIT_SECONDS:g} s")
+            return False
+        self._writing.result()
+        return True
+
+    def _fail(self, problem: str) -> None:
+        self._report.count("state_commit_failures")
+        self._failed_at = self._clock.steady()
+        if not self._failing:
+            log.error("the state cannot be written; retrying", words=problem)
+        self._failing = True
+
+    async def _commit(self) -> None:
         for name, monitor in list(self._accounts.monitors.items()):
             pending = monitor.pending()
             if not pending:
                 continue
             try:
                 with part("commit"):
-                    await asyncio.to_thread(self._write, name, pending)
+                    size = await self._store.run(partial(self._write, name, pending))
             except StateError as error:
-                self._report.count("state_commit_failures")
-                self._failed_at = self._clock.steady()
-                if not self._failing:
-                    log.error("the state cannot be written; retrying", words=str(error))
-                self._failing = True
+                self._fail(str(error))
                 return
             monitor.state.written(pending)
             self._failing = False
             self._report.count("state_commits")
             self._report.set("state_last_commit_timestamp_seconds", self._clock.wall())
-            self._report.set("state_size_bytes", self._store.size)
+            self._report.set("state_size_bytes", size)
 
-    def _write(self, account: str, pending: Pending) -> None:
+    def _write(self, account: str, pending: Pending) -> int:
+        """Returns the size of the state in bytes."""
         # Encoded traces are reused until they are written: with a full disk they would be encoded again at each commit.
         before, encoded = self._encoded.get(account, {}), dict[bytes, EncodedTrace | None]()
         for each in pending.traces:
@@ -66,6 +97,7 @@ class StateWriter:
             self._report.count("trace_spans_dropped", "cap", by=dropped)
             log.warning("traces.max_bytes reached; the oldest traces are dropped", spans=dropped)
         self._encoded.pop(account, None)
+        return self._store.size
 
     def _encode(self, key: bytes, trace: Trace) -> EncodedTrace | None:
         """The encoded trace; None, logged and counted, if it cannot be encoded as OTLP."""

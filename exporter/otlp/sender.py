@@ -17,7 +17,8 @@ from exporter.otlp.encoding import EMPTY
 from exporter.otlp.transport import Transport
 from exporter.otlp.verdict import REASONS, Verdict
 from exporter.settings.traces import TraceSettings
-from exporter.state.store import QueuedTrace, StateError, Store
+from exporter.state.database import StateError
+from exporter.state.store import QueuedTrace, Store
 from exporter.telemetry.report import Report
 
 MAX_TRACES, MAX_SPANS, MAX_BYTES = 512, 512, 1_000_000
@@ -238,7 +239,7 @@ class Sender:
     async def _stored(self, operation: Callable[[], T]) -> T | None:
         """Run an operation of the store; None, logged and counted once, if it fails."""
         try:
-            return await asyncio.to_thread(operation)
+            return await self._store.run(operation)
         except StateError as error:
             self._report.count("trace_export_failures", "state")
             if not self._store_failing:

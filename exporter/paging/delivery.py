@@ -134,7 +134,7 @@ class Delivery:
             notified = self._state.notified[receiver.name]
             untried = {each.key for each in batch} - notified.keys()
             self._state.notified[receiver.name] = delivery_state.trying(notified, batch, wall)
-            self._state.save()
+            await self._state.save()
         if not batch:
             return False
         try:
@@ -147,6 +147,7 @@ class Delivery:
             health.fail(now)
             return False
         self._apply(batch, sent, untried)
+        await self._state.save()
         return not receiver.continuous and len(batch) < len(due) and all(each.fate == "delivered" for each in sent)
 
     def _rank(self, notification: Notification) -> tuple[bool, int]:
@@ -208,7 +209,6 @@ class Delivery:
         if bad and not fates["delivered"] and health.logged_reason != bad[0].reason:
             health.logged_reason = bad[0].reason
             log.error("a receiver could not be notified; retrying", receiver=receiver.name, words=bad[0].words)
-        self._state.save()
 
     def _remember(
         self, batch: Sequence[Notification], sent: Sequence[Sent], bad: Sequence[Sent], untried: Set[str]

@@ -92,7 +92,7 @@ class Evaluator:
         self._count(firing)
         suppressed = muted(firing) | quiet | only_kept(firing, now)
         changes = tuple(self._changes(fleets, now))
-        self._state.save()
+        await self._state.save()
         return Evaluation(incidents, suppressed, alerts, changes, lambda each: self._with_evidence(each, sources))
 
     def _next(

@@ -18,7 +18,6 @@ from exporter.paging.delivery import Delivery, Enrich
 from exporter.paging.evaluator import AccountEvidence, Evaluator, Evidence
 from exporter.paging.paging_state import PagingState
 from exporter.paging.receiver import Receiver
-from exporter.state.store import Store
 from exporter.telemetry.report import Report
 
 INTERVAL_SECONDS = 15.0
@@ -38,7 +37,7 @@ class Pager:
     def __init__(
         self,
         *,
-        store: Store,
+        state: PagingState,
         report: Report,
         options: Options,
         receivers: Sequence[Receiver],
@@ -54,7 +53,7 @@ class Pager:
     ) -> None:
         self._report, self._fleets, self._exporter, self._clock = report, fleets, exporter, clock
         self._closers, self._interval = closers, interval
-        self.state = PagingState(store)
+        self.state = state
         self._evaluator = Evaluator(self.state, report, options, evidence, account_evidence)
         previous = {each.receiver.name: each.health for each in before.deliveries} if before is not None else {}
         self.deliveries: Sequence[Delivery] = [
@@ -84,6 +83,7 @@ class Pager:
         late = (await asyncio.wait(sending, timeout=CLOSE_SECONDS))[1] if sending else ()
         for task in late:
             task.cancel()
+        await self.state.save(last=True)
         # A receiver that was removed must not stay in the metrics as failing.
         for gauge in ("alerts_firing", "notifications_pending", "notification_failing_seconds"):
             self._report.clear(gauge)
@@ -131,10 +131,10 @@ class Pager:
         """The silences in force, by id."""
         return self.state.silences
 
-    def silence(self, silence: Silence) -> str:
+    async def silence(self, silence: Silence) -> str:
         """Put a silence in force; returns its id."""
-        return self.state.add_silence(silence)
+        return await self.state.add_silence(silence)
 
-    def end_silence(self, name: str) -> bool:
+    async def end_silence(self, name: str) -> bool:
         """End a silence; returns whether there was one with this id."""
-        return self.state.end_silence(name)
+        return await self.state.end_silence(name)

@@ -2,60 +2,90 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Mapping
+from functools import partial
 
 from exporter.alerting.alarms import Alarm
 from exporter.alerting.alerts import BY_NAME
 from exporter.alerting.delivery_state import Notified
 from exporter.alerting.silences import Silence
 from exporter.log import log
-from exporter.state.store import StateError, Store, StoredPaging
+from exporter.state.database import StateError
+from exporter.state.store import Store, StoredPaging
+
+SAVE_SECONDS = 1.0
+"""Seconds that a page waits for the disk; then it is sent although it may be sent again after a kill."""
 
 
 class PagingState:
-    """Changes of it are written by `save`. A state that cannot be read is replaced by an empty one."""
+    """Changes of it are written by `save`. It outlives the pager that uses it: what a full disk does not take is kept
+    across reloads.
+    """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, stored: StoredPaging) -> None:
         self._store = store
-        try:
-            stored = store.load_paging()
-        except StateError as error:
-            log.error("the state of paging cannot be read; starting with an empty one", words=str(error))
-            stored = StoredPaging({}, {}, {})
         # An alarm of another version may be of an alert that does not exist any more; its incident is then resolved.
         self.alarms: Mapping[str, Alarm] = {p: each for p, each in stored.alarms.items() if each.alert in BY_NAME}
         self.notified: dict[str, dict[str, Notified]] = {name: dict(each) for name, each in stored.notified.items()}
         """By receiver and incident, the last notification that was delivered, or may have been."""
         self.silences: dict[str, Silence] = dict(stored.silences)
         self._written = stored
+        self._saving: asyncio.Task[None] | None = None
+        self._failing = False
 
-    def add_silence(self, silence: Silence) -> str:
+    @classmethod
+    def load(cls, store: Store) -> PagingState:
+        """The state in a store. One that cannot be read is replaced by an empty one. Waits for the disk."""
+        try:
+            return cls(store, store.load_paging())
+        except StateError as error:
+            log.error("the state of paging cannot be read; starting with an empty one", words=str(error))
+            return cls(store, StoredPaging({}, {}, {}))
+
+    async def add_silence(self, silence: Silence) -> str:
         """Put a silence in force; returns its id."""
         name = secrets.token_hex(4)
         self.silences[name] = silence
-        self.save()
+        await self.save()
         return name
 
-    def end_silence(self, name: str) -> bool:
+    async def end_silence(self, name: str) -> bool:
         """End a silence; returns whether there was one with this id."""
         ended = self.silences.pop(name, None)
-        self.save()
+        await self.save()
         return ended is not None
 
     def expire_silences(self, now: float) -> None:
         """Remove silences that have ended."""
         self.silences = {name: each for name, each in self.silences.items() if now < each.ends}
 
-    def save(self) -> None:
-        """Write what has changed. A failure is logged, and the changes are written the next time."""
-        now = StoredPaging(self.alarms, self.notified, self.silences)
-        if now == self._written:
-            return
-        try:
-            self._store.save_paging(now, self._written)
-        except StateError as error:
-            log.error("the state of paging cannot be written; retrying", words=str(error))
-            return
+    async def save(self, *, last: bool = False) -> None:
+        """Write what has changed. A failure is logged, and the changes are written the next time.
+
+        Waits at most `SAVE_SECONDS` for a disk that does not respond, and only once, unless it is the `last` time.
+        """
+        if self._saving is None or self._saving.done():
+            self._saving = asyncio.create_task(self._save())
+        await asyncio.wait({self._saving}, timeout=SAVE_SECONDS if last or not self._failing else 0.0)
+        if not self._saving.done():
+            self._fail("the disk does not respond")
+
+    async def _save(self) -> None:
+        while (now := self._snapshot()) != self._written:
+            try:
+                await self._store.run(partial(self._store.save_paging, now, self._written))
+            except StateError as error:
+                self._fail(str(error))
+                return
+            self._written, self._failing = now, False
+
+    def _fail(self, problem: str) -> None:
+        if not self._failing:
+            log.error("the state of paging cannot be written; retrying", words=problem)
+        self._failing = True
+
+    def _snapshot(self) -> StoredPaging:
         notified = {name: dict(each) for name, each in self.notified.items()}
-        self._written = StoredPaging(dict(self.alarms), notified, dict(self.silences))
+        return StoredPaging(dict(self.alarms), notified, dict(self.silences))

@@ -7,54 +7,32 @@ outbox, first in, first out, with the verbs batch, remove and trim.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sqlite3
 import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from exporter.alerting.alarms import Alarm
 from exporter.alerting.delivery_state import Notified
 from exporter.alerting.silences import Silence
-from exporter.errors import ExporterError
 from exporter.fleet.ledger import Ledger, Tally
+from exporter.state.database import Database, StateError
 
-VERSION = 4
-"""Version of the schema, kept in ``user_version``. Each step of `MIGRATIONS` leads from its index to the next."""
-MIGRATIONS = (
-    """
-    CREATE TABLE workload (account TEXT NOT NULL, id TEXT NOT NULL, ledger BLOB NOT NULL, PRIMARY KEY (account, id));
-    CREATE TABLE account (account TEXT NOT NULL PRIMARY KEY, tally BLOB NOT NULL);
-    """,
-    # The body is the last column, so that counting and adding up need not read it.
-    """
-    CREATE TABLE outbox (
-        seq INTEGER PRIMARY KEY AUTOINCREMENT, trace BLOB NOT NULL UNIQUE, account TEXT NOT NULL,
-        spans INTEGER NOT NULL, size INTEGER NOT NULL, created REAL NOT NULL, body BLOB NOT NULL
-    );
-    CREATE TABLE emitted (trace BLOB NOT NULL PRIMARY KEY, at REAL NOT NULL);
-    """,
-    """
-    CREATE TABLE paging (kind TEXT NOT NULL, id TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (kind, id));
-    """,
-    """
-    CREATE INDEX emitted_at ON emitted (at);
-    """,
-)
+T = TypeVar("T")
 REMEMBERED = 30 * 86400.0
 """Seconds for which the id of a trace is kept, so that it is not added again."""
 _NOTIFIED = "told"
 """Kind of the rows of `StoredPaging.notified`. Existing files contain it."""
+_UNREADABLE = (msgspec.MsgspecError, UnicodeError, TypeError)
+"""Raised for a value that cannot be decoded; TypeError, if a column has a value of another type."""
 _ledger = msgspec.json.Decoder(Ledger)
 _tally = msgspec.json.Decoder(Tally)
-
-
-class StateError(ExporterError):
-    """Raised if the state file cannot be used. The message has the cause and the remedy."""
 
 
 class StoredAccount(NamedTuple):
@@ -109,44 +87,38 @@ class Outbox(NamedTuple):
 class Store:
     """The state file at `path`, created if missing; None keeps the state in memory.
 
-    `set_aside`: a corrupt file, or one of a newer version, is renamed, and a new one created; `aside` is its new name.
-    Raises `StateError` otherwise, if the file cannot be written, or if another process uses it.
+    Arguments and exceptions: see `Database`.
+
+    All methods wait for the disk; `run` calls one from the event loop.
     """
 
     def __init__(self, path: Path | None, *, set_aside: bool = False) -> None:
         self.path = path
-        self.aside: Path | None = None
+        self._database = Database(path, set_aside=set_aside)
         self._lock = threading.Lock()
-        try:
-            self._db = self._open()
-        except StateError as error:
-            if not set_aside or path is None or not isinstance(error.__cause__, _Unusable):
-                raise
-            self.aside = path.with_name(f"{path.name}.{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}")
-            for suffix in ("", "-wal", "-shm"):
-                with contextlib.suppress(FileNotFoundError):
-                    Path(f"{path}{suffix}").replace(f"{self.aside}{suffix}")
-            self._db = self._open()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
 
-    def _open(self) -> sqlite3.Connection:
-        place = ":memory:" if self.path is None else str(self.path)
-        db: sqlite3.Connection | None = None
+    @property
+    def aside(self) -> Path | None:
+        """The new name of a file that could not be used; None: there was none."""
+        return self._database.aside
+
+    @property
+    def lost(self) -> int:
+        """Number of transactions that were lost because the write-ahead log was damaged."""
+        return self._database.lost
+
+    async def run(self, operation: Callable[[], T]) -> T:
+        """The result of an operation of this store, in its own thread: a disk that hangs blocks no other work.
+
+        Raises what it raises, and `StateError` once the store is closed.
+        """
         try:
-            # Autocommit mode: transactions are explicit.
-            db = sqlite3.connect(place, isolation_level=None, check_same_thread=False, timeout=1.0)
-            db.execute("PRAGMA locking_mode=EXCLUSIVE")
-            version = _version(db)  # before the first write, so that a foreign file stays unchanged
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute("PRAGMA synchronous=NORMAL")
-            for number in range(version, VERSION):
-                db.executescript(f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;")
-            db.execute("BEGIN IMMEDIATE")  # take the lock now, so that a second process fails at its start
-            db.execute("COMMIT")
-        except (_Unusable, sqlite3.DatabaseError) as error:
-            if db is not None:
-                db.close()
-            raise _state_error(error, place) from _cause(error)
-        return db
+            thread = None if self.path is None else self._thread
+            running = asyncio.get_running_loop().run_in_executor(thread, operation)
+        except RuntimeError as error:
+            raise StateError(f"the state {self.path} is closed") from error
+        return await running
 
     def load(self, account: str) -> StoredAccount:
         """Load the state of an account. An unreadable row loses only the totals of its workload.
@@ -155,19 +127,19 @@ class Store:
         """
         ledgers: dict[str, Ledger] = {}
         unreadable = 0
-        with self._state_errors("read from"), self._lock:
-            rows = self._db.execute("SELECT id, ledger FROM workload WHERE account = ?", (account,)).fetchall()
-            stored = self._db.execute("SELECT tally FROM account WHERE account = ?", (account,)).fetchone()
+        with self._reading() as db:
+            rows = db.execute("SELECT id, ledger FROM workload WHERE account = ?", (account,)).fetchall()
+            stored = db.execute("SELECT tally FROM account WHERE account = ?", (account,)).fetchone()
         for workload, row in rows:
             try:
-                ledgers[workload] = _ledger.decode(row)
-            except msgspec.MsgspecError:
+                ledgers[_known_text(workload)] = _ledger.decode(row)
+            except _UNREADABLE:
                 unreadable += 1
         tally = Tally()
         if stored is not None:
             try:
                 tally = _tally.decode(stored[0])
-            except msgspec.MsgspecError:
+            except _UNREADABLE:
                 unreadable += 1
         return StoredAccount(ledgers, tally, unreadable)
 
@@ -201,7 +173,10 @@ class Store:
                         "INSERT INTO outbox (trace, account, spans, size, created, body) VALUES (?, ?, ?, ?, ?, ?)",
                         (each.trace, account, each.spans, len(each.body), each.at, each.body),
                     )
-            return _drop_beyond(db, max_bytes) if traces and max_bytes is not None else 0
+            capped = _drop_beyond(db, max_bytes) if traces and max_bytes is not None else 0
+        with self._lock:
+            self._database.reserve()
+        return capped
 
     # -- paging
 
@@ -210,11 +185,12 @@ class Store:
 
         Raises `StateError`.
         """
-        with self._state_errors("read from"), self._lock:
-            rows = self._db.execute("SELECT kind, id, value FROM paging").fetchall()
+        with self._reading() as db:
+            rows = db.execute("SELECT kind, id, value FROM paging").fetchall()
         kept = StoredPaging({}, {}, {})
-        for kind, name, value in rows:
-            with contextlib.suppress(msgspec.MsgspecError):
+        for kind, stored_name, value in rows:
+            with contextlib.suppress(*_UNREADABLE):
+                name = _known_text(stored_name)
                 if kind == "alarm":
                     kept = kept._replace(alarms={**kept.alarms, name: msgspec.json.decode(value, type=Alarm)})
                 elif kind == "silence":
@@ -241,8 +217,8 @@ class Store:
         Raises `StateError`.
         """
         found: list[QueuedTrace] = []
-        with self._state_errors("read from"), self._lock:
-            rows = self._db.execute(
+        with self._reading() as db:
+            rows = db.execute(
                 "SELECT seq, trace, spans, body FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", (after, traces)
             )
             for row in map(QueuedTrace._make, rows):
@@ -259,8 +235,8 @@ class Store:
 
     def outbox(self, after: int = 0) -> Outbox:
         """The size of the outbox, of traces with a `seq` above `after`. Raises `StateError`."""
-        with self._state_errors("read from"), self._lock:
-            row = self._db.execute(
+        with self._reading() as db:
+            row = db.execute(
                 "SELECT count(*), coalesce(sum(size), 0), min(created) FROM outbox WHERE seq > ?", (after,)
             ).fetchone()
         return Outbox(*row)
@@ -281,37 +257,25 @@ class Store:
             db.execute("DELETE FROM emitted WHERE at < ?", (now - REMEMBERED,))
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, all or nothing."""
-        with self._state_errors("written to"), self._lock:
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    self._db.execute("ROLLBACK")
-                raise
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._database.errors("read from"):
+            yield self._database.connection
 
     @contextlib.contextmanager
-    def _state_errors(self, action: str) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise StateError(f"the state was not {action} {self.path}: {error}") from error
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._database.transaction() as db:
+            yield db
 
     @property
     def size(self) -> int:
         """Bytes on disk."""
-        if self.path is None:
-            return 0
-        files = (Path(f"{self.path}{suffix}") for suffix in ("", "-wal"))
-        return sum(file.stat().st_size for file in files if file.exists())
+        return self._database.size
 
     def close(self) -> None:
         """Close the file."""
+        self._thread.shutdown(wait=False)
         with self._lock:
-            self._db.close()
+            self._database.connection.close()
 
 
 _SPANS = "SELECT coalesce(sum(spans), 0) FROM outbox WHERE"
@@ -330,34 +294,8 @@ def _drop_beyond(db: sqlite3.Connection, max_bytes: int) -> int:
     return int(dropped)
 
 
-class _Unusable(Exception):
-    pass
-
-
-def _version(db: sqlite3.Connection) -> int:
-    version = int(db.execute("PRAGMA user_version").fetchone()[0])
-    if version > VERSION:
-        raise _Unusable(f"it was written by a newer exporter (schema {version}, supported: {VERSION})")
-    if version == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
-        raise _Unusable("it is a database of another program")
-    if db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-        raise _Unusable("it is damaged")
-    return version
-
-
-def _cause(error: Exception) -> Exception:
-    """`_Unusable` if a new file would help; else the error itself."""
-    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-        return _Unusable(str(error))
-    return error
-
-
-def _state_error(error: Exception, place: str) -> StateError:
-    text = str(error)
-    if "locked" in text:
-        return StateError(f"{place} is in use by another process; give each exporter a state.path of its own")
-    if isinstance(_cause(error), _Unusable):
-        return StateError(f"{place} cannot be used: {text}; move it away, or set state.on_trouble: set_aside")
-    return StateError(
-        f"{place} cannot be written: {text}; check the folder and its permissions, the free space, or state.path"
-    )
+def _known_text(value: str | bytes) -> str:
+    """A text of a column. Raises TypeError for bytes that are not UTF-8."""
+    if isinstance(value, bytes):
+        raise TypeError("not UTF-8")
+    return value

@@ -167,6 +167,12 @@ OWN_METRICS: tuple[OwnMetric, ...] = (
         (),
         "Time of the last successful write of the state, in seconds since the epoch.",
     ),
+    OwnMetric(
+        "state_lost",
+        "counter",
+        ("kind",),
+        "What could not be read from the state file: rows, or transactions of a damaged write-ahead log.",
+    ),
     OwnMetric("state_size_bytes", "gauge", (), "Size of the state on disk, in bytes."),
     OwnMetric("self_traces", "counter", ("account", "reason"), "Sweep traces kept, by reason."),
     OwnMetric(

@@ -110,6 +110,8 @@ class Report:
         self.set("start_timestamp_seconds", started)
         for level in ("debug", "info", "warn", "error"):
             self.count("log_messages", level, by=0)
+        for kind in ("rows", "transactions"):
+            self.count("state_lost", kind, by=0)
         for refused in REFUSED:
             self.count("http_requests_refused", refused, by=0)
         for closed in CLOSED:

@@ -94,7 +94,7 @@ class Application:
         config: Callable[[], str | None],
         episodes: Callable[[], Rows | None],
         targets: Callable[[], Rows | str],
-        silences: Callable[[str, Mapping[str, str]], SilencesResult],
+        silences: Callable[[str, Mapping[str, str]], Awaitable[SilencesResult]],
         count: Callable[[str, str], None],
         refused: Callable[[Refused], None] = lambda _: None,
         closed: Callable[[Closed], None] = lambda _: None,
@@ -249,7 +249,7 @@ class Application:
         problem = query_problem(parameters)
         if problem:
             return plain(400, f"{problem}\n")
-        result = self._silences(request.method, dict(parameters))
+        result = await self._silences(request.method, dict(parameters))
         return json_array(result) if isinstance(result, list) else plain(*result)
 
     async def _get_targets(self, _: HttpRequest) -> HttpResponse:

@@ -17,6 +17,7 @@ from exporter.diagnosis.diagnosis import diagnosis
 from exporter.diagnosis.wording import evidence
 from exporter.paging.notify import Sent
 from exporter.paging.pager import Pager
+from exporter.paging.paging_state import PagingState
 from exporter.paging.receiver import Receiver
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES, Story
@@ -113,7 +114,7 @@ def paged(simulator: Any, play: Callable[[Stage, Pager], Any]) -> tuple[Notified
 
         subscription = Subscription(lambda each: chosen(WANTS, each), lambda each, now: quiet(WANTS, each, now))
         pager = Pager(
-            store=Store(None),
+            state=PagingState.load(Store(None)),
             report=stage.report,
             options=OPTIONS,
             receivers=[Receiver("on-call", send, subscription)],

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from exporter.daemon.daemon import Daemon
 from exporter.fleet.ledger import Ledger, Tally
 from exporter.settings.model import Settings
 from exporter.simulator import Simulator
-from exporter.state.store import EncodedTrace, StateError, Store
+from exporter.state.database import StateError
+from exporter.state.store import EncodedTrace, Store
 from exporter.tracing.episode_traces import EpisodeTrace
 from exporter.tracing.trace import Span, Trace
 from tests.daemon.parts import use_accounts
@@ -106,6 +108,44 @@ def test_a_state_that_cannot_be_written_stops_nothing_and_is_made_up_for(
     play(simulator, work)
 
 
+class Hanging(Store):
+    """A state on a disk that does not respond before `responds` is set."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.responds = threading.Event()
+
+    def commit(self, *arguments: Any) -> int:
+        self.responds.wait(60)
+        return super().commit(*arguments)
+
+
+@pytest.mark.long
+def test_a_disk_that_does_not_respond_stops_no_page_and_is_written_once_it_does(
+    simulator: Simulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work(scene: Scene) -> None:
+        await ended(scene)
+        store = Hanging(tmp_path / "state.db")
+        scene = restarted(scene, store)
+        with caplog.at_level(logging.ERROR):
+            for _ in range(3):
+                await scene.sweep(after=30.0)
+        assert await scene.workloads() > 30
+        assert await scene.value("datarobot_workload_transitions_total", transition="errored") is not None
+        assert (await scene.value("datarobot_exporter_state_commit_failures_total") or 0) >= 3
+        assert [r.message for r in caplog.records] == ["the state cannot be written; retrying"]
+        store.responds.set()
+        await scene.sweep(after=30.0)
+        await scene.sweep(after=30.0)
+        assert len(store.load("eu").ledgers) > 30
+        assert (await scene.value("datarobot_exporter_state_commits_total") or 0) >= 2
+        await ended(scene)
+        store.close()
+
+    play(simulator, work)
+
+
 def test_only_the_trace_that_cannot_be_encoded_is_dropped_and_logged_once(
     simulator: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -152,7 +192,7 @@ def test_rows_that_cannot_be_read_are_logged(simulator: Simulator, caplog: pytes
         await ended(scene)
         store = Store(None)
         store.commit("eu", {"x": Ledger(1.0, 1.0)})
-        store._db.execute("UPDATE workload SET ledger = '5'")
+        store._database.connection.execute("UPDATE workload SET ledger = '5'")
         restarted(scene, store)
         assert "cannot be read" in caplog.text
         await ended(scene)

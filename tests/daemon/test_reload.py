@@ -15,7 +15,8 @@ from exporter.daemon.daemon import Daemon
 from exporter.settings.loader import load
 from exporter.settings.model import Settings
 from exporter.simulator import Simulator
-from exporter.state.store import StateError, Store, StoredAccount
+from exporter.state.database import StateError
+from exporter.state.store import Store, StoredAccount, StoredPaging
 from tests.daemon.parts import use_accounts, use_paging
 from tests.daemon.test_daemon import START, Scene, Time
 from tests.receivers import HttpReceiver
@@ -32,7 +33,14 @@ class _Parked(Time):
 
 
 class _Store(Store):
-    """A state that cannot be read for an account named ``lost``."""
+    """A state that cannot be read for an account named ``lost``, and on a full disk once it is `full`."""
+
+    full = False
+
+    def save_paging(self, now: StoredPaging, before: StoredPaging) -> None:
+        if self.full:
+            raise StateError("the state was not written to state.db: disk full")
+        super().save_paging(now, before)
 
     def load(self, account: str) -> StoredAccount:
         if account == "lost":
@@ -49,7 +57,8 @@ class Running(Scene):
         self.folder, self.old, self.new = folder, old, new
         self.read: Callable[[], Settings] = self.from_file
         self.settings = self.written(receiver=old)
-        self.daemon = Daemon(self.settings, lambda: self.read(), clock=self.time.clock, store=_Store(None))
+        self.store = _Store(None)
+        self.daemon = Daemon(self.settings, lambda: self.read(), clock=self.time.clock, store=self.store)
         use_accounts(self.daemon, self.settings)
 
     def from_file(self) -> Settings:
@@ -319,6 +328,31 @@ def test_no_page_lacks_workloads_while_reloads_change_what_is_served(simulator: 
             assert await scene.workloads() == there
             await asyncio.sleep(0)  # let the other tasks run
         assert await requested == [[], [], []]
+
+    play(simulator, tmp_path, work)
+
+
+def test_what_a_full_disk_does_not_take_survives_reloads(simulator: Simulator, tmp_path: Path) -> None:
+    async def work(scene: Running) -> None:
+        scene.store.full = True
+        silence = {"workload": "chat", "for": "1h", "author": "jo", "comment": "known"}
+        assert isinstance(await scene.daemon.paging.silences("POST", silence, ("workload",)), list)
+        listed = await scene.get("/-/silences")
+        pager = scene.daemon.paging.pager
+        assert pager is not None
+        before = dict(pager.state.alarms)
+        scene.written(receiver=scene.old, paging__who="rules")
+        assert await scene.daemon.reload() == []
+        await scene.daemon.tasks.join()
+        assert (await scene.get("/-/silences"))[0] == 404
+        scene.written(receiver=scene.new)
+        assert await scene.daemon.reload() == []
+        await scene.daemon.tasks.join()
+        assert await scene.get("/-/silences") == listed
+        pager = scene.daemon.paging.pager
+        assert pager is not None
+        assert before.items() <= pager.state.alarms.items()
+        assert before
 
     play(simulator, tmp_path, work)
 

@@ -21,6 +21,7 @@ from exporter.web.status_page import AccountStatus, Status, StatusPage
 from tests.browser import Browser, browser
 from tests.e2e.servers import demo, eventually, free_port
 from tests.make import container, pods, replica, sight
+from tests.web.serving import no_silences
 
 pytestmark = pytest.mark.real
 
@@ -73,7 +74,7 @@ def served(*fleet: Workload, reported: Pods | None = None) -> Iterator[str]:
         config=lambda: None,
         episodes=lambda: None,
         targets=list,
-        silences=lambda _, __: [],
+        silences=no_silences,
         count=lambda path, code: None,
     )
     application.publish(Publisher().publish([], b"", b""))

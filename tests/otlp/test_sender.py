@@ -18,8 +18,8 @@ from exporter.state.store import EncodedTrace, Store
 from exporter.telemetry.report import Report
 from exporter.tracing.trace import Span, Trace
 from tests.daemon.test_daemon import START, Time
+from tests.disks import full_disk
 from tests.receivers import DRIP, HALF, HANG, Answer, HttpReceiver, partly
-from tests.state.test_store import full_disk
 
 DAY = 86400.0
 
@@ -291,7 +291,7 @@ def test_on_a_full_disk_traces_are_still_sent_and_none_twice(tmp_path: Path, cap
         scripted = Scripted(lambda _: ACCEPTED)
         stage = Stage(scripted, store)
         stage.put(1, 2)
-        with full_disk(store):
+        with full_disk(store, spent=True):
             await stage.turns(3)
             assert (stage.value("export_failures_total", "state") or 0) >= 3
             assert stage.waiting == ids(1, 2)

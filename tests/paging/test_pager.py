@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,12 @@ from exporter.metrics.account_families import AccountFacts
 from exporter.paging.delivery import MAX_PAUSE_SECONDS
 from exporter.paging.notify.contract import Sent
 from exporter.paging.pager import Pager
+from exporter.paging.paging_state import PagingState
 from exporter.paging.receiver import Receiver
-from exporter.state.store import StateError, Store
+from exporter.state.database import StateError
+from exporter.state.store import Store
 from exporter.telemetry.report import Report
+from tests.disks import full_disk
 
 ALL = Subscription(lambda notification: notification.labels["severity"] != "none", lambda _, __: False)
 
@@ -86,7 +90,8 @@ class Scene:
 
     def start(self) -> None:
         """The exporter is started, with the state that there is."""
-        self.store, self.report = Store(self.path), Report(self.now)
+        self.store: Store = Store(self.path)
+        self.report = Report(self.now)
         self.pager = self.made()
 
     def made(self, before: Pager | None = None) -> Pager:
@@ -96,7 +101,8 @@ class Scene:
         )
         clock = Clock(lambda: self.now, lambda: self.now, asyncio.sleep)
         return Pager(
-            store=self.store, report=self.report, options=Options(), receivers=[receiver], evidence=self.evidence,
+            state=before.state if before else PagingState.load(self.store),
+            report=self.report, options=Options(), receivers=[receiver], evidence=self.evidence,
             fleets=self.fleets, exporter=lambda: self.exporter, clock=clock, before=before,
             account_evidence=self.account_evidence,
         )  # fmt: skip
@@ -181,7 +187,7 @@ def test_a_receiver_that_hangs_delays_neither_evaluations_nor_others_nor_the_sta
         clock = Clock(lambda: scene.now, lambda: scene.now, asyncio.sleep)
         receivers = [Receiver("stuck", hangs, ALL), Receiver("phone", scene.phone.send, ALL)]
         pager = scene.pager = Pager(
-            store=scene.store,
+            state=PagingState.load(scene.store),
             report=scene.report,
             options=Options(),
             receivers=receivers,
@@ -271,13 +277,69 @@ def test_a_state_that_cannot_be_written_stops_no_page(tmp_path: Path, caplog: py
             raise StateError("disk full")
 
     async def work(scene: Scene) -> None:
-        scene.pager.state._store = Full(None)
+        scene.store = Full(None)
+        scene.pager = scene.made()
         scene.status = "errored"
         await scene.passes(600)
         assert scene.phone.received == [FIRES]
         assert "the state of paging cannot be written" in caplog.text
 
     play(work)
+
+
+class Hanging(Store):
+    """A state on a disk that does not respond before `responds` is set."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.responds = threading.Event()
+
+    def save_paging(self, now: Any, before: Any) -> None:
+        self.responds.wait(60)
+        super().save_paging(now, before)
+
+
+def test_a_disk_that_does_not_respond_stops_no_page_and_is_written_once_it_does(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work(scene: Scene) -> None:
+        scene.store.close()
+        store = Hanging(tmp_path / "state.db")
+        scene.store = store
+        scene.pager = scene.made()
+        scene.status = "errored"
+        await scene.passes(600)
+        await scene.pager.silence(Silence({"workload_id": "w2"}, scene.now + 1800.0, "jo"))
+        assert scene.phone.received == [FIRES]
+        assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
+            "the state of paging cannot be written; retrying"
+        ]
+        store.responds.set()
+        await scene.passes(30)
+        await scene.pager.close()
+        store.close()
+        scene.path = tmp_path / "state.db"
+        scene.start()
+        assert len(scene.pager.silences) == 1
+        scene.status = "running"
+        await scene.passes(KEPT + 120)
+        assert scene.phone.received == [FIRES, ENDS]
+
+    play(work, path=tmp_path / "other.db")
+
+
+def test_an_incident_paged_on_a_full_disk_is_closed_after_a_kill(tmp_path: Path) -> None:
+    async def work(scene: Scene) -> None:
+        with full_disk(scene.store):
+            scene.status = "errored"
+            await scene.passes(600)
+            scene.store.close()  # a kill: the pager is not closed
+            scene.start()
+        scene.status = "running"
+        await scene.passes(KEPT + 120)
+        assert scene.phone.received == [FIRES, ENDS]
+
+    play(work, path=tmp_path / "state.db")
 
 
 def test_an_alertmanager_is_sent_firing_alerts_every_minute_and_ended_ones_for_a_while() -> None:
@@ -300,7 +362,7 @@ def test_an_alertmanager_is_sent_firing_alerts_every_minute_and_ended_ones_for_a
 
 def test_a_silence_keeps_a_page_back_and_is_kept_itself(tmp_path: Path) -> None:
     async def work(scene: Scene) -> None:
-        name = scene.pager.silence(Silence({"workload_id": "w1"}, scene.now + 900.0, "jo", "we know", scene.now))
+        name = await scene.pager.silence(Silence({"workload_id": "w1"}, scene.now + 900.0, "jo", "we know", scene.now))
         scene.status = "errored"
         await scene.passes(600)
         scene.store.close()
@@ -310,17 +372,17 @@ def test_a_silence_keeps_a_page_back_and_is_kept_itself(tmp_path: Path) -> None:
         assert (scene.phone.received, scene.value("silences")) == ([], 1)
         await scene.passes(60)
         assert (scene.phone.received, scene.value("silences")) == ([FIRES], 0)
-        assert not scene.pager.end_silence(name)
+        assert not await scene.pager.end_silence(name)
 
     play(work, path=tmp_path / "state.db")
 
 
 def test_a_silence_that_is_ended_lets_the_page_through() -> None:
     async def work(scene: Scene) -> None:
-        name = scene.pager.silence(Silence({"severity": "critical"}, scene.now + 9000.0, "jo"))
+        name = await scene.pager.silence(Silence({"severity": "critical"}, scene.now + 9000.0, "jo"))
         scene.status = "errored"
         await scene.passes(600)
-        assert scene.pager.end_silence(name)
+        assert await scene.pager.end_silence(name)
         await scene.passes(30)
         assert scene.phone.received == [FIRES]
 
@@ -505,7 +567,7 @@ def test_an_alert_that_this_version_does_not_know_is_dropped_and_stops_nothing(t
             **scene.pager.state.alarms,
             place: msgspec.structs.replace(alarm, alert="DataRobotOfLater"),
         }
-        scene.pager.state.save()
+        await scene.pager.state.save()
         scene.store.close()
         scene.start()
         await scene.passes(360)
@@ -528,7 +590,7 @@ def test_a_repetition_heeds_silences_and_quiet_hours_and_a_restart(tmp_path: Pat
         assert scene.phone.received == [FIRES]
         await scene.passes(60)
         assert scene.phone.received == [FIRES] * 2
-        scene.pager.silence(Silence({"workload_id": "w1"}, scene.now + 1800.0, "jo"))
+        await scene.pager.silence(Silence({"workload_id": "w1"}, scene.now + 1800.0, "jo"))
         await scene.passes(1770)
         assert len(scene.phone.received) == 2
         await scene.passes(60)
@@ -756,7 +818,7 @@ def test_a_connection_that_cannot_be_closed_does_not_block_the_others(
     async def work(scene: Scene) -> None:
         clock = Clock(lambda: scene.now, lambda: scene.now, asyncio.sleep)
         await Pager(
-            store=scene.store,
+            state=PagingState.load(scene.store),
             report=scene.report,
             options=Options(),
             receivers=[],

@@ -1,7 +1,5 @@
 """The state file: committed state survives, and unusable files are reported."""
 
-import contextlib
-import resource
 import signal
 import sqlite3
 import subprocess
@@ -14,9 +12,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from exporter.alerting.silences import Silence
 from exporter.fleet.ledger import Durations, Ledger, Tally
-from exporter.state import store as module
-from exporter.state.store import REMEMBERED, EncodedTrace, Outbox, StateError, Store, StoredAccount
+from exporter.state import database as module
+from exporter.state.database import StateError
+from exporter.state.store import REMEMBERED, EncodedTrace, Outbox, Store, StoredAccount, StoredPaging
+from exporter.state.write_ahead_log import lost_transactions
+from tests.disks import full_disk
 
 LEDGER = Ledger(10.0, 20.0, "claims", "running", events={"started": 2})
 TALLY = Tally(Durations().with_one(61.0))
@@ -136,22 +138,9 @@ def test_an_unreadable_row_loses_only_its_own_totals(tmp_path: Path) -> None:
     store.close()
 
 
-@contextlib.contextmanager
-def full_disk(store: Store) -> Iterator[None]:
-    """Simulates a full disk by a limit on the size of files: the write itself fails."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (max(store.size, 1), hard))
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, before)
-
-
 def test_on_a_full_disk_a_commit_fails_as_a_whole_and_can_be_retried(store: Store) -> None:
     store.commit("eu", {"a": LEDGER})
-    many = {str(number): Ledger(1.0, 1.0, "x" * 200) for number in range(2000)}
+    many = {str(number): Ledger(1.0, 1.0, "x" * 2000) for number in range(2000)}
     with full_disk(store), pytest.raises(StateError, match="was not written"):
         store.commit("eu", many)
     assert list(store.load("eu").ledgers) == ["a"]
@@ -159,11 +148,138 @@ def test_on_a_full_disk_a_commit_fails_as_a_whole_and_can_be_retried(store: Stor
     assert len(store.load("eu").ledgers) == 2001
 
 
+def test_what_was_paged_is_remembered_on_a_full_disk(store: Store) -> None:
+    store.commit("eu", {str(number): Ledger(1.0, 1.0, "x" * 2000) for number in range(1000)})
+    before = StoredPaging()
+    with full_disk(store):
+        with pytest.raises(StateError, match="was not written"):
+            store.commit("eu", {f"more {number}": Ledger(1.0, 1.0, "x" * 2000) for number in range(2000)})
+        for number in range(300):
+            name, silence = f"{number}", Silence({"workload_id": "w" * 24}, 2e9, "jo", "we know", 1e9)
+            now = before._replace(silences={**before.silences, name: silence})
+            store.save_paging(now, before)
+            before = now
+    assert store.load_paging().silences.keys() == before.silences.keys()
+
+
+def test_a_file_that_was_removed_is_written_again_with_all_of_its_contents(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    store = Store(path)
+    store.commit("eu", {"a": LEDGER}, TALLY)
+    path.unlink()
+    store.commit("eu", {"b": LEDGER})
+    store.close()
+    store = reopened(path)
+    assert store.load("eu") == StoredAccount({"a": LEDGER, "b": LEDGER}, TALLY)
+    store.close()
+    assert [file.name for file in tmp_path.iterdir()] == ["state.db"]
+
+
+def test_a_file_in_place_of_the_state_is_left_alone_and_reported(tmp_path: Path) -> None:
+    path, other = tmp_path / "state.db", tmp_path / "other.db"
+    Store(other).close()
+    store = Store(path)
+    store.commit("eu", {"a": LEDGER})
+    other.replace(path)
+    with pytest.raises(StateError, match=r"was replaced by another file; restart the exporter"):
+        store.commit("eu", {"b": LEDGER})
+    store.close()
+    store = reopened(path)
+    assert store.load("eu").ledgers == {}
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ("UPDATE workload SET ledger = x'ff' WHERE id = 'b'", StoredAccount({"a": LEDGER}, TALLY, 1)),
+        ("UPDATE workload SET ledger = CAST(x'ff' AS TEXT) WHERE id = 'b'", StoredAccount({"a": LEDGER}, TALLY, 1)),
+        ("UPDATE workload SET id = CAST(x'ff' AS TEXT) WHERE id = 'b'", StoredAccount({"a": LEDGER}, TALLY, 1)),
+        ("UPDATE workload SET ledger = 7 WHERE id = 'b'", StoredAccount({"a": LEDGER}, TALLY, 1)),
+        (
+            "UPDATE account SET tally = CAST(x'ff' AS TEXT)",
+            StoredAccount({"a": LEDGER, "b": LEDGER}, Tally(), 1),
+        ),
+    ],
+)
+def test_a_row_with_invalid_text_is_left_out(change: str, found: StoredAccount, tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    store = Store(path)
+    store.commit("eu", {"a": LEDGER, "b": LEDGER}, TALLY)
+    store.close()
+    db = sqlite3.connect(path)
+    db.execute(change)
+    db.execute("INSERT INTO paging VALUES ('silence', CAST(x'ff' AS TEXT), x'7b7d')")
+    db.commit()
+    db.close()
+    store = reopened(path)
+    assert store.load("eu") == found
+    assert store.load_paging() == StoredPaging()
+    store.close()
+
+
+def test_a_text_that_utf_8_cannot_encode_is_a_state_error(store: Store) -> None:
+    with pytest.raises(StateError, match="was not written"):
+        store.commit("eu", {"\ud83d": LEDGER})
+    store.commit("eu", {"a": LEDGER})
+    assert store.load("eu").ledgers == {"a": LEDGER}
+
+
+def killed_with_log(folder: Path) -> tuple[Path, Path]:
+    """The state and the write-ahead log of a process that was killed after twenty commits."""
+    path, log = folder / "state.db", folder / "state.db-wal"
+    store = Store(path)
+    for number in range(20):
+        store.commit("eu", {str(number): Ledger(float(number), 0.0)})
+    copies = [(file, file.read_bytes()) for file in (path, log)]
+    store.close()
+    for file, content in copies:
+        file.write_bytes(content)
+    return path, log
+
+
+def test_transactions_lost_by_a_damaged_write_ahead_log_are_counted(tmp_path: Path) -> None:
+    path, log = killed_with_log(tmp_path)
+    assert lost_transactions(log) == 0
+    content = bytearray(log.read_bytes())
+    page = int.from_bytes(content[8:12], "big")
+    content[32 + 10 * (24 + page) + 100] ^= 1
+    log.write_bytes(content)
+    store = reopened(path)
+    left = len(store.load("eu").ledgers)
+    assert 0 < left < 20
+    assert store.lost == 20 - left
+    store.close()
+    assert reopened(path).lost == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"no log" * 10, (0x377F0682).to_bytes(4, "big") + bytes(28)])
+def test_what_is_no_write_ahead_log_has_lost_nothing(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(content)
+    assert lost_transactions(tmp_path / "log") == 0
+
+
+def test_an_incomplete_last_transaction_was_never_committed(tmp_path: Path) -> None:
+    path, log = killed_with_log(tmp_path)
+    content = bytearray(log.read_bytes())
+    page = int.from_bytes(content[8:12], "big")
+    salts = bytes(content[16:24])
+    frames = 0
+    while content[32 + frames * (24 + page) + 8 :][:8] == salts:
+        frames += 1
+    content[32 + (frames - 1) * (24 + page) + 8] ^= 1  # as if its header had not been written
+    log.write_bytes(content)
+    store = reopened(path)
+    assert (len(store.load("eu").ledgers), store.lost) == (19, 0)
+    store.close()
+
+
 def test_a_read_only_file_is_refused_with_a_remedy() -> None:
     code = """
         import os, sys
         from pathlib import Path
-        from exporter.state.store import Store, StateError
+        from exporter.state.database import StateError
+        from exporter.state.store import Store
         if os.geteuid() == 0:
             os.setuid(65534)  # root may write anywhere
         try:
@@ -299,7 +415,7 @@ def test_adding_traces_keeps_the_outbox_within_its_size(
 
 
 def test_old_trace_ids_are_found_by_an_index(store: Store) -> None:
-    (plan,) = store._db.execute("EXPLAIN QUERY PLAN DELETE FROM emitted WHERE at < 1").fetchall()
+    (plan,) = store._database.connection.execute("EXPLAIN QUERY PLAN DELETE FROM emitted WHERE at < 1").fetchall()
     assert "USING" in plan[-1]
     assert "emitted_at" in plan[-1]
 
@@ -307,14 +423,14 @@ def test_old_trace_ids_are_found_by_an_index(store: Store) -> None:
 def test_a_full_disk_fails_ledgers_and_traces_together(store: Store) -> None:
     store.commit("eu", {"a": LEDGER}, traces=[encoded(1)])
     with full_disk(store), pytest.raises(StateError, match="was not written"):
-        store.commit("eu", {"b": LEDGER}, traces=[encoded(2, size=10**6)])
+        store.commit("eu", {"b": LEDGER}, traces=[encoded(2, size=10**7)])
     assert (list(store.load("eu").ledgers), waiting(store)) == (["a"], [1])
-    store.commit("eu", {"b": LEDGER}, traces=[encoded(2, size=10**6)])
+    store.commit("eu", {"b": LEDGER}, traces=[encoded(2, size=10**7)])
     assert (sorted(store.load("eu").ledgers), waiting(store)) == (["a", "b"], [1, 2])
 
 
 def test_an_unreadable_outbox_is_a_state_error(store: Store) -> None:
-    store._db.execute("DROP TABLE outbox")
+    store._database.connection.execute("DROP TABLE outbox")
     for operation in (
         lambda: store.batch(0, 1, 1, 1),
         store.outbox,

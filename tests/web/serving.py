@@ -22,6 +22,10 @@ PAGE = Publisher().publish(
 )
 
 
+async def no_silences(_method: str, _parameters: Mapping[str, str]) -> Rows:
+    return []
+
+
 class Served:
     """An application whose inputs a test may change, and what it counted."""
 
@@ -50,7 +54,7 @@ class Served:
         )
         self.application.publish(page)
 
-    def silences(self, method: str, _: Mapping[str, str]) -> Rows:
+    async def silences(self, method: str, _: Mapping[str, str]) -> Rows:
         if method != "GET":
             self.silenced.append(method)
         return []
