@@ -171,7 +171,7 @@ OWN_METRICS: tuple[OwnMetric, ...] = (
         "state_lost",
         "counter",
         ("kind",),
-        "What could not be read from the state file: rows, or transactions of a damaged write-ahead log.",
+        "Rows, and transactions of a damaged write-ahead log, that could not be read from the state file, by kind.",
     ),
     OwnMetric("state_size_bytes", "gauge", (), "Size of the state on disk, in bytes."),
     OwnMetric("self_traces", "counter", ("account", "reason"), "Sweep traces kept, by reason."),
