@@ -121,6 +121,9 @@ def serve_ours(port: int, series: int, folder: Path | None) -> None:
     async def blank(_: str) -> bytes:
         return b""
 
+    async def no_list() -> bytes:
+        return b"[]"
+
     application = Application(
         metrics_path="/metrics",
         reload=nothing,
@@ -128,8 +131,8 @@ def serve_ours(port: int, series: int, folder: Path | None) -> None:
         not_ready=lambda: "",
         status_page=blank,
         config=lambda: None,
-        episodes=lambda: None,
-        targets=list,
+        episodes=no_list,
+        targets=no_list,
         silences=lambda _, __: [],
         count=lambda path, code: None,  # noqa: ARG005 — a counter costs nothing here
     )

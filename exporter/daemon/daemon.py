@@ -94,6 +94,7 @@ class Daemon:
             accounts=self.accounts,
             own_state=self.own_state,
         )
+        lists = views.Lists(lambda: self.settings, lambda: self.accounts.monitors)
         self.application = Application(
             metrics_path=settings.web.telemetry_path,
             reload=self.reload,
@@ -104,14 +105,12 @@ class Daemon:
                     self.settings, self.accounts.monitors, started=self._started, now=clock.wall(), note=note
                 )
             ),
-            targets=lambda: views.targets(self.settings, self.accounts.monitors),
+            targets=lists.targets,
             silences=lambda method, parameters: self.paging.silences(
                 method, parameters, self.settings.alerts.options.label_names
             ),
             config=lambda: self.settings.dump() if self.settings.web.debug_config else None,
-            episodes=lambda: (
-                views.episodes(self.settings, self.accounts.monitors) if self.settings.web.debug_config else None
-            ),
+            episodes=lists.episodes,
             count=lambda path, code: report.count("http_requests", path, code),
             refused=lambda reason: report.count("http_requests_refused", reason),
             closed=lambda reason: report.count("http_connections_closed", reason),

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import quote, urlsplit
 
 from exporter import __version__
 from exporter.api import models
 from exporter.api.models import Workload
 from exporter.collect.account_monitor import AccountMonitor
-from exporter.fleet.workload_state import last_group
+from exporter.fleet.workload_state import WorkloadState, last_group
 from exporter.metrics.exposition import bounded
 from exporter.settings.model import Settings
 from exporter.timestamps import rfc3339
 from exporter.tracing.builder import Tracing
 from exporter.tracing.episode_traces import in_progress
-from exporter.web.responses import Rows
+from exporter.web.on_request import Cached, made
+from exporter.web.responses import Rows, encoded
 from exporter.web.status_page import AccountStatus, Status
 
 Monitors = Mapping[str, AccountMonitor]
@@ -23,34 +24,53 @@ MAX_URL = 2048
 """Characters of a URL."""
 
 
-def targets(settings: Settings, monitors: Monitors) -> Rows | str:
-    """The invoke endpoints of workloads that were up when their status was last known, however long ago, in the format
-    of Prometheus's HTTP service discovery; or the reason why they are not known for all accounts.
+class Lists:
+    """Lists of the web server as JSON, made on request: they may be long."""
 
-    Prometheus keeps its targets after an error; a list without those of one account would end their probes.
+    def __init__(self, settings: Callable[[], Settings], monitors: Callable[[], Monitors]) -> None:
+        self._settings, self._monitors = settings, monitors
+        self._targets = Cached(lambda: targets(settings(), monitors()))
+
+    async def targets(self) -> bytes | str:
+        """`targets`, or the reason why they are not known for all accounts.
+
+        Prometheus keeps its targets after an error; a list without those of one account would end their probes.
+        """
+        unknown = "; ".join(filter(None, (monitor.not_ready for monitor in self._monitors().values())))
+        return unknown or await self._targets()
+
+    async def episodes(self) -> bytes | None:
+        """`episodes`, or None if they are not enabled."""
+        settings = self._settings()
+        return await made(episodes(settings, self._monitors())) if settings.web.debug_config else None
+
+
+def targets(settings: Settings, monitors: Monitors) -> Callable[[], bytes]:
+    """A function that returns the invoke endpoints of workloads that were up when their status was last known, however
+    long ago, in the format of Prometheus's HTTP service discovery. It may run in a thread.
     """
-    unknown = "; ".join(filter(None, (monitor.not_ready for monitor in monitors.values())))
-    if unknown:
-        return unknown
     bases = {account.name: account.endpoint for account in settings.accounts}
-    return [
-        {
-            "targets": [url],
-            "labels": {
-                "__meta_datarobot_own_host": str(same_origin(url, bases[name])).lower(),
-                "__meta_datarobot_account": bounded(state.account),
-                "__meta_datarobot_workload": bounded(state.workload.name or ""),
-                "__meta_datarobot_workload_id": bounded(state.workload.id),
-                "__meta_datarobot_importance": models.folded(state.workload.importance),
-                "__meta_datarobot_status": models.folded(state.workload.status),
-                "__meta_datarobot_type": models.folded(state.workload.type),
-            },
-        }
-        for name, monitor in monitors.items()
-        for state in monitor.workloads.values()
-        if name in bases and last_group(state) == "up"
-        for url in [invoke_url(bases[name], state.workload)]
-    ]
+    fleets = [(bases[name], tuple(each.workloads.values())) for name, each in monitors.items() if name in bases]
+    return lambda: encoded(
+        [_target(base, state) for base, fleet in fleets for state in fleet if last_group(state) == "up"]
+    )
+
+
+def _target(base: str, state: WorkloadState) -> dict[str, object]:
+    workload = state.workload
+    url = invoke_url(base, workload)
+    return {
+        "targets": [url],
+        "labels": {
+            "__meta_datarobot_own_host": str(same_origin(url, base)).lower(),
+            "__meta_datarobot_account": bounded(state.account),
+            "__meta_datarobot_workload": bounded(workload.name or ""),
+            "__meta_datarobot_workload_id": bounded(workload.id),
+            "__meta_datarobot_importance": models.folded(workload.importance),
+            "__meta_datarobot_status": models.folded(workload.status),
+            "__meta_datarobot_type": models.folded(workload.type),
+        },
+    }
 
 
 def invoke_url(base: str, workload: Workload) -> str:
@@ -80,22 +100,32 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
-def episodes(settings: Settings, monitors: Monitors) -> Rows:
-    """The episodes in progress, oldest first. `trace_id` is null while it is not known."""
+def episodes(settings: Settings, monitors: Monitors) -> Callable[[], bytes]:
+    """A function that returns the episodes in progress as JSON, oldest first. It may run in a thread.
+
+    `trace_id` is null while it is not known.
+    """
     origins = {account.name: account.origin for account in settings.accounts}
-    found: Rows = [
-        {
-            "account": name,
-            "workload": state.workload.name or "",
-            **each,
-            "since": rfc3339(float(each["since"]), "seconds"),
-            "trace_id": each["trace_id"] or None,
-        }
+    fleets = [
+        (name, monitor.tracing or Tracing(origins[name]), tuple(monitor.workloads.values()))
         for name, monitor in monitors.items()
-        for state in monitor.workloads.values()
-        for each in in_progress(state, monitor.tracing or Tracing(origins[name]))
     ]
-    return sorted(found, key=lambda each: str(each["since"]))
+
+    def found() -> Rows:
+        return [
+            {
+                "account": name,
+                "workload": state.workload.name or "",
+                **each,
+                "since": rfc3339(float(each["since"]), "seconds"),
+                "trace_id": each["trace_id"] or None,
+            }
+            for name, tracing, fleet in fleets
+            for state in fleet
+            for each in in_progress(state, tracing)
+        ]
+
+    return lambda: encoded(sorted(found(), key=lambda each: str(each["since"])))
 
 
 def status(settings: Settings, monitors: Monitors, *, started: float, now: float, note: str) -> Status:

@@ -1,6 +1,6 @@
 """/metrics, health, reload, silences and the status page: an ASGI application that serves prepared bytes.
 
-No request renders metrics or sends an API request. Only the status page is rendered on request, outside the event loop.
+No request renders metrics or sends an API request. What is made on request is made outside the event loop.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from exporter.web.responses import (
     Rows,
     accepts_gzip,
     content_type,
+    encoded,
     header,
     json_array,
     plain,
@@ -28,6 +29,10 @@ from exporter.web.status_page import POLICY
 
 MAX_HEARTBEAT_AGE = 60.0
 """Seconds since the last update of the page after which the exporter is unhealthy."""
+MAX_NEGOTIATION = 1024
+"""Characters of an Accept or Accept-Encoding header that are read: a long one would delay other requests."""
+MAX_PARAMETERS = 50
+"""Parameters of a query."""
 REQUESTED_BY = b"x-requested-by"
 SilencesResult = Rows | tuple[int, str]
 """The silences, or a status code and an error text."""
@@ -77,10 +82,11 @@ class Application:
 
     `reload` returns the problems (empty: done); `heartbeat_age` is in seconds; `not_ready` returns the reason (empty:
     ready); `status_page` renders the page at / for a query string; `config` returns the settings as text and `episodes`
-    those in progress, or None if not enabled; `targets` returns target groups in the format of Prometheus's HTTP
-    service discovery, or the reason why they are not known; `silences` lists (GET), creates (POST) and deletes (DELETE)
-    silences; `count` receives path and status code of each request, `refused` the reason of a refused request, `closed`
-    the reason of a closed connection; `passwords` decides which Authorization headers are accepted (None: all).
+    those in progress as JSON, or None if not enabled; `targets` returns target groups as JSON in the format of
+    Prometheus's HTTP service discovery, or the reason why they are not known; `silences` lists (GET), creates (POST)
+    and deletes (DELETE) silences; `count` receives path and status code of each request, `refused` the reason of a
+    refused request, `closed` the reason of a closed connection; `passwords` decides which Authorization headers are
+    accepted (None: all).
     """
 
     def __init__(
@@ -92,8 +98,8 @@ class Application:
         not_ready: Callable[[], str],
         status_page: Callable[[str], Awaitable[bytes]],
         config: Callable[[], str | None],
-        episodes: Callable[[], Rows | None],
-        targets: Callable[[], Rows | str],
+        episodes: Callable[[], Awaitable[bytes | None]],
+        targets: Callable[[], Awaitable[bytes | str]],
         silences: Callable[[str, Mapping[str, str]], Awaitable[SilencesResult]],
         count: Callable[[str, str], None],
         refused: Callable[[Refused], None] = lambda _: None,
@@ -207,10 +213,10 @@ class Application:
 
     def _metrics(self, headers: Headers) -> HttpResponse:
         page = self._published
-        kind = content_type(header(headers, b"accept"))
+        kind = content_type(header(headers, b"accept")[:MAX_NEGOTIATION])
         openmetrics = kind.startswith("application/")
         ours: Headers = [(b"content-type", kind.encode()), (b"vary", b"accept, accept-encoding")]
-        if accepts_gzip(header(headers, b"accept-encoding")):
+        if accepts_gzip(header(headers, b"accept-encoding")[:MAX_NEGOTIATION]):
             body = page.openmetrics_gzip if openmetrics else page.text_gzip
             return HttpResponse(200, [*ours, (b"content-encoding", b"gzip")], (body,))
         return HttpResponse(200, ours, page.openmetrics if openmetrics else page.text)
@@ -245,15 +251,18 @@ class Application:
         if request.method in ("POST", "DELETE") and not header(request.headers, REQUESTED_BY):
             # Required besides the check of `_respond`, because of browsers too old for it: a web page cannot send this.
             return plain(403, "Missing header X-Requested-By (any value).\n")
-        parameters = parse_qsl(request.query, keep_blank_values=True)
+        try:
+            parameters = parse_qsl(request.query, keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
+        except ValueError:
+            return plain(400, f"more than {MAX_PARAMETERS} parameters\n")
         problem = query_problem(parameters)
         if problem:
             return plain(400, f"{problem}\n")
         result = await self._silences(request.method, dict(parameters))
-        return json_array(result) if isinstance(result, list) else plain(*result)
+        return json_array(encoded(result)) if isinstance(result, list) else plain(*result)
 
     async def _get_targets(self, _: HttpRequest) -> HttpResponse:
-        found = self._targets()
+        found = await self._targets()
         return plain(503, f"targets are not known: {found}\n") if isinstance(found, str) else json_array(found)
 
     async def _get_config(self, _: HttpRequest) -> HttpResponse:
@@ -261,5 +270,5 @@ class Application:
         return _NOT_ENABLED if text is None else plain(200, text)
 
     async def _get_episodes(self, _: HttpRequest) -> HttpResponse:
-        episodes = self._episodes()
+        episodes = await self._episodes()
         return _NOT_ENABLED if episodes is None else json_array(episodes)

@@ -34,9 +34,13 @@ def plain(status: int, text: str, *headers: tuple[bytes, bytes]) -> HttpResponse
     return HttpResponse(status, [(b"content-type", b"text/plain; charset=utf-8"), *headers], (text.encode(),))
 
 
-def json_array(rows: Rows) -> HttpResponse:
-    """A JSON response."""
-    body = json.dumps(rows, separators=(",", ":")).encode()
+def encoded(rows: Rows) -> bytes:
+    """Rows as JSON."""
+    return json.dumps(rows, separators=(",", ":")).encode()
+
+
+def json_array(body: bytes) -> HttpResponse:
+    """A JSON response, of what `encoded` returns."""
     return HttpResponse(200, [(b"content-type", b"application/json; charset=utf-8")], (body,))
 
 

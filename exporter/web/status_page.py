@@ -6,7 +6,6 @@ same page again. Style and script are inline; their hashes in the Content-Securi
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import functools
 import hashlib
@@ -38,9 +37,8 @@ from exporter.diagnosis.fleet_table import (
 from exporter.fleet.workload_state import WorkloadState
 from exporter.metrics.account_families import AccountFacts
 from exporter.timestamps import rfc3339
+from exporter.web.on_request import Cached, made
 
-CACHE_SECONDS = 5.0
-"""How long one fleet table is served to all clients."""
 LONGEST_SEARCH = 200
 """Characters of a search."""
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -92,27 +90,17 @@ class StatusPage:
     """Renders the page for a query string, on request, one at a time, outside the event loop."""
 
     def __init__(self, status: Callable[[], Status]) -> None:
-        self._status = status
-        self._rendering = asyncio.Lock()
-        self._cached: tuple[Status, FleetTable] | None = None
+        self._table = Cached(lambda: functools.partial(_table, status()))
 
     async def __call__(self, query: str) -> bytes:
         """The page in UTF-8."""
-        async with self._rendering:
-            if self._cached is None:
-                status = self._status()
-                table = await asyncio.to_thread(_table, status)
-                # Without the workloads: they would stay in memory after they have changed.
-                self._cached = status._replace(accounts=tuple(a._replace(fleet=()) for a in status.accounts)), table
-                asyncio.get_running_loop().call_later(CACHE_SECONDS, self._forget)
-            return await asyncio.to_thread(_rendered, *self._cached, query)
-
-    def _forget(self) -> None:
-        self._cached = None
+        return await made(functools.partial(_rendered, *await self._table(), query))
 
 
-def _table(status: Status) -> FleetTable:
-    return fleet_table(((each.known, each.fleet) for each in status.accounts), status.options, status.now)
+def _table(status: Status) -> tuple[Status, FleetTable]:
+    """The fleet table, and the rest without the workloads: they would stay in memory after they have changed."""
+    table = fleet_table(((each.known, each.fleet) for each in status.accounts), status.options, status.now)
+    return status._replace(accounts=tuple(each._replace(fleet=()) for each in status.accounts)), table
 
 
 def _rendered(status: Status, table: FleetTable, query: str) -> bytes:

@@ -65,6 +65,9 @@ def served(*fleet: Workload, reported: Pods | None = None) -> Iterator[str]:
     async def reload() -> list[str]:
         return []
 
+    async def no_list() -> bytes:
+        return b"[]"
+
     application = Application(
         metrics_path="/metrics",
         reload=reload,
@@ -72,8 +75,8 @@ def served(*fleet: Workload, reported: Pods | None = None) -> Iterator[str]:
         not_ready=lambda: "",
         status_page=StatusPage(lambda: Status("1", (account,), NOW - 60, NOW, DEFAULT, ("/metrics",))),
         config=lambda: None,
-        episodes=lambda: None,
-        targets=list,
+        episodes=no_list,
+        targets=no_list,
         silences=no_silences,
         count=lambda path, code: None,
     )

@@ -12,7 +12,7 @@ import uvloop
 from exporter.metrics.exposition import Body
 from exporter.web.application import Application, ServerLimits
 from exporter.web.metrics_page import Published, Publisher
-from exporter.web.responses import Rows
+from exporter.web.responses import Rows, encoded
 from exporter.web.server import Server
 
 PAGE = Publisher().publish(
@@ -44,8 +44,8 @@ class Served:
             not_ready=lambda: self.reason,
             status_page=self.status_page,
             config=lambda: self.config,
-            episodes=lambda: self.episodes,
-            targets=list,
+            episodes=self.open_episodes,
+            targets=self.targets,
             silences=self.silences,
             count=lambda path, code: self.counted.append((path, code)),
             refused=lambda reason: self.refused.update([reason]),
@@ -53,6 +53,12 @@ class Served:
             limits=limits,
         )
         self.application.publish(page)
+
+    async def open_episodes(self) -> bytes | None:
+        return None if self.episodes is None else encoded(self.episodes)
+
+    async def targets(self) -> bytes:
+        return b"[]"
 
     async def silences(self, method: str, _: Mapping[str, str]) -> Rows:
         if method != "GET":

@@ -269,3 +269,25 @@ def test_every_response_has_the_headers_that_keep_it_from_other_pages_and_caches
 )
 def test_the_host_of_a_request(hosts: list[str], version: str, valid: bool) -> None:
     assert valid_host([(b"host", host.encode()) for host in hosts] + [(b"a", b"b c")], version) == valid
+
+
+@pytest.mark.parametrize("query", ["comment=" + "a" * 1001, "&".join(["a=1"] * 51), "&" * 20_000])
+def test_a_silence_with_long_values_or_many_parameters_is_refused(query: str) -> None:
+    served = Served()
+    sent = request(f"POST /-/silences?account=eu&{query} HTTP/1.1", "x-requested-by: curl", "connection: close")
+    assert statuses(sent, served) == [400]
+    assert served.silenced == []
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/metrics?"], ids=["immediate", "in a task"])
+def test_only_the_beginning_of_a_long_accept_header_is_read(path: str) -> None:
+    async def work(connect: Connect) -> list[bool]:
+        found = []
+        for before in ("a/b,", "a/b," * 300):
+            headers = (f"accept: {before}application/openmetrics-text", f"accept-encoding: {before}gzip")
+            head = await (await connect(get(path, *headers))).reader.readuntil(b"\r\n\r\n")
+            found.append(b"openmetrics" in head)
+            found.append(b"content-encoding: gzip" in head)
+        return found
+
+    assert run_clients(Served(), work) == [True, True, False, False]
