@@ -38,7 +38,6 @@ ROUTES = (
     Route("/workloads/{id}/protons/{pid}/statusDetails", "replicas and containers", "user"),
     Route("/workloads/{id}/events", "events", "user"),
     Route("/workloads/{id}/stats", "request statistics", "user"),
-    Route("/workloads/{id}/settings", "resolved bundles", "user"),
     Route("/workloads/{id}/replacement", "replacements", "user"),
     Route("/workloads/{id}/history", "replacements", "user"),
     Route("/workloads/{id}/sharedRoles", "sharing", "user"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -23,6 +24,13 @@ class Context:
     def settings(self, accounts: Literal["needed", "planned", "replaced"] = "needed") -> Settings:
         """Read the settings from file, environment and flags. Raises `BadSettings`; `accounts`: see `load`."""
         from exporter.settings.loader import load  # here: `healthcheck` and `docs` need no pydantic models
+        from exporter.settings.proxies import remove_unusable_exceptions
+
+        for entry in remove_unusable_exceptions(os.environ):
+            print(
+                f"workload-exporter: NO_PROXY: {entry} is ignored: not a host, an address or a network of IPv4",
+                file=sys.stderr,
+            )
 
         options = vars(self.options)
         flags = {place: value for place, value in options.items() if "." in place and value is not None}

@@ -17,7 +17,10 @@ from exporter.settings.environment import ACCOUNT_VARIABLES, account_settings, t
 from exporter.settings.model import Settings
 from exporter.settings.model_errors import problems_of
 from exporter.settings.problems import BadSettings, Problem
+from exporter.settings.proxies import proxy_problems
 from exporter.settings.yaml_file import read
+
+SECTIONS = Settings.model_fields.keys() - {"accounts"}
 
 
 def load(
@@ -33,6 +36,8 @@ def load(
     """
     problems: list[Problem] = []
     given, lines = read(file, problems) if file is not None else ({}, {})
+    # A section without settings, as when all its lines are comments, has the defaults.
+    given = {name: value for name, value in given.items() if value is not None or name not in SECTIONS}
     origins = {place: "--" + place.replace("_", "-") for place in flags or {}}
     for place, value in (flags or {}).items():
         part, _, name = place.partition(".")
@@ -54,6 +59,7 @@ def load(
     except ValidationError as error:
         problems += problems_of(error, Settings, lines)
     if accounts == "needed":
+        problems += proxy_problems(environment)
         problems += machine_problems(given, environment, lines)
         problems += reference_problems(settings, environment, lines)
     problems = [_at_origin(each, origins) for each in problems]

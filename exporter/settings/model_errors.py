@@ -21,6 +21,8 @@ def problem(error: Any, root: type[BaseModel], lines: Lines) -> Problem:
         what = "unknown setting; " + (f"did you mean {near[0]}?" if near else f"possible: {', '.join(names)}")
     elif error["type"] in ("union_tag_invalid", "union_tag_not_found"):
         what = f"set kind to one of {', '.join(map(kind_of, sections))}"
+    elif error["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        what = "must contain settings, such as `name: value`; remove it to use the defaults"
     line = next((lines[parts[:n]] for n in range(len(parts), 0, -1) if parts[:n] in lines), None)
     return Problem(place_of(parts), what, line)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
+from pydantic_core import SchemaError
 
+from exporter.fleet.selection import name_pattern
 from exporter.settings.section import Importance, Section, Tag
 
 _MAX_SHARDS = 10_000
@@ -14,9 +15,10 @@ _MAX_SHARDS = 10_000
 
 def _regular_expression(given: str) -> str:
     try:
-        re.compile(given)
-    except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from None
+        name_pattern(given)
+    except SchemaError as error:
+        reason = str(error).strip().splitlines()[-1].removeprefix("error: ")
+        raise ValueError(f"not a regular expression in the syntax of Prometheus: {reason}") from None
     return given
 
 
@@ -39,7 +41,7 @@ class SelectSettings(Section):
         (), description="Importance of workloads, such as `critical` and `high`."
     )
     name: Annotated[str, AfterValidator(_regular_expression)] = Field(
-        "", description="Regular expression that must match the whole name."
+        "", description="Regular expression (RE2, as in Prometheus) that must match the whole name."
     )
     creators: tuple[str, ...] = Field((), description="Ids or user names of creators of workloads.")
     shard: Annotated[str, AfterValidator(_shard)] = Field(

@@ -57,10 +57,14 @@ def read(file: Path, problems: list[Problem]) -> tuple[dict[str, Any], Lines]:
     try:
         loader = _Loader(file.read_text("utf-8"))
         node = loader.get_single_node()
+        _check_aliases(node)
         _walk(node, (), lines, problems)
         values = loader.construct_document(node) if node is not None else None
     except OSError as error:
         problems.append(Problem(str(file), f"cannot be read: {error.strerror}; check path and permissions"))
+        return {}, {}
+    except RecursionError:
+        problems.append(Problem(str(file), "invalid YAML: nested too deeply"))
         return {}, {}
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
@@ -74,6 +78,35 @@ def read(file: Path, problems: list[Problem]) -> tuple[dict[str, Any], Lines]:
         problems.append(Problem(str(file), "must be a mapping, such as `accounts: …`"))
         return {}, {}
     return values, lines
+
+
+MAX_NODES = 100_000
+"""Maximum number of values, with those that aliases repeat."""
+
+
+def _check_aliases(root: yaml.Node | None) -> None:
+    """Raises yaml.YAMLError for an alias within what it stands for, and for aliases that repeat too much."""
+    sizes: dict[int, int | None] = {}
+
+    def size(node: yaml.Node) -> int:
+        key = id(node)
+        if key in sizes:
+            known = sizes[key]
+            if known is None:
+                text = "an alias stands for something that contains it"
+                raise yaml.constructor.ConstructorError(None, None, text, node.start_mark)
+            return known
+        sizes[key] = None
+        inside = [each for pair in node.value for each in pair] if isinstance(node, yaml.MappingNode) else node.value
+        total = 1 + sum(map(size, inside if isinstance(node, yaml.CollectionNode) else ()))
+        if total > MAX_NODES:
+            text = f"more than {MAX_NODES} values"
+            raise yaml.constructor.ConstructorError(None, None, text, node.start_mark)
+        sizes[key] = total
+        return total
+
+    if root is not None:
+        size(root)
 
 
 _NOT_TEXT = {"bool": "a boolean", "null": "null", "int": "a number", "float": "a number"}

@@ -1,5 +1,6 @@
 """The command line: output, exit statuses, signals. Commands that keep running are separate processes."""
 
+import ast
 import contextlib
 import io
 import json
@@ -21,6 +22,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from exporter.cli.check import ROUTES
 from exporter.cli.main import COMMANDS, main
 from exporter.otlp.encoding import encode
 from exporter.simulator import Simulator
@@ -145,6 +147,16 @@ def test_check_online_requests_each_route_and_names_the_missing_role(api: Simula
         r"NO +/workloads/\{id\}/stats: .*403.*needs the role user on the workload; without it: no req", out
     )
     assert re.search(r"NO +/quotas: .*404.*; without it: no quotas", out)
+
+
+def test_check_online_requests_no_route_that_the_daemon_does_not_request() -> None:
+    requested = {
+        node.value
+        for file in Path("exporter/collect").glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert {route.template for route in ROUTES} <= requested
 
 
 def test_check_online_fails_when_the_list_cannot_be_read(api: Simulator) -> None:

@@ -46,3 +46,16 @@ def test_a_workload_is_selected_if_all_conditions_match(chosen: Selection, is_se
 
 def test_a_workload_without_a_creator_is_not_selected_by_creator() -> None:
     assert not selected(Workload(id="w"), Selection(creators=("u1",)))
+
+
+def test_no_expression_takes_long_for_any_name() -> None:
+    name = "a" * 10_000 + "!"
+    for expression in ("(a+)+", "(a|a)*", "(a*)*b", "a*a*a*a*a*a*a*b"):
+        assert not selected(Workload(id="w", name=name), Selection(name=expression))
+
+
+def test_an_expression_matches_the_whole_name_and_only_text() -> None:
+    assert not selected(Workload(id="w", name="a\n"), Selection(name="a"))
+    assert not selected(Workload(id="w", name="ab"), Selection(name="a|b"))
+    assert not selected(Workload(id="w", name="\ud83d"), Selection(name=".*"))
+    assert selected(Workload(id="w"), Selection(name=".*"))

@@ -1,5 +1,6 @@
 """Settings: what is read, from where, and what is said about every mistake at once."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ sweep:
         ("- 1", "must be a mapping"),
         ("sweep: {interval: 0}", "sweep.interval (line 1): Input should be greater than"),
         ("sweep: {interval: 10m}", "sweep (line 1): stale_after (900s) is less than three times interval (600s)"),
-        ("sweep: 5", "sweep (line 1): Input should be"),
+        ("sweep: 5", "sweep (line 1): must contain settings"),
         ("accounts: []", "accounts (line 1): no accounts; add one"),
         ("accounts: [{}]", "accounts[0] (line 1): no token; set exactly one of token_file, token_env and token"),
         ("accounts: [{token: a, token_env: B}]", "accounts[0] (line 1): token_env and token; set exactly one"),
@@ -626,3 +627,52 @@ def test_values_beyond_their_bounds_are_reported_with_their_place(tmp_path: Path
 
 def test_a_year_is_a_valid_duration(tmp_path: Path) -> None:
     assert loaded(tmp_path, "sweep: {interval: 122d, stale_after: 366d}").sweep.stale_after == 366 * 86400.0
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("sweep: &a\n  interval: *a\n", 1),
+        ("&a\naccounts: *a\n", 1),
+        ("log: {level: info}\nalerts: {labels: &x [1, *x]}\n", 2),
+        ("a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+            f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in itertools.pairwise("abcdefgh")), None),
+        ("[" * 100_000, None),
+    ],
+    ids=["section", "root", "list", "repeated", "deep"],
+)  # fmt: skip
+def test_yaml_that_has_no_end_or_hardly_one_is_reported(text: str, line: int | None, tmp_path: Path) -> None:
+    problems: list[Problem] = []
+    (tmp_path / "e.yaml").write_text(text)
+    assert read(tmp_path / "e.yaml", problems) == ({}, {})
+    (problem,) = problems
+    assert problem.what.startswith("invalid YAML: ")
+    assert line is None or problem.line == line
+
+
+def test_a_section_without_settings_has_the_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "e.yaml"
+    file.write_text("sweep:\n  # interval: 60s\ntraces: ~\nweb:\npaging:\nalerts:\nselect:\n")
+    assert load(file, {"DATAROBOT_API_TOKEN": "t"}) == load(None, {"DATAROBOT_API_TOKEN": "t"})
+
+
+@pytest.mark.parametrize("section", ["sweep", "traces", "web"])
+def test_a_value_in_place_of_a_section_is_reported_in_plain_words(section: str, tmp_path: Path) -> None:
+    file = tmp_path / "e.yaml"
+    file.write_text(f"# comment\n{section}: [1]\n")
+    with pytest.raises(BadSettings) as caught:
+        load(file, {"DATAROBOT_API_TOKEN": "t"})
+    what = "must contain settings, such as `name: value`; remove it to use the defaults"
+    assert caught.value.problems == [Problem(section, what, 2)]
+
+
+@pytest.mark.parametrize("expression", ["(", "(" * 5000, "a{9999}{9999}", "(?=a)", r"(a)\1", "[z-a]"])
+def test_an_expression_for_names_is_checked_by_the_engine_that_uses_it(expression: str, tmp_path: Path) -> None:
+    file = tmp_path / "e.yaml"
+    file.write_text(yaml.safe_dump({"select": {"name": expression}}))
+    with pytest.raises(BadSettings) as caught:
+        load(file, {"DATAROBOT_API_TOKEN": "t"})
+    (problem,) = caught.value.problems
+    assert problem.place == "select.name"
+    assert problem.what.startswith("not a regular expression in the syntax of Prometheus: ")
+    assert len(problem.what) < 200
