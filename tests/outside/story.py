@@ -25,7 +25,9 @@ class Story(NamedTuple):
 STORIES: dict[str, Story] = {}
 
 
-def story(minutes: float, *, company: bool = True) -> Callable[[Callable[[World], None]], Callable[[World], None]]:
+def story(
+    minutes: float, *, company: bool = True, suite: dict[str, Story] = STORIES
+) -> Callable[[Callable[[World], None]], Callable[[World], None]]:
     """Registers a story that is played for so many minutes; `company`: two healthy workloads are there as well."""
 
     def register(setup: Callable[[World], None]) -> Callable[[World], None]:
@@ -36,8 +38,8 @@ def story(minutes: float, *, company: bool = True) -> Callable[[Callable[[World]
             setup(world)
 
         name = setup.__name__
-        assert name not in STORIES, name
-        STORIES[name] = Story(name, " ".join((setup.__doc__ or "").split()), minutes, with_company)
+        assert name not in suite, name
+        suite[name] = Story(name, " ".join((setup.__doc__ or "").split()), minutes, with_company)
         return setup
 
     return register
