@@ -81,14 +81,18 @@ class Connections:
         victim.abort()
 
     def _closable(self, numbers: Counter[str]) -> Iterator[tuple[Connection, Closed]]:
-        """Connections that may be closed, the best candidate first: an idle one, else one whose client does not read,
-        else one with a slow response. `numbers` counts the connections by network.
+        """Connections that may be closed, the best candidate first: an idle one or one whose client does not read, from
+        the larger of the two groups, else one with a slow response. `numbers` counts the connections by network.
+
+        The group is the larger one, because strangers fill either: if idle ones were always closed first, those that do
+        not read would push out every new connection, and in the other order idle ones every slow reader.
 
         Among these, one from the network with the most connections, so that a client cannot push out the scraper by
         opening many; of these, the oldest. A network with more than half of all connections is closed first, even if
         it only reads slowly.
         """
-        groups: tuple[tuple[Group, Closed], ...] = (self.waiting, "idle"), (self.unread, "unread")
+        groups: list[tuple[Group, Closed]] = [(self.waiting, "idle"), (self.unread, "unread")]
+        groups.sort(key=lambda each: len(each[0]), reverse=True)
         ((largest, number),) = numbers.most_common(1)
         if number * 2 > self._most:
             for group, reason in groups:

@@ -43,6 +43,8 @@ def closed_for(newcomer: str, existing: list[tuple[str, str]]) -> tuple[int, Clo
     [
         ([("a", "working"), ("b", "unread"), ("c", "waiting"), ("d", "waiting")], 2, "idle"),
         ([("a", "working"), ("b", "unread"), ("c", "unread"), ("d", "working")], 1, "unread"),
+        ([("a", "unread"), ("b", "unread"), ("c", "waiting"), ("d", "working")], 0, "unread"),
+        ([("a", "unread"), ("b", "waiting"), ("c", "working")], 1, "idle"),
         ([("a", "working"), ("b", "working")], 0, "busy"),
         ([("a", "waiting"), ("b", "waiting"), ("c", "waiting"), ("b", "waiting")], 1, "idle"),
         ([("a", "waiting"), ("b", "waiting"), ("b", "working"), ("c", "waiting")], 1, "idle"),
@@ -67,6 +69,32 @@ def test_among_equals_the_oldest_is_closed(group: str) -> None:
     connections.move(first, getattr(connections, group))  # active since
     connections.admit(Fake("new"))
     assert (first.aborted, second.aborted, third.aborted) == (False, True, False)
+
+
+@pytest.mark.parametrize("group", ["waiting", "unread"])
+def test_a_new_connection_outlasts_new_ones_of_strangers_at_its_address_that_do_the_same(group: str) -> None:
+    connections = Connections(40, lambda _: None)
+    for number in range(100):
+        stranger = Fake(str(number), "proxy")
+        connections.admit(stranger)
+        connections.move(stranger, getattr(connections, group))
+    scraper = Fake("scraper", "proxy")
+    connections.admit(scraper)  # in its TLS handshake
+    for number in range(15):
+        stranger = Fake(str(number), "proxy")
+        connections.admit(stranger)
+        connections.move(stranger, getattr(connections, group))
+    assert not scraper.aborted
+
+
+def test_a_slow_reader_outlasts_idle_connections_of_strangers_at_its_address() -> None:
+    connections = Connections(40, lambda _: None)
+    reader = Fake("reader", "proxy")
+    connections.admit(reader)
+    connections.move(reader, connections.unread)
+    for number in range(200):
+        connections.admit(Fake(str(number), "proxy"))
+    assert not reader.aborted
 
 
 steps = st.lists(
