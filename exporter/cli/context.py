@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from exporter.redaction import Secrets
     from exporter.settings.model import Settings
@@ -37,6 +38,12 @@ class Context:
         settings = load(options["config_file"], os.environ, flags, accounts)
         self.secrets.follow(settings.secrets())
         return settings
+
+    @property
+    def settings_files(self) -> tuple[Path, ...]:
+        """The files from which `settings` reads."""
+        file = vars(self.options)["config_file"]
+        return () if file is None else (file,)
 
     def reader(self, accounts: Literal["needed", "planned", "replaced"] = "needed") -> Callable[[], Settings]:
         """A function that reads the settings again."""

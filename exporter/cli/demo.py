@@ -76,4 +76,4 @@ def run(context: Context) -> int:
             f"  export DATAROBOT_API_TOKEN={simulator.token}",
             file=sys.stderr,
         )
-        return run_daemon(simulated(), simulated, _NOTE)
+        return run_daemon(simulated(), simulated, _NOTE, context.settings_files)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import uvloop
 
@@ -19,17 +20,19 @@ add_flags: Callable[[argparse.ArgumentParser], None] = add_run_flags
 
 
 def run(context: Context) -> int:
-    return run_daemon(context.settings(), context.reader())
+    return run_daemon(context.settings(), context.reader(), settings_files=context.settings_files)
 
 
-def run_daemon(settings: Settings, read: Callable[[], Settings], note: str = "") -> int:
+def run_daemon(
+    settings: Settings, read: Callable[[], Settings], note: str = "", settings_files: Sequence[Path] = ()
+) -> int:
     """Run the daemon until a signal stops it.
 
-    `read` reads the settings again for a reload; `note` is shown at the top of the status page.
+    `read` reads the settings again for a reload, from `settings_files`; `note` is shown at the top of the status page.
     """
 
     async def serve() -> None:
-        daemon = Daemon(settings, read, store=store, note=note)
+        daemon = Daemon(settings, read, store=store, note=note, settings_files=settings_files)
         daemon.log_to(settings)
         if store.aside is not None:
             print(

@@ -117,6 +117,10 @@ class AccountMonitor:
             if task is not None:
                 task.cancel()
 
+    def retire(self) -> None:
+        """Report nothing that holds now: another monitor replaces this one, or the account is no longer swept."""
+        self._report.retire()
+
     async def close(self) -> None:
         """Close the client once the sweep in progress, if any, has ended."""
         self.stop()

@@ -97,12 +97,14 @@ class Accounts:
         self._schedule, self._tasks = schedule, tasks
         self._polling = False
         self.monitors: dict[str, AccountMonitor] = {}
+        self.removed: Mapping[str, AccountMonitor] = {}
+        """Monitors that the last reload removed: their state is still written, and used if they are added again."""
 
     def prepare(self, new: Prepared, in_force: Settings) -> None:
         """Build the clients of accounts that are new or changed, and load the state of new ones. Raises `BadSettings`,
         and `StateError` if a state cannot be read.
         """
-        unchanged = self._unchanged(new.settings, in_force)
+        unchanged = self._unchanged(new, in_force)
         accounts = new.settings.accounts
         all_of(partial(check_ca_file, account) for account in accounts)
         for account in accounts:
@@ -112,13 +114,20 @@ class Accounts:
             if account.name not in self.monitors:
                 new.states[account.name] = self._store.load(account.name)
 
-    def _unchanged(self, settings: Settings, in_force: Settings) -> set[str]:
-        """The monitored accounts to which these settings change nothing."""
+    def _unchanged(self, new: Prepared, in_force: Settings) -> set[str]:
+        """The monitored accounts to which new settings and certificates change nothing."""
+        settings = new.settings
         sections = ("sweep", "detail", "select", "traces")
         if any(getattr(settings, section) != getattr(in_force, section) for section in sections):
             return set()
+        if new.uses_changed_file(settings.traces):
+            return set()
         before = {account.name: account for account in in_force.accounts if account.name in self.monitors}
-        return {account.name for account in settings.accounts if before.get(account.name) == account}
+        return {
+            account.name
+            for account in settings.accounts
+            if before.get(account.name) == account and not new.uses_changed_file(account)
+        }
 
     def _client(self, account: AccountSettings, settings: Settings) -> tuple[Client, AccountReport]:
         """A client and its observer, which has no samples before the first request."""
@@ -151,7 +160,10 @@ class Accounts:
             else:
                 monitors[account.name] = self.monitors[account.name]
         replaced = [monitor for name, monitor in self.monitors.items() if monitors.get(name) is not monitor]
-        for name in self.monitors.keys() - monitors.keys():
+        for monitor in replaced:
+            monitor.retire()
+        self.removed = {name: monitor for name, monitor in self.monitors.items() if name not in monitors}
+        for name in self.removed:
             self._schedule.remove(name)
             self._report.forget(name)
         self.monitors = monitors
@@ -165,7 +177,7 @@ class Accounts:
         settings = new.settings
         self._report.account(account.name, settings.sweep.interval, account.requests_per_second)
         client, report = new.clients.pop(account.name)
-        before = self.monitors.get(account.name)
+        before = self.monitors.get(account.name) or self.removed.get(account.name)
         traced = self_traces.account(account.name, account.endpoint) if self_traces is not None else nullcontext
         if before is not None:
             return before.resumed(client, report, plan(account, settings), traced)

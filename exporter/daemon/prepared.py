@@ -9,11 +9,13 @@ import asyncio
 import ssl
 from collections.abc import Callable, Iterable
 from datetime import UTC
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apscheduler.triggers.interval import IntervalTrigger
 
 from exporter.collect.client import Client
+from exporter.daemon.watched_files import Contents
 from exporter.failures import one_line
 from exporter.log import log
 from exporter.metrics.exposition import Exposition
@@ -24,6 +26,7 @@ from exporter.settings.accounts import AccountSettings
 from exporter.settings.model import Settings
 from exporter.settings.problems import BadSettings, Problem
 from exporter.settings.receivers import AnyReceiver
+from exporter.settings.section import Section
 from exporter.state.store import StoredAccount
 from exporter.telemetry.report import AccountReport
 
@@ -34,12 +37,15 @@ if TYPE_CHECKING:
 class Prepared:
     """Everything `settings` name, built but not in use. What is put in force is taken out; `aclose` closes the rest.
 
-    `clients`, with their observers, are those of new or changed accounts; `states` those of new accounts.
+    `clients`, with their observers, are those of new or changed accounts; `states` those of new accounts. `contents`
+    is what was in the files before they were read, `changed_files` those of which it is different from what is in use.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.schedule = trigger(settings)
+        self.contents: Contents = {}
+        self.changed_files: frozenset[Path] = frozenset()
         self.clients: dict[str, tuple[Client, AccountReport]] = {}
         self.states: dict[str, StoredAccount] = {}
         self.notifiers: list[tuple[AnyReceiver, Notifier]] = []
@@ -47,6 +53,10 @@ class Prepared:
         self.transport: Transport | None = None
         self.self_traces: SelfTraces | None = None
         self.exposition: Exposition | None = None
+
+    def uses_changed_file(self, *sections: Section) -> bool:
+        """Whether one of these sections names a file whose content is different from what is in use."""
+        return any(file in self.changed_files for section in sections for file in section.pem_files)
 
     def take_notifiers(self) -> list[tuple[AnyReceiver, Notifier]]:
         """Take out the notifiers; none if the settings leave paging to alert rules."""

@@ -38,8 +38,7 @@ class Reloader:
         self.lock = asyncio.Lock()
         self._next: asyncio.Task[list[str]] | None = None
         self.stopping = False
-        self.successful = True
-        """Whether the last reload, or the start, succeeded."""
+        self._settings_good = self._files_good = True
         self._note(True)
 
     async def reload(self) -> list[str]:
@@ -54,15 +53,25 @@ class Reloader:
     async def _in_turn(self) -> list[str]:
         async with self.lock:
             self._next = None  # what is requested from now on may be about files that have changed again
-            problems = await self._reload()
+            problems = await self._reload(self._load)
+            self._files_good = not problems or self._files_good
             self._note(not problems)
         await self._publish()
         return problems
 
-    async def _reload(self) -> list[str]:
+    async def rebuild(self, settings: Callable[[], Settings]) -> list[str]:
+        """The same with the settings in force, whose files have changed."""
+        async with self.lock:
+            problems = await self._reload(settings)
+            self._files_good = not problems
+            self._note(self._settings_good)
+        await self._publish()
+        return problems
+
+    async def _reload(self, load: Callable[[], Settings]) -> list[str]:
         new: Prepared | None = None
         try:
-            new = Prepared(await asyncio.to_thread(self._load))
+            new = Prepared(await asyncio.to_thread(load))
             self._secrets.follow(new.settings.secrets())
             await asyncio.to_thread(self._prepare, new)
             if self.stopping:  # tasks started now would not be stopped
@@ -85,8 +94,13 @@ class Reloader:
         log.info("settings reloaded", accounts=len(new.settings.accounts))
         return []
 
-    def _note(self, successful: bool) -> None:
-        self.successful = successful
-        self._report.set("config_last_reload_successful", float(successful))
-        if successful:
+    @property
+    def successful(self) -> bool:
+        """Whether the settings and files that were read last are in use."""
+        return self._settings_good and self._files_good
+
+    def _note(self, settings_good: bool) -> None:
+        self._settings_good = settings_good
+        self._report.set("config_last_reload_successful", float(self.successful))
+        if self.successful:
             self._report.set("config_last_reload_success_timestamp_seconds", self._clock.wall())

@@ -67,7 +67,7 @@ class StateWriter:
         self._failing = True
 
     async def _commit(self) -> None:
-        for name, monitor in list(self._accounts.monitors.items()):
+        for name, monitor in [*self._accounts.removed.items(), *self._accounts.monitors.items()]:
             pending = monitor.pending()
             if not pending:
                 continue

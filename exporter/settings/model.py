@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import yaml
@@ -69,6 +70,12 @@ class Settings(Section):
         default_factory=lambda: WebSettings.model_validate({}), description="The exporter's own HTTP server."
     )
     log: LogSettings = Field(default_factory=lambda: LogSettings.model_validate({}), description="Logging.")
+
+    @property
+    def all_pem_files(self) -> tuple[Path, ...]:
+        """The files with certificates and keys of all accounts, receivers and the collector."""
+        parts = (*self.accounts, self.traces, *self.paging.receivers)
+        return tuple(file for part in parts for file in part.pem_files)
 
     def secrets(self, environment: Mapping[str, str] = os.environ) -> Iterator[redaction.Source]:
         """The sources of all secrets: those of the settings, and logins of proxies in environment variables."""

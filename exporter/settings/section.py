@@ -64,6 +64,7 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
     _required: ClassVar[tuple[str, ...]] = ()
     _optional: ClassVar[tuple[str, ...]] = ()
+    _pem_files: ClassVar[tuple[str, ...]] = ("ca_file",)
 
     @model_validator(mode="after")
     def _each_secret_once(self) -> Self:
@@ -78,6 +79,12 @@ class Section(BaseModel):
         """The fields that set a secret."""
         names = (f"{secret}_file", f"{secret}_env", secret)
         return [name for name in names if getattr(self, name) is not None]
+
+    @property
+    def pem_files(self) -> tuple[Path, ...]:
+        """The files with certificates and keys that are used."""
+        given = (getattr(self, name, None) for name in self._pem_files)
+        return tuple(file for file in given if file is not None)
 
     def source(self, secret: str, environment: Mapping[str, str] = os.environ) -> Callable[[], str]:
         """A function that returns the current value of a secret, empty if unset; a changed file is read again."""

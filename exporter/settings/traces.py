@@ -113,6 +113,8 @@ class TraceSettings(Section):
         True, description="Also send traces of the exporter's own sweeps if they fail, are slow, or are sampled."
     )
 
+    _pem_files = ("certificate", "client_certificate", "client_key")
+
     @model_validator(mode="after")
     def _key_of_a_certificate(self) -> Self:
         if self.client_key is not None and self.client_certificate is None:

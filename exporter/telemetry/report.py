@@ -187,6 +187,15 @@ class AccountReport:
         self._report, self._account, self.interval, self._wall = report, account, interval, wall
         self._log = log.bind(account=account)
         self._paused: set[str] = set()
+        self._retired = False
+
+    def retire(self) -> None:
+        """Set no gauges any more; what is counted is still counted."""
+        self._retired = True
+
+    def _set(self, name: str, value: float, *labels: str) -> None:
+        if not self._retired:
+            self._report.set(name, value, *labels)
 
     def request(self, endpoint: str, code: str, seconds: float) -> None:
         """Count one request; `code` is its status code, or ``error`` without a response."""
@@ -211,11 +220,12 @@ class AccountReport:
 
     def began(self, at: float) -> None:
         """Set the time of the account's first sweep, in seconds since the epoch."""
-        self._report.began(self._account, at)
+        if not self._retired:
+            self._report.began(self._account, at)
 
     def paused(self, endpoint: str, seconds: float) -> None:
         """Set the end of the pause of an endpoint; log the first pause since its last success."""
-        self._report.set("api_paused_until_timestamp_seconds", self._wall() + seconds, self._account, endpoint)
+        self._set("api_paused_until_timestamp_seconds", self._wall() + seconds, self._account, endpoint)
         if endpoint not in self._paused:
             self._paused.add(endpoint)
             self._log.warning("API refuses requests, paused", endpoint=endpoint, seconds=round(seconds, 3))
@@ -229,17 +239,17 @@ class AccountReport:
     def capabilities(self, routes: Iterable[tuple[str, bool]]) -> None:
         """Set which routes the server supports."""
         for endpoint, offered in routes:
-            self._report.set("api_capability", float(offered), self._account, endpoint)
+            self._set("api_capability", float(offered), self._account, endpoint)
 
     def api_clock(self, ahead: float | None) -> None:
         """Set the offset of the API's clock in seconds, if known."""
         if ahead is not None:
-            self._report.set("api_clock_offset_seconds", ahead, self._account)
+            self._set("api_clock_offset_seconds", ahead, self._account)
 
     def selected(self, deselected: int, elsewhere: int) -> None:
         """Set the number of listed workloads excluded by the settings, and of workloads in other shards."""
-        self._report.set("deselected_workloads", deselected, self._account)
-        self._report.set("other_shards_workloads", elsewhere, self._account)
+        self._set("deselected_workloads", deselected, self._account)
+        self._set("other_shards_workloads", elsewhere, self._account)
 
     def polled(self, part: str, failure: str, rejects: Iterable[Reject]) -> None:
         """Count one poll of a part; `failure` is the reason, or empty."""
@@ -261,13 +271,14 @@ class AccountReport:
     def poller_state(self, state: PollerState) -> None:
         """Set the metrics of the poller after a turn."""
         report, account = self._report, self._account
-        report.set("detail_queue", state.queue, account)
-        report.set("detail_load_ratio", state.load, account)
+        self._set("detail_queue", state.queue, account)
+        self._set("detail_load_ratio", state.load, account)
         for part, count in state.stale.items():
-            report.set("detail_stale", count, account, part)
+            self._set("detail_stale", count, account, part)
         for (extra, importance), count in state.dropped.items():
-            report.set("detail_dropped_workloads", count, account, extra, importance)
-        report.ages[account] = state.ages
+            self._set("detail_dropped_workloads", count, account, extra, importance)
+        if not self._retired:
+            report.ages[account] = state.ages
 
     def sweep_ended(self, sweep: Sweep, snapshot: Snapshot, vanished: int, seconds: float) -> None:
         """Record a finished sweep, the snapshot after it, and the number of newly vanished workloads.
@@ -283,11 +294,11 @@ class AccountReport:
             report.count("api_rejects", account, reject.path, reject.reason)
         for field, values in unknown_values(sweep.workloads).items():
             report.count("api_unknown_values", account, field, by=values.total())
-        report.set("api_up", float(not sweep.failure), account)
-        report.set("sweep_complete", float(not sweep.failure), account, LANE)
+        self._set("api_up", float(not sweep.failure), account)
+        self._set("sweep_complete", float(not sweep.failure), account, LANE)
         report.count("vanished_workloads", account, by=vanished)
         if snapshot.attempted is not None:
-            report.set("sweep_last_attempt_timestamp_seconds", snapshot.attempted, account, LANE)
+            self._set("sweep_last_attempt_timestamp_seconds", snapshot.attempted, account, LANE)
         if snapshot.succeeded is not None:
-            report.set("sweep_last_success_timestamp_seconds", snapshot.succeeded, account, LANE)
-            report.set("objects", len(snapshot.workloads), account, "workload")
+            self._set("sweep_last_success_timestamp_seconds", snapshot.succeeded, account, LANE)
+            self._set("objects", len(snapshot.workloads), account, "workload")

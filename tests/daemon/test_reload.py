@@ -52,13 +52,17 @@ class Running(Scene):
     """A daemon that sweeps a simulated API and pages the receiver `old`, by settings in a file, over ASGI."""
 
     def __init__(self, simulator: Simulator, folder: Path, old: HttpReceiver, new: HttpReceiver) -> None:
-        self.simulator, self.time = simulator, _Parked()
+        self.simulator = simulator
+        self.time: _Parked = _Parked()
         simulator.clock = lambda: self.time.wall
         self.folder, self.old, self.new = folder, old, new
         self.read: Callable[[], Settings] = self.from_file
         self.settings = self.written(receiver=old)
         self.store = _Store(None)
-        self.daemon = Daemon(self.settings, lambda: self.read(), clock=self.time.clock, store=self.store)
+        self.daemon = Daemon(
+            self.settings, lambda: self.read(), clock=self.time.clock, store=self.store,
+            settings_files=[folder / "exporter.yaml"],
+        )  # fmt: skip
         use_accounts(self.daemon, self.settings)
 
     def from_file(self) -> Settings:
@@ -328,6 +332,38 @@ def test_no_page_lacks_workloads_while_reloads_change_what_is_served(simulator: 
             assert await scene.workloads() == there
             await asyncio.sleep(0)  # let the other tasks run
         assert await requested == [[], [], []]
+
+    play(simulator, tmp_path, work)
+
+
+def test_an_account_that_is_removed_during_its_sweep_leaves_nothing_behind_and_may_come_back(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    async def work(scene: Running) -> None:
+        daemon, answers = scene.daemon, threading.Event()
+        simulator.clock = lambda: scene.time.wall if answers.wait(30) else 0.0
+        before = daemon.accounts.monitors["eu"]
+        counted = {i: state.ledger.first for i, state in before.workloads.items()}
+        sweeping = asyncio.create_task(daemon.sweep("eu"))
+        polling = asyncio.create_task(before.poller.turn()) if before.poller is not None else None
+        await asyncio.sleep(0)  # let the sweep begin
+        scene.written(receiver=scene.old, accounts__0__name="us")
+        assert await daemon.reload() == []
+        answers.set()
+        await sweeping
+        if polling is not None:
+            await polling
+        await daemon.sweep("eu")  # its schedule had started it
+        await daemon.publish()
+        counters = ("_total", "_bucket", "_sum", "_count")
+        left = {name for name, labels in await scene.page() if ("account", "eu") in labels}
+        assert {name for name in left if not name.endswith(counters)} == set()
+        scene.time.pass_(60)
+        scene.written(receiver=scene.old)
+        assert await daemon.reload() == []
+        await daemon.sweep("eu")
+        after = daemon.accounts.monitors["eu"].workloads
+        assert {i: after[i].ledger.first for i in counted.keys() & after.keys()} == counted
 
     play(simulator, tmp_path, work)
 

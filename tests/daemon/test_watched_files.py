@@ -1,0 +1,144 @@
+"""Files that are replaced while the daemon runs are applied once they are complete; what is invalid is said once."""
+
+import asyncio
+import ssl
+from pathlib import Path
+
+import certifi
+import pytest
+
+from exporter.daemon.watched_files import WatchedFiles, contents
+from exporter.simulator import Simulator
+from tests.daemon.test_reload import Running, play, simulator  # noqa: F401 — a fixture
+
+AUTHORITIES = Path(certifi.where()).read_text().split("\n\n")
+"""Certificates, each with comments."""
+
+
+class Recorded:
+    """Watched files, and what was done because of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.settings, self.certificate = folder / "exporter.yaml", folder / "ca.pem"
+        for file in (self.settings, self.certificate):
+            file.write_text("old")
+        self.done: list[str] = []
+        self.problems: list[str] = []
+        self.files = WatchedFiles(
+            [self.settings], reload=lambda: self.record("reload"), rebuild=lambda: self.record("rebuild")
+        )
+        self.files.in_force = contents([self.settings, self.certificate])
+
+    async def record(self, what: str) -> list[str]:
+        self.done.append(what)
+        if not self.problems:
+            self.files.in_force = contents(self.files.in_force)
+        return self.problems
+
+    def look(self, times: int = 2) -> list[str]:
+        """What is done in this number of refreshes."""
+        self.done.clear()
+        for _ in range(times):
+            asyncio.run(self.files.refresh())
+        return self.done
+
+
+def test_files_that_stay_the_same_change_nothing(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    assert recorded.look(5) == []
+    recorded.settings.write_text("old")
+    assert recorded.look(5) == []
+
+
+def test_a_file_that_is_still_being_written_is_applied_once_it_is_complete(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    recorded.certificate.write_text("ne")
+    assert recorded.look(1) == []
+    recorded.certificate.write_text("new")
+    assert recorded.look(1) == []
+    assert recorded.look(5) == ["rebuild"]
+
+
+def test_changed_settings_are_read_again_and_include_changed_certificates(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    recorded.settings.write_text("new")
+    assert recorded.look(5) == ["reload"]
+    recorded.settings.write_text("newer")
+    recorded.certificate.write_text("new")
+    assert recorded.look(5) == ["reload"]
+
+
+def test_what_was_refused_is_tried_again_when_it_changes_again(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    recorded.problems = ["bad"]
+    recorded.certificate.write_text("bad")
+    assert recorded.look(5) == ["rebuild"]
+    recorded.problems = []
+    recorded.certificate.write_text("good")
+    assert recorded.look(5) == ["rebuild"]
+    assert recorded.look(5) == []
+
+
+def test_a_certificate_is_applied_while_the_settings_file_is_invalid(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    recorded.problems = ["bad"]
+    recorded.settings.unlink()
+    assert recorded.look(5) == ["reload"]
+    recorded.certificate.write_text("new")
+    assert recorded.look(5) == ["reload", "rebuild"]
+
+
+def test_changed_authorities_of_an_account_and_a_receiver_are_used_and_invalid_ones_are_not(
+    simulator: Simulator,  # noqa: F811 — the fixture
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def work(scene: Running) -> None:
+        daemon = scene.daemon
+        scene.written(receiver=scene.old, accounts__0__ca_file=str(account), paging__receivers__0__ca_file=str(hook))
+        assert await daemon.reload() == []
+        await daemon.tasks.join()
+
+        def used() -> tuple[object, object]:
+            return daemon.accounts.monitors["eu"].client, daemon.paging.pager
+
+        async def look() -> tuple[object, object]:
+            for _ in range(3):
+                await daemon.watch_files()
+            await daemon.tasks.join()
+            return used()
+
+        client, pager = used()
+        assert await look() == (client, pager)
+        account.write_text("half a certifi")
+        assert await look() == (client, pager)
+        assert await scene.value("datarobot_exporter_config_last_reload_successful") == 0
+        assert caplog.text.count("invalid settings; the old ones stay in force") == 1
+        account.write_text(AUTHORITIES[1])
+        new_client, same_pager = await look()
+        assert (new_client is client, same_pager is pager) == (False, True)
+        assert await scene.value("datarobot_exporter_config_last_reload_successful") == 1
+        hook.write_text(AUTHORITIES[1])
+        same_client, new_pager = await look()
+        assert (same_client is new_client, new_pager is pager) == (True, False)
+
+    account, hook = tmp_path / "account.pem", tmp_path / "hook.pem"
+    for file in (account, hook):
+        file.write_text(AUTHORITIES[0])
+        ssl.create_default_context(cafile=file)
+    play(simulator, tmp_path, work)
+
+
+def test_a_changed_settings_file_is_applied(simulator: Simulator, tmp_path: Path) -> None:  # noqa: F811 — the fixture
+    async def work(scene: Running) -> None:
+        assert await scene.daemon.reload() == []
+        for text, rate in (("accounts: [", 100), (None, 7)):
+            if text is not None:
+                (tmp_path / "exporter.yaml").write_text(text)
+            else:
+                scene.written(receiver=scene.old, accounts__0__requests_per_second=rate)
+            for _ in range(3):
+                await scene.daemon.watch_files()
+            assert await scene.value("datarobot_exporter_api_budget_requests_per_second") == rate
+
+    play(simulator, tmp_path, work)
