@@ -30,7 +30,9 @@ class AccountSettings(Section):
     token: SecretStr | None = Field(
         None, description="The API token itself, if the settings file as a whole is stored as a secret."
     )
-    ca_file: Path | None = Field(None, description="PEM file of additional trusted certificate authorities; applied when it changes.")
+    ca_file: Path | None = Field(
+        None, description="PEM file of more trusted certificate authorities, applied on change."
+    )
     requests_per_second: float = Field(
         10.0, ge=0.001, le=1000, description="Maximum API requests per second, evenly spaced, including retries."
     )

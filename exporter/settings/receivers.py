@@ -99,7 +99,9 @@ class ReceiverSettings(Section):
         description="How often firing alerts are sent again, such as to a dead man's switch; 0: never. For an "
         "Alertmanager: at least every minute.",
     )
-    ca_file: Path | None = Field(None, description="PEM file of additional trusted certificate authorities; applied when it changes.")
+    ca_file: Path | None = Field(
+        None, description="PEM file of more trusted certificate authorities, applied on change."
+    )
 
     def wants(self, severity_label: str = "severity") -> Wants:
         """These settings as a rule of routing."""
