@@ -35,7 +35,7 @@ class Recorded:
             self.files.in_force = contents(self.files.in_force)
         return self.problems
 
-    def look(self, times: int = 2) -> list[str]:
+    def checked(self, times: int = 2) -> list[str]:
         """What is done in this number of refreshes."""
         self.done.clear()
         for _ in range(times):
@@ -45,47 +45,47 @@ class Recorded:
 
 def test_files_that_stay_the_same_change_nothing(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path)
-    assert recorded.look(5) == []
+    assert recorded.checked(5) == []
     recorded.settings.write_text("old")
-    assert recorded.look(5) == []
+    assert recorded.checked(5) == []
 
 
 def test_a_file_that_is_still_being_written_is_applied_once_it_is_complete(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path)
     recorded.certificate.write_text("ne")
-    assert recorded.look(1) == []
+    assert recorded.checked(1) == []
     recorded.certificate.write_text("new")
-    assert recorded.look(1) == []
-    assert recorded.look(5) == ["rebuild"]
+    assert recorded.checked(1) == []
+    assert recorded.checked(5) == ["rebuild"]
 
 
 def test_changed_settings_are_read_again_and_include_changed_certificates(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path)
     recorded.settings.write_text("new")
-    assert recorded.look(5) == ["reload"]
+    assert recorded.checked(5) == ["reload"]
     recorded.settings.write_text("newer")
     recorded.certificate.write_text("new")
-    assert recorded.look(5) == ["reload"]
+    assert recorded.checked(5) == ["reload"]
 
 
 def test_what_was_refused_is_tried_again_when_it_changes_again(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path)
     recorded.problems = ["bad"]
     recorded.certificate.write_text("bad")
-    assert recorded.look(5) == ["rebuild"]
+    assert recorded.checked(5) == ["rebuild"]
     recorded.problems = []
     recorded.certificate.write_text("good")
-    assert recorded.look(5) == ["rebuild"]
-    assert recorded.look(5) == []
+    assert recorded.checked(5) == ["rebuild"]
+    assert recorded.checked(5) == []
 
 
 def test_a_certificate_is_applied_while_the_settings_file_is_invalid(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path)
     recorded.problems = ["bad"]
     recorded.settings.unlink()
-    assert recorded.look(5) == ["reload"]
+    assert recorded.checked(5) == ["reload"]
     recorded.certificate.write_text("new")
-    assert recorded.look(5) == ["reload", "rebuild"]
+    assert recorded.checked(5) == ["reload", "rebuild"]
 
 
 def test_changed_authorities_of_an_account_and_a_receiver_are_used_and_invalid_ones_are_not(
@@ -102,24 +102,24 @@ def test_changed_authorities_of_an_account_and_a_receiver_are_used_and_invalid_o
         def used() -> tuple[object, object]:
             return daemon.accounts.monitors["eu"].client, daemon.paging.pager
 
-        async def look() -> tuple[object, object]:
+        async def checked() -> tuple[object, object]:
             for _ in range(3):
                 await daemon.watch_files()
             await daemon.tasks.join()
             return used()
 
         client, pager = used()
-        assert await look() == (client, pager)
+        assert await checked() == (client, pager)
         account.write_text("half a certifi")
-        assert await look() == (client, pager)
+        assert await checked() == (client, pager)
         assert await scene.value("datarobot_exporter_config_last_reload_successful") == 0
         assert caplog.text.count("invalid settings; the old ones stay in force") == 1
         account.write_text(AUTHORITIES[1])
-        new_client, same_pager = await look()
+        new_client, same_pager = await checked()
         assert (new_client is client, same_pager is pager) == (False, True)
         assert await scene.value("datarobot_exporter_config_last_reload_successful") == 1
         hook.write_text(AUTHORITIES[1])
-        same_client, new_pager = await look()
+        same_client, new_pager = await checked()
         assert (same_client is new_client, new_pager is pager) == (True, False)
 
     account, hook = tmp_path / "account.pem", tmp_path / "hook.pem"
