@@ -106,6 +106,7 @@ class Daemon:
             refused=lambda reason: report.count("http_requests_refused", reason),
             closed=lambda reason: report.count("http_connections_closed", reason),
         )
+        self.application.hosts = settings.web.hosts
         self.publication = Publication(
             settings.metrics,
             accounts=self.accounts,
@@ -160,6 +161,7 @@ class Daemon:
         for name in ("listen_address", "config_file", "telemetry_path"):
             if getattr(settings.web, name) != getattr(old.web, name):
                 log.warning("takes effect at the next start", setting=f"web.{name}")
+        self.application.hosts = settings.web.hosts
         if new.exposition is not None:
             self.publication.use(settings.metrics, new.exposition)
         if settings.log != old.log:

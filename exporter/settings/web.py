@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from exporter.settings.section import Section
 from exporter.settings.values import DEFAULT_ADDRESS, listen_address
@@ -16,11 +17,24 @@ def _address(given: str) -> str:
     return given.strip()
 
 
+def _host(given: str) -> str:
+    name = given.strip().lower().removesuffix(".")
+    if not re.fullmatch(r"[\w-]+(\.[\w-]+)*", name, re.ASCII):
+        raise ValueError("not a host name; use one such as exporter.example.com, without scheme and port")
+    return name
+
+
 class WebSettings(Section):
     """The exporter's own HTTP server."""
 
     listen_address: tuple[Annotated[str, BeforeValidator(lambda g: _address(g) if isinstance(g, str) else g)], ...] = (
         Field((DEFAULT_ADDRESS,), min_length=1, description="Addresses to listen on; `:PORT` listens on all addresses.")
+    )
+    hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = Field(
+        (),
+        max_length=100,
+        description="Names under which clients may address the server, besides IP addresses and `localhost`; requests "
+        "with another name in `Host` are refused with 421. Empty: every name.",
     )
     telemetry_path: str = Field("/metrics", pattern=r"^/[^\s?#]+$", description="Path of the metrics.")
     config_file: Path | None = Field(

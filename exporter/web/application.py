@@ -42,6 +42,7 @@ _OF_WEB_PAGES = {b"origin", b"sec-fetch-site"}
 """Headers that browsers add to requests of web pages which change something, and that scripts cannot remove."""
 _REJECTED = {
     400: "not a valid HTTP request\n",
+    421: "this host name is not one of web.hosts\n",
     413: "the request body is too long; no request needs one\n",
     431: "the request line and headers are too long\n",
 }
@@ -114,6 +115,8 @@ class Application:
         self._refused, self.closed = refused, closed
         self.passwords = passwords
         self.limits = limits
+        self.hosts: tuple[str, ...] = ()
+        """Names under which clients may address the server, besides IP addresses and localhost; empty: every name."""
         self._metrics_path, self._metrics_target = metrics_path, metrics_path.encode()
         self._prioritised = {metrics_path.encode(), b"/-/healthy", b"/-/ready"}
         self._routes: dict[str, tuple[tuple[str, ...], Callable[[HttpRequest], Awaitable[HttpResponse]]]] = {
@@ -164,7 +167,7 @@ class Application:
         return self._last(path.partition(b"?")[0].decode("latin-1"), response)
 
     def reject(self, status: int) -> HttpResponse:
-        """The response to what is not a request (400), or is too long (413, 431)."""
+        """The response to what is not a request (400), is too long (413, 431), or is for another host (421)."""
         return self._last("", plain(status, _REJECTED[status]))
 
     def _last(self, path: str, response: HttpResponse) -> HttpResponse:

@@ -10,7 +10,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from exporter.web.application import Application
 from exporter.web.connections import Closed, Connections
-from exporter.web.responses import HttpResponse, header, valid_host
+from exporter.web.responses import HttpResponse, addressed, header, valid_host
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -103,6 +103,8 @@ class HttpProtocol(HttpToolsProtocol):
             self._close_after_response()
         elif not valid_host(self.headers, self.parser.get_http_version()):
             self._reject(400)
+        elif self._application.hosts and not addressed(self.headers, self._application.hosts):
+            self._reject(421)
         elif int(header(self.headers, b"content-length") or 0) > self._limits.head_bytes:
             self._reject(413)
         elif self.expect_100_continue:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 Headers = list[tuple[bytes, bytes]]
@@ -56,6 +56,16 @@ def valid_host(headers: Headers, version: str) -> bool:
     """Whether a request has one valid Host header, or with a version of HTTP before 1.1 at most one (RFC 9112 3.2)."""
     hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
     return len(hosts) in ((1,) if version == "1.1" else (0, 1)) and all(map(_HOST.fullmatch, hosts))
+
+
+def addressed(headers: Headers, names: Collection[str]) -> bool:
+    """Whether the Host header, which is valid, is one of the names, an IP address, ``localhost``, empty or absent.
+
+    Only a name can be made to resolve to this server by a stranger, whose web page could then read what it serves.
+    """
+    host = header(headers, b"host").lower()
+    name = host.partition(":")[0].removesuffix(".")
+    return name in ("", "localhost", *names) or host.startswith("[") or re.fullmatch(r"[\d.]+", name) is not None
 
 
 def _weight(parameters: Sequence[str]) -> float:

@@ -509,6 +509,19 @@ def test_the_status_page_shows_what_was_swept_how_old_it_is_and_what_fails(simul
     play(simulator, work)
 
 
+def test_host_names_apply_from_the_start_and_after_a_reload(simulator: Simulator) -> None:
+    async def work(scene: Scene) -> None:
+        named = scene.settings.web.model_copy(update={"hosts": ("exporter.example.test",)})
+        changed = scene.next = scene.settings.model_copy(update={"web": named})
+        before = scene.daemon.application.hosts
+        assert await scene.daemon.reload() == []
+        started = Daemon(changed, lambda: changed)
+        hosts = [before, scene.daemon.application.hosts, started.application.hosts]
+        assert hosts == [(), ("exporter.example.test",), ("exporter.example.test",)]
+
+    play(simulator, work)
+
+
 def test_episodes_in_progress_are_listed_if_the_settings_enable_it(simulator: Simulator) -> None:
     async def work(scene: Scene) -> None:
         await scene.sweep()

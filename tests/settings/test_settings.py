@@ -64,6 +64,10 @@ def test_a_flag_overrides_the_file(tmp_path: Path) -> None:
     assert settings.web.telemetry_path == "/flag"
 
 
+def test_host_names_are_compared_in_lower_case_and_without_a_final_dot(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "web: {hosts: [Exporter.Example.test.]}").web.hosts == ("exporter.example.test",)
+
+
 def test_all_problems_are_reported_at_once_with_line_and_remedy(tmp_path: Path) -> None:
     text = """accounts:
   - name: eu
@@ -106,6 +110,8 @@ sweep:
         ("alerts: {trace_url: 'jaeger.test/{workload_id}'}", "and {workload_id} as the place of the id"),
         ("alerts: {trace_url: 'https://g.test/?q={a}&s={workload_id}'}", "write %20, %7B or %7D"),
         ("web: {listen_address: [nowhere]}", "web.listen_address[0] (line 1): not HOST:PORT"),
+        ("web: {hosts: ['https://x.test/']}", "web.hosts[0] (line 1): not a host name; use one such as"),
+        ("web: {hosts: ['x.test:1']}", "web.hosts[0] (line 1): not a host name; use one such as"),
         ("log:\n  level: info\n  level: warn", "log.level (line 3): duplicate key; keep one"),
         ("log: {level: loud}", "log.level (line 1): Input should be 'debug', 'info', 'warn' or 'error'"),
     ],

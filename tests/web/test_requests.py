@@ -291,3 +291,28 @@ def test_only_the_beginning_of_a_long_accept_header_is_read(path: str) -> None:
         return found
 
     assert run_clients(Served(), work) == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("exporter.example.test", 200),
+        ("Exporter.Example.Test.:10142", 200),
+        ("localhost:10142", 200),
+        ("127.0.0.1:10142", 200),
+        ("[::1]:10142", 200),
+        ("", 200),
+        (None, 200),
+        ("other.example.test", 421),
+        ("other.example.test:10142", 421),
+        ("exporter.example.test.other.test", 421),
+        ("localhost.other.test", 421),
+        ("127.0.0.1.other.test", 421),
+    ],
+)
+@pytest.mark.parametrize("path", ["/metrics", "/"])
+def test_with_configured_names_a_request_for_another_name_is_refused(host: str | None, status: int, path: str) -> None:
+    served = Served()
+    served.application.hosts = ("exporter.example.test",)
+    version = "1.0" if host is None else "1.1"
+    assert statuses(request(f"GET {path} HTTP/{version}", "connection: close", host=host), served) == [status]
