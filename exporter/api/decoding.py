@@ -29,7 +29,9 @@ class NotDecodable(ExporterError, ValueError):
         self.reason = reason
 
 
-REJECT_REASONS = ("empty", "json", "no_data", "type", "missing", "value", "text", "duplicate")
+MAX_VALUES = 200_000
+"""Maximum number of values of a response. A page of a hundred workloads has 10,000; decoding blocks everything else."""
+REJECT_REASONS = ("empty", "size", "json", "no_data", "type", "missing", "value", "text", "duplicate")
 
 
 class Reject(NamedTuple):
@@ -88,10 +90,9 @@ def workload_page(body: bytes) -> Page[Workload]:
 def page(body: bytes, kind: type[Item]) -> Page[Item]:
     """Decode one page of a list of `kind`; ``totalCount`` may be called ``total``, and ``next`` may be missing.
 
-    Raises `NotDecodable` if the body is empty, is not a JSON object, or has no ``data`` list.
+    Raises `NotDecodable` if the body is empty or too large, is not a JSON object, or has no ``data`` list.
     """
-    if not body.strip():
-        raise NotDecodable("empty", "the response has no body")
+    _check_size(body)
     try:
         envelope = _envelope.decode(body)
         items = _decoder(tuple[kind, ...]).decode(envelope.data)  # type: ignore[valid-type]
@@ -102,9 +103,11 @@ def page(body: bytes, kind: type[Item]) -> Page[Item]:
 
 
 def one(body: bytes, kind: type[Item]) -> One[Item]:
-    """Decode one object of `kind`. Raises `NotDecodable` if the body is empty, not a JSON object, or lacks its id."""
-    if not body.strip():
-        raise NotDecodable("empty", "the response has no body")
+    """Decode one object of `kind`.
+
+    Raises `NotDecodable` if the body is empty or too large, is not a JSON object, or lacks its id.
+    """
+    _check_size(body)
     try:
         return One(_decoder(kind).decode(body), ())
     except _REFUSED:
@@ -117,6 +120,13 @@ def one(body: bytes, kind: type[Item]) -> One[Item]:
             "no_data" if last.reason == "type" else last.reason, f"the response is not a {kind.__name__}"
         )
     return One(found, tuple(rejects))
+
+
+def _check_size(body: bytes) -> None:
+    if not body.strip():
+        raise NotDecodable("empty", "the response has no body")
+    if len(body) > MAX_VALUES and sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise NotDecodable("size", f"the response has more than {MAX_VALUES} values")
 
 
 def _salvaged_page(body: bytes, kind: type[Item]) -> Page[Item]:
@@ -174,6 +184,7 @@ def _identifier(reported: object) -> str | None:
 
 
 _NOTHING: Any = object()
+_fields = cache(msgspec.structs.fields)
 
 
 class _Salvage:
@@ -208,11 +219,11 @@ class _Salvage:
         found = self.value(value, kind, path)
         if found is not _NOTHING or not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
             return found
-        return _NOTHING if any(field.required for field in msgspec.structs.fields(kind)) else kind()
+        return _NOTHING if any(field.required for field in _fields(kind)) else kind()
 
     def _object(self, values: Mapping[str, Any], kind: Any, path: str) -> Any:
         kept: dict[str, Any] = {}
-        for field in msgspec.structs.fields(kind):
+        for field in _fields(kind):
             place = f"{path}.{field.encode_name}"
             if field.encode_name in values:
                 part = self.value(values[field.encode_name], field.type, place)

@@ -11,12 +11,16 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 DEPTH = 64
 """Levels of nesting that are read; the deepest response of the API has twelve."""
-_DIGITS = 18
-"""Number of digits of an integer that always fits in 64 bits."""
+_INTEGERS = range(-(2**63), 2**64)
+"""The integers that a strict decoder reads; Python would also take very long for those of many digits."""
+_DIGITS = 20
+MAX_TOKENS = 300_000
+"""Maximum number of values, names and marks that are read of a body that a parser of the standard library rejects."""
 
 
 class Damaged(NamedTuple):
@@ -41,16 +45,14 @@ def parse(body: bytes) -> Any:
     # Bytes that are not UTF-8 become lone surrogates, by which they are recognised below.
     text = body.decode(encoding, "surrogateescape" if encoding.startswith("utf-8") else "replace")
     try:
-        value = json.loads(
-            text, strict=False, parse_int=_integer, parse_float=_float, parse_constant=lambda _: UNREADABLE
-        )
+        value = _DECODER.decode(text)
     except (ValueError, RecursionError):
         value = _by_tokens(text)
     return _cleaned(value, 0)
 
 
 def _integer(digits: str) -> int | _Unreadable:
-    return int(digits) if len(digits) <= _DIGITS else UNREADABLE
+    return number if len(digits) <= _DIGITS and (number := int(digits)) in _INTEGERS else UNREADABLE
 
 
 def _float(digits: str) -> float | _Unreadable:
@@ -58,6 +60,7 @@ def _float(digits: str) -> float | _Unreadable:
     return number if math.isfinite(number) else UNREADABLE
 
 
+_DECODER = json.JSONDecoder(strict=False, parse_int=_integer, parse_float=_float, parse_constant=lambda _: UNREADABLE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -121,31 +124,42 @@ class _Frame:
         return self._made if self.is_object else self._listed
 
 
+def _tokens(text: str) -> Iterator[tuple[str, str | None, int]]:
+    """The tokens of a body: string or word, or mark, and its place. Raises ValueError if there are too many."""
+    place = 0
+    for _ in range(MAX_TOKENS):
+        match = _TOKEN.match(text, place)
+        if match is None:
+            if not _BLANK.match(text, place):
+                break
+            return
+        place = match.end()
+        yield match[1] or match[3] or "", match[2], place - 1
+    raise ValueError(f"the body ends within a value, or has more than {MAX_TOKENS} parts")
+
+
 def _by_tokens(text: str) -> Any:
     outer = _Frame(is_object=False)
     stack = [outer]
-    place = 0
-    while match := _TOKEN.match(text, place):
-        place = match.end()
-        string, mark, word = match.groups()
+    for word, mark, place in _tokens(text):
         top = stack[-1]
         if mark is None:
-            top.take(_scalar(string or word))
+            top.take(_scalar(word))
         elif mark in "[{":
             stack.append(_Frame(is_object=mark == "{"))
         elif mark in "]}":
             if top is outer or top.is_object != (mark == "}"):
-                raise ValueError(f"a {mark} at character {place - 1} closes nothing")
+                raise ValueError(f"a {mark} at character {place} closes nothing")
             top.end()
             stack.pop()
             stack[-1].take(top.value if len(stack) <= DEPTH else UNREADABLE)
         elif top is outer:
-            raise ValueError(f"a {mark} at character {place - 1} is outside of any value")
+            raise ValueError(f"a {mark} at character {place} is outside of any value")
         elif mark == ",":
             top.end()
         else:
             top.colon()
-    if len(stack) > 1 or not _BLANK.match(text, place):
+    if len(stack) > 1:
         raise ValueError(f"the body ends within a value, at character {len(text)}")
     outer.end()
     if len(outer.value) != 1 or outer.value[0] is UNREADABLE:
@@ -153,10 +167,12 @@ def _by_tokens(text: str) -> Any:
     return outer.value[0]
 
 
+_WORD = re.compile(r'".*"|-?[0-9][0-9.eE+-]*+|true|false|null', re.DOTALL)
+"""What may be valid; errors of the decoder are slow."""
+
+
 def _scalar(token: str) -> Any:
     try:
-        return json.loads(
-            token, strict=False, parse_int=_integer, parse_float=_float, parse_constant=lambda _: UNREADABLE
-        )
+        return _DECODER.decode(token) if _WORD.fullmatch(token) else UNREADABLE
     except ValueError:
         return UNREADABLE

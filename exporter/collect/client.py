@@ -31,7 +31,8 @@ from exporter.telemetry.sweep_trace import attempted
 
 RETRIES = 2
 BACKOFF = Backoff(first=0.5)
-MAX_BODY_BYTES = 32 * 1024 * 1024
+MAX_BODY_BYTES = 8 * 1024 * 1024
+"""Maximum size of an unpacked body. A page of a hundred workloads has 300 kB; to decode this much takes 80 MB."""
 PROBE_SECONDS = 3600.0
 """Seconds until a route that the server does not support is tried again."""
 REFUSED_OBJECTS = 3

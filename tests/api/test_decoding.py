@@ -1,6 +1,7 @@
 """A page of the list becomes workloads and rejects; an unreadable value loses only itself."""
 
 import json
+import time
 from typing import Any
 
 import msgspec
@@ -211,6 +212,47 @@ def test_the_total_is_read_where_a_server_puts_it(envelope: dict[str, Any], tota
 @pytest.mark.parametrize("following", [None, "", 5, []])
 def test_a_next_that_is_not_text_ends_the_list(following: Any) -> None:
     assert workload_page(page(next=following)).next is None
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, 2**63, 2**64 - 1, -(2**63), 10**18])
+def test_a_large_number_is_read_whatever_else_is_broken(number: int) -> None:
+    item = b'{"id": "a", "requestStats": {"totalRequests": %d}, "tags": [%s]}'
+    read = [workload_page(b'{"data": [' + item % (number, tag) + b"]}") for tag in (b"", b"NaN")]
+    assert [each.items[0].request_stats for each in read] == [models.RequestStats(total_requests=number)] * 2
+
+
+COUNT = 400_000
+HOSTILE = {
+    "items": b'{"data": [' + b",".join([b'{"id": "a"}'] * COUNT) + b"]}",
+    "items without an id": b'{"data": [' + b",".join([b"{}"] * COUNT) + b"]}",
+    "nesting": b'{"data": ' + b"[" * COUNT + b"]" * COUNT + b"}",
+    "nesting that does not end": b'{"data": ' + b'[{"a":' * COUNT,
+    "words": b'{"data": [{"id": "a", "name": ' + b"a " * COUNT + b"}]}",
+    "colons": b'{"data": [{"id": "a", "name"' + b":" * COUNT + b"1}]}",
+    "quotes": b'{"data": [{"id": "a", "name": ' + b'"' * 2 * COUNT + b"}]}",
+    "elements": b'{"data": [{"id": "a", "tags": [' + b"5," * COUNT + b"5]}]}",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_response_with_too_many_values_is_rejected_at_once(name: str) -> None:
+    for decode in (workload_page, lambda body: decoding.one(body, StatusDetails)):
+        began = time.process_time()
+        with pytest.raises(NotDecodable) as refused:
+            decode(HOSTILE[name])
+        assert refused.value.reason in ("size", "json")
+        assert time.process_time() - began < 5.0
+
+
+@pytest.mark.parametrize(
+    "item", [b"{}", b'{"id": "a", "status": 5, "tags": [5]}', b'{"id": "a", "name": NaN}', b'{"id": x}']
+)
+def test_as_many_values_as_are_read_take_no_long_time(item: bytes) -> None:
+    count = 10_000
+    began = time.process_time()
+    answer = workload_page(b'{"data": [' + b",".join([item] * count) + b"]}")
+    assert (answer.size, len(answer.rejects) >= count) == (count, True)
+    assert time.process_time() - began < 3.0
 
 
 JSON = st.recursive(
