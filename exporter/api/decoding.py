@@ -187,6 +187,11 @@ _NOTHING: Any = object()
 _fields = cache(msgspec.structs.fields)
 
 
+def _may_be_empty(kind: Any) -> bool:
+    """Whether a type is that of objects which need not have any field."""
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct) and not any(f.required for f in _fields(kind))
+
+
 class _Salvage:
     """Extracts from parsed JSON what fits a type, and rejects the rest by its path."""
 
@@ -212,14 +217,17 @@ class _Salvage:
             if isinstance(value, dict) and get_origin(option) is dict:
                 named = ((key, self.value(part, get_args(option)[1], f"{path}{{}}")) for key, part in value.items())
                 return {key: part for key, part in named if part is not _NOTHING}
-        return self._reject(path, "value" if value is UNREADABLE else "type")
+        self._reject(path, "value" if value is UNREADABLE else "type")
+        elements = [get_args(option)[0] for option in options if get_origin(option) is tuple]
+        return (kind(),) if elements and _may_be_empty(kind := elements[0]) else _NOTHING
 
     def _element(self, value: Any, kind: Any, path: str) -> Any:
-        """An element of a list. An unreadable object counts as an element of which nothing is known."""
+        """An element of a list. An unreadable object counts as an element of which nothing is known.
+
+        An unreadable list of objects counts as one with such an element: it is not known to be empty.
+        """
         found = self.value(value, kind, path)
-        if found is not _NOTHING or not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
-            return found
-        return _NOTHING if any(field.required for field in _fields(kind)) else kind()
+        return kind() if found is _NOTHING and _may_be_empty(kind) else found
 
     def _object(self, values: Mapping[str, Any], kind: Any, path: str) -> Any:
         kept: dict[str, Any] = {}
@@ -230,8 +238,7 @@ class _Salvage:
                 # All required fields are ids: part of one could be another object's id.
                 if part is _NOTHING or (field.required and isinstance(values[field.encode_name], Damaged)):
                     part = _identifier(values[field.encode_name]) if field.required else None
-                if part is not None:
-                    kept[field.name] = part
+                kept[field.name] = part  # None, not the default: that is for a field that is not reported
             if field.required and not kept.get(field.name):
                 return self._reject(place, "missing")
         return kind(**kept)

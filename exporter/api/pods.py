@@ -39,8 +39,9 @@ class PodCondition(ApiObject, frozen=True):
 
     @property
     def kind(self) -> str:
-        """Type of the condition, such as ``Ready``; empty if not reported."""
-        return self.type or self.name or ""
+        """Type of the condition, such as ``Ready``; empty if it is not reported or has an invalid character."""
+        kind = self.type or self.name or ""
+        return "" if "\ufffd" in kind else kind
 
     @property
     def truth(self) -> bool | None:
@@ -91,12 +92,20 @@ class Container(ApiObject, frozen=True):
     last_state: LastState | None = None
     state: NestedState | None = None
 
+    @property
+    def restarts(self) -> int | None:
+        """The restart count if it is a possible one (an int32 of Kubernetes), else None."""
+        return self.restart_count if self.restart_count is not None and 0 <= self.restart_count < 2**31 else None
+
 
 class Replica(ApiObject, frozen=True):
-    """One pod. `status` is its phase, which does not indicate health. Addresses are not read."""
+    """One pod. `status` is its phase, which does not indicate health; empty: not reported, None: not known.
+
+    Addresses are not read.
+    """
 
     name: str | None = None
-    status: str | None = None
+    status: str | None = ""
     started_at: str | None = None
     conditions: tuple[PodCondition, ...] | None = None
     containers: tuple[Container, ...] | None = None
@@ -205,11 +214,11 @@ def replica_ready(replica: Replica) -> bool | None:
 
     A pending pod does not: not all of its containers have started, and an unscheduled one reports none. Ready
     containers prove nothing if Ready is null or the phase is unknown: that may be the last state reported before the
-    node was lost.
+    node was lost. A condition of unknown type may be Ready.
     """
     if not replica_live(replica):
         return False
-    conditions = [c.truth for c in replica.conditions or () if c.kind == "Ready"]
+    conditions = [c.truth if c.kind else None for c in replica.conditions or () if c.kind in ("Ready", "")]
     ready_condition = next((truth for truth in conditions if truth is not None), None)
     if ready_condition is not None:
         return ready_condition
@@ -217,7 +226,7 @@ def replica_ready(replica: Replica) -> bool | None:
     ready = [container.ready for container in replica.containers or ()]
     if phase == "pending" or False in ready:
         return False
-    if conditions or (replica.status is not None and phase != "running"):
+    if conditions or (replica.status != "" and phase != "running"):
         return None
     return True if ready and None not in ready else None
 

@@ -163,7 +163,7 @@ def _container_problem(role: str, proton: str, replica: Replica, container: Cont
         ended=terminated_reason(container) or "",
         code=container.exit_code if last is None else last.exit_code,
         at=models.timestamp(last.finished_at) if last is not None else None,
-        restarts=max(0, container.restart_count or 0),
+        restarts=container.restarts or 0,
         pods=1,
         message=scrubbed(container.message or (last.message if last is not None else "") or ""),
         since=since,

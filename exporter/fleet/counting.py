@@ -12,7 +12,7 @@ from exporter.api.models import Workload
 from exporter.api.pods import UNLISTED, Pods, container_name, stopped, terminated_reason
 from exporter.fleet import observations, replacements, transitions
 from exporter.fleet.episodes import EMPTY_TRACKER, Mark
-from exporter.fleet.ledger import SOME_RESTARTS, ContainerCursor, Entry, Ledger, plus
+from exporter.fleet.ledger import SOME_RESTARTS, ContainerCursor, Entry, Ledger, container_label, plus
 
 MAX_EVENT_IDS = 200
 MISSING_POD_SECONDS = 600.0
@@ -228,27 +228,30 @@ def with_pods(ledger: Ledger, read: Pods, now: float, ahead: float = 0.0) -> Led
         began = models.timestamp(replica.started_at)
         for container in replica.containers or ():
             name = container_name(container.name, proton.id)
+            if not name:
+                continue  # unreadable: it cannot be told which one it is
             key = f"{replica.name or ''}/{name}"
+            label = container_label(restarts, name)
             last = container.last_state
-            count = container.restart_count
+            count = container.restarts
             finished = (last.finished_at if last is not None else None) or ""
             known = before.get(key)
             first = ledger.pods is None or (proton.id not in known_protons and {proton.id, UNLISTED} & {*ledger.unread})
             new = known is None and (not first or (began is not None and began - ahead > ledger.first))
             was = known.restarts if known is not None else 0 if new else (count or 0)
             ended = known.finished if known is not None else "" if new else finished
-            restarts.setdefault(name, 0)
+            restarts.setdefault(label, 0)
             more = 0 if count is None else count - was if count >= was else count
-            restarts[name] += more
+            restarts[label] += more
             restarted = (*(known.restarted if known is not None else ()), *([now] if more else []))
             reason = None if stopped(proton, container) else terminated_reason(container)
             if finished and finished != ended and reason is not None:
-                reasons = ends.setdefault(name, {})
+                reasons = ends.setdefault(label, {})
                 reasons[reason] = reasons.get(reason, 0) + 1
                 if ledger.group == "up" and reason != "Completed":
                     tracker = observations.with_crash(tracker, replica.name or "", container, now)
             if container.reason is not None or last is not None:
-                ends.setdefault(name, {}).setdefault("OOMKilled", 0)
+                ends.setdefault(label, {}).setdefault("OOMKilled", 0)
             pods[key] = ContainerCursor(
                 was if count is None else count, finished or ended, None, proton.id, restarted[-SOME_RESTARTS:]
             )

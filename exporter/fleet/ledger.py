@@ -8,7 +8,7 @@ baseline: what happened before does not count. All times are seconds since the e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -44,6 +44,10 @@ class ReplacementCursor(Stored, frozen=True):
     created: float | None = None
     before: float | None = None
     inferred: bool = False
+
+
+MAX_CONTAINER_NAMES = 30
+"""Maximum number of container names of one workload that are told apart."""
 
 
 class ContainerCursor(Stored, frozen=True):
@@ -158,6 +162,14 @@ class Tally(Stored, frozen=True):
         if entry.replacement_seconds is not None:
             replacements = replacements.with_one(entry.replacement_seconds)
         return self if (starts, replacements) == (self.starts, self.replacements) else Tally(starts, replacements)
+
+
+def container_label(known: Collection[str], name: str) -> str:
+    """The name under which a container counts: beyond `MAX_CONTAINER_NAMES`, all that are not known are ``other``.
+
+    Totals are kept for as long as the workload exists, and names of containers may contain a version.
+    """
+    return name if name in known or len(known) < MAX_CONTAINER_NAMES else "other"
 
 
 class Entry(NamedTuple):

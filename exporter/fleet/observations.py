@@ -103,7 +103,7 @@ def _pod(before: PodFacts, replica: Replica, now: float) -> PodFacts:
         ready=ready,
         problem=found.problem,
         container=found.container,
-        restarts=max(before.restarts, sum(container.restart_count or 0 for container in replica.containers or ())),
+        restarts=max(before.restarts, sum(container.restarts or 0 for container in replica.containers or ())),
         runs=tuple(runs[:MAX_RUNS]),
         message=found.message,
         ended=found.ended,

@@ -14,7 +14,7 @@ from exporter.api.details import EventKind, OtelValue, base_value
 from exporter.api.models import Number
 from exporter.api.pods import Container, Replica, StatusDetails
 from exporter.fleet import active_replacement, workload_state
-from exporter.fleet.ledger import REPLACEMENT_OUTCOMES, RESTARTING_SECONDS, SOME_RESTARTS, TRANSITIONS
+from exporter.fleet.ledger import REPLACEMENT_OUTCOMES, RESTARTING_SECONDS, SOME_RESTARTS, TRANSITIONS, container_label
 from exporter.fleet.workload_state import Window
 from exporter.metrics.family import Family, Samples, View, closed, one, row
 
@@ -130,10 +130,12 @@ def _counted(found: Mapping[tuple[str, ...], int]) -> Samples:
 
 def _containers(view: View) -> Iterator[tuple[str, str, str, Container]]:
     """Each container of a live pod, with its name and the proton's id and role."""
+    known = view.state.ledger.restarts  # its names change only with the pods
     for proton, role, snapshot in view.protons:
         for replica in _live(snapshot) if snapshot is not None else ():
             for container in replica.containers or ():
-                yield pods.container_name(container.name, proton.id), proton.id, role, container
+                name = container_label(known, pods.container_name(container.name, proton.id))
+                yield name, proton.id, role, container
 
 
 def _container_states(view: View) -> Samples:

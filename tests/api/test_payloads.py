@@ -404,7 +404,7 @@ def test_null_or_unknown_values_do_not_make_a_replica_ready(
     )
     said = [truth for kind, truth in conditions if kind == "Ready"]
     by_condition = next((truth for truth in said if truth in (True, False, "True", "False")), None) in (True, "True")
-    by_containers = not said and phase in (None, "running", "Running") and bool(containers) and all(containers)
+    by_containers = not said and phase in ("", "running", "Running") and bool(containers) and all(containers)
     assert (replica_ready(of) is True) == (by_condition or by_containers)
 
 

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from exporter.api.details import Event, SharedRole
 from exporter.api.pods import Container, Pods, Proton, Replica, StatusDetails
 from exporter.fleet import counting
-from exporter.fleet.ledger import Durations, Entry, Ledger, Tally
+from exporter.fleet.ledger import MAX_CONTAINER_NAMES, Durations, Entry, Ledger, Tally
+from exporter.fleet.workload_state import NO_DETAILS, WorkloadState
+from exporter.metrics.registry import FAMILIES, samples_of
 from tests.fleet.parts import READ, after, event, goes_on, life, pods, rolling, workload
 
 
@@ -40,6 +42,33 @@ from tests.fleet.parts import READ, after, event, goes_on, life, pods, rolling, 
 )  # fmt: skip
 def test_statuses_in_turn_make_transitions(statuses: str, transitions: Mapping[str, int]) -> None:
     assert life(*(workload(status) for status in statuses.split())).transitions == transitions
+
+
+@pytest.mark.parametrize("impossible", [-1, -999_999_997, 2**31, 2**64 - 1])
+def test_an_impossible_restart_count_counts_nothing_and_forgets_nothing(impossible: int) -> None:
+    ledger = Ledger(100.0, 100.0)
+    for count in (2, impossible, 3, impossible, 5):
+        before = ledger.restarts.get("main", 0)
+        ledger = counting.with_pods(ledger, pods(("a", count, "")), 200.0)
+        assert ledger.restarts["main"] >= before
+    assert ledger.restarts == {"main": 3}
+
+
+def test_a_container_name_that_changes_with_each_version_does_not_grow_the_ledger() -> None:
+    ledger = Ledger(100.0, 100.0)
+    for version in range(500):
+        named = tuple(Container(name=f"{name}-v{version}", restart_count=version) for name in ("main", "proxy"))
+        replica = Replica(name="a", status="running", containers=(*named, Container()))
+        read = Pods((Proton(id="p1"),), {"p1": StatusDetails(replicas=(replica,))})
+        ledger = counting.with_pods(ledger, read, 200.0 + version)
+    assert len(ledger.restarts) == MAX_CONTAINER_NAMES + 1
+    assert "" not in ledger.restarts
+    assert ledger.restarts["other"] > 0
+    state = WorkloadState("acme", workload(), ledger, NO_DETAILS._replace(pods=read))
+    for name in ("container_replicas", "container_replicas_ready", "container_restarts_total"):
+        family = next(each for each in FAMILIES if each.name.endswith(name))
+        (samples,) = samples_of([family], state)
+        assert {labels[0] for labels, _ in samples} <= {*ledger.restarts, ""}
 
 
 @pytest.mark.parametrize("word", ["initializing", "launching", "warming", "finalizing"])
