@@ -148,13 +148,14 @@ def annotation_templates(alert: Alert, options: Options) -> dict[str, str]:
     note = options.notes.get(alert.name) or options.notes.get("default")
     if note:
         found["note"] = note.replace("{{", BRACES)
-    if alert.component == "workload" and options.dashboards:
-        found["dashboard_url"] = (
-            f"{options.dashboards}/d/datarobot-workload?var-account={{{{ $labels.account | urlquery }}}}"
-            "&var-workload={{ $labels.workload_id | urlquery }}"
-        )
-    if alert.component == "workload" and options.console:
-        found["console_url"] = f"{options.console}/console-nextgen/workloads/{{{{ $labels.workload_id }}}}/overview"
-    if alert.component == "workload" and options.traces:
-        found["trace_url"] = options.traces.replace("{workload_id}", "{{ $labels.workload_id }}")
+    if alert.component == "workload":
+        workload = "{{ $labels.workload_id | urlquery }}"
+        if options.dashboards:
+            account = "{{ $labels.account | urlquery }}"
+            path = f"d/datarobot-workload?var-account={account}&var-workload={workload}"
+            found["dashboard_url"] = f"{options.dashboards}/{path}"
+        if options.console:
+            found["console_url"] = f"{options.console}/console-nextgen/workloads/{workload}/overview"
+        if options.traces:
+            found["trace_url"] = options.traces.replace("{workload_id}", workload)
     return found

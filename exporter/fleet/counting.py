@@ -229,7 +229,7 @@ def with_pods(ledger: Ledger, read: Pods, now: float, ahead: float = 0.0) -> Led
         for container in replica.containers or ():
             name = container_name(container.name, proton.id)
             if not name:
-                continue  # unreadable: it cannot be told which one it is
+                continue  # it is not known which container it is
             key = f"{replica.name or ''}/{name}"
             label = container_label(restarts, name)
             last = container.last_state

@@ -47,7 +47,7 @@ class ReplacementCursor(Stored, frozen=True):
 
 
 MAX_CONTAINER_NAMES = 30
-"""Maximum number of container names of one workload that are told apart."""
+"""Maximum number of container names of one workload that are distinguished."""
 
 
 class ContainerCursor(Stored, frozen=True):

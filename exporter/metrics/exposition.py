@@ -9,9 +9,9 @@ prometheus_client writes for the same families, in both formats.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
-import zlib
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
@@ -56,12 +56,13 @@ def label(value: str) -> str:
 def bounded(value: str) -> str:
     """A label value of at most `LABEL_LENGTH` characters, without control characters other than newline.
 
-    A changed value ends in a checksum of the original, so that two names or ids never become one series.
+    A changed value ends in a hash of the original, so that two names or ids never become one series.
     """
     plain = _UNFIT.sub("\N{REPLACEMENT CHARACTER}", value)
     if plain == value and len(value) <= LABEL_LENGTH:
         return value
-    return f"{plain[: LABEL_LENGTH - 9]}~{zlib.crc32(value.encode('utf-8', 'surrogatepass')):08x}"
+    digest = hashlib.blake2b(value.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return f"{plain[: LABEL_LENGTH - len(digest) - 1]}~{digest}"
 
 
 class Body(NamedTuple):

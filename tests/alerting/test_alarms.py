@@ -314,6 +314,7 @@ def test_templates_are_filled_in_and_values_that_only_prometheus_has_are_left_ou
         "Workload a b (w/1) of account acme is errored or failed: it may serve only in part or not at all."
     )
     assert full.annotations["dashboard_url"].endswith("var-account=acme&var-workload=w%2F1")
+    assert full.annotations["console_url"] == "https://dr.test/console-nextgen/workloads/w%2F1/overview"
     assert full.links[0] == ("Runbook", "https://runbooks.test/DataRobotWorkloadErrored.md")
     assert [title for title, _ in full.links] == ["Runbook", "Dashboard", "Console"]
     slow = messages.notification(alarm("DataRobotWorkloadLatencyHigh", "warning"), OPTIONS)

@@ -60,8 +60,8 @@ def test_links_lead_to_the_workload_if_their_base_urls_are_set() -> None:
         "https://g/d/datarobot-workload?var-account={{ $labels.account | urlquery }}"
         "&var-workload={{ $labels.workload_id | urlquery }}"
     )
-    assert made["console_url"] == "https://c/console-nextgen/workloads/{{ $labels.workload_id }}/overview"
-    assert made["trace_url"] == "https://j/search?service=workload-{{ $labels.workload_id }}"
+    assert made["console_url"] == "https://c/console-nextgen/workloads/{{ $labels.workload_id | urlquery }}/overview"
+    assert made["trace_url"] == "https://j/search?service=workload-{{ $labels.workload_id | urlquery }}"
     account = written(found)["DataRobotApiUnreachable", "critical"]["annotations"]
     assert account.keys() == {"summary", "description", "runbook_url"}
 

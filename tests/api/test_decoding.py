@@ -215,7 +215,7 @@ def test_a_next_that_is_not_text_ends_the_list(following: Any) -> None:
 
 
 @pytest.mark.parametrize("number", [2**63 - 1, 2**63, 2**64 - 1, -(2**63), 10**18])
-def test_a_large_number_is_read_whatever_else_is_broken(number: int) -> None:
+def test_a_large_number_is_read_also_if_another_value_is_broken(number: int) -> None:
     item = b'{"id": "a", "requestStats": {"totalRequests": %d}, "tags": [%s]}'
     read = [workload_page(b'{"data": [' + item % (number, tag) + b"]}") for tag in (b"", b"NaN")]
     assert [each.items[0].request_stats for each in read] == [models.RequestStats(total_requests=number)] * 2

@@ -1,4 +1,4 @@
-"""Damaged responses: only what is damaged is lost, all of it is counted, and nothing looks healthier than before.
+"""Damaged responses: only what is damaged is lost, all of it is counted, and nothing counts as healthier than before.
 
 What must remain of a damaged response is what is read of the same response without the damaged values. Seeds are fixed
 and in the names of the tests. `make test` tries some thousand bodies, `make test-all` a million more.
