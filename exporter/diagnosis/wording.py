@@ -220,7 +220,9 @@ def _lines(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
     yield "Containers", bounded(_container_text(problem, facts.at) for problem in facts.containers)
     yield "Unschedulable", bounded(map(_scheduling_text, facts.unschedulable))
     changes = [_change_text(change, facts.at) for change in facts.changes[:3] if _is_shown(change, facts.at)]
-    yield "Changes", "; ".join(changes) or "none reported in the last 7 days"
+    unread = "events" in facts.unknown
+    none = "unknown: the events could not be read" if unread else "none reported in the last 7 days"
+    yield "Changes", "; ".join(changes) or none
     yield "Last event", _event_text(facts)
     yield "Requests", _request_text(facts)
     yield "Limits", _limit_text(facts)

@@ -615,6 +615,12 @@ FAILING = {
 }
 
 
+def test_that_nothing_changed_is_said_only_if_the_events_could_be_read() -> None:
+    assert said(state())["Changes"] == "none reported in the last 7 days"
+    for unread in ({"refused": frozenset({"events"})}, {"fresh": {"events": False}}):
+        assert said(state(details=unread))["Changes"] == "unknown: the events could not be read"
+
+
 def test_a_version_that_failed_and_is_still_listed_is_shown_once() -> None:
     """The record of its replacement may stay for a while after the event about its failure."""
     ended = msgspec.structs.replace(ROLLING, status="errored")
