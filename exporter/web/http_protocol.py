@@ -10,7 +10,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from exporter.web.application import Application
 from exporter.web.connections import Closed, Connections
-from exporter.web.responses import HttpResponse, addressed, header, valid_host
+from exporter.web.responses import HttpResponse, addressed, rejection
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -75,7 +75,8 @@ class HttpProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             left = self._limits.head_bytes - self._received
             self._received += len(data)
-            data, too_long = data[:left], len(data) > left
+            if len(data) > left:
+                data, too_long = data[:left], True
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError:
@@ -101,12 +102,12 @@ class HttpProtocol(HttpToolsProtocol):
             return
         if self not in self._open_connections.waiting:
             self._close_after_response()
-        elif not valid_host(self.headers, self.parser.get_http_version()):
-            self._reject(400)
+            return
+        status = rejection(self.headers, self.parser.get_http_version(), self._limits.head_bytes)
+        if status:
+            self._reject(status)
         elif self._application.hosts and not addressed(self.headers, self._application.hosts):
             self._reject(421)
-        elif int(header(self.headers, b"content-length") or 0) > self._limits.head_bytes:
-            self._reject(413)
         elif self.expect_100_continue:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 

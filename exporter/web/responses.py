@@ -49,13 +49,23 @@ def header(headers: Headers, name: bytes) -> str:
     return b",".join(value for key, value in headers if key == name).decode("latin-1")
 
 
-_HOST = re.compile(r"[\w.~%!$&'()*+,;=:\[\]-]*", re.ASCII)
+_HOST = re.compile(rb"[\w.~%!$&'()*+,;=:\[\]-]*")
 
 
-def valid_host(headers: Headers, version: str) -> bool:
-    """Whether a request has one valid Host header, or with a version of HTTP before 1.1 at most one (RFC 9112 3.2)."""
-    hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
-    return len(hosts) in ((1,) if version == "1.1" else (0, 1)) and all(map(_HOST.fullmatch, hosts))
+def rejection(headers: Headers, version: str, most_bytes: int) -> int:
+    """The status with which a request is rejected because of its head; 0: it is valid.
+
+    It has one valid Host header, or with a version of HTTP before 1.1 at most one (RFC 9112 3.2), and no longer body.
+    """
+    hosts = 0
+    for name, value in headers:
+        if name == b"host":
+            hosts += 1
+            if not _HOST.fullmatch(value):
+                return 400
+        elif name == b"content-length" and int(value) > most_bytes:
+            return 413
+    return 0 if hosts == 1 or (not hosts and version != "1.1") else 400
 
 
 def addressed(headers: Headers, names: Collection[str]) -> bool:

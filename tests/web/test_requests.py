@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from exporter.web.application import ServerLimits
-from exporter.web.responses import valid_host
+from exporter.web.responses import rejection
 from tests.web.serving import LARGE, READ_LARGE, Client, Connect, Served, get, run_clients
 
 MOST = ServerLimits().head_bytes
@@ -255,20 +255,24 @@ def test_every_response_has_the_headers_that_keep_it_from_other_pages_and_caches
 
 
 @pytest.mark.parametrize(
-    ("hosts", "version", "valid"),
+    ("hosts", "version", "status"),
     [
-        (["x"], "1.1", True),
-        (["x.example.test:10142"], "1.1", True),
-        (["[fe80::1]:1"], "1.1", True),
-        ([], "1.1", False),
-        ([], "1.0", True),
-        (["x", "x"], "1.0", False),
-        (["x y"], "1.1", False),
-        (["x@y"], "1.1", False),
+        (["x"], "1.1", 0),
+        (["x.example.test:10142"], "1.1", 0),
+        (["[fe80::1]:1"], "1.1", 0),
+        ([], "1.1", 400),
+        ([], "1.0", 0),
+        (["x", "x"], "1.0", 400),
+        (["x", "x"], "1.1", 400),
+        (["x y"], "1.1", 400),
+        (["x@y"], "1.1", 400),
     ],
 )
-def test_the_host_of_a_request(hosts: list[str], version: str, valid: bool) -> None:
-    assert valid_host([(b"host", host.encode()) for host in hosts] + [(b"a", b"b c")], version) == valid
+def test_the_host_of_a_request(hosts: list[str], version: str, status: int) -> None:
+    headers = [(b"host", host.encode()) for host in hosts] + [(b"a", b"b c"), (b"content-length", b"9")]
+    assert rejection(headers, version, 9) == status
+    if not status:
+        assert rejection(headers, version, 8) == 413
 
 
 @pytest.mark.parametrize("query", ["comment=" + "a" * 1001, "&".join(["a=1"] * 51), "&" * 20_000])
