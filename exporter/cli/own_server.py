@@ -29,7 +29,7 @@ def request(
     url = f"http{'s' if tls else ''}://{shown}:{port}{path}"
     https = urllib.request.HTTPSHandler(context=_any_certificate())
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), https, _NoRedirects)
-    headers = {"x-requested-by": "workload-exporter"}
+    headers = {"x-requested-by": "workload-exporter", "host": "localhost"}  # which `web.hosts` always includes
     prepared = urllib.request.Request(url, method=method, headers=headers)  # noqa: S310 — always http or https
     if login:
         prepared.add_header("authorization", f"Basic {base64.b64encode(login.encode()).decode()}")

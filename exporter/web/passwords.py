@@ -100,13 +100,17 @@ class Passwords:
         self._passed: dict[bytes, None] = {}
         self._failed: dict[bytes, float] = {}
         self._left: dict[bytes, tuple[int, float]] = {}
+        self._users = _Users({}, {})
         self.replace(users)
 
     def replace(self, users: Mapping[str, str]) -> None:
-        """Check against these from now on, including waiting requests; cached results are dropped."""
+        """Check against these from now on, including waiting requests; cached results are dropped if they differ."""
+        hashes = {name: hashed.encode() for name, hashed in users.items()}
+        if hashes == self._users.hashes:
+            return
         costs = [int(hashed[4:6]) for hashed in users.values()]
         decoys = {cost: bcrypt.gensalt(cost) + b"." * 31 for cost in range(min(costs), max(costs) + 1)} if costs else {}
-        self._users = _Users({name: hashed.encode() for name, hashed in users.items()}, decoys)
+        self._users = _Users(hashes, decoys)
         self._passed.clear()
         self._failed.clear()
 

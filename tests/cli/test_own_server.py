@@ -20,12 +20,12 @@ SHOWN = "a ]0;b 31m c"
 
 @contextmanager
 def responding(status: int, body: str = "", location: str = "") -> Iterator[tuple[str, list[str]]]:
-    """A server with one response; yields its address, and the paths that it receives."""
+    """A server with one response; yields its address, and the hosts and paths that it receives."""
     received = list[str]()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            received.append(self.path)
+            received.append(f"{self.headers['host']}{self.path}")
             self.send_response(status)
             self.send_header("content-length", str(len(body.encode())))
             if location:
@@ -69,3 +69,9 @@ def test_no_redirect_is_followed_with_the_login(status: int) -> None:
     with responding(200) as (other, received), responding(status, location=f"http://{other}/") as (address, _):
         found, _ = request(address, False, "/-/silences", login="jo:secret")
     assert (found, received) == (status, [])
+
+
+def test_the_daemon_is_addressed_by_a_name_that_it_always_accepts() -> None:
+    with responding(200, "healthy") as (address, received):
+        assert request(address, False, "/-/healthy") == (200, "healthy")
+    assert received == ["localhost/-/healthy"]

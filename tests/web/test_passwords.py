@@ -315,16 +315,23 @@ def test_an_old_password_is_rejected_after_the_file_has_changed() -> None:
     assert run(work) == [False, False, True, False]
 
 
-def test_cached_results_are_dropped_when_the_file_changes() -> None:
+@pytest.mark.parametrize(
+    ("users", "known"),
+    [(USERS | {"other": HASH}, (None, None)), (dict(USERS), (True, False))],
+    ids=["another user", "the same users, such as with a new certificate"],
+)
+def test_cached_results_are_dropped_when_the_users_change(
+    users: dict[str, str], known: tuple[bool | None, bool | None]
+) -> None:
     async def work(bench: Bench) -> tuple[bool | None, ...]:
         refused = wrong()
         bench.request(RIGHT)
         bench.request(refused)
         await bench.finish()
-        bench.passwords.replace(USERS)
+        bench.passwords.replace(users)
         return bench.passwords.known(RIGHT), bench.passwords.known(refused)
 
-    assert run(work) == (None, None)
+    assert run(work) == known
 
 
 def test_an_invalid_hash_rejects_its_user_and_delays_no_other() -> None:
