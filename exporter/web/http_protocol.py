@@ -10,7 +10,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from exporter.web.application import Application
 from exporter.web.connections import Closed, Connections
-from exporter.web.responses import HttpResponse, addressed, rejection
+from exporter.web.responses import Headers, HttpResponse, addressed, rejection
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -31,6 +31,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._read_timer: asyncio.TimerHandle | None = None
         self._received = 0
         self._in_body = False
+        self._head: Headers = []
 
     def abort(self) -> None:
         """Close the connection now; unsent data is dropped."""
@@ -110,6 +111,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._reject(421)
         elif self.expect_100_continue:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._head, self.headers = self.headers, []  # fields after the body are no headers (RFC 9110 6.5.1)
 
     def on_body(self, body: bytes) -> None:
         """Drop the body: no request needs it."""
@@ -138,13 +140,13 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _respond(self) -> None:
-        application = self._application
+        application, headers = self._application, self._head
         self._read_timer = self.loop.call_later(self._limits.write_seconds, self._time_out, "slow_read")
-        response = application.immediate(self.url, self.headers) if self._is_plain_get() else None
+        response = application.immediate(self.url, headers) if self._is_plain_get() else None
         if response is not None:
             self._write(STATUS_LINE[200], response)
             self.on_response_complete()
-        elif self._busy() and not application.prioritised(self.url, self.headers):
+        elif self._busy() and not application.prioritised(self.url, headers):
             self._write(STATUS_LINE[503], application.refuse(self.url))
             self.transport.close()
         else:

@@ -1,6 +1,7 @@
 """Requests in unusual forms, over real sockets: invalid ones, bodies, and what web pages in a browser may send."""
 
 import logging
+import re
 
 import pytest
 
@@ -220,6 +221,25 @@ def test_a_web_page_cannot_change_anything(method: str, path: str, header: str, 
     served = Served()
     assert statuses(sent, served) == [403]
     assert (served.reloads, served.silenced) == (0, [])
+
+
+@pytest.mark.parametrize("path", ["/-/silences", "/metrics"])
+@pytest.mark.parametrize("trailer", ["x-requested-by: curl", "host: y", "accept-encoding: gzip", "origin: http://x"])
+def test_a_trailer_after_the_body_is_no_header(path: str, trailer: str) -> None:
+    method = "POST" if path == "/-/silences" else "GET"
+    head = f"{method} {path} HTTP/1.1"
+    served = Served()
+
+    async def work(connect: Connect) -> list[bytes]:
+        responses = []
+        for more in ("", f"{trailer}\r\n"):
+            client = await connect(request(head, CHUNKED, body=f"1\r\na\r\n0\r\n{more}\r\n"))
+            responses.append(await client.reader.readuntil(b"\r\n\r\n"))
+        return responses
+
+    without, with_trailer = (re.sub(rb"date: .*", b"", head) for head in run_clients(served, work))
+    assert without == with_trailer
+    assert served.silenced == []
 
 
 @pytest.mark.parametrize(("method", "path"), CHANGES)
