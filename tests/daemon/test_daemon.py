@@ -147,7 +147,7 @@ PROBLEMS = [
     ("null-data", "decode", "has no `data` list"),
     ("repeating", "incomplete", "only workloads that it had returned before"),
     ("redirect-elsewhere", "redirect", "a redirect, which is not followed"),
-    ("huge", "too_large", "more than 33554432 bytes"),
+    ("huge", "too_large", "more than 8388608 bytes"),
     ("cut", "connect", "connection failed or closed"),
 ]
 
