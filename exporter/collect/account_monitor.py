@@ -122,8 +122,11 @@ class AccountMonitor:
         self._report.retire()
 
     async def close(self) -> None:
-        """Close the client once the sweep in progress, if any, has ended."""
+        """Close the client once the sweep in progress, if any, has ended, and requests for details are cancelled."""
         self.stop()
+        cancelled = [task for task in (self._polling, self.backfilling) if task is not None]
+        if cancelled:
+            await asyncio.wait(cancelled)
         async with self._sweeping:
             await self.client.aclose()
 

@@ -186,7 +186,9 @@ class Daemon:
 
     async def reload(self) -> list[str]:
         """Read the settings again, all or nothing; returns the problems, with which the old ones stay in force."""
-        return await self.reloader.reload()
+        problems = await self.reloader.reload()
+        self._garbage.expect_garbage()
+        return problems
 
     async def check(self) -> None:
         """Build everything the settings name, as a start and a reload do, and use none of it. Raises `BadSettings`."""

@@ -79,6 +79,7 @@ class Pager:
         """Stop; pending notifications are sent after the next start."""
         if self._running is not None:
             self._running.cancel()
+            self._running = None  # or its task, with this pager, would be garbage that only a full collection finds
         sending = [each.task for each in self.deliveries if each.task is not None and not each.task.done()]
         late = (await asyncio.wait(sending, timeout=CLOSE_SECONDS))[1] if sending else ()
         for task in late:
