@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from pathlib import Path
@@ -9,12 +10,13 @@ from pathlib import Path
 import bcrypt
 import pytest
 
+from exporter import __version__
 from exporter.simulator import Simulator
 from exporter.state.store import Store
 from exporter.web.passwords import MOST_WAITING, Passwords
 from tests.daemon.test_daemon import Scene, play
 from tests.daemon.test_kept import ended, restarted
-from tests.web.serving import PRIORITISED, Connect, Served, connecting, get, run_clients
+from tests.web.serving import CLOSE, PRIORITISED, Connect, Served, connecting, get, run_clients
 from tests.web.test_passwords import RIGHT, wrong
 
 STRANGERS = 20
@@ -26,6 +28,31 @@ def signed(path: str, authorization: str) -> bytes:
 
 def users(cost: int) -> dict[str, str]:
     return {"scraper": bcrypt.hashpw(b"right", bcrypt.gensalt(cost)).decode()}
+
+
+@pytest.mark.parametrize("authorization", [None, wrong(), "Bearer x"])
+def test_without_the_password_every_request_gets_the_same_response_and_changes_nothing(
+    authorization: str | None,
+) -> None:
+    served = Served()
+    served.problems = ["/etc/exporter.yaml: accounts: missing"]
+    served.application.passwords = Passwords(users(cost=4))
+    credentials = [] if authorization is None else [f"authorization: {authorization}"]
+    paths = ("/", "/metrics", "/sd", "/-/healthy", "/-/ready", "/-/reload", "/-/silences", "/debug/config", "/nothing")
+
+    async def work(connect: Connect) -> set[bytes]:
+        found = set()
+        for method in ("GET", "POST", "DELETE", "OPTIONS"):
+            for path in paths:
+                client = await connect(get(path, "x-requested-by: x", CLOSE, *credentials, method=method))
+                found.add(re.sub(rb"date: .*\r\n", b"", await client.reader.read()))
+        return found
+
+    (response,) = run_clients(served, work)
+    assert response.startswith(b"HTTP/1.1 401 ")
+    assert response.endswith(b"\r\n\r\nUnauthorized\n")
+    assert __version__.encode() not in response
+    assert (served.reloads, served.silenced) == (0, [])
 
 
 async def guess(connect: Connect, answered: list[int]) -> None:
