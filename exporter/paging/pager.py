@@ -105,7 +105,9 @@ class Pager:
 
     async def evaluate(self) -> None:
         """Evaluate the alerts, and save the alarms."""
-        evaluation = await self._evaluator.evaluate(self._fleets(), self._exporter(), self._clock.wall())
+        now = self._clock.wall()
+        self.state.follow_clock(now, self._clock.steady())
+        evaluation = await self._evaluator.evaluate(self._fleets(), self._exporter(), now)
         for delivery in self.deliveries:
             delivery.update(evaluation)
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import TypeVar
+
+import msgspec
 
 from exporter.alerting.alarms import Alarm
 from exporter.alerting.alerts import BY_NAME
@@ -17,6 +20,10 @@ from exporter.state.store import Store, StoredPaging
 
 SAVE_SECONDS = 1.0
 """Seconds that a page waits for the disk; then it is sent although it may be sent again after a kill."""
+
+
+MAX_CLOCK_DRIFT = 5.0
+"""Seconds by which the wall clock may move against the monotonic clock before times are moved with it."""
 
 
 class PagingState:
@@ -34,6 +41,7 @@ class PagingState:
         self._written = stored
         self._saving: asyncio.Task[None] | None = None
         self._failing = False
+        self._drift: float | None = None
 
     @classmethod
     def load(cls, store: Store) -> PagingState:
@@ -56,6 +64,19 @@ class PagingState:
         ended = self.silences.pop(name, None)
         await self.save()
         return ended is not None
+
+    def follow_clock(self, wall: float, steady: float) -> None:
+        """Move all times if the wall clock was set, so that durations stay as they are, such as how long a condition has
+        been met, or a silence lasts.
+        """
+        before, self._drift = self._drift, wall - steady
+        step = 0.0 if before is None else self._drift - before
+        if abs(step) <= MAX_CLOCK_DRIFT:
+            return
+        self.alarms = {place: _moved(alarm, step, _ALARM_TIMES) for place, alarm in self.alarms.items()}
+        self.silences = {name: _moved(silence, step, ("ends", "began")) for name, silence in self.silences.items()}
+        for receiver, incidents in self.notified.items():
+            self.notified[receiver] = {key: _moved(each, step, ("began", "at")) for key, each in incidents.items()}
 
     def expire_silences(self, now: float) -> None:
         """Remove silences that have ended."""
@@ -89,3 +110,13 @@ class PagingState:
     def _snapshot(self) -> StoredPaging:
         notified = {name: dict(each) for name, each in self.notified.items()}
         return StoredPaging(dict(self.alarms), notified, dict(self.silences))
+
+
+_ALARM_TIMES = ("since", "held", "recent", "fired", "ended")
+S = TypeVar("S", Alarm, Silence, Notified)
+
+
+def _moved(value: S, step: float, times: Sequence[str]) -> S:
+    """The value with its known times moved by `step` seconds."""
+    given = {name: getattr(value, name) for name in times}
+    return msgspec.structs.replace(value, **{name: at + step for name, at in given.items() if at is not None})

@@ -69,7 +69,7 @@ class Scene:
         evidence: Any = lambda state, *_: (("State", state.workload.status or ""),),
         account_evidence: Any = lambda alert, fleet, _: ((alert, fleet.sweep.failure),),
     ) -> None:
-        self.now, self.fresh = 1_795_000_000.0, True
+        self.now, self.step, self.fresh = 1_795_000_000.0, 0.0, True
         self.status = "running"
         self.phone, self.path = Phone(), path
         self.standing, self.subscription, self.repeat, self.change = standing, subscription, repeat, change
@@ -99,7 +99,7 @@ class Scene:
         receiver = Receiver(
             "phone", self.phone.send, self.subscription, self.standing, self.repeat, self.change, self.wants
         )
-        clock = Clock(lambda: self.now, lambda: self.now, asyncio.sleep)
+        clock = Clock(lambda: self.now, lambda: self.now - self.step, asyncio.sleep)
         return Pager(
             state=before.state if before else PagingState.load(self.store),
             report=self.report, options=Options(), receivers=[receiver], evidence=self.evidence,
@@ -119,6 +119,12 @@ class Scene:
                 self.fresh,
             )
         ]
+
+    def set_clock(self, seconds: float) -> None:
+        """The wall clock is set forward or back, and with it, as the API's clock is right, nothing else."""
+        self.now += seconds
+        self.step += seconds
+        self._since += seconds
 
     async def passes(self, seconds: float, every: float = 30.0) -> None:
         """Time goes by, half a minute at a time."""
@@ -340,6 +346,35 @@ def test_an_incident_paged_on_a_full_disk_is_closed_after_a_kill(tmp_path: Path)
         assert scene.phone.received == [FIRES, ENDS]
 
     play(work, path=tmp_path / "state.db")
+
+
+@pytest.mark.parametrize("seconds", [3600.0, -3600.0, 86400.0])
+def test_a_clock_that_is_set_neither_delays_nor_hastens_pages_and_silences(seconds: float) -> None:
+    async def work(scene: Scene) -> None:
+        await scene.passes(60)
+        await scene.pager.silence(Silence({"workload_id": "w2"}, scene.now + 900.0, "jo"))
+        scene.status = "errored"
+        await scene.passes(150)
+        scene.set_clock(seconds)
+        await scene.passes(120)
+        assert scene.phone.received == []
+        scene.set_clock(-seconds / 2)
+        await scene.passes(90)
+        assert scene.phone.received == [FIRES]
+        assert len(scene.pager.silences) == 1
+        scene.set_clock(seconds)
+        await scene.passes(600)
+        assert scene.phone.received == [FIRES]
+        assert scene.pager.silences == {}
+        scene.status = "running"
+        await scene.passes(KEPT / 2)
+        scene.set_clock(seconds)
+        await scene.passes(KEPT / 2 - 60)
+        assert scene.phone.received == [FIRES]
+        await scene.passes(180)
+        assert scene.phone.received == [FIRES, ENDS]
+
+    play(work)
 
 
 def test_an_alertmanager_is_sent_firing_alerts_every_minute_and_ended_ones_for_a_while() -> None:
