@@ -66,9 +66,7 @@ class PagingState:
         return ended is not None
 
     def follow_clock(self, wall: float, steady: float) -> None:
-        """Move all times if the wall clock was set, so that durations stay as they are, such as how long a condition has
-        been met, or a silence lasts.
-        """
+        """Move all times if the wall clock was set. Durations stay as they are: of a condition, of a silence."""
         before, self._drift = self._drift, wall - steady
         step = 0.0 if before is None else self._drift - before
         if abs(step) <= MAX_CLOCK_DRIFT:
