@@ -32,16 +32,20 @@ def run_daemon(
     """
 
     async def serve() -> None:
-        daemon = Daemon(settings, read, store=store, note=note, settings_files=settings_files)
-        daemon.log_to(settings)
-        if store.aside is not None:
-            print(
-                f"workload-exporter: the state file could not be used and was renamed to {store.aside}",
-                file=sys.stderr,
-            )
-        await daemon.run()
+        await Daemon(settings, read).check()  # before a state file is made
+        store = Store(settings.state.path, set_aside=settings.state.on_trouble == "set_aside")
+        try:
+            daemon = Daemon(settings, read, store=store, note=note, settings_files=settings_files)
+            daemon.log_to(settings)
+            if store.aside is not None:
+                print(
+                    f"workload-exporter: the state file could not be used and was renamed to {store.aside}",
+                    file=sys.stderr,
+                )
+            await daemon.run()
+        finally:
+            store.close()
 
-    store = Store(settings.state.path, set_aside=settings.state.on_trouble == "set_aside")
     limit_fragmentation()
     uvloop.run(serve())
     return 0

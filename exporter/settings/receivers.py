@@ -132,7 +132,14 @@ class AlertmanagerSettings(ReceiverSettings):
         default_factory=dict,
         description="Additional request headers, such as `Authorization`; their values are secrets.",
     )
+    bearer_token_file: Path | None = Field(
+        None, description="File with a token for the header `Authorization`; read again when it changes."
+    )
+    bearer_token_env: str | None = Field(None, description="Environment variable with the token.")
+    bearer_token: SecretStr | None = Field(None, description="The token itself.")
     repeat_interval: Annotated[float, BeforeValidator(seconds), Field(gt=0, le=60)] = 60.0
+
+    _optional = ("bearer_token",)
 
     @model_validator(mode="after")
     def _routed_there(self) -> Self:
@@ -141,6 +148,8 @@ class AlertmanagerSettings(ReceiverSettings):
                 "an Alertmanager receives all alerts; remove quiet_hours and send_resolved here, and set "
                 "mute_time_intervals and send_resolved in its configuration"
             )
+        if self.given("bearer_token") and "authorization" in self.headers:
+            raise ValueError("bearer_token and the header Authorization; set one of them")
         return self
 
     @property

@@ -221,6 +221,27 @@ def test_an_invalid_certificate_is_reported_before_anything_is_opened(api: Simul
         assert (status, "traces.certificate: cannot be used: " in err) == (2, True)
 
 
+def test_all_files_that_cannot_be_used_are_reported_before_a_state_file_is_made(api: Simulator, tmp_path: Path) -> None:
+    file, web, bad = tmp_path / "exporter.yaml", tmp_path / "web.yml", __file__
+    web.write_text("odd: 1\n")
+    settings = {
+        "accounts": [{"endpoint": api.url, "token": api.token, "ca_file": bad}],
+        "state": {"path": str(tmp_path / "state.db")},
+        "traces": {"endpoint": "https://collector.test", "certificate": bad},
+        "paging": {"receivers": [{"name": "hook", "kind": "webhook", "url": "https://hook.test/x", "ca_file": bad}]},
+        "web": {"config_file": str(web)},
+    }
+    file.write_text(json.dumps(settings))
+    errors = []
+    for command in ("check", "run"):
+        status, _, err = run(command, f"--config.file={file}")
+        assert status == 2
+        errors.append([line for line in err.splitlines() if "to try it" not in line])
+    assert errors[0] == errors[1]
+    assert len(errors[0]) == 4
+    assert {each.name for each in tmp_path.iterdir()} == {"exporter.yaml", "web.yml"}
+
+
 def test_a_ca_file_without_certificates_is_reported_by_every_command_that_uses_the_api(
     api: Simulator, tmp_path: Path
 ) -> None:

@@ -55,6 +55,7 @@ class Alertmanager:
     def __init__(self, settings: AlertmanagerSettings, url: str, secrets: Secrets | None = None) -> None:
         self.name = f"{settings.name}@{urlsplit(url).netloc}{urlsplit(url).path}"
         self._headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
+        self._token, self._given = settings.source("bearer_token"), settings.given("bearer_token")
         address = f"{url}/api/v2/alerts"
         self._to = Address(address, address)
         self._post = Post(settings, secrets)
@@ -75,8 +76,14 @@ class Alertmanager:
     async def _send(self, notifications: Sequence[Notification], now: float) -> list[Sent]:
         if not notifications:
             return []
+        headers, token = self._headers, self._token()
+        if self._given:
+            if not re.fullmatch(r"[!-~]+", token):
+                problem = f"not sent: {self._given[0]} contains no token; it is missing, unreadable, empty or invalid"
+                return [Sent(notification.key, "again", "refused", problem) for notification in notifications]
+            headers = headers | {"authorization": f"Bearer {token}"}
         body = encoded([alert(notification) | _ends(notification, now) for notification in notifications])
-        sent = await self._post.send(self._to, body, self._headers)
+        sent = await self._post.send(self._to, body, headers)
         if sent.reason in ("bad_request", "too_large") and len(notifications) > 1:
             half = len(notifications) // 2  # the response does not say which one was rejected
             return [*await self._send(notifications[:half], now), *await self._send(notifications[half:], now)]

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from exporter import __version__
 from exporter.alerting.notification import Notification
@@ -321,6 +321,36 @@ def test_a_webhook_receives_a_group_of_one_in_the_format_of_alertmanager() -> No
     assert body("webhook", FIRING) == group
     ended = alert | {"status": "resolved", "endsAt": "2026-11-18T11:06:38.500Z"}
     assert body("webhook", RESOLVED) == group | {"status": "resolved", "alerts": [ended]}
+
+
+def test_an_alertmanager_gets_the_token_that_is_in_its_file_now(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    with HttpReceiver() as receiver:
+        given = settings("alertmanager", receiver.url, headers={}, bearer_token_file=file)
+        (notifier,) = notifiers(given)
+        results: list[Sent] = []
+
+        async def send() -> None:
+            for text in (None, "first-canary\n", "second-canary", "not a token"):
+                if text is not None:
+                    file.write_text(text)
+                results.extend(await notifier.send([FIRING], NOW))
+            await notifier.aclose()
+
+        asyncio.run(send())
+    words = "not sent: bearer_token_file contains no token; it is missing, unreadable, empty or invalid"
+    assert [each.fate for each in results] == ["again", "delivered", "delivered", "again"]
+    assert {each.words for each in results if each.fate == "again"} == {words}
+    assert [each.headers["authorization"] for each in receiver.received] == [
+        "Bearer first-canary",
+        "Bearer second-canary",
+    ]
+    assert {source.read() for source in given.sources()} >= {"not a token"}
+
+
+def test_a_token_and_a_header_in_its_place_are_refused() -> None:
+    with pytest.raises(ValidationError, match="bearer_token and the header Authorization; set one of them"):
+        settings("alertmanager", "http://a.test", headers={"Authorization": "x"}, bearer_token="y")
 
 
 def test_a_webhook_is_signed_as_github_signs() -> None:
