@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -75,6 +76,7 @@ class Database:
             if self._path is not None:
                 with contextlib.suppress(OSError):  # SQLite reports it
                     self.lost = lost_transactions(Path(f"{self._path}-wal"))
+                _create(self._path)
             # Autocommit mode: transactions are explicit.
             db = sqlite3.connect(place, isolation_level=None, check_same_thread=False, timeout=1.0)
             db.text_factory = _text
@@ -109,6 +111,7 @@ class Database:
             raise StateError(f"{self._path} was replaced by another file; restart the exporter to use it")
         copy = Path(f"{self._path}.new")
         copy.unlink(missing_ok=True)
+        _create(copy)
         self.connection.execute("VACUUM INTO ?", (str(copy),))
         self.connection.close()
         for suffix in ("-wal", "-shm"):
@@ -197,6 +200,12 @@ def _text(raw: bytes) -> str | bytes:
         return raw.decode()
     except UnicodeDecodeError:
         return raw
+
+
+def _create(path: Path) -> None:
+    """Create an empty file that only this user can read, unless it exists; SQLite gives its log the same mode."""
+    with contextlib.suppress(OSError):  # SQLite reports why it cannot be created
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _version(db: sqlite3.Connection) -> int:

@@ -175,6 +175,25 @@ def test_a_file_that_was_removed_is_written_again_with_all_of_its_contents(tmp_p
     assert [file.name for file in tmp_path.iterdir()] == ["state.db"]
 
 
+def test_no_other_user_can_read_the_files(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    store = Store(path)
+    store.commit("eu", {"a": LEDGER}, TALLY)
+    assert {file.name: file.stat().st_mode & 0o077 for file in tmp_path.iterdir()} == {"state.db": 0, "state.db-wal": 0}
+    path.unlink()
+    store.commit("eu", {"b": LEDGER})
+    assert path.stat().st_mode & 0o077 == 0
+    store.close()
+
+
+def test_the_mode_of_an_existing_file_stays(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    Store(path).close()
+    path.chmod(0o640)  # such as for a backup by another user
+    Store(path).close()
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
 def test_a_file_in_place_of_the_state_is_left_alone_and_reported(tmp_path: Path) -> None:
     path, other = tmp_path / "state.db", tmp_path / "other.db"
     Store(other).close()
