@@ -24,6 +24,12 @@ def _host(given: str) -> str:
     return name
 
 
+def _metrics_path(given: str) -> str:
+    if given == "/sd" or given.startswith(("/-/", "/debug/")):
+        raise ValueError("another page of the exporter has this path; use one such as /metrics")
+    return given
+
+
 class WebSettings(Section):
     """The exporter's own HTTP server."""
 
@@ -36,7 +42,9 @@ class WebSettings(Section):
         description="Names under which clients may address the server, besides IP addresses and `localhost`; requests "
         "with another name in `Host` are refused with 421. Empty: every name.",
     )
-    telemetry_path: str = Field("/metrics", pattern=r"^/[^\s?#]+$", description="Path of the metrics.")
+    telemetry_path: Annotated[str, AfterValidator(_metrics_path)] = Field(
+        "/metrics", pattern=r"^/[^\s?#]+$", description="Path of the metrics."
+    )
     config_file: Path | None = Field(
         None, description="TLS and basic auth, in the web-config format of the Prometheus exporter-toolkit."
     )

@@ -110,6 +110,11 @@ sweep:
         ("alerts: {trace_url: 'jaeger.test/{workload_id}'}", "and {workload_id} as the place of the id"),
         ("alerts: {trace_url: 'https://g.test/?q={a}&s={workload_id}'}", "write %20, %7B or %7D"),
         ("web: {listen_address: [nowhere]}", "web.listen_address[0] (line 1): not HOST:PORT"),
+        (
+            "web: {telemetry_path: /-/healthy}",
+            "web.telemetry_path (line 1): another page of the exporter has this path",
+        ),
+        ("web: {telemetry_path: /sd}", "web.telemetry_path (line 1): another page of the exporter has this path"),
         ("web: {hosts: ['https://x.test/']}", "web.hosts[0] (line 1): not a host name; use one such as"),
         ("web: {hosts: ['x.test:1']}", "web.hosts[0] (line 1): not a host name; use one such as"),
         ("log:\n  level: info\n  level: warn", "log.level (line 3): duplicate key; keep one"),
