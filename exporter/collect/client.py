@@ -33,6 +33,8 @@ RETRIES = 2
 BACKOFF = Backoff(first=0.5)
 MAX_BODY_BYTES = 8 * 1024 * 1024
 """Maximum size of an unpacked body. A page of a hundred workloads has 300 kB; to decode this much takes 80 MB."""
+MAX_ESCAPES = 200_000
+"""Maximum number of characters of a body that may begin an escape: each takes time to find secrets."""
 PROBE_SECONDS = 3600.0
 """Seconds until a route that the server does not support is tried again."""
 REFUSED_OBJECTS = 3
@@ -384,6 +386,8 @@ class Client:
             raise ApiError("decode", f"GET {route} returned {response.status_code}, but {error}") from error
         if too_large or (len(body) > limit and not failed):
             raise ApiError("too_large", f"GET {route} returned more than {limit} bytes")
+        if len(body) > MAX_ESCAPES and sum(map(body.count, (b"\\", b"%", b"&"))) > MAX_ESCAPES:
+            raise ApiError("too_large", f"GET {route} returned more than {MAX_ESCAPES} escaped characters")
         return body
 
 

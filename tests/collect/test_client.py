@@ -5,6 +5,7 @@ import gzip
 import heapq
 import json
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
@@ -16,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.collect.client import ApiError, ApiResponse, Client
+from exporter.collect.client import MAX_ESCAPES, ApiError, ApiResponse, Client
 from exporter.failures import DETAIL_LENGTH, MAX_BODY_BYTES, detail, retry_after
 from exporter.redaction import Secrets, Source
 from tests.examples import payload
@@ -145,6 +146,20 @@ def test_what_stands_in_the_place_of_an_id_cannot_change_the_path() -> None:
     assert world.paths == [
         f"/workloads/{each}/events/" for each in ("65f0c0ffee0123456789abcd", "a.b-c_d", "A:1~", "..a")
     ]
+
+
+@pytest.mark.parametrize(
+    "piece", [b"\\/", b"\\", b"\\n", b"\\u0041", b"%41", b"%2541", b"&amp;", b"&#x41;", b"\\\\u0041"]
+)
+def test_a_body_of_nothing_but_escapes_takes_no_long_time(piece: bytes) -> None:
+    few, many = (
+        piece * (count // len(re.findall(rb"[\\%&]", piece))) + b"x" * MAX_ESCAPES
+        for count in (MAX_ESCAPES, MAX_ESCAPES + 9)
+    )
+    began = time.process_time()
+    assert World(always(200, content=few), lambda: TOKEN).get().body == few
+    assert World(always(200, content=many), lambda: TOKEN).fails().reason == "too_large"
+    assert time.process_time() - began < 3.0
 
 
 def test_no_cookie_of_the_api_is_sent_back() -> None:
