@@ -3,7 +3,7 @@
 import asyncio
 import random
 import selectors
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from email.utils import formatdate
 from typing import Any, NamedTuple
@@ -69,6 +69,17 @@ class Sent(NamedTuple):
     status: int
 
 
+class _Filled(httpx.AsyncByteStream):
+    """A body repeated up to a size."""
+
+    def __init__(self, body: bytes, size: int) -> None:
+        self._body, self._size = body, size
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for _ in range(self._size // len(self._body)):
+            yield self._body
+
+
 class _Wire(httpx.AsyncBaseTransport):
     def __init__(self, stage: "Stage") -> None:
         self._stage = stage
@@ -81,7 +92,14 @@ class _Wire(httpx.AsyncBaseTransport):
         path, query = request.url.raw_path.decode().partition("?")[::2]
         answer = stage.simulator.respond(request.method, path, query, headers)
         stage.sent.append(Sent(at, path.rstrip("/"), answer.status))
+        await asyncio.sleep(answer.delay)  # virtual time
+        if answer.cut:
+            raise httpx.RemoteProtocolError("peer closed connection")
         sent = {"date": formatdate(stage.wall + stage.ahead, usegmt=True)} | dict(answer.headers)
+        if answer.fill:
+            return httpx.Response(
+                answer.status, headers=sent, stream=_Filled(answer.body, answer.fill), request=request
+            )
         return httpx.Response(answer.status, headers=sent, content=answer.body, request=request)
 
 

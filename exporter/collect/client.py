@@ -234,7 +234,9 @@ class Client:
                 return await self._either_form(known, request)
             except ApiError as error:
                 pause = self._paused(request)
-                if not error.transient or attempt == RETRIES or (pause is not None and not self._waits(request, pause)):
+                # A detail that hangs is not repeated at once: it would hold a connection for as long again.
+                final = not error.transient or (error.reason == "timeout" and request.route != LIST)
+                if final or attempt == RETRIES or (pause is not None and not self._waits(request, pause)):
                     raise
                 self._observer.retry(request.route, error.reason)
                 await self._pause(BACKOFF.seconds(attempt + 1))

@@ -24,8 +24,8 @@ TURN_SECONDS = 5.0
 """Seconds of the budget that one turn spends."""
 MIN_REQUESTS = 8
 """Requests of one turn at least, however small the budget."""
-RETRY_SECONDS = 60.0
-"""Seconds until a request is repeated after a transient failure."""
+RETRY_SECONDS, MAX_RETRY_SECONDS = 60.0, 300.0
+"""Seconds until a request is repeated after a transient failure; at most, if it gets no response in time repeatedly."""
 WORKLOADS_AT_ONCE = 100
 """Workloads processed before yielding to the event loop."""
 REPLAN_SECONDS = 600.0
@@ -47,7 +47,7 @@ class PolledWorkload:
     reported, and `hinted` is whether they have become many since the statistics were last read.
     """
 
-    __slots__ = ("complete", "errors", "hinted", "polled", "read", "requests", "state", "until")
+    __slots__ = ("complete", "errors", "hanging", "hinted", "polled", "read", "requests", "state", "until")
 
     def __init__(self, now: float) -> None:
         self.state: WorkloadState | None = None
@@ -58,6 +58,15 @@ class PolledWorkload:
         self.read: dict[str, float] = {}
         self.errors: ErrorCount | None = None
         self.hinted = False
+        self.hanging: dict[str, int] = {}
+        """Part -> number of polls in a row without a response in time."""
+
+    def hang(self, part: str) -> float:
+        """Record that a poll got no response in time; returns the seconds until the next. They grow: each poll holds a
+        connection for as long as it waits.
+        """
+        self.hanging[part] = self.hanging.get(part, 0) + 1
+        return min(RETRY_SECONDS * 2.0 ** min(self.hanging[part] - 1, 8), MAX_RETRY_SECONDS)
 
     def hurry(self, *parts: str) -> None:
         """Make parts that are polled due at once."""
@@ -246,8 +255,8 @@ class PollSchedule:
         """Whether requests for a part wait for the end of a pause."""
         return now < self._paused.get(part, -math.inf)
 
-    def pause(self, request: DetailRequest, pause: Pause) -> float:
-        """Record that a request was refused; returns the seconds until it is repeated.
+    def pause(self, request: DetailRequest, pause: Pause, *, sent: bool) -> float:
+        """Record that a request was refused by the API, or not `sent`; returns the seconds until it is repeated.
 
         Unless the pause applies to this workload alone, the same part of other workloads waits for its end too.
         """
@@ -255,8 +264,9 @@ class PollSchedule:
         if pause.scope == "object":
             return max(again, pause.seconds)
         self._paused[request.part] = self._steady() + pause.seconds
-        # Later than other workloads: if only this one is refused, they must be polled before the next pause.
-        return pause.seconds + again
+        # What was refused comes later than what was not sent: if only this workload is refused, the others must be
+        # polled before the next pause.
+        return pause.seconds + (again if sent else 0.0)
 
     def unpause(self) -> None:
         """Plan requests again that wait for the end of a pause; the client still refuses those that are paused."""

@@ -140,6 +140,10 @@ class Poller:
         if polled is None or latest is None:
             self._observer.polled(request.part, failure, rejects)
             return sent
+        if failure == "timeout":
+            again = polled.hang(request.part)
+        else:
+            polled.hanging.pop(request.part, None)
         if not failure and value is None and request.part != "replacement":
             again = min(again, RETRY_SECONDS / 2)  # a response that has no data yet
         polled.polled[request.part] = now - request.every + again
@@ -157,8 +161,8 @@ class Poller:
         again = min(request.every, RETRY_SECONDS) if error.transient else request.every
         if error.pause is None:
             return again, True
-        # The client itself refuses what is paused, without a status.
-        return self._schedule.pause(request, error.pause), error.status != 0
+        sent = error.status != 0  # the client itself refuses what is paused, without a status
+        return self._schedule.pause(request, error.pause, sent=sent), sent
 
     def _fail(
         self, request: DetailRequest, polled: PolledWorkload, latest: WorkloadState, failure: str, now: float
