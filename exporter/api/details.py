@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import msgspec
 
-from exporter.api.models import ApiObject, Number, folded, timestamp
+from exporter.api.models import ApiObject, Bundle, Number, folded, timestamp
 from exporter.api.pods import StatusDetails
 from exporter.timestamps import rfc3339
 
@@ -198,16 +198,16 @@ class ComputeBundle(ApiObject, frozen=True):
     use_cases: tuple[str, ...] | None = None
 
 
-def offered(bundles: Iterable[ComputeBundle]) -> frozenset[str] | None:
-    """Ids of the bundles that the catalogue offers to workloads; one that does not report its uses is offered.
+def offered(bundles: Iterable[ComputeBundle]) -> Mapping[str, Bundle] | None:
+    """The bundles that the catalogue offers to workloads, by id; one that does not report its uses is offered.
 
     None if there are none: a catalogue that is empty, or only has bundles for other uses, proves nothing.
     """
-    found = frozenset(
-        bundle.id
-        for bundle in bundles
-        if not bundle.use_cases or any(folded(use).replace("_", "").startswith("workload") for use in bundle.use_cases)
-    )
+    found = {
+        b.id: Bundle(b.id, b.cpu_count, b.memory_bytes, b.gpu_count, b.gpu_maker, b.gpu_type_label)
+        for b in bundles
+        if not b.use_cases or any(folded(use).replace("_", "").startswith("workload") for use in b.use_cases)
+    }
     return found or None
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from exporter.api.clock_skew import Skew
 from exporter.api.details import offered
+from exporter.api.models import Bundle
 from exporter.fleet.counting import hidden
 from exporter.fleet.ledger import Entry, Ledger, Tally
 from exporter.fleet.reconcile import Snapshot, Sweep, ledgers, step
@@ -39,7 +40,7 @@ class AccountState:
     def __init__(self, snapshot: Snapshot) -> None:
         self._set_snapshot(snapshot)
         self._account = Account(snapshot.account)
-        self._catalogue: frozenset[str] | None = None
+        self._catalogue: Mapping[str, Bundle] | None = None
         self._written_ledgers = dict(ledgers(snapshot))
         self._written_tally = snapshot.tally
         self._traces: list[EpisodeTrace] = []

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from exporter.api import models
 from exporter.api.details import ComputeBundle, OtelValue, Quota, RequestMetrics, SharedRole
-from exporter.api.models import Bundle, Replacement, Workload
+from exporter.api.models import Bundle, Group, Replacement, Workload
 from exporter.api.pods import (
     UNLISTED,
     UNREAD_REASONS,
@@ -75,8 +75,8 @@ _NO_LEDGER = Ledger(0.0, 0.0)
 class WorkloadState(NamedTuple):
     """One workload of an account. `vanished`: the second complete sweep without it, seconds since the epoch.
 
-    `gone_because`: the API's response for one that vanished, one of `GONE_REASONS`. `catalogue`: ids of the resource
-    bundles offered to workloads; `replicas_limit`: the most replicas that the account allows a workload; None: unknown.
+    `gone_because`: the API's response for one that vanished, one of `GONE_REASONS`. `catalogue`: the resource bundles
+    offered to workloads, by id; `replicas_limit`: the most replicas that the account allows a workload; None: unknown.
     `held`: unreadable fields of the list item -> since when; `exporter.fleet.reconcile` keeps their previous values for
     a while. ``$``: the whole item is unreadable. `ahead`: seconds that the API's clock is ahead of the local one.
     """
@@ -87,7 +87,7 @@ class WorkloadState(NamedTuple):
     details: Details = NO_DETAILS
     vanished: float | None = None
     gone_because: str = ""
-    catalogue: frozenset[str] | None = None
+    catalogue: Mapping[str, Bundle] | None = None
     replicas_limit: int | None = None
     held: Mapping[str, float] = {}
     ahead: float = 0.0
@@ -241,8 +241,17 @@ def _candidates(state: WorkloadState) -> tuple[str, ...]:
 
 
 def bundles(state: WorkloadState) -> tuple[Bundle, ...]:
-    """The resolved bundles of the workload's container groups."""
-    return tuple(g.resolved_bundle for g in models.groups(state.workload) if g.resolved_bundle is not None)
+    """The bundles of the workload's container groups, as far as they are known."""
+    groups = models.groups(state.workload)
+    return tuple([bundle for group in groups if (bundle := _bundle(state, group)) is not None])
+
+
+def _bundle(state: WorkloadState, group: Group) -> Bundle | None:
+    """The resolved bundle of a container group; if it is not reported, the catalogue's if only one is configured."""
+    if group.resolved_bundle is not None:
+        return group.resolved_bundle
+    configured = group.resource_bundles or ()
+    return (state.catalogue or {}).get(configured[0]) if len(configured) == 1 else None
 
 
 def live_by_bundle(state: WorkloadState) -> Mapping[Bundle, int] | None:
@@ -259,7 +268,7 @@ def live_by_bundle(state: WorkloadState) -> Mapping[Bundle, int] | None:
     found: dict[Bundle, int] = {}
     for proton, replica in pods.replicas():
         own = proton.runtime.container_groups if proton.runtime is not None else None
-        own_bundle = next((g.resolved_bundle for g in own or () if g.resolved_bundle is not None), resolved[0])
+        own_bundle = next((b for g in own or () if (b := _bundle(state, g)) is not None), resolved[0])
         found[own_bundle] = found.get(own_bundle, 0) + replica_live(replica)
     return found or {resolved[0]: 0}
 

@@ -496,16 +496,16 @@ DETAILED: tuple[Family, ...] = (
     row("workload_allocated_cpu_cores", "CPU cores allocated to live pods: those of the resource bundle times the "
         "number of pods.",
         _allocated(lambda bundle: bundle.cpu_count), labels=("bundle_id",),
-        source=f"resolvedBundle.cpuCount x {_POD_SOURCE}", absence="the pods or the bundle are not known, or there are "
-        "several container groups", reads=("pods", "runtime")),
+        source=f"cpuCount of the bundle x {_POD_SOURCE}", absence="the pods or the bundle are not known, or there are "
+        "several container groups", reads=("pods", "runtime", "catalogue")),
     row("workload_allocated_memory_bytes", "Memory allocated to live pods, in bytes.",
         _allocated(lambda bundle: bundle.memory_bytes), labels=("bundle_id",),
-        source=f"resolvedBundle.memoryBytes x {_POD_SOURCE}", absence="the pods or the bundle are not known, or there "
-        "are several container groups", reads=("pods", "runtime")),
+        source=f"memoryBytes of the bundle x {_POD_SOURCE}", absence="the pods or the bundle are not known, or there "
+        "are several container groups", reads=("pods", "runtime", "catalogue")),
     row("workload_allocated_gpus", "GPUs allocated to live pods.", _allocated(lambda bundle: bundle.gpu_count),
-        labels=("bundle_id",), source=f"resolvedBundle.gpuCount x {_POD_SOURCE}", unit="GPUs",
+        labels=("bundle_id",), source=f"gpuCount of the bundle x {_POD_SOURCE}", unit="GPUs",
         absence="the pods or the bundle are not known, or there are several container groups",
-        reads=("pods", "runtime")),
+        reads=("pods", "runtime", "catalogue")),
     row("workload_scaled_to_zero", "1 while the autoscaler has scaled the workload to zero pods for lack of "
         "requests, 0 while there are pods.",
         lambda view: one(None if (zero := workload_state.scaled_to_zero(view.state)) is None else float(zero)),
@@ -516,7 +516,7 @@ DETAILED: tuple[Family, ...] = (
         "autoscaler adds pods. Load is concurrent requests, or CPU usage over requested CPU.", _load_ratios,
         labels=("scaling_metric",), source="autoscaling.policies[], stats, autocollectedValues",
         absence="no such policy, no live pod, or the load is not known", stability="experimental",
-        reads=("pods", "windows", "usage", "workload")),
+        reads=("pods", "windows", "usage", "workload", "catalogue")),
     row("workload_replicas_limit", "Maximum number of replicas that the account allows a workload.",
         lambda view: one(float(limit) if (limit := view.state.replicas_limit) else None),
         source="GET /account/info limits.maxWorkloadReplicas", absence="no limit (0), or not reported",
@@ -528,11 +528,11 @@ DETAILED: tuple[Family, ...] = (
         reads=("runtime", "catalogue")),
     row("workload_cpu_usage_cores", "CPU cores in use, at the level the API reports.", _CPU, labels=("level",),
         source="autocollectedValues, unit nanocores", absence="idle, not reported, in an unknown unit, or more "
-            "than the bundle provides", stability="experimental", reads=("usage", "runtime", "pods")),
+            "than the bundle provides", stability="experimental", reads=("usage", "runtime", "pods", "catalogue")),
     row("workload_memory_usage_bytes", "Memory in use at the level the API reports, in bytes.",
         _use("memory", "bytes", _most(lambda bundle: bundle.memory_bytes)), labels=("level",),
         source="autocollectedValues, unit bytes", absence="idle, not reported, in an unknown unit, or more than "
-            "the bundle provides", stability="experimental", reads=("usage", "runtime", "pods")),
+            "the bundle provides", stability="experimental", reads=("usage", "runtime", "pods", "catalogue")),
     row("workload_gpu_usage_ratio", "GPU usage as a ratio; 1 is full usage.", _use("gpu", "ratio", lambda _: 1.0),
         labels=("level",), source="autocollectedValues, unit percentage",
         absence="no GPU, idle, not reported, or in an unknown unit", stability="experimental", reads=("usage",)),

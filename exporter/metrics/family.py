@@ -61,7 +61,7 @@ def view(state: WorkloadState) -> View:
         state.workload,
         groups,
         tuple([scaling for group in groups if (scaling := models.autoscaled(group)) is not None]),
-        tuple([group.resolved_bundle for group in groups if group.resolved_bundle is not None]),
+        workload_state.bundles(state),
         tuple([(p, workload_state.role(state, p), pods.details.get(p.id)) for p in pods.protons])
         if pods is not None
         else (),

@@ -259,7 +259,7 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("draft_ends", state(reported=OLD, artifact=DRAFT), ()),
     ("fewer", state("unknown", READY, runtime=runtime(3)), ()),
     ("down", state("unknown", pods(), ledger={"serving": ServingRecord(down=NOW - HOUR)}), ()),
-    ("bundle_gone", state(runtime=runtime(resource_bundles=("old",)), parts={"catalogue": frozenset({"new"})}), ()),
+    ("bundle_gone", state(runtime=runtime(resource_bundles=("old",)), parts={"catalogue": {"new": Bundle("new")}}), ()),
     ("replacement_stuck", state(replacement=msgspec.structs.replace(ROLLING, created_at=ago(2 * HOUR)), ledger={
         "rollout": ReplacementCursor(NOW - 2 * HOUR, ("r",))}), ()),
     ("replacing", state(replacement=ROLLING), ()),
@@ -698,7 +698,7 @@ def test_requests_are_shown_if_they_are_known(windows: dict[str, Window], words:
 @pytest.mark.parametrize(
     ("of", "words"),
     [
-        (state(runtime=runtime(resource_bundles=("old", "new")), parts={"catalogue": frozenset({"new"})}),
+        (state(runtime=runtime(resource_bundles=("old", "new")), parts={"catalogue": {"new": Bundle("new")}}),
          "the catalogue does not offer its resource bundle old to workloads"),
         (state(runtime=runtime(1, 2, policies=(BUSY,)), details=LOADED,
               reported=pods(replica(container()), replica(container(), name="two"))),
@@ -817,7 +817,7 @@ def test_a_recovered_container_is_shown_with_its_last_end() -> None:
 
 def test_an_alert_that_is_off_has_no_severity_but_its_cause_is_found() -> None:
     off = DEFAULT._replace(off=frozenset({"DataRobotBundleNotOffered"}))
-    result = diagnosis(state(runtime=runtime(resource_bundles=("old",)), parts={"catalogue": frozenset()}), NOW, off)
+    result = diagnosis(state(runtime=runtime(resource_bundles=("old",)), parts={"catalogue": {}}), NOW, off)
     assert (result.severity, result.facts.alerts, result.cause.name) == ("", (), "bundle_gone")
 
 
@@ -1081,7 +1081,7 @@ ALARMING = st.builds(
         artifact=artifact,
         replacement=rollout,
         details={"fresh": {"pods": reported is not None}, **more},
-        parts={"held": {"name": NOW - 60} if held else {}, "catalogue": frozenset({"b"})},
+        parts={"held": {"name": NOW - 60} if held else {}, "catalogue": {"b": Bundle("b")}},
         ledger={
             "serving": ServingRecord(down=down, ready=True),
             "rollout": ReplacementCursor(NOW - 2 * HOUR, ("r",)) if rollout else None,

@@ -157,7 +157,7 @@ SEEN = st.builds(
         vanished=gone and NOW - gone, catalogue=catalogue, held=held,
     ),
     WORKLOADS, LEDGERS, PODS, TRAFFIC, USAGE, st.sampled_from([None, None, None, None, None, 60.0, 1801.0]),
-    st.sampled_from([None, frozenset({"cpu.small"}), frozenset({"gpu.l4"})]),
+    st.sampled_from([None, {"cpu.small": Bundle("cpu.small", 1.0, GIB)}, {"gpu.l4": Bundle("gpu.l4")}]),
     st.sampled_from([{}, {}, {"status": NOW - 60.0}]),
 )  # fmt: skip
 

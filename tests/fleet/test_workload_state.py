@@ -107,6 +107,32 @@ def test_pods_are_counted_by_the_bundle_they_run_on(
     assert workload_state.live_by_bundle(state(runtime, expected)) == live
 
 
+@pytest.mark.parametrize(
+    ("group", "catalogue", "bundle"),
+    [
+        (Group(resolved_bundle=BUNDLE, resource_bundles=("cpu.large",)), {"cpu.large": OTHER}, BUNDLE),
+        (Group(resource_bundles=("cpu.large",)), {"cpu.small": BUNDLE, "cpu.large": OTHER}, OTHER),
+        (Group(resource_bundles=("cpu.small", "cpu.large")), {"cpu.small": BUNDLE, "cpu.large": OTHER}, None),
+        (Group(resource_bundles=("withdrawn",)), {"cpu.small": BUNDLE}, None),
+        (Group(resource_bundles=("cpu.small",)), None, None),
+        (Group(), {"cpu.small": BUNDLE}, None),
+    ],
+    ids=["reported", "from the catalogue", "one of several", "not in the catalogue", "no catalogue", "none configured"],
+)
+def test_a_bundle_that_is_not_reported_is_the_only_configured_one_of_the_catalogue(
+    group: Group, catalogue: dict[str, Bundle] | None, bundle: Bundle | None
+) -> None:
+    of = state(Runtime(container_groups=(group,)), ONE)._replace(catalogue=catalogue)
+    assert workload_state.bundles(of) == (() if bundle is None else (bundle,))
+    assert workload_state.live_by_bundle(of) == (None if bundle is None else {bundle: 1})
+
+
+def test_pods_of_a_version_run_on_the_bundle_of_its_own_settings() -> None:
+    own = Runtime(container_groups=(Group(resource_bundles=("cpu.large",)),))
+    of = state(SMALL, pods(replica(), runtime=own))._replace(catalogue={"cpu.large": OTHER})
+    assert workload_state.live_by_bundle(of) == {OTHER: 1}
+
+
 SERVES, NEW, DRAINS, GONE = (
     Proton("p", status="running", role="active"),
     Proton("c", status="warming", role="candidate"),

@@ -18,7 +18,7 @@ from prometheus_client.utils import floatToGoString
 from exporter.api import models
 from exporter.api.decoding import workload_page
 from exporter.api.details import ComputeBundle, OtelValue, Quota, QuotaRule, RequestMetrics, SharedRole
-from exporter.api.models import Workload
+from exporter.api.models import Bundle, Workload
 from exporter.fleet.ledger import DURATION_BUCKETS, Durations, Ledger, Tally
 from exporter.fleet.workload_state import Account, Details, Window, WorkloadState
 from exporter.metrics import exposition
@@ -119,7 +119,7 @@ SEEN = st.builds(
     LEDGERS,
     DETAILS,
     vanished=st.sampled_from([None, None, 9.0]),
-    catalogue=st.sampled_from([None, frozenset({"cpu.medium"})]),
+    catalogue=st.sampled_from([None, {"cpu.medium": Bundle("cpu.medium", 2.0, 4096)}]),
     replicas_limit=st.sampled_from([None, 0, 3]),
     held=st.sampled_from([{}, {"status": 7.0}]),
 )

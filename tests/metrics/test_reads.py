@@ -37,7 +37,7 @@ from tests.make import container, replica
 DAY = "2026-11-{:02}T10:00:00Z"
 
 
-def _runtime(n: int) -> Runtime:
+def _runtime(n: int, *, resolved: bool = True) -> Runtime:
     policies = tuple(
         ScalingPolicy(scaling_metric=metric, target=10.0 * n)
         for metric in ("cpuAverageUtilization", "httpRequestsConcurrency", "gpuRequestQueueDepth")
@@ -49,7 +49,7 @@ def _runtime(n: int) -> Runtime:
                     min_replica_count=n - 1, max_replica_count=n + 3, cooldown_period_minutes=n, policies=policies
                 ),
                 resource_bundles=(("cpu.medium", "cpu.large")[n - 1],),
-                resolved_bundle=Bundle(f"b{n}", 8.0 * n, 4096 * n, n, gpu_maker="maker"),
+                resolved_bundle=Bundle(f"b{n}", 8.0 * n, 4096 * n, n, gpu_maker="maker") if resolved else None,
                 containers=(ContainerRuntime("main", Allocation(cpu=2.0 * n, gpu=n, memory=1024 * n)),),
             ),
         )
@@ -145,7 +145,7 @@ def rich(n: int) -> WorkloadState:
         workload,
         ledger,
         details,
-        catalogue=(frozenset({"cpu.medium"}), frozenset[str]())[n - 1],
+        catalogue=({"cpu.medium": Bundle("cpu.medium", 0.1, 10, 1)}, {})[n - 1],
         replicas_limit=(3, 5)[n - 1],
         held=({}, {"status": 7.0})[n - 1],
     )
@@ -205,6 +205,12 @@ def _bases() -> Iterator[tuple[WorkloadState, WorkloadState]]:
     yield (
         first._replace(workload=workload(first.workload, runtime=enough, replacement=None)),
         second._replace(workload=workload(second.workload, runtime=enough, replacement=None)),
+    )
+    # The size of the bundle is known from the catalogue only.
+    one_proton = first.details._replace(pods=Pods(_pods(1).protons[:1], _pods(1).details))
+    yield (
+        first._replace(workload=workload(first.workload, runtime=_runtime(1, resolved=False)), details=one_proton),
+        second,
     )
     scaled = without.details._replace(pods=Pods((Proton(id="p1"),), {"p1": StatusDetails(replicas=())}))
     idle = first._replace(details=scaled)

@@ -78,10 +78,6 @@ KNOWN: dict[str, Known] = {
         "It ends later than expected: docs/alerts.md names a time, but did not when the expectation was written.",
         ("not resolved in time: DataRobotAutoscalerSaturated of search",),
     ),
-    "memory_is_nearly_used_up": Known(
-        "No ticket, because the list does not contain the size of the bundle; the catalogue does.",
-        ("missing: warning of cache",),
-    ),
     "twelve_of_twenty_fail_at_once": Known(
         "It ends later than expected: docs/alerts.md names a time, but did not when the expectation was written.",
         ("not resolved in time: DataRobotFleetManyFailing of account",),
