@@ -210,12 +210,14 @@ def alerts_page() -> str:
         "- Alerts about a workload have the labels `account`, `workload` and `workload_id`, alerts about an account "
         "the label `account`; never `job`, `instance` or `pod`, so a new exporter does not fire them again.",
         "- Unknown values do not fire alerts. A firing alert keeps firing without recent data of its workload, for at "
-        "most `alerts.hold`.",
+        "most `alerts.hold`. In direct paging, a failing API ends nothing: while no sweep of an account completes, its "
+        "alerts keep firing.",
         '- An alert ends only after its condition has not been met for the time under "Ends after": what fails, '
         "recovers for a few minutes and fails again is one incident.",
         "- A cause mutes its consequences, and a page mutes the tickets of its workload: one fact, one notification. "
         "See the inhibitions in [alertmanager.example.yml](../alerts/alertmanager.example.yml); direct paging applies "
-        "the same.",
+        "the same. It also sends one page about an outage of a workload, whichever of DataRobotWorkloadNoReadyReplica, "
+        "DataRobotWorkloadErrored and their causes fires first.",
         "- Whether something pages depends on whether the workload serves now, and on its importance: what can wait "
         "until morning is a ticket. A change of the importance during an incident changes its severity, it does not "
         "end it.",

@@ -71,9 +71,7 @@ def next_alarms(alarms: Alarms, subjects: Iterable[Subject], options: Options, n
             found[place] = _met(_relabelled(old, subject), options, now)
         for place, alarm in before.pop(identity, ()):
             if place not in found:
-                recent = subject.pods_recent if BY_NAME[alarm.alert].pods else subject.recent
-                recent = recent or alarm.alert in SWEEP_ALERTS
-                _keep(found, place, _not_met(_relabelled(alarm, subject), recent, options, now))
+                _keep(found, place, _of(subject, _relabelled(alarm, subject), options, now))
     for rows in before.values():  # subjects about which nothing is known any more
         for place, alarm in rows:
             _keep(found, place, _not_met(alarm, True, options, now))
@@ -109,6 +107,15 @@ def _met(alarm: Alarm, options: Options, now: float) -> Alarm:
     wait = 0.0 if alert.since is not None else options.waits.get(alarm.alert, alert.wait) / options.scale
     fires = alarm.fired is None and now - alarm.since >= wait - JITTER_SECONDS
     return msgspec.structs.replace(alarm, held=now, recent=now, fired=now if fires else alarm.fired)
+
+
+def _of(subject: Subject, alarm: Alarm, options: Options, now: float) -> Alarm | None:
+    """The alarm if its condition is not known to be met."""
+    if alarm.alert in SWEEP_ALERTS:
+        return _not_met(alarm, True, options, now)
+    if subject.blind and alarm.firing:
+        return _met(alarm, options, now)
+    return _not_met(alarm, subject.pods_recent if BY_NAME[alarm.alert].pods else subject.recent, options, now)
 
 
 def _not_met(alarm: Alarm, recent: bool, options: Options, now: float) -> Alarm | None:

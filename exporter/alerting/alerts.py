@@ -97,6 +97,7 @@ LIMITS: tuple[Limit, ...] = (
         1800,
         "a container that was killed once for using too much memory is worth a ticket, but not one that stays open",
     ),
+    Limit("unstable_seconds", 360, "what serves for a few minutes between two crashes cannot wait until morning"),
     Limit("degraded_ratio", 0.5, "with half of the replicas lost, it cannot wait until morning"),
     Limit("memory_ratio", 0.9, "one large request can use the last tenth"),
     Limit("limit_ratio", 0.9, "beyond the limit, deployments are refused with 403"),
@@ -107,8 +108,8 @@ LIMITS: tuple[Limit, ...] = (
     Limit("burn_requests", 50, "with fewer requests in a window of half an hour or more, a ratio is not meaningful"),
     Limit(
         "ready_seconds",
-        360,
-        "until then, the last five minutes of requests, which are known a minute later, began before it became ready",
+        300,
+        "until then, most of the last five minutes of requests may be from before it became ready",
     ),
     Limit("running_seconds", 180, "until then, a workload that became running may be ready and its pods not read yet"),
     Limit("waking_seconds", 900, "a workload without a minimum of replicas may take as long as any start to serve"),
@@ -181,7 +182,9 @@ _READY = _KNOWN_READY + M("proton_replicas_readiness_unknown", "sum", role=_SERV
 _LIVE = M("proton_replicas_live", "sum", role=_SERVING)
 _NONE_READY = _READY.is_(0) & (_LEAST > 0)
 _FEWER_READY = _READY < _LEAST
-_JUST_READY = NOW - M("workload_ready_since_timestamp_seconds") < T("ready_seconds")
+_LIVE_BUT_NOT_READY = _READY.is_(0) & (_LIVE > 0)
+_READY_FOR = NOW - M("workload_ready_since_timestamp_seconds")
+_JUST_READY = _READY_FOR < T("ready_seconds")
 _DOWN = _DOWN_SINCE > 0
 _FAILED = _status(*(name for name in models.of_group("failed") if name != "terminated"))
 _RESTARTING_FOR = NOW - M("workload_restarting_since_timestamp_seconds")
@@ -223,11 +226,21 @@ PAGE_IF_RUNNING_OR_IMPORTANT = (
     ),
     *TICKET,
 )
+_HALVED = (T("degraded_ratio") > _READY / _LEAST) | _LIVE_BUT_NOT_READY
 PAGE_IF_IMPORTANT_AND_HALVED = (
     Level(
         "critical",
-        _IMPORTANT & ((T("degraded_ratio") > _READY / _LEAST) | (_READY.is_(0) & (_LIVE > 0))),
+        _IMPORTANT & _HALVED,
         f"{_IF_IMPORTANT} and less than `degraded_ratio` of its replicas are ready, or none",
+    ),
+    *TICKET,
+)
+PAGE_IF_IMPORTANT_AND_DOWN_AT_TIMES = (
+    Level(
+        "critical",
+        _IMPORTANT & (_HALVED | (_READY_FOR < T("unstable_seconds"))),
+        f"{_IF_IMPORTANT} and less than `degraded_ratio` of its replicas are ready, or none, or none was until "
+        "`unstable_seconds` ago",
     ),
     *TICKET,
 )
@@ -346,7 +359,7 @@ ALERTS: tuple[Alert, ...] = (
     # -- replicas and containers
     Alert("DataRobotContainerCrashLooping", "workload",
         _waits("CrashLoopBackOff") | (_CRASHED & (_RESTARTING_FOR < T("restarts_seconds")))
-        | (_CRASHED & _FEWER_READY), PAGE_IF_IMPORTANT_AND_HALVED, 240,
+        | (_CRASHED & (_FEWER_READY | _LIVE_BUT_NOT_READY)), PAGE_IF_IMPORTANT_AND_DOWN_AT_TIMES, 240,
         "A container of a workload exits and restarts repeatedly.",
         "has a container that exits soon after each start. Check its last exit code and its log.", _OF_CAUSE),
     Alert("DataRobotContainerOOMKilled", "workload",

@@ -32,6 +32,8 @@ _CONSEQUENCES = frozenset(
 )
 _DOWN_ITSELF = frozenset({"DataRobotWorkloadNoReadyReplica"})
 _REQUESTS = ("DataRobotWorkloadNotServing", "DataRobotErrorBudgetBurnFast")
+ONE_OUTAGE = _CAUSES | {*_DOWN}
+"""What an outage of a workload pages: the alert that fires first depends on when the list and the pods are read."""
 _WORKLOAD, _ACCOUNT = ("account", "workload_id"), ("account",)
 MUTES: tuple[Mute, ...] = (
     Mute(frozenset(), frozenset(), _WORKLOAD, ("critical", "workload"), ("warning", frozenset({"workload"}))),
@@ -54,19 +56,40 @@ MUTES: tuple[Mute, ...] = (
 """The inhibitions of alerts/alertmanager.example.yml: causes mute their consequences, an alert storm is one page."""
 
 
-def muted(firing: Iterable[Alarm]) -> frozenset[str]:
-    """The keys of the incidents that are muted. An incident of several severities counts with the highest."""
+def muted(firing: Iterable[Alarm], now: float) -> frozenset[str]:
+    """The keys of the incidents that are muted at `now`. An incident of several severities counts with the highest.
+
+    One outage is one page: while the condition of the first of `ONE_OUTAGE` that paged is met, it mutes the others,
+    whatever `MUTES` says about them. An Alertmanager cannot do that: it does not know which alert was first.
+    """
     by_severity = sorted(firing, key=lambda alarm: -SEVERITIES.index(alarm.severity))
     incidents = tuple({alarm.key: alarm for alarm in by_severity}.values())
-    found: set[str] = set()
+    first, later = _pages_of_outages(incidents, now)
+    found = set(later)
     for mute in MUTES:
         sources = {
             _equal(mute, each) for each in incidents if _is(each, mute.sources, mute.source[0], {mute.source[1]} - {""})
         }
-        found.update(
-            each.key for each in incidents if _equal(mute, each) in sources and _is(each, mute.targets, *mute.target)
-        )
+        targets = (e for e in incidents if _equal(mute, e) in sources and _is(e, mute.targets, *mute.target))
+        found.update(each.key for each in targets if each.key not in first or not mute.sources <= ONE_OUTAGE)
     return frozenset(found)
+
+
+def _pages_of_outages(incidents: Iterable[Alarm], now: float) -> tuple[Collection[str], Collection[str]]:
+    """The keys of the first pages about outages that go on, and of the later ones."""
+    outages: dict[tuple[str | None, ...], list[Alarm]] = {}
+    for each in incidents:
+        if each.alert in ONE_OUTAGE and each.severity == "critical":
+            outages.setdefault(tuple(each.labels.get(label) for label in _WORKLOAD), []).append(each)
+    first: set[str] = set()
+    later: set[str] = set()
+    for pages in outages.values():
+        begin = min(each.fired or 0.0 for each in pages)
+        earliest = [each for each in pages if each.fired == begin]
+        if len(earliest) == 1 and earliest[0].held == now:
+            first.add(earliest[0].key)
+            later.update(each.key for each in pages if each is not earliest[0])
+    return first, later
 
 
 def _equal(mute: Mute, alarm: Alarm) -> tuple[str | None, ...]:

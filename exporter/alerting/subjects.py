@@ -19,7 +19,8 @@ class Subject(NamedTuple):
 
     `alerts`: alert and severity of each condition that is met now. `recent`: there is recent data about the subject;
     always true of the exporter. `pods_recent`: there is recent data about its pods. `polled`: data has been requested
-    since the exporter started; until then its alarms stay as they were.
+    since the exporter started; until then its alarms stay as they were. `blind`: its account cannot be read, so no
+    alarm that fires is known to be over.
     """
 
     labels: Mapping[str, str]
@@ -27,6 +28,7 @@ class Subject(NamedTuple):
     recent: bool = True
     pods_recent: bool = True
     polled: bool = True
+    blind: bool = False
 
 
 class SweepStatus(NamedTuple):
@@ -70,6 +72,11 @@ class AccountFleet(NamedTuple):
     missing: Iterable[WorkloadState] = ()
     swept: bool = True
 
+    @property
+    def blind(self) -> bool:
+        """Whether nothing is known of the workloads because sweeps fail."""
+        return not self.recent and bool(self.sweep.failure)
+
 
 SWEEP_ALERTS: Mapping[str, Callable[[SweepStatus, Options], bool]] = {
     "DataRobotApiUnreachable": lambda sweep, _: bool(sweep.failure),
@@ -107,7 +114,7 @@ def subjects(
             (a, severity[a]) for a, is_met in SWEEP_ALERTS.items() if a in severity and is_met(fleet.sweep, options)
         }
         labels = {"account": fleet.known.account.name}
-        yield Subject(labels, frozenset(met) | sweep, fleet.recent, polled=fleet.swept)
+        yield Subject(labels, frozenset(met) | sweep, fleet.recent, polled=fleet.swept, blind=fleet.blind)
     own = {(a, severity[a]) for a, is_met in EXPORTER_ALERTS.items() if a in severity and is_met(exporter, options)}
     yield Subject({}, frozenset(own), polled=exporter.published)
 
@@ -117,9 +124,9 @@ def _workloads(fleet: AccountFleet, alerts: Iterable[Alert], options: Options, n
         # Workloads that are no longer shown are not evaluated: their alarms keep their state for a while.
         met = active_alerts(alerts, WorkloadContext(state, now, options.thresholds)) if fleet.recent else ()
         pods_recent = fleet.recent and (state.vanished is not None or state.details.fresh.get("pods") is True)
-        yield Subject(_labels(state), frozenset(met), fleet.recent, pods_recent, fleet.swept)
+        yield Subject(_labels(state), frozenset(met), fleet.recent, pods_recent, fleet.swept, fleet.blind)
     for state in fleet.missing:
-        yield Subject(_labels(state), frozenset(), recent=False, pods_recent=False, polled=fleet.swept)
+        yield Subject(_labels(state), frozenset(), False, False, fleet.swept, fleet.blind)
 
 
 def _labels(state: WorkloadState) -> dict[str, str]:

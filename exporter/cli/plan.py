@@ -85,6 +85,10 @@ def _detail_lines(settings: Settings, workloads: int, sweeps: SweepCost, rate: f
         f"  details: {cost.requests_per_second * 60:.0f} API calls per minute for everything; "
         f"sweeps leave {cost.budget * 60:.0f}"
     )
+    yield (
+        f"  {cost.important * 60:.1f} more for each workload of high or critical importance: pods more often, and long "
+        "windows"
+    )
     if not cost.fits:
         yield (
             "  extra quantiles and long windows of the least important workloads are dropped; each part is polled "

@@ -34,6 +34,7 @@ from exporter.collect.client import ApiError, Client, Params
 from exporter.collect.lists import Listed, read_list, whole_list
 from exporter.fleet import workload_state
 from exporter.fleet.apply import Shared
+from exporter.fleet.polling import DURING_ERRORS
 from exporter.fleet.workload_state import WINDOWS, Window, WorkloadState
 from exporter.timestamps import rfc3339
 
@@ -178,9 +179,10 @@ def window_of(name: str, now: float, *, early: bool = False, shown: float = 0.0)
 
 def _stats(name: str) -> Fetcher:
     async def fetch(poll: Poll) -> tuple[Window, Rejects]:
-        ahead, before = poll.state.ahead, poll.state.details.windows.get(name) if name == "5m" else None
+        ahead, prompt = poll.state.ahead, f"stats_{name}" in DURING_ERRORS
+        before = poll.state.details.windows.get(name) if prompt else None
         shown = before.end + ahead if before is not None else 0.0
-        start, end = window_of(name, poll.api_now, early=poll.early and name == "5m", shown=shown)
+        start, end = window_of(name, poll.api_now, early=poll.early and prompt, shown=shown)
         protons = _serving(poll.state)
         window: Params = {"startTime": rfc3339(start), "endTime": rfc3339(end)}
         parts: list[RequestMetrics] = []

@@ -30,12 +30,14 @@ class SweepCost(NamedTuple):
 class DetailCost(NamedTuple):
     """Cost of details of a running fleet of low importance, and the budget that sweeps leave, in requests per second.
 
-    `slowdown`: factor by which the polling interval grows once the optional requests are dropped; 1: everything fits.
+    `important`: what a workload of high or critical importance costs more. `slowdown`: factor by which the polling
+    interval grows once the optional requests are dropped; 1: everything fits.
     """
 
     requests_per_second: float
     budget: float
     slowdown: float
+    important: float
 
     @property
     def fits(self) -> bool:
@@ -55,4 +57,6 @@ def detail_cost(workloads: int, policy: Policy, sweeps: SweepCost, rate: float) 
     state = WorkloadState(workload=Workload(id="w", status="running", importance="low"), account="")
     everything = workloads * load(requests(state, policy, 0.0), 1.0)
     required = workloads * load(requests(state, policy, 0.0, frozenset(EXTRAS)), budget)
-    return DetailCost(everything, budget, max(1.0, required))
+    high = state._replace(workload=Workload(id="w", status="running", importance="high"))
+    important = load(requests(high, policy, 0.0), 1.0) - load(requests(state, policy, 0.0), 1.0)
+    return DetailCost(everything, budget, max(1.0, required), important)

@@ -24,6 +24,12 @@ LASTING_ERRORS = 0.5
 """Errors last if the share of an hour is at least this part of the share of five minutes: half an hour of them."""
 STEADY_SHARE = 0.25
 """Share of the budget reserved for steady workloads while others have problems."""
+IMPORTANT_SHARE = 0.5
+"""The interval of the pods of an important workload, as a share of that of others: the list does not show that a
+workload whose status stays `running` has lost its last ready replica.
+"""
+DURING_ERRORS = {"pods": 1, "stats_5m": 1, "stats_1h": 2}
+"""The parts that are polled promptly while there are many errors, and how many status intervals apart."""
 LASTING_SECONDS, LASTING_FACTOR = 3600.0, 4
 """From which age a problem is polled less often, and the factor by which its interval grows."""
 
@@ -78,8 +84,7 @@ def _over_budget(state: WorkloadState, policy: Policy) -> bool:
 
 def _important(state: WorkloadState, policy: Policy) -> bool:
     """Whether the longest windows are requested: always for important workloads, else only with errors."""
-    important = _up(state, policy) and importance(state) in ("critical", "high")
-    return important or _over_budget(state, policy)
+    return _often(state) or _over_budget(state, policy)
 
 
 def _rolling(state: WorkloadState, _: Policy) -> bool:
@@ -112,8 +117,10 @@ EXTRAS = (
     ("windows", "moderate"),
     ("quantiles", "high"),
     ("windows", "high"),
+    ("pods", "high"),
     ("quantiles", "critical"),
     ("windows", "critical"),
+    ("pods", "critical"),
 )
 """What is dropped if the budget is too small, in this order."""
 Extra = tuple[str, str]
@@ -188,12 +195,20 @@ def requests(
         prompt = part.prompt and urgent
         if prompt:
             every = min(every, policy.status_interval * factor)
-        if part.name in ("stats_5m", "pods") and many:
-            prompt, every = True, min(every, policy.status_interval * (LASTING_FACTOR if lasting else 1))
+        elif part.name == "pods" and _often(state) and ("pods", importance(state)) not in dropped:
+            every *= IMPORTANT_SHARE
+        if part.name in DURING_ERRORS and many:
+            intervals = DURING_ERRORS[part.name] * (LASTING_FACTOR if lasting else 1)
+            prompt, every = True, min(every, policy.status_interval * intervals)
         found.append(
             DetailRequest(state.workload.id, part.name, cost(part.name, state, policy, dropped), every, prompt, rank)
         )
     return tuple(found)
+
+
+def _often(state: WorkloadState) -> bool:
+    """Whether its pods are polled more often than others: it is important and up."""
+    return importance(state) in ("critical", "high") and workload_state.is_up(state)
 
 
 def plan(waiting: Iterable[tuple[DetailRequest, float]], now: float, budget: int) -> list[DetailRequest]:
@@ -252,6 +267,9 @@ def extras(state: WorkloadState, policy: Policy) -> Mapping[Extra, float]:
     """The extras of one workload, and the API requests per second that each costs."""
     which = importance(state)
     costs: dict[Extra, float] = {}
+    if _often(state) and (not policy.parts or "pods" in policy.parts):
+        more = 1 / IMPORTANT_SHARE - 1
+        costs["pods", which] = more * cost("pods", state, policy, frozenset()) / policy.interval
     if _up(state, policy) and (not policy.parts or "stats_5m" in policy.parts):
         costs["quantiles", which] = max(0, len(policy.quantiles) - 1) / policy.interval
     for part in DETAIL_PARTS:

@@ -54,7 +54,11 @@ class AlertSettings(Section):
     labels: Annotated[dict[str, str], AfterValidator(_new_labels)] = Field(
         default_factory=dict, description="Additional labels of every alert."
     )
-    hold: Duration = Field(600.0, description="How long an alert keeps firing without recent data.")
+    hold: Duration = Field(
+        600.0,
+        description="How long an alert keeps firing without recent data. In direct paging it also fires as long as the "
+        "API cannot be read.",
+    )
     runbook_url: str = Field("alerts/runbooks/", description="URL prefix of links to runbooks, before `NAME.md`.")
     dashboard_url: str = Field("", description="Base URL of Grafana, for links to dashboards.")
     console_url: str = Field("", description="Base URL of DataRobot, for links to the console.")

@@ -69,6 +69,8 @@ def states(alarms_over_time: Sequence[Mapping[str, Alarm]]) -> str:
 
 STOPPED = "DataRobotWorkloadStopped:warning"
 YES, NO, BLIND = subject(STOPPED), subject(), subject(recent=False, pods_recent=False)
+UNREADABLE = BLIND._replace(blind=True)
+SWEEPS = "DataRobotApiUnreachable"
 SLOW = "DataRobotWorkloadLatencyHigh:warning"
 CRASHES = "DataRobotContainerCrashLooping"
 SOME_CRASH = f"{CRASHES}:warning"
@@ -84,6 +86,14 @@ SOME_CRASH = f"{CRASHES}:warning"
         ([YES] * 3 + [BLIND] * 3, "pppppF"),
         ([YES] * 6 + [BLIND] * 12, "pppppFFFFFFFFFFFee"),
         ([YES] * 6 + [BLIND] * 3 + [NO], "pppppFFFFe"),
+        # Of an account whose list cannot be read nothing is known, so nothing ends.
+        ([YES] * 6 + [UNREADABLE] * 60, "pppppF" + "F" * 60),
+        ([YES] * 6 + [UNREADABLE] * 60 + [BLIND] * 12, "pppppF" + "F" * 70 + "ee"),
+        ([YES] * 6 + [UNREADABLE] * 60 + [NO], "pppppF" + "F" * 60 + "e"),
+        ([YES] * 6 + [NO] + [UNREADABLE] * 15, "pppppF" + "e" * 15 + "-"),
+        ([YES] * 3 + [UNREADABLE] * 3, "pppppF"),
+        ([YES] * 1 + [UNREADABLE._replace(alerts=frozenset())] * 12, "pppppFFFFFFFF"),
+        ([subject(SWEEPS)] * 4 + [UNREADABLE] * 12, "pppFFFFFFFFFFeee"),
         ([BLIND], "-"),
         ([YES] * 6 + [None], "pppppFe"),
         ([YES] * 6 + [NO] * 16, "pppppF" + "e" * 15 + "-"),
@@ -222,6 +232,18 @@ def test_before_the_first_sweep_and_publication_no_data_was_requested() -> None:
 def test_the_name_of_a_workload_is_that_in_metrics() -> None:
     named = state()._replace(workload=Workload(id="w1", name="a\x00" + "b" * 300, status="running"))
     assert met(fleet(named)).keys() == {f"acme/{bounded(named.workload.name or '')}/w1", "acme", ""}
+
+
+@pytest.mark.parametrize(
+    ("failure", "recent", "blind"),
+    [("timeout", False, True), ("timeout", True, False), ("", False, False), ("", True, False)],
+)
+def test_an_account_is_blind_if_its_sweeps_fail_until_its_data_is_too_old(
+    failure: str, recent: bool, blind: bool
+) -> None:
+    of = fleet(state(), sweep=SweepStatus(failure, 100.0, 30.0), recent=recent)._replace(missing=(state(),))
+    found = subjects.subjects([of], ExporterStatus(), OPTIONS, 1.0)
+    assert [each.blind for each in found] == [blind, blind, blind, False]
 
 
 def test_an_alarm_about_sweeps_does_not_keep_its_state_without_recent_data() -> None:
@@ -372,7 +394,36 @@ def test_every_title_names_the_account(labels: dict[str, str], title: str) -> No
     ],
 )  # fmt: skip
 def test_a_cause_mutes_its_consequences(firing: list[Alarm], names: set[str]) -> None:
-    assert {key.split("/")[2] for key in muted(firing)} == names
+    assert {key.split("/")[2] for key in muted(firing, 300.0)} == names
+
+
+NOT_READY, PULL = "DataRobotWorkloadNoReadyReplica", "DataRobotWorkloadImagePullFailing"
+
+
+def paged(alert: str, fired: float, held: float = 900.0, severity: str = "critical", **labels: str) -> Alarm:
+    return Alarm(alert, severity, {**W, **labels}, 0.0, held, held, fired)
+
+
+@pytest.mark.parametrize(
+    ("firing", "names"),
+    [
+        ([paged(ERRORED, 300.0), paged(CRASHES, 420.0)], {CRASHES}),
+        ([paged(CRASHES, 300.0), paged(NOT_READY, 900.0), paged(ERRORED, 420.0)], {NOT_READY, ERRORED}),
+        ([paged(PULL, 300.0), paged(CRASHES, 420.0)], {CRASHES}),
+        # As the table says: both are new, or the first one may be over, or it is only a ticket, or another workload.
+        ([paged(NOT_READY, 900.0), paged(CRASHES, 900.0)], {CRASHES}),
+        ([paged(ERRORED, 300.0, held=840.0), paged(CRASHES, 900.0)], {ERRORED}),
+        ([paged(NOT_READY, 300.0, held=840.0), paged(CRASHES, 420.0)], {CRASHES}),
+        ([paged(CRASHES, 300.0, severity="warning"), paged(NOT_READY, 900.0)], {CRASHES}),
+        ([paged(ERRORED, 300.0), paged(CRASHES, 420.0, workload_id="other")], set()),
+        # The page of the account mutes the first one as well; a ticket about the workload stays muted.
+        ([paged("DataRobotFleetManyFailing", 600.0, workload_id=""), paged(ERRORED, 300.0), paged(CRASHES, 420.0)],
+         {ERRORED, CRASHES}),
+        ([paged(CRASHES, 300.0), paged(ERRORED, 420.0, severity="warning")], {ERRORED}),
+    ],
+)  # fmt: skip
+def test_one_outage_is_one_page_in_any_order_of_its_alerts(firing: list[Alarm], names: set[str]) -> None:
+    assert {key.split("/")[2] for key in muted(firing, 900.0)} == names
 
 
 def test_the_mutes_are_the_inhibitions_of_the_shipped_alertmanager() -> None:
@@ -481,7 +532,7 @@ class _Receiver:
         firing = by_incident(
             (messages.notification(each, OPTIONS) for each in alarms.values() if each.firing), "severity"
         )
-        suppressed = muted(each for each in alarms.values() if each.firing)
+        suppressed = muted((each for each in alarms.values() if each.firing), now)
         sent = due(firing, self.notified, suppressed, ALL, now)
         new = {each.key for each in sent} - self.notified.keys()
         self.notified = trying(self.notified, sent, now)

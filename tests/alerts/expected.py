@@ -65,5 +65,3 @@ EXPECTED = {
     "deleted after it failed to start": NOTHING,
     "out of memory at night": Expected("warning", 59, 66, 115, "memory"),
 }
-NOT_YET = {"credential expired", "running but deaf"}
-"""Incidents of which the notifications are not yet as expected."""

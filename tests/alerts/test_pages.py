@@ -11,7 +11,7 @@ import pytest
 from exporter.alerting.notification import Notification
 from exporter.simulator.incidents import ALL_STORIES, INCIDENTS
 from exporter.simulator.stories import Story
-from tests.alerts.expected import EXPECTED, NOT_YET
+from tests.alerts.expected import EXPECTED
 from tests.alerts.played import Notified, notified
 from tests.goldens import check_golden
 
@@ -65,12 +65,7 @@ def story_of(name: str) -> Story:
     return next(story for story in INCIDENTS if story.name == name)
 
 
-def incident(name: str) -> object:
-    marks = [pytest.mark.xfail(reason="the judgement is not yet right", strict=True)] if name in NOT_YET else []
-    return pytest.param(name, id=name, marks=marks)
-
-
-@pytest.mark.parametrize("name", [incident(story.name) for story in INCIDENTS])
+@pytest.mark.parametrize("name", [story.name for story in INCIDENTS])
 def test_an_incident_is_paged_in_time_with_its_cause_and_nothing_is_paged_after_it(name: str) -> None:
     expected, sent = EXPECTED[name], notified(story_of(name))
     fired = [(at / 60, each) for at, each in sent if each.ended is None]

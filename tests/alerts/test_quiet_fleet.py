@@ -100,9 +100,6 @@ def test_no_receiver_is_notified_about_a_workload_during_an_outage_of_the_api_of
     assert fired(sent)  # about the account
 
 
-@pytest.mark.xfail(
-    reason="what is not known for 15 minutes counts as over, and is notified again afterwards", strict=True
-)
 def test_an_open_incident_neither_ends_nor_opens_again_by_an_outage_of_the_api() -> None:
     story = Story("fails", "an image that cannot be pulled", STORY["image pull"].steps, replicas=1)
     sent = Fleet([story, STORY["healthy"]]).notified(100 * MINUTE, outage(20 * MINUTE, 80 * MINUTE))

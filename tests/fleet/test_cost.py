@@ -41,3 +41,8 @@ def test_details_keep_a_fifth_of_the_budget_if_sweeps_need_all_of_it() -> None:
     sweeps = sweep_cost(1000, page_size=100, interval=5.0, rate=1.0)
     assert not sweeps.fits
     assert detail_cost(1000, Policy(), sweeps, rate=1.0).budget == pytest.approx(0.2)
+
+
+def test_an_important_workload_costs_its_pods_twice_and_three_long_windows_more() -> None:
+    cost = detail_cost(10, Policy(), sweep_cost(10, page_size=100, interval=30.0, rate=10.0), rate=10.0)
+    assert cost.important == pytest.approx(2 / 300 + 1 / 1800 + 1 / 3600 + 1 / 7200)

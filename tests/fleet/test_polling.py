@@ -122,19 +122,20 @@ def parts(of: WorkloadState, now: float = 1100.0, **policy: object) -> dict[str,
 OFF = {"pods": 300, "events": 300, "sharing": 3600, "quotas": 3600}
 STEADY = {"pods": 300, "events": 300, "stats_5m": 300, "usage": 300, "stats_1h": 600, "sharing": 3600, "quotas": 3600}
 PROMPT = {"pods": 30, "events": 30, "stats_5m": 30}
-WINDOWS = {"stats_6h": 1800, "stats_1d": 3600, "stats_3d": 7200}
+IMPORTANT = {"pods": 150, "stats_6h": 1800, "stats_1d": 3600, "stats_3d": 7200}
 
 
 @pytest.mark.parametrize(
     ("of", "wanted"),
     [
         (state(), STEADY),
-        (state(importance="critical"), STEADY | WINDOWS),
+        (state(importance="critical"), STEADY | IMPORTANT),
         (state("stopped"), OFF),
+        (state("stopped", "critical"), OFF),
         (state("errored"), OFF | {"pods": 30, "events": 30}),
         (state("Hibernating"), STEADY | PROMPT),
         (state("Hibernating", before="up"), STEADY | PROMPT),
-        (state("unknown", "high", before="up"), STEADY | PROMPT | WINDOWS),
+        (state("unknown", "high", before="up"), STEADY | IMPORTANT | PROMPT),
         (state("Hibernating", before="off"), OFF | {"pods": 30, "events": 30}),
         (state("Hibernating", before="starting"), OFF | {"pods": 30, "events": 30}),
         (state("terminated"), OFF),
@@ -164,10 +165,10 @@ LONG = {"stats_30m": 300, "stats_2h": 600, "stats_6h": 1800, "stats_1d": 3600, "
         (errors("1h", 0.0) | errors("2h", 0.006), STEADY | LONG),  # errors may return: until two hours are well
         (errors("1d", 0.006), STEADY),
         (errors("5m", 0.0, requests=0), STEADY),
-        (errors("5m", 0.05), STEADY | LONG | {"stats_5m": 30, "pods": 30}),
+        (errors("5m", 0.05), STEADY | LONG | {"stats_5m": 30, "pods": 30, "stats_1h": 60}),
         (errors("5m", 1.0, requests=4), STEADY | LONG),  # too few errors
-        (errors("5m", 1.0) | errors("1h", 0.4), STEADY | LONG | {"stats_5m": 30, "pods": 30}),
-        (errors("5m", 1.0) | errors("1h", 0.5), STEADY | LONG | {"stats_5m": 120, "pods": 120}),
+        (errors("5m", 1.0) | errors("1h", 0.4), STEADY | LONG | {"stats_5m": 30, "pods": 30, "stats_1h": 60}),
+        (errors("5m", 1.0) | errors("1h", 0.5), STEADY | LONG | {"stats_5m": 120, "pods": 120, "stats_1h": 240}),
     ],
     ids=["within the budget", "over the budget", "errors that have ended", "errors of two hours", "errors of a day",
         "no requests", "many errors", "few requests", "an outage", "a lasting outage"],
@@ -221,6 +222,14 @@ def test_only_wanted_parts_are_requested() -> None:
     assert parts(state(), parts=frozenset({"pods"})) == {"pods": 300}
 
 
+def test_pods_of_important_workloads_are_polled_like_others_if_the_budget_is_too_small() -> None:
+    dropped = frozenset({("pods", "critical")})
+    every = {i: {each.part: each.every for each in requests(state(importance=i), Policy(), 1100.0, dropped)}
+             for i in ("critical", "high", "low")}  # fmt: skip
+    assert {i: parts["pods"] for i, parts in every.items()} == {"critical": 300, "high": 150, "low": 300}
+    assert extra_costs([state(importance="critical")], Policy(parts=frozenset({"events"})))["pods", "critical"] == 0
+
+
 def test_quantiles_and_protons_cost_requests() -> None:
     def costs(dropped: frozenset[tuple[str, str]], pods: Pods | None = None) -> dict[str, int]:
         of = state(details=Details(pods=pods))
@@ -252,7 +261,8 @@ def test_the_cost_of_extras_is_counted_over_the_fleet() -> None:
     costs = extra_costs([state(), state(importance="critical"), state("stopped")], Policy())
     assert costs["quantiles", "low"] == pytest.approx(2 / 300)
     assert costs["windows", "critical"] == pytest.approx(1 / 1800 + 1 / 3600 + 1 / 7200)
-    assert costs["quantiles", "high"] == 0
+    assert costs["pods", "critical"] == pytest.approx(2 / 150 - 2 / 300)
+    assert costs["quantiles", "high"] == costs["pods", "high"] == 0
     assert costs["windows", "low"] == 0
     failing = state(details=Details(windows=errors("5m", 0.01)))
     every = (300, 600, 1800, 3600, 7200)

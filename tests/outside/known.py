@@ -40,23 +40,9 @@ KNOWN: dict[str, Known] = {
         "It ends later than expected: docs/alerts.md names a time, but did not when the expectation was written.",
         ("not resolved in time: DataRobotWorkloadNoReadyReplica of support-chat",),
     ),
-    "crashes_every_four_minutes": Known(
-        "The page comes in minute 36, with the first pause of more than three minutes; minute 35 is the limit.",
-        (
-            "unexpected: critical DataRobotWorkloadNoReadyReplica of vision",
-            "missing: critical of vision",
-        ),
-    ),
     "database_down_no_pod_is_ready": Known(
         "It ends later than expected: docs/alerts.md names a time, but did not when the expectation was written.",
         ("not resolved in time: DataRobotWorkloadNoReadyReplica of orders",),
-    ),
-    "no_pod_ready_but_status_stays_running": Known(
-        "The page comes a minute and a half later than expected.",
-        (
-            "unexpected: critical DataRobotWorkloadNoReadyReplica of orders",
-            "missing: critical of orders",
-        ),
     ),
     "no_gpu_node_after_a_node_failure": Known(
         "It ends later than expected: docs/alerts.md names a time, but did not when the expectation was written.",
@@ -69,10 +55,6 @@ KNOWN: dict[str, Known] = {
     "an_outage_comes_back_after_ten_minutes": Known(
         "It ends later than expected: docs/alerts.md names a time, but did not when the expectation was written.",
         ("not resolved in time: DataRobotWorkloadNoReadyReplica of fraud-check",),
-    ),
-    "waking_up_fails": Known(
-        "A second page for one outage, under another name.",
-        ("repeated: critical DataRobotContainerCrashLooping of thumbnails",),
     ),
     "autoscaler_at_its_maximum": Known(
         "It ends later than expected: docs/alerts.md names a time, but did not when the expectation was written.",
