@@ -175,6 +175,9 @@ _RUNNING, _STARTING = _status("running"), _group("starting")
 _OFF = _status("stopped", "suspended", "interrupted", "terminated", *models.of_group("leaving"))
 _IMPORTANT = M("workload_importance", importance="critical|high").is_(1)
 _CRITICAL = M("workload_importance", importance="critical").is_(1)
+_UNREAD = M("workload_detail_failing", part="pods", reason="server_error|decode|too_large").is_(1) & M(
+    "workload_detail_failing", part="events", reason="server_error|decode|too_large"
+).is_(1)
 _DRAFT = M("workload_artifact_info", artifact_status="draft").is_(1)
 _LEAST, _MOST = M("workload_replicas_min"), M("workload_replicas_max")
 _KNOWN_READY = M("proton_replicas_ready", "sum", role=_SERVING)
@@ -288,12 +291,14 @@ ALERTS: tuple[Alert, ...] = (
         "person or platform that suspended it can lift a suspension."),
     Alert("DataRobotWorkloadUnreadable", "workload",
         M("workload_fresh", part="list").is_(0)
-        | (_status("unknown", "other") & _CHANGE_OBSERVED & (_IN_STATE > 300)).unless(_LIVE >= 0),
+        | (_status("unknown", "other") & _CHANGE_OBSERVED & (_IN_STATE > 300)).unless(_LIVE >= 0)
+        | (_UNREAD & _IMPORTANT),
         (Level("critical", _CRITICAL & _status("unknown", "other"),
                "the workload is of critical importance and its status is no longer known"), *TICKET), 300,
         "The state of a workload is not known.",
-        "has values in the workload list that the exporter cannot read, or an unknown status and no pods reported. The "
-        "last readable values are shown for up to 15 minutes; after that they are unknown.", _OF_STATE),
+        "has values in the workload list that the exporter cannot read, or an unknown status and no pods reported, or "
+        "its own routes fail. The last readable values are shown for up to 15 minutes; after that they are unknown.",
+        _OF_STATE),
     Alert("DataRobotWorkloadVanished", "workload",
         (NOW - M("workload_vanished_timestamp_seconds", status="running", answer="not_found|forbidden|"))
         < T("vanished_seconds"), TICKET, 60,

@@ -385,6 +385,10 @@ CAUSES: tuple[Cause, ...] = (
         "Call its endpoint. Correct the values in DataRobot: a name or tag with an invalid character, or an invalid "
         "number.",
         "DataRobotWorkloadUnreadable"),
+    Cause("routes_fail", every(_alert("DataRobotWorkloadUnreadable"), lambda facts: "events" in facts.unknown),
+        "Requests for its details fail, so it may fail without an alert. `Unknown` names them and the reasons.",
+        "Call its endpoint. If the requests fail for this workload only, inform the platform administrators.",
+        "DataRobotWorkloadUnreadable"),
     Cause("crashed_lately", lambda facts: any(one.ended and one.role in SERVING for one in facts.containers),
         "A container exited within the last hour and was restarted. It is ready now.",
         "Check what it logged before that. No immediate action is needed.", "DataRobotContainerCrashLooping"),

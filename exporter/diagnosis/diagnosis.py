@@ -275,8 +275,8 @@ def _unknown_reason(state: WorkloadState, part: str) -> str:
     if part == "pods" and group not in ("off", "failed") and not _pods_reported(state):
         return "the platform reports nothing about them (204)"
     if part == "stats_5m" and workload_state.is_up(state) and "5m" not in details.windows:
-        return "not reported yet"
-    return ""
+        return f"not reported yet; {failed}" if failed else "not reported yet"
+    return f"the last request failed, what was reported before is shown; {failed}" if failed else ""
 
 
 # -- links

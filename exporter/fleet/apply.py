@@ -46,10 +46,11 @@ def received(state: WorkloadState, part: str, value: Any, now: float) -> tuple[W
 
 def refused(state: WorkloadState, part: str) -> WorkloadState:
     """The workload state after the API refused `part` to this token: its data is withdrawn."""
-    if part in state.details.refused:
+    if part in state.details.refused and part not in state.details.failed:
         return state
     details = _without(state.details, part)
-    return state._replace(details=details._replace(refused=details.refused | {part}))
+    failing = _but(details.failed, part)
+    return state._replace(details=details._replace(refused=details.refused | {part}, failed=failing))
 
 
 def failed(state: WorkloadState, part: str, reason: str) -> WorkloadState:

@@ -587,6 +587,10 @@ DETAILED: tuple[Family, ...] = (
     row("workload_access_refused", "1 for each part of the details that this token may not read (403).",
         lambda view: tuple(((part,), 1.0) for part in sorted(view.state.details.refused)), labels=("part",),
         source="status 403", absence="the part may be read", reads=("refused",)),
+    row("workload_detail_failing", "1 for each part of the details whose last request failed, by reason.",
+        lambda view: tuple((each, 1.0) for each in sorted(view.state.details.failed.items())),
+        labels=("part", "reason"), source="failed requests", absence="the last request did not fail, or was refused "
+        "(403)", reads=("failed",), profile="minimal"),
     row("workload_consumer_only", "1 if the token's user may call the workload but not read its details. This is "
         "not a fault.",
         lambda view: one(1.0 if workload_state.consumer_only(view.state) else None), source="status 403 of several "

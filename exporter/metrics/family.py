@@ -28,11 +28,11 @@ Profile = Literal["minimal", "standard", "full"]
 PROFILES: tuple[Profile, ...] = ("minimal", "standard", "full")
 Part = (
     Literal["workload", "runtime", "vanished", "catalogue", "replicas_limit", "ledger", "held"]
-    | Literal["pods", "windows", "usage", "quotas", "grants", "replacement", "fresh", "refused", "polled"]
+    | Literal["pods", "windows", "usage", "quotas", "grants", "replacement", "fresh", "refused", "polled", "failed"]
 )
 """What a family reads: a field of `WorkloadState`, or of its details. It is rendered again when one of them changes."""
 DETAIL_FIELDS: tuple[Part, ...] = (
-    "pods", "windows", "usage", "quotas", "grants", "replacement", "fresh", "refused", "polled"
+    "pods", "windows", "usage", "quotas", "grants", "replacement", "fresh", "refused", "polled", "failed"
 )  # fmt: skip
 ALL_PARTS: frozenset[Part] = frozenset(part for parts in get_args(Part) for part in get_args(parts))
 COMMON_LABELS = ("account", "workload", "workload_id")

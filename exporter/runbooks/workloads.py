@@ -93,11 +93,14 @@ WORKLOADS: dict[str, Runbook] = {
     "DataRobotWorkloadUnreadable": Runbook(
         "The workload's item in the workload list has values that the exporter cannot read: invalid text, numbers "
         "out of range, or values of another type. The last readable value is shown for 15 minutes; after that it is "
-        "unknown. Or the platform reports no status, or one that the exporter does not know, and no pods.",
+        "unknown. Or the platform reports no status, or one that the exporter does not know, and no pods. Or requests "
+        "for its pods and for its events fail although the list can be read; this counts for workloads of high and "
+        "critical importance.",
         "None is known. But the workload could fail without an alert: the data that alerts use is outdated or unknown.",
         "Only if step 1 reports that it does not serve, or nothing about it.",
         (Check("Which fields, and for which reason?",
                query='increase(datarobot_exporter_api_rejects_total{account="ACCOUNT"}[1h]) > 0'),
+         Check("Which requests for its details fail, and for which reason?", query=families("workload_detail_failing")),
          WORKLOAD, PODS),
         (
             Symptom("The reason is `text` or `value`, for this workload only.",
@@ -106,6 +109,9 @@ WORKLOADS: dict[str, Runbook] = {
             Symptom("The reason is `type`, for many workloads, since an upgrade of DataRobot.",
                     "The API has changed the type of the field.",
                     f"Upgrade the exporter. Until then, watch such workloads in the console: {CONSOLE}."),
+            Symptom("The list is readable, and its own routes return 5xx, or what cannot be decoded.",
+                    "The platform fails for this workload, or for all of them: `datarobot_workload_detail_failing`.",
+                    "Call its endpoint to check that it serves. Then escalate to the platform administrators."),
         ),
         "Never: check the workload in the console instead.",
         "one invalid response is followed by a valid one thirty seconds later",

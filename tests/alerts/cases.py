@@ -34,6 +34,7 @@ from tests.alerts.pages import (
     artifact,
     ended,
     errors,
+    failing,
     fleet,
     importance,
     lacking,
@@ -118,6 +119,7 @@ CANDIDATES = {
 }
 CRITICAL_ONLY = softly(importance("high"), importance("moderate"), importance("low"))
 
+UNREAD = (("server_error", "decode"), ("decode", "too_large"), ("too_large", "server_error"))
 OFF = ("stopped", "suspended", "interrupted", "terminated", "stopping", "draining")
 BEGUN = f'{X}sweep_begin_timestamp_seconds{{lane="status"}}'
 NEVER: Page = {f'{X}sweep_last_success_timestamp_seconds{{lane="status"}}': None}
@@ -181,15 +183,25 @@ CASES: tuple[Case, ...] = (
             "a state from before the first observation": {FIRST: Ago(0)}, "for long": {SINCE: Ago(900)}}),
     Case("DataRobotWorkloadUnreadable", "warning", {f'{W}fresh{{part="list"}}': 0.0}, wait=300, keep=STATE,
         says=WHO + "has values in the workload list that the exporter cannot read, or an unknown status and no pods "
-        "reported. The last readable values are shown for up to 15 minutes; after that they are unknown.",
+        "reported, or its own routes fail. The last readable values are shown for up to 15 minutes; after that they "
+        "are unknown.",
         also={"critical, and its status is not known any more": Also({**importance("critical"), **status("unknown")},
                 severity="critical"),
             "critical": Also(importance("critical")), "unknown": Also(status("unknown")),
             "neither its status nor its pods are known": Also({f'{W}fresh{{part="list"}}': 1.0, **status("unknown"),
                 **pods(None, live=None)}, after=360),
             "an unknown word, and its pods are not known": Also({f'{W}fresh{{part="list"}}': 1.0, **status("other"),
-                **pods(None, live=None), **importance("critical")}, after=360, severity="critical")},
+                **pods(None, live=None), **importance("critical")}, after=360, severity="critical"),
+            **{f"its pods fail: {one}, its events: {other}": Also({f'{W}fresh{{part="list"}}': 1.0,
+                **failing(pods=one, events=other)}) for one, other in UNREAD},
+            "its routes fail, critical": Also({f'{W}fresh{{part="list"}}': 1.0, **importance("critical"),
+                **failing(pods="decode", events="decode")})},
         silent={"its pods are known": {f'{W}fresh{{part="list"}}': 1.0, **status("unknown", Ago(600))},
+            "only its pods fail": {f'{W}fresh{{part="list"}}': 1.0, **failing(pods="decode", usage="decode")},
+            "only its events fail": {f'{W}fresh{{part="list"}}': 1.0, **failing(events="decode", usage="decode")},
+            "the server has no routes": {f'{W}fresh{{part="list"}}': 1.0, **failing(pods="absent", events="absent")},
+            "all routes of one that is not important fail": {f'{W}fresh{{part="list"}}': 1.0, **importance("moderate"),
+                **failing(pods="decode", events="decode")},
             "its status was always unknown": {f'{W}fresh{{part="list"}}': 1.0, **status("unknown", Ago(600)),
                 **pods(None, live=None), FIRST: Ago(600)},
             "unknown, not that long": {f'{W}fresh{{part="list"}}': 1.0, **status("unknown", Lag(290)),

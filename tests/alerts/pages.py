@@ -75,6 +75,11 @@ def lacking(resource: str, count: float = 1, role: str = "active") -> Page:
     return {there % name: count if name == resource else 0.0 for name in ("gpu", "cpu", "memory", "other")}
 
 
+def failing(**reasons: str) -> Page:
+    """The parts of the details whose last request failed."""
+    return {f'{W}detail_failing{{part="{part}",reason="{reason}"}}': 1.0 for part, reason in reasons.items()}
+
+
 def fleet(**statuses: str) -> Page:
     """More workloads of the account, by their ids."""
     return {

@@ -225,6 +225,10 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("waking", state("running", waiting("PodInitializing")), ()),
     ("down_unknown", state("running", None, ledger={"serving": ServingRecord(ready=True, down=NOW - 300)}), ()),
     ("list_unreadable", state("running", READY, parts={"held": {"name": NOW - 60}}), ()),
+    ("routes_fail", state("running", READY, importance="high", details={
+        "failed": {"pods": "server_error", "events": "decode"}}), ()),
+    ("well", state("running", READY, details={"failed": {"pods": "server_error", "events": "decode"}}), ()),
+    ("well", state("running", READY, importance="high", details={"failed": {"pods": "server_error"}}), ()),
     ("errors_since_change", state(details={"windows": stats(server_errors=600)}, ledger={
         "newest": {"replacement_completed": NOW - HOUR}}), ()),
     ("outage", state(details={"windows": stats(server_errors=600)}), ()),
@@ -743,6 +747,11 @@ def test_limits_are_shown(of: WorkloadState, words: str | None) -> None:
         (state(reported=None, details=FAILED), "pods: not reported yet; server error (5xx)"),
         (state(reported=None, details={"fresh": {"pods": False}, **FAILED}),
          "pods: not reported recently; server error (5xx)"),
+        (state(details={"failed": {"pods": "server_error", "events": "decode"}}),
+         "pods: the last request failed, what was reported before is shown; server error (5xx); events: the last "
+         "request failed, what was reported before is shown; the response cannot be decoded"),
+        (state(details={"windows": {}, "failed": {"stats_5m": "timeout"}}),
+         "requests: not reported yet; the API does not respond in time"),
         (state(reported=Pods(both(READY, READY).protons, {**both(READY, READY).details, "p": None})),
          "pods: the platform reports nothing about them (204)"),
         (state(), None),

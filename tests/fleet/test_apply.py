@@ -46,6 +46,8 @@ def test_a_refused_part_is_withdrawn_and_marked() -> None:
     assert (state.details.pods, state.details.refused, state.details.fresh) == (None, frozenset({"pods"}), {})
     assert refused(state, "pods") is state
     assert after("pods", READY, state).details.refused == frozenset()
+    again = refused(failed(state, "pods", "server_error"), "pods")
+    assert (again.details.refused, again.details.failed) == (frozenset({"pods"}), {})
 
 
 def test_an_old_part_is_withdrawn_as_not_fresh_and_an_unwanted_one_removed() -> None:

@@ -157,6 +157,10 @@ SCALED = scaled(httpRequestsConcurrency=4, cpuAverageUtilization=50).runtime
         )), (
             (("decode", "unknown"), 1.0), (("other", "other"), 1.0), (("server_error", "outgoing"), 2.0),
         )),
+        ("workload_detail_failing", Details(failed={"pods": "server_error", "events": "decode"}), (
+            (("events", "decode"), 1.0), (("pods", "server_error"), 1.0),
+        )),
+        ("workload_detail_failing", Details(), ()),
         ("container_replicas_ready", with_pods(replica(container(ready=None))), ()),
         ("container_replicas_ready", with_pods(replica(container()), replica(container(ready=False))), (
             (("main", "p", "active"), 1.0),

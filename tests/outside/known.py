@@ -28,10 +28,6 @@ KNOWN: dict[str, Known] = {
         "It ends later than expected: docs/alerts.md names a time, but did not when the expectation was written.",
         ("not resolved in time: DataRobotApiUnreachable of account",),
     ),
-    "one_workload_cannot_be_read": Known(
-        "No ticket although every route of the workload fails.",
-        ("missing: warning of pricing",),
-    ),
     "status_becomes_unknown": Known(
         "It ends later than expected: docs/alerts.md names a time, but did not when the expectation was written.",
         ("not resolved in time: DataRobotWorkloadUnreadable of pricing",),
