@@ -377,7 +377,8 @@ ALERTS: tuple[Alert, ...] = (
         600,
         "A workload has fewer ready replicas than it should.",
         "serves with fewer ready replicas than the minimum in its settings.", _OF_STATE, since=_DEGRADED_SINCE),
-    Alert("DataRobotWorkloadSingleReplica", "workload", _RUNNING & _CRITICAL & _MOST.is_(1), NOTE, 3600,
+    Alert("DataRobotWorkloadSingleReplica", "workload",
+        (_RUNNING & _CRITICAL & _MOST.is_(1)).unless(_LIVE > 1), NOTE, 3600,
         "A critical workload can run only one replica.",
         "is critical and limited to one replica: every crash and every eviction is an outage."),
     # -- capacity

@@ -36,7 +36,8 @@ def labels(alarm: Alarm, options: Options) -> dict[str, str]:
 
 
 def texts(alarm: Alarm, options: Options) -> dict[str, str]:
-    """The annotations with their templates filled in, and `explain`, the command that shows more about a workload.
+    """The annotations with their templates filled in, and two commands about a workload: `explain` shows more of it,
+    `silence` silences the alert in direct paging.
 
     A description that needs a value of Prometheus is replaced by the summary.
     """
@@ -45,7 +46,13 @@ def texts(alarm: Alarm, options: Options) -> dict[str, str]:
         templates["description"] = templates["summary"]
     filled = {name: _filled(template, alarm.labels) for name, template in templates.items()}
     workload = alarm.labels.get("workload_id")
-    return filled | ({"explain": f"workload-exporter explain {quote(workload)} --log-lines=20"} if workload else {})
+    if not workload:
+        return filled
+    subject = (quote(f"{label}={alarm.labels[label]}") for label in ("account", "workload_id"))
+    return filled | {
+        "explain": f"workload-exporter explain {quote(workload)} --log-lines=20",
+        "silence": f"workload-exporter silence add alertname={alarm.alert} {' '.join(subject)} --for=2h",
+    }
 
 
 def _filled(template: str, values: Mapping[str, str]) -> str:

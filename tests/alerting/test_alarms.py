@@ -356,7 +356,14 @@ def test_a_note_and_the_command_for_details_are_annotations_with_the_names_fille
     texts = messages.texts(alarm(), options)
     assert texts["note"] == "Call {{ $labels.workload }} team.", "it is the users' own text, and no template"
     assert texts["explain"] == "workload-exporter explain w1 --log-lines=20"
-    assert not {"note", "explain"} & messages.texts(alarm("DataRobotDataStale", workload_id=""), options).keys()
+    assert texts["silence"] == (
+        "workload-exporter silence add alertname=DataRobotWorkloadErrored account=acme workload_id=w1 --for=2h"
+    )
+    odd = messages.texts(alarm(account="a b", workload_id="w;1"), options)["silence"]
+    assert odd.endswith("'account=a b' 'workload_id=w;1' --for=2h")
+    assert (
+        not {"note", "explain", "silence"} & messages.texts(alarm("DataRobotDataStale", workload_id=""), options).keys()
+    )
 
 
 @pytest.mark.parametrize(

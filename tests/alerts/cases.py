@@ -420,7 +420,7 @@ CASES: tuple[Case, ...] = (
     Case("DataRobotWorkloadSingleReplica", "info", {**importance("critical"), **pods(1, 1, 1, 1)}, wait=3600,
         says=WHO + "is critical and limited to one replica: every crash and every eviction is an outage.",
         silent={"high": importance("high"), "two may run": {MOST: 2.0}, "stopped": status("stopped"),
-            "none may run": {MOST: 0.0}}),
+            "none may run": {MOST: 0.0}, "two run": {LIVE: 2.0}}),
     Case("DataRobotAutoscalerSaturated", "warning",
         {**pods(4, 1, 4, 4), f'{W}autoscaling_load_ratio{{scaling_metric="httpRequestsConcurrency"}}': 1.5},
         wait=900, keep=USE,

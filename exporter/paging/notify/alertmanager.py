@@ -26,9 +26,11 @@ def alert(notification: Notification) -> dict[str, Any]:
     """A notification in Alertmanager's format, without the end. Title and evidence are additional annotations."""
     evidence = "\n".join(f"{title}: {text}" for title, text in notification.evidence)
     more = {"title": notification.title, **({"evidence": evidence} if evidence else {})}
+    # An Alertmanager has silences of its own.
+    annotations = {name: text for name, text in notification.annotations.items() if name != "silence"}
     return {
         "labels": {name: value for name, value in notification.labels.items() if value},
-        "annotations": {**notification.annotations, **more},
+        "annotations": {**annotations, **more},
         "startsAt": rfc3339(notification.began, "milliseconds"),
         "generatorURL": notification.annotations.get("console_url", ""),
     }

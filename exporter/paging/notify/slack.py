@@ -87,8 +87,9 @@ def _lines(notification: Notification) -> list[str]:
         lines += [f"{_plain(title)}: {_plain(text)}" for title, text in notification.evidence[:MAX_EVIDENCE_LINES]]
         if texts.get("note"):
             lines.append(f"Note: {_plain(texts['note'])}")
-        if texts.get("explain"):
-            lines.append(f"Details: `{_plain(texts['explain']).replace('`', '')}`")
+        for title, name in (("Details", "explain"), ("Silence", "silence")):
+            if texts.get(name):
+                lines.append(f"{title}: `{_plain(texts[name]).replace('`', '')}`")
     if links := [_link(text, url) for text, url in notification.links if url.startswith(("https://", "http://"))]:
         lines.append(" · ".join(links))
     return lines

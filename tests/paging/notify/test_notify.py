@@ -253,11 +253,19 @@ def test_a_slack_message_has_few_lines_and_mentions_no_user() -> None:
     }
 
 
-def test_a_slack_message_has_the_note_of_the_settings_and_the_command_for_details() -> None:
-    texts = {"summary": "It failed.", "note": "Call <!here>\n5678.", "explain": "workload-exporter explain `w1`"}
+def test_an_alertmanager_does_not_get_the_command_that_silences_in_direct_paging() -> None:
+    silenced = FIRING._replace(annotations={"summary": "It failed.", "silence": "workload-exporter silence add a=b"})
+    (sent,) = body("alertmanager", silenced)
+    assert (sent["annotations"]["summary"], "silence" in sent["annotations"]) == ("It failed.", False)
+
+
+def test_a_slack_message_has_the_note_of_the_settings_and_the_commands() -> None:
+    texts = {"summary": "It failed.", "note": "Call <!here>\n5678.", "explain": "workload-exporter explain `w1`",
+        "silence": "workload-exporter silence add workload_id=`w1` --for=2h"}  # fmt: skip
     shown = body("slack", FIRING._replace(annotations=texts, evidence=(), links=()))["attachments"][0]["text"]
     assert shown.splitlines()[1:] == [
-        "It failed.", "Note: Call &lt;!here&gt; 5678.", "Details: `workload-exporter explain w1`"
+        "It failed.", "Note: Call &lt;!here&gt; 5678.", "Details: `workload-exporter explain w1`",
+        "Silence: `workload-exporter silence add workload_id=w1 --for=2h`",
     ]  # fmt: skip
 
 
