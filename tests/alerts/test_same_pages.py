@@ -225,6 +225,10 @@ def _highest(severities: set[str]) -> str:
 
 _BURNS_ON = "its condition is met for minutes longer than that of DataRobotWorkloadNotServing, which mutes it"
 KNOWN = {
+    (
+        "crash-loop-with-minimum-zero",
+        "DataRobotWorkloadNoReadyReplica",
+    ): "DataRobotContainerCrashLooping was the first to page about this outage",
     ("every-answer-an-error", "DataRobotErrorBudgetBurnFast"): _BURNS_ON,
     ("new-version-serves-only-errors", "DataRobotErrorBudgetBurnFast"): _BURNS_ON,
     (
@@ -234,7 +238,9 @@ KNOWN = {
     ("pending-for-an-hour", "DataRobotWorkloadStuckStarting"): "the start goes on after its cause has ended",
     ("scheduled-for-an-hour", "DataRobotWorkloadStuckStarting"): "the start goes on after its cause has ended",
 }
-"""Incidents that only Alertmanager notifies of: it does not know that an alert is only kept when its mute ends."""
+"""Incidents that only Alertmanager notifies of: it does not know that an alert is only kept when its mute ends, nor
+which alert was the first to page about an outage.
+"""
 
 
 def differences(played: Played, chain: Incidents) -> dict[Incident, str]:
