@@ -27,17 +27,23 @@ from exporter.collect.client import ApiError, Client
 from exporter.collect.fetchers import ACCOUNT_FETCHERS, FETCHERS, Poll, failure_reason
 from exporter.collect.log_tail import tail
 from exporter.diagnosis.diagnosis import Diagnosis, diagnosis
+from exporter.diagnosis.facts import PARTS
 from exporter.diagnosis.wording import as_json, text
 from exporter.fleet.apply import failed, received, refused
 from exporter.fleet.counting import first_observed
 from exporter.fleet.polling import Policy, requests
-from exporter.fleet.workload_state import WorkloadState
+from exporter.fleet.workload_state import WINDOWS, WorkloadState
 from exporter.masking import scrubbed
 from exporter.settings.accounts import AccountSettings
 from exporter.settings.model import Settings
 
-POLICY = Policy(quantiles=(0.95,), parts=frozenset(("pods", "events", "replacement", "stats_5m", "stats_1h", "usage")))
-"""The parts to request; two windows of statistics show whether a problem is recent."""
+POLICY = Policy(
+    quantiles=(0.95,),
+    parts=frozenset(("pods", "events", "replacement", "usage", *(f"stats_{window}" for window in WINDOWS))),
+)
+"""The parts to request. Two windows of statistics show whether a problem is recent. The others, on which the alerts
+about the error budget rest, are requested if these have too many server errors, or the workload is important.
+"""
 MAX_LOG_LINES = 100
 _STATUS_OF_SEVERITY = {"critical": 4, "warning": 3}
 _STATUS_OF_UNKNOWN = 5
@@ -135,9 +141,14 @@ async def explain(found: Found, options: Options, slow: float, progress: Progres
     state = WorkloadState(found.account.name, found.workload, ledger, ahead=found.ahead)
     events: tuple[Event, ...] = ()
     unknown: dict[str, str] = {}
-    # Pods first: the versions in them decide which statistics to request.
-    for first in (True, False):
-        parts = [request.part for request in requests(state, POLICY, now) if (request.part == "pods") is first]
+    asked: set[str] = set()
+    # Pods first: the versions in them decide which statistics to request. At last what the statistics make worthwhile.
+    for first in (True, False, False):
+        wanted = (request.part for request in requests(state, POLICY, now) if (request.part == "pods") is first)
+        parts = [part for part in wanted if part not in asked]
+        if not parts:
+            break
+        asked.update(parts)
         progress(f"requesting {', '.join(parts)}")
         question = Poll(client, state, now, POLICY.quantiles, slow)
         results = await asyncio.gather(*(_fetched(question, part) for part in parts))
@@ -146,7 +157,7 @@ async def explain(found: Found, options: Options, slow: float, progress: Progres
                 state = received(state, part, value, now)[0]
                 events = value if part == "events" else events
                 continue
-            if part != "stats_1h":  # it fails for the reason that stats_5m reports
+            if part in PARTS:  # other windows fail for the reason that stats_5m reports
                 unknown[part] = _reason(error)
             reason = failure_reason(error)
             state = refused(state, part) if reason == "forbidden" else failed(state, part, reason)

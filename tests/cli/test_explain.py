@@ -13,9 +13,10 @@ from exporter.cli.explain import explained
 from exporter.cli.find import WorkloadNotFound
 from exporter.diagnosis.diagnosis import diagnosis
 from exporter.diagnosis.wording import evidence, text
+from exporter.fleet.workload_state import WINDOWS
 from exporter.settings.accounts import AccountSettings
 from exporter.simulator import Simulator
-from exporter.simulator.stories import STORIES, Story
+from exporter.simulator.stories import STORIES, Story, StoryStep
 from tests.goldens import check_golden
 from tests.one_story import OneStory
 from tests.stage import START, Stage, played
@@ -93,6 +94,14 @@ def test_explain_names_the_cause_of_each_story(story: Story) -> None:
     file = GOLDEN / f"{story.name.replace(' ', '-')}.txt"
     words = explanation(story)
     check_golden(file, words)
+
+
+def test_explain_shows_all_windows_on_which_an_alert_about_the_error_budget_rests() -> None:
+    days = 4 * 86400.0
+    failing = Story("fails", "some requests fail for days", (StoryStep(days, "running", server_errors=0.04),))
+    found = " ".join(_explained_at(failing, days - 3600, 0.0).partition("--- a page ---")[0].split())
+    assert "DataRobotErrorBudgetBurnSlow" in found
+    assert [window for window in WINDOWS if f"% over {window}" in found] == [w for w in WINDOWS if w != "5m"]
 
 
 @pytest.mark.parametrize("ahead", [300.0, -300.0])

@@ -276,7 +276,7 @@ def test_plan_reports_the_cost_of_a_fleet_and_whether_it_fits(api: Simulator, tm
     ("workload", "status", "words"),
     [
         ("healthy-0", 0, "Likely cause  No problem is known.\n"),
-        ("bundle-withdrawn-36", 3, "its resource bundle cpu.legacy is no longer in the catalogue\n"),
+        ("bundle-withdrawn-36", 3, "the catalogue does not offer its resource bundle cpu.legacy to\n"),
         ("nobody-ready-35", 4, "nobody-ready-35: running, 0 of 2 ready [critical]\n"),
     ],
 )
@@ -290,7 +290,7 @@ def test_explain_reports_the_cause_and_its_severity(api: Simulator, workload: st
 
 def test_explain_prints_json_and_takes_an_id(api: Simulator) -> None:
     found = json.loads(run("explain", "Nobody-Ready-35", "--json", **account(api))[1])
-    assert (found["workload"], found["likely_cause"]["name"]) == ("nobody-ready-35", "none_ready")
+    assert (found["workload"], found["likely_cause"]["name"]) == ("nobody-ready-35", "none_ready_for_long")
     before = api.requests["/workloads", 200]
     status, out, _ = run("explain", found["workload_id"], "--json", **account(api))
     assert (status, json.loads(out)["workload"]) == (4, "nobody-ready-35")
@@ -332,7 +332,7 @@ def test_explain_lists_what_the_api_refuses_and_reports_the_rest(api: Simulator)
     api.odd = {"forbidden@/workloads/{id}/events", "absent@/mlops/compute/bundles"}
     status, out, err = run("explain", "nobody-ready-35", "--json", **account(api))
     found = json.loads(out)
-    assert (status, err, found["likely_cause"]["name"]) == (4, "", "none_ready")
+    assert (status, err, found["likely_cause"]["name"]) == (4, "", "none_ready_for_long")
     assert found["not_known"].keys() == {"events", "bundles"}
     assert found["not_known"]["events"].startswith("the API returned 403: ")
     api.odd = {"forbidden@/workloads/{id}/protons"}
