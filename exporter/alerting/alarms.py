@@ -126,6 +126,6 @@ def _not_met(alarm: Alarm, recent: bool, options: Options, now: float) -> Alarm 
         return msgspec.structs.replace(_met(alarm, options, now), recent=alarm.recent)
     if alarm.fired is None:
         return None
-    if now - alarm.held < BY_NAME[alarm.alert].keep_of(alarm.severity) / options.scale:
+    if now - alarm.held < options.keep(BY_NAME[alarm.alert], alarm.severity):
         return alarm
     return msgspec.structs.replace(alarm, ended=now)

@@ -22,18 +22,19 @@ GROUPS = {"workload": "workloads", "account": "accounts", "exporter": "exporter"
 class Options(NamedTuple):
     """How rules are generated, and alerts evaluated.
 
-    `selector`: matchers added to every selector. `waits`: name of an alert -> seconds, instead of its own. `on`, `off`:
-    names of alerts to add or to leave out. `labels` are set on every alert; `severity_label` is the name of the
-    severity label. `runbooks`: prefix of ``NAME.md`` in links. `dashboards`: base URL of Grafana. `console`: base URL
-    of DataRobot. `traces`: URL of the traces of ``{workload_id}``. Empty: no such link. `notes`: name of an alert, or
-    ``default`` for all others -> a text of the users. `owner_tags`: names of the tags whose values name the owner of a
-    workload; rules cannot read tags, so only direct paging shows them. `hold`: seconds for which an alert keeps its
-    state without recent data. `scale` divides every duration, to test in less time.
+    `selector`: matchers added to every selector. `waits`, `keeps`: name of an alert -> seconds, instead of its own.
+    `on`, `off`: names of alerts to add or to leave out. `labels` are set on every alert; `severity_label` is the name
+    of the severity label. `runbooks`: prefix of ``NAME.md`` in links. `dashboards`: base URL of Grafana. `console`:
+    base URL of DataRobot. `traces`: URL of the traces of ``{workload_id}``. Empty: no such link. `notes`: name of an
+    alert, or ``default`` for all others -> a text of the users. `owner_tags`: names of the tags whose values name the
+    owner of a workload; rules cannot read tags, so only direct paging shows them. `hold`: seconds for which an alert
+    keeps its state without recent data. `scale` divides every duration, to test in less time.
     """
 
     selector: str = 'job="datarobot"'
     thresholds: Mapping[str, float] = DEFAULTS
     waits: Mapping[str, float] = {}
+    keeps: Mapping[str, float] = {}
     on: frozenset[str] = frozenset()
     off: frozenset[str] = frozenset()
     labels: Mapping[str, str] = {}
@@ -51,6 +52,10 @@ class Options(NamedTuple):
     def label_names(self) -> tuple[str, ...]:
         """The names of all labels that an alert may have."""
         return (*LABELS, self.severity_label, *self.labels)
+
+    def keep(self, alert: Alert, severity: str) -> float:
+        """For how many seconds an alert keeps firing with this severity after its condition was last met."""
+        return self.keeps.get(alert.name, alert.keep_of(severity)) / self.scale
 
 
 DEFAULT = Options()
@@ -131,8 +136,8 @@ def _rule(alert: Alert, severity: str, condition: Condition, options: Options) -
     found: dict[str, object] = {"alert": alert.name, "expr": expression(alert, condition, options)}
     if alert.wait:
         found["for"] = duration(alert.wait / options.scale)
-    if keep := alert.keep_of(severity):
-        found["keep_firing_for"] = duration(keep / options.scale)
+    if keep := options.keep(alert, severity):
+        found["keep_firing_for"] = duration(keep)
     found["labels"] = {options.severity_label: severity, "component": alert.component, **options.labels}
     found["annotations"] = annotation_templates(alert, options)
     return found

@@ -141,14 +141,14 @@ async def explain(found: Found, options: Options, slow: float, progress: Progres
     state = WorkloadState(found.account.name, found.workload, ledger, ahead=found.ahead)
     events: tuple[Event, ...] = ()
     unknown: dict[str, str] = {}
-    asked: set[str] = set()
+    requested: set[str] = set()
     # Pods first: the versions in them decide which statistics to request. At last what the statistics make worthwhile.
     for first in (True, False, False):
         wanted = (request.part for request in requests(state, POLICY, now) if (request.part == "pods") is first)
-        parts = [part for part in wanted if part not in asked]
+        parts = [part for part in wanted if part not in requested]
         if not parts:
             break
-        asked.update(parts)
+        requested.update(parts)
         progress(f"requesting {', '.join(parts)}")
         question = Poll(client, state, now, POLICY.quantiles, slow)
         results = await asyncio.gather(*(_fetched(question, part) for part in parts))

@@ -145,7 +145,7 @@ class Evaluator:
 
     def _recovering(self, alarm: Alarm, now: float) -> tuple[str, str]:
         """When the condition of an alarm was last met, and when it resolves."""
-        past, keep = now - alarm.held, BY_NAME[alarm.alert].keep_of(alarm.severity) / self._options.scale
+        past, keep = now - alarm.held, self._options.keep(BY_NAME[alarm.alert], alarm.severity)
         return "Recovering", f"its condition was last met {past:.0f} s ago; it resolves {keep:.0f} s after that"
 
     def _log_changes(self, before: Mapping[str, Alarm], now: float) -> None:

@@ -48,6 +48,12 @@ class AlertSettings(Section):
         default_factory=dict,
         description="How long the condition of an alert must be true before it fires (`for`), by alert name.",
     )
+    keep: Annotated[dict[str, DurationOrZero], ALERT_NAMES] = Field(
+        default_factory=dict,
+        description="How long an alert keeps firing after its condition was last met (`keep_firing_for`), by alert "
+        "name. What fails again within that time is the same incident. An alert that mutes others should be kept a "
+        "minute longer than they are.",
+    )
     on: Annotated[tuple[str, ...], ALERT_NAMES] = Field((), description="Alerts to enable that are off by default.")
     off: Annotated[tuple[str, ...], ALERT_NAMES] = Field((), description="Alerts to disable.")
     severity_label: str = Field("severity", pattern=r"^[a-zA-Z_]\w*$", description="Name of the severity label.")
@@ -85,6 +91,7 @@ class AlertSettings(Section):
             selector=self.selector,
             thresholds={**DEFAULTS, **self.thresholds},
             waits=self.wait,
+            keeps=self.keep,
             on=frozenset(self.on),
             off=frozenset(self.off),
             labels=self.labels,

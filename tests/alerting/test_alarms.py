@@ -130,6 +130,11 @@ def test_the_wait_time_of_the_settings_is_used() -> None:
     assert states(history(YES, YES, options=Options(waits={STOPPED.split(":")[0]: 60.0}))) == "pF"
 
 
+def test_how_long_the_settings_keep_an_alarm_is_used() -> None:
+    kept = Options(keeps={CRASHES: 120.0})
+    assert states(history(*[subject(CRASHES)] * 5, NO, NO, NO, options=kept)) == "ppppFFee"
+
+
 def test_a_higher_severity_is_another_alarm_of_the_same_incident() -> None:
     alarms = history(*[subject(SOME_CRASH)] * 6, *[subject(CRASHES)] * 5)[-1]
     (warning, critical) = sorted(alarms.values(), key=lambda alarm: alarm.since)

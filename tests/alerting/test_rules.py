@@ -39,6 +39,12 @@ def test_a_wait_is_part_of_the_condition_if_a_metric_reports_since_when_it_is_me
     assert ">= 600" in rule["expr"]
 
 
+def test_how_long_an_alert_is_kept_is_an_option() -> None:
+    made = written(Options(keeps={CRASHES[0]: 90, ERRORED[0]: 0}))
+    assert made[CRASHES]["keep_firing_for"] == made[CRASHES[0], "warning"]["keep_firing_for"] == "90s"
+    assert "keep_firing_for" not in made[ERRORED]
+
+
 def test_a_note_of_the_settings_is_an_annotation_and_no_template() -> None:
     notes = {ERRORED[0]: "Call {{ the team }} at once.", "default": "Ask #ml."}
     found = {name: rule["annotations"].get("note") for (name, _), rule in written(Options(notes=notes)).items()}

@@ -17,6 +17,7 @@ import httpx
 import pytest
 import yaml
 
+from exporter.alerting.alerts import ALERTS
 from exporter.simulator import Simulator
 from exporter.simulator.oddities import SimulatedResponse
 from exporter.simulator.stories import STORIES
@@ -134,6 +135,7 @@ class Exporter:
             "sweep": {"interval": "2s"},
             "alerts": {
                 "wait": {"DataRobotWorkloadErrored": "1s", "DataRobotContainerCrashLooping": "1s"},
+                "keep": {alert.name: max(alert.keep) / 60 for alert in ALERTS},
                 "off": ["DataRobotFleetManyFailing"],
             },
             "paging": {"who": "direct", "receivers": [{"name": "hook", "kind": "webhook", "url": webhook}]},
@@ -147,7 +149,7 @@ class Exporter:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        command = (sys.executable, "-m", "tests.e2e.hasty", "run", f"--config.file={self.file}", "--log.format=json")
+        command = (sys.executable, "-m", "exporter", "run", f"--config.file={self.file}", "--log.format=json")
         serving = (f"--web.listen-address=127.0.0.1:{self.port}", f"--web.config.file={self.folder / 'web.yaml'}")
         with (self.folder / "exporter.log").open("wb") as log:
             self.process = subprocess.Popen((*command, *serving), stdout=log, stderr=log)

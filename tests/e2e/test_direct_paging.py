@@ -1,7 +1,7 @@
 """The daemon as a process that pages by itself: receivers that fail in every way, kill -9 at bad moments, Alertmanagers
 that die, and a Prometheus with the shipped rules beside it. Each incident opens once and ends once.
 
-Alerts are kept for seconds instead of minutes (`tests.e2e.hasty`).
+Alerts are kept for seconds instead of minutes.
 """
 
 import json
@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
+from exporter.alerting.alerts import ALERTS
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES
 from tests import counts, http
@@ -31,6 +32,9 @@ THROTTLED, LATER, BROKEN = Answer(429), Answer(429, headers={"Retry-After": "1"}
 TAKEN, OK = Answer(202, b'{"status":"success"}'), Answer(200, b"ok")
 
 
+KEPT_FOR_SECONDS = {alert.name: max(alert.keep) / 60 for alert in ALERTS}
+
+
 class Daemon:
     """The daemon as a process, which may be killed and started again; two workloads of critical importance."""
 
@@ -42,7 +46,11 @@ class Daemon:
             "accounts": [account],
             "sweep": {"interval": "1s"},
             "state": {"path": str(folder / "state.db")},
-            "alerts": {"wait": {ALERT: "1s", OF_THE_ACCOUNT: "1s"}, "thresholds": {"limit_ratio": 0.5}},
+            "alerts": {
+                "wait": {ALERT: "1s", OF_THE_ACCOUNT: "1s"},
+                "keep": KEPT_FOR_SECONDS,
+                "thresholds": {"limit_ratio": 0.5},
+            },
             "paging": dict(paging),
         }
         self.file = folder / "exporter.yaml"
@@ -59,7 +67,7 @@ class Daemon:
 
     def start(self) -> None:
         """Start it, and wait until it is ready."""
-        command = (sys.executable, "-m", "tests.e2e.hasty", "run", f"--config.file={self.file}")
+        command = (sys.executable, "-m", "exporter", "run", f"--config.file={self.file}")
         address = f"--web.listen-address={self.url.removeprefix('http://')}"
         with (self.folder / "exporter.log").open("ab") as log:
             self.process = subprocess.Popen((*command, address), stdout=log, stderr=log)
