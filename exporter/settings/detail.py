@@ -19,9 +19,9 @@ class DetailSettings(Section):
         300.0,
         ge=10,
         description="Polling interval of steady workloads; those that change or have a problem are polled every "
-        "`sweep.interval`. Statistics of long windows, quotas and sharing are polled proportionally less often. The "
-        "windows 6h, 1d and 3d are polled for important workloads, and together with 30m and 2h for each workload with "
-        "more server errors than the threshold `error_budget`.",
+        "`sweep.interval`. Pods of important workloads are polled twice as often, statistics of long windows, quotas "
+        "and sharing proportionally less often. The windows 6h, 1d and 3d are polled for important workloads, and "
+        "together with 30m and 2h for each workload with more server errors than the threshold `error_budget`.",
     )
     parts: tuple[
         Literal[
