@@ -111,7 +111,8 @@ WORKLOADS: dict[str, Runbook] = {
                     f"Upgrade the exporter. Until then, watch such workloads in the console: {CONSOLE}."),
             Symptom("The list is readable, and its own routes return 5xx, or what cannot be decoded.",
                     "The platform fails for this workload, or for all of them: `datarobot_workload_detail_failing`.",
-                    "Call its endpoint to check that it serves. Then escalate to the platform administrators."),
+                    f"Call its endpoint, and see if the console shows it: {CONSOLE}. Then escalate to the platform "
+                    "administrators."),
         ),
         "Never: check the workload in the console instead.",
         "one invalid response is followed by a valid one thirty seconds later",
