@@ -56,15 +56,16 @@ MUTES: tuple[Mute, ...] = (
 """The inhibitions of alerts/alertmanager.example.yml: causes mute their consequences, an alert storm is one page."""
 
 
-def muted(firing: Iterable[Alarm], now: float) -> frozenset[str]:
+def muted(firing: Iterable[Alarm], now: float, silent: Collection[str] = ()) -> frozenset[str]:
     """The keys of the incidents that are muted at `now`. An incident of several severities counts with the highest.
 
     One outage is one page: while the condition of the first of `ONE_OUTAGE` that paged is met, it mutes the others,
-    whatever `MUTES` says about them. An Alertmanager cannot do that: it does not know which alert was first.
+    in any direction of `MUTES`. An Alertmanager cannot do that: it does not know which alert was first. `silent`: keys
+    of silenced incidents, which were not the page.
     """
     by_severity = sorted(firing, key=lambda alarm: -SEVERITIES.index(alarm.severity))
     incidents = tuple({alarm.key: alarm for alarm in by_severity}.values())
-    first, later = _pages_of_outages(incidents, now)
+    first, later = _pages_of_outages((each for each in incidents if each.key not in silent), now)
     found = set(later)
     for mute in MUTES:
         sources = {

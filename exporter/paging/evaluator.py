@@ -90,7 +90,7 @@ class Evaluator:
         quiet = {key for key, each in incidents.items() if silenced(each, silences, now)}
         firing = [alarm for alarm in self._state.alarms.values() if alarm.firing]
         self._count(firing)
-        suppressed = muted(firing, now) | quiet | only_kept(firing, now)
+        suppressed = muted(firing, now, quiet) | quiet | only_kept(firing, now)
         changes = tuple(self._changes(fleets, now))
         await self._state.save()
         return Evaluation(incidents, suppressed, alerts, changes, lambda each: self._with_evidence(each, sources))

@@ -438,6 +438,12 @@ def test_one_outage_is_one_page_in_any_order_of_its_alerts(firing: list[Alarm], 
     assert {key.split("/")[2] for key in muted(firing, 900.0)} == names
 
 
+def test_a_silenced_incident_is_not_the_page_about_an_outage() -> None:
+    crashes, down, errored = paged(CRASHES, 300.0), paged(NOT_READY, 900.0), paged(ERRORED, 600.0)
+    assert muted([crashes, down], 900.0, {crashes.key}) == {crashes.key}
+    assert muted([crashes, errored, down], 900.0, {crashes.key}) == {crashes.key, down.key}
+
+
 def test_the_mutes_are_the_inhibitions_of_the_shipped_alertmanager() -> None:
     file = Path(__file__).parents[2] / "alerts" / "alertmanager.example.yml"
     shipped = yaml.safe_load(file.read_text())["inhibit_rules"]
