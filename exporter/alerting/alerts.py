@@ -97,7 +97,7 @@ LIMITS: tuple[Limit, ...] = (
         1800,
         "a container that was killed once for using too much memory is worth a ticket, but not one that stays open",
     ),
-    Limit("unstable_seconds", 360, "what serves for a few minutes between two crashes cannot wait until morning"),
+    Limit("unstable_seconds", 300, "what serves for a few minutes between two crashes cannot wait until morning"),
     Limit("degraded_ratio", 0.5, "with half of the replicas lost, it cannot wait until morning"),
     Limit("memory_ratio", 0.9, "one large request can use the last tenth"),
     Limit("limit_ratio", 0.9, "beyond the limit, deployments are refused with 403"),
@@ -108,7 +108,7 @@ LIMITS: tuple[Limit, ...] = (
     Limit("burn_requests", 50, "with fewer requests in a window of half an hour or more, a ratio is not meaningful"),
     Limit(
         "ready_seconds",
-        300,
+        270,
         "until then, most of the last five minutes of requests may be from before it became ready",
     ),
     Limit("running_seconds", 180, "until then, a workload that became running may be ready and its pods not read yet"),
@@ -191,7 +191,9 @@ _JUST_READY = _READY_FOR < T("ready_seconds")
 _DOWN = _DOWN_SINCE > 0
 _FAILED = _status(*(name for name in models.of_group("failed") if name != "terminated"))
 _RESTARTING_FOR = NOW - M("workload_restarting_since_timestamp_seconds")
-_CRASHED = NOW - M("container_last_terminated_timestamp_seconds") < T("crashed_seconds")
+_CRASHED_FOR = NOW - M("container_last_terminated_timestamp_seconds")
+_CRASHED = _CRASHED_FOR < T("crashed_seconds")
+_UNSTABLE = (_READY_FOR < T("unstable_seconds")) & (_CRASHED_FOR < T("unstable_seconds"))
 _MOSTLY_ERRORS = (_requests("5m") >= T("requests")) & (_share("server_error", "5m") > T("server_error_ratio"))
 _ONLY_ERRORS = _MOSTLY_ERRORS.unless(_OFF).unless(_JUST_READY).unless(_DOWN)
 _FAILING = _FAILED | _status("interrupted") | _DOWN | _ONLY_ERRORS
@@ -241,9 +243,9 @@ PAGE_IF_IMPORTANT_AND_HALVED = (
 PAGE_IF_IMPORTANT_AND_DOWN_AT_TIMES = (
     Level(
         "critical",
-        _IMPORTANT & (_HALVED | (_READY_FOR < T("unstable_seconds"))),
-        f"{_IF_IMPORTANT} and less than `degraded_ratio` of its replicas are ready, or none, or none was until "
-        "`unstable_seconds` ago",
+        _IMPORTANT & (_HALVED | _UNSTABLE),
+        f"{_IF_IMPORTANT} and less than `degraded_ratio` of its replicas are ready, or none, or both the last exit and "
+        "a time without a ready replica are less than `unstable_seconds` ago",
     ),
     *TICKET,
 )

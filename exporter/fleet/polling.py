@@ -20,8 +20,10 @@ SHORT_WINDOWS = ("5m", "30m", "1h", "2h")
 """While one of these has more server errors than the error budget allows, all windows are requested."""
 MANY_ERRORS, MANY_ERRORS_SHARE = 5, 0.05
 """From how many server errors on, and from which share of the requests, the shortest window is polled promptly."""
-LASTING_ERRORS = 0.5
-"""Errors last if the share of an hour is at least this part of the share of five minutes: half an hour of them."""
+LASTING_ERRORS = 0.6
+"""Errors last if the share of an hour is at least this part of the shares of five and of thirty minutes: more than half
+an hour of them, and not only because the share of five minutes falls at their end.
+"""
 STEADY_SHARE = 0.25
 """Share of the budget reserved for steady workloads while others have problems."""
 IMPORTANT_SHARE = 0.5
@@ -164,11 +166,11 @@ def server_errors(state: WorkloadState) -> tuple[bool, bool]:
     """
     windows = workload_state.windows(state)
     latest = windows.get("5m")
-    share, lately = workload_state.error_share(latest), workload_state.error_share(windows.get("1h"))
+    share, half, hour = (workload_state.error_share(windows.get(name)) for name in ("5m", "30m", "1h"))
     errors = models.finite(latest.metrics.server_errors) if latest is not None else None
     if share is None or errors is None or errors < MANY_ERRORS or share < MANY_ERRORS_SHARE:
         return False, False
-    return True, lately is not None and lately >= LASTING_ERRORS * share
+    return True, hour is not None and hour >= LASTING_ERRORS * max(share, half or 0.0)
 
 
 def quantiles(part: str, state: WorkloadState, policy: Policy, dropped: frozenset[Extra]) -> tuple[float, ...]:
