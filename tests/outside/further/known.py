@@ -35,25 +35,6 @@ KNOWN: dict[str, Known] = {
         "No ticket although every route of the workload but the list is refused.",
         ("missing: warning of teller",),
     ),
-    "memory_stays_near_the_limit": Known(
-        "No ticket, because the list does not contain the size of the bundle; the catalogue does.",
-        ("missing: warning of resizer",),
-    ),
-    "requests_fail_in_two_of_six_minutes": Known(
-        "The page comes in minute 33: the hour's statistics are read only every ten minutes, even while the errors of"
-        " the last minutes are above the threshold.",
-        (
-            "unexpected: critical DataRobotErrorBudgetBurnFast of teller",
-            "missing: critical of teller",
-        ),
-    ),
-    "tenth_of_the_requests_fails_for_an_hour": Known(
-        "The page comes in minute 63, since the hour's statistics are read only every ten minutes.",
-        (
-            "unexpected: critical DataRobotErrorBudgetBurnFast of teller",
-            "missing: critical of teller",
-        ),
-    ),
     "each_of_few_requests_fails": Known(
         "The ticket comes in minute 136: the day's statistics are read only every hour, and the wait of an hour is"
         " added.",
