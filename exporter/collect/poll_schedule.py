@@ -211,8 +211,10 @@ class PollSchedule:
         polled.requests = polling.requests(state, self._policy, wall, self.dropped)
         polled.state, polled.until = state, now + REPLAN_SECONDS
         for request in polled.requests:
-            # A part that was never polled is as overdue as one that missed three of its turns.
-            polled.polled.setdefault(request.part, now - 4 * request.every)
+            # A part that was never polled is as overdue as one that missed three of its turns, of important workloads
+            # too, whose shorter interval may turn out to be too expensive.
+            every = request.every if request.urgent else max(request.every, self._policy.interval)
+            polled.polled.setdefault(request.part, now - 4 * every)
         # A workload that is new, or changed, is polled before those that are merely due.
         if new or (before is not None and _changed(before, state)):
             polled.hurry("pods", "events")
