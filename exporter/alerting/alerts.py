@@ -108,7 +108,7 @@ LIMITS: tuple[Limit, ...] = (
     Limit("burn_requests", 50, "with fewer requests in a window of half an hour or more, a ratio is not meaningful"),
     Limit(
         "ready_seconds",
-        270,
+        300,
         "until then, most of the last five minutes of requests may be from before it became ready",
     ),
     Limit("running_seconds", 180, "until then, a workload that became running may be ready and its pods not read yet"),

@@ -24,6 +24,8 @@ LASTING_ERRORS = 0.6
 """Errors last if the share of an hour is at least this part of the shares of five and of thirty minutes: more than half
 an hour of them, and not only because the share of five minutes falls at their end.
 """
+LASTING_TIMES = 5
+"""And if the hour has at least this many times the errors of five minutes, which may be all requests of the hour."""
 STEADY_SHARE = 0.25
 """Share of the budget reserved for steady workloads while others have problems."""
 IMPORTANT_SHARE = 0.5
@@ -170,7 +172,9 @@ def server_errors(state: WorkloadState) -> tuple[bool, bool]:
     errors = models.finite(latest.metrics.server_errors) if latest is not None else None
     if share is None or errors is None or errors < MANY_ERRORS or share < MANY_ERRORS_SHARE:
         return False, False
-    return True, hour is not None and hour >= LASTING_ERRORS * max(share, half or 0.0)
+    of_hour = models.finite(windows["1h"].metrics.server_errors) if hour is not None else None
+    many_more = of_hour is not None and of_hour >= LASTING_TIMES * errors
+    return True, many_more and hour is not None and hour >= LASTING_ERRORS * max(share, half or 0.0)
 
 
 def quantiles(part: str, state: WorkloadState, policy: Policy, dropped: frozenset[Extra]) -> tuple[float, ...]:

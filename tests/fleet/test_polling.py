@@ -167,14 +167,16 @@ LONG = {"stats_30m": 300, "stats_2h": 600, "stats_6h": 1800, "stats_1d": 3600, "
         (errors("5m", 0.0, requests=0), STEADY),
         (errors("5m", 0.05), STEADY | LONG | {"stats_5m": 30, "pods": 30, "stats_1h": 60}),
         (errors("5m", 1.0, requests=4), STEADY | LONG),  # too few errors
-        (errors("5m", 1.0) | errors("1h", 0.4), STEADY | LONG | {"stats_5m": 30, "pods": 30, "stats_1h": 60}),
-        (errors("5m", 0.2) | errors("30m", 0.6) | errors("1h", 0.35), STEADY | LONG | {
+        (errors("5m", 1.0) | errors("1h", 0.4, 12_000), STEADY | LONG | {"stats_5m": 30, "pods": 30, "stats_1h": 60}),
+        (errors("5m", 0.2) | errors("30m", 0.6) | errors("1h", 0.35, 12_000), STEADY | LONG | {
             "stats_5m": 30, "pods": 30, "stats_1h": 60}),
-        (errors("5m", 1.0) | errors("1h", 0.6), STEADY | LONG | {"stats_5m": 120, "pods": 120, "stats_1h": 240}),
+        (errors("5m", 1.0) | errors("1h", 1.0, 1200), STEADY | LONG | {"stats_5m": 30, "pods": 30, "stats_1h": 60}),
+        (errors("5m", 1.0) | errors("1h", 0.6, 12_000), STEADY | LONG | {
+            "stats_5m": 120, "pods": 120, "stats_1h": 240}),
     ],
     ids=["within the budget", "over the budget", "errors that have ended", "errors of two hours", "errors of a day",
         "no requests", "many errors", "few requests", "an outage", "the end of an outage",
-        "a lasting outage"],
+        "requests of one window only", "a lasting outage"],
 )  # fmt: skip
 def test_server_errors_add_windows_and_many_are_polled_promptly(
     windows: dict[str, Window], wanted: dict[str, float]
