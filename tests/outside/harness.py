@@ -13,11 +13,16 @@ from tests.stage import START, Stage
 
 
 class Answer(NamedTuple):
-    """One response. `headers` are pairs of lower-case name and value; ``date`` is added."""
+    """One response. `headers` are pairs of lower-case name and value; ``date`` is added. `delay`, `cut` and
+    `fill` are played as those of a simulated response.
+    """
 
     status: int
     body: bytes = b""
     headers: Sequence[tuple[str, str]] = (("content-type", "application/json"),)
+    delay: float = 0.0
+    cut: bool = False
+    fill: int = 0
 
 
 class Server(Protocol):
