@@ -19,7 +19,7 @@ from exporter.api.models import REPLACEMENT_STATUSES, Workload
 from exporter.fleet import counting, serving, workload_state
 from exporter.fleet.episodes import Mark
 from exporter.fleet.ledger import Entry, Ledger, Tally
-from exporter.fleet.workload_state import WorkloadState
+from exporter.fleet.workload_state import Details, WorkloadState
 
 
 class Sweep(NamedTuple):
@@ -62,6 +62,10 @@ class Snapshot(NamedTuple):
 
 
 GONE_SHOWN_SECONDS, GONE_KEPT_SECONDS = 3600.0, 7 * 86400.0
+MAX_GONE = 10_000
+"""Maximum number of vanished workloads whose ledgers are kept."""
+_FORGOTTEN = Details()
+"""The details of a vanished workload that is not shown any more."""
 HELD_SECONDS = 900.0
 """How long a field that cannot be read keeps its last value."""
 HIDDEN_SECONDS = 300.0
@@ -107,10 +111,12 @@ def step(known: Snapshot, sweep: Sweep, now: float, ahead: float = 0.0) -> Snaps
         if i not in present and i not in still_missing
     }
     gone = {
-        i: state
+        i: _slimmed(state, now - state.vanished)
         for i, state in {**known.gone, **vanished}.items()
         if i not in present and state.vanished is not None and now - state.vanished < GONE_KEPT_SECONDS
     }
+    if len(gone) > MAX_GONE:
+        gone = dict([*gone.items()][-MAX_GONE:])  # the last ones that vanished
     return Snapshot(
         known.account,
         {**held, **present},
@@ -122,6 +128,16 @@ def step(known: Snapshot, sweep: Sweep, now: float, ahead: float = 0.0) -> Snaps
         tally=tally,
         baseline=False,
         previous=known.succeeded,
+    )
+
+
+def _slimmed(state: WorkloadState, age: float) -> WorkloadState:
+    """A vanished workload; once it is not shown any more, only its ledger and what a restart would know of it."""
+    if age < GONE_SHOWN_SECONDS or state.details is _FORGOTTEN:
+        return state
+    workload = Workload(id=state.workload.id, name=state.workload.name, status=state.workload.status)
+    return WorkloadState(
+        state.account, workload, state.ledger, _FORGOTTEN, vanished=state.vanished, gone_because=state.gone_because
     )
 
 

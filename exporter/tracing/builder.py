@@ -15,6 +15,8 @@ from exporter.tracing.times import SpanTime, edge_of, reported_at, span_time, ti
 from exporter.tracing.trace import Attributes, Link, Span, SpanEvent, Trace, Value
 
 MAX_REPLICAS, MAX_SPAN_EVENTS = 16, 32
+SHORTEST_NS = 1000
+"""Shortest duration of a span, the resolution of all times: Jaeger reports a span without a duration as faulty."""
 CHECKPOINT = "checkpoint"
 _STATUS = ("datarobot.workload.status", "datarobot.replacement.status")
 _PHASES = {
@@ -81,10 +83,11 @@ class TraceBuilder:
         evidence = self.evidence
         children = [*self._states(), *self._replicas(), *self._runs()]
         begin = min(evidence.start.ns, *(span.start for span in children)) if children else evidence.start.ns
-        end = max(evidence.end.ns, *(span.end for span in children)) if children else evidence.end.ns
+        end = max(evidence.end.ns, begin + SHORTEST_NS, *(span.end for span in children))
         # A child with reported times outside the observed ones widens the root: it is the root that is uncertain.
         start = evidence.start if begin == evidence.start.ns else SpanTime(begin, "derived", 0)
-        ended = evidence.end if end == evidence.end.ns else SpanTime(end, "derived", 0)
+        widened = end > evidence.end.ns + SHORTEST_NS
+        ended = SpanTime(end, "derived", 0) if widened else evidence.end._replace(ns=end)
         events, dropped = self._events()
         attributes = {**self._attributes(), **time_attributes(start, ended)}
         if dropped:
@@ -101,8 +104,8 @@ class TraceBuilder:
         self, path: tuple[str, ...], name: str, start: SpanTime, end: SpanTime, attributes: Attributes,
         *, parent: bytes = b"", error: str | None = None,
     ) -> Span:  # fmt: skip
-        if end.ns < start.ns:
-            end = start._replace(source="derived")
+        if end.ns < start.ns + SHORTEST_NS:
+            end = start._replace(ns=start.ns + SHORTEST_NS, source="derived" if end.ns < start.ns else end.source)
         return Span(
             span_id(self.trace, *path), parent or self.root, name, start.ns, end.ns,
             {**attributes, **time_attributes(start, end)}, error=error,

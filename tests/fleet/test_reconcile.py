@@ -5,6 +5,8 @@ import pytest
 from exporter.api.decoding import One, Reject
 from exporter.api.models import Replacement, Workload
 from exporter.fleet.reconcile import (
+    GONE_SHOWN_SECONDS,
+    MAX_GONE,
     Snapshot,
     Sweep,
     ledgers,
@@ -15,6 +17,7 @@ from exporter.fleet.reconcile import (
     unknown_values,
     visible,
 )
+from exporter.fleet.workload_state import WorkloadState
 
 
 def sweep(*workloads: tuple[str, str], rejects: tuple[Reject, ...] = ()) -> Sweep:
@@ -173,6 +176,28 @@ def test_a_vanished_workload_is_shown_as_such_for_an_hour_unless_it_comes_back()
     assert list(visible(step(gone, sweep(), 30.0 + 3600.0), 0.0, 900.0)) == []
     back = step(gone, sweep(("a", "running")), 40.0)
     assert {s.workload.id: (s.vanished, s.ledger.first) for s in visible(back, 0.0, 900.0)} == {"a": (None, 10.0)}
+
+
+def test_of_a_vanished_workload_only_its_ledger_is_kept_after_an_hour() -> None:
+    item = Workload(id="a", name="chat", status="running", importance="high", endpoint="https://w.test/a")
+    there = step(Snapshot("eu"), Sweep((item,), ()), 10.0)
+    gone = step(step(there, sweep(), 20.0), sweep(), 30.0)
+    gone = gone._replace(gone={"a": gone.gone["a"]._replace(gone_because="not_found")})
+    shown = step(gone, sweep(), 30.0 + GONE_SHOWN_SECONDS - 1).gone["a"]
+    assert shown.workload == item
+    later = step(gone, sweep(), 30.0 + GONE_SHOWN_SECONDS)
+    slim = later.gone["a"]
+    assert (slim.workload, slim.ledger) == (Workload(id="a", name="chat", status="running"), shown.ledger)
+    assert (slim.vanished, slim.gone_because) == (30.0, "not_found")
+    assert step(later, sweep(), 40.0 + GONE_SHOWN_SECONDS).gone["a"] is slim
+    back = step(later, Sweep((item,), ()), 40.0 + GONE_SHOWN_SECONDS).workloads["a"]
+    assert (back.workload, back.vanished, back.ledger.first) == (item, None, 10.0)
+
+
+def test_the_number_of_vanished_workloads_is_limited_and_the_oldest_are_forgotten() -> None:
+    states = [WorkloadState("eu", Workload(id=f"{n}"), vanished=float(n)) for n in range(MAX_GONE + 5)]
+    known = step(Snapshot("eu", gone={state.workload.id: state for state in states}), sweep(), float(MAX_GONE + 5))
+    assert [*known.gone] == [f"{n}" for n in range(5, MAX_GONE + 5)]
 
 
 def test_first_observations_of_a_workload_and_of_its_status_are_distinct() -> None:

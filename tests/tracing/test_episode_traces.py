@@ -410,10 +410,10 @@ def test_a_replica_names_the_container_with_the_problem() -> None:
     assert replica.attributes["k8s.container.name"] == "sidecar"
 
 
-def test_a_run_that_ends_before_it_starts_has_no_duration() -> None:
+def test_a_run_that_ends_before_it_starts_has_the_shortest_duration() -> None:
     found = trace(start(), pods={"a": pod(runs=(Run("main", 130.0, 120.0, "Error", 1),))})
     assert edges(next(span for span in found.spans if span.name == "container run")) == (
-        130.0, "reported", 130.0, "derived",
+        130.0, "reported", 130.000001, "derived",
     )  # fmt: skip
 
 
@@ -532,7 +532,20 @@ def test_events_beyond_the_limit_are_counted() -> None:
 
 def test_an_end_before_the_beginning_is_derived() -> None:
     root = trace(stop(ended=Mark(100.0, None, 80.0), opened=Mark(100.0))).spans[0]
-    assert edges(root) == (100.0, "observed", 100.0, "derived")
+    assert edges(root) == (100.0, "observed", 100.000001, "derived")
+
+
+def test_each_span_ends_after_its_start() -> None:
+    states = StatusChange("provisioning", Mark(100.0)), StatusChange("launching", Mark(100.0))
+    at_once = {"PodScheduled": 100.0, "Initialized": 100.0, "Ready": 100.0}
+    found = trace(
+        start(opened=Mark(100.0), ended=Mark(100.0), states=states),
+        pods={"a": pod(created=100.0, started=100.0, conditions=at_once)},
+    )
+    assert len(found.spans) > 5
+    assert min(span.end - span.start for span in found.spans) == builder.SHORTEST_NS
+    root = trace(stop(ended=Mark(100.0), opened=Mark(100.0))).spans[0]
+    assert edges(root) == (100.0, "observed", 100.000001, "observed")
 
 
 def test_a_trace_links_to_the_previous_one() -> None:
