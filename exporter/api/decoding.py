@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cache
 from types import UnionType
-from typing import Any, Generic, NamedTuple, TypeVar, get_args, get_origin
+from typing import Any, Generic, NamedTuple, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
@@ -204,7 +204,7 @@ class _Salvage:
             return msgspec.convert(value, kind, strict=True)
         except msgspec.ValidationError:
             pass
-        options = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+        options = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
         if isinstance(value, Damaged):
             self._reject(path, "text")
             return value.text if str in options else _NOTHING

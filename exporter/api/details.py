@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from exporter.api.models import ApiObject, Bundle, Number, folded, timestamp
+from exporter.api.models import ApiObject, Bundle, Integer, Number, folded, timestamp
 from exporter.api.pods import StatusDetails
 from exporter.timestamps import rfc3339
 
@@ -132,10 +132,10 @@ class Period(ApiObject, frozen=True):
 class RequestMetrics(ApiObject, frozen=True):
     """Statistics of a window: counts, and a response time in milliseconds (spec 11.5 RequestMetrics)."""
 
-    total_requests: int | None = None
-    server_errors: int | None = None
-    user_errors: int | None = None
-    slow_requests: int | None = None
+    total_requests: Integer | None = None
+    server_errors: Integer | None = None
+    user_errors: Integer | None = None
+    slow_requests: Integer | None = None
     requests_per_minute: Number | None = None
     concurrent_requests: Number | None = None
     response_time: Number | None = None
@@ -151,16 +151,16 @@ class Stats(ApiObject, frozen=True):
 class WorkloadCounts(ApiObject, frozen=True):
     """Numbers of workloads."""
 
-    active: int | None = None
-    total: int | None = None
+    active: Integer | None = None
+    total: Integer | None = None
 
 
 class RequestTotals(ApiObject, frozen=True):
     """Requests of the last seven days; `trend` in percent against the seven before."""
 
-    total: int | None = None
-    succeeded: int | None = None
-    failed: int | None = None
+    total: Integer | None = None
+    succeeded: Integer | None = None
+    failed: Integer | None = None
     trend: Number | None = None
 
 
@@ -174,8 +174,8 @@ class AggregateStats(ApiObject, frozen=True):
 class AccountLimits(ApiObject, frozen=True):
     """Limits of the organisation; 0 means no limit."""
 
-    max_concurrent_workloads: int | None = None
-    max_workload_replicas: int | None = None
+    max_concurrent_workloads: Integer | None = None
+    max_workload_replicas: Integer | None = None
 
 
 class AccountInfo(ApiObject, frozen=True):

@@ -7,15 +7,17 @@ or null on some server, so every field has a default; ``None`` means "not report
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
-Number = int | float
+Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""A larger one is unreadable: neither a sample nor the state file could contain it."""
+Number = Integer | float
 
 
 class ApiObject(msgspec.Struct, frozen=True, rename="camel", gc=False):
@@ -29,7 +31,7 @@ class Artifact(ApiObject, frozen=True):
     name: str | None = None
     status: str | None = None
     type: str | None = None
-    version: int | str | None = None
+    version: Integer | str | None = None
 
 
 class ScalingPolicy(ApiObject, frozen=True):
@@ -37,16 +39,16 @@ class ScalingPolicy(ApiObject, frozen=True):
 
     scaling_metric: str | None = None
     target: Number | None = None
-    min_count: int | None = None
-    max_count: int | None = None
+    min_count: Integer | None = None
+    max_count: Integer | None = None
 
 
 class Autoscaling(ApiObject, frozen=True):
     """Autoscaling of a container group; present and not ``enabled: false`` means on."""
 
     enabled: bool | None = True
-    min_replica_count: int | None = None
-    max_replica_count: int | None = None
+    min_replica_count: Integer | None = None
+    max_replica_count: Integer | None = None
     cooldown_period_minutes: Number | None = None
     policies: tuple[ScalingPolicy, ...] | None = None
 
@@ -82,7 +84,7 @@ class Group(ApiObject, frozen=True):
     """Settings of one container group; `replica_count` is null while autoscaled."""
 
     name: str | None = "default"
-    replica_count: int | None = None
+    replica_count: Integer | None = None
     autoscaling: Autoscaling | None = None
     resource_bundles: tuple[str, ...] | None = None
     resolved_bundle: Bundle | None = None
@@ -95,7 +97,7 @@ class Runtime(ApiObject, frozen=True):
     container_groups: tuple[Group, ...] | None = None
     enclaves: tuple[str, ...] | None = None
     enclave_selection_policy: str | None = None
-    replica_count: int | None = None
+    replica_count: Integer | None = None
     autoscaling: Autoscaling | None = None
     resource_bundles: tuple[str, ...] | None = None
     resolved_bundle: Bundle | None = None
@@ -130,7 +132,7 @@ class Replacement(ApiObject, frozen=True):
 class RequestStats(ApiObject, frozen=True):
     """Request statistics of the list; which window they cover is not documented."""
 
-    total_requests: int | None = None
+    total_requests: Integer | None = None
     error_rate: Number | None = None
     response_time: Number | None = None
     concurrent_requests: Number | None = None
@@ -250,8 +252,8 @@ def memory_bytes(quantity: Number | str | None) -> float | None:
     if isinstance(quantity, str):
         match = _QUANTITY.fullmatch(quantity)
         factor = _SUFFIXES.get(match[2].casefold()) if match else None
-        return float(match[1]) * factor if match and factor else None
-    return None if quantity is None else float(quantity)
+        return finite(float(match[1]) * factor) if match and factor else None
+    return finite(quantity)
 
 
 def groups(workload: Workload) -> tuple[Group, ...]:
@@ -290,8 +292,8 @@ def replica_bounds(scaling: Autoscaling) -> tuple[int | None, int | None]:
 
 
 def finite(value: Number | None) -> float | None:
-    """The value if it is a finite non-negative number, else None."""
-    return float(value) if value is not None and math.isfinite(value) and value >= 0 else None
+    """The value if it is a non-negative number in the range of a float, else None."""
+    return float(value) if value is not None and 0 <= value <= sys.float_info.max else None
 
 
 REPLACEMENT_STATUSES = frozenset(

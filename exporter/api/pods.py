@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from exporter.api.models import ApiObject, Runtime, Workload, folded, may_run, status_group
+from exporter.api.models import ApiObject, Integer, Runtime, Workload, folded, may_run, status_group
 
 WAITING_REASONS = (
     "CrashLoopBackOff ImagePullBackOff ErrImagePull InvalidImageName CreateContainerConfigError CreateContainerError "
@@ -57,7 +57,7 @@ class LastState(ApiObject, frozen=True):
 
     status: str | None = None
     reason: str | None = None
-    exit_code: int | None = None
+    exit_code: Integer | None = None
     message: str | None = None
     started_at: str | None = None
     finished_at: str | None = None
@@ -67,7 +67,7 @@ class StateReason(ApiObject, frozen=True):
     """The reason of a nested ``state.waiting`` or ``state.terminated``."""
 
     reason: str | None = None
-    exit_code: int | None = None
+    exit_code: Integer | None = None
 
 
 class NestedState(ApiObject, frozen=True):
@@ -84,10 +84,10 @@ class Container(ApiObject, frozen=True):
     image: str | None = None
     status: str | None = None
     ready: bool | None = None
-    restart_count: int | None = None
+    restart_count: Integer | None = None
     started_at: str | None = None
     reason: str | None = None
-    exit_code: int | None = None
+    exit_code: Integer | None = None
     message: str | None = None
     last_state: LastState | None = None
     state: NestedState | None = None

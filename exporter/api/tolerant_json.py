@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 DEPTH = 64
 """Levels of nesting that are read; the deepest response of the API has twelve."""
-_INTEGERS = range(-(2**63), 2**64)
+_INTEGERS = range(-(2**63), 2**63)
 """The integers that a strict decoder reads; Python would also take very long for those of many digits."""
 _DIGITS = 20
 MAX_TOKENS = 300_000

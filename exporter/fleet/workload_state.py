@@ -308,7 +308,7 @@ def _replicas(state: WorkloadState, bound: int) -> int | None:
     for group in models.groups(state.workload):
         scaling = models.autoscaled(group)
         count = models.replica_bounds(scaling)[bound] if scaling is not None else group.replica_count
-        if count is None:
+        if count is None or count < 0:
             return None
         total += count
     return total if models.groups(state.workload) else None

@@ -52,6 +52,10 @@ def test_timestamps_are_read_in_every_known_spelling(text: str | None, seconds: 
         (None, None),
         ("lots", None),
         ("3 parsecs", None),
+        ("9" * 400, None),
+        (f"{10**300}Pi", None),
+        (-1, None),
+        (10**400, None),
     ],
 )
 def test_memory_is_read_as_numbers_and_with_suffixes(quantity: int | str | None, size: float | None) -> None:

@@ -38,6 +38,14 @@ def test_scaled_to_zero_is_distinguished_from_broken(of: WorkloadState, zero: bo
     assert workload_state.scaled_to_zero(of) is zero
 
 
+def test_an_impossible_number_of_replicas_is_unknown() -> None:
+    negative = Runtime(container_groups=(Group(replica_count=-2), Group(replica_count=5)))
+    assert workload_state.min_replicas(state(negative)) is None
+    bounds = Runtime(container_groups=(Group(autoscaling=Autoscaling(min_replica_count=-1, max_replica_count=3)),))
+    assert (workload_state.min_replicas(state(bounds)), workload_state.max_replicas(state(bounds))) == (None, 3)
+    assert list(workload_state.pod_problems(state(bounds, NONE))) == ["no live pod"]
+
+
 @pytest.mark.parametrize(
     ("of", "words"),
     [
