@@ -15,7 +15,7 @@ from typing import Protocol, cast
 from exporter import __revision__, __version__
 from exporter.cli.context import Context
 from exporter.cli.flags import EXIT_STATUS
-from exporter.cli.process import disable_core_dumps
+from exporter.cli.process import disable_core_dumps, open_standard_streams
 from exporter.errors import ExporterError
 from exporter.redaction import Secrets
 from exporter.settings.problems import BadSettings
@@ -82,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help", "--version")):
         given.insert(0, "run")
     options = parser(given[0]).parse_args(given)
+    open_standard_streams()
     disable_core_dumps()
     secrets = Secrets()
     try:

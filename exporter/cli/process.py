@@ -1,9 +1,10 @@
-"""Settings of the process: no core dumps, which would contain every secret in plain text."""
+"""Settings of the process: standard streams, and no core dumps, which would contain every secret in plain text."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import resource
 
 _PR_SET_DUMPABLE = 4  # linux/prctl.h
@@ -18,3 +19,15 @@ def disable_core_dumps() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError, AttributeError):  # not on Linux
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def open_standard_streams() -> None:
+    """Open those of the three standard streams that are closed: another file would get their numbers.
+
+    The event loop ends the process if it has to close one of these numbers.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one

@@ -88,8 +88,8 @@ def test_no_step_of_a_cycle_occupies_the_loop_for_long(simulator: Simulator) -> 
         await scene.sweep()  # what is imported and compiled once
         pauses = LoopPauses()
         with pauses.measured():
-            for _ in range(3):  # in less than a minute: without a full garbage collection
-                await scene.sweep(after=15.0)
+            for _ in range(3):  # in less than a minute with all pauses: without a full garbage collection
+                await scene.sweep(after=1.0)
             monitor = scene.daemon.accounts.monitors["eu"]
             assert monitor.poller is not None
             await monitor.poller.turn()

@@ -22,6 +22,7 @@ class Node:
 @pytest.fixture(autouse=True)
 def unfrozen() -> Iterator[None]:
     """Only what is tested collects garbage."""
+    gc.unfreeze()
     gc.collect()
     gc.disable()
     yield
