@@ -13,17 +13,19 @@ _HALVES = re.compile(r"^(\(\n.*\n\))\nor\n(\(\n.*\n\))\n(unless.*)$", re.DOTALL)
 
 
 class Mutant(NamedTuple):
-    """What was changed, and the rules with the change."""
+    """What was changed in the rule of which severity, and the rule with the change."""
 
     what: str
-    rules: list[Rule]
+    severity: str
+    rule: Rule
 
 
 def mutants(rules: list[Rule]) -> Iterator[Mutant]:
     """All mutants of the rules of one alert."""
-    for place, rule in enumerate(rules):
+    for rule in rules:
+        severity = rule["labels"]["severity"]
         for what, changed in _changed(rule):
-            yield Mutant(f"{rule['labels']['severity']}: {what}", [*rules[:place], changed, *rules[place + 1 :]])
+            yield Mutant(f"{severity}: {what}", severity, changed)
 
 
 def _changed(rule: Rule) -> Iterator[tuple[str, Rule]]:
@@ -40,8 +42,9 @@ def _changed(rule: Rule) -> Iterator[tuple[str, Rule]]:
 
 
 def _scaled(duration: str, factor: float) -> str:
-    """Another duration; one that is less than the time between two evaluations is none."""
-    seconds = round(int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600}[duration[-1]] * factor)
+    """Another duration; it begins and ends at an evaluation, so one that is less than the time between two is none."""
+    seconds = int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600}[duration[-1]]
+    seconds = round(-(-seconds // STEP) * STEP * factor)
     return f"{seconds if seconds >= STEP else 0}s"
 
 

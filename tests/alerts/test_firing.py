@@ -7,8 +7,8 @@ import pytest
 
 from tests import counts
 from tests.alerts.cases import CASES, Case
-from tests.alerts.timeline import Expected, Phase, Trial, document, judged
-from tests.alerts.trials import ROWS, trials, written
+from tests.alerts.timeline import Expected, Phase, Trial, Verdict, document, judged
+from tests.alerts.trials import ROWS, joined, trials, written
 
 pytestmark = pytest.mark.real
 RULES = written()
@@ -18,9 +18,14 @@ RULES = written()
 def test_it_fires_when_it_should_and_only_then(case: Case, tmp_path: Path) -> None:
     found = list(trials(case))
     counts.numbers["trials of alerts"] = counts.numbers.get("trials of alerts", 0) + len(found)
-    tests = json.dumps(document("case.rules.json", case.alert, found))
-    verdict = judged(tmp_path, "case", RULES[case.alert], tests)
-    assert verdict.passed, verdict.words
+    verdict = _verdict(case, joined(case), tmp_path)
+    # Each alone says which one it is.
+    alone = () if verdict.passed else (_verdict(case, [trial], tmp_path) for trial in found)
+    assert verdict.passed, next((each.words for each in alone if not each.passed), verdict.words)
+
+
+def _verdict(case: Case, found: list[Trial], folder: Path) -> Verdict:
+    return judged(folder, "case", RULES[case.alert], json.dumps(document("case.rules.json", case.alert, found)))
 
 
 def test_the_watchdog_fires_always(tmp_path: Path) -> None:

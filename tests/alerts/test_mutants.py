@@ -24,13 +24,11 @@ from tests import counts
 from tests.alerts.cases import CASES, Case
 from tests.alerts.mutants import Mutant, mutants
 from tests.alerts.timeline import Expected, Phase, Trial, document, judged
-from tests.alerts.trials import trials, written
+from tests.alerts.trials import joined, written
 from tests.components import component
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 RULES = written()
-AT_ONCE = 2
-"""How many trials promtool gets at once: most mutants are found out by the first ones."""
 
 _KEPT = "its pods are kept for ten minutes anyway"
 _MOST = "of two protons the one with more ready pods counts, so an old one has no effect"
@@ -56,8 +54,8 @@ class Proof(NamedTuple):
 
     alert: str
     mutants: tuple[Mutant, ...]
-    documents: tuple[str, ...]
-    """Test files for promtool, most distinctive first."""
+    documents: Mapping[str, tuple[str, ...]]
+    """Severity -> test files for promtool about its rule alone, most distinctive first."""
     equal: tuple[str, ...]
     """The mutants that nothing can detect."""
     promtool: str
@@ -81,25 +79,35 @@ def version() -> str:
 
 def proof(case: Case) -> Proof:
     """What there is to prove of an alert."""
-    found = list(trials(case))
-    first = [trial for trial in found if not trial.name.startswith("no ")]
-    ordered: list[Trial] = [*first, *(trial for trial in found if trial not in first)]
-    parts = [ordered[begin : begin + AT_ONCE] for begin in range(0, len(ordered), AT_ONCE)]
     return Proof(
         case.alert,
         tuple(mutants(RULES[case.alert])),
-        tuple(json.dumps(document("case.rules.json", case.alert, part)) for part in parts),
+        {rule["labels"]["severity"]: _documents(case, rule["labels"]["severity"]) for rule in RULES[case.alert]},
         tuple(sorted(what for what in {*EQUAL, *GAPS} if what.startswith(f"{case.alert} "))),
         version(),
         "\n".join(inspect.getsource(function) for function in (judged, undetected, _survives)),
     )
 
 
+def _documents(case: Case, severity: str) -> tuple[str, ...]:
+    """The trials of a case, as far as they are about one severity."""
+    only = (
+        trial._replace(
+            expected=tuple(
+                Expected(each.at, tuple(alert for alert in each.alerts if alert["labels"]["severity"] == severity))
+                for each in trial.expected
+            )
+        )
+        for trial in joined(case)
+    )
+    return tuple(json.dumps(document("case.rules.json", case.alert, [trial])) for trial in only)
+
+
 def _survives(folder: Path, alert: str, chunks: list[str], number: int, mutant: Mutant) -> bool:
     """What found out one mutant goes first for the next, which is likely to be alike."""
     for place, chunk in enumerate(list(chunks)):
         name = f"{alert}-{number}-{place}"
-        if not judged(folder, name, mutant.rules, chunk.replace("case.rules.json", f"{name}.rules.json")).passed:
+        if not judged(folder, name, [mutant.rule], chunk.replace("case.rules.json", f"{name}.rules.json")).passed:
             chunks.remove(chunk)
             chunks.insert(0, chunk)
             return False
@@ -108,9 +116,11 @@ def _survives(folder: Path, alert: str, chunks: list[str], number: int, mutant: 
 
 def undetected(wanted: Proof, folder: Path) -> set[str]:
     """Run all mutants; return those that pass all trials."""
-    chunks = list(wanted.documents)
+    chunks = {severity: list(documents) for severity, documents in wanted.documents.items()}
     with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
-        survived = pool.map(lambda one: _survives(folder, wanted.alert, chunks, *one), enumerate(wanted.mutants))
+        survived = pool.map(
+            lambda one: _survives(folder, wanted.alert, chunks[one[1].severity], *one), enumerate(wanted.mutants)
+        )
         return {f"{wanted.alert} {one.what}" for one, lives in zip(wanted.mutants, survived, strict=True) if lives}
 
 
@@ -153,8 +163,15 @@ def test_a_changed_rule_is_found_out(case: Case, tmp_path: Path) -> None:
 
 TOY = Proof(
     "Toy",
-    (Mutant("1 is 2", [{"alert": "Toy", "expr": "up < 2"}]), Mutant("1 is 0", [{"alert": "Toy", "expr": "up < 0"}])),
-    (json.dumps(document("case.rules.json", "Toy", [Trial("up", (Phase(0, {"up": 1.0}),), (Expected(60.0),))])),),
+    (
+        Mutant("1 is 2", "info", {"alert": "Toy", "expr": "up < 2"}),
+        Mutant("1 is 0", "info", {"alert": "Toy", "expr": "up < 0"}),
+    ),
+    {
+        "info": (
+            json.dumps(document("case.rules.json", "Toy", [Trial("up", (Phase(0, {"up": 1.0}),), (Expected(60.0),))])),
+        )
+    },
     (),
     "2.42.0",
     "def judged(): …",
@@ -179,13 +196,13 @@ def test_mutants_run_unless_this_very_proof_is_recorded(
 
 
 def test_the_key_of_a_proof_changes_with_each_of_its_parts() -> None:
-    (rule, *_), (document_, *_) = TOY.mutants, TOY.documents
+    (rule, *_), (document_, *_) = TOY.mutants, TOY.documents["info"]
     others = [
         TOY._replace(alert="Other"),
         TOY._replace(mutants=TOY.mutants[:1]),
-        TOY._replace(mutants=(rule._replace(rules=[{"alert": "Toy", "expr": "up < 3"}]), *TOY.mutants[1:])),
-        TOY._replace(documents=(document_.replace("60s", "120s"),)),
-        TOY._replace(documents=()),
+        TOY._replace(mutants=(rule._replace(rule={"alert": "Toy", "expr": "up < 3"}), *TOY.mutants[1:])),
+        TOY._replace(documents={"info": (document_.replace("60s", "120s"),)}),
+        TOY._replace(documents={"info": ()}),
         TOY._replace(equal=("Toy 1 is 0",)),
         TOY._replace(promtool="2.43.0"),
         TOY._replace(code="def judged(): pass"),

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from tests.components import component
 
 STEP = 60
-BEGINS = 1200
+BEGINS = 300
 """When all ceases to be well. Past samples of conditions are before it."""
 
 

@@ -14,6 +14,11 @@ HOLD = 600
 GAP = 300
 OF_PODS = (P, C, f"{W}draft_expiry", f"{W}autoscaling_load", f"{W}scaled_to_zero")
 """What the names of series begin with that are withdrawn with the pods."""
+SUBJECTS: Mapping[str, Mapping[str, str]] = {
+    "workload": {"workload": "churn", "workload_id": "w1"},
+    "account": {"account": "acme"},
+}
+"""What cases are about, by component."""
 ROWS = {alert.name: alert for alert in ALERTS}
 ALL = DEFAULT._replace(on=frozenset(ROWS))
 
@@ -48,6 +53,55 @@ def silent(at: float) -> Expected:
     return Expected(BEGINS + at)
 
 
+def joined(case: Case) -> list[Trial]:
+    """All trials of a case for promtool, which takes about as long for many workloads as for one.
+
+    Those with the same times are one trial, each on a workload, or an account, that is named after it. The largest is
+    the first.
+    """
+    subject = SUBJECTS.get(ROWS[case.alert].component)
+    if subject is None:
+        return list(trials(case))
+    alike: dict[object, list[Trial]] = {}
+    for trial in trials(case):
+        phases = tuple((phase.begins, phase.served, phase.instance) for phase in trial.phases)
+        times = phases, tuple(each.at for each in trial.expected)
+        alike.setdefault(times, []).append(trial)
+    return [_one(group, subject) for group in sorted(alike.values(), key=len, reverse=True)]
+
+
+def _one(group: list[Trial], subject: Mapping[str, str]) -> Trial:
+    first = group[0]
+    phases = tuple(
+        phase._replace(
+            page={_on(s, subject, t.name): value for t in group for s, value in t.phases[place].page.items()}
+        )
+        for place, phase in enumerate(first.phases)
+    )
+    expected = tuple(
+        Expected(each.at, tuple(_about(alert, subject, t.name) for t in group for alert in t.expected[place].alerts))
+        for place, each in enumerate(first.expected)
+    )
+    return Trial("; ".join(trial.name for trial in group), phases, expected)
+
+
+def _on(series: str, subject: Mapping[str, str], name: str) -> str:
+    """The series of another subject."""
+    family, _, labels = series.rstrip("}").partition("{")
+    if "workload" in subject and not family.startswith((W, P, C)):
+        return series
+    more = (f'{label}="{name}"' for label in subject)
+    return f"{family}{{{','.join([*filter(None, [labels]), *more])}}}"
+
+
+def _about(alert: Mapping[str, Any], subject: Mapping[str, str], name: str) -> Mapping[str, Any]:
+    """The alert of another subject."""
+    annotations = dict(alert["annotations"])
+    for value in subject.values():
+        annotations = {key: text.replace(value, name) for key, text in annotations.items()}
+    return {"labels": {**alert["labels"], **dict.fromkeys(subject, name)}, "annotations": annotations}
+
+
 def trials(case: Case) -> Iterator[Trial]:
     """All trials of a case; those of silence and of being held, once for each severity that it has."""
     yield from _variants(case)
@@ -58,29 +112,10 @@ def trials(case: Case) -> Iterator[Trial]:
 
 
 def _silent(case: Case, severity: str, variant: Also) -> Iterator[Trial]:
-    """What leaves it silent: where it is about a workload all at once, each on a workload of its own."""
+    """What leaves it silent."""
     expectations = tuple(silent(at) for at in every(0, case.after + case.wait + 300))
-    pages = {name: _begun(case, {**variant.page, **page}) for name, page in case.silent.items()}
-    if ROWS[case.alert].component != "workload":
-        yield from (Trial(f"no {severity}: {name}", begun, expectations) for name, begun in pages.items())
-        return
-    both = tuple(
-        phase._replace(page={
-            _on(series, f"n{number}"): value
-            for number, begun in enumerate(pages.values())
-            for series, value in begun[place].page.items()
-        })
-        for place, phase in enumerate(_begun(case))
-    )  # fmt: skip
-    yield Trial(f"no {severity}: {', '.join(pages)}", both, expectations)
-
-
-def _on(series: str, workload: str) -> str:
-    """The series of another workload."""
-    name, _, labels = series.rstrip("}").partition("{")
-    if not name.startswith((W, P, C)):
-        return series
-    return f'{name}{{{labels}{"," if labels else ""}workload="{workload}",workload_id="{workload}"}}'
+    for name, page in case.silent.items():
+        yield Trial(f"no {severity}: {name}", _begun(case, {**variant.page, **page}), expectations)
 
 
 def _severities(case: Case) -> dict[str, Also]:
