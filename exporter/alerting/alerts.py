@@ -184,18 +184,18 @@ _KNOWN_READY = M("proton_replicas_ready", "sum", role=_SERVING)
 _READY = _KNOWN_READY + M("proton_replicas_readiness_unknown", "sum", role=_SERVING)
 _LIVE = M("proton_replicas_live", "sum", role=_SERVING)
 _NONE_READY = _READY.is_(0) & (_LEAST > 0)
-_FEWER_READY = _READY < _LEAST
 _LIVE_BUT_NOT_READY = _READY.is_(0) & (_LIVE > 0)
+_HALVED = _READY / _LEAST < T("degraded_ratio")
 _READY_FOR = NOW - M("workload_ready_since_timestamp_seconds")
 _JUST_READY = _READY_FOR < T("ready_seconds")
-_DOWN = _DOWN_SINCE > 0
+_DOWN, _DEGRADED = _DOWN_SINCE.reported(), _DEGRADED_SINCE.reported()
 _FAILED = _status(*(name for name in models.of_group("failed") if name != "terminated"))
 _RESTARTING_FOR = NOW - M("workload_restarting_since_timestamp_seconds")
 _CRASHED_FOR = NOW - M("container_last_terminated_timestamp_seconds")
 _CRASHED = _CRASHED_FOR < T("crashed_seconds")
 _UNSTABLE = (_READY_FOR < T("unstable_seconds")) & (_CRASHED_FOR < T("unstable_seconds"))
 _MOSTLY_ERRORS = (_requests("5m") >= T("requests")) & (_share("server_error", "5m") > T("server_error_ratio"))
-_ONLY_ERRORS = _MOSTLY_ERRORS.unless(_OFF).unless(_JUST_READY).unless(_DOWN)
+_ONLY_ERRORS = _MOSTLY_ERRORS.unless(_OFF).unless(_JUST_READY)
 _FAILING = _FAILED | _status("interrupted") | _DOWN | _ONLY_ERRORS
 
 _SLOW_TO_START = (M("workload_replica_gpus") > 0) | M("workload_info", workload_type="nim|NIM").is_(1)
@@ -231,19 +231,19 @@ PAGE_IF_RUNNING_OR_IMPORTANT = (
     ),
     *TICKET,
 )
-_HALVED = (T("degraded_ratio") > _READY / _LEAST) | _LIVE_BUT_NOT_READY
 PAGE_IF_IMPORTANT_AND_HALVED = (
     Level(
         "critical",
         _IMPORTANT & _HALVED,
-        f"{_IF_IMPORTANT} and less than `degraded_ratio` of its replicas are ready, or none",
+        f"{_IF_IMPORTANT} and less than `degraded_ratio` of its replicas are ready",
     ),
     *TICKET,
 )
 PAGE_IF_IMPORTANT_AND_DOWN_AT_TIMES = (
     Level(
         "critical",
-        _IMPORTANT & (_HALVED | _UNSTABLE),
+        # Of a workload without a minimum, no ratio is known.
+        _IMPORTANT & (_HALVED | _LIVE_BUT_NOT_READY | _UNSTABLE),
         f"{_IF_IMPORTANT} and less than `degraded_ratio` of its replicas are ready, or none, or both the last exit and "
         "a time without a ready replica are less than `unstable_seconds` ago",
     ),
@@ -293,7 +293,7 @@ ALERTS: tuple[Alert, ...] = (
         "person or platform that suspended it can lift a suspension."),
     Alert("DataRobotWorkloadUnreadable", "workload",
         M("workload_fresh", part="list").is_(0)
-        | (_status("unknown", "other") & _CHANGE_OBSERVED & (_IN_STATE > 300)).unless(_LIVE >= 0)
+        | (_status("unknown", "other") & _CHANGE_OBSERVED & (_IN_STATE > 300)).unless(_LIVE.reported())
         | (_UNREAD & _IMPORTANT),
         (Level("critical", _CRITICAL & _status("unknown", "other"),
                "the workload is of critical importance and its status is no longer known"), *TICKET), 300,
@@ -307,7 +307,7 @@ ALERTS: tuple[Alert, ...] = (
         "A running workload disappeared from the list: it was deleted or is no longer shared.",
         "was running and is missing from two complete sweeps: it was deleted, or is no longer shared with the "
         "token's user."),
-    Alert("DataRobotWorkloadNotServing", "workload", _ONLY_ERRORS, PAGE, 60,
+    Alert("DataRobotWorkloadNotServing", "workload", _ONLY_ERRORS.unless(_DOWN), PAGE, 60,
         "A workload responds to most requests with server errors (5xx).",
         "responded to most requests of the last five minutes with status 500 or above.", _OF_REQUESTS),
     # -- starting, stopping, replacing
@@ -335,7 +335,7 @@ ALERTS: tuple[Alert, ...] = (
         "wrong.", _OF_CAUSE),
     Alert("DataRobotPodSnapshotMissing", "workload",
         _STARTING & (_IN_STATE > T("snapshot_seconds")) & (
-        M("workload_fresh", part="pods").is_(1).unless(_LIVE >= 0)
+        M("workload_fresh", part="pods").is_(1).unless(_LIVE.reported())
         | (_LIVE.is_(0) & (NOW - M("proton_snapshot_timestamp_seconds", role="active") > T("snapshot_seconds")))),
         TICKET, 60,
         "The platform reports no pods for a workload that is starting.",
@@ -360,13 +360,14 @@ ALERTS: tuple[Alert, ...] = (
         "was not replaced: the previous version still serves, although users may expect the new one."),
     Alert("DataRobotReplacementStuck", "workload",
         M("workload_replacement_active").is_(1)
-        & (NOW - M("workload_replacement_deadline_timestamp_seconds") > 0), TICKET, 60,
+        & (NOW > M("workload_replacement_deadline_timestamp_seconds")), TICKET, 60,
         "The replacement of a workload does not finish.",
         "has been in replacement for longer than expected; two versions occupy capacity.", _OF_STATE),
     # -- replicas and containers
     Alert("DataRobotContainerCrashLooping", "workload",
-        _waits("CrashLoopBackOff") | (_CRASHED & (_RESTARTING_FOR < T("restarts_seconds")))
-        | (_CRASHED & (_FEWER_READY | _LIVE_BUT_NOT_READY)), PAGE_IF_IMPORTANT_AND_DOWN_AT_TIMES, 240,
+        _waits("CrashLoopBackOff")
+        | (_CRASHED & ((_RESTARTING_FOR < T("restarts_seconds")) | _DEGRADED | _LIVE_BUT_NOT_READY)),
+        PAGE_IF_IMPORTANT_AND_DOWN_AT_TIMES, 240,
         "A container of a workload exits and restarts repeatedly.",
         "has a container that exits soon after each start. Check its last exit code and its log.", _OF_CAUSE),
     Alert("DataRobotContainerOOMKilled", "workload",
@@ -375,8 +376,7 @@ ALERTS: tuple[Alert, ...] = (
         "A container of a workload ran out of memory.",
         "has containers that were recently killed because they ran out of memory ({{ $value }})."),
     Alert("DataRobotWorkloadReplicasDegraded", "workload",
-        (_FEWER_READY & (_READY > 0)).unless(_STARTING | _OFF), PAGE_IF_IMPORTANT_AND_HALVED,
-        600,
+        (_READY > 0).unless(_STARTING | _OFF), PAGE_IF_IMPORTANT_AND_HALVED, 600,
         "A workload has fewer ready replicas than it should.",
         "serves with fewer ready replicas than the minimum in its settings.", _OF_STATE, since=_DEGRADED_SINCE),
     Alert("DataRobotWorkloadSingleReplica", "workload",
@@ -410,8 +410,7 @@ ALERTS: tuple[Alert, ...] = (
         "that its account allows a workload: it cannot grow.", _OF_USE,
         opt_in=True),
     Alert("DataRobotFleetManyFailing", "account",
-        (Count(_FAILING) >= T("fleet_workloads"))
-        & (Count(_FAILING) / M("account_workloads_active") >= T("fleet_ratio")), PAGE, 30,
+        Count(_FAILING).if_at_least(T("fleet_workloads")) >= T("fleet_ratio") * M("account_workloads_active"), PAGE, 30,
         "Many workloads of an account are failing at the same time.",
         "has {{ $value }} failing workloads. Look for a common cause before investigating each one.", _OF_FLEET),
     # -- performance

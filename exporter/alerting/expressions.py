@@ -94,6 +94,10 @@ class Term:
     def __lt__(self, other: Term | float) -> Condition:
         return Comparison(self, "<", _term(other))
 
+    def if_at_least(self, other: Term | float) -> Term:
+        """The number, if it is not less; else it counts as not reported."""
+        return AtLeast(self, _term(other))
+
     def is_(self, other: Term | float) -> Condition:
         """Whether both are equal."""
         return Comparison(self, "==", _term(other))
@@ -149,6 +153,10 @@ class Metric(Term):
         """The parts of a workload's details that it depends on."""
         family = _FAMILIES.get(self.name)
         return family.reads if family is not None else frozenset()
+
+    def reported(self) -> Condition:
+        """Whether it is reported."""
+        return Reported(self)
 
     def selector(self, writing: Writing) -> str:
         """The selector alone."""
@@ -265,6 +273,24 @@ class Arithmetic(Term):
         yield from self.right.metrics()
 
 
+class AtLeast(Term):
+    """A number that counts only if it is not less than another one: PromQL compares by leaving out."""
+
+    def __init__(self, number: Term, least: Term) -> None:
+        self.number, self.least = number, least
+
+    def promql(self, writing: Writing) -> str:
+        return f"{self.number.promql(writing)} >= {self.least.promql(writing)}"
+
+    def value(self, context: EvaluationContext) -> float | None:
+        number, least = self.number.value(context), self.least.value(context)
+        return number if number is not None and least is not None and number >= least else None
+
+    def metrics(self) -> Iterator[Metric]:
+        yield from self.number.metrics()
+        yield from self.least.metrics()
+
+
 class Comparison(Condition):
     """Two terms compared."""
 
@@ -281,6 +307,22 @@ class Comparison(Condition):
     def metrics(self) -> Iterator[Metric]:
         yield from self.left.metrics()
         yield from self.right.metrics()
+
+
+class Reported(Condition):
+    """A metric that is there, whatever its value."""
+
+    def __init__(self, metric: Metric) -> None:
+        self.metric = metric
+
+    def promql(self, writing: Writing) -> str:
+        return self.metric.promql(writing)
+
+    def is_met(self, context: EvaluationContext) -> bool:
+        return self.metric.value(context) is not None
+
+    def metrics(self) -> Iterator[Metric]:
+        yield self.metric
 
 
 class Both(Condition):

@@ -81,6 +81,9 @@ def test_nothing_by_nothing_is_no_number() -> None:
         (ONE & (MISSING > 0), False),
         (ONE.unless(MISSING > 0), True),
         (ONE.unless(TWO), False),
+        (SINCE.reported(), True),
+        (MISSING.reported(), False),
+        (ONE.unless(MISSING.reported()), True),
     ],
 )
 def test_a_condition_on_an_unreported_value_is_not_met(condition: Condition, is_met: bool) -> None:
@@ -102,6 +105,12 @@ def test_brackets_stand_where_prometheus_would_bind_otherwise(condition: Conditi
     assert values == promql
 
 
+def test_a_metric_is_reported_if_there_is_a_sample_of_any_value() -> None:
+    assert MISSING.reported().promql(WRITING) == MISSING.promql(WRITING)
+    assert Metric("workload_status", status="stopped").reported().is_met(CONTEXT)
+    assert [*SINCE.reported().metrics()] == [SINCE]
+
+
 def test_a_held_condition_reads_the_last_sample_of_a_range() -> None:
     held = SINCE.promql(WRITING._replace(held="1m"))
     assert held == f'max {BY} (last_over_time(datarobot_workload_status_since_timestamp_seconds{{job="x"}}[1m]))'
@@ -116,6 +125,21 @@ def test_workloads_are_counted_and_none_is_no_number() -> None:
     assert Metric("account_workloads_limit").value(context) == 8
     assert Count(NOW > 1).promql(WRITING) == "count by (account) (\n  time() > 1\n)"
     assert Count(ONE).value(CONTEXT) is None  # a workload has none
+
+
+@pytest.mark.parametrize(("least", "value"), [(99, 100.0), (100, 100.0), (101, None), (MISSING, None)])
+def test_a_number_counts_if_it_is_not_less(least: float | Term, value: float | None) -> None:
+    term = SINCE.if_at_least(least)
+    assert term.value(CONTEXT) == value
+    assert (term > 1).is_met(CONTEXT) is (value is not None)
+    assert MISSING.if_at_least(least).value(CONTEXT) is None
+
+
+def test_a_number_that_counts_is_compared_like_any_other() -> None:
+    condition = SINCE.if_at_least(5) >= NOW - FIRST
+    since, first = SINCE.promql(WRITING), FIRST.promql(WRITING)
+    assert condition.promql(WRITING) == f"{since} >= 5 >= time() - {first}"
+    assert [*condition.metrics()] == [SINCE, FIRST]
 
 
 def test_the_metrics_of_a_condition_are_those_of_all_its_sides() -> None:

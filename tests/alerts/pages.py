@@ -15,7 +15,6 @@ SINCE, FIRST = f"{W}status_since_timestamp_seconds", f"{W}first_observed_timesta
 DOWN, DEGRADED, READY_SINCE, START = (
     f"{W}{name}_since_timestamp_seconds" for name in ("down", "degraded", "ready", "starting")
 )
-SECOND = f'{P}replicas_ready{{proton_id="p9",role="serving"}}'
 THIRD = f"{W}restarting_since_timestamp_seconds"
 READY, LIVE = f"{P}replicas_ready{{{ACTIVE}}}", f"{P}replicas_live{{{ACTIVE}}}"
 UNKNOWN, LEAST, MOST = f"{P}replicas_readiness_unknown{{{ACTIVE}}}", f"{W}replicas_min", f"{W}replicas_max"
@@ -122,3 +121,9 @@ CANDIDATE = 'proton_id="p2",role="candidate"'
 def of_candidate(ready: float, unknown: float = 0) -> Page:
     """The pods of a candidate, which do not serve yet."""
     return {f"{P}replicas_ready{{{CANDIDATE}}}": ready, f"{P}replicas_readiness_unknown{{{CANDIDATE}}}": unknown}
+
+
+def of_second(ready: float | None = 0, unknown: float | None = 0, live: float | None = None) -> Page:
+    """The pods of a second version that serves for good, beside the active one."""
+    numbers = {"ready": ready, "readiness_unknown": unknown, "live": live}
+    return {f'{P}replicas_{name}{{proton_id="p9",role="serving"}}': number for name, number in numbers.items()}
