@@ -376,7 +376,7 @@ ALERTS: tuple[Alert, ...] = (
         "A container of a workload ran out of memory.",
         "has containers that were recently killed because they ran out of memory ({{ $value }})."),
     Alert("DataRobotWorkloadReplicasDegraded", "workload",
-        (_READY > 0).unless(_STARTING | _OFF), PAGE_IF_IMPORTANT_AND_HALVED, 600,
+        (_DEGRADED & (_READY > 0)).unless(_STARTING | _OFF), PAGE_IF_IMPORTANT_AND_HALVED, 600,
         "A workload has fewer ready replicas than it should.",
         "serves with fewer ready replicas than the minimum in its settings.", _OF_STATE, since=_DEGRADED_SINCE),
     Alert("DataRobotWorkloadSingleReplica", "workload",

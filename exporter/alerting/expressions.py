@@ -95,7 +95,7 @@ class Term:
         return Comparison(self, "<", _term(other))
 
     def if_at_least(self, other: Term | float) -> Term:
-        """The number, if it is not less; else it counts as not reported."""
+        """The number, which counts as not reported if it is less."""
         return AtLeast(self, _term(other))
 
     def is_(self, other: Term | float) -> Condition:
@@ -274,21 +274,21 @@ class Arithmetic(Term):
 
 
 class AtLeast(Term):
-    """A number that counts only if it is not less than another one: PromQL compares by leaving out."""
+    """A number that counts as reported only if it is not less than another one, as in a comparison of PromQL."""
 
-    def __init__(self, number: Term, least: Term) -> None:
-        self.number, self.least = number, least
+    def __init__(self, left: Term, right: Term) -> None:
+        self.left, self.right = left, right
 
     def promql(self, writing: Writing) -> str:
-        return f"{self.number.promql(writing)} >= {self.least.promql(writing)}"
+        return f"{self.left.promql(writing)} >= {self.right.promql(writing)}"
 
     def value(self, context: EvaluationContext) -> float | None:
-        number, least = self.number.value(context), self.least.value(context)
-        return number if number is not None and least is not None and number >= least else None
+        left, right = self.left.value(context), self.right.value(context)
+        return left if left is not None and right is not None and left >= right else None
 
     def metrics(self) -> Iterator[Metric]:
-        yield from self.number.metrics()
-        yield from self.least.metrics()
+        yield from self.left.metrics()
+        yield from self.right.metrics()
 
 
 class Comparison(Condition):

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from exporter.alerting.alerts import BY_NAME
-from exporter.alerting.expressions import Arithmetic, Both, Comparison, Condition, Count, Term, WorkloadContext
+from exporter.alerting.expressions import Arithmetic, AtLeast, Both, Comparison, Condition, Count, Term, WorkloadContext
 from exporter.alerting.rules import Options
 from exporter.alerting.subjects import SWEEP_ALERTS, AccountFleet
 from exporter.api import models
@@ -44,7 +44,7 @@ def _counted(part: Condition | Term) -> Iterator[Condition]:
     """The conditions that an alert counts workloads by."""
     if isinstance(part, Count):
         yield part.condition
-    elif isinstance(part, Both | Comparison | Arithmetic):
+    elif isinstance(part, Both | Comparison | Arithmetic | AtLeast):
         yield from _counted(part.left)
         yield from _counted(part.right)
 

@@ -32,11 +32,20 @@ RULES = written()
 
 _KEPT = "its pods are kept for ten minutes anyway"
 _MOST = "of two protons the one with more ready pods counts, so an old one has no effect"
+_LEVEL = "the condition of its severity requires more than that"
 _READS_FRESH = "it reads itself whether pods are reported"
 EQUAL: dict[str, str] = {
     "DataRobotPodSnapshotMissing warning: no part of what is fresh": _READS_FRESH,
     "DataRobotPodSnapshotMissing warning: part without pods of what is fresh": _READS_FRESH,
     "DataRobotAutoscalerSaturated warning: part without pods of what is fresh": _KEPT,
+    "DataRobotWorkloadReplicaLimitNear warning: part without pods of what is fresh": _KEPT,
+    "DataRobotWorkloadUnreadable critical: no status at 211": _LEVEL,
+    "DataRobotWorkloadUnreadable critical: no importance at 1170": _LEVEL,
+    "DataRobotWorkloadUnreadable critical: importance without high at 1170": _LEVEL,
+    "DataRobotWorkloadSingleReplica info: 1 is 1.25 at 462": "replicas are whole numbers",
+    "DataRobotWorkloadSingleReplica info: no part of what is fresh": "without pods it fires already",
+    "DataRobotWorkloadSingleReplica info: part without pods of what is fresh": "with pods, both halves read the same",
+    "DataRobotFleetManyFailing critical: status without interrupted at 736": "an interrupted workload fails anyway",
     "DataRobotWorkloadMemoryNearLimit warning: part without pods of what is fresh": _KEPT,
     "DataRobotWorkloadMemoryNearLimit warning: no part of what is fresh": "pod memory is not reported with pods",
     "DataRobotWorkloadReplicasDegraded critical: part without pods of what is fresh": _MOST,

@@ -122,6 +122,7 @@ def both(own: Pods, candidate: Pods) -> Pods:
 ROLLING = Replacement(status="awaiting_promotion", id="r", candidate_proton_ids=("c",), created_at=ago(300))
 REVERTED = Event("e", ago(600), "Replacement Errored")
 STARTED: dict[str, Any] = {"newest": {"started": NOW - HOUR}}
+FEWER = {"serving": ServingRecord(fewer=NOW - HOUR)}
 """Of a workload that was started an hour ago."""
 
 
@@ -261,7 +262,7 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
         NOW - 100, NOW, RequestMetrics(total_requests=50_000, server_errors=errors, user_errors=0))
         for name, errors in (("5m", 0), ("30m", 1000), ("2h", 2000), ("1d", 2000))}}), ()),
     ("draft_ends", state(reported=OLD, artifact=DRAFT), ()),
-    ("fewer", state("unknown", READY, runtime=runtime(3)), ()),
+    ("fewer", state("unknown", READY, runtime=runtime(3), ledger=FEWER), ()),
     ("down", state("unknown", pods(), ledger={"serving": ServingRecord(down=NOW - HOUR)}), ()),
     ("bundle_gone", state(runtime=runtime(resource_bundles=("old",)), parts={"catalogue": {"new": Bundle("new")}}), ()),
     ("replacement_stuck", state(replacement=msgspec.structs.replace(ROLLING, created_at=ago(2 * HOUR)), ledger={
@@ -272,9 +273,9 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("zero", state(reported=pods(), runtime=runtime(0, 2)), ()),
     # A container that serves for some minutes between two ends.
     ("exit_error", state(reported=pods(replica(container(ended=("Error", 1, ago(120)), restart_count=9))),
-                         runtime=runtime(2), ledger=STARTED), ()),
+                         runtime=runtime(2), ledger=STARTED | FEWER), ()),
     ("exit_0", state(reported=pods(replica(container(ended=("Completed", 0, ago(120)), restart_count=9))),
-                     runtime=runtime(2)), ()),
+                     runtime=runtime(2), ledger=FEWER), ()),
     ("well", state(), ()),
     ("well", state(reported=pods(replica(container(ended=("Error", 1, ago(DAY)), restart_count=1)))), ()),
     # One that failed and went well afterwards is history, and so is one of yesterday.
