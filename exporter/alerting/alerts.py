@@ -92,6 +92,7 @@ LIMITS: tuple[Limit, ...] = (
     Limit("snapshot_seconds", 900, "while a workload starts, its pods change every few minutes"),
     Limit("crashed_seconds", 600, "the back-off between two starts of a container grows to five minutes"),
     Limit("restarts_seconds", 1800, "three restarts of one container within half an hour are no accident"),
+    Limit("recoveries_seconds", 1800, "three recoveries within half an hour are one lasting outage"),
     Limit(
         "oom_seconds",
         1800,
@@ -183,7 +184,6 @@ _LEAST, _MOST = M("workload_replicas_min"), M("workload_replicas_max")
 _KNOWN_READY = M("proton_replicas_ready", "sum", role=_SERVING)
 _READY = _KNOWN_READY + M("proton_replicas_readiness_unknown", "sum", role=_SERVING)
 _LIVE = M("proton_replicas_live", "sum", role=_SERVING)
-_NONE_READY = _READY.is_(0) & (_LEAST > 0)
 _LIVE_BUT_NOT_READY = _READY.is_(0) & (_LIVE > 0)
 _HALVED = _READY / _LEAST < T("degraded_ratio")
 _READY_FOR = NOW - M("workload_ready_since_timestamp_seconds")
@@ -195,8 +195,11 @@ _CRASHED_FOR = NOW - M("container_last_terminated_timestamp_seconds")
 _CRASHED = _CRASHED_FOR < T("crashed_seconds")
 _UNSTABLE = (_READY_FOR < T("unstable_seconds")) & (_CRASHED_FOR < T("unstable_seconds"))
 _MOSTLY_ERRORS = (_requests("5m") >= T("requests")) & (_share("server_error", "5m") > T("server_error_ratio"))
+_DOWN_AT_TIMES = NOW - M("workload_recovering_since_timestamp_seconds") < T("recoveries_seconds")
+_EXPLAINED = (_JUST_READY | _DOWN).unless(_DOWN_AT_TIMES)
 _ONLY_ERRORS = _MOSTLY_ERRORS.unless(_OFF).unless(_JUST_READY)
-_FAILING = _FAILED | _status("interrupted") | _DOWN | _ONLY_ERRORS
+_ENOUGH_READY = _KNOWN_READY / _LEAST >= T("degraded_ratio")
+_FAILING = _FAILED.unless(_ENOUGH_READY) | _status("interrupted") | _DOWN | _ONLY_ERRORS
 
 _SLOW_TO_START = (M("workload_replica_gpus") > 0) | M("workload_info", workload_type="nim|NIM").is_(1)
 _STARTING_FOR = NOW - M("workload_starting_since_timestamp_seconds")
@@ -209,15 +212,27 @@ TICKET: tuple[Level, ...] = (Level("warning"),)
 NOTE: tuple[Level, ...] = (Level("info"),)
 _IF_IMPORTANT = "the workload is of high or critical importance"
 PAGE_IF_IMPORTANT = (Level("critical", _IMPORTANT, _IF_IMPORTANT), *TICKET)
-PAGE_IF_CRITICAL = (Level("critical", _CRITICAL, "the workload is of critical importance"), *TICKET)
+PAGE_IF_CRITICAL_UNLESS_SERVING = (
+    Level(
+        "critical",
+        _CRITICAL.unless(_ENOUGH_READY),
+        "the workload is of critical importance, unless `degraded_ratio` of its replicas are ready",
+    ),
+    *TICKET,
+)
 PAGE_IF_IMPORTANT_AND_DOWN = (
-    Level("critical", _IMPORTANT & _NONE_READY, f"{_IF_IMPORTANT} and no replica is ready"),
+    # Without a minimum of replicas, those that there are show that it should serve, such as after a request woke it.
+    Level(
+        "critical",
+        _IMPORTANT & _READY.is_(0) & ((_LEAST > 0) | (_LIVE > 0)),
+        f"{_IF_IMPORTANT} and no replica is ready",
+    ),
     *TICKET,
 )
 PAGE_IF_IMPORTANT_UNLESS_SERVING = (
     Level(
         "critical",
-        _IMPORTANT.unless(_KNOWN_READY / _LEAST >= T("degraded_ratio")),
+        _IMPORTANT.unless(_ENOUGH_READY),
         f"{_IF_IMPORTANT}, unless `degraded_ratio` of its replicas are ready",
     ),
     *TICKET,
@@ -257,6 +272,7 @@ _OF_FLEET = Keep(critical=900)
 _OF_DOWN = Keep(critical=840, warning=480)
 _OF_CAUSE = Keep(critical=780, warning=420)
 _OF_STATE = Keep(critical=720, warning=360)
+_OF_START = Keep(critical=540, warning=180)  # it goes on for minutes after that which delayed it
 _OF_REQUESTS = Keep(critical=660)
 _OF_BUDGET = Keep(critical=540, warning=360)
 _OF_INTERRUPTION = Keep(critical=720, warning=480)
@@ -312,9 +328,9 @@ ALERTS: tuple[Alert, ...] = (
         "responded to most requests of the last five minutes with status 500 or above.", _OF_REQUESTS),
     # -- starting, stopping, replacing
     Alert("DataRobotWorkloadStuckStarting", "workload",
-        _STARTING_FOR_LONG.unless(M("workload_replacement_active").is_(1)), PAGE_IF_CRITICAL, 120,
+        _STARTING_FOR_LONG.unless(M("workload_replacement_active").is_(1)), PAGE_IF_CRITICAL_UNLESS_SERVING, 120,
         "A workload has been starting for too long.",
-        "is stuck: it has been starting for longer than any start should take.", _OF_STATE),
+        "is stuck: it has been starting for longer than any start should take.", _OF_START),
     Alert("DataRobotWorkloadUnschedulable", "workload",
         M("proton_replicas_unschedulable", "sum", role=_SERVING) > 0,
         PAGE_IF_IMPORTANT_AND_DOWN, 600,
@@ -355,7 +371,7 @@ ALERTS: tuple[Alert, ...] = (
         "has been draining or stopping for longer than expected and still occupies its capacity.", _OF_STATE),
     Alert("DataRobotReplacementFailed", "workload",
         NOW - M("workload_replacement_failed_timestamp_seconds") < T("replacement_failed_seconds"),
-        TICKET, 0,
+        TICKET, 60,  # its event, with the reason, is read after the list
         "The replacement of a workload failed.",
         "was not replaced: the previous version still serves, although users may expect the new one."),
     Alert("DataRobotReplacementStuck", "workload",
@@ -416,7 +432,7 @@ ALERTS: tuple[Alert, ...] = (
     # -- performance
     Alert("DataRobotErrorBudgetBurnFast", "workload",
         (_burns("burn_fast", "5m", "1h", now="5m") | _burns("burn_steady", "30m", "6h", now="5m"))
-        .unless(_OFF).unless(_JUST_READY).unless(_DOWN), PAGE, 120,
+        .unless(_OFF).unless(_EXPLAINED), PAGE, 120,
         "A workload will use up its error budget within hours or days.",
         "responds to so many requests with server errors that its monthly error budget will be used up within hours "
         "or days.", _OF_BUDGET),

@@ -39,9 +39,10 @@ def texts(alarm: Alarm, options: Options) -> dict[str, str]:
     """The annotations with their templates filled in, and two commands about a workload: `explain` shows more of it,
     `silence` silences the alert in direct paging.
 
-    A description that needs a value of Prometheus is replaced by the summary.
+    A value of Prometheus in parentheses is left out; a description that needs one otherwise is replaced by the summary.
     """
     templates = annotation_templates(BY_NAME[alarm.alert], options)
+    templates["description"] = re.sub(r" \(\{\{ \$value.*?\}\}\)", "", templates["description"])
     if "$value" in templates["description"]:
         templates["description"] = templates["summary"]
     filled = {name: _filled(template, alarm.labels) for name, template in templates.items()}

@@ -394,8 +394,8 @@ CAUSES: tuple[Cause, ...] = (
         "Check what it logged before that. No immediate action is needed.", "DataRobotContainerCrashLooping"),
     Cause("errors_lately", lambda facts: bool({*facts.met, facts.recovering} & {
             "DataRobotErrorBudgetBurnFast", "DataRobotErrorBudgetBurnSlow"}),
-        "Over hours or days, more requests got a server error (5xx) than its objective allows, but few just now. Only "
-        "its log shows whether it or a service that it calls failed.",
+        "Over hours or days, more requests got a server error (5xx) than its objective allows. Only its log shows "
+        "whether it or a service that it calls failed.",
         "Check in its log what failed and when. It can wait until morning.",
         "DataRobotErrorBudgetBurnSlow"),
     Cause("recovering", lambda facts: bool(facts.recovering),

@@ -23,6 +23,8 @@ REPLACEMENT_OUTCOMES = ("completed", "errored", "reverted", "cancelled", "unknow
 DURATION_BUCKETS = (30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0)
 
 
+SOME_RECOVERIES = 3
+"""A workload that was down and recovered so many times within a while is down at times."""
 SOME_RESTARTS, RESTARTING_SECONDS = 3, 300.0
 """A container that was restarted so many times, over at least so long, restarts again and again."""
 
@@ -71,7 +73,8 @@ class ServingRecord(Stored, frozen=True):
     whether no replica was ready when that was last known. `down`: since when it should serve and has no ready replica;
     `unknown`: since when its pods are unknown meanwhile. `fewer`: since when fewer are ready than its minimum.
     `ready`: whether a replica was ready since the last deliberate stop or start. `protons`: those that had a ready
-    replica. `stop`: time of the last event about a stop or start that is taken into account.
+    replica. `stop`: time of the last event about a stop or start that is taken into account. `recoveries`: when a
+    replica became ready again after it was down, the last `SOME_RECOVERIES` times.
 
     `active`: the proton that has this role. `beside`: other protons -> since when they run beside it without a
     replacement. `others`: those of them that serve as well. `lasting`: those that run for too long to be draining.
@@ -89,6 +92,7 @@ class ServingRecord(Stored, frozen=True):
     beside: Mapping[str, float] = {}
     others: tuple[str, ...] = ()
     lasting: tuple[str, ...] = ()
+    recoveries: tuple[float, ...] = ()
 
 
 class Ledger(Stored, frozen=True):

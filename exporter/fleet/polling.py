@@ -32,7 +32,7 @@ IMPORTANT_SHARE = 0.5
 """The interval of the pods of an important workload, as a share of that of others: the list does not show that a
 workload whose status stays `running` has lost its last ready replica.
 """
-DURING_ERRORS = {"pods": 1, "stats_5m": 1, "stats_1h": 2}
+DURING_ERRORS = {"pods": 1, "stats_5m": 1, "stats_1h": 2, "stats_1d": 30}
 """The parts that are polled promptly while there are many errors, and how many status intervals apart."""
 LASTING_SECONDS, LASTING_FACTOR = 3600.0, 4
 """From which age a problem is polled less often, and the factor by which its interval grows."""
@@ -102,7 +102,7 @@ DETAIL_PARTS = (
     DetailPart("stats_5m", 1, _called, prompt=True),
     DetailPart("usage", 1, _up),
     DetailPart("stats_30m", 1, _over_budget, extra="windows"),
-    DetailPart("stats_1h", 2, _up),
+    DetailPart("stats_1h", 2, _called),
     DetailPart("stats_2h", 2, _over_budget, extra="windows"),
     DetailPart("stats_6h", 6, _important, extra="windows"),
     DetailPart("stats_1d", 12, _important, extra="windows"),

@@ -13,7 +13,7 @@ import msgspec
 from exporter.api import models
 from exporter.api.pods import overview
 from exporter.fleet import workload_state
-from exporter.fleet.ledger import Ledger, ServingRecord
+from exporter.fleet.ledger import SOME_RECOVERIES, Ledger, ServingRecord
 from exporter.fleet.replacements import replacement_active
 from exporter.fleet.workload_state import WorkloadState
 
@@ -47,7 +47,9 @@ def pods_read(state: WorkloadState, now: float) -> WorkloadState:
     if ready is not None:
         record = _with(record, fewer=(record.fewer or now) if _fewer_ready(state) else None)
     if ready is True:
-        record = _with(record, none=False, up=now if record.none else record.up)
+        again = record.down is not None and bool(workload_state.min_replicas(state))  # to wake up is not to recover
+        recoveries = (*record.recoveries, now)[-SOME_RECOVERIES:] if again else record.recoveries
+        record = _with(record, none=False, up=now if record.none else record.up, recoveries=recoveries)
     elif ready is False or idle(state):
         record = _with(record, none=True, up=None)
     if ready is True and _should_serve(state):
@@ -142,7 +144,7 @@ def _started(state: WorkloadState, before: Ledger) -> ServingRecord:
 def _reset(record: ServingRecord, stop: float) -> ServingRecord:
     """The record after a stop or a start: no replica was ready since then."""
     nothing = {"up": None, "fewer": None, "down": None, "unknown": None}
-    return _with(record, none=True, ready=False, protons=(), stop=stop, **nothing)
+    return _with(record, none=True, ready=False, protons=(), recoveries=(), stop=stop, **nothing)
 
 
 def _beside(state: WorkloadState, now: float) -> ServingRecord:

@@ -32,6 +32,10 @@ WINDOWS = {
 """Windows of statistics, in seconds."""
 
 
+SINCE_RESET = 0.125
+"""Least part of a window that has to be after the last reset of the statistics."""
+
+
 class Window(NamedTuple):
     """Statistics from `start` to `end`, in seconds since the epoch, over all protons that served.
 
@@ -274,10 +278,16 @@ def live_by_bundle(state: WorkloadState) -> Mapping[Bundle, int] | None:
 
 
 def windows(state: WorkloadState) -> Mapping[str, Window]:
-    """The windows of statistics by name; without those that reach back before the statistics were reset."""
+    """The windows of statistics by name; without those of which less than `SINCE_RESET` is after a reset.
+
+    A window that reaches back before a reset only has the requests since then. Shares of them are right once there are
+    enough: else nothing would be known for an hour of the errors of a version that was just promoted.
+    """
     reset = state.ledger.reset_at
     reported = state.details.windows
-    return reported if reset is None else {name: w for name, w in reported.items() if w.start >= reset}
+    if reset is None:
+        return reported
+    return {name: w for name, w in reported.items() if w.end - reset >= SINCE_RESET * (w.end - w.start)}
 
 
 def error_share(window: Window | None) -> float | None:

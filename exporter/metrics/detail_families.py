@@ -342,7 +342,7 @@ _QUOTA_WINDOWS = ("min", "hour", "day")
 
 
 def _windows(value: Callable[[Window], float | None]) -> Callable[[View], Samples]:
-    """One sample per window; none for a window from before the statistics were reset."""
+    """One sample per window; none for a window of which too little is after a reset of the statistics."""
 
     def samples(view: View) -> Samples:
         values = ((name, value(window)) for name, window in sorted(workload_state.windows(view.state).items()))
@@ -409,7 +409,7 @@ _POD_SOURCE = "protons/{pid}/statusDetails"
 _NO_PODS = "no pod snapshot (204), or it could not be read"
 _NOT_ALL = "the active proton is unknown, or the pods of a proton that serves are"
 _NO_TRAFFIC = "no request in the window, or it could not be read"
-_NO_WINDOW = "not running, not reported, or the statistics were reset within the window"
+_NO_WINDOW = "not running, not reported, or less than an eighth of the window is after a reset of the statistics"
 DETAILED: tuple[Family, ...] = (
     row("proton_info", "Proton (deployed version) of a workload; always 1. `role` is active, serving (it serves for "
         "good beside the active one), candidate, outgoing or other, inferred if the API does not report it.",
@@ -573,7 +573,8 @@ DETAILED: tuple[Family, ...] = (
         _concurrent,
         source="stats concurrentRequests", unit="requests", absence=_NO_WINDOW, reads=("windows", "ledger")),
     row("workload_stats_resets_total", "Resets of the statistics: the artifact was promoted, or they were cleared. "
-        "Windows that reach back before a reset are left out.", lambda view: one(float(view.state.ledger.resets)),
+        "Windows of which less than an eighth is after it are left out.",
+        lambda view: one(float(view.state.ledger.resets)),
         source="artifact.status, stats totalRequests", absence="the workload is not listed", reads=("ledger",)),
     row("workload_grants", "Grants by role and kind of recipient; only those present. Names are not read.", _grants,
         labels=("recipient", "role"), source="sharedRoles[]", absence="no such grant, or the route cannot be read",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from exporter.api import models
 from exporter.api.models import REPLACEMENT_STATUSES, Bundle
 from exporter.fleet import workload_state
+from exporter.fleet.ledger import SOME_RECOVERIES
 from exporter.fleet.replacements import replacement_active
 from exporter.metrics.family import Family, Samples, View, closed, one, row, total
 
@@ -139,6 +140,11 @@ def _requested(amount: Callable[[models.Allocation], float | None]) -> Callable[
     return samples
 
 
+def _recovering_since(view: View) -> Samples:
+    recoveries = view.state.ledger.serving.recoveries
+    return one(recoveries[0] if len(recoveries) == SOME_RECOVERIES else None)
+
+
 def _vanished(view: View) -> Samples:
     if view.state.vanished is None:
         return ()
@@ -192,6 +198,16 @@ LISTED: tuple[Family, ...] = (
         lambda view: one(view.state.ledger.serving.up),
         source="statusDetails",
         absence="no replica is ready, or one was when the workload was first observed",
+        profile="minimal",
+        reads=("ledger",),
+    ),
+    row(
+        "workload_recovering_since_timestamp_seconds",
+        "Time of the third last time that the workload had a ready replica again after it was down, as observed, in "
+        "seconds since the epoch.",
+        _recovering_since,
+        source="statusDetails",
+        absence="it has recovered less than three times since it was started, or its minimum is 0",
         profile="minimal",
         reads=("ledger",),
     ),

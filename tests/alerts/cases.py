@@ -20,6 +20,7 @@ from tests.alerts.pages import (
     MOST,
     READY,
     READY_SINCE,
+    RECOVERING,
     SINCE,
     START,
     STARTING,
@@ -38,6 +39,7 @@ from tests.alerts.pages import (
     importance,
     lacking,
     memory,
+    of_another,
     of_candidate,
     of_second,
     pods,
@@ -91,6 +93,7 @@ class Case(NamedTuple):
 
 
 FLEET, DOWN_FOR, CAUSE, STATE, ERRORS = (900, 0), (840, 480), (780, 420), (720, 360), (660, 0)
+A_START = (540, 180)
 BUDGET, USE, MEMORY, INTERRUPTION = (540, 360), (0, 600), (0, 1800), (720, 480)
 WHO = "Workload churn (w1) of account acme "
 ACCOUNT = {"account": "acme"}
@@ -285,8 +288,9 @@ CASES: tuple[Case, ...] = (
             "in another window": {**errors(0.0), **errors(0.9, "1h")},
             "requests of another window": {**requests(0), **requests(900, "1h")}},
         well={**requests(200), **errors(0.01), **errors(0.0, "1h")}),
-    Case("DataRobotWorkloadStuckStarting", "critical", {**status("launching"), **importance("critical"), START: Ago(0)},
-        wait=120, keep=STATE,
+    Case("DataRobotWorkloadStuckStarting", "critical",
+        {**status("launching"), **importance("critical"), **pods(0), START: Ago(0)},
+        wait=120, keep=A_START,
         after=960,
         says=WHO + "is stuck: it has been starting for longer than any start should take.",
         also={**{name: Also(status(name)) for name in STARTING}, **CRITICAL_ONLY,
@@ -301,7 +305,12 @@ CASES: tuple[Case, ...] = (
             "a NIM": Also({f"{W}info": None, f'{W}info{{workload_type="nim"}}': 1.0}, 2760),
             "a NIM, in capitals": Also({f"{W}info": None, f'{W}info{{workload_type="NIM"}}': 1.0}, 2760),
             "no GPU": Also({f"{W}replica_gpus": 0.0}),
-            "it changes from word to word": Also({SINCE: Lag(30)})},
+            "it changes from word to word": Also({SINCE: Lag(30)}),
+            "half of its replicas serve": Also({READY: 1.0}, severity="warning"),
+            "one of three serves": Also(pods(1, least=3, live=3)),
+            "three of seven serve": Also(pods(3, least=7, live=7)),
+            "a candidate's are ready": Also(of_candidate(2)),
+            "those of a second one serve": Also(of_second(2), severity="warning")},
         silent={**other_statuses(*STARTING), "a replacement": {f"{W}replacement_active": 1.0},
             "not that long": {START: Lag(890)}, "at zero": SCALED_TO_ZERO,
             "with a GPU, not that long": {f"{W}replica_gpus": 1.0, START: Lag(2690)},
@@ -316,7 +325,8 @@ CASES: tuple[Case, ...] = (
             "softly, of a second one that serves": Also({**lacking("gpu", 0), **lacking("cpu", role="serving"),
                 **importance("low")}, severity="warning"),
             **CANDIDATES, **SECONDS,
-            "one is wanted": Also({LEAST: 1.0}), "none has to be": Also({LEAST: 0.0}, severity="warning"),
+            "one is wanted": Also({LEAST: 1.0}), "one is wanted, and there is none": Also(pods(0, least=1, live=0)),
+            **NO_MINIMUM,
             "a candidate is unready": Also({READY: 1.0, UNKNOWN: 0.0,
                 **of_candidate(0.0, 0.0)}, severity="warning"),
             "readiness is unknown": Also({UNKNOWN: 1.0}, severity="warning")},
@@ -335,7 +345,8 @@ CASES: tuple[Case, ...] = (
             **{f"softly {reason}": Also({**waiting(reasons[0], 0), **waiting(reason), **importance("low")},
                 severity="warning") for reason in reasons},
             **CANDIDATES, **SECONDS,
-            "one is wanted": Also({LEAST: 1.0}), "none has to be": Also({LEAST: 0.0}, severity="warning"),
+            "one is wanted": Also({LEAST: 1.0}), "one is wanted, and there is none": Also(pods(0, least=1, live=0)),
+            **NO_MINIMUM,
             "ours are ready, the candidate's not": Also({READY: 1.0, UNKNOWN: 0.0,
                 **of_candidate(0.0, 0.0)}, severity="warning"),
             "readiness is unknown": Also({UNKNOWN: 1.0}, severity="warning")},
@@ -391,7 +402,7 @@ CASES: tuple[Case, ...] = (
         also={"draining": Also(status("draining")), "low": Also(importance("low"))},
         silent={**other_statuses("stopping", "draining"), "not that long": {SINCE: Lag(1190)}}),
     Case("DataRobotReplacementFailed", "warning",
-        {**importance("critical"), f"{W}replacement_failed_timestamp_seconds": Ago(0)}, ends=1800,
+        {**importance("critical"), f"{W}replacement_failed_timestamp_seconds": Ago(0)}, wait=60, ends=1800,
         says=WHO + "was not replaced: the previous version still serves, although users may expect the new one.",
         also={"low": Also(importance("low"))},
         silent={"half an hour ago": {f"{W}replacement_failed_timestamp_seconds": Ago(1800)},
@@ -564,9 +575,14 @@ CASES: tuple[Case, ...] = (
                 "workloads. Look for a "
                 "common cause before "
                 "investigating each one."),
+            **{f"of one {name}": Also(of_another("a", page)) for name, page in {
+                "three of seven replicas serve": pods(3, least=7, live=7),
+                "only a candidate's are ready": {**pods(0), **of_candidate(2)}}.items()},
             "and one more": Also(fleet(f="errored"), says="Account acme has 6 failing workloads. Look for a common "
                 "cause before investigating each one.")},
-        silent={"four": fleet(a="running"), "four of ten": {**fleet(a="running"), f"{A}workloads_active": 10.0},
+        silent={"half of the replicas of one serve": of_another("a", pods(1)),
+            "those of a second version of one serve": of_another("a", {**pods(0), **of_second(2)}),
+            "four": fleet(a="running"), "four of ten": {**fleet(a="running"), f"{A}workloads_active": 10.0},
             "of a large account": {f"{A}workloads_active": 26.0},
             "stopped by a user": fleet(a="stopped"), "starting": fleet(a="launching"),
             **{f"only errors, {name}": {**ONLY_ERRORS, **page} for name, page in {"just ready": {READY_SINCE: Lag(290)},
@@ -581,8 +597,11 @@ CASES: tuple[Case, ...] = (
             "steadily": Also({**errors(0.033), **errors(0.033, "1h"), **errors(0.033, "30m"), **errors(0.033, "6h")}),
             "steadily, few but enough": Also({**requests(1), **errors(0.033), **errors(0.033, "1h"),
                 **errors(0.033, "30m"), **errors(0.033, "6h"), **requests(50, "30m"), **requests(304, "6h")}),
-            "an unknown word": Also(status("other")), "ready for long": Also({READY_SINCE: Lag(301)})},
-        silent={"a moment": errors(0.07, "1h"), "it is over": errors(0.07),
+            "an unknown word": Also(status("other")), "ready for long": Also({READY_SINCE: Lag(301)}),
+            "down again and again, and just ready": Also({READY_SINCE: Lag(10), RECOVERING: Lag(1790)}),
+            "down again and again, and now": Also({DOWN: Ago(0), RECOVERING: Lag(1790)})},
+        silent={"down again and again, but not lately": {DOWN: Ago(0), RECOVERING: Lag(1810)},
+            "a moment": errors(0.07, "1h"), "it is over": errors(0.07),
             "too few errors": {**requests(124, "1h"), **errors(0.5, "6h")},
             "too few requests in the short window": requests(19),
             "steadily, less": {**errors(0.07), **errors(0.06, "1h"), **errors(0.06, "30m"), **errors(0.03, "6h")},

@@ -15,6 +15,7 @@ SINCE, FIRST = f"{W}status_since_timestamp_seconds", f"{W}first_observed_timesta
 DOWN, DEGRADED, READY_SINCE, START = (
     f"{W}{name}_since_timestamp_seconds" for name in ("down", "degraded", "ready", "starting")
 )
+RECOVERING = f"{W}recovering_since_timestamp_seconds"
 THIRD = f"{W}restarting_since_timestamp_seconds"
 READY, LIVE = f"{P}replicas_ready{{{ACTIVE}}}", f"{P}replicas_live{{{ACTIVE}}}"
 UNKNOWN, LEAST, MOST = f"{P}replicas_readiness_unknown{{{ACTIVE}}}", f"{W}replicas_min", f"{W}replicas_max"
@@ -81,12 +82,18 @@ def failing(**reasons: str) -> Page:
 
 def fleet(**statuses: str) -> Page:
     """More workloads of the account, by their ids."""
-    return {
-        f'{name.rstrip("}")},workload="{i}",workload_id="{i}"}}': value
-        for i, value_of_status in statuses.items()
-        for name, value in status(value_of_status).items()
-        if name != SINCE
-    }
+    pages = {i: {name: value for name, value in status(now).items() if name != SINCE} for i, now in statuses.items()}
+    return {name: value for i, page in pages.items() for name, value in of_another(i, page).items()}
+
+
+def of_another(i: str, page: Page) -> Page:
+    """The same of another workload, by its id."""
+
+    def named(name: str) -> str:
+        family, _, labels = name.rstrip("}").partition("{")
+        return f'{family}{{{labels + "," if labels else ""}workload="{i}",workload_id="{i}"}}'
+
+    return {named(name): value for name, value in page.items()}
 
 
 def swept(at: Value, interval: float = 30) -> Page:

@@ -45,7 +45,7 @@ EQUAL: dict[str, str] = {
     "DataRobotWorkloadSingleReplica info: 1 is 1.25 at 462": "replicas are whole numbers",
     "DataRobotWorkloadSingleReplica info: no part of what is fresh": "without pods it fires already",
     "DataRobotWorkloadSingleReplica info: part without pods of what is fresh": "with pods, both halves read the same",
-    "DataRobotFleetManyFailing critical: status without interrupted at 736": "an interrupted workload fails anyway",
+    "DataRobotFleetManyFailing critical: status without interrupted at 962": "an interrupted workload fails anyway",
     "DataRobotWorkloadMemoryNearLimit warning: part without pods of what is fresh": _KEPT,
     "DataRobotWorkloadMemoryNearLimit warning: no part of what is fresh": "pod memory is not reported with pods",
     "DataRobotWorkloadReplicasDegraded critical: part without pods of what is fresh": _MOST,

@@ -56,13 +56,14 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> Played:
 
         async def play(stage: Stage) -> None:
             async def note() -> None:
-                pages.add(stage.page(), stage.wall, 'job="datarobot"')
+                at = START + round(stage.now / EVERY) * EVERY  # as of the evaluation: what is gone is gone at once
+                pages.add(stage.page(), at, 'job="datarobot"')
                 fleet = AccountFleet(stage.monitor.facts, stage.monitor.visible(), SweepStatus("", 0.0, EVERY))
                 evaluated = subjects([fleet], ExporterStatus(), DEFAULT, stage.wall)
                 now = next_alarms(alarms, evaluated, DEFAULT, stage.wall)
                 alarms.clear()
                 alarms.update(now)
-                fired_then[stage.wall] = {
+                fired_then[at] = {
                     (each.alert, each.severity, each.labels.get("workload_id", ""))
                     for each in now.values()
                     if each.firing
@@ -71,7 +72,7 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> Played:
             await stage.run(LASTS + 1, note)
 
         played(play, simulator)
-    with filled(tmp_path_factory.mktemp("stories"), pages, lookback="31s") as server:
+    with filled(tmp_path_factory.mktemp("stories"), pages, lookback="29s") as server:
         firings = [one for rule in RULES for one in fired(server, rule, START, START + LASTS, EVERY)]
     return Played(firings, fired_then)
 

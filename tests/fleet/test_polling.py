@@ -155,6 +155,9 @@ def errors(window: str, share: float, requests: int = 1000) -> dict[str, Window]
 
 LONG = {"stats_30m": 300, "stats_2h": 600, "stats_6h": 1800, "stats_1d": 3600, "stats_3d": 7200}
 
+MANY = {"stats_5m": 30, "pods": 30, "stats_1h": 60, "stats_1d": 900}
+LASTING = {name: 4 * every for name, every in MANY.items()}
+
 
 @pytest.mark.parametrize(
     ("windows", "wanted"),
@@ -165,14 +168,12 @@ LONG = {"stats_30m": 300, "stats_2h": 600, "stats_6h": 1800, "stats_1d": 3600, "
         (errors("1h", 0.0) | errors("2h", 0.006), STEADY | LONG),  # errors may return: until two hours are well
         (errors("1d", 0.006), STEADY),
         (errors("5m", 0.0, requests=0), STEADY),
-        (errors("5m", 0.05), STEADY | LONG | {"stats_5m": 30, "pods": 30, "stats_1h": 60}),
+        (errors("5m", 0.05), STEADY | LONG | MANY),
         (errors("5m", 1.0, requests=4), STEADY | LONG),  # too few errors
-        (errors("5m", 1.0) | errors("1h", 0.4, 12_000), STEADY | LONG | {"stats_5m": 30, "pods": 30, "stats_1h": 60}),
-        (errors("5m", 0.2) | errors("30m", 0.6) | errors("1h", 0.35, 12_000), STEADY | LONG | {
-            "stats_5m": 30, "pods": 30, "stats_1h": 60}),
-        (errors("5m", 1.0) | errors("1h", 1.0, 1200), STEADY | LONG | {"stats_5m": 30, "pods": 30, "stats_1h": 60}),
-        (errors("5m", 1.0) | errors("1h", 0.6, 12_000), STEADY | LONG | {
-            "stats_5m": 120, "pods": 120, "stats_1h": 240}),
+        (errors("5m", 1.0) | errors("1h", 0.4, 12_000), STEADY | LONG | MANY),
+        (errors("5m", 0.2) | errors("30m", 0.6) | errors("1h", 0.35, 12_000), STEADY | LONG | MANY),
+        (errors("5m", 1.0) | errors("1h", 1.0, 1200), STEADY | LONG | MANY),
+        (errors("5m", 1.0) | errors("1h", 0.6, 12_000), STEADY | LONG | LASTING),
     ],
     ids=["within the budget", "over the budget", "errors that have ended", "errors of two hours", "errors of a day",
         "no requests", "many errors", "few requests", "an outage", "the end of an outage",
@@ -198,7 +199,13 @@ def test_a_workload_that_is_not_up_has_no_windows() -> None:
 
 def test_errors_from_before_the_statistics_were_reset_add_no_windows() -> None:
     of = state(details=Details(windows=errors("5m", 1.0)))
-    assert parts(of._replace(ledger=Ledger(0.0, 1000.0, reset_at=10.0))) == STEADY
+    assert parts(of._replace(ledger=Ledger(0.0, 1000.0, reset_at=290.0))) == STEADY
+
+
+def test_errors_since_a_reset_of_the_statistics_count_after_an_eighth_of_the_window() -> None:
+    of = state(details=Details(windows=errors("5m", 1.0)))
+    assert "stats_2h" not in parts(of._replace(ledger=Ledger(0.0, 1000.0, reset_at=263.0)))
+    assert "stats_2h" in parts(of._replace(ledger=Ledger(0.0, 1000.0, reset_at=262.0)))
 
 
 def test_the_callers_of_a_workload_that_should_serve_and_does_not_are_counted_at_once() -> None:

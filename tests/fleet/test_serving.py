@@ -192,6 +192,24 @@ def test_replicas_are_ready_since(moments: list[Moment], expected: list[float | 
 @pytest.mark.parametrize(
     ("moments", "expected"),
     [
+        ([Read(40, "uu"), Read(70, "ur"), Read(80, "rr")], [(), (70,), (70,)]),
+        ([Read(at, "r" if at % 20 else "u") for at in range(20, 100, 10)][-1:], [()]),
+        ([Read(at, "r" if at % 20 else "u") for at in range(20, 100, 10)],
+         [(), (30,), (30,), (30, 50), (30, 50), (30, 50, 70), (30, 50, 70), (50, 70, 90)]),
+        ([Read(40, "u"), Read(70, "r"), Listed(80, "stopped")], [(), (70,), ()]),
+        # -- to wake up is not to recover
+        ([Listed(30, "running", minimum=0), Read(40, "u"), Read(70, "r")], [(), (), ()]),
+    ],
+)  # fmt: skip
+def test_a_workload_that_was_down_recovers_and_the_last_times_are_kept(
+    moments: list[Moment], expected: list[tuple[float, ...]]
+) -> None:
+    assert [each.serving.recoveries for each in ledgers(*SERVES, *moments)][len(SERVES) :] == expected
+
+
+@pytest.mark.parametrize(
+    ("moments", "expected"),
+    [
         ([Read(40, "r")], [40]),
         ([Read(40, "ru"), Read(70, "uu"), Read(100, "rr")], [40, 40, None]),
         ([Read(40, "r?")], [None]),

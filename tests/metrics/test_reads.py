@@ -121,7 +121,9 @@ def rich(n: int) -> WorkloadState:
             f"pod-{proton}/main": ContainerCursor(3, proton=proton, restarted=(n + at, 200.0, 400.0))
             for proton, at in (("p1", 0.0), ("p2", 10.0))
         },
-        serving=ServingRecord(up=float(n), fewer=float(n), down=float(n), others=(("p2",), ())[n - 1]),
+        serving=ServingRecord(
+            up=float(n), fewer=float(n), down=float(n), others=(("p2",), ())[n - 1], recoveries=(n, 10.0, 20.0)
+        ),
     )
     metrics = RequestMetrics(100 * n, 2 * n * n, 3 * n * n, 5 * n * n, 1.0 * n, 2.0 * n, 7.0 * n)
     details = Details(
