@@ -55,7 +55,8 @@ def week(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         async def play(stage: Stage) -> None:
             async def note() -> None:
                 page = stage.page() + stage.report.text().decode() + 'up{instance="a"} 1\n'
-                pages.add(page, stage.wall, 'job="datarobot"')
+                at = START + round(stage.now / EVERY) * EVERY  # as of the evaluation: what is gone is gone at once
+                pages.add(page, at, 'job="datarobot"')
                 hours, seconds = divmod(stage.now, HOUR)
                 hiccup = hours % 5 == 3 and 1800 <= seconds < 1800 + EVERY  # one sweep in five hours fails
                 simulator.odd = frozenset({FAILURES[int(hours) % len(FAILURES)]}) if hiccup else frozenset()
@@ -63,8 +64,8 @@ def week(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             stage.report.set("config_last_reload_successful", 1)  # the daemon says so at its start
             await stage.run(lasts, note, EVERY)
 
-        played(play, simulator, interval=EVERY, policy=Policy(EVERY, 900.0))
-    with filled(tmp_path_factory.mktemp("week"), pages, lookback=f"{EVERY * 1.5:g}s") as prometheus:
+        played(play, simulator, interval=EVERY, policy=Policy(EVERY, 300.0))
+    with filled(tmp_path_factory.mktemp("week"), pages, lookback=f"{EVERY - 1:g}s") as prometheus:
         yield [one for rule in RULES for one in fired(prometheus, rule, START + EVERY, START + lasts - EVERY, EVERY)]
 
 

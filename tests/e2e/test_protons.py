@@ -135,9 +135,9 @@ def test_the_status_page_says_which_version_could_not_be_read(ran: Ran) -> None:
 @pytest.mark.parametrize(
     ("name", "status", "cause", "unreadable"),
     [
-        ("draining", 4, "exit_error", []),
-        ("draining-fails", 4, "exit_error", [("outgoing", "server_error")]),
-        ("draining-refused", 4, "exit_error", [("outgoing", "forbidden")]),
+        ("draining", 4, "exit_error_unchanged", []),
+        ("draining-fails", 4, "exit_error_unchanged", [("outgoing", "server_error")]),
+        ("draining-refused", 4, "exit_error_unchanged", [("outgoing", "forbidden")]),
         ("serving-fails", 5, "pods_failed", [("active", "server_error")]),
     ],
 )
