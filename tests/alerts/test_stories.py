@@ -1,7 +1,8 @@
 """The alerts that each story of the simulator fires: tests/alerts/stories.txt, for review.
 
 All stories are played in virtual time, their pages are stored in a real Prometheus, which evaluates the shipped rules.
-`UPDATE_GOLDEN=1` regenerates the file.
+`UPDATE_GOLDEN=1` regenerates the file. Smaller counterparts: `test_same_pages.py` for some stories, and
+`tests/e2e/test_parity.py` for each alert.
 """
 
 import re
@@ -27,7 +28,7 @@ from tests.e2e.backfill import Pages, filled
 from tests.goldens import check_golden
 from tests.stage import START, Stage, played, simulated
 
-pytestmark = [pytest.mark.real, pytest.mark.long]
+pytestmark = [pytest.mark.real, pytest.mark.long, pytest.mark.exhaustive]
 FILE = Path(__file__).with_name("stories.txt")
 LASTS, EVERY = 9000.0, 30.0
 PLAYED = [story for story in ALL_STORIES if story.name != "crash loop with minimum zero"]

@@ -84,8 +84,7 @@ def typed(shell: str, folder: Path, *commands: str, **environment: str) -> list[
     return [(int(status), text + new_line) for text, new_line, status in printed]
 
 
-@pytest.mark.parametrize("shell", SHELLS)
-@pytest.mark.parametrize("ending", ["", "/", "/api/v2", "/api/v2/"])
+@pytest.mark.parametrize(("shell", "ending"), [("bash", ""), ("zsh", "/"), ("bash", "/api/v2"), ("zsh", "/api/v2/")])
 def test_each_kind_of_response_has_its_own_text(api: Recorder, tmp_path: Path, shell: str, ending: str) -> None:
     results = typed(shell, tmp_path, *PRINTED, DATAROBOT_ENDPOINT=api.url + ending)
     shown = [(status, text.replace(f"{api.url}/api/v2", "URL")) for status, text in results]

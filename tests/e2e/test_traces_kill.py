@@ -70,7 +70,7 @@ def waiting(path: Path) -> int:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("steps", [18, pytest.param(60, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("steps", [12, pytest.param(60, marks=pytest.mark.exhaustive)])
 def test_every_trace_arrives_whole_and_in_one_version_however_often_the_exporter_is_killed(
     steps: int, tmp_path: Path
 ) -> None:
