@@ -1,5 +1,6 @@
 """Distribution of tests over processes."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -30,3 +31,9 @@ def test_the_unit_of_a_test(test: str, name: str) -> None:
 def test_the_tables_name_existing_modules() -> None:
     named = {*SPLIT, *UNITS, *LONGEST} - {*UNITS.values()}
     assert [place for place in sorted(named) if not (ROOT / place.partition("::")[0]).is_file()] == []
+
+
+def test_no_name_of_a_test_contains_a_time_or_an_address(request: pytest.FixtureRequest) -> None:
+    """Every process must collect the same names. Compressed bytes begin with the time."""
+    changing = re.compile(r"\\x1f\\x8b|0x[0-9a-f]{8}")
+    assert [item.nodeid for item in request.session.items if changing.search(item.nodeid)] == []
