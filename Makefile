@@ -3,6 +3,8 @@ VENV ?= .venv
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
+# Without bytecode, each process that tests start compiles all modules again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test test-fast test-all check bench mutants docs dashboards pictures lock
 $(STAMP): pyproject.toml requirements-dev.lock
