@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from exporter.api.decoding import Reject
@@ -44,14 +44,16 @@ class PolledWorkload:
 
     `complete` is when a part was last read completely; if never, when it first failed for a transient reason. `read` is
     when any of it was read: pods may be read without those of the serving proton. `errors` are those that the list
-    reported, and `hinted` is whether they have become many since the statistics were last read.
+    reported, and `hinted` is whether they have become many since the statistics were last read. `extras`: see
+    `exporter.fleet.polling.extras`.
     """
 
-    __slots__ = ("complete", "errors", "hanging", "hinted", "polled", "read", "requests", "state", "until")
+    __slots__ = ("complete", "errors", "extras", "hanging", "hinted", "polled", "read", "requests", "state", "until")
 
     def __init__(self, now: float) -> None:
         self.state: WorkloadState | None = None
         self.requests: tuple[DetailRequest, ...] = ()
+        self.extras: Mapping[Extra, float] = {}
         self.until = now
         self.polled: dict[str, float] = {}
         self.complete: dict[str, float] = {}
@@ -154,8 +156,6 @@ class PollSchedule:
         ids = list(workloads)
         for start in range(0, len(ids), WORKLOADS_AT_ONCE):
             states = [state for i in ids[start : start + WORKLOADS_AT_ONCE] if (state := workloads.get(i)) is not None]
-            for extra, cost in polling.extra_costs(states, self._policy).items():
-                totals.extras[extra] += cost
             due = [each for state in states for each in self._due(state, totals, now, wall)]
             totals.queue += len(due)
             unpaused = ((request, polled) for request, polled in due if not self.is_paused(request.part, now))
@@ -178,6 +178,8 @@ class PollSchedule:
     ) -> Iterator[tuple[DetailRequest, float]]:
         """The requests of a workload that are due, and when they were last sent. Withdraws parts that are too old."""
         polled = self._planned(state, now, wall)
+        for extra, cost in polled.extras.items():
+            totals.extras[extra] += cost
         too_old = []
         for request in polled.requests:
             totals.rate += request.cost / request.every
@@ -209,6 +211,7 @@ class PollSchedule:
             return polled
         before = polled.state
         polled.requests = polling.requests(state, self._policy, wall, self.dropped)
+        polled.extras = polling.extras(state, self._policy)
         polled.state, polled.until = state, now + REPLAN_SECONDS
         for request in polled.requests:
             # A part that was never polled is as overdue as one that missed three of its turns, of important workloads
@@ -246,8 +249,8 @@ class PollSchedule:
             left_out = ", ".join(f"{extra} of {which} workloads" for extra, which in sorted(dropped)) or "nothing"
             log.info("requests_per_second is too low for all details", left_out=left_out)
         counts = dict.fromkeys(polling.EXTRAS, 0)
-        for state in self._state.workloads.values() if dropped else ():
-            for extra in dropped & polling.extras(state, self._policy).keys():
+        for polled in self.workloads.values() if dropped else ():
+            for extra in dropped & polled.extras.keys():
                 counts[extra] += 1
         self._observer.poller_state(PollerState(totals.queue, self._load, totals.stale, totals.ages, counts))
 

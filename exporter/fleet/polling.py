@@ -9,7 +9,7 @@ important workloads first.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from exporter.api import models
@@ -281,15 +281,6 @@ def extras(state: WorkloadState, policy: Policy) -> Mapping[Extra, float]:
     for part in DETAIL_PARTS:
         if part.extra and part.applies(state, policy) and (not policy.parts or part.name in policy.parts):
             costs[part.extra, which] = costs.get((part.extra, which), 0.0) + 1 / (part.times * policy.interval)
-    return costs
-
-
-def extra_costs(fleet: Sequence[WorkloadState], policy: Policy) -> Mapping[Extra, float]:
-    """API requests per second of each extra over a fleet."""
-    costs = dict.fromkeys(EXTRAS, 0.0)
-    for state in fleet:
-        for extra, requests_per_second in extras(state, policy).items():
-            costs[extra] += requests_per_second
     return costs
 
 

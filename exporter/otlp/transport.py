@@ -18,6 +18,7 @@ from exporter.failures import failure_of, one_line, start_of_body
 from exporter.otlp.verdict import Cleaner, Verdict, grpc_verdict, http_verdict, interrupted, success
 from exporter.settings.problems import BadSettings, Problem
 from exporter.settings.traces import TraceSettings
+from exporter.trust import trusted
 
 if TYPE_CHECKING:
     import grpc
@@ -44,7 +45,8 @@ def transport(traces: TraceSettings, secrets: redaction.Secrets | None = None) -
     """
     clean = Cleaner(secrets, _headers(traces))
     try:
-        context = ssl.create_default_context(cafile=traces.certificate)
+        alone = traces.certificate is not None or traces.client_certificate is not None
+        context = ssl.create_default_context(cafile=traces.certificate) if alone else trusted()
         if traces.client_certificate is not None:
             context.load_cert_chain(traces.client_certificate, traces.client_key)
         return GrpcTransport(traces, clean) if traces.protocol == "grpc" else HttpTransport(traces, context, clean)

@@ -188,6 +188,7 @@ class AccountReport:
         self._log = log.bind(account=account)
         self._paused: set[str] = set()
         self._retired = False
+        self._polling: PollerState | None = None
 
     def retire(self) -> None:
         """Set no gauges any more; what is counted is still counted."""
@@ -273,10 +274,13 @@ class AccountReport:
         report, account = self._report, self._account
         self._set("detail_queue", state.queue, account)
         self._set("detail_load_ratio", state.load, account)
-        for part, count in state.stale.items():
+        before = self._polling
+        # Most turns change none of these many gauges.
+        for part, count in state.stale.items() - (before.stale.items() if before else ()):
             self._set("detail_stale", count, account, part)
-        for (extra, importance), count in state.dropped.items():
+        for (extra, importance), count in state.dropped.items() - (before.dropped.items() if before else ()):
             self._set("detail_dropped_workloads", count, account, extra, importance)
+        self._polling = state
         if not self._retired:
             report.ages[account] = state.ages
 

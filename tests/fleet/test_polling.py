@@ -11,7 +11,7 @@ from exporter.api.details import RequestMetrics
 from exporter.api.models import Replacement, Workload
 from exporter.api.pods import Container, Pods, Proton, Replica, StatusDetails
 from exporter.fleet.ledger import Ledger, ServingRecord
-from exporter.fleet.polling import EXTRAS, DetailRequest, Policy, affordable, extra_costs, lasts, load, plan, requests
+from exporter.fleet.polling import EXTRAS, DetailRequest, Policy, affordable, extras, lasts, load, plan, requests
 from exporter.fleet.workload_state import Details, Window, WorkloadState
 
 REQUESTS = st.builds(
@@ -239,7 +239,7 @@ def test_pods_of_important_workloads_are_polled_like_others_if_the_budget_is_too
     every = {i: {each.part: each.every for each in requests(state(importance=i), Policy(), 1100.0, dropped)}
              for i in ("critical", "high", "low")}  # fmt: skip
     assert {i: parts["pods"] for i, parts in every.items()} == {"critical": 300, "high": 150, "low": 300}
-    assert extra_costs([state(importance="critical")], Policy(parts=frozenset({"events"})))["pods", "critical"] == 0
+    assert extras(state(importance="critical"), Policy(parts=frozenset({"events"}))) == {}
 
 
 def test_quantiles_and_protons_cost_requests() -> None:
@@ -258,27 +258,30 @@ RATES = st.dictionaries(st.sampled_from(EXTRAS), st.floats(0.1, 10.0))
 
 @given(st.floats(0, 20), RATES, st.floats(1, 30))
 def test_extras_are_dropped_in_order_until_the_rest_fits(
-    needed: float, extras: dict[tuple[str, str], float], rate: float
+    needed: float, costs: dict[tuple[str, str], float], rate: float
 ) -> None:
-    dropped = affordable(needed, extras, rate)
-    kept = needed + sum(cost for extra, cost in extras.items() if extra not in dropped)
-    assert kept <= rate or dropped == extras.keys()
-    order = [extra for extra in EXTRAS if extra in extras]
+    dropped = affordable(needed, costs, rate)
+    kept = needed + sum(cost for extra, cost in costs.items() if extra not in dropped)
+    assert kept <= rate or dropped == costs.keys()
+    order = [extra for extra in EXTRAS if extra in costs]
     assert dropped == {*order[: len(dropped)]}
-    assert affordable(needed, extras, rate, dropped) >= dropped  # none returns at the limit
-    assert affordable(needed / 2, {extra: cost / 2 for extra, cost in extras.items()}, rate * 2, dropped) <= dropped
+    assert affordable(needed, costs, rate, dropped) >= dropped  # none returns at the limit
+    assert affordable(needed / 2, {extra: cost / 2 for extra, cost in costs.items()}, rate * 2, dropped) <= dropped
 
 
-def test_the_cost_of_extras_is_counted_over_the_fleet() -> None:
-    costs = extra_costs([state(), state(importance="critical"), state("stopped")], Policy())
-    assert costs["quantiles", "low"] == pytest.approx(2 / 300)
-    assert costs["windows", "critical"] == pytest.approx(1 / 1800 + 1 / 3600 + 1 / 7200)
-    assert costs["pods", "critical"] == pytest.approx(2 / 150 - 2 / 300)
-    assert costs["quantiles", "high"] == costs["pods", "high"] == 0
-    assert costs["windows", "low"] == 0
+def test_extras_cost_requests_per_second() -> None:
     failing = state(details=Details(windows=errors("5m", 0.01)))
     every = (300, 600, 1800, 3600, 7200)
-    assert extra_costs([failing], Policy())["windows", "low"] == pytest.approx(sum(1 / each for each in every))
+    assert extras(state(), Policy()) == pytest.approx({("quantiles", "low"): 2 / 300})
+    assert extras(state("stopped"), Policy()) == {}
+    assert extras(failing, Policy())["windows", "low"] == pytest.approx(sum(1 / each for each in every))
+    assert extras(state(importance="critical"), Policy()) == pytest.approx(
+        {
+            ("pods", "critical"): 2 / 150 - 2 / 300,
+            ("quantiles", "critical"): 2 / 300,
+            ("windows", "critical"): 1 / 1800 + 1 / 3600 + 1 / 7200,
+        }
+    )
 
 
 def test_a_response_is_used_for_three_intervals_and_longer_if_the_budget_is_short() -> None:

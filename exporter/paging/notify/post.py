@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import ssl
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -24,6 +23,7 @@ from exporter.paging.notify.contract import Sent
 from exporter.settings.problems import BadSettings, Problem
 from exporter.settings.receivers import ReceiverSettings
 from exporter.settings.values import is_url
+from exporter.trust import trusted
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every URL at info, and some are secrets
 
@@ -82,10 +82,8 @@ class Post:
 
     def __init__(self, receiver: ReceiverSettings, secrets: redaction.Secrets | None = None) -> None:
         self._secrets = secrets or redaction.Secrets()
-        trusted = ssl.create_default_context()
         try:
-            if receiver.ca_file is not None:
-                trusted.load_verify_locations(receiver.ca_file)
+            context = trusted(receiver.ca_file)
         except OSError as error:
             what = f"of {receiver.name} cannot be used: {one_line(str(error))}; give a PEM file"
             raise BadSettings([Problem("paging.receivers.ca_file", what)]) from error
@@ -94,7 +92,7 @@ class Post:
             headers={"user-agent": f"workload-exporter/{__version__}", "accept-encoding": "identity"},
             timeout=receiver.timeout,
             follow_redirects=False,
-            verify=trusted,
+            verify=context,
         )
 
     async def aclose(self) -> None:
