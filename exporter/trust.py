@@ -11,7 +11,7 @@ def trusted(ca_file: Path | str | None = None) -> ssl.SSLContext:
     """A context that verifies servers by the authorities of this machine, and by those in `ca_file` (PEM).
 
     Raises OSError for a file that cannot be used. Clients without a file of their own share one context, because
-    reading the authorities of a machine takes tens of milliseconds; it is made anew when these change.
+    reading the authorities of a machine takes tens of milliseconds; it is replaced when these change.
     """
     if ca_file is None:
         return _of_machine(_stamps())

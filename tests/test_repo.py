@@ -93,7 +93,7 @@ def test_the_api_client_can_only_send_get_requests() -> None:
         if re.search(r"^\s*(import|from) (httpx|aiohttp|requests|urllib3|http\.client)", file.read_text(), re.MULTILINE)
     }
     assert users.keys() == {"collect/client.py", "failures.py", "otlp/transport.py", "paging/notify/post.py"}
-    assert sent(users["collect/client.py"]) == ["'GET', url"]
+    assert sent(users["collect/client.py"]) == ["'GET', _with_query(url, params)", "request"]
     assert sent(users["otlp/transport.py"]) == ["'POST', self._url"]
     assert sent(users["failures.py"]) == []
     assert sent(users["paging/notify/post.py"]) == ["'POST', to.url"]
@@ -102,13 +102,13 @@ def test_the_api_client_can_only_send_get_requests() -> None:
 
 
 def sent(module: str) -> list[str]:
-    """The arguments of each call that sends a request with httpx."""
+    """The arguments of each call that creates or sends a request with httpx."""
     return [
         ", ".join(map(ast.unparse, node.args))
         for node in ast.walk(ast.parse(module))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
-        and ast.unparse(node.func.value) == "http"
+        and (ast.unparse(node.func) == "httpx.Request" or ast.unparse(node.func.value) == "http")
         and node.func.attr != "aclose"
     ]
 

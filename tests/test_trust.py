@@ -44,7 +44,7 @@ def test_a_client_with_a_file_trusts_its_authorities_too_and_others_do_not(
     assert names(trusted()) == ["machine"]
 
 
-def test_without_authorities_of_the_machine_a_client_trusts_nobody(
+def test_without_authorities_of_the_machine_a_client_trusts_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
