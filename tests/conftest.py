@@ -1,5 +1,8 @@
 """How tests of laws are run, how tests are spread over processes, and what a run prints at its end."""
 
+import gc
+import os
+
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
@@ -11,6 +14,11 @@ from tests.units import LONGEST, unit
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("fast", settings.get_profile("patient"), max_examples=25)
 settings.load_profile("patient")
+# No test connects to a server that these certified, and every TLS context would read them, which takes 25 ms of CPU.
+os.environ["SSL_CERT_FILE"] = os.devnull
+
+
+FROZEN = pytest.StashKey[int]()
 
 
 class Units(LoadScopeScheduling):  # type: ignore[misc]
@@ -30,6 +38,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):
         places = {name: place for place, name in enumerate(LONGEST)}
         items.sort(key=lambda item: places.get(unit(item.nodeid), len(places)))
+
+
+def freeze() -> int:
+    """Keep what exists out of garbage collections: thousands of tests. Gives the number of objects."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+    return gc.get_freeze_count()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    session.config.stash[FROZEN] = freeze()
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """After a module whose daemons froze objects: free those that have become garbage."""
+    stash = item.config.stash
+    if (nextitem is None or nextitem.path != item.path) and gc.get_freeze_count() != stash[FROZEN]:
+        stash[FROZEN] = freeze()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

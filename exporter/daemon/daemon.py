@@ -57,7 +57,7 @@ class Daemon:
         self._secrets = secrets = Secrets(settings.secrets())
         self.report = report = Report(clock.wall())
         self.tasks = BackgroundTasks()
-        self._garbage = GarbageCollection(clock.steady)
+        self.garbage = GarbageCollection()
         self.schedule = SweepSchedule(sweep=self.sweep, report=report, clock=clock)
         self.accounts = Accounts(
             store=self.store, report=report, secrets=secrets, clock=clock, schedule=self.schedule, tasks=self.tasks
@@ -187,7 +187,7 @@ class Daemon:
     async def reload(self) -> list[str]:
         """Read the settings again, all or nothing; returns the problems, with which the old ones stay in force."""
         problems = await self.reloader.reload()
-        self._garbage.expect_garbage()
+        self.garbage.expect_garbage()
         return problems
 
     async def check(self) -> None:
@@ -222,7 +222,7 @@ class Daemon:
     async def publish(self) -> None:
         """Publish the current snapshots."""
         await self.publication.publish()
-        self._garbage.freeze(ready=not self.publication.not_ready)
+        self.garbage.freeze(ready=not self.publication.not_ready)
 
     def own_state(self, delivery_failing_seconds: float) -> ExporterStatus:
         """The exporter's own state for the evaluation of alerts."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import time
 from collections.abc import Callable
 
 FULL_COLLECTION_SECONDS = 60.0
@@ -26,9 +27,12 @@ def limit_fragmentation() -> None:
 
 
 class GarbageCollection:
-    """Keeps the fleet's objects out of most garbage collections. `steady` is the clock."""
+    """Keeps the fleet's objects out of most garbage collections.
 
-    def __init__(self, steady: Callable[[], float]) -> None:
+    `steady` is the process's clock, whatever clock the fleet has: garbage is created by running.
+    """
+
+    def __init__(self, steady: Callable[[], float] = time.monotonic) -> None:
         self._steady = steady
         self._due: float | None = None
         """When the next full collection is due; None: not all accounts have been ready yet."""
@@ -44,7 +48,7 @@ class GarbageCollection:
         if self._due is None and not ready:
             return
         full = self._due is None or began >= self._due
-        if full:
+        if self._due is not None and full:
             gc.unfreeze()
         gc.collect(2 if full else 1)  # the two youngest generations are small
         gc.freeze()

@@ -79,6 +79,7 @@ def test_nothing_that_a_reload_replaces_stays_in_memory(
 ) -> None:
     async def work(scene: Running) -> None:
         daemon = scene.daemon
+        daemon.garbage = GarbageCollection(scene.time.clock.steady)
         daemon.accounts.start_polling()
         for number in range(3):
             await daemon.publish()
