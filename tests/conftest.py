@@ -2,6 +2,7 @@
 
 import gc
 import os
+import warnings
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -43,7 +44,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def freeze() -> int:
     """Keep what exists out of garbage collections: thousands of tests. Gives the number of objects."""
     gc.unfreeze()
-    gc.collect()
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):  # of which test is unknown
+        gc.collect()
     gc.freeze()
     return gc.get_freeze_count()
 
