@@ -1112,7 +1112,7 @@ ALARMING = st.builds(
 
 
 @given(ALARMING)
-@settings(max_examples=2000)
+@settings(max_examples=20 * settings().max_examples)
 def test_a_page_names_a_problem(of: WorkloadState) -> None:
     result = diagnosis(of, NOW, DEFAULT)
     assert result.severity not in ("critical", "warning") or result.cause.name not in QUIET, result.facts.alerts
