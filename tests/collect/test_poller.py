@@ -169,12 +169,11 @@ def test_a_route_that_the_server_lacks_is_requested_once_an_hour() -> None:
     async def play(stage: Stage) -> None:
         simulator.odd = frozenset({"absent@/workloads/{id}/protons"})
         await stage.run(3000.0)
-        assert (
-            sum(map(len, polled(stage.sent, "protons").values())) <= 2 * 6
-        )  # either form, to three and those under way
+        requests = sum(map(len, polled(stage.sent, "protons").values()))
+        assert 0 < requests <= 2 * 6  # either form, to three and those under way
 
     with simulated(20) as simulator:
-        played(play, simulator)
+        played(play, simulator, policy=Policy(parts=frozenset({"pods"})))
 
 
 STATUS_DETAILS = "/workloads/{id}/protons/{pid}/statusDetails"
@@ -296,8 +295,8 @@ def test_extras_that_the_budget_does_not_allow_are_dropped_and_reported() -> Non
         )
         assert float(values["quantiles"]) > 0
 
-    with simulated(200) as simulator:
-        played(play, simulator, rate=2.0)
+    with simulated(100) as simulator:
+        played(play, simulator, rate=1.0)
 
 
 @pytest.mark.long

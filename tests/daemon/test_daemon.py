@@ -299,7 +299,7 @@ def test_an_hour_without_the_api_is_survived_and_made_up_for_without_a_burst(sim
         simulator.odd = {"unavailable"}
         began, known = scene.time.wall, _listed(simulator, scene.time.wall)
         while scene.time.wall < began + 3600:
-            await scene.sweep(after=120)
+            await scene.sweep(after=240)
             assert (await scene.get("/-/healthy"))[0] == 200
             served[scene.time.wall - began] = await scene.workloads()
         assert await scene.value("datarobot_exporter_sweep_last_success_timestamp_seconds") == success
