@@ -173,13 +173,17 @@ def python(place: str, source: str) -> Iterator[Offence]:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value.strip():
             for lines, word, instead in of_text(node.value):
                 yield Offence(place, node.lineno + lines, word, word, instead)
-    comments = "\n".join(line[line.index("#") :] for line in source.splitlines() if "#" in line)
-    if not any(of_text(comments)):
-        return  # tokens take longer than all else
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            for _, word, instead in of_text(token.string):
-                yield Offence(place, token.start[0], word, word, instead)
+    for line, comment in _comments(source):
+        for _, word, instead in of_text(comment):
+            yield Offence(place, line, word, word, instead)
+
+
+def _comments(source: str) -> Iterator[tuple[int, str]]:
+    """Comments with their lines; none if no text after a # contains a banned word, because tokens take long."""
+    if any(of_text("\n".join(line[line.index("#") :] for line in source.splitlines() if "#" in line))):
+        for token in tokenize.generate_tokens(io.StringIO(source).readline):
+            if token.type == tokenize.COMMENT:
+                yield token.start[0], token.string
 
 
 def prose(place: str, text: str) -> Iterator[Offence]:
