@@ -3,6 +3,7 @@
 import gc
 import os
 import warnings
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,8 +16,9 @@ from tests.units import LONGEST, unit
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("fast", settings.get_profile("patient"), max_examples=25)
 settings.load_profile("patient")
-# No test connects to a server that these certified, and every TLS context would read them, which takes 25 ms of CPU.
-os.environ["SSL_CERT_FILE"] = os.devnull
+# No test needs the system's authorities, and every TLS context would read them, which takes 25 ms of CPU. The
+# key of this one was not kept; a file without any certificate is an error for httpx.
+os.environ["SSL_CERT_FILE"] = str(Path(__file__).with_name("authority.pem"))
 
 
 FROZEN = pytest.StashKey[int]()

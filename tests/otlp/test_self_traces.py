@@ -305,7 +305,7 @@ def test_datarobot_gets_no_trace_headers(sweeps: TimedSweeps) -> None:
     world = World(always(200, json={"data": []}))
     world.run(work)
     assert [set(request.headers) for _, request in world.sent] == [
-        {"host", "accept", "accept-encoding", "connection", "user-agent", "authorization"}
+        {"host", "accept", "accept-encoding", "user-agent", "authorization"}
     ]
 
 
