@@ -13,7 +13,6 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import NamedTuple, Protocol, Self
 from urllib.parse import urlencode
 
@@ -26,6 +25,7 @@ from exporter.errors import ExporterError
 from exporter.failures import MARGIN_BYTES, beginning, date, detail, failure_of, retry_after, status_reason
 from exporter.failures import MAX_BODY_BYTES as MAX_ERROR_BYTES
 from exporter.fleet.pauses import LIST, Pause
+from exporter.http_client import HttpClient
 from exporter.redaction import Secrets
 from exporter.telemetry.sweep_trace import attempted
 from exporter.trust import trusted
@@ -169,13 +169,12 @@ class Client:
         context = trusted(ca_file)
         self._headers = {"Accept": "application/json", "Accept-Encoding": ACCEPTED, "User-Agent": user_agent}
         # One connection per httpx client: the cost of its pool grows with the pool, at every request.
-        self._idle: asyncio.LifoQueue[httpx.AsyncClient] = asyncio.LifoQueue()
+        self._idle: asyncio.LifoQueue[HttpClient] = asyncio.LifoQueue()
         self._all = [
-            httpx.AsyncClient(
-                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            HttpClient(
+                {},
                 timeout=timeout,
-                follow_redirects=False,
-                verify=context,
+                trusted=context,
                 transport=transport,
                 limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
             )
@@ -311,7 +310,7 @@ class Client:
                     refused = token  # and has been replaced since
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[httpx.AsyncClient]:
+    async def _connection(self) -> AsyncIterator[HttpClient]:
         """A connection for one request, when the budget allows one more."""
         async with self._budget.request():
             http = await self._idle.get()
@@ -331,7 +330,7 @@ class Client:
             await self._pause(start - now)
         return self._paused(request) is None
 
-    async def _attempt(self, http: httpx.AsyncClient, request: _Get, url: str, token: str) -> ApiResponse:
+    async def _attempt(self, http: HttpClient, request: _Get, url: str, token: str) -> ApiResponse:
         """Send one request, and record it in the trace of the current sweep."""
         if not re.fullmatch(r"[!-~]+", token):
             problem = "is empty" if not token else "contains characters that are not allowed in a header"
@@ -348,7 +347,7 @@ class Client:
             self._observer.resumed(endpoint)
         return response
 
-    async def _send(self, http: httpx.AsyncClient, route: str, url: str, params: Params, token: str) -> ApiResponse:
+    async def _send(self, http: HttpClient, route: str, url: str, params: Params, token: str) -> ApiResponse:
         began = self._steady()
         code = "error"
         try:
@@ -356,14 +355,11 @@ class Client:
                 own = {} if route in HOST_ROUTES else {"Authorization": f"Bearer {token}"}
                 # `http.build_request` parses the URL twice and merges defaults, which takes longer than all the rest.
                 request = httpx.Request("GET", _with_query(url, params), headers={**self._headers, **own})
-                response = await http.send(request, stream=True)
-                try:
+                async with http.sent(request) as response:
                     code = str(response.status_code)
                     failed = response.status_code not in (200, 204)
                     limit = MAX_ERROR_BYTES + MARGIN_BYTES if failed else self._body_limit
                     body = await self._body(route, response, limit)
-                finally:
-                    await response.aclose()
         except (httpx.TimeoutException, TimeoutError) as error:
             raise ApiError("timeout", f"GET {route} got no response within {self._timeout:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:

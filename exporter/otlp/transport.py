@@ -15,6 +15,7 @@ import httpx
 
 from exporter import __version__, redaction
 from exporter.failures import failure_of, one_line, start_of_body
+from exporter.http_client import HttpClient
 from exporter.otlp.verdict import Cleaner, Verdict, grpc_verdict, http_verdict, interrupted, success
 from exporter.settings.problems import BadSettings, Problem
 from exporter.settings.traces import TraceSettings
@@ -91,7 +92,7 @@ class HttpTransport:
         try:
             async with (
                 asyncio.timeout(self._timeout),
-                httpx.AsyncClient(headers=self._headers, timeout=self._timeout, verify=self._context) as http,
+                HttpClient(self._headers, timeout=self._timeout, trusted=self._context) as http,
                 http.stream("POST", self._url, content=content) as response,
             ):
                 body = await start_of_body(response)

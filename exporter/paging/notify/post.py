@@ -19,6 +19,7 @@ import httpx
 
 from exporter import __version__, redaction
 from exporter.failures import beginning, detail, failure_of, one_line, retry_after, start_of_body, status_reason
+from exporter.http_client import HttpClient
 from exporter.paging.notify.contract import Sent
 from exporter.settings.problems import BadSettings, Problem
 from exporter.settings.receivers import ReceiverSettings
@@ -88,11 +89,10 @@ class Post:
             what = f"of {receiver.name} cannot be used: {one_line(str(error))}; give a PEM file"
             raise BadSettings([Problem("paging.receivers.ca_file", what)]) from error
         self._timeout = receiver.timeout
-        self._http = httpx.AsyncClient(
-            headers={"user-agent": f"workload-exporter/{__version__}", "accept-encoding": "identity"},
+        self._http = HttpClient(
+            {"user-agent": f"workload-exporter/{__version__}", "accept-encoding": "identity"},
             timeout=receiver.timeout,
-            follow_redirects=False,
-            verify=context,
+            trusted=context,
         )
 
     async def aclose(self) -> None:
