@@ -246,8 +246,10 @@ class AccountMonitor:
         completed, not_selected, other_shards = select(completed, self._plan.selection, self.workloads.keys())
         self._report.selected(not_selected, other_shards)
         with part("step"):
-            self.state.apply_sweep(completed, self._clock.wall())
+            for _ in self.state.sweep_steps(completed, self._clock.wall()):
+                await asyncio.sleep(0)  # a large fleet must not delay requests
         self._settle()
+        await asyncio.sleep(0)
         for field, values in unknown_values(result.workloads).items():
             for value in values:
                 self._log_unknown(field, value)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 from exporter.api.clock_skew import Skew
 from exporter.api.details import offered
 from exporter.api.models import Bundle
 from exporter.fleet.counting import hidden
 from exporter.fleet.ledger import Entry, Ledger, Tally
-from exporter.fleet.reconcile import Snapshot, Sweep, ledgers, step
+from exporter.fleet.reconcile import Observed, Snapshot, Sweep, ledgers, observed, step
 from exporter.fleet.workload_state import Account, WorkloadState
 from exporter.metrics.account_families import Use, use
 from exporter.tracing.builder import Tracing
@@ -18,6 +18,14 @@ from exporter.tracing.episode_traces import EpisodeTrace, settled
 
 MAX_PENDING_TRACES = 2000
 """Approximate number of traces that wait to be written. With so many, episodes that are over wait for a later sweep."""
+
+STEP_WORKLOADS = 200
+"""Workloads to which one step of a sweep is applied: about 5 ms."""
+T = TypeVar("T")
+
+
+def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (items[at : at + STEP_WORKLOADS] for at in range(0, len(items), STEP_WORKLOADS))
 
 
 class Pending(NamedTuple):
@@ -83,12 +91,28 @@ class AccountState:
 
     def apply_sweep(self, sweep: Sweep, now: float) -> None:
         """Apply a sweep that ended at `now`, complete or not."""
+        for _ in self.sweep_steps(sweep, now):
+            pass
+
+    def sweep_steps(self, sweep: Sweep, now: float) -> Iterator[None]:
+        """`apply_sweep` in small steps, between which details of workloads may be replaced."""
         if sweep.failure:
             self._snapshot = step(self._snapshot, sweep, now)
             return
-        self._set_snapshot(step(self._snapshot, sweep, now, self.skew.counts))
-        self._set_account_values()
-        self.use = use(self._workloads.values())
+        ahead = self.skew.counts
+        done = dict[str, Observed]()
+        for some in _parts(sweep.workloads):
+            done.update(observed(self._snapshot, sweep, some, now, ahead))
+            yield
+        self._set_snapshot(step(self._snapshot, sweep, now, ahead, done))
+        yield
+        used = Use(0, 0, 0)
+        for ids in _parts(tuple(self._workloads)):
+            self._set_account_values(ids)
+            more = use(self._workloads[i] for i in ids)
+            used = Use(used.active + more.active, used.replicas + more.replicas, used.live + more.live)
+            yield
+        self.use = used
 
     def revert(self, before: Snapshot, sweep: Sweep, now: float) -> None:
         """Return to the snapshot before a sweep that failed at `now`, after part of it may have been applied."""
@@ -106,12 +130,13 @@ class AccountState:
         self._account = account
         if account.bundles is not None:
             self._catalogue = offered(account.bundles)
-        self._set_account_values()
+        self._set_account_values(tuple(self._workloads))
 
-    def _set_account_values(self) -> None:
-        """Give every workload the bundle catalogue and the limit of replicas."""
+    def _set_account_values(self, ids: Iterable[str]) -> None:
+        """Give workloads the bundle catalogue and the limit of replicas."""
         catalogue, limit = self._catalogue, self._account.replicas_limit
-        for i, state in self._workloads.items():
+        for i in ids:
+            state = self._workloads[i]
             if state.catalogue is not catalogue or state.replicas_limit != limit:
                 self._workloads[i] = state._replace(catalogue=catalogue, replicas_limit=limit)
 

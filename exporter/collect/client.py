@@ -131,10 +131,10 @@ class _Get(NamedTuple):
 class Client:
     """Sends GET requests for one account, within its budget.
 
-    `base` is ``https://HOST/api/v2``. `token` is called for every request, so a token that is replaced in its file is
-    used at once. `rate` is in requests per second, evenly spaced, retries included; `concurrency` in requests at once;
-    `timeout` in seconds for a whole request. The token and all `secrets` are removed from responses before anything
-    reads them. `steady` and `pause` are the clock and the sleep.
+    `base` is ``https://HOST/api/v2``. `token` is called for every request, and after a 401 once more when `renew` has
+    read it from its file: a token that was replaced is used at once. `rate` is in requests per second, evenly spaced,
+    retries included; `concurrency` in requests at once; `timeout` in seconds for a whole request. The token and all
+    `secrets` are removed from responses before anything reads them. `steady` and `pause` are the clock and the sleep.
 
     After a refusal (429, or 503 with Retry-After) requests are paused according to `exporter.fleet.pauses`. A request
     for the workload list waits for the end of a pause of up to `timeout` seconds, any other of up to `patience`
@@ -147,6 +147,7 @@ class Client:
         token: Callable[[], str],
         observer: Observer,
         *,
+        renew: Callable[[], Awaitable[object]] | None = None,
         rate: float = 10.0,
         concurrency: int = 4,
         timeout: float = 30.0,
@@ -159,7 +160,7 @@ class Client:
         steady: Callable[[], float] = time.monotonic,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._base, self._token, self._observer = base, token, observer
+        self._base, self._token, self._observer, self._renew = base, token, observer, renew
         self._timeout, self._body_limit = timeout, body_limit
         self._secrets = secrets or Secrets()
         self._steady, self._pause = steady, pause
@@ -282,7 +283,8 @@ class Client:
                 known.slash, known.succeeded, known.absent_until = slash, True, None
                 return response
         assert refused is not None
-        known.refused.add(tuple(request.places.values())[:1])
+        if not known.succeeded and len(known.refused) < REFUSED_OBJECTS:
+            known.refused.add(tuple(request.places.values())[:1])
         certain = not request.places or refused.status in (405, 501) or len(known.refused) >= REFUSED_OBJECTS
         if not known.succeeded and request.route not in ROOTS and refused.status in (403, 404, 405, 501) and certain:
             known.absent_until = self._steady() + PROBE_SECONDS
@@ -304,6 +306,8 @@ class Client:
                 try:
                     return await self._attempt(http, request, url, token)
                 except ApiError as error:
+                    if error.status == 401 and not refused and self._renew is not None:
+                        await self._renew()
                     if error.status != 401 or refused or self._token() == token:
                         self._pause_after(request, error, sent)
                         raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
@@ -92,8 +92,11 @@ class Accounts:
         clock: Clock,
         schedule: SweepSchedule,
         tasks: BackgroundTasks,
+        renew: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
+        """`renew` reads the tokens from their files again."""
         self._store, self._report, self._secrets, self._clock = store, report, secrets, clock
+        self._renew = renew
         self._schedule, self._tasks = schedule, tasks
         self._polling = False
         self.monitors: dict[str, AccountMonitor] = {}
@@ -136,6 +139,7 @@ class Accounts:
             account.endpoint,
             account.token_source(),
             report,
+            renew=self._renew,
             rate=account.requests_per_second,
             concurrency=account.concurrency,
             timeout=account.timeout,
@@ -201,6 +205,11 @@ class Accounts:
     def visible(self) -> list[WorkloadState]:
         """The workloads of all accounts that are shown now."""
         return [state for monitor in self.monitors.values() for state in monitor.visible()]
+
+    @property
+    def number(self) -> int:
+        """Number of listed workloads of all accounts."""
+        return sum(len(monitor.workloads) for monitor in self.monitors.values())
 
     @property
     def fleets(self) -> list[AccountFleet]:

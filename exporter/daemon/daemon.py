@@ -57,10 +57,16 @@ class Daemon:
         self._secrets = secrets = Secrets(settings.secrets())
         self.report = report = Report(clock.wall())
         self.tasks = BackgroundTasks()
-        self.garbage = GarbageCollection()
+        self.garbage = GarbageCollection(clock.steady)
         self.schedule = SweepSchedule(sweep=self.sweep, report=report, clock=clock)
         self.accounts = Accounts(
-            store=self.store, report=report, secrets=secrets, clock=clock, schedule=self.schedule, tasks=self.tasks
+            store=self.store,
+            report=report,
+            secrets=secrets,
+            clock=clock,
+            schedule=self.schedule,
+            tasks=self.tasks,
+            renew=lambda: self.files.read_secrets(),
         )
         self.state = StateWriter(
             store=self.store,
@@ -125,7 +131,10 @@ class Daemon:
             clock=clock,
         )
         self.files = WatchedFiles(
-            settings_files, reload=self.reload, rebuild=lambda: self.reloader.rebuild(lambda: self.settings)
+            settings_files,
+            reload=self.reload,
+            rebuild=lambda: self.reloader.rebuild(lambda: self.settings),
+            renewed=self.paging.retry,
         )
 
     # -- settings
@@ -222,7 +231,7 @@ class Daemon:
     async def publish(self) -> None:
         """Publish the current snapshots."""
         await self.publication.publish()
-        self.garbage.freeze(ready=not self.publication.not_ready)
+        self.garbage.collect(self.accounts.number)
 
     def own_state(self, delivery_failing_seconds: float) -> ExporterStatus:
         """The exporter's own state for the evaluation of alerts."""

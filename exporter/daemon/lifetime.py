@@ -39,6 +39,7 @@ async def run(daemon: Daemon) -> None:
         stop=lambda: loop.call_soon_threadsafe(stopped.set),
         reload=lambda: loop.call_soon_threadsafe(lambda: daemon.tasks.start(daemon.reload())),
     ):
+        daemon.garbage.start()
         await _start(daemon, new)
         serving = asyncio.create_task(server.run_until_stopped())
         timers = [

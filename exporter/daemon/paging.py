@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 from exporter.alerting.delivery_state import Subscription
 from exporter.alerting.routing import chosen, quiet
@@ -71,6 +72,7 @@ class Paging:
         self._accounts, self._own_state = accounts, own_state
         self._replacing = asyncio.Lock()
         self._state: PagingState | None = None
+        self._secret_files: Mapping[str, frozenset[Path]] = {}
         self.pager: Pager | None = None
 
     def prepare(self, new: Prepared) -> None:
@@ -105,6 +107,7 @@ class Paging:
             if not notifiers:
                 return
             assert self._state is not None
+            self._secret_files = {notifier.name: each.secret_files for each, notifier in notifiers}
             self.pager = Pager(
                 state=self._state,
                 report=self._report,
@@ -121,6 +124,11 @@ class Paging:
                 before=before,
             )
             self.pager.start()
+
+    def retry(self, files: frozenset[Path]) -> None:
+        """Notify the receivers at once whose secrets are in these files, which have changed."""
+        if self.pager is not None:
+            self.pager.retry({name for name, used in self._secret_files.items() if used & files})
 
     @property
     def _failing_seconds(self) -> float:

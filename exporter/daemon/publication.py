@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Sequence, Sized
 
 from exporter.clock import Clock
 from exporter.daemon.accounts import Accounts
 from exporter.daemon.state_writer import StateWriter
 from exporter.log import log
-from exporter.metrics.exposition import Exposition, account_bodies
+from exporter.metrics.exposition import Body, Exposition, account_bodies
 from exporter.metrics.registry import served, served_accounts
 from exporter.settings.metrics import MetricsSettings
 from exporter.telemetry.report import Report
@@ -84,13 +84,16 @@ class Publication:
             self._report.set("heartbeat_timestamp_seconds", self._clock.wall())
             self._report.set("series", exposition.series)
             self._report.set("http_connections", len(self.connections))
-            own = self._report.text(), self._report.openmetrics()
-            published = await asyncio.to_thread(publisher.publish, bodies, *own)
+            published = await asyncio.to_thread(self._built, publisher, bodies)
             self._serve(published)
             self._complete = complete
             for (form, encoding), size in published.sizes.items():
                 self._report.set("exposition_bytes", size, form, encoding)
             self._report.observe("publish_duration_seconds", self._clock.steady() - began)
+
+    def _built(self, publisher: Publisher, bodies: Sequence[Body]) -> Published:
+        """The page with the own metrics, which take twenty milliseconds and read files of the system."""
+        return publisher.publish(bodies, self._report.text(), self._report.openmetrics())
 
     def _report_left_out(self, count: int) -> None:
         if count and not self.workloads_left_out:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from exporter.clock import Clock
 from exporter.daemon.prepared import Prepared
+from exporter.daemon.tasks import in_own_thread
 from exporter.log import log
 from exporter.redaction import Secrets
 from exporter.settings.model import Settings
@@ -14,12 +16,16 @@ from exporter.settings.problems import BadSettings
 from exporter.state.database import StateError
 from exporter.telemetry.report import Report
 
+FILES_SECONDS = 30.0
+"""Seconds for reading the files and building what they name; a file may never open, such as a pipe."""
+
 
 class Reloader:
     """`reload` reads settings with `load`, builds what they name with `prepare`, in a thread, and then calls `apply`.
 
     `prepare` has no visible effect and may raise any exception; `apply` neither waits nor fails; `publish` then shows
-    the result. `lock` is held during a reload. Once `stopping` is set, reloads are refused.
+    the result. `lock` is held during a reload. Once `stopping` is set, reloads are refused. `files_seconds`: deadline
+    for `load` and `prepare`, after which the reload has failed.
     """
 
     def __init__(
@@ -32,7 +38,9 @@ class Reloader:
         secrets: Secrets,
         report: Report,
         clock: Clock,
+        files_seconds: float = FILES_SECONDS,
     ) -> None:
+        self._files_seconds = files_seconds
         self._load, self._prepare, self._apply, self._publish = load, prepare, apply, publish
         self._secrets, self._report, self._clock = secrets, report, clock
         self.lock = asyncio.Lock()
@@ -71,9 +79,11 @@ class Reloader:
     async def _reload(self, load: Callable[[], Settings]) -> list[str]:
         new: Prepared | None = None
         try:
-            new = Prepared(await asyncio.to_thread(load))
-            self._secrets.follow(new.settings.secrets())
-            await asyncio.to_thread(self._prepare, new)
+            async with asyncio.timeout(self._files_seconds):
+                loaded = await in_own_thread(load)
+                new = Prepared(loaded)
+                await in_own_thread(partial(self._secrets.follow, loaded.secrets()))
+                await in_own_thread(partial(self._prepare, new))
             if self.stopping:  # tasks started now would not be stopped
                 return ["reload: not done; the exporter is stopping"]
             self._apply(new)
@@ -82,6 +92,12 @@ class Reloader:
             for problem in problems:
                 log.error("invalid settings; the old ones stay in force", problem=problem)
             return problems
+        except TimeoutError:
+            problem = (
+                f"not done: files could not be read within {self._files_seconds:g} s; one of them, or its disk, hangs"
+            )
+            log.error("the reload failed; the old settings stay in force", problem=problem)
+            return [f"reload: {problem}"]
         except StateError as error:
             log.error("the reload failed; the old settings stay in force", problem=str(error))
             return [f"state.path: {error}"]

@@ -1,11 +1,28 @@
-"""Background tasks of the daemon."""
+"""Background tasks of the daemon, and work that waits for files."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from exporter.log import log
+
+T = TypeVar("T")
+
+
+async def in_own_thread(work: Callable[[], T], seconds: float | None = None) -> T:
+    """The result of `work` in a new thread: a file that hangs occupies none of the threads that others need.
+
+    Raises TimeoutError after `seconds`; the thread stays.
+    """
+    thread = ThreadPoolExecutor(1, thread_name_prefix="files")
+    try:
+        async with asyncio.timeout(seconds):
+            return await asyncio.get_running_loop().run_in_executor(thread, work)
+    finally:
+        thread.shutdown(wait=False)
 
 
 class BackgroundTasks:

@@ -1,12 +1,18 @@
-"""Files that are replaced while the daemon runs: the settings file, and certificates that the settings name."""
+"""Files that are replaced while the daemon runs: the settings file, certificates and secrets that the settings name."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
+from exporter.daemon.tasks import in_own_thread
+from exporter.settings import secret_files
+
+SECRET_SECONDS = 5.0
+"""Seconds to wait for secret files; then requests go on with the secrets that are known."""
 Contents = Mapping[Path, bytes | None]
 """A digest of the content of each file; None: it cannot be read."""
 
@@ -33,7 +39,8 @@ class WatchedFiles:
 
     `reload` reads the settings files again; `rebuild` builds everything from other changed files by the settings in
     force. Both return the problems, with which what is in use stays in use. Contents that were refused are not tried
-    again, so that each problem is logged once; a certificate and its key may be replaced in any order.
+    again, so that each problem is logged once; a certificate and its key may be replaced in any order. `renewed` is
+    called with secret files that have changed; these are used at once.
     """
 
     def __init__(
@@ -42,19 +49,32 @@ class WatchedFiles:
         *,
         reload: Callable[[], Awaitable[list[str]]],
         rebuild: Callable[[], Awaitable[list[str]]],
+        renewed: Callable[[frozenset[Path]], object],
     ) -> None:
-        self.settings_files = settings_files
+        self.settings_files, self._renewed = settings_files, renewed
+        self._reading: asyncio.Task[None] | None = None
         self._reload, self._rebuild = reload, rebuild
         self.in_force: Contents = {}
         self._observed: Contents = {}
         self._tried: Contents = {}
+
+    async def read_secrets(self) -> None:
+        """Read the secret files again. Waits only a limited time for a disk that hangs, and in one thread."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read_secrets())
+        await asyncio.wait({self._reading}, timeout=SECRET_SECONDS)
+
+    async def _read_secrets(self) -> None:
+        if files := await in_own_thread(secret_files.read_all):
+            self._renewed(files)
 
     async def refresh(self) -> None:
         """Apply contents that are the same as at the previous call: files may still be written to.
 
         The files are read in a thread, because a disk may hang.
         """
-        before, self._observed = self._observed, await asyncio.to_thread(contents, self.in_force)
+        await self.read_secrets()
+        before, self._observed = self._observed, await in_own_thread(partial(contents, self.in_force))
         now = self._observed
         if now != before or now == self._tried:
             return

@@ -105,6 +105,11 @@ class Delivery:
         if self.task is None or self.task.done():
             self.task = asyncio.create_task(self._run())
 
+    def retry(self) -> None:
+        """Send everything that is due now: the receiver may accept what it refused before."""
+        self.health.paused_until, self.health.rejected = 0.0, {}
+        self.start()
+
     async def _run(self) -> None:
         while await self._send_due():
             pass

@@ -7,7 +7,7 @@ There is no queue. The state contains what each receiver was notified of; what i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 
 from exporter.alerting.rules import Options
 from exporter.alerting.silences import Silence
@@ -121,6 +121,12 @@ class Pager:
             self._report.set("notification_failing_seconds", delivery.failing_seconds or 0.0, delivery.receiver.name)
         for error in [error for task in done if not task.cancelled() and (error := task.exception()) is not None]:
             log.error("a receiver could not be notified", exc_info=error)
+
+    def retry(self, receivers: Set[str]) -> None:
+        """Notify these receivers at once, whatever they refused before."""
+        for delivery in self.deliveries:
+            if delivery.receiver.name in receivers:
+                delivery.retry()
 
     @property
     def failing(self) -> Mapping[str, float]:

@@ -48,5 +48,5 @@ class AccountSettings(Section):
         return f"{parts.scheme}://{parts.netloc.lower()}"
 
     def token_source(self, environment: Mapping[str, str] = os.environ) -> Callable[[], str]:
-        """A function that returns the current token; a changed token file is read again."""
+        """A function that returns the current token; see `source`."""
         return self.source("token", environment)

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from exporter import redaction
 from exporter.alerting.alerts import ALERTS
+from exporter.settings.secret_files import SecretFile
 from exporter.settings.values import nearest, seconds
 
 MAX_DURATION_SECONDS = 366 * 86400.0
@@ -86,11 +87,19 @@ class Section(BaseModel):
         given = (getattr(self, name, None) for name in self._pem_files)
         return tuple(file for file in given if file is not None)
 
+    @property
+    def secret_files(self) -> frozenset[Path]:
+        """The files that contain secrets."""
+        given = (getattr(self, f"{secret}_file") for secret in (*self._required, *self._optional))
+        return frozenset(file for file in given if file is not None)
+
     def source(self, secret: str, environment: Mapping[str, str] = os.environ) -> Callable[[], str]:
-        """A function that returns the current value of a secret, empty if unset; a changed file is read again."""
+        """A function that returns the current value of a secret, empty if unset. It neither waits nor fails: a changed
+        file is read again by `exporter.settings.secret_files.read_all`.
+        """
         file, variable, given = (getattr(self, name) for name in (f"{secret}_file", f"{secret}_env", secret))
         if file is not None:
-            return _SecretFile(file)
+            return SecretFile(file)
         if variable is not None:
             return lambda: environment.get(variable, "").strip()
         return lambda: given.get_secret_value().strip() if given is not None else ""
@@ -103,26 +112,3 @@ class Section(BaseModel):
         headers: Mapping[str, SecretStr] = getattr(self, "headers", {})
         for name, value in headers.items():
             yield redaction.Source(value.get_secret_value, partial(redaction.header, name))
-
-
-class _SecretFile:
-    """The contents of a file; while it cannot be read, such as during a mount update, its last contents."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._stamp: tuple[int, int, int] | None = None
-        self._text = ""
-
-    def __call__(self) -> str:
-        try:
-            status = self._path.stat()
-            stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-            if stamp != self._stamp:
-                self._text = self._path.read_text("utf-8").strip() or self._text
-                self._stamp = stamp
-        except (OSError, UnicodeDecodeError):
-            return self._text
-        return self._text
-
-    def __repr__(self) -> str:
-        return f"<secret of {self._path}>"

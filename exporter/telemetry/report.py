@@ -72,7 +72,7 @@ class _AgeCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         row = next(row for row in OWN_METRICS if row.kind == "gaugehistogram")
         family = GaugeHistogramMetricFamily(PREFIX + row.name, row.help, labels=row.labels)
-        for account, parts in self._ages.items():
+        for account, parts in list(self._ages.items()):  # in a thread, meanwhile others may be added
             for part, (counts, total) in parts.items():
                 below = list(itertools.accumulate(counts))
                 bounds = [*map(str, AGES), "+Inf"]

@@ -383,6 +383,21 @@ def test_a_token_that_was_replaced_is_used_at_once() -> None:
     assert len(world.sent) == 2
 
 
+def test_a_token_is_read_from_its_file_again_after_a_401_and_only_then() -> None:
+    token, renewals = ["old"], list[str]()
+
+    def server(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200 if request.headers["authorization"] == "Bearer new" else 401)
+
+    async def renew() -> None:
+        renewals.append(token[0])
+        token[0] = "new"
+
+    world = World(server, token=lambda: token[0], renew=renew)
+    assert [world.get().status for _ in range(2)] == [200, 200]
+    assert renewals == ["old"]
+
+
 @pytest.mark.parametrize(("token", "words"), [("", "is empty"), ("a\nb", "not allowed in"), ("ä", "not allowed in")])
 def test_a_token_that_no_header_can_contain_is_reported_and_not_sent(token: str, words: str) -> None:
     world = World(always(200), token=lambda: token)

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from exporter.state.store import Store
 from exporter.telemetry.report import Report
 from tests.daemon.test_daemon import START, Scene, play
 from tests.daemon.test_kept import ended, restarted
+from tests.daemon.test_reload import Running
+from tests.daemon.test_reload import play as run
 
 MAX_PAUSE_SECONDS = 0.05
 
@@ -46,6 +49,30 @@ class LoopPauses:
             began = time.thread_time()
             await asyncio.sleep(0)  # one turn of the loop
             self.longest = max(self.longest, time.thread_time() - began)
+
+
+_opened: list[tuple[int, str]] = []
+
+
+def _audit(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "open":
+        _opened.append((threading.get_ident(), str(arguments[0])))
+        del _opened[:-1000]
+
+
+@contextmanager
+def opened_files() -> Iterator[list[str]]:
+    """The files that this thread opens meanwhile."""
+    _opened.clear()
+    opened: list[str] = []
+    yield opened
+    opened += [file for thread, file in _opened if thread == threading.get_ident()]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def audited() -> None:
+    """A hook of the interpreter, which cannot be removed."""
+    sys.addaudithook(_audit)
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +126,40 @@ def test_no_step_of_a_cycle_occupies_the_loop_for_long(simulator: Simulator) -> 
         assert 0 < pauses.longest < MAX_PAUSE_SECONDS
 
     play(simulator, work)
+
+
+def test_the_thread_of_the_loop_opens_no_file(tmp_path: Path) -> None:
+    async def work(scene: Running) -> None:
+        files = scene.folder / "token", scene.folder / "url"
+        files[0].write_text("demo-token")
+        files[1].write_text(scene.old.url)
+        receiver = {"name": "hook", "kind": "webhook", "url_file": str(files[1]), "alerts": ["DataRobotWatchdog"]}
+        for number in range(2):  # the first time modules are imported
+            scene.written(
+                receiver=scene.old,
+                accounts__0__token=None,
+                accounts__0__token_file=str(files[0]),
+                paging__receivers=[receiver | {"repeat_interval": f"{number + 1}s"}],
+                traces={"endpoint": scene.new.url},
+            )
+            with opened_files() as opened:
+                assert await scene.daemon.reload() == []
+                await scene.daemon.tasks.join()
+                await scene.sweep(after=30.0)
+                files[0].write_text(f"other-token-{number}")
+                files[1].write_text(f"{scene.old.url}/{number}")
+                await scene.sweep(after=30.0)  # with a 401, after which the token is read again
+                files[0].write_text("demo-token")
+                await scene.daemon.watch_files()
+                await scene.sweep(after=30.0)
+                await scene.page_people()
+                assert (await scene.get("/"))[0] == 200
+        written = {str(file) for file in files}  # by this test
+        assert [file for file in opened if file not in written] == []
+        assert scene.old.received[-1].headers[""] == "/1"
+
+    with Simulator(workloads=30, clock=lambda: START) as made:
+        run(made, tmp_path, work)
 
 
 def test_the_loop_turns_while_the_disk_is_written_to(simulator: Simulator, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A reload is all or nothing: after one that is refused, all that can be observed is as it was before."""
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -11,12 +12,16 @@ import pytest
 import yaml
 
 from exporter.cli.main import main
+from exporter.clock import Clock
 from exporter.daemon.daemon import Daemon
+from exporter.daemon.reload import Reloader
+from exporter.redaction import Secrets
 from exporter.settings.loader import load
 from exporter.settings.model import Settings
 from exporter.simulator import Simulator
 from exporter.state.database import StateError
 from exporter.state.store import Store, StoredAccount, StoredPaging
+from exporter.telemetry.report import Report
 from tests.daemon.parts import use_accounts, use_paging
 from tests.daemon.test_daemon import START, Scene, Time
 from tests.receivers import HttpReceiver
@@ -410,3 +415,30 @@ def test_a_reload_accepts_what_check_accepts_and_refuses_what_check_refuses(
         assert await scene.daemon.reload() == await checked(scene) == []
 
     play(simulator, tmp_path, work)
+
+
+def test_a_file_that_never_opens_ends_its_reload_and_delays_no_later_one(tmp_path: Path) -> None:
+    async def inside() -> None:
+        pipe, good = tmp_path / "settings", tmp_path / "exporter.yaml"
+        os.mkfifo(pipe)
+        good.write_text("accounts: [{token: t}]")
+        file = [pipe]
+        applied: list[Settings] = []
+
+        async def publish() -> None:
+            pass
+
+        reloader = Reloader(
+            load=lambda: load(file[0], {}), prepare=lambda _: None, apply=lambda new: applied.append(new.settings),
+            publish=publish, secrets=Secrets(), report=Report(START), clock=Clock(), files_seconds=0.05,
+        )  # fmt: skip
+        (problem,) = await reloader.reload()
+        assert problem.startswith("reload: not done: files could not be read within 0.05 s; one of them, or its disk,")
+        assert (reloader.successful, applied) == (False, [])
+        file[0] = good
+        while await reloader.reload():  # a machine may be too slow for the deadline
+            pass
+        assert (reloader.successful, len(applied)) == (True, 1)
+        os.close(os.open(pipe, os.O_WRONLY))  # the end of the file
+
+    asyncio.run(inside())

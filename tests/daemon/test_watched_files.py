@@ -1,13 +1,16 @@
 """Files that are replaced while the daemon runs are applied once they are complete; what is invalid is said once."""
 
 import asyncio
+import os
 import ssl
+import threading
 from pathlib import Path
 
 import certifi
 import pytest
 
 from exporter.daemon.watched_files import WatchedFiles, contents
+from exporter.settings.secret_files import SecretFile
 from exporter.simulator import Simulator
 from tests.daemon.test_reload import Running, play, simulator  # noqa: F401 — a fixture
 
@@ -25,7 +28,10 @@ class Recorded:
         self.done: list[str] = []
         self.problems: list[str] = []
         self.files = WatchedFiles(
-            [self.settings], reload=lambda: self.record("reload"), rebuild=lambda: self.record("rebuild")
+            [self.settings],
+            reload=lambda: self.record("reload"),
+            rebuild=lambda: self.record("rebuild"),
+            renewed=lambda files: self.done.extend(file.name for file in files if file.parent == folder),
         )
         self.files.in_force = contents([self.settings, self.certificate])
 
@@ -86,6 +92,38 @@ def test_a_certificate_is_applied_while_the_settings_file_is_invalid(tmp_path: P
     assert recorded.checked(5) == ["reload"]
     recorded.certificate.write_text("new")
     assert recorded.checked(5) == ["reload", "rebuild"]
+
+
+def test_a_changed_secret_is_used_at_once_and_changes_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("old")
+    token = SecretFile(tmp_path / "token")
+    recorded = Recorded(tmp_path)
+    (tmp_path / "token").write_text("new")
+    assert recorded.checked(5) == ["token"]
+    assert token() == "new"
+
+
+def test_a_secret_file_that_hangs_is_waited_for_once(tmp_path: Path) -> None:
+    async def inside() -> None:
+        recorded = Recorded(tmp_path)
+        reading = asyncio.create_task(recorded.files.read_secrets())
+        await asyncio.sleep(0)  # let it begin
+        await asyncio.sleep(0)  # and the task that reads
+        threads = [each.name for each in threading.enumerate()]
+        other = asyncio.create_task(recorded.files.read_secrets())
+        await asyncio.sleep(0)  # the same
+        await asyncio.sleep(0)  # the same
+        assert [each.name for each in threading.enumerate()] == threads
+        os.close(os.open(pipe, os.O_WRONLY))  # the end of the file
+        await asyncio.gather(reading, other)
+        assert (secret(), recorded.done) == ("old", [])
+
+    pipe = tmp_path / "token"
+    pipe.write_text("old")
+    secret = SecretFile(pipe)
+    pipe.unlink()
+    os.mkfifo(pipe)
+    asyncio.run(inside())
 
 
 def test_changed_authorities_of_an_account_and_a_receiver_are_used_and_invalid_ones_are_not(

@@ -258,6 +258,24 @@ def test_a_pause_requested_by_the_receiver_is_obeyed() -> None:
     play(work)
 
 
+@pytest.mark.parametrize("answer", [Sent("", "again", "throttled", "429", 300.0), Sent("", "failed", "auth", "401")])
+def test_a_receiver_whose_secret_was_replaced_is_notified_at_once(answer: Sent) -> None:
+    async def work(scene: Scene) -> None:
+        scene.phone.answer, scene.status = answer, "errored"
+        await scene.passes(330)
+        scene.phone.answer = DELIVERED
+        scene.pager.retry({"another"})
+        await scene.passes(30)
+        assert scene.phone.received == []
+        scene.pager.retry({"phone"})
+        (delivery,) = scene.pager.deliveries
+        assert delivery.task is not None
+        await delivery.task
+        assert scene.phone.received == [FIRES]
+
+    play(work)
+
+
 @pytest.mark.parametrize("moments", [[60], [330], [360, 420], [900], [60, 120, 180, 240, 300, 360]])
 def test_killed_at_any_moment_it_goes_on_as_if_nothing_had_been(tmp_path: Path, moments: list[int]) -> None:
     async def work(scene: Scene) -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from exporter.alerting.routing import Wants
 from exporter.docs import rules_page
+from exporter.settings import secret_files
 from exporter.settings.accounts import AccountSettings
 from exporter.settings.loader import load
 from exporter.settings.model import Settings
@@ -175,9 +176,13 @@ def test_a_changed_token_file_is_read_again_and_an_absent_one_keeps_its_value(tm
     state = [token()]
     file.write_text("second\n")
     state.append(token())
-    file.unlink()
+    assert secret_files.read_all() >= {file}
     state.append(token())
-    assert state == ["one", "second", "second"]
+    assert file not in secret_files.read_all()
+    file.unlink()
+    assert file not in secret_files.read_all()
+    state.append(token())
+    assert state == ["one", "one", "second", "second"]
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from exporter.paging.notify.post import Budget, encoded
 from exporter.paging.notify.slack import Slack
 from exporter.paging.notify.trial import Tried, test_page
 from exporter.paging.notify.webhook import fingerprint, signature
+from exporter.settings import secret_files
 from exporter.settings.problems import BadSettings
 from exporter.settings.receivers import AnyReceiver
 from tests.e2e.servers import alertmanager, eventually, free_port
@@ -342,6 +343,7 @@ def test_an_alertmanager_gets_the_token_that_is_in_its_file_now(tmp_path: Path) 
             for text in (None, "first-canary\n", "second-canary", "not a token"):
                 if text is not None:
                     file.write_text(text)
+                    secret_files.read_all()
                 results.extend(await notifier.send([FIRING], NOW))
             await notifier.aclose()
 
@@ -380,6 +382,7 @@ def test_a_webhook_receives_nothing_unsigned_while_the_signing_secret_is_missing
         async def send() -> None:
             result.extend(await notifier.send([FIRING, OTHER], NOW))
             file.write_text("hmac-canary")
+            secret_files.read_all()
             result.extend(await notifier.send([FIRING], NOW))
             await notifier.aclose()
 
@@ -404,6 +407,7 @@ def test_a_secret_that_is_replaced_in_its_file_is_used_at_once(tmp_path: Path) -
         async def send() -> None:
             await notifier.send([FIRING], NOW)
             file.write_text("second" + "b" * 26)
+            secret_files.read_all()
             await notifier.send([FIRING], NOW)
             await notifier.aclose()
 

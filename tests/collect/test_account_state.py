@@ -1,0 +1,61 @@
+"""A sweep is applied to the state of an account in small steps, between which details are polled."""
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.api.models import Workload
+from exporter.collect.account_state import STEP_WORKLOADS, AccountState
+from exporter.fleet.reconcile import Snapshot, Sweep
+from exporter.fleet.workload_state import Details
+from exporter.metrics.account_families import Use
+
+COUNT = 2 * STEP_WORKLOADS + 50
+POLLED = Details(failed={"pods": "timeout"})
+STATUSES = ("running", "errored", "stopped")
+
+
+def sweep(statuses: Sequence[str]) -> Sweep:
+    """All workloads of the list, with these statuses in turn."""
+    there = (Workload(id=f"w{number}", name="w", status=statuses[number % len(statuses)]) for number in range(COUNT))
+    return Sweep(tuple(each for each in there if each.status), ())
+
+
+@given(
+    st.lists(st.sampled_from(["", *STATUSES]), min_size=1, max_size=5),
+    st.lists(st.sampled_from(["", *STATUSES]), min_size=1, max_size=5),
+    st.dictionaries(st.integers(0, 9), st.sets(st.integers(0, COUNT - 1), max_size=3), max_size=5),
+)
+def test_details_that_are_polled_between_the_steps_of_a_sweep_are_kept(
+    first: list[str], second: list[str], polled: dict[int, set[int]]
+) -> None:
+    at_once, in_steps = AccountState(Snapshot("acme")), AccountState(Snapshot("acme"))
+    for state in (at_once, in_steps):
+        state.apply_sweep(sweep(first), 1000.0)
+
+    def poll(state: AccountState, step: int) -> None:
+        for number in polled.get(step, ()):
+            if (known := state.workloads.get(f"w{number}")) is not None:
+                state.replace(known._replace(details=POLLED))
+
+    for step in polled:
+        poll(at_once, step)
+    at_once.apply_sweep(sweep(second), 1030.0)
+    for step, _ in enumerate(in_steps.sweep_steps(sweep(second), 1030.0)):
+        poll(in_steps, step)
+    for step in polled:
+        poll(at_once, step)
+        poll(in_steps, step)
+    assert in_steps.workloads == at_once.workloads
+    assert in_steps.snapshot.missing.keys() == at_once.snapshot.missing.keys()
+    assert in_steps.snapshot.tally == at_once.snapshot.tally
+    assert in_steps.use == at_once.use
+
+
+def test_a_step_of_a_sweep_concerns_a_limited_number_of_workloads_and_the_totals_change_at_its_end() -> None:
+    state, uses = AccountState(Snapshot("acme")), list[Use | None]()
+    for _ in state.sweep_steps(sweep(["running"]), 1000.0):
+        uses.append(state.use)
+    assert uses == [None] * (2 * 3 + 1)
+    assert state.use == Use(COUNT, 0, 0)
