@@ -1,0 +1,33 @@
+"""Memory and file descriptors stay the same for a day, whatever fails: each mode in virtual time, in its own process.
+
+What is measured: `tests/endurance.py`. Smaller tests that detect the same faults: tests/test_http_client.py for
+connections, tests/daemon/test_memory.py for garbage.
+"""
+
+import subprocess
+import sys
+
+import pytest
+
+from exporter.fleet.reconcile import MAX_GONE
+from tests.endurance import LIMIT, MODES, REMEMBERED_BYTES, Endured
+
+MAX_DESCRIPTORS = 40
+"""Descriptors of the daemon and of its simulated peers, which are in the same process."""
+
+
+def played(mode: str, hours: float) -> Endured:
+    command = [sys.executable, "-m", "tests.endurance", mode, f"--hours={hours:g}", "--json"]
+    return Endured.of_json(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("mode", MODES)
+def test_after_a_day_there_are_as_much_memory_and_as_many_descriptors_as_after_an_hour(mode: str) -> None:
+    endured = played(mode, 24.0)
+    before, after = (endured.mean(lambda each: each.memory, first=first) for first in (True, False))
+    remembered = MAX_GONE * REMEMBERED_BYTES if MODES[mode].churn else 0
+    assert after <= before * (1 + LIMIT) + remembered
+    before, after = (endured.mean(lambda each: each.descriptors, first=first) for first in (True, False))
+    assert after <= before * (1 + LIMIT) + 1
+    assert max(each.descriptors for each in endured.samples) <= MAX_DESCRIPTORS
