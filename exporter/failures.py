@@ -148,11 +148,17 @@ def date(header: str | None) -> float | None:
         return None
 
 
-def retry_after(header: str | None, now: float) -> float | None:
-    """Seconds to wait by a Retry-After header (RFC 9110 10.2.3: seconds or an HTTP date); None if there is none."""
-    if header is None:
-        return None
-    if header.strip().isdecimal():
-        return float(header.strip())
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds to wait by a Retry-After header (RFC 9110 10.2.3: seconds or an HTTP date); None if there is none.
+
+    A date is by the clock of the server, which its Date header shows; `now` is our time, if it sends none. Names of
+    `headers` are case-insensitive or in lower case.
+    """
+    header = headers.get("retry-after", "").strip()
+    if header.isdecimal():
+        return float(header)
     moment = date(header)
-    return None if moment is None else max(0.0, moment - now)
+    if moment is None:
+        return None
+    sent = date(headers.get("date"))
+    return max(0.0, moment - (now if sent is None else sent))

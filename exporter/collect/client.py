@@ -418,5 +418,5 @@ def _refused(route: str, response: httpx.Response, body: bytes) -> ApiError:
     status = response.status_code
     reason = status_reason(status, {501: "bad_request"}, other="bad_request")
     text = "a redirect, which is not followed" if reason == "redirect" else detail(body)
-    after = retry_after(response.headers.get("retry-after"), time.time()) if status in (429, 503) else None
+    after = retry_after(response.headers, time.time()) if status in (429, 503) else None
     return ApiError(reason, f"GET {route} returned {status}: {text}", status, after)

@@ -131,7 +131,7 @@ def http_verdict(request: str, status: int, headers: Mapping[str, str], body: by
     message = _status_message(body, clean) if "protobuf" in kind else detail(beginning(body, clean.body))
     summary = f"{request} returned {status}: {message}"
     if status == 429 or status >= 500:
-        after = retry_after(headers.get("retry-after"), time.time())
+        after = retry_after(headers, time.time())
         return Verdict("retry", summary, status_reason(status, _STATUS_REASONS, other="server_error"), after=after)
     if status in (400, 413, 422):
         return Verdict("invalid", summary, status_reason(status, _STATUS_REASONS, other="bad_request"))

@@ -560,7 +560,13 @@ def test_no_error_body_takes_long(piece: bytes) -> None:
     ],
 )
 def test_retry_after_is_seconds_or_a_date(header: str | None, seconds: float | None) -> None:
-    assert retry_after(header, 10.0) == seconds
+    assert retry_after({} if header is None else {"retry-after": header}, 10.0) == seconds
+
+
+@pytest.mark.parametrize(("date", "seconds"), [("Thu, 01 Jan 1970 00:10:23 GMT", 7.0), ("no date", 620.0)])
+def test_a_date_to_retry_after_is_by_the_clock_of_the_server(date: str, seconds: float) -> None:
+    headers = {"retry-after": "Thu, 01 Jan 1970 00:10:30 GMT", "date": date}
+    assert retry_after(headers, 10.0) == seconds
 
 
 # -- secrets

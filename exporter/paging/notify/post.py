@@ -144,7 +144,7 @@ class Post:
             words += ": a redirect, which is not followed"
         elif body_read.strip():
             words += f": {message(beginning(body_read, lambda body: self._secrets.clean(body, *own)))}"
-        after = retry_after(response.headers.get("retry-after"), time.time()) if fate == "again" else None
+        after = retry_after(response.headers, time.time()) if fate == "again" else None
         return Sent("", fate, reason, words, None if after is None else min(after, MAX_RETRY_AFTER_SECONDS))
 
 
