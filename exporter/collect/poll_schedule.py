@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Protocol
 
 from exporter.api.decoding import Reject
@@ -16,7 +16,7 @@ from exporter.fleet.apply import withdrawn
 from exporter.fleet.error_hints import ErrorCount
 from exporter.fleet.pauses import Pause
 from exporter.fleet.polling import DetailRequest, Extra, Policy
-from exporter.fleet.workload_state import WorkloadState
+from exporter.fleet.workload_state import WorkloadState, consumer_only
 from exporter.log import log
 from exporter.telemetry.report import AGES, PollerState
 
@@ -223,7 +223,7 @@ class PollSchedule:
             polled.hurry("pods", "events")
         if before is None or before.workload.request_stats is not state.workload.request_stats:
             polled.compare_errors(state.workload.request_stats, now)
-        unwanted = state.details.fresh.keys() - {request.part for request in polled.requests}
+        unwanted = _known(state) - {request.part for request in polled.requests}
         if unwanted:
             for part in unwanted:
                 polled.forget(part)
@@ -309,6 +309,12 @@ def _changed(before: WorkloadState, now: WorkloadState) -> bool:
         b.replacement,
         b.runtime,
     )
+
+
+def _known(state: WorkloadState) -> Set[str]:
+    """The parts of which there is data, or of which requests fail. What a consumer may not read stays refused."""
+    details = state.details
+    return details.fresh.keys() | details.failed.keys() | (set() if consumer_only(state) else details.refused)
 
 
 def _is_shown(state: WorkloadState, part: str) -> bool:

@@ -66,7 +66,11 @@ def withdrawn(state: WorkloadState, old: Collection[str], unwanted: Collection[s
     for part in (*old, *unwanted):
         details = _without(details, part)
     fresh = {part: value for part, value in details.fresh.items() if part not in unwanted}
-    details = details._replace(fresh=fresh | dict.fromkeys(old, False), failed=_but(details.failed, *unwanted))
+    details = details._replace(
+        fresh=fresh | dict.fromkeys(old, False),
+        failed=_but(details.failed, *unwanted),
+        refused=details.refused.difference(unwanted),
+    )
     return state._replace(details=details)
 
 

@@ -9,8 +9,10 @@ import pytest
 
 from exporter.api.models import status_group
 from exporter.fleet.polling import PART_NAMES, Policy
+from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES
 from exporter.telemetry.own_metrics import OWN_METRICS
+from tests.one_story import OneStory
 from tests.stage import START, Sent, Stage, played, simulated
 
 
@@ -283,6 +285,23 @@ def test_a_part_that_is_no_longer_reported_is_withdrawn_and_shown_again_later() 
         assert "datarobot_proton_replicas_ready{" in stage.page()
 
     with simulated(12) as simulator:
+        played(play, simulator)
+
+
+def test_a_refusal_of_a_part_that_is_no_longer_polled_is_forgotten() -> None:
+    story = next(each for each in STORIES if each.name == "replacement")
+
+    async def play(stage: Stage) -> None:
+        refused = 'datarobot_workload_access_refused{account="acme",part="replacement",'
+        await stage.run(20 * 60.0)
+        simulator.odd = frozenset({"forbidden@/workloads/{id}/replacement"})
+        await stage.run(21 * 60.0)
+        assert refused in stage.page()
+        await stage.run(26 * 60.0)  # the replacement is over
+        assert refused not in stage.page()
+
+    with Simulator(workloads=1) as simulator:
+        simulator.world = OneStory(story)
         played(play, simulator)
 
 

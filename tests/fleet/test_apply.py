@@ -56,6 +56,7 @@ def test_an_old_part_is_withdrawn_as_not_fresh_and_an_unwanted_one_removed() -> 
     assert (old.details.pods, old.details.windows) == (None, {})
     assert old.details.fresh == {"pods": False, "stats_5m": False}
     assert withdrawn(state, (), ["stats_5m"]).details.fresh == {"pods": True}
+    assert withdrawn(refused(state, "pods"), (), ["pods"]).details.refused == frozenset()
     assert withdrawn(old, ["events"]).ledger == state.ledger  # the counts stay
 
 
