@@ -67,7 +67,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """In a worker process: hand over what tests counted."""
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
-        output["counts"] = counts.numbers
+        output["counts"], output["lines"] = counts.numbers, counts.lines
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -75,6 +75,7 @@ def pytest_testnodedown(node: object) -> None:
     """In the process that started the workers: add up their counts."""
     for what, count in getattr(node, "workeroutput", {}).get("counts", {}).items():
         counts.numbers[what] = counts.numbers.get(what, 0) + count
+    counts.lines += getattr(node, "workeroutput", {}).get("lines", [])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -83,3 +84,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("paging")
     for what, count in counts.numbers.items():
         terminalreporter.write_line(f"{what}: {count}")
+    if counts.lines:
+        terminalreporter.section("reliability")
+    for line in counts.lines:
+        terminalreporter.write_line(line)

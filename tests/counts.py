@@ -1,3 +1,4 @@
-"""Numbers that tests report, printed at the end of a run."""
+"""Numbers and lines that tests report, printed at the end of a run."""
 
 numbers: dict[str, int] = {}
+lines: list[str] = []

@@ -1,0 +1,52 @@
+"""docs/reliability.md lists every fault, and what it says is what is measured."""
+
+import pytest
+
+from tests import counts
+from tests.reliability.faults import FAULTS
+from tests.reliability.run import BY_NAME, all_measured, measured
+from tests.reliability.table import FILE, document, line, row, short_of, written
+
+SOME = (
+    "The API answers 503",
+    "A receiver answers 500",
+    "The collector refuses connections",
+    "The disk is read-only",
+    "The process is killed and started again",
+)
+"""One of each kind, for every run of the tests."""
+
+
+def test_the_page_lists_every_fault_with_its_reason() -> None:
+    assert FILE.read_text() == document(written()), "run `python -m tests.reliability --write`"
+    assert [*written()] == [fault.name for faults in FAULTS.values() for fault in faults]
+    assert len(written()) >= 60
+    for fault in BY_NAME.values():
+        assert bool(fault.reason) == bool(fault.lost or fault.doubled or fault.served < 0.9), fault.name
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", SOME)
+def test_a_fault_costs_what_the_page_says(name: str) -> None:
+    fault = BY_NAME[name]
+    outcome = measured(fault)
+    assert short_of(fault, outcome) == []
+    assert row(fault, outcome).verdicts == written()[name].verdicts
+
+
+@pytest.mark.exhaustive
+def test_every_fault_costs_what_the_page_says() -> None:
+    """Its counterpart for every run is above. Prints the table at the end of the run."""
+    differ: dict[str, object] = {}
+    lines: dict[str, str] = {}
+    for name, outcome in all_measured([*BY_NAME]):
+        if isinstance(outcome, str):
+            differ[name] = outcome
+            continue
+        fault, is_now = BY_NAME[name], row(BY_NAME[name], outcome)
+        lines[name] = line(is_now)
+        problems = short_of(fault, outcome)
+        if problems or is_now.verdicts != written()[name].verdicts:
+            differ[name] = is_now, problems
+    counts.lines += [lines[name] for name in BY_NAME if name in lines]
+    assert differ == {}
