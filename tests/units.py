@@ -11,7 +11,6 @@ LONGEST = (
     "tests/e2e/test_paging.py",
     "bad day",
     GOOD_DAY,
-    "tests/e2e/test_traces_kill.py",
     "tests/e2e/test_kill.py",
     "tests/alerts/test_quiet_week.py",
     "tests/alerts/test_stories.py",

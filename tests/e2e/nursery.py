@@ -1,8 +1,8 @@
 """Children that watch an API for one cycle each, to be killed at any moment; forked, so that each is there at once.
 
 Reads orders, a line of JSON each, as `Nursery.live` gives them; forks a child that does what the daemon does: it
-restores the state at `path`, sweeps, polls all details, sweeps again, writes the state after each step, sends traces
-meanwhile and once more at its end, says ``done`` and ends. Says ``pid N`` first.
+restores the state at `path`, sweeps, polls all details, sweeps again, writes the state and pages after each step, sends
+traces meanwhile and once more at its end, says ``done`` and ends. Says ``pid N`` first.
 """
 
 import asyncio
@@ -20,17 +20,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from exporter.alerting.alerts import ALERTS
 from exporter.clock import Clock
 from exporter.daemon.daemon import Daemon
 from exporter.fleet.ledger import Ledger, Tally
 from exporter.otlp.sender import Sender
 from exporter.otlp.transport import transport
 from exporter.settings.model import Settings
-from exporter.state.store import EncodedTrace, Store
-from tests.daemon.parts import use_accounts
+from exporter.state.store import EncodedTrace, Store, StoredPaging
+from tests.daemon.parts import use_accounts, use_paging
 
-POINTS = ("before commit", "within commit", "after commit", "before removal", "after removal")
-"""Where a child may be killed: around the commit of traces, and around their removal once they were accepted."""
+POINTS = (
+    "before commit", "within commit", "after commit", "before removal", "after removal", "before pages are stored",
+    "after pages are stored",
+)  # fmt: skip
+"""Where a child may be killed: around the commit of traces, around their removal once they were accepted, and around
+writes of what receivers were notified of.
+"""
 
 
 class Nursery:
@@ -46,15 +52,25 @@ class Nursery:
         )
 
     def live(
-        self, url: str, path: Path, now: float, lifetime: float | None = None, *, collector: str = "", dies: str = ""
+        self,
+        url: str,
+        path: Path,
+        now: float,
+        lifetime: float | None = None,
+        *,
+        collector: str,
+        webhook: str,
+        dies: str = "",
     ) -> tuple[bool, int]:
         """Let one child live so long (None: to its end); returns whether it was done, and its exit status.
 
-        `collector`: where it sends traces (empty: it makes none); `dies`: the one of `POINTS` at which it ends itself.
+        `collector`: where it sends traces; `webhook`: pages; `dies`: the one of `POINTS` at which it ends itself.
         """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        orders = {"url": url, "path": str(path), "now": now, "collector": collector, "dies": dies}
+        orders = {
+            "url": url, "path": str(path), "now": now, "collector": collector, "webhook": webhook, "dies": dies,
+        }  # fmt: skip
         began = time.monotonic()
         self.process.stdin.write(json.dumps(orders) + "\n")
         self.process.stdin.flush()
@@ -126,6 +142,11 @@ class _Mortal(Store):
         self._at("after commit")
         return capped
 
+    def save_paging(self, now: StoredPaging, before: StoredPaging) -> None:
+        self._at("before pages are stored")
+        super().save_paging(now, before)
+        self._at("after pages are stored")
+
     def remove(self, upto: int) -> int:
         self._at("before removal")
         removed = super().remove(upto)
@@ -133,8 +154,30 @@ class _Mortal(Store):
         return removed
 
 
+class _Turns:
+    """The pauses of the pager, which a test ends."""
+
+    def __init__(self) -> None:
+        self._waits, self._ended = asyncio.Event(), asyncio.Event()
+
+    async def pause(self, seconds: float) -> None:
+        if seconds < 1.0:  # between two requests
+            await asyncio.sleep(seconds)
+            return
+        self._waits.set()
+        await self._ended.wait()
+        self._ended.clear()
+
+    async def turn(self) -> None:
+        """Let the pager evaluate and notify once more."""
+        await self._waits.wait()
+        self._waits.clear()
+        self._ended.set()
+        await self._waits.wait()
+
+
 async def cycle(orders: Mapping[str, Any]) -> None:
-    """Two sweeps with all details that are due between them, the state written after each step, and traces sent."""
+    """Two sweeps with all details that are due between them, and after each step pages, the state and traces."""
     settings = Settings.model_validate(
         {
             "accounts": [
@@ -142,26 +185,32 @@ async def cycle(orders: Mapping[str, Any]) -> None:
             ],
             "detail": {"parts": ["pods", "events"]},
             "traces": {"endpoint": orders["collector"]},
+            "alerts": {"wait": {alert.name: alert.wait / 10 for alert in ALERTS},
+                       "keep": {alert.name: max(alert.keep) / 10 for alert in ALERTS}},
+            "paging": {"who": "direct", "receivers": [{"name": "hook", "kind": "webhook", "url": orders["webhook"]}]},
         }
-    )
-    store = _Mortal(Path(orders["path"]), orders["dies"])
-    clock = Clock(lambda: orders["now"], time.monotonic)
+    )  # fmt: skip
+    store, turns = _Mortal(Path(orders["path"]), orders["dies"]), _Turns()
+    clock = Clock(lambda: orders["now"], time.monotonic, turns.pause)
     daemon = Daemon(settings, lambda: settings, clock=clock, store=store)
     use_accounts(daemon, settings)
+    await use_paging(daemon, settings)
     monitor = daemon.accounts.monitors["acme"]
-    sender = None
-    if orders["collector"]:
-        sender = Sender(store, transport(settings.traces), daemon.report, settings.traces, clock)
-        sender.start()
+    sender = Sender(
+        store, transport(settings.traces), daemon.report, settings.traces, clock._replace(pause=asyncio.sleep)
+    )
+    sender.start()
     await monitor.sweep()
     await daemon.state.commit()
     assert monitor.poller is not None
     while await monitor.poller.turn():
         await daemon.state.commit()
+    await turns.turn()
     await monitor.sweep()  # an episode is settled after two sweeps without it
     await daemon.state.commit()
-    if sender is not None:
-        await sender.close(10.0)
+    await turns.turn()
+    await sender.close(10.0)
+    await daemon.paging.aclose()
     await monitor.close()
     store.close()
 
