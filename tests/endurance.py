@@ -159,7 +159,8 @@ class Peer:
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         await reader.readexactly(int(headers.get("content-length", "0")))
         if self._failure == "hang":
-            await asyncio.sleep(HOUR)  # virtual time; the connection is closed before
+            await reader.read()  # until the client closes the connection
+            return False
         status, sent, body = self._answer(method, target, headers)
         if self._failure == "error":
             status, body = 500, b"failed"
