@@ -36,6 +36,8 @@ TRIM_SECONDS, FORGET_SECONDS = 60.0, 3600.0
 """Between two checks of the limits, and between two removals of old ids."""
 CLOSE_SECONDS = 2.0
 """For a last attempt at shutdown."""
+MAX_CLOCK_DRIFT = 5.0
+"""Seconds by which the wall clock may move against the monotonic clock before it counts as set."""
 DROPPED = ("rejected", "poison", "age", "cap", "unencodable")
 FAILURES = (*REASONS, "state")
 
@@ -64,6 +66,7 @@ class Sender:
         now = self._clock.steady()
         self._paused_until = self._probe_at = self._trim_at = self._forget_at = now
         self._backing_off = False
+        self._drift = self._clock.wall() - now
         for reason in DROPPED:
             report.count("trace_spans_dropped", reason, by=0)
         for reason in FAILURES:
@@ -215,8 +218,25 @@ class Sender:
         if upto > self._removed_to and await self._stored(lambda: self._store.remove(upto)) is not None:
             self._removed_to, self._store_failing = upto, False
 
+    async def _follow_clock(self) -> None:
+        """Move the times of all traces if the wall clock was set: their ages stay as they are."""
+        wall = self._clock.wall()
+        step = wall - self._clock.steady() - self._drift
+        if abs(step) <= MAX_CLOCK_DRIFT:
+            self._drift += step
+            return
+        recent = wall - 2 * CHECK_SECONDS, wall
+
+        def move() -> bool:
+            self._store.move_times(step, recent)
+            return True
+
+        if await self._stored(move):
+            self._drift += step
+
     async def _tidy(self) -> None:
         """Remove sent traces, drop those over the limits, and update the metrics."""
+        await self._follow_clock()
         await self._remove_sent()
         if self._clock.steady() >= self._trim_at:
             self._trim_at = self._clock.steady() + TRIM_SECONDS

@@ -251,6 +251,15 @@ class Store:
             db.execute("DELETE FROM outbox WHERE created < ?", (now - max_age,))
             return {"age": aged, "cap": _drop_beyond(db, max_bytes)}
 
+    def move_times(self, step: float, recent: tuple[float, float]) -> None:
+        """Add `step` seconds to all times of traces but those in the period `recent`, which are by the present clock.
+
+        Raises `StateError`.
+        """
+        with self._transaction() as db:
+            db.execute("UPDATE outbox SET created = created + ? WHERE created NOT BETWEEN ? AND ?", (step, *recent))
+            db.execute("UPDATE emitted SET at = at + ? WHERE at NOT BETWEEN ? AND ?", (step, *recent))
+
     def forget(self, now: float) -> None:
         """Remove trace ids older than `REMEMBERED`. Raises `StateError`."""
         with self._transaction() as db:

@@ -268,6 +268,26 @@ def test_a_day_without_a_collector_loses_nothing_with_few_hundred_attempts(
     assert len([record for record in caplog.records if record.message == "the collector does not accept traces"]) == 1
 
 
+@pytest.mark.parametrize("days", [-30, 30])
+def test_a_clock_that_is_set_drops_no_trace_and_changes_no_age(days: int) -> None:
+    async def work() -> None:
+        stage = Stage(Scripted(lambda _: AGAIN), max_age="1h")
+        stage.put(1)
+        await stage.until(600)
+        stage.time.wall += days * DAY
+        stage.put(2)
+        await stage.until(600)
+        assert stage.waiting == ids(1, 2)
+        assert stage.value("outbox_oldest_seconds") == pytest.approx(1200, abs=30)
+        await stage.until(2700)
+        assert stage.waiting == ids(2)
+        assert stage.value("spans_dropped_total", "age") == 2
+        await stage.until(900)
+        assert stage.waiting == []
+
+    asyncio.run(work())
+
+
 @pytest.mark.parametrize(
     ("limits", "reason", "kept"), [({"max_age": "6h30m"}, "age", 6), ({"max_bytes": 1000}, "cap", 4)]
 )
