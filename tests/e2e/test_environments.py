@@ -19,19 +19,21 @@ from tests import http
 from tests.e2e.servers import eventually, free_port
 from tests.receivers import HttpReceiver
 
+ROOT = Path(__file__).parent.parent.parent
 STOP_SECONDS = 5.0
 
 
 class Environment(NamedTuple):
     """`shell`: commands before the daemon replaces the shell; `namespaces`: options of unshare; `python`: of Python.
 
-    `stderr`: what reads the log.
+    `stderr`: what reads the log. `program`: the Python.
     """
 
     shell: str = ""
     namespaces: tuple[str, ...] = ()
     python: tuple[str, ...] = ()
     stderr: str = "file"
+    program: str = sys.executable
 
 
 READ_ONLY = """
@@ -105,7 +107,7 @@ def lives(environment: Environment, api: Simulator, folder: Path) -> None:
         }
         file.write_text(yaml.safe_dump(settings))
         unshare = ("unshare", *environment.namespaces) if environment.namespaces else ()
-        daemon = (sys.executable, *environment.python, "-m", "exporter", "run", f"--config.file={file}")
+        daemon = (environment.program, *environment.python, "-m", "exporter", "run", f"--config.file={file}")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("COV", "DATAROBOT_"))}
         child = subprocess.Popen(
             [*unshare, "sh", "-c", f'{environment.shell}\nexec "$@"', "sh", *daemon],
@@ -165,3 +167,22 @@ def test_the_daemon_lives_in_each_environment(name: str, api: Simulator, tmp_pat
     if not _permits(ENVIRONMENTS[name].namespaces):
         pytest.skip("this user may not create namespaces")
     lives(ENVIRONMENTS[name], api, tmp_path)
+
+
+@pytest.fixture(scope="module", params=["3.12", "3.13", "3.14"])
+def newer_python(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A Python of a newer version, with the locked dependencies."""
+    found = shutil.which(f"python{request.param}")
+    if found is None or subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode:
+        pytest.skip(f"python{request.param} is not installed")
+    folder = tmp_path_factory.mktemp(f"python{request.param}")
+    subprocess.run([found, "-m", "venv", folder], check=True)
+    program = str(folder / "bin" / "python")
+    install = (program, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", str(ROOT / "requirements.lock"))
+    subprocess.run(install, check=True)
+    return program
+
+
+@pytest.mark.exhaustive
+def test_the_daemon_lives_with_a_newer_python(newer_python: str, api: Simulator, tmp_path: Path) -> None:
+    lives(Environment(f"export PYTHONPATH={ROOT}", program=newer_python), api, tmp_path)

@@ -85,6 +85,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
         ours.start()
         try:
             assert eventually(lambda: len(incidents(pagerduty)) >= len(CRASHES), 40), incidents(pagerduty)
+            assert eventually(lambda: http.get(f"{ours.url}/metrics").text.count("proton_unreadable{") == 4, 40)
             yield Ran(ours, pagerduty)
         finally:
             ours.kill()

@@ -1,4 +1,7 @@
-"""Every command and every query of every runbook, pasted as it stands into a shell, against the demo."""
+"""Every command and every query of every runbook, pasted as it stands into a shell, against the demo.
+
+`make test` pastes the commands of some pages, which include every kind of command, and `make test-all` those of all.
+"""
 
 import json
 import os
@@ -83,6 +86,24 @@ PASTES = {
     "DataRobotDataStale": Paste(shows=("ready",)),
 }
 """Pages that are not in it are tried on a healthy workload."""
+ALWAYS = {
+    "DataRobotWorkloadErrored",
+    "DataRobotWorkloadNoReadyReplica",
+    "DataRobotWorkloadStopped",
+    "DataRobotWorkloadVanished",
+    "DataRobotWorkloadNotServing",
+    "DataRobotWorkloadImagePullFailing",
+    "DataRobotPodSnapshotMissing",
+    "DataRobotImportantOnDraft",
+    "DataRobotReplacementStuck",
+    "DataRobotContainerCrashLooping",
+    "DataRobotFleetManyFailing",
+    "DataRobotApiUnreachable",
+}
+"""Pages whose commands are pasted by `make test`, too."""
+PASTED = [
+    pytest.param(alert, id=alert.name, marks=[] if alert.name in ALWAYS else pytest.mark.exhaustive) for alert in ALERTS
+]
 
 
 class Scene(NamedTuple):
@@ -175,20 +196,27 @@ def pasted(scene: Scene, blocks: list[Block], workload: str) -> list[tuple[str, 
 
 
 @pytest.fixture(scope="module")
-def results(scene: Scene) -> dict[str, list[tuple[str, int, str]]]:
-    """What the commands of each page print."""
+def results(scene: Scene, request: pytest.FixtureRequest) -> dict[str, list[tuple[str, int, str]]]:
+    """What the commands of each page print whose test is selected."""
+    names = {item.callspec.params["alert"].name for item in request.session.items if _pastes(item)}
+    alerts = [alert for alert in ALERTS if alert.name in names]
 
     def of(alert: Any) -> list[tuple[str, int, str]]:
         story = PASTES.get(alert.name, Paste()).story
         return pasted(scene, shell_blocks(page(alert)), scene.workloads[story] if story else UNKNOWN)
 
     with ThreadPoolExecutor(4) as pool:
-        return dict(zip([alert.name for alert in ALERTS], pool.map(of, ALERTS), strict=True))
+        return dict(zip([alert.name for alert in alerts], pool.map(of, alerts), strict=True))
 
 
-@pytest.mark.parametrize("name", [alert.name for alert in ALERTS])
-def test_the_commands_of_a_page_work(results: dict[str, list[tuple[str, int, str]]], name: str) -> None:
+def _pastes(item: Any) -> bool:
+    return getattr(item, "function", None) is test_the_commands_of_a_page_work
+
+
+@pytest.mark.parametrize("alert", PASTED)
+def test_the_commands_of_a_page_work(results: dict[str, list[tuple[str, int, str]]], alert: Any) -> None:
     """`explain` has statuses of its own for a workload that is not well, and for one whose health is unknown."""
+    name = alert.name
     expected, refused = PASTES.get(name, Paste()), dict[str, str]()
     for command, status, output in results[name]:
         key = next((key for key in expected.refused if key in command and command != f"{FUNCTIONS}\n"), None)
