@@ -17,6 +17,8 @@ LONGEST = (
     "tests/e2e/test_facts.py",
     "tests/e2e/test_exemplars.py",
     "tests/cli/test_main.py",
+    "tests/web/test_requests.py",
+    "tests/paging/notify/test_notify.py",
     "tests/daemon/test_daemon.py",
 )
 """Units that begin first, so that none of them is left over at the end."""

@@ -44,7 +44,7 @@ def list_of(change: Callable[[list[dict[str, object]]], list[dict[str, object]]]
 
 
 NAMED: Mapping[str, Any] = {"served": 0.8, "reason": "It is the healthy workload whose name changes."}
-BOMB = gzip.compress(b" " * 200_000_000, 9)
+BOMB = gzip.compress(b" " * 2_000_000, 9) * 100
 
 
 def tls(folder: Path) -> ssl.SSLContext:
