@@ -36,8 +36,8 @@ def labels(alarm: Alarm, options: Options) -> dict[str, str]:
 
 
 def texts(alarm: Alarm, options: Options) -> dict[str, str]:
-    """The annotations with their templates filled in, and two commands about a workload: `explain` shows more of it,
-    `silence` silences the alert in direct paging.
+    """The annotations with their templates filled in, and two commands: `explain` shows more of a workload, `silence`
+    silences the alert about the same subject in direct paging.
 
     A value of Prometheus in parentheses is left out; a description that needs one otherwise is replaced by the summary.
     """
@@ -47,13 +47,13 @@ def texts(alarm: Alarm, options: Options) -> dict[str, str]:
         templates["description"] = templates["summary"]
     filled = {name: _filled(template, alarm.labels) for name, template in templates.items()}
     workload = alarm.labels.get("workload_id")
-    if not workload:
-        return filled
-    subject = (quote(f"{label}={alarm.labels[label]}") for label in ("account", "workload_id"))
-    return filled | {
-        "explain": f"workload-exporter explain {quote(workload)} --log-lines=20",
-        "silence": f"workload-exporter silence add alertname={alarm.alert} {' '.join(subject)} --for=2h",
-    }
+    if workload:
+        filled["explain"] = f"workload-exporter explain {quote(workload)} --log-lines=20"
+    subject = (
+        quote(f"{label}={alarm.labels[label]}") for label in ("account", "workload_id") if alarm.labels.get(label)
+    )
+    silence = ("workload-exporter silence add", f"alertname={alarm.alert}", *subject, "--for=2h")
+    return filled if alarm.severity == "none" else filled | {"silence": " ".join(silence)}
 
 
 def _filled(template: str, values: Mapping[str, str]) -> str:

@@ -211,6 +211,12 @@ def offered(bundles: Iterable[ComputeBundle]) -> Mapping[str, Bundle] | None:
     return found or None
 
 
+def of_other_uses(bundles: Iterable[ComputeBundle]) -> frozenset[str]:
+    """The ids of the bundles that the catalogue offers, but not to workloads."""
+    listed = tuple(bundles)
+    return frozenset(each.id for each in listed) - (offered(listed) or {}).keys()
+
+
 class LogRecord(ApiObject, frozen=True):
     """One line of a workload's log (``GET /otel/workload/{id}/logs``); has no id."""
 

@@ -18,7 +18,7 @@ import msgspec
 
 from exporter.alerting.rules import Options
 from exporter.api.decoding import NotDecodable
-from exporter.api.details import Event, offered
+from exporter.api.details import Event, of_other_uses, offered
 from exporter.cli.api_client import api_client
 from exporter.cli.context import Context
 from exporter.cli.find import Found, Progress, find
@@ -164,7 +164,7 @@ async def explain(found: Found, options: Options, slow: float, progress: Progres
     progress("requesting the catalogue of resource bundles")
     try:
         bundles = (await ACCOUNT_FETCHERS["bundles"](client))[0]["bundles"]
-        state = state._replace(catalogue=offered(bundles))
+        state = state._replace(catalogue=offered(bundles), other_uses=of_other_uses(bundles))
     except (ApiError, NotDecodable) as error:
         unknown["bundles"] = _reason(error)
     result = diagnosis(state, now, options, events)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from exporter.api.clock_skew import Skew
-from exporter.api.details import offered
+from exporter.api.details import of_other_uses, offered
 from exporter.api.models import Bundle
 from exporter.fleet.counting import hidden
 from exporter.fleet.ledger import Entry, Ledger, Tally
@@ -49,6 +49,7 @@ class AccountState:
         self._set_snapshot(snapshot)
         self._account = Account(snapshot.account)
         self._catalogue: Mapping[str, Bundle] | None = None
+        self._other_uses: frozenset[str] = frozenset()
         self._written_ledgers = dict(ledgers(snapshot))
         self._written_tally = snapshot.tally
         self._traces: list[EpisodeTrace] = []
@@ -58,6 +59,7 @@ class AccountState:
     def copy(self) -> AccountState:
         """An independent copy."""
         new = AccountState(self._snapshot)
+        new._other_uses = self._other_uses
         new._account, new._catalogue, new.use, new.skew = self._account, self._catalogue, self.use, self.skew
         new._written_ledgers, new._written_tally = dict(self._written_ledgers), self._written_tally
         new._traces = [*self._traces]
@@ -130,6 +132,7 @@ class AccountState:
         self._account = account
         if account.bundles is not None:
             self._catalogue = offered(account.bundles)
+            self._other_uses = of_other_uses(account.bundles)
         self._set_account_values(tuple(self._workloads))
 
     def _set_account_values(self, ids: Iterable[str]) -> None:
@@ -138,7 +141,9 @@ class AccountState:
         for i in ids:
             state = self._workloads[i]
             if state.catalogue is not catalogue or state.replicas_limit != limit:
-                self._workloads[i] = state._replace(catalogue=catalogue, replicas_limit=limit)
+                self._workloads[i] = state._replace(
+                    catalogue=catalogue, other_uses=self._other_uses, replicas_limit=limit
+                )
 
     def set_gone_reason(self, workload_id: str, reason: str) -> None:
         """Record the result of requesting a vanished workload by its id: ``not_found``, ``forbidden``, ``found``, or

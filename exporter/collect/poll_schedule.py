@@ -48,7 +48,7 @@ class PolledWorkload:
     `exporter.fleet.polling.extras`.
     """
 
-    __slots__ = ("complete", "errors", "extras", "hanging", "hinted", "polled", "read", "requests", "state", "until")
+    __slots__ = ("complete", "errors", "extras", "failing", "hinted", "polled", "read", "requests", "state", "until")
 
     def __init__(self, now: float) -> None:
         self.state: WorkloadState | None = None
@@ -60,15 +60,15 @@ class PolledWorkload:
         self.read: dict[str, float] = {}
         self.errors: ErrorCount | None = None
         self.hinted = False
-        self.hanging: dict[str, int] = {}
-        """Part -> number of polls in a row without a response in time."""
+        self.failing: dict[str, tuple[str, int]] = {}
+        """Part -> reason of its last failure, and how many times in a row it failed so."""
 
-    def hang(self, part: str) -> float:
-        """Record that a poll got no response in time; returns the seconds until the next. They grow: each poll holds a
-        connection for as long as it waits.
-        """
-        self.hanging[part] = self.hanging.get(part, 0) + 1
-        return min(RETRY_SECONDS * 2.0 ** min(self.hanging[part] - 1, 8), MAX_RETRY_SECONDS)
+    def retry_after(self, part: str, reason: str) -> float:
+        """Record that a poll failed; returns the seconds until the next, which grow while it fails for one reason."""
+        before, times = self.failing.get(part, ("", 0))
+        times = times + 1 if reason == before else 1
+        self.failing[part] = reason, times
+        return RETRY_SECONDS * 2.0 ** min(times - 1, 8)
 
     def hurry(self, *parts: str) -> None:
         """Make parts that are polled due at once."""

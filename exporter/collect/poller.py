@@ -15,6 +15,7 @@ from exporter.collect.account_state import AccountState
 from exporter.collect.client import ApiError, Client
 from exporter.collect.fetchers import ACCOUNT_FETCHERS, FETCHERS, TRANSIENT_REASONS, Poll, failure_reason
 from exporter.collect.poll_schedule import (
+    MAX_RETRY_SECONDS,
     RETRY_SECONDS,
     TURN_SECONDS,
     PolledWorkload,
@@ -123,7 +124,7 @@ class Poller:
         """Returns whether a request was sent, as far as is known."""
         failure = ""
         rejects: tuple[Reject, ...] = ()
-        again, sent = request.every, True
+        again, sent, paused = request.every, True, False
         try:
             quantiles, early = self._schedule.quantiles(state, request), self._schedule.early(state)
             poll = Poll(self._client, state, self._wall(), quantiles, self._slow, early)
@@ -131,6 +132,7 @@ class Poller:
         except (ApiError, NotDecodable) as error:
             failure = failure_reason(error)
             again, sent = self._after(request, error)
+            paused = isinstance(error, ApiError) and error.pause is not None
         except Exception:  # a bug that concerns one workload must not stop the others
             failure = "internal"
             log.exception("a poll failed within the exporter", part=request.part, workload_id=request.workload)
@@ -140,10 +142,10 @@ class Poller:
         if polled is None or latest is None:
             self._observer.polled(request.part, failure, rejects)
             return sent
-        if failure == "timeout":
-            again = polled.hang(request.part)
-        else:
-            polled.hanging.pop(request.part, None)
+        if not failure:
+            polled.failing.pop(request.part, None)
+        elif not paused:
+            again = self._again(request, polled, failure, again)
         if not failure and value is None and request.part != "replacement":
             again = min(again, RETRY_SECONDS / 2)  # a response that has no data yet
         polled.polled[request.part] = now - request.every + again
@@ -163,6 +165,17 @@ class Poller:
             return again, True
         sent = error.status != 0  # the client itself refuses what is paused, without a status
         return self._schedule.pause(request, error.pause, sent=sent), sent
+
+    @staticmethod
+    def _again(request: DetailRequest, polled: PolledWorkload, failure: str, again: float) -> float:
+        """Seconds until a request that failed is repeated; `again`: what its response says."""
+        growing = polled.retry_after(request.part, failure)
+        if failure == "timeout":  # each such poll holds a connection for as long as it waits
+            return min(growing, MAX_RETRY_SECONDS)
+        if failure not in TRANSIENT_REASONS and request.part in polled.read:
+            # It may soon be as before. In an interval of many minutes, it would count as lasting.
+            return min(growing, request.every)
+        return again
 
     def _fail(
         self, request: DetailRequest, polled: PolledWorkload, latest: WorkloadState, failure: str, now: float

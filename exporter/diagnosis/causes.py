@@ -9,7 +9,9 @@ from exporter.diagnosis.pod_causes import (
     SERVING,
     Cause,
     Test,
+    at_once,
     creating,
+    cut_off,
     every,
     exits_with_error,
     lost,
@@ -113,10 +115,21 @@ _errors = _share("server_errors", SOME_ERRORS)
 
 _UP, _STARTING, _LEAVING, _FAILED = _group("up"), _group("starting"), _group("leaving"), _group("failed")
 _WAIT_FOR_START = "Wait: most starts take about five minutes, those with GPUs or large images longer."
-_READ_LOG = "Check the end of its log, and the services that it calls."
+_READ_LOG = (
+    "Check the end of its log. Failed calls (refused, timeout, 401, 403) name the service or the credential to fix; an "
+    "error in its own code needs a new version."
+)
+_NEVER_READY = (
+    "Its readiness probe has not passed since its containers started, more than an hour ago: it hangs, waits for a "
+    "service that it calls, or is probed on the wrong port or path."
+)
+_NOT_READY_YET = (
+    "Its containers run, but its readiness probe has not passed yet: it is still loading, hangs, waits for a service "
+    "that it calls, or is probed on the wrong port or path."
+)
 _UNREADY_FOR_LONG = (
-    "Check its log. If it waits for a dependency, fix that. If it reports that it is listening, correct the probe's "
-    "port and path. If the log is silent, stop it and start it again."
+    "Check its log. If it waits for a service, fix that. If it reports that it is listening, correct the probe's port "
+    "and path. If the log shows nothing, stop it and start it again."
 )
 _MAX_WARMING_SECONDS = 1800.0
 """Seconds after its start in which a workload that fails may still be loading."""
@@ -124,8 +137,10 @@ _MAX_WARMING_SECONDS = 1800.0
 CAUSES: tuple[Cause, ...] = (
     # -- gone or off
     Cause("deleted", lambda facts: facts.gone == "not_found",
-        "It was deleted: the API responds with 404.",
-        "Ask who deleted it. If this was not intended, recreate it from its artifact.", "DataRobotWorkloadVanished"),
+        "It was deleted, or is no longer shared with the token's user: the API responds with 404 to both.",
+        "Look for it in the console as its owner or an administrator. If it is not there, ask who deleted it, and "
+        "recreate it from its artifact if this was not intended. Otherwise share it again.",
+        "DataRobotWorkloadVanished"),
     Cause("not_shared", lambda facts: facts.gone == "forbidden",
         "It is no longer shared with the token's user. It may still be running.",
         "Ask its owner to share it with that user again, with the role `user` or higher.", "DataRobotWorkloadVanished"),
@@ -154,16 +169,21 @@ CAUSES: tuple[Cause, ...] = (
         "It was stopped by a person or a script.",
         "Nothing to do if this was intended; otherwise start it again.", "DataRobotWorkloadStopped"),
     Cause("interrupted", _status("interrupted"),
-        "The platform evicted it: a more important workload took its capacity, or its node was removed. The API does "
-        "not report which.",
+        "The platform preempted it: it gave its capacity to a more important workload, or removed its node. The API "
+        "does not report which.",
         "Start it again: it does not restart by itself. If it is evicted again, raise its importance.",
         "DataRobotWorkloadInterrupted"),
     # -- stopping
+    Cause("process_not_stopping", every(_LEAVING, _alert("DataRobotWorkloadStuckStopping"), unready),
+        "Its process has not ended since the stop began: it ignores SIGTERM, or is still completing requests. A lost "
+        "node would look the same.",
+        "Check its log. New lines: wait, or correct how it handles SIGTERM. No lines: ask the platform administrators "
+        "to check its node.",
+        "DataRobotWorkloadStuckStopping"),
     Cause("not_stopping", every(_LEAVING, _alert("DataRobotWorkloadStuckStopping")),
-        "It does not finish stopping. Cause unknown: its process may ignore SIGTERM, requests may take very long, or "
-        "its node may be lost.",
-        "Check its log. New lines mean that requests are still running, or that SIGTERM is ignored. If there are "
-        "none, escalate to the platform administrators.",
+        "It does not finish stopping, and no running container is reported. The API does not report what the platform "
+        "is waiting for.",
+        "Report it to the platform administrators: the pods, or what belongs to them, cannot be removed.",
         "DataRobotWorkloadStuckStopping"),
     Cause("stopping", _LEAVING,
         "It is stopping and completing its last requests.",
@@ -183,28 +203,34 @@ CAUSES: tuple[Cause, ...] = (
         "it serves is unknown.",
         "Call its endpoint first. Then see `Containers` or `Unschedulable` for why the new version does not start.",
         "DataRobotContainerCrashLooping"),
+    Cause("node_lost", every(cut_off, lambda facts: facts.replicas.ready == 0),
+        "The cluster has lost contact with the node of its pods: they are no longer ready, although their containers "
+        "were ready when the node last reported them.",
+        "Ask the platform administrators about the node. After some five minutes, the platform creates new pods on "
+        "another one; if it does not, stop the workload and start it again.",
+        "DataRobotWorkloadNoReadyReplica"),
+    Cause("none_ready_at_once", every(lost, lambda facts: facts.replicas.ready == 0, at_once),
+        "The readiness probes of all replicas began to fail together, while their processes run on: probably because "
+        "of what they share, such as a service that they call, or too many requests.",
+        "Check in its log which calls fail or hang, and fix that service. If the log shows nothing, stop it and start "
+        "it again.",
+        "DataRobotWorkloadNoReadyReplica"),
     Cause("none_ready_any_more", every(lost, lambda facts: facts.replicas.ready == 0),
-        "Its replicas were ready and no longer are, although their containers are still running: it hangs, a "
-        "dependency is down, or its node is lost.",
-        "Check in its log what it is waiting for, and fix that. If the log is silent, stop it and start it again.",
+        "The readiness probe of each replica passed before and now fails, while the process runs on: it hangs, is "
+        "overloaded, or waits for a service that it calls.",
+        "Check in its log what it is waiting for, and fix that. If the log shows nothing, stop it and start it again.",
         "DataRobotWorkloadNoReadyReplica"),
     # -- starting or failed
     Cause("failed_unready_for_long", every(_FAILED, unready, unready_for_long),
-        "Its containers have been running for more than an hour without becoming ready. Cause unknown: hung, waiting "
-        "for a dependency that is down, or probed on the wrong port or path.",
-        _UNREADY_FOR_LONG, "DataRobotWorkloadErrored"),
+        _NEVER_READY, _UNREADY_FOR_LONG, "DataRobotWorkloadErrored"),
     Cause("failed_unready", every(_FAILED, unready),
-        "Its containers are running but not ready. Cause unknown: possibly still loading, hung, waiting for a "
-        "dependency that is down, or probed on the wrong port or path.",
+        _NOT_READY_YET,
         "Check in its log whether it is still loading, and on which port it listens. Wait, or correct the probe.",
         "DataRobotWorkloadErrored"),
     Cause("start_unready_for_long", every(_STARTING, unready, unready_for_long),
-        "Its containers have been running for more than an hour without becoming ready. Cause unknown: hung, waiting "
-        "for a dependency that is down, or probed on the wrong port or path.",
-        _UNREADY_FOR_LONG, "DataRobotWorkloadStuckStarting"),
+        _NEVER_READY, _UNREADY_FOR_LONG, "DataRobotWorkloadStuckStarting"),
     Cause("start_unready", every(_STARTING, unready),
-        "Its containers are running but have not become ready. Cause unknown: possibly still loading, hung, waiting "
-        "for a dependency that is down, or probed on the wrong port or path.",
+        _NOT_READY_YET,
         "Check in its log whether it is loading or waiting. If it reports that it is listening, correct the probe's "
         "port and path.",
         "DataRobotWorkloadStuckStarting"),
@@ -218,10 +244,10 @@ CAUSES: tuple[Cause, ...] = (
         _WAIT_FOR_START, "DataRobotWorkloadStuckStarting"),
     *_unreadable_causes("start_", _STARTING),
     Cause("monitor_silent", every(_STARTING, _alert("DataRobotPodSnapshotMissing")),
-        "The platform reports nothing about its pods: either its monitor does not report, and the status may be "
-        "outdated, or no pods were created. The API does not show which.",
-        "Call its endpoint. If it responds, leave it alone; otherwise stop it, wait until it is stopped, and start it. "
-        "Inform the platform administrators.",
+        "The platform's monitor of pods reports nothing about it, so its status may be outdated. The API shows the "
+        "same if no pods were created.",
+        "Call its endpoint. If it responds, only the monitor fails: inform the platform administrators. Otherwise stop "
+        "it, wait until it is stopped, and start it.",
         "DataRobotPodSnapshotMissing"),
     Cause("start_unknown", every(_STARTING, lambda facts: not facts.snapshot),
         "Nothing is reported about its pods: it has only just started, or the platform's monitor does not report it.",
@@ -251,30 +277,33 @@ CAUSES: tuple[Cause, ...] = (
         "is reported as running.",
         "DataRobotWorkloadNoReadyReplica"),
     Cause("none_ready_for_long", every(_UP, unready, unready_for_long, lambda facts: facts.replicas.ready == 0),
-        "It is reported as running, but its replicas have not become ready for more than an hour. Cause unknown: hung, "
-        "waiting for a dependency that is down, or probed on the wrong port or path.",
-        _UNREADY_FOR_LONG, "DataRobotWorkloadNoReadyReplica"),
+        _NEVER_READY, _UNREADY_FOR_LONG, "DataRobotWorkloadNoReadyReplica"),
     Cause("none_ready", every(_UP, unready, lambda facts: facts.replicas.ready == 0),
-        "It is reported as running, but no replica is ready. Cause unknown: possibly still loading, hung, waiting for "
-        "a dependency that is down, or probed on the wrong port or path.",
-        "Check its log. If it is loading, wait. If it waits for a dependency, fix that. If it listens, correct the "
-        "probe. If the log is silent, stop it and start it again.",
+        _NOT_READY_YET,
+        "Check its log. If it is loading, wait. If it waits for a service, fix that. If it listens, correct the probe. "
+        "If the log shows nothing, stop it and start it again.",
         "DataRobotWorkloadNoReadyReplica"),
+    Cause("some_nodes_lost", every(_UP, serving_pods_read, cut_off),
+        "The cluster has lost contact with the node of some of its pods, whose containers were ready when it last "
+        "reported them. The others serve.",
+        "Wait some five minutes: the platform creates new pods on another node. If none appears, ask the platform "
+        "administrators about the node.",
+        "DataRobotWorkloadReplicasDegraded"),
     Cause("some_unready_any_more", every(_UP, serving_pods_read, lost),
-        "Some of its replicas were ready and no longer are, although their containers are still running: they hang, "
-        "are overloaded, or wait for a dependency. The others serve.",
+        "The readiness probe of some replicas passed before and now fails, while their processes run on: they hang, "
+        "are overloaded, or wait for something. The others serve.",
         "Compare the log of a replica that is not ready with that of a ready one. If it hangs, restart it by a rolling "
         "replacement, during which the others serve.",
         "DataRobotWorkloadReplicasDegraded"),
     Cause("some_unready_for_long", every(_UP, serving_pods_read, unready, unready_for_long),
-        "Some of its replicas have been running for more than an hour without becoming ready; the others serve. Cause "
-        "unknown: hung, or waiting for a dependency.",
+        "The readiness probe of some replicas has not passed since they started, more than an hour ago. Others pass "
+        "the same probe and serve, so it is right: these replicas hang or wait.",
         "Compare their log with that of a ready replica, and restart them by a rolling replacement, during which the "
         "others serve.",
         "DataRobotWorkloadReplicasDegraded"),
     Cause("some_unready", every(_UP, serving_pods_read, unready),
-        "Some of its replicas are running but have not become ready; the others serve. Cause unknown: possibly still "
-        "loading, hung, or waiting for a dependency.",
+        "The readiness probe of some replicas has not passed yet. Others pass the same probe and serve, so it is "
+        "right: these replicas are still loading, hang, or wait.",
         "Wait a few minutes if they are new. Otherwise compare their log with that of a ready replica, and restart "
         "them by a rolling replacement, during which the others serve.",
         "DataRobotWorkloadReplicasDegraded"),
@@ -288,10 +317,10 @@ CAUSES: tuple[Cause, ...] = (
         "One of its replicas is being created: it was scaled up, or is scaling up from zero.",
         "Wait a few minutes.", "DataRobotWorkloadNoReadyReplica"),
     Cause("outage_since_start", every(_UP, _share("server_errors", MOST_ERRORS), _just_started),
-        "It was started recently, and most requests get a server error (5xx): it is still loading, which its status "
-        "does not show without a readiness probe, or it is failing. Only its log shows which.",
-        "Check the end of its log. If it is still loading, wait, and give it a readiness probe. Otherwise check the "
-        "services that it calls.",
+        "It counts as ready since it started, but most requests get a server error (5xx): it has no readiness probe "
+        "that shows this. It is still loading, or failing; its log decides.",
+        "Check the end of its log. If it is still loading, wait, and give it a readiness probe. Otherwise fix what the "
+        "log names, or start the previous version.",
         "DataRobotWorkloadNotServing"),
     Cause("errors_since_change", every(_UP, _errors, lambda facts: _recent(facts, *_NEW)),
         "It responds with server errors, and its version is new, which may be the cause.",
@@ -303,25 +332,30 @@ CAUSES: tuple[Cause, ...] = (
         "service that it calls, is failing.",
         _READ_LOG, "DataRobotWorkloadNotServing"),
     Cause("outage", every(_UP, _share("server_errors", MOST_ERRORS)),
-        "Its pods are healthy, but most requests get a server error (5xx): the application, or a service that it "
-        "calls, is failing. Only its log shows which.",
+        "Its application answers most requests with a server error (5xx), while its pods run and are ready: it fails "
+        "itself, or a service that it calls does. Its log decides.",
         _READ_LOG, "DataRobotWorkloadNotServing"),
     Cause("errors_pods_unknown", every(_UP, _errors, lambda facts: not _pods_healthy(facts)),
         "Some requests get a server error (5xx), and not all of its pods are known to be ready. The application, or a "
         "service that it calls, is failing.",
         _READ_LOG, "DataRobotErrorBudgetBurnFast"),
     Cause("errors", every(_UP, _errors),
-        "Its pods are healthy, but some requests get a server error (5xx): a bug in the application, or a service that "
-        "it calls fails or no longer accepts its credentials. Only its log shows which.",
+        "Its application answers some requests with a server error (5xx), while its pods run and are ready: a bug, or "
+        "a service that it calls fails or refuses its credentials. Its log decides.",
         _READ_LOG, "DataRobotErrorBudgetBurnFast"),
+    *pod_causes(
+        ("reverted",), "A replacement failed and is being tried again. It failed because ", "retried_",
+        every(lambda facts: facts.rolling, _alert("DataRobotReplacementFailed")),
+        "Wait for the end of this attempt: the previous version still serves. If it fails too, fix the artifact.",
+    ),
     Cause("retried", every(serving_pods_read, lambda facts: facts.rolling, _alert("DataRobotReplacementFailed")),
         "A replacement failed and is being tried again. The previous version still serves.",
         "Wait for the end of this attempt. If it fails too, see `Containers` and `Last event` for the reason.",
         "DataRobotReplacementFailed"),
     *pod_causes(("reverted",), "The latest version did not start and was rolled back: ", "reverted_"),
     Cause("reverted_unready", every(_failure_reported, version_unready("reverted")),
-        "The latest version ran but did not become ready, and was rolled back: still loading, hung, waiting for a "
-        "dependency, or probed on the wrong port or path. The previous version still serves.",
+        "The readiness probe of the latest version did not pass, so it was rolled back: slow, hung, waiting for a "
+        "service, or probed on the wrong port or path. The previous version serves.",
         "Check the log of that version, correct its artifact or its probe, and start the replacement again during "
         "working hours.",
         "DataRobotReplacementFailed"),
@@ -404,13 +438,17 @@ CAUSES: tuple[Cause, ...] = (
     Cause("draft_ends", _alert("DataRobotDraftExpiring"),
         "It runs a draft, which the platform is about to stop.",
         "If it is needed, promote the artifact: it continues to run without a restart.", "DataRobotDraftExpiring"),
+    Cause("bundle_of_other_use", every(_alert("DataRobotBundleNotOffered"), lambda facts: facts.other_uses),
+        "The catalogue offers its resource bundle for other uses only, not for workloads. It continues to run, but its "
+        "next start may fail.",
+        "Choose a bundle for workloads in its runtime settings during working hours.", "DataRobotBundleNotOffered"),
     Cause("bundle_gone", _alert("DataRobotBundleNotOffered"),
-        "Its resource bundle is not offered to workloads: it was withdrawn, or is for other uses. It continues to run, "
-        "but its next start may fail.",
+        "Its resource bundle was withdrawn: the catalogue no longer contains it. It continues to run, but its next "
+        "start may fail.",
         "Choose another bundle in its runtime settings during working hours.", "DataRobotBundleNotOffered"),
     Cause("replacement_unready", every(_alert("DataRobotReplacementStuck"), version_unready("candidate")),
-        "The version being rolled out runs but does not become ready: still loading, hung, waiting for a dependency, "
-        "or probed on the wrong port or path. The previous version serves.",
+        "The readiness probe of the version being rolled out does not pass: it is loading, hangs, waits for a service, "
+        "or is probed on the wrong port or path. The previous version serves.",
         "Check the log of that version. If it does not get ready, cancel the replacement and correct its artifact.",
         "DataRobotReplacementStuck"),
     Cause("replacement_stuck", _alert("DataRobotReplacementStuck"),

@@ -102,6 +102,7 @@ def _facts(state: WorkloadState, now: float, options: Options, events: tuple[Eve
         unknown=dict(_unknown(state)),
         draft_over=_draft_over(state, version, now if status.longer else status.since or now),
         snapshot=_pods_reported(state),
+        other_uses=any(name in state.other_uses for name in _not_offered(context)),
         unread=tuple(each._replace(proton=printable(each.proton)) for each in workload_state.unread(state)),
         unreadable=workload_state.unreadable(state),
     )
@@ -222,7 +223,7 @@ _MEMORY_OF_WORKLOAD = Metric("workload_memory_usage_bytes", level="workload") / 
 def _limits(state: WorkloadState, context: WorkloadContext, met: frozenset[str]) -> Iterator[tuple[str, str]]:
     """What is at its limit, by the conditions of the alerts."""
     if "DataRobotBundleNotOffered" in met:
-        missing = ", ".join(scrubbed(name) for (name,), offered in context.samples(_OFFERED) if not offered)
+        missing = ", ".join(map(scrubbed, _not_offered(context)))
         yield "bundle", f"the catalogue does not offer its resource bundle {missing} to workloads"
     if "DataRobotAutoscalerSaturated" in met:
         most, load = workload_state.max_replicas(state), _LOAD.value(context)
@@ -242,6 +243,11 @@ def _limits(state: WorkloadState, context: WorkloadContext, met: frozenset[str])
         windows = ", ".join(f"{ratio:.2%} over {window}" for window, ratio in ratios_by_window if ratio is not None)
         allowed = Threshold("error_budget").value(context)
         yield "errors", f"server errors {windows}; {allowed:.2%} allowed"
+
+
+def _not_offered(context: WorkloadContext) -> list[str]:
+    """The configured resource bundles that are not offered to workloads."""
+    return [name for (name,), offered in context.samples(_OFFERED) if not offered]
 
 
 def _bundle(context: WorkloadContext) -> str:

@@ -55,8 +55,10 @@ class ContainerProblem(NamedTuple):
 
     `role`: role of their version, or ``reverted`` if an event reports that the version was rolled back. `waits`: the
     waiting reason; empty: not waiting. `ended`, `code` and `at` describe the last termination. `restarts`: the maximum
-    of the containers. `since`: since when the pod is not ready. `lost`: the container was ready before in its current
-    run. `pod`: the name of one of the pods. `image`: the image, if it cannot be pulled.
+    of the containers. `since`: since when the pod is not ready, and `latest` since when the last of the pods is not.
+    `lost`: the container was ready before in its current run. `cut_off`: all containers of the pod were ready when they
+    were last reported, but the pod is not: Kubernetes reports so of a pod whose node it has lost contact with. `pod`:
+    the name of one of the pods. `image`: the image, if it cannot be pulled.
     """
 
     container: str
@@ -70,7 +72,9 @@ class ContainerProblem(NamedTuple):
     pods: int
     message: str
     since: float | None = None
+    latest: float | None = None
     lost: bool = False
+    cut_off: bool = False
     pod: str = ""
     image: str = ""
 
@@ -111,15 +115,16 @@ class Facts(NamedTuple):
     """All that is known about one workload at `at`.
 
     `limits`: pairs of a kind and a text. `unknown`: part -> why it is not known. `alerts`: alerts in force whose
-    condition is met. `met`: all alerts whose condition is met, also those that the settings turn off. `gone`: reason
-    that it is no longer listed; empty: it is listed. `draft_over`: it is stopped because its time as a draft is over.
-    `rolling`: a replacement is in progress. `snapshot`: pods of the serving version are reported, or of any version if
-    none is known to serve. `unread`: versions whose pods could not be read. `unreadable`: reason that the pods of the
-    serving version could not be read, a key of `UNREAD_REASONS`; empty: they could. `owner`: values of its owner tags;
-    empty: it has none. `owner_text`: the same as a text, or why it is unknown; empty: the settings name no such tags.
-    `down`: since when it should serve and has no ready replica (None: it has one, or that is unknown); not `served`:
-    no replica was ready when it was first observed, or since its start, so it may be down for longer. `recovering`: an
-    alert that fires although its condition is no longer met; empty: there is none.
+    condition is met. `met`: all alerts whose condition is met, also those that the settings turn off. `gone`:
+    reason that it is no longer listed; empty: it is listed. `draft_over`: it is stopped because its time as a draft
+    is over. `rolling`: a replacement is in progress. `other_uses`: the catalogue offers its resource bundle, but
+    not to workloads. `snapshot`: pods of the serving version are reported, or of any version if none is known to
+    serve. `unread`: versions whose pods could not be read. `unreadable`: reason that the pods of the serving
+    version could not be read, a key of `UNREAD_REASONS`; empty: they could. `owner`: values of its owner tags;
+    empty: it has none. `owner_text`: the same as a text, or why it is unknown; empty: the settings name no such
+    tags. `down`: since when it should serve and has no ready replica (None: it has one, or that is unknown); not
+    `served`: no replica was ready when it was first observed, or since its start, so it may be down for longer.
+    `recovering`: an alert that fires although its condition is no longer met; empty: there is none.
     """
 
     at: float
@@ -150,6 +155,7 @@ class Facts(NamedTuple):
     down: float | None = None
     served: bool = False
     recovering: str = ""
+    other_uses: bool = False
 
     @property
     def readiness_unknown(self) -> bool:

@@ -10,6 +10,8 @@ from exporter.diagnosis.facts import LISTED_SECONDS, NO_REASON, ContainerProblem
 
 MAX_LOADING_SECONDS = 3600.0
 """A container that has been running for longer without being ready is not loading any more."""
+MAX_APART_SECONDS = 60.0
+"""Replicas that cease to be ready within this time do so together."""
 Test = Callable[[Facts], bool]
 _RoleTest = Callable[[Facts, tuple[str, ...]], bool]
 """A condition about the versions that have one of the given roles."""
@@ -189,16 +191,21 @@ SERVING = ("active", "serving", "other")
 """Roles of versions that serve."""
 
 
-def pod_causes(roles: tuple[str, ...], lead: str = "", prefix: str = "") -> Iterator[Cause]:
-    """The causes for versions with one of these roles. `lead` begins each text, `prefix` each name."""
+def pod_causes(
+    roles: tuple[str, ...], lead: str = "", prefix: str = "", also: Test | None = None, next_step: str = ""
+) -> Iterator[Cause]:
+    """The causes for versions with one of these roles. `lead` begins each text, `prefix` each name.
+
+    `also`: a further condition of all of them; `next_step`: the next step for all of them.
+    """
     for row in _POD_CAUSES:
         is_met = partial(_applied, row.is_met, roles)
         # Problems of a version that does not serve can wait only if the serving version is known to serve.
         cause = Cause(
             prefix + row.name,
-            every(serving_pods_read, is_met) if lead else is_met,
+            every(serving_pods_read, *filter(None, [also]), is_met) if lead else is_met,
             lead + row.text if lead else row.text[0].upper() + row.text[1:],
-            _next_step(row, roles) if lead else row.next_step,
+            next_step or (_next_step(row, roles) if lead else row.next_step),
             row.alert,
         )
         if not lead and row.next_step is _FIX:
@@ -264,6 +271,19 @@ def version_unready(role: str) -> Test:
 def lost(facts: Facts) -> bool:
     """Whether a running container of a serving version was ready and no longer is."""
     return any(one.lost and not one.waits for one in facts.containers if one.role in SERVING)
+
+
+def at_once(facts: Facts) -> bool:
+    """Whether several of them ceased to be ready within a minute."""
+    gone = [one for one in facts.containers if one.lost and not one.waits and one.role in SERVING]
+    first = min((one.since for one in gone if one.since is not None), default=0.0)
+    last = max((one.latest for one in gone if one.latest is not None), default=0.0)
+    return sum(one.pods for one in gone) > 1 and last - first <= MAX_APART_SECONDS
+
+
+def cut_off(facts: Facts) -> bool:
+    """Whether the cluster has lost contact with the node of a pod of a serving version."""
+    return any(one.cut_off for one in facts.containers if one.role in SERVING)
 
 
 def creating(facts: Facts) -> bool:

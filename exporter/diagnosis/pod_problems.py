@@ -15,6 +15,7 @@ from exporter.api.pods import (
     Replica,
     StatusDetails,
     container_name,
+    replica_live,
     stopped,
     terminated_reason,
     unschedulable,
@@ -96,6 +97,7 @@ def container_problems(
         each._replace(
             at=None if each.at is None else each.at - state.ahead,
             since=None if each.since is None else each.since - state.ahead,
+            latest=None if each.since is None else each.since - state.ahead,
         )
         for each in containers
     ]
@@ -104,10 +106,10 @@ def container_problems(
     for each in containers:
         recent = each.waits or each.at is None or now - each.at < MAX_TERMINATION_SECONDS
         one = each if recent else each._replace(ended="", code=None)
-        healthy = not one.waits and one.ready is not False and not one.ended
+        healthy = not one.waits and one.ready is not False and not one.ended and not one.cut_off
         if healthy or (off and one.ended in ("", "Completed")):
             continue
-        key = (one.container, one.role, one.waits, one.ready, one.ended, one.code, one.lost)
+        key = (one.container, one.role, one.waits, one.ready, one.ended, one.code, one.lost, one.cut_off)
         other = found.get(key)
         found[key] = one if other is None else other._replace(
             at=max((at for at in (one.at, other.at) if at is not None), default=None),
@@ -115,6 +117,7 @@ def container_problems(
             pods=other.pods + 1,
             message=other.message or one.message,
             since=min((at for at in (one.since, other.since) if at is not None), default=None),
+            latest=max((at for at in (one.latest, other.latest) if at is not None), default=None),
         )  # fmt: skip
     return tuple(
         sorted(found.values(), key=lambda one: (_ROLE_ORDER.get(one.role, 2), one.ready is True, one.container))
@@ -172,8 +175,31 @@ def _container_problem(role: str, proton: str, replica: Replica, container: Cont
         and container.ready is False
         and since is not None
         and since - (began or since) > CLOCK_SLACK_SECONDS,
+        cut_off=since is not None and cut_off(replica),
         image=scrubbed(container.image or "") if waits in PULLS else "",
         pod=(replica.name or "") if _POD_NAME.fullmatch(replica.name or "") else "",
+    )
+
+
+_GATES = "ReadinessGatesNotReady"
+"""The reason of a pod that is not ready because of a condition that its containers do not decide."""
+
+
+def cut_off(replica: Replica) -> bool:
+    """Whether a pod is not ready although all of its containers were ready when they were last reported.
+
+    Kubernetes sets the condition Ready of all pods on a node that it has lost contact with to False; what the node
+    reported of their containers stays.
+    """
+    ready = next((each for each in replica.conditions or () if each.kind == "Ready"), None)
+    containers = replica.containers or ()
+    return (
+        replica_live(replica)
+        and ready is not None
+        and ready.truth is False
+        and ready.reason != _GATES
+        and bool(containers)
+        and all(each.ready is True and models.folded(each.status) == "running" for each in containers)
     )
 
 

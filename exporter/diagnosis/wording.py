@@ -59,7 +59,7 @@ def _serves(facts: Facts) -> str:
     """Whether it serves requests, as far as is known, and how well."""
     replicas, requests = facts.replicas, facts.requests
     if facts.gone:
-        return "no" if facts.gone == "not_found" else "unknown"
+        return "unknown"
     if replicas.zero:
         return "yes, on request"
     if replicas.ready is None or replicas.live is None:
@@ -129,6 +129,9 @@ def _container_text(one: ContainerProblem, now: float) -> str:
             f"{be} waiting (no reason reported)" if one.waits == NO_REASON else f"{be} waiting with {one.waits}"
         )
         parts += [f"image {one.image}"] if one.image else []
+    elif one.cut_off:
+        since = f" (for {lasted(now - one.since)})" if one.since is not None and one.since <= now else ""
+        parts.append(f"{be} reported as ready, but its pod is not ready{since}")
     elif one.ready is False:
         since = f" (for {lasted(now - one.since)})" if one.since is not None and one.since <= now else ""
         running = f"{be} " if one.ended else f"{be} running but "

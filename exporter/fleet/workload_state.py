@@ -80,7 +80,8 @@ class WorkloadState(NamedTuple):
     """One workload of an account. `vanished`: the second complete sweep without it, seconds since the epoch.
 
     `gone_because`: the API's response for one that vanished, one of `GONE_REASONS`. `catalogue`: the resource bundles
-    offered to workloads, by id; `replicas_limit`: the most replicas that the account allows a workload; None: unknown.
+    offered to workloads, by id; `other_uses`: the ids of those offered for other uses only. `replicas_limit`: the most
+    replicas that the account allows a workload; None: unknown.
     `held`: unreadable fields of the list item -> since when; `exporter.fleet.reconcile` keeps their previous values for
     a while. ``$``: the whole item is unreadable. `ahead`: seconds that the API's clock is ahead of the local one.
     """
@@ -92,6 +93,7 @@ class WorkloadState(NamedTuple):
     vanished: float | None = None
     gone_because: str = ""
     catalogue: Mapping[str, Bundle] | None = None
+    other_uses: frozenset[str] = frozenset()
     replicas_limit: int | None = None
     held: Mapping[str, float] = {}
     ahead: float = 0.0

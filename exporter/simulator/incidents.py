@@ -31,6 +31,8 @@ KILLED = FAILED._replace(exit_code=137)
 """Pods of a version that was stopped and did not end in time."""
 BACKING_OFF = CRASHING._replace(ended=True, restart_every=0.0)
 OOM_RESTARTED = NOT_READY._replace(ended=True, last=("OOMKilled", 137), only=1)
+CUT_OFF = NOT_READY._replace(cut_off=True)
+"""Pods on a node that the cluster has lost contact with."""
 UNKNOWN = SimulatedPods("unknown", "unknown", ready=None)
 """Pods of which the platform knows nothing but that they exist."""
 STATUS_DETAILS = "/workloads/{id}/protons/{pid}/statusDetails"
@@ -173,7 +175,7 @@ _ROWS: tuple[Story, ...] = (
         "a service whose node is lost from 10:00 to 63:44 min; all requests fail meanwhile",
         (
             _running(10),
-            StoryStep(3224, "launching", NOT_READY, server_errors=1.0),
+            StoryStep(3224, "launching", CUT_OFF, server_errors=1.0),
             _running(40),
         ),
         importance="critical",

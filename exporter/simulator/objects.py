@@ -240,8 +240,8 @@ def _replica(
         ("PodScheduled", pod.scheduled, created, "Unschedulable", pod.message if not pod.scheduled else ""),
         ("PodReadyToStartContainers", pod.scheduled, created, "", ""),
         ("Initialized", pod.scheduled, created, "", ""),
-        ("ContainersReady", pod.ready, changed, unready, ""),
-        ("Ready", pod.ready, changed, unready, ""),
+        ("ContainersReady", pod.container_ready, history.container_ready_since, unready, ""),
+        ("Ready", pod.ready, changed, "" if pod.cut_off else unready, ""),
     ]
     body: Json = {
         "name": f"lrs-{proton}-{identity(proton, 'set')[:6]}-{identity(proton, created, number)[:5]}",
@@ -267,7 +267,7 @@ def _replica(
         "name": f"lrs-{proton}-{'sidecar' if actor.story.sidecar else 'primary'}",
         "image": "registry.example.test/simulated:1",
         "status": pod.state,
-        "ready": pod.ready,
+        "ready": pod.container_ready,
         "restartCount": restarts,
         "startedAt": stamp(began) if pod.state == "running" else None,
     }

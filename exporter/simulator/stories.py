@@ -18,7 +18,8 @@ class SimulatedPods(NamedTuple):
 
     `phase` is the pod's, which does not indicate health; `state` is the container's: running, waiting or terminated.
     `ready` None: not reported, as for pods of a lost node. `last` is the reason and exit code of the container's last
-    termination, which was at the start of the step if `ended`. `restart_every` is in seconds at speed 1.
+    termination, which was at the start of the step if `ended`. `restart_every` is in seconds at speed 1. `cut_off`: the
+    cluster has lost contact with the node, so the pod is not ready, but its container still counts as ready.
     """
 
     phase: str = "running"
@@ -30,11 +31,17 @@ class SimulatedPods(NamedTuple):
     last: tuple[str, int] | None = None
     restart_every: float = 0.0
     ended: bool = False
+    cut_off: bool = False
     scheduled: bool = True
     live: int | None = None
     """Number of pods, if it differs from the configured number."""
     only: int | None = None
     """Number of pods in this state; the others are ready."""
+
+    @property
+    def container_ready(self) -> bool | None:
+        """Whether the container counts as ready."""
+        return True if self.cut_off else self.ready
 
 
 READY = SimulatedPods()

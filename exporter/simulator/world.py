@@ -77,12 +77,13 @@ class SimulatedReplacement(NamedTuple):
 class PodHistory(NamedTuple):
     """What a pod of the present step has been through until the start of the step.
 
-    Times of its creation, of the last change of its readiness and of its container's state; the number of restarts, and
-    the time and (reason, exit code) of the last termination.
+    Times of its creation, of the last change of its readiness, of its container's readiness and of its container's
+    state; the number of restarts, and the time and (reason, exit code) of the last termination.
     """
 
     created: float
     ready_since: float
+    container_ready_since: float
     state_since: float
     restarts: int = 0
     finished: float | None = None
@@ -317,11 +318,13 @@ class Actor:
 
 def _folded(life: Sequence[tuple[Moment, SimulatedPods]], created: float, speed: float) -> PodHistory:
     """The history of a pod from the steps of its life, the present step last."""
-    history = PodHistory(created, created, created)
+    history = PodHistory(created, created, created, created)
     stopped, before = False, life[0][1]
     for number, (at, pod) in enumerate(life):
         if pod.ready != before.ready:
             history = history._replace(ready_since=at.since)
+        if pod.container_ready != before.container_ready:
+            history = history._replace(container_ready_since=at.since)
         if pod.state != before.state:
             history = history._replace(state_since=at.since)
         if stopped and pod.state == "running":

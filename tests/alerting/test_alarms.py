@@ -366,9 +366,10 @@ def test_a_note_and_the_command_for_details_are_annotations_with_the_names_fille
     )
     odd = messages.texts(alarm(account="a b", workload_id="w;1"), options)["silence"]
     assert odd.endswith("'account=a b' 'workload_id=w;1' --for=2h")
-    assert (
-        not {"note", "explain", "silence"} & messages.texts(alarm("DataRobotDataStale", workload_id=""), options).keys()
-    )
+    of_account = messages.texts(alarm("DataRobotDataStale", workload_id=""), options)
+    assert not {"note", "explain"} & of_account.keys()
+    assert of_account["silence"] == ("workload-exporter silence add alertname=DataRobotDataStale account=acme --for=2h")
+    assert "silence" not in messages.texts(alarm("DataRobotWatchdog", "none", workload_id=""), options)
 
 
 @pytest.mark.parametrize(

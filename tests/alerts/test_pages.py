@@ -30,6 +30,8 @@ def as_text(sent: Sequence[Notified]) -> str:
 def _page(at: float, each: Notification) -> str:
     head = f"{at // 60:.0f} min: {each.status.upper()} {each.labels['severity']}: {each.title}"
     lines = [each.annotations["summary"], *(f"{title}: {words}" for title, words in each.evidence)]
+    for title, name in (("Details", "explain"), ("Silence", "silence")):
+        lines += [f"{title}: {each.annotations[name]}"] if name in each.annotations else []
     links = " | ".join(title for title, _ in each.links)
     return "\n".join([head, *(f"  {line}" for line in (*lines, links) if each.ended is None)]) + "\n"
 

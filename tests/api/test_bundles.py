@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.api.details import ComputeBundle, offered
+from exporter.api.details import ComputeBundle, of_other_uses, offered
 from exporter.api.models import Bundle
 
 
@@ -25,6 +25,7 @@ def test_a_bundle_is_offered_to_workloads_unless_it_has_only_other_uses(
 ) -> None:
     bundles = (ComputeBundle(id="other", use_cases=("workload",)), ComputeBundle(id="it", use_cases=uses))
     assert set(offered(bundles) or ()) == ({"other", "it"} if is_offered else {"other"})
+    assert of_other_uses(bundles) == (frozenset() if is_offered else {"it"})
 
 
 def test_an_offered_bundle_has_the_size_that_the_catalogue_reports() -> None:

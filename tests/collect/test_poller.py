@@ -138,6 +138,39 @@ def test_a_part_that_fails_is_counted_and_withheld_and_does_not_affect_the_other
         played(play, simulator)
 
 
+@pytest.mark.parametrize("oddity", ["truncated", "forbidden", "absent", "error-text"])
+def test_what_was_read_before_is_polled_again_soon_after_a_failure_whatever_its_interval(oddity: str) -> None:
+    """Two minutes of bad responses must not count for an interval of fifteen minutes."""
+
+    async def play(stage: Stage) -> None:
+        await stage.run(3550.0)
+        simulator.odd = frozenset({f"{oddity}@/workloads/{{id}}/events", f"{oddity}@/workloads/{{id}}/protons"})
+        await stage.run(3670.0)
+        (state,) = stage.monitor.workloads.values()
+        assert {*state.details.failed, *state.details.refused} == {"pods", "events"}
+        simulator.odd = frozenset()
+        await stage.run(3820.0)
+        (state,) = stage.monitor.workloads.values()
+        assert (state.details.failed, state.details.refused) == ({}, frozenset())
+
+    with simulated(1) as simulator:
+        played(play, simulator, policy=Policy(interval=900.0))
+
+
+def test_what_keeps_failing_is_polled_less_and_less_often_until_its_interval() -> None:
+    async def play(stage: Stage) -> None:
+        await stage.run(100.0)
+        simulator.odd = frozenset({"truncated@/workloads/{id}/sharedRoles"})
+        await stage.run(3.5 * 3600.0)
+        (times,) = polled(stage.sent, "sharedRoles").values()
+        waits = [round(b - a, -1) for a, b in pairwise(times)][1:]
+        assert waits[:6] == [60, 120, 240, 480, 960, 1920]
+        assert waits[6:] == [3600]
+
+    with simulated(1) as simulator:
+        played(play, simulator)
+
+
 @pytest.mark.parametrize(
     "oddity", ["lone-surrogate", "not-a-number", "out-of-range", "raw-tab", "not-utf8", "nested", "byte-order-mark"]
 )

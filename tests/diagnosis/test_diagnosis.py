@@ -65,6 +65,17 @@ def unready(since: float, began: float, *others: Replica) -> Pods:
     return pods(replica(container(ready=False, started_at=ago(began)), conditions=(turned,)), *others)
 
 
+def unready_pod(since: float, began: float) -> tuple[Replica, ...]:
+    """Another such pod."""
+    return tuple(unready(since, began).details["p"].replicas or ())  # type: ignore[union-attr]
+
+
+def on_lost_node(since: float, *others: Replica, reason: str = "") -> Pods:
+    """A pod that Kubernetes set to not ready so many seconds ago, as its node no longer reports its container."""
+    turned = PodCondition(type="Ready", value=False, last_transition_time=ago(since), reason=reason)
+    return pods(replica(container(), conditions=(turned,)), *others)
+
+
 def waiting(reason: str | None, **facts: Any) -> Pods:
     return pods(replica(container(ready=False, status="waiting", reason=reason, **facts)))
 
@@ -174,7 +185,8 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("stopped", state("stopped", None, artifact=Artifact(status="locked")), ()),
     ("suspended", state("suspended", pods(replica(status="succeeded"))), ()),
     ("interrupted", state("interrupted", POD_CAUSES["evicted"]), ()),
-    ("not_stopping", state("stopping", UNREADY, since=HOUR), ()),
+    ("process_not_stopping", state("stopping", UNREADY, since=HOUR), ()),
+    ("not_stopping", state("stopping", pods(), since=HOUR), ()),
     ("stopping", state("draining", UNREADY, since=60), ()),
     *((name, state("errored", reported, ledger=STARTED), ()) for name, reported in POD_CAUSES.items()),
     ("crashing", state("errored", waiting(None, restart_count=3), ledger=STARTED), ()),
@@ -219,6 +231,10 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("none_ready_for_long", state("running", unready(2 * HOUR, 2 * HOUR)), ()),
     *(("none_ready_any_more", state(status, unready(600, DAY)), ())
       for status in ("running", "launching", "errored", "Quarantined")),
+    ("none_ready_any_more", state("running", unready(600, DAY, *unready_pod(300, DAY))), ()),
+    ("none_ready_at_once", state("running", unready(600, DAY, *unready_pod(560, DAY))), ()),
+    *(("node_lost", state(status, on_lost_node(600)), ()) for status in ("running", "launching", "errored")),
+    ("some_nodes_lost", state("running", on_lost_node(600, replica(container(), name="two"))), ()),
     ("some_unready_any_more", state("running", unready(600, DAY, replica(container(), name="two"))), ()),
     ("some_unready", state("running", pods(replica(container(ready=False)), replica(container(), name="two"))), ()),
     ("some_unready_for_long", state("running", unready(2 * HOUR, 2 * HOUR, replica(container(), name="two"))), ()),
@@ -244,6 +260,8 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("reverted", state(), (REVERTED,)),
     ("reverted_with_reason", state(), (msgspec.structs.replace(REVERTED, message="not ready in time"),)),
     ("no_placement", state(), (msgspec.structs.replace(REVERTED, message="no recorded placement for it"),)),
+    *((f"retried_{name}", state(replacement=ROLLING, ledger={"rollout_failed": NOW - 60}), (failed_with(reported),))
+      for name, reported in POD_CAUSES.items()),
     ("retried", state(replacement=ROLLING, ledger={"rollout_failed": NOW - 60}), ()),
     ("replacement_unready", state(reported=both(READY, UNREADY), ledger={
         "rollout": ReplacementCursor(NOW - 2 * HOUR, ("r",))},
@@ -264,6 +282,8 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("draft_ends", state(reported=OLD, artifact=DRAFT), ()),
     ("fewer", state("unknown", READY, runtime=runtime(3), ledger=FEWER), ()),
     ("down", state("unknown", pods(), ledger={"serving": ServingRecord(down=NOW - HOUR)}), ()),
+    ("bundle_of_other_use", state(runtime=runtime(resource_bundles=("jobs",)), parts={
+        "catalogue": {"new": Bundle("new")}, "other_uses": frozenset({"jobs"})}), ()),
     ("bundle_gone", state(runtime=runtime(resource_bundles=("old",)), parts={"catalogue": {"new": Bundle("new")}}), ()),
     ("replacement_stuck", state(replacement=msgspec.structs.replace(ROLLING, created_at=ago(2 * HOUR)), ledger={
         "rollout": ReplacementCursor(NOW - 2 * HOUR, ("r",))}), ()),
@@ -328,6 +348,21 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
 @pytest.mark.parametrize(("name", "of", "events"), CASES, ids=[f"{n}-{case[0]}" for n, case in enumerate(CASES)])
 def test_the_cause_is_found(name: str, of: WorkloadState, events: tuple[Event, ...]) -> None:
     assert diagnosis(of, NOW, DEFAULT, events).cause.name == name
+
+
+@pytest.mark.parametrize(
+    "reported",
+    [
+        on_lost_node(600, reason="ReadinessGatesNotReady"),
+        pods(replica(container(), container("sidecar", ready=None), conditions=(
+            PodCondition(type="Ready", value=False, last_transition_time=ago(600)),))),
+        pods(replica(conditions=(PodCondition(type="Ready", value=False, last_transition_time=ago(600)),))),
+        pods(replica(container(), conditions=(PodCondition(type="Ready", value=False),))),
+    ],
+    ids=["a gate", "a container of unknown readiness", "no container", "an unknown time"],
+)  # fmt: skip
+def test_a_node_is_lost_only_if_the_condition_alone_says_that_a_pod_is_not_ready(reported: Pods) -> None:
+    assert diagnosis(state("running", reported), NOW, DEFAULT).cause.name != "node_lost"
 
 
 @pytest.mark.parametrize(
@@ -478,7 +513,7 @@ def test_the_time_in_the_state_is_reported_or_said_to_be_unknown(of: WorkloadSta
          "mostly, 2.0% of requests get a server error (1 of 1 replicas ready)"),
         (state(details={"windows": stats(server_errors=19)}), "yes (1 of 1 replicas ready)"),
         (state(details={"windows": stats(19, server_errors=19)}), "yes (1 of 1 replicas ready)"),  # too few
-        (state(reported=None, parts={"vanished": NOW, "gone_because": "not_found"}), "no"),
+        (state(reported=None, parts={"vanished": NOW, "gone_because": "not_found"}), "unknown"),
         (state(reported=None, parts={"vanished": NOW, "gone_because": "forbidden"}), "unknown"),
         (state(reported=pods(Replica(name="x", status="running"))),
          "unknown (0 of 1 replicas ready; readiness of 1 unknown)"),
