@@ -211,7 +211,9 @@ def alerts_page() -> str:
         "the label `account`; never `job`, `instance` or `pod`, so a new exporter does not fire them again.",
         "- Unknown values do not fire alerts. A firing alert keeps firing without recent data of its workload, for at "
         "most `alerts.hold`. In direct paging, a failing API ends nothing: while no sweep of an account completes, its "
-        "alerts keep firing.",
+        "alerts keep firing. The rules end them after `alerts.hold`: a rule reads samples of a limited time only, and "
+        "reading hours of them at each evaluation would cost too much. DataRobotApiUnreachable or "
+        "DataRobotTokenRejected pages long before that. What still fails afterwards fires again after its wait time.",
         '- An alert ends only after its condition has not been met for the time under "Ends after": what fails, '
         "recovers for a few minutes and fails again is one incident.",
         "- A cause mutes its consequences, and a page mutes the tickets of its workload: one fact, one notification. "

@@ -72,8 +72,10 @@ class Alert(NamedTuple):
 
     @property
     def pods(self) -> bool:
-        """Whether its condition reads data about pods; its severities may do so as well."""
-        return any("pods" in metric.reads for metric in self.condition.metrics())
+        """Whether its condition reads data about pods, and not only if there are any; its severities may do so as
+        well.
+        """
+        return any("pods" in metric.reads for metric in self.condition.metrics(reported=False))
 
 
 LIMITS: tuple[Limit, ...] = (
@@ -122,7 +124,12 @@ LIMITS: tuple[Limit, ...] = (
     Limit("p95_response", 10, "seconds at the 95th percentile; set it to what your callers accept"),
     Limit("daily_requests", 1000, "a workload with this many requests a day has some every hour"),
     Limit("fleet_workloads", 5, "fewer failures are separate incidents"),
-    Limit("fleet_ratio", 0.2, "if a fifth of an account fails at once, there is a common cause"),
+    Limit(
+        "fleet_ratio",
+        0.2,
+        "if a fifth of the workloads fails at once, or cannot be read, there is a common cause",
+    ),
+    Limit("unread_workloads", 3, "the details of fewer workloads are separate tickets"),
     Limit("stale_sweeps", 5, "in intervals without a complete sweep; a single slow sweep is not an incident"),
     Limit("notify_seconds", 300, "a receiver may be unavailable for a minute or two"),
     Limit("throttled_ratio", 0.05, "retries absorb a few throttled requests"),
@@ -179,6 +186,7 @@ _CRITICAL = M("workload_importance", importance="critical").is_(1)
 _UNREAD = M("workload_detail_failing", part="pods", reason="server_error|decode|too_large").is_(1) & M(
     "workload_detail_failing", part="events", reason="server_error|decode|too_large"
 ).is_(1)
+_REFUSED = M("workload_access_reduced").is_(1)
 _DRAFT = M("workload_artifact_info", artifact_status="draft").is_(1)
 _LEAST, _MOST = M("workload_replicas_min"), M("workload_replicas_max")
 _KNOWN_READY = M("proton_replicas_ready", "sum", role=_SERVING)
@@ -199,6 +207,7 @@ _DOWN_AT_TIMES = NOW - M("workload_recovering_since_timestamp_seconds") < T("rec
 _EXPLAINED = (_JUST_READY | _DOWN).unless(_DOWN_AT_TIMES)
 _ONLY_ERRORS = _MOSTLY_ERRORS.unless(_OFF).unless(_JUST_READY)
 _ENOUGH_READY = _KNOWN_READY / _LEAST >= T("degraded_ratio")
+_SHOULD_RUN = M("workload_status").reported().unless(_status("stopped", "suspended", "terminated"))
 _FAILING = _FAILED.unless(_ENOUGH_READY) | _status("interrupted") | _DOWN | _ONLY_ERRORS
 
 _SLOW_TO_START = (M("workload_replica_gpus") > 0) | M("workload_info", workload_type="nim|NIM").is_(1)
@@ -277,6 +286,7 @@ _OF_REQUESTS = Keep(critical=660)
 _OF_BUDGET = Keep(critical=540, warning=360)
 _OF_INTERRUPTION = Keep(critical=720, warning=480)
 _OF_USE, _OF_MEMORY = Keep(warning=600), Keep(warning=1800)
+_OF_ACCESS = Keep(warning=480)
 _OF_TOKEN, _OF_API, _OF_DATA = Keep(critical=660), Keep(critical=600), Keep(critical=540)
 
 # Causes wait a minute less than their consequences: rule groups are evaluated at different times, and an Alertmanager
@@ -310,12 +320,13 @@ ALERTS: tuple[Alert, ...] = (
     Alert("DataRobotWorkloadUnreadable", "workload",
         M("workload_fresh", part="list").is_(0)
         | (_status("unknown", "other") & _CHANGE_OBSERVED & (_IN_STATE > 300)).unless(_LIVE.reported())
-        | (_UNREAD & _IMPORTANT),
+        | (_UNREAD & _IMPORTANT) | _REFUSED,
         (Level("critical", _CRITICAL & _status("unknown", "other"),
                "the workload is of critical importance and its status is no longer known"), *TICKET), 300,
         "The state of a workload is not known.",
         "has values in the workload list that the exporter cannot read, or an unknown status and no pods reported, or "
-        "its own routes fail. The last readable values are shown for up to 15 minutes; after that they are unknown.",
+        "its own routes fail or are denied. The last readable values are shown for up to 15 minutes; after that they "
+        "are unknown.",
         _OF_STATE),
     Alert("DataRobotWorkloadVanished", "workload",
         (NOW - M("workload_vanished_timestamp_seconds", status="running", answer="not_found|forbidden|"))
@@ -426,9 +437,15 @@ ALERTS: tuple[Alert, ...] = (
         "that its account allows a workload: it cannot grow.", _OF_USE,
         opt_in=True),
     Alert("DataRobotFleetManyFailing", "account",
-        Count(_FAILING).if_at_least(T("fleet_workloads")) >= T("fleet_ratio") * M("account_workloads_active"), PAGE, 30,
+        Count(_FAILING).if_at_least(T("fleet_workloads")) >= T("fleet_ratio") * Count(_SHOULD_RUN), PAGE, 30,
         "Many workloads of an account are failing at the same time.",
         "has {{ $value }} failing workloads. Look for a common cause before investigating each one.", _OF_FLEET),
+    Alert("DataRobotAccountDetailsUnreadable", "account",
+        Count(_UNREAD | _REFUSED).if_at_least(T("unread_workloads")) >= T("fleet_ratio") * Count(_SHOULD_RUN),
+        TICKET, 240,
+        "The pods and events of many workloads of an account cannot be read.",
+        "has {{ $value }} workloads whose pods and events cannot be read although the list can: their replicas, "
+        "crashes and requests are not monitored.", _OF_ACCESS),
     # -- performance
     Alert("DataRobotErrorBudgetBurnFast", "workload",
         (_burns("burn_fast", "5m", "1h", now="5m") | _burns("burn_steady", "30m", "6h", now="5m"))

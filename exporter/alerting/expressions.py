@@ -69,8 +69,8 @@ class Term:
     def value(self, context: EvaluationContext) -> float | None:
         """The number; None if it is not reported."""
 
-    def metrics(self) -> Iterator[Metric]:
-        """The metrics that it reads."""
+    def metrics(self, *, reported: bool = True) -> Iterator[Metric]:  # noqa: ARG002
+        """The metrics that it reads; without `reported`: only those whose value it reads."""
         return iter(())
 
     def __sub__(self, other: Term | float) -> Term:
@@ -115,8 +115,8 @@ class Condition:
         """Whether the condition is met."""
 
     @abstractmethod
-    def metrics(self) -> Iterator[Metric]:
-        """The metrics that it reads."""
+    def metrics(self, *, reported: bool = True) -> Iterator[Metric]:
+        """The metrics that it reads; without `reported`: only those whose value it reads."""
 
     def __and__(self, other: Condition) -> Condition:
         return Both(self, "and", other)
@@ -174,7 +174,7 @@ class Metric(Term):
         found = [value for labels, value in context.samples(self) if label is None or label(labels) in wanted]
         return _AGGREGATES[self.aggregate](found) if found else None
 
-    def metrics(self) -> Iterator[Metric]:
+    def metrics(self, *, reported: bool = True) -> Iterator[Metric]:  # noqa: ARG002 — the same for both
         yield self
 
 
@@ -227,8 +227,8 @@ class Count(Term):
     def value(self, context: EvaluationContext) -> float | None:
         return sum(self.condition.is_met(each) for each in context.workloads()) or None
 
-    def metrics(self) -> Iterator[Metric]:
-        return self.condition.metrics()
+    def metrics(self, *, reported: bool = True) -> Iterator[Metric]:
+        return self.condition.metrics(reported=reported)
 
 
 def _ratio(left: float, right: float) -> float:
@@ -268,9 +268,9 @@ class Arithmetic(Term):
         left, right = self.left.value(context), self.right.value(context)
         return None if left is None or right is None else _ARITHMETIC[self.sign](left, right)
 
-    def metrics(self) -> Iterator[Metric]:
-        yield from self.left.metrics()
-        yield from self.right.metrics()
+    def metrics(self, *, reported: bool = True) -> Iterator[Metric]:
+        yield from self.left.metrics(reported=reported)
+        yield from self.right.metrics(reported=reported)
 
 
 class AtLeast(Term):
@@ -286,9 +286,9 @@ class AtLeast(Term):
         left, right = self.left.value(context), self.right.value(context)
         return left if left is not None and right is not None and left >= right else None
 
-    def metrics(self) -> Iterator[Metric]:
-        yield from self.left.metrics()
-        yield from self.right.metrics()
+    def metrics(self, *, reported: bool = True) -> Iterator[Metric]:
+        yield from self.left.metrics(reported=reported)
+        yield from self.right.metrics(reported=reported)
 
 
 class Comparison(Condition):
@@ -301,12 +301,15 @@ class Comparison(Condition):
         return f"{self.left.promql(writing)} {self.sign} {self.right.promql(writing)}"
 
     def is_met(self, context: EvaluationContext) -> bool:
-        left, right = self.left.value(context), self.right.value(context)
-        return left is not None and right is not None and _COMPARISONS[self.sign](left, right)
+        left = self.left.value(context)
+        if left is None:
+            return False
+        right = self.right.value(context)
+        return right is not None and _COMPARISONS[self.sign](left, right)
 
-    def metrics(self) -> Iterator[Metric]:
-        yield from self.left.metrics()
-        yield from self.right.metrics()
+    def metrics(self, *, reported: bool = True) -> Iterator[Metric]:
+        yield from self.left.metrics(reported=reported)
+        yield from self.right.metrics(reported=reported)
 
 
 class Reported(Condition):
@@ -321,8 +324,9 @@ class Reported(Condition):
     def is_met(self, context: EvaluationContext) -> bool:
         return self.metric.value(context) is not None
 
-    def metrics(self) -> Iterator[Metric]:
-        yield self.metric
+    def metrics(self, *, reported: bool = True) -> Iterator[Metric]:
+        if reported:
+            yield self.metric
 
 
 class Both(Condition):
@@ -346,9 +350,9 @@ class Both(Condition):
             return self.sign == "or" or self.right.is_met(context) == (self.sign == "and")
         return self.sign == "or" and self.right.is_met(context)
 
-    def metrics(self) -> Iterator[Metric]:
-        yield from self.left.metrics()
-        yield from self.right.metrics()
+    def metrics(self, *, reported: bool = True) -> Iterator[Metric]:
+        yield from self.left.metrics(reported=reported)
+        yield from self.right.metrics(reported=reported)
 
 
 class Raw(Condition):
@@ -374,7 +378,7 @@ class Raw(Condition):
     def is_met(self, context: EvaluationContext) -> bool:
         raise NotImplementedError("only Prometheus can evaluate this")
 
-    def metrics(self) -> Iterator[Metric]:
+    def metrics(self, *, reported: bool = True) -> Iterator[Metric]:  # noqa: ARG002
         return iter(())
 
 

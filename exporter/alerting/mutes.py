@@ -48,6 +48,8 @@ MUTES: tuple[Mute, ...] = (
     Mute(frozenset(_REQUESTS[:1]), frozenset(_REQUESTS[1:]), _WORKLOAD),
     Mute(frozenset({"DataRobotFleetManyFailing"}),
         frozenset((*_DOWN, "DataRobotWorkloadInterrupted", "DataRobotWorkloadNotServing")) | _CAUSES, _ACCOUNT),
+    Mute(frozenset({"DataRobotAccountDetailsUnreadable"}), frozenset({"DataRobotWorkloadUnreadable"}), _ACCOUNT,
+        target=("warning", frozenset())),
     Mute(frozenset({"DataRobotApiUnreachable", "DataRobotDataStale", "DataRobotTokenRejected"}), frozenset(), _ACCOUNT,
         ("", ""), ("warning", frozenset({"workload", "account"}))),
     Mute(frozenset({"DataRobotTokenRejected"}), frozenset({"DataRobotApiUnreachable", "DataRobotDataStale"}), _ACCOUNT),

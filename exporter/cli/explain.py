@@ -161,6 +161,8 @@ async def explain(found: Found, options: Options, slow: float, progress: Progres
                 unknown[part] = _reason(error)
             reason = failure_reason(error)
             state = refused(state, part) if reason == "forbidden" else failed(state, part, reason)
+    if "events" in state.details.refused:  # whether they could be read before is not known here
+        state = state._replace(ledger=msgspec.structs.replace(state.ledger, seen_events=None))
     progress("requesting the catalogue of resource bundles")
     try:
         bundles = (await ACCOUNT_FETCHERS["bundles"](client))[0]["bundles"]

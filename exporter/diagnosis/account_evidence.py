@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import cycle
 
 from exporter.alerting.alerts import BY_NAME
 from exporter.alerting.expressions import Arithmetic, AtLeast, Both, Comparison, Condition, Count, Term, WorkloadContext
 from exporter.alerting.rules import Options
 from exporter.alerting.subjects import SWEEP_ALERTS, AccountFleet
 from exporter.api import models
+from exporter.api.pods import UNREAD_REASONS
 from exporter.diagnosis.diagnosis import diagnosis
 from exporter.diagnosis.fleet_causes import FLEET_CAUSES, Failing, FailingGroup, common, failing, traits
 from exporter.diagnosis.fleet_table import lasted
+from exporter.diagnosis.owner import printable
 from exporter.diagnosis.phrases import MAX_EVIDENCE_CHARACTERS, clock, cut, percent
 from exporter.fleet import workload_state
 from exporter.fleet.workload_state import WorkloadState
@@ -29,10 +32,12 @@ def account_evidence(alert: str, fleet: AccountFleet, options: Options, now: flo
     """Pairs of a title and a text of at most 300 characters, most relevant first; empty: nothing is known."""
     condition = BY_NAME[alert].condition
     counted = next(_counted(condition), None)
-    if counted is not None:
+    if alert == "DataRobotAccountDetailsUnreadable" and counted is not None:
+        lines = _unread_lines(counted, fleet, options, now)
+    elif counted is not None:
         lines = _failing_lines(counted, fleet, options, now)
     elif alert in SWEEP_ALERTS:
-        lines = _sweep_lines(fleet, options, now)
+        lines = _sweep_lines(fleet, now)
     elif alert == "DataRobotAccountWorkloadLimitNear":
         lines = _limit_lines(fleet)
     else:
@@ -53,16 +58,11 @@ def _counted(part: Condition | Term) -> Iterator[Condition]:
 
 
 def _failing_lines(condition: Condition, fleet: AccountFleet, options: Options, now: float) -> Lines:
-    found: list[WorkloadState] = []
-    others: list[WorkloadState] = []
-    for state in fleet.workloads:
-        met = condition.is_met(WorkloadContext(state, now, options.thresholds))
-        (found if met else others).append(state)
+    found, others = _split(condition, fleet, options, now)
     wanted = [each for each in others if _should_run(each)]
     if not found:
         yield "Failing", f"none at {clock(now, now)}"
         return
-    found.sort(key=lambda state: (_rank(state), state.workload.name or "", state.workload.id))
     examined = [failing(diagnosis(state, now, options), state) for state in found[:MAX_EXAMINED]]
     group = FailingGroup(examined, common(examined, [traits(each) for each in others]))
     cause = next(row for row in FLEET_CAUSES if row.is_met(group))
@@ -80,6 +80,19 @@ def _failing_lines(condition: Condition, fleet: AccountFleet, options: Options, 
         owners = Counter(each.owner or "unknown" for each in examined)
         yield "Owner", ", ".join(f"{name} ({number})" for name, number in owners.most_common(6))
     yield "Not counted", _unknown(others)
+
+
+def _split(
+    condition: Condition, fleet: AccountFleet, options: Options, now: float
+) -> tuple[list[WorkloadState], list[WorkloadState]]:
+    """The workloads for which a condition is met, the most important first, and the others."""
+    found: list[WorkloadState] = []
+    others: list[WorkloadState] = []
+    for state in fleet.workloads:
+        met = condition.is_met(WorkloadContext(state, now, options.thresholds))
+        (found if met else others).append(state)
+    found.sort(key=lambda state: (_rank(state), state.workload.name or "", state.workload.id))
+    return found, others
 
 
 def _should_run(state: WorkloadState) -> bool:
@@ -119,10 +132,18 @@ def _since(times: Sequence[float | None], now: float) -> str:
 def _names(found: Sequence[WorkloadState], examined: Sequence[Failing]) -> str:
     """The names of the most important ones, each with its status if they differ."""
     same = len({each.kind for each in examined}) == 1
-    names = [cut(each.name, MAX_NAME_CHARACTERS) + ("" if same else f" ({each.kind})") for each in examined[:MAX_NAMES]]
+    return _name_list([each.name for each in examined], len(found), [""] if same else [each.kind for each in examined])
+
+
+def _name_list(all_names: Sequence[str], number: int, notes: Sequence[str] = ("",)) -> str:
+    """The first names of so many workloads, each with its note."""
+    names = [
+        cut(name, MAX_NAME_CHARACTERS) + (f" ({note})" if note else "")
+        for name, note in zip(all_names[:MAX_NAMES], cycle(notes), strict=False)
+    ]
     while len("; ".join(names)) > MAX_EVIDENCE_CHARACTERS - 20:
         names.pop()
-    more = len(found) - len(names)
+    more = number - len(names)
     return ", ".join(names) + (f"; and {more} more" if more else "")
 
 
@@ -138,6 +159,41 @@ def _unknown(others: Sequence[WorkloadState]) -> str:
     """Workloads that may fail too, but about which too little is known."""
     number = sum(_indeterminate(each) or bool(workload_state.unreadable(each)) for each in others)
     return f"{number} more whose status or pods are unknown" if number else ""
+
+
+# -- many workloads cannot be read
+
+_CALL = "Call the endpoints of the most important ones: the list still shows their status, but not whether they serve. "
+_UNREADABLE: dict[str, tuple[str, str]] = {
+    "forbidden": ("The API denies this token the pods and events of these workloads (403): the role of its user was "
+                  "reduced, or the routes were disabled for the account.",
+                  "Give the token's user the role `user` on them again."),
+    "server_error": ("The API responds with server errors (5xx) to requests about single workloads.",
+                     _CALL + "Then inform the platform administrators."),
+    "decode": ("The API's responses about single workloads cannot be read: a proxy may answer instead of it.",
+               _CALL + "Then run `workload-exporter check --online`, and report its responses."),
+    "too_large": ("The API's responses about single workloads are too large.",
+                  _CALL + "Then report it to the platform administrators."),
+}  # fmt: skip
+
+
+def _unread_lines(condition: Condition, fleet: AccountFleet, options: Options, now: float) -> Lines:
+    found, others = _split(condition, fleet, options, now)
+    if not found:
+        yield "Unreadable", f"none at {clock(now, now)}"
+        return
+    reasons = Counter(each.details.failed.get("pods", "forbidden") for each in found)
+    (most, _), *_ = reasons.most_common(1)
+    cause, step = _UNREADABLE[most]
+    total = len(found) + sum(map(_should_run, others))
+    each = "; ".join(f"{number} of them: {UNREAD_REASONS[reason]}" for reason, number in reasons.most_common())
+    yield "Unreadable", f"the pods and events of {len(found)} of {total} workloads"
+    yield "Likely cause", cause
+    yield "Next step", step
+    names = [printable(each.workload.name or each.workload.id) for each in found]
+    yield "Workloads", _name_list(names, len(found))
+    yield "Reasons", each if len(reasons) > 1 else ""
+    yield "Effect", "their replicas, crashes and requests are not monitored; their status still is"
 
 
 # -- limits
@@ -190,7 +246,7 @@ _FAILURES: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 
 
-def _sweep_lines(fleet: AccountFleet, options: Options, now: float) -> Lines:
+def _sweep_lines(fleet: AccountFleet, now: float) -> Lines:
     sweep = fleet.sweep
     text, step = _FAILURES.get(sweep.failure, ("The API refuses the requests of the exporter.", _REPORT))
     yield "Likely cause", text
@@ -199,10 +255,5 @@ def _sweep_lines(fleet: AccountFleet, options: Options, now: float) -> Lines:
     yield "Data", f"the last complete sweep was at {clock(began, now)}, {lasted(sweep.age)} ago"
     number = len(tuple(fleet.workloads))
     if number:
-        yield (
-            "Effect",
-            (
-                f"{number} workloads are not monitored meanwhile: their alerts keep their state for "
-                f"{lasted(options.hold)} and then end"
-            ),
-        )
+        effect = "alerts about them that fire keep firing, and no new ones fire"
+        yield "Effect", f"{number} workloads are not monitored meanwhile: {effect}"

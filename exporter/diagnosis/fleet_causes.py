@@ -119,7 +119,8 @@ def _registry(image: str) -> str:
 _CAPACITY = ("no_gpu", "no_cpu", "no_memory", "no_volume", "no_node")
 _IMAGES = ("image_not_there", "image_denied", "image_pull")
 _UNREADY = (
-    "failed_unready start_unready none_ready none_ready_any_more outage outage_pods_unknown errors errors_pods_unknown"
+    "failed_unready start_unready none_ready none_ready_any_more none_ready_at_once outage outage_pods_unknown errors "
+    "errors_pods_unknown"
 ).split()
 _UNREPORTED = (
     "failed_unknown monitor_silent start_unknown readiness_unknown well_unknown pods_failed pods_unread start_failed "
@@ -148,6 +149,10 @@ FLEET_CAUSES: tuple[FleetCause, ...] = (
     FleetCause("capacity", _most(*_CAPACITY),
         "No node has room for their replicas: nodes were lost, or the cluster is full.",
         "Ask the cluster administrators for the state of the nodes. Until then, stop less important workloads."),
+    FleetCause("nodes", _most("node_lost", "some_nodes_lost"),
+        "The cluster has lost contact with the nodes of their pods.",
+        "Ask the platform administrators about the nodes. After some five minutes, the platform creates new pods on "
+        "other nodes, as far as there is room."),
     FleetCause("new_versions", lambda group: "change" in group.common,
         "All of them got a new version within the last hour: what was rolled out is probably the cause.",
         "Find out what was rolled out, and stop it. Replace the most important ones with their previous artifact."),

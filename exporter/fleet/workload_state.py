@@ -80,7 +80,7 @@ class WorkloadState(NamedTuple):
     """One workload of an account. `vanished`: the second complete sweep without it, seconds since the epoch.
 
     `gone_because`: the API's response for one that vanished, one of `GONE_REASONS`. `catalogue`: the resource bundles
-    offered to workloads, by id; `other_uses`: the ids of those offered for other uses only. `replicas_limit`: the most
+    offered to workloads, by id; `other_uses`: the ids of bundles for other uses only. `replicas_limit`: the most
     replicas that the account allows a workload; None: unknown.
     `held`: unreadable fields of the list item -> since when; `exporter.fleet.reconcile` keeps their previous values for
     a while. ``$``: the whole item is unreadable. `ahead`: seconds that the API's clock is ahead of the local one.
@@ -384,6 +384,11 @@ def pod_problems(state: WorkloadState) -> Iterator[str]:
     for _, replica in pods.replicas() if pods is not None else ():
         if any(waiting_reason(container) for container in replica.containers or ()):
             yield "a container waits"
+
+
+def access_reduced(state: WorkloadState) -> bool:
+    """Whether pods and events of the workload are denied to the token, although its events could be read before."""
+    return {"pods", "events"} <= state.details.refused and state.ledger.seen_events is not None
 
 
 def consumer_only(state: WorkloadState) -> bool:

@@ -592,6 +592,10 @@ DETAILED: tuple[Family, ...] = (
         lambda view: tuple((each, 1.0) for each in sorted(view.state.details.failed.items())),
         labels=("part", "reason"), source="failed requests", absence="the last request did not fail, or was refused "
         "(403)", reads=("failed",), profile="minimal"),
+    row("workload_access_reduced", "1 if the token may no longer read the pods and events of the workload (403), "
+        "which it could before.", lambda view: one(1.0 if workload_state.access_reduced(view.state) else None),
+        source="status 403 of several routes", absence="they may be read, or never could be",
+        reads=("refused", "ledger"), profile="minimal"),
     row("workload_consumer_only", "1 if the token's user may call the workload but not read its details. This is "
         "not a fault.",
         lambda view: one(1.0 if workload_state.consumer_only(view.state) else None), source="status 403 of several "

@@ -95,7 +95,7 @@ WORKLOADS: dict[str, Runbook] = {
         "out of range, or values of another type. The last readable value is shown for 15 minutes; after that it is "
         "unknown. Or the platform reports no status, or one that the exporter does not know, and no pods. Or requests "
         "for its pods and for its events fail although the list can be read; this counts for workloads of high and "
-        "critical importance.",
+        "critical importance. Or the API denies them (403) although they could be read before.",
         "None is known. But the workload could fail without an alert: the data that alerts use is outdated or unknown.",
         "Only if step 1 reports that it does not serve, or nothing about it.",
         (Check("Which fields, and for which reason?",
@@ -113,6 +113,9 @@ WORKLOADS: dict[str, Runbook] = {
                     "The platform fails for this workload, or for all of them: `datarobot_workload_detail_failing`.",
                     f"Call its endpoint, and see if the console shows it: {CONSOLE}. Then escalate to the platform "
                     "administrators."),
+            Symptom("The list is readable, and its own routes return 403.",
+                    "The role of the token's user on the workload was reduced, for instance to consumer.",
+                    "Ask its owner to give the token's user the role `user` again."),
         ),
         "Never: check the workload in the console instead.",
         "one invalid response is followed by a valid one thirty seconds later",
@@ -557,7 +560,7 @@ WORKLOADS: dict[str, Runbook] = {
         "a short peak of the load needs all replicas",
     ),
     "DataRobotFleetManyFailing": Runbook(
-        "At least five of the account's workloads, and at least as many as a fifth of its active ones, are errored, "
+        "At least five of the account's workloads, and at least a fifth of all that should run, are errored, "
         "failed, interrupted, without a ready replica, or respond to most requests with server errors. A common cause "
         "is likely.",
         "An outage of many services at the same time, for everybody who calls one of them.",
@@ -589,6 +592,27 @@ WORKLOADS: dict[str, Runbook] = {
                  "load, and does not help.")),
         "Not for long: create separate incidents by cause.",
         "a failing node may affect five workloads, which then recover by themselves",
+    ),
+    "DataRobotAccountDetailsUnreadable": Runbook(
+        "The pods and events of at least three of the account's workloads, and of at least a fifth of all that "
+        "should run, cannot be read, although the workload list can: requests fail with 5xx, their responses cannot be "
+        "decoded, or they are denied (403) although they were not before.",
+        "None is known. But these workloads could fail without an alert: of their state, only the list's is known.",
+        "Only if the endpoints of important workloads do not respond.",
+        (Check("Which workloads, and for which reason?",
+               query='datarobot_workload_detail_failing{account="ACCOUNT",part=~"pods|events"}\n'
+               'or datarobot_workload_access_reduced{account="ACCOUNT"}'),
+         Check("Diagnose one of them.", EXPLAIN)),
+        (Symptom("They are denied.",
+                 "The role of the token's user was reduced, or the routes are disabled for the account.",
+                 "Ask the administrators of the account to give the token's user the role `user` on its workloads."),
+         Symptom("They fail with 5xx.", "The platform has an incident.",
+                 "Escalate to its administrators, and check the status page of DataRobot."),
+         Symptom("They cannot be decoded.", "A proxy responds instead of the API, or the API has changed.",
+                 "Run `workload-exporter check --online` where the exporter runs. Correct the proxy, or upgrade the "
+                 "exporter.")),
+        "While the platform is being repaired: the endpoints of important workloads have to be watched meanwhile.",
+        "a few minutes of bad responses are not unusual during an upgrade of the platform",
     ),
     "DataRobotErrorBudgetBurnFast": Runbook(
         "In a short and in a long window, so many requests get a response with status 500 or above that the monthly "

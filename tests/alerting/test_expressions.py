@@ -149,6 +149,12 @@ def test_the_metrics_of_a_condition_are_those_of_all_its_sides() -> None:
     ]  # fmt: skip
 
 
+def test_whether_a_metric_is_reported_is_not_its_value() -> None:
+    condition = Count(SINCE.reported().unless(FIRST > 1)) >= NOW - FIRST
+    assert [*condition.metrics(reported=False)] == [FIRST, FIRST]
+    assert [*(SINCE + 1).metrics(reported=False)] == [SINCE]
+
+
 def test_raw_promql_is_printed_unchanged() -> None:
     raw = Raw("rate(up{$job}[$900s]) > $limit_ratio")
     assert raw.promql(WRITING) == 'rate(up{job="x"}[90s]) > 0.9'

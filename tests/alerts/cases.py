@@ -11,6 +11,7 @@ from tests.alerts.pages import (
     ACTIVE,
     CANDIDATE,
     DEGRADED,
+    DENIED,
     DOWN,
     ENDED,
     FIRST,
@@ -150,6 +151,8 @@ OFF = ("stopped", "suspended", "interrupted", "terminated", "stopping", "drainin
 BEGUN = f'{X}sweep_begin_timestamp_seconds{{lane="status"}}'
 NEVER: Page = {f'{X}sweep_last_success_timestamp_seconds{{lane="status"}}': None}
 
+MORE = fleet(**{f"more{number}": "running" for number in range(20)})
+NOT_COUNTED = fleet(x="stopped", y="suspended", z="terminated")
 ONLY_ERRORS: Page = {**fleet(a="running"), **requests(200), **errors(0.6)}
 """Four others of the account fail; of the fifth, only requests do."""
 
@@ -214,8 +217,8 @@ CASES: tuple[Case, ...] = (
             "a state from before the first observation": {FIRST: Ago(0)}, "for long": {SINCE: Ago(900)}}),
     Case("DataRobotWorkloadUnreadable", "warning", {f'{W}fresh{{part="list"}}': 0.0}, wait=300, keep=STATE,
         says=WHO + "has values in the workload list that the exporter cannot read, or an unknown status and no pods "
-        "reported, or its own routes fail. The last readable values are shown for up to 15 minutes; after that they "
-        "are unknown.",
+        "reported, or its own routes fail or are denied. The last readable values are shown for up to 15 minutes; "
+        "after that they are unknown.",
         also={"critical, and its status is not known any more": Also({**importance("critical"), **status("unknown")},
                 severity="critical"),
             "critical": Also(importance("critical")), "unknown": Also(status("unknown")),
@@ -237,6 +240,11 @@ CASES: tuple[Case, ...] = (
             **{f"critical, an unknown word, its pods fail: {one}, its events: {other}": Also({
                 f'{W}fresh{{part="list"}}': 1.0, **status("other"), **importance("critical"),
                 **failing(pods=one, events=other)}, severity="critical") for one, other in UNREAD},
+            "its routes are denied": Also({f'{W}fresh{{part="list"}}': 1.0, **DENIED}),
+            "its routes are denied, low": Also({f'{W}fresh{{part="list"}}': 1.0, **DENIED,
+                **importance("low")}),
+            "critical, an unknown word, its routes are denied": Also({f'{W}fresh{{part="list"}}': 1.0,
+                **status("other"), **importance("critical"), **DENIED}, severity="critical"),
             "its routes fail, critical": Also({f'{W}fresh{{part="list"}}': 1.0, **importance("critical"),
                 **failing(pods="decode", events="decode")})},
         silent={"its pods are known": {f'{W}fresh{{part="list"}}': 1.0, **status("unknown", Ago(600))},
@@ -571,10 +579,9 @@ CASES: tuple[Case, ...] = (
         also={"down": Also({**fleet(a="running"), DOWN: Ago(0)}),
             **{f"only errors{name}": Also({**ONLY_ERRORS, **page}) for name, page in {"": NOTHING,
                 ", few but enough": requests(20), ", ready for long": {READY_SINCE: Lag(310)}}.items()},
-            "six of many": Also({DOWN: Ago(0), f"{A}workloads_active": 26.0}, says="Account acme has 6 failing "
-                "workloads. Look for a "
-                "common cause before "
-                "investigating each one."),
+            "six of thirty": Also({DOWN: Ago(0), **MORE, **NOT_COUNTED, **fleet(g="running", h="launching",
+                i="Hibernating")}, says="Account acme has 6 failing workloads. Look for a common cause "
+                "before investigating each one."),
             **{f"of one {name}": Also(of_another("a", page)) for name, page in {
                 "three of seven replicas serve": pods(3, least=7, live=7),
                 "only a candidate's are ready": {**pods(0), **of_candidate(2)}}.items()},
@@ -583,13 +590,32 @@ CASES: tuple[Case, ...] = (
         silent={"half of the replicas of one serve": of_another("a", pods(1)),
             "those of a second version of one serve": of_another("a", {**pods(0), **of_second(2)}),
             "four": fleet(a="running"), "four of ten": {**fleet(a="running"), f"{A}workloads_active": 10.0},
-            "of a large account": {f"{A}workloads_active": 26.0},
+            "of a large account": MORE,
             "stopped by a user": fleet(a="stopped"), "starting": fleet(a="launching"),
             **{f"only errors, {name}": {**ONLY_ERRORS, **page} for name, page in {"just ready": {READY_SINCE: Lag(290)},
                 "too few": requests(19), "half": errors(0.5), "of another window": {**errors(0.0), **errors(0.9, "1h")},
                 "requests of another window": {**requests(0), **requests(900, "1h")},
                 **{f"status {name}": status(name) for name in OFF if name != "interrupted"}}.items()}},
         well=fleet(a="running", b="running", c="running", d="running", e="running", f="running")),
+    Case("DataRobotAccountDetailsUnreadable", "warning", {**of_another("a", DENIED),
+        **of_another("b", failing(pods="server_error", events="decode")),
+        **of_another("c", failing(pods="decode", events="too_large"))}, wait=240, keep=(0, 480), who=ACCOUNT,
+        says="Account acme has 3 workloads whose pods and events cannot be read although the list can: their replicas, "
+        "crashes and requests are not monitored.",
+        also={"others do not count if they should not run": Also(NOT_COUNTED),
+            "in another way": Also(of_another("c", failing(pods="too_large", events="server_error"))),
+            "and one more": Also(failing(pods="decode", events="decode"), says="Account acme has 4 workloads whose "
+                "pods and events cannot be read although the list can: their replicas, crashes and requests are not "
+                "monitored.")},
+        silent={"of a large account": fleet(p="running"),
+            "two": of_another("a", {f"{W}access_reduced": None}),
+            **{f"only the {part} of one fail": of_another("b", {other: None})
+                for part, other in zip(("events", "pods"), failing(pods="server_error", events="decode"), strict=True)},
+            "the server has no pods of one": of_another("c", {**dict.fromkeys(failing(pods="decode")),
+                **failing(pods="absent")}),
+            "the server has no events of one": of_another("c", {**dict.fromkeys(failing(events="too_large")),
+                **failing(events="absent")})},
+        well=fleet(**dict.fromkeys("abcdefghijklmn", "running"))),
     Case("DataRobotErrorBudgetBurnFast", "critical", {**errors(0.08), **errors(0.08, "1h")}, wait=120, keep=BUDGET,
         says=WHO + "responds to so many requests with server errors that its monthly error budget will be used up "
         "within hours or days.",

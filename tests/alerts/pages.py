@@ -80,6 +80,10 @@ def failing(**reasons: str) -> Page:
     return {f'{W}detail_failing{{part="{part}",reason="{reason}"}}': 1.0 for part, reason in reasons.items()}
 
 
+DENIED: Page = {f"{W}access_reduced": 1.0}
+"""The token may no longer read the details."""
+
+
 def fleet(**statuses: str) -> Page:
     """More workloads of the account, by their ids."""
     pages = {i: {name: value for name, value in status(now).items() if name != SINCE} for i, now in statuses.items()}

@@ -108,6 +108,33 @@ def test_an_open_incident_neither_ends_nor_opens_again_by_an_outage_of_the_api()
     assert all(each.ended is None for _, each in sent if each.labels.get("workload", "").startswith("fails"))
 
 
+def of_details(odd: str) -> Callable[[Stage], None]:
+    """From minute 10 to 25, the pods and events of all workloads cannot be read."""
+
+    def switch(stage: Stage) -> None:
+        there = 10 * MINUTE <= stage.now < 25 * MINUTE
+        routes = ("protons", "events") if there else ()
+        stage.simulator.odd = frozenset(f"{odd}@/workloads/{{id}}/{route}" for route in routes)
+
+    return switch
+
+
+@pytest.mark.parametrize("odd", ["forbidden", "error-text", "truncated"])
+def test_details_that_cannot_be_read_for_a_whole_account_are_one_ticket(odd: str) -> None:
+    sent = Fleet([STORY["healthy"]] * 3).notified(45 * MINUTE, of_details(odd))
+    assert fired(sent) == [("DataRobotAccountDetailsUnreadable", "")]
+    assert [each.ended is None for _, each in sent] == [True, False]
+    page = page_of(sent, "DataRobotAccountDetailsUnreadable")
+    assert ("Unreadable", "the pods and events of 3 of 3 workloads") in page.evidence
+
+
+@pytest.mark.parametrize("odd", ["forbidden", "error-text", "truncated"])
+def test_details_that_cannot_be_read_for_two_workloads_are_a_ticket_each(odd: str) -> None:
+    sent = Fleet([STORY["healthy"]] * 2).notified(45 * MINUTE, of_details(odd))
+    assert [alert for alert, _ in fired(sent)] == ["DataRobotWorkloadUnreadable"] * 2
+    assert len([each for _, each in sent if each.ended is not None]) == 2
+
+
 INTERRUPTED = Story(
     "preempted",
     "a workload that is interrupted for 40 minutes",

@@ -139,7 +139,7 @@ def test_a_part_that_fails_is_counted_and_withheld_and_does_not_affect_the_other
 
 
 @pytest.mark.parametrize("oddity", ["truncated", "forbidden", "absent", "error-text"])
-def test_what_was_read_before_is_polled_again_soon_after_a_failure_whatever_its_interval(oddity: str) -> None:
+def test_what_was_read_before_is_polled_again_soon_after_a_failure_even_if_its_interval_is_long(oddity: str) -> None:
     """Two minutes of bad responses must not count for an interval of fifteen minutes."""
 
     async def play(stage: Stage) -> None:

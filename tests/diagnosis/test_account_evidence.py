@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from exporter.alerting.alerts import ALERTS
@@ -101,6 +102,8 @@ CASES: list[tuple[str, Sequence[WorkloadState]]] = [
     ("registry", many(5, "errored", pulling())),
     ("images", [*many(3, "errored", pulling()), *many(3, "errored", pulling("other.test/y"), first=3)]),
     ("capacity", many(5, "errored", NO_GPU)),
+    ("nodes", many(5, "running", pods(replica(container(), conditions=(
+        PodCondition(type="Ready", value=False, last_transition_time="2027-01-15T07:50:00Z"),))), down=NOW - 300)),
     ("new_versions", [*(one(n, "errored", pods(
         replica(container(ready=False, status="waiting", reason="CrashLoopBackOff")),
         created_at="2027-01-15T07:50:00Z")) for n in range(5))]),
@@ -202,9 +205,44 @@ def test_a_page_about_sweeps_says_the_reason_how_old_the_data_is_and_what_follow
     assert all(result[title].endswith(".") for title in ("Likely cause", "Next step"))
     assert result["Data"] == "the last complete sweep was at 07:53 UTC, 6 min ago"
     assert result["Effect"] == (
-        "3 workloads are not monitored meanwhile: their alerts keep their state for 10 min and then end"
+        "3 workloads are not monitored meanwhile: alerts about them that fire keep firing, and no new ones fire"
     )
     assert "Effect" not in said(alert, fleet(failure=failure))
+
+
+UNREAD = "DataRobotAccountDetailsUnreadable"
+
+
+def unread(number: int, reason: str, **facts: Any) -> WorkloadState:
+    """A workload whose pods and events cannot be read; empty: they are denied, and were not before."""
+    state = one(number, reported=None, **facts)
+    parts = ("pods", "events")
+    failed = state.details._replace(failed=dict.fromkeys(parts, reason))
+    denied = state.details._replace(refused=frozenset(parts))
+    ledger = msgspec.structs.replace(state.ledger, seen_events=())
+    return state._replace(details=failed if reason else denied, ledger=ledger)
+
+
+def test_a_page_about_details_that_cannot_be_read_names_them_and_the_reasons() -> None:
+    states = [unread(1, ""), unread(2, "", importance="critical"), unread(3, "server_error"), *many(7, first=10)]
+    assert said(UNREAD, fleet(*states)) == {
+        "Unreadable": "the pods and events of 3 of 10 workloads",
+        "Likely cause": "The API denies this token the pods and events of these workloads (403): the role of its user "
+        "was reduced, or the routes were disabled for the account.",
+        "Next step": "Give the token's user the role `user` on them again.",
+        "Workloads": "name-02, name-01, name-03",
+        "Reasons": "2 of them: access is denied (403); give the token's user the role `user` on the workload; "
+        "1 of them: server error (5xx)",
+        "Effect": "their replicas, crashes and requests are not monitored; their status still is",
+    }
+    assert said(UNREAD, fleet(*many(7))) == {"Unreadable": "none at 08:00 UTC"}
+
+
+@pytest.mark.parametrize("reason", ["server_error", "decode", "too_large"])
+def test_details_that_fail_for_one_reason_have_its_cause(reason: str) -> None:
+    result = said(UNREAD, fleet(*[unread(n, reason) for n in range(3)]))
+    assert "Reasons" not in result
+    assert all(result[title].endswith(".") for title in ("Likely cause", "Next step"))
 
 
 def test_a_rejected_token_is_named() -> None:

@@ -304,6 +304,9 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("well_unknown", state(reported=None), ()),
     # Pods that could not be read are neither well nor gone.
     ("pods_refused", state(reported=None, details={"refused": frozenset({"pods"})}), ()),
+    ("pods_refused", state(reported=None, details={"refused": frozenset({"pods", "events"})}), ()),
+    *(("access_reduced", state(status, None, details={"refused": frozenset({"pods", "events"})},
+                               ledger={"seen_events": ()}), ()) for status in ("running", "Quarantined")),
     ("pods_refused", state(reported=unread(both(READY, READY), p="forbidden")), ()),
     ("pods_failed", state(reported=None, details=FAILED), ()),
     ("pods_failed", state(reported=unread(both(READY, READY), p="server_error")), ()),

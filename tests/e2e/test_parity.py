@@ -7,6 +7,7 @@ level compare them all. The expressions are the shipped ones, holds through blin
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -169,10 +170,22 @@ class Snapshot(NamedTuple):
     known: AccountFacts
 
 
+def _unread(state: WorkloadState, number: int, place: int) -> WorkloadState:
+    """The workload of a snapshot, in some of them one whose details fail or are denied: of all, or of every third."""
+    if number % 10 not in (0, 5) or (number % 20 and place % 3):
+        return state
+    if number % 10:
+        details = state.details._replace(refused=frozenset({"pods", "events"}))
+        return state._replace(details=details, ledger=msgspec.structs.replace(state.ledger, seen_events=()))
+    return state._replace(details=state.details._replace(failed={"pods": "decode", "events": "server_error"}))
+
+
 def _snapshot(number: int, there: list[WorkloadState], limits: tuple[int | None, int | None]) -> Snapshot:
     name = f"s{number}"
     fleet = tuple(
-        state._replace(account=name, workload=_renamed(state.workload, f"w{place}"), replicas_limit=limits[1])
+        _unread(state, number, place)._replace(
+            account=name, workload=_renamed(state.workload, f"w{place}"), replicas_limit=limits[1]
+        )
         for place, state in enumerate(there)
     )
     account = Account(name, workloads_limit=limits[0], replicas_limit=limits[1], bundles=(ComputeBundle("cpu.small"),))
@@ -180,8 +193,6 @@ def _snapshot(number: int, there: list[WorkloadState], limits: tuple[int | None,
 
 
 def _renamed(workload: Workload, name: str) -> Workload:
-    import msgspec
-
     return msgspec.structs.replace(workload, id=name)
 
 

@@ -192,6 +192,25 @@ def test_usage_beyond_the_bundle_is_a_misunderstood_unit() -> None:
     assert detailed("workload_cpu_usage_cores", much, runtime=runtime) == ()
 
 
+@pytest.mark.parametrize(
+    ("refused", "seen", "samples"),
+    [
+        ({"pods", "events"}, (), (((), 1.0),)),
+        ({"pods", "events", "sharing"}, ("e",), (((), 1.0),)),
+        ({"pods", "events"}, None, ()),
+        ({"pods"}, (), ()),
+        (set(), (), ()),
+    ],
+)
+def test_access_is_reduced_if_pods_and_events_are_denied_and_events_were_read_before(
+    refused: set[str], seen: tuple[str, ...] | None, samples: Samples
+) -> None:
+    ledger = Ledger(0.0, 0.0, seen_events=seen)
+    state = WorkloadState("acme", Workload(id="w"), ledger, Details(refused=frozenset(refused)))
+    place = next(n for n, family in enumerate(FAMILIES) if family.name == "datarobot_workload_access_reduced")
+    assert samples_of(FAMILIES, state)[place] == samples
+
+
 def test_load_is_divided_by_the_autoscalers_target() -> None:
     requested = Group(
         autoscaling=(SCALED.container_groups or ())[0].autoscaling if SCALED is not None else None,

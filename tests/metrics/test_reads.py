@@ -138,7 +138,7 @@ def rich(n: int) -> WorkloadState:
         grants=(SharedRole("s", "OWNER", "user"),) * n,
         replacement=Replacement(created_at=DAY.format(n), config=ReplacementConfig(warmup_duration_minutes=n)),
         fresh={"pods": n == 1},
-        refused=(frozenset({"stats_5m", "pods"}), frozenset({"usage"}))[n - 1],
+        refused=(frozenset({"stats_5m", "pods", "events"}), frozenset({"usage"}))[n - 1],
         polled={"pods": float(n)},
         failed={"usage": ("timeout", "decode")[n - 1]},
     )
