@@ -180,6 +180,11 @@ CAUSES: tuple[Cause, ...] = (
         "Check its log. New lines: wait, or correct how it handles SIGTERM. No lines: ask the platform administrators "
         "to check its node.",
         "DataRobotWorkloadStuckStopping"),
+    Cause("node_lost_stopping", every(_LEAVING, _alert("DataRobotWorkloadStuckStopping"), cut_off),
+        "It cannot finish stopping: the cluster has lost contact with the node of its pods, whose processes may still "
+        "run there.",
+        "Ask the platform administrators about the node. Once it is back or removed, the pods are removed.",
+        "DataRobotWorkloadStuckStopping"),
     Cause("not_stopping", every(_LEAVING, _alert("DataRobotWorkloadStuckStopping")),
         "It does not finish stopping, and no running container is reported. The API does not report what the platform "
         "is waiting for.",
@@ -297,13 +302,13 @@ CAUSES: tuple[Cause, ...] = (
         "DataRobotWorkloadReplicasDegraded"),
     Cause("some_unready_for_long", every(_UP, serving_pods_read, unready, unready_for_long),
         "The readiness probe of some replicas has not passed since they started, more than an hour ago. Others pass "
-        "the same probe and serve, so it is right: these replicas hang or wait.",
+        "it and serve, so the probe is right: these replicas hang or wait.",
         "Compare their log with that of a ready replica, and restart them by a rolling replacement, during which the "
         "others serve.",
         "DataRobotWorkloadReplicasDegraded"),
     Cause("some_unready", every(_UP, serving_pods_read, unready),
-        "The readiness probe of some replicas has not passed yet. Others pass the same probe and serve, so it is "
-        "right: these replicas are still loading, hang, or wait.",
+        "The readiness probe of some replicas has not passed yet. Others pass it and serve, so the probe is right: "
+        "these replicas are still loading, hang, or wait.",
         "Wait a few minutes if they are new. Otherwise compare their log with that of a ready replica, and restart "
         "them by a rolling replacement, during which the others serve.",
         "DataRobotWorkloadReplicasDegraded"),

@@ -186,6 +186,7 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("suspended", state("suspended", pods(replica(status="succeeded"))), ()),
     ("interrupted", state("interrupted", POD_CAUSES["evicted"]), ()),
     ("process_not_stopping", state("stopping", UNREADY, since=HOUR), ()),
+    ("node_lost_stopping", state("stopping", on_lost_node(600), since=HOUR), ()),
     ("not_stopping", state("stopping", pods(), since=HOUR), ()),
     ("stopping", state("draining", UNREADY, since=60), ()),
     *((name, state("errored", reported, ledger=STARTED), ()) for name, reported in POD_CAUSES.items()),
