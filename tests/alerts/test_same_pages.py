@@ -124,11 +124,14 @@ class Lockstep:
     def step(self, firings: Iterable[Fired], at: float) -> list[dict[str, Any]]:
         """The bodies of the notifications that alerts at an evaluation cause."""
         alerts = [self._alert(one, at) for one in firings if one.begins <= at and not _forgotten(one, at)]
-        # A page of its own for each of two sentinels: when the second arrives, all groups have been flushed.
+        # A page of its own for each sentinel: when one arrives without any other message, all groups have been flushed.
         self._server.post(*alerts, self._sentinel())
         self._arrived()
-        self._server.post(self._sentinel())
-        self._arrived()
+        before = -1
+        while len(self._got.messages) > before + 1:
+            before = len(self._got.messages)
+            self._server.post(self._sentinel())
+            self._arrived()
         bodies = [message.body for message in self._got.messages[self._read :]]
         self._read += len(bodies)
         return bodies
