@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from exporter.api.details import RequestMetrics
@@ -257,6 +257,8 @@ RATES = st.dictionaries(st.sampled_from(EXTRAS), st.floats(0.1, 10.0))
 
 
 @given(st.floats(0, 20), RATES, st.floats(1, 30))
+@example(0.0, {EXTRAS[1]: 2.0, EXTRAS[2]: 2.0}, 3.0)
+@example(9.0, {EXTRAS[0]: 1.0}, 3.0)
 def test_extras_are_dropped_in_order_until_the_rest_fits(
     needed: float, costs: dict[tuple[str, str], float], rate: float
 ) -> None:

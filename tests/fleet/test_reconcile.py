@@ -10,6 +10,7 @@ from exporter.fleet.reconcile import (
     Snapshot,
     Sweep,
     ledgers,
+    observed,
     resolved,
     restored,
     step,
@@ -17,7 +18,7 @@ from exporter.fleet.reconcile import (
     unknown_values,
     visible,
 )
-from exporter.fleet.workload_state import WorkloadState
+from exporter.fleet.workload_state import Details, WorkloadState
 
 
 def sweep(*workloads: tuple[str, str], rejects: tuple[Reject, ...] = ()) -> Sweep:
@@ -57,6 +58,20 @@ def test_a_workload_absent_once_is_not_shown_and_absent_twice_has_vanished() -> 
 def test_a_workload_back_after_one_absence_has_not_vanished_and_keeps_its_time() -> None:
     known = after(sweep(("a", "running")), sweep(), sweep(("a", "running")))
     assert (known.workloads["a"].ledger.since, known.vanished) == (10.0, 0)
+
+
+def test_results_computed_before_a_step_are_used_except_of_workloads_that_changed_meanwhile() -> None:
+    known = after(
+        sweep(("a", "running"), ("b", "running"), ("c", "running")), sweep(("b", "running"), ("c", "running"))
+    )
+    new = sweep(("a", "errored"), ("b", "errored"), ("c", "errored"), ("d", "running"))
+    done = observed(known, new, new.workloads[:2], 30.0)
+    assert list(done) == ["a", "b"]
+    assert step(known, new, 30.0, done=done) == step(known, new, 30.0)
+    replaced = known.workloads["b"]._replace(details=Details(fresh={"pods": True}))
+    changed = known._replace(workloads={**known.workloads, "b": replaced})
+    assert step(changed, new, 30.0, done=done) == step(changed, new, 30.0)
+    assert step(changed, new, 30.0).workloads["b"].details.fresh == {"pods": True}
 
 
 # -- unreadable list items

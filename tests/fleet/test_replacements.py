@@ -130,6 +130,12 @@ def test_a_record_that_ends_after_its_event_counts_nothing_more() -> None:
     assert (bare.outcomes, bare.rollout) == ({"errored": 1}, None)
 
 
+def test_a_second_event_about_the_end_of_a_replacement_counts_nothing_more() -> None:
+    begun = after(goes_on(READ, rolling("initializing")), event())
+    for again in (event(number=2), event(number=2, replacement_id=None)):
+        assert after(begun, again).outcomes == {"errored": 1}
+
+
 def test_a_replacement_that_an_event_has_counted_is_not_counted_again_when_another_begins() -> None:
     begun = after(goes_on(READ, rolling("initializing")), event())
     other = Replacement(status="initializing", candidate_proton_ids=("p3",), id="r2")

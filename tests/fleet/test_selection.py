@@ -1,7 +1,7 @@
 """Selection of workloads by example, and the law of the shards."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.api.models import Creator, Tag, Workload
@@ -17,6 +17,7 @@ WORKLOAD = Workload(
 
 
 @given(st.lists(st.text(), unique=True), st.integers(1, 12))
+@example(["a", "b", "c"], 2)
 def test_every_workload_belongs_to_exactly_one_shard(ids: list[str], shards: int) -> None:
     parts = [[i for i in ids if in_shard(i, shard, shards)] for shard in range(shards)]
     assert sorted(i for part in parts for i in part) == sorted(ids)

@@ -252,6 +252,16 @@ def test_a_change_of_status_changes_only_the_families_that_read_it() -> None:
     assert changed == ["datarobot_workload_info", "datarobot_workload_status"]
 
 
+def test_a_second_change_of_the_same_kind_changes_the_same_families() -> None:
+    page = Exposition()
+    seen = []
+    for status in ("running", "errored", "stopped"):
+        before = page.bodies()
+        page.update([sight(Workload(id="w", name="n", status=status), 1.0)])
+        seen.append([new.name for old, new in zip(before, page.bodies(), strict=True) if old is not new])
+    assert seen[1] == seen[2] == ["datarobot_workload_info", "datarobot_workload_status"]
+
+
 def test_an_update_yields_often_and_shows_nothing_until_its_end() -> None:
     page = Exposition()
     fleet = [sight(Workload(id=str(number)), 1.0) for number in range(2000)]

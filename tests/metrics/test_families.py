@@ -186,6 +186,13 @@ def test_samples_of_details(name: str, details: Details, samples: Samples) -> No
     assert detailed(name, details) == samples
 
 
+def test_a_bundle_of_unknown_size_has_no_allocated_cores() -> None:
+    runtime = Runtime(container_groups=(Group(resolved_bundle=Bundle("b", None, 4096, 0)),))
+    live = with_pods(replica())
+    assert detailed("workload_allocated_cpu_cores", live, runtime=runtime) == ()
+    assert detailed("workload_allocated_memory_bytes", live, runtime=runtime) == ((("b",), 4096.0),)
+
+
 def test_usage_beyond_the_bundle_is_a_misunderstood_unit() -> None:
     runtime = Runtime(container_groups=(Group(replica_count=2, resolved_bundle=Bundle("b", 2.0, 4096, 0)),))
     much = Details(usage=(OtelValue("cpu", "nanocores", current_value=9e9),))

@@ -30,7 +30,7 @@ from exporter.fleet.episodes import Episode, EpisodeTracker, Mark
 from exporter.fleet.ledger import ContainerCursor, Ledger, ReplacementCursor, ServingRecord
 from exporter.fleet.workload_state import Details, Window, WorkloadState
 from exporter.metrics.exposition import Exposition
-from exporter.metrics.family import Family, one, row, view
+from exporter.metrics.family import ALL_PARTS, Family, one, row, view
 from exporter.metrics.registry import FAMILIES, changed
 from tests.make import container, replica
 
@@ -235,6 +235,11 @@ def unread(family: Family) -> str:
                 f"add {' or '.join(sorted(parts))} to `reads` of its row"
             )
     return ""
+
+
+def test_another_offset_of_the_clock_of_the_api_changes_every_part() -> None:
+    before = CHANGES[0].before
+    assert changed(before, before._replace(ahead=before.ahead + 1.0)) == ALL_PARTS
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
