@@ -562,6 +562,8 @@ def test_nothing_is_said_of_the_replicas_of_one_that_is_gone() -> None:
          "main in 2 pods is running but no longer ready (for 5 min)"),
         (waiting("ErrImagePull", image="registry.test/x:1"),
          "main in pod pod is waiting with ErrImagePull, image registry.test/x:1"),
+        (on_lost_node(300), "main in pod pod is reported as ready, but its pod is not ready (for 5 min)"),
+        (on_lost_node(-300), "main in pod pod is reported as ready, but its pod is not ready"),
         (UNREADY, "main in pod pod is running but not ready"),
         (pods(replica(container(ready=False, ended=("Error", None, None)))),
          "main in pod pod is not ready, last terminated (Error)"),
