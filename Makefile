@@ -26,7 +26,8 @@ TESTS = -m pytest --numprocesses=$(shell $(PYTHON) -c 'import os; print((os.cpu_
 PURE := $(addprefix tests/,alerting api diagnosis fleet metrics tracing test_masking.py)
 FAST := not (real or long or exhaustive)
 
-# Fast tests run first; only `test-all` tries 100 examples of each law. Coverage is measured only for the pure folders with their own tests, because measuring takes time.
+# Fast tests run first; only `test-all` tries 100 examples of each law. Coverage is measured only for the pure folders
+# with their own tests, because measuring takes time.
 test: SLOW := (real or long) and not exhaustive
 test-all: SLOW := real or long or exhaustive
 test test-fast: LAWS := --hypothesis-profile=fast
