@@ -58,7 +58,7 @@ PODS_UNREAD: Mapping[str, Any] = MappingProxyType(
     {
         "late": 3 * MINUTE,
         "served": 0.9,
-        "doubled": ("2 page",),
+        "doubled": ("2 pages",),
         "reason": "Until pods that cannot be read are withdrawn, the last known ones count as ready: the workload that "
         "fails is a ticket at first.",
     }

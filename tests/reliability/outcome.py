@@ -13,6 +13,13 @@ from tests.reliability.world import BYSTANDER
 
 Samples = Mapping[str, str]
 
+PLURALS = {
+    "page": "pages",
+    "end of a page": "ends of pages",
+    "span": "spans",
+    "span with two contents": "spans with two contents",
+}
+
 
 class Outcome(NamedTuple):
     """What a fault cost. Times are in seconds.
@@ -146,4 +153,6 @@ def _last(run: Observed) -> Samples:
 
 
 def _words(counted: Counter[str]) -> tuple[str, ...]:
-    return tuple(f"{count} {what}" for what, count in sorted(counted.items()) if count)
+    return tuple(
+        f"{count} {what if count == 1 else PLURALS.get(what, what)}" for what, count in sorted(counted.items()) if count
+    )

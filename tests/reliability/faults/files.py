@@ -126,6 +126,6 @@ FAULTS = (
     Fault("A reload with other settings every ten seconds", churn),
     Fault("The sweep interval is changed by a reload", other_settings(sweep={"interval": "20s"})),
     Fault("Traces are turned off by a reload, and on again", other_settings(traces={}),
-          recovered=300.0, lost=("2 span",), reason="Without a collector in the settings no traces are made."),
+          recovered=300.0, lost=("2 spans",), reason="Without a collector in the settings no traces are made."),
     Fault("Paging is left to rules by a reload, and direct again", other_settings(paging={"who": "rules"}), late=300.0),
 )  # fmt: skip

@@ -175,7 +175,7 @@ def set_aside(life: Life) -> None:
 
 AFTER_START = "Nothing is served while the process does not run, and no workload until the API has been read once."
 CLOCK: Mapping[str, Any] = {
-    "doubled": ("2 end of a page", "2 page"),
+    "doubled": ("2 ends of pages", "2 pages"),
     "reason": "Times that only our clock shows are wrong in traces, and a ticket ends and fires again.",
 }
 
@@ -197,14 +197,14 @@ FAULTS = (
     Fault("The process is stopped, and a row of the state is damaged", restarted(killed=False, damage=bad_row),
           served=0.9),
     Fault("The state file is overwritten while the process is stopped", restarted(killed=False, damage=garbage),
-          prepare=set_aside, served=0.9, recovered=1500.0, lost=("1 workload_transitions", "3 span"),
+          prepare=set_aside, served=0.9, recovered=1500.0, lost=("1 workload_transitions", "3 spans"),
           reason="What was counted before is in the file that was set aside."),
     Fault("The process is killed while the API is down", during(api.down), late=300.0, recovered=180.0, served=0.8,
           reason=AFTER_START),
     Fault("The process is killed while all receivers are down", during(receivers.all_down), late=300.0, served=0.9),
     Fault("The process is killed while the collector is down", during(collector.down), served=0.9),
-    Fault("The wall clock is set back an hour", clock_set(-3600.0), lost=("10 span",), **CLOCK),
-    Fault("The wall clock is set forward an hour", clock_set(3600.0), lost=("13 span",), **CLOCK),
+    Fault("The wall clock is set back an hour", clock_set(-3600.0), lost=("10 spans",), **CLOCK),
+    Fault("The wall clock is set forward an hour", clock_set(3600.0), lost=("13 spans",), **CLOCK),
     Fault("API, receivers and collector are down at once", together(api.down, receivers.all_down, collector.down),
           **OUTAGE),
     Fault("API, receivers, collector and disk fail at once, and the process is killed",
