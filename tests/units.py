@@ -8,6 +8,7 @@ GOOD_DAY = "tests/dashboards/test_queries.py::test_a_query_has_a_result_on_a_goo
 UNITS = {"tests/dashboards/test_queries.py": "bad day", "tests/dashboards/test_pictures.py": "bad day"}
 """Modules that share what is made once in a process."""
 LONGEST = (
+    "tests/outside/test_stories.py",
     "tests/e2e/test_paging.py",
     "bad day",
     GOOD_DAY,
