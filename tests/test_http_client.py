@@ -97,7 +97,7 @@ def test_no_connection_stays_open_whenever_a_request_is_cancelled_or_its_client_
                 await end(http, request)
                 async with asyncio.timeout(LIMIT_SECONDS):
                     while descriptors() > before:  # noqa: ASYNC110 — no event says that both ends are closed
-                        await asyncio.sleep(0.001)
+                        await asyncio.sleep(0.001)  # real time for the peer's thread
                 if done:
                     return
         raise AssertionError("the request did not end")

@@ -249,7 +249,7 @@ class AccountMonitor:
             for _ in self.state.sweep_steps(completed, self._clock.wall()):
                 await asyncio.sleep(0)  # a large fleet must not delay requests
         self._settle()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # requests may have waited
         for field, values in unknown_values(result.workloads).items():
             for value in values:
                 self._log_unknown(field, value)

@@ -134,7 +134,7 @@ class _Account:
         token = CURRENT.set(trace)
         try:
             yield trace
-        except Exception as error:
+        except Exception as error:  # anything: it is recorded
             trace.failure = type(error).__name__
             raise
         finally:

@@ -59,7 +59,7 @@ def part(name: str) -> Iterator[None]:
     began, error = trace.now(), ""
     try:
         yield
-    except Exception as raised:
+    except Exception as raised:  # anything: it is recorded and raised again
         error = type(raised).__name__
         raise
     finally:

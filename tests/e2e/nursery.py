@@ -162,7 +162,7 @@ class _Turns:
 
     async def pause(self, seconds: float) -> None:
         if seconds < 1.0:  # between two requests
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(seconds)  # as short in real time
             return
         self._waits.set()
         await self._ended.wait()

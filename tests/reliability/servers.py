@@ -82,7 +82,7 @@ class Peer:
             self._server.close()
             self._server = None
         self.reset()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # let the other tasks run
 
     def reset(self) -> None:
         """Reset all connections."""

@@ -48,7 +48,7 @@ def sends(data: bytes, *, reads: bool = False) -> Client:
 
     async def behave(_: Life, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(data)
-        await reader.read() if reads else await asyncio.sleep(3600.0)
+        await reader.read() if reads else await asyncio.sleep(3600.0)  # it never reads
 
     return behave
 
