@@ -2,8 +2,13 @@
 
 import re
 
-SPLIT = ("tests/alerts/test_mutants.py", "tests/alerts/test_pages.py", "tests/daemon/test_lifecycle.py")
-"""Modules that are too long for one process: their tests of one story, or of one alert, are a unit."""
+SPLIT = (
+    "tests/alerts/test_mutants.py",
+    "tests/alerts/test_pages.py",
+    "tests/daemon/test_endurance.py",
+    "tests/daemon/test_lifecycle.py",
+)
+"""Modules that are too long for one process: their tests of one story, alert or mode are a unit."""
 GOOD_DAY = "tests/dashboards/test_queries.py::test_a_query_has_a_result_on_a_good_day"
 UNITS = {"tests/dashboards/test_queries.py": "bad day", "tests/dashboards/test_pictures.py": "bad day"}
 """Modules that share what is made once in a process."""

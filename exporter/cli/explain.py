@@ -25,9 +25,10 @@ from exporter.cli.find import Found, Progress, find
 from exporter.cli.flags import EXIT_STATUS, add_settings_flags
 from exporter.collect.client import ApiError, Client
 from exporter.collect.fetchers import ACCOUNT_FETCHERS, FETCHERS, Poll, failure_reason
-from exporter.collect.log_tail import tail
+from exporter.collect.log_tail import SIGN_LINES, read_log
 from exporter.diagnosis.diagnosis import Diagnosis, diagnosis
 from exporter.diagnosis.facts import PARTS
+from exporter.diagnosis.log_signs import is_worth_reading, log_signs
 from exporter.diagnosis.wording import as_json, text
 from exporter.fleet.apply import failed, received, refused
 from exporter.fleet.counting import first_observed
@@ -125,10 +126,13 @@ async def explained(
     found = await find(clients, wanted, progress, clock)
     console = options.console or found.account.endpoint.removesuffix("/api/v2")
     result = await explain(found, options._replace(console=console), slow, progress, clock())
-    if not log_lines:
+    with_signs = is_worth_reading(result.cause.next_step)
+    if not log_lines and not with_signs:
         return result
     progress("requesting its log")
-    return result._replace(log=await tail(found.client, found.workload.id, log_lines))
+    read = await read_log(found.client, found.workload.id, max(log_lines, SIGN_LINES))
+    signs = log_signs(read.records) if with_signs else result.log_signs
+    return result._replace(log_signs=signs, log=read.text(log_lines) if log_lines else "")
 
 
 async def explain(found: Found, options: Options, slow: float, progress: Progress, now: float) -> Diagnosis:

@@ -1,18 +1,20 @@
-"""The last lines of a workload's log, for pages and for `explain`: requested once per incident, and bounded.
+"""The end of a workload's log, for pages and for `explain`: requested once per incident, and bounded.
 
-Off by default (`paging.log_lines`, ``explain --log-lines``): an application may log secrets or personal data, and
-masking only finds what looks like it.
+Pages state which known errors it contains. Its text is off by default (`paging.log_lines`, ``explain --log-lines``): an
+application may log secrets or personal data, and masking only finds what looks like it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from exporter.alerting.notification import Notification
 from exporter.api.decoding import NotDecodable, page
 from exporter.api.details import LogRecord
 from exporter.collect.client import ApiError, Client
+from exporter.diagnosis.log_signs import is_worth_reading, log_signs, sign_words
 from exporter.diagnosis.wording import log_words
 from exporter.log import log
 
@@ -22,57 +24,82 @@ PATIENCE_SECONDS = 5.0
 """Seconds for which a page waits for logs."""
 MAX_KEPT = 512
 """Number of logs that are kept."""
+SIGN_LINES = 100
+"""Log lines that are searched for signs."""
 
 
-async def tail(client: Client, workload: str, lines: int) -> str:
-    """The last lines, newest last, or why there are none (``GET /otel/workload/{id}/logs``, newest first)."""
+class Log(NamedTuple):
+    """The last records of a log, newest first, or why there are none."""
+
+    records: Sequence[LogRecord] = ()
+    problem: str = ""
+
+    def text(self, lines: int) -> str:
+        """The last lines, newest last, or the problem."""
+        return f"not available: {self.problem}" if self.problem else log_words(self.records[:lines])
+
+
+async def read_log(client: Client, workload: str, lines: int) -> Log:
+    """At most this many records of a workload's log (``GET /otel/workload/{id}/logs``, newest first)."""
     try:
         answer = await client.get("/otel/workload/{id}/logs", {"limit": lines}, id=workload)
-        return log_words(page(answer.body, LogRecord).items[:lines])
+        return Log(page(answer.body, LogRecord).items[:lines])
     except (ApiError, NotDecodable) as error:
-        return f"not available: {error}"
+        return Log(problem=str(error))
     except Exception as error:  # a page without a log is better than none
         log.exception("a log could not be requested", workload_id=workload)
-        return f"not available: {type(error).__name__}"
+        return Log(problem=type(error).__name__)
 
 
 class LogTail:
-    """Adds logs to notifications. `clients`: those of the accounts, by name."""
+    """Adds to notifications the last `lines` of a log, if that is not 0, and its signs. `clients`: by account."""
 
     def __init__(
-        self, clients: Callable[[], Mapping[str, Client]], lines: int, patience: float = PATIENCE_SECONDS
+        self,
+        clients: Callable[[], Mapping[str, Client]],
+        lines: int,
+        signs: bool = True,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
-        self._clients, self._lines, self._patience = clients, lines, patience
-        self._requests: dict[tuple[str, float], asyncio.Task[str]] = {}
+        self._clients, self._lines, self._signs, self._patience = clients, lines, signs, patience
+        self._requests: dict[tuple[str, float], asyncio.Task[Log]] = {}
 
     async def added(self, notifications: Sequence[Notification]) -> Sequence[Notification]:
         """The notifications; firing ones with the log of their workload at the time of the first notification."""
-        new = [each for each in notifications if each.ended is None and _incident(each) not in self._requests]
-        for each, client in [(each, client) for each in new if (client := self._client(each)) is not None][
-            :MAX_REQUESTS
-        ]:
-            request = tail(client, each.labels["workload_id"], self._lines)
+        wanted = [(each, lines) for each in notifications if (lines := self._wanted(each))]
+        new = [(each, lines) for each, lines in wanted if _incident(each) not in self._requests]
+        for each, lines in new[:MAX_REQUESTS]:
+            request = read_log(self._clients()[each.labels["account"]], each.labels["workload_id"], lines)
             self._requests[_incident(each)] = asyncio.create_task(request)
-        wanted = {task for each in notifications if (task := self._requests.get(_incident(each))) is not None}
-        if wanted:
-            await asyncio.wait(wanted, timeout=self._patience)
-        with_logs = [self._with(each) for each in notifications]
+        tasks = {task for each, _ in wanted if (task := self._requests.get(_incident(each))) is not None}
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._patience)
+        with_logs = [self._with(each) if self._wanted(each) else each for each in notifications]
         self._requests = dict([*self._requests.items()][-MAX_KEPT:])
         return with_logs
 
-    def _client(self, notification: Notification) -> Client | None:
-        return (
-            self._clients().get(notification.labels.get("account", ""))
-            if notification.labels.get("workload_id")
-            else None
-        )
+    def _wanted(self, notification: Notification) -> int:
+        """Number of log lines to request for a notification."""
+        labels = notification.labels
+        if notification.ended is not None or not labels.get("workload_id") or labels["account"] not in self._clients():
+            return 0
+        return max(self._lines, SIGN_LINES if self._shows_signs(notification) else 0)
+
+    def _shows_signs(self, notification: Notification) -> bool:
+        return self._signs and is_worth_reading(dict(notification.evidence).get("Next step", ""))
 
     def _with(self, notification: Notification) -> Notification:
-        task = self._requests.get(_incident(notification)) if notification.ended is None else None
+        task = self._requests.get(_incident(notification))
         if task is None:
             return notification
-        words = task.result() if task.done() else f"not received within {self._patience:g} s"
-        return notification._replace(evidence=(*notification.evidence, ("Log", words)))
+        received = task.result() if task.done() else Log(problem=f"no response within {self._patience:g} s")
+        shown = notification.evidence
+        if self._shows_signs(notification) and (signs := sign_words(log_signs(received.records), notification.began)):
+            after = [title for title, _ in shown].index("Next step") + 1
+            shown = (*shown[:after], ("Log shows", signs), *shown[after:])
+        if self._lines:
+            shown = (*shown, ("Log", received.text(self._lines)))
+        return notification._replace(evidence=shown)
 
 
 def _incident(notification: Notification) -> tuple[str, float]:

@@ -98,7 +98,7 @@ class Paging:
 
         `loaded` is the state, unless there was a pager before, whose state is used.
         """
-        options, log_lines = settings.alerts.options, settings.paging.log_lines
+        options, logs = settings.alerts.options, settings.paging
         async with self._replacing:  # two reloads at once must not leave two pagers
             before, self.pager = self.pager, None
             if before is not None:
@@ -120,7 +120,7 @@ class Paging:
                 clock=self._clock,
                 closers=[notifier.aclose for _, notifier in notifiers],
                 interval=min(INTERVAL_SECONDS, max(0.5, settings.sweep.interval / 2)),
-                enrich=LogTail(lambda: self._accounts.clients, log_lines).added if log_lines else None,
+                enrich=LogTail(lambda: self._accounts.clients, logs.log_lines, logs.log_signs).added,
                 before=before,
             )
             self.pager.start()

@@ -137,7 +137,7 @@ _MAX_WARMING_SECONDS = 1800.0
 CAUSES: tuple[Cause, ...] = (
     # -- gone or off
     Cause("deleted", lambda facts: facts.gone == "not_found",
-        "It was deleted, or is no longer shared with the token's user: the API responds with 404 to both.",
+        "It was deleted, or is no longer shared with the token's user: the API responds with 404 in both cases.",
         "Look for it in the console as its owner or an administrator. If it is not there, ask who deleted it, and "
         "recreate it from its artifact if this was not intended. Otherwise share it again.",
         "DataRobotWorkloadVanished"),
@@ -323,7 +323,7 @@ CAUSES: tuple[Cause, ...] = (
         "Wait a few minutes.", "DataRobotWorkloadNoReadyReplica"),
     Cause("outage_since_start", every(_UP, _share("server_errors", MOST_ERRORS), _just_started),
         "It counts as ready since it started, but most requests get a server error (5xx): it has no readiness probe "
-        "that shows this. It is still loading, or failing; its log decides.",
+        "that shows this. It is still loading, or failing; its log shows which.",
         "Check the end of its log. If it is still loading, wait, and give it a readiness probe. Otherwise fix what the "
         "log names, or start the previous version.",
         "DataRobotWorkloadNotServing"),
@@ -338,7 +338,7 @@ CAUSES: tuple[Cause, ...] = (
         _READ_LOG, "DataRobotWorkloadNotServing"),
     Cause("outage", every(_UP, _share("server_errors", MOST_ERRORS)),
         "Its application answers most requests with a server error (5xx), while its pods run and are ready: it fails "
-        "itself, or a service that it calls does. Its log decides.",
+        "itself, or a service that it calls does. Its log shows which.",
         _READ_LOG, "DataRobotWorkloadNotServing"),
     Cause("errors_pods_unknown", every(_UP, _errors, lambda facts: not _pods_healthy(facts)),
         "Some requests get a server error (5xx), and not all of its pods are known to be ready. The application, or a "
@@ -346,7 +346,7 @@ CAUSES: tuple[Cause, ...] = (
         _READ_LOG, "DataRobotErrorBudgetBurnFast"),
     Cause("errors", every(_UP, _errors),
         "Its application answers some requests with a server error (5xx), while its pods run and are ready: a bug, or "
-        "a service that it calls fails or refuses its credentials. Its log decides.",
+        "a service that it calls fails or refuses its credentials. Its log shows which.",
         _READ_LOG, "DataRobotErrorBudgetBurnFast"),
     *pod_causes(
         ("reverted",), "A replacement failed and is being tried again. It failed because ", "retried_",

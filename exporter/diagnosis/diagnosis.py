@@ -21,6 +21,7 @@ from exporter.api.pods import UNREAD_REASONS
 from exporter.diagnosis.causes import CAUSES
 from exporter.diagnosis.changes import changes, masked_enum
 from exporter.diagnosis.facts import PARTS, Facts, ReplicaCounts, StatusFacts, TrafficFacts
+from exporter.diagnosis.log_signs import LogSigns
 from exporter.diagnosis.owner import owner, owner_text, printable
 from exporter.diagnosis.pod_causes import Cause
 from exporter.diagnosis.pod_problems import Snapshot, container_problems, rolled_back, scheduling_problems, snapshots
@@ -34,12 +35,13 @@ _WORKLOAD_ALERTS = tuple(alert for alert in ALERTS if alert.component == "worklo
 
 
 class Diagnosis(NamedTuple):
-    """The facts, the likely cause, links (pairs of a text and a URL), and lines of its log, if requested."""
+    """The facts, the likely cause, links (pairs of a text and a URL), lines of its log, if requested, and its signs."""
 
     facts: Facts
     cause: Cause
     links: tuple[tuple[str, str], ...]
     log: str = ""
+    log_signs: LogSigns = LogSigns(0)
 
     @property
     def severity(self) -> str:

@@ -25,6 +25,7 @@ from exporter.diagnosis.facts import (
     SchedulingProblem,
 )
 from exporter.diagnosis.fleet_table import lasted
+from exporter.diagnosis.log_signs import sign_words
 from exporter.diagnosis.phrases import MAX_EVIDENCE_CHARACTERS, bounded, clock, cut, percent, utc, when
 from exporter.masking import scrubbed
 from exporter.timestamps import rfc3339
@@ -131,7 +132,8 @@ def _container_text(one: ContainerProblem, now: float) -> str:
         parts += [f"image {one.image}"] if one.image else []
     elif one.cut_off:
         since = f" (for {lasted(now - one.since)})" if one.since is not None and one.since <= now else ""
-        parts.append(f"{be} reported as ready, but its pod is not ready{since}")
+        pod = "its pod is" if one.pods == 1 else "its pods are"
+        parts.append(f"{be} reported as ready, but {pod} not ready{since}")
     elif one.ready is False:
         since = f" (for {lasted(now - one.since)})" if one.since is not None and one.since <= now else ""
         running = f"{be} " if one.ended else f"{be} running but "
@@ -217,6 +219,7 @@ def _lines(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
     facts = diagnosis.facts
     yield "Likely cause", diagnosis.cause.text
     yield "Next step", diagnosis.cause.next_step
+    yield "Log shows", sign_words(diagnosis.log_signs, facts.at)
     yield "Serving", _serving_text(facts)
     yield "Owner", facts.owner_text
     yield "State", _state_text(facts)
@@ -235,7 +238,7 @@ def _lines(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
 
 
 def evidence(diagnosis: Diagnosis) -> tuple[tuple[str, str], ...]:
-    """The evidence of a page: at most thirteen pairs of a title and a text, which is cut to 300 characters."""
+    """The evidence of a page: at most fourteen pairs of a title and a text, which is cut to 300 characters."""
     return tuple((title, cut(text, MAX_EVIDENCE_CHARACTERS)) for title, text in _lines(diagnosis) if text)
 
 
@@ -351,6 +354,10 @@ def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
             {"version": one.role, "proton_id": one.proton or None, "reason": one.reason} for one in facts.unread
         ],
         "holds": [{"alert": each.alert, "severity": each.severity} for each in facts.alerts],
+        "log_signs": [
+            {"sign": sign.shows, "lines": sign.lines, "newest": _stamp(sign.newest)}
+            for sign in diagnosis.log_signs.found
+        ],
         "log": diagnosis.log.splitlines() or None,
         "links": [{"text": title, "url": url} for title, url in diagnosis.links],
     }

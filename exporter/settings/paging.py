@@ -21,6 +21,11 @@ class PagingSettings(Section):
     receivers: tuple[Annotated[AnyReceiver, Field(discriminator="kind")], ...] = Field(
         (), description="Receivers of notifications."
     )
+    log_signs: bool = Field(
+        True,
+        description="Read the last lines of a workload's log when it is paged, and state which known errors they "
+        "contain, such as refused connections, in fixed words. No text of the log is included.",
+    )
     log_lines: int = Field(
         0,
         ge=0,

@@ -164,7 +164,7 @@ _ROWS: tuple[Story, ...] = (
         "a service that responds to all requests with 5xx from 10:12 to 27:20 min",
         (
             StoryStep(612, "running"),
-            StoryStep(1028, "running", server_errors=1.0),
+            StoryStep(1028, "running", server_errors=1.0, log="KeyError: 'customer_id'"),
             _running(60),
         ),
         importance="critical",
@@ -201,7 +201,9 @@ _ROWS: tuple[Story, ...] = (
         "a service that fails a third of its requests since a credential expired, until it is restarted",
         (
             _running(20),
-            StoryStep(40 * MINUTE, "running", server_errors=0.35),
+            StoryStep(
+                40 * MINUTE, "running", server_errors=0.35, log="401 Client Error: Unauthorized: the token has expired"
+            ),
             *_stop(minutes=2),
             *starting(minutes=3),
             _running(20),
@@ -213,7 +215,7 @@ _ROWS: tuple[Story, ...] = (
         "a start without a readiness probe: the status is running, and all requests fail for 20 minutes",
         (
             *starting(minutes=3),
-            StoryStep(20 * MINUTE, "running", server_errors=1.0),
+            StoryStep(20 * MINUTE, "running", server_errors=1.0, log="loading model weights: shard 3 of 8"),
             _running(30),
             *_stop(minutes=5),
         ),

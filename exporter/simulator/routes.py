@@ -35,6 +35,8 @@ from exporter.simulator.request import (
 from exporter.simulator.request_stats import window_counts, window_metrics
 from exporter.simulator.world import Actor, Moment, SimulatedReplacement, World, identity
 
+REPEATED_LINES = 12
+"""How often a log contains the same error."""
 ROLES = {0: "active", 1: "candidate", -1: "outgoing"}
 """Role of a proton by its position relative to the active one."""
 
@@ -289,18 +291,23 @@ def _autocollected(request: SimulatedRequest, workload: str) -> Json:
 
 def _logs(request: SimulatedRequest, workload: str) -> Json:
     actor = visible_workload(request, workload)
-    moment = actor.moment(request.now)
-    at = datetime.fromtimestamp(request.now - 5, UTC).isoformat(sep=" ", timespec="microseconds")
-    failing = moment.step.status == "errored"
-    line = {
-        "timestamp": at,
-        "level": "ERROR" if failing else "INFO",
-        "message": f"simulated: {actor.story.shows}",
-        "stacktrace": None,
-        "spanId": None,
-        "traceId": None,
-    }
-    return list_response(request, [line], lambda item: item, f"/otel/workload/{workload}/logs", 1000)
+    step = actor.moment(request.now).step
+    pods = (step.pods, step.candidate[1] if step.candidate else None)
+    errors = [each for each in (step.log, *(each.log for each in pods if each is not None)) if each]
+    level = "ERROR" if errors or step.status == "errored" else "INFO"
+    lines = [
+        {
+            "timestamp": datetime.fromtimestamp(at, UTC).isoformat(sep=" ", timespec="microseconds"),
+            "level": level,
+            "message": message,
+            "stacktrace": None,
+            "spanId": None,
+            "traceId": None,
+        }
+        for number, message in enumerate([f"simulated: {actor.story.shows}", *errors * REPEATED_LINES])
+        if (at := request.now - 5 - 2 * number) > 0
+    ]
+    return list_response(request, lines, lambda item: item, f"/otel/workload/{workload}/logs", 1000)
 
 
 def _traces(request: SimulatedRequest, workload: str) -> Json:

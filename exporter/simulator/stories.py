@@ -19,7 +19,8 @@ class SimulatedPods(NamedTuple):
     `phase` is the pod's, which does not indicate health; `state` is the container's: running, waiting or terminated.
     `ready` None: not reported, as for pods of a lost node. `last` is the reason and exit code of the container's last
     termination, which was at the start of the step if `ended`. `restart_every` is in seconds at speed 1. `cut_off`: the
-    cluster has lost contact with the node, so the pod is not ready, but its container still counts as ready.
+    cluster has lost contact with the node, so the pod is not ready, but its container still counts as ready. `log` is
+    what the container logs.
     """
 
     phase: str = "running"
@@ -37,6 +38,7 @@ class SimulatedPods(NamedTuple):
     """Number of pods, if it differs from the configured number."""
     only: int | None = None
     """Number of pods in this state; the others are ready."""
+    log: str = ""
 
     @property
     def container_ready(self) -> bool | None:
@@ -58,8 +60,9 @@ CRASHING = SimulatedPods(
     message="back-off restarting failed container",
     last=("Error", 1),
     restart_every=40,
+    log="ModuleNotFoundError: No module named 'lightgbm'",
 )
-EXITING = CRASHING._replace(last=("Completed", 0))
+EXITING = CRASHING._replace(last=("Completed", 0), log="job finished")
 PULL_FAILING = SimulatedPods(
     "pending",
     "waiting",
@@ -79,7 +82,7 @@ class StoryStep(NamedTuple):
     its timestamp moves when it is that many seconds old. `hidden`: the workload exists but is no longer shared.
     `locked`: the draft was promoted and its statistics were reset. `load` is the share of the story's requests,
     `server_errors` replaces the story's share, `importance` its importance. `odd`: the oddities of responses about this
-    workload, with their routes.
+    workload, with their routes. `log` is what its containers log about failed requests.
     """
 
     seconds: float
@@ -102,6 +105,7 @@ class StoryStep(NamedTuple):
     hidden: bool = False
     locked: bool = False
     odd: tuple[str, ...] = ()
+    log: str = ""
 
 
 class Story(NamedTuple):
@@ -271,7 +275,7 @@ STORIES: tuple[Story, ...] = (
     Story(
         "server errors",
         "a service with 7 % 5xx responses",
-        (StoryStep(FOREVER, "running"),),
+        (StoryStep(FOREVER, "running", log="features-db: connect ECONNREFUSED 192.0.2.7:5432"),),
         importance="critical",
         server_errors=0.07,
     ),
@@ -501,7 +505,12 @@ STORIES: tuple[Story, ...] = (
         importance="low",
         bundle="cpu.legacy",
     ),
-    Story("outage", "a running service with 90 % 5xx responses", (StoryStep(FOREVER, "running"),), server_errors=0.9),
+    Story(
+        "outage",
+        "a running service with 90 % 5xx responses",
+        (StoryStep(FOREVER, "running", log="httpx.ReadTimeout: features.test: the read operation timed out"),),
+        server_errors=0.9,
+    ),
     Story("callers refused", "a service with 70 % 4xx responses", (StoryStep(FOREVER, "running"),), client_errors=0.7),
     Story(
         "draining unreadable",

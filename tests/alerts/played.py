@@ -12,6 +12,7 @@ from exporter.alerting.routing import Wants, chosen, quiet
 from exporter.alerting.rules import Options
 from exporter.alerting.subjects import ExporterStatus
 from exporter.clock import Clock
+from exporter.collect.log_tail import LogTail
 from exporter.diagnosis.account_evidence import account_evidence
 from exporter.diagnosis.diagnosis import diagnosis
 from exporter.diagnosis.wording import evidence
@@ -123,6 +124,7 @@ def paged(simulator: Any, play: Callable[[Stage, Pager], Any]) -> tuple[Notified
             fleets=lambda: [stage.monitor.fleet],
             exporter=ExporterStatus,
             clock=Clock(lambda: stage.wall, lambda: stage.now),
+            enrich=LogTail(lambda: {"acme": stage.client}, 0).added,
         )
         await play(stage, pager)
 

@@ -10,7 +10,7 @@ import pytest
 from exporter.alerting.notification import Notification
 from exporter.api.details import LogRecord
 from exporter.collect.client import Client
-from exporter.collect.log_tail import MAX_KEPT, MAX_REQUESTS, LogTail, tail
+from exporter.collect.log_tail import MAX_KEPT, MAX_REQUESTS, SIGN_LINES, LogTail, read_log
 from exporter.diagnosis.wording import log_words
 from tests.collect.test_client import World
 from tests.examples import payload
@@ -30,7 +30,7 @@ def added(world: World, *turns: Sequence[Notification], patience: float = 5.0) -
     """The log in each notice of each turn."""
 
     async def play(client: Client) -> list[list[str | None]]:
-        log_tail = LogTail(lambda: {"acme": client}, 3, patience)
+        log_tail = LogTail(lambda: {"acme": client}, 3, patience=patience)
         return [[dict(each.evidence).get("Log") for each in await log_tail.added(turn)] for turn in turns]
 
     shown: list[list[str | None]] = world.run(play)
@@ -49,7 +49,7 @@ def added(world: World, *turns: Sequence[Notification], patience: float = 5.0) -
     ],
 )  # fmt: skip
 def test_the_last_lines_are_shown_oldest_first_or_a_reason(answer: httpx.Response, words: str) -> None:
-    shown: str = World(lambda _: answer).run(lambda client: tail(client, "w1", 3))
+    shown: str = World(lambda _: answer).run(lambda client: read_log(client, "w1", 3)).text(3)
     assert shown.startswith(words)
     assert len(shown.splitlines()) <= 3
 
@@ -128,7 +128,50 @@ def test_a_log_that_does_not_arrive_delays_no_page() -> None:
     async def play() -> list[str]:
         transport = httpx.MockTransport(never)
         async with Client("https://dr.test/api/v2", lambda: "t", answering(), transport=transport) as client:
-            (shown,) = await LogTail(lambda: {"acme": client}, 3, 0.01).added([notification()])
+            (shown,) = await LogTail(lambda: {"acme": client}, 3, patience=0.01).added([notification()])
             return [words for title, words in shown.evidence if title == "Log"]
 
-    assert asyncio.run(play()) == ["not received within 0.01 s"]
+    assert asyncio.run(play()) == ["not available: no response within 0.01 s"]
+
+
+CAUSE, READ = ("Likely cause", "it fails"), ("Next step", "Check the end of its log.")
+OTHER_STEP = ("Next step", "Ask for more GPUs.")
+
+
+@pytest.mark.parametrize(
+    ("lines", "signs", "evidence", "shown", "requested"),
+    [
+        (0, True, (CAUSE, READ, ("State", "up")),
+         (CAUSE, READ, ("Log shows", "connection refused in the last line"), ("State", "up")),
+         SIGN_LINES),
+        (0, True, (CAUSE, OTHER_STEP), (CAUSE, OTHER_STEP), None),
+        (0, False, (CAUSE, READ), (CAUSE, READ), None),
+        (3, False, (CAUSE, READ), (CAUSE, READ, ("Log", "10:17:57 ERROR Connection refused")), 3),
+        (3, True, (CAUSE, OTHER_STEP), (CAUSE, OTHER_STEP, ("Log", "10:17:57 ERROR Connection refused")), 3),
+    ],
+    ids=["the next step is to read the log", "the next step is another one", "signs are switched off",
+         "only text is switched on", "text, but another next step"],
+)  # fmt: skip
+def test_signs_are_shown_after_the_next_step_if_that_is_to_read_the_log(
+    lines: int,
+    signs: bool,
+    evidence: tuple[tuple[str, str], ...],
+    shown: tuple[tuple[str, str], ...],
+    requested: int | None,
+) -> None:
+    async def play(client: Client) -> tuple[tuple[str, str], ...]:
+        log_tail = LogTail(lambda: {"acme": client}, lines, signs)
+        (page,) = await log_tail.added([notification()._replace(evidence=evidence)])
+        return page.evidence
+
+    world = answering("Connection refused")
+    assert world.run(play) == shown
+    assert world.paths == ([] if requested is None else [f"/otel/workload/w1/logs/?limit={requested}"])
+
+
+def test_a_log_that_cannot_be_read_adds_no_signs() -> None:
+    async def play(client: Client) -> tuple[tuple[str, str], ...]:
+        (page,) = await LogTail(lambda: {"acme": client}, 0).added([notification()._replace(evidence=(CAUSE, READ))])
+        return page.evidence
+
+    assert World(lambda _: httpx.Response(403, json={})).run(play) == (CAUSE, READ)

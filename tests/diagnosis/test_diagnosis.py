@@ -29,6 +29,7 @@ from exporter.api.pods import Container, LastState, PodCondition, Pods, Proton, 
 from exporter.diagnosis.causes import CAUSES
 from exporter.diagnosis.diagnosis import Diagnosis, diagnosis
 from exporter.diagnosis.facts import CHANGES, PARTS
+from exporter.diagnosis.log_signs import FoundSign, LogSigns
 from exporter.diagnosis.wording import as_json, evidence, text
 from exporter.fleet import episodes
 from exporter.fleet.episodes import Episode, EpisodeTracker, Mark, ObservedEvent, Past, Run
@@ -918,6 +919,18 @@ def test_the_log_stands_last_a_line_for_each() -> None:
     assert as_json(result)["log"] == ["one", "two"]
 
 
+def test_signs_in_the_log_stand_after_the_next_step() -> None:
+    signs = LogSigns(50, (FoundSign("time-out", 12, NOW - 5), FoundSign("permission denied", 1, None)), NOW)
+    result = diagnosis(state(), NOW, DEFAULT)._replace(log_signs=signs)
+    titles = [line.split("  ")[0] for line in text(result).splitlines()]
+    assert titles[titles.index("Next step") :].index("Log shows") < titles[titles.index("Next step") :].index("Serving")
+    assert "time-out in 12 of the last 50 lines; permission denied in 1" in text(result)
+    assert as_json(result)["log_signs"] == [
+        {"sign": "time-out", "lines": 12, "newest": "2027-01-15T07:59:55Z"},
+        {"sign": "permission denied", "lines": 1, "newest": None},
+    ]
+
+
 def test_where_there_is_nothing_to_link_to_nothing_is_linked() -> None:
     result = diagnosis(state(), NOW, DEFAULT)
     assert result.links == ()
@@ -989,6 +1002,7 @@ def test_a_script_reads_the_same_with_stable_keys() -> None:
             {"alert": "DataRobotWorkloadErrored", "severity": "critical"},
             {"alert": "DataRobotContainerCrashLooping", "severity": "critical"},
         ],
+        "log_signs": [],
         "log": None,
         "links": [
             {"text": "Console", "url": "https://dr.test/console-nextgen/workloads/w/overview"},
