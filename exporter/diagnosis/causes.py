@@ -322,8 +322,8 @@ CAUSES: tuple[Cause, ...] = (
         "One of its replicas is being created: it was scaled up, or is scaling up from zero.",
         "Wait a few minutes.", "DataRobotWorkloadNoReadyReplica"),
     Cause("outage_since_start", every(_UP, _share("server_errors", MOST_ERRORS), _just_started),
-        "It counts as ready since it started, but most requests get a server error (5xx): it has no readiness probe "
-        "that shows this. It is still loading, or failing; its log shows which.",
+        "It has counted as ready since it started, but most requests get a server error (5xx): it has no readiness "
+        "probe that shows this. It is still loading, or failing; its log shows which.",
         "Check the end of its log. If it is still loading, wait, and give it a readiness probe. Otherwise fix what the "
         "log names, or start the previous version.",
         "DataRobotWorkloadNotServing"),
