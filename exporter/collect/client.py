@@ -40,7 +40,7 @@ PROBE_SECONDS = 3600.0
 """Seconds until a route that the server does not support is tried again."""
 REFUSED_OBJECTS = 3
 """Number of objects for which a route must have been refused before it counts as absent: one may be hidden from this
-token.
+token, or broken.
 """
 ROOTS = ("/workloads", "/version", "/workloads/{id}")
 """Routes that never count as absent."""
@@ -213,8 +213,8 @@ class Client:
 
         The client learns whether a route needs a trailing slash (after 404, 405, 422 or a redirect it tries the other
         form once, and keeps the form that works) and whether the server supports it. A route other than `ROOTS` that
-        never succeeded and refuses with 405 or 501, or for three objects with 403 or 404, is treated as unsupported for
-        an hour. Once a route has succeeded, 403, 404 and 422 only concern that object.
+        never succeeded and refuses with 403, 404, 405 or 501, for three objects if it is about objects, is treated as
+        unsupported for an hour. Once a route has succeeded, 403, 404 and 422 only concern that object.
 
         Raises `ApiError` when retries are exhausted, the failure is final, or the route is unsupported.
         """
@@ -285,7 +285,7 @@ class Client:
         assert refused is not None
         if not known.succeeded and len(known.refused) < REFUSED_OBJECTS:
             known.refused.add(tuple(request.places.values())[:1])
-        certain = not request.places or refused.status in (405, 501) or len(known.refused) >= REFUSED_OBJECTS
+        certain = not request.places or len(known.refused) >= REFUSED_OBJECTS
         if not known.succeeded and request.route not in ROOTS and refused.status in (403, 404, 405, 501) and certain:
             known.absent_until = self._steady() + PROBE_SECONDS
         raise refused
@@ -347,7 +347,7 @@ class Client:
             attempted(request.route, self._steady() - began, error.status, resend, error.reason)
             raise
         attempted(request.route, response.seconds, response.status, resend)
-        for endpoint in self._budget.pauses.succeeded(request.route, began):
+        for endpoint in self._budget.pauses.succeeded(request.route, request.ids, began):
             self._observer.resumed(endpoint)
         return response
 

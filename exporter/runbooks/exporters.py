@@ -121,8 +121,8 @@ EXPORTERS: dict[str, Runbook] = {
     ),
     "DataRobotApiRateLimited": Runbook(
         "The API responds to a part of the exporter's requests with 429.",
-        "The route that refuses is paused, and its details become outdated; if the workload list itself is refused, so "
-        "do all states. Other users of the same account may be throttled too.",
+        "What refuses is paused (a workload's part, after three workloads the route), and its details become outdated; "
+        "if the workload list itself is refused, so do all states. Others may be throttled too.",
         "No, unless DataRobotApiUnreachable fires too.",
         (_CODES, _PAUSED, _BUDGET,
          Check("How many requests does a fleet of this size need?", "workload-exporter plan --workloads=1000")),

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.fleet.pauses import LIST, MAX_PAUSE_SECONDS, MAX_PAUSED_OBJECTS, Pause, Pauses, Scope
+from exporter.fleet.pauses import (
+    LIST,
+    MAX_PAUSE_SECONDS,
+    MAX_PAUSED_OBJECTS,
+    OBJECTS_TO_ROUTE,
+    Pause,
+    Pauses,
+    Scope,
+)
 
 PODS, EVENTS = "/workloads/{id}/protons/{pid}/statusDetails", "/workloads/{id}/events"
 QUOTAS, LIMITS = "/quotas", "/account/info"
@@ -57,15 +65,31 @@ REFUSALS: dict[str, tuple[list[Refusal], dict[Target, Pause | None]]] = {
     ),
     "429 for one object": (
         [(EVENTS, ("a",), 429, None)],
-        {(EVENTS, ("b",)): Pause("route", 5), (PODS, ("a", "p1")): None, THE_LIST: None},
+        {(EVENTS, ("a",)): Pause("object", 5), (EVENTS, ("b",)): None, (PODS, ("a", "p1")): None, THE_LIST: None},
     ),
-    "429 that names a time": ([(EVENTS, ("a",), 429, 40.0)], {(EVENTS, ("b",)): Pause("route", 40)}),
-    "429 that names a day": ([(EVENTS, ("a",), 429, 86400.0)], {(EVENTS, ("b",)): Pause("route", MAX_PAUSE_SECONDS)}),
-    "429 that names no time to wait": ([(EVENTS, ("a",), 429, 0.0)], {(EVENTS, ("b",)): Pause("route", 5)}),
-    "503 that names no time to wait": ([(PODS, ("a", "p1"), 503, 0.0)], {(PODS, ("a", "p1")): None}),
+    "429 that names a time": ([(EVENTS, ("a",), 429, 40.0)], {(EVENTS, ("a",)): Pause("object", 40)}),
+    "429 that names a day": ([(EVENTS, ("a",), 429, 86400.0)], {(EVENTS, ("a",)): Pause("object", MAX_PAUSE_SECONDS)}),
+    "429 that names no time to wait": ([(EVENTS, ("a",), 429, 0.0)], {(EVENTS, ("a",)): Pause("object", 5)}),
+    "503 that names no time to wait": ([(PODS, ("a", "p1"), 503, 0.0)], {(PODS, ("a", "p1")): Pause("object", 5)}),
+    "429 on all routes of one workload": (
+        [(EVENTS, ("a",), 429, 60.0), *((PODS, ("a", version), 429, None) for version in ("p1", "p2", "p3"))],
+        {(EVENTS, ("a",)): Pause("object", 60), (EVENTS, ("b",)): None, (PODS, ("b", "p1")): None, (LIMITS, ()): None},
+    ),
+    "429 for two workloads": (
+        [(EVENTS, (each,), 429, 60.0) for each in "ab"],
+        {(EVENTS, ("c",)): None, (PODS, ("a", "p1")): None},
+    ),
+    "429 for three workloads": (
+        [(EVENTS, (each,), 429, 60.0) for each in "abc"],
+        {(EVENTS, ("d",)): Pause("route", 60), (PODS, ("a", "p1")): None, THE_LIST: None},
+    ),
+    "429 for three workloads without a time": (
+        [(EVENTS, (each,), 429, None) for each in "abc"],
+        {(EVENTS, ("d",)): Pause("route", 5)},
+    ),
     "429 on two routes": (
-        [(EVENTS, ("a",), 429, 60.0), (QUOTAS, (), 429, 60.0)],
-        {(EVENTS, ("a",)): Pause("route", 60), (LIMITS, ()): Pause("details", 5), THE_LIST: None},
+        [*((EVENTS, (each,), 429, 60.0) for each in "abc"), (QUOTAS, (), 429, 60.0)],
+        {(EVENTS, ("d",)): Pause("route", 60), (LIMITS, ()): Pause("details", 5), THE_LIST: None},
     ),
     "401 for one object": (
         [(EVENTS, ("a",), 401, None)],
@@ -122,21 +146,31 @@ def test_pauses_without_a_requested_time_grow_and_are_bounded(target: Target) ->
 
 def test_a_success_resets_the_pause_of_its_route_only() -> None:
     pauses = Pauses()
-    for target in (THE_LIST, (EVENTS, ("a",))):
+    for target in (THE_LIST, (QUOTAS, ())):
         pauses_in_turn(target, 4, pauses)
-    assert pauses.succeeded(LIST, 1000.0) == ["*"]
-    refused(pauses, (LIST, (), 429, None), (EVENTS, ("a",), 429, None), at=1000.0)
-    assert [pauses.of(LIST, (), 1000.0), pauses.of(EVENTS, ("b",), 1000.0)] == [Pause("account", 5), Pause("route", 80)]
-    assert pauses.succeeded(EVENTS, 2000.0) == [EVENTS]
-    assert pauses.succeeded(EVENTS, 2001.0) == []
+    assert pauses.succeeded(LIST, (), 1000.0) == ["*"]
+    refused(pauses, (LIST, (), 429, None), (QUOTAS, (), 429, None), at=1000.0)
+    assert [pauses.of(LIST, (), 1000.0), pauses.of(QUOTAS, (), 1000.0)] == [Pause("account", 5), Pause("route", 80)]
+    assert pauses.succeeded(QUOTAS, (), 2000.0) == [QUOTAS]
+    assert pauses.succeeded(QUOTAS, (), 2001.0) == []
+
+
+def test_a_success_resets_the_pause_of_its_object_only() -> None:
+    pauses = Pauses()
+    for workload in "ab":
+        pauses_in_turn((EVENTS, (workload,)), 4, pauses)
+    assert pauses.succeeded(EVENTS, ("a",), 1000.0) == []
+    refused(pauses, (EVENTS, ("a",), 429, None), (EVENTS, ("b",), 429, None), at=1000.0)
+    held = [pauses.of(EVENTS, (workload,), 1000.0) for workload in "ab"]
+    assert held == [Pause("object", 5), Pause("object", 80)]
 
 
 def test_a_list_that_accepts_the_token_again_ends_the_pause_of_the_others() -> None:
     pauses = refused(Pauses(), (LIST, (), 401, None))
-    assert pauses.succeeded(LIST, 30.0) == ["details"]
+    assert pauses.succeeded(LIST, (), 30.0) == ["details"]
     assert pauses.of(LIMITS, (), 30.0) is None
-    refused(pauses, (EVENTS, ("a",), 429, None), (QUOTAS, (), 429, None), at=30.0)
-    assert pauses.succeeded(LIST, 31.0) == []  # a pause for another reason does not end with it
+    refused(pauses, ("/computeBundles", (), 429, None), (QUOTAS, (), 429, None), at=30.0)
+    assert pauses.succeeded(LIST, (), 31.0) == []  # a pause for another reason does not end with it
     assert pauses.of(LIMITS, (), 31.0) == Pause("details", 4)
 
 
@@ -152,10 +186,12 @@ def test_a_requested_pause_that_never_suffices_grows() -> None:
 
 
 def test_a_success_of_a_request_sent_before_the_pause_changes_nothing() -> None:
-    pauses = refused(Pauses(), (EVENTS, ("a",), 429, None), at=10.0)
-    assert pauses.succeeded(EVENTS, 9.0) == []
-    refused(pauses, (EVENTS, ("a",), 429, None), at=15.0)
-    assert pauses.of(EVENTS, ("a",), 15.0) == Pause("route", 10)
+    held: list[tuple[Target, Scope]] = [((QUOTAS, ()), "route"), ((EVENTS, ("a",)), "object")]
+    for target, scope in held:
+        pauses = refused(Pauses(), (*target, 429, None), at=10.0)
+        assert pauses.succeeded(*target, 9.0) == []
+        refused(pauses, (*target, 429, None), at=15.0)
+        assert pauses.of(*target, 15.0) == Pause(scope, 10)
 
 
 @pytest.mark.parametrize("retry_after", [None, 7.0])
@@ -163,17 +199,19 @@ def test_requests_in_progress_when_a_pause_begins_do_not_extend_it(retry_after: 
     pauses = Pauses()
     changes = [pauses.refused(EVENTS, (str(n),), 429, retry_after, 0.0, 1.0) for n in range(20)]
     first = 7.0 if retry_after else 5.0
-    assert changes == [{EVENTS: first}, *[{}] * 19]
-    assert pauses.refused(EVENTS, ("late",), 429, None, 0.5, 50.0) == {}  # the response arrives long after the pause
-    assert pauses.refused(EVENTS, ("a",), 429, None, 60.0, 60.0) == {EVENTS: 10.0}
+    assert changes == [{}, {}, {EVENTS: first}, *[{}] * 17]
+    # These responses arrive long after the pause.
+    assert [pauses.refused(EVENTS, (late,), 429, None, 0.5, 50.0) for late in "xyz"] == [{}, {}, {}]
+    assert [pauses.refused(EVENTS, (each,), 429, None, 60.0, 60.0) for each in "abc"] == [{}, {}, {EVENTS: 10.0}]
 
 
-@pytest.mark.parametrize(("status", "scope"), [(429, "route"), (503, "object")])
-def test_the_longest_requested_time_counts(status: int, scope: Scope) -> None:
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(("target", "scope"), [((QUOTAS, ()), "route"), ((EVENTS, ("a",)), "object")])
+def test_the_longest_requested_time_counts(status: int, target: Target, scope: Scope) -> None:
     pauses = Pauses()
     for retry_after in (7.0, 60.0, 20.0):
-        pauses.refused(EVENTS, ("a",), status, retry_after, 0.0, 1.0)
-    assert pauses.of(EVENTS, ("a",), 1.0) == Pause(scope, 60)
+        pauses.refused(*target, status, retry_after, 0.0, 1.0)
+    assert pauses.of(*target, 1.0) == Pause(scope, 60)
 
 
 def test_a_few_broken_workloads_delay_the_others_only_briefly() -> None:
@@ -188,7 +226,7 @@ def test_a_few_broken_workloads_delay_the_others_only_briefly() -> None:
         if (pause := pauses.of(PODS, (str(number), "p1"), now)) is not None:
             held += pause.seconds
             now += pause.seconds
-        pauses.succeeded(PODS, now)
+        pauses.succeeded(PODS, (str(number), "p1"), now)
         now += 0.1
     assert 0 < held < 0.06 * 3600
 
@@ -221,12 +259,13 @@ REQUESTS = st.lists(
 
 
 @given(REQUESTS)
-def test_requested_pauses_are_kept_and_the_list_is_paused_only_by_its_own_refusals(
+def test_requested_pauses_are_kept_one_workload_pauses_no_other_and_the_list_is_paused_only_by_its_own_refusals(
     requests: list[tuple[float, Target, tuple[int, float | None], float]],
 ) -> None:
     pauses, now = Pauses(), 0.0
     in_flight: list[tuple[float, float, Target, int, float | None]] = []
     requested_until: dict[tuple[str, tuple[str, ...] | None], float] = {}
+    refusing: set[str] = set()
     last = last_of_list = -1000.0
     for since, (route, ids), (status, retry_after), seconds in requests:
         now += since
@@ -234,11 +273,12 @@ def test_requested_pauses_are_kept_and_the_list_is_paused_only_by_its_own_refusa
             (each for each in in_flight if each[0] <= now), key=lambda each: each[:2]
         ):
             if code == 200:
-                pauses.succeeded(of, sent)
+                pauses.succeeded(of, about, sent)
                 continue
             pauses.refused(of, about, code, requested, sent, answered)
             last, last_of_list = answered, answered if of == LIST else last_of_list
-            what = (of, about if code == 503 and about else None)
+            refusing.add(about[0] if about else of)
+            what = (of, about or None)
             requested_until[what] = max(
                 requested_until.get(what, 0.0), answered + min(requested or 0.0, MAX_PAUSE_SECONDS)
             )
@@ -252,3 +292,4 @@ def test_requested_pauses_are_kept_and_the_list_is_paused_only_by_its_own_refusa
             assert 0 < pause.seconds <= last + MAX_PAUSE_SECONDS - now
             assert pause.scope != "account" or pause.seconds <= last_of_list + MAX_PAUSE_SECONDS - now
             assert route != LIST or pause.scope == "account"
+            assert not ids or refusing & {LIST, ids[0]} or len(refusing) >= OBJECTS_TO_ROUTE
