@@ -25,6 +25,8 @@ COMPUTING := -m pytest --numprocesses=auto
 TESTS = -m pytest --numprocesses=$(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 2)')
 PURE := $(addprefix tests/,alerting api diagnosis fleet metrics tracing test_masking.py)
 FAST := not (real or long or exhaustive)
+# All modules with other tests: to collect those of all modules takes each process ten seconds.
+SLOW_MODULES = $(filter-out $(PURE:%=%/%),$(sort $(shell grep -rlE 'mark\.(real|long|exhaustive)' tests --include='test_*.py')))
 
 # Fast tests run first; only `test-all` tries 100 examples of each law. Coverage is measured only for the pure folders
 # with their own tests, because measuring takes time.
@@ -37,7 +39,7 @@ test test-all: $(STAMP)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered
 	$(BIN)/python $(TESTS) $(LAWS) $(PURE:%=--ignore=%) -m "$(FAST)"
-	$(BIN)/python $(TESTS) $(PURE:%=--ignore=%) -m "$(SLOW)"
+	@echo 'pytest -m "$(SLOW)"'; $(BIN)/python $(TESTS) -m "$(SLOW)" $(SLOW_MODULES)
 
 test-fast: $(STAMP)
 	$(BIN)/python $(TESTS) $(LAWS) -m "$(FAST)"

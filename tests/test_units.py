@@ -28,6 +28,12 @@ def test_the_unit_of_a_test(test: str, name: str) -> None:
     assert unit(test) == name
 
 
+def test_only_test_modules_name_the_marks_by_which_make_selects_modules() -> None:
+    others = [path for path in (ROOT / "tests").rglob("*.py") if not path.name.startswith("test_")]
+    names = [path.name for path in others if re.search(r"mark\.(real|long|exhaustive)", path.read_text())]
+    assert names == []
+
+
 def test_the_tables_name_existing_modules() -> None:
     named = {*SPLIT, *UNITS, *LONGEST} - {*UNITS.values()}
     assert [place for place in sorted(named) if not (ROOT / place.partition("::")[0]).is_file()] == []
