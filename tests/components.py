@@ -6,6 +6,8 @@ import shutil
 import pytest
 
 PACKAGES = {
+    "postgres": "postgresql",
+    "initdb": "postgresql",
     "promtool": "prometheus",
     "amtool": "prometheus-alertmanager",
     "systemd-analyze": "systemd",

@@ -3,7 +3,9 @@
 import gc
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -12,6 +14,9 @@ from xdist.scheduler import LoadScopeScheduling
 from tests import counts
 from tests.units import LONGEST, unit
 
+if TYPE_CHECKING:
+    from tests.postgresql import Server
+
 # A machine that is busy with other things is no mistake of the code.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("fast", settings.get_profile("patient"), max_examples=25)
@@ -19,6 +24,15 @@ settings.load_profile("patient")
 # No test needs the system's authorities, and every TLS context would read them, which takes 25 ms of CPU. The
 # key of this one was not kept; a file without any certificate is an error for httpx.
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).with_name("authority.pem"))
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> "Iterator[Server]":
+    """A PostgreSQL server, which runs again after each test that stops it."""
+    from tests.postgresql import server  # here: most processes need none
+
+    with server() as made:
+        yield made
 
 
 FROZEN = pytest.StashKey[int]()

@@ -35,6 +35,7 @@ SECRETS = {
     "routing_key_file": "k" * 32,
     "webhook_url_file": "https://hooks.slack.test/services/x",
     "url_file": "https://snitch.test/x",
+    "password_file": "p",
 }
 """Contents of the files that blocks name."""
 ENVIRONMENT = {

@@ -11,6 +11,15 @@ SPLIT = (
 """Modules that are too long for one process: their tests of one story, alert or mode are a unit."""
 GOOD_DAY = "tests/dashboards/test_queries.py::test_a_query_has_a_result_on_a_good_day"
 UNITS = {"tests/dashboards/test_queries.py": "bad day", "tests/dashboards/test_pictures.py": "bad day"}
+UNITS |= dict.fromkeys(
+    (
+        "tests/cli/test_state.py",
+        "tests/e2e/test_postgresql.py",
+        "tests/state/test_contract.py",
+        "tests/state/test_postgresql.py",
+    ),
+    "postgresql",
+)
 """Modules that share what is made once in a process."""
 LONGEST = (
     "tests/outside/test_stories.py",

@@ -83,6 +83,8 @@ def run(context: Context) -> int:
 def _print_valid(settings: Settings) -> None:
     for account in settings.accounts:
         print(f"valid: account {account.name} at {account.endpoint}")
+    if settings.state.url is not None:
+        print(f"valid: state in {settings.state.url}")
     if settings.traces.endpoint:
         print(f"valid: traces to {settings.traces.endpoint} with {settings.traces.protocol}")
     for receiver in settings.paging.receivers:

@@ -51,6 +51,12 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
         "--state.path", dest="state.path", metavar="FILE", help="file that keeps totals and times across restarts"
     )
     parser.add_argument(
+        "--state.url", dest="state.url", metavar="URL", help="PostgreSQL database in place of the file: postgresql://…"
+    )
+    parser.add_argument(
+        "--state.password-file", dest="state.password_file", metavar="FILE", help="file with the database's password"
+    )
+    parser.add_argument(
         "--shard", dest="select.shard", metavar="I/N", help="monitor shard I of N, counted from 0; default 0/1"
     )
 

@@ -14,7 +14,7 @@ from exporter.cli.flags import add_run_flags
 from exporter.daemon.daemon import Daemon
 from exporter.daemon.memory import limit_fragmentation
 from exporter.settings.model import Settings
-from exporter.state.store import Store
+from exporter.state.opened import open_store
 
 add_flags: Callable[[argparse.ArgumentParser], None] = add_run_flags
 
@@ -33,7 +33,7 @@ def run_daemon(
 
     async def serve() -> None:
         await Daemon(settings, read).check()  # before a state file is made
-        store = Store(settings.state.path, set_aside=settings.state.on_trouble == "set_aside")
+        store = open_store(settings.state)
         try:
             daemon = Daemon(settings, read, store=store, note=note, settings_files=settings_files)
             daemon.log_to(settings)

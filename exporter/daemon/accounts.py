@@ -189,7 +189,7 @@ class Accounts:
         if state.unreadable:
             self._report.count("state_lost", "rows", by=state.unreadable)
             log.warning(
-                "rows of the state file cannot be read; their counters start at zero",
+                "rows of the state cannot be read; their counters start at zero",
                 account=account.name,
                 rows=state.unreadable,
             )

@@ -24,6 +24,7 @@ from exporter.daemon.watched_files import WatchedFiles, changed, contents
 from exporter.log import log
 from exporter.redaction import Secrets
 from exporter.settings.model import Settings
+from exporter.state.opened import check_url
 from exporter.state.store import Store
 from exporter.telemetry.logs import set_up
 from exporter.telemetry.report import Report
@@ -153,6 +154,7 @@ class Daemon:
             partial(self.accounts.prepare, new, self.settings),
             partial(self.traces.prepare, new, changed=traces_changed),
             partial(self.paging.prepare, new),
+            partial(check_url, settings.state),
         ]
         if settings.web.config_file is not None:
             steps.append(partial(read_web_config, settings.web.config_file))
@@ -170,6 +172,8 @@ class Daemon:
         for name in ("listen_address", "config_file", "telemetry_path"):
             if getattr(settings.web, name) != getattr(old.web, name):
                 log.warning("takes effect at the next start", setting=f"web.{name}")
+        if settings.state != old.state:
+            log.warning("takes effect at the next start", setting="state")
         self.application.hosts = settings.web.hosts
         if new.exposition is not None:
             self.publication.use(settings.metrics, new.exposition)

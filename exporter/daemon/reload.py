@@ -100,7 +100,7 @@ class Reloader:
             return [f"reload: {problem}"]
         except StateError as error:
             log.error("the reload failed; the old settings stay in force", problem=str(error))
-            return [f"state.path: {error}"]
+            return [f"state: {error}"]
         except Exception as error:  # anything: the old settings are better than half of the new ones
             log.exception("the reload failed; the old settings stay in force")
             return [f"reload: failed with {type(error).__name__}; see the log of the exporter for details"]

@@ -1,4 +1,4 @@
-"""Writes what must survive a restart to the state file: ledgers, counters and traces that wait for the collector."""
+"""Writes what must survive a restart to the state: ledgers, counters and traces that wait for the collector."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from exporter.telemetry.sweep_trace import part
 from exporter.tracing.trace import Trace
 
 COMMIT_SECONDS = 5.0
-"""Seconds to wait for the disk; then everything goes on without it, and the commit ends when it can."""
+"""Seconds to wait for the disk or the database; then everything goes on without it, and the commit ends when it can."""
 
 
 class StateWriter:
@@ -40,7 +40,7 @@ class StateWriter:
     async def commit(self) -> None:
         """Write the pending changes. A failure is logged and counted, and the changes are written by a later commit.
 
-        Waits at most `COMMIT_SECONDS` for a disk that does not respond, and only once.
+        Waits at most `COMMIT_SECONDS` for a disk or a database that does not respond, and only once.
         """
         if not await self._written():
             return
@@ -54,7 +54,7 @@ class StateWriter:
         hangs = self._failing and not self._writing.done()
         await asyncio.wait({self._writing}, timeout=0 if hangs else COMMIT_SECONDS)
         if not self._writing.done():
-            self._fail(f"the disk has not responded for {COMMIT_SECONDS:g} s")
+            self._fail(f"the disk or the database has not responded for {COMMIT_SECONDS:g} s")
             return False
         self._writing.result()
         return True

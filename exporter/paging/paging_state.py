@@ -89,7 +89,7 @@ class PagingState:
             self._saving = asyncio.create_task(self._save())
         await asyncio.wait({self._saving}, timeout=SAVE_SECONDS if last or not self._failing else 0.0)
         if not self._saving.done():
-            self._fail("the disk does not respond")
+            self._fail("the disk or the database does not respond")
 
     async def _save(self) -> None:
         while (now := self._snapshot()) != self._written:

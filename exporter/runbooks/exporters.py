@@ -197,7 +197,7 @@ EXPORTERS: dict[str, Runbook] = {
         "during a deployment there may be two versions for a while",
     ),
     "DataRobotExporterStateNotKept": Runbook(
-        "The state file cannot be written.",
+        "The state cannot be written.",
         "None now: counters continue in memory. After a restart they would continue from the last written values, for "
         "everyone who relies on them.",
         "No, but do not restart the exporter before it is fixed.",
@@ -205,7 +205,9 @@ EXPORTERS: dict[str, Runbook] = {
         (Symptom("`disk is full` in the log.", "There is no free space.",
                  "Free some space in the folder of `state.path`; nothing else is needed."),
          Symptom("`readonly` or `permission` in the log.", "The exporter's user cannot write to the folder.",
-                 "Mount the folder of `state.path` writable, or change its owner (in the container: `chown 65532`).")),
+                 "Mount the folder of `state.path` writable, or change its owner (in the container: `chown 65532`)."),
+         Symptom("`postgresql://` in the log.", "The database of `state.url` is not available, or does not permit it.",
+                 "Repair what the message names; nothing else is needed, unless it says to restart the exporter.")),
         "Not for long.",
         "a failed commit is repeated with the next sweep",
     ),

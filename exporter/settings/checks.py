@@ -63,6 +63,9 @@ def machine_problems(given: Mapping[str, Any], environment: Mapping[str, str], l
     traces = given["traces"] if isinstance(given["traces"], dict) else {}
     for key, what in _unreadable_files(traces, "certificate", "client_certificate", "client_key"):
         yield Problem(f"traces.{key}", what, lines.get(("traces", key)))
+    state = given["state"] if isinstance(given.get("state"), dict) else {}
+    for key, what in (*_unset_variables(state, environment), *_unreadable_files(state, "password_file")):
+        yield Problem(f"state.{key}", what, lines.get(("state", key)))
     paging = given.get("paging")
     receivers = paging.get("receivers") if isinstance(paging, dict) else ()
     yield from _item_problems(receivers, ("paging", "receivers"), "receiver", environment, lines)

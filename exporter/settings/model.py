@@ -79,7 +79,7 @@ class Settings(Section):
 
     def secrets(self, environment: Mapping[str, str] = os.environ) -> Iterator[redaction.Source]:
         """The sources of all secrets: those of the settings, and logins of proxies in environment variables."""
-        for part in (*self.accounts, self.traces, *self.paging.receivers):
+        for part in (*self.accounts, self.state, self.traces, *self.paging.receivers):
             yield from part.sources(environment)
         for name in ("http_proxy", "https_proxy", "all_proxy"):
             for variable in (name, name.upper()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 DEFAULT_ENDPOINT = "https://app.datarobot.com/api/v2"
 DEFAULT_ADDRESS = "127.0.0.1:10142"
@@ -44,6 +44,30 @@ def http_url(given: str, example: str, secrets: str) -> str:
         raise ValueError(f"not a URL with http:// or https:// and a host; use one such as {example}")
     if parts.query or parts.fragment:
         raise ValueError(f"the URL has a query or fragment; use one such as {example}")
+    return given.strip()
+
+
+_HOSTS = re.compile(r"(?:(?:[^\s:@/\[\]]*|\[[^\s@/\]]*\])(?::\d*)?(?:,|$))*")
+
+
+def postgresql_url(given: str) -> str:
+    """A URL of a PostgreSQL database, possibly with several hosts, without a password. Raises ValueError.
+
+    Source: PostgreSQL documentation, "Connection Strings".
+    """
+    example = "use one such as postgresql://exporter@db.example.com/exporter?sslmode=verify-full"
+    try:
+        parts = urlsplit(given.strip())
+        names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
+    except ValueError:  # its text may contain a password
+        raise ValueError(f"not a valid URL; {example}") from None
+    user, _, hosts = parts.netloc.rpartition("@")
+    if ":" in user or any(name.endswith("password") for name in names):
+        raise ValueError("the URL contains a password; set it with password_file")
+    if parts.scheme not in ("postgresql", "postgres") or "@" in parts.path or parts.fragment:
+        raise ValueError(f"not a URL of PostgreSQL; {example}")
+    if not _HOSTS.fullmatch(hosts) or not parts.path.count("/") <= 1:
+        raise ValueError(f"not a URL of PostgreSQL, or one with unescaped characters; {example}")
     return given.strip()
 
 

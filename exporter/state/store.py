@@ -1,4 +1,4 @@
-"""The state on disk: one SQLite file with one writer.
+"""The state on disk, in a database with one writer.
 
 One row per workload (its ledger) and one per account (its tally), as JSON. A commit is one transaction: totals, the
 cursors they were counted with, and the traces made from them are written together or not at all. Traces wait in the
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +21,8 @@ from exporter.alerting.alarms import Alarm
 from exporter.alerting.delivery_state import Notified
 from exporter.alerting.silences import Silence
 from exporter.fleet.ledger import Ledger, Tally
-from exporter.state.database import Database, StateError
+from exporter.state.database import IN_MEMORY, Database, Session, StateError, text
+from exporter.state.sqlite import Sqlite
 
 T = TypeVar("T")
 REMEMBERED = 30 * 86400.0
@@ -85,16 +85,20 @@ class Outbox(NamedTuple):
 
 
 class Store:
-    """The state file at `path`, created if missing; None keeps the state in memory.
+    """The state in a database, or in the file of this path, created if missing; None keeps the state in memory.
 
-    Arguments and exceptions: see `Database`.
+    `set_aside` and exceptions of files: see `Sqlite`.
 
-    All methods wait for the disk; `run` calls one from the event loop.
+    All methods wait for the disk or the database; `run` calls one from the event loop.
     """
 
-    def __init__(self, path: Path | None, *, set_aside: bool = False) -> None:
-        self.path = path
-        self._database = Database(path, set_aside=set_aside)
+    def __init__(self, place: Path | Database | None, *, set_aside: bool = False) -> None:
+        self.path = place if isinstance(place, Path) else None
+        self._database: Database
+        if place is None or isinstance(place, Path):
+            self._database = Sqlite(place, set_aside=set_aside)
+        else:
+            self._database = place
         self._lock = threading.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
 
@@ -114,10 +118,10 @@ class Store:
         Raises what it raises, and `StateError` once the store is closed.
         """
         try:
-            thread = None if self.path is None else self._thread
+            thread = None if self._database.place == IN_MEMORY else self._thread
             running = asyncio.get_running_loop().run_in_executor(thread, operation)
         except RuntimeError as error:
-            raise StateError(f"the state {self.path} is closed") from error
+            raise StateError(f"the state {self._database.place} is closed") from error
         return await running
 
     def load(self, account: str) -> StoredAccount:
@@ -132,7 +136,7 @@ class Store:
             stored = db.execute("SELECT tally FROM account WHERE account = ?", (account,)).fetchone()
         for workload, row in rows:
             try:
-                ledgers[_known_text(workload)] = _ledger.decode(row)
+                ledgers[text(workload)] = _ledger.decode(row)
             except _UNREADABLE:
                 unreadable += 1
         tally = Tally()
@@ -158,17 +162,15 @@ class Store:
         disk; it may be retried.
         """
         written = [(account, i, msgspec.json.encode(each)) for i, each in ledgers.items() if each is not None]
-        dropped = [(account, i) for i, each in ledgers.items() if each is None]
         with self._transaction() as db:
-            db.executemany("DELETE FROM workload WHERE account = ? AND id = ?", [row[:2] for row in written])
+            db.executemany("DELETE FROM workload WHERE account = ? AND id = ?", [(account, i) for i in ledgers])
             db.executemany("INSERT INTO workload (account, id, ledger) VALUES (?, ?, ?)", written)
-            db.executemany("DELETE FROM workload WHERE account = ? AND id = ?", dropped)
             if tally is not None:
                 db.execute("DELETE FROM account WHERE account = ?", (account,))
-                db.execute("INSERT INTO account VALUES (?, ?)", (account, msgspec.json.encode(tally)))
+                db.execute("INSERT INTO account (account, tally) VALUES (?, ?)", (account, msgspec.json.encode(tally)))
             for each in traces:
                 if db.execute("SELECT 1 FROM emitted WHERE trace = ?", (each.trace,)).fetchone() is None:
-                    db.execute("INSERT INTO emitted VALUES (?, ?)", (each.trace, each.at))
+                    db.execute("INSERT INTO emitted (trace, at) VALUES (?, ?)", (each.trace, each.at))
                     db.execute(
                         "INSERT INTO outbox (trace, account, spans, size, created, body) VALUES (?, ?, ?, ?, ?, ?)",
                         (each.trace, account, each.spans, len(each.body), each.at, each.body),
@@ -190,7 +192,7 @@ class Store:
         kept = StoredPaging({}, {}, {})
         for kind, stored_name, value in rows:
             with contextlib.suppress(*_UNREADABLE):
-                name = _known_text(stored_name)
+                name = text(stored_name)
                 if kind == "alarm":
                     kept = kept._replace(alarms={**kept.alarms, name: msgspec.json.decode(value, type=Alarm)})
                 elif kind == "silence":
@@ -205,9 +207,10 @@ class Store:
         """Write what differs from `before`, in one transaction. Raises `StateError`; it may be retried."""
         new, old = now.rows(), before.rows()
         changed = [(*row, msgspec.json.encode(value)) for row, value in new.items() if old.get(row) != value]
+        replaced = [*(old.keys() - new.keys()), *(row[:2] for row in changed)]
         with self._transaction() as db:
-            db.executemany("INSERT OR REPLACE INTO paging VALUES (?, ?, ?)", changed)
-            db.executemany("DELETE FROM paging WHERE kind = ? AND id = ?", [*(old.keys() - new.keys())])
+            db.executemany("DELETE FROM paging WHERE kind = ? AND id = ?", replaced)
+            db.executemany("INSERT INTO paging (kind, id, value) VALUES (?, ?, ?)", changed)
 
     # -- the outbox
 
@@ -216,17 +219,20 @@ class Store:
 
         Raises `StateError`.
         """
-        found: list[QueuedTrace] = []
         with self._reading() as db:
-            rows = db.execute(
-                "SELECT seq, trace, spans, body FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", (after, traces)
+            last = after
+            waiting = db.execute(
+                "SELECT seq, spans, size FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", (after, traces)
             )
-            for row in map(QueuedTrace._make, rows):
-                spans, size = spans - row.spans, size - len(row.body)
-                if found and (spans < 0 or size < 0):
+            for seq, of_spans, of_bytes in waiting:
+                spans, size = spans - of_spans, size - of_bytes
+                if last > after and (spans < 0 or size < 0):
                     break
-                found.append(row)
-        return found
+                last = seq
+            rows = db.execute(
+                "SELECT seq, trace, spans, body FROM outbox WHERE seq > ? AND seq <= ? ORDER BY seq", (after, last)
+            )
+            return [QueuedTrace(*row) for row in rows]
 
     def remove(self, upto: int) -> int:
         """Remove the traces up to this `seq`; return their number. Raises `StateError`; it may be retried."""
@@ -266,45 +272,39 @@ class Store:
             db.execute("DELETE FROM emitted WHERE at < ?", (now - REMEMBERED,))
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._database.errors("read from"):
-            yield self._database.connection
+    def _reading(self) -> Iterator[Session]:
+        with self._lock, self._database.reading() as db:
+            yield db
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self) -> Iterator[Session]:
         with self._lock, self._database.transaction() as db:
             yield db
 
     @property
     def size(self) -> int:
         """Bytes on disk."""
-        return self._database.size
+        with self._lock:
+            return self._database.size
 
     def close(self) -> None:
-        """Close the file."""
+        """End the use of the database."""
         self._thread.shutdown(wait=False)
         with self._lock:
-            self._database.connection.close()
+            self._database.close()
 
 
 _SPANS = "SELECT coalesce(sum(spans), 0) FROM outbox WHERE"
+_BEYOND = """SELECT coalesce(max(seq), 0) FROM
+    (SELECT seq, sum(size) OVER (ORDER BY seq DESC) AS size_from_here FROM outbox) AS sizes WHERE size_from_here > ?"""
 
 
-def _drop_beyond(db: sqlite3.Connection, max_bytes: int) -> int:
+def _drop_beyond(db: Session, max_bytes: int) -> int:
     """Drop the oldest traces until at most `max_bytes` remain; return the number of dropped spans."""
     (size,) = db.execute("SELECT coalesce(sum(size), 0) FROM outbox").fetchone()
-    last = 0
-    for seq, one in db.execute("SELECT seq, size FROM outbox ORDER BY seq"):
-        if size <= max_bytes:
-            break
-        size, last = size - one, seq
+    if size <= max_bytes:
+        return 0
+    (last,) = db.execute(_BEYOND, (max_bytes,)).fetchone()
     (dropped,) = db.execute(f"{_SPANS} seq <= ?", (last,)).fetchone()
     db.execute("DELETE FROM outbox WHERE seq <= ?", (last,))
     return int(dropped)
-
-
-def _known_text(value: str | bytes) -> str:
-    """A text of a column. Raises TypeError for bytes that are not UTF-8."""
-    if isinstance(value, bytes):
-        raise TypeError("not UTF-8")
-    return value

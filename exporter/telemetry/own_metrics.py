@@ -171,9 +171,9 @@ OWN_METRICS: tuple[OwnMetric, ...] = (
         "state_lost",
         "counter",
         ("kind",),
-        "Rows, and transactions of a damaged write-ahead log, that could not be read from the state file, by kind.",
+        "Rows, and transactions of a damaged write-ahead log, that could not be read from the state, by kind.",
     ),
-    OwnMetric("state_size_bytes", "gauge", (), "Size of the state on disk, in bytes."),
+    OwnMetric("state_size_bytes", "gauge", (), "Size of the state file, or of the tables in the database, in bytes."),
     OwnMetric("self_traces", "counter", ("account", "reason"), "Sweep traces kept, by reason."),
     OwnMetric(
         "self_trace_spans_lost",

@@ -192,7 +192,8 @@ def test_rows_that_cannot_be_read_are_logged(simulator: Simulator, caplog: pytes
         await ended(scene)
         store = Store(None)
         store.commit("eu", {"x": Ledger(1.0, 1.0)})
-        store._database.connection.execute("UPDATE workload SET ledger = '5'")
+        with store._transaction() as db:
+            db.execute("UPDATE workload SET ledger = '5'")
         restarted(scene, store)
         assert "cannot be read" in caplog.text
         await ended(scene)

@@ -212,7 +212,7 @@ BAD: list[tuple[str, dict[str, Any], Callable[[Running], Settings] | None, str]]
         "a state",
         {"accounts__0__name": "lost"},
         None,
-        "state.path: the state was not read from state.db: disk I/O error",
+        "state: the state was not read from state.db: disk I/O error",
     ),
 ]
 

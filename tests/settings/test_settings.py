@@ -110,6 +110,27 @@ sweep:
         ("alerts: {trace_url: 'https://jaeger.test/search'}", "alerts.trace_url (line 1): not a URL with http:// or"),
         ("alerts: {trace_url: 'jaeger.test/{workload_id}'}", "and {workload_id} as the place of the id"),
         ("alerts: {trace_url: 'https://g.test/?q={a}&s={workload_id}'}", "write %20, %7B or %7D"),
+        ("state: {path: a, url: 'postgresql://h/x'}", "state (line 1): path and url; set one of them"),
+        ("state: {url: 'postgresql://u:s3cret@h/x'}", "state.url (line 1): the URL contains a password; set it with"),
+        ("state: {url: 'postgresql://h/x?password=s3cret'}", "state.url (line 1): the URL contains a password"),
+        ("state: {url: 'postgresql://u:s3/cret@h/x'}", "state.url (line 1): not a URL of PostgreSQL; use one such as"),
+        (
+            "state: {url: 'postgresql://u:s3?cret@h/x'}",
+            "state.url (line 1): not a URL of PostgreSQL, or one with unesc",
+        ),
+        ("state: {url: 'postgresql://[s3cret/x'}", "state.url (line 1): not a valid URL; use one such as postgresql:"),
+        ("state: {url: 'https://h/x'}", "state.url (line 1): not a URL of PostgreSQL; use one such as postgresql://ex"),
+        ("state: {password: s3cret}", "state (line 1): a password without url; set url, or remove the password"),
+        ("state: {url: 'postgresql://h', password: a, password_env: B}", "password_env and password; set exactly one"),
+        ("state: {url: 'postgresql://h', password_file: /nowhere}", "state.password_file (line 1): /nowhere cannot be"),
+        (
+            "state: {url: 'postgresql://h', password_env: NOT_SET}",
+            "state.password_env (line 1): NOT_SET is not set; it",
+        ),
+        (
+            "state: {url: 'postgresql://h', on_trouble: set_aside}",
+            "state (line 1): on_trouble: set_aside is for a file",
+        ),
         ("web: {listen_address: [nowhere]}", "web.listen_address[0] (line 1): not HOST:PORT"),
         (
             "web: {telemetry_path: /-/healthy}",
@@ -139,6 +160,20 @@ def test_a_bad_endpoint_is_reported_with_its_variable() -> None:
 def test_an_unreadable_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(BadSettings, match="cannot be read: No such file"):
         load(tmp_path / "none.yaml", ENVIRONMENT)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://",
+        "postgresql:///exporter",
+        "postgres://exporter@h/x?sslmode=verify-full&options=-csearch_path%3Da",
+        "postgresql://exporter@h:1,[::1]:2,%2Frun%2Fpostgresql/x?target_session_attrs=read-write",
+    ],
+)
+def test_the_state_may_be_in_a_database_with_any_url_of_libpq(tmp_path: Path, url: str) -> None:
+    state = loaded(tmp_path, "{}", state__url=url, state__password_file=__file__).state
+    assert (state.url, state.path, state.secret_files) == (url, None, {Path(__file__)})
 
 
 def test_no_dump_repr_or_error_contains_a_secret(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The state file: committed state survives, and unusable files are reported."""
+"""The state in a file: committed state survives, and unusable files are reported."""
 
 import signal
 import sqlite3
@@ -13,15 +13,13 @@ import msgspec
 import pytest
 
 from exporter.alerting.silences import Silence
-from exporter.fleet.ledger import Durations, Ledger, Tally
-from exporter.state import database as module
+from exporter.fleet.ledger import Ledger, Tally
+from exporter.state import sqlite as module
 from exporter.state.database import StateError
-from exporter.state.store import REMEMBERED, EncodedTrace, Outbox, Store, StoredAccount, StoredPaging
+from exporter.state.store import Store, StoredAccount, StoredPaging
 from exporter.state.write_ahead_log import lost_transactions
 from tests.disks import full_disk
-
-LEDGER = Ledger(10.0, 20.0, "claims", "running", events={"started": 2})
-TALLY = Tally(Durations().with_one(61.0))
+from tests.state.test_contract import LEDGER, TALLY, encoded, waiting
 
 
 def reopened(path: Path) -> Store:
@@ -33,21 +31,6 @@ def store(tmp_path: Path) -> Iterator[Store]:
     made = Store(tmp_path / "state.db")
     yield made
     made.close()
-
-
-def test_committed_state_is_loaded_by_account_after_reopening(tmp_path: Path) -> None:
-    path = tmp_path / "state.db"
-    store = Store(path)
-    store.commit("eu", {"a": LEDGER, "b": LEDGER}, TALLY)
-    store.commit("us", {"a": Ledger(1.0, 1.0)})
-    store.commit("eu", {"b": None})
-    store.close()
-    store = reopened(path)
-    assert store.load("eu") == StoredAccount({"a": LEDGER}, TALLY)
-    assert store.load("us") == StoredAccount({"a": Ledger(1.0, 1.0)})
-    assert store.load("unknown") == StoredAccount()
-    assert store.size > 0
-    store.close()
 
 
 def test_without_a_path_the_state_is_in_memory() -> None:
@@ -237,13 +220,6 @@ def test_a_row_with_invalid_text_is_left_out(change: str, found: StoredAccount, 
     store.close()
 
 
-def test_a_text_that_utf_8_cannot_encode_is_a_state_error(store: Store) -> None:
-    with pytest.raises(StateError, match="was not written"):
-        store.commit("eu", {"\ud83d": LEDGER})
-    store.commit("eu", {"a": LEDGER})
-    assert store.load("eu").ledgers == {"a": LEDGER}
-
-
 def killed_with_log(folder: Path) -> tuple[Path, Path]:
     """The state and the write-ahead log of a process that was killed after twenty commits."""
     path, log = folder / "state.db", folder / "state.db-wal"
@@ -323,15 +299,6 @@ def test_each_version_of_the_schema_has_its_migration() -> None:
     assert len(module.MIGRATIONS) == module.VERSION
 
 
-def encoded(number: int, size: int = 10, spans: int = 3, at: float = 100.0) -> EncodedTrace:
-    return EncodedTrace(bytes([number]) * 16, spans, bytes([number]) * size, at)
-
-
-def waiting(store: Store) -> list[int]:
-    """The numbers of the traces in the outbox."""
-    return [row.trace[0] for row in store.batch(0, 1000, 10**6, 10**9)]
-
-
 def test_a_file_of_version_1_is_migrated_with_its_contents(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     db = sqlite3.connect(path)
@@ -346,95 +313,9 @@ def test_a_file_of_version_1_is_migrated_with_its_contents(tmp_path: Path) -> No
     store.close()
 
 
-def test_traces_are_written_with_the_ledgers_and_queued_in_order(tmp_path: Path) -> None:
-    path = tmp_path / "state.db"
-    store = Store(path)
-    store.commit("eu", {"a": LEDGER}, traces=[encoded(1), encoded(2, size=20, spans=4, at=90.0)])
-    store.close()
-    store = reopened(path)
-    assert store.load("eu").ledgers == {"a": LEDGER}
-    assert waiting(store) == [1, 2]
-    assert store.outbox() == Outbox(traces=2, size=30, oldest=90.0)
-    assert store.batch(0, 1, 99, 99)[0][1:] == (b"\1" * 16, 3, b"\1" * 10)
-    store.close()
-
-
-def test_a_trace_is_added_once_even_after_it_was_sent(store: Store) -> None:
-    store.commit("eu", {}, traces=[encoded(1)])
-    store.commit("eu", {}, traces=[encoded(1, size=50), encoded(2)])
-    assert waiting(store) == [1, 2]
-    store.remove(store.batch(0, 1, 99, 99)[0].seq)
-    store.commit("eu", {}, traces=[encoded(1)])
-    assert waiting(store) == [2]
-
-
-def test_trace_ids_are_kept_for_thirty_days(store: Store) -> None:
-    store.commit("eu", {}, traces=[encoded(1, at=100.0)])
-    store.remove(1)
-    for now, added in ((100.0 + REMEMBERED, []), (101.0 + REMEMBERED, [1])):
-        store.forget(now)
-        store.commit("eu", {}, traces=[encoded(1, at=now)])
-        assert waiting(store) == added
-
-
-@pytest.mark.parametrize(
-    ("after", "traces", "spans", "size", "expected"),
-    [
-        (0, 99, 99, 99, [1, 2, 3]),
-        (1, 99, 99, 99, [2, 3]),
-        (0, 2, 99, 99, [1, 2]),
-        (0, 99, 6, 99, [1, 2]),
-        (0, 99, 99, 25, [1, 2]),
-        (0, 99, 1, 1, [1]),  # a trace beyond the limits is sent alone
-        (3, 99, 99, 99, []),
-    ],
-)
-def test_a_batch_is_the_oldest_within_the_limits(
-    store: Store, after: int, traces: int, spans: int, size: int, expected: list[int]
-) -> None:
-    store.commit("eu", {}, traces=[encoded(1), encoded(2), encoded(3)])
-    assert [row.trace[0] for row in store.batch(after, traces, spans, size)] == expected
-
-
-def test_sequence_numbers_are_not_reused(store: Store) -> None:
-    store.commit("eu", {}, traces=[encoded(1), encoded(2)])
-    store.remove(2)
-    store.commit("eu", {}, traces=[encoded(3)])
-    assert [row.seq for row in store.batch(0, 9, 99, 99)] == [3]
-
-
-@pytest.mark.parametrize(
-    ("max_bytes", "max_age", "dropped", "left"),
-    [
-        (30, 50.0, {"age": 0, "cap": 0}, [1, 2, 3]),
-        (29, 50.0, {"age": 0, "cap": 3}, [2, 3]),
-        (9, 50.0, {"age": 0, "cap": 9}, []),
-        (30, 15.0, {"age": 6, "cap": 0}, [3]),
-        (9, 15.0, {"age": 6, "cap": 3}, []),
-    ],
-)
-def test_whole_traces_are_dropped_oldest_first_by_age_and_size(
-    store: Store, max_bytes: int, max_age: float, dropped: dict[str, int], left: list[int]
-) -> None:
-    store.commit("eu", {}, traces=[encoded(1, at=100.0), encoded(2, at=110.0), encoded(3, at=120.0)])
-    assert store.trim(max_bytes, max_age, now=130.0) == dropped
-    assert waiting(store) == left
-
-
-@pytest.mark.parametrize(
-    ("max_bytes", "dropped", "left"), [(None, 0, [1, 2, 3, 4]), (40, 0, [1, 2, 3, 4]), (29, 6, [3, 4])]
-)
-def test_adding_traces_keeps_the_outbox_within_its_size(
-    store: Store, max_bytes: int | None, dropped: int, left: list[int]
-) -> None:
-    store.commit("eu", {}, traces=[encoded(1), encoded(2)])
-    assert store.commit("eu", {"a": LEDGER}, max_bytes=1) == 0  # nothing new
-    assert store.commit("eu", {}, traces=[encoded(3), encoded(4)], max_bytes=max_bytes) == dropped
-    assert waiting(store) == left
-
-
 def test_old_trace_ids_are_found_by_an_index(store: Store) -> None:
-    (plan,) = store._database.connection.execute("EXPLAIN QUERY PLAN DELETE FROM emitted WHERE at < 1").fetchall()
+    with store._reading() as db:
+        (plan,) = db.execute("EXPLAIN QUERY PLAN DELETE FROM emitted WHERE at < 1").fetchall()
     assert "USING" in plan[-1]
     assert "emitted_at" in plan[-1]
 
@@ -446,22 +327,3 @@ def test_a_full_disk_fails_ledgers_and_traces_together(store: Store) -> None:
     assert (list(store.load("eu").ledgers), waiting(store)) == (["a"], [1])
     store.commit("eu", {"b": LEDGER}, traces=[encoded(2, size=10**7)])
     assert (sorted(store.load("eu").ledgers), waiting(store)) == (["a", "b"], [1, 2])
-
-
-def test_an_unreadable_outbox_is_a_state_error(store: Store) -> None:
-    store._database.connection.execute("DROP TABLE outbox")
-    for operation in (
-        lambda: store.batch(0, 1, 1, 1),
-        store.outbox,
-        lambda: store.trim(1, 1.0, 1.0),
-        lambda: store.remove(1),
-    ):
-        with pytest.raises(StateError, match=r"the state was not (read from|written to) .*no such table"):
-            operation()
-
-
-def test_reading_a_closed_store_is_a_state_error(tmp_path: Path) -> None:
-    store = Store(tmp_path / "state.db")
-    store.close()
-    with pytest.raises(StateError, match=r"the state was not read from .*state\.db: "):
-        store.load("eu")

@@ -80,9 +80,11 @@ def quite_full(life: Life) -> Iterator[None]:
 @contextmanager
 def read_only(life: Life) -> Iterator[None]:
     """What a file system that was remounted read-only answers to a write."""
-    life.store._database.connection.execute("PRAGMA query_only=1")
+    with life.store._reading() as db:
+        db.execute("PRAGMA query_only=1")
     yield
-    life.store._database.connection.execute("PRAGMA query_only=0")
+    with life.store._reading() as db:
+        db.execute("PRAGMA query_only=0")
 
 
 @contextmanager
