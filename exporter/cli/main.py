@@ -38,6 +38,7 @@ COMMANDS = {
     "notify": "send a test notification to a receiver, resolve it, and print the responses",
     "healthcheck": "request /-/healthy from the running daemon; exit 0 if it is healthy",
     "silence": "list, add or end silences of the running daemon's direct paging",
+    "state": "copy the state from a SQLite file to a PostgreSQL database, or back",
     "rules": "print the alert rules for Prometheus or the Prometheus operator",
     "docs": "print the reference pages for metrics, settings and alerts, as in docs/",
 }
