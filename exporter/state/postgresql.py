@@ -50,6 +50,8 @@ LOCK_SECONDS = 5.0
 """To wait for the lock: the session of a killed exporter may need a moment to end."""
 RESPONSE_SECONDS = 20.0
 """For the response to one statement. Then the connection is closed."""
+ROWS = 5000
+"""Rows whose responses are waited for together."""
 _LOCK = int.from_bytes(b"WLEx") << 32
 """With the number of the schema, the key of the lock."""
 _SESSION = """
@@ -97,7 +99,9 @@ class _Session:
         return self._connection.execute(_query(sql), parameters, binary=True)
 
     def executemany(self, sql: str, rows: Iterable[Parameters], /) -> None:
-        self._connection.cursor().executemany(_query(sql), rows)
+        waiting = list(rows)
+        for start in range(0, len(waiting), ROWS):
+            self._connection.cursor().executemany(_query(sql), waiting[start : start + ROWS])
 
 
 def _query(sql: str) -> bytes:
@@ -107,8 +111,8 @@ def _query(sql: str) -> bytes:
 class Postgresql:
     """The database at `url` (``postgresql://…``, without a password). Its tables are created if it has none.
 
-    Raises `StateError` if it cannot be used, or if another exporter uses it. The next operation makes a
-    lost connection again. `password`: empty for that of the environment or of PostgreSQL's password file.
+    Raises `StateError` if it cannot be used, or if another exporter uses it. The next operation makes a lost
+    connection again. `password`: empty for that of the environment or of PostgreSQL's password file.
     """
 
     aside: Path | None = None

@@ -228,6 +228,14 @@ def test_any_text_that_utf_8_encodes_is_an_id(store: Store) -> None:
     assert store.load("eu").ledgers == {}
 
 
+def test_a_commit_may_be_large(store: Store) -> None:
+    many = {str(number): LEDGER for number in range(5001)}
+    store.commit("eu", many)
+    assert store.load("eu").ledgers == many
+    store.commit("eu", dict.fromkeys(many))
+    assert store.load("eu").ledgers == {}
+
+
 SILENCE = Silence({"workload_id": "w" * 24}, 2e9, "jo", "we know", 1e9)
 ALARM = Alarm("DataRobotWorkloadErrored", "critical", {"account": "eu"}, 10.0, 20.0, 20.0)
 NOTIFIED = Notified({"account": "eu"}, {"summary": "it fails"}, 10.0)
