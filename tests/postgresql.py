@@ -48,7 +48,7 @@ class Server:
             self._postgres = subprocess.Popen(
                 [*_as_user(), program, "-D", str(self.folder / "data")], cwd=self.folder, stdout=log, stderr=log
             )
-        assert eventually(self._accepts, 30), (self.folder / "log").read_text()
+        assert eventually(self._accepts, 60), (self.folder / "log").read_text()
 
     def _accepts(self) -> bool:
         with contextlib.suppress(psycopg.OperationalError):
@@ -107,7 +107,7 @@ class Server:
     def end_sessions(self) -> None:
         """End the connections of the user `exporter`, as when the server restarts, and wait for it."""
         self.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'exporter'")
-        assert eventually(lambda: not self.sessions(), 10)
+        assert eventually(lambda: not self.sessions(), 30)
 
 
 @contextlib.contextmanager

@@ -185,7 +185,7 @@ def test_an_operation_of_a_server_that_hangs_is_given_up(postgresql: Server) -> 
             assert "a lost connection of this one has not ended yet" in problem(lambda: store.commit("eu", {"a": None}))
         finally:
             postgresql.sessions(signal.SIGCONT)
-        assert eventually(lambda: hanging[0] not in postgresql.sessions(), 10)
+        assert eventually(lambda: hanging[0] not in postgresql.sessions(), 30)
         assert store.load("eu").ledgers == {"a": LEDGER}
 
 
