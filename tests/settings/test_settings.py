@@ -173,7 +173,7 @@ def test_an_unreadable_file_is_reported(tmp_path: Path) -> None:
 )
 def test_the_state_may_be_in_a_database_with_any_url_of_libpq(tmp_path: Path, url: str) -> None:
     state = loaded(tmp_path, "{}", state__url=url, state__password_file=__file__).state
-    assert (state.url, state.path, state.secret_files) == (url, None, {Path(__file__)})
+    assert (state.url, state.path, [*state.secret_files]) == (url, None, [Path(__file__)])
 
 
 def test_no_dump_repr_or_error_contains_a_secret(tmp_path: Path) -> None:
