@@ -72,6 +72,13 @@ class Connections:
         if group is not None:
             del group[connection]
 
+    def close_idle(self) -> bool:
+        """Close one that is idle or whose client does not read; False: there is none."""
+        if not (self.waiting or self.unread):
+            return False
+        self._make_room("")
+        return True
+
     def _make_room(self, new_network: str) -> None:
         numbers = Counter(connection.network for connection in self._groups)
         numbers[new_network] += 1

@@ -22,6 +22,9 @@ from exporter.web.application import Application
 from exporter.web.connections import Connections, network_of
 from exporter.web.http_protocol import HttpProtocol
 
+DESCRIPTOR_SECONDS = 0.01
+"""Seconds in which the file descriptor of a closed connection is free."""
+
 
 class Server(uvicorn.Server):
     """uvicorn on sockets that are already bound, without its signal handling, which would raise SIGTERM again.
@@ -104,9 +107,12 @@ class Server(uvicorn.Server):
             accepted, peer = listener.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return
-        except OSError as error:  # such as too many open files
-            log.error("accepting a connection failed; retrying in one second", error=str(error))
+        except OSError as error:
             loop.remove_reader(listener)
+            if error.errno in (errno.EMFILE, errno.ENFILE) and self.connections.close_idle():
+                loop.call_later(DESCRIPTOR_SECONDS, self._listen, listener)
+                return
+            log.error("accepting a connection failed; retrying in one second", error=str(error))
             loop.call_later(1.0, self._listen, listener)
             return
         accepted.setblocking(False)

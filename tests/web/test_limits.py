@@ -1,7 +1,13 @@
 """Limits for slow clients, oversized requests, and the number of connections, over real sockets."""
 
 import asyncio
+import contextlib
 import gc
+import os
+import resource
+import socket
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -215,3 +221,40 @@ def test_a_closed_connection_leaves_no_reference_cycles() -> None:
         gc.enable()
     assert during > 0
     assert after == 0
+
+
+@contextlib.contextmanager
+def few_descriptors(number: int) -> Iterator[None]:
+    """This process can open only so many more file descriptors."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unused = [os.open(os.devnull, os.O_RDONLY) for _ in range(number)]
+    highest = max(int(each.name) for each in Path("/proc/self/fd").iterdir())
+    fillers: list[int] = []
+    while not fillers or fillers[-1] < highest:  # no number below the limit is free
+        fillers.append(os.open(os.devnull, os.O_RDONLY))
+    for each in unused:
+        os.close(each)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        for each in fillers:
+            os.close(each)
+
+
+def test_without_a_free_file_descriptor_idle_connections_make_room() -> None:
+    served = Served()
+
+    async def work(host: str, port: int) -> bytes:
+        idle = [socket.create_connection((host, port)) for _ in range(12)]
+        with socket.create_connection((host, port)) as scraper, few_descriptors(4):
+            scraper.sendall(get("/metrics", CLOSE))
+            scraper.settimeout(5)
+            response = await asyncio.to_thread(scraper.recv, 100)
+        for each in idle:
+            each.close()
+        return response
+
+    assert served.serve(work).startswith(b"HTTP/1.1 200 ")
+    assert served.closed["idle"] >= 8
