@@ -30,11 +30,13 @@ from exporter.clock import Clock
 from exporter.daemon.daemon import Daemon
 from exporter.daemon.memory import limit_fragmentation
 from exporter.daemon.prepared import Prepared
+from exporter.fleet.reconcile import MAX_GONE
 from exporter.settings.loader import load
 from exporter.simulator import Simulator
 from exporter.simulator.stories import STORIES
 from exporter.simulator.world import identity
 from exporter.state.store import Store
+from tests.reliability.day import FILE, HEAD, TITLE, Day, line, rows_of, section
 from tests.stage import START, VirtualLoop
 
 HOUR, SAMPLE_SECONDS = 3600.0, 600.0
@@ -369,18 +371,32 @@ def endured(mode: str, hours: float, workloads: int = 20, note: Callable[[Sample
     return Endured(tuple(samples))
 
 
-def row(mode: str, result: Endured) -> str:
+def day(mode: str, hours: float, result: Endured) -> Day:
     """A row of the table."""
-    memory = [result.mean(lambda each: each.memory, first=first) / 1e6 for first in (True, False)]
-    files = [result.mean(lambda each: each.descriptors, first=first) for first in (True, False)]
-    growth = result.growth(lambda each: each.memory)
-    return f"| {mode} | {memory[0]:.1f} | {memory[1]:.1f} | {growth:+.1%} | {files[0]:.0f} | {files[1]:.0f} |"
+
+    def memory(*, first: bool) -> str:
+        return f"{result.mean(lambda each: each.memory, first=first) / 1e6:.1f}"
+
+    def files(*, first: bool) -> str:
+        return f"{result.mean(lambda each: each.descriptors, first=first):.0f}"
+
+    growth = f"{result.growth(lambda each: each.memory):+.1%}"
+    return Day(
+        mode, f"{hours:g}", memory(first=True), memory(first=False), growth, files(first=True), files(first=False)
+    )
 
 
-HEADER = (
-    "| Mode | RSS in hour 1, MB | RSS in hour {hours:g}, MB | Growth | Descriptors in hour 1 | in hour {hours:g} |\n"
-    "|---|---|---|---|---|---|"
-)
+def write(row: Day) -> None:
+    """Write this row of the section in docs/reliability.md; the rows of other modes stay."""
+    text = FILE.read_text()
+    rows = rows_of(text) | {row.mode: row}
+    ordered = {mode: rows[mode] for mode in MODES if mode in rows}
+    FILE.write_text(text.partition(TITLE)[0] + written(ordered))
+
+
+def written(rows: Mapping[str, Day]) -> str:
+    """The section with these rows."""
+    return section(rows, limit=LIMIT, remembered_bytes=REMEMBERED_BYTES, most=MAX_GONE, churning=CHURNING)
 
 
 def main() -> None:
@@ -388,6 +404,7 @@ def main() -> None:
     parser.add_argument("modes", nargs="*", default=list(MODES), metavar="MODE", help=", ".join(MODES))
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--verbose", action="store_true", help="print each sample")
+    parser.add_argument("--write", action="store_true", help="write the rows in docs/reliability.md")
     parser.add_argument("--json", action="store_true", help="print only the samples of one mode, as JSON")
     options = parser.parse_args()
 
@@ -400,11 +417,16 @@ def main() -> None:
         print(json.dumps(endured(options.modes[0], options.hours).samples))
         return
     if len(options.modes) == 1:
-        print(row(options.modes[0], endured(options.modes[0], options.hours, note=note)), flush=True)
+        row = day(options.modes[0], options.hours, endured(options.modes[0], options.hours, note=note))
+        print(line(row), flush=True)
+        if options.write:
+            write(row)
         return
-    print(HEADER.format(hours=options.hours), flush=True)
+    more = ["--write"] if options.write else []
+    print(f"{HEAD}\n|{'---|' * len(Day._fields)}", flush=True)
     for mode in options.modes:  # each in a process of its own
-        subprocess.run([sys.executable, "-m", "tests.endurance", mode, f"--hours={options.hours:g}"], check=True)
+        command = [sys.executable, "-m", "tests.endurance", mode, f"--hours={options.hours:g}", *more]
+        subprocess.run(command, check=True)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import sys
 
 from tests.reliability.outcome import Outcome
 from tests.reliability.run import BY_NAME, all_measured
-from tests.reliability.table import FILE, document, line, row, short_of
+from tests.reliability.table import line, row, short_of, write
 
 
 def main() -> int:
@@ -34,7 +34,7 @@ def main() -> int:
         for problem in problems:
             print(f"    falls short: {problem}", flush=True)
     if options.write and len(outcomes) == len(names):
-        FILE.write_text(document({name: row(BY_NAME[name], each) for name, each in outcomes.items()}))
+        write({name: row(BY_NAME[name], each) for name, each in outcomes.items()})
     return 1 if bad else 0
 
 

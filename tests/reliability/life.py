@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import random
-from base64 import b64encode
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -22,8 +22,10 @@ from exporter.settings.loader import load
 from exporter.simulator.oddities import SimulatedResponse
 from exporter.state.store import Store
 from exporter.web.server import Server
+from exporter.web.web_config import WebSecurity
 from tests.e2e.servers import free_port
 from tests.reliability.observed import Observed
+from tests.reliability.scraper import scraped
 from tests.reliability.servers import Peer, Reply, Request, reply
 from tests.reliability.virtual import VirtualLoop
 from tests.reliability.world import END, FAULT_BEGINS, simulated
@@ -33,13 +35,10 @@ if TYPE_CHECKING:
 
 START = 1_795_000_000.0
 UNIT = 60.0
-SWEEP_SECONDS, SCRAPE_SECONDS, REFRESH_LEAD_SECONDS = 60.0, 30.0, 3.0
-TOLERANCE_SECONDS = 1.5 * SWEEP_SECONDS
-"""By which times may differ: a change is noticed at the next poll."""
+"""Seconds of a unit of the world, and between two polls of the list and of details; there are two scrapes in each."""
+REFRESH_LEAD_SECONDS = 3.0
 API_PORT, PORT = free_port(), free_port()
 """Of the API and of the exporter, the same in each run: the ids of traces depend on the first."""
-LOGIN = "prometheus", "right"
-"""What the scraper logs in with."""
 Answer = Callable[[Request, SimulatedResponse], Reply | SimulatedResponse]
 """What the API answers in place of a response."""
 
@@ -47,21 +46,26 @@ Answer = Callable[[Request, SimulatedResponse], Reply | SimulatedResponse]
 class Life:
     """The parts of a run, for a fault to break: `api`, `hook` and `other` (receivers), `collector`, `daemon`, `file`.
 
-    `answers` replaces responses of the API. `ahead`: seconds by which our wall clock was set.
+    `answers` replaces responses of the API. `ahead`: seconds by which our wall clock was set. `tls`: how the scraper
+    connects; None: without TLS.
     """
 
-    def __init__(self, folder: Path, fault: Fault) -> None:
+    api_port, port = API_PORT, PORT
+
+    def __init__(self, folder: Path, fault: Fault, start: float = START, unit: float = UNIT) -> None:
         self._loop = asyncio.get_running_loop()
-        self.folder, self._fault = folder, fault
+        self.folder, self._fault, self._start, self.unit = folder, fault, start, unit
         self._serves = fault.serves
+        self._security: WebSecurity | None = None
+        self.tls: ssl.SSLContext | None = None
         self.observed = Observed()
         self.answers: Answer = lambda _, response: response
-        self.simulator = simulated(UNIT, START)
-        self.simulator.clock = lambda: START + self.now
+        self.simulator = simulated(unit, start)
+        self.simulator.clock = lambda: start + self.now
         self.ahead = 0.0
-        self.clock = Clock(lambda: START + self.now + self.ahead, lambda: 1000.0 + self.now, asyncio.sleep)
+        self.clock = Clock(lambda: start + self.now + self.ahead, lambda: 1000.0 + self.now, asyncio.sleep)
         wall = self.simulator.clock
-        self.api = Peer(self._api, lambda: wall() + self.simulator.ahead, port=API_PORT)
+        self.api = Peer(self._api, lambda: wall() + self.simulator.ahead, port=self.api_port)
         self.hook, self.other = Peer(self.accept_page("hook"), wall), Peer(self.accept_page("other"), wall)
         self.collector = Peer(self.accept_spans, wall)
         self._servers = self.api, self.hook, self.other, self.collector
@@ -71,7 +75,6 @@ class Life:
         self.file, self.token = folder / "exporter.yaml", folder / "token"
         self.more: Mapping[str, Any] = fault.settings
         self.account: Mapping[str, Any] = {}
-        self.port = PORT
         self.requests: list[tuple[float, str]] = []
         self.store: Store
         self.daemon: Daemon
@@ -81,6 +84,11 @@ class Life:
     def now(self) -> float:
         """Virtual seconds since the start."""
         return self._loop.time()
+
+    @property
+    def endpoint(self) -> str:
+        """The URL of the API. The ids of traces depend on it."""
+        return self.api.url
 
     # -- the peers
 
@@ -108,13 +116,13 @@ class Life:
 
     def settings(self) -> dict[str, Any]:
         """The settings of the run."""
-        hook = {"kind": "webhook", "timeout": "5s"}
+        hook, interval = {"kind": "webhook", "timeout": "5s"}, f"{self.unit:g}s"
         made: dict[str, Any] = {
             "web": {"listen_address": [f"127.0.0.1:{self.port}"]},
-            "accounts": [{"name": "eu", "endpoint": self.api.url, "token_file": str(self.token), **self.account}],
-            "sweep": {"interval": f"{SWEEP_SECONDS:g}s"},
-            "detail": {"parts": ["pods", "events", "replacement"], "interval": f"{SWEEP_SECONDS:g}s"},
-            "alerts": {"wait": {"DataRobotWorkloadErrored": "1m", "DataRobotContainerCrashLooping": "1m"}},
+            "accounts": [{"name": "eu", "endpoint": self.endpoint, "token_file": str(self.token), **self.account}],
+            "sweep": {"interval": interval},
+            "detail": {"parts": ["pods", "events", "replacement"], "interval": interval},
+            "alerts": {"wait": {"DataRobotWorkloadErrored": interval, "DataRobotContainerCrashLooping": interval}},
             "state": {"path": str(self.folder / "state.db")},
             "paging": {
                 "who": "direct",
@@ -164,7 +172,7 @@ class Life:
         begins = self.now
         while True:
             await self.daemon.sweep("eu")
-            begins += SWEEP_SECONDS * (1 + max(0.0, self.now - begins) // SWEEP_SECONDS)
+            begins += self.unit * (1 + max(0.0, self.now - begins) // self.unit)
             await asyncio.sleep(begins - self.now)  # virtual time
 
     async def _serve(self, server: Server) -> None:
@@ -182,14 +190,16 @@ class Life:
         while True:
             await asyncio.sleep(lifetime.REFRESH_SECONDS)  # virtual time
             await self.daemon.watch_files()
+            if self._security is not None:
+                await self._security.refresh()
 
     async def _refreshes(self) -> None:
         """The timer of pages: before each scrape, not every five seconds, which would take longer."""
-        await asyncio.sleep(SCRAPE_SECONDS - REFRESH_LEAD_SECONDS)  # virtual time
+        await asyncio.sleep(self.unit / 2 - REFRESH_LEAD_SECONDS)  # virtual time
         while True:
             self.daemon.schedule.follow_clock()
             await self.daemon.refresh_page()
-            await asyncio.sleep(2 * SCRAPE_SECONDS)  # virtual time
+            await asyncio.sleep(self.unit)  # virtual time
 
     async def stop(self) -> None:
         """Stop the daemon, as SIGTERM does."""
@@ -226,7 +236,7 @@ class Life:
         if not self._lives:
             return None
         if self._serves:
-            return await self._scrape_over_network()
+            return await scraped(self.port, self.tls)
         sent: list[Any] = []
 
         async def send(message: Any) -> None:
@@ -236,27 +246,20 @@ class Life:
         body = b"".join(message.get("body", b"") for message in sent)
         return body.decode() if sent[0]["status"] == 200 else None
 
-    async def _scrape_over_network(self) -> str | None:
-        login = b64encode(":".join(LOGIN).encode()).decode()
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 24)
-        try:
-            lines = "GET /metrics HTTP/1.1", "host: x", f"authorization: Basic {login}", "connection: close", "", ""
-            writer.write("\r\n".join(lines).encode())
-            head, _, body = (await reader.read(-1)).partition(b"\r\n\r\n")
-        finally:
-            writer.close()
-        return body.decode() if head.split(b" ")[1:2] == [b"200"] else None
-
     async def _scrapes(self) -> None:
         for number in itertools.count(1):
-            at = number * SCRAPE_SECONDS
+            at = number * self.unit / 2
             await asyncio.sleep(max(0.0, at - self.now))  # virtual time
             try:
-                async with asyncio.timeout(10):  # as Prometheus
+                async with asyncio.timeout(self.unit / 6):  # as Prometheus, whose timeout is a third of the interval
                     page = await self.scrape()
             except (TimeoutError, OSError):
                 page = None
             self.observed.scraped(at, page)
+
+    async def reach(self, units: float) -> None:
+        """Wait until so many units after the start."""
+        await asyncio.sleep(max(0.0, units * self.unit - self.now))  # virtual time
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -307,20 +310,24 @@ async def enter(stack: contextlib.AsyncExitStack, injection: Injection) -> None:
         stack.enter_context(injection)
 
 
-def live(folder: Path, fault: Fault) -> Observed:
+async def lived(life: Life, fault: Fault) -> Observed:
     """Run from the start to the end, with a fault."""
+    async with life.running(), contextlib.AsyncExitStack() as stack:
+        await life.reach(FAULT_BEGINS)
+        await enter(stack, fault.inject(life))
+        await life.reach(FAULT_BEGINS + fault.minutes)
+        await stack.aclose()
+        life.observed.ended = life.now
+        await life.reach(END)
+    return life.observed
+
+
+def live(folder: Path, fault: Fault) -> Observed:
+    """The same in virtual time."""
     random.seed(7)
 
     async def inside() -> Observed:
-        life = Life(folder, fault)
-        async with life.running(), contextlib.AsyncExitStack() as stack:
-            await asyncio.sleep(FAULT_BEGINS * UNIT)  # virtual time
-            await enter(stack, fault.inject(life))
-            await asyncio.sleep(max(0.0, (FAULT_BEGINS + fault.minutes) * UNIT - life.now))  # virtual time
-            await stack.aclose()
-            life.observed.ended = life.now
-            await asyncio.sleep(max(0.0, END * UNIT - life.now))  # virtual time
-        return life.observed
+        return await lived(Life(folder, fault), fault)
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(inside())

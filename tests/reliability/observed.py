@@ -44,13 +44,13 @@ class Span(NamedTuple):
 
 
 class Observed:
-    """Everything that was observed in a run. `began`, `ended`: of the fault, in seconds since the start of the run."""
+    """Everything that was observed in a run. `ended`: when the fault did, in seconds since the start of the run."""
 
     def __init__(self) -> None:
         self.scrapes: list[Scrape] = []
         self.pages: list[Page] = []
         self.spans: list[Span] = []
-        self.began = self.ended = 0.0
+        self.ended = 0.0
 
     def scraped(self, at: float, page: str | None) -> None:
         """Keep what is the same in every run of a page in text format."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import re
 import ssl
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
@@ -115,6 +116,7 @@ class Peer:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         method, target, _ = head[0].split(" ")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
+        target = re.sub("^http://[^/]*", "", target)  # of a request to a proxy
         path, _, query = target.partition("?")
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         answer = await self.handler(Request(method, path, query, headers, body))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import NamedTuple
 
+from tests.reliability.day import FILE, TITLE
 from tests.reliability.fault import Fault
 from tests.reliability.faults import FAULTS
 from tests.reliability.outcome import Outcome
 
-FILE = Path(__file__).parent.parent.parent / "docs" / "reliability.md"
 TIMES = (30, 60, 90, 120, 180, 300, 420, 600, 900, 1200)
 """Seconds to which times are rounded up, so that the file does not change from run to run."""
 MARGIN = 1.15
@@ -58,7 +57,9 @@ otherwise, the fault lasts four minutes. Everything is compared with a run witho
 - **Recovered within**: time from the end of the fault until all series, pages and spans are as without it.
 
 Times are rounded up. A process that is killed is abandoned in the same process, with the files as they are at that
-moment; `tests/e2e/test_kill.py` and `tests/e2e/test_signals.py` kill and signal real ones."""
+moment; `tests/e2e/test_kill.py` and `tests/e2e/test_signals.py` kill and signal real ones. Those of the last table are
+real, and so is their time, of which each minute of the world takes ten seconds: they are compared with another real
+process that runs at the same time."""
 
 
 def within(seconds: float) -> str:
@@ -117,7 +118,7 @@ def line(row: Row) -> str:
 
 
 def document(rows: Mapping[str, Row]) -> str:
-    """The whole file, from the row of each fault by its name."""
+    """The part of the file about faults, from the row of each by its name."""
     sections = []
     for title, faults in FAULTS.items():
         head = [line(HEAD), f"|{'---|' * len(HEAD)}"]
@@ -133,11 +134,19 @@ def document(rows: Mapping[str, Row]) -> str:
     return "\n\n".join([INTRODUCTION.format(count=count), *sections]) + "\n"
 
 
+def part() -> str:
+    """The part of the file about faults."""
+    return FILE.read_text().partition(TITLE)[0]
+
+
+def write(rows: Mapping[str, Row]) -> None:
+    """Write the part of the file about faults; the other one stays."""
+    FILE.write_text(FILE.read_text().replace(part(), document(rows)))
+
+
 def written() -> dict[str, Row]:
     """The rows of the file, by the name of the fault."""
     cells = (
-        [cell.strip() for cell in text.strip("|").split(" | ")]
-        for text in FILE.read_text().splitlines()
-        if text.startswith("| ")
+        [cell.strip() for cell in text.strip("|").split(" | ")] for text in part().splitlines() if text.startswith("| ")
     )
     return {each[0]: Row(*each) for each in cells if each[0] != HEAD.fault}

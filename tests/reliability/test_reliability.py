@@ -2,10 +2,12 @@
 
 import pytest
 
-from tests import counts
+from exporter.fleet.reconcile import MAX_GONE
+from tests import counts, endurance
+from tests.reliability.day import FILE, rows_of
 from tests.reliability.faults import FAULTS
 from tests.reliability.run import BY_NAME, all_measured, measured
-from tests.reliability.table import FILE, document, line, row, short_of, written
+from tests.reliability.table import document, line, part, row, short_of, written
 
 SOME = (
     "The API answers 503",
@@ -18,11 +20,24 @@ SOME = (
 
 
 def test_the_page_lists_every_fault_with_its_reason() -> None:
-    assert FILE.read_text() == document(written()), "run `python -m tests.reliability --write`"
+    assert part() == document(written()), "run `python -m tests.reliability --write`"
     assert [*written()] == [fault.name for faults in FAULTS.values() for fault in faults]
     assert len(written()) >= 60
     for fault in BY_NAME.values():
         assert bool(fault.reason) == bool(fault.lost or fault.doubled or fault.served < 0.9), fault.name
+
+
+def test_the_page_shows_that_memory_and_descriptors_stay_the_same_for_a_day() -> None:
+    text = FILE.read_text()
+    rows = rows_of(text)
+    assert text == part() + endurance.written(rows), "run `python -m tests.endurance --write`"
+    assert [*rows] == [*endurance.MODES]
+    for mode, each in rows.items():
+        assert float(each.hours) >= 24
+        assert each.descriptors_last == each.descriptors_first, mode
+        before, after = float(each.memory_first), float(each.memory_last)
+        grown = MAX_GONE * endurance.REMEMBERED_BYTES / 1e6 if endurance.MODES[mode].churn else 0.0
+        assert before * (1 - endurance.LIMIT) <= after <= before * (1 + endurance.LIMIT) + grown, mode
 
 
 @pytest.mark.long

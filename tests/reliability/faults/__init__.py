@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tests.reliability.fault import Fault
-from tests.reliability.faults import api, collector, files, receivers, responses, scrapers, state
+from tests.reliability.faults import api, certificates, collector, files, process, receivers, responses, scrapers, state
 
 FAULTS: Mapping[str, tuple[Fault, ...]] = {
     "API": api.FAULTS,
@@ -13,6 +13,7 @@ FAULTS: Mapping[str, tuple[Fault, ...]] = {
     "Receivers": receivers.FAULTS,
     "Collector": collector.FAULTS,
     "Scrapers": scrapers.FAULTS,
-    "Files and reloads": files.FAULTS,
+    "Files and reloads": (*files.FAULTS, *certificates.FAULTS),
     "State, process and clock": state.FAULTS,
+    "Real processes": process.FAULTS,
 }

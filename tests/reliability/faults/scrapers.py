@@ -12,7 +12,8 @@ import bcrypt
 import yaml
 
 from tests.reliability.fault import Fault, Inject
-from tests.reliability.life import LOGIN, Life
+from tests.reliability.life import Life
+from tests.reliability.scraper import LOGIN
 
 LONG = b"GET / HTTP/1.1\r\nx: " + b"x" * 1_000_000
 GET = b"GET /metrics HTTP/1.1\r\nhost: exporter\r\n\r\n"

@@ -6,14 +6,18 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from email.utils import formatdate
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from exporter.simulator.oddities import SimulatedResponse
 from tests.disks import full_disk
 from tests.reliability.fault import OUTAGE, Fault, Inject
 from tests.reliability.faults import api, collector, receivers
 from tests.reliability.life import Life, enter
+from tests.reliability.servers import Request
 
 Damage = Callable[[Path], None]
 """Damages the state file at a path, while nothing uses it."""
@@ -159,6 +163,10 @@ def bad_row(path: Path) -> None:
     db.close()
 
 
+def nothing(_: Life) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
 def clock_set(seconds: float) -> Inject:
     """Our wall clock is set, and right again at the end."""
 
@@ -167,6 +175,30 @@ def clock_set(seconds: float) -> Inject:
         life.ahead = seconds
         yield
         life.ahead = 0.0
+
+    return injected
+
+
+def our_clock(seconds: float) -> Callable[[Life], None]:
+    """Our wall clock is ahead of the API's from the start to the end."""
+
+    def prepare(life: Life) -> None:
+        life.ahead = seconds
+
+    return prepare
+
+
+def dates(ahead: Callable[[int], float]) -> Inject:
+    """The API's Date headers are ahead by some seconds, as a function of the number of the response."""
+
+    def injected(life: Life) -> AbstractContextManager[None]:
+        def answer(_: Request, response: SimulatedResponse) -> SimulatedResponse:
+            date = formatdate(life.simulator.clock() + ahead(next(number)), usegmt=True)
+            others = (pair for pair in response.headers if pair[0] != "date")
+            return response._replace(headers=(*others, ("date", date)))
+
+        number = count()
+        return life.answering(answer)
 
     return injected
 
@@ -207,6 +239,15 @@ FAULTS = (
     Fault("The process is killed while the collector is down", during(collector.down), served=0.9),
     Fault("The wall clock is set back an hour", clock_set(-3600.0), lost=("10 spans",), **CLOCK),
     Fault("The wall clock is set forward an hour", clock_set(3600.0), lost=("13 spans",), **CLOCK),
+    Fault("Our clock is five minutes behind the API's from the start", nothing, prepare=our_clock(-300.0)),
+    Fault("Our clock is five minutes ahead of the API's from the start", nothing, prepare=our_clock(300.0)),
+    Fault("The Date headers of the API are five minutes ahead", dates(lambda _: 300.0)),
+    Fault("The Date headers of the API are five minutes behind", dates(lambda _: -300.0)),
+    Fault("The Date headers of the API jump by ten minutes, every 20 responses",
+          dates(lambda number: 300.0 if number // 20 % 2 else -300.0)),
+    Fault("Every other Date header of the API is five minutes ahead", dates(lambda number: number % 2 * 300.0)),
+    Fault("The wall clock is set back five minutes", clock_set(-300.0)),
+    Fault("The wall clock is set forward five minutes", clock_set(300.0)),
     Fault("API, receivers and collector are down at once", together(api.down, receivers.all_down, collector.down),
           **OUTAGE),
     Fault("API, receivers, collector and disk fail at once, and the process is killed",
