@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import hashlib
 import math
 import os
@@ -273,5 +272,5 @@ def credentials(authorization: str) -> tuple[str | None, bytes]:
     try:
         user, colon, password = base64.b64decode(encoded, validate=True).partition(b":")
         return (user.decode() if colon else None), password[:72]
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no base64, which may also mean no ASCII, or a user that is not UTF-8
         return None, b""

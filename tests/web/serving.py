@@ -168,7 +168,7 @@ def run_clients(served: Served, work: Callable[[Connect], Awaitable[Any]]) -> An
 
 
 def get(path: str, *headers: str, version: str = "1.1", method: str = "GET") -> bytes:
-    return "\r\n".join([f"{method} {path} HTTP/{version}", "host: x", *headers, "", ""]).encode()
+    return "\r\n".join([f"{method} {path} HTTP/{version}", "host: x", *headers, "", ""]).encode("latin-1")
 
 
 CLOSE = "connection: close"

@@ -114,6 +114,8 @@ def run(work: Callable[[Bench], Awaitable[Any]], users: dict[str, str] = USERS) 
     [
         ("", False),
         ("Bearer x", False),
+        ("Basic \xff\xfe==", False),
+        ("Basic dXNlcjpw\xa0", False),
         ("Basic ???", False),
         ("Basic " + base64.b64encode(b"no colon").decode(), False),
         ("Basic " + base64.b64encode(b"\xff:x").decode(), False),

@@ -30,7 +30,7 @@ def users(cost: int) -> dict[str, str]:
     return {"scraper": bcrypt.hashpw(b"right", bcrypt.gensalt(cost)).decode()}
 
 
-@pytest.mark.parametrize("authorization", [None, wrong(), "Bearer x"])
+@pytest.mark.parametrize("authorization", [None, wrong(), "Bearer x", "Basic \xff"])
 def test_without_the_password_every_request_gets_the_same_response_and_changes_nothing(
     authorization: str | None,
 ) -> None:
