@@ -235,7 +235,8 @@ def due(tracker: EpisodeTracker, now: float, previous: float | None) -> tuple[Ep
     """The tracker without settled episodes, and those episodes. `previous`: the complete sweep before the last.
 
     An episode settles after a minute and two complete sweeps, so that late data is included; longer if pods and events
-    were not read since it ended. An episode open for a week is closed as timed out.
+    were not read since it ended; at once if it ended in the future, since the clock was set back then. An episode open
+    for a week is closed as timed out.
     """
     tracker = _timed_out(tracker, now)
     settled = tuple(each for each in tracker.over if _settled(tracker, each, now, previous))
@@ -250,6 +251,8 @@ def due(tracker: EpisodeTracker, now: float, previous: float | None) -> tuple[Ep
 def _settled(tracker: EpisodeTracker, episode: Episode, now: float, previous: float | None) -> bool:
     assert episode.ended is not None
     ended = episode.ended.at
+    if ended - now > SETTLE_SECONDS:
+        return True
     if now - ended < SETTLE_SECONDS or previous is None or previous <= ended:
         return False
     read = tracker.pods_read > ended and tracker.events_read > ended

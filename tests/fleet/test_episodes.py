@@ -578,6 +578,12 @@ def test_an_episode_settles_for_a_minute_two_sweeps_and_until_details_were_read(
     assert (len(due), len(after.over)) == ((1, 0) if settled else (0, 1))
 
 
+@pytest.mark.parametrize(("now", "settled"), [(39.0, True), (40.0, False)])
+def test_an_episode_that_ended_in_the_future_settles_at_once(now: float, settled: bool) -> None:
+    """The clock was set back."""
+    assert bool(episodes.due(over(100.0), now, now - 30.0)[1]) is settled
+
+
 def test_a_deletion_waits_for_no_details() -> None:
     assert episodes.due(over(100.0, kind="deletion"), 170.0, 130.0)[1]
 

@@ -115,5 +115,5 @@ def _message(body: bytes) -> str:
     try:
         errors = json.loads(body)["errors"]
         return one_line(f"{detail(body)}: {'; '.join(errors)}")
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return detail(body)

@@ -112,6 +112,6 @@ def _accepted(body: bytes) -> bool:
         return True
     try:
         response = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(response, dict) and response.get("ok") is True

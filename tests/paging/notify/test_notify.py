@@ -561,6 +561,7 @@ def test_what_did_not_go_out_whole_has_not_arrived(kind: str) -> None:
         (Answer(200, b'{"ok":false,"error":"no_service"}'), "failed"),
         (Answer(200, b"<html>Log in</html>"), "failed"),
         (Answer(200, b"[]"), "failed"),
+        (Answer(200, b"[" * 5000), "failed"),
         (Answer(200), "failed"),
     ],
 )
@@ -573,6 +574,11 @@ def test_errors_listed_by_pagerduty_are_in_the_message() -> None:
     answer = {"status": "invalid event", "message": "Event object is invalid", "errors": ["'summary' is missing"]}
     result, _ = one("pagerduty", Answer(400, json.dumps(answer).encode()))
     assert result.words.endswith("returned 400: Event object is invalid: 'summary' is missing")
+
+
+def test_an_error_of_pagerduty_that_is_nested_too_deeply_is_reported_as_it_is() -> None:
+    result, _ = one("pagerduty", Answer(400, b"[" * 5000))
+    assert (result.fate, "returned 400: [[" in result.words) == ("failed", True)
 
 
 def test_a_url_that_is_none_in_a_file_is_waited_for(tmp_path: Path) -> None:
