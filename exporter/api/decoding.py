@@ -31,6 +31,8 @@ class NotDecodable(ExporterError, ValueError):
 
 MAX_VALUES = 200_000
 """Maximum number of values of a response. A page of a hundred workloads has 10,000; decoding blocks everything else."""
+MAX_SALVAGED = 20_000
+"""Maximum number of items in a response of which some cannot be read: reading each by itself takes time."""
 REJECT_REASONS = ("empty", "size", "json", "no_data", "type", "missing", "value", "text", "duplicate")
 
 
@@ -136,6 +138,8 @@ def _salvaged_page(body: bytes, kind: type[Item]) -> Page[Item]:
     listed = response.get("data")
     if not isinstance(listed, list):
         raise NotDecodable("no_data", "the response has no `data` list")
+    if len(listed) > MAX_SALVAGED:
+        raise NotDecodable("size", f"the response has more than {MAX_SALVAGED} items, and not all can be read")
     rejects: list[Reject] = []
     salvaged = [_salvaged(each, kind, rejects) for each in listed]
     items = [item for item in salvaged if item is not None]

@@ -253,6 +253,12 @@ def test_a_response_with_too_many_values_is_rejected_at_once(name: str) -> None:
         assert time.process_time() - began < 5.0
 
 
+def test_of_too_many_items_none_is_read_by_itself() -> None:
+    with pytest.raises(NotDecodable, match="20000 items") as refused:
+        workload_page(b'{"data": [' + b"5," * decoding.MAX_SALVAGED + b"5]}")
+    assert refused.value.reason == "size"
+
+
 @pytest.mark.parametrize(
     "item", [b"{}", b'{"id": "a", "status": 5, "tags": [5]}', b'{"id": "a", "name": NaN}', b'{"id": x}']
 )
