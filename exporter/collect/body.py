@@ -22,8 +22,11 @@ async def unpacked(chunks: AsyncIterable[bytes], encoding: str, limit: int) -> b
     if encoding not in ("", "identity", "gzip", "x-gzip"):
         raise NotUnpackable("the body has a content encoding that was not accepted")
     gzip = _Gzip() if encoding.endswith("gzip") else None
-    body = bytearray()
+    body, received = bytearray(), 0
     async for chunk in chunks:
+        received += len(chunk)
+        if received > 2 * limit:  # such as gzip members that unpack to nothing
+            raise NotUnpackable("the compressed body is longer than what may be unpacked")
         left = limit + 1 - len(body)
         body += chunk[:left] if gzip is None else gzip.unpacked(chunk, left)
         if len(body) > limit:

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from exporter.collect.client import ApiError, ApiResponse, Client
+from exporter.collect.client import MAX_BODY_BYTES, ApiError, ApiResponse, Client
 from exporter.web.server import Server
 from exporter.web.web_config import WebSecurity
 from tests.collect.test_client import World, always
@@ -25,7 +25,7 @@ packed_as = functools.partial(gzip.compress, mtime=0)
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 
 
-def request(peer: Peer, timeout: float = 5.0) -> ApiResponse | ApiError:
+def request(peer: Peer, timeout: float = 5.0, body_limit: int = MAX_BODY_BYTES) -> ApiResponse | ApiError:
     """What one GET brings from a server that talks as `peer` does."""
 
     async def inside() -> ApiResponse | ApiError:
@@ -44,7 +44,9 @@ def request(peer: Peer, timeout: float = 5.0) -> ApiResponse | ApiError:
         server = await asyncio.start_server(talk, "127.0.0.1", 0)
         world = World(always(500))
         port = server.sockets[0].getsockname()[1]
-        async with Client(f"http://127.0.0.1:{port}/api/v2", lambda: "t", world, timeout=timeout, rate=100) as client:
+        async with Client(
+            f"http://127.0.0.1:{port}/api/v2", lambda: "t", world, timeout=timeout, rate=100, body_limit=body_limit
+        ) as client:
             result: ApiResponse | ApiError
             try:
                 result = await client.get("/workloads")
@@ -155,6 +157,16 @@ def test_one_level_of_gzip_is_unpacked_and_nothing_else(encoding: str, body: byt
         result = error.reason
     assert result == expected
     assert world.sent[0][1].headers["accept-encoding"] == "gzip"
+
+
+def test_an_endless_body_that_unpacks_to_nothing_is_not_read_on() -> None:
+    async def peer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + b"content-encoding: gzip\r\n\r\n")
+        for _part in range(100_000):
+            writer.write(packed_as(b"") * 100)
+            await writer.drain()
+
+    assert reason(request(peer, body_limit=10_000)) == "decode"
 
 
 def test_a_refusal_with_an_endless_body_is_a_refusal_with_its_pause() -> None:

@@ -55,6 +55,7 @@ class Life:
     def __init__(self, folder: Path, fault: Fault, start: float = START, unit: float = UNIT) -> None:
         self._loop = asyncio.get_running_loop()
         self.folder, self._fault, self._start, self.unit = folder, fault, start, unit
+        self.scrape_timeout = unit / 6  # as Prometheus, a third of the interval
         self._serves = fault.serves
         self._security: WebSecurity | None = None
         self.tls: ssl.SSLContext | None = None
@@ -251,7 +252,7 @@ class Life:
             at = number * self.unit / 2
             await asyncio.sleep(max(0.0, at - self.now))  # virtual time
             try:
-                async with asyncio.timeout(self.unit / 6):  # as Prometheus, whose timeout is a third of the interval
+                async with asyncio.timeout(self.scrape_timeout):
                     page = await self.scrape()
             except (TimeoutError, OSError):
                 page = None

@@ -40,6 +40,7 @@ class ProcessLife(Life):
         self.api_port, self.port = free_port(), free_port()
         super().__init__(folder, fault, start, REAL_UNIT)
         self.simulator.clock = time.time
+        self.scrape_timeout = REAL_UNIT / 2  # this machine may be busy
         self.unread = False
         self._log, self._written = bytearray(), -1
 

@@ -104,14 +104,17 @@ def never_opens(life: Life) -> None:
     os.mkfifo(Path(life.file))
 
 
+STOPPED = "Nothing is served while the process does not run."
+
 FAULTS = (
     Fault("The process is suspended for a minute (SIGSTOP)", suspended, minutes=6.0, late=90.0, served=0.7,
-          reason="Nothing is served while the process does not run."),
+          reason=STOPPED),
     Fault("Nobody reads standard error, and its pipe is full", unread),
     Fault("The process cannot open any file descriptor", few_descriptors(lambda free: free), late=90.0, served=0.8,
           reason="The scraper opens a connection for each scrape; those that are open are served."),
     Fault("The process may have 64 file descriptors, and 60 clients connect", few_descriptors_used_up, served=0.95),
     Fault("200 signals to reload at once (SIGHUP)", hangups),
-    Fault("SIGTERM during a reload, and a new start", terminated_in_a_reload(other), served=0.9),
-    Fault("SIGTERM while a reload waits for a file that never opens", terminated_in_a_reload(never_opens), served=0.9),
+    Fault("SIGTERM during a reload, and a new start", terminated_in_a_reload(other), served=0.8, reason=STOPPED),
+    Fault("SIGTERM while a reload waits for a file that never opens", terminated_in_a_reload(never_opens), served=0.8,
+          reason=STOPPED),
 )  # fmt: skip
