@@ -30,7 +30,7 @@ def test_the_page_lists_every_fault_with_its_reason() -> None:
 def test_the_page_shows_that_memory_and_descriptors_stay_the_same_for_a_day() -> None:
     text = FILE.read_text()
     rows = rows_of(text)
-    assert text == part() + endurance.written(rows), "run `python -m tests.endurance --write`"
+    assert text == part() + (endurance.written(rows) if rows else ""), "run `python -m tests.endurance --write`"
     assert [*rows] == [mode for mode in endurance.MODES if mode in rows]
     for mode, each in rows.items():
         assert float(each.hours) >= 24
