@@ -58,6 +58,7 @@ def settings(api: Simulator, postgresql: Server, tmp_path: Path) -> Path:
     given = {
         "accounts": [{"name": "eu", "endpoint": api.url, "token": api.token, "requests_per_second": 200}],
         "sweep": {"interval": "1s"},
+        "detail": {"enabled": False},
         "state": {"url": postgresql.url(host="127.0.0.1"), "password_file": str(tmp_path / "password")},
     }
     file.write_text(json.dumps(given))
