@@ -49,6 +49,8 @@ CHURNING, CHURN_SPEED = 35, 4.0
 """Workloads each of which is replaced by another one every five minutes: 10,080 a day."""
 REMEMBERED_BYTES = 6000
 """Memory of the ledger of a workload that is deleted: 10,000 of them are kept for a week, in case they come back."""
+DELETED = 80
+"""Workloads that the stories delete in a day, in the modes without churn."""
 LIMIT = 0.05
 """By how much memory and descriptors may differ between the first and the last hour."""
 
@@ -72,6 +74,11 @@ MODES: Mapping[str, Mode] = {
     "reload every minute": Mode(reloads=True),
     "connections cut": Mode(api=("sometimes",), receiver=("sometimes",), collector=("sometimes",)),
 }
+
+
+def remembered(mode: str) -> int:
+    """Bytes by which memory grows in a day by design: deleted workloads are remembered."""
+    return (MAX_GONE if MODES[mode].churn else DELETED) * REMEMBERED_BYTES
 
 
 class Sample(NamedTuple):
@@ -396,7 +403,9 @@ def write(row: Day) -> None:
 
 def written(rows: Mapping[str, Day]) -> str:
     """The section with these rows."""
-    return section(rows, limit=LIMIT, remembered_bytes=REMEMBERED_BYTES, most=MAX_GONE, churning=CHURNING)
+    return section(
+        rows, limit=LIMIT, remembered_bytes=REMEMBERED_BYTES, most=MAX_GONE, churning=CHURNING, deleted=DELETED
+    )
 
 
 def main() -> None:

@@ -10,8 +10,7 @@ import sys
 
 import pytest
 
-from exporter.fleet.reconcile import MAX_GONE
-from tests.endurance import LIMIT, MODES, REMEMBERED_BYTES, Endured
+from tests.endurance import LIMIT, MODES, Endured, remembered
 
 HOURS = 6.0
 MAX_DESCRIPTORS = 40
@@ -28,8 +27,7 @@ def played(mode: str, hours: float) -> Endured:
 def test_after_six_hours_there_are_as_much_memory_and_as_many_descriptors_as_after_one(mode: str) -> None:
     endured = played(mode, HOURS)
     before, after = (endured.mean(lambda each: each.memory, first=first) for first in (True, False))
-    remembered = MAX_GONE * REMEMBERED_BYTES if MODES[mode].churn else 0
-    assert after <= before * (1 + LIMIT) + remembered
+    assert after <= before * (1 + LIMIT) + remembered(mode)
     before, after = (endured.mean(lambda each: each.descriptors, first=first) for first in (True, False))
     assert after <= before * (1 + LIMIT) + 1
     assert max(each.descriptors for each in endured.samples) <= MAX_DESCRIPTORS

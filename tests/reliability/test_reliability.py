@@ -2,7 +2,6 @@
 
 import pytest
 
-from exporter.fleet.reconcile import MAX_GONE
 from tests import counts, endurance
 from tests.reliability.day import FILE, rows_of
 from tests.reliability.faults import FAULTS
@@ -36,8 +35,8 @@ def test_the_page_shows_that_memory_and_descriptors_stay_the_same_for_a_day() ->
         assert float(each.hours) >= 24
         assert each.descriptors_last == each.descriptors_first, mode
         before, after = float(each.memory_first), float(each.memory_last)
-        grown = MAX_GONE * endurance.REMEMBERED_BYTES / 1e6 if endurance.MODES[mode].churn else 0.0
-        assert before * (1 - endurance.LIMIT) <= after <= before * (1 + endurance.LIMIT) + grown, mode
+        most = before * (1 + endurance.LIMIT) + endurance.remembered(mode) / 1e6
+        assert before * (1 - endurance.LIMIT) <= after <= most, mode
 
 
 @pytest.mark.long
