@@ -44,7 +44,7 @@ minute. The order without this is tested in tests/alerts/test_same_pages.py.
 TICKETS = {
     f"DataRobot{name}"
     for name in (
-        "WorkloadInterrupted WorkloadVanished WorkloadStuckStarting PodSnapshotMissing WorkloadStuckStopping "
+        "WorkloadInterrupted WorkloadVanished PodSnapshotMissing WorkloadStuckStopping "
         "ReplacementFailed ContainerOOMKilled WorkloadReplicasDegraded AutoscalerSaturated WorkloadMemoryNearLimit "
         "BundleNotOffered ApiUnknownAnswers DraftExpiring"
     ).split()
