@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from exporter.cli.main import parser
+from exporter.cli.own_server import LOGIN
 from exporter.metrics.account_families import ACCOUNTS
 from exporter.metrics.family import COMMON_LABELS
 from exporter.metrics.registry import FAMILIES
@@ -312,13 +313,13 @@ def test_the_pod_has_no_privileges_and_a_read_only_file_system() -> None:
     assert POD["spec"]["automountServiceAccountToken"] is False
 
 
-def test_probes_use_the_health_and_readiness_paths() -> None:
-    probes = {name: CONTAINER[f"{name}Probe"]["httpGet"] for name in ("liveness", "readiness")}
-    assert {name: probe["path"] for name, probe in probes.items()} == {
-        "liveness": "/-/healthy",
-        "readiness": "/-/ready",
-    }
-    assert {probe["port"] for probe in probes.values()} == {"metrics"}
+def test_probes_use_the_command_that_passes_any_web_config() -> None:
+    probes = {name: CONTAINER[f"{name}Probe"]["exec"]["command"] for name in ("liveness", "readiness")}
+    assert {probe[0] for probe in probes.values()} == {"workload-exporter"}
+    ready = {name: parser(probe[1]).parse_args(probe[1:]).ready for name, probe in probes.items()}
+    assert ready == {"liveness": False, "readiness": True}
+    login = next(each for each in CONTAINER["env"] if each["name"] == LOGIN)
+    assert login["valueFrom"]["secretKeyRef"]["optional"] is True
 
 
 def test_the_kustomization_names_existing_manifests() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import os
 import socket
 import ssl
 import urllib.error
@@ -12,6 +13,9 @@ import urllib.request
 from exporter import redaction
 from exporter.failures import MARGIN_BYTES, MAX_BODY_BYTES, beginning, one_line
 from exporter.settings.values import listen_address
+
+LOGIN = "WORKLOAD_EXPORTER_LOGIN"
+"""The environment variable with ``USER:PASSWORD`` for a daemon that requires basic auth."""
 
 
 def request(
@@ -44,6 +48,12 @@ def request(
     except Exception as error:  # noqa: BLE001 — what listens there need not speak HTTP
         reason = secrets.text(str(getattr(error, "reason", error)))
         return 0, f"{place} cannot be reached: {one_line(reason)}"
+
+
+def request_with_login(address: str, tls: bool, path: str, *, method: str = "GET") -> tuple[int, str]:
+    """`request` with the login in the environment, if there is one; the text of a 401 says how to give it."""
+    status, text = request(address, tls, path, method=method, login=os.environ.get(LOGIN, ""))
+    return status, f"{text}; set {LOGIN}=USER:PASSWORD" if status == 401 else text
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

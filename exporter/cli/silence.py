@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from exporter.cli.context import Context
 from exporter.cli.flags import add_web_flags
-from exporter.cli.own_server import request
+from exporter.cli.own_server import request_with_login
 from exporter.cli.web_settings import daemon_address
 from exporter.failures import printable
 from exporter.web.query import query_problem
@@ -43,12 +43,10 @@ def run(context: Context) -> int:
         return 2
     action = context.options.action
     path = "/-/silences" + (f"?{urlencode(parameters)}" if parameters else "")
-    login = os.environ.get("WORKLOAD_EXPORTER_LOGIN", "")
     address = daemon_address(context)
-    status, text = request(address.listen, address.tls, path, method=_METHODS[action], login=login)
+    status, text = request_with_login(address.listen, address.tls, path, method=_METHODS[action])
     if status != 200:
-        hint = "; set WORKLOAD_EXPORTER_LOGIN=USER:PASSWORD" if status == 401 else ""
-        print(f"workload-exporter: {text}{hint}", file=sys.stderr)
+        print(f"workload-exporter: {text}", file=sys.stderr)
         return 1
     for each in json.loads(text):
         labels = " ".join(f"{name}={value}" for name, value in each["matchers"].items())

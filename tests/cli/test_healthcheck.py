@@ -27,7 +27,7 @@ def context(*flags: str) -> Context:
     return Context(parser("healthcheck").parse_args(["healthcheck", *flags]), Secrets())
 
 
-def checked(folder: Path, web: str, served: Served | None = None) -> int:
+def checked(folder: Path, web: str, served: Served | None = None, *flags: str) -> int:
     """The exit status for a server with this web-config file."""
     for name in ("server", "client"):
         certificate(folder, name)
@@ -42,7 +42,8 @@ def checked(folder: Path, web: str, served: Served | None = None) -> int:
         running = asyncio.create_task(server.run_until_stopped())
         port = server.addresses[0][1]
         try:
-            return await asyncio.to_thread(run, context(f"--web.listen-address=:{port}", f"--web.config.file={file}"))
+            address = f"--web.listen-address=:{port}"
+            return await asyncio.to_thread(run, context(address, f"--web.config.file={file}", *flags))
         finally:
             server.stop()
             await running
@@ -83,6 +84,31 @@ def test_a_daemon_without_recent_metrics_is_not_healthy(tmp_path: Path, capsys: 
     served.age = 99.0
     assert checked(tmp_path, TLS, served) == 1
     assert "returned 503: not healthy: the metrics were last updated 99 s ago" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("login", "reason", "said"),
+    [
+        ("scraper:x", "", ""),
+        ("scraper:x", "account prod: not swept yet", "returned 503: not ready: account prod: not swept yet"),
+        ("", "", "returned 401: Unauthorized; set WORKLOAD_EXPORTER_LOGIN=USER:PASSWORD"),
+    ],
+)
+def test_readiness_is_asked_with_the_login_in_the_environment(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    login: str,
+    reason: str,
+    said: str,
+) -> None:
+    served = Served()
+    served.reason = reason
+    monkeypatch.setenv("WORKLOAD_EXPORTER_LOGIN", login)
+    assert checked(tmp_path, TLS + AUTH, served, "--ready") == bool(said)
+    shown = capsys.readouterr().err
+    assert said in shown
+    assert login not in shown or not login
 
 
 def test_a_server_that_requires_a_certificate_must_respond_with_tls(tmp_path: Path) -> None:
