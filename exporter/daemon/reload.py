@@ -8,7 +8,7 @@ from functools import partial
 
 from exporter.clock import Clock
 from exporter.daemon.prepared import Prepared
-from exporter.daemon.tasks import in_own_thread
+from exporter.daemon.tasks import BackgroundTasks, in_own_thread
 from exporter.log import log
 from exporter.redaction import Secrets
 from exporter.settings.model import Settings
@@ -45,6 +45,7 @@ class Reloader:
         self._secrets, self._report, self._clock = secrets, report, clock
         self.lock = asyncio.Lock()
         self._next: asyncio.Task[list[str]] | None = None
+        self._late = BackgroundTasks()
         self.stopping = False
         self._settings_good = self._files_good = True
         self._note(True)
@@ -77,13 +78,14 @@ class Reloader:
         return problems
 
     async def _reload(self, load: Callable[[], Settings]) -> list[str]:
-        new: Prepared | None = None
+        preparing: asyncio.Task[None] | None = None
         try:
             async with asyncio.timeout(self._files_seconds):
                 loaded = await in_own_thread(load)
                 new = Prepared(loaded)
                 await in_own_thread(partial(self._secrets.follow, loaded.secrets()))
-                await in_own_thread(partial(self._prepare, new))
+                preparing = asyncio.create_task(in_own_thread(partial(self._prepare, new)))
+                await asyncio.shield(preparing)
             if self.stopping:  # tasks started now would not be stopped
                 return ["reload: not done; the exporter is stopping"]
             self._apply(new)
@@ -105,8 +107,10 @@ class Reloader:
             log.exception("the reload failed; the old settings stay in force")
             return [f"reload: failed with {type(error).__name__}; see the log of the exporter for details"]
         finally:
-            if new is not None:
+            if preparing is not None and preparing.done():
                 await new.aclose()
+            elif preparing is not None:
+                self._late.start(_close_after(preparing, new))
         log.info("settings reloaded", accounts=len(new.settings.accounts))
         return []
 
@@ -120,3 +124,9 @@ class Reloader:
         self._report.set("config_last_reload_successful", float(self.successful))
         if self.successful:
             self._report.set("config_last_reload_success_timestamp_seconds", self._clock.wall())
+
+
+async def _close_after(preparing: asyncio.Task[None], new: Prepared) -> None:
+    """Close what a thread has built after its deadline, once it ends."""
+    await asyncio.gather(preparing, return_exceptions=True)
+    await new.aclose()

@@ -195,25 +195,35 @@ class Delivery:
         bad = [each for each in sent if each.fate != "delivered"]
         if not receiver.continuous:
             self._remember(batch, sent, bad, untried)
+        failed = [each for each in bad if not each.postponed]
         for each in sent:
             self._report.count("notifications", receiver.name, each.fate)
-            if each.fate != "delivered":
-                self._report.count("notification_failures", receiver.name, each.reason)
+        for each in failed:
+            self._report.count("notification_failures", receiver.name, each.reason)
         if fates["delivered"]:
             if health.failing_since is not None:
                 log.info("a receiver can be notified again", receiver=receiver.name)
             health.recover()
             health.sent_at, health.repeated = now, () if fates["again"] else batch
-        elif bad:
+        elif failed:
             health.failures += 1
             health.fail(now)
         # An Alertmanager resolves what is not repeated in time.
         longest = RESEND_SECONDS if receiver.continuous else MAX_PAUSE_SECONDS
         pauses = [self._pause(each) for each in bad if receiver.continuous or each.fate == "again"]
         health.paused_until = now + min(max(pauses, default=0.0), longest)
-        if bad and not fates["delivered"] and health.logged_reason != bad[0].reason:
-            health.logged_reason = bad[0].reason
-            log.error("a receiver could not be notified; retrying", receiver=receiver.name, words=bad[0].words)
+        if failed and not fates["delivered"] and health.logged_reason != failed[0].reason:
+            health.logged_reason = failed[0].reason
+            log.error("a receiver could not be notified; retrying", receiver=receiver.name, words=failed[0].words)
+        elif postponed := len(bad) - len(failed):
+            words, seconds = bad[-1].words, round(health.paused_until - now, 3)
+            log.info(
+                "notifications are postponed",
+                receiver=receiver.name,
+                notifications=postponed,
+                seconds=seconds,
+                words=words,
+            )
 
     def _remember(
         self, batch: Sequence[Notification], sent: Sequence[Sent], bad: Sequence[Sent], untried: Set[str]

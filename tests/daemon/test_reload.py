@@ -14,10 +14,14 @@ import yaml
 from exporter.cli.main import main
 from exporter.clock import Clock
 from exporter.daemon.daemon import Daemon
+from exporter.daemon.prepared import Prepared
 from exporter.daemon.reload import Reloader
+from exporter.paging.notify.contract import Sent
 from exporter.redaction import Secrets
 from exporter.settings.loader import load
 from exporter.settings.model import Settings
+from exporter.settings.problems import BadSettings, Problem
+from exporter.settings.receivers import WebhookSettings
 from exporter.simulator import Simulator
 from exporter.state.database import StateError
 from exporter.state.store import Store, StoredAccount, StoredPaging
@@ -440,5 +444,51 @@ def test_a_file_that_never_opens_ends_its_reload_and_delays_no_later_one(tmp_pat
             pass
         assert (reloader.successful, len(applied)) == (True, 1)
         os.close(os.open(pipe, os.O_WRONLY))  # the end of the file
+
+    asyncio.run(inside())
+
+
+class Opened:
+    """A notifier that knows whether it was closed."""
+
+    name = "late"
+
+    def __init__(self) -> None:
+        self.closed = asyncio.Event()
+
+    async def send(self, *_: object) -> list[Sent]:
+        return []
+
+    async def aclose(self) -> None:
+        self.closed.set()
+
+
+def test_what_is_built_after_the_deadline_of_a_reload_is_closed(tmp_path: Path) -> None:
+    async def inside() -> None:
+        file, disk = tmp_path / "exporter.yaml", threading.Event()
+        file.write_text("accounts: [{token: t}]")
+        late = [Opened(), Opened()]
+
+        def prepare(new: Prepared) -> None:
+            receiver = WebhookSettings(name="late", kind="webhook", url="http://127.0.0.1:1")
+            new.notifiers.append((receiver, late[0]))
+            disk.wait()
+            new.notifiers.append((receiver, late[1]))
+            raise BadSettings([Problem("paging", "refused late")])
+
+        async def publish() -> None:
+            pass
+
+        reloader = Reloader(
+            load=lambda: load(file, {}), prepare=prepare, apply=lambda _: None,
+            publish=publish, secrets=Secrets(), report=Report(START), clock=Clock(), files_seconds=0.5,
+        )  # fmt: skip
+        try:
+            (problem,) = await reloader.reload()
+        finally:
+            disk.set()
+        assert "could not be read within 0.5 s" in problem
+        async with asyncio.timeout(10):
+            await asyncio.gather(*(each.closed.wait() for each in late))
 
     asyncio.run(inside())

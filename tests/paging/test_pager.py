@@ -233,6 +233,31 @@ def test_an_incident_that_ended_meanwhile_is_logged_but_not_sent(caplog: pytest.
     assert messages.count("a receiver could not be notified; retrying") == 1
 
 
+def test_what_the_own_rate_limit_postpones_is_no_failure_of_the_receiver(caplog: pytest.LogCaptureFixture) -> None:
+    async def work(scene: Scene) -> None:
+        words = "not sent: at most 1 requests in 1 s"
+        scene.phone.answer, scene.status = Sent("", "again", "throttled", words, 45.0, postponed=True), "errored"
+        await scene.passes(330)
+        assert (scene.value("notification_failing_seconds", receiver="phone"), scene.pager.failing) == (0, {})
+        assert scene.value("notification_failures_total", receiver="phone", reason="throttled") is None
+        assert (scene.value("notifications_total", receiver="phone", fate="again") or 0) >= 1
+        scene.phone.answer = DELIVERED
+        await scene.passes(120)
+        assert scene.phone.received == [FIRES]
+
+    with caplog.at_level(logging.INFO):
+        play(work)
+    levels = {record.levelname for record in caplog.records if "receiver" in record.message}
+    postponed = [vars(record)["fields"] for record in caplog.records if record.message == "notifications are postponed"]
+    assert levels == set()
+    assert postponed[0] == {
+        "receiver": "phone",
+        "notifications": 1,
+        "seconds": 45.0,
+        "words": "not sent: at most 1 requests in 1 s",
+    }
+
+
 def test_that_a_receiver_fails_is_a_metric_and_a_fact_for_others() -> None:
     async def work(scene: Scene) -> None:
         scene.phone.answer, scene.status = Sent("", "again", "throttled", "429"), "errored"

@@ -19,7 +19,7 @@ class Sent(NamedTuple):
     ``delivered``: accepted by the receiver. ``again``: may be delivered later, after `after` seconds if known.
     ``failed``: will never be delivered. `reason` is one of `REASONS`, empty if delivered; `words` describe the request
     and the response, without secrets. `maybe`: the receiver may have it anyway, because the request was sent completely
-    and no complete response was received.
+    and no complete response was received. `postponed`: it was not sent because of the exporter's own rate limit.
     """
 
     key: str
@@ -28,6 +28,7 @@ class Sent(NamedTuple):
     words: str = ""
     after: float | None = None
     maybe: bool = False
+    postponed: bool = False
 
 
 class Notifier(Protocol):

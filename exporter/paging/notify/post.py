@@ -52,7 +52,7 @@ class Budget:
         now = self._steady()
         if len(self._times) == self._most and now < self._times[0] + self._seconds:
             words = f"not sent: at most {self._most} requests in {self._seconds:g} s"
-            return Sent("", "again", "throttled", words, self._times[0] + self._seconds - now)
+            return Sent("", "again", "throttled", words, self._times[0] + self._seconds - now, postponed=True)
         self._times.append(now)
         return None
 
