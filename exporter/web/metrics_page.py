@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import struct
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from types import ModuleType
@@ -49,10 +49,11 @@ class Publisher:
     """Builds `Published` from the bodies of families; compresses only the bodies that changed.
 
     The gzip form is one member, stitched from chunks of raw deflate that end on a byte (RFC 1951 and RFC 1952):
-    clients such as curl read only the first of several members.
+    clients such as curl read only the first of several members. `deflate` is `deflated`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, deflate: Callable[[Sequence[bytes]], bytes] | None = None) -> None:
+        self._deflate = deflate or deflated
         self._chunks: dict[str, tuple[tuple[bytes, ...], bytes]] = {}
 
     def publish(self, bodies: Sequence[Body], text_tail: bytes, openmetrics_tail: bytes) -> Published:
@@ -69,18 +70,19 @@ class Publisher:
                 for header, chunk in zip(headers, samples, strict=True)
                 for part in (_deflated_header(header), chunk)
             ]
-            forms.append((_joined([*parts, tail]), _member([*chunks, _deflate((tail,))], [*parts, tail])))
+            forms.append((_joined([*parts, tail]), _member([*chunks, self._deflate((tail,))], [*parts, tail])))
         (text, text_gzip), (openmetrics, openmetrics_gzip) = forms
         return Published(text, openmetrics, text_gzip, openmetrics_gzip)
 
     def _deflated(self, body: Body) -> bytes:
         known = self._chunks.get(body.name)
-        if known is None or known[0] is not body.samples:
-            known = self._chunks[body.name] = (body.samples, _deflate(body.samples))
+        # Compared, which takes no time for the same objects: families of accounts are rendered every time.
+        if known is None or known[0] != body.samples:
+            known = self._chunks[body.name] = (body.samples, self._deflate(body.samples))
         return known[1]
 
 
-def _deflate(data: Sequence[bytes]) -> bytes:
+def deflated(data: Sequence[bytes]) -> bytes:
     """Raw deflate that ends on a byte and refers to no earlier data, so that chunks can be concatenated."""
     if not any(data):
         return b""
@@ -90,7 +92,7 @@ def _deflate(data: Sequence[bytes]) -> bytes:
 
 @lru_cache(maxsize=1024)
 def _deflated_header(header: bytes) -> bytes:
-    return _deflate((header,))
+    return deflated((header,))
 
 
 def _member(chunks: Iterable[bytes], parts: Iterable[bytes]) -> bytes:

@@ -2,12 +2,13 @@
 
 import gzip
 import zlib
+from collections.abc import Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.metrics.exposition import Body
-from exporter.web.metrics_page import Publisher
+from exporter.web.metrics_page import Publisher, deflated
 
 bodies = st.lists(st.binary(max_size=400), min_size=1, max_size=4)
 
@@ -38,6 +39,26 @@ def one_member(packed: bytes) -> bytes:
     assert unpacker.unused_data == b""
     assert gzip.decompress(packed) == out
     return out
+
+
+def test_only_families_with_other_samples_are_compressed_again() -> None:
+    compressed: list[bytes] = []
+
+    def counted(data: Sequence[bytes]) -> bytes:
+        compressed.append(b"".join(data))
+        return deflated(data)
+
+    publisher = Publisher(counted)
+
+    def published(*families: bytes) -> list[bytes]:
+        compressed.clear()
+        page = [Body(str(n), b"h", b"o", (bytes(bytearray(each)),)) for n, each in enumerate(families)]
+        publisher.publish(page, b"tail", b"tail")
+        return [each for each in compressed if not each.startswith(b"tail")]
+
+    assert published(b"a" * 2000, b"b" * 2000) == [b"a" * 2000, b"b" * 2000]
+    assert published(b"a" * 2000, b"b" * 2000) == []
+    assert published(b"a" * 2000, b"c" * 2000) == [b"c" * 2000]
 
 
 def test_small_parts_are_joined_and_large_ones_are_not_copied() -> None:
