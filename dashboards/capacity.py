@@ -11,7 +11,7 @@ from dashboards.problems import ON_WORKLOAD, condition_promql
 from dashboards.queries import each, exporter_starts, family, important
 from dashboards.style import BAD, GOOD, NONE, NOT_REPORTED, NOTICE, WARNING
 from dashboards.variables import ACCOUNT, IMPORTANCE, JOB
-from exporter.alerting.alerts import DEFAULTS
+from exporter.alerting.limits import DEFAULTS
 
 _NEAR = ((None, GOOD), (DEFAULTS["limit_ratio"], WARNING), (1, BAD))
 _WEEK = 7 * 86400

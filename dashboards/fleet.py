@@ -36,7 +36,7 @@ from dashboards.style import (
     WARNING,
 )
 from dashboards.variables import ACCOUNT, IMPORTANCE, JOB
-from exporter.alerting.alerts import DEFAULTS
+from exporter.alerting.limits import DEFAULTS
 from exporter.api import models
 
 _STATUS, _INFO = family("workload_status"), family("workload_info")

@@ -10,7 +10,7 @@ from dashboards.panels import Column, Query, Row, stat_panel, table_panel, time_
 from dashboards.queries import DATA_AGE, STALE, exporter_starts, quantile
 from dashboards.style import BAD, GOOD, NONE, NOT_REPORTED, WARNING
 from dashboards.variables import ACCOUNT, JOB, query_variable
-from exporter.alerting.alerts import DEFAULTS
+from exporter.alerting.limits import DEFAULTS
 
 _INSTANCE = query_variable("instance", "instance", 'label_values(datarobot_exporter_build_info{job=~"$job"}, instance)')
 _SELECTED = 'job=~"$job", instance=~"$instance"'

@@ -21,7 +21,7 @@ from dashboards.queries import (
 )
 from dashboards.style import BAD, EPISODE_COLOURS, GOOD, MOVING, NONE, OFF, REPLACEMENT_COLOURS, WARNING
 from dashboards.variables import ACCOUNT, IMPORTANCE, JOB
-from exporter.alerting.alerts import DEFAULTS
+from exporter.alerting.limits import DEFAULTS
 from exporter.fleet.active_replacement import NORMAL_SECONDS
 
 _NO_CHANGES = "no changes"

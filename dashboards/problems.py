@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dashboards.style import BAD, NOTICE, WARNING
-from exporter.alerting.alerts import ALERTS, DEFAULTS
+from exporter.alerting.alerts import ALERTS
 from exporter.alerting.expressions import WORKLOAD, Condition, Metric, Writing
+from exporter.alerting.limits import DEFAULTS
 
 SELECTED = 'job=~"$job", account=~"$account"'
 IDS = ", ".join(WORKLOAD)

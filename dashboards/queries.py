@@ -9,7 +9,7 @@ from grafana_foundation_sdk.models import dashboard
 from dashboards.links import annotation
 from dashboards.problems import IDS, ON_WORKLOAD, SELECTED
 from dashboards.style import BAD, MOVING, OFF, STATUS_COLOURS, STATUS_NUMBERS, WARNING
-from exporter.alerting.alerts import DEFAULTS
+from exporter.alerting.limits import DEFAULTS
 
 UNIMPORTANT = f'{ON_WORKLOAD} datarobot_workload_importance{{{SELECTED}, importance!~"$importance"}} == 1'
 """Operand of `unless` that removes unselected importances. A workload of unknown importance is never removed."""

@@ -32,7 +32,7 @@ from dashboards.style import (
     WARNING,
 )
 from dashboards.variables import ACCOUNT, JOB, query_variable, text_variable
-from exporter.alerting.alerts import DEFAULTS
+from exporter.alerting.limits import DEFAULTS
 
 THIS = 'job=~"$job", account=~"$account", workload_id="$workload"'
 _WORKLOAD_VARIABLE = query_variable(

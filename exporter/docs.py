@@ -8,8 +8,9 @@ import yaml
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from exporter.alerting.alerts import ALERTS, LIMITS
+from exporter.alerting.alerts import ALERTS
 from exporter.alerting.expressions import duration
+from exporter.alerting.limits import LIMITS
 from exporter.alerting.rules import DEFAULT, Options, rules
 from exporter.metrics.account_families import ACCOUNTS
 from exporter.metrics.family import COMMON_LABELS

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from textwrap import indent
 from typing import NamedTuple
 
-from exporter.alerting.alerts import ALERTS, DEFAULTS, Alert
+from exporter.alerting.alerts import ALERTS, Alert
 from exporter.alerting.expressions import NOW, WORKLOAD, Condition, Writing, duration
+from exporter.alerting.limits import DEFAULTS
 
 LABELS = ("alertname", *WORKLOAD, "component", "job")
 """Labels that identify alerts, in addition to the severity label and those of the settings."""

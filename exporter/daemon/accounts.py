@@ -207,7 +207,7 @@ class Accounts:
         return [state for monitor in self.monitors.values() for state in monitor.visible()]
 
     @property
-    def number(self) -> int:
+    def workloads(self) -> int:
         """Number of listed workloads of all accounts."""
         return sum(len(monitor.workloads) for monitor in self.monitors.values())
 

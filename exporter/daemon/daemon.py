@@ -235,7 +235,7 @@ class Daemon:
     async def publish(self) -> None:
         """Publish the current snapshots."""
         await self.publication.publish()
-        self.garbage.collect(self.accounts.number)
+        self.garbage.collect(self.accounts.workloads)
 
     def own_state(self, delivery_failing_seconds: float) -> ExporterStatus:
         """The exporter's own state for the evaluation of alerts."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from exporter.alerting.alerts import ALERTS, LIMITS, Alert, Limit
+from exporter.alerting.alerts import ALERTS, Alert
 from exporter.alerting.expressions import duration
+from exporter.alerting.limits import LIMITS, Limit
 from exporter.alerting.rules import DEFAULT, expression, levels
 from exporter.alerting.subjects import EXPORTER_ALERTS, SWEEP_ALERTS
 from exporter.errors import ExporterError

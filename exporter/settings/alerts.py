@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
-from exporter.alerting.alerts import BY_NAME, DEFAULTS
+from exporter.alerting.alerts import BY_NAME
+from exporter.alerting.limits import DEFAULTS
 from exporter.alerting.rules import LABELS, Options
 from exporter.settings.section import ALERT_NAMES, Duration, DurationOrZero, Section, known_names
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from exporter.alerting.alerts import DEFAULTS
 from exporter.alerting.expressions import (
     NOW,
     AccountContext,
@@ -19,6 +18,7 @@ from exporter.alerting.expressions import (
     Writing,
 )
 from exporter.alerting.expressions import duration as written
+from exporter.alerting.limits import DEFAULTS
 from exporter.api.models import Workload
 from exporter.fleet.ledger import Tally
 from exporter.fleet.workload_state import Account

@@ -4,8 +4,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from exporter.alerting.alerts import ALERTS, DEFAULTS, LIMITS
+from exporter.alerting.alerts import ALERTS
 from exporter.alerting.expressions import Metric
+from exporter.alerting.limits import DEFAULTS, LIMITS
 from exporter.alerting.rules import DEFAULT, Options, rules
 
 

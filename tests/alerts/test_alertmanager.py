@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.alerting.alerts import ALERTS, DEFAULTS, Alert
+from exporter.alerting.alerts import ALERTS, Alert
+from exporter.alerting.limits import DEFAULTS
 from tests.alerts.receivers import ALERTS as FOLDER
 from tests.alerts.receivers import Receivers, example, receivers
 from tests.components import component

@@ -6,9 +6,10 @@ from typing import get_args
 import msgspec
 import pytest
 
-from exporter.alerting.alerts import ALERTS, DEFAULTS
+from exporter.alerting.alerts import ALERTS
 from exporter.alerting.evaluation import active_alerts
 from exporter.alerting.expressions import WorkloadContext
+from exporter.alerting.limits import DEFAULTS
 from exporter.api import models
 from exporter.api.decoding import workload_page
 from exporter.api.models import Autoscaling, Group, Runtime, ScalingPolicy, Workload

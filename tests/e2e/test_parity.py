@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from exporter.alerting.alerts import DEFAULTS, Alert
+from exporter.alerting.alerts import Alert
 from exporter.alerting.expressions import AccountContext, WorkloadContext
+from exporter.alerting.limits import DEFAULTS
 from exporter.alerting.rules import DEFAULT, expression, in_force, levels
 from exporter.api.details import ComputeBundle, OtelValue, RequestMetrics
 from exporter.api.models import Artifact, Autoscaling, Bundle, Group, Replacement, Runtime, ScalingPolicy, Workload
