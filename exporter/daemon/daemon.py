@@ -20,9 +20,10 @@ from exporter.daemon.schedule import SweepSchedule
 from exporter.daemon.state_writer import StateWriter
 from exporter.daemon.tasks import BackgroundTasks
 from exporter.daemon.trace_export import TraceExport
-from exporter.daemon.watched_files import WatchedFiles, changed, contents
+from exporter.daemon.watched_files import WatchedFiles
 from exporter.log import log
 from exporter.redaction import Secrets
+from exporter.settings.file_contents import changed, contents
 from exporter.settings.model import Settings
 from exporter.state.opened import check_url
 from exporter.state.store import Store
@@ -147,6 +148,7 @@ class Daemon:
         """
         settings = new.settings
         files = (*self.files.settings_files, *settings.all_pem_files)
+        self.files.named = files
         new.contents = contents(files)
         new.changed_files = changed(self.files.in_force, new.contents)
         traces_changed = not self.running or self._traces_changed(new)

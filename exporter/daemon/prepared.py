@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from apscheduler.triggers.interval import IntervalTrigger
 
 from exporter.collect.client import Client
-from exporter.daemon.watched_files import Contents
 from exporter.failures import one_line
 from exporter.log import log
 from exporter.metrics.exposition import Exposition
@@ -23,6 +22,7 @@ from exporter.otlp.transport import Transport
 from exporter.paging.notify import Notifier
 from exporter.paging.paging_state import PagingState
 from exporter.settings.accounts import AccountSettings
+from exporter.settings.file_contents import Contents
 from exporter.settings.model import Settings
 from exporter.settings.problems import BadSettings, Problem
 from exporter.settings.receivers import AnyReceiver

@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 
 from exporter.daemon.tasks import in_own_thread
 from exporter.settings import secret_files
+from exporter.settings.file_contents import Contents, changed, contents
 
 SECRET_SECONDS = 5.0
 """Seconds to wait for secret files; then requests go on with the secrets that are known."""
-Contents = Mapping[Path, bytes | None]
-"""A digest of the content of each file; None: it cannot be read."""
-
-
-def contents(files: Iterable[Path]) -> Contents:
-    """What is in the files now. Waits for the disk."""
-    return {file: _digest(file) for file in files}
-
-
-def _digest(file: Path) -> bytes | None:
-    try:
-        return hashlib.sha256(file.read_bytes()).digest()
-    except OSError:
-        return None
-
-
-def changed(before: Contents, now: Contents) -> frozenset[Path]:
-    """The files with another content than before, or that were not used before."""
-    return frozenset(file for file in now if file not in before or before[file] != now[file])
 
 
 class WatchedFiles:
-    """`in_force`: the contents of the files that are in use. `refresh` applies others, once they are complete.
+    """`in_force`: the contents of the files that are in use. `refresh` applies others, once they are complete. `named`:
+    the files that the settings name which were read last, also if they were refused.
 
     `reload` reads the settings files again; `rebuild` builds everything from other changed files by the settings in
     force. Both return the problems, with which what is in use stays in use. Contents that were refused are not tried
@@ -55,6 +37,7 @@ class WatchedFiles:
         self._reading: asyncio.Task[None] | None = None
         self._reload, self._rebuild = reload, rebuild
         self.in_force: Contents = {}
+        self.named: Collection[Path] = ()
         self._observed: Contents = {}
         self._tried: Contents = {}
 
@@ -74,7 +57,7 @@ class WatchedFiles:
         The files are read in a thread, because a disk may hang.
         """
         await self.read_secrets()
-        before, self._observed = self._observed, await in_own_thread(partial(contents, self.in_force))
+        before, self._observed = self._observed, await in_own_thread(partial(contents, {*self.in_force, *self.named}))
         now = self._observed
         if now != before or now == self._tried:
             return

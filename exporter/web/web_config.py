@@ -16,6 +16,7 @@ import bcrypt
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from exporter.log import log
+from exporter.settings.file_contents import Contents, contents
 from exporter.settings.model_errors import problems_of
 from exporter.settings.problems import BadSettings, Problem
 from exporter.settings.yaml_file import read
@@ -82,16 +83,12 @@ class WebConfig(_Part):
     basic_auth_users: dict[str, Annotated[str, AfterValidator(_hash)]] = {}
 
 
-_Stamp = tuple[int, int, int] | None
-"""Time of the last change, size and inode of a file; None: it cannot be read."""
-
-
 class _Loaded(NamedTuple):
-    """A valid file, its TLS context, and the stamps that all files involved had before they were read."""
+    """A valid file, its TLS context, and the contents that all files involved had before they were read."""
 
     config: WebConfig
     tls: ssl.SSLContext | None
-    stamps: dict[Path, _Stamp]
+    contents: Contents
 
 
 def read_web_config(file: Path) -> WebConfig:
@@ -102,7 +99,7 @@ def read_web_config(file: Path) -> WebConfig:
 def _load(file: Path) -> _Loaded:
     """Read the file and the certificates that it names. Raises `BadSettings` with all problems."""
     problems: list[Problem] = []
-    stamps = {file: _stamp(file)}
+    before = contents([file])
     content, lines = read(file, problems)
     config, tls = WebConfig(), None
     try:
@@ -110,7 +107,7 @@ def _load(file: Path) -> _Loaded:
     except ValidationError as error:
         problems += problems_of(error, WebConfig, lines)
     if config.tls_server_config is not None:
-        stamps |= {each: _stamp(each) for each in _files(file, config.tls_server_config)}
+        before = {**before, **contents(_files(file, config.tls_server_config))}
         try:
             tls = tls_context(file, config.tls_server_config)
         except (OSError, ssl.SSLError, ValueError) as error:
@@ -119,7 +116,7 @@ def _load(file: Path) -> _Loaded:
     if problems:
         here = str(file)
         raise BadSettings([p if p.place == here else p._replace(place=f"{here}: {p.place}") for p in problems])
-    return _Loaded(config, tls, stamps)
+    return _Loaded(config, tls, before)
 
 
 def _files(file: Path, config: TlsServer) -> list[Path]:
@@ -176,8 +173,8 @@ class WebSecurity:
     async def refresh(self) -> None:
         """Apply changed files that were the same at the previous call, so that none is still being written.
 
-        If they are invalid, log that and keep the old ones. The files are read in a thread, because a disk may hang;
-        a call during another one does nothing.
+        If they are invalid, log that, keep the old ones, and try again. The files are read in a thread, because a disk
+        may hang; a call during another one does nothing.
         """
         if self._refreshing:
             return
@@ -193,7 +190,7 @@ class WebSecurity:
 
     def _changed(self) -> _Loaded | None:
         """The files if they have changed and may be applied."""
-        before, self._observed = self._observed, {file: _stamp(file) for file in self._read}
+        before, self._observed = self._observed, contents(self._observed)
         if self._observed == self._read or self._observed != before:
             return None
         try:
@@ -211,13 +208,9 @@ class WebSecurity:
         self._problems = problems
         if problems:
             return None
-        self._read = self._observed = new.stamps
+        settled = self._observed == new.contents == contents(new.contents)
+        self._observed = new.contents  # also of files that were not named before: these may still be written
+        if not settled:
+            return None
+        self._read = new.contents
         return new
-
-
-def _stamp(file: Path) -> _Stamp:
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -470,7 +470,7 @@ def test_what_is_built_after_the_deadline_of_a_reload_is_closed(tmp_path: Path) 
         late = [Opened(), Opened()]
 
         def prepare(new: Prepared) -> None:
-            receiver = WebhookSettings(name="late", kind="webhook", url="http://127.0.0.1:1")
+            receiver = WebhookSettings.model_validate({"name": "late", "kind": "webhook", "url": "http://127.0.0.1:1"})
             new.notifiers.append((receiver, late[0]))
             disk.wait()
             new.notifiers.append((receiver, late[1]))

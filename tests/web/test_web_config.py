@@ -232,13 +232,13 @@ def test_only_a_user_with_the_password_is_accepted(tmp_path: Path, path: str) ->
 
 
 def refresh(security: WebSecurity) -> None:
-    """Apply what has changed: at the second call it has not changed again."""
+    """Apply what has changed: at the second call it has not changed again, at the third what is new in it neither."""
 
-    async def twice() -> None:
-        await security.refresh()
-        await security.refresh()
+    async def thrice() -> None:
+        for _ in range(3):
+            await security.refresh()
 
-    asyncio.run(twice())
+    asyncio.run(thrice())
 
 
 SESAME = {"auth": ("a", "open sesame")}
@@ -295,6 +295,53 @@ def test_a_certificate_whose_key_is_not_there_yet_is_applied_later(
     refresh(secured.security)
     with pytest.raises(httpx.TransportError):  # it trusts the old certificate only
         secured.get({})
+
+
+@pytest.mark.parametrize("first", ["server.pem", "server.key"])
+def test_a_certificate_and_its_key_are_replaced_in_any_order_and_half_of_one_is_never_used(
+    tmp_path: Path, first: str
+) -> None:
+    for folder in ("old", "new"):
+        (tmp_path / folder).mkdir()
+        certificate(tmp_path / folder)
+    for name in ("server.pem", "server.key"):
+        shutil.copy(tmp_path / "old" / name, tmp_path)
+    secured = Secured(tmp_path, TLS)
+    second = "server.key" if first == "server.pem" else "server.pem"
+
+    def served(folder: str) -> bool:
+        """Whether a client that trusts only this certificate is served."""
+        secured.folder = tmp_path / folder
+        try:
+            return secured.get({}) == [200]
+        except httpx.TransportError:
+            return False
+
+    for name, checks in ((first, 3), (second, 1)):
+        whole = (tmp_path / "new" / name).read_text()
+        for text in (whole[:60], whole):
+            (tmp_path / name).write_text(text)
+            for _ in range(checks):
+                asyncio.run(secured.security.refresh())
+            assert served("old")
+    refresh(secured.security)
+    assert (served("old"), served("new")) == (False, True)
+
+
+def test_files_that_a_changed_file_names_may_still_be_written(tmp_path: Path) -> None:
+    for name in ("server", "next", "client"):
+        certificate(tmp_path, name)
+    secured = Secured(tmp_path, TLS)
+    ca, own = tmp_path / "ca.pem", (tmp_path / "client.pem").read_text()
+    ca.write_text((tmp_path / "next.pem").read_text())  # the first of two authorities
+    secured.file.write_text(TLS + "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.pem\n")
+    for _ in range(2):
+        asyncio.run(secured.security.refresh())
+    ca.write_text(ca.read_text() + own)
+    asyncio.run(secured.security.refresh())
+    assert secured.get({}) == [200]  # no client certificate is required yet
+    refresh(secured.security)
+    assert secured.get({}, cert=("client.pem", "client.key")) == [200]
 
 
 @pytest.mark.parametrize("text", ["", TLS, f"basic_auth_users: {{a: '{HASH}'}}\n"], ids=["all", "users", "TLS"])
