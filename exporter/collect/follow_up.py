@@ -8,7 +8,7 @@ from exporter.collect.account_state import AccountState
 from exporter.collect.client import Client
 from exporter.collect.fetchers import COMMON_REASONS, by_id, gone_because
 from exporter.fleet.counting import deleted
-from exporter.fleet.reconcile import Snapshot, Sweep, lacking, resolved, unclear
+from exporter.fleet.reconcile import Snapshot, Sweep, lacking, recognised, resolved, unclear
 from exporter.fleet.workload_state import WorkloadState
 
 REQUESTS_PER_SWEEP = 10
@@ -30,6 +30,7 @@ class FollowUp:
 
         A list that lacks workloads which exist proves nothing about the others that it lacks.
         """
+        sweep = recognised(snapshot, sweep)
         lost = lacking(snapshot, sweep) if self._confirms else ()
         self._answers = {i: reason for i, reason in self._answers.items() if i in lost or i in snapshot.gone}
         wanted = (*unclear(snapshot, sweep), *(i for i in lost if i not in self._answers))

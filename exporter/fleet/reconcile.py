@@ -265,6 +265,20 @@ def _unread(rejects: Iterable[Reject]) -> Mapping[str, Collection[str]]:
     return found
 
 
+def recognised(known: Snapshot, sweep: Sweep) -> Sweep:
+    """The sweep without items whose id is a number that no known workload has: they have no readable id.
+
+    Such a number may be a part of another id. It is trusted if known ids consist of digits, too, or none is known.
+    """
+    ids = {*known.workloads, *known.missing, *known.gone}
+    numbers = {reject.item_id for reject in sweep.rejects if reject.path == "$.id" and reject.item_id} - ids
+    if not numbers or all(map(str.isdecimal, ids)):
+        return sweep
+    workloads = tuple(each for each in sweep.workloads if each.id not in numbers)
+    rejects = tuple(each._replace(item_id=None) if each.item_id in numbers else each for each in sweep.rejects)
+    return sweep._replace(workloads=workloads, rejects=rejects)
+
+
 def unlisted(known: Snapshot, sweep: Sweep) -> tuple[str, ...]:
     """Ids that items without a readable id may have: all known ids that are not in the list."""
     if not incomplete(sweep.rejects):

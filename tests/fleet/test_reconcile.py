@@ -11,6 +11,7 @@ from exporter.fleet.reconcile import (
     Sweep,
     ledgers,
     observed,
+    recognised,
     resolved,
     restored,
     step,
@@ -53,6 +54,30 @@ def test_a_workload_absent_once_is_not_shown_and_absent_twice_has_vanished() -> 
     assert (list(once.workloads), once.vanished) == (["a"], 0)
     twice = after(both, sweep(("a", "running")), sweep(("a", "running")), sweep(("a", "running")))
     assert (list(twice.workloads), twice.vanished) == (["a"], 1)
+
+
+NUMBER = Reject("$.id", "type", "7")
+
+
+def test_a_number_that_no_known_workload_has_is_no_id() -> None:
+    known = after(sweep(("a", "running"), ("b", "running")))
+    for _ in range(3):
+        read = recognised(known, sweep(("a", "running"), ("7", "running"), rejects=(NUMBER,)))
+        assert read.rejects == (Reject("$.id", "type", None),)
+        known = step(known, read, 20.0)
+        assert {*known.workloads} == {"a", "b"}
+    assert (known.missing, known.gone, known.vanished) == ({}, {}, 0)
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [(), ("7",), ("7", "a"), ("5",)],
+    ids=["nothing known", "that id known", "that id known among others", "known ids are numbers"],
+)
+def test_a_number_is_an_id_if_it_is_known_or_known_ids_are_numbers(ids: tuple[str, ...]) -> None:
+    known = after(*[sweep(*((i, "running") for i in ids))] * len(ids[:1]))
+    read = sweep(("7", "running"), rejects=(NUMBER,))
+    assert recognised(known, read) is read
 
 
 def test_a_workload_back_after_one_absence_has_not_vanished_and_keeps_its_time() -> None:
