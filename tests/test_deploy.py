@@ -107,7 +107,7 @@ def test_every_compose_variable_has_a_default() -> None:
 
 def test_kubernetes_and_systemd_provide_the_token_as_a_file(tmp_path: Path) -> None:
     named = {each["name"] for each in CONTAINER["env"]} | {pair.partition("=")[0] for pair in unit("Environment")}
-    assert named == {"DATAROBOT_ENDPOINT", "DATAROBOT_API_TOKEN_FILE"}
+    assert named == {"DATAROBOT_ENDPOINT", "DATAROBOT_API_TOKEN_FILE", LOGIN}
     (tmp_path / "token").write_text("secret")
     (account,) = load(None, {"DATAROBOT_API_TOKEN_FILE": str(tmp_path / "token")}).accounts
     assert account.token_file == tmp_path / "token"

@@ -148,7 +148,6 @@ class Daemon:
         """
         settings = new.settings
         files = (*self.files.settings_files, *settings.all_pem_files)
-        self.files.named = files
         new.contents = contents(files)
         new.changed_files = changed(self.files.in_force, new.contents)
         traces_changed = not self.running or self._traces_changed(new)

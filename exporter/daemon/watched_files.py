@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,8 +16,7 @@ SECRET_SECONDS = 5.0
 
 
 class WatchedFiles:
-    """`in_force`: the contents of the files that are in use. `refresh` applies others, once they are complete. `named`:
-    the files that the settings name which were read last, also if they were refused.
+    """`in_force`: the contents of the files that are in use. `refresh` applies others, once they are complete.
 
     `reload` reads the settings files again; `rebuild` builds everything from other changed files by the settings in
     force. Both return the problems, with which what is in use stays in use. Contents that were refused are not tried
@@ -37,7 +36,6 @@ class WatchedFiles:
         self._reading: asyncio.Task[None] | None = None
         self._reload, self._rebuild = reload, rebuild
         self.in_force: Contents = {}
-        self.named: Collection[Path] = ()
         self._observed: Contents = {}
         self._tried: Contents = {}
 
@@ -57,7 +55,7 @@ class WatchedFiles:
         The files are read in a thread, because a disk may hang.
         """
         await self.read_secrets()
-        before, self._observed = self._observed, await in_own_thread(partial(contents, {*self.in_force, *self.named}))
+        before, self._observed = self._observed, await in_own_thread(partial(contents, self.in_force))
         now = self._observed
         if now != before or now == self._tried:
             return

@@ -86,18 +86,6 @@ def test_what_was_refused_is_tried_again_when_it_changes_again(tmp_path: Path) -
     assert recorded.checked(5) == []
 
 
-def test_what_refused_settings_name_is_tried_again_when_it_is_there(tmp_path: Path) -> None:
-    recorded, named = Recorded(tmp_path), tmp_path / "next.pem"
-    recorded.problems = ["there is no next.pem"]
-    recorded.files.named = [recorded.settings, recorded.certificate, named]
-    recorded.settings.write_text("next")
-    assert recorded.checked(5) == ["reload"]
-    named.write_text("half")
-    assert recorded.checked(1) == []
-    named.write_text("whole")
-    assert recorded.checked(5) == ["reload"]
-
-
 def test_a_certificate_is_applied_while_the_settings_file_is_invalid(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path)
     recorded.problems = ["bad"]
@@ -177,23 +165,6 @@ def test_changed_authorities_of_an_account_and_a_receiver_are_used_and_invalid_o
     for file in (account, hook):
         file.write_text(AUTHORITIES[0])
         ssl.create_default_context(cafile=file)
-    play(simulator, tmp_path, work)
-
-
-def test_settings_are_applied_once_the_certificate_that_they_name_is_there(
-    simulator: Simulator,  # noqa: F811 — the fixture
-    tmp_path: Path,
-) -> None:
-    async def work(scene: Running) -> None:
-        assert await scene.daemon.reload() == []
-        scene.written(receiver=scene.old, accounts__0__requests_per_second=7, accounts__0__ca_file=str(later))
-        for rate in (100, 7):
-            for _ in range(3):
-                await scene.daemon.watch_files()
-            assert await scene.value("datarobot_exporter_api_budget_requests_per_second") == rate
-            later.write_text(AUTHORITIES[0])
-
-    later = tmp_path / "later.pem"
     play(simulator, tmp_path, work)
 
 

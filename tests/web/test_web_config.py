@@ -375,7 +375,6 @@ def test_a_disk_that_hangs_delays_no_request(tmp_path: Path) -> None:
     os.mkfifo(secured.file)  # opening it waits for a writer
 
     async def hang(_: int) -> None:
-        await secured.security.refresh()
         hanging = asyncio.create_task(secured.security.refresh())
         await asyncio.sleep(0)  # let the other tasks run
         await secured.security.refresh()  # one at a time

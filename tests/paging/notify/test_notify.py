@@ -709,7 +709,9 @@ def test_pagerduty_gets_at_most_a_hundred_requests_a_minute_and_slack_one_a_seco
         assert result.kind == "pagerduty"
         (batch,) = sent(PagerDuty(result, steady=lambda: now[0]), [named(str(n)) for n in range(102)])
         assert [each.fate for each in batch] == ["delivered"] * 100 + ["again"] * 2
-        assert batch[-1] == Sent("101", "again", "throttled", "not sent: at most 100 requests in 60 s", 60.0)
+        assert batch[-1] == Sent(
+            "101", "again", "throttled", "not sent: at most 100 requests in 60 s", 60.0, postponed=True
+        )
     with HttpReceiver(*[GOOD["slack"]] * 2) as receiver:
         slack = settings("slack", receiver.url)
         assert slack.kind == "slack"
