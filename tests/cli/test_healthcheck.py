@@ -94,7 +94,7 @@ def test_a_daemon_without_recent_metrics_is_not_healthy(tmp_path: Path, capsys: 
         ("", "", "returned 401: Unauthorized; set WORKLOAD_EXPORTER_LOGIN=USER:PASSWORD"),
     ],
 )
-def test_readiness_is_asked_with_the_login_in_the_environment(
+def test_readiness_is_requested_with_the_login_in_the_environment(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
