@@ -116,6 +116,7 @@ MAY_CONVERT = {
     "fleet/replacements.py": "subtracts the offset",
     "collect/fetchers.py": "compares reported with requested times",
     "diagnosis/diagnosis.py": "subtracts the offset",
+    "diagnosis/log_signs.py": "compares lines of a log; with local times only by the hour",
     "diagnosis/pod_problems.py": "subtracts the offset",
     "diagnosis/wording.py": "quotes the log",
 }
