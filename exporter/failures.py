@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import email.utils
 import json
 import re
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     import httpx
 
 DETAIL_LENGTH = 200
+CHUNKS_PER_TURN = 100
+"""Parts of a body after which other tasks run: those that have arrived are read without waiting, however many."""
 MAX_BODY_BYTES = 65536
 """Maximum bytes of an error body to use."""
 MARGIN_BYTES = 4096
@@ -124,12 +127,15 @@ def _without_tags(html: str) -> str:
 
 async def start_of_body(response: httpx.Response) -> bytes:
     """The body of a response, or as much of it as `beginning` needs."""
-    body = b""
+    body, number = bytearray(), 0
     async for chunk in response.aiter_raw():
         body += chunk
+        number += 1
         if len(body) > MAX_BODY_BYTES + MARGIN_BYTES:
             break
-    return body
+        if number % CHUNKS_PER_TURN == 0:
+            await asyncio.sleep(0)  # let the other tasks run
+    return bytes(body)
 
 
 def beginning(body: bytes, clean: Callable[[bytes], bytes]) -> bytes:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterable
+
+from exporter.failures import CHUNKS_PER_TURN
 
 ACCEPTED = "gzip"
 """The Accept-Encoding of requests. Only one level of it is unpacked: each level may multiply the size by a thousand."""
@@ -22,9 +25,11 @@ async def unpacked(chunks: AsyncIterable[bytes], encoding: str, limit: int) -> b
     if encoding not in ("", "identity", "gzip", "x-gzip"):
         raise NotUnpackable("the body has a content encoding that was not accepted")
     gzip = _Gzip() if encoding.endswith("gzip") else None
-    body, received = bytearray(), 0
+    body, received, number = bytearray(), 0, 0
     async for chunk in chunks:
-        received += len(chunk)
+        received, number = received + len(chunk), number + 1
+        if number % CHUNKS_PER_TURN == 0:
+            await asyncio.sleep(0)  # let the other tasks run
         if received > 2 * limit:  # such as gzip members that unpack to nothing
             raise NotUnpackable("the compressed body is longer than what may be unpacked")
         left = limit + 1 - len(body)

@@ -6,13 +6,15 @@ import functools
 import gzip
 import resource
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
+from exporter.collect.body import unpacked
 from exporter.collect.client import MAX_BODY_BYTES, ApiError, ApiResponse, Client
+from exporter.failures import start_of_body
 from exporter.web.server import Server
 from exporter.web.web_config import WebSecurity
 from tests.collect.test_client import World, always
@@ -157,6 +159,34 @@ def test_one_level_of_gzip_is_unpacked_and_nothing_else(encoding: str, body: byt
         result = error.reason
     assert result == expected
     assert world.sent[0][1].headers["accept-encoding"] == "gzip"
+
+
+async def turns_while(reading: Awaitable[object]) -> int:
+    """How often another task runs meanwhile."""
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)  # a turn of the loop
+
+    other = asyncio.create_task(count())
+    await reading
+    other.cancel()
+    return turns
+
+
+def test_a_body_of_many_tiny_parts_that_have_arrived_lets_other_tasks_run() -> None:
+    async def tiny() -> AsyncIterator[bytes]:
+        for _ in range(10_000):
+            yield b" "
+
+    async def inside() -> tuple[int, int]:
+        response = httpx.Response(500, content=tiny())
+        return await turns_while(unpacked(tiny(), "", 20_000)), await turns_while(start_of_body(response))
+
+    assert min(asyncio.run(inside())) >= 90
 
 
 def test_an_endless_body_that_unpacks_to_nothing_is_not_read_on() -> None:
