@@ -28,7 +28,7 @@ from exporter.collect.fetchers import ACCOUNT_FETCHERS, FETCHERS, Poll, failure_
 from exporter.collect.log_tail import SIGN_LINES, read_log
 from exporter.diagnosis.diagnosis import Diagnosis, diagnosis
 from exporter.diagnosis.facts import PARTS
-from exporter.diagnosis.log_signs import is_worth_reading, log_signs
+from exporter.diagnosis.log_signs import is_worth_reading
 from exporter.diagnosis.wording import as_json, text
 from exporter.fleet.apply import failed, received, refused
 from exporter.fleet.counting import first_observed
@@ -131,7 +131,7 @@ async def explained(
         return result
     progress("requesting its log")
     read = await read_log(found.client, found.workload.id, max(log_lines, SIGN_LINES))
-    signs = log_signs(read.records) if with_signs else result.log_signs
+    signs = read.signs if with_signs else result.log_signs
     return result._replace(log_signs=signs, log=read.text(log_lines) if log_lines else "")
 
 

@@ -14,7 +14,7 @@ from exporter.alerting.notification import Notification
 from exporter.api.decoding import NotDecodable, page
 from exporter.api.details import LogRecord
 from exporter.collect.client import ApiError, Client
-from exporter.diagnosis.log_signs import is_worth_reading, log_signs, sign_words
+from exporter.diagnosis.log_signs import LogSigns, is_worth_reading, log_signs, sign_words
 from exporter.diagnosis.wording import log_words
 from exporter.log import log
 
@@ -29,9 +29,10 @@ SIGN_LINES = 100
 
 
 class Log(NamedTuple):
-    """The last records of a log, newest first, or why there are none."""
+    """The last records of a log, newest first, and their signs, or why there are none."""
 
     records: Sequence[LogRecord] = ()
+    signs: LogSigns = LogSigns(0)
     problem: str = ""
 
     def text(self, lines: int) -> str:
@@ -43,7 +44,8 @@ async def read_log(client: Client, workload: str, lines: int) -> Log:
     """At most this many records of a workload's log (``GET /otel/workload/{id}/logs``, newest first)."""
     try:
         answer = await client.get("/otel/workload/{id}/logs", {"limit": lines}, id=workload)
-        return Log(page(answer.body, LogRecord).items[:lines])
+        records = page(answer.body, LogRecord).items[:lines]
+        return Log(records, await asyncio.to_thread(log_signs, records))
     except (ApiError, NotDecodable) as error:
         return Log(problem=str(error))
     except Exception as error:  # a page without a log is better than none
@@ -94,7 +96,7 @@ class LogTail:
             return notification
         received = task.result() if task.done() else Log(problem=f"no response within {self._patience:g} s")
         shown = notification.evidence
-        if self._shows_signs(notification) and (signs := sign_words(log_signs(received.records), notification.began)):
+        if self._shows_signs(notification) and (signs := sign_words(received.signs, notification.began)):
             after = [title for title, _ in shown].index("Next step") + 1
             shown = (*shown[:after], ("Log shows", signs), *shown[after:])
         if self._lines:

@@ -13,7 +13,7 @@ from exporter.api.details import LogRecord
 from exporter.api.models import timestamp
 from exporter.diagnosis.fleet_table import lasted
 
-MAX_CHARACTERS = 2000
+MAX_CHARACTERS = 1000
 """Characters of a log line that are searched."""
 MAX_SIGNS = 3
 """Signs that are stated, the most frequent ones."""

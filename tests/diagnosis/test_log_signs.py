@@ -102,7 +102,7 @@ def test_the_end_of_a_very_long_line_is_not_searched() -> None:
     assert log_signs([LogRecord(None, None, "x" * MAX_CHARACTERS + " timed out")]) == LogSigns(1)
 
 
-@given(st.lists(st.text(max_size=200), max_size=20))
+@given(st.lists(st.text(max_size=40), max_size=3))
 @example(["token hunter2 of me@example.test: connection refused", "hunter2 timed out"])
 def test_only_fixed_words_counts_and_times_are_shown(texts: list[str]) -> None:
     words = sign_words(log_signs([LogRecord(AT, None, text) for text in texts]), NOW)
