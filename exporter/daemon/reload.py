@@ -8,13 +8,14 @@ from functools import partial
 
 from exporter.clock import Clock
 from exporter.daemon.prepared import Prepared
-from exporter.daemon.tasks import BackgroundTasks, in_own_thread
+from exporter.daemon.tasks import BackgroundTasks
 from exporter.log import log
 from exporter.redaction import Secrets
 from exporter.settings.model import Settings
 from exporter.settings.problems import BadSettings
 from exporter.state.database import StateError
 from exporter.telemetry.report import Report
+from exporter.threads import in_own_thread
 
 FILES_SECONDS = 30.0
 """Seconds for reading the files and building what they name; a file may never open, such as a pipe."""

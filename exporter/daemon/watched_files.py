@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from exporter.daemon.tasks import in_own_thread
 from exporter.settings import secret_files
 from exporter.settings.file_contents import Contents, changed, contents
+from exporter.threads import in_own_thread
 
 SECRET_SECONDS = 5.0
 """Seconds to wait for secret files; then requests go on with the secrets that are known."""

@@ -6,7 +6,6 @@ nothing any more, the old ones stay in force.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import ssl
 from pathlib import Path
@@ -20,6 +19,7 @@ from exporter.settings.file_contents import Contents, contents
 from exporter.settings.model_errors import problems_of
 from exporter.settings.problems import BadSettings, Problem
 from exporter.settings.yaml_file import read
+from exporter.threads import in_own_thread
 from exporter.web.passwords import Passwords
 
 Version = Literal["TLS10", "TLS11", "TLS12", "TLS13"]
@@ -180,7 +180,7 @@ class WebSecurity:
             return
         self._refreshing = True
         try:
-            new = await asyncio.to_thread(self._changed)
+            new = await in_own_thread(self._changed)
         finally:
             self._refreshing = False
         if new is not None:

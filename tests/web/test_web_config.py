@@ -386,6 +386,20 @@ def test_a_disk_that_hangs_delays_no_request(tmp_path: Path) -> None:
     assert secured.get({}, SESAME, scheme="http", before=hang, after=release) == [401, 200]
 
 
+def test_a_file_that_never_opens_does_not_keep_the_process_from_ending(tmp_path: Path) -> None:
+    secured = Secured(tmp_path, f"basic_auth_users: {{a: '{HASH}'}}\n")
+    secured.file.unlink()
+    os.mkfifo(secured.file)
+
+    async def hang() -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await secured.security.refresh()
+
+    asyncio.run(hang())  # at its end, it waits for the threads of the default executor
+    secured.file.write_text("odd: 1")
+
+
 @pytest.mark.parametrize("word", ["false", "no", "off"])
 def test_http2_accepts_the_false_values_of_go(tmp_path: Path, word: str) -> None:
     file = tmp_path / "web.yml"

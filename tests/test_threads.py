@@ -7,7 +7,7 @@ from pathlib import Path
 
 ENDS = """
 import asyncio, pathlib, sys
-from exporter.daemon.tasks import in_own_thread
+from exporter.threads import in_own_thread
 
 async def main():
     assert await in_own_thread(lambda: 7) == 7
