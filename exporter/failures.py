@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import email.utils
 import json
 import re
@@ -10,14 +9,8 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import httpx
 
 DETAIL_LENGTH = 200
-CHUNKS_PER_TURN = 100
-"""Parts of a body after which other tasks run: those that have arrived are read without waiting, however many."""
 MAX_BODY_BYTES = 65536
 """Maximum bytes of an error body to use."""
 MARGIN_BYTES = 4096
@@ -123,19 +116,6 @@ def _without_tags(html: str) -> str:
         end = tag.end()
         hidden = not tag[1] if tag[2] else hidden
     return " ".join(kept if hidden else [*kept, html[end:]])
-
-
-async def start_of_body(response: httpx.Response) -> bytes:
-    """The body of a response, or as much of it as `beginning` needs."""
-    body, number = bytearray(), 0
-    async for chunk in response.aiter_raw():
-        body += chunk
-        number += 1
-        if len(body) > MAX_BODY_BYTES + MARGIN_BYTES:
-            break
-        if number % CHUNKS_PER_TURN == 0:
-            await asyncio.sleep(0)  # let the other tasks run
-    return bytes(body)
 
 
 def beginning(body: bytes, clean: Callable[[bytes], bytes]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -9,6 +10,9 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Self
 
 import httpx
+
+CHUNKS_PER_TURN = 100
+"""Parts of a body after which other tasks run: those that have arrived are read without waiting, however many."""
 
 
 class HttpClient:
@@ -73,3 +77,16 @@ class HttpClient:
             if not succeeded or self._http.is_closed:
                 for connection in opened:
                     await connection.aclose()
+
+
+async def start_of_body(response: httpx.Response, least: int) -> bytes:
+    """The body of a response, or more than `least` bytes of it."""
+    body, number = bytearray(), 0
+    async for chunk in response.aiter_raw():
+        body += chunk
+        number += 1
+        if len(body) > least:
+            break
+        if number % CHUNKS_PER_TURN == 0:
+            await asyncio.sleep(0)  # let the other tasks run
+    return bytes(body)

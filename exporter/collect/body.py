@@ -6,7 +6,7 @@ import asyncio
 import zlib
 from collections.abc import AsyncIterable
 
-from exporter.failures import CHUNKS_PER_TURN
+from exporter.http_client import CHUNKS_PER_TURN
 
 ACCEPTED = "gzip"
 """The Accept-Encoding of requests. Only one level of it is unpacked: each level may multiply the size by a thousand."""

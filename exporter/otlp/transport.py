@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from exporter import __version__, redaction
-from exporter.failures import failure_of, one_line, start_of_body
-from exporter.http_client import HttpClient
+from exporter.failures import MARGIN_BYTES, MAX_BODY_BYTES, failure_of, one_line
+from exporter.http_client import HttpClient, start_of_body
 from exporter.otlp.verdict import Cleaner, Verdict, grpc_verdict, http_verdict, interrupted, success
 from exporter.settings.problems import BadSettings, Problem
 from exporter.settings.traces import TraceSettings
@@ -95,7 +95,7 @@ class HttpTransport:
                 HttpClient(self._headers, timeout=self._timeout, trusted=self._context) as http,
                 http.stream("POST", self._url, content=content) as response,
             ):
-                body = await start_of_body(response)
+                body = await start_of_body(response, MAX_BODY_BYTES + MARGIN_BYTES)
         except (TimeoutError, httpx.TimeoutException):
             return Verdict("retry", f"{request} timed out after {self._timeout:g} s", "timeout")
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:

@@ -207,7 +207,8 @@ EXPORTERS: dict[str, Runbook] = {
          Symptom("`readonly` or `permission` in the log.", "The exporter's user cannot write to the folder.",
                  "Mount the folder of `state.path` writable, or change its owner (in the container: `chown 65532`)."),
          Symptom("`postgresql://` in the log.", "The database of `state.url` is not available, or does not permit it.",
-                 "Repair what the message names; nothing else is needed, unless it says to restart the exporter.")),
+                 "Start the database, or correct `state.url`, its password or the rights of its user, as the message "
+                 "says. Restart the exporter only if the message says so.")),
         "Not for long.",
         "a failed commit is repeated with the next sweep",
     ),

@@ -14,7 +14,7 @@ import pytest
 
 from exporter.collect.body import unpacked
 from exporter.collect.client import MAX_BODY_BYTES, ApiError, ApiResponse, Client
-from exporter.failures import start_of_body
+from exporter.http_client import start_of_body
 from exporter.web.server import Server
 from exporter.web.web_config import WebSecurity
 from tests.collect.test_client import World, always
@@ -184,7 +184,7 @@ def test_a_body_of_many_tiny_parts_that_have_arrived_lets_other_tasks_run() -> N
 
     async def inside() -> tuple[int, int]:
         response = httpx.Response(500, content=tiny())
-        return await turns_while(unpacked(tiny(), "", 20_000)), await turns_while(start_of_body(response))
+        return await turns_while(unpacked(tiny(), "", 20_000)), await turns_while(start_of_body(response, 65_536))
 
     assert min(asyncio.run(inside())) >= 90
 

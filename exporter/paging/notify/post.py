@@ -18,8 +18,17 @@ from urllib.parse import urlsplit
 import httpx
 
 from exporter import __version__, redaction
-from exporter.failures import beginning, detail, failure_of, one_line, retry_after, start_of_body, status_reason
-from exporter.http_client import HttpClient
+from exporter.failures import (
+    MARGIN_BYTES,
+    MAX_BODY_BYTES,
+    beginning,
+    detail,
+    failure_of,
+    one_line,
+    retry_after,
+    status_reason,
+)
+from exporter.http_client import HttpClient, start_of_body
 from exporter.paging.notify.contract import Sent
 from exporter.settings.problems import BadSettings, Problem
 from exporter.settings.receivers import ReceiverSettings
@@ -132,7 +141,7 @@ class Post:
                 asyncio.timeout(self._timeout),
                 http.stream("POST", to.url, content=content(), headers=head) as response,
             ):
-                body_read = await start_of_body(response)
+                body_read = await start_of_body(response, MAX_BODY_BYTES + MARGIN_BYTES)
         except (TimeoutError, httpx.TimeoutException):
             return Sent("", "again", "timeout", f"{what} got no response within {self._timeout:g} s", maybe=written)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
