@@ -169,7 +169,7 @@ CAUSES: tuple[Cause, ...] = (
         "It was stopped by a person or a script.",
         "Nothing to do if this was intended; otherwise start it again.", "DataRobotWorkloadStopped"),
     Cause("interrupted", _status("interrupted"),
-        "The platform preempted it: it gave its capacity to a more important workload, or removed its node. The API "
+        "The platform preempted it, to give its capacity to a more important workload or to remove its node. The API "
         "does not report which.",
         "Start it again: it does not restart by itself. If it is evicted again, raise its importance.",
         "DataRobotWorkloadInterrupted"),
@@ -251,8 +251,8 @@ CAUSES: tuple[Cause, ...] = (
     Cause("monitor_silent", every(_STARTING, _alert("DataRobotPodSnapshotMissing")),
         "The platform's monitor of pods reports nothing about it, so its status may be outdated. The API shows the "
         "same if no pods were created.",
-        "Call its endpoint. If it responds, only the monitor fails: inform the platform administrators. Otherwise stop "
-        "it, wait until it is stopped, and start it.",
+        "Call its endpoint. If it responds, only the monitor has failed: inform the platform administrators. Otherwise "
+        "stop it, wait until it is stopped, and start it.",
         "DataRobotPodSnapshotMissing"),
     Cause("start_unknown", every(_STARTING, lambda facts: not facts.snapshot),
         "Nothing is reported about its pods: it has only just started, or the platform's monitor does not report it.",
@@ -302,13 +302,13 @@ CAUSES: tuple[Cause, ...] = (
         "DataRobotWorkloadReplicasDegraded"),
     Cause("some_unready_for_long", every(_UP, serving_pods_read, unready, unready_for_long),
         "The readiness probe of some replicas has not passed since they started, more than an hour ago. Others pass "
-        "it and serve, so the probe is right: these replicas hang or wait.",
+        "it and serve, so the probe is configured correctly: these replicas hang or wait.",
         "Compare their log with that of a ready replica, and restart them by a rolling replacement, during which the "
         "others serve.",
         "DataRobotWorkloadReplicasDegraded"),
     Cause("some_unready", every(_UP, serving_pods_read, unready),
-        "The readiness probe of some replicas has not passed yet. Others pass it and serve, so the probe is right: "
-        "these replicas are still loading, hang, or wait.",
+        "The readiness probe of some replicas has not passed yet. Others pass it and serve, so the probe is "
+        "configured correctly: these replicas are still loading, hang, or wait.",
         "Wait a few minutes if they are new. Otherwise compare their log with that of a ready replica, and restart "
         "them by a rolling replacement, during which the others serve.",
         "DataRobotWorkloadReplicasDegraded"),
@@ -322,8 +322,8 @@ CAUSES: tuple[Cause, ...] = (
         "One of its replicas is being created: it was scaled up, or is scaling up from zero.",
         "Wait a few minutes.", "DataRobotWorkloadNoReadyReplica"),
     Cause("outage_since_start", every(_UP, _share("server_errors", MOST_ERRORS), _just_started),
-        "It has counted as ready since it started, but most requests get a server error (5xx): it has no readiness "
-        "probe that shows this. It is still loading, or failing; its log shows which.",
+        "It has been marked ready since it started, but most requests get a server error (5xx): it has no readiness "
+        "probe, or one that does not detect this. It is still loading, or failing; its log shows which.",
         "Check the end of its log. If it is still loading, wait, and give it a readiness probe. Otherwise fix what the "
         "log names, or start the previous version.",
         "DataRobotWorkloadNotServing"),
@@ -337,8 +337,8 @@ CAUSES: tuple[Cause, ...] = (
         "service that it calls, is failing.",
         _READ_LOG, "DataRobotWorkloadNotServing"),
     Cause("outage", every(_UP, _share("server_errors", MOST_ERRORS)),
-        "Its application answers most requests with a server error (5xx), while its pods run and are ready: it fails "
-        "itself, or a service that it calls does. Its log shows which.",
+        "Its application answers most requests with a server error (5xx), while its pods run and are ready: "
+        "either the application itself fails, or a service that it calls. Its log shows which.",
         _READ_LOG, "DataRobotWorkloadNotServing"),
     Cause("errors_pods_unknown", every(_UP, _errors, lambda facts: not _pods_healthy(facts)),
         "Some requests get a server error (5xx), and not all of its pods are known to be ready. The application, or a "
@@ -397,7 +397,8 @@ CAUSES: tuple[Cause, ...] = (
         "requests.",
         "DataRobotAutoscalerSaturated"),
     Cause("memory", _alert("DataRobotWorkloadMemoryNearLimit"),
-        "It uses nearly all the memory of its resource bundle: the next large request may get a container killed.",
+        "It uses nearly all the memory of its resource bundle: the next large request may cause a container to be "
+        "killed.",
         "Choose a bundle with more memory. If its memory use keeps growing, look for a leak; a rolling replacement "
         "gains time.",
         "DataRobotWorkloadMemoryNearLimit"),

@@ -240,7 +240,8 @@ def sign_words(signs: LogSigns, now: float) -> str:
     if not signs.lines:
         return ""
     last = "the last line" if signs.lines == 1 else f"the last {signs.lines} lines"
-    texts = [] if signs.found else [f"no known error in {last}"]
+    none = f"{last} contains no known error" if signs.lines == 1 else f"none of {last} contains a known error"
+    texts = [] if signs.found else [none]
     for sign in signs.found[:MAX_SIGNS]:
         share = last if signs.lines == 1 else str(sign.lines) if texts else f"{sign.lines} of {last}"
         older = signs.newest - sign.newest if signs.newest is not None and sign.newest is not None else 0.0

@@ -133,7 +133,7 @@ _POD_CAUSES: tuple[_PodCause, ...] = (
      "The message names what is missing: create it, or correct its name in the artifact."),
     _PodCause("exit_0", _ends(lambda one: one.ended == "Completed"),
      "its process exits without an error (exit code 0): it finishes its work, or starts its server in the background.",
-     "Run the server in the foreground, then replace the artifact.",
+     "Change the artifact so that its server runs in the foreground, and replace it.",
      "DataRobotContainerCrashLooping",
      "Run the server in the foreground."),
     _PodCause("exit_command", _exits(126, 127),

@@ -490,7 +490,7 @@ WORKLOADS: dict[str, Runbook] = {
     ),
     "DataRobotWorkloadMemoryNearLimit": Runbook(
         "The workload uses nearly all the memory of its resource bundle.",
-        "None yet. The next large request may get a container killed, and lose the requests in that replica.",
+        "None yet. The next large request may cause a container to be killed, and lose the requests in that replica.",
         IN_WORKING_HOURS,
         (Check("How much memory is in use, and how much does a replica have, in bytes?",
                query=families("workload_memory_usage_bytes", "workload_replica_memory_bytes")),

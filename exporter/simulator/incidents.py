@@ -29,7 +29,7 @@ from exporter.simulator.stories import (
 FAILED = SimulatedPods("failed", "terminated", ready=False, reason="Error", exit_code=1)
 KILLED = FAILED._replace(exit_code=137)
 """Pods of a version that was stopped and did not end in time."""
-BACKING_OFF = CRASHING._replace(ended=True, restart_every=0.0)
+BACKING_OFF = CRASHING._replace(ended=True, restart_every=0.0, log="KeyError: 'region'")
 OOM_RESTARTED = NOT_READY._replace(ended=True, last=("OOMKilled", 137), only=1)
 CUT_OFF = NOT_READY._replace(cut_off=True)
 """Pods on a node that the cluster has lost contact with."""

@@ -226,20 +226,15 @@ def _highest(severities: set[str]) -> str:
     return next((severity for severity in NOTIFIED if severity in severities), "over")
 
 
-_BURNS_ON = "its condition is met for minutes longer than that of DataRobotWorkloadNotServing, which mutes it"
 KNOWN = {
     (
         "crash-loop-with-minimum-zero",
         "DataRobotWorkloadNoReadyReplica",
     ): "DataRobotContainerCrashLooping was the first to page about this outage",
-    ("every-answer-an-error", "DataRobotErrorBudgetBurnFast"): _BURNS_ON,
-    ("new-version-serves-only-errors", "DataRobotErrorBudgetBurnFast"): _BURNS_ON,
     (
-        "out-of-memory",
-        "DataRobotWorkloadMemoryNearLimit",
-    ): "its condition is last met when DataRobotContainerOOMKilled, which mutes it, has ended",
-    ("pending-for-an-hour", "DataRobotWorkloadStuckStarting"): "the start goes on after its cause has ended",
-    ("scheduled-for-an-hour", "DataRobotWorkloadStuckStarting"): "the start goes on after its cause has ended",
+        "every-answer-an-error",
+        "DataRobotErrorBudgetBurnFast",
+    ): "its condition is met for minutes longer than that of DataRobotWorkloadNotServing, which mutes it",
 }
 """Incidents that only Alertmanager notifies of: it does not know that an alert is only kept when its mute ends, nor
 which alert was the first to page about an outage.

@@ -75,8 +75,8 @@ def lines(at: str | None = AT, **counts: int) -> list[LogRecord]:
     ("records", "words"),
     [
         ([], ""),
-        (lines(other=1), "no known error in the last line"),
-        (lines(other=40), "no known error in the last 40 lines"),
+        (lines(other=1), "the last line contains no known error"),
+        (lines(other=40), "none of the last 40 lines contains a known error"),
         (lines(refused=1), "connection refused in the last line"),
         (lines(timeout=2, other=3, refused=5), "connection refused in 5 of the last 10 lines; time-out in 2"),
         (lines(ready=9, timeout=1), "time-out in 1 of the last 10 lines; listening for requests in 9"),
@@ -106,7 +106,17 @@ def test_the_end_of_a_very_long_line_is_not_searched() -> None:
 @example(["token hunter2 of me@example.test: connection refused", "hunter2 timed out"])
 def test_only_fixed_words_counts_and_times_are_shown(texts: list[str]) -> None:
     words = sign_words(log_signs([LogRecord(AT, None, text) for text in texts]), NOW)
-    for fixed in (*(sign.shows for sign in SIGNS), "no known error in", "the last", "lines", "line", "in", "of"):
+    for fixed in (
+        *(sign.shows for sign in SIGNS),
+        "none of the last",
+        "contains no known error",
+        "contains a known error",
+        "the last",
+        "lines",
+        "line",
+        "in",
+        "of",
+    ):
         words = words.replace(fixed, "")
     assert not words.strip(" ();0123456789")
 
