@@ -323,7 +323,7 @@ CAUSES: tuple[Cause, ...] = (
         "Wait a few minutes.", "DataRobotWorkloadNoReadyReplica"),
     Cause("outage_since_start", every(_UP, _share("server_errors", MOST_ERRORS), _just_started),
         "It has been marked ready since it started, but most requests get a server error (5xx): it has no readiness "
-        "probe, or one that does not detect this. It is still loading, or failing; its log shows which.",
+        "probe, or one that misses this. It is still loading, or failing; its log shows which.",
         "Check the end of its log. If it is still loading, wait, and give it a readiness probe. Otherwise fix what the "
         "log names, or start the previous version.",
         "DataRobotWorkloadNotServing"),
