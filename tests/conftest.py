@@ -38,7 +38,7 @@ def postgresql() -> "Iterator[Server]":
 FROZEN = pytest.StashKey[int]()
 
 
-class Units(LoadScopeScheduling):  # type: ignore[misc]
+class Units(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """Gives units to processes in the order of collection. Of --dist=loadgroup pytest 9.2 takes no notice."""
 
     def _split_scope(self, nodeid: str) -> str:

@@ -22,7 +22,7 @@ class OneStory(World):
         actor.origin = START - LEAD_SECONDS if story.seconds != float("inf") else START
         self._numbers = {} if story.rounds_ids else {actor.id(actor.moment(START)): 0}
 
-    def find(self, workload: str, now: float) -> object:  # type: ignore[override]
+    def find(self, workload: str, now: float) -> object:  # type: ignore[override]  # an actor, or None
         actor = self.actor(0)
         moment = actor.moment(now)
         return actor if actor.id(moment) == workload and (moment.step.listed or moment.step.hidden) else None

@@ -11,7 +11,7 @@ from tests.web.test_web_config import certificate
 
 def names(context: ssl.SSLContext) -> list[str]:
     """The common names of the authorities of a context."""
-    subjects = [dict(attribute[0] for attribute in each["subject"]) for each in context.get_ca_certs()]  # type: ignore[misc]
+    subjects = [dict(attribute[0] for attribute in each["subject"]) for each in context.get_ca_certs()]  # type: ignore[misc]  # typed loosely
     return sorted(str(subject["commonName"]) for subject in subjects)
 
 

@@ -97,7 +97,7 @@ def page(body: bytes, kind: type[Item]) -> Page[Item]:
     _check_size(body)
     try:
         envelope = _envelope.decode(body)
-        items = _decoder(tuple[kind, ...]).decode(envelope.data)  # type: ignore[valid-type]
+        items = _decoder(tuple[kind, ...]).decode(envelope.data)  # type: ignore[valid-type]  # known at run time
     except _REFUSED:
         return _salvaged_page(body, kind)
     total, following = _size(envelope.total_count, envelope.total), _link(envelope.next)

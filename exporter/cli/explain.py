@@ -130,7 +130,7 @@ async def explained(
     if not log_lines and not with_signs:
         return result
     progress("requesting its log")
-    read = await read_log(found.client, found.workload.id, max(log_lines, SIGN_LINES))
+    read = await read_log(found.client, found.workload.id, max(log_lines, SIGN_LINES if with_signs else 0))
     signs = read.signs if with_signs else result.log_signs
     return result._replace(log_signs=signs, log=read.text(log_lines) if log_lines else "")
 

@@ -85,7 +85,7 @@ class Report:
 
     def __init__(self, started: float) -> None:
         # For the whole process: a creation time per counter would double the number of series.
-        disable_created_metrics()  # type: ignore[no-untyped-call]
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -174,7 +174,7 @@ class Report:
     def openmetrics(self) -> bytes:
         """The families in OpenMetrics, without the closing ``# EOF``."""
         # All names are valid in every escaping scheme; this one does not process each letter.
-        page: bytes = generate_openmetrics(self.registry, ALLOWUTF8)  # type: ignore[no-untyped-call]
+        page: bytes = generate_openmetrics(self.registry, ALLOWUTF8)  # type: ignore[no-untyped-call]  # the library has no types
         return page.removesuffix(b"# EOF\n")
 
 

@@ -44,7 +44,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Whether the connection has ended."""
         return self not in self._open_connections
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # TCP only
         """Start the timer for the first request head."""
         super().connection_made(transport)
         if self.gone():

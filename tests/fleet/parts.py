@@ -35,7 +35,7 @@ def rolling(status: str, proton: str = "p1", **more: object) -> Workload:
 
 
 def event(kind: str = "Errored", at: float = 450.0, number: int = 1, **details: object) -> Event:
-    about = EventDetails(**({"replacement_id": "r1"} | details))  # type: ignore[arg-type]
+    about = EventDetails(**({"replacement_id": "r1"} | details))  # type: ignore[arg-type]  # fields by name
     stamp = f"1970-01-01T00:{int(at) // 60:02}:{at % 60:05.2f}Z"
     return Event(id=f"e{number}", timestamp=stamp, event_type=f"Replacement {kind}", details=about)
 

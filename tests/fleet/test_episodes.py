@@ -14,7 +14,7 @@ NOTHING: dict[str, str] = {}
 
 
 def workload(status: str = "running", proton: str = "p1", **more: object) -> Workload:
-    return Workload(**({"id": "w", "name": "w", "status": status, "proton_id": proton} | more))  # type: ignore[arg-type]
+    return Workload(**({"id": "w", "name": "w", "status": status, "proton_id": proton} | more))  # type: ignore[arg-type]  # fields by name
 
 
 def swept(*items: Workload, baseline: bool = True, expiry: float | None = None) -> Ledger:
@@ -173,7 +173,7 @@ def record(status: str = "initializing", name: str | None = "r1", *candidates: s
 
 
 def event(name: str, kind: str = "Replacement Completed", at: str = "1970-01-01T00:05:00Z", **details: str) -> Event:
-    return Event(name, at, kind, details=EventDetails(**details) if details else None)  # type: ignore[arg-type]
+    return Event(name, at, kind, details=EventDetails(**details) if details else None)  # type: ignore[arg-type]  # fields by name
 
 
 def test_a_replacement_opens_with_its_record_and_ends_with_the_event() -> None:
@@ -276,7 +276,7 @@ def test_a_record_learns_its_id_and_candidates_later() -> None:
 
 
 def pod(*containers: Container, name: str = "pod", **facts: object) -> Replica:
-    return Replica(**({"name": name, "status": "running", "containers": containers} | facts))  # type: ignore[arg-type]
+    return Replica(**({"name": name, "status": "running", "containers": containers} | facts))  # type: ignore[arg-type]  # fields by name
 
 
 def at(seconds: float) -> str:
@@ -623,7 +623,7 @@ def test_flapping_has_failed_if_a_folded_episode_has(folded: list[str], outcome:
     tracker = EpisodeTracker(recent=(100.0,) * MAX_TRACED_EPISODES)
     for each in folded:
         kind, ended = each.split()
-        episode = Episode(kind, Mark(100.0), ended=Mark(150.0), outcome=ended)  # type: ignore[arg-type]
+        episode = Episode(kind, Mark(100.0), ended=Mark(150.0), outcome=ended)  # type: ignore[arg-type]  # fields by name
         tracker, admitted = episodes.admission(tracker, episode)
         assert not admitted
     assert tracker.flapping is not None

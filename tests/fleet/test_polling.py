@@ -111,12 +111,12 @@ def test_a_workload_that_has_just_changed_goes_first(waiting: list[tuple[DetailR
 def state(status: str = "running", importance: str = "low", before: str = "", **more: object) -> WorkloadState:
     """A workload; `before`: the group of its last known status."""
     details = more.pop("details", Details())
-    item = Workload(id="w", status=status, importance=importance, **more)  # type: ignore[arg-type]
-    return WorkloadState("eu", item, Ledger(0.0, 1000.0, group=before), details)  # type: ignore[arg-type]
+    item = Workload(id="w", status=status, importance=importance, **more)  # type: ignore[arg-type]  # fields by name
+    return WorkloadState("eu", item, Ledger(0.0, 1000.0, group=before), details)  # type: ignore[arg-type]  # fields by name
 
 
 def parts(of: WorkloadState, now: float = 1100.0, **policy: object) -> dict[str, float]:
-    return {request.part: request.every for request in requests(of, Policy(**policy), now)}  # type: ignore[arg-type]
+    return {request.part: request.every for request in requests(of, Policy(**policy), now)}  # type: ignore[arg-type]  # fields by name
 
 
 OFF = {"pods": 300, "events": 300, "sharing": 3600, "quotas": 3600}

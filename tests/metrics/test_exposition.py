@@ -186,7 +186,7 @@ ODD = Family(
 def test_a_full_render_is_byte_equal_to_prometheus_client(fleet: list[WorkloadState]) -> None:
     page, library = rendered(fleet), registry(fleet)
     assert page.text() == generate_latest(library)
-    assert page.openmetrics() + b"# EOF\n" == generate_openmetrics(library)  # type: ignore[no-untyped-call]
+    assert page.openmetrics() + b"# EOF\n" == generate_openmetrics(library)  # type: ignore[no-untyped-call]  # the library has no types
 
 
 @given(FLEETS)
@@ -194,7 +194,7 @@ def test_a_full_render_is_byte_equal_to_prometheus_client(fleet: list[WorkloadSt
 def test_a_counter_is_written_as_prometheus_client_writes_it(fleet: list[WorkloadState]) -> None:
     page, library = rendered(fleet, (ODD,)), registry(fleet, (ODD,))
     assert page.text() == generate_latest(library)
-    assert page.openmetrics() + b"# EOF\n" == generate_openmetrics(library)  # type: ignore[no-untyped-call]
+    assert page.openmetrics() + b"# EOF\n" == generate_openmetrics(library)  # type: ignore[no-untyped-call]  # the library has no types
 
 
 @given(st.lists(FLEETS, min_size=1, max_size=5))

@@ -120,7 +120,7 @@ def test_a_larger_profile_serves_more_families_of_an_account_and_the_largest_ser
 def detailed(name: str, details: Details, **workload: object) -> Samples:
     """The samples of a family of details; `name` lacks ``datarobot_``."""
     place = next(n for n, family in enumerate(FAMILIES) if family.name == f"datarobot_{name}")
-    of = Workload(**({"id": "w", "status": "running", "proton_id": "p"} | workload))  # type: ignore[arg-type]
+    of = Workload(**({"id": "w", "status": "running", "proton_id": "p"} | workload))  # type: ignore[arg-type]  # fields by name
     return samples_of(FAMILIES, sight(of, details=details))[place]
 
 

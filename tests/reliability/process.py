@@ -132,7 +132,9 @@ def lived_together(folder: Path, faults: Sequence[Fault]) -> tuple[Observed, dic
     calm, *runs = asyncio.run(inside())
     if isinstance(calm, BaseException):
         raise calm
-    for run in runs:
-        if isinstance(run, BaseException) and not isinstance(run, Exception):
+    found: dict[str, Observed | Exception] = {}
+    for fault, run in zip(faults, runs, strict=True):
+        if not isinstance(run, Observed | Exception):
             raise run
-    return calm, {fault.name: run for fault, run in zip(faults, runs, strict=True)}  # type: ignore[misc]
+        found[fault.name] = run
+    return calm, found

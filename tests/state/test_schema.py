@@ -142,7 +142,7 @@ def test_random_values_lose_no_workload_and_show_none_as_running_by_mistake(
     text, openmetrics = exposition.text().decode(), exposition.openmetrics().decode() + "# EOF\n"
     shown = running(text_string_to_metric_families(text))
     assert shown == {bounded(i) for i in expected}
-    assert running(openmetrics_families(openmetrics)) == shown  # type: ignore[no-untyped-call]
+    assert running(openmetrics_families(openmetrics)) == shown  # type: ignore[no-untyped-call]  # the library has no types
 
 
 class Api(http.server.BaseHTTPRequestHandler):

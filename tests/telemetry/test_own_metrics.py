@@ -27,7 +27,7 @@ def test_the_counter_and_the_bucket_have_the_exemplar() -> None:
     page = report_of(EpisodeTrace("start", "success", 42.0, TRACE)).openmetrics().decode() + "# EOF\n"
     found = {
         (family.type, sample.name, sample.labels.get("le")): (sample.exemplar.labels, sample.exemplar.value)
-        for family in openmetrics_families(page)  # type: ignore[no-untyped-call]
+        for family in openmetrics_families(page)  # type: ignore[no-untyped-call]  # the library has no types
         for sample in family.samples
         if sample.exemplar
     }
