@@ -1,14 +1,17 @@
-"""Work that waits for files, in threads of its own."""
+"""Work in threads of its own: what waits for files, and what takes long because it is large."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from threading import Thread
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+MAX_BYTES_ON_LOOP = 16 * 1024
+"""Maximum size of a body that is read on the event loop: the slowest ones, nested and broken, take 1 ms per kB."""
 
 
 class _OwnThread(Executor):
@@ -39,3 +42,16 @@ async def in_own_thread(work: Callable[[], T], seconds: float | None = None) -> 
     """
     async with asyncio.timeout(seconds):
         return await asyncio.get_running_loop().run_in_executor(_OWN_THREAD, work)
+
+
+_CALCULATIONS = ThreadPoolExecutor(1, "calculations")
+
+
+async def calculated(work: Callable[[bytes], T], body: bytes) -> T:
+    """The result of `work` on a body of a response; of a large one in a thread, so that the event loop goes on.
+
+    It is one thread: of several that calculate, all would take turns with the loop.
+    """
+    if len(body) <= MAX_BYTES_ON_LOOP:
+        return work(body)
+    return await asyncio.get_running_loop().run_in_executor(_CALCULATIONS, work, body)

@@ -8,11 +8,12 @@ distinguished from data that never existed.
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, AnyStr, NamedTuple
 
 DEPTH = 64
 """Levels of nesting that are read; the deepest response of the API has twelve."""
@@ -21,6 +22,8 @@ _INTEGERS = range(-(2**63), 2**63)
 _DIGITS = 20
 MAX_TOKENS = 300_000
 """Maximum number of values, names and marks that are read of a body that a parser of the standard library rejects."""
+SLICE = 65536
+"""Bytes or characters of a text that are replaced in one step."""
 
 
 class Damaged(NamedTuple):
@@ -43,7 +46,8 @@ def parse(body: bytes) -> Any:
     """
     encoding = json.detect_encoding(body)
     # Bytes that are not UTF-8 become lone surrogates, by which they are recognised below.
-    text = body.decode(encoding, "surrogateescape" if encoding.startswith("utf-8") else "replace")
+    errors = "surrogateescape" if encoding.startswith("utf-8") else "replace"
+    text = "".join(codecs.iterdecode(_slices(body), encoding, errors))
     try:
         value = _DECODER.decode(text)
     except (ValueError, RecursionError):
@@ -64,8 +68,17 @@ _DECODER = json.JSONDecoder(strict=False, parse_int=_integer, parse_float=_float
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
+def _slices(whole: AnyStr) -> Iterator[AnyStr]:
+    """A text in parts: other threads get no turn while a method of the interpreter works on one text."""
+    return (whole[start : start + SLICE] for start in range(0, len(whole), SLICE))
+
+
+def _unicode(text: str) -> str:
+    return "".join(_SURROGATE.sub("�", part) for part in _slices(text))
+
+
 def _text(text: str) -> str | Damaged:
-    return Damaged(_SURROGATE.sub("�", text)) if _SURROGATE.search(text) else text
+    return Damaged(_unicode(text)) if _SURROGATE.search(text) else text
 
 
 def _cleaned(value: Any, depth: int) -> Any:
@@ -74,7 +87,7 @@ def _cleaned(value: Any, depth: int) -> Any:
     if isinstance(value, dict | list) and depth == DEPTH:
         return UNREADABLE
     if isinstance(value, dict):
-        return {_SURROGATE.sub("�", key): _cleaned(each, depth + 1) for key, each in value.items()}
+        return {_unicode(key): _cleaned(each, depth + 1) for key, each in value.items()}
     if isinstance(value, list):
         return [_cleaned(each, depth + 1) for each in value]
     return value

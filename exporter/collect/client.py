@@ -28,6 +28,7 @@ from exporter.fleet.pauses import LIST, Pause
 from exporter.http_client import HttpClient
 from exporter.redaction import Secrets
 from exporter.telemetry.sweep_trace import attempted
+from exporter.threads import calculated
 from exporter.trust import trusted
 
 RETRIES = 2
@@ -374,7 +375,7 @@ class Client:
         self._observer.received(route, len(body))
         if failed:
             raise _refused(route, response, beginning(body, self._secrets.clean))
-        body = self._secrets.clean(body)
+        body = await calculated(self._secrets.clean, body)
         return ApiResponse(response.status_code, body, date(response.headers.get("date")), self._steady() - began)
 
     async def _body(self, route: str, response: httpx.Response, limit: int) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from exporter.api import models
-from exporter.api.decoding import Item, NotDecodable, One, Reject, incomplete, one
+from exporter.api.decoding import Item, NotDecodable, One, Reject, incomplete
 from exporter.api.details import (
     AccountInfo,
     AggregateStats,
@@ -31,11 +31,13 @@ from exporter.api.models import Replacement, Workload, may_run
 from exporter.api.pods import UNLISTED, Pods, Proton, StatusDetails, active_proton
 from exporter.api.versions import api_version, platform_release
 from exporter.collect.client import ApiError, Client, Params
+from exporter.collect.decoded import one
 from exporter.collect.lists import Listed, read_list, whole_list
 from exporter.fleet import workload_state
 from exporter.fleet.apply import Shared
 from exporter.fleet.polling import DURING_ERRORS
 from exporter.fleet.workload_state import WINDOWS, Window, WorkloadState
+from exporter.threads import calculated
 from exporter.timestamps import rfc3339
 
 MAX_PROTONS = 8
@@ -137,7 +139,7 @@ async def _snapshot(poll: Poll, proton: str) -> tuple[StatusDetails | None, Reje
     response = await poll.client.get("/workloads/{id}/protons/{pid}/statusDetails", id=poll.id, pid=proton)
     if response.status == 204:
         return None, ()
-    read = one(response.body, StatusDetails)
+    read = await one(response.body, StatusDetails)
     if any(reject.path == "$.replicas" for reject in read.rejects):
         raise NotDecodable("type", "the list of pods cannot be read")
     return (None if read.value.replicas is None else read.value), read.rejects
@@ -162,7 +164,7 @@ async def _replacement(poll: Poll) -> tuple[Replacement | None, Rejects]:
         if error.status == 404 or error.reason == "absent":
             return None, ()  # none is in progress, or the server does not report any
         raise
-    return one(response.body, Replacement)
+    return await one(response.body, Replacement)
 
 
 def window_of(name: str, now: float, *, early: bool = False, shown: float = 0.0) -> tuple[float, float]:
@@ -195,7 +197,7 @@ def _stats(name: str) -> Fetcher:
                 params = {"responseTimeQuantile": f"{quantile:g}", "slowRequestsThreshold": f"{poll.slow * 1000:.0f}"}
                 params |= {} if proton is None else {"protonId": proton}
                 response = await poll.client.get("/workloads/{id}/stats", {**window, **params}, id=poll.id)
-                read = one(response.body, Stats)
+                read = await one(response.body, Stats)
                 rejects.extend(read.rejects)
                 metrics = _metrics(read.value, start, end)
                 if number == 0:
@@ -253,7 +255,7 @@ async def _usage(poll: Poll) -> tuple[tuple[OtelValue, ...], Rejects]:
     end = math.floor((poll.api_now - 30) / 60) * 60.0
     params: Params = {"startTime": rfc3339(end - 300), "endTime": rfc3339(end)}
     route = "/otel/workload/{id}/metrics/autocollectedValues"
-    read = one((await poll.client.get(route, params, id=poll.id)).body, _Values)
+    read = await one((await poll.client.get(route, params, id=poll.id)).body, _Values)
     return read.value.data or (), read.rejects
 
 
@@ -293,7 +295,7 @@ AccountFields = dict[str, Any]
 
 
 async def _limits(client: Client) -> tuple[AccountFields, Rejects]:
-    read = one((await client.get("/account/info")).body, AccountInfo)
+    read = await one((await client.get("/account/info")).body, AccountInfo)
     limits = read.value.limits
     return {
         "org_id": read.value.org_id or "",
@@ -303,7 +305,7 @@ async def _limits(client: Client) -> tuple[AccountFields, Rejects]:
 
 
 async def _totals(client: Client) -> tuple[AccountFields, Rejects]:
-    read = one((await client.get("/workloads/stats")).body, AggregateStats)
+    read = await one((await client.get("/workloads/stats")).body, AggregateStats)
     counts = read.value.workloads
     return {"active_reported": counts.active if counts is not None else None}, read.rejects
 
@@ -320,7 +322,7 @@ async def _platform(client: Client) -> tuple[AccountFields, Rejects]:
     error: ApiError | None = None
     for field, route, read in (("api_version", "/version", api_version), ("release", "/config", platform_release)):
         try:
-            fields[field] = read((await client.get(route)).body)
+            fields[field] = await calculated(read, (await client.get(route)).body)
         except ApiError as failure:
             error = error if not failure.transient else error or failure
     if error is not None and not fields:
@@ -339,7 +341,7 @@ ACCOUNT_FETCHERS: dict[str, Callable[[Client], Awaitable[tuple[AccountFields, Re
 async def by_id(client: Client, workload_id: str) -> tuple[One[Workload] | None, str]:
     """A workload by its own route, else the reason why there is none: one of `ApiError`, or ``decode``."""
     try:
-        read = one((await client.get("/workloads/{id}", id=workload_id)).body, Workload)
+        read = await one((await client.get("/workloads/{id}", id=workload_id)).body, Workload)
     except (ApiError, NotDecodable) as error:
         return None, failure_reason(error)
     return (read, "") if read.value.id == workload_id else (None, "decode")

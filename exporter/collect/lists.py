@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, NamedTuple
 
-from exporter.api.decoding import Item, Page, Reject, page
+from exporter.api.decoding import Item, Page, Reject
 from exporter.collect.client import ApiError, Client, Params
+from exporter.collect.decoded import page
 
 PAGE = 100
 """Items per page."""
@@ -63,7 +64,7 @@ async def read_list(
     problem = f"does not end after {MAX_PAGES} pages"
     for _ in range(MAX_PAGES):
         query = {**(params or {}), "limit": PAGE, **({"offset": offset} if offset else {})}
-        listed = page((await client.get(route, query, **places)).body, kind)
+        listed = await page((await client.get(route, query, **places)).body, kind)
         rejects.extend(listed.rejects)
         total = listed.total if listed.total is not None else total
         offset += min(listed.size, PAGE)  # a page may repeat an item and be longer than requested

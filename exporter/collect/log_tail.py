@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from exporter.alerting.notification import Notification
-from exporter.api.decoding import NotDecodable, page
+from exporter.api.decoding import NotDecodable
 from exporter.api.details import LogRecord
 from exporter.collect.client import ApiError, Client
+from exporter.collect.decoded import page
 from exporter.diagnosis.log_signs import LogSigns, is_worth_reading, log_signs, sign_words
 from exporter.diagnosis.wording import log_words
 from exporter.log import log
@@ -44,7 +45,7 @@ async def read_log(client: Client, workload: str, lines: int) -> Log:
     """At most this many records of a workload's log (``GET /otel/workload/{id}/logs``, newest first)."""
     try:
         answer = await client.get("/otel/workload/{id}/logs", {"limit": lines}, id=workload)
-        records = page(answer.body, LogRecord).items[:lines]
+        records = (await page(answer.body, LogRecord)).items[:lines]
         return Log(records, await asyncio.to_thread(log_signs, records))
     except (ApiError, NotDecodable) as error:
         return Log(problem=str(error))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Set
 
-from exporter.api.decoding import NotDecodable, Reject, workload_page
+from exporter.api.decoding import NotDecodable, Reject
 from exporter.api.models import Workload
+from exporter.collect import decoded
 from exporter.collect.client import ApiError, ApiResponse, Client, Params
 from exporter.collect.lists import PAGE, ends, incomplete
 from exporter.fleet.reconcile import Sweep
@@ -50,7 +51,7 @@ async def _all_pages(
         response = await client.get("/workloads", params)
         observe(response)
         with part("decode"):
-            page = workload_page(response.body)
+            page = await decoded.page(response.body, Workload)
         gone = total - page.total if total is not None and page.total is not None else 0
         total = page.total if page.total is not None else total
         if gone > 0:

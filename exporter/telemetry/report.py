@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import collections
 import itertools
 import platform
 import time
@@ -257,8 +258,11 @@ class AccountReport:
         self._report.count("detail_looks", self._account, part)
         if failure:
             self._report.count("detail_look_failures", self._account, part, failure)
-        for reject in rejects:
-            self._report.count("api_rejects", self._account, f"{part} {reject.path}", reject.reason)
+        self._rejected(rejects, f"{part} ")
+
+    def _rejected(self, rejects: Iterable[Reject], part: str = "") -> None:
+        for (path, reason), number in collections.Counter((reject.path, reject.reason) for reject in rejects).items():
+            self._report.count("api_rejects", self._account, f"{part}{path}", reason, by=number)
 
     def episode_ended(self, episode: EpisodeTrace) -> None:
         """Count a finished episode; its trace, if there is one, is the exemplar."""
@@ -294,8 +298,7 @@ class AccountReport:
         report.observe("sweep_duration_seconds", seconds, account, LANE)
         if sweep.failure:
             report.count("sweep_failures", account, LANE, sweep.failure)
-        for reject in sweep.rejects:
-            report.count("api_rejects", account, reject.path, reject.reason)
+        self._rejected(sweep.rejects)
         for field, values in unknown_values(sweep.workloads).items():
             report.count("api_unknown_values", account, field, by=values.total())
         self._set("api_up", float(not sweep.failure), account)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.api import decoding, models
+from exporter.api import decoding, models, tolerant_json
 from exporter.api.decoding import NotDecodable, Reject, workload_page
 from exporter.api.pods import Container, Overview, Replica, StatusDetails, overview
 from tests.examples import FOLDER, page, payload
@@ -228,6 +228,19 @@ def test_a_number_that_no_sample_can_contain_is_unreadable(number: int) -> None:
     assert read.value.replicas is not None
     assert [each.exit_code for each in read.value.replicas[0].containers or ()] == [None, 1]
     assert read.rejects == (Reject("$.replicas[].containers[].exitCode", "value"),)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_a_long_text_beside_a_broken_value_is_read_unchanged(encoding: str) -> None:
+    text = "aé\U0001f600" * tolerant_json.SLICE
+    answer = workload_page(f'{{"data": [{{"id": "a", "name": "{text}", "status": nil}}]}}'.encode(encoding))
+    assert [item.name for item in answer.items] == [text]
+    assert answer.rejects == (Reject("$.status", "value", "a"),)
+
+
+def test_in_a_long_text_each_byte_that_is_not_utf_8_is_replaced() -> None:
+    answer = workload_page(b'{"data": [{"id": "a", "name": "%b"}]}' % (b"a\xff" * tolerant_json.SLICE))
+    assert [item.name for item in answer.items] == ["a\ufffd" * tolerant_json.SLICE]
 
 
 COUNT = 400_000
