@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from exporter.http_client import HttpClient
+from exporter.http_client import HEAD_STEP_BYTES, MAX_HEAD_BYTES, HttpClient
 from tests.web.test_web_config import certificate
 
 LIMIT_SECONDS = 10.0
@@ -29,10 +29,11 @@ def without_garbage_collection() -> Iterator[None]:
 
 
 class Server:
-    """Answers each request, and keeps the connection open until the client closes it."""
+    """Answers each request, after `before`, and keeps the connection open until the client closes it."""
 
-    def __init__(self, folder: Path, scheme: str) -> None:
+    def __init__(self, folder: Path, scheme: str, before: bytes = b"") -> None:
         self.received: list[bytes] = []
+        self._before = before
         self.scheme, self.trusted = scheme, ssl.create_default_context()
         self._context: ssl.SSLContext | None = None
         if scheme == "https":
@@ -45,7 +46,7 @@ class Server:
         try:
             while data := await reader.read(65536):
                 self.received.append(data)
-                writer.write(b"HTTP/1.1 200 OK\r\nset-cookie: seen=1\r\ncontent-length: 2\r\n\r\n{}")
+                writer.write(self._before + b"HTTP/1.1 200 OK\r\nset-cookie: seen=1\r\ncontent-length: 2\r\n\r\n{}")
         except OSError:
             pass
         finally:
@@ -134,3 +135,55 @@ def test_a_redirect_is_not_followed() -> None:
         return len(sent)
 
     assert asyncio.run(inside()) == 1
+
+
+INFORMATIONAL = {
+    "100": b"HTTP/1.1 100 Continue\r\n\r\n",
+    "102 without a reason": b"HTTP/1.1 102 \n\n",
+    "103 with headers": b"HTTP/1.1 103 Early Hints\r\n" + b"link: </style.css>\r\n" * 40 + b"\r\n",
+}
+"""Heads that come before that of the response."""
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("head", INFORMATIONAL.values(), ids=INFORMATIONAL)
+def test_a_server_that_sends_heads_without_end_is_not_read_for_long_and_lets_other_tasks_run(
+    head: bytes, scheme: str, tmp_path: Path
+) -> None:
+    async def inside() -> None:
+        server = Server(tmp_path, scheme, head * (2 * MAX_HEAD_BYTES // len(head)))
+        async with server.serving() as url, HttpClient({}, timeout=LIMIT_SECONDS, trusted=server.trusted) as http:
+            turns, request = 0, asyncio.create_task(get(http, url))
+            while not request.done():
+                await asyncio.sleep(0)  # one turn of the loop
+                turns += 1
+            with pytest.raises(httpx.RemoteProtocolError, match="more than 131072 bytes of headers"):
+                await request
+            assert turns >= MAX_HEAD_BYTES / HEAD_STEP_BYTES
+
+    asyncio.run(inside())
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("head", INFORMATIONAL.values(), ids=INFORMATIONAL)
+def test_heads_of_each_response_of_a_connection_may_have_the_whole_limit(
+    head: bytes, scheme: str, tmp_path: Path
+) -> None:
+    async def inside() -> None:
+        server = Server(tmp_path, scheme, head * (2 * MAX_HEAD_BYTES // 3 // len(head)))
+        async with server.serving() as url, HttpClient({}, timeout=LIMIT_SECONDS, trusted=server.trusted) as http:
+            assert [await get(http, url) for _ in range(3)] == [b"{}"] * 3
+
+    asyncio.run(inside())
+
+
+def test_a_proxy_of_the_environment_has_the_same_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def inside() -> None:
+        server = Server(tmp_path, "http", INFORMATIONAL["100"] * MAX_HEAD_BYTES)
+        async with server.serving() as url:
+            monkeypatch.setenv("http_proxy", url)
+            async with HttpClient({}, timeout=LIMIT_SECONDS, trusted=server.trusted) as http:
+                with pytest.raises(httpx.RemoteProtocolError, match="more than 131072 bytes of headers"):
+                    await get(http, "http://dr.test/")
+
+    asyncio.run(inside())
