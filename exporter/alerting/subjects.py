@@ -97,10 +97,22 @@ counters, nor report its own absence: the dead man's switch that receives the wa
 """
 
 
+def worst(statuses: Iterable[ExporterStatus]) -> ExporterStatus:
+    """The status of several replicas as that of one exporter: what is wrong with any of them."""
+    each = tuple(statuses)
+    return ExporterStatus(
+        left_out=sum(status.left_out for status in each),
+        unwritten=min((status.unwritten for status in each if status.unwritten is not None), default=None),
+        settings_good=all(status.settings_good for status in each),
+        undelivered=max(status.undelivered for status in each),
+        published=all(status.published for status in each),
+    )
+
+
 def subjects(
-    fleets: Iterable[AccountFleet], exporter: ExporterStatus, options: Options, now: float
+    fleets: Iterable[AccountFleet], exporter: ExporterStatus | None, options: Options, now: float
 ) -> Iterator[Subject]:
-    """All subjects at `now`: workloads, accounts and the exporter."""
+    """All subjects at `now`: workloads, accounts, and the exporter unless another replica speaks for it (None)."""
     alerts = in_force(options)
     severity = {alert.name: alert.levels[0].severity for alert in alerts if alert.component == "exporter"}
     workload_alerts = [alert for alert in alerts if alert.component == "workload"]
@@ -115,6 +127,8 @@ def subjects(
         }
         labels = {"account": fleet.known.account.name}
         yield Subject(labels, frozenset(met) | sweep, fleet.recent, polled=fleet.swept, blind=fleet.blind)
+    if exporter is None:
+        return
     own = {(a, severity[a]) for a, is_met in EXPORTER_ALERTS.items() if a in severity and is_met(exporter, options)}
     yield Subject({}, frozenset(own), polled=exporter.published)
 

@@ -57,7 +57,13 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
         "--state.password-file", dest="state.password_file", metavar="FILE", help="file with the database's password"
     )
     parser.add_argument(
-        "--shard", dest="select.shard", metavar="I/N", help="monitor shard I of N, counted from 0; default 0/1"
+        "--shard",
+        dest="select.shard",
+        metavar="I/N",
+        help="monitor shard I of N, counted from 0; default 0/1; auto: share the accounts with replicas",
+    )
+    parser.add_argument(
+        "--advertise-url", dest="web.advertise_url", metavar="URL", help="where the other replicas can reach this one"
     )
 
 

@@ -14,7 +14,7 @@ from exporter.cli.flags import add_run_flags
 from exporter.daemon.daemon import Daemon
 from exporter.daemon.memory import limit_fragmentation
 from exporter.settings.model import Settings
-from exporter.state.opened import open_store
+from exporter.state.opened import open_leases, open_store
 
 add_flags: Callable[[argparse.ArgumentParser], None] = add_run_flags
 
@@ -33,9 +33,11 @@ def run_daemon(
 
     async def serve() -> None:
         await Daemon(settings, read).check()  # before a state file is made
-        store = open_store(settings.state)
+        leased = settings.select.leased
+        store = open_store(settings.state, shared=leased)
         try:
-            daemon = Daemon(settings, read, store=store, note=note, settings_files=settings_files)
+            leases = open_leases(settings.state, settings.web.advertise_url) if leased else None
+            daemon = Daemon(settings, read, store=store, note=note, settings_files=settings_files, leases=leases)
             daemon.log_to(settings)
             if store.aside is not None:
                 print(

@@ -13,7 +13,7 @@ from exporter.clock import Clock
 from exporter.collect.account_monitor import AccountMonitor, Plan
 from exporter.collect.account_state import AccountState
 from exporter.collect.client import Client
-from exporter.daemon.prepared import Prepared, all_of, check_ca_file
+from exporter.daemon.prepared import Prepared, all_of, check_ca_file, trigger
 from exporter.daemon.schedule import SweepSchedule
 from exporter.daemon.tasks import BackgroundTasks
 from exporter.fleet.polling import Policy
@@ -26,8 +26,10 @@ from exporter.settings.accounts import AccountSettings
 from exporter.settings.model import Settings
 from exporter.settings.traces import TraceSettings
 from exporter.settings.values import tag_values
-from exporter.state.store import Store
+from exporter.state.rights import Rights
+from exporter.state.store import Store, StoredAccount
 from exporter.telemetry.report import AccountReport, Report
+from exporter.threads import in_own_thread
 from exporter.tracing.builder import Tracing
 
 if TYPE_CHECKING:
@@ -92,14 +94,17 @@ class Accounts:
         clock: Clock,
         schedule: SweepSchedule,
         tasks: BackgroundTasks,
+        rights: Rights,
         renew: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
-        """`renew` reads the tokens from their files again."""
+        """`renew` reads the tokens from their files again. With leases, only `gain` adds accounts."""
+        self._rights = rights
         self._store, self._report, self._secrets, self._clock = store, report, secrets, clock
         self._renew = renew
         self._schedule, self._tasks = schedule, tasks
         self._polling = False
-        self.monitors: dict[str, AccountMonitor] = {}
+        self._self_traces: SelfTraces | None = None
+        self.monitors: Mapping[str, AccountMonitor] = {}
         self.removed: Mapping[str, AccountMonitor] = {}
         """Monitors that the last reload removed: their state is still written, and used if they are added again."""
 
@@ -111,7 +116,7 @@ class Accounts:
         accounts = new.settings.accounts
         all_of(partial(check_ca_file, account) for account in accounts)
         for account in accounts:
-            if account.name in unchanged:
+            if account.name in unchanged or (self._rights.leased and account.name not in self.monitors):
                 continue
             new.clients[account.name] = self._client(account, new.settings)
             if account.name not in self.monitors:
@@ -156,12 +161,14 @@ class Accounts:
 
         Neither waits nor fails.
         """
+        self._self_traces = self_traces
         monitors: dict[str, AccountMonitor] = {}
         for account in new.settings.accounts:
             if account.name in new.clients:
-                monitors[account.name] = self._monitor(account, new, self_traces)
+                built, stored = new.clients.pop(account.name), new.states.get(account.name)
+                monitors[account.name] = self._monitor(account, new.settings, built, stored, self_traces)
                 self._schedule.add(account.name, new.schedule)
-            else:
+            elif account.name in self.monitors:
                 monitors[account.name] = self.monitors[account.name]
         replaced = [monitor for name, monitor in self.monitors.items() if monitors.get(name) is not monitor]
         for monitor in replaced:
@@ -176,24 +183,65 @@ class Accounts:
         for monitor in replaced:
             self._tasks.start(monitor.close())
 
-    def _monitor(self, account: AccountSettings, new: Prepared, self_traces: SelfTraces | None) -> AccountMonitor:
-        """The monitor of an account, with the client that was built for it."""
-        settings = new.settings
+    async def gain(self, account: AccountSettings, settings: Settings) -> None:
+        """Monitor one more account of the settings in force from now on. Raises `StateError`, and what a client raises
+        for files that cannot be used.
+        """
+        if account.name in self.removed:
+            stored = None
+        else:
+            stored = await self._store.run(partial(self._store.load, account.name))
+        built = await in_own_thread(partial(self._client, account, settings))
+        monitor = self._monitor(account, settings, built, stored, self._self_traces)
+        self.removed = {name: each for name, each in self.removed.items() if name != account.name}
+        self.monitors = {**self.monitors, account.name: monitor}
+        self._schedule.add(account.name, trigger(settings))
+        if self._polling:
+            monitor.start()
+
+    def lose(self, account: str) -> None:
+        """Monitor an account no more; nothing of it is written any more."""
+        self.removed = {name: each for name, each in self.removed.items() if name != account}
+        monitor = self.monitors.get(account)
+        if monitor is None:
+            return
+        self.monitors = {name: each for name, each in self.monitors.items() if name != account}
+        monitor.retire()
+        self._schedule.remove(account)
+        self._report.forget(account)
+        self._tasks.start(monitor.close())
+
+    def unwritten(self, account: str) -> bool:
+        """Whether something of an account must still be written."""
+        monitor = self.monitors.get(account) or self.removed.get(account)
+        return monitor is not None and bool(monitor.pending())
+
+    def _monitor(
+        self,
+        account: AccountSettings,
+        settings: Settings,
+        built: tuple[Client, AccountReport],
+        stored: StoredAccount | None,
+        self_traces: SelfTraces | None,
+    ) -> AccountMonitor:
+        """The monitor of an account, with the client that was built for it, and the state that was stored, unless it
+        was monitored before.
+        """
+        client, report = built
         self._report.account(account.name, settings.sweep.interval, account.requests_per_second)
-        client, report = new.clients.pop(account.name)
         before = self.monitors.get(account.name) or self.removed.get(account.name)
         traced = self_traces.account(account.name, account.endpoint) if self_traces is not None else nullcontext
         if before is not None:
             return before.resumed(client, report, plan(account, settings), traced)
-        state = new.states[account.name]
-        if state.unreadable:
-            self._report.count("state_lost", "rows", by=state.unreadable)
+        assert stored is not None
+        if stored.unreadable:
+            self._report.count("state_lost", "rows", by=stored.unreadable)
             log.warning(
                 "rows of the state cannot be read; their counters start at zero",
                 account=account.name,
-                rows=state.unreadable,
+                rows=stored.unreadable,
             )
-        known = restored(account.name, state.ledgers, state.tally)
+        known = restored(account.name, stored.ledgers, stored.tally)
         return AccountMonitor(AccountState(known), client, report, plan(account, settings), self._clock, traced)
 
     def start_polling(self) -> None:

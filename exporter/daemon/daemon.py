@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from exporter.alerting.subjects import ExporterStatus
+from exporter.alerting.subjects import ExporterStatus, worst
 from exporter.clock import Clock
 from exporter.daemon import views
 from exporter.daemon.accounts import Accounts
+from exporter.daemon.leases import Leases
 from exporter.daemon.lifetime import run
 from exporter.daemon.memory import GarbageCollection
 from exporter.daemon.paging import Paging
@@ -25,7 +26,9 @@ from exporter.log import log
 from exporter.redaction import Secrets
 from exporter.settings.file_contents import changed, contents
 from exporter.settings.model import Settings
+from exporter.state.leases import LeaseTable
 from exporter.state.opened import check_url
+from exporter.state.rights import Rights
 from exporter.state.store import Store
 from exporter.telemetry.logs import set_up
 from exporter.telemetry.report import Report
@@ -38,7 +41,7 @@ class Daemon:
     """All accounts, the page and the server.
 
     `load` reads the settings again for a reload, from `settings_files`; it is also called if these change. `note` is
-    shown at the top of the status page.
+    shown at the top of the status page. `leases`: those of this replica, if there may be others.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Daemon:
         store: Store | None = None,
         note: str = "",
         settings_files: Sequence[Path] = (),
+        leases: LeaseTable | None = None,
     ) -> None:
         self.settings = settings
         self.store = store or Store(None)
@@ -61,6 +65,7 @@ class Daemon:
         self.tasks = BackgroundTasks()
         self.garbage = GarbageCollection(clock.steady)
         self.schedule = SweepSchedule(sweep=self.sweep, report=report, clock=clock)
+        self.rights = rights = Rights(leased=leases is not None, steady=clock.steady)
         self.accounts = Accounts(
             store=self.store,
             report=report,
@@ -68,11 +73,13 @@ class Daemon:
             clock=clock,
             schedule=self.schedule,
             tasks=self.tasks,
+            rights=rights,
             renew=lambda: self.files.read_secrets(),
         )
         self.state = StateWriter(
             store=self.store,
             accounts=self.accounts,
+            rights=rights,
             report=report,
             clock=clock,
             max_trace_bytes=settings.traces.max_bytes,
@@ -84,6 +91,7 @@ class Daemon:
             clock=clock,
             tasks=self.tasks,
             address=settings.web.listen_address[0],
+            rights=rights,
         )
         self.paging = Paging(
             store=self.store,
@@ -92,13 +100,14 @@ class Daemon:
             clock=clock,
             accounts=self.accounts,
             own_state=self.own_state,
+            rights=rights,
         )
         lists = views.Lists(lambda: self.settings, lambda: self.accounts.monitors)
         self.application = Application(
             metrics_path=settings.web.telemetry_path,
             reload=self.reload,
             heartbeat_age=lambda: self.publication.heartbeat_age,
-            not_ready=lambda: self.publication.not_ready,
+            not_ready=lambda: (self.leases.not_ready if self.leases else "") or self.publication.not_ready,
             status_page=StatusPage(
                 lambda: views.status(
                     self.settings, self.accounts.monitors, started=self._started, now=clock.wall(), note=note
@@ -132,6 +141,20 @@ class Daemon:
             report=report,
             clock=clock,
         )
+        self.leases: Leases | None = None
+        if leases is not None:
+            self.leases = Leases(
+                leases,
+                rights,
+                accounts=self.accounts,
+                paging=self.paging,
+                state=self.state,
+                settings=lambda: self.settings,
+                status=self._status,
+                lock=self.reloader.lock,
+                report=report,
+                clock=clock,
+            )
         self.files = WatchedFiles(
             settings_files,
             reload=self.reload,
@@ -238,13 +261,17 @@ class Daemon:
         await self.publication.publish()
         self.garbage.collect(self.accounts.workloads)
 
-    def own_state(self, delivery_failing_seconds: float) -> ExporterStatus:
-        """The exporter's own state for the evaluation of alerts."""
+    def own_state(self) -> ExporterStatus:
+        """The state of the exporter for the evaluation of alerts; of several replicas, what is wrong with any."""
+        others = self.leases.others.values() if self.leases is not None else ()
+        return worst([self._status(), *(each.status for each in others if each.status is not None)])
+
+    def _status(self) -> ExporterStatus:
         return ExporterStatus(
             left_out=self.publication.workloads_left_out,
             unwritten=self.state.seconds_since_failure,
             settings_good=self.reloader.successful,
-            undelivered=delivery_failing_seconds,
+            undelivered=self.paging.failing_seconds,
             published=self.publication.published,
         )
 

@@ -48,6 +48,7 @@ async def run(daemon: Daemon) -> None:
                 _refresh(daemon, security),
                 _watch_files(daemon),
                 measure_lag(daemon.report, daemon.clock.steady),
+                *([daemon.leases.run()] if daemon.leases is not None else []),
             )
         ]
         await asyncio.wait({serving, asyncio.create_task(stopped.wait())}, return_when=asyncio.FIRST_COMPLETED)
@@ -128,4 +129,7 @@ async def _stop(daemon: Daemon, serving: asyncio.Task[None]) -> None:
     for task in done:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("stopping failed in part", exc_info=error)
+    if daemon.leases is not None:
+        await daemon.leases.leave()  # after everything was written
+        await asyncio.to_thread(daemon.leases.close)
     await asyncio.to_thread(daemon.store.close)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from exporter.redaction import Secrets
 from exporter.settings.model import Settings
 from exporter.settings.receivers import AnyReceiver
 from exporter.settings.values import seconds
+from exporter.state.rights import Rights
 from exporter.state.store import Store
 from exporter.telemetry.report import Report
 from exporter.timestamps import LAST_SECOND
@@ -46,6 +47,7 @@ def receiver(settings: AnyReceiver, notifier: Notifier, severity_label: str) -> 
             wants=lambda each: chosen(wants, each), quiet=lambda each, now: quiet(wants, each, now), ends=wants.resolved
         ),
         continuous=settings.kind == "alertmanager",
+        merges=settings.kind in ("alertmanager", "pagerduty"),
         repeat_interval=settings.repeat_interval,
         send_change=notifier.change if isinstance(notifier, PagerDuty) and sends_changes else None,
         wants_change=lambda each: chosen(wants._replace(severities=frozenset({"none"}), alerts=frozenset()), each),
@@ -55,7 +57,7 @@ def receiver(settings: AnyReceiver, notifier: Notifier, severity_label: str) -> 
 class Paging:
     """The pager in use; None if the settings name no receivers or leave paging to alert rules.
 
-    `own_state`: the exporter's own state, given the seconds for which delivery to a receiver has been failing.
+    `own_state`: the state of the exporter itself, with leases that of all replicas.
     """
 
     def __init__(
@@ -66,8 +68,10 @@ class Paging:
         secrets: Secrets,
         clock: Clock,
         accounts: Accounts,
-        own_state: Callable[[float], ExporterStatus],
+        own_state: Callable[[], ExporterStatus],
+        rights: Rights,
     ) -> None:
+        self._rights = rights
         self._store, self._report, self._secrets, self._clock = store, report, secrets, clock
         self._accounts, self._own_state = accounts, own_state
         self._replacing = asyncio.Lock()
@@ -86,7 +90,7 @@ class Paging:
 
         all_of(partial(build, receiver) for receiver in new.settings.paging.receivers)
         if new.notifiers and self._state is None:
-            new.paging_state = PagingState.load(self._store)
+            new.paging_state = PagingState.load(self._store, self._rights)
 
     async def replace(
         self,
@@ -116,7 +120,7 @@ class Paging:
                 evidence=lambda state, now, alert: evidence(diagnosis(state, now, options, recovering=alert)),
                 account_evidence=lambda alert, fleet, now: account_evidence(alert, fleet, options, now),
                 fleets=lambda: self._accounts.fleets,
-                exporter=lambda: self._own_state(self._failing_seconds),
+                exporter=self._own_state,
                 clock=self._clock,
                 closers=[notifier.aclose for _, notifier in notifiers],
                 interval=min(INTERVAL_SECONDS, max(0.5, settings.sweep.interval / 2)),
@@ -125,13 +129,42 @@ class Paging:
             )
             self.pager.start()
 
+    @property
+    def gained(self) -> Set[str]:
+        """The accounts that were gained and not lost."""
+        return frozenset() if self._state is None else self._state.gained
+
+    async def gain(self, account: str) -> None:
+        """Page for one more account, unless this is done already or nothing is paged. Raises `StateError`."""
+        if self._state is not None and account not in self._state.gained:
+            await self._state.gain(account)
+
+    async def lose(self, account: str) -> None:
+        """Page for an account no more."""
+        if self._state is not None:
+            await self._state.lose(account)
+
+    def knows(self, account: str) -> bool:
+        """Whether an account still has alarms, or incidents that are not resolved."""
+        return self._state is not None and self._state.knows(account)
+
+    async def written(self, account: str) -> bool:
+        """Wait for notifications in progress, and write what they change; returns whether nothing is left."""
+        if self._state is None:
+            return True
+        if self.pager is not None:
+            await self.pager.settle()
+        await self._state.save(last=True)
+        return self._state.is_written(account)
+
     def retry(self, files: frozenset[Path]) -> None:
         """Notify the receivers at once whose secrets are in these files, which have changed."""
         if self.pager is not None:
             self.pager.retry({name for name, used in self._secret_files.items() if used & files})
 
     @property
-    def _failing_seconds(self) -> float:
+    def failing_seconds(self) -> float:
+        """Seconds since delivery to a receiver started failing, the longest."""
         return max(self.pager.failing.values(), default=0.0) if self.pager is not None else 0.0
 
     async def silences(self, method: str, parameters: Mapping[str, str], label_names: Sequence[str]) -> SilencesResult:

@@ -10,7 +10,8 @@ from exporter.collect.account_state import Pending
 from exporter.daemon.accounts import Accounts
 from exporter.log import log
 from exporter.otlp.encoding import encode
-from exporter.state.database import StateError
+from exporter.state.database import Fenced, Lease, StateError
+from exporter.state.rights import Rights
 from exporter.state.store import EncodedTrace, Store
 from exporter.telemetry.report import Report
 from exporter.telemetry.sweep_trace import part
@@ -23,8 +24,11 @@ COMMIT_SECONDS = 5.0
 class StateWriter:
     """`commit` writes the pending changes of all accounts. `max_trace_bytes`: size limit of the outbox."""
 
-    def __init__(self, *, store: Store, accounts: Accounts, report: Report, clock: Clock, max_trace_bytes: int) -> None:
+    def __init__(
+        self, *, store: Store, accounts: Accounts, rights: Rights, report: Report, clock: Clock, max_trace_bytes: int
+    ) -> None:
         self._store, self._accounts, self._report, self._clock = store, accounts, report, clock
+        self._rights = rights
         self.max_trace_bytes = max_trace_bytes
         self._failing = False
         self._failed_at: float | None = None
@@ -71,9 +75,14 @@ class StateWriter:
             pending = monitor.pending()
             if not pending:
                 continue
+            lease: Lease | None = None
             try:
+                lease = self._rights.lease(name)
                 with part("commit"):
-                    size = await self._store.run(partial(self._write, name, pending))
+                    size = await self._store.run(partial(self._write, self._store.under(lease), name, pending))
+            except Fenced:  # what was not written is now the matter of the other replica
+                self._rights.forfeit(lease)
+                continue
             except StateError as error:
                 self._fail(str(error))
                 return
@@ -83,7 +92,7 @@ class StateWriter:
             self._report.set("state_last_commit_timestamp_seconds", self._clock.wall())
             self._report.set("state_size_bytes", size)
 
-    def _write(self, account: str, pending: Pending) -> int:
+    def _write(self, store: Store, account: str, pending: Pending) -> int:
         """Returns the size of the state in bytes."""
         # Encoded traces are reused until they are written: with a full disk they would be encoded again at each commit.
         before, encoded = self._encoded.get(account, {}), dict[bytes, EncodedTrace | None]()
@@ -92,12 +101,12 @@ class StateWriter:
                 encoded[each.key] = before[each.key] if each.key in before else self._encode(each.key, each.trace)
         self._encoded[account] = encoded
         traces = [each for each in encoded.values() if each]
-        dropped = self._store.commit(account, pending.ledgers, pending.tally, traces, self.max_trace_bytes)
+        dropped = store.commit(account, pending.ledgers, pending.tally, traces, self.max_trace_bytes)
         if dropped:
             self._report.count("trace_spans_dropped", "cap", by=dropped)
             log.warning("traces.max_bytes reached; the oldest traces are dropped", spans=dropped)
         self._encoded.pop(account, None)
-        return self._store.size
+        return store.size
 
     def _encode(self, key: bytes, trace: Trace) -> EncodedTrace | None:
         """The encoded trace; None, logged and counted, if it cannot be encoded as OTLP."""

@@ -13,6 +13,7 @@ from exporter.otlp.sender import Sender
 from exporter.otlp.transport import transport
 from exporter.redaction import Secrets
 from exporter.settings.traces import TraceSettings
+from exporter.state.rights import Rights
 from exporter.state.store import Store
 from exporter.telemetry.report import Report
 
@@ -27,8 +28,17 @@ class TraceExport:
     """The sender and the self traces in use. `address`: listen address, part of ``service.instance.id``."""
 
     def __init__(
-        self, *, store: Store, report: Report, secrets: Secrets, clock: Clock, tasks: BackgroundTasks, address: str
+        self,
+        *,
+        store: Store,
+        report: Report,
+        secrets: Secrets,
+        clock: Clock,
+        tasks: BackgroundTasks,
+        address: str,
+        rights: Rights,
     ) -> None:
+        self._rights = rights
         self._store, self._report, self._secrets, self._clock, self._tasks = store, report, secrets, clock, tasks
         self._instance = f"{socket.gethostname()}{address.removeprefix('127.0.0.1')}"
         self._replacing = asyncio.Lock()
@@ -58,7 +68,9 @@ class TraceExport:
     def replace(self, new: Prepared) -> None:
         """Send with what was built from now on; requests in progress end first. Neither waits nor fails."""
         transport, traces = new.transport, new.settings.traces
-        sender = Sender(self._store, transport, self._report, traces, self._clock) if transport is not None else None
+        sender = None
+        if transport is not None:
+            sender = Sender(self._store, transport, self._report, traces, self._clock, self._rights)
         old, self.sender = self.sender, sender
         ended, self.self_traces = self.self_traces, new.self_traces
         new.self_traces = None

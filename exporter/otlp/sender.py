@@ -17,7 +17,8 @@ from exporter.otlp.encoding import EMPTY
 from exporter.otlp.transport import Transport
 from exporter.otlp.verdict import REASONS, Verdict
 from exporter.settings.traces import TraceSettings
-from exporter.state.database import StateError
+from exporter.state.database import Fenced, StateError
+from exporter.state.rights import Rights
 from exporter.state.store import QueuedTrace, Store
 from exporter.telemetry.report import Report
 
@@ -48,13 +49,21 @@ class Sender:
     """Sends the traces in `store` with `transport`. `turn` is one step, `start` loops until `close`.
 
     A trace is removed right after its successful request: a kill in between sends it twice, with the same bytes and
-    ids. A sent trace that cannot be removed, such as on a full disk, is not sent again by this process.
+    ids. A sent trace that cannot be removed, such as on a full disk, is not sent again by this process. Of several
+    replicas, the one that holds what all share sends the traces of all.
     """
 
     def __init__(
-        self, store: Store, transport: Transport, report: Report, traces: TraceSettings, clock: Clock | None = None
+        self,
+        store: Store,
+        transport: Transport,
+        report: Report,
+        traces: TraceSettings,
+        clock: Clock | None = None,
+        rights: Rights | None = None,
     ) -> None:
         self._store, self._transport, self._report, self._settings = store, transport, report, traces
+        self._rights = rights or Rights()
         self._clock = clock or Clock()
         self._turning = asyncio.Lock()
         self._running: asyncio.Task[None] | None = None
@@ -101,6 +110,11 @@ class Sender:
             self._transport.close()  # in any case: its thread would keep the process alive
             self._running.cancel()
         self._running = None
+        self._rest()
+
+    def _rest(self) -> None:
+        """Nothing is sent for now: the metrics say nothing about the collector and the outbox."""
+        self._drift = self._clock.wall() - self._clock.steady()
         for gauge in ("trace_outbox_traces", "trace_outbox_bytes", "trace_outbox_oldest_seconds"):
             self._report.set(gauge, 0)
         self._report.clear("trace_endpoint_up")
@@ -111,6 +125,13 @@ class Sender:
         `proving`: if none is waiting, send an empty request now and then.
         """
         async with self._turning:
+            try:
+                self._store = self._store.under(self._rights.lease(""))
+            except Fenced:
+                self._rest()
+                return CHECK_SECONDS
+            if not self._rights.certain:  # another replica may send the same traces
+                return CHECK_SECONDS
             try:
                 return await self._turn(proving)
             except Exception:  # the traces are still in the outbox, and the next turn may succeed

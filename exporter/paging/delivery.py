@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Sequence, Set
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from typing import TypeVar
 
 from exporter.alerting import delivery_state
 from exporter.alerting.alerts import SEVERITIES
+from exporter.alerting.delivery_state import Notified
 from exporter.alerting.notification import Notification
 from exporter.backoff import Backoff
 from exporter.clock import Clock
@@ -16,6 +18,7 @@ from exporter.paging.evaluator import Evaluation
 from exporter.paging.notify.contract import Sent
 from exporter.paging.paging_state import PagingState
 from exporter.paging.receiver import Receiver
+from exporter.state.store import account_of
 from exporter.telemetry.report import Report
 
 RESEND_SECONDS = 60.0
@@ -32,6 +35,7 @@ MAX_CHANGES = 100
 NOTIFICATION_FAULTS = ("timeout", "server_error", "bad_request", "too_large", "refused")
 """Failures that one notification may cause: it is sent after the others the next time."""
 
+N = TypeVar("N", Notification, Notified)
 Enrich = Callable[[Sequence[Notification]], Awaitable[Sequence[Notification]]]
 """Adds data to notifications that must be requested first, such as logs."""
 
@@ -140,6 +144,8 @@ class Delivery:
             untried = {each.key for each in batch} - notified.keys()
             self._state.notified[receiver.name] = delivery_state.trying(notified, batch, wall)
             await self._state.save()
+        ours = await self._state.permitted(batch, receiver.merges)
+        withheld, batch = len(batch) - len(ours), ours
         if not batch:
             return False
         try:
@@ -153,7 +159,9 @@ class Delivery:
             return False
         self._apply(batch, sent, untried)
         await self._state.save()
-        return not receiver.continuous and len(batch) < len(due) and all(each.fate == "delivered" for each in sent)
+        if receiver.continuous or withheld:
+            return False
+        return len(batch) < len(due) and all(each.fate == "delivered" for each in sent)
 
     def _rank(self, notification: Notification) -> tuple[bool, int]:
         return notification.ended is not None, SEVERITIES.index(notification.labels[self._severity_label])
@@ -162,22 +170,31 @@ class Delivery:
         if self.receiver.continuous:
             return self._due_continuously()
         evaluation, subscription, name = self._evaluation, self.receiver.subscription, self.receiver.name
-        now, notified = self._clock.wall(), self._state.notified
-        notified[name] = delivery_state.without_resolved(notified.get(name, {}), evaluation.firing, subscription)
-        due = delivery_state.due(
-            evaluation.firing, notified[name], evaluation.suppressed, subscription, now, self._severity_label
-        )
+        now, notified, firing = self._clock.wall(), self._state.notified, self._ours(evaluation.firing)
+        known = notified.get(name, {})
+        ours = delivery_state.without_resolved(self._ours(known), firing, subscription)
+        notified[name] = {key: each for key, each in known.items() if not self._is_ours(each)} | ours
+        due = delivery_state.due(firing, ours, evaluation.suppressed, subscription, now, self._severity_label)
         if self.receiver.repeat_interval:
             keys = {each.key for each in due}
-            due += [each for key, each in evaluation.firing.items() if key not in keys and self._repeats(each, now)]
+            due += [each for key, each in firing.items() if key not in keys and self._repeats(each, now)]
         return due
 
     def _due_continuously(self) -> list[Notification]:
-        wanted = [each for each in self._evaluation.alerts if self.receiver.subscription.wants(each)]
+        wants = self.receiver.subscription.wants
+        wanted = [each for each in self._evaluation.alerts if wants(each) and self._is_ours(each)]
         before = self.health.repeated
         changed = [(each.labels, each.ended) for each in wanted] != [(each.labels, each.ended) for each in before]
         interval = self.receiver.repeat_interval or RESEND_SECONDS
         return wanted if changed or self._clock.steady() - self.health.sent_at >= interval else []
+
+    def _is_ours(self, each: Notification | Notified) -> bool:
+        """Whether the evaluation is about the account of a notification, and no other replica acts for it now."""
+        account = account_of(each)
+        return self._evaluation.covers(account) and self._state.has(account)
+
+    def _ours(self, notifications: Mapping[str, N]) -> dict[str, N]:
+        return {key: each for key, each in notifications.items() if self._is_ours(each)}
 
     def _repeats(self, each: Notification, now: float) -> bool:
         """Whether a firing incident is due for repetition."""

@@ -40,6 +40,7 @@ class Evaluation(NamedTuple):
     """`firing`: incidents by key, each with its highest severity; `suppressed`: keys of incidents to keep silent.
 
     `alerts`: every alarm that fires or ended recently. `changes`: change events, with what to route them by.
+    `accounts`: those that it is about, with an empty name the exporter itself; None: all that there are.
     `with_evidence` adds to a notification what it shows of its workload or account at the time of the evaluation. That
     takes milliseconds, and few of the firing alarms are sent after an evaluation: it is only called for those.
     """
@@ -48,7 +49,12 @@ class Evaluation(NamedTuple):
     suppressed: frozenset[str] = frozenset()
     alerts: Sequence[Notification] = ()
     changes: Sequence[tuple[str, Notification]] = ()
+    accounts: frozenset[str] | None = frozenset()
     with_evidence: Callable[[Notification], Notification] = lambda each: each
+
+    def covers(self, account: str) -> bool:
+        """Whether it is about an account."""
+        return self.accounts is None or account in self.accounts
 
 
 class _Sources(NamedTuple):
@@ -77,8 +83,22 @@ class Evaluator:
         self._evidence, self._account_evidence = evidence, account_evidence
         self._change_counts: dict[_WorkloadKey, list[float]] = {}
 
-    async def evaluate(self, fleets: Sequence[AccountFleet], exporter: ExporterStatus, now: float) -> Evaluation:
-        """Evaluate all alerts at `now`."""
+    async def evaluate(
+        self,
+        fleets: Callable[[], Sequence[AccountFleet]],
+        exporter: Callable[[], ExporterStatus],
+        now: float,
+    ) -> Evaluation:
+        """Evaluate all alerts of the accounts in `state` at `now`."""
+        async with self._state.evaluating:  # accounts come and go before or after it
+            accounts = self._state.accounts
+            found = [each for each in fleets() if accounts is None or each.known.account.name in accounts]
+            status = exporter() if accounts is None or "" in accounts else None
+            return (await self._evaluate(found, status, now))._replace(accounts=accounts)
+
+    async def _evaluate(
+        self, fleets: Sequence[AccountFleet], exporter: ExporterStatus | None, now: float
+    ) -> Evaluation:
         fleets = [fleet._replace(workloads=tuple(fleet.workloads)) for fleet in fleets]
         before = self._state.alarms
         # Ten thousand workloads take a second: in a thread, so that requests are not delayed.
@@ -93,10 +113,12 @@ class Evaluator:
         suppressed = muted(firing, now, quiet) | quiet | only_kept(firing, now)
         changes = tuple(self._changes(fleets, now))
         await self._state.save()
-        return Evaluation(incidents, suppressed, alerts, changes, lambda each: self._with_evidence(each, sources))
+        return Evaluation(
+            incidents, suppressed, alerts, changes, with_evidence=lambda each: self._with_evidence(each, sources)
+        )
 
     def _next(
-        self, before: Mapping[str, Alarm], fleets: Sequence[AccountFleet], exporter: ExporterStatus, now: float
+        self, before: Mapping[str, Alarm], fleets: Sequence[AccountFleet], exporter: ExporterStatus | None, now: float
     ) -> tuple[Mapping[str, Alarm], Sequence[Notification], _Sources]:
         """The next alarms, and the notifications of firing and of ended ones."""
         found = next_alarms(before, subjects(fleets, exporter, self._options, now), self._options, now)

@@ -80,9 +80,7 @@ class Pager:
         if self._running is not None:
             self._running.cancel()
             self._running = None  # or its task, with this pager, would be garbage that only a full collection finds
-        sending = [each.task for each in self.deliveries if each.task is not None and not each.task.done()]
-        late = (await asyncio.wait(sending, timeout=CLOSE_SECONDS))[1] if sending else ()
-        for task in late:
+        for task in await self.settle():
             task.cancel()
         await self.state.save(last=True)
         # A receiver that was removed must not stay in the metrics as failing.
@@ -92,6 +90,11 @@ class Pager:
         for result in await asyncio.gather(*(close() for close in self._closers), return_exceptions=True):
             if isinstance(result, Exception):
                 log.error("a connection could not be closed", exc_info=result)
+
+    async def settle(self) -> Set[asyncio.Task[None]]:
+        """Wait for notifications in progress, at most `CLOSE_SECONDS`; returns those that are not over."""
+        sending = [each.task for each in self.deliveries if each.task is not None and not each.task.done()]
+        return (await asyncio.wait(sending, timeout=CLOSE_SECONDS))[1] if sending else frozenset()
 
     async def _run(self) -> None:
         while True:
@@ -107,7 +110,8 @@ class Pager:
         """Evaluate the alerts, and save the alarms."""
         now = self._clock.wall()
         self.state.follow_clock(now, self._clock.steady())
-        evaluation = await self._evaluator.evaluate(self._fleets(), self._exporter(), now)
+        await self.state.share_silences()
+        evaluation = await self._evaluator.evaluate(self._fleets, self._exporter, now)
         for delivery in self.deliveries:
             delivery.update(evaluation)
 

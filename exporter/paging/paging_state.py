@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from functools import partial
 from typing import TypeVar
 
@@ -13,10 +13,12 @@ import msgspec
 from exporter.alerting.alarms import Alarm
 from exporter.alerting.alerts import BY_NAME
 from exporter.alerting.delivery_state import Notified
+from exporter.alerting.notification import Notification
 from exporter.alerting.silences import Silence
 from exporter.log import log
-from exporter.state.database import StateError
-from exporter.state.store import Store, StoredPaging
+from exporter.state.database import Fenced, Lease, StateError
+from exporter.state.rights import Rights
+from exporter.state.store import Store, StoredPaging, account_of
 
 SAVE_SECONDS = 1.0
 """Seconds that a page waits for the disk; then it is sent although it may be sent again after a kill."""
@@ -29,28 +31,115 @@ MAX_CLOCK_DRIFT = 5.0
 class PagingState:
     """Changes of it are written by `save`. It outlives the pager that uses it: what a full disk does not take is kept
     across reloads.
+
+    With leases it has the state of the accounts that were gained, and the silences of all. `evaluating` is held while
+    the next alarms are derived.
     """
 
-    def __init__(self, store: Store, stored: StoredPaging) -> None:
-        self._store = store
+    def __init__(self, store: Store, stored: StoredPaging, rights: Rights | None = None) -> None:
+        self._store, self._rights = store, rights or Rights()
         # An alarm of another version may be of an alert that does not exist any more; its incident is then resolved.
-        self.alarms: Mapping[str, Alarm] = {p: each for p, each in stored.alarms.items() if each.alert in BY_NAME}
+        self.alarms: Mapping[str, Alarm] = _known(stored.alarms)
         self.notified: dict[str, dict[str, Notified]] = {name: dict(each) for name, each in stored.notified.items()}
         """By receiver and incident, the last notification that was delivered, or may have been."""
         self.silences: dict[str, Silence] = dict(stored.silences)
+        self.evaluating = asyncio.Lock()
+        self._gained: set[str] = set()
         self._written = stored
         self._saving: asyncio.Task[None] | None = None
         self._failing = False
         self._drift: float | None = None
 
     @classmethod
-    def load(cls, store: Store) -> PagingState:
-        """The state in a store. One that cannot be read is replaced by an empty one. Waits for the disk."""
+    def load(cls, store: Store, rights: Rights | None = None) -> PagingState:
+        """The state in a store, with leases only its silences. Waits for the disk.
+
+        One that cannot be read is replaced by an empty one.
+        """
+        leased = rights is not None and rights.leased
         try:
-            return cls(store, store.load_paging())
+            stored = StoredPaging({}, {}, store.load_paging("").silences) if leased else store.load_paging()
         except StateError as error:
             log.error("the state of paging cannot be read; starting with an empty one", words=str(error))
-            return cls(store, StoredPaging({}, {}, {}))
+            stored = StoredPaging({}, {}, {})
+        return cls(store, stored, rights)
+
+    # -- accounts that come and go
+
+    def has(self, account: str) -> bool:
+        """Whether the alarms of an account are known here, and this exporter acts for it."""
+        return self._rights.holds(account) and (not self._rights.leased or account in self._gained)
+
+    async def gain(self, account: str) -> None:
+        """Load the state of an account. Raises `StateError`."""
+        stored = await self._store.run(partial(self._store.load_paging, account))
+        async with self.evaluating:
+            self._forget(account)
+            self.alarms = {**self.alarms, **_known(stored.alarms)}
+            self._written = self._written._replace(
+                alarms={**self._written.alarms, **stored.alarms},
+                notified=_joined(self._written.notified, stored.notified),
+            )
+            for receiver, incidents in stored.notified.items():
+                self.notified[receiver] = {**self.notified.get(receiver, {}), **incidents}
+            self._gained.add(account)
+
+    async def lose(self, account: str) -> None:
+        """Forget an account; nothing of it is written any more."""
+        self._gained.discard(account)
+        async with self.evaluating:
+            self._forget(account)
+
+    @property
+    def accounts(self) -> frozenset[str] | None:
+        """The accounts that `has` accepts; None without leases: all that there are."""
+        return frozenset(filter(self.has, self._gained)) if self._rights.leased else None
+
+    @property
+    def gained(self) -> Set[str]:
+        """The accounts that were gained and not lost."""
+        return self._gained
+
+    def is_written(self, account: str) -> bool:
+        """Whether everything of an account is written."""
+        now, before = (each.of(account) for each in (self._snapshot(), self._written))
+        return now.rows() == before.rows()
+
+    def knows(self, account: str) -> bool:
+        """Whether something must still be remembered for an account, such as an incident to be resolved."""
+        return bool(self._snapshot().of(account).rows())
+
+    def _forget(self, account: str) -> None:
+        others = StoredPaging(self.alarms, self.notified).without(account)
+        self.alarms = others.alarms
+        for receiver, incidents in others.notified.items():
+            self.notified[receiver] = dict(incidents)
+        self._written = self._written.without(account)
+
+    async def permitted(self, batch: Sequence[Notification], merged: bool) -> list[Notification]:
+        """What of a batch may be sent: what no other replica sends.
+
+        If the database does not respond, that is certain until the leases may have run out. From then on new incidents
+        are still sent to a receiver that merges notifications of the same incident (`merged`).
+        """
+        if not self._rights.leased:
+            return list(batch)
+        refused: set[str] = set()
+        for account in sorted({account_of(each) for each in batch}):
+            lease: Lease | None = None
+            try:
+                lease = self._rights.lease(account)
+                async with asyncio.timeout(SAVE_SECONDS):
+                    await self._store.run(self._store.under(lease).check_lease)
+            except Fenced:
+                self._rights.forfeit(lease)
+                refused.add(account)
+            except (StateError, TimeoutError):
+                log.debug("leases cannot be checked", account=account)
+        sure = self._rights.certain
+        return [each for each in batch if account_of(each) not in refused and (sure or (merged and each.ended is None))]
+
+    # -- silences
 
     async def add_silence(self, silence: Silence) -> str:
         """Put a silence in force; returns its id."""
@@ -65,20 +154,43 @@ class PagingState:
         await self.save()
         return ended is not None
 
+    async def share_silences(self) -> None:
+        """Read the silences that were made or ended with other replicas, if there may be others."""
+        if not self._rights.leased or (self._saving is not None and not self._saving.done()):
+            return
+        try:
+            async with asyncio.timeout(SAVE_SECONDS):
+                read = (await self._store.run(partial(self._store.load_paging, ""))).silences
+        except (StateError, TimeoutError):
+            return  # those that are known stay in force
+        written = self._written.silences
+        ended = written.keys() - self.silences.keys()
+        made = {name: each for name, each in self.silences.items() if written.get(name) != each}
+        self.silences = {name: each for name, each in read.items() if name not in ended} | made
+        self._written = self._written._replace(silences=read)
+
+    def expire_silences(self, now: float) -> None:
+        """Remove silences that have ended."""
+        self.silences = {name: each for name, each in self.silences.items() if now < each.ends}
+
+    # -- time
+
     def follow_clock(self, wall: float, steady: float) -> None:
-        """Move all times if the wall clock was set. Durations stay as they are: of a condition, of a silence."""
+        """Move all times if the wall clock was set. Durations stay as they are: of a condition, of a silence.
+
+        Silences of all replicas are not moved with the clock of one.
+        """
         before, self._drift = self._drift, wall - steady
         step = 0.0 if before is None else self._drift - before
         if abs(step) <= MAX_CLOCK_DRIFT:
             return
         self.alarms = {place: _moved(alarm, step, _ALARM_TIMES) for place, alarm in self.alarms.items()}
-        self.silences = {name: _moved(silence, step, ("ends", "began")) for name, silence in self.silences.items()}
+        if not self._rights.leased:
+            self.silences = {name: _moved(each, step, ("ends", "began")) for name, each in self.silences.items()}
         for receiver, incidents in self.notified.items():
             self.notified[receiver] = {key: _moved(each, step, ("began", "at")) for key, each in incidents.items()}
 
-    def expire_silences(self, now: float) -> None:
-        """Remove silences that have ended."""
-        self.silences = {name: each for name, each in self.silences.items() if now < each.ends}
+    # -- writing
 
     async def save(self, *, last: bool = False) -> None:
         """Write what has changed. A failure is logged, and the changes are written the next time.
@@ -92,13 +204,39 @@ class PagingState:
             self._fail("the disk or the database does not respond")
 
     async def _save(self) -> None:
-        while (now := self._snapshot()) != self._written:
+        try:
+            if self._rights.leased:
+                await self._save_under_leases()
+            else:
+                while (now := self._snapshot()) != self._written:
+                    await self._store.run(partial(self._store.save_paging, now, self._written))
+                    self._written, self._failing = now, False
+        except StateError as error:
+            self._fail(str(error))
+
+    async def _save_under_leases(self) -> None:
+        """Write each account under its lease, and the silences under none."""
+        if (silences := StoredPaging(silences=dict(self.silences))) != StoredPaging(silences=self._written.silences):
+            before = StoredPaging(silences=self._written.silences)
+            await self._store.run(partial(self._store.save_paging, silences, before))
+            self._written = self._written._replace(silences=silences.silences)
+        for account in sorted(self._gained):
+            if account not in self._gained or self.is_written(account):
+                continue
+            now, before = (each.of(account) for each in (self._snapshot(), self._written))
+            lease: Lease | None = None
             try:
-                await self._store.run(partial(self._store.save_paging, now, self._written))
-            except StateError as error:
-                self._fail(str(error))
-                return
-            self._written, self._failing = now, False
+                lease = self._rights.lease(account)
+                await self._store.run(partial(self._store.under(lease).save_paging, now, before))
+            except Fenced:  # its alarms are now the matter of the other replica
+                self._rights.forfeit(lease)
+                continue
+            if account in self._gained:
+                others = self._written.without(account)
+                self._written = StoredPaging(
+                    {**others.alarms, **now.alarms}, _joined(others.notified, now.notified), self._written.silences
+                )
+        self._failing = False
 
     def _fail(self, problem: str) -> None:
         if not self._failing:
@@ -112,6 +250,15 @@ class PagingState:
 
 _ALARM_TIMES = ("since", "held", "recent", "fired", "ended")
 S = TypeVar("S", Alarm, Silence, Notified)
+NotifiedBy = Mapping[str, Mapping[str, Notified]]
+
+
+def _known(alarms: Mapping[str, Alarm]) -> Mapping[str, Alarm]:
+    return {place: each for place, each in alarms.items() if each.alert in BY_NAME}
+
+
+def _joined(one: NotifiedBy, other: NotifiedBy) -> NotifiedBy:
+    return {name: {**one.get(name, {}), **other.get(name, {})} for name in (*one, *other)}
 
 
 def _moved(value: S, step: float, times: Sequence[str]) -> S:

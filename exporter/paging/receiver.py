@@ -17,6 +17,7 @@ SendChange = Callable[[str, float], Awaitable[Sent]]
 
 class Receiver(NamedTuple):
     """A receiver of notifications. `continuous`: it needs all firing alerts repeatedly, as an Alertmanager does.
+    `merges`: two notifications of one incident are one there.
 
     `repeat_interval`: seconds after which any other receiver is sent firing alerts again; 0: never. `send_change`:
     sends change events for replacements of the workloads that `wants_change` selects.
@@ -29,3 +30,4 @@ class Receiver(NamedTuple):
     repeat_interval: float = 0.0
     send_change: SendChange | None = None
     wants_change: Callable[[Notification], bool] = lambda _: True
+    merges: bool = False

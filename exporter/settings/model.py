@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 import yaml
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from exporter import redaction
 from exporter.settings.accounts import AccountSettings
@@ -70,6 +70,12 @@ class Settings(Section):
         default_factory=lambda: WebSettings.model_validate({}), description="The exporter's own HTTP server."
     )
     log: LogSettings = Field(default_factory=lambda: LogSettings.model_validate({}), description="Logging.")
+
+    @model_validator(mode="after")
+    def _shared_state(self) -> Self:
+        if self.select.leased and self.state.url is None:
+            raise ValueError("select.shard: auto needs state.url; replicas share the accounts through its database")
+        return self
 
     @property
     def all_pem_files(self) -> tuple[Path, ...]:

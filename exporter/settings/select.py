@@ -23,9 +23,11 @@ def _regular_expression(given: str) -> str:
 
 
 def _shard(given: str) -> str:
+    if given == "auto":
+        return given
     number, slash, count = given.partition("/")
     if not slash or not number.isdecimal() or not count.isdecimal() or not int(number) < int(count):
-        raise ValueError("not a shard; use I/N with I from 0 to N-1, such as 0/3")
+        raise ValueError("not a shard; use I/N with I from 0 to N-1, such as 0/3, or auto")
     if int(count) > _MAX_SHARDS:
         raise ValueError(f"too many shards; the maximum is {_MAX_SHARDS}")
     return given
@@ -45,11 +47,18 @@ class SelectSettings(Section):
     )
     creators: tuple[str, ...] = Field((), description="Ids or user names of creators of workloads.")
     shard: Annotated[str, AfterValidator(_shard)] = Field(
-        "0/1", description="`I/N`: this exporter monitors shard I of N, counted from 0."
+        "0/1",
+        description="`I/N`: this exporter monitors shard I of N, counted from 0. `auto`: replicas with one `state.url` "
+        "share the accounts.",
     )
+
+    @property
+    def leased(self) -> bool:
+        """Whether this exporter monitors the accounts of which it has a lease."""
+        return self.shard == "auto"
 
     @property
     def shard_numbers(self) -> tuple[int, int]:
         """The number of this shard, and the number of shards."""
-        number, _, count = self.shard.partition("/")
+        number, _, count = ("0/1" if self.leased else self.shard).partition("/")
         return int(number), int(count)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -30,6 +31,15 @@ def _metrics_path(given: str) -> str:
     return given
 
 
+def _url(given: str) -> str:
+    if not given:
+        return given
+    parts = urlsplit(given)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query:
+        raise ValueError("not a plain URL; use one such as http://exporter-0:9839")
+    return given.rstrip("/")
+
+
 class WebSettings(Section):
     """The exporter's own HTTP server."""
 
@@ -47,6 +57,11 @@ class WebSettings(Section):
     )
     config_file: Path | None = Field(
         None, description="TLS and basic auth, in the web-config format of the Prometheus exporter-toolkit."
+    )
+    advertise_url: Annotated[str, AfterValidator(_url)] = Field(
+        "",
+        description="URL at which this exporter can be reached, such as `http://exporter-0:9839`: with `select.shard: "
+        "auto`, other replicas link to it.",
     )
     debug_config: bool = Field(
         False,

@@ -26,7 +26,7 @@ TABLES = {
         {"trace": bytes, "account": str, "spans": int, "size": int, "created": float, "body": bytes}, "seq"
     ),
     "emitted": Table({"trace": bytes, "at": float}, "trace"),
-    "paging": Table({"kind": str, "id": str, "value": bytes}, "kind, id"),
+    "paging": Table({"account": str, "kind": str, "id": str, "value": bytes}, "account, kind, id"),
 }
 
 

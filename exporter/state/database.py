@@ -5,17 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from exporter.errors import ExporterError
 
 Parameters = Sequence[object]
 IN_MEMORY = ":memory:"
 """Place of a database for which no operation waits."""
+RESPONSE_SECONDS = 20.0
+"""For the response of a server to one statement. Then the connection is closed."""
 
 
 class StateError(ExporterError):
     """Raised if the state cannot be used. The message has the cause and the remedy."""
+
+
+class Fenced(StateError):
+    """Raised if another replica has taken the account. Nothing was written, and a retry is useless."""
+
+
+class Lease(NamedTuple):
+    """The right of a replica to act for an account, until the epoch of the account's row is another one.
+
+    `account`: empty for what belongs to all replicas together. `holder`: the name of the replica.
+    """
+
+    account: str
+    holder: str
+    epoch: int
 
 
 class Rows(Protocol):

@@ -1,8 +1,8 @@
-"""The state in PostgreSQL: one schema of one database, for one exporter at a time.
+"""The state in PostgreSQL: one schema of one database, for one exporter, or for replicas that have leases.
 
-A lock of the session keeps other exporters out. It ends with the connection, and a transaction needs the connection:
-what commits had the lock. Whether another exporter had it before a reconnect shows the epoch, which each start
-increases.
+A lock of the session keeps other exporters out; replicas share it. It ends with the connection, and a transaction needs
+the connection: what commits had the lock. Whether another exporter had it before a reconnect shows the epoch, which
+each start increases. Between replicas, leases decide (`exporter.state.leases`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from psycopg.pq import Format, TransactionStatus
 
 from exporter.failures import one_line
 from exporter.redaction import Secrets
-from exporter.state.database import Parameters, Rows, Session, StateError
+from exporter.state.database import RESPONSE_SECONDS, Parameters, Rows, Session, StateError
 
 MIGRATIONS = (
     # Text from the API is `bytea`: a text of PostgreSQL cannot contain NUL, nor what the database's encoding lacks.
@@ -41,6 +41,16 @@ MIGRATIONS = (
         PRIMARY KEY (account, kind, id)
     );
     """,
+    # Both values contain their labels first; the account is the first of these.
+    """
+    CREATE TABLE replica (
+        name text NOT NULL PRIMARY KEY, url text NOT NULL, status bytea NOT NULL, expires timestamptz NOT NULL
+    );
+    CREATE TABLE lease (account text NOT NULL PRIMARY KEY, holder text, epoch bigint NOT NULL);
+    ALTER TABLE workload_exporter ADD COLUMN moved timestamptz NOT NULL DEFAULT '-infinity';
+    UPDATE paging SET account = coalesce(substring(encode(value, 'escape') FROM '"account":"([^"\\\\]*)"'), '')
+        WHERE kind <> 'silence';
+    """,
 )
 """Each step leads from its index, as a version of the schema, to the next."""
 VERSION = len(MIGRATIONS)
@@ -48,12 +58,12 @@ CONNECT_SECONDS = 5.0
 """For a connection to one host, unless the URL has a ``connect_timeout``."""
 LOCK_SECONDS = 5.0
 """To wait for the lock: the session of a killed exporter may need a moment to end."""
-RESPONSE_SECONDS = 20.0
-"""For the response to one statement. Then the connection is closed."""
 ROWS = 5000
 """Rows whose responses are waited for together."""
 _LOCK = int.from_bytes(b"WLEx") << 32
 """With the number of the schema, the key of the lock."""
+_MIGRATION = int.from_bytes(b"WLEm") << 32
+"""The same for the lock of a migration: replicas may start at once."""
 _SESSION = """
     SET client_encoding = 'UTF8';
     SET statement_timeout = '{response}ms';
@@ -112,7 +122,8 @@ class Postgresql:
     """The database at `url` (``postgresql://…``, without a password). Its tables are created if it has none.
 
     Raises `StateError` if it cannot be used, or if another exporter uses it. The next operation makes a lost
-    connection again. `password`: empty for that of the environment or of PostgreSQL's password file.
+    connection again. `password`: empty for that of the environment or of PostgreSQL's password file. `shared`: other
+    replicas use it at the same time.
     """
 
     aside: Path | None = None
@@ -125,8 +136,10 @@ class Postgresql:
         *,
         response_seconds: float = RESPONSE_SECONDS,
         lock_seconds: float = LOCK_SECONDS,
+        shared: bool = False,
     ) -> None:
         self.place = url
+        self._shared = shared
         self._password = password
         self._response_seconds, self._lock_seconds = response_seconds, lock_seconds
         self._used_password = ""
@@ -201,20 +214,23 @@ class Postgresql:
         return connection
 
     def _lock(self, connection: _Connection) -> None:
-        row = connection.execute("SELECT oid::bigint FROM pg_namespace WHERE nspname = current_schema()").fetchone()
+        row = connection.execute(_SCHEMA).fetchone()
         if row is None:
             raise StateError(f"{self.place} cannot be used: there is no schema for its tables; create it")
+        lock = "SELECT pg_advisory_lock_shared(%s)" if self._shared else "SELECT pg_advisory_lock(%s)"
         try:
-            connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK | row[0],))
+            connection.execute(lock.encode(), (_LOCK | row[0],))
         except psycopg.errors.LockNotAvailable as error:
             lost = "" if self._epoch is None else ", or a lost connection of this one has not ended yet"
+            alone = ", which does not share it" if self._shared else ""
             raise StateError(
-                f"{self.place} is in use by another exporter{lost}; give each exporter a database or a schema of its "
-                "own"
+                f"{self.place} is in use by another exporter{alone}{lost}; give each exporter a database or a schema "
+                "of its own, or start all of them with --shard=auto"
             ) from error
 
     def _prepared(self, connection: _Connection) -> int:
         """Bring the schema up to date; returns the epoch of this exporter."""
+        connection.execute(_MIGRATION_LOCK, (_MIGRATION,))
         tables = {name for (name,) in connection.execute(_TABLES)}
         if "workload_exporter" not in tables:
             if tables:
@@ -237,7 +253,7 @@ class Postgresql:
         if self._epoch is None:
             connection.execute("UPDATE workload_exporter SET epoch = epoch + 1")
             return int(epoch) + 1
-        if self._epoch != epoch:
+        if self._epoch != epoch and not self._shared:
             raise StateError(f"{self.place} was used by another exporter meanwhile; restart the exporter to use it")
         return self._epoch
 
@@ -270,6 +286,8 @@ def url_problem(url: str) -> str:
     return ""
 
 
+_SCHEMA = "SELECT oid::bigint FROM pg_namespace WHERE nspname = current_schema()"
+_MIGRATION_LOCK = "SELECT pg_advisory_xact_lock(%s | oid::bigint) FROM pg_namespace WHERE nspname = current_schema()"
 _TABLES = """
     SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p')

@@ -12,7 +12,7 @@ from pathlib import Path
 from exporter.state.database import IN_MEMORY, Session, StateError
 from exporter.state.write_ahead_log import lost_transactions
 
-VERSION = 4
+VERSION = 5
 """Version of the schema, kept in ``user_version``. Each step of `MIGRATIONS` leads from its index to the next."""
 MIGRATIONS = (
     """
@@ -32,6 +32,13 @@ MIGRATIONS = (
     """,
     """
     CREATE INDEX emitted_at ON emitted (at);
+    """,
+    # The account of a row, so that the state of one account can be copied to a database with leases.
+    """
+    ALTER TABLE paging ADD COLUMN account TEXT NOT NULL DEFAULT '';
+    UPDATE paging SET account = json_extract(CAST(value AS TEXT), '$.labels.account')
+        WHERE kind != 'silence' AND json_valid(CAST(value AS TEXT))
+        AND json_type(CAST(value AS TEXT), '$.labels.account') = 'text';
     """,
 )
 _RESERVED_PAGES = 256

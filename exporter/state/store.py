@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,9 +20,10 @@ import msgspec
 
 from exporter.alerting.alarms import Alarm
 from exporter.alerting.delivery_state import Notified
+from exporter.alerting.notification import Notification
 from exporter.alerting.silences import Silence
 from exporter.fleet.ledger import Ledger, Tally
-from exporter.state.database import IN_MEMORY, Database, Session, StateError, text
+from exporter.state.database import IN_MEMORY, Database, Fenced, Lease, Session, StateError, text
 from exporter.state.sqlite import Sqlite
 
 T = TypeVar("T")
@@ -62,18 +64,46 @@ class QueuedTrace(NamedTuple):
 
 
 class StoredPaging(NamedTuple):
-    """State of direct paging: alarms by key, notified state by receiver and incident, silences by id."""
+    """State of direct paging: alarms by key, notified state by receiver and incident, silences by id.
+
+    An alarm and what was notified of it belong to its account; alarms of the exporter itself, and silences, to the
+    account without a name.
+    """
 
     alarms: Mapping[str, Alarm] = {}
     notified: Mapping[str, Mapping[str, Notified]] = {}
     silences: Mapping[str, Silence] = {}
 
-    def rows(self) -> dict[tuple[str, str], object]:
-        """All values by kind and id, as stored."""
-        rows: dict[tuple[str, str], object] = {("alarm", key): alarm for key, alarm in self.alarms.items()}
+    def rows(self) -> dict[tuple[str, str, str], object]:
+        """All values by account, kind and id, as stored."""
+        rows: dict[tuple[str, str, str], object] = {
+            (account_of(alarm), "alarm", key): alarm for key, alarm in self.alarms.items()
+        }
         for receiver, incidents in self.notified.items():
-            rows |= {(_NOTIFIED, f"{receiver}\x1f{key}"): each for key, each in incidents.items()}
-        return rows | {("silence", name): silence for name, silence in self.silences.items()}
+            rows |= {(account_of(each), _NOTIFIED, f"{receiver}\x1f{key}"): each for key, each in incidents.items()}
+        return rows | {("", "silence", name): silence for name, silence in self.silences.items()}
+
+    def of(self, account: str) -> StoredPaging:
+        """The alarms of an account, and what was notified of them."""
+        return self._only(lambda each: account_of(each) == account)
+
+    def without(self, account: str) -> StoredPaging:
+        """Everything but `of` an account."""
+        return self._only(lambda each: account_of(each) != account)._replace(silences=self.silences)
+
+    def _only(self, wanted: Callable[[Alarm | Notified], bool]) -> StoredPaging:
+        return StoredPaging(
+            {key: each for key, each in self.alarms.items() if wanted(each)},
+            {
+                receiver: {key: each for key, each in incidents.items() if wanted(each)}
+                for receiver, incidents in self.notified.items()
+            },
+        )
+
+
+def account_of(labelled: Alarm | Notified | Notification) -> str:
+    """The account that something belongs to; empty: the exporter itself."""
+    return labelled.labels.get("account", "")
 
 
 class Outbox(NamedTuple):
@@ -99,8 +129,20 @@ class Store:
             self._database = Sqlite(place, set_aside=set_aside)
         else:
             self._database = place
+        self.lease: Lease | None = None
         self._lock = threading.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
+
+    def under(self, lease: Lease | None) -> Store:
+        """The same store, whose transactions raise `Fenced` once another replica has taken the lease; None: never."""
+        fenced = copy.copy(self)
+        fenced.lease = lease
+        return fenced
+
+    def check_lease(self) -> None:
+        """Raises `Fenced` if another replica has taken the lease, and `StateError`."""
+        with self._transaction():
+            pass
 
     @property
     def aside(self) -> Path | None:
@@ -182,13 +224,18 @@ class Store:
 
     # -- paging
 
-    def load_paging(self) -> StoredPaging:
-        """Load the state of direct paging. Unreadable rows are left out: their alerts fire again.
+    def load_paging(self, account: str | None = None) -> StoredPaging:
+        """Load the state of direct paging, of all accounts or of one. Unreadable rows are left out: their alerts fire
+        again.
 
         Raises `StateError`.
         """
+        select = "SELECT kind, id, value FROM paging"
         with self._reading() as db:
-            rows = db.execute("SELECT kind, id, value FROM paging").fetchall()
+            if account is None:
+                rows = db.execute(select).fetchall()
+            else:
+                rows = db.execute(f"{select} WHERE account = ?", (account,)).fetchall()
         kept = StoredPaging({}, {}, {})
         for kind, stored_name, value in rows:
             with contextlib.suppress(*_UNREADABLE):
@@ -207,10 +254,10 @@ class Store:
         """Write what differs from `before`, in one transaction. Raises `StateError`; it may be retried."""
         new, old = now.rows(), before.rows()
         changed = [(*row, msgspec.json.encode(value)) for row, value in new.items() if old.get(row) != value]
-        replaced = [*(old.keys() - new.keys()), *(row[:2] for row in changed)]
+        replaced = [*(old.keys() - new.keys()), *(row[:3] for row in changed)]
         with self._transaction() as db:
-            db.executemany("DELETE FROM paging WHERE kind = ? AND id = ?", replaced)
-            db.executemany("INSERT INTO paging (kind, id, value) VALUES (?, ?, ?)", changed)
+            db.executemany("DELETE FROM paging WHERE account = ? AND kind = ? AND id = ?", replaced)
+            db.executemany("INSERT INTO paging (account, kind, id, value) VALUES (?, ?, ?, ?)", changed)
 
     # -- the outbox
 
@@ -279,6 +326,9 @@ class Store:
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[Session]:
         with self._lock, self._database.transaction() as db:
+            if self.lease is not None and db.execute(_HELD, self.lease).fetchone() is None:
+                account = f"account {self.lease.account}" if self.lease.account else "what all replicas share"
+                raise Fenced(f"another replica has taken {account}; nothing was written to {self._database.place}")
             yield db
 
     @property
@@ -294,6 +344,8 @@ class Store:
             self._database.close()
 
 
+_HELD = "SELECT 1 FROM lease WHERE account = ? AND holder = ? AND epoch = ? FOR SHARE"
+"""Who takes the lease has to wait until the transaction ends."""
 _SPANS = "SELECT coalesce(sum(spans), 0) FROM outbox WHERE"
 _BEYOND = """SELECT coalesce(max(seq), 0) FROM
     (SELECT seq, sum(size) OVER (ORDER BY seq DESC) AS size_from_here FROM outbox) AS sizes WHERE size_from_here > ?"""

@@ -873,7 +873,7 @@ def test_after_a_reload_it_is_still_known_since_when_a_receiver_fails() -> None:
 
 def test_a_state_that_cannot_be_read_is_replaced_by_an_empty_one_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Store):
-        def load_paging(self) -> Any:
+        def load_paging(self, account: str | None = None) -> Any:
             raise StateError("disk gone")
 
     async def work(scene: Scene) -> None:

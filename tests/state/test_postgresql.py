@@ -13,9 +13,9 @@ import pytest
 
 from exporter.settings.problems import BadSettings
 from exporter.settings.state import StateSettings
-from exporter.state.database import StateError
+from exporter.state.database import RESPONSE_SECONDS, StateError
 from exporter.state.opened import check_url, open_database, open_store
-from exporter.state.postgresql import VERSION, Postgresql
+from exporter.state.postgresql import LOCK_SECONDS, VERSION, Postgresql
 from exporter.state.store import Store
 from tests.e2e.servers import eventually
 from tests.postgresql import PASSWORD, Server
@@ -25,8 +25,17 @@ real = pytest.mark.real
 
 
 @contextmanager
-def opened(url: str, password: str = "", **seconds: float) -> Iterator[Store]:
-    store = Store(Postgresql(url, lambda: password, **seconds))
+def opened(
+    url: str,
+    password: str = "",
+    lock_seconds: float = LOCK_SECONDS,
+    response_seconds: float = RESPONSE_SECONDS,
+    shared: bool = False,
+) -> Iterator[Store]:
+    database = Postgresql(
+        url, lambda: password, lock_seconds=lock_seconds, response_seconds=response_seconds, shared=shared
+    )
+    store = Store(database)
     try:
         yield store
     finally:

@@ -211,7 +211,7 @@ def test_a_row_with_invalid_text_is_left_out(change: str, found: StoredAccount, 
     store.close()
     db = sqlite3.connect(path)
     db.execute(change)
-    db.execute("INSERT INTO paging VALUES ('silence', CAST(x'ff' AS TEXT), x'7b7d')")
+    db.execute("INSERT INTO paging (kind, id, value) VALUES ('silence', CAST(x'ff' AS TEXT), x'7b7d')")
     db.commit()
     db.close()
     store = reopened(path)

@@ -1,0 +1,251 @@
+"""Leases in a real PostgreSQL: whatever is paused, nothing commits under an old epoch."""
+
+import itertools
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from exporter.fleet.ledger import Ledger
+from exporter.state.database import Fenced, Lease, StateError
+from exporter.state.leases import LeaseTable
+from exporter.state.postgresql import Postgresql
+from exporter.state.store import Store
+from tests.postgresql import Server
+
+pytestmark = pytest.mark.real
+LEDGER = Ledger(10.0, 20.0, "claims", "running")
+SECONDS = 10.0
+
+
+class Steady:
+    """The steady clock of a replica, which the test sets."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Group:
+    """Replicas with one database, whose times are set."""
+
+    def __init__(self, server: Server, url: str, stack: ExitStack) -> None:
+        self.server, self.url, self._stack = server, url, stack
+        self.steady = Steady()
+        self.store = Store(self.database())
+        self.numbers = itertools.count()
+        self._schema = url.rpartition("%3D")[2]
+
+    def database(self) -> Postgresql:
+        """A connection of its own."""
+        database = Postgresql(self.url, shared=True)
+        self._stack.callback(database.close)
+        return database
+
+    def replica(self, name: str) -> LeaseTable:
+        return self.table(self.database(), name)
+
+    def table(self, database: Postgresql, name: str) -> LeaseTable:
+        return LeaseTable(database, name, f"http://{name}", seconds=SECONDS, steady=self.steady)
+
+    def expire(self, name: str) -> None:
+        """As if a replica had not renewed its leases for `SECONDS`."""
+        self.server.execute(
+            f"UPDATE {self._schema}.replica SET expires = expires - interval '1 hour' WHERE name = '{name}'"
+        )
+
+    def may_move(self) -> None:
+        """As if a second had passed since replicas gave up an account."""
+        self.server.execute(f"UPDATE {self._schema}.workload_exporter SET moved = '-infinity'")
+
+
+@pytest.fixture
+def group(postgresql: Server) -> Iterator[Group]:
+    with ExitStack() as stack:
+        yield Group(postgresql, postgresql.url(), stack)
+
+
+ACCOUNTS = ["eu", "us"]
+
+
+def test_the_first_replica_takes_all_accounts_and_keeps_them(group: Group) -> None:
+    one = group.replica("a")
+    assert one.turn(ACCOUNTS).taken == {"eu", "us"}
+    turn = one.turn(ACCOUNTS)
+    assert (turn.held, turn.taken) == ({"eu": Lease("eu", "a", 1), "us": Lease("us", "a", 1)}, frozenset())
+    assert turn.holders == {"eu": "a", "us": "a"}
+    assert turn.until == 1000.0 + SECONDS - 2.0
+
+
+def test_a_second_replica_gets_half_of_the_accounts_once_the_first_gives_them_up(group: Group) -> None:
+    one, two = group.replica("a"), group.replica("b")
+    one.turn(ACCOUNTS)
+    assert two.turn(ACCOUNTS).held == {}
+    turn = one.turn(ACCOUNTS)
+    assert turn.give_up is not None
+    one.release(turn.held[turn.give_up])
+    assert two.turn(ACCOUNTS).held == {turn.give_up: Lease(turn.give_up, "b", 2)}
+    assert one.turn(ACCOUNTS).held.keys() == {*ACCOUNTS} - {turn.give_up}
+
+
+def test_replicas_give_up_one_account_a_second(group: Group) -> None:
+    many = [f"account-{number}" for number in range(6)]
+    one, two = group.replica("a"), group.replica("b")
+    one.turn(many)
+    two.turn(many)
+    first, second = one.turn(many), one.turn(many)
+    assert (first.give_up is not None, second.give_up) == (True, None)
+    group.may_move()
+    assert one.turn(many).give_up is not None
+
+
+def test_a_replica_that_does_not_renew_its_leases_loses_them(group: Group) -> None:
+    one, two = group.replica("a"), group.replica("b")
+    one.turn(ACCOUNTS)
+    two.turn(ACCOUNTS)
+    group.steady.now += SECONDS
+    group.expire("a")
+    assert two.turn(ACCOUNTS).held == {"eu": Lease("eu", "b", 2), "us": Lease("us", "b", 2)}
+    assert one.turn(ACCOUNTS).held == {}
+    with pytest.raises(Fenced, match="another replica has taken account eu; nothing was written"):
+        group.store.under(Lease("eu", "a", 1)).commit("eu", {"w": LEDGER})
+    assert group.store.load("eu").ledgers == {}
+
+
+def test_who_was_not_connected_itself_declares_nobody_dead(group: Group) -> None:
+    one, two = group.replica("a"), group.replica("b")
+    one.turn(ACCOUNTS)
+    group.expire("a")
+    assert two.turn(ACCOUNTS).held == {}, "the database may have been away for all"
+    assert one.turn(ACCOUNTS).held == {"eu": Lease("eu", "a", 1), "us": Lease("us", "a", 1)}
+
+
+def test_a_replica_that_was_declared_dead_keeps_what_nobody_took_under_a_new_epoch(group: Group) -> None:
+    one, two = group.replica("a"), group.replica("b")
+    one.turn(ACCOUNTS)
+    two.turn([])
+    group.steady.now += SECONDS
+    group.expire("a")
+    two.turn([])
+    turn = one.turn(ACCOUNTS)
+    assert (turn.held, turn.taken) == ({"eu": Lease("eu", "a", 2), "us": Lease("us", "a", 2)}, frozenset())
+    with pytest.raises(Fenced):
+        group.store.under(Lease("eu", "a", 1)).check_lease()
+
+
+def test_who_leaves_is_followed_at_once(group: Group) -> None:
+    one, two = group.replica("a"), group.replica("b")
+    one.turn(ACCOUNTS)
+    two.turn(ACCOUNTS)
+    one.leave()
+    assert two.turn(ACCOUNTS).taken == {"eu", "us"}
+
+
+def test_an_account_whose_holder_commits_is_taken_only_afterwards(group: Group) -> None:
+    one, two = group.replica("a"), group.replica("b")
+    held = one.turn(["eu"]).held["eu"]
+    two.turn(["eu"])
+    begun, go_on = threading.Event(), threading.Event()
+
+    def ledgers() -> dict[str, Ledger]:
+        return {"w": LEDGER}
+
+    class Slow(dict[str, Ledger]):
+        def __iter__(self) -> Iterator[str]:
+            begun.set()
+            assert go_on.wait(30)
+            return super().__iter__()
+
+    committing = threading.Thread(target=group.store.under(held).commit, args=("eu", Slow(ledgers())), daemon=True)
+    committing.start()
+    assert begun.wait(30)
+    one.leave()
+    assert two.turn(["eu"]).held == {}, "a transaction under the lease is in progress"
+    go_on.set()
+    committing.join(30)
+    assert two.turn(["eu"]).held == {"eu": Lease("eu", "b", 2)}
+    assert group.store.load("eu").ledgers == {"w": LEDGER}
+
+
+def test_what_replicas_say_of_themselves_is_read_by_all(group: Group) -> None:
+    one, two = group.replica("a"), group.replica("b")
+    one.turn(ACCOUNTS, b"fine")
+    replicas = two.turn(ACCOUNTS, b"tired").replicas
+    assert {name: (each.url, each.status) for name, each in replicas.items()} == {
+        "a": ("http://a", b"fine"),
+        "b": ("http://b", b"tired"),
+    }
+
+
+def test_while_the_database_is_away_no_turn_succeeds_and_afterwards_all_keep_their_accounts(group: Group) -> None:
+    one, two = group.replica("a"), group.replica("b")
+    one.turn(["eu"])
+    two.turn(["eu", "us"])
+    held = one.turn(["eu", "us"]).held, two.turn(["eu", "us"]).held
+    with group.server.down():
+        for replica in (one, two):
+            with pytest.raises(StateError):
+                replica.turn(["eu", "us"])
+        group.steady.now += 3600
+    for name in "ab":
+        group.expire(name)
+    assert (one.turn(["eu", "us"]).held, two.turn(["eu", "us"]).held) == held
+
+
+STEPS = ("commit", "turn", "expire", "leave", "time")
+
+
+@pytest.fixture
+def three(group: Group) -> tuple[Group, list[Postgresql]]:
+    return group, [group.database() for _ in range(2)]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(schedule=st.lists(st.tuples(st.sampled_from(STEPS), st.sampled_from([0, 1])), min_size=2, max_size=16))
+def test_no_schedule_of_two_replicas_commits_under_an_old_epoch(
+    three: tuple[Group, list[Postgresql]], schedule: list[tuple[str, int]]
+) -> None:
+    """Each replica counts under the lease that it believes to have. No count is lost or made twice, and all commits of
+    an epoch come before those of the next one.
+    """
+    group, databases = three
+    account = f"account-{next(group.numbers)}"
+    names = [f"{each}-{account}" for each in "ab"]
+    tables = [group.table(database, name) for database, name in zip(databases, names, strict=True)]
+    believed: list[Lease | None] = [None, None]
+    epochs: list[int] = []
+    for step, number in schedule:
+        match step:
+            case "turn":
+                believed[number] = tables[number].turn([account]).held.get(account)
+            case "commit" if (lease := believed[number]) is not None:
+                try:
+                    group.store.under(lease).commit(account, {"w": Ledger(10.0, 20.0, resets=len(epochs) + 1)})
+                    epochs.append(lease.epoch)
+                except Fenced:
+                    believed[number] = None
+            case "expire":
+                group.expire(names[number])
+            case "leave":  # but it goes on as if it did not know, like a replica that was paused
+                tables[number].leave()
+            case "time":
+                group.steady.now += SECONDS
+    for table in tables:
+        table.leave()
+    assert epochs == sorted(epochs)
+    stored = group.store.load(account).ledgers
+    assert (stored["w"].resets if stored else 0) == len(epochs)
+
+
+def test_epochs_only_increase(group: Group) -> None:
+    replicas = {name: group.replica(name) for name in "abc"}
+    epochs = []
+    for name in itertools.islice(itertools.cycle("abc"), 9):
+        epochs.append(replicas[name].turn(["eu"]).held["eu"].epoch)
+        replicas[name].leave()
+    assert epochs == sorted(set(epochs))
