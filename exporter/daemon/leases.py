@@ -63,7 +63,7 @@ class Leases:
         """Accounts that were taken: if they are monitored, another replica held them meanwhile."""
         self._give_up: Lease | None = None
         self.not_ready = "the database of the leases has not responded yet"
-        """Why this replica cannot stand in for another one; empty: it can."""
+        """Why this replica cannot take over from another one; empty: it can."""
         self.others: Mapping[str, OtherReplica] = {}
         self.holders: Mapping[str, str] = {}
         """The URL of the replica that holds an account."""
@@ -92,7 +92,7 @@ class Leases:
             self._note(turn)
         self._report.clear("unit_held")
         for name in names:
-            self._report.set("unit_held", float(self._rights.holds(name)), name)
+            self._report.set("unit_held", float(self._rights.has(name)), name)
         self._report.set("lease_remaining_seconds", max(0.0, self._rights.until - self._clock.steady()))
         if self._following is None or self._following.done():
             self._following = asyncio.create_task(self._follow())
@@ -117,7 +117,7 @@ class Leases:
     async def _follow(self) -> None:
         async with self._lock:
             for account in {*self._accounts.monitors, *self._accounts.removed, *self._paging.gained}:
-                if account in self._again or not self._rights.holds(account):
+                if account in self._again or not self._rights.has(account):
                     log.info("another replica holds the account now", account=account)
                     await self._lose(account)
             for account in sorted(self._rights.leases):

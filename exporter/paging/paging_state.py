@@ -68,7 +68,7 @@ class PagingState:
 
     def has(self, account: str) -> bool:
         """Whether the alarms of an account are known here, and this exporter acts for it."""
-        return self._rights.holds(account) and (not self._rights.leased or account in self._gained)
+        return self._rights.has(account) and (not self._rights.leased or account in self._gained)
 
     async def gain(self, account: str) -> None:
         """Load the state of an account. Raises `StateError`."""

@@ -25,7 +25,7 @@ MOVE_SECONDS = 1.0
 """Between two accounts that replicas give up so that others have as many."""
 
 
-class Replica(NamedTuple):
+class LiveReplica(NamedTuple):
     """A replica that is alive: where it can be reached, and the state that it reports."""
 
     url: str
@@ -43,7 +43,7 @@ class Turn(NamedTuple):
     held: Mapping[str, Lease]
     taken: frozenset[str]
     give_up: str | None
-    replicas: Mapping[str, Replica]
+    replicas: Mapping[str, LiveReplica]
     holders: Mapping[str, str]
     until: float
 
@@ -109,7 +109,7 @@ class LeaseTable:
         with self._database.transaction() as db:
             values = self._url, status, self._seconds, self.name
             if not db.execute(_RENEW, values).rowcount:
-                # Declared dead, or not known yet. What nobody took meanwhile is kept, under a new epoch.
+                # Declared dead, or not known yet. What no other replica took meanwhile is kept, under a new epoch.
                 db.execute(_REGISTER, values)
                 db.execute("UPDATE lease SET epoch = epoch + 1 WHERE holder = ?", (self.name,))
 
@@ -117,10 +117,10 @@ class LeaseTable:
         with self._database.transaction() as db:
             db.execute(_DECLARE_DEAD)
 
-    def _read(self, accounts: Collection[str]) -> tuple[dict[str, Replica], dict[str, tuple[str | None, int]]]:
+    def _read(self, accounts: Collection[str]) -> tuple[dict[str, LiveReplica], dict[str, tuple[str | None, int]]]:
         """All replicas that are alive, and holder and epoch by account."""
         with self._database.transaction() as db:
-            replicas = {name: Replica(url, status) for name, url, status in db.execute(_REPLICAS)}
+            replicas = {name: LiveReplica(url, status) for name, url, status in db.execute(_REPLICAS)}
             leases = _leases(db)
             if missing := [(account,) for account in accounts if account not in leases]:
                 db.executemany("INSERT INTO lease VALUES (?, NULL, 0) ON CONFLICT DO NOTHING", missing)

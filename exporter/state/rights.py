@@ -19,7 +19,7 @@ class Rights:
         self.leases: dict[str, Lease] = {}
         self.until = float("-inf") if leased else float("inf")
 
-    def holds(self, account: str) -> bool:
+    def has(self, account: str) -> bool:
         """Whether this process acts for an account, as far as it knows."""
         return not self.leased or account in self.leases
 

@@ -615,3 +615,14 @@ def test_incidents_that_end_while_a_receiver_is_unavailable_are_not_sent(evaluat
     receiver = played([*evaluations, *[NO] * 30], everything)
     assert receiver.log == []
     assert played([*evaluations, *[NO] * 60], everything).log == []
+
+
+def test_several_replicas_are_as_bad_as_the_worst_of_them() -> None:
+    first = ExporterStatus(left_out=1, unwritten=None, settings_good=True, undelivered=7.0)
+    second = ExporterStatus(left_out=2, unwritten=30.0, settings_good=False, undelivered=0.0)
+    assert subjects.worst([first, second]) == ExporterStatus(3, 30.0, False, 7.0, True)
+    assert subjects.worst([first, first]).unwritten is None
+
+
+def test_an_exporter_for_which_another_replica_speaks_is_no_subject() -> None:
+    assert list(subjects.subjects([], None, OPTIONS, 1000.0)) == []

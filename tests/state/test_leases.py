@@ -117,7 +117,7 @@ def test_a_replica_that_does_not_renew_its_leases_loses_them(group: Group) -> No
     assert group.store.load("eu").ledgers == {}
 
 
-def test_who_was_not_connected_itself_declares_nobody_dead(group: Group) -> None:
+def test_who_was_not_connected_itself_declares_none_dead(group: Group) -> None:
     one, two = group.replica("a"), group.replica("b")
     one.turn(ACCOUNTS)
     group.expire("a")
@@ -125,7 +125,7 @@ def test_who_was_not_connected_itself_declares_nobody_dead(group: Group) -> None
     assert one.turn(ACCOUNTS).held == {"eu": Lease("eu", "a", 1), "us": Lease("us", "a", 1)}
 
 
-def test_a_replica_that_was_declared_dead_keeps_what_nobody_took_under_a_new_epoch(group: Group) -> None:
+def test_a_replica_that_was_declared_dead_keeps_what_no_other_took_under_a_new_epoch(group: Group) -> None:
     one, two = group.replica("a"), group.replica("b")
     one.turn(ACCOUNTS)
     two.turn([])
