@@ -280,6 +280,7 @@ with the rights of your token; the exporter itself never does.
 | the same, for all shells | `ln -sf "$PWD/.venv/bin/workload-exporter" ~/.local/bin/` once |
 | container | `docker exec CONTAINER workload-exporter …` |
 | Kubernetes | `kubectl exec deployment/workload-exporter -- workload-exporter …` |
+| Kubernetes, with the Helm chart | `kubectl exec statefulset/workload-exporter -- workload-exporter …` |
 | systemd, as in [deploy](../../deploy/workload-exporter.service) | `export PATH="/opt/workload-exporter/bin:$PATH"` |
 
 `explain`, `check` and the shell functions query DataRobot and work on any machine. They need

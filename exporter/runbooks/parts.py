@@ -154,7 +154,7 @@ SWEEPS = Check(
 )
 EXPORTER_LOG = Check(
     "Read the exporter's log. For each failure it shows the request, the response and what happens next. In "
-    "Kubernetes: `kubectl logs deployment/workload-exporter --tail=50`; under systemd: "
+    "Kubernetes: `kubectl logs -l app.kubernetes.io/name=workload-exporter --tail=50`; under systemd: "
     "`journalctl -u workload-exporter -n 50`; in a container: `docker logs --tail=50 CONTAINER`."
 )
 CHECK_ONLINE = Check(
@@ -250,9 +250,9 @@ RELOAD = Action(
 )
 RESTART_EXPORTER = Action(
     "Restart the exporter",
-    "In Kubernetes: `kubectl rollout restart deployment/workload-exporter`; under systemd: "
-    "`systemctl restart workload-exporter`; in a container: `docker restart CONTAINER`. It starts within seconds. With "
-    "`state.path` it keeps its counters and alerts.",
+    "In Kubernetes: `kubectl rollout restart deployment,statefulset -l app.kubernetes.io/name=workload-exporter`; "
+    "under systemd: `systemctl restart workload-exporter`; in a container: `docker restart CONTAINER`. It starts "
+    "within seconds. With `state.path` or `state.url` it keeps its counters and alerts.",
 )
 NEW_TOKEN = Action(
     "Create a new token",
