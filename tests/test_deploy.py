@@ -50,6 +50,7 @@ def manifest(kind: str) -> Any:
 
 COMPOSE = read("compose.yaml")
 SERVICES: dict[str, Any] = COMPOSE["services"]
+REPLICAS = ("exporter-1", "exporter-2")
 UNIT = (DEPLOY / "workload-exporter.service").read_text()
 POD = manifest("Deployment")["spec"]["template"]
 (CONTAINER,) = POD["spec"]["containers"]
@@ -81,10 +82,11 @@ def unit(name: str) -> list[str]:
     [
         [without_variables(word) for word in SERVICES["exporter"]["command"]],
         [without_variables(word, EXPORTER_COMMAND="run") for word in SERVICES["exporter"]["command"]],
+        *[[without_variables(word) for word in SERVICES[replica]["command"]] for replica in REPLICAS],
         CONTAINER["args"],
         shlex.split(unit("ExecStart")[0])[1:],
     ],
-    ids=["demo of compose", "run of compose", "kubernetes", "systemd"],
+    ids=["demo of compose", "run of compose", *REPLICAS, "kubernetes", "systemd"],
 )
 def test_the_program_accepts_the_command_and_every_flag(arguments: list[str]) -> None:
     options = parser(arguments[0]).parse_args(arguments)
@@ -117,15 +119,32 @@ def test_kubernetes_and_systemd_provide_the_token_as_a_file(tmp_path: Path) -> N
 
 
 @pytest.mark.real
-def test_compose_accepts_its_file() -> None:
+@pytest.mark.parametrize("options", [[], ["--profile", "postgresql"]], ids=["default", "postgresql"])
+def test_compose_accepts_its_file(options: list[str]) -> None:
     done = subprocess.run(
-        [component("docker-compose"), "-f", DEPLOY / "compose.yaml", "config"],
+        [component("docker-compose"), "-f", DEPLOY / "compose.yaml", *options, "config"],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
     assert set(yaml.safe_load(done.stdout)["services"]) == set(SERVICES)
+
+
+def test_the_profile_adds_two_replicas_that_share_a_database() -> None:
+    in_profile = {name for name, service in SERVICES.items() if service.get("profiles") == ["postgresql"]}
+    assert in_profile == {*REPLICAS, "postgresql"}
+    database = SERVICES["postgresql"]
+    user, password = (database["environment"][f"POSTGRES_{name}"] for name in ("USER", "PASSWORD"))
+    for replica in REPLICAS:
+        command = [without_variables(each, EXPORTER_COMMAND="run") for each in SERVICES[replica]["command"]]
+        options = vars(parser("run").parse_args(command))
+        assert options["state.url"] == f"postgresql://{user}@postgresql/{user}"
+        assert options["select.shard"] == "auto"
+        assert f"--advertise-url=http://{replica}:{PORT}" in command
+        assert SERVICES[replica]["environment"]["PGPASSWORD"] == password
+        assert SERVICES[replica]["read_only"] is True
+    assert "ports" not in database, "its password is in this file"
 
 
 def test_mounted_files_exist() -> None:
@@ -145,12 +164,12 @@ def test_images_have_a_version_and_ours_is_built_from_the_dockerfile() -> None:
         if "build" in service:
             assert (DEPLOY / service["build"] / "Dockerfile").exists()
         else:
-            assert re.search(r":v?\d+\.\d+\.\d+$", service["image"]), name
+            assert re.search(r":v?\d+\.\d+(\.\d+)?$", service["image"]), name
 
 
 def test_ports_are_published_on_loopback_only() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", ())]
-    assert len(published) == len(SERVICES)
+    assert len({*published}) == len(SERVICES) - 1, "the database is published nowhere"
     assert [port for port in published if not port.startswith("127.0.0.1:")] == []
 
 
@@ -160,8 +179,8 @@ def test_files_name_existing_services() -> None:
         *[
             target
             for job in prometheus["scrape_configs"]
-            for group in job["static_configs"]
-            for target in group["targets"]
+            for group in job["dns_sd_configs"]
+            for target in [f"{name}:{group['port']}" for name in group["names"]]
         ],
         *[
             target
@@ -172,7 +191,11 @@ def test_files_name_existing_services() -> None:
         *[each["url"].removeprefix("http://") for each in sources()],
         SERVICES["exporter"]["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"].removeprefix("http://"),
     ]
-    ports = {"exporter": {PORT}, "prometheus": {9090}, "alertmanager": {9093}, "jaeger": {4318, 16686}}
+    assert {place for place in addresses if place.startswith("exporter")} == {
+        f"{name}:{PORT}" for name in ("exporter", *REPLICAS)
+    }
+    ports = {name: {PORT} for name in ("exporter", *REPLICAS)}
+    ports |= {"prometheus": {9090}, "alertmanager": {9093}, "jaeger": {4318, 16686}}
     assert [place for place in addresses if int(place.partition(":")[2]) not in ports[place.partition(":")[0]]] == []
     assert {job["job_name"] for job in prometheus["scrape_configs"]} == {"datarobot"}, "the alert rules select this job"
 

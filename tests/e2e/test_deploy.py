@@ -94,9 +94,10 @@ def test_alerts_of_the_demo_fleet_arrive_at_alertmanager(tmp_path: Path) -> None
     shutil.copy(ROOT / "alerts/rules.yml", tmp_path / "rules.yml")
     with demo(tmp_path, port), alertmanager(tmp_path, ROOT / "deploy/alertmanager.yml") as address:
         text = (ROOT / "deploy/prometheus.yml").read_text()
-        config = yaml.safe_load(
-            text.replace("exporter:10142", f"127.0.0.1:{port}").replace("alertmanager:9093", address)
-        )
+        config = yaml.safe_load(text.replace("alertmanager:9093", address))
+        (job,) = config["scrape_configs"]
+        del job["dns_sd_configs"]  # names of containers; without them, no name server knows 127.0.0.1
+        job["static_configs"] = [{"targets": [f"127.0.0.1:{port}"], "labels": {"__meta_dns_name": "exporter"}}]
 
         def arrived() -> set[str]:
             alerts: Any = json.loads(http.get(f"http://{address}/api/v2/alerts").content)
@@ -107,4 +108,5 @@ def test_alerts_of_the_demo_fleet_arrive_at_alertmanager(tmp_path: Path) -> None
             # One that always fires, and one about a workload that fires at once.
             wanted = {"DataRobotWatchdog", "DataRobotContainerOOMKilled"}
             assert eventually(lambda: wanted <= arrived(), 150), arrived()
-            assert server.value('count(datarobot_workload_info{job="datarobot"})') is not None
+            ours = 'datarobot_workload_info{job="datarobot", instance="exporter:10142"}'
+            assert server.value(f"count({ours})") is not None
