@@ -160,6 +160,7 @@ class Daemon:
             reload=self.reload,
             rebuild=lambda: self.reloader.rebuild(lambda: self.settings),
             renewed=self.paging.retry,
+            refused=lambda: self.reloader.refused,
         )
 
     # -- settings

@@ -87,13 +87,15 @@ def trigger(settings: Settings) -> IntervalTrigger:
 def all_of(steps: Iterable[Callable[[], object]]) -> None:
     """Run each step. Raises one `BadSettings` with the problems of all of them."""
     problems: list[Problem] = []
+    files: dict[Path, bytes | None] = {}
     for step in steps:
         try:
             step()
         except BadSettings as error:
             problems += error.problems
+            files |= error.contents
     if problems:
-        raise BadSettings(problems)
+        raise BadSettings(problems, files)
 
 
 def check_ca_file(account: AccountSettings) -> None:

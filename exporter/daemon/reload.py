@@ -11,6 +11,7 @@ from exporter.daemon.prepared import Prepared
 from exporter.daemon.tasks import BackgroundTasks
 from exporter.log import log
 from exporter.redaction import Secrets
+from exporter.settings.file_contents import Contents
 from exporter.settings.model import Settings
 from exporter.settings.problems import BadSettings
 from exporter.state.database import StateError
@@ -26,7 +27,8 @@ class Reloader:
 
     `prepare` has no visible effect and may raise any exception; `apply` neither waits nor fails; `publish` then shows
     the result. `lock` is held during a reload. Once `stopping` is set, reloads are refused. `files_seconds`: deadline
-    for `load` and `prepare`, after which the reload has failed.
+    for `load` and `prepare`, after which the reload has failed. `refused`: what was in the files of settings that
+    were refused last, before they were read; empty once settings are in force.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Reloader:
         self._late = BackgroundTasks()
         self.stopping = False
         self._settings_good = self._files_good = True
+        self.refused: Contents = {}
         self._note(True)
 
     async def reload(self) -> list[str]:
@@ -63,7 +66,7 @@ class Reloader:
     async def _in_turn(self) -> list[str]:
         async with self.lock:
             self._next = None  # what is requested from now on may be about files that have changed again
-            problems = await self._reload(self._load)
+            problems, self.refused = await self._reload(self._load)
             self._files_good = not problems or self._files_good
             self._note(not problems)
         await self._publish()
@@ -72,14 +75,20 @@ class Reloader:
     async def rebuild(self, settings: Callable[[], Settings]) -> list[str]:
         """The same with the settings in force, whose files have changed."""
         async with self.lock:
-            problems = await self._reload(settings)
+            problems, _ = await self._reload(settings)
             self._files_good = not problems
             self._note(self._settings_good)
         await self._publish()
         return problems
 
-    async def _reload(self, load: Callable[[], Settings]) -> list[str]:
+    async def _reload(self, load: Callable[[], Settings]) -> tuple[list[str], Contents]:
+        """The problems, and what was in the files if there are any."""
         preparing: asyncio.Task[None] | None = None
+        new: Prepared | None = None
+
+        def tried() -> Contents:
+            return {} if new is None else new.contents
+
         try:
             async with asyncio.timeout(self._files_seconds):
                 loaded = await in_own_thread(load)
@@ -88,32 +97,32 @@ class Reloader:
                 preparing = asyncio.create_task(in_own_thread(partial(self._prepare, new)))
                 await asyncio.shield(preparing)
             if self.stopping:  # tasks started now would not be stopped
-                return ["reload: not done; the exporter is stopping"]
+                return ["reload: not done; the exporter is stopping"], {}
             self._apply(new)
         except BadSettings as error:
             problems = [str(problem) for problem in error.problems]
             for problem in problems:
                 log.error("invalid settings; the old ones stay in force", problem=problem)
-            return problems
+            return problems, {**error.contents, **tried()}
         except TimeoutError:
             problem = (
                 f"not done: files could not be read within {self._files_seconds:g} s; one of them, or its disk, hangs"
             )
             log.error("the reload failed; the old settings stay in force", problem=problem)
-            return [f"reload: {problem}"]
+            return [f"reload: {problem}"], tried()
         except StateError as error:
             log.error("the reload failed; the old settings stay in force", problem=str(error))
-            return [f"state: {error}"]
+            return [f"state: {error}"], tried()
         except Exception as error:  # anything: the old settings are better than half of the new ones
             log.exception("the reload failed; the old settings stay in force")
-            return [f"reload: failed with {type(error).__name__}; see the log of the exporter for details"]
+            return [f"reload: failed with {type(error).__name__}; see the log of the exporter for details"], tried()
         finally:
-            if preparing is not None and preparing.done():
+            if new is not None and preparing is not None and preparing.done():
                 await new.aclose()
-            elif preparing is not None:
+            elif new is not None and preparing is not None:
                 self._late.start(_close_after(preparing, new))
         log.info("settings reloaded", accounts=len(new.settings.accounts))
-        return []
+        return [], {}
 
     @property
     def successful(self) -> bool:

@@ -20,8 +20,9 @@ class WatchedFiles:
 
     `reload` reads the settings files again; `rebuild` builds everything from other changed files by the settings in
     force. Both return the problems, with which what is in use stays in use. Contents that were refused are not tried
-    again, so that each problem is logged once; a certificate and its key may be replaced in any order. `renewed` is
-    called with secret files that have changed; these are used at once.
+    again, so that each problem is logged once; a certificate and its key may be replaced in any order. `refused`: the
+    contents with which a reload was refused, also of files that only the refused settings name; with any others it is
+    tried again. `renewed` is called with secret files that have changed; these are used at once.
     """
 
     def __init__(
@@ -31,13 +32,15 @@ class WatchedFiles:
         reload: Callable[[], Awaitable[list[str]]],
         rebuild: Callable[[], Awaitable[list[str]]],
         renewed: Callable[[frozenset[Path]], object],
+        refused: Callable[[], Contents],
     ) -> None:
-        self.settings_files, self._renewed = settings_files, renewed
+        self.settings_files, self._renewed, self._refused = settings_files, renewed, refused
         self._reading: asyncio.Task[None] | None = None
         self._reload, self._rebuild = reload, rebuild
         self.in_force: Contents = {}
         self._observed: Contents = {}
         self._tried: Contents = {}
+        self._rebuild_failed = False
 
     async def read_secrets(self) -> None:
         """Read the secret files again. Waits only a limited time for a disk that hangs, and in one thread."""
@@ -55,14 +58,15 @@ class WatchedFiles:
         The files are read in a thread, because a disk may hang.
         """
         await self.read_secrets()
-        before, self._observed = self._observed, await in_own_thread(partial(contents, self.in_force))
-        now = self._observed
-        if now != before or now == self._tried:
+        files = {**self.in_force, **self._refused()}
+        before, self._observed = self._observed, await in_own_thread(partial(contents, files))
+        now, refused = self._observed, self._refused()
+        if now != before or not changed({**self._tried, **refused}, now):
             return
         self._tried = now
-        different = changed(self.in_force, now)
+        different = changed(self.in_force, now) & self.in_force.keys()
         settings = different & {*self.settings_files}
-        if settings and not await self._reload():
+        if (settings or refused) and not await self._reload():
             return
-        if different - settings:
-            await self._rebuild()
+        if different - settings or self._rebuild_failed:
+            self._rebuild_failed = bool(await self._rebuild())

@@ -17,6 +17,9 @@ from exporter.settings.receivers import (
 )
 from exporter.settings.values import host_of, nearest
 
+_CERTIFICATES = ("certificate", "client_certificate", "client_key")
+"""Settings of files whose names do not end with ``_file``."""
+
 
 def reference_problems(settings: Settings | None, environment: Mapping[str, str], lines: Lines) -> Iterator[Problem]:
     """Unknown accounts of receivers; URLs that would send POST requests to DataRobot."""
@@ -61,7 +64,7 @@ def machine_problems(given: Mapping[str, Any], environment: Mapping[str, str], l
     """Duplicate names, unreadable files and unset variables in the settings as given, valid or not."""
     yield from _item_problems(given["accounts"], ("accounts",), "account", environment, lines)
     traces = given["traces"] if isinstance(given["traces"], dict) else {}
-    for key, what in _unreadable_files(traces, "certificate", "client_certificate", "client_key"):
+    for key, what in _unreadable_files(traces, *_CERTIFICATES):
         yield Problem(f"traces.{key}", what, lines.get(("traces", key)))
     state = given["state"] if isinstance(given.get("state"), dict) else {}
     for key, what in (*_unset_variables(state, environment), *_unreadable_files(state, "password_file")):
@@ -94,6 +97,14 @@ def _unset_variables(given: Mapping[str, Any], environment: Mapping[str, str]) -
         if key.endswith("_env") and isinstance(variable, str) and not environment.get(variable, "").strip():
             secret = "API token" if key == "token_env" else key.removesuffix("_env")
             yield key, f"{variable} is not set; it must contain the {secret}"
+
+
+def named_files(given: object) -> Iterator[Path]:
+    """The files with certificates, secrets and the web config that settings name, valid or not."""
+    for key, value in given.items() if isinstance(given, dict) else enumerate(given if isinstance(given, list) else ()):
+        if isinstance(key, str) and isinstance(value, str) and (key.endswith("_file") or key in _CERTIFICATES):
+            yield Path(value)
+        yield from named_files(value)
 
 
 def _unreadable_files(given: Mapping[str, Any], *keys: str) -> Iterator[tuple[str, str]]:

@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from exporter.settings.checks import machine_problems, reference_problems
+from exporter.settings.checks import machine_problems, named_files, reference_problems
 from exporter.settings.environment import ACCOUNT_VARIABLES, account_settings, traces_settings
+from exporter.settings.file_contents import contents
 from exporter.settings.model import Settings
 from exporter.settings.model_errors import problems_of
 from exporter.settings.problems import BadSettings, Problem
@@ -35,6 +36,7 @@ def load(
     have their own. Raises `BadSettings` with all problems.
     """
     problems: list[Problem] = []
+    files = dict(contents([file] if file is not None else []))
     given, lines = read(file, problems) if file is not None else ({}, {})
     # A section without settings, as when all its lines are comments, has the defaults.
     given = {name: value for name, value in given.items() if value is not None or name not in SECTIONS}
@@ -53,6 +55,7 @@ def load(
     elif from_environment:
         given["accounts"] = [account_settings(environment)]
         origins |= ACCOUNT_VARIABLES
+    files |= contents(named_files(given))
     settings: Settings | None = None
     try:
         settings = Settings.model_validate(given)
@@ -64,7 +67,7 @@ def load(
         problems += reference_problems(settings, environment, lines)
     problems = [_at_origin(each, origins) for each in problems]
     if problems or settings is None:
-        raise BadSettings(problems)
+        raise BadSettings(problems, files)
     return settings
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import NamedTuple
 
 from exporter.errors import ExporterError
+from exporter.settings.file_contents import Contents
 
 Place = tuple[str | int, ...]
 Lines = dict[Place, int]
@@ -21,12 +23,19 @@ class Problem(NamedTuple):
         return f"{self.place}{f' (line {self.line})' if self.line else ''}: {self.what}"
 
 
-class BadSettings(ExporterError):
-    """Raised for settings that cannot be used; `problems` lists everything that is wrong with them."""
+_NO_FILES: Contents = MappingProxyType({})
 
-    def __init__(self, problems: list[Problem]) -> None:
+
+class BadSettings(ExporterError):
+    """Raised for settings that cannot be used; `problems` lists everything that is wrong with them.
+
+    `contents`: what was in their files before these were read. With other contents they may be valid.
+    """
+
+    def __init__(self, problems: list[Problem], contents: Contents = _NO_FILES) -> None:
         super().__init__("; ".join(map(str, problems)))
         self.problems = problems
+        self.contents = contents
 
 
 def place_of(parts: Place) -> str:

@@ -115,7 +115,8 @@ def _load(file: Path) -> _Loaded:
             problems.append(Problem("tls_server_config", what, lines.get(("tls_server_config",))))
     if problems:
         here = str(file)
-        raise BadSettings([p if p.place == here else p._replace(place=f"{here}: {p.place}") for p in problems])
+        placed = [p if p.place == here else p._replace(place=f"{here}: {p.place}") for p in problems]
+        raise BadSettings(placed, before)
     return _Loaded(config, tls, before)
 
 
