@@ -44,9 +44,13 @@ class WatchedFiles:
 
     async def read_secrets(self) -> None:
         """Read the secret files again. Waits only a limited time for a disk that hangs, and in one thread."""
-        if self._reading is None or self._reading.done():
+        previous = self._reading
+        if previous is not None and not previous.done():  # it may have read a file before that changed
+            await asyncio.wait({previous}, timeout=SECRET_SECONDS)
+        if self._reading is None or (self._reading is previous and previous.done()):
             self._reading = asyncio.create_task(self._read_secrets())
-        await asyncio.wait({self._reading}, timeout=SECRET_SECONDS)
+        if self._reading is not previous:
+            await asyncio.wait({self._reading}, timeout=SECRET_SECONDS)
 
     async def _read_secrets(self) -> None:
         if files := await in_own_thread(secret_files.read_all):

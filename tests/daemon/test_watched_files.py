@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from exporter.daemon.watched_files import WatchedFiles
 from exporter.settings.file_contents import Contents, contents
 from exporter.settings.model import Settings
-from exporter.settings.secret_files import SecretFile
+from exporter.settings.secret_files import SETTLE_SECONDS, SecretFile
 from exporter.settings.section import Section
 from exporter.simulator import Simulator
 from tests.daemon.test_reload import Running, play, simulator  # noqa: F401 — a fixture
@@ -159,6 +159,105 @@ def test_a_changed_secret_is_used_at_once_and_changes_nothing_else(tmp_path: Pat
     assert token() == "new"
 
 
+def test_a_secret_file_that_changes_while_the_files_are_read_is_read_again(tmp_path: Path) -> None:
+    async def inside() -> None:
+        recorded = Recorded(tmp_path)
+        reading = asyncio.create_task(recorded.files.read_secrets())
+        while not pipes.is_set():  # noqa: ASYNC110 — set by a thread
+            await asyncio.sleep(0)  # one turn of the loop
+        refused = asyncio.create_task(recorded.files.read_secrets())
+        await asyncio.sleep(0)  # let it begin
+        (tmp_path / "token").write_text("new")
+        release.set()
+        await asyncio.gather(reading, refused)
+        assert (token(), recorded.done) == ("new", ["token"])
+
+    pipes, release = threading.Event(), threading.Event()
+
+    class Slow(SecretFile):
+        """The first reading of this file ends when it may."""
+
+        def read(self) -> bool:
+            result = super().read()
+            if started:
+                pipes.set()
+                release.wait(30)
+            return result
+
+    started: list[bool] = []
+    (tmp_path / "token").write_text("old")
+    token = Slow(tmp_path / "token")
+    started.append(True)
+    asyncio.run(inside())
+
+
+WRITTEN = {
+    "emptied first": ["", "new-token"],
+    "in two parts": ["new-", "new-token"],
+    "in many parts": ["", "n", "new", "new-", "new-tok", "new-token"],
+    "removed first": [None, "new-token"],
+    "not UTF-8 at first": ["new-\udcff", "new-token"],
+}
+"""Contents of a file while it is written, one after another."""
+
+
+@pytest.mark.parametrize("steps", WRITTEN.values(), ids=WRITTEN)
+def test_a_secret_that_is_still_written_is_not_used(steps: list[str | None], tmp_path: Path) -> None:
+    def write(text: str | None) -> None:
+        if text is None:
+            token.unlink()
+        else:
+            token.write_text(text, errors="surrogateescape")
+
+    def pause(seconds: float) -> None:
+        assert seconds == SETTLE_SECONDS
+        used.append(secret())
+        if left:
+            write(left.pop(0))
+
+    token = tmp_path / "token"
+    write("old-token")
+    used: list[str] = []
+    left: list[str | None] = []
+    secret = SecretFile(token, pause)
+    write(steps[0])
+    left = [*steps[1:]]
+    while left:  # the timer of files
+        secret.read()
+        used.append(secret())
+        if left:
+            write(left.pop(0))
+    secret.read()
+    assert {*used} <= {"old-token", "new-token"}
+    assert secret() == "new-token"
+
+
+def test_a_reload_does_not_use_a_secret_that_is_still_written(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("old-token")
+    in_force = SecretFile(tmp_path / "token")
+    (tmp_path / "token").write_text("new-")
+
+    def pause(_: float) -> None:
+        (tmp_path / "token").write_text("new-token")
+
+    new = SecretFile(tmp_path / "token", pause)
+    assert (in_force(), new()) == ("old-token", "new-token")
+
+
+def test_a_secret_that_is_written_all_the_time_stays_as_it_was(tmp_path: Path) -> None:
+    def pause(seconds: float) -> None:
+        waited.append(seconds)
+        (tmp_path / "token").write_text(f"token-{len(waited)}")
+
+    waited: list[float] = []
+    (tmp_path / "token").write_text("token")
+    secret = SecretFile(tmp_path / "token", pause)
+    assert waited == []
+    (tmp_path / "token").write_text("another")
+    assert (secret.read(), secret()) == (False, "token")
+    assert 0 < sum(waited) <= 2.5
+
+
 def test_a_secret_file_that_hangs_is_waited_for_once(tmp_path: Path) -> None:
     async def inside() -> None:
         recorded = Recorded(tmp_path)
@@ -171,7 +270,9 @@ def test_a_secret_file_that_hangs_is_waited_for_once(tmp_path: Path) -> None:
         await asyncio.sleep(0)  # the same
         assert [each.name for each in threading.enumerate()] == threads
         os.close(os.open(pipe, os.O_WRONLY))  # the end of the file
-        await asyncio.gather(reading, other)
+        await reading
+        await asyncio.to_thread(lambda: os.close(os.open(pipe, os.O_WRONLY)))  # the same when it is read again
+        await other
         assert (secret(), recorded.done) == ("old", [])
 
     pipe = tmp_path / "token"
