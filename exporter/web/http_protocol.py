@@ -30,7 +30,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._read_timer: asyncio.TimerHandle | None = None
         self._received = 0
-        self._in_body = False
+        self._in_body = self._responded = False
         self._head: Headers = []
 
     def abort(self) -> None:
@@ -70,6 +70,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self._unset_keepalive_if_required()
+        self._responded = False
         if self._head_timer is None and self in self._open_connections.waiting:
             self._start_head_timer()
         too_long = False
@@ -90,7 +91,9 @@ class HttpProtocol(HttpToolsProtocol):
             self._reject(413 if self._in_body else 431)
 
     def on_message_begin(self) -> None:
-        """Start the timer for this request."""
+        """Start the timer for this request. One that came together with the one before it is pipelined."""
+        if self._responded:
+            self._close_after_response()
         if self._head_timer is None:
             self._start_head_timer()
         self._in_body = False
@@ -141,6 +144,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _respond(self) -> None:
         application, headers = self._application, self._head
+        self._responded = True
         self._read_timer = self.loop.call_later(self._limits.write_seconds, self._time_out, "slow_read")
         response = application.immediate(self.url, headers) if self._is_plain_get() else None
         if response is not None:

@@ -185,13 +185,25 @@ def test_pipelined_requests_extend_no_timeout_and_add_no_responses_in_memory(mor
     assert run_clients(served, work) == 1
 
 
-def test_a_pipelined_request_closes_the_connection_after_the_current_response() -> None:
+@pytest.mark.parametrize(
+    "requests",
+    [
+        [get("/-/healthy"), get("/metrics"), get("/-/ready")],
+        [get("/metrics")] * 5,
+        [get("/metrics"), get("/-/healthy")],
+        [get("/metrics"), b"G"],
+        [get("/-/healthy"), b"no request\r\n\r\n"],
+        [get("/metrics"), b"no request\r\n\r\n"],
+    ],
+    ids=["pages", "scrapes", "a scrape and a page", "half a request", "a page and no request", "a scrape and none"],
+)
+def test_a_pipelined_request_closes_the_connection_after_the_current_response(requests: list[bytes]) -> None:
     async def work(host: str, port: int) -> bytes:
-        return await exchange(host, port, get("/-/healthy") + get("/metrics") + get("/-/ready"))
+        return await exchange(host, port, b"".join(requests))
 
     responses = Served().serve(work)
-    assert responses.count(b"HTTP/1.1 200 OK") == 1
-    assert responses.endswith(b"healthy\n")
+    assert responses.startswith(b"HTTP/1.1 200 OK")
+    assert responses.count(b"HTTP/1.1 ") == 1
 
 
 def test_a_closed_connection_leaves_no_reference_cycles() -> None:
