@@ -110,7 +110,12 @@ class Daemon:
             not_ready=lambda: (self.leases.not_ready if self.leases else "") or self.publication.not_ready,
             status_page=StatusPage(
                 lambda: views.status(
-                    self.settings, self.accounts.monitors, started=self._started, now=clock.wall(), note=note
+                    self.settings,
+                    self.accounts.monitors,
+                    started=self._started,
+                    now=clock.wall(),
+                    note=note,
+                    holders=self.leases.holders if self.leases is not None else None,
                 )
             ),
             targets=lists.targets,

@@ -128,8 +128,18 @@ def episodes(settings: Settings, monitors: Monitors) -> Callable[[], bytes]:
     return lambda: encoded(sorted(found(), key=lambda each: str(each["since"])))
 
 
-def status(settings: Settings, monitors: Monitors, *, started: float, now: float, note: str) -> Status:
-    """The data of the status page. Times in seconds since the epoch; `note` is shown at the top."""
+def status(
+    settings: Settings,
+    monitors: Monitors,
+    *,
+    started: float,
+    now: float,
+    note: str,
+    holders: Mapping[str, str] | None = None,
+) -> Status:
+    """The data of the status page. Times in seconds since the epoch; `note` is shown at the top. `holders`: with
+    leases, the URL of the replica that holds an account.
+    """
     accounts = tuple(
         AccountStatus(
             name=account.name,
@@ -153,4 +163,9 @@ def status(settings: Settings, monitors: Monitors, *, started: float, now: float
         options=settings.alerts.options,
         links=(settings.web.telemetry_path, "/sd", "/-/healthy", "/-/ready", *debug),
         note=note,
+        elsewhere=tuple(
+            (account.name, holders.get(account.name))
+            for account in settings.accounts
+            if holders is not None and account.name not in monitors
+        ),
     )

@@ -75,7 +75,11 @@ class AccountStatus(NamedTuple):
 
 
 class Status(NamedTuple):
-    """Content of the page. Times in seconds since the epoch; `links` are paths; `note` is shown at the top."""
+    """Content of the page. Times in seconds since the epoch; `links` are paths; `note` is shown at the top.
+
+    `elsewhere`: accounts that this replica does not hold, with the URL of the replica that does; empty if that is not
+    known, None: no replica holds it.
+    """
 
     version: str
     accounts: tuple[AccountStatus, ...]
@@ -84,6 +88,7 @@ class Status(NamedTuple):
     options: Options
     links: tuple[str, ...] = ()
     note: str = ""
+    elsewhere: tuple[tuple[str, str | None], ...] = ()
 
 
 class StatusPage:

@@ -95,6 +95,17 @@ def parsed(shown: Status, query: str = "") -> Parsed:
     return Parsed(html(shown, query))
 
 
+def test_accounts_of_another_replica_link_to_it() -> None:
+    others = (("us", "http://exporter-1:10142"), ("asia", ""), ("africa", None))
+    found = parsed(status(account())._replace(elsewhere=others))
+    assert found.rows[2:5] == [
+        ["us", "held by another replica: http://exporter-1:10142"],
+        ["asia", "held by another replica, whose web.advertise_url is not set"],
+        ["africa", "held by no replica"],
+    ]
+    assert ("http://exporter-1:10142/", "http://exporter-1:10142") in found.links
+
+
 def test_a_workload_is_a_row_and_links_to_its_console() -> None:
     shown = parsed(status(account(state("front", pods(READY, READY), importance="high"))))
     assert shown.rows[-1] == ["running", "frontw1 · logs", "1 h", "2 / 2", "high", ""]

@@ -1,0 +1,1 @@
+"""Replicas that end, pause, or lose the database."""
