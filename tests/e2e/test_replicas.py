@@ -28,7 +28,7 @@ class Replica(NamedTuple):
     process: Popen[bytes]
 
     def held(self) -> set[str]:
-        """The accounts that it holds by its metrics."""
+        """The accounts that it has by its metrics."""
         page = http.get(f"{self.url}/metrics").text
         return {*re.findall(r'^datarobot_exporter_unit_held\{account="(\w+)"\} 1\.0$', page, re.MULTILINE)}
 
