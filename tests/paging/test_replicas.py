@@ -131,7 +131,7 @@ def test_a_replica_that_was_paused_sends_nothing_of_what_another_one_has_taken(g
         paused.rights.until = paused.now + 13.0
         await paused.pager.notify()
         assert group.phone.received == [FIRES]
-        assert not paused.rights.has("acme"), "the database has told it"
+        assert not paused.rights.has("acme"), "the database has said so"
 
     play(work)
 

@@ -2,15 +2,15 @@
 
 import itertools
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exporter.fleet.ledger import Ledger
-from exporter.state.database import Fenced, Lease, StateError
+from exporter.state.database import Fenced, Lease, Parameters, Rows, Session, StateError
 from exporter.state.leases import LeaseTable
 from exporter.state.postgresql import Postgresql
 from exporter.state.store import Store
@@ -249,3 +249,100 @@ def test_epochs_only_increase(group: Group) -> None:
         epochs.append(replicas[name].turn(["eu"]).held["eu"].epoch)
         replicas[name].leave()
     assert epochs == sorted(set(epochs))
+
+
+class Stepped(Postgresql):
+    """A database whose statements wait until the test lets the thread take one more step."""
+
+    def __init__(self, url: str) -> None:
+        self._may_go, self.arrived = threading.Semaphore(1_000_000), threading.Semaphore(0)
+        super().__init__(url, shared=True)
+
+    def begin(self) -> None:
+        """Wait at each statement from now on."""
+        self._may_go = threading.Semaphore(0)
+
+    def step(self) -> None:
+        """Let the next statement run, until the one after it is due, or it waits for a lock, or the work is over."""
+        self._may_go.release()
+        self.arrived.acquire(timeout=0.05)
+
+    def _wait(self) -> None:
+        self.arrived.release()
+        assert self._may_go.acquire(timeout=30)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        self._wait()
+        with super().transaction() as session:
+            yield _Steps(session, self._wait)
+            self._wait()  # before the commit
+
+
+class _Steps:
+    def __init__(self, session: Session, wait: Callable[[], None]) -> None:
+        self._session, self._wait = session, wait
+
+    def execute(self, sql: str, parameters: Parameters = (), /) -> Rows:
+        self._wait()
+        return self._session.execute(sql, parameters)
+
+    def executemany(self, sql: str, rows: Iterable[Parameters], /) -> object:
+        self._wait()
+        return self._session.executemany(sql, rows)
+
+
+@pytest.fixture
+def slow(group: Group) -> Iterator[list[Stepped]]:
+    made = [Stepped(group.url) for _ in range(2)]
+    yield made
+    for each in made:
+        each.close()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(runs=st.lists(st.integers(1, 30), min_size=2, max_size=8))
+def test_no_pause_between_two_statements_lets_two_epochs_mix(
+    three: tuple[Group, list[Postgresql]], slow: list[Stepped], runs: list[int]
+) -> None:
+    """The holder commits while another replica takes the account and commits, too. Both stop before each statement and
+    take turns, of so many statements each.
+
+    Whoever writes last has the newest epoch, and a commit of the old one that succeeded was there when the other one
+    loaded the state.
+    """
+    group, (first, second) = three
+    account = f"account-{next(group.numbers)}"
+    tables = [group.table(database, f"{name}-{account}") for name, database in (("a", first), ("b", second))]
+    lease = tables[0].turn([account]).held[account]
+    tables[0].leave()  # it is declared dead, and does not know
+    for each in slow:
+        each.begin()
+    outcome: list[str] = []
+
+    def old() -> None:
+        try:
+            Store(slow[0]).under(lease).commit(account, {"w": Ledger(10.0, 20.0, resets=1)})
+            outcome.append("old")
+        except Fenced:
+            outcome.append("refused")
+
+    def new() -> None:
+        table = LeaseTable(slow[1], tables[1].name, seconds=SECONDS)
+        while (taken := table.turn([account]).held.get(account)) is None:
+            pass
+        stored = group.store.load(account).ledgers
+        count = stored["w"].resets if stored else 0
+        Store(slow[1]).under(taken).commit(account, {"w": Ledger(10.0, 20.0, resets=count + 10)})
+
+    threads = [threading.Thread(target=work, daemon=True) for work in (old, new)]
+    for thread in threads:
+        thread.start()
+    schedule = (turn % 2 for turn, steps in enumerate(runs) for _ in range(steps))
+    for turn in itertools.chain(schedule, itertools.cycle([0, 1])):
+        if threads[turn].is_alive():
+            slow[turn].step()
+        elif not threads[1 - turn].is_alive():
+            break
+    tables[1].leave()
+    assert group.store.load(account).ledgers["w"].resets == {"old": 11, "refused": 10}[outcome[0]]
