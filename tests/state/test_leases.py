@@ -308,7 +308,7 @@ def test_no_pause_between_two_statements_lets_two_epochs_mix(
     """The holder commits while another replica takes the account and commits, too. Both stop before each statement and
     take turns, of so many statements each.
 
-    Whoever writes last has the newest epoch, and a commit of the old one that succeeded was there when the other one
+    The last that writes has the newest epoch, and a commit of the old one that succeeded was there when the other one
     loaded the state.
     """
     group, (first, second) = three
