@@ -148,7 +148,8 @@ def _variants(case: Case) -> Iterator[Trial]:
             keep = case.keep_of(variant)
             gone = over + max(keep, case.lingers) + 2 * STEP
             still = [firing(case, over - STEP, variant)]
-            still += [firing(case, over + keep - 2 * STEP, variant, over - STEP)] if keep else []
+            late = keep - (2 if keep > 4 * STEP else 1) * STEP  # after half of it: half of it is detected
+            still += [firing(case, over + late, variant, over - STEP)] if keep else []
             still += [firing(case, over + case.lingers - 2 * STEP, variant)] if case.lingers else []
             after = [] if keep or case.lingers else [silent(over)]
             expected = (*before, firing(case, at, variant), *still, *after, silent(gone))
