@@ -28,6 +28,7 @@ from exporter.collect.fetchers import ACCOUNT_FETCHERS, FETCHERS, Poll, failure_
 from exporter.collect.log_tail import SIGN_LINES, read_log
 from exporter.diagnosis.diagnosis import Diagnosis, diagnosis
 from exporter.diagnosis.facts import PARTS
+from exporter.diagnosis.log_causes import cause_with_log
 from exporter.diagnosis.log_signs import is_worth_reading
 from exporter.diagnosis.wording import as_json, text
 from exporter.fleet.apply import failed, received, refused
@@ -131,8 +132,10 @@ async def explained(
         return result
     progress("requesting its log")
     read = await read_log(found.client, found.workload.id, max(log_lines, SIGN_LINES if with_signs else 0))
-    signs = read.signs if with_signs else result.log_signs
-    return result._replace(log_signs=signs, log=read.text(log_lines) if log_lines else "")
+    if with_signs:
+        cause = cause_with_log(result.cause, read.signs, result.facts.at)
+        result = result._replace(cause=cause, log_signs=read.signs)
+    return result._replace(log=read.text(log_lines) if log_lines else "")
 
 
 async def explain(found: Found, options: Options, slow: float, progress: Progress, now: float) -> Diagnosis:

@@ -1,7 +1,8 @@
 """The end of a workload's log, for pages and for `explain`: requested once per incident, and bounded.
 
-Pages state which known errors it contains. Its text is off by default (`paging.log_lines`, ``explain --log-lines``): an
-application may log secrets or personal data, and masking only finds what looks like it.
+Pages state which known errors it contains, and the likely cause names the one that dominates. Its text is off by
+default (`paging.log_lines`, ``explain --log-lines``): an application may log secrets or personal data, and masking only
+finds what looks like it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from exporter.api.decoding import NotDecodable
 from exporter.api.details import LogRecord
 from exporter.collect.client import ApiError, Client
 from exporter.collect.decoded import page
+from exporter.diagnosis.log_causes import evidence_with_log
 from exporter.diagnosis.log_signs import LogSigns, is_worth_reading, log_signs, sign_words
 from exporter.diagnosis.wording import log_words
 from exporter.log import log
@@ -99,6 +101,7 @@ class LogTail:
         shown = notification.evidence
         if self._shows_signs(notification) and (signs := sign_words(received.signs, notification.began)):
             after = [title for title, _ in shown].index("Next step") + 1
+            shown = evidence_with_log(shown, received.signs, notification.began)
             shown = (*shown[:after], ("Log shows", signs), *shown[after:])
         if self._lines:
             shown = (*shown, ("Log", received.text(self._lines)))

@@ -119,13 +119,12 @@ _READ_LOG = (
     "Check the end of its log. Failed calls (refused, timeout, 401, 403) name the service or the credential to fix; an "
     "error in its own code needs a new version."
 )
-_NEVER_READY = (
-    "Its readiness probe has not passed since its containers started, more than an hour ago: it hangs, waits for a "
-    "service that it calls, or is probed on the wrong port or path."
-)
+_NEVER_PASSED = "Its readiness probe has not passed since its containers started, more than an hour ago"
+_NEVER_READY = f"{_NEVER_PASSED}: it hangs, waits for a service that it calls, or is probed on the wrong port or path."
+_NOT_PASSED = "Its containers run, but its readiness probe has not passed yet"
 _NOT_READY_YET = (
-    "Its containers run, but its readiness probe has not passed yet: it is still loading, hangs, waits for a service "
-    "that it calls, or is probed on the wrong port or path."
+    f"{_NOT_PASSED}: it is still loading, hangs, waits for a service that it calls, or is probed on the wrong port or "
+    "path."
 )
 _UNREADY_FOR_LONG = (
     "Check its log. If it waits for a service, fix that. If it reports that it is listening, correct the probe's port "
@@ -200,7 +199,8 @@ CAUSES: tuple[Cause, ...] = (
         "cause.",
         "Check the end of its log. If the previous version worked, replace the artifact with the previous one; "
         "otherwise fix the artifact.",
-        "DataRobotContainerCrashLooping"),
+        "DataRobotContainerCrashLooping", "Its process exits with an error (exit code 1), and its version is new",
+        "If the previous version worked, go back to its artifact first."),
     *pod_causes(SERVING),
     *pod_causes(("candidate",), "The version being rolled out does not start: ", "new_version_"),
     Cause("new_version_fails", every(_unread(), new_version_fails),
@@ -219,26 +219,28 @@ CAUSES: tuple[Cause, ...] = (
         "of what they share, such as a service that they call, or too many requests.",
         "Check in its log which calls fail or hang, and fix that service. If the log shows nothing, stop it and start "
         "it again.",
-        "DataRobotWorkloadNoReadyReplica"),
+        "DataRobotWorkloadNoReadyReplica",
+        "The readiness probes of all replicas began to fail together, while their processes run on"),
     Cause("none_ready_any_more", every(lost, lambda facts: facts.replicas.ready == 0),
         "The readiness probe of each replica passed before and now fails, while the process runs on: it hangs, is "
         "overloaded, or waits for a service that it calls.",
         "Check in its log what it is waiting for, and fix that. If the log shows nothing, stop it and start it again.",
-        "DataRobotWorkloadNoReadyReplica"),
+        "DataRobotWorkloadNoReadyReplica",
+        "The readiness probe of each replica passed before and now fails, while the process runs on"),
     # -- starting or failed
     Cause("failed_unready_for_long", every(_FAILED, unready, unready_for_long),
-        _NEVER_READY, _UNREADY_FOR_LONG, "DataRobotWorkloadErrored"),
+        _NEVER_READY, _UNREADY_FOR_LONG, "DataRobotWorkloadErrored", _NEVER_PASSED, starting=True),
     Cause("failed_unready", every(_FAILED, unready),
         _NOT_READY_YET,
         "Check in its log whether it is still loading, and on which port it listens. Wait, or correct the probe.",
-        "DataRobotWorkloadErrored"),
+        "DataRobotWorkloadErrored", _NOT_PASSED, starting=True),
     Cause("start_unready_for_long", every(_STARTING, unready, unready_for_long),
-        _NEVER_READY, _UNREADY_FOR_LONG, "DataRobotWorkloadStuckStarting"),
+        _NEVER_READY, _UNREADY_FOR_LONG, "DataRobotWorkloadStuckStarting", _NEVER_PASSED, starting=True),
     Cause("start_unready", every(_STARTING, unready),
         _NOT_READY_YET,
         "Check in its log whether it is loading or waiting. If it reports that it is listening, correct the probe's "
         "port and path.",
-        "DataRobotWorkloadStuckStarting"),
+        "DataRobotWorkloadStuckStarting", _NOT_PASSED, starting=True),
     Cause("creating_for_long", every(_STARTING, creating, _alert("DataRobotWorkloadStuckStarting")),
         "Its containers have been waiting to be created for a long time: a volume or a secret is missing, or the image "
         "is very large.",
@@ -282,12 +284,12 @@ CAUSES: tuple[Cause, ...] = (
         "is reported as running.",
         "DataRobotWorkloadNoReadyReplica"),
     Cause("none_ready_for_long", every(_UP, unready, unready_for_long, lambda facts: facts.replicas.ready == 0),
-        _NEVER_READY, _UNREADY_FOR_LONG, "DataRobotWorkloadNoReadyReplica"),
+        _NEVER_READY, _UNREADY_FOR_LONG, "DataRobotWorkloadNoReadyReplica", _NEVER_PASSED, starting=True),
     Cause("none_ready", every(_UP, unready, lambda facts: facts.replicas.ready == 0),
         _NOT_READY_YET,
         "Check its log. If it is loading, wait. If it waits for a service, fix that. If it listens, correct the probe. "
         "If the log shows nothing, stop it and start it again.",
-        "DataRobotWorkloadNoReadyReplica"),
+        "DataRobotWorkloadNoReadyReplica", _NOT_PASSED, starting=True),
     Cause("some_nodes_lost", every(_UP, serving_pods_read, cut_off),
         "The cluster has lost contact with the node of some of its pods, whose containers were ready when it last "
         "reported them. The others serve.",

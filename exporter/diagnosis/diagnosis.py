@@ -21,10 +21,18 @@ from exporter.api.pods import UNREAD_REASONS
 from exporter.diagnosis.causes import CAUSES
 from exporter.diagnosis.changes import changes, masked_enum
 from exporter.diagnosis.facts import PARTS, Facts, ReplicaCounts, StatusFacts, TrafficFacts
+from exporter.diagnosis.log_causes import of_mixed_log
 from exporter.diagnosis.log_signs import LogSigns
 from exporter.diagnosis.owner import owner, owner_text, printable
 from exporter.diagnosis.pod_causes import Cause
-from exporter.diagnosis.pod_problems import Snapshot, container_problems, rolled_back, scheduling_problems, snapshots
+from exporter.diagnosis.pod_problems import (
+    Snapshot,
+    container_problems,
+    log_is_mixed,
+    rolled_back,
+    scheduling_problems,
+    snapshots,
+)
 from exporter.fleet import workload_state
 from exporter.fleet.episodes import ObservedEvent, PodFacts
 from exporter.fleet.replacements import replacement_active
@@ -59,6 +67,8 @@ def diagnosis(
     """
     facts = _facts(state, now, options, events)._replace(recovering=recovering)
     cause = next(row for row in CAUSES if row.is_met(facts))
+    if facts.log_mixed and cause.observed:
+        cause = of_mixed_log(cause)
     return Diagnosis(facts, cause, tuple(_links(facts, cause, options)))
 
 
@@ -107,6 +117,7 @@ def _facts(state: WorkloadState, now: float, options: Options, events: tuple[Eve
         other_uses=any(name in state.other_uses for name in _not_offered(context)),
         unread=tuple(each._replace(proton=printable(each.proton)) for each in workload_state.unread(state)),
         unreadable=workload_state.unreadable(state),
+        log_mixed=log_is_mixed(state),
     )
 
 

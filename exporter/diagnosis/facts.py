@@ -124,7 +124,8 @@ class Facts(NamedTuple):
     empty: it has none. `owner_text`: the same as a text, or why it is unknown; empty: the settings name no such
     tags. `down`: since when it should serve and has no ready replica (None: it has one, or that is unknown); not
     `served`: no replica was ready when it was first observed, or since its start, so it may be down for longer.
-    `recovering`: an alert that fires although its condition is no longer met; empty: there is none.
+    `recovering`: an alert that fires although its condition is no longer met; empty: there is none. `log_mixed`: its
+    log may contain lines of containers without its problem.
     """
 
     at: float
@@ -156,6 +157,7 @@ class Facts(NamedTuple):
     served: bool = False
     recovering: str = ""
     other_uses: bool = False
+    log_mixed: bool = False
 
     @property
     def readiness_unknown(self) -> bool:

@@ -19,14 +19,22 @@ MAX_SIGNS = 3
 """Signs that are stated, the most frequent ones."""
 OLD, OLDER = 3600.0, 600.0
 """Seconds after which the last line of a log, and the last line with a sign compared with it, are called old."""
+MAX_AFTER = 20
+"""Lines after the newest one with a sign that dominates the log: a stack trace, or the next start of the process."""
+DOMINANT_SHARE = 0.75
+"""Of the lines with errors, the ratio that a dominant sign has at least."""
 
 
 class Sign(NamedTuple):
-    """What lines report, as shown, and their pattern, for lower case. `error` False: it explains a slow start only."""
+    """What lines report, as shown, and their pattern, for lower case.
+
+    `error` False: it explains a slow start only. `generic`: the line begins the report of an error without its name.
+    """
 
     shows: str
     pattern: re.Pattern[str]
     error: bool = True
+    generic: bool = False
 
 
 class FoundSign(NamedTuple):
@@ -40,16 +48,18 @@ class FoundSign(NamedTuple):
 class LogSigns(NamedTuple):
     """Number of log lines that were read, the signs found in them, and the time of the newest line.
 
-    Errors are first, the most frequent first.
+    Errors are first, the most frequent first. `dominant`: what the one sign shows that explains the end of the log;
+    empty: none does, or another one may as well.
     """
 
     lines: int
     found: tuple[FoundSign, ...] = ()
     newest: float | None = None
+    dominant: str = ""
 
 
-def _sign(shows: str, *alternatives: str, error: bool = True) -> Sign:
-    return Sign(shows, re.compile("|".join(alternatives)), error)
+def _sign(shows: str, *alternatives: str, error: bool = True, generic: bool = False) -> Sign:
+    return Sign(shows, re.compile("|".join(alternatives)), error, generic)
 
 
 SIGNS = (
@@ -179,15 +189,19 @@ SIGNS = (
     ),
     _sign(
         "error in its code",
-        r"traceback \(most recent call last\)",
         r"\bpanic: ",
-        r"unhandled (?:exception|rejection)",
-        r"uncaught exception",
         r"segmentation fault",
         r"stack ?overflow",
         r"nullpointerexception",
         r"\b(?:key|type|value|attribute|index|zerodivision|assertion|name)error\b",
     ),
+    _sign(
+        "exception",
+        r"unhandled (?:exception|rejection)",
+        r"uncaught exception",
+        r"traceback \(most recent call last\)\W*\n",
+    ),
+    _sign("traceback", r"traceback \(most recent call last\)", generic=True),
     _sign(
         "still loading",
         r"\b(?:loading|downloading|fetching|warming up)\b.{0,60}\b(?:model|weights|checkpoint|shards?|index|data)",
@@ -200,7 +214,7 @@ SIGNS = (
         r"uvicorn running on",
         r"running on (?:all addresses|https?://)",
         r"application startup complete",
-        r"server (?:is )?(?:started|running|listening)",
+        r"(?<!is the )server (?:is )?(?:started|running|listening)",  # PostgreSQL's clients: "is the server running?"
         error=False,
     ),
 )
@@ -208,6 +222,17 @@ SIGNS = (
 _LOG = re.compile(r"(?<!activity )\blogs?\b")
 _ACCESS = re.compile(r"\b(?:get|post|put|patch|delete|head|options) \S+ http/\d")
 """A line about a request that the application itself answered, such as one refused to a caller."""
+_OTHER_ERROR = _sign(
+    "another error",
+    r"^(?!\s).*(?:error|exception)\b",
+    r"^(?!\s).*\b(?:fatal|critical|failed|failure|cannot|unable to|could not|abort|aborted|aborting)\b",
+    r"^(?!\s).*\b(?:invalid|unsupported|unexpected|corrupt|corrupted|mismatch|not found)\b",
+)
+"""A line that no sign explains. Lines of a stack trace are indented."""
+_CONSEQUENCE = re.compile(
+    r"(?:above|another) exception|startup failed|failed to boot|\bexited with|background on this error"
+)
+"""A line that follows from an error, and does not name it."""
 
 
 def is_worth_reading(next_step: str) -> bool:
@@ -216,16 +241,42 @@ def is_worth_reading(next_step: str) -> bool:
 
 
 def log_signs(records: Sequence[LogRecord]) -> LogSigns:
-    """The signs in lines of a log. Lines that record a request to the application itself are no signs."""
-    lines = [(each.text[:MAX_CHARACTERS].lower(), timestamp(each.timestamp)) for each in records if each.text]
+    """The signs in lines of a log, newest first. Lines that record a request to the application itself are no signs."""
+    lines = [(_sign_of(each.text[:MAX_CHARACTERS].lower()), timestamp(each.timestamp)) for each in records if each.text]
     times_by_sign: dict[Sign, list[float | None]] = {}
-    for text, at in lines:
-        sign = None if _ACCESS.search(text) else next((each for each in SIGNS if each.pattern.search(text)), None)
-        if sign is not None:
+    for sign, at in lines:
+        if sign is not None and sign is not _OTHER_ERROR:
             times_by_sign.setdefault(sign, []).append(at)
-    order = sorted(times_by_sign, key=lambda sign: (not sign.error, -len(times_by_sign[sign]), SIGNS.index(sign)))
+    order = sorted(
+        times_by_sign, key=lambda sign: (not sign.error, sign.generic, -len(times_by_sign[sign]), SIGNS.index(sign))
+    )
     found = [FoundSign(sign.shows, len(times_by_sign[sign]), _newest(times_by_sign[sign])) for sign in order]
-    return LogSigns(len(lines), tuple(found), _newest([at for _, at in lines]))
+    return LogSigns(len(lines), tuple(found), _newest([at for _, at in lines]), _dominant(lines))
+
+
+def _sign_of(line: str) -> Sign | None:
+    if _ACCESS.search(line):
+        return None
+    found = next((each for each in SIGNS if each.pattern.search(line)), None)
+    if found is None and _OTHER_ERROR.pattern.search(line) and not _CONSEQUENCE.search(line):
+        return _OTHER_ERROR
+    return found
+
+
+def _dominant(lines: Sequence[tuple[Sign | None, float | None]]) -> str:
+    """The sign of the newest line with an error, if it explains the end of the log: few lines and little time follow,
+    and few lines report another error. Without any error, the same of lines that explain a slow start.
+    """
+    places = [(place, sign, at) for place, (sign, at) in enumerate(lines) if sign is not None]
+    if any(sign.error for _, sign, _ in places):
+        places = [each for each in places if each[1].error and not each[1].generic]
+    newest = _newest([at for _, at in lines])
+    if not places or newest is None:
+        return ""
+    place, first, at = places[0]
+    share = sum(sign is first for _, sign, _ in places) / len(places)
+    near = place <= MAX_AFTER and at is not None and newest - at <= OLDER
+    return first.shows if near and share >= DOMINANT_SHARE and first is not _OTHER_ERROR else ""
 
 
 def _newest(times: Sequence[float | None]) -> float | None:

@@ -20,7 +20,9 @@ _RoleTest = Callable[[Facts, tuple[str, ...]], bool]
 class Cause(NamedTuple):
     """A likely cause: its condition, a sentence, the next step, and the alert whose runbook has more details.
 
-    Texts and names do not depend on the workload, so that pages can be grouped by them.
+    Texts and names do not depend on the workload, so that pages can be grouped by them. `observed`: what is certain of
+    the text, to which `exporter.diagnosis.log_causes` adds what the log reports; empty: its log explains nothing of it.
+    `first`: the start of its next step then. `starting`: it may also be still loading.
     """
 
     name: str
@@ -28,6 +30,9 @@ class Cause(NamedTuple):
     text: str
     next_step: str
     alert: str = ""
+    observed: str = ""
+    first: str = ""
+    starting: bool = False
 
 
 def every(*tests: Test) -> Test:
@@ -74,7 +79,9 @@ def _lacks(resource: str) -> _RoleTest:
     return lambda facts, roles: any(pods.lacks == resource for pods in facts.unschedulable if pods.role in roles)
 
 
+MORE_MEMORY = "Choose a bundle with more memory, or reduce memory use: fewer workers, smaller batches."
 _FIX = "Check the end of its log. If a new version or new settings caused it, roll back; otherwise fix the artifact."
+_FIX_FIRST = "If a new version or new settings caused it, roll back first."
 _FIX_UNCHANGED = (
     "Check the end of its log. No change is reported, so check also what it depends on: services that it calls, "
     "credentials, data."
@@ -93,6 +100,7 @@ class _PodCause(NamedTuple):
     """A row of `_POD_CAUSES`: as in `Cause`, the text without a capital letter.
 
     `fix`: the next step for a version that was rolled back, before the replacement is started again; empty: the same.
+    `observed`: as in `Cause`.
     """
 
     name: str
@@ -101,13 +109,13 @@ class _PodCause(NamedTuple):
     next_step: str
     alert: str
     fix: str = ""
+    observed: str = ""
 
 
 _POD_CAUSES: tuple[_PodCause, ...] = (
     _PodCause("out_of_memory", _some(lambda one: one.ended == "OOMKilled"),
      "a container was killed because it used more memory than its resource bundle provides.",
-     "Choose a bundle with more memory, or reduce memory use: fewer workers, smaller batches.",
-     "DataRobotContainerOOMKilled"),
+     MORE_MEMORY, "DataRobotContainerOOMKilled"),
     _PodCause("image_not_there", _pulls("manifest unknown", "not found", "notfound"),
      "the registry has no image with this name and tag.",
      "Push the image again, and the pull is retried. Or replace the artifact with a version that names another image. "
@@ -144,7 +152,7 @@ _POD_CAUSES: tuple[_PodCause, ...] = (
     _PodCause("exit_arguments", _exits(2),
      "its process rejects its arguments (exit code 2).",
      "Correct the command or its environment in the artifact; the end of the log names the argument.",
-     "DataRobotContainerCrashLooping"),
+     "DataRobotContainerCrashLooping", observed="its process exits with an error (exit code 2)"),
     _PodCause("exit_native", _exits(139),
      "its process crashes in native code (exit code 139): a faulty library, or an image for another CPU architecture.",
      _ROLL_BACK,
@@ -156,7 +164,7 @@ _POD_CAUSES: tuple[_PodCause, ...] = (
      "DataRobotContainerCrashLooping"),
     _PodCause("exit_error", _exits(1),
      "its process exits with an error (exit code 1).",
-     _FIX, "DataRobotContainerCrashLooping"),
+     _FIX, "DataRobotContainerCrashLooping", observed="its process exits with an error (exit code 1)"),
     _PodCause("evicted", _some(lambda one: one.ended in ("Evicted", "DeadlineExceeded")),
      "a pod was evicted from its node: a more important workload needed the capacity, or the node was removed.",
      "A new pod is created unless its status is interrupted: then start it again. If it must not be evicted, raise its "
@@ -166,10 +174,10 @@ _POD_CAUSES: tuple[_PodCause, ...] = (
     _PodCause("crashing", _some(
         lambda one: one.waits == "CrashLoopBackOff" or (one.waits == NO_REASON and one.restarts > 0)),
      "its process exits repeatedly.",
-     _FIX, "DataRobotContainerCrashLooping"),
+     _FIX, "DataRobotContainerCrashLooping", observed="its process exits repeatedly"),
     _PodCause("ended", _ends(lambda one: bool(one.ended)),
      "its process exited.",
-     _FIX, "DataRobotContainerCrashLooping"),
+     _FIX, "DataRobotContainerCrashLooping", observed="its process exited"),
     _PodCause("no_gpu", _lacks("gpu"), "no node has a free GPU for it.", _NO_CAPACITY, "DataRobotWorkloadUnschedulable",
      _CAPACITY),
     _PodCause("no_cpu", _lacks("cpu"), "no node has enough CPU for it.", _NO_CAPACITY, "DataRobotWorkloadUnschedulable",
@@ -204,15 +212,22 @@ def pod_causes(
         cause = Cause(
             prefix + row.name,
             every(serving_pods_read, *filter(None, [also]), is_met) if lead else is_met,
-            lead + row.text if lead else row.text[0].upper() + row.text[1:],
+            lead + row.text if lead else _capitalized(row.text),
             next_step or (_next_step(row, roles) if lead else row.next_step),
             row.alert,
+            # The log has the lines of all versions: it explains only what the serving one does.
+            "" if lead else _capitalized(row.observed),
+            _FIX_FIRST if row.next_step is _FIX else "",
         )
         if not lead and row.next_step is _FIX:
             yield cause._replace(
-                name=f"{row.name}_unchanged", is_met=every(is_met, unchanged), next_step=_FIX_UNCHANGED
+                name=f"{row.name}_unchanged", is_met=every(is_met, unchanged), next_step=_FIX_UNCHANGED, first=""
             )
         yield cause
+
+
+def _capitalized(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _next_step(row: _PodCause, roles: tuple[str, ...]) -> str:

@@ -124,6 +124,23 @@ def container_problems(
     )
 
 
+def log_is_mixed(state: WorkloadState) -> bool:
+    """Whether its log may contain lines of containers without its problem: its lines do not name theirs.
+
+    So it is with several versions, with several containers in a pod, if only some are ready, and if that is unknown.
+    """
+    pods = state.details.pods
+    if pods is None or workload_state.unread(state):
+        return True
+    kinds = {
+        (proton, container_name(container.name, proton), container.ready)
+        for proton, snapshot in pods.details.items()
+        for replica in (snapshot.replicas if snapshot is not None else None) or ()
+        for container in replica.containers or ()
+    }
+    return len(kinds) > 1
+
+
 def _without_stop(problem: ContainerProblem, proton: Proton | None, container: Container) -> ContainerProblem:
     """The problem without a termination that is the stop of its version."""
     ended = proton is not None and stopped(proton, container)

@@ -45,12 +45,16 @@ NOW = 1_792_915_200.0
         ("PermissionError: [Errno 13] Permission denied: '/models'", "permission denied"),
         ("environment variable MODEL_ID is not set", "setting missing or invalid"),
         # its code
-        ("Traceback (most recent call last):", "error in its code"),
+        ("Traceback (most recent call last):", "traceback"),
+        ("Uncaught exception: the model is gone", "exception"),
+        ("Uncaught exception: TypeError: the model is None", "error in its code"),
         ("KeyError: 'customer_id'", "error in its code"),
         ("panic: runtime error: index out of range", "error in its code"),
         # no errors
         ("Loading checkpoint shards:  38%|###8      | 3/8", "still loading"),
         ("Uvicorn running on http://0.0.0.0:8080 (Press CTRL+C to quit)", "listening for requests"),
+        ("    Is the server running on that host and accepting TCP/IP connections?", None),
+        ("listening again: the server is running", "listening for requests"),
         ('10.0.0.7 - - "POST /score HTTP/1.1" 401 Unauthorized', None),
         ("request timeout: 30 s, pool timeout = 5", None),
         ("scored 403 rows in 401 ms", None),
