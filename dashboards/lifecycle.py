@@ -109,7 +109,7 @@ def build() -> dashboard.Dashboard:
             ]),
             Row("Replacements", [
                 time_series("Ended replacements per hour", "By outcome, over the previous hour. Reverted: the "
-                            "replacement record disappeared and the old version still serves.",
+                            "replacement record disappeared and the previous version still serves.",
                             Query(f"sum by (outcome) (increase({_ENDED}[1h]) unless {UNIMPORTANT})", "{{outcome}}"),
                             unit="short", no_value=_NO_CHANGES, width=8, colours=REPLACEMENT_COLOURS, step=True),
                 time_series("Duration of replacements", "Quantiles of replacements that completed in the previous six "
@@ -129,7 +129,7 @@ def build() -> dashboard.Dashboard:
                                     steps=((None, GOOD), (NORMAL_SECONDS, BAD))), _ACCOUNT],
                             sort="Duration", width=12, height=7, hidden=["workload_id", "Value #B"]),
                 table_panel("Last failed replacements", "Time at which a replacement of each workload last failed or "
-                            "was reverted. The old version still serves.",
+                            "was reverted. The previous version still serves.",
                             [important(f"1000 * {_LAST_FAILED}"),
                              f"{each(family('workload_artifact_info'), 'artifact_name', 'version')}\n"
                              f"and {ON_WORKLOAD} {_LAST_FAILED}"],

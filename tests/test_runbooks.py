@@ -195,7 +195,7 @@ def test_links_between_pages_lead_to_a_page_and_a_heading_that_are_there() -> No
 def test_the_words_of_a_page_follow_its_alert() -> None:
     page = PAGES["DataRobotReplacementFailed.md"]
     assert "Severity: warning. Fires after 1m." in page
-    assert "`replacement_failed_seconds` is 30m: the old version still serves" in page
+    assert "`replacement_failed_seconds` is 30m: the previous version still serves" in page
     assert "By itself 30m after the failure" in page
     assert "it keeps its state for at most 10m" in page
     assert "11m after its condition was last met" in PAGES["DataRobotWorkloadNotServing.md"]

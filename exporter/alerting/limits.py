@@ -25,7 +25,7 @@ LIMITS: tuple[Limit, ...] = (
     Limit(
         "replacement_failed_seconds",
         1800,
-        "the old version still serves, so it is enough that the alert fires for half an hour",
+        "the previous version still serves, so it is enough that the alert fires for half an hour",
     ),
     Limit("snapshot_seconds", 900, "while a workload starts, its pods change every few minutes"),
     Limit("crashed_seconds", 600, "the back-off between two starts of a container grows to five minutes"),

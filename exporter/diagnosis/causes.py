@@ -168,7 +168,7 @@ CAUSES: tuple[Cause, ...] = (
         "It was stopped by a person or a script.",
         "Nothing to do if this was intended; otherwise start it again.", "DataRobotWorkloadStopped"),
     Cause("interrupted", _status("interrupted"),
-        "The platform preempted it, to give its capacity to a more important workload or to remove its node. The API "
+        "The platform evicted it, to give its capacity to a more important workload or to remove its node. The API "
         "does not report which.",
         "Start it again: it does not restart by itself. If it is evicted again, raise its importance.",
         "DataRobotWorkloadInterrupted"),
@@ -361,13 +361,13 @@ CAUSES: tuple[Cause, ...] = (
         "DataRobotReplacementFailed"),
     *pod_causes(("reverted",), "The latest version did not start and was rolled back: ", "reverted_"),
     Cause("reverted_unready", every(_failure_reported, version_unready("reverted")),
-        "The readiness probe of the latest version did not pass, so it was rolled back: slow, hung, waiting for a "
-        "service, or probed on the wrong port or path. The previous version serves.",
+        "The latest version was rolled back because its readiness probe did not pass: it is slow, hangs, waits for a "
+        "service, or is probed on the wrong port or path. The previous version serves.",
         "Check the log of that version, correct its artifact or its probe, and start the replacement again during "
         "working hours.",
         "DataRobotReplacementFailed"),
     Cause("no_bundle", every(_failure_reported, _event_reports("resourcebundleinference")),
-        "A replacement failed before it had any pods: no resource bundle could be chosen for it. The old version "
+        "A replacement failed before it had any pods: no resource bundle could be chosen for it. The previous version "
         "still serves.",
         "Set a resource bundle in the workload's runtime settings, and start the replacement again. It can wait until "
         "morning.",
@@ -495,7 +495,7 @@ CAUSES: tuple[Cause, ...] = (
         "Call its endpoint. Check again in a few minutes."),
     Cause("unknown_none_ready", every(lambda facts: facts.replicas.ready == 0, lambda facts: not (
             facts.readiness_unknown or facts.replicas.zero)),
-        "No replica is ready. Why, is unknown: the API reports no status, or one that is not documented.",
+        "No replica is ready. The reason is unknown: the API reports no status, or one that is not documented.",
         "Check its status and its events in the console, and the end of its log.", "DataRobotWorkloadNoReadyReplica"),
     Cause("unknown", lambda _: True,
         "Its state is unknown: the API reports no status, or one that is not documented.",

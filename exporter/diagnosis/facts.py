@@ -188,7 +188,7 @@ CHANGES: Mapping[str, str] = {
     "scaled": "it was scaled",
     "failure": "it recovered from a failure",
     "start": "it finished starting",
-    "stop": "it finished stopping",
+    "stop": "its last run ended",
 }
 IN_PROGRESS = ("replacing", "new_settings")
 """Kinds of change that go on since their time."""

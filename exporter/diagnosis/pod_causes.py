@@ -87,10 +87,10 @@ _FIX_UNCHANGED = (
     "credentials, data."
 )
 _FIX_NEW = (
-    "Check the log of that version, fix its artifact, and start the replacement again during working hours: the old "
-    "version still serves."
+    "Check the log of that version, fix its artifact, and start the replacement again during working hours: the "
+    "previous version still serves."
 )
-_AGAIN = " Then start the replacement again during working hours: the old version still serves."
+_AGAIN = " Then start the replacement again during working hours: the previous version still serves."
 _ROLL_BACK = "Roll back to the previous version; compare libraries, drivers and the image's architecture."
 _NO_CAPACITY = "Wait if nodes are added on demand. Otherwise stop less important workloads, or choose another bundle."
 _CAPACITY = "Stop less important workloads, or choose another bundle."

@@ -124,29 +124,28 @@ _ROLES = {
 
 def _container_text(one: ContainerProblem, now: float) -> str:
     parts = []
-    be = "was" if one.role == "reverted" else "is"
+    since = f" (for {lasted(now - one.since)})" if one.since is not None and one.since <= now else ""
     if one.waits:
-        parts.append(
-            f"{be} waiting (no reason reported)" if one.waits == NO_REASON else f"{be} waiting with {one.waits}"
-        )
+        parts.append("waiting (no reason reported)" if one.waits == NO_REASON else f"waiting with {one.waits}")
         parts += [f"image {one.image}"] if one.image else []
     elif one.cut_off:
-        since = f" (for {lasted(now - one.since)})" if one.since is not None and one.since <= now else ""
-        pod = "its pod is" if one.pods == 1 else "its pods are"
-        parts.append(f"{be} reported as ready, but {pod} not ready{since}")
+        then, now_not = (
+            ("when its node last reported it", "the pod is not ready")
+            if one.pods == 1
+            else ("when their nodes last reported it", "the pods are not ready")
+        )
+        parts.append(f"ready {then}, but {now_not}{since}")
     elif one.ready is False:
-        since = f" (for {lasted(now - one.since)})" if one.since is not None and one.since <= now else ""
-        running = f"{be} " if one.ended else f"{be} running but "
+        running = "" if one.ended else "running but "
         parts.append(f"{running}{'no longer ready' if one.lost else 'not ready'}{since}")
     if one.ended or one.code is not None:
         code = f" with exit code {one.code}" if one.code is not None else ""
         when = f" {lasted(now - one.at)} ago" if one.at is not None and one.at <= now else ""
         parts.append(f"last terminated{code}{f' ({one.ended})' if one.ended else ''}{when}")
     parts += [f"{one.restarts} restarts" if one.restarts > 1 else "1 restart"] if one.restarts else []
-    pods = f" in {one.pods} pods" if one.pods > 1 else f" in pod {one.pod}" if one.pod else ""
-    return f"{one.container or 'a container'}{_ROLES.get(one.role, '')}{pods} {', '.join(parts)}" + (
-        f": {one.message}" if one.message else ""
-    )
+    parts += [f"message: {one.message}"] if one.message else []
+    pods = f" ({one.pods} pods)" if one.pods > 1 else f" (pod {one.pod})" if one.pod else ""
+    return f"{one.container or 'a container'}{_ROLES.get(one.role, '')}{pods}: {', '.join(parts)}"
 
 
 def _scheduling_text(problem: SchedulingProblem) -> str:

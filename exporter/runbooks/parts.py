@@ -188,8 +188,8 @@ STOP_ANOTHER = Action(
 )
 REPLACE = Action(
     "Replace the artifact",
-    "If the old version serves, it continues to do so until the new one is ready: a failed attempt does no harm. To "
-    "roll back, use the previous artifact: in the history, the `candidateArtifactId` of the last `completed` "
+    "If the previous version serves, it continues to do so until the new one is ready: a failed attempt does no harm. "
+    "To roll back, use the previous artifact: in the history, the `candidateArtifactId` of the last `completed` "
     "replacement before the current one. To fix it, use the new artifact. A locked artifact can only replace a locked "
     f"one, and a draft a draft (otherwise 400). In the console: *Actions* menu of {CONSOLE}.",
     (
@@ -201,7 +201,7 @@ REPLACE = Action(
 )
 CANCEL = Action(
     "Cancel the replacement",
-    "The old version continues to serve; the new one is stopped.",
+    "The previous version continues to serve; the new one is stopped.",
     ('dr_send DELETE "workloads/$WORKLOAD_ID/replacement"',),
 )
 PROMOTE = Action(
@@ -220,7 +220,7 @@ IMPORTANCE = Action(
 SETTINGS = Action(
     "Change its settings",
     f"Replicas, autoscaling and resource bundle: tab *Settings* of {CONSOLE}. The platform applies them by a "
-    "replacement: the old version serves until the new one is ready. While another replacement is in progress, it "
+    "replacement: the previous version serves until the new one is ready. While another replacement is in progress, it "
     "refuses them with 409. Do not save settings of a workload that is stopped on purpose: that starts it. With the "
     "API, send all of these settings with `PATCH`, also those that stay as they are: a group without a bundle is "
     "accepted and then fails.",

@@ -369,11 +369,11 @@ WORKLOADS: dict[str, Runbook] = {
         "the time is part of the condition",
     ),
     "DataRobotReplacementFailed": Runbook(
-        "A new version, or new settings, did not start. The platform went back to the old version while the workload "
-        "stayed `running`, so the status does not show it. Either an event reports it, or a replacement ended and "
-        "nothing had changed. The alert ends if a later replacement completes.",
-        "The old version still serves. Users may expect the new one.",
-        "No, if step 1 reports `Serving` as `yes`: the old version serves. Inform who deployed.",
+        "A new version, or new settings, did not start. The platform went back to the previous version while the "
+        "workload stayed `running`, so the status does not show it. Either an event reports it, or a replacement ended "
+        "and nothing had changed. The alert ends if a later replacement completes.",
+        "The previous version still serves. Users may expect the new one.",
+        "No, if step 1 reports `Serving` as `yes`: the previous version serves. Inform who deployed.",
         (REPLACEMENT, EVENTS, WORKLOAD, LOG),
         (Symptom("The event's message reports errored pods; `protonStatuses` has their reasons and exit codes.",
                  "The new version crashes, cannot be pulled or is never ready.",
@@ -394,7 +394,7 @@ WORKLOADS: dict[str, Runbook] = {
     ),
     "DataRobotReplacementStuck": Runbook(
         "A replacement is not over, although half an hour, the warm-up in its settings, and the five minutes for which "
-        "the old version is kept, have passed.",
+        "the previous version is kept, have passed.",
         "Two versions occupy capacity; the old one serves.",
         "No, if step 1 reports `Serving` as `yes`.",
         (REPLACEMENT,
@@ -405,8 +405,8 @@ WORKLOADS: dict[str, Runbook] = {
         (NODE, PULL, READINESS, CRASH,
          Symptom("`config` of the record has a long `warmupDurationMinutes`.",
                  "The warm-up is part of the time that it may take, so something else takes longer.",
-                 "Shorten the warm-up of the next replacement. (`keepOldVersionMinutes` has no effect: the old version "
-                 "is kept for some five minutes, whatever its value.)"),
+                 "Shorten the warm-up of the next replacement. (`keepOldVersionMinutes` has no effect: the previous "
+                 "version is kept for some five minutes, whatever its value.)"),
          Symptom("None of these; the new version does not become ready.", "The new version hangs.",
                  "Cancel the replacement, fix the artifact, and replace again.", (CANCEL, REPLACE))),
         "During replacements with a long warm-up.",

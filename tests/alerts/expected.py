@@ -22,7 +22,7 @@ NOTHING = Expected()
 EXPECTED = {
     "killed every six minutes": Expected("warning", 10, 20, 71, "memory"),
     "serves three of eight minutes": Expected("critical", 3, 12, 65, "exit code 1"),
-    "preempted again and again": Expected("warning", 10, 17, 65, "preempted"),
+    "preempted again and again": Expected("warning", 10, 17, 65, "evicted"),
     "crash loop with minimum zero": Expected("critical", 12, 20, 31, "exit code 1"),
     "status flaps": NOTHING,
     "sidecar heals": Expected("critical", 12, 17, 30, "image"),

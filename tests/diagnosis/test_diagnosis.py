@@ -392,7 +392,7 @@ def test_a_next_step_can_work(status: str, reported: Pods | None, impossible: li
 def test_the_next_step_for_a_rolled_back_version_ends_with_a_new_replacement(name: str) -> None:
     """Nothing is retried by itself, and there is nothing left to roll back."""
     step = diagnosis(state(), NOW, DEFAULT, (failed_with(POD_CAUSES[name]),)).cause.next_step
-    assert "tart the replacement again during working hours: the old version still serves." in step
+    assert "tart the replacement again during working hours: the previous version still serves." in step
     wrong = ["is retried", "a new pod", "wait", "roll back", "and replace it", "then replace the artifact"]
     assert not [words for words in wrong if words in step.casefold()], step
 
@@ -553,29 +553,32 @@ def test_nothing_is_said_of_the_replicas_of_one_that_is_gone() -> None:
     ("reported", "words"),
     [
         (crashing(1),
-         "main in pod pod is waiting with CrashLoopBackOff, last terminated with exit code 1 (Error) 30 s ago, 4 "
+         "main (pod pod): waiting with CrashLoopBackOff, last terminated with exit code 1 (Error) 30 s ago, 4 "
          "restarts"),
-        (waiting(None), "main in pod pod is waiting (no reason reported)"),
-        (unready(300, 300), "main in pod pod is running but not ready (for 5 min)"),
-        (unready(300, DAY), "main in pod pod is running but no longer ready (for 5 min)"),
-        (unready(-300, -300), "main in pod pod is running but not ready"),
+        (waiting(None), "main (pod pod): waiting (no reason reported)"),
+        (unready(300, 300), "main (pod pod): running but not ready (for 5 min)"),
+        (unready(300, DAY), "main (pod pod): running but no longer ready (for 5 min)"),
+        (unready(-300, -300), "main (pod pod): running but not ready"),
         (pods(*[unready(n, DAY).details["p"].replicas[0] for n in (60, 300)]),  # type: ignore[union-attr,index]
-         "main in 2 pods is running but no longer ready (for 5 min)"),
+         "main (2 pods): running but no longer ready (for 5 min)"),
         (waiting("ErrImagePull", image="registry.test/x:1"),
-         "main in pod pod is waiting with ErrImagePull, image registry.test/x:1"),
-        (on_lost_node(300), "main in pod pod is reported as ready, but its pod is not ready (for 5 min)"),
-        (on_lost_node(-300), "main in pod pod is reported as ready, but its pod is not ready"),
-        (UNREADY, "main in pod pod is running but not ready"),
+         "main (pod pod): waiting with ErrImagePull, image registry.test/x:1"),
+        (on_lost_node(300),
+         "main (pod pod): ready when its node last reported it, but the pod is not ready (for 5 min)"),
+        (on_lost_node(300, *on_lost_node(600).details["p"].replicas),  # type: ignore[union-attr,misc]
+         "main (2 pods): ready when their nodes last reported it, but the pods are not ready (for 10 min)"),
+        (on_lost_node(-300), "main (pod pod): ready when its node last reported it, but the pod is not ready"),
+        (UNREADY, "main (pod pod): running but not ready"),
         (pods(replica(container(ready=False, ended=("Error", None, None)))),
-         "main in pod pod is not ready, last terminated (Error)"),
+         "main (pod pod): not ready, last terminated (Error)"),
         (pods(replica(container("", ready=False, restart_count=1))),
-         "a container in pod pod is running but not ready, 1 restart"),
+         "a container (pod pod): running but not ready, 1 restart"),
         (waiting("ErrImagePull", message="GET 10.1.2.3: denied\nfor me@example.test"),
-         "main in pod pod is waiting with ErrImagePull: GET [address]: denied for [e-mail]"),
+         "main (pod pod): waiting with ErrImagePull, message: GET [address]: denied for [e-mail]"),
         (pods(*[replica(container(ready=False, ended=("Error", 1, ago(n))), name=str(n)) for n in (300, 60)]),
-         "main in 2 pods is not ready, last terminated with exit code 1 (Error) 1 min ago"),
+         "main (2 pods): not ready, last terminated with exit code 1 (Error) 1 min ago"),
         (pods(*[replica(container(f"c{n}", ready=False)) for n in range(6)]),
-         "; ".join(f"c{n} in pod pod is running but not ready" for n in range(4)) + "; and 2 more"),
+         "; ".join(f"c{n} (pod pod): running but not ready" for n in range(4)) + "; and 2 more"),
     ],
 )  # fmt: skip
 def test_containers_with_problems_are_listed_up_to_a_limit(reported: Pods, words: str) -> None:
@@ -624,7 +627,7 @@ def over(kind: episodes.EpisodeKind, ended: float, cause: str = "", reported: fl
          "a replacement failed and was rolled back at 07:50 UTC, 10 min ago"),
         (state(ledger=tracker(over=(over("stop", 60, reported=NOW - 70), over("failure", 300, "crashed"),
                                   over("flapping", 300)))), (),
-         "it finished stopping at 07:58 UTC, 1 min ago"),
+         "its last run ended at 07:58 UTC, 1 min ago"),
         (state(ledger=tracker(past=(
             Past("", "failure", "", "", NOW - 400, NOW - 390), Past("", "start", "", "", NOW - 400, NOW - 380),
             Past("", "deletion", "", "", NOW - 400, NOW - 380)))), (),
@@ -675,7 +678,7 @@ def test_a_version_that_failed_and_is_still_listed_is_shown_once() -> None:
     result = diagnosis(state(reported=both(READY, crashing(1)), replacement=ended), NOW, DEFAULT, (event,))
     assert result.cause.name == "reverted_exit_error"
     assert dict(evidence(result))["Containers"] == (
-        "main of the rolled-back version in pod pod was waiting with CrashLoopBackOff, last terminated with exit code "
+        "main of the rolled-back version (pod pod): waiting with CrashLoopBackOff, last terminated with exit code "
         "1 (Error) 30 s ago, 4 restarts"
     )
 
@@ -685,8 +688,9 @@ def test_recorded_pods_of_a_rolled_back_version_are_listed() -> None:
     result = diagnosis(failed, NOW, DEFAULT)
     assert result.cause.name == "reverted_out_of_memory"
     assert dict(evidence(result))["Containers"] == (
-        "main of the rolled-back version was waiting with CrashLoopBackOff, last terminated with exit code 3 (Error) "
-        "2 min ago, 2 restarts: token=[…]; main of the rolled-back version was not ready, last terminated (OOMKilled)"
+        "main of the rolled-back version: waiting with CrashLoopBackOff, last terminated with exit code 3 (Error) "
+        "2 min ago, 2 restarts, message: token=[…]; main of the rolled-back version: not ready, last terminated "
+        "(OOMKilled)"
     )
     assert dict(evidence(result))["Unschedulable"] == "1 pod of the rolled-back version: no node accepts it"
     assert "Containers" not in said(failed._replace(ledger=msgspec.structs.replace(failed.ledger, rollout_failed=None)))
@@ -699,7 +703,7 @@ def test_pods_of_a_replacement_that_has_just_ended_are_listed_although_its_recor
     of = state(ledger={"rollout": ended, **seen})
     assert diagnosis(of, NOW, DEFAULT).cause.name == "reverted_exit_error"
     assert said(of)["Containers"] == (
-        "main of the rolled-back version was waiting with CrashLoopBackOff, last terminated with exit code 1 (Error)"
+        "main of the rolled-back version: waiting with CrashLoopBackOff, last terminated with exit code 1 (Error)"
     )
 
 
@@ -863,7 +867,7 @@ def test_a_recovered_container_is_shown_with_its_last_end() -> None:
     back = pods(replica(container(ended=("OOMKilled", 137, ago(300)), restart_count=1)))
     assert (
         said(state(reported=back)).get("Containers")
-        == "main in pod pod last terminated with exit code 137 (OOMKilled) 5 min ago, 1 restart"
+        == "main (pod pod): last terminated with exit code 137 (OOMKilled) 5 min ago, 1 restart"
     )
 
 
@@ -892,7 +896,7 @@ Next step     Check the end of its log. If a new version or new settings caused
               it, roll back; otherwise fix the artifact.
 Serving       no (0 of 1 replicas ready)
 State         errored since 07:40 UTC (20 min)
-Containers    main in pod pod is waiting with CrashLoopBackOff, last terminated
+Containers    main (pod pod): waiting with CrashLoopBackOff, last terminated
               with exit code 1 (Error) 30 s ago, 4 restarts
 Changes       it was started at 07:38 UTC, 21 min ago
 Requests      1000 in the 5 min before 07:58 UTC, 0% server errors (5xx; 1 h:
