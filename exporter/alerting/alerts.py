@@ -44,7 +44,8 @@ class Alert(NamedTuple):
     `wait`: how long its condition must be met before it fires. `since`: when the condition was first met, if a metric
     reports that: then the wait is part of the condition, and a change of severity does not wait again. `keep`: when its
     incident has ended. `summary` is the same for all subjects; `description` continues the name of the subject.
-    `opt_in`: it is off unless the settings turn it on.
+    `opt_in`: it is off unless the settings turn it on. `lasting`: for an alert that reports a change and
+    ends once that is no longer new, what is then still so; empty: the problem is over.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Alert(NamedTuple):
     keep: Keep = Keep()
     opt_in: bool = False
     since: Term | None = None
+    lasting: str = ""
 
     def keep_of(self, severity: str) -> float:
         """For how long it keeps firing with this severity."""
@@ -232,7 +234,8 @@ ALERTS: tuple[Alert, ...] = (
     Alert("DataRobotWorkloadTerminated", "workload",
         _status("terminated") & _CHANGE_OBSERVED & (_IN_STATE < T("terminated_seconds")), PAGE_IF_IMPORTANT, 60,
         "A workload was terminated.",
-        "is terminated. This is final: it cannot be started again, only deleted and recreated."),
+        "is terminated. This is final: it cannot be started again, only deleted and recreated.",
+        lasting="It is still terminated, unless it was deleted."),
     Alert("DataRobotWorkloadNoReadyReplica", "workload",
         _DOWN.unless(_LEAST.is_(0) & (NOW - _DOWN_SINCE < T("waking_seconds"))), PAGE_IF_RUNNING_OR_IMPORTANT, 180,
         "A workload that should serve has no ready replica.",
@@ -249,7 +252,8 @@ ALERTS: tuple[Alert, ...] = (
         TICKET, 300,
         "An important workload was stopped.",
         "was stopped or suspended within the last few minutes. If this was not intended, start it again; only the "
-        "person or platform that suspended it can lift a suspension."),
+        "person or platform that suspended it can lift a suspension.",
+        lasting="It is still stopped or suspended, unless it was started again."),
     Alert("DataRobotWorkloadUnreadable", "workload",
         M("workload_fresh", part="list").is_(0)
         | (_status("unknown", "other") & _CHANGE_OBSERVED & (_IN_STATE > 300)).unless(_LIVE.reported())
@@ -266,7 +270,8 @@ ALERTS: tuple[Alert, ...] = (
         < T("vanished_seconds"), TICKET, 60,
         "A running workload disappeared from the list: it was deleted or is no longer shared.",
         "was running and is missing from two complete sweeps: it was deleted, or is no longer shared with the "
-        "token's user."),
+        "token's user.",
+        lasting="It is still missing, unless it was created or shared again."),
     Alert("DataRobotWorkloadNotServing", "workload", _ONLY_ERRORS.unless(_DOWN), PAGE, 60,
         "A workload responds to most requests with server errors (5xx).",
         "responded to most requests of the last five minutes with status 500 or above.", _OF_REQUESTS),
@@ -305,7 +310,8 @@ ALERTS: tuple[Alert, ...] = (
         (M("workload_draft_expiry_timestamp_seconds") - NOW < T("draft_seconds")) & _RUNNING
         & M("workload_importance", importance="critical|high|moderate").is_(1), TICKET, 0,
         "A running draft is about to be stopped by the platform.",
-        "runs a draft, which the platform stops eight hours after it started. Promote it to keep it running."),
+        "runs a draft, which the platform stops eight hours after it started. Promote it to keep it running.",
+        lasting="It was stopped, unless it was promoted or started again."),
     Alert("DataRobotImportantOnDraft", "workload", _RUNNING & _DRAFT & _IMPORTANT, NOTE, 1800,
         "An important workload runs a draft.",
         "has high or critical importance and runs a draft, which the platform stops after eight hours."),
@@ -317,7 +323,8 @@ ALERTS: tuple[Alert, ...] = (
         NOW - M("workload_replacement_failed_timestamp_seconds") < T("replacement_failed_seconds"),
         TICKET, 60,  # its event, with the reason, is read after the list
         "The replacement of a workload failed.",
-        "was not replaced: the previous version still serves, although users may expect the new one."),
+        "was not replaced: the previous version still serves, although users may expect the new one.",
+        lasting="It still runs the previous version, unless it was replaced since."),
     Alert("DataRobotReplacementStuck", "workload",
         M("workload_replacement_active").is_(1)
         & (NOW > M("workload_replacement_deadline_timestamp_seconds")), TICKET, 60,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from exporter.alerting.alerts import BY_NAME
+
 
 class Notification(NamedTuple):
     """One alert of one workload, account or exporter, for a receiver. Times are in seconds since the epoch.
@@ -29,6 +31,17 @@ class Notification(NamedTuple):
     def status(self) -> Literal["firing", "resolved"]:
         """The status, in Alertmanager's terms."""
         return "firing" if self.ended is None else "resolved"
+
+    @property
+    def lasting(self) -> str:
+        """What may still be so although it has ended; empty: it fires, or the problem is over."""
+        alert = BY_NAME.get(self.labels["alertname"])
+        return alert.lasting if alert is not None and self.ended is not None else ""
+
+    @property
+    def heading(self) -> Literal["firing", "resolved", "ended"]:
+        """The status as text shows it: `resolved` only if nothing of the problem lasts."""
+        return "ended" if self.lasting else self.status
 
     @property
     def title(self) -> str:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from exporter.alerting.alerts import ALERTS
 from exporter.alerting.notification import Notification
 from exporter.alerting.routing import Wants, chosen, quiet
 
@@ -85,3 +86,30 @@ def test_quiet_hours_delay_all_but_critical_and_resolve_notifications(
 
 def at(time: str) -> float:
     return datetime.fromisoformat(f"2026-05-04T{time}").replace(tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("alert", "ended", "heading", "lasting"),
+    [
+        ("DataRobotWorkloadErrored", None, "firing", ""),
+        ("DataRobotWorkloadErrored", 9.0, "resolved", ""),
+        ("DataRobotWorkloadStopped", None, "firing", ""),
+        ("DataRobotWorkloadStopped", 9.0, "ended", "It is still stopped or suspended, unless it was started again."),
+        ("AnAlertOfAnEarlierRelease", 9.0, "resolved", ""),
+    ],
+)
+def test_resolved_is_only_what_is_no_problem_any_more(
+    alert: str, ended: float | None, heading: str, lasting: str
+) -> None:
+    shown = Notification("a", {"alertname": alert}, {}, 1.0, ended)
+    assert (shown.heading, shown.lasting) == (heading, lasting)
+
+
+def test_alerts_that_report_a_change_end_although_it_lasts() -> None:
+    assert [alert.name for alert in ALERTS if alert.lasting] == [
+        "DataRobotWorkloadTerminated",
+        "DataRobotWorkloadStopped",
+        "DataRobotWorkloadVanished",
+        "DataRobotDraftExpiring",
+        "DataRobotReplacementFailed",
+    ]

@@ -28,12 +28,13 @@ def as_text(sent: Sequence[Notified]) -> str:
 
 
 def _page(at: float, each: Notification) -> str:
-    head = f"{at // 60:.0f} min: {each.status.upper()} {each.labels['severity']}: {each.title}"
+    head = f"{at // 60:.0f} min: {each.heading.upper()} {each.labels['severity']}: {each.title}"
     lines = [each.annotations["summary"], *(f"{title}: {words}" for title, words in each.evidence)]
     for title, name in (("Details", "explain"), ("Silence", "silence")):
         lines += [f"{title}: {each.annotations[name]}"] if name in each.annotations else []
     links = " | ".join(title for title, _ in each.links)
-    return "\n".join([head, *(f"  {line}" for line in (*lines, links) if each.ended is None)]) + "\n"
+    shown = (*lines, links) if each.ended is None else filter(None, [each.lasting])
+    return "\n".join([head, *(f"  {line}" for line in shown)]) + "\n"
 
 
 @pytest.mark.parametrize("story", ALL_STORIES, ids=lambda story: story.name)

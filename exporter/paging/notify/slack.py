@@ -63,12 +63,14 @@ def message(notifications: Sequence[Notification], severity_label: str) -> dict[
         return notification.ended is not None, _ORDER.index(name) if name in _ORDER else len(_ORDER)
 
     ranked = sorted(notifications, key=rank)
-    count = Counter(notification.status for notification in notifications)
+    count = Counter(notification.heading for notification in notifications)
     attachments = [
-        _attachment(_lines(notification), "resolved" if notification.ended is not None else severity(notification))
+        _attachment(
+            _lines(notification), severity(notification) if notification.ended is None else notification.heading
+        )
         for notification in ranked
     ]
-    text = ", ".join(f"{count[status]} {status}" for status in ("firing", "resolved") if count[status])
+    text = ", ".join(f"{count[status]} {status}" for status in ("firing", "resolved", "ended") if count[status])
     return {"text": f"{text}: {_plain(ranked[0].title)}{' …' if ranked[1:] else ''}", "attachments": attachments}
 
 
@@ -78,8 +80,8 @@ def _attachment(lines: Sequence[str], colour: str) -> dict[str, Any]:
 
 
 def _lines(notification: Notification) -> list[str]:
-    status = "RESOLVED" if notification.ended is not None else "FIRING"
-    lines = [f"*{status}* {_plain(notification.title)}"]
+    lines = [f"*{notification.heading.upper()}* {_plain(notification.title)}"]
+    lines += [notification.lasting] if notification.lasting else []
     if notification.ended is None:
         texts = notification.annotations
         if texts.get("summary"):

@@ -254,6 +254,16 @@ def test_a_slack_message_has_few_lines_and_mentions_no_user() -> None:
     }
 
 
+def test_slack_calls_resolved_only_what_is_no_problem_any_more() -> None:
+    labels = {**FIRING.labels, "alertname": "DataRobotWorkloadStopped"}
+    message = body("slack", RESOLVED._replace(labels=labels, links=()))
+    who = "DataRobotWorkloadStopped: churn &lt;eu&gt; &amp; co (account acme)"
+    assert message["text"] == f"1 ended: {who}"
+    (attachment,) = message["attachments"]
+    assert attachment["text"] == f"*ENDED* {who}\nIt is still stopped or suspended, unless it was started again."
+    assert attachment["color"] == "#5b7fa6"
+
+
 def test_an_alertmanager_does_not_get_the_command_that_silences_in_direct_paging() -> None:
     silenced = FIRING._replace(annotations={"summary": "It failed.", "silence": "workload-exporter silence add a=b"})
     (sent,) = body("alertmanager", silenced)
