@@ -214,14 +214,16 @@ def _unknown_text(facts: Facts) -> str:
 
 
 def _lines(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
-    """Titles and texts, most relevant first. Those with an empty text are not shown."""
+    """Titles and texts, most relevant first: the cause, since when, what is affected, what to do, and then the details.
+    Those with an empty text are not shown.
+    """
     facts = diagnosis.facts
     yield "Likely cause", diagnosis.cause.text
+    yield "State", _state_text(facts)
+    yield "Serving", _serving_text(facts)
     yield "Next step", diagnosis.cause.next_step
     yield "Log shows", sign_words(diagnosis.log_signs, facts.at)
-    yield "Serving", _serving_text(facts)
     yield "Owner", facts.owner_text
-    yield "State", _state_text(facts)
     yield "Containers", bounded(_container_text(problem, facts.at) for problem in facts.containers)
     yield "Unschedulable", bounded(map(_scheduling_text, facts.unschedulable))
     changes = [_change_text(change, facts.at) for change in facts.changes[:3] if _is_shown(change, facts.at)]

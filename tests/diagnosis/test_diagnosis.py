@@ -892,10 +892,10 @@ w, account acme, importance high
 as of 2027-01-15 08:00:00 UTC
 
 Likely cause  Its process exits with an error (exit code 1).
+State         errored since 07:40 UTC (20 min)
+Serving       no (0 of 1 replicas ready)
 Next step     Check the end of its log. If a new version or new settings caused
               it, roll back; otherwise fix the artifact.
-Serving       no (0 of 1 replicas ready)
-State         errored since 07:40 UTC (20 min)
 Containers    main (pod pod): waiting with CrashLoopBackOff, last terminated
               with exit code 1 (Error) 30 s ago, 4 restarts
 Changes       it was started at 07:38 UTC, 21 min ago
@@ -923,11 +923,16 @@ def test_the_log_stands_last_a_line_for_each() -> None:
     assert as_json(result)["log"] == ["one", "two"]
 
 
-def test_signs_in_the_log_stand_after_the_next_step() -> None:
+def test_a_page_shows_the_cause_since_when_what_is_affected_and_what_to_do_in_this_order() -> None:
     signs = LogSigns(50, (FoundSign("time-out", 12, NOW - 5), FoundSign("permission denied", 1, None)), NOW)
     result = diagnosis(state(), NOW, DEFAULT)._replace(log_signs=signs)
-    titles = [line.split("  ")[0] for line in text(result).splitlines()]
-    assert titles[titles.index("Next step") :].index("Log shows") < titles[titles.index("Next step") :].index("Serving")
+    assert [title for title, _ in evidence(result)][:5] == [
+        "Likely cause",
+        "State",
+        "Serving",
+        "Next step",
+        "Log shows",
+    ]
     assert "time-out in 12 of the last 50 lines; permission denied in 1" in text(result)
     assert as_json(result)["log_signs"] == [
         {"sign": "time-out", "lines": 12, "newest": "2027-01-15T07:59:55Z"},
@@ -1123,7 +1128,7 @@ def test_any_response_of_the_api_has_a_diagnosis_without_secrets(of: WorkloadSta
     pages = evidence(result)
     assert len(pages) <= 12
     assert all(title and 0 < len(words) <= 300 for title, words in pages)
-    assert [title for title, _ in pages][:2] == ["Likely cause", "Next step"]
+    assert [title for title, _ in pages][:2] == ["Likely cause", "State"]
     words = _all_of(result)
     assert not [canary for canary in CANARIES if canary in words]
     assert "\x1b" not in words

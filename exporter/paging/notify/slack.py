@@ -18,7 +18,7 @@ from exporter.paging.notify.post import Budget, Post, encoded, hidden
 from exporter.redaction import Secrets
 from exporter.settings.receivers import SlackSettings
 
-MAX_EVIDENCE_LINES, MAX_LINE_CHARACTERS = 5, 300
+MAX_EVIDENCE_LINES, MAX_LINE_CHARACTERS = 6, 300
 _COLOURS = {"critical": "#d92b2b", "warning": "#e8a400", "resolved": "#2e9e5b"}
 _OTHERS = "#5b7fa6"
 _ORDER = ("critical", "warning", "info", "none")
