@@ -64,6 +64,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """A thread of its own would take real time too."""
         return super().run_in_executor(None, func, *args)
 
+    async def shutdown_default_executor(self, *_: object, **__: object) -> None:
+        """There is no thread to wait for; the default implementation starts one, for which the loop cannot wait."""
+
 
 class Sent(NamedTuple):
     """One request: when (virtual seconds), its path, and the status of its answer."""
