@@ -102,7 +102,7 @@ class _Wire(httpx.AsyncBaseTransport):
         await asyncio.sleep(answer.delay)  # virtual time
         if answer.cut:
             raise httpx.RemoteProtocolError("peer closed connection")
-        sent = {"date": formatdate(stage.wall + stage.ahead, usegmt=True)} | dict(answer.headers)
+        sent = {"date": formatdate(START + stage.now + stage.ahead, usegmt=True)} | dict(answer.headers)
         if answer.fill:
             return httpx.Response(
                 answer.status, headers=sent, stream=_Filled(answer.body, answer.fill), request=request
@@ -113,8 +113,10 @@ class _Wire(httpx.AsyncBaseTransport):
 class Stage:
     """`monitor` sweeps the simulator; `run` lets time pass. Call inside `played`.
 
-    `ahead`: seconds that the API's clock is ahead of ours.
+    `ahead`: seconds that the API's clock is ahead of ours. `step`: seconds by which ours was set since the beginning.
     """
+
+    step = 0.0
 
     def __init__(
         self,
@@ -131,7 +133,7 @@ class Stage:
     ) -> None:
         self.simulator, self.latency, self.sent = simulator, latency, list[Sent]()
         self._loop = asyncio.get_running_loop()
-        simulator.clock = lambda: self.wall
+        simulator.clock = lambda: START + self.now
         self.report = report or Report(START)
         account = self.report.account("acme", interval, rate, lambda: self.wall)
         self.client = Client(
@@ -163,8 +165,8 @@ class Stage:
 
     @property
     def wall(self) -> float:
-        """Seconds since the epoch."""
-        return START + self.now
+        """Seconds since the epoch, by our clock."""
+        return START + self.now + self.step
 
     async def run(
         self, until: float, each: Callable[[], Awaitable[None]] | None = None, interval: float = 30.0

@@ -42,6 +42,10 @@ class Skew(NamedTuple):
             counts = float(round(recent)) if abs(recent) > TOLERANCE_SECONDS else 0.0
         return Skew(samples, counts, errors)
 
+    def moved(self, step: float) -> Skew:
+        """The same after the local clock was set, forward by `step` seconds."""
+        return self._replace(samples=tuple(sample - step for sample in self.samples), counts=self.counts - step)
+
     @property
     def offset(self) -> float | None:
         """Seconds that the API's clock is ahead of the local clock; None before the first response."""

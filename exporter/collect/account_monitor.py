@@ -72,7 +72,8 @@ class AccountMonitor:
         self.message = ""
         self.poller: Poller | None = None
         self.backfilling: asyncio.Task[None] | None = None
-        self._report, self._plan, self._clock = report, plan, clock
+        self._report, self._plan, self._machine = report, plan, clock
+        self._clock = clock._replace(wall=self._wall)
         self._log = log.bind(account=state.snapshot.account)
         self._follow_up = FollowUp(client, confirms=plan.details is not None)
         self._started = clock.steady()
@@ -90,7 +91,7 @@ class AccountMonitor:
                 rate=plan.rate,
                 concurrency=plan.concurrency,
                 slow=plan.slow,
-                wall=clock.wall,
+                wall=self._wall,
                 steady=clock.steady,
             )
 
@@ -99,12 +100,18 @@ class AccountMonitor:
     ) -> AccountMonitor:
         """A monitor of the same account with new settings, from the current state and its age."""
         client.inherit(self.client)
-        new = AccountMonitor(self.state.copy(), client, report, plan, self._clock, traced)
+        new = AccountMonitor(self.state.copy(), client, report, plan, self._machine, traced)
         new.message, new._logged_values = self.message, self._logged_values
         new._started, new._succeeded = self._started, self._succeeded
         if new.poller is not None and self.poller is not None:
             new.poller.inherit(self.poller)
         return new
+
+    def _wall(self) -> float:
+        """The time by the local clock. If that was set, the state is moved first: its times are compared with this."""
+        wall = self._machine.wall()
+        self.state.follow_clock(wall, self._machine.steady())
+        return wall
 
     def start(self) -> None:
         """Start the poller."""
@@ -158,6 +165,7 @@ class AccountMonitor:
     @property
     def fleet(self) -> AccountFleet:
         """The account for the evaluation of alerts."""
+        self._wall()
         snapshot = self.snapshot
         workloads = self.visible() if self.fresh else (*snapshot.workloads.values(), *snapshot.gone.values())
         age = self._clock.steady() - (self._started if self._succeeded is None else self._succeeded)
@@ -166,6 +174,7 @@ class AccountMonitor:
 
     def visible(self) -> Iterable[WorkloadState]:
         """The workloads to show now."""
+        self._wall()
         if self._succeeded is None:
             return ()
         return visible(self.snapshot, self._age(), self._plan.stale_after)

@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeVar
 from exporter.api.clock_skew import Skew
 from exporter.api.details import of_other_uses, offered
 from exporter.api.models import Bundle
+from exporter.fleet.clock_steps import moved
 from exporter.fleet.counting import hidden
 from exporter.fleet.ledger import Entry, Ledger, Tally
 from exporter.fleet.reconcile import Observed, Snapshot, Sweep, ledgers, observed, step
@@ -19,6 +20,8 @@ from exporter.tracing.episode_traces import EpisodeTrace, settled
 MAX_PENDING_TRACES = 2000
 """Approximate number of traces that wait to be written. With so many, episodes that are over wait for a later sweep."""
 
+MAX_CLOCK_DRIFT = 5.0
+"""Seconds by which the wall clock may move against the monotonic clock before times are moved with it."""
 STEP_WORKLOADS = 200
 """Workloads to which one step of a sweep is applied: about 5 ms."""
 T = TypeVar("T")
@@ -55,6 +58,8 @@ class AccountState:
         self._traces: list[EpisodeTrace] = []
         self.skew = Skew()
         self.use: Use | None = None
+        self._drift: float | None = None
+        self._applying = False
 
     def copy(self) -> AccountState:
         """An independent copy."""
@@ -63,6 +68,7 @@ class AccountState:
         new._account, new._catalogue, new.use, new.skew = self._account, self._catalogue, self.use, self.skew
         new._written_ledgers, new._written_tally = dict(self._written_ledgers), self._written_tally
         new._traces = [*self._traces]
+        new._drift = self._drift
         return new
 
     def _set_snapshot(self, snapshot: Snapshot) -> None:
@@ -91,6 +97,20 @@ class AccountState:
 
     # -- changes
 
+    def follow_clock(self, wall: float, steady: float) -> None:
+        """Move all times if the wall clock was set, by whole seconds: durations stay as they are, also in the ledgers.
+
+        `wall` and `steady` are read at the same time. While a sweep is applied, nothing is moved.
+        """
+        if self._drift is None:
+            self._drift = wall - steady
+        step = float(round(wall - steady - self._drift))
+        if abs(step) <= MAX_CLOCK_DRIFT or self._applying:
+            return
+        self._drift += step
+        self.skew = self.skew.moved(step)
+        self._set_snapshot(moved(self._snapshot, step))
+
     def apply_sweep(self, sweep: Sweep, now: float) -> None:
         """Apply a sweep that ended at `now`, complete or not."""
         for _ in self.sweep_steps(sweep, now):
@@ -103,10 +123,14 @@ class AccountState:
             return
         ahead = self.skew.counts
         done = dict[str, Observed]()
-        for some in _parts(sweep.workloads):
-            done.update(observed(self._snapshot, sweep, some, now, ahead))
-            yield
-        self._set_snapshot(step(self._snapshot, sweep, now, ahead, done))
+        self._applying = True
+        try:
+            for some in _parts(sweep.workloads):
+                done.update(observed(self._snapshot, sweep, some, now, ahead))
+                yield
+            self._set_snapshot(step(self._snapshot, sweep, now, ahead, done))
+        finally:
+            self._applying = False
         yield
         used = Use(0, 0, 0)
         for ids in _parts(tuple(self._workloads)):

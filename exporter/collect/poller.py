@@ -105,10 +105,11 @@ class Poller:
             if self._schedule.is_paused(request.part, self._steady()):
                 continue  # paused since the turn was planned
             await self._permission()
+            now = self._wall()  # before the state, which is moved if the clock was set
             if not request.workload:
                 sent += await self._poll_account(request)
             elif (state := self._state.workloads.get(request.workload)) is not None:
-                sent += await self._poll(request, state)
+                sent += await self._poll(request, state, now)
         return sent
 
     async def _permission(self) -> None:
@@ -120,14 +121,14 @@ class Poller:
                 async with asyncio.timeout(TRICKLE / self._budget):
                     await self._unthrottled.wait()
 
-    async def _poll(self, request: DetailRequest, state: WorkloadState) -> bool:
+    async def _poll(self, request: DetailRequest, state: WorkloadState, wall: float) -> bool:
         """Returns whether a request was sent, as far as is known."""
         failure = ""
         rejects: tuple[Reject, ...] = ()
         again, sent, paused = request.every, True, False
         try:
             quantiles, early = self._schedule.quantiles(state, request), self._schedule.early(state)
-            poll = Poll(self._client, state, self._wall(), quantiles, self._slow, early)
+            poll = Poll(self._client, state, wall, quantiles, self._slow, early)
             value, rejects = await FETCHERS[request.part](poll)
         except (ApiError, NotDecodable) as error:
             failure = failure_reason(error)
@@ -138,6 +139,7 @@ class Poller:
             log.exception("a poll failed within the exporter", part=request.part, workload_id=request.workload)
         now = self._steady()
         polled = self._schedule.workloads.get(request.workload)
+        wall = self._wall()
         latest = self._state.workloads.get(request.workload)
         if polled is None or latest is None:
             self._observer.polled(request.part, failure, rejects)
@@ -152,7 +154,7 @@ class Poller:
         if failure:
             self._fail(request, polled, latest, failure, now)
         elif value is not None or request.part == "replacement":
-            failure = self._apply(request, polled, latest, value, now)
+            failure = self._apply(request, polled, latest, value, now, wall)
         self._observer.polled(request.part, failure, rejects)
         return sent
 
@@ -189,10 +191,10 @@ class Poller:
             polled.complete.pop(request.part, None)  # it has only failed so far: a refused part is not stale
 
     def _apply(
-        self, request: DetailRequest, polled: PolledWorkload, latest: WorkloadState, value: Any, now: float
+        self, request: DetailRequest, polled: PolledWorkload, latest: WorkloadState, value: Any, now: float, wall: float
     ) -> str:
         """Apply a response; returns why it lacks the pods of the serving proton, or nothing."""
-        after, entry = received(latest, request.part, value, self._wall())
+        after, entry = received(latest, request.part, value, wall)
         if after is not latest:
             self._state.replace(after, entry)
         polled.read[request.part] = now

@@ -3,8 +3,10 @@
 `UPDATE_GOLDEN=1 pytest tests/alerts/test_pages.py` regenerates them.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,8 +14,9 @@ from exporter.alerting.notification import Notification
 from exporter.simulator.incidents import ALL_STORIES, INCIDENTS
 from exporter.simulator.stories import Story
 from tests.alerts.expected import EXPECTED
-from tests.alerts.played import Notified, notified
+from tests.alerts.played import Notified, notified, timeline
 from tests.goldens import check_golden
+from tests.stage import Stage
 
 pytestmark = pytest.mark.long
 
@@ -62,6 +65,32 @@ def test_each_incident_opens_once_and_ends_once(story: Story) -> None:
 def test_pages_do_not_depend_on_the_clock_of_the_api(name: str, ahead: float) -> None:
     story = next(story for story in ALL_STORIES if story.name == name)
     assert as_text(notified(story, ahead=ahead)) == as_text(notified(story))
+
+
+def story(name: str) -> Story:
+    return next(story for story in ALL_STORIES if story.name == name)
+
+
+def clock_set() -> Iterator[Any]:
+    """Each story with our clock set forward and back by an hour; `make test` plays a few of them."""
+    for number, story in enumerate(ALL_STORIES):
+        for seconds in (3600.0, -3600.0):
+            chosen = number % 8 == (0 if seconds > 0 else 4) or story.name in ("crash loop", "stop and start")
+            marks = [] if chosen else [pytest.mark.exhaustive]
+            yield pytest.param(story.name, seconds, marks=marks, id=f"{story.name}-{seconds:+.0f}")
+
+
+@pytest.mark.parametrize(("name", "seconds"), [*clock_set()])
+def test_pages_do_not_depend_on_a_clock_that_is_set(name: str, seconds: float) -> None:
+    def note(stage: Stage) -> None:
+        stage.step = seconds if stage.now >= middle else 0.0
+
+    def text(sent: Sequence[Notified]) -> str:
+        return re.sub(r"(\d{4}-\d\d-\d\d )?\d\d:\d\d UTC", "TIME", as_text(sent))  # by our clock, whatever it says
+
+    expected = notified(story(name))
+    middle = expected[-1].at / 2 if expected else 600.0
+    assert text(timeline(story(name), note)) == text(expected)
 
 
 def story_of(name: str) -> Story:

@@ -132,3 +132,13 @@ def test_reported_times_are_compared_with_local_ones_only_after_the_offset_is_su
 
 def test_nothing_is_corrected_before_the_first_response() -> None:
     assert (Skew().offset, Skew().counts) == (None, 0.0)
+
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0])
+def test_when_the_local_clock_is_set_the_offset_moves_with_it(step: float) -> None:
+    requests = [(30.0, 0.1, 0.5)] * 8
+    before = after(requests, ahead=300.0)
+    moved = before.moved(step)
+    assert moved.counts == 300.0 - step
+    assert moved.offset == pytest.approx((before.offset or 0.0) - step)
+    assert after(requests, 300.0 - step, moved, NOW + step).counts == 300.0 - step

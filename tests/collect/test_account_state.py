@@ -59,3 +59,48 @@ def test_a_step_of_a_sweep_concerns_a_limited_number_of_workloads_and_the_totals
         uses.append(state.use)
     assert uses == [None] * (2 * 3 + 1)
     assert state.use == Use(COUNT, 0, 0)
+
+
+def test_a_clock_that_is_set_moves_the_times_of_the_state_by_whole_seconds() -> None:
+    state = AccountState(Snapshot("acme"))
+    state.follow_clock(1000.0, 0.0)
+    state.apply_sweep(sweep(["running"]), 1000.0)
+    before, written = state.workloads["w1"].ledger, state.pending()
+    state.written(written)
+    for wall, steady, since, ahead in (
+        (1030.4, 30.0, 1000.0, 0.0),  # no step, but the usual corrections
+        (4660.5, 60.0, 4600.0, -3600.0),
+        (4690.6, 90.0, 4600.0, -3600.0),
+        (1120.0, 120.0, 1000.0, 0.0),
+    ):
+        state.follow_clock(wall, steady)
+        assert (state.workloads["w1"].ledger.since, state.skew.counts) == (since, ahead)
+    assert state.workloads["w1"].ledger == before
+
+
+def test_moved_ledgers_are_written() -> None:
+    state = AccountState(Snapshot("acme"))
+    state.follow_clock(1000.0, 0.0)
+    state.apply_sweep(sweep(["running"]), 1000.0)
+    state.written(state.pending())
+    assert not state.pending()
+    state.follow_clock(4600.0, 0.0)
+    assert {each.since for each in state.pending().ledgers.values() if each is not None} == {4600.0}
+
+
+def test_a_clock_that_is_set_while_a_sweep_is_applied_moves_the_times_after_it() -> None:
+    state = AccountState(Snapshot("acme"))
+    state.follow_clock(1000.0, 0.0)
+    for _ in state.sweep_steps(sweep(["running"]), 1000.0):
+        state.follow_clock(4600.0, 0.0)
+    state.follow_clock(4600.0, 0.0)
+    assert {each.ledger.since for each in state.workloads.values()} == {4600.0}
+
+
+def test_a_copy_of_the_state_follows_the_clock_too() -> None:
+    state = AccountState(Snapshot("acme"))
+    state.follow_clock(1000.0, 0.0)
+    state.apply_sweep(sweep(["running"]), 1000.0)
+    copy = state.copy()
+    copy.follow_clock(4600.0, 0.0)
+    assert (copy.workloads["w1"].ledger.since, state.workloads["w1"].ledger.since) == (4600.0, 1000.0)
