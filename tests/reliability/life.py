@@ -20,6 +20,7 @@ from exporter.daemon.daemon import Daemon
 from exporter.daemon.prepared import Prepared
 from exporter.settings.loader import load
 from exporter.simulator.oddities import SimulatedResponse
+from exporter.state.opened import open_store
 from exporter.state.store import Store
 from exporter.web.server import Server
 from exporter.web.web_config import WebSecurity
@@ -31,6 +32,7 @@ from tests.reliability.virtual import VirtualLoop
 from tests.reliability.world import END, FAULT_BEGINS, simulated
 
 if TYPE_CHECKING:
+    from tests.postgresql import Server as Postgresql
     from tests.reliability.fault import Fault, Injection
 
 START = 1_795_000_000.0
@@ -75,6 +77,9 @@ class Life:
         self._lives = False
         self.file, self.token = folder / "exporter.yaml", folder / "token"
         self.more: Mapping[str, Any] = fault.settings
+        self.stack = contextlib.ExitStack()
+        """What ends with the run."""
+        self.postgresql: Postgresql | None = None
         self.account: Mapping[str, Any] = {}
         self.requests: list[tuple[float, str]] = []
         self.store: Store
@@ -148,7 +153,7 @@ class Life:
     async def start(self) -> None:
         """Start the daemon, as its process does."""
         loaded = load(self.file, {})
-        self.store = Store(loaded.state.path, set_aside=loaded.state.on_trouble == "set_aside")
+        self.store = await asyncio.to_thread(open_store, loaded.state)
         self.daemon = daemon = Daemon(
             loaded, lambda: load(self.file, {}), clock=self.clock, store=self.store, settings_files=[self.file]
         )
@@ -265,11 +270,11 @@ class Life:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """All peers and the daemon."""
-        self._fault.prepare(self)
         current = asyncio.current_task()
         assert current is not None
         self._own.add(current)
         try:
+            self._fault.prepare(self)
             for each in self._servers:
                 await each.up()
             self.token.write_text(self.simulator.token)
@@ -285,6 +290,7 @@ class Life:
             for each in self._servers:
                 await each.close()
             self.simulator._socket.close()
+            self.stack.close()
 
     # -- faults
 

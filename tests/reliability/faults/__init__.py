@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tests.reliability.fault import Fault
-from tests.reliability.faults import api, certificates, collector, files, process, receivers, responses, scrapers, state
+from tests.reliability.faults import (
+    api,
+    certificates,
+    collector,
+    files,
+    postgresql,
+    process,
+    receivers,
+    responses,
+    scrapers,
+    state,
+)
 
 FAULTS: Mapping[str, tuple[Fault, ...]] = {
     "API": api.FAULTS,
@@ -15,5 +26,6 @@ FAULTS: Mapping[str, tuple[Fault, ...]] = {
     "Scrapers": scrapers.FAULTS,
     "Files and reloads": (*files.FAULTS, *certificates.FAULTS),
     "State, process and clock": state.FAULTS,
+    "State in PostgreSQL": postgresql.FAULTS,
     "Real processes": process.FAULTS,
 }
