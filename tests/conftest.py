@@ -2,7 +2,6 @@
 
 import gc
 import os
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,8 +59,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def freeze() -> int:
     """Keep what exists out of garbage collections: thousands of tests. Gives the number of objects."""
     gc.unfreeze()
-    with warnings.catch_warnings(action="ignore", category=ResourceWarning):  # of which test is unknown
-        gc.collect()
+    gc.collect()
     gc.freeze()
     return gc.get_freeze_count()
 
