@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -325,6 +326,12 @@ def test_labels_ports_volumes_and_secrets_of_the_manifests_are_consistent() -> N
     assert (
         volumes["state"]["persistentVolumeClaim"]["claimName"] == manifest("PersistentVolumeClaim")["metadata"]["name"]
     )
+
+
+def test_kubernetes_accepts_the_manifests() -> None:
+    for kind in ("Deployment", "NetworkPolicy", "PersistentVolumeClaim", "Secret", "Service"):
+        for version in ("1.27", "1.37"):
+            assert kubernetes_validate.validate(manifest(kind), version, strict=True) == version
 
 
 def test_the_pod_has_no_privileges_and_a_read_only_file_system() -> None:
