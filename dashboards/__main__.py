@@ -1,4 +1,7 @@
-"""`python -m dashboards` writes the JSON of every dashboard into this folder."""
+"""`python -m dashboards` writes the JSON of every dashboard into this folder and into the Helm chart.
+
+A chart can only read files of its own folder.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,14 @@ from pathlib import Path
 
 from dashboards import FILES
 
+FOLDERS = (Path(__file__).parent, Path(__file__).parent.parent / "deploy/helm/workload-exporter/files/dashboards")
+
 
 def main() -> None:
     """Write the files."""
-    for name, text in FILES.items():
-        (Path(__file__).parent / name).write_text(text)
+    for folder in FOLDERS:
+        for name, text in FILES.items():
+            (folder / name).write_text(text)
 
 
 if __name__ == "__main__":

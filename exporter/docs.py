@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import yaml
@@ -261,14 +262,73 @@ def alerts_table(runbooks: str = "alerts/runbooks/") -> str:
 PAGES = {"metrics": metrics_page, "settings": settings_page, "alerts": alerts_page}
 
 
-def files(readme: str) -> dict[str, str]:
-    """All generated files by their path in the repository. In `readme`, only the table of alerts is replaced."""
+def settings_schema() -> dict[str, Any]:
+    """The definitions of a JSON schema of the settings file, `Settings` and what it refers to.
+
+    For the values of the Helm chart, which stores the file where everyone in the namespace may read it: secrets
+    themselves are not part of it, only files and variables that contain them.
+    """
+    schema = Settings.model_json_schema()
+    return {name: _readable(part) for name, part in (schema.pop("$defs") | {"Settings": schema}).items()}
+
+
+_NOT_NEEDED = ("title", "default", "format", "writeOnly", "gt", "ge", "le")
+"""Keywords that validators ignore."""
+
+
+def _readable(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema that is violated with one error, which states the place, and not one for each alternative."""
+    if "discriminator" in schema:
+        kinds: dict[str, str] = schema["discriminator"]["mapping"]
+        return {
+            "required": ["kind"],
+            "properties": {"kind": {"enum": [*kinds]}},
+            "allOf": [
+                {"if": {"properties": {"kind": {"const": kind}}}, "then": {"$ref": place}}
+                for kind, place in kinds.items()
+            ],
+        }
+    alternatives = [each for each in schema.get("anyOf", ()) if each.get("type") != "null"]
+    if alternatives:
+        rest = {name: value for name, value in schema.items() if name != "anyOf"}
+        types = [each["type"] for each in alternatives]
+        return _readable({**{name: value for each in alternatives for name, value in each.items()}, **rest}) | {
+            "type": types[0] if len(types) == 1 else types
+        }
+    made = {name: value for name, value in schema.items() if name not in _NOT_NEEDED}
+    for name in ("items", "additionalProperties"):
+        if isinstance(made.get(name), dict):
+            made[name] = _readable(made[name])
+    if "properties" in made:
+        properties: dict[str, Any] = made["properties"]
+        made["properties"] = {name: _readable(each) for name, each in properties.items() if not _is_secret(each)}
+    return made
+
+
+def _is_secret(schema: dict[str, Any]) -> bool:
+    return any(each.get("format") == "password" for each in (schema, *schema.get("anyOf", ())))
+
+
+CHART = "deploy/helm/workload-exporter"
+
+
+def files(readme: str, values_schema: str) -> dict[str, str]:
+    """All generated files by their path in the repository.
+
+    In `readme`, only the table of alerts is replaced; in the schema of the chart's values, only the definitions. A
+    chart can only read files of its own folder: it has a copy of the rules.
+    """
     begin, end = "<!-- alerts -->\n", "<!-- end of alerts -->\n"
     before, rest = readme.split(begin)
     return {
         "README.md": before + begin + alerts_table() + end + rest.split(end)[1],
         "alerts/rules.yml": rules_page(),
         "alerts/prometheusrule.yml": rules_page(form="kubernetes"),
+        f"{CHART}/files/rules.yml": rules_page(),
+        f"{CHART}/values.schema.json": json.dumps(
+            json.loads(values_schema) | {"$defs": settings_schema()}, indent=2, ensure_ascii=False
+        )
+        + "\n",
         **{f"docs/{name}.md": page() for name, page in PAGES.items()},
         **{f"alerts/runbooks/{name}": text for name, text in runbooks().items()},
     }

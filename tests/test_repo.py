@@ -10,7 +10,7 @@ import pytest
 from exporter.alerting.alerts import ALERTS
 from exporter.alerting.rules import DEFAULT, expression, levels
 from exporter.alerting.subjects import EXPORTER_ALERTS, SWEEP_ALERTS
-from exporter.docs import files
+from exporter.docs import CHART, files
 from exporter.metrics.account_families import ACCOUNTS, AccountFamily
 from exporter.metrics.family import COMMON_LABELS, Family
 from exporter.metrics.registry import FAMILIES
@@ -23,7 +23,7 @@ from tests.alerts.cases import CASES
 ROOT = Path(__file__).parent.parent
 
 
-GENERATED = files((ROOT / "README.md").read_text())
+GENERATED = files(*[(ROOT / place).read_text() for place in ("README.md", f"{CHART}/values.schema.json")])
 
 
 @pytest.mark.parametrize("place", sorted(GENERATED))

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from exporter.cli.context import Context
-from exporter.docs import PAGES, files
+from exporter.docs import CHART, PAGES, files
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +20,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(context: Context) -> int:
     page, folder = context.options.page, context.options.write
     if folder is not None:
-        for place, text in files((folder / "README.md").read_text()).items():
+        current = [(folder / place).read_text() for place in ("README.md", f"{CHART}/values.schema.json")]
+        for place, text in files(*current).items():
             (folder / place).parent.mkdir(parents=True, exist_ok=True)
             (folder / place).write_text(text)
     for name in [page] if page else () if folder else sorted(PAGES):

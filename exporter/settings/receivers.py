@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from exporter.alerting.alerts import Severity
 from exporter.alerting.routing import DAY, Wants
-from exporter.settings.section import ALERT_NAMES, Duration, DurationOrZero, Headers, Importance, Section, Tag
-from exporter.settings.values import http_url, is_url, seconds, tag_values
+from exporter.settings.section import ALERT_NAMES, SECONDS, Duration, DurationOrZero, Headers, Importance, Section, Tag
+from exporter.settings.values import http_url, is_url, tag_values
 
 
 def _alertmanager_url(given: str) -> str:
@@ -137,7 +137,7 @@ class AlertmanagerSettings(ReceiverSettings):
     )
     bearer_token_env: str | None = Field(None, description="Environment variable with the token.")
     bearer_token: SecretStr | None = Field(None, description="The token itself.")
-    repeat_interval: Annotated[float, BeforeValidator(seconds), Field(gt=0, le=60)] = 60.0
+    repeat_interval: Annotated[float, SECONDS, Field(gt=0, le=60)] = 60.0
 
     _optional = ("bearer_token",)
 

@@ -26,8 +26,9 @@ def _bounded(given: float) -> float:
     return given
 
 
-Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0, allow_inf_nan=False), AfterValidator(_bounded)]
-DurationOrZero = Annotated[float, BeforeValidator(seconds), Field(ge=0, allow_inf_nan=False), AfterValidator(_bounded)]
+SECONDS = BeforeValidator(seconds, json_schema_input_type=float | str)
+Duration = Annotated[float, SECONDS, Field(gt=0, allow_inf_nan=False), AfterValidator(_bounded)]
+DurationOrZero = Annotated[float, SECONDS, Field(ge=0, allow_inf_nan=False), AfterValidator(_bounded)]
 Importance = Literal["critical", "high", "moderate", "low"]
 Tag = Annotated[str, Field(pattern=r"^[^=]+(=.*)?$")]
 

@@ -8,8 +8,8 @@ from urllib.parse import unquote
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
-from exporter.settings.section import Duration, DurationOrZero, Importance, Section, valid_headers
-from exporter.settings.values import http_url, seconds
+from exporter.settings.section import SECONDS, Duration, DurationOrZero, Importance, Section, valid_headers
+from exporter.settings.values import http_url
 
 
 def _collector_url(given: str) -> str:
@@ -30,6 +30,9 @@ def _name_value_pairs(given: object) -> object:
     if not all(name.strip() and equals for name, equals, _ in pairs):
         raise ValueError("not name=value pairs separated by commas")
     return {name.strip(): unquote(value.strip()) for name, _, value in pairs}
+
+
+_PAIRS = BeforeValidator(_name_value_pairs, json_schema_input_type=str | dict[str, str | bool | int | float])
 
 
 def _template(*names: str) -> AfterValidator:
@@ -56,7 +59,7 @@ class TraceSettings(Section):
         "/v1/traces", pattern=r"^(/[!-~]*)?$", description="Path appended to the endpoint for `http/protobuf`."
     )
     protocol: Literal["http/protobuf", "grpc"] = Field("http/protobuf", description="Protocol of OTLP.")
-    headers: Annotated[dict[str, SecretStr], BeforeValidator(_name_value_pairs), AfterValidator(valid_headers)] = Field(
+    headers: Annotated[dict[str, SecretStr], _PAIRS, AfterValidator(valid_headers)] = Field(
         default_factory=dict, description="Additional request headers, such as an API key; their values are secrets."
     )
     compression: Literal["gzip", "none"] = Field("gzip", description="Compression of requests.")
@@ -74,7 +77,7 @@ class TraceSettings(Section):
         description="`service.name` of a workload's traces; `{id}` and `{name}` are replaced by those of the workload.",
     )
     environment: str = Field("", description="`deployment.environment.name` of all traces; empty: not set.")
-    resource_attributes: Annotated[dict[str, str | bool | int | float], BeforeValidator(_name_value_pairs)] = Field(
+    resource_attributes: Annotated[dict[str, str | bool | int | float], _PAIRS] = Field(
         default_factory=dict, description="Additional resource attributes of all traces."
     )
     kinds: tuple[Literal["start", "stop", "failure", "replacement", "deletion"], ...] = Field(
@@ -96,7 +99,7 @@ class TraceSettings(Section):
     checkpoint_after: DurationOrZero = Field(
         0.0, description="Interval at which an open episode gets an intermediate trace; 0: never."
     )
-    backfill: Annotated[float, BeforeValidator(seconds), Field(ge=0, le=604800)] = Field(
+    backfill: Annotated[float, SECONDS, Field(ge=0, le=604800)] = Field(
         0.0,
         description="How far back the very first sweep searches for completed replacements and starts; 0: not at all.",
     )
