@@ -82,7 +82,7 @@ class _AgeCollector(Collector):
 
 
 class Report:
-    """All own families. Counters with known label values start at 0."""
+    """All own families. Counters with known label values start at 0; a gauge has no sample until it is set."""
 
     def __init__(self, started: float) -> None:
         # For the whole process: a creation time per counter would double the number of series.
@@ -94,6 +94,7 @@ class Report:
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
         self._histograms: dict[str, Histogram] = {}
+        self._unset: set[str] = set()
         self.ages: dict[str, Ages] = {}
         self._started: dict[str, float] = {}
         self.registry.register(_AgeCollector(self.ages))
@@ -102,7 +103,11 @@ class Report:
             if row.kind == "counter":
                 self._counters[row.name] = Counter(name, row.help, row.labels, registry=self.registry)
             elif row.kind == "gauge":
-                self._gauges[row.name] = Gauge(name, row.help, row.labels, registry=self.registry)
+                # Without labels it would be served as 0 at once, as if that were known.
+                registry = self.registry if row.labels else None
+                self._gauges[row.name] = Gauge(name, row.help, row.labels, registry=registry)
+                if not row.labels:
+                    self._unset.add(row.name)
             elif row.kind == "histogram":
                 self._histograms[row.name] = Histogram(
                     name, row.help, row.labels, buckets=row.buckets, registry=self.registry
@@ -122,6 +127,9 @@ class Report:
         """Set a gauge of `OWN_METRICS`."""
         gauge = self._gauges[name]
         (gauge.labels(*labels) if labels else gauge).set(value)
+        if name in self._unset:
+            self._unset.remove(name)
+            self.registry.register(gauge)
 
     def count(self, name: str, *labels: str, by: float = 1, exemplar: dict[str, str] | None = None) -> None:
         """Add to a counter of `OWN_METRICS`."""

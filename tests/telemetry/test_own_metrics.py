@@ -6,6 +6,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
+from exporter.telemetry.own_metrics import OWN_METRICS, PREFIX
 from exporter.telemetry.report import Report
 from exporter.tracing.episode_traces import EpisodeTrace
 from exporter.tracing.trace import Trace
@@ -46,6 +47,19 @@ def test_the_text_format_has_the_same_values_without_exemplars() -> None:
     }
     assert values[COUNTER, "success"] == 1.0
     assert values["datarobot_exporter_episode_duration_seconds_sum", None] == 42.0
+
+
+def test_a_gauge_without_labels_has_no_sample_until_its_value_is_known() -> None:
+    report = Report(1.0)
+    gauges = {PREFIX + row.name for row in OWN_METRICS if row.kind == "gauge" and not row.labels}
+    known = {PREFIX + "start_timestamp_seconds"}
+    assert gauges & {line.split()[0] for line in report.text().decode().splitlines()} == known
+    report.set("lease_remaining_seconds", 0.0)
+    for page in (report.text(), report.openmetrics()):
+        assert gauges & {line.split()[0] for line in page.decode().splitlines()} == {
+            *known,
+            PREFIX + "lease_remaining_seconds",
+        }
 
 
 @pytest.mark.parametrize(
