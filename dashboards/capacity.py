@@ -27,7 +27,9 @@ def _allocated(name: str) -> Query:
 
 
 _LIVE = each(family("workload_replicas_live"))
-_UNSCHEDULABLE = each(family("proton_replicas_unschedulable"), "resource", aggregate="sum")
+_UNSCHEDULABLE = each(
+    each(family("proton_replicas_unschedulable"), "proton_id", "role", "resource"), "resource", aggregate="sum"
+)
 _SATURATED = condition_promql("DataRobotAutoscalerSaturated")
 
 

@@ -66,7 +66,8 @@ def build() -> dashboard.Dashboard:
                            Query(f"round(sum(increase({_own('sweep_failures_total', account=True)}[$__range])))"),
                            steps=zero_is_good(colour=WARNING), no_value=NONE),
                 stat_panel("Stale details", "Workloads with details that are too old and therefore withdrawn, summed "
-                           "over the parts of the details.", Query(f"sum({_own('detail_stale', account=True)})"),
+                           "over the parts of the details.",
+                           Query(f"sum(max by (account, part) ({_own('detail_stale', account=True)}))"),
                            steps=zero_is_good(colour=WARNING), no_value=NOT_REPORTED),
                 stat_panel("Rejects", "Items and fields of API responses that could not be decoded, in the selected "
                            "time range.",
@@ -130,6 +131,18 @@ def build() -> dashboard.Dashboard:
                             [f"sum by (path, reason) ({_own('api_rejects_total', account=True)}) > 0"],
                             [Column("path", "Path"), Column("reason", "Reason"), Column("A", "Count", width=80)],
                             sort="Count", width=8),
+            ]),
+            Row("Replicas", [
+                table_panel("Replicas", "Replicas that share the accounts by leases: which one sweeps, serves and "
+                            "pages each account (empty: what all share), for how long it may rely on its leases, and "
+                            "how many replicas it knows. At 0 s, another one may take its accounts.",
+                            [f"max by (account, instance) ({_own('unit_held')}) == 1",
+                             f"max by (instance) ({_own('lease_remaining_seconds')})",
+                             f"max by (instance) ({_own('replicas')})"],
+                            [Column("account", "Account"), Column("instance", "Replica"),
+                             Column("B", "Lease time left", unit="s", steps=((None, BAD), (1, GOOD))),
+                             Column("C", "Replicas", unit="short")],
+                            sort="Account", descending=False, no_value="no leases in use", hidden=["Value #A"]),
             ]),
             Row("Resource usage", [
                 time_series("Workload series", "Number of workload series on the metrics page.",

@@ -53,6 +53,12 @@ def _of(name: str, **matchers: str) -> str:
     return family(name, THIS, **matchers)
 
 
+def _sum(name: str, *by: str) -> str:
+    """Over all versions; two exporters may report the same."""
+    kept = ", ".join(by)
+    return f"sum by ({kept}) (max by (proton_id, {kept}) ({_of(name)}))"
+
+
 def _max(name: str, *by: str, **matchers: str) -> str:
     kept = f"by ({', '.join(by)}) " if by else ""
     return f"max {kept}({_of(name, **matchers)})"
@@ -175,9 +181,9 @@ def build() -> dashboard.Dashboard:
                             Query(_RESTARTS, "{{container}}"), unit="short", no_value=NONE, width=8),
                 table_panel("Containers", "Containers of live pods: ready and total, waiting reasons, and the last "
                             "termination. Exit code 137 often means out of memory.",
-                            [f"sum by (container, role) ({_of('container_replicas_ready')})",
-                             f"sum by (container, role) ({_of('container_replicas')})",
-                             f"sum by (container, role, reason) ({_of('container_waiting_reason')})",
+                            [_sum("container_replicas_ready", "container", "role"),
+                             _sum("container_replicas", "container", "role"),
+                             _sum("container_waiting_reason", "container", "role", "reason"),
                              f"max by (container) ({_of('container_last_exit_code')})",
                              f"1000 * max by (container) ({_of('container_last_terminated_timestamp_seconds')})"],
                             [Column("container", "Container"), Column("role", "Version"),
@@ -188,7 +194,7 @@ def build() -> dashboard.Dashboard:
                             sort="Container", descending=False, width=16, height=6, no_value="no live pods",
                             hidden=["Value #C"]),
                 table_panel("Unmet pod conditions", "Live pods with an unmet condition, by reason.",
-                            [f"sum by (role, condition, reason) ({_of('proton_replicas_unmet_reason')})"],
+                            [_sum("proton_replicas_unmet_reason", "role", "condition", "reason")],
                             [Column("condition", "Condition", width=130), Column("reason", "Reason"),
                              Column("role", "Version", width=75), Column("A", "Pods", width=55)],
                             sort="Pods", width=8, height=6),

@@ -67,6 +67,26 @@ def selectors(node: Any) -> Iterator[tuple[Any, tuple[Any, ...]]]:
     return ((each, above) for each, above in walked(node) if isinstance(each, p.VectorSelector))
 
 
+def summed_twice(node: Any) -> Iterator[str]:
+    """The gauges of which a sum would count what two exporters report twice; a quantile of buckets would not."""
+    for selector, above in selectors(node):
+        sums = next((each for each in reversed(above) if isinstance(each, p.AggregateExpr)), None)
+        if sums is None or str(sums.op) != "sum" or selector.name.endswith("_bucket"):
+            continue
+        by = sums.modifier.labels if sums.modifier is not None else ()
+        own = "instance" in by or (selector.name.startswith("datarobot_exporter_") and selector.name.endswith("_total"))
+        counted = any(isinstance(each, p.Call) and each.func.name in COUNTING for each in above)
+        if not (own or counted or _only_excludes(selector, above)):
+            yield str(selector)
+
+
+def _only_excludes(selector: Any, above: tuple[Any, ...]) -> bool:
+    """Whether a selector is on the right side of ``unless``, so that its values do not count."""
+    return any(
+        isinstance(each, p.BinaryExpr) and str(each.op) == "unless" and str(selector) in str(each.rhs) for each in above
+    )
+
+
 def matchers(selector: Any) -> dict[str, str]:
     """The matchers of a selector: label -> operator and value."""
     return dict(re.findall(r'(\w+)((?:=~|!~|!=|=)"(?:[^"\\]|\\.)*")', str(selector)))

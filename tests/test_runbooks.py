@@ -38,6 +38,8 @@ CHANGES = {
 
 ONLY_RULES = {
     "DataRobotExporterDown",
+    "DataRobotAccountNotHeld",
+    "DataRobotExporterLeasesExpired",
     "DataRobotApiRateLimited",
     "DataRobotApiUnknownAnswers",
     "DataRobotExporterDetailsStale",

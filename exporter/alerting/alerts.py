@@ -154,6 +154,14 @@ _STARTING_FOR_LONG = _STARTING & (
 PAGE: tuple[Level, ...] = (Level("critical"),)
 TICKET: tuple[Level, ...] = (Level("warning"),)
 NOTE: tuple[Level, ...] = (Level("info"),)
+TICKET_IF_HELD = (
+    Level(
+        "warning",
+        Raw("on (job) max by (job) (datarobot_exporter_unit_held{$job}) == 1"),
+        "another replica holds accounts",
+    ),
+    *PAGE,
+)
 _IF_IMPORTANT = "the workload is of high or critical importance"
 PAGE_IF_IMPORTANT = (Level("critical", _IMPORTANT, _IF_IMPORTANT), *TICKET)
 PAGE_IF_CRITICAL_UNLESS_SERVING = (
@@ -222,7 +230,14 @@ _OF_BUDGET = Keep(critical=540, warning=360)
 _OF_INTERRUPTION = Keep(critical=720, warning=480)
 _OF_USE, _OF_MEMORY = Keep(warning=600), Keep(warning=1800)
 _OF_ACCESS = Keep(warning=480)
+_OF_DELIVERY = Keep(critical=480)  # a new process counts the time from its own first failure
 _OF_TOKEN, _OF_API, _OF_DATA = Keep(critical=660), Keep(critical=600), Keep(critical=540)
+
+# While no replica reports an account, what was reported last counts: another one takes it over.
+_API_UP = (
+    "(\n  max by (account) (datarobot_exporter_api_up{$job})\n"
+    "  or min by (account) (last_over_time(datarobot_exporter_api_up{$job}[$300s]))\n)"
+)
 
 # Causes wait a minute less than their consequences: rule groups are evaluated at different times, and an Alertmanager
 # can only mute alerts that it has not notified yet.
@@ -416,24 +431,40 @@ ALERTS: tuple[Alert, ...] = (
         "received no requests in the last hour but many over the last day: its callers may be broken.", opt_in=True),
     # -- the exporter itself
     Alert("DataRobotExporterDown", "exporter",
-        Raw("max by (job, instance) (up{$job}) == 0\nor absent(up{$job})"), PAGE, 180,
+        Raw("(\n  max by (job, instance) (up{$job}) == 0\n  or absent(up{$job})\n)"), TICKET_IF_HELD, 180,
         "The workload exporter is down.",
-        "Prometheus cannot scrape the exporter {{ $labels.instance }}: no workload is monitored."),
+        "Prometheus cannot scrape the exporter {{ $labels.instance }}: unless other replicas hold its accounts, no "
+        "workload is monitored."),
+    Alert("DataRobotAccountNotHeld", "exporter",
+        Raw("max by (account) (datarobot_exporter_unit_held{$job}) == 0"), PAGE, 120,
+        "No replica of the exporter monitors an account.",
+        "No replica that Prometheus can scrape holds the account \"{{ $labels.account }}\" (empty: what all replicas "
+        "share, such as alarms about the exporter): it is not monitored."),
+    Alert("DataRobotExporterLeasesExpired", "exporter",
+        Raw("max by (job, instance) (datarobot_exporter_lease_remaining_seconds{$job}) == 0"), TICKET, 60,
+        "A replica of the exporter cannot renew its leases.",
+        "The leases of the exporter {{ $labels.instance }} have run out: the database does not respond to it. Another "
+        "replica may take its accounts."),
     Alert("DataRobotApiUnreachable", "exporter",
-        Raw("max by (account) (datarobot_exporter_api_up{$job}) == 0"), PAGE, 180,
+        Raw(f"{_API_UP} == 0"), PAGE, 180,
         "The exporter cannot read the workload list from the DataRobot API.",
         "No sweep of account {{ $labels.account }} completes; datarobot_exporter_sweep_failures_total has the "
         "reason.", _OF_API),
     Alert("DataRobotDataStale", "exporter",
-        # If no sweep was ever complete, the time since the exporter began to sweep counts.
-        Raw('time() - max by (account) (datarobot_exporter_sweep_last_success_timestamp_seconds{$job, lane="status"}\n'
-        'or datarobot_exporter_sweep_begin_timestamp_seconds{$job, lane="status"})\n'
-        '> $stale_sweeps * max by (account) (datarobot_exporter_sweep_interval_seconds{$job, lane="status"})'),
+        # If no sweep was complete lately, the time since the exporter began to sweep counts. The interval is held for
+        # as long as another replica takes; for longer, it would page about an exporter that is down.
+        Raw("time() - (\n"
+        "  max by (account) (last_over_time("
+        'datarobot_exporter_sweep_last_success_timestamp_seconds{$job, lane="status"}'
+        '[$300s]))\n'
+        '  or max by (account) (datarobot_exporter_sweep_begin_timestamp_seconds{$job, lane="status"})\n'
+        ")\n> $stale_sweeps * max by (account) (last_over_time(datarobot_exporter_sweep_interval_seconds{$job, "
+        'lane="status"}[$120s]))'),
         PAGE, 60,
         "The data of an account is stale.",
         "The last complete sweep of account {{ $labels.account }} was {{ $value | humanizeDuration }} ago.", _OF_DATA),
     Alert("DataRobotTokenRejected", "exporter",
-        Raw("max by (account) (datarobot_exporter_api_up{$job}) == 0\nand on (account) sum by (account) "
+        Raw(f"{_API_UP} == 0\nand on (account) sum by (account) "
         '(increase(datarobot_exporter_sweep_failures_total{$job, reason=~"auth|forbidden"}[$300s])) > 0'), PAGE, 120,
         "The API rejects the exporter's token.",
         "The API rejects the token of account {{ $labels.account }}: it was revoked, has expired, or lacks a "
@@ -453,13 +484,15 @@ ALERTS: tuple[Alert, ...] = (
         "Responses for account {{ $labels.account }} contain items that could not be read and were left out, or "
         "unknown statuses."),
     Alert("DataRobotExporterDetailsStale", "exporter",
-        Raw("sum by (account, part) (datarobot_exporter_detail_stale{$job}) > 0"), TICKET, 1800,
+        Raw("max by (account, part) (last_over_time(datarobot_exporter_detail_stale{$job}[$300s])) > 0"), TICKET, 1800,
         "Details of workloads are stale and were withdrawn.",
         "The part {{ $labels.part }} of {{ $value }} workloads of account {{ $labels.account }} is stale.", _OF_STATE),
     Alert("DataRobotExporterSeriesLimit", "exporter",
-        Raw("max by (job) (datarobot_exporter_series_left_out_workloads{$job}) > 0"), TICKET, 900,
+        Raw("max by (job) (last_over_time(datarobot_exporter_series_left_out_workloads{$job}[$300s])) > 0"),
+        TICKET, 900,
         "The exporter leaves out workloads.",
-        "{{ $value }} workloads have no series because metrics.series_limit is reached. No alert covers them."),
+        "At least {{ $value }} workloads have no series because metrics.series_limit is reached. No alert covers "
+        "them."),
     Alert("DataRobotExporterStateNotKept", "exporter",
         Raw("sum by (job) (increase(datarobot_exporter_state_commit_failures_total{$job}[$900s])) > 0"), TICKET, 900,
         "The exporter cannot write its state.",
@@ -468,7 +501,8 @@ ALERTS: tuple[Alert, ...] = (
     Alert("DataRobotExporterCannotNotify", "exporter",
         Raw("max by (job) (datarobot_exporter_notification_failing_seconds{$job}) > $notify_seconds"), PAGE, 60,
         "The exporter cannot deliver notifications to a receiver.",
-        "A receiver of direct paging has not accepted a notification for {{ $value | humanizeDuration }}."),
+        "A receiver of direct paging has not accepted a notification for {{ $value | humanizeDuration }}.",
+        _OF_DELIVERY),
     Alert("DataRobotExporterReloadFailed", "exporter",
         Raw("min by (job) (datarobot_exporter_config_last_reload_successful{$job}) == 0"), TICKET, 300,
         "The exporter could not reload its settings.",

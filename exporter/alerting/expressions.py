@@ -144,6 +144,7 @@ class Metric(Term):
         if self.family is None or not where.keys() <= {*self.family.labels}:
             raise ValueError(f"no family {self.name} with labels {', '.join(where)}")
         self.by = WORKLOAD if self.name in _FAMILIES else ACCOUNT
+        self._labels = self.family.labels
         self._label = operator.itemgetter(*map(self.family.labels.index, where)) if where else None
         values = [value.split("|") for value in where.values()]
         self._wanted = frozenset(*values) if len(values) == 1 else frozenset(product(*values))
@@ -167,6 +168,9 @@ class Metric(Term):
         inner = self.selector(writing)
         if writing.held:
             inner = f"last_over_time({inner}[{writing.held}])"
+        if self.aggregate == "sum":
+            # Two replicas may report the same for a while.
+            inner = f"max by ({', '.join((*self.by, *self._labels))}) ({inner})"
         return f"{self.aggregate} by ({', '.join(self.by)}) ({inner})"
 
     def value(self, context: EvaluationContext) -> float | None:

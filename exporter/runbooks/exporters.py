@@ -20,6 +20,10 @@ from exporter.runbooks.parts import (
 from exporter.runbooks.shell import CONFIG_FLAG
 
 _UP = Check("Is it up, as seen by Prometheus?", query='up{job="datarobot"}')
+_LEASES = Check(
+    "For how many seconds may each replica rely on its leases? 0: they have run out.",
+    query="datarobot_exporter_lease_remaining_seconds",
+)
 _BUDGET = Check(
     "How much of the request budget do the details need? Above 1, they are polled less often than configured.",
     query="datarobot_exporter_detail_load_ratio",
@@ -49,9 +53,10 @@ _NO_DATA = (
 
 EXPORTERS: dict[str, Runbook] = {
     "DataRobotExporterDown": Runbook(
-        "Prometheus cannot scrape the exporter, or has no such target.",
+        "Prometheus cannot scrape the exporter, or has no such target. As a warning: other replicas hold accounts, and "
+        "take those of this one.",
         "No new alert about a workload can fire; firing ones are kept for a while and then resolve. Workloads are not "
-        "affected.",
+        "affected. As a warning: none now, but fewer replicas are left to take over.",
         MONITORING_IS_DOWN,
         (_UP, Check("Does it respond?", 'curl -sS "$EXPORTER/-/healthy"'), EXPORTER_LOG,
          Check("Are its settings valid?", f"workload-exporter check {CONFIG_FLAG}")),
@@ -70,6 +75,47 @@ EXPORTERS: dict[str, Runbook] = {
         "While it is being moved.",
         "a restart takes seconds, and three minutes are shorter than the time for which alerts are kept",
         "When Prometheus scrapes it again.",
+    ),
+    "DataRobotAccountNotHeld": Runbook(
+        "Several replicas share the accounts by leases (`select.shard: auto`), and none that Prometheus can scrape "
+        "holds this one. If ACCOUNT is empty, it is what all replicas share: alarms about the exporter, and sending "
+        "traces.",
+        "The account is not swept: no new alert about its workloads can fire, and direct paging is silent about it. "
+        "Workloads are not affected.",
+        MONITORING_IS_DOWN,
+        (Check("Which replica holds which account, as seen by Prometheus?",
+               query="max by (account, instance) (datarobot_exporter_unit_held)"), _UP, _LEASES, EXPORTER_LOG),
+        (Symptom("A replica is not `up`.", "Prometheus cannot scrape the replica that holds the account.",
+                 "See [DataRobotExporterDown](DataRobotExporterDown.md#likely-causes)."),
+         Symptom("No replica has seconds left.", "The database of `state.url` does not respond: none can take it.",
+                 "See [DataRobotExporterLeasesExpired](DataRobotExporterLeasesExpired.md#likely-causes)."),
+         Symptom("`an account could not be taken over` in the log.", "A file of the account cannot be read, or its "
+                 "state cannot be loaded.",
+                 "Correct what the message names (`accounts` in the settings); the replica tries it again every "
+                 "second."),
+         Symptom("Replicas have different `accounts` in their settings.", "They are spread over all replicas, also "
+                 "over those that do not know them.",
+                 "Give all replicas the same settings.", (RELOAD,))),
+        "Never.",
+        "another replica takes an account within half a minute; two minutes also cover the restart of all",
+        "When a replica holds the account.",
+    ),
+    "DataRobotExporterLeasesExpired": Runbook(
+        "A replica has not been able to renew its leases in the database (`select.shard: auto`) for so long that they "
+        "have run out.",
+        "Another replica may take its accounts. Until then, or if the database responds to none, it goes on to sweep "
+        "and serve them, but pages only receivers that merge the same page of two replicas, and resolves nothing.",
+        "No, unless it fires for all replicas and people rely on direct paging.",
+        (_LEASES, Check("How many replicas does each one know?", query="datarobot_exporter_replicas"),
+         Check("How often do renewals fail?", query="increase(datarobot_exporter_lease_failures_total[15m]) > 0"),
+         EXPORTER_LOG),
+        (Symptom("It fires for all replicas.", "The database is down, or overloaded.",
+                 "Start the database of `state.url`, or give it more resources. The replicas need no restart."),
+         Symptom("It fires for one replica.", "The network between this replica and the database, or its password.",
+                 "The log has the message of the database: correct `state.url`, the password or the firewall of this "
+                 "replica.", (RESTART_EXPORTER,))),
+        "During maintenance of the database.",
+        "a restart of the database takes less than a minute",
     ),
     "DataRobotApiUnreachable": Runbook(
         "No sweep of the account completes: the workload list cannot be read.",

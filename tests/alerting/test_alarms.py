@@ -313,8 +313,8 @@ def test_only_these_alerts_about_the_exporter_are_left_to_prometheus() -> None:
     own = {*subjects.SWEEP_ALERTS, *subjects.EXPORTER_ALERTS}
     others = {alert.name for alert in ALERTS if alert.component == "exporter"} - own
     assert others == {
-        "DataRobotExporterDown", "DataRobotApiRateLimited", "DataRobotApiUnknownAnswers",
-        "DataRobotExporterDetailsStale",
+        "DataRobotExporterDown", "DataRobotAccountNotHeld", "DataRobotExporterLeasesExpired",
+        "DataRobotApiRateLimited", "DataRobotApiUnknownAnswers", "DataRobotExporterDetailsStale",
     }  # fmt: skip
 
 

@@ -42,7 +42,8 @@ ONE, TWO = STATUS.is_(1), SINCE > 0
         (STATUS, f'max {BY} (datarobot_workload_status{{job="x", status=~"running|errored"}})', 1.0),
         (
             Metric("workload_status", "sum", status="stopped"),
-            f'sum {BY} (datarobot_workload_status{{job="x", status="stopped"}})',
+            f"sum {BY} (max by (account, workload, workload_id, status) "
+            '(datarobot_workload_status{job="x", status="stopped"}))',
             0.0,
         ),
         (MISSING, f'max {BY} (datarobot_workload_vanished_timestamp_seconds{{job="x"}})', None),

@@ -60,7 +60,7 @@ class Also(NamedTuple):
     page: Page
     after: float | None = None
     severity: str | None = None
-    says: str | None = None
+    says: str | Callable[[float], str] | None = None
     ends: float | None = None
 
 
@@ -68,10 +68,11 @@ class Case(NamedTuple):
     """One alert. `bad`: what differs from `WELL`; the alert fires `after` seconds plus its wait time.
 
     `who`: labels except severity and component. `says`: its description, or a function of the seconds since `bad`
-    began. `also`: other pages at which it fires. `silent`: differences from `bad` with which it does not fire. `ends`:
-    when it resolves by itself, in seconds since `bad` began. `lingers`: for how long it fires after `bad`, if its
-    condition covers past samples. `wait` is in seconds, `keep` too, as critical and as warning. `well`: what differs
-    from `WELL` before `bad`.
+    began. `also`: other pages at which it fires. `silent`: differences from `bad` with which it does not fire;
+    `always`: if all was so from the start. `ends`: when it resolves by itself, in seconds since `bad` began.
+    `lingers`: for how long it fires after `bad`, if its condition covers past samples. `held`: for how long its
+    state is kept without data, if it is about the exporter. `wait` is in seconds, `keep` too, as critical and as
+    warning. `well`: what differs from `WELL` before `bad`.
     """
 
     alert: str
@@ -84,8 +85,10 @@ class Case(NamedTuple):
     who: Mapping[str, str] = {"account": "acme", "workload": "churn", "workload_id": "w1"}
     also: Mapping[str, Also] = {}
     silent: Mapping[str, Page] = {}
+    always: Mapping[str, Page] = {}
     ends: float | None = None
     lingers: float = 0
+    held: float = 0
     well: Page = NOTHING
 
     def keep_of(self, variant: Also) -> float:
@@ -113,6 +116,10 @@ def softly(*pages: Page, severity: str = "warning") -> dict[str, Also]:
 def other_statuses(*but: str) -> dict[str, Page]:
     """The siblings of a one-hot family."""
     return {f"status {name}": status(name) for name in STATUSES if name not in but}
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds // 60:.0f}m {seconds % 60:.0f}s"
 
 
 IMPORTANT = {"critical": Also(importance("critical"))}
@@ -149,6 +156,7 @@ CRITICAL_ONLY = softly(importance("high"), importance("moderate"), importance("l
 UNREAD = (("server_error", "decode"), ("decode", "too_large"), ("too_large", "server_error"))
 OFF = ("stopped", "suspended", "interrupted", "terminated", "stopping", "draining")
 BEGUN = f'{X}sweep_begin_timestamp_seconds{{lane="status"}}'
+HELD_BY_A, HELD_BY_B = (f'{X}unit_held{{instance="{name}:1"}}' for name in "ab")
 NEVER: Page = {f'{X}sweep_last_success_timestamp_seconds{{lane="status"}}': None}
 
 MORE = fleet(**{f"more{number}": "running" for number in range(20)})
@@ -697,23 +705,42 @@ CASES: tuple[Case, ...] = (
     # -- the exporter itself
     Case("DataRobotExporterDown", "critical", {"up": 0.0}, wait=180,
         who={"instance": "a:1", "job": "datarobot"},
-        says="Prometheus cannot scrape the exporter a:1: no workload is monitored.",
+        says="Prometheus cannot scrape the exporter a:1: unless other replicas hold its accounts, no workload is "
+        "monitored.",
+        also={"another replica holds an account": Also({f'{X}unit_held{{instance="b:1"}}': 1.0}, severity="warning"),
+            "another replica holds none": Also({f'{X}unit_held{{instance="b:1"}}': 0.0})},
         silent={"up": {"up": 1.0}}),
-    Case("DataRobotApiUnreachable", "critical", {f"{X}api_up": 0.0}, wait=180, keep=(600, 0), who=ACCOUNT,
+    Case("DataRobotAccountNotHeld", "critical", {HELD_BY_A: 0.0, HELD_BY_B: 0.0}, wait=120, who=ACCOUNT,
+        says='No replica that Prometheus can scrape holds the account "acme" (empty: what all replicas share, such as '
+        "alarms about the exporter): it is not monitored.",
+        also={"the only replica does not hold it": Also({HELD_BY_B: None})},
+        silent={"one of two holds it": {HELD_BY_B: 1.0}, "no leases": {HELD_BY_A: None, HELD_BY_B: None}},
+        well={HELD_BY_A: 1.0, HELD_BY_B: 0.0}),
+    Case("DataRobotExporterLeasesExpired", "warning", {f"{X}lease_remaining_seconds": 0.0}, wait=60,
+        who={"instance": "a:1", "job": "datarobot"},
+        says="The leases of the exporter a:1 have run out: the database does not respond to it. Another replica may "
+        "take its accounts.",
+        also={"those of another do not": Also({f'{X}lease_remaining_seconds{{instance="b:1"}}': 13.0})},
+        silent={"a second remains": {f"{X}lease_remaining_seconds": 1.0},
+            "no leases": {f"{X}lease_remaining_seconds": None}},
+        well={f"{X}lease_remaining_seconds": 13.0}),
+    Case("DataRobotApiUnreachable", "critical", {f"{X}api_up": 0.0}, wait=180, keep=(600, 0), who=ACCOUNT, held=300,
         says="No sweep of account acme completes; datarobot_exporter_sweep_failures_total has the reason.",
         silent={"it answers": {f"{X}api_up": 1.0}, "not reported": {f"{X}api_up": None}}),
-    Case("DataRobotDataStale", "critical", swept(Ago(0)), wait=60, after=180, keep=(540, 0), who=ACCOUNT,
-        says=lambda at: f"The last complete sweep of account acme was {at // 60:.0f}m {at % 60:.0f}s ago.",
+    Case("DataRobotDataStale", "critical", swept(Ago(0)), wait=60, after=180, keep=(540, 0), held=120,
+        who=ACCOUNT, says=lambda at: f"The last complete sweep of account acme was {_minutes(at)} ago.",
         also={"a longer interval": Also(swept(Ago(0), 60), after=360),
-            "no sweep was ever complete": Also({**NEVER, BEGUN: Ago(0)}),
+            "none was since it was begun again": Also({**NEVER, BEGUN: Ago(0)}, after=120,
+                says=lambda at: "The last complete sweep of account acme was "
+                f"{_minutes(at + 70 if at <= 240 else at)} ago."),
+            "none was since then, and a longer interval": Also({**swept(None, 60), BEGUN: Ago(0)}, after=360),
             "another schedule is not": Also({name.replace("status", "slow"): value
                 for name, value in swept(Lag(10)).items()}),
             "another schedule is slower": Also({name.replace("status", "slow"): value
                 for name, value in swept(Ago(9000), 900).items()})},
-        silent={"five intervals": swept(Lag(150)), "never": {f'{X}sweep_last_success_timestamp_seconds'
-            '{lane="status"}': None}, "never, and just begun": {**NEVER, BEGUN: Lag(150)},
-            "begun long ago": {**swept(Lag(10)), BEGUN: Ago(90000)},
-            "never, and only another schedule has begun": {**NEVER, BEGUN.replace("status", "slow"): Ago(9000)},
+        always={"never": NEVER, "never, and just begun": {**NEVER, BEGUN: Lag(150)},
+            "never, and only another schedule has begun": {**NEVER, BEGUN.replace("status", "slow"): Ago(9000)}},
+        silent={"five intervals": swept(Lag(150)), "begun long ago": {**swept(Lag(10)), BEGUN: Ago(90000)},
             "of another schedule": {**swept(Lag(10)),
             f'{X}sweep_last_success_timestamp_seconds{{lane="slow"}}': Ago(9000)}}),
     Case("DataRobotTokenRejected", "critical",
@@ -751,17 +778,17 @@ CASES: tuple[Case, ...] = (
             **{f'{X}api_unknown_values_total{{field="{field}"}}': 0.0
                 for field in ("status", "replacement.status", "type")}}),
     Case("DataRobotExporterDetailsStale", "warning", {f'{X}detail_stale{{part="pods"}}': 3.0}, wait=1800, keep=STATE,
-        who={**ACCOUNT, "part": "pods"},
+        held=300, who={**ACCOUNT, "part": "pods"},
         says="The part pods of 3 workloads of account acme is stale.",
         also={"of one": Also({f'{X}detail_stale{{part="pods"}}': 1.0},
             says="The part pods of 1 workloads of account acme is stale.")},
         silent={"of none": {f'{X}detail_stale{{part="pods"}}': 0.0}},
         well={f'{X}detail_stale{{part="pods"}}': 0.0}),
-    Case("DataRobotExporterSeriesLimit", "warning", {f"{X}series_left_out_workloads": 2.0}, wait=900,
+    Case("DataRobotExporterSeriesLimit", "warning", {f"{X}series_left_out_workloads": 2.0}, wait=900, held=300,
         who={"job": "datarobot"},
-        says="2 workloads have no series because metrics.series_limit is reached. No alert covers them.",
+        says="At least 2 workloads have no series because metrics.series_limit is reached. No alert covers them.",
         also={"one": Also({f"{X}series_left_out_workloads": 1.0},
-            says="1 workloads have no series because metrics.series_limit is reached. No alert covers them.")},
+            says="At least 1 workloads have no series because metrics.series_limit is reached. No alert covers them.")},
         silent={"none": {f"{X}series_left_out_workloads": 0.0}}, well={f"{X}series_left_out_workloads": 0.0}),
     Case("DataRobotExporterStateNotKept", "warning", {f"{X}state_commit_failures_total": Grows(1)}, wait=900,
         lingers=900, who={"job": "datarobot"},
@@ -769,7 +796,8 @@ CASES: tuple[Case, ...] = (
         "may be full.",
         silent={"kept": {f"{X}state_commit_failures_total": 0.0}}, well={f"{X}state_commit_failures_total": 0.0}),
     Case("DataRobotExporterCannotNotify", "critical",
-        {f"{X}notification_failing_seconds{{receiver=\"phone\"}}": 301.0}, wait=60, who={"job": "datarobot"},
+        {f"{X}notification_failing_seconds{{receiver=\"phone\"}}": 301.0}, wait=60, keep=(480, 0),
+        who={"job": "datarobot"},
         says="A receiver of direct paging has not accepted a notification for 5m 1s.",
         silent={"five minutes": {f"{X}notification_failing_seconds{{receiver=\"phone\"}}": 300.0}},
         well={f"{X}notification_failing_seconds{{receiver=\"phone\"}}": 0.0}),

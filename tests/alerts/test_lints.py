@@ -91,6 +91,11 @@ def test_every_series_is_aggregated_by_our_labels_or_absent(rule: dict[str, Any]
 
 
 @each_rule
+def test_a_sum_counts_what_two_exporters_report_once(rule: dict[str, Any]) -> None:
+    assert [*promql.summed_twice(_tree(rule))] == []
+
+
+@each_rule
 def test_a_range_spans_more_than_two_scrapes(rule: dict[str, Any]) -> None:
     for length in re.findall(r"\[(\d+)([smhd])\]", rule["expr"]):
         assert int(length[0]) * SIZES[length[1]] >= 2 * SCRAPE

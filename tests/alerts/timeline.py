@@ -42,12 +42,15 @@ NOTHING: Page = {}
 
 
 class Phase(NamedTuple):
-    """What the page says from `begins` on. `served` False: nothing can be scraped; `instance`: who serves it."""
+    """What the page says from `begins` on. `served` False: nothing can be scraped; `instance`: who serves it, alone
+    or with `also`.
+    """
 
     begins: float
     page: Page
     served: bool = True
     instance: str = "a:1"
+    also: tuple[str, ...] = ()
 
 
 class Expected(NamedTuple):
@@ -70,7 +73,7 @@ def series_of(name: str, instance: str) -> str:
     metric, _, labels = name.rstrip("}").partition("{")
     given = dict(re.findall(r'(\w+)="([^"]*)"', labels))
     common = {"job": "datarobot", "instance": instance}
-    if metric not in ("up",) and not re.match("datarobot_exporter_(config|state|series)", metric):
+    if metric not in ("up",) and not re.match("datarobot_exporter_(config|state|series|lease)", metric):
         common["account"] = "acme"
     if not re.match("up|datarobot_(account|exporter)_", metric):
         common |= {"workload": "churn", "workload_id": "w1"}
@@ -92,7 +95,7 @@ def _number(value: Value, phase: Phase, at: float) -> float | None:
 
 def _samples(phases: tuple[Phase, ...], until: float) -> dict[str, list[str]]:
     names = list(dict.fromkeys(name for phase in phases for name in phase.page))
-    instances = list(dict.fromkeys(phase.instance for phase in phases))
+    instances = list(dict.fromkeys(each for phase in phases for each in (phase.instance, *phase.also)))
     made: dict[str, list[str]] = {}
     for name in names:
         for instance in instances:
@@ -106,7 +109,7 @@ def _samples(phases: tuple[Phase, ...], until: float) -> dict[str, list[str]]:
                     number: float | None = total
                 else:
                     number = _number(value, phase, at)
-                if not phase.served or phase.instance != instance:
+                if not phase.served or instance not in (phase.instance, *phase.also):
                     number = None
                 if number is None:
                     points.append("stale" if points and points[-1] not in ("stale", "_") else "_")

@@ -1,6 +1,6 @@
 """The trials of an alert, made from its case: when it fires, as what, for how long, and what leaves it silent."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from exporter.alerting.alerts import ALERTS, Alert
@@ -53,17 +53,18 @@ def silent(at: float) -> Expected:
     return Expected(BEGINS + at)
 
 
-def joined(case: Case) -> list[Trial]:
-    """All trials of a case for promtool, which takes about as long for many workloads as for one.
+def joined(case: Case, found: Iterable[Trial] | None = None) -> list[Trial]:
+    """All trials of a case, or those that are `found`, for promtool: many workloads take it about as long as one.
 
     Those with the same times are one trial, each on a workload, or an account, that is named after it. The largest is
     the first.
     """
     subject = SUBJECTS.get(ROWS[case.alert].component)
+    found = trials(case) if found is None else found
     if subject is None:
-        return list(trials(case))
+        return list(found)
     alike: dict[object, list[Trial]] = {}
-    for trial in trials(case):
+    for trial in found:
         phases = tuple((phase.begins, phase.served, phase.instance) for phase in trial.phases)
         times = phases, tuple(each.at for each in trial.expected)
         alike.setdefault(times, []).append(trial)
@@ -106,8 +107,8 @@ def trials(case: Case) -> Iterator[Trial]:
     """All trials of a case; those of silence and of being held, once for each severity that it has."""
     yield from _variants(case)
     for severity, variant in _severities(case).items():
-        if ROWS[case.alert].component != "exporter":
-            yield from _held(case, severity, variant)
+        if hold := case.held or (HOLD if ROWS[case.alert].component != "exporter" else 0):
+            yield from _held(case, severity, variant, hold)
         yield from _silent(case, severity, variant)
 
 
@@ -116,6 +117,9 @@ def _silent(case: Case, severity: str, variant: Also) -> Iterator[Trial]:
     expectations = tuple(silent(at) for at in every(0, case.after + case.wait + 300))
     for name, page in case.silent.items():
         yield Trial(f"no {severity}: {name}", _begun(case, {**variant.page, **page}), expectations)
+    for name, page in case.always.items():
+        (_, bad) = _begun(case, {**variant.page, **page})
+        yield Trial(f"no {severity}: {name}", (bad._replace(begins=0),), expectations)
 
 
 def _severities(case: Case) -> dict[str, Also]:
@@ -166,24 +170,25 @@ def _variants(case: Case) -> Iterator[Trial]:
             )
 
 
-def _held(case: Case, severity: str, variant: Also) -> Iterator[Trial]:
+def _held(case: Case, severity: str, variant: Also, hold: float) -> Iterator[Trial]:
     """Nothing that happens to the scrapes, or to the exporter, resolves it or restarts its wait time."""
-    at, keep = case.after + _evaluated(case.wait), case.keep_of(variant)
-    if case.wait > 2 * STEP and case.after + STEP + GAP < (case.ends or at + GAP + STEP):
+    at, keep, gap = case.after + _evaluated(case.wait), case.keep_of(variant), min(GAP, hold - STEP)
+    if case.wait > 2 * STEP and case.after + STEP + gap < (case.ends or at + gap + STEP):
         blind = BEGINS + case.after + STEP
         expectations = (silent(at - STEP), firing(case, at, variant))
-        yield Trial(f"{severity} waits on through a gap", _resumed(case, variant, blind, GAP), expectations)
+        yield Trial(f"{severity} waits on through a gap", _resumed(case, variant, blind, gap), expectations)
     blind = BEGINS + at + STEP
-    lasts = GAP if case.ends is None else min(GAP, case.ends - at - 4 * STEP)
+    lasts = gap if case.ends is None else min(gap, case.ends - at - 4 * STEP)
     through = [firing(case, at + STEP + passed, variant) for passed in range(0, int(lasts), STEP)]
     through.append(firing(case, at + lasts + 2 * STEP, variant))
     yield Trial(f"{severity} fires on through a gap", _resumed(case, variant, blind, lasts), tuple(through))
     new = _resumed(case, variant, blind, 120, instance="b:1")
     yield Trial(f"{severity} fires on when the exporter is replaced", new, tuple(through))
-    early = case.after + STEP if case.wait < HOLD - 4 * STEP else at + STEP
-    last = early + HOLD + keep
+    early = case.after + STEP if case.wait < hold - 4 * STEP else at + STEP
+    last = early + hold + keep
     phases = (*_begun(case, variant.page), Phase(BEGINS + early, {}, served=False))
-    expectations = (firing(case, last - 3 * STEP, variant), silent(last + 2 * STEP))
+    met = min(last - 3 * STEP, early + hold - STEP)
+    expectations = (firing(case, last - 3 * STEP, variant, met), silent(last + 2 * STEP))
     yield Trial(f"{severity} is not held for ever", phases, expectations)
     if ROWS[case.alert].pods:
         yield from _without_pods(case, severity, variant, at)

@@ -35,15 +35,23 @@ _HEALTHY = "healthy|autoscaled|scaled-to-zero|replacement|settings-change|stop-a
 
 
 class Day(NamedTuple):
-    """The events of a day. `problems` are oddities of the API as (start, end, name), in seconds from the beginning."""
+    """The events of a day. `problems` are oddities of the API as (start, end, name), in seconds from the beginning.
+
+    `leases`: the exporter is a replica that holds its accounts by leases.
+    """
 
     workloads: int
     selection: Selection = Selection()
     problems: tuple[tuple[float, float, str], ...] = ()
+    leases: bool = False
 
 
 GOOD = Day(90, Selection(name=rf"({_HEALTHY})-\d+"))
-BAD = Day(len(STORIES) + 20, problems=((1500, 1800, "throttled"), (2400, 2520, "bad-gateway"), (3000, 3060, "no-id")))
+BAD = Day(
+    len(STORIES) + 20,
+    problems=((1500, 1800, "throttled"), (2400, 2520, "bad-gateway"), (3000, 3060, "no-id")),
+    leases=True,
+)
 
 
 def named(story: str) -> str:
@@ -64,6 +72,11 @@ async def _play(day: Day, stage: Stage, daemon: Daemon, pages: Pages) -> None:
     loop = asyncio.get_running_loop()
     loop.set_default_executor(_Immediate())
     daemon.accounts.monitors = {"acme": stage.monitor}
+    if day.leases:
+        for account in ("", "acme"):
+            daemon.report.set("unit_held", 1.0, account)
+        daemon.report.set("lease_remaining_seconds", 12.0)
+        daemon.report.set("replicas", 2)
     health = asyncio.create_task(measure_lag(daemon.report, daemon.clock.steady))
 
     async def note() -> None:

@@ -309,6 +309,11 @@ def test_a_query_uses_only_existing_metrics(target: Target) -> None:
 
 
 @pytest.mark.parametrize("target", EVERY_TARGET, ids=lambda target: target.place)
+def test_a_sum_counts_what_two_exporters_report_once(target: Target) -> None:
+    assert [*promql.summed_twice(promql.parsed(target.expr))] == []
+
+
+@pytest.mark.parametrize("target", EVERY_TARGET, ids=lambda target: target.place)
 def test_a_legend_uses_labels_that_the_query_keeps(target: Target) -> None:
     kept = promql.labels(promql.parsed(target.expr))
     assert {*re.findall(r"{{(\w+)}}", target.legend)} <= kept

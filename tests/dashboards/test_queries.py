@@ -46,6 +46,7 @@ QUIET: Mapping[str, str] = {
     "datarobot-exporter: Throttled requests A": "there was no response with 429",
     "datarobot-exporter: Retries by reason A": "no request was retried",
     "datarobot-exporter: Rejects by path A": "all responses could be decoded",
+    "datarobot-exporter: Replicas [ABC]": "no leases are in use",
 }
 WORKLOAD_STORIES = ("crash loop", "replacement", "reverted replacement", "saturated autoscaler", "autoscaled",
                     "promoted", "unschedulable GPU", "healthy", "not ready", "out of memory")  # fmt: skip
