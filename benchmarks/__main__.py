@@ -37,6 +37,7 @@ from exporter.fleet.reconcile import Snapshot, Sweep, step, visible
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.registry import served
 from exporter.simulator import list_page
+from exporter.state.leases import LEASE_SECONDS
 from exporter.web.metrics_page import Publisher
 
 SERIES = 100_000
@@ -419,13 +420,65 @@ def traces() -> list[Row]:
     ]  # fmt: skip
 
 
-PARTS = (refresh, cycles, decoding, scrapes, while_refreshing, stalled, held, status_page, traces, memory)
+def replicas() -> list[Row]:
+    """Replicas that share 20 accounts of 500 workloads."""
+    return shared(20, 500, 30.0)
+
+
+def many_accounts() -> list[Row]:
+    """Replicas that share 200 accounts of 500 workloads. Takes a quarter of an hour on a machine of its own."""
+    return shared(200, 500, 120.0)
+
+
+def shared(accounts: int, workloads: int, interval: float) -> list[Row]:
+    """Replicas that share accounts: one holder each, what it costs, and how long moves take.
+
+    `workloads` of each account; `interval`: seconds between two sweeps.
+    """
+    from benchmarks.replicas import measured
+
+    found = measured(accounts, workloads, interval)
+    one, two, four = (found.windows[count] for count in (1, 2, 4))
+    costs = [1e6 * each.cpu / (each.sweeps * workloads) for each in (one, two, four)]
+    shown = f"CPU µs per workload and sweep, with 1, 2, 4 replicas: {', '.join(f'{cost:.0f}' for cost in costs)}"
+    memory = ", ".join(f"{max(each.resident):.0f}" for each in (one, two, four))
+    swept = ", ".join(f"{each.sweeps}" for each in (one, two, four))
+    fleet = f"{accounts} accounts of {workloads} workloads"
+    samples = sum(each.samples for each in found.windows.values())
+    return [
+        Row("replicas: lease changes without a new epoch, or epochs of two holders", found.unlawful, 0.0, False,
+            f"{found.changes} changes, all recorded by a trigger; {fleet}, no details, a sweep every {interval:g} s"),
+        Row("replicas: samples in which an account has not exactly one holder",
+            sum(each.uneven for each in found.windows.values()), 0.0, False,
+            f"unit_held of all replicas in {samples} samples while nothing moves"),
+        Row("replicas: API requests, 4 ÷ 1", four.requests / one.requests, 1.05, False,
+            f"{one.requests}, {two.requests}, {four.requests} requests and {swept} sweeps in {interval:g} s"),
+        Row("replicas: CPU per workload and sweep, 2 ÷ 1", costs[1] / costs[0], 1.2, False, shown),
+        Row("replicas: CPU per workload and sweep, 4 ÷ 1", costs[2] / costs[0], 1.2, False, shown),
+        Row("replicas: resident memory of the largest, 4 ÷ 1", max(four.resident) / max(one.resident), 1.0, False,
+            f"{memory} MB with 1, 2, 4 replicas"),
+        Row("replicas: s from the end of the lease of a killed one until all is served", found.takeover, 10.0, False,
+            f"its {found.taken} accounts were taken, swept and published"),
+        Row("replicas: s from its new start until even", found.even, 15.0 + 2 * accounts / 4, False,
+            f"one account moves per second; {found.joined:.0f} s after 3 joined, {found.left:.0f} s after 2 of 4 left"),
+        Row("replicas: s between two renewals, at most", found.slowest_renewal, 5.0, False,
+            f"leases last {LEASE_SECONDS:g} s"),
+        Row("replicas: commits per second, 4", four.commits, 40.0, False,
+            f"{one.commits:.1f}, {two.commits:.1f}, {four.commits:.1f} with 1, 2, 4 replicas, of the whole server"),
+        Row("replicas: bytes of the database per workload", found.bytes / (accounts * workloads), 4000.0, False,
+            f"{found.bytes / 1e6:.1f} MB with indexes and what vacuum has not freed"),
+    ]  # fmt: skip
+
+
+PARTS = (refresh, cycles, decoding, scrapes, while_refreshing, stalled, held, status_page, traces, memory, replicas)
+BY_NAME = (many_accounts,)
+"""Parts that are run only if they are named."""
 
 
 def main(names: Sequence[str]) -> int:
     """Run all parts, or the named ones; return 0 if every gate is met. Results are written if all parts were run."""
     rows: list[Row] = []
-    for part in [part for part in PARTS if not names or part.__name__ in names]:
+    for part in [part for part in (*PARTS, *BY_NAME) if part.__name__ in names] if names else PARTS:
         print(f"measuring: {part.__name__} …", file=sys.stderr, flush=True)
         rows += part()
     model = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), ": unknown")
