@@ -83,7 +83,9 @@ class LeaseTable:
             wanted = share(self.name, replicas, accounts, holders)
             held = {account: Lease(account, self.name, leases[account][1]) for account in _of(self.name, holders)}
             taken = self._take({account: leases[account][1] for account in wanted.take})
-            give_up = wanted.give_up if wanted.at_once or (wanted.give_up and self._may_move()) else None
+            # The account to give up may be the one without a name.
+            moves = wanted.at_once or (wanted.give_up is not None and self._may_move())
+            give_up = wanted.give_up if moves else None
         except StateError:
             self._connected_since = None
             raise

@@ -104,6 +104,14 @@ def test_replicas_give_up_one_account_a_second(group: Group) -> None:
     assert one.turn(many).give_up is not None
 
 
+@pytest.mark.parametrize(("name", "given_up"), [("a", ""), ("c", "eu")])
+def test_replicas_give_up_what_all_share_like_any_account(group: Group, name: str, given_up: str) -> None:
+    one, two = group.replica(name), group.replica("z")  # the order of the accounts depends on the replica's name
+    one.turn(["", "eu"])
+    two.turn(["", "eu"])
+    assert one.turn(["", "eu"]).give_up == given_up
+
+
 def test_a_replica_that_does_not_renew_its_leases_loses_them(group: Group) -> None:
     one, two = group.replica("a"), group.replica("b")
     one.turn(ACCOUNTS)
