@@ -67,7 +67,8 @@ class Sender:
         self._clock = clock or Clock()
         self._turning = asyncio.Lock()
         self._running: asyncio.Task[None] | None = None
-        self._sent_to = self._removed_to = 0
+        self._sent: list[int] = []
+        """Of traces that were sent and are still in the outbox, the `seq`."""
         self._max_traces = MAX_TRACES
         self._proven = False
         self._failures = 0
@@ -229,15 +230,28 @@ class Sender:
 
     # -- the outbox
 
+    @property
+    def _sent_to(self) -> int:
+        """The `seq` after which traces were not sent. Once all that were sent are removed, it is 0: what another
+        replica committed meanwhile may have a lower one.
+        """
+        return self._sent[-1] if self._sent else 0
+
     async def _done(self, rows: Sequence[QueuedTrace]) -> None:
-        if rows:
-            self._sent_to = rows[-1].seq
-            await self._remove_sent()
+        self._sent += [row.seq for row in rows]
+        await self._remove_sent()
 
     async def _remove_sent(self) -> None:
-        upto = self._sent_to
-        if upto > self._removed_to and await self._stored(lambda: self._store.remove(upto)) is not None:
-            self._removed_to, self._store_failing = upto, False
+        sent = self._sent
+        if not sent:
+            return
+
+        def remove() -> bool:
+            self._store.remove(sent)
+            return True
+
+        if await self._stored(remove):
+            self._sent, self._store_failing = [], False
 
     async def _follow_clock(self) -> None:
         """Move the times of all traces if the wall clock was set: their ages stay as they are."""

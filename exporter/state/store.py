@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import copy
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -55,7 +55,10 @@ class EncodedTrace(NamedTuple):
 
 
 class QueuedTrace(NamedTuple):
-    """A trace in the outbox; `seq` increases from the oldest to the newest."""
+    """A trace in the outbox; `seq` increases from the oldest to the newest.
+
+    Of transactions of several replicas, one with a lower `seq` may commit later.
+    """
 
     seq: int
     trace: bytes
@@ -281,10 +284,10 @@ class Store:
             )
             return [QueuedTrace(*row) for row in rows]
 
-    def remove(self, upto: int) -> int:
-        """Remove the traces up to this `seq`; return their number. Raises `StateError`; it may be retried."""
+    def remove(self, seqs: Collection[int]) -> None:
+        """Remove the traces with these `seq`. Raises `StateError`; it may be retried."""
         with self._transaction() as db:
-            return db.execute("DELETE FROM outbox WHERE seq <= ?", (upto,)).rowcount
+            db.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq in seqs])
 
     def outbox(self, after: int = 0) -> Outbox:
         """The size of the outbox, of traces with a `seq` above `after`. Raises `StateError`."""

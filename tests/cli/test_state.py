@@ -29,7 +29,7 @@ def filled(store: Store) -> None:
     """Close a store with something in every table."""
     store.commit("eu", {str(number): LEDGER for number in range(1200)}, TALLY, [encoded(3), encoded(1), encoded(2)])
     store.commit("us", {TEXT: LEDGER})
-    store.remove(store.batch(0, 1, 99, 99)[0].seq)
+    store.remove([store.batch(0, 1, 99, 99)[0].seq])
     store.save_paging(PAGING, StoredPaging())
     store.close()
 

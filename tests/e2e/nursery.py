@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -147,11 +147,10 @@ class _Mortal(Store):
         super().save_paging(now, before)
         self._at("after pages are stored")
 
-    def remove(self, upto: int) -> int:
+    def remove(self, seqs: Collection[int]) -> None:
         self._at("before removal")
-        removed = super().remove(upto)
+        super().remove(seqs)
         self._at("after removal")
-        return removed
 
 
 class _Turns:

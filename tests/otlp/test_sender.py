@@ -1,6 +1,7 @@
 """Sending the outbox to a collector: which traces are sent, kept or dropped after each response."""
 
 import asyncio
+import contextlib
 import logging
 import re
 from collections.abc import Callable
@@ -14,11 +15,13 @@ from exporter.otlp.sender import CHECK_SECONDS, DROPPED, FAILURES, Sender
 from exporter.otlp.transport import Transport, transport
 from exporter.otlp.verdict import Verdict
 from exporter.settings.traces import TraceSettings
+from exporter.state.postgresql import Postgresql
 from exporter.state.store import EncodedTrace, Store
 from exporter.telemetry.report import Report
 from exporter.tracing.trace import Span, Trace
 from tests.daemon.test_daemon import START, Time
 from tests.disks import full_disk
+from tests.postgresql import Server
 from tests.receivers import DRIP, HALF, HANG, Answer, HttpReceiver, partly
 
 DAY = 86400.0
@@ -324,6 +327,38 @@ def test_on_a_full_disk_traces_are_still_sent_and_none_twice(tmp_path: Path, cap
 
     asyncio.run(work())
     assert [r.message for r in caplog.records] == ["the outbox cannot be used; retrying"]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("removed", [True, False], ids=["after the removal", "before the removal"])
+def test_a_trace_that_another_replica_commits_late_is_sent(removed: bool, postgresql: Server) -> None:
+    """Its number is lower than that of a trace that was sent already."""
+
+    async def work() -> None:
+        url = postgresql.url()
+        ours, other = Postgresql(url, shared=True), Postgresql(url, shared=True)
+        late = contextlib.ExitStack()
+
+        def answer(body: bytes) -> Verdict:
+            if not removed:
+                late.close()
+            return ACCEPTED
+
+        scripted = Scripted(answer)
+        stage = Stage(scripted, Store(ours))
+        db = late.enter_context(other.transaction())
+        row = bytes([1]) * 16, 2, encode(trace_of(1)), START
+        db.execute("INSERT INTO outbox (trace, account, spans, size, body, created) VALUES (?, '', ?, 1, ?, ?)", row)
+        stage.put(2)
+        await stage.turns(1)
+        late.close()
+        await stage.turns(2)
+        assert scripted.bodies == [encode(trace_of(2)), encode(trace_of(1))]
+        assert stage.waiting == []
+        stage.store.close()
+        other.close()
+
+    asyncio.run(work())
 
 
 def test_without_traces_an_empty_request_regularly_checks_the_collector() -> None:

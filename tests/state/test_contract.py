@@ -101,14 +101,14 @@ def test_a_trace_is_added_once_even_after_it_was_sent(store: Store) -> None:
     store.commit("eu", {}, traces=[encoded(1)])
     store.commit("eu", {}, traces=[encoded(1, size=50), encoded(2)])
     assert waiting(store) == [1, 2]
-    store.remove(store.batch(0, 1, 99, 99)[0].seq)
+    store.remove([store.batch(0, 1, 99, 99)[0].seq])
     store.commit("eu", {}, traces=[encoded(1)])
     assert waiting(store) == [2]
 
 
 def test_trace_ids_are_kept_for_thirty_days(store: Store) -> None:
     store.commit("eu", {}, traces=[encoded(1, at=100.0)])
-    store.remove(1)
+    store.remove([1])
     for now, added in ((100.0 + REMEMBERED, []), (101.0 + REMEMBERED, [1])):
         store.forget(now)
         store.commit("eu", {}, traces=[encoded(1, at=now)])
@@ -136,10 +136,10 @@ def test_a_batch_is_the_oldest_within_the_limits(
 
 def test_sequence_numbers_are_not_reused(store: Store) -> None:
     store.commit("eu", {}, traces=[encoded(1), encoded(2)])
-    last = store.batch(0, 9, 99, 99)[-1].seq
-    store.remove(last)
+    seqs = [row.seq for row in store.batch(0, 9, 99, 99)]
+    store.remove(seqs)
     store.commit("eu", {}, traces=[encoded(3)])
-    assert [row.seq > last for row in store.batch(0, 9, 99, 99)] == [True]
+    assert [row.seq > max(seqs) for row in store.batch(0, 9, 99, 99)] == [True]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_an_unreadable_outbox_is_a_state_error(place: Place) -> None:
         lambda: store.batch(0, 1, 1, 1),
         store.outbox,
         lambda: store.trim(1, 1.0, 1.0),
-        lambda: store.remove(1),
+        lambda: store.remove([1]),
     ):
         with pytest.raises(StateError, match=r"the state was not (read from|written to) .*outbox"):
             operation()
