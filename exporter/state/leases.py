@@ -10,6 +10,7 @@ All times are of the database's clock, but how long a replica may rely on a rene
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
@@ -49,7 +50,7 @@ class Turn(NamedTuple):
 
 
 class LeaseTable:
-    """The leases of the replica `name`, whose address for others is `url`. Not for several threads at once.
+    """The leases of the replica `name`, whose address for others is `url`. Of several threads, one waits for the other.
 
     All methods wait for the database and raise `StateError`. After `seconds` without a turn, others may take the
     leases.
@@ -67,9 +68,14 @@ class LeaseTable:
         self._database, self.name, self._url = database, name, url
         self._seconds, self._steady = seconds, steady
         self._connected_since: float | None = None
+        self._lock = threading.Lock()
 
     def turn(self, accounts: Collection[str], status: bytes = b"") -> Turn:
         """Renew the leases, and take those that are free and due to this replica."""
+        with self._lock:  # a turn that goes on while the replica leaves would register it again
+            return self._turn(accounts, status)
+
+    def _turn(self, accounts: Collection[str], status: bytes) -> Turn:
         began = self._steady()
         try:
             self._renew(status)
@@ -95,12 +101,12 @@ class LeaseTable:
 
     def release(self, lease: Lease) -> None:
         """Give a lease back, after everything was written under it."""
-        with self._database.transaction() as db:
+        with self._lock, self._database.transaction() as db:
             db.execute("UPDATE lease SET holder = NULL WHERE account = ? AND holder = ? AND epoch = ?", lease)
 
     def leave(self) -> None:
         """Give all leases back, after everything was written."""
-        with self._database.transaction() as db:
+        with self._lock, self._database.transaction() as db:
             db.execute("DELETE FROM replica WHERE name = ?", (self.name,))
 
     def close(self) -> None:

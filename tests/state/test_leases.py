@@ -3,7 +3,9 @@
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from typing import cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -152,6 +154,42 @@ def test_who_leaves_is_followed_at_once(group: Group) -> None:
     two.turn(ACCOUNTS)
     one.leave()
     assert two.turn(ACCOUNTS).taken == {"eu", "us"}
+
+
+class Overlapping:
+    """A database that counts transactions that are in progress at once; the first one waits a moment for another."""
+
+    def __init__(self, database: Postgresql) -> None:
+        self._database, self._second = database, threading.Event()
+        self.now = self.most = 0
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        if self.now > 1:
+            self._second.set()
+        self._second.wait(0.2)
+        try:
+            with self._database.transaction() as db:
+                yield db
+        finally:
+            self.now -= 1
+
+
+def test_who_leaves_or_gives_an_account_back_waits_for_the_turn_in_progress(group: Group) -> None:
+    """Two transactions of one connection would be one, and the turn would register the replica again."""
+    database = Overlapping(group.database())
+    one = group.table(cast("Postgresql", database), "a")
+    held = one.turn(ACCOUNTS).held["eu"]
+    with ThreadPoolExecutor(3) as pool:
+        for each in (
+            pool.submit(one.turn, ACCOUNTS),
+            pool.submit(one.release, held),
+            pool.submit(one.leave),
+        ):
+            each.result()
+    assert database.most == 1
 
 
 def test_an_account_whose_holder_commits_is_taken_only_afterwards(group: Group) -> None:
