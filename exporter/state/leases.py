@@ -123,6 +123,7 @@ class LeaseTable:
 
     def _declare_dead(self) -> None:
         with self._database.transaction() as db:
+            db.execute(_NOT_AHEAD, (self._seconds, self._seconds))
             db.execute(_DECLARE_DEAD)
 
     def _read(self, accounts: Collection[str]) -> tuple[dict[str, LiveReplica], dict[str, tuple[str | None, int]]]:
@@ -172,11 +173,16 @@ _DECLARE_DEAD = """
     DELETE FROM replica WHERE name IN
         (SELECT name FROM replica WHERE expires < clock_timestamp() FOR UPDATE SKIP LOCKED)
 """
+# Written before the database's clock was set back: a replica that ended then would be alive for as long.
+_NOT_AHEAD = """
+    UPDATE replica SET expires = clock_timestamp() + ? * interval '1 second' WHERE name IN
+        (SELECT name FROM replica WHERE expires > clock_timestamp() + ? * interval '1 second' FOR UPDATE SKIP LOCKED)
+"""
 _REPLICAS = "SELECT name, url, status FROM replica"
 _LOCK = "SELECT 1 FROM lease WHERE account = ? AND epoch = ? FOR UPDATE SKIP LOCKED"
 _TAKE = "UPDATE lease SET holder = ?, epoch = ? WHERE account = ?"
 _LEASES = "SELECT account, holder, epoch FROM lease"
 _MOVE = """
     UPDATE workload_exporter SET moved = clock_timestamp()
-    WHERE moved < clock_timestamp() - ? * interval '1 second'
+    WHERE moved NOT BETWEEN clock_timestamp() - ? * interval '1 second' AND clock_timestamp()
 """

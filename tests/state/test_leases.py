@@ -55,15 +55,15 @@ class Group:
     def table(self, database: Postgresql, name: str) -> LeaseTable:
         return LeaseTable(database, name, f"http://{name}", seconds=SECONDS, steady=self.steady)
 
-    def expire(self, name: str) -> None:
+    def expire(self, name: str, step: str = "-1 hour") -> None:
         """As if a replica had not renewed its leases for `SECONDS`."""
         self.server.execute(
-            f"UPDATE {self._schema}.replica SET expires = expires - interval '1 hour' WHERE name = '{name}'"
+            f"UPDATE {self._schema}.replica SET expires = expires + interval '{step}' WHERE name = '{name}'"
         )
 
-    def may_move(self) -> None:
-        """As if a second had passed since replicas gave up an account."""
-        self.server.execute(f"UPDATE {self._schema}.workload_exporter SET moved = '-infinity'")
+    def may_move(self, moved: str = "'-infinity'") -> None:
+        """As if replicas had given up an account then: more than a second ago."""
+        self.server.execute(f"UPDATE {self._schema}.workload_exporter SET moved = {moved}")
 
 
 @pytest.fixture
@@ -125,6 +125,25 @@ def test_a_replica_that_does_not_renew_its_leases_loses_them(group: Group) -> No
     with pytest.raises(Fenced, match="another replica has taken account eu; nothing was written"):
         group.store.under(Lease("eu", "a", 1)).commit("eu", {"w": LEDGER})
     assert group.store.load("eu").ledgers == {}
+
+
+def test_a_replica_that_ended_before_the_clock_of_the_database_was_set_back_loses_its_leases(group: Group) -> None:
+    one, two = group.replica("a"), group.replica("b")
+    one.turn(ACCOUNTS)
+    two.turn(ACCOUNTS)
+    group.expire("a", "+1 hour")  # as if the clock had been set back
+    group.steady.now += SECONDS
+    assert two.turn(ACCOUNTS).held == {}, "its lease lasts as long as any other"
+    group.expire("a", "-11 seconds")  # as if they had passed
+    assert two.turn(ACCOUNTS).held.keys() == {*ACCOUNTS}
+
+
+def test_replicas_give_up_accounts_after_the_clock_of_the_database_was_set_back(group: Group) -> None:
+    one, two = group.replica("a"), group.replica("b")
+    one.turn(ACCOUNTS)
+    two.turn(ACCOUNTS)
+    group.may_move("clock_timestamp() + interval '1 hour'")
+    assert one.turn(ACCOUNTS).give_up is not None
 
 
 def test_who_was_not_connected_itself_declares_none_dead(group: Group) -> None:
