@@ -10,6 +10,7 @@ All times are of the database's clock, but how long a replica may rely on a rene
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -27,9 +28,10 @@ MOVE_SECONDS = 1.0
 
 
 class LiveReplica(NamedTuple):
-    """A replica that is alive: where it can be reached, and the state that it reports."""
+    """A replica that is alive: where it can be reached, a digest of its accounts, and the state that it reports."""
 
     url: str
+    accounts: bytes
     status: bytes
 
 
@@ -78,7 +80,7 @@ class LeaseTable:
     def _turn(self, accounts: Collection[str], status: bytes) -> Turn:
         began = self._steady()
         try:
-            self._renew(status)
+            self._renew(_digest(accounts), status)
             if self._connected_since is None:
                 self._connected_since = began
             # After the database was away, the rows of all replicas have expired: they get the time to renew them.
@@ -86,7 +88,8 @@ class LeaseTable:
                 self._declare_dead()
             replicas, leases = self._read(accounts)
             holders = {account: holder for account, (holder, _) in leases.items() if holder in replicas}
-            wanted = share(self.name, replicas, accounts, holders)
+            alike = len({each.accounts for each in replicas.values()}) == 1
+            wanted = share(self.name, replicas, accounts, holders, alike=alike)
             held = {account: Lease(account, self.name, leases[account][1]) for account in _of(self.name, holders)}
             taken = self._take({account: leases[account][1] for account in wanted.take})
             # The account to give up may be the one without a name.
@@ -113,9 +116,9 @@ class LeaseTable:
         """End the use of the database."""
         self._database.close()
 
-    def _renew(self, status: bytes) -> None:
+    def _renew(self, accounts: bytes, status: bytes) -> None:
         with self._database.transaction() as db:
-            values = self._url, status, self._seconds, self.name
+            values = self._url, accounts, status, self._seconds, self.name
             if not db.execute(_RENEW, values).rowcount:
                 # Declared dead, or not known yet. What no other replica took meanwhile is kept, under a new epoch.
                 db.execute(_REGISTER, values)
@@ -129,9 +132,9 @@ class LeaseTable:
     def _read(self, accounts: Collection[str]) -> tuple[dict[str, LiveReplica], dict[str, tuple[str | None, int]]]:
         """All replicas that are alive, and holder and epoch by account."""
         with self._database.transaction() as db:
-            replicas = {name: LiveReplica(url, status) for name, url, status in db.execute(_REPLICAS)}
+            replicas = {name: LiveReplica(*each) for name, *each in db.execute(_REPLICAS)}
             leases = _leases(db)
-            if missing := [(account,) for account in accounts if account not in leases]:
+            if missing := [(account,) for account in sorted(accounts) if account not in leases]:
                 db.executemany("INSERT INTO lease VALUES (?, NULL, 0) ON CONFLICT DO NOTHING", missing)
                 leases = _leases(db)
         if self.name not in replicas:
@@ -155,6 +158,10 @@ class LeaseTable:
             return bool(db.execute(_MOVE, (MOVE_SECONDS,)).rowcount)
 
 
+def _digest(accounts: Collection[str]) -> bytes:
+    return hashlib.blake2b("\0".join(sorted(accounts)).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
 def _leases(db: Session) -> dict[str, tuple[str | None, int]]:
     return {account: (holder, epoch) for account, holder, epoch in db.execute(_LEASES)}
 
@@ -164,10 +171,12 @@ def _of(name: str, holders: Mapping[str, str]) -> list[str]:
 
 
 _RENEW = """
-    UPDATE replica SET url = ?, status = ?, expires = clock_timestamp() + ? * interval '1 second' WHERE name = ?
+    UPDATE replica SET url = ?, accounts = ?, status = ?, expires = clock_timestamp() + ? * interval '1 second'
+    WHERE name = ?
 """
 _REGISTER = """
-    INSERT INTO replica (url, status, expires, name) VALUES (?, ?, clock_timestamp() + ? * interval '1 second', ?)
+    INSERT INTO replica (url, accounts, status, expires, name)
+    VALUES (?, ?, ?, clock_timestamp() + ? * interval '1 second', ?)
 """
 _DECLARE_DEAD = """
     DELETE FROM replica WHERE name IN
@@ -178,7 +187,7 @@ _NOT_AHEAD = """
     UPDATE replica SET expires = clock_timestamp() + ? * interval '1 second' WHERE name IN
         (SELECT name FROM replica WHERE expires > clock_timestamp() + ? * interval '1 second' FOR UPDATE SKIP LOCKED)
 """
-_REPLICAS = "SELECT name, url, status FROM replica"
+_REPLICAS = "SELECT name, url, accounts, status FROM replica"
 _LOCK = "SELECT 1 FROM lease WHERE account = ? AND epoch = ? FOR UPDATE SKIP LOCKED"
 _TAKE = "UPDATE lease SET holder = ?, epoch = ? WHERE account = ?"
 _LEASES = "SELECT account, holder, epoch FROM lease"

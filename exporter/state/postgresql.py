@@ -44,7 +44,8 @@ MIGRATIONS = (
     # Both values contain their labels first; the account is the first of these.
     """
     CREATE TABLE replica (
-        name text NOT NULL PRIMARY KEY, url text NOT NULL, status bytea NOT NULL, expires timestamptz NOT NULL
+        name text NOT NULL PRIMARY KEY, url text NOT NULL, accounts bytea NOT NULL, status bytea NOT NULL,
+        expires timestamptz NOT NULL
     );
     CREATE TABLE lease (account text NOT NULL PRIMARY KEY, holder text, epoch bigint NOT NULL);
     ALTER TABLE workload_exporter ADD COLUMN moved timestamptz NOT NULL DEFAULT '-infinity';

@@ -19,10 +19,13 @@ class Share(NamedTuple):
     at_once: bool = False
 
 
-def share(me: str, alive: Collection[str], accounts: Collection[str], holders: Mapping[str, str]) -> Share:
+def share(
+    me: str, alive: Collection[str], accounts: Collection[str], holders: Mapping[str, str], *, alike: bool = True
+) -> Share:
     """What the replica `me` does about these accounts.
 
-    `alive`: the names of all replicas, with this one; `holders`: replica by account, alive or not.
+    `alive`: the names of all replicas, with this one; `holders`: replica by account, alive or not. `alike`: whether all
+    replicas have these accounts; if not, none may rely on another one to take its share.
     """
     ours = sorted(account for account, holder in holders.items() if holder == me)
     if unwanted := [account for account in ours if account not in accounts]:
@@ -31,7 +34,10 @@ def share(me: str, alive: Collection[str], accounts: Collection[str], holders: M
     least, rest = divmod(len(accounts), len(alive))
     most = least + bool(rest)
     if free:
-        return Share(tuple(sorted(free, key=lambda account: _turn(me, account))[: max(0, most - len(ours))]))
+        room = max(0, most - len(ours)) if alike else len(free)
+        return Share(tuple(sorted(free, key=lambda account: _turn(me, account))[:room]))
+    if not alike:
+        return Share()
     counts = Counter(dict.fromkeys(alive, 0))
     counts.update(holders[account] for account in accounts)
     if len(ours) > most or (len(ours) > least and min(counts.values()) < least):

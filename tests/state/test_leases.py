@@ -146,6 +146,20 @@ def test_replicas_give_up_accounts_after_the_clock_of_the_database_was_set_back(
     assert one.turn(ACCOUNTS).give_up is not None
 
 
+def test_an_account_that_only_one_replica_has_in_its_settings_is_held_by_it(group: Group) -> None:
+    one, two = group.replica("a"), group.replica("b")
+    one.turn(["eu"])
+    few, many = ["eu"], ["eu", "us", "asia", "new"]
+    for _ in range(3):
+        two.turn(many)
+        one.turn(few)
+    assert {*one.turn(few).held} == {"eu"}
+    assert {*two.turn(many).held} == {"us", "asia", "new"}
+    assert (one.turn(few).give_up, two.turn(many).give_up) == (None, None)
+    one.leave()
+    assert two.turn(many).held.keys() == {*many}
+
+
 def test_who_was_not_connected_itself_declares_none_dead(group: Group) -> None:
     one, two = group.replica("a"), group.replica("b")
     one.turn(ACCOUNTS)

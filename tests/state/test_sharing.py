@@ -39,6 +39,11 @@ def test_an_account_that_is_no_longer_in_the_settings_is_given_up_at_once() -> N
     assert share("a", ["a", "b"], ["eu"], {"old": "a", "eu": "b"}) == Share(give_up="old", at_once=True)
 
 
+def test_a_replica_with_other_accounts_than_the_rest_takes_all_that_are_free_and_gives_up_none() -> None:
+    assert len(share("a", ["a", "b"], ACCOUNTS, {"eu": "a"}, alike=False).take) == 3
+    assert share("a", ["a", "b"], ACCOUNTS, dict.fromkeys(ACCOUNTS, "a"), alike=False) == Share()
+
+
 @given(NAMES, NAMES, MANY, st.data())
 def test_from_any_state_replicas_reach_an_even_one_and_stay_there(
     alive: tuple[str, ...], before: tuple[str, ...], accounts: list[str], data: st.DataObject
