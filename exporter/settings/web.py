@@ -36,7 +36,7 @@ def _url(given: str) -> str:
         return given
     parts = urlsplit(given)
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query:
-        raise ValueError("not a plain URL; use one such as http://exporter-0:9839")
+        raise ValueError("not a plain URL; use one such as http://exporter-0:10142")
     return given.rstrip("/")
 
 
@@ -60,7 +60,7 @@ class WebSettings(Section):
     )
     advertise_url: Annotated[str, AfterValidator(_url)] = Field(
         "",
-        description="URL at which this exporter can be reached, such as `http://exporter-0:9839`: with `select.shard: "
+        description="URL at which this exporter can be reached, such as `http://exporter-0:10142`: with `select.shard: "
         "auto`, other replicas link to it.",
     )
     debug_config: bool = Field(
