@@ -49,6 +49,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Units:
     return Units(config, log)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """In a worker process: until the collection ends, look for no garbage. All that is imported and collected stays."""
+    if hasattr(config, "workerinput"):
+        gc.disable()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """In a worker process: the longest units first."""
     if hasattr(config, "workerinput"):
@@ -66,6 +72,7 @@ def freeze() -> int:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     session.config.stash[FROZEN] = freeze()
+    gc.enable()
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
