@@ -1,5 +1,7 @@
 """Commands that must start quickly import no heavy modules: container health checks run every few seconds."""
 
+import functools
+import importlib.util
 import json
 import os
 import subprocess
@@ -26,6 +28,7 @@ print(json.dumps([status, sorted(sys.modules)]))
 """
 
 
+@functools.cache
 def started(*arguments: str) -> tuple[int, set[str]]:
     """Exit status of a command in a process of its own, and the modules that it imported."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("COV", "DATAROBOT_"))}
@@ -65,3 +68,10 @@ def test_the_list_of_heavy_modules_is_up_to_date() -> None:
     _, modules = started("check")
     absent = HEAVY - modules - {"exporter.simulator", "grpc", "jinja2", "uvloop"}
     assert not absent
+
+
+def test_a_library_for_colours_that_nothing_uses_is_not_imported_even_if_it_is_installed() -> None:
+    assert importlib.util.find_spec("importlinter"), "it installs rich"
+    _, modules = started("check")
+    assert {"httpx", "structlog"} <= modules
+    assert "rich.console" not in modules
