@@ -134,8 +134,9 @@ class PagingState:
             except Fenced:
                 self._rights.forfeit(lease)
                 refused.add(account)
-            except (StateError, TimeoutError):
+            except (StateError, TimeoutError):  # nor would it respond for the others: they must not wait for that
                 log.debug("leases cannot be checked", account=account)
+                break
         sure = self._rights.certain
         return [each for each in batch if account_of(each) not in refused and (sure or (merged and each.ended is None))]
 

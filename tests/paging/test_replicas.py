@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from exporter.alerting.notification import Notification
 from exporter.alerting.silences import Silence
 from exporter.clock import Clock
 from exporter.paging.pager import Pager
@@ -197,6 +198,32 @@ def test_a_silence_made_or_ended_with_one_replica_is_in_force_or_over_with_all(g
         assert group.phone.received == [FIRES]
 
     play(work)
+
+
+def test_pages_of_many_accounts_wait_only_once_for_a_database_that_does_not_respond(group: Group) -> None:
+    async def work() -> None:
+        database = group.database()
+        store, names = Store(database), [f"account-{number}" for number in range(20)]
+        rights = Rights(leased=True, steady=lambda: 0.0)
+        rights.leases, rights.until = {name: Lease(name, "one", 1) for name in names}, 13.0
+        state = PagingState.load(store, rights)
+        batch = [Notification(name, {"account": name}, {}, 0.0) for name in names]
+        tried: list[str] = []
+        database.transaction = away(tried)  # type: ignore[method-assign]
+        assert await state.permitted(batch, merged=False) == batch
+        assert len(tried) == 1
+
+    play(work)
+
+
+def away(tried: list[str]) -> Callable[[], Any]:
+    """Transactions of a database that does not respond."""
+
+    def transaction() -> Any:
+        tried.append("transaction")
+        raise StateError("no response")
+
+    return transaction
 
 
 def test_a_lease_that_was_lost_is_not_used_for_writing(group: Group) -> None:
