@@ -221,7 +221,7 @@ def may_run(status: str | None) -> bool:
     return status_group(status) in ("up", "indeterminate")
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=1 << 12)  # of a few hundred bytes each: a larger cache fills for a day
 def timestamp(text: str | None) -> float | None:
     """Seconds since the epoch of an RFC 3339 text.
 
