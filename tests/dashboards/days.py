@@ -22,6 +22,7 @@ from exporter.daemon.event_loop import measure_lag
 from exporter.fleet.selection import Selection
 from exporter.settings.model import Settings
 from exporter.simulator.stories import STORIES
+from tests.alerts.history import families_read, shipped
 from tests.e2e.backfill import Pages, filled
 from tests.e2e.servers import Prometheus
 from tests.stage import START, Stage, played, simulated
@@ -46,7 +47,7 @@ class Day(NamedTuple):
     leases: bool = False
 
 
-GOOD = Day(90, Selection(name=rf"({_HEALTHY})-\d+"))
+GOOD = Day(len(STORIES) + 10, Selection(name=rf"({_HEALTHY})-\d+"))
 BAD = Day(
     len(STORIES) + 20,
     problems=((1500, 1800, "throttled"), (2400, 2520, "bad-gateway"), (3000, 3060, "no-id")),
@@ -144,7 +145,7 @@ def _alerts(prometheus: Prometheus) -> Iterator[tuple[str, float]]:
 def stored(day: Day, folder: Path) -> Iterator[Prometheus]:
     """A Prometheus with the data of a day, from `START` to `END`."""
     pages = pages_of(day)
-    with filled(folder / "pages", pages, lookback=_LOOKBACK) as prometheus:
+    with filled(folder / "pages", pages, _LOOKBACK, families_read(shipped())) as prometheus:
         for line, at in _alerts(prometheus):
             pages.add(line, at)
     with filled(folder / "day", pages, lookback=_LOOKBACK) as prometheus:

@@ -8,6 +8,9 @@ from pathlib import Path
 from tests.components import component
 from tests.e2e.servers import Prometheus, prometheus
 
+ONE_BLOCK = "--max-block-duration=162h"
+"""What is shorter is one block: promtool reads the whole file for each, which by default has two hours."""
+
 
 class Pages:
     """Samples of pages with the time of each; `only` families of these names, where it is given."""
@@ -25,11 +28,15 @@ class Pages:
                 if self._only is None or _name(series) in self._only:
                     self._samples.setdefault((series, more), []).append((second, value))
 
-    def write(self, file: Path) -> Path:
-        """All of it as OpenMetrics; one series after another, each in order of time, as the format wants it."""
+    def write(self, file: Path, only: Container[str] | None = None) -> Path:
+        """All of it, or `only` these families, as OpenMetrics.
+
+        One series after another, each in order of time, as the format wants it.
+        """
         families: dict[str, list[tuple[str, str]]] = {}
         for series, more in sorted(self._samples):
-            families.setdefault(_name(series), []).append((series, more))
+            if only is None or _name(series) in only:
+                families.setdefault(_name(series), []).append((series, more))
         with file.open("w") as out:
             for name in sorted(families):
                 out.write(f"# TYPE {name} unknown\n")
@@ -52,16 +59,18 @@ def _with(series: str, more: str) -> str:
 
 
 @contextmanager
-def filled(folder: Path, pages: Pages, lookback: str = "5m") -> Iterator[Prometheus]:
-    """A real Prometheus with these pages as its history.
+def filled(
+    folder: Path, pages: Pages, lookback: str = "5m", only: Container[str] | None = None
+) -> Iterator[Prometheus]:
+    """A real Prometheus with these pages, or `only` some families of them, as its history.
 
     A history has no marks of staleness: a series that is gone lasts for `lookback`, so let it be less than two pages.
     """
     promtool = component("promtool")
     folder.mkdir(exist_ok=True)
-    file = pages.write(folder / "pages.om")
+    file = pages.write(folder / "pages.om", only)
     made = subprocess.run(
-        [promtool, "tsdb", "create-blocks-from", "openmetrics", str(file), str(folder / "tsdb")],
+        [promtool, "tsdb", "create-blocks-from", ONE_BLOCK, "openmetrics", str(file), str(folder / "tsdb")],
         capture_output=True, check=False, text=True,
     )  # fmt: skip
     assert made.returncode == 0, made.stderr[-2000:]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from exporter.simulator.stories import STORIES
+from tests.alerts.history import families_read
 from tests.e2e.backfill import Pages, filled
 from tests.e2e.servers import Prometheus
 from tests.stage import START, Stage, played, simulated
@@ -144,6 +145,7 @@ ACCOUNT_FACTS = {
     "25a values that are not in the API description": 'datarobot_exporter_api_unknown_values_total{field="status"} > 0',
     "starts have durations": "datarobot_account_start_duration_seconds_count > 0",
 }
+READ = families_read([{"expr": each} for each in (*(fact for fact, _ in FACTS.values()), *ACCOUNT_FACTS.values())])
 _X = "datarobot_exporter_"
 BLIND = {
     "unauthorized": f'increase({_X}sweep_failures_total{{reason="auth"}}[10m]) > 0',
@@ -176,7 +178,7 @@ def test_25_that_the_exporter_is_blind_is_proven_with_the_reason(tmp_path: Path,
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    pages = Pages()
+    pages = Pages(READ)
     with simulated(len(STORIES), seed=11) as simulator:
 
         async def play(stage: Stage) -> None:
