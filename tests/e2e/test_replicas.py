@@ -85,8 +85,8 @@ def test_two_replicas_share_the_accounts_and_take_over_from_one_that_is_killed_p
         assert eventually(lambda: all_served_once(first), PATIENCE)
         with replica(folder) as second:
             assert eventually(lambda: first.served() and second.served() and all_served_once(first, second), PATIENCE)
-            page = http.get(first.url).text
-            assert f'held by another replica: <a href="{second.url}/"' in page
+            link = f'held by another replica: <a href="{second.url}/"'
+            assert eventually(lambda: link in http.get(first.url).text, PATIENCE), "the page is made every five seconds"
 
             second.process.send_signal(signal.SIGSTOP)
             assert eventually(lambda: all_served_once(first), PATIENCE)

@@ -186,11 +186,11 @@ def test_a_read_only_server_is_read_and_written_again_once_it_permits_it(postgre
 
 @real
 def test_an_operation_of_a_server_that_hangs_is_given_up(postgresql: Server) -> None:
-    with opened(postgresql.url(), response_seconds=0.3, lock_seconds=0.1) as store:
+    with opened(postgresql.url(), response_seconds=1.0, lock_seconds=0.1) as store:
         store.commit("eu", {"a": LEDGER})
         hanging = postgresql.sessions(signal.SIGSTOP)
         try:
-            assert "no response for 0.3 s" in problem(lambda: store.commit("eu", {"a": None}))
+            assert "no response for 1 s" in problem(lambda: store.commit("eu", {"a": None}))
             assert "a lost connection of this one has not ended yet" in problem(lambda: store.commit("eu", {"a": None}))
         finally:
             postgresql.sessions(signal.SIGCONT)
