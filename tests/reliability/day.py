@@ -15,7 +15,8 @@ HEAD = (
 INTRODUCTION = """
 `python -m tests.endurance --write` runs a daemon for 24 hours of virtual time in each mode, with details, direct
 paging, traces, a state file and four kinds of scrapes every 30 seconds. It writes this section, and `make test-all`
-compares growth with its limit: {limit:.0%} and what is remembered of deleted workloads. RSS is the memory of the
+compares growth with its limit: {limit:.0%} and what is remembered of deleted workloads. The aim is {aim:.0%}, which
+most modes miss. RSS is the memory of the
 process, with its simulated peers in it, as the system reports it every ten minutes; nothing is freed for the
 measurement. The hour after a warm-up of an hour is the first. What fails does so from the 15th minute to the end, in
 another way every ten minutes: refused connections, status 500, no response, responses that are cut."""
@@ -27,7 +28,9 @@ Two things grow by design, and stop:
   time, each of which is replaced by another one after five minutes, that is reached after a day; in the other modes
   {deleted} are deleted in a day.
 - Each workload has counters by reason and a history: its last episodes, the ids of its last events, its past statuses.
-  Each of these is limited in length. The simulated workloads change all the time, and fill them within a day."""
+  Each of these is limited in length. The simulated workloads change all the time, and fill them. In the healthy mode,
+  they and the rendered series are what grows from the second to the sixth hour, by tracemalloc. Why memory grows more
+  with a reload every minute is not known."""
 
 
 class Day(NamedTuple):
@@ -48,13 +51,20 @@ def line(row: Day) -> str:
 
 
 def section(
-    rows: Mapping[str, Day], *, limit: float, remembered_bytes: float, most: int, churning: int, deleted: int
+    rows: Mapping[str, Day],
+    *,
+    limit: float,
+    aim: float,
+    remembered_bytes: float,
+    most: int,
+    churning: int,
+    deleted: int,
 ) -> str:
     """The section, with its rows in their order."""
     table = "\n".join([HEAD, f"|{'---|' * len(Day._fields)}", *map(line, rows.values())])
     each, total = remembered_bytes / 1e3, most * remembered_bytes / 1e6
     growth = GROWTH.format(each=each, most=most, total=total, churning=churning, deleted=deleted)
-    return "\n".join([TITLE + INTRODUCTION.format(limit=limit), "", table, growth, ""])
+    return "\n".join([TITLE + INTRODUCTION.format(limit=limit, aim=aim), "", table, growth, ""])
 
 
 def rows_of(text: str) -> dict[str, Day]:
