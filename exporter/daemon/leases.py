@@ -109,11 +109,6 @@ class Leases:
         for account in turn.taken:
             log.info("this replica holds the account now", account=account)
 
-    async def followed(self) -> None:
-        """Wait until the accounts that are held, and no others, are monitored and paged."""
-        if self._following is not None:
-            await self._following
-
     async def _follow(self) -> None:
         async with self._lock:
             for account in {*self._accounts.monitors, *self._accounts.removed, *self._paging.gained}:

@@ -144,13 +144,14 @@ class Delivery:
             untried = {each.key for each in batch} - notified.keys()
             self._state.notified[receiver.name] = delivery_state.trying(notified, batch, wall)
             await self._state.save()
-        ours = await self._state.permitted(batch, receiver.merges)
-        withheld, batch = len(batch) - len(ours), ours
         if not batch:
             return False
         try:
-            batch = await asyncio.to_thread(lambda: [with_evidence(each) for each in batch])
-            batch = list(await self._enrich(batch)) if self._enrich is not None else batch
+            made = await asyncio.to_thread(lambda: [with_evidence(each) for each in batch])
+            made = list(await self._enrich(made)) if self._enrich is not None else made
+            batch = await self._state.permitted(made, receiver.merges)  # last: to read a log may take long
+            if not batch:
+                return False
             sent = await receiver.send(batch, wall)
         except Exception:  # a bug in one notifier must not stop the others
             log.exception("a receiver could not be notified", receiver=receiver.name)
@@ -159,7 +160,7 @@ class Delivery:
             return False
         self._apply(batch, sent, untried)
         await self._state.save()
-        if receiver.continuous or withheld:
+        if receiver.continuous or len(batch) < len(made):
             return False
         return len(batch) < len(due) and all(each.fate == "delivered" for each in sent)
 

@@ -565,7 +565,7 @@ def test_nothing_is_said_of_the_replicas_of_one_that_is_gone() -> None:
          "main (pod pod): waiting with ErrImagePull, image registry.test/x:1"),
         (on_lost_node(300),
          "main (pod pod): ready when its node last reported it, but the pod is not ready (for 5 min)"),
-        (on_lost_node(300, *on_lost_node(600).details["p"].replicas),  # type: ignore[union-attr,misc]
+        (on_lost_node(300, *on_lost_node(600).details["p"].replicas),  # type: ignore[union-attr,misc]  # it has pods
          "main (2 pods): ready when their nodes last reported it, but the pods are not ready (for 10 min)"),
         (on_lost_node(-300), "main (pod pod): ready when its node last reported it, but the pod is not ready"),
         (UNREADY, "main (pod pod): running but not ready"),

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -44,11 +44,18 @@ class Replica(Scene):
     def made(self, before: Pager | None = None) -> Pager:
         self.store = Store(self.database)
         receiver = Receiver("phone", self.phone.send, ALL, merges=self.merges)
+        self.meanwhile: Callable[[], object] = lambda: None
+        """What happens while the log of a workload is read."""
+
+        async def enrich(batch: Sequence[Notification]) -> Sequence[Notification]:
+            self.meanwhile()
+            return batch
+
         return Pager(
             state=PagingState.load(self.store, self.rights),
             report=self.report, options=self.options, receivers=[receiver], evidence=self.evidence,
             fleets=lambda: self.fleets() if self.rights.has("acme") else [], exporter=lambda: self.exporter,
-            clock=Clock(lambda: self.now, lambda: self.now, asyncio.sleep),
+            clock=Clock(lambda: self.now, lambda: self.now, asyncio.sleep), enrich=enrich,
         )  # fmt: skip
 
     async def turn(self) -> None:
@@ -137,6 +144,28 @@ def test_a_replica_that_was_paused_sends_nothing_of_what_another_one_has_taken(g
     play(work)
 
 
+def test_an_account_that_is_taken_while_its_log_is_read_is_not_paged_by_the_old_holder(group: Group) -> None:
+    async def work() -> None:
+        old, new = group.replica("old"), group.replica("new")
+        await old.passes(300)
+
+        def taken() -> None:
+            old.table.leave()  # as if it had been declared dead
+            new.table.turn(["acme"])
+
+        old.meanwhile = taken
+        old.status = "errored"
+        await old.passes(10)
+        await old.pager.evaluate()
+        old.now += 3600
+        old.rights.until = old.now + 13.0
+        await old.pager.evaluate()
+        await old.pager.notify()
+        assert group.phone.received == []
+
+    play(work)
+
+
 def test_between_taking_over_and_the_first_evaluation_nothing_is_resolved(group: Group) -> None:
     async def work() -> None:
         one, two = group.replica("one"), group.replica("two")
@@ -209,7 +238,7 @@ def test_pages_of_many_accounts_wait_only_once_for_a_database_that_does_not_resp
         state = PagingState.load(store, rights)
         batch = [Notification(name, {"account": name}, {}, 0.0) for name in names]
         tried: list[str] = []
-        database.transaction = away(tried)  # type: ignore[method-assign]
+        database.transaction = away(tried)  # type: ignore[method-assign]  # only of this one
         assert await state.permitted(batch, merged=False) == batch
         assert len(tried) == 1
 
