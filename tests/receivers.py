@@ -113,14 +113,14 @@ class HttpReceiver:
                 handler.wfile.write(b"x: y\r\n")
         else:
             half = answer.how == "half"
+            if 200 <= answer.status < 300 and not half:
+                self.accepted.append(received)  # before the response: the test may go on as soon as it is read
             handler.send_response(answer.status)
             for name, value in answer.headers.items():
                 handler.send_header(name, value)
             handler.send_header("content-length", str(len(answer.body) + 10 * half))
             handler.end_headers()
             handler.wfile.write(answer.body)
-            if 200 <= answer.status < 300 and not half:
-                self.accepted.append(received)
 
     @property
     def traces(self) -> list[bytes]:
