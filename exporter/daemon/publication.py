@@ -38,7 +38,10 @@ class Publication:
         self._accounts, self._state, self._report, self._clock, self._serve = accounts, state, report, clock, serve
         self.connections: Sized = ()
         self.use(settings, exposition(settings))
-        self._publishing = asyncio.Lock()
+        self._lock = asyncio.Lock()
+        self._next: asyncio.Task[None] | None = None
+        """The publication that has not begun; all callers that wait share it."""
+        self._current: asyncio.Task[None] | None = None
         self._heartbeat = clock.steady()
         self.published = False
         """Whether a page was published since the start."""
@@ -66,8 +69,16 @@ class Publication:
         return "; ".join(filter(None, reasons.values()))
 
     async def publish(self) -> None:
-        """Render the current snapshots and serve the result."""
-        async with self._publishing:
+        """Serve a page of snapshots that are at least as new as this call. Callers that wait for a page in progress
+        share the one after it, and its failure; if one is cancelled, the others get their page.
+        """
+        if self._next is None:  # in the context of this caller: in the trace of its sweep
+            self._next = asyncio.create_task(self._publish())
+        await asyncio.shield(self._next)
+
+    async def _publish(self) -> None:
+        async with self._lock:
+            self._current, self._next = self._next, None  # referenced until it is done
             began = self._clock.steady()
             # A reload may replace these meanwhile: one page is rendered by the same ones from start to end.
             exposition, families, publisher = self._exposition, self._account_families, self._publisher
