@@ -64,7 +64,9 @@ def run(context: Context) -> int:
         def simulated() -> Settings:
             # No paging: a simulated workload must not wake anyone.
             paging = PagingSettings.model_validate({})
-            return context.settings("replaced").model_copy(update={"accounts": (account,), "paging": paging})
+            given = context.settings("replaced")
+            metrics = given.metrics.model_copy(update={"tags": given.metrics.tags or ("team", "env")})
+            return given.model_copy(update={"accounts": (account,), "paging": paging, "metrics": metrics})
 
         address = settings.web.listen_address[0]
         shown = f"127.0.0.1{address}" if address.startswith(":") else address

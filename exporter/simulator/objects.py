@@ -38,6 +38,9 @@ WITHDRAWN = frozenset({"cpu.legacy"})
 USES = {"cpu.job": ["job"]}
 """The uses for which the catalogue offers bundles that are not for workloads."""
 
+_ENVIRONMENTS = ("prod", "staging", "dev")
+"""Values of the tag `env`."""
+
 
 def render_group(request: SimulatedRequest, actor: Actor, *, resolved: bool) -> Json:
     """The container group of a workload's runtime. `resolved` adds the bundle that was selected at scheduling."""
@@ -184,7 +187,10 @@ def render_workload(request: SimulatedRequest, actor: Actor, *, stats: bool) -> 
         "creator": render_user(actor.world.seed),
         "owners": [],
         "permissions": ["CAN_VIEW"],
-        "tags": [{"id": identity(actor.number, "tag"), "name": "team", "value": f"team-{actor.number % 5}"}],
+        "tags": [
+            {"id": identity(actor.number, "tag"), "name": "team", "value": f"team-{actor.number % 5}"},
+            {"id": identity(actor.number, "env"), "name": "env", "value": _ENVIRONMENTS[actor.number % 3]},
+        ],
         "createdAt": created,
         "updatedAt": stamp(max(moment.since, actor.created(actor.life(moment)))),
     }
