@@ -21,6 +21,7 @@ from exporter.collect.sweep import select, sweep
 from exporter.fleet.polling import Policy
 from exporter.fleet.reconcile import Snapshot, Sweep, unknown_values, visible
 from exporter.fleet.selection import Selection
+from exporter.fleet.tag_labels import TagSelection
 from exporter.fleet.workload_state import Account, WorkloadState
 from exporter.log import log
 from exporter.metrics.account_families import AccountFacts
@@ -36,7 +37,8 @@ class Plan(NamedTuple):
     """How an account is monitored. `details` None: only the list is read; `tracing` None: no traces.
 
     `stale_after`: age in seconds at which its workloads are no longer shown. `slow`: threshold of slow requests to
-    workloads, in seconds. `rate`: requests to the API per second, `concurrency` at once.
+    workloads, in seconds. `rate`: requests to the API per second, `concurrency` at once. `tags`: those that become
+    labels.
     """
 
     stale_after: float
@@ -46,6 +48,7 @@ class Plan(NamedTuple):
     rate: float = 10.0
     concurrency: int = 4
     tracing: Tracing | None = None
+    tags: TagSelection = TagSelection()
 
 
 Traced = Callable[[], AbstractContextManager[object]]
@@ -82,6 +85,7 @@ class AccountMonitor:
         self._sweeping = asyncio.Lock()
         self._polling: asyncio.Task[None] | None = None
         report.began(clock.wall())
+        state.select_tags(plan.tags)
         if plan.details is not None:
             self.poller = Poller(
                 state,
@@ -257,6 +261,7 @@ class AccountMonitor:
         with part("step"):
             for _ in self.state.sweep_steps(completed, self._clock.wall()):
                 await asyncio.sleep(0)  # a large fleet must not delay requests
+        self._report.tags_left_out(self.state.admission.left_out)
         self._settle()
         await asyncio.sleep(0)  # requests may have waited
         for field, values in unknown_values(result.workloads).items():

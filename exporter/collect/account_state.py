@@ -12,6 +12,7 @@ from exporter.fleet.clock_steps import moved
 from exporter.fleet.counting import hidden
 from exporter.fleet.ledger import Entry, Ledger, Tally
 from exporter.fleet.reconcile import Observed, Snapshot, Sweep, ledgers, observed, step
+from exporter.fleet.tag_labels import Admission, TagSelection, admitted, census, oldest, tag_labels
 from exporter.fleet.workload_state import Account, WorkloadState
 from exporter.metrics.account_families import Use, use
 from exporter.tracing.builder import Tracing
@@ -45,7 +46,8 @@ class Pending(NamedTuple):
 class AccountState:
     """The snapshot of one account, its account-wide details, and which of it is not written yet.
 
-    `skew`: the estimated offset of the API's clock. `use`: resource totals of the last complete sweep.
+    `skew`: the estimated offset of the API's clock. `use`: resource totals of the last complete sweep. `admission`:
+    which names and values of the selected tags become labels.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -58,6 +60,7 @@ class AccountState:
         self._traces: list[EpisodeTrace] = []
         self.skew = Skew()
         self.use: Use | None = None
+        self._tags, self.admission = TagSelection(), Admission()
         self._drift: float | None = None
         self._applying = False
 
@@ -68,7 +71,7 @@ class AccountState:
         new._account, new._catalogue, new.use, new.skew = self._account, self._catalogue, self.use, self.skew
         new._written_ledgers, new._written_tally = dict(self._written_ledgers), self._written_tally
         new._traces = [*self._traces]
-        new._drift = self._drift
+        new._drift, new._tags, new.admission = self._drift, self._tags, self.admission
         return new
 
     def _set_snapshot(self, snapshot: Snapshot) -> None:
@@ -132,6 +135,7 @@ class AccountState:
         finally:
             self._applying = False
         yield
+        yield from self._admission_steps()
         used = Use(0, 0, 0)
         for ids in _parts(tuple(self._workloads)):
             self._set_account_values(ids)
@@ -139,6 +143,24 @@ class AccountState:
             used = Use(used.active + more.active, used.replicas + more.replicas, used.live + more.live)
             yield
         self.use = used
+
+    def select_tags(self, selection: TagSelection) -> None:
+        """Make labels of these tags from now on."""
+        if selection != self._tags:
+            self._tags = selection
+            for _ in self._admission_steps():
+                pass
+            self._set_account_values(tuple(self._workloads))
+
+    def _admission_steps(self) -> Iterator[None]:
+        """Decide which names and values of tags become labels."""
+        found = dict[str, set[str]]()
+        for ids in _parts(tuple(self._workloads) if self._tags.names else ()):
+            for name, value, _ in census((self._workloads[i].workload for i in ids), self._tags):
+                found.setdefault(name, set()).add(value)
+            yield
+        everything = (state.workload for state in self._workloads.values())
+        self.admission = admitted(found, self.admission, self._tags, lambda: oldest(everything, self._tags))
 
     def revert(self, before: Snapshot, sweep: Sweep, now: float) -> None:
         """Return to the snapshot before a sweep that failed at `now`, after part of it may have been applied."""
@@ -160,13 +182,14 @@ class AccountState:
         self._set_account_values(tuple(self._workloads))
 
     def _set_account_values(self, ids: Iterable[str]) -> None:
-        """Give workloads the bundle catalogue and the limit of replicas."""
+        """Give workloads the bundle catalogue, the limit of replicas, and labels from tags."""
         catalogue, limit = self._catalogue, self._account.replicas_limit
         for i in ids:
             state = self._workloads[i]
-            if state.catalogue is not catalogue or state.replicas_limit != limit:
+            tags = tag_labels(state.workload, self._tags, self.admission)
+            if state.catalogue is not catalogue or state.replicas_limit != limit or state.tag_labels != tags:
                 self._workloads[i] = state._replace(
-                    catalogue=catalogue, other_uses=self._other_uses, replicas_limit=limit
+                    catalogue=catalogue, other_uses=self._other_uses, replicas_limit=limit, tag_labels=tags
                 )
 
     def set_gone_reason(self, workload_id: str, reason: str) -> None:

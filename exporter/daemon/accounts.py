@@ -63,6 +63,7 @@ def plan(account: AccountSettings, settings: Settings) -> Plan:
         rate=account.requests_per_second,
         concurrency=account.concurrency,
         tracing=tracing(account, settings.traces) if settings.traces.endpoint else None,
+        tags=settings.metrics.tag_selection,
     )
 
 
@@ -127,6 +128,8 @@ class Accounts:
         settings = new.settings
         sections = ("sweep", "detail", "select", "traces")
         if any(getattr(settings, section) != getattr(in_force, section) for section in sections):
+            return set()
+        if settings.metrics.tag_selection != in_force.metrics.tag_selection:
             return set()
         if new.uses_changed_file(settings.traces):
             return set()

@@ -19,7 +19,7 @@ from exporter.web.metrics_page import Published, Publisher
 
 def exposition(settings: MetricsSettings) -> Exposition:
     """An empty exposition of the families that the settings select."""
-    return Exposition(served(settings.profile), settings.series_limit)
+    return Exposition(served(settings.profile, tags=bool(settings.tags)), settings.series_limit)
 
 
 class Publication:

@@ -84,6 +84,7 @@ class WorkloadState(NamedTuple):
     replicas that the account allows a workload; None: unknown.
     `held`: unreadable fields of the list item -> since when; `exporter.fleet.reconcile` keeps their previous values for
     a while. ``$``: the whole item is unreadable. `ahead`: seconds that the API's clock is ahead of the local one.
+    `tag_labels`: its labels from tags (`exporter.fleet.tag_labels`); None: none are selected, or its tags are unknown.
     """
 
     account: str
@@ -97,6 +98,7 @@ class WorkloadState(NamedTuple):
     replicas_limit: int | None = None
     held: Mapping[str, float] = {}
     ahead: float = 0.0
+    tag_labels: tuple[tuple[str, str], ...] | None = None
 
     def at(self, reported: str | None) -> float | None:
         """The local time of a timestamp that the API reports; None: none is reported.

@@ -79,6 +79,7 @@ class _Renderer:
 
     def __init__(self, family: Family | AccountFamily, common: tuple[str, ...] = COMMON_LABELS) -> None:
         self.family, self._common = family, common
+        self._dynamic = isinstance(family, Family) and family.dynamic
         text = family.help.replace("\\", r"\\").replace("\n", r"\n")
         # OpenMetrics names a counter without the suffix of its samples, and escapes quotes in help.
         metric, quoted = family.name.removesuffix("_total"), text.replace('"', r"\"")
@@ -105,6 +106,8 @@ class _Renderer:
                 name, values = f"{self.family.name}_{values[-1]}{{", values[:-1]
             elif self.family.kind == "histogram":
                 name, labels = f"{self.family.name}_bucket{{", (*labels, "le")
+            elif self._dynamic:
+                labels, values = values[::2], values[1::2]
             own = dict(zip(labels, (label(v).replace("%", "%%") for v in values), strict=True))
             pairs = sorted({**dict.fromkeys(self._common, "%s"), **own}.items())
             lines.append(name + ",".join(f'{key}="{text}"' for key, text in pairs) + f"}} {number(value)}\n")

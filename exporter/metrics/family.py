@@ -19,7 +19,8 @@ Sample = tuple[tuple[str, ...], float]
 Samples = tuple[Sample, ...]
 """Label values in the order of the row's `labels`, and the value.
 
-For a histogram, the last label value is the bucket's bound, ``sum`` or ``count``.
+For a histogram, the last label value is the bucket's bound, ``sum`` or ``count``. A `dynamic` family has the names of
+the labels, too, each before its value.
 """
 
 MetricKind = Literal["gauge", "counter", "histogram", "summary"]
@@ -27,7 +28,7 @@ Stability = Literal["stable", "experimental"]
 Profile = Literal["minimal", "standard", "full"]
 PROFILES: tuple[Profile, ...] = ("minimal", "standard", "full")
 Part = (
-    Literal["workload", "runtime", "vanished", "catalogue", "replicas_limit", "ledger", "held"]
+    Literal["workload", "runtime", "vanished", "catalogue", "replicas_limit", "ledger", "held", "tag_labels"]
     | Literal["pods", "windows", "usage", "quotas", "grants", "replacement", "fresh", "refused", "polled", "failed"]
 )
 """What a family reads: a field of `WorkloadState`, or of its details. It is rendered again when one of them changes."""
@@ -72,6 +73,7 @@ class Family(NamedTuple):
     """One metric family; `samples` returns nothing if the API reports nothing: unknown is not zero.
 
     `profile` is the smallest profile that includes the family; a stable family keeps its name, type and labels.
+    `dynamic`: the names of its labels are not known beforehand.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Family(NamedTuple):
     stability: Stability = "stable"
     profile: Profile = "standard"
     reads: frozenset[Part] = frozenset({"workload"})
+    dynamic: bool = False
 
 
 def row(
@@ -99,13 +102,14 @@ def row(
     stability: Stability = "stable",
     profile: Profile = "standard",
     reads: tuple[Part, ...] = ("workload",),
+    dynamic: bool = False,
 ) -> Family:
     """One row; `name` without ``datarobot_``. Type and unit follow from the name, unless given."""
     kind: MetricKind = "counter" if name.endswith("_total") else "summary" if "quantile" in labels else "gauge"
     unit = unit or next((u for u in ("seconds", "bytes", "cores", "ratio") if name.endswith("_" + u)), "")
-    return Family(
-        f"datarobot_{name}", kind, labels, help, source, absence, samples, unit, stability, profile, frozenset(reads)
-    )
+    name = f"datarobot_{name}"
+    parts = frozenset(reads)
+    return Family(name, kind, labels, help, source, absence, samples, unit, stability, profile, parts, dynamic)
 
 
 def one(value: float | None) -> Samples:

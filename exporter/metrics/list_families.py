@@ -17,6 +17,11 @@ _ONE_HOT: dict[str, Samples] = {
 }
 
 
+def _tags(view: View) -> Samples:
+    labels = view.state.tag_labels
+    return () if labels is None else ((tuple(text for label in labels for text in label), 1.0),)
+
+
 def _status(view: View) -> Samples:
     return _ONE_HOT.get(models.folded(view.workload.status), _ONE_HOT["other"])
 
@@ -261,6 +266,20 @@ LISTED: tuple[Family, ...] = (
         source="importance",
         absence="the workload is not in the last complete sweep",
         profile="minimal",
+    ),
+    row(
+        "workload_tags",
+        "Tags of the workload that metrics.tags selects, as labels; always 1. A label is tag_ and the name of the tag "
+        "in lower case, with _ for blanks, hyphens and other characters; further tags of a workload with the same "
+        "label end in _2, _3. A tag that the workload does not have has no label. A longer value than 256 characters "
+        "is cut and ends in a hash. A vanished workload keeps its labels for an hour.",
+        _tags,
+        labels=("tag_*",),
+        source="tags",
+        absence="metrics.tags is not set, or a selected tag is not reported or unreadable",
+        profile="minimal",
+        reads=("tag_labels",),
+        dynamic=True,
     ),
     row(
         "workload_artifact_info",

@@ -11,11 +11,12 @@ from exporter.metrics.family import ALL_PARTS, DETAIL_FIELDS, PROFILES, Family, 
 from exporter.metrics.list_families import LISTED
 
 FAMILIES: tuple[Family, ...] = (*LISTED, *DETAILED)
-VANISHED_FAMILIES = {"datarobot_workload_vanished_timestamp_seconds", "datarobot_workload_transitions_total"}
+TAGS = "datarobot_workload_tags"
+VANISHED_FAMILIES = {"datarobot_workload_vanished_timestamp_seconds", "datarobot_workload_transitions_total", TAGS}
 """The families of a vanished workload."""
 
 
-_WHOLE_FIELDS: tuple[Part, ...] = ("catalogue", "replicas_limit", "held")
+_WHOLE_FIELDS: tuple[Part, ...] = ("catalogue", "replicas_limit", "held", "tag_labels")
 """Fields of a workload state that are parts themselves."""
 
 
@@ -53,10 +54,10 @@ def samples_of(families: Sequence[Family], state: WorkloadState) -> tuple[Sample
     return tuple([family.samples(viewed) for family in families])
 
 
-def served(profile: Profile) -> tuple[Family, ...]:
-    """The families of workloads that a profile serves."""
+def served(profile: Profile, *, tags: bool = False) -> tuple[Family, ...]:
+    """The families of workloads that a profile serves; `tags`: with that of tags."""
     allowed = PROFILES[: PROFILES.index(profile) + 1]
-    return tuple(family for family in FAMILIES if family.profile in allowed)
+    return tuple(family for family in FAMILIES if family.profile in allowed and (tags or family.name != TAGS))
 
 
 def served_accounts(profile: Profile) -> tuple[AccountFamily, ...]:

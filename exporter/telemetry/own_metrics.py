@@ -155,6 +155,14 @@ OWN_METRICS: tuple[OwnMetric, ...] = (
     ),
     OwnMetric("deselected_workloads", "gauge", ("account",), "Listed workloads excluded by the settings."),
     OwnMetric("other_shards_workloads", "gauge", ("account",), "Listed workloads that belong to other shards."),
+    OwnMetric(
+        "tag_values_left_out",
+        "gauge",
+        ("account", "tag", "reason"),
+        "Distinct values of a tag that are left out of datarobot_workload_tags, by reason: limit (metrics.tag_values "
+        "is reached) or email (they look like e-mail addresses). Tag * with reason names: tags beyond 64 labels. No "
+        "sample: none.",
+    ),
     OwnMetric("shard_ordinal", "gauge", (), "Ordinal of this shard, starting at 0."),
     OwnMetric("shards", "gauge", (), "Number of shards."),
     OwnMetric("series_limit", "gauge", (), "Limit of workload series per account; 0 if unlimited."),

@@ -164,7 +164,7 @@ class Report:
         """Remove the gauges of an account that is no longer swept; its counters stay."""
         for row in OWN_METRICS:
             if row.kind == "gauge" and row.labels[:1] == ("account",):
-                self._gauges[row.name].remove_by_labels({"account": account})
+                self.clear_account(row.name, account)
         self.ages.pop(account, None)
         self._started.pop(account, None)
 
@@ -175,6 +175,10 @@ class Report:
     def clear(self, name: str) -> None:
         """Remove all samples of a gauge with labels."""
         self._gauges[name].clear()
+
+    def clear_account(self, name: str, account: str) -> None:
+        """Remove the samples of one account from a gauge."""
+        self._gauges[name].remove_by_labels({"account": account})
 
     def text(self) -> bytes:
         """The families in text format 0.0.4."""
@@ -196,6 +200,7 @@ class AccountReport:
         self._report, self._account, self.interval, self._wall = report, account, interval, wall
         self._log = log.bind(account=account)
         self._paused: set[str] = set()
+        self._logged_tags: set[tuple[str, str]] = set()
         self._retired = False
         self._polling: PollerState | None = None
 
@@ -260,6 +265,16 @@ class AccountReport:
         """Set the number of listed workloads excluded by the settings, and of workloads in other shards."""
         self._set("deselected_workloads", deselected, self._account)
         self._set("other_shards_workloads", elsewhere, self._account)
+
+    def tags_left_out(self, left_out: Mapping[tuple[str, str], int]) -> None:
+        """Set how many values of tags are left out, by tag and reason, and log each tag and reason once."""
+        if not self._retired:
+            self._report.clear_account("tag_values_left_out", self._account)
+        for (tag, reason), number in left_out.items():
+            self._set("tag_values_left_out", number, self._account, tag, reason)
+            if (tag, reason) not in self._logged_tags:
+                self._logged_tags.add((tag, reason))
+                self._log.warning("values of a tag are left out of the labels", tag=tag, reason=reason, values=number)
 
     def polled(self, part: str, failure: str, rejects: Iterable[Reject]) -> None:
         """Count one poll of a part; `failure` is the reason, or empty."""

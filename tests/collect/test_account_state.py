@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.api.models import Workload
+from exporter.api.models import Tag, Workload
 from exporter.collect.account_state import STEP_WORKLOADS, AccountState
 from exporter.fleet.reconcile import Snapshot, Sweep
+from exporter.fleet.tag_labels import TagSelection
 from exporter.fleet.workload_state import Details
 from exporter.metrics.account_families import Use
 
@@ -104,3 +105,28 @@ def test_a_copy_of_the_state_follows_the_clock_too() -> None:
     copy = state.copy()
     copy.follow_clock(4600.0, 0.0)
     assert (copy.workloads["w1"].ledger.since, state.workloads["w1"].ledger.since) == (4600.0, 1000.0)
+
+
+def tagged(*teams: str) -> Sweep:
+    return Sweep(tuple(Workload(id=team, name="w", tags=(Tag("team", team),)) for team in teams), ())
+
+
+def labels(state: AccountState) -> list[object]:
+    return [each.tag_labels for _, each in sorted(state.workloads.items())]
+
+
+def test_selected_tags_are_labels_after_a_sweep_and_at_once_after_a_change_of_the_settings() -> None:
+    state = AccountState(Snapshot("acme"))
+    state.apply_sweep(tagged("a", "b"), 1000.0)
+    assert labels(state) == [None, None]
+    state.select_tags(TagSelection(("team",), max_values=1))
+    assert labels(state) == [(("tag_team", "a"),), ()]
+    assert state.admission.left_out == {("team", "limit"): 1}
+    state.apply_sweep(tagged("b", "c"), 1030.0)
+    assert labels(state) == [(("tag_team", "b"),), ()]
+    copy = state.copy()
+    copy.apply_sweep(tagged("a", "b"), 1060.0)
+    assert labels(copy) == [(), (("tag_team", "b"),)], "a value in use stays in use in a copy"
+    state.select_tags(TagSelection())
+    assert labels(state) == [None, None]
+    assert state.admission.left_out == {}

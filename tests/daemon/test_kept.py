@@ -261,6 +261,51 @@ def test_beyond_the_limit_of_series_workloads_are_left_out_loudly(
     play(simulator, work)
 
 
+def test_selected_tags_are_served_as_labels_and_without_the_setting_there_is_no_such_family(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    family, left_out = "datarobot_workload_tags", "datarobot_exporter_tag_values_left_out"
+
+    async def work(scene: Scene) -> None:
+        await scene.sweep()
+        assert f"# TYPE {family} " not in (await scene.get("/metrics"))[1].decode()
+        await ended(scene)
+        scene = restarted(scene, Store(None), metrics={"tags": ["Team", "e*"], "tag_values": 2, "profile": "minimal"})
+        await scene.sweep()
+        assert await scene.value(family) == await scene.workloads()
+        for tag, values in {"tag_team": 2, "tag_env": 2}.items():
+            named = {value for _, labels in await scene.page(family) for name, value in labels if name == tag}
+            assert len(named) == values
+        assert await scene.value(left_out, account="eu", tag="team", reason="limit") == 3
+        assert await scene.value(left_out, account="eu", tag="env", reason="limit") == 1
+        await scene.sweep()
+        assert caplog.text.count("values of a tag are left out of the labels") == 2
+        await ended(scene)
+
+    play(simulator, work)
+
+
+def test_a_reload_that_changes_the_selected_tags_is_served_at_once_from_what_is_known(simulator: Simulator) -> None:
+    family = "datarobot_workload_tags"
+
+    async def work(scene: Scene) -> None:
+        await ended(scene)
+        scene = restarted(scene, Store(None), metrics={"tags": ["team"]})
+        await scene.sweep()
+        shown = await scene.value(family)
+        for tags, label, count in (["env"], "tag_env", shown), ([], "tag_", None):
+            metrics = scene.settings.metrics.model_copy(update={"tags": tuple(tags)})
+            scene.next = scene.settings.model_copy(update={"metrics": metrics})
+            assert await scene.daemon.reload() == []
+            assert await scene.value(family) == count
+            assert {name for _, labels in await scene.page(family) for name, _ in labels if "tag_" in name} == (
+                {label} if count else set()
+            )
+        await ended(scene)
+
+    play(simulator, work)
+
+
 def test_discovery_offers_the_endpoints_of_workloads_that_are_up(simulator: Simulator) -> None:
     async def work(scene: Scene) -> None:
         unknown = b"targets are not known: account eu: the first sweep has not ended yet\n"

@@ -122,6 +122,8 @@ SEEN = st.builds(
     catalogue=st.sampled_from([None, {"cpu.medium": Bundle("cpu.medium", 2.0, 4096)}]),
     replicas_limit=st.sampled_from([None, 0, 3]),
     held=st.sampled_from([{}, {"status": 7.0}]),
+    tag_labels=st.none()
+    | st.lists(st.tuples(st.sampled_from(["tag_env", "tag_z"]), TEXTS), unique_by=lambda each: each[0]).map(tuple),
 )
 FLEETS = st.lists(SEEN, max_size=3, unique_by=lambda state: state.workload.id)
 
@@ -141,6 +143,8 @@ class Reference:
             for state in self.fleet:
                 (samples,) = samples_of((row,), state)
                 for labels, value in samples:
+                    if row.dynamic:
+                        names, labels = [*COMMON_LABELS, *labels[::2]], labels[1::2]
                     common = [state.account, state.workload.name or "", state.workload.id]
                     found = dict(zip(names, [bounded(text) for text in [*common, *labels]], strict=True))
                     family.add_sample(row.name, found, value)

@@ -17,6 +17,7 @@ from exporter.api.models import (
 from exporter.api.pods import PodCondition, Pods, Proton, Replica
 from exporter.fleet import counting
 from exporter.fleet.ledger import Ledger
+from exporter.fleet.tag_labels import Labels
 from exporter.fleet.workload_state import Details, Window, WorkloadState
 from exporter.metrics.account_families import ACCOUNTS
 from exporter.metrics.family import PROFILES, Profile, Samples
@@ -85,13 +86,27 @@ def test_samples_of_a_workload(name: str, workload: Workload, samples: Samples) 
 
 @pytest.mark.parametrize(("status", "label"), [("ERRORED", "errored"), ("Hibernating", "other"), (None, "unknown")])
 def test_a_vanished_workload_has_its_last_status_and_its_totals(status: str | None, label: str) -> None:
-    gone = sight(Workload(id="w", status=status), 20.0, 10.0, vanished=30.0)
+    gone = sight(Workload(id="w", status=status), 20.0, 10.0, vanished=30.0, tag_labels=())
     named = dict(zip([f.name for f in FAMILIES], samples_of(FAMILIES, gone), strict=True))
     assert named["datarobot_workload_vanished_timestamp_seconds"] == (((label, ""), 30.0),)
     assert {name for name, samples in named.items() if samples} == {
         "datarobot_workload_vanished_timestamp_seconds",
         "datarobot_workload_transitions_total",
+        "datarobot_workload_tags",
     }
+
+
+@pytest.mark.parametrize(
+    ("labels", "samples"),
+    [
+        ((("tag_env", "prod"), ("tag_team", "claims")), ((("tag_env", "prod", "tag_team", "claims"), 1.0),)),
+        ((), (((), 1.0),)),  # it has none of the selected tags
+        (None, ()),  # unknown
+    ],
+)
+def test_tags_are_the_labels_of_one_series(labels: Labels | None, samples: Samples) -> None:
+    (family,) = (each for each in FAMILIES if each.name == "datarobot_workload_tags")
+    assert samples_of((family,), sight(Workload(id="w"), tag_labels=labels)) == (samples,)
 
 
 @pytest.mark.parametrize(
@@ -106,9 +121,15 @@ def test_a_profile_serves_its_families_and_those_of_the_smaller_ones(profile: Pr
     names = {family.name.removeprefix("datarobot_workload_") for family in served(profile)}
     assert has in names
     assert lacks not in names
-    sizes = [len(served(each)) for each in PROFILES]
+    sizes = [len(served(each, tags=True)) for each in PROFILES]
     assert sizes == sorted(sizes)
     assert sizes[-1] == len(FAMILIES)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_tags_are_served_only_if_some_are_selected(profile: Profile) -> None:
+    (tags,) = {*served(profile, tags=True)} - {*served(profile)}
+    assert tags.name == "datarobot_workload_tags"
 
 
 def test_a_larger_profile_serves_more_families_of_an_account_and_the_largest_serves_all() -> None:

@@ -150,6 +150,7 @@ def rich(n: int) -> WorkloadState:
         catalogue=({"cpu.medium": Bundle("cpu.medium", 0.1, 10, 1)}, {})[n - 1],
         replicas_limit=(3, 5)[n - 1],
         held=({}, {"status": 7.0})[n - 1],
+        tag_labels=((("tag_team", "claims"),), None)[n - 1],
     )
 
 
@@ -177,7 +178,7 @@ def _swaps(before: WorkloadState, other: WorkloadState) -> Iterator[Change]:
     for field in Details._fields:
         swapped = {field: getattr(other.details, field)}
         yield Change(f"details.{field}", before, before._replace(details=before.details._replace(**swapped)))
-    for field in ("catalogue", "replicas_limit", "held"):
+    for field in ("catalogue", "replicas_limit", "held", "tag_labels"):
         swapped = {field: getattr(other, field)}
         yield Change(field, before, before._replace(**swapped))
     yield Change("vanished", before, before._replace(vanished=9.0))

@@ -665,6 +665,10 @@ def test_every_number_has_an_upper_bound(section: type[BaseModel], name: str, hu
             "alerts.wait.DataRobotWatchdog (line 1): too long; the maximum is 366d",
         ),
         ("accounts: [{token: a, timeout: 1e9}]", "accounts[0].timeout (line 1): too long; the maximum is 366d"),
+        (
+            "metrics: {tags: [team, a*b*c*]}",
+            "metrics.tags[1] (line 1): a name may contain * twice at most",
+        ),
         ("select: {shard: 0/10001}", "select.shard (line 1): too many shards; the maximum is 10000"),
         (
             "alerts: {thresholds: {requests: .inf}}",

@@ -99,3 +99,20 @@ def test_a_pause_shows_its_end_and_is_logged_once_until_requests_succeed_again(
     ]
     report.forget("eu")
     assert f"{gauge}{{" not in report.text().decode()
+
+
+def test_values_of_tags_that_are_left_out_are_served_while_they_are_and_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    report = Report(1.0)
+    account = report.account("eu", 30.0, 10.0)
+    gauge, labels = "datarobot_exporter_tag_values_left_out", {"account": "eu", "tag": "team", "reason": "limit"}
+    for left_out, value in ({("team", "limit"): 3}, 3.0), ({}, None), ({("team", "limit"): 2}, 2.0):
+        account.tags_left_out(left_out)
+        assert report.registry.get_sample_value(gauge, labels) == value
+    assert [record.__dict__["fields"] for record in caplog.records] == [
+        {"account": "eu", "tag": "team", "reason": "limit", "values": 3}
+    ]
+    account.retire()  # its successor reports now
+    account.tags_left_out({})
+    assert report.registry.get_sample_value(gauge, labels) == 2.0
