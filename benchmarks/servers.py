@@ -121,6 +121,9 @@ def serve_ours(port: int, series: int, folder: Path | None) -> None:
     async def blank(_: str) -> bytes:
         return b""
 
+    async def blank_workload(_: str, __: str) -> tuple[int, bytes]:
+        return 200, b""
+
     async def no_list() -> bytes:
         return b"[]"
 
@@ -130,6 +133,7 @@ def serve_ours(port: int, series: int, folder: Path | None) -> None:
         heartbeat_age=lambda: 0.0,
         not_ready=lambda: "",
         status_page=blank,
+        workload_page=blank_workload,
         config=lambda: None,
         episodes=no_list,
         targets=no_list,

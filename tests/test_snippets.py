@@ -131,7 +131,7 @@ def test_the_documented_web_config_is_accepted(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-def test_the_documented_proxy_passes_on_metrics_and_status_page_only(tmp_path: Path) -> None:
+def test_the_documented_proxy_passes_on_metrics_and_pages_for_people_only(tmp_path: Path) -> None:
     certificate(tmp_path, "exporter")
     port, served = free_port(), Served()
     site = security_block("nginx").replace("/etc/nginx", str(tmp_path)).replace("10443", f"127.0.0.1:{port}")
@@ -151,9 +151,10 @@ def test_the_documented_proxy_passes_on_metrics_and_status_page_only(tmp_path: P
                 async with asyncio.timeout(20):
                     while not await connects(port):  # noqa: ASYNC110 — there is no event to wait for
                         await asyncio.sleep(0.05)  # polling interval: it reports nothing when it is ready
-                requests = [("GET", "/metrics"), ("GET", "/"), ("GET", "/?q=a"), ("POST", "/")]
+                requests = [("GET", path) for path in ("/metrics", "/", "/?q=a", "/workloads/w?account=a")]
+                requests += [("POST", "/"), ("POST", "/workloads/w")]
                 requests += [
-                    ("POST", path) for path in ("/-/reload", "/%2d/reload", "//-/reload", "/metrics/../-/reload")
+                    ("POST", path) for path in ("/-/reload", "/%2d/reload", "//-/reload", "/workloads/../-/reload")
                 ]
                 requests += [("GET", path) for path in ("/sd", "/-/silences", "/debug/config")]
                 return [(await client.request(*each)).status_code for each in requests]
@@ -161,7 +162,7 @@ def test_the_documented_proxy_passes_on_metrics_and_status_page_only(tmp_path: P
             nginx.terminate()
             await nginx.wait()
 
-    assert served.serve(work) == [200, 200, 200, 403] + [404] * 7
+    assert served.serve(work) == [200] * 4 + [403] * 2 + [404] * 7
     assert served.reloads == 0
 
 

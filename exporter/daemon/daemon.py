@@ -35,6 +35,7 @@ from exporter.telemetry.report import Report
 from exporter.web.application import Application
 from exporter.web.status_page import StatusPage
 from exporter.web.web_config import read_web_config
+from exporter.web.workload_page import WorkloadPages
 
 
 class Daemon:
@@ -113,6 +114,17 @@ class Daemon:
                     self.settings,
                     self.accounts.monitors,
                     started=self._started,
+                    now=clock.wall(),
+                    note=note,
+                    holders=self.leases.holders if self.leases is not None else None,
+                )
+            ),
+            workload_page=WorkloadPages(
+                lambda workload_id, account: views.requested(
+                    self.settings,
+                    self.accounts.monitors,
+                    workload_id,
+                    account,
                     now=clock.wall(),
                     note=note,
                     holders=self.leases.holders if self.leases is not None else None,

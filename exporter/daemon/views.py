@@ -1,8 +1,10 @@
-"""What the web server shows besides /metrics: the status page's data, service discovery, and episodes in progress."""
+"""What the web server shows besides /metrics: the data of the status page and of the page of a workload, service
+discovery, and episodes in progress.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import quote, urlsplit
 
 from exporter import __version__
@@ -11,6 +13,7 @@ from exporter.api.models import Workload
 from exporter.collect.account_monitor import AccountMonitor
 from exporter.fleet.workload_state import WorkloadState, last_group
 from exporter.metrics.exposition import bounded
+from exporter.settings.accounts import AccountSettings
 from exporter.settings.model import Settings
 from exporter.timestamps import rfc3339
 from exporter.tracing.builder import Tracing
@@ -18,6 +21,7 @@ from exporter.tracing.episode_traces import in_progress
 from exporter.web.on_request import Cached, made
 from exporter.web.responses import Rows, encoded
 from exporter.web.status_page import AccountStatus, Status
+from exporter.web.workload_page import FoundWorkload, Requested
 
 Monitors = Mapping[str, AccountMonitor]
 MAX_URL = 2048
@@ -141,16 +145,7 @@ def status(
     leases, the URL of the replica that holds an account.
     """
     accounts = tuple(
-        AccountStatus(
-            name=account.name,
-            url=account.endpoint.removesuffix("/api/v2"),
-            known=monitor.facts,
-            fleet=tuple(monitor.visible()),
-            succeeded=monitor.snapshot.succeeded,
-            failure=(monitor.message or monitor.snapshot.failure) if monitor.snapshot.failure else "",
-            interval=settings.sweep.interval,
-            stale_after=settings.sweep.stale_after,
-        )
+        _account_status(settings, account, monitor)._replace(fleet=tuple(monitor.visible()))
         for account in settings.accounts
         if (monitor := monitors.get(account.name)) is not None
     )
@@ -163,9 +158,70 @@ def status(
         options=settings.alerts.options,
         links=(settings.web.telemetry_path, "/sd", "/-/healthy", "/-/ready", *debug),
         note=note,
-        elsewhere=tuple(
-            (account.name, holders.get(account.name))
-            for account in settings.accounts
-            if holders is not None and account.name not in monitors
-        ),
+        elsewhere=_elsewhere(settings.accounts, monitors, holders),
+    )
+
+
+def _account_status(settings: Settings, account: AccountSettings, monitor: AccountMonitor) -> AccountStatus:
+    """An account without its workloads."""
+    return AccountStatus(
+        name=account.name,
+        url=account.endpoint.removesuffix("/api/v2"),
+        known=monitor.facts,
+        fleet=(),
+        succeeded=monitor.snapshot.succeeded,
+        failure=(monitor.message or monitor.snapshot.failure) if monitor.snapshot.failure else "",
+        interval=settings.sweep.interval,
+        stale_after=settings.sweep.stale_after,
+    )
+
+
+def _elsewhere(
+    accounts: Iterable[AccountSettings], monitors: Monitors, holders: Mapping[str, str] | None
+) -> tuple[tuple[str, str | None], ...]:
+    """The accounts that this replica does not hold, with the URL of the one that does."""
+    if holders is None:
+        return ()
+    return tuple((account.name, holders.get(account.name)) for account in accounts if account.name not in monitors)
+
+
+def requested(
+    settings: Settings,
+    monitors: Monitors,
+    workload_id: str,
+    account: str,
+    *,
+    now: float,
+    note: str = "",
+    holders: Mapping[str, str] | None = None,
+) -> Requested:
+    """What is known of a workload: of one account, or with an empty name of all. Also of one that has vanished, for as
+    long as it is remembered.
+    """
+    wanted = [each for each in settings.accounts if account in ("", each.name)]
+    statuses, found = [], []
+    for each in wanted:
+        monitor = monitors.get(each.name)
+        if monitor is None:
+            continue
+        status = _account_status(settings, each, monitor)
+        statuses.append(status)
+        snapshot = monitor.snapshot
+        if snapshot.succeeded is None:  # known from the state only: whether it still exists is not
+            continue
+        for there in (snapshot.workloads, snapshot.missing, snapshot.gone):
+            if workload_id in there:
+                found.append(FoundWorkload(status, there[workload_id], there is not snapshot.missing))
+                break
+    return Requested(
+        id=workload_id,
+        account=account,
+        found=tuple(found),
+        accounts=tuple(statuses),
+        elsewhere=_elsewhere(wanted, monitors, holders),
+        configured=tuple(each.name for each in settings.accounts),
+        options=settings.alerts.options,
+        now=now,
+        version=__version__,
+        note=note,
     )

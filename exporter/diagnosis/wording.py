@@ -213,7 +213,7 @@ def _unknown_text(facts: Facts) -> str:
     return bounded(f"{', '.join(parts)}: {reason}" for reason, parts in parts_by_reason.items())
 
 
-def _lines(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
+def titled_texts(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
     """Titles and texts, most relevant first: the cause, since when, what is affected, what to do, and then the details.
     Those with an empty text are not shown.
     """
@@ -240,7 +240,7 @@ def _lines(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
 
 def evidence(diagnosis: Diagnosis) -> tuple[tuple[str, str], ...]:
     """The evidence of a page: at most fourteen pairs of a title and a text, which is cut to 300 characters."""
-    return tuple((title, cut(text, MAX_EVIDENCE_CHARACTERS)) for title, text in _lines(diagnosis) if text)
+    return tuple((title, cut(text, MAX_EVIDENCE_CHARACTERS)) for title, text in titled_texts(diagnosis) if text)
 
 
 def log_words(records: Sequence[LogRecord]) -> str:
@@ -276,7 +276,7 @@ def text(diagnosis: Diagnosis, colour: bool = False) -> str:
         f"as of {utc(facts.at):%Y-%m-%d %H:%M:%S} UTC",
         "",
     ]
-    for title, content in _lines(diagnosis):
+    for title, content in titled_texts(diagnosis):
         first, *rest = textwrap.wrap(content, 80 - 14) or [""]
         if first:
             lines += [painted(f"{title:<14}", "1") + first, *(" " * 14 + line for line in rest)]

@@ -1,4 +1,4 @@
-"""/metrics, health, reload, silences and the status page: an ASGI application that serves prepared bytes.
+"""/metrics, health, reload, silences and the pages for people: an ASGI application that serves prepared bytes.
 
 No request renders metrics or sends an API request. What is made on request is made outside the event loop.
 """
@@ -22,15 +22,19 @@ from exporter.web.responses import (
     content_type,
     encoded,
     header,
+    html,
     json_array,
     plain,
 )
 from exporter.web.status_page import POLICY
+from exporter.web.workload_page import POLICY as WORKLOAD_POLICY
 
 MAX_HEARTBEAT_AGE = 60.0
 """Seconds since the last update of the page after which the exporter is unhealthy."""
 MAX_NEGOTIATION = 1024
 """Characters of an Accept or Accept-Encoding header that are read: a long one would delay other requests."""
+WORKLOADS = "/workloads/"
+"""The page of a workload is at this path and its id."""
 MAX_PARAMETERS = 50
 """Parameters of a query."""
 REQUESTED_BY = b"x-requested-by"
@@ -82,7 +86,8 @@ class Application:
     """The ASGI application. `publish` swaps the served page in one assignment; everything else comes from callables.
 
     `reload` returns the problems (empty: done); `heartbeat_age` is in seconds; `not_ready` returns the reason (empty:
-    ready); `status_page` renders the page at / for a query string; `config` returns the settings as text and `episodes`
+    ready); `status_page` renders the page at / for a query string, `workload_page` that of a workload, with its status
+    code, for an id and a query string; `config` returns the settings as text and `episodes`
     those in progress as JSON, or None if not enabled; `targets` returns target groups as JSON in the format of
     Prometheus's HTTP service discovery, or the reason why they are not known; `silences` lists (GET), creates (POST)
     and deletes (DELETE) silences; `count` receives path and status code of each request, `refused` the reason of a
@@ -98,6 +103,7 @@ class Application:
         heartbeat_age: Callable[[], float],
         not_ready: Callable[[], str],
         status_page: Callable[[str], Awaitable[bytes]],
+        workload_page: Callable[[str, str], Awaitable[tuple[int, bytes]]],
         config: Callable[[], str | None],
         episodes: Callable[[], Awaitable[bytes | None]],
         targets: Callable[[], Awaitable[bytes | str]],
@@ -111,6 +117,7 @@ class Application:
         self._published = Published()
         self._reload, self._heartbeat_age, self._not_ready = reload, heartbeat_age, not_ready
         self._status_page, self._config, self._episodes = status_page, config, episodes
+        self._workload_page = workload_page
         self._count, self._targets, self._silences = count, targets, silences
         self._refused, self.closed = refused, closed
         self.passwords = passwords
@@ -122,6 +129,7 @@ class Application:
         self._routes: dict[str, tuple[tuple[str, ...], Callable[[HttpRequest], Awaitable[HttpResponse]]]] = {
             metrics_path: (_READ, self._get_metrics),
             "/": (_READ, self._get_status_page),
+            WORKLOADS: (_READ, self._get_workload),
             "/-/healthy": (_READ, self._get_healthy),
             "/-/ready": (_READ, self._get_ready),
             "/-/reload": (("POST", "PUT"), self._post_reload),
@@ -176,7 +184,8 @@ class Application:
 
     def _complete(self, path: str, response: HttpResponse) -> Headers:
         """Count a response and return all its headers."""
-        self._count(path if path in self._routes else "other", str(response.status))
+        route = self._route(path)
+        self._count(route if route in self._routes else "other", str(response.status))
         length = str(sum(map(len, response.body))).encode()
         return [*response.headers, (b"content-length", length), *_EVERYWHERE]
 
@@ -190,7 +199,8 @@ class Application:
             return plain(429, "too many password checks in progress; try again later\n", (b"retry-after", b"5"))
         if not authorized:
             return plain(401, "Unauthorized\n", (b"www-authenticate", b'Basic realm="workload-exporter"'))
-        methods, handler = self._routes.get(scope["path"], ((), None))
+        path = scope["path"]
+        methods, handler = self._routes.get(self._route(path), ((), None))
         if handler is None:
             return plain(404, f"not found; available: {' '.join(self._routes)}\n")
         if scope["method"] not in methods:
@@ -198,7 +208,12 @@ class Application:
             return plain(405, f"method not allowed; use {allowed}\n", (b"allow", allowed.encode()))
         if scope["method"] not in _READ and any(name in _OF_WEB_PAGES for name, _ in headers):
             return plain(403, "web pages cannot change anything; use curl or the command line\n")
-        return await handler(HttpRequest(headers, scope.get("query_string", b"").decode("latin-1"), scope["method"]))
+        query = scope.get("query_string", b"").decode("latin-1")
+        return await handler(HttpRequest(headers, query, scope["method"], path))
+
+    def _route(self, path: str) -> str:
+        """The key of a path in the routes, if it has one."""
+        return WORKLOADS if path.startswith(WORKLOADS) and path not in self._routes else path
 
     def _authorized(self, headers: Headers) -> bool | None:
         """Whether the request is authorized; None if that needs a password check."""
@@ -225,13 +240,11 @@ class Application:
         return HttpResponse(200, ours, page.openmetrics if openmetrics else page.text)
 
     async def _get_status_page(self, request: HttpRequest) -> HttpResponse:
-        headers = [
-            (b"content-type", b"text/html; charset=utf-8"),
-            (b"content-security-policy", POLICY.encode()),
-            (b"referrer-policy", b"no-referrer"),
-            (b"cross-origin-opener-policy", b"same-origin"),
-        ]
-        return HttpResponse(200, headers, (await self._status_page(request.query),))
+        return html(200, await self._status_page(request.query), POLICY)
+
+    async def _get_workload(self, request: HttpRequest) -> HttpResponse:
+        status, body = await self._workload_page(request.path.removeprefix(WORKLOADS), request.query)
+        return html(status, body, WORKLOAD_POLICY)
 
     async def _get_healthy(self, _: HttpRequest) -> HttpResponse:
         age = self._heartbeat_age()

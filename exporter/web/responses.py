@@ -14,11 +14,12 @@ Rows = list[dict[str, object]]
 
 
 class HttpRequest(NamedTuple):
-    """A request without its path; `query` is the part after the question mark, still encoded."""
+    """A request; `query` is the part after the question mark, still encoded; `path` is decoded."""
 
     headers: Headers
     query: str
     method: str = "GET"
+    path: str = ""
 
 
 class HttpResponse(NamedTuple):
@@ -32,6 +33,17 @@ class HttpResponse(NamedTuple):
 def plain(status: int, text: str, *headers: tuple[bytes, bytes]) -> HttpResponse:
     """A text response."""
     return HttpResponse(status, [(b"content-type", b"text/plain; charset=utf-8"), *headers], (text.encode(),))
+
+
+def html(status: int, page: bytes, policy: str) -> HttpResponse:
+    """An HTML page with its Content-Security-Policy."""
+    headers = [
+        (b"content-type", b"text/html; charset=utf-8"),
+        (b"content-security-policy", policy.encode()),
+        (b"referrer-policy", b"no-referrer"),
+        (b"cross-origin-opener-policy", b"same-origin"),
+    ]
+    return HttpResponse(status, headers, (page,))
 
 
 def encoded(rows: Rows) -> bytes:

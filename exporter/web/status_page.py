@@ -6,21 +6,15 @@ same page again. Style and script are inline; their hashes in the Content-Securi
 
 from __future__ import annotations
 
-import base64
 import functools
-import hashlib
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import parse_qs, quote, urlencode
+from urllib.parse import parse_qs, urlencode
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
-from exporter.alerting.alerts import ALERTS
-from exporter.alerting.evaluation import ActiveAlert
 from exporter.alerting.rules import Options
 from exporter.diagnosis.fleet_table import (
     GROUPS,
@@ -32,28 +26,26 @@ from exporter.diagnosis.fleet_table import (
     alert_counts,
     choose,
     fleet_table,
-    lasted,
 )
 from exporter.fleet.workload_state import WorkloadState
 from exporter.metrics.account_families import AccountFacts
-from exporter.timestamps import rfc3339
 from exporter.web.on_request import Cached, made
+from exporter.web.rendering import (
+    SUMMARIES,
+    TEMPLATES,
+    described,
+    environment,
+    icon,
+    policy,
+    readiness_unknown,
+    runbook,
+    workload_address,
+)
 
 LONGEST_SEARCH = 200
 """Characters of a search."""
-_TEMPLATES = Path(__file__).with_name("templates")
-_STYLE, _SCRIPT = ((_TEMPLATES / f"status_page.{kind}").read_text("utf-8") for kind in ("css", "js"))
-
-
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-POLICY = (
-    f"default-src 'none'; style-src {_hash(_STYLE)}; script-src {_hash(_SCRIPT)}; img-src data:; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-_SUMMARIES = {alert.name: alert.summary for alert in ALERTS}
+_SCRIPT = (TEMPLATES / "status_page.js").read_text("utf-8")
+POLICY = policy(_SCRIPT)
 
 
 class AccountStatus(NamedTuple):
@@ -141,14 +133,6 @@ def address(choice: Choice) -> str:
 # -- what the templates use
 
 
-class _AlertText(NamedTuple):
-    """An alert as text: name without prefix, tooltip, address of the runbook (empty: no link)."""
-
-    short: str
-    title: str
-    runbook: str
-
-
 class _Explanation(NamedTuple):
     """What is shown about an alert beside its workloads; `file` is its runbook where `runbook`, a link, is empty."""
 
@@ -157,29 +141,11 @@ class _Explanation(NamedTuple):
     file: str
 
 
-def runbook(alert: str, options: Options) -> str:
-    """The address of an alert's runbook; empty if the settings give none that a browser can open."""
-    return f"{options.runbooks}{alert}.md" if options.runbooks.startswith(("https://", "http://")) else ""
-
-
-def _described(options: Options) -> Callable[[ActiveAlert], _AlertText]:
-    @functools.cache
-    def describe(active: ActiveAlert) -> _AlertText:
-        title = f"{active.severity}: {active.alert}: {_SUMMARIES[active.alert]}"
-        return _AlertText(active.alert.removeprefix("DataRobot"), title, runbook(active.alert, options))
-
-    return describe
-
-
 def _explanation(choice: Choice, options: Options) -> _Explanation | None:
-    summary = _SUMMARIES.get(choice.words)
+    summary = SUMMARIES.get(choice.words)
     if summary is None:
         return None
     return _Explanation(summary, runbook(choice.words, options), f"{options.runbooks}{choice.words}.md")
-
-
-def _moment(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _wanted(row: Row) -> str:
@@ -196,29 +162,13 @@ def _too_few_ready(row: Row) -> bool:
     return row.ready + row.unknown < row.least and row.group in ("up", "indeterminate", "failed")
 
 
-def _readiness_unknown(row: Row) -> bool:
-    if row.ready is None:
-        return row.group == "up"
-    return row.group == "up" and row.unknown > 0 and row.ready < max(1, row.least or 0)
-
-
-def _colour(row: Row) -> str:
-    """CSS class of the state: a running workload is not green if an alert is active or its pods are unknown."""
-    if row.urgency == 0:
-        return "critical"
-    if row.group in ("up", "off") and row.urgency <= NEEDS_ATTENTION:
-        return "warning"
-    return "unknown" if _readiness_unknown(row) else row.group
-
-
 def _icon(status: Status, table: FleetTable) -> str:
     """A dot for the tab: red, amber, green, or gray if something is unknown."""
     worst = min((row.urgency for row in table.rows), default=9)
     fresh = all(a.succeeded is not None and status.now - a.succeeded <= 3 * a.interval for a in status.accounts)
-    known = bool(table.rows) and fresh and not any(map(_readiness_unknown, table.rows))
+    known = bool(table.rows) and fresh and not any(map(readiness_unknown, table.rows))
     color = "#d93025" if worst == 0 else "#f29900" if worst <= NEEDS_ATTENTION else "#1e8e3e" if known else "#80868b"
-    dot = f'<circle cx="4.5" cy="4.5" r="4" fill="{color}"/>'
-    return "data:image/svg+xml," + quote(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9">{dot}</svg>')
+    return icon(color)
 
 
 _COLUMNS = (
@@ -234,26 +184,9 @@ _STATES = (("", "all"), ("trouble", "need attention"), *((group, group) for grou
 
 @functools.cache
 def _environment() -> Environment:
-    """Compiles each template once; whatever a template inserts is escaped."""
-    made = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
-    made.filters |= {
-        "moment": _moment,
-        "rfc3339": functools.partial(rfc3339, timespec="seconds"),
-        "lasted": lasted,
-        "wanted": _wanted,
-        "colour": _colour,
-    }
-    made.filters |= {"thousands": "{:,}".format, "quoted": functools.partial(quote, safe="", errors="replace")}
+    made = environment(script=Markup(_SCRIPT), columns=_COLUMNS, states=_STATES, longest_search=LONGEST_SEARCH)  # noqa: S704 — ours
+    made.filters["wanted"] = _wanted
     made.tests["too_few_ready"] = _too_few_ready
-    made.globals |= {"style": Markup(_STYLE), "script": Markup(_SCRIPT), "columns": _COLUMNS, "states": _STATES}  # noqa: S704 — ours
-    made.globals["longest_search"] = LONGEST_SEARCH
     return made
 
 
@@ -272,8 +205,9 @@ def page(status: Status, table: FleetTable, choice: Choice) -> str:
             listed=Counter(row.account for row in table.rows if row.group != "vanished"),
             active=alert_counts(table),
             urls={account.name: account.url for account in status.accounts},
-            describe=_described(status.options),
+            describe=described(status.options),
             explained=_explanation(choice, status.options),
+            workload_address=workload_address,
             search=lambda words: address(Choice(words)),
             change=lambda **changes: address(choice._replace(**({"page": 1} | changes))),
         )

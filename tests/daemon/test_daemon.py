@@ -75,7 +75,8 @@ class Scene:
             sent.append(message)
 
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-        scope = {"type": "http", "method": method, "path": path, "headers": raw}
+        path, _, query = path.partition("?")
+        scope = {"type": "http", "method": method, "path": path, "query_string": query.encode(), "headers": raw}
         await self.daemon.application(scope, None, send)
         return sent[0]["status"], b"".join(message.get("body", b"") for message in sent)
 
@@ -455,6 +456,16 @@ def test_two_accounts_stand_side_by_side(simulator: Simulator, tmp_path: Path) -
     play(simulator, work)
 
 
+async def has_a_page_for_days(scene: Scene) -> None:
+    """The workload that has just vanished still has a page when it is on no other any more."""
+    (gone,) = scene.daemon.accounts.monitors["eu"].snapshot.gone
+    await scene.sweep(after=7200)
+    await scene.sweep(after=30)
+    assert f"workloads/{gone}" not in (await scene.get(f"/?q={gone}"))[1].decode()
+    status, body = await scene.get(f"/workloads/{gone}")
+    assert (status, "the API responds with 404" in body.decode()) == (200, True)
+
+
 def test_a_workload_that_is_deleted_is_shown_as_vanished_after_two_complete_sweeps() -> None:
     with Simulator(workloads=30) as simulator:
 
@@ -465,6 +476,7 @@ def test_a_workload_that_is_deleted_is_shown_as_vanished_after_two_complete_swee
                 gone = await scene.value("datarobot_workload_vanished_timestamp_seconds")
                 if gone is not None:
                     assert gone == pytest.approx(scene.time.wall)
+                    await has_a_page_for_days(scene)
                     return
             raise AssertionError("nothing vanished in forty minutes")
 
@@ -506,6 +518,23 @@ def test_the_status_page_shows_what_was_swept_how_old_it_is_and_what_fails(simul
         assert 'href="./metrics"' in page
         assert "/debug/config" not in page
         assert "demo-token" not in page
+
+    play(simulator, work)
+
+
+def test_the_page_of_a_workload_shows_what_was_swept_and_sends_no_request(simulator: Simulator) -> None:
+    async def work(scene: Scene) -> None:
+        path = "/workloads/4782513e70c7d06a6345ac0a"
+        assert (await scene.get(path))[0] == 503, "no sweep yet"
+        await scene.sweep()
+        requests = simulator.requests.total()
+        status, body = await scene.get(f"{path}?account=eu")
+        assert (status, "<h1>not-ready-11 <" in body.decode()) == (200, True)
+        assert "demo-token" not in body.decode()
+        assert f'href=".{path}?account=eu"' in (await scene.get("/?q=not-ready-11"))[1].decode()
+        assert (await scene.get(f"{path}?account=asia"))[0] == 404
+        assert (await scene.get("/workloads/unknown"))[0] == 404
+        assert simulator.requests.total() == requests
 
     play(simulator, work)
 

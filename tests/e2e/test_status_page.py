@@ -1,4 +1,4 @@
-"""The status page in a real browser: headless Chromium, over real sockets."""
+"""The status page and the page of a workload in a real browser: headless Chromium, over real sockets."""
 
 import asyncio
 import threading
@@ -18,6 +18,7 @@ from exporter.web.application import Application
 from exporter.web.metrics_page import Publisher
 from exporter.web.server import Server
 from exporter.web.status_page import AccountStatus, Status, StatusPage
+from exporter.web.workload_page import FoundWorkload, Requested, WorkloadPages
 from tests.browser import Browser, browser
 from tests.e2e.servers import demo, eventually, free_port
 from tests.make import container, pods, replica, sight
@@ -62,6 +63,10 @@ def served(*fleet: Workload, reported: Pods | None = None) -> Iterator[str]:
     known = AccountFacts(Account("eu"), use(states), Tally())
     account = AccountStatus("eu", "https://dr.test", known, states, NOW - 5, "", 30.0, 900.0)
 
+    def requested(workload_id: str, name: str) -> Requested:
+        found = tuple(FoundWorkload(account, each, True) for each in states if each.workload.id == workload_id)
+        return Requested(workload_id, name, found, (account,), (), ("eu",), DEFAULT, NOW, "1")
+
     async def reload() -> list[str]:
         return []
 
@@ -74,6 +79,7 @@ def served(*fleet: Workload, reported: Pods | None = None) -> Iterator[str]:
         heartbeat_age=lambda: 0.0,
         not_ready=lambda: "",
         status_page=StatusPage(lambda: Status("1", (account,), NOW - 60, NOW, DEFAULT, ("/metrics",))),
+        workload_page=WorkloadPages(requested),
         config=lambda: None,
         episodes=no_list,
         targets=no_list,
@@ -199,3 +205,63 @@ def test_without_script_the_server_finds_sorts_and_turns_pages(tab: Browser) -> 
 def follow(tab: Browser, words: str) -> None:
     """Go where the link with these words leads."""
     tab.open(tab.evaluate(f"[...document.querySelectorAll('#fleet a')].find(a => a.textContent === '{words}').href"))
+
+
+CRASHING = replica(
+    container(status="waiting", reason="CrashLoopBackOff", ready=False, restart_count=7, ended=("Error", 1, None)),
+    name="lrs-" + "f" * 100,
+)
+
+
+def test_the_row_of_a_workload_leads_to_its_page_and_back(tab: Browser) -> None:
+    tab.console.clear()
+    tab.shown(1280, 900)
+    with served(Workload(id=EVIL + "/..?#", name=EVIL, status="errored"), Workload(id="b", name="plain")) as url:
+        tab.open(f"{url}/?q=onmouseover")
+        follow(tab, EVIL)
+        assert tab.evaluate("document.querySelector('h1').firstChild.textContent.trim()") == EVIL
+        assert tab.evaluate("document.title").startswith(EVIL)
+        assert tab.evaluate("document.scripts.length") == 0
+        assert tab.evaluate("document.querySelector('dd').textContent").startswith("It has failed")
+        tab.evaluate("document.querySelector('header a').click()")
+        assert eventually(lambda: tab.evaluate("location.pathname") == "/", 10)
+        tab.open(f"{url}/workloads/unknown")
+        assert "Workload not found" in tab.evaluate("document.querySelector('h1').textContent")
+    errors = [text for text in tab.console if "404" not in text]
+    assert errors == [], "none of the Content Security Policy"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+def test_every_word_of_the_page_of_a_workload_can_be_read(tab: Browser, scheme: str, width: int) -> None:
+    names = [Workload(id=s, name=s, status=s, importance="critical") for s in ("errored", "running", "stopped")]
+    with served(*names, reported=pods(CRASHING, replica(container()))) as url:
+        tab.shown(width, 900, scheme)
+        for each in names:
+            tab.open(f"{url}/workloads/{each.id}")
+            assert tab.evaluate(CONTRAST) == []
+
+
+def test_on_a_phone_nothing_of_the_page_of_a_workload_is_wider_than_the_screen(tab: Browser) -> None:
+    long = Workload(id="f" * 200, name="a-very-long-name-" * 10, status="running")
+    with served(long, reported=pods(CRASHING, replica(container()))) as url:
+        tab.shown(360, 740)
+        tab.open(f"{url}/workloads/{long.id}")
+        assert "a-very-long-name" in tab.evaluate("document.querySelector('h1').textContent")
+        assert tab.evaluate("document.documentElement.scrollWidth") == 360
+        beyond = "[...document.querySelectorAll('td, th, dd, code')].filter(e => e.getBoundingClientRect().right > 360)"
+        assert tab.evaluate(f"{beyond}.map(e => e.outerHTML)") == []
+
+
+def test_the_keyboard_reaches_every_link_of_the_page_of_a_workload_and_shows_which_has_the_focus(tab: Browser) -> None:
+    with served(Workload(id="w", name="w", status="running"), reported=pods(CRASHING)) as url:
+        tab.shown(1280, 900)
+        tab.open(f"{url}/workloads/w")
+        links = tab.evaluate("[...document.querySelectorAll('a')].map(a => a.href)")
+        reached = []
+        for _ in links:
+            for kind in ("keyDown", "keyUp"):
+                tab.call("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
+            reached.append(tab.evaluate("document.activeElement.href"))
+            assert tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+        assert reached == links

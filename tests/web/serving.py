@@ -43,6 +43,7 @@ class Served:
             heartbeat_age=lambda: self.age,
             not_ready=lambda: self.reason,
             status_page=self.status_page,
+            workload_page=self.workload_page,
             config=lambda: self.config,
             episodes=self.open_episodes,
             targets=self.targets,
@@ -73,6 +74,9 @@ class Served:
         if self.page_ready is not None:
             await self.page_ready.wait()
         return f"<p>{query}".encode()
+
+    async def workload_page(self, workload_id: str, query: str) -> tuple[int, bytes]:
+        return (404 if workload_id == "unknown" else 200), f"<p>{workload_id} {query}".encode()
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[tuple[str, int]]:

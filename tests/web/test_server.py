@@ -100,6 +100,21 @@ def test_the_status_page_gets_its_query_and_allows_only_its_own_script() -> None
     assert (response.headers["referrer-policy"], response.headers["cache-control"]) == ("no-referrer", "no-store")
 
 
+def test_the_page_of_a_workload_gets_its_id_decoded_and_its_query_and_allows_no_script() -> None:
+    served = Served()
+    response = served.request("GET", "/workloads/a%2Fb%3Fc?account=eu%20x")
+    assert (response.status_code, response.text) == (200, "<p>a/b?c account=eu%20x")
+    policy = dict(part.partition(" ")[::2] for part in response.headers["content-security-policy"].split("; "))
+    assert (policy["default-src"], policy.get("script-src"), policy.get("connect-src")) == ("'none'", None, None)
+    assert re.fullmatch(r"'sha256-[\w+/]+='", policy["style-src"])
+    assert (response.headers["referrer-policy"], response.headers["cache-control"]) == ("no-referrer", "no-store")
+    assert served.request("GET", "/workloads/unknown").status_code == 404
+    assert served.request("POST", "/workloads/a").status_code == 405
+    assert served.counted == [("/workloads/", "200"), ("/workloads/", "404"), ("/workloads/", "405")], (
+        "ids are no label"
+    )
+
+
 def test_head_of_the_status_page_has_its_length_and_no_body() -> None:
     response = Served().request("HEAD", "/?q=a")
     assert (response.status_code, response.content, response.headers["content-length"]) == (200, b"", "6")

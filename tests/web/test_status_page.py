@@ -106,10 +106,11 @@ def test_accounts_of_another_replica_link_to_it() -> None:
     assert ("http://exporter-1:10142/", "http://exporter-1:10142") in found.links
 
 
-def test_a_workload_is_a_row_and_links_to_its_console() -> None:
+def test_a_workload_is_a_row_and_links_to_its_page_and_its_console() -> None:
     shown = parsed(status(account(state("front", pods(READY, READY), importance="high"))))
-    assert shown.rows[-1] == ["running", "frontw1 · logs", "1 h", "2 / 2", "high", ""]
-    assert ("https://dr.test/console-nextgen/workloads/w1/overview", "front") in shown.links
+    assert shown.rows[-1] == ["running", "frontw1 · console · logs", "1 h", "2 / 2", "high", ""]
+    assert ("./workloads/w1?account=eu", "front") in shown.links
+    assert ("https://dr.test/console-nextgen/workloads/w1/overview", "console") in shown.links
     assert ("https://dr.test/console-nextgen/workloads/w1/activity-log/otel-logs", "logs") in shown.links
 
 
@@ -117,8 +118,11 @@ def test_the_owner_of_a_workload_is_shown_and_found() -> None:
     owned = state("front", pods(READY, READY), tags=(Tag("team", "Claims & co"), Tag("stage", "test")))
     shown = status(account(owned, state("back", pods(READY, READY), id="w2")))
     shown = shown._replace(options=shown.options._replace(owner_tags=("team",)))
-    assert [row[1] for row in parsed(shown).rows[-2:]] == ["backw2 · logs", "frontw1 · logs · Claims & co"]
-    assert [row[1] for row in parsed(shown, "?q=claims").rows[-1:]] == ["frontw1 · logs · Claims & co"]
+    assert [row[1] for row in parsed(shown).rows[-2:]] == [
+        "backw2 · console · logs",
+        "frontw1 · console · logs · Claims & co",
+    ]
+    assert [row[1] for row in parsed(shown, "?q=claims").rows[-1:]] == ["frontw1 · console · logs · Claims & co"]
 
 
 def test_unreported_values_are_shown_as_unknown() -> None:
@@ -126,7 +130,7 @@ def test_unreported_values_are_shown_as_unknown() -> None:
     shown = parsed(status(account(bare)))
     assert shown.rows[-1] == [
         "unknown",
-        "w1w1 · logs",
+        "w1w1 · console · logs",
         "over 5 s",
         "? / ?",
         "unknown",
@@ -168,7 +172,7 @@ def test_the_icon_is_green_only_if_everything_is_known_and_healthy(accounts: lis
     assert f"%23{color}" in (icon or "")
 
 
-def test_a_vanished_workload_has_no_links_and_no_replicas() -> None:
+def test_a_vanished_workload_has_no_link_to_the_console_and_no_replicas() -> None:
     shown = parsed(status(account(state("front", vanished=NOW - 60))))
     assert shown.rows[-1] == ["vanished", "frontw1", "1 min", "", "unknown", "WorkloadVanishedno longer listed"]
     assert not [href for href, _ in shown.links if "console-nextgen" in href]
@@ -228,7 +232,7 @@ def test_without_workloads_the_page_does_not_claim_that_all_is_well() -> None:
 def test_with_several_accounts_each_row_names_its_account() -> None:
     us = account(state("b", account="us", id="2"), name="us")
     shown = parsed(status(account(state("a", id="1")), us))
-    assert sorted(row[1] for row in shown.rows[-2:]) == ["aeu · 1 · logs", "bus · 2 · logs"]
+    assert sorted(row[1] for row in shown.rows[-2:]) == ["aeu · 1 · console · logs", "bus · 2 · console · logs"]
 
 
 def test_a_page_of_a_large_fleet_is_bounded_and_shows_the_total() -> None:

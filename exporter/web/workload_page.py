@@ -1,0 +1,137 @@
+"""The page at /workloads/{id}: one workload, as `explain` shows it, with its pods, from what the exporter knows.
+
+It needs no script, and sends no request to the API.
+"""
+
+from __future__ import annotations
+
+import functools
+import shlex
+from collections.abc import Callable
+from typing import NamedTuple
+from urllib.parse import parse_qs, quote
+
+from jinja2 import Environment
+
+from exporter.alerting.rules import Options
+from exporter.diagnosis.workload_page import MAX_PODS, workload_page
+from exporter.fleet.workload_state import WorkloadState
+from exporter.web.on_request import made
+from exporter.web.rendering import SUMMARIES, colour, described, environment, icon, policy, workload_address
+from exporter.web.status_page import AccountStatus
+
+POLICY = policy()
+LONGEST_ID = 200
+"""Characters of a requested id, or name of an account, that are shown."""
+_ICONS = {"failed": "#d93025", "warning": "#f29900", "indeterminate": "#f29900", "up": "#1e8e3e"}
+"""By the class of the state; otherwise gray."""
+
+
+class FoundWorkload(NamedTuple):
+    """A workload of an account. `listed`: whether the last complete sweep listed it."""
+
+    account: AccountStatus
+    state: WorkloadState
+    listed: bool
+
+
+class Requested(NamedTuple):
+    """A requested workload, and what is known when it is requested. Times in seconds since the epoch.
+
+    `account`: the requested account; empty: any. `found`: the workload, of each of these accounts that has it.
+    `accounts`: the accounts in question of this replica, without their workloads; `elsewhere`: those it does not hold,
+    as in `Status`. `configured`: the names of all accounts.
+    """
+
+    id: str
+    account: str
+    found: tuple[FoundWorkload, ...]
+    accounts: tuple[AccountStatus, ...]
+    elsewhere: tuple[tuple[str, str | None], ...]
+    configured: tuple[str, ...]
+    options: Options
+    now: float
+    version: str
+    note: str = ""
+
+
+class WorkloadPages:
+    """Renders the page of a workload, on request, one at a time, outside the event loop.
+
+    `requested` returns what is known of a workload by its id and the name of its account, on the event loop.
+    """
+
+    def __init__(self, requested: Callable[[str, str], Requested]) -> None:
+        self._requested = requested
+
+    async def __call__(self, workload_id: str, query: str) -> tuple[int, bytes]:
+        """The status code, and the page in UTF-8."""
+        return await made(functools.partial(_encoded, self._requested(workload_id, account_of(query))))
+
+
+def account_of(query: str) -> str:
+    """The account in a query string; empty: none is given."""
+    try:
+        return parse_qs(query, max_num_fields=20).get("account", [""])[-1]
+    except ValueError:
+        return ""
+
+
+@functools.cache
+def _environment() -> Environment:
+    """Compiles each template once."""
+    return environment(max_pods=MAX_PODS, summaries=SUMMARIES)
+
+
+def _encoded(requested: Requested) -> tuple[int, bytes]:
+    code, text = rendered(requested)
+    return code, text.encode("utf-8", "replace")
+
+
+def rendered(requested: Requested) -> tuple[int, str]:
+    """The status code, and the page as HTML: 300 if several accounts have the workload, 404 if none has it, 503 if that
+    is not known yet.
+    """
+    templates = _environment()
+    if len(requested.found) == 1:
+        return 200, _page(requested, requested.found[0])
+    if requested.found:
+        return 300, templates.get_template("several_accounts.html").render(
+            requested=requested, address=workload_address
+        )
+    unknown = [account for account in requested.accounts if account.succeeded is None]
+    text = templates.get_template("no_workload.html").render(
+        requested=requested,
+        shown=requested.id[:LONGEST_ID],
+        quoted=shlex.quote(requested.id[:LONGEST_ID]),
+        account=requested.account[:LONGEST_ID],
+        unknown=unknown,
+        address=workload_address,
+    )
+    return 503 if unknown else 404, text
+
+
+def _page(requested: Requested, found: FoundWorkload) -> str:
+    account, state = found.account, found.state
+    assert account.succeeded is not None
+    age = requested.now - account.succeeded
+    # Workloads that are withdrawn are shown as they were at the last complete sweep.
+    at = account.succeeded if age > account.stale_after else requested.now
+    options = requested.options._replace(console=requested.options.console or account.url)
+    page = workload_page(state, at, options)
+    return (
+        _environment()
+        .get_template("workload.html")
+        .render(
+            requested=requested,
+            account=account,
+            found=found,
+            page=page,
+            at=at,
+            age=age,
+            out_of_date=age > 3 * account.interval,
+            icon=icon("#d93025" if page.row.urgency == 0 else _ICONS.get(colour(page.row), "#80868b")),
+            this=f"?account={quote(state.account, safe='', errors='replace')}",
+            describe=described(requested.options),
+        )
+    )
