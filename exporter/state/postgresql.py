@@ -59,6 +59,10 @@ CONNECT_SECONDS = 5.0
 """For a connection to one host, unless the URL has a ``connect_timeout``."""
 LOCK_SECONDS = 5.0
 """To wait for the lock: the session of a killed exporter may need a moment to end."""
+IDLE_SECONDS = 10.0
+"""For the next statement of a transaction of a replica; then the server ends its session. A replica that is paused in a
+transaction locks the lease: this is shorter than a lease lasts.
+"""
 ROWS = 5000
 """Rows whose responses are waited for together."""
 _LOCK = int.from_bytes(b"WLEx") << 32
@@ -68,7 +72,7 @@ _MIGRATION = int.from_bytes(b"WLEm") << 32
 _SESSION = """
     SET client_encoding = 'UTF8';
     SET statement_timeout = '{response}ms';
-    SET idle_in_transaction_session_timeout = '{response}ms';
+    SET idle_in_transaction_session_timeout = '{idle}ms';
     SET lock_timeout = '{lock}ms';
     SET tcp_keepalives_idle = 10;
     SET tcp_keepalives_interval = 5;
@@ -103,11 +107,13 @@ class _Connection(psycopg.Connection[tuple[Any, ...]]):
 
 
 class _Session:
-    def __init__(self, connection: _Connection) -> None:
-        self._connection = connection
+    """Statements on a connection. `execute`: executes one; that of the connection, if not given."""
+
+    def __init__(self, connection: _Connection, execute: Callable[..., Rows] | None = None) -> None:
+        self._connection, self._execute = connection, execute or connection.execute
 
     def execute(self, sql: str, parameters: Parameters = (), /) -> Rows:
-        return self._connection.execute(_query(sql), parameters, binary=True)
+        return self._execute(_query(sql), parameters, binary=True)
 
     def executemany(self, sql: str, rows: Iterable[Parameters], /) -> None:
         waiting = list(rows)
@@ -152,10 +158,10 @@ class Postgresql:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Session]:
-        connection = self._connected()
         with self._errors(f"the state was not written to {self.place}"):
+            self._execute(b"BEGIN")
+            connection = self._connected()
             try:
-                connection.execute("BEGIN")
                 yield _Session(connection)
                 connection.execute("COMMIT")
             except BaseException as error:
@@ -167,9 +173,8 @@ class Postgresql:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Session]:
-        connection = self._connected()
         with self._errors(f"the state was not read from {self.place}"):
-            yield _Session(connection)
+            yield _Session(self._connected(), self._execute)
 
     def reserve(self) -> None:
         """Nothing: free space is the server's matter."""
@@ -197,14 +202,27 @@ class Postgresql:
                 self._connection = self._open()
         return self._connection
 
+    def _execute(self, sql: bytes, parameters: Parameters = (), *, binary: bool = False) -> Rows:
+        """The result of a statement outside a transaction. It is executed once more, on a new connection, if the old
+        one turns out to be lost: a pool ends idle sessions, and a restart of the server all of them.
+        """
+        connection = self._connected()
+        try:
+            return connection.execute(sql, parameters, binary=binary)
+        except psycopg.OperationalError:
+            if not connection.broken:  # such as closed here, after no response in time
+                raise
+            return self._connected().execute(sql, parameters, binary=binary)
+
     def _open(self) -> _Connection:
         connection = _Connection.connect(connection_string(self.place, self._password()), autocommit=True)
         try:
             self._used_password = connection.pgconn.password.decode(errors="replace")
             connection.response_seconds = self._response_seconds
             connection.adapters.register_dumper(str, _Text)
-            lock, response = (round(1000 * each) for each in (self._lock_seconds, self._response_seconds))
-            connection.execute(_SESSION.format(lock=lock, response=response).encode())
+            idle = min(IDLE_SECONDS, self._response_seconds) if self._shared else self._response_seconds
+            lock, response, idle = (round(1000 * each) for each in (self._lock_seconds, self._response_seconds, idle))
+            connection.execute(_SESSION.format(lock=lock, response=response, idle=idle).encode())
             self._lock(connection)
             connection.execute("BEGIN")
             self._epoch = self._prepared(connection)

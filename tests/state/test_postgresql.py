@@ -14,8 +14,9 @@ import pytest
 from exporter.settings.problems import BadSettings
 from exporter.settings.state import StateSettings
 from exporter.state.database import RESPONSE_SECONDS, StateError
+from exporter.state.leases import LEASE_SECONDS
 from exporter.state.opened import check_url, open_database, open_store
-from exporter.state.postgresql import LOCK_SECONDS, VERSION, Postgresql
+from exporter.state.postgresql import IDLE_SECONDS, LOCK_SECONDS, VERSION, Postgresql
 from exporter.state.store import Store
 from tests.e2e.servers import eventually
 from tests.postgresql import PASSWORD, Server
@@ -99,7 +100,6 @@ def test_after_another_exporter_has_used_the_state_it_is_not_overwritten(postgre
     with opened(url, lock_seconds=0.1) as paused:
         paused.commit("eu", {"a": LEDGER})
         postgresql.end_sessions()
-        assert "was not written" in problem(lambda: paused.commit("eu", {"a": None}))
         with opened(url) as other:
             assert "in use by another exporter, or a lost" in problem(lambda: paused.commit("eu", {"a": None}))
             assert other.load("eu").ledgers == {"a": LEDGER}
@@ -144,16 +144,44 @@ def test_a_schema_that_cannot_be_used_is_refused_and_stays_as_it_is(
 
 
 @real
-def test_a_lost_connection_is_made_again_by_the_next_operation(postgresql: Server) -> None:
+@pytest.mark.parametrize(
+    ("operation", "result"),
+    [
+        (lambda store: store.commit("eu", {"b": LEDGER}) or sorted(store.load("eu").ledgers), ["a", "b"]),
+        (lambda store: store.load("eu").ledgers, {"a": LEDGER}),
+        (lambda store: store.load_paging().alarms, {}),
+        (lambda store: store.outbox().traces, 1),
+        (waiting, [1]),
+    ],
+    ids=["commit", "load", "load_paging", "outbox", "batch"],
+)
+def test_after_a_pool_or_a_restart_has_ended_the_idle_session_the_next_operation_succeeds(
+    operation: Callable[[Store], object], result: object, postgresql: Server
+) -> None:
     url = postgresql.url()
     with opened(url) as store:
-        store.commit("eu", {"a": LEDGER})
-        size = store.size
+        store.commit("eu", {"a": LEDGER}, traces=[encoded(1)])
         postgresql.end_sessions()
-        assert store.size == size > 0
-        store.commit("eu", {"b": LEDGER}, traces=[encoded(1)])
-        assert sorted(store.load("eu").ledgers) == ["a", "b"]
+        assert operation(store) == result
         assert "in use by another exporter" in problem_of_opening(url)
+
+
+@real
+def test_what_follows_the_end_of_a_session_within_a_transaction_is_not_written(postgresql: Server) -> None:
+    insert = "INSERT INTO workload VALUES ('eu', ?, ?)"
+    database = Postgresql(postgresql.url())
+    store = Store(database)
+
+    def interrupted() -> None:
+        with database.transaction() as db:
+            db.execute(insert, (b"a", b"{}"))
+            postgresql.end_sessions()
+            db.execute(insert, (b"b", b"{}"))
+
+    assert "was not written" in problem(interrupted)
+    with database.reading() as db:
+        assert db.execute("SELECT id FROM workload").fetchall() == []
+    store.close()
 
 
 @real
@@ -161,7 +189,6 @@ def test_while_the_server_is_down_operations_fail_and_then_succeed(postgresql: S
     with opened(postgresql.url()) as store:
         store.commit("eu", {"a": LEDGER}, traces=[encoded(1)])
         with postgresql.down():
-            assert "was not written to postgresql://" in problem(lambda: store.commit("eu", {"a": None}))
             for operation in (lambda: store.commit("eu", {"a": None}), lambda: store.load("eu"), store.outbox):
                 assert re.search(r"cannot be used: .*; check state\.url", problem(operation))
         assert (store.load("eu").ledgers, waiting(store)) == ({"a": LEDGER}, [1])
@@ -175,7 +202,6 @@ def test_a_read_only_server_is_read_and_written_again_once_it_permits_it(postgre
         store.commit("eu", {"a": LEDGER})
         postgresql.execute("ALTER ROLE exporter SET default_transaction_read_only = on")
         postgresql.end_sessions()
-        problem(lambda: store.load("eu"))
         assert "read-only transaction" in problem(lambda: store.commit("eu", {"a": None}))
         assert store.load("eu").ledgers == {"a": LEDGER}
         postgresql.execute("ALTER ROLE exporter RESET default_transaction_read_only")
@@ -206,6 +232,18 @@ def test_a_statement_that_waits_for_another_user_of_the_table_is_given_up(postgr
         with postgresql.locked(url.rpartition("%3D")[2] + ".workload"):
             assert "lock timeout" in problem(lambda: store.commit("eu", {"a": None}))
         assert store.load("eu").ledgers == {"a": LEDGER}
+
+
+@real
+@pytest.mark.parametrize(("shared", "seconds"), [(False, "20s"), (True, "10s")])
+def test_a_replica_that_is_paused_within_a_transaction_blocks_others_for_less_than_a_lease(
+    shared: bool, seconds: str, postgresql: Server
+) -> None:
+    assert IDLE_SECONDS < LEASE_SECONDS
+    database = Postgresql(postgresql.url(), shared=shared)
+    with database.reading() as db:
+        assert db.execute("SHOW idle_in_transaction_session_timeout").fetchone() == (seconds,)
+    database.close()
 
 
 # -- passwords
