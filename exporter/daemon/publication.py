@@ -16,6 +16,10 @@ from exporter.telemetry.report import Report
 from exporter.telemetry.sweep_trace import part
 from exporter.web.metrics_page import Published, Publisher
 
+REST = 4.0
+"""Pages are made during a fifth of the time at most: after one, none is made for so many times its duration."""
+MAX_REST_SECONDS = 5.0
+
 
 def exposition(settings: MetricsSettings) -> Exposition:
     """An empty exposition of the families that the settings select."""
@@ -42,7 +46,7 @@ class Publication:
         self._next: asyncio.Task[None] | None = None
         """The publication that has not begun; all callers that wait share it."""
         self._current: asyncio.Task[None] | None = None
-        self._heartbeat = clock.steady()
+        self._heartbeat = self._rested_at = clock.steady()
         self.published = False
         """Whether a page was published since the start."""
         self.workloads_left_out = 0
@@ -78,6 +82,8 @@ class Publication:
 
     async def _publish(self) -> None:
         async with self._lock:
+            if (rest := self._rested_at - self._clock.steady()) > 0:  # with many accounts, sweeps end all the time
+                await self._clock.pause(rest)
             self._current, self._next = self._next, None  # referenced until it is done
             began = self._clock.steady()
             # A reload may replace these meanwhile: one page is rendered by the same ones from start to end.
@@ -86,6 +92,7 @@ class Publication:
             accounts = [(name, monitor.facts) for name, monitor in monitors.items()]
             complete = frozenset(name for name, monitor in monitors.items() if not monitor.not_ready)
             await self._state.commit()  # before it is shown: a restart must not count again what Prometheus has counted
+            rendering = self._clock.steady()
             with part("render"):
                 for _ in exposition.steps(shown):
                     await asyncio.sleep(0)  # rendering a large fleet must not delay requests
@@ -100,7 +107,9 @@ class Publication:
             self._complete = complete
             for (form, encoding), size in published.sizes.items():
                 self._report.set("exposition_bytes", size, form, encoding)
-            self._report.observe("publish_duration_seconds", self._clock.steady() - began)
+            ended = self._clock.steady()
+            self._report.observe("publish_duration_seconds", ended - began)
+            self._rested_at = ended + min(REST * (ended - rendering), MAX_REST_SECONDS)
 
     def _built(self, publisher: Publisher, bodies: Sequence[Body]) -> Published:
         """The page with the own metrics, which take twenty milliseconds and read files of the system."""

@@ -33,11 +33,14 @@ class Commits:
 
 
 class Pages:
-    """A publication of the daemon's accounts. `served`: on each page, whether it has workloads."""
+    """A publication of the daemon's accounts. `served`: on each page, whether it has workloads. Making one takes
+    `seconds`.
+    """
 
     def __init__(self, scene: Scene) -> None:
         self.commits, self.served = Commits(), list[bool]()
-        self.broken = False
+        self.broken, self.seconds = False, 0.0
+        self.time = scene.time
         daemon = scene.daemon
         self.publication = Publication(
             scene.settings.metrics,
@@ -51,6 +54,7 @@ class Pages:
     def _serve(self, page: Published) -> None:
         if self.broken:
             raise OSError("no space")
+        self.time.pass_(self.seconds)
         self.served.append(b"\ndatarobot_workload_info{" in b"".join(page.text))
 
     async def begun(self) -> asyncio.Task[None]:
@@ -116,5 +120,20 @@ def test_a_caller_that_is_cancelled_cancels_no_other(cancelled: int, simulator: 
         await asyncio.gather(first, *waiting, return_exceptions=True)
         assert [each.cancelled() for each in (first, *waiting)] == [True, cancelled == 0, cancelled == 1]
         assert len(pages.served) == 2
+
+    play(simulator, work)
+
+
+@pytest.mark.parametrize(("takes", "begun"), [(0.0, 0.0), (0.25, 1.25), (1.0, 5.0), (30.0, 35.0)])
+def test_pages_are_made_during_a_fifth_of_the_time_at_most_and_one_is_delayed_for_five_seconds_at_most(
+    takes: float, begun: float, simulator: Simulator
+) -> None:
+    async def work(scene: Scene) -> None:
+        pages = Pages(scene)
+        pages.commits.may_end.set()
+        pages.seconds, first = takes, scene.time.steady
+        await pages.publication.publish()
+        await pages.publication.publish()
+        assert scene.time.steady - takes - first == begun, "when the second page was begun"
 
     play(simulator, work)
