@@ -62,6 +62,11 @@ class HttpClient:
         """Close all connections, and those of requests in progress when these end."""
         await self._http.aclose()
 
+    @property
+    def closed(self) -> bool:
+        """Whether no more requests can be sent."""
+        return self._http.is_closed
+
     def stream(self, method: str, url: str, **request: Any) -> AbstractAsyncContextManager[httpx.Response]:
         """Send a request; the body of the response is read within the context."""
         return self.sent(self._http.build_request(method, url, **request))

@@ -370,6 +370,10 @@ class Client:
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             reason, text = failure_of(error, self._secrets.text)
             raise ApiError(reason, f"GET {route} failed: {text}") from error
+        except RuntimeError as error:
+            if not http.closed:
+                raise
+            raise ApiError("connect", f"GET {route} was not sent: the account's settings have changed") from error
         finally:
             self._observer.request(route, code, self._steady() - began)
         self._observer.received(route, len(body))

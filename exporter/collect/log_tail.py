@@ -74,7 +74,7 @@ class LogTail:
         wanted = [(each, lines) for each in notifications if (lines := self._wanted(each))]
         new = [(each, lines) for each, lines in wanted if _incident(each) not in self._requests]
         for each, lines in new[:MAX_REQUESTS]:
-            request = read_log(self._clients()[each.labels["account"]], each.labels["workload_id"], lines)
+            request = self._read(each.labels["account"], each.labels["workload_id"], lines)
             self._requests[_incident(each)] = asyncio.create_task(request)
         tasks = {task for each, _ in wanted if (task := self._requests.get(_incident(each))) is not None}
         if tasks:
@@ -82,6 +82,13 @@ class LogTail:
         with_logs = [self._with(each) if self._wanted(each) else each for each in notifications]
         self._requests = dict([*self._requests.items()][-MAX_KEPT:])
         return with_logs
+
+    async def _read(self, account: str, workload: str, lines: int) -> Log:
+        """A log, with the client in use: a reload may replace that of a request in progress, and closes it."""
+        client, read = None, Log(problem="the account is not monitored any more")
+        while read.problem and (current := self._clients().get(account)) not in (None, client):
+            client, read = current, await read_log(current, workload, lines)
+        return read
 
     def _wanted(self, notification: Notification) -> int:
         """Number of log lines to request for a notification."""

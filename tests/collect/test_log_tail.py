@@ -175,3 +175,19 @@ def test_a_log_that_cannot_be_read_adds_no_signs() -> None:
         return page.evidence
 
     assert World(lambda _: httpx.Response(403, json={})).run(play) == (CAUSE, READ)
+
+
+def test_a_log_is_read_with_the_new_client_if_a_reload_closes_the_old_one() -> None:
+    world = answering()
+
+    async def play(client: Client) -> Sequence[Notification]:
+        old = Client("https://old.test", lambda: "s3cret", world)
+        clients = {"acme": old}
+        adding = asyncio.create_task(LogTail(lambda: clients, 3).added([notification()]))
+        await asyncio.sleep(0)  # the request is about to be sent
+        await old.aclose()
+        clients["acme"] = client
+        return await adding
+
+    (shown,) = world.run(play)
+    assert dict(shown.evidence)["Log"] == "10:17:57 ERROR boom"
