@@ -264,7 +264,7 @@ def test_extras_are_dropped_in_order_until_the_rest_fits(
 ) -> None:
     dropped = affordable(needed, costs, rate)
     kept = needed + sum(cost for extra, cost in costs.items() if extra not in dropped)
-    assert kept <= rate or dropped == costs.keys()
+    assert kept <= rate + 1e-9 or dropped == costs.keys()  # sums of floats depend on the order
     order = [extra for extra in EXTRAS if extra in costs]
     assert dropped == {*order[: len(dropped)]}
     assert affordable(needed, costs, rate, dropped) >= dropped  # none returns at the limit
