@@ -20,6 +20,7 @@ from exporter.runbooks.page import kept, severities, value
 from exporter.runbooks.page import pages as runbooks
 from exporter.settings.accounts import AccountSettings
 from exporter.settings.alerts import AlertSettings
+from exporter.settings.costs import CostSettings
 from exporter.settings.detail import DetailSettings
 from exporter.settings.log import LogSettings
 from exporter.settings.metrics import MetricsSettings
@@ -92,6 +93,7 @@ def settings_page() -> str:
         ("select.", SelectSettings),
         ("state.", StateSettings),
         ("metrics.", MetricsSettings),
+        ("costs.", CostSettings),
         ("traces.", TraceSettings),
         ("alerts.", AlertSettings),
         ("paging.", PagingSettings),

@@ -16,21 +16,19 @@ from exporter.collect.backfill import backfill
 from exporter.collect.client import ApiResponse, Client
 from exporter.collect.follow_up import FollowUp
 from exporter.collect.lists import PAGE
+from exporter.collect.logged_once import LoggedOnce
 from exporter.collect.poller import Poller
 from exporter.collect.sweep import select, sweep
 from exporter.fleet.polling import Policy
 from exporter.fleet.reconcile import Snapshot, Sweep, unknown_values, visible
 from exporter.fleet.selection import Selection
 from exporter.fleet.tag_labels import TagSelection
-from exporter.fleet.workload_state import Account, WorkloadState
+from exporter.fleet.workload_state import NO_PRICES, Account, Costs, WorkloadState
 from exporter.log import log
-from exporter.metrics.account_families import AccountFacts
+from exporter.metrics.account_families import AccountFacts, unused_prices
 from exporter.telemetry.report import AccountReport
 from exporter.telemetry.sweep_trace import CURRENT, part
 from exporter.tracing.builder import Tracing
-
-MAX_LOGGED_VALUES = 100
-"""Maximum number of unknown values of enumerations that are logged."""
 
 
 class Plan(NamedTuple):
@@ -49,6 +47,7 @@ class Plan(NamedTuple):
     concurrency: int = 4
     tracing: Tracing | None = None
     tags: TagSelection = TagSelection()
+    costs: Costs = NO_PRICES
 
 
 Traced = Callable[[], AbstractContextManager[object]]
@@ -72,6 +71,7 @@ class AccountMonitor:
         traced: Traced = nullcontext,
     ) -> None:
         self.state, self.client, self.traced = state, client, traced
+        state.use_costs(plan.costs)
         self.message = ""
         self.poller: Poller | None = None
         self.backfilling: asyncio.Task[None] | None = None
@@ -81,7 +81,7 @@ class AccountMonitor:
         self._follow_up = FollowUp(client, confirms=plan.details is not None)
         self._started = clock.steady()
         self._succeeded: float | None = None
-        self._logged_values: set[tuple[str, str]] = set()
+        self._logged_once = LoggedOnce()
         self._sweeping = asyncio.Lock()
         self._polling: asyncio.Task[None] | None = None
         report.began(clock.wall())
@@ -105,7 +105,7 @@ class AccountMonitor:
         """A monitor of the same account with new settings, from the current state and its age."""
         client.inherit(self.client)
         new = AccountMonitor(self.state.copy(), client, report, plan, self._machine, traced)
-        new.message, new._logged_values = self.message, self._logged_values
+        new.message, new._logged_once = self.message, self._logged_once
         new._started, new._succeeded = self._started, self._succeeded
         if new.poller is not None and self.poller is not None:
             new.poller.inherit(self.poller)
@@ -158,7 +158,7 @@ class AccountMonitor:
         """Data of the account for its families; withdrawn together with the workloads."""
         snapshot = self.snapshot
         if self.fresh:
-            return AccountFacts(self.state.account, self.state.use, snapshot.tally)
+            return AccountFacts(self.state.account, self.state.use, snapshot.tally, self._plan.costs)
         return AccountFacts(Account(snapshot.account), None, snapshot.tally)
 
     @property
@@ -239,6 +239,7 @@ class AccountMonitor:
         self._log_sweep(result, ended - began, ended)
         if result.failure:
             return
+        self._logged_once.unused_prices(self._log, unused_prices(self.facts))
         if before.failure == "auth" and self.poller is not None:
             self.poller.unpause()
         if before.baseline and self._plan.tracing is not None and self._plan.tracing.backfill:
@@ -265,8 +266,7 @@ class AccountMonitor:
         self._settle()
         await asyncio.sleep(0)  # requests may have waited
         for field, values in unknown_values(result.workloads).items():
-            for value in values:
-                self._log_unknown(field, value)
+            self._logged_once.unknown_values(self._log, field, values)
         return result
 
     def _observe_clock(self, response: ApiResponse) -> None:
@@ -309,9 +309,3 @@ class AccountMonitor:
         if age > self._plan.stale_after:
             return f"no workloads: the last complete sweep was {age:.0f} s ago"
         return f"the workloads of {age:.0f} s ago"
-
-    def _log_unknown(self, field: str, value: str) -> None:
-        key = (field, value[:64])
-        if key not in self._logged_values and len(self._logged_values) < MAX_LOGGED_VALUES:
-            self._logged_values.add(key)
-            self._log.warning("unknown value, shown as other", field=field, value=key[1])

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
+import msgspec
+
 from exporter.api.clock_skew import Skew
 from exporter.api.details import of_other_uses, offered
 from exporter.api.models import Bundle
+from exporter.fleet import trend
 from exporter.fleet.clock_steps import moved
 from exporter.fleet.counting import hidden
 from exporter.fleet.ledger import Entry, Ledger, Tally
 from exporter.fleet.reconcile import Observed, Snapshot, Sweep, ledgers, observed, step
 from exporter.fleet.tag_labels import Admission, TagSelection, admitted, census, oldest, tag_labels
-from exporter.fleet.workload_state import Account, WorkloadState
+from exporter.fleet.workload_state import NO_PRICES, Account, Costs, WorkloadState
 from exporter.metrics.account_families import Use, use
 from exporter.tracing.builder import Tracing
 from exporter.tracing.episode_traces import EpisodeTrace, settled
@@ -55,6 +58,7 @@ class AccountState:
         self._account = Account(snapshot.account)
         self._catalogue: Mapping[str, Bundle] | None = None
         self._other_uses: frozenset[str] = frozenset()
+        self._costs = NO_PRICES
         self._written_ledgers = dict(ledgers(snapshot))
         self._written_tally = snapshot.tally
         self._traces: list[EpisodeTrace] = []
@@ -67,7 +71,7 @@ class AccountState:
     def copy(self) -> AccountState:
         """An independent copy."""
         new = AccountState(self._snapshot)
-        new._other_uses = self._other_uses
+        new._other_uses, new._costs = self._other_uses, self._costs
         new._account, new._catalogue, new.use, new.skew = self._account, self._catalogue, self.use, self.skew
         new._written_ledgers, new._written_tally = dict(self._written_ledgers), self._written_tally
         new._traces = [*self._traces]
@@ -140,9 +144,18 @@ class AccountState:
         for ids in _parts(tuple(self._workloads)):
             self._set_account_values(ids)
             more = use(self._workloads[i] for i in ids)
-            used = Use(used.active + more.active, used.replicas + more.replicas, used.live + more.live)
+            bundles = used.bundles | more.bundles
+            used = Use(used.active + more.active, used.replicas + more.replicas, used.live + more.live, bundles)
             yield
-        self.use = used
+        self.use = used._replace(full=self._follow_trend(used.active, now))
+
+    def _follow_trend(self, active: int, now: float) -> float | None:
+        """Note the number of active workloads; returns when it reaches the account's limit."""
+        points = trend.followed(self._snapshot.tally.active, now, active)
+        if points is not self._snapshot.tally.active:
+            tally = msgspec.structs.replace(self._snapshot.tally, active=points)
+            self._snapshot = self._snapshot._replace(tally=tally)
+        return trend.full_at(points, now, active, self._account.workloads_limit, self._costs.min_history)
 
     def select_tags(self, selection: TagSelection) -> None:
         """Make labels of these tags from now on."""
@@ -181,15 +194,25 @@ class AccountState:
             self._other_uses = of_other_uses(account.bundles)
         self._set_account_values(tuple(self._workloads))
 
+    def use_costs(self, costs: Costs) -> None:
+        """Use other prices from now on."""
+        self._costs = costs
+        self._set_account_values(tuple(self._workloads))
+
     def _set_account_values(self, ids: Iterable[str]) -> None:
-        """Give workloads the bundle catalogue, the limit of replicas, and labels from tags."""
-        catalogue, limit = self._catalogue, self._account.replicas_limit
+        """Give workloads the bundle catalogue, the limit of replicas, the prices, and labels from tags."""
+        catalogue, limit, costs = self._catalogue, self._account.replicas_limit, self._costs
         for i in ids:
             state = self._workloads[i]
             tags = tag_labels(state.workload, self._tags, self.admission)
-            if state.catalogue is not catalogue or state.replicas_limit != limit or state.tag_labels != tags:
+            same = state.catalogue is catalogue and state.replicas_limit == limit and state.costs is costs
+            if not same or state.tag_labels != tags:
                 self._workloads[i] = state._replace(
-                    catalogue=catalogue, other_uses=self._other_uses, replicas_limit=limit, tag_labels=tags
+                    catalogue=catalogue,
+                    other_uses=self._other_uses,
+                    replicas_limit=limit,
+                    costs=costs,
+                    tag_labels=tags,
                 )
 
     def set_gone_reason(self, workload_id: str, reason: str) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
+import msgspec
+
 from exporter.api import models
 from exporter.api.details import SharedRole
-from exporter.fleet import counting, serving, workload_state
+from exporter.fleet import counting, serving, usage, workload_state
 from exporter.fleet.ledger import Entry, Ledger
 from exporter.fleet.workload_state import WINDOWS, Details, Window, WorkloadState
 
@@ -115,6 +117,12 @@ def _plain(field: str) -> Merge:
     return lambda state, value, _: (state.details._replace(**{field: value}), Entry(state.ledger))
 
 
+def _usage(state: WorkloadState, value: Any, now: float) -> tuple[Details, Entry]:
+    details, ledger = state.details._replace(usage=value), state.ledger
+    history = usage.sampled(state._replace(details=details), now)
+    return details, Entry(ledger if history is ledger.usage else msgspec.structs.replace(ledger, usage=history))
+
+
 def _window(name: str) -> Merge:
     def merge(state: WorkloadState, value: Any, now: float) -> tuple[Details, Entry]:
         ledger = counting.with_reset(state.ledger, now) if shrunk(state, value) else state.ledger
@@ -153,7 +161,7 @@ _MERGES: dict[str, Merge] = {
     "events": _events,
     "sharing": _sharing,
     "replacement": _plain("replacement"),
-    "usage": _plain("usage"),
+    "usage": _usage,
     "quotas": _plain("quotas"),
     **{f"stats_{name}": _window(name) for name in WINDOWS},
 }

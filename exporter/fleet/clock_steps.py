@@ -11,20 +11,22 @@ from typing import Any, TypeVar
 import msgspec
 
 from exporter.fleet.episodes import Episode, EpisodeTracker, Mark, PodFacts, StatusChange
-from exporter.fleet.ledger import ContainerCursor, Ledger, ReplacementCursor, ServingRecord
+from exporter.fleet.ledger import ContainerCursor, Ledger, ReplacementCursor, ServingRecord, Tally, UsageHistory
 from exporter.fleet.reconcile import Snapshot
 from exporter.fleet.workload_state import Details, Window, WorkloadState
 
 MOVED: Mapping[type, tuple[str, ...]] = {
-    Snapshot: ("workloads", "missing", "gone", "attempted", "succeeded", "previous", "earlier"),
+    Snapshot: ("workloads", "missing", "gone", "attempted", "succeeded", "previous", "earlier", "tally"),
     WorkloadState: ("ledger", "details", "vanished", "held"),
     Details: ("windows", "polled"),
     Window: ("start", "end"),
     Ledger: (
         "first", "since", "begun", "starting", "rollout", "rollout_failed", "rollout_order", "last_rollout",
-        "failed_pods", "newest", "pods", "reset_at", "gone", "tracker", "serving",
+        "failed_pods", "newest", "pods", "reset_at", "gone", "tracker", "serving", "usage",
     ),
     ReplacementCursor: ("since", "ended", "created", "before"),
+    UsageHistory: ("first", "last"),
+    Tally: ("active",),
     ContainerCursor: ("missing", "restarted"),
     ServingRecord: ("up", "fewer", "down", "unknown", "stop", "beside", "recoveries"),
     EpisodeTracker: ("life", "rollout", "flapping", "over", "pods", "pods_read", "events_read", "recent"),

@@ -95,6 +95,21 @@ class ServingRecord(Stored, frozen=True):
     recoveries: tuple[float, ...] = ()
 
 
+class UsageHistory(Stored, frozen=True):
+    """What a replica used of a bundle in the last seven days, see `exporter.fleet.usage`.
+
+    `first`, `last`: when it was first and last counted. `counts`: by day, resource and bucket. `p95`, `peak`: 95th
+    percentile and maximum by resource; None: never reported.
+    """
+
+    bundle: str
+    first: float
+    last: float
+    counts: bytes
+    p95: tuple[float | None, ...] = ()
+    peak: tuple[float | None, ...] = ()
+
+
 class Ledger(Stored, frozen=True):
     """Totals and cursors of one workload. `since`: when the current status was first observed; `starting`: when the
     start began that is not over yet.
@@ -137,6 +152,7 @@ class Ledger(Stored, frozen=True):
     gone: float | None = None
     tracker: EpisodeTracker = msgspec.field(name="course", default=EpisodeTracker())
     serving: ServingRecord = ServingRecord()
+    usage: UsageHistory | None = None
 
 
 class Durations(Stored, frozen=True):
@@ -153,10 +169,13 @@ class Durations(Stored, frozen=True):
 
 
 class Tally(Stored, frozen=True):
-    """Totals of an account: how long starts and replacements took."""
+    """Totals of an account: how long starts and replacements took. `active`: (time, number of active workloads) of
+    the last week, see `exporter.fleet.trend`.
+    """
 
     starts: Durations = Durations()
     replacements: Durations = Durations()
+    active: tuple[tuple[float, int], ...] = ()
 
     def after(self, entry: Entry) -> Tally:
         """The tally with the durations of an entry."""
@@ -165,7 +184,9 @@ class Tally(Stored, frozen=True):
             starts = starts.with_one(entry.start_seconds)
         if entry.replacement_seconds is not None:
             replacements = replacements.with_one(entry.replacement_seconds)
-        return self if (starts, replacements) == (self.starts, self.replacements) else Tally(starts, replacements)
+        if (starts, replacements) == (self.starts, self.replacements):
+            return self
+        return msgspec.structs.replace(self, starts=starts, replacements=replacements)
 
 
 def container_label(known: Collection[str], name: str) -> str:

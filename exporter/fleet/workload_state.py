@@ -36,6 +36,22 @@ SINCE_RESET = 0.125
 """Least part of a window that has to be after the last reset of the statistics."""
 
 
+class Costs(NamedTuple):
+    """Prices, and what counts as waste. `bundles`: price of a replica per hour, by bundle id. Times are in seconds.
+
+    `idle_after`: without a request for so long, a workload is idle. `min_history`: how long something must have been
+    observed before it is judged or forecast.
+    """
+
+    currency: str = "EUR"
+    bundles: Mapping[str, float] = {}
+    idle_after: float = 3 * 86400.0
+    min_history: float = 86400.0
+
+
+NO_PRICES = Costs()
+
+
 class Window(NamedTuple):
     """Statistics from `start` to `end`, in seconds since the epoch, over all protons that served.
 
@@ -81,7 +97,7 @@ class WorkloadState(NamedTuple):
 
     `gone_because`: the API's response for one that vanished, one of `GONE_REASONS`. `catalogue`: the resource bundles
     offered to workloads, by id; `other_uses`: the ids of bundles for other uses only. `replicas_limit`: the most
-    replicas that the account allows a workload; None: unknown.
+    replicas that the account allows a workload; None: unknown. `costs`: the prices in force.
     `held`: unreadable fields of the list item -> since when; `exporter.fleet.reconcile` keeps their previous values for
     a while. ``$``: the whole item is unreadable. `ahead`: seconds that the API's clock is ahead of the local one.
     `tag_labels`: its labels from tags (`exporter.fleet.tag_labels`); None: none are selected, or its tags are unknown.
@@ -99,6 +115,7 @@ class WorkloadState(NamedTuple):
     held: Mapping[str, float] = {}
     ahead: float = 0.0
     tag_labels: tuple[tuple[str, str], ...] | None = None
+    costs: Costs = NO_PRICES
 
     def at(self, reported: str | None) -> float | None:
         """The local time of a timestamp that the API reports; None: none is reported.
@@ -262,6 +279,12 @@ def _bundle(state: WorkloadState, group: Group) -> Bundle | None:
     return (state.catalogue or {}).get(configured[0]) if len(configured) == 1 else None
 
 
+def only_bundle(state: WorkloadState) -> Bundle | None:
+    """The bundle of a workload with one container group; None with several, or if it is not known."""
+    groups = models.groups(state.workload)
+    return _bundle(state, groups[0]) if len(groups) == 1 else None
+
+
 def live_by_bundle(state: WorkloadState) -> Mapping[Bundle, int] | None:
     """Live pods of any proton, by the bundle they run on; None if unknown.
 
@@ -270,15 +293,15 @@ def live_by_bundle(state: WorkloadState) -> Mapping[Bundle, int] | None:
     pods = state.details.pods
     if pods is None or not pods.complete or any(pods.details.get(proton.id) is None for proton in pods.protons):
         return None
-    resolved = bundles(state)
-    if len(resolved) != 1 or len(models.groups(state.workload)) != 1:
+    resolved = only_bundle(state)
+    if resolved is None:
         return None
     found: dict[Bundle, int] = {}
     for proton, replica in pods.replicas():
         own = proton.runtime.container_groups if proton.runtime is not None else None
-        own_bundle = next((b for g in own or () if (b := _bundle(state, g)) is not None), resolved[0])
+        own_bundle = next((b for g in own or () if (b := _bundle(state, g)) is not None), resolved)
         found[own_bundle] = found.get(own_bundle, 0) + replica_live(replica)
-    return found or {resolved[0]: 0}
+    return found or {resolved: 0}
 
 
 def windows(state: WorkloadState) -> Mapping[str, Window]:

@@ -9,16 +9,22 @@ from exporter.api import models
 from exporter.api.details import ComputeBundle, offered
 from exporter.fleet import workload_state
 from exporter.fleet.ledger import DURATION_BUCKETS, Durations, Tally
-from exporter.fleet.workload_state import Account, WorkloadState
+from exporter.fleet.workload_state import NO_PRICES, Account, Costs, WorkloadState
 from exporter.metrics.family import MetricKind, Profile, Samples, Stability, one
 
 
 class Use(NamedTuple):
-    """Usage of the workloads visible to the token: a lower bound of what counts towards the account's limits."""
+    """Usage of the workloads visible to the token: a lower bound of what counts towards the account's limits.
+
+    `bundles`: ids of the bundles of all workloads. `full`: when the limit of active workloads will be reached, in
+    seconds since the epoch; None: unknown, or not within a year.
+    """
 
     active: int = 0
     replicas: int = 0
     live: int = 0
+    bundles: frozenset[str] = frozenset()
+    full: float | None = None
 
 
 class AccountFacts(NamedTuple):
@@ -27,6 +33,7 @@ class AccountFacts(NamedTuple):
     account: Account
     use: Use | None
     tally: Tally
+    costs: Costs = NO_PRICES
 
 
 class AccountFamily(NamedTuple):
@@ -47,7 +54,9 @@ class AccountFamily(NamedTuple):
 def use(fleet: Iterable[WorkloadState]) -> Use:
     """Count usage; workloads that are stopped, suspended, interrupted or terminated use nothing."""
     active = replicas = live = 0
+    bundles = set[str]()
     for state in fleet:
+        bundles.update(bundle.id for bundle in workload_state.bundles(state) if bundle.id)
         group = workload_state.status_group(state)
         if group == "off" or models.folded(state.workload.status) == "terminated":
             continue
@@ -55,7 +64,7 @@ def use(fleet: Iterable[WorkloadState]) -> Use:
         replicas += workload_state.max_replicas(state) or 0
         counted = workload_state.serving(state)
         live += counted.live if counted is not None else 0
-    return Use(active, replicas, live)
+    return Use(active, replicas, live, frozenset(bundles))
 
 
 def _limit(value: int | None) -> Samples:
@@ -68,6 +77,20 @@ def _bundles(amount: Callable[[ComputeBundle], models.Number | None]) -> Callabl
         return tuple(sorted(((name,), value) for name, value in amounts if value is not None))
 
     return samples
+
+
+def _prices(known: AccountFacts) -> Samples:
+    there = {bundle.id for bundle in known.account.bundles or ()} | (known.use.bundles if known.use else frozenset())
+    prices = known.costs.bundles
+    return tuple(((name, known.costs.currency), prices[name]) for name in sorted(there & prices.keys()))
+
+
+def unused_prices(known: AccountFacts) -> tuple[str, ...]:
+    """The bundles with a price that neither the catalogue nor a workload names; none while either is not known."""
+    if known.account.bundles is None or known.use is None:
+        return ()
+    there = {bundle.id for bundle in known.account.bundles} | known.use.bundles
+    return tuple(sorted(known.costs.bundles.keys() - there))
 
 
 def _platform(known: AccountFacts) -> Samples:
@@ -132,6 +155,18 @@ ACCOUNTS: tuple[AccountFamily, ...] = (
     AccountFamily("datarobot_account_bundles_offered", "gauge", (), "Resource bundles that the catalogue offers to "
         "workloads. If 0, the catalogue is empty or incomplete, and whether a workload's bundle is offered is unknown.",
         "GET /mlops/compute/bundles useCases", "the catalogue could not be read", _offered, "bundles"),
+    AccountFamily("datarobot_account_workloads_full_timestamp_seconds", "gauge", (), "Time at which the active "
+        "workloads reach the account's limit if the trend of the last seven days goes on, in seconds since the epoch.",
+        "status, GET /account/info limits.maxConcurrentWorkloads", "no limit (0), no growth, not within a year, or "
+        "observed for less than the setting costs.min_history",
+        lambda k: one(None if k.use is None else k.use.full), "seconds", "experimental"),
+    AccountFamily("datarobot_account_bundle_price_per_hour", "gauge", ("bundle_id", "currency"), "Price of a replica "
+        "per hour, of bundles in the catalogue or in use.", "setting costs.bundles", "no price is set", _prices,
+        "currency per hour", "experimental"),
+    AccountFamily("datarobot_account_price_unused", "gauge", ("bundle_id",), "1 for each bundle with a price in the "
+        "settings that neither the catalogue nor a workload names.", "setting costs.bundles",
+        "the bundle exists, or the catalogue could not be read",
+        lambda k: tuple(((name,), 1.0) for name in unused_prices(k)), stability="experimental"),
     AccountFamily("datarobot_account_start_duration_seconds", "histogram", (), "Duration of starts observed from "
         "their beginning (starting or creation) until running, in seconds.", "observed: status, createdAt",
         "never", lambda k: tuple(_histogram(k.tally.starts)), "seconds"),

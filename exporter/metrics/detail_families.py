@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import get_args
 
 from exporter.api import models, pods
-from exporter.api.details import EventKind, OtelValue, base_value
+from exporter.api.details import EventKind
 from exporter.api.models import Number
 from exporter.api.pods import Container, Replica, StatusDetails
-from exporter.fleet import active_replacement, workload_state
+from exporter.fleet import active_replacement, usage, workload_state
 from exporter.fleet.ledger import REPLACEMENT_OUTCOMES, RESTARTING_SECONDS, SOME_RESTARTS, TRANSITIONS, container_label
 from exporter.fleet.workload_state import Window
 from exporter.metrics.family import Family, Samples, View, closed, one, row
@@ -238,44 +238,10 @@ def _allocated(amount: Callable[[models.Bundle], Number | None]) -> Callable[[Vi
     return samples
 
 
-def _use(word: str, unit: str, most: Callable[[View], float | None]) -> Callable[[View], Samples]:
-    """Values of resource usage by level, in the base unit; an impossible value has a misunderstood unit."""
-
-    def samples(view: View) -> Samples:
-        found: dict[tuple[str, ...], float] = {}
-        for reported in view.state.details.usage or ():
-            value = _used(reported, unit, most(view)) if word in reported.name.casefold() else None
-            if value is not None:
-                found.setdefault((closed(models.folded(reported.level), ("workload", "pod", "container")),), value)
-        return tuple(sorted(found.items()))
-
-    return samples
-
-
-_SPELLINGS = {
-    "cores": ("cores", "millicores", "nanocores"),
-    "bytes": ("bytes", "by"),
-    "ratio": ("ratio", "percentage", "percent"),
-}
-
-
-def _used(reported: OtelValue, unit: str, most: float | None) -> float | None:
-    if models.folded(reported.unit) not in _SPELLINGS[unit]:
-        return None
-    return base_value(reported.unit, reported.current, most)
-
-
-def _most(amount: Callable[[models.Bundle], Number | None]) -> Callable[[View], float | None]:
-    """Maximum possible usage of the pods, to check the unit; None if unknown."""
-
-    def most(view: View) -> float | None:
-        replicas = workload_state.max_replicas(view.state)
-        amounts = [models.finite(amount(bundle)) for bundle in view.bundles]
-        each = [value for value in amounts if value is not None]
-        protons = max(1, len(workload_state.serving_protons(view.state)))
-        return max(each) * max(1, replicas) * protons if each and replicas is not None else None
-
-    return most
+def _use(resource: usage.Resource) -> Callable[[View], Samples]:
+    return lambda view: tuple(
+        sorted(((level,), value) for level, value in usage.by_level(view.state, resource).items())
+    )
 
 
 def _load_ratios(view: View) -> Samples:
@@ -312,7 +278,7 @@ def _load(view: View, metric: str, live: int) -> float | None:
     return None
 
 
-_CPU = _use("cpu", "cores", _most(lambda bundle: bundle.cpu_count))
+_CPU = _use(usage.CPU)
 
 
 def _in_catalogue(view: View) -> Samples:
@@ -530,10 +496,10 @@ DETAILED: tuple[Family, ...] = (
         source="autocollectedValues, unit nanocores", absence="idle, not reported, in an unknown unit, or more "
             "than the bundle provides", stability="experimental", reads=("usage", "runtime", "pods", "catalogue")),
     row("workload_memory_usage_bytes", "Memory in use at the level the API reports, in bytes.",
-        _use("memory", "bytes", _most(lambda bundle: bundle.memory_bytes)), labels=("level",),
+        _use(usage.MEMORY), labels=("level",),
         source="autocollectedValues, unit bytes", absence="idle, not reported, in an unknown unit, or more than "
             "the bundle provides", stability="experimental", reads=("usage", "runtime", "pods", "catalogue")),
-    row("workload_gpu_usage_ratio", "GPU usage as a ratio; 1 is full usage.", _use("gpu", "ratio", lambda _: 1.0),
+    row("workload_gpu_usage_ratio", "GPU usage as a ratio; 1 is full usage.", _use(usage.GPU),
         labels=("level",), source="autocollectedValues, unit percentage",
         absence="no GPU, idle, not reported, or in an unknown unit", stability="experimental", reads=("usage",)),
     row("workload_quota_limit", "Limit of a quota's default rule per window, as reported, including 0.",

@@ -28,7 +28,7 @@ Stability = Literal["stable", "experimental"]
 Profile = Literal["minimal", "standard", "full"]
 PROFILES: tuple[Profile, ...] = ("minimal", "standard", "full")
 Part = (
-    Literal["workload", "runtime", "vanished", "catalogue", "replicas_limit", "ledger", "held", "tag_labels"]
+    Literal["workload", "runtime", "vanished", "catalogue", "replicas_limit", "costs", "ledger", "held", "tag_labels"]
     | Literal["pods", "windows", "usage", "quotas", "grants", "replacement", "fresh", "refused", "polled", "failed"]
 )
 """What a family reads: a field of `WorkloadState`, or of its details. It is rendered again when one of them changes."""

@@ -6,17 +6,18 @@ from collections.abc import Sequence
 
 from exporter.fleet.workload_state import WorkloadState
 from exporter.metrics.account_families import ACCOUNTS, AccountFamily
+from exporter.metrics.cost_families import COSTS
 from exporter.metrics.detail_families import DETAILED
 from exporter.metrics.family import ALL_PARTS, DETAIL_FIELDS, PROFILES, Family, Part, Profile, Samples, view
 from exporter.metrics.list_families import LISTED
 
-FAMILIES: tuple[Family, ...] = (*LISTED, *DETAILED)
+FAMILIES: tuple[Family, ...] = (*LISTED, *DETAILED, *COSTS)
 TAGS = "datarobot_workload_tags"
 VANISHED_FAMILIES = {"datarobot_workload_vanished_timestamp_seconds", "datarobot_workload_transitions_total", TAGS}
 """The families of a vanished workload."""
 
 
-_WHOLE_FIELDS: tuple[Part, ...] = ("catalogue", "replicas_limit", "held", "tag_labels")
+_WHOLE_FIELDS: tuple[Part, ...] = ("catalogue", "replicas_limit", "costs", "held", "tag_labels")
 """Fields of a workload state that are parts themselves."""
 
 

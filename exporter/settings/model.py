@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 from exporter import redaction
 from exporter.settings.accounts import AccountSettings
 from exporter.settings.alerts import AlertSettings
+from exporter.settings.costs import CostSettings
 from exporter.settings.detail import DetailSettings
 from exporter.settings.log import LogSettings
 from exporter.settings.metrics import MetricsSettings
@@ -55,6 +56,9 @@ class Settings(Section):
     )
     select: SelectSettings = Field(
         default_factory=lambda: SelectSettings.model_validate({}), description="Which workloads are monitored."
+    )
+    costs: CostSettings = Field(
+        default_factory=lambda: CostSettings.model_validate({}), description="Prices, and what counts as waste."
     )
     state: StateSettings = Field(
         default_factory=lambda: StateSettings.model_validate({}), description="State that is kept across restarts."

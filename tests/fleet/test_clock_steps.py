@@ -10,9 +10,17 @@ from exporter.api.details import RequestMetrics
 from exporter.api.models import Workload
 from exporter.fleet.clock_steps import MOVED, moved
 from exporter.fleet.episodes import Episode, EpisodeTracker, Mark, ObservedEvent, Past, PodFacts, Run, StatusChange
-from exporter.fleet.ledger import ContainerCursor, Durations, Ledger, ReplacementCursor, ServingRecord, Tally
+from exporter.fleet.ledger import (
+    ContainerCursor,
+    Durations,
+    Ledger,
+    ReplacementCursor,
+    ServingRecord,
+    Tally,
+    UsageHistory,
+)
 from exporter.fleet.reconcile import Snapshot
-from exporter.fleet.workload_state import Details, Window, WorkloadState
+from exporter.fleet.workload_state import Costs, Details, Window, WorkloadState
 
 REPORTED: dict[type, set[str]] = {
     Mark: {"reported"},
@@ -26,11 +34,12 @@ REPORTED: dict[type, set[str]] = {
 NO_TIMES: dict[type, set[str]] = {
     Durations: {"counts", "sum"},
     Tally: {"starts", "replacements"},
-    Snapshot: {"tally"},
     Window: {"metrics", "quantiles"},
     WorkloadState: {"ahead"},
+    UsageHistory: {"p95", "peak"},
+    Costs: {"bundles", "idle_after", "min_history"},
 }
-"""Durations, shares and the offset between the clocks, which is moved in the other direction."""
+"""Durations, shares, prices and the offset between the clocks, which is moved in the other direction."""
 DECODED = "exporter.api"
 """Responses of the API: their times are by its clock."""
 
@@ -103,6 +112,7 @@ LEDGER = Ledger(
     pods={"a/m": ContainerCursor(restarted=(16.0, 17.0))},
     serving=ServingRecord(down=18.0, beside={"p": 19.0}, recoveries=(21.0,)),
     tracker=TRACKER,
+    usage=UsageHistory("b", 11.0, 12.0, b"", (0.5,), (0.9,)),
 )
 STATE = WorkloadState(
     "acme",
@@ -125,6 +135,8 @@ LATER = Mark(1100.0, 1090.0, 95.0)
         (LEDGER.rollout, ReplacementCursor(1030.0, created=1025.0)),
         (LEDGER.serving, ServingRecord(down=1018.0, beside={"p": 1019.0}, recoveries=(1021.0,))),
         (LEDGER.pods, {"a/m": ContainerCursor(restarted=(1016.0, 1017.0))}),
+        (LEDGER.usage, UsageHistory("b", 1011.0, 1012.0, b"", (0.5,), (0.9,))),
+        (Tally(active=((5.0, 3),)), Tally(active=((1005.0, 3),))),
         (TRACKER.life, Episode("start", LATER, states=(StatusChange("starting", LATER),))),
         (TRACKER.pods, {"a": PodFacts("p", 1110.0, 70.0, {"Ready": 80.0}, runs=(Run("m", 1.0, 2.0),))}),
         (STATE.details.windows, {"5m": Window(1001.0, 1002.0, RequestMetrics(), ((0.5, 0.25),))}),

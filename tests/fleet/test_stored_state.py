@@ -122,8 +122,13 @@ LEDGER = {
         "others": ["p2"],
         "lasting": ["p2"],
     },
+    "usage": {"bundle": "b", "first": 1.0, "last": 2.0, "counts": "AAE=", "p95": [0.5, None], "peak": [0.9, None]},
 }
-TALLY = {"starts": {"counts": [1] + [0] * 9, "sum": 3.0}, "replacements": {"counts": [0] * 9 + [1], "sum": 9999.0}}
+TALLY = {
+    "starts": {"counts": [1] + [0] * 9, "sum": 3.0},
+    "replacements": {"counts": [0] * 9 + [1], "sum": 9999.0},
+    "active": [[100.0, 3], [200.0, 4]],
+}
 
 
 def test_a_ledger_is_read_and_written_with_the_keys_of_earlier_versions() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.api.details import OtelValue, Quota, QuotaRule, RequestMetrics
+from exporter.api.details import ComputeBundle, OtelValue, Quota, QuotaRule, RequestMetrics
 from exporter.api.models import (
     Allocation,
     Autoscaling,
@@ -16,10 +16,10 @@ from exporter.api.models import (
 )
 from exporter.api.pods import PodCondition, Pods, Proton, Replica
 from exporter.fleet import counting
-from exporter.fleet.ledger import Ledger
+from exporter.fleet.ledger import Ledger, Tally, UsageHistory
 from exporter.fleet.tag_labels import Labels
-from exporter.fleet.workload_state import Details, Window, WorkloadState
-from exporter.metrics.account_families import ACCOUNTS
+from exporter.fleet.workload_state import Account, Costs, Details, Window, WorkloadState
+from exporter.metrics.account_families import ACCOUNTS, AccountFacts, Use
 from exporter.metrics.family import PROFILES, Profile, Samples
 from exporter.metrics.registry import FAMILIES, samples_of, served, served_accounts
 from tests.make import container, pods, replica, sight
@@ -280,3 +280,63 @@ def test_a_container_restarts_again_and_again_since_the_third_last_restart(
         n for n, each in enumerate(FAMILIES) if each.name == "datarobot_workload_restarting_since_timestamp_seconds"
     )
     assert samples_of(FAMILIES, state)[place] == (() if since is None else (((), since),))
+
+
+PRICED = Group(replica_count=1, resolved_bundle=Bundle("cpu.medium", 2.0, 4096))
+SMALLER = {"cpu.small": Bundle("cpu.small", 1.0, 2048)}
+OBSERVED = UsageHistory("cpu.medium", 0.0, 2 * 86400.0, b"", (0.25, 0.3, None), (0.5, 0.4, 0.01))
+
+
+@pytest.mark.parametrize(
+    ("name", "samples"),
+    [
+        ("cost_per_hour", ((("USD",), 1.0),)),
+        ("idle_since_timestamp_seconds", (((), 10 * 86400.0),)),
+        ("week_usage_ratio", (
+            (("0.95", "cpu"), 0.25), (("0.95", "memory"), 0.3),
+            (("1", "cpu"), 0.5), (("1", "memory"), 0.4), (("1", "gpu"), 0.01),
+        )),
+        ("sizing_info", ((("oversized", "cpu.small"), 1.0),)),
+        ("waste_per_month", ((("USD", "idle"), 730.0),)),
+    ],
+)  # fmt: skip
+def test_samples_of_costs(name: str, samples: Samples) -> None:
+    workload = Workload(
+        id="w",
+        status="running",
+        proton_id="p",
+        runtime=Runtime(container_groups=(PRICED,)),
+        last_response="1970-01-11T00:00:00Z",
+    )
+    details = Details(pods=pods(replica()), windows={"5m": Window(0.0, 20 * 86400.0, RequestMetrics(0))})
+    costs = Costs("USD", {"cpu.medium": 1.0, "cpu.small": 0.5})
+    ledger = Ledger(1.0, 1.0, usage=OBSERVED)
+    place = next(n for n, family in enumerate(FAMILIES) if family.name == f"datarobot_workload_{name}")
+    state = WorkloadState("acme", workload, ledger, details, catalogue=SMALLER, costs=costs)
+    assert samples_of(FAMILIES, state)[place] == samples
+    unknown = state._replace(ledger=Ledger(1.0, 1.0), details=Details())
+    assert samples_of(FAMILIES, unknown)[place] == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "use", "prices", "samples"),
+    [
+        ("workloads_full_timestamp_seconds", Use(full=7.0), {}, (((), 7.0),)),
+        ("workloads_full_timestamp_seconds", Use(), {}, ()),
+        ("workloads_full_timestamp_seconds", None, {}, ()),
+        ("bundle_price_per_hour", Use(bundles=frozenset({"old"})), {"a": 1.0, "old": 2.0, "typo": 3.0}, (
+            (("a", "EUR"), 1.0), (("old", "EUR"), 2.0),
+        )),
+        ("bundle_price_per_hour", None, {"a": 1.0, "old": 2.0}, ((("a", "EUR"), 1.0),)),
+        ("price_unused", Use(bundles=frozenset({"old"})), {"a": 1.0, "old": 2.0, "typo": 3.0}, ((("typo",), 1.0),)),
+        ("price_unused", None, {"typo": 3.0}, ()),
+    ],
+)  # fmt: skip
+def test_samples_of_the_costs_of_an_account(
+    name: str, use: Use | None, prices: dict[str, float], samples: Samples
+) -> None:
+    (family,) = (each for each in ACCOUNTS if each.name == f"datarobot_account_{name}")
+    account = Account("acme", bundles=(ComputeBundle("a"), ComputeBundle("b")))
+    assert family.samples(AccountFacts(account, use, Tally(), Costs(bundles=prices))) == samples
+    unread = AccountFacts(Account("acme"), Use(bundles=frozenset({"old"})), Tally(), Costs(bundles={"typo": 1.0}))
+    assert family.samples(unread) == ()

@@ -27,8 +27,8 @@ from exporter.api.models import (
 )
 from exporter.api.pods import OverallStatus, PodCondition, Pods, Proton, StatusDetails
 from exporter.fleet.episodes import Episode, EpisodeTracker, Mark
-from exporter.fleet.ledger import ContainerCursor, Ledger, ReplacementCursor, ServingRecord
-from exporter.fleet.workload_state import Details, Window, WorkloadState
+from exporter.fleet.ledger import ContainerCursor, Ledger, ReplacementCursor, ServingRecord, UsageHistory
+from exporter.fleet.workload_state import Costs, Details, Window, WorkloadState
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.family import ALL_PARTS, Family, one, row, view
 from exporter.metrics.registry import FAMILIES, changed
@@ -178,7 +178,7 @@ def _swaps(before: WorkloadState, other: WorkloadState) -> Iterator[Change]:
     for field in Details._fields:
         swapped = {field: getattr(other.details, field)}
         yield Change(f"details.{field}", before, before._replace(details=before.details._replace(**swapped)))
-    for field in ("catalogue", "replicas_limit", "held", "tag_labels"):
+    for field in ("catalogue", "replicas_limit", "costs", "held", "tag_labels"):
         swapped = {field: getattr(other, field)}
         yield Change(field, before, before._replace(**swapped))
     yield Change("vanished", before, before._replace(vanished=9.0))
@@ -218,6 +218,25 @@ def _bases() -> Iterator[tuple[WorkloadState, WorkloadState]]:
     scaled = without.details._replace(pods=Pods((Proton(id="p1"),), {"p1": StatusDetails(replicas=())}))
     idle = first._replace(details=scaled)
     yield idle, second
+    yield _wasteful(1), _wasteful(2)
+    busy = _wasteful(1).details._replace(windows=_wasteful(2).details.windows)
+    yield _wasteful(1)._replace(details=busy), _wasteful(2)
+
+
+def _wasteful(n: int) -> WorkloadState:
+    """A workload that is idle and in too large a bundle, if `n` is 1."""
+    pods = Pods((Proton(id="p1"),), {"p1": StatusDetails(replicas=(replica(container()),) * (2 - n))})
+    of = rich(n)
+    use = ((0.1, 1.0)[n - 1], 0.1, 0.5)
+    return of._replace(
+        workload=msgspec.structs.replace(of.workload, runtime=_runtime(n, resolved=False)),
+        ledger=msgspec.structs.replace(of.ledger, usage=UsageHistory("cpu.medium", 1.0, 2.0, b"", use, use)),
+        details=Details(pods=pods, windows={"5m": Window(1e9, 2.1e9, RequestMetrics(n - 1))}),
+        catalogue=({"cpu.medium": Bundle("cpu.medium", 8.0, 4096), "small": Bundle("small", 2.0, 2048)}, {})[n - 1],
+        costs=Costs(
+            bundles={"cpu.medium": 2.0 * n, "small": 1.0}, idle_after=(1.0, 1e9)[n - 1], min_history=(0.0, 1e9)[n - 1]
+        ),
+    )
 
 
 CHANGES = tuple(change for pair in _bases() for change in _swaps(*pair))

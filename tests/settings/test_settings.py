@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from exporter.alerting.routing import Wants
 from exporter.docs import rules_page
+from exporter.fleet.workload_state import Costs
 from exporter.settings import secret_files
 from exporter.settings.accounts import AccountSettings
 from exporter.settings.loader import load
@@ -674,6 +675,11 @@ def test_every_number_has_an_upper_bound(section: type[BaseModel], name: str, hu
             "metrics.tags[1] (line 1): a name may contain * twice at most",
         ),
         ("select: {shard: 0/10001}", "select.shard (line 1): too many shards; the maximum is 10000"),
+        ("costs: {idle_after: 367d}", "costs.idle_after (line 1): too long; the maximum is 366d"),
+        (
+            "costs: {bundles: {gpu.small: 1e7}}",
+            "costs.bundles.gpu.small (line 1): Input should be less than or equal to 1000000",
+        ),
         (
             "alerts: {thresholds: {requests: .inf}}",
             "alerts.thresholds.requests (line 1): Input should be a finite number",
@@ -681,6 +687,30 @@ def test_every_number_has_an_upper_bound(section: type[BaseModel], name: str, hu
     ],
 )
 def test_values_beyond_their_bounds_are_reported_with_their_place(tmp_path: Path, text: str, problem: str) -> None:
+    assert problems(tmp_path, text) == [problem]
+
+
+def test_prices_are_read_by_bundle(tmp_path: Path) -> None:
+    given = "costs: {currency: USD, bundles: {cpu.small: 0.08, gpu.l4: 3}, idle_after: 2d, min_history: 0}"
+    assert loaded(tmp_path, given).costs.policy == Costs("USD", {"cpu.small": 0.08, "gpu.l4": 3.0}, 2 * 86400.0, 0.0)
+    assert loaded(tmp_path, "").costs.policy == Costs("EUR", {}, 3 * 86400.0, 86400.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("costs: {currency: euro}", "costs.currency (line 1): not a currency; use its three letters, such as EUR"),
+        ("costs: {bundles: {a: -1}}", "costs.bundles.a (line 1): Input should be greater than or equal to 0"),
+        ("costs: {bundles: {a: .nan}}", "costs.bundles.a (line 1): Input should be a finite number"),
+        ("costs: {bundles: {'': 1}}", "costs.bundles..[key] (line 1): String should have at least 1 character"),
+        ("costs: {bundles: [a]}", "costs.bundles (line 1): must contain settings, such as `name: value`; "
+         "remove it to use the defaults"),
+        ("costs: {idle_after: 0}", "costs.idle_after (line 1): Input should be greater than 0"),
+        ("costs: {prices: {a: 1}}", "costs.prices (line 1): unknown setting; "
+         "possible: currency, bundles, idle_after, min_history"),
+    ],
+)  # fmt: skip
+def test_bad_prices_are_reported_with_their_place(tmp_path: Path, text: str, problem: str) -> None:
     assert problems(tmp_path, text) == [problem]
 
 
