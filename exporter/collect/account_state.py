@@ -13,6 +13,7 @@ from exporter.api.models import Bundle
 from exporter.fleet import trend
 from exporter.fleet.clock_steps import moved
 from exporter.fleet.counting import hidden
+from exporter.fleet.history import HistoryEntry, with_entry
 from exporter.fleet.ledger import Entry, Ledger, Tally
 from exporter.fleet.reconcile import Observed, Snapshot, Sweep, ledgers, observed, step
 from exporter.fleet.tag_labels import Admission, TagSelection, admitted, census, oldest, tag_labels
@@ -224,6 +225,13 @@ class AccountState:
             # Kept in the ledger, so that after a restart it does not count as deleted.
             ledger = hidden(state.ledger) if reason in ("forbidden", "found") else state.ledger
             self._gone[workload_id] = state._replace(gone_because=reason, ledger=ledger)
+
+    def add_history(self, workload_id: str, entry: HistoryEntry, now: float) -> None:
+        """Add an entry to the history of a workload that is known, listed or not."""
+        for states in (self._workloads, self._missing, self._gone):
+            if (state := states.get(workload_id)) is not None:
+                history = with_entry(state.ledger.history, entry, now)
+                states[workload_id] = state._replace(ledger=msgspec.structs.replace(state.ledger, history=history))
 
     def observe_clock(self, date: float, middle: float, seconds: float) -> None:
         """Use a response's Date header, the middle of its request by the local clock (seconds since the epoch), and the

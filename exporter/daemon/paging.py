@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from exporter.alerting.alarms import Alarm
 from exporter.alerting.delivery_state import Subscription
 from exporter.alerting.routing import chosen, quiet
 from exporter.alerting.silences import BadSilence, Silence, new_silence
@@ -19,6 +20,7 @@ from exporter.daemon.prepared import Prepared, all_of
 from exporter.diagnosis.account_evidence import account_evidence
 from exporter.diagnosis.diagnosis import diagnosis
 from exporter.diagnosis.wording import evidence
+from exporter.fleet.history import HistoryEntry
 from exporter.paging.notify import Notifier, notifiers
 from exporter.paging.notify.pagerduty import PagerDuty
 from exporter.paging.pager import INTERVAL_SECONDS, Pager
@@ -126,8 +128,18 @@ class Paging:
                 interval=min(INTERVAL_SECONDS, max(0.5, settings.sweep.interval / 2)),
                 enrich=LogTail(lambda: self._accounts.clients, logs.log_lines, logs.log_signs).added,
                 before=before,
+                record=self._record,
             )
             self.pager.start()
+
+    def _record(self, alarm: Alarm, now: float) -> None:
+        """Add an alarm that has started to fire or has ended to the history of its workload."""
+        monitor = self._accounts.monitors.get(alarm.labels.get("account", ""))
+        workload_id = alarm.labels.get("workload_id")
+        if monitor is None or workload_id is None or alarm.fired is None:
+            return
+        at, began = (alarm.fired, None) if alarm.ended is None else (alarm.ended, alarm.fired)
+        monitor.state.add_history(workload_id, HistoryEntry(at, "alert", alarm.alert, alarm.severity, began), now)
 
     @property
     def gained(self) -> Set[str]:

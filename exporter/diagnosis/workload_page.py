@@ -1,4 +1,4 @@
-"""The page of one workload, as values: its diagnosis, its row of the fleet table, its pods and containers."""
+"""The page of one workload, as values: its diagnosis, row of the fleet table, pods and containers, and timeline."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from exporter.diagnosis import fleet_table
 from exporter.diagnosis.diagnosis import Diagnosis, diagnosis
 from exporter.diagnosis.owner import printable
 from exporter.diagnosis.phrases import when
+from exporter.diagnosis.timeline import TimelineEntry, timeline
 from exporter.diagnosis.wording import titled_texts
 from exporter.fleet import workload_state
 from exporter.fleet.workload_state import WorkloadState
@@ -70,6 +71,7 @@ class WorkloadPage(NamedTuple):
     evidence: tuple[tuple[str, str], ...]
     pods: tuple[PodRow, ...] | None
     more_pods: int
+    timeline: tuple[TimelineEntry, ...]
 
 
 def workload_page(state: WorkloadState, now: float, options: Options) -> WorkloadPage:
@@ -88,6 +90,7 @@ def workload_page(state: WorkloadState, now: float, options: Options) -> Workloa
         evidence=tuple(each for each in texts.items() if each[0] not in (*FIRST, *_ELSEWHERE)),
         pods=None if pods is None else tuple(pods[:MAX_PODS]),
         more_pods=max(0, len(pods or ()) - MAX_PODS),
+        timeline=timeline(state, now),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from exporter.fleet.episodes import Episode, EpisodeTracker, Mark, PodFacts, StatusChange
+from exporter.fleet.history import HistoryEntry
 from exporter.fleet.ledger import ContainerCursor, Ledger, ReplacementCursor, ServingRecord, Tally, UsageHistory
 from exporter.fleet.reconcile import Snapshot
 from exporter.fleet.workload_state import Details, Window, WorkloadState
@@ -22,7 +23,7 @@ MOVED: Mapping[type, tuple[str, ...]] = {
     Window: ("start", "end"),
     Ledger: (
         "first", "since", "begun", "starting", "rollout", "rollout_failed", "rollout_order", "last_rollout",
-        "failed_pods", "newest", "pods", "reset_at", "gone", "tracker", "serving", "usage",
+        "failed_pods", "newest", "pods", "reset_at", "gone", "tracker", "serving", "usage", "history",
     ),
     ReplacementCursor: ("since", "ended", "created", "before"),
     UsageHistory: ("first", "last"),
@@ -34,6 +35,7 @@ MOVED: Mapping[type, tuple[str, ...]] = {
     StatusChange: ("mark",),
     Mark: ("at", "last"),
     PodFacts: ("read",),
+    HistoryEntry: ("at", "began"),
 }  # fmt: skip
 """The fields that are times by the local clock, or contain some."""
 T = TypeVar("T")

@@ -12,6 +12,7 @@ from exporter.api.models import Workload
 from exporter.api.pods import UNLISTED, Pods, container_name, stopped, terminated_reason
 from exporter.fleet import observations, replacements, transitions
 from exporter.fleet.episodes import EMPTY_TRACKER, Mark
+from exporter.fleet.history import MAX_ENTRIES, event_entry, with_entry
 from exporter.fleet.ledger import SOME_RESTARTS, ContainerCursor, Entry, Ledger, container_label, plus
 
 MAX_EVENT_IDS = 200
@@ -202,7 +203,12 @@ def with_events(ledger: Ledger, events: Sequence[Event], serving: str, now: floa
     if not fresh and ledger.seen_events is not None:
         return entry
     ids = tuple(dict.fromkeys((*(ledger.seen_events or ()), *(event.id for event in ordered))))[-MAX_EVENT_IDS:]
-    return entry._replace(ledger=msgspec.structs.replace(entry.ledger, seen_events=ids))
+    history = entry.ledger.history
+    for event in ordered[-MAX_ENTRIES:]:
+        reported = models.timestamp(event.timestamp)
+        if reported is not None:
+            history = with_entry(history, event_entry(reported - ahead, event.reported_type, event.text), now)
+    return entry._replace(ledger=msgspec.structs.replace(entry.ledger, seen_events=ids, history=history))
 
 
 # -- pods

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from exporter.fleet.episodes import EpisodeTracker, PodFacts, Stored
+from exporter.fleet.history import History
 
 TRANSITIONS = (
     "started ready errored recovered stopped suspended interrupted terminated draft_expired "
@@ -153,6 +154,7 @@ class Ledger(Stored, frozen=True):
     tracker: EpisodeTracker = msgspec.field(name="course", default=EpisodeTracker())
     serving: ServingRecord = ServingRecord()
     usage: UsageHistory | None = None
+    history: History = ()
 
 
 class Durations(Stored, frozen=True):

@@ -25,6 +25,8 @@ Evidence = Callable[[WorkloadState, float, str], tuple[tuple[str, str], ...]]
 """What a notification shows of a workload, with the alert that fires although its condition is no longer met (empty:
 it is met): titles and texts.
 """
+Record = Callable[[Alarm, float], None]
+"""Receives each alarm that has started to fire or has ended, and the time."""
 AccountEvidence = Callable[[str, AccountFleet, float], tuple[tuple[str, str], ...]]
 """What a notification shows of an account, by the name of the alert."""
 _WorkloadKey = tuple[str | None, str | None]
@@ -78,9 +80,10 @@ class Evaluator:
         options: Options,
         evidence: Evidence,
         account_evidence: AccountEvidence,
+        record: Record = lambda _alarm, _now: None,
     ) -> None:
         self._state, self._report, self._options = state, report, options
-        self._evidence, self._account_evidence = evidence, account_evidence
+        self._evidence, self._account_evidence, self._record = evidence, account_evidence, record
         self._change_counts: dict[_WorkloadKey, list[float]] = {}
 
     async def evaluate(
@@ -103,7 +106,7 @@ class Evaluator:
         before = self._state.alarms
         # Ten thousand workloads take a second: in a thread, so that requests are not delayed.
         self._state.alarms, alerts, sources = await asyncio.to_thread(self._next, before, fleets, exporter, now)
-        self._log_changes(before, now)
+        self._report_changes(before, now)
         incidents = by_incident((each for each in alerts if each.ended is None), self._options.severity_label)
         self._state.expire_silences(now)
         silences = self._state.silences.values()
@@ -170,14 +173,15 @@ class Evaluator:
         past, keep = now - alarm.held, self._options.keep(BY_NAME[alarm.alert], alarm.severity)
         return "Recovering", f"its condition was last met {past:.0f} s ago; it resolves {keep:.0f} s after that"
 
-    def _log_changes(self, before: Mapping[str, Alarm], now: float) -> None:
-        """Log alarms that started or ended, whether or not a receiver is notified."""
+    def _report_changes(self, before: Mapping[str, Alarm], now: float) -> None:
+        """Log and record alarms that started or ended, whether or not a receiver is notified."""
         for place, alarm in self._state.alarms.items():
             old = before.get(place)
             fired = old is not None and old.firing
             if alarm.firing != fired and (alarm.firing or alarm.ended == now) and alarm.severity != "none":
                 fields = {"alert": alarm.alert, "severity": alarm.severity, **alarm.labels}
                 log.warning("alert fires" if alarm.firing else "alert has ended", **fields)
+                self._record(alarm, now)
 
     def _count(self, firing: Sequence[Alarm]) -> None:
         self._report.clear("alerts_firing")

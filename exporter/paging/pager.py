@@ -15,7 +15,7 @@ from exporter.alerting.subjects import AccountFleet, ExporterStatus
 from exporter.clock import Clock
 from exporter.log import log
 from exporter.paging.delivery import Delivery, Enrich
-from exporter.paging.evaluator import AccountEvidence, Evaluator, Evidence
+from exporter.paging.evaluator import AccountEvidence, Evaluator, Evidence, Record
 from exporter.paging.paging_state import PagingState
 from exporter.paging.receiver import Receiver
 from exporter.telemetry.report import Report
@@ -30,8 +30,9 @@ class Pager:
     """`evaluate` evaluates alerts, `notify` notifies the receivers; `start` runs both periodically.
 
     `evidence`: what a page shows of a workload, `account_evidence` of an account; `enrich` adds data that must be
-    requested first. `fleets` and `exporter` return the current state; `closers` are awaited on close. `before`: the
-    previous pager, which is closed, and whose delivery health is taken over.
+    requested first. `fleets` and `exporter` return the current state; `closers` are awaited on close; `record` receives
+    alarms that start to fire or end. `before`: the previous pager, which is closed, and whose delivery health is taken
+    over.
     """
 
     def __init__(
@@ -50,11 +51,12 @@ class Pager:
         enrich: Enrich | None = None,
         before: Pager | None = None,
         account_evidence: AccountEvidence = lambda *_: (),
+        record: Record = lambda _alarm, _now: None,
     ) -> None:
         self._report, self._fleets, self._exporter, self._clock = report, fleets, exporter, clock
         self._closers, self._interval = closers, interval
         self.state = state
-        self._evaluator = Evaluator(self.state, report, options, evidence, account_evidence)
+        self._evaluator = Evaluator(self.state, report, options, evidence, account_evidence, record)
         previous = {each.receiver.name: each.health for each in before.deliveries} if before is not None else {}
         self.deliveries: Sequence[Delivery] = [
             Delivery(

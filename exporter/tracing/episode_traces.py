@@ -15,6 +15,7 @@ import msgspec
 from exporter.api import models
 from exporter.fleet import episodes
 from exporter.fleet.episodes import MAX_LATE, Episode, EpisodeTracker, Mark
+from exporter.fleet.history import episode_entry, with_entry
 from exporter.fleet.workload_state import WorkloadState
 from exporter.tracing.builder import CHECKPOINT, TraceBuilder, Tracing, resource, sanitized, span_event
 from exporter.tracing.identity import identity, numbered, span_id, trace_id
@@ -45,7 +46,9 @@ def settled(
     """
     tracker, due = episodes.due(state.ledger.tracker, now, previous)
     made: list[EpisodeTrace] = []
+    history = state.ledger.history
     for each in sorted(due, key=lambda episode: (episode.opened.at, episode.kind)):
+        history = with_entry(history, episode_entry(each, state.ahead), now)
         if each.cause == "crashed":
             if tracing is None or not tracing.crashes:
                 continue
@@ -68,7 +71,7 @@ def settled(
         made.extend(more)
     if tracker == state.ledger.tracker:
         return state, ()
-    return state._replace(ledger=msgspec.structs.replace(state.ledger, tracker=tracker)), tuple(made)
+    return state._replace(ledger=msgspec.structs.replace(state.ledger, tracker=tracker, history=history)), tuple(made)
 
 
 def _wanted(episode: Episode, builder: TraceBuilder, tracing: Tracing) -> bool:

@@ -14,7 +14,8 @@ from urllib.parse import parse_qs, quote
 from jinja2 import Environment
 
 from exporter.alerting.rules import Options
-from exporter.diagnosis.workload_page import MAX_PODS, workload_page
+from exporter.diagnosis.workload_page import workload_page
+from exporter.fleet.history import MAX_ENTRIES
 from exporter.fleet.workload_state import WorkloadState
 from exporter.web.on_request import made
 from exporter.web.rendering import SUMMARIES, colour, described, environment, icon, policy, workload_address
@@ -80,7 +81,7 @@ def account_of(query: str) -> str:
 @functools.cache
 def _environment() -> Environment:
     """Compiles each template once."""
-    return environment(max_pods=MAX_PODS, summaries=SUMMARIES)
+    return environment(summaries=SUMMARIES, max_history=MAX_ENTRIES)
 
 
 def _encoded(requested: Requested) -> tuple[int, bytes]:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from exporter.api.models import Tag, Workload
 from exporter.collect.account_state import STEP_WORKLOADS, AccountState
+from exporter.fleet.history import HistoryEntry
 from exporter.fleet.reconcile import Snapshot, Sweep
 from exporter.fleet.tag_labels import TagSelection
 from exporter.fleet.workload_state import Details
@@ -60,6 +61,17 @@ def test_a_step_of_a_sweep_concerns_a_limited_number_of_workloads_and_the_totals
         uses.append(state.use)
     assert uses == [None] * (2 * 3 + 1)
     assert state.use == Use(COUNT, 0, 0)
+
+
+def test_the_history_of_a_workload_is_kept_by_sweeps_and_written_also_while_it_is_not_listed() -> None:
+    state = AccountState(Snapshot("acme"))
+    for turn, statuses in enumerate([["running"], ["", "running"], ["", "running"], ["", "running"]]):
+        state.apply_sweep(sweep(statuses), 1000.0 + turn)
+        state.written(state.pending())
+        state.add_history("w0", HistoryEntry(1000.0 + turn, "alert", f"A{turn}"), 1000.0 + turn)
+        state.add_history("unknown", HistoryEntry(1000.0, "alert", "A"), 1000.0)
+        assert list(state.pending().ledgers) == ["w0"]
+    assert [each.name for each in state.snapshot.gone["w0"].ledger.history] == ["A0", "A1", "A2", "A3"]
 
 
 def test_a_clock_that_is_set_moves_the_times_of_the_state_by_whole_seconds() -> None:

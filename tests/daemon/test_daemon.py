@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from exporter.clock import Clock
 from exporter.daemon.daemon import Daemon
 from exporter.daemon.once import sweep_once
 from exporter.failures import REASONS
+from exporter.settings.alerts import AlertSettings
 from exporter.settings.model import Settings
 from exporter.settings.paging import PagingSettings
 from exporter.settings.problems import BadSettings, Problem
@@ -403,6 +405,25 @@ def test_reloads_that_come_together_leave_one_pager_and_it_is_the_last_ones(simu
         assert daemon.paging.pager is not None
         assert [delivery.receiver.name for delivery in daemon.paging.pager.deliveries] == ["three"]
         await daemon.paging.pager.close()
+
+    play(simulator, work)
+
+
+def test_the_timeline_of_a_workload_has_the_alerts_of_direct_paging(simulator: Simulator) -> None:
+    async def work(scene: Scene) -> None:
+        at_once = AlertSettings.model_validate({"wait": {"DataRobotWorkloadErrored": 0}})
+        settings = paged(scene.settings, "page").model_copy(update={"alerts": at_once})
+        await scene.sweep()
+        states = scene.daemon.accounts.monitors["eu"].workloads.values()
+        failed = next(each.workload.id for each in states if each.workload.status == "errored")
+        assert "(critical) fires" not in (await scene.get(f"/workloads/{failed}"))[1].decode()
+        await use_paging(scene.daemon, settings)
+        assert scene.daemon.paging.pager is not None
+        await scene.daemon.paging.pager.evaluate()
+        await scene.daemon.paging.pager.close()
+        timeline = (await scene.get(f"/workloads/{failed}"))[1].decode().partition('id="timeline"')[2]
+        assert re.search(r"DataRobotWorkloadErrored \(\w+\) fires", timeline)
+        assert "first observed by this exporter" in timeline
 
     play(simulator, work)
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from exporter.api.details import Event, SharedRole
 from exporter.api.pods import Container, Pods, Proton, Replica, StatusDetails
 from exporter.fleet import counting
+from exporter.fleet.history import HistoryEntry
 from exporter.fleet.ledger import MAX_CONTAINER_NAMES, Durations, Entry, Ledger, Tally
 from exporter.fleet.workload_state import NO_DETAILS, WorkloadState
 from exporter.metrics.registry import FAMILIES, samples_of
@@ -135,6 +136,21 @@ def test_events_before_the_first_observation_are_the_baseline() -> None:
     ledger = after(life(workload()), event(at=50.0, number=1), event(at=150.0, number=2, replacement_id="r9"))
     assert ledger.events == {"replacement_errored": 1}
     assert ledger.newest == {"replacement_errored": 150.0}
+
+
+def test_new_events_are_added_to_the_history_once_also_those_of_the_baseline_and_none_without_a_time() -> None:
+    first = (event(at=50.0, number=1), Event(id="e2", event_type="Odd"))
+    ledger = after(life(workload()), *first)
+    assert ledger.history == (HistoryEntry(50.0, "event", "Replacement Errored"),)
+    again = after(ledger, *first, Event(id="e3", timestamp="1970-01-01T00:02:00Z", event_type="Scaled", message="to 3"))
+    assert again.history == (*ledger.history, HistoryEntry(120.0, "event", "Scaled", "to 3"))
+    early = counting.with_events(life(workload()), [event(at=380.0)], "p1", 150.0, ahead=300.0)
+    assert [each.at for each in early.ledger.history] == [80.0]
+
+
+def test_of_many_events_the_latest_are_in_the_history() -> None:
+    many = [event(f"n{number}", at=float(number), number=number) for number in range(100)]
+    assert [each.at for each in after(life(workload()), *many).history] == [float(at) for at in range(70, 100)]
 
 
 def test_the_times_of_events_are_corrected_by_the_offset_of_the_clock() -> None:

@@ -123,6 +123,9 @@ LEDGER = {
         "lasting": ["p2"],
     },
     "usage": {"bundle": "b", "first": 1.0, "last": 2.0, "counts": "AAE=", "p95": [0.5, None], "peak": [0.9, None]},
+    "history": [
+        {"at": 9.0, "kind": "episode", "name": "failure", "text": "errored", "began": 8.0, "count": 2, "bad": True}
+    ],
 }
 TALLY = {
     "starts": {"counts": [1] + [0] * 9, "sum": 3.0},
@@ -138,6 +141,13 @@ def test_a_ledger_is_read_and_written_with_the_keys_of_earlier_versions() -> Non
     assert {field.encode_name for field in msgspec.structs.fields(EpisodeTracker)} == TRACKER.keys()
     assert {field.encode_name for field in msgspec.structs.fields(PodFacts)} == POD.keys()
     assert {field.encode_name for field in msgspec.structs.fields(ObservedEvent)} == EVENT.keys()
+
+
+def test_a_ledger_of_a_version_without_history_has_an_empty_one() -> None:
+    old = {name: value for name, value in LEDGER.items() if name != "history"}
+    ledger = msgspec.json.decode(json.dumps(old), type=Ledger, strict=True)
+    assert ledger.history == ()
+    assert json.loads(msgspec.json.encode(ledger)) == old
 
 
 def test_totals_of_an_account_are_read_and_written_with_the_keys_of_earlier_versions() -> None:

@@ -77,6 +77,7 @@ class Scene:
         self.standing, self.subscription, self.repeat, self.change = standing, subscription, repeat, change
         self.wants, self.evidence, self.account_evidence = wants, evidence, account_evidence
         self.failure = ""
+        self.recorded: list[tuple[str, float | None, float | None, float]] = []
         self.transitions: dict[str, int] = {}
         self.exporter = ExporterStatus()
         self.start()
@@ -107,6 +108,7 @@ class Scene:
             report=self.report, options=self.options, receivers=[receiver], evidence=self.evidence,
             fleets=self.fleets, exporter=lambda: self.exporter, clock=clock, before=before,
             account_evidence=self.account_evidence,
+            record=lambda alarm, now: self.recorded.append((alarm.alert, alarm.fired, alarm.ended, now)),
         )  # fmt: skip
 
     def fleets(self) -> list[AccountFleet]:
@@ -169,6 +171,21 @@ def test_an_incident_opens_once_with_its_evidence_and_closes_once() -> None:
     )
     assert scene.value("notifications_total", receiver="phone", fate="delivered") == 2
     assert scene.value("alerts_firing", alertname="DataRobotWorkloadErrored", severity="critical") is None
+
+
+def test_each_alarm_is_recorded_once_when_it_fires_and_once_when_it_ends_also_over_a_restart(tmp_path: Path) -> None:
+    async def work(scene: Scene) -> None:
+        scene.status = "errored"
+        await scene.passes(600)
+        scene.store.close()
+        scene.start()
+        await scene.passes(600)
+        scene.status = "running"
+        await scene.passes(KEPT + 600)
+
+    fires, ends = [each for each in play(work, path=tmp_path / "state").recorded if "Errored" in each[0]]
+    assert fires[1:3] == (fires[3], None)
+    assert ends == (fires[0], fires[1], ends[3], ends[3])
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from exporter.fleet.episodes import (
     Run,
     StatusChange,
 )
+from exporter.fleet.history import HistoryEntry
 from exporter.fleet.ledger import Ledger
 from exporter.fleet.reconcile import Snapshot, Sweep, step
 from exporter.fleet.workload_state import WorkloadState
@@ -207,6 +208,19 @@ def test_each_of_many_failures_of_a_run_has_its_own_id() -> None:
         keys += [one.key for one in found]
     assert len(set(keys)) == len(keys) == 3 * episodes.MAX_PAST
     assert state.ledger.tracker.numbers == {"failure|p1|S": 3 * episodes.MAX_PAST}
+
+
+@pytest.mark.parametrize("tracing", [TRACING, None])
+def test_a_settled_episode_is_in_the_history_of_the_workload_with_and_without_traces(tracing: Tracing | None) -> None:
+    crash = Episode("failure", Mark(100.0), ended=Mark(101.0), outcome="failure", cause="crashed")
+    tracker = EpisodeTracker(over=(stop(), crash), pods_read=9500.0, events_read=9500.0)
+    state = WorkloadState("acme", workload(), Ledger(1.0, 1.0, tracker=tracker))
+    after, _ = settled(state, 10_000.0, 9_900.0, tracing)
+    assert after.ledger.history == (
+        HistoryEntry(101.0, "episode", "failure", "crashed", 100.0, bad=True),
+        HistoryEntry(200.0, "episode", "stop", "success", 100.0),
+    )
+    assert settled(after, 10_030.0, 10_000.0, tracing)[0].ledger.history == after.ledger.history
 
 
 def test_crashes_and_local_episodes_need_no_number() -> None:
