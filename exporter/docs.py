@@ -239,6 +239,23 @@ def alerts_page() -> str:
         "  wait: {DataRobotWorkloadErrored: 10m}",
         "  labels: {team: ml-platform}",
         "```\n",
+        "## Labels from tags\n",
+        "Tags of workloads can be labels of their alerts, by which an Alertmanager routes them:\n",
+        "```yaml",
+        "metrics:",
+        "  tags: [team, env]     # labels of datarobot_workload_tags",
+        "alerts:",
+        "  tag_labels: [team]    # and `tag_team` of alerts",
+        "```\n",
+        "`workload-exporter rules --config.file=…` prints the rules for these settings; direct paging has the same "
+        "labels. [alertmanager.example.yml](../alerts/alertmanager.example.yml) contains a route by `tag_team`. An "
+        "alert keeps the values with which it began, until it ends: another team, or a tag that can no longer be read, "
+        "neither ends it nor notifies again. A workload without the tag has alerts without the label, as have alerts "
+        "about accounts and about the exporter: give them a receiver of their own. Do not add such a label to "
+        "`group_by` or to `equal` of inhibitions. The rules read the beginning of an alert from `ALERTS`, so the "
+        "Prometheus that evaluates them must store that series, as it does by default; if it was off for more than "
+        "five minutes, the value is the current one. Each rule contains its condition twice and costs twice as "
+        "much.\n",
         "## The alerts\n",
         alerts_table("../alerts/runbooks/"),
         "## Thresholds\n",

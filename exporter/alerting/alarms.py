@@ -25,7 +25,8 @@ class Alarm(Stored, frozen=True):
     """One alert of one severity about one subject. Times are in seconds since the epoch.
 
     `since`: when its condition was first met; `held`: when it was last met; `recent`: when there was last recent data
-    about the subject. `fired`: since when it fires (None: pending); `ended`: when it stopped firing.
+    about the subject. `fired`: since when it fires (None: pending); `ended`: when it stopped firing. `tags`: labels
+    from tags when it began; they stay, as those of a Prometheus alert, which would be another one with other labels.
     """
 
     alert: str
@@ -36,6 +37,7 @@ class Alarm(Stored, frozen=True):
     recent: float = msgspec.field(name="told")
     fired: float | None = None
     ended: float | None = None
+    tags: Mapping[str, str] = {}
 
     @property
     def firing(self) -> bool:
@@ -67,7 +69,8 @@ def next_alarms(alarms: Alarms, subjects: Iterable[Subject], options: Options, n
             place = "\x1f".join((alert, severity, *identity))
             old = alarms.get(place)
             if old is None or old.ended is not None:
-                old = Alarm(alert, severity, subject.labels, now, now, now)
+                begun = (each.tags for _, each in before.get(identity, ()) if each.alert == alert and not each.ended)
+                old = Alarm(alert, severity, subject.labels, now, now, now, tags=next(begun, subject.tags))
             found[place] = _met(_relabelled(old, subject), options, now)
         for place, alarm in before.pop(identity, ()):
             if place not in found:

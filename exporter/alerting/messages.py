@@ -32,7 +32,8 @@ def labels(alarm: Alarm, options: Options) -> dict[str, str]:
     job = re.search(r'\bjob="([^"]*)"', options.selector)
     if not alarm.labels and job is not None and alarm.alert != "DataRobotWatchdog":
         found["job"] = job[1]  # these rules are aggregated by job
-    return {**found, **options.labels}
+    tags = {name: alarm.tags[name] for name in options.tag_labels if name in alarm.tags}
+    return {**found, **options.labels, **tags}
 
 
 def texts(alarm: Alarm, options: Options) -> dict[str, str]:

@@ -14,9 +14,12 @@ from typing import NamedTuple
 from exporter.alerting.alerts import ALERTS, Alert
 from exporter.alerting.expressions import NOW, WORKLOAD, Condition, Writing, duration
 from exporter.alerting.limits import DEFAULTS
+from exporter.metrics.registry import TAGS
 
 LABELS = ("alertname", *WORKLOAD, "component", "job")
 """Labels that identify alerts, in addition to the severity label and those of the settings."""
+_SAME_WORKLOAD = ("account", "workload_id")
+_LATER_THAN_ANY_TIME = "1e12"
 GROUPS = {"workload": "workloads", "account": "accounts", "exporter": "exporter"}
 
 
@@ -28,7 +31,8 @@ class Options(NamedTuple):
     of the severity label. `runbooks`: prefix of ``NAME.md`` in links. `dashboards`: base URL of Grafana. `console`:
     base URL of DataRobot. `traces`: URL of the traces of ``{workload_id}``. Empty: no such link. `notes`: name of an
     alert, or ``default`` for all others -> a text of the users. `owner_tags`: names of the tags whose values name the
-    owner of a workload; rules cannot read tags, so only direct paging shows them. `hold`: seconds for which an alert
+    owner of a workload; rules cannot read all tags, so only direct paging shows them. `tag_labels`: names of labels of
+    ``datarobot_workload_tags`` that alerts about workloads have, too. `hold`: seconds for which an alert
     keeps its state without recent data. `scale` divides every duration, to test in less time.
     """
 
@@ -46,13 +50,14 @@ class Options(NamedTuple):
     traces: str = ""
     notes: Mapping[str, str] = {}
     owner_tags: tuple[str, ...] = ()
+    tag_labels: tuple[str, ...] = ()
     hold: float = 600.0
     scale: float = 1.0
 
     @property
     def label_names(self) -> tuple[str, ...]:
         """The names of all labels that an alert may have."""
-        return (*LABELS, self.severity_label, *self.labels)
+        return (*LABELS, self.severity_label, *self.labels, *self.tag_labels)
 
     def keep(self, alert: Alert, severity: str) -> float:
         """For how many seconds an alert keeps firing with this severity after its condition was last met."""
@@ -92,7 +97,22 @@ def expression(alert: Alert, condition: Condition, options: Options) -> str:
     if alert.component == "exporter":
         return now
     held = condition.promql(writing._replace(held=duration(options.hold / options.scale)))
-    return f"(\n{indent(now, '  ')}\n)\nor\n(\n{indent(held, '  ')}\n)\n{_unless_recent(alert, options)}"
+    found = f"(\n{indent(now, '  ')}\n)\nor\n(\n{indent(held, '  ')}\n)\n{_unless_recent(alert, options)}"
+    return _labelled(found, alert, options) if options.tag_labels and alert.component == "workload" else found
+
+
+def _labelled(expression: str, alert: Alert, options: Options) -> str:
+    """The expression with labels from tags, and without them for workloads that have none.
+
+    An alert keeps the labels with which it began, because Prometheus identifies it by all of its labels: another value
+    would be another alert. `topk`: a join with two series of a workload would fail, and with it the rule.
+    """
+    by, on = ", ".join((*_SAME_WORKLOAD, *options.tag_labels)), ", ".join(_SAME_WORKLOAD)
+    current = f"timestamp({TAGS}{{{options.selector}}})"
+    begun = f'ALERTS{{alertname="{alert.name}"}} * {_LATER_THAN_ANY_TIME}'
+    tags = f"group by ({by}) (\n  topk by ({on}) (1, max by ({by}) ({begun} or {current}))\n)"
+    indented = f"(\n{indent(expression, '  ')}\n)"
+    return f"{indented}\n* on ({on}) group_left ({', '.join(options.tag_labels)}) {tags}\nor on ({on})\n{indented}"
 
 
 def _unless_recent(alert: Alert, options: Options) -> str:

@@ -20,7 +20,7 @@ class Subject(NamedTuple):
     `alerts`: alert and severity of each condition that is met now. `recent`: there is recent data about the subject;
     always true of the exporter. `pods_recent`: there is recent data about its pods. `polled`: data has been requested
     since the exporter started; until then its alarms stay as they were. `blind`: its account cannot be read, so no
-    alarm that fires is known to be over.
+    alarm that fires is known to be over. `tags`: labels from tags, for alarms that begin.
     """
 
     labels: Mapping[str, str]
@@ -29,6 +29,7 @@ class Subject(NamedTuple):
     pods_recent: bool = True
     polled: bool = True
     blind: bool = False
+    tags: Mapping[str, str] = {}
 
 
 class SweepStatus(NamedTuple):
@@ -138,10 +139,15 @@ def _workloads(fleet: AccountFleet, alerts: Iterable[Alert], options: Options, n
         # Workloads that are no longer shown are not evaluated: their alarms keep their state for a while.
         met = active_alerts(alerts, WorkloadContext(state, now, options.thresholds)) if fleet.recent else ()
         pods_recent = fleet.recent and (state.vanished is not None or state.details.fresh.get("pods") is True)
-        yield Subject(_labels(state), frozenset(met), fleet.recent, pods_recent, fleet.swept, fleet.blind)
+        tags = _tags(state, options) if met else {}
+        yield Subject(_labels(state), frozenset(met), fleet.recent, pods_recent, fleet.swept, fleet.blind, tags)
     for state in fleet.missing:
         yield Subject(_labels(state), frozenset(), False, False, fleet.swept, fleet.blind)
 
 
 def _labels(state: WorkloadState) -> dict[str, str]:
     return dict(zip(WORKLOAD, (state.account, bounded(state.workload.name or ""), state.workload.id), strict=True))
+
+
+def _tags(state: WorkloadState, options: Options) -> dict[str, str]:
+    return {name: bounded(value) for name, value in state.tag_labels or () if name in options.tag_labels}

@@ -65,8 +65,11 @@ def run(context: Context) -> int:
             # No paging: a simulated workload must not wake anyone.
             paging = PagingSettings.model_validate({})
             given = context.settings("replaced")
-            metrics = given.metrics.model_copy(update={"tags": given.metrics.tags or ("team", "env")})
-            return given.model_copy(update={"accounts": (account,), "paging": paging, "metrics": metrics})
+            parts: dict[str, object] = {"accounts": (account,), "paging": paging}
+            if not given.metrics.tags:
+                parts["metrics"] = given.metrics.model_copy(update={"tags": ("team", "env")})
+                parts["alerts"] = given.alerts.model_copy(update={"tag_labels": ("team",)})
+            return given.model_copy(update=parts)
 
         address = settings.web.listen_address[0]
         shown = f"127.0.0.1{address}" if address.startswith(":") else address

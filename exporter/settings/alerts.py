@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, ValidationInfo
 from exporter.alerting.alerts import BY_NAME
 from exporter.alerting.limits import DEFAULTS
 from exporter.alerting.rules import LABELS, Options
+from exporter.fleet.tag_labels import label_name
 from exporter.settings.section import ALERT_NAMES, Duration, DurationOrZero, Section, known_names
 
 
@@ -28,6 +29,13 @@ def _new_labels(given: dict[str, str], info: ValidationInfo) -> dict[str, str]:
     for name in given:
         if name in (*LABELS, info.data.get("severity_label")):
             raise ValueError(f"alerts already have the label {name!r}; choose another name")
+    return given
+
+
+def _no_wildcards(given: tuple[str, ...]) -> tuple[str, ...]:
+    for name in given:
+        if "*" in name:
+            raise ValueError(f"{name!r} contains *; name each tag")
     return given
 
 
@@ -79,6 +87,15 @@ class AlertSettings(Section):
         description="Names of tags whose values name the owner of a workload: shown in direct pages, by `explain` and "
         "on the status page; `[]`: none. The annotations of rules cannot read tags.",
     )
+    tag_labels: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=64)], ...],
+        Field(max_length=5),
+        AfterValidator(_no_wildcards),
+    ] = Field(
+        (),
+        description="Names of tags, which `metrics.tags` must select, that are labels of alerts about workloads, in "
+        "rules and in direct paging: `tag_team` for `team`. An alert keeps the values with which it began.",
+    )
     notes: Annotated[dict[str, Note], known_names(("default", *BY_NAME), "alert")] = Field(
         default_factory=dict,
         description="Texts of your own, such as the escalation path, by alert name; `default` is for all others. Shown "
@@ -103,5 +120,6 @@ class AlertSettings(Section):
             traces=self.trace_url,
             notes=self.notes,
             owner_tags=self.owner_tags,
+            tag_labels=tuple(dict.fromkeys(map(label_name, self.tag_labels))),
             hold=self.hold,
         )

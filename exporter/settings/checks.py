@@ -1,4 +1,4 @@
-"""Checks beyond a single section: names given twice, missing files and variables, URLs that lead to DataRobot."""
+"""Checks beyond a single section: names given twice, missing files and variables, URLs that lead to DataRobot, tags."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, assert_never
 
+from exporter.fleet.tag_labels import label_name
 from exporter.settings.model import Settings
 from exporter.settings.problems import Lines, Place, Problem, place_of
 from exporter.settings.receivers import (
@@ -22,7 +23,9 @@ _CERTIFICATES = ("certificate", "client_certificate", "client_key")
 
 
 def reference_problems(settings: Settings | None, environment: Mapping[str, str], lines: Lines) -> Iterator[Problem]:
-    """Unknown accounts of receivers; URLs that would send POST requests to DataRobot."""
+    """Unknown accounts of receivers; URLs that would send POST requests to DataRobot; labels from tags that are not
+    selected.
+    """
     if settings is None:
         return
     accounts = [account.name for account in settings.accounts]
@@ -34,6 +37,17 @@ def reference_problems(settings: Settings | None, environment: Mapping[str, str]
         for url in _addresses(receiver, environment):
             yield from _targets_datarobot(settings, url, "a receiver", place, lines)
     yield from _targets_datarobot(settings, settings.traces.endpoint, "a collector", ("traces", "endpoint"), lines)
+    for number, name in enumerate(settings.alerts.tag_labels):
+        place = ("alerts", "tag_labels", number)
+        for problem in _tag_label_problems(settings, name):
+            yield Problem(place_of(place), problem, lines.get(place))
+
+
+def _tag_label_problems(settings: Settings, name: str) -> Iterator[str]:
+    if not settings.metrics.tag_selection.covers(name):
+        yield f"metrics.tags does not select the tag {name!r}; add it there"
+    if label_name(name) in (*settings.alerts.labels, settings.alerts.severity_label):
+        yield f"alerts.labels or alerts.severity_label already set the label {label_name(name)!r}"
 
 
 def _addresses(receiver: AnyReceiver, environment: Mapping[str, str]) -> tuple[str, ...]:

@@ -148,6 +148,38 @@ def test_a_higher_severity_does_not_wait_again_if_the_condition_has_the_time_sin
     assert {alarm.severity for alarm in after.values() if alarm.firing} == {"warning", "critical"}
 
 
+def of_team(team: str, *alerts: str) -> Subject:
+    return subject(*alerts)._replace(tags={"tag_team": team} if team else {})
+
+
+@pytest.mark.parametrize("team", ["fraud", ""])
+@pytest.mark.parametrize("first", ["claims", ""])
+def test_an_alarm_keeps_the_tags_with_which_it_began_and_the_next_one_has_those_of_its_beginning(
+    first: str, team: str
+) -> None:
+    """While it waits, fires, becomes more severe, and is kept after its condition was met."""
+    alarms = history(
+        of_team(first, SOME_CRASH),
+        *[of_team(team, SOME_CRASH)] * 5,
+        of_team(team, CRASHES),
+        of_team(team),
+        *[of_team(team)] * 20,
+        of_team(team, SOME_CRASH),
+    )
+    begun = {"tag_team": first} if first else {}
+    assert {each.severity for each in alarms[6].values()} == {"warning", "critical"}
+    assert [each.tags for alarms_then in alarms[:8] for each in alarms_then.values()] == [begun] * 9
+    assert [each.tags for each in alarms[-1].values() if not each.ended] == [{"tag_team": team} if team else {}]
+
+
+def test_a_changed_tag_is_no_news_for_a_receiver() -> None:
+    options = Options(tag_labels=("tag_team",))
+    before, after = history(of_team("claims", ERRORED), of_team("fraud", ERRORED), options=options)
+    (sent,), (now,) = ([messages.notification(each, options) for each in found.values()] for found in (before, after))
+    assert now.labels["tag_team"] == "claims"
+    assert due({now.key: now}, remembered({}, [sent], (), 7.0), (), ALL, 60.0) == []
+
+
 def test_an_incident_whose_condition_is_not_met_any_more_is_only_kept() -> None:
     alarms = history(*[subject(SOME_CRASH)] * 5, NO)
     assert [only_kept(each.values(), number * EVERY) for number, each in enumerate(alarms)][-2:] == [
@@ -186,6 +218,15 @@ def test_workloads_accounts_and_the_exporter_are_subjects() -> None:
     assert met(fleet(state("errored"))) == {
         "acme/chat/w1": {(ERRORED, "critical")}, "acme": set(), "": {("DataRobotWatchdog", "none")},
     }  # fmt: skip
+
+
+def test_a_workload_has_the_labels_from_tags_that_the_settings_name_as_in_metrics() -> None:
+    tagged = state("errored")._replace(tag_labels=(("tag_env", "prod"), ("tag_team", "t" * 300)))
+    options = Options(tag_labels=("tag_team", "tag_zone"))
+    found = {
+        each.labels.get("workload_id"): each.tags for each in subjects.subjects([fleet(tagged)], None, options, 400.0)
+    }
+    assert found == {"w1": {"tag_team": bounded("t" * 300)}, None: {}}
 
 
 @pytest.mark.parametrize(
@@ -328,6 +369,9 @@ def alarm(alert: str = ERRORED, severity: str = "critical", ended: float | None 
 def test_labels_are_those_of_the_rules() -> None:
     labels = messages.labels(alarm(), Options(labels={"team": "x"}, severity_label="level"))
     assert labels == {**W, "alertname": ERRORED, "level": "critical", "component": "workload", "team": "x"}
+    tagged = msgspec.structs.replace(alarm(), tags={"tag_team": "claims", "tag_env": "prod"})
+    options = Options(tag_labels=("tag_team", "tag_zone"))
+    assert messages.labels(tagged, options) == messages.labels(alarm(), OPTIONS) | {"tag_team": "claims"}
     limit = Alarm("DataRobotExporterSeriesLimit", "warning", {}, 0.0, 0.0, 0.0, 0.0)
     assert messages.labels(limit, OPTIONS)["job"] == "datarobot"
     assert "job" not in messages.labels(limit, Options(selector=""))

@@ -16,6 +16,7 @@ from exporter.alerting.alerts import Alert
 from exporter.alerting.expressions import AccountContext, WorkloadContext
 from exporter.alerting.limits import DEFAULTS
 from exporter.alerting.rules import DEFAULT, expression, in_force, levels
+from exporter.alerting.subjects import AccountFleet, SweepStatus, subjects
 from exporter.api.details import ComputeBundle, OtelValue, RequestMetrics
 from exporter.api.models import Artifact, Autoscaling, Bundle, Group, Replacement, Runtime, ScalingPolicy, Workload
 from exporter.api.pods import OverallStatus, Pods, Proton, StatusDetails
@@ -164,6 +165,10 @@ SEEN = st.builds(
 )  # fmt: skip
 
 
+TAGS = (None, (), (("tag_team", "claims"),), (("tag_env", "prod"),), (("tag_env", "dev"), ("tag_team", 'a\\"b')))
+"""Labels from tags: unknown, none, and some."""
+
+
 class Snapshot(NamedTuple):
     """One account at `NOW`."""
 
@@ -185,7 +190,10 @@ def _snapshot(number: int, there: list[WorkloadState], limits: tuple[int | None,
     name = f"s{number}"
     fleet = tuple(
         _unread(state, number, place)._replace(
-            account=name, workload=_renamed(state.workload, f"w{place}"), replicas_limit=limits[1]
+            account=name,
+            workload=_renamed(state.workload, f"w{place}"),
+            replicas_limit=limits[1],
+            tag_labels=TAGS[(number + place) % len(TAGS)],
         )
         for place, state in enumerate(there)
     )
@@ -234,6 +242,7 @@ def prometheus(snapshots: list[Snapshot], tmp_path_factory: pytest.TempPathFacto
         yield server
 
 
+LABELLED = ("DataRobotWorkloadErrored", "DataRobotWorkloadVanished", "DataRobotWorkloadNoReadyReplica")
 ROWS = [
     (alert, severity, condition)
     for alert in in_force(ALL)
@@ -268,3 +277,20 @@ def test_promql_returns_exactly_those_whose_condition_is_met(
     assert ours, "no snapshot makes it hold: the comparison proves nothing"
     counts.numbers["snapshots compared in both languages"] = len(snapshots)
     assert len(snapshots) >= 500
+
+
+@pytest.mark.parametrize(("alert", "severity", "condition"), [row for row in ROWS if row[0].name in LABELLED])
+def test_promql_gives_those_alerts_the_labels_from_tags_that_direct_paging_gives_them(
+    alert: Alert, severity: str, condition: Any, snapshots: list[Snapshot], prometheus: Prometheus
+) -> None:
+    options = DEFAULT._replace(tag_labels=("tag_env", "tag_team"))
+    fleets = [AccountFleet(each.known, each.fleet, SweepStatus("", 0.0, 30.0)) for each in snapshots]
+    ours = {
+        (each.labels["account"], each.labels["workload_id"], *map(each.tags.get, options.tag_labels))
+        for each in subjects(fleets, None, options, NOW)
+        if (alert.name, severity) in each.alerts
+    }
+    series = [row["metric"] for row in prometheus.query(expression(alert, condition, options), NOW)]
+    names = ("account", "workload_id", *options.tag_labels)
+    assert sorted([str([row.get(name) for name in names]) for row in series]) == sorted(str([*each]) for each in ours)
+    assert {each[2:] for each in ours} == {(None, None), (None, "claims"), ("prod", None), ("dev", 'a\\"b')}

@@ -670,10 +670,6 @@ def test_every_number_has_an_upper_bound(section: type[BaseModel], name: str, hu
             "alerts.wait.DataRobotWatchdog (line 1): too long; the maximum is 366d",
         ),
         ("accounts: [{token: a, timeout: 1e9}]", "accounts[0].timeout (line 1): too long; the maximum is 366d"),
-        (
-            "metrics: {tags: [team, a*b*c*]}",
-            "metrics.tags[1] (line 1): a name may contain * twice at most",
-        ),
         ("select: {shard: 0/10001}", "select.shard (line 1): too many shards; the maximum is 10000"),
         ("costs: {idle_after: 367d}", "costs.idle_after (line 1): too long; the maximum is 366d"),
         (
@@ -712,6 +708,33 @@ def test_prices_are_read_by_bundle(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_bad_prices_are_reported_with_their_place(tmp_path: Path, text: str, problem: str) -> None:
     assert problems(tmp_path, text) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "metrics: {tags: [te*, env]}\nalerts: {tag_labels: [Team, zone]}",
+            "alerts.tag_labels[1] (line 2): metrics.tags does not select the tag 'zone'; add it there",
+        ),
+        (
+            "metrics: {tags: [team]}\nalerts: {tag_labels: [team], labels: {tag_team: x}}",
+            "alerts.tag_labels[0] (line 2): alerts.labels or alerts.severity_label already set the label 'tag_team'",
+        ),
+        ("alerts: {tag_labels: ['te*']}", "alerts.tag_labels (line 1): 'te*' contains *; name each tag"),
+        (
+            "metrics: {tags: [team, a*b*c*]}",
+            "metrics.tags[1] (line 1): a name may contain * twice at most",
+        ),
+    ],
+)
+def test_tags_that_cannot_become_labels_are_reported_with_their_place(tmp_path: Path, text: str, problem: str) -> None:
+    assert problems(tmp_path, text) == [problem]
+
+
+def test_labels_of_alerts_from_tags_have_the_names_of_those_in_metrics(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, "metrics: {tags: [team, 'cost-*']}\nalerts: {tag_labels: [Team, cost-center, team]}")
+    assert settings.alerts.options.tag_labels == ("tag_team", "tag_cost_center")
 
 
 def test_a_year_is_a_valid_duration(tmp_path: Path) -> None:
