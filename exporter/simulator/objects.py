@@ -190,6 +190,7 @@ def render_workload(request: SimulatedRequest, actor: Actor, *, stats: bool) -> 
         "tags": [
             {"id": identity(actor.number, "tag"), "name": "team", "value": f"team-{actor.number % 5}"},
             {"id": identity(actor.number, "env"), "name": "env", "value": _ENVIRONMENTS[actor.number % 3]},
+            {"id": identity(actor.number, "cost"), "name": "cost-center", "value": f"{4000 + actor.number % 40}"},
         ],
         "createdAt": created,
         "updatedAt": stamp(max(moment.since, actor.created(actor.life(moment)))),
