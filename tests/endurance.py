@@ -273,6 +273,8 @@ class Scene:
         self.daemon = daemon = Daemon(
             load(file, {}), lambda: load(file, {}), clock=clock, store=store, settings_files=[file]
         )
+        # Sweeps are started in virtual time. A scheduler that was never started would keep each job that was added.
+        daemon.schedule._scheduler.start(paused=True)
         daemon.garbage.start()
         new = Prepared(daemon.settings)
         daemon.prepare(new)

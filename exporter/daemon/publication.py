@@ -16,8 +16,8 @@ from exporter.telemetry.report import Report
 from exporter.telemetry.sweep_trace import part
 from exporter.web.metrics_page import Published, Publisher
 
-REST = 4.0
-"""Pages are made during a fifth of the time at most: after one, none is made for so many times its duration."""
+REST = 9.0
+"""Pages are made during a tenth of the time at most: after one, none is made for so many times its duration."""
 MAX_REST_SECONDS = 5.0
 
 
@@ -113,7 +113,7 @@ class Publication:
 
     def _built(self, publisher: Publisher, bodies: Sequence[Body]) -> Published:
         """The page with the own metrics, which take twenty milliseconds and read files of the system."""
-        return publisher.publish(bodies, self._report.text(), self._report.openmetrics())
+        return publisher.publish(bodies, *self._report.both())
 
     def _report_left_out(self, count: int) -> None:
         if count and not self.workloads_left_out:

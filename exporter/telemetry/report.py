@@ -9,7 +9,7 @@ import collections
 import itertools
 import platform
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from prometheus_client import (
@@ -186,9 +186,28 @@ class Report:
 
     def openmetrics(self) -> bytes:
         """The families in OpenMetrics, without the closing ``# EOF``."""
-        # All names are valid in every escaping scheme; this one does not process each letter.
-        page: bytes = generate_openmetrics(self.registry, ALLOWUTF8)  # type: ignore[no-untyped-call]  # the library has no types
-        return page.removesuffix(b"# EOF\n")
+        return _openmetrics(self.registry)
+
+    def both(self) -> tuple[bytes, bytes]:
+        """The same samples in both formats. To collect them takes half as long as to print them."""
+        samples = _Samples(list(self.registry.collect()))
+        return generate_latest(samples), _openmetrics(samples)
+
+
+class _Samples(Collector):
+    """Samples that were collected before, in place of a registry."""
+
+    def __init__(self, families: Sequence[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Sequence[Metric]:
+        return self._families
+
+
+def _openmetrics(samples: Collector) -> bytes:
+    # All names are valid in every escaping scheme; this one does not process each letter.
+    page: bytes = generate_openmetrics(samples, ALLOWUTF8)  # type: ignore[no-untyped-call]  # the library has no types
+    return page.removesuffix(b"# EOF\n")
 
 
 class AccountReport:

@@ -62,6 +62,15 @@ def test_a_gauge_without_labels_has_no_sample_until_its_value_is_known() -> None
         }
 
 
+def test_both_formats_of_samples_collected_once_are_those_of_each_alone() -> None:
+    report = report_of(EpisodeTrace("start", "success", 42.0, TRACE))
+
+    def own(page: bytes) -> list[str]:
+        return [line for line in page.decode().splitlines() if PREFIX in line]
+
+    assert [own(page) for page in report.both()] == [own(report.text()), own(report.openmetrics())]
+
+
 @pytest.mark.parametrize(
     ("episode", "count"),
     [
