@@ -15,6 +15,7 @@ from exporter.alerting.rules import BRACES, Options, annotation_templates
 
 _LINKS = (
     ("Runbook", "runbook_url"),
+    ("Status", "status_url"),
     ("Dashboard", "dashboard_url"),
     ("Console", "console_url"),
     ("Traces", "trace_url"),

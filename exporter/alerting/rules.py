@@ -29,11 +29,11 @@ class Options(NamedTuple):
     `selector`: matchers added to every selector. `waits`, `keeps`: name of an alert -> seconds, instead of its own.
     `on`, `off`: names of alerts to add or to leave out. `labels` are set on every alert; `severity_label` is the name
     of the severity label. `runbooks`: prefix of ``NAME.md`` in links. `dashboards`: base URL of Grafana. `console`:
-    base URL of DataRobot. `traces`: URL of the traces of ``{workload_id}``. Empty: no such link. `notes`: name of an
-    alert, or ``default`` for all others -> a text of the users. `owner_tags`: names of the tags whose values name the
-    owner of a workload; rules cannot read all tags, so only direct paging shows them. `tag_labels`: names of labels of
-    ``datarobot_workload_tags`` that alerts about workloads have, too. `hold`: seconds for which an alert
-    keeps its state without recent data. `scale` divides every duration, to test in less time.
+    base URL of DataRobot. `status`: base URL of this exporter. `traces`: URL of the traces of ``{workload_id}``. Empty:
+    no such link. `notes`: name of an alert, or ``default`` for all others -> a text of the users. `owner_tags`: names
+    of the tags whose values name the owner of a workload; rules cannot read all tags, so only direct paging shows them.
+    `tag_labels`: names of labels of ``datarobot_workload_tags`` that alerts about workloads have, too. `hold`: seconds
+    for which an alert keeps its state without recent data. `scale` divides every duration, to test in less time.
     """
 
     selector: str = 'job="datarobot"'
@@ -47,6 +47,7 @@ class Options(NamedTuple):
     runbooks: str = "alerts/runbooks/"
     dashboards: str = ""
     console: str = ""
+    status: str = ""
     traces: str = ""
     notes: Mapping[str, str] = {}
     owner_tags: tuple[str, ...] = ()
@@ -176,6 +177,9 @@ def annotation_templates(alert: Alert, options: Options) -> dict[str, str]:
         found["note"] = note.replace("{{", BRACES)
     if alert.component == "workload":
         workload = "{{ $labels.workload_id | urlquery }}"
+        if options.status:
+            account = "{{ $labels.account | urlquery }}"
+            found["status_url"] = f"{options.status}/workloads/{workload}?account={account}"
         if options.dashboards:
             account = "{{ $labels.account | urlquery }}"
             path = f"d/datarobot-workload?var-account={account}&var-workload={workload}"

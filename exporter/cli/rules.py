@@ -19,6 +19,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--alerts.runbook-url", dest="alerts.runbook_url", metavar="URL", help="URL prefix of runbooks, before NAME.md"
     )
     rules.add_argument("--alerts.dashboard-url", dest="alerts.dashboard_url", metavar="URL", help="base URL of Grafana")
+    rules.add_argument(
+        "--alerts.status-url", dest="alerts.status_url", metavar="URL", help="base URL of this exporter, for people"
+    )
     rules.add_argument("--alerts.console-url", dest="alerts.console_url", metavar="URL", help="base URL of DataRobot")
     rules.add_argument(
         "--alerts.trace-url", dest="alerts.trace_url", metavar="URL", help="URL of the traces of {workload_id}"

@@ -306,9 +306,10 @@ def _links(facts: Facts, cause: Cause, options: Options) -> Iterator[tuple[str, 
     names = dict.fromkeys([*filter(None, [cause.alert]), *(alert.alert for alert in by_severity)])
     for name in list(names)[:2]:
         yield f"Runbook {name}", f"{options.runbooks}{name}.md"
-    workload = quote(facts.id, safe="")
+    workload, account = quote(facts.id, safe=""), quote(facts.account, safe="")
+    if options.status:
+        yield "Status", f"{options.status}/workloads/{workload}?account={account}"
     if options.dashboards:
-        account = quote(facts.account, safe="")
         yield "Dashboard", f"{options.dashboards}/d/datarobot-workload?var-account={account}&var-workload={workload}"
     if options.console:
         yield "Console", f"{options.console}/console-nextgen/workloads/{workload}/overview"

@@ -79,8 +79,8 @@ def workload_page(state: WorkloadState, now: float, options: Options) -> Workloa
     alerts = [alert for alert in in_force(options) if alert.component == "workload"]
     context = WorkloadContext(state, now, options.thresholds)
     found = diagnosis(state, now, options)
-    if found.facts.gone:
-        found = found._replace(links=tuple(each for each in found.links if each[0] != "Console"))
+    hidden = ("Status", "Console") if found.facts.gone else ("Status",)
+    found = found._replace(links=tuple(each for each in found.links if each[0] not in hidden))
     texts = {title: text for title, text in titled_texts(found) if text}
     pods = None if state.details.pods is None or found.facts.gone else sorted(_pods(state, now), key=_worst)
     return WorkloadPage(

@@ -24,6 +24,14 @@ def _trace_url(given: str) -> str:
     return given
 
 
+def _base_url(given: str) -> str:
+    parts = urlsplit(given)
+    plain = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
+    if given and (not plain or parts.query or parts.fragment or re.search(r"[{}\s]", given)):
+        raise ValueError("not a plain URL; use one such as https://exporter.example.com")
+    return given.rstrip("/")
+
+
 def _new_labels(given: dict[str, str], info: ValidationInfo) -> dict[str, str]:
     """Rejects labels that alerts already have, by which they are routed and identified."""
     for name in given:
@@ -77,6 +85,11 @@ class AlertSettings(Section):
     runbook_url: str = Field("alerts/runbooks/", description="URL prefix of links to runbooks, before `NAME.md`.")
     dashboard_url: str = Field("", description="Base URL of Grafana, for links to dashboards.")
     console_url: str = Field("", description="Base URL of DataRobot, for links to the console.")
+    status_url: Annotated[str, AfterValidator(_base_url)] = Field(
+        "",
+        description="Base URL of this exporter as people reach it, such as `https://exporter.example.com`, for links "
+        "to the page of a workload.",
+    )
     trace_url: Annotated[str, AfterValidator(_trace_url)] = Field(
         "",
         description="URL of the traces of `{workload_id}`, for links, such as "
@@ -117,6 +130,7 @@ class AlertSettings(Section):
             runbooks=self.runbook_url,
             dashboards=self.dashboard_url.rstrip("/"),
             console=self.console_url.rstrip("/"),
+            status=self.status_url,
             traces=self.trace_url,
             notes=self.notes,
             owner_tags=self.owner_tags,

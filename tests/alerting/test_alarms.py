@@ -379,7 +379,12 @@ def test_labels_are_those_of_the_rules() -> None:
 
 
 def test_templates_are_filled_in_and_values_that_only_prometheus_has_are_left_out() -> None:
-    options = Options(runbooks="https://runbooks.test/", dashboards="https://grafana.test", console="https://dr.test")
+    options = Options(
+        runbooks="https://runbooks.test/",
+        dashboards="https://grafana.test",
+        console="https://dr.test",
+        status="https://exporter.test",
+    )
     full = messages.notification(alarm(workload="a b", workload_id="w/1"), options)
     assert full.annotations["description"] == (
         "Workload a b (w/1) of account acme is errored or failed: it may serve only in part or not at all."
@@ -387,7 +392,8 @@ def test_templates_are_filled_in_and_values_that_only_prometheus_has_are_left_ou
     assert full.annotations["dashboard_url"].endswith("var-account=acme&var-workload=w%2F1")
     assert full.annotations["console_url"] == "https://dr.test/console-nextgen/workloads/w%2F1/overview"
     assert full.links[0] == ("Runbook", "https://runbooks.test/DataRobotWorkloadErrored.md")
-    assert [title for title, _ in full.links] == ["Runbook", "Dashboard", "Console"]
+    assert full.links[1] == ("Status", "https://exporter.test/workloads/w%2F1?account=acme")
+    assert [title for title, _ in full.links] == ["Runbook", "Status", "Dashboard", "Console"]
     slow = messages.notification(alarm("DataRobotWorkloadLatencyHigh", "warning"), OPTIONS)
     assert slow.annotations["description"] == slow.annotations["summary"] == "A workload responds slowly."
     assert slow.links == ()

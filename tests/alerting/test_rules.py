@@ -59,6 +59,7 @@ def test_links_lead_to_the_workload_if_their_base_urls_are_set() -> None:
         runbooks="https://r/",
         dashboards="https://g",
         console="https://c",
+        status="https://e/x",
         traces="https://j/search?service=workload-{workload_id}",
     )
     made = written(found)[ERRORED]["annotations"]
@@ -69,6 +70,10 @@ def test_links_lead_to_the_workload_if_their_base_urls_are_set() -> None:
     )
     assert made["console_url"] == "https://c/console-nextgen/workloads/{{ $labels.workload_id | urlquery }}/overview"
     assert made["trace_url"] == "https://j/search?service=workload-{{ $labels.workload_id | urlquery }}"
+    assert made["status_url"] == (
+        "https://e/x/workloads/{{ $labels.workload_id | urlquery }}?account={{ $labels.account | urlquery }}"
+    )
+    assert not [rule for rule in written().values() if "status_url" in rule["annotations"]]
     account = written(found)["DataRobotApiUnreachable", "critical"]["annotations"]
     assert account.keys() == {"summary", "description", "runbook_url"}
 

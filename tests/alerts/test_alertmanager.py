@@ -141,6 +141,7 @@ class Chain:
             "description": f"{row.name} of {labels.get('workload_id')}",
             "runbook_url": f"https://runbooks.example.test/{name}.md",
             "dashboard_url": "https://grafana.example.test/d/datarobot-workload?var-workload=w1",
+            "status_url": "https://exporter.example.test/workloads/w1?account=acme",
             "trace_url": "https://jaeger.example.test/search?service=workload-w1&lookback=2d",
             "note": "Call 5678.",
             **self.annotations,
@@ -180,7 +181,8 @@ def test_a_page_says_what_and_links_to_the_time_and_ends_when_the_alert_does(cha
     description, explain, links, note, silence = details["what"].splitlines()
     assert description == "DataRobotWorkloadErrored of w1"
     assert explain == "Likely cause, next step and owner: workload-exporter explain w1 --log-lines=20"
-    assert links.startswith("Runbook: https://runbooks.example.test/DataRobotWorkloadErrored.md Dashboard: https://")
+    assert links.startswith("Runbook: https://runbooks.example.test/DataRobotWorkloadErrored.md Status: https://")
+    assert "Status: https://exporter.example.test/workloads/w1?account=acme Dashboard: https://" in links
     assert links.endswith(" Traces: https://jaeger.example.test/search?service=workload-w1&lookback=2d")
     assert "Console:" not in links, "no rule says where it is"
     assert note == "Note: Call 5678."

@@ -847,7 +847,10 @@ def test_a_newest_version_that_may_not_be_listed_is_unknown() -> None:
 # -- links, and how loud it is
 
 LINKED = DEFAULT._replace(
-    dashboards="https://grafana.test", console="https://dr.test", traces="https://jaeger.test/search?id={workload_id}"
+    dashboards="https://grafana.test",
+    console="https://dr.test",
+    status="https://exporter.test",
+    traces="https://jaeger.test/search?id={workload_id}",
 )
 
 
@@ -857,6 +860,7 @@ def test_links_lead_to_the_runbooks_of_the_cause_and_the_alert_and_to_the_worklo
     assert result.links == (
         ("Runbook DataRobotContainerCrashLooping", "alerts/runbooks/DataRobotContainerCrashLooping.md"),
         ("Runbook DataRobotWorkloadErrored", "alerts/runbooks/DataRobotWorkloadErrored.md"),
+        ("Status", "https://exporter.test/workloads/w%2F1?account=acme"),
         ("Dashboard", "https://grafana.test/d/datarobot-workload?var-account=acme&var-workload=w%2F1"),
         ("Console", "https://dr.test/console-nextgen/workloads/w%2F1/overview"),
         ("Traces", "https://jaeger.test/search?id=w%2F1"),
@@ -906,6 +910,7 @@ Conditions    DataRobotWorkloadErrored (critical),
 
 Runbook DataRobotContainerCrashLooping: alerts/runbooks/DataRobotContainerCrashLooping.md
 Runbook DataRobotWorkloadErrored: alerts/runbooks/DataRobotWorkloadErrored.md
+Status: https://exporter.test/workloads/w?account=acme
 Dashboard: https://grafana.test/d/datarobot-workload?var-account=acme&var-workload=w
 Console: https://dr.test/console-nextgen/workloads/w/overview
 Traces: https://jaeger.test/search?id=w

@@ -14,7 +14,7 @@ from exporter.fleet.workload_state import Details, WorkloadState
 from tests.make import container, pods, replica, sight
 
 NOW = 1_795_000_000.0  # 2026-11-18 11:06:40 UTC
-OPTIONS = DEFAULT._replace(console="https://dr.test", owner_tags=("team",))
+OPTIONS = DEFAULT._replace(console="https://dr.test", status="https://exporter.test", owner_tags=("team",))
 TWO = Runtime(container_groups=(Group(replica_count=2),))
 ENDED = ("OOMKilled", 137, "2026-11-18T11:00:00Z")
 LOST = replica(container(), status="unknown", conditions=(PodCondition(type="Ready"),), name="lost")

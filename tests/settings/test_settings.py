@@ -108,6 +108,10 @@ sweep:
         ("accounts: [{}]", "accounts[0] (line 1): no token; set exactly one of token_file, token_env and token"),
         ("accounts: [{token: a, token_env: B}]", "accounts[0] (line 1): token_env and token; set exactly one"),
         ("accounts: [{token: a, endpoint: 'https://u:p@h'}]", "the URL contains a user name or password"),
+        ("alerts: {status_url: 'exporter.test'}", "alerts.status_url (line 1): not a plain URL; use one such as"),
+        ("alerts: {status_url: 'https://u:p@h/'}", "alerts.status_url (line 1): not a plain URL; use one such as"),
+        ("alerts: {status_url: 'https://h/?a=b'}", "alerts.status_url (line 1): not a plain URL; use one such as"),
+        ("alerts: {status_url: 'https://h/{{x}}'}", "alerts.status_url (line 1): not a plain URL; use one such as"),
         ("alerts: {trace_url: 'https://jaeger.test/search'}", "alerts.trace_url (line 1): not a URL with http:// or"),
         ("alerts: {trace_url: 'jaeger.test/{workload_id}'}", "and {workload_id} as the place of the id"),
         ("alerts: {trace_url: 'https://g.test/?q={a}&s={workload_id}'}", "write %20, %7B or %7D"),
@@ -235,6 +239,11 @@ def test_an_endpoint_may_omit_its_path(endpoint: str) -> None:
 def test_a_url_of_traces_may_have_its_braces_encoded(tmp_path: Path) -> None:
     url = "https://jaeger.test/search?tags=%7B%22datarobot.workload.id%22:%22{workload_id}%22%7D"
     assert loaded(tmp_path, f"accounts: [{{token: a}}]\nalerts: {{trace_url: '{url}'}}").alerts.options.traces == url
+
+
+def test_the_url_of_the_exporter_may_have_a_path_and_end_with_a_slash(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, "accounts: [{token: a}]\nalerts: {status_url: 'https://h.test:8443/exporter/'}")
+    assert settings.alerts.options.status == "https://h.test:8443/exporter"
 
 
 def test_the_origin_of_the_endpoint_identifies_an_installation(tmp_path: Path) -> None:
