@@ -134,6 +134,8 @@ def serve_ours(port: int, series: int, folder: Path | None) -> None:
         not_ready=lambda: "",
         status_page=blank,
         workload_page=blank_workload,
+        workloads_csv=blank,
+        workloads_json=blank,
         config=lambda: None,
         episodes=no_list,
         targets=no_list,

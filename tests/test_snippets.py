@@ -151,7 +151,9 @@ def test_the_documented_proxy_passes_on_metrics_and_pages_for_people_only(tmp_pa
                 async with asyncio.timeout(20):
                     while not await connects(port):  # noqa: ASYNC110 — there is no event to wait for
                         await asyncio.sleep(0.05)  # polling interval: it reports nothing when it is ready
-                requests = [("GET", path) for path in ("/metrics", "/", "/?q=a", "/workloads/w?account=a")]
+                requests = [
+                    ("GET", path) for path in ("/metrics", "/", "/?q=a", "/workloads/w?account=a", "/workloads.csv")
+                ]
                 requests += [("POST", "/"), ("POST", "/workloads/w")]
                 requests += [
                     ("POST", path) for path in ("/-/reload", "/%2d/reload", "//-/reload", "/workloads/../-/reload")
@@ -162,7 +164,7 @@ def test_the_documented_proxy_passes_on_metrics_and_pages_for_people_only(tmp_pa
             nginx.terminate()
             await nginx.wait()
 
-    assert served.serve(work) == [200] * 4 + [403] * 2 + [404] * 7
+    assert served.serve(work) == [200] * 5 + [403] * 2 + [404] * 7
     assert served.reloads == 0
 
 

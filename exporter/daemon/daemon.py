@@ -33,9 +33,7 @@ from exporter.state.store import Store
 from exporter.telemetry.logs import set_up
 from exporter.telemetry.report import Report
 from exporter.web.application import Application
-from exporter.web.status_page import StatusPage
 from exporter.web.web_config import read_web_config
-from exporter.web.workload_page import WorkloadPages
 
 
 class Daemon:
@@ -59,7 +57,6 @@ class Daemon:
         self.settings = settings
         self.store = store or Store(None)
         self.clock = clock = clock or Clock()
-        self._started = clock.wall()
         self.running = False
         self._secrets = secrets = Secrets(settings.secrets())
         self.report = report = Report(clock.wall())
@@ -104,32 +101,22 @@ class Daemon:
             rights=rights,
         )
         lists = views.Lists(lambda: self.settings, lambda: self.accounts.monitors)
+        pages = views.Pages(
+            lambda: self.settings,
+            lambda: self.accounts.monitors,
+            lambda: self.leases.holders if self.leases is not None else None,
+            clock.wall,
+            note,
+        )
         self.application = Application(
             metrics_path=settings.web.telemetry_path,
             reload=self.reload,
             heartbeat_age=lambda: self.publication.heartbeat_age,
             not_ready=lambda: (self.leases.not_ready if self.leases else "") or self.publication.not_ready,
-            status_page=StatusPage(
-                lambda: views.status(
-                    self.settings,
-                    self.accounts.monitors,
-                    started=self._started,
-                    now=clock.wall(),
-                    note=note,
-                    holders=self.leases.holders if self.leases is not None else None,
-                )
-            ),
-            workload_page=WorkloadPages(
-                lambda workload_id, account: views.requested(
-                    self.settings,
-                    self.accounts.monitors,
-                    workload_id,
-                    account,
-                    now=clock.wall(),
-                    note=note,
-                    holders=self.leases.holders if self.leases is not None else None,
-                )
-            ),
+            status_page=pages.status,
+            workloads_csv=pages.status.csv,
+            workloads_json=pages.status.json,
+            workload_page=pages.workload,
             targets=lists.targets,
             silences=lambda method, parameters: self.paging.silences(
                 method, parameters, self.settings.alerts.options.label_names

@@ -20,8 +20,8 @@ from exporter.tracing.builder import Tracing
 from exporter.tracing.episode_traces import in_progress
 from exporter.web.on_request import Cached, made
 from exporter.web.responses import Rows, encoded
-from exporter.web.status_page import AccountStatus, Status
-from exporter.web.workload_page import FoundWorkload, Requested
+from exporter.web.status_page import AccountStatus, Status, StatusPage
+from exporter.web.workload_page import FoundWorkload, Requested, WorkloadPages
 
 Monitors = Mapping[str, AccountMonitor]
 MAX_URL = 2048
@@ -47,6 +47,32 @@ class Lists:
         """`episodes`, or None if they are not enabled."""
         settings = self._settings()
         return await made(episodes(settings, self._monitors())) if settings.web.debug_config else None
+
+
+class Pages:
+    """The status page and the pages of workloads, of what is known when one is requested.
+
+    `holders`: with leases, the URLs of the replicas that hold accounts. `wall` returns seconds since the epoch. `note`
+    is shown at the top of all pages.
+    """
+
+    def __init__(
+        self,
+        settings: Callable[[], Settings],
+        monitors: Callable[[], Monitors],
+        holders: Callable[[], Mapping[str, str] | None],
+        wall: Callable[[], float],
+        note: str,
+    ) -> None:
+        started = wall()
+        self.status = StatusPage(
+            lambda: status(settings(), monitors(), started=started, now=wall(), note=note, holders=holders())
+        )
+        self.workload = WorkloadPages(
+            lambda workload_id, account: requested(
+                settings(), monitors(), workload_id, account, now=wall(), note=note, holders=holders()
+            )
+        )
 
 
 def targets(settings: Settings, monitors: Monitors) -> Callable[[], bytes]:

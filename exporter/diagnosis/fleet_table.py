@@ -39,7 +39,7 @@ class Row(NamedTuple):
 
     `ready` and `unknown` count pods of the serving version, `least` and `most` are the minimum and maximum number of
     replicas; None: not reported. `urgency` is 0 for what pages someone; up to `NEEDS_ATTENTION`, someone should check.
-    `owner`: values of its owner tags; empty: none.
+    `owner`: values of its owner tags; empty: none. `tags`: all its tags, which are not shown.
     """
 
     account: str
@@ -58,6 +58,7 @@ class Row(NamedTuple):
     reasons: tuple[str, ...]
     urgency: int
     owner: str = ""
+    tags: tuple[models.Tag, ...] = ()
 
 
 _SEVERITY_URGENCY: Mapping[str, int] = {"critical": 0, "warning": 1, "info": 6}
@@ -103,6 +104,7 @@ def row(
             ]
         ),
         owner(state, owner_tags),
+        workload.tags or (),
     )
 
 
@@ -221,19 +223,21 @@ class Choice(NamedTuple):
     """Which rows to show. A row must contain all `words`.
 
     `state`: a group, `ATTENTION`, or empty for all. `sort`: a key of `SORTS`, with a minus for descending order;
-    otherwise worst first. `page` begins at 1.
+    otherwise worst first. `page` begins at 1. `tags`: a row must have all of these tags, each ``name=value``, or
+    ``name`` for any value. Case does not matter.
     """
 
     words: str = ""
     state: str = ""
     sort: str = ""
     page: int = 1
+    tags: tuple[str, ...] = ()
 
 
 class Chosen(NamedTuple):
     """The rows of one page, beginning with number `first` of `total`, counted from 1.
 
-    `counts`: state -> number of rows with that state and the words; the empty state is all of them.
+    `counts`: state -> number of rows with that state, the words and the tags; the empty state is all of them.
     """
 
     rows: tuple[Row, ...]
@@ -258,19 +262,45 @@ def _has(row: Row, words: Iterable[str]) -> bool:
     return all(word in text for word in words)
 
 
+def _has_tag(row: Row, wanted: str) -> bool:
+    name, given, value = wanted.partition("=")
+    return any(
+        models.folded(tag.name) == models.folded(name)
+        and (not given or (tag.value or "").strip().casefold() == value.strip().casefold())
+        for tag in row.tags
+    )
+
+
 def _states(row: Row) -> tuple[str, ...]:
     return ("", row.group, ATTENTION) if row.urgency <= NEEDS_ATTENTION else ("", row.group)
 
 
-def choose(table: FleetTable, choice: Choice) -> Chosen:
-    """The rows to show. A page after the last one is the last one."""
+def _found(table: FleetTable, choice: Choice) -> list[Row]:
+    """The rows with all words and tags, worst first."""
     words = choice.words.casefold().split()
     found = [row for row in table.rows if not words or _has(row, words)]
-    counts = Counter(state for row in found for state in _states(row))
-    rows = [row for row in found if choice.state in _states(row)]
+    return [row for row in found if all(_has_tag(row, tag) for tag in choice.tags)] if choice.tags else found
+
+
+def _in_state(rows: Iterable[Row], choice: Choice) -> list[Row]:
+    """The rows with the chosen state, in the chosen order."""
+    found = [row for row in rows if choice.state in _states(row)]
     key = SORTS.get(choice.sort.removeprefix("-"))
     if key is not None:
-        rows.sort(key=key, reverse=choice.sort.startswith("-"))
+        found.sort(key=key, reverse=choice.sort.startswith("-"))
+    return found
+
+
+def matching(table: FleetTable, choice: Choice) -> list[Row]:
+    """All rows that a choice selects, in its order, whatever its page."""
+    return _in_state(_found(table, choice), choice)
+
+
+def choose(table: FleetTable, choice: Choice) -> Chosen:
+    """The rows to show. A page after the last one is the last one."""
+    found = _found(table, choice)
+    counts = Counter(state for row in found for state in _states(row))
+    rows = _in_state(found, choice)
     pages = max(1, -(-len(rows) // PAGE))
     page = min(max(1, choice.page), pages)
     begin = (page - 1) * PAGE

@@ -26,7 +26,7 @@ def _host(given: str) -> str:
 
 
 def _metrics_path(given: str) -> str:
-    if given == "/sd" or given.startswith(("/-/", "/debug/", "/workloads/")):
+    if given in ("/sd", "/workloads.csv", "/workloads.json") or given.startswith(("/-/", "/debug/", "/workloads/")):
         raise ValueError("another page of the exporter has this path; use one such as /metrics")
     return given
 

@@ -23,7 +23,7 @@ from exporter.web.responses import (
     encoded,
     header,
     html,
-    json_array,
+    json_body,
     plain,
 )
 from exporter.web.status_page import POLICY
@@ -87,7 +87,8 @@ class Application:
 
     `reload` returns the problems (empty: done); `heartbeat_age` is in seconds; `not_ready` returns the reason (empty:
     ready); `status_page` renders the page at / for a query string, `workload_page` that of a workload, with its status
-    code, for an id and a query string; `config` returns the settings as text and `episodes`
+    code, for an id and a query string, `workloads_csv` and `workloads_json` the list of workloads that the status
+    page shows; `config` returns the settings as text and `episodes`
     those in progress as JSON, or None if not enabled; `targets` returns target groups as JSON in the format of
     Prometheus's HTTP service discovery, or the reason why they are not known; `silences` lists (GET), creates (POST)
     and deletes (DELETE) silences; `count` receives path and status code of each request, `refused` the reason of a
@@ -104,6 +105,8 @@ class Application:
         not_ready: Callable[[], str],
         status_page: Callable[[str], Awaitable[bytes]],
         workload_page: Callable[[str, str], Awaitable[tuple[int, bytes]]],
+        workloads_csv: Callable[[str], Awaitable[bytes]],
+        workloads_json: Callable[[str], Awaitable[bytes]],
         config: Callable[[], str | None],
         episodes: Callable[[], Awaitable[bytes | None]],
         targets: Callable[[], Awaitable[bytes | str]],
@@ -117,7 +120,7 @@ class Application:
         self._published = Published()
         self._reload, self._heartbeat_age, self._not_ready = reload, heartbeat_age, not_ready
         self._status_page, self._config, self._episodes = status_page, config, episodes
-        self._workload_page = workload_page
+        self._workload_page, self._workloads_csv, self._workloads_json = workload_page, workloads_csv, workloads_json
         self._count, self._targets, self._silences = count, targets, silences
         self._refused, self.closed = refused, closed
         self.passwords = passwords
@@ -130,6 +133,8 @@ class Application:
             metrics_path: (_READ, self._get_metrics),
             "/": (_READ, self._get_status_page),
             WORKLOADS: (_READ, self._get_workload),
+            "/workloads.csv": (_READ, self._get_workloads_csv),
+            "/workloads.json": (_READ, self._get_workloads_json),
             "/-/healthy": (_READ, self._get_healthy),
             "/-/ready": (_READ, self._get_ready),
             "/-/reload": (("POST", "PUT"), self._post_reload),
@@ -246,6 +251,16 @@ class Application:
         status, body = await self._workload_page(request.path.removeprefix(WORKLOADS), request.query)
         return html(status, body, WORKLOAD_POLICY)
 
+    async def _get_workloads_csv(self, request: HttpRequest) -> HttpResponse:
+        headers = [
+            (b"content-type", b"text/csv; charset=utf-8; header=present"),
+            (b"content-disposition", b'attachment; filename="workloads.csv"'),
+        ]
+        return HttpResponse(200, headers, (await self._workloads_csv(request.query),))
+
+    async def _get_workloads_json(self, request: HttpRequest) -> HttpResponse:
+        return json_body(await self._workloads_json(request.query))
+
     async def _get_healthy(self, _: HttpRequest) -> HttpResponse:
         age = self._heartbeat_age()
         if age > MAX_HEARTBEAT_AGE:
@@ -275,11 +290,11 @@ class Application:
         if problem:
             return plain(400, f"{problem}\n")
         result = await self._silences(request.method, dict(parameters))
-        return json_array(encoded(result)) if isinstance(result, list) else plain(*result)
+        return json_body(encoded(result)) if isinstance(result, list) else plain(*result)
 
     async def _get_targets(self, _: HttpRequest) -> HttpResponse:
         found = await self._targets()
-        return plain(503, f"targets are not known: {found}\n") if isinstance(found, str) else json_array(found)
+        return plain(503, f"targets are not known: {found}\n") if isinstance(found, str) else json_body(found)
 
     async def _get_config(self, _: HttpRequest) -> HttpResponse:
         text = self._config()
@@ -287,4 +302,4 @@ class Application:
 
     async def _get_episodes(self, _: HttpRequest) -> HttpResponse:
         episodes = await self._episodes()
-        return _NOT_ENABLED if episodes is None else json_array(episodes)
+        return _NOT_ENABLED if episodes is None else json_body(episodes)

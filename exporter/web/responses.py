@@ -51,8 +51,8 @@ def encoded(rows: Rows) -> bytes:
     return json.dumps(rows, separators=(",", ":")).encode()
 
 
-def json_array(body: bytes) -> HttpResponse:
-    """A JSON response, of what `encoded` returns."""
+def json_body(body: bytes) -> HttpResponse:
+    """A JSON response."""
     return HttpResponse(200, [(b"content-type", b"application/json; charset=utf-8")], (body,))
 
 

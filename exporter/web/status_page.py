@@ -16,6 +16,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from exporter.alerting.rules import Options
+from exporter.diagnosis.fleet_list import ListedAccount, as_csv, as_json
 from exporter.diagnosis.fleet_table import (
     GROUPS,
     NEEDS_ATTENTION,
@@ -26,6 +27,7 @@ from exporter.diagnosis.fleet_table import (
     alert_counts,
     choose,
     fleet_table,
+    matching,
 )
 from exporter.fleet.workload_state import WorkloadState
 from exporter.metrics.account_families import AccountFacts
@@ -43,7 +45,9 @@ from exporter.web.rendering import (
 )
 
 LONGEST_SEARCH = 200
-"""Characters of a search."""
+"""Characters of a search, and of a tag."""
+MAX_TAGS = 5
+"""Tags of a choice."""
 _SCRIPT = (TEMPLATES / "status_page.js").read_text("utf-8")
 POLICY = policy(_SCRIPT)
 
@@ -84,7 +88,10 @@ class Status(NamedTuple):
 
 
 class StatusPage:
-    """Renders the page for a query string, on request, one at a time, outside the event loop."""
+    """Renders the page, and the list of all workloads that it shows, on request, one at a time, outside the event loop.
+
+    Both are chosen by a query string.
+    """
 
     def __init__(self, status: Callable[[], Status]) -> None:
         self._table = Cached(lambda: functools.partial(_table, status()))
@@ -92,6 +99,14 @@ class StatusPage:
     async def __call__(self, query: str) -> bytes:
         """The page in UTF-8."""
         return await made(functools.partial(_rendered, *await self._table(), query))
+
+    async def csv(self, query: str) -> bytes:
+        """The list as CSV, in UTF-8."""
+        return await made(functools.partial(_csv, *await self._table(), query))
+
+    async def json(self, query: str) -> bytes:
+        """The list as JSON."""
+        return await made(functools.partial(_json, *await self._table(), query))
 
 
 def _table(status: Status) -> tuple[Status, FleetTable]:
@@ -104,18 +119,43 @@ def _rendered(status: Status, table: FleetTable, query: str) -> bytes:
     return page(status, table, choice_of(query)).encode("utf-8", "replace")
 
 
+def _csv(status: Status, table: FleetTable, query: str) -> bytes:
+    return as_csv(listed_accounts(status), matching(table, choice_of(query)))
+
+
+def _json(status: Status, table: FleetTable, query: str) -> bytes:
+    return as_json(status.now, listed_accounts(status), matching(table, choice_of(query)))
+
+
+def listed_accounts(status: Status) -> list[ListedAccount]:
+    """The accounts for lists of workloads, those of other replicas included."""
+    found = []
+    for account in status.accounts:
+        known = account.succeeded is not None and status.now - account.succeeded <= account.stale_after
+        missing = "no complete sweep yet" if account.succeeded is None else "withdrawn: too old"
+        problem = ": ".join(filter(None, ["" if known else missing, account.failure]))
+        found.append(ListedAccount(account.name, known, account.succeeded, problem))
+    for name, url in status.elsewhere:
+        problem = "held by no replica" if url is None else f"held by another replica: {url}".removesuffix(": ")
+        found.append(ListedAccount(name, False, None, problem))
+    return found
+
+
 def choice_of(query: str) -> Choice:
-    """The choice in a query string: ``q``, ``state``, ``sort``, ``page``. Invalid values are ignored."""
+    """The choice in a query string: ``q``, ``tag``, ``state``, ``sort``, ``page``. Invalid values are ignored."""
     try:
-        given = {name: values[-1] for name, values in parse_qs(query, max_num_fields=20).items()}
+        values = parse_qs(query, max_num_fields=20)
     except ValueError:
         return Choice()
+    given = {name: each[-1] for name, each in values.items()}
+    tags = dict.fromkeys(tag.strip()[:LONGEST_SEARCH] for tag in values.get("tag", ()))
     state, sort, number = given.get("state", ""), given.get("sort", ""), given.get("page", "")
     return Choice(
         given.get("q", "").strip()[:LONGEST_SEARCH],
         state if state in (*GROUPS, "trouble") else "",
         sort if sort.removeprefix("-") in SORTS else "",
         int(number) if number.isdecimal() and len(number) < 7 else 1,
+        tuple(tag for tag in tags if tag)[:MAX_TAGS],
     )
 
 
@@ -123,11 +163,12 @@ def address(choice: Choice) -> str:
     """The query string of a choice, including its question mark."""
     values = {
         "q": choice.words,
+        "tag": choice.tags,
         "state": choice.state,
         "sort": choice.sort,
         "page": choice.page if choice.page > 1 else "",
     }
-    return "?" + urlencode({name: value for name, value in values.items() if value}, errors="replace")
+    return "?" + urlencode({name: value for name, value in values.items() if value}, True, errors="replace")
 
 
 # -- what the templates use
@@ -199,6 +240,7 @@ def page(status: Status, table: FleetTable, choice: Choice) -> str:
             status=status,
             table=table,
             choice=choice,
+            tags=(*choice.tags, "")[:MAX_TAGS],
             chosen=choose(table, choice),
             urgent=sum(row.urgency <= NEEDS_ATTENTION for row in table.rows),
             icon=_icon(status, table),
@@ -209,6 +251,7 @@ def page(status: Status, table: FleetTable, choice: Choice) -> str:
             explained=_explanation(choice, status.options),
             workload_address=workload_address,
             search=lambda words: address(Choice(words)),
+            whole=address(choice._replace(page=1)).removesuffix("?"),
             change=lambda **changes: address(choice._replace(**({"page": 1} | changes))),
         )
     )

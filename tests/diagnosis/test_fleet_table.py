@@ -10,7 +10,7 @@ from exporter.alerting.alerts import ALERTS
 from exporter.alerting.evaluation import ActiveAlert
 from exporter.alerting.expressions import WorkloadContext
 from exporter.alerting.rules import DEFAULT, levels
-from exporter.api.models import Autoscaling, Group, Replacement, Runtime, Workload
+from exporter.api.models import Autoscaling, Group, Replacement, Runtime, Tag, Workload
 from exporter.api.pods import PodCondition, Pods, Proton
 from exporter.diagnosis.fleet_table import (
     NEEDS_ATTENTION,
@@ -23,6 +23,7 @@ from exporter.diagnosis.fleet_table import (
     choose,
     fleet_table,
     lasted,
+    matching,
 )
 from exporter.fleet.ledger import Tally
 from exporter.fleet.serving import pods_read
@@ -327,3 +328,36 @@ def test_alerts_met_in_the_fleet_are_sorted_by_severity() -> None:
 )
 def test_a_duration_in_words(seconds: float, words: str) -> None:
     assert lasted(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("tags", "found"),
+    [
+        ((), ["a", "b", "c"]),
+        (("team=claims",), ["a"]),
+        (("Team = CLAIMS ",), ["a"]),
+        (("team=claim",), []),
+        (("team",), ["a", "b"]),
+        (("team=",), ["b"]),
+        (("team=claims", "env=prod"), ["a"]),
+        (("team=claims", "env=test"), []),
+        (("env=a=b",), ["b"]),
+        (("",), []),
+    ],
+)
+def test_only_rows_with_all_chosen_tags_are_shown_and_counted(tags: tuple[str, ...], found: list[str]) -> None:
+    fleet = (
+        state(id="a", tags=(Tag("team", "Claims"), Tag("env", "prod"))),
+        state(id="b", tags=(Tag("TEAM", None), Tag("env", "a=b"))),
+        state(id="c"),
+    )
+    chosen = choose(table(*fleet), Choice(tags=tags))
+    assert sorted(row.id for row in chosen.rows) == found
+    assert chosen.counts.get("", 0) == len(found)
+
+
+def test_all_pages_of_a_choice_together_are_its_list() -> None:
+    fleet = table(*(state(id=f"w{number}", name=f"n{number:03}") for number in range(2 * PAGE + 5)), state(id="x"))
+    choice = Choice(words="n", sort="-workload")
+    pages = [choose(fleet, choice._replace(page=page)).rows for page in (1, 2, 3)]
+    assert matching(fleet, choice) == [row for page in pages for row in page]

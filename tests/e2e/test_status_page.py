@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from exporter.alerting.rules import DEFAULT
-from exporter.api.models import Workload
+from exporter.api.models import Tag, Workload
 from exporter.api.pods import Pods
 from exporter.fleet.ledger import Tally
 from exporter.fleet.workload_state import Account, Details
@@ -73,12 +73,15 @@ def served(*fleet: Workload, reported: Pods | None = None) -> Iterator[str]:
     async def no_list() -> bytes:
         return b"[]"
 
+    status_page = StatusPage(lambda: Status("1", (account,), NOW - 60, NOW, DEFAULT, ("/metrics",)))
     application = Application(
         metrics_path="/metrics",
         reload=reload,
         heartbeat_age=lambda: 0.0,
         not_ready=lambda: "",
-        status_page=StatusPage(lambda: Status("1", (account,), NOW - 60, NOW, DEFAULT, ("/metrics",))),
+        status_page=status_page,
+        workloads_csv=status_page.csv,
+        workloads_json=status_page.json,
         workload_page=WorkloadPages(requested),
         config=lambda: None,
         episodes=no_list,
@@ -156,6 +159,22 @@ def test_names_of_workloads_are_text(tab: Browser) -> None:
         assert tab.evaluate("typeof window.ran") == "undefined", "the policy lets in no script but ours"
     assert len(tab.console) == 1
     assert "Content Security Policy" in tab.console[0]
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_a_tag_that_is_typed_selects_workloads(tab: Browser, width: int) -> None:
+    fleet = [Workload(id=each, name=each, tags=(Tag("team", each),)) for each in ("claims", "sales")]
+    with served(*fleet) as url:
+        tab.shown(width, 900)
+        tab.open(f"{url}/?tag=team")
+        assert names(tab) == ["claims", "sales"]
+        assert tab.evaluate("document.documentElement.scrollWidth") == width
+        tab.evaluate("document.querySelector('input[name=tag]').select()")
+        tab.call("Input.insertText", text="team=sales")
+        assert eventually(lambda: names(tab) == ["sales"], 10)
+        assert tab.evaluate("location.search") == "?tag=team%3Dsales"
+        follow(tab, "JSON")
+        assert '"workload":"sales"' in tab.evaluate("document.body.textContent")
 
 
 @pytest.mark.parametrize("reported", [None, pods(replica(container()))], ids=["pods not reported", "pods ready"])

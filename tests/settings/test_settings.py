@@ -145,6 +145,10 @@ sweep:
             "web: {telemetry_path: /workloads/metrics}",
             "web.telemetry_path (line 1): another page of the exporter has this path",
         ),
+        (
+            "web: {telemetry_path: /workloads.csv}",
+            "web.telemetry_path (line 1): another page of the exporter has this path",
+        ),
         ("web: {telemetry_path: /sd}", "web.telemetry_path (line 1): another page of the exporter has this path"),
         ("web: {hosts: ['https://x.test/']}", "web.hosts[0] (line 1): not a host name; use one such as"),
         ("web: {hosts: ['x.test:1']}", "web.hosts[0] (line 1): not a host name; use one such as"),

@@ -44,6 +44,8 @@ class Served:
             not_ready=lambda: self.reason,
             status_page=self.status_page,
             workload_page=self.workload_page,
+            workloads_csv=self.status_page,
+            workloads_json=self.status_page,
             config=lambda: self.config,
             episodes=self.open_episodes,
             targets=self.targets,

@@ -115,6 +115,25 @@ def test_the_page_of_a_workload_gets_its_id_decoded_and_its_query_and_allows_no_
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "content_type", "disposition"),
+    [
+        ("csv", "text/csv; charset=utf-8; header=present", 'attachment; filename="workloads.csv"'),
+        ("json", "application/json; charset=utf-8", None),
+    ],
+)
+def test_the_list_of_workloads_gets_its_query(kind: str, content_type: str, disposition: str | None) -> None:
+    served = Served()
+    response = served.request("GET", f"/workloads.{kind}?q=a&tag=b")
+    assert (response.status_code, response.text) == (200, "<p>q=a&tag=b")
+    assert (response.headers["content-type"], response.headers.get("content-disposition")) == (
+        content_type,
+        disposition,
+    )
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert served.counted == [(f"/workloads.{kind}", "200")]
+
+
 def test_head_of_the_status_page_has_its_length_and_no_body() -> None:
     response = Served().request("HEAD", "/?q=a")
     assert (response.status_code, response.content, response.headers["content-length"]) == (200, b"", "6")

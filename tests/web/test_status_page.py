@@ -1,6 +1,8 @@
 """The status page as HTML: contents, escaping, query strings."""
 
 import asyncio
+import csv
+import json
 import re
 from html.parser import HTMLParser
 from typing import Any
@@ -123,6 +125,18 @@ def test_the_owner_of_a_workload_is_shown_and_found() -> None:
         "frontw1 · console · logs · Claims & co",
     ]
     assert [row[1] for row in parsed(shown, "?q=claims").rows[-1:]] == ["frontw1 · console · logs · Claims & co"]
+
+
+def test_each_chosen_tag_is_an_input_of_the_form_beside_an_empty_one_and_stays_in_the_links() -> None:
+    tagged = state("front", pods(READY, READY), tags=(Tag("team", "a"), Tag("env", "b&c")))
+    shown = parsed(status(account(tagged, state("back", id="w2"))), "tag=team%3Da&tag=env%3Db%26c")
+    inputs = [given["value"] for tag, given in shown.tags if tag == "input" and given["name"] == "tag"]
+    assert inputs == ["team=a", "env=b&c", ""]
+    assert [row[1] for row in shown.rows[-1:]] == ["frontw1 · console · logs"]
+    assert ("?tag=team%3Da&tag=env%3Db%26c&sort=since", "For") in shown.links
+    five = parsed(status(account(tagged)), "&".join(f"tag={n}" for n in range(5)))
+    assert len([tag for tag, given in five.tags if tag == "input" and given["name"] == "tag"]) == 5
+    assert "No matching workloads." in five.text
 
 
 def test_unreported_values_are_shown_as_unknown() -> None:
@@ -251,6 +265,9 @@ def test_a_page_of_a_large_fleet_is_bounded_and_shows_the_total() -> None:
     [
         ("", Choice()),
         ("q=a%20b&state=failed&sort=-since&page=2", Choice("a b", "failed", "-since", 2)),
+        ("tag=team%3Da&tag=&tag=env&tag=team=a", Choice(tags=("team=a", "env"))),
+        ("&".join(f"tag={n}" for n in range(9)), Choice(tags=("0", "1", "2", "3", "4"))),
+        ("tag=" + "a" * 1000, Choice(tags=("a" * 200,))),
         ("q=&state=nonsense&sort=nonsense&page=-1", Choice()),
         ("page=" + "9" * 400, Choice()),
         ("q=" + "a" * 1000, Choice("a" * 200)),
@@ -267,10 +284,62 @@ def test_the_choice_in_a_query_string(query: str, choice: Choice) -> None:
     st.sampled_from(["", "failed", "trouble"]),
     st.sampled_from(["", "-since"]),
     st.integers(1, 99),
+    st.lists(st.text(min_size=1).map(str.strip).filter(bool), max_size=5, unique=True),
 )
-def test_an_address_contains_its_choice(words: str, state: str, sort: str, number: int) -> None:
-    choice = Choice(words.strip(), state, sort, number)
+def test_an_address_contains_its_choice(words: str, state: str, sort: str, number: int, tags: list[str]) -> None:
+    choice = Choice(words.strip(), state, sort, number, tuple(tags))
     assert choice_of(address(choice).removeprefix("?")) == choice
+
+
+def exported(shown: Status, query: str = "") -> tuple[list[dict[str, str]], dict[str, Any]]:
+    """The CSV and the JSON of a query."""
+
+    async def both() -> tuple[bytes, bytes]:
+        front = StatusPage(lambda: shown)
+        return await front.csv(query), await front.json(query)
+
+    as_csv, as_json = asyncio.run(both())
+    return [*csv.DictReader(as_csv.decode().splitlines())], json.loads(as_json)
+
+
+def test_the_lists_have_all_rows_that_the_page_selects_in_its_order_and_the_page_links_to_them() -> None:
+    fleet = [state(f"workload-{number:05}", id=f"{number:024}") for number in range(250)]
+    shown = status(account(*fleet, state("other", id="o", tags=(Tag("team", "a"),))))
+    query = "q=workload&sort=-workload&page=2"
+    rows, listed = exported(shown, query)
+    assert [row["workload"] for row in rows] == [f"workload-{number:05}" for number in reversed(range(250))]
+    assert [row["workload"] for row in listed["workloads"]] == [row["workload"] for row in rows]
+    links = parsed(shown, query).links
+    assert ("./workloads.csv?q=workload&sort=-workload", "CSV") in links
+    assert ("./workloads.json?q=workload&sort=-workload", "JSON") in links
+    assert [row["workload"] for row in exported(shown, "tag=team=a")[0]] == ["other"]
+    assert ("./workloads.csv", "CSV") in parsed(shown).links
+
+
+def test_a_list_says_which_accounts_are_not_in_it() -> None:
+    shown = status(
+        account(state("a"), name="eu"),
+        account(name="new", succeeded=None, failure="timeout"),
+        account(name="old", succeeded=NOW - 901.0),
+    )
+    shown = shown._replace(elsewhere=(("us", "http://exporter-1:10142"), ("asia", ""), ("africa", None)))
+    rows, listed = exported(shown)
+    assert [(row["account"], row["workload"], row["status"], row["reasons"]) for row in rows] == [
+        ("eu", "a", "running", ""),
+        ("new", "", "unknown", "no complete sweep yet: timeout"),
+        ("old", "", "unknown", "withdrawn: too old"),
+        ("us", "", "unknown", "held by another replica: http://exporter-1:10142"),
+        ("asia", "", "unknown", "held by another replica"),
+        ("africa", "", "unknown", "held by no replica"),
+    ]
+    assert [(each["account"], each["listed"], each["problem"]) for each in listed["accounts"]] == [
+        ("eu", True, None),
+        ("new", False, "no complete sweep yet: timeout"),
+        ("old", False, "withdrawn: too old"),
+        ("us", False, "held by another replica: http://exporter-1:10142"),
+        ("asia", False, "held by another replica"),
+        ("africa", False, "held by no replica"),
+    ]
 
 
 def test_concurrent_requests_share_one_fleet_table() -> None:
