@@ -26,6 +26,7 @@ from exporter.settings.log import LogSettings
 from exporter.settings.metrics import MetricsSettings
 from exporter.settings.model import Settings
 from exporter.settings.model_errors import kind_of
+from exporter.settings.objectives import LatencySettings, ObjectiveSettings
 from exporter.settings.paging import PagingSettings
 from exporter.settings.receivers import RECEIVERS, ReceiverSettings
 from exporter.settings.select import SelectSettings
@@ -91,6 +92,8 @@ def settings_page() -> str:
         ("sweep.", SweepSettings),
         ("detail.", DetailSettings),
         ("select.", SelectSettings),
+        ("objectives[].", ObjectiveSettings),
+        ("objectives[].latency.", LatencySettings),
         ("state.", StateSettings),
         ("metrics.", MetricsSettings),
         ("costs.", CostSettings),
@@ -310,6 +313,8 @@ def _readable(schema: dict[str, Any]) -> dict[str, Any]:
     alternatives = [each for each in schema.get("anyOf", ()) if each.get("type") != "null"]
     if alternatives:
         rest = {name: value for name, value in schema.items() if name != "anyOf"}
+        if "$ref" in alternatives[0]:
+            return _readable(alternatives[0] | rest)
         types = [each["type"] for each in alternatives]
         return _readable({**{name: value for each in alternatives for name, value in each.items()}, **rest}) | {
             "type": types[0] if len(types) == 1 else types
@@ -367,7 +372,7 @@ def _default(value: Any) -> str:
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, float):
-        return f"`{value:g}`"
+        return f"`{value:.12g}`"
     if isinstance(value, tuple | frozenset):
         value = ", ".join(map(str, value))
     return f"`{value}`" if value != "" else "none"

@@ -19,6 +19,7 @@ from exporter.collect.lists import PAGE
 from exporter.collect.logged_once import LoggedOnce
 from exporter.collect.poller import Poller
 from exporter.collect.sweep import select, sweep
+from exporter.fleet.objectives import ObjectiveRow
 from exporter.fleet.polling import Policy
 from exporter.fleet.reconcile import Snapshot, Sweep, unknown_values, visible
 from exporter.fleet.selection import Selection
@@ -48,6 +49,7 @@ class Plan(NamedTuple):
     tracing: Tracing | None = None
     tags: TagSelection = TagSelection()
     costs: Costs = NO_PRICES
+    objectives: tuple[ObjectiveRow, ...] = ()
 
 
 Traced = Callable[[], AbstractContextManager[object]]
@@ -86,6 +88,7 @@ class AccountMonitor:
         self._polling: asyncio.Task[None] | None = None
         report.began(clock.wall())
         state.select_tags(plan.tags)
+        state.use_objectives(plan.objectives)
         if plan.details is not None:
             self.poller = Poller(
                 state,

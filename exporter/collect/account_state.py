@@ -9,12 +9,13 @@ import msgspec
 
 from exporter.api.clock_skew import Skew
 from exporter.api.details import of_other_uses, offered
-from exporter.api.models import Bundle
+from exporter.api.models import Bundle, Workload
 from exporter.fleet import trend
 from exporter.fleet.clock_steps import moved
 from exporter.fleet.counting import hidden
 from exporter.fleet.history import HistoryEntry, with_entry
 from exporter.fleet.ledger import Entry, Ledger, Tally
+from exporter.fleet.objectives import Objective, ObjectiveRow, objective_of
 from exporter.fleet.reconcile import Observed, Snapshot, Sweep, ledgers, observed, step
 from exporter.fleet.tag_labels import Admission, TagSelection, admitted, census, oldest, tag_labels
 from exporter.fleet.workload_state import NO_PRICES, Account, Costs, WorkloadState
@@ -68,6 +69,9 @@ class AccountState:
         self._tags, self.admission = TagSelection(), Admission()
         self._drift: float | None = None
         self._applying = False
+        self._objectives: tuple[ObjectiveRow, ...] = ()
+        self._chosen: dict[str, tuple[Workload, Objective | None]] = {}
+        """The objectives of workloads as last listed: only changed ones are compared with all rows again."""
 
     def copy(self) -> AccountState:
         """An independent copy."""
@@ -77,6 +81,7 @@ class AccountState:
         new._written_ledgers, new._written_tally = dict(self._written_ledgers), self._written_tally
         new._traces = [*self._traces]
         new._drift, new._tags, new.admission = self._drift, self._tags, self.admission
+        new._objectives, new._chosen = self._objectives, dict(self._chosen)
         return new
 
     def _set_snapshot(self, snapshot: Snapshot) -> None:
@@ -141,6 +146,7 @@ class AccountState:
             self._applying = False
         yield
         yield from self._admission_steps()
+        self._chosen = {i: chosen for i, chosen in self._chosen.items() if i in self._workloads}
         used = Use(0, 0, 0)
         for ids in _parts(tuple(self._workloads)):
             self._set_account_values(ids)
@@ -200,21 +206,36 @@ class AccountState:
         self._costs = costs
         self._set_account_values(tuple(self._workloads))
 
+    def use_objectives(self, rows: tuple[ObjectiveRow, ...]) -> None:
+        """Use these objectives from now on."""
+        if rows != self._objectives:
+            self._objectives, self._chosen = rows, {}
+            self._set_account_values(tuple(self._workloads))
+
     def _set_account_values(self, ids: Iterable[str]) -> None:
-        """Give workloads the bundle catalogue, the limit of replicas, the prices, and labels from tags."""
+        """Give workloads the bundle catalogue, the limit of replicas, prices, labels from tags, and objectives."""
         catalogue, limit, costs = self._catalogue, self._account.replicas_limit, self._costs
         for i in ids:
             state = self._workloads[i]
             tags = tag_labels(state.workload, self._tags, self.admission)
+            objective = self._objective(state) if self._objectives else None
             same = state.catalogue is catalogue and state.replicas_limit == limit and state.costs is costs
-            if not same or state.tag_labels != tags:
+            if not same or state.tag_labels != tags or state.objective != objective:
                 self._workloads[i] = state._replace(
                     catalogue=catalogue,
                     other_uses=self._other_uses,
                     replicas_limit=limit,
                     costs=costs,
                     tag_labels=tags,
+                    objective=objective,
                 )
+
+    def _objective(self, state: WorkloadState) -> Objective | None:
+        workload = state.workload
+        chosen = self._chosen.get(workload.id)
+        if chosen is None or chosen[0] is not workload:
+            chosen = self._chosen[workload.id] = (workload, objective_of(self._objectives, state.account, workload))
+        return chosen[1]
 
     def set_gone_reason(self, workload_id: str, reason: str) -> None:
         """Record the result of requesting a vanished workload by its id: ``not_found``, ``forbidden``, ``found``, or

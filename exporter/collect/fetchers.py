@@ -35,6 +35,7 @@ from exporter.collect.decoded import one
 from exporter.collect.lists import Listed, read_list, whole_list
 from exporter.fleet import workload_state
 from exporter.fleet.apply import Shared
+from exporter.fleet.objective_counts import MAX_REQUESTS_SECONDS, RequestCount
 from exporter.fleet.polling import DURING_ERRORS
 from exporter.fleet.workload_state import WINDOWS, Window, WorkloadState
 from exporter.threads import calculated
@@ -73,6 +74,12 @@ class Poll(NamedTuple):
     def id(self) -> str:
         """The workload's id."""
         return self.state.workload.id
+
+    @property
+    def slow_seconds(self) -> float:
+        """The response time from which on a request is slow: that of the workload's objective, if it has one."""
+        objective = self.state.objective
+        return self.slow if objective is None or objective.slower is None else objective.slower
 
     @property
     def api_now(self) -> float:
@@ -190,11 +197,11 @@ def _stats(name: str) -> Fetcher:
         parts: list[RequestMetrics] = []
         times: list[tuple[float, float]] = []
         rejects: list[Reject] = []
-        active = workload_state.active(poll.state)
+        active, slow = workload_state.active(poll.state), f"{poll.slow_seconds * 1000:.0f}"
         for proton in protons or (None,):
             shown = proton is None or (active is not None and proton == active.id)
             for number, quantile in enumerate(poll.quantiles if shown else poll.quantiles[:1]):
-                params = {"responseTimeQuantile": f"{quantile:g}", "slowRequestsThreshold": f"{poll.slow * 1000:.0f}"}
+                params = {"responseTimeQuantile": f"{quantile:g}", "slowRequestsThreshold": slow}
                 params |= {} if proton is None else {"protonId": proton}
                 response = await poll.client.get("/workloads/{id}/stats", {**window, **params}, id=poll.id)
                 read = await one(response.body, Stats)
@@ -208,6 +215,28 @@ def _stats(name: str) -> Fetcher:
         return Window(start - ahead, end - ahead, _sum(parts), tuple(times), tuple(protons)), tuple(rejects)
 
     return fetch
+
+
+async def _requests(poll: Poll) -> tuple[RequestCount, Rejects]:
+    """The requests since those that were counted last, which may be long ago."""
+    ahead, counts = poll.state.ahead, poll.state.ledger.objectives
+    end = math.floor((poll.api_now - STATS_DELAY_SECONDS) / 60) * 60.0
+    start = max(math.floor(counts.until + ahead) if counts is not None else 0.0, end - MAX_REQUESTS_SECONDS)
+    if start >= end:
+        return RequestCount(start - ahead, start - ahead, 0.0, 0.0, 0.0), ()
+    slow = f"{poll.slow_seconds * 1000:.0f}"
+    params: Params = {"startTime": rfc3339(start), "endTime": rfc3339(end), "slowRequestsThreshold": slow}
+    parts: list[RequestMetrics] = []
+    rejects: list[Reject] = []
+    for proton in _serving(poll.state) or (None,):
+        of: Params = {} if proton is None else {"protonId": proton}
+        response = await poll.client.get("/workloads/{id}/stats", {**params, **of}, id=poll.id)
+        read = await one(response.body, Stats)
+        rejects.extend(read.rejects)
+        parts.append(_metrics(read.value, start, end))
+    found = _sum(parts)
+    counted = (models.finite(n) for n in (found.total_requests, found.server_errors, found.slow_requests))
+    return RequestCount(start - ahead, end - ahead, *counted), tuple(rejects)
 
 
 def _serving(state: WorkloadState) -> tuple[str, ...]:
@@ -284,6 +313,7 @@ FETCHERS: dict[str, Fetcher] = {
     "events": _events,
     "replacement": _replacement,
     "usage": _usage,
+    "requests": _requests,
     "sharing": _sharing,
     "quotas": _quotas,
     **{f"stats_{name}": _stats(name) for name in WINDOWS},

@@ -65,6 +65,7 @@ def plan(account: AccountSettings, settings: Settings) -> Plan:
         tracing=tracing(account, settings.traces) if settings.traces.endpoint else None,
         tags=settings.metrics.tag_selection,
         costs=settings.costs.policy,
+        objectives=tuple(row.row for row in settings.objectives),
     )
 
 
@@ -127,7 +128,7 @@ class Accounts:
     def _unchanged(self, new: Prepared, in_force: Settings) -> set[str]:
         """The monitored accounts to which new settings and certificates change nothing."""
         settings = new.settings
-        sections = ("sweep", "detail", "select", "traces", "costs")
+        sections = ("sweep", "detail", "select", "traces", "costs", "objectives")
         if any(getattr(settings, section) != getattr(in_force, section) for section in sections):
             return set()
         if settings.metrics.tag_selection != in_force.metrics.tag_selection:

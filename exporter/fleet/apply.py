@@ -12,8 +12,9 @@ import msgspec
 
 from exporter.api import models
 from exporter.api.details import SharedRole
-from exporter.fleet import counting, serving, usage, workload_state
+from exporter.fleet import counting, objective_counts, serving, usage, workload_state
 from exporter.fleet.ledger import Entry, Ledger
+from exporter.fleet.objective_counts import ObjectiveCounts, RequestCount
 from exporter.fleet.workload_state import WINDOWS, Details, Window, WorkloadState
 
 
@@ -113,6 +114,13 @@ def _sharing(state: WorkloadState, value: Any, _: float) -> tuple[Details, Entry
     )
 
 
+def _requests_since(state: WorkloadState, value: RequestCount, now: float) -> tuple[Details, Entry]:
+    if state.objective is None:  # the settings have changed since it was requested
+        return state.details, Entry(state.ledger)
+    counts = objective_counts.with_requests(state.ledger.objectives, value, now, state.objective)
+    return state.details, Entry(_with_counts(state, counts).ledger)
+
+
 def _plain(field: str) -> Merge:
     return lambda state, value, _: (state.details._replace(**{field: value}), Entry(state.ledger))
 
@@ -151,8 +159,27 @@ def _requests(window: Window) -> float:
     return models.finite(window.metrics.total_requests) or 0.0
 
 
+def _pods_read(state: WorkloadState, now: float) -> WorkloadState:
+    """The state after the pods were read: whether it serves, and for how long it was ready."""
+    state, objective = serving.pods_read(state, now), state.objective
+    if objective is None:
+        return state
+    counts = state.ledger.objectives
+    if objective.readiness is not None:
+        counts = objective_counts.with_ready(counts, serving.ready(state), now, objective)
+    else:
+        counts = objective_counts.rolled(counts, now, objective)
+    return _with_counts(state, counts)
+
+
+def _with_counts(state: WorkloadState, counts: ObjectiveCounts | None) -> WorkloadState:
+    if counts is state.ledger.objectives:
+        return state
+    return state._replace(ledger=msgspec.structs.replace(state.ledger, objectives=counts))
+
+
 _JUDGED: Mapping[str, Callable[[WorkloadState, float], WorkloadState]] = {
-    "pods": serving.pods_read,
+    "pods": _pods_read,
     "events": serving.events_read,
 }
 """Parts that prove whether a workload serves."""
@@ -160,6 +187,7 @@ _MERGES: dict[str, Merge] = {
     "pods": _pods,
     "events": _events,
     "sharing": _sharing,
+    "requests": _requests_since,
     "replacement": _plain("replacement"),
     "usage": _usage,
     "quotas": _plain("quotas"),

@@ -13,6 +13,7 @@ import msgspec
 from exporter.fleet.episodes import Episode, EpisodeTracker, Mark, PodFacts, StatusChange
 from exporter.fleet.history import HistoryEntry
 from exporter.fleet.ledger import ContainerCursor, Ledger, ReplacementCursor, ServingRecord, Tally, UsageHistory
+from exporter.fleet.objective_counts import ObjectiveCounts
 from exporter.fleet.reconcile import Snapshot
 from exporter.fleet.workload_state import Details, Window, WorkloadState
 
@@ -23,13 +24,14 @@ MOVED: Mapping[type, tuple[str, ...]] = {
     Window: ("start", "end"),
     Ledger: (
         "first", "since", "begun", "starting", "rollout", "rollout_failed", "rollout_order", "last_rollout",
-        "failed_pods", "newest", "pods", "reset_at", "gone", "tracker", "serving", "usage", "history",
+        "failed_pods", "newest", "pods", "reset_at", "gone", "tracker", "serving", "usage", "history", "objectives",
     ),
     ReplacementCursor: ("since", "ended", "created", "before"),
     UsageHistory: ("first", "last"),
     Tally: ("active",),
     ContainerCursor: ("missing", "restarted"),
     ServingRecord: ("up", "fewer", "down", "unknown", "stop", "beside", "recoveries"),
+    ObjectiveCounts: ("since", "at", "until", "read"),
     EpisodeTracker: ("life", "rollout", "flapping", "over", "pods", "pods_read", "events_read", "recent"),
     Episode: ("opened", "states", "ended"),
     StatusChange: ("mark",),

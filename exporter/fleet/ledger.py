@@ -15,6 +15,7 @@ import msgspec
 
 from exporter.fleet.episodes import EpisodeTracker, PodFacts, Stored
 from exporter.fleet.history import History
+from exporter.fleet.objective_counts import ObjectiveCounts
 
 TRANSITIONS = (
     "started ready errored recovered stopped suspended interrupted terminated draft_expired "
@@ -118,7 +119,8 @@ class Ledger(Stored, frozen=True):
     `rollout`: the replacement in progress; `last_rollout`: the last one that ended. `rollout_failed`: end of the last
     failed one, None after a later success; `failed_pods`: what was reported about its pods; `rollout_order`: start of
     the replacement that decided both. `unread`: protons whose pods were never reported, or never read because requests
-    failed; `UNLISTED` for protons missing from the list.
+    failed; `UNLISTED` for protons missing from the list. `objectives`: what counts for them;
+    None: nothing yet.
     """
 
     first: float
@@ -155,6 +157,7 @@ class Ledger(Stored, frozen=True):
     serving: ServingRecord = ServingRecord()
     usage: UsageHistory | None = None
     history: History = ()
+    objectives: ObjectiveCounts | None = None
 
 
 class Durations(Stored, frozen=True):

@@ -41,7 +41,7 @@ LASTING_SECONDS, LASTING_FACTOR = 3600.0, 4
 class Policy(NamedTuple):
     """Settings: the status interval and the interval of steady details, in seconds, and what to request.
 
-    `error_budget`: share of requests that may have server errors.
+    `error_budget`: share of requests that may have server errors, of workloads without an objective.
     """
 
     status_interval: float = 30.0
@@ -83,7 +83,9 @@ def _over_budget(state: WorkloadState, policy: Policy) -> bool:
     """Whether a short window has more server errors than the error budget allows."""
     windows = workload_state.windows(state)
     shares = (workload_state.error_share(windows.get(name)) for name in SHORT_WINDOWS)
-    return _up(state, policy) and any(share is not None and share > policy.error_budget for share in shares)
+    target = state.objective.availability if state.objective is not None else None
+    budget = policy.error_budget if target is None else 1 - target
+    return _up(state, policy) and any(share is not None and share > budget for share in shares)
 
 
 def _important(state: WorkloadState, policy: Policy) -> bool:
@@ -95,6 +97,10 @@ def _rolling(state: WorkloadState, _: Policy) -> bool:
     return state.ledger.rollout is not None and state.ledger.rollout.ended is None
 
 
+def _counted(state: WorkloadState, policy: Policy) -> bool:
+    return state.objective is not None and state.objective.counts_requests and _called(state, policy)
+
+
 DETAIL_PARTS = (
     DetailPart("pods", 1, _always, prompt=True),
     DetailPart("events", 1, _always, prompt=True),
@@ -104,6 +110,7 @@ DETAIL_PARTS = (
     DetailPart("stats_30m", 1, _over_budget, extra="windows"),
     DetailPart("stats_1h", 2, _called),
     DetailPart("stats_2h", 2, _over_budget, extra="windows"),
+    DetailPart("requests", 2, _counted),
     DetailPart("stats_6h", 6, _important, extra="windows"),
     DetailPart("stats_1d", 12, _important, extra="windows"),
     DetailPart("stats_3d", 24, _important, extra="windows"),
@@ -156,6 +163,8 @@ def cost(part: str, state: WorkloadState, policy: Policy, dropped: frozenset[Ext
     protons = max(1, len(pods.protons)) if pods is not None else 1
     if part == "pods":
         return 1 + protons
+    if part == "requests":
+        return protons
     if part.startswith("stats_"):
         return protons + len(quantiles(part, state, policy, dropped)) - 1
     return 1

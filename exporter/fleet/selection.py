@@ -49,5 +49,10 @@ def selected(workload: Workload, chosen: Selection) -> bool:
     creator = workload.creator
     if chosen.creators and (creator is None or not {creator.id, creator.username} & {*chosen.creators}):
         return False
+    return has_tags(workload, chosen.tags)
+
+
+def has_tags(workload: Workload, wanted: Mapping[str, str | None]) -> bool:
+    """Whether a workload has all of these tags, each with its value; None: with any value."""
     tags = {tag.name: tag.value for tag in workload.tags or ()}
-    return all(name in tags and value in (None, tags[name]) for name, value in chosen.tags.items())
+    return all(name in tags and value in (None, tags[name]) for name, value in wanted.items())

@@ -79,6 +79,14 @@ def any_ready(state: WorkloadState) -> bool | None:
     return False if any(each.live for each in counted) or workload_state.min_replicas(state) else None
 
 
+def ready(state: WorkloadState) -> bool | None:
+    """Whether the workload, which should serve, has a ready replica; None: unknown, or it need not serve."""
+    record = state.ledger.serving
+    if record.down is not None:
+        return False if record.unknown is None else None
+    return True if any_ready(state) and _should_serve(state) else None
+
+
 def _fewer_ready(state: WorkloadState) -> bool:
     """Whether fewer replicas are ready than the minimum; those with unknown readiness may be ready."""
     least = workload_state.min_replicas(state)

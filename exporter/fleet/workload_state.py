@@ -24,6 +24,7 @@ from exporter.api.pods import (
     waiting_reason,
 )
 from exporter.fleet.ledger import Ledger
+from exporter.fleet.objectives import Objective
 from exporter.fleet.replacements import replacement_active
 
 WINDOWS = {
@@ -101,6 +102,7 @@ class WorkloadState(NamedTuple):
     `held`: unreadable fields of the list item -> since when; `exporter.fleet.reconcile` keeps their previous values for
     a while. ``$``: the whole item is unreadable. `ahead`: seconds that the API's clock is ahead of the local one.
     `tag_labels`: its labels from tags (`exporter.fleet.tag_labels`); None: none are selected, or its tags are unknown.
+    `objective`: what the settings demand of the workload; None: nothing.
     """
 
     account: str
@@ -116,6 +118,7 @@ class WorkloadState(NamedTuple):
     ahead: float = 0.0
     tag_labels: tuple[tuple[str, str], ...] | None = None
     costs: Costs = NO_PRICES
+    objective: Objective | None = None
 
     def at(self, reported: str | None) -> float | None:
         """The local time of a timestamp that the API reports; None: none is reported.

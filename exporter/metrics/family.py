@@ -29,6 +29,7 @@ Profile = Literal["minimal", "standard", "full"]
 PROFILES: tuple[Profile, ...] = ("minimal", "standard", "full")
 Part = (
     Literal["workload", "runtime", "vanished", "catalogue", "replicas_limit", "costs", "ledger", "held", "tag_labels"]
+    | Literal["objective"]
     | Literal["pods", "windows", "usage", "quotas", "grants", "replacement", "fresh", "refused", "polled", "failed"]
 )
 """What a family reads: a field of `WorkloadState`, or of its details. It is rendered again when one of them changes."""

@@ -1,4 +1,4 @@
-"""FAMILIES: every workload family on /metrics is one row, from the workload list or from the details."""
+"""FAMILIES: every workload family on /metrics is one row, from the workload list, the details, or for objectives."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from exporter.metrics.cost_families import COSTS
 from exporter.metrics.detail_families import DETAILED
 from exporter.metrics.family import ALL_PARTS, DETAIL_FIELDS, PROFILES, Family, Part, Profile, Samples, view
 from exporter.metrics.list_families import LISTED
+from exporter.metrics.objective_families import OBJECTIVES
 
-FAMILIES: tuple[Family, ...] = (*LISTED, *DETAILED, *COSTS)
+FAMILIES: tuple[Family, ...] = (*LISTED, *DETAILED, *COSTS, *OBJECTIVES)
 TAGS = "datarobot_workload_tags"
 VANISHED_FAMILIES = {"datarobot_workload_vanished_timestamp_seconds", "datarobot_workload_transitions_total", TAGS}
 """The families of a vanished workload."""
 
 
-_WHOLE_FIELDS: tuple[Part, ...] = ("catalogue", "replicas_limit", "costs", "held", "tag_labels")
+_WHOLE_FIELDS: tuple[Part, ...] = ("catalogue", "replicas_limit", "costs", "held", "tag_labels", "objective")
 """Fields of a workload state that are parts themselves."""
 
 

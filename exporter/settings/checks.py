@@ -23,8 +23,8 @@ _CERTIFICATES = ("certificate", "client_certificate", "client_key")
 
 
 def reference_problems(settings: Settings | None, environment: Mapping[str, str], lines: Lines) -> Iterator[Problem]:
-    """Unknown accounts of receivers; URLs that would send POST requests to DataRobot; labels from tags that are not
-    selected.
+    """Unknown accounts of receivers and objectives; URLs that would send POST requests to DataRobot; labels from tags
+    that are not selected.
     """
     if settings is None:
         return
@@ -36,6 +36,11 @@ def reference_problems(settings: Settings | None, environment: Mapping[str, str]
             yield Problem(place_of((*place, "accounts")), what, lines.get((*place, "accounts")))
         for url in _addresses(receiver, environment):
             yield from _targets_datarobot(settings, url, "a receiver", place, lines)
+    for number, row in enumerate(settings.objectives):
+        of_row = ("objectives", number, "accounts")
+        for unknown in sorted(row.accounts - {*accounts}):
+            what = f"no account is called {unknown!r}{nearest(unknown, accounts)}"
+            yield Problem(place_of(of_row), what, lines.get(of_row))
     yield from _targets_datarobot(settings, settings.traces.endpoint, "a collector", ("traces", "endpoint"), lines)
     for number, name in enumerate(settings.alerts.tag_labels):
         place = ("alerts", "tag_labels", number)

@@ -21,12 +21,13 @@ class DetailSettings(Section):
         description="Polling interval of steady workloads; those that change or have a problem are polled every "
         "`sweep.interval`. Pods of important workloads are polled twice as often, statistics of long windows, quotas "
         "and sharing proportionally less often. The windows 6h, 1d and 3d are polled for important workloads, and "
-        "together with 30m and 2h for each workload with more server errors than the threshold `error_budget`.",
+        "together with 30m and 2h for each workload with more server errors than its objective, or the threshold "
+        "`error_budget`, allows.",
     )
     parts: tuple[
         Literal[
             "pods", "events", "replacement", "stats_5m", "stats_30m", "stats_1h", "stats_2h", "stats_6h", "stats_1d",
-            "stats_3d", "usage", "sharing", "quotas",
+            "stats_3d", "usage", "sharing", "quotas", "requests",
         ],
         ...,
     ] = Field((), description="Parts to poll; empty: all.")  # fmt: skip

@@ -18,6 +18,7 @@ from exporter.settings.costs import CostSettings
 from exporter.settings.detail import DetailSettings
 from exporter.settings.log import LogSettings
 from exporter.settings.metrics import MetricsSettings
+from exporter.settings.objectives import ObjectiveSettings
 from exporter.settings.paging import PagingSettings
 from exporter.settings.section import Section
 from exporter.settings.select import SelectSettings
@@ -60,6 +61,12 @@ class Settings(Section):
     costs: CostSettings = Field(
         default_factory=lambda: CostSettings.model_validate({}), description="Prices, and what counts as waste."
     )
+    objectives: tuple[ObjectiveSettings, ...] = Field(
+        (),
+        max_length=1000,
+        description="Objectives of workloads (SLOs). The first row that matches a workload counts. See "
+        "docs/objectives.md.",
+    )
     state: StateSettings = Field(
         default_factory=lambda: StateSettings.model_validate({}), description="State that is kept across restarts."
     )
@@ -79,6 +86,20 @@ class Settings(Section):
     def _shared_state(self) -> Self:
         if self.select.leased and self.state.url is None:
             raise ValueError("select.shard: auto needs state.url; replicas share the accounts through its database")
+        return self
+
+    @model_validator(mode="after")
+    def _counted_objectives(self) -> Self:
+        for number, row in enumerate(self.objectives[:-1]):
+            if row.row.matches_all:
+                raise ValueError(f"objectives[{number}] matches all workloads, so the rows after it are never used")
+        polled = {*self.detail.parts} or {"requests", "pods"} if self.detail.enabled else set()
+        for number, row in enumerate(self.objectives):
+            needed = {"requests"} if row.row.objective.counts_requests else set()
+            needed |= {"pods"} if row.readiness is not None else set()
+            if missing := sorted(needed - polled):
+                what = "detail.enabled is false" if not self.detail.enabled else f"detail.parts lacks {missing[0]}"
+                raise ValueError(f"objectives[{number}] cannot be counted: {what}")
         return self
 
     @property

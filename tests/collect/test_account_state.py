@@ -8,11 +8,16 @@ from hypothesis import strategies as st
 from exporter.api.models import Tag, Workload
 from exporter.collect.account_state import STEP_WORKLOADS, AccountState
 from exporter.fleet.history import HistoryEntry
+from exporter.fleet.objectives import Objective, ObjectiveRow
 from exporter.fleet.reconcile import Snapshot, Sweep
 from exporter.fleet.tag_labels import TagSelection
 from exporter.fleet.workload_state import Details
 from exporter.metrics.account_families import Use
 
+ROWS = (
+    ObjectiveRow(Objective(0.9), name="w*1"),
+    ObjectiveRow(Objective(0.8), name="w*2"),
+)
 COUNT = 2 * STEP_WORKLOADS + 50
 POLLED = Details(failed={"pods": "timeout"})
 STATUSES = ("running", "errored", "stopped")
@@ -142,3 +147,27 @@ def test_selected_tags_are_labels_after_a_sweep_and_at_once_after_a_change_of_th
     state.select_tags(TagSelection())
     assert labels(state) == [None, None]
     assert state.admission.left_out == {}
+
+
+def objectives(state: AccountState) -> list[float | None]:
+    found = (each.objective for each in state.workloads.values())
+    return [objective.availability if objective is not None else None for objective in found]
+
+
+def named(*names: str) -> Sweep:
+    return Sweep(tuple(Workload(id=f"w{n}", name=name, status="running") for n, name in enumerate(names)), ())
+
+
+def test_workloads_have_the_objective_that_the_settings_in_force_demand() -> None:
+    state = AccountState(Snapshot("acme"))
+    state.apply_sweep(named("w1", "w2", "w3"), 1000.0)
+    assert objectives(state) == [None, None, None]
+    state.use_objectives(ROWS)
+    assert objectives(state) == [0.9, 0.8, None]
+    state.apply_sweep(named("w1", "w1", "w2", "w1"), 1030.0)  # renamed, and a new one
+    assert objectives(state) == [0.9, 0.9, 0.8, 0.9]
+    assert objectives(state.copy()) == [0.9, 0.9, 0.8, 0.9]
+    state.use_objectives(ROWS[1:])
+    assert objectives(state) == [None, None, 0.8, None]
+    state.use_objectives(())
+    assert objectives(state) == [None, None, None, None]

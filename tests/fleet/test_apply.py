@@ -9,6 +9,8 @@ from exporter.api.models import Workload
 from exporter.api.pods import Pods, Proton, StatusDetails
 from exporter.fleet.apply import Shared, failed, received, refused, withdrawn
 from exporter.fleet.ledger import Ledger
+from exporter.fleet.objective_counts import ObjectiveCounts, RequestCount, Totals
+from exporter.fleet.objectives import Objective
 from exporter.fleet.workload_state import Details, Window, WorkloadState
 from tests.make import container, pods, replica, sight
 
@@ -128,6 +130,32 @@ def test_one_reset_is_counted_once() -> None:
 @pytest.mark.parametrize("part", ["usage", "quotas", "events"])
 def test_every_part_has_a_merge(part: str) -> None:
     assert after(part, ()).details.fresh == {part: True}
+
+
+def demanded(**targets: float) -> WorkloadState:
+    return RUNNING._replace(objective=Objective(**targets))
+
+
+TEN = RequestCount(0.0, 60.0, 10.0, 2.0, 1.0)
+
+
+def test_requests_count_for_a_workload_with_an_objective_only() -> None:
+    counts = after("requests", TEN, demanded(availability=0.9)).ledger.objectives
+    assert counts == ObjectiveCounts(100.0, 100.0, Totals(10, 2, 1), until=60.0)
+    assert after("requests", TEN).ledger.objectives is None
+
+
+def test_pods_count_for_an_objective_of_readiness_only() -> None:
+    ready = after("pods", READY, after("pods", READY, demanded(readiness=0.9)), 160.0).ledger.objectives
+    assert ready == ObjectiveCounts(100.0, 160.0, Totals(ready=60), read=160.0, ready=True)
+    assert after("pods", READY).ledger.objectives is None
+    assert after("pods", READY, demanded(availability=0.9)).ledger.objectives is None
+
+
+def test_pods_of_a_workload_without_new_requests_move_the_window_of_its_objective_each_hour() -> None:
+    state = after("requests", TEN, demanded(availability=0.9))
+    times = [after("pods", READY, state, now).ledger.objectives for now in (3600.0, 3700.0)]
+    assert [counts.at if counts is not None else None for counts in times] == [100.0, 3700.0]
 
 
 def test_an_ended_replacement_is_removed() -> None:

@@ -19,6 +19,8 @@ from exporter.fleet.ledger import (
     Tally,
     UsageHistory,
 )
+from exporter.fleet.objective_counts import ObjectiveCounts
+from exporter.fleet.objectives import Objective
 from exporter.fleet.reconcile import Snapshot
 from exporter.fleet.workload_state import Costs, Details, Window, WorkloadState
 
@@ -35,7 +37,8 @@ NO_TIMES: dict[type, set[str]] = {
     Durations: {"counts", "sum"},
     Tally: {"starts", "replacements"},
     Window: {"metrics", "quantiles"},
-    WorkloadState: {"ahead"},
+    WorkloadState: {"ahead", "objective"},
+    Objective: {"availability", "readiness", "latency", "slower", "window"},
     UsageHistory: {"p95", "peak"},
     Costs: {"bundles", "idle_after", "min_history"},
 }
@@ -137,6 +140,7 @@ LATER = Mark(1100.0, 1090.0, 95.0)
         (LEDGER.pods, {"a/m": ContainerCursor(restarted=(1016.0, 1017.0))}),
         (LEDGER.usage, UsageHistory("b", 1011.0, 1012.0, b"", (0.5,), (0.9,))),
         (Tally(active=((5.0, 3),)), Tally(active=((1005.0, 3),))),
+        (ObjectiveCounts(1.0, 2.0, until=3.0), ObjectiveCounts(1001.0, 1002.0, until=1003.0)),
         (TRACKER.life, Episode("start", LATER, states=(StatusChange("starting", LATER),))),
         (TRACKER.pods, {"a": PodFacts("p", 1110.0, 70.0, {"Ready": 80.0}, runs=(Run("m", 1.0, 2.0),))}),
         (STATE.details.windows, {"5m": Window(1001.0, 1002.0, RequestMetrics(), ((0.5, 0.25),))}),

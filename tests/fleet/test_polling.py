@@ -11,6 +11,7 @@ from exporter.api.details import RequestMetrics
 from exporter.api.models import Replacement, Workload
 from exporter.api.pods import Container, Pods, Proton, Replica, StatusDetails
 from exporter.fleet.ledger import Ledger, ServingRecord
+from exporter.fleet.objectives import Objective
 from exporter.fleet.polling import EXTRAS, DetailRequest, Policy, affordable, extras, lasts, load, plan, requests
 from exporter.fleet.workload_state import Details, Window, WorkloadState
 
@@ -189,6 +190,34 @@ def test_how_many_server_errors_add_windows_is_a_setting() -> None:
     of = state(details=Details(windows=errors("5m", 0.002)))
     assert "stats_2h" in parts(of, error_budget=0.001)
     assert "stats_2h" not in parts(of)
+
+
+def test_an_objective_says_from_how_many_server_errors_on_windows_are_added() -> None:
+    of = state(details=Details(windows=errors("5m", 0.002)))
+    assert "stats_2h" in parts(of._replace(objective=Objective(availability=0.999)))
+    assert "stats_2h" not in parts(of._replace(objective=Objective(availability=0.99)))
+    assert "stats_2h" not in parts(of._replace(objective=Objective(readiness=0.9999)))
+
+
+@pytest.mark.parametrize(
+    ("of", "wanted"),
+    [
+        (state()._replace(objective=Objective(availability=0.999)), STEADY | {"requests": 600}),
+        (state()._replace(objective=Objective(latency=0.99, slower=1.0)), STEADY | {"requests": 600}),
+        (state()._replace(objective=Objective(readiness=0.999)), STEADY),
+        (state("stopped")._replace(objective=Objective(availability=0.999)), OFF),
+    ],
+)
+def test_requests_of_a_workload_that_runs_are_counted_if_an_objective_needs_them(
+    of: WorkloadState, wanted: dict[str, float]
+) -> None:
+    assert parts(of) == wanted
+
+
+def test_counting_the_requests_of_each_proton_takes_a_request() -> None:
+    details = Details(pods=Pods((Proton(id="p1"), Proton(id="p2")), {}))
+    of = state(details=details)._replace(objective=Objective(availability=0.999))
+    assert {each.part: each.cost for each in requests(of, Policy(), 1100.0)}["requests"] == 2
 
 
 def test_a_workload_that_is_not_up_has_no_windows() -> None:

@@ -1,6 +1,8 @@
 """State written by an earlier version is read, and written with the same keys."""
 
+import base64
 import json
+import struct
 
 import msgspec
 
@@ -126,6 +128,15 @@ LEDGER = {
     "history": [
         {"at": 9.0, "kind": "episode", "name": "failure", "text": "errored", "began": 8.0, "count": 2, "bad": True}
     ],
+    "objectives": {
+        "since": 1.0,
+        "at": 9.0,
+        "totals": [5, 4, 3, 2, 1],
+        "until": 8.0,
+        "read": 7.0,
+        "ready": True,
+        "samples": base64.b64encode(struct.pack("<IQQQII", 6, 5, 4, 3, 2, 1)).decode(),
+    },
 }
 TALLY = {
     "starts": {"counts": [1] + [0] * 9, "sum": 3.0},

@@ -20,6 +20,8 @@ from exporter.api.decoding import workload_page
 from exporter.api.details import ComputeBundle, OtelValue, Quota, QuotaRule, RequestMetrics, SharedRole
 from exporter.api.models import Bundle, Workload
 from exporter.fleet.ledger import DURATION_BUCKETS, Durations, Ledger, Tally
+from exporter.fleet.objective_counts import ObjectiveCounts, Totals
+from exporter.fleet.objectives import Objective
 from exporter.fleet.workload_state import Account, Details, Window, WorkloadState
 from exporter.metrics import exposition
 from exporter.metrics.account_families import ACCOUNTS, AccountFacts, Use
@@ -111,6 +113,7 @@ LEDGERS = st.builds(
     restarts=st.sampled_from([{}, {"main": 4}]),
     terminations=st.sampled_from([{}, {"main": {"OOMKilled": 1}}]),
     reset_at=st.sampled_from([None, 0.0, 100.0]),
+    objectives=st.sampled_from([None, ObjectiveCounts(7.0, 9.0, Totals(9, 1, 2, 5, 5), 8.0, 9.0, True)]),
 )
 SEEN = st.builds(
     WorkloadState,
@@ -124,6 +127,7 @@ SEEN = st.builds(
     held=st.sampled_from([{}, {"status": 7.0}]),
     tag_labels=st.none()
     | st.lists(st.tuples(st.sampled_from(["tag_env", "tag_z"]), TEXTS), unique_by=lambda each: each[0]).map(tuple),
+    objective=st.sampled_from([None, Objective(0.999, 0.99, 0.9, 2.0)]),
 )
 FLEETS = st.lists(SEEN, max_size=3, unique_by=lambda state: state.workload.id)
 

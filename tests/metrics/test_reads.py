@@ -28,6 +28,8 @@ from exporter.api.models import (
 from exporter.api.pods import OverallStatus, PodCondition, Pods, Proton, StatusDetails
 from exporter.fleet.episodes import Episode, EpisodeTracker, Mark
 from exporter.fleet.ledger import ContainerCursor, Ledger, ReplacementCursor, ServingRecord, UsageHistory
+from exporter.fleet.objective_counts import ObjectiveCounts, Totals
+from exporter.fleet.objectives import Objective
 from exporter.fleet.workload_state import Costs, Details, Window, WorkloadState
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.family import ALL_PARTS, Family, one, row, view
@@ -117,6 +119,9 @@ def rich(n: int) -> WorkloadState:
         sharing_changes=n,
         tracker=EpisodeTracker(life=Episode("start", Mark(float(n)))),
         starting=float(n),
+        objectives=ObjectiveCounts(
+            1e9 + n, 1.001e9, Totals(1000 * n, 5 * n * n, 60 * n * n, 800 * n, 40 * n * n), 1.001e9, 1.001e9
+        ),
         pods={
             f"pod-{proton}/main": ContainerCursor(3, proton=proton, restarted=(n + at, 200.0, 400.0))
             for proton, at in (("p1", 0.0), ("p2", 10.0))
@@ -151,6 +156,7 @@ def rich(n: int) -> WorkloadState:
         replicas_limit=(3, 5)[n - 1],
         held=({}, {"status": 7.0})[n - 1],
         tag_labels=((("tag_team", "claims"),), None)[n - 1],
+        objective=(Objective(0.99, 0.9, 0.9, 2.0), None)[n - 1],
     )
 
 
@@ -178,7 +184,7 @@ def _swaps(before: WorkloadState, other: WorkloadState) -> Iterator[Change]:
     for field in Details._fields:
         swapped = {field: getattr(other.details, field)}
         yield Change(f"details.{field}", before, before._replace(details=before.details._replace(**swapped)))
-    for field in ("catalogue", "replicas_limit", "costs", "held", "tag_labels"):
+    for field in ("catalogue", "replicas_limit", "costs", "held", "tag_labels", "objective"):
         swapped = {field: getattr(other, field)}
         yield Change(field, before, before._replace(**swapped))
     yield Change("vanished", before, before._replace(vanished=9.0))
