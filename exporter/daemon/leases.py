@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from exporter.clock import Clock
 from exporter.daemon.accounts import Accounts
 from exporter.daemon.paging import Paging
 from exporter.daemon.state_writer import StateWriter
+from exporter.failures import one_line
 from exporter.log import log
 from exporter.settings.model import Settings
 from exporter.state.database import Lease, StateError
@@ -62,6 +63,9 @@ class Leases:
         self._again: set[str] = set()
         """Accounts that were taken: if they are monitored, another replica held them meanwhile."""
         self._give_up: Lease | None = None
+        self._problems: dict[str, str] = {}
+        """Why accounts could not be taken over or given up."""
+        self._shown: set[str] = set()
         self.not_ready = "the database of the leases has not responded yet"
         """Why this replica cannot take over from another one; empty: it can."""
         self.others: Mapping[str, OtherReplica] = {}
@@ -72,30 +76,42 @@ class Leases:
         """Turn until this is cancelled."""
         while True:
             began = self._clock.steady()
-            try:
-                await self.turn()
-            except Exception:  # the leases run out unless a later turn succeeds
-                log.exception("a turn of the leases failed; it continues")
+            await self.turn()
             await self._clock.pause(max(0.0, TURN_SECONDS - (self._clock.steady() - began)))
 
     async def turn(self) -> None:
         """Renew and take leases. Accounts are gained and lost in the background: renewals must not wait for it."""
-        names = {"", *(account.name for account in self._settings().accounts)}
         try:
-            turn = await in_own_thread(partial(self._table.turn, names, msgspec.json.encode(self._status())))
-        except StateError as error:
+            status = msgspec.json.encode(self._status())
+            self._note(await in_own_thread(partial(self._table.turn, self._names(), status)))
+        except Exception as error:  # noqa: BLE001 — logged; the leases run out unless a later turn succeeds
             self._fail(error)
         else:
             if self._failing:
                 log.info("the leases are renewed again")
             self._failing, self.not_ready = False, ""
-            self._note(turn)
-        self._report.clear("unit_held")
-        for name in names:
-            self._report.set("unit_held", float(self._rights.has(name)), name)
-        self._report.set("lease_remaining_seconds", max(0.0, self._rights.until - self._clock.steady()))
+        self._show()
         if self._following is None or self._following.done():
             self._following = asyncio.create_task(self._follow())
+
+    def _names(self) -> set[str]:
+        """The accounts of the settings, and the one without a name."""
+        return {"", *(account.name for account in self._settings().accounts)}
+
+    def _show(self) -> None:
+        names = self._names()
+        for name in self._shown - names:
+            self._report.clear_account("unit_held", name)
+        for name in names:
+            self._report.set("unit_held", float(self._monitored(name)), name)
+        self._shown = names
+        self._report.set("lease_remaining_seconds", max(0.0, self._rights.until - self._clock.steady()))
+
+    def _monitored(self, account: str) -> bool:
+        """Whether this replica holds an account, and does for it what that is about."""
+        if not self._rights.has(account) or account in self._again:
+            return False
+        return (not account or account in self._accounts.monitors) and self._paging.has(account)
 
     def _note(self, turn: Turn) -> None:
         """Act by the new leases from now on."""
@@ -112,25 +128,39 @@ class Leases:
     async def _follow(self) -> None:
         async with self._lock:
             for account in {*self._accounts.monitors, *self._accounts.removed, *self._paging.gained}:
-                if account in self._again or not self._rights.has(account):
+                if not self._rights.has(account):
                     log.info("another replica holds the account now", account=account)
-                    await self._lose(account)
+                    await self._tried(account, self._lose(account))
             for account in sorted(self._rights.leases):
-                await self._gain(account)
+                await self._tried(account, self._gain(account))
             if self._give_up is not None:
-                await self._release(self._give_up)
+                await self._tried(self._give_up.account, self._release(self._give_up))
+        self._show()
+
+    async def _tried(self, account: str, work: Awaitable[None]) -> None:
+        """A failure is counted, and logged once per reason; the others go on, and the next turn tries it again."""
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 — logged
+            self._report.count("takeover_failures")
+            problem = one_line(f"{type(error).__name__}: {error}")
+            if self._problems.get(account) != problem:
+                log.error("an account could not be taken over or given up; retrying", account=account, words=problem)
+            self._problems[account] = problem
+        else:
+            if self._problems.pop(account, ""):
+                log.info("the account could be taken over or given up now", account=account)
 
     async def _gain(self, account: str) -> None:
         settings = self._settings()
-        self._again.discard(account)
-        try:
-            if account not in self._accounts.monitors:
-                for each in settings.accounts:
-                    if each.name == account:
-                        await self._accounts.gain(each, settings)
-            await self._paging.gain(account)  # last: an account without workloads would resolve its alarms
-        except Exception as error:  # noqa: BLE001 — logged; the others go on, and the next turn tries it again
-            log.error("an account could not be taken over; retrying", account=account, words=str(error))
+        if account in self._again:
+            await self._lose(account)
+            self._again.discard(account)
+        if account not in self._accounts.monitors:
+            for each in settings.accounts:
+                if each.name == account:
+                    await self._accounts.gain(each, settings)
+        await self._paging.gain(account)  # last: an account without workloads would resolve its alarms
 
     async def _lose(self, account: str) -> None:
         await self._paging.lose(account)
@@ -146,11 +176,14 @@ class Leases:
             return
         self._rights.forfeit(lease)
         await self._lose(account)
-        try:
-            await in_own_thread(partial(self._table.release, lease))
-            log.info("this replica has given up the account", account=account)
-        except StateError as error:
-            self._fail(error)
+        await in_own_thread(partial(self._table.release, lease))  # after a failure, the account is gained again
+        log.info("this replica has given up the account", account=account)
+
+    async def stop(self) -> None:
+        """Take over and give up no more accounts."""
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait({self._following})
 
     async def leave(self) -> None:
         """Give all leases back. A failure is logged: they run out then."""
@@ -163,10 +196,11 @@ class Leases:
         """End the use of the database."""
         self._table.close()
 
-    def _fail(self, error: StateError) -> None:
+    def _fail(self, error: Exception) -> None:
         self._report.count("lease_failures")
         if not self._failing:
-            log.error("the leases cannot be renewed; retrying", words=str(error))
+            unknown = None if isinstance(error, StateError) else error
+            log.error("the leases cannot be renewed; retrying", words=str(error), exc_info=unknown)
         self._failing = True
 
 

@@ -119,6 +119,8 @@ async def _stop(daemon: Daemon, serving: asyncio.Task[None]) -> None:
     daemon.schedule.stop()
 
     async def close_accounts() -> None:
+        if daemon.leases is not None:
+            await daemon.leases.stop()
         await daemon.accounts.aclose()
         await daemon.state.commit()
 

@@ -146,6 +146,10 @@ class Paging:
         """The accounts that were gained and not lost."""
         return frozenset() if self._state is None else self._state.gained
 
+    def has(self, account: str) -> bool:
+        """Whether an account is paged here, or none is anywhere."""
+        return self._state is None or self._state.has(account)
+
     async def gain(self, account: str) -> None:
         """Page for one more account, unless this is done already or nothing is paged. Raises `StateError`."""
         if self._state is not None and account not in self._state.gained:

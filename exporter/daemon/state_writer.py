@@ -71,7 +71,10 @@ class StateWriter:
         self._failing = True
 
     async def _commit(self) -> None:
-        for name, monitor in [*self._accounts.removed.items(), *self._accounts.monitors.items()]:
+        accounts = [*self._accounts.removed.items(), *self._accounts.monitors.items()]
+        for lost in self._encoded.keys() - dict(accounts).keys():
+            del self._encoded[lost]
+        for name, monitor in accounts:
             pending = monitor.pending()
             if not pending:
                 continue
@@ -82,6 +85,7 @@ class StateWriter:
                     size = await self._store.run(partial(self._write, self._store.under(lease), name, pending))
             except Fenced:  # what was not written is now the matter of the other replica
                 self._rights.forfeit(lease)
+                self._encoded.pop(name, None)
                 continue
             except StateError as error:
                 self._fail(str(error))

@@ -116,9 +116,8 @@ class Sender:
     def _rest(self) -> None:
         """Nothing is sent for now: the metrics say nothing about the collector and the outbox."""
         self._drift = self._clock.wall() - self._clock.steady()
-        for gauge in ("trace_outbox_traces", "trace_outbox_bytes", "trace_outbox_oldest_seconds"):
-            self._report.set(gauge, 0)
-        self._report.clear("trace_endpoint_up")
+        for gauge in ("trace_outbox_traces", "trace_outbox_bytes", "trace_outbox_oldest_seconds", "trace_endpoint_up"):
+            self._report.clear(gauge)
 
     async def turn(self, proving: bool = True) -> float:
         """Send one batch if one is waiting and due; returns the seconds until the next check.

@@ -86,9 +86,8 @@ class Pager:
             task.cancel()
         await self.state.save(last=True)
         # A receiver that was removed must not stay in the metrics as failing.
-        for gauge in ("alerts_firing", "notifications_pending", "notification_failing_seconds"):
+        for gauge in ("alerts_firing", "notifications_pending", "notification_failing_seconds", "silences"):
             self._report.clear(gauge)
-        self._report.set("silences", 0)
         for result in await asyncio.gather(*(close() for close in self._closers), return_exceptions=True):
             if isinstance(result, Exception):
                 log.error("a connection could not be closed", exc_info=result)

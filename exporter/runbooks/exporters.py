@@ -89,8 +89,9 @@ EXPORTERS: dict[str, Runbook] = {
                  "See [DataRobotExporterDown](DataRobotExporterDown.md#likely-causes)."),
          Symptom("No replica has seconds left.", "The database of `state.url` does not respond: none can take it.",
                  "See [DataRobotExporterLeasesExpired](DataRobotExporterLeasesExpired.md#likely-causes)."),
-         Symptom("`an account could not be taken over` in the log.", "A file of the account cannot be read, or its "
-                 "state cannot be loaded.",
+         Symptom("`an account could not be taken over or given up` in the log, and "
+                 "`datarobot_exporter_takeover_failures_total` increases.",
+                 "A file of the account cannot be read, or its state cannot be loaded.",
                  "Correct what the message names (`accounts` in the settings); the replica tries it again every "
                  "second."),
          Symptom("Replicas have different `accounts` in their settings.", "They are spread over all replicas, also "

@@ -260,7 +260,12 @@ OWN_METRICS: tuple[OwnMetric, ...] = (
     OwnMetric(
         "log_lines_dropped", "counter", (), "Log lines that were dropped because standard error was not read in time."
     ),
-    OwnMetric("unit_held", "gauge", ("account",), "1 if this replica holds the lease of the account, else 0."),
+    OwnMetric(
+        "unit_held",
+        "gauge",
+        ("account",),
+        "1 if this replica holds the lease of the account, and monitors it, else 0.",
+    ),
     OwnMetric(
         "lease_remaining_seconds",
         "gauge",
@@ -268,6 +273,12 @@ OWN_METRICS: tuple[OwnMetric, ...] = (
         "Seconds for which this replica may rely on its leases without another renewal.",
     ),
     OwnMetric("lease_failures", "counter", (), "Failed renewals of leases."),
+    OwnMetric(
+        "takeover_failures",
+        "counter",
+        (),
+        "Failed attempts to start or stop monitoring an account whose lease was taken or is given up.",
+    ),
     OwnMetric("replicas", "gauge", (), "Number of replicas that share the accounts, including this one."),
     OwnMetric("config_last_reload_successful", "gauge", (), "1 if the last reload of the settings succeeded, else 0."),
     OwnMetric(

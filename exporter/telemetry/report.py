@@ -94,7 +94,8 @@ class Report:
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
         self._histograms: dict[str, Histogram] = {}
-        self._unset: set[str] = set()
+        self._known: dict[str, bool] = {}
+        """Gauges without labels, and whether they have a sample."""
         self.ages: dict[str, Ages] = {}
         self._started: dict[str, float] = {}
         self.registry.register(_AgeCollector(self.ages))
@@ -107,7 +108,7 @@ class Report:
                 registry = self.registry if row.labels else None
                 self._gauges[row.name] = Gauge(name, row.help, row.labels, registry=registry)
                 if not row.labels:
-                    self._unset.add(row.name)
+                    self._known[row.name] = False
             elif row.kind == "histogram":
                 self._histograms[row.name] = Histogram(
                     name, row.help, row.labels, buckets=row.buckets, registry=self.registry
@@ -127,8 +128,8 @@ class Report:
         """Set a gauge of `OWN_METRICS`."""
         gauge = self._gauges[name]
         (gauge.labels(*labels) if labels else gauge).set(value)
-        if name in self._unset:
-            self._unset.remove(name)
+        if self._known.get(name) is False:
+            self._known[name] = True
             self.registry.register(gauge)
 
     def count(self, name: str, *labels: str, by: float = 1, exemplar: dict[str, str] | None = None) -> None:
@@ -173,8 +174,12 @@ class Report:
         self.set("sweep_begin_timestamp_seconds", self._started.setdefault(account, at), account, LANE)
 
     def clear(self, name: str) -> None:
-        """Remove all samples of a gauge with labels."""
-        self._gauges[name].clear()
+        """Remove all samples of a gauge, until it is set again."""
+        if name not in self._known:
+            self._gauges[name].clear()
+        elif self._known[name]:
+            self._known[name] = False
+            self.registry.unregister(self._gauges[name])
 
     def clear_account(self, name: str, account: str) -> None:
         """Remove the samples of one account from a gauge."""

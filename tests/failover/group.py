@@ -151,10 +151,11 @@ class Replica:
             for task in self.freezer.tasks - {asyncio.current_task()}:
                 if "Replica" in repr(task) or "Leases.run" in repr(task):
                     task.cancel()
+            assert daemon.leases is not None
+            await daemon.leases.stop()
             await daemon.accounts.aclose()
             await daemon.state.commit()
             await asyncio.gather(daemon.paging.aclose(), daemon.traces.aclose())
-            assert daemon.leases is not None
             await daemon.leases.leave()
 
         await self.freezer.start(stopping())

@@ -16,6 +16,7 @@ from exporter.otlp.transport import Transport, transport
 from exporter.otlp.verdict import Verdict
 from exporter.settings.traces import TraceSettings
 from exporter.state.postgresql import Postgresql
+from exporter.state.rights import Rights
 from exporter.state.store import EncodedTrace, Store
 from exporter.telemetry.report import Report
 from exporter.tracing.trace import Span, Trace
@@ -410,6 +411,22 @@ def test_every_reason_has_a_counter_from_the_start() -> None:
         assert stage.value("spans_sent_total") == 0
         for name in ("outbox_traces", "outbox_bytes", "outbox_oldest_seconds"):
             assert stage.value(name) is None, "the outbox has not been read yet"
+
+    asyncio.run(work())
+
+
+def test_a_replica_that_does_not_send_traces_has_no_samples_of_outbox_and_collector() -> None:
+    async def work() -> None:
+        stage = Stage(Scripted(lambda _: ACCEPTED))
+        names = ("outbox_traces", "outbox_bytes", "outbox_oldest_seconds")
+        await stage.sender.turn()
+        assert [stage.value(name) for name in names] == [0, 0, 0]
+        # As if another replica had taken the lease.
+        transport, rights = Scripted(lambda _: ACCEPTED), Rights(leased=True)
+        await Sender(stage.store, transport, stage.report, stage.traces, stage.time.clock, rights).turn()
+        assert [stage.value(name) for name in (*names, "endpoint_up")] == [None] * 4
+        await stage.sender.turn()
+        assert [stage.value(name) for name in names] == [0, 0, 0]
 
     asyncio.run(work())
 

@@ -60,6 +60,11 @@ def test_a_gauge_without_labels_has_no_sample_until_its_value_is_known() -> None
             *known,
             PREFIX + "lease_remaining_seconds",
         }
+    for _ in range(2):
+        report.clear("lease_remaining_seconds")
+        assert gauges & {line.split()[0] for line in report.text().decode().splitlines()} == known
+    report.set("lease_remaining_seconds", 5.0)
+    assert PREFIX + "lease_remaining_seconds 5.0" in report.text().decode().splitlines()
 
 
 def test_both_formats_of_samples_collected_once_are_those_of_each_alone() -> None:
