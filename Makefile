@@ -66,6 +66,7 @@ dashboards: $(STAMP)
 # Needs node, npm, chromium and prometheus. The first run downloads about 400 MB of npm packages.
 pictures: $(STAMP)
 	$(BIN)/python -m dashboards.pictures
+	$(BIN)/python -m dashboards.pictures.pages
 
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra postgres pyproject.toml -o requirements.lock

@@ -1,4 +1,4 @@
-"""Pages that are made on request: in a thread of their own, one at a time, and each for all clients together.
+"""Pages that are made on request: in threads of their own, and what takes long once for all clients together.
 
 Any client that can connect can request one. The event loop and the default executor, which publishing, commits and
 paging need, therefore make none.
@@ -15,11 +15,13 @@ CACHE_SECONDS = 5.0
 """How long one value is served to all clients."""
 T = TypeVar("T")
 _THREAD = ThreadPoolExecutor(1, "pages")
+_SHORT_THREAD = ThreadPoolExecutor(1, "short-pages")
+"""For what takes milliseconds, and need not wait for what takes seconds."""
 
 
-async def made(make: Callable[[], T]) -> T:
-    """What `make` returns; it runs in the thread of pages."""
-    return await asyncio.get_running_loop().run_in_executor(_THREAD, make)
+async def made(make: Callable[[], T], *, short: bool = False) -> T:
+    """What `make` returns; it runs in the thread of pages. `short`: it takes milliseconds."""
+    return await asyncio.get_running_loop().run_in_executor(_SHORT_THREAD if short else _THREAD, make)
 
 
 class Cached(Generic[T]):

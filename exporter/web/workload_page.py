@@ -67,7 +67,7 @@ class WorkloadPages:
 
     async def __call__(self, workload_id: str, query: str) -> tuple[int, bytes]:
         """The status code, and the page in UTF-8."""
-        return await made(functools.partial(_encoded, self._requested(workload_id, account_of(query))))
+        return await made(functools.partial(_encoded, self._requested(workload_id, account_of(query))), short=True)
 
 
 def account_of(query: str) -> str:

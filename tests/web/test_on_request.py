@@ -78,3 +78,15 @@ def test_requests_occupy_no_thread_of_the_default_executor() -> None:
 
     assert asyncio.run(work()) == "done"
     assert len(maker.threads) == 1
+
+
+def test_what_takes_milliseconds_does_not_wait_for_what_takes_seconds() -> None:
+    maker = Maker()
+
+    async def work() -> tuple[int, int]:
+        long = asyncio.create_task(made(maker.make))
+        short = await made(lambda: 5, short=True)
+        maker.may_end.set()
+        return short, await long
+
+    assert asyncio.run(work()) == (5, 1)
