@@ -37,6 +37,11 @@ def silenced(notification: Notification, silences: Iterable[Silence], now: float
     )
 
 
+def concerns(silence: Silence, labels: Mapping[str, str], now: float) -> bool:
+    """Whether a silence matches alerts of a subject with these labels at `now`, all of them or some."""
+    return now < silence.ends and all(labels.get(name, value) == value for name, value in silence.matchers.items())
+
+
 def new_silence(
     parameters: Mapping[str, str], seconds: float, label_names: Collection[str], existing: int, now: float
 ) -> Silence:

@@ -105,6 +105,7 @@ class Daemon:
             lambda: self.settings,
             lambda: self.accounts.monitors,
             lambda: self.leases.holders if self.leases is not None else None,
+            lambda: self.paging.pager.silences if self.paging.pager is not None else None,
             clock.wall,
             note,
         )

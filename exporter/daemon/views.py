@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import quote, urlsplit
 
 from exporter import __version__
+from exporter.alerting.silences import Silence
 from exporter.api import models
 from exporter.api.models import Workload
 from exporter.collect.account_monitor import AccountMonitor
@@ -52,8 +53,8 @@ class Lists:
 class Pages:
     """The status page and the pages of workloads, of what is known when one is requested.
 
-    `holders`: with leases, the URLs of the replicas that hold accounts. `wall` returns seconds since the epoch. `note`
-    is shown at the top of all pages.
+    `holders`: with leases, the URLs of the replicas that hold accounts. `silences`: None if direct paging is off.
+    `wall` returns seconds since the epoch. `note` is shown at the top of all pages.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Pages:
         settings: Callable[[], Settings],
         monitors: Callable[[], Monitors],
         holders: Callable[[], Mapping[str, str] | None],
+        silences: Callable[[], Mapping[str, Silence] | None],
         wall: Callable[[], float],
         note: str,
     ) -> None:
@@ -70,7 +72,14 @@ class Pages:
         )
         self.workload = WorkloadPages(
             lambda workload_id, account: requested(
-                settings(), monitors(), workload_id, account, now=wall(), note=note, holders=holders()
+                settings(),
+                monitors(),
+                workload_id,
+                account,
+                now=wall(),
+                note=note,
+                holders=holders(),
+                silences=silences(),
             )
         )
 
@@ -220,6 +229,7 @@ def requested(
     now: float,
     note: str = "",
     holders: Mapping[str, str] | None = None,
+    silences: Mapping[str, Silence] | None = None,
 ) -> Requested:
     """What is known of a workload: of one account, or with an empty name of all. Also of one that has vanished, for as
     long as it is remembered.
@@ -250,4 +260,5 @@ def requested(
         now=now,
         version=__version__,
         note=note,
+        silences=None if silences is None else tuple(silences.values()),
     )

@@ -6,7 +6,6 @@ import base64
 import functools
 import hashlib
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -18,6 +17,7 @@ from exporter.alerting.alerts import ALERTS
 from exporter.alerting.evaluation import ActiveAlert
 from exporter.alerting.rules import Options
 from exporter.diagnosis.fleet_table import NEEDS_ATTENTION, Row, lasted
+from exporter.diagnosis.phrases import utc
 from exporter.timestamps import rfc3339
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -64,7 +64,7 @@ def described(options: Options) -> Callable[[ActiveAlert], AlertText]:
 
 def moment(at: float) -> str:
     """A time as text."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return utc(at).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def readiness_unknown(row: Row) -> bool:

@@ -14,9 +14,11 @@ from urllib.parse import parse_qs, quote
 from jinja2 import Environment
 
 from exporter.alerting.rules import Options
+from exporter.alerting.silences import Silence, concerns
 from exporter.diagnosis.workload_page import workload_page
 from exporter.fleet.history import MAX_ENTRIES
 from exporter.fleet.workload_state import WorkloadState
+from exporter.metrics.exposition import bounded
 from exporter.web.on_request import made
 from exporter.web.rendering import SUMMARIES, colour, described, environment, icon, policy, workload_address
 from exporter.web.status_page import AccountStatus
@@ -41,7 +43,7 @@ class Requested(NamedTuple):
 
     `account`: the requested account; empty: any. `found`: the workload, of each of these accounts that has it.
     `accounts`: the accounts in question of this replica, without their workloads; `elsewhere`: those it does not hold,
-    as in `Status`. `configured`: the names of all accounts.
+    as in `Status`. `configured`: the names of all accounts. `silences`: those of direct paging; None: it is off.
     """
 
     id: str
@@ -54,6 +56,7 @@ class Requested(NamedTuple):
     now: float
     version: str
     note: str = ""
+    silences: tuple[Silence, ...] | None = None
 
 
 class WorkloadPages:
@@ -134,5 +137,23 @@ def _page(requested: Requested, found: FoundWorkload) -> str:
             icon=icon("#d93025" if page.row.urgency == 0 else _ICONS.get(colour(page.row), "#80868b")),
             this=f"?account={quote(state.account, safe='', errors='replace')}",
             describe=described(requested.options),
+            silences=_silences(requested, state),
+            subject=f"account={shlex.quote(state.account)} workload_id={shlex.quote(state.workload.id)}",
         )
     )
+
+
+def _silences(requested: Requested, state: WorkloadState) -> list[tuple[str, Silence]]:
+    """The silences that match alerts of a workload, with their matchers as text; the first to end first."""
+    workload = state.workload
+    labels = {
+        "account": state.account,
+        "workload": bounded(workload.name or ""),
+        "workload_id": workload.id,
+        "component": "workload",
+    }
+    found = [each for each in requested.silences or () if concerns(each, labels, requested.now)]
+    return [
+        (" ".join(f"{name}={value}" for name, value in each.matchers.items()), each)
+        for each in sorted(found, key=lambda each: each.ends)
+    ]

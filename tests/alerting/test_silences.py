@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from exporter.alerting.notification import Notification
-from exporter.alerting.silences import BadSilence, Silence, new_silence, silenced
+from exporter.alerting.silences import BadSilence, Silence, concerns, new_silence, silenced
 
 LABELS = ("alertname", "account", "workload", "workload_id")
 NOW = 1_795_000_000.0
@@ -54,3 +54,20 @@ def test_an_invalid_silence_is_rejected_with_the_reason(
 ) -> None:
     with pytest.raises(BadSilence, match=error.replace("?", r"\?")):
         new_silence(parameters, seconds, LABELS, existing, NOW)
+
+
+@pytest.mark.parametrize(
+    ("matchers", "ends", "expected"),
+    [
+        ({"workload_id": "w1"}, 200.0, True),
+        ({"workload_id": "w1", "alertname": "any"}, 200.0, True),
+        ({"alertname": "any"}, 200.0, True),
+        ({"workload_id": "w2"}, 200.0, False),
+        ({"workload_id": "w1", "component": "account"}, 200.0, False),
+        ({"workload_id": "w1"}, 100.0, False),
+    ],
+)
+def test_a_silence_concerns_a_subject_if_no_label_of_the_subject_differs_until_it_ends(
+    matchers: Mapping[str, str], ends: float, expected: bool
+) -> None:
+    assert concerns(Silence(matchers, ends, "jane"), {"workload_id": "w1", "component": "workload"}, 100.0) is expected

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 
+from exporter.alerting.silences import Silence
 from exporter.clock import Clock
 from exporter.daemon.daemon import Daemon
 from exporter.daemon.once import sweep_once
@@ -409,7 +410,7 @@ def test_reloads_that_come_together_leave_one_pager_and_it_is_the_last_ones(simu
     play(simulator, work)
 
 
-def test_the_timeline_of_a_workload_has_the_alerts_of_direct_paging(simulator: Simulator) -> None:
+def test_the_page_of_a_workload_has_the_alerts_and_silences_of_direct_paging(simulator: Simulator) -> None:
     async def work(scene: Scene) -> None:
         at_once = AlertSettings.model_validate({"wait": {"DataRobotWorkloadErrored": 0}})
         settings = paged(scene.settings, "page").model_copy(update={"alerts": at_once})
@@ -420,6 +421,8 @@ def test_the_timeline_of_a_workload_has_the_alerts_of_direct_paging(simulator: S
         await use_paging(scene.daemon, settings)
         assert scene.daemon.paging.pager is not None
         await scene.daemon.paging.pager.evaluate()
+        await scene.daemon.paging.pager.silence(Silence({"workload_id": failed}, scene.time.wall + 60, "jane"))
+        assert '<td data-label="Author">jane</td>' in (await scene.get(f"/workloads/{failed}"))[1].decode()
         await scene.daemon.paging.pager.close()
         timeline = (await scene.get(f"/workloads/{failed}"))[1].decode().partition('id="timeline"')[2]
         assert re.search(r"DataRobotWorkloadErrored \(\w+\) fires", timeline)

@@ -8,6 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.alerting.rules import DEFAULT
+from exporter.alerting.silences import Silence
+from exporter.fleet.history import HistoryEntry
+from exporter.fleet.ledger import Ledger
 from exporter.fleet.workload_state import WorkloadState
 from exporter.web.status_page import AccountStatus
 from exporter.web.workload_page import FoundWorkload, Requested, WorkloadPages, account_of, rendered
@@ -112,6 +115,30 @@ def test_a_workload_that_the_last_sweep_did_not_list_shows_that() -> None:
     assert "did not list" not in parsed(requested(state())).text
 
 
+def test_silences_that_match_its_alerts_are_shown_and_the_command_that_adds_one() -> None:
+    silences = (
+        Silence({"workload_id": "w1", "alertname": "A"}, NOW + 7200, "jane", "known"),
+        Silence({"alertname": "B"}, NOW + 3600, "joe"),
+        Silence({"workload_id": "w2"}, NOW + 3600, "other workload"),
+        Silence({"account": "us"}, NOW + 3600, "other account"),
+        Silence({"component": "exporter"}, NOW + 3600, "other subject"),
+        Silence({"workload": "front"}, NOW - 1, "over"),
+    )
+    shown = parsed(requested(state("front"), silences=silences))
+    rows = [row for row in shown.rows if "jane" in row or "joe" in row]
+    assert rows == [["2026-11-18 12:06:40 UTC", "joe", ""], ["2026-11-18 13:06:40 UTC", "jane", "known"]]
+    assert "workload_id=w1 alertname=A" in shown.text
+    assert not [row for row in shown.rows if {"other workload", "other account", "other subject", "over"} & {*row}]
+    assert "workload-exporter silence add account=eu workload_id=w1 --for=2h" in shown.text
+    assert "form" not in [tag for tag, _ in shown.tags], "web pages change nothing"
+
+
+def test_without_direct_paging_the_command_for_alertmanager_is_shown() -> None:
+    shown = parsed(requested(state("front", id="it's")))
+    assert "amtool silence add --duration=2h --comment='...' account=eu workload_id='it'\"'\"'s'" in shown.text
+    assert "workload-exporter silence" not in shown.text
+
+
 def test_data_that_is_out_of_date_shows_its_age_and_is_not_diagnosed_as_of_now() -> None:
     late = (account(succeeded=NOW - 600, failure="timeout"),)
     text = parsed(requested(state(), accounts=late)).text
@@ -208,3 +235,10 @@ def test_the_page_is_made_of_what_is_known_when_it_is_requested() -> None:
 
     status, body = asyncio.run(WorkloadPages(known)("w1", "account=eu"))
     assert (status, b"<h1>w1 of eu " in body) == (200, True)
+
+
+@pytest.mark.parametrize("at", [-1e12, 1e15])
+def test_a_time_that_no_calendar_has_is_shown_as_the_nearest_one(at: float) -> None:
+    never = (Silence({"workload_id": "w1"}, at if at > 0 else NOW + 60, "jane", "", at),)
+    ledger = Ledger(at, NOW, history=(HistoryEntry(at, "event", "Scaled"),))
+    assert "jane" in parsed(requested(state("front")._replace(ledger=ledger), silences=never)).text
