@@ -283,7 +283,7 @@ class Scene:
         daemon.traces.replace(new)
         daemon.replace_accounts(new)
         daemon.accounts.start_polling()
-        await daemon.paging.replace(new.settings, new.take_notifiers(), new.paging_state)
+        await daemon.paging.replace(new.settings, new.take_notifiers())
         await new.aclose()
         return daemon
 

@@ -215,7 +215,7 @@ class Daemon:
         sections = ("paging", "alerts", "sweep")
         pages_otherwise = any(getattr(settings, section) != getattr(old, section) for section in sections)
         if pages_otherwise or new.uses_changed_file(*settings.paging.receivers):
-            self.tasks.start(self.paging.replace(settings, new.take_notifiers(), new.paging_state))
+            self.tasks.start(self.paging.replace(settings, new.take_notifiers()))
 
     def replace_accounts(self, new: Prepared) -> None:
         """Monitor the accounts of new settings from now on; these are then the settings in force."""

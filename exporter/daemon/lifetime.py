@@ -83,7 +83,7 @@ async def _start(daemon: Daemon, new: Prepared) -> None:
         daemon.traces.replace(new)
         daemon.replace_accounts(new)
         daemon.accounts.start_polling()
-        await daemon.paging.replace(new.settings, new.take_notifiers(), new.paging_state)
+        await daemon.paging.replace(new.settings, new.take_notifiers())
         await new.aclose()
     daemon.schedule.start()
     web = daemon.settings.web

@@ -82,37 +82,28 @@ class Paging:
         self.pager: Pager | None = None
 
     def prepare(self, new: Prepared) -> None:
-        """Build the notifiers of all receivers, used or not: all problems are reported; load the state that they need
-        for the first time. Raises `BadSettings`.
-        """
+        """Build the notifiers of all receivers, used or not: all problems are reported. Raises `BadSettings`."""
         label = new.settings.alerts.options.severity_label
 
         def build(receiver: AnyReceiver) -> None:
             new.notifiers += [(receiver, notifier) for notifier in notifiers(receiver, label, self._secrets)]
 
         all_of(partial(build, receiver) for receiver in new.settings.paging.receivers)
-        if new.notifiers and self._state is None:
-            new.paging_state = PagingState.load(self._store, self._rights)
 
-    async def replace(
-        self,
-        settings: Settings,
-        notifiers: Sequence[tuple[AnyReceiver, Notifier]],
-        loaded: PagingState | None = None,
-    ) -> None:
-        """Page with these notifiers from now on; the previous pager is closed first.
+    async def replace(self, settings: Settings, notifiers: Sequence[tuple[AnyReceiver, Notifier]]) -> None:
+        """Page with these notifiers from now on; the previous pager is closed first, and its state is used.
 
-        `loaded` is the state, unless there was a pager before, whose state is used.
+        Nothing is paged before the state is loaded.
         """
         options, logs = settings.alerts.options, settings.paging
         async with self._replacing:  # two reloads at once must not leave two pagers
             before, self.pager = self.pager, None
             if before is not None:
                 await before.close()
-            self._state = self._state or loaded
             if not notifiers:
                 return
-            assert self._state is not None
+            self._state = self._state or PagingState(self._store, self._rights)
+            await self._state.load()
             self._secret_files = {notifier.name: each.secret_files for each, notifier in notifiers}
             self.pager = Pager(
                 state=self._state,

@@ -20,7 +20,6 @@ from exporter.log import log
 from exporter.metrics.exposition import Exposition
 from exporter.otlp.transport import Transport
 from exporter.paging.notify import Notifier
-from exporter.paging.paging_state import PagingState
 from exporter.settings.accounts import AccountSettings
 from exporter.settings.file_contents import Contents
 from exporter.settings.model import Settings
@@ -49,7 +48,6 @@ class Prepared:
         self.clients: dict[str, tuple[Client, AccountReport]] = {}
         self.states: dict[str, StoredAccount] = {}
         self.notifiers: list[tuple[AnyReceiver, Notifier]] = []
-        self.paging_state: PagingState | None = None
         self.transport: Transport | None = None
         self.self_traces: SelfTraces | None = None
         self.exposition: Exposition | None = None

@@ -129,7 +129,7 @@ class Delivery:
         """Send the most severe pending notifications; returns whether they were accepted and more are pending."""
         receiver, health, now, wall = self.receiver, self.health, self._clock.steady(), self._clock.wall()
         with_evidence = self._evaluation.with_evidence
-        if now < health.paused_until:
+        if now < health.paused_until or not self._state.loaded:
             return False
         health.rejected = {key: until for key, until in health.rejected.items() if now < until}
         due = self._due()

@@ -108,8 +108,13 @@ class Pager:
             await self._clock.pause(max(0.0, self._interval - (self._clock.steady() - began)))
 
     async def evaluate(self) -> None:
-        """Evaluate the alerts, and save the alarms."""
+        """Evaluate the alerts, and save the alarms. Does nothing while the state cannot be loaded."""
         now = self._clock.wall()
+        if not await self.state.load():
+            self._report.count("paging_state_failures")
+            for delivery in self.deliveries:
+                delivery.health.fail(self._clock.steady())
+            return
         self.state.follow_clock(now, self._clock.steady())
         await self.state.share_silences()
         evaluation = await self._evaluator.evaluate(self._fleets, self._exporter, now)

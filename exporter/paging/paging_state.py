@@ -32,37 +32,51 @@ class PagingState:
     """Changes of it are written by `save`. It outlives the pager that uses it: what a full disk does not take is kept
     across reloads.
 
-    With leases it has the state of the accounts that were gained, and the silences of all. `evaluating` is held while
-    the next alarms are derived.
+    It is empty until it is loaded. With leases it has the state of the accounts that were gained, and the silences of
+    all. `evaluating` is held while the next alarms are derived.
     """
 
-    def __init__(self, store: Store, stored: StoredPaging, rights: Rights | None = None) -> None:
+    def __init__(self, store: Store, rights: Rights | None = None) -> None:
         self._store, self._rights = store, rights or Rights()
-        # An alarm of another version may be of an alert that does not exist any more; its incident is then resolved.
-        self.alarms: Mapping[str, Alarm] = _known(stored.alarms)
-        self.notified: dict[str, dict[str, Notified]] = {name: dict(each) for name, each in stored.notified.items()}
+        self.alarms: Mapping[str, Alarm] = {}
+        self.notified: dict[str, dict[str, Notified]] = {}
         """By receiver and incident, the last notification that was delivered, or may have been."""
-        self.silences: dict[str, Silence] = dict(stored.silences)
+        self.silences: dict[str, Silence] = {}
         self.evaluating = asyncio.Lock()
+        self.loaded = False
+        """Whether it may be used: without it, alerts would be paged again, and what has ended would not be resolved."""
         self._gained: set[str] = set()
-        self._written = stored
+        self._written = StoredPaging({}, {}, {})
+        self._unreadable = False
         self._saving: asyncio.Task[None] | None = None
         self._failing = False
         self._drift: float | None = None
 
-    @classmethod
-    def load(cls, store: Store, rights: Rights | None = None) -> PagingState:
-        """The state in a store, with leases only its silences. Waits for the disk.
+    async def load(self) -> bool:
+        """Load what is stored, with leases only the silences, unless this is done; returns whether it is.
 
-        One that cannot be read is replaced by an empty one.
+        Of failures in a row, the first is logged.
         """
-        leased = rights is not None and rights.leased
+        if self.loaded:
+            return True
         try:
-            stored = StoredPaging({}, {}, store.load_paging("").silences) if leased else store.load_paging()
+            stored = await self._store.run(partial(self._store.load_paging, "" if self._rights.leased else None))
         except StateError as error:
-            log.error("the state of paging cannot be read; starting with an empty one", words=str(error))
-            stored = StoredPaging({}, {}, {})
-        return cls(store, stored, rights)
+            if not self._unreadable:
+                log.error("the state of paging cannot be read; nothing is paged before; retrying", words=str(error))
+            self._unreadable = True
+            return False
+        if self._rights.leased:
+            self._written = self._written._replace(silences=stored.silences)
+        else:
+            # An alarm of another version may be of an alert that does not exist any more: its incident is resolved.
+            self._written, self.alarms = stored, _known(stored.alarms)
+            self.notified = {name: dict(each) for name, each in stored.notified.items()}
+        self.silences = {**stored.silences, **self.silences}
+        if self._unreadable:
+            log.info("the state of paging could be read")
+        self.loaded, self._unreadable = True, False
+        return True
 
     # -- accounts that come and go
 

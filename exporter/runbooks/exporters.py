@@ -276,6 +276,10 @@ EXPORTERS: dict[str, Runbook] = {
          Symptom("`timeout`, `dns`, `connect`, `tls`.", "The connection: network, proxy, or the service itself.",
                  "Try `curl` with the address of the receiver from the exporter's host; check the service's status "
                  "page."),
+         Symptom("`the state of paging cannot be read` in the log.",
+                 "The database, or the disk: nothing is paged before the state is read.",
+                 "Start the database, or correct `state.url` or `state.path`, as the message says. Reading is tried "
+                 "again at each evaluation."),
          Symptom("`throttled`.", "More notifications than the receiver accepts.",
                  "Wait: alerts that are still firing are sent once the receiver accepts them. Find the cause of the "
                  "alert storm on the status page (`$EXPORTER/`).")),

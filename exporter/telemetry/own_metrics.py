@@ -225,6 +225,12 @@ OWN_METRICS: tuple[OwnMetric, ...] = (
     OwnMetric("notifications_pending", "gauge", ("receiver",), "Notifications not yet delivered, by receiver."),
     OwnMetric("silences", "gauge", (), "Active silences of direct paging."),
     OwnMetric(
+        "paging_state_failures",
+        "counter",
+        (),
+        "Failed attempts to load the state of direct paging. Nothing is paged before one succeeds.",
+    ),
+    OwnMetric(
         "heartbeat_timestamp_seconds",
         "gauge",
         (),

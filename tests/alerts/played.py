@@ -115,7 +115,7 @@ def paged(simulator: Any, play: Callable[[Stage, Pager], Any]) -> tuple[Notified
 
         subscription = Subscription(lambda each: chosen(WANTS, each), lambda each, now: quiet(WANTS, each, now))
         pager = Pager(
-            state=PagingState.load(Store(None)),
+            state=PagingState(Store(None)),
             report=stage.report,
             options=OPTIONS,
             receivers=[Receiver("on-call", send, subscription)],

@@ -24,5 +24,5 @@ async def use_paging(daemon: Daemon, settings: Settings) -> None:
     """Page by these settings."""
     new = Prepared(settings)
     daemon.paging.prepare(new)
-    await daemon.paging.replace(settings, new.take_notifiers(), new.paging_state)
+    await daemon.paging.replace(settings, new.take_notifiers())
     await new.aclose()

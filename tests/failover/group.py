@@ -115,7 +115,7 @@ class Replica:
         daemon.traces.replace(new)
         daemon.replace_accounts(new)
         daemon.accounts.start_polling()
-        await daemon.paging.replace(new.settings, new.take_notifiers(), new.paging_state)
+        await daemon.paging.replace(new.settings, new.take_notifiers())
         await new.aclose()
         assert daemon.leases is not None
         tasks = [asyncio.create_task(each) for each in (daemon.leases.run(), self._sweeps(), self._refreshes())]

@@ -27,7 +27,7 @@ from exporter.paging.pager import Pager
 from exporter.paging.paging_state import PagingState
 from exporter.paging.receiver import Receiver
 from exporter.state.database import StateError
-from exporter.state.store import Store
+from exporter.state.store import Store, StoredPaging
 from exporter.telemetry.report import Report
 from tests.disks import full_disk
 
@@ -104,7 +104,7 @@ class Scene:
         )
         clock = Clock(lambda: self.now, lambda: self.now - self.step, asyncio.sleep)
         return Pager(
-            state=before.state if before else PagingState.load(self.store),
+            state=before.state if before else PagingState(self.store),
             report=self.report, options=self.options, receivers=[receiver], evidence=self.evidence,
             fleets=self.fleets, exporter=lambda: self.exporter, clock=clock, before=before,
             account_evidence=self.account_evidence,
@@ -212,7 +212,7 @@ def test_a_receiver_that_hangs_delays_neither_evaluations_nor_others_nor_the_sta
         clock = Clock(lambda: scene.now, lambda: scene.now, asyncio.sleep)
         receivers = [Receiver("stuck", hangs, ALL), Receiver("phone", scene.phone.send, ALL)]
         pager = scene.pager = Pager(
-            state=PagingState.load(scene.store),
+            state=PagingState(scene.store),
             report=scene.report,
             options=Options(),
             receivers=receivers,
@@ -388,6 +388,7 @@ def test_a_disk_that_does_not_respond_stops_no_page_and_is_written_once_it_does(
         store.close()
         scene.path = tmp_path / "state.db"
         scene.start()
+        await scene.pager.state.load()
         assert len(scene.pager.silences) == 1
         scene.status = "running"
         await scene.passes(KEPT + 120)
@@ -464,6 +465,7 @@ def test_a_silence_keeps_a_page_back_and_is_kept_itself(tmp_path: Path) -> None:
         await scene.passes(600)
         scene.store.close()
         scene.start()
+        await scene.pager.state.load()
         assert list(scene.pager.silences) == [name]
         await scene.passes(270)
         assert (scene.phone.received, scene.value("silences")) == ([], 1)
@@ -888,19 +890,60 @@ def test_after_a_reload_it_is_still_known_since_when_a_receiver_fails() -> None:
     play(work)
 
 
-def test_a_state_that_cannot_be_read_is_replaced_by_an_empty_one_and_logged(caplog: pytest.LogCaptureFixture) -> None:
-    class Broken(Store):
-        def load_paging(self, account: str | None = None) -> Any:
+class Unreadable(Store):
+    """A state that cannot be read at first."""
+
+    readable = False
+
+    def load_paging(self, account: str | None = None) -> StoredPaging:
+        if not self.readable:
             raise StateError("disk gone")
+        return super().load_paging(account)
 
+
+@pytest.mark.parametrize(("meanwhile", "then"), [("errored", []), ("running", [ENDS])])
+def test_nothing_is_paged_before_the_state_is_read_and_nothing_again_or_forgotten_afterwards(
+    meanwhile: str, then: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async def work(scene: Scene) -> None:
-        scene.store = Broken(None)
-        scene.pager = scene.made()
         scene.status = "errored"
-        await scene.passes(360)
+        await scene.passes(600)
+        scene.store.close()
+        scene.store = store = Unreadable(tmp_path / "state")
+        scene.pager, scene.status = scene.made(), meanwhile
+        await scene.passes(KEPT + 600)
+        scene.pager.retry({"phone"})
+        assert scene.phone.received == [FIRES]
+        assert scene.value("paging_state_failures_total") == (KEPT + 600) / 30
+        assert scene.pager.failing == {"phone": KEPT + 570.0}
+        assert scene.value("notification_failing_seconds", receiver="phone") == KEPT + 570.0
+        store.readable = True
+        await scene.passes(KEPT + 600)
+        assert scene.phone.received == [FIRES, *then]
+        assert scene.pager.failing == {}
 
-    assert play(work).phone.received == [FIRES]
-    assert "the state of paging cannot be read; starting with an empty one" in caplog.text
+    with caplog.at_level(logging.INFO):
+        play(work, path=tmp_path / "state")
+    lines = [record.message for record in caplog.records if record.message.startswith("the state of paging")]
+    assert lines == [
+        "the state of paging cannot be read; nothing is paged before; retrying",
+        "the state of paging could be read",
+    ]
+
+
+def test_silences_made_before_the_state_is_read_are_added_to_the_stored_ones(tmp_path: Path) -> None:
+    async def work(scene: Scene) -> None:
+        stored = await scene.pager.silence(Silence({"alertname": "A"}, scene.now + 86400, "ana", "x", scene.now))
+        scene.store.close()
+        scene.store = store = Unreadable(tmp_path / "state")
+        scene.pager = scene.made()
+        await scene.passes(60)
+        made = await scene.pager.silence(Silence({"alertname": "B"}, scene.now + 86400, "ana", "x", scene.now))
+        store.readable = True
+        await scene.passes(60)
+        assert {*scene.pager.silences} == {stored, made} == {*store.load_paging().silences}
+
+    play(work, path=tmp_path / "state")
 
 
 def test_a_connection_that_cannot_be_closed_does_not_block_the_others(
@@ -917,7 +960,7 @@ def test_a_connection_that_cannot_be_closed_does_not_block_the_others(
     async def work(scene: Scene) -> None:
         clock = Clock(lambda: scene.now, lambda: scene.now, asyncio.sleep)
         await Pager(
-            state=PagingState.load(scene.store),
+            state=PagingState(scene.store),
             report=scene.report,
             options=Options(),
             receivers=[],

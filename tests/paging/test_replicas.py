@@ -52,7 +52,7 @@ class Replica(Scene):
             return batch
 
         return Pager(
-            state=PagingState.load(self.store, self.rights),
+            state=PagingState(self.store, self.rights),
             report=self.report, options=self.options, receivers=[receiver], evidence=self.evidence,
             fleets=lambda: self.fleets() if self.rights.has("acme") else [], exporter=lambda: self.exporter,
             clock=Clock(lambda: self.now, lambda: self.now, asyncio.sleep), enrich=enrich,
@@ -235,7 +235,7 @@ def test_pages_of_many_accounts_wait_only_once_for_a_database_that_does_not_resp
         store, names = Store(database), [f"account-{number}" for number in range(20)]
         rights = Rights(leased=True, steady=lambda: 0.0)
         rights.leases, rights.until = {name: Lease(name, "one", 1) for name in names}, 13.0
-        state = PagingState.load(store, rights)
+        state = PagingState(store, rights)
         batch = [Notification(name, {"account": name}, {}, 0.0) for name in names]
         tried: list[str] = []
         database.transaction = away(tried)  # type: ignore[method-assign]  # only of this one

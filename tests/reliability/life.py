@@ -164,7 +164,7 @@ class Life:
         daemon.traces.replace(new)
         daemon.replace_accounts(new)
         daemon.accounts.start_polling()
-        await daemon.paging.replace(loaded, new.take_notifiers(), new.paging_state)
+        await daemon.paging.replace(loaded, new.take_notifiers())
         await new.aclose()
         work = [self._sweeps(), self._refreshes(), self._watches()]
         if self._serves:
