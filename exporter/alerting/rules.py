@@ -8,6 +8,7 @@ its wait time, and an alert whose condition is no longer met resolves at once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from textwrap import indent
 from typing import NamedTuple
 
@@ -77,18 +78,21 @@ _SUBJECT = {
 
 def in_force(options: Options) -> tuple[Alert, ...]:
     """The alerts that are on with these options, each with the wait of the options in `wait` or in its condition."""
-    return tuple(
-        _waiting(alert, options)
-        for alert in ALERTS
-        if alert.name not in options.off and (not alert.opt_in or alert.name in options.on)
-    )
+    return _in_force(options.on, options.off, tuple(options.waits.items()), options.scale)
 
 
-def _waiting(alert: Alert, options: Options) -> Alert:
-    wait = options.waits.get(alert.name, alert.wait)
+@lru_cache(8)  # every evaluation uses them, and every diagnosis
+def _in_force(
+    on: frozenset[str], off: frozenset[str], waits: tuple[tuple[str, float], ...], scale: float
+) -> tuple[Alert, ...]:
+    alerts = [alert for alert in ALERTS if alert.name not in off and (not alert.opt_in or alert.name in on)]
+    return tuple(_waiting(alert, dict(waits).get(alert.name, alert.wait), scale) for alert in alerts)
+
+
+def _waiting(alert: Alert, wait: float, scale: float) -> Alert:
     if alert.since is None:
         return alert._replace(wait=wait)
-    return alert._replace(wait=0.0, condition=alert.condition & (NOW - alert.since >= wait / options.scale))
+    return alert._replace(wait=0.0, condition=alert.condition & (NOW - alert.since >= wait / scale))
 
 
 def expression(alert: Alert, condition: Condition, options: Options) -> str:

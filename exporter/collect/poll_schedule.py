@@ -42,17 +42,32 @@ class PollObserver(Protocol):
 class PolledWorkload:
     """The requests of one workload, and for each part when it was polled and read (steady clock).
 
+    `rate` is what the requests cost, in API requests per second.
+
     `complete` is when a part was last read completely; if never, when it first failed for a transient reason. `read` is
     when any of it was read: pods may be read without those of the serving proton. `errors` are those that the list
     reported, and `hinted` is whether they have become many since the statistics were last read. `extras`: see
     `exporter.fleet.polling.extras`.
     """
 
-    __slots__ = ("complete", "errors", "extras", "failing", "hinted", "polled", "read", "requests", "state", "until")
+    __slots__ = (
+        "complete",
+        "errors",
+        "extras",
+        "failing",
+        "hinted",
+        "polled",
+        "rate",
+        "read",
+        "requests",
+        "state",
+        "until",
+    )
 
     def __init__(self, now: float) -> None:
         self.state: WorkloadState | None = None
         self.requests: tuple[DetailRequest, ...] = ()
+        self.rate = 0.0
         self.extras: Mapping[Extra, float] = {}
         self.until = now
         self.polled: dict[str, float] = {}
@@ -180,19 +195,21 @@ class PollSchedule:
         polled = self._planned(state, now, wall)
         for extra, cost in polled.extras.items():
             totals.extras[extra] += cost
+        totals.rate += polled.rate
         too_old = []
         for request in polled.requests:
-            totals.rate += request.cost / request.every
             last = polled.polled[request.part]
             if now - last >= request.every:
                 yield request, last
             if (at := polled.complete.get(request.part)) is not None:
-                totals.add_age(request.part, now - at)
-                lasts = polling.lasts(request, self._load)
-                totals.stale[request.part] += now - at > lasts
-                if now - polled.read.get(request.part, at) > lasts:
-                    too_old.append(request.part)
-        self._withdraw(state, polled, too_old)
+                age = now - at
+                totals.add_age(request.part, age)
+                if age > polling.MIN_USED_SECONDS and age > (lasts := polling.lasts(request, self._load)):
+                    totals.stale[request.part] += 1
+                    if now - polled.read.get(request.part, at) > lasts:
+                        too_old.append(request.part)
+        if too_old:
+            self._withdraw(state, polled, too_old)
 
     def _best(self, requests: Iterable[DetailRequest], now: float, budget: int) -> list[DetailRequest]:
         def last(request: DetailRequest) -> float:
@@ -211,6 +228,7 @@ class PollSchedule:
             return polled
         before = polled.state
         polled.requests = polling.requests(state, self._policy, wall, self.dropped)
+        polled.rate = polling.load(polled.requests, 1.0)
         polled.extras = polling.extras(state, self._policy)
         polled.state, polled.until = state, now + REPLAN_SECONDS
         for request in polled.requests:

@@ -37,6 +37,9 @@ DURING_ERRORS = {"pods": 1, "stats_5m": 1, "stats_1h": 2, "stats_1d": 30}
 LASTING_SECONDS, LASTING_FACTOR = 3600.0, 4
 """From which age a problem is polled less often, and the factor by which its interval grows."""
 
+MIN_USED_SECONDS = 300.0
+"""Seconds for which a response is used at least."""
+
 
 class Policy(NamedTuple):
     """Settings: the status interval and the interval of steady details, in seconds, and what to request.
@@ -294,5 +297,5 @@ def extras(state: WorkloadState, policy: Policy) -> Mapping[Extra, float]:
 
 
 def lasts(request: DetailRequest, load: float) -> float:
-    """Seconds for which a response is used before it is too old: three intervals, at least five minutes."""
-    return max(300.0, 3 * request.every * max(1.0, load))
+    """Seconds for which a response is used before it is too old: three intervals, at least `MIN_USED_SECONDS`."""
+    return max(MIN_USED_SECONDS, 3 * request.every * max(1.0, load))
