@@ -18,7 +18,7 @@ from exporter.fleet.polling import Policy
 from exporter.fleet.reconcile import Snapshot
 from exporter.metrics.exposition import Exposition, account_bodies
 from exporter.metrics.registry import FAMILIES, served_accounts
-from exporter.simulator import Simulator
+from exporter.simulator import SimulatedApi
 from exporter.telemetry.report import Report
 
 START = 1_795_000_000.0
@@ -120,7 +120,7 @@ class Stage:
 
     def __init__(
         self,
-        simulator: Simulator,
+        simulator: SimulatedApi,
         *,
         rate: float = 100.0,
         concurrency: int = 4,
@@ -198,12 +198,12 @@ class Stage:
         return dict(line.rsplit(" ", 1) for line in self.page().splitlines() if not line.startswith("#"))
 
 
-def simulated(workloads: int, **facts: Any) -> Simulator:
+def simulated(workloads: int, **facts: Any) -> SimulatedApi:
     """A fleet of which the stories begin when virtual time does."""
-    return Simulator(workloads=workloads, clock=lambda: START, **facts)
+    return SimulatedApi(workloads=workloads, clock=lambda: START, **facts)
 
 
-def played(play: Callable[[Stage], Awaitable[None]], simulator: Simulator, **stage: Any) -> None:
+def played(play: Callable[[Stage], Awaitable[None]], simulator: SimulatedApi, **stage: Any) -> None:
     """Run `play` on a stage in virtual time: the same each time, though clients wait at random before a retry."""
     random.seed(7)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
+from exporter.simulator.api import TOKEN
 from exporter.simulator.oddities import ODDITIES
-from exporter.simulator.server import TOKEN, Simulator
+from exporter.simulator.server import Simulator
 
 
 def main() -> int:

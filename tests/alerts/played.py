@@ -20,7 +20,7 @@ from exporter.paging.notify import Sent
 from exporter.paging.pager import Pager
 from exporter.paging.paging_state import PagingState
 from exporter.paging.receiver import Receiver
-from exporter.simulator import Simulator
+from exporter.simulator import SimulatedApi
 from exporter.simulator.stories import STORIES, Story
 from exporter.state.store import Store
 from tests.one_story import OneStory
@@ -75,28 +75,28 @@ def timeline(
     after: float = 0.0,
 ) -> tuple[Notified, ...]:
     """As `notified`; `note` is called at each evaluation, and until `after` seconds after nothing fires any more."""
-    with Simulator(workloads=1, odd=odd) as simulator:
-        simulator.world = world = OneStory(story)
-        simulator.ahead = ahead
-        skipped = max(0.0, story.steps[0].seconds - LONGEST_LEAD)
-        world.actor(0).origin -= skipped
-        ends = min(story.seconds - skipped, LONGEST) if story.seconds != float("inf") else LASTS
+    simulator = SimulatedApi(workloads=1, odd=odd)
+    simulator.world = world = OneStory(story)
+    simulator.ahead = ahead
+    skipped = max(0.0, story.steps[0].seconds - LONGEST_LEAD)
+    world.actor(0).origin -= skipped
+    ends = min(story.seconds - skipped, LONGEST) if story.seconds != float("inf") else LASTS
 
-        async def play(stage: Stage, pager: Pager) -> None:
-            async def evaluate() -> None:
-                note(stage)
-                await pager.evaluate()
-                await pager.notify()
+    async def play(stage: Stage, pager: Pager) -> None:
+        async def evaluate() -> None:
+            note(stage)
+            await pager.evaluate()
+            await pager.notify()
 
-            await stage.run(ends - 30, evaluate)
-            if not story.once or story.seconds == float("inf"):
-                world.actor(0).story = HEALTHY
-            while pager.state.notified["on-call"] and stage.now < ends + ENDS_WITHIN:
-                await stage.run(stage.now + 600, evaluate)
-            if after:
-                await stage.run(stage.now + after, evaluate)
+        await stage.run(ends - 30, evaluate)
+        if not story.once or story.seconds == float("inf"):
+            world.actor(0).story = HEALTHY
+        while pager.state.notified["on-call"] and stage.now < ends + ENDS_WITHIN:
+            await stage.run(stage.now + 600, evaluate)
+        if after:
+            await stage.run(stage.now + after, evaluate)
 
-        return paged(simulator, play)
+    return paged(simulator, play)
 
 
 def paged(simulator: Any, play: Callable[[Stage, Pager], Any]) -> tuple[Notified, ...]:

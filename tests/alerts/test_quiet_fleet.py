@@ -9,7 +9,7 @@ import pytest
 
 from exporter.alerting.notification import Notification
 from exporter.paging.pager import Pager
-from exporter.simulator import Simulator
+from exporter.simulator import SimulatedApi
 from exporter.simulator.incidents import ALL_STORIES
 from exporter.simulator.stories import COMPLETED, HOUR, MINUTE, READY, Story, StoryStep, starting
 from exporter.simulator.world import World
@@ -26,7 +26,7 @@ class Fleet:
     """Workloads of critical importance that play a story each; each begins `apart` seconds after the one before."""
 
     def __init__(self, stories: Sequence[Story], *, apart: float = 0.0, names: Sequence[str] = ()) -> None:
-        self.simulator = Simulator(workloads=len(stories))
+        self.simulator = SimulatedApi(workloads=len(stories))
         self.simulator.world = world = World(len(stories), 7, 1.0, START, stories)
         for number in range(len(stories)):
             actor = world.actor(number)
@@ -47,8 +47,7 @@ class Fleet:
 
             await stage.run(seconds, evaluate)
 
-        with self.simulator:
-            return paged(self.simulator, play)
+        return paged(self.simulator, play)
 
 
 def fired(sent: Sequence[Notified]) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from exporter.fleet.polling import Policy
-from exporter.simulator import Simulator
+from exporter.simulator import SimulatedApi
 from exporter.simulator.stories import STORIES
 from tests import counts
 from tests.alerts.history import Fired, families_read, fired, shipped
@@ -33,7 +33,7 @@ TICKETS = {
 """Tickets that a quiet week may bring, and why."""
 
 
-def fleet() -> Simulator:
+def fleet() -> SimulatedApi:
     """Workloads of critical importance, none of which has a problem."""
     made = simulated(len(QUIET), seed=3)
     stories = {story.name: story for story in STORIES}
@@ -50,21 +50,21 @@ def fleet() -> Simulator:
 def week(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Fired]]:
     lasts = request.param * HOUR
     pages = Pages(families_read(RULES))
-    with fleet() as simulator:
+    simulator = fleet()
 
-        async def play(stage: Stage) -> None:
-            async def note() -> None:
-                page = stage.page() + stage.report.text().decode() + 'up{instance="a"} 1\n'
-                at = START + round(stage.now / EVERY) * EVERY  # as of the evaluation: what is gone is gone at once
-                pages.add(page, at, 'job="datarobot"')
-                hours, seconds = divmod(stage.now, HOUR)
-                hiccup = hours % 5 == 3 and 1800 <= seconds < 1800 + EVERY  # one sweep in five hours fails
-                simulator.odd = frozenset({FAILURES[int(hours) % len(FAILURES)]}) if hiccup else frozenset()
+    async def play(stage: Stage) -> None:
+        async def note() -> None:
+            page = stage.page() + stage.report.text().decode() + 'up{instance="a"} 1\n'
+            at = START + round(stage.now / EVERY) * EVERY  # as of the evaluation: what is gone is gone at once
+            pages.add(page, at, 'job="datarobot"')
+            hours, seconds = divmod(stage.now, HOUR)
+            hiccup = hours % 5 == 3 and 1800 <= seconds < 1800 + EVERY  # one sweep in five hours fails
+            simulator.odd = frozenset({FAILURES[int(hours) % len(FAILURES)]}) if hiccup else frozenset()
 
-            stage.report.set("config_last_reload_successful", 1)  # the daemon says so at its start
-            await stage.run(lasts, note, EVERY)
+        stage.report.set("config_last_reload_successful", 1)  # the daemon says so at its start
+        await stage.run(lasts, note, EVERY)
 
-        played(play, simulator, interval=EVERY, policy=Policy(EVERY, 300.0))
+    played(play, simulator, interval=EVERY, policy=Policy(EVERY, 300.0))
     with filled(tmp_path_factory.mktemp("week"), pages, lookback=f"{EVERY - 1:g}s") as prometheus:
         yield [one for rule in RULES for one in fired(prometheus, rule, START + EVERY, START + lasts - EVERY, EVERY)]
 

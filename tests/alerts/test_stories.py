@@ -53,26 +53,24 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> Played:
     pages = Pages(families_read(RULES))
     fired_then: dict[float, set[Fires]] = {}
     alarms: dict[str, Alarm] = {}
-    with simulated(len(PLAYED), seed=11, stories=PLAYED) as simulator:
+    simulator = simulated(len(PLAYED), seed=11, stories=PLAYED)
 
-        async def play(stage: Stage) -> None:
-            async def note() -> None:
-                at = START + round(stage.now / EVERY) * EVERY  # as of the evaluation: what is gone is gone at once
-                pages.add(stage.page(), at, 'job="datarobot"')
-                fleet = AccountFleet(stage.monitor.facts, stage.monitor.visible(), SweepStatus("", 0.0, EVERY))
-                evaluated = subjects([fleet], ExporterStatus(), DEFAULT, stage.wall)
-                now = next_alarms(alarms, evaluated, DEFAULT, stage.wall)
-                alarms.clear()
-                alarms.update(now)
-                fired_then[at] = {
-                    (each.alert, each.severity, each.labels.get("workload_id", ""))
-                    for each in now.values()
-                    if each.firing
-                }
+    async def play(stage: Stage) -> None:
+        async def note() -> None:
+            at = START + round(stage.now / EVERY) * EVERY  # as of the evaluation: what is gone is gone at once
+            pages.add(stage.page(), at, 'job="datarobot"')
+            fleet = AccountFleet(stage.monitor.facts, stage.monitor.visible(), SweepStatus("", 0.0, EVERY))
+            evaluated = subjects([fleet], ExporterStatus(), DEFAULT, stage.wall)
+            now = next_alarms(alarms, evaluated, DEFAULT, stage.wall)
+            alarms.clear()
+            alarms.update(now)
+            fired_then[at] = {
+                (each.alert, each.severity, each.labels.get("workload_id", "")) for each in now.values() if each.firing
+            }
 
-            await stage.run(LASTS + 1, note)
+        await stage.run(LASTS + 1, note)
 
-        played(play, simulator)
+    played(play, simulator)
     with filled(tmp_path_factory.mktemp("stories"), pages, lookback="29s") as server:
         firings = [one for rule in RULES for one in fired(server, rule, START, START + LASTS, EVERY)]
     return Played(firings, fired_then)

@@ -15,7 +15,7 @@ from exporter.diagnosis.diagnosis import diagnosis
 from exporter.diagnosis.wording import evidence, text
 from exporter.fleet.workload_state import WINDOWS
 from exporter.settings.accounts import AccountSettings
-from exporter.simulator import Simulator
+from exporter.simulator import SimulatedApi
 from exporter.simulator.stories import STORIES, Story, StoryStep
 from tests.goldens import check_golden
 from tests.one_story import OneStory
@@ -62,30 +62,30 @@ def explanation(story: Story, ahead: float = 0.0) -> str:
 def _explained_at(story: Story, moment: float, ahead: float) -> str:
     parts = [f"\n=== {moment / 60:g} min ===\n"]
     monitored = min(MONITORED, moment)
-    with Simulator(workloads=1) as simulator:
-        simulator.world = world = OneStory(story)
-        simulator.ahead = ahead
-        actor = world.actor(0)
-        if story.seconds != float("inf"):
-            actor.origin = START - (moment - monitored)
-            world._numbers = {} if story.rounds_ids else {actor.id(actor.moment(START)): 0}
+    simulator = SimulatedApi(workloads=1)
+    simulator.world = world = OneStory(story)
+    simulator.ahead = ahead
+    actor = world.actor(0)
+    if story.seconds != float("inf"):
+        actor.origin = START - (moment - monitored)
+        world._numbers = {} if story.rounds_ids else {actor.id(actor.moment(START)): 0}
 
-        async def play(stage: Stage) -> None:
-            await stage.run(monitored - 1)
-            try:
-                account = AccountSettings.model_validate(
-                    {"name": "acme", "endpoint": "https://dr.example.test", "token": "t"}
-                )
-                found = await explained([(account, stage.client)], actor.name, DEFAULT, 2.0, clock=lambda: stage.wall)
-                parts.append(text(found))
-            except WorkloadNotFound as error:
-                parts.append(f"{error}\n")
-            known = stage.monitor.snapshot
-            for state in (*known.workloads.values(), *known.missing.values(), *known.gone.values()):
-                rows = evidence(diagnosis(state, stage.wall, DEFAULT))
-                parts.append("\n--- a page ---\n" + "".join(f"{title}: {words}\n" for title, words in rows))
+    async def play(stage: Stage) -> None:
+        await stage.run(monitored - 1)
+        try:
+            account = AccountSettings.model_validate(
+                {"name": "acme", "endpoint": "https://dr.example.test", "token": "t"}
+            )
+            found = await explained([(account, stage.client)], actor.name, DEFAULT, 2.0, clock=lambda: stage.wall)
+            parts.append(text(found))
+        except WorkloadNotFound as error:
+            parts.append(f"{error}\n")
+        known = stage.monitor.snapshot
+        for state in (*known.workloads.values(), *known.missing.values(), *known.gone.values()):
+            rows = evidence(diagnosis(state, stage.wall, DEFAULT))
+            parts.append("\n--- a page ---\n" + "".join(f"{title}: {words}\n" for title, words in rows))
 
-        played(play, simulator)
+    played(play, simulator)
     return "".join(parts)
 
 

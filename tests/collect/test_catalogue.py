@@ -2,14 +2,14 @@
 
 import pytest
 
-from exporter.simulator import Simulator
+from exporter.simulator import SimulatedApi
 from tests.stage import Stage, played, simulated
 
 ROUTE = "/mlops/compute/bundles"
 OFFERED = "datarobot_workload_bundle_offered"
 
 
-def not_offered(simulator: Simulator) -> tuple[set[str], set[str]]:
+def not_offered(simulator: SimulatedApi) -> tuple[set[str], set[str]]:
     """The bundles of which samples are served, those that are not offered, after the catalogue was read."""
     found: list[tuple[set[str], set[str]]] = []
 
@@ -20,8 +20,7 @@ def not_offered(simulator: Simulator) -> tuple[set[str], set[str]]:
         count = [v for name, v in stage.samples().items() if name.startswith("datarobot_account_bundles_offered")]
         found.append((set(count), {named[name] for name, value in samples.items() if float(value) == 0}))
 
-    with simulator:
-        played(play, simulator)
+    played(play, simulator)
     return found[0]
 
 

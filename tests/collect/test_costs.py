@@ -47,8 +47,7 @@ def test_costs_follow_the_settings_and_a_price_for_no_bundle_is_logged_once(capl
         stage.monitor = new
         assert series(stage, "workload_cost_per_hour") == {"healthy-0": "3.0", "unused-1": "3.0"}
 
-    with simulator:
-        played(play, simulator, costs=COSTS)
+    played(play, simulator, costs=COSTS)
     assert [record.fields for record in caplog.records if "costs.bundles" in record.message] == [  # type: ignore[attr-defined]
         {"account": "acme", "bundle_id": "cpu.typo"}
     ]
@@ -64,8 +63,7 @@ def test_an_account_that_grows_is_full_when_its_trend_reaches_the_limit() -> Non
 
         await stage.run(200.0, note)
 
-    with simulator:
-        played(play, simulator, costs=COSTS)
+    played(play, simulator, costs=COSTS)
     assert found[0] == {}
     (full,) = found[-1].values()
     assert START + 200 < float(full) < START + 600

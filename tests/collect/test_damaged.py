@@ -26,7 +26,7 @@ from exporter.api.details import (
 )
 from exporter.api.models import Replacement, Workload
 from exporter.api.pods import Proton, StatusDetails, overview
-from exporter.simulator import Simulator
+from exporter.simulator import SimulatedApi
 from tests.damaged import TEXT, damaged, made
 from tests.examples import payload
 from tests.mutated import mangled, mutated
@@ -94,23 +94,23 @@ def examples() -> dict[str, Shape]:
 
 def simulated() -> dict[str, Shape]:
     """Shapes of responses of the simulator."""
-    with Simulator(workloads=12, clock=lambda: 1.8e9) as simulator:
+    simulator = SimulatedApi(workloads=12, clock=lambda: 1.8e9)
 
-        def get(path: str) -> Any:
-            headers = {"authorization": f"Bearer {simulator.token}"}
-            return json.loads(simulator.respond("GET", f"/api/v2{path}", "", headers).body)
+    def get(path: str) -> Any:
+        headers = {"authorization": f"Bearer {simulator.token}"}
+        return json.loads(simulator.respond("GET", f"/api/v2{path}", "", headers).body)
 
-        workloads = get("/workloads/")
-        chosen = next(each for each in workloads["data"] if each["status"] == "running")
-        path = f"/workloads/{chosen['id']}"
-        short = workloads | {"data": workloads["data"][:2]}
-        return {
-            "simulated workloads": Shape(short, Workload, True),
-            "simulated workload": Shape(chosen, Workload, False),
-            "simulated protons": Shape(get(f"{path}/protons/"), Proton, True),
-            "simulated pods": Shape(get(f"{path}/protons/{chosen['protonId']}/statusDetails"), StatusDetails, False),
-            "simulated grants": Shape(get(f"{path}/sharedRoles/"), SharedRole, True),
-        }
+    workloads = get("/workloads/")
+    chosen = next(each for each in workloads["data"] if each["status"] == "running")
+    path = f"/workloads/{chosen['id']}"
+    short = workloads | {"data": workloads["data"][:2]}
+    return {
+        "simulated workloads": Shape(short, Workload, True),
+        "simulated workload": Shape(chosen, Workload, False),
+        "simulated protons": Shape(get(f"{path}/protons/"), Proton, True),
+        "simulated pods": Shape(get(f"{path}/protons/{chosen['protonId']}/statusDetails"), StatusDetails, False),
+        "simulated grants": Shape(get(f"{path}/sharedRoles/"), SharedRole, True),
+    }
 
 
 SHAPES = examples() | simulated()

@@ -71,5 +71,5 @@ def test_a_workload_whose_routes_fail_neither_delays_nor_hides_the_others(fault:
         await stage.run(120.0 + SECONDS + 330.0)
         assert "pods" not in stage.monitor.workloads[broken].details.failed
 
-    with simulated(20) as simulator:
-        played(play, simulator, rate=10.0)
+    simulator = simulated(20)
+    played(play, simulator, rate=10.0)

@@ -45,9 +45,9 @@ def shown(world: OneStory, until: float, above: float) -> list[float]:
             group.create_task(observe())
             await stage.run(until)
 
-    with simulated(1) as simulator:
-        simulator.world = world
-        played(play, simulator)
+    simulator = simulated(1)
+    simulator.world = world
+    played(play, simulator)
     return found
 
 
@@ -80,9 +80,9 @@ def test_hints_cost_a_quiet_fleet_no_requests() -> None:
             if match := re.fullmatch(r"/api/v2/workloads/([0-9a-f]+)/stats", sent.path):
                 requested[match[1]] += 1
 
-    with simulated(1) as simulator:
-        world = OneStory(HEALTHY[0])
-        simulator.world = world
-        played(play, simulator)
+    simulator = simulated(1)
+    world = OneStory(HEALTHY[0])
+    simulator.world = world
+    played(play, simulator)
     # Every five minutes three quantiles of the shortest window, every ten minutes the window of an hour.
     assert list(requested.values()) == [12 * 3 + 6]

@@ -7,7 +7,7 @@ import pytest
 
 from exporter.collect.client import ApiError, Client
 from exporter.collect.fetchers import ACCOUNT_FETCHERS
-from exporter.simulator.server import RELEASE
+from exporter.simulator.api import RELEASE
 from tests.collect.test_client import World
 from tests.stage import Stage, played, simulated
 
@@ -66,5 +66,5 @@ def test_versions_are_served_and_read_once_an_hour() -> None:
         paths = [sent.path for sent in stage.sent]
         assert (paths.count("/config"), paths.count("/api/v2/version")) == (1, 1)
 
-    with simulated(1) as simulator:
-        played(play, simulator)
+    simulator = simulated(1)
+    played(play, simulator)

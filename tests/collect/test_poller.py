@@ -9,7 +9,7 @@ import pytest
 
 from exporter.api.models import status_group
 from exporter.fleet.polling import PART_NAMES, Policy
-from exporter.simulator import Simulator
+from exporter.simulator import SimulatedApi
 from exporter.simulator.stories import STORIES
 from exporter.telemetry.own_metrics import OWN_METRICS
 from tests.one_story import OneStory
@@ -72,8 +72,8 @@ def test_a_fleet_with_a_request_for_two_hundred_workloads_a_second_for_an_hour(w
         )
         assert oldest <= 4 * policy.interval * max(1.0, load) + interval
 
-    with simulated(workloads, speed=4) as simulator:
-        played(play, simulator, rate=rate)
+    simulator = simulated(workloads, speed=4)
+    played(play, simulator, rate=rate)
 
 
 def test_the_poller_gives_priority_to_the_list() -> None:
@@ -88,8 +88,8 @@ def test_the_poller_gives_priority_to_the_list() -> None:
             took.append(stage.now - began)
             await stage.run(stage.now + 20, interval=1000)
 
-    with simulated(300) as simulator:
-        played(play, simulator, rate=5.0)
+    simulator = simulated(300)
+    played(play, simulator, rate=5.0)
     alone = 3 / 5
     assert max(took[1:]) <= alone + 4.0
 
@@ -107,8 +107,8 @@ def test_every_part_of_every_workload_is_polled_and_none_before_its_interval() -
         requested = Counter({i: len(times) for i, times in polled(stage.sent, "protons").items()})
         assert {requested[i] for i in steady} == {1}
 
-    with simulated(len(STORIES)) as simulator:
-        played(play, simulator)
+    simulator = simulated(len(STORIES))
+    played(play, simulator)
 
 
 @pytest.mark.parametrize(
@@ -134,8 +134,8 @@ def test_a_part_that_fails_is_counted_and_withheld_and_does_not_affect_the_other
         assert part not in fresh
         assert {"pods", "events", "stats_5m", "sharing", "quotas"} - {part} <= fresh.keys()
 
-    with simulated(20) as simulator:
-        played(play, simulator)
+    simulator = simulated(20)
+    played(play, simulator)
 
 
 @pytest.mark.parametrize("oddity", ["truncated", "forbidden", "absent", "error-text"])
@@ -153,8 +153,8 @@ def test_what_was_read_before_is_polled_again_soon_after_a_failure_even_if_its_i
         (state,) = stage.monitor.workloads.values()
         assert (state.details.failed, state.details.refused) == ({}, frozenset())
 
-    with simulated(1) as simulator:
-        played(play, simulator, policy=Policy(interval=900.0))
+    simulator = simulated(1)
+    played(play, simulator, policy=Policy(interval=900.0))
 
 
 def test_what_keeps_failing_is_polled_less_and_less_often_until_its_interval() -> None:
@@ -167,8 +167,8 @@ def test_what_keeps_failing_is_polled_less_and_less_often_until_its_interval() -
         assert waits[:6] == [60, 120, 240, 480, 960, 1920]
         assert waits[6:] == [3600]
 
-    with simulated(1) as simulator:
-        played(play, simulator)
+    simulator = simulated(1)
+    played(play, simulator)
 
 
 @pytest.mark.parametrize(
@@ -182,8 +182,8 @@ def test_what_a_strict_decoder_refuses_costs_no_part_of_the_details(oddity: str)
         fresh = {part for state in stage.monitor.workloads.values() for part in state.details.fresh}
         assert {"pods", "events", "stats_5m", "sharing", "quotas"} <= fresh
 
-    with simulated(8) as simulator:
-        played(play, simulator)
+    simulator = simulated(8)
+    played(play, simulator)
 
 
 def test_a_list_of_details_with_an_item_that_cannot_be_read_proves_nothing_of_what_it_lacks() -> None:
@@ -196,8 +196,8 @@ def test_a_list_of_details_with_an_item_that_cannot_be_read_proves_nothing_of_wh
         assert "datarobot_workload_bundle_offered{" not in stage.page()
         assert "datarobot_workload_grants{" not in stage.page()
 
-    with simulated(8) as simulator:
-        played(play, simulator)
+    simulator = simulated(8)
+    played(play, simulator)
 
 
 def test_a_route_that_the_server_lacks_is_requested_once_an_hour() -> None:
@@ -207,8 +207,8 @@ def test_a_route_that_the_server_lacks_is_requested_once_an_hour() -> None:
         requests = sum(map(len, polled(stage.sent, "protons").values()))
         assert 0 < requests <= 2 * 6  # either form, to three and those under way
 
-    with simulated(20) as simulator:
-        played(play, simulator, policy=Policy(parts=frozenset({"pods"})))
+    simulator = simulated(20)
+    played(play, simulator, policy=Policy(parts=frozenset({"pods"})))
 
 
 STATUS_DETAILS = "/workloads/{id}/protons/{pid}/statusDetails"
@@ -253,8 +253,8 @@ def test_a_workload_whose_details_are_refused_costs_the_others_nothing(oddity: s
             assert max(b - a for a, b in pairwise(requested[i])) <= 300.0 + 30.0
         assert counted(stage, "sweep_failures_total", lane="status", reason="throttled") == 0
 
-    with simulated(40) as simulator:
-        played(play, simulator)
+    simulator = simulated(40)
+    played(play, simulator)
 
 
 @pytest.mark.long
@@ -281,8 +281,8 @@ def test_a_part_whose_route_is_paused_costs_nothing_and_comes_back_after_the_pau
         await stage.run(until - START + 60.0)
         assert counted(stage, "detail_stale", part="pods") == 0
 
-    with simulated(40) as simulator:
-        played(play, simulator)
+    simulator = simulated(40)
+    played(play, simulator)
 
 
 def test_a_poller_sends_nothing_while_every_request_is_paused() -> None:
@@ -298,8 +298,8 @@ def test_a_poller_sends_nothing_while_every_request_is_paused() -> None:
             PART_NAMES
         )
 
-    with simulated(300) as simulator:
-        played(play, simulator, rate=10.0)
+    simulator = simulated(300)
+    played(play, simulator, rate=10.0)
 
 
 def test_a_part_that_is_no_longer_reported_is_withdrawn_and_shown_again_later() -> None:
@@ -317,8 +317,8 @@ def test_a_part_that_is_no_longer_reported_is_withdrawn_and_shown_again_later() 
         await stage.run(1600.0)
         assert "datarobot_proton_replicas_ready{" in stage.page()
 
-    with simulated(12) as simulator:
-        played(play, simulator)
+    simulator = simulated(12)
+    played(play, simulator)
 
 
 def test_a_refusal_of_a_part_that_is_no_longer_polled_is_forgotten() -> None:
@@ -333,9 +333,9 @@ def test_a_refusal_of_a_part_that_is_no_longer_polled_is_forgotten() -> None:
         await stage.run(26 * 60.0)  # the replacement is over
         assert refused not in stage.page()
 
-    with Simulator(workloads=1) as simulator:
-        simulator.world = OneStory(story)
-        played(play, simulator)
+    simulator = SimulatedApi(workloads=1)
+    simulator.world = OneStory(story)
+    played(play, simulator)
 
 
 def test_extras_that_the_budget_does_not_allow_are_dropped_and_reported() -> None:
@@ -347,8 +347,8 @@ def test_extras_that_the_budget_does_not_allow_are_dropped_and_reported() -> Non
         )
         assert float(values["quantiles"]) > 0
 
-    with simulated(100) as simulator:
-        played(play, simulator, rate=1.0)
+    simulator = simulated(100)
+    played(play, simulator, rate=1.0)
 
 
 @pytest.mark.long
@@ -362,5 +362,5 @@ def test_a_vanished_workload_is_requested_and_distinguished_from_one_no_longer_s
         await stage.run(3600.0, note)
         assert values == {"not_found", "forbidden"}
 
-    with simulated(len(STORIES)) as simulator:
-        played(play, simulator, policy=Policy(parts=frozenset({"events"})))
+    simulator = simulated(len(STORIES))
+    played(play, simulator, policy=Policy(parts=frozenset({"events"})))

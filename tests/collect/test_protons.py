@@ -23,7 +23,7 @@ from exporter.collect.client import ApiError, Client
 from exporter.collect.fetchers import FETCHERS, MAX_PROTONS, Poll
 from exporter.failures import REASONS
 from exporter.fleet.workload_state import Details
-from exporter.simulator import Simulator
+from exporter.simulator import SimulatedApi
 from exporter.simulator.stories import CRASHING, FOREVER, READY, Story, StoryStep
 from tests.make import sight
 from tests.one_story import OneStory
@@ -190,18 +190,18 @@ def lived(
     """A workload with a proton that serves and one that drains; `odd`: from when on which oddity holds, alone."""
     steps = (StoryStep(FOREVER, "running", active, outgoing="draining"),)
     story = Story("two versions", "", steps, importance="critical", replicas=1, **facts)
-    with Simulator(workloads=1) as simulator:
-        simulator.world = OneStory(story)
+    simulator = SimulatedApi(workloads=1)
+    simulator.world = OneStory(story)
 
-        async def play(stage: Stage) -> None:
-            for begin, name in odd:
-                if begin:
-                    await stage.run(begin)
-                simulator.odd = frozenset({name} if name else ())
-            await stage.run(at)
-            poll(stage)
+    async def play(stage: Stage) -> None:
+        for begin, name in odd:
+            if begin:
+                await stage.run(begin)
+            simulator.odd = frozenset({name} if name else ())
+        await stage.run(at)
+        poll(stage)
 
-        played(play, simulator)
+    played(play, simulator)
 
 
 def series(stage: Stage, name: str) -> dict[str, str]:

@@ -32,8 +32,8 @@ def test_the_totals_are_those_of_the_api_since_three_days_before_the_first_poll(
         assert last.totals == truth(stage, first.until - DAYS, last.until)
         assert last.totals.requests > first.totals.requests
 
-    with simulated(1) as simulator:
-        played(play, simulator, objectives=ROWS)
+    simulator = simulated(1)
+    played(play, simulator, objectives=ROWS)
 
 
 def test_requests_during_an_outage_of_the_route_are_counted_after_it() -> None:
@@ -49,8 +49,8 @@ def test_requests_during_an_outage_of_the_route_are_counted_after_it() -> None:
         assert before.until < START + 600
         assert after.totals == truth(stage, begin, after.until)
 
-    with simulated(1) as simulator:
-        played(play, simulator, objectives=ROWS)
+    simulator = simulated(1)
+    played(play, simulator, objectives=ROWS)
 
 
 def test_a_clock_of_the_api_that_is_ahead_changes_nothing() -> None:
@@ -59,8 +59,8 @@ def test_a_clock_of_the_api_that_is_ahead_changes_nothing() -> None:
         await stage.run(3600.0)
         assert START + 3600 - 900 < counts(stage).until <= START + 3600 - 90
 
-    with simulated(1) as simulator:
-        played(play, simulator, objectives=ROWS)
+    simulator = simulated(1)
+    played(play, simulator, objectives=ROWS)
 
 
 def test_without_an_objective_nothing_is_counted_and_no_request_is_sent_for_it() -> None:
@@ -70,8 +70,8 @@ def test_without_an_objective_nothing_is_counted_and_no_request_is_sent_for_it()
         assert state.ledger.objectives is None
         assert "requests" not in state.details.fresh
 
-    with simulated(1) as simulator:
-        played(play, simulator)
+    simulator = simulated(1)
+    played(play, simulator)
 
 
 def test_a_workload_with_an_objective_of_latency_counts_slow_requests_by_it() -> None:
@@ -87,6 +87,6 @@ def test_a_workload_with_an_objective_of_latency_counts_slow_requests_by_it() ->
         stage.simulator.respond = recorded  # type: ignore[method-assign,assignment]  # the simulator's own entry
         await stage.run(60.0)
 
-    with simulated(1) as simulator:
-        played(play, simulator, objectives=(ObjectiveRow(Objective(latency=0.9, slower=0.25)),), slow=2.0)
+    simulator = simulated(1)
+    played(play, simulator, objectives=(ObjectiveRow(Objective(latency=0.9, slower=0.25)),), slow=2.0)
     assert queries == {"slowRequestsThreshold=250"}

@@ -17,8 +17,8 @@ def test_the_offset_of_the_api_is_a_metric_to_the_second(ahead: float) -> None:
         await stage.run(30.0)
         assert shown(stage) == pytest.approx(ahead, abs=1.0)
 
-    with simulated(3) as simulator:
-        played(play, simulator, latency=0.4)
+    simulator = simulated(3)
+    played(play, simulator, latency=0.4)
 
 
 def test_a_clock_of_the_api_that_is_set_back_is_followed_within_twenty_sweeps_of_one_page() -> None:
@@ -29,5 +29,5 @@ def test_a_clock_of_the_api_that_is_set_back_is_followed_within_twenty_sweeps_of
         await stage.run(1600.0)
         assert shown(stage) == pytest.approx(-5.0, abs=1.0)
 
-    with simulated(3) as simulator:
-        played(play, simulator)
+    simulator = simulated(3)
+    played(play, simulator)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from exporter.simulator import Simulator
+from exporter.simulator import SimulatedApi
 from exporter.simulator.stories import STORIES, Story
 from tests.one_story import OneStory
 from tests.stage import Stage, played
@@ -26,16 +26,16 @@ MINUTES, STEP = 36, 4
 def shown(story: Story, ahead: float) -> list[str]:
     """The page of /metrics every few minutes of a story."""
     found: list[str] = []
-    with Simulator(workloads=1) as simulator:
-        simulator.world = OneStory(story)
-        simulator.ahead = ahead
+    simulator = SimulatedApi(workloads=1)
+    simulator.world = OneStory(story)
+    simulator.ahead = ahead
 
-        async def play(stage: Stage) -> None:
-            for minute in range(STEP, MINUTES + 1, STEP):
-                await stage.run(minute * 60.0)
-                found.append(stage.page())
+    async def play(stage: Stage) -> None:
+        for minute in range(STEP, MINUTES + 1, STEP):
+            await stage.run(minute * 60.0)
+            found.append(stage.page())
 
-        played(play, simulator)
+    played(play, simulator)
     return found
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from exporter.fleet.reconcile import ledgers, restored
-from exporter.simulator import Simulator
+from exporter.simulator import SimulatedApi
 from exporter.simulator.stories import STORIES, Story
 from exporter.tracing.builder import Tracing
 from exporter.tracing.episode_traces import EpisodeTrace, in_progress
@@ -50,22 +50,22 @@ def lived(story: Story, interval: float = 30.0, late: float = 0.0) -> Play:
     """
     made: list[EpisodeTrace] = []
     after_sweeps: list[frozenset[str]] = []
-    with Simulator(workloads=1) as simulator:
-        simulator.world = world = OneStory(story)
-        world.actor(0).origin -= _skipped(story)
-        length = _length(story)
+    simulator = SimulatedApi(workloads=1)
+    simulator.world = world = OneStory(story)
+    world.actor(0).origin -= _skipped(story)
+    length = _length(story)
 
-        async def play(stage: Stage) -> None:
-            async def note() -> None:
-                there = [each for state in stage.monitor.workloads.values() for each in in_progress(state, TRACING)]
-                after_sweeps.append(frozenset(str(each["trace_id"]) for each in there if each["trace_id"]))
+    async def play(stage: Stage) -> None:
+        async def note() -> None:
+            there = [each for state in stage.monitor.workloads.values() for each in in_progress(state, TRACING)]
+            after_sweeps.append(frozenset(str(each["trace_id"]) for each in there if each["trace_id"]))
 
-            if late:
-                await stage.rest(late)
-            await stage.run(length, note, interval)
-            made.extend(stage.monitor.pending().traces)
+        if late:
+            await stage.rest(late)
+        await stage.run(length, note, interval)
+        made.extend(stage.monitor.pending().traces)
 
-        played(play, simulator, tracing=TRACING, interval=interval)
+    played(play, simulator, tracing=TRACING, interval=interval)
     return Play(tuple(made), tuple(after_sweeps))
 
 
@@ -132,16 +132,16 @@ def test_two_exporters_that_sweep_at_other_times_make_the_same_ids_of_reported_d
 def test_a_hidden_workload_was_not_deleted_even_if_the_exporter_restarts_meanwhile(name: str, kinds: list[str]) -> None:
     story = next(each for each in STORIES if each.name == name)
     ends = story.steps[0].seconds
-    with Simulator(workloads=1) as simulator:
-        simulator.world = OneStory(story)
+    simulator = SimulatedApi(workloads=1)
+    simulator.world = OneStory(story)
 
-        async def play(stage: Stage) -> None:
-            await stage.run(ends + 40.0)
-            assert (stage.monitor.snapshot.vanished, stage.monitor.pending().traces) == (1, ())
-            known = restored("acme", dict(ledgers(stage.monitor.snapshot)), stage.monitor.snapshot.tally)
-            again = Stage(simulator, known=known, tracing=TRACING)
-            await again.run(ends + 150.0)
-            await again.monitor.close()
-            assert [each.kind for each in again.monitor.pending().traces] == kinds
+    async def play(stage: Stage) -> None:
+        await stage.run(ends + 40.0)
+        assert (stage.monitor.snapshot.vanished, stage.monitor.pending().traces) == (1, ())
+        known = restored("acme", dict(ledgers(stage.monitor.snapshot)), stage.monitor.snapshot.tally)
+        again = Stage(simulator, known=known, tracing=TRACING)
+        await again.run(ends + 150.0)
+        await again.monitor.close()
+        assert [each.kind for each in again.monitor.pending().traces] == kinds
 
-        played(play, simulator, tracing=TRACING)
+    played(play, simulator, tracing=TRACING)

@@ -32,7 +32,7 @@ from exporter.fleet.reconcile import Snapshot
 from exporter.fleet.workload_state import WorkloadState
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.registry import FAMILIES
-from exporter.simulator import Simulator
+from exporter.simulator import SimulatedApi
 from exporter.telemetry.report import Report
 from tests.daemon.test_daemon import START, Time
 from tests.examples import page as listed
@@ -63,18 +63,16 @@ KINDS: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def answers() -> dict[str, bytes]:
     """One answer of each route as the simulator gives it."""
-    with Simulator(workloads=12, clock=lambda: START) as simulator:
+    simulator = SimulatedApi(workloads=12, clock=lambda: START)
 
-        def get(path: str, query: str = "") -> bytes:
-            return simulator.respond(
-                "GET", f"/api/v2{path}", query, {"authorization": f"Bearer {simulator.token}"}
-            ).body
+    def get(path: str, query: str = "") -> bytes:
+        return simulator.respond("GET", f"/api/v2{path}", query, {"authorization": f"Bearer {simulator.token}"}).body
 
-        (chosen, *_) = [each for each in json.loads(get("/workloads/"))["data"] if each["status"] == "running"]
-        places = {"id": chosen["id"], "pid": chosen["protonId"]}
-        queries = {"/quotas": f"resourceType=workload&resourceId={chosen['id']}"}
-        slash = {"/workloads/{id}/protons/{pid}/statusDetails": ""}
-        return {r: short(get(r.format(**places) + slash.get(r, "/"), queries.get(r, ""))) for r in KINDS}
+    (chosen, *_) = [each for each in json.loads(get("/workloads/"))["data"] if each["status"] == "running"]
+    places = {"id": chosen["id"], "pid": chosen["protonId"]}
+    queries = {"/quotas": f"resourceType=workload&resourceId={chosen['id']}"}
+    slash = {"/workloads/{id}/protons/{pid}/statusDetails": ""}
+    return {r: short(get(r.format(**places) + slash.get(r, "/"), queries.get(r, ""))) for r in KINDS}
 
 
 def short(body: bytes) -> bytes:

@@ -22,7 +22,7 @@ import pytest
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.family import Family, one, row
 from exporter.metrics.registry import FAMILIES
-from exporter.simulator import Simulator
+from exporter.simulator import SimulatedApi
 from exporter.simulator.stories import STORIES, Story, StoryStep
 from tests.goldens import check_golden
 from tests.one_story import LEAD_SECONDS, MAX_PLAY_SECONDS, OneStory
@@ -95,16 +95,16 @@ def differences(story: dict[str, str], quiet: dict[str, str]) -> dict[str, str]:
 def pages(story: Story, moments: Sequence[float], families: Sequence[Family]) -> list[dict[str, str]]:
     """The samples at each of the moments, in seconds since the start of the play."""
     found = []
-    with Simulator(workloads=1) as simulator:
-        simulator.world = OneStory(story)
+    simulator = SimulatedApi(workloads=1)
+    simulator.world = OneStory(story)
 
-        async def play(stage: Stage) -> None:
-            stage.exposition = Exposition(families)
-            for moment in moments:
-                await stage.run(moment)
-                found.append(shortened(stage.samples()))
+    async def play(stage: Stage) -> None:
+        stage.exposition = Exposition(families)
+        for moment in moments:
+            await stage.run(moment)
+            found.append(shortened(stage.samples()))
 
-        played(play, simulator)
+    played(play, simulator)
     return found
 
 

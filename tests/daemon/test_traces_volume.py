@@ -104,9 +104,9 @@ def swept(
 
         await stage.run(hours * HOUR, after, interval)
 
-    with simulated(size) as simulator:
-        simulator.world = Alike(size, story, apart)
-        played(play, simulator, tracing=TRACING, **facts)
+    simulator = simulated(size)
+    simulator.world = Alike(size, story, apart)
+    played(play, simulator, tracing=TRACING, **facts)
 
 
 def written(stage: Stage) -> Pending:

@@ -107,17 +107,17 @@ async def _scraped(daemon: Daemon) -> str:
 def pages_of(day: Day) -> Pages:
     """All metrics pages of a day."""
     pages = Pages()
-    with simulated(day.workloads, seed=11) as simulator:
-        account = {"name": "acme", "endpoint": simulator.url, "token": simulator.token}
-        settings = Settings.model_validate({"accounts": [account]})
+    simulator = simulated(day.workloads, seed=11)
+    account = {"name": "acme", "endpoint": simulator.url, "token": simulator.token}
+    settings = Settings.model_validate({"accounts": [account]})
 
-        async def play(stage: Stage) -> None:
-            await _play(day, stage, daemon, pages)
+    async def play(stage: Stage) -> None:
+        await _play(day, stage, daemon, pages)
 
-        # created here because the stage uses the report of the daemon
-        clock = Clock(lambda: simulator.clock(), lambda: simulator.clock() - START)
-        daemon = Daemon(settings, lambda: settings, clock=clock)
-        played(play, simulator, report=daemon.report, rate=10.0, selection=day.selection)
+    # created here because the stage uses the report of the daemon
+    clock = Clock(lambda: simulator.clock(), lambda: simulator.clock() - START)
+    daemon = Daemon(settings, lambda: settings, clock=clock)
+    played(play, simulator, report=daemon.report, rate=10.0, selection=day.selection)
     return pages
 
 

@@ -161,16 +161,16 @@ BLIND = {
 @pytest.mark.parametrize("oddity", BLIND)
 def test_25_that_the_exporter_is_blind_is_proven_with_the_reason(tmp_path: Path, oddity: str) -> None:
     pages = Pages()
-    with simulated(3) as simulator:
+    simulator = simulated(3)
 
-        async def play(stage: Stage) -> None:
-            async def note() -> None:
-                pages.add(stage.report.text().decode(), stage.wall)
-                simulator.odd = {oddity} if stage.now >= 590 else ()
+    async def play(stage: Stage) -> None:
+        async def note() -> None:
+            pages.add(stage.report.text().decode(), stage.wall)
+            simulator.odd = {oddity} if stage.now >= 590 else ()
 
-            await stage.run(1201, note)
+        await stage.run(1201, note)
 
-        played(play, simulator)
+    played(play, simulator)
     with filled(tmp_path, pages) as server:
         assert not server.query(BLIND[oddity], START + 595)
         assert server.query(BLIND[oddity], START + 1200)
@@ -179,15 +179,15 @@ def test_25_that_the_exporter_is_blind_is_proven_with_the_reason(tmp_path: Path,
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     pages = Pages(READ)
-    with simulated(len(STORIES), seed=11) as simulator:
+    simulator = simulated(len(STORIES), seed=11)
 
-        async def play(stage: Stage) -> None:
-            async def note() -> None:
-                pages.add(stage.page() + stage.report.text().decode(), stage.wall)
+    async def play(stage: Stage) -> None:
+        async def note() -> None:
+            pages.add(stage.page() + stage.report.text().decode(), stage.wall)
 
-            await stage.run(LASTS + 1, note)
+        await stage.run(LASTS + 1, note)
 
-        played(play, simulator)
+    played(play, simulator)
     with filled(tmp_path_factory.mktemp("facts"), pages) as server:
         yield server
 

@@ -313,8 +313,6 @@ class Group:
                     replica.kill()
                 for each in (*self._apis, self.hook):
                     await each.close()
-                for simulator in self._simulators:
-                    simulator._socket.close()
                 self._admin.close()
             for request in self.collector.received:
                 self.observed.collected(0.0, request.body)

@@ -15,7 +15,7 @@ from exporter.collect.sweep import sweep
 from exporter.fleet.polling import Policy
 from exporter.otlp.self_traces import QUEUE, SelfTraces
 from exporter.otlp.verdict import Verdict
-from exporter.simulator import Simulator
+from exporter.simulator import SimulatedApi, Simulator
 from exporter.simulator.stories import STORIES
 from exporter.telemetry.report import Report
 from exporter.telemetry.sweep_trace import SweepTrace, part
@@ -97,7 +97,7 @@ def kept(wire: Wire) -> list[str]:
 
 
 def swept(
-    simulator: Simulator, until: float = 0.1, *, does: Callable[[Stage], None] = lambda _: None, **stage: Any
+    simulator: SimulatedApi, until: float = 0.1, *, does: Callable[[Stage], None] = lambda _: None, **stage: Any
 ) -> Wire:
     """The traces of the sweeps of a simulated fleet until a time."""
     wire = Wire()
@@ -109,8 +109,7 @@ def swept(
         await stage.run(until)
         own.close()
 
-    with simulator:
-        played(on, simulator, **stage)
+    played(on, simulator, **stage)
     return wire
 
 
@@ -359,8 +358,8 @@ def test_without_traced_sweeps_the_sdk_is_not_started() -> None:
         await stage.run(60.0)
         assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("OtelBatch")]
 
-    with simulated(3) as simulator:
-        played(on, simulator)
+    simulator = simulated(3)
+    played(on, simulator)
 
 
 # -- lost spans

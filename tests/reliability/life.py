@@ -289,7 +289,6 @@ class Life:
                 await self.stop()
             for each in self._servers:
                 await each.close()
-            self.simulator._socket.close()
             self.stack.close()
 
     # -- faults

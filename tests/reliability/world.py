@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporter.simulator.server import Simulator
+from exporter.simulator import SimulatedApi
 from exporter.simulator.stories import CREATING, READY, WARMING, SimulatedPods, Story, StoryStep
 
 FAULT_BEGINS = 3.5
@@ -84,10 +84,10 @@ def stories(unit: float) -> tuple[Story, ...]:
     )
 
 
-def simulated(unit: float, start: float) -> Simulator:
+def simulated(unit: float, start: float) -> SimulatedApi:
     """A simulated API of this fleet, whose stories begin soon after `start`: nothing happens near a sweep."""
     shows = stories(unit)
-    simulator = Simulator(workloads=len(shows), stories=shows, clock=lambda: start)
+    simulator = SimulatedApi(workloads=len(shows), stories=shows, clock=lambda: start)
     for number in range(len(shows)):
         simulator.world.actor(number).origin = start + unit / 2
     return simulator
