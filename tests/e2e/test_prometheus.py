@@ -15,6 +15,8 @@ from tests.e2e.servers import Prometheus, demo, eventually, free_port, prometheu
 
 pytestmark = pytest.mark.real
 INTERVAL = 2.0
+SCRAPE_INTERVAL = 1.0
+"""It is also the timeout: on a busy machine, a page of half a second is not rare."""
 RULES = Path(__file__).parent.parent.parent / "alerts" / "rules.yml"
 
 
@@ -47,7 +49,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     port, api = free_port(), free_port()
     (folder / "exporter.yaml").write_text(f"sweep: {{interval: {INTERVAL:g}s, stale_after: 1m}}\n")
     config = {
-        "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "1s"},
+        "global": {"scrape_interval": f"{SCRAPE_INTERVAL:g}s", "evaluation_interval": "1s"},
         "rule_files": [str(RULES)],
         "scrape_configs": [{"job_name": "datarobot", "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}],
     }
@@ -62,25 +64,28 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 
 def test_the_whole_fleet_is_there(scene: Scene) -> None:
-    assert eventually(lambda: (scene.value("count(datarobot_workload_info)") or 0) >= 29, 20)
-    assert scene.value("sum(datarobot_workload_status)") == scene.value("count(datarobot_workload_info)")
-    assert scene.value("datarobot_exporter_api_up") == 1
+    # One query for both counts: between two, a scrape may fail.
+    counts = "sum(datarobot_workload_status) == count(datarobot_workload_info) >= 29"
+    assert eventually(lambda: scene.query(counts), 30)
+    assert eventually(lambda: scene.value("datarobot_exporter_api_up") == 1, 30)
 
 
-def test_a_state_change_of_a_story_arrives_within_two_intervals(scene: Scene) -> None:
+def test_a_state_change_of_a_story_arrives_within_two_sweeps_and_a_scrape(scene: Scene) -> None:
     """From the moment at which the API reports a crashing workload as running, to the moment at which PromQL does."""
     assert eventually(lambda: scene.status("crash-loop-1") != "running", 60)
     assert eventually(lambda: scene.status("crash-loop-1") == "running", 60)
     began = time.monotonic()
     running = 'datarobot_workload_status{workload="crash-loop-1",status="running"} == 1'
     assert eventually(lambda: scene.query(running), 20)
-    assert time.monotonic() - began <= 2 * INTERVAL
+    assert time.monotonic() - began <= 2 * INTERVAL + SCRAPE_INTERVAL
 
 
 def test_the_sweep_metrics_are_right(scene: Scene) -> None:
-    assert eventually(lambda: (scene.value("rate(datarobot_exporter_sweeps_total[10s])") or 0) > 0.5, 30)
-    assert (scene.value("time() - datarobot_exporter_sweep_last_success_timestamp_seconds") or 99) < 5
-    assert scene.value("sum(datarobot_exporter_sweep_failures_total)") == 0
+    rate = "rate(datarobot_exporter_sweeps_total[20s])"
+    assert eventually(lambda: 0.5 / INTERVAL < (scene.value(rate) or 0) < 1.5 / INTERVAL, 60)
+    age = "time() - datarobot_exporter_sweep_last_success_timestamp_seconds"
+    assert eventually(lambda: (scene.value(age) or 99) < 5, 30)
+    assert eventually(lambda: scene.value("sum(datarobot_exporter_sweep_failures_total)") == 0, 30)
 
 
 def test_every_alert_rule_is_evaluated_without_an_error(scene: Scene) -> None:
