@@ -19,10 +19,10 @@ run: $(STAMP)
 	@if [ -n "$$DATAROBOT_API_TOKEN$$DATAROBOT_API_TOKEN_FILE" ]; then exec $(BIN)/workload-exporter run $(ARGS); \
 	else echo "No DATAROBOT_API_TOKEN: running on the demo fleet." >&2; exec $(BIN)/workload-exporter demo $(ARGS); fi
 
-# Tests that compute run in one process per core. All others also wait, for servers or timeouts: they run in two more.
+# Tests that compute run in one process per core. All others also wait, for servers or timeouts: they run in three more.
 # tests/conftest.py defines which tests share a process.
 COMPUTING := -m pytest --numprocesses=auto
-TESTS = -m pytest --numprocesses=$(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 2)')
+TESTS = -m pytest --numprocesses=$(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 3)')
 PURE := $(addprefix tests/,alerting api diagnosis fleet metrics tracing test_masking.py)
 FAST := not (real or long or exhaustive)
 # All modules with other tests: to collect those of all modules takes each process ten seconds.

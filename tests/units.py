@@ -23,20 +23,33 @@ UNITS |= dict.fromkeys(
 """Modules that share what is made once in a process."""
 LONGEST = (
     "tests/outside/test_stories.py",
-    "tests/e2e/test_paging.py",
+    "tests/e2e/test_direct_paging.py",
     "bad day",
+    "tests/e2e/test_replicas.py",
+    "tests/alerts/test_quiet_fleet.py",
+    "tests/e2e/test_exemplars.py",
+    "tests/failover/test_failover.py",
+    "tests/e2e/test_prometheus.py",
+    "tests/alerts/test_firing.py",
+    "tests/alerts/test_alertmanager.py",
+    "postgresql",
+    "tests/e2e/test_facts.py",
+    "tests/reliability/test_reliability.py",
+    "tests/e2e/test_takeover.py",
+    "tests/e2e/test_paging.py",
     GOOD_DAY,
     "tests/e2e/test_kill.py",
     "tests/alerts/test_quiet_week.py",
     "tests/alerts/test_stories.py",
-    "tests/e2e/test_facts.py",
-    "tests/e2e/test_exemplars.py",
+    "tests/daemon/test_stories.py",
     "tests/cli/test_main.py",
     "tests/web/test_requests.py",
     "tests/paging/notify/test_notify.py",
     "tests/daemon/test_daemon.py",
 )
-"""Units that begin first, so that none of them is left over at the end."""
+"""Units that begin first, so that none of them is left over at the end. Those that compute and those that wait take
+turns, so that all cores are busy.
+"""
 
 
 def unit(test: str) -> str:
