@@ -76,7 +76,7 @@ class Life:
 
     async def sent(self) -> None:
         """Wait until the outbox is empty."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while self.store.outbox().traces:  # noqa: ASYNC110 — another thread or process sends them
                 await asyncio.sleep(0.01)  # polling interval
 

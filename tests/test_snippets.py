@@ -148,7 +148,7 @@ def test_the_documented_proxy_passes_on_metrics_and_pages_for_people_only(tmp_pa
         nginx = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
         try:
             async with httpx.AsyncClient(base_url=f"https://127.0.0.1:{port}", verify=False, trust_env=False) as client:
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(60):
                     while not await connects(port):  # noqa: ASYNC110 — there is no event to wait for
                         await asyncio.sleep(0.05)  # polling interval: it reports nothing when it is ready
                 requests = [

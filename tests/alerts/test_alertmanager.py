@@ -173,7 +173,7 @@ ERRORED, PULL, STALE, FLEET = (
 @pytest.mark.real
 def test_a_page_says_what_and_links_to_the_time_and_ends_when_the_alert_does(chain: Chain) -> None:
     chain.fire(ERRORED)
-    assert eventually(lambda: chain.incident(ERRORED, "w1") == ["trigger"], 10)
+    assert eventually(lambda: chain.incident(ERRORED, "w1") == ["trigger"], 30)
     (event,) = chain.got.at("/pagerduty")
     assert event["payload"]["summary"] == "[FIRING] DataRobotWorkloadErrored: churn (account acme)"
     assert event["payload"]["severity"] == "critical"
@@ -197,14 +197,14 @@ def test_a_page_says_what_and_links_to_the_time_and_ends_when_the_alert_does(cha
     assert found
     assert abs(int(found[1]) / 1000 - (chain._began - 1800)) < 1
     chain.end(ERRORED)
-    assert eventually(lambda: chain.incident(ERRORED, "w1") == ["trigger", "resolve"], 10)
+    assert eventually(lambda: chain.incident(ERRORED, "w1") == ["trigger", "resolve"], 30)
 
 
 @pytest.mark.real
 def test_a_page_shows_the_evidence_of_an_alert_that_the_exporter_sends(chain: Chain) -> None:
     chain.annotations = {"evidence": "Likely cause: No node has a free GPU for it.\nOwner: claims"}
     chain.fire(ERRORED)
-    assert eventually(lambda: chain.incident(ERRORED, "w1") == ["trigger"], 10)
+    assert eventually(lambda: chain.incident(ERRORED, "w1") == ["trigger"], 30)
     (event,) = chain.got.at("/pagerduty")
     _, cause, owner, explain, *_ = event["payload"]["custom_details"]["what"].splitlines()
     assert (cause, owner) == ("Likely cause: No node has a free GPU for it.", "Owner: claims")
@@ -217,8 +217,8 @@ def test_each_workload_has_an_incident_of_its_own_and_tickets_are_grouped(chain:
     for workload in ("w1", "w2"):
         chain.fire(ERRORED, workload_id=workload)
         chain.fire("DataRobotContainerOOMKilled", "warning", workload_id=workload + "x", workload=workload)
-    assert eventually(lambda: chain.incident(ERRORED, "w1") and chain.incident(ERRORED, "w2"), 10)
-    assert eventually(chain.got.tickets, 10) == [("DataRobotContainerOOMKilled: account acme", False)]
+    assert eventually(lambda: chain.incident(ERRORED, "w1") and chain.incident(ERRORED, "w2"), 30)
+    assert eventually(chain.got.tickets, 30) == [("DataRobotContainerOOMKilled: account acme", False)]
 
 
 @pytest.mark.real
@@ -226,8 +226,8 @@ def test_the_cause_pages_and_its_consequences_do_not(chain: Chain) -> None:
     for name in (PULL, ERRORED):
         chain.fire(name)
     chain.fire(ERRORED, workload_id="w2")
-    assert eventually(lambda: chain.incident(ERRORED, "w2"), 10)
-    assert eventually(lambda: chain.incident(PULL, "w1"), 10)
+    assert eventually(lambda: chain.incident(ERRORED, "w2"), 30)
+    assert eventually(lambda: chain.incident(PULL, "w1"), 30)
     assert not eventually(lambda: chain.incident(ERRORED, "w1"), 3 * FLUSH)
 
 
@@ -235,33 +235,33 @@ def test_the_cause_pages_and_its_consequences_do_not(chain: Chain) -> None:
 def test_only_the_cause_creates_a_ticket(chain: Chain) -> None:
     for name in (PULL, ERRORED):
         chain.fire(name, "warning")
-    assert eventually(chain.got.tickets, 10) == [(f"{PULL}: churn (account acme)", False)]
+    assert eventually(chain.got.tickets, 30) == [(f"{PULL}: churn (account acme)", False)]
     assert not eventually(lambda: len(chain.got.tickets()) > 1, 3 * FLUSH)
 
 
 @pytest.mark.real
 def test_in_an_alert_storm_only_the_account_pages_and_remaining_alerts_page_after_it(chain: Chain) -> None:
     chain.fire(FLEET)
-    assert eventually(lambda: chain.incident(FLEET), 10)
+    assert eventually(lambda: chain.incident(FLEET), 30)
     for number in range(6):
         chain.fire(ERRORED, workload_id=f"w{number}")
     assert not eventually(lambda: len(chain.got.incidents()) > 1, 3 * FLUSH)
     for number in range(5):
         chain.end(ERRORED, workload_id=f"w{number}")
     chain.end(FLEET)
-    assert eventually(lambda: chain.incident(FLEET) == ["trigger", "resolve"], 10)
-    assert eventually(lambda: chain.incident(ERRORED, "w5") == ["trigger"], 10)
+    assert eventually(lambda: chain.incident(FLEET) == ["trigger", "resolve"], 30)
+    assert eventually(lambda: chain.incident(ERRORED, "w5") == ["trigger"], 30)
     assert len(chain.got.incidents()) == 2
 
 
 @pytest.mark.real
 def test_a_page_ends_also_while_nothing_is_known_of_the_account(chain: Chain) -> None:
     chain.fire(ERRORED)
-    assert eventually(lambda: chain.incident(ERRORED, "w1"), 10)
+    assert eventually(lambda: chain.incident(ERRORED, "w1"), 30)
     chain.fire(STALE)
-    assert eventually(lambda: chain.incident(STALE), 10)
+    assert eventually(lambda: chain.incident(STALE), 30)
     chain.end(ERRORED)
-    assert eventually(lambda: chain.incident(ERRORED, "w1") == ["trigger", "resolve"], 10)
+    assert eventually(lambda: chain.incident(ERRORED, "w1") == ["trigger", "resolve"], 30)
 
 
 @pytest.mark.real
@@ -269,16 +269,16 @@ def test_a_muted_alert_is_resolved_once_it_is_not_muted_if_prometheus_still_send
     """Alertmanager alone would not resolve it. It works because Prometheus sends resolved alerts for 15 minutes."""
     cause = "DataRobotWorkloadUnschedulable"
     chain.fire(ERRORED)
-    assert eventually(lambda: chain.incident(ERRORED, "w1"), 10)
+    assert eventually(lambda: chain.incident(ERRORED, "w1"), 30)
     chain.fire(cause)
-    assert eventually(lambda: chain.incident(cause, "w1"), 10)
+    assert eventually(lambda: chain.incident(cause, "w1"), 30)
     chain.end(ERRORED)
     assert not eventually(lambda: chain.incident(ERRORED, "w1") == ["trigger", "resolve"], 3 * FLUSH)
     chain.end(cause)
-    assert eventually(lambda: chain.incident(cause, "w1") == ["trigger", "resolve"], 10)
+    assert eventually(lambda: chain.incident(cause, "w1") == ["trigger", "resolve"], 30)
     assert not eventually(lambda: chain.incident(ERRORED, "w1") == ["trigger", "resolve"], 3 * FLUSH)
     chain.end(ERRORED)
-    assert eventually(lambda: chain.incident(ERRORED, "w1") == ["trigger", "resolve"], 10)
+    assert eventually(lambda: chain.incident(ERRORED, "w1") == ["trigger", "resolve"], 30)
 
 
 @pytest.mark.real

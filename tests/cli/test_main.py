@@ -662,7 +662,7 @@ def test_a_reload_changes_who_pages(api: Simulator, tmp_path: Path) -> None:
             return running.client.post("/-/reload").status_code
 
         def notified(receiver: HttpReceiver, since: int) -> bool:
-            return bool(eventually(lambda: len(receiver.received) > since, 10))
+            return bool(eventually(lambda: len(receiver.received) > since, 30))
 
         dead_man = {"alerts": ["DataRobotWatchdog"], "repeat_interval": "1s"}
         assert reload(paging(first, **dead_man)) == 200

@@ -18,7 +18,7 @@ def simulator() -> Iterator[Simulator]:
 
 async def first_ready(scene: Scene) -> int:
     """How many workloads the page has at the first moment at which /-/ready answers 200."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (await scene.get("/-/ready"))[0] != 200:  # noqa: ASYNC110 — checks at each turn of the loop
             await asyncio.sleep(0)  # let the other tasks run
     return await scene.workloads()  # nothing else runs in between: neither answer waits for anything

@@ -488,7 +488,7 @@ def test_what_is_built_after_the_deadline_of_a_reload_is_closed(tmp_path: Path) 
         finally:
             disk.set()
         assert "could not be read within 0.5 s" in problem
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await asyncio.gather(*(each.closed.wait() for each in late))
 
     asyncio.run(inside())

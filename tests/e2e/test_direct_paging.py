@@ -142,7 +142,7 @@ def test_through_failures_and_kills_every_incident_opens_once_and_ends_once(tmp_
             assert incidents(pagerduty) == {}
             assert eventually(lambda: len(messages(slack)) == 2, 30)
             # It must have read the response and stored that: until then, it does not know what arrived.
-            assert eventually(lambda: float(ours.metric(delivered) or 0) >= 2, 10)
+            assert eventually(lambda: float(ours.metric(delivered) or 0) >= 2, 30)
             ours.kill()
             # One of the two is then refused for good: the other goes through all the same.
             pagerduty.poison = ours.simulator.world.actor(1).name.encode()
@@ -155,7 +155,7 @@ def test_through_failures_and_kills_every_incident_opens_once_and_ends_once(tmp_
             assert logs
             assert all("simulated: " in each for each in logs)
             refused = 'notification_failures_total{reason="bad_request",receiver="page"}'
-            assert eventually(lambda: float(ours.metric(refused) or 0) >= 1, 10)
+            assert eventually(lambda: float(ours.metric(refused) or 0) >= 1, 30)
             # What was refused is tried again after the next start; what was delivered is not.
             ours.kill()
             pagerduty.poison = b""

@@ -89,7 +89,7 @@ def test_a_takeover_neither_restarts_the_wait_of_an_alert_nor_resolves_it(tmp_pa
             return bool(server.query('datarobot_exporter_api_up{job="datarobot"}'))
 
         def gap() -> None:
-            assert eventually(lambda: not served(), 10)
+            assert eventually(lambda: not served(), 30)
             assert not eventually(served, GAP)
 
         with replica(ports[0]):
@@ -104,5 +104,5 @@ def test_a_takeover_neither_restarts_the_wait_of_an_alert_nor_resolves_it(tmp_pa
         gap()
         assert alerts("firing") == began
         with replica(ports[2]):
-            assert eventually(served, 10)
+            assert eventually(served, 30)
             assert not eventually(lambda: alerts("firing") != began, 2)

@@ -46,7 +46,7 @@ async def to_oteltap(simulator: Simulator, folder: Path, count: int) -> list[Spa
         stream = tap.stream_traces()
         first = asyncio.ensure_future(anext(stream))  # it listens from the first question on
         await live(simulator, folder, endpoint=f"http://127.0.0.1:{port}", compression="none")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             spans.append(await first)
             while len(spans) < count:
                 spans.append(await anext(stream))

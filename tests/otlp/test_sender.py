@@ -97,7 +97,7 @@ def over_http(receiver: HttpReceiver, timeout: float = 5.0, **settings: Any) -> 
 
 async def eventually(condition: Callable[[], bool]) -> None:
     """Wait until other threads and tasks have made the condition true."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 — there is no event to wait for
             await asyncio.sleep(0.005)  # polling interval: real sockets take real time
 
@@ -483,7 +483,7 @@ def test_close_does_not_wait_for_a_hanging_collector() -> None:
             stage.put(1)
             stage.sender.start()
             await eventually(lambda: bool(receiver.received))
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 await stage.sender.close(budget=0.1)
                 await asyncio.get_running_loop().shutdown_default_executor()
             assert stage.waiting == ids(1)

@@ -166,7 +166,7 @@ def run_clients(served: Served, work: Callable[[Connect], Awaitable[Any]]) -> An
     """Run `work` with a server; returns its result."""
 
     async def inside() -> Any:
-        async with connecting(served) as connect, asyncio.timeout(20):
+        async with connecting(served) as connect, asyncio.timeout(60):
             return await work(connect)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as the daemon

@@ -847,7 +847,7 @@ def test_a_real_alertmanager_shows_what_fires_and_no_more_what_has_ended(tmp_pat
             return asyncio.run(send())
 
         assert post([firing]) == ["delivered"]
-        (first,) = eventually(shown, 10)
+        (first,) = eventually(shown, 30)
         assert first["labels"] == firing.labels
         assert first["annotations"]["evidence"] == "Reason: ImagePullBackOff\nImage: registry.test/churn:7"
         assert first["fingerprint"] == fingerprint(dict(firing.labels))
@@ -859,10 +859,10 @@ def test_a_real_alertmanager_shows_what_fires_and_no_more_what_has_ended(tmp_pat
         assert at(again["endsAt"]) == pytest.approx(now + 60 + EXPIRY_SECONDS, abs=0.001)
         unlabelled = FIRING._replace(key="unlabelled", labels={"alertname": ""})
         assert post([unlabelled, OTHER._replace(began=now)]) == ["failed", "delivered"]
-        assert eventually(lambda: len(shown()) == 2, 10)
+        assert eventually(lambda: len(shown()) == 2, 30)
         ended = firing._replace(ended=time.time())
         assert post([ended], [ended]) == ["delivered"] * 2
-        assert eventually(lambda: [each["labels"]["workload_id"] for each in shown()] == ["w2"], 10)
+        assert eventually(lambda: [each["labels"]["workload_id"] for each in shown()] == ["w2"], 30)
 
 
 def at(result: str) -> float:
