@@ -30,7 +30,8 @@ class _Selector(selectors.DefaultSelector):
     now = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
+        # Of a loop without sockets only its own pipe is registered, which nothing is written to.
+        ready = super().select(0) if len(self.get_map()) > 1 else []
         if not ready:
             assert timeout is not None, "nothing will ever happen"
             self.now += timeout
@@ -59,6 +60,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._clock.now
+
+    def _write_to_self(self) -> None:
+        """Wake nothing: the loop never waits."""
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:  # type: ignore[override]
         """A thread of its own would take real time too."""
@@ -99,7 +103,8 @@ class _Wire(httpx.AsyncBaseTransport):
         path, query = request.url.raw_path.decode().partition("?")[::2]
         answer = stage.simulator.respond(request.method, path, query, headers)
         stage.sent.append(Sent(at, path.rstrip("/"), answer.status))
-        await asyncio.sleep(answer.delay)  # virtual time
+        if answer.delay:
+            await asyncio.sleep(answer.delay)  # virtual time
         if answer.cut:
             raise httpx.RemoteProtocolError("peer closed connection")
         sent = {"date": formatdate(START + stage.now + stage.ahead, usegmt=True)} | dict(answer.headers)
