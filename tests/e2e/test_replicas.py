@@ -38,6 +38,12 @@ class Replica(NamedTuple):
         (found,) = re.findall(r"^datarobot_exporter_lease_remaining_seconds (\S+)$", page, re.MULTILINE)
         return float(found)
 
+    def workloads(self, account: str) -> set[str]:
+        """The ids of the workloads that it serves of an account."""
+        page = http.get(f"{self.url}/metrics").text
+        found = re.findall(rf'^datarobot_workload_info\{{account="{account}".*?workload_id="(\w+)"', page, re.MULTILINE)
+        return {*found}
+
     def served(self) -> set[str]:
         """The accounts of which it serves workloads."""
         page = http.get(f"{self.url}/metrics").text
@@ -93,6 +99,12 @@ def test_two_replicas_share_the_accounts_and_take_over_from_one_that_is_killed_p
             assert eventually(lambda: first.served() and second.served() and all_served_once(first, second), PATIENCE)
             link = f'held by another replica: <a href="{second.url}/"'
             assert eventually(lambda: link in http.get(first.url).text, PATIENCE), "the page is made every five seconds"
+            (account, *_) = sorted(second.held())
+            (workload, *_) = sorted(second.workloads(account))
+            elsewhere = http.get(f"{first.url}/workloads/{workload}?account={account}")
+            there = f"{second.url}/workloads/{workload}?account={account}"
+            assert (elsewhere.status_code, f'href="{there}"' in elsewhere.text) == (404, True)
+            assert http.get(there).status_code == 200
 
             second.process.send_signal(signal.SIGSTOP)
             assert eventually(lambda: all_served_once(first), PATIENCE)
