@@ -151,6 +151,10 @@ _STARTING_FOR_LONG = _STARTING & (
     (_STARTING_FOR > T("starting_gpu_seconds")) | (_STARTING_FOR > T("starting_seconds")).unless(_SLOW_TO_START)
 )
 
+_IDLE_SINCE = M("workload_idle_since_timestamp_seconds")
+_UPDATED = M("workload_updated_timestamp_seconds")
+_FORGOTTEN = (NOW - _IDLE_SINCE > T("forgotten_seconds")) & (NOW - _UPDATED > T("forgotten_seconds"))
+
 PAGE: tuple[Level, ...] = (Level("critical"),)
 TICKET: tuple[Level, ...] = (Level("warning"),)
 NOTE: tuple[Level, ...] = (Level("info"),)
@@ -390,6 +394,29 @@ ALERTS: tuple[Alert, ...] = (
         "A workload runs its maximum number of replicas, which is close to the most that the account allows.",
         "runs the maximum number of replicas of its autoscaler, which is {{ $value | humanizePercentage }} of the most "
         "that its account allows a workload: it cannot grow.", _OF_USE,
+        opt_in=True),
+    Alert("DataRobotAccountFullSoon", "account",
+        M("account_workloads_full_timestamp_seconds") - NOW < T("full_seconds"), TICKET, 21600,
+        "An account will reach its limit of active workloads soon.",
+        "will reach its limit of active workloads in {{ $value | humanizeDuration }} if they grow as in the last "
+        "days. Workloads that are not shared with the token's user are not counted.", opt_in=True),
+    Alert("DataRobotWorkloadIdle", "workload", _IDLE_SINCE.reported(),
+        (Level("warning", M("workload_replica_gpus") > 0, "its replicas have GPUs"), *NOTE), 3600,
+        "A workload has ready replicas and receives no requests.",
+        "has ready replicas, which cost money, and has received no request for longer than the setting "
+        "`costs.idle_after`.", opt_in=True),
+    Alert("DataRobotWorkloadForgotten", "workload",
+        _FORGOTTEN | (_status("stopped", "suspended") & (_IN_STATE > T("forgotten_seconds"))), NOTE, 3600,
+        "A workload has not been used or changed for a long time.",
+        "has received no request and was not changed for a long time, or has been stopped for as long: it may be no "
+        "longer needed.", opt_in=True),
+    Alert("DataRobotWorkloadOversized", "workload", M("workload_sizing_info", finding="oversized").is_(1), NOTE, 3600,
+        "A cheaper resource bundle would be enough for a workload.",
+        "has used so little of its resource bundle in the last days that a cheaper one of the catalogue would be "
+        "enough.", opt_in=True),
+    Alert("DataRobotWorkloadUndersized", "workload", M("workload_sizing_info", finding="undersized").is_(1), TICKET,
+        3600, "The resource bundle of a workload is too small.",
+        "has used nearly all CPU or memory of its resource bundle for more than a twentieth of the last days.",
         opt_in=True),
     Alert("DataRobotFleetManyFailing", "account",
         Count(_FAILING).if_at_least(T("fleet_workloads")) >= T("fleet_ratio") * Count(_SHOULD_RUN), PAGE, 30,

@@ -22,6 +22,8 @@ LIMITS: tuple[Limit, ...] = (
     Limit("stopped_seconds", 900, "an accidental stop is noticed soon; after that, the stop is assumed to be intended"),
     Limit("vanished_seconds", 1800, "long enough to be noticed, and limited so that the alert ends"),
     Limit("draft_seconds", 3600, "an hour is enough to promote the draft or to let it end"),
+    Limit("forgotten_seconds", 2_592_000, "after thirty days without a request or a change, no one misses a workload"),
+    Limit("full_seconds", 604_800, "a week is enough to clean up, or to have the limit raised"),
     Limit(
         "replacement_failed_seconds",
         1800,

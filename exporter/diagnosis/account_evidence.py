@@ -38,7 +38,7 @@ def account_evidence(alert: str, fleet: AccountFleet, options: Options, now: flo
         lines = _failing_lines(counted, fleet, options, now)
     elif alert in SWEEP_ALERTS:
         lines = _sweep_lines(fleet, now)
-    elif alert == "DataRobotAccountWorkloadLimitNear":
+    elif alert in ("DataRobotAccountWorkloadLimitNear", "DataRobotAccountFullSoon"):
         lines = _limit_lines(fleet)
     else:
         return ()

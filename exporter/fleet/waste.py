@@ -37,11 +37,11 @@ def cost_per_hour(state: WorkloadState) -> float | None:
     live = workload_state.live_by_bundle(state) if prices else None
     if live is None or any(bundle.id not in prices for bundle in live):
         return None
-    return sum(prices[bundle.id or ""] * count for bundle, count in live.items())
+    return round(sum(prices[bundle.id or ""] * count for bundle, count in live.items()), 6)
 
 
 def idle_since(state: WorkloadState) -> float | None:
-    """Since when a workload with live pods has had no request, if that is `costs.idle_after` ago; else None.
+    """Since when a workload with ready pods has had no request, if that is `costs.idle_after` ago; else None.
 
     The latest statistics have to report no requests: unknown traffic is not idle. A start and, if no request was ever
     reported, a change of the workload or a reset of its statistics count like a request.
@@ -50,7 +50,7 @@ def idle_since(state: WorkloadState) -> float | None:
     if latest is None or latest.metrics.total_requests != 0 or not workload_state.is_up(state):
         return None
     counted, proton, workload = workload_state.serving(state), workload_state.active(state), state.workload
-    if counted is None or not counted.live or proton is None:
+    if counted is None or not counted.ready or proton is None:
         return None
     stats = workload.request_stats
     requests = [state.at(workload.last_response), state.at(stats.last_request_at) if stats is not None else None]
@@ -115,6 +115,10 @@ def _rank(state: WorkloadState, bundle: Bundle) -> tuple[float, float, float, st
     return price, bundle.cpu_count or 0, bundle.memory_bytes or 0, bundle.id or ""
 
 
+def _per_month(per_hour: float) -> float:
+    return round(per_hour * HOURS_PER_MONTH, 4)
+
+
 def waste(state: WorkloadState) -> Waste | None:
     """What an idle workload costs, or what one in too large a bundle costs more than in one that fits.
 
@@ -124,10 +128,10 @@ def waste(state: WorkloadState) -> Waste | None:
     if not cost:
         return None
     if idle_since(state) is not None:
-        return Waste("idle", cost * HOURS_PER_MONTH)
+        return Waste("idle", _per_month(cost))
     found, prices = sizing(state), state.costs.bundles
     live = workload_state.live_by_bundle(state)
     if found is None or found.finding != "oversized" or found.fitting not in prices or live is None or len(live) > 1:
         return None
     saved = cost - prices[found.fitting] * sum(live.values())
-    return Waste("oversized", saved * HOURS_PER_MONTH) if saved > 0 else None
+    return Waste("oversized", _per_month(saved)) if saved > 0 else None

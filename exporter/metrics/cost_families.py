@@ -43,11 +43,11 @@ COSTS: tuple[Family, ...] = (
         "not serve.", _cost, labels=("currency",), source="setting costs.bundles, resource bundle, statusDetails",
         absence="no price is set for the bundle, the pods or the bundle are not known, or there are several container "
         "groups", unit="currency per hour", stability="experimental", reads=_PRICED),
-    row("workload_idle_since_timestamp_seconds", "Time since when a workload with live pods has had no request, in "
+    row("workload_idle_since_timestamp_seconds", "Time since when a workload with ready pods has had no request, in "
         "seconds since the epoch, if that is longer than the setting costs.idle_after. A start counts like a request.",
         lambda view: one(waste.idle_since(view.state)),
         source="lastResponse, requestStats.lastRequestAt, stats totalRequests, protons[].runningSince",
-        absence="it has requests, no live pod, or its requests or pods are not known", stability="experimental",
+        absence="it has requests, no ready pod, or its requests or pods are not known", stability="experimental",
         reads=_IDLE),
     row("workload_week_usage_ratio", "Share of its resource bundle that a replica used in the last seven days, at a "
         "quantile, rounded up to the next of " + ", ".join(f"{bound:g}" for bound in BOUNDS) + ".",

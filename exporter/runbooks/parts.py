@@ -181,6 +181,11 @@ RESTART = Action(
         'dr_send POST "workloads/$WORKLOAD_ID/start"',
     ),
 )
+STOP = Action(
+    "Stop it",
+    "Its callers get no responses until it is started again; nothing is lost.",
+    ('dr_send POST "workloads/$WORKLOAD_ID/stop"',),
+)
 STOP_ANOTHER = Action(
     "Stop another workload",
     "One that is not needed now, to release its capacity. Its callers get no responses until it is started again.",

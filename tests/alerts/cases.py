@@ -99,6 +99,7 @@ class Case(NamedTuple):
 FLEET, DOWN_FOR, CAUSE, STATE, ERRORS = (900, 0), (840, 480), (780, 420), (720, 360), (660, 0)
 A_START = (540, 180)
 BUDGET, USE, MEMORY, INTERRUPTION = (540, 360), (0, 600), (0, 1800), (720, 480)
+IDLE, UPDATED, MONTH = f"{W}idle_since_timestamp_seconds", f"{W}updated_timestamp_seconds", 2_592_000.0
 WHO = "Workload churn (w1) of account acme "
 ACCOUNT = {"account": "acme"}
 NO_LABELS: Mapping[str, str] = {}
@@ -116,6 +117,16 @@ def softly(*pages: Page, severity: str = "warning") -> dict[str, Also]:
 def other_statuses(*but: str) -> dict[str, Page]:
     """The siblings of a one-hot family."""
     return {f"status {name}": status(name) for name in STATUSES if name not in but}
+
+
+def sizing(finding: str) -> Page:
+    return {f'{W}sizing_info{{finding="{finding}",fitting_bundle_id="b"}}': 1.0}
+
+
+def _days(seconds: float) -> str:
+    """As `humanizeDuration` writes it."""
+    days, rest = divmod(int(seconds), 86400)
+    return f"{days}d {rest // 3600}h {rest % 3600 // 60}m {rest % 60}s"
 
 
 def _minutes(seconds: float) -> str:
@@ -581,6 +592,38 @@ CASES: tuple[Case, ...] = (
                 f'{P}replicas_live{{proton_id="p2",role="candidate"}}': 46.0},
             "least is most": {LEAST: 46.0, LIVE: 46.0}},
         well={LIVE: 10.0, LEAST: 1.0, MOST: 46.0, f"{W}replicas_limit": 50.0}),
+    Case("DataRobotAccountFullSoon", "warning", {f"{A}workloads_full_timestamp_seconds": Ago(-500_000)}, wait=21600,
+        who=ACCOUNT,
+        says=lambda after: "Account acme will reach its limit of active workloads in "
+        f"{_days(500_000 - after)} if they grow as in the last days. Workloads that are not shared with the token's "
+        "user are not counted.",
+        silent={"in more than a week": {f"{A}workloads_full_timestamp_seconds": Lag(-605_000)},
+            "no growth": {f"{A}workloads_full_timestamp_seconds": None}}),
+    Case("DataRobotWorkloadIdle", "info", {IDLE: Ago(300_000)}, wait=3600,
+        says=WHO + "has ready replicas, which cost money, and has received no request for longer than the setting "
+        "`costs.idle_after`.",
+        also={"with GPUs": Also({f"{W}replica_gpus": 1.0}, severity="warning"),
+            "without GPUs": Also({f"{W}replica_gpus": 0.0})},
+        silent={"not idle": {IDLE: None}}),
+    Case("DataRobotWorkloadForgotten", "info", {IDLE: Ago(MONTH + 60), UPDATED: Ago(MONTH + 60)}, wait=3600,
+        says=WHO + "has received no request and was not changed for a long time, or has been stopped for as long: it "
+        "may be no longer needed.",
+        also={"stopped": Also({**status("stopped", Ago(MONTH + 60)), IDLE: None, UPDATED: Ago(60)}),
+            "suspended": Also({**status("suspended", Ago(MONTH + 60)), IDLE: None, UPDATED: Ago(60)})},
+        silent={"idle for less": {IDLE: Lag(MONTH - 10)}, "changed since": {UPDATED: Lag(MONTH - 10)},
+            "not idle": {IDLE: None}, "the last change is not reported": {UPDATED: None},
+            "stopped for less": {**status("stopped", Lag(MONTH - 10)), IDLE: None},
+            "errored for as long": {**status("errored", Ago(MONTH + 60)), IDLE: None}}),
+    Case("DataRobotWorkloadOversized", "info", sizing("oversized"), wait=3600,
+        says=WHO + "has used so little of its resource bundle in the last days that a cheaper one of the catalogue "
+        "would be enough.",
+        silent={"it fits": dict.fromkeys(sizing("oversized")),
+            "undersized": {**dict.fromkeys(sizing("oversized")), **sizing("undersized")}}),
+    Case("DataRobotWorkloadUndersized", "warning", sizing("undersized"), wait=3600,
+        says=WHO + "has used nearly all CPU or memory of its resource bundle for more than a twentieth of the last "
+        "days.",
+        silent={"it fits": dict.fromkeys(sizing("undersized")),
+            "oversized": {**dict.fromkeys(sizing("undersized")), **sizing("oversized")}}),
     Case("DataRobotFleetManyFailing", "critical",
         fleet(a="errored", b="errored", c="failed", d="interrupted", e="interrupted"), wait=30, keep=FLEET, who=ACCOUNT,
         says="Account acme has 5 failing workloads. Look for a common cause before investigating each one.",

@@ -39,6 +39,7 @@ EQUAL: dict[str, str] = {
     "DataRobotPodSnapshotMissing warning: part without pods of what is fresh": _READS_FRESH,
     "DataRobotAutoscalerSaturated warning: part without pods of what is fresh": _KEPT,
     "DataRobotWorkloadReplicaLimitNear warning: part without pods of what is fresh": _KEPT,
+    "DataRobotWorkloadForgotten info: no part of what is fresh": _KEPT,
     "DataRobotWorkloadUnreadable critical: no status at 211": _LEVEL,
     "DataRobotWorkloadUnreadable critical: no importance at 1229": _LEVEL,
     "DataRobotWorkloadUnreadable critical: importance without high at 1229": _LEVEL,

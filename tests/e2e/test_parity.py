@@ -21,7 +21,7 @@ from exporter.api.details import ComputeBundle, OtelValue, RequestMetrics
 from exporter.api.models import Artifact, Autoscaling, Bundle, Group, Replacement, Runtime, ScalingPolicy, Workload
 from exporter.api.pods import OverallStatus, Pods, Proton, StatusDetails
 from exporter.api.pods import PodCondition as PodCondition
-from exporter.fleet.ledger import Ledger, ReplacementCursor, ServingRecord, Tally
+from exporter.fleet.ledger import Ledger, ReplacementCursor, ServingRecord, Tally, UsageHistory
 from exporter.fleet.workload_state import Account, Details, Window, WorkloadState
 from exporter.metrics.account_families import ACCOUNTS, AccountFacts, use
 from exporter.metrics.exposition import Exposition, account_bodies
@@ -186,6 +186,36 @@ def _unread(state: WorkloadState, number: int, place: int) -> WorkloadState:
     return state._replace(details=state.details._replace(failed={"pods": "decode", "events": "server_error"}))
 
 
+SMALL, LARGE = Bundle("cpu.small", 1.0, GIB), Bundle("gpu.l4", 4.0, 4 * GIB, 1)
+DAY = 86400.0
+
+
+def _wasteful(state: WorkloadState, number: int, place: int) -> WorkloadState:
+    """The workload of a snapshot, in some of them one that is idle, forgotten or in a bundle that does not fit."""
+    if number % 10 != 3 or state.vanished is not None:
+        return state
+    bundle = (SMALL, LARGE)[number // 10 % 2]
+    changed = at((35 if place % 2 else 1) * DAY)
+    workload = msgspec.structs.replace(
+        state.workload,
+        status="running",
+        last_response=at((35, 29)[number // 20 % 2] * DAY),
+        updated_at=changed,
+        runtime=Runtime(container_groups=(Group(replica_count=1, resolved_bundle=bundle),)),
+    )
+    use = ((0.1, 0.1, None), (1.0, 0.5, None), (0.6, 0.6, None))[number // 10 % 3]
+    history = UsageHistory(bundle.id or "", NOW - 2 * DAY, NOW, b"", use, use)
+    proton = Proton(id="p", status="running", running_since=at(40 * DAY))
+    pods = Pods((proton,), {"p": StatusDetails(replicas=(READY,))})
+    return state._replace(
+        workload=workload,
+        ledger=msgspec.structs.replace(state.ledger, usage=history),
+        details=Details(pods=pods, windows={"5m": SILENT}, fresh={"pods": True}),
+        catalogue={"cpu.small": SMALL, "half": Bundle("half", 2.0, 2 * GIB, 1)},
+        tag_labels=state.tag_labels,
+    )
+
+
 def _snapshot(number: int, there: list[WorkloadState], limits: tuple[int | None, int | None]) -> Snapshot:
     name = f"s{number}"
     fleet = tuple(
@@ -195,10 +225,12 @@ def _snapshot(number: int, there: list[WorkloadState], limits: tuple[int | None,
             replicas_limit=limits[1],
             tag_labels=TAGS[(number + place) % len(TAGS)],
         )
-        for place, state in enumerate(there)
+        for place, state in enumerate(_wasteful(each, number, n) for n, each in enumerate(there))
     )
     account = Account(name, workloads_limit=limits[0], replicas_limit=limits[1], bundles=(ComputeBundle("cpu.small"),))
-    return Snapshot(fleet, AccountFacts(account, use(state for state in fleet if state.vanished is None), Tally()))
+    used = use(state for state in fleet if state.vanished is None)
+    used = used._replace(full=(None, NOW + 500_000, NOW + 700_000)[number % 3])
+    return Snapshot(fleet, AccountFacts(account, used, Tally()))
 
 
 def _renamed(workload: Workload, name: str) -> Workload:

@@ -10,12 +10,12 @@ import pytest
 
 from exporter.api.details import RequestMetrics
 from exporter.api.models import Bundle, Group, RequestStats, Runtime, Workload
-from exporter.api.pods import Pods, Proton, StatusDetails
+from exporter.api.pods import Pods, Proton, Replica, StatusDetails
 from exporter.fleet.ledger import Ledger, UsageHistory
 from exporter.fleet.waste import Sizing, Waste, cost_per_hour, idle_since, sizing, waste
 from exporter.fleet.workload_state import Costs, Details, Window, WorkloadState
 from exporter.timestamps import rfc3339
-from tests.make import pods, replica
+from tests.make import container, pods, replica
 
 DAY = 86400.0
 NOW = 100 * DAY
@@ -23,7 +23,14 @@ SMALL, MEDIUM, LARGE = Bundle("small", 1.0, 1000), Bundle("medium", 4.0, 4000), 
 GPU, BIG_GPU = Bundle("gpu", 4.0, 4000, 1, "nvidia", "l4"), Bundle("big-gpu", 8.0, 8000, 1, "nvidia", "l4")
 CATALOGUE = {bundle.id or "": bundle for bundle in (SMALL, MEDIUM, LARGE, GPU, BIG_GPU)}
 PRICES = {"small": 0.1, "medium": 0.5, "large": 2.0, "gpu": 3.0, "big-gpu": 5.0}
-TWO_PODS = pods(replica(name="a"), replica(name="b"), running_since=rfc3339(NOW - 30 * DAY))
+
+
+def pod(name: str = "pod", **facts: Any) -> Replica:
+    """A ready pod."""
+    return replica(container(), name=name, **facts)
+
+
+TWO_PODS = pods(pod("a"), pod("b"), running_since=rfc3339(NOW - 30 * DAY))
 
 
 def at(days: float) -> str:
@@ -67,7 +74,7 @@ def quiet(requests: int | None = 0, end: float = NOW) -> Window:
 
 TWO_VERSIONS = Pods(
     (Proton(id="p", status="running"), Proton(id="q", status="draining")),
-    {name: StatusDetails(replicas=(replica(name=name),)) for name in "pq"},
+    {name: StatusDetails(replicas=(pod(name=name),)) for name in "pq"},
 )
 
 
@@ -77,7 +84,7 @@ TWO_VERSIONS = Pods(
         (state(), 1.0),
         (state(costs={"bundles": {"medium": 0}}), 0.0),
         (state(details={"pods": TWO_VERSIONS}), 1.0),
-        (state(details={"pods": pods(replica(status="succeeded"))}), 0.0),  # stopped
+        (state(details={"pods": pods(pod(status="succeeded"))}), 0.0),  # stopped
         (state(costs={"bundles": {}}), None),
         (state(costs={"bundles": {"small": 0.1}}), None),
         (state(Bundle(None, 4.0, 4000)), None),
@@ -104,7 +111,7 @@ NEVER: dict[str, Any] = {"last_response": None}
         (state(request_stats=RequestStats(total_requests=0, last_request_at=at(12))), 12),
         (state(request_stats=None), 20),
         (state(last_response=at(45)), 30),  # it was started later
-        (state(last_response=at(45), details={"pods": pods(replica())}), 40),  # observed for so long
+        (state(last_response=at(45), details={"pods": pods(pod())}), 40),  # observed for so long
         # no request was ever reported
         (state(**NEVER), 30),
         (state(**NEVER, updated_at=at(10)), 10),
@@ -123,10 +130,11 @@ NEVER: dict[str, Any] = {"last_response": None}
         (state(status="Hibernating", ledger={"group": "up"}), 20),
         (state(details={"pods": None, "windows": {"5m": quiet()}}), None),
         (state(details={"pods": Pods((Proton(id="p"),), {"p": None}), "windows": {"5m": quiet()}}), None),
+        (state(details={"pods": pods(replica(container(ready=False)))}), None),  # it cannot respond
         (state(details={"pods": pods(), "windows": {"5m": quiet()}}), None),
     ],
 )
-def test_a_workload_is_idle_if_it_has_live_pods_and_no_request_is_reported_for_long(
+def test_a_workload_is_idle_if_it_has_ready_pods_and_no_request_is_reported_for_long(
     of: WorkloadState, days: float | None
 ) -> None:
     assert idle_since(of) == (None if days is None else NOW - days * DAY)
@@ -225,7 +233,7 @@ def test_waste_is_the_cost_of_idleness_or_of_too_large_a_bundle(of: WorkloadStat
 def test_a_saving_is_not_known_while_two_versions_have_different_bundles() -> None:
     other = Runtime(container_groups=(Group(resolved_bundle=LARGE),))
     protons = (Proton(id="p", status="running"), Proton(id="q", status="draining", runtime=other))
-    two = Pods(protons, {name: StatusDetails(replicas=(replica(name=name),)) for name in "pq"})
+    two = Pods(protons, {name: StatusDetails(replicas=(pod(name=name),)) for name in "pq"})
     busy = {"windows": {"5m": quiet(9)}}
     of = state(ledger=used(0.1, 0.1), details={"pods": two, **busy})
     assert cost_per_hour(of) == 2.5
@@ -257,7 +265,7 @@ def test_the_numbers_of_the_example_in_the_documentation_are_right(row: dict[str
         bundle,
         ledger=used(cpu, memory, bundle=row["Bundle"]),
         details={
-            "pods": pods(*(replica(name=str(n)) for n in range(int(row["Live pods"])))),
+            "pods": pods(*(pod(name=str(n)) for n in range(int(row["Live pods"])))),
             "windows": {"5m": quiet(0 if days else 9)},
         },
         costs={"bundles": {name: float(price) for name, price in (each.split(": ") for each in prices.split(", "))}},

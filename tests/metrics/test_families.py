@@ -308,7 +308,7 @@ def test_samples_of_costs(name: str, samples: Samples) -> None:
         runtime=Runtime(container_groups=(PRICED,)),
         last_response="1970-01-11T00:00:00Z",
     )
-    details = Details(pods=pods(replica()), windows={"5m": Window(0.0, 20 * 86400.0, RequestMetrics(0))})
+    details = Details(pods=pods(replica(container())), windows={"5m": Window(0.0, 20 * 86400.0, RequestMetrics(0))})
     costs = Costs("USD", {"cpu.medium": 1.0, "cpu.small": 0.5})
     ledger = Ledger(1.0, 1.0, usage=OBSERVED)
     place = next(n for n, family in enumerate(FAMILIES) if family.name == f"datarobot_workload_{name}")
