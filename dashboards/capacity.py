@@ -49,6 +49,32 @@ _DAY_OF_HISTORY = f"last_over_time({_ACTIVE}[6d] offset 1d)"
 _IN_A_WEEK = f"clamp_min(max by (account) (predict_linear({_ACTIVE}[7d], {_WEEK}) and {_DAY_OF_HISTORY}), 0)"
 _AUTOSCALED = f"and {ON_WORKLOAD} {family('workload_autoscaling_replicas_max')}"
 _OFFERED = each(family("workload_bundle_offered"), "bundle_id", aggregate="min")
+_COST = important(each(family("workload_cost_per_hour"), "currency"))
+_BUNDLE = f"max by (account, workload_id, bundle_id) ({family('workload_bundle_info')})"
+_WASTE = important(each(family("workload_waste_per_month"), "currency", "reason"))
+_SIZING = each(family("workload_sizing_info"), "finding", "fitting_bundle_id")
+_FITTING = f"max by (account, workload_id, fitting_bundle_id) ({family('workload_sizing_info')})"
+_WASTE_AND_FITTING = (
+    f"({_WASTE}) * {ON_WORKLOAD} group_left (fitting_bundle_id) ({_FITTING})\n"
+    f"or ({_WASTE}) unless {ON_WORKLOAD} {family('workload_sizing_info')}"
+)
+_FULL_IN = f"{_account('account_workloads_full_timestamp_seconds')} - time()"
+_NO_PRICES = "set costs.bundles"
+_NO_TEAMS = "set metrics.tags: [team], and costs.bundles"
+
+
+def _by_team(amounts: str) -> str:
+    """PromQL: the sum of amounts of workloads by their tag `team`."""
+    team = f"max by (account, workload_id, tag_team) ({family('workload_tags')})"
+    return f"sum by (currency, tag_team) (({amounts}) * {ON_WORKLOAD} group_left (tag_team) ({team}))"
+
+
+def _week(resource: str, quantile: str) -> str:
+    """PromQL: what replicas in a bundle that does not fit used of it in the last seven days."""
+    used = each(family("workload_week_usage_ratio", quantile=quantile, resource=resource))
+    return f"({used}) * {ON_WORKLOAD} group_left (finding, fitting_bundle_id) ({_SIZING})"
+
+
 _WORKLOAD = Column("workload", "Workload", link=workload_link())
 
 
@@ -79,6 +105,57 @@ def build() -> dashboard.Dashboard:
                            "load is still above the target.",
                            Query(f"count({important(_SATURATED)}) or vector(0)"), steps=zero_is_good(colour=WARNING),
                            no_value=NONE, height=5, filled=True),
+            ]),
+            Row("Waste", [
+                stat_panel("Cost per hour", "Price of all live pods per hour, of workloads whose bundle has a price.",
+                           Query(f"sum by (currency) ({_COST})", "{{currency}}"), no_value=_NO_PRICES, width=4,
+                           decimals=2),
+                stat_panel("Waste per month", "What idle workloads cost in a month, and what others in too large a "
+                           "bundle cost more than in one that fits.",
+                           Query(f"sum by (currency) ({_WASTE})", "{{currency}}"), no_value="none, or no prices",
+                           width=4, decimals=0, steps=((None, GOOD), (1, WARNING))),
+                stat_panel("Full in", "When active workloads reach the account limit if the trend of up to seven days "
+                           "goes on. Needs the history of costs.min_history.",
+                           Query(_FULL_IN, "{{account}}"), unit="s", no_value="not within a year", width=4,
+                           steps=((None, BAD), (DEFAULTS["full_seconds"], WARNING), (30 * 86400, GOOD))),
+                time_series("Cost per hour by bundle", "Price of the bundle times live pods.",
+                            Query(f"sum by (currency, bundle_id) (({_COST}) * {ON_WORKLOAD} group_left (bundle_id) "
+                                  f"({_BUNDLE}))", "{{bundle_id}} ({{currency}})"),
+                            unit="short", no_value=_NO_PRICES, width=12, height=4, stacked=True),
+                table_panel("Waste by workload",
+                            "Idle: live replicas and no request for costs.idle_after. Oversized: a cheaper bundle "
+                            "would be enough for the use of the last seven days.",
+                            [_WASTE_AND_FITTING],
+                            [_WORKLOAD, Column("A", "Per month", width=110, decimals=2,
+                                               steps=((None, WARNING),)),
+                             Column("currency", "Currency", width=80), Column("reason", "Reason", width=90),
+                             Column("fitting_bundle_id", "Would fit"), Column("account", "Account", width=90)],
+                            sort="Per month", width=12, hidden=["workload_id"], no_value="no waste, or no prices"),
+                table_panel("Bundles that do not fit",
+                            "Use of the last seven days as a share of the bundle: CPU at the 95th percentile, memory "
+                            "at its peak; and the cheapest bundle with the same GPUs that would fit.",
+                            [_week("cpu", "0.95"), _week("memory", "1")],
+                            [_WORKLOAD, Column("finding", "Finding", width=100),
+                             Column("fitting_bundle_id", "Would fit"),
+                             Column("A", "CPU", unit="percentunit", width=70),
+                             Column("B", "Memory", unit="percentunit", width=80),
+                             Column("account", "Account", width=80)],
+                            sort="CPU", width=12, hidden=["workload_id"], no_value="all fit, or too little history"),
+                table_panel("Idle workloads", "Live replicas and no request for this long.",
+                            [important(f"time() - {each(family('workload_idle_since_timestamp_seconds'))}")],
+                            [_WORKLOAD, Column("A", "Idle for", unit="s", width=120),
+                             Column("account", "Account", width=100)],
+                            sort="Idle for", width=8, hidden=["workload_id"], no_value="no idle workload"),
+                table_panel("Cost by team", "By the tag `team` of workloads; without a team: no such tag. Empty unless "
+                            "the settings have metrics.tags: [team], and prices in costs.bundles.",
+                            [_by_team(_COST), _by_team(_WASTE)],
+                            [Column("tag_team", "Team"), Column("A", "Cost per hour", width=120, decimals=2),
+                             Column("B", "Waste per month", width=130, decimals=0),
+                             Column("currency", "Currency", width=80)],
+                            sort="Cost per hour", width=8, no_value=_NO_TEAMS),
+                time_series("Cost per hour by team", "By the tag `team` of workloads.",
+                            Query(_by_team(_COST), "{{tag_team}} ({{currency}})"), unit="short", no_value=_NO_TEAMS,
+                            width=8, stacked=True),
             ]),
             Row("Demand", [
                 table_panel("Autoscaled workloads",

@@ -9,10 +9,13 @@ from exporter.cli.context import Context
 from exporter.cli.flags import add_run_flags, positive_integer, positive_number
 from exporter.cli.run import run_daemon
 from exporter.settings.accounts import AccountSettings
+from exporter.settings.costs import CostSettings
 from exporter.settings.model import Settings
 from exporter.settings.paging import PagingSettings
 from exporter.settings.values import listen_address
 from exporter.simulator import Simulator
+from exporter.simulator.stories import STORIES
+from exporter.simulator.waste import PRICES, WASTE
 
 _NOTE = "Simulation: DataRobot is not contacted, and none of these workloads exist."
 
@@ -21,7 +24,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add_run_flags(parser)
     demo = parser.add_argument_group("simulated fleet")
     demo.add_argument(
-        "--demo.workloads", dest="workloads", type=positive_integer, default=50, metavar="N", help="default 50"
+        "--demo.workloads", dest="workloads", type=positive_integer, default=60, metavar="N", help="default 60"
     )
     demo.add_argument(
         "--demo.seed", dest="seed", type=int, default=7, metavar="N", help="seed of the random fleet; default 7"
@@ -54,6 +57,7 @@ def run(context: Context) -> int:
         seed=options.seed,
         speed=options.speed,
         strict=options.spec is not None,
+        stories=(*STORIES, *WASTE),
         host=host,
         port=port,
     ) as simulator:
@@ -69,6 +73,8 @@ def run(context: Context) -> int:
             if not given.metrics.tags:
                 parts["metrics"] = given.metrics.model_copy(update={"tags": ("team", "env")})
                 parts["alerts"] = given.alerts.model_copy(update={"tag_labels": ("team",)})
+            if not given.costs.bundles:
+                parts["costs"] = CostSettings.model_validate({"bundles": PRICES, "min_history": 0})
             return given.model_copy(update=parts)
 
         address = settings.web.listen_address[0]

@@ -20,8 +20,11 @@ from exporter.clock import Clock
 from exporter.daemon.daemon import Daemon
 from exporter.daemon.event_loop import measure_lag
 from exporter.fleet.selection import Selection
+from exporter.fleet.tag_labels import TagSelection
+from exporter.fleet.workload_state import Costs
 from exporter.settings.model import Settings
 from exporter.simulator.stories import STORIES
+from exporter.simulator.waste import PRICES, WASTE
 from tests.alerts.history import families_read, shipped
 from tests.e2e.backfill import Pages, filled
 from tests.e2e.servers import Prometheus
@@ -47,9 +50,10 @@ class Day(NamedTuple):
     leases: bool = False
 
 
-GOOD = Day(len(STORIES) + 10, Selection(name=rf"({_HEALTHY})-\d+"))
+COSTS = Costs("EUR", PRICES, min_history=0.0)
+GOOD = Day(len(STORIES) + len(WASTE) + 10, Selection(name=rf"({_HEALTHY})-\d+"))
 BAD = Day(
-    len(STORIES) + 20,
+    len(STORIES) + len(WASTE) + 20,
     problems=((1500, 1800, "throttled"), (2400, 2520, "bad-gateway"), (3000, 3060, "no-id")),
     leases=True,
 )
@@ -107,9 +111,9 @@ async def _scraped(daemon: Daemon) -> str:
 def pages_of(day: Day) -> Pages:
     """All metrics pages of a day."""
     pages = Pages()
-    simulator = simulated(day.workloads, seed=11)
+    simulator = simulated(day.workloads, seed=11, stories=(*STORIES, *WASTE))
     account = {"name": "acme", "endpoint": simulator.url, "token": simulator.token}
-    settings = Settings.model_validate({"accounts": [account]})
+    settings = Settings.model_validate({"accounts": [account], "metrics": {"tags": ["team"]}})
 
     async def play(stage: Stage) -> None:
         await _play(day, stage, daemon, pages)
@@ -117,7 +121,8 @@ def pages_of(day: Day) -> Pages:
     # created here because the stage uses the report of the daemon
     clock = Clock(lambda: simulator.clock(), lambda: simulator.clock() - START)
     daemon = Daemon(settings, lambda: settings, clock=clock)
-    played(play, simulator, report=daemon.report, rate=10.0, selection=day.selection)
+    plan = {"selection": day.selection, "costs": COSTS, "tags": TagSelection(("team",))}
+    played(play, simulator, report=daemon.report, rate=10.0, **plan)
     return pages
 
 
