@@ -62,6 +62,8 @@ class Database(Protocol):
     """Where it is, for messages."""
     aside: Path | None
     """The new name of a file that could not be used; None: there was none."""
+    connections: int
+    """How many connections to it were made until now."""
     lost: int
     """Number of transactions that were lost because the write-ahead log was damaged."""
 

@@ -70,6 +70,7 @@ class LeaseTable:
         self._database, self.name, self._url = database, name, url
         self._seconds, self._steady = seconds, steady
         self._connected_since: float | None = None
+        self._connections = 0
         self._lock = threading.Lock()
 
     def turn(self, accounts: Collection[str], status: bytes = b"") -> Turn:
@@ -81,9 +82,9 @@ class LeaseTable:
         began = self._steady()
         try:
             self._renew(_digest(accounts), status)
-            if self._connected_since is None:
-                self._connected_since = began
             # After the database was away, the rows of all replicas have expired: they get the time to renew them.
+            if self._connected_since is None or self._connections != self._database.connections:
+                self._connected_since, self._connections = began, self._database.connections
             if began - self._connected_since >= self._seconds:
                 self._declare_dead()
             replicas, leases = self._read(accounts)

@@ -135,6 +135,7 @@ class Postgresql:
 
     aside: Path | None = None
     lost = 0
+    connections = 0
 
     def __init__(
         self,
@@ -200,6 +201,7 @@ class Postgresql:
             remedy = "check state.url, its password, the server, and the rights of its user"
             with self._errors(f"{self.place} cannot be used", f"; {remedy}"):
                 self._connection = self._open()
+            self.connections += 1
         return self._connection
 
     def _execute(self, sql: bytes, parameters: Parameters = (), *, binary: bool = False) -> Rows:

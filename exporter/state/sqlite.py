@@ -58,6 +58,7 @@ class Sqlite:
         self.place = IN_MEMORY if path is None else str(path)
         self.aside: Path | None = None
         self.lost = 0
+        self.connections = 1
         self._inodes: tuple[_Inode, _Inode] = None, None
         """What identifies the file and its write-ahead log."""
         try:

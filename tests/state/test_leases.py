@@ -168,6 +168,18 @@ def test_who_was_not_connected_itself_declares_none_dead(group: Group) -> None:
     assert one.turn(ACCOUNTS).held == {"eu": Lease("eu", "a", 1), "us": Lease("us", "a", 1)}
 
 
+def test_who_has_connected_again_declares_none_dead_for_as_long_as_a_lease_lasts(group: Group) -> None:
+    one, two = group.replica("a"), group.replica("b")
+    one.turn(ACCOUNTS)
+    two.turn(ACCOUNTS)
+    group.steady.now += SECONDS
+    group.expire("a")
+    group.server.end_sessions()
+    assert two.turn(ACCOUNTS).held == {}, "the database may have been away for all"
+    group.steady.now += SECONDS
+    assert two.turn(ACCOUNTS).held.keys() == {*ACCOUNTS}
+
+
 def test_a_replica_that_was_declared_dead_keeps_what_no_other_took_under_a_new_epoch(group: Group) -> None:
     one, two = group.replica("a"), group.replica("b")
     one.turn(ACCOUNTS)
@@ -195,6 +207,7 @@ class Overlapping:
     def __init__(self, database: Postgresql) -> None:
         self._database, self._second = database, threading.Event()
         self.now = self.most = 0
+        self.connections = 1
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
