@@ -129,8 +129,7 @@ class Leases:
         async with self._lock:
             for account in {*self._accounts.monitors, *self._accounts.removed, *self._paging.gained}:
                 if not self._rights.has(account):
-                    log.info("another replica holds the account now", account=account)
-                    await self._tried(account, self._lose(account))
+                    await self._tried(account, self._lose_to_other(account))
             for account in sorted(self._rights.leases):
                 await self._tried(account, self._gain(account))
             if self._give_up is not None:
@@ -150,6 +149,10 @@ class Leases:
         else:
             if self._problems.pop(account, ""):
                 log.info("the account could be taken over or given up now", account=account)
+
+    async def _lose_to_other(self, account: str) -> None:
+        await self._lose(account)
+        log.info("another replica holds the account now", account=account)
 
     async def _gain(self, account: str) -> None:
         settings = self._settings()

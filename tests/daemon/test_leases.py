@@ -213,15 +213,21 @@ def test_an_account_that_cannot_be_given_up_delays_no_other_and_is_counted_and_l
     async def work(scene: Scene) -> None:
         await scene.turn(eu=1)
         scene.parts.broken["end page eu"] = KeyError("eu")
-        await scene.turn(us=1)
+        for _ in range(3):
+            await scene.turn(us=1)
         assert scene.held == {"": 0.0, "eu": 0.0, "us": 1.0}
-        assert scene.value(FAILURES) == 1.0
+        assert scene.value(FAILURES) == 3.0
+        assert messages(caplog) == [RETRYING]
         scene.parts.broken = {}
         await scene.turn(us=1)
         assert (scene.parts.monitored, scene.parts.paged) == ({"us"}, {"us"})
+        assert messages(caplog)[1:] == [
+            "another replica holds the account now",
+            "the account could be taken over or given up now",
+        ]
 
-    play(work)
-    assert messages(caplog).count(RETRYING) == 1
+    with caplog.at_level(logging.INFO):
+        play(work)
 
 
 def test_what_is_known_of_an_account_that_another_replica_held_meanwhile_is_not_used() -> None:
