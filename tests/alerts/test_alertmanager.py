@@ -188,6 +188,7 @@ def test_a_page_says_what_and_links_to_the_time_and_ends_when_the_alert_does(cha
     assert note == "Note: Call 5678."
     command = "amtool silence add --duration=2h --comment='...' alertname=DataRobotWorkloadErrored account=acme"
     assert silence == f"Silence: {command} workload_id=w1"
+    assert details["status"] == "https://exporter.example.test/workloads/w1?account=acme"
     assert (details["silence"], details["note"]) == (f"{command} workload_id=w1", "Call 5678.")
     runbook, dashboard = event["links"]
     assert runbook["href"] == "https://runbooks.example.test/DataRobotWorkloadErrored.md"

@@ -43,7 +43,7 @@ def test_without_the_password_every_request_gets_the_same_response_and_changes_n
     async def work(connect: Connect) -> set[bytes]:
         found = set()
         for method in ("GET", "POST", "DELETE", "OPTIONS"):
-            for path in paths:
+            for path in (*paths, "/workloads/w", "/workloads/unknown", "/workloads.csv", "/workloads.json"):
                 client = await connect(get(path, "x-requested-by: x", CLOSE, *credentials, method=method))
                 found.add(re.sub(rb"date: .*\r\n", b"", await client.reader.read()))
         return found
