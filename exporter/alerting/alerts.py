@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from exporter.alerting.expressions import NOW, Condition, Count, Metric, Raw, Term, Threshold
+from exporter.alerting.expressions import NOW, Condition, Count, Metric, Number, Raw, Term, Threshold
 from exporter.api import models
 
 Severity = Literal["critical", "warning", "info", "none"]
@@ -99,15 +99,25 @@ def _burns(factor: str, short: str, long: str, now: str) -> Condition:
     The pairs are those of the workbook of Google's SREs. A window goes on for long after an outage: `now` is a short
     one that ends soon after it.
     """
-    budget = T(factor) * T("error_budget")
-    met = (_share("server_error", long) > budget) & (_requests(long) * _share("server_error", long) >= T("burn_errors"))
+    met = _over(factor, long) & (_requests(long) * _share("server_error", long) >= T("burn_errors"))
     if short != now:
-        met = met & (_share("server_error", short) > budget)
+        met = met & _over(factor, short)
     enough = T("requests" if short == "5m" else "burn_requests")
-    return met & (_requests(short) >= enough) & (_share("server_error", now) > budget)
+    return met & (_requests(short) >= enough) & _over(factor, now)
+
+
+def _over(factor: str, window: str) -> Condition:
+    """Whether more requests have server errors than `factor` times what the objective of the workload allows.
+
+    Workloads without an objective of availability have the threshold `error_budget`.
+    """
+    share = _share("server_error", window)
+    by_default = (share > T(factor) * T("error_budget")).unless(_TARGET.reported())
+    return (share > T(factor) * (Number(1) - _TARGET)) | by_default
 
 
 _SERVING = "active|serving"
+_TARGET = M("workload_objective_target_ratio", objective="availability")
 _SINCE = M("workload_status_since_timestamp_seconds")
 _FIRST = M("workload_first_observed_timestamp_seconds")
 _DEGRADED_SINCE = M("workload_degraded_since_timestamp_seconds")
@@ -433,8 +443,8 @@ ALERTS: tuple[Alert, ...] = (
         (_burns("burn_fast", "5m", "1h", now="5m") | _burns("burn_steady", "30m", "6h", now="5m"))
         .unless(_OFF).unless(_EXPLAINED), PAGE, 120,
         "A workload will use up its error budget within hours or days.",
-        "responds to so many requests with server errors that its monthly error budget will be used up within hours "
-        "or days.", _OF_BUDGET),
+        "responds to so many requests with server errors that its error budget will be used up within hours or days.",
+        _OF_BUDGET),
     Alert("DataRobotErrorBudgetBurnSlow", "workload",
         (_burns("burn_slow", "2h", "1d", now="30m") | _burns("burn_trickle", "6h", "3d", now="30m")).unless(_OFF),
         TICKET, 3600,

@@ -54,7 +54,11 @@ LIMITS: tuple[Limit, ...] = (
     ),
     Limit("running_seconds", 180, "until then, a workload that became running may be ready and its pods not read yet"),
     Limit("waking_seconds", 900, "a workload without a minimum of replicas may take as long as any start to serve"),
-    Limit("error_budget", 0.005, "an objective of 99.5 % of requests without a server error"),
+    Limit(
+        "error_budget",
+        0.005,
+        "an objective of 99.5 % of requests without a server error, for workloads without one",
+    ),
     Limit("burn_fast", 14.4, "2 % of a month's budget in an hour"),
     Limit("burn_steady", 6, "5 % of a month's budget in six hours"),
     Limit("burn_slow", 3, "10 % of a month's budget in a day"),

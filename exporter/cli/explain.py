@@ -33,6 +33,7 @@ from exporter.diagnosis.log_signs import is_worth_reading
 from exporter.diagnosis.wording import as_json, text
 from exporter.fleet.apply import failed, received, refused
 from exporter.fleet.counting import first_observed
+from exporter.fleet.objectives import Objective, ObjectiveRow, objective_of
 from exporter.fleet.polling import Policy, requests
 from exporter.fleet.workload_state import WINDOWS, WorkloadState
 from exporter.masking import scrubbed
@@ -107,6 +108,7 @@ async def _explained_with_clients(
             settings.detail.slow_requests,
             progress,
             log_lines=options.log_lines,
+            objectives=[each.row for each in settings.objectives],
         )
 
 
@@ -118,6 +120,7 @@ async def explained(
     progress: Progress = lambda _: None,
     clock: Callable[[], float] = time.time,
     log_lines: int = 0,
+    objectives: Sequence[ObjectiveRow] = (),
 ) -> Diagnosis:
     """Find and diagnose one workload. Raises `WorkloadNotFound`.
 
@@ -126,7 +129,8 @@ async def explained(
     """
     found = await find(clients, wanted, progress, clock)
     console = options.console or found.account.endpoint.removesuffix("/api/v2")
-    result = await explain(found, options._replace(console=console), slow, progress, clock())
+    objective = objective_of(objectives, found.account.name, found.workload)
+    result = await explain(found, options._replace(console=console), slow, objective, progress, clock())
     with_signs = is_worth_reading(result.cause.next_step)
     if not log_lines and not with_signs:
         return result
@@ -138,14 +142,16 @@ async def explained(
     return result._replace(log=read.text(log_lines) if log_lines else "")
 
 
-async def explain(found: Found, options: Options, slow: float, progress: Progress, now: float) -> Diagnosis:
+async def explain(
+    found: Found, options: Options, slow: float, objective: Objective | None, progress: Progress, now: float
+) -> Diagnosis:
     """Request the details of one workload and diagnose it as of `now`. Failed requests are listed as unknown facts."""
     client = found.client
     # The ledger starts now, so that all reported events are new and nothing was counted before.
     ledger = msgspec.structs.replace(
         first_observed(found.workload, now, baseline=True, ahead=found.ahead), seen_events=()
     )
-    state = WorkloadState(found.account.name, found.workload, ledger, ahead=found.ahead)
+    state = WorkloadState(found.account.name, found.workload, ledger, ahead=found.ahead, objective=objective)
     events: tuple[Event, ...] = ()
     unknown: dict[str, str] = {}
     requested: set[str] = set()

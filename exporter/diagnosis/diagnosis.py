@@ -254,7 +254,8 @@ def _limits(state: WorkloadState, context: WorkloadContext, met: frozenset[str])
             (w, Metric("workload_window_server_error_ratio", window=w).value(context)) for w in WINDOWS if w != "5m"
         ]
         windows = ", ".join(f"{ratio:.2%} over {window}" for window, ratio in ratios_by_window if ratio is not None)
-        allowed = Threshold("error_budget").value(context)
+        own = state.objective.availability if state.objective is not None else None
+        allowed = Threshold("error_budget").value(context) if own is None else 1 - own
         yield "errors", f"server errors {windows}; {allowed:.2%} allowed"
 
 

@@ -27,6 +27,11 @@ def _each(value: Callable[[Compliance], float | None]) -> Callable[[View], Sampl
     return samples
 
 
+def _targets(view: View) -> Samples:
+    objective = view.state.objective
+    return tuple(((kind,), target) for kind, target in objective.targets) if objective is not None else ()
+
+
 def _burn_rates(view: View) -> Samples:
     counts, windows = view.state.ledger.objectives, workload_state.windows(view.state)
     found: list[tuple[tuple[str, ...], float]] = []
@@ -79,7 +84,7 @@ OBJECTIVES: tuple[Family, ...] = (
     row("workload_objective_target_ratio", "Target of an objective in the settings: the share of requests without a "
         "server error (`availability`), of the time with a ready replica (`readiness`), or of requests that are fast "
         "enough (`latency`).",
-        _each(lambda each: each.target), labels=("objective",), source="settings", absence=_NONE,
+        _targets, labels=("objective",), source="settings", absence=_NONE,
         reads=("objective",), profile="minimal"),
     row("workload_objective_window_seconds", "Window of the objectives of a workload, in seconds.",
         lambda view: one(None if view.state.objective is None else view.state.objective.window),

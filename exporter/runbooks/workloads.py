@@ -703,8 +703,8 @@ WORKLOADS: dict[str, Runbook] = {
         "a few minutes of bad responses are not unusual during an upgrade of the platform",
     ),
     "DataRobotErrorBudgetBurnFast": Runbook(
-        "In a short and in a long window, so many requests get a response with status 500 or above that the monthly "
-        "error budget will be used up within hours or days.",
+        "In a short and in a long window, so many requests get a response with status 500 or above that the error "
+        "budget of the workload's objective will be used up within hours or days.",
         "A part of the requests fails now: some callers get errors.",
         "Yes. If the share of failing requests is falling (step 2), it may already be over.",
         (_ERROR_SHARES, TRAFFIC, CHANGES, LOG, REASONS, READY),
@@ -714,7 +714,8 @@ WORKLOADS: dict[str, Runbook] = {
                  "Fix the replicas: see "
                  "[DataRobotWorkloadReplicasDegraded](DataRobotWorkloadReplicasDegraded.md#likely-causes)."),
          OOM, CRASH),
-        "During load tests. If your objective is not 99.5%, set `alerts.thresholds.error_budget` to 1 minus it.",
+        "During load tests. If its objective is not 99.5%, add a row to `objectives` in the settings; "
+        "`alerts.thresholds.error_budget` is the budget of workloads without one.",
         "the windows already delay the alert, so that a short wait is enough",
     ),
     "DataRobotErrorBudgetBurnSlow": Runbook(

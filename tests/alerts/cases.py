@@ -49,6 +49,7 @@ from tests.alerts.pages import (
     response,
     status,
     swept,
+    target,
     waiting,
 )
 from tests.alerts.timeline import NOTHING, Ago, Grows, Lag, Page
@@ -103,6 +104,8 @@ IDLE, UPDATED, MONTH = f"{W}idle_since_timestamp_seconds", f"{W}updated_timestam
 WHO = "Workload churn (w1) of account acme "
 ACCOUNT = {"account": "acme"}
 NO_LABELS: Mapping[str, str] = {}
+OWN: Page = {**target("availability", 0.99), **target("readiness", 0.9999)}
+"""An objective that allows twice as many server errors as the threshold."""
 SCALED_TO_ZERO: Page = {**status("running"), **pods(0, least=0, live=0), f"{W}scaled_to_zero": 1.0}
 STOPPED_BY_A_USER: Page = {
     **status("stopped"), **pods(0, live=0), f'{W}event_last_timestamp_seconds{{event="stopped"}}': Ago(100),
@@ -670,16 +673,27 @@ CASES: tuple[Case, ...] = (
                 **failing(events="absent")})},
         well=fleet(**dict.fromkeys("abcdefghijklmn", "running"))),
     Case("DataRobotErrorBudgetBurnFast", "critical", {**errors(0.08), **errors(0.08, "1h")}, wait=120, keep=BUDGET,
-        says=WHO + "responds to so many requests with server errors that its monthly error budget will be used up "
-        "within hours or days.",
+        says=WHO + "responds to so many requests with server errors that its error budget will be used up within "
+        "hours or days.",
         also={"few but enough": Also({**requests(20), **requests(125, "1h")}), "low": Also(importance("low")),
             "steadily": Also({**errors(0.033), **errors(0.033, "1h"), **errors(0.033, "30m"), **errors(0.033, "6h")}),
             "steadily, few but enough": Also({**requests(1), **errors(0.033), **errors(0.033, "1h"),
                 **errors(0.033, "30m"), **errors(0.033, "6h"), **requests(50, "30m"), **requests(304, "6h")}),
             "an unknown word": Also(status("other")), "ready for long": Also({READY_SINCE: Lag(301)}),
             "down again and again, and just ready": Also({READY_SINCE: Lag(10), RECOVERING: Lag(1790)}),
-            "down again and again, and now": Also({DOWN: Ago(0), RECOVERING: Lag(1790)})},
-        silent={"down again and again, but not lately": {DOWN: Ago(0), RECOVERING: Lag(1810)},
+            "down again and again, and now": Also({DOWN: Ago(0), RECOVERING: Lag(1790)}),
+            "more than its own objective allows": Also({**OWN, **errors(0.15), **errors(0.15, "1h")}),
+            "steadily more than its own objective allows": Also({**OWN, **errors(0.065), **errors(0.065, "1h"),
+                **errors(0.065, "30m"), **errors(0.065, "6h")}),
+            "an objective of something else": Also(target("readiness", 0.9)),
+            "steadily, an objective of something else": Also({**target("readiness", 0.9), **errors(0.033),
+                **errors(0.033, "1h"), **errors(0.033, "30m"), **errors(0.033, "6h")})},
+        silent={**{f"less than its own objective allows in {window}": {**OWN, **errors(0.15), **errors(0.15, "1h"),
+                **errors(0.12, window)} for window in ("5m", "1h")},
+            **{f"steadily, less than its own objective allows in {window}": {**OWN, **errors(0.065),
+                **errors(0.065, "1h"), **errors(0.065, "30m"), **errors(0.065, "6h"), **errors(0.05, window)}
+                for window in ("5m", "30m", "6h")},
+            "down again and again, but not lately": {DOWN: Ago(0), RECOVERING: Lag(1810)},
             "a moment": errors(0.07, "1h"), "it is over": errors(0.07),
             "too few errors": {**requests(124, "1h"), **errors(0.5, "6h")},
             "too few requests in the short window": requests(19),
@@ -702,8 +716,21 @@ CASES: tuple[Case, ...] = (
             "a trickle": Also({**errors(0.0055, "30m"), **errors(0.0055, "6h"), **errors(0.0, "1d"),
                 **errors(0.0055, "3d")}),
             "a trickle, few but enough": Also({**errors(0.0055, "30m"), **errors(0.0055, "6h"), **errors(0.0, "1d"),
-                **errors(0.0055, "3d"), **requests(50, "6h"), **requests(1819, "3d")})},
-        silent={"over for half an hour": errors(0.015, "30m"), "over for two hours": errors(0.015, "2h"),
+                **errors(0.0055, "3d"), **requests(50, "6h"), **requests(1819, "3d")}),
+            "more than its own objective allows": Also({**OWN, **errors(0.033, "30m"), **errors(0.033, "2h"),
+                **errors(0.033, "1d")}),
+            "a trickle, more than its own objective allows": Also({**OWN, **errors(0.011, "30m"), **errors(0.011, "6h"),
+                **errors(0.0, "1d"), **errors(0.011, "3d")}),
+            "an objective of something else": Also(target("readiness", 0.9)),
+            "a trickle, an objective of something else": Also({**target("readiness", 0.9), **errors(0.0055, "30m"),
+                **errors(0.0055, "6h"), **errors(0.0, "1d"), **errors(0.0055, "3d")})},
+        silent={**{f"less than its own objective allows in {window}": {**OWN, **errors(0.033, "30m"),
+                **errors(0.033, "2h"), **errors(0.033, "1d"), **errors(0.025, window)}
+                for window in ("30m", "2h", "1d")},
+            **{f"a trickle, less than its own objective allows in {window}": {**OWN, **errors(0.011, "30m"),
+                **errors(0.011, "6h"), **errors(0.0, "1d"), **errors(0.011, "3d"), **errors(0.009, window)}
+                for window in ("30m", "6h", "3d")},
+            "over for half an hour": errors(0.015, "30m"), "over for two hours": errors(0.015, "2h"),
             "a trickle that is over": {**errors(0.0055, "30m"), **errors(0.005, "6h"), **errors(0, "1d"),
                 **errors(0.0055, "3d")},
             "a trickle that is just over": {**errors(0.005, "30m"), **errors(0.0055, "6h"), **errors(0, "1d"),

@@ -58,6 +58,10 @@ def errors(share: float, window: str = "5m") -> Page:
     return {f'{W}window_server_error_ratio{{window="{window}"}}': share}
 
 
+def target(objective: str, ratio: float) -> Page:
+    return {f'{W}objective_target_ratio{{objective="{objective}"}}': ratio}
+
+
 def refused(share: float, window: str = "5m") -> Page:
     return {f'{W}window_client_error_ratio{{window="{window}"}}': share}
 

@@ -13,6 +13,7 @@ from exporter.cli.explain import explained
 from exporter.cli.find import WorkloadNotFound
 from exporter.diagnosis.diagnosis import diagnosis
 from exporter.diagnosis.wording import evidence, text
+from exporter.fleet.objectives import Objective, ObjectiveRow
 from exporter.fleet.workload_state import WINDOWS
 from exporter.settings.accounts import AccountSettings
 from exporter.simulator import SimulatedApi
@@ -59,7 +60,7 @@ def explanation(story: Story, ahead: float = 0.0) -> str:
     )
 
 
-def _explained_at(story: Story, moment: float, ahead: float) -> str:
+def _explained_at(story: Story, moment: float, ahead: float, objectives: tuple[ObjectiveRow, ...] = ()) -> str:
     parts = [f"\n=== {moment / 60:g} min ===\n"]
     monitored = min(MONITORED, moment)
     simulator = SimulatedApi(workloads=1)
@@ -76,7 +77,9 @@ def _explained_at(story: Story, moment: float, ahead: float) -> str:
             account = AccountSettings.model_validate(
                 {"name": "acme", "endpoint": "https://dr.example.test", "token": "t"}
             )
-            found = await explained([(account, stage.client)], actor.name, DEFAULT, 2.0, clock=lambda: stage.wall)
+            found = await explained(
+                [(account, stage.client)], actor.name, DEFAULT, 2.0, clock=lambda: stage.wall, objectives=objectives
+            )
             parts.append(text(found))
         except WorkloadNotFound as error:
             parts.append(f"{error}\n")
@@ -85,7 +88,7 @@ def _explained_at(story: Story, moment: float, ahead: float) -> str:
             rows = evidence(diagnosis(state, stage.wall, DEFAULT))
             parts.append("\n--- a page ---\n" + "".join(f"{title}: {words}\n" for title, words in rows))
 
-    played(play, simulator)
+    played(play, simulator, objectives=objectives)
     return "".join(parts)
 
 
@@ -102,6 +105,14 @@ def test_explain_shows_all_windows_on_which_an_alert_about_the_error_budget_rest
     found = " ".join(_explained_at(failing, days - 3600, 0.0).partition("--- a page ---")[0].split())
     assert "DataRobotErrorBudgetBurnSlow" in found
     assert [window for window in WINDOWS if f"% over {window}" in found] == [w for w in WINDOWS if w != "5m"]
+
+
+def test_the_objective_in_the_settings_says_how_many_server_errors_are_allowed() -> None:
+    failing = Story("fails", "some requests fail for days", (StoryStep(4 * 86400.0, "running", server_errors=0.04),))
+    demanded = (ObjectiveRow(Objective(availability=0.99)),)
+    assert "1.00% allowed" in _explained_at(failing, 3 * 86400.0, 0.0, demanded)
+    tolerated = (ObjectiveRow(Objective(availability=0.9)),)
+    assert "% allowed" not in _explained_at(failing, 3 * 86400.0, 0.0, tolerated)
 
 
 @pytest.mark.parametrize("ahead", [300.0, -300.0])

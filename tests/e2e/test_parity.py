@@ -22,6 +22,7 @@ from exporter.api.models import Artifact, Autoscaling, Bundle, Group, Replacemen
 from exporter.api.pods import OverallStatus, Pods, Proton, StatusDetails
 from exporter.api.pods import PodCondition as PodCondition
 from exporter.fleet.ledger import Ledger, ReplacementCursor, ServingRecord, Tally, UsageHistory
+from exporter.fleet.objectives import Objective
 from exporter.fleet.workload_state import Account, Details, Window, WorkloadState
 from exporter.metrics.account_families import ACCOUNTS, AccountFacts, use
 from exporter.metrics.exposition import Exposition, account_bodies
@@ -154,14 +155,15 @@ USAGE = st.none() | st.builds(
     st.sampled_from(["pod", "workload", "container"]), st.sampled_from([0.5, 0.89, 0.91, 1.0]),
 )  # fmt: skip
 SEEN = st.builds(
-    lambda workload, ledger, pods, windows, usage, gone, catalogue, held: WorkloadState(
+    lambda workload, ledger, pods, windows, usage, gone, catalogue, held, objective: WorkloadState(
         "", workload, ledger,
         Details(pods=pods, windows=windows, usage=usage, fresh={} if pods is None else {"pods": True}),
-        vanished=gone and NOW - gone, catalogue=catalogue, held=held,
+        vanished=gone and NOW - gone, catalogue=catalogue, held=held, objective=objective,
     ),
     WORKLOADS, LEDGERS, PODS, TRAFFIC, USAGE, st.sampled_from([None, None, None, None, None, 60.0, 1801.0]),
     st.sampled_from([None, {"cpu.small": Bundle("cpu.small", 1.0, GIB)}, {"gpu.l4": Bundle("gpu.l4")}]),
     st.sampled_from([{}, {}, {"status": NOW - 60.0}]),
+    st.sampled_from([None, None, Objective(availability=0.98), Objective(0.999), Objective(readiness=0.9)]),
 )  # fmt: skip
 
 
