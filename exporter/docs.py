@@ -12,7 +12,7 @@ from pydantic_core import PydanticUndefined
 from exporter.alerting.alerts import ALERTS
 from exporter.alerting.expressions import duration
 from exporter.alerting.limits import LIMITS
-from exporter.alerting.rules import DEFAULT, Options, rules
+from exporter.alerting.rules import DEFAULT, Options, rule_file
 from exporter.metrics.account_families import ACCOUNTS
 from exporter.metrics.family import COMMON_LABELS
 from exporter.metrics.registry import FAMILIES
@@ -188,7 +188,7 @@ RULES_FORMS = ("prometheus", "kubernetes")
 
 def rules_page(options: Options = DEFAULT, form: str = "prometheus") -> str:
     """The alert rules as a rule file for Prometheus, or as a manifest for the Prometheus operator."""
-    made: dict[str, object] = rules(options)
+    made: dict[str, object] = rule_file(options)
     note = "Load it under rule_files of Prometheus 2.42 or newer."
     if form == "kubernetes":
         made = {

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from textwrap import indent
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from exporter.alerting.alerts import ALERTS, Alert
 from exporter.alerting.expressions import NOW, WORKLOAD, Condition, Writing, duration
 from exporter.alerting.limits import DEFAULTS
+from exporter.alerting.recording import recording_rules
+from exporter.fleet.objectives import WINDOW_SECONDS
 from exporter.metrics.registry import TAGS
 
 LABELS = ("alertname", *WORKLOAD, "component", "job")
@@ -34,7 +36,8 @@ class Options(NamedTuple):
     no such link. `notes`: name of an alert, or ``default`` for all others -> a text of the users. `owner_tags`: names
     of the tags whose values name the owner of a workload; rules cannot read all tags, so only direct paging shows them.
     `tag_labels`: names of labels of ``datarobot_workload_tags`` that alerts about workloads have, too. `hold`: seconds
-    for which an alert keeps its state without recent data. `scale` divides every duration, to test in less time.
+    for which an alert keeps its state without recent data. `objective_windows`: the windows of
+    objectives, in seconds, of which rules record ratios. `scale` divides every duration, to test in less time.
     """
 
     selector: str = 'job="datarobot"'
@@ -54,6 +57,7 @@ class Options(NamedTuple):
     owner_tags: tuple[str, ...] = ()
     tag_labels: tuple[str, ...] = ()
     hold: float = 600.0
+    objective_windows: tuple[float, ...] = (WINDOW_SECONDS,)
     scale: float = 1.0
 
     @property
@@ -143,7 +147,7 @@ def levels(alert: Alert) -> Iterator[tuple[str, Condition]]:
 
 
 def rules(options: Options = DEFAULT) -> dict[str, object]:
-    """The groups of a rule file."""
+    """The groups of alerts."""
     groups: dict[str, list[dict[str, object]]] = {}
     for alert in in_force(options):
         for severity, condition in levels(alert):
@@ -156,6 +160,13 @@ def rules(options: Options = DEFAULT) -> dict[str, object]:
             for part, begin in enumerate(range(0, len(rows), 20))
         ]
     }
+
+
+def rule_file(options: Options = DEFAULT) -> dict[str, object]:
+    """The groups of alerts, and one of recording rules about objectives."""
+    recording = [*recording_rules(options.selector, options.objective_windows)]
+    groups: Any = rules(options)["groups"]
+    return {"groups": [*groups, {"name": "datarobot-objectives", "rules": recording}]}
 
 
 def _rule(alert: Alert, severity: str, condition: Condition, options: Options) -> dict[str, object]:

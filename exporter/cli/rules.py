@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from exporter.alerting.rules import DEFAULT
 from exporter.cli.context import Context
 from exporter.cli.flags import add_settings_flags
 from exporter.docs import RULES_FORMS, rules_page
@@ -29,5 +30,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context) -> int:
-    sys.stdout.write(rules_page(context.settings("replaced").alerts.options, context.options.format))
+    settings = context.settings("replaced")
+    windows = tuple(sorted({each.window for each in settings.objectives})) or DEFAULT.objective_windows
+    options = settings.alerts.options._replace(objective_windows=windows)
+    sys.stdout.write(rules_page(options, context.options.format))
     return 0
