@@ -11,6 +11,7 @@ from exporter.cli.run import run_daemon
 from exporter.settings.accounts import AccountSettings
 from exporter.settings.costs import CostSettings
 from exporter.settings.model import Settings
+from exporter.settings.objectives import ObjectiveSettings
 from exporter.settings.paging import PagingSettings
 from exporter.settings.values import listen_address
 from exporter.simulator import Simulator
@@ -18,6 +19,15 @@ from exporter.simulator.stories import STORIES
 from exporter.simulator.waste import PRICES, WASTE
 
 _NOTE = "Simulation: DataRobot is not contacted, and none of these workloads exist."
+
+_OBJECTIVES = tuple(
+    ObjectiveSettings.model_validate(row)
+    for row in (
+        {"tags": ["team=team-0"], "availability": 0.99, "latency": {"target": 0.95, "faster_than": "2s"}},
+        {"tags": ["team=team-1"], "availability": 0.999},
+        {"importance": ["critical", "high"], "availability": 0.995, "readiness": 0.99},
+    )
+)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -75,6 +85,8 @@ def run(context: Context) -> int:
                 parts["alerts"] = given.alerts.model_copy(update={"tag_labels": ("team",)})
             if not given.costs.bundles:
                 parts["costs"] = CostSettings.model_validate({"bundles": PRICES, "min_history": 0})
+            if not given.objectives:
+                parts["objectives"] = _OBJECTIVES
             return given.model_copy(update=parts)
 
         address = settings.web.listen_address[0]

@@ -35,6 +35,7 @@ COMMANDS = {
     "once": "make one sweep and print the metrics; exit 1 with the reason if it is incomplete",
     "explain": "diagnose one workload: what is wrong, the likely cause, and what to do next; needs no running daemon",
     "waste": "list workloads of the running daemon that are idle or in a bundle that does not fit, by money per month",
+    "objectives": "list the objectives of workloads, worst first, from the running daemon; --openslo exports them",
     "plan": "estimate the API requests per minute that these settings cause",
     "notify": "send a test notification to a receiver, resolve it, and print the responses",
     "healthcheck": "request /-/healthy from the running daemon; exit 0 if it is healthy",

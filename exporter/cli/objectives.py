@@ -1,0 +1,174 @@
+"""``objectives``: which workloads keep their objectives, from the metrics of the running daemon, worst first."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from exporter.cli.context import Context
+from exporter.cli.flags import add_web_flags
+from exporter.cli.own_server import request_with_login
+from exporter.cli.web_settings import daemon_address
+from exporter.failures import printable
+
+_PREFIX = "datarobot_workload_objective_"
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+_ESCAPED = {"n": "\n"}
+_BURN_WINDOWS = ("1h", "6h", "1d")
+_BAD = {"availability": "server_errors", "readiness": "down_seconds", "latency": "slow_requests"}
+
+
+class ObjectiveStatus(NamedTuple):
+    """One objective of one workload; None: unknown. `burn`: burn rate by window. `window` is in seconds."""
+
+    account: str
+    workload: str
+    workload_id: str
+    objective: str
+    target: float
+    window: float
+    ratio: float | None
+    budget: float | None
+    burn: Mapping[str, float]
+
+    @property
+    def lasts(self) -> float | None:
+        """Seconds until the budget is used up at the rate of the longest known window; None: it is not."""
+        rate = next((self.burn[window] for window in ("1d", "6h", "1h") if self.burn.get(window)), None)
+        if self.budget is None or rate is None:
+            return None
+        return max(0.0, self.budget) * self.window / rate
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    add_web_flags(parser)
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON with stable keys")
+    form.add_argument("--openslo", action="store_true", help="print the objectives as YAML of OpenSLO v1")
+
+
+def run(context: Context) -> int:
+    path = context.settings("replaced").web.telemetry_path
+    address = daemon_address(context)
+    status, text = request_with_login(address.listen, address.tls, path)
+    if status != 200:
+        print(f"workload-exporter: {text}", file=sys.stderr)
+        return 1
+    found = sorted(rows(text), key=_worst_first)
+    if context.options.json:
+        print(json.dumps([_as_json(row) for row in found], indent=2))
+    elif context.options.openslo:
+        print(openslo(found), end="")
+    else:
+        print("\n".join(table(found)))
+    return 0
+
+
+def rows(page: str) -> Iterator[ObjectiveStatus]:
+    """The objectives on a page of metrics."""
+    found: dict[tuple[str, str], dict[str, list[tuple[dict[str, str], float]]]] = {}
+    for line in page.split("\n"):
+        if line.startswith(_PREFIX):
+            series, _, value = line.rpartition(" ")
+            name, _, labels = series.removeprefix(_PREFIX).partition("{")
+            named = {label: _unescaped(text) for label, text in _LABEL.findall(labels)}
+            workload = found.setdefault((named["account"], named["workload_id"]), {})
+            workload.setdefault(name, []).append((named, float(value)))
+    for families in found.values():
+        ((_, window),) = families["window_seconds"]
+        ratios, budgets = (_by_objective(families.get(name, ())) for name in ("ratio", "budget_remaining_ratio"))
+        for of, target in families["target_ratio"]:
+            kind = of["objective"]
+            rates = families.get("burn_rate", ())
+            burn = {of_rate["window"]: rate for of_rate, rate in rates if of_rate["objective"] == kind}
+            identity = of["account"], of["workload"], of["workload_id"]
+            yield ObjectiveStatus(*identity, kind, target, window, ratios.get(kind), budgets.get(kind), burn)
+
+
+def _by_objective(samples: Iterable[tuple[dict[str, str], float]]) -> dict[str, float]:
+    return {labels["objective"]: value for labels, value in samples}
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\(.)", lambda match: _ESCAPED.get(match[1], match[1]), text)
+
+
+def _worst_first(row: ObjectiveStatus) -> tuple[object, ...]:
+    return row.budget is None, row.budget or 0.0, row.account, row.workload, row.workload_id, row.objective
+
+
+def table(found: Iterable[ObjectiveStatus]) -> Iterator[str]:
+    """The lines of a table; ``-`` is unknown."""
+    lines = [
+        ("WORKLOAD", "ACCOUNT", "OBJECTIVE", "TARGET", "RATIO", "BUDGET LEFT", *(f"BURN {w}" for w in _BURN_WINDOWS),
+         "LASTS"),
+        *(
+            (
+                printable(row.workload), printable(row.account), row.objective, f"{100 * row.target:.6g}%",
+                "-" if row.ratio is None else f"{100 * row.ratio:.3f}%",
+                "-" if row.budget is None else f"{100 * row.budget:.1f}%",
+                *(f"{row.burn[window]:.2g}" if window in row.burn else "-" for window in _BURN_WINDOWS),
+                "-" if row.lasts is None else f"{row.lasts / 86400:.1f} d",
+            )
+            for row in found
+        ),
+    ]  # fmt: skip
+    if len(lines) == 1:
+        yield "no workload has an objective; see docs/objectives.md"
+        return
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+
+
+def _as_json(row: ObjectiveStatus) -> dict[str, object]:
+    return {
+        "account": row.account,
+        "workload": row.workload,
+        "workload_id": row.workload_id,
+        "objective": row.objective,
+        "target": row.target,
+        "window_seconds": row.window,
+        "ratio": row.ratio,
+        "budget_remaining": row.budget,
+        "burn_rates": dict(row.burn),
+        "budget_lasts_seconds": row.lasts,
+    }
+
+
+def openslo(found: Iterable[ObjectiveStatus]) -> str:
+    """A document of kind SLO for each objective, with queries for Prometheus."""
+    import yaml
+
+    return yaml.safe_dump_all((_slo(row) for row in found), sort_keys=False, allow_unicode=True)
+
+
+def _slo(row: ObjectiveStatus) -> dict[str, Any]:
+    total = ("ready_seconds", "down_seconds") if row.objective == "readiness" else ("requests",)
+    name = re.sub(r"[^a-z0-9-]", "-", f"{row.workload_id}-{row.objective}".lower())[-63:].strip("-")
+    selector = f"{{account={json.dumps(row.account)}, workload_id={json.dumps(row.workload_id)}}}"
+
+    def source(*totals: str) -> dict[str, Any]:
+        query = " + ".join(f"max(datarobot_workload_{each}_total{selector})" for each in totals)
+        return {"metricSource": {"type": "Prometheus", "spec": {"query": query}}}
+
+    return {
+        "apiVersion": "openslo/v1",
+        "kind": "SLO",
+        "metadata": {"name": name, "displayName": f"{row.workload} {row.objective}"},
+        "spec": {
+            "description": f"{row.objective} of workload {row.workload} of account {row.account}",
+            "service": row.workload_id,
+            "indicator": {
+                "metadata": {"name": name},
+                "spec": {"ratioMetric": {"counter": True, "bad": source(_BAD[row.objective]), "total": source(*total)}},
+            },
+            "timeWindow": [{"duration": f"{row.window / 86400:.0f}d", "isRolling": True}],
+            "budgetingMethod": "Occurrences",
+            "objectives": [{"displayName": row.objective, "target": row.target}],
+        },
+    }

@@ -1,0 +1,78 @@
+"""The command `objectives`: the objectives on a page of metrics as a table, JSON and OpenSLO."""
+
+import json
+
+import yaml
+
+from exporter.api.details import RequestMetrics
+from exporter.api.models import Workload
+from exporter.cli.objectives import ObjectiveStatus, _as_json, openslo, rows, table
+from exporter.fleet.ledger import Ledger
+from exporter.fleet.objective_counts import ObjectiveCounts, Totals
+from exporter.fleet.objectives import Objective
+from exporter.fleet.workload_state import Details, Window, WorkloadState
+from exporter.metrics.exposition import Exposition
+
+DAY = 86400.0
+WINDOWS = {"1h": Window(0.0, 3600.0, RequestMetrics(total_requests=1500, server_errors=3, slow_requests=0))}
+
+
+def state(name: str, objective: Objective, totals: Totals | None, windows: dict[str, Window]) -> WorkloadState:
+    counts = ObjectiveCounts(0.0, 28 * DAY, totals, until=1.0, read=1.0) if totals is not None else None
+    return WorkloadState(
+        "eu", Workload(id=f"id-{name}", name=name, status="running"), Ledger(0.0, 0.0, objectives=counts),
+        Details(windows=windows), objective=objective,
+    )  # fmt: skip
+
+
+def page(*states: WorkloadState) -> str:
+    exposition = Exposition()
+    exposition.update(states)
+    return exposition.text().decode()
+
+
+EXAMPLE = state("score", Objective(0.999), Totals(1_000_000, 400), WINDOWS)
+ODD = state('a"b\\c\nd', Objective(readiness=0.99, window=30 * DAY), Totals(ready=900, down=100), {})
+NEW = state("new", Objective(latency=0.9, slower=1.0), None, {})
+
+
+def test_an_objective_has_its_values_from_the_page_for_any_name_of_the_workload() -> None:
+    (odd,) = rows(page(ODD))
+    assert odd == ObjectiveStatus(
+        "eu", 'a"b\\c\nd', 'id-a"b\\c\nd', "readiness", 0.99, 30 * DAY, 0.9, odd.budget, odd.burn
+    )
+    assert odd.budget is not None
+    assert round(odd.budget, 6) == -9.0
+
+
+def test_the_table_shows_what_is_unknown_as_such() -> None:
+    assert [*table(rows(page(EXAMPLE, NEW)))] == [
+        "WORKLOAD  ACCOUNT  OBJECTIVE     TARGET  RATIO    BUDGET LEFT  BURN 1h  BURN 6h  BURN 1d  LASTS",
+        "new       eu       latency       90%     -        -            -        -        -        -",
+        "score     eu       availability  99.9%   99.960%  60.0%        2        -        -        8.4 d",
+    ]
+    assert [*table(())] == ["no workload has an objective; see docs/objectives.md"]
+
+
+def test_json_has_null_for_what_is_unknown() -> None:
+    (new,) = rows(page(NEW))
+    assert json.loads(json.dumps(_as_json(new))) == {
+        "account": "eu", "workload": "new", "workload_id": "id-new", "objective": "latency", "target": 0.9,
+        "window_seconds": 28 * DAY, "ratio": None, "budget_remaining": None, "burn_rates": {},
+        "budget_lasts_seconds": None,
+    }  # fmt: skip
+
+
+def test_openslo_has_a_document_for_each_objective() -> None:
+    first, second = yaml.safe_load_all(openslo(rows(page(EXAMPLE, ODD))))
+    slo = next(each for each in (first, second) if "score" in each["metadata"]["displayName"])
+    assert slo["apiVersion"] == "openslo/v1"
+    assert slo["kind"] == "SLO"
+    assert slo["metadata"] == {"name": "id-score-availability", "displayName": "score availability"}
+    assert slo["spec"]["timeWindow"] == [{"duration": "28d", "isRolling": True}]
+    assert slo["spec"]["objectives"] == [{"displayName": "availability", "target": 0.999}]
+    ratio = slo["spec"]["indicator"]["spec"]["ratioMetric"]
+    assert {name: ratio[name]["metricSource"]["spec"]["query"] for name in ("bad", "total")} == {
+        "bad": 'max(datarobot_workload_server_errors_total{account="eu", workload_id="id-score"})',
+        "total": 'max(datarobot_workload_requests_total{account="eu", workload_id="id-score"})',
+    }
