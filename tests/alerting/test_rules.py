@@ -7,7 +7,8 @@ import pytest
 from exporter.alerting.alerts import ALERTS
 from exporter.alerting.expressions import Metric
 from exporter.alerting.limits import DEFAULTS, LIMITS
-from exporter.alerting.rules import DEFAULT, Options, rules
+from exporter.alerting.recording import BUDGET, RATIO
+from exporter.alerting.rules import DEFAULT, Options, rule_file, rules
 
 
 def written(options: Options = DEFAULT) -> dict[tuple[str, str], dict[str, Any]]:
@@ -159,3 +160,18 @@ class Marked(dict[str, float]):
 def test_metrics_say_which_parts_of_the_details_they_read() -> None:
     assert Metric("proton_replicas_ready").reads == {"pods"}
     assert Metric("account_workloads_active").reads == frozenset()
+
+
+DAY = 86400.0
+
+
+def recorded(options: Options) -> set[str]:
+    """The names that the rule file records."""
+    groups: Any = rule_file(options)["groups"]
+    return {rule["record"] for group in groups for rule in group["rules"] if "record" in rule}
+
+
+def test_the_rule_file_records_the_windows_in_use() -> None:
+    last = recorded(Options(objective_windows=(7.0 * DAY, 30.0 * DAY)))
+    assert last == {f"{name}:{window}" for name in (RATIO, BUDGET) for window in ("7d", "30d")}
+    assert recorded(DEFAULT) == {f"{RATIO}:28d", f"{BUDGET}:28d"}

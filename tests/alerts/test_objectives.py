@@ -4,12 +4,11 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
 from exporter.alerting.recording import BUDGET, RATIO, recording_rules
-from exporter.alerting.rules import DEFAULT, Options, rule_file
 from exporter.api.models import Workload
 from exporter.fleet.ledger import Ledger
 from exporter.fleet.objective_counts import ObjectiveCounts, RequestCount, with_ready, with_requests
@@ -103,18 +102,6 @@ def test_prometheus_and_the_exporter_agree_on_ratio_and_budget(story: Story, tmp
         [component("promtool"), "test", "rules", str(file)], capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, (ran.stdout + ran.stderr)[-3000:]
-
-
-def recorded(options: Options) -> set[str]:
-    """The names that the rule file records."""
-    groups: Any = rule_file(options)["groups"]
-    return {rule["record"] for group in groups for rule in group["rules"] if "record" in rule}
-
-
-def test_the_rule_file_records_the_windows_in_use() -> None:
-    last = recorded(Options(objective_windows=(7.0 * DAY, 30.0 * DAY)))
-    assert last == {f"{name}:{window}" for name in (RATIO, BUDGET) for window in ("7d", "30d")}
-    assert recorded(DEFAULT) == {f"{RATIO}:28d", f"{BUDGET}:28d"}
 
 
 def test_without_a_sample_at_the_start_of_the_window_nothing_is_recorded_unless_counting_began_later(

@@ -14,7 +14,7 @@ from exporter.fleet import workload_state
 from exporter.fleet.apply import received
 from exporter.fleet.ledger import Ledger
 from exporter.fleet.reconcile import Snapshot, Sweep, lacking, restored, step
-from exporter.fleet.serving import pods_read
+from exporter.fleet.serving import pods_read, ready
 from exporter.fleet.workload_state import WorkloadState
 from exporter.timestamps import rfc3339
 from tests.make import container, replica
@@ -394,3 +394,22 @@ def test_a_workload_that_a_readable_list_lacks_is_requested(
 def test_a_workload_may_be_an_item_without_a_readable_id_and_is_not_requested() -> None:
     known = step(Snapshot("acme"), Sweep((Workload("w", status="running"),), ()), 0.0)
     assert lacking(known, Sweep((), (Reject("$", "type"),))) == ()
+
+
+@pytest.mark.parametrize(
+    ("moments", "expected"),
+    [
+        ([Listed(0, "running"), Read(10, "r")], True),
+        ([Listed(0, "running"), Read(10, "r"), Read(20, "u")], False),
+        ([Listed(0, "running"), Read(10, "r"), Read(20, "u"), Read(30, None)], None),
+        ([Listed(0, "running"), Read(10, "r"), Listed(20, "stopped")], None),
+        ([Listed(0, "launching"), Read(10, "u")], None),
+        ([Listed(0, "running")], None),
+    ],
+    ids=["ready", "down", "down, and then unknown", "stopped, with pods", "first start", "not read yet"],
+)
+def test_a_workload_that_should_serve_is_ready_or_not(moments: list[Moment], expected: bool | None) -> None:
+    known = Snapshot("eu")
+    for moment in moments:
+        known = after(known, moment)
+    assert ready(known.workloads["w"]) is expected
