@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from math import inf
 from typing import Literal, NamedTuple
 
 from exporter.api import models
@@ -15,6 +17,8 @@ FULL_SHARE = 0.9
 """Share of a bundle above which the use of a workload, for more than 5 % of a week, shows that it is too small."""
 FIT_SHARE = 0.8
 """Share of a bundle that the use may take if the bundle is to fit: the rest is for growth."""
+
+_CPU, _MEMORY = RESOURCES.index(CPU), RESOURCES.index(MEMORY)
 
 
 class Sizing(NamedTuple):
@@ -75,22 +79,22 @@ def sizing(state: WorkloadState) -> Sizing | None:
         return None
     if history.last - history.first < state.costs.min_history:
         return None
-    cpu, memory = RESOURCES.index(CPU), RESOURCES.index(MEMORY)
     cores, size = models.finite(bundle.cpu_count), models.finite(bundle.memory_bytes)
-    cpu_use, memory_use, memory_peak = history.p95[cpu], history.p95[memory], history.peak[memory]
+    cpu_use, memory_use, memory_peak = history.p95[_CPU], history.p95[_MEMORY], history.peak[_MEMORY]
     if cores is None or size is None or cpu_use is None or memory_use is None or memory_peak is None:
         return None
+    needed_cores, needed_size, gpus, prices = cpu_use * cores, memory_peak * size, _gpus(bundle), state.costs.bundles
     fitting = [
         each
         for each in (state.catalogue or {}).values()
-        if _gpus(each) == _gpus(bundle)
-        and (each.cpu_count or 0) * FIT_SHARE >= cpu_use * cores
-        and (each.memory_bytes or 0) * FIT_SHARE >= memory_peak * size
+        if (each.cpu_count or 0) * FIT_SHARE >= needed_cores
+        and (each.memory_bytes or 0) * FIT_SHARE >= needed_size
+        and _gpus(each) == gpus
     ]
     small = max(cpu_use, memory_use) > FULL_SHARE
     if not small:
-        fitting = [each for each in fitting if _is_less(state, each, bundle)]
-    best = min(fitting, key=lambda each: _rank(state, each), default=None)
+        fitting = [each for each in fitting if _is_less(prices, each, bundle)]
+    best = min(fitting, key=lambda each: _rank(prices, each), default=None)
     if best is None:
         return Sizing("undersized", "") if small else None
     return Sizing("undersized" if small else "oversized", best.id or "")
@@ -100,19 +104,19 @@ def _gpus(bundle: Bundle) -> tuple[float, str, str]:
     return float(bundle.gpu_count or 0), bundle.gpu_maker or "", bundle.gpu_type_label or ""
 
 
-def _is_less(state: WorkloadState, bundle: Bundle, than: Bundle) -> bool:
+def _is_less(prices: Mapping[str, float], bundle: Bundle, than: Bundle) -> bool:
     """Whether a bundle costs less than another one; if a price is not known, whether it is smaller."""
-    price, other = (state.costs.bundles.get(each.id or "") for each in (bundle, than))
+    price, other = prices.get(bundle.id or ""), prices.get(than.id or "")
     if price is not None and other is not None:
         return price < other
-    sizes = [(each.cpu_count or 0, each.memory_bytes or 0) for each in (bundle, than)]
-    return sizes[0] != sizes[1] and all(ours <= theirs for ours, theirs in zip(*sizes, strict=True))
+    cores, size = bundle.cpu_count or 0, bundle.memory_bytes or 0
+    most_cores, most_size = than.cpu_count or 0, than.memory_bytes or 0
+    return cores <= most_cores and size <= most_size and (cores, size) != (most_cores, most_size)
 
 
-def _rank(state: WorkloadState, bundle: Bundle) -> tuple[float, float, float, str]:
+def _rank(prices: Mapping[str, float], bundle: Bundle) -> tuple[float, float, float, str]:
     """The cheapest bundle first, then the smallest."""
-    price = state.costs.bundles.get(bundle.id or "", float("inf"))
-    return price, bundle.cpu_count or 0, bundle.memory_bytes or 0, bundle.id or ""
+    return prices.get(bundle.id or "", inf), bundle.cpu_count or 0, bundle.memory_bytes or 0, bundle.id or ""
 
 
 def _per_month(per_hour: float) -> float:
