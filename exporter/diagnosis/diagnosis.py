@@ -24,6 +24,7 @@ from exporter.diagnosis.facts import PARTS, Facts, ReplicaCounts, StatusFacts, T
 from exporter.diagnosis.log_causes import of_mixed_log
 from exporter.diagnosis.log_signs import LogSigns
 from exporter.diagnosis.owner import owner, owner_text, printable
+from exporter.diagnosis.phrases import utc
 from exporter.diagnosis.pod_causes import Cause
 from exporter.diagnosis.pod_problems import (
     Snapshot,
@@ -33,7 +34,7 @@ from exporter.diagnosis.pod_problems import (
     scheduling_problems,
     snapshots,
 )
-from exporter.fleet import workload_state
+from exporter.fleet import waste, workload_state
 from exporter.fleet.episodes import ObservedEvent, PodFacts
 from exporter.fleet.replacements import replacement_active
 from exporter.fleet.workload_state import WINDOWS, WorkloadState
@@ -233,6 +234,10 @@ _MEMORY_OF_WORKLOAD = Metric("workload_memory_usage_bytes", level="workload") / 
 )
 
 
+_OF_COSTS = {"DataRobotWorkloadIdle", "DataRobotWorkloadForgotten", "DataRobotWorkloadOversized"}
+"""Alerts about money. With any other problem, a bundle that is too large does not matter."""
+
+
 def _limits(state: WorkloadState, context: WorkloadContext, met: frozenset[str]) -> Iterator[tuple[str, str]]:
     """What is at its limit, by the conditions of the alerts."""
     if "DataRobotBundleNotOffered" in met:
@@ -249,6 +254,12 @@ def _limits(state: WorkloadState, context: WorkloadContext, met: frozenset[str])
         ratios = (ratio.value(context) for ratio in (_MEMORY_OF_POD, _MEMORY_OF_WORKLOAD))
         used = max(ratio for ratio in ratios if ratio is not None)
         yield "memory", f"{100 * used:.0f}% of the memory of its resource bundle is in use{_bundle(context)}"
+    if (since := waste.idle_since(state)) is not None:
+        yield "requests", f"none since {utc(since):%Y-%m-%d}, although its replicas are ready"
+    found = waste.sizing(state)
+    if found is not None and (found.finding == "undersized" or met <= _OF_COSTS):
+        fitting = scrubbed(found.fitting) or "no bundle of the catalogue with the same GPUs"
+        yield "size", f"its resource bundle is {found.finding} for the use of the last days; {fitting} would fit"
     if met & {"DataRobotErrorBudgetBurnFast", "DataRobotErrorBudgetBurnSlow"}:
         ratios_by_window = [
             (w, Metric("workload_window_server_error_ratio", window=w).value(context)) for w in WINDOWS if w != "5m"

@@ -33,7 +33,7 @@ from exporter.diagnosis.log_signs import FoundSign, LogSigns
 from exporter.diagnosis.wording import as_json, evidence, text
 from exporter.fleet import episodes
 from exporter.fleet.episodes import Episode, EpisodeTracker, Mark, ObservedEvent, Past, Run
-from exporter.fleet.ledger import Ledger, ReplacementCursor, ServingRecord
+from exporter.fleet.ledger import Ledger, ReplacementCursor, ServingRecord, UsageHistory
 from exporter.fleet.workload_state import GONE_REASONS, Details, Window, WorkloadState
 from tests.make import container, pods, replica
 
@@ -109,6 +109,24 @@ def state(
         Ledger(NOW - first, NOW - since, **({"starting": NOW - since} | (ledger or {}))),
         Details(pods=reported, **({"windows": stats()} | (details or {}))),
         **(parts or {}),
+    )
+
+
+IDLE = state(
+    reported=pods(replica(container()), running_since=ago(60 * DAY)),
+    details={"windows": {"5m": Window(NOW - 300, NOW, RequestMetrics(total_requests=0))}},
+    last_response=ago(20 * DAY),
+)
+
+
+def sized(use: float, **facts: Any) -> WorkloadState:
+    """A workload whose replicas used this share of CPU and memory of their bundle for two days."""
+    shares = (use, use, None)
+    return state(
+        runtime=runtime(resolved_bundle=Bundle("big", 4.0, 4 << 30)),
+        ledger={"usage": UsageHistory("big", NOW - 2 * DAY, NOW, b"", shares, shares)},
+        parts={"catalogue": {"small": Bundle("small", 1.0, 1 << 30)}},
+        **facts,
     )
 
 
@@ -292,6 +310,9 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("replacing", state(replacement=ROLLING), ()),
     ("traffic_stopped", state(details={"windows": {
         "1h": stats(0)["1h"], "1d": Window(NOW - DAY, NOW, RequestMetrics(total_requests=5000))}}), ()),
+    ("idle", IDLE, ()),
+    ("undersized", sized(1.0), ()),
+    ("oversized", sized(0.1), ()),
     ("zero", state(reported=pods(), runtime=runtime(0, 2)), ()),
     # A container that serves for some minutes between two ends.
     ("exit_error", state(reported=pods(replica(container(ended=("Error", 1, ago(120)), restart_count=9))),
@@ -762,6 +783,12 @@ def test_requests_are_shown_if_they_are_known(windows: dict[str, Window], words:
         (state(details={"windows": {name: Window(NOW - 100, NOW, RequestMetrics(
             total_requests=50_000, server_errors=2000, user_errors=0)) for name in ("5m", "30m", "2h", "1d")}}),
          "server errors 4.00% over 30m, 4.00% over 2h, 4.00% over 1d; 0.50% allowed"),
+        (IDLE, "none since 2026-12-26, although its replicas are ready"),
+        (sized(1.0), "its resource bundle is undersized for the use of the last days; no bundle of the catalogue with "
+                     "the same GPUs would fit"),
+        (sized(0.1), "its resource bundle is oversized for the use of the last days; small would fit"),
+        (sized(0.1, artifact=DRAFT, reported=pods(replica(container()), running_since=ago(7.5 * HOUR))),
+         "a draft, which the platform stops at 08:30 UTC, in 30 min"),
         (state(artifact=DRAFT, reported=pods(replica(container()), running_since=ago(7.5 * HOUR))),
          "a draft, which the platform stops at 08:30 UTC, in 30 min"),
         (state(), None),
