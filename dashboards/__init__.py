@@ -2,11 +2,18 @@
 
 from collections.abc import Mapping
 
-from dashboards import capacity, fleet, health, lifecycle, workload
+from dashboards import capacity, fleet, health, lifecycle, objectives, workload
 from dashboards.layout import to_json
 
 FILES: Mapping[str, str] = {
     f"{built.uid}.json": to_json(built)
-    for built in (fleet.build(), workload.build(), capacity.build(), lifecycle.build(), health.build())
+    for built in (
+        fleet.build(),
+        workload.build(),
+        capacity.build(),
+        lifecycle.build(),
+        objectives.build(),
+        health.build(),
+    )
 }
 """The JSON of every dashboard by file name."""

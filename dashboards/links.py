@@ -7,8 +7,8 @@ from grafana_foundation_sdk.models import dashboard
 from dashboards.panels import DATASOURCE, INTERVAL
 
 TAG = "datarobot-workloads"
-FLEET, WORKLOAD, CAPACITY, LIFECYCLE, EXPORTER = (
-    f"datarobot-{name}" for name in ("fleet", "workload", "capacity", "lifecycle", "exporter")
+FLEET, WORKLOAD, CAPACITY, LIFECYCLE, OBJECTIVES, EXPORTER = (
+    f"datarobot-{name}" for name in ("fleet", "workload", "capacity", "lifecycle", "objectives", "exporter")
 )
 
 

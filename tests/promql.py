@@ -159,8 +159,10 @@ def _unit_of_both(node: Any) -> str:
         return left
     if sign == "/" and left == right:
         return "ratio"
-    if sign == "*" and right == "number":
+    if right == "number" and sign in ("*", "/"):
         return left
+    if sign == "*" and left == "ratio":
+        return right
     if left != right and "any" not in (left, right):
         raise ValueError(f"{left} {sign} {right}")
     return left

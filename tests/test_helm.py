@@ -210,7 +210,7 @@ def container(name: str) -> dict[str, Any]:
 KINDS = {
     "default": ["ConfigMap", "PersistentVolumeClaim", "Service", "ServiceAccount", "StatefulSet"],
     "monitoring": [
-        *["ConfigMap"] * 6, "NetworkPolicy", "PersistentVolumeClaim", "PrometheusRule", "Service", "ServiceAccount",
+        *["ConfigMap"] * 7, "NetworkPolicy", "PersistentVolumeClaim", "PrometheusRule", "Service", "ServiceAccount",
         "ServiceMonitor", "StatefulSet",
     ],
     "postgresql": [

@@ -19,6 +19,7 @@ from exporter.alerting.rules import DEFAULT, expression, in_force, levels
 from exporter.clock import Clock
 from exporter.daemon.daemon import Daemon
 from exporter.daemon.event_loop import measure_lag
+from exporter.fleet.objectives import Objective, ObjectiveRow
 from exporter.fleet.selection import Selection
 from exporter.fleet.tag_labels import TagSelection
 from exporter.fleet.workload_state import Costs
@@ -36,6 +37,9 @@ _LOOKBACK = "90s"
 """Lookback: written blocks cannot contain staleness markers, which end a series missing from a scrape."""
 TARGET = 'instance="127.0.0.1:10142",job="datarobot"'
 _HEALTHY = "healthy|autoscaled|scaled-to-zero|replacement|settings-change|stop-and-start|woken-from-zero|promoted"
+
+
+OBJECTIVES = (ObjectiveRow(Objective(availability=0.999, readiness=0.99, latency=0.95, slower=2.0)),)
 
 
 class Day(NamedTuple):
@@ -121,7 +125,7 @@ def pages_of(day: Day) -> Pages:
     # created here because the stage uses the report of the daemon
     clock = Clock(lambda: simulator.clock(), lambda: simulator.clock() - START)
     daemon = Daemon(settings, lambda: settings, clock=clock)
-    plan = {"selection": day.selection, "costs": COSTS, "tags": TagSelection(("team",))}
+    plan = {"selection": day.selection, "costs": COSTS, "tags": TagSelection(("team",)), "objectives": OBJECTIVES}
     played(play, simulator, report=daemon.report, rate=10.0, **plan)
     return pages
 

@@ -230,7 +230,8 @@ def test_there_are_no_other_dashboard_files() -> None:
 
 def test_uids_do_not_change() -> None:
     """Links of alerts and bookmarks contain them."""
-    assert {*DASHBOARDS} == {f"datarobot-{name}" for name in ("fleet", "workload", "capacity", "lifecycle", "exporter")}
+    names = ("fleet", "workload", "capacity", "lifecycle", "objectives", "exporter")
+    assert {*DASHBOARDS} == {f"datarobot-{name}" for name in names}
     for uid, content in DASHBOARDS.items():
         assert (content["uid"], content["tags"], content["schemaVersion"]) == (uid, [TAG], 42)
         assert len(uid) <= 40
