@@ -8,9 +8,9 @@ from dashboards.layout import assemble
 from dashboards.links import CAPACITY, workload_link
 from dashboards.panels import Column, Query, Row, bar_gauge, stat_panel, table_panel, time_series, zero_is_good
 from dashboards.problems import ON_WORKLOAD, condition_promql
-from dashboards.queries import each, exporter_starts, family, important
+from dashboards.queries import each, exporter_starts, family, selected
 from dashboards.style import BAD, GOOD, NONE, NOT_REPORTED, NOTICE, WARNING
-from dashboards.variables import ACCOUNT, IMPORTANCE, JOB
+from dashboards.variables import SELECTION
 from exporter.alerting.limits import DEFAULTS
 
 _NEAR = ((None, GOOD), (DEFAULTS["limit_ratio"], WARNING), (1, BAD))
@@ -22,7 +22,7 @@ def _account(name: str) -> str:
 
 
 def _allocated(name: str) -> Query:
-    allocated = important(each(family(f"workload_allocated_{name}"), "bundle_id"))
+    allocated = selected(each(family(f"workload_allocated_{name}"), "bundle_id"))
     return Query(f"sum by (bundle_id) ({allocated}) > 0", "{{bundle_id}}")
 
 
@@ -39,7 +39,7 @@ def _bundle_share(used: str, size: str) -> str:
     bundle = f"{ON_WORKLOAD} group_left () max by (account, workload_id)"
     last = f"{bundle} (last_over_time({family(size)}[$__range] @ end()))"
     greatest = f"{each(f'max_over_time({used}[$__range] @ end())')} / {last}"
-    return f"{each(used)} / {bundle} ({family(size)})\nand topk(5, {important(greatest)})"
+    return f"{each(used)} / {bundle} ({family(size)})\nand topk(5, {selected(greatest)})"
 
 
 _MEMORY = _bundle_share("workload_memory_usage_bytes", "workload_replica_memory_bytes")
@@ -49,9 +49,9 @@ _DAY_OF_HISTORY = f"last_over_time({_ACTIVE}[6d] offset 1d)"
 _IN_A_WEEK = f"clamp_min(max by (account) (predict_linear({_ACTIVE}[7d], {_WEEK}) and {_DAY_OF_HISTORY}), 0)"
 _AUTOSCALED = f"and {ON_WORKLOAD} {family('workload_autoscaling_replicas_max')}"
 _OFFERED = each(family("workload_bundle_offered"), "bundle_id", aggregate="min")
-_COST = important(each(family("workload_cost_per_hour"), "currency"))
+_COST = selected(each(family("workload_cost_per_hour"), "currency"))
 _BUNDLE = f"max by (account, workload_id, bundle_id) ({family('workload_bundle_info')})"
-_WASTE = important(each(family("workload_waste_per_month"), "currency", "reason"))
+_WASTE = selected(each(family("workload_waste_per_month"), "currency", "reason"))
 _SIZING = each(family("workload_sizing_info"), "finding", "fitting_bundle_id")
 _FITTING = f"max by (account, workload_id, fitting_bundle_id) ({family('workload_sizing_info')})"
 _WASTE_AND_FITTING = (
@@ -84,7 +84,7 @@ def build() -> dashboard.Dashboard:
         CAPACITY,
         "DataRobot workloads: capacity and quota",
         "Usage of limits and bundles, unmet demand, and forecasts.",
-        variables=[JOB, ACCOUNT, IMPORTANCE],
+        variables=SELECTION,
         annotations=[exporter_starts()],
         rows=[
             Row("", [
@@ -99,11 +99,11 @@ def build() -> dashboard.Dashboard:
                           Query(f"{_IN_A_WEEK} / {_account('account_workloads_limit')}", "{{account}}"),
                           steps=_NEAR, no_value="no limit", width=9, height=5),
                 stat_panel("Unschedulable", "Live pods that no node can run.",
-                           Query(f"sum({important(_UNSCHEDULABLE)}) or vector(0)"), steps=zero_is_good(),
+                           Query(f"sum({selected(_UNSCHEDULABLE)}) or vector(0)"), steps=zero_is_good(),
                            no_value=NONE, height=5, filled=True),
                 stat_panel("Saturated", "Autoscaled workloads at their maximum number of replicas whose "
                            "load is still above the target.",
-                           Query(f"count({important(_SATURATED)}) or vector(0)"), steps=zero_is_good(colour=WARNING),
+                           Query(f"count({selected(_SATURATED)}) or vector(0)"), steps=zero_is_good(colour=WARNING),
                            no_value=NONE, height=5, filled=True),
             ]),
             Row("Waste", [
@@ -142,7 +142,7 @@ def build() -> dashboard.Dashboard:
                              Column("account", "Account", width=80)],
                             sort="CPU", width=12, hidden=["workload_id"], no_value="all fit, or too little history"),
                 table_panel("Idle workloads", "Live replicas and no request for this long.",
-                            [important(f"time() - {each(family('workload_idle_since_timestamp_seconds'))}")],
+                            [selected(f"time() - {each(family('workload_idle_since_timestamp_seconds'))}")],
                             [_WORKLOAD, Column("A", "Idle for", unit="s", width=120),
                              Column("account", "Account", width=100)],
                             sort="Idle for", width=8, hidden=["workload_id"], no_value="no idle workload"),
@@ -208,13 +208,13 @@ def build() -> dashboard.Dashboard:
                             Query(_CPU, "{{workload}}"),
                             unit="percentunit", no_value=NOT_REPORTED, most=1, link=workload_link("__field.labels")),
                 table_panel("Quotas", "Limits of the default rules of quotas, per window.",
-                            [important(each(family("workload_quota_limit"), "rule", "window") + " > 0")],
+                            [selected(each(family("workload_quota_limit"), "rule", "window") + " > 0")],
                             [_WORKLOAD, Column("rule", "Rule"), Column("window", "Window", width=80),
                              Column("A", "Limit", width=90), Column("account", "Account", width=100)],
                             sort="Limit", descending=False, width=12, hidden=["workload_id"], no_value="no quota"),
                 table_panel("Unavailable bundles", "Workloads configured with a bundle that is no longer in the "
                             "catalogue. Their next start may fail.",
-                            [important(f"{_OFFERED} == 0")],
+                            [selected(f"{_OFFERED} == 0")],
                             [_WORKLOAD, Column("bundle_id", "Bundle"), Column("account", "Account", width=100)],
                             sort="Workload", descending=False, width=12, hidden=["workload_id", "Value"]),
             ]),

@@ -12,14 +12,14 @@ from dashboards.queries import (
     DATA_AGE,
     STALE,
     STATUS_TEXTS,
+    changes,
     each,
     exporter_starts,
     family,
     firing_alerts,
-    important,
     platform_releases,
     ready,
-    replacement_ends,
+    selected,
     worst_five,
 )
 from dashboards.style import (
@@ -35,7 +35,7 @@ from dashboards.style import (
     STATUS_COLOURS,
     WARNING,
 )
-from dashboards.variables import ACCOUNT, IMPORTANCE, JOB
+from dashboards.variables import SELECTION
 from exporter.alerting.limits import DEFAULTS
 from exporter.api import models
 
@@ -63,17 +63,17 @@ def _alerts(severity: str) -> Query:
 
 
 def _count(expression: str) -> Query:
-    return Query(f"count({important(expression)}) or vector(0)")
+    return Query(f"count({selected(expression)}) or vector(0)")
 
 
 def _grouped(title: str, description: str, label: str, info: str, shown: str) -> Panel:
     """A table of workloads, running and failed, by a label of the metric `info`."""
     kind = f"* {ON_WORKLOAD} group_left ({label}) max by (account, workload_id, {label}) ({info})"
-    counted = [f"count by ({label}) (({important(each(status) + ' == 1')}) {kind})" for status in (_RUNNING, _FAILED)]
+    counted = [f"count by ({label}) (({selected(each(status) + ' == 1')}) {kind})" for status in (_RUNNING, _FAILED)]
     return table_panel(
         title,
         description,
-        [f"count by ({label}) ({important(each(info, label))})", *counted],
+        [f"count by ({label}) ({selected(each(info, label))})", *counted],
         [
             Column(label, shown),
             Column("A", "Workloads", width=100),
@@ -118,8 +118,8 @@ def build() -> dashboard.Dashboard:
         "times are ignored. Since: start of the condition if the alert rules are loaded, else start of the status. "
         "Empty: no problems.",
         [
-            important(worst_problem()),
-            with_problems(important(each(_INFO, "importance", "status"))),
+            selected(worst_problem()),
+            with_problems(selected(each(_INFO, "importance", "status"))),
             with_problems(_SINCE),
             with_problems(_READY),
             with_problems(each(family("workload_replicas_min"))),
@@ -145,15 +145,15 @@ def build() -> dashboard.Dashboard:
         FLEET,
         "DataRobot workloads: fleet",
         "Current problems of the fleet, their location and duration.",
-        variables=[JOB, ACCOUNT, IMPORTANCE],
-        annotations=[exporter_starts(), platform_releases(), *replacement_ends(SELECTED), alerts],
+        variables=SELECTION,
+        annotations=[exporter_starts(), platform_releases(), *changes(SELECTED), alerts],
         rows=[
             Row("", summary),
             Row("", [attention]),
             Row("History", [
                 time_series("Workloads by status",
                             "Number of workloads by status. A gap: no recent complete sweep.",
-                            Query(f"count by (status) ({important(each(f'{_STATUS} == 1', 'status'))})", "{{status}}"),
+                            Query(f"count by (status) ({selected(each(f'{_STATUS} == 1', 'status'))})", "{{status}}"),
                             unit="short", no_value=NOT_REPORTED, colours=STATUS_COLOURS, stacked=True, table=True,
                             height=10),
                 time_series("Firing alerts",
@@ -165,7 +165,7 @@ def build() -> dashboard.Dashboard:
             Row("Traffic", [
                 time_series("Requests per minute",
                             "Requests to all workloads in the last five minutes, as counted by the API.",
-                            Query(f"sum({important(each(_REQUESTS))}) / 5", "requests"),
+                            Query(f"sum({selected(each(_REQUESTS))}) / 5", "requests"),
                             unit="reqpm", no_value=IDLE, width=8),
                 time_series("5xx ratio (top 5)",
                             "Share of 5xx responses in the last five minutes. The lines are the thresholds of fast "

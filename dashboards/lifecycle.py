@@ -1,4 +1,4 @@
-"""Dashboard of lifecycles: starts, stops, replacements, and crashes."""
+"""Dashboard of lifecycles: starts, replacements, and crashes."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from dashboards.panels import Column, Query, Row, stat_panel, table_panel, time_
 from dashboards.problems import ON_WORKLOAD, SELECTED, condition_promql
 from dashboards.queries import (
     STATUS_TEXTS,
-    UNIMPORTANT,
+    UNSELECTED,
+    changes,
     each,
     exporter_starts,
     family,
-    important,
     platform_releases,
     quantile,
-    replacement_ends,
+    selected,
 )
 from dashboards.style import BAD, EPISODE_COLOURS, GOOD, MOVING, NONE, OFF, REPLACEMENT_COLOURS, WARNING
-from dashboards.variables import ACCOUNT, IMPORTANCE, JOB
+from dashboards.variables import SELECTION
 from exporter.alerting.limits import DEFAULTS
 from exporter.fleet.active_replacement import NORMAL_SECONDS
 
@@ -33,7 +33,7 @@ _EPISODES = family("exporter_episodes_total")
 _DURATIONS = family("exporter_episode_duration_seconds_bucket", kind="|".join(_KINDS))
 _OPEN = each(family("workload_episode_open_since_timestamp_seconds"), "kind")
 _TRANSITIONS = family("workload_transitions_total")
-_RECENT_TRANSITIONS = f"sum by (transition) (increase({_TRANSITIONS}[1h]) unless {UNIMPORTANT}) > 0"
+_RECENT_TRANSITIONS = f"sum by (transition) (increase({_TRANSITIONS}[1h]) unless {UNSELECTED}) > 0"
 _COLOURS = {
     "ready": GOOD, "recovered": GOOD, "started": MOVING, "replaced": "light-green", "reverted": WARNING,
     "errored": BAD, "terminated": "dark-red", "interrupted": WARNING, "vanished": "purple",
@@ -50,7 +50,7 @@ def _any_condition(*alerts: str) -> str:
 
 def _replacements(*outcomes: str) -> str:
     ended = family("workload_replacements_total", outcome="|".join(outcomes))
-    return f"round(sum(increase({ended}[$__range]) unless {UNIMPORTANT}))"
+    return f"round(sum(increase({ended}[$__range]) unless {UNSELECTED}))"
 
 
 _STUCK = _any_condition("DataRobotWorkloadStuckStarting", "DataRobotWorkloadStuckStopping")
@@ -81,9 +81,9 @@ def build() -> dashboard.Dashboard:
     return assemble(
         LIFECYCLE,
         "DataRobot workloads: lifecycle and replacements",
-        "Starts, stops, replacements and crashes of workloads.",
-        variables=[JOB, ACCOUNT, IMPORTANCE],
-        annotations=[exporter_starts(), platform_releases(), *replacement_ends(SELECTED)],
+        "Starts, replacements and crashes of workloads.",
+        variables=SELECTION,
+        annotations=[exporter_starts(), platform_releases(), *changes(SELECTED)],
         rows=[
             Row("", [
                 stat_panel("Failed replacements", "Replacements that failed or were reverted in the selected time "
@@ -94,23 +94,23 @@ def build() -> dashboard.Dashboard:
                            Query(f"{_replacements('completed')} or vector(0)"), steps=((None, "text"), (1, GOOD)),
                            no_value=NONE, width=4),
                 stat_panel("Active replacements", "Workloads with a replacement in progress.",
-                           Query(f"sum({important(each(family('workload_replacement_active')))}) or vector(0)"),
+                           Query(f"sum({selected(each(family('workload_replacement_active')))}) or vector(0)"),
                            steps=((None, "text"), (1, MOVING)), no_value=NONE, width=4),
                 stat_panel("Stuck", "Workloads that have been starting or stopping for longer than the alert "
                            "thresholds.",
-                           Query(f"count({important(f'({_STUCK})')}) or vector(0)"), steps=zero_is_good(),
+                           Query(f"count({selected(f'({_STUCK})')}) or vector(0)"), steps=zero_is_good(),
                            no_value=NONE, width=4, filled=True),
                 stat_panel("Crashing", "Workloads with a crash-looping or recently OOM-killed container.",
-                           Query(f"count({important(f'({_CRASHING})')}) or vector(0)"), steps=zero_is_good(),
+                           Query(f"count({selected(f'({_CRASHING})')}) or vector(0)"), steps=zero_is_good(),
                            no_value=NONE, width=4, filled=True),
                 stat_panel("Drafts expiring soon", "Running drafts that the platform will stop within an hour.",
-                           Query(f"count({important(_EXPIRES_SOON)}) or vector(0)"),
+                           Query(f"count({selected(_EXPIRES_SOON)}) or vector(0)"),
                            steps=zero_is_good(colour=WARNING), no_value=NONE, width=4, filled=True),
             ]),
             Row("Replacements", [
                 time_series("Ended replacements per hour", "By outcome, over the previous hour. Reverted: the "
                             "replacement record disappeared and the previous version still serves.",
-                            Query(f"sum by (outcome) (increase({_ENDED}[1h]) unless {UNIMPORTANT})", "{{outcome}}"),
+                            Query(f"sum by (outcome) (increase({_ENDED}[1h]) unless {UNSELECTED})", "{{outcome}}"),
                             unit="short", no_value=_NO_CHANGES, width=8, colours=REPLACEMENT_COLOURS, step=True),
                 time_series("Duration of replacements", "Quantiles of replacements that completed in the previous six "
                             "hours, over all accounts. Empty: none completed.",
@@ -121,7 +121,7 @@ def build() -> dashboard.Dashboard:
                             *_quantiles(family("account_start_duration_seconds_bucket")), unit="s",
                             no_value=_NO_CHANGES, width=8),
                 table_panel("Active replacements", "Replacements in progress. Red: longer than the alert threshold.",
-                            [important(f"time() - {_STARTED}"),
+                            [selected(f"time() - {_STARTED}"),
                              f"{each(family('workload_replacement_status') + ' == 1', 'status')}\n"
                              f"and {ON_WORKLOAD} {_STARTED}"],
                             [_WORKLOAD, Column("status", "Status", width=160),
@@ -130,7 +130,7 @@ def build() -> dashboard.Dashboard:
                             sort="Duration", width=12, height=7, hidden=["workload_id", "Value #B"]),
                 table_panel("Last failed replacements", "Time at which a replacement of each workload last failed or "
                             "was reverted. The previous version still serves.",
-                            [important(f"1000 * {_LAST_FAILED}"),
+                            [selected(f"1000 * {_LAST_FAILED}"),
                              f"{each(family('workload_artifact_info'), 'artifact_name', 'version')}\n"
                              f"and {ON_WORKLOAD} {_LAST_FAILED}"],
                             [_WORKLOAD, Column("A", "Failed", unit="dateTimeFromNow", width=125),
@@ -139,7 +139,7 @@ def build() -> dashboard.Dashboard:
                             sort="Failed", width=12, height=7, hidden=["workload_id", "Value #B"]),
             ]),
             Row("Episodes", [
-                time_series("Duration of episodes", "Quantiles of starts, stops, failures and replacements that ended "
+                time_series("Duration of episodes", "Quantiles of starts, failures and replacements that ended "
                             "in the previous six hours, for all importances. Diamonds are exemplars that link to a "
                             "trace; they need a Prometheus with exemplar storage, and a data source with "
                             "exemplarTraceIdDestinations.",
@@ -151,8 +151,8 @@ def build() -> dashboard.Dashboard:
                             [Column("kind", "Kind"), Column("outcome", "Outcome", width=110, texts=_OUTCOME_TEXTS),
                              Column("A", "Count", width=70)],
                             sort="Count", no_value=_NO_CHANGES, width=5, height=9),
-                table_panel("Open episodes", "Starts, stops, failures and replacements in progress, oldest first.",
-                            [important(f"1000 * {_OPEN}")],
+                table_panel("Open episodes", "Starts, failures and replacements in progress, oldest first.",
+                            [selected(f"1000 * {_OPEN}")],
                             [_WORKLOAD, Column("kind", "Kind", width=100),
                              Column("A", "Since", unit="dateTimeFromNow", width=125), _ACCOUNT],
                             sort="Since", descending=False, width=7, height=9, hidden=["workload_id"]),
@@ -163,20 +163,20 @@ def build() -> dashboard.Dashboard:
                             unit="short", no_value=_NO_CHANGES, width=12, height=9, colours=_COLOURS, table=True),
                 table_panel("Stuck workloads", "Workloads that have been starting or stopping for longer than the "
                             "alert thresholds.",
-                            [important(f"time() - {_SINCE}\nand {ON_WORKLOAD} ({_STUCK})"),
+                            [selected(f"time() - {_SINCE}\nand {ON_WORKLOAD} ({_STUCK})"),
                              f"{_STATUSES}\nand {ON_WORKLOAD} ({_STUCK})"],
                             [_WORKLOAD, Column("status", "Status", texts=STATUS_TEXTS, width=120),
                              Column("A", "Duration", unit="s", width=100), _ACCOUNT],
                             sort="Duration", width=12, height=9, hidden=["workload_id", "Value #B"]),
                 table_panel("Drafts", "Running drafts and the time until the platform stops them.",
-                            [important(f"{_EXPIRY} - time()")],
+                            [selected(f"{_EXPIRY} - time()")],
                             [_WORKLOAD, Column("A", "Expires in", unit="s", width=110,
                                                steps=((None, BAD), (DEFAULTS["draft_seconds"], GOOD))), _ACCOUNT],
                             sort="Expires in", descending=False, width=12, height=7, hidden=["workload_id"],
                             no_value="no drafts"),
                 table_panel("No longer listed", "Workloads missing from two consecutive complete sweeps, shown for an "
                             "hour: deleted, or no longer shared with the token's user.",
-                            [important(f"1000 * {_VANISHED}")],
+                            [selected(f"1000 * {_VANISHED}")],
                             [Column("workload", "Workload"),
                              Column("status", "Last status", texts=STATUS_TEXTS, width=110),
                              Column("answer", "API response", width=110),
@@ -186,10 +186,10 @@ def build() -> dashboard.Dashboard:
             Row("Crashes", [
                 time_series("Container restarts per hour (top 5)", "Restarts of containers, including those of "
                             "replaced pods.",
-                            Query(f"topk(5, {important(_RESTARTS)})", "{{workload}}"), unit="short", no_value=NONE,
+                            Query(f"topk(5, {selected(_RESTARTS)})", "{{workload}}"), unit="short", no_value=NONE,
                             width=12, link=workload_link("__field.labels")),
                 table_panel("Container terminations", "Observed terminations in the selected time range, by reason.",
-                            [important(f"round({_TERMINATIONS}) > 0")],
+                            [selected(f"round({_TERMINATIONS}) > 0")],
                             [_WORKLOAD, Column("reason", "Reason", width=140), Column("A", "Count", width=80),
                              _ACCOUNT],
                             sort="Count", width=12, hidden=["workload_id"]),

@@ -8,9 +8,9 @@ from dashboards.layout import assemble
 from dashboards.links import OBJECTIVES, workload_link
 from dashboards.panels import Column, Query, Row, stat_panel, table_panel, time_series, zero_is_good
 from dashboards.problems import IDS
-from dashboards.queries import each, exporter_starts, family, important
+from dashboards.queries import each, exporter_starts, family, selected
 from dashboards.style import BAD, GOOD, NONE, WARNING
-from dashboards.variables import ACCOUNT, IMPORTANCE, JOB
+from dashboards.variables import SELECTION
 
 _TARGET, _RATIO, _BUDGET = (
     each(family(f"workload_objective_{name}"), "objective")
@@ -33,13 +33,13 @@ def _lowest_five(name: str) -> Query:
     """A share of the five objectives with the least of it at the end of the range."""
     metric = each(family(name), "objective")
     last = each(f"last_over_time({family(name)}[$__range] @ end())", "objective")
-    return Query(f"{metric}\nand {_ON} bottomk(5, {important(last)})", "{{workload}} {{objective}}")
+    return Query(f"{metric}\nand {_ON} bottomk(5, {selected(last)})", "{{workload}} {{objective}}")
 
 
 def _highest_five(name: str, window: str) -> Query:
     """A rate of the five objectives with the greatest in the range."""
     metric = family(name, window=window)
-    greatest = important(f"{each(f'max_over_time({metric}[$__range] @ end())', 'objective')} > 0")
+    greatest = selected(f"{each(f'max_over_time({metric}[$__range] @ end())', 'objective')} > 0")
     return Query(f"{each(metric, 'objective')}\nand {_ON} topk(5, {greatest})", "{{workload}} {{objective}}")
 
 
@@ -49,29 +49,29 @@ def build() -> dashboard.Dashboard:
         OBJECTIVES,
         "DataRobot workloads: objectives",
         "Objectives of workloads, their error budgets, and how fast these are used up.",
-        variables=[JOB, ACCOUNT, IMPORTANCE],
+        variables=SELECTION,
         annotations=[exporter_starts()],
         rows=[
             Row("", [
                 stat_panel("Objectives", "Objectives of workloads in the settings.",
-                           Query(f"count({important(_TARGET)}) or vector(0)"), no_value=NONE, width=6),
+                           Query(f"count({selected(_TARGET)}) or vector(0)"), no_value=NONE, width=6),
                 stat_panel("Not kept", "Objectives whose error budget is used up.",
-                           Query(f"count({important(f'{_BUDGET} <= 0')}) or vector(0)"), steps=zero_is_good(),
+                           Query(f"count({selected(f'{_BUDGET} <= 0')}) or vector(0)"), steps=zero_is_good(),
                            no_value=NONE, width=6, filled=True),
                 stat_panel("Burning", "Objectives that use up their error budget faster than they may, over the last "
                            "hour.",
-                           Query(f"count({important(_burn('1h') + ' > 1')}) or vector(0)"),
+                           Query(f"count({selected(_burn('1h') + ' > 1')}) or vector(0)"),
                            steps=zero_is_good(colour=WARNING), no_value=NONE, width=6, filled=True),
                 stat_panel("Not known", "Objectives without a ratio: nothing was counted yet, or there were no "
                            "requests.",
-                           Query(f"count({important(f'{_TARGET} unless {_ON} {_RATIO}')}) or vector(0)"),
+                           Query(f"count({selected(f'{_TARGET} unless {_ON} {_RATIO}')}) or vector(0)"),
                            no_value=NONE, width=6),
             ]),
             Row("Error budgets", [
                 table_panel("Objectives by remaining error budget",
                             "The worst first. The budget lasts for the time shown if errors continue at the rate of "
                             "the last hour.",
-                            [important(_BUDGET), _RATIO, _TARGET, _burn("1h"), _burn("1d"), _LASTS],
+                            [selected(_BUDGET), _RATIO, _TARGET, _burn("1h"), _burn("1d"), _LASTS],
                             [Column("workload", "Workload", link=workload_link()),
                              Column("objective", "Objective", width=110),
                              Column("A", "Budget left", unit="percentunit", width=110,

@@ -10,14 +10,22 @@ from dashboards.links import annotation
 from dashboards.problems import IDS, ON_WORKLOAD, SELECTED
 from dashboards.style import BAD, MOVING, OFF, STATUS_COLOURS, STATUS_NUMBERS, WARNING
 from exporter.alerting.limits import DEFAULTS
+from exporter.api import models
 
-UNIMPORTANT = f'{ON_WORKLOAD} datarobot_workload_importance{{{SELECTED}, importance!~"$importance"}} == 1'
-"""Operand of `unless` that removes unselected importances. A workload of unknown importance is never removed."""
+UNSELECTED = (
+    f'{ON_WORKLOAD} (datarobot_workload_importance{{{SELECTED}, importance!~"$importance"}} == 1 '
+    f'or datarobot_workload_tags{{{SELECTED}, tag_$tag!~"$tag_value"}})'
+)
+"""Operand of `unless` that removes unselected importances and values of the selected tag.
+
+A workload whose importance is unknown, or its tags, is never removed. If no tags are labels, `tag` is empty, and
+``tag_`` a label that no series has.
+"""
 
 
-def important(expression: str) -> str:
-    """PromQL: an expression for the workloads of the selected importances."""
-    return f"{expression}\nunless {UNIMPORTANT}"
+def selected(expression: str) -> str:
+    """PromQL: an expression for the workloads of the selected importances and values of a tag."""
+    return f"{expression}\nunless {UNSELECTED}"
 
 
 def family(name: str, selector: str = SELECTED, **matchers: str) -> str:
@@ -53,7 +61,7 @@ def as_numbers(name: str, *more: str, selector: str) -> str:
 def worst_five(name: str, selector: str = SELECTED, **matchers: str) -> str:
     """PromQL: a metric over time for the five workloads with the greatest value in the selected range."""
     metric = family(name, selector, **matchers)
-    greatest = important(f"{each(f'max_over_time({metric}[$__range] @ end())')} > 0")
+    greatest = selected(f"{each(f'max_over_time({metric}[$__range] @ end())')} > 0")
     return f"{each(metric)}\nand topk(5, {greatest})"
 
 
@@ -95,8 +103,12 @@ def platform_releases() -> dashboard.AnnotationQuery:
     )
 
 
-def replacement_ends(selector: str) -> list[dashboard.AnnotationQuery]:
-    """Completed and failed replacements."""
+def changes(selector: str) -> list[dashboard.AnnotationQuery]:
+    """Completed and failed replacements, and stops that were observed: not every server reports events of stops."""
+    since, first = (
+        family(f"workload_{name}_timestamp_seconds", selector) for name in ("status_since", "first_observed")
+    )
+    off = family("workload_status", selector, status="|".join(models.of_group("off")))
     return [
         annotation(
             "Replacement completed",
@@ -111,6 +123,13 @@ def replacement_ends(selector: str) -> list[dashboard.AnnotationQuery]:
             BAD,
             f"max by ({IDS}) (datarobot_workload_replacement_failed_timestamp_seconds{{{selector}}})",
             "{{workload}}: replacement failed",
+            "account,workload",
+        ),
+        annotation(
+            "Workload stopped",
+            OFF,
+            f"({each(since)} > {each(first)} and {ON_WORKLOAD} {off} == 1)",
+            "{{workload}}: stopped",
             "account,workload",
         ),
     ]

@@ -64,3 +64,20 @@ IMPORTANCE = query_variable(
     "importance",
     'label_values(datarobot_workload_importance{job=~"$job", account=~"$account"}, importance)',
 )
+TAG = query_variable(
+    "tag",
+    "tag",
+    "label_names(datarobot_workload_tags)",
+    multi=False,
+    regex="/^tag_(.+)$/",
+    description="A tag that is a label: see metrics.tags in the settings of the exporter.",
+)
+TAG_VALUE = query_variable(
+    "tag_value",
+    "value",
+    'label_values(datarobot_workload_tags{job=~"$job", account=~"$account"}, tag_$tag)',
+    all_value=".*",
+    description="Values of the tag. All includes workloads without it.",
+)
+SELECTION = [JOB, ACCOUNT, IMPORTANCE, TAG, TAG_VALUE]
+"""Variables that select workloads."""

@@ -11,12 +11,12 @@ from dashboards.problems import PROBLEMS, number, worst_problem
 from dashboards.queries import (
     STATUS_NUMBER_TEXTS,
     as_numbers,
+    changes,
     exporter_starts,
     family,
     firing_alerts,
     platform_releases,
     ready,
-    replacement_ends,
 )
 from dashboards.style import (
     BAD,
@@ -123,7 +123,7 @@ def build() -> dashboard.Dashboard:
         "DataRobot workloads: one workload",
         "Status, traffic, replicas, usage and events of one workload.",
         variables=[JOB, ACCOUNT, _WORKLOAD_VARIABLE, _CONSOLE],
-        annotations=[exporter_starts(), platform_releases(), *replacement_ends(THIS), firing_alerts(_ABOUT)],
+        annotations=[exporter_starts(), platform_releases(), *changes(THIS), firing_alerts(_ABOUT)],
         rows=[
             Row("", summary),
             Row("", [

@@ -46,7 +46,7 @@ def filled_in(expression: str, values: Mapping[str, str]) -> str:
 
 def parsed(expression: str, **values: str) -> Any:
     """The syntax tree of an expression with placeholder values of its variables."""
-    anything = dict.fromkeys(("job", "account", "importance", "instance", "workload"), "x")
+    anything = dict.fromkeys(("job", "account", "importance", "instance", "workload", "tag", "tag_value"), "x")
     return p.parse(filled_in(expression, anything | values))
 
 

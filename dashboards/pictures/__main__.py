@@ -137,7 +137,7 @@ def draw(name: str, prometheus: Prometheus, code: Path, to: Path) -> list[str]:
     selected = {variable["name"]: "All" for variable in content["templating"]["list"] if variable.get("multi")} | (
         {"workload": row["workload"]} if name == "workload" else {}
     )
-    values = dict.fromkeys(("job", "account", "importance", "instance"), ".+")
+    values = dict.fromkeys(("job", "account", "importance", "instance"), ".+") | {"tag": "", "tag_value": ".*"}
     values |= {
         "workload": row["workload_id"],
         "__rate_interval": "2m",

@@ -36,6 +36,7 @@ END = START + DURATION
 _LOOKBACK = "90s"
 """Lookback: written blocks cannot contain staleness markers, which end a series missing from a scrape."""
 TARGET = 'instance="127.0.0.1:10142",job="datarobot"'
+TAGS = TagSelection(("team", "env"))
 _HEALTHY = "healthy|autoscaled|scaled-to-zero|replacement|settings-change|stop-and-start|woken-from-zero|promoted"
 
 
@@ -117,7 +118,7 @@ def pages_of(day: Day) -> Pages:
     pages = Pages()
     simulator = simulated(day.workloads, seed=11, stories=(*STORIES, *WASTE))
     account = {"name": "acme", "endpoint": simulator.url, "token": simulator.token}
-    settings = Settings.model_validate({"accounts": [account], "metrics": {"tags": ["team"]}})
+    settings = Settings.model_validate({"accounts": [account], "metrics": {"tags": TAGS.names}})
 
     async def play(stage: Stage) -> None:
         await _play(day, stage, daemon, pages)
@@ -125,7 +126,7 @@ def pages_of(day: Day) -> Pages:
     # created here because the stage uses the report of the daemon
     clock = Clock(lambda: simulator.clock(), lambda: simulator.clock() - START)
     daemon = Daemon(settings, lambda: settings, clock=clock)
-    plan = {"selection": day.selection, "costs": COSTS, "tags": TagSelection(("team",)), "objectives": OBJECTIVES}
+    plan = {"selection": day.selection, "costs": COSTS, "tags": TAGS, "objectives": OBJECTIVES}
     played(play, simulator, report=daemon.report, rate=10.0, **plan)
     return pages
 

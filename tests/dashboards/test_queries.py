@@ -52,7 +52,8 @@ QUIET: Mapping[str, str] = {
     "datarobot-exporter: Replicas [ABC]": "no leases are in use",
 }
 WORKLOAD_STORIES = ("crash loop", "replacement", "reverted replacement", "saturated autoscaler", "autoscaled",
-                    "promoted", "unschedulable GPU", "healthy", "not ready", "out of memory")  # fmt: skip
+                    "promoted", "unschedulable GPU", "healthy", "not ready", "out of memory",
+                    "stop and start")  # fmt: skip
 """Stories for the dashboard of one workload: each of its queries has a result for at least one of them."""
 
 
@@ -81,20 +82,31 @@ def values(prometheus: Prometheus, uid: str, name: str, account: str = ".+") -> 
     """The values that Grafana would offer for a variable, with their displayed texts."""
     variable = variables(uid)[name]
     query = variable["query"]["query"]
-    everything = dict.fromkeys(variables(uid), ".+") | {"account": account}
+    everything = _everything(uid) | {"account": account}
+    if query == "label_names(datarobot_workload_tags)":
+        regex = variable["regex"].strip("/")
+        names = {name for row in prometheus.query("datarobot_workload_tags", END) for name in row["metric"]}
+        return {match[1]: match[1] for name in names if (match := re.search(regex, name))}
     call = re.fullmatch(r"(label_values|query_result)\((.*)\)", query)
     assert call, query
     expression, _, label = call[2].rpartition(", ") if call[1] == "label_values" else (call[2], "", "")
     found = prometheus.query(f"last_over_time({_put(expression, everything)}[90m])" if label else
                              _put(expression, everything), END)  # fmt: skip
     if label:
-        return {row["metric"][label]: row["metric"][label] for row in found}
+        label = _put(label, everything)
+        return {row["metric"][label]: row["metric"][label] for row in found if label in row["metric"]}
     named = variable["regex"].strip("/").replace("?<", "?P<")
     lines = [
         "{" + ",".join(f'{key}="{value}"' for key, value in sorted(row["metric"].items())) + "} 1 1" for row in found
     ]
     matched = [re.search(named, line) for line in lines]
     return {match["value"]: match["text"] for match in matched if match}
+
+
+def _everything(uid: str) -> dict[str, str]:
+    """All values of each variable, and the first tag."""
+    initial = {name: variable.get("allValue") or ".+" for name, variable in variables(uid).items()}
+    return initial | ({"tag": "env"} if "tag" in initial else {})
 
 
 def _put(expression: str, chosen: Mapping[str, str]) -> str:
@@ -117,7 +129,7 @@ def _results(prometheus: Prometheus, target: Target, chosen: Selected) -> list[l
 
 def _initial_selections(prometheus: Prometheus, uid: str) -> list[Selected]:
     """The initial selection of a dashboard: everything; for the dashboard of one workload, several workloads."""
-    everything = dict.fromkeys(variables(uid), ".+")
+    everything = _everything(uid)
     if "workload" not in everything:
         return [everything]
     ids = {name: number for number, name in values(prometheus, uid, "workload").items()}
@@ -157,7 +169,7 @@ def test_queries_accept_one_and_two_selected_values(bad: Prometheus, uid: str) -
 
 def test_a_selected_importance_restricts_the_result(bad: Prometheus) -> None:
     (count,) = [target for target in targets("datarobot-fleet") if target.panel["title"] == "Workloads"]
-    everything = dict.fromkeys(variables("datarobot-fleet"), ".+")
+    everything = _everything("datarobot-fleet")
     shown = {
         importance: float(_results(bad, count, everything | {"importance": importance})[0][-1][1])
         for importance in (".+", "critical", "(critical|high)", "other", "unknown")
@@ -166,6 +178,22 @@ def test_a_selected_importance_restricts_the_result(bad: Prometheus) -> None:
     assert shown["unknown"] == 0
     total = bad.query("count(group by (workload_id) (datarobot_workload_info))", END)[0]["value"][1]
     assert shown[".+"] == float(total), "workloads of unknown importance are counted too"
+
+
+def test_a_selected_value_of_a_tag_restricts_the_result_and_without_tags_nothing_does(bad: Prometheus) -> None:
+    (count,) = [target for target in targets("datarobot-fleet") if target.panel["title"] == "Workloads"]
+
+    def shown(tag: str, value: str) -> float:
+        chosen = _everything("datarobot-fleet") | {"tag": tag, "tag_value": value}
+        return float(_results(bad, count, chosen)[0][-1][1])
+
+    assert values(bad, "datarobot-fleet", "tag").keys() == {"env", "team"}
+    environments = [shown("env", value) for value in ("prod", "staging", "dev")]
+    assert min(environments) > 0
+    assert shown("env", "(prod|dev)") == environments[0] + environments[2]
+    assert sum(environments) == shown("env", ".*") - 1, "one workload has no tags"
+    assert shown("env", "another") == 0
+    assert shown("", ".*") == shown("env", ".*"), "`metrics.tags` is not set"
 
 
 @pytest.mark.parametrize("uid", DASHBOARDS)
@@ -194,7 +222,7 @@ def test_the_problem_shown_for_a_workload_is_that_of_its_story(bad: Prometheus) 
     (shown,) = [
         t for t in targets("datarobot-fleet") if t.panel["title"].startswith("Current problems") and t.ref == "A"
     ]
-    everything = dict.fromkeys(variables("datarobot-fleet"), ".+")
+    everything = _everything("datarobot-fleet")
     number = {float(len(PROBLEMS) - place): problem.text for place, problem in enumerate(PROBLEMS)}
     found: dict[str, set[str]] = {}
     for row in bad.range(_put(shown.expr, everything), START + INSTANT_STEP, END, INSTANT_STEP):
