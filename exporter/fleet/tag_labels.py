@@ -34,8 +34,8 @@ class TagSelection(NamedTuple):
     max_values: int = 200
 
     def covers(self, name: str) -> bool:
-        """Whether a tag of this name is selected. Case, blanks and hyphens do not matter."""
-        return any(_pattern(each).fullmatch(_folded(name)) for each in self.names)
+        """Whether a tag of this name is selected. Case, blanks and hyphens do not matter. No address is."""
+        return not is_personal(name) and any(_pattern(each).fullmatch(_folded(name)) for each in self.names)
 
 
 class Admission(NamedTuple):

@@ -38,7 +38,7 @@ class MetricsSettings(Section):
         description='Names of tags that become labels of `datarobot_workload_tags`, such as `[team, env, "cost-*"]`; '
         "`*` stands for any text, at most twice in a name. Case, blanks and hyphens in names do not matter. Everyone "
         "who can query Prometheus reads the values: choose no tags with personal data. Values that contain an e-mail "
-        "address (an `@` between two characters that are no blanks) are left out.",
+        "address (an `@` between two characters that are no blanks) are left out, as are tags with such a name.",
     )
     tag_values: int = Field(
         200,

@@ -686,6 +686,7 @@ def test_the_demo_needs_no_settings() -> None:
     running.until("/-/ready", "ready\n")
     text = running.until("/metrics", 'workload="crash-loop-1"')
     assert text.count("\ndatarobot_workload_info{") >= 9
+    assert 'tag_env="staging",tag_team="team-1",workload="crash-loop-1"' in text
     status, _, log = running.stop(signal.SIGINT)
     assert status == 0
     assert log.startswith("SIMULATION, DataRobot is not contacted: 10 workloads, API at http://127.0.0.1:")

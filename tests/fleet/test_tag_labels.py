@@ -53,6 +53,7 @@ def labels(workload: Workload, selection: TagSelection = ALL) -> Labels | None:
         (("team",), [("team", "")], ()),
         (("team",), [("", "claims")], ()),
         (("team",), [], ()),
+        (("*",), [("jane@example.com", "on call")], ()),
         # Case, blanks and hyphens do not matter, neither in the settings nor in tags.
         (("Cost Center",), [("cost-center", "7")], (("tag_cost_center", "7"),)),
         (("team",), [(" Team ", "claims")], (("tag_team", "claims"),)),
