@@ -104,7 +104,7 @@ def test_a_slow_response_proves_no_offset() -> None:
     assert counted(300.0, seconds=60.0) == [300.0]
 
 
-RAW = re.compile(r"(?<![\w.])(?:models\.)?timestamp\(")
+RAW = re.compile(r"(?<![\w.\"])(?:models\.)?timestamp\(")
 MAY_CONVERT = {
     "api": "decodes",
     "tracing": "traces have the times that the API reports, whatever the exporter's clock shows",
@@ -114,13 +114,16 @@ MAY_CONVERT = {
     "fleet/counting.py": "subtracts the offset",
     "fleet/reconcile.py": "subtracts the offset",
     "fleet/replacements.py": "subtracts the offset",
+    "fleet/tag_labels.py": "compares reported times with each other",
     "collect/fetchers.py": "compares reported with requested times",
     "diagnosis/diagnosis.py": "subtracts the offset",
     "diagnosis/log_signs.py": "compares lines of a log; with local times only by the hour",
     "diagnosis/pod_problems.py": "subtracts the offset",
     "diagnosis/wording.py": "quotes the log",
 }
-"""Where a reported time becomes a number, and why its offset is not forgotten. All others use `WorkloadState.at`."""
+"""Where a reported time becomes a number, and why its offset is not forgotten. All others use `WorkloadState.at`.
+After a quote, it is a function of PromQL.
+"""
 
 
 def test_reported_times_are_compared_with_local_ones_only_after_the_offset_is_subtracted() -> None:
