@@ -31,10 +31,10 @@ def created_after(minutes: float) -> tuple[StoryStep, ...]:
     )
 
 
-def _growth(minutes: float) -> Story:
-    shows = f"a workload that is created after {minutes:g} minutes: the account fills up"
+def _growth(minutes: int) -> Story:
+    shows = f"a workload that is created after {minutes} minutes: the account fills up"
     return Story(
-        f"new after {minutes:g} minutes",
+        f"new after {minutes} minutes",
         shows,
         created_after(minutes),
         once=True,
@@ -57,7 +57,5 @@ WASTE: tuple[Story, ...] = (
           bundle="cpu.small", replicas=3, cpu_share=0.97),
     Story("costly", "a busy model on many GPUs", RUNNING, importance="high", type="nim", bundle="gpu.a10g.medium",
           replicas=4, requests=3000, cpu_share=0.5),
-    _growth(2),
-    _growth(4),
-    _growth(6),
+    *(_growth(minutes) for minutes in range(1, 9)),
 )  # fmt: skip

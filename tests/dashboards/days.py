@@ -56,9 +56,9 @@ class Day(NamedTuple):
 
 
 COSTS = Costs("EUR", PRICES, min_history=0.0)
-GOOD = Day(len(STORIES) + len(WASTE) + 10, Selection(name=rf"({_HEALTHY})-\d+"))
+GOOD = Day(len(STORIES) + 19, Selection(name=rf"({_HEALTHY})-\d+"))
 BAD = Day(
-    len(STORIES) + len(WASTE) + 20,
+    len(STORIES) + 29,
     problems=((1500, 1800, "throttled"), (2400, 2520, "bad-gateway"), (3000, 3060, "no-id")),
     leases=True,
 )
