@@ -40,7 +40,7 @@ TAGS = TagSelection(("team", "env"))
 _HEALTHY = "healthy|autoscaled|scaled-to-zero|replacement|settings-change|stop-and-start|woken-from-zero|promoted"
 
 
-OBJECTIVES = (ObjectiveRow(Objective(availability=0.999, readiness=0.99, latency=0.95, slower=2.0)),)
+OBJECTIVES = (ObjectiveRow(Objective(availability=0.995, readiness=0.99, latency=0.95, slower=2.0)),)
 
 
 class Day(NamedTuple):
