@@ -100,6 +100,24 @@ def test_an_alert_may_have_the_labels_of_the_settings_beside_its_own() -> None:
     assert "severity" not in options.label_names
 
 
+def test_alerts_about_workloads_have_labels_from_the_tags_with_which_they_began_if_there_are_any() -> None:
+    plain, labelled = written(), written(Options(tag_labels=("tag_team", "tag_env")))
+    condition = "(\n" + "".join(f"  {line}\n" for line in plain[CRASHES]["expr"].strip().split("\n")) + ")"
+    by = "account, workload_id, tag_team, tag_env"
+    current = 'timestamp(datarobot_workload_tags{job="datarobot"})'
+    begun = 'ALERTS{alertname="DataRobotContainerCrashLooping"} * 1e12'
+    assert labelled[CRASHES]["expr"].strip() == (
+        f"{condition}\n"
+        f"* on (account, workload_id) group_left (tag_team, tag_env) group by ({by}) (\n"
+        f"  topk by (account, workload_id) (1, max by ({by}) ({begun} or {current}))\n"
+        ")\n"
+        "or on (account, workload_id)\n"
+        f"{condition}"
+    )
+    about_accounts = "DataRobotApiUnreachable", "critical"
+    assert labelled[about_accounts]["expr"] == plain[about_accounts]["expr"]
+
+
 def test_a_scale_divides_every_duration() -> None:
     rule = written(Options(scale=60))["DataRobotWorkloadStuckStarting", "warning"]
     assert rule["for"] == "2s"
