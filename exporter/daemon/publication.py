@@ -17,7 +17,9 @@ from exporter.telemetry.sweep_trace import part
 from exporter.web.metrics_page import Published, Publisher
 
 REST = 9.0
-"""Pages are made during a tenth of the time at most: after one, none is made for so many times its duration."""
+"""Of several accounts, pages are made during a tenth of the time at most: after one, none is made for so many times its
+duration.
+"""
 MAX_REST_SECONDS = 5.0
 
 
@@ -82,7 +84,8 @@ class Publication:
 
     async def _publish(self) -> None:
         async with self._lock:
-            if (rest := self._rested_at - self._clock.steady()) > 0:  # with many accounts, sweeps end all the time
+            rest = self._rested_at - self._clock.steady()
+            if rest > 0 and len(self._accounts.monitors) > 1:  # the sweeps of many accounts end all the time
                 await self._clock.pause(rest)
             self._current, self._next = self._next, None  # referenced until it is done
             began = self._clock.steady()

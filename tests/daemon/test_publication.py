@@ -124,12 +124,16 @@ def test_a_caller_that_is_cancelled_cancels_no_other(cancelled: int, simulator: 
     play(simulator, work)
 
 
-@pytest.mark.parametrize(("takes", "begun"), [(0.0, 0.0), (0.25, 2.5), (0.5, 5.0), (30.0, 35.0)])
-def test_pages_are_made_during_a_tenth_of_the_time_at_most_and_one_is_delayed_for_five_seconds_at_most(
-    takes: float, begun: float, simulator: Simulator
+@pytest.mark.parametrize(
+    ("accounts", "takes", "begun"), [(2, 0.0, 0.0), (2, 0.25, 2.5), (2, 0.5, 5.0), (2, 30.0, 35.0), (1, 0.5, 0.5)]
+)
+def test_pages_of_several_accounts_are_made_during_a_tenth_of_the_time_and_delayed_for_five_seconds_at_most(
+    accounts: int, takes: float, begun: float, simulator: Simulator
 ) -> None:
     async def work(scene: Scene) -> None:
         pages = Pages(scene)
+        (monitor,) = scene.daemon.accounts.monitors.values()
+        scene.daemon.accounts.monitors = dict.fromkeys(["eu", "us"][:accounts], monitor)
         pages.commits.may_end.set()
         pages.seconds, first = takes, scene.time.steady
         await pages.publication.publish()
