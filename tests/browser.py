@@ -66,6 +66,8 @@ class Browser:
         assert not failed, failed
         while not self._loaded:
             self._next()
+        while self.evaluate("document.readyState") != "complete":  # the event was of the page before
+            pass
 
     def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression, awaited."""
