@@ -68,12 +68,13 @@ def parser(*names: str) -> argparse.ArgumentParser:
         description=DESCRIPTION,
         epilog=EXIT_STATUS + " `workload-exporter COMMAND --help` shows the flags of a command.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # a misspelled flag must not become another one
     )
     root.add_argument("--version", action="version", version=f"workload-exporter {__version__} ({__revision__})")
     commands = root.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     for name, summary in COMMANDS.items():
         description = summary[0].upper() + summary[1:] + "."
-        child = commands.add_parser(name, help=summary, description=description, epilog=EXIT_STATUS)
+        child = commands.add_parser(name, help=summary, description=description, epilog=EXIT_STATUS, allow_abbrev=False)
         if name in names:
             command(name).add_flags(child)
     return root

@@ -16,6 +16,7 @@ from exporter.cli.web_settings import daemon_address
 from exporter.failures import printable
 
 _PREFIX = "datarobot_workload_objective_"
+_TAGS = "datarobot_workload_tags{"
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _ESCAPED = {"n": "\n"}
 _BURN_WINDOWS = ("1h", "6h", "1d")
@@ -23,7 +24,9 @@ _BAD = {"availability": "server_errors", "readiness": "down_seconds", "latency":
 
 
 class ObjectiveStatus(NamedTuple):
-    """One objective of one workload; None: unknown. `burn`: burn rate by window. `window` is in seconds."""
+    """One objective of one workload; None: unknown. `burn`: burn rate by window. `window` is in seconds. `tags`: those
+    that `metrics.tags` selects.
+    """
 
     account: str
     workload: str
@@ -34,6 +37,7 @@ class ObjectiveStatus(NamedTuple):
     ratio: float | None
     budget: float | None
     burn: Mapping[str, float]
+    tags: Mapping[str, str] = {}
 
     @property
     def lasts(self) -> float | None:
@@ -71,14 +75,19 @@ def run(context: Context) -> int:
 def rows(page: str) -> Iterator[ObjectiveStatus]:
     """The objectives on a page of metrics."""
     found: dict[tuple[str, str], dict[str, list[tuple[dict[str, str], float]]]] = {}
+    tags: dict[tuple[str, str], dict[str, str]] = {}
     for line in page.split("\n"):
-        if line.startswith(_PREFIX):
+        if line.startswith((_PREFIX, _TAGS)):
             series, _, value = line.rpartition(" ")
             name, _, labels = series.removeprefix(_PREFIX).partition("{")
             named = {label: _unescaped(text) for label, text in _LABEL.findall(labels)}
+            if line.startswith(_TAGS):
+                of_tags = {label.removeprefix("tag_"): text for label, text in named.items() if label[:4] == "tag_"}
+                tags[named["account"], named["workload_id"]] = of_tags
+                continue
             workload = found.setdefault((named["account"], named["workload_id"]), {})
             workload.setdefault(name, []).append((named, float(value)))
-    for families in found.values():
+    for place, families in found.items():
         ((_, window),) = families["window_seconds"]
         ratios, budgets = (_by_objective(families.get(name, ())) for name in ("ratio", "budget_remaining_ratio"))
         for of, target in families["target_ratio"]:
@@ -86,7 +95,8 @@ def rows(page: str) -> Iterator[ObjectiveStatus]:
             rates = families.get("burn_rate", ())
             burn = {of_rate["window"]: rate for of_rate, rate in rates if of_rate["objective"] == kind}
             identity = of["account"], of["workload"], of["workload_id"]
-            yield ObjectiveStatus(*identity, kind, target, window, ratios.get(kind), budgets.get(kind), burn)
+            values = ratios.get(kind), budgets.get(kind), burn
+            yield ObjectiveStatus(*identity, kind, target, window, *values, tags=tags.get(place, {}))
 
 
 def _by_objective(samples: Iterable[tuple[dict[str, str], float]]) -> dict[str, float]:
@@ -105,14 +115,16 @@ def table(found: Iterable[ObjectiveStatus]) -> Iterator[str]:
     """The lines of a table; ``-`` is unknown."""
     lines = [
         ("WORKLOAD", "ACCOUNT", "OBJECTIVE", "TARGET", "RATIO", "BUDGET LEFT", *(f"BURN {w}" for w in _BURN_WINDOWS),
-         "LASTS"),
+         "LASTS", "TAGS", "ID"),
         *(
             (
                 printable(row.workload), printable(row.account), row.objective, f"{100 * row.target:.6g}%",
                 "-" if row.ratio is None else f"{100 * row.ratio:.3f}%",
                 "-" if row.budget is None else f"{100 * row.budget:.1f}%",
                 *(f"{row.burn[window]:.2g}" if window in row.burn else "-" for window in _BURN_WINDOWS),
-                "-" if row.lasts is None else f"{row.lasts / 86400:.1f} d",
+                "-" if row.lasts is None else f"{row.lasts / 86400:.1f} d" if row.lasts else "used up",
+                printable(" ".join(f"{name}={text}" for name, text in sorted(row.tags.items()))),
+                printable(row.workload_id),
             )
             for row in found
         ),
@@ -137,6 +149,7 @@ def _as_json(row: ObjectiveStatus) -> dict[str, object]:
         "budget_remaining": row.budget,
         "burn_rates": dict(row.burn),
         "budget_lasts_seconds": row.lasts,
+        "tags": dict(row.tags),
     }
 
 

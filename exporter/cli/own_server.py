@@ -51,9 +51,15 @@ def request(
 
 
 def request_with_login(address: str, tls: bool, path: str, *, method: str = "GET") -> tuple[int, str]:
-    """`request` with the login in the environment, if there is one; the text of a 401 says how to give it."""
+    """`request` with the login in the environment, if there is one; the text of a 401 says how to give it, and that of
+    a server that cannot be reached how to give another address.
+    """
     status, text = request(address, tls, path, method=method, login=os.environ.get(LOGIN, ""))
-    return status, f"{text}; set {LOGIN}=USER:PASSWORD" if status == 401 else text
+    hints = {
+        401: f"; set {LOGIN}=USER:PASSWORD",
+        0: "; if the daemon listens elsewhere: --web.listen-address=HOST:PORT",
+    }
+    return status, text + hints.get(status, "")
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

@@ -55,7 +55,7 @@ def daemon_flags(command_line: bytes) -> dict[str, Any]:
         own = arguments[arguments.index("-m") + 2 :]
     else:
         return {}
-    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
     add_web_flags(parser)
     try:
         return vars(parser.parse_known_args(own)[0])

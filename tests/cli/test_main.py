@@ -408,7 +408,22 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_an_unknown_flag_is_a_usage_error() -> None:
     status, _, err = run("run", "--web.listen")
-    assert (status, err.startswith("usage: workload-exporter run ")) == (2, True)
+    assert (status, err.startswith("usage: workload-exporter ")) == (2, True)
+    assert err.endswith("workload-exporter: error: unrecognized arguments: --web.listen\n")
+
+
+@pytest.mark.parametrize("command", ["run", "demo", "waste", "objectives", "healthcheck"])
+def test_a_flag_that_is_cut_short_or_misspelled_is_not_taken_for_another_one(command: str) -> None:
+    status, _, err = run(command, "--web.listen-addres=127.0.0.1:9")
+    assert (status, "unrecognized arguments: --web.listen-addres=127.0.0.1:9" in err) == (2, True)
+
+
+@pytest.mark.parametrize("command", ["waste", "objectives"])
+def test_a_daemon_that_cannot_be_reached_may_be_somewhere_else(command: str) -> None:
+    status, out, err = run(command, "--web.listen-address=127.0.0.1:9")
+    assert (status, out) == (1, "")
+    assert err.startswith("workload-exporter: http://127.0.0.1:9/metrics cannot be reached: ")
+    assert err.endswith("; if the daemon listens elsewhere: --web.listen-address=HOST:PORT\n")
 
 
 def test_docs_prints_the_reference() -> None:

@@ -21,7 +21,7 @@ def state(name: str, objective: Objective, totals: Totals | None, windows: dict[
     counts = ObjectiveCounts(0.0, 28 * DAY, totals, until=1.0, read=1.0) if totals is not None else None
     return WorkloadState(
         "eu", Workload(id=f"id-{name}", name=name, status="running"), Ledger(0.0, 0.0, objectives=counts),
-        Details(windows=windows), objective=objective,
+        Details(windows=windows), objective=objective, tag_labels=(("tag_team", name),),
     )  # fmt: skip
 
 
@@ -39,7 +39,16 @@ NEW = state("new", Objective(latency=0.9, slower=1.0), None, {})
 def test_an_objective_has_its_values_from_the_page_for_any_name_of_the_workload() -> None:
     (odd,) = rows(page(ODD))
     assert odd == ObjectiveStatus(
-        "eu", 'a"b\\c\nd', 'id-a"b\\c\nd', "readiness", 0.99, 30 * DAY, 0.9, odd.budget, odd.burn
+        "eu",
+        'a"b\\c\nd',
+        'id-a"b\\c\nd',
+        "readiness",
+        0.99,
+        30 * DAY,
+        0.9,
+        odd.budget,
+        odd.burn,
+        {"team": 'a"b\\c\nd'},
     )
     assert odd.budget is not None
     assert round(odd.budget, 6) == -9.0
@@ -47,9 +56,9 @@ def test_an_objective_has_its_values_from_the_page_for_any_name_of_the_workload(
 
 def test_the_table_shows_what_is_unknown_as_such() -> None:
     assert [*table(rows(page(EXAMPLE, NEW)))] == [
-        "WORKLOAD  ACCOUNT  OBJECTIVE     TARGET  RATIO    BUDGET LEFT  BURN 1h  BURN 6h  BURN 1d  LASTS",
-        "new       eu       latency       90%     -        -            -        -        -        -",
-        "score     eu       availability  99.9%   99.960%  60.0%        2        -        -        8.4 d",
+        "WORKLOAD  ACCOUNT  OBJECTIVE     TARGET  RATIO    BUDGET LEFT  BURN 1h  BURN 6h  BURN 1d  LASTS  TAGS        ID",  # noqa: E501 — a table
+        "new       eu       latency       90%     -        -            -        -        -        -      team=new    id-new",  # noqa: E501 — a table
+        "score     eu       availability  99.9%   99.960%  60.0%        2        -        -        8.4 d  team=score  id-score",  # noqa: E501 — a table
     ]
     assert [*table(())] == ["no workload has an objective; see docs/objectives.md"]
 
@@ -59,7 +68,7 @@ def test_json_has_null_for_what_is_unknown() -> None:
     assert json.loads(json.dumps(_as_json(new))) == {
         "account": "eu", "workload": "new", "workload_id": "id-new", "objective": "latency", "target": 0.9,
         "window_seconds": 28 * DAY, "ratio": None, "budget_remaining": None, "burn_rates": {},
-        "budget_lasts_seconds": None,
+        "budget_lasts_seconds": None, "tags": {"team": "new"},
     }  # fmt: skip
 
 
