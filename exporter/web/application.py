@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 from exporter.web.connections import Closed, Refused
 from exporter.web.metrics_page import Published
 from exporter.web.passwords import Passwords
-from exporter.web.query import query_problem
+from exporter.web.query import list_problem, query_problem
 from exporter.web.responses import (
     Headers,
     HttpRequest,
@@ -256,9 +256,13 @@ class Application:
             (b"content-type", b"text/csv; charset=utf-8; header=present"),
             (b"content-disposition", b'attachment; filename="workloads.csv"'),
         ]
+        if problem := list_problem(request.query):
+            return plain(400, f"{problem}\n")
         return HttpResponse(200, headers, (await self._workloads_csv(request.query),))
 
     async def _get_workloads_json(self, request: HttpRequest) -> HttpResponse:
+        if problem := list_problem(request.query):
+            return plain(400, f"{problem}\n")
         return json_body(await self._workloads_json(request.query))
 
     async def _get_healthy(self, _: HttpRequest) -> HttpResponse:

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from exporter.diagnosis.fleet_table import ATTENTION, Choice
+from exporter.web.query import list_problem
 from exporter.web.server import bind
+from exporter.web.status_page import address
 from tests.components import component
 from tests.web.serving import PAGE, Served
 
@@ -132,6 +135,29 @@ def test_the_list_of_workloads_gets_its_query(kind: str, content_type: str, disp
     )
     assert response.headers["x-content-type-options"] == "nosniff"
     assert served.counted == [(f"/workloads.{kind}", "200")]
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+@pytest.mark.parametrize(
+    ("query", "problem"),
+    [
+        ("state=down",
+         f"unknown state down; use one of: {ATTENTION} failed indeterminate starting leaving up off vanished"),
+        ("sort=name", "unknown sort name; use one of: state -state workload -workload since -since replicas -replicas "
+         "importance -importance"),
+        ("stat=failed", "unknown parameter stat; use q, tag, state, sort, page"),
+        ("q=a&tag=", "tag has no value; give tag=VALUE"),
+        ("&".join(f"tag={n}" for n in range(21)), "more than 20 parameters"),
+    ],
+)  # fmt: skip
+def test_a_list_whose_filter_is_misspelled_is_not_that_of_all_workloads(kind: str, query: str, problem: str) -> None:
+    response = Served().request("GET", f"/workloads.{kind}?{query}")
+    assert (response.status_code, response.text) == (400, f"{problem}\n")
+
+
+def test_all_links_of_the_status_page_to_a_list_are_valid() -> None:
+    for choice in (Choice(), Choice("a b", "failed", "-since", 3, ("team=a", "env")), Choice(state=ATTENTION)):
+        assert list_problem(address(choice).removeprefix("?")) == ""
 
 
 def test_head_of_the_status_page_has_its_length_and_no_body() -> None:
