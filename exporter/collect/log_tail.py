@@ -57,7 +57,11 @@ async def read_log(client: Client, workload: str, lines: int) -> Log:
 
 
 class LogTail:
-    """Adds to notifications the last `lines` of a log, if that is not 0, and its signs. `clients`: by account."""
+    """Adds to notifications the last `lines` of a log, if that is not 0, and its signs.
+
+    `clients`: by account. `ahead`: seconds that the API's clock, by which the lines have their times, is ahead of the
+    local one, by account.
+    """
 
     def __init__(
         self,
@@ -65,7 +69,9 @@ class LogTail:
         lines: int,
         signs: bool = True,
         patience: float = PATIENCE_SECONDS,
+        ahead: Callable[[str], float] = lambda _: 0.0,
     ) -> None:
+        self._ahead = ahead
         self._clients, self._lines, self._signs, self._patience = clients, lines, signs, patience
         self._requests: dict[tuple[str, float], asyncio.Task[Log]] = {}
 
@@ -105,10 +111,10 @@ class LogTail:
         if task is None:
             return notification
         received = task.result() if task.done() else Log(problem=f"no response within {self._patience:g} s")
-        shown = notification.evidence
-        if self._shows_signs(notification) and (signs := sign_words(received.signs, notification.began)):
+        shown, began = notification.evidence, notification.began + self._ahead(notification.labels["account"])
+        if self._shows_signs(notification) and (signs := sign_words(received.signs, began)):
             after = [title for title, _ in shown].index("Next step") + 1
-            shown = evidence_with_log(shown, received.signs, notification.began)
+            shown = evidence_with_log(shown, received.signs, began)
             shown = (*shown[:after], ("Log shows", signs), *shown[after:])
         if self._lines:
             shown = (*shown, ("Log", received.text(self._lines)))

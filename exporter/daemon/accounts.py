@@ -274,6 +274,11 @@ class Accounts:
         """The clients in use, by account."""
         return {name: monitor.client for name, monitor in self.monitors.items()}
 
+    def ahead(self, account: str) -> float:
+        """Seconds that the API's clock is ahead of the local one, as far as known."""
+        monitor = self.monitors.get(account)
+        return monitor.state.skew.counts if monitor is not None else 0.0
+
     async def aclose(self) -> None:
         """Stop the pollers, and close all connections."""
         for monitor in self.monitors.values():

@@ -117,7 +117,9 @@ class Paging:
                 clock=self._clock,
                 closers=[notifier.aclose for _, notifier in notifiers],
                 interval=min(INTERVAL_SECONDS, max(0.5, settings.sweep.interval / 2)),
-                enrich=LogTail(lambda: self._accounts.clients, logs.log_lines, logs.log_signs).added,
+                enrich=LogTail(
+                    lambda: self._accounts.clients, logs.log_lines, logs.log_signs, ahead=self._accounts.ahead
+                ).added,
                 before=before,
                 record=self._record,
             )

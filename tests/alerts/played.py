@@ -124,7 +124,7 @@ def paged(simulator: Any, play: Callable[[Stage, Pager], Any]) -> tuple[Notified
             fleets=lambda: [stage.monitor.fleet],
             exporter=ExporterStatus,
             clock=Clock(lambda: stage.wall, lambda: stage.now),
-            enrich=LogTail(lambda: {"acme": stage.client}, 0).added,
+            enrich=LogTail(lambda: {"acme": stage.client}, 0, ahead=lambda _: stage.monitor.state.skew.counts).added,
         )
         await play(stage, pager)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -175,6 +176,19 @@ def test_a_log_that_cannot_be_read_adds_no_signs() -> None:
         return page.evidence
 
     assert World(lambda _: httpx.Response(403, json={})).run(play) == (CAUSE, READ)
+
+
+@pytest.mark.parametrize(("ahead", "age"), [(0.0, "; its last line is 2 h old"), (-7200.0, "")])
+def test_the_age_of_a_log_is_by_the_clock_of_the_api(ahead: float, age: str) -> None:
+    """Its line is of 10:17:57 by the API's clock; by ours, the incident began at 12:17:58."""
+    began = datetime(2026, 11, 20, 12, 17, 58, tzinfo=UTC).timestamp()
+
+    async def play(client: Client) -> str | None:
+        log_tail = LogTail(lambda: {"acme": client}, 0, ahead=lambda _: ahead)
+        (page,) = await log_tail.added([notification(began=began)._replace(evidence=(CAUSE, READ))])
+        return dict(page.evidence).get("Log shows")
+
+    assert answering("Connection refused").run(play) == f"connection refused in the last line{age}"
 
 
 def test_a_log_is_read_with_the_new_client_if_a_reload_closes_the_old_one() -> None:
