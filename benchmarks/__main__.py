@@ -472,7 +472,7 @@ def replicas() -> list[Row]:
 
 def many_accounts() -> list[Row]:
     """Replicas that share 200 accounts of 500 workloads. Takes a quarter of an hour on a machine of its own."""
-    return shared(200, 500, 120.0)
+    return shared(200, 500, 60.0)
 
 
 def shared(accounts: int, workloads: int, interval: float) -> list[Row]:
