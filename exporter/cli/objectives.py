@@ -5,20 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from exporter.cli.context import Context
+from exporter.cli.daemon_metrics import TAGS, metrics_page, print_lines, samples, tags
 from exporter.cli.flags import add_web_flags
-from exporter.cli.own_server import request_with_login
-from exporter.cli.web_settings import daemon_address
 from exporter.failures import printable
 
 _PREFIX = "datarobot_workload_objective_"
-_TAGS = "datarobot_workload_tags{"
-_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
-_ESCAPED = {"n": "\n"}
 _BURN_WINDOWS = ("1h", "6h", "1d")
 _BAD = {"availability": "server_errors", "readiness": "down_seconds", "latency": "slow_requests"}
 
@@ -41,11 +36,15 @@ class ObjectiveStatus(NamedTuple):
 
     @property
     def lasts(self) -> float | None:
-        """Seconds until the budget is used up at the rate of the longest known window; None: it is not."""
+        """Seconds until the budget is used up at the rate of the longest known window; 0: it is; None: unknown, or it
+        does not burn.
+        """
+        if self.budget is not None and self.budget <= 0:
+            return 0.0
         rate = next((self.burn[window] for window in ("1d", "6h", "1h") if self.burn.get(window)), None)
         if self.budget is None or rate is None:
             return None
-        return max(0.0, self.budget) * self.window / rate
+        return self.budget * self.window / rate
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -56,37 +55,27 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context) -> int:
-    path = context.settings("replaced").web.telemetry_path
-    address = daemon_address(context)
-    status, text = request_with_login(address.listen, address.tls, path)
-    if status != 200:
-        print(f"workload-exporter: {text}", file=sys.stderr)
-        return 1
-    found = sorted(rows(text), key=_worst_first)
+    found = sorted(rows(metrics_page(context)), key=_worst_first)
     if context.options.json:
         print(json.dumps([_as_json(row) for row in found], indent=2))
     elif context.options.openslo:
         print(openslo(found), end="")
     else:
-        print("\n".join(table(found)))
+        print_lines(table(found))
     return 0
 
 
 def rows(page: str) -> Iterator[ObjectiveStatus]:
     """The objectives on a page of metrics."""
-    found: dict[tuple[str, str], dict[str, list[tuple[dict[str, str], float]]]] = {}
-    tags: dict[tuple[str, str], dict[str, str]] = {}
-    for line in page.split("\n"):
-        if line.startswith((_PREFIX, _TAGS)):
-            series, _, value = line.rpartition(" ")
-            name, _, labels = series.removeprefix(_PREFIX).partition("{")
-            named = {label: _unescaped(text) for label, text in _LABEL.findall(labels)}
-            if line.startswith(_TAGS):
-                of_tags = {label.removeprefix("tag_"): text for label, text in named.items() if label[:4] == "tag_"}
-                tags[named["account"], named["workload_id"]] = of_tags
-                continue
-            workload = found.setdefault((named["account"], named["workload_id"]), {})
-            workload.setdefault(name, []).append((named, float(value)))
+    found: dict[tuple[str, str], dict[str, list[tuple[Mapping[str, str], float]]]] = {}
+    tagged: dict[tuple[str, str], Mapping[str, str]] = {}
+    for sample in samples(page, (_PREFIX, TAGS)):
+        labels, place = sample.labels, (sample.labels["account"], sample.labels["workload_id"])
+        if sample.name == TAGS:
+            tagged[place] = tags(labels)
+        else:
+            families = found.setdefault(place, {})
+            families.setdefault(sample.name.removeprefix(_PREFIX), []).append((labels, sample.value))
     for place, families in found.items():
         ((_, window),) = families["window_seconds"]
         ratios, budgets = (_by_objective(families.get(name, ())) for name in ("ratio", "budget_remaining_ratio"))
@@ -96,15 +85,11 @@ def rows(page: str) -> Iterator[ObjectiveStatus]:
             burn = {of_rate["window"]: rate for of_rate, rate in rates if of_rate["objective"] == kind}
             identity = of["account"], of["workload"], of["workload_id"]
             values = ratios.get(kind), budgets.get(kind), burn
-            yield ObjectiveStatus(*identity, kind, target, window, *values, tags=tags.get(place, {}))
+            yield ObjectiveStatus(*identity, kind, target, window, *values, tags=tagged.get(place, {}))
 
 
-def _by_objective(samples: Iterable[tuple[dict[str, str], float]]) -> dict[str, float]:
-    return {labels["objective"]: value for labels, value in samples}
-
-
-def _unescaped(text: str) -> str:
-    return re.sub(r"\\(.)", lambda match: _ESCAPED.get(match[1], match[1]), text)
+def _by_objective(found: Iterable[tuple[Mapping[str, str], float]]) -> dict[str, float]:
+    return {labels["objective"]: value for labels, value in found}
 
 
 def _worst_first(row: ObjectiveStatus) -> tuple[object, ...]:
@@ -157,7 +142,7 @@ def openslo(found: Iterable[ObjectiveStatus]) -> str:
     """A document of kind SLO for each objective, with queries for Prometheus."""
     import yaml
 
-    return yaml.safe_dump_all((_slo(row) for row in found), sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump_all((_slo(row) for row in found), sort_keys=False)  # ASCII, for any terminal
 
 
 def _slo(row: ObjectiveStatus) -> dict[str, Any]:

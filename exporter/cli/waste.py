@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import io
 import json
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from exporter.cli.context import Context
+from exporter.cli.daemon_metrics import TAGS, metrics_page, print_lines, samples, tags
 from exporter.cli.flags import add_web_flags
-from exporter.cli.own_server import request_with_login
-from exporter.cli.web_settings import daemon_address
 from exporter.failures import printable
 from exporter.timestamps import rfc3339
 
 _W, _A = "datarobot_workload_", "datarobot_account_"
 COST, LOST, IDLE = f"{_W}cost_per_hour", f"{_W}waste_per_month", f"{_W}idle_since_timestamp_seconds"
-SIZING, BUNDLE, TAGS = f"{_W}sizing_info", f"{_W}bundle_info", f"{_W}tags"
+SIZING, BUNDLE = f"{_W}sizing_info", f"{_W}bundle_info"
 FULL = f"{_A}workloads_full_timestamp_seconds"
 _NAMES = (COST, LOST, IDLE, SIZING, BUNDLE, TAGS, FULL)
 NO_PRICES = "No workload has a known price: set the prices of bundles in costs.bundles (docs/capacity-and-cost.md)."
@@ -64,29 +59,20 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context) -> int:
-    path = context.settings("replaced").web.telemetry_path
-    address = daemon_address(context)
-    status, body = request_with_login(address.listen, address.tls, path)
-    if status != 200:
-        print(f"workload-exporter: {body}", file=sys.stderr)
-        return 1
-    report = report_of(body)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # the terminal's encoding may lack characters of a name
+    report = report_of(metrics_page(context))
     if context.options.json:
         print(json.dumps(as_json(report), indent=2))
     else:
-        print("\n".join(map(printable_line, lines(report, time.time()))))
+        print_lines(map(printable_line, lines(report, time.time())))
     return 0
 
 
 def report_of(page: str) -> WasteReport:
     """The report from a page of /metrics."""
-    wanted = "".join(f"{line}\n" for line in page.splitlines() if line.startswith(_NAMES))
     found: dict[tuple[str, str], WasteRow] = {}
     full: dict[str, float] = {}
     priced = False
-    for sample in (each for family in text_string_to_metric_families(wanted) for each in family.samples):
+    for sample in samples(page, _NAMES):
         labels = sample.labels
         if sample.name == FULL:
             full[labels["account"]] = sample.value
@@ -111,7 +97,7 @@ def _facts(name: str, labels: Mapping[str, str], value: float, row: WasteRow) ->
         return {"fitting_bundle": labels["fitting_bundle_id"] or None, "reason": row.reason or labels["finding"]}
     if name == BUNDLE:
         return {"bundle": labels["bundle_id"]}
-    return {"tags": {label.removeprefix("tag_"): text for label, text in labels.items() if label.startswith("tag_")}}
+    return {"tags": tags(labels)}
 
 
 def _rank(row: WasteRow) -> tuple[float, float, str, str]:

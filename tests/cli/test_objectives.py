@@ -52,6 +52,7 @@ def test_an_objective_has_its_values_from_the_page_for_any_name_of_the_workload(
     )
     assert odd.budget is not None
     assert round(odd.budget, 6) == -9.0
+    assert odd.lasts == 0.0, "it is used up, whatever the burn rate"
 
 
 def test_the_table_shows_what_is_unknown_as_such() -> None:

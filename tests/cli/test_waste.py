@@ -5,7 +5,7 @@ import json
 import pytest
 
 from exporter.cli.context import Context
-from exporter.cli.main import parser
+from exporter.cli.main import main, parser
 from exporter.cli.waste import NO_PRICES, as_json, lines, report_of, run
 from exporter.fleet.workload_state import Costs
 from exporter.redaction import Secrets
@@ -103,11 +103,16 @@ def test_it_requests_the_metrics_of_the_running_daemon(
     assert "embeddings" in capsys.readouterr().out
 
 
-def test_a_daemon_that_does_not_respond_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("command", ["waste", "objectives"])
+def test_a_daemon_that_does_not_respond_is_an_error(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with responding(503, "busy") as (address, _):
-        options = parser("waste").parse_args(["waste", f"--web.listen-address={address}"])
-        assert run(Context(options, Secrets())) == 1
-    assert "returned 503: busy" in capsys.readouterr().err
+        assert main([command, f"--web.listen-address={address}"]) == 1
+    assert capsys.readouterr().err == f"workload-exporter: http://{address}/metrics returned 503: busy\n"
+
+
+def test_a_name_may_contain_separators_of_lines() -> None:
+    (row,) = report_of(of("a\u2028b\x85c/w", "idle_since_timestamp_seconds", NOW)).rows
+    assert row.workload == "a\u2028b\x85c"
 
 
 def test_the_demo_shows_within_minutes_what_wastes_most_and_when_the_account_is_full() -> None:
