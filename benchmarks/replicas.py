@@ -189,7 +189,7 @@ class _Trial:
         while not condition():
             if time.monotonic() - began > PATIENCE:
                 raise TimeoutError(f"after {PATIENCE:g} s: not yet {what}")
-            time.sleep(POLL_SECONDS)
+            time.sleep(POLL_SECONDS)  # between two requests: processes do not signal that they are done
         seconds = time.monotonic() - began
         print(f"  {what}: {seconds:.1f} s", file=sys.stderr, flush=True)
         return seconds

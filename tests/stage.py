@@ -64,7 +64,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def _write_to_self(self) -> None:
         """Wake nothing: the loop never waits."""
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:  # type: ignore[override]
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:  # type: ignore[override]  # the base class types it with type variables
         """A thread of its own would take real time too."""
         return super().run_in_executor(None, func, *args)
 

@@ -85,7 +85,7 @@ def test_the_first_step_for_a_workload_is_its_diagnosis(name: str) -> None:
     assert variables.text == "export WORKLOAD_ID=...\nexport CONFIG=\n"
     assert first.text.startswith("workload-exporter explain $WORKLOAD_ID --log-lines=20")
     steps = PAGES[f"{name}.md"].partition("## First 5 minutes")[2]
-    assert re.search(r"^(\d+)\. ", steps, re.MULTILINE)[0] == "1. "  # type: ignore[index]
+    assert re.search(r"^(\d+)\. ", steps, re.MULTILINE)[0] == "1. "  # type: ignore[index]  # a match is required
     assert steps.index("1. ") < steps.index(first.text.strip()) < steps.index("\n2. ")
 
 

@@ -103,7 +103,7 @@ class Paging:
             if not notifiers:
                 return
             self._state = self._state or PagingState(self._store, self._rights)
-            await self._state.load()
+            await self._state.load(self._clock.steady())
             self._secret_files = {notifier.name: each.secret_files for each, notifier in notifiers}
             self.pager = Pager(
                 state=self._state,

@@ -110,7 +110,7 @@ class Pager:
     async def evaluate(self) -> None:
         """Evaluate the alerts, and save the alarms. Does nothing while the state cannot be loaded."""
         now = self._clock.wall()
-        if not await self.state.load():
+        if not await self.state.load(self._clock.steady()):
             self._report.count("paging_state_failures")
             for delivery in self.deliveries:
                 delivery.health.fail(self._clock.steady())

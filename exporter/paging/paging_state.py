@@ -24,6 +24,10 @@ SAVE_SECONDS = 1.0
 """Seconds that a page waits for the disk; then it is sent although it may be sent again after a kill."""
 
 
+LOAD_SECONDS = 120.0
+"""Seconds after which an exporter without replicas pages without a state that cannot be read: two pages are better than
+none.
+"""
 MAX_CLOCK_DRIFT = 5.0
 """Seconds by which the wall clock may move against the monotonic clock before times are moved with it."""
 
@@ -47,25 +51,30 @@ class PagingState:
         """Whether it may be used: without it, alerts would be paged again, and what has ended would not be resolved."""
         self._gained: set[str] = set()
         self._written = StoredPaging({}, {}, {})
-        self._unreadable = False
+        self._unreadable_since: float | None = None
         self._saving: asyncio.Task[None] | None = None
         self._failing = False
         self._drift: float | None = None
 
-    async def load(self) -> bool:
+    async def load(self, steady: float) -> bool:
         """Load what is stored, with leases only the silences, unless this is done; returns whether it is.
 
-        Of failures in a row, the first is logged.
+        Of failures in a row, the first is logged, and the one after `LOAD_SECONDS`, from which on the state is empty.
+        With leases it is waited for: without the database there are none, and another replica pages. `steady`: now.
         """
         if self.loaded:
             return True
         try:
             stored = await self._store.run(partial(self._store.load_paging, "" if self._rights.leased else None))
         except StateError as error:
-            if not self._unreadable:
+            if self._unreadable_since is None:
                 log.error("the state of paging cannot be read; nothing is paged before; retrying", words=str(error))
-            self._unreadable = True
-            return False
+                self._unreadable_since = steady
+            if self._rights.leased or steady - self._unreadable_since < LOAD_SECONDS:
+                return False
+            log.error("the state of paging cannot be read; open incidents are paged again", words=str(error))
+            self.loaded = True
+            return True
         if self._rights.leased:
             self._written = self._written._replace(silences=stored.silences)
         else:
@@ -73,9 +82,9 @@ class PagingState:
             self._written, self.alarms = stored, _known(stored.alarms)
             self.notified = {name: dict(each) for name, each in stored.notified.items()}
         self.silences = {**stored.silences, **self.silences}
-        if self._unreadable:
+        if self._unreadable_since is not None:
             log.info("the state of paging could be read")
-        self.loaded, self._unreadable = True, False
+        self.loaded = True
         return True
 
     # -- accounts that come and go

@@ -228,7 +228,8 @@ OWN_METRICS: tuple[OwnMetric, ...] = (
         "paging_state_failures",
         "counter",
         (),
-        "Failed attempts to load the state of direct paging. Nothing is paged before one succeeds.",
+        "Failed attempts to load the state of direct paging. Nothing is paged before one succeeds, for two minutes at "
+        "most if no other replica pages.",
     ),
     OwnMetric(
         "heartbeat_timestamp_seconds",

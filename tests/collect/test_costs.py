@@ -48,7 +48,7 @@ def test_costs_follow_the_settings_and_a_price_for_no_bundle_is_logged_once(capl
         assert series(stage, "workload_cost_per_hour") == {"healthy-0": "3.0", "unused-1": "3.0"}
 
     played(play, simulator, costs=COSTS)
-    assert [record.fields for record in caplog.records if "costs.bundles" in record.message] == [  # type: ignore[attr-defined]
+    assert [record.fields for record in caplog.records if "costs.bundles" in record.message] == [  # type: ignore[attr-defined]  # the log adds it
         {"account": "acme", "bundle_id": "cpu.typo"}
     ]
 

@@ -68,7 +68,7 @@ def unready(since: float, began: float, *others: Replica) -> Pods:
 
 def unready_pod(since: float, began: float) -> tuple[Replica, ...]:
     """Another such pod."""
-    return tuple(unready(since, began).details["p"].replicas or ())  # type: ignore[union-attr]
+    return tuple(unready(since, began).details["p"].replicas or ())  # type: ignore[union-attr]  # the example has it
 
 
 def on_lost_node(since: float, *others: Replica, reason: str = "") -> Pods:
@@ -159,7 +159,7 @@ FEWER = {"serving": ServingRecord(fewer=NOW - HOUR)}
 def failed_with(reported: Pods) -> Event:
     """The event of a replacement that failed, with the pods of its version."""
     status = {"gone": reported.details["p"]}
-    return msgspec.structs.replace(REVERTED, details=EventDetails(proton_statuses=status))  # type: ignore[arg-type]
+    return msgspec.structs.replace(REVERTED, details=EventDetails(proton_statuses=status))  # type: ignore[arg-type]  # the parameters are of several types
 
 
 POD_CAUSES: dict[str, Pods] = {
@@ -351,10 +351,10 @@ CASES: list[tuple[str, WorkloadState, tuple[Event, ...]]] = [
     ("errors_pods_unknown", state(reported=None, details={"windows": stats(server_errors=60)}), ()),
     ("readiness_unknown", state(reported=lost()), ()),
     ("readiness_unknown", state(reported=lost("Unknown")), ()),
-    ("readiness_unknown", state(reported=pods(replica(container()), *(lost().details["p"].replicas or ())),  # type: ignore[union-attr]
+    ("readiness_unknown", state(reported=pods(replica(container()), *(lost().details["p"].replicas or ())),  # type: ignore[union-attr]  # the example has it
                                runtime=runtime(2)), ()),
     # One more than needed, or a draining one, may be unknown; a known problem comes first.
-    ("well", state(reported=pods(replica(container()), *(lost().details["p"].replicas or ()))), ()),  # type: ignore[union-attr]
+    ("well", state(reported=pods(replica(container()), *(lost().details["p"].replicas or ()))), ()),  # type: ignore[union-attr]  # the example has it
     ("well", state(reported=unread(both(READY, READY), c="server_error")), ()),
     ("exit_error", state(reported=unread(both(crashing(1), READY), c="server_error"), ledger=STARTED), ()),
     ("slow", state(reported=None, details={"windows": stats(p95=12.0), **FAILED}), ()),
@@ -580,7 +580,7 @@ def test_nothing_is_said_of_the_replicas_of_one_that_is_gone() -> None:
         (unready(300, 300), "main (pod pod): running but not ready (for 5 min)"),
         (unready(300, DAY), "main (pod pod): running but no longer ready (for 5 min)"),
         (unready(-300, -300), "main (pod pod): running but not ready"),
-        (pods(*[unready(n, DAY).details["p"].replicas[0] for n in (60, 300)]),  # type: ignore[union-attr,index]
+        (pods(*[unready(n, DAY).details["p"].replicas[0] for n in (60, 300)]),  # type: ignore[union-attr,index]  # the example has it
          "main (2 pods): running but no longer ready (for 5 min)"),
         (waiting("ErrImagePull", image="registry.test/x:1"),
          "main (pod pod): waiting with ErrImagePull, image registry.test/x:1"),
@@ -618,7 +618,7 @@ def test_an_outgoing_version_is_no_problem() -> None:
         (lacking("Insufficient nvidia.com/gpu"),
          "1 pod: no node has a free GPU: Insufficient nvidia.com/gpu"),
         (lacking("some taint"), "1 pod: no node accepts it: some taint"),
-        (pods(*[lacking("Insufficient cpu").details["p"].replicas[0]] * 2),  # type: ignore[union-attr,index]
+        (pods(*[lacking("Insufficient cpu").details["p"].replicas[0]] * 2),  # type: ignore[union-attr,index]  # the example has it
          "2 pods: no node has enough CPU: Insufficient cpu"),
     ],
 )  # fmt: skip
@@ -695,7 +695,7 @@ def test_that_nothing_changed_is_said_only_if_the_events_could_be_read() -> None
 def test_a_version_that_failed_and_is_still_listed_is_shown_once() -> None:
     """The record of its replacement may stay for a while after the event about its failure."""
     ended = msgspec.structs.replace(ROLLING, status="errored")
-    event = msgspec.structs.replace(REVERTED, details=EventDetails(proton_statuses={"c": crashing(1).details["p"]}))  # type: ignore[dict-item]
+    event = msgspec.structs.replace(REVERTED, details=EventDetails(proton_statuses={"c": crashing(1).details["p"]}))  # type: ignore[dict-item]  # the example has it
     result = diagnosis(state(reported=both(READY, crashing(1)), replacement=ended), NOW, DEFAULT, (event,))
     assert result.cause.name == "reverted_exit_error"
     assert dict(evidence(result))["Containers"] == (
@@ -846,7 +846,7 @@ def test_what_is_not_known_is_said(of: WorkloadState, words: str | None) -> None
         (state(reported=unread(pods(proton="o"), _="decode")), False),
         (state(reported=lost()), False),
         (state(reported=lost(ready=False)), True),
-        (state(reported=pods(replica(container()), *(lost().details["p"].replicas or ()))), True),  # type: ignore[union-attr]
+        (state(reported=pods(replica(container()), *(lost().details["p"].replicas or ()))), True),  # type: ignore[union-attr]  # the example has it
         (state(reported=None), False),
         (state(reported=None, details=FAILED), False),
         (state(reported=Pods((Proton("p"),), {"p": None})), False),

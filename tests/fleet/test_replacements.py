@@ -262,7 +262,7 @@ def test_that_a_failed_candidate_ran_without_becoming_ready_is_remembered() -> N
 
 
 def test_the_pods_of_a_failed_candidate_are_forgotten_after_a_success_and_bounded() -> None:
-    many = StatusDetails(replicas=(*crash().replicas, *[crash(message="m" * 9999).replicas[0]] * 20))  # type: ignore[misc,index]
+    many = StatusDetails(replicas=(*crash().replicas, *[crash(message="m" * 9999).replicas[0]] * 20))  # type: ignore[misc,index]  # the example has replicas
     failed = after(READ, event("Errored", candidate_proton_ids=("p2",), proton_statuses={"p2": many}))
     assert len(failed.failed_pods) == 8
     assert max(len(pod.message) for pod in failed.failed_pods.values()) == 1024

@@ -275,7 +275,7 @@ def test_traces_contain_no_secrets_queries_or_ids() -> None:
             words = f'{{"detail": "{path}?{query} {headers["authorization"]} canary-words"}}'
             return response._replace(status=500, body=words.encode()) if len(stage.sent) % 5 == 0 else response
 
-        stage.simulator.respond = noisy  # type: ignore[method-assign]
+        stage.simulator.respond = noisy  # type: ignore[method-assign]  # the simulator's own entry
 
     wire = swept(simulated(len(STORIES)), 1500.0, does=does)
     assert len(traces(wire)) > 10

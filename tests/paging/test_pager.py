@@ -27,6 +27,7 @@ from exporter.paging.pager import Pager
 from exporter.paging.paging_state import PagingState
 from exporter.paging.receiver import Receiver
 from exporter.state.database import StateError
+from exporter.state.rights import Rights
 from exporter.state.store import Store, StoredPaging
 from exporter.telemetry.report import Report
 from tests.disks import full_disk
@@ -388,7 +389,7 @@ def test_a_disk_that_does_not_respond_stops_no_page_and_is_written_once_it_does(
         store.close()
         scene.path = tmp_path / "state.db"
         scene.start()
-        await scene.pager.state.load()
+        await scene.pager.state.load(scene.now)
         assert len(scene.pager.silences) == 1
         scene.status = "running"
         await scene.passes(KEPT + 120)
@@ -465,7 +466,7 @@ def test_a_silence_keeps_a_page_back_and_is_kept_itself(tmp_path: Path) -> None:
         await scene.passes(600)
         scene.store.close()
         scene.start()
-        await scene.pager.state.load()
+        await scene.pager.state.load(scene.now)
         assert list(scene.pager.silences) == [name]
         await scene.passes(270)
         assert (scene.phone.received, scene.value("silences")) == ([], 1)
@@ -911,12 +912,12 @@ def test_nothing_is_paged_before_the_state_is_read_and_nothing_again_or_forgotte
         scene.store.close()
         scene.store = store = Unreadable(tmp_path / "state")
         scene.pager, scene.status = scene.made(), meanwhile
-        await scene.passes(KEPT + 600)
+        await scene.passes(90)
         scene.pager.retry({"phone"})
         assert scene.phone.received == [FIRES]
-        assert scene.value("paging_state_failures_total") == (KEPT + 600) / 30
-        assert scene.pager.failing == {"phone": KEPT + 570.0}
-        assert scene.value("notification_failing_seconds", receiver="phone") == KEPT + 570.0
+        assert scene.value("paging_state_failures_total") == 3
+        assert scene.pager.failing == {"phone": 60.0}
+        assert scene.value("notification_failing_seconds", receiver="phone") == 60.0
         store.readable = True
         await scene.passes(KEPT + 600)
         assert scene.phone.received == [FIRES, *then]
@@ -929,6 +930,36 @@ def test_nothing_is_paged_before_the_state_is_read_and_nothing_again_or_forgotte
         "the state of paging cannot be read; nothing is paged before; retrying",
         "the state of paging could be read",
     ]
+
+
+def test_a_state_that_stays_unreadable_does_not_silence_an_exporter_that_is_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work(scene: Scene) -> None:
+        scene.status = "errored"
+        await scene.passes(600)
+        scene.store.close()
+        scene.store = Unreadable(tmp_path / "state")
+        scene.pager = scene.made()
+        await scene.passes(600)
+        assert scene.phone.received == [FIRES, FIRES]
+        assert scene.pager.failing == {}
+
+    play(work, path=tmp_path / "state")
+    lines = [record.message for record in caplog.records if record.message.startswith("the state of paging")]
+    assert lines == [
+        "the state of paging cannot be read; nothing is paged before; retrying",
+        "the state of paging cannot be read; open incidents are paged again",
+    ]
+
+
+@pytest.mark.parametrize(("leased", "loaded"), [(False, [False, False, True]), (True, [False, False, False])])
+def test_only_an_exporter_without_replicas_goes_on_without_its_state(leased: bool, loaded: list[bool]) -> None:
+    async def work() -> list[bool]:
+        state = PagingState(Unreadable(None), Rights(leased=leased))
+        return [await state.load(at) for at in (1000.0, 1119.0, 1120.0)]
+
+    assert asyncio.run(work()) == loaded
 
 
 def test_silences_made_before_the_state_is_read_are_added_to_the_stored_ones(tmp_path: Path) -> None:

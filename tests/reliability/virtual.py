@@ -56,7 +56,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._clock.now
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:  # type: ignore[override]
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:  # type: ignore[override]  # the base class types it with type variables
         self._clock.working += 1
         future = super().run_in_executor(executor, func, *args)
         future.add_done_callback(self._ended)

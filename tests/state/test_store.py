@@ -81,7 +81,7 @@ def foreign(path: Path) -> None:
 )
 def test_an_unusable_file_is_refused_with_a_remedy_or_set_aside(make: object, message: str, tmp_path: Path) -> None:
     path = tmp_path / "state.db"
-    make(path)  # type: ignore[operator]
+    make(path)  # type: ignore[operator]  # a function
     before = path.read_bytes()
     with pytest.raises(StateError, match=f"{message}.*set_aside"):
         Store(path)
