@@ -7,15 +7,26 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test test-fast test-all check bench mutants docs dashboards pictures lock
-$(STAMP): pyproject.toml requirements-dev.lock
+define CREATE
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is required; select one with make PYTHON=python3.12 …" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "cannot create a virtual environment in $(VENV); on Debian: apt-get install python3-venv" >&2; exit 1; }
+endef
+
+$(STAMP): pyproject.toml requirements-dev.lock
+	$(CREATE)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-# Without a token, runs on the demo fleet.
-run: $(STAMP)
+# What runs, without the tools of developers; pip builds the package with a copy of hatchling that it removes.
+$(VENV)/.runs: pyproject.toml requirements.lock
+	$(CREATE)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps -e .
+	@touch $@
+
+# Without a token, runs on the demo fleet. Where developers' tools are installed, they stay up to date.
+run: $(if $(wildcard $(STAMP)),$(STAMP),$(VENV)/.runs)
 	@if [ -n "$$DATAROBOT_API_TOKEN$$DATAROBOT_API_TOKEN_FILE" ]; then exec $(BIN)/workload-exporter run $(ARGS); \
 	else echo "No DATAROBOT_API_TOKEN: running on the demo fleet." >&2; exec $(BIN)/workload-exporter demo $(ARGS); fi
 
@@ -68,6 +79,8 @@ pictures: $(STAMP)
 	$(BIN)/python -m dashboards.pictures
 	$(BIN)/python -m dashboards.pictures.pages
 
+# `requirements.lock` has all extras that run, and is what `make run` and the image install.
+COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra grpc --extra postgres
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra postgres pyproject.toml -o requirements.lock
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra postgres --extra dev pyproject.toml requirements-build.in -o requirements-dev.lock
+	$(COMPILE) pyproject.toml -o requirements.lock
+	$(COMPILE) --extra dev pyproject.toml requirements-build.in -o requirements-dev.lock

@@ -7,5 +7,5 @@ import sys
 sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # None: it cannot be imported
 
 __version__ = "0.1.0"
-__revision__ = os.environ.get("WORKLOAD_EXPORTER_REVISION", "unknown")
-"""The commit this was built from; an image sets it."""
+__revision__ = os.environ.get("WORKLOAD_EXPORTER_REVISION", "")
+"""The commit this was built from, which an image sets; empty: the version says it."""

@@ -47,6 +47,9 @@ COMMANDS = {
 """Summaries of the commands. Each command is the module of its name in this folder."""
 
 
+VERSION = f"workload-exporter {__version__}" + (f" ({__revision__})" if __revision__ else "")
+
+
 class Command(Protocol):
     """What the module of a command defines."""
 
@@ -70,7 +73,7 @@ def parser(*names: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,  # a misspelled flag must not become another one
     )
-    root.add_argument("--version", action="version", version=f"workload-exporter {__version__} ({__revision__})")
+    root.add_argument("--version", action="version", version=VERSION)
     commands = root.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     for name, summary in COMMANDS.items():
         description = summary[0].upper() + summary[1:] + "."

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _USER_AGENT = f"workload-exporter/{__version__}"
+_NO_GRPC = "grpc needs grpcio, which is not installed; pip install 'datarobot-workload-exporter[grpc]'"
 _FILES = ("certificate", "client_certificate", "client_key")
 
 
@@ -40,7 +41,7 @@ class Transport(Protocol):
 
 
 def transport(traces: TraceSettings, secrets: redaction.Secrets | None = None) -> Transport:
-    """The transport for these settings. Raises `BadSettings` for unusable certificates.
+    """The transport for these settings. Raises `BadSettings` for unusable certificates, and for gRPC without grpcio.
 
     `secrets`, and the values of `traces.headers`, are removed from what the collector sends.
     """
@@ -116,7 +117,10 @@ class GrpcTransport:
     def __init__(self, traces: TraceSettings, clean: Cleaner) -> None:
         # The library would write messages of the collector, with secrets, to standard error; errors contain them, too.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-        import grpc  # here: it takes 15 MB of memory
+        try:
+            import grpc  # here: it takes 15 MB of memory, and need not be installed for OTLP/HTTP
+        except ImportError:
+            raise BadSettings([Problem("traces.protocol", _NO_GRPC)]) from None
 
         self._clean = clean
         parts = urlsplit(traces.endpoint)

@@ -37,6 +37,13 @@ def sent(receiver: HttpReceiver | GrpcReceiver, body: bytes = b"", **settings: A
         return transport_to(receiver.url, **({"protocol": protocol} | settings)).send(body)
 
 
+def test_without_grpcio_the_error_names_the_setting_and_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "grpc", None)
+    with pytest.raises(BadSettings, match=r"^traces.protocol: .*pip install 'datarobot-workload-exporter\[grpc\]'$"):
+        transport_to("http://collector:4317", protocol="grpc")
+    transport_to("http://collector:4318", protocol="http/protobuf").close()
+
+
 @pytest.mark.parametrize("compression", ["gzip", "none"])
 @pytest.mark.parametrize("make", [HttpReceiver, GrpcReceiver])
 def test_the_body_arrives_unchanged_with_the_configured_headers(make: Any, compression: str) -> None:
